@@ -168,6 +168,8 @@ export const leases = pgTable(
     granted: money('granted').notNull().default('0'),
     returned: money('returned').notNull().default('0'),
     settled: money('settled').notNull().default('0'),
+    /** What of it the instance's calls in flight held when it last flushed: for people to see, no rule reads it. */
+    held: money('held').notNull().default('0'),
   },
   (table) => [
     primaryKey({ columns: [table.teamId, table.counterId, table.instanceId] }),
