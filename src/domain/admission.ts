@@ -1,0 +1,120 @@
+/**
+ * Admission: the arithmetic of leases, shares and refusals. Pure; the constants come from a simulation of the
+ * protocol (docs/LIMITS.md). Money that is only *sized* here is checked again where it is taken.
+ */
+
+/** What an instance knows of one counter's use, from which a lease is sized. Money per second. */
+export interface LeaseDemand {
+  holdsPerSecond: bigint;
+  burnPerSecond: bigint;
+  meanBound: bigint;
+}
+
+const max = (a: bigint, b: bigint) => (a > b ? a : b);
+const min = (a: bigint, b: bigint) => (a < b ? a : b);
+
+/**
+ * How much unspent capacity an instance wants to keep: a quarter second of new holds, five seconds of burn and
+ * four mean bounds, but at most 1/16 of its share of what is left, so that no replica starves the others.
+ */
+export function leaseAim(demand: LeaseDemand, remaining: bigint, instances: number): bigint {
+  const aim = demand.holdsPerSecond / 4n + 5n * demand.burnPerSecond + 4n * demand.meanBound;
+  return min(aim, max(0n, remaining) / (16n * BigInt(instances)));
+}
+
+/** The state of a counter, as far as granting needs it. */
+export interface CounterState {
+  amount: bigint;
+  settled: bigint;
+  held: bigint;
+  leased: bigint;
+}
+
+/** What can still be lent or held. Negative when the amount was lowered below what is out. */
+export function unlent(state: CounterState): bigint {
+  return state.amount - state.settled - state.held - state.leased;
+}
+
+/** What one pool of a lease request asks for: at least `min` over its counters in order, at best `want`. */
+export interface LeaseNeed {
+  counterIds: string[];
+  min: bigint;
+  want: bigint;
+}
+
+/**
+ * Grants a whole call over all its pools, all or none: each pool lends up to `want` in order, unless any pool lacks its
+ * `min`. Pools without a `min` are prefetches: they neither stop nor depend on the others.
+ * Returns the grant by counter id; empty when nothing could be granted.
+ */
+export function grantAllOrNone(
+  needs: readonly LeaseNeed[],
+  states: ReadonlyMap<string, CounterState>,
+): { met: boolean; grants: Map<string, bigint> } {
+  const left = new Map<string, bigint>();
+  for (const [id, state] of states) left.set(id, max(0n, unlent(state)));
+  const available = (need: LeaseNeed) => need.counterIds.reduce((sum, id) => sum + (left.get(id) ?? 0n), 0n);
+  const met = needs.every((need) => available(need) >= need.min);
+  const grants = new Map<string, bigint>();
+  for (const need of needs) {
+    if (!met && need.min > 0n) continue;
+    let rest = max(need.want, need.min);
+    for (const id of need.counterIds) {
+      const part = min(left.get(id) ?? 0n, rest);
+      if (part <= 0n) continue;
+      left.set(id, left.get(id)! - part);
+      grants.set(id, (grants.get(id) ?? 0n) + part);
+      rest -= part;
+    }
+  }
+  return { met, grants };
+}
+
+/** Fewest output tokens that make an open-ended answer worth starting. */
+export const SMALLEST_USEFUL_OUTPUT_TOKENS = 256;
+
+/** What an open-ended call can be given, in output tokens per choice and what they cost. */
+export interface OpenEndedAsk {
+  costUpTo(outputTokens: number): bigint;
+  /** Largest per-choice limit whose cost fits; may be negative or zero when the input alone does not. */
+  outputTokensFor(amount: bigint): number;
+  /** The model's maximum output; null where no source gives one. */
+  maxOutputTokens: number | null;
+}
+
+/** Written in where nothing says how much a model can produce and money is plenty. */
+const UNSOURCED_MAX_OUTPUT_TOKENS = 128_000;
+
+/**
+ * The output limit to hold for a call whose client set none: a share of what is free, so that the first call of thirty
+ * does not starve the rest, and never less than is useful while that can be had.
+ * @param free what the tightest pool has left, lent to this instance or not
+ * @param amount the whole amount of that pool
+ * @param crowd the team's calls in flight or waiting
+ * @param last nothing else will come free (no call in flight, or the wait is over): take what is left
+ */
+export function openEndedOutputTokens(
+  ask: OpenEndedAsk,
+  free: bigint,
+  amount: bigint,
+  crowd: number,
+  last: boolean,
+): number {
+  const ceiling = ask.maxOutputTokens ?? UNSOURCED_MAX_OUTPUT_TOKENS;
+  const share = ask.outputTokensFor(free / BigInt(32 + crowd));
+  const wanted = Math.min(ceiling, Math.max(share, leastOutputTokens(ask, free, amount)));
+  if (!last || ask.costUpTo(wanted) <= free) return wanted;
+  return Math.min(ceiling, Math.max(SMALLEST_USEFUL_OUTPUT_TOKENS, ask.outputTokensFor(free)));
+}
+
+function leastOutputTokens(ask: OpenEndedAsk, free: bigint, amount: bigint): number {
+  if (2n * ask.costUpTo(8192) <= free) return 8192;
+  const small = ask.outputTokensFor(amount / 25n);
+  return Math.max(SMALLEST_USEFUL_OUTPUT_TOKENS, Math.min(4096, small));
+}
+
+/** When to try again while money is only held: sooner when little is missing; 1–20 s plus jitter in [0, 1). */
+export function retryAfterMs(waiting: number, jitter: number): number {
+  const seconds = Math.min(20, 1 + waiting / 50);
+  return Math.round((seconds + jitter) * 1000);
+}

@@ -1,0 +1,110 @@
+/**
+ * The catalog as the gateway reads it: keys with all that decides whether they may spend, the rate cards' rows, and
+ * the version by which replicas notice a change.
+ */
+import type { Sql } from 'postgres';
+import { type Account, inSpendingOrder } from '../domain/budget.ts';
+import type { Grant, Limit, Meter, Subject } from '../domain/limit.ts';
+import { usd } from '../domain/money.ts';
+import type { Window } from '../domain/window.ts';
+
+/** A key as it stands in the database; whether it may be used at a moment is the caller's question. */
+export interface KeyRecord {
+  account: Account;
+  expiresAtMs: number | null;
+  revoked: boolean;
+}
+
+/** Finds a key by the hash of its text; null: no such key. */
+export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null> {
+  const [row] = await sql<
+    {
+      id: string;
+      team_id: string;
+      team_name: string;
+      models: string[] | null;
+      expires_at_ms: number | null;
+      revoked: boolean;
+      unlimited: boolean;
+      prepaid: boolean;
+    }[]
+  >`
+    select k.id, k.team_id, t.name as team_name, k.models, t.unlimited,
+      (extract(epoch from k.expires_at) * 1000)::float8 as expires_at_ms,
+      (k.revoked_at is not null or t.deleted_at is not null) as revoked,
+      exists (select 1 from grants g where g.team_id = t.id) as prepaid
+    from keys k join teams t on t.id = k.team_id where k.hash = ${hash}`;
+  if (!row) return null;
+  const [limits, grants] = await Promise.all([
+    limitsOf(sql, row.team_id, row.id),
+    grantsOf(sql, row.team_id),
+  ]);
+  const principal = { teamId: row.team_id, teamName: row.team_name, keyId: row.id, models: row.models };
+  return {
+    account: { principal, limits, grants, prepaid: row.prepaid, unlimited: row.unlimited },
+    expiresAtMs: row.expires_at_ms,
+    revoked: row.revoked,
+  };
+}
+
+async function limitsOf(sql: Sql, teamId: string, keyId: string): Promise<Limit[]> {
+  const rows = await sql<
+    {
+      id: string;
+      subject_type: 'team' | 'key';
+      subject_id: string | null;
+      models: string[] | null;
+      meter: Meter;
+      amount: string;
+      window: Window;
+      enforcement: 'strict' | 'soft';
+    }[]
+  >`
+    select id, subject_type, subject_id, models, meter, amount::text, "window", enforcement from limits
+    where team_id = ${teamId} and deleted_at is null
+      and (subject_type = 'team' or (subject_type = 'key' and subject_id = ${keyId}))
+    order by created_at, id`;
+  return rows.map((row) => ({
+    id: row.id,
+    teamId,
+    subject: { type: row.subject_type, id: row.subject_id ?? teamId } as Subject,
+    models: row.models,
+    meter: row.meter,
+    amount: usd(row.amount),
+    window: row.window,
+    enforcement: row.enforcement,
+  }));
+}
+
+async function grantsOf(sql: Sql, teamId: string): Promise<Grant[]> {
+  const rows = await sql<
+    { id: string; amount: string; starts_at_ms: number; expires_at_ms: number | null }[]
+  >`
+    select id, amount_usd::text as amount, (extract(epoch from starts_at) * 1000)::float8 as starts_at_ms,
+      (extract(epoch from expires_at) * 1000)::float8 as expires_at_ms
+    from grants where team_id = ${teamId} and deleted_at is null`;
+  return inSpendingOrder(
+    rows.map((row) => ({
+      id: row.id,
+      teamId,
+      amount: usd(row.amount),
+      startsAtMs: row.starts_at_ms,
+      expiresAtMs: row.expires_at_ms,
+    })),
+  );
+}
+
+export interface CatalogChange {
+  version: number;
+  /** Teams whose own row, keys, limits or grants changed after the version that was asked about. */
+  teamIds: string[];
+}
+
+/** What changed since `version`; called a few times a second by every replica. */
+export async function catalogChanges(sql: Sql, version: number): Promise<CatalogChange> {
+  const [row] = await sql<{ version: number; team_ids: string[] | null }[]>`
+    select version::float8 as version, case when version > ${version} then
+      (select array_agg(id::text) from teams where changed_at_version > ${version}) end as team_ids
+    from catalog_version`;
+  return { version: row?.version ?? 0, teamIds: row?.team_ids ?? [] };
+}

@@ -1,0 +1,66 @@
+/**
+ * Instances: one row a start of a gateway process. Only a live instance may lease or flush; adopting a dead one's
+ * journal fences it in the same transaction.
+ */
+import type { Sql, TransactionSql } from 'postgres';
+
+/** This instance's leases were taken over: it must stop admitting calls. */
+export class InstanceFenced extends Error {
+  override name = 'InstanceFenced';
+  constructor(instanceId: string) {
+    super(`instance ${instanceId} is no longer live: its journal was adopted`);
+  }
+}
+
+export async function registerInstance(sql: Sql, instanceId: string): Promise<void> {
+  await sql`
+    insert into instances (id, status, started_at, heartbeat_at)
+    values (${instanceId}, 'live', tollgate_now(), tollgate_now())`;
+}
+
+export interface Pulse {
+  /** Postgres's clock, in milliseconds since the epoch. */
+  nowMs: number;
+  /** Live instances that were heard of in the last ten seconds, this one included. */
+  instances: number;
+}
+
+/** Says that the instance lives; answers Postgres's clock and how many share the counters. */
+export async function heartbeat(sql: Sql, instanceId: string): Promise<Pulse> {
+  const [row] = await sql<{ now_ms: number; instances: number }[]>`
+    with beat as (
+      update instances set heartbeat_at = tollgate_now() where id = ${instanceId} and status = 'live' returning id)
+    select (extract(epoch from tollgate_now()) * 1000)::float8 as now_ms,
+      (select count(*)::int4 from instances
+        where status = 'live' and heartbeat_at > tollgate_now() - interval '10 seconds' and id <> ${instanceId})
+        + 1 as instances,
+      (select count(*)::int4 from beat) as beats`;
+  return { nowMs: row!.now_ms, instances: row!.instances };
+}
+
+/** Holds the instance's row until the transaction ends, so that nobody adopts it meanwhile. */
+export async function assertLive(tx: TransactionSql, instanceId: string): Promise<void> {
+  const rows = await tx`select 1 from instances where id = ${instanceId} and status = 'live' for share`;
+  if (rows.length === 0) throw new InstanceFenced(instanceId);
+}
+
+/**
+ * Ends an instance and takes back what its leases still lend. Call it after its events have been inserted, in the same
+ * transaction. Answers false when it was ended before, by whomever: then nothing changes.
+ */
+export async function endInstance(
+  tx: TransactionSql,
+  instanceId: string,
+  status: 'stopped' | 'adopted',
+): Promise<void> {
+  await tx`update instances set status = ${status} where id = ${instanceId}`;
+  await tx`
+    with locked as (
+      select c.team_id, c.id from counters c join leases l on l.team_id = c.team_id and l.counter_id = c.id
+      where l.instance_id = ${instanceId} order by c.team_id, c.id for update of c)
+    update counters c set leased = c.leased - (l.granted - l.returned - l.settled)
+    from leases l, locked
+    where l.instance_id = ${instanceId} and l.team_id = c.team_id and l.counter_id = c.id
+      and locked.team_id = c.team_id and locked.id = c.id`;
+  await tx`delete from leases where instance_id = ${instanceId}`;
+}
