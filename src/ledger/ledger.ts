@@ -1,0 +1,286 @@
+/**
+ * The ledger: keeps money. Owns the life of a hold (held → settled | voided | unknown) on this instance: leases in
+ * memory, the journal on disk, events on their way to Postgres. Does not own: what a call costs, whom it belongs to.
+ * Invariants: a call is held and journaled before it is forwarded; every hold ends in exactly one event; nothing is
+ * admitted that a lease does not cover, that the journal cannot record, or after this instance was fenced.
+ */
+import type { Allocation } from '../domain/budget.ts';
+import type { PicoUsd } from '../domain/money.ts';
+import { type HeldPool, LeaseBook } from './book.ts';
+import type { Clock } from './clock.ts';
+import { type Ask, type Denial, Desk, type Taken } from './desk.ts';
+import { type CallFacts, eventJson, holdJson, type Outcome } from './event.ts';
+import { Flusher } from './flusher.ts';
+import { uuidV7 } from './ids.ts';
+import { formatLine, type Journal } from './journal.ts';
+import type { LedgerStore } from './store.ts';
+import type { Timers } from './timers.ts';
+
+/** One call's money, taken out of the leases. */
+export interface Hold {
+  id: string;
+  teamId: string;
+  amount: PicoUsd;
+  held: HeldPool[];
+  facts: CallFacts | null;
+  /** The journal's line of it, kept for when the journal is rewritten. */
+  line: string;
+}
+
+export interface LedgerOptions {
+  instanceId: string;
+  store: LedgerStore;
+  journal: Journal;
+  clock: Clock;
+  timers: Timers;
+  jitter?: () => number;
+  queueTimeoutMs: number;
+  /** Waiting calls and bytes of their bodies, of the whole instance. */
+  maxWaiting?: number;
+  maxWaitingBytes?: number;
+  /** How long leases may be spent without a word from Postgres. */
+  leaseTtlMs?: number;
+  maxBacklog?: number;
+  onFenced?: () => void;
+  onStoreError?: (error: unknown) => void;
+}
+
+const TICK_MS = 100;
+const HEARTBEAT_MS = 1000;
+
+export class Ledger {
+  readonly book = new LeaseBook();
+  readonly flusher: Flusher;
+  readonly #options: LedgerOptions;
+  readonly #desks = new Map<string, Desk>();
+  readonly #open = new Map<string, Hold>();
+  #waiting = 0;
+  #waitingBytes = 0;
+  #contactMs: number;
+  #fenced = false;
+  #stopTimers: (() => void)[] = [];
+
+  constructor(options: LedgerOptions) {
+    this.#options = options;
+    this.#contactMs = options.clock.monotonicMs();
+    this.flusher = new Flusher({
+      store: options.store,
+      instanceId: options.instanceId,
+      book: this.book,
+      onFenced: () => this.#fence(),
+      onResult: (error) => {
+        if (error !== null) options.onStoreError?.(error);
+      },
+    });
+    this.#every(TICK_MS, () => this.#tick());
+    this.#every(HEARTBEAT_MS, () => void this.#beat());
+  }
+
+  get openHolds(): number {
+    return this.#open.size;
+  }
+
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** Why nothing can be admitted now; null: calls can. */
+  get blocked(): 'fenced' | 'journal' | 'postgres' | null {
+    if (this.#fenced) return 'fenced';
+    if (this.#options.journal.broken) return 'journal';
+    const silentMs = this.#options.clock.monotonicMs() - this.#contactMs;
+    if (silentMs > (this.#options.leaseTtlMs ?? 60_000)) return 'postgres';
+    return this.flusher.backlog.length > (this.#options.maxBacklog ?? 200_000) ? 'postgres' : null;
+  }
+
+  /**
+   * Takes a call's money. Answers at once when a lease covers it (or nothing ever will); otherwise the promise of an
+   * answer, and how to leave the queue. A call that costs nothing asks with `free`.
+   */
+  reserve(ask: Ask): Hold | Denial | { answer: Promise<Hold | Denial>; leave: () => void } {
+    if (this.blocked !== null) return { kind: 'unavailable' };
+    const { account } = ask;
+    const pools = this.book.poolsOf(account, this.#options.clock.nowMs());
+    if (pools.length === 0 && !account.unlimited) return { kind: 'insufficient', counter: null, ceiling: 0n };
+    if (pools.some((pool) => pool.leases.length === 0)) {
+      return { kind: 'insufficient', counter: null, ceiling: 0n };
+    }
+    const desk = this.#desk(account.principal.teamId);
+    const taken = desk.takeNow(ask);
+    if (taken) return this.#hold(ask.account.principal.teamId, taken);
+    return this.#queue(desk, ask);
+  }
+
+  /** A hold of nothing, for calls that cost nothing: they too end in exactly one event. */
+  reserveFree(teamId: string): Hold | Denial {
+    return this.blocked === null ? this.#hold(teamId, { amount: 0n, held: [] }) : { kind: 'unavailable' };
+  }
+
+  #queue(desk: Desk, ask: Ask) {
+    const { maxWaiting = 10_000, maxWaitingBytes = 256 * 1024 * 1024, jitter = Math.random } = this.#options;
+    if (this.#waiting >= maxWaiting || this.#waitingBytes + ask.bytes > maxWaitingBytes) {
+      const retryAfterMs = Math.round(1000 + 1000 * jitter());
+      return { kind: 'held', counter: null, retryAfterMs } satisfies Denial;
+    }
+    this.#waiting++;
+    this.#waitingBytes += ask.bytes;
+    const left = () => {
+      this.#waiting--;
+      this.#waitingBytes -= ask.bytes;
+    };
+    let leave = () => {};
+    const answer = new Promise<Hold | Denial>((resolve) => {
+      const leaveDesk = desk.wait(ask, (result) => {
+        left();
+        resolve('kind' in result ? result : this.#hold(ask.account.principal.teamId, result));
+      });
+      leave = () => {
+        leaveDesk();
+        left();
+      };
+    });
+    return { answer, leave };
+  }
+
+  #hold(teamId: string, taken: Taken): Hold {
+    const id = uuidV7(this.#options.clock.nowMs());
+    return { id, teamId, amount: taken.amount, held: taken.held, facts: null, line: '' };
+  }
+
+  /** Journals the hold; resolves when its line was written, after which the call may be forwarded. */
+  begin(hold: Hold, facts: CallFacts): Promise<'written' | 'broken'> {
+    const { journal, instanceId } = this.#options;
+    hold.facts = facts;
+    hold.line = holdJson(hold.id, instanceId, facts, hold.amount, allocationsOf(hold, null));
+    this.#open.set(hold.id, hold);
+    journal.append('H', hold.line);
+    return new Promise((resolve) => {
+      journal.written(() => resolve(journal.broken ? 'broken' : 'written'));
+    });
+  }
+
+  /** Puts back a hold that was never journaled: nothing was forwarded, nothing is recorded. */
+  cancel(hold: Hold): void {
+    this.#open.delete(hold.id);
+    this.book.settle(hold.held, 0n);
+    if (hold.held.length > 0) this.#desk(hold.teamId).released();
+  }
+
+  /** Ends a journaled hold with its one event. */
+  end(hold: Hold, outcome: Outcome): void {
+    if (!this.#open.delete(hold.id) || !hold.facts) throw new Error(`hold ${hold.id} has ended before`);
+    const allocations = allocationsOf(hold, this.book.settle(hold.held, outcome.cost));
+    const { instanceId, journal } = this.#options;
+    const json = eventJson(hold.id, instanceId, hold.facts, hold.amount, outcome, allocations);
+    journal.append('S', json);
+    const { teamId, keyId } = hold.facts;
+    const createdAtMs = Number.parseInt(hold.id.slice(0, 8) + hold.id.slice(9, 13), 16);
+    this.flusher.add({ id: hold.id, teamId, keyId, createdAtMs, cost: outcome.cost, allocations, json });
+    if (hold.held.length > 0) this.#desk(hold.teamId).released();
+  }
+
+  /** A team's limits or grants changed: what is idle goes back, so that new calls ask under the new rules. */
+  recall(teamId: string | null): void {
+    this.book.recall(teamId);
+  }
+
+  /**
+   * The orderly end, after the last call: everything reaches Postgres, leases are returned, the journal goes.
+   * Rejects when Postgres is away; the journal then stays for the next start.
+   */
+  async stop(): Promise<void> {
+    for (const stop of this.#stopTimers) stop();
+    const { journal, store, instanceId } = this.#options;
+    try {
+      await this.flusher.drain();
+      if (this.#open.size > 0) throw new Error(`${this.#open.size} calls have not ended`);
+      await store.adopt(instanceId, [], 'stopped');
+    } catch (error) {
+      journal.close(false);
+      throw error;
+    }
+    journal.close(true);
+  }
+
+  #desk(teamId: string): Desk {
+    let desk = this.#desks.get(teamId);
+    if (!desk) {
+      const { clock, timers, store, instanceId, queueTimeoutMs, jitter = Math.random } = this.#options;
+      desk = new Desk({
+        book: this.book,
+        timers,
+        nowMs: clock.nowMs,
+        monotonicMs: clock.monotonicMs,
+        jitter,
+        queueTimeoutMs,
+        requestLease: async (pools) => {
+          const sentMs = clock.monotonicMs();
+          const reply = await store.requestLease({ instanceId, teamId, pools });
+          this.#contactMs = sentMs;
+          return reply;
+        },
+        onFenced: () => this.#fence(),
+        onStoreError: (error) => this.#options.onStoreError?.(error),
+      });
+      this.#desks.set(teamId, desk);
+    }
+    return desk;
+  }
+
+  #tick() {
+    const { clock, journal } = this.#options;
+    this.book.tick(clock.nowMs(), this.flusher.backlog.length === 0);
+    if (journal.wantsCompaction && !journal.broken) journal.compact(this.#stillNeeded());
+    void this.flusher.flush();
+  }
+
+  *#stillNeeded() {
+    for (const event of this.flusher.backlog) yield formatLine('S', event.json);
+    for (const hold of this.#open.values()) yield formatLine('H', hold.line);
+  }
+
+  async #beat() {
+    const { store, instanceId, clock } = this.#options;
+    const sentMs = clock.monotonicMs();
+    try {
+      const pulse = await store.heartbeat(instanceId);
+      clock.synchronise(pulse.nowMs, sentMs, clock.monotonicMs());
+      this.book.instances = pulse.instances;
+      this.#contactMs = sentMs;
+    } catch (error) {
+      this.#options.onStoreError?.(error);
+    }
+  }
+
+  #fence() {
+    if (this.#fenced) return;
+    this.#fenced = true;
+    this.#options.onFenced?.();
+  }
+
+  #every(ms: number, work: () => void) {
+    let cancel = () => {};
+    const again = () => {
+      cancel = this.#options.timers.after(ms, () => {
+        again();
+        work();
+      });
+    };
+    again();
+    this.#stopTimers.push(() => cancel());
+  }
+}
+
+function allocationsOf(hold: Hold, settled: bigint[][] | null): Allocation[] {
+  const allocations: Allocation[] = [];
+  for (let p = 0; p < hold.held.length; p++) {
+    const pool = hold.held[p]!;
+    for (let i = 0; i < pool.leases.length; i++) {
+      const held = pool.held[i]!;
+      const spent = settled === null ? held : settled[p]![i]!;
+      if (held > 0n || spent > 0n)
+        allocations.push({ counterId: pool.leases[i]!.spec.id, held, settled: spent });
+    }
+  }
+  return allocations;
+}
