@@ -4,7 +4,7 @@
  * Invariants: a call is held and journaled before it is forwarded; every hold ends in exactly one event; nothing is
  * admitted that a lease does not cover, that the journal cannot record, or after this instance was fenced.
  */
-import type { Allocation } from '../domain/budget.ts';
+import type { Account, Allocation } from '../domain/budget.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import { type HeldPool, LeaseBook } from './book.ts';
 import type { Clock } from './clock.ts';
@@ -177,6 +177,17 @@ export class Ledger {
     const createdAtMs = Number.parseInt(hold.id.slice(0, 8) + hold.id.slice(9, 13), 16);
     this.flusher.add({ id: hold.id, teamId, keyId, createdAtMs, cost: outcome.cost, allocations, json });
     if (hold.held.length > 0) this.#desk(hold.teamId).released();
+  }
+
+  /** What the tightest of the account's pools may still spend, held money not counted; null: nothing bounds it. */
+  remaining(account: Account): PicoUsd | null {
+    let least: PicoUsd | null = null;
+    for (const pool of this.book.poolsOf(account, this.#options.clock.nowMs())) {
+      let left = 0n;
+      for (const lease of pool.leases) left += lease.state ? lease.ceiling : lease.spec.amount;
+      if (least === null || left < least) least = left;
+    }
+    return least;
   }
 
   /** A team's limits or grants changed: what is idle goes back, so that new calls ask under the new rules. */
