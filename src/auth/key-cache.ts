@@ -16,12 +16,14 @@ type Found = { record: KeyRecord | null };
 export class KeyCache {
   readonly #findKey: KeyCacheOptions['findKey'];
   readonly #known: LRUCache<string, Found>;
+  readonly #teamNames: LRUCache<string, string>;
   readonly #loading = new Map<string, Promise<KeyRecord | null>>();
   #generation = 0;
 
   constructor({ findKey, maxKeys = 50_000 }: KeyCacheOptions) {
     this.#findKey = findKey;
     this.#known = new LRUCache({ max: maxKeys });
+    this.#teamNames = new LRUCache({ max: maxKeys });
   }
 
   /** The key's record, null for a text that is no key. Rejects when Postgres is needed and away. */
@@ -31,12 +33,18 @@ export class KeyCache {
     return found ? found.record : this.#load(hashed);
   }
 
+  /** The name of a team that called here; null: none of its keys was seen. */
+  teamName(teamId: string): string | null {
+    return this.#teamNames.get(teamId) ?? null;
+  }
+
   #load(hashed: string): Promise<KeyRecord | null> {
     let loading = this.#loading.get(hashed);
     if (!loading) {
       const generation = this.#generation;
       loading = this.#findKey(hashed)
         .then((record) => {
+          if (record) this.#teamNames.set(record.account.principal.teamId, record.account.principal.teamName);
           // A change that came while we read may not be in what we read: use it once, do not keep it.
           if (generation === this.#generation) this.#known.set(hashed, { record });
           return record;

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Account } from '../domain/budget.ts';
 import { type Fault, fault } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';
-import { modelFamily } from '../domain/price.ts';
+import { namesOf } from '../domain/price.ts';
 import { bearerKey } from '../openai/headers.ts';
 import type { KeyRecord } from '../store/catalog.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -33,5 +33,5 @@ function invalid(message: string): Fault {
 
 /** A name that a key may use allows its dated snapshots too. */
 export function mayUse({ models }: Principal, model: string): boolean {
-  return models === null || models.includes(model) || modelFamily(model).some((name) => models.includes(name));
+  return models === null || namesOf(model).some((name) => models.includes(name));
 }

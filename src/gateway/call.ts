@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Account } from '../domain/budget.ts';
 import type { Estimate } from '../domain/estimate.ts';
 import type { RateCard } from '../domain/price.ts';
-import type { Hold } from '../ledger/ledger.ts';
+import type { Hold } from '../ledger/holds.ts';
 import type { Route } from '../openai/operations.ts';
 import type { ParsedRequest } from '../openai/request.ts';
 import type { Stage, StageDurationsUs } from '../telemetry/measurement.ts';

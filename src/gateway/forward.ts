@@ -7,10 +7,12 @@ import { decodeBody } from '../openai/decode.ts';
 import { renderBody } from '../openai/edit.ts';
 import { upstreamHeaders } from '../openai/headers.ts';
 import { StreamMeter } from '../openai/stream.ts';
-import type { UpstreamFailure, UpstreamHandler, UpstreamHeaders, UpstreamSend } from '../openai/upstream.ts';
+import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../openai/upstream.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
 import { beginStream } from './respond.ts';
+
+export type UpstreamHeaders = Record<string, string | string[] | undefined>;
 
 /** How the upstream's part ended. */
 export interface Answer {
@@ -45,7 +47,7 @@ class Exchange implements UpstreamHandler {
   readonly #call: Call;
   readonly #resolve: (answer: Answer) => void;
   readonly #sentMs = performance.now();
-  #send: UpstreamSend | null = null;
+  #send: UpstreamCall | null = null;
   #status = 0;
   #headers: UpstreamHeaders = {};
   #firstByteMs: number | null = null;

@@ -35,6 +35,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       } else await handle(deps, call);
     } catch (error) {
       deps.log.logger.error({ err: error }, 'a call failed on a fault of ours');
+      if (call.hold && deps.ledger.isOpen(call.hold)) deps.ledger.endUnknown(call.hold, 'internal_error');
       refuse(deps, call, fault('internal_error', 'Tollgate failed on this call; nothing more is known.'));
       if (!response.writableEnded) response.destroy();
     } finally {

@@ -4,7 +4,7 @@ import { type Fault, fault } from '../domain/errors.ts';
 import type { Estimate } from '../domain/estimate.ts';
 import { formatUsd } from '../domain/money.ts';
 import type { Ask, Denial } from '../ledger/desk.ts';
-import type { Hold } from '../ledger/ledger.ts';
+import type { Hold } from '../ledger/holds.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
 
