@@ -9,7 +9,8 @@ const DISCARD_MS = 5000;
 
 /** Answers the body, a Fault when it is too large, or null when the client left before it was complete. */
 export function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | Fault | null> {
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.resolve(refuse(request, maxBytes));
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes)
+    return Promise.resolve(refuse(request, maxBytes));
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -21,7 +22,9 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<Bu
         resolve(refuse(request, maxBytes));
       }
     });
-    request.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : chunks.length === 0 ? EMPTY : Buffer.concat(chunks)));
+    request.on('end', () =>
+      resolve(chunks.length === 1 ? chunks[0]! : chunks.length === 0 ? EMPTY : Buffer.concat(chunks)),
+    );
     request.on('close', () => resolve(null));
     request.on('error', () => resolve(null));
   });

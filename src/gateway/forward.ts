@@ -79,7 +79,12 @@ class Exchange implements UpstreamHandler {
     });
     this.#call.onClientGone = () => this.#clientLeft();
     this.#send = this.#deps.upstream!.send(
-      { method: operation.method, path: operation.path, headers, body: operation.method === 'GET' ? null : body },
+      {
+        method: operation.method,
+        path: operation.path,
+        headers,
+        body: operation.method === 'GET' ? null : body,
+      },
       this,
     );
     if (this.#call.clientGone) this.#clientLeft();

@@ -31,7 +31,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
     try {
       if (draining) {
         response.setHeader('connection', 'close');
-        refuse(deps, call, fault('shutting_down', 'This gateway is stopping; try again.', { retryAfterMs: 1000 }));
+        refuse(
+          deps,
+          call,
+          fault('shutting_down', 'This gateway is stopping; try again.', { retryAfterMs: 1000 }),
+        );
       } else await handle(deps, call);
     } catch (error) {
       deps.log.logger.error({ err: error }, 'a call failed on a fault of ours');

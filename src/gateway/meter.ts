@@ -10,7 +10,8 @@ const NOTHING: MeteredResponse = { usage: null, serviceTier: null, model: null }
 export function meter(call: Call, answer: Answer): MeteredResponse {
   if (answer.metered) return answer.metered;
   const { operation } = call.request!;
-  if (!answer.readable || !operation.billable || answer.status >= 300 || answer.ending !== 'complete') return NOTHING;
+  if (!answer.readable || !operation.billable || answer.status >= 300 || answer.ending !== 'complete')
+    return NOTHING;
   if (!String(answer.headers['content-type'] ?? '').startsWith('text/event-stream')) {
     return meterJson(operation.name, answer.readable);
   }

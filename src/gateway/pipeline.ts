@@ -58,7 +58,10 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Fault | 'gone' | nu
     });
   }
   if (deps.upstream === null) {
-    return fault('upstream_not_configured', 'This gateway has no upstream: its administrator must set OPENAI_API_KEY.');
+    return fault(
+      'upstream_not_configured',
+      'This gateway has no upstream: its administrator must set OPENAI_API_KEY.',
+    );
   }
 
   call.card = operation.model === null ? null : deps.rates().find(operation.model, deps.clock.nowMs());
@@ -74,5 +77,8 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Fault | 'gone' | nu
 
 function unsupported(method: string, url: string): Fault {
   const path = url.split('?', 1)[0]!.slice(0, 200);
-  return fault('unsupported_operation', `Tollgate does not forward ${method} ${path}: its cost is not known.`);
+  return fault(
+    'unsupported_operation',
+    `Tollgate does not forward ${method} ${path}: its cost is not known.`,
+  );
 }

@@ -3,7 +3,7 @@ import { openEndedOutputTokens, SMALLEST_USEFUL_OUTPUT_TOKENS } from '../domain/
 import { type Fault, fault } from '../domain/errors.ts';
 import type { Estimate } from '../domain/estimate.ts';
 import { formatUsd } from '../domain/money.ts';
-import type { Ask, Denial } from '../ledger/desk.ts';
+import type { Ask, Denial } from '../ledger/ask.ts';
 import type { Hold } from '../ledger/holds.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -93,7 +93,10 @@ function refusal(denial: Denial, estimate: Estimate): Fault {
         ...which,
         remaining_usd: formatUsd(left),
         needed_usd: formatUsd(needed),
-        resets_at: counter?.source === 'limit' && counter.endsAtMs !== null ? new Date(counter.endsAtMs).toISOString() : null,
+        resets_at:
+          counter?.source === 'limit' && counter.endsAtMs !== null
+            ? new Date(counter.endsAtMs).toISOString()
+            : null,
         affordable_output_tokens: estimate.outputTokensFor(left),
       },
     },

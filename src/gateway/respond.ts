@@ -1,5 +1,5 @@
 /** Answers to the client: the upstream's bytes, status and headers, or a refusal in OpenAI's error shape. */
-import { type Fault, fault, ERRORS } from '../domain/errors.ts';
+import { ERRORS, type Fault, fault } from '../domain/errors.ts';
 import { formatUsd } from '../domain/money.ts';
 import { uuidV7 } from '../ledger/ids.ts';
 import { errorBody, errorHeaders } from '../openai/errors.ts';

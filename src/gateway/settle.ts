@@ -42,10 +42,30 @@ function verdict(call: Call, answer: Answer, metered: MeteredResponse): Verdict 
   const { operation } = call.request!;
   const card = call.card;
   const free = { priceId: null, pricedModel: null };
-  const dearest = { priceId: call.estimate!.priceIds[0] ?? null, pricedModel: nameOf(card), cost: call.hold!.amount };
-  const unknown = (reason: string): Verdict => ({ outcome: 'unknown', provenance: 'unknown', reason, ...dearest });
-  const estimated = (reason: string): Verdict => ({ outcome: 'settled', provenance: 'estimated', reason, ...dearest });
-  const voided = (reason: string): Verdict => ({ outcome: 'voided', provenance: 'reported', reason, cost: 0n, ...free });
+  const dearest = {
+    priceId: call.estimate!.priceIds[0] ?? null,
+    pricedModel: nameOf(card),
+    cost: call.hold!.amount,
+  };
+  const unknown = (reason: string): Verdict => ({
+    outcome: 'unknown',
+    provenance: 'unknown',
+    reason,
+    ...dearest,
+  });
+  const estimated = (reason: string): Verdict => ({
+    outcome: 'settled',
+    provenance: 'estimated',
+    reason,
+    ...dearest,
+  });
+  const voided = (reason: string): Verdict => ({
+    outcome: 'voided',
+    provenance: 'reported',
+    reason,
+    cost: 0n,
+    ...free,
+  });
 
   if (answer.ending === 'unreachable') return voided('upstream_unreachable');
   if (answer.status >= 300 && answer.ending === 'complete') {
@@ -67,7 +87,14 @@ function verdict(call: Call, answer: Answer, metered: MeteredResponse): Verdict 
   const cost = costOf(metered.usage!, price);
   if (cost === null) return estimated('usage_missing');
   const reason = cost > call.hold!.amount ? 'overrun' : call.clientGone ? 'client_gone' : null;
-  return { outcome: 'settled', provenance: 'reported', reason, cost, priceId: price.id, pricedModel: price.model };
+  return {
+    outcome: 'settled',
+    provenance: 'reported',
+    reason,
+    cost,
+    priceId: price.id,
+    pricedModel: price.model,
+  };
 }
 
 function nameOf(card: RateCard | null): string | null {

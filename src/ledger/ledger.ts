@@ -4,11 +4,14 @@
  * Invariants: a call is held and journaled before it is forwarded; every hold ends in exactly one event; nothing is
  * admitted that a lease does not cover, that the journal cannot record, or after this instance was fenced.
  */
-import type { Account, Allocation } from '../domain/budget.ts';
+
+import { retryAfterMs } from '../domain/admission.ts';
+import type { Account } from '../domain/budget.ts';
 import type { PicoUsd } from '../domain/money.ts';
+import type { Ask, Denial, Taken } from './ask.ts';
 import { LeaseBook } from './book.ts';
 import type { Clock } from './clock.ts';
-import { type Ask, type Denial, Desk, type Taken } from './desk.ts';
+import { Desk } from './desk.ts';
 import { type CallFacts, eventJson, holdJson, type Outcome } from './event.ts';
 import { Flusher } from './flusher.ts';
 import { Heart } from './heart.ts';
@@ -17,6 +20,7 @@ import { momentOfUuidV7, uuidV7 } from './ids.ts';
 import { formatLine, type Journal } from './journal.ts';
 import type { LedgerStore } from './store.ts';
 import type { Timers } from './timers.ts';
+import { WaitingRoom } from './waiting-room.ts';
 
 export interface LedgerOptions {
   instanceId: string;
@@ -46,14 +50,14 @@ export class Ledger {
   readonly #options: LedgerOptions;
   readonly #desks = new Map<string, Desk>();
   readonly #open = new Map<string, Hold>();
-  #waiting = 0;
-  #waitingBytes = 0;
+  readonly #room: WaitingRoom;
   readonly #heart: Heart;
   #fenced = false;
   #stopTimers: (() => void)[] = [];
 
   constructor(options: LedgerOptions) {
     this.#options = options;
+    this.#room = new WaitingRoom(options.maxWaiting ?? 10_000, options.maxWaitingBytes ?? 256 * 1024 * 1024);
     this.#heart = new Heart({
       ...options,
       onInstances: (count) => {
@@ -89,7 +93,7 @@ export class Ledger {
   }
 
   get waiting(): number {
-    return this.#waiting;
+    return this.#room.calls;
   }
 
   /** Why nothing can be admitted now; null: calls can. */
@@ -124,17 +128,11 @@ export class Ledger {
   }
 
   #queue(desk: Desk, ask: Ask) {
-    const { maxWaiting = 10_000, maxWaitingBytes = 256 * 1024 * 1024, jitter = Math.random } = this.#options;
-    if (this.#waiting >= maxWaiting || this.#waitingBytes + ask.bytes > maxWaitingBytes) {
-      const retryAfterMs = Math.round(1000 + 1000 * jitter());
-      return { kind: 'held', counter: null, retryAfterMs } satisfies Denial;
+    const left = this.#room.enter(ask.bytes);
+    if (left === null) {
+      const { jitter = Math.random } = this.#options;
+      return { kind: 'held', counter: null, retryAfterMs: retryAfterMs(0, jitter()) } satisfies Denial;
     }
-    this.#waiting++;
-    this.#waitingBytes += ask.bytes;
-    const left = () => {
-      this.#waiting--;
-      this.#waitingBytes -= ask.bytes;
-    };
     let leave = () => {};
     const answer = new Promise<Hold | Denial>((resolve) => {
       const leaveDesk = desk.wait(ask, (result) => {

@@ -27,7 +27,13 @@ export function teamGauges(book: LeaseBook, keys: KeyCache, nowMs: number): Iter
     const name = keys.teamName(teamId);
     if (name === null) continue;
     const team = teams.get(teamId);
-    if (!team) teams.set(teamId, { team: name, heldPicoUsd: held, leasedPicoUsd: held + free, remainingPicoUsd: left });
+    if (!team)
+      teams.set(teamId, {
+        team: name,
+        heldPicoUsd: held,
+        leasedPicoUsd: held + free,
+        remainingPicoUsd: left,
+      });
     else {
       if (held > team.heldPicoUsd) team.heldPicoUsd = held;
       if (held + free > team.leasedPicoUsd) team.leasedPicoUsd = held + free;

@@ -13,11 +13,9 @@ export interface ServiceOptions {
   stopping: () => boolean;
 }
 
-type Env = { Bindings: HttpBindings };
-
-export function createService(options: ServiceOptions): Hono<Env> {
+export function createService(options: ServiceOptions): Hono {
   const { version, ledger, metrics } = options;
-  const app = new Hono<Env>();
+  const app = new Hono();
   app.get('/healthz', (context) => context.json({ status: 'ok', version, pid: process.pid }));
   app.get('/readyz', (context) => {
     const reason = options.stopping() ? 'stopping' : ledger.blocked;
@@ -34,9 +32,10 @@ export function createService(options: ServiceOptions): Hono<Env> {
 }
 
 /** Without a key the page is for this machine only; a proxy on it would make every caller look local. */
-function mayReadMetrics(context: Context<Env>, key: string | null): boolean {
+function mayReadMetrics(context: Context, key: string | null): boolean {
   if (key === null) {
-    const address = context.env.incoming.socket.remoteAddress ?? '';
+    const { incoming } = context.env as HttpBindings;
+    const address = incoming.socket.remoteAddress ?? '';
     const local = address === '::1' || address.replace('::ffff:', '').startsWith('127.');
     return local && context.req.header('x-forwarded-for') === undefined;
   }
