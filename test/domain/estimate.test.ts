@@ -98,6 +98,8 @@ describe('an open-ended call', () => {
     const result = estimated('gpt-4o', { outputTokensLimit: null });
     expect(result.outputTokensFor(result.inputCost - 1n)).toBe(0);
     expect(result.outputTokensFor(-1n)).toBe(0);
+    const embeddings = estimated('text-embedding-3-small', { name: 'embeddings', outputTokensLimit: 0 });
+    expect(embeddings.outputTokensFor(embeddings.inputCost - 1n)).toBe(0);
     expect(result.outputTokensFor(result.inputCost + usd('0.00001'))).toBe(1);
   });
 
@@ -123,7 +125,7 @@ describe('a call is refused', () => {
   test('when the tier that it may be served in instead has no price', () => {
     const { flex } = card('gpt-5').tiers;
     const result = refused({ serviceTier: 'flex' }, { ...card('gpt-5'), tiers: flex ? { flex } : {} });
-    expect(result).toMatchObject({ code: 'unknown_price', param: 'service_tier' });
+    expect(result).toMatchObject({ code: 'unknown_price', param: 'model' });
   });
 
   test('when it may pass the threshold of a default tier without a long-context price', () => {

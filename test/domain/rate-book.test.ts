@@ -56,8 +56,14 @@ describe('the price of a name', () => {
   });
 
   test('a snapshot with some tiers of its own gets no tier of its base', () => {
-    const card = book.find('gpt-3.5-turbo-0613', NOW);
+    const rows = [
+      price('own', { model: 'm-2026-01-31' }),
+      price('base', {}),
+      price('base-flex', { tier: 'flex' }),
+    ];
+    const card = new RateBook(rows, []).find('m-2026-01-31', NOW);
     expect(Object.keys(card?.tiers ?? {})).toEqual(['default']);
+    expect(card?.tiers.default?.id).toBe('own');
   });
 
   test('a snapshot keeps its own limits and otherwise has those of its base', () => {
