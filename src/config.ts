@@ -29,7 +29,6 @@ export interface ConfigFault {
 }
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** Every setting, by its name in the Config. Milliseconds and bytes are whole numbers. */
 export const SETTINGS = {
