@@ -15,15 +15,13 @@ const scalar = fc.oneof(
 
 /** An object's text whose names may stand twice, at any depth. */
 export const objectText: fc.Arbitrary<string> = fc.letrec<{ value: string; object: string }>((tie) => ({
-  object: fc
-    .array(fc.tuple(name, tie('value'), blank, blank, blank), { maxLength: 5 })
-    .map((members) => {
-      const texts = members.map(([key, value, before, between, after]) => {
-        const text = typeof key === 'string' ? JSON.stringify(key) : `"${key.raw}"`;
-        return `${before}${text}${between}:${value}${after}`;
-      });
-      return `{${texts.join(',')}}`;
-    }),
+  object: fc.array(fc.tuple(name, tie('value'), blank, blank, blank), { maxLength: 5 }).map((members) => {
+    const texts = members.map(([key, value, before, between, after]) => {
+      const text = typeof key === 'string' ? JSON.stringify(key) : `"${key.raw}"`;
+      return `${before}${text}${between}:${value}${after}`;
+    });
+    return `{${texts.join(',')}}`;
+  }),
   value: fc.oneof(
     { maxDepth: 4, withCrossShrink: true },
     scalar,
