@@ -1,0 +1,61 @@
+/**
+ * The store: Postgres, from the first connection to a schema that is ready. Owns: choosing the embedded server or
+ * `DATABASE_URL`, migrations, partitions, the seed and the built-in plans at start. Does not own: what is asked of it.
+ */
+import { type Database, openDatabase } from './database.ts';
+import { startEmbedded } from './embedded/embedded.ts';
+import { registerInstance } from './instances.ts';
+import { PostgresLedgerStore } from './ledger-store.ts';
+import { migrateDatabase } from './migrate.ts';
+import { ensurePartitions } from './partitions.ts';
+import { ensureBuiltInPlans } from './plans.ts';
+import { readRateBook } from './rate-book.ts';
+import { loadSeed } from './seed-load.ts';
+
+export interface StoreOptions {
+  /** Null: the embedded server in the data folder. */
+  databaseUrl: string | null;
+  dataDir: string;
+}
+
+export interface Store {
+  database: Database;
+  ledgerStore: PostgresLedgerStore;
+  rateBook(): ReturnType<typeof readRateBook>;
+  registerInstance(instanceId: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+const PARTITIONS_EVERY_MS = 6 * 60 * 60 * 1000;
+
+/** Opens the store and makes it ready. Safe when several replicas start at once. Rejects with what to do about it. */
+export async function openStore({ databaseUrl, dataDir }: StoreOptions): Promise<Store> {
+  const embedded = databaseUrl === null ? await startEmbedded({ dataDir }) : null;
+  const database = openDatabase(embedded ? embedded.connection : (databaseUrl as string));
+  const close = async () => {
+    await database.close();
+    await embedded?.stop();
+  };
+  try {
+    await migrateDatabase(database);
+    await ensurePartitions(database.sql);
+    await loadSeed(database);
+    await ensureBuiltInPlans(database);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const { sql } = database;
+  const partitions = setInterval(() => void ensurePartitions(sql).catch(() => {}), PARTITIONS_EVERY_MS);
+  partitions.unref();
+  return {
+    database,
+    ledgerStore: new PostgresLedgerStore(sql),
+    rateBook: () => readRateBook(sql),
+    registerInstance: (instanceId) => registerInstance(sql, instanceId),
+    close: async () => {
+      clearInterval(partitions);
+      await close();
+    },
+  };
+}
