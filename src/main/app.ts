@@ -47,7 +47,12 @@ export async function startApp({ config, log, version }: AppOptions): Promise<Ap
   const journals = join(config.dataDir, 'journal');
   mkdirSync(journals, { recursive: true, mode: 0o700 });
   const admin = await loadOrMakeAdminKey(config.adminKey, config.dataDir);
-  const store = await openStore({ databaseUrl: config.databaseUrl, dataDir: config.dataDir });
+  const storeErrors = rateLimited((error) => logger.error({ err: error }, 'Postgres did not answer'));
+  const store = await openStore({
+    databaseUrl: config.databaseUrl,
+    dataDir: config.dataDir,
+    onError: storeErrors,
+  });
   const { sql } = store.database;
 
   const clock = createClock();
@@ -61,7 +66,6 @@ export async function startApp({ config, log, version }: AppOptions): Promise<Ap
   const fenced = new Promise<void>((resolve) => {
     fence = resolve;
   });
-  const storeErrors = rateLimited((error) => logger.error({ err: error }, 'Postgres did not answer'));
   const ledger = new Ledger({
     instanceId,
     store: store.ledgerStore,

@@ -2,8 +2,8 @@
  * The store: Postgres, from the first connection to a schema that is ready. Owns: choosing the embedded server or
  * `DATABASE_URL`, migrations, partitions, the seed and the built-in plans at start. Does not own: what is asked of it.
  */
-import { type Database, openDatabase } from './database.ts';
-import { startEmbedded } from './embedded/embedded.ts';
+import { type Connection, type Database, openDatabase } from './database.ts';
+import { startEmbedded } from './embedded/start.ts';
 import { registerInstance } from './instances.ts';
 import { PostgresLedgerStore } from './ledger-store.ts';
 import { migrateDatabase } from './migrate.ts';
@@ -16,6 +16,8 @@ export interface StoreOptions {
   /** Null: the embedded server in the data folder. */
   databaseUrl: string | null;
   dataDir: string;
+  /** Told when partitions could not be made ahead; it is tried again. */
+  onError: (error: unknown) => void;
 }
 
 export interface Store {
@@ -29,16 +31,18 @@ export interface Store {
 const PARTITIONS_EVERY_MS = 6 * 60 * 60 * 1000;
 
 /** Opens the store and makes it ready. Safe when several replicas start at once. Rejects with what to do about it. */
-export async function openStore({ databaseUrl, dataDir }: StoreOptions): Promise<Store> {
+export async function openStore({ databaseUrl, dataDir, onError }: StoreOptions): Promise<Store> {
   const embedded = databaseUrl === null ? await startEmbedded({ dataDir }) : null;
-  const database = openDatabase(embedded ? embedded.connection : (databaseUrl as string));
+  const connection: Connection = embedded === null ? databaseUrl! : embedded.connection;
+  let database: Database | null = null;
   const close = async () => {
-    await database.close();
+    await database?.close();
     await embedded?.stop();
   };
   try {
-    await migrateDatabase(database);
-    await ensurePartitions(database.sql);
+    await migrateDatabase(connection);
+    database = openDatabase(connection);
+    await ensurePartitions(database.sql, Date.now());
     await loadSeed(database);
     await ensureBuiltInPlans(database);
   } catch (error) {
@@ -46,7 +50,10 @@ export async function openStore({ databaseUrl, dataDir }: StoreOptions): Promise
     throw error;
   }
   const { sql } = database;
-  const partitions = setInterval(() => void ensurePartitions(sql).catch(() => {}), PARTITIONS_EVERY_MS);
+  const partitions = setInterval(
+    () => void ensurePartitions(sql, Date.now()).catch(onError),
+    PARTITIONS_EVERY_MS,
+  );
   partitions.unref();
   return {
     database,
