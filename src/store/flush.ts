@@ -78,6 +78,8 @@ interface CounterRow {
   ends_at_ms: number | null;
 }
 
+const FAR_FUTURE_MS = Date.UTC(9999, 0);
+
 /**
  * Locks all that the batch may move, in id order, before anything else. The shared lock on the teams comes first: who
  * makes a counter holds it exclusively and counts the events before it, so every later one must see that counter.
@@ -89,7 +91,7 @@ async function lockCounters(tx: TransactionSql, batch: FlushBatch): Promise<Coun
   await tx`select id from teams where id = any(${teamIds}) order by id for key share`;
   const named = new Set(reports.map((report) => report.counterId));
   for (const event of events) for (const part of event.allocations) named.add(part.counterId);
-  const earliestMs = events.reduce((ms, event) => Math.min(ms, event.createdAtMs), 8.64e15);
+  const earliestMs = events.reduce((ms, event) => Math.min(ms, event.createdAtMs), FAR_FUTURE_MS);
   return await tx<CounterRow[]>`
     select team_id, id, source, subject_type, subject_id, (extract(epoch from starts_at) * 1000)::float8 as starts_at_ms,
       (extract(epoch from ends_at) * 1000)::float8 as ends_at_ms
