@@ -69,13 +69,17 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     allowH2: false,
     pipelining: 1,
   });
+  let closed: Promise<void> | null = null;
   return {
     send({ method, path, headers, body }, handler) {
       const call = new Call(handler);
       pool.dispatch({ method, path: prefix + path, headers, body }, call);
       return call;
     },
-    close: () => pool.close(),
+    close() {
+      closed ??= pool.close();
+      return closed;
+    },
   };
 }
 
