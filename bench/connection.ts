@@ -18,7 +18,7 @@ export class Connection {
   readonly #reader = new ResponseReader();
   readonly #failed: Failed;
   #call: Call | null = null;
-  #closing = false;
+  #usable = true;
 
   private constructor(socket: Socket, failed: Failed) {
     this.#socket = socket;
@@ -26,7 +26,7 @@ export class Connection {
     socket.setNoDelay(true);
     socket.on('data', (data: Buffer) => this.#receive(data));
     socket.on('error', (error) => this.#fail(error.message));
-    socket.on('close', () => this.#fail('the connection was closed'));
+    socket.on('close', () => this.#closed());
   }
 
   static async open(port: number, failed: Failed): Promise<Connection> {
@@ -43,12 +43,22 @@ export class Connection {
   }
 
   close(): void {
-    this.#closing = true;
+    this.#usable = false;
     this.#socket.destroy();
   }
 
+  /** False once it is closed: servers close what is idle for seconds, which is no failure. */
+  get usable(): boolean {
+    return this.#usable;
+  }
+
+  #closed(): void {
+    if (this.#call) this.#fail('the connection was closed before the answer ended');
+    this.#usable = false;
+  }
+
   #fail(reason: string): void {
-    if (!this.#closing) this.#failed(reason);
+    if (this.#usable) this.#failed(reason);
     this.close();
   }
 

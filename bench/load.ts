@@ -58,8 +58,11 @@ export interface PaceResult {
 const WARMUP_SECONDS = 0.2;
 /** A gateway may keep its books after the answer (batches to a database): that work belongs to the calls as well. */
 const SETTLE_MS = 300;
-/** A paced run that needs more connections than this is not keeping up. */
-const MAX_CONNECTIONS = 2_048;
+/**
+ * With this many calls under way a paced run sends no more: whatever holds them up already shows in their latency, and the
+ * run has to end.
+ */
+const MAX_CALLS_UNDER_WAY = 1_024;
 
 function prepare({ target, body }: Command): Buffer {
   const headers = {
@@ -122,7 +125,6 @@ async function pace(command: PaceCommand, free: Connection[], failed: Failed): P
   const request = prepare(command);
   const latenciesUs: number[] = [];
   const chunkDelaysUs: number[] = [];
-  let opened = free.length;
   let underWay = 0;
   let ended = false;
   const finished = Promise.withResolvers<void>();
@@ -149,12 +151,12 @@ async function pace(command: PaceCommand, free: Connection[], failed: Failed): P
     connection.start(command.stream ? { request, onBody, onEnd } : { request, onEnd });
   };
   const due = () => {
+    if (underWay === MAX_CALLS_UNDER_WAY) return;
     underWay += 1;
-    const connection = free.pop();
-    if (connection) return send(connection);
-    opened += 1;
-    if (opened > MAX_CONNECTIONS) return failed('the target does not keep up with the pace');
-    Connection.open(command.target.port, failed).then(send, (error: Error) => failed(error.message));
+    let connection = free.pop();
+    while (connection && !connection.usable) connection = free.pop();
+    if (connection) send(connection);
+    else Connection.open(command.target.port, failed).then(send, (error: Error) => failed(error.message));
   };
 
   const workerData: TickerOptions = { callsPerSecond: command.callsPerSecond, seconds: command.seconds };

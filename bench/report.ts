@@ -59,12 +59,17 @@ function row(cells: Cell[], caseName: string, contestant: string): string[] {
   ];
 }
 
-/** Lines of equal width: the first column to the left, numbers to the right. */
+/** Lines of equal width: the first column to the left, numbers to the right; columns without a number are left out. */
 function table(rows: string[][]): string {
-  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)));
-  const line = (cells: string[]) =>
-    cells.map((text, i) => (i === 0 ? text.padEnd(widths[i]!) : text.padStart(widths[i]!))).join('  ');
-  return rows.map((cells) => line(cells).trimEnd()).join('\n');
+  const columns = COLUMNS.map((title, column) => [title, ...rows.map((row) => row[column]!)]);
+  const padded = columns
+    .filter(([, ...texts]) => texts.some((text) => text !== ''))
+    .map((texts, column) => {
+      const width = Math.max(...texts.map((text) => text.length));
+      return texts.map((text) => (column === 0 ? text.padEnd(width) : text.padStart(width)));
+    });
+  const lines = ['', ...rows].map((_, line) => padded.map((texts) => texts[line]).join('  '));
+  return lines.map((line) => line.trimEnd()).join('\n');
 }
 
 /** One table a case, each number as median (minimum–maximum) over the rounds. */
@@ -73,7 +78,7 @@ export function report(cells: Cell[]): string {
   const contestants = [...new Set(cells.map((cell) => cell.contestant))];
   const sections = caseNames.map((caseName) => {
     const rows = contestants.map((contestant) => row(cells, caseName, contestant));
-    return `${caseName}\n${table([COLUMNS, ...rows])}`;
+    return `${caseName}\n${table(rows)}`;
   });
   return sections.join('\n\n');
 }
