@@ -3,7 +3,7 @@
  * `DATABASE_URL`, migrations, partitions, the seed and the built-in plans at start. Does not own: what is asked of it.
  */
 import { type Connection, type Database, openDatabase } from './database.ts';
-import { startEmbedded } from './embedded/start.ts';
+import { startEmbedded } from './embedded/supervisor.ts';
 import { registerInstance } from './instances.ts';
 import { PostgresLedgerStore } from './ledger-store.ts';
 import { migrateDatabase } from './migrate.ts';
