@@ -5,8 +5,8 @@
 import { Command } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { type Config, formatFaults, readConfig } from './config.ts';
-import { migrate, replayJournal } from './main/maintenance.ts';
 import { startApp } from './main/app.ts';
+import { migrate, replayJournal } from './main/maintenance.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 
 /** Runs one command; the process ends with its exit code once nothing is left to do. */
@@ -38,7 +38,9 @@ export async function run(argv: string[]): Promise<void> {
     .description('bring what a dead instance wrote into the ledger and fence it; twice changes nothing')
     .action(async (file: string) => {
       const { inserted, unknown } = await replayJournal(configured(), file);
-      process.stdout.write(`${inserted} events were new, ${unknown} calls had no outcome (charged at their hold)\n`);
+      process.stdout.write(
+        `${inserted} events were new, ${unknown} calls had no outcome (charged at their hold)\n`,
+      );
     });
   await program.parseAsync(argv, { from: 'user' });
 }
@@ -56,13 +58,24 @@ async function serve(): Promise<void> {
   const log = createLog({
     level: config.logLevel,
     logCalls: config.logCalls,
-    secrets: [config.openaiApiKey, config.openaiAdminKey, config.adminKey, config.metricsKey, config.databaseUrl],
+    secrets: [
+      config.openaiApiKey,
+      config.openaiAdminKey,
+      config.adminKey,
+      config.metricsKey,
+      config.databaseUrl,
+    ],
   });
   const app = await startApp({ config, log, version: packageJson.version });
-  log.logger.info({ url: app.url, upstream: config.openaiApiKey === null ? null : config.openaiBaseUrl }, 'listening');
+  log.logger.info(
+    { url: app.url, upstream: config.openaiApiKey === null ? null : config.openaiBaseUrl },
+    'listening',
+  );
   process.stdout.write(`Tollgate listens on ${app.url}\n`);
   if (app.adminKeyMade) {
-    process.stdout.write(`Admin key, shown this once (kept in ${config.dataDir}/admin-key): ${app.adminKey}\n`);
+    process.stdout.write(
+      `Admin key, shown this once (kept in ${config.dataDir}/admin-key): ${app.adminKey}\n`,
+    );
   }
   if (config.openaiApiKey === null) {
     process.stdout.write('OPENAI_API_KEY is not set: /v1 answers 503 upstream_not_configured.\n');
@@ -93,7 +106,10 @@ async function stop(app: { stop(): Promise<void> }, log: Log): Promise<number> {
     log.logger.info('stopped');
     return 0;
   } catch (error) {
-    log.logger.error({ err: error }, 'stopped, but the ledger has not everything: the journal stays for the next start');
+    log.logger.error(
+      { err: error },
+      'stopped, but the ledger has not everything: the journal stays for the next start',
+    );
     return 1;
   } finally {
     await log.flush();

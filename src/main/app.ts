@@ -18,6 +18,7 @@ import { adoptDeadJournals, ownHeader } from '../ledger/recovery.ts';
 import { realTimers } from '../ledger/timers.ts';
 import { createUpstream } from '../openai/upstream.ts';
 import { catalogChanges, findKey } from '../store/catalog.ts';
+import type { Connection } from '../store/database.ts';
 import { openStore } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
@@ -40,16 +41,19 @@ export interface AppOptions {
   config: Config;
   log: Log;
   version: string;
+  /** A database that no URL names (a socket); default: the one of the configuration. */
+  connection?: Connection;
 }
 
-export async function startApp({ config, log, version }: AppOptions): Promise<App> {
+export async function startApp(options: AppOptions): Promise<App> {
+  const { config, log, version } = options;
   const { logger } = log;
   const journals = join(config.dataDir, 'journal');
   mkdirSync(journals, { recursive: true, mode: 0o700 });
   const admin = await loadOrMakeAdminKey(config.adminKey, config.dataDir);
   const storeErrors = rateLimited((error) => logger.error({ err: error }, 'Postgres did not answer'));
   const store = await openStore({
-    databaseUrl: config.databaseUrl,
+    connection: options.connection ?? config.databaseUrl,
     dataDir: config.dataDir,
     onError: storeErrors,
   });

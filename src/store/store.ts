@@ -13,8 +13,8 @@ import { readRateBook } from './rate-book.ts';
 import { loadSeed } from './seed-load.ts';
 
 export interface StoreOptions {
-  /** Null: the embedded server in the data folder. */
-  databaseUrl: string | null;
+  /** `DATABASE_URL`, or how else a server is reached; null: the embedded one in the data folder. */
+  connection: Connection | null;
   dataDir: string;
   /** Told when partitions could not be made ahead; it is tried again. */
   onError: (error: unknown) => void;
@@ -31,9 +31,9 @@ export interface Store {
 const PARTITIONS_EVERY_MS = 6 * 60 * 60 * 1000;
 
 /** Opens the store and makes it ready. Safe when several replicas start at once. Rejects with what to do about it. */
-export async function openStore({ databaseUrl, dataDir, onError }: StoreOptions): Promise<Store> {
-  const embedded = databaseUrl === null ? await startEmbedded({ dataDir }) : null;
-  const connection: Connection = embedded === null ? databaseUrl! : embedded.connection;
+export async function openStore({ connection: given, dataDir, onError }: StoreOptions): Promise<Store> {
+  const embedded = given === null ? await startEmbedded({ dataDir }) : null;
+  const connection: Connection = given ?? embedded!.connection;
   let database: Database | null = null;
   const close = async () => {
     await database?.close();
