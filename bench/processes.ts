@@ -41,7 +41,7 @@ export function start(options: StartOptions): ChildProcess {
 }
 
 /** Ends a process: SIGTERM, then SIGKILL when that takes longer than 15 s. Returns when it is gone. */
-export async function stop(child: ChildProcess): Promise<void> {
+async function stop(child: ChildProcess): Promise<void> {
   if (!running.has(child)) return;
   const gone = once(child, 'exit');
   child.kill('SIGTERM');

@@ -28,7 +28,7 @@ function milliseconds(cells: Cell[], pick: (cell: Cell) => number | undefined): 
  * CPU per call of one gateway over that of another, or null when one of them did not run. Taken within each round, then
  * summarized: what slowed the machine in a round slowed both.
  */
-export function cpuRatio(cells: Cell[], caseName: string, contestant: string, other: string): Summary | null {
+function cpuRatio(cells: Cell[], caseName: string, contestant: string, other: string): Summary | null {
   const find = (name: string, round: number) =>
     cells.find((cell) => cell.case === caseName && cell.contestant === name && cell.round === round);
   const ratios = cells
