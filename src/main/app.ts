@@ -139,6 +139,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       adminKey: admin.key,
       defaultPlan: config.defaultPlan,
       settleNow: () => ledger.flusher.drain().catch(storeErrors),
+      onError: (error) => logger.error({ err: error }, 'an admin request failed on a fault of ours'),
     }),
   );
   const server = createHttpServer(gateway, rest);
