@@ -64,12 +64,11 @@ export function estimate(
   const prices: Price[] = [];
   for (const tier of tiersPossible(operation, card, options.strict)) {
     const price = card.tiers[tier];
-    if (price) prices.push(price);
-    else
-      return unknownPrice(
-        `No price is known for the model ${quote(card.model)} in the tier '${tier}'.`,
-        'service_tier',
-      );
+    if (!price) {
+      const what = `No price is known for the model ${quote(card.model)} in the tier '${tier}'.`;
+      return unknownPrice(what, tier === operation.serviceTier ? 'service_tier' : 'model');
+    }
+    prices.push(price);
   }
   const base = card.tiers.default;
   if (base && reachesLongContext(base, inputTokens) && !base.longContext) {

@@ -140,7 +140,8 @@ function byPrecedence(a: Price, b: Price): number {
 /** `-2026-01-31`, and `-0613` as of 2023. */
 const SNAPSHOT = /-(?:20\d\d-(?:0[1-9]|1[0-2])-[0-3]\d|(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))$/;
 
-function namesOf(model: string): string[] {
+/** The names under which a model may be listed: its own, a fine-tuned model's base, and without the snapshot's date. */
+export function namesOf(model: string): string[] {
   // `ft:<base>:<organization>:<suffix>:<id>`
   const base = model.startsWith('ft:') ? model.split(':', 2).join(':') : model;
   return [...new Set([model, base, base.replace(SNAPSHOT, '')])];

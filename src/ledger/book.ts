@@ -124,10 +124,10 @@ export class LeaseBook {
     }
   }
 
-  /** Gives back all that is free of a team (its limits changed: what it may spend must be asked anew). */
-  recall(teamId: string | null): void {
+  /** Gives back all that is free of these teams. */
+  recall(teamIds: ReadonlySet<string>): void {
     for (const lease of this.#leases.values()) {
-      if (teamId === null || lease.spec.teamId === teamId) lease.giveBack(lease.free);
+      if (teamIds.has(lease.spec.teamId)) lease.giveBack(lease.free);
     }
   }
 

@@ -4,41 +4,13 @@
  * `insufficient` is said only on Postgres's fresh word.
  */
 import { retryAfterMs } from '../domain/admission.ts';
-import type { Account, CounterSpec } from '../domain/budget.ts';
+import type { CounterSpec } from '../domain/budget.ts';
 import type { LeasePool, LeaseReply } from '../store/leases.ts';
-import type { HeldPool, LeaseBook, LeasedPool } from './book.ts';
+import type { Ask, Denial, Taken } from './ask.ts';
+import type { LeaseBook, LeasedPool } from './book.ts';
 import { leaseNeeds } from './needs.ts';
 import { isFenced } from './store.ts';
 import type { Timers } from './timers.ts';
-
-/** What the asker may base the size of its hold on. */
-export interface Room {
-  /** What the tightest pool still has, lent to this instance or not. */
-  free: bigint;
-  /** The whole amount of that pool. */
-  amount: bigint;
-  /** The team's calls in flight or waiting. */
-  crowd: number;
-  /** Nothing else will come free in time: take what is left. */
-  last: boolean;
-}
-
-export interface Ask {
-  account: Account;
-  /** The least money with which the call is of use. */
-  smallest: bigint;
-  /** The money to hold, given the room; never below `smallest`. Called anew at each try. */
-  size(room: Room): bigint;
-  /** Memory that the call keeps while it waits. */
-  bytes: number;
-}
-
-export type Denial =
-  | { kind: 'insufficient'; counter: CounterSpec | null; ceiling: bigint }
-  | { kind: 'held'; counter: CounterSpec | null; retryAfterMs: number }
-  | { kind: 'unavailable' };
-
-export type Taken = { amount: bigint; held: HeldPool[] };
 
 interface Waiter {
   ask: Ask;

@@ -17,8 +17,8 @@ export class Lease {
   free = 0n;
   /** The counter as Postgres last told it; null: never asked. */
   state: CounterState | null = null;
-  /** This instance's settled money that Postgres had not counted yet when it told `state`. */
-  unflushed = 0n;
+  /** This instance's settled money that Postgres had counted when it told `state`. */
+  #settledInState = 0n;
   lastUsedMs = 0;
   #holdsPerSecond = 0n;
   #burnPerSecond = 0n;
@@ -58,7 +58,7 @@ export class Lease {
     }
     this.free += counter.lease.granted - this.granted;
     this.granted = counter.lease.granted;
-    this.unflushed = this.settled - counter.lease.settled;
+    this.#settledInState = counter.lease.settled;
     this.state = { ...counter, leased: counter.leased - (this.returned - counter.lease.returned) };
   }
 
@@ -69,10 +69,10 @@ export class Lease {
     return this.free + (left > 0n ? left : 0n);
   }
 
-  /** What may still be spent at best, once all that is only held came back. */
+  /** What may still be spent at best, once all that is only held came back: what we settled since counts too. */
   get ceiling(): bigint {
     const { amount, settled } = this.state ?? ZERO_STATE;
-    return amount - settled - this.unflushed;
+    return amount - settled - (this.settled - this.#settledInState);
   }
 
   aim(instances: number): bigint {

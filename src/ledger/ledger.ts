@@ -4,28 +4,23 @@
  * Invariants: a call is held and journaled before it is forwarded; every hold ends in exactly one event; nothing is
  * admitted that a lease does not cover, that the journal cannot record, or after this instance was fenced.
  */
-import type { Allocation } from '../domain/budget.ts';
+
+import { retryAfterMs } from '../domain/admission.ts';
+import type { Account } from '../domain/budget.ts';
 import type { PicoUsd } from '../domain/money.ts';
-import { type HeldPool, LeaseBook } from './book.ts';
+import type { Ask, Denial, Taken } from './ask.ts';
+import { LeaseBook } from './book.ts';
 import type { Clock } from './clock.ts';
-import { type Ask, type Denial, Desk, type Taken } from './desk.ts';
+import { Desk } from './desk.ts';
 import { type CallFacts, eventJson, holdJson, type Outcome } from './event.ts';
 import { Flusher } from './flusher.ts';
-import { uuidV7 } from './ids.ts';
+import { Heart } from './heart.ts';
+import { allocationsOf, type Hold, unknownOutcome } from './holds.ts';
+import { momentOfUuidV7, uuidV7 } from './ids.ts';
 import { formatLine, type Journal } from './journal.ts';
 import type { LedgerStore } from './store.ts';
 import type { Timers } from './timers.ts';
-
-/** One call's money, taken out of the leases. */
-export interface Hold {
-  id: string;
-  teamId: string;
-  amount: PicoUsd;
-  held: HeldPool[];
-  facts: CallFacts | null;
-  /** The journal's line of it, kept for when the journal is rewritten. */
-  line: string;
-}
+import { WaitingRoom } from './waiting-room.ts';
 
 export interface LedgerOptions {
   instanceId: string;
@@ -47,6 +42,7 @@ export interface LedgerOptions {
 
 const TICK_MS = 100;
 const HEARTBEAT_MS = 1000;
+const DEGRADED_AFTER_MS = 3000;
 
 export class Ledger {
   readonly book = new LeaseBook();
@@ -54,15 +50,21 @@ export class Ledger {
   readonly #options: LedgerOptions;
   readonly #desks = new Map<string, Desk>();
   readonly #open = new Map<string, Hold>();
-  #waiting = 0;
-  #waitingBytes = 0;
-  #contactMs: number;
+  readonly #room: WaitingRoom;
+  readonly #heart: Heart;
   #fenced = false;
   #stopTimers: (() => void)[] = [];
 
   constructor(options: LedgerOptions) {
     this.#options = options;
-    this.#contactMs = options.clock.monotonicMs();
+    this.#room = new WaitingRoom(options.maxWaiting ?? 10_000, options.maxWaitingBytes ?? 256 * 1024 * 1024);
+    this.#heart = new Heart({
+      ...options,
+      onInstances: (count) => {
+        this.book.instances = count;
+      },
+      onError: (error) => options.onStoreError?.(error),
+    });
     this.flusher = new Flusher({
       store: options.store,
       instanceId: options.instanceId,
@@ -73,23 +75,32 @@ export class Ledger {
       },
     });
     this.#every(TICK_MS, () => this.#tick());
-    this.#every(HEARTBEAT_MS, () => void this.#beat());
+    this.#every(HEARTBEAT_MS, () => void this.beat());
   }
 
-  get openHolds(): number {
-    return this.#open.size;
+  /** Calls are admitted, but only on leases: Postgres has not answered for a while. */
+  get degraded(): boolean {
+    return this.#heart.silentMs > DEGRADED_AFTER_MS;
+  }
+
+  get journalPendingBytes(): number {
+    return this.#options.journal.pendingBytes;
+  }
+
+  /** Says that this instance lives and takes over Postgres's time; done by itself every second. */
+  beat(): Promise<void> {
+    return this.#heart.beat();
   }
 
   get waiting(): number {
-    return this.#waiting;
+    return this.#room.calls;
   }
 
   /** Why nothing can be admitted now; null: calls can. */
   get blocked(): 'fenced' | 'journal' | 'postgres' | null {
     if (this.#fenced) return 'fenced';
     if (this.#options.journal.broken) return 'journal';
-    const silentMs = this.#options.clock.monotonicMs() - this.#contactMs;
-    if (silentMs > (this.#options.leaseTtlMs ?? 60_000)) return 'postgres';
+    if (this.#heart.silentMs > (this.#options.leaseTtlMs ?? 60_000)) return 'postgres';
     return this.flusher.backlog.length > (this.#options.maxBacklog ?? 200_000) ? 'postgres' : null;
   }
 
@@ -117,17 +128,11 @@ export class Ledger {
   }
 
   #queue(desk: Desk, ask: Ask) {
-    const { maxWaiting = 10_000, maxWaitingBytes = 256 * 1024 * 1024, jitter = Math.random } = this.#options;
-    if (this.#waiting >= maxWaiting || this.#waitingBytes + ask.bytes > maxWaitingBytes) {
-      const retryAfterMs = Math.round(1000 + 1000 * jitter());
-      return { kind: 'held', counter: null, retryAfterMs } satisfies Denial;
+    const left = this.#room.enter(ask.bytes);
+    if (left === null) {
+      const { jitter = Math.random } = this.#options;
+      return { kind: 'held', counter: null, retryAfterMs: retryAfterMs(0, jitter()) } satisfies Denial;
     }
-    this.#waiting++;
-    this.#waitingBytes += ask.bytes;
-    const left = () => {
-      this.#waiting--;
-      this.#waitingBytes -= ask.bytes;
-    };
     let leave = () => {};
     const answer = new Promise<Hold | Denial>((resolve) => {
       const leaveDesk = desk.wait(ask, (result) => {
@@ -166,6 +171,16 @@ export class Ledger {
     if (hold.held.length > 0) this.#desk(hold.teamId).released();
   }
 
+  /** Whether a hold was journaled and has not ended. */
+  isOpen(hold: Hold): boolean {
+    return this.#open.has(hold.id);
+  }
+
+  /** Ends a journaled hold whose outcome nobody will know: it stays charged until there is evidence. */
+  endUnknown(hold: Hold, reason: string): void {
+    this.end(hold, unknownOutcome(hold, reason));
+  }
+
   /** Ends a journaled hold with its one event. */
   end(hold: Hold, outcome: Outcome): void {
     if (!this.#open.delete(hold.id) || !hold.facts) throw new Error(`hold ${hold.id} has ended before`);
@@ -174,26 +189,37 @@ export class Ledger {
     const json = eventJson(hold.id, instanceId, hold.facts, hold.amount, outcome, allocations);
     journal.append('S', json);
     const { teamId, keyId } = hold.facts;
-    const createdAtMs = Number.parseInt(hold.id.slice(0, 8) + hold.id.slice(9, 13), 16);
+    const createdAtMs = momentOfUuidV7(hold.id);
     this.flusher.add({ id: hold.id, teamId, keyId, createdAtMs, cost: outcome.cost, allocations, json });
     if (hold.held.length > 0) this.#desk(hold.teamId).released();
   }
 
-  /** A team's limits or grants changed: what is idle goes back, so that new calls ask under the new rules. */
-  recall(teamId: string | null): void {
-    this.book.recall(teamId);
+  /** What the tightest of the account's pools may still spend, held money not counted; null: nothing bounds it. */
+  remaining(account: Account): PicoUsd | null {
+    let least: PicoUsd | null = null;
+    for (const pool of this.book.poolsOf(account, this.#options.clock.nowMs())) {
+      let left = 0n;
+      for (const lease of pool.leases) left += lease.state ? lease.ceiling : lease.spec.amount;
+      if (least === null || left < least) least = left;
+    }
+    return least;
+  }
+
+  /** Limits or grants of these teams changed: what is idle goes back, so that new calls ask under the new rules. */
+  recall(teamIds: ReadonlySet<string>): void {
+    this.book.recall(teamIds);
   }
 
   /**
-   * The orderly end, after the last call: everything reaches Postgres, leases are returned, the journal goes.
-   * Rejects when Postgres is away; the journal then stays for the next start.
+   * The orderly end, after the last call: everything reaches Postgres, leases are returned, the journal goes. Calls that
+   * did not end in time become unknown. Rejects when Postgres is away; the journal then stays for the next start.
    */
   async stop(): Promise<void> {
     for (const stop of this.#stopTimers) stop();
     const { journal, store, instanceId } = this.#options;
+    for (const hold of [...this.#open.values()]) this.endUnknown(hold, 'drain_timeout');
     try {
       await this.flusher.drain();
-      if (this.#open.size > 0) throw new Error(`${this.#open.size} calls have not ended`);
       await store.adopt(instanceId, [], 'stopped');
     } catch (error) {
       journal.close(false);
@@ -213,12 +239,7 @@ export class Ledger {
         monotonicMs: clock.monotonicMs,
         jitter,
         queueTimeoutMs,
-        requestLease: async (pools) => {
-          const sentMs = clock.monotonicMs();
-          const reply = await store.requestLease({ instanceId, teamId, pools });
-          this.#contactMs = sentMs;
-          return reply;
-        },
+        requestLease: (pools) => this.#heart.listen(() => store.requestLease({ instanceId, teamId, pools })),
         onFenced: () => this.#fence(),
         onStoreError: (error) => this.#options.onStoreError?.(error),
       });
@@ -239,19 +260,6 @@ export class Ledger {
     for (const hold of this.#open.values()) yield formatLine('H', hold.line);
   }
 
-  async #beat() {
-    const { store, instanceId, clock } = this.#options;
-    const sentMs = clock.monotonicMs();
-    try {
-      const pulse = await store.heartbeat(instanceId);
-      clock.synchronise(pulse.nowMs, sentMs, clock.monotonicMs());
-      this.book.instances = pulse.instances;
-      this.#contactMs = sentMs;
-    } catch (error) {
-      this.#options.onStoreError?.(error);
-    }
-  }
-
   #fence() {
     if (this.#fenced) return;
     this.#fenced = true;
@@ -269,18 +277,4 @@ export class Ledger {
     again();
     this.#stopTimers.push(() => cancel());
   }
-}
-
-function allocationsOf(hold: Hold, settled: bigint[][] | null): Allocation[] {
-  const allocations: Allocation[] = [];
-  for (let p = 0; p < hold.held.length; p++) {
-    const pool = hold.held[p]!;
-    for (let i = 0; i < pool.leases.length; i++) {
-      const held = pool.held[i]!;
-      const spent = settled === null ? held : settled[p]![i]!;
-      if (held > 0n || spent > 0n)
-        allocations.push({ counterId: pool.leases[i]!.spec.id, held, settled: spent });
-    }
-  }
-  return allocations;
 }
