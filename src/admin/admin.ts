@@ -8,30 +8,17 @@ import { bodyLimit } from 'hono/body-limit';
 import { isAdmin } from '../auth/admin-key.ts';
 import { fault } from '../domain/errors.ts';
 import { sqlState } from '../store/catalog-version.ts';
-import type { Database } from '../store/database.ts';
 import { serveBalance } from './balance.ts';
 import { serveEvents } from './events.ts';
 import { serveGrants } from './grants.ts';
 import { serveKeys } from './keys.ts';
 import { serveLimits } from './limits.ts';
+import type { AdminOptions } from './options.ts';
 import { servePlans } from './plans.ts';
 import { servePrices } from './prices.ts';
 import { notFound, ROOT, refuse } from './route.ts';
 import { serveTeams } from './teams.ts';
 import { serveUsage } from './usage.ts';
-
-export interface AdminOptions {
-  database: Database;
-  adminKey: string;
-  /** Who releases unknown outcomes, as it stands in the correction. */
-  actor?: string;
-  /** Writes what this instance still has in memory into the ledger; called before the ledger is read. */
-  settleNow: () => Promise<void>;
-  /** The plan of a team that names none; null: none. */
-  defaultPlan: string | null;
-  /** Told of errors that are no fault of the request. */
-  onError?: (error: unknown) => void;
-}
 
 const BODY_BYTES_MAX = 1_048_576;
 
@@ -62,7 +49,7 @@ export function createAdmin(options: AdminOptions): OpenAPIHono {
     serveNoun(app, options);
   }
   serveDocument(app);
-  app.all('*', (context) => refuse(context, notFound(context)));
+  app.all(`${ROOT}/*`, (context) => refuse(context, notFound(context)));
   app.onError((error, context) => {
     onError(error);
     return refuse(context, isUnavailable(error) ? UNAVAILABLE : BROKEN);

@@ -9,9 +9,9 @@ import {
   type Balance as Stored,
 } from '../store/balance.ts';
 import { findTeam } from '../store/teams.ts';
-import type { AdminOptions } from './admin.ts';
 import { Balance } from './contract.ts';
 import { ruleOf } from './limits.ts';
+import type { AdminOptions } from './options.ts';
 import { instantOf } from './page.ts';
 import { serve } from './route.ts';
 

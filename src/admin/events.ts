@@ -4,8 +4,8 @@ import type { z } from 'zod';
 import { formatUsd, usd } from '../domain/money.ts';
 import { type EventRow, listEvents } from '../store/events.ts';
 import { releaseUnknown } from '../store/unknown.ts';
-import type { AdminOptions } from './admin.ts';
 import { type Event, Events, EventsQuery, NewRelease, Release } from './contract.ts';
+import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf, pageOf } from './page.ts';
 import { isFault, serve } from './route.ts';
 

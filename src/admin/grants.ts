@@ -9,9 +9,9 @@ import {
   type GrantRow,
   listGrants,
 } from '../store/grants.ts';
-import type { AdminOptions } from './admin.ts';
 import { Grant, GrantChange, Grants, NewGrant, teamListQuery } from './contract.ts';
 import { serveNoun } from './noun.ts';
+import type { AdminOptions } from './options.ts';
 import { dateOf, instantOf, moneyOf } from './page.ts';
 import { isFault, serve } from './route.ts';
 

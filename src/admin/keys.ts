@@ -3,9 +3,9 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { makeKey } from '../auth/keys.ts';
 import { changeKey, createKey, findKeyRow, type KeyRow, listKeys, revokeKey } from '../store/keys.ts';
-import type { AdminOptions } from './admin.ts';
 import { Key, KeyChange, Keys, MadeKey, NewKey, teamListQuery } from './contract.ts';
 import { serveNoun } from './noun.ts';
+import type { AdminOptions } from './options.ts';
 import { dateOf, instantOf } from './page.ts';
 import { isFault, serve } from './route.ts';
 

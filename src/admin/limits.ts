@@ -12,9 +12,9 @@ import {
   type LimitRow,
   listLimits,
 } from '../store/limits.ts';
-import type { AdminOptions } from './admin.ts';
 import { Limit, LimitChange, Limits, NewLimit, teamListQuery, type window } from './contract.ts';
 import { serveNoun } from './noun.ts';
+import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
 import { isFault, serve } from './route.ts';
 

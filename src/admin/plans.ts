@@ -3,9 +3,9 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { fault } from '../domain/errors.ts';
 import { changePlan, createPlan, deletePlan, findPlan, listPlans, type PlanRow } from '../store/plans.ts';
-import type { AdminOptions } from './admin.ts';
 import { NewPlan, Plan, PlanChange, Plans, pageQuery } from './contract.ts';
 import { serveNoun } from './noun.ts';
+import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
 import { isFault, serve } from './route.ts';
 

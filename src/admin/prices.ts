@@ -9,11 +9,11 @@ import {
   findPrice,
   listPrices,
   type PriceRow,
-  type StoredRates,
 } from '../store/prices.ts';
-import type { AdminOptions } from './admin.ts';
+import type { StoredRates } from '../store/rate-book.ts';
 import { NewPrice, Price, PriceChange, Prices, priceListQuery } from './contract.ts';
 import { serveNoun } from './noun.ts';
+import type { AdminOptions } from './options.ts';
 import { dateOf, instantOf, moneyOf } from './page.ts';
 import { isFault, serve } from './route.ts';
 

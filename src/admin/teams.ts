@@ -2,9 +2,9 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { changeTeam, createTeam, deleteTeam, findTeam, listTeams, type TeamRow } from '../store/teams.ts';
-import type { AdminOptions } from './admin.ts';
 import { listQuery, NewTeam, Team, TeamChange, Teams } from './contract.ts';
 import { serveNoun } from './noun.ts';
+import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
 import { isFault, serve } from './route.ts';
 

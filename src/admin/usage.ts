@@ -2,8 +2,8 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { fault } from '../domain/errors.ts';
 import { readUsage, type UsageRow } from '../store/usage.ts';
-import type { AdminOptions } from './admin.ts';
 import { Usage, UsageQuery } from './contract.ts';
+import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
 import { serve } from './route.ts';
 

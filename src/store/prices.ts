@@ -5,21 +5,13 @@
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm';
 import { type Fault, fault } from '../domain/errors.ts';
-import { formatUsd, usd } from '../domain/money.ts';
-import type { Model, Price, ServiceTier, TokenRates } from '../domain/price.ts';
+import type { ServiceTier } from '../domain/price.ts';
 import { type After, changeCatalog, isAfter, raiseVersion, type Transaction } from './catalog-version.ts';
 import type { Database } from './database.ts';
+import type { StoredRates } from './rate-book.ts';
 import { models, prices } from './schema.ts';
 
 export type PriceRow = typeof prices.$inferSelect;
-
-/** {@link TokenRates} as they are stored: decimal text of USD per `per_tokens`. */
-export interface StoredRates {
-  input: string;
-  cached_input: string | null;
-  cache_write: string | null;
-  output: string;
-}
 
 export interface NewPrice {
   model: string;
@@ -138,45 +130,4 @@ function changeAdminPrice(
     await raiseVersion(tx, []);
     return row!;
   });
-}
-
-/** All that a rate book is made of: every price that was not deleted, and what is known of the models. */
-export async function readRates(database: Database): Promise<{ prices: Price[]; models: Model[] }> {
-  const [priceRows, modelRows] = await Promise.all([
-    database.db.select().from(prices).where(isNull(prices.deletedAt)),
-    database.db.select().from(models),
-  ]);
-  return { prices: priceRows.map(toPrice), models: modelRows };
-}
-
-function toPrice(row: PriceRow): Price {
-  return {
-    id: row.id,
-    model: row.model,
-    tier: row.tier as ServiceTier,
-    effectiveFromMs: row.effectiveFrom.getTime(),
-    perTokens: BigInt(row.perTokens),
-    standard: fromStoredRates(row.rates as StoredRates),
-    longContext: row.longContext === null ? null : fromStoredRates(row.longContext as StoredRates),
-    longContextAboveTokens: row.longContextAboveTokens,
-    origin: row.origin as 'seed' | 'admin',
-  };
-}
-
-function fromStoredRates(rates: StoredRates): TokenRates {
-  return {
-    input: usd(rates.input),
-    cachedInput: rates.cached_input === null ? null : usd(rates.cached_input),
-    cacheWrite: rates.cache_write === null ? null : usd(rates.cache_write),
-    output: usd(rates.output),
-  };
-}
-
-export function toStoredRates(rates: TokenRates): StoredRates {
-  return {
-    input: formatUsd(rates.input),
-    cached_input: rates.cachedInput === null ? null : formatUsd(rates.cachedInput),
-    cache_write: rates.cacheWrite === null ? null : formatUsd(rates.cacheWrite),
-    output: formatUsd(rates.output),
-  };
 }

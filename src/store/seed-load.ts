@@ -4,9 +4,12 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { eq, sql } from 'drizzle-orm';
+import { formatUsd } from '../domain/money.ts';
+import type { TokenRates } from '../domain/price.ts';
 import { changeCatalog, raiseVersion, type Transaction } from './catalog-version.ts';
 import type { Database } from './database.ts';
-import { ADMIN_SOURCE, toStoredRates } from './prices.ts';
+import { ADMIN_SOURCE } from './prices.ts';
+import type { StoredRates } from './rate-book.ts';
 import { models, prices } from './schema.ts';
 import { readSeed, type SeedModel, type SeedPrice } from './seed/read-seed.ts';
 
@@ -54,6 +57,15 @@ function toRow(price: SeedPrice, now: Date): typeof prices.$inferInsert & { id: 
     source: price.source,
     origin: price.origin,
     createdAt: now,
+  };
+}
+
+function toStoredRates(rates: TokenRates): StoredRates {
+  return {
+    input: formatUsd(rates.input),
+    cached_input: rates.cachedInput === null ? null : formatUsd(rates.cachedInput),
+    cache_write: rates.cacheWrite === null ? null : formatUsd(rates.cacheWrite),
+    output: formatUsd(rates.output),
   };
 }
 

@@ -56,8 +56,7 @@ export const Balance = z
   })
   .meta({ id: 'Balance' });
 
-export const GROUPS = ['team', 'key', 'model', 'operation'] as const;
-export type Group = (typeof GROUPS)[number];
+const GROUPS = ['team', 'key', 'model', 'operation'] as const;
 
 const groups = z
   .string()

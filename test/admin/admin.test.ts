@@ -1,0 +1,83 @@
+import { OpenAPIHono } from '@hono/zod-openapi';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createAdmin } from '../../src/admin/admin.ts';
+import { ADMIN_KEY, createTestAdmin, type Json, type TestAdmin } from './support.ts';
+
+let admin: TestAdmin;
+let key: Json;
+beforeAll(async () => {
+  admin = await createTestAdmin();
+  const team = await admin.make('/teams', { name: 'research' });
+  key = await admin.make('/keys', { team_id: team.id, name: 'app' });
+});
+afterAll(() => admin.close());
+
+test('nothing is answered without the admin key, not even what is not there', async () => {
+  const { database } = admin;
+  const app = createAdmin({ database, adminKey: ADMIN_KEY, defaultPlan: null, settleNow: async () => {} });
+  for (const authorization of [
+    '',
+    ADMIN_KEY,
+    `Basic ${ADMIN_KEY}`,
+    `Bearer ${ADMIN_KEY}x`,
+    'Bearer ',
+    `Bearer ${key.key}`,
+  ]) {
+    for (const path of ['/teams', '/openapi.json', '/nothing']) {
+      const response = await app.request(`/admin/v1${path}`, { headers: { authorization } });
+      expect(response.status).toBe(401);
+      expect(await response.json()).toMatchObject({ error: { code: 'invalid_api_key' } });
+    }
+  }
+});
+
+test('a body above a mebibyte is refused', async () => {
+  const answer = await admin.ask('POST', '/teams', { name: 'x'.repeat(1_048_577) });
+  expect(answer).toMatchObject({ status: 413, body: { error: { code: 'request_too_large' } } });
+});
+
+test('an error of ours is told to the log, never to the client', async () => {
+  const told: unknown[] = [];
+  const app = createAdmin({
+    database: admin.database,
+    adminKey: ADMIN_KEY,
+    defaultPlan: null,
+    settleNow: () => Promise.reject(new Error('a secret detail')),
+    onError: (error) => told.push(error),
+  });
+  const headers = { authorization: `Bearer ${ADMIN_KEY}` };
+  const response = await app.request('/admin/v1/events', { headers });
+  expect(response.status).toBe(500);
+  expect(await response.text()).not.toContain('secret');
+  expect(told).toHaveLength(1);
+});
+
+test('openapi.json describes every route with the schemas that check it', async () => {
+  const document = await admin.get('/openapi.json');
+  expect(document.openapi).toBe('3.1.0');
+  const paths = document.paths as Record<string, Record<string, unknown>>;
+  const nouns = ['teams', 'keys', 'limits', 'grants', 'plans', 'prices'];
+  const expected = nouns.flatMap((noun) => [`/admin/v1/${noun}`, `/admin/v1/${noun}/{id}`]);
+  const others = ['teams/{id}/balance', 'usage', 'events', 'unknown/{event_id}/release'];
+  expected.push(...others.map((path) => `/admin/v1/${path}`));
+  expect(Object.keys(paths).sort()).toEqual(expected.sort());
+  for (const noun of nouns) {
+    expect(Object.keys(paths[`/admin/v1/${noun}`]!).sort()).toEqual(['get', 'post']);
+    expect(Object.keys(paths[`/admin/v1/${noun}/{id}`]!).sort()).toEqual(['delete', 'get', 'patch']);
+  }
+  expect(JSON.stringify(paths['/admin/v1/usage'])).toContain('group_by');
+  const { schemas } = document.components as { schemas: Record<string, { required?: string[] }> };
+  expect(schemas.NewLimit?.required).toEqual(['subject', 'meter', 'amount', 'window']);
+});
+
+test('an app that serves more than the admin API keeps its other paths', async () => {
+  const { database } = admin;
+  const outer = new OpenAPIHono();
+  outer.route(
+    '/',
+    createAdmin({ database, adminKey: ADMIN_KEY, defaultPlan: null, settleNow: async () => {} }),
+  );
+  outer.get('/healthz', (context) => context.text('alive'));
+  expect(await (await outer.request('/healthz')).text()).toBe('alive');
+  expect((await outer.request('/admin/v1')).status).toBe(401);
+});
