@@ -41,7 +41,7 @@ export interface LimitBalance extends Spent {
 }
 
 export interface Balance {
-  /** Oldest first, also expired and deleted ones. */
+  /** In the order in which they are spent (no expiry comes last), also expired and deleted ones. */
   grants: GrantBalance[];
   limits: LimitBalance[];
   /** Everything that the ledger ever charged the team, corrections included. */
@@ -61,7 +61,7 @@ export function readBalance(database: Database, teamId: string): Promise<Balance
         .select()
         .from(grants)
         .where(eq(grants.teamId, teamId))
-        .orderBy(asc(grants.createdAt), asc(grants.id));
+        .orderBy(asc(grants.expiresAt), asc(grants.startsAt), asc(grants.id));
       const limitRows = await tx
         .select()
         .from(limits)

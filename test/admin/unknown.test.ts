@@ -1,0 +1,125 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Release } from '../../src/admin/contract.ts';
+import { counterOf, createTestAdmin, createTestInstance, type Json, type TestAdmin } from './support.ts';
+
+const NOW = '2026-11-24T10:00:00.000Z';
+const NOW_MS = Date.parse(NOW);
+
+let admin: TestAdmin;
+let instance: Awaited<ReturnType<typeof createTestInstance>>;
+beforeAll(async () => {
+  admin = await createTestAdmin(NOW);
+  instance = await createTestInstance(admin.database);
+});
+afterAll(() => admin.close());
+
+/** A team with credit of $2 and $3 and a limit; a call of $4 holds all of the first grant and $2 of the other. */
+async function makeUnknown(name: string) {
+  const team = await admin.make('/teams', { name, plan: null });
+  const key = await admin.make('/keys', { team_id: team.id, name: 'app' });
+  const credit = (amount_usd: string, expires_at: string | null) =>
+    admin.make('/grants', { team_id: team.id, amount_usd, expires_at });
+  const grants = [await credit('2', '2027-01-01'), await credit('3', null)];
+  const limit = await admin.make('/limits', {
+    subject: { type: 'team', id: team.id },
+    meter: 'cost_usd',
+    amount: '10',
+    window: { type: 'lifetime' },
+  });
+  const counters = grants.map((grant) => counterOf('grant', grant, team.id, NOW_MS));
+  const eventId = await instance.call({
+    teamId: team.id,
+    keyId: key.id,
+    atMs: NOW_MS,
+    costUsd: '4',
+    outcome: 'unknown',
+    pools: [
+      [
+        { counter: counters[0]!, heldUsd: '2', settledUsd: '2' },
+        { counter: counters[1]!, heldUsd: '2', settledUsd: '2' },
+      ],
+      [{ counter: counterOf('limit', limit, team.id, 0), heldUsd: '4', settledUsd: '4' }],
+    ],
+  });
+  return { team, key, eventId };
+}
+
+const release = (eventId: string, body: unknown) => admin.ask('POST', `/unknown/${eventId}/release`, body);
+const balanceOf = (team: Json) => admin.get(`/teams/${team.id}/balance`);
+const settledOf = (rows: Json[]) => rows.map((row) => row.settled_usd ?? row.settled);
+
+describe('the release of an unknown outcome', () => {
+  test('gives back what the call did not cost: to the last grant first, to each limit, to the sums', async () => {
+    const { team, eventId } = await makeUnknown('partly');
+    expect(await balanceOf(team)).toMatchObject({ settled_usd: '4.00', unknown_usd: '4.00' });
+    const { status, body } = await release(eventId, { reason: 'the invoice says so', cost_usd: '0.75' });
+    expect(status).toBe(200);
+    Release.parse(body);
+    expect(body).toMatchObject({
+      event_id: eventId,
+      team_id: team.id,
+      delta_usd: '-3.25',
+      reason: 'the invoice says so',
+      actor: 'admin',
+      created_at: NOW,
+    });
+    const balance = await balanceOf(team);
+    expect(balance).toMatchObject({ settled_usd: '0.75', remaining_usd: '4.25', unknown_usd: '0.00' });
+    expect(settledOf(balance.grants)).toEqual(['0.75', '0.00']);
+    expect(settledOf(balance.limits)).toEqual(['0.75']);
+    const usage = await admin.get(`/usage?team_id=${team.id}&interval=total`);
+    expect(usage.data).toMatchObject([{ calls: 1, unknown_calls: 0, cost_usd: '0.75', unknown_usd: '0.00' }]);
+  });
+
+  test('never changes the event itself, which then shows its cost after the correction', async () => {
+    const { team, eventId } = await makeUnknown('immutable');
+    const [before] = (await admin.get(`/events?team_id=${team.id}`)).data;
+    await release(eventId, { reason: 'no trace of it upstream' });
+    const [after] = (await admin.get(`/events?team_id=${team.id}`)).data;
+    expect(after).toEqual({ ...before, adjusted_usd: '0.00' });
+    expect(before).toMatchObject({ outcome: 'unknown', cost_usd: '4.00' });
+    expect(before).not.toHaveProperty('adjusted_usd');
+  });
+
+  test('at more than was held charges the excess too', async () => {
+    const { team, eventId } = await makeUnknown('dearer');
+    expect((await release(eventId, { reason: 'billed', cost_usd: '4.5' })).body.delta_usd).toBe('0.50');
+    const balance = await balanceOf(team);
+    expect(settledOf(balance.grants)).toEqual(['2.00', '2.50']);
+    expect(settledOf(balance.limits)).toEqual(['4.50']);
+  });
+
+  test('counts on a limit that was made after the call, whether a call needed it yet or not', async () => {
+    const { team, eventId } = await makeUnknown('later limits');
+    const make = () =>
+      admin.make('/limits', {
+        subject: { type: 'team', id: team.id },
+        meter: 'cost_usd',
+        amount: '100',
+        window: { type: 'calendar', unit: 'day', time_zone: 'UTC' },
+      });
+    const [needed] = [await make(), await make()];
+    const midnightMs = Date.parse('2026-11-24T00:00:00Z');
+    await instance.hold(counterOf('limit', needed, team.id, midnightMs, midnightMs + 86_400_000), '1');
+    expect(settledOf((await balanceOf(team)).limits)).toEqual(['4.00', '4.00', '4.00']);
+    await release(eventId, { reason: 'a cheaper model answered', cost_usd: '1' });
+    expect(settledOf((await balanceOf(team)).limits)).toEqual(['1.00', '1.00', '1.00']);
+  });
+
+  test('happens once, however many ask for it at the same moment', async () => {
+    const { team, eventId } = await makeUnknown('once');
+    const answers = await Promise.all([1, 2, 3, 4].map(() => release(eventId, { reason: 'evidence' })));
+    expect(answers.map((answer) => answer.status).sort()).toEqual([200, 409, 409, 409]);
+    expect(await balanceOf(team)).toMatchObject({ settled_usd: '0.00', remaining_usd: '5.00' });
+  });
+
+  test('is refused for a call whose outcome is known', async () => {
+    const { team, key } = await makeUnknown('known');
+    const call = { teamId: team.id, keyId: key.id, atMs: NOW_MS, costUsd: '0.5' };
+    const eventId = await instance.call(call);
+    expect(await release(eventId, { reason: 'x' })).toMatchObject({
+      status: 409,
+      body: { error: { code: 'conflict', message: expect.stringContaining('settled') } },
+    });
+  });
+});
