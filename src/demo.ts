@@ -15,7 +15,7 @@ import { renderTable } from './demo/table.ts';
 import { makePlayers, type Player, revokeKeys } from './demo/teams.ts';
 import { startTraffic, type Traffic } from './demo/traffic.ts';
 import { welcome } from './demo/welcome.ts';
-import { formatUsd } from './domain/money.ts';
+import { formatUsd, type PicoUsd } from './domain/money.ts';
 
 /** Flushes go to Postgres every quarter of a second; a busy machine gets more. */
 const SETTLED_WITHIN_MS = 5_000;
@@ -57,6 +57,7 @@ async function show(options: DemoOptions, stop: AbortController): Promise<void> 
   process.stdout.write('Starting PostgreSQL, a simulated OpenAI and the gateway …\n');
   const house = await openHouse(options, packageJson.version);
   try {
+    if (stop.signal.aborted) return;
     void house.app.fenced.then(() => stop.abort());
     if (house.port !== options.port) {
       process.stdout.write(`Port ${options.port} is taken: this is on port ${house.port}.\n`);
@@ -75,11 +76,12 @@ async function show(options: DemoOptions, stop: AbortController): Promise<void> 
         logPath: house.logPath,
       }),
     );
-    if (!stop.signal.aborted) await play(options, house, admin, players, stop);
+    const { ledgerPicoUsd, invoicePicoUsd } = await play(options, house, admin, players, stop);
+    process.stdout.write(verdict(ledgerPicoUsd, invoicePicoUsd));
   } finally {
     await house.close();
+    process.stdout.write('Stopped: calls settled, ledger on disk, database down.\n');
   }
-  process.stdout.write('Stopped: calls settled, ledger on disk, database down.\n');
 }
 
 async function play(
@@ -88,7 +90,7 @@ async function play(
   admin: AdminClient,
   players: readonly Player[],
   stop: AbortController,
-): Promise<void> {
+): Promise<{ ledgerPicoUsd: PicoUsd; invoicePicoUsd: PicoUsd }> {
   const { callsPerSecond, durationSeconds } = options;
   const traffic = startTraffic({ baseUrl: `${house.app.url}/v1`, players, callsPerSecond });
   const end = durationSeconds === null ? null : setTimeout(() => stop.abort(), durationSeconds * 1000);
@@ -103,7 +105,7 @@ async function play(
     await traffic.stop();
     const { figures, invoicePicoUsd } = await settledFigures(house, admin, players, traffic);
     draw(screen, figures, traffic, '');
-    process.stdout.write(`${verdict(totalCost(figures), invoicePicoUsd)}\n`);
+    return { ledgerPicoUsd: totalCost(figures), invoicePicoUsd };
   } finally {
     await traffic.stop();
     screen.end();
@@ -124,7 +126,7 @@ async function settledFigures(
   admin: AdminClient,
   players: readonly Player[],
   traffic: Traffic,
-): Promise<{ figures: TeamFigures[]; invoicePicoUsd: bigint }> {
+): Promise<{ figures: TeamFigures[]; invoicePicoUsd: PicoUsd }> {
   const untilMs = performance.now() + SETTLED_WITHIN_MS;
   for (;;) {
     const figures = await readFigures(admin, players, traffic.denials);
@@ -135,9 +137,10 @@ async function settledFigures(
   }
 }
 
-function verdict(ledgerPicoUsd: bigint, invoicePicoUsd: bigint): string {
-  const [ledger, invoice] = [formatUsd(ledgerPicoUsd), formatUsd(invoicePicoUsd)];
-  if (ledger === invoice)
-    return `The ledger and the simulated OpenAI's own invoice agree to the last digit: $${ledger}.`;
-  return `The ledger says $${ledger}, the simulated OpenAI's own invoice $${invoice}.`;
+function verdict(ledgerPicoUsd: PicoUsd, invoicePicoUsd: PicoUsd): string {
+  const ledger = formatUsd(ledgerPicoUsd);
+  if (ledgerPicoUsd === invoicePicoUsd) {
+    return `The ledger and the simulated OpenAI's own invoice agree to the last digit: $${ledger}.\n`;
+  }
+  return `The ledger says $${ledger}, the simulated OpenAI's own invoice $${formatUsd(invoicePicoUsd)}.\n`;
 }

@@ -53,6 +53,6 @@ function liveScreen(out: WriteStream, look: Look): Screen {
       out.write(HIDE_CURSOR + CUT_LONG_LINES + up + text + CLEAR_BELOW + WRAP_LONG_LINES);
       drawn = fitting.length;
     },
-    end: () => void out.write(SHOW_CURSOR),
+    end: () => void out.write(`${SHOW_CURSOR}\n`),
   };
 }

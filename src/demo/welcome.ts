@@ -35,7 +35,10 @@ curl -i ${url}/v1/chat/completions \\
 
 --- TypeScript: in this folder, which has the SDK (npm install openai)
 import OpenAI from 'openai';
-const openai = new OpenAI({ baseURL: '${url}/v1', apiKey: '${key}' });
+const openai = new OpenAI({
+  baseURL: '${url}/v1',
+  apiKey: '${key}',
+});
 const answer = await openai.chat.completions.create({
   model: 'gpt-5.6-sol',
   messages: [{ role: 'user', content: 'Hello!' }],
@@ -44,12 +47,16 @@ console.log(answer.choices[0]?.message.content, answer.usage);
 
 --- Python (pip install openai)
 from openai import OpenAI
-client = OpenAI(base_url="${url}/v1", api_key="${key}")
+client = OpenAI(
+    base_url="${url}/v1",
+    api_key="${key}",
+)
 answer = client.responses.create(model="gpt-6-astra", input="Hello!", max_output_tokens=200)
 print(answer.output_text, answer.usage)
 
 --- what every team spent, as an admin
-curl -H 'Authorization: Bearer ${adminKey}' '${url}/admin/v1/usage?group_by=team&interval=total'
+curl '${url}/admin/v1/usage?group_by=team&interval=total' \\
+  -H 'Authorization: Bearer ${adminKey}'
 
 `;
 }
