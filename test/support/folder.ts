@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 
-/** An empty folder that goes when the test ends. */
-export async function temporaryFolder(): Promise<string> {
+/** An empty folder that goes when the test ends; outside of a test pass `afterAll`. */
+export async function temporaryFolder(atTheEnd: (clean: () => Promise<void>) => void = onTestFinished) {
   const folder = await mkdtemp(join(tmpdir(), 'tollgate-test-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  atTheEnd(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }

@@ -1,16 +1,19 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { closeClient, openClient } from '../../../src/store/database.ts';
 import { startEmbedded } from '../../../src/store/embedded/supervisor.ts';
 import { temporaryFolder } from '../../support/folder.ts';
 import { spawnWriter } from '../../support/writer.ts';
 
+/** A database is made once where a test is not about making it, and where a path is too long for a socket. */
+const madeDataDir = join(await temporaryFolder(afterAll), 'long'.repeat(30));
+
 const postmasterFile = (dataDir: string) => join(dataDir, 'postgres', 'postmaster.pid');
 
 test('it flushes to disk, listens on no network, and leaves nothing running', async () => {
-  const dataDir = await temporaryFolder();
+  const dataDir = madeDataDir;
   const server = await startEmbedded({ dataDir });
   const sql = openClient(server.connection, 1);
   const [settings] = await sql`
@@ -28,8 +31,7 @@ test('it flushes to disk, listens on no network, and leaves nothing running', as
 });
 
 test('its URL reaches it, also from a folder whose path is too long for a socket', async () => {
-  const dataDir = join(await temporaryFolder(), 'long'.repeat(30));
-  const server = await startEmbedded({ dataDir });
+  const server = await startEmbedded({ dataDir: madeDataDir });
   const sql = openClient(server.url, 1);
   expect([...(await sql`select current_database() as name`)]).toEqual([{ name: 'tollgate' }]);
   await closeClient(sql);
@@ -50,7 +52,7 @@ test('a second process adopts the running server, and its leaving does not stop 
 });
 
 test('the last one to leave an adopted server stops it', async () => {
-  const dataDir = await temporaryFolder();
+  const dataDir = madeDataDir;
   const first = await startEmbedded({ dataDir });
   const second = await startEmbedded({ dataDir });
   await second.stop();
@@ -110,8 +112,7 @@ test('without programs it says what to set', async () => {
 });
 
 test('a server that refuses to start is quoted', async () => {
-  const dataDir = await temporaryFolder();
-  await (await startEmbedded({ dataDir })).stop();
+  const dataDir = madeDataDir;
   await writeFile(join(dataDir, 'postgres', 'postgresql.conf'), 'shared_buffers = lots\n');
   await expect(startEmbedded({ dataDir })).rejects.toThrow(/does not start on .*\n(.*\n)*.*shared_buffers/);
 });
