@@ -3,7 +3,8 @@
  * Does not own: where prices come from (store/seed, admin overrides). Invariants: integers only; one rounding, up,
  * per event; no price means no call.
  */
-import type { PicoUsd } from './money.ts';
+import { divideUp, type PicoUsd } from './money.ts';
+import type { Usage } from './usage.ts';
 
 /** A processing tier as the API names it in `service_tier`; `default` is the standard price. */
 export type ServiceTier = 'default' | 'flex' | 'priority' | 'batch';
@@ -26,9 +27,14 @@ export interface Price {
   /** The divisor of the rates: published prices are per 1,000,000 tokens. */
   perTokens: bigint;
   standard: TokenRates;
-  /** Rates of the whole request once its input passes `longContextAboveTokens`; null: one band only. */
+  /**
+   * Rates of the whole request once its input passes `longContextAboveTokens`. Null with a threshold: the tier has no
+   * published price beyond it. Null without one: one band only.
+   */
   longContext: TokenRates | null;
   longContextAboveTokens: number | null;
+  /** Who set it; an admin's row overrides the seed's, whatever their dates. Missing: the seed. */
+  origin?: 'seed' | 'admin';
 }
 
 /** What is known of a model beside its prices; null means no source gives it, so it must not be assumed. */
@@ -37,9 +43,145 @@ export interface ModelLimits {
   maxOutputTokens: number | null;
 }
 
+/** A model's row beside its prices. */
+export interface Model extends ModelLimits {
+  model: string;
+  /** Why no bound of this model's bill is known (fees outside its tokens); null: it is bounded. */
+  unboundedReason: string | null;
+}
+
 /** All that prices a call to one model at one moment: the price rows by tier and the model's limits. */
 export interface RateCard {
   model: string;
   limits: ModelLimits;
+  unboundedReason: string | null;
   tiers: Partial<Record<ServiceTier, Price>>;
+}
+
+/** Longer names are nobody's model: a fine-tuned one has about 60 characters. Keeps the cache small in bytes. */
+const MODEL_NAME_LENGTH_MAX = 256;
+const CACHED_CARDS_MAX = 1_000;
+const NO_LIMITS: ModelLimits = { maxInputTokens: null, maxOutputTokens: null };
+
+/** A card and the moments between which no row of its model starts: `[fromMs, untilMs)`. */
+interface ResolvedCard {
+  card: RateCard;
+  fromMs: number;
+  untilMs: number;
+}
+
+/** Every price and model known at one version of the catalog. Immutable: a change of prices makes a new book. */
+export class RateBook {
+  /** Rows of a name, in the order in which a later one overrides an earlier one. */
+  readonly #prices = new Map<string, Price[]>();
+  readonly #models = new Map<string, Model>();
+  readonly #cards = new Map<string, ResolvedCard>();
+
+  constructor(prices: Iterable<Price>, models: Iterable<Model>) {
+    for (const price of [...prices].sort(byPrecedence)) {
+      const rows = this.#prices.get(price.model);
+      if (rows) rows.push(price);
+      else this.#prices.set(price.model, [price]);
+    }
+    for (const model of models) this.#models.set(model.model, model);
+  }
+
+  /**
+   * The card of a model at a moment (milliseconds since the epoch), or null when it has no price then. Looked up are,
+   * in this order: the exact name, a fine-tuned model's `ft:` base, and that name without its snapshot date. A
+   * fine-tuned model never gets the price of the plain base, which is lower.
+   */
+  find(model: string, atMs: number): RateCard | null {
+    const cached = this.#cards.get(model);
+    if (cached && atMs >= cached.fromMs && atMs < cached.untilMs) return cached.card;
+    if (model.length > MODEL_NAME_LENGTH_MAX) return null;
+    const resolved = this.#resolve(model, atMs);
+    if (!resolved) return null;
+    if (this.#cards.size >= CACHED_CARDS_MAX) this.#cards.clear();
+    this.#cards.set(model, resolved);
+    return resolved.card;
+  }
+
+  #resolve(model: string, atMs: number): ResolvedCard | null {
+    const names = namesOf(model);
+    let tiers: RateCard['tiers'] | null = null;
+    let fromMs = Number.NEGATIVE_INFINITY;
+    let untilMs = Number.POSITIVE_INFINITY;
+    for (const name of names) {
+      const own: RateCard['tiers'] = {};
+      for (const price of this.#prices.get(name) ?? []) {
+        if (price.effectiveFromMs > atMs) untilMs = Math.min(untilMs, price.effectiveFromMs);
+        else {
+          fromMs = Math.max(fromMs, price.effectiveFromMs);
+          own[price.tier] = price;
+        }
+      }
+      // Tiers of two names are never mixed: a snapshot may cost more than its base.
+      if (!tiers && Object.keys(own).length > 0) tiers = own;
+    }
+    if (!tiers) return null;
+    const known = names.map((name) => this.#models.get(name)).find((row) => row !== undefined);
+    const { maxInputTokens, maxOutputTokens } = known ?? NO_LIMITS;
+    const limits = { maxInputTokens, maxOutputTokens };
+    return {
+      card: { model, limits, unboundedReason: known?.unboundedReason ?? null, tiers },
+      fromMs,
+      untilMs,
+    };
+  }
+}
+
+/** The seed's rows before the admin's, then by date: the last one that is in effect applies. */
+function byPrecedence(a: Price, b: Price): number {
+  const origin = Number(a.origin === 'admin') - Number(b.origin === 'admin');
+  return origin || a.effectiveFromMs - b.effectiveFromMs;
+}
+
+/** `-2026-01-31`, and `-0613` as of 2023. */
+const SNAPSHOT = /-(?:20\d\d-(?:0[1-9]|1[0-2])-[0-3]\d|(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))$/;
+
+/** The names under which a model may be listed: its own, a fine-tuned model's base, and without the snapshot's date. */
+export function namesOf(model: string): string[] {
+  // `ft:<base>:<organization>:<suffix>:<id>`
+  const base = model.startsWith('ft:') ? model.split(':', 2).join(':') : model;
+  return [...new Set([model, base, base.replace(SNAPSHOT, '')])];
+}
+
+/**
+ * The tier that a response is billed at. OpenAI bills the tier that the response names, and names none (or echoes
+ * `auto`) where the standard price applies. Null: a tier that we do not know or that the card does not price; then
+ * the call's hold is what is charged.
+ */
+export function tierBilled(card: RateCard, responseTier: string | null): ServiceTier | null {
+  const tier = responseTier === null || responseTier === 'auto' ? 'default' : responseTier;
+  return isServiceTier(tier) && card.tiers[tier] ? tier : null;
+}
+
+function isServiceTier(text: string): text is ServiceTier {
+  return text === 'default' || text === 'flex' || text === 'priority' || text === 'batch';
+}
+
+/**
+ * The exact cost of usage in pico-USD, rounded up once. Null when it has none: counts that are not non-negative
+ * integers, partitions that are more than their total, or a long context that the tier does not price. The upstream
+ * said so, which is no bug of ours: the caller then charges the hold.
+ */
+export function costOf(usage: Usage, price: Price): PicoUsd | null {
+  const { inputTokens, cachedInputTokens, cacheWriteTokens, outputTokens } = usage;
+  const uncachedTokens = inputTokens - cachedInputTokens - cacheWriteTokens;
+  if (!isCount(inputTokens) || !isCount(cachedInputTokens) || !isCount(cacheWriteTokens)) return null;
+  if (!isCount(outputTokens) || uncachedTokens < 0) return null;
+  const isLong = price.longContextAboveTokens !== null && inputTokens > price.longContextAboveTokens;
+  const rates = isLong ? price.longContext : price.standard;
+  if (!rates) return null;
+  const total =
+    BigInt(uncachedTokens) * rates.input +
+    BigInt(cachedInputTokens) * (rates.cachedInput ?? rates.input) +
+    BigInt(cacheWriteTokens) * (rates.cacheWrite ?? rates.input) +
+    BigInt(outputTokens) * rates.output;
+  return divideUp(total, price.perTokens);
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }

@@ -2,14 +2,74 @@
  * Windows: the stretch of time over which a limit counts. Pure: the moment is an argument, in milliseconds since the
  * epoch; calendar boundaries follow the named time zone, daylight saving included.
  */
+import { Temporal } from 'temporal-polyfill';
 
-export type Window =
-  | { type: 'lifetime' }
-  | { type: 'calendar'; unit: 'day' | 'week' | 'month'; timeZone: string }
-  | { type: 'rolling'; seconds: number };
+export type LifetimeWindow = { type: 'lifetime' };
+export type CalendarWindow = { type: 'calendar'; unit: 'day' | 'week' | 'month'; timeZone: string };
+export type RollingWindow = { type: 'rolling'; seconds: number };
+export type Window = LifetimeWindow | CalendarWindow | RollingWindow;
 
 /** A concrete window: start inclusive, end exclusive; null end: it never ends. */
 export interface WindowSpan {
   startMs: number;
   endMs: number | null;
+}
+
+const LIFETIME: WindowSpan = { startMs: 0, endMs: null };
+
+/** The last span asked for, by unit and zone: shared by all limits, so a midnight costs one computation for each zone. */
+const spans = new Map<string, { startMs: number; endMs: number }>();
+const SPANS_MAX = 2_000;
+
+/**
+ * The span of a window that contains a moment. Days begin at the zone's first instant of the date (not always 00:00),
+ * weeks on Monday (ISO 8601). Throws a RangeError for a time zone that {@link isTimeZone} refuses.
+ * Rolling windows have no such span: they move with every moment.
+ */
+export function windowSpan(window: CalendarWindow | LifetimeWindow, atMs: number): WindowSpan {
+  if (window.type === 'lifetime') return LIFETIME;
+  const key = `${window.unit} ${window.timeZone}`;
+  const known = spans.get(key);
+  if (known && atMs >= known.startMs && atMs < known.endMs) return known;
+  const span = calendarSpan(window, atMs);
+  if (spans.size >= SPANS_MAX) spans.clear();
+  spans.set(key, span);
+  return span;
+}
+
+function calendarSpan({ unit, timeZone }: CalendarWindow, atMs: number): { startMs: number; endMs: number } {
+  const date = Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timeZone).toPlainDate();
+  let start = firstDate(date, unit);
+  let end = start.add({ [`${unit}s`]: 1 });
+  // Where clocks went back over midnight (St. John's, until 2011) an instant of the new day bears the old date again;
+  // it belongs to the window that has already begun, or windows would overlap.
+  while (firstInstantMs(end, timeZone) <= atMs) {
+    start = end;
+    end = start.add({ [`${unit}s`]: 1 });
+  }
+  return { startMs: firstInstantMs(start, timeZone), endMs: firstInstantMs(end, timeZone) };
+}
+
+function firstDate(date: Temporal.PlainDate, unit: CalendarWindow['unit']): Temporal.PlainDate {
+  if (unit === 'day') return date;
+  if (unit === 'week') return date.subtract({ days: date.dayOfWeek - 1 });
+  return date.with({ day: 1 });
+}
+
+function firstInstantMs(date: Temporal.PlainDate, timeZone: string): number {
+  return date.toZonedDateTime(timeZone).epochMilliseconds;
+}
+
+/**
+ * Whether a text names a time zone of this runtime (`Europe/Berlin`, `UTC`). Bare offsets such as `+05:17` are not
+ * names: usage is rolled up by quarter hours, and only the named zones are known to start their days on one.
+ */
+export function isTimeZone(text: string): boolean {
+  if (!/^[A-Za-z]/.test(text)) return false;
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: text });
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -80,8 +80,8 @@ async function grantsOf(sql: Sql, teamId: string): Promise<Grant[]> {
   const rows = await sql<
     { id: string; amount: string; starts_at_ms: number; expires_at_ms: number | null }[]
   >`
-    select id, amount_usd::text as amount, (extract(epoch from starts_at) * 1000)::float8 as starts_at_ms,
-      (extract(epoch from expires_at) * 1000)::float8 as expires_at_ms
+    select id, amount_usd::text as amount, floor(extract(epoch from starts_at) * 1000)::float8 as starts_at_ms,
+      floor(extract(epoch from expires_at) * 1000)::float8 as expires_at_ms
     from grants where team_id = ${teamId} and deleted_at is null`;
   return inSpendingOrder(
     rows.map((row) => ({

@@ -41,8 +41,9 @@ export interface FlushBatch {
 export async function flush(sql: Sql, batch: FlushBatch): Promise<Set<string>> {
   return (await sql.begin(async (tx) => {
     await assertLive(tx, batch.instanceId);
-    const inserted = await insertEvents(tx, batch.instanceId, batch.events);
-    await reportLeases(tx, batch.instanceId, batch.reports);
+    const counters = await lockCounters(tx, batch);
+    const inserted = await insertEvents(tx, batch, counters);
+    await reportLeases(tx, batch);
     return inserted;
   })) as Set<string>;
 }
@@ -60,31 +61,11 @@ export async function adopt(
 ): Promise<number> {
   return (await sql.begin(async (tx) => {
     await tx`select 1 from instances where id = ${instanceId} for update`;
-    const inserted = await insertEvents(tx, instanceId, events);
+    const batch = { instanceId, events, reports: [] };
+    const inserted = await insertEvents(tx, batch, await lockCounters(tx, batch));
     await endInstance(tx, instanceId, status);
     return inserted.size;
   })) as number;
-}
-
-async function insertEvents(
-  tx: TransactionSql,
-  instanceId: string,
-  events: FlushEvent[],
-): Promise<Set<string>> {
-  if (events.length === 0) return new Set();
-  const teamIds = [...new Set(events.map((event) => event.teamId))].sort();
-  await tx`select id from teams where id = any(${teamIds}) order by id for share`;
-  const rows = await tx<{ id: string }[]>`
-    insert into usage_events
-    select * from json_populate_recordset(null::usage_events, ${`[${events.map((event) => event.json).join(',')}]`}::text::json)
-    on conflict do nothing returning id`;
-  const inserted = new Set(rows.map((row) => row.id));
-  const fresh = events.filter((event) => inserted.has(event.id));
-  if (fresh.length > 0) {
-    await moveCounters(tx, instanceId, teamIds, fresh);
-    await addToRollups(tx, fresh);
-  }
-  return inserted;
 }
 
 interface CounterRow {
@@ -97,6 +78,65 @@ interface CounterRow {
   ends_at_ms: number | null;
 }
 
+const FAR_FUTURE_MS = Date.UTC(9999, 0);
+
+/**
+ * Locks all that the batch may move, in id order, before anything else. The shared lock on the teams comes first: who
+ * makes a counter holds it exclusively and counts the events before it, so every later one must see that counter.
+ */
+async function lockCounters(tx: TransactionSql, batch: FlushBatch): Promise<CounterRow[]> {
+  const { events, reports } = batch;
+  const teamIds = [...new Set([...events, ...reports].map((each) => each.teamId))].sort();
+  if (teamIds.length === 0) return [];
+  await tx`select id from teams where id = any(${teamIds}) order by id for key share`;
+  const named = new Set(reports.map((report) => report.counterId));
+  for (const event of events) for (const part of event.allocations) named.add(part.counterId);
+  const earliestMs = events.reduce((ms, event) => Math.min(ms, event.createdAtMs), FAR_FUTURE_MS);
+  return await tx<CounterRow[]>`
+    select team_id, id, source, subject_type, subject_id, (extract(epoch from starts_at) * 1000)::float8 as starts_at_ms,
+      (extract(epoch from ends_at) * 1000)::float8 as ends_at_ms
+    from counters
+    where team_id = any(${teamIds}) and (id = any(${[...named]})
+      or (source = 'limit' and (ends_at is null or ends_at > ${new Date(earliestMs).toISOString()}::timestamptz)))
+    order by team_id, id for update`;
+}
+
+async function insertEvents(
+  tx: TransactionSql,
+  { instanceId, events }: FlushBatch,
+  counters: CounterRow[],
+): Promise<Set<string>> {
+  if (events.length === 0) return new Set();
+  const json = `[${events.map((event) => event.json).join(',')}]`;
+  // The rollups add up what the insert really did, in the same statement: the events cross the wire once.
+  const rows = await tx<{ id: string }[]>`
+    with fresh as (
+      insert into usage_events
+      select * from json_populate_recordset(null::usage_events, ${json}::text::json)
+      on conflict do nothing returning *),
+    rolled as (
+      insert into usage_rollups as r
+      select team_id, date_bin('15 minutes', created_at, 'epoch'), key_id, model, operation, count(*),
+        count(*) filter (where outcome = 'voided'), count(*) filter (where outcome = 'unknown'),
+        sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens),
+        sum(reasoning_tokens), sum(cost_usd), coalesce(sum(cost_usd) filter (where outcome = 'unknown'), 0)
+      from fresh group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
+      on conflict (team_id, bucket_start, key_id, model, operation) do update set
+        calls = r.calls + excluded.calls, voided_calls = r.voided_calls + excluded.voided_calls,
+        unknown_calls = r.unknown_calls + excluded.unknown_calls,
+        input_tokens = r.input_tokens + excluded.input_tokens,
+        cached_input_tokens = r.cached_input_tokens + excluded.cached_input_tokens,
+        cache_write_tokens = r.cache_write_tokens + excluded.cache_write_tokens,
+        output_tokens = r.output_tokens + excluded.output_tokens,
+        reasoning_tokens = r.reasoning_tokens + excluded.reasoning_tokens,
+        cost_usd = r.cost_usd + excluded.cost_usd, unknown_usd = r.unknown_usd + excluded.unknown_usd)
+    select id from fresh`;
+  const inserted = new Set(rows.map((row) => row.id));
+  const fresh = events.filter((event) => inserted.has(event.id));
+  if (fresh.length > 0) await moveCounters(tx, instanceId, counters, fresh);
+  return inserted;
+}
+
 /**
  * A limit counts every call of its subject in its window, also those admitted before it was made; a grant only what
  * was held against it. A lease pays for the part that it held; an overrun is on the counter alone.
@@ -104,18 +144,9 @@ interface CounterRow {
 async function moveCounters(
   tx: TransactionSql,
   instanceId: string,
-  teamIds: string[],
+  counters: CounterRow[],
   events: FlushEvent[],
 ) {
-  const touched = [...new Set(events.flatMap((event) => event.allocations.map((part) => part.counterId)))];
-  const earliest = Math.min(...events.map((event) => event.createdAtMs));
-  const counters = await tx<CounterRow[]>`
-    select team_id, id, source, subject_type, subject_id, (extract(epoch from starts_at) * 1000)::float8 as starts_at_ms,
-      (extract(epoch from ends_at) * 1000)::float8 as ends_at_ms
-    from counters
-    where team_id = any(${teamIds})
-      and (id = any(${touched}) or (source = 'limit' and (ends_at is null or ends_at > to_timestamp(${earliest / 1000}))))
-    order by team_id, id for update`;
   const settled = new Map<CounterRow, { settled: bigint; leased: bigint }>();
   const byTeam = Map.groupBy(counters, (row) => row.team_id);
   for (const event of events) {
@@ -155,27 +186,7 @@ function toSpec(row: CounterRow) {
   };
 }
 
-async function addToRollups(tx: TransactionSql, events: FlushEvent[]) {
-  const json = `[${events.map((event) => event.json).join(',')}]`;
-  await tx`
-    insert into usage_rollups as r
-    select team_id, date_bin('15 minutes', created_at, 'epoch'), key_id, model, operation, count(*),
-      count(*) filter (where outcome = 'voided'), count(*) filter (where outcome = 'unknown'),
-      sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens),
-      sum(cost_usd), coalesce(sum(cost_usd) filter (where outcome = 'unknown'), 0)
-    from json_populate_recordset(null::usage_events, ${json}::text::json)
-    group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
-    on conflict (team_id, bucket_start, key_id, model, operation) do update set
-      calls = r.calls + excluded.calls, voided_calls = r.voided_calls + excluded.voided_calls,
-      unknown_calls = r.unknown_calls + excluded.unknown_calls, input_tokens = r.input_tokens + excluded.input_tokens,
-      cached_input_tokens = r.cached_input_tokens + excluded.cached_input_tokens,
-      cache_write_tokens = r.cache_write_tokens + excluded.cache_write_tokens,
-      output_tokens = r.output_tokens + excluded.output_tokens,
-      reasoning_tokens = r.reasoning_tokens + excluded.reasoning_tokens,
-      cost_usd = r.cost_usd + excluded.cost_usd, unknown_usd = r.unknown_usd + excluded.unknown_usd`;
-}
-
-async function reportLeases(tx: TransactionSql, instanceId: string, reports: LeaseReport[]) {
+async function reportLeases(tx: TransactionSql, { instanceId, reports }: FlushBatch) {
   if (reports.length === 0) return;
   const teams = reports.map((report) => report.teamId);
   const ids = reports.map((report) => report.counterId);
@@ -185,13 +196,10 @@ async function reportLeases(tx: TransactionSql, instanceId: string, reports: Lea
     with report as (
       select * from unnest(${teams}::text[], ${ids}::text[], ${returned}::text[], ${held}::text[])
         as r(team_id, id, returned, held)),
-    locked as (
-      select c.team_id, c.id from counters c join report r on c.team_id = r.team_id::uuid and c.id = r.id
-      order by c.team_id, c.id for update of c),
     given as (
       select l.team_id, l.counter_id, greatest(r.returned::numeric - l.returned, 0) as amount, r.held::numeric as held
       from leases l join report r on l.team_id = r.team_id::uuid and l.counter_id = r.id
-      where l.instance_id = ${instanceId} and exists (select 1 from locked)),
+      where l.instance_id = ${instanceId}),
     told as (
       update leases l set returned = l.returned + g.amount, held = g.held from given g
       where l.team_id = g.team_id and l.counter_id = g.counter_id and l.instance_id = ${instanceId})

@@ -40,7 +40,7 @@ export async function heartbeat(sql: Sql, instanceId: string): Promise<Pulse> {
 
 /** Holds the instance's row until the transaction ends, so that nobody adopts it meanwhile. */
 export async function assertLive(tx: TransactionSql, instanceId: string): Promise<void> {
-  const rows = await tx`select 1 from instances where id = ${instanceId} and status = 'live' for share`;
+  const rows = await tx`select 1 from instances where id = ${instanceId} and status = 'live' for key share`;
   if (rows.length === 0) throw new InstanceFenced(instanceId);
 }
 

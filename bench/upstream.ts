@@ -1,0 +1,80 @@
+/**
+ * The bench's upstream, in a process of its own: canned OpenAI answers from a raw socket. Leaner than `node:http`, so
+ * that on two cores the gateway is what saturates. Not a model of OpenAI in anything but its bytes.
+ *
+ * Streams are paced: every {@link CHUNK_GAP_MS} each open stream gets one more chunk, as its own write. Written at once,
+ * chunks would merge in the sockets' buffers, most in front of the slowest gateway, and flatter it.
+ */
+import { createServer, type Socket } from 'node:net';
+import { JSON_RESPONSE, STREAM_CHUNKS, STREAM_HEAD, streamWrite } from './answers.ts';
+import { nowUs, readyWithPort } from './child.ts';
+
+const CHUNK_GAP_MS = 2;
+const HEAD_END = '\r\n\r\n';
+const REFUSAL = 'HTTP/1.1 411 Length Required\r\nconnection: close\r\ncontent-length: 0\r\n\r\n';
+
+interface Stream {
+  socket: Socket;
+  includeUsage: boolean;
+  written: number;
+}
+
+const streams = new Set<Stream>();
+
+function writeNextChunk(stream: Stream): void {
+  stream.socket.write(streamWrite(stream.written, stream.includeUsage, nowUs()), 'latin1');
+  stream.written += 1;
+  if (stream.written === STREAM_CHUNKS) streams.delete(stream);
+}
+
+function answer(socket: Socket, body: string): void {
+  if (!/"stream":\s*true/.test(body)) {
+    socket.write(JSON_RESPONSE, 'latin1');
+    return;
+  }
+  socket.write(STREAM_HEAD, 'latin1');
+  const stream = { socket, includeUsage: /"include_usage":\s*true/.test(body), written: 0 };
+  streams.add(stream);
+  writeNextChunk(stream);
+}
+
+/** Cuts one complete request off the front of `received`. Null: more bytes are needed; `length` -1: none was declared. */
+function readRequest(received: Buffer): { body: string; length: number } | null {
+  const headEnd = received.indexOf(HEAD_END);
+  if (headEnd < 0) return null;
+  const head = received.toString('latin1', 0, headEnd);
+  const declared = /\r\ncontent-length: *(\d+)/i.exec(head);
+  if (!declared) return { body: '', length: -1 };
+  const bodyStart = headEnd + HEAD_END.length;
+  const length = bodyStart + Number(declared[1]);
+  return received.length < length ? null : { body: received.toString('latin1', bodyStart, length), length };
+}
+
+function serve(socket: Socket): void {
+  let parts: Buffer[] = [];
+  socket.setNoDelay(true);
+  socket.on('error', () => socket.destroy());
+  socket.on('close', () => {
+    for (const stream of streams) if (stream.socket === socket) streams.delete(stream);
+  });
+  socket.on('data', (data: Buffer) => {
+    parts.push(data);
+    let received = parts.length === 1 ? data : Buffer.concat(parts);
+    for (let request = readRequest(received); request; request = readRequest(received)) {
+      if (request.length < 0) {
+        socket.end(REFUSAL);
+        return;
+      }
+      received = received.subarray(request.length);
+      answer(socket, request.body);
+    }
+    parts = received.length > 0 ? [received] : [];
+  });
+}
+
+setInterval(() => {
+  for (const stream of streams) writeNextChunk(stream);
+}, CHUNK_GAP_MS);
+
+const server = createServer(serve);
+server.listen(0, '127.0.0.1', () => readyWithPort(server));

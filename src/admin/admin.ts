@@ -1,0 +1,92 @@
+/**
+ * The admin API. Owns: its routes, who may use them, and the form of every answer. Does not own: what the nouns mean
+ * (domain), their rows (store), the calls (gateway). Invariants: nothing is answered without the admin key; a request
+ * that is refused changed nothing; every change raises the catalog's version in its own transaction.
+ */
+import { OpenAPIHono } from '@hono/zod-openapi';
+import { bodyLimit } from 'hono/body-limit';
+import { isAdmin } from '../auth/admin-key.ts';
+import { fault } from '../domain/errors.ts';
+import { sqlState } from '../store/catalog-version.ts';
+import type { Database } from '../store/database.ts';
+import { serveBalance } from './balance.ts';
+import { serveEvents } from './events.ts';
+import { serveGrants } from './grants.ts';
+import { serveKeys } from './keys.ts';
+import { serveLimits } from './limits.ts';
+import { servePlans } from './plans.ts';
+import { servePrices } from './prices.ts';
+import { notFound, ROOT, refuse } from './route.ts';
+import { serveTeams } from './teams.ts';
+import { serveUsage } from './usage.ts';
+
+export interface AdminOptions {
+  database: Database;
+  adminKey: string;
+  /** Who releases unknown outcomes, as it stands in the correction. */
+  actor?: string;
+  /** Writes what this instance still has in memory into the ledger; called before the ledger is read. */
+  settleNow: () => Promise<void>;
+  /** The plan of a team that names none; null: none. */
+  defaultPlan: string | null;
+  /** Told of errors that are no fault of the request. */
+  onError?: (error: unknown) => void;
+}
+
+const BODY_BYTES_MAX = 1_048_576;
+
+/** Makes the admin API: everything below `/admin/v1`. */
+export function createAdmin(options: AdminOptions): OpenAPIHono {
+  const { adminKey, onError = console.error } = options;
+  const app = new OpenAPIHono();
+  app.use(`${ROOT}/*`, async (context, next) => {
+    if (isAdmin(context.req.header('authorization'), adminKey)) return next();
+    return refuse(context, fault('invalid_api_key', 'send the admin key: Authorization: Bearer <key>'));
+  });
+  const tooLarge = fault('request_too_large', `a body of more than ${BODY_BYTES_MAX} bytes`);
+  app.use(
+    `${ROOT}/*`,
+    bodyLimit({ maxSize: BODY_BYTES_MAX, onError: (context) => refuse(context, tooLarge) }),
+  );
+  for (const serveNoun of [
+    serveTeams,
+    serveBalance,
+    serveKeys,
+    serveLimits,
+    serveGrants,
+    servePlans,
+    servePrices,
+    serveUsage,
+    serveEvents,
+  ]) {
+    serveNoun(app, options);
+  }
+  serveDocument(app);
+  app.all('*', (context) => refuse(context, notFound(context)));
+  app.onError((error, context) => {
+    onError(error);
+    return refuse(context, isUnavailable(error) ? UNAVAILABLE : BROKEN);
+  });
+  return app;
+}
+
+const BROKEN = fault('internal_error', 'something is wrong inside Tollgate; its log says what');
+const UNAVAILABLE = fault(
+  'ledger_unavailable',
+  'the database cannot be reached; nothing is known to be changed',
+);
+
+/** The driver's own codes, and SQLSTATE class 57P: the server is shutting down or starting. */
+function isUnavailable(error: unknown): boolean {
+  return /^(CONNECT|ECONN|ENOENT|57P)/.test(sqlState(error) ?? '');
+}
+
+/** The document is generated once: nothing is added to the app later. */
+function serveDocument(app: OpenAPIHono): void {
+  app.openAPIRegistry.registerComponent('securitySchemes', 'adminKey', { type: 'http', scheme: 'bearer' });
+  const document = app.getOpenAPI31Document({
+    openapi: '3.1.0',
+    info: { title: 'Tollgate admin API', version: '1' },
+  });
+  app.get(`${ROOT}/openapi.json`, (context) => context.json(document));
+}

@@ -1,0 +1,81 @@
+/** Route: a team's balance. */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { z } from 'zod';
+import { formatUsd, type PicoUsd } from '../domain/money.ts';
+import {
+  type GrantBalance,
+  type LimitBalance,
+  readBalance,
+  type Balance as Stored,
+} from '../store/balance.ts';
+import { findTeam } from '../store/teams.ts';
+import type { AdminOptions } from './admin.ts';
+import { Balance } from './contract.ts';
+import { ruleOf } from './limits.ts';
+import { instantOf } from './page.ts';
+import { serve } from './route.ts';
+
+export function serveBalance(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+  const summary = 'Show what a team has, spent and holds';
+  serve(app, { method: 'get', path: '/teams/{id}/balance', summary, answer: Balance }, async ({ id }) => {
+    if (!(await findTeam(database, id))) return null;
+    await settleNow();
+    return toBalance(id, await readBalance(database, id));
+  });
+}
+
+const atLeastZero = (amount: PicoUsd) => (amount > 0n ? amount : 0n);
+const sum = (amounts: PicoUsd[]) => amounts.reduce((total, amount) => total + amount, 0n);
+
+/**
+ * A team that ever had a grant is prepaid: its sums are those of its grants. Of a deleted grant only what was spent
+ * counts, so that the sums stay true. Any other team's are those of the ledger, and of the limit that holds most
+ * (a call is held on each of its limits, but it is one call).
+ */
+function toBalance(teamId: string, { grants, limits, charged, unknown }: Stored): z.input<typeof Balance> {
+  const prepaid = grants.length > 0;
+  const granted = grants.map((each) => (each.grant.deletedAt ? each.settled : each.amount));
+  const held = prepaid ? sum(grants.map((each) => each.held)) : mostHeld(limits);
+  return {
+    team_id: teamId,
+    granted_usd: formatUsd(sum(granted)),
+    settled_usd: formatUsd(prepaid ? sum(grants.map((each) => each.settled)) : charged),
+    held_usd: formatUsd(held),
+    remaining_usd: prepaid ? formatUsd(sum(grants.map(remaining))) : null,
+    unknown_usd: formatUsd(unknown),
+    grants: grants.filter((each) => !each.grant.deletedAt).map(toGrant),
+    limits: limits.map(toLimit),
+  };
+}
+
+function mostHeld(limits: LimitBalance[]): PicoUsd {
+  return limits.reduce((most, each) => (each.held > most ? each.held : most), 0n);
+}
+
+function remaining(each: GrantBalance): PicoUsd {
+  return each.usable ? atLeastZero(each.amount - each.settled) : 0n;
+}
+
+function toGrant(each: GrantBalance) {
+  return {
+    id: each.grant.id,
+    amount_usd: formatUsd(each.amount),
+    settled_usd: formatUsd(each.settled),
+    held_usd: formatUsd(each.held),
+    remaining_usd: formatUsd(remaining(each)),
+    starts_at: instantOf(each.grant.startsAt),
+    expires_at: instantOf(each.grant.expiresAt),
+  };
+}
+
+function toLimit({ limit, amount, settled, held, span }: LimitBalance) {
+  return {
+    ...ruleOf(limit),
+    settled: formatUsd(settled),
+    held: formatUsd(held),
+    remaining: formatUsd(atLeastZero(amount - settled)),
+    over_limit_usd: formatUsd(atLeastZero(settled + held - amount)),
+    window_starts_at: span.endMs === null ? null : new Date(span.startMs).toISOString(),
+    resets_at: span.endMs === null ? null : new Date(span.endMs).toISOString(),
+  };
+}

@@ -1,0 +1,8 @@
+/**
+ * The contract of the admin API: the shape of everything that is asked and answered, as zod schemas. The console and
+ * the command line know the admin API by this file alone. Invariants: bodies and queries are strict (an unknown
+ * field is refused by name); money is a decimal string, a moment is ISO 8601.
+ */
+export * from './contract/fields.ts';
+export * from './contract/ledger.ts';
+export * from './contract/nouns.ts';

@@ -1,0 +1,134 @@
+/** Fields that several nouns of the admin API share: amounts, moments, names, windows, pages. */
+import { z } from 'zod';
+import { PICO_PER_USD, parseUsd } from '../../domain/money.ts';
+import { isTimeZone } from '../../domain/window.ts';
+
+const AMOUNT_MAX_USD = 1_000_000_000n;
+
+/** JSON numbers are floats, and no float touches money. */
+const decimalText = z.string({
+  error: ({ input }) =>
+    typeof input === 'number'
+      ? 'must be a decimal string such as "18.00", not a number: JSON numbers are not exact'
+      : 'must be a decimal string such as "18.00"',
+});
+
+function amountProblem(text: string, zeroAllowed: boolean): string | null {
+  const amount = parseUsd(text);
+  if (amount === null)
+    return 'must be a decimal amount such as "18.00", with at most 12 digits after the point';
+  if (amount < 0n || (amount === 0n && !zeroAllowed)) {
+    return zeroAllowed ? 'must not be negative' : 'must be more than 0';
+  }
+  return amount > AMOUNT_MAX_USD * PICO_PER_USD ? `must be at most ${AMOUNT_MAX_USD}` : null;
+}
+
+function amountField(zeroAllowed: boolean) {
+  return decimalText.superRefine((text, context) => {
+    const message = amountProblem(text, zeroAllowed);
+    if (message) context.addIssue({ code: 'custom', message });
+  });
+}
+
+/** An amount that is asked for: more than 0, at most 10^9. */
+export const amount = amountField(false).meta({ description: 'Decimal string', example: '18.00' });
+/** A price or a cost: 0 is one. */
+export const rate = amountField(true).meta({ description: 'Decimal string of USD', example: '1.25' });
+/** An amount in an answer: exact, at least two digits after the point, possibly negative. */
+export const money = z.string().meta({ description: 'Exact decimal string of USD', example: '17.9874' });
+
+const MOMENT_MIN_MS = Date.parse('2000-01-01T00:00:00Z');
+const MOMENT_MAX_MS = Date.parse('9999-01-01T00:00:00Z');
+
+/** A moment that is asked for. One without an offset is refused: whose midnight it means, nobody could say. */
+export const moment = z
+  .string({ error: 'must be an ISO 8601 date, such as "2027-01-31T00:00:00Z"' })
+  .refine(isMoment, {
+    error:
+      'must be an ISO 8601 date with an offset, such as "2027-01-31T00:00:00Z", or a date alone, which begins at 00:00 UTC',
+  })
+  .meta({ description: 'ISO 8601 with an offset; a date alone begins at 00:00 UTC' });
+/** A moment in an answer. */
+export const instant = z.iso.datetime();
+
+function isMoment(text: string): boolean {
+  if (!z.iso.datetime({ offset: true }).safeParse(text).success && !z.iso.date().safeParse(text).success) {
+    return false;
+  }
+  const ms = Date.parse(text);
+  return ms >= MOMENT_MIN_MS && ms <= MOMENT_MAX_MS;
+}
+
+/** Text that people wrote: trimmed, not empty, no control characters (Postgres refuses NUL). */
+export const label = (lengthMax: number) =>
+  z
+    .string()
+    .trim()
+    .min(1, 'must not be empty')
+    .max(lengthMax, `must have at most ${lengthMax} characters`)
+    .refine((text) => text.isWellFormed() && !/\p{Cc}/u.test(text), 'must not contain control characters');
+
+export const name = label(200);
+export const modelName = label(256);
+export const modelNames = z.array(modelName).min(1).max(100);
+export const id = z.uuid('must be an id');
+export const tokenCount = z.int().min(0);
+
+export const timeZone = z
+  .string()
+  .max(100)
+  .refine(isTimeZone, 'must name an IANA time zone, such as "Europe/Berlin"')
+  .meta({ example: 'Europe/Berlin' });
+
+const ROLLING_SECONDS_MAX = 31 * 86_400;
+
+export const window = z
+  .discriminatedUnion(
+    'type',
+    [
+      z.strictObject({ type: z.literal('lifetime') }),
+      z.strictObject({
+        type: z.literal('calendar'),
+        unit: z.enum(['day', 'week', 'month']),
+        time_zone: timeZone,
+      }),
+      z.strictObject({ type: z.literal('rolling'), seconds: z.int().min(1).max(ROLLING_SECONDS_MAX) }),
+    ],
+    { error: 'must have a type: "lifetime", "calendar" or "rolling"' },
+  )
+  .meta({ id: 'Window' });
+
+const PAGE_LIMIT_MAX = 1_000;
+
+/** What every list takes. */
+export const pageQuery = z.strictObject({
+  after: z.string().max(500).optional().meta({ description: '`next` of the page before' }),
+  limit: z.coerce.number().int().min(1).max(PAGE_LIMIT_MAX).default(100),
+});
+
+/** What lists of nouns take that keep history. */
+export const listQuery = pageQuery.extend({
+  include_deleted: z
+    .enum(['true', 'false'])
+    .default('false')
+    .meta({ description: 'Also what was deleted, revoked or replaced' }),
+});
+export const teamListQuery = listQuery.extend({ team_id: id.optional() });
+export const priceListQuery = listQuery.extend({ model: modelName.optional() });
+
+/** A page of a list; `next` is the cursor of the following one, null at the end. */
+export function page<Item extends z.ZodType>(item: Item) {
+  return z.strictObject({ data: z.array(item), next: z.string().nullable() });
+}
+
+/** Every answer that is not 2xx: OpenAI's error shape, with the codes of docs/ERRORS.md. */
+export const ErrorBody = z
+  .strictObject({
+    error: z.looseObject({
+      message: z.string(),
+      type: z.string(),
+      param: z.string().nullable(),
+      code: z.string(),
+    }),
+  })
+  .meta({ id: 'Error' });

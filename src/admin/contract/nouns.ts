@@ -1,0 +1,208 @@
+/** What admins set: teams, keys, limits, grants, plans and prices, as asked for and as answered. */
+import { z } from 'zod';
+import {
+  amount,
+  id,
+  instant,
+  label,
+  modelName,
+  modelNames,
+  moment,
+  money,
+  name,
+  page,
+  rate,
+  tokenCount,
+  window,
+} from './fields.ts';
+
+const changes = <Shape extends z.ZodRawShape>(shape: Shape) =>
+  z.strictObject(shape).partial().refine(isNotEmpty, 'must change at least one field');
+
+function isNotEmpty(body: object): boolean {
+  return Object.keys(body).length > 0;
+}
+
+export const Team = z
+  .strictObject({
+    id,
+    name: z.string(),
+    plan: z.string().nullable(),
+    unlimited: z.boolean(),
+    grants: z.array(
+      z.strictObject({ id, amount_usd: money, starts_at: instant, expires_at: instant.nullable() }),
+    ),
+    created_at: instant,
+    deleted_at: instant.nullable(),
+  })
+  .meta({ id: 'Team' });
+export const Teams = page(Team);
+export const NewTeam = z
+  .strictObject({
+    name,
+    plan: label(200).nullable().optional().meta({ description: 'Missing: the default plan. Null: none' }),
+    unlimited: z.boolean().default(false).meta({ description: 'May spend without a grant or a cost limit' }),
+  })
+  .meta({ id: 'NewTeam' });
+export const TeamChange = changes({ name, unlimited: z.boolean() }).meta({ id: 'TeamChange' });
+
+const keyFields = {
+  id,
+  team_id: id,
+  name: z.string(),
+  prefix: z.string(),
+  models: z.array(z.string()).nullable(),
+  created_at: instant,
+  expires_at: instant.nullable(),
+  revoked_at: instant.nullable(),
+};
+export const Key = z.strictObject(keyFields).meta({ id: 'Key' });
+export const Keys = page(Key);
+export const MadeKey = z
+  .strictObject({ ...keyFields, key: z.string().meta({ description: 'Shown this once' }) })
+  .meta({ id: 'MadeKey' });
+export const NewKey = z
+  .strictObject({
+    team_id: id,
+    name,
+    expires_at: moment.nullable().default(null),
+    models: modelNames.nullable().default(null).meta({
+      description: 'Models that the key may use; a name allows its snapshots too. Null: all',
+    }),
+  })
+  .meta({ id: 'NewKey' });
+export const KeyChange = changes({ name, expires_at: moment.nullable(), models: modelNames.nullable() }).meta(
+  {
+    id: 'KeyChange',
+  },
+);
+
+export const subject = z
+  .discriminatedUnion(
+    'type',
+    [
+      z.strictObject({ type: z.literal('org') }),
+      z.strictObject({ type: z.literal('team'), id }),
+      z.strictObject({ type: z.literal('key'), id }),
+      z.strictObject({ type: z.literal('user'), id: label(256) }),
+    ],
+    { error: 'must have a type: "org", "team", "key" or "user"' },
+  )
+  .meta({ id: 'Subject' });
+export const meter = z.enum([
+  'cost_usd',
+  'tokens',
+  'input_tokens',
+  'output_tokens',
+  'requests',
+  'concurrency',
+]);
+const enforcement = z.enum(['strict', 'soft']);
+
+export const Limit = z
+  .strictObject({
+    id,
+    team_id: id,
+    subject,
+    models: z.array(z.string()).nullable(),
+    meter,
+    amount: money,
+    window,
+    enforcement,
+    created_at: instant,
+    deleted_at: instant.nullable(),
+  })
+  .meta({ id: 'Limit' });
+export const Limits = page(Limit);
+export const NewLimit = z
+  .strictObject({
+    subject,
+    models: modelNames.nullable().default(null),
+    meter,
+    amount,
+    window,
+    enforcement: enforcement.default('strict'),
+  })
+  .meta({ id: 'NewLimit' });
+export const LimitChange = z.strictObject({ amount }).meta({ id: 'LimitChange' });
+
+export const Grant = z
+  .strictObject({
+    id,
+    team_id: id,
+    amount_usd: money,
+    starts_at: instant,
+    expires_at: instant.nullable(),
+    created_at: instant,
+    deleted_at: instant.nullable(),
+  })
+  .meta({ id: 'Grant' });
+export const Grants = page(Grant);
+export const NewGrant = z
+  .strictObject({
+    team_id: id,
+    amount_usd: amount,
+    starts_at: moment.optional().meta({ description: 'Missing: now' }),
+    expires_at: moment.nullable().default(null).meta({ description: 'Null: never' }),
+  })
+  .meta({ id: 'NewGrant' });
+export const GrantChange = changes({ amount_usd: amount, expires_at: moment.nullable() }).meta({
+  id: 'GrantChange',
+});
+
+const planGrants = z
+  .array(z.strictObject({ amount_usd: amount, months: z.int().min(1).max(1200).nullable() }))
+  .max(10)
+  .meta({
+    description: 'Credit that a new team gets, and after how many calendar months it expires (null: never)',
+  });
+export const Plan = z
+  .strictObject({
+    name: z.string(),
+    grants: z.array(z.strictObject({ amount_usd: money, months: z.int().nullable() })),
+    created_at: instant,
+  })
+  .meta({ id: 'Plan' });
+export const Plans = page(Plan);
+export const NewPlan = z.strictObject({ name, grants: planGrants }).meta({ id: 'NewPlan' });
+export const PlanChange = z.strictObject({ grants: planGrants }).meta({ id: 'PlanChange' });
+
+const tier = z.enum(['default', 'flex', 'priority', 'batch']);
+const rates = {
+  input_usd: money,
+  cached_input_usd: money.nullable(),
+  cache_write_usd: money.nullable(),
+  output_usd: money,
+};
+export const Price = z
+  .strictObject({
+    id: z.string(),
+    model: z.string(),
+    tier,
+    effective_from: instant,
+    per_tokens: z.int(),
+    ...rates,
+    long_context: z.strictObject(rates).nullable(),
+    long_context_above_tokens: z.int().nullable(),
+    source: z.string(),
+    origin: z.enum(['seed', 'admin']),
+    created_at: instant,
+    deleted_at: instant.nullable(),
+  })
+  .meta({ id: 'Price' });
+export const Prices = page(Price);
+export const NewPrice = z
+  .strictObject({
+    model: modelName,
+    tier: tier.default('default'),
+    input_usd: rate,
+    cached_input_usd: rate.nullable().default(null).meta({ description: 'Null: as input' }),
+    cache_write_usd: rate.nullable().default(null).meta({ description: 'Null: as input' }),
+    output_usd: rate.optional().meta({ description: 'Missing: the model has no output (embeddings)' }),
+    per_tokens: z.int().min(1).max(1_000_000_000).default(1_000_000),
+    effective_from: moment.optional().meta({ description: 'Missing: now' }),
+    max_output_tokens: tokenCount.min(1).max(100_000_000).optional(),
+    source: label(1_000).meta({ description: 'Where this price was published or agreed' }),
+  })
+  .meta({ id: 'NewPrice' });
+export const PriceChange = z.strictObject({ source: label(1_000) }).meta({ id: 'PriceChange' });

@@ -1,0 +1,63 @@
+/** Routes: grants. */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { z } from 'zod';
+import {
+  changeGrant,
+  createGrant,
+  deleteGrant,
+  findGrant,
+  type GrantRow,
+  listGrants,
+} from '../store/grants.ts';
+import type { AdminOptions } from './admin.ts';
+import { Grant, GrantChange, Grants, NewGrant, teamListQuery } from './contract.ts';
+import { serveNoun } from './noun.ts';
+import { dateOf, instantOf, moneyOf } from './page.ts';
+import { isFault, serve } from './route.ts';
+
+export function serveGrants(app: OpenAPIHono, { database }: AdminOptions): void {
+  const summary = 'Give a team credit';
+  serve(
+    app,
+    { method: 'post', path: '/grants', summary, body: NewGrant, answer: Grant, status: 201 },
+    async ({ body }) => {
+      const grant = await createGrant(database, {
+        teamId: body.team_id,
+        amountUsd: body.amount_usd,
+        startsAt: dateOf(body.starts_at ?? null),
+        expiresAt: dateOf(body.expires_at),
+      });
+      return isFault(grant) ? grant : toGrant(grant);
+    },
+  );
+  serveNoun(app, {
+    path: '/grants',
+    name: 'grant',
+    item: Grant,
+    page: Grants,
+    listQuery: teamListQuery,
+    changeBody: GrantChange,
+    idOf: (grant: GrantRow) => grant.id,
+    view: toGrant,
+    list: (page, query) => listGrants(database, { ...page, teamId: query.team_id }),
+    find: (id) => findGrant(database, id),
+    change: (id, { amount_usd, expires_at }) =>
+      changeGrant(database, id, {
+        ...(amount_usd === undefined ? {} : { amountUsd: amount_usd }),
+        ...(expires_at === undefined ? {} : { expiresAt: dateOf(expires_at) }),
+      }),
+    remove: (id) => deleteGrant(database, id),
+  });
+}
+
+function toGrant(grant: GrantRow): z.input<typeof Grant> {
+  return {
+    id: grant.id,
+    team_id: grant.teamId,
+    amount_usd: moneyOf(grant.amountUsd),
+    starts_at: instantOf(grant.startsAt),
+    expires_at: instantOf(grant.expiresAt),
+    created_at: instantOf(grant.createdAt),
+    deleted_at: instantOf(grant.deletedAt),
+  };
+}

@@ -1,0 +1,56 @@
+/** Routes: virtual keys. */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { z } from 'zod';
+import { makeKey } from '../auth/keys.ts';
+import { changeKey, createKey, findKeyRow, type KeyRow, listKeys, revokeKey } from '../store/keys.ts';
+import type { AdminOptions } from './admin.ts';
+import { Key, KeyChange, Keys, MadeKey, NewKey, teamListQuery } from './contract.ts';
+import { serveNoun } from './noun.ts';
+import { dateOf, instantOf } from './page.ts';
+import { isFault, serve } from './route.ts';
+
+export function serveKeys(app: OpenAPIHono, { database }: AdminOptions): void {
+  const summary = 'Make a key; the answer is the only place that ever shows it';
+  serve(
+    app,
+    { method: 'post', path: '/keys', summary, body: NewKey, answer: MadeKey, status: 201 },
+    async ({ body }) => {
+      const { key, hash, prefix } = makeKey();
+      const { team_id: teamId, name, models } = body;
+      const expiresAt = dateOf(body.expires_at);
+      const row = await createKey(database, { teamId, name, models, expiresAt, hash, prefix });
+      return isFault(row) ? row : { ...toKey(row), key };
+    },
+  );
+  serveNoun(app, {
+    path: '/keys',
+    name: 'key',
+    item: Key,
+    page: Keys,
+    listQuery: teamListQuery,
+    changeBody: KeyChange,
+    idOf: (key: KeyRow) => key.id,
+    view: toKey,
+    list: (page, query) => listKeys(database, { ...page, teamId: query.team_id }),
+    find: (id) => findKeyRow(database, id),
+    change: (id, { expires_at, ...change }) =>
+      changeKey(database, id, {
+        ...change,
+        ...(expires_at === undefined ? {} : { expiresAt: dateOf(expires_at) }),
+      }),
+    remove: (id) => revokeKey(database, id),
+  });
+}
+
+function toKey(key: KeyRow): z.input<typeof Key> {
+  return {
+    id: key.id,
+    team_id: key.teamId,
+    name: key.name,
+    prefix: key.prefix,
+    models: key.models,
+    created_at: instantOf(key.createdAt),
+    expires_at: instantOf(key.expiresAt),
+    revoked_at: instantOf(key.revokedAt),
+  };
+}

@@ -1,0 +1,142 @@
+/**
+ * One route of the admin API: parse strictly, ask, answer. Owns: how a request is read and how a refusal looks.
+ * Invariant: the same schemas that check a request are what openapi.json says, so the two cannot differ.
+ */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { z } from 'zod';
+import { ERRORS, type Fault, fault } from '../domain/errors.ts';
+import { ErrorBody } from './contract.ts';
+
+const NOTHING = z.strictObject({});
+
+export interface Route<Query extends z.ZodType, Body extends z.ZodType, Answer extends z.ZodType> {
+  method: 'get' | 'post' | 'patch' | 'delete';
+  /** Below the root of the admin API, with at most one parameter: `/teams/{id}`. */
+  path: string;
+  summary: string;
+  /** The parameter is any text (a plan's name) instead of a UUID. */
+  textId?: boolean;
+  query?: Query;
+  body?: Body;
+  answer: Answer;
+  status?: 200 | 201;
+}
+
+export interface Asked<Query, Body> {
+  /** The path's parameter; empty where it has none. */
+  id: string;
+  query: Query;
+  body: Body;
+}
+
+/** Null: there is no such thing (404). */
+export type Answered<Value> = Promise<Value | Fault | null>;
+
+export const ROOT = '/admin/v1';
+
+export function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+}
+
+/** Adds a route to the app and to its OpenAPI document. */
+export function serve<
+  Answer extends z.ZodType,
+  Query extends z.ZodType = typeof NOTHING,
+  Body extends z.ZodType = typeof NOTHING,
+>(
+  app: OpenAPIHono,
+  route: Route<Query, Body, Answer>,
+  answer: (asked: Asked<z.output<Query>, z.output<Body>>) => Answered<z.input<Answer>>,
+): void {
+  const querySchema: z.ZodType = route.query ?? NOTHING;
+  app.openAPIRegistry.registerPath(describe(route));
+  app.on(route.method.toUpperCase(), ROOT + route.path.replace(/\{(\w+)\}/, ':$1'), async (context) => {
+    const [id = ''] = Object.values<string>(context.req.param());
+    if (id !== '' && !route.textId && !isUuid(id)) return refuse(context, notFound(context));
+    const query = querySchema.safeParse(queryOf(context));
+    if (!query.success) return refuse(context, faultOf(query.error));
+    const body = await readBody(context, route.body);
+    if (isFault(body)) return refuse(context, body);
+    const asked = { id, query: query.data, body: body.data } as Asked<z.output<Query>, z.output<Body>>;
+    const value = await answer(asked);
+    if (value === null) return refuse(context, notFound(context));
+    return isFault(value) ? refuse(context, value) : context.json(value, route.status ?? 200);
+  });
+}
+
+/** A repeated parameter stays an array, which no schema accepts. */
+function queryOf(context: Context): Record<string, string | string[]> {
+  const all = Object.entries(context.req.queries());
+  return Object.fromEntries(all.map(([name, values]) => [name, values.length === 1 ? values[0]! : values]));
+}
+
+async function readBody(context: Context, schema: z.ZodType | undefined): Promise<Fault | { data: unknown }> {
+  if (!schema) return { data: {} };
+  let json: unknown;
+  try {
+    json = JSON.parse(await context.req.text());
+  } catch {
+    return fault('invalid_json', 'the body must be a JSON object');
+  }
+  const body = schema.safeParse(json);
+  return body.success ? { data: body.data } : faultOf(body.error);
+}
+
+/** The first thing that is wrong, named by the path of its field. */
+function faultOf(error: z.ZodError): Fault {
+  const issue = error.issues[0]!;
+  if (issue.code === 'unrecognized_keys') {
+    const param = pathOf([...issue.path, issue.keys[0]!]);
+    return fault('invalid_request', `${param}: there is no such field here`, { param });
+  }
+  const param = pathOf(issue.path);
+  if (param === '') return fault('invalid_request', issue.message);
+  return fault('invalid_request', `${param}: ${issue.message}`, { param });
+}
+
+function pathOf(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((text, step) => {
+    if (typeof step === 'number') return `${text}[${step}]`;
+    return text === '' ? String(step) : `${text}.${String(step)}`;
+  }, '');
+}
+
+export function notFound(context: Context): Fault {
+  return fault('not_found', `there is nothing at ${context.req.method} ${context.req.path}`);
+}
+
+export function isFault(value: unknown): value is Fault {
+  return typeof value === 'object' && value !== null && 'code' in value && 'message' in value;
+}
+
+/** Answers a fault in OpenAI's error shape. */
+export function refuse(context: Context, { code, message, param, details }: Fault): Response {
+  const { status, type } = ERRORS[code];
+  const error = { message, type, param: param ?? null, code, ...details };
+  return context.json({ error }, status as ContentfulStatusCode);
+}
+
+function describe<Query extends z.ZodType, Body extends z.ZodType, Answer extends z.ZodType>(
+  route: Route<Query, Body, Answer>,
+) {
+  const param = /\{(\w+)\}/.exec(route.path)?.[1];
+  const json = (schema: z.ZodType) => ({ 'application/json': { schema } });
+  return {
+    method: route.method,
+    path: ROOT + route.path,
+    summary: route.summary,
+    tags: [route.path.split('/')[1]!],
+    security: [{ adminKey: [] }],
+    request: {
+      ...(param ? { params: z.object({ [param]: z.string() }) } : {}),
+      ...(route.query instanceof z.ZodObject ? { query: route.query } : {}),
+      ...(route.body ? { body: { required: true, content: json(route.body) } } : {}),
+    },
+    responses: {
+      [route.status ?? 200]: { description: 'Done', content: json(route.answer) },
+      default: { description: 'Refused', content: json(ErrorBody) },
+    },
+  };
+}

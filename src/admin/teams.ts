@@ -1,0 +1,53 @@
+/** Routes: teams. */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { z } from 'zod';
+import { changeTeam, createTeam, deleteTeam, findTeam, listTeams, type TeamRow } from '../store/teams.ts';
+import type { AdminOptions } from './admin.ts';
+import { listQuery, NewTeam, Team, TeamChange, Teams } from './contract.ts';
+import { serveNoun } from './noun.ts';
+import { instantOf, moneyOf } from './page.ts';
+import { isFault, serve } from './route.ts';
+
+export function serveTeams(app: OpenAPIHono, { database, defaultPlan }: AdminOptions): void {
+  const summary = 'Make a team, with the grants of its plan';
+  serve(
+    app,
+    { method: 'post', path: '/teams', summary, body: NewTeam, answer: Team, status: 201 },
+    async ({ body }) => {
+      const plan = body.plan === undefined ? defaultPlan : body.plan;
+      const team = await createTeam(database, { name: body.name, plan, unlimited: body.unlimited });
+      return isFault(team) ? team : toTeam(team);
+    },
+  );
+  serveNoun(app, {
+    path: '/teams',
+    name: 'team',
+    item: Team,
+    page: Teams,
+    listQuery,
+    changeBody: TeamChange,
+    idOf: (team: TeamRow) => team.id,
+    view: toTeam,
+    list: (page) => listTeams(database, page),
+    find: (id) => findTeam(database, id),
+    change: (id, body) => changeTeam(database, id, body),
+    remove: (id) => deleteTeam(database, id),
+  });
+}
+
+function toTeam(team: TeamRow): z.input<typeof Team> {
+  return {
+    id: team.id,
+    name: team.name,
+    plan: team.plan,
+    unlimited: team.unlimited,
+    grants: team.grants.map((grant) => ({
+      id: grant.id,
+      amount_usd: moneyOf(grant.amountUsd),
+      starts_at: instantOf(grant.startsAt),
+      expires_at: instantOf(grant.expiresAt),
+    })),
+    created_at: instantOf(team.createdAt),
+    deleted_at: instantOf(team.deletedAt),
+  };
+}

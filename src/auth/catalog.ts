@@ -1,0 +1,70 @@
+/**
+ * The catalog as this instance sees it: keys and rate cards, followed by one version number. Owns: noticing a change,
+ * of whatever replica, within a fraction of a second. Invariant: while Postgres is away the last known catalog holds.
+ */
+import { RateBook } from '../domain/price.ts';
+import type { CatalogChange } from '../store/catalog.ts';
+import type { KeyCache } from './key-cache.ts';
+
+export interface CatalogSource {
+  changes(sinceVersion: number): Promise<CatalogChange>;
+  rateBook(): Promise<RateBook>;
+}
+
+export interface CatalogOptions {
+  source: CatalogSource;
+  keys: KeyCache;
+  /** These teams' keys, limits or grants changed. */
+  onChange(teamIds: ReadonlySet<string>): void;
+  onError(error: unknown): void;
+  pollMs?: number;
+}
+
+export class Catalog {
+  readonly #options: CatalogOptions;
+  #version = 0;
+  #rates = new RateBook([], []);
+  #timer: NodeJS.Timeout | null = null;
+  #polling: Promise<void> | null = null;
+
+  constructor(options: CatalogOptions) {
+    this.#options = options;
+  }
+
+  get rates(): RateBook {
+    return this.#rates;
+  }
+
+  /** Reads the catalog once, then follows it. Rejects when the first read fails. */
+  async start(): Promise<void> {
+    await this.#read();
+    this.#timer = setInterval(() => void this.poll(), this.#options.pollMs ?? 250);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    if (this.#timer) clearInterval(this.#timer);
+  }
+
+  /** Looks for changes now; a call while one is under way waits for that one. */
+  poll(): Promise<void> {
+    this.#polling ??= this.#read()
+      .catch((error) => this.#options.onError(error))
+      .finally(() => {
+        this.#polling = null;
+      });
+    return this.#polling;
+  }
+
+  async #read(): Promise<void> {
+    const { source, keys, onChange } = this.#options;
+    const { version, teamIds } = await source.changes(this.#version);
+    if (version === this.#version) return;
+    // Read after the version: newer rows may come along early, older ones never stay behind.
+    this.#rates = await source.rateBook();
+    const changed = new Set(teamIds);
+    keys.invalidate(changed);
+    onChange(changed);
+    this.#version = version;
+  }
+}

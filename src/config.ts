@@ -1,0 +1,219 @@
+/**
+ * Configuration. Owns: every setting's name, default, meaning and reading. Does not own: the environment, which is
+ * an argument. Invariants: all faults are reported together; no fault repeats a value, because any of them may be a
+ * secret in the wrong place; an empty value counts as unset; the result is frozen.
+ * docs/CONFIG.md lists the same table (held equal by a test).
+ */
+
+/** Reads one setting; null when the text is not what `wanted` says. */
+interface Reader<T> {
+  read: (text: string) => T | null;
+  wanted: string;
+  example: string;
+}
+
+interface Setting<T, Default extends string | null> {
+  name: string;
+  /** As it would be written in the environment; null: unset means null in the Config. */
+  default: Default;
+  meaning: string;
+  reader: Reader<T>;
+}
+
+/** One setting that cannot be used. */
+export interface ConfigFault {
+  setting: string;
+  /** What is wrong, never with the value itself. */
+  problem: string;
+  example: string;
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+/** Every setting, by its name in the Config. Milliseconds and bytes are whole numbers. */
+export const SETTINGS = {
+  port: setting('PORT', '8787', 'Port to listen on; 0 takes a free one.', integer(0, 65_535, '8787')),
+  host: setting('HOST', '127.0.0.1', 'Address to listen on; containers set `0.0.0.0`.', word('0.0.0.0')),
+  openaiApiKey: setting(
+    'OPENAI_API_KEY',
+    null,
+    "The upstream's key. Unset: calls are answered with `upstream_not_configured`.",
+    secret(1, 'sk-proj-…'),
+  ),
+  openaiBaseUrl: setting(
+    'OPENAI_BASE_URL',
+    'https://api.openai.com/v1',
+    'Where the upstream API is.',
+    url(['http:', 'https:'], 'https://api.openai.com/v1'),
+  ),
+  openaiAdminKey: setting(
+    'OPENAI_ADMIN_KEY',
+    null,
+    "The upstream's admin key, used only to reconcile. Unset: no reconciliation.",
+    secret(1, 'sk-admin-…'),
+  ),
+  databaseUrl: setting(
+    'DATABASE_URL',
+    null,
+    'The Postgres database. Unset: an embedded one in the data folder.',
+    databaseUrl('postgres://tollgate:password@localhost:5432/tollgate'),
+  ),
+  dataDir: setting(
+    'TOLLGATE_DATA_DIR',
+    './data',
+    'Folder of journals and the embedded database.',
+    path('./data'),
+  ),
+  adminKey: setting(
+    'TOLLGATE_ADMIN_KEY',
+    null,
+    'Bearer key of the admin API, at least 16 characters. Unset: made at first start and kept in the data folder.',
+    secret(16, 'the output of: openssl rand -hex 32'),
+  ),
+  metricsKey: setting(
+    'TOLLGATE_METRICS_KEY',
+    null,
+    'Bearer key of `/metrics`, which shows spend. Unset: open on loopback only.',
+    secret(16, 'the output of: openssl rand -hex 32'),
+  ),
+  defaultPlan: setting(
+    'TOLLGATE_DEFAULT_PLAN',
+    'free-tier',
+    'Plan of a team made without one.',
+    word('free-tier'),
+  ),
+  maxBodyBytes: setting(
+    'TOLLGATE_MAX_BODY_BYTES',
+    '20971520',
+    'Largest request body; above it the answer is `request_too_large`.',
+    integer(1024, 1_073_741_824, '20971520'),
+  ),
+  drainTimeoutMs: setting(
+    'TOLLGATE_DRAIN_TIMEOUT_MS',
+    '60000',
+    'How long a stopping gateway lets calls in flight finish.',
+    integer(0, 3_600_000, '60000'),
+  ),
+  upstreamTimeoutMs: setting(
+    'TOLLGATE_UPSTREAM_TIMEOUT_MS',
+    '600000',
+    'Longest silence of the upstream: to its first byte, and between two.',
+    integer(1, 3_600_000, '600000'),
+  ),
+  upstreamConnections: setting(
+    'TOLLGATE_UPSTREAM_CONNECTIONS',
+    '256',
+    'Connections kept to the upstream at most.',
+    integer(1, 65_535, '256'),
+  ),
+  queueTimeoutMs: setting(
+    'TOLLGATE_QUEUE_TIMEOUT_MS',
+    '10000',
+    'How long a call may wait for money that other calls hold; 0 never waits.',
+    integer(0, 60_000, '10000'),
+  ),
+  logLevel: setting(
+    'TOLLGATE_LOG_LEVEL',
+    'info',
+    `One of ${LOG_LEVELS.join(', ')}.`,
+    oneOf(LOG_LEVELS, 'info'),
+  ),
+  logCalls: setting(
+    'TOLLGATE_LOG_CALLS',
+    'true',
+    'Whether calls are logged, one line each up to a bounded rate. Usage events are complete either way.',
+    boolean(),
+  ),
+} as const;
+
+type ValueOf<S> = S extends Setting<infer T, infer D> ? (D extends string ? T : T | null) : never;
+export type Config = { readonly [Key in keyof typeof SETTINGS]: ValueOf<(typeof SETTINGS)[Key]> };
+
+/** Reads the whole configuration from an environment, or tells every fault in it. */
+export function readConfig(env: Record<string, string | undefined>): Config | ConfigFault[] {
+  const faults: ConfigFault[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [key, { name, default: fallback, reader }] of Object.entries(SETTINGS)) {
+    const text = env[name] || fallback;
+    if (text === null) {
+      values[key] = null;
+      continue;
+    }
+    const value = reader.read(text);
+    if (value === null)
+      faults.push({ setting: name, problem: `must be ${reader.wanted}`, example: reader.example });
+    values[key] = value;
+  }
+  return faults.length > 0 ? faults : (Object.freeze(values) as Config);
+}
+
+/** All faults as text for a terminal, one line each. */
+export function formatFaults(faults: readonly ConfigFault[]): string {
+  return faults.map((f) => `${f.setting} ${f.problem}, for example: ${f.example}`).join('\n');
+}
+
+function setting<T, D extends string | null>(
+  name: string,
+  fallback: D,
+  meaning: string,
+  reader: Reader<T>,
+): Setting<T, D> {
+  return { name, default: fallback, meaning, reader };
+}
+
+function integer(min: number, max: number, example: string): Reader<number> {
+  const read = (text: string) => {
+    const value = /^\d{1,12}$/.test(text) ? Number(text) : -1;
+    return value >= min && value <= max ? value : null;
+  };
+  return { read, wanted: `a whole number from ${min} to ${max}`, example };
+}
+
+function boolean(): Reader<boolean> {
+  const values: Record<string, boolean> = { true: true, '1': true, false: false, '0': false };
+  return { read: (text) => values[text] ?? null, wanted: 'true or false', example: 'true' };
+}
+
+function oneOf<T extends string>(choices: readonly T[], example: T): Reader<T> {
+  const read = (text: string) => choices.find((choice) => choice === text) ?? null;
+  return { read, wanted: `one of ${choices.join(', ')}`, example };
+}
+
+function word(example: string): Reader<string> {
+  return { read: (text) => (/^\S+$/.test(text) ? text : null), wanted: 'one word without blanks', example };
+}
+
+function path(example: string): Reader<string> {
+  return {
+    read: (text) => (text.trim() === text ? text : null),
+    wanted: 'a path without blanks around it',
+    example,
+  };
+}
+
+/** A blank inside a key is a copying accident; it would also break the header that carries it. */
+function secret(minLength: number, example: string): Reader<string> {
+  const wanted = minLength > 1 ? `at least ${minLength} characters without blanks` : 'a key without blanks';
+  return {
+    read: (text) => (/^[!-~]+$/.test(text) && text.length >= minLength ? text : null),
+    wanted,
+    example,
+  };
+}
+
+/** A base URL: paths are appended to it, so a query or fragment cannot be meant, and the trailing slash goes. */
+function url(protocols: readonly string[], example: string): Reader<string> {
+  const read = (text: string) => {
+    const parsed = URL.parse(text);
+    if (!parsed || !protocols.includes(parsed.protocol)) return null;
+    if (parsed.username || parsed.password || parsed.search || parsed.hash) return null;
+    return text.replace(/\/+$/, '');
+  };
+  return { read, wanted: 'an http or https URL without credentials, query or fragment', example };
+}
+
+/** Kept as written: the driver understands parameters that URL normalisation could change. */
+function databaseUrl(example: string): Reader<string> {
+  const read = (text: string) => (/^postgres(ql)?:$/.test(URL.parse(text)?.protocol ?? '') ? text : null);
+  return { read, wanted: 'a postgres:// URL', example };
+}

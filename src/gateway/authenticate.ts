@@ -1,0 +1,37 @@
+/** Authenticate: from the bearer key to the account that pays. */
+import type { IncomingMessage } from 'node:http';
+import type { Account } from '../domain/budget.ts';
+import { type Fault, fault } from '../domain/errors.ts';
+import type { Principal } from '../domain/limit.ts';
+import { namesOf } from '../domain/price.ts';
+import { bearerKey } from '../openai/headers.ts';
+import type { KeyRecord } from '../store/catalog.ts';
+import type { GatewayDeps } from './deps.ts';
+
+export async function authenticate(deps: GatewayDeps, incoming: IncomingMessage): Promise<Account | Fault> {
+  const key = bearerKey(incoming.rawHeaders);
+  if (key === null) return invalid('No API key was given: send `Authorization: Bearer tg-…`.');
+  if (typeof key !== 'string') return key;
+  let record: KeyRecord | null;
+  try {
+    const found = deps.keys.find(key);
+    record = found instanceof Promise ? await found : found;
+  } catch {
+    return fault('ledger_unavailable', 'The key cannot be checked just now.', { retryAfterMs: 1000 });
+  }
+  if (record === null) return invalid('This API key is not known.');
+  if (record.revoked) return invalid('This API key was revoked.');
+  if (record.expiresAtMs !== null && record.expiresAtMs <= deps.clock.nowMs()) {
+    return invalid('This API key has expired.');
+  }
+  return record.account;
+}
+
+function invalid(message: string): Fault {
+  return fault('invalid_api_key', message);
+}
+
+/** A name that a key may use allows its dated snapshots too. */
+export function mayUse({ models }: Principal, model: string): boolean {
+  return models === null || namesOf(model).some((name) => models.includes(name));
+}

@@ -1,0 +1,39 @@
+/** Reading a request's body: whole, bounded, and never longer than the client keeps its connection. */
+import type { IncomingMessage } from 'node:http';
+import { type Fault, fault } from '../domain/errors.ts';
+
+const EMPTY = Buffer.alloc(0);
+
+/** How long the rest of a body that is too large is read and thrown away, so that the client can read its refusal. */
+const DISCARD_MS = 5000;
+
+/** Answers the body, a Fault when it is too large, or null when the client left before it was complete. */
+export function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | Fault | null> {
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes)
+    return Promise.resolve(refuse(request, maxBytes));
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= maxBytes) chunks.push(chunk);
+      else {
+        request.removeAllListeners('data');
+        resolve(refuse(request, maxBytes));
+      }
+    });
+    request.on('end', () =>
+      resolve(chunks.length === 1 ? chunks[0]! : chunks.length === 0 ? EMPTY : Buffer.concat(chunks)),
+    );
+    request.on('close', () => resolve(null));
+    request.on('error', () => resolve(null));
+  });
+}
+
+function refuse(request: IncomingMessage, maxBytes: number): Fault {
+  request.resume();
+  const timer = setTimeout(() => request.socket.destroy(), DISCARD_MS);
+  timer.unref();
+  request.on('close', () => clearTimeout(timer));
+  return fault('request_too_large', `The body is larger than ${maxBytes} bytes, the limit of this gateway.`);
+}

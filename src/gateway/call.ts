@@ -1,0 +1,43 @@
+/** One call on its way through the stages: what each stage found, and how long it took. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Account } from '../domain/budget.ts';
+import type { Estimate } from '../domain/estimate.ts';
+import type { RateCard } from '../domain/price.ts';
+import type { Hold } from '../ledger/holds.ts';
+import type { Route } from '../openai/operations.ts';
+import type { ParsedRequest } from '../openai/request.ts';
+import type { Stage, StageDurationsUs } from '../telemetry/measurement.ts';
+
+export class Call {
+  readonly incoming: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly stageUs: StageDurationsUs = {};
+  route: Route | null = null;
+  account: Account | null = null;
+  request: ParsedRequest | null = null;
+  card: RateCard | null = null;
+  estimate: Estimate | null = null;
+  hold: Hold | null = null;
+  /** The output limit written into the request; null: none was. */
+  outputLimit: number | null = null;
+  clientGone = false;
+  onClientGone: (() => void) | null = null;
+  #stageStartedMs = performance.now();
+
+  constructor(incoming: IncomingMessage, response: ServerResponse) {
+    this.incoming = incoming;
+    this.response = response;
+    response.on('close', () => {
+      if (response.writableFinished) return;
+      this.clientGone = true;
+      this.onClientGone?.();
+    });
+  }
+
+  /** The stage ends here; the next one begins. */
+  ended(stage: Stage): void {
+    const now = performance.now();
+    this.stageUs[stage] = (this.stageUs[stage] ?? 0) + Math.round((now - this.#stageStartedMs) * 1000);
+    this.#stageStartedMs = now;
+  }
+}

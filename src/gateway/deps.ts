@@ -1,0 +1,24 @@
+/** What the gateway is wired with. */
+import type { KeyCache } from '../auth/key-cache.ts';
+import type { RateBook } from '../domain/price.ts';
+import type { Clock } from '../ledger/clock.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Upstream } from '../openai/upstream.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+export interface GatewayDeps {
+  keys: KeyCache;
+  /** The rate cards in force; replaced when prices change. */
+  rates: () => RateBook;
+  ledger: Ledger;
+  clock: Clock;
+  /** Null: no upstream key is set, so nothing can be forwarded. */
+  upstream: Upstream | null;
+  upstreamApiKey: string;
+  metrics: Metrics;
+  log: Log;
+  maxBodyBytes: number;
+  /** How long the upstream's answer is read on after its client left, to learn what it cost. */
+  abandonedTimeoutMs: number;
+}

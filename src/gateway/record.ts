@@ -1,0 +1,46 @@
+/** Record: metrics and one log line. It can neither fail nor delay a call: the answer has been sent. */
+import { ERRORS, type Fault } from '../domain/errors.ts';
+import type { Call } from './call.ts';
+import type { GatewayDeps } from './deps.ts';
+import type { Answer } from './forward.ts';
+import type { Settled } from './settle.ts';
+
+export function record(deps: GatewayDeps, call: Call, answer: Answer, settled: Settled): void {
+  call.ended('record');
+  const { operation } = call.request!;
+  const { principal } = call.account!;
+  const hold = call.hold!;
+  deps.metrics.recordCall({
+    operation: operation.name,
+    outcome: settled.outcome,
+    team: principal.teamName,
+    model: settled.pricedModel,
+    usage: settled.usage,
+    costPicoUsd: settled.cost,
+    overrunPicoUsd: settled.cost > hold.amount ? settled.cost - hold.amount : 0n,
+    stageUs: call.stageUs,
+    firstByteUs: answer.firstByteUs,
+    upstreamUs: answer.totalUs,
+  });
+  deps.log.logCall({
+    eventId: hold.id,
+    operation: operation.name,
+    outcome: settled.outcome,
+    team: principal.teamName,
+    keyId: principal.keyId,
+    requestModel: operation.model,
+    responseModel: settled.responseModel,
+    usage: settled.usage,
+    costPicoUsd: settled.cost,
+    holdPicoUsd: hold.amount,
+    status: call.response.statusCode,
+    error: null,
+    upstreamRequestId: settled.upstreamRequestId,
+    stageUs: call.stageUs,
+  });
+}
+
+export function recordRefusal(deps: GatewayDeps, call: Call, refusal: Fault): void {
+  deps.metrics.recordDenial(refusal.code, call.route?.name ?? null);
+  if (ERRORS[refusal.code].status >= 500) deps.log.logger.warn({ code: refusal.code }, 'call refused');
+}

@@ -1,0 +1,78 @@
+/** Answers to the client: the upstream's bytes, status and headers, or a refusal in OpenAI's error shape. */
+import { ERRORS, type Fault, fault } from '../domain/errors.ts';
+import { formatUsd } from '../domain/money.ts';
+import { uuidV7 } from '../ledger/ids.ts';
+import { errorBody, errorHeaders } from '../openai/errors.ts';
+import { clientHeaders } from '../openai/headers.ts';
+import type { Call } from './call.ts';
+import type { GatewayDeps } from './deps.ts';
+import type { Answer, UpstreamHeaders } from './forward.ts';
+import type { Settled } from './settle.ts';
+
+/** Nothing was forwarded: says why and what to do. */
+export function refuse(deps: GatewayDeps, call: Call, refusal: Fault): void {
+  writeFault(call, refusal, call.hold?.id ?? uuidV7(deps.clock.nowMs()));
+}
+
+/** The head of an answer that is relayed as it comes; its cost is not known yet, its hold is. */
+export function beginStream(call: Call, status: number, headers: UpstreamHeaders): void {
+  const hold = call.hold!;
+  const flat = clientHeaders(headers);
+  flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-hold-usd', formatUsd(hold.amount));
+  if (call.outputLimit !== null) flat.push('x-tollgate-output-limit', String(call.outputLimit));
+  call.response.writeHead(status, flat);
+  call.response.flushHeaders();
+}
+
+/** The end of every forwarded call, as its client sees it. */
+export function respond(deps: GatewayDeps, call: Call, answer: Answer, settled: Settled): void {
+  const { response } = call;
+  if (call.clientGone) return;
+  if (answer.body === null) endStream(call, answer);
+  else if (answer.ending === 'complete') writeAnswer(deps, call, answer, answer.body, settled);
+  else writeFault(call, faultOf(answer), call.hold!.id);
+  if (response.headersSent && !response.writableEnded) response.end();
+}
+
+function writeAnswer(deps: GatewayDeps, call: Call, answer: Answer, body: Buffer, settled: Settled) {
+  const flat = clientHeaders(answer.headers);
+  flat.push('content-length', String(body.length), 'x-tollgate-request-id', call.hold!.id);
+  flat.push('x-tollgate-cost-usd', formatUsd(settled.cost));
+  const remaining = deps.ledger.remaining(call.account!);
+  if (remaining !== null) flat.push('x-tollgate-remaining-usd', formatUsd(remaining));
+  if (call.outputLimit !== null) flat.push('x-tollgate-output-limit', String(call.outputLimit));
+  call.response.writeHead(answer.status, flat);
+  call.response.end(body);
+}
+
+/** A stream that just stops looks like success to the SDKs: an interrupted one ends with an error event. */
+function endStream(call: Call, answer: Answer) {
+  if (answer.ending !== 'complete') {
+    const body = errorBody(faultOf(answer)).toString();
+    const named = call.request!.operation.name === 'responses' ? 'event: error\n' : '';
+    call.response.write(`${named}data: ${body}\n\n`);
+  }
+  call.response.end();
+}
+
+function faultOf({ ending }: Answer): Fault {
+  if (ending === 'unreachable') {
+    return fault('upstream_unreachable', 'The upstream could not be reached; nothing was sent or charged.', {
+      retryAfterMs: 1000,
+    });
+  }
+  if (ending === 'timeout') return fault('upstream_timeout', 'The upstream did not answer in time.');
+  return fault('upstream_interrupted', "The upstream's answer broke off; its cost is not known yet.");
+}
+
+function writeFault(call: Call, refusal: Fault, requestId: string) {
+  const { response } = call;
+  if (call.clientGone || response.headersSent) return;
+  const body = errorBody(refusal);
+  response.writeHead(ERRORS[refusal.code].status, {
+    ...errorHeaders(refusal),
+    'content-length': body.length,
+    'x-tollgate-request-id': requestId,
+  });
+  response.end(body);
+}

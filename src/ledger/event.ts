@@ -1,0 +1,142 @@
+/**
+ * The event of a call: written once as JSON by column name, for the journal and for Postgres alike. A hold is journaled
+ * as the few columns from which recovery makes the event of a call whose outcome nobody knows.
+ */
+import type { Allocation } from '../domain/budget.ts';
+import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
+import type { Usage } from '../domain/usage.ts';
+import type { FlushEvent } from '../store/flush.ts';
+import { momentOfUuidV7 } from './ids.ts';
+
+/** What is known of a call when it is held. */
+export interface CallFacts {
+  teamId: string;
+  keyId: string;
+  operation: string;
+  model: string;
+  stream: boolean;
+  endUser: string | null;
+  /** Price row by which the hold was bounded; the event stores the one that was billed. */
+  priceId: string | null;
+  outputLimit: number | null;
+}
+
+export interface Outcome {
+  outcome: 'settled' | 'voided' | 'unknown';
+  provenance: 'reported' | 'estimated' | 'unknown';
+  /** Why it is not an ordinary settled call; null: it is. */
+  reason: string | null;
+  upstreamStatus: number | null;
+  upstreamRequestId: string | null;
+  responseModel: string | null;
+  serviceTier: string | null;
+  usage: Usage | null;
+  cost: PicoUsd;
+  priceId: string | null;
+  /** Microseconds by stage. */
+  stageUs: Record<string, number>;
+}
+
+const quote = (text: string | null) => (text === null ? 'null' : JSON.stringify(text));
+
+function allocationsJson(allocations: readonly Allocation[]): string {
+  return `[${allocations
+    .map(
+      (part) =>
+        `{"counter":"${part.counterId}","held":"${formatUsd(part.held)}","settled":"${formatUsd(part.settled)}"}`,
+    )
+    .join(',')}]`;
+}
+
+function factsJson(id: string, instanceId: string, facts: CallFacts, held: PicoUsd): string {
+  return (
+    `"id":"${id}","team_id":"${facts.teamId}","created_at":"${new Date(momentOfUuidV7(id)).toISOString()}",` +
+    `"key_id":"${facts.keyId}","instance_id":"${instanceId}","operation":"${facts.operation}",` +
+    `"model":${quote(facts.model)},"stream":${facts.stream},"end_user":${quote(facts.endUser)},` +
+    `"output_limit":${facts.outputLimit},"hold_usd":"${formatUsd(held)}"`
+  );
+}
+
+/** The columns of a call that is held and not yet settled, its allocations as if all of the hold were spent. */
+export function holdJson(
+  id: string,
+  instanceId: string,
+  facts: CallFacts,
+  held: PicoUsd,
+  allocations: readonly Allocation[],
+): string {
+  return `{${factsJson(id, instanceId, facts, held)},"price_id":${quote(facts.priceId)},"allocations":${allocationsJson(allocations)}}`;
+}
+
+/** The whole row of a call that has ended. */
+export function eventJson(
+  id: string,
+  instanceId: string,
+  facts: CallFacts,
+  held: PicoUsd,
+  outcome: Outcome,
+  allocations: readonly Allocation[],
+): string {
+  const { usage } = outcome;
+  return (
+    `{${factsJson(id, instanceId, facts, held)},"outcome":"${outcome.outcome}","provenance":"${outcome.provenance}",` +
+    `"reason":${quote(outcome.reason)},"upstream_status":${outcome.upstreamStatus},` +
+    `"upstream_request_id":${quote(outcome.upstreamRequestId)},"response_model":${quote(outcome.responseModel)},` +
+    `"service_tier":${quote(outcome.serviceTier)},"input_tokens":${usage?.inputTokens ?? 0},` +
+    `"cached_input_tokens":${usage?.cachedInputTokens ?? 0},"cache_write_tokens":${usage?.cacheWriteTokens ?? 0},` +
+    `"output_tokens":${usage?.outputTokens ?? 0},"reasoning_tokens":${usage?.reasoningTokens ?? 0},` +
+    `"price_id":${quote(outcome.priceId)},"cost_usd":"${formatUsd(outcome.cost)}",` +
+    `"stage_us":${JSON.stringify(outcome.stageUs)},"allocations":${allocationsJson(allocations)}}`
+  );
+}
+
+interface StoredEvent {
+  id: string;
+  team_id: string;
+  key_id: string;
+  hold_usd: string;
+  cost_usd: string;
+  allocations: { counter: string; held: string; settled: string }[];
+}
+
+/** Reads back the JSON of an ended call. */
+export function eventFromJson(json: string): FlushEvent {
+  const stored = JSON.parse(json) as StoredEvent;
+  return {
+    id: stored.id,
+    teamId: stored.team_id,
+    keyId: stored.key_id,
+    createdAtMs: momentOfUuidV7(stored.id),
+    cost: usd(stored.cost_usd),
+    allocations: stored.allocations.map((part) => ({
+      counterId: part.counter,
+      held: usd(part.held),
+      settled: usd(part.settled),
+    })),
+    json,
+  };
+}
+
+/** Makes the event of a call whose process died: charged at its hold until there is evidence. */
+export function unknownFromHold(json: string): FlushEvent {
+  const held = JSON.parse(json) as StoredEvent & Record<string, unknown>;
+  return eventFromJson(
+    JSON.stringify({
+      ...held,
+      outcome: 'unknown',
+      provenance: 'unknown',
+      reason: 'crash',
+      upstream_status: null,
+      upstream_request_id: null,
+      response_model: null,
+      service_tier: null,
+      input_tokens: 0,
+      cached_input_tokens: 0,
+      cache_write_tokens: 0,
+      output_tokens: 0,
+      reasoning_tokens: 0,
+      cost_usd: held.hold_usd,
+      stage_us: {},
+    }),
+  );
+}

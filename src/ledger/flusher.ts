@@ -1,0 +1,85 @@
+/**
+ * The flusher: takes events that were journaled to Postgres, in batches, until Postgres says that it has them. Owns:
+ * the backlog and the retries. Invariant: an event leaves the backlog only when its batch was committed; sending it
+ * again is harmless.
+ */
+import type { FlushEvent, LeaseReport } from '../store/flush.ts';
+import type { LeaseBook } from './book.ts';
+import type { Lease } from './lease.ts';
+import { isFenced, type LedgerStore } from './store.ts';
+
+export interface FlusherOptions {
+  store: LedgerStore;
+  instanceId: string;
+  book: LeaseBook;
+  /** Told after every attempt: null for success. */
+  onResult(error: unknown): void;
+  onFenced(): void;
+  maxBatch?: number;
+}
+
+export class Flusher {
+  readonly #options: FlusherOptions;
+  #backlog: FlushEvent[] = [];
+  #running: Promise<unknown> | null = null;
+
+  constructor(options: FlusherOptions) {
+    this.#options = options;
+  }
+
+  add(event: FlushEvent): void {
+    this.#backlog.push(event);
+  }
+
+  /** Events that Postgres has not confirmed, oldest first. */
+  get backlog(): readonly FlushEvent[] {
+    return this.#backlog;
+  }
+
+  /**
+   * Sends one batch if there is anything to tell; a call while one is under way waits for that one.
+   * Answers null, or the error that kept it from Postgres: the batch stays in the backlog.
+   */
+  flush(): Promise<unknown> {
+    this.#running ??= this.#send().finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  /** Flushes until everything is in Postgres, what comes meanwhile included. Rejects when Postgres is away. */
+  async drain(): Promise<void> {
+    await this.#running;
+    while (this.#backlog.length > 0 || this.#reports().length > 0) {
+      const error = await this.flush();
+      if (error !== null) throw error;
+    }
+  }
+
+  async #send(): Promise<unknown> {
+    const { store, instanceId } = this.#options;
+    const events = this.#backlog.slice(0, this.#options.maxBatch ?? 2000);
+    const reports = this.#reports();
+    if (events.length === 0 && reports.length === 0) return null;
+    try {
+      await store.flush({ instanceId, events, reports: reports.map(([, report]) => report) });
+      this.#backlog.splice(0, events.length);
+      for (const [lease, report] of reports) lease.reported(report);
+      this.#options.onResult(null);
+      return null;
+    } catch (error) {
+      if (isFenced(error)) this.#options.onFenced();
+      this.#options.onResult(error);
+      return error;
+    }
+  }
+
+  #reports(): [Lease, LeaseReport][] {
+    const reports: [Lease, LeaseReport][] = [];
+    for (const lease of this.#options.book.leases()) {
+      const report = lease.report();
+      if (report) reports.push([lease, { teamId: lease.spec.teamId, counterId: lease.spec.id, ...report }]);
+    }
+    return reports;
+  }
+}

@@ -1,0 +1,47 @@
+/** The instance's pulse: says that it lives, keeps its clock on Postgres's, and knows how long Postgres has been silent. */
+import type { Clock } from './clock.ts';
+import type { LedgerStore } from './store.ts';
+
+export interface HeartOptions {
+  store: LedgerStore;
+  instanceId: string;
+  clock: Clock;
+  /** How many instances share the counters, told at each beat. */
+  onInstances(count: number): void;
+  onError(error: unknown): void;
+}
+
+export class Heart {
+  readonly #options: HeartOptions;
+  #contactMs: number;
+
+  constructor(options: HeartOptions) {
+    this.#options = options;
+    this.#contactMs = options.clock.monotonicMs();
+  }
+
+  /** Milliseconds since something was sent that Postgres answered: measured from before the question. */
+  get silentMs(): number {
+    return this.#options.clock.monotonicMs() - this.#contactMs;
+  }
+
+  /** Runs a question to Postgres; its answer proves contact as of the moment it was sent. */
+  async listen<T>(question: () => Promise<T>): Promise<T> {
+    const sentMs = this.#options.clock.monotonicMs();
+    const answer = await question();
+    if (sentMs > this.#contactMs) this.#contactMs = sentMs;
+    return answer;
+  }
+
+  async beat(): Promise<void> {
+    const { store, instanceId, clock, onInstances, onError } = this.#options;
+    const sentMs = clock.monotonicMs();
+    try {
+      const pulse = await this.listen(() => store.heartbeat(instanceId));
+      clock.synchronise(pulse.nowMs, sentMs, clock.monotonicMs());
+      onInstances(pulse.instances);
+    } catch (error) {
+      onError(error);
+    }
+  }
+}

@@ -1,0 +1,50 @@
+/** Holds: one call's money on its way, and the lines and parts that its event is made of. */
+import type { Allocation } from '../domain/budget.ts';
+import type { PicoUsd } from '../domain/money.ts';
+import type { HeldPool } from './book.ts';
+import type { CallFacts, Outcome } from './event.ts';
+
+/** One call's money, taken out of the leases. */
+export interface Hold {
+  /** UUIDv7 of the moment of admission: the id of the call's event. */
+  id: string;
+  teamId: string;
+  amount: PicoUsd;
+  held: HeldPool[];
+  /** Null until it was journaled. */
+  facts: CallFacts | null;
+  /** The journal's line of it, kept for when the journal is rewritten. */
+  line: string;
+}
+
+/** What each counter holds of the call and is charged; `settled` null: as if all of the hold were spent. */
+export function allocationsOf(hold: Hold, settled: bigint[][] | null): Allocation[] {
+  const allocations: Allocation[] = [];
+  for (let p = 0; p < hold.held.length; p++) {
+    const pool = hold.held[p]!;
+    for (let i = 0; i < pool.leases.length; i++) {
+      const held = pool.held[i]!;
+      const spent = settled === null ? held : settled[p]![i]!;
+      if (held > 0n || spent > 0n)
+        allocations.push({ counterId: pool.leases[i]!.spec.id, held, settled: spent });
+    }
+  }
+  return allocations;
+}
+
+/** The outcome of a call of which nobody will learn more: it stays charged at its hold until there is evidence. */
+export function unknownOutcome(hold: Hold, reason: string): Outcome {
+  return {
+    outcome: 'unknown',
+    provenance: 'unknown',
+    reason,
+    upstreamStatus: null,
+    upstreamRequestId: null,
+    responseModel: null,
+    serviceTier: null,
+    usage: null,
+    cost: hold.amount,
+    priceId: hold.facts?.priceId ?? null,
+    stageUs: {},
+  };
+}

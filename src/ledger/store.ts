@@ -1,0 +1,17 @@
+/** What the ledger needs of a store. Postgres is the real one; the simulation has one in memory. */
+import type { FlushBatch, FlushEvent } from '../store/flush.ts';
+import type { Pulse } from '../store/instances.ts';
+import type { LeaseReply, LeaseRequest } from '../store/leases.ts';
+
+export interface LedgerStore {
+  /** Rejects with an error named `InstanceFenced` once another adopted this instance; so does `flush`. */
+  requestLease(request: LeaseRequest): Promise<LeaseReply>;
+  flush(batch: FlushBatch): Promise<Set<string>>;
+  adopt(instanceId: string, events: FlushEvent[], status: 'stopped' | 'adopted'): Promise<number>;
+  heartbeat(instanceId: string): Promise<Pulse>;
+}
+
+/** Whether an error says that this instance was adopted, rather than that the store is away. */
+export function isFenced(error: unknown): boolean {
+  return error instanceof Error && error.name === 'InstanceFenced';
+}

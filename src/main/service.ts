@@ -1,0 +1,45 @@
+/** What operators and Prometheus ask: `/healthz` (alive), `/readyz` (calls can be admitted), `/metrics`. */
+import { timingSafeEqual } from 'node:crypto';
+import type { HttpBindings } from '@hono/node-server';
+import { type Context, Hono } from 'hono';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+export interface ServiceOptions {
+  version: string;
+  ledger: Ledger;
+  metrics: Metrics;
+  metricsKey: string | null;
+  stopping: () => boolean;
+}
+
+export function createService(options: ServiceOptions): Hono {
+  const { version, ledger, metrics } = options;
+  const app = new Hono();
+  app.get('/healthz', (context) => context.json({ status: 'ok', version, pid: process.pid }));
+  app.get('/readyz', (context) => {
+    const reason = options.stopping() ? 'stopping' : ledger.blocked;
+    if (reason !== null) return context.json({ ready: false, reason }, 503);
+    return context.json({ ready: true, degraded: ledger.degraded });
+  });
+  app.get('/metrics', async (context) => {
+    if (!mayReadMetrics(context, options.metricsKey)) {
+      return context.text('Metrics show spend: send `Authorization: Bearer <TOLLGATE_METRICS_KEY>`.\n', 401);
+    }
+    return context.body(await metrics.render(), 200, { 'content-type': metrics.contentType });
+  });
+  return app;
+}
+
+/** Without a key the page is for this machine only; a proxy on it would make every caller look local. */
+function mayReadMetrics(context: Context, key: string | null): boolean {
+  if (key === null) {
+    const { incoming } = context.env as HttpBindings;
+    const address = incoming.socket.remoteAddress ?? '';
+    const local = address === '::1' || address.replace('::ffff:', '').startsWith('127.');
+    return local && context.req.header('x-forwarded-for') === undefined;
+  }
+  const given = Buffer.from(context.req.header('authorization') ?? '');
+  const wanted = Buffer.from(`Bearer ${key}`);
+  return given.length === wanted.length && timingSafeEqual(given, wanted);
+}

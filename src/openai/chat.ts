@@ -1,0 +1,62 @@
+import { readContent, readTextModel, readTools } from './content.ts';
+import { type Bounds, type Fields, MAX_TOKENS } from './fields.ts';
+import { isObject } from './json.ts';
+
+/** The fields of `POST /v1/chat/completions` that move cost. */
+export function readChat(fields: Fields): Bounds {
+  const maxCompletionTokens = fields.integer('max_completion_tokens', 1, MAX_TOKENS);
+  const maxTokens = fields.integer('max_tokens', 1, MAX_TOKENS);
+  const choices = fields.integer('n', 1, 128) ?? 1;
+  readTextModel(fields);
+  readTools(fields);
+  readModalities(fields);
+  fields.unboundedIfSet(
+    'web_search_options',
+    'a web search adds fees and input that is not part of the request',
+  );
+  fields.unboundedIfSet('audio', 'audio is not billed as text tokens');
+  readMessages(fields);
+  return {
+    outputTokensLimit:
+      maxCompletionTokens === null || maxTokens === null
+        ? (maxCompletionTokens ?? maxTokens)
+        : Math.max(maxCompletionTokens, maxTokens),
+    outputLimitField: 'max_completion_tokens',
+    choices,
+    extraOutputTokens: predictionBytes(fields) * choices,
+  };
+}
+
+function readMessages(fields: Fields): void {
+  const messages = fields.json.messages;
+  if (!Array.isArray(messages) || messages.length === 0) {
+    fields.invalid('messages', "'messages' must be an array with at least one message.");
+    return;
+  }
+  for (let index = 0; index < messages.length && !fields.fault; index++) {
+    const message = messages[index];
+    const param = `messages[${index}]`;
+    if (!isObject(message)) fields.invalid(param, `'${param}' must be an object.`);
+    else if (message.audio !== undefined && message.audio !== null) {
+      fields.unbounded(`${param}.audio`, 'a stored audio answer is not part of the request');
+    } else if (typeof message.content !== 'string') readContent(fields, message.content, `${param}.content`);
+  }
+}
+
+function readModalities(fields: Fields): void {
+  const modalities = fields.json.modalities;
+  if (modalities === undefined || modalities === null) return;
+  if (!Array.isArray(modalities)) fields.invalid('modalities', "'modalities' must be an array.");
+  else if (modalities.some((modality) => modality !== 'text')) {
+    fields.unbounded('modalities', 'only text is billed as text tokens');
+  }
+}
+
+/**
+ * Rejected prediction tokens are billed as output that the output limit may not cover; there are no more of them than
+ * the prediction has bytes, in each choice.
+ */
+function predictionBytes(fields: Fields): number {
+  const prediction = fields.object('prediction');
+  return prediction === null ? 0 : Buffer.byteLength(JSON.stringify(prediction));
+}

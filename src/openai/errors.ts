@@ -1,0 +1,48 @@
+import { ERRORS, type Fault } from '../domain/errors.ts';
+import { isObject, parseJson } from './json.ts';
+
+/** One SDK sleeps through any `retry-after`, however long, so none is longer than this. */
+const MAX_RETRY_AFTER_MS = 60_000;
+const DEFAULT_RETRY_AFTER_MS = 1_000;
+/** Error bodies are short; a longer one is an answer of something else. */
+const MAX_ERROR_BYTES = 1024 * 1024;
+
+/** The body of a refusal in OpenAI's shape, from which the official SDKs raise their usual exceptions. */
+export function errorBody(fault: Fault): Buffer {
+  const { type } = ERRORS[fault.code];
+  const error = {
+    message: fault.message,
+    type,
+    param: fault.param ?? null,
+    code: fault.code,
+    ...fault.details,
+  };
+  return Buffer.from(JSON.stringify({ error }));
+}
+
+/**
+ * The headers of a refusal; the content length is left to whoever writes it. The official SDKs retry 409, 429 and all
+ * 5xx by themselves, and each retry may be billed: `x-should-retry: false` stops them where a retry cannot help.
+ */
+export function errorHeaders(fault: Fault): Record<string, string> {
+  const headers: Record<string, string> = { 'content-type': 'application/json' };
+  if (!ERRORS[fault.code].retryable) {
+    headers['x-should-retry'] = 'false';
+    return headers;
+  }
+  const wanted = Math.ceil(fault.retryAfterMs ?? DEFAULT_RETRY_AFTER_MS);
+  const retryAfterMs = Math.min(Math.max(wanted, 1), MAX_RETRY_AFTER_MS);
+  headers['retry-after-ms'] = String(retryAfterMs);
+  headers['retry-after'] = String(Math.ceil(retryAfterMs / 1000));
+  return headers;
+}
+
+/**
+ * Whether an error status was answered by the API itself (`{"error": {"message": …}}`), which bills nothing, and not
+ * by something between, which may hide a call that was served.
+ */
+export function isOpenAiError(body: Buffer): boolean {
+  if (body.length === 0 || body.length > MAX_ERROR_BYTES) return false;
+  const answer = parseJson(body.toString());
+  return isObject(answer) && isObject(answer.error) && typeof answer.error.message === 'string';
+}

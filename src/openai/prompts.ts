@@ -1,0 +1,54 @@
+import { type Bounds, type Fields, MAX_TOKENS } from './fields.ts';
+import type { Json } from './json.ts';
+
+/** What the API writes when a completion names no limit (its published schema). */
+const DEFAULT_COMPLETION_TOKENS = 16;
+
+/** The fields of `POST /v1/completions` that move cost. */
+export function readCompletions(fields: Fields): Bounds {
+  const outputTokensLimit = fields.integer('max_tokens', 0, MAX_TOKENS) ?? DEFAULT_COMPLETION_TOKENS;
+  const answers = fields.integer('n', 1, 128) ?? 1;
+  const bestOf = fields.integer('best_of', 1, 20);
+  if (bestOf !== null && bestOf < answers) {
+    fields.invalid(
+      'best_of',
+      "'best_of' must be at least 'n': it is how many answers are written to choose from.",
+    );
+  }
+  const choices = countPrompts(fields, 'prompt') * (bestOf ?? answers);
+  // No source says whether an echoed prompt counts as output, so it is held as if it did.
+  const extraOutputTokens = fields.boolean('echo')
+    ? Buffer.byteLength(JSON.stringify(fields.json.prompt ?? ''))
+    : 0;
+  return {
+    outputTokensLimit,
+    outputLimitField: null,
+    choices,
+    extraOutputTokens: extraOutputTokens * (bestOf ?? answers),
+  };
+}
+
+/** The fields of `POST /v1/embeddings` that move cost: the input alone. */
+export function readEmbeddings(fields: Fields): Bounds {
+  countPrompts(fields, 'input');
+  return { outputTokensLimit: 0, outputLimitField: null, choices: 1, extraOutputTokens: 0 };
+}
+
+/** How many prompts a field holds: one for a string or a list of tokens, else as many as the list has. */
+function countPrompts(fields: Fields, name: string): number {
+  const value = fields.json[name];
+  if (typeof value === 'string') return 1;
+  if (Array.isArray(value) && value.length > 0) {
+    if (value.every(isToken)) return 1;
+    if (value.every((item) => typeof item === 'string')) return value.length;
+    if (value.every((item) => Array.isArray(item) && item.length > 0 && item.every(isToken)))
+      return value.length;
+  }
+  const message = `'${name}' must be a string, an array of strings, an array of tokens or an array of token arrays`;
+  fields.invalid(name, `${message}, none of the arrays empty.`);
+  return 1;
+}
+
+function isToken(value: Json): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0;
+}

@@ -1,0 +1,93 @@
+/**
+ * Looks at the raw bytes of a JSON text for what JSON.parse hides: names that stand twice in one object. JavaScript
+ * takes the last one, other parsers the first, so such a body could be estimated as one request and served as another.
+ * Rejected: counting a list of known names with indexOf, which says nothing about `type` inside messages, must grow
+ * with the API and takes the names in a tool's schema for duplicates.
+ */
+
+/** Deeper bodies are refused: recursive code (ours on rewriting, perhaps the upstream's) must not meet them. */
+export const MAX_DEPTH = 256;
+/** Objects with more names count as ambiguous, which keeps the search for duplicates linear in the body's size. */
+const MAX_NAMES = 128;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+/** Strings longer than this are skipped by the runtime's memchr, shorter ones faster by hand. */
+const SHORT_STRING_BYTES = 48;
+
+/** Hashes of the names seen in every open object, innermost last. Scanning is synchronous, so one stack serves all. */
+const hashes = new Int32Array(MAX_DEPTH * (MAX_NAMES + 1));
+/** For each open container, where its names start in `hashes`; -1 for an array. */
+const bases = new Int32Array(MAX_DEPTH + 1);
+
+/**
+ * Scans a body that JSON.parse accepted (of anything else the answer means nothing).
+ * `plain`: every parser reads the same values. `ambiguous`: it may hold a name twice (never a false `plain`: equal
+ * names have equal hashes, and a name with an escape counts as ambiguous). `too_deep`: nested over {@link MAX_DEPTH}.
+ */
+export function scanNames(body: Buffer): 'plain' | 'ambiguous' | 'too_deep' {
+  const length = body.length;
+  let ambiguous = false;
+  let depth = 0;
+  let base = -1;
+  let top = 0;
+  let nameIsNext = false;
+  for (let at = 0; at < length; ) {
+    switch (body[at++]) {
+      case QUOTE: {
+        if (!nameIsNext) {
+          at = skipString(body, at);
+          break;
+        }
+        nameIsNext = false;
+        let hash = 0;
+        for (let byte = body[at++]!; byte !== QUOTE; byte = body[at++]!) {
+          if (byte === BACKSLASH) {
+            ambiguous = true;
+            at++;
+          }
+          hash = Math.imul(hash ^ byte, 0x01000193);
+        }
+        for (let other = base; other < top; other++) if (hashes[other] === hash) ambiguous = true;
+        if (top - base < MAX_NAMES) hashes[top++] = hash;
+        else ambiguous = true;
+        break;
+      }
+      case 0x2c: // ,
+        nameIsNext = base !== -1;
+        break;
+      case 0x7b: // {
+      case 0x5b: // [
+        if (depth === MAX_DEPTH) return 'too_deep';
+        nameIsNext = body[at - 1] === 0x7b;
+        base = nameIsNext ? top : -1;
+        bases[++depth] = base;
+        break;
+      case 0x7d: // }
+      case 0x5d: // ]
+        if (base !== -1) top = base;
+        base = --depth > 0 ? bases[depth]! : -1;
+        nameIsNext = false;
+        break;
+    }
+  }
+  return ambiguous ? 'ambiguous' : 'plain';
+}
+
+/** The index after the closing quote of the string whose first byte is at `at`; the end of the bytes if it has none. */
+export function skipString(bytes: Buffer, at: number): number {
+  for (;;) {
+    const near = Math.min(at + SHORT_STRING_BYTES, bytes.length);
+    while (at < near) {
+      const byte = bytes[at++];
+      if (byte === QUOTE) return at;
+      if (byte === BACKSLASH) at++;
+    }
+    const quote = bytes.indexOf(QUOTE, at);
+    if (quote === -1) return bytes.length;
+    let slashes = 0;
+    while (bytes[quote - 1 - slashes] === BACKSLASH) slashes++;
+    at = quote + 1;
+    if (slashes % 2 === 0) return at;
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * Bytes of server-sent events, one `data:` line per event, as the API writes them. Lines end with LF or CRLF. All
+ * positions are indexes into a Buffer of whole lines (the last may lack its end).
+ */
+import { isObject, type JsonObject, parseJson } from './json.ts';
+import { skipString } from './scan.ts';
+
+/** Bytes from `start` up to, not including, `end`. */
+export interface Range {
+  start: number;
+  end: number;
+}
+
+const LF = 0x0a;
+const CR = 0x0d;
+const SPACE = 0x20;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPENING_BRACE = 0x7b;
+const DATA = Buffer.from('data:');
+
+export function lineStart(lines: Buffer, at: number): number {
+  return lines.lastIndexOf(LF, at) + 1;
+}
+
+/** The index after the line's end. */
+export function lineEnd(lines: Buffer, at: number): number {
+  return lines.indexOf(LF, at) + 1 || lines.length;
+}
+
+/** The index after a blank line that starts at `at`; `at` itself when the line is not blank. */
+export function blankLineEnd(lines: Buffer, at: number): number {
+  if (lines[at] === LF) return at + 1;
+  return lines[at] === CR && lines[at + 1] === LF ? at + 2 : at;
+}
+
+/** Where the payload of the `data:` line around `at` starts; -1 if it is another line. */
+function payloadStart(lines: Buffer, at: number): number {
+  const start = lineStart(lines, at);
+  for (let index = 0; index < DATA.length; index++) if (lines[start + index] !== DATA[index]) return -1;
+  return skipBlanks(lines, start + DATA.length);
+}
+
+/** Whether the bytes from `start` to `end` are all that their `data:` line says. */
+export function isWholePayload(lines: Buffer, start: number, end: number): boolean {
+  if (payloadStart(lines, start) !== start) return false;
+  return end === lines.length || lines[end] === LF || lines[end] === CR;
+}
+
+/** The JSON object in the `data:` line around `at`; null if there is none. */
+export function parseLine(lines: Buffer, at: number): JsonObject | null {
+  const start = payloadStart(lines, at);
+  if (start === -1) return null;
+  const payload = parseJson(lines.toString('utf8', start, lineEnd(lines, at)));
+  return isObject(payload) ? payload : null;
+}
+
+/** Where the value starts of the name that ends before `at`; -1 if no colon follows, so that it is no name. */
+export function valueAt(lines: Buffer, at: number): number {
+  const colon = skipBlanks(lines, at);
+  return lines[colon] === COLON ? skipBlanks(lines, colon + 1) : -1;
+}
+
+export function isNull(lines: Buffer, at: number): boolean {
+  return lines[at] === 0x6e && lines[at + 1] === 0x75 && lines[at + 2] === 0x6c && lines[at + 3] === 0x6c;
+}
+
+/** Whether the name at `at` (its opening quote) belongs to the line's object itself: not to one inside it, not to a string. */
+export function isTopLevelName(lines: Buffer, at: number): boolean {
+  let index = payloadStart(lines, at);
+  if (index === -1) return false;
+  let depth = 0;
+  while (index < at) {
+    const byte = lines[index++]!;
+    if (byte === QUOTE) index = skipString(lines, index);
+    // In ASCII a brace and its bracket differ in this one bit.
+    else if ((byte | 0x20) === OPENING_BRACE) depth++;
+    else if ((byte | 0x20) === 0x7d) depth--;
+  }
+  return index === at && depth === 1;
+}
+
+/** A member from its name at `at` to the end of its value at `end`, with the comma that must go with it. */
+export function memberRange(lines: Buffer, at: number, end: number): Range {
+  let before = at - 1;
+  while (lines[before] === SPACE) before--;
+  if (lines[before] === COMMA) return { start: before, end };
+  const after = skipBlanks(lines, end);
+  return { start: at, end: lines[after] === COMMA ? skipBlanks(lines, after + 1) : end };
+}
+
+function skipBlanks(lines: Buffer, at: number): number {
+  while (lines[at] === SPACE || lines[at] === 0x09) at++;
+  return at;
+}
+
+/** What remains without `ranges`, which are in order and may overlap; the same Buffer when there are none. */
+export function cut(lines: Buffer, ranges: Range[]): Buffer {
+  if (ranges.length === 0) return lines;
+  const remaining = Buffer.allocUnsafe(lines.length);
+  let length = 0;
+  let at = 0;
+  for (const { start, end } of ranges) {
+    if (start > at) length += lines.copy(remaining, length, at, start);
+    at = Math.max(at, end);
+  }
+  length += lines.copy(remaining, length, at);
+  return remaining.subarray(0, length);
+}

@@ -1,0 +1,170 @@
+/**
+ * One request to `/v1`: checked, given its fate, put on the invoice, answered. Whatever way it ends, it leaves
+ * exactly one line, written before the first byte of the answer.
+ */
+import { type Answer, composeAnswer } from './answer.ts';
+import type { ModelCall, OperationName } from './call.ts';
+import { readChatCall, readResponseCall } from './call-chat.ts';
+import { readCompletionCall, readEmbeddingCall, readModerationCall } from './call-text.ts';
+import { type Directives, readDirectives } from './directives.ts';
+import type { Exchange } from './exchange.ts';
+import { drawFault, type Fault, faultRefusal, htmlStatus, makeFault } from './faults.ts';
+import { isObject, type JsonObject } from './fields.ts';
+import { NO_USAGE } from './invoice.ts';
+import { type Plan, planCall } from './plan.ts';
+import type { Profile } from './profile.ts';
+import { type Random, seededRandom } from './random.ts';
+import { INVALID_JSON, isRefusal, NO_KEY, type Refusal, unknownUrl, WRONG_KEY } from './refusals.ts';
+import { chatEvents, chatJson, completionEvents, completionJson } from './render-chat.ts';
+import { responseEvents, responseJson } from './render-responses.ts';
+import { embeddingJson, modelJson, modelListJson, moderationJson } from './render-text.ts';
+
+interface Operation {
+  name: OperationName;
+  read: (body: JsonObject) => ModelCall | Refusal;
+  json: (answer: Answer) => string;
+  /** Null: never streams. */
+  events: ((answer: Answer) => string[]) | null;
+}
+
+const OPERATIONS: Record<string, Operation> = {
+  '/v1/chat/completions': {
+    name: 'chat.completions',
+    read: readChatCall,
+    json: chatJson,
+    events: chatEvents,
+  },
+  '/v1/responses': { name: 'responses', read: readResponseCall, json: responseJson, events: responseEvents },
+  '/v1/embeddings': { name: 'embeddings', read: readEmbeddingCall, json: embeddingJson, events: null },
+  '/v1/completions': {
+    name: 'completions',
+    read: readCompletionCall,
+    json: completionJson,
+    events: completionEvents,
+  },
+  '/v1/moderations': { name: 'moderations', read: readModerationCall, json: moderationJson, events: null },
+};
+
+/** Answers one request whose body has arrived. */
+export function answerApi(exchange: Exchange, body: Buffer): void {
+  const { state, request, entry, key } = exchange;
+  const path = (request.url ?? '').split('?', 1)[0]!;
+  const operation = request.method === 'POST' && Object.hasOwn(OPERATIONS, path) ? OPERATIONS[path]! : null;
+  entry.operation = operation?.name ?? null;
+
+  const refusal = checkKey(request.headers.authorization, state.apiKey);
+  const directives = readDirectives(request.headers['x-simulator']);
+  if (refusal) exchange.refuse(refusal);
+  else if (isRefusal(directives)) exchange.refuse(directives);
+  else if (!operation) answerModels(exchange, path);
+  else {
+    exchange.directives = directives;
+    // Its own generator: switching faults on leaves every other choice of a run as it was.
+    exchange.fault = chooseFault(directives, state.profile, seededRandom(state.seed, `fault ${key}`));
+    answerCall(exchange, operation, body);
+  }
+}
+
+function checkKey(authorization: string | undefined, apiKey: string | null): Refusal | null {
+  const key = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1];
+  if (key === undefined) return NO_KEY;
+  return apiKey === null || key === apiKey ? null : WRONG_KEY;
+}
+
+function chooseFault(directives: Directives, profile: Profile, random: Random): Fault | null {
+  if (directives.fault === 'none') return null;
+  if (directives.fault) return makeFault(directives.fault, directives.billed ?? true);
+  return drawFault(profile, random);
+}
+
+function answerModels(exchange: Exchange, path: string): void {
+  const { method = 'GET' } = exchange.request;
+  const id = path.startsWith('/v1/models/') ? decodePath(path.slice('/v1/models/'.length)) : undefined;
+  if (method !== 'GET' || (path !== '/v1/models' && id === undefined)) {
+    exchange.refuse(unknownUrl(method, path));
+    return;
+  }
+  exchange.entry.operation = id === undefined ? 'models.list' : 'models.retrieve';
+  const json = id === undefined ? modelListJson() : modelJson(id);
+  if (typeof json === 'string') exchange.send(200, 'application/json', json, 0n);
+  else exchange.refuse(json);
+}
+
+/** SDKs write `ft:…` as `ft%3A…`. A path that is no valid encoding names no model. */
+function decodePath(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function answerCall(exchange: Exchange, operation: Operation, bytes: Buffer): void {
+  const call = readCall(operation, bytes);
+  if (isRefusal(call)) {
+    exchange.fault = null;
+    exchange.refuse(call);
+    return;
+  }
+  const { state, entry, random, directives, fault } = exchange;
+  entry.model = call.servedName;
+  const refused = fault && faultRefusal(fault.name);
+  if (refused) {
+    exchange.refuse(refused);
+    return;
+  }
+  const mode = directives.mode ?? state.mode;
+  const plan = planCall(call, { mode, profile: state.profile, directives, random });
+  if (isRefusal(plan)) {
+    exchange.fault = null;
+    exchange.refuse(plan);
+    return;
+  }
+  const costPicoUsd = fault && !fault.billed ? 0n : plan.costPicoUsd;
+  if (!fault || fault.billed) {
+    entry.usage = plan.usage;
+    entry.service_tier = plan.tier;
+  }
+  const html = fault && htmlStatus(fault.name);
+  if (fault?.name === 'cut_before_headers' || fault?.name === 'hang') exchange.vanish(costPicoUsd);
+  else if (html) exchange.send(html, 'text/html', htmlPage(html), costPicoUsd);
+  else answerPlan(exchange, operation, call, plan);
+}
+
+function readCall(operation: Operation, bytes: Buffer): ModelCall | Refusal {
+  let body: unknown;
+  try {
+    body = JSON.parse(bytes.toString());
+  } catch {
+    return INVALID_JSON;
+  }
+  return isObject(body) ? operation.read(body) : INVALID_JSON;
+}
+
+function answerPlan(exchange: Exchange, operation: Operation, call: ModelCall, plan: Plan): void {
+  const { random, state, directives, fault } = exchange;
+  const answer = composeAnswer(call, plan, random, state.profile, directives, fault?.name !== 'no_usage');
+  const events = call.stream ? operation.events : null;
+  const type = events ? 'text/event-stream; charset=utf-8' : 'application/json';
+  const body = tryRender(() => (events ? events(answer) : operation.json(answer)));
+  if (body === null) {
+    exchange.fault = null;
+    exchange.entry.usage = NO_USAGE;
+    exchange.entry.service_tier = null;
+    exchange.refuse(INVALID_JSON);
+  } else exchange.send(200, type, body, plan.costPicoUsd);
+}
+
+/** Null: the request is nested too deeply to be repeated in the answer (a RangeError of the stack). */
+function tryRender<Body>(render: () => Body): Body | null {
+  try {
+    return render();
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
+}
+
+function htmlPage(status: number): string {
+  return `<html>\r\n<head><title>${status}</title></head>\r\n<body><center><h1>${status}</h1></center><hr><center>cloudflare</center></body>\r\n</html>\r\n`;
+}

@@ -1,0 +1,97 @@
+/**
+ * What stands beside the API, for judges and tests: the invoice, its total, and the profile of a running simulator.
+ * `GET /invoice[?after=N&limit=M]`, `GET /invoice/total`, `GET` and `PATCH /profile` (with `mode`), `GET /healthz`.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ApiState } from './exchange.ts';
+import { isObject } from './fields.ts';
+import type { InvoiceLine } from './invoice.ts';
+import { DEFAULT_PROFILE, mergeProfile, type Profile } from './profile.ts';
+
+export function answerControl(
+  state: ApiState,
+  request: IncomingMessage,
+  response: ServerResponse,
+  body: Buffer,
+): void {
+  // Not `new URL`: it throws on targets such as `//`.
+  const [path, query] = (request.url ?? '/').split('?', 2);
+  switch (`${request.method} ${path}`) {
+    case 'GET /invoice':
+      sendInvoice(state, response, new URLSearchParams(query));
+      break;
+    case 'GET /invoice/total':
+      sendJson(response, 200, state.invoice.summary());
+      break;
+    case 'GET /profile':
+      sendJson(response, 200, { mode: state.mode, ...state.profile });
+      break;
+    case 'PATCH /profile':
+      changeProfile(state, response, body);
+      break;
+    case 'GET /healthz':
+      sendJson(response, 200, { status: 'ok', pid: process.pid });
+      break;
+    default:
+      sendJson(response, 404, {
+        error: 'The API is at /v1; beside it: /invoice, /invoice/total, /profile, /healthz.',
+      });
+  }
+}
+
+function sendJson(response: ServerResponse, status: number, value: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(value));
+}
+
+/** Lines of one piece of the listing: a million lines make no single string. */
+const PIECE_LINES = 1000;
+
+function sendInvoice(state: ApiState, response: ServerResponse, query: URLSearchParams): void {
+  const after = Number(query.get('after') ?? 0);
+  const limit = Number(query.get('limit') ?? Number.MAX_SAFE_INTEGER);
+  if (!Number.isSafeInteger(after) || !Number.isSafeInteger(limit) || after < 0 || limit < 0) {
+    sendJson(response, 400, { error: 'after and limit are whole numbers' });
+    return;
+  }
+  const lines = state.invoice.lines(after, limit);
+  response.writeHead(200, { 'content-type': 'application/json' });
+  response.write(`${JSON.stringify(state.invoice.summary()).slice(0, -1)},"lines":[`);
+  writeLines(response, lines, 0);
+}
+
+function writeLines(response: ServerResponse, lines: InvoiceLine[], first: number): void {
+  let next = first;
+  while (next < lines.length) {
+    if (response.destroyed) return;
+    const piece = lines.slice(next, next + PIECE_LINES).map((line) => JSON.stringify(line));
+    const flowing = response.write((next > 0 ? ',' : '') + piece.join(','));
+    next += PIECE_LINES;
+    if (!flowing && next < lines.length) {
+      response.once('drain', () => writeLines(response, lines, next));
+      return;
+    }
+  }
+  response.end(']}');
+}
+
+function changeProfile(state: ApiState, response: ServerResponse, body: Buffer): void {
+  try {
+    const value: unknown = JSON.parse(body.toString());
+    if (!isObject(value)) throw new RangeError('a profile is an object');
+    const { mode = state.mode, ...change } = value;
+    if (mode !== 'normal' && mode !== 'worst') throw new RangeError(`unknown mode: ${String(mode)}`);
+    for (const name in change)
+      if (!isChange(name, change[name])) throw new RangeError(`not a setting: ${name}`);
+    state.profile = mergeProfile(state.profile, change as Partial<Profile>);
+    state.mode = mode;
+    sendJson(response, 200, { mode, ...state.profile });
+  } catch (error) {
+    sendJson(response, 400, { error: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+function isChange(name: string, value: unknown): boolean {
+  if (!Object.hasOwn(DEFAULT_PROFILE, name)) return false;
+  return name === 'faults' ? isObject(value) : typeof value === 'number';
+}

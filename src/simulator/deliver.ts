@@ -1,0 +1,77 @@
+/** Delivery: writing an answer to the socket, at the pace and with the damage that its fault prescribes. */
+import type { ServerResponse } from 'node:http';
+import type { Writable } from 'node:stream';
+import { constants, createGzip, gzipSync } from 'node:zlib';
+
+export interface Delivery {
+  status: number;
+  headers: Record<string, string | number | string[]>;
+  /** A whole body, or the events of a stream. */
+  body: string | string[];
+  firstByteMs: number;
+  chunkMs: number;
+  /** Cut the connection in the middle of the body. */
+  cut: boolean;
+  gzip: boolean;
+}
+
+/** Writes the answer; `completed` is called once every byte was handed to the network, and only then. */
+export function deliver(response: ServerResponse, delivery: Delivery, completed: () => void): void {
+  const start = (): void => {
+    if (response.destroyed) return;
+    if (typeof delivery.body === 'string') sendBody(response, delivery, delivery.body, completed);
+    else sendEvents(response, delivery, delivery.body, completed);
+  };
+  if (delivery.firstByteMs > 0) setTimeout(start, delivery.firstByteMs).unref();
+  else start();
+}
+
+/** Ends the connection without a word. */
+export function cutConnection(response: ServerResponse): void {
+  response.socket?.destroy();
+}
+
+function sendBody(response: ServerResponse, delivery: Delivery, text: string, completed: () => void): void {
+  const { status, headers, cut, gzip } = delivery;
+  // A text goes out in one write with the headers; a buffer would need two.
+  const body = gzip ? gzipSync(text) : text;
+  headers['content-length'] = Buffer.byteLength(body);
+  if (gzip) headers['content-encoding'] = 'gzip';
+  response.writeHead(status, headers);
+  if (cut) response.write(text.slice(0, text.length >> 1), () => cutConnection(response));
+  else response.end(body, completed);
+}
+
+function sendEvents(
+  response: ServerResponse,
+  delivery: Delivery,
+  events: string[],
+  completed: () => void,
+): void {
+  const { status, headers, cut, gzip, chunkMs } = delivery;
+  if (gzip) headers['content-encoding'] = 'gzip';
+  response.writeHead(status, headers);
+  const target: Writable = gzip ? createGzip({ flush: constants.Z_SYNC_FLUSH }) : response;
+  if (gzip) target.pipe(response.once('finish', completed));
+  // A cut comes after the first half of the events, in the middle of one.
+  const last = cut ? events.length >> 1 : events.length;
+  let next = 0;
+  const step = (): void => {
+    while (next < last) {
+      if (response.destroyed) return;
+      const flowing = target.write(events[next++]!);
+      if (chunkMs > 0) {
+        setTimeout(step, chunkMs).unref();
+        return;
+      }
+      if (!flowing) {
+        target.once('drain', step);
+        return;
+      }
+    }
+    if (cut) target.write(events[last]!.slice(0, -10), () => cutConnection(response));
+    else if (gzip) target.end();
+    else target.end(completed);
+  };
+  step();
+}

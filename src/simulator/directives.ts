@@ -1,0 +1,101 @@
+/**
+ * Directives: a request may order its own fate in the header `x-simulator: key=value,key=value`, so that one test can
+ * meet one fault without touching the profile of a shared simulator.
+ */
+import type { FaultName } from './faults.ts';
+import { isFaultName } from './faults.ts';
+import type { Tier } from './prices.ts';
+import type { Mode } from './profile.ts';
+import { invalidRequest, type Refusal } from './refusals.ts';
+
+export interface Directives {
+  mode?: Mode;
+  /** Output tokens of every choice; the request's limit still cuts it, unless `ignoreLimit`. */
+  outputTokens?: number;
+  ignoreLimit?: boolean;
+  /** Events with text per choice. */
+  chunks?: number;
+  chunkMs?: number;
+  firstByteMs?: number;
+  /** The tier to serve and bill, whatever the request asked for. */
+  tier?: Tier;
+  /** `none` shields the request from the profile's faults. */
+  fault?: FaultName | 'none';
+  /** Whether a fault that may be billed is. Default true. */
+  billed?: boolean;
+}
+
+type Setter = (directives: Directives, value: string) => boolean;
+
+function integer(set: (directives: Directives, value: number) => void, max: number): Setter {
+  return (directives, text) => {
+    if (!/^\d{1,9}$/.test(text) || Number(text) > max) return false;
+    set(directives, Number(text));
+    return true;
+  };
+}
+
+function oneOf<Value extends string>(
+  values: readonly Value[],
+  set: (directives: Directives, value: Value) => void,
+): Setter {
+  return (directives, text) => {
+    const value = values.find((one) => one === text);
+    if (value === undefined) return false;
+    set(directives, value);
+    return true;
+  };
+}
+
+const BOOLEAN = ['true', 'false'] as const;
+
+const SETTERS: Record<string, Setter> = {
+  mode: oneOf(['normal', 'worst'], (directives, value) => {
+    directives.mode = value;
+  }),
+  output: integer((directives, value) => {
+    directives.outputTokens = value;
+  }, 100_000_000),
+  ignore_limit: oneOf(BOOLEAN, (directives, value) => {
+    directives.ignoreLimit = value === 'true';
+  }),
+  chunks: integer((directives, value) => {
+    directives.chunks = value;
+  }, 100_000),
+  chunk_ms: integer((directives, value) => {
+    directives.chunkMs = value;
+  }, 600_000),
+  first_byte_ms: integer((directives, value) => {
+    directives.firstByteMs = value;
+  }, 600_000),
+  tier: oneOf(['default', 'flex', 'priority'], (directives, value) => {
+    directives.tier = value;
+  }),
+  fault: (directives, text) => {
+    if (text !== 'none' && !isFaultName(text)) return false;
+    directives.fault = text;
+    return true;
+  },
+  billed: oneOf(BOOLEAN, (directives, value) => {
+    directives.billed = value === 'true';
+  }),
+};
+
+const NO_DIRECTIVES: Directives = Object.freeze({});
+
+/** Reads the header; an unknown directive is refused, because a test that misspells one would pass without it. */
+export function readDirectives(header: string | string[] | undefined): Directives | Refusal {
+  if (header === undefined) return NO_DIRECTIVES;
+  const directives: Directives = {};
+  for (const pair of header.toString().split(',')) {
+    const [key = '', value = ''] = pair.trim().split('=', 2);
+    if (!Object.hasOwn(SETTERS, key) || !SETTERS[key]?.(directives, value)) {
+      const known = Object.keys(SETTERS).join(', ');
+      return invalidRequest(
+        `Unknown directive '${pair.trim()}' in x-simulator. Known: ${known}.`,
+        'x-simulator',
+      );
+    }
+  }
+  return directives;
+}

@@ -1,0 +1,99 @@
+/** One request on its way to its line and its answer: whatever it comes to, it leaves exactly one line. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { cutConnection, type Delivery, deliver } from './deliver.ts';
+import type { Directives } from './directives.ts';
+import type { Fault } from './faults.ts';
+import { responseHeaders } from './headers.ts';
+import { type Invoice, type LineEntry, NO_USAGE } from './invoice.ts';
+import type { Mode, Profile } from './profile.ts';
+import { type Random, randomHex, seededRandom } from './random.ts';
+import { type Refusal, refusalBody } from './refusals.ts';
+
+export interface ApiState {
+  seed: number;
+  mode: Mode;
+  profile: Profile;
+  /** The only key that is accepted; null: any. */
+  apiKey: string | null;
+  invoice: Invoice;
+  /** Requests so far: the key of randomness where the client gave none. */
+  requestCount: number;
+}
+
+export class Exchange {
+  readonly state: ApiState;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** What all randomness of this request derives from, with the seed. */
+  readonly key: string;
+  readonly random: Random;
+  readonly entry: LineEntry;
+  directives: Directives = {};
+  fault: Fault | null = null;
+
+  private constructor(state: ApiState, request: IncomingMessage, response: ServerResponse) {
+    const header = request.headers['x-client-request-id'];
+    const clientId = typeof header === 'string' ? header : null;
+    this.state = state;
+    this.request = request;
+    this.response = response;
+    this.key = clientId ?? `#${state.requestCount}`;
+    this.random = seededRandom(state.seed, this.key);
+    this.entry = {
+      // Seeded, and still unique when a client id is used twice.
+      request_id: `req_${randomHex(this.random, 24)}${state.requestCount.toString(16).padStart(8, '0')}`,
+      client_request_id: clientId,
+      operation: null,
+      model: null,
+      service_tier: null,
+      status: null,
+      usage: NO_USAGE,
+      fault: null,
+    };
+  }
+
+  static begin(state: ApiState, request: IncomingMessage, response: ServerResponse): Exchange {
+    state.requestCount++;
+    return new Exchange(state, request, response);
+  }
+
+  refuse(refusal: Refusal): void {
+    this.send(refusal.status, 'application/json', refusalBody(refusal), 0n);
+  }
+
+  /** Writes the line, then the answer. */
+  send(status: number, contentType: string, body: string | string[], costPicoUsd: bigint): void {
+    const { profile } = this.state;
+    const fault = this.fault?.name;
+    this.entry.status = status;
+    this.entry.fault = fault ?? null;
+    const line = this.state.invoice.add(this.entry, costPicoUsd);
+    const delivery: Delivery = {
+      status,
+      headers: responseHeaders(this.entry.request_id, contentType, this.random),
+      body,
+      firstByteMs: this.directives.firstByteMs ?? profile.firstByteMs,
+      chunkMs: this.directives.chunkMs ?? profile.chunkMs,
+      cut: fault === 'cut_mid_stream',
+      gzip: fault === 'gzip',
+    };
+    if (fault === 'slow_first_byte')
+      delivery.firstByteMs = Math.max(delivery.firstByteMs, profile.slowFirstByteMs);
+    if (fault === 'slow_chunks') delivery.chunkMs = Math.max(delivery.chunkMs, profile.slowChunkMs);
+    if (fault === 'rate_limit') {
+      delivery.headers['retry-after-ms'] = String(profile.retryAfterMs);
+      delivery.headers['retry-after'] = String(Math.ceil(profile.retryAfterMs / 1000));
+    }
+    deliver(this.response, delivery, () => {
+      line.completed = true;
+    });
+  }
+
+  /** Writes the line and never answers: cut at once, or left hanging. */
+  vanish(costPicoUsd: bigint): void {
+    this.entry.status = null;
+    this.entry.fault = this.fault?.name ?? null;
+    this.state.invoice.add(this.entry, costPicoUsd);
+    if (this.fault?.name === 'cut_before_headers') cutConnection(this.response);
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Faults: the ways in which an upstream lets its caller down. At most one for each request, drawn from the seed or
+ * ordered by the request's own directive. What a fault means for the bill stands here; how it is played, in `deliver`.
+ */
+import type { Profile } from './profile.ts';
+import type { Random } from './random.ts';
+import type { Refusal } from './refusals.ts';
+
+/**
+ * `refused`: answered with an error that is never billed. `lost`: billed or not, the caller cannot know.
+ * `delivered`: served and billed, but the answer arrives late, broken, compressed or without its usage.
+ */
+const FAULT_KINDS = {
+  rate_limit: 'refused',
+  insufficient_quota: 'refused',
+  server_error: 'refused',
+  cut_before_headers: 'lost',
+  hang: 'lost',
+  html_500: 'lost',
+  html_502: 'lost',
+  html_503: 'lost',
+  html_504: 'lost',
+  slow_first_byte: 'delivered',
+  slow_chunks: 'delivered',
+  cut_mid_stream: 'delivered',
+  /** JSON without `usage`; a chat stream without its usage chunk; a Responses stream without its terminal event. */
+  no_usage: 'delivered',
+  /** Compressed although `identity` was asked for. */
+  gzip: 'delivered',
+} as const satisfies Record<string, 'refused' | 'lost' | 'delivered'>;
+
+export type FaultName = keyof typeof FAULT_KINDS;
+
+export interface Fault {
+  name: FaultName;
+  billed: boolean;
+}
+
+const FAULT_NAMES = Object.keys(FAULT_KINDS) as FaultName[];
+
+export function isFaultName(text: string): text is FaultName {
+  return Object.hasOwn(FAULT_KINDS, text);
+}
+
+/** A fault with its bill: refusals never cost, deliveries always do, `mayBill` decides the rest. */
+export function makeFault(name: FaultName, mayBill: boolean): Fault {
+  const kind = FAULT_KINDS[name];
+  return { name, billed: kind === 'delivered' || (kind === 'lost' && mayBill) };
+}
+
+/** Draws at most one fault from the profile; always the same number of draws, so that later choices stay put. */
+export function drawFault(profile: Profile, random: Random): Fault | null {
+  let left = random();
+  const mayBill = random() >= profile.unbilledShare;
+  for (const name of FAULT_NAMES) {
+    left -= profile.faults[name] ?? 0;
+    if (left < 0) return makeFault(name, mayBill);
+  }
+  return null;
+}
+
+/** The API's error for a fault that has one. */
+export function faultRefusal(name: FaultName): Refusal | null {
+  switch (name) {
+    case 'rate_limit':
+      return {
+        status: 429,
+        message: 'Rate limit reached for requests per min (RPM): Limit 10000, Used 10000, Requested 1.',
+        type: 'requests',
+        param: null,
+        code: 'rate_limit_exceeded',
+      };
+    case 'insufficient_quota':
+      return {
+        status: 429,
+        message: 'You exceeded your current quota, please check your plan and billing details.',
+        type: 'insufficient_quota',
+        param: null,
+        code: 'insufficient_quota',
+      };
+    case 'server_error':
+      return {
+        status: 500,
+        message: 'The server had an error while processing your request. Sorry about that!',
+        type: 'server_error',
+        param: null,
+        code: null,
+      };
+    default:
+      return null;
+  }
+}
+
+/** The status of a fault that answers with a proxy's HTML page instead of the API's JSON. */
+export function htmlStatus(name: FaultName): number | null {
+  return name.startsWith('html_') ? Number(name.slice(5)) : null;
+}

@@ -1,0 +1,88 @@
+/**
+ * Measuring the input of a request. No tokeniser runs here: a token is at least one byte of UTF-8, so the bytes are
+ * the most that a text can cost, and about a quarter of them is what English usually does.
+ */
+import { isObject } from './fields.ts';
+
+export interface InputSize {
+  /** UTF-8 bytes of every text that a model reads: contents, names, tool schemas with their keys. */
+  textBytes: number;
+  /** Tokens that the client counted itself (token arrays). */
+  tokens: number;
+  messages: number;
+  images: number;
+  /** A part that the simulator cannot bill (`file`, `input_audio`, …), if there is one. */
+  unbillable: string | null;
+}
+
+/** The chat format adds three tokens to each message and primes the answer with three (OpenAI cookbook). */
+const FRAMING_TOKENS = 3;
+/** A 1024 x 1024 image in high detail on gpt-4o: 85 + 4 tiles of 170 (OpenAI's vision guide). */
+const IMAGE_TOKENS = 765;
+/** The dearest image there is: eight tiles on gpt-4o-mini, 2,833 + 8 x 5,667. */
+const IMAGE_TOKENS_MOST = 48_169;
+
+const IMAGE_PARTS = new Set(['image_url', 'input_image']);
+const UNBILLABLE_PARTS = new Set([
+  'file',
+  'input_file',
+  'input_audio',
+  'item_reference',
+  'video_url',
+  'input_video',
+]);
+/** Keys whose values name things to the API and never reach the model as text. */
+const WIRE_KEYS = new Set(['type', 'role']);
+
+export function emptyInput(): InputSize {
+  return { textBytes: 0, tokens: 0, messages: 0, images: 0, unbillable: null };
+}
+
+/**
+ * Adds everything that a model would read in `value`. `withKeys`: object keys are text too (JSON schemas).
+ * Walks with its own stack: a body may be nested deeper than the call stack.
+ */
+export function measure(size: InputSize, value: unknown, withKeys = false): void {
+  const rest: unknown[] = [value];
+  while (rest.length > 0) {
+    const next = rest.pop();
+    if (typeof next === 'string') size.textBytes += Buffer.byteLength(next);
+    // One byte at least; its decimal form may be longer than what the client wrote (1e20).
+    else if (typeof next === 'number') size.textBytes += 1;
+    else if (Array.isArray(next)) for (const item of next) rest.push(item);
+    else if (isObject(next)) measureObject(size, next, withKeys, rest);
+  }
+}
+
+function measureObject(
+  size: InputSize,
+  part: Record<string, unknown>,
+  withKeys: boolean,
+  rest: unknown[],
+): void {
+  if (!withKeys && typeof part.type === 'string') {
+    if (IMAGE_PARTS.has(part.type)) {
+      size.images++;
+      return;
+    }
+    if (UNBILLABLE_PARTS.has(part.type)) size.unbillable ??= part.type;
+  }
+  for (const key in part) {
+    if (withKeys) size.textBytes += Buffer.byteLength(key);
+    if (withKeys || !WIRE_KEYS.has(key)) rest.push(part[key]);
+  }
+}
+
+/** Input tokens as usually billed: about one for four bytes. */
+export function usualInputTokens(size: InputSize): number {
+  return Math.ceil(size.textBytes / 4) + framing(size) + size.tokens + size.images * IMAGE_TOKENS;
+}
+
+/** The most that the same input can be billed at: a token for every byte. */
+export function mostInputTokens(size: InputSize): number {
+  return size.textBytes + framing(size) + size.tokens + size.images * IMAGE_TOKENS_MOST;
+}
+
+function framing(size: InputSize): number {
+  return size.messages === 0 ? 0 : FRAMING_TOKENS * (size.messages + 1);
+}

@@ -1,0 +1,94 @@
+/**
+ * The invoice: what this upstream billed, in the order in which it committed to. A line is written before the
+ * answer's first byte and never changes, but for `completed`. Memory is bounded: the oldest lines go, the total stays.
+ */
+import type { Usage } from './prices.ts';
+
+export interface InvoiceLine {
+  /** Counts from 1 without gaps. */
+  line: number;
+  /** ISO 8601, UTC. */
+  at: string;
+  request_id: string;
+  /** The request's `x-client-request-id`. */
+  client_request_id: string | null;
+  /** `chat.completions`, `responses`, …; null for an unknown path. */
+  operation: string | null;
+  model: string | null;
+  /** The tier that was billed. */
+  service_tier: string | null;
+  /** The status sent; null when the connection was cut or left hanging before any. */
+  status: number | null;
+  usage: Usage;
+  /** Integer pico-USD; `"0"` for what was refused or failed unbilled. */
+  cost_pico_usd: string;
+  /** The injected fault, by name. */
+  fault: string | null;
+  /** Every byte of the answer was handed to the network. */
+  completed: boolean;
+}
+
+/** What the caller of {@link Invoice.add} knows of a line. */
+export type LineEntry = Omit<InvoiceLine, 'line' | 'at' | 'cost_pico_usd' | 'completed'>;
+
+export interface InvoiceSummary {
+  /** All lines ever written. */
+  line_count: number;
+  billed_lines: number;
+  /** Lines that are in the total but no longer listed. */
+  dropped_lines: number;
+  total_pico_usd: string;
+}
+
+export const NO_USAGE: Usage = Object.freeze({
+  input_tokens: 0,
+  cached_input_tokens: 0,
+  cache_write_tokens: 0,
+  output_tokens: 0,
+  reasoning_tokens: 0,
+});
+
+export class Invoice {
+  #lines: InvoiceLine[] = [];
+  #count = 0;
+  #billedCount = 0;
+  #totalPicoUsd = 0n;
+  readonly #maxLines: number;
+
+  /** `maxLines`: how many lines to keep in memory; the newest are kept. */
+  constructor(maxLines: number) {
+    this.#maxLines = Math.max(1, maxLines);
+  }
+
+  add(entry: LineEntry, costPicoUsd: bigint): InvoiceLine {
+    this.#count++;
+    this.#totalPicoUsd += costPicoUsd;
+    if (costPicoUsd > 0n) this.#billedCount++;
+    const line: InvoiceLine = {
+      line: this.#count,
+      at: new Date().toISOString(),
+      ...entry,
+      cost_pico_usd: costPicoUsd.toString(),
+      completed: false,
+    };
+    this.#lines.push(line);
+    // Dropping a tenth at once keeps the price of a line constant.
+    if (this.#lines.length > this.#maxLines * 1.1) this.#lines = this.#lines.slice(-this.#maxLines);
+    return line;
+  }
+
+  /** Lines numbered above `after`, oldest first. */
+  lines(after = 0, limit = Number.POSITIVE_INFINITY): InvoiceLine[] {
+    const first = Math.max(0, after - (this.#count - this.#lines.length));
+    return this.#lines.slice(first, first + limit);
+  }
+
+  summary(): InvoiceSummary {
+    return {
+      line_count: this.#count,
+      billed_lines: this.#billedCount,
+      dropped_lines: this.#count - this.#lines.length,
+      total_pico_usd: this.#totalPicoUsd.toString(),
+    };
+  }
+}

@@ -1,0 +1,86 @@
+/** The command `tollgate simulator`: the simulated OpenAI alone, until SIGINT or SIGTERM. */
+import { once } from 'node:events';
+import { parseArgs } from 'node:util';
+import { FAULT_PRESETS, type FaultPreset, type Mode } from './profile.ts';
+import { startSimulator } from './simulator.ts';
+
+const HELP = `Usage: tollgate simulator [options]
+
+A simulated OpenAI API on this machine. It serves /v1 like the real one, bills every request at the published
+prices and keeps its own invoice: GET /invoice, GET /invoice/total. GET or PATCH /profile while it runs.
+
+  --port <number>        where to listen (8788; 0: any free port)
+  --host <address>       (127.0.0.1)
+  --seed <number>        everything random derives from it (1)
+  --mode <mode>          normal, or worst: every request is billed at the most that it allows
+  --faults <preset>      ${Object.keys(FAULT_PRESETS).join(', ')} (none)
+  --median-output <n>    output tokens, median (60)
+  --p99-output <n>       output tokens, 99th percentile (400)
+  --first-byte-ms <n>    before the headers (0)
+  --chunk-ms <n>         between two events of a stream (0)
+  --api-key <key>        the only key accepted (any)
+  --max-lines <n>        invoice lines kept in memory (1000000)
+  --help
+
+A request may order its own fate: "x-simulator: fault=cut_mid_stream,output=1234,chunks=100,chunk_ms=5".
+`;
+
+function whole(name: string, text: string): number {
+  if (!/^\d{1,10}$/.test(text))
+    throw new RangeError(`--${name} is a whole number, not ${JSON.stringify(text)}`);
+  return Number(text);
+}
+
+function isMode(text: string): text is Mode {
+  return text === 'normal' || text === 'worst';
+}
+
+function isPreset(text: string): text is FaultPreset {
+  return Object.hasOwn(FAULT_PRESETS, text);
+}
+
+/** Runs until a signal. Throws on arguments that make no sense, rejects when the port is taken. */
+export async function run(argv: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      port: { type: 'string', default: '8788' },
+      host: { type: 'string', default: '127.0.0.1' },
+      seed: { type: 'string', default: '1' },
+      mode: { type: 'string', default: 'normal' },
+      faults: { type: 'string', default: 'none' },
+      'median-output': { type: 'string', default: '60' },
+      'p99-output': { type: 'string', default: '400' },
+      'first-byte-ms': { type: 'string', default: '0' },
+      'chunk-ms': { type: 'string', default: '0' },
+      'api-key': { type: 'string' },
+      'max-lines': { type: 'string', default: '1000000' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  const { mode, faults, 'api-key': apiKey } = values;
+  if (!isMode(mode)) throw new RangeError(`--mode is normal or worst, not ${JSON.stringify(mode)}`);
+  if (!isPreset(faults)) throw new RangeError(`no such fault preset: ${JSON.stringify(faults)}`);
+  const simulator = await startSimulator({
+    port: whole('port', values.port),
+    host: values.host,
+    seed: whole('seed', values.seed),
+    mode,
+    profile: {
+      faults: FAULT_PRESETS[faults],
+      medianOutputTokens: whole('median-output', values['median-output']),
+      p99OutputTokens: whole('p99-output', values['p99-output']),
+      firstByteMs: whole('first-byte-ms', values['first-byte-ms']),
+      chunkMs: whole('chunk-ms', values['chunk-ms']),
+    },
+    ...(apiKey === undefined ? {} : { apiKey }),
+    maxInvoiceLines: whole('max-lines', values['max-lines']),
+  });
+  process.stdout.write(`simulated OpenAI listening on ${simulator.url}\n`);
+  await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+  await simulator.close();
+}

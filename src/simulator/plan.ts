@@ -1,0 +1,139 @@
+/**
+ * Planning: what a call will consume, which tier serves it, and what it costs, all decided before the first byte.
+ * The upstream is committed to this plan; a client that leaves early is billed for all of it.
+ */
+import type { ModelCall } from './call.ts';
+import type { Directives } from './directives.ts';
+import { mostInputTokens, usualInputTokens } from './input.ts';
+import { bill, cacheWriteRate, findRates, type Rates, type Tier, type Usage } from './prices.ts';
+import type { Mode, Profile } from './profile.ts';
+import { lognormal, type Random } from './random.ts';
+import { invalidRequest, type Refusal } from './refusals.ts';
+
+export interface Candidate {
+  tokens: number;
+  reasoningTokens: number;
+  /** It ended at the limit, not by itself. */
+  cut: boolean;
+}
+
+export interface Plan {
+  usage: Usage;
+  /** The returned answers, prompt by prompt. */
+  answers: Candidate[];
+  /** Part of the output tokens: a prediction that was not used. */
+  rejectedPredictionTokens: number;
+  tier: Tier;
+  costPicoUsd: bigint;
+}
+
+export interface PlanContext {
+  mode: Mode;
+  profile: Profile;
+  directives: Directives;
+  random: Random;
+}
+
+/** Published limit of one embeddings request, over all its inputs. */
+const MAX_EMBEDDING_TOKENS = 300_000;
+/** The share of its output that a reasoning model may think in, at most. */
+const MOST_REASONING = 0.8;
+
+/** Plans and prices a call; a refusal when its input or the ordered tier is more than the model offers. */
+export function planCall(call: ModelCall, context: PlanContext): Plan | Refusal {
+  const { mode, random } = context;
+  const inputTokens = mode === 'worst' ? mostInputTokens(call.input) : usualInputTokens(call.input);
+  const tooLong = checkLength(call, inputTokens);
+  if (tooLong) return tooLong;
+
+  const answers: Candidate[] = [];
+  let outputTokens = 0;
+  let reasoningTokens = 0;
+  for (let index = 0; index < call.prompts * call.candidates; index++) {
+    const candidate = planCandidate(call, context);
+    outputTokens += candidate.tokens;
+    reasoningTokens += candidate.reasoningTokens;
+    if (index % call.candidates < call.choices) answers.push(candidate);
+  }
+  const rejectedShare = mode === 'worst' ? 1 : random() / 4;
+  const rejectedPredictionTokens = Math.floor(call.predictionBytes * rejectedShare);
+
+  const cacheDraws: [number, number, number] = [random(), random(), random()];
+  const tierDraw = random();
+  const priced = (tier: Tier): Plan | null => {
+    const rates = findRates(call.model, tier, inputTokens);
+    if (!rates) return null;
+    const usage: Usage = {
+      input_tokens: inputTokens,
+      ...planCache(inputTokens, rates, call.keepsCache12h, context, cacheDraws),
+      output_tokens: outputTokens + rejectedPredictionTokens,
+      reasoning_tokens: reasoningTokens,
+    };
+    const costPicoUsd = bill(usage, rates, call.keepsCache12h, call.model.feePerCallPicoUsd);
+    return { usage, answers, rejectedPredictionTokens, tier, costPicoUsd };
+  };
+  return choosePlan(call, context, tierDraw, priced);
+}
+
+function checkLength(call: ModelCall, inputTokens: number): Refusal | null {
+  const limit = call.operation === 'embeddings' ? MAX_EMBEDDING_TOKENS : call.model.maxInputTokens;
+  if (limit === null || inputTokens <= limit) return null;
+  const message = `Your input exceeds the maximum of ${limit} tokens for this model: it resulted in ${inputTokens} tokens.`;
+  return invalidRequest(
+    message,
+    call.operation === 'chat.completions' ? 'messages' : null,
+    'context_length_exceeded',
+  );
+}
+
+function planCandidate(call: ModelCall, { mode, profile, directives, random }: PlanContext): Candidate {
+  const drawn = lognormal(random, profile.medianOutputTokens, profile.p99OutputTokens);
+  const reasoningShare = random() * MOST_REASONING;
+  const wanted = directives.outputTokens ?? (mode === 'worst' ? call.outputTokensMost : drawn);
+  const tokens = directives.ignoreLimit ? wanted : Math.min(wanted, call.outputTokensMost);
+  return {
+    tokens,
+    reasoningTokens: call.model.reasoning ? Math.floor(tokens * reasoningShare) : 0,
+    cut: wanted >= call.outputTokensMost,
+  };
+}
+
+/** Splits the input into uncached, cached and cache-written tokens, only in kinds that the rates list. */
+function planCache(
+  inputTokens: number,
+  rates: Rates,
+  keeps12h: boolean,
+  { mode, profile }: PlanContext,
+  [chance, cachedShare, writtenShare]: [number, number, number],
+): Pick<Usage, 'cached_input_tokens' | 'cache_write_tokens'> {
+  if (mode === 'worst') {
+    const writesCostMost = rates.cacheWrite !== null && cacheWriteRate(rates, keeps12h) > rates.input;
+    return { cached_input_tokens: 0, cache_write_tokens: writesCostMost ? inputTokens : 0 };
+  }
+  if (chance >= profile.cacheChance) return { cached_input_tokens: 0, cache_write_tokens: 0 };
+  const cached = rates.cachedInput === null ? 0 : Math.floor(inputTokens * cachedShare);
+  const written = rates.cacheWrite === null ? 0 : Math.floor((inputTokens - cached) * writtenShare);
+  return { cached_input_tokens: cached, cache_write_tokens: written };
+}
+
+/** Picks the tier that serves the call, among those that the request leaves open. */
+function choosePlan(
+  call: ModelCall,
+  { mode, profile, directives }: PlanContext,
+  draw: number,
+  priced: (tier: Tier) => Plan | null,
+): Plan | Refusal {
+  if (directives.tier) {
+    const message = `The directive orders the tier '${directives.tier}', which this model or length has no price for.`;
+    return priced(directives.tier) ?? invalidRequest(message, 'x-simulator');
+  }
+  const standard = priced('default');
+  if (!standard) throw new Error(`no default price for ${call.model.name}`);
+  const { tier } = call;
+  const other = tier === 'default' ? null : priced(tier === 'auto' ? 'priority' : tier);
+  // 12-hour cache writes have a price in the default tier only.
+  if (!other || call.keepsCache12h) return standard;
+  if (mode === 'worst') return other.costPicoUsd > standard.costPicoUsd ? other : standard;
+  if (tier === 'auto') return draw < profile.autoPriorityChance ? other : standard;
+  return tier === 'priority' && draw < profile.priorityDowngradeChance ? standard : other;
+}

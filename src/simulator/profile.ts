@@ -1,0 +1,92 @@
+/** How the simulator behaves: the mode, the profile of its answers, and the faults that it injects. */
+import type { FaultName } from './faults.ts';
+
+/** `worst` bills every request at the most that it allows; `normal` draws from the seed. */
+export type Mode = 'normal' | 'worst';
+
+/** Chances are probabilities in [0, 1]. */
+export interface Profile {
+  medianOutputTokens: number;
+  p99OutputTokens: number;
+  /** Chance that part of the input is read from and, where the model prices it, written to the cache. */
+  cacheChance: number;
+  /** Chance that a request without a tier (or `auto`) is served, and billed, as `priority`. */
+  autoPriorityChance: number;
+  /** Chance that a `priority` request is served, and billed, as `default`. */
+  priorityDowngradeChance: number;
+  /** Before the headers. */
+  firstByteMs: number;
+  /** Between two events of a stream. */
+  chunkMs: number;
+  /** Most events with text per choice; short, because a test rarely needs one event for each token. */
+  maxChunks: number;
+  /** The chance of each fault; together at most 1. */
+  faults: Partial<Record<FaultName, number>>;
+  /** Of the faults that may be billed or not: the share that is not. */
+  unbilledShare: number;
+  slowFirstByteMs: number;
+  slowChunkMs: number;
+  /** What a `rate_limit` answer tells the client to wait. */
+  retryAfterMs: number;
+}
+
+export const DEFAULT_PROFILE: Profile = {
+  medianOutputTokens: 60,
+  p99OutputTokens: 400,
+  cacheChance: 0.5,
+  autoPriorityChance: 0,
+  priorityDowngradeChance: 0.1,
+  firstByteMs: 0,
+  chunkMs: 0,
+  maxChunks: 24,
+  faults: {},
+  unbilledShare: 0.5,
+  slowFirstByteMs: 500,
+  slowChunkMs: 50,
+  retryAfterMs: 1000,
+};
+
+/** Ready-made fault profiles for the command line: a good day, a bad day, and the worst day ever. */
+export const FAULT_PRESETS = {
+  none: {},
+  mild: {
+    slow_first_byte: 0.01,
+    rate_limit: 0.01,
+    server_error: 0.005,
+    cut_mid_stream: 0.005,
+    html_502: 0.005,
+  },
+  chaos: {
+    slow_first_byte: 0.03,
+    slow_chunks: 0.02,
+    cut_before_headers: 0.04,
+    cut_mid_stream: 0.06,
+    no_usage: 0.03,
+    hang: 0.01,
+    rate_limit: 0.04,
+    insufficient_quota: 0.01,
+    server_error: 0.03,
+    html_500: 0.01,
+    html_502: 0.02,
+    html_503: 0.01,
+    html_504: 0.02,
+    gzip: 0.03,
+  },
+} as const satisfies Record<string, Profile['faults']>;
+
+export type FaultPreset = keyof typeof FAULT_PRESETS;
+
+/** Throws on a profile that a caller got wrong: a run on it would prove nothing. */
+export function mergeProfile(base: Profile, change: Partial<Profile>): Profile {
+  const profile = { ...base, ...change };
+  const chances = [profile.cacheChance, profile.autoPriorityChance, profile.priorityDowngradeChance];
+  const faultChances = Object.values(profile.faults);
+  const faultSum = faultChances.reduce((sum, chance) => sum + chance, 0);
+  for (const chance of [...chances, profile.unbilledShare, ...faultChances, faultSum]) {
+    if (!(chance >= 0 && chance <= 1.000001)) throw new RangeError(`not a probability: ${chance}`);
+  }
+  if (!(profile.medianOutputTokens >= 1 && profile.p99OutputTokens >= profile.medianOutputTokens)) {
+    throw new RangeError('output lengths need 1 <= median <= p99');
+  }
+  return profile;
+}

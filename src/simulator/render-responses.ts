@@ -1,0 +1,118 @@
+/** The Responses API on the wire: the response object, and the events of its stream. */
+import type { Answer } from './answer.ts';
+
+type Status = 'in_progress' | 'completed' | 'incomplete';
+
+/** Fields of the request that the response repeats, with the API's defaults. */
+const ECHOED: Record<string, unknown> = {
+  background: false,
+  instructions: null,
+  max_output_tokens: null,
+  max_tool_calls: null,
+  parallel_tool_calls: true,
+  previous_response_id: null,
+  prompt_cache_key: null,
+  reasoning: { effort: null, summary: null },
+  safety_identifier: null,
+  store: true,
+  temperature: 1,
+  text: { format: { type: 'text' }, verbosity: 'medium' },
+  tool_choice: 'auto',
+  tools: [],
+  top_logprobs: 0,
+  top_p: 1,
+  truncation: 'disabled',
+  user: null,
+  metadata: {},
+};
+
+function finalStatus(answer: Answer): Status {
+  return answer.choices[0]?.candidate.cut ? 'incomplete' : 'completed';
+}
+
+function text(answer: Answer): string {
+  return answer.choices[0]?.pieces.join('') ?? '';
+}
+
+function responseUsage({ plan }: Answer): object {
+  const { usage } = plan;
+  return {
+    input_tokens: usage.input_tokens,
+    input_tokens_details: {
+      cached_tokens: usage.cached_input_tokens,
+      cache_write_tokens: usage.cache_write_tokens,
+    },
+    output_tokens: usage.output_tokens,
+    output_tokens_details: { reasoning_tokens: usage.reasoning_tokens },
+    total_tokens: usage.input_tokens + usage.output_tokens,
+  };
+}
+
+function reasoningItem(answer: Answer): object {
+  return { id: `rs_${answer.id}`, type: 'reasoning', summary: [] };
+}
+
+function outputText(value: string): object {
+  return { type: 'output_text', annotations: [], logprobs: [], text: value };
+}
+
+function messageItem(answer: Answer, status: Status): object {
+  const content = status === 'in_progress' ? [] : [outputText(text(answer))];
+  return { id: `msg_${answer.id}`, type: 'message', status, content, role: 'assistant' };
+}
+
+function responseObject(answer: Answer, status: Status): object {
+  const { call, plan } = answer;
+  const echoed: Record<string, unknown> = {};
+  for (const name in ECHOED) echoed[name] = call.body[name] ?? ECHOED[name];
+  const done = status !== 'in_progress';
+  const items = [...(call.model.reasoning ? [reasoningItem(answer)] : []), messageItem(answer, status)];
+  return {
+    id: `resp_${answer.id}`,
+    object: 'response',
+    created_at: answer.created,
+    status,
+    completed_at: status === 'completed' ? answer.created : null,
+    error: null,
+    incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
+    model: call.servedName,
+    output: done ? items : [],
+    ...echoed,
+    service_tier: done ? plan.tier : (call.body.service_tier ?? 'auto'),
+    usage: done ? (answer.withUsage ? responseUsage(answer) : undefined) : null,
+  };
+}
+
+export function responseJson(answer: Answer): string {
+  return JSON.stringify(responseObject(answer, finalStatus(answer)), null, 2);
+}
+
+/** The events of a stream, numbered from 0. Without usage it stops before its terminal event. */
+export function responseEvents(answer: Answer): string[] {
+  const events: string[] = [];
+  const add = (type: string, fields: object): void => {
+    const json = JSON.stringify({ type, sequence_number: events.length, ...fields });
+    events.push(`event: ${type}\ndata: ${json}\n\n`);
+  };
+  const status = finalStatus(answer);
+  const started = responseObject(answer, 'in_progress');
+  add('response.created', { response: started });
+  add('response.in_progress', { response: started });
+  if (answer.call.model.reasoning) {
+    const place = { output_index: 0, item: reasoningItem(answer) };
+    add('response.output_item.added', place);
+    add('response.output_item.done', place);
+  }
+  const output_index = answer.call.model.reasoning ? 1 : 0;
+  add('response.output_item.added', { output_index, item: messageItem(answer, 'in_progress') });
+  const place = { item_id: `msg_${answer.id}`, output_index, content_index: 0 };
+  add('response.content_part.added', { ...place, part: outputText('') });
+  for (const delta of answer.choices[0]?.pieces ?? []) {
+    add('response.output_text.delta', { ...place, delta, logprobs: [] });
+  }
+  add('response.output_text.done', { ...place, text: text(answer), logprobs: [] });
+  add('response.content_part.done', { ...place, part: outputText(text(answer)) });
+  add('response.output_item.done', { output_index, item: messageItem(answer, status) });
+  if (answer.withUsage) add(`response.${status}`, { response: responseObject(answer, status) });
+  return events;
+}

@@ -1,0 +1,90 @@
+/**
+ * Changes of the catalog (teams, keys, limits, grants, prices). Owns: their transaction, its clock, and the version
+ * by which replicas notice them. Invariants: a version is visible only together with its changes and all of smaller
+ * versions; locks are taken in one order: team, row of the noun, counters by id, the version last.
+ */
+import { eq, inArray, type SQL, sql } from 'drizzle-orm';
+import type { PgColumn } from 'drizzle-orm/pg-core';
+import { type Fault, fault } from '../domain/errors.ts';
+import type { Database } from './database.ts';
+import { catalogVersion, teams } from './schema.ts';
+
+export type Transaction = Parameters<Parameters<Database['db']['transaction']>[0]>[0];
+/** Where a query runs: in a transaction or by itself. */
+export type Queries = Database['db'] | Transaction;
+
+/** The place after which a page of a list begins: the last row of the page before. */
+export interface After {
+  createdAt: Date;
+  id: string;
+}
+
+const ATTEMPTS_MAX = 5;
+/** serialization_failure and deadlock_detected: Postgres undid everything and asks to try again. */
+const RETRYABLE = new Set(['40001', '40P01']);
+
+/**
+ * Runs `work` in one transaction, at one moment of Postgres's clock, in whole milliseconds (ids of counters are made
+ * of moments). Runs it again when Postgres picked it as the victim of a deadlock. A Fault that `work` returns does not
+ * undo what it wrote: refuse first, write then.
+ */
+export async function changeCatalog<Result>(
+  database: Database,
+  work: (tx: Transaction, now: Date) => Promise<Result>,
+): Promise<Result> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await database.db.transaction(async (tx) => work(tx, await clock(tx)));
+    } catch (error) {
+      if (attempt === ATTEMPTS_MAX || !RETRYABLE.has(sqlState(error) ?? '')) throw error;
+    }
+  }
+}
+
+/** Postgres's clock, which tests can set, in whole milliseconds. */
+export async function clock(queries: Queries): Promise<Date> {
+  const [row] = await queries.execute<{ ms: number }>(
+    sql`select floor(extract(epoch from tollgate_now()) * 1000)::float8 as ms`,
+  );
+  return new Date(row!.ms);
+}
+
+/**
+ * Raises the version and marks the teams whose row, keys, limits or grants changed. Call it last: its lock makes
+ * versions commit in order, so whoever saw version n has seen everything up to n. Changed prices mark no team.
+ */
+export async function raiseVersion(tx: Transaction, teamIds: readonly string[]): Promise<void> {
+  const [row] = await tx
+    .insert(catalogVersion)
+    .values({ id: 1 })
+    .onConflictDoUpdate({ target: catalogVersion.id, set: { version: sql`${catalogVersion.version} + 1` } })
+    .returning();
+  if (teamIds.length === 0) return;
+  await tx
+    .update(teams)
+    .set({ changedAtVersion: row!.version })
+    .where(inArray(teams.id, [...teamIds]));
+}
+
+/**
+ * Locks a team that something is about to change for, so that no counter is made meanwhile. Answers a fault when there
+ * is no such team or it was deleted; `param` is the field that named it.
+ */
+export async function lockTeam(tx: Transaction, teamId: string, param?: string): Promise<Fault | null> {
+  const [team] = await tx.select().from(teams).where(eq(teams.id, teamId)).for('no key update');
+  const extra = param === undefined ? {} : { param };
+  if (!team) return fault('not_found', `there is no team ${teamId}`, extra);
+  return team.deletedAt ? fault('conflict', `the team ${team.name} was deleted`, extra) : null;
+}
+
+/** Rows after a place in the order (created at, id), which lists are in. */
+export function isAfter(table: { createdAt: PgColumn; id: PgColumn }, after: After | null): SQL | undefined {
+  if (!after) return undefined;
+  return sql`(${table.createdAt}, ${table.id}) > (${after.createdAt.toISOString()}::timestamptz, ${after.id})`;
+}
+
+/** The SQLSTATE of a failed query, which drizzle wraps; undefined for any other error. */
+export function sqlState(error: unknown): string | undefined {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
+}

@@ -1,0 +1,110 @@
+/**
+ * Grants: prepaid credit. Invariant: a grant and its counter (there is at most one) change in one transaction.
+ */
+import { randomUUID } from 'node:crypto';
+import { and, asc, eq, isNull, sql } from 'drizzle-orm';
+import { type Fault, fault } from '../domain/errors.ts';
+import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './catalog-version.ts';
+import type { Database } from './database.ts';
+import { counters, grants } from './schema.ts';
+
+export type GrantRow = typeof grants.$inferSelect;
+
+export interface NewGrant {
+  teamId: string;
+  /** Decimal text. */
+  amountUsd: string;
+  /** Null: now. */
+  startsAt: Date | null;
+  /** Null: never. */
+  expiresAt: Date | null;
+}
+
+const ENDS_BEFORE_IT_STARTS = fault('invalid_request', 'expires_at must be after starts_at', {
+  param: 'expires_at',
+});
+
+export function createGrant(database: Database, grant: NewGrant): Promise<GrantRow | Fault> {
+  return changeCatalog(database, async (tx, now) => {
+    const refused = await lockTeam(tx, grant.teamId, 'team_id');
+    if (refused) return refused;
+    const startsAt = grant.startsAt ?? now;
+    if (grant.expiresAt && grant.expiresAt <= startsAt) return ENDS_BEFORE_IT_STARTS;
+    const [row] = await tx
+      .insert(grants)
+      .values({ id: randomUUID(), ...grant, startsAt, createdAt: now })
+      .returning();
+    await raiseVersion(tx, [grant.teamId]);
+    return row!;
+  });
+}
+
+export async function findGrant(database: Database, id: string): Promise<GrantRow | null> {
+  const [row] = await database.db.select().from(grants).where(eq(grants.id, id));
+  return row ?? null;
+}
+
+export function listGrants(
+  database: Database,
+  page: { after: After | null; limit: number; deleted: boolean; teamId: string | undefined },
+): Promise<GrantRow[]> {
+  return database.db
+    .select()
+    .from(grants)
+    .where(
+      and(
+        isAfter(grants, page.after),
+        page.teamId === undefined ? undefined : eq(grants.teamId, page.teamId),
+        page.deleted ? undefined : isNull(grants.deletedAt),
+      ),
+    )
+    .orderBy(asc(grants.createdAt), asc(grants.id))
+    .limit(page.limit);
+}
+
+/** Changes a grant and its counter. Less than what is already spent is allowed: nothing more is. */
+export function changeGrant(
+  database: Database,
+  id: string,
+  change: { amountUsd?: string; expiresAt?: Date | null },
+): Promise<GrantRow | Fault | null> {
+  return changeCatalog(database, async (tx) => {
+    const [grant] = await tx.select().from(grants).where(eq(grants.id, id));
+    if (!grant) return null;
+    const refused = await lockTeam(tx, grant.teamId);
+    if (refused) return refused;
+    if (change.expiresAt && change.expiresAt <= grant.startsAt) return ENDS_BEFORE_IT_STARTS;
+    const [row] = await tx
+      .update(grants)
+      .set(change)
+      .where(and(eq(grants.id, id), isNull(grants.deletedAt)))
+      .returning();
+    if (!row) return fault('conflict', 'the grant was deleted');
+    await tx
+      .update(counters)
+      .set({ amount: row.amountUsd, endsAt: row.expiresAt })
+      .where(and(eq(counters.teamId, row.teamId), eq(counters.sourceId, id)));
+    await raiseVersion(tx, [row.teamId]);
+    return row;
+  });
+}
+
+/** Deletes a grant: what nobody spent, holds or was lent of it is gone. Deleting it again changes nothing. */
+export async function deleteGrant(database: Database, id: string): Promise<GrantRow | null> {
+  await changeCatalog(database, async (tx, now) => {
+    const [grant] = await tx.select().from(grants).where(eq(grants.id, id));
+    if (!grant || (await lockTeam(tx, grant.teamId))) return;
+    const [row] = await tx
+      .update(grants)
+      .set({ deletedAt: now })
+      .where(and(eq(grants.id, id), isNull(grants.deletedAt)))
+      .returning();
+    if (!row) return;
+    await tx
+      .update(counters)
+      .set({ amount: sql`${counters.settled} + ${counters.held} + ${counters.leased}` })
+      .where(and(eq(counters.teamId, row.teamId), eq(counters.sourceId, id)));
+    await raiseVersion(tx, [row.teamId]);
+  });
+  return findGrant(database, id);
+}

@@ -1,0 +1,91 @@
+/** Keys: the rows of virtual keys. Their text is never here, only its hash (auth/keys). */
+import { randomUUID } from 'node:crypto';
+import { and, asc, eq, isNull } from 'drizzle-orm';
+import { type Fault, fault } from '../domain/errors.ts';
+import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './catalog-version.ts';
+import type { Database } from './database.ts';
+import { keys } from './schema.ts';
+
+export type KeyRow = typeof keys.$inferSelect;
+
+export interface NewKey {
+  teamId: string;
+  name: string;
+  hash: string;
+  prefix: string;
+  /** Null: all models. */
+  models: string[] | null;
+  expiresAt: Date | null;
+}
+
+export function createKey(database: Database, key: NewKey): Promise<KeyRow | Fault> {
+  return changeCatalog(database, async (tx, now) => {
+    const refused = await lockTeam(tx, key.teamId, 'team_id');
+    if (refused) return refused;
+    const [row] = await tx
+      .insert(keys)
+      .values({ id: randomUUID(), ...key, createdAt: now })
+      .returning();
+    await raiseVersion(tx, [key.teamId]);
+    return row!;
+  });
+}
+
+export async function findKeyRow(database: Database, id: string): Promise<KeyRow | null> {
+  const [row] = await database.db.select().from(keys).where(eq(keys.id, id));
+  return row ?? null;
+}
+
+export function listKeys(
+  database: Database,
+  page: { after: After | null; limit: number; deleted: boolean; teamId: string | undefined },
+): Promise<KeyRow[]> {
+  return database.db
+    .select()
+    .from(keys)
+    .where(
+      and(
+        isAfter(keys, page.after),
+        page.teamId === undefined ? undefined : eq(keys.teamId, page.teamId),
+        page.deleted ? undefined : isNull(keys.revokedAt),
+      ),
+    )
+    .orderBy(asc(keys.createdAt), asc(keys.id))
+    .limit(page.limit);
+}
+
+/** Changes a key that is not revoked; a fault when it is. */
+export function changeKey(
+  database: Database,
+  id: string,
+  change: { name?: string; models?: string[] | null; expiresAt?: Date | null },
+): Promise<KeyRow | Fault | null> {
+  return changeCatalog(database, async (tx) => {
+    const [key] = await tx.select().from(keys).where(eq(keys.id, id));
+    if (!key) return null;
+    const refused = await lockTeam(tx, key.teamId);
+    if (refused) return refused;
+    const [row] = await tx
+      .update(keys)
+      .set(change)
+      .where(and(eq(keys.id, id), isNull(keys.revokedAt)))
+      .returning();
+    if (!row) return fault('conflict', `the key ${key.name} was revoked`);
+    await raiseVersion(tx, [key.teamId]);
+    return row;
+  });
+}
+
+/** Revokes a key for good. Revoking it again changes nothing. */
+export async function revokeKey(database: Database, id: string): Promise<KeyRow | null> {
+  await changeCatalog(database, async (tx, now) => {
+    const [key] = await tx.select().from(keys).where(eq(keys.id, id));
+    if (!key || (await lockTeam(tx, key.teamId))) return;
+    await tx
+      .update(keys)
+      .set({ revokedAt: now })
+      .where(and(eq(keys.id, id), isNull(keys.revokedAt)));
+    await raiseVersion(tx, [key.teamId]);
+  });
+  return findKeyRow(database, id);
+}

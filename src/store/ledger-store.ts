@@ -1,0 +1,44 @@
+/** The ledger's store on Postgres: leases, flushes, adoption and heartbeats, each tried again when Postgres asks for it. */
+import type { Sql } from 'postgres';
+import { adopt, type FlushBatch, type FlushEvent, flush } from './flush.ts';
+import { heartbeat, type Pulse } from './instances.ts';
+import { type LeaseReply, type LeaseRequest, requestLease } from './leases.ts';
+
+/** Serialization failure and deadlock: Postgres undid the transaction and says that it may succeed if sent again. */
+const TRY_AGAIN = new Set(['40001', '40P01']);
+const TRIES = 5;
+
+async function retried<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      const code = (error as { code?: string }).code ?? '';
+      if (attempt === TRIES || !TRY_AGAIN.has(code)) throw error;
+    }
+  }
+}
+
+export class PostgresLedgerStore {
+  readonly #sql: Sql;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  requestLease(request: LeaseRequest): Promise<LeaseReply> {
+    return retried(() => requestLease(this.#sql, request));
+  }
+
+  flush(batch: FlushBatch): Promise<Set<string>> {
+    return retried(() => flush(this.#sql, batch));
+  }
+
+  adopt(instanceId: string, events: FlushEvent[], status: 'stopped' | 'adopted'): Promise<number> {
+    return retried(() => adopt(this.#sql, instanceId, events, status));
+  }
+
+  heartbeat(instanceId: string): Promise<Pulse> {
+    return heartbeat(this.#sql, instanceId);
+  }
+}

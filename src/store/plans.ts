@@ -1,0 +1,91 @@
+/** Plans: the credit that a new team gets. A plan's later changes touch no team that was made before. */
+import { and, asc, eq } from 'drizzle-orm';
+import { Temporal } from 'temporal-polyfill';
+import { type Fault, fault } from '../domain/errors.ts';
+import { type After, changeCatalog, clock, isAfter, type Queries, raiseVersion } from './catalog-version.ts';
+import type { Database } from './database.ts';
+import { plans } from './schema.ts';
+
+/** Credit that a plan gives. Null months: it never expires. */
+export interface PlanGrant {
+  amount_usd: string;
+  months: number | null;
+}
+
+export interface PlanRow {
+  name: string;
+  grants: PlanGrant[];
+  createdAt: Date;
+}
+
+/** $18 for three months: what the paid API gave every new account. */
+export const BUILT_IN_PLAN = { name: 'free-tier', grants: [{ amount_usd: '18.00', months: 3 }] };
+
+/** Inserts the built-in plan where it is missing; an admin's change of it stays. Idempotent. */
+export async function ensureBuiltInPlans(database: Database): Promise<void> {
+  const createdAt = await clock(database.db);
+  await database.db
+    .insert(plans)
+    .values({ ...BUILT_IN_PLAN, createdAt })
+    .onConflictDoNothing();
+}
+
+/**
+ * The same day of the month, so many calendar months later, in UTC; the last day where that month is shorter
+ * (30 November + 3 months = 28 or 29 February).
+ */
+export function addMonths(from: Date, months: number): Date {
+  const start = Temporal.Instant.fromEpochMilliseconds(from.getTime()).toZonedDateTimeISO('UTC');
+  return new Date(start.add({ months }).epochMilliseconds);
+}
+
+export async function findPlan(queries: Queries, name: string): Promise<PlanRow | null> {
+  const [row] = await queries.select().from(plans).where(eq(plans.name, name));
+  return row ? toPlan(row) : null;
+}
+
+export async function listPlans(database: Database, after: After | null, limit: number): Promise<PlanRow[]> {
+  const rows = await database.db
+    .select()
+    .from(plans)
+    .where(and(isAfter({ createdAt: plans.createdAt, id: plans.name }, after)))
+    .orderBy(asc(plans.createdAt), asc(plans.name))
+    .limit(limit);
+  return rows.map(toPlan);
+}
+
+export function createPlan(database: Database, name: string, grants: PlanGrant[]): Promise<PlanRow | Fault> {
+  return changeCatalog(database, async (tx, createdAt) => {
+    const [row] = await tx
+      .insert(plans)
+      .values({ name, grants, createdAt })
+      .onConflictDoNothing()
+      .returning();
+    if (!row) return fault('conflict', `a plan named ${name} exists already`, { param: 'name' });
+    await raiseVersion(tx, []);
+    return toPlan(row);
+  });
+}
+
+export function changePlan(database: Database, name: string, grants: PlanGrant[]): Promise<PlanRow | null> {
+  return changeCatalog(database, async (tx) => {
+    const [row] = await tx.update(plans).set({ grants }).where(eq(plans.name, name)).returning();
+    if (!row) return null;
+    await raiseVersion(tx, []);
+    return toPlan(row);
+  });
+}
+
+/** Removes a plan: what it gave stands in the teams' own grants. */
+export function deletePlan(database: Database, name: string): Promise<PlanRow | null> {
+  return changeCatalog(database, async (tx) => {
+    const [row] = await tx.delete(plans).where(eq(plans.name, name)).returning();
+    if (!row) return null;
+    await raiseVersion(tx, []);
+    return toPlan(row);
+  });
+}
+
+function toPlan(row: typeof plans.$inferSelect): PlanRow {
+  return { ...row, grants: row.grants as PlanGrant[] };
+}

@@ -1,0 +1,110 @@
+/** Tables of what admins say: plans, teams, keys, limits, grants, models and prices. They grow with the organisation. */
+import { sql } from 'drizzle-orm';
+import { boolean, check, index, integer, jsonb, pgTable, text, uuid } from 'drizzle-orm/pg-core';
+import { count, moment, money } from './schema-columns.ts';
+
+/** One row. Every change to keys, teams, limits, grants or prices raises it in the same transaction. */
+export const catalogVersion = pgTable(
+  'catalog_version',
+  { id: integer('id').primaryKey().default(1), version: count('version').notNull().default(1) },
+  (table) => [check('catalog_version_is_one_row', sql`${table.id} = 1`)],
+);
+
+export const plans = pgTable('plans', {
+  name: text('name').primaryKey(),
+  /** `[{amount_usd, months}]`: credit that a new team of this plan gets. */
+  grants: jsonb('grants').notNull(),
+  createdAt: moment('created_at').notNull(),
+});
+
+export const teams = pgTable('teams', {
+  id: uuid('id').primaryKey(),
+  name: text('name').notNull().unique(),
+  plan: text('plan'),
+  /** Without a grant or a cost limit a team is refused, unless an admin said that it is unlimited. */
+  unlimited: boolean('unlimited').notNull().default(false),
+  createdAt: moment('created_at').notNull(),
+  deletedAt: moment('deleted_at'),
+  /** The catalog version that last changed this team, its keys, limits or grants. */
+  changedAtVersion: count('changed_at_version').notNull().default(0),
+});
+
+export const keys = pgTable(
+  'keys',
+  {
+    id: uuid('id').primaryKey(),
+    teamId: uuid('team_id').notNull(),
+    name: text('name').notNull(),
+    /** SHA-256 of the key, hex: the key has 256 random bits, so no slow hash is needed. */
+    hash: text('hash').notNull().unique(),
+    /** First characters of the key, to recognise it in lists. */
+    prefix: text('prefix').notNull(),
+    models: text('models').array(),
+    createdAt: moment('created_at').notNull(),
+    expiresAt: moment('expires_at'),
+    revokedAt: moment('revoked_at'),
+  },
+  (table) => [index('keys_team').on(table.teamId)],
+);
+
+export const limits = pgTable(
+  'limits',
+  {
+    id: uuid('id').primaryKey(),
+    teamId: uuid('team_id').notNull(),
+    subjectType: text('subject_type').notNull(),
+    subjectId: uuid('subject_id'),
+    models: text('models').array(),
+    meter: text('meter').notNull(),
+    amount: money('amount').notNull(),
+    /** `{type: 'lifetime'}` or `{type: 'calendar', unit, timeZone}`. */
+    window: jsonb('window').notNull(),
+    enforcement: text('enforcement').notNull(),
+    createdAt: moment('created_at').notNull(),
+    deletedAt: moment('deleted_at'),
+  },
+  (table) => [index('limits_team').on(table.teamId)],
+);
+
+export const grants = pgTable(
+  'grants',
+  {
+    id: uuid('id').primaryKey(),
+    teamId: uuid('team_id').notNull(),
+    amountUsd: money('amount_usd').notNull(),
+    startsAt: moment('starts_at').notNull(),
+    expiresAt: moment('expires_at'),
+    createdAt: moment('created_at').notNull(),
+    deletedAt: moment('deleted_at'),
+  },
+  (table) => [index('grants_team').on(table.teamId)],
+);
+
+export const models = pgTable('models', {
+  model: text('model').primaryKey(),
+  maxInputTokens: integer('max_input_tokens'),
+  maxOutputTokens: integer('max_output_tokens'),
+  /** Why no bound of this model's bill is known yet (fees outside its tokens); null: it is bounded. */
+  unboundedReason: text('unbounded_reason'),
+  source: text('source').notNull(),
+});
+
+export const prices = pgTable(
+  'prices',
+  {
+    id: text('id').primaryKey(),
+    model: text('model').notNull(),
+    tier: text('tier').notNull(),
+    effectiveFrom: moment('effective_from').notNull(),
+    perTokens: count('per_tokens').notNull(),
+    /** `{input, cached_input, cache_write, output}`: decimal strings of USD per `per_tokens`, or null. */
+    rates: jsonb('rates').notNull(),
+    longContext: jsonb('long_context'),
+    longContextAboveTokens: integer('long_context_above_tokens'),
+    source: text('source').notNull(),
+    origin: text('origin').notNull(),
+    createdAt: moment('created_at').notNull(),
+    deletedAt: moment('deleted_at'),
+  },
+  (table) => [index('prices_model').on(table.model)],
+);

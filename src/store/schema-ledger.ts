@@ -1,0 +1,145 @@
+/** Tables of what happens: counters, leases, instances, events and their sums. They grow with the calls. */
+import { sql } from 'drizzle-orm';
+import { boolean, index, integer, jsonb, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core';
+import { count, moment, money } from './schema-columns.ts';
+
+/** The state of one limit or grant in one window: settled + held + leased never exceeds the amount. */
+export const counters = pgTable(
+  'counters',
+  {
+    teamId: uuid('team_id').notNull(),
+    /** `<limit or grant id>@<window start in ms>`: making it twice makes one. */
+    id: text('id').notNull(),
+    source: text('source').notNull(),
+    sourceId: uuid('source_id').notNull(),
+    subjectType: text('subject_type').notNull(),
+    subjectId: uuid('subject_id'),
+    models: text('models').array(),
+    meter: text('meter').notNull(),
+    startsAt: moment('starts_at').notNull(),
+    endsAt: moment('ends_at'),
+    amount: money('amount').notNull(),
+    settled: money('settled').notNull().default('0'),
+    held: money('held').notNull().default('0'),
+    leased: money('leased').notNull().default('0'),
+  },
+  (table) => [
+    primaryKey({ columns: [table.teamId, table.id] }),
+    index('counters_source').on(table.teamId, table.sourceId),
+  ],
+);
+
+/**
+ * What a counter lent to one instance, as sums that only grow: a message sent twice changes nothing, a lost answer
+ * heals with the next one. Outstanding = granted − returned − settled.
+ */
+export const leases = pgTable(
+  'leases',
+  {
+    teamId: uuid('team_id').notNull(),
+    counterId: text('counter_id').notNull(),
+    instanceId: uuid('instance_id').notNull(),
+    granted: money('granted').notNull().default('0'),
+    returned: money('returned').notNull().default('0'),
+    settled: money('settled').notNull().default('0'),
+    /** What of it the instance's calls in flight held when it last flushed: for people to see, no rule reads it. */
+    held: money('held').notNull().default('0'),
+  },
+  (table) => [
+    primaryKey({ columns: [table.teamId, table.counterId, table.instanceId] }),
+    index('leases_instance').on(table.instanceId),
+  ],
+);
+
+/** One start of one gateway process. `live → stopped | adopted`; only a live instance may lease or flush. */
+export const instances = pgTable('instances', {
+  id: uuid('id').primaryKey(),
+  status: text('status').notNull(),
+  startedAt: moment('started_at').notNull(),
+  heartbeatAt: moment('heartbeat_at').notNull(),
+});
+
+/** The immutable record of one forwarded call. `created_at` derives from the id (UUIDv7), so a retry lands once. */
+export const usageEvents = pgTable(
+  'usage_events',
+  {
+    teamId: uuid('team_id').notNull(),
+    createdAt: moment('created_at').notNull(),
+    id: uuid('id').notNull(),
+    keyId: uuid('key_id').notNull(),
+    instanceId: uuid('instance_id').notNull(),
+    operation: text('operation').notNull(),
+    model: text('model').notNull(),
+    responseModel: text('response_model'),
+    serviceTier: text('service_tier'),
+    stream: boolean('stream').notNull(),
+    endUser: text('end_user'),
+    outcome: text('outcome').notNull(),
+    provenance: text('provenance').notNull(),
+    /** Why the outcome is not an ordinary settled one: `upstream_error`, `client_gone`, `crash`, …; null: ordinary. */
+    reason: text('reason'),
+    upstreamStatus: integer('upstream_status'),
+    upstreamRequestId: text('upstream_request_id'),
+    inputTokens: count('input_tokens').notNull(),
+    cachedInputTokens: count('cached_input_tokens').notNull(),
+    cacheWriteTokens: count('cache_write_tokens').notNull(),
+    outputTokens: count('output_tokens').notNull(),
+    reasoningTokens: count('reasoning_tokens').notNull(),
+    /** The output limit that was written into the request; null: none was. */
+    outputLimit: integer('output_limit'),
+    priceId: text('price_id'),
+    costUsd: money('cost_usd').notNull(),
+    holdUsd: money('hold_usd').notNull(),
+    /** `[{counter, held, settled}]` in decimal USD. */
+    allocations: jsonb('allocations').notNull(),
+    /** Microseconds by stage. */
+    stageUs: jsonb('stage_us').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.teamId, table.createdAt, table.id] }),
+    index('usage_events_unknown').on(table.teamId, table.createdAt).where(sql`outcome = 'unknown'`),
+  ],
+);
+
+/** Sums of events by quarter of an hour: every time zone's midnight is a boundary. */
+export const usageRollups = pgTable(
+  'usage_rollups',
+  {
+    teamId: uuid('team_id').notNull(),
+    bucketStart: moment('bucket_start').notNull(),
+    keyId: uuid('key_id').notNull(),
+    model: text('model').notNull(),
+    operation: text('operation').notNull(),
+    calls: count('calls').notNull(),
+    voidedCalls: count('voided_calls').notNull(),
+    unknownCalls: count('unknown_calls').notNull(),
+    inputTokens: count('input_tokens').notNull(),
+    cachedInputTokens: count('cached_input_tokens').notNull(),
+    cacheWriteTokens: count('cache_write_tokens').notNull(),
+    outputTokens: count('output_tokens').notNull(),
+    reasoningTokens: count('reasoning_tokens').notNull(),
+    costUsd: money('cost_usd').notNull(),
+    unknownUsd: money('unknown_usd').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.teamId, table.bucketStart, table.keyId, table.model, table.operation] }),
+  ],
+);
+
+/** Corrections of what an event charged: events themselves never change. */
+export const adjustments = pgTable(
+  'adjustments',
+  {
+    teamId: uuid('team_id').notNull(),
+    id: uuid('id').notNull(),
+    eventId: uuid('event_id').notNull(),
+    deltaUsd: money('delta_usd').notNull(),
+    reason: text('reason').notNull(),
+    actor: text('actor').notNull(),
+    createdAt: moment('created_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.teamId, table.id] }),
+    index('adjustments_event').on(table.teamId, table.eventId),
+  ],
+);

@@ -1,0 +1,135 @@
+/**
+ * The seed rate card: `prices.seed.json` and `models.seed.json`, read and checked. Owns the shape of these files and
+ * the ids of their rows. Does not own the rows in Postgres, nor which row applies to a call (domain/price).
+ * Invariants: every row names its source; a row's id is its model, tier and date, so a price that changed is a new row.
+ */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { usd } from '../../domain/money.ts';
+import type { Model, Price, TokenRates } from '../../domain/price.ts';
+
+export interface SeedPrice extends Price {
+  origin: 'seed';
+  source: string;
+}
+
+export interface SeedModel extends Model {
+  source: string;
+}
+
+/** The unit of every rate in the files, as OpenAI publishes them. */
+const PER_TOKENS = 1_000_000n;
+
+const amount = z
+  .string()
+  .regex(/^\d+(\.\d+)?$/)
+  .transform(usd);
+
+const rates = z
+  .strictObject({
+    input: amount,
+    cached_input: amount.nullable(),
+    cache_write: amount.nullable(),
+    output: amount,
+  })
+  .transform(
+    (row): TokenRates => ({
+      input: row.input,
+      cachedInput: row.cached_input,
+      cacheWrite: row.cache_write,
+      output: row.output,
+    }),
+  );
+
+const text = z.string().min(1);
+const tokens = z.int().positive();
+const date = z.iso.date();
+
+const pricesFile = z.strictObject({
+  unit: z.literal(`USD per ${PER_TOKENS} tokens`),
+  effective_from: text,
+  prices: z.array(
+    z
+      .strictObject({
+        model: text,
+        tier: z.enum(['default', 'flex', 'priority', 'batch']),
+        effective_from: date,
+        rates,
+        long_context_above_tokens: tokens.nullable(),
+        long_context: rates.nullable(),
+        source: text,
+        note: text.optional(),
+      })
+      .refine((row) => row.long_context === null || row.long_context_above_tokens !== null, {
+        message: 'long-context rates without a threshold',
+      }),
+  ),
+  // Kept beside the prices of inference for the day when fine-tuning jobs are priced.
+  training: z.array(
+    z.strictObject({
+      model: text,
+      usd: amount,
+      per: z.enum(['hour', `${PER_TOKENS} trained tokens`]),
+      effective_from: date,
+      source: text,
+    }),
+  ),
+});
+
+const modelsFile = z.strictObject({
+  unit: text,
+  models: z.array(
+    z.strictObject({
+      model: text,
+      max_input_tokens: tokens.nullable(),
+      max_output_tokens: tokens.nullable(),
+      unbounded_reason: text.nullable(),
+      source: text,
+      note: text.optional(),
+    }),
+  ),
+});
+
+/** Reads both files. Throws when they break their own rules: the seed is ours, so that is a bug. */
+export function readSeed(): { prices: SeedPrice[]; models: SeedModel[] } {
+  const prices = read('prices.seed.json', pricesFile).prices.map(
+    (row): SeedPrice => ({
+      id: `${row.model}/${row.tier}/${row.effective_from}`,
+      model: row.model,
+      tier: row.tier,
+      effectiveFromMs: Date.parse(row.effective_from),
+      perTokens: PER_TOKENS,
+      standard: row.rates,
+      longContext: row.long_context,
+      longContextAboveTokens: row.long_context_above_tokens,
+      origin: 'seed',
+      source: row.source,
+    }),
+  );
+  const models = read('models.seed.json', modelsFile).models.map(
+    (row): SeedModel => ({
+      model: row.model,
+      maxInputTokens: row.max_input_tokens,
+      maxOutputTokens: row.max_output_tokens,
+      unboundedReason: row.unbounded_reason,
+      source: row.source,
+    }),
+  );
+  assertUnique(prices.map((price) => price.id));
+  assertUnique(models.map((model) => model.model));
+  return { prices, models };
+}
+
+function read<T>(file: string, schema: z.ZodType<T>): T {
+  const result = schema.safeParse(JSON.parse(readFileSync(new URL(file, import.meta.url), 'utf8')));
+  if (!result.success) throw new Error(`${file}: ${z.prettifyError(result.error)}`);
+  return result.data;
+}
+
+function assertUnique(ids: string[]): void {
+  const seen = new Set<string>();
+  for (const id of ids) {
+    if (seen.has(id)) throw new Error(`the seed names ${id} twice`);
+    seen.add(id);
+  }
+}

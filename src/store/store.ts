@@ -1,0 +1,68 @@
+/**
+ * The store: Postgres, from the first connection to a schema that is ready. Owns: choosing the embedded server or
+ * `DATABASE_URL`, migrations, partitions, the seed and the built-in plans at start. Does not own: what is asked of it.
+ */
+import { type Connection, type Database, openDatabase } from './database.ts';
+import { startEmbedded } from './embedded/supervisor.ts';
+import { registerInstance } from './instances.ts';
+import { PostgresLedgerStore } from './ledger-store.ts';
+import { migrateDatabase } from './migrate.ts';
+import { ensurePartitions } from './partitions.ts';
+import { ensureBuiltInPlans } from './plans.ts';
+import { readRateBook } from './rate-book.ts';
+import { loadSeed } from './seed-load.ts';
+
+export interface StoreOptions {
+  /** `DATABASE_URL`, or how else a server is reached; null: the embedded one in the data folder. */
+  connection: Connection | null;
+  dataDir: string;
+  /** Told when partitions could not be made ahead; it is tried again. */
+  onError: (error: unknown) => void;
+}
+
+export interface Store {
+  database: Database;
+  ledgerStore: PostgresLedgerStore;
+  rateBook(): ReturnType<typeof readRateBook>;
+  registerInstance(instanceId: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+const PARTITIONS_EVERY_MS = 6 * 60 * 60 * 1000;
+
+/** Opens the store and makes it ready. Safe when several replicas start at once. Rejects with what to do about it. */
+export async function openStore({ connection: given, dataDir, onError }: StoreOptions): Promise<Store> {
+  const embedded = given === null ? await startEmbedded({ dataDir }) : null;
+  const connection: Connection = given ?? embedded!.connection;
+  let database: Database | null = null;
+  const close = async () => {
+    await database?.close();
+    await embedded?.stop();
+  };
+  try {
+    await migrateDatabase(connection);
+    database = openDatabase(connection);
+    await ensurePartitions(database.sql, Date.now());
+    await loadSeed(database);
+    await ensureBuiltInPlans(database);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const { sql } = database;
+  const partitions = setInterval(
+    () => void ensurePartitions(sql, Date.now()).catch(onError),
+    PARTITIONS_EVERY_MS,
+  );
+  partitions.unref();
+  return {
+    database,
+    ledgerStore: new PostgresLedgerStore(sql),
+    rateBook: () => readRateBook(sql),
+    registerInstance: (instanceId) => registerInstance(sql, instanceId),
+    close: async () => {
+      clearInterval(partitions);
+      await close();
+    },
+  };
+}

@@ -1,0 +1,132 @@
+/** Teams: whom keys, limits, grants and the ledger belong to. A deleted team keeps its history, and its name. */
+import { randomUUID } from 'node:crypto';
+import { and, asc, eq, inArray, isNull } from 'drizzle-orm';
+import { type Fault, fault } from '../domain/errors.ts';
+import {
+  type After,
+  changeCatalog,
+  isAfter,
+  lockTeam,
+  raiseVersion,
+  sqlState,
+  type Transaction,
+} from './catalog-version.ts';
+import type { Database } from './database.ts';
+import type { GrantRow } from './grants.ts';
+import { addMonths, findPlan, type PlanGrant } from './plans.ts';
+import { grants, keys, teams } from './schema.ts';
+
+/** A team with its grants that were not deleted, oldest first. */
+export type TeamRow = typeof teams.$inferSelect & { grants: GrantRow[] };
+
+export interface NewTeam {
+  name: string;
+  /** Null: none, so no credit. */
+  plan: string | null;
+  unlimited: boolean;
+}
+
+/** Makes a team and the grants of its plan. */
+export async function createTeam(database: Database, team: NewTeam): Promise<TeamRow | Fault> {
+  return changeCatalog(database, async (tx, now) => {
+    const plan = team.plan === null ? null : await findPlan(tx, team.plan);
+    if (team.plan !== null && !plan) {
+      return fault('not_found', `there is no plan named ${team.plan}`, { param: 'plan' });
+    }
+    const [row] = await tx
+      .insert(teams)
+      .values({ id: randomUUID(), ...team, createdAt: now })
+      .onConflictDoNothing()
+      .returning();
+    if (!row) return nameTaken(team.name);
+    const credit = plan && plan.grants.length > 0 ? await giveCredit(tx, row.id, plan.grants, now) : [];
+    await raiseVersion(tx, [row.id]);
+    return { ...row, grants: credit };
+  });
+}
+
+function nameTaken(name: string): Fault {
+  return fault('conflict', `a team named ${name} exists already, or did: names are not given twice`, {
+    param: 'name',
+  });
+}
+
+function giveCredit(tx: Transaction, teamId: string, given: PlanGrant[], now: Date): Promise<GrantRow[]> {
+  const rows = given.map(({ amount_usd, months }) => ({
+    id: randomUUID(),
+    teamId,
+    amountUsd: amount_usd,
+    startsAt: now,
+    expiresAt: months === null ? null : addMonths(now, months),
+    createdAt: now,
+  }));
+  return tx.insert(grants).values(rows).returning();
+}
+
+export async function findTeam(database: Database, id: string): Promise<TeamRow | null> {
+  const rows = await database.db.select().from(teams).where(eq(teams.id, id));
+  const [team] = await withGrants(database, rows);
+  return team ?? null;
+}
+
+export async function listTeams(
+  database: Database,
+  page: { after: After | null; limit: number; deleted: boolean },
+): Promise<TeamRow[]> {
+  const rows = await database.db
+    .select()
+    .from(teams)
+    .where(and(isAfter(teams, page.after), page.deleted ? undefined : isNull(teams.deletedAt)))
+    .orderBy(asc(teams.createdAt), asc(teams.id))
+    .limit(page.limit);
+  return withGrants(database, rows);
+}
+
+async function withGrants(database: Database, rows: (typeof teams.$inferSelect)[]): Promise<TeamRow[]> {
+  if (rows.length === 0) return [];
+  const ids = rows.map((row) => row.id);
+  const credit = await database.db
+    .select()
+    .from(grants)
+    .where(and(inArray(grants.teamId, ids), isNull(grants.deletedAt)))
+    .orderBy(asc(grants.createdAt), asc(grants.id));
+  const byTeam = Map.groupBy(credit, (grant) => grant.teamId);
+  return rows.map((row) => ({ ...row, grants: byTeam.get(row.id) ?? [] }));
+}
+
+/** Renames a team, or lets it spend without a grant or limit. */
+export async function changeTeam(
+  database: Database,
+  id: string,
+  change: { name?: string; unlimited?: boolean },
+): Promise<TeamRow | Fault | null> {
+  try {
+    const refused = await changeCatalog(database, async (tx) => {
+      const locked = await lockTeam(tx, id);
+      if (locked) return locked;
+      await tx.update(teams).set(change).where(eq(teams.id, id));
+      await raiseVersion(tx, [id]);
+      return null;
+    });
+    return refused ?? (await findTeam(database, id));
+  } catch (error) {
+    if (change.name !== undefined && sqlState(error) === UNIQUE_VIOLATION) return nameTaken(change.name);
+    throw error;
+  }
+}
+
+const UNIQUE_VIOLATION = '23505';
+
+/** Deletes a team: its keys are revoked, its history stays. Deleting it again changes nothing. */
+export async function deleteTeam(database: Database, id: string): Promise<TeamRow | null> {
+  await changeCatalog(database, async (tx, now) => {
+    if (await lockTeam(tx, id)) return;
+    await tx.update(teams).set({ deletedAt: now }).where(eq(teams.id, id));
+    await tx
+      .update(keys)
+      .set({ revokedAt: now })
+      .where(and(eq(keys.teamId, id), isNull(keys.revokedAt)));
+    await raiseVersion(tx, [id]);
+  });
+  return findTeam(database, id);
+}

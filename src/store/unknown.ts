@@ -1,0 +1,155 @@
+/**
+ * Unknown outcomes: calls that stay charged at their hold until there is evidence. Owns: the release. Invariant: an
+ * event never changes; its correction, the counters and the rollups that it moved change together, once.
+ */
+import { randomUUID } from 'node:crypto';
+import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
+import { limitCounts, settleInOrder } from '../domain/budget.ts';
+import { type Fault, fault } from '../domain/errors.ts';
+import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
+import { changeCatalog, type Transaction } from './catalog-version.ts';
+import type { Database } from './database.ts';
+import { adjustments, counters, teams, usageEvents, usageRollups } from './schema.ts';
+
+export type AdjustmentRow = typeof adjustments.$inferSelect;
+type EventRow = typeof usageEvents.$inferSelect;
+type CounterRow = typeof counters.$inferSelect;
+type StoredAllocation = { counter: string; held: string; settled: string };
+
+export interface Release {
+  eventId: string;
+  /** What the upstream billed after all. */
+  cost: PicoUsd;
+  reason: string;
+  actor: string;
+}
+
+/** Settles an unknown outcome at what the evidence says, once. Null: there is no such event. */
+export function releaseUnknown(database: Database, release: Release): Promise<AdjustmentRow | Fault | null> {
+  return changeCatalog(database, async (tx, now) => {
+    const event = await findEvent(tx, release.eventId);
+    if (!event) return null;
+    if (event.outcome !== 'unknown') return fault('conflict', `the outcome of this call is ${event.outcome}`);
+    // Against a counter being made of the rollups meanwhile, and against a second release.
+    await tx.select().from(teams).where(eq(teams.id, event.teamId)).for('no key update');
+    const ofEvent = and(eq(adjustments.teamId, event.teamId), eq(adjustments.eventId, event.id));
+    const earlier = await tx.select().from(adjustments).where(ofEvent).limit(1);
+    if (earlier.length > 0) return fault('conflict', 'this call was released already');
+    const delta = release.cost - usd(event.costUsd);
+    await moveCounters(tx, event, release.cost);
+    await moveRollup(tx, event, delta);
+    const { reason, actor } = release;
+    const [row] = await tx
+      .insert(adjustments)
+      .values({
+        teamId: event.teamId,
+        id: randomUUID(),
+        eventId: event.id,
+        deltaUsd: formatUsd(delta),
+        reason,
+        actor,
+        createdAt: now,
+      })
+      .returning();
+    return row!;
+  });
+}
+
+/** Finds an event by its id alone: the moment in it (RFC 9562) names the partition, each team's index the row. */
+async function findEvent(tx: Transaction, id: string): Promise<EventRow | null> {
+  const createdAt = new Date(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16));
+  const event = tx
+    .select()
+    .from(usageEvents)
+    .where(
+      and(eq(usageEvents.teamId, teams.id), eq(usageEvents.createdAt, createdAt), eq(usageEvents.id, id)),
+    )
+    .limit(1)
+    .as('e');
+  const [row] = await tx
+    .select(event._.selectedFields)
+    .from(teams)
+    .innerJoinLateral(event, sql`true`)
+    .limit(1);
+  return (row as EventRow | undefined) ?? null;
+}
+
+/** Moves every counter that counts the event: those that held for it, and limits that were made after it. */
+async function moveCounters(tx: Transaction, event: EventRow, cost: PicoUsd): Promise<void> {
+  const rows = await tx
+    .select()
+    .from(counters)
+    .where(
+      and(
+        eq(counters.teamId, event.teamId),
+        or(eq(counters.source, 'grant'), isNull(counters.endsAt), gt(counters.endsAt, event.createdAt)),
+      ),
+    )
+    .orderBy(asc(counters.id))
+    .for('update');
+  const deltas = counterDeltas(rows, event, cost);
+  for (const row of rows) {
+    const delta = deltas.get(row.id) ?? 0n;
+    if (delta === 0n) continue;
+    await tx
+      .update(counters)
+      .set({ settled: sql`${counters.settled} + ${formatUsd(delta)}::numeric` })
+      .where(and(eq(counters.teamId, row.teamId), eq(counters.id, row.id)));
+  }
+}
+
+/**
+ * By counter id, how much more (or less) it has to count. Grants pay as a call pays: in the order in which they held,
+ * what is beyond falls on the last.
+ */
+function counterDeltas(rows: CounterRow[], event: EventRow, cost: PicoUsd): Map<string, PicoUsd> {
+  const deltas = new Map<string, PicoUsd>();
+  const allocations = event.allocations as StoredAllocation[];
+  const sourceOf = new Map(rows.map((row) => [row.id, row.source]));
+  const fromGrants = allocations.filter((part) => sourceOf.get(part.counter) === 'grant');
+  const paid = settleInOrder(
+    fromGrants.map((part) => usd(part.held)),
+    cost,
+  );
+  fromGrants.forEach((part, index) => {
+    deltas.set(part.counter, paid[index]! - usd(part.settled));
+  });
+  for (const row of rows) {
+    if (row.source !== 'limit') continue;
+    const part = allocations.find((allocation) => allocation.counter === row.id);
+    if (part) deltas.set(row.id, cost - usd(part.settled));
+    else if (counts(row, event)) deltas.set(row.id, cost - usd(event.costUsd));
+  }
+  return deltas;
+}
+
+function counts(row: CounterRow, event: EventRow): boolean {
+  const counter = {
+    source: row.source as 'limit' | 'grant',
+    subjectType: row.subjectType as 'team' | 'key',
+    subjectId: row.subjectId ?? row.teamId,
+    startsAtMs: row.startsAt.getTime(),
+    endsAtMs: row.endsAt?.getTime() ?? null,
+  };
+  return limitCounts(counter, { keyId: event.keyId, createdAtMs: event.createdAt.getTime() });
+}
+
+/** Rollups sum what is charged: a counter made later starts from them. */
+async function moveRollup(tx: Transaction, event: EventRow, delta: PicoUsd): Promise<void> {
+  await tx
+    .update(usageRollups)
+    .set({
+      costUsd: sql`${usageRollups.costUsd} + ${formatUsd(delta)}::numeric`,
+      unknownUsd: sql`${usageRollups.unknownUsd} - ${event.costUsd}::numeric`,
+      unknownCalls: sql`${usageRollups.unknownCalls} - 1`,
+    })
+    .where(
+      and(
+        eq(usageRollups.teamId, event.teamId),
+        sql`${usageRollups.bucketStart} = date_bin('15 minutes', ${event.createdAt.toISOString()}::timestamptz, 'epoch')`,
+        eq(usageRollups.keyId, event.keyId),
+        eq(usageRollups.model, event.model),
+        eq(usageRollups.operation, event.operation),
+      ),
+    );
+}

@@ -1,0 +1,39 @@
+/**
+ * Every field name of a call's log line, in one file, because OpenTelemetry's GenAI conventions still move.
+ * https://opentelemetry.io/docs/specs/semconv/gen-ai/ (where those have no name: `tollgate.`)
+ */
+import type { OperationName } from '../domain/operation.ts';
+
+export const FIELDS = {
+  provider: 'gen_ai.provider.name',
+  operation: 'gen_ai.operation.name',
+  requestModel: 'gen_ai.request.model',
+  responseModel: 'gen_ai.response.model',
+  inputTokens: 'gen_ai.usage.input_tokens',
+  cachedInputTokens: 'gen_ai.usage.cache_read.input_tokens',
+  cacheWriteTokens: 'gen_ai.usage.cache_creation.input_tokens',
+  outputTokens: 'gen_ai.usage.output_tokens',
+  status: 'http.response.status_code',
+  errorType: 'error.type',
+  eventId: 'tollgate.event.id',
+  team: 'tollgate.team.name',
+  keyId: 'tollgate.key.id',
+  api: 'tollgate.operation',
+  outcome: 'tollgate.outcome',
+  costUsd: 'tollgate.cost_usd',
+  holdUsd: 'tollgate.hold_usd',
+  upstreamRequestId: 'tollgate.upstream_request_id',
+  stageUs: 'tollgate.stage_us',
+  suppressedLines: 'tollgate.suppressed_lines',
+} as const;
+
+/** OpenTelemetry's well-known operation names; ours where it has none. */
+export const OPERATION_FIELD: Readonly<Record<OperationName, string>> = {
+  'chat.completions': 'chat',
+  responses: 'chat',
+  completions: 'text_completion',
+  embeddings: 'embeddings',
+  moderations: 'moderations',
+  'models.list': 'models.list',
+  'models.retrieve': 'models.retrieve',
+};

@@ -1,0 +1,105 @@
+/**
+ * Every metric that Tollgate exposes, in one file: name, type, labels, meaning. docs/METRICS.md lists the same
+ * (held equal by a test). Prometheus' rules apply: prefix `tollgate_`, base units, `_total` last on counters, and
+ * bounded labels only: never a key, a user or an unpriced model.
+ */
+
+interface MetricName {
+  type: 'counter' | 'gauge' | 'histogram';
+  labels: readonly string[];
+  help: string;
+}
+
+export const METRICS = {
+  tollgate_build_info: {
+    type: 'gauge',
+    labels: ['version', 'node'],
+    help: 'Always 1; the labels say what runs.',
+  },
+  tollgate_requests_total: {
+    type: 'counter',
+    labels: ['operation', 'outcome'],
+    help: 'Requests on /v1 by how they ended: settled, voided, unknown, denied (by a limit) or refused.',
+  },
+  tollgate_denials_total: {
+    type: 'counter',
+    labels: ['reason'],
+    help: 'Requests that were not forwarded, by error code.',
+  },
+  tollgate_calls_total: { type: 'counter', labels: ['team'], help: 'Calls forwarded to the upstream.' },
+  tollgate_team_tokens_total: {
+    type: 'counter',
+    labels: ['team', 'type'],
+    help: 'Tokens used; the types do not overlap.',
+  },
+  tollgate_model_tokens_total: {
+    type: 'counter',
+    labels: ['model', 'type'],
+    help: 'Tokens used; the types do not overlap.',
+  },
+  tollgate_cost_usd_total: {
+    type: 'counter',
+    labels: ['team'],
+    help: 'What calls were charged, unknown outcomes at their hold included.',
+  },
+  tollgate_model_cost_usd_total: {
+    type: 'counter',
+    labels: ['model'],
+    help: 'What calls were charged, unknown outcomes at their hold included.',
+  },
+  tollgate_unknown_usd_total: {
+    type: 'counter',
+    labels: ['team'],
+    help: 'Part of the cost charged at the hold because the outcome is unknown.',
+  },
+  tollgate_overrun_usd_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Cost above the hold of its call; should stay 0.',
+  },
+  tollgate_stage_duration_seconds: {
+    type: 'histogram',
+    labels: ['stage'],
+    help: 'Time that calls spend in each stage.',
+  },
+  tollgate_upstream_duration_seconds: {
+    type: 'histogram',
+    labels: ['operation'],
+    help: "From sending the call upstream to the answer's last byte.",
+  },
+  tollgate_time_to_first_byte_seconds: {
+    type: 'histogram',
+    labels: ['model'],
+    help: "From sending the call upstream to the answer's first byte.",
+  },
+  tollgate_held_usd: { type: 'gauge', labels: ['team'], help: 'Held by calls in flight on this instance.' },
+  tollgate_leased_usd: { type: 'gauge', labels: ['team'], help: 'Lent by the counters to this instance.' },
+  tollgate_remaining_usd: {
+    type: 'gauge',
+    labels: ['team'],
+    help: 'Left to spend under the tightest cost limit or the grants, as last seen by this instance.',
+  },
+  tollgate_in_flight_calls: { type: 'gauge', labels: [], help: 'Calls being forwarded.' },
+  tollgate_waiting_calls: {
+    type: 'gauge',
+    labels: [],
+    help: 'Calls waiting for money that other calls hold.',
+  },
+  tollgate_journal_pending_bytes: {
+    type: 'gauge',
+    labels: [],
+    help: 'Journal bytes not yet flushed to Postgres.',
+  },
+  tollgate_flush_backlog_events: {
+    type: 'gauge',
+    labels: [],
+    help: 'Usage events not yet flushed to Postgres.',
+  },
+  tollgate_log_lines_dropped_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Log lines given up because their reader is too slow.',
+  },
+} as const satisfies Record<string, MetricName>;
+
+export type MetricKey = keyof typeof METRICS;

@@ -1,0 +1,92 @@
+/** The series that come into being together with a label value: made once, then updated by field access only. */
+import { ERRORS, type ErrorCode } from '../domain/errors.ts';
+import type { Usage } from '../domain/usage.ts';
+import { DurationSample, MoneySample, Sample } from './exposition.ts';
+import { LabelMap } from './labels.ts';
+import { STAGES, type Stage } from './measurement.ts';
+import type { MetricKey } from './names.ts';
+
+/** A partition, so that the sum over the types is all tokens: `input` is neither read from nor written to the cache. */
+const TOKEN_TYPES = ['input', 'cached_input', 'cache_write', 'output'] as const;
+
+// Our own stages take microseconds; `forward`, and `reserve` when it waits, take seconds.
+const STAGE_BUCKETS = [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.05, 0.5, 5];
+const UPSTREAM_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+const FIRST_BYTE_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+const OPERATION_CAP = 16;
+
+type TokenSamples = readonly [Sample, Sample, Sample, Sample];
+
+function tokenSamples(name: MetricKey, label: string): TokenSamples {
+  const [input, cached, written, output] = TOKEN_TYPES;
+  const sample = (type: string) => new Sample(name, [label, type]);
+  return [sample(input), sample(cached), sample(written), sample(output)];
+}
+
+export function addTokens([input, cached, written, output]: TokenSamples, usage: Usage): void {
+  input.value += usage.inputTokens - usage.cachedInputTokens - usage.cacheWriteTokens;
+  cached.value += usage.cachedInputTokens;
+  written.value += usage.cacheWriteTokens;
+  output.value += usage.outputTokens;
+}
+
+function teamSeries(team: string) {
+  return {
+    calls: new Sample('tollgate_calls_total', [team]),
+    tokens: tokenSamples('tollgate_team_tokens_total', team),
+    cost: new MoneySample('tollgate_cost_usd_total', [team]),
+    unknown: new MoneySample('tollgate_unknown_usd_total', [team]),
+    held: new MoneySample('tollgate_held_usd', [team]),
+    leased: new MoneySample('tollgate_leased_usd', [team]),
+    remaining: new MoneySample('tollgate_remaining_usd', [team]),
+    /** Whether the last reading bounded the team's spend: what is unbounded has no `remaining`. */
+    bounded: false,
+  };
+}
+
+function modelSeries(model: string) {
+  return {
+    tokens: tokenSamples('tollgate_model_tokens_total', model),
+    cost: new MoneySample('tollgate_model_cost_usd_total', [model]),
+    firstByte: new DurationSample('tollgate_time_to_first_byte_seconds', model, FIRST_BYTE_BUCKETS),
+  };
+}
+
+function operationSeries(operation: string) {
+  const ending = (outcome: string) => new Sample('tollgate_requests_total', [operation, outcome]);
+  return {
+    requests: {
+      settled: ending('settled'),
+      voided: ending('voided'),
+      unknown: ending('unknown'),
+      denied: ending('denied'),
+      refused: ending('refused'),
+    },
+    upstream: new DurationSample('tollgate_upstream_duration_seconds', operation, UPSTREAM_BUCKETS),
+  };
+}
+
+function stageSeries(stage: Stage): DurationSample {
+  return new DurationSample('tollgate_stage_duration_seconds', stage, STAGE_BUCKETS);
+}
+
+export type AllSeries = ReturnType<typeof createSeries>;
+
+/** Every series of ours. Those without a label, and those of a closed list, are there from the start, at 0. */
+export function createSeries(version: string, teamCap: number, modelCap: number) {
+  const buildInfo = new Sample('tollgate_build_info', [version, process.version]);
+  buildInfo.value = 1;
+  const codes = Object.keys(ERRORS) as ErrorCode[];
+  return {
+    buildInfo,
+    teams: new LabelMap(teamCap, teamSeries),
+    models: new LabelMap(modelCap, modelSeries),
+    // The operations are a closed list themselves; the cap only says so.
+    operations: new LabelMap(OPERATION_CAP, operationSeries),
+    stages: STAGES.map(stageSeries),
+    denials: new Map(codes.map((code) => [code, new Sample('tollgate_denials_total', [code])])),
+    overrun: new MoneySample('tollgate_overrun_usd_total'),
+    droppedLogLines: new Sample('tollgate_log_lines_dropped_total'),
+  };
+}

@@ -1,0 +1,102 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { parseEnv } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { type Config, formatFaults, readConfig, SETTINGS } from '../src/config.ts';
+
+const FIXTURES = new URL('fixtures/config/', import.meta.url);
+const fixtures = readdirSync(FIXTURES).map((file) => {
+  const text = readFileSync(new URL(file, FIXTURES), 'utf8');
+  return { name: file.replace('.env', ''), env: parseEnv(text), expected: text.split('\n', 1)[0]!.slice(2) };
+});
+
+function accepted(env: Record<string, string | undefined>): Config {
+  const result = readConfig(env);
+  if (Array.isArray(result)) throw new Error(formatFaults(result));
+  return result;
+}
+
+function refused(env: Record<string, string | undefined>): string {
+  const result = readConfig(env);
+  if (!Array.isArray(result)) throw new Error('the configuration was accepted');
+  return formatFaults(result);
+}
+
+describe('a configuration without faults', () => {
+  it('needs nothing from the environment', () => {
+    expect(accepted({})).toEqual({
+      port: 8787,
+      host: '127.0.0.1',
+      openaiApiKey: null,
+      openaiBaseUrl: 'https://api.openai.com/v1',
+      openaiAdminKey: null,
+      databaseUrl: null,
+      dataDir: './data',
+      adminKey: null,
+      metricsKey: null,
+      defaultPlan: 'free-tier',
+      maxBodyBytes: 20 * 1024 * 1024,
+      drainTimeoutMs: 60_000,
+      upstreamTimeoutMs: 600_000,
+      upstreamConnections: 256,
+      queueTimeoutMs: 10_000,
+      logLevel: 'info',
+      logCalls: true,
+    });
+  });
+
+  it('takes an empty value as unset', () => {
+    const empty = Object.fromEntries(Object.values(SETTINGS).map(({ name }) => [name, '']));
+    expect(accepted(empty)).toEqual(accepted({}));
+  });
+
+  it('reads each setting from the environment', () => {
+    const config = accepted({
+      PORT: '0',
+      OPENAI_BASE_URL: 'http://localhost:9000/v1/',
+      DATABASE_URL: 'postgresql://u:p%20w@db/tollgate?sslmode=require',
+      TOLLGATE_ADMIN_KEY: '0123456789abcdef',
+      TOLLGATE_QUEUE_TIMEOUT_MS: '0',
+      TOLLGATE_LOG_CALLS: '0',
+    });
+    expect(config.port).toBe(0);
+    expect(config.openaiBaseUrl).toBe('http://localhost:9000/v1');
+    expect(config.databaseUrl).toBe('postgresql://u:p%20w@db/tollgate?sslmode=require');
+    expect(config.adminKey).toBe('0123456789abcdef');
+    expect(config.queueTimeoutMs).toBe(0);
+    expect(config.logCalls).toBe(false);
+  });
+
+  it('cannot be changed afterwards', () => {
+    expect(Object.isFrozen(accepted({}))).toBe(true);
+  });
+});
+
+describe('a configuration with faults', () => {
+  it.each(fixtures)('$name: tells the setting, what is wrong and an example', ({ env, expected }) => {
+    expect(refused(env)).toBe(expected);
+  });
+
+  it('has a fixture for every setting that can be wrong', () => {
+    const covered = new Set(fixtures.flatMap(({ env }) => Object.keys(env)));
+    expect(covered).toEqual(new Set(Object.values(SETTINGS).map(({ name }) => name)));
+  });
+
+  it('reports every fault at once', () => {
+    expect(refused({ PORT: 'x', HOST: ' ', TOLLGATE_LOG_LEVEL: 'loud' }).split('\n')).toHaveLength(3);
+  });
+
+  it('repeats no value, whatever setting a secret was put into', () => {
+    for (const { name } of Object.values(SETTINGS)) {
+      const result = readConfig({ [name]: 'sk hunter22 ' });
+      expect(Array.isArray(result), name).toBe(true);
+      expect(JSON.stringify(result)).not.toContain('hunter22');
+    }
+  });
+
+  it('gives examples that are accepted', () => {
+    for (const { name, reader } of Object.values(SETTINGS)) {
+      if (/…|the output of/.test(reader.example)) continue;
+      expect(readConfig({ [name]: reader.example }), name).not.toBeInstanceOf(Array);
+    }
+  });
+});

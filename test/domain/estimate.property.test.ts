@@ -1,0 +1,114 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { type Estimate, estimate } from '../../src/domain/estimate.ts';
+import type { Operation } from '../../src/domain/operation.ts';
+import { costOf, type RateCard, type ServiceTier } from '../../src/domain/price.ts';
+import { book, NOW, operation, seed } from './fixtures.ts';
+
+const cards = seed.models.flatMap(({ model }): RateCard[] => {
+  const card = book.find(model, NOW);
+  return card && card.unboundedReason === null ? [card] : [];
+});
+const cardAndTier = fc.constantFrom(
+  ...cards.flatMap((card) =>
+    ([null, 'default', 'flex', 'priority'] as const)
+      .filter((tier) => tier === null || card.tiers[tier])
+      .map((tier) => ({ card, tier })),
+  ),
+);
+
+const THRESHOLD = 272_000;
+const inputBounds = fc.oneof(
+  fc.nat(5_000),
+  fc.integer({ min: THRESHOLD - 2, max: THRESHOLD + 2 }),
+  fc.nat(2_000_000),
+);
+const shapes = fc.record({
+  inputTokensBound: inputBounds,
+  outputTokensLimit: fc.oneof(fc.nat(300), fc.nat(2 ** 31)),
+  choices: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 128 })),
+  extraOutputTokens: fc.oneof(fc.constant(0), fc.nat(10_000)),
+  inputBoundByModel: fc.boolean(),
+});
+
+function estimateOrNull(operation: Operation, card: RateCard, strict: boolean): Estimate | null {
+  const result = estimate(operation, card, { strict });
+  return 'code' in result ? null : result;
+}
+
+/** A part of a whole, the extremes often: the bound must hold where everything is of the dearest kind. */
+const fractions = fc.oneof(fc.constant(0), fc.constant(1), fc.double({ min: 0, max: 1, noNaN: true }));
+const part = (whole: number, fraction: number): number => Math.min(whole, Math.floor(whole * fraction));
+
+test('no usage within the bound costs more than the bound, in any tier that may be billed', () => {
+  const mixes = fc.tuple(fractions, fractions, fractions, fractions);
+  let compared = 0;
+  fc.assert(
+    fc.property(cardAndTier, shapes, fc.boolean(), mixes, ({ card, tier }, shape, strict, mix) => {
+      const result = estimateOrNull(operation({ serviceTier: tier, ...shape }), card, strict);
+      if (result === null) return;
+      const { cost, bound } = result;
+      if (cost === null || bound.outputTokens === null) throw new Error('a limited call is not open-ended');
+      const inputTokens = part(bound.inputTokens, mix[0]);
+      const cachedInputTokens = part(inputTokens, mix[1]);
+      const usage = {
+        inputTokens,
+        cachedInputTokens,
+        cacheWriteTokens: part(inputTokens - cachedInputTokens, mix[2]),
+        outputTokens: part(bound.outputTokens, mix[3]),
+        reasoningTokens: 0,
+      };
+      const billed: ServiceTier[] = tier === null && !strict ? ['default', 'flex', 'priority'] : ['default'];
+      if (tier !== null) billed.push(tier);
+      for (const each of billed) {
+        const price = card.tiers[each];
+        const actual = price ? costOf(usage, price) : null;
+        if (actual === null) continue;
+        compared++;
+        expect(actual <= cost, `${price?.id}: ${actual} > ${cost}`).toBe(true);
+      }
+    }),
+    { numRuns: 3_000 },
+  );
+  expect(compared).toBeGreaterThan(2_000);
+});
+
+test('the bound is tight: some usage within it costs all of it', () => {
+  for (const card of cards) {
+    const result = estimateOrNull(operation({ inputTokensBound: 1_000, outputTokensLimit: 50 }), card, true);
+    const price = card.tiers.default;
+    if (!result || !price) throw new Error(`${card.model} has no estimate`);
+    const none = { cachedInputTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
+    const usages = [{}, { cachedInputTokens: 1_000 }, { cacheWriteTokens: 1_000 }];
+    const costs = usages.map((kind) =>
+      costOf({ inputTokens: 1_000, outputTokens: 50, ...none, ...kind }, price),
+    );
+    expect(costs).toContain(result.cost);
+  }
+});
+
+test('the output tokens for an amount are the most that it pays for', () => {
+  const perChoice = fc.oneof(fc.nat(100), fc.nat(1_000_000));
+  fc.assert(
+    fc.property(
+      cardAndTier,
+      shapes,
+      perChoice,
+      fc.bigInt({ min: -2_000_000n, max: 2_000_000n }),
+      ({ card, tier }, shape, outputTokens, change) => {
+        const open = operation({ serviceTier: tier, ...shape, outputTokensLimit: null });
+        const result = estimateOrNull(open, card, true);
+        if (result === null) return;
+        const amount = result.costUpTo(outputTokens) + change;
+        const affordable = result.outputTokensFor(amount);
+        if (affordable === Number.MAX_SAFE_INTEGER) {
+          expect(card.tiers.default?.standard.output).toBe(0n);
+          return;
+        }
+        if (affordable > 0) expect(result.costUpTo(affordable) <= amount).toBe(true);
+        expect(result.costUpTo(affordable + 1) > amount).toBe(true);
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+});

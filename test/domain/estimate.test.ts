@@ -1,0 +1,147 @@
+import { describe, expect, test } from 'vitest';
+import { type Estimate, estimate } from '../../src/domain/estimate.ts';
+import { usd } from '../../src/domain/money.ts';
+import type { Operation } from '../../src/domain/operation.ts';
+import type { RateCard } from '../../src/domain/price.ts';
+import { book, NOW, operation } from './fixtures.ts';
+
+function card(model: string): RateCard {
+  const found = book.find(model, NOW);
+  if (!found) throw new Error(`no card for ${model}`);
+  return found;
+}
+
+function estimated(model: string, changes: Partial<Operation>, strict = true): Estimate {
+  const result = estimate(operation({ model, ...changes }), card(model), { strict });
+  if ('code' in result) throw new Error(result.message);
+  return result;
+}
+
+function refused(changes: Partial<Operation>, rateCard: RateCard | null) {
+  return estimate(operation(changes), rateCard, { strict: true });
+}
+
+describe('the bound of a call', () => {
+  test('is its input at the dearest kind and its output limit in every choice, with the extra tokens', () => {
+    // gpt-6.2-sol: cache writes cost 2.5, output 10. 1,000 × 2.5 + (100 × 3 + 7) × 10 = 5,570 USD per million.
+    const result = estimated('gpt-6.2-sol', { choices: 3, extraOutputTokens: 7 });
+    expect(result.bound).toEqual({ inputTokens: 1_000, outputTokens: 307, choices: 3 });
+    expect(result.cost).toBe(usd('0.00557'));
+    expect(result.inputCost).toBe(usd('0.0025'));
+    expect(result.priceIds).toEqual(['gpt-6.2-sol/default/2026-11-17']);
+  });
+
+  test('takes the long-context rates from the threshold on, which some pages include and others do not', () => {
+    const below = estimated('gpt-5.4', { inputTokensBound: 271_999, outputTokensLimit: 0 });
+    const at = estimated('gpt-5.4', { inputTokensBound: 272_000, outputTokensLimit: 0 });
+    expect(below.cost).toBe(usd('0.6799975'));
+    expect(at.cost).toBe(usd('1.36'));
+  });
+
+  test('is that of the default tier for a cheaper one, because a flex call may be served as default', () => {
+    const flex = estimated('gpt-5', { serviceTier: 'flex' });
+    expect(flex.cost).toBe(estimated('gpt-5', {}).cost);
+    expect(flex.priceIds).toEqual(['gpt-5/flex/2025-08-07', 'gpt-5/default/2025-08-07']);
+  });
+
+  test('is that of the priority tier where it is asked for, or where the account may choose it', () => {
+    const priority = estimated('gpt-5', { serviceTier: 'priority' });
+    expect(priority.cost).toBe(usd('0.0045'));
+    expect(estimated('gpt-5', {}, false).cost).toBe(priority.cost);
+    expect(estimated('gpt-5', {}).cost).toBe(usd('0.00225'));
+  });
+
+  test('of a tier that excludes long contexts is the dearer of that tier and the long default one', () => {
+    const changes = { inputTokensBound: 300_000, outputTokensLimit: 1, serviceTier: 'priority' } as const;
+    expect(estimated('gpt-5.5', changes).cost).toBe(usd('3.750075'));
+  });
+
+  test('never has more output in a choice than the sourced maximum of the model', () => {
+    const result = estimated('gpt-4o', { outputTokensLimit: 1_000_000, choices: 2 });
+    expect(result.bound.outputTokens).toBe(32_768);
+    expect(estimated('gpt-6.2-sol', { outputTokensLimit: 1_000_000 }).bound.outputTokens).toBe(1_000_000);
+  });
+
+  test('never has less input than bytes, but for the maximum that the embeddings API sets for a request', () => {
+    expect(estimated('gpt-4o', { inputTokensBound: 500_000 }).bound.inputTokens).toBe(500_000);
+    const embeddings = { name: 'embeddings', inputTokensBound: 500_000, outputTokensLimit: 0 } as const;
+    expect(estimated('text-embedding-3-small', embeddings).bound.inputTokens).toBe(300_000);
+    expect(estimated('text-similarity-ada-001', embeddings).bound.inputTokens).toBe(500_000);
+  });
+
+  test("of images is the model's maximum input", () => {
+    const images = { inputBoundByModel: true, inputBoundParam: 'messages', inputTokensBound: 50 };
+    expect(estimated('gpt-4o', images).bound.inputTokens).toBe(128_000);
+  });
+
+  test('of an operation that costs nothing is nothing, with or without a price', () => {
+    const free = estimate(operation({ billable: false, outputTokensLimit: null }), null, { strict: true });
+    expect(free).toMatchObject({ cost: 0n, openEnded: false, inputCost: 0n, priceIds: [] });
+  });
+});
+
+describe('an open-ended call', () => {
+  test('has no cost yet, but one with the full sourced maximum', () => {
+    const result = estimated('gpt-4o', { outputTokensLimit: null, choices: 2 });
+    expect(result).toMatchObject({ openEnded: true, cost: null, maxOutputTokens: 16_384 });
+    expect(result.bound.outputTokens).toBeNull();
+    expect(result.fullCost).toBe(usd('0.33018'));
+    expect(result.fullCost).toBe(result.costUpTo(16_384));
+  });
+
+  test('has no full cost where no source gives the maximum', () => {
+    const result = estimated('gpt-6-astra', { outputTokensLimit: null });
+    expect(result).toMatchObject({ cost: null, fullCost: null, maxOutputTokens: null });
+  });
+
+  test('affords nothing with an amount that does not pay for its input', () => {
+    const result = estimated('gpt-4o', { outputTokensLimit: null });
+    expect(result.outputTokensFor(result.inputCost - 1n)).toBe(0);
+    expect(result.outputTokensFor(-1n)).toBe(0);
+    const embeddings = estimated('text-embedding-3-small', { name: 'embeddings', outputTokensLimit: 0 });
+    expect(embeddings.outputTokensFor(embeddings.inputCost - 1n)).toBe(0);
+    expect(result.outputTokensFor(result.inputCost + usd('0.00001'))).toBe(1);
+  });
+
+  test('cannot be limited to anything but a count', () => {
+    const result = estimated('gpt-4o', { outputTokensLimit: null });
+    for (const bad of [-1, 0.5, Number.NaN, 2 ** 53]) expect(() => result.costUpTo(bad)).toThrow(RangeError);
+  });
+});
+
+describe('a call is refused', () => {
+  test('when its model has no price, by name and cut to a readable length', () => {
+    expect(refused({ model: 'gpt-7' }, null)).toMatchObject({ code: 'unknown_price', param: 'model' });
+    expect(refused({ model: 'gpt-7' }, null)).toHaveProperty('message', expect.stringContaining("'gpt-7'"));
+    const long = refused({ model: 'x'.repeat(100_000) }, null);
+    expect('message' in long && long.message.length).toBeLessThan(200);
+  });
+
+  test('when the tier that it asks for has no price', () => {
+    const result = refused({ serviceTier: 'flex' }, card('gpt-4o'));
+    expect(result).toMatchObject({ code: 'unknown_price', param: 'service_tier' });
+  });
+
+  test('when the tier that it may be served in instead has no price', () => {
+    const { flex } = card('gpt-5').tiers;
+    const result = refused({ serviceTier: 'flex' }, { ...card('gpt-5'), tiers: flex ? { flex } : {} });
+    expect(result).toMatchObject({ code: 'unknown_price', param: 'model' });
+  });
+
+  test('when it may pass the threshold of a default tier without a long-context price', () => {
+    const { priority } = card('gpt-5.5').tiers;
+    const only = { ...card('gpt-5.5'), tiers: priority ? { default: priority } : {} };
+    expect(refused({ inputTokensBound: 272_001 }, only)).toMatchObject({ code: 'unknown_price' });
+    expect(refused({ inputTokensBound: 271_999 }, only)).not.toHaveProperty('code');
+  });
+
+  test('when its model bills fees outside its tokens', () => {
+    const result = refused({}, card('gpt-5-search-api'));
+    expect(result).toMatchObject({ code: 'unbounded_request', param: 'model' });
+  });
+
+  test('when only an unsourced maximum would bound its input, naming the field', () => {
+    const result = refused({ inputBoundByModel: true, inputBoundParam: 'messages' }, card('gpt-6-astra'));
+    expect(result).toMatchObject({ code: 'unbounded_request', param: 'messages' });
+  });
+});

@@ -1,0 +1,30 @@
+/** What several tests of the domain start from: the seed's book at one moment, and a small chat completion. */
+import type { Operation } from '../../src/domain/operation.ts';
+import { RateBook } from '../../src/domain/price.ts';
+import { readSeed } from '../../src/store/seed/read-seed.ts';
+
+export const NOW = Date.parse('2026-11-20T12:00:00Z');
+export const seed = readSeed();
+export const book = new RateBook(seed.prices, seed.models);
+
+export function operation(changes: Partial<Operation>): Operation {
+  return {
+    name: 'chat.completions',
+    method: 'POST',
+    path: '/chat/completions',
+    model: 'gpt-4o',
+    stream: false,
+    includeUsage: false,
+    billable: true,
+    inputTokensBound: 1_000,
+    inputBoundByModel: false,
+    inputBoundParam: null,
+    outputTokensLimit: 100,
+    choices: 1,
+    extraOutputTokens: 0,
+    outputLimitField: 'max_completion_tokens',
+    serviceTier: null,
+    endUser: null,
+    ...changes,
+  };
+}

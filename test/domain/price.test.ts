@@ -1,0 +1,95 @@
+import { describe, expect, test } from 'vitest';
+import { usd } from '../../src/domain/money.ts';
+import { costOf, type Price, type RateCard, tierBilled } from '../../src/domain/price.ts';
+import type { Usage } from '../../src/domain/usage.ts';
+import { readSeed } from '../../src/store/seed/read-seed.ts';
+
+const rows = new Map(readSeed().prices.map((price) => [price.id, price]));
+
+function seedPrice(id: string): Price {
+  const price = rows.get(id);
+  if (!price) throw new Error(`no row ${id}`);
+  return price;
+}
+
+function usage(counts: Partial<Usage>): Usage {
+  return {
+    inputTokens: 0,
+    cachedInputTokens: 0,
+    cacheWriteTokens: 0,
+    outputTokens: 0,
+    reasoningTokens: 0,
+    ...counts,
+  };
+}
+
+const luna = seedPrice('gpt-5.6-luna/default/2026-07-30');
+const gpt4o = seedPrice('gpt-4o-mini/default/2024-07-18');
+
+describe('the cost of usage', () => {
+  test('is the sum of uncached, cached, cache-written and output tokens at their own rates', () => {
+    // 600 × 0.2 + 300 × 0.02 + 100 × 0.25 + 50 × 1.2 = 120 + 6 + 25 + 60 = 211 USD per million
+    const counts = { inputTokens: 1_000, cachedInputTokens: 300, cacheWriteTokens: 100, outputTokens: 50 };
+    expect(costOf(usage(counts), luna)).toBe(usd('0.000211'));
+  });
+
+  test('moves as a whole to the long-context rates one token above the threshold', () => {
+    expect(costOf(usage({ inputTokens: 272_000, outputTokens: 10 }), luna)).toBe(usd('0.054412'));
+    expect(costOf(usage({ inputTokens: 272_001, outputTokens: 10 }), luna)).toBe(usd('0.1088184'));
+  });
+
+  test('takes cached and cache-written tokens as plain input where the card lists no rate for them', () => {
+    const batch = seedPrice('gpt-4.1/batch/2025-04-14');
+    const counts = { inputTokens: 10, cachedInputTokens: 4, cacheWriteTokens: 5 };
+    expect(costOf(usage(counts), batch)).toBe(costOf(usage({ inputTokens: 10 }), batch));
+  });
+
+  test('is rounded once, up, to the smallest unit of money', () => {
+    const price = { ...gpt4o, perTokens: 3n, standard: { ...gpt4o.standard, input: 1n, output: 1n } };
+    expect(costOf(usage({ inputTokens: 1, outputTokens: 1 }), price)).toBe(1n);
+    expect(costOf(usage({ inputTokens: 2, outputTokens: 2 }), price)).toBe(2n);
+  });
+
+  test('of nothing is nothing, not unknown', () => {
+    expect(costOf(usage({}), luna)).toBe(0n);
+  });
+
+  test.each([
+    ['negative', { inputTokens: -1 }],
+    ['fractional', { inputTokens: 1, outputTokens: 0.5 }],
+    ['not a number', { outputTokens: Number.NaN }],
+    ['beyond exact integers', { inputTokens: 2 ** 53 }],
+    ['of more partitions than input', { inputTokens: 10, cachedInputTokens: 6, cacheWriteTokens: 5 }],
+    ['of a negative partition', { inputTokens: 10, cachedInputTokens: -5, cacheWriteTokens: 5 }],
+  ])('is unknown for usage that is %s', (_, counts) => {
+    expect(costOf(usage(counts), luna)).toBeNull();
+  });
+
+  test('is unknown for a long context in a tier that publishes no price for one', () => {
+    const priority = seedPrice('gpt-5.5/priority/2026-04-23');
+    expect(costOf(usage({ inputTokens: 272_000 }), priority)).toBe(usd('3.4'));
+    expect(costOf(usage({ inputTokens: 272_001 }), priority)).toBeNull();
+  });
+});
+
+describe('the tier billed', () => {
+  const card: RateCard = {
+    model: 'gpt-4o-mini',
+    limits: { maxInputTokens: null, maxOutputTokens: null },
+    unboundedReason: null,
+    tiers: { default: gpt4o, priority: seedPrice('gpt-4o-mini/priority/2024-07-18') },
+  };
+
+  test.each([null, 'auto', 'default'])('is the standard one when the response says %s', (tier) => {
+    expect(tierBilled(card, tier)).toBe('default');
+  });
+
+  test('is the one that the response names', () => {
+    expect(tierBilled(card, 'priority')).toBe('priority');
+  });
+
+  test.each(['flex', 'scale', 'ultrafast', '', '__proto__', 'constructor'])(
+    'is unknown when the response says %j, which the card does not price',
+    (tier) => expect(tierBilled(card, tier)).toBeNull(),
+  );
+});

@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest';
+import { bearerKey, clientHeaders, upstreamHeaders } from '../../src/openai/headers.ts';
+
+const options = { apiKey: 'sk-upstream', eventId: 'event-1' };
+const ours = [
+  'authorization',
+  'Bearer sk-upstream',
+  'accept-encoding',
+  'identity',
+  'x-client-request-id',
+  'event-1',
+];
+
+describe('upstreamHeaders', () => {
+  it('passes on what says something about the request', () => {
+    const incoming = [
+      'Accept',
+      'application/json',
+      'OpenAI-Beta',
+      'x=1',
+      'X-Stainless-Lang',
+      'js',
+      'Idempotency-Key',
+      'a',
+    ];
+    expect(upstreamHeaders(incoming, options)).toEqual([
+      'accept',
+      'application/json',
+      'openai-beta',
+      'x=1',
+      'x-stainless-lang',
+      'js',
+      'idempotency-key',
+      'a',
+      ...ours,
+    ]);
+  });
+
+  it.each([
+    ...['Host', 'Connection', 'Keep-Alive', 'TE', 'Trailer', 'Transfer-Encoding', 'Upgrade', 'Expect', 'Via'],
+    ...[
+      'Authorization',
+      'Cookie',
+      'OpenAI-Organization',
+      'OpenAI-Project',
+      'Content-Length',
+      'Content-Encoding',
+    ],
+    ...[
+      'Proxy-Authorization',
+      'Proxy-Connection',
+      'Forwarded',
+      'X-Forwarded-For',
+      'X-Forwarded-Host',
+      'X-Real-IP',
+    ],
+    ...['Accept-Encoding', 'X-Client-Request-Id', 'X-Tollgate-Debug'],
+  ])('keeps %s from the upstream', (name) => {
+    expect(upstreamHeaders([name, 'close'], options)).toEqual(ours);
+  });
+
+  it('drops what a Connection header names, but nothing that is ours', () => {
+    const incoming = ['X-Hop', '1', 'connection', 'close, X-Hop, Authorization, accept-encoding', 'x-b', '2'];
+    expect(upstreamHeaders(incoming, options)).toEqual(['x-b', '2', ...ours]);
+  });
+
+  it('declares the body as what it was read as', () => {
+    const incoming = ['Content-Type', 'application/json; charset=utf-16'];
+    expect(upstreamHeaders(incoming, options)).toEqual(['content-type', 'application/json', ...ours]);
+  });
+});
+
+describe('clientHeaders', () => {
+  it('passes on what the upstream says, every value of it', () => {
+    const upstream = { 'content-type': 'text/event-stream', 'x-request-id': 'req_1', vary: ['a', 'b'] };
+    expect(clientHeaders(upstream)).toEqual([
+      ...['content-type', 'text/event-stream', 'x-request-id', 'req_1'],
+      ...['vary', 'a', 'vary', 'b'],
+    ]);
+  });
+
+  it('keeps back the connection, cookies, the length, and names that are ours', () => {
+    const upstream = {
+      connection: 'keep-alive, x-hop',
+      'keep-alive': 'timeout=5',
+      'transfer-encoding': 'chunked',
+      'x-hop': '1',
+      'set-cookie': ['a=1', 'b=2'],
+      'content-length': '12',
+      'x-tollgate-cost-usd': '0.00',
+    };
+    expect(clientHeaders(upstream)).toEqual([]);
+  });
+});
+
+describe('bearerKey', () => {
+  it('reads the key whatever the case of header and scheme', () => {
+    expect(bearerKey(['Accept', '*/*', 'AUTHORIZATION', 'bearer  tg-1 '])).toBe('tg-1');
+  });
+
+  it.each([
+    [[]],
+    [['authorization', 'Basic dXNlcg==']],
+    [['authorization', 'Bearer ']],
+    [['authorization', '']],
+  ])('finds none in %j', (incoming: string[]) => {
+    expect(bearerKey(incoming)).toBeNull();
+  });
+
+  it('refuses two keys, even equal ones', () => {
+    const incoming = ['Authorization', 'Bearer tg-1', 'authorization', 'Bearer tg-1'];
+    expect(bearerKey(incoming)).toMatchObject({ code: 'invalid_api_key' });
+  });
+});

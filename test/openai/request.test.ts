@@ -1,0 +1,175 @@
+import { describe, expect, it } from 'vitest';
+import { findRoute } from '../../src/openai/operations.ts';
+import { readOperation } from '../../src/openai/request.ts';
+import { accepted, chat, read, response } from './read.ts';
+
+describe('readOperation', () => {
+  it('reads all that moves the cost of a chat completion', () => {
+    const body = Buffer.from(JSON.stringify(chat({ n: 3, max_completion_tokens: 50, user: 'u-1' })));
+    expect(accepted('chat/completions', body).operation).toEqual({
+      name: 'chat.completions',
+      method: 'POST',
+      path: '/chat/completions',
+      model: 'gpt-4o-mini',
+      stream: false,
+      includeUsage: false,
+      billable: true,
+      inputTokensBound: body.length + 64,
+      inputBoundByModel: false,
+      inputBoundParam: null,
+      outputTokensLimit: 50,
+      choices: 3,
+      extraOutputTokens: 0,
+      outputLimitField: 'max_completion_tokens',
+      serviceTier: null,
+      endUser: 'u-1',
+    });
+  });
+
+  it('needs no body for the operations without one', () => {
+    const request = readOperation(findRoute('GET', '/v1/models/gpt-5')!, Buffer.from('ignored'));
+    expect(request).toMatchObject({ json: null, operation: { model: 'gpt-5', billable: false } });
+    expect('body' in request && request.body.length).toBe(0);
+  });
+
+  it('lets moderations pass unchecked, because they cost nothing', () => {
+    expect(accepted('moderations', { input: [{ type: 'image_url' }] }).operation.billable).toBe(false);
+  });
+
+  it.each([
+    ['no JSON', '{"model":'],
+    ['no object', '[]'],
+    ['nothing', ''],
+    ['a byte order mark', Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), Buffer.from('{}')])],
+    ['invalid UTF-8', Buffer.from('{"model":"\xff"}', 'latin1')],
+    ['UTF-16', Buffer.from('{"model":"m"}', 'utf16le')],
+  ])('refuses %s as invalid_json', (_, body) => {
+    expect(read('chat/completions', body)).toMatchObject({ code: 'invalid_json' });
+  });
+
+  it('refuses a million open brackets without a stack overflow', () => {
+    expect(read('chat/completions', '['.repeat(1e6))).toMatchObject({ code: 'invalid_json' });
+    const nested = `{"model":"m","messages":${'['.repeat(1e5)}${']'.repeat(1e5)}}`;
+    expect(read('chat/completions', nested)).toMatchObject({ code: 'invalid_request' });
+  });
+
+  it('reads 100 KB of one letter in milliseconds', () => {
+    const body = JSON.stringify(chat({ messages: [{ role: 'user', content: 'a'.repeat(100_000) }] }));
+    const startedAt = performance.now();
+    accepted('chat/completions', body);
+    expect(performance.now() - startedAt).toBeLessThan(50);
+  });
+
+  it.each([
+    ['model', { model: undefined }],
+    ['model', { model: 5 }],
+    ['model', { model: '' }],
+    ['model', { model: 'm'.repeat(300) }],
+    ['stream', { stream: 'true' }],
+    ['stream', { stream: 1 }],
+    ['stream_options', { stream_options: true }],
+    ['stream_options.include_usage', { stream_options: { include_usage: 1 } }],
+    ['service_tier', { service_tier: 1 }],
+    ['user', { user: { id: 1 } }],
+    ['safety_identifier', { safety_identifier: 'x'.repeat(300) }],
+  ])('refuses a wrong %s: %j', (param, fields) => {
+    expect(read('chat/completions', chat(fields))).toMatchObject({ code: 'invalid_request', param });
+    expect(read('responses', response(fields))).toMatchObject({ code: 'invalid_request', param });
+  });
+
+  it('takes null for missing', () => {
+    const fields = {
+      stream: null,
+      stream_options: null,
+      service_tier: null,
+      user: null,
+      n: null,
+      tools: null,
+    };
+    const { operation } = accepted('chat/completions', chat(fields));
+    expect(operation).toMatchObject({ stream: false, serviceTier: null, endUser: null, choices: 1 });
+  });
+
+  it.each(['default', 'flex', 'priority'])('keeps the service tier %s', (tier) => {
+    expect(accepted('responses', response({ service_tier: tier })).operation.serviceTier).toBe(tier);
+  });
+
+  it('knows no price of the other service tiers', () => {
+    expect(accepted('responses', response({ service_tier: 'auto' })).operation.serviceTier).toBeNull();
+    for (const service_tier of ['scale', 'fast', 'ultrafast', 'batch', '']) {
+      const refusal = { code: 'unknown_price', param: 'service_tier' };
+      expect(read('responses', response({ service_tier }))).toMatchObject(refusal);
+    }
+  });
+
+  it('tells a stream whose client asked for usage from one whose client did not', () => {
+    const stream_options = { include_usage: true };
+    const usage = (fields: object) => accepted('chat/completions', chat(fields)).operation.includeUsage;
+    expect(usage({ stream: true, stream_options })).toBe(true);
+    expect(usage({ stream: true, stream_options: {} })).toBe(false);
+    expect(usage({ stream: false, stream_options })).toBe(false);
+  });
+
+  it('prefers the safety identifier to the older user field', () => {
+    const { operation } = accepted('responses', response({ user: 'a', safety_identifier: 'b' }));
+    expect(operation.endUser).toBe('b');
+  });
+
+  it('reads nothing into a member named __proto__', () => {
+    const body =
+      '{"__proto__":{"max_tokens":5,"n":9},"model":"m","messages":[{"role":"user","content":"x"}]}';
+    const { operation } = accepted('chat/completions', body);
+    expect(operation).toMatchObject({ outputTokensLimit: null, choices: 1 });
+  });
+});
+
+describe('completions', () => {
+  const completion = (fields: object = {}) => ({ model: 'davinci-002', prompt: 'Hello', ...fields });
+
+  it('multiplies its prompts by the answers written for each', () => {
+    const choices = (fields: object) => accepted('completions', completion(fields)).operation.choices;
+    expect(choices({})).toBe(1);
+    expect(choices({ prompt: ['a', 'b', 'c'], n: 2 })).toBe(6);
+    expect(choices({ prompt: [1, 2, 3], n: 2, best_of: 5 })).toBe(5);
+    expect(choices({ prompt: [[1], [2, 3]], best_of: 4 })).toBe(8);
+  });
+
+  it('has the output limit of 16 tokens that the API assumes', () => {
+    expect(accepted('completions', completion()).operation).toMatchObject({
+      outputTokensLimit: 16,
+      outputLimitField: null,
+    });
+    expect(accepted('completions', completion({ max_tokens: 0 })).operation.outputTokensLimit).toBe(0);
+  });
+
+  it('holds an echoed prompt as if it were output', () => {
+    expect(accepted('completions', completion({ echo: true })).operation.extraOutputTokens).toBe(7);
+  });
+
+  it.each([
+    ['best_of', { n: 3, best_of: 2 }],
+    ['best_of', { best_of: 21 }],
+    ['n', { n: 0 }],
+    ['max_tokens', { max_tokens: -1 }],
+    ['prompt', { prompt: [] }],
+    ['prompt', { prompt: [[]] }],
+    ['prompt', { prompt: ['a', 1] }],
+    ['prompt', { prompt: [1.5] }],
+    ['prompt', { prompt: null }],
+    ['prompt', { prompt: { id: 'x' } }],
+  ])('refuse a wrong %s: %j', (param, fields) => {
+    expect(read('completions', completion(fields))).toMatchObject({ code: 'invalid_request', param });
+  });
+});
+
+describe('embeddings', () => {
+  it.each([['text'], [['a', 'b']], [[1, 2]], [[[1], [2, 3]]]])('have no output: %j', (input) => {
+    const { operation } = accepted('embeddings', { model: 'text-embedding-3-small', input });
+    expect(operation).toMatchObject({ outputTokensLimit: 0, choices: 1, outputLimitField: null });
+  });
+
+  it.each([[undefined], [[]], [[null]], [{}], [[['a']]]])('refuse the input %j', (input) => {
+    const refusal = { code: 'invalid_request', param: 'input' };
+    expect(read('embeddings', { model: 'm', input })).toMatchObject(refusal);
+  });
+});

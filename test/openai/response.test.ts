@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+import type { OperationName } from '../../src/domain/operation.ts';
+import { meterJson } from '../../src/openai/response.ts';
+
+const meter = (name: OperationName, body: unknown) =>
+  meterJson(name, Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)));
+
+const chatUsage = {
+  prompt_tokens: 100,
+  completion_tokens: 50,
+  total_tokens: 150,
+  prompt_tokens_details: { cached_tokens: 60, cache_write_tokens: 30, audio_tokens: 0 },
+  completion_tokens_details: { reasoning_tokens: 20, rejected_prediction_tokens: 5 },
+};
+const usage = {
+  inputTokens: 100,
+  cachedInputTokens: 60,
+  cacheWriteTokens: 30,
+  outputTokens: 50,
+  reasoningTokens: 20,
+};
+
+describe('meterJson', () => {
+  it('reads a chat completion', () => {
+    const body = { model: 'gpt-4o-2024-08-06', service_tier: 'default', choices: [], usage: chatUsage };
+    expect(meter('chat.completions', body)).toEqual({
+      usage,
+      model: 'gpt-4o-2024-08-06',
+      serviceTier: 'default',
+    });
+  });
+
+  it('reads a response', () => {
+    const reported = {
+      input_tokens: 100,
+      input_tokens_details: { cached_tokens: 60, cache_write_tokens: 30 },
+      output_tokens: 50,
+      output_tokens_details: { reasoning_tokens: 20 },
+      total_tokens: 150,
+    };
+    const body = { model: 'gpt-5', service_tier: 'priority', usage: reported, tools: [{ usage: 1 }] };
+    expect(meter('responses', body)).toEqual({ usage, model: 'gpt-5', serviceTier: 'priority' });
+  });
+
+  it('reads a completion without details as one without cached or reasoning tokens', () => {
+    const body = { usage: { prompt_tokens: 3, completion_tokens: 0, prompt_tokens_details: null } };
+    expect(meter('completions', body)).toEqual({
+      usage: {
+        inputTokens: 3,
+        cachedInputTokens: 0,
+        cacheWriteTokens: 0,
+        outputTokens: 0,
+        reasoningTokens: 0,
+      },
+      model: null,
+      serviceTier: null,
+    });
+  });
+
+  it.each([
+    '{"object":"list","data":[{"embedding":[0.1,-0.2],"index":0}],"model":"e","usage":{"prompt_tokens":8,"total_tokens":8}}',
+    '{"usage":{"prompt_tokens":8,"total_tokens":8},"model":"e","data":[{"embedding":"AAAA"}]}',
+    '{"data":[],"usage":{"prompt_tokens":8},"model":"e","tags":[]}',
+    '{"usage":{"prompt_tokens":8},"model":"e"}',
+  ])('reads embeddings, wherever the vectors stand: %s', (body) => {
+    const { usage: read, model } = meter('embeddings', body);
+    expect(read).toMatchObject({ inputTokens: 8, outputTokens: 0 });
+    expect(model).toBe('e');
+  });
+
+  it('reads a megabyte of embeddings without parsing its vectors', () => {
+    const vector = Array.from({ length: 1536 }, (_, index) => index / 7919);
+    const data = Array.from({ length: 40 }, (_, index) => ({ index, embedding: vector }));
+    const body = Buffer.from(JSON.stringify({ data, model: 'e', usage: { prompt_tokens: 8 } }));
+    expect(body.length).toBeGreaterThan(1e6);
+    const startedAt = performance.now();
+    expect(meterJson('embeddings', body).usage?.inputTokens).toBe(8);
+    expect(performance.now() - startedAt).toBeLessThan(10);
+  });
+
+  it.each([
+    ['a missing count', { completion_tokens: undefined }],
+    ['a negative count', { completion_tokens: -1 }],
+    ['a fraction', { prompt_tokens: 1.5 }],
+    ['a text', { prompt_tokens: '100' }],
+    ['a count beyond exact integers', { prompt_tokens: 2 ** 53 }],
+    ['more cached than input tokens', { prompt_tokens_details: { cached_tokens: 101 } }],
+    [
+      'more cached and written than input tokens',
+      { prompt_tokens_details: { cached_tokens: 60, cache_write_tokens: 41 } },
+    ],
+    ['more reasoning than output tokens', { completion_tokens_details: { reasoning_tokens: 51 } }],
+    ['details that are no counts', { completion_tokens_details: { reasoning_tokens: 'many' } }],
+  ])('reports no usage rather than a wrong one: %s', (_, wrong) => {
+    expect(meter('chat.completions', { usage: { ...chatUsage, ...wrong } }).usage).toBeNull();
+  });
+
+  it.each(['', 'Bad gateway', '[]', 'null', '{"usage":[]}', '{"usage":null}', '{"model":5}'])(
+    'reads nothing into %j',
+    (body) => {
+      const nothing = { usage: null, model: null, serviceTier: null };
+      expect(meter('chat.completions', body)).toEqual(nothing);
+      expect(meter('embeddings', body)).toEqual(nothing);
+    },
+  );
+});

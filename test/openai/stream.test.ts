@@ -1,0 +1,203 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { OperationName } from '../../src/domain/operation.ts';
+import { StreamMeter } from '../../src/openai/stream.ts';
+import { chatStream, chunksOf } from './stream-text.ts';
+
+const points = fc.array(fc.nat(), { maxLength: 30 });
+
+function run(name: OperationName, stripUsage: boolean, chunks: Buffer[]) {
+  const meter = new StreamMeter(name, { stripUsage });
+  const passed = chunks.map((chunk) => meter.push(chunk));
+  return { meter, client: Buffer.concat([...passed, meter.end()]).toString() };
+}
+
+const chat = (stripUsage: boolean, ...texts: string[]) =>
+  run(
+    'chat.completions',
+    stripUsage,
+    texts.map((text) => Buffer.from(text)),
+  );
+
+describe('StreamMeter on chat completions', () => {
+  it('removes our usage chunk and usage fields and nothing else, however the bytes are cut', () => {
+    fc.assert(
+      fc.property(chatStream, points, ({ upstream, client, promptTokens }, at) => {
+        const result = run('chat.completions', true, chunksOf(upstream, at));
+        expect(result.client).toBe(client);
+        expect(result.meter.completed).toBe(true);
+        expect(result.meter.sawError).toBe(false);
+        expect(result.meter.result()).toMatchObject({
+          usage: { inputTokens: promptTokens, outputTokens: 5 },
+          model: 'gpt-4o-mini-x',
+          serviceTier: 'default',
+        });
+      }),
+      { numRuns: 1500 },
+    );
+  });
+
+  it('passes the very chunks on and meters the same when the client asked for usage', () => {
+    fc.assert(
+      fc.property(chatStream, points, ({ upstream, promptTokens }, at) => {
+        const meter = new StreamMeter('chat.completions', { stripUsage: false });
+        for (const chunk of chunksOf(upstream, at)) expect(meter.push(chunk)).toBe(chunk);
+        expect(meter.end().length).toBe(0);
+        expect(meter.completed).toBe(true);
+        expect(meter.result().usage?.inputTokens).toBe(promptTokens);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('passes on the same Buffer when there is nothing to remove', () => {
+    const meter = new StreamMeter('chat.completions', { stripUsage: true });
+    const chunk = Buffer.from('data: {"choices":[{"delta":{"content":"\\"usage\\":null"}}]}\n\n');
+    expect(meter.push(chunk)).toBe(chunk);
+  });
+
+  it('holds back no finished event', () => {
+    const meter = new StreamMeter('chat.completions', { stripUsage: true });
+    expect(meter.push(Buffer.from('data: {"a":1}\n\ndata: {"b"')).toString()).toBe('data: {"a":1}\n\n');
+    expect(meter.push(Buffer.from(':2}\n\n')).toString()).toBe('data: {"b":2}\n\n');
+  });
+
+  it('keeps usage on a chunk that carries an answer, and meters it', () => {
+    const text = 'data: {"choices":[{"index":0}],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n';
+    const { client, meter } = chat(true, text);
+    expect(client).toBe(text);
+    expect(meter.result().usage?.outputTokens).toBe(2);
+  });
+
+  it('keeps a chunk that carries moderation results beside the usage', () => {
+    const text =
+      'data: {"choices":[],"moderation":{"input":{}},"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n';
+    expect(chat(true, text).client).toBe(text);
+  });
+
+  it('removes every usage field of an event, also the only one', () => {
+    expect(chat(true, 'data: {"usage":null}\n\ndata: {"usage":null , "usage":null}\n').client).toBe(
+      'data: {}\n\ndata: {}\n',
+    );
+  });
+
+  it('knows model and tier of a stream that was cut, but no usage', () => {
+    const { meter } = chat(
+      false,
+      'data: {"model":"m","service_tier":"flex","choices":[]}\n\ndata: {"usage":{"prom',
+    );
+    expect(meter.result()).toEqual({ usage: null, model: 'm', serviceTier: 'flex' });
+    expect(meter.completed).toBe(false);
+  });
+
+  it('takes usage from a last line without an end', () => {
+    const { meter, client } = chat(
+      true,
+      'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}',
+    );
+    expect(meter.result().usage?.inputTokens).toBe(1);
+    expect(client).toBe('');
+  });
+
+  it('believes no malformed usage', () => {
+    const { meter } = chat(
+      false,
+      'data: {"choices":[],"usage":{"prompt_tokens":-1,"completion_tokens":2}}\n\n',
+    );
+    expect(meter.result().usage).toBeNull();
+  });
+
+  it('sees the error that ends a stream', () => {
+    expect(chat(true, 'data: {"error":{"message":"overloaded"}}\n\n').meter.sawError).toBe(true);
+    expect(chat(true, 'data: {"error":null,"x":"\\"error\\":{}"}\n\n').meter.sawError).toBe(false);
+  });
+
+  it('takes [DONE] for the end only where it is all that an event says', () => {
+    const completed = (text: string) => chat(false, text).meter.completed;
+    expect(completed('data:[DONE]\r\n\r\n')).toBe(true);
+    expect(completed('data: [DONE]')).toBe(true);
+    expect(completed('data: {"x":"[DONE]"}\n\ndata: x [DONE]\n\n: [DONE]\n\ndata: [DONE].\n\n')).toBe(false);
+  });
+
+  it('passes a line on unmetered that is longer than it keeps', () => {
+    const chunks = Array.from({ length: 10 }, () => Buffer.alloc(1024 * 1024, 'x'));
+    const { client, meter } = run('chat.completions', true, [
+      ...chunks,
+      Buffer.from('\n\ndata: {"usage":null}\n\n'),
+    ]);
+    expect(client.length).toBe(10 * 1024 * 1024 + 24);
+    expect(meter.result().usage).toBeNull();
+  });
+});
+
+describe('StreamMeter on responses', () => {
+  const usage = '{"input_tokens":7,"input_tokens_details":{"cached_tokens":3},"output_tokens":2}';
+  const created =
+    'event: response.created\ndata: {"type":"response.created","response":{"error":null,"usage":null}}\n\n';
+  const delta = (text: string) =>
+    `data: {"type":"response.output_text.delta","delta":${JSON.stringify(text)}}\n\n`;
+  const terminal = (type: string, reported = usage) =>
+    `event: ${type}\ndata: {"response":{"model":"gpt-5-x","service_tier":"default","usage":${reported}},"type":"${type}"}\n\n`;
+
+  it.each([
+    ['response.completed', false],
+    ['response.incomplete', false],
+    ['response.failed', true],
+  ])('takes usage from %s, however the bytes are cut', (type, failed) => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), points, (text, at) => {
+        const stream = created + delta(text) + terminal(type);
+        const { meter, client } = run('responses', true, chunksOf(stream, at));
+        expect(client).toBe(stream);
+        expect([meter.completed, meter.sawError]).toEqual([true, failed]);
+        expect(meter.result()).toEqual({
+          usage: {
+            inputTokens: 7,
+            cachedInputTokens: 3,
+            cacheWriteTokens: 0,
+            outputTokens: 2,
+            reasoningTokens: 0,
+          },
+          model: 'gpt-5-x',
+          serviceTier: 'default',
+        });
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('is not fooled by text that looks like the end', () => {
+    const texts = [
+      'response.completed',
+      terminal('response.completed'),
+      '"response.failed"',
+      '"error":{}',
+      '[DONE]',
+    ];
+    const { meter } = run('responses', false, [Buffer.from(created + texts.map(delta).join(''))]);
+    expect([meter.completed, meter.sawError, meter.result().usage]).toEqual([false, false, null]);
+  });
+
+  it('completes without usage when the last event has none', () => {
+    const { meter } = run('responses', false, [Buffer.from(terminal('response.failed', 'null'))]);
+    expect([meter.completed, meter.result().usage]).toEqual([true, null]);
+  });
+
+  it('sees an error event', () => {
+    const { meter } = run('responses', false, [
+      Buffer.from('event: error\ndata: {"type":"error","code":"x"}\n\n'),
+    ]);
+    expect([meter.completed, meter.sawError]).toEqual([false, true]);
+  });
+
+  it('keeps a last event of a megabyte that arrives in small pieces, in time that grows with its size', () => {
+    const big = terminal('response.completed').replace('"model"', `"text":"${'x'.repeat(2 ** 20)}","model"`);
+    const chunks = chunksOf(
+      big,
+      Array.from({ length: 20_000 }, (_, index) => index * 50),
+    );
+    const startedAt = performance.now();
+    expect(run('responses', false, chunks).meter.completed).toBe(true);
+    expect(performance.now() - startedAt).toBeLessThan(500);
+  });
+});

@@ -1,0 +1,133 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { FIELDS } from '../../src/telemetry/fields.ts';
+import { type CallEntry, createLog, type LogOptions } from '../../src/telemetry/log.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tollgate-log-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+let files = 0;
+
+function call(changes: Partial<CallEntry> = {}): CallEntry {
+  return {
+    eventId: '0199-event',
+    operation: 'chat.completions',
+    outcome: 'settled',
+    team: 'research',
+    keyId: 'key-1',
+    requestModel: 'gpt-5-mini',
+    responseModel: 'gpt-5-mini-2026-01-31',
+    usage: {
+      inputTokens: 100,
+      cachedInputTokens: 30,
+      cacheWriteTokens: 0,
+      outputTokens: 7,
+      reasoningTokens: 0,
+    },
+    costPicoUsd: 125_000n,
+    holdPicoUsd: 1_000_000n,
+    status: 200,
+    error: null,
+    upstreamRequestId: 'req_1',
+    stageUs: { classify: 12 },
+    ...changes,
+  };
+}
+
+/** Runs `use` on a real log and returns the lines that reached its file. */
+async function written(
+  use: (log: ReturnType<typeof createLog>) => void,
+  options: Partial<LogOptions> = {},
+): Promise<Record<string, unknown>[]> {
+  const destination = join(folder, `${files++}.log`);
+  const log = createLog({ level: 'info', logCalls: true, secrets: [], destination, ...options });
+  use(log);
+  await log.flush();
+  const lines = readFileSync(destination, 'utf8').split('\n').filter(Boolean);
+  return lines.map((line) => JSON.parse(line));
+}
+
+describe('the line of a call', () => {
+  it("has OpenTelemetry's names and exact money", async () => {
+    const [line] = await written((log) => log.logCall(call()));
+    expect(line).toMatchObject({
+      level: 30,
+      'gen_ai.provider.name': 'openai',
+      'gen_ai.operation.name': 'chat',
+      'gen_ai.request.model': 'gpt-5-mini',
+      'gen_ai.response.model': 'gpt-5-mini-2026-01-31',
+      'gen_ai.usage.input_tokens': 100,
+      'gen_ai.usage.cache_read.input_tokens': 30,
+      'gen_ai.usage.output_tokens': 7,
+      'http.response.status_code': 200,
+      'tollgate.event.id': '0199-event',
+      'tollgate.cost_usd': '0.000000125',
+      'tollgate.hold_usd': '0.000001',
+    });
+    expect(line).not.toHaveProperty([FIELDS.errorType]);
+  });
+
+  it('is left out when calls are not logged', async () => {
+    expect(await written((log) => log.logCall(call({ outcome: 'unknown' })), { logCalls: false })).toEqual(
+      [],
+    );
+  });
+
+  it('comes at a bounded rate, with the number of those left out, and always when the outcome is unknown', async () => {
+    const lines = await written(
+      (log) => {
+        for (let i = 0; i < 1_000; i++) log.logCall(call());
+        log.logCall(call({ outcome: 'unknown' }));
+      },
+      { callsPerSecond: 10 },
+    );
+    // The burst may straddle one turn of the second, never two.
+    expect([11, 21]).toContain(lines.length);
+    const suppressed = lines.reduce((sum, line) => sum + Number(line[FIELDS.suppressedLines] ?? 0), 0);
+    expect(lines.length + suppressed).toBe(1_001);
+    expect(lines.at(-1)).toMatchObject({ level: 40, [FIELDS.outcome]: 'unknown' });
+  });
+});
+
+describe('every line', () => {
+  it('is free of secrets, wherever they came in', async () => {
+    const secrets = ['postgres://u:hunter22@db/x', 'quoted"secret', null, 'short'];
+    const error = new Error('401 for sk-proj-abcdefgh12345 with Bearer abc.def-123');
+    const lines = await written(
+      ({ logger }) => {
+        logger.error(
+          { err: error, headers: { authorization: 'Bearer tg-abcdefgh12345' } },
+          'upstream refused tg-12345678',
+        );
+        logger.info({ secrets: [...secrets] }, 'a short word stays');
+      },
+      { secrets },
+    );
+    expect(lines).toHaveLength(2);
+    const text = JSON.stringify(lines);
+    for (const leak of ['sk-proj', 'tg-', 'abc.def', 'hunter22', 'quoted']) expect(text).not.toContain(leak);
+    expect(text).toContain('a short word stays');
+  });
+
+  it('may fail to be written without anyone noticing', async () => {
+    const destination = join(folder, 'no', 'such', 'folder.log');
+    const log = createLog({ level: 'info', logCalls: true, secrets: [], destination });
+    log.logCall(call());
+    await expect(log.flush()).resolves.toBeUndefined();
+  });
+});
+
+describe('a reader that is too slow', () => {
+  it('costs lines, which are counted, and no time', async () => {
+    let dropped = 0;
+    const large = 'x'.repeat(1_000_000);
+    await written(
+      ({ logger }) => {
+        for (let i = 0; i < 20; i++) logger.info(large);
+      },
+      { onDroppedLine: () => dropped++ },
+    );
+    expect(dropped).toBeGreaterThan(0);
+  });
+});
