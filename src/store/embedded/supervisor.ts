@@ -70,12 +70,13 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedP
     server = supervise(await bringUp(cluster, socket.path, options));
     await ensureDatabase(socket.path, DATABASE);
   } catch (error) {
+    stopping = true;
     await socket.remove();
     throw error;
   }
   return {
     connection: { path: socket.path, user: 'postgres', database: DATABASE },
-    url: `postgres://postgres@/${DATABASE}?host=${encodeURIComponent(socket.directory)}`,
+    url: `postgres:///${DATABASE}?host=${encodeURIComponent(socket.directory)}&user=postgres`,
     adopted: server.adopted,
     async stop() {
       stopping = true;

@@ -1,0 +1,79 @@
+/**
+ * The connection to Postgres. Owns: the two pools, and in which form values cross them. Does not own: any query.
+ * Invariant: nothing here needs a session to last (transaction pooling works); a pooler that cannot keep prepared
+ * statements is told by `?prepare=false` in the URL.
+ */
+import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js';
+import postgres, { type Sql } from 'postgres';
+import type { SocketConnection } from './embedded/socket.ts';
+import * as schema from './schema.ts';
+
+/** `DATABASE_URL`, or the options that the embedded database answers. */
+export type Connection = string | SocketConnection;
+
+export interface DatabaseOptions {
+  /** Connections of the hot path's pool. */
+  hotConnectionsMax?: number;
+  /** Connections of drizzle's pool. */
+  adminConnectionsMax?: number;
+  /** Server settings of every session, for tests (`{'tollgate.now': …}`); poolers refuse most of them. */
+  settings?: Record<string, string>;
+}
+
+export type Drizzle = PostgresJsDatabase<typeof schema>;
+
+export interface Database {
+  /**
+   * The raw client, for the hot path. Nothing is rounded: `numeric` and `int8` come as text (money goes through
+   * `usd()`; cast counts to `float8` or `int4`), `timestamptz` as a `Date`. Arrays are typed by their first element:
+   * pass booleans, dates and bigints as text and cast.
+   */
+  sql: Sql;
+  /** Drizzle, for everything else. On a pool of its own, because it replaces its client's parsers. */
+  db: Drizzle;
+  /** To open further sessions of the same database. */
+  connection: Connection;
+  /** Lets running queries end, at most for `CLOSE_SECONDS_MAX`. */
+  close(): Promise<void>;
+}
+
+const CONNECT_SECONDS_MAX = 10;
+const CLOSE_SECONDS_MAX = 5;
+
+/** Opens the pools; connections are made when queries need them, so this neither waits nor fails. */
+export function openDatabase(connection: Connection, options: DatabaseOptions = {}): Database {
+  const { hotConnectionsMax = 8, adminConnectionsMax = 4, settings = {} } = options;
+  const sql = openClient(connection, hotConnectionsMax, settings);
+  const drizzleClient = openClient(connection, adminConnectionsMax, settings);
+  return {
+    sql,
+    db: drizzle(drizzleClient, { schema }),
+    connection,
+    async close() {
+      await Promise.all([closeClient(sql), closeClient(drizzleClient)]);
+    },
+  };
+}
+
+/** One pool. Close it with {@link closeClient}. */
+export function openClient(connection: Connection, max: number, settings: Record<string, string> = {}): Sql {
+  const options = {
+    max,
+    connect_timeout: CONNECT_SECONDS_MAX,
+    connection: { application_name: 'tollgate', ...settings },
+    // Notices ("relation exists, skipping") are no news, and the driver would print them.
+    onnotice: () => {},
+  };
+  if (typeof connection !== 'string') return postgres({ ...connection, ...options });
+  const url = new URL(connection);
+  const host = url.searchParams.get('host');
+  if (host === null) return postgres(connection, options);
+  // libpq's form of a unix socket's folder, which the driver would pass on as a setting of the server.
+  const username = url.searchParams.get('user') ?? decodeURIComponent(url.username);
+  for (const name of ['host', 'user']) url.searchParams.delete(name);
+  return postgres(url.href, { ...options, host, username });
+}
+
+export function closeClient(sql: Sql): Promise<void> {
+  return sql.end({ timeout: CLOSE_SECONDS_MAX });
+}
