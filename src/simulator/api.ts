@@ -10,6 +10,7 @@ import { type Directives, readDirectives } from './directives.ts';
 import type { Exchange } from './exchange.ts';
 import { drawFault, type Fault, faultRefusal, htmlStatus, makeFault } from './faults.ts';
 import { isObject, type JsonObject } from './fields.ts';
+import { NO_USAGE } from './invoice.ts';
 import { type Plan, planCall } from './plan.ts';
 import type { Profile } from './profile.ts';
 import { type Random, seededRandom } from './random.ts';
@@ -143,10 +144,24 @@ function readCall(operation: Operation, bytes: Buffer): ModelCall | Refusal {
 function answerPlan(exchange: Exchange, operation: Operation, call: ModelCall, plan: Plan): void {
   const { random, state, directives, fault } = exchange;
   const answer = composeAnswer(call, plan, random, state.profile, directives, fault?.name !== 'no_usage');
-  if (call.stream && operation.events) {
-    exchange.send(200, 'text/event-stream; charset=utf-8', operation.events(answer), plan.costPicoUsd);
-  } else {
-    exchange.send(200, 'application/json', operation.json(answer), plan.costPicoUsd);
+  const events = call.stream ? operation.events : null;
+  const type = events ? 'text/event-stream; charset=utf-8' : 'application/json';
+  const body = tryRender(() => (events ? events(answer) : operation.json(answer)));
+  if (body === null) {
+    exchange.fault = null;
+    exchange.entry.usage = NO_USAGE;
+    exchange.entry.service_tier = null;
+    exchange.refuse(INVALID_JSON);
+  } else exchange.send(200, type, body, plan.costPicoUsd);
+}
+
+/** Null: the request is nested too deeply to be repeated in the answer (a RangeError of the stack). */
+function tryRender<Body>(render: () => Body): Body | null {
+  try {
+    return render();
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
   }
 }
 

@@ -14,10 +14,11 @@ export function answerControl(
   response: ServerResponse,
   body: Buffer,
 ): void {
-  const url = new URL(request.url ?? '/', 'http://simulator');
-  switch (`${request.method} ${url.pathname}`) {
+  // Not `new URL`: it throws on targets such as `//`.
+  const [path, query] = (request.url ?? '/').split('?', 2);
+  switch (`${request.method} ${path}`) {
     case 'GET /invoice':
-      sendInvoice(state, response, url.searchParams);
+      sendInvoice(state, response, new URLSearchParams(query));
       break;
     case 'GET /invoice/total':
       sendJson(response, 200, state.invoice.summary());

@@ -36,7 +36,7 @@ export interface Fault {
   billed: boolean;
 }
 
-export const FAULT_NAMES = Object.keys(FAULT_KINDS) as FaultName[];
+const FAULT_NAMES = Object.keys(FAULT_KINDS) as FaultName[];
 
 export function isFaultName(text: string): text is FaultName {
   return Object.hasOwn(FAULT_KINDS, text);

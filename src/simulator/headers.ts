@@ -1,5 +1,5 @@
 /** The response headers of the real API, with those that a gateway must not pass on. */
-import { type Random, randomHex } from './random.ts';
+import type { Random } from './random.ts';
 
 export type Headers = Record<string, string | number | string[]>;
 
@@ -18,8 +18,8 @@ export function responseHeaders(requestId: string, contentType: string, random: 
     'x-ratelimit-reset-requests': '6ms',
     'x-ratelimit-reset-tokens': '0s',
     'set-cookie': [
-      `__cf_bm=${randomHex(random, 32)}; path=/; HttpOnly; Secure; SameSite=None`,
-      `_cfuvid=${randomHex(random, 32)}; path=/; HttpOnly; Secure; SameSite=None`,
+      `__cf_bm=${requestId}; path=/; HttpOnly; Secure; SameSite=None`,
+      `_cfuvid=${requestId}; path=/; HttpOnly; Secure; SameSite=None`,
     ],
     server: 'cloudflare',
   };

@@ -107,21 +107,34 @@ async function insertEvents(
   counters: CounterRow[],
 ): Promise<Set<string>> {
   if (events.length === 0) return new Set();
+  const json = `[${events.map((event) => event.json).join(',')}]`;
+  // The rollups add up what the insert really did, in the same statement: the events cross the wire once.
   const rows = await tx<{ id: string }[]>`
-    insert into usage_events
-    select * from json_populate_recordset(null::usage_events, ${jsonOf(events)}::text::json)
-    on conflict do nothing returning id`;
+    with fresh as (
+      insert into usage_events
+      select * from json_populate_recordset(null::usage_events, ${json}::text::json)
+      on conflict do nothing returning *),
+    rolled as (
+      insert into usage_rollups as r
+      select team_id, date_bin('15 minutes', created_at, 'epoch'), key_id, model, operation, count(*),
+        count(*) filter (where outcome = 'voided'), count(*) filter (where outcome = 'unknown'),
+        sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens),
+        sum(reasoning_tokens), sum(cost_usd), coalesce(sum(cost_usd) filter (where outcome = 'unknown'), 0)
+      from fresh group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
+      on conflict (team_id, bucket_start, key_id, model, operation) do update set
+        calls = r.calls + excluded.calls, voided_calls = r.voided_calls + excluded.voided_calls,
+        unknown_calls = r.unknown_calls + excluded.unknown_calls,
+        input_tokens = r.input_tokens + excluded.input_tokens,
+        cached_input_tokens = r.cached_input_tokens + excluded.cached_input_tokens,
+        cache_write_tokens = r.cache_write_tokens + excluded.cache_write_tokens,
+        output_tokens = r.output_tokens + excluded.output_tokens,
+        reasoning_tokens = r.reasoning_tokens + excluded.reasoning_tokens,
+        cost_usd = r.cost_usd + excluded.cost_usd, unknown_usd = r.unknown_usd + excluded.unknown_usd)
+    select id from fresh`;
   const inserted = new Set(rows.map((row) => row.id));
   const fresh = events.filter((event) => inserted.has(event.id));
-  if (fresh.length > 0) {
-    await moveCounters(tx, instanceId, counters, fresh);
-    await addToRollups(tx, fresh);
-  }
+  if (fresh.length > 0) await moveCounters(tx, instanceId, counters, fresh);
   return inserted;
-}
-
-function jsonOf(events: FlushEvent[]): string {
-  return `[${events.map((event) => event.json).join(',')}]`;
 }
 
 /**
@@ -171,25 +184,6 @@ function toSpec(row: CounterRow) {
     startsAtMs: row.starts_at_ms,
     endsAtMs: row.ends_at_ms,
   };
-}
-
-async function addToRollups(tx: TransactionSql, events: FlushEvent[]) {
-  await tx`
-    insert into usage_rollups as r
-    select team_id, date_bin('15 minutes', created_at, 'epoch'), key_id, model, operation, count(*),
-      count(*) filter (where outcome = 'voided'), count(*) filter (where outcome = 'unknown'),
-      sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens),
-      sum(cost_usd), coalesce(sum(cost_usd) filter (where outcome = 'unknown'), 0)
-    from json_populate_recordset(null::usage_events, ${jsonOf(events)}::text::json)
-    group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
-    on conflict (team_id, bucket_start, key_id, model, operation) do update set
-      calls = r.calls + excluded.calls, voided_calls = r.voided_calls + excluded.voided_calls,
-      unknown_calls = r.unknown_calls + excluded.unknown_calls, input_tokens = r.input_tokens + excluded.input_tokens,
-      cached_input_tokens = r.cached_input_tokens + excluded.cached_input_tokens,
-      cache_write_tokens = r.cache_write_tokens + excluded.cache_write_tokens,
-      output_tokens = r.output_tokens + excluded.output_tokens,
-      reasoning_tokens = r.reasoning_tokens + excluded.reasoning_tokens,
-      cost_usd = r.cost_usd + excluded.cost_usd, unknown_usd = r.unknown_usd + excluded.unknown_usd`;
 }
 
 async function reportLeases(tx: TransactionSql, { instanceId, reports }: FlushBatch) {

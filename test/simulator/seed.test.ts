@@ -66,6 +66,16 @@ it('leaves every usage as it was when faults are switched off', async () => {
   }
 });
 
+it('plans the same usage for a request that orders a fault', async () => {
+  const simulator = await startSimulator({ seed: 7 });
+  open.push(simulator);
+  const id = { 'x-client-request-id': IDS[0]! };
+  await post(simulator, '/chat/completions', HELLO, id);
+  await post(simulator, '/chat/completions', HELLO, { ...id, 'x-simulator': 'fault=no_usage' });
+  const [plain, faulty] = simulator.invoice().lines;
+  expect(faulty?.usage).toEqual(plain?.usage);
+});
+
 it('makes a request id that is never used twice, even for one client id', async () => {
   const simulator = await startSimulator();
   open.push(simulator);

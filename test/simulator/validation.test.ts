@@ -1,3 +1,4 @@
+import { get } from 'node:http';
 import { expect, it } from 'vitest';
 import { startSimulator } from '../../src/simulator/simulator.ts';
 import { HELLO, post, useSimulator } from './client.ts';
@@ -88,4 +89,18 @@ it('takes null for absent, as the API does', async () => {
     prediction: null,
   };
   expect((await bench.post(CHAT, { ...HELLO, ...nulls })).status).toBe(200);
+});
+
+it('outlives bodies and paths that are made to break it', async () => {
+  const deep = `{"model":"gpt-5","input":"x","tool_choice":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
+  expect((await bench.post('/responses', deep)).status).toBe(400);
+  expect(bench.lastLine()).toMatchObject({ cost_pico_usd: '0', usage: { input_tokens: 0 } });
+  const { port } = bench.simulator;
+  for (const path of ['//', '/v1/models/%zz', '/v1/', '/?%']) {
+    const status = await new Promise((resolve, reject) => {
+      const headers = { authorization: 'Bearer sk-test' };
+      get({ port, path, headers }, (answer) => resolve(answer.resume().statusCode)).on('error', reject);
+    });
+    expect(status, path).toBe(404);
+  }
 });

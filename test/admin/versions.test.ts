@@ -1,0 +1,119 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { catalogChanges } from '../../src/store/catalog.ts';
+import { counterOf, createTestAdmin, createTestInstance, type Json, type TestAdmin } from './support.ts';
+
+let admin: TestAdmin;
+beforeAll(async () => {
+  admin = await createTestAdmin();
+});
+afterAll(() => admin.close());
+
+async function changesOf(change: () => Promise<unknown>): Promise<string[]> {
+  const { version } = await catalogChanges(admin.database.sql, 0);
+  await change();
+  const after = await catalogChanges(admin.database.sql, version);
+  expect(after.version).toBeGreaterThan(version);
+  return after.teamIds;
+}
+
+test('every write raises the catalog version and marks the team that it changed', async () => {
+  const team = await admin.make('/teams', { name: 'research' });
+  const other = await admin.make('/teams', { name: 'other' });
+  let made: Json = team;
+  const post = (path: string, body: unknown) => async () => {
+    made = await admin.make(path, body);
+  };
+  const subject = { type: 'team', id: team.id };
+  const limit = { subject, meter: 'cost_usd', amount: '1', window: { type: 'lifetime' } };
+  const steps: [() => Promise<unknown>, ...(() => Promise<unknown>)[]][] = [
+    [() => admin.ask('PATCH', `/teams/${team.id}`, { unlimited: true })],
+    [
+      post('/keys', { team_id: team.id, name: 'app' }),
+      () => admin.ask('PATCH', `/keys/${made.id}`, { models: ['gpt-4o-mini'] }),
+      () => admin.ask('DELETE', `/keys/${made.id}`),
+    ],
+    [
+      post('/limits', limit),
+      () => admin.ask('PATCH', `/limits/${made.id}`, { amount: '2' }),
+      () => admin.ask('DELETE', `/limits/${made.id}`),
+    ],
+    [
+      post('/grants', { team_id: team.id, amount_usd: '1' }),
+      () => admin.ask('PATCH', `/grants/${made.id}`, { amount_usd: '2' }),
+      () => admin.ask('DELETE', `/grants/${made.id}`),
+    ],
+    [() => admin.ask('DELETE', `/teams/${team.id}`)],
+  ];
+  for (const step of steps.flat()) expect(await changesOf(step)).toEqual([team.id]);
+  expect(await changesOf(post('/teams', { name: 'new' }))).toEqual([made.id]);
+  const price = { model: 'chat-1', input_usd: '1', output_usd: '1', source: 'x' };
+  expect(await changesOf(post('/prices', price))).toEqual([]);
+  expect(await changesOf(() => admin.ask('DELETE', `/prices/${made.id}`))).toEqual([]);
+  expect(other.id).not.toBe(team.id);
+});
+
+test('of many writes at once no change hides behind a version that was seen before it', async () => {
+  const { sql } = admin.database;
+  const teams = await Promise.all([1, 2, 3, 4].map((n) => admin.make('/teams', { name: `racing ${n}` })));
+  const expected = new Map<string, number>();
+  const seen = new Set<string>();
+  let { version } = await catalogChanges(sql, 0);
+  let writing = true;
+  const watch = (async () => {
+    while (writing) {
+      const change = await catalogChanges(sql, version);
+      for (const id of change.teamIds) seen.add(`${id}@${change.version}`);
+      version = change.version;
+    }
+  })();
+  await Promise.all(
+    teams.flatMap((team) =>
+      Array.from({ length: 10 }, async (_, n) => {
+        await admin.make('/keys', { team_id: team.id, name: `key ${n}` });
+        expected.set(team.id, (expected.get(team.id) ?? 0) + 1);
+      }),
+    ),
+  );
+  writing = false;
+  await watch;
+  const last = await catalogChanges(sql, version);
+  for (const id of last.teamIds) seen.add(`${id}@${last.version}`);
+  const rows = await sql<{ id: string; version: number }[]>`
+    select id, changed_at_version::float8 as version from teams where id = any(${teams.map((team) => team.id)})`;
+  // The watcher only ever asked "what is newer than what I know": every team's last change must have been told.
+  for (const row of rows) {
+    const told = [...seen]
+      .filter((each) => each.startsWith(row.id))
+      .map((each) => Number(each.split('@')[1]));
+    expect(Math.max(...told)).toBeGreaterThanOrEqual(row.version);
+  }
+});
+
+test('changing limits while instances lease from them neither fails nor loses a change', async () => {
+  const team = await admin.make('/teams', { name: 'busy', plan: null });
+  const instance = await createTestInstance(admin.database);
+  const limits = await Promise.all(
+    [1, 2, 3].map(() =>
+      admin.make('/limits', {
+        subject: { type: 'team', id: team.id },
+        meter: 'cost_usd',
+        amount: '1000',
+        window: { type: 'lifetime' },
+      }),
+    ),
+  );
+  const rounds = Array.from({ length: 8 }, (_, round) => round);
+  await Promise.all([
+    ...rounds.map((round) => instance.hold(counterOf('limit', limits[round % 3]!, team.id, 0), '0.5')),
+    ...rounds.map(async (round) => {
+      const amount = `${100 + round}`;
+      const answer = await admin.ask('PATCH', `/limits/${limits[round % 3]!.id}`, { amount });
+      expect(answer.status).toBe(200);
+    }),
+  ]);
+  for (const { id } of limits) {
+    const limit = await admin.get(`/limits/${id}`);
+    const [counter] = await admin.database.sql`select amount::float8 from counters where source_id = ${id}`;
+    expect(counter?.amount).toBe(Number(limit.amount));
+  }
+});
