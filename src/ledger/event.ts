@@ -37,7 +37,13 @@ export interface Outcome {
   stageUs: Record<string, number>;
 }
 
-const quote = (text: string | null) => (text === null ? 'null' : JSON.stringify(text));
+/**
+ * JSON that Postgres accepts: its texts hold neither NUL nor half a surrogate pair. A client's `user` or an upstream's
+ * header may, and one such row would keep every batch behind it out of the ledger.
+ */
+function quote(text: string | null): string {
+  return text === null ? 'null' : JSON.stringify(text.toWellFormed().replaceAll('\0', '\ufffd'));
+}
 
 function allocationsJson(allocations: readonly Allocation[]): string {
   return `[${allocations
