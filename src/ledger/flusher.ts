@@ -22,6 +22,8 @@ export class Flusher {
   readonly #options: FlusherOptions;
   #backlog: FlushEvent[] = [];
   #running: Promise<unknown> | null = null;
+  /** How many events ever left the backlog. */
+  #confirmed = 0;
 
   constructor(options: FlusherOptions) {
     this.#options = options;
@@ -47,13 +49,18 @@ export class Flusher {
     return this.#running;
   }
 
-  /** Flushes until everything is in Postgres, what comes meanwhile included. Rejects when Postgres is away. */
+  /**
+   * Flushes until everything that was known at the call is in Postgres; what comes meanwhile need not be, or under
+   * load there would be no end. Rejects when Postgres is away.
+   */
   async drain(): Promise<void> {
+    const last = this.#confirmed + this.#backlog.length;
+    // The batch under way may have been made before the last event or return.
     await this.#running;
-    while (this.#backlog.length > 0 || this.#reports().length > 0) {
+    do {
       const error = await this.flush();
       if (error !== null) throw error;
-    }
+    } while (this.#confirmed < last);
   }
 
   async #send(): Promise<unknown> {
@@ -64,6 +71,7 @@ export class Flusher {
     try {
       await store.flush({ instanceId, events, reports: reports.map(([, report]) => report) });
       this.#backlog.splice(0, events.length);
+      this.#confirmed += events.length;
       for (const [lease, report] of reports) lease.reported(report);
       this.#options.onResult(null);
       return null;

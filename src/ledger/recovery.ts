@@ -6,9 +6,9 @@
 import { readdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { crc32 } from 'node:zlib';
 import type { FlushEvent } from '../store/flush.ts';
 import { eventFromJson, unknownFromHold } from './event.ts';
+import { parseLine } from './journal.ts';
 import type { LedgerStore } from './store.ts';
 
 /** Who writes a journal: enough to tell whether that very process still runs. */
@@ -70,13 +70,12 @@ export function readJournal(path: string): JournalContent {
   // What follows the last newline is a torn tail or empty; either way it was never acknowledged.
   const last = lines.length - 1;
   for (let i = 0; i < last; i++) {
-    const line = lines[i]!;
-    const type = line[9];
-    const json = line.slice(11);
-    if (crc32(json) !== Number.parseInt(line.slice(0, 8), 16) || !type || !'JHS'.includes(type)) {
-      if (i === last - 1) break;
+    const line = parseLine(lines[i]!);
+    if (line === null || (line.type === 'J') !== (i === 0)) {
+      if (i === last - 1 && i > 0) break;
       throw new JournalDamaged(`${path}: line ${i + 1} is damaged; move the file away to start without it`);
     }
+    const { type, json } = line;
     if (type === 'J') header = JSON.parse(json) as JournalHeader;
     else if (type === 'H') holds.set(idOf(json), json);
     else {
