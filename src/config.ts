@@ -58,6 +58,12 @@ export const SETTINGS = {
     'The Postgres database. Unset: an embedded one in the data folder.',
     databaseUrl('postgres://tollgate:password@localhost:5432/tollgate'),
   ),
+  pgBin: setting(
+    'PG_BIN',
+    null,
+    "Folder of PostgreSQL's programs for the embedded database. Unset: those of the npm package, or Debian's.",
+    path('/usr/lib/postgresql/18/bin'),
+  ),
   dataDir: setting(
     'TOLLGATE_DATA_DIR',
     './data',

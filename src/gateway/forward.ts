@@ -2,35 +2,15 @@
  * Forward: the upstream call, bytes streaming both ways; the stream's meter reads along. Owns: relaying, backpressure,
  * and reading on when the client has left. Never retries: every try is billed.
  */
-import type { MeteredResponse } from '../domain/usage.ts';
 import { decodeBody } from '../openai/decode.ts';
 import { renderBody } from '../openai/edit.ts';
 import { upstreamHeaders } from '../openai/headers.ts';
 import { StreamMeter } from '../openai/stream.ts';
 import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../openai/upstream.ts';
+import type { Answer, UpstreamHeaders } from './answer.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
 import { beginStream } from './respond.ts';
-
-export type UpstreamHeaders = Record<string, string | string[] | undefined>;
-
-/** How the upstream's part ended. */
-export interface Answer {
-  ending: 'complete' | 'unreachable' | 'interrupted' | 'timeout' | 'abandoned';
-  /** 0 when no answer began. */
-  status: number;
-  headers: UpstreamHeaders;
-  /** The whole body where it was kept back until it is metered; null once it was relayed. */
-  body: Buffer | null;
-  /** The decoded body, to be metered; null where a stream's meter read along, or it cannot be read. */
-  readable: Buffer | null;
-  /** What the meter that read along found; null where there was none. */
-  metered: MeteredResponse | null;
-  /** An error event stood in the stream. */
-  sawError: boolean;
-  firstByteUs: number | null;
-  totalUs: number;
-}
 
 /** Answers up to this size are kept until their end, so that their cost can stand in the headers. */
 const BUFFERED_BYTES = 4 * 1024 * 1024;

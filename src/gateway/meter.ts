@@ -2,8 +2,8 @@
 import type { MeteredResponse } from '../domain/usage.ts';
 import { meterJson } from '../openai/response.ts';
 import { StreamMeter } from '../openai/stream.ts';
+import type { Answer } from './answer.ts';
 import type { Call } from './call.ts';
-import type { Answer } from './forward.ts';
 
 const NOTHING: MeteredResponse = { usage: null, serviceTier: null, model: null };
 

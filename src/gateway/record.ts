@@ -1,8 +1,8 @@
 /** Record: metrics and one log line. It can neither fail nor delay a call: the answer has been sent. */
 import { ERRORS, type Fault } from '../domain/errors.ts';
+import type { Answer } from './answer.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
-import type { Answer } from './forward.ts';
 import type { Settled } from './settle.ts';
 
 export function record(deps: GatewayDeps, call: Call, answer: Answer, settled: Settled): void {

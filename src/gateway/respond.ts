@@ -4,9 +4,9 @@ import { formatUsd } from '../domain/money.ts';
 import { uuidV7 } from '../ledger/ids.ts';
 import { errorBody, errorHeaders } from '../openai/errors.ts';
 import { clientHeaders } from '../openai/headers.ts';
+import type { Answer, UpstreamHeaders } from './answer.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
-import type { Answer, UpstreamHeaders } from './forward.ts';
 import type { Settled } from './settle.ts';
 
 /** Nothing was forwarded: says why and what to do. */

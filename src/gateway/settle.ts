@@ -3,9 +3,9 @@ import { costOf, type RateCard, tierBilled } from '../domain/price.ts';
 import type { MeteredResponse } from '../domain/usage.ts';
 import type { Outcome } from '../ledger/event.ts';
 import { isOpenAiError } from '../openai/errors.ts';
+import type { Answer } from './answer.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
-import type { Answer } from './forward.ts';
 import { meter } from './meter.ts';
 
 export interface Settled extends Outcome {

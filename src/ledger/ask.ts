@@ -30,4 +30,5 @@ export type Denial =
   | { kind: 'held'; counter: CounterSpec | null; retryAfterMs: number }
   | { kind: 'unavailable' };
 
-export type Taken = { amount: PicoUsd; held: HeldPool[] };
+/** `atMs`: the moment whose windows paid, in milliseconds since the epoch. */
+export type Taken = { amount: PicoUsd; held: HeldPool[]; atMs: number };

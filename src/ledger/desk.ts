@@ -101,7 +101,7 @@ export class Desk {
     if (held === null) return null;
     this.#inFlight++;
     if (!this.#asking && pools.some((pool) => this.#isLow(pool))) this.#prefetch(pools);
-    return { amount, held };
+    return { amount, held, atMs: nowMs };
   }
 
   #size(ask: Ask, pools: LeasedPool[], overdue: boolean): bigint {

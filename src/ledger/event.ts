@@ -37,56 +37,68 @@ export interface Outcome {
   stageUs: Record<string, number>;
 }
 
-const quote = (text: string | null) => (text === null ? 'null' : JSON.stringify(text));
+const PLAIN = /^[\w.:-]*$/;
 
-function allocationsJson(allocations: readonly Allocation[]): string {
-  return `[${allocations
-    .map(
-      (part) =>
-        `{"counter":"${part.counterId}","held":"${formatUsd(part.held)}","settled":"${formatUsd(part.settled)}"}`,
-    )
-    .join(',')}]`;
+/** JSON of a text; the usual names and ids need no escaping, which is three times as fast to find out as to do. */
+function quote(text: string | null): string {
+  if (text === null) return 'null';
+  return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
-function factsJson(id: string, instanceId: string, facts: CallFacts, held: PicoUsd): string {
+let lastMs = 0;
+let lastIso = '';
+
+/** Many calls are admitted in the same millisecond. */
+function isoOf(ms: number): string {
+  if (ms !== lastMs) {
+    lastMs = ms;
+    lastIso = new Date(ms).toISOString();
+  }
+  return lastIso;
+}
+
+function allocationsJson(allocations: readonly Allocation[]): string {
+  let json = '';
+  for (const { counterId, held, settled } of allocations) {
+    if (json !== '') json += ',';
+    json += `{"counter":"${counterId}","held":"${formatUsd(held)}","settled":"${formatUsd(settled)}"}`;
+  }
+  return `[${json}]`;
+}
+
+/** The columns that are known at the hold and stay as they are: written once, used by both lines of the journal. */
+export function factsJson(id: string, instanceId: string, facts: CallFacts, held: PicoUsd): string {
   return (
-    `"id":"${id}","team_id":"${facts.teamId}","created_at":"${new Date(momentOfUuidV7(id)).toISOString()}",` +
+    `"id":"${id}","team_id":"${facts.teamId}","created_at":"${isoOf(momentOfUuidV7(id))}",` +
     `"key_id":"${facts.keyId}","instance_id":"${instanceId}","operation":"${facts.operation}",` +
     `"model":${quote(facts.model)},"stream":${facts.stream},"end_user":${quote(facts.endUser)},` +
     `"output_limit":${facts.outputLimit},"hold_usd":"${formatUsd(held)}"`
   );
 }
 
-/** The columns of a call that is held and not yet settled, its allocations as if all of the hold were spent. */
-export function holdJson(
-  id: string,
-  instanceId: string,
-  facts: CallFacts,
-  held: PicoUsd,
-  allocations: readonly Allocation[],
-): string {
-  return `{${factsJson(id, instanceId, facts, held)},"price_id":${quote(facts.priceId)},"allocations":${allocationsJson(allocations)}}`;
+/** A call that is held and not yet settled, its allocations as if all of the hold were spent. */
+export function holdJson(facts: string, priceId: string | null, allocations: readonly Allocation[]): string {
+  return `{${facts},"price_id":${quote(priceId)},"allocations":${allocationsJson(allocations)}}`;
+}
+
+function stagesJson(stageUs: Record<string, number>): string {
+  let json = '';
+  for (const stage in stageUs) json += `${json === '' ? '' : ','}"${stage}":${stageUs[stage]}`;
+  return `{${json}}`;
 }
 
 /** The whole row of a call that has ended. */
-export function eventJson(
-  id: string,
-  instanceId: string,
-  facts: CallFacts,
-  held: PicoUsd,
-  outcome: Outcome,
-  allocations: readonly Allocation[],
-): string {
+export function eventJson(facts: string, outcome: Outcome, allocations: readonly Allocation[]): string {
   const { usage } = outcome;
   return (
-    `{${factsJson(id, instanceId, facts, held)},"outcome":"${outcome.outcome}","provenance":"${outcome.provenance}",` +
+    `{${facts},"outcome":"${outcome.outcome}","provenance":"${outcome.provenance}",` +
     `"reason":${quote(outcome.reason)},"upstream_status":${outcome.upstreamStatus},` +
     `"upstream_request_id":${quote(outcome.upstreamRequestId)},"response_model":${quote(outcome.responseModel)},` +
     `"service_tier":${quote(outcome.serviceTier)},"input_tokens":${usage?.inputTokens ?? 0},` +
     `"cached_input_tokens":${usage?.cachedInputTokens ?? 0},"cache_write_tokens":${usage?.cacheWriteTokens ?? 0},` +
     `"output_tokens":${usage?.outputTokens ?? 0},"reasoning_tokens":${usage?.reasoningTokens ?? 0},` +
     `"price_id":${quote(outcome.priceId)},"cost_usd":"${formatUsd(outcome.cost)}",` +
-    `"stage_us":${JSON.stringify(outcome.stageUs)},"allocations":${allocationsJson(allocations)}}`
+    `"stage_us":${stagesJson(outcome.stageUs)},"allocations":${allocationsJson(allocations)}}`
   );
 }
 

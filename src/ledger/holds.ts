@@ -2,7 +2,7 @@
 import type { Allocation } from '../domain/budget.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import type { HeldPool } from './book.ts';
-import type { CallFacts, Outcome } from './event.ts';
+import { type CallFacts, holdJson, type Outcome } from './event.ts';
 
 /** One call's money, taken out of the leases. */
 export interface Hold {
@@ -13,8 +13,8 @@ export interface Hold {
   held: HeldPool[];
   /** Null until it was journaled. */
   facts: CallFacts | null;
-  /** The journal's line of it, kept for when the journal is rewritten. */
-  line: string;
+  /** The columns of its event that are known already (see `factsJson`); empty until it was journaled. */
+  factsJson: string;
 }
 
 /** What each counter holds of the call and is charged; `settled` null: as if all of the hold were spent. */
@@ -30,6 +30,11 @@ export function allocationsOf(hold: Hold, settled: bigint[][] | null): Allocatio
     }
   }
   return allocations;
+}
+
+/** The hold as the journal keeps it. */
+export function holdLine(hold: Hold): string {
+  return holdJson(hold.factsJson, hold.facts?.priceId ?? null, allocationsOf(hold, null));
 }
 
 /** The outcome of a call of which nobody will learn more: it stays charged at its hold until there is evidence. */

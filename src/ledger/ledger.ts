@@ -12,10 +12,10 @@ import type { Ask, Denial, Taken } from './ask.ts';
 import { LeaseBook } from './book.ts';
 import type { Clock } from './clock.ts';
 import { Desk } from './desk.ts';
-import { type CallFacts, eventJson, holdJson, type Outcome } from './event.ts';
+import { type CallFacts, eventJson, factsJson, type Outcome } from './event.ts';
 import { Flusher } from './flusher.ts';
 import { Heart } from './heart.ts';
-import { allocationsOf, type Hold, unknownOutcome } from './holds.ts';
+import { allocationsOf, type Hold, holdLine, unknownOutcome } from './holds.ts';
 import { momentOfUuidV7, uuidV7 } from './ids.ts';
 import { formatLine, type Journal } from './journal.ts';
 import type { LedgerStore } from './store.ts';
@@ -124,7 +124,9 @@ export class Ledger {
 
   /** A hold of nothing, for calls that cost nothing: they too end in exactly one event. */
   reserveFree(teamId: string): Hold | Denial {
-    return this.blocked === null ? this.#hold(teamId, { amount: 0n, held: [] }) : { kind: 'unavailable' };
+    return this.blocked === null
+      ? this.#hold(teamId, { amount: 0n, held: [], atMs: this.#options.clock.nowMs() })
+      : { kind: 'unavailable' };
   }
 
   #queue(desk: Desk, ask: Ask) {
@@ -148,17 +150,18 @@ export class Ledger {
   }
 
   #hold(teamId: string, taken: Taken): Hold {
-    const id = uuidV7(this.#options.clock.nowMs());
-    return { id, teamId, amount: taken.amount, held: taken.held, facts: null, line: '' };
+    // The event belongs to the windows that paid for it: its id says the moment at which they were looked up.
+    const id = uuidV7(taken.atMs);
+    return { id, teamId, amount: taken.amount, held: taken.held, facts: null, factsJson: '' };
   }
 
   /** Journals the hold; resolves when its line was written, after which the call may be forwarded. */
   begin(hold: Hold, facts: CallFacts): Promise<'written' | 'broken'> {
     const { journal, instanceId } = this.#options;
     hold.facts = facts;
-    hold.line = holdJson(hold.id, instanceId, facts, hold.amount, allocationsOf(hold, null));
+    hold.factsJson = factsJson(hold.id, instanceId, facts, hold.amount);
     this.#open.set(hold.id, hold);
-    journal.append('H', hold.line);
+    journal.append('H', holdLine(hold));
     return new Promise((resolve) => {
       journal.written(() => resolve(journal.broken ? 'broken' : 'written'));
     });
@@ -185,8 +188,8 @@ export class Ledger {
   end(hold: Hold, outcome: Outcome): void {
     if (!this.#open.delete(hold.id) || !hold.facts) throw new Error(`hold ${hold.id} has ended before`);
     const allocations = allocationsOf(hold, this.book.settle(hold.held, outcome.cost));
-    const { instanceId, journal } = this.#options;
-    const json = eventJson(hold.id, instanceId, hold.facts, hold.amount, outcome, allocations);
+    const { journal } = this.#options;
+    const json = eventJson(hold.factsJson, outcome, allocations);
     journal.append('S', json);
     const { teamId, keyId } = hold.facts;
     const createdAtMs = momentOfUuidV7(hold.id);
@@ -257,7 +260,7 @@ export class Ledger {
 
   *#stillNeeded() {
     for (const event of this.flusher.backlog) yield formatLine('S', event.json);
-    for (const hold of this.#open.values()) yield formatLine('H', hold.line);
+    for (const hold of this.#open.values()) yield formatLine('H', holdLine(hold));
   }
 
   #fence() {

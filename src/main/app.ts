@@ -55,6 +55,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const store = await openStore({
     connection: options.connection ?? config.databaseUrl,
     dataDir: config.dataDir,
+    pgBin: config.pgBin,
     onError: storeErrors,
   });
   const { sql } = store.database;

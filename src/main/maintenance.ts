@@ -3,8 +3,8 @@ import type { Config } from '../config.ts';
 import { type Adopted, adoptJournal } from '../ledger/recovery.ts';
 import { openStore, type Store } from '../store/store.ts';
 
-function open({ databaseUrl, dataDir }: Config): Promise<Store> {
-  return openStore({ connection: databaseUrl, dataDir, onError: () => {} });
+function open({ databaseUrl, dataDir, pgBin }: Config): Promise<Store> {
+  return openStore({ connection: databaseUrl, dataDir, pgBin, onError: () => {} });
 }
 
 /** Brings the database to this version's schema. */

@@ -5,10 +5,15 @@
 import type { Fields } from './fields.ts';
 import { isObject, type Json, type JsonObject } from './json.ts';
 
-/** Tools whose definition stands in the request and which the client runs itself. All others run or fetch upstream,
- * or bring hidden instructions that no byte of the request stands for. */
+/** Parts of a prompt that are text, in the words of both chat completions and responses. */
+const TEXT_PARTS = new Set(['text', 'refusal', 'input_text', 'output_text']);
+/**
+ * Tools whose definition stands in the request and which the client runs itself. All others run or fetch upstream, or
+ * bring hidden instructions that no byte of the request stands for.
+ */
 const CLIENT_TOOLS = new Set<unknown>(['function', 'custom']);
 
+/** Refuses tools that cost more than the tokens of their definition. */
 export function readTools(fields: Fields): void {
   const tools = fields.json.tools ?? [];
   if (!Array.isArray(tools)) {
@@ -24,8 +29,6 @@ export function readTools(fields: Fields): void {
     }
   }
 }
-
-const TEXT_PARTS = new Set(['text', 'refusal', 'input_text', 'output_text']);
 
 /** Refuses models of audio and of web search: they are billed by more than text tokens. */
 export function readTextModel(fields: Fields): void {

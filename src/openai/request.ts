@@ -49,10 +49,11 @@ export function readOperation(route: Route, body: Buffer): ParsedRequest | Fault
     return { operation: freeOperation(route), json: null, body: EMPTY, ambiguous: false };
 
   if (!isUtf8(body)) return fault('invalid_json', 'The body is not valid UTF-8.');
-  const json = parseJson(body.toString());
+  const text = body.toString();
+  const json = parseJson(text);
   if (json === undefined) return fault('invalid_json', 'The body is not valid JSON.');
   if (!isObject(json)) return fault('invalid_json', 'The body must be a JSON object.');
-  const names = scanNames(body);
+  const names = scanNames(text);
   if (names === 'too_deep')
     return fault('invalid_request', `The body is nested deeper than ${MAX_DEPTH} levels.`);
 

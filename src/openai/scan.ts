@@ -1,5 +1,5 @@
 /**
- * Looks at the raw bytes of a JSON text for what JSON.parse hides: names that stand twice in one object. JavaScript
+ * Looks at a JSON text for what JSON.parse hides: names that stand twice in one object. JavaScript
  * takes the last one, other parsers the first, so such a body could be estimated as one request and served as another.
  * Rejected: counting a list of known names with indexOf, which says nothing about `type` inside messages, must grow
  * with the API and takes the names in a tool's schema for duplicates.
@@ -12,8 +12,6 @@ const MAX_NAMES = 128;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-/** Strings longer than this are skipped by the runtime's memchr, shorter ones faster by hand. */
-const SHORT_STRING_BYTES = 48;
 
 /** Hashes of the names seen in every open object, innermost last. Scanning is synchronous, so one stack serves all. */
 const hashes = new Int32Array(MAX_DEPTH * (MAX_NAMES + 1));
@@ -21,32 +19,32 @@ const hashes = new Int32Array(MAX_DEPTH * (MAX_NAMES + 1));
 const bases = new Int32Array(MAX_DEPTH + 1);
 
 /**
- * Scans a body that JSON.parse accepted (of anything else the answer means nothing).
+ * Scans a text that JSON.parse accepted (of anything else the answer means nothing).
  * `plain`: every parser reads the same values. `ambiguous`: it may hold a name twice (never a false `plain`: equal
  * names have equal hashes, and a name with an escape counts as ambiguous). `too_deep`: nested over {@link MAX_DEPTH}.
  */
-export function scanNames(body: Buffer): 'plain' | 'ambiguous' | 'too_deep' {
-  const length = body.length;
+export function scanNames(text: string): 'plain' | 'ambiguous' | 'too_deep' {
+  const length = text.length;
   let ambiguous = false;
   let depth = 0;
   let base = -1;
   let top = 0;
   let nameIsNext = false;
   for (let at = 0; at < length; ) {
-    switch (body[at++]) {
+    switch (text.charCodeAt(at++)) {
       case QUOTE: {
         if (!nameIsNext) {
-          at = skipString(body, at);
+          at = skipString(text, at);
           break;
         }
         nameIsNext = false;
         let hash = 0;
-        for (let byte = body[at++]!; byte !== QUOTE; byte = body[at++]!) {
-          if (byte === BACKSLASH) {
+        for (let code = text.charCodeAt(at++); code !== QUOTE; code = text.charCodeAt(at++)) {
+          if (code === BACKSLASH) {
             ambiguous = true;
             at++;
           }
-          hash = Math.imul(hash ^ byte, 0x01000193);
+          hash = Math.imul(hash ^ code, 0x01000193);
         }
         for (let other = base; other < top; other++) if (hashes[other] === hash) ambiguous = true;
         if (top - base < MAX_NAMES) hashes[top++] = hash;
@@ -59,7 +57,7 @@ export function scanNames(body: Buffer): 'plain' | 'ambiguous' | 'too_deep' {
       case 0x7b: // {
       case 0x5b: // [
         if (depth === MAX_DEPTH) return 'too_deep';
-        nameIsNext = body[at - 1] === 0x7b;
+        nameIsNext = text.charCodeAt(at - 1) === 0x7b;
         base = nameIsNext ? top : -1;
         bases[++depth] = base;
         break;
@@ -74,19 +72,15 @@ export function scanNames(body: Buffer): 'plain' | 'ambiguous' | 'too_deep' {
   return ambiguous ? 'ambiguous' : 'plain';
 }
 
-/** The index after the closing quote of the string whose first byte is at `at`; the end of the bytes if it has none. */
-export function skipString(bytes: Buffer, at: number): number {
+/**
+ * The index after the closing quote of the string whose first character is at `at`. The runtime's search in a string
+ * is several times faster than one in a Buffer, or than a loop.
+ */
+function skipString(text: string, at: number): number {
   for (;;) {
-    const near = Math.min(at + SHORT_STRING_BYTES, bytes.length);
-    while (at < near) {
-      const byte = bytes[at++];
-      if (byte === QUOTE) return at;
-      if (byte === BACKSLASH) at++;
-    }
-    const quote = bytes.indexOf(QUOTE, at);
-    if (quote === -1) return bytes.length;
+    const quote = text.indexOf('"', at);
     let slashes = 0;
-    while (bytes[quote - 1 - slashes] === BACKSLASH) slashes++;
+    while (text.charCodeAt(quote - 1 - slashes) === BACKSLASH) slashes++;
     at = quote + 1;
     if (slashes % 2 === 0) return at;
   }

@@ -3,7 +3,6 @@
  * positions are indexes into a Buffer of whole lines (the last may lack its end).
  */
 import { isObject, type JsonObject, parseJson } from './json.ts';
-import { skipString } from './scan.ts';
 
 /** Bytes from `start` up to, not including, `end`. */
 export interface Range {
@@ -16,8 +15,10 @@ const CR = 0x0d;
 const SPACE = 0x20;
 const QUOTE = 0x22;
 const COMMA = 0x2c;
+const BACKSLASH = 0x5c;
 const COLON = 0x3a;
 const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
 const DATA = Buffer.from('data:');
 
 export function lineStart(lines: Buffer, at: number): number {
@@ -71,12 +72,16 @@ export function isTopLevelName(lines: Buffer, at: number): boolean {
   let index = payloadStart(lines, at);
   if (index === -1) return false;
   let depth = 0;
-  while (index < at) {
-    const byte = lines[index++]!;
-    if (byte === QUOTE) index = skipString(lines, index);
+  let inString = false;
+  for (; index < at; index++) {
+    const byte = lines[index]!;
+    if (inString) {
+      if (byte === BACKSLASH) index++;
+      else if (byte === QUOTE) inString = false;
+    } else if (byte === QUOTE) inString = true;
     // In ASCII a brace and its bracket differ in this one bit.
     else if ((byte | 0x20) === OPENING_BRACE) depth++;
-    else if ((byte | 0x20) === 0x7d) depth--;
+    else if ((byte | 0x20) === CLOSING_BRACE) depth--;
   }
   return index === at && depth === 1;
 }
@@ -95,7 +100,7 @@ function skipBlanks(lines: Buffer, at: number): number {
   return at;
 }
 
-/** What remains without `ranges`, which are in order and may overlap; the same Buffer when there are none. */
+/** What remains without `ranges`, which are in the order of their ends and may overlap; the same Buffer when there are none. */
 export function cut(lines: Buffer, ranges: Range[]): Buffer {
   if (ranges.length === 0) return lines;
   const remaining = Buffer.allocUnsafe(lines.length);
@@ -103,7 +108,7 @@ export function cut(lines: Buffer, ranges: Range[]): Buffer {
   let at = 0;
   for (const { start, end } of ranges) {
     if (start > at) length += lines.copy(remaining, length, at, start);
-    at = Math.max(at, end);
+    at = end;
   }
   length += lines.copy(remaining, length, at);
   return remaining.subarray(0, length);

@@ -20,7 +20,7 @@ export interface DatabaseOptions {
   settings?: Record<string, string>;
 }
 
-export type Drizzle = PostgresJsDatabase<typeof schema>;
+type Drizzle = PostgresJsDatabase<typeof schema>;
 
 export interface Database {
   /**

@@ -16,7 +16,9 @@ export interface StoreOptions {
   /** `DATABASE_URL`, or how else a server is reached; null: the embedded one in the data folder. */
   connection: Connection | null;
   dataDir: string;
-  /** Told when partitions could not be made ahead; it is tried again. */
+  /** Where the embedded server's programs are; null: look for them. */
+  pgBin: string | null;
+  /** Told of what is tried again by itself: partitions made ahead, an embedded server that died. */
   onError: (error: unknown) => void;
 }
 
@@ -31,8 +33,14 @@ export interface Store {
 const PARTITIONS_EVERY_MS = 6 * 60 * 60 * 1000;
 
 /** Opens the store and makes it ready. Safe when several replicas start at once. Rejects with what to do about it. */
-export async function openStore({ connection: given, dataDir, onError }: StoreOptions): Promise<Store> {
-  const embedded = given === null ? await startEmbedded({ dataDir }) : null;
+export async function openStore({
+  connection: given,
+  dataDir,
+  pgBin,
+  onError,
+}: StoreOptions): Promise<Store> {
+  const embedded =
+    given === null ? await startEmbedded({ dataDir, pgBin: pgBin ?? undefined, onCrash: onError }) : null;
   const connection: Connection = given ?? embedded!.connection;
   let database: Database | null = null;
   const close = async () => {

@@ -10,7 +10,13 @@ const name = fc.oneof(
 const scalar = fc.oneof(
   fc.constantFrom('null', 'true', '0', '-1.50', '1e3', '12345678901234567890'),
   fc.string({ unit: 'binary', maxLength: 60 }).map((text) => JSON.stringify(text)),
-  fc.constantFrom('"\\\\"', '"\\\\\\""', '"{\\"model\\":1,\\"model\\":2}"', `"${'x'.repeat(70)}\\\\"`),
+  fc.constantFrom(
+    '"\\\\"',
+    '"\\\\\\""',
+    '"{\\"model\\":1,\\"model\\":2}"',
+    `"${'x'.repeat(70)}\\\\"`,
+    `"${'x'.repeat(70)}\\",\\"n\\":[{"`,
+  ),
 );
 
 /** An object's text whose names may stand twice, at any depth. */

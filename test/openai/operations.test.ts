@@ -44,6 +44,7 @@ describe('findRoute', () => {
     ['GET', '/v1/models/a/permissions'],
     ['GET', '/v1/models/a%2Fb'],
     ['GET', '/v1/modelsx'],
+    ['GET', '/v1/models2gpt-4o'],
     ['HEAD', '/v1/models'],
     ['DELETE', '/v1/models/gpt-4o'],
     ['GET', ''],

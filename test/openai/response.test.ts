@@ -68,14 +68,9 @@ describe('meterJson', () => {
     expect(model).toBe('e');
   });
 
-  it('reads a megabyte of embeddings without parsing its vectors', () => {
-    const vector = Array.from({ length: 1536 }, (_, index) => index / 7919);
-    const data = Array.from({ length: 40 }, (_, index) => ({ index, embedding: vector }));
-    const body = Buffer.from(JSON.stringify({ data, model: 'e', usage: { prompt_tokens: 8 } }));
-    expect(body.length).toBeGreaterThan(1e6);
-    const startedAt = performance.now();
-    expect(meterJson('embeddings', body).usage?.inputTokens).toBe(8);
-    expect(performance.now() - startedAt).toBeLessThan(10);
+  it('spares the parsing of vectors, whatever is in them', () => {
+    const body = '{"data":[{"embedding":[NaN]}],"model":"e","usage":{"prompt_tokens":8}}';
+    expect(meter('embeddings', body).usage?.inputTokens).toBe(8);
   });
 
   it.each([

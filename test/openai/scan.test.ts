@@ -3,8 +3,6 @@ import { describe, expect, it } from 'vitest';
 import { MAX_DEPTH, scanNames } from '../../src/openai/scan.ts';
 import { countDuplicates, objectText } from './json-text.ts';
 
-const scan = (text: string) => scanNames(Buffer.from(text));
-
 describe('scanNames', () => {
   it('never calls a body plain that holds a name twice in one object', () => {
     let seen = 0;
@@ -12,7 +10,7 @@ describe('scanNames', () => {
       fc.property(objectText, (text) => {
         if (countDuplicates(text) === 0) return;
         seen++;
-        expect(scan(text)).toBe('ambiguous');
+        expect(scanNames(text)).toBe('ambiguous');
       }),
       { numRuns: 2000 },
     );
@@ -25,7 +23,7 @@ describe('scanNames', () => {
       fc.property(objectText, (text) => {
         if (countDuplicates(text) > 0 || /mod\\u|a\\"b|back\\\\slash/.test(text)) return;
         seen++;
-        expect(scan(text)).toBe('plain');
+        expect(scanNames(text)).toBe('plain');
       }),
       { numRuns: 2000 },
     );
@@ -33,33 +31,37 @@ describe('scanNames', () => {
   });
 
   it('takes the same name in sibling and in nested objects for what it is: no duplicate', () => {
-    expect(scan('{"type":{"type":1,"x":[{"type":2},{"type":3}]},"y":{"type":4}}')).toBe('plain');
+    expect(scanNames('{"type":{"type":1,"x":[{"type":2},{"type":3}]},"y":{"type":4}}')).toBe('plain');
   });
 
   it('finds a name that is written once plainly and once with an escape', () => {
-    expect(scan('{"model":"a","mod\\u0065l":"b"}')).toBe('ambiguous');
+    expect(scanNames('{"model":"a","mod\\u0065l":"b"}')).toBe('ambiguous');
   });
 
   it('finds a name that returns after a nested object', () => {
-    expect(scan('{"n":1,"x":{"n":[{}]},"n":2}')).toBe('ambiguous');
+    expect(scanNames('{"n":1,"x":{"n":[{}]},"n":2}')).toBe('ambiguous');
+  });
+
+  it('finds a name twice behind any number of other objects', () => {
+    expect(scanNames(`{"a":[${'{"b":1,"c":2},'.repeat(100_000)}{"n":1,"n":2}]}`)).toBe('ambiguous');
   });
 
   it('refuses nesting beyond its limit and accepts it up to there', () => {
     const nested = (depth: number) => `${'['.repeat(depth - 1)}{}${']'.repeat(depth - 1)}`;
-    expect(scan(nested(MAX_DEPTH))).toBe('plain');
-    expect(scan(nested(MAX_DEPTH + 1))).toBe('too_deep');
+    expect(scanNames(nested(MAX_DEPTH))).toBe('plain');
+    expect(scanNames(nested(MAX_DEPTH + 1))).toBe('too_deep');
   });
 
   it('stays linear on objects with very many names', () => {
     const names = Array.from({ length: 200_000 }, (_, index) => `"${index}":0`);
     const startedAt = performance.now();
-    expect(scan(`{${names.join(',')}}`)).toBe('ambiguous');
+    expect(scanNames(`{${names.join(',')}}`)).toBe('ambiguous');
     expect(performance.now() - startedAt).toBeLessThan(500);
   });
 
   it('stays linear on long runs of backslashes and escaped quotes', () => {
     const startedAt = performance.now();
-    expect(scan(`{"a":"${'\\\\'.repeat(500_000)}","b":"${'\\"'.repeat(500_000)}"}`)).toBe('plain');
+    expect(scanNames(`{"a":"${'\\\\'.repeat(500_000)}","b":"${'\\"'.repeat(500_000)}"}`)).toBe('plain');
     expect(performance.now() - startedAt).toBeLessThan(500);
   });
 });

@@ -90,6 +90,17 @@ describe('StreamMeter on chat completions', () => {
     expect(meter.completed).toBe(false);
   });
 
+  it('keeps the tier that earlier chunks named when the usage chunk names none', () => {
+    const usage = 'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n';
+    const { meter } = chat(false, `data: {"model":"m","service_tier":"flex","choices":[]}\n\n${usage}`);
+    expect(meter.result()).toMatchObject({ usage: { inputTokens: 1 }, model: 'm', serviceTier: 'flex' });
+  });
+
+  it('keeps a member whose name only ends in "usage"', () => {
+    const text = 'data: {"a\\"usage":null}\n\n';
+    expect(chat(true, text).client).toBe(text);
+  });
+
   it('takes usage from a last line without an end', () => {
     const { meter, client } = chat(
       true,
@@ -127,6 +138,9 @@ describe('StreamMeter on chat completions', () => {
     ]);
     expect(client.length).toBe(10 * 1024 * 1024 + 24);
     expect(meter.result().usage).toBeNull();
+
+    const text = `data: {}\n${'x'.repeat(9 * 1024 * 1024)}`;
+    expect(chat(true, text).client).toBe(text);
   });
 });
 
@@ -174,7 +188,8 @@ describe('StreamMeter on responses', () => {
       '"error":{}',
       '[DONE]',
     ];
-    const { meter } = run('responses', false, [Buffer.from(created + texts.map(delta).join(''))]);
+    const metadata = created.replace('"error"', '"metadata":{"a":"response.completed"},"error"');
+    const { meter } = run('responses', false, [Buffer.from(created + metadata + texts.map(delta).join(''))]);
     expect([meter.completed, meter.sawError, meter.result().usage]).toEqual([false, false, null]);
   });
 

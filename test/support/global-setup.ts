@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { closeClient, openClient } from '../../src/store/database.ts';
-import { startEmbedded } from '../../src/store/embedded/supervisor.ts';
+import { type EmbeddedPostgres, startEmbedded } from '../../src/store/embedded/supervisor.ts';
 import { migrateDatabase } from '../../src/store/migrate.ts';
 import { TEMPLATE } from './postgres.ts';
 
@@ -17,12 +17,13 @@ declare module 'vitest' {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dataDir = await mkdtemp(join(tmpdir(), 'tollgate-test-'));
-  const server = await startEmbedded({ dataDir });
+  let server: EmbeddedPostgres | null = null;
   const teardown = async () => {
-    await server.stop();
+    await server?.stop();
     await rm(dataDir, { recursive: true, force: true });
   };
   try {
+    server = await startEmbedded({ dataDir });
     const sql = openClient(server.connection, 1);
     await sql`create database ${sql(TEMPLATE)}`;
     await closeClient(sql);

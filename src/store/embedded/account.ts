@@ -10,7 +10,7 @@ export interface Account {
   gid: number;
 }
 
-/** `nobody` by number: it exists in every container image, whatever its /etc/passwd says. */
+/** `nobody` by number: Debian, Alpine and Red Hat agree on it. */
 const UNPRIVILEGED: Account = { uid: 65534, gid: 65534 };
 
 /** Why the server cannot run here, and what to do about it. Its message is meant for people. */

@@ -49,8 +49,9 @@ async function createCluster(directory: string, programs: Programs, account: Acc
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
     const { stderr } = error as { stderr?: string };
+    const cause = (stderr || String(error)).trim();
     throw new EmbeddedPostgresError(
-      `initdb could not make ${directory}: ${(stderr || String(error)).trim()}`,
+      `cannot make the database ${directory}: ${cause}. Mend that, or set DATABASE_URL`,
     );
   }
   try {

@@ -137,7 +137,7 @@ async function runningServer(directory: string): Promise<number | null> {
 }
 
 /** Stops a server: sessions are cut, everything committed is on disk. */
-export async function stopServer(pid: number): Promise<void> {
+async function stopServer(pid: number): Promise<void> {
   signal(pid, 'SIGINT');
   const deadlineMs = performance.now() + FAST_STOP_MS;
   while (isAlive(pid)) {

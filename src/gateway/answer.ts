@@ -1,0 +1,22 @@
+/** The upstream's answer, as far as it came. */
+import type { MeteredResponse } from '../domain/usage.ts';
+
+export type UpstreamHeaders = Record<string, string | string[] | undefined>;
+
+/** How the upstream's part ended. */
+export interface Answer {
+  ending: 'complete' | 'unreachable' | 'interrupted' | 'timeout' | 'abandoned';
+  /** 0 when no answer began. */
+  status: number;
+  headers: UpstreamHeaders;
+  /** The whole body where it was kept back until it is metered; null once it was relayed. */
+  body: Buffer | null;
+  /** The decoded body, to be metered; null where a stream's meter read along, or it cannot be read. */
+  readable: Buffer | null;
+  /** What the meter that read along found; null where there was none. */
+  metered: MeteredResponse | null;
+  /** An error event stood in the stream. */
+  sawError: boolean;
+  firstByteUs: number | null;
+  totalUs: number;
+}

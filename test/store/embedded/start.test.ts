@@ -1,0 +1,118 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { closeClient, openClient } from '../../../src/store/database.ts';
+import { startEmbedded } from '../../../src/store/embedded/supervisor.ts';
+import { temporaryFolder } from '../../support/folder.ts';
+import { spawnWriter } from '../../support/writer.ts';
+
+/** A database is made once where a test is not about making it, and where a path is too long for a socket. */
+const madeDataDir = join(await temporaryFolder(afterAll), 'long'.repeat(30));
+
+const postmasterFile = (dataDir: string) => join(dataDir, 'postgres', 'postmaster.pid');
+
+test('it flushes to disk, listens on no network, and leaves nothing running', async () => {
+  const dataDir = madeDataDir;
+  const server = await startEmbedded({ dataDir });
+  const sql = openClient(server.connection, 1);
+  const [settings] = await sql`
+    select current_setting('fsync') as fsync, current_setting('synchronous_commit') as synchronous_commit,
+      current_setting('listen_addresses') as listen_addresses, current_database() as database`;
+  await closeClient(sql);
+  await server.stop();
+  expect(settings).toEqual({
+    fsync: 'on',
+    synchronous_commit: 'on',
+    listen_addresses: '',
+    database: 'tollgate',
+  });
+  expect(existsSync(postmasterFile(dataDir))).toBe(false);
+});
+
+test('its URL reaches it, also from a folder whose path is too long for a socket', async () => {
+  const server = await startEmbedded({ dataDir: madeDataDir });
+  const sql = openClient(server.url, 1);
+  expect([...(await sql`select current_database() as name`)]).toEqual([{ name: 'tollgate' }]);
+  await closeClient(sql);
+  await server.stop();
+});
+
+test('a second process adopts the running server, and its leaving does not stop it for the first', async () => {
+  const dataDir = await temporaryFolder();
+  const writer = spawnWriter(dataDir);
+  await writer.started;
+  const second = await startEmbedded({ dataDir });
+  expect(second.adopted).toBe(true);
+  await second.stop();
+  await writer.reached(writer.acknowledged + 10);
+  writer.process.kill('SIGTERM');
+  await writer.exited;
+  expect(existsSync(postmasterFile(dataDir))).toBe(false);
+});
+
+test('the last one to leave an adopted server stops it', async () => {
+  const dataDir = madeDataDir;
+  const first = await startEmbedded({ dataDir });
+  const second = await startEmbedded({ dataDir });
+  await second.stop();
+  expect(existsSync(postmasterFile(dataDir))).toBe(false);
+  await first.stop();
+});
+
+test('two first starts at once share one database', async () => {
+  const dataDir = await temporaryFolder();
+  const writer = spawnWriter(dataDir);
+  const server = await startEmbedded({ dataDir });
+  await writer.reached(10);
+  const sql = openClient(server.connection, 1);
+  const [row] = await sql<{ count: number }[]>`select count(*)::int4 as count from acknowledged`;
+  expect(row!.count).toBeGreaterThanOrEqual(10);
+  await closeClient(sql);
+  writer.process.kill('SIGTERM');
+  await writer.exited;
+  await server.stop();
+  expect(await readdir(dataDir)).toEqual(['postgres', 'postgres.log']);
+});
+
+test('a first start killed inside initdb is forgotten by the next', async () => {
+  const dataDir = await temporaryFolder();
+  const writer = spawnWriter(dataDir);
+  const draft = join(dataDir, `postgres.${writer.process.pid}.tmp`);
+  await expect.poll(() => existsSync(join(draft, 'base', '1')), { timeout: 20_000, interval: 5 }).toBe(true);
+  process.kill(-writer.process.pid!, 'SIGKILL');
+  await writer.exited;
+  expect(existsSync(draft)).toBe(true);
+  const server = await startEmbedded({ dataDir });
+  await server.stop();
+  expect(await readdir(dataDir)).toEqual(['postgres', 'postgres.log']);
+});
+
+test('data of another major version is refused and left alone', async () => {
+  const dataDir = await temporaryFolder();
+  await mkdir(join(dataDir, 'postgres'));
+  await writeFile(join(dataDir, 'postgres', 'PG_VERSION'), '12\n');
+  await expect(startEmbedded({ dataDir })).rejects.toThrow(/holds a PostgreSQL 12 database, .* Set PG_BIN/);
+  expect(await readFile(join(dataDir, 'postgres', 'PG_VERSION'), 'utf8')).toBe('12\n');
+});
+
+test('a folder with other things in it is refused', async () => {
+  const dataDir = await temporaryFolder();
+  await mkdir(join(dataDir, 'postgres'));
+  await writeFile(join(dataDir, 'postgres', 'letter.txt'), 'dear');
+  await expect(startEmbedded({ dataDir })).rejects.toThrow(/holds no PostgreSQL database: move it away/);
+});
+
+test('without programs it says what to set', async () => {
+  const dataDir = await temporaryFolder();
+  const pgBin = join(dataDir, 'nothing');
+  await expect(startEmbedded({ dataDir, pgBin })).rejects.toThrow(
+    /PG_BIN=.*nothing has no postgres.*DATABASE_URL/,
+  );
+});
+
+test('a server that refuses to start is quoted', async () => {
+  const dataDir = madeDataDir;
+  await writeFile(join(dataDir, 'postgres', 'postgresql.conf'), 'shared_buffers = lots\n');
+  await expect(startEmbedded({ dataDir })).rejects.toThrow(/does not start on .*\n(.*\n)*.*shared_buffers/);
+});
