@@ -235,7 +235,8 @@ export class Desk {
     const { monotonicMs, onFenced, onStoreError } = this.#options;
     if (isFenced(error)) {
       onFenced();
-      return this.refuse();
+      this.refuse();
+      return;
     }
     onStoreError(error);
     for (const pool of pools) this.#wanted.set(pool.id, pool);
@@ -244,7 +245,6 @@ export class Desk {
     for (const waiter of [...this.#waiters]) {
       if (nowMs - waiter.sinceMs >= STORE_PATIENCE_MS) this.#answer(waiter, { kind: 'unavailable' });
     }
-    if (this.#waiters.length > 0) this.#askSoon();
-    else this.#askIn(LOST_ANSWER_RETRY_MS);
+    this.#askIn(this.#waiters.length > 0 ? this.#pace.delayMs(nowMs) : LOST_ANSWER_RETRY_MS);
   }
 }
