@@ -8,7 +8,7 @@ import { formatFaults, readConfig } from '../config.ts';
 import { JournalDamaged } from '../ledger/recovery.ts';
 import { type App, startApp } from '../main/app.ts';
 import { type Simulator, startSimulator } from '../simulator/simulator.ts';
-import { EmbeddedPostgresError } from '../store/embedded/supervisor.ts';
+import { EmbeddedPostgresError } from '../store/embedded/account.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { DemoOptions } from './options.ts';
 import { freePort } from './port.ts';
