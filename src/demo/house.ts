@@ -29,7 +29,7 @@ export interface House {
 
 const HOST = '127.0.0.1';
 /** A model that thinks for a moment and then writes: a table is livelier when calls take time. */
-const PACE = { firstByteMs: 150, chunkMs: 20 };
+const PROFILE = { firstByteMs: 150, chunkMs: 20, plainText: true };
 const DRAIN_TIMEOUT_MS = '10000';
 
 /** @throws CannotStart when the folder cannot be written, no port is free or the database or the journal is not in order */
@@ -37,7 +37,7 @@ export async function openHouse(options: DemoOptions, version: string): Promise<
   const { dataDir } = options;
   checkFolder(dataDir);
   const port = await findPort(options.port);
-  const simulator = await startSimulator({ profile: PACE, maxInvoiceLines: 1_000 });
+  const simulator = await startSimulator({ profile: PROFILE, maxInvoiceLines: 1_000 });
   const config = readConfig({
     PORT: String(port),
     HOST,
