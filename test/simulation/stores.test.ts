@@ -33,7 +33,7 @@ const pool = fc.record({
 });
 const event = fc.record({
   key: fc.nat({ max: 1 }),
-  hour: fc.constantFrom(-1, 1, 2),
+  hour: fc.constantFrom(-1, 1, 24),
   cost: cents(15),
   parts: fc.array(fc.record({ counter: fc.nat({ max: 5 }), held: cents(12), settled: cents(12) }), {
     maxLength: 3,
