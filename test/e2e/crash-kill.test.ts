@@ -12,6 +12,7 @@ import { inFlight, startLoad } from './crash-load.ts';
 
 const CALLERS = 36;
 const IN_FLIGHT = 20;
+const ENDED_MS = 50;
 /** Enough for some of its callers at once, so that the grant is under pressure in every round. */
 const TIGHT_USD = '0.002';
 
@@ -96,6 +97,7 @@ describe.each(Object.entries(KILLS))('a kill of %s', (what, kill) => {
     await delay(150 * round);
     await until('calls in flight', () => inFlight(simulator, before) >= IN_FLIGHT);
 
+    const killedAtMs = performance.now();
     await kill(round);
     await load.ended;
     gateway = await GatewayProcess.serve(env);
@@ -106,6 +108,9 @@ describe.each(Object.entries(KILLS))('a kill of %s', (what, kill) => {
     const events = new Map(books.events.map((event) => [event.id, event]));
     const crashed = lines.filter((line) => events.get(line.client_request_id!)?.reason === 'crash');
     expect(crashed.length).toBeGreaterThanOrEqual(IN_FLIGHT);
+    // Its end is written after the client has its answer, at once, and long before Postgres has it.
+    const answered = load.finished.filter(({ atMs }) => atMs < killedAtMs - ENDED_MS);
+    expect(answered.filter(({ id }) => events.get(id)?.outcome !== 'settled')).toEqual([]);
     expect(books.counters.every(({ leased }) => leased === 0n)).toBe(true);
     expect(readdirSync(join(dataDir, 'journal'))).toHaveLength(1);
   });

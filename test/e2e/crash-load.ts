@@ -3,8 +3,8 @@ import type { Simulator } from '../../src/simulator/simulator.ts';
 import type { GatewayProcess } from './crash-gateway.ts';
 
 export interface Load {
-  /** Calls that got their whole answer. */
-  readonly finished: number;
+  /** Calls that got their whole answer: their ids, and when (`performance.now()`). */
+  readonly finished: readonly { id: string; atMs: number }[];
   /** Ends when every caller has seen the gateway go, or `stop` was called. */
   ended: Promise<void>;
   stop(): void;
@@ -18,7 +18,7 @@ const WHOLE = { 'x-simulator': 'first_byte_ms=450,output=150' };
 /** Keeps so many callers busy, each with one call after another, taking turns through the keys, until a call breaks. */
 export function startLoad(gateway: GatewayProcess, keys: string[], callers: number): Load {
   let stopping = false;
-  let finished = 0;
+  const finished: { id: string; atMs: number }[] = [];
   const call = async (caller: number) => {
     const stream = caller % 2 === 0;
     const body = {
@@ -32,7 +32,8 @@ export function startLoad(gateway: GatewayProcess, keys: string[], callers: numb
       try {
         const response = await gateway.post(key, '/chat/completions', body, stream ? STREAM : WHOLE);
         await response.text();
-        if (response.status === 200) finished++;
+        const id = response.headers.get('x-tollgate-request-id')!;
+        if (response.status === 200) finished.push({ id, atMs: performance.now() });
       } catch {
         return;
       }
@@ -40,9 +41,7 @@ export function startLoad(gateway: GatewayProcess, keys: string[], callers: numb
   };
   const ended = Promise.all(Array.from({ length: callers }, (_, caller) => call(caller))).then(() => {});
   return {
-    get finished() {
-      return finished;
-    },
+    finished,
     ended,
     stop: () => {
       stopping = true;
