@@ -41,14 +41,10 @@ test('instances that ask at the same moment are together lent the amount and not
       ids.map((instanceId) => store.requestLease({ instanceId, teamId: spec.teamId, pools })),
     ),
   );
-  const lent = new Map(
-    replies.map((reply, index) => [instances[index % 8], reply.counters[0]!.lease.granted] as const),
-  );
   expect(replies.some((reply) => !reply.met)).toBe(true);
   const { leased } = await counterOf(spec);
   // Fourteen times 0.07 and then the last two cents, which are less than anybody needs.
   expect(leased).toBe(usd('0.98'));
-  expect([...lent.values()].every((granted) => granted > 0n)).toBe(true);
 });
 
 test('a call that lacks one counter is lent nothing of the others, and a prefetch beside it still is', async () => {
