@@ -21,7 +21,6 @@ export const MINUTE_MS = 60_000;
 export interface UnknownCall {
   /** As the client asked for it. */
   model: string;
-  createdAtMs: number;
   charged: PicoUsd;
   /** Every price row that may have been billed. */
   prices: readonly Price[];

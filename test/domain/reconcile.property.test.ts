@@ -12,7 +12,7 @@ import {
 } from '../../src/domain/evidence.ts';
 import { costOf, type Price } from '../../src/domain/price.ts';
 import { judge, type UnknownCall } from '../../src/domain/reconcile.ts';
-import { NOW, seed } from './fixtures.ts';
+import { seed } from './fixtures.ts';
 
 const SPAN = { firstMinute: 1_000, lastMinute: 1_019 };
 const CHARGE = 10n ** 15n;
@@ -112,7 +112,6 @@ function trueCost({ tokens, price }: Call): bigint {
 
 const unknownOf = ({ name, price }: Call): UnknownCall => ({
   model: name.asked,
-  createdAtMs: NOW,
   charged: CHARGE,
   prices: [price],
 });
