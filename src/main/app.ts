@@ -23,6 +23,7 @@ import { createMetrics } from '../telemetry/metrics.ts';
 import { adoptJournals } from './adoption.ts';
 import { teamGauges } from './gauges.ts';
 import { close, createHttpServer, listen } from './http.ts';
+import { startJobs } from './jobs.ts';
 import { inDataFolder, openDatabaseOf, openJournals } from './open.ts';
 import { createService } from './service.ts';
 
@@ -144,6 +145,16 @@ export async function startApp(options: AppOptions): Promise<App> {
       defaultPlan: config.defaultPlan,
       settleNow: () => ledger.flusher.drain().catch(storeErrors),
       onError: (error) => logger.error({ err: error }, 'an admin request failed on a fault of ours'),
+    }),
+  );
+  back.defer(
+    startJobs({
+      config,
+      log,
+      metrics,
+      database: store.database,
+      rates: () => catalog.rates,
+      nowMs: () => clock.nowMs(),
     }),
   );
   const server = createHttpServer(gateway, rest);
