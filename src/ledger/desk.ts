@@ -37,6 +37,7 @@ export interface DeskOptions {
   /** Nothing may be admitted just now, not even on money that is here. */
   blocked(): boolean;
   requestLease(pools: LeasePool[]): Promise<LeaseReply>;
+  /** Another adopted this instance: everyone who waits is to be refused. */
   onFenced(): void;
   onStoreError(error: unknown): void;
 }
@@ -141,8 +142,7 @@ export class Desk {
   }
 
   #serve(): void {
-    if (this.#waiters.length === 0) return;
-    if (this.#options.blocked()) this.refuse();
+    if (this.#waiters.length > 0 && this.#options.blocked()) this.refuse();
     for (const waiter of [...this.#waiters]) {
       const taken = this.#take(waiter.ask, waiter.overdue);
       if (taken) this.#answer(waiter, taken);
@@ -194,7 +194,8 @@ export class Desk {
     }
     for (const counter of reply.counters) leases.get(counter.id)?.learn(counter);
     this.#serve();
-    for (const call of waiting) this.#judge(call, new Set(leases.values()));
+    const fresh = new Set(leases.values());
+    for (const call of waiting) this.#judge(call, fresh);
     this.#asking = false;
     this.#goOn(new Set([...needs.asked].map((call) => call.waiter)));
   }
@@ -233,10 +234,7 @@ export class Desk {
 
   #failed(error: unknown, pools: LeasedPool[]): void {
     const { monotonicMs, onFenced, onStoreError } = this.#options;
-    if (isFenced(error)) {
-      onFenced();
-      return this.refuse();
-    }
+    if (isFenced(error)) return onFenced();
     onStoreError(error);
     for (const pool of pools) this.#wanted.set(pool.id, pool);
     const nowMs = monotonicMs();

@@ -2,7 +2,7 @@
  * One lease: what a counter lent to this instance, spent here in memory. Invariant, always:
  * granted = returned + settled + held + free. The first three only grow, and Postgres keeps the same sums.
  */
-import { type CounterState, leaseAim, unlent } from '../domain/admission.ts';
+import { type CounterState, type LeaseDemand, unlent } from '../domain/admission.ts';
 import type { CounterSpec } from '../domain/budget.ts';
 import type { LeasedCounter } from '../store/leases.ts';
 
@@ -41,8 +41,6 @@ export class Lease {
     this.free -= amount;
     this.held += amount;
     this.lastUsedMs = atMs;
-    this.#heldSinceTick += amount;
-    this.#meanBound = this.#meanBound === 0n ? amount : this.#meanBound + (amount - this.#meanBound) / 16n;
   }
 
   /** Ends what a call held: `spent` of it (at most `held`) is gone, the rest is free again. */
@@ -50,8 +48,21 @@ export class Lease {
     this.held -= held;
     this.settled += spent;
     this.free += held - spent;
-    this.#settledSinceTick += spent;
     if (this.#recalled) this.giveBack(this.free);
+  }
+
+  /**
+   * A call was held against its pool. All counters of the pool note the whole demand, whichever of them paid: the next
+   * to pay must be borrowed from before the first is empty.
+   */
+  noteHold(amount: bigint): void {
+    this.#heldSinceTick += amount;
+    this.#meanBound = this.#meanBound === 0n ? amount : this.#meanBound + (amount - this.#meanBound) / 16n;
+  }
+
+  /** A call of its pool was settled at this cost. */
+  noteCost(cost: bigint): void {
+    this.#settledSinceTick += cost;
   }
 
   /** A question about it is on its way: what was decided before that moment, its answer knows. */
@@ -89,16 +100,17 @@ export class Lease {
     return amount - settled - (this.settled - this.#settledInState);
   }
 
-  aim(instances: number): bigint {
-    return leaseAim(
-      {
-        holdsPerSecond: this.#holdsPerSecond,
-        burnPerSecond: this.#burnPerSecond,
-        meanBound: this.#meanBound,
-      },
-      this.state === null ? this.spec.amount : unlent(this.state) + this.free,
-      instances,
-    );
+  get demand(): LeaseDemand {
+    return {
+      holdsPerSecond: this.#holdsPerSecond,
+      burnPerSecond: this.#burnPerSecond,
+      meanBound: this.#meanBound,
+    };
+  }
+
+  /** What the counter has left for this instance and all others. */
+  get remaining(): bigint {
+    return this.state === null ? this.spec.amount : unlent(this.state) + this.free;
   }
 
   giveBack(amount: bigint): void {
