@@ -200,19 +200,13 @@ export class Desk {
     this.#goOn(new Set([...needs.asked].map((call) => call.waiter)));
   }
 
-  /** All who wait, with what they need now. Whose last grant expired meanwhile has nothing left to ask for. */
+  /** All who wait, with what they need now. */
   #hearAll(): Asked[] {
-    const calls: Asked[] = [];
-    for (const waiter of [...this.#waiters]) {
-      const pools = this.#poolsOf(waiter.ask);
-      if (pools.some((pool) => pool.leases.length === 0)) {
-        this.#answer(waiter, { kind: 'insufficient', counter: null, ceiling: 0n });
-        continue;
-      }
+    return this.#waiters.map((waiter) => {
       const { ask, overdue } = waiter;
-      calls.push({ waiter, overdue, pools, smallest: ask.smallest, amount: this.#size(ask, pools, overdue) });
-    }
-    return calls;
+      const pools = this.#poolsOf(ask);
+      return { waiter, overdue, pools, smallest: ask.smallest, amount: this.#size(ask, pools, overdue) };
+    });
   }
 
   #judge({ waiter, overdue, smallest }: Asked, fresh: ReadonlySet<Lease>): void {
@@ -234,7 +228,10 @@ export class Desk {
 
   #failed(error: unknown, pools: LeasedPool[]): void {
     const { monotonicMs, onFenced, onStoreError } = this.#options;
-    if (isFenced(error)) return onFenced();
+    if (isFenced(error)) {
+      onFenced();
+      return;
+    }
     onStoreError(error);
     for (const pool of pools) this.#wanted.set(pool.id, pool);
     const nowMs = monotonicMs();

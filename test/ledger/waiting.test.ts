@@ -44,19 +44,20 @@ test('waiting calls are served oldest first as money comes back, and one that fi
 });
 
 test('a key that waits for its own spent limit keeps nobody else of its team waiting', async () => {
-  const own = limitOf('own', '0.10', { subject: { type: 'key', id: 'key-1' } });
-  const team = limitOf('team', '100.00');
+  const own = limitOf('own', '50.00', { subject: { type: 'key', id: 'key-1' } });
+  const team = limitOf('team', '1000.00');
   const narrow = accountOf({ keyId: 'key-1', limits: [team, own] });
   const wide = accountOf({ keyId: 'key-2', limits: [team] });
   const bench = await startWith(narrow);
-  await bench.take(narrow, '0.10');
-  const stuck = bench.ask(narrow, '0.05');
+  await bench.take(narrow, '50.00');
+  const stuck = bench.ask(narrow, '40.00');
   await bench.pass(2000);
   expect(stuck.result).toBeNull();
+  // Larger than what is stuck, so that the smallest waiting call is the one that cannot be met.
   for (let i = 0; i < 20; i++) {
-    const call = bench.ask(wide, '4.00');
+    const call = bench.ask(wide, '45.00');
     await bench.pass(40);
-    expect(call.result).toMatchObject({ amount: usd('4.00') });
+    expect(call.result).toMatchObject({ amount: usd('45.00') });
   }
   expect(stuck.result).toBeNull();
 });
@@ -74,6 +75,27 @@ test('a call that can never fit is refused with what is left, after one question
     counter: { sourceId: 'limit' },
   });
   expect(bench.store.calls.requestLease).toBe(asked + 1);
+});
+
+test('a call that fits exactly once what is held comes back waits for it', async () => {
+  const bench = await startWith(dollar);
+  const hold = await bench.begin(await bench.take(dollar, '0.60'));
+  await bench.spend(dollar, '0.30');
+  const call = bench.ask(dollar, '0.70');
+  await bench.pass(2000);
+  expect(call.result).toBeNull();
+  bench.end(hold, '0.00');
+  await bench.pass(1000);
+  expect(call.result).toMatchObject({ amount: usd('0.70') });
+});
+
+test('what was spent here counts against a call before the store was told of it', async () => {
+  const bench = await startWith(dollar);
+  bench.store.fate = (call) => ({ delayMs: call === 'flush' ? 60_000 : 2, lost: 'nothing' });
+  await bench.spend(dollar, '0.70');
+  const call = bench.ask(dollar, '0.40');
+  await bench.pass(300);
+  expect(call.result).toMatchObject({ kind: 'insufficient', ceiling: usd('0.30') });
 });
 
 test('what this instance believes never refuses a call: only the word of the store does', async () => {
