@@ -66,9 +66,7 @@ export class LeaseBook {
     const nowMs = this.#monotonicMs();
     for (const pool of held) {
       for (let i = 0; i < pool.leases.length; i++) {
-        const lease = pool.leases[i]!;
-        lease.noteHold(amount);
-        if (pool.held[i]! > 0n) lease.take(pool.held[i]!, nowMs);
+        if (pool.held[i]! > 0n) pool.leases[i]!.take(pool.held[i]!, nowMs);
       }
     }
     return held;
@@ -79,11 +77,9 @@ export class LeaseBook {
     return held.map((pool) => {
       const settled = settleInOrder(pool.held, cost);
       for (let i = 0; i < pool.leases.length; i++) {
-        const lease = pool.leases[i]!;
         const part = pool.held[i]!;
         const spent = settled[i]!;
-        lease.noteCost(cost);
-        if (part > 0n) lease.release(part, spent < part ? spent : part);
+        if (part > 0n) pool.leases[i]!.release(part, spent < part ? spent : part);
       }
       return settled;
     });

@@ -41,6 +41,8 @@ export class Lease {
     this.free -= amount;
     this.held += amount;
     this.lastUsedMs = atMs;
+    this.#heldSinceTick += amount;
+    this.#meanBound = this.#meanBound === 0n ? amount : this.#meanBound + (amount - this.#meanBound) / 16n;
   }
 
   /** Ends what a call held: `spent` of it (at most `held`) is gone, the rest is free again. */
@@ -48,21 +50,8 @@ export class Lease {
     this.held -= held;
     this.settled += spent;
     this.free += held - spent;
+    this.#settledSinceTick += spent;
     if (this.#recalled) this.giveBack(this.free);
-  }
-
-  /**
-   * A call was held against its pool. All counters of the pool note the whole demand, whichever of them paid: the next
-   * to pay must be borrowed from before the first is empty.
-   */
-  noteHold(amount: bigint): void {
-    this.#heldSinceTick += amount;
-    this.#meanBound = this.#meanBound === 0n ? amount : this.#meanBound + (amount - this.#meanBound) / 16n;
-  }
-
-  /** A call of its pool was settled at this cost. */
-  noteCost(cost: bigint): void {
-    this.#settledSinceTick += cost;
   }
 
   /** A question about it is on its way: what was decided before that moment, its answer knows. */

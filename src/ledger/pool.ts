@@ -42,7 +42,7 @@ export function ceilingOf(pool: LeasedPool): bigint {
 export function aimOf(pool: LeasedPool, instances: number): bigint {
   const remaining = sum(pool, (lease) => lease.remaining);
   let aim = 0n;
-  // A counter that has just joined the pool has not yet seen all of its demand.
+  // The counter that pays just now has seen the demand; the next to pay must be borrowed from before it is empty.
   for (const { demand } of pool.leases) {
     const each = leaseAim(demand, remaining, instances);
     if (each > aim) aim = each;

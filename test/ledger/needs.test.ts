@@ -63,14 +63,12 @@ test('a counter never heard of is hoped for', () => {
   expect(leaseNeeds([call], [], 1).asked).toEqual(new Set([call]));
 });
 
-/** A pool of two grants whose calls need about 100 at hand. */
+/** A pool of two grants whose calls hold 25, so that four times as much should be at hand. */
 function twoGrants(first: bigint, second: bigint) {
-  const leases = [
-    leaseWith('first', { amount: 100_000n, here: first }),
-    leaseWith('second', { amount: 100_000n, here: second }),
-  ];
-  for (const lease of leases) lease.noteHold(25n);
-  return { id: 'grants', leases };
+  const paying = leaseWith('first', { amount: 100_000n, here: first + 25n });
+  paying.take(25n, 0);
+  paying.release(25n, 25n);
+  return { id: 'grants', leases: [paying, leaseWith('second', { amount: 100_000n, here: second })] };
 }
 
 const excess = (first: bigint, second: bigint) => {
