@@ -11,7 +11,7 @@ const DISCARD_MS = 5000;
 export function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | Fault | null> {
   if (Number(request.headers['content-length'] ?? 0) > maxBytes)
     return Promise.resolve(refuse(request, maxBytes));
-  // It left while its key was looked up: its events have passed and will not come again.
+  // It left while its key was looked up: no event will come any more.
   if (request.destroyed) return Promise.resolve(null);
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];

@@ -60,6 +60,11 @@ function endStream(call: Call, answer: Answer) {
   }
 }
 
+/** For calls that come to a gateway which is about to end. */
+export function shuttingDown(): Fault {
+  return fault('shutting_down', 'This gateway is stopping; try again.', { retryAfterMs: 1000 });
+}
+
 function faultOf({ ending }: Answer): Fault {
   if (ending === 'unreachable') {
     return fault('upstream_unreachable', 'The upstream could not be reached; nothing was sent or charged.', {
@@ -67,6 +72,12 @@ function faultOf({ ending }: Answer): Fault {
     });
   }
   if (ending === 'timeout') return fault('upstream_timeout', 'The upstream did not answer in time.');
+  if (ending === 'cut') {
+    return fault(
+      'upstream_interrupted',
+      'The gateway stopped before the answer ended; its cost is not known yet.',
+    );
+  }
   return fault('upstream_interrupted', "The upstream's answer broke off; its cost is not known yet.");
 }
 

@@ -1,11 +1,11 @@
 /** What a call asks of the ledger, and the two answers. */
 import type { Account, CounterSpec } from '../domain/budget.ts';
 import type { PicoUsd } from '../domain/money.ts';
-import type { HeldPool } from './book.ts';
+import type { HeldPool } from './pool.ts';
 
 /** What the asker may base the size of its hold on. */
 export interface Room {
-  /** What the tightest pool still has, lent to this instance or not. */
+  /** What the tightest pool still has, lent to this instance or not; `UNBOUNDED` where no pool bounds the call. */
   free: PicoUsd;
   /** The whole amount of that pool. */
   amount: PicoUsd;
@@ -14,6 +14,9 @@ export interface Room {
   /** Nothing else will come free in time: take what is left. */
   last: boolean;
 }
+
+/** More than any budget: Postgres keeps twelve digits before the point. */
+export const UNBOUNDED: PicoUsd = 10n ** 24n;
 
 export interface Ask {
   account: Account;
@@ -30,5 +33,9 @@ export type Denial =
   | { kind: 'held'; counter: CounterSpec | null; retryAfterMs: number }
   | { kind: 'unavailable' };
 
-/** `atMs`: the moment whose windows paid, in milliseconds since the epoch. */
-export type Taken = { amount: PicoUsd; held: HeldPool[]; atMs: number };
+/** Money that was taken, and the moment of it: the call belongs to the windows of that moment. */
+export interface Taken {
+  amount: PicoUsd;
+  held: HeldPool[];
+  atMs: number;
+}

@@ -1,47 +1,38 @@
 /**
  * The lease book: all leases of this instance, in memory. Owns: taking a call's money out of every pool it touches in
  * one synchronous step, and putting back what it did not need. Does not own: asking Postgres (desk), telling it
- * (flusher). Invariant: what is held here was lent here; nothing is ever taken below zero.
+ * (flusher). Invariants: what is held here was lent here; nothing is ever taken below zero; a counter has one lease.
  */
 import { type Account, poolsAt, settleInOrder, takeInOrder } from '../domain/budget.ts';
 import { Lease } from './lease.ts';
-
-/** The leases of one pool, in the order in which they pay. */
-export interface LeasedPool {
-  id: string;
-  leases: Lease[];
-}
-
-/** One pool's part in a hold. */
-export interface HeldPool {
-  leases: Lease[];
-  held: bigint[];
-}
-
-export interface PoolRoom {
-  pool: LeasedPool;
-  room: bigint;
-  amount: bigint;
-}
+import type { HeldPool, LeasedPool } from './pool.ts';
 
 const IDLE_MS = 10_000;
 const FORGET_MS = 3_600_000;
 
 export class LeaseBook {
+  readonly #monotonicMs: () => number;
   readonly #leases = new Map<string, Lease>();
-  readonly #pools = new WeakMap<Account, { pools: LeasedPool[]; validUntilMs: number }>();
-  #lastTickMs = 0;
+  #pools = new WeakMap<Account, { pools: LeasedPool[]; validUntilMs: number }>();
+  #lastTickMs: number;
   /** How many instances share the counters. */
   instances = 1;
 
-  poolsOf(account: Account, nowMs: number): LeasedPool[] {
+  /** Idle time and rates are measured on the monotonic clock: one that was set would forge them. */
+  constructor(monotonicMs: () => number) {
+    this.#monotonicMs = monotonicMs;
+    this.#lastTickMs = monotonicMs();
+  }
+
+  /** The account's pools for a call admitted at this moment (milliseconds since the epoch, Postgres's clock). */
+  poolsOf(account: Account, atMs: number): LeasedPool[] {
     const known = this.#pools.get(account);
-    if (known && nowMs < known.validUntilMs) return known.pools;
-    const { pools, validUntilMs } = poolsAt(account, nowMs);
+    if (known && atMs < known.validUntilMs) return known.pools;
+    const { pools, validUntilMs } = poolsAt(account, atMs);
     const leased = pools.map((pool) => ({
       id: pool.id,
       leases: pool.counters.map((spec) => {
-        const lease = this.#leases.get(spec.id) ?? new Lease(spec);
+        const lease = this.#leases.get(spec.id) ?? new Lease(spec, this.#monotonicMs());
         this.#leases.set(spec.id, lease);
         return lease;
       }),
@@ -50,23 +41,8 @@ export class LeaseBook {
     return leased;
   }
 
-  /** The pool that has least left; null where there is none. A pool without counters has nothing left. */
-  tightest(pools: LeasedPool[]): PoolRoom | null {
-    let tightest: PoolRoom | null = null;
-    for (const pool of pools) {
-      let room = 0n;
-      let amount = 0n;
-      for (const lease of pool.leases) {
-        room += lease.room;
-        amount += lease.state?.amount ?? lease.spec.amount;
-      }
-      if (tightest === null || room < tightest.room) tightest = { pool, room, amount };
-    }
-    return tightest;
-  }
-
   /** Takes the amount out of every pool, or out of none. */
-  take(pools: LeasedPool[], amount: bigint, nowMs: number): HeldPool[] | null {
+  take(pools: LeasedPool[], amount: bigint): HeldPool[] | null {
     const held: HeldPool[] = [];
     for (const { leases } of pools) {
       // The usual pool has one counter, and the check must cost nothing.
@@ -82,6 +58,7 @@ export class LeaseBook {
       if (parts === null) return null;
       held.push({ leases, held: parts });
     }
+    const nowMs = this.#monotonicMs();
     for (const pool of held) {
       for (let i = 0; i < pool.leases.length; i++) {
         if (pool.held[i]! > 0n) pool.leases[i]!.take(pool.held[i]!, nowMs);
@@ -107,9 +84,11 @@ export class LeaseBook {
    * Updates rates, and gives back what is idle or more than half above the aim.
    * @param mayForget nothing waits to be flushed, so leases long done can be dropped without losing their sums
    */
-  tick(nowMs: number, mayForget: boolean): void {
+  tick(mayForget: boolean): void {
+    const nowMs = this.#monotonicMs();
     const elapsedMs = nowMs - this.#lastTickMs;
     this.#lastTickMs = nowMs;
+    let forgot = false;
     for (const [id, lease] of this.#leases) {
       lease.tick(elapsedMs);
       if (lease.free > 0n) {
@@ -120,14 +99,17 @@ export class LeaseBook {
         else if (lease.free > most) lease.giveBack(lease.free - aim);
       } else if (mayForget && lease.done && nowMs - lease.lastUsedMs > FORGET_MS) {
         this.#leases.delete(id);
+        forgot = true;
       }
     }
+    // A pool that still named a forgotten lease would spend it beside the one that is made in its place.
+    if (forgot) this.#pools = new WeakMap();
   }
 
-  /** Gives back all that is free of these teams. */
+  /** The rules of these teams changed: gives back all that is free or comes free before Postgres was asked again. */
   recall(teamIds: ReadonlySet<string>): void {
     for (const lease of this.#leases.values()) {
-      if (teamIds.has(lease.spec.teamId)) lease.giveBack(lease.free);
+      if (teamIds.has(lease.spec.teamId)) lease.recall();
     }
   }
 

@@ -14,6 +14,7 @@ export interface Clock {
 export function createClock(monotonicMs: () => number = () => performance.now()): Clock {
   let offsetMs = Date.now() - monotonicMs();
   let last = 0;
+  let synchronised = false;
   return {
     monotonicMs,
     nowMs() {
@@ -23,6 +24,9 @@ export function createClock(monotonicMs: () => number = () => performance.now())
       return last;
     },
     synchronise(serverMs, sentAtMs, receivedAtMs) {
+      // What the machine's own clock said before the first answer binds nobody: it may be an hour ahead.
+      if (!synchronised) last = 0;
+      synchronised = true;
       const earliest = serverMs - receivedAtMs;
       const latest = serverMs - sentAtMs;
       // The server's answer was true at some moment in between; move only when our offset cannot be right.

@@ -1,14 +1,16 @@
 /**
- * A team's desk: who waits for money, and the one lease request that is under way for them. Owns: the queue (oldest
- * first, whoever fits), when Postgres is asked, and when a call is refused. Invariants: a waiting call holds nothing;
- * `insufficient` is said only on Postgres's fresh word.
+ * A team's desk: who waits for money, and the one lease request under way for them. Owns: the queue (oldest first,
+ * whoever fits), when Postgres is asked, and when a call is refused. Invariants: a waiting call holds nothing and is
+ * answered once; `insufficient` is said only on Postgres's fresh word; while calls wait, Postgres is or will be asked.
  */
-import { retryAfterMs } from '../domain/admission.ts';
-import type { CounterSpec } from '../domain/budget.ts';
 import type { LeasePool, LeaseReply } from '../store/leases.ts';
-import type { Ask, Denial, Taken } from './ask.ts';
-import type { LeaseBook, LeasedPool } from './book.ts';
-import { leaseNeeds } from './needs.ts';
+import { type Ask, type Denial, type Taken, UNBOUNDED } from './ask.ts';
+import type { LeaseBook } from './book.ts';
+import { judge } from './judge.ts';
+import type { Lease } from './lease.ts';
+import { leaseNeeds, type Waiting } from './needs.ts';
+import { Pace } from './pace.ts';
+import { amountOf, isBlocked, isLow, type LeasedPool, leastOf, roomOf } from './pool.ts';
 import { isFenced } from './store.ts';
 import type { Timers } from './timers.ts';
 
@@ -20,6 +22,11 @@ interface Waiter {
   done(result: Taken | Denial): void;
 }
 
+interface Asked extends Waiting {
+  waiter: Waiter;
+  overdue: boolean;
+}
+
 export interface DeskOptions {
   book: LeaseBook;
   timers: Timers;
@@ -27,27 +34,28 @@ export interface DeskOptions {
   monotonicMs(): number;
   jitter(): number;
   queueTimeoutMs: number;
+  /** Nothing may be admitted just now, not even on money that is here. */
+  blocked(): boolean;
   requestLease(pools: LeasePool[]): Promise<LeaseReply>;
   onFenced(): void;
   onStoreError(error: unknown): void;
 }
 
-const SPACING_MS = 5;
-const SCARCE_SPACING_MS = 20;
-const SCARCE_SPACING_MAX_MS = 250;
 /** How long a call waits for a Postgres that does not answer. */
 const STORE_PATIENCE_MS = 2000;
+/** When to ask again, with nobody waiting, for an answer that was lost: Postgres may have lent what we do not know of. */
+const LOST_ANSWER_RETRY_MS = 5000;
 
 export class Desk {
   readonly #options: DeskOptions;
+  readonly #pace = new Pace();
   #waiters: Waiter[] = [];
-  /** Pools seen lately, so that a prefetch can be sized for them. */
+  /** Pools to ask for beside those of the waiting calls: they ran low, or their last answer was lost. */
   #wanted = new Map<string, LeasedPool>();
   #inFlight = 0;
   #asking = false;
   #timer: (() => void) | null = null;
-  #nextAskMs = 0;
-  #spacingMs = SPACING_MS;
+  #dueMs = 0;
 
   constructor(options: DeskOptions) {
     this.#options = options;
@@ -57,31 +65,28 @@ export class Desk {
     return this.#waiters.length;
   }
 
+  /** Nothing is under way: the desk may be forgotten. */
   get idle(): boolean {
-    return this.#waiters.length === 0 && this.#inFlight === 0 && !this.#asking;
+    return this.#waiters.length + this.#inFlight + this.#wanted.size === 0 && !this.#asking;
   }
 
-  /** Takes the money now if nobody waits and it is here; null: the call must wait. */
+  /**
+   * Takes the money now if it is here; null: the call must wait. It overtakes nobody whom this money would have served:
+   * all who wait were tried when it came.
+   */
   takeNow(ask: Ask): Taken | null {
-    return this.#waiters.length > 0 ? null : this.#take(ask, false);
+    const taken = this.#take(ask, false);
+    if (this.#wanted.size > 0) this.#askSoon();
+    return taken;
   }
 
   /** Queues the call; `done` is called once. Answers how to leave the queue. */
   wait(ask: Ask, done: (result: Taken | Denial) => void): () => void {
-    const { timers, queueTimeoutMs } = this.#options;
-    const waiter: Waiter = {
-      ask,
-      sinceMs: this.#options.monotonicMs(),
-      overdue: false,
-      done,
-      // The wait is over: one last word from Postgres, then a refusal.
-      cancelTimer: timers.after(queueTimeoutMs, () => {
-        waiter.overdue = true;
-        this.#nextAskMs = 0;
-        this.#askSoon();
-      }),
-    };
+    const { timers, queueTimeoutMs, monotonicMs } = this.#options;
+    const waiter: Waiter = { ask, sinceMs: monotonicMs(), overdue: false, done, cancelTimer: () => {} };
+    waiter.cancelTimer = timers.after(queueTimeoutMs, () => this.#lastChance(waiter));
     this.#waiters.push(waiter);
+    if (!isBlocked(this.#poolsOf(ask), ask.smallest)) this.#pace.hurry();
     this.#askSoon();
     return () => this.#leave(waiter);
   }
@@ -89,45 +94,39 @@ export class Desk {
   /** A call of the team ended and its money came back. */
   released(): void {
     this.#inFlight--;
-    if (this.#waiters.length > 0) this.#serve();
+    this.#serve();
+    if (this.#wanted.size > 0) this.#askSoon();
+  }
+
+  /** Nothing can be admitted any more. */
+  refuse(): void {
+    for (const waiter of [...this.#waiters]) this.#answer(waiter, { kind: 'unavailable' });
+  }
+
+  #poolsOf(ask: Ask): LeasedPool[] {
+    return this.#options.book.poolsOf(ask.account, this.#options.nowMs());
   }
 
   #take(ask: Ask, overdue: boolean): Taken | null {
-    const { book } = this.#options;
-    const nowMs = this.#options.nowMs();
-    const pools = book.poolsOf(ask.account, nowMs);
+    const { book, nowMs } = this.#options;
+    const atMs = nowMs();
+    const pools = book.poolsOf(ask.account, atMs);
     const amount = this.#size(ask, pools, overdue);
-    const held = book.take(pools, amount, nowMs);
+    const held = book.take(pools, amount);
     if (held === null) return null;
     this.#inFlight++;
-    if (!this.#asking && pools.some((pool) => this.#isLow(pool))) this.#prefetch(pools);
-    return { amount, held, atMs: nowMs };
+    for (const pool of pools) if (isLow(pool, book.instances)) this.#wanted.set(pool.id, pool);
+    return { amount, held, atMs };
   }
 
   #size(ask: Ask, pools: LeasedPool[], overdue: boolean): bigint {
-    const tightest = this.#options.book.tightest(pools);
+    const tightest = leastOf(pools, roomOf);
     return ask.size({
-      free: tightest?.room ?? 0n,
-      amount: tightest?.amount ?? 0n,
+      free: tightest?.amount ?? UNBOUNDED,
+      amount: tightest ? amountOf(tightest.pool) : UNBOUNDED,
       crowd: this.#inFlight + this.#waiters.length,
       last: overdue || this.#inFlight === 0,
     });
-  }
-
-  #isLow(pool: LeasedPool): boolean {
-    const last = pool.leases.at(-1);
-    if (!last) return false;
-    let free = 0n;
-    for (const lease of pool.leases) free += lease.free;
-    return (
-      2n * free < last.aim(this.#options.book.instances) &&
-      pool.leases.some((lease) => lease.room > lease.free)
-    );
-  }
-
-  #prefetch(pools: LeasedPool[]) {
-    for (const pool of pools) this.#wanted.set(pool.id, pool);
-    this.#askSoon();
   }
 
   #leave(waiter: Waiter): void {
@@ -136,93 +135,116 @@ export class Desk {
     if (at >= 0) this.#waiters.splice(at, 1);
   }
 
-  #answer(waiter: Waiter, result: Taken | Denial) {
+  #answer(waiter: Waiter, result: Taken | Denial): void {
     this.#leave(waiter);
     waiter.done(result);
   }
 
   #serve(): void {
+    if (this.#waiters.length === 0) return;
+    if (this.#options.blocked()) this.refuse();
     for (const waiter of [...this.#waiters]) {
       const taken = this.#take(waiter.ask, waiter.overdue);
       if (taken) this.#answer(waiter, taken);
     }
   }
 
+  /** The wait is over: one last word from Postgres, then a refusal, and that soon even when the word does not come. */
+  #lastChance(waiter: Waiter): void {
+    waiter.overdue = true;
+    const giveUp = () => this.#answer(waiter, { kind: 'unavailable' });
+    waiter.cancelTimer = this.#options.timers.after(STORE_PATIENCE_MS, giveUp);
+    this.#pace.now();
+    this.#askSoon();
+  }
+
   #askSoon(): void {
     if (this.#asking) return;
-    const delayMs = Math.max(0, this.#nextAskMs - this.#options.monotonicMs());
+    this.#askIn(this.#pace.delayMs(this.#options.monotonicMs()));
+  }
+
+  #askIn(delayMs: number): void {
+    const dueMs = this.#options.monotonicMs() + delayMs;
+    if (delayMs > 0 && this.#timer && this.#dueMs <= dueMs) return;
     this.#timer?.();
+    this.#timer = null;
+    this.#dueMs = dueMs;
     if (delayMs === 0) void this.#askNow();
     else this.#timer = this.#options.timers.after(delayMs, () => void this.#askNow());
   }
 
   async #askNow(): Promise<void> {
     if (this.#asking) return;
-    const nowMs = this.#options.nowMs();
-    const waiting = this.#waiters.map(({ ask, overdue }) => {
-      const pools = this.#options.book.poolsOf(ask.account, nowMs);
-      return { pools, smallest: ask.smallest, amount: this.#size(ask, pools, overdue) };
-    });
-    const pools = leaseNeeds(waiting, this.#wanted.values(), this.#options.book.instances);
-    this.#wanted.clear();
-    if (pools.length === 0) return;
-    this.#timer?.();
     this.#timer = null;
+    if (this.#options.blocked()) this.refuse();
+    const waiting = this.#hearAll();
+    const needs = leaseNeeds(waiting, this.#wanted.values(), this.#options.book.instances);
+    this.#wanted.clear();
+    if (needs.pools.length === 0) return;
+    const leases = new Map(needs.pools.flatMap((pool) => pool.leases).map((lease) => [lease.spec.id, lease]));
     this.#asking = true;
-    const asked = this.#waiters.map((waiter) => ({ waiter, overdue: waiter.overdue }));
+    for (const lease of leases.values()) lease.asked();
+    let reply: LeaseReply;
     try {
-      const reply = await this.#options.requestLease(pools);
-      const leases = new Map(
-        pools.flatMap((pool) => pool.leases).map((lease) => [lease.spec.id, lease] as const),
-      );
-      for (const counter of reply.counters) leases.get(counter.id)?.learn(counter);
-      this.#serve();
-      for (const { waiter, overdue } of asked) {
-        if (this.#waiters.includes(waiter)) this.#judge(waiter, overdue);
-      }
-      this.#slowDown(this.#waiters.length > 0);
+      reply = await this.#options.requestLease(needs.request);
     } catch (error) {
-      this.#failed(error);
-    } finally {
       this.#asking = false;
+      this.#failed(error, needs.pools);
+      return;
     }
-    if (this.#waiters.length > 0) this.#askSoon();
+    for (const counter of reply.counters) leases.get(counter.id)?.learn(counter);
+    this.#serve();
+    for (const call of waiting) this.#judge(call, new Set(leases.values()));
+    this.#asking = false;
+    this.#goOn(new Set([...needs.asked].map((call) => call.waiter)));
   }
 
-  /** While money is scarce the same question gets the same answer: ask less and less often. */
-  #slowDown(scarce: boolean) {
-    this.#spacingMs = scarce
-      ? Math.min(SCARCE_SPACING_MAX_MS, Math.max(SCARCE_SPACING_MS, this.#spacingMs * 2))
-      : SPACING_MS;
-    this.#nextAskMs = this.#options.monotonicMs() + this.#spacingMs;
-  }
-
-  #failed(error: unknown) {
-    if (isFenced(error)) this.#options.onFenced();
-    else this.#options.onStoreError(error);
-    this.#nextAskMs = this.#options.monotonicMs() + SCARCE_SPACING_MAX_MS;
-    const since = this.#options.monotonicMs() - STORE_PATIENCE_MS;
+  /** All who wait, with what they need now. Whose last grant expired meanwhile has nothing left to ask for. */
+  #hearAll(): Asked[] {
+    const calls: Asked[] = [];
     for (const waiter of [...this.#waiters]) {
-      if (isFenced(error) || waiter.sinceMs <= since) this.#answer(waiter, { kind: 'unavailable' });
+      const pools = this.#poolsOf(waiter.ask);
+      if (pools.some((pool) => pool.leases.length === 0)) {
+        this.#answer(waiter, { kind: 'insufficient', counter: null, ceiling: 0n });
+        continue;
+      }
+      const { ask, overdue } = waiter;
+      calls.push({ waiter, overdue, pools, smallest: ask.smallest, amount: this.#size(ask, pools, overdue) });
     }
+    return calls;
   }
 
-  /** After Postgres's word: refuse for good what cannot fit any more, and for now who has waited long enough. */
-  #judge(waiter: Waiter, overdue: boolean): void {
-    const pools = this.#options.book.poolsOf(waiter.ask.account, this.#options.nowMs());
-    let tightest: { counter: CounterSpec | null; ceiling: bigint } | null = null;
-    // A window that began while the question was under way was not answered.
-    if (pools.some((pool) => pool.leases.some((lease) => lease.state === null))) return;
-    for (const pool of pools) {
-      const ceiling = pool.leases.reduce((sum, lease) => sum + lease.ceiling, 0n);
-      const counter = pool.leases.at(-1)?.spec ?? null;
-      if (tightest === null || ceiling < tightest.ceiling) tightest = { counter, ceiling };
+  #judge({ waiter, overdue, smallest }: Asked, fresh: ReadonlySet<Lease>): void {
+    if (!this.#waiters.includes(waiter)) return;
+    const pools = this.#poolsOf(waiter.ask);
+    const waiting = this.#waiters.length;
+    const denial = judge({ pools, smallest, overdue, fresh, waiting, jitter: this.#options.jitter() });
+    if (denial) this.#answer(waiter, denial);
+  }
+
+  /** After an answer: asks on while somebody waits, slowly once all of them were asked for in vain. */
+  #goOn(asked: ReadonlySet<Waiter>): void {
+    const scarce = this.#waiters.every(
+      (waiter) => asked.has(waiter) || isBlocked(this.#poolsOf(waiter.ask), waiter.ask.smallest),
+    );
+    this.#pace.answered(this.#options.monotonicMs(), scarce && this.#waiters.length > 0);
+    if (this.#waiters.length + this.#wanted.size > 0) this.#askSoon();
+  }
+
+  #failed(error: unknown, pools: LeasedPool[]): void {
+    const { monotonicMs, onFenced, onStoreError } = this.#options;
+    if (isFenced(error)) {
+      onFenced();
+      this.refuse();
+      return;
     }
-    if (tightest && waiter.ask.smallest > tightest.ceiling) {
-      this.#answer(waiter, { kind: 'insufficient', ...tightest });
-    } else if (overdue) {
-      const delayMs = retryAfterMs(this.#waiters.length, this.#options.jitter());
-      this.#answer(waiter, { kind: 'held', counter: tightest?.counter ?? null, retryAfterMs: delayMs });
+    onStoreError(error);
+    for (const pool of pools) this.#wanted.set(pool.id, pool);
+    const nowMs = monotonicMs();
+    this.#pace.failed(nowMs);
+    for (const waiter of [...this.#waiters]) {
+      if (nowMs - waiter.sinceMs >= STORE_PATIENCE_MS) this.#answer(waiter, { kind: 'unavailable' });
     }
+    this.#askIn(this.#waiters.length > 0 ? this.#pace.delayMs(nowMs) : LOST_ANSWER_RETRY_MS);
   }
 }

@@ -22,6 +22,8 @@ export class Flusher {
   readonly #options: FlusherOptions;
   #backlog: FlushEvent[] = [];
   #running: Promise<unknown> | null = null;
+  /** How many events ever left the backlog. */
+  #confirmed = 0;
 
   constructor(options: FlusherOptions) {
     this.#options = options;
@@ -37,33 +39,48 @@ export class Flusher {
   }
 
   /**
-   * Sends one batch if there is anything to tell; a call while one is under way waits for that one.
+   * Sends what there is to tell; a call while that is under way waits for it. Batches are small, because making one
+   * holds up the calls of that moment, and follow each other while they are full.
    * Answers null, or the error that kept it from Postgres: the batch stays in the backlog.
    */
   flush(): Promise<unknown> {
-    this.#running ??= this.#send().finally(() => {
+    this.#running ??= this.#sendFull().finally(() => {
       this.#running = null;
     });
     return this.#running;
   }
 
-  /** Flushes until everything is in Postgres, what comes meanwhile included. Rejects when Postgres is away. */
+  /**
+   * Flushes until everything that was known at the call is in Postgres; what comes meanwhile need not be, or under
+   * load there would be no end. Rejects when Postgres is away.
+   */
   async drain(): Promise<void> {
+    const last = this.#confirmed + this.#backlog.length;
+    // The batch under way may have been made before the last event or return.
     await this.#running;
-    while (this.#backlog.length > 0 || this.#reports().length > 0) {
+    do {
       const error = await this.flush();
       if (error !== null) throw error;
-    }
+    } while (this.#confirmed < last);
   }
 
-  async #send(): Promise<unknown> {
+  async #sendFull(): Promise<unknown> {
+    const { maxBatch = 500 } = this.#options;
+    let error: unknown;
+    do error = await this.#send(maxBatch);
+    while (error === null && this.#backlog.length >= maxBatch);
+    return error;
+  }
+
+  async #send(maxBatch: number): Promise<unknown> {
     const { store, instanceId } = this.#options;
-    const events = this.#backlog.slice(0, this.#options.maxBatch ?? 2000);
+    const events = this.#backlog.slice(0, maxBatch);
     const reports = this.#reports();
     if (events.length === 0 && reports.length === 0) return null;
     try {
       await store.flush({ instanceId, events, reports: reports.map(([, report]) => report) });
       this.#backlog.splice(0, events.length);
+      this.#confirmed += events.length;
       for (const [lease, report] of reports) lease.reported(report);
       this.#options.onResult(null);
       return null;

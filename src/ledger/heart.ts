@@ -1,6 +1,6 @@
 /** The instance's pulse: says that it lives, keeps its clock on Postgres's, and knows how long Postgres has been silent. */
 import type { Clock } from './clock.ts';
-import type { LedgerStore } from './store.ts';
+import { isFenced, type LedgerStore } from './store.ts';
 
 export interface HeartOptions {
   store: LedgerStore;
@@ -8,12 +8,14 @@ export interface HeartOptions {
   clock: Clock;
   /** How many instances share the counters, told at each beat. */
   onInstances(count: number): void;
+  onFenced(): void;
   onError(error: unknown): void;
 }
 
 export class Heart {
   readonly #options: HeartOptions;
   #contactMs: number;
+  #beating: Promise<void> | null = null;
 
   constructor(options: HeartOptions) {
     this.#options = options;
@@ -33,15 +35,24 @@ export class Heart {
     return answer;
   }
 
-  async beat(): Promise<void> {
-    const { store, instanceId, clock, onInstances, onError } = this.#options;
+  /** Asks for a sign of life; while one is under way it waits for that one, so that a slow Postgres is not asked more. */
+  beat(): Promise<void> {
+    this.#beating ??= this.#beat().finally(() => {
+      this.#beating = null;
+    });
+    return this.#beating;
+  }
+
+  async #beat(): Promise<void> {
+    const { store, instanceId, clock, onInstances, onFenced, onError } = this.#options;
     const sentMs = clock.monotonicMs();
     try {
       const pulse = await this.listen(() => store.heartbeat(instanceId));
       clock.synchronise(pulse.nowMs, sentMs, clock.monotonicMs());
       onInstances(pulse.instances);
     } catch (error) {
-      onError(error);
+      if (isFenced(error)) onFenced();
+      else onError(error);
     }
   }
 }

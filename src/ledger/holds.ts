@@ -1,8 +1,11 @@
 /** Holds: one call's money on its way, and the lines and parts that its event is made of. */
 import type { Allocation } from '../domain/budget.ts';
 import type { PicoUsd } from '../domain/money.ts';
-import type { HeldPool } from './book.ts';
+import type { Taken } from './ask.ts';
+import type { Desk } from './desk.ts';
 import { type CallFacts, holdJson, type Outcome } from './event.ts';
+import { uuidV7 } from './ids.ts';
+import type { HeldPool } from './pool.ts';
 
 /** One call's money, taken out of the leases. */
 export interface Hold {
@@ -11,10 +14,19 @@ export interface Hold {
   teamId: string;
   amount: PicoUsd;
   held: HeldPool[];
+  /** Whose money it is and who waits for it; null for a hold of nothing. */
+  desk: Desk | null;
+  ended: boolean;
   /** Null until it was journaled. */
   facts: CallFacts | null;
   /** The columns of its event that are known already (see `factsJson`); empty until it was journaled. */
   factsJson: string;
+}
+
+/** The hold of money just taken; `desk` null for a hold of nothing. */
+export function newHold(teamId: string, { amount, held, atMs }: Taken, desk: Desk | null): Hold {
+  // The id bears the moment at which the windows were chosen: a later one might lie in the next window.
+  return { id: uuidV7(atMs), teamId, amount, held, desk, ended: false, facts: null, factsJson: '' };
 }
 
 /** What each counter holds of the call and is charged; `settled` null: as if all of the hold were spent. */

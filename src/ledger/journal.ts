@@ -3,15 +3,37 @@
  * bytes reach the kernel and the disk. Invariant: a call is forwarded only after the write() of its hold returned, so
  * that a killed process leaves a trace of everything it started.
  *
- * A line is `<crc32, 8 hex digits> <H|S> <json>`: H is a hold, S the event that ended it. The first line is the header.
+ * A line is `<crc32, 8 hex digits> <J|H|S> <json>`: H is a hold, S the event that ended it, J the header, always first.
+ * The type is under the checksum too, as its start value.
  */
-import { closeSync, fdatasync, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { crc32 } from 'node:zlib';
 
 export type LineType = 'J' | 'H' | 'S';
 
 export function formatLine(type: LineType, json: string): string {
-  return `${crc32(json).toString(16).padStart(8, '0')} ${type} ${json}\n`;
+  return `${checksum(type, json)} ${type} ${json}\n`;
+}
+
+function checksum(type: LineType, json: string): string {
+  return crc32(json, type.charCodeAt(0)).toString(16).padStart(8, '0');
+}
+
+/** Reads one line back, without its line feed; null: it is damaged. */
+export function parseLine(line: string): { type: LineType; json: string } | null {
+  const type = line[9] as LineType;
+  const json = line.slice(11);
+  if (!'JHS'.includes(type) || line !== formatLine(type, json).slice(0, -1)) return null;
+  return { type, json };
 }
 
 export interface JournalOptions {
@@ -34,6 +56,7 @@ export class Journal {
   #waiting: (() => void)[] = [];
   #scheduled = false;
   #bytes = 0;
+  #compactAtBytes: number;
   #dirty = false;
   #syncing = false;
   #syncTimer: NodeJS.Timeout | null = null;
@@ -43,12 +66,12 @@ export class Journal {
   constructor(options: JournalOptions) {
     this.path = options.path;
     this.#options = options;
-    this.#file = openSync(options.path, 'ax', 0o600);
-    this.#write(formatLine('J', JSON.stringify(options.header)));
-    fsyncSync(this.#file);
+    this.#compactAtBytes = options.compactAtBytes ?? 64 * 1024 * 1024;
+    // Under its name there is never a journal without its header: who finds it knows whose it is.
+    this.#file = this.#replace('');
   }
 
-  /** Null while the journal can be written. */
+  /** Null while the journal can be written; it cannot once it is closed. */
   get broken(): Error | null {
     return this.#broken;
   }
@@ -59,7 +82,7 @@ export class Journal {
 
   /** Whether so much was written that `compact` should be called. */
   get wantsCompaction(): boolean {
-    return this.#bytes > (this.#options.compactAtBytes ?? 64 * 1024 * 1024);
+    return this.#bytes > this.#compactAtBytes && !this.#broken;
   }
 
   /** Adds a line; it is written with all others of this turn of the event loop, in one write(). */
@@ -94,19 +117,17 @@ export class Journal {
     const lines = this.#buffer;
     this.#buffer = '';
     try {
-      this.#write(lines);
+      this.#bytes += writeAll(this.#file, lines);
+      this.#dirty = true;
       this.#syncSoon();
     } catch (error) {
-      this.#broken = error as Error;
-      this.#options.onBroken?.(this.#broken);
+      this.#break(error as Error);
     }
   }
 
-  #write(lines: string) {
-    const bytes = Buffer.from(lines);
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at);
-    this.#bytes += bytes.length;
-    this.#dirty = true;
+  #break(error: Error) {
+    this.#broken = error;
+    this.#options.onBroken?.(error);
   }
 
   #syncSoon() {
@@ -117,36 +138,60 @@ export class Journal {
       this.#dirty = false;
       fdatasync(this.#file, (error) => {
         this.#syncing = false;
-        if (error && error.code !== 'EBADF') {
-          this.#broken = error;
-          this.#options.onBroken?.(error);
-        } else if (this.#dirty && !this.#broken) this.#syncSoon();
+        // A file that was closed meanwhile was replaced by one that is on disk, or is no longer needed.
+        if (error && error.code !== 'EBADF') this.#break(error);
+        else if (this.#dirty && !this.#broken) this.#syncSoon();
       });
     }, this.#options.syncEveryMs ?? 50);
   }
 
   /**
    * Replaces the journal by one that holds only these lines (open holds, events not yet flushed), atomically: a crash
-   * leaves the old file or the new one, and either tells the truth.
+   * leaves the old file or the new one, and either tells the truth. When there is no room for a second file, the old
+   * one is kept.
    */
   compact(lines: Iterable<string>): void {
     this.flush();
-    const path = `${this.path}.tmp`;
-    const file = openSync(path, 'w', 0o600);
-    const content = Buffer.from(formatLine('J', JSON.stringify(this.#options.header)) + [...lines].join(''));
-    for (let at = 0; at < content.length; ) at += writeSync(file, content, at);
-    fsyncSync(file);
-    renameSync(path, this.path);
-    closeSync(this.#file);
-    this.#file = file;
-    this.#bytes = content.length;
+    if (this.#broken) return;
+    const old = this.#file;
+    try {
+      this.#file = this.#replace([...lines].join(''));
+      closeSync(old);
+    } catch {
+      rmSync(`${this.path}.tmp`, { force: true });
+    }
+    // While Postgres is away nearly all of it is still needed: writing that again at once would gain nothing.
+    this.#compactAtBytes = Math.max(this.#compactAtBytes, 2 * this.#bytes);
+  }
+
+  /** Makes a file of the header and these lines, on disk before it takes the journal's name; answers its descriptor. */
+  #replace(lines: string): number {
+    const file = openSync(`${this.path}.tmp`, 'w', 0o600);
+    try {
+      const bytes = writeAll(file, formatLine('J', JSON.stringify(this.#options.header)) + lines);
+      fsyncSync(file);
+      renameSync(`${this.path}.tmp`, this.path);
+      this.#bytes = bytes;
+      return file;
+    } catch (error) {
+      closeSync(file);
+      throw error;
+    }
   }
 
   /** Ends the journal; with `remove` its file goes too, once everything in it is in the ledger. */
   close(remove: boolean): void {
     this.flush();
+    this.#broken ??= new Error('the journal is closed');
     if (this.#syncTimer) clearTimeout(this.#syncTimer);
     closeSync(this.#file);
     if (remove) unlinkSync(this.path);
   }
+}
+
+/** Writes the whole text at the end of the file; answers its length in bytes. */
+function writeAll(file: number, text: string): number {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+  return bytes.length;
 }

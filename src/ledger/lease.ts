@@ -19,7 +19,11 @@ export class Lease {
   state: CounterState | null = null;
   /** This instance's settled money that Postgres had counted when it told `state`. */
   #settledInState = 0n;
-  lastUsedMs = 0;
+  /** When it last paid for a call, on the monotonic clock; at first when it was made. */
+  lastUsedMs: number;
+  /** Its rules changed: what comes free goes back until Postgres has answered under the new ones. */
+  #recalled = false;
+  #recalledSinceAsked = false;
   #holdsPerSecond = 0n;
   #burnPerSecond = 0n;
   #meanBound = 0n;
@@ -28,8 +32,9 @@ export class Lease {
   #reportedReturned = 0n;
   #reportedHeld = 0n;
 
-  constructor(spec: CounterSpec) {
+  constructor(spec: CounterSpec, madeAtMs: number) {
     this.spec = spec;
+    this.lastUsedMs = madeAtMs;
   }
 
   take(amount: bigint, atMs: number): void {
@@ -46,6 +51,12 @@ export class Lease {
     this.settled += spent;
     this.free += held - spent;
     this.#settledSinceTick += spent;
+    if (this.#recalled) this.giveBack(this.free);
+  }
+
+  /** A question about it is on its way: what was decided before that moment, its answer knows. */
+  asked(): void {
+    this.#recalledSinceAsked = false;
   }
 
   /** Takes over what Postgres says; sums, so an answer that was lost is made good by the next. */
@@ -59,7 +70,10 @@ export class Lease {
     this.free += counter.lease.granted - this.granted;
     this.granted = counter.lease.granted;
     this.#settledInState = counter.lease.settled;
-    this.state = { ...counter, leased: counter.leased - (this.returned - counter.lease.returned) };
+    const { amount, settled, held } = counter;
+    this.state = { amount, settled, held, leased: counter.leased - (this.returned - counter.lease.returned) };
+    if (this.#recalledSinceAsked) this.giveBack(this.free);
+    else this.#recalled = false;
   }
 
   /** What the counter can still give to somebody, lent to this instance or not. */
@@ -92,6 +106,13 @@ export class Lease {
     this.free -= amount;
     this.returned += amount;
     if (this.state) this.state = { ...this.state, leased: this.state.leased - amount };
+  }
+
+  /** Its rules changed: gives back all that is free, and what comes free before Postgres was asked again. */
+  recall(): void {
+    this.#recalled = true;
+    this.#recalledSinceAsked = true;
+    this.giveBack(this.free);
   }
 
   /** Updates the rates; `elapsedMs` since the last tick. */

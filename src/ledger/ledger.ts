@@ -5,22 +5,21 @@
  * admitted that a lease does not cover, that the journal cannot record, or after this instance was fenced.
  */
 
-import { retryAfterMs } from '../domain/admission.ts';
 import type { Account } from '../domain/budget.ts';
 import type { PicoUsd } from '../domain/money.ts';
-import type { Ask, Denial, Taken } from './ask.ts';
+import { Admissions, type Queued } from './admissions.ts';
+import type { Ask, Denial } from './ask.ts';
 import { LeaseBook } from './book.ts';
 import type { Clock } from './clock.ts';
-import { Desk } from './desk.ts';
 import { type CallFacts, eventJson, factsJson, type Outcome } from './event.ts';
 import { Flusher } from './flusher.ts';
 import { Heart } from './heart.ts';
-import { allocationsOf, type Hold, holdLine, unknownOutcome } from './holds.ts';
-import { momentOfUuidV7, uuidV7 } from './ids.ts';
+import { allocationsOf, type Hold, holdLine, newHold, unknownOutcome } from './holds.ts';
+import { momentOfUuidV7 } from './ids.ts';
 import { formatLine, type Journal } from './journal.ts';
+import { ceilingOf, leastOf } from './pool.ts';
 import type { LedgerStore } from './store.ts';
-import type { Timers } from './timers.ts';
-import { WaitingRoom } from './waiting-room.ts';
+import { every, type Timers } from './timers.ts';
 
 export interface LedgerOptions {
   instanceId: string;
@@ -45,37 +44,54 @@ const HEARTBEAT_MS = 1000;
 const DEGRADED_AFTER_MS = 3000;
 
 export class Ledger {
-  readonly book = new LeaseBook();
+  readonly book: LeaseBook;
   readonly flusher: Flusher;
   readonly #options: LedgerOptions;
-  readonly #desks = new Map<string, Desk>();
+  readonly #admissions: Admissions;
   readonly #open = new Map<string, Hold>();
-  readonly #room: WaitingRoom;
   readonly #heart: Heart;
   #fenced = false;
-  #stopTimers: (() => void)[] = [];
+  #stopped = false;
+  readonly #stopTimers: (() => void)[];
 
   constructor(options: LedgerOptions) {
     this.#options = options;
-    this.#room = new WaitingRoom(options.maxWaiting ?? 10_000, options.maxWaitingBytes ?? 256 * 1024 * 1024);
+    this.book = new LeaseBook(options.clock.monotonicMs);
     this.#heart = new Heart({
       ...options,
       onInstances: (count) => {
         this.book.instances = count;
       },
+      onFenced: () => this.#fence(),
       onError: (error) => options.onStoreError?.(error),
     });
+    const { store, instanceId } = options;
+    this.#admissions = new Admissions({
+      jitter: Math.random,
+      maxWaiting: 10_000,
+      maxWaitingBytes: 256 * 1024 * 1024,
+      ...options,
+      book: this.book,
+      blocked: () => this.blocked !== null,
+      requestLease: (teamId, pools) =>
+        this.#heart.listen(() => store.requestLease({ instanceId, teamId, pools })),
+      onFenced: () => this.#fence(),
+      onStoreError: (error) => options.onStoreError?.(error),
+      cancel: (hold) => this.cancel(hold),
+    });
     this.flusher = new Flusher({
-      store: options.store,
-      instanceId: options.instanceId,
+      store,
+      instanceId,
       book: this.book,
       onFenced: () => this.#fence(),
       onResult: (error) => {
         if (error !== null) options.onStoreError?.(error);
       },
     });
-    this.#every(TICK_MS, () => this.#tick());
-    this.#every(HEARTBEAT_MS, () => void this.beat());
+    this.#stopTimers = [
+      every(options.timers, TICK_MS, () => this.#tick()),
+      every(options.timers, HEARTBEAT_MS, () => void this.beat()),
+    ];
   }
 
   /** Calls are admitted, but only on leases: Postgres has not answered for a while. */
@@ -93,12 +109,13 @@ export class Ledger {
   }
 
   get waiting(): number {
-    return this.#room.calls;
+    return this.#admissions.waiting;
   }
 
   /** Why nothing can be admitted now; null: calls can. */
-  get blocked(): 'fenced' | 'journal' | 'postgres' | null {
+  get blocked(): 'fenced' | 'stopped' | 'journal' | 'postgres' | null {
     if (this.#fenced) return 'fenced';
+    if (this.#stopped) return 'stopped';
     if (this.#options.journal.broken) return 'journal';
     if (this.#heart.silentMs > (this.#options.leaseTtlMs ?? 60_000)) return 'postgres';
     return this.flusher.backlog.length > (this.#options.maxBacklog ?? 200_000) ? 'postgres' : null;
@@ -108,51 +125,14 @@ export class Ledger {
    * Takes a call's money. Answers at once when a lease covers it (or nothing ever will); otherwise the promise of an
    * answer, and how to leave the queue. A call that costs nothing asks with `free`.
    */
-  reserve(ask: Ask): Hold | Denial | { answer: Promise<Hold | Denial>; leave: () => void } {
-    if (this.blocked !== null) return { kind: 'unavailable' };
-    const { account } = ask;
-    const pools = this.book.poolsOf(account, this.#options.clock.nowMs());
-    if (pools.length === 0 && !account.unlimited) return { kind: 'insufficient', counter: null, ceiling: 0n };
-    if (pools.some((pool) => pool.leases.length === 0)) {
-      return { kind: 'insufficient', counter: null, ceiling: 0n };
-    }
-    const desk = this.#desk(account.principal.teamId);
-    const taken = desk.takeNow(ask);
-    if (taken) return this.#hold(ask.account.principal.teamId, taken);
-    return this.#queue(desk, ask);
+  reserve(ask: Ask): Hold | Denial | Queued {
+    return this.blocked === null ? this.#admissions.reserve(ask) : { kind: 'unavailable' };
   }
 
   /** A hold of nothing, for calls that cost nothing: they too end in exactly one event. */
   reserveFree(teamId: string): Hold | Denial {
-    return this.blocked === null
-      ? this.#hold(teamId, { amount: 0n, held: [], atMs: this.#options.clock.nowMs() })
-      : { kind: 'unavailable' };
-  }
-
-  #queue(desk: Desk, ask: Ask) {
-    const left = this.#room.enter(ask.bytes);
-    if (left === null) {
-      const { jitter = Math.random } = this.#options;
-      return { kind: 'held', counter: null, retryAfterMs: retryAfterMs(0, jitter()) } satisfies Denial;
-    }
-    let leave = () => {};
-    const answer = new Promise<Hold | Denial>((resolve) => {
-      const leaveDesk = desk.wait(ask, (result) => {
-        left();
-        resolve('kind' in result ? result : this.#hold(ask.account.principal.teamId, result));
-      });
-      leave = () => {
-        leaveDesk();
-        left();
-      };
-    });
-    return { answer, leave };
-  }
-
-  #hold(teamId: string, taken: Taken): Hold {
-    // The event belongs to the windows that paid for it: its id says the moment at which they were looked up.
-    const id = uuidV7(taken.atMs);
-    return { id, teamId, amount: taken.amount, held: taken.held, facts: null, factsJson: '' };
+    if (this.blocked !== null) return { kind: 'unavailable' };
+    return newHold(teamId, { amount: 0n, held: [], atMs: this.#options.clock.nowMs() }, null);
   }
 
   /** Journals the hold; resolves when its line was written, after which the call may be forwarded. */
@@ -167,11 +147,18 @@ export class Ledger {
     });
   }
 
-  /** Puts back a hold that was never journaled: nothing was forwarded, nothing is recorded. */
+  /** Puts back a hold that the journal does not have: nothing was forwarded, nothing is recorded. */
   cancel(hold: Hold): void {
-    this.#open.delete(hold.id);
+    if (hold.facts && !this.#options.journal.broken) throw new Error(`hold ${hold.id} is in the journal`);
+    this.#finish(hold);
     this.book.settle(hold.held, 0n);
-    if (hold.held.length > 0) this.#desk(hold.teamId).released();
+    hold.desk?.released();
+  }
+
+  #finish(hold: Hold): void {
+    if (hold.ended) throw new Error(`hold ${hold.id} has ended before`);
+    hold.ended = true;
+    this.#open.delete(hold.id);
   }
 
   /** Whether a hold was journaled and has not ended. */
@@ -186,7 +173,8 @@ export class Ledger {
 
   /** Ends a journaled hold with its one event. */
   end(hold: Hold, outcome: Outcome): void {
-    if (!this.#open.delete(hold.id) || !hold.facts) throw new Error(`hold ${hold.id} has ended before`);
+    if (!hold.facts) throw new Error(`hold ${hold.id} is not in the journal`);
+    this.#finish(hold);
     const allocations = allocationsOf(hold, this.book.settle(hold.held, outcome.cost));
     const { journal } = this.#options;
     const json = eventJson(hold.factsJson, outcome, allocations);
@@ -194,18 +182,13 @@ export class Ledger {
     const { teamId, keyId } = hold.facts;
     const createdAtMs = momentOfUuidV7(hold.id);
     this.flusher.add({ id: hold.id, teamId, keyId, createdAtMs, cost: outcome.cost, allocations, json });
-    if (hold.held.length > 0) this.#desk(hold.teamId).released();
+    hold.desk?.released();
   }
 
   /** What the tightest of the account's pools may still spend, held money not counted; null: nothing bounds it. */
   remaining(account: Account): PicoUsd | null {
-    let least: PicoUsd | null = null;
-    for (const pool of this.book.poolsOf(account, this.#options.clock.nowMs())) {
-      let left = 0n;
-      for (const lease of pool.leases) left += lease.state ? lease.ceiling : lease.spec.amount;
-      if (least === null || left < least) least = left;
-    }
-    return least;
+    const pools = this.book.poolsOf(account, this.#options.clock.nowMs());
+    return leastOf(pools, ceilingOf)?.amount ?? null;
   }
 
   /** Limits or grants of these teams changed: what is idle goes back, so that new calls ask under the new rules. */
@@ -215,15 +198,18 @@ export class Ledger {
 
   /**
    * The orderly end, after the last call: everything reaches Postgres, leases are returned, the journal goes. Calls that
-   * did not end in time become unknown. Rejects when Postgres is away; the journal then stays for the next start.
+   * did not end in time become unknown. Rejects when Postgres is away or the signal ends the wait for it; the journal
+   * then stays for the next start.
    */
-  async stop(): Promise<void> {
+  async stop(hurry: AbortSignal): Promise<void> {
+    this.#stopped = true;
     for (const stop of this.#stopTimers) stop();
+    this.#admissions.refuse();
     const { journal, store, instanceId } = this.#options;
     for (const hold of [...this.#open.values()]) this.endUnknown(hold, 'drain_timeout');
+    const stopped = this.flusher.drain().then(() => store.adopt(instanceId, [], 'stopped'));
     try {
-      await this.flusher.drain();
-      await store.adopt(instanceId, [], 'stopped');
+      await Promise.race([stopped, rejection(hurry)]);
     } catch (error) {
       journal.close(false);
       throw error;
@@ -231,30 +217,11 @@ export class Ledger {
     journal.close(true);
   }
 
-  #desk(teamId: string): Desk {
-    let desk = this.#desks.get(teamId);
-    if (!desk) {
-      const { clock, timers, store, instanceId, queueTimeoutMs, jitter = Math.random } = this.#options;
-      desk = new Desk({
-        book: this.book,
-        timers,
-        nowMs: clock.nowMs,
-        monotonicMs: clock.monotonicMs,
-        jitter,
-        queueTimeoutMs,
-        requestLease: (pools) => this.#heart.listen(() => store.requestLease({ instanceId, teamId, pools })),
-        onFenced: () => this.#fence(),
-        onStoreError: (error) => this.#options.onStoreError?.(error),
-      });
-      this.#desks.set(teamId, desk);
-    }
-    return desk;
-  }
-
   #tick() {
-    const { clock, journal } = this.#options;
-    this.book.tick(clock.nowMs(), this.flusher.backlog.length === 0);
-    if (journal.wantsCompaction && !journal.broken) journal.compact(this.#stillNeeded());
+    const { journal } = this.#options;
+    this.#admissions.forgetIdle();
+    this.book.tick(this.flusher.backlog.length === 0);
+    if (journal.wantsCompaction) journal.compact(this.#stillNeeded());
     void this.flusher.flush();
   }
 
@@ -266,18 +233,15 @@ export class Ledger {
   #fence() {
     if (this.#fenced) return;
     this.#fenced = true;
+    this.#admissions.refuse();
     this.#options.onFenced?.();
   }
+}
 
-  #every(ms: number, work: () => void) {
-    let cancel = () => {};
-    const again = () => {
-      cancel = this.#options.timers.after(ms, () => {
-        again();
-        work();
-      });
-    };
-    again();
-    this.#stopTimers.push(() => cancel());
-  }
+/** Rejects with the signal's reason once it is aborted. */
+function rejection(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error);
+    signal.addEventListener('abort', () => reject(signal.reason as Error));
+  });
 }

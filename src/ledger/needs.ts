@@ -1,6 +1,6 @@
 /** What a team's desk asks Postgres for: the pools of its waiting calls and of its prefetch, with their sizes. */
 import type { LeasePool } from '../store/leases.ts';
-import type { LeasedPool } from './book.ts';
+import { aimOf, freeOf, isBlocked, type LeasedPool } from './pool.ts';
 
 /** One waiting call: the pools it touches, the least it is served by, and what it would hold now. */
 export interface Waiting {
@@ -9,32 +9,69 @@ export interface Waiting {
   amount: bigint;
 }
 
+export interface LeaseNeeds<Call extends Waiting> {
+  pools: LeasedPool[];
+  /** The same pools as Postgres is asked for them. */
+  request: LeasePool[];
+  /** The calls whose money is asked for; of the others' pools only the state is. */
+  asked: Set<Call>;
+}
+
+interface Need {
+  pool: LeasedPool;
+  min: bigint;
+  /** Null: nobody wants more of it, only its state. */
+  wanted: bigint | null;
+}
+
 /**
  * One request for all: every pool wants its aim plus all that waits, and the smallest waiting call must be met whole
- * or not at all, so that no instance hoards one counter while the call lacks another.
+ * or not at all, so that no instance hoards one counter while the call lacks another. Calls that lack a counter which
+ * was empty when last heard of stand aside: else one key's spent limit would keep its whole team from being lent to.
  */
-export function leaseNeeds(
-  waiting: Waiting[],
+export function leaseNeeds<Call extends Waiting>(
+  waiting: readonly Call[],
   prefetch: Iterable<LeasedPool>,
   instances: number,
-): (LeasePool & LeasedPool)[] {
-  const needs = new Map<string, { pool: LeasedPool; min: bigint; sum: bigint }>();
-  for (const pool of prefetch) needs.set(pool.id, { pool, min: 0n, sum: 0n });
-  let smallest: Waiting | null = null;
+): LeaseNeeds<Call> {
+  const hopeful = waiting.filter((call) => !isBlocked(call.pools, call.smallest));
+  const smallest = smallestOf(hopeful.length > 0 ? hopeful : waiting);
+  const asked = new Set(hopeful);
+  if (smallest) asked.add(smallest);
+  const needs = new Map<string, Need>();
+  const needOf = (pool: LeasedPool) => {
+    const need = needs.get(pool.id) ?? { pool, min: 0n, wanted: null };
+    needs.set(pool.id, need);
+    return need;
+  };
+  for (const pool of prefetch) needOf(pool).wanted = 0n;
   for (const call of waiting) {
-    if (smallest === null || call.smallest < smallest.smallest) smallest = call;
     for (const pool of call.pools) {
-      const need = needs.get(pool.id) ?? { pool, min: 0n, sum: 0n };
-      need.sum += call.amount;
-      needs.set(pool.id, need);
+      const need = needOf(pool);
+      if (asked.has(call)) need.wanted = (need.wanted ?? 0n) + call.amount;
+      if (call === smallest) need.min = call.smallest;
     }
   }
-  for (const pool of smallest?.pools ?? []) needs.get(pool.id)!.min = smallest!.smallest;
-  return [...needs.values()].map(({ pool, min, sum }) => {
-    const free = pool.leases.reduce((total, lease) => total + lease.free, 0n);
-    const aim = pool.leases.at(-1)?.aim(instances) ?? 0n;
-    const above = (amount: bigint) => (amount > free ? amount - free : 0n);
-    const counters = pool.leases.map((lease) => lease.spec);
-    return { ...pool, counters, min: above(min), want: above(sum + aim) };
-  });
+  const pools = [...needs.values()];
+  return {
+    pools: pools.map(({ pool }) => pool),
+    request: pools.map((need) => toRequest(need, instances)),
+    asked,
+  };
+}
+
+function smallestOf<Call extends Waiting>(waiting: readonly Call[]): Call | null {
+  let smallest: Call | null = null;
+  for (const call of waiting) if (smallest === null || call.smallest < smallest.smallest) smallest = call;
+  return smallest;
+}
+
+function toRequest({ pool, min, wanted }: Need, instances: number): LeasePool {
+  const free = freeOf(pool);
+  const above = (amount: bigint) => (amount > free ? amount - free : 0n);
+  return {
+    counters: pool.leases.map((lease) => lease.spec),
+    min: above(min),
+    want: wanted === null ? 0n : above(wanted + aimOf(pool, instances)),
+  };
 }

@@ -4,7 +4,7 @@ import type { Pulse } from '../store/instances.ts';
 import type { LeaseReply, LeaseRequest } from '../store/leases.ts';
 
 export interface LedgerStore {
-  /** Rejects with an error named `InstanceFenced` once another adopted this instance; so does `flush`. */
+  /** Rejects with an error named `InstanceFenced` once another adopted this instance; so do `flush` and `heartbeat`. */
   requestLease(request: LeaseRequest): Promise<LeaseReply>;
   flush(batch: FlushBatch): Promise<Set<string>>;
   adopt(instanceId: string, events: FlushEvent[], status: 'stopped' | 'adopted'): Promise<number>;

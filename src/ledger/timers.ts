@@ -11,3 +11,16 @@ export const realTimers: Timers = {
     return () => clearTimeout(timer);
   },
 };
+
+/** Does the work again and again, the next time counted from the start of the last; answers how to end it. */
+export function every(timers: Timers, periodMs: number, work: () => void): () => void {
+  let cancel = () => {};
+  const again = () => {
+    cancel = timers.after(periodMs, () => {
+      again();
+      work();
+    });
+  };
+  again();
+  return () => cancel();
+}

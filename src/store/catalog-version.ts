@@ -41,10 +41,10 @@ export async function changeCatalog<Result>(
   }
 }
 
-/** Postgres's clock, which tests can set, in whole milliseconds. */
+/** Postgres's clock, which tests can set, in whole milliseconds: a Date drops what is smaller. */
 export async function clock(queries: Queries): Promise<Date> {
   const [row] = await queries.execute<{ ms: number }>(
-    sql`select floor(extract(epoch from tollgate_now()) * 1000)::float8 as ms`,
+    sql`select (extract(epoch from tollgate_now()) * 1000)::float8 as ms`,
   );
   return new Date(row!.ms);
 }

@@ -139,7 +139,8 @@ async function insertEvents(
 
 /**
  * A limit counts every call of its subject in its window, also those admitted before it was made; a grant only what
- * was held against it. A lease pays for the part that it held; an overrun is on the counter alone.
+ * was held against it. A lease pays for the part that it held; an overrun is on the counter alone, and so is everything of
+ * an instance that was ended before: its leases were taken back then.
  */
 async function moveCounters(
   tx: TransactionSql,
@@ -169,11 +170,13 @@ async function moveCounters(
     with moved as (
       select * from unnest(${teams}::text[], ${ids}::text[], ${settledUsd}::text[], ${leasedUsd}::text[])
         as m(team_id, id, settled, leased)),
-    leased as (
+    paid as (
       update leases l set settled = l.settled + m.leased::numeric from moved m
-      where l.team_id = m.team_id::uuid and l.counter_id = m.id and l.instance_id = ${instanceId})
-    update counters c set settled = c.settled + m.settled::numeric, leased = c.leased - m.leased::numeric
-    from moved m where c.team_id = m.team_id::uuid and c.id = m.id`;
+      where l.team_id = m.team_id::uuid and l.counter_id = m.id and l.instance_id = ${instanceId}
+      returning m.team_id, m.id, m.leased)
+    update counters c set settled = c.settled + m.settled::numeric, leased = c.leased - coalesce(p.leased::numeric, 0)
+    from moved m left join paid p on p.team_id = m.team_id and p.id = m.id
+    where c.team_id = m.team_id::uuid and c.id = m.id`;
 }
 
 function toSpec(row: CounterRow) {

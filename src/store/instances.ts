@@ -25,9 +25,12 @@ export interface Pulse {
   instances: number;
 }
 
-/** Says that the instance lives; answers Postgres's clock and how many share the counters. */
+/**
+ * Says that the instance lives; answers Postgres's clock and how many share the counters.
+ * @throws InstanceFenced when it was adopted: an instance with nothing to flush must learn it too
+ */
 export async function heartbeat(sql: Sql, instanceId: string): Promise<Pulse> {
-  const [row] = await sql<{ now_ms: number; instances: number }[]>`
+  const [row] = await sql<{ now_ms: number; instances: number; beats: number }[]>`
     with beat as (
       update instances set heartbeat_at = tollgate_now() where id = ${instanceId} and status = 'live' returning id)
     select (extract(epoch from tollgate_now()) * 1000)::float8 as now_ms,
@@ -35,7 +38,16 @@ export async function heartbeat(sql: Sql, instanceId: string): Promise<Pulse> {
         where status = 'live' and heartbeat_at > tollgate_now() - interval '10 seconds' and id <> ${instanceId})
         + 1 as instances,
       (select count(*)::int4 from beat) as beats`;
+  if (row!.beats === 0) throw new InstanceFenced(instanceId);
   return { nowMs: row!.now_ms, instances: row!.instances };
+}
+
+/** Milliseconds since a live instance was last heard of; null: there is no such instance, or it was ended. */
+export async function silentMs(sql: Sql, instanceId: string): Promise<number | null> {
+  const [row] = await sql<{ silent_ms: number }[]>`
+    select (extract(epoch from tollgate_now() - heartbeat_at) * 1000)::float8 as silent_ms
+    from instances where id = ${instanceId} and status = 'live'`;
+  return row?.silent_ms ?? null;
 }
 
 /** Holds the instance's row until the transaction ends, so that nobody adopts it meanwhile. */
@@ -46,14 +58,14 @@ export async function assertLive(tx: TransactionSql, instanceId: string): Promis
 
 /**
  * Ends an instance and takes back what its leases still lend. Call it after its events have been inserted, in the same
- * transaction. Answers false when it was ended before, by whomever: then nothing changes.
+ * transaction. On an instance that was ended before, by whomever, it changes nothing.
  */
 export async function endInstance(
   tx: TransactionSql,
   instanceId: string,
   status: 'stopped' | 'adopted',
 ): Promise<void> {
-  await tx`update instances set status = ${status} where id = ${instanceId}`;
+  await tx`update instances set status = ${status} where id = ${instanceId} and status = 'live'`;
   await tx`
     with locked as (
       select c.team_id, c.id from counters c join leases l on l.team_id = c.team_id and l.counter_id = c.id

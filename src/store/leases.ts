@@ -38,19 +38,21 @@ export interface LeaseReply {
  * @throws InstanceFenced when this instance was adopted by another; any error of the connection
  */
 export async function requestLease(sql: Sql, request: LeaseRequest): Promise<LeaseReply> {
-  const specs = [...new Map(request.pools.flatMap((pool) => pool.counters).map((c) => [c.id, c])).values()];
-  const ids = specs.map((spec) => spec.id);
+  const reply = await lend(sql, request);
+  if (reply) return reply;
+  await createCounters(sql, request);
+  const second = await lend(sql, request);
+  if (second === null) throw new Error(`team ${request.teamId} asks for limits or grants that do not exist`);
+  return second;
+}
+
+/** Null: some counter does not exist yet, and nothing was done. */
+async function lend(sql: Sql, request: LeaseRequest): Promise<LeaseReply | null> {
+  const ids = specsOf(request).map((spec) => spec.id);
   return (await sql.begin(async (tx) => {
     await assertLive(tx, request.instanceId);
-    let states = await lockCounters(tx, request.teamId, ids);
-    if (states.size < specs.length) {
-      await createCounters(
-        tx,
-        request.teamId,
-        specs.filter((spec) => !states.has(spec.id)),
-      );
-      states = await lockCounters(tx, request.teamId, ids);
-    }
+    const states = await lockCounters(tx, request.teamId, ids);
+    if (states.size < ids.length) return null;
     const needs = request.pools.map(({ counters, min, want }) => ({
       counterIds: counters.map((counter) => counter.id),
       min,
@@ -64,7 +66,11 @@ export async function requestLease(sql: Sql, request: LeaseRequest): Promise<Lea
       return { ...state, id, leased, lease: leases.get(id) ?? NO_LEASE };
     });
     return { met, counters };
-  })) as LeaseReply;
+  })) as LeaseReply | null;
+}
+
+function specsOf(request: LeaseRequest): CounterSpec[] {
+  return [...new Map(request.pools.flatMap((pool) => pool.counters).map((c) => [c.id, c])).values()];
 }
 
 const NO_LEASE = { granted: 0n, returned: 0n, settled: 0n };
@@ -87,31 +93,38 @@ async function lockCounters(tx: TransactionSql, teamId: string, ids: string[]) {
 }
 
 /**
- * Makes counters that nobody touched before. A limit counts its whole current window, so its counter starts with what
- * the rollups say was already spent; the lock on the team keeps a flush from adding events in between (it takes the
- * same row FOR SHARE and then sees the new counter).
+ * Makes the counters that nobody touched before. A limit counts its whole current window, so its counter starts with
+ * what the rollups say was already spent; the lock on the team keeps a flush from adding events in between (it takes the
+ * same row FOR KEY SHARE and then sees the new counter). In a transaction of its own: who locks a counter and then the
+ * team would meet a flush that holds the team and wants the counter.
  */
-async function createCounters(tx: TransactionSql, teamId: string, specs: CounterSpec[]) {
-  await tx`select id from teams where id = ${teamId} for update`;
-  for (const spec of specs.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
-    const startsAt = new Date(spec.startsAtMs).toISOString();
-    const endsAt = spec.endsAtMs === null ? null : new Date(spec.endsAtMs).toISOString();
-    const keyId = spec.subjectType === 'key' ? spec.subjectId : null;
-    const table = spec.source === 'limit' ? tx`limits` : tx`grants`;
-    const amount = spec.source === 'limit' ? tx`amount` : tx`amount_usd`;
-    await tx`
-      insert into counters (team_id, id, source, source_id, subject_type, subject_id, meter, starts_at, ends_at, amount, settled)
-      select ${teamId}, ${spec.id}, ${spec.source}, ${spec.sourceId}, ${spec.subjectType}, ${spec.subjectId}, 'cost_usd',
-        ${startsAt}::timestamptz, ${endsAt}::timestamptz,
-        case when source.deleted_at is null then source.${amount} else 0 end,
-        case when ${spec.source} = 'grant' then 0 else coalesce((
-          select sum(cost_usd) from usage_rollups
-          where team_id = ${teamId} and bucket_start >= ${startsAt}::timestamptz
-            and (${endsAt}::timestamptz is null or bucket_start < ${endsAt}::timestamptz)
-            and (${keyId}::uuid is null or key_id = ${keyId}::uuid)), 0) end
-      from ${table} source where source.id = ${spec.sourceId}
-      on conflict do nothing`;
-  }
+async function createCounters(sql: Sql, request: LeaseRequest): Promise<void> {
+  await sql.begin(async (tx) => {
+    await tx`select id from teams where id = ${request.teamId} for update`;
+    for (const spec of specsOf(request).toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
+      await createCounter(tx, request.teamId, spec);
+    }
+  });
+}
+
+async function createCounter(tx: TransactionSql, teamId: string, spec: CounterSpec): Promise<void> {
+  const startsAt = new Date(spec.startsAtMs).toISOString();
+  const endsAt = spec.endsAtMs === null ? null : new Date(spec.endsAtMs).toISOString();
+  const keyId = spec.subjectType === 'key' ? spec.subjectId : null;
+  const table = spec.source === 'limit' ? tx`limits` : tx`grants`;
+  const amount = spec.source === 'limit' ? tx`amount` : tx`amount_usd`;
+  await tx`
+    insert into counters (team_id, id, source, source_id, subject_type, subject_id, meter, starts_at, ends_at, amount, settled)
+    select ${teamId}, ${spec.id}, ${spec.source}, ${spec.sourceId}, ${spec.subjectType}, ${spec.subjectId}, 'cost_usd',
+      ${startsAt}::timestamptz, ${endsAt}::timestamptz,
+      case when source.deleted_at is null then source.${amount} else 0 end,
+      case when ${spec.source} = 'grant' then 0 else coalesce((
+        select sum(cost_usd) from usage_rollups
+        where team_id = ${teamId} and bucket_start >= ${startsAt}::timestamptz
+          and (${endsAt}::timestamptz is null or bucket_start < ${endsAt}::timestamptz)
+          and (${keyId}::uuid is null or key_id = ${keyId}::uuid)), 0) end
+    from ${table} source where source.id = ${spec.sourceId}
+    on conflict do nothing`;
 }
 
 async function writeGrants(

@@ -4,7 +4,7 @@ import { createTestAdmin, type TestAdmin } from './support.ts';
 
 let admin: TestAdmin;
 beforeAll(async () => {
-  admin = await createTestAdmin('2026-11-30T10:20:30.456789Z');
+  admin = await createTestAdmin('2026-11-29T10:20:30.456789Z');
 });
 afterAll(() => admin.close());
 
@@ -20,7 +20,7 @@ describe('a new team', () => {
       {
         id: expect.any(String),
         amount_usd: '18.00',
-        starts_at: '2026-11-30T10:20:30.456Z',
+        starts_at: '2026-11-29T10:20:30.456Z',
         expires_at: '2027-02-28T10:20:30.456Z',
       },
     ]);
@@ -43,7 +43,7 @@ describe('a new team', () => {
     const credit = shown.grants.map(({ amount_usd, expires_at }) => [amount_usd, expires_at]);
     expect(credit.sort()).toEqual([
       ['2.50', null],
-      ['5.00', '2026-12-30T10:20:30.456Z'],
+      ['5.00', '2026-12-29T10:20:30.456Z'],
     ]);
   });
 
@@ -72,9 +72,9 @@ test('deleting a team revokes its keys, keeps its history and may be repeated', 
   const team = await admin.make('/teams', { name: 'leaving' });
   const key = await admin.make('/keys', { team_id: team.id, name: 'app' });
   const deleted = await admin.ask('DELETE', `/teams/${team.id}`);
-  expect(deleted).toMatchObject({ status: 200, body: { deleted_at: '2026-11-30T10:20:30.456Z' } });
+  expect(deleted).toMatchObject({ status: 200, body: { deleted_at: '2026-11-29T10:20:30.456Z' } });
   expect(await admin.ask('DELETE', `/teams/${team.id}`)).toEqual(deleted);
-  expect((await admin.get(`/keys/${key.id}`)).revoked_at).toBe('2026-11-30T10:20:30.456Z');
+  expect((await admin.get(`/keys/${key.id}`)).revoked_at).toBe('2026-11-29T10:20:30.456Z');
   expect(JSON.stringify(await admin.get('/teams?limit=1000'))).not.toContain(team.id);
   expect(JSON.stringify(await admin.get('/teams?limit=1000&include_deleted=true'))).toContain(team.id);
   for (const [path, body] of [
