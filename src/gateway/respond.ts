@@ -45,14 +45,19 @@ function writeAnswer(deps: GatewayDeps, call: Call, answer: Answer, body: Buffer
   call.response.end(body);
 }
 
-/** A stream that just stops looks like success to the SDKs: an interrupted one ends with an error event. */
+/**
+ * A stream that just stops looks like success to the SDKs: an interrupted one ends with an error event, or, where it is
+ * compressed and nothing can be written into it, with a broken connection. The meter lets only whole lines pass, so
+ * what came of the last event is at most its name, which ours replaces; a blank line ends the data of any other.
+ */
 function endStream(call: Call, answer: Answer) {
-  if (answer.ending !== 'complete') {
-    const body = errorBody(faultOf(answer)).toString();
-    const named = call.request!.operation.name === 'responses' ? 'event: error\n' : '';
-    call.response.write(`${named}data: ${body}\n\n`);
+  const { response } = call;
+  if (answer.ending === 'complete') response.end();
+  else if (answer.metered === null) response.destroy();
+  else {
+    const start = call.request!.operation.name === 'responses' ? 'event: error\n' : '\n';
+    response.end(`${start}data: ${errorBody(faultOf(answer))}\n\n`);
   }
-  call.response.end();
 }
 
 /** For calls that come to a gateway which is about to end. */
