@@ -31,7 +31,7 @@ export function servePrices(app: OpenAPIHono, { database }: AdminOptions): void 
           input: body.input_usd,
           cached_input: body.cached_input_usd,
           cache_write: body.cache_write_usd,
-          output: body.output_usd ?? null,
+          output: body.output_usd,
         },
         effectiveFrom: dateOf(body.effective_from ?? null),
         maxOutputTokens: body.max_output_tokens ?? null,

@@ -4,7 +4,7 @@
  * expiry first). Pure.
  */
 import type { Grant, Limit, Principal } from './limit.ts';
-import { windowSpan } from './window.ts';
+import { type CalendarWindow, type LifetimeWindow, windowSpan } from './window.ts';
 
 /** What names a counter and what makes it when it does not exist yet. */
 export interface CounterSpec {
@@ -55,7 +55,10 @@ export function inSpendingOrder(grants: Grant[]): Grant[] {
   );
 }
 
-/** The pools that a call admitted at `atMs` must satisfy. */
+/**
+ * The pools that a call admitted at `atMs` must satisfy.
+ * @throws for a limit that no counter can hold (its subject, meter, models, window or enforcement)
+ */
 export function poolsAt(account: Account, atMs: number): Pools {
   let validUntilMs = Number.POSITIVE_INFINITY;
   const until = (ms: number | null) => {
@@ -73,12 +76,20 @@ export function poolsAt(account: Account, atMs: number): Pools {
     pools.push({ id: `grants:${account.principal.teamId}`, counters: usable });
   }
   for (const limit of account.limits) {
-    if (limit.window.type === 'rolling') continue;
-    const span = windowSpan(limit.window, atMs);
+    const span = windowSpan(boundWindow(limit), atMs);
     until(span.endMs);
     pools.push({ id: limit.id, counters: [limitCounter(limit, span.startMs, span.endMs)] });
   }
   return { pools, validUntilMs };
+}
+
+/** The window of a limit that counters can hold. Any other limit must not be passed over: it would silently not bind. */
+function boundWindow(limit: Limit): CalendarWindow | LifetimeWindow {
+  const { window, meter, models, enforcement } = limit;
+  if (window.type === 'rolling' || meter !== 'cost_usd' || models !== null || enforcement !== 'strict') {
+    throw new Error(`limit ${limit.id} is of a kind that no counter exists for`);
+  }
+  return window;
 }
 
 function grantCounter(grant: Grant): CounterSpec {

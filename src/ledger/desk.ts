@@ -1,8 +1,7 @@
 /**
- * A team's desk: who waits for money, and the one lease request that is under way for them. Owns: the queue (oldest
- * first, whoever fits), when Postgres is asked, and when a call is refused. Invariants: a waiting call holds nothing
- * and is answered once; `insufficient` is said only on Postgres's fresh word; while calls wait, Postgres is being asked
- * or will be.
+ * A team's desk: who waits for money, and the one lease request under way for them. Owns: the queue (oldest first,
+ * whoever fits), when Postgres is asked, and when a call is refused. Invariants: a waiting call holds nothing and is
+ * answered once; `insufficient` is said only on Postgres's fresh word; while calls wait, Postgres is or will be asked.
  */
 import type { LeasePool, LeaseReply } from '../store/leases.ts';
 import { type Ask, type Denial, type Taken, UNBOUNDED } from './ask.ts';
@@ -99,7 +98,7 @@ export class Desk {
     if (this.#wanted.size > 0) this.#askSoon();
   }
 
-  /** Nothing can be admitted any more: answers everyone. */
+  /** Nothing can be admitted any more. */
   refuse(): void {
     for (const waiter of [...this.#waiters]) this.#answer(waiter, { kind: 'unavailable' });
   }
@@ -241,12 +240,11 @@ export class Desk {
     }
     onStoreError(error);
     for (const pool of pools) this.#wanted.set(pool.id, pool);
-    this.#pace.failed(monotonicMs());
-    const since = monotonicMs() - STORE_PATIENCE_MS;
+    const nowMs = monotonicMs();
+    this.#pace.failed(nowMs);
     for (const waiter of [...this.#waiters]) {
-      if (waiter.sinceMs <= since) this.#answer(waiter, { kind: 'unavailable' });
+      if (nowMs - waiter.sinceMs >= STORE_PATIENCE_MS) this.#answer(waiter, { kind: 'unavailable' });
     }
-    if (this.#waiters.length > 0) this.#askSoon();
-    else this.#askIn(LOST_ANSWER_RETRY_MS);
+    this.#askIn(this.#waiters.length > 0 ? this.#pace.delayMs(nowMs) : LOST_ANSWER_RETRY_MS);
   }
 }

@@ -39,11 +39,12 @@ export class Flusher {
   }
 
   /**
-   * Sends one batch if there is anything to tell; a call while one is under way waits for that one.
+   * Sends what there is to tell; a call while that is under way waits for it. Batches are small, because making one
+   * holds up the calls of that moment, and follow each other while they are full.
    * Answers null, or the error that kept it from Postgres: the batch stays in the backlog.
    */
   flush(): Promise<unknown> {
-    this.#running ??= this.#send().finally(() => {
+    this.#running ??= this.#sendFull().finally(() => {
       this.#running = null;
     });
     return this.#running;
@@ -63,9 +64,17 @@ export class Flusher {
     } while (this.#confirmed < last);
   }
 
-  async #send(): Promise<unknown> {
+  async #sendFull(): Promise<unknown> {
+    const { maxBatch = 500 } = this.#options;
+    let error: unknown;
+    do error = await this.#send(maxBatch);
+    while (error === null && this.#backlog.length >= maxBatch);
+    return error;
+  }
+
+  async #send(maxBatch: number): Promise<unknown> {
     const { store, instanceId } = this.#options;
-    const events = this.#backlog.slice(0, this.#options.maxBatch ?? 2000);
+    const events = this.#backlog.slice(0, maxBatch);
     const reports = this.#reports();
     if (events.length === 0 && reports.length === 0) return null;
     try {

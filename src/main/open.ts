@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import type { Connection } from '../store/database.ts';
-import { EmbeddedPostgresError } from '../store/embedded/supervisor.ts';
+import { EmbeddedPostgresError } from '../store/embedded/account.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { CannotStart, orCannotStart } from './cannot-start.ts';
 

@@ -1,4 +1,4 @@
-import { readContent, readTextModel, readTools } from './content.ts';
+import { readContent, readPromptCache, readTextModel, readTools } from './content.ts';
 import { type Bounds, type Fields, MAX_TOKENS } from './fields.ts';
 import { isObject } from './json.ts';
 
@@ -9,6 +9,7 @@ export function readChat(fields: Fields): Bounds {
   const choices = fields.integer('n', 1, 128) ?? 1;
   readTextModel(fields);
   readTools(fields);
+  readPromptCache(fields);
   readModalities(fields);
   fields.unboundedIfSet(
     'web_search_options',

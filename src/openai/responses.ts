@@ -1,4 +1,4 @@
-import { readContent, readTextModel, readTools } from './content.ts';
+import { readContent, readPromptCache, readTextModel, readTools } from './content.ts';
 import { type Bounds, type Fields, MAX_TOKENS } from './fields.ts';
 import { isObject, type JsonObject } from './json.ts';
 
@@ -22,6 +22,7 @@ export function readResponses(fields: Fields): Bounds {
   );
   readTextModel(fields);
   readTools(fields);
+  readPromptCache(fields);
   readReasoning(fields);
   const instructions = fields.json.instructions;
   if (instructions !== undefined && instructions !== null && typeof instructions !== 'string') {

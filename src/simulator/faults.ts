@@ -2,7 +2,6 @@
  * Faults: the ways in which an upstream lets its caller down. At most one for each request, drawn from the seed or
  * ordered by the request's own directive. What a fault means for the bill stands here; how it is played, in `deliver`.
  */
-import type { Profile } from './profile.ts';
 import type { Random } from './random.ts';
 import type { Refusal } from './refusals.ts';
 
@@ -31,6 +30,12 @@ const FAULT_KINDS = {
 
 export type FaultName = keyof typeof FAULT_KINDS;
 
+/** How likely each fault is, and what share of the lost ones is not billed: probabilities. */
+export interface FaultChances {
+  faults: Partial<Record<FaultName, number>>;
+  unbilledShare: number;
+}
+
 export interface Fault {
   name: FaultName;
   billed: boolean;
@@ -48,12 +53,12 @@ export function makeFault(name: FaultName, mayBill: boolean): Fault {
   return { name, billed: kind === 'delivered' || (kind === 'lost' && mayBill) };
 }
 
-/** Draws at most one fault from the profile; always the same number of draws, so that later choices stay put. */
-export function drawFault(profile: Profile, random: Random): Fault | null {
+/** Draws at most one fault; always the same number of draws, so that later choices stay put. */
+export function drawFault(chances: FaultChances, random: Random): Fault | null {
   let left = random();
-  const mayBill = random() >= profile.unbilledShare;
+  const mayBill = random() >= chances.unbilledShare;
   for (const name of FAULT_NAMES) {
-    left -= profile.faults[name] ?? 0;
+    left -= chances.faults[name] ?? 0;
     if (left < 0) return makeFault(name, mayBill);
   }
   return null;

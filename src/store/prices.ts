@@ -3,7 +3,7 @@
  * price is a new row, which an admin's overrides the seed's.
  */
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm';
+import { and, asc, eq, isNull } from 'drizzle-orm';
 import { type Fault, fault } from '../domain/errors.ts';
 import type { ServiceTier } from '../domain/price.ts';
 import { type After, changeCatalog, isAfter, raiseVersion, type Transaction } from './catalog-version.ts';
@@ -17,7 +17,7 @@ export interface NewPrice {
   model: string;
   tier: ServiceTier;
   perTokens: number;
-  rates: Omit<StoredRates, 'output'> & { output: string | null };
+  rates: StoredRates;
   /** Null: now. */
   effectiveFrom: Date | null;
   /** Null: as it is known, or not. */
@@ -28,22 +28,15 @@ export interface NewPrice {
 /** What admins wrote is marked, so that a newer seed leaves it alone. */
 export const ADMIN_SOURCE = 'admin: ';
 
-/** Adds an admin's price. Without an output rate the model must be one that has no output, as far as is known. */
+/** Adds an admin's price. */
 export function createPrice(database: Database, price: NewPrice): Promise<PriceRow | Fault> {
   const { maxOutputTokens, ...row } = price;
   return changeCatalog(database, async (tx, now) => {
-    const { output } = row.rates;
-    if (output === null && (maxOutputTokens !== null || (await hasOutput(tx, row.model)))) {
-      return fault('invalid_request', `the model ${row.model} has output: it needs a price`, {
-        param: 'output_usd',
-      });
-    }
     if (maxOutputTokens !== null) await keepMaxOutput(tx, row.model, maxOutputTokens, row.source);
     const [made] = await tx
       .insert(prices)
       .values({
         ...row,
-        rates: { ...row.rates, output: output ?? '0.00' },
         id: randomUUID(),
         effectiveFrom: row.effectiveFrom ?? now,
         origin: 'admin',
@@ -53,19 +46,6 @@ export function createPrice(database: Database, price: NewPrice): Promise<PriceR
     await raiseVersion(tx, []);
     return made!;
   });
-}
-
-async function hasOutput(tx: Transaction, model: string): Promise<boolean> {
-  const priced = await tx
-    .select({ id: prices.id })
-    .from(prices)
-    .where(and(eq(prices.model, model), sql`(${prices.rates} ->> 'output')::numeric > 0`))
-    .limit(1);
-  const known = await tx
-    .select({ model: models.model })
-    .from(models)
-    .where(and(eq(models.model, model), gt(models.maxOutputTokens, 0)));
-  return priced.length > 0 || known.length > 0;
 }
 
 async function keepMaxOutput(tx: Transaction, model: string, maxOutputTokens: number, source: string) {

@@ -61,19 +61,13 @@ describe("an admin's price", () => {
     expect((await inForce('2026-12-01'))?.origin).toBe('seed');
   });
 
-  test('may be without output only where nothing says that the model has output', async () => {
-    const body = { input_usd: '0.5', source: 'x' };
-    const embedding = await admin.make('/prices', { ...body, model: 'house-embedding' });
-    expect(embedding.output_usd).toBe('0.00');
-    for (const refused of [
-      { ...body, model: 'gpt-4o-mini' },
-      { ...body, model: 'house-2', max_output_tokens: 10 },
-    ]) {
-      expect(await admin.ask('POST', '/prices', refused)).toMatchObject({
-        status: 400,
-        body: { error: { param: 'output_usd' } },
-      });
-    }
+  test('names the price of output, be it zero', async () => {
+    const body = { model: 'house-embedding', input_usd: '0.5', source: 'x' };
+    expect(await admin.ask('POST', '/prices', body)).toMatchObject({
+      status: 400,
+      body: { error: { param: 'output_usd' } },
+    });
+    expect(await admin.make('/prices', { ...body, output_usd: '0' })).toMatchObject({ output_usd: '0.00' });
   });
 
   test('never changes its rates, only what is said of its source', async () => {

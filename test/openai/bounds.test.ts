@@ -39,7 +39,8 @@ describe('a chat completion', () => {
       { type: 'function', function: { name: 'f' } },
       { type: 'custom', custom: { name: 'g' } },
     ];
-    const fields = { messages, tools, store: true, audio: null, modalities: ['text'] };
+    const prompt_cache_options = { ttl: '30m' };
+    const fields = { messages, tools, store: true, audio: null, modalities: ['text'], prompt_cache_options };
     expect(accepted('chat/completions', chat(fields)).operation.inputBoundByModel).toBe(false);
   });
 
@@ -47,6 +48,8 @@ describe('a chat completion', () => {
     ['model', { model: 'gpt-4o-search-preview' }],
     ['model', { model: 'gpt-4o-audio-preview' }],
     ['web_search_options', { web_search_options: {} }],
+    ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: '12h' } }],
+    ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: 30 } }],
     ['modalities', { modalities: ['text', 'audio'] }],
     ['audio', { audio: { voice: 'alloy', format: 'wav' } }],
     ['tools[1]', { tools: [{ type: 'function' }, { type: 'web_search' }] }],
@@ -134,6 +137,7 @@ describe('a response', () => {
     ['conversation', { conversation: 'conv_1' }],
     ['prompt', { prompt: { id: 'pmpt_1' } }],
     ['context_management', { context_management: [{ type: 'compaction' }] }],
+    ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: '12h' } }],
     ['reasoning.mode', { reasoning: { mode: 'pro' } }],
     ['model', { model: 'gpt-realtime' }],
     ['input[0]', { input: [{ type: 'item_reference', id: 'msg_1' }] }],

@@ -198,7 +198,7 @@ export const NewPrice = z
     input_usd: rate,
     cached_input_usd: rate.nullable().default(null).meta({ description: 'Null: as input' }),
     cache_write_usd: rate.nullable().default(null).meta({ description: 'Null: as input' }),
-    output_usd: rate.optional().meta({ description: 'Missing: the model has no output (embeddings)' }),
+    output_usd: rate.meta({ description: 'Zero for a model that has no output (embeddings)' }),
     per_tokens: z.int().min(1).max(1_000_000_000).default(1_000_000),
     effective_from: moment.optional().meta({ description: 'Missing: now' }),
     max_output_tokens: tokenCount.min(1).max(100_000_000).optional(),

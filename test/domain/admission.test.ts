@@ -1,0 +1,120 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import {
+  type CounterState,
+  grantAllOrNone,
+  leaseAim,
+  type OpenEndedAsk,
+  openEndedOutputTokens,
+  retryAfterMs,
+  SMALLEST_USEFUL_OUTPUT_TOKENS,
+  unlent,
+} from '../../src/domain/admission.ts';
+import { usd } from '../../src/domain/money.ts';
+
+const state = (amount: bigint, leased = 0n): CounterState => ({ amount, settled: 0n, held: 0n, leased });
+const amounts = fc.bigInt({ min: 0n, max: 1_000n });
+
+test('a lease aims at a quarter second of holds, five seconds of burn and four mean bounds', () => {
+  const demand = { holdsPerSecond: 400n, burnPerSecond: 10n, meanBound: 7n };
+  expect(leaseAim(demand, usd('1.00'), 1)).toBe(100n + 50n + 28n);
+});
+
+test('a lease never aims at more than a sixteenth of its share of what is left, nor below zero', () => {
+  const greedy = { holdsPerSecond: usd('99.00'), burnPerSecond: 0n, meanBound: 0n };
+  expect(leaseAim(greedy, 3200n, 1)).toBe(200n);
+  expect(leaseAim(greedy, 3200n, 4)).toBe(50n);
+  expect(leaseAim(greedy, -5n, 1)).toBe(0n);
+});
+
+test('no grant exceeds what a counter has, and a call is lent all of its pools or none', () => {
+  const need = fc.record({ counters: fc.integer({ min: 1, max: 3 }), min: amounts, want: amounts });
+  const counter = fc.record({ amount: amounts, leased: amounts });
+  fc.assert(
+    fc.property(
+      fc.array(need, { maxLength: 4 }),
+      fc.array(counter, { minLength: 12, maxLength: 12 }),
+      (asks, rows) => {
+        const states = new Map(rows.map((row, index) => [`c${index}`, state(row.amount, row.leased)]));
+        const needs = asks.map(({ counters, min, want }, index) => ({
+          counterIds: Array.from({ length: counters }, (_, part) => `c${index * 3 + part}`),
+          min,
+          want,
+        }));
+        const { met, grants } = grantAllOrNone(needs, states);
+        for (const [id, granted] of grants) expect(granted <= unlent(states.get(id)!)).toBe(true);
+        const had = (ids: string[]) =>
+          ids.reduce((sum, id) => sum + (unlent(states.get(id)!) > 0n ? unlent(states.get(id)!) : 0n), 0n);
+        const got = (ids: string[]) => ids.reduce((sum, id) => sum + (grants.get(id) ?? 0n), 0n);
+        expect(met).toBe(needs.every(({ counterIds, min }) => had(counterIds) >= min));
+        for (const { counterIds, min, want } of needs) {
+          const most = want > min ? want : min;
+          const due = had(counterIds) < most ? had(counterIds) : most;
+          expect(got(counterIds)).toBe(met || min === 0n ? due : 0n);
+        }
+      },
+    ),
+  );
+});
+
+test('a pool of several counters lends in their order, the next one only when the first is empty', () => {
+  const states = new Map([
+    ['soon', state(5n)],
+    ['late', state(100n)],
+  ]);
+  const { grants } = grantAllOrNone([{ counterIds: ['soon', 'late'], min: 8n, want: 9n }], states);
+  expect([...grants]).toEqual([
+    ['soon', 5n],
+    ['late', 4n],
+  ]);
+});
+
+/** $1 a 1,000 output tokens, after an input of one cent. */
+function ask(maxOutputTokens: number | null): OpenEndedAsk {
+  const perToken = usd('0.001');
+  return {
+    maxOutputTokens,
+    costUpTo: (tokens) => usd('0.01') + BigInt(tokens) * perToken,
+    outputTokensFor: (amount) => Number((amount - usd('0.01')) / perToken),
+  };
+}
+
+test('an open-ended call holds its share of what is free, and a lone one on a large budget all that the model can say', () => {
+  expect(openEndedOutputTokens(ask(128_000), usd('3200.00'), usd('3200.00'), 0, false)).toBe(99_990);
+  expect(openEndedOutputTokens(ask(128_000), usd('3200.00'), usd('3200.00'), 32, false)).toBe(49_990);
+  expect(openEndedOutputTokens(ask(16_000), usd('3200.00'), usd('3200.00'), 0, false)).toBe(16_000);
+  expect(openEndedOutputTokens(ask(null), usd('9000000.00'), usd('9000000.00'), 0, false)).toBe(128_000);
+});
+
+test('an open-ended call holds at least 8,192 tokens while two such holds fit, then 4,096, then a 25th of a small budget', () => {
+  expect(openEndedOutputTokens(ask(128_000), usd('20.00'), usd('200.00'), 100, false)).toBe(8192);
+  expect(openEndedOutputTokens(ask(128_000), usd('16.00'), usd('200.00'), 100, false)).toBe(4096);
+  expect(openEndedOutputTokens(ask(128_000), usd('16.00'), usd('25.00'), 100, false)).toBe(990);
+  expect(openEndedOutputTokens(ask(128_000), usd('1.00'), usd('1.00'), 100, false)).toBe(
+    SMALLEST_USEFUL_OUTPUT_TOKENS,
+  );
+});
+
+test('the last call takes what is left instead of waiting for what nobody will bring', () => {
+  expect(openEndedOutputTokens(ask(128_000), usd('1.01'), usd('200.00'), 0, true)).toBe(1000);
+  expect(openEndedOutputTokens(ask(128_000), usd('0.02'), usd('200.00'), 0, true)).toBe(
+    SMALLEST_USEFUL_OUTPUT_TOKENS,
+  );
+});
+
+test('whatever is left, an open-ended call that could be useful is never sized above it when it is the last', () => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: usd('0.27'), max: usd('500.00') }), fc.nat({ max: 200 }), (free, crowd) => {
+      const tokens = openEndedOutputTokens(ask(128_000), free, usd('500.00'), crowd, true);
+      expect(ask(null).costUpTo(tokens) <= free).toBe(true);
+      expect(tokens).toBeGreaterThanOrEqual(SMALLEST_USEFUL_OUTPUT_TOKENS);
+    }),
+  );
+});
+
+test('a retry is due in 1 to 20 seconds by how many wait, and the jitter keeps them apart', () => {
+  expect(retryAfterMs(0, 0)).toBe(1000);
+  expect(retryAfterMs(0, 0.5)).toBe(1500);
+  expect(retryAfterMs(100, 0)).toBe(3000);
+  expect(retryAfterMs(100_000, 0.999)).toBe(20_999);
+});

@@ -1,0 +1,194 @@
+/** The store in memory is Postgres: one random history, told to both, gets the same answers and leaves the same state. */
+import { randomUUID } from 'node:crypto';
+import fc from 'fast-check';
+import { afterAll, expect, test } from 'vitest';
+import type { CounterSpec } from '../../src/domain/budget.ts';
+import { formatUsd } from '../../src/domain/money.ts';
+import { uuidV7 } from '../../src/ledger/ids.ts';
+import type { LedgerStore } from '../../src/ledger/store.ts';
+import type { FlushBatch } from '../../src/store/flush.ts';
+import { registerInstance } from '../../src/store/instances.ts';
+import { PostgresLedgerStore } from '../../src/store/ledger-store.ts';
+import { counterSpec, insertSource, insertTeam } from '../support/catalog.ts';
+import { eventOf } from '../support/events.ts';
+import { createTestDatabase } from '../support/postgres.ts';
+import { MemoryStore } from './memory-store.ts';
+import { stateInMemory, stateInPostgres } from './store-state.ts';
+
+const CENT = 10_000_000_000n;
+const MIDNIGHT = Date.UTC(2026, 10, 20);
+const HOUR_MS = 3_600_000;
+
+const { database, drop } = await createTestDatabase({ settings: { 'tollgate.now': '2026-11-20T12:00:00Z' } });
+const { sql } = database;
+afterAll(drop);
+
+const cents = (max: number) => fc.integer({ min: 0, max }).map((count) => BigInt(count) * CENT);
+const instance = fc.nat({ max: 1 });
+/** Which of the counters below; the same few, so that histories collide. */
+const pool = fc.record({
+  counters: fc.constantFrom([0], [1], [2], [3], [4, 5]),
+  min: fc.oneof(fc.constant(0n), cents(40)),
+  want: cents(60),
+});
+const event = fc.record({
+  key: fc.nat({ max: 1 }),
+  hour: fc.constantFrom(-1, 1, 24),
+  cost: cents(15),
+  parts: fc.array(fc.record({ counter: fc.nat({ max: 5 }), held: cents(12), settled: cents(12) }), {
+    maxLength: 3,
+  }),
+});
+const batch = {
+  events: fc.array(event, { maxLength: 3 }),
+  /** Events of earlier batches sent again: a commit whose answer was lost, a journal read twice. */
+  again: fc.nat({ max: 3 }),
+};
+const step = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ type: fc.constant('lease'), instance, pools: fc.array(pool, { maxLength: 4 }) }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      type: fc.constant('flush'),
+      instance,
+      ...batch,
+      reports: fc.array(fc.record({ counter: fc.nat({ max: 5 }), returned: cents(30), held: cents(9) }), {
+        maxLength: 2,
+      }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant('adopt'), instance, restart: fc.boolean(), ...batch }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant('amount'), counter: fc.nat({ max: 5 }), amount: cents(90) }),
+  },
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+/** Two keys and six counters: on the team, on each key, on one day, and two grants. */
+function counters(teamId: string, keyIds: string[]): CounterSpec[] {
+  const key = (subjectId: string) =>
+    counterSpec(teamId, { subjectType: 'key', subjectId, amount: 50n * CENT });
+  const day = { startsAtMs: MIDNIGHT, endsAtMs: MIDNIGHT + 24 * HOUR_MS, amount: 40n * CENT };
+  const grant = { source: 'grant' as const, amount: 30n * CENT };
+  return [
+    counterSpec(teamId, { amount: 80n * CENT }),
+    key(keyIds[0]!),
+    key(keyIds[1]!),
+    counterSpec(teamId, day),
+    counterSpec(teamId, grant),
+    counterSpec(teamId, grant),
+  ];
+}
+
+async function outcomeOf(work: Promise<unknown>): Promise<unknown> {
+  try {
+    return await work;
+  } catch (error) {
+    return (error as Error).name;
+  }
+}
+
+class History {
+  readonly memory = new MemoryStore(() => Date.parse('2026-11-20T12:00:00Z'));
+  readonly postgres = new PostgresLedgerStore(sql);
+  readonly teamId = randomUUID();
+  readonly keyIds = [randomUUID(), randomUUID()];
+  readonly specs = counters(this.teamId, this.keyIds);
+  readonly instanceIds: string[] = ['', ''];
+  readonly #sent: FlushBatch['events'] = [];
+
+  async begin(): Promise<void> {
+    await insertTeam(sql, this.teamId);
+    for (const spec of this.specs) {
+      await insertSource(sql, spec);
+      this.memory.setAmount(spec.sourceId, spec.amount);
+    }
+    for (const index of this.instanceIds.keys()) await this.#start(index);
+  }
+
+  async take(step: Step): Promise<void> {
+    if (step.type === 'amount') return this.#setAmount(step.counter, step.amount);
+    const instanceId = this.instanceIds[step.instance]!;
+    const { teamId } = this;
+    if (step.type === 'lease') {
+      // A pool names each counter once, and a request each pool once.
+      const unique = new Map(step.pools.map((each) => [each.counters.join(), each]));
+      const pools = [...unique.values()].map((each) => ({
+        ...each,
+        counters: each.counters.map((index) => this.specs[index]!),
+      }));
+      return this.#both((store) => store.requestLease({ instanceId, teamId, pools }));
+    }
+    const events = this.#events(step, instanceId);
+    if (step.type === 'adopt') {
+      await this.#both((store) => store.adopt(instanceId, events, 'adopted'));
+      if (step.restart) await this.#start(step.instance);
+      return;
+    }
+    const named = new Map(step.reports.map((report) => [report.counter, report]));
+    const reports = [...named.values()].map(({ counter, ...report }) => ({
+      teamId,
+      counterId: this.specs[counter]!.id,
+      ...report,
+    }));
+    await this.#both((store) => store.flush({ instanceId, events, reports }));
+  }
+
+  async #both(ask: (store: LedgerStore) => Promise<unknown>): Promise<void> {
+    const [inMemory, inPostgres] = [await outcomeOf(ask(this.memory)), await outcomeOf(ask(this.postgres))];
+    expect(inMemory).toEqual(inPostgres);
+  }
+
+  #events({ events, again }: Pick<Step & { type: 'flush' }, 'events' | 'again'>, instanceId: string) {
+    const made = events.map(({ key, hour, cost, parts }) => {
+      const unique = new Map(parts.map(({ counter, ...part }) => [this.specs[counter]!.id, part]));
+      return eventOf({
+        id: uuidV7(MIDNIGHT + hour * HOUR_MS),
+        instanceId,
+        teamId: this.teamId,
+        keyId: this.keyIds[key]!,
+        cost,
+        held: cost,
+        allocations: [...unique].map(([counterId, part]) => ({ counterId, ...part })),
+      });
+    });
+    const repeated = again === 0 ? [] : this.#sent.slice(-again);
+    this.#sent.push(...made);
+    return [...repeated, ...made];
+  }
+
+  async #setAmount(index: number, amount: bigint): Promise<void> {
+    const { sourceId, source } = this.specs[index]!;
+    const text = formatUsd(amount);
+    if (source === 'limit') await sql`update limits set amount = ${text} where id = ${sourceId}`;
+    else await sql`update grants set amount_usd = ${text} where id = ${sourceId}`;
+    await sql`update counters set amount = ${text} where source_id = ${sourceId}`;
+    this.memory.setAmount(sourceId, amount);
+  }
+
+  async #start(index: number): Promise<void> {
+    const id = randomUUID();
+    this.instanceIds[index] = id;
+    this.memory.registerInstance(id);
+    await registerInstance(sql, id);
+  }
+}
+
+test('any history of leases, flushes, adoptions and changed amounts gets the same answers from both stores', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 30 }), async (steps) => {
+      const history = new History();
+      await history.begin();
+      for (const each of steps) await history.take(each);
+      expect(stateInMemory(history.memory)).toEqual(await stateInPostgres(sql, history.teamId));
+    }),
+    { numRuns: 40 },
+  );
+}, 60_000);

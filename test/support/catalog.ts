@@ -1,0 +1,42 @@
+/** Teams, limits and grants written straight into the tables, and the counters that stand for them. */
+import { randomUUID } from 'node:crypto';
+import type { Sql } from 'postgres';
+import type { CounterSpec } from '../../src/domain/budget.ts';
+import { formatUsd } from '../../src/domain/money.ts';
+
+export async function insertTeam(sql: Sql, id: string = randomUUID()): Promise<string> {
+  await sql`insert into teams (id, name, created_at) values (${id}, ${id}, now())`;
+  return id;
+}
+
+/** Inserts the limit or grant that a counter counts. */
+export async function insertSource(sql: Sql, spec: CounterSpec): Promise<void> {
+  const { sourceId, teamId, subjectType, subjectId } = spec;
+  const amount = formatUsd(spec.amount);
+  if (spec.source === 'grant') {
+    await sql`insert into grants (id, team_id, amount_usd, starts_at, created_at)
+      values (${sourceId}, ${teamId}, ${amount}, now(), now())`;
+    return;
+  }
+  await sql`
+    insert into limits (id, team_id, subject_type, subject_id, meter, amount, "window", enforcement, created_at)
+    values (${sourceId}, ${teamId}, ${subjectType}, ${subjectId}, 'cost_usd', ${amount}, '{"type": "lifetime"}', 'strict', now())`;
+}
+
+/** A limit of the team over its whole life, unless told otherwise. */
+export function counterSpec(teamId: string, changes: Partial<CounterSpec> = {}): CounterSpec {
+  const sourceId = changes.sourceId ?? randomUUID();
+  const startsAtMs = changes.startsAtMs ?? 0;
+  return {
+    id: `${sourceId}@${startsAtMs}`,
+    teamId,
+    source: 'limit',
+    sourceId,
+    subjectType: 'team',
+    subjectId: teamId,
+    startsAtMs,
+    endsAtMs: null,
+    amount: 1_000_000_000_000n,
+    ...changes,
+  };
+}

@@ -1,0 +1,58 @@
+/** Usage events as the ledger writes them, for tests that have no call to make them from. */
+import type { Allocation } from '../../src/domain/budget.ts';
+import { type CallFacts, eventFromJson, eventJson, factsJson, type Outcome } from '../../src/ledger/event.ts';
+import type { FlushEvent } from '../../src/store/flush.ts';
+
+export function factsOf(teamId: string, keyId: string, changes: Partial<CallFacts> = {}): CallFacts {
+  return {
+    teamId,
+    keyId,
+    operation: 'chat.completions',
+    model: 'gpt-4o',
+    stream: false,
+    endUser: null,
+    priceId: 'price-1',
+    outputLimit: null,
+    ...changes,
+  };
+}
+
+export function settledOutcome(cost: bigint, changes: Partial<Outcome> = {}): Outcome {
+  return {
+    outcome: 'settled',
+    provenance: 'reported',
+    reason: null,
+    upstreamStatus: 200,
+    upstreamRequestId: 'req-1',
+    responseModel: 'gpt-4o-2024-08-06',
+    serviceTier: 'default',
+    usage: {
+      inputTokens: 10,
+      cachedInputTokens: 1,
+      cacheWriteTokens: 2,
+      outputTokens: 3,
+      reasoningTokens: 1,
+    },
+    cost,
+    priceId: 'price-1',
+    stageUs: { estimate: 12, forward: 3400 },
+    ...changes,
+  };
+}
+
+export interface EventOptions {
+  id: string;
+  instanceId: string;
+  teamId: string;
+  keyId: string;
+  cost: bigint;
+  held: bigint;
+  allocations: Allocation[];
+}
+
+/** The event of a settled call. */
+export function eventOf(options: EventOptions): FlushEvent {
+  const { id, instanceId, teamId, keyId, cost, held, allocations } = options;
+  const facts = factsJson(id, instanceId, factsOf(teamId, keyId), held);
+  return eventFromJson(eventJson(facts, settledOutcome(cost), allocations));
+}
