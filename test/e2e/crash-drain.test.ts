@@ -143,7 +143,7 @@ it('ends at once on a second signal, leaving its journal to the next start', asy
   await gateway.says(/stopping/);
   // The same request again, as npm passes it on: the calls go on.
   gateway.signal('SIGTERM');
-  await delay(600);
+  await delay(1100);
   expect(gateway.running).toBe(true);
   expect(inFlight(simulator, line)).toBe(20);
 
