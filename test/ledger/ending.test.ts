@@ -135,7 +135,7 @@ test('an orderly stop returns everything, ends what is open as unknown, refuses 
   const open = await bench.begin(await bench.take(account, '99.00'));
   const waiting = bench.ask(account, '50.00');
   await bench.pass(100);
-  const stopping = bench.ledger.stop();
+  const stopping = bench.ledger.stop(new AbortController().signal);
   expect(bench.ask(account, '0.01').result).toEqual({ kind: 'unavailable' });
   await bench.pass(500);
   await stopping;
@@ -155,7 +155,7 @@ test('a stop without the store keeps the journal, with all that the store does n
   const hold = await bench.begin(await bench.take(account, '1.00'));
   bench.store.fate = () => ({ delayMs: 2, lost: 'request' });
   bench.end(hold, '0.40');
-  const stopping = bench.ledger.stop().catch((error: Error) => error.name);
+  const stopping = bench.ledger.stop(new AbortController().signal).catch((error: Error) => error.name);
   await bench.pass(100);
   expect(await stopping).toBe('ConnectionLost');
   expect(readJournal(bench.journal.path)).toMatchObject({
