@@ -4,8 +4,7 @@ import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { readJournal } from '../../src/ledger/recovery.ts';
 import { accountOf, grantOf, limitOf, register } from '../support/accounts.ts';
-import { factsOf, settledOutcome } from '../support/events.ts';
-import { holdOf, startLedger } from '../support/test-ledger.ts';
+import { startLedger } from '../support/test-ledger.ts';
 
 const account = accountOf({ limits: [limitOf('limit', '100.00')] });
 
@@ -113,19 +112,22 @@ test('a drain beside the regular flush sends nothing twice and misses nothing', 
   await bench.spend(account, '0.50', '0.01');
   await bench.pass(60);
   await bench.spend(account, '0.50', '0.01');
-  const draining = bench.ledger.flusher.drain();
+  bench.ledger.recall(new Set(['team']));
+  const draining = bench.ledger.flusher.drain().then(() => bench.memory.counters.get('limit@0')!.leased);
   await bench.pass(500);
-  await draining;
+  // Also what was given back while the flush before it was under way.
+  expect(await draining).toBe(usd('1.00'));
   expect(bench.memory.events.size).toBe(2);
+  expect(bench.store.calls.flush).toBeLessThan(8);
 });
 
 test('a drain says when the store is away', async () => {
   const bench = await start();
   await bench.spend(account, '0.50', '0.01');
   bench.store.fate = () => ({ delayMs: 2, lost: 'request' });
-  const draining = expect(bench.ledger.flusher.drain()).rejects.toThrow('requestLease|flush');
+  const draining = expect(bench.ledger.flusher.drain()).rejects.toThrow('flush');
   await bench.pass(100);
-  await draining.catch(() => {});
+  await draining;
   expect(bench.ledger.flusher.backlog).toHaveLength(1);
 });
 
@@ -162,8 +164,4 @@ test('a stop without the store keeps the journal, with all that the store does n
     events: [{ id: hold.id, cost: usd('0.40') }],
     unknown: 0,
   });
-  await expect(
-    bench.ledger.begin(holdOf({ result: hold, leave() {} }), factsOf('team', 'key-1')),
-  ).resolves.toBe('broken');
-  expect(settledOutcome(0n).outcome).toBe('settled');
 });
