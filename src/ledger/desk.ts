@@ -176,7 +176,6 @@ export class Desk {
   async #askNow(): Promise<void> {
     if (this.#asking) return;
     this.#timer = null;
-    if (this.#options.blocked()) this.refuse();
     const waiting = this.#hearAll();
     const needs = leaseNeeds(waiting, this.#wanted.values(), this.#options.book.instances);
     this.#wanted.clear();

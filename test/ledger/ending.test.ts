@@ -4,8 +4,7 @@ import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { readJournal } from '../../src/ledger/recovery.ts';
 import { accountOf, grantOf, limitOf, register } from '../support/accounts.ts';
-import { factsOf, settledOutcome } from '../support/events.ts';
-import { holdOf, startLedger } from '../support/test-ledger.ts';
+import { startLedger } from '../support/test-ledger.ts';
 
 const account = accountOf({ limits: [limitOf('limit', '100.00')] });
 
@@ -76,7 +75,7 @@ test('events are sent until the store confirms them, and a lost confirmation cou
   await bench.spend(account, '1.00', '0.10');
   let flushes = 0;
   bench.store.fate = (call) => ({
-    delayMs: 30,
+    delayMs: call === 'flush' ? 350 : 4,
     lost: call === 'flush' && flushes++ < 4 ? 'answer' : 'nothing',
   });
   for (let i = 0; i < 10; i++) {
@@ -105,27 +104,24 @@ test('a drain ends when all that was known at its start is in the store, though 
   await draining;
 });
 
-test('a drain beside the regular flush sends nothing twice and misses nothing', async () => {
+test('a drain also tells what was given back while the flush before it was under way', async () => {
   const bench = await start();
-  bench.store.fate = () => ({ delayMs: 120, lost: 'nothing' });
-  await bench.take(account, '1.00');
-  await bench.pass(90);
-  await bench.spend(account, '0.50', '0.01');
-  await bench.pass(60);
-  await bench.spend(account, '0.50', '0.01');
-  const draining = bench.ledger.flusher.drain();
-  await bench.pass(500);
-  await draining;
-  expect(bench.memory.events.size).toBe(2);
+  bench.store.fate = (call) => ({ delayMs: call === 'flush' ? 150 : 4, lost: 'nothing' });
+  await bench.spend(account, '0.50', '0.10');
+  while (bench.store.calls.flush === 0) await bench.pass(10);
+  bench.ledger.recall(new Set(['team']));
+  const draining = bench.ledger.flusher.drain().then(() => bench.memory.counters.get('limit@0'));
+  await bench.pass(1000);
+  expect(await draining).toMatchObject({ settled: usd('0.10'), leased: 0n });
 });
 
 test('a drain says when the store is away', async () => {
   const bench = await start();
   await bench.spend(account, '0.50', '0.01');
   bench.store.fate = () => ({ delayMs: 2, lost: 'request' });
-  const draining = expect(bench.ledger.flusher.drain()).rejects.toThrow('requestLease|flush');
+  const draining = expect(bench.ledger.flusher.drain()).rejects.toThrow('flush');
   await bench.pass(100);
-  await draining.catch(() => {});
+  await draining;
   expect(bench.ledger.flusher.backlog).toHaveLength(1);
 });
 
@@ -134,14 +130,19 @@ test('an orderly stop returns everything, ends what is open as unknown, refuses 
   await bench.spend(account, '2.00', '0.10');
   const open = await bench.begin(await bench.take(account, '99.00'));
   const waiting = bench.ask(account, '50.00');
-  await bench.pass(100);
+  await bench.pass(50);
+  // A flush is under way at that moment, which does not have the last events.
+  bench.store.fate = (call) => ({ delayMs: call === 'flush' ? 150 : 4, lost: 'nothing' });
+  bench.end(await bench.begin(await bench.take(account, '0.05')), '0.05');
+  const before = bench.store.calls.flush;
+  while (bench.store.calls.flush === before) await bench.pass(10);
   const stopping = bench.ledger.stop(new AbortController().signal);
   expect(bench.ask(account, '0.01').result).toEqual({ kind: 'unavailable' });
   await bench.pass(500);
   await stopping;
   expect(waiting.result).toEqual({ kind: 'unavailable' });
   expect(bench.ledger.isOpen(open)).toBe(false);
-  expect(bench.memory.counters.get('limit@0')).toMatchObject({ settled: usd('99.10'), leased: 0n });
+  expect(bench.memory.counters.get('limit@0')).toMatchObject({ settled: usd('99.15'), leased: 0n });
   expect(JSON.parse(bench.memory.events.get(open.id)!.json)).toMatchObject({
     outcome: 'unknown',
     reason: 'drain_timeout',
@@ -162,8 +163,4 @@ test('a stop without the store keeps the journal, with all that the store does n
     events: [{ id: hold.id, cost: usd('0.40') }],
     unknown: 0,
   });
-  await expect(
-    bench.ledger.begin(holdOf({ result: hold, leave() {} }), factsOf('team', 'key-1')),
-  ).resolves.toBe('broken');
-  expect(settledOutcome(0n).outcome).toBe('settled');
 });
