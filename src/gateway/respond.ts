@@ -9,6 +9,8 @@ import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
 import type { Settled } from './settle.ts';
 
+const NOTHING = Buffer.alloc(0);
+
 /** Nothing was forwarded: says why and what to do. */
 export function refuse(deps: GatewayDeps, call: Call, refusal: Fault): void {
   writeFault(call, refusal, call.hold?.id ?? uuidV7(deps.clock.nowMs()));
@@ -21,7 +23,8 @@ export function beginStream(call: Call, status: number, headers: UpstreamHeaders
   flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-hold-usd', formatUsd(hold.amount));
   if (call.outputLimit !== null) flat.push('x-tollgate-output-limit', String(call.outputLimit));
   call.response.writeHead(status, flat);
-  call.response.flushHeaders();
+  // Not flushHeaders(): it writes the bytes beyond ASCII that a header may have as UTF-8.
+  call.response.write(NOTHING);
 }
 
 /** The end of every forwarded call, as its client sees it. */

@@ -1,6 +1,6 @@
 /** HTTP as it stands on the wire: headers in any number and order, bodies of any bytes, answers unchanged. */
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, request, type Server } from 'node:http';
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export interface WireRequest {
@@ -56,25 +56,44 @@ export interface SeenRequest {
   body: Buffer;
 }
 
-/** An upstream that keeps what it is sent, and answers each request with the same status, headers and bytes. */
-export async function startRecorder(status: number, headers: string[], body: Buffer | string) {
-  const seen: SeenRequest[] = [];
-  const server: Server = createServer(async (incoming, response) => {
-    const sent = Buffer.concat(await incoming.toArray());
-    seen.push({ path: incoming.url!, rawHeaders: incoming.rawHeaders, body: sent });
-    response.writeHead(status, headers);
-    response.end(body);
+/** What it answers, always the same; a function writes the answer's body itself. */
+export interface FixedAnswer {
+  status: number;
+  /** Name, value, name, value … */
+  headers: string[];
+  body: Buffer | string | ((response: ServerResponse) => void);
+}
+
+export interface Recorder {
+  /** The base URL for the gateway. */
+  url: string;
+  seen: SeenRequest[];
+  answer: FixedAnswer;
+  close(): void;
+}
+
+/** An upstream that keeps what it is sent and answers what it is told. */
+export async function startRecorder(answer: FixedAnswer): Promise<Recorder> {
+  const server = createServer(async (incoming, response) => {
+    const body = Buffer.concat(await incoming.toArray());
+    recorder.seen.push({ path: incoming.url!, rawHeaders: incoming.rawHeaders, body });
+    response.writeHead(recorder.answer.status, recorder.answer.headers);
+    if (typeof recorder.answer.body === 'function') recorder.answer.body(response);
+    else response.end(recorder.answer.body);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
-    seen,
-    async close() {
+  const { port } = server.address() as AddressInfo;
+  const recorder: Recorder = {
+    url: `http://127.0.0.1:${port}/v1`,
+    seen: [],
+    answer,
+    close() {
       server.close();
       server.closeAllConnections();
     },
   };
+  return recorder;
 }
 
 /** The values of a header among raw ones. */
