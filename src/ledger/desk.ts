@@ -193,7 +193,7 @@ export class Desk {
     }
     for (const counter of reply.counters) leases.get(counter.id)?.learn(counter);
     this.#serve();
-    const fresh = new Set(leases.values());
+    const fresh = new Set([...leases.values()].filter((lease) => !lease.recalled));
     for (const call of waiting) this.#judge(call, fresh);
     this.#asking = false;
     this.#goOn(new Set([...needs.asked].map((call) => call.waiter)));

@@ -14,12 +14,12 @@ export interface HeartOptions {
 
 export class Heart {
   readonly #options: HeartOptions;
-  #contactMs: number;
+  /** Before the first contact nothing may be admitted: the windows follow Postgres's time, which is not known yet. */
+  #contactMs = Number.NEGATIVE_INFINITY;
   #beating: Promise<void> | null = null;
 
   constructor(options: HeartOptions) {
     this.#options = options;
-    this.#contactMs = options.clock.monotonicMs();
   }
 
   /** Milliseconds since something was sent that Postgres answered: measured from before the question. */

@@ -10,7 +10,7 @@ export interface Hearing {
   smallest: bigint;
   /** It was asked for after its wait was over. */
   overdue: boolean;
-  /** The leases that Postgres's word was about. */
+  /** The leases that Postgres's word was about, under the rules as they are. */
   fresh: ReadonlySet<Lease>;
   waiting: number;
   jitter: number;
@@ -18,7 +18,7 @@ export interface Hearing {
 
 /** Refuses for good what cannot fit any more, and for now who has waited long enough; null: the call waits on. */
 export function judge({ pools, smallest, overdue, fresh, waiting, jitter }: Hearing): Denial | null {
-  // A window or grant that began while the question was under way was not answered.
+  // A window or grant that began, or a rule that changed, while the question was under way was not answered.
   if (!pools.every((pool) => pool.leases.every((lease) => fresh.has(lease)))) return null;
   const poorest = leastOf(pools, ceilingOf);
   if (poorest && smallest > poorest.amount) {

@@ -21,7 +21,6 @@ export class Lease {
   #settledInState = 0n;
   /** When it last paid for a call, on the monotonic clock; at first when it was made. */
   lastUsedMs: number;
-  /** Its rules changed: what comes free goes back until Postgres has answered under the new ones. */
   #recalled = false;
   #recalledSinceAsked = false;
   #holdsPerSecond = 0n;
@@ -114,6 +113,11 @@ export class Lease {
     this.#recalled = true;
     this.#recalledSinceAsked = true;
     this.giveBack(this.free);
+  }
+
+  /** Its rules changed, and Postgres has not answered under the new ones: until then what comes free goes back. */
+  get recalled(): boolean {
+    return this.#recalled;
   }
 
   /** Updates the rates; `elapsedMs` since the last tick. */

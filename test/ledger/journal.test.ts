@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
@@ -178,8 +178,12 @@ test('a journal of which nearly all is still needed is rewritten each time it ha
 test('a closed journal writes nothing more, whoever got its descriptor', async () => {
   const journal = await openJournal();
   journal.close(false);
+  const other = `${journal.path}.other`;
+  const descriptor = openSync(other, 'w');
   journal.append('H', '{"id":"late"}');
   await settle();
+  expect(readFileSync(other, 'utf8')).toBe('');
   expect(text(journal)).not.toContain('late');
   expect(journal.broken).not.toBeNull();
+  closeSync(descriptor);
 });

@@ -111,6 +111,19 @@ test('an answer that was on its way when the rules changed lends nothing under t
   expect(call.result).toMatchObject({ kind: 'insufficient', ceiling: usd('1.00') });
 });
 
+test('an answer that was on its way when a limit was raised refuses nobody', async () => {
+  const bench = await startWith(account);
+  await bench.spend(account, '99.00');
+  await bench.pass(500);
+  bench.store.fate = () => ({ delayMs: 400, lost: 'nothing' });
+  const call = bench.ask(account, '10.00');
+  await bench.pass(300);
+  bench.memory.setAmount('limit', usd('200.00'));
+  bench.ledger.recall(new Set(['team']));
+  await bench.pass(1500);
+  expect(call.result).toMatchObject({ amount: usd('10.00') });
+});
+
 test('teams that did not change keep their leases', async () => {
   const other = accountOf({ teamId: 'other', limits: [limitOf('theirs', '100.00', { teamId: 'other' })] });
   const bench = await startWith(account, other);

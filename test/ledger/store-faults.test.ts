@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { accountOf, limitOf, register } from '../support/accounts.ts';
-import { holdOf, startLedger } from '../support/test-ledger.ts';
+import { createWorld, holdOf, startLedger, TestLedger } from '../support/test-ledger.ts';
 
 const account = accountOf({ limits: [limitOf('limit', '100.00')] });
 
@@ -84,6 +84,14 @@ test('leases are spent without the store for a minute, and then nothing is admit
   await bench.pass(4000);
   expect(bench.ledger.blocked).toBe('postgres');
   expect(bench.ask(account, amount).result).toEqual({ kind: 'unavailable' });
+});
+
+test('nothing is admitted before the store has told its time', async () => {
+  const bench = new TestLedger(await createWorld(), {});
+  expect(bench.ledger.blocked).toBe('postgres');
+  expect(bench.ledger.reserveFree('team')).toEqual({ kind: 'unavailable' });
+  await bench.time.advance(1100);
+  expect(bench.ledger.blocked).toBeNull();
 });
 
 test('a store that comes back is heard of within a second', async () => {

@@ -1,0 +1,177 @@
+/** What a dead instance's journal brings into the ledger, and what is refused. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { usd } from '../../src/domain/money.ts';
+import { formatLine } from '../../src/ledger/journal.ts';
+import {
+  adoptDeadJournals,
+  adoptJournal,
+  JournalDamaged,
+  ownHeader,
+  readJournal,
+  writerLives,
+} from '../../src/ledger/recovery.ts';
+import { accountOf, limitOf, register } from '../support/accounts.ts';
+import { createWorld, startLedger, type TestLedger } from '../support/test-ledger.ts';
+
+const account = accountOf({ limits: [limitOf('limit', '10.00')] });
+
+/** An instance with one call settled, one settled that the store does not know, and one in flight. */
+async function startBusy() {
+  const world = await createWorld();
+  register(world.memory, account);
+  const bench = await startLedger({ world });
+  await bench.spend(account, '1.00', '0.10');
+  await bench.pass(300);
+  bench.store.fate = () => ({ delayMs: 1e9, lost: 'nothing' });
+  const unflushed = await bench.begin(await bench.take(account, '0.20'));
+  bench.end(unflushed, '0.05');
+  const open = await bench.begin(await bench.take(account, '0.15'));
+  return { world, bench, unflushed, open };
+}
+
+/** The journal as lines, and how to write it back with one of them changed. */
+function linesOf(bench: TestLedger) {
+  const lines = readFileSync(bench.journal.path, 'utf8').split('\n');
+  const rewrite = (changed: string[]) => writeFileSync(bench.journal.path, changed.join('\n'));
+  return { lines, rewrite };
+}
+
+test('adoption settles what had ended, charges what was in flight as unknown, and returns the rest', async () => {
+  const { world, bench, unflushed, open } = await startBusy();
+  const adopted = await adoptJournal(world.memory, bench.journal.path);
+  expect(adopted).toMatchObject({ inserted: 2, unknown: 1 });
+  expect(world.memory.events.get(unflushed.id)!.cost).toBe(usd('0.05'));
+  expect(JSON.parse(world.memory.events.get(open.id)!.json)).toMatchObject({
+    outcome: 'unknown',
+    provenance: 'unknown',
+    reason: 'crash',
+    cost_usd: '0.15',
+    hold_usd: '0.15',
+    price_id: 'price-1',
+    model: 'gpt-4o',
+  });
+  expect(world.memory.counters.get('limit@0')).toMatchObject({ settled: usd('0.30'), leased: 0n });
+});
+
+test('adopting twice, or a copy, changes nothing', async () => {
+  const { world, bench } = await startBusy();
+  const copy = `${bench.journal.path}.copy`;
+  copyFileSync(bench.journal.path, copy);
+  await adoptJournal(world.memory, bench.journal.path);
+  const before = structuredClone([...world.memory.counters.values()]);
+  expect((await adoptJournal(world.memory, bench.journal.path)).inserted).toBe(0);
+  expect((await adoptJournal(world.memory, copy)).inserted).toBe(0);
+  expect([...world.memory.counters.values()]).toEqual(before);
+});
+
+test('a process that was adopted while it lived has what it still ended counted, and its budget holds', async () => {
+  const { world, bench, open } = await startBusy();
+  await adoptJournal(world.memory, bench.journal.path);
+  bench.end(open, '0.01');
+  const late = await bench.begin(await bench.take(account, '0.04'));
+  bench.end(late, '0.04');
+  expect(await adoptJournal(world.memory, bench.journal.path)).toMatchObject({ inserted: 1 });
+  // The call in flight at the first adoption stays as it was recorded then; the later one counts in full.
+  expect(world.memory.counters.get('limit@0')).toMatchObject({ settled: usd('0.34'), leased: 0n });
+});
+
+test.each(['f', 'ffffffff H {"id"', 'ffffffff H {"id":"x"} and then\n'])(
+  'a torn tail is dropped, for nothing of it was forwarded: %j',
+  async (tail) => {
+    const { world, bench } = await startBusy();
+    appendFileSync(bench.journal.path, tail);
+    expect(await adoptJournal(world.memory, bench.journal.path)).toMatchObject({ inserted: 2, unknown: 1 });
+  },
+);
+
+test('a journal cut at any byte is read up to its last whole line', async () => {
+  const { bench } = await startBusy();
+  const whole = readFileSync(bench.journal.path);
+  const cut = `${bench.journal.path}.cut`;
+  let most = 0;
+  for (let missing = whole.length; missing >= 0; missing -= 7) {
+    writeFileSync(cut, whole.subarray(0, whole.length - (missing < 7 ? 0 : missing)));
+    const { events } = readJournal(cut);
+    expect(events.length).toBeGreaterThanOrEqual(most);
+    most = events.length;
+  }
+  expect(most).toBe(3);
+});
+
+test('damage in the middle stops the start, and the message names the file and the line', async () => {
+  const { world, bench } = await startBusy();
+  const { lines, rewrite } = linesOf(bench);
+  rewrite(lines.with(2, lines[2]!.replace('hold_usd', 'held_usd')));
+  const adopting = adoptJournal(world.memory, bench.journal.path);
+  await expect(adopting).rejects.toThrow(JournalDamaged);
+  await expect(adopting).rejects.toThrow(`${bench.journal.path}: line 3 is damaged`);
+  expect(world.memory.counters.get('limit@0')!.leased > 0n).toBe(true);
+});
+
+test('a journal without its header is damaged, and not an empty one', async () => {
+  const { bench } = await startBusy();
+  const { lines, rewrite } = linesOf(bench);
+  rewrite(lines.slice(1));
+  expect(() => readJournal(bench.journal.path)).toThrow('line 1 is damaged');
+  rewrite([lines[1]!, '']);
+  expect(() => readJournal(bench.journal.path)).toThrow('line 1 is damaged');
+});
+
+test('two journals in one file are damage: the second header would hide whose the first lines are', async () => {
+  const { bench } = await startBusy();
+  const { lines, rewrite } = linesOf(bench);
+  rewrite([...lines.slice(0, -1), ...lines]);
+  expect(() => readJournal(bench.journal.path)).toThrow(`line ${lines.length} is damaged`);
+});
+
+test('a file without a whole line is nobody’s, and goes', async () => {
+  const world = await createWorld();
+  writeFileSync(join(world.folder, 'empty.log'), '');
+  writeFileSync(join(world.folder, 'torn.log'), formatLine('J', '{"instance":"x"}').slice(0, 20));
+  expect(await adoptDeadJournals(world.memory, world.folder)).toHaveLength(2);
+  expect(existsSync(join(world.folder, 'empty.log'))).toBe(false);
+});
+
+test('the journals of the dead are adopted and removed, those of the living and other files are left alone', async () => {
+  const { world, bench } = await startBusy();
+  const { lines } = linesOf(bench);
+  const dead = join(world.folder, 'dead.log');
+  const header = { ...ownHeader(bench.instanceId), started: '1' };
+  writeFileSync(dead, [formatLine('J', JSON.stringify(header)).trimEnd(), ...lines.slice(1)].join('\n'));
+  writeFileSync(join(world.folder, 'dead.log.tmp'), 'half a journal');
+  const adopted = await adoptDeadJournals(world.memory, world.folder);
+  expect(adopted).toMatchObject([{ path: dead, inserted: 2, unknown: 1 }]);
+  expect(existsSync(dead)).toBe(false);
+  expect(existsSync(bench.journal.path)).toBe(true);
+  expect(existsSync(join(world.folder, 'dead.log.tmp'))).toBe(true);
+});
+
+test('a journal that cannot be adopted stays where it is', async () => {
+  const { world, bench } = await startBusy();
+  const dead = join(world.folder, 'dead.log');
+  const header = { ...ownHeader(bench.instanceId), started: '1' };
+  writeFileSync(dead, formatLine('J', JSON.stringify(header)));
+  bench.store.fate = () => ({ delayMs: 0, lost: 'request' });
+  const adopting = adoptDeadJournals(bench.store, world.folder).catch((error: Error) => error.name);
+  await bench.time.advance(10);
+  expect(await adopting).toBe('ConnectionLost');
+  expect(existsSync(dead)).toBe(true);
+});
+
+test('a writer lives while that very process runs: not after its end, not on another machine, not with its number reused', async () => {
+  const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
+  await once(child, 'spawn');
+  const own = ownHeader('one');
+  expect(writerLives(own)).toBe(true);
+  const theirs = { ...own, pid: child.pid!, started: '' };
+  expect(writerLives(theirs)).toBe(true);
+  expect(writerLives({ ...own, host: 'elsewhere' })).toBe(false);
+  if (own.started !== '') expect(writerLives({ ...own, started: '1' })).toBe(false);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  expect(writerLives(theirs)).toBe(false);
+});
