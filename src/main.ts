@@ -85,10 +85,10 @@ async function serve(): Promise<void> {
   const app = await Promise.race([started, secondSignal(signals.hurry)]);
   greet(app, config, log);
   process.exitCode = await stopped(app, signals, log);
-  // Nothing should be left to wait for. If something is, whoever stopped us must not wait for it.
   setTimeout(() => process.exit(), LINGER_MS).unref();
 }
 
+/** How long what should have ended may still keep the process: a database that hangs, a handle that was forgotten. */
 const LINGER_MS = 2000;
 
 /** Rejects when the start is not worth waiting for any more: what it left is in order for the next one, as after a crash. */
@@ -121,6 +121,7 @@ async function stopped(app: App, signals: StopSignals, log: Log): Promise<number
   else logger.fatal('another instance adopted this one: it may admit nothing more');
   // Until it is proven: a process with nothing left to do ends by itself, also in the middle of this.
   process.exitCode = 1;
+  signals.hurry.addEventListener('abort', () => setTimeout(() => process.exit(), LINGER_MS).unref());
   try {
     await app.stop(signals.hurry);
     logger.info('stopped');

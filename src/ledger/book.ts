@@ -3,9 +3,9 @@
  * one synchronous step, and putting back what it did not need. Does not own: asking Postgres (desk), telling it
  * (flusher). Invariants: what is held here was lent here; nothing is ever taken below zero; a counter has one lease.
  */
-import { type Account, poolsAt, settleInOrder, takeInOrder } from '../domain/budget.ts';
+import { type Account, type CounterSpec, poolsAt, settleInOrder, takeInOrder } from '../domain/budget.ts';
 import { Lease } from './lease.ts';
-import type { HeldPool, LeasedPool } from './pool.ts';
+import { excessOf, type HeldPool, type LeasedPool } from './pool.ts';
 
 const IDLE_MS = 10_000;
 const FORGET_MS = 3_600_000;
@@ -14,6 +14,8 @@ export class LeaseBook {
   readonly #monotonicMs: () => number;
   readonly #leases = new Map<string, Lease>();
   #pools = new WeakMap<Account, { pools: LeasedPool[]; validUntilMs: number }>();
+  /** The pool in which a lease was last seen. */
+  readonly #poolOf = new WeakMap<Lease, LeasedPool>();
   #lastTickMs: number;
   /** How many instances share the counters. */
   instances = 1;
@@ -29,16 +31,19 @@ export class LeaseBook {
     const known = this.#pools.get(account);
     if (known && atMs < known.validUntilMs) return known.pools;
     const { pools, validUntilMs } = poolsAt(account, atMs);
-    const leased = pools.map((pool) => ({
-      id: pool.id,
-      leases: pool.counters.map((spec) => {
-        const lease = this.#leases.get(spec.id) ?? new Lease(spec, this.#monotonicMs());
-        this.#leases.set(spec.id, lease);
-        return lease;
-      }),
+    const leased = pools.map(({ id, counters }) => ({
+      id,
+      leases: counters.map((spec) => this.#lease(spec)),
     }));
+    for (const pool of leased) for (const lease of pool.leases) this.#poolOf.set(lease, pool);
     this.#pools.set(account, { pools: leased, validUntilMs });
     return leased;
+  }
+
+  #lease(spec: CounterSpec): Lease {
+    const lease = this.#leases.get(spec.id) ?? new Lease(spec, this.#monotonicMs());
+    this.#leases.set(spec.id, lease);
+    return lease;
   }
 
   /** Takes the amount out of every pool, or out of none. */
@@ -74,7 +79,7 @@ export class LeaseBook {
       for (let i = 0; i < pool.leases.length; i++) {
         const part = pool.held[i]!;
         const spent = settled[i]!;
-        if (part > 0n || spent > 0n) pool.leases[i]!.release(part, spent < part ? spent : part);
+        if (part > 0n) pool.leases[i]!.release(part, spent < part ? spent : part);
       }
       return settled;
     });
@@ -92,11 +97,8 @@ export class LeaseBook {
     for (const [id, lease] of this.#leases) {
       lease.tick(elapsedMs);
       if (lease.free > 0n) {
-        const aim = lease.aim(this.instances);
         const idle = nowMs - lease.lastUsedMs > IDLE_MS;
-        const most = aim + aim / 2n;
-        if (idle) lease.giveBack(lease.free);
-        else if (lease.free > most) lease.giveBack(lease.free - aim);
+        lease.giveBack(idle ? lease.free : excessOf(this.#poolOf.get(lease)!, lease, this.instances));
       } else if (mayForget && lease.done && nowMs - lease.lastUsedMs > FORGET_MS) {
         this.#leases.delete(id);
         forgot = true;

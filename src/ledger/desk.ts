@@ -37,6 +37,7 @@ export interface DeskOptions {
   /** Nothing may be admitted just now, not even on money that is here. */
   blocked(): boolean;
   requestLease(pools: LeasePool[]): Promise<LeaseReply>;
+  /** Another adopted this instance: everyone who waits is to be refused. */
   onFenced(): void;
   onStoreError(error: unknown): void;
 }
@@ -141,8 +142,7 @@ export class Desk {
   }
 
   #serve(): void {
-    if (this.#waiters.length === 0) return;
-    if (this.#options.blocked()) this.refuse();
+    if (this.#waiters.length > 0 && this.#options.blocked()) this.refuse();
     for (const waiter of [...this.#waiters]) {
       const taken = this.#take(waiter.ask, waiter.overdue);
       if (taken) this.#answer(waiter, taken);
@@ -176,7 +176,6 @@ export class Desk {
   async #askNow(): Promise<void> {
     if (this.#asking) return;
     this.#timer = null;
-    if (this.#options.blocked()) this.refuse();
     const waiting = this.#hearAll();
     const needs = leaseNeeds(waiting, this.#wanted.values(), this.#options.book.instances);
     this.#wanted.clear();
@@ -194,24 +193,19 @@ export class Desk {
     }
     for (const counter of reply.counters) leases.get(counter.id)?.learn(counter);
     this.#serve();
-    for (const call of waiting) this.#judge(call, new Set(leases.values()));
+    const fresh = new Set(leases.values());
+    for (const call of waiting) this.#judge(call, fresh);
     this.#asking = false;
     this.#goOn(new Set([...needs.asked].map((call) => call.waiter)));
   }
 
-  /** All who wait, with what they need now. Whose last grant expired meanwhile has nothing left to ask for. */
+  /** All who wait, with what they need now. */
   #hearAll(): Asked[] {
-    const calls: Asked[] = [];
-    for (const waiter of [...this.#waiters]) {
-      const pools = this.#poolsOf(waiter.ask);
-      if (pools.some((pool) => pool.leases.length === 0)) {
-        this.#answer(waiter, { kind: 'insufficient', counter: null, ceiling: 0n });
-        continue;
-      }
+    return this.#waiters.map((waiter) => {
       const { ask, overdue } = waiter;
-      calls.push({ waiter, overdue, pools, smallest: ask.smallest, amount: this.#size(ask, pools, overdue) });
-    }
-    return calls;
+      const pools = this.#poolsOf(ask);
+      return { waiter, overdue, pools, smallest: ask.smallest, amount: this.#size(ask, pools, overdue) };
+    });
   }
 
   #judge({ waiter, overdue, smallest }: Asked, fresh: ReadonlySet<Lease>): void {
@@ -235,7 +229,6 @@ export class Desk {
     const { monotonicMs, onFenced, onStoreError } = this.#options;
     if (isFenced(error)) {
       onFenced();
-      this.refuse();
       return;
     }
     onStoreError(error);
@@ -245,6 +238,7 @@ export class Desk {
     for (const waiter of [...this.#waiters]) {
       if (nowMs - waiter.sinceMs >= STORE_PATIENCE_MS) this.#answer(waiter, { kind: 'unavailable' });
     }
-    this.#askIn(this.#waiters.length > 0 ? this.#pace.delayMs(nowMs) : LOST_ANSWER_RETRY_MS);
+    if (this.#waiters.length > 0) this.#askSoon();
+    else this.#askIn(LOST_ANSWER_RETRY_MS);
   }
 }

@@ -56,6 +56,7 @@ export class Journal {
   #waiting: (() => void)[] = [];
   #scheduled = false;
   #bytes = 0;
+  readonly #compactAtBytesMin: number;
   #compactAtBytes: number;
   #dirty = false;
   #syncing = false;
@@ -66,7 +67,8 @@ export class Journal {
   constructor(options: JournalOptions) {
     this.path = options.path;
     this.#options = options;
-    this.#compactAtBytes = options.compactAtBytes ?? 64 * 1024 * 1024;
+    this.#compactAtBytesMin = options.compactAtBytes ?? 64 * 1024 * 1024;
+    this.#compactAtBytes = this.#compactAtBytesMin;
     // Under its name there is never a journal without its header: who finds it knows whose it is.
     this.#file = this.#replace('');
   }
@@ -87,6 +89,7 @@ export class Journal {
 
   /** Adds a line; it is written with all others of this turn of the event loop, in one write(). */
   append(type: 'H' | 'S', json: string): void {
+    if (this.#broken) return;
     this.#buffer += formatLine(type, json);
     this.#schedule();
   }
@@ -161,7 +164,7 @@ export class Journal {
       rmSync(`${this.path}.tmp`, { force: true });
     }
     // While Postgres is away nearly all of it is still needed: writing that again at once would gain nothing.
-    this.#compactAtBytes = Math.max(this.#compactAtBytes, 2 * this.#bytes);
+    this.#compactAtBytes = Math.max(this.#compactAtBytesMin, 2 * this.#bytes);
   }
 
   /** Makes a file of the header and these lines, on disk before it takes the journal's name; answers its descriptor. */

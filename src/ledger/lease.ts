@@ -2,7 +2,7 @@
  * One lease: what a counter lent to this instance, spent here in memory. Invariant, always:
  * granted = returned + settled + held + free. The first three only grow, and Postgres keeps the same sums.
  */
-import { type CounterState, leaseAim, unlent } from '../domain/admission.ts';
+import { type CounterState, type LeaseDemand, unlent } from '../domain/admission.ts';
 import type { CounterSpec } from '../domain/budget.ts';
 import type { LeasedCounter } from '../store/leases.ts';
 
@@ -89,16 +89,17 @@ export class Lease {
     return amount - settled - (this.settled - this.#settledInState);
   }
 
-  aim(instances: number): bigint {
-    return leaseAim(
-      {
-        holdsPerSecond: this.#holdsPerSecond,
-        burnPerSecond: this.#burnPerSecond,
-        meanBound: this.#meanBound,
-      },
-      this.state === null ? this.spec.amount : unlent(this.state) + this.free,
-      instances,
-    );
+  get demand(): LeaseDemand {
+    return {
+      holdsPerSecond: this.#holdsPerSecond,
+      burnPerSecond: this.#burnPerSecond,
+      meanBound: this.#meanBound,
+    };
+  }
+
+  /** What the counter has left for this instance and all others. */
+  get remaining(): bigint {
+    return this.state === null ? this.spec.amount : unlent(this.state) + this.free;
   }
 
   giveBack(amount: bigint): void {

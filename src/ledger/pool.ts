@@ -1,4 +1,5 @@
 /** Sums over the leases of one pool: the counters that together must cover a call, in the order in which they pay. */
+import { leaseAim } from '../domain/admission.ts';
 import type { Lease } from './lease.ts';
 
 export interface LeasedPool {
@@ -37,9 +38,32 @@ export function ceilingOf(pool: LeasedPool): bigint {
   return sum(pool, (lease) => (lease.state ? lease.ceiling : lease.spec.amount));
 }
 
-/** How much of the pool this instance wants to keep: whichever of its counters pays just now has the demand. */
+/** How much of the pool this instance wants to keep, from all of its counters together. */
 export function aimOf(pool: LeasedPool, instances: number): bigint {
-  return sum(pool, (lease) => lease.aim(instances));
+  const remaining = sum(pool, (lease) => lease.remaining);
+  let aim = 0n;
+  // The counter that pays just now has seen the demand; the next to pay must be borrowed from before it is empty.
+  for (const { demand } of pool.leases) {
+    const each = leaseAim(demand, remaining, instances);
+    if (each > aim) aim = each;
+  }
+  return aim;
+}
+
+/**
+ * What of a lease's free money its pool does not need: once there is half more than the aim, all above the aim, and the
+ * last to pay gives back first, so that no grant is spent while one that expires earlier lies idle.
+ */
+export function excessOf(pool: LeasedPool, lease: Lease, instances: number): bigint {
+  const aim = aimOf(pool, instances);
+  let before = 0n;
+  for (const each of pool.leases) {
+    if (each === lease) break;
+    before += each.free;
+  }
+  if (before + lease.free <= aim + aim / 2n) return 0n;
+  const kept = aim > before ? aim - before : 0n;
+  return lease.free > kept ? lease.free - kept : 0n;
 }
 
 /** Below half of its aim, and Postgres may have more. */

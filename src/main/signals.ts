@@ -1,7 +1,10 @@
 /** Signals: the first one asks for an orderly stop, a second one for the end of all waiting. */
 
-/** `npm` passes a terminal's Ctrl-C on to a process that has it already: what comes this soon is the same request. */
-const SAME_REQUEST_MS = 500;
+/**
+ * What comes this soon is the same request: npm passes a terminal's Ctrl-C on to a process that has it already, and the
+ * launcher sends a SIGTERM up to half a second after npm's shell has died of it.
+ */
+const SAME_REQUEST_MS = 1000;
 
 export interface StopSignals {
   asked: Promise<NodeJS.Signals>;

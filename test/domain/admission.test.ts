@@ -24,7 +24,7 @@ test('a lease never aims at more than a sixteenth of its share of what is left, 
   const greedy = { holdsPerSecond: usd('99.00'), burnPerSecond: 0n, meanBound: 0n };
   expect(leaseAim(greedy, 3200n, 1)).toBe(200n);
   expect(leaseAim(greedy, 3200n, 4)).toBe(50n);
-  expect(leaseAim(greedy, -5n, 1)).toBe(0n);
+  expect(leaseAim(greedy, -500n, 1)).toBe(0n);
 });
 
 test('no grant exceeds what a counter has, and a call is lent all of its pools or none', () => {
@@ -69,6 +69,12 @@ test('a pool of several counters lends in their order, the next one only when th
   ]);
 });
 
+test('a counter that two pools name is lent once', () => {
+  const pool = { counterIds: ['shared'], min: 0n, want: 7n };
+  const { grants } = grantAllOrNone([pool, pool], new Map([['shared', state(10n)]]));
+  expect(grants.get('shared')).toBe(10n);
+});
+
 /** $1 a 1,000 output tokens, after an input of one cent. */
 function ask(maxOutputTokens: number | null): OpenEndedAsk {
   const perToken = usd('0.001');
@@ -97,6 +103,7 @@ test('an open-ended call holds at least 8,192 tokens while two such holds fit, t
 
 test('the last call takes what is left instead of waiting for what nobody will bring', () => {
   expect(openEndedOutputTokens(ask(128_000), usd('1.01'), usd('200.00'), 0, true)).toBe(1000);
+  expect(openEndedOutputTokens(ask(128_000), usd('1.01'), usd('200.00'), 0, false)).toBe(4096);
   expect(openEndedOutputTokens(ask(128_000), usd('0.02'), usd('200.00'), 0, true)).toBe(
     SMALLEST_USEFUL_OUTPUT_TOKENS,
   );

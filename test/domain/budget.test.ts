@@ -42,8 +42,8 @@ const ids = (account: Account, atMs: number) =>
 test('grants pay earliest expiry first, then the older, and in the same order on every replica', () => {
   const sorted = [
     grant('b', 0, 50),
-    grant('c', 1, 50),
-    grant('a', 0, 60),
+    grant('a', 1, 50),
+    grant('d', 0, 60),
     grant('y', 0, null),
     grant('z', 0, null),
   ];

@@ -15,6 +15,8 @@ const STREAM = { ...CHAT, stream: true };
 const pace = (chunks: number, chunkMs: number) => ({ 'x-simulator': `chunks=${chunks},chunk_ms=${chunkMs}` });
 const HALF_A_SECOND = pace(10, 50);
 const FOR_EVER = pace(1000, 50);
+/** Far below the drain's minute and the calls' fifty seconds, also on a busy machine. */
+const PROMPT_MS = 5000;
 
 let simulator: Simulator;
 let dataDir: string;
@@ -83,7 +85,7 @@ it('lets a hundred streams finish, brings everything home and ends', async () =>
   }
   const finishedMs = performance.now();
   expect(await gateway.ended()).toBe(0);
-  expect(performance.now() - finishedMs).toBeLessThan(2000);
+  expect(performance.now() - finishedMs).toBeLessThan(PROMPT_MS);
 
   const books = await booksAfterwards();
   expectTrueBooks(books, simulator);
@@ -121,7 +123,7 @@ it('ends calls that outlast the drain in words, charges them at their hold, and 
     expect(JSON.parse(text)).toMatchObject({ error: { code: 'upstream_interrupted' } });
   }
   expect(await gateway.ended()).toBe(0);
-  expect(performance.now() - stoppedMs).toBeLessThan(2500);
+  expect(performance.now() - stoppedMs).toBeLessThan(PROMPT_MS);
 
   const books = await booksAfterwards();
   expectTrueBooks(books, simulator);
@@ -141,14 +143,14 @@ it('ends at once on a second signal, leaving its journal to the next start', asy
   await gateway.says(/stopping/);
   // The same request again, as npm passes it on: the calls go on.
   gateway.signal('SIGTERM');
-  await delay(600);
+  await delay(1100);
   expect(gateway.running).toBe(true);
   expect(inFlight(simulator, line)).toBe(20);
 
   const hurriedMs = performance.now();
   gateway.signal('SIGINT');
   expect(await gateway.ended()).toBe(1);
-  expect(performance.now() - hurriedMs).toBeLessThan(1500);
+  expect(performance.now() - hurriedMs).toBeLessThan(PROMPT_MS);
   for (const { text } of await Promise.all(answers)) expect(text).toMatch(/upstream_interrupted/);
   expect(postgresOf(dataDir)).toBeNull();
   expect(readdirSync(join(dataDir, 'journal'))).toHaveLength(1);

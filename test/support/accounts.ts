@@ -1,5 +1,7 @@
 /** Accounts as the catalog gives them, with nothing in them but what a test names. */
 import { type Account, inSpendingOrder } from '../../src/domain/budget.ts';
+import type { Grant, Limit } from '../../src/domain/limit.ts';
+import { usd } from '../../src/domain/money.ts';
 
 export function accountOf(changes: Partial<Account> & { teamId?: string; keyId?: string } = {}): Account {
   const { teamId = 'team', keyId = 'key-1', grants = [], ...rest } = changes;
@@ -11,4 +13,31 @@ export function accountOf(changes: Partial<Account> & { teamId?: string; keyId?:
     unlimited: false,
     ...rest,
   };
+}
+
+/** A strict limit of the team on cost over its whole life, unless told otherwise. */
+export function limitOf(id: string, amount: string, changes: Partial<Limit> = {}): Limit {
+  const teamId = changes.teamId ?? 'team';
+  return {
+    id,
+    teamId,
+    subject: { type: 'team', id: teamId },
+    models: null,
+    meter: 'cost_usd',
+    amount: usd(amount),
+    window: { type: 'lifetime' },
+    enforcement: 'strict',
+    ...changes,
+  };
+}
+
+export function grantOf(id: string, amount: string, changes: Partial<Grant> = {}): Grant {
+  return { id, teamId: 'team', amount: usd(amount), startsAtMs: 0, expiresAtMs: null, ...changes };
+}
+
+/** Tells the store of the limits and grants of these accounts, as an admin would have made them. */
+export function register(store: { setAmount(id: string, amount: bigint): void }, ...accounts: Account[]) {
+  for (const { limits, grants } of accounts) {
+    for (const each of [...limits, ...grants]) store.setAmount(each.id, each.amount);
+  }
 }

@@ -1,0 +1,119 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { Lease } from '../../src/ledger/lease.ts';
+import type { LeasedCounter } from '../../src/store/leases.ts';
+import { counterSpec } from '../support/catalog.ts';
+
+const AMOUNT = 10_000n;
+
+/** A counter in Postgres with one lease, as far as one instance sees it. */
+class Counter {
+  settled = 0n;
+  leased = 0n;
+  readonly lease = { granted: 0n, returned: 0n, settled: 0n };
+
+  grant(want: bigint): void {
+    const left = AMOUNT - this.settled - this.leased;
+    const part = want < left ? want : left;
+    this.lease.granted += part;
+    this.leased += part;
+  }
+
+  told(lease: Lease, settled: bigint): void {
+    const returned = lease.returned - this.lease.returned;
+    this.lease.returned += returned;
+    this.lease.settled += settled;
+    this.settled += settled;
+    this.leased -= returned + settled;
+  }
+
+  get answer(): LeasedCounter {
+    const { settled, leased } = this;
+    return { id: 'c', amount: AMOUNT, settled, held: 0n, leased, lease: { ...this.lease } };
+  }
+}
+
+const part = fc.bigInt({ min: 0n, max: 900n });
+const step = fc.oneof(
+  fc.record({ type: fc.constantFrom('grant', 'lost grant', 'hold', 'end', 'return'), part, other: part }),
+  fc.record({ type: fc.constantFrom('flush', 'recall', 'forget'), part, other: part }),
+);
+
+test('lent is what was returned, settled, held and is free, whatever is lost; and what is free is never lent twice', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const counter = new Counter();
+      let lease = new Lease(counterSpec('team', { amount: AMOUNT }), 0);
+      const holds: bigint[] = [];
+      let unflushed = 0n;
+      for (const { type, part, other } of steps) {
+        if (type === 'grant' || type === 'lost grant') {
+          lease.asked();
+          counter.grant(part);
+          if (type === 'grant') lease.learn(counter.answer);
+        } else if (type === 'hold' && part <= lease.free) {
+          lease.take(part, 0);
+          holds.push(part);
+        } else if (type === 'end' && holds.length > 0) {
+          const held = holds.shift()!;
+          const spent = other < held ? other : held;
+          lease.release(held, spent);
+          unflushed += spent;
+        } else if (type === 'return') lease.giveBack(part < lease.free ? part : lease.free);
+        else if (type === 'flush') {
+          counter.told(lease, unflushed);
+          unflushed = 0n;
+          lease.reported({ returned: lease.returned, held: lease.held });
+        } else if (type === 'recall') lease.recall();
+        else if (type === 'forget' && lease.done && unflushed === 0n) lease = new Lease(lease.spec, 0);
+        const { granted, returned, settled, held, free } = lease;
+        expect(granted).toBe(returned + settled + held + free);
+        expect(free >= 0n && held >= 0n).toBe(true);
+        expect(counter.leased + counter.settled <= AMOUNT).toBe(true);
+        // All that this instance may still cause to be spent was lent to it and not yet accounted for.
+        const { lease: row } = counter;
+        expect(lease.held + lease.free + unflushed <= row.granted - row.returned - row.settled).toBe(true);
+      }
+      lease.learn(counter.answer);
+      counter.told(lease, unflushed);
+      lease.recall();
+      expect(counter.leased).toBe(lease.held + (lease.returned - counter.lease.returned));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('what is on its way back counts as room already, and what was spent here as spent', () => {
+  const lease = new Lease(counterSpec('team', { amount: 100n }), 0);
+  const told = { id: 'c', amount: 100n, settled: 10n, held: 0n, leased: 90n };
+  lease.learn({ ...told, lease: { granted: 40n, returned: 0n, settled: 0n } });
+  expect(lease.room).toBe(40n);
+  lease.giveBack(15n);
+  expect(lease.room).toBe(40n);
+  lease.learn({ ...told, lease: { granted: 40n, returned: 0n, settled: 0n } });
+  expect(lease.room).toBe(40n);
+  lease.take(20n, 0);
+  lease.release(20n, 12n);
+  expect(lease.ceiling).toBe(78n);
+});
+
+test('a counter that was overdrawn or lowered has no room, but what is free here can be spent', () => {
+  const lease = new Lease(counterSpec('team', { amount: 100n }), 0);
+  const sums = { granted: 30n, returned: 0n, settled: 0n };
+  lease.learn({ id: 'c', amount: 10n, settled: 0n, held: 0n, leased: 90n, lease: sums });
+  expect(lease.room).toBe(30n);
+  expect(lease.ceiling).toBe(10n);
+});
+
+test('what the store was told is not told again, and what came since is', () => {
+  const lease = new Lease(counterSpec('team', { amount: 100n }), 0);
+  const sums = { granted: 30n, returned: 0n, settled: 0n };
+  lease.learn({ id: 'c', amount: 100n, settled: 0n, held: 0n, leased: 30n, lease: sums });
+  expect(lease.report()).toBeNull();
+  lease.giveBack(5n);
+  const report = lease.report()!;
+  lease.giveBack(6n);
+  lease.reported(report);
+  expect(lease.report()).toEqual({ returned: 11n, held: 0n });
+  expect(lease.done).toBe(false);
+});

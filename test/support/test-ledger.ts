@@ -1,0 +1,143 @@
+/** A real ledger with a real journal, on a clock and a store that the test commands. */
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import type { Account } from '../../src/domain/budget.ts';
+import { usd } from '../../src/domain/money.ts';
+import type { Ask, Denial } from '../../src/ledger/ask.ts';
+import { createClock } from '../../src/ledger/clock.ts';
+import type { Hold } from '../../src/ledger/holds.ts';
+import { Journal, type JournalOptions } from '../../src/ledger/journal.ts';
+import { Ledger, type LedgerOptions } from '../../src/ledger/ledger.ts';
+import { ownHeader } from '../../src/ledger/recovery.ts';
+import { FakeTime } from '../simulation/fake-time.ts';
+import { FaultyStore } from '../simulation/faulty-store.ts';
+import { checkLedger, checkStore } from '../simulation/invariants.ts';
+import { MemoryStore } from '../simulation/memory-store.ts';
+import { factsOf, settledOutcome } from './events.ts';
+import { temporaryFolder } from './folder.ts';
+
+export const NOON = Date.UTC(2026, 10, 20, 12);
+
+export interface TestLedgerOptions extends Partial<LedgerOptions> {
+  /** Shared with other ledgers of the same test. */
+  world?: World;
+  /** Postgres's clock at the start. */
+  startsAtMs?: number;
+  journalOptions?: Partial<JournalOptions>;
+}
+
+export interface World {
+  time: FakeTime;
+  memory: MemoryStore;
+  folder: string;
+}
+
+export async function createWorld(startsAtMs = NOON): Promise<World> {
+  const time = new FakeTime();
+  const memory = new MemoryStore(() => startsAtMs + time.monotonicMs());
+  return { time, memory, folder: await temporaryFolder() };
+}
+
+/** A call as its caller sees it: null while it waits. */
+export interface Call {
+  result: Hold | Denial | null;
+  leave(): void;
+}
+
+export class TestLedger {
+  readonly time: FakeTime;
+  readonly memory: MemoryStore;
+  readonly store: FaultyStore;
+  readonly journal: Journal;
+  readonly ledger: Ledger;
+  readonly instanceId: string;
+  readonly storeErrors: unknown[] = [];
+  fenced = 0;
+
+  constructor(world: World, options: TestLedgerOptions) {
+    this.instanceId = options.instanceId ?? randomUUID();
+    this.time = world.time;
+    this.memory = world.memory;
+    this.store = new FaultyStore(world.memory, world.time);
+    const path = join(world.folder, `${this.instanceId}.log`);
+    this.journal = new Journal({ path, header: ownHeader(this.instanceId), ...options.journalOptions });
+    world.memory.registerInstance(this.instanceId);
+    this.ledger = new Ledger({
+      store: this.store,
+      journal: this.journal,
+      clock: createClock(world.time.monotonicMs),
+      timers: world.time,
+      jitter: () => 0,
+      queueTimeoutMs: 10_000,
+      onFenced: () => this.fenced++,
+      onStoreError: (error) => this.storeErrors.push(error),
+      ...options,
+      instanceId: this.instanceId,
+    });
+  }
+
+  reserve(ask: Ask): Call {
+    const answer = this.ledger.reserve(ask);
+    if (!('answer' in answer)) return { result: answer, leave: () => {} };
+    const call: Call = { result: null, leave: answer.leave };
+    void answer.answer.then((result) => {
+      call.result = result;
+    });
+    return call;
+  }
+
+  /** A call that costs at most this many USD. */
+  ask(account: Account, cost: string): Call {
+    return this.reserve({ account, smallest: usd(cost), size: () => usd(cost), bytes: 100 });
+  }
+
+  /** Reserves, and waits until the money is there. */
+  async take(account: Account, cost: string): Promise<Hold> {
+    const call = this.ask(account, cost);
+    for (let waited = 0; call.result === null && waited < 20_000; waited += 10) await this.time.advance(10);
+    return holdOf(call);
+  }
+
+  async begin(hold: Hold, keyId = 'key-1'): Promise<Hold> {
+    const written = await this.ledger.begin(hold, factsOf(hold.teamId, keyId));
+    if (written !== 'written') throw new Error('the journal is broken');
+    return hold;
+  }
+
+  /** Takes, journals and settles a call. */
+  async spend(account: Account, hold: string, cost: string = hold): Promise<void> {
+    this.end(await this.begin(await this.take(account, hold)), cost);
+  }
+
+  end(hold: Hold, cost: string): void {
+    this.ledger.end(hold, settledOutcome(usd(cost)));
+  }
+
+  /** Advances the clock in small steps, and checks the books after each. */
+  async pass(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= 50) {
+      await this.time.advance(Math.min(50, left));
+      checkLedger(this.ledger);
+      checkStore(this.memory);
+    }
+  }
+
+  /** Free money here, over all leases. */
+  get free(): bigint {
+    return [...this.ledger.book.leases()].reduce((sum, lease) => sum + lease.free, 0n);
+  }
+}
+
+/** A ledger that has heard from its store. */
+export async function startLedger(options: TestLedgerOptions = {}): Promise<TestLedger> {
+  const test = new TestLedger(options.world ?? (await createWorld(options.startsAtMs)), options);
+  const beat = test.ledger.beat();
+  await test.time.advance(10);
+  await beat;
+  return test;
+}
+
+export function holdOf(call: Call): Hold {
+  if (call.result === null || 'kind' in call.result) throw new Error(`no hold: ${call.result?.kind}`);
+  return call.result;
+}
