@@ -8,13 +8,13 @@ import { usd } from '../../src/domain/money.ts';
 import { formatLine } from '../../src/ledger/journal.ts';
 import {
   adoptDeadJournals,
-  adoptJournal,
   JournalDamaged,
   ownHeader,
   readJournal,
-  writerLives,
+  writerOf,
 } from '../../src/ledger/recovery.ts';
 import { accountOf, limitOf, register } from '../support/accounts.ts';
+import { adoptDead, deadHeader } from '../support/journals.ts';
 import { createWorld, startLedger, type TestLedger } from '../support/test-ledger.ts';
 
 const account = accountOf({ limits: [limitOf('limit', '10.00')] });
@@ -42,7 +42,7 @@ function linesOf(bench: TestLedger) {
 
 test('adoption settles what had ended, charges what was in flight as unknown, and returns the rest', async () => {
   const { world, bench, unflushed, open } = await startBusy();
-  const adopted = await adoptJournal(world.memory, bench.journal.path);
+  const adopted = await adoptDead(world.memory, bench.journal.path);
   expect(adopted).toMatchObject({ inserted: 2, unknown: 1 });
   expect(world.memory.events.get(unflushed.id)!.cost).toBe(usd('0.05'));
   expect(JSON.parse(world.memory.events.get(open.id)!.json)).toMatchObject({
@@ -61,20 +61,20 @@ test('adopting twice, or a copy, changes nothing', async () => {
   const { world, bench } = await startBusy();
   const copy = `${bench.journal.path}.copy`;
   copyFileSync(bench.journal.path, copy);
-  await adoptJournal(world.memory, bench.journal.path);
+  await adoptDead(world.memory, bench.journal.path);
   const before = structuredClone([...world.memory.counters.values()]);
-  expect((await adoptJournal(world.memory, bench.journal.path)).inserted).toBe(0);
-  expect((await adoptJournal(world.memory, copy)).inserted).toBe(0);
+  expect((await adoptDead(world.memory, bench.journal.path)).inserted).toBe(0);
+  expect((await adoptDead(world.memory, copy)).inserted).toBe(0);
   expect([...world.memory.counters.values()]).toEqual(before);
 });
 
 test('a process that was adopted while it lived has what it still ended counted, and its budget holds', async () => {
   const { world, bench, open } = await startBusy();
-  await adoptJournal(world.memory, bench.journal.path);
+  await adoptDead(world.memory, bench.journal.path);
   bench.end(open, '0.01');
   const late = await bench.begin(await bench.take(account, '0.04'));
   bench.end(late, '0.04');
-  expect(await adoptJournal(world.memory, bench.journal.path)).toMatchObject({ inserted: 1 });
+  expect(await adoptDead(world.memory, bench.journal.path)).toMatchObject({ inserted: 1 });
   // The call in flight at the first adoption stays as it was recorded then; the later one counts in full.
   expect(world.memory.counters.get('limit@0')).toMatchObject({ settled: usd('0.34'), leased: 0n });
 });
@@ -84,7 +84,7 @@ test.each(['f', 'ffffffff H {"id"', 'ffffffff H {"id":"x"} and then\n'])(
   async (tail) => {
     const { world, bench } = await startBusy();
     appendFileSync(bench.journal.path, tail);
-    expect(await adoptJournal(world.memory, bench.journal.path)).toMatchObject({ inserted: 2, unknown: 1 });
+    expect(await adoptDead(world.memory, bench.journal.path)).toMatchObject({ inserted: 2, unknown: 1 });
   },
 );
 
@@ -106,9 +106,9 @@ test('damage in the middle stops the start, and the message names the file and t
   const { world, bench } = await startBusy();
   const { lines, rewrite } = linesOf(bench);
   rewrite(lines.with(2, lines[2]!.replace('hold_usd', 'held_usd')));
-  const adopting = adoptJournal(world.memory, bench.journal.path);
+  const adopting = adoptDead(world.memory, bench.journal.path);
   await expect(adopting).rejects.toThrow(JournalDamaged);
-  await expect(adopting).rejects.toThrow(`${bench.journal.path}: line 3 is damaged`);
+  await expect(adopting).rejects.toThrow(`${bench.journal.path} is damaged in line 3`);
   expect(world.memory.counters.get('limit@0')!.leased > 0n).toBe(true);
 });
 
@@ -116,47 +116,49 @@ test('a journal without its header is damaged, and not an empty one', async () =
   const { bench } = await startBusy();
   const { lines, rewrite } = linesOf(bench);
   rewrite(lines.slice(1));
-  expect(() => readJournal(bench.journal.path)).toThrow('line 1 is damaged');
+  expect(() => readJournal(bench.journal.path)).toThrow('damaged in line 1');
   rewrite([lines[1]!, '']);
-  expect(() => readJournal(bench.journal.path)).toThrow('line 1 is damaged');
+  expect(() => readJournal(bench.journal.path)).toThrow('damaged in line 1');
 });
 
 test('two journals in one file are damage: the second header would hide whose the first lines are', async () => {
   const { bench } = await startBusy();
   const { lines, rewrite } = linesOf(bench);
   rewrite([...lines.slice(0, -1), ...lines]);
-  expect(() => readJournal(bench.journal.path)).toThrow(`line ${lines.length} is damaged`);
+  expect(() => readJournal(bench.journal.path)).toThrow(`damaged in line ${lines.length}`);
 });
 
-test('a file without a whole line is nobody’s, and goes', async () => {
+test('an empty file is nobody’s, and goes', async () => {
   const world = await createWorld();
   writeFileSync(join(world.folder, 'empty.log'), '');
-  writeFileSync(join(world.folder, 'torn.log'), formatLine('J', '{"instance":"x"}').slice(0, 20));
-  expect(await adoptDeadJournals(world.memory, world.folder)).toHaveLength(2);
+  expect((await adoptDeadJournals(world.memory, world.folder)).adopted).toHaveLength(1);
   expect(existsSync(join(world.folder, 'empty.log'))).toBe(false);
 });
 
 test('the journals of the dead are adopted and removed, those of the living and other files are left alone', async () => {
   const { world, bench } = await startBusy();
   const { lines } = linesOf(bench);
-  const dead = join(world.folder, 'dead.log');
-  const header = { ...ownHeader(bench.instanceId), started: '1' };
-  writeFileSync(dead, [formatLine('J', JSON.stringify(header)).trimEnd(), ...lines.slice(1)].join('\n'));
-  writeFileSync(join(world.folder, 'dead.log.tmp'), 'half a journal');
-  const adopted = await adoptDeadJournals(world.memory, world.folder);
-  expect(adopted).toMatchObject([{ path: dead, inserted: 2, unknown: 1 }]);
-  expect(existsSync(dead)).toBe(false);
-  expect(existsSync(bench.journal.path)).toBe(true);
-  expect(existsSync(join(world.folder, 'dead.log.tmp'))).toBe(true);
+  const living = join(world.folder, 'living.log');
+  const header = formatLine('J', JSON.stringify(ownHeader(bench.instanceId))).trimEnd();
+  writeFileSync(living, [header, ...lines.slice(1)].join('\n'));
+  writeFileSync(`${bench.journal.path}.tmp`, 'half a journal');
+  writeFileSync(join(world.folder, 'notes.txt'), 'not a journal');
+  const { adopted, elsewhere } = await adoptDeadJournals(world.memory, world.folder);
+  expect(adopted).toMatchObject([{ path: bench.journal.path, inserted: 2, unknown: 1 }]);
+  expect(elsewhere).toBe(0);
+  expect(existsSync(bench.journal.path)).toBe(false);
+  expect(existsSync(`${bench.journal.path}.tmp`)).toBe(false);
+  expect(existsSync(living)).toBe(true);
+  expect(existsSync(join(world.folder, 'notes.txt'))).toBe(true);
 });
 
 test('a journal that cannot be adopted stays where it is', async () => {
   const { world, bench } = await startBusy();
   const dead = join(world.folder, 'dead.log');
-  const header = { ...ownHeader(bench.instanceId), started: '1' };
-  writeFileSync(dead, formatLine('J', JSON.stringify(header)));
+  writeFileSync(dead, formatLine('J', JSON.stringify(deadHeader(bench.instanceId))));
   bench.store.fate = () => ({ delayMs: 0, lost: 'request' });
-  const adopting = adoptDeadJournals(bench.store, world.folder).catch((error: Error) => error.name);
+  const store = { adopt: bench.store.adopt.bind(bench.store), silentMs: async () => null };
+  const adopting = adoptDeadJournals(store, world.folder).catch((error: Error) => error.name);
   await bench.time.advance(10);
   expect(await adopting).toBe('ConnectionLost');
   expect(existsSync(dead)).toBe(true);
@@ -166,12 +168,12 @@ test('a writer lives while that very process runs: not after its end, not on ano
   const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
   await once(child, 'spawn');
   const own = ownHeader('one');
-  expect(writerLives(own)).toBe(true);
+  expect(writerOf(own)).toBe('alive');
   const theirs = { ...own, pid: child.pid!, started: '' };
-  expect(writerLives(theirs)).toBe(true);
-  expect(writerLives({ ...own, host: 'elsewhere' })).toBe(false);
-  if (own.started !== '') expect(writerLives({ ...own, started: '1' })).toBe(false);
+  expect(writerOf(theirs)).toBe('alive');
+  expect(writerOf({ ...own, host: 'elsewhere' })).toBe('elsewhere');
+  if (own.started !== '') expect(writerOf({ ...own, started: '1' })).toBe('dead');
   child.kill('SIGKILL');
   await once(child, 'exit');
-  expect(writerLives(theirs)).toBe(false);
+  expect(writerOf(theirs)).toBe('dead');
 });

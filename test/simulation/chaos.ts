@@ -3,8 +3,9 @@
  * away, clients that leave, limits that are raised; and the judgement of what came of it. Everything follows from the
  * seed.
  */
-import { adoptJournal } from '../../src/ledger/recovery.ts';
+
 import { accountOf, grantOf, limitOf, register } from '../support/accounts.ts';
+import { adoptDead } from '../support/journals.ts';
 import { Random } from '../support/random.ts';
 import { FakeTime } from './fake-time.ts';
 import { checkLedger, checkStore } from './invariants.ts';
@@ -61,7 +62,7 @@ export class Chaos {
     for (const instance of this.#live) instance.weather = 'fine';
     await this.time.advance(30_000);
     await this.adoptAll();
-    const stopped = Promise.all(this.#live.map(({ ledger }) => ledger.stop()));
+    const stopped = Promise.all(this.#live.map(({ ledger }) => ledger.stop(new AbortController().signal)));
     await this.time.advance(5000);
     await stopped;
   }
@@ -70,7 +71,7 @@ export class Chaos {
   async adoptAll(): Promise<number> {
     let inserted = 0;
     for (const { journal } of this.#dead) {
-      inserted += (await adoptJournal(this.memory, journal.path)).inserted;
+      inserted += (await adoptDead(this.memory, journal.path)).inserted;
     }
     return inserted;
   }

@@ -62,6 +62,11 @@ export class MemoryStore implements LedgerStore {
     return { nowMs, instances: heard.length };
   }
 
+  async silentMs(instanceId: string): Promise<number | null> {
+    const instance = this.#instances.get(instanceId);
+    return instance?.status === 'live' ? this.#nowMs() - instance.heartbeatMs : null;
+  }
+
   async requestLease({ instanceId, pools }: LeaseRequest): Promise<LeaseReply> {
     this.#assertLive(instanceId);
     const specs = pools.flatMap((pool) => pool.counters);

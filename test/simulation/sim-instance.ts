@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { type Clock, createClock } from '../../src/ledger/clock.ts';
 import { Journal } from '../../src/ledger/journal.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
-import { ownHeader } from '../../src/ledger/recovery.ts';
 import type { LedgerStore } from '../../src/ledger/store.ts';
+import { deadHeader } from '../support/journals.ts';
 import type { Random } from '../support/random.ts';
 import type { FakeTime } from './fake-time.ts';
 import { type Fate, FaultyStore } from './faulty-store.ts';
@@ -43,7 +43,7 @@ export class SimInstance {
     const path = join(folder, `${this.id}.log`);
     this.journal = new Journal({
       path,
-      header: ownHeader(this.id),
+      header: deadHeader(this.id),
       compactAtBytes: 8000,
       syncEveryMs: 1_000_000,
     });

@@ -8,13 +8,13 @@ import { createClock } from '../../src/ledger/clock.ts';
 import type { Hold } from '../../src/ledger/holds.ts';
 import { Journal, type JournalOptions } from '../../src/ledger/journal.ts';
 import { Ledger, type LedgerOptions } from '../../src/ledger/ledger.ts';
-import { ownHeader } from '../../src/ledger/recovery.ts';
 import { FakeTime } from '../simulation/fake-time.ts';
 import { FaultyStore } from '../simulation/faulty-store.ts';
 import { checkLedger, checkStore } from '../simulation/invariants.ts';
 import { MemoryStore } from '../simulation/memory-store.ts';
 import { factsOf, settledOutcome } from './events.ts';
 import { temporaryFolder } from './folder.ts';
+import { deadHeader } from './journals.ts';
 
 export const NOON = Date.UTC(2026, 10, 20, 12);
 
@@ -60,7 +60,7 @@ export class TestLedger {
     this.memory = world.memory;
     this.store = new FaultyStore(world.memory, world.time);
     const path = join(world.folder, `${this.instanceId}.log`);
-    this.journal = new Journal({ path, header: ownHeader(this.instanceId), ...options.journalOptions });
+    this.journal = new Journal({ path, header: deadHeader(this.instanceId), ...options.journalOptions });
     world.memory.registerInstance(this.instanceId);
     this.ledger = new Ledger({
       store: this.store,
