@@ -19,10 +19,13 @@ function progress(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** Runs every kind of call once until the just-in-time compiler has seen it. */
+/** Long enough for the just-in-time compiler to settle: with 2 s a gateway of any size measured twice its later CPU. */
+const WARMUP_SECONDS = 6;
+
+/** Runs every kind of call until its code is as fast as it gets. */
 async function warmUp(load: Load, contestant: Contestant, options: Options): Promise<void> {
   progress(`warming up ${contestant.name} ${contestant.version}`);
-  for (const call of options.cases) await load.saturate(contestant, call, 2);
+  for (const call of options.cases) await load.saturate(contestant, call, WARMUP_SECONDS);
 }
 
 async function compare(options: Options, dir: string, upstreamPort: number, load: Load): Promise<void> {

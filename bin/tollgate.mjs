@@ -51,8 +51,23 @@ async function serveHere(argv) {
   // With a channel, a parent started us (see handOver): a parent that was killed must not leave a gateway behind.
   process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
   process.channel?.unref();
+  if (process.env.npm_lifecycle_event) stopWithParent();
   const { run } = await import('../src/main.ts');
   await run(argv);
+}
+
+/**
+ * npm passes SIGTERM on to the shell that runs its script, and that shell dies without telling us: notice that our parent
+ * has changed, and stop in good order.
+ */
+function stopWithParent() {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    process.kill(process.pid, 'SIGTERM');
+  }, 500);
+  timer.unref();
 }
 
 /** @returns {string} path of the pinned binary; throws an Error for people when there is none. */

@@ -118,6 +118,24 @@ export const SETTINGS = {
     'How long a call may wait for money that other calls hold; 0 never waits.',
     integer(0, 60_000, '10000'),
   ),
+  reconcileIntervalMs: setting(
+    'TOLLGATE_RECONCILE_INTERVAL_MS',
+    '300000',
+    'How often unknown outcomes are looked at again.',
+    integer(1_000, 86_400_000, '300000'),
+  ),
+  reconcileDelayMs: setting(
+    'TOLLGATE_RECONCILE_DELAY_MS',
+    '3600000',
+    "How late usage may appear in the upstream's report; younger minutes are no evidence.",
+    integer(0, 604_800_000, '3600000'),
+  ),
+  reconcileCallDurationMs: setting(
+    'TOLLGATE_RECONCILE_CALL_DURATION_MS',
+    '3600000',
+    'The longest that the upstream may work on a call that was cut off.',
+    integer(1_000, 21_600_000, '3600000'),
+  ),
   logLevel: setting(
     'TOLLGATE_LOG_LEVEL',
     'info',

@@ -1,16 +1,30 @@
 /**
  * The command line of the gateway: serve | demo | simulator | migrate | journal replay. Owns: reading the environment,
- * signals and the exit code. Does not own: what is wired (main/app.ts).
+ * what people are told, and the exit code. Does not own: what is wired (main/app.ts).
  */
+import { join } from 'node:path';
 import { Command } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { type Config, formatFaults, readConfig } from './config.ts';
-import { startApp } from './main/app.ts';
+import { type App, startApp } from './main/app.ts';
+import { CannotStart } from './main/cannot-start.ts';
 import { migrate, replayJournal } from './main/maintenance.ts';
+import { type StopSignals, stopSignals } from './main/signals.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 
 /** Runs one command; the process ends with its exit code once nothing is left to do. */
 export async function run(argv: string[]): Promise<void> {
+  try {
+    await commands().parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    // What people can mend is said in one line; anything else is a bug of ours, and its place is what helps.
+    const text = error instanceof CannotStart ? error.message : (error as Error).stack;
+    process.stderr.write(`tollgate: ${text}\n`);
+    process.exit(1);
+  }
+}
+
+function commands(): Command {
   const program = new Command('tollgate').version(packageJson.version).showHelpAfterError();
   program.command('serve').description('start the gateway').action(serve);
   program
@@ -42,7 +56,7 @@ export async function run(argv: string[]): Promise<void> {
         `${inserted} events were new, ${unknown} calls had no outcome (charged at their hold)\n`,
       );
     });
-  await program.parseAsync(argv, { from: 'user' });
+  return program;
 }
 
 /** The configuration; with any fault in it the process ends and names them all. */
@@ -66,47 +80,54 @@ async function serve(): Promise<void> {
       config.databaseUrl,
     ],
   });
-  const app = await startApp({ config, log, version: packageJson.version });
+  const signals = stopSignals();
+  const started = startApp({ config, log, version: packageJson.version });
+  const app = await Promise.race([started, secondSignal(signals.hurry)]);
+  greet(app, config, log);
+  process.exitCode = await stopped(app, signals, log);
+  setTimeout(() => process.exit(), LINGER_MS).unref();
+}
+
+/** How long what should have ended may still keep the process: a database that hangs, a handle that was forgotten. */
+const LINGER_MS = 2000;
+
+/** Rejects when the start is not worth waiting for any more: what it left is in order for the next one, as after a crash. */
+function secondSignal(hurry: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    hurry.addEventListener('abort', () => reject(new CannotStart('stopped before the start was complete')));
+  });
+}
+
+function greet(app: App, config: Config, log: Log): void {
   log.logger.info(
     { url: app.url, upstream: config.openaiApiKey === null ? null : config.openaiBaseUrl },
     'listening',
   );
-  process.stdout.write(`Tollgate listens on ${app.url}\n`);
-  if (app.adminKeyMade) {
-    process.stdout.write(
-      `Admin key, shown this once (kept in ${config.dataDir}/admin-key): ${app.adminKey}\n`,
-    );
-  }
+  const lines = [`Tollgate listens on ${app.url}`];
+  const keyPath = join(config.dataDir, 'admin-key');
+  if (app.adminKeyMade) lines.push(`Admin key, shown this once (kept in ${keyPath}): ${app.adminKey}`);
+  else if (config.adminKey === null) lines.push(`The admin key is in ${keyPath}`);
   if (config.openaiApiKey === null) {
-    process.stdout.write('OPENAI_API_KEY is not set: /v1 answers 503 upstream_not_configured.\n');
+    lines.push('OPENAI_API_KEY is not set: /v1 answers 503 upstream_not_configured.');
   }
-  await ended(app.fenced, log);
-  process.exitCode = await stop(app, log);
+  process.stdout.write(`${lines.join('\n')}\n`);
 }
 
-/** Waits for the signal to stop, or for the news that another instance took this one over. */
-function ended(fenced: Promise<void>, log: Log): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(signal, () => {
-        log.logger.info({ signal }, 'stopping: calls in flight may finish');
-        resolve();
-      });
-    }
-    void fenced.then(() => {
-      log.logger.fatal('another instance adopted this one: it may admit nothing more');
-      resolve();
-    });
-  });
-}
-
-async function stop(app: { stop(): Promise<void> }, log: Log): Promise<number> {
+/** Waits until the gateway must stop, and stops it. Answers the exit code. */
+async function stopped(app: App, signals: StopSignals, log: Log): Promise<number> {
+  const { logger } = log;
+  const signal = await Promise.race([signals.asked, app.fenced]);
+  if (signal) logger.info({ signal }, 'stopping: calls in flight may finish, a second signal ends them');
+  else logger.fatal('another instance adopted this one: it may admit nothing more');
+  // Until it is proven: a process with nothing left to do ends by itself, also in the middle of this.
+  process.exitCode = 1;
+  signals.hurry.addEventListener('abort', () => setTimeout(() => process.exit(), LINGER_MS).unref());
   try {
-    await app.stop();
-    log.logger.info('stopped');
+    await app.stop(signals.hurry);
+    logger.info('stopped');
     return 0;
   } catch (error) {
-    log.logger.error(
+    logger.error(
       { err: error },
       'stopped, but the ledger has not everything: the journal stays for the next start',
     );

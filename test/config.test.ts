@@ -40,6 +40,9 @@ describe('a configuration without faults', () => {
       upstreamTimeoutMs: 600_000,
       upstreamConnections: 256,
       queueTimeoutMs: 10_000,
+      reconcileIntervalMs: 300_000,
+      reconcileDelayMs: 3_600_000,
+      reconcileCallDurationMs: 3_600_000,
       logLevel: 'info',
       logCalls: true,
     });

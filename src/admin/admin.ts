@@ -18,6 +18,7 @@ import { servePlans } from './plans.ts';
 import { servePrices } from './prices.ts';
 import { notFound, ROOT, refuse } from './route.ts';
 import { serveTeams } from './teams.ts';
+import { serveUnknown } from './unknown.ts';
 import { serveUsage } from './usage.ts';
 
 const BODY_BYTES_MAX = 1_048_576;
@@ -45,6 +46,7 @@ export function createAdmin(options: AdminOptions): OpenAPIHono {
     servePrices,
     serveUsage,
     serveEvents,
+    serveUnknown,
   ]) {
     serveNoun(app, options);
   }

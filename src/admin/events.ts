@@ -1,15 +1,14 @@
-/** Routes: the list of calls, and the release of those whose outcome nobody knew. */
+/** Route: the list of calls. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatUsd, usd } from '../domain/money.ts';
 import { type EventRow, listEvents } from '../store/events.ts';
-import { releaseUnknown } from '../store/unknown.ts';
-import { type Event, Events, EventsQuery, NewRelease, Release } from './contract.ts';
+import { type Event, Events, EventsQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf, pageOf } from './page.ts';
-import { isFault, serve } from './route.ts';
+import { serve } from './route.ts';
 
-export function serveEvents(app: OpenAPIHono, { database, settleNow, actor = 'admin' }: AdminOptions): void {
+export function serveEvents(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   serve(
     app,
     {
@@ -29,34 +28,9 @@ export function serveEvents(app: OpenAPIHono, { database, settleNow, actor = 'ad
       );
     },
   );
-  serve(
-    app,
-    {
-      method: 'post',
-      path: '/unknown/{event_id}/release',
-      summary: 'Settle an unknown outcome by evidence',
-      body: NewRelease,
-      answer: Release,
-    },
-    async ({ id, body }) => {
-      await settleNow();
-      const cost = usd(body.cost_usd);
-      const row = await releaseUnknown(database, { eventId: id, cost, reason: body.reason, actor });
-      if (row === null || isFault(row)) return row;
-      return {
-        id: row.id,
-        event_id: row.eventId,
-        team_id: row.teamId,
-        delta_usd: moneyOf(row.deltaUsd),
-        reason: row.reason,
-        actor: row.actor,
-        created_at: instantOf(row.createdAt),
-      };
-    },
-  );
 }
 
-function toEvent(event: EventRow): z.input<typeof Event> {
+export function toEvent(event: EventRow): z.input<typeof Event> {
   const { deltaUsd } = event;
   return {
     id: event.id,

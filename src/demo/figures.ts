@@ -36,7 +36,8 @@ export async function readFigures(
     models: usage.data
       .filter((row) => row.team_id === teamId)
       .map((row) => ({
-        model: row.model ?? '',
+        // Listing the models is a call without one.
+        model: row.model || '—',
         calls: row.calls,
         tokens: row.input_tokens + row.output_tokens,
         costPicoUsd: usd(row.cost_usd),

@@ -5,8 +5,10 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatFaults, readConfig } from '../config.ts';
+import { JournalDamaged } from '../ledger/recovery.ts';
 import { type App, startApp } from '../main/app.ts';
 import { type Simulator, startSimulator } from '../simulator/simulator.ts';
+import { EmbeddedPostgresError } from '../store/embedded/account.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { DemoOptions } from './options.ts';
 import { freePort } from './port.ts';
@@ -27,15 +29,15 @@ export interface House {
 
 const HOST = '127.0.0.1';
 /** A model that thinks for a moment and then writes: a table is livelier when calls take time. */
-const PACE = { firstByteMs: 150, chunkMs: 20 };
+const PROFILE = { firstByteMs: 150, chunkMs: 20, plainText: true };
 const DRAIN_TIMEOUT_MS = '10000';
 
-/** @throws CannotStart when the folder cannot be written, no port is free or the database does not start */
+/** @throws CannotStart when the folder cannot be written, no port is free or the database or the journal is not in order */
 export async function openHouse(options: DemoOptions, version: string): Promise<House> {
   const { dataDir } = options;
   checkFolder(dataDir);
   const port = await findPort(options.port);
-  const simulator = await startSimulator({ profile: PACE, maxInvoiceLines: 1_000 });
+  const simulator = await startSimulator({ profile: PROFILE, maxInvoiceLines: 1_000 });
   const config = readConfig({
     PORT: String(port),
     HOST,
@@ -65,7 +67,8 @@ export async function openHouse(options: DemoOptions, version: string): Promise<
     };
   } catch (error) {
     await simulator.close();
-    throw new CannotStart((error as Error).message, { cause: error });
+    const isForPeople = error instanceof EmbeddedPostgresError || error instanceof JournalDamaged;
+    throw isForPeople ? new CannotStart(error.message, { cause: error }) : error;
   }
 }
 

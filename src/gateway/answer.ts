@@ -5,7 +5,7 @@ export type UpstreamHeaders = Record<string, string | string[] | undefined>;
 
 /** How the upstream's part ended. */
 export interface Answer {
-  ending: 'complete' | 'unreachable' | 'interrupted' | 'timeout' | 'abandoned';
+  ending: 'complete' | 'unreachable' | 'interrupted' | 'timeout' | 'abandoned' | 'cut';
   /** 0 when no answer began. */
   status: number;
   headers: UpstreamHeaders;

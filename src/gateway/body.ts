@@ -4,13 +4,17 @@ import { type Fault, fault } from '../domain/errors.ts';
 
 const EMPTY = Buffer.alloc(0);
 
-/** How long the rest of a body that is too large is read and thrown away, so that the client can read its refusal. */
+/**
+ * How long the rest of a body that is too large is read and thrown away. Its refusal waits for that: a client that is
+ * still writing when the connection closes gets a broken pipe to see, and no answer.
+ */
 const DISCARD_MS = 5000;
 
 /** Answers the body, a Fault when it is too large, or null when the client left before it was complete. */
 export function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | Fault | null> {
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes)
-    return Promise.resolve(refuse(request, maxBytes));
+  // It left while its key was looked up: no event will come any more.
+  if (request.destroyed) return Promise.resolve(null);
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return refuse(request, maxBytes);
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -30,10 +34,23 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<Bu
   });
 }
 
-function refuse(request: IncomingMessage, maxBytes: number): Fault {
+function refuse(request: IncomingMessage, maxBytes: number): Promise<Fault | null> {
+  const refusal = fault(
+    'request_too_large',
+    `The body is larger than ${maxBytes} bytes, the limit of this gateway.`,
+  );
   request.resume();
-  const timer = setTimeout(() => request.socket.destroy(), DISCARD_MS);
-  timer.unref();
-  request.on('close', () => clearTimeout(timer));
-  return fault('request_too_large', `The body is larger than ${maxBytes} bytes, the limit of this gateway.`);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      resolve(refusal);
+      // Once the refusal is written, which takes no more than this turn.
+      setImmediate(() => request.socket.destroySoon());
+    }, DISCARD_MS);
+    request.on('end', () => resolve(refusal));
+    request.on('error', () => resolve(null));
+    request.on('close', () => {
+      clearTimeout(timer);
+      resolve(null);
+    });
+  });
 }

@@ -22,6 +22,10 @@ export class Call {
   outputLimit: number | null = null;
   clientGone = false;
   onClientGone: (() => void) | null = null;
+  /** The gateway stops, and will not wait for this call any longer. */
+  isCut = false;
+  /** How the stage at work ends the call in its own words; null: it has nothing to say. */
+  onCut: (() => void) | null = null;
   #stageStartedMs = performance.now();
 
   constructor(incoming: IncomingMessage, response: ServerResponse) {
@@ -32,6 +36,13 @@ export class Call {
       this.clientGone = true;
       this.onClientGone?.();
     });
+  }
+
+  /** Ends the call now, wherever it is. */
+  cut(): void {
+    this.isCut = true;
+    if (this.onCut) this.onCut();
+    else this.response.destroy();
   }
 
   /** The stage ends here; the next one begins. */

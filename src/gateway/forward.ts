@@ -47,6 +47,10 @@ class Exchange implements UpstreamHandler {
   }
 
   start(): void {
+    if (this.#call.isCut) {
+      void this.#finish('unreachable');
+      return;
+    }
     const { operation } = this.#call.request!;
     const body = renderBody(this.#call.request!, {
       serviceTier: operation.serviceTier === null && operation.billable ? 'default' : undefined,
@@ -58,6 +62,7 @@ class Exchange implements UpstreamHandler {
       eventId: this.#call.hold!.id,
     });
     this.#call.onClientGone = () => this.#clientLeft();
+    this.#call.onCut = () => this.#send?.abort();
     this.#send = this.#deps.upstream!.send(
       {
         method: operation.method,
@@ -102,7 +107,9 @@ class Exchange implements UpstreamHandler {
   }
 
   onError(failure: UpstreamFailure): void {
-    void this.#finish(this.#abandoned ? 'abandoned' : failure);
+    // Whoever ends it, a call of which no byte was sent costs nothing.
+    if (failure === 'unreachable') void this.#finish(failure);
+    else void this.#finish(this.#call.isCut ? 'cut' : this.#abandoned ? 'abandoned' : failure);
   }
 
   #relay(): void {
@@ -132,6 +139,7 @@ class Exchange implements UpstreamHandler {
     if (this.#ended) return;
     this.#ended = true;
     this.#call.onClientGone = null;
+    this.#call.onCut = null;
     if (this.#patience) clearTimeout(this.#patience);
     const endedMs = performance.now();
     const copy = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks);

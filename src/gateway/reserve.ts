@@ -7,11 +7,13 @@ import type { Ask, Denial } from '../ledger/ask.ts';
 import type { Hold } from '../ledger/holds.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
+import { shuttingDown } from './respond.ts';
 
 /** Answers null when the call holds its money and the journal has it. */
 export async function reserve(deps: GatewayDeps, call: Call): Promise<Fault | 'gone' | null> {
   const held = await take(deps, call);
   if (held === 'gone') return 'gone';
+  if (held === 'cut') return shuttingDown();
   if ('kind' in held) return refusal(held, call.estimate!);
   if (call.clientGone) {
     deps.ledger.cancel(held);
@@ -35,7 +37,7 @@ export async function reserve(deps: GatewayDeps, call: Call): Promise<Fault | 'g
   return unavailable();
 }
 
-async function take(deps: GatewayDeps, call: Call): Promise<Hold | Denial | 'gone'> {
+async function take(deps: GatewayDeps, call: Call): Promise<Hold | Denial | 'gone' | 'cut'> {
   const account = call.account!;
   const estimate = call.estimate!;
   const { operation, body } = call.request!;
@@ -45,14 +47,16 @@ async function take(deps: GatewayDeps, call: Call): Promise<Hold | Denial | 'gon
     : { account, smallest: estimate.cost!, size: () => estimate.cost!, bytes: body.length };
   const asked = deps.ledger.reserve(ask);
   if (!('answer' in asked)) return asked;
-  // The client may leave while the call waits; it then leaves the queue, holding nothing.
-  const gone = new Promise<'gone'>((resolve) => {
+  // Its client may leave while the call waits, and the gateway may stop: it then leaves the queue, holding nothing.
+  const over = new Promise<'gone' | 'cut'>((resolve) => {
     call.onClientGone = () => resolve('gone');
+    call.onCut = () => resolve('cut');
     if (call.clientGone) resolve('gone');
   });
-  const answer = await Promise.race([asked.answer, gone]);
+  const answer = await Promise.race([asked.answer, over]);
   call.onClientGone = null;
-  if (answer === 'gone') asked.leave();
+  call.onCut = null;
+  if (answer === 'gone' || answer === 'cut') asked.leave();
   return answer;
 }
 

@@ -9,6 +9,8 @@ import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
 import type { Settled } from './settle.ts';
 
+const NOTHING = Buffer.alloc(0);
+
 /** Nothing was forwarded: says why and what to do. */
 export function refuse(deps: GatewayDeps, call: Call, refusal: Fault): void {
   writeFault(call, refusal, call.hold?.id ?? uuidV7(deps.clock.nowMs()));
@@ -21,7 +23,8 @@ export function beginStream(call: Call, status: number, headers: UpstreamHeaders
   flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-hold-usd', formatUsd(hold.amount));
   if (call.outputLimit !== null) flat.push('x-tollgate-output-limit', String(call.outputLimit));
   call.response.writeHead(status, flat);
-  call.response.flushHeaders();
+  // Not flushHeaders(): it writes the bytes beyond ASCII that a header may have as UTF-8.
+  call.response.write(NOTHING);
 }
 
 /** The end of every forwarded call, as its client sees it. */
@@ -45,14 +48,24 @@ function writeAnswer(deps: GatewayDeps, call: Call, answer: Answer, body: Buffer
   call.response.end(body);
 }
 
-/** A stream that just stops looks like success to the SDKs: an interrupted one ends with an error event. */
+/**
+ * A stream that just stops looks like success to the SDKs: an interrupted one ends with an error event, or, where it is
+ * compressed and nothing can be written into it, with a broken connection. The meter lets only whole lines pass, so
+ * what came of the last event is at most its name, which ours replaces; a blank line ends the data of any other.
+ */
 function endStream(call: Call, answer: Answer) {
-  if (answer.ending !== 'complete') {
-    const body = errorBody(faultOf(answer)).toString();
-    const named = call.request!.operation.name === 'responses' ? 'event: error\n' : '';
-    call.response.write(`${named}data: ${body}\n\n`);
+  const { response } = call;
+  if (answer.ending === 'complete') response.end();
+  else if (answer.metered === null) response.destroy();
+  else {
+    const start = call.request!.operation.name === 'responses' ? 'event: error\n' : '\n';
+    response.end(`${start}data: ${errorBody(faultOf(answer))}\n\n`);
   }
-  call.response.end();
+}
+
+/** For calls that come to a gateway which is about to end. */
+export function shuttingDown(): Fault {
+  return fault('shutting_down', 'This gateway is stopping; try again.', { retryAfterMs: 1000 });
 }
 
 function faultOf({ ending }: Answer): Fault {
@@ -62,6 +75,12 @@ function faultOf({ ending }: Answer): Fault {
     });
   }
   if (ending === 'timeout') return fault('upstream_timeout', 'The upstream did not answer in time.');
+  if (ending === 'cut') {
+    return fault(
+      'upstream_interrupted',
+      'The gateway stopped before the answer ended; its cost is not known yet.',
+    );
+  }
   return fault('upstream_interrupted', "The upstream's answer broke off; its cost is not known yet.");
 }
 

@@ -75,6 +75,7 @@ function verdict(call: Call, answer: Answer, metered: MeteredResponse): Verdict 
     if (answer.ending === 'abandoned') return estimated('client_gone');
     if (answer.ending === 'interrupted') return unknown('upstream_interrupted');
     if (answer.ending === 'timeout') return unknown('upstream_timeout');
+    if (answer.ending === 'cut') return unknown('drain_timeout');
     return estimated(answer.sawError ? 'upstream_error' : 'usage_missing');
   }
   if (!operation.billable) {

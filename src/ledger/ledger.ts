@@ -198,17 +198,18 @@ export class Ledger {
 
   /**
    * The orderly end, after the last call: everything reaches Postgres, leases are returned, the journal goes. Calls that
-   * did not end in time become unknown. Rejects when Postgres is away; the journal then stays for the next start.
+   * did not end in time become unknown. Rejects when Postgres is away or the signal ends the wait for it; the journal
+   * then stays for the next start.
    */
-  async stop(): Promise<void> {
+  async stop(hurry: AbortSignal): Promise<void> {
     this.#stopped = true;
     for (const stop of this.#stopTimers) stop();
     this.#admissions.refuse();
     const { journal, store, instanceId } = this.#options;
     for (const hold of [...this.#open.values()]) this.endUnknown(hold, 'drain_timeout');
+    const stopped = this.flusher.drain().then(() => store.adopt(instanceId, [], 'stopped'));
     try {
-      await this.flusher.drain();
-      await store.adopt(instanceId, [], 'stopped');
+      await Promise.race([stopped, rejection(hurry)]);
     } catch (error) {
       journal.close(false);
       throw error;
@@ -235,4 +236,12 @@ export class Ledger {
     this.#admissions.refuse();
     this.#options.onFenced?.();
   }
+}
+
+/** Rejects with the signal's reason once it is aborted. */
+function rejection(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error);
+    signal.addEventListener('abort', () => reject(signal.reason as Error));
+  });
 }

@@ -3,7 +3,7 @@
  * tail (dropped: its write never returned, so nothing was forwarded) from damage (stops, with the place), and whether
  * the writer still lives.
  */
-import { readdirSync, readFileSync, unlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { FlushEvent } from '../store/flush.ts';
@@ -15,24 +15,35 @@ import type { LedgerStore } from './store.ts';
 export interface JournalHeader extends Record<string, unknown> {
   instance: string;
   host: string;
+  /** In which of the host's process namespaces (containers) the pid counts. Empty: not known. */
+  namespace: string;
   pid: number;
   /** Start of the process in clock ticks since boot; a pid that came round again has another. Empty: not known. */
   started: string;
 }
 
 export function ownHeader(instanceId: string): JournalHeader {
-  return { instance: instanceId, host: hostname(), pid: process.pid, started: startOf(process.pid) };
+  const { pid } = process;
+  return { instance: instanceId, host: hostname(), namespace: ownNamespace(), pid, started: startOf(pid) };
 }
 
-/** The writer of a journal is alive on this machine. */
-export function writerLives(header: JournalHeader): boolean {
-  if (header.host !== hostname()) return false;
+/** Whether a journal's writer still runs; `elsewhere`: on a machine or in a container into which we cannot look. */
+export function writerOf(header: JournalHeader): 'alive' | 'dead' | 'elsewhere' {
+  if (header.host !== hostname() || header.namespace !== ownNamespace()) return 'elsewhere';
   try {
     process.kill(header.pid, 0);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return 'dead';
   }
-  return header.started === '' || startOf(header.pid) === header.started;
+  return header.started === '' || startOf(header.pid) === header.started ? 'alive' : 'dead';
+}
+
+function ownNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return '';
+  }
 }
 
 function startOf(pid: number): string {
@@ -51,11 +62,24 @@ export class JournalDamaged extends Error {
 }
 
 export interface JournalContent {
-  /** Null: not even the header was written, so nothing else was. */
-  header: JournalHeader | null;
   /** Every event of the file: calls that ended, and as unknown the calls that were in flight. */
   events: FlushEvent[];
   unknown: number;
+}
+
+/** Headers are some hundred bytes. */
+const HEADER_BYTES_MAX = 4096;
+
+/** Who wrote a journal; null: the file is empty. Throws JournalDamaged when its first line cannot be read. */
+function readHeader(path: string): JournalHeader | null {
+  const buffer = Buffer.alloc(HEADER_BYTES_MAX);
+  const file = openSync(path, 'r');
+  const length = readSync(file, buffer);
+  closeSync(file);
+  if (length === 0) return null;
+  const line = parseLine(buffer.toString('utf8', 0, length).split('\n', 1)[0]!);
+  if (line?.type !== 'J') throw damaged(path, 1);
+  return JSON.parse(line.json) as JournalHeader;
 }
 
 /**
@@ -66,26 +90,31 @@ export function readJournal(path: string): JournalContent {
   const lines = readFileSync(path, 'utf8').split('\n');
   const holds = new Map<string, string>();
   const events = new Map<string, FlushEvent>();
-  let header: JournalHeader | null = null;
   // What follows the last newline is a torn tail or empty; either way it was never acknowledged.
   const last = lines.length - 1;
   for (let i = 0; i < last; i++) {
     const line = parseLine(lines[i]!);
     if (line === null || (line.type === 'J') !== (i === 0)) {
       if (i === last - 1 && i > 0) break;
-      throw new JournalDamaged(`${path}: line ${i + 1} is damaged; move the file away to start without it`);
+      throw damaged(path, i + 1);
     }
     const { type, json } = line;
-    if (type === 'J') header = JSON.parse(json) as JournalHeader;
-    else if (type === 'H') holds.set(idOf(json), json);
-    else {
+    if (type === 'H') holds.set(idOf(json), json);
+    else if (type === 'S') {
       const event = eventFromJson(json);
       holds.delete(event.id);
       events.set(event.id, event);
     }
   }
   const unknown = [...holds.values()].map(unknownFromHold);
-  return { header, events: [...events.values(), ...unknown], unknown: unknown.length };
+  return { events: [...events.values(), ...unknown], unknown: unknown.length };
+}
+
+function damaged(path: string, line: number): JournalDamaged {
+  return new JournalDamaged(
+    `the journal ${path} is damaged in line ${line}. Move the file away to start without it, and keep it: it may ` +
+      'hold calls that the ledger does not have',
+  );
 }
 
 function idOf(json: string): string {
@@ -99,22 +128,66 @@ export interface Adopted {
   unknown: number;
 }
 
-/** Brings one journal into the ledger and fences its writer. Doing it twice changes nothing. */
-export async function adoptJournal(store: LedgerStore, path: string): Promise<Adopted> {
-  const { header, events, unknown } = readJournal(path);
-  if (header === null) return { path, inserted: 0, unknown: 0 };
+/** What recovery needs of the store. */
+export interface RecoveryStore extends Pick<LedgerStore, 'adopt'> {
+  /** Milliseconds since a live instance was last heard of, on Postgres's clock; null: it is not live. */
+  silentMs(instanceId: string): Promise<number | null>;
+}
+
+/**
+ * An instance that Postgres has not heard of for this long admits nothing any more, wherever it runs: its leases are
+ * spent for at most a minute without an answer.
+ */
+const SURELY_OVER_MS = 70_000;
+
+/** A journal that was left alone, because its writer lives or, `elsewhere`, may live. */
+type LeftAlone = 'alive' | 'elsewhere';
+
+async function whyLeftAlone(store: RecoveryStore, header: JournalHeader): Promise<LeftAlone | null> {
+  const writer = writerOf(header);
+  if (writer !== 'elsewhere') return writer === 'alive' ? writer : null;
+  const silentMs = await store.silentMs(header.instance);
+  return silentMs !== null && silentMs < SURELY_OVER_MS ? writer : null;
+}
+
+/**
+ * Brings one journal into the ledger and fences its writer, unless that may still live: what it was lent must not be
+ * lent again. Doing it twice changes nothing.
+ * @throws JournalDamaged, and the system's error when the file cannot be read
+ */
+export async function adoptJournal(store: RecoveryStore, path: string): Promise<Adopted | LeftAlone> {
+  const header = readHeader(path);
+  const leftAlone = header && (await whyLeftAlone(store, header));
+  if (leftAlone) return leftAlone;
+  const { events, unknown } = readJournal(path);
+  if (header === null) return { path, inserted: 0, unknown };
   return { path, inserted: await store.adopt(header.instance, events, 'adopted'), unknown };
 }
 
-/** Adopts and removes every journal in the folder whose writer is dead. */
-export async function adoptDeadJournals(store: LedgerStore, folder: string): Promise<Adopted[]> {
+/**
+ * Adopts and removes every journal in the folder whose writer is dead; `elsewhere` counts those of which only time can
+ * tell. Safe while other instances start, stop and adopt in the same folder.
+ */
+export async function adoptDeadJournals(
+  store: RecoveryStore,
+  folder: string,
+): Promise<{ adopted: Adopted[]; elsewhere: number }> {
   const adopted: Adopted[] = [];
+  let elsewhere = 0;
   for (const name of readdirSync(folder).filter((file) => file.endsWith('.log'))) {
     const path = join(folder, name);
-    const { header } = readJournal(path);
-    if (header && writerLives(header)) continue;
-    adopted.push(await adoptJournal(store, path));
-    unlinkSync(path);
+    try {
+      const result = await adoptJournal(store, path);
+      if (result === 'elsewhere') elsewhere++;
+      if (typeof result === 'string') continue;
+      adopted.push(result);
+      // What a kill in the middle of a compaction left.
+      rmSync(`${path}.tmp`, { force: true });
+      rmSync(path, { force: true });
+    } catch (error) {
+      // Its writer ended in good order meanwhile, or another instance adopted it.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
   }
-  return adopted;
+  return { adopted, elsewhere };
 }

@@ -2,7 +2,6 @@
  * The wiring: config → store → ledger → gateway + admin → listen, and the way back. Owns: the order of start and stop.
  * Invariant: it listens only once journals of dead instances are in the ledger and this one's is open.
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createAdmin } from '../admin/admin.ts';
 import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
@@ -14,16 +13,18 @@ import { createClock } from '../ledger/clock.ts';
 import { uuidV7 } from '../ledger/ids.ts';
 import { Journal } from '../ledger/journal.ts';
 import { Ledger } from '../ledger/ledger.ts';
-import { adoptDeadJournals, ownHeader } from '../ledger/recovery.ts';
+import { ownHeader } from '../ledger/recovery.ts';
 import { realTimers } from '../ledger/timers.ts';
-import { createUpstream } from '../openai/upstream.ts';
+import { createUpstream, type Upstream } from '../openai/upstream.ts';
 import { catalogChanges, findKey } from '../store/catalog.ts';
 import type { Connection } from '../store/database.ts';
-import { openStore } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
+import { adoptJournals } from './adoption.ts';
 import { teamGauges } from './gauges.ts';
-import { createHttpServer, listen } from './http.ts';
+import { close, createHttpServer, listen } from './http.ts';
+import { startJobs } from './jobs.ts';
+import { inDataFolder, openDatabaseOf, openJournals } from './open.ts';
 import { createService } from './service.ts';
 
 export interface App {
@@ -33,9 +34,15 @@ export interface App {
   adminKeyMade: boolean;
   /** Resolves when the instance was fenced: another adopted its journal, so this process must end. */
   fenced: Promise<void>;
-  /** Finishes calls in flight, flushes, returns leases, closes. Rejects when the ledger could not be brought home. */
-  stop(): Promise<void>;
+  /**
+   * Finishes calls in flight, flushes, returns leases, closes; the signal cuts all waiting short. Rejects when the ledger
+   * could not be brought home: then the journal stays, for the next start to adopt.
+   */
+  stop(hurry?: AbortSignal): Promise<void>;
 }
+
+/** How long Postgres may take over the last flush; then its events stay in the journal. */
+const LAST_FLUSH_MS = 15_000;
 
 export interface AppOptions {
   config: Config;
@@ -45,46 +52,52 @@ export interface AppOptions {
   connection?: Connection;
 }
 
+/** @throws CannotStart for what people can mend; whatever was begun by then is undone. */
 export async function startApp(options: AppOptions): Promise<App> {
   const { config, log, version } = options;
   const { logger } = log;
-  const journals = join(config.dataDir, 'journal');
-  mkdirSync(journals, { recursive: true, mode: 0o700 });
-  const admin = await loadOrMakeAdminKey(config.adminKey, config.dataDir);
+  // The way back, from any point of the way here: a failed start and an orderly stop leave the same nothing behind.
+  await using back = new AsyncDisposableStack();
+  const hurry = new AbortController();
+
+  const journals = await openJournals(config);
+  const admin = await inDataFolder(config.dataDir, () => loadOrMakeAdminKey(config.adminKey, config.dataDir));
   const storeErrors = rateLimited((error) => logger.error({ err: error }, 'Postgres did not answer'));
-  const store = await openStore({
-    connection: options.connection ?? config.databaseUrl,
-    dataDir: config.dataDir,
-    pgBin: config.pgBin,
-    onError: storeErrors,
-  });
+  const store = await openDatabaseOf(config, storeErrors, options.connection);
+  back.defer(() => store.close());
   const { sql } = store.database;
 
   const clock = createClock();
   const metrics = createMetrics({ version });
   const instanceId = uuidV7(clock.nowMs());
-  for (const { path, inserted, unknown } of await adoptDeadJournals(store.ledgerStore, journals)) {
-    logger.warn({ journal: path, inserted, unknown }, 'adopted the journal of an instance that died');
-  }
+  back.defer(await adoptJournals(store.ledgerStore, journals, log));
+  const upstream = config.openaiApiKey === null ? null : openUpstream(config);
+  back.defer(async () => upstream?.close());
   await store.registerInstance(instanceId);
   let fence = () => {};
   const fenced = new Promise<void>((resolve) => {
     fence = resolve;
   });
+  const journal = await inDataFolder(
+    config.dataDir,
+    () =>
+      new Journal({
+        path: join(journals, `${instanceId}.log`),
+        header: ownHeader(instanceId),
+        onBroken: (error) => logger.fatal({ err: error }, 'the journal cannot be written: calls are refused'),
+      }),
+  );
   const ledger = new Ledger({
     instanceId,
     store: store.ledgerStore,
-    journal: new Journal({
-      path: join(journals, `${instanceId}.log`),
-      header: ownHeader(instanceId),
-      onBroken: (error) => logger.fatal({ err: error }, 'the journal cannot be written: calls are refused'),
-    }),
+    journal,
     clock,
     timers: realTimers,
     queueTimeoutMs: config.queueTimeoutMs,
     onFenced: () => fence(),
     onStoreError: storeErrors,
   });
+  back.defer(() => ledger.stop(AbortSignal.any([hurry.signal, AbortSignal.timeout(LAST_FLUSH_MS)])));
   await ledger.beat();
   const keys = new KeyCache({ findKey: (hash) => findKey(sql, hash) });
   const catalog = new Catalog({
@@ -94,17 +107,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     onError: storeErrors,
   });
   await catalog.start();
+  back.defer(() => catalog.stop());
 
-  const upstream =
-    config.openaiApiKey === null
-      ? null
-      : createUpstream({
-          baseUrl: config.openaiBaseUrl,
-          connections: config.upstreamConnections,
-          connectTimeoutMs: 10_000,
-          headersTimeoutMs: config.upstreamTimeoutMs,
-          bodyTimeoutMs: config.upstreamTimeoutMs,
-        });
   const gateway = createGateway({
     keys,
     rates: () => catalog.rates,
@@ -143,27 +147,46 @@ export async function startApp(options: AppOptions): Promise<App> {
       onError: (error) => logger.error({ err: error }, 'an admin request failed on a fault of ours'),
     }),
   );
+  back.defer(
+    startJobs({
+      config,
+      log,
+      metrics,
+      database: store.database,
+      rates: () => catalog.rates,
+      nowMs: () => clock.nowMs(),
+    }),
+  );
   const server = createHttpServer(gateway, rest);
   const port = await listen(server, config.port, config.host);
+  back.defer(() => close(server));
 
+  const undo = back.move();
   return {
     url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`,
     adminKey: admin.key,
     adminKeyMade: admin.made,
     fenced,
-    async stop() {
+    async stop(signal = hurry.signal) {
+      signal.addEventListener('abort', () => hurry.abort(signal.reason));
+      if (signal.aborted) hurry.abort(signal.reason);
+      // Still listening: who calls meanwhile is told to try elsewhere, and /readyz says why.
       stopping = true;
-      server.close();
-      const left = await gateway.drain(config.drainTimeoutMs);
-      if (left > 0) logger.warn({ calls: left }, 'calls did not end in time: they are charged at their hold');
-      server.closeAllConnections();
-      catalog.stop();
-      await ledger.stop().finally(async () => {
-        await upstream?.close();
-        await store.close();
-      });
+      const cut = await gateway.drain(config.drainTimeoutMs, hurry.signal);
+      if (cut > 0) logger.warn({ calls: cut }, 'calls did not end in time: they are charged at their hold');
+      await undo.disposeAsync();
     },
   };
+}
+
+function openUpstream(config: Config): Upstream {
+  return createUpstream({
+    baseUrl: config.openaiBaseUrl,
+    connections: config.upstreamConnections,
+    connectTimeoutMs: 10_000,
+    headersTimeoutMs: config.upstreamTimeoutMs,
+    bodyTimeoutMs: config.upstreamTimeoutMs,
+  });
 }
 
 /** One line in five seconds is enough to know that Postgres is away. */

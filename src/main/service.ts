@@ -1,8 +1,13 @@
-/** What operators and Prometheus ask: `/healthz` (alive), `/readyz` (calls can be admitted), `/metrics`. */
+/**
+ * What operators and Prometheus ask: `/healthz` (alive), `/readyz` (calls can be admitted), `/metrics`; and the answer
+ * to whatever nobody serves.
+ */
 import { timingSafeEqual } from 'node:crypto';
 import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
+import { fault } from '../domain/errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import { errorBody, errorHeaders } from '../openai/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
 export interface ServiceOptions {
@@ -27,6 +32,15 @@ export function createService(options: ServiceOptions): Hono {
       return context.text('Metrics show spend: send `Authorization: Bearer <TOLLGATE_METRICS_KEY>`.\n', 401);
     }
     return context.body(await metrics.render(), 200, { 'content-type': metrics.contentType });
+  });
+  // A client whose base URL lacks the `/v1` ends up here, and its SDK shows only errors of the API's shape.
+  app.notFound((context) => {
+    const { method, path } = context.req;
+    const nothing = fault(
+      'not_found',
+      `There is nothing at ${method} ${path.slice(0, 200)}: the API is under /v1.`,
+    );
+    return context.body(errorBody(nothing).toString(), 404, errorHeaders(nothing));
   });
   return app;
 }

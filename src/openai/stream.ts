@@ -71,7 +71,10 @@ export class StreamMeter {
     return this.#metered;
   }
 
-  /** Takes the upstream's next bytes and returns those for the client: the same Buffer when nothing is removed. */
+  /**
+   * Takes the upstream's next bytes and returns those for the client: the same Buffer when nothing is removed. The start
+   * of a line waits for its end: no client can use a part of it, and a stream that breaks off then ends between lines.
+   */
   push(chunk: Buffer): Buffer {
     if (this.#blind) return chunk;
     const linesEnd = chunk.lastIndexOf(LF) + 1;
@@ -81,25 +84,21 @@ export class StreamMeter {
     const lines = chunk.subarray(0, linesEnd);
     const passed = this.#meterLines(this.#carryBytes === 0 ? lines : this.#takeCarry(lines));
     const kept = this.#keep(chunk.subarray(linesEnd));
-    if (!this.#stripUsage) return chunk;
     return kept.length === 0 ? passed : Buffer.concat([passed, kept]);
   }
 
-  /** To be called once after the last chunk: meters and returns what is left of an unfinished line. */
+  /** To be called once after the last chunk of a stream that ended well: meters and returns its unfinished line. */
   end(): Buffer {
-    if (this.#carryBytes === 0) return NONE;
-    const passed = this.#meterLines(this.#takeCarry(NONE));
-    return this.#stripUsage ? passed : NONE;
+    return this.#carryBytes === 0 ? NONE : this.#meterLines(this.#takeCarry(NONE));
   }
 
-  /** Keeps the start of a line; returns the bytes that may pass now. */
+  /** Keeps the start of a line; returns the bytes that may pass now: none, until it is too long for a line. */
   #keep(bytes: Buffer): Buffer {
     if (bytes.length > 0) this.#carry.push(bytes);
     this.#carryBytes += bytes.length;
-    if (this.#carryBytes <= MAX_LINE_BYTES) return this.#stripUsage ? NONE : bytes;
+    if (this.#carryBytes <= MAX_LINE_BYTES) return NONE;
     this.#blind = true;
-    const carry = this.#takeCarry(NONE);
-    return this.#stripUsage ? carry : bytes;
+    return this.#takeCarry(NONE);
   }
 
   #takeCarry(rest: Buffer): Buffer {

@@ -36,7 +36,7 @@ export function composeAnswer(
   const choices = plan.answers.map((candidate, index): Choice => {
     const visibleTokens = candidate.tokens - candidate.reasoningTokens;
     const count = directives.chunks ?? Math.min(visibleTokens, profile.maxChunks);
-    return { index, pieces: words(random, count), candidate };
+    return { index, pieces: words(random, count, profile.plainText), candidate };
   });
   return {
     call,

@@ -11,13 +11,15 @@ import type { Exchange } from './exchange.ts';
 import { drawFault, type Fault, faultRefusal, htmlStatus, makeFault } from './faults.ts';
 import { isObject, type JsonObject } from './fields.ts';
 import { NO_USAGE } from './invoice.ts';
+import { checkAdminKey, checkApiKey } from './keys.ts';
 import { type Plan, planCall } from './plan.ts';
 import type { Profile } from './profile.ts';
 import { type Random, seededRandom } from './random.ts';
-import { INVALID_JSON, isRefusal, NO_KEY, type Refusal, unknownUrl, WRONG_KEY } from './refusals.ts';
+import { INVALID_JSON, isRefusal, type Refusal, unknownUrl } from './refusals.ts';
 import { chatEvents, chatJson, completionEvents, completionJson } from './render-chat.ts';
 import { responseEvents, responseJson } from './render-responses.ts';
 import { embeddingJson, modelJson, modelListJson, moderationJson } from './render-text.ts';
+import { usageJson } from './usage.ts';
 
 interface Operation {
   name: OperationName;
@@ -52,7 +54,11 @@ export function answerApi(exchange: Exchange, body: Buffer): void {
   const operation = request.method === 'POST' && Object.hasOwn(OPERATIONS, path) ? OPERATIONS[path]! : null;
   entry.operation = operation?.name ?? null;
 
-  const refusal = checkKey(request.headers.authorization, state.apiKey);
+  if (path.startsWith(USAGE_ROOT)) {
+    answerUsage(exchange, path.slice(USAGE_ROOT.length));
+    return;
+  }
+  const refusal = checkApiKey(request.headers.authorization, state.keys);
   const directives = readDirectives(request.headers['x-simulator']);
   if (refusal) exchange.refuse(refusal);
   else if (isRefusal(directives)) exchange.refuse(directives);
@@ -65,10 +71,23 @@ export function answerApi(exchange: Exchange, body: Buffer): void {
   }
 }
 
-function checkKey(authorization: string | undefined, apiKey: string | null): Refusal | null {
-  const key = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1];
-  if (key === undefined) return NO_KEY;
-  return apiKey === null || key === apiKey ? null : WRONG_KEY;
+const USAGE_ROOT = '/v1/organization/usage/';
+
+/** The reports of an administrator: they never meet a fault, for they are the evidence after faults. */
+function answerUsage(exchange: Exchange, name: string): void {
+  const { state, request, entry } = exchange;
+  const { method = 'GET', url = '' } = request;
+  const refusal = checkAdminKey(request.headers.authorization, state.keys);
+  if (refusal) exchange.refuse(refusal);
+  else if (method !== 'GET' || (name !== 'completions' && name !== 'embeddings')) {
+    exchange.refuse(unknownUrl(method, `${USAGE_ROOT}${name}`));
+  } else {
+    entry.operation = `usage.${name}`;
+    const search = new URLSearchParams(url.split('?', 2)[1]);
+    const json = usageJson(name, state.invoice.lines(), search, Math.floor(Date.now() / 1000));
+    if (typeof json === 'string') exchange.send(200, 'application/json', json, 0n);
+    else exchange.refuse(json);
+  }
 }
 
 function chooseFault(directives: Directives, profile: Profile, random: Random): Fault | null {

@@ -5,6 +5,7 @@ import type { Directives } from './directives.ts';
 import type { Fault } from './faults.ts';
 import { responseHeaders } from './headers.ts';
 import { type Invoice, type LineEntry, NO_USAGE } from './invoice.ts';
+import { type AcceptedKeys, apiKeyIdOf } from './keys.ts';
 import type { Mode, Profile } from './profile.ts';
 import { type Random, randomHex, seededRandom } from './random.ts';
 import { type Refusal, refusalBody } from './refusals.ts';
@@ -13,8 +14,7 @@ export interface ApiState {
   seed: number;
   mode: Mode;
   profile: Profile;
-  /** The only key that is accepted; null: any. */
-  apiKey: string | null;
+  keys: AcceptedKeys;
   invoice: Invoice;
   /** Requests so far: the key of randomness where the client gave none. */
   requestCount: number;
@@ -43,6 +43,7 @@ export class Exchange {
       // Seeded, and still unique when a client id is used twice.
       request_id: `req_${randomHex(this.random, 24)}${state.requestCount.toString(16).padStart(8, '0')}`,
       client_request_id: clientId,
+      api_key_id: apiKeyIdOf(request.headers.authorization),
       operation: null,
       model: null,
       service_tier: null,

@@ -12,6 +12,8 @@ export interface InvoiceLine {
   request_id: string;
   /** The request's `x-client-request-id`. */
   client_request_id: string | null;
+  /** The id of the request's key, as reports name it; null: it bore none. */
+  api_key_id: string | null;
   /** `chat.completions`, `responses`, …; null for an unknown path. */
   operation: string | null;
   model: string | null;

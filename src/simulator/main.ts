@@ -8,6 +8,7 @@ const HELP = `Usage: tollgate simulator [options]
 
 A simulated OpenAI API on this machine. It serves /v1 like the real one, bills every request at the published
 prices and keeps its own invoice: GET /invoice, GET /invoice/total. GET or PATCH /profile while it runs.
+The organization's usage report (/v1/organization/usage/completions and /embeddings) is made from the same lines.
 
   --port <number>        where to listen (8788; 0: any free port)
   --host <address>       (127.0.0.1)
@@ -19,6 +20,7 @@ prices and keeps its own invoice: GET /invoice, GET /invoice/total. GET or PATCH
   --first-byte-ms <n>    before the headers (0)
   --chunk-ms <n>         between two events of a stream (0)
   --api-key <key>        the only key accepted (any)
+  --admin-key <key>      the only key that opens the usage reports (any that begins with sk-admin-)
   --max-lines <n>        invoice lines kept in memory (1000000)
   --help
 
@@ -54,6 +56,7 @@ export async function run(argv: string[]): Promise<void> {
       'first-byte-ms': { type: 'string', default: '0' },
       'chunk-ms': { type: 'string', default: '0' },
       'api-key': { type: 'string' },
+      'admin-key': { type: 'string' },
       'max-lines': { type: 'string', default: '1000000' },
       help: { type: 'boolean', default: false },
     },
@@ -62,7 +65,7 @@ export async function run(argv: string[]): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
-  const { mode, faults, 'api-key': apiKey } = values;
+  const { mode, faults, 'api-key': apiKey, 'admin-key': adminKey } = values;
   if (!isMode(mode)) throw new RangeError(`--mode is normal or worst, not ${JSON.stringify(mode)}`);
   if (!isPreset(faults)) throw new RangeError(`no such fault preset: ${JSON.stringify(faults)}`);
   const simulator = await startSimulator({
@@ -78,6 +81,7 @@ export async function run(argv: string[]): Promise<void> {
       chunkMs: whole('chunk-ms', values['chunk-ms']),
     },
     ...(apiKey === undefined ? {} : { apiKey }),
+    ...(adminKey === undefined ? {} : { adminKey }),
     maxInvoiceLines: whole('max-lines', values['max-lines']),
   });
   process.stdout.write(`simulated OpenAI listening on ${simulator.url}\n`);

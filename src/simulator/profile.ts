@@ -20,6 +20,8 @@ export interface Profile {
   chunkMs: number;
   /** Most events with text per choice; short, because a test rarely needs one event for each token. */
   maxChunks: number;
+  /** Answers are pleasant to read, instead of hostile to careless meters. */
+  plainText: boolean;
   /** The chance of each fault; together at most 1. */
   faults: Partial<Record<FaultName, number>>;
   /** Of the faults that may be billed or not: the share that is not. */
@@ -39,6 +41,7 @@ export const DEFAULT_PROFILE: Profile = {
   firstByteMs: 0,
   chunkMs: 0,
   maxChunks: 24,
+  plainText: false,
   faults: {},
   unbilledShare: 0.5,
   slowFirstByteMs: 500,

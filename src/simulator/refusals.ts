@@ -38,6 +38,14 @@ export const NO_KEY = invalidRequest(
 );
 export const WRONG_KEY = invalidRequest('Incorrect API key provided.', null, 'invalid_api_key', 401);
 
+/** What an ordinary key is told where only an admin's opens. */
+export const ADMIN_KEY_WANTED = invalidRequest(
+  'You have insufficient permissions for this operation. Missing scopes: api.usage.read.',
+  null,
+  null,
+  403,
+);
+
 export function unknownUrl(method: string, path: string): Refusal {
   return invalidRequest(`Invalid URL (${method} ${path})`, null, null, 404);
 }

@@ -27,6 +27,8 @@ export interface SimulatorOptions {
   profile?: Partial<Profile>;
   /** The only key that is accepted; default: any. */
   apiKey?: string;
+  /** The only key that opens the usage reports; default: any that begins with `sk-admin-`. */
+  adminKey?: string;
   /** How many invoice lines to keep in memory (default 1,000,000); the total covers all. */
   maxInvoiceLines?: number;
 }
@@ -52,7 +54,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     seed,
     mode,
     profile: mergeProfile(DEFAULT_PROFILE, options.profile ?? {}),
-    apiKey: options.apiKey ?? null,
+    keys: { apiKey: options.apiKey ?? null, adminKey: options.adminKey ?? null },
     invoice: new Invoice(maxInvoiceLines),
     requestCount: 0,
   };

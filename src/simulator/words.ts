@@ -1,10 +1,10 @@
 /**
- * The text of answers. It means nothing, but it is hostile on purpose: quotes, escapes, other scripts, and the very
- * words by which a careless meter recognises usage.
+ * The text of answers. It means nothing, but unless it is to be plain it is hostile on purpose: quotes, escapes, other
+ * scripts, and the very words by which a careless meter recognises usage.
  */
 import type { Random } from './random.ts';
 
-const WORDS = [
+const PLAIN_WORDS = [
   'The',
   ' quick',
   ' brown',
@@ -19,6 +19,10 @@ const WORDS = [
   ' then',
   ' rests',
   '.\n',
+];
+
+const WORDS = [
+  ...PLAIN_WORDS,
   ' "usage": null',
   ' "usage":{"prompt_tokens":1}',
   ' data: [DONE]\n\n',
@@ -32,7 +36,8 @@ const WORDS = [
 ];
 
 /** `count` pieces of text, from a seeded place on. */
-export function words(random: Random, count: number): string[] {
-  const start = Math.floor(random() * WORDS.length);
-  return Array.from({ length: count }, (_, index) => WORDS[(start + index) % WORDS.length]!);
+export function words(random: Random, count: number, plain: boolean): string[] {
+  const list = plain ? PLAIN_WORDS : WORDS;
+  const start = Math.floor(random() * list.length);
+  return Array.from({ length: count }, (_, index) => list[(start + index) % list.length]!);
 }

@@ -42,6 +42,14 @@ export async function heartbeat(sql: Sql, instanceId: string): Promise<Pulse> {
   return { nowMs: row!.now_ms, instances: row!.instances };
 }
 
+/** Milliseconds since a live instance was last heard of; null: there is no such instance, or it was ended. */
+export async function silentMs(sql: Sql, instanceId: string): Promise<number | null> {
+  const [row] = await sql<{ silent_ms: number }[]>`
+    select (extract(epoch from tollgate_now() - heartbeat_at) * 1000)::float8 as silent_ms
+    from instances where id = ${instanceId} and status = 'live'`;
+  return row?.silent_ms ?? null;
+}
+
 /** Holds the instance's row until the transaction ends, so that nobody adopts it meanwhile. */
 export async function assertLive(tx: TransactionSql, instanceId: string): Promise<void> {
   const rows = await tx`select 1 from instances where id = ${instanceId} and status = 'live' for key share`;

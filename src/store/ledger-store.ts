@@ -1,7 +1,7 @@
 /** The ledger's store on Postgres: leases, flushes, adoption and heartbeats, each tried again when Postgres asks for it. */
 import type { Sql } from 'postgres';
 import { adopt, type FlushBatch, type FlushEvent, flush } from './flush.ts';
-import { heartbeat, type Pulse } from './instances.ts';
+import { heartbeat, type Pulse, silentMs } from './instances.ts';
 import { type LeaseReply, type LeaseRequest, requestLease } from './leases.ts';
 
 /** Serialization failure and deadlock: Postgres undid the transaction and says that it may succeed if sent again. */
@@ -40,5 +40,9 @@ export class PostgresLedgerStore {
 
   heartbeat(instanceId: string): Promise<Pulse> {
     return heartbeat(this.#sql, instanceId);
+  }
+
+  silentMs(instanceId: string): Promise<number | null> {
+    return silentMs(this.#sql, instanceId);
   }
 }

@@ -25,9 +25,7 @@ interface PriceRow {
 
 export async function readRateBook(sql: Sql): Promise<RateBook> {
   const prices = await sql<PriceRow[]>`
-    select id, model, tier, (extract(epoch from effective_from) * 1000)::float8 as effective_from_ms,
-      per_tokens::float8 as per_tokens, rates, long_context, long_context_above_tokens, origin
-    from prices where deleted_at is null order by created_at, id`;
+    select ${columns(sql)} from prices where deleted_at is null order by created_at, id`;
   const models = await sql<
     {
       model: string;
@@ -45,6 +43,17 @@ export async function readRateBook(sql: Sql): Promise<RateBook> {
       unboundedReason: row.unbounded_reason,
     })),
   );
+}
+
+/** Price rows by id, those that were deleted since too: calls were priced by them. */
+export async function readPrices(sql: Sql, ids: readonly string[]): Promise<Map<string, Price>> {
+  const rows = await sql<PriceRow[]>`select ${columns(sql)} from prices where id = any(${[...ids]})`;
+  return new Map(rows.map((row) => [row.id, priceOf(row)]));
+}
+
+function columns(sql: Sql) {
+  return sql`id, model, tier, (extract(epoch from effective_from) * 1000)::float8 as effective_from_ms,
+    per_tokens::float8 as per_tokens, rates, long_context, long_context_above_tokens, origin`;
 }
 
 function priceOf(row: PriceRow): Price {

@@ -6,6 +6,7 @@
  */
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { ERRORS, type ErrorCode } from '../domain/errors.ts';
+import type { PicoUsd } from '../domain/money.ts';
 import type { OperationName } from '../domain/operation.ts';
 import { OTHER } from './labels.ts';
 import { type CallMeasurement, type Gauges, STAGES } from './measurement.ts';
@@ -25,6 +26,10 @@ export interface Metrics {
   /** A request that was not forwarded. Operation null: it was none that we know. */
   recordDenial(reason: ErrorCode, operation: OperationName | null): void;
   recordDroppedLogLines(count: number): void;
+  /** A reconciliation that ended well, at this moment in milliseconds since the epoch. */
+  recordReconcileRun(atMs: number): void;
+  /** What a reconciliation gave back. */
+  recordRelease(releasedPicoUsd: PicoUsd): void;
   /** Where {@link Gauges} are read from at each scrape. */
   readGaugesFrom(source: () => Gauges): void;
   /** The page for Prometheus. */
@@ -75,6 +80,12 @@ export function createMetrics({ version, teamCap = 100, modelCap = 32 }: Metrics
     recordDenial,
     recordDroppedLogLines: (count) => {
       series.droppedLogLines.value += count;
+    },
+    recordReconcileRun: (atMs) => {
+      series.reconcileRun.value = atMs / 1000;
+    },
+    recordRelease: (releasedPicoUsd) => {
+      series.released.valuePicoUsd += releasedPicoUsd;
     },
     readGaugesFrom: (source) => {
       readGauges = source;

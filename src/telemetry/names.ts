@@ -95,6 +95,16 @@ export const METRICS = {
     labels: [],
     help: 'Usage events not yet flushed to Postgres.',
   },
+  tollgate_reconcile_last_run_timestamp_seconds: {
+    type: 'gauge',
+    labels: [],
+    help: 'When this instance last finished a reconciliation, in Unix time; missing before the first.',
+  },
+  tollgate_reconcile_released_usd_total: {
+    type: 'counter',
+    labels: [],
+    help: "Charges of unknown outcomes given back on the evidence of the upstream's usage report.",
+  },
   tollgate_log_lines_dropped_total: {
     type: 'counter',
     labels: [],

@@ -23,6 +23,12 @@ export function countersText(series: AllSeries): string {
     familyText('tollgate_stage_duration_seconds', series.stages),
     familyOf('tollgate_upstream_duration_seconds', operations, (operation) => [operation.upstream]),
     familyOf('tollgate_time_to_first_byte_seconds', models, (model) => [model.firstByte]),
+    // A 0 would be 1970: who does not reconcile, or not yet, has no last run.
+    familyText(
+      'tollgate_reconcile_last_run_timestamp_seconds',
+      series.reconcileRun.value === 0 ? [] : [series.reconcileRun],
+    ),
+    familyText('tollgate_reconcile_released_usd_total', [series.released]),
     familyText('tollgate_log_lines_dropped_total', [series.droppedLogLines]),
   ].join('');
 }

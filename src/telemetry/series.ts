@@ -87,6 +87,8 @@ export function createSeries(version: string, teamCap: number, modelCap: number)
     stages: STAGES.map(stageSeries),
     denials: new Map(codes.map((code) => [code, new Sample('tollgate_denials_total', [code])])),
     overrun: new MoneySample('tollgate_overrun_usd_total'),
+    reconcileRun: new Sample('tollgate_reconcile_last_run_timestamp_seconds'),
+    released: new MoneySample('tollgate_reconcile_released_usd_total'),
     droppedLogLines: new Sample('tollgate_log_lines_dropped_total'),
   };
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Release } from '../../src/admin/contract.ts';
+import { Events, Release } from '../../src/admin/contract.ts';
 import { counterOf, createTestAdmin, createTestInstance, type Json, type TestAdmin } from './support.ts';
 
 const NOW = '2026-11-24T10:00:00.000Z';
@@ -111,6 +111,31 @@ describe('the release of an unknown outcome', () => {
     const answers = await Promise.all([1, 2, 3, 4].map(() => release(eventId, { reason: 'evidence' })));
     expect(answers.map((answer) => answer.status).sort()).toEqual([200, 409, 409, 409]);
     expect(await balanceOf(team)).toMatchObject({ settled_usd: '0.00', remaining_usd: '5.00' });
+  });
+
+  test('takes it off the list of unknown calls, which has those of all teams, oldest first', async () => {
+    const { team, key, eventId } = await makeUnknown('listed');
+    const later = {
+      teamId: team.id,
+      keyId: key.id,
+      costUsd: '0.5',
+      atMs: NOW_MS + 1,
+      outcome: 'unknown' as const,
+    };
+    const second = await instance.call(later);
+    await instance.call({ ...later, outcome: 'settled' });
+    const idsOf = async (query: string) => (await admin.get(`/unknown?${query}`)).data.map(({ id }) => id);
+    const own = `team_id=${team.id}`;
+    expect(await idsOf(own)).toEqual([eventId, second]);
+    expect(Events.parse(await admin.get(`/unknown?${own}`)).data[0]).toMatchObject({ outcome: 'unknown' });
+    const all = await idsOf('limit=1000');
+    expect(all.indexOf(second)).toBe(all.length - 1);
+    const page = await admin.get(`/unknown?${own}&limit=1`);
+    expect(page.data.map(({ id }) => id)).toEqual([eventId]);
+    expect(await idsOf(`${own}&after=${page.next}`)).toEqual([second]);
+    await release(eventId, { reason: 'no trace of it upstream' });
+    expect(await idsOf(own)).toEqual([second]);
+    expect((await admin.get(`/events?${own}`)).data).toHaveLength(3);
   });
 
   test('is refused for a call whose outcome is known', async () => {

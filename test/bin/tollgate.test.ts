@@ -117,3 +117,21 @@ describe('tollgate on a Node that is too old', () => {
     expect(code).toBe(1);
   });
 });
+
+it('tollgate stops when npm, told to stop, has left it without a parent', async () => {
+  const path = join(installed, 'bin/tollgate.mjs');
+  // What npm does: a shell in between, which dies of the signal and passes nothing on.
+  const shell = spawn('sh', ['-c', `${process.execPath} ${path} serve; exit`], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+    env: { ...process.env, npm_lifecycle_event: 'start' },
+  });
+  let stdout = '';
+  shell.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString();
+  });
+  const closed = once(shell.stdout, 'close');
+  await once(shell.stdout, 'data');
+  shell.kill('SIGTERM');
+  await closed;
+  expect(stdout).toContain('SIGTERM');
+});

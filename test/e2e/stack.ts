@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { type Config, readConfig } from '../../src/config.ts';
 import { type App, startApp } from '../../src/main/app.ts';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/simulator.ts';
@@ -23,12 +24,16 @@ export interface Stack {
   post(key: string, path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
   /** Everything that happened is in Postgres. */
   settled(): Promise<void>;
+  /** No call is under way, also none whose client has left. */
+  idle(): Promise<void>;
   stop(): Promise<void>;
 }
 
 export interface TeamOptions {
   /** Decimal USD; default: no grant. */
   grantUsd?: string;
+  /** A lifetime limit of the team, in decimal USD; default: none. */
+  limitUsd?: string;
   unlimited?: boolean;
 }
 
@@ -68,13 +73,22 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     simulator,
     database,
     admin,
-    async team({ grantUsd, unlimited } = {}) {
+    async team({ grantUsd, limitUsd, unlimited } = {}) {
       const { id } = await admin<{ id: string }>('POST', '/teams', {
         name: `team-${++teams}`,
         plan: null,
         unlimited: unlimited ?? false,
       });
       if (grantUsd) await admin('POST', '/grants', { team_id: id, amount_usd: grantUsd });
+      if (limitUsd) {
+        await admin('POST', '/limits', {
+          subject: { type: 'team', id },
+          meter: 'cost_usd',
+          amount: limitUsd,
+          window: { type: 'lifetime' },
+          enforcement: 'strict',
+        });
+      }
       const key = await admin<{ id: string; key: string }>('POST', '/keys', { team_id: id, name: 'test' });
       return { teamId: id, key: key.key, keyId: key.id };
     },
@@ -86,6 +100,14 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       }),
     async settled() {
       await admin('GET', '/events?limit=1');
+    },
+    async idle() {
+      // Twice: what a client sent before it left may still be on its way into the gateway.
+      for (let quiet = 0; quiet < 2; ) {
+        const page = await (await fetch(`${app.url}/metrics`)).text();
+        quiet = /^tollgate_in_flight_calls 0$/m.test(page) ? quiet + 1 : 0;
+        await setTimeout(20);
+      }
     },
     async stop() {
       await app.stop();

@@ -136,7 +136,7 @@ test('an orderly stop returns everything, ends what is open as unknown, refuses 
   bench.end(await bench.begin(await bench.take(account, '0.05')), '0.05');
   const before = bench.store.calls.flush;
   while (bench.store.calls.flush === before) await bench.pass(10);
-  const stopping = bench.ledger.stop();
+  const stopping = bench.ledger.stop(new AbortController().signal);
   expect(bench.ask(account, '0.01').result).toEqual({ kind: 'unavailable' });
   await bench.pass(500);
   await stopping;
@@ -156,7 +156,7 @@ test('a stop without the store keeps the journal, with all that the store does n
   const hold = await bench.begin(await bench.take(account, '1.00'));
   bench.store.fate = () => ({ delayMs: 2, lost: 'request' });
   bench.end(hold, '0.40');
-  const stopping = bench.ledger.stop().catch((error: Error) => error.name);
+  const stopping = bench.ledger.stop(new AbortController().signal).catch((error: Error) => error.name);
   await bench.pass(100);
   expect(await stopping).toBe('ConnectionLost');
   expect(readJournal(bench.journal.path)).toMatchObject({

@@ -37,12 +37,11 @@ describe('StreamMeter on chat completions', () => {
     );
   });
 
-  it('passes the very chunks on and meters the same when the client asked for usage', () => {
+  it('passes every byte on, line by line, and meters the same when the client asked for usage', () => {
     fc.assert(
       fc.property(chatStream, points, ({ upstream, promptTokens }, at) => {
-        const meter = new StreamMeter('chat.completions', { stripUsage: false });
-        for (const chunk of chunksOf(upstream, at)) expect(meter.push(chunk)).toBe(chunk);
-        expect(meter.end().length).toBe(0);
+        const { meter, client } = run('chat.completions', false, chunksOf(upstream, at));
+        expect(client).toBe(upstream);
         expect(meter.completed).toBe(true);
         expect(meter.result().usage?.inputTokens).toBe(promptTokens);
       }),
@@ -50,14 +49,14 @@ describe('StreamMeter on chat completions', () => {
     );
   });
 
-  it('passes on the same Buffer when there is nothing to remove', () => {
+  it('passes on the same Buffer when there is nothing to remove or to wait for', () => {
     const meter = new StreamMeter('chat.completions', { stripUsage: true });
     const chunk = Buffer.from('data: {"choices":[{"delta":{"content":"\\"usage\\":null"}}]}\n\n');
     expect(meter.push(chunk)).toBe(chunk);
   });
 
-  it('holds back no finished event', () => {
-    const meter = new StreamMeter('chat.completions', { stripUsage: true });
+  it.each([true, false])('holds back no finished event, and the start of the next (%s)', (stripUsage) => {
+    const meter = new StreamMeter('chat.completions', { stripUsage });
     expect(meter.push(Buffer.from('data: {"a":1}\n\ndata: {"b"')).toString()).toBe('data: {"a":1}\n\n');
     expect(meter.push(Buffer.from(':2}\n\n')).toString()).toBe('data: {"b":2}\n\n');
   });

@@ -119,6 +119,7 @@ it('keeps a bounded number of lines, the newest, and the total of all', () => {
   const entry = {
     request_id: 'r',
     client_request_id: null,
+    api_key_id: null,
     operation: null,
     model: null,
     service_tier: null,

@@ -45,6 +45,14 @@ test('instances that ask at the same moment are together lent the amount and not
   const { leased } = await counterOf(spec);
   // Fourteen times 0.07 and then the last two cents, which are less than anybody needs.
   expect(leased).toBe(usd('0.98'));
+  // A lease is a sum that grows: of an instance's answers the largest is the last word.
+  const lent = instances.map((_, instance) =>
+    replies
+      .filter((_, index) => index % 8 === instance)
+      .map((reply) => reply.counters[0]!.lease.granted)
+      .reduce((most, granted) => (granted > most ? granted : most), 0n),
+  );
+  expect(lent.reduce((sum, granted) => sum + granted, 0n)).toBe(leased);
 });
 
 test('a call that lacks one counter is lent nothing of the others, and a prefetch beside it still is', async () => {

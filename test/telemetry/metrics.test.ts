@@ -209,6 +209,7 @@ describe('the page for Prometheus', () => {
   it('shows every metric of the catalogue and no other, each with its help and type', async () => {
     const metrics = createMetrics({ version: '1' });
     metrics.recordCall(call());
+    metrics.recordReconcileRun(1);
     metrics.readGaugesFrom(() =>
       gauges({ teams: [{ team: 'a', heldPicoUsd: 0n, leasedPicoUsd: 0n, remainingPicoUsd: 0n }] }),
     );
@@ -220,6 +221,20 @@ describe('the page for Prometheus', () => {
         .sort(),
     );
     expect(page.match(/^# HELP \S+ .+$/gm)).toHaveLength(types.length);
+  });
+
+  it('shows when a reconciliation ended last, once there was one, and what all of them gave back', async () => {
+    const metrics = createMetrics({ version: '1' });
+    const names = ['last_run_timestamp_seconds', 'released_usd_total'] as const;
+    const read = async () => {
+      const values = parse(ours(await metrics.render()));
+      return names.map((name) => values.get(`tollgate_reconcile_${name}`));
+    };
+    expect(await read()).toEqual([undefined, 0]);
+    metrics.recordReconcileRun(Date.parse('2026-11-24T10:00:00.500Z'));
+    metrics.recordRelease(250_000_000_000n);
+    metrics.recordRelease(1_000_000_000_000n);
+    expect(await read()).toEqual([Date.parse('2026-11-24T10:00:00.500Z') / 1000, 1.25]);
   });
 
   it('escapes what a team may be called', async () => {

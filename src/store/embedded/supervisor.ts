@@ -11,8 +11,6 @@ import type { ServerRun } from './server.ts';
 import { countSessions, ensureDatabase, type SocketConnection, socketFolder } from './socket.ts';
 import { bringUp, clusterOf, lastLines } from './start.ts';
 
-export { EmbeddedPostgresError } from './account.ts';
-
 export interface EmbeddedOptions extends ProgramOptions {
   /** `TOLLGATE_DATA_DIR`; the cluster is its folder `postgres`. */
   dataDir: string;

@@ -1,0 +1,57 @@
+/** Routes: calls whose outcome nobody knows, and their release by evidence. */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import { usd } from '../domain/money.ts';
+import { listUnknown } from '../store/events.ts';
+import { releaseUnknown } from '../store/unknown.ts';
+import { Events, EventsQuery, NewRelease, Release } from './contract.ts';
+import { toEvent } from './events.ts';
+import type { AdminOptions } from './options.ts';
+import { instantOf, moneyOf, pageOf } from './page.ts';
+import { isFault, serve } from './route.ts';
+
+export function serveUnknown(app: OpenAPIHono, { database, settleNow, actor = 'admin' }: AdminOptions): void {
+  serve(
+    app,
+    {
+      method: 'get',
+      path: '/unknown',
+      summary: 'List calls whose outcome is still unknown, oldest first',
+      query: EventsQuery,
+      answer: Events,
+    },
+    async ({ query }) => {
+      await settleNow();
+      return pageOf(
+        query,
+        (event) => event.id,
+        (page) => listUnknown(database, { ...page, teamId: query.team_id }),
+        toEvent,
+      );
+    },
+  );
+  serve(
+    app,
+    {
+      method: 'post',
+      path: '/unknown/{event_id}/release',
+      summary: 'Settle an unknown outcome by evidence',
+      body: NewRelease,
+      answer: Release,
+    },
+    async ({ id, body }) => {
+      await settleNow();
+      const cost = usd(body.cost_usd);
+      const row = await releaseUnknown(database, { eventId: id, cost, reason: body.reason, actor });
+      if (row === null || isFault(row)) return row;
+      return {
+        id: row.id,
+        event_id: row.eventId,
+        team_id: row.teamId,
+        delta_usd: moneyOf(row.deltaUsd),
+        reason: row.reason,
+        actor: row.actor,
+        created_at: instantOf(row.createdAt),
+      };
+    },
+  );
+}

@@ -1,0 +1,58 @@
+/** Unknown calls that are due, and how they share what is read for them. */
+import type { MinuteSpan } from '../domain/evidence.ts';
+import type { EventRow } from '../store/events.ts';
+import { REPORTED_OPERATIONS, type ReportName } from './usage-report.ts';
+
+/** An unknown call whose whole life is reported by now. */
+export interface Due {
+  event: EventRow;
+  report: ReportName;
+  /** The minutes under which the upstream may report it. */
+  life: MinuteSpan;
+}
+
+/** One read of the report, and the calls that it decides. */
+export interface Read {
+  report: ReportName;
+  span: MinuteSpan;
+  calls: Due[];
+}
+
+/** What is read on either side of a life: known calls there are witnesses, and tell what lies at the edges. */
+const AROUND_MINUTES = 60;
+/** How much later than the first a call may end to share its read: what is reckoned grows with the square of it. */
+const SHARED_MINUTES = 120;
+
+/** Groups calls (oldest first) into reads that end at `lastMinute` at the latest: beyond it the report is not complete. */
+export function readsOf(due: readonly Due[], lastMinute: number): Read[] {
+  const reads: Read[] = [];
+  for (const [report, calls] of Map.groupBy(due, (call) => call.report)) {
+    let group: Due[] = [];
+    for (const call of calls) {
+      const first = group[0];
+      if (first && call.life.lastMinute > first.life.lastMinute + SHARED_MINUTES) {
+        reads.push(readOf(report, group, lastMinute));
+        group = [];
+      }
+      group.push(call);
+    }
+    reads.push(readOf(report, group, lastMinute));
+  }
+  return reads;
+}
+
+function readOf(report: ReportName, calls: Due[], lastMinute: number): Read {
+  const span = {
+    firstMinute: calls[0]!.life.firstMinute - AROUND_MINUTES,
+    lastMinute: Math.min(lastMinute, calls.at(-1)!.life.lastMinute + AROUND_MINUTES),
+  };
+  return { report, span, calls };
+}
+
+/** The report that covers an operation; null: none, because it costs nothing. */
+export function reportOf(operation: string): ReportName | null {
+  for (const [report, operations] of Object.entries(REPORTED_OPERATIONS)) {
+    if ((operations as readonly string[]).includes(operation)) return report as ReportName;
+  }
+  return null;
+}

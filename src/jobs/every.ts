@@ -1,0 +1,40 @@
+/** When a job runs: soon after the start, then at its interval, never twice at once. */
+export interface Job {
+  /** Gives up the run under way and waits for its end. */
+  stop(): Promise<void>;
+}
+
+export interface JobOptions {
+  firstAfterMs: number;
+  intervalMs: number;
+  run: (signal: AbortSignal) => Promise<void>;
+  /** A run that rejects is tried again at the next interval. */
+  onError: (error: unknown) => void;
+}
+
+export function startJob({ firstAfterMs, intervalMs, run, onError }: JobOptions): Job {
+  const stopping = new AbortController();
+  let running: Promise<void> = Promise.resolve();
+  let timer = setTimeout(begin, firstAfterMs);
+  timer.unref();
+
+  function begin(): void {
+    running = run(stopping.signal)
+      .catch((error) => {
+        if (!stopping.signal.aborted) onError(error);
+      })
+      .then(() => {
+        if (stopping.signal.aborted) return;
+        timer = setTimeout(begin, intervalMs);
+        timer.unref();
+      });
+  }
+
+  return {
+    async stop() {
+      stopping.abort();
+      clearTimeout(timer);
+      await running;
+    },
+  };
+}

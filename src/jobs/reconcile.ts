@@ -1,0 +1,170 @@
+/**
+ * The job `reconcile`: settles calls of unknown outcome by the upstream's own usage report. Owns: which calls are due,
+ * what is read for them, and that a correction is written at most once. Does not own: the verdict (domain/reconcile.ts),
+ * the correction (store/unknown.ts), when it runs (every.ts). Invariants: it only ever lowers a charge, and not below
+ * what the report leaves unexplained; an error leaves every charge as it was; running it again changes nothing.
+ */
+import { Evidence, type MinuteSpan } from '../domain/evidence.ts';
+import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
+import type { Price, RateBook } from '../domain/price.ts';
+import { CLOCK_MARGIN_MS, judge, MINUTE_MS, minutesOf, type Verdict } from '../domain/reconcile.ts';
+import { runAlone } from '../store/alone.ts';
+import type { Database } from '../store/database.ts';
+import { type EventRow, listUnknown } from '../store/events.ts';
+import { readKnownUsage } from '../store/known-usage.ts';
+import { readPrices } from '../store/rate-book.ts';
+import { releaseUnknown } from '../store/unknown.ts';
+import { type Due, readsOf, reportOf } from './due.ts';
+import { REPORTED_OPERATIONS, type ReadReport } from './usage-report.ts';
+
+export interface Release {
+  eventId: string;
+  teamId: string;
+  releasedPicoUsd: PicoUsd;
+  keptPicoUsd: PicoUsd;
+}
+
+export interface ReconcileOptions {
+  database: Database;
+  readReport: ReadReport;
+  rates: () => RateBook;
+  /** The longest that a call can last at the upstream, from its admission. */
+  callDurationMs: number;
+  /** How late usage may appear in the report. */
+  reportDelayMs: number;
+  /** Postgres's clock, which the events are dated by. */
+  nowMs: () => number;
+  onRelease?: (release: Release) => void;
+}
+
+/** What came of the calls that were due, by how it ended. */
+export type Tally = Record<
+  'released' | 'kept' | 'unpriced' | 'outside' | 'unwitnessed' | 'contradicted',
+  number
+>;
+
+export interface Reconcile {
+  /**
+   * Looks at every unknown call that is due, once. Null: another replica is at it. Rejects with the first error of the
+   * report after it went on with what that error did not concern.
+   */
+  run(signal: AbortSignal): Promise<Tally | null>;
+}
+
+/** Any number, the same in every version of Tollgate. */
+const RECONCILE_LOCK = 8_655_428_302;
+const PAGE_CALLS = 500;
+/** A report that fails so often in one run will not recover within it. */
+const FAILURES_MAX = 3;
+/** Calls that are remembered as tried; forgetting them only means to try them again sooner. */
+const TRIED_MAX = 50_000;
+
+export function createReconcile(options: ReconcileOptions): Reconcile {
+  const { database, readReport, rates, callDurationMs, reportDelayMs, nowMs, onRelease } = options;
+  /** By event: evidence that did not suffice is looked at again, but ever more rarely. */
+  const nextTryMs = new Map<string, number>();
+
+  async function run(signal: AbortSignal): Promise<Tally> {
+    const tally: Tally = { released: 0, kept: 0, unpriced: 0, outside: 0, unwitnessed: 0, contradicted: 0 };
+    const startedMs = nowMs();
+    const settledMs = startedMs - reportDelayMs;
+    // The last minute that is over and reported.
+    const lastMinute = Math.floor(settledMs / MINUTE_MS) - 1;
+    const before = new Date((lastMinute + 1) * MINUTE_MS - callDurationMs - CLOCK_MARGIN_MS);
+    const failures: unknown[] = [];
+    if (nextTryMs.size > TRIED_MAX) nextTryMs.clear();
+    for await (const page of unknownPages(database, before)) {
+      const due = page
+        .filter((event) => (nextTryMs.get(event.id) ?? 0) <= startedMs)
+        .flatMap((event) => dueOf(event, callDurationMs));
+      for (const { event } of due) {
+        nextTryMs.set(event.id, startedMs + (startedMs - event.createdAt.getTime()) / 2);
+      }
+      const prices = await readPrices(database.sql, [
+        ...new Set(due.map(({ event }) => event.priceId ?? '')),
+      ]);
+      for (const { report, span, calls } of readsOf(due, lastMinute)) {
+        signal.throwIfAborted();
+        try {
+          const [reported, known] = await Promise.all([
+            readReport(report, span, signal),
+            readKnownUsage(database.sql, REPORTED_OPERATIONS[report], span),
+          ]);
+          const evidence = new Evidence({ span, reported, known });
+          for (const call of calls) tally[await settle(call, evidence, prices)]++;
+        } catch (error) {
+          failures.push(error);
+          if (failures.length >= FAILURES_MAX) throw failures[0];
+        }
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+    return tally;
+  }
+
+  async function settle(call: Due, evidence: Evidence, prices: Map<string, Price>): Promise<keyof Tally> {
+    const { event, life } = call;
+    const charged = usd(event.costUsd);
+    const unknown = { model: event.model, charged, prices: pricesOf(event, prices, rates()) };
+    const verdict: Verdict = judge(unknown, evidence, life);
+    if ('withheld' in verdict) return verdict.withheld;
+    const { kept } = verdict;
+    if (kept >= charged) return 'kept';
+    const released = await releaseUnknown(database, {
+      eventId: event.id,
+      cost: kept,
+      reason: reasonOf(event, life, kept),
+      actor: 'reconcile',
+    });
+    // Null or a fault: an administrator was faster.
+    if (released === null || 'code' in released) return 'kept';
+    onRelease?.({
+      eventId: event.id,
+      teamId: event.teamId,
+      releasedPicoUsd: charged - kept,
+      keptPicoUsd: kept,
+    });
+    return 'released';
+  }
+
+  return { run: (signal) => runAlone(database, RECONCILE_LOCK, () => run(signal)) };
+}
+
+async function* unknownPages(database: Database, before: Date): AsyncGenerator<EventRow[]> {
+  let after: { createdAt: Date; id: string } | null = null;
+  for (;;) {
+    const page: EventRow[] = await listUnknown(database, {
+      after,
+      limit: PAGE_CALLS,
+      teamId: undefined,
+      before,
+    });
+    yield page;
+    const last = page.at(-1);
+    if (!last || page.length < PAGE_CALLS) return;
+    after = { createdAt: last.createdAt, id: last.id };
+  }
+}
+
+/** A call that charges nothing, or that no report covers, has nothing to reconcile. */
+function dueOf(event: EventRow, callDurationMs: number): Due[] {
+  const report = reportOf(event.operation);
+  if (report === null || usd(event.costUsd) === 0n) return [];
+  const createdAtMs = event.createdAt.getTime();
+  return [{ event, report, life: minutesOf(createdAtMs, createdAtMs + callDurationMs) }];
+}
+
+/** The row of the tier that was asked for, and the standard one, which any other tier may fall back to. */
+function pricesOf(event: EventRow, prices: Map<string, Price>, rates: RateBook): Price[] {
+  const asked = prices.get(event.priceId ?? '');
+  if (!asked) return [];
+  if (asked.tier === 'default') return [asked];
+  const standard = rates.find(event.model, event.createdAt.getTime())?.tiers.default;
+  return standard ? [asked, standard] : [];
+}
+
+function reasonOf({ model }: EventRow, { firstMinute, lastMinute }: MinuteSpan, kept: PicoUsd): string {
+  const at = (minute: number) => `${new Date(minute * MINUTE_MS).toISOString().slice(0, 16)}Z`;
+  const span = `${at(firstMinute)} to ${at(lastMinute)}`;
+  return `usage report of ${span}: at most $${formatUsd(kept)} is unexplained for ${model}`.slice(0, 1_000);
+}

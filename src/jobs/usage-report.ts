@@ -1,0 +1,137 @@
+/**
+ * The upstream's usage report, by the minute and by model, read with the official SDK and an admin key. Invariant: an
+ * answer covers every minute asked for, or it is an error: usage that is merely missing would look like usage that
+ * never was.
+ * https://platform.openai.com/docs/api-reference/usage
+ */
+import OpenAI from 'openai';
+import type { MinuteSpan, ReportedUsage, TokenCounts } from '../domain/evidence.ts';
+
+/** The reports that there are, and the operations that each covers. */
+export const REPORTED_OPERATIONS = {
+  completions: ['chat.completions', 'responses', 'completions'],
+  embeddings: ['embeddings'],
+} as const;
+
+export type ReportName = keyof typeof REPORTED_OPERATIONS;
+
+/** Reads one report. Rejects with the SDK's error, or an {@link UnusableReport}. */
+export type ReadReport = (
+  name: ReportName,
+  span: MinuteSpan,
+  signal: AbortSignal,
+) => Promise<ReportedUsage[]>;
+
+/** The upstream answered, but not what was asked, or not all of it. */
+export class UnusableReport extends Error {
+  override name = 'UnusableReport';
+}
+
+export interface UsageReportOptions {
+  adminKey: string;
+  /** Where the API is: `https://api.openai.com/v1`. */
+  baseUrl: string;
+}
+
+/** Minutes on one page, as documented. */
+const PAGE_MINUTES_MAX = 1440;
+const TIMEOUT_MS = 30_000;
+
+type Page = OpenAI.Admin.Organization.UsageCompletionsResponse;
+type Result = Page['data'][number]['results'][number];
+
+/** Everything is said here, so that no `OPENAI_…` variable of the environment says it instead. */
+export function createUsageReport({ adminKey, baseUrl }: UsageReportOptions): ReadReport {
+  const client = new OpenAI({
+    adminAPIKey: adminKey,
+    apiKey: null,
+    organization: null,
+    project: null,
+    baseURL: baseUrl,
+    timeout: TIMEOUT_MS,
+    maxRetries: 2,
+    logLevel: 'off',
+  });
+  const { usage } = client.admin.organization;
+  return async (name, { firstMinute, lastMinute }, signal) => {
+    const rows: ReportedUsage[] = [];
+    const missing = new Set<number>();
+    for (let minute = firstMinute; minute <= lastMinute; minute++) missing.add(minute);
+    const query = {
+      start_time: firstMinute * 60,
+      end_time: (lastMinute + 1) * 60,
+      bucket_width: '1m',
+      limit: Math.min(missing.size, PAGE_MINUTES_MAX),
+    } as const;
+    for (let page: string | null = null, first = true; first || page !== null; first = false) {
+      const asked = { ...query, group_by: ['model'] as ['model'], ...(page === null ? {} : { page }) };
+      const answer: Page =
+        name === 'completions'
+          ? await usage.completions(asked, { signal })
+          : ((await usage.embeddings(asked, { signal })) as Page);
+      const before = missing.size;
+      for (const bucket of answer.data) rows.push(...rowsOf(bucket, missing));
+      page = answer.has_more ? answer.next_page : null;
+      if (page !== null && missing.size === before)
+        throw new UnusableReport('a page of the report brought nothing new');
+    }
+    if (missing.size > 0) throw new UnusableReport(`the report leaves out ${missing.size} minutes`);
+    return rows;
+  };
+}
+
+function rowsOf(bucket: Page['data'][number], missing: Set<number>): ReportedUsage[] {
+  const minute = bucket.start_time / 60;
+  if (bucket.end_time - bucket.start_time !== 60 || !missing.delete(minute)) {
+    throw new UnusableReport(`the report has a bucket that nobody asked for, at ${bucket.start_time}`);
+  }
+  return bucket.results.map((result) => ({ minute, ...usageOf(result) }));
+}
+
+function usageOf(result: Result): { model: string | null; tokens: TokenCounts } {
+  if (result.object === 'organization.usage.embeddings.result') {
+    const input = countOf(result.input_tokens);
+    return {
+      model: result.model ?? null,
+      tokens: countsOf(input, { uncached: input, cached: 0, written: 0 }, 0),
+    };
+  }
+  if (result.object !== 'organization.usage.completions.result') {
+    throw new UnusableReport(`the report has a result of another kind: ${result.object}`);
+  }
+  const input = countOf(result.input_tokens);
+  const cached = maybeCountOf(result.input_cached_tokens);
+  const written = maybeCountOf(result.input_cache_write_tokens);
+  const rest = Math.max(0, input - (cached ?? 0) - (written ?? 0));
+  const kinds = {
+    uncached: maybeCountOf(result.input_uncached_tokens) ?? rest,
+    cached: cached ?? rest,
+    written: written ?? rest,
+  };
+  return { model: result.model ?? null, tokens: countsOf(input, kinds, countOf(result.output_tokens)) };
+}
+
+/** A kind that the report does not tell apart may be all of the input that is left. */
+function countsOf(
+  inputTokens: number,
+  kinds: { uncached: number; cached: number; written: number },
+  outputTokens: number,
+): TokenCounts {
+  return {
+    inputTokens,
+    uncachedInputTokens: kinds.uncached,
+    cachedInputTokens: kinds.cached,
+    cacheWriteTokens: kinds.written,
+    outputTokens,
+  };
+}
+
+function countOf(value: number): number {
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new UnusableReport('the report has a count that is none');
+  return value;
+}
+
+function maybeCountOf(value: number | null | undefined): number | null {
+  return value === undefined || value === null ? null : countOf(value);
+}

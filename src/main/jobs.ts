@@ -1,0 +1,68 @@
+/** Background work, wired: reconciliation, where an admin key allows it. */
+import type { Config } from '../config.ts';
+import { formatUsd } from '../domain/money.ts';
+import type { RateBook } from '../domain/price.ts';
+import { startJob } from '../jobs/every.ts';
+import { createReconcile } from '../jobs/reconcile.ts';
+import { createUsageReport } from '../jobs/usage-report.ts';
+import type { Database } from '../store/database.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+export interface JobsOptions {
+  config: Config;
+  log: Log;
+  metrics: Metrics;
+  database: Database;
+  rates: () => RateBook;
+  /** Postgres's clock. */
+  nowMs: () => number;
+}
+
+/** Soon enough to show in the log that it works, late enough to be in no start's way. */
+const FIRST_RUN_MS = 15_000;
+
+/** Starts the jobs that the configuration asks for; answers how to end them. */
+export function startJobs({
+  config,
+  log,
+  metrics,
+  database,
+  rates,
+  nowMs,
+}: JobsOptions): () => Promise<void> {
+  const { logger } = log;
+  if (config.openaiAdminKey === null) return async () => {};
+  const reconcile = createReconcile({
+    database,
+    readReport: createUsageReport({ adminKey: config.openaiAdminKey, baseUrl: config.openaiBaseUrl }),
+    rates,
+    callDurationMs: Math.max(config.reconcileCallDurationMs, config.upstreamTimeoutMs),
+    reportDelayMs: config.reconcileDelayMs,
+    nowMs,
+    onRelease: ({ eventId, teamId, releasedPicoUsd, keptPicoUsd }) => {
+      metrics.recordRelease(releasedPicoUsd);
+      const money = { released_usd: formatUsd(releasedPicoUsd), kept_usd: formatUsd(keptPicoUsd) };
+      logger.info({ event: eventId, team: teamId, ...money }, 'reconciled a call of unknown outcome');
+    },
+  });
+  const job = startJob({
+    firstAfterMs: Math.min(FIRST_RUN_MS, config.reconcileIntervalMs),
+    intervalMs: config.reconcileIntervalMs,
+    run: async (signal) => {
+      const tally = await reconcile.run(signal);
+      if (tally === null) return;
+      metrics.recordReconcileRun(nowMs());
+      const { contradicted } = tally;
+      if (contradicted > 0) {
+        logger.warn(
+          { calls: contradicted },
+          "the upstream's usage report lacks calls that we know of: nothing of these was released",
+        );
+      }
+      logger.debug(tally, 'reconcile ran');
+    },
+    onError: (error) => logger.error({ err: error }, 'reconcile failed; it is tried again'),
+  });
+  return () => job.stop();
+}

@@ -1,0 +1,62 @@
+/** Opening what a start needs of the world around it, with words for people where that fails. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '../config.ts';
+import type { Connection } from '../store/database.ts';
+import { EmbeddedPostgresError } from '../store/embedded/account.ts';
+import { openStore, type Store } from '../store/store.ts';
+import { CannotStart, orCannotStart } from './cannot-start.ts';
+
+/**
+ * Makes the folder of the journals; answers its path.
+ * @throws CannotStart when the data folder cannot be written
+ */
+export function openJournals({ dataDir }: Config): Promise<string> {
+  const folder = join(dataDir, 'journal');
+  return inDataFolder(dataDir, () => {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    return folder;
+  });
+}
+
+/** Runs what writes to the data folder. */
+export function inDataFolder<T>(dataDir: string, work: () => T | Promise<T>): Promise<T> {
+  return orCannotStart(
+    work,
+    (why) => `cannot use the data folder ${dataDir}: ${why} (see TOLLGATE_DATA_DIR)`,
+  );
+}
+
+/**
+ * Opens the database of the configuration, or the given one.
+ * @throws CannotStart naming the server (never its password) and what to check
+ */
+export async function openDatabaseOf(
+  config: Config,
+  onError: (error: unknown) => void,
+  given: Connection | null = null,
+): Promise<Store> {
+  const { databaseUrl, dataDir, pgBin } = config;
+  const connection = given ?? databaseUrl;
+  const open = () => openStore({ connection, dataDir, pgBin, onError });
+  if (typeof connection === 'string') {
+    return orCannotStart(
+      open,
+      (why) =>
+        `cannot use the database ${publicName(connection)}: ${why}. Check DATABASE_URL (host, port, user, password, ` +
+        'database) and that the server runs and may be reached from here',
+    );
+  }
+  try {
+    return await open();
+  } catch (error) {
+    if (error instanceof EmbeddedPostgresError) throw new CannotStart(error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** A database's URL without what may be secret in it. */
+function publicName(url: string): string {
+  const { host, pathname, searchParams } = new URL(url);
+  return `${host || searchParams.get('host') || 'on this machine'}${pathname}`;
+}

@@ -1,0 +1,89 @@
+/** What admins change while calls run binds within a second, and never the calls that were admitted before. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { usd } from '../../src/domain/money.ts';
+import { readBalance, readEvents, sumOf } from './books.ts';
+import { type Stack, startStack } from './stack.ts';
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await startStack({ env: { TOLLGATE_QUEUE_TIMEOUT_MS: '0' } });
+});
+afterAll(() => stack.stop());
+
+const CALL = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }], max_tokens: 1000 };
+const status = async (key: string, body = {}) =>
+  (await stack.post(key, '/chat/completions', { ...CALL, ...body })).status;
+
+/** Calls until the answer is this one; fails unless that is within a second. */
+const soon = (key: string, wanted: number) =>
+  expect.poll(() => status(key), { timeout: 1000, interval: 10 }).toBe(wanted);
+
+const limitOf = async (teamId: string) => (await readBalance(stack, teamId)).limits[0]!;
+
+it('binds a lowered limit within a second while calls run, which finish and show as over the limit', async () => {
+  const { teamId, key } = await stack.team({ limitUsd: '1.00' });
+  const slow = stack.post(key, '/chat/completions', CALL, { 'x-simulator': 'first_byte_ms=2500,output=900' });
+  await expect.poll(() => stack.simulator.invoice().line_count, { interval: 5 }).toBeGreaterThan(0);
+  const { id } = await limitOf(teamId);
+  await stack.admin('PATCH', `/limits/${id}`, { amount: '0.0003' });
+  await soon(key, 429);
+  expect((await slow).status).toBe(200);
+  const { settled, over_limit_usd } = await limitOf(teamId);
+  expect(usd(settled)).toBe(sumOf(await readEvents(stack, teamId)));
+  expect(usd(over_limit_usd)).toBe(usd(settled) - usd('0.0003'));
+});
+
+it('binds a raised limit within a second', async () => {
+  const { teamId, key } = await stack.team({ limitUsd: '0.0001' });
+  expect(await status(key)).toBe(429);
+  const { id } = await limitOf(teamId);
+  await stack.admin('PATCH', `/limits/${id}`, { amount: '1.00' });
+  await soon(key, 200);
+});
+
+it('binds a new limit of the key within a second, and its end as well', async () => {
+  const { key, keyId } = await stack.team({ grantUsd: '1.00' });
+  expect(await status(key)).toBe(200);
+  const { id } = await stack.admin<{ id: string }>('POST', '/limits', {
+    subject: { type: 'key', id: keyId },
+    meter: 'cost_usd',
+    amount: '0.0001',
+    window: { type: 'calendar', unit: 'day', time_zone: 'UTC' },
+  });
+  await soon(key, 429);
+  await stack.admin('DELETE', `/limits/${id}`);
+  await soon(key, 200);
+});
+
+it('binds a new grant within a second, and the end of the last one too', async () => {
+  const { teamId, key } = await stack.team();
+  expect(await status(key)).toBe(429);
+  const { id } = await stack.admin<{ id: string }>('POST', '/grants', {
+    team_id: teamId,
+    amount_usd: '1.00',
+  });
+  await soon(key, 200);
+  await stack.admin('DELETE', `/grants/${id}`);
+  await soon(key, 429);
+});
+
+it('binds a price within a second, for the calls that come after', async () => {
+  const { teamId, key } = await stack.team({ grantUsd: '100.00' });
+  const custom = { model: 'gpt-4o-mini-of-ours' };
+  expect(await status(key, custom)).toBe(400);
+  await stack.admin('POST', '/prices', {
+    model: 'gpt-4o-mini',
+    tier: 'default',
+    standard: { input: '10.00', output: '10.00' },
+  });
+  await expect
+    .poll(
+      async () => {
+        await status(key, { max_tokens: 1 });
+        const event = (await readEvents(stack, teamId)).at(-1)!;
+        return usd(event.cost_usd) === BigInt(event.input_tokens + event.output_tokens) * 10_000_000n;
+      },
+      { timeout: 1000 },
+    )
+    .toBe(true);
+});

@@ -1,0 +1,137 @@
+/** Starts that cannot succeed, and what a first start says: one line for people, and nothing left behind. */
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { startEmbedded } from '../../src/store/embedded/supervisor.ts';
+import { temporaryFolder } from '../support/folder.ts';
+import { readBooks } from './crash-books.ts';
+import { type Environment, GatewayProcess, postgresOf, until } from './crash-gateway.ts';
+
+let dataDir: string;
+let env: Environment;
+beforeAll(async () => {
+  dataDir = await temporaryFolder(afterAll);
+  env = { TOLLGATE_DATA_DIR: dataDir, NODE_COMPILE_CACHE: join(dataDir, 'compiled') };
+});
+
+/** A gateway that listens; a test that fails must not leave it running. */
+async function serve(extra: Environment = {}): Promise<GatewayProcess> {
+  const gateway = await GatewayProcess.serve({ ...env, ...extra });
+  onTestFinished(async () => {
+    await gateway.kill();
+  });
+  return gateway;
+}
+
+async function run(extra: Environment, argv?: string[]): Promise<{ code: number | null; output: string }> {
+  const gateway = new GatewayProcess({ ...env, ...extra }, argv);
+  onTestFinished(async () => {
+    await gateway.kill();
+  });
+  const code = await gateway.ended();
+  expect(gateway.output, 'no stack trace').not.toMatch(/^\s+at /m);
+  expect(postgresOf(dataDir), 'no database left running').toBeNull();
+  return { code, output: gateway.output };
+}
+
+it('makes an admin key at the first start, shows it once, and keeps it for its owner only', async () => {
+  const first = await serve({ TOLLGATE_ADMIN_KEY: '' });
+  const [, key] = await first.says(/Admin key, shown this once \(kept in (?:.*)\): (tga-\S+)\n/);
+  const path = join(dataDir, 'admin-key');
+  expect(readFileSync(path, 'utf8')).toBe(`${key}\n`);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  const teams = (bearer: string) =>
+    fetch(`${first.url}/admin/v1/teams`, { headers: { authorization: `Bearer ${bearer}` } });
+  expect((await teams(key!)).status).toBe(200);
+  expect((await teams(`${key}x`)).status).toBe(401);
+  first.signal('SIGINT');
+  expect(await first.ended()).toBe(0);
+
+  const second = await serve({ TOLLGATE_ADMIN_KEY: '' });
+  await second.says(new RegExp(`The admin key is in ${path}`));
+  expect(second.output).not.toContain(key);
+  second.signal('SIGTERM');
+  expect(await second.ended()).toBe(0);
+});
+
+it('starts without an upstream key and says so to every call', async () => {
+  const gateway = await serve();
+  expect(gateway.output).toContain('OPENAI_API_KEY is not set: /v1 answers 503 upstream_not_configured.');
+  const { key } = await gateway.team('acme', '1.00');
+  const answer = await gateway.post(key, '/chat/completions', {
+    model: 'gpt-4o-mini',
+    messages: [{ role: 'user', content: 'hello' }],
+  });
+  expect(answer.status).toBe(503);
+  expect(await answer.json()).toMatchObject({ error: { code: 'upstream_not_configured' } });
+  gateway.signal('SIGTERM');
+  expect(await gateway.ended()).toBe(0);
+});
+
+it('says that its port is taken, and takes back all that it had begun', async () => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  onTestFinished(() => void other.close());
+  const { port } = other.address() as AddressInfo;
+  const { code, output } = await run({ PORT: String(port) });
+  expect(code).toBe(1);
+  expect(output).toBe(
+    `tollgate: port ${port} on 127.0.0.1 is in use: stop what listens there, or set PORT to another one\n`,
+  );
+  expect(readdirSync(join(dataDir, 'journal'))).toEqual([]);
+  const postgres = await startEmbedded({ dataDir });
+  const { instances } = await readBooks({ dataDir });
+  await postgres.stop();
+  expect(instances.live).toBeUndefined();
+});
+
+it('stops in good order when it is told to while it still starts', async () => {
+  const gateway = new GatewayProcess(env);
+  await until('its Postgres', () => postgresOf(dataDir) !== null);
+  gateway.signal('SIGTERM');
+  expect(await gateway.ended()).toBe(0);
+  expect(postgresOf(dataDir)).toBeNull();
+  expect(readdirSync(join(dataDir, 'journal'))).toEqual([]);
+});
+
+it('says which data folder it cannot use', async () => {
+  const file = join(dataDir, 'file');
+  writeFileSync(file, '');
+  const { code, output } = await run({ TOLLGATE_DATA_DIR: join(file, 'data') });
+  expect(code).toBe(1);
+  expect(output).toMatch(
+    /^tollgate: cannot use the data folder \S+file\/data: .*\(see TOLLGATE_DATA_DIR\)\n$/,
+  );
+});
+
+it.each(['serve', 'migrate'])(
+  '%s says which database it cannot reach, and never its password',
+  async (command) => {
+    const url = 'postgres://me:open-sesame@localhost:1/books';
+    const { code, output } = await run({ DATABASE_URL: url }, [command]);
+    expect(code).toBe(1);
+    expect(output).toMatch(
+      /^tollgate: cannot use the database localhost:1\/books: .*ECONNREFUSED.*DATABASE_URL.*\n$/,
+    );
+    expect(output).not.toContain('sesame');
+  },
+);
+
+it('names every setting that it cannot read', async () => {
+  const { code, output } = await run({ DATABASE_URL: 'mysql://me:open-sesame@host/books', PORT: 'http' });
+  expect(code).toBe(2);
+  expect(output).toMatch(/^PORT must be .*\nDATABASE_URL must be .*\n$/);
+  expect(output).not.toContain('sesame');
+});
+
+it('fails a start whose folder holds no database but somebody else’s files', async () => {
+  const folder = await temporaryFolder();
+  mkdirSync(join(folder, 'postgres'));
+  writeFileSync(join(folder, 'postgres/letter.txt'), 'dear');
+  const { code, output } = await run({ TOLLGATE_DATA_DIR: folder });
+  expect(code).toBe(1);
+  expect(output).toMatch(/^tollgate: .*is not empty and holds no PostgreSQL database: move it away\n$/);
+  expect(existsSync(join(folder, 'postgres/letter.txt'))).toBe(true);
+});

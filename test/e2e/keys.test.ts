@@ -1,0 +1,98 @@
+/** What a key may do, and when that ends. */
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { readEvents } from './books.ts';
+import { sdk6, sdk7 } from './callers.ts';
+import { type Stack, startStack } from './stack.ts';
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await startStack();
+});
+afterAll(() => stack.stop());
+
+const HELLO = { messages: [{ role: 'user' as const, content: 'hello' }] };
+
+/** Calls something free until it is refused; answers after how long that was, in milliseconds, and how. */
+async function untilRefused(key: string) {
+  const sinceMs = performance.now();
+  for (;;) {
+    const response = await fetch(`${stack.app.url}/v1/models`, {
+      headers: { authorization: `Bearer ${key}` },
+    });
+    const body = (await response.json()) as { error?: { code: string; message: string } };
+    const afterMs = performance.now() - sinceMs;
+    if (!response.ok) return { afterMs, status: response.status, ...body.error };
+    if (afterMs > 10_000) throw new Error('it is never refused');
+    await setTimeout(10);
+  }
+}
+
+it('stops working within a second of its revocation, while others of its team go on', async () => {
+  const { teamId, key, keyId } = await stack.team({ grantUsd: '1.00' });
+  const other = await stack.admin<{ key: string }>('POST', '/keys', { team_id: teamId, name: 'other' });
+  await stack.post(key, '/chat/completions', { model: 'gpt-4o-mini', ...HELLO });
+  await stack.admin('DELETE', `/keys/${keyId}`);
+  const refused = await untilRefused(key);
+  expect(refused).toMatchObject({
+    status: 401,
+    code: 'invalid_api_key',
+    message: expect.stringMatching('revoked'),
+  });
+  expect(refused.afterMs).toBeLessThan(1000);
+  expect((await stack.post(other.key, '/moderations', { input: 'x' })).status).toBe(200);
+  expect(await readEvents(stack, teamId)).not.toEqual([]);
+});
+
+it('stops working when its team is deleted', async () => {
+  const { teamId, key } = await stack.team({ grantUsd: '1.00' });
+  await stack.admin('DELETE', `/teams/${teamId}`);
+  expect((await untilRefused(key)).afterMs).toBeLessThan(1000);
+});
+
+it('stops working at the moment it expires', async () => {
+  const { teamId } = await stack.team({ grantUsd: '1.00' });
+  const expiresAt = new Date(Date.now() + 700);
+  const { key } = await stack.admin<{ key: string }>('POST', '/keys', {
+    team_id: teamId,
+    name: 'short',
+    expires_at: expiresAt.toISOString(),
+  });
+  const refused = await untilRefused(key);
+  expect(refused).toMatchObject({
+    status: 401,
+    code: 'invalid_api_key',
+    message: expect.stringMatching('expired'),
+  });
+  expect(Math.abs(Date.now() - expiresAt.getTime())).toBeLessThan(500);
+});
+
+it('works from the moment of its making', async () => {
+  const { teamId } = await stack.team({ grantUsd: '1.00' });
+  const made = await stack.admin<{ key: string }>('POST', '/keys', { team_id: teamId, name: 'new' });
+  expect((await stack.post(made.key, '/moderations', { input: 'x' })).status).toBe(200);
+});
+
+it.each([sdk7, sdk6])('uses the models it may use and their snapshots, and no other (%s)', async (sdk) => {
+  const { teamId } = await stack.team({ grantUsd: '1.00' });
+  const { key } = await stack.admin<{ key: string }>('POST', '/keys', {
+    team_id: teamId,
+    name: 'narrow',
+    models: ['gpt-4o-mini'],
+  });
+  const { chat, models } = sdk(stack.app.url, key);
+  const lines = () => stack.simulator.invoice().line_count;
+  for (const model of ['gpt-4o-mini', 'gpt-4o-mini-2024-07-18'])
+    await chat.completions.create({ model, ...HELLO });
+  const before = lines();
+  for (const model of ['gpt-4o', 'gpt-4o-mini-', 'ft:gpt-4o-mini-2024-07-18:acme::1', 'GPT-4o-mini']) {
+    await expect(chat.completions.create({ model, ...HELLO })).rejects.toMatchObject({
+      status: 403,
+      code: 'model_not_allowed',
+      param: 'model',
+    });
+  }
+  await expect(models.retrieve('gpt-4o')).rejects.toMatchObject({ status: 403 });
+  expect(lines()).toBe(before);
+  expect(await readEvents(stack, teamId)).toHaveLength(2);
+});
