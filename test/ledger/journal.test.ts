@@ -74,7 +74,9 @@ onLinux('on a full disk the writer is told, once, and nothing more is written', 
   await settle();
   expect(faults).toHaveLength(1);
   expect(journal.pendingBytes).toBe(0);
+  journal.compact([]);
   expect(text(journal)).not.toContain('later');
+  expect(text(journal)).toContain('kept');
   journal.close(false);
 });
 

@@ -35,14 +35,18 @@ function overspentPools(memory: MemoryStore, { bills }: Outcomes): string[] {
     .map(([pool, amount]) => `${pool}: ${amount}`);
 }
 
-/** Nothing lost: every forwarded call has its event, at its true cost or, where nobody can know that, at its hold. */
+/**
+ * Nothing lost: every forwarded call has its event, with the outcome that its process told and at its true cost; only
+ * what a killed process could not tell any more is unknown, at the hold.
+ */
 function wrongEvents(memory: MemoryStore, { bills }: Outcomes): string[] {
-  return bills.flatMap(({ id, amount, hold }) => {
+  return bills.flatMap(({ id, amount, hold, ended }) => {
     const event = memory.events.get(id);
     if (!event) return [`${id} has no event`];
     const { outcome } = JSON.parse(event.json) as { outcome: string };
     const due = outcome === 'unknown' ? hold : amount;
-    return event.cost === due ? [] : [`${id} was ${outcome} at ${event.cost} instead of ${due}`];
+    const right = outcome === (ended ?? 'unknown') && event.cost === due;
+    return right ? [] : [`${id} ended as ${ended}, and was ${outcome} at ${event.cost} instead of ${due}`];
   });
 }
 
@@ -51,7 +55,11 @@ test.each(seeds)(
   async (seed) => {
     const chaos = new Chaos(seed, await temporaryFolder());
     await chaos.run(STEPS);
-    await chaos.end();
+    await chaos.comeToRest();
+    expect([...chaos.memory.counters.values()].map((counter) => counter.leased)).toEqual(
+      Array(chaos.memory.counters.size).fill(0n),
+    );
+    await chaos.stop();
     const { memory, calls } = chaos;
     expect(calls.outcomes.errors).toEqual([]);
     expect(overspentPools(memory, calls.outcomes)).toEqual([]);

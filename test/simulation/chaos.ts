@@ -57,11 +57,15 @@ export class Chaos {
     }
   }
 
-  /** Lets everything come to its end: calls answered, the dead adopted, the living stopped. */
-  async end(): Promise<void> {
+  /** Lets every call be answered and every idle lease go back, and adopts the dead. */
+  async comeToRest(): Promise<void> {
     for (const instance of this.#live) instance.weather = 'fine';
-    await this.time.advance(30_000);
+    await this.time.advance(40_000);
     await this.adoptAll();
+  }
+
+  /** The orderly end of all who live. */
+  async stop(): Promise<void> {
     const stopped = Promise.all(this.#live.map(({ ledger }) => ledger.stop(new AbortController().signal)));
     await this.time.advance(5000);
     await stopped;

@@ -2,7 +2,9 @@
 import { openEndedOutputTokens, SMALLEST_USEFUL_OUTPUT_TOKENS } from '../../src/domain/admission.ts';
 import { type Account, poolsAt } from '../../src/domain/budget.ts';
 import type { Ask, Denial } from '../../src/ledger/ask.ts';
+import type { Outcome } from '../../src/ledger/event.ts';
 import type { Hold } from '../../src/ledger/holds.ts';
+import { momentOfUuidV7 } from '../../src/ledger/ids.ts';
 import { factsOf, settledOutcome } from '../support/events.ts';
 import type { Random } from '../support/random.ts';
 import type { FakeTime } from './fake-time.ts';
@@ -17,8 +19,10 @@ export interface Bill {
   id: string;
   amount: bigint;
   hold: bigint;
-  /** The counters of each pool that the call touches. */
+  /** The counters of each pool that the call touches, by the rules and not by what it held. */
   pools: string[][];
+  /** What its process told the ledger of it; null: it was killed before. */
+  ended: Outcome['outcome'] | null;
 }
 
 /** What the calls of a simulation came to. */
@@ -84,7 +88,7 @@ export class SimCalls {
     const written = await instance.ledger.begin(hold, factsOf(principal.teamId, principal.keyId));
     if (written !== 'written' || !instance.alive) return;
     this.running++;
-    await this.#forward(instance, hold);
+    await this.#forward(instance, hold, ask.account);
     this.running--;
   }
 
@@ -107,16 +111,24 @@ export class SimCalls {
   }
 
   /** The upstream bills what it served, whether or not anybody is there to hear of it. */
-  async #forward(instance: SimInstance, hold: Hold): Promise<void> {
+  async #forward(instance: SimInstance, hold: Hold, account: Account): Promise<void> {
     const fails = this.#random.chance(0.1);
     const share = BigInt(this.#random.pick([100, 100, 70, 30, 5]));
     const amount = fails ? 0n : (hold.amount * share) / 100n;
-    const pools = hold.held.map((pool) => pool.leases.map((lease) => lease.spec.id));
-    this.outcomes.bills.push({ id: hold.id, amount, hold: hold.amount, pools });
+    const { pools } = poolsAt(account, momentOfUuidV7(hold.id));
+    const bill: Bill = {
+      id: hold.id,
+      amount,
+      hold: hold.amount,
+      pools: pools.map((pool) => pool.counters.map((counter) => counter.id)),
+      ended: null,
+    };
+    this.outcomes.bills.push(bill);
     await this.#time.sleep(this.#random.pick([20, 200, 1000, 6000]));
     if (!instance.alive) return;
-    if (this.#random.chance(0.05)) instance.ledger.endUnknown(hold, 'upstream_timeout');
-    else instance.ledger.end(hold, settledOutcome(amount, { outcome: fails ? 'voided' : 'settled' }));
+    bill.ended = this.#random.chance(0.05) ? 'unknown' : fails ? 'voided' : 'settled';
+    if (bill.ended === 'unknown') instance.ledger.endUnknown(hold, 'upstream_timeout');
+    else instance.ledger.end(hold, settledOutcome(amount, { outcome: bill.ended }));
   }
 
   /** `insufficient` is final for the client: it must be true of what is settled, not of what is only held. */
