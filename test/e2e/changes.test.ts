@@ -74,7 +74,9 @@ it('binds a price within a second, for the calls that come after', async () => {
   await stack.admin('POST', '/prices', {
     model: 'gpt-4o-mini',
     tier: 'default',
-    standard: { input: '10.00', output: '10.00' },
+    input_usd: '10.00',
+    output_usd: '10.00',
+    source: 'our contract',
   });
   await expect
     .poll(
