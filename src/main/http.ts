@@ -2,10 +2,13 @@
  * The HTTP server: `/v1` goes straight to the gateway, on Node's own request and response, because the conversions of a
  * web framework cost more than the whole path (docs/decisions); everything else is Hono's.
  */
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
+import { ERRORS, fault } from '../domain/errors.ts';
 import type { Gateway } from '../gateway/gateway.ts';
+import { errorBody, errorHeaders } from '../openai/errors.ts';
 import { orCannotStart } from './cannot-start.ts';
 
 /** Longer than the idle time of usual load balancers, so that they and not we close an idle connection. */
@@ -13,15 +16,40 @@ const KEEP_ALIVE_MS = 75_000;
 
 export function createHttpServer(gateway: Gateway, rest: Hono): Server {
   const others = getRequestListener(rest.fetch);
-  const server = createServer((request, response) => {
+  const handle = (request: IncomingMessage, response: ServerResponse) => {
     if (request.url?.startsWith('/v1/')) gateway.handle(request, response);
     else void others(request, response);
-  });
+  };
+  const server = createServer(handle);
+  // An expectation that nobody knows is no reason to refuse a call, least of all without a word.
+  server.on('checkExpectation', handle);
+  server.on('clientError', refuseBroken);
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   // A long prompt over a slow line is fine, headers that trickle in are not.
   server.headersTimeout = 30_000;
   server.requestTimeout = 300_000;
   return server;
+}
+
+const BROKEN: Record<string, string> = {
+  HPE_HEADER_OVERFLOW: 'The headers are larger than this gateway reads.',
+  ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time.',
+};
+
+/**
+ * What is no HTTP is refused in the shape that clients of the API read, where Node's own answer has no body. It never
+ * goes into the middle of another answer on the same connection: that client would take it for the rest of it.
+ */
+function refuseBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
+  const { _httpMessage: answering } = socket as Duplex & { _httpMessage?: ServerResponse | null };
+  if (socket.writable && error.code !== 'ECONNRESET' && !answering?.headersSent) {
+    const refusal = fault('invalid_request', BROKEN[error.code ?? ''] ?? 'The request is not valid HTTP.');
+    const body = errorBody(refusal);
+    const headers = { ...errorHeaders(refusal), 'content-length': body.length, connection: 'close' };
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.write(`HTTP/1.1 ${ERRORS[refusal.code].status} Bad Request\r\n${lines.join('')}\r\n${body}`);
+  }
+  socket.destroy(error);
 }
 
 /**
