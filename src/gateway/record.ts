@@ -1,5 +1,6 @@
 /** Record: metrics and one log line. It can neither fail nor delay a call: the answer has been sent. */
 import { ERRORS, type Fault } from '../domain/errors.ts';
+import type { UpstreamError } from '../telemetry/measurement.ts';
 import type { Answer } from './answer.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -21,6 +22,9 @@ export function record(deps: GatewayDeps, call: Call, answer: Answer, settled: S
     stageUs: call.stageUs,
     firstByteUs: answer.firstByteUs,
     upstreamUs: answer.totalUs,
+    stream: operation.stream,
+    upstreamError: upstreamErrorOf(answer),
+    isRetry: isRetry(call),
   });
   deps.log.logCall({
     eventId: hold.id,
@@ -41,6 +45,18 @@ export function record(deps: GatewayDeps, call: Call, answer: Answer, settled: S
 }
 
 export function recordRefusal(deps: GatewayDeps, call: Call, refusal: Fault): void {
-  deps.metrics.recordDenial(refusal.code, call.route?.name ?? null);
+  deps.metrics.recordDenial(refusal.code, call.route?.name ?? null, isRetry(call));
   if (ERRORS[refusal.code].status >= 500) deps.log.logger.warn({ code: refusal.code }, 'call refused');
+}
+
+function upstreamErrorOf({ ending, status }: Answer): UpstreamError | null {
+  if (ending === 'unreachable' || ending === 'timeout' || ending === 'interrupted') return ending;
+  if (status < 400) return null;
+  return status === 429 ? 'rate_limited' : status < 500 ? 'rejected' : 'failed';
+}
+
+/** The official SDKs count their own retries, from 0. */
+function isRetry({ incoming }: Call): boolean {
+  const count = incoming.headers['x-stainless-retry-count'];
+  return count !== undefined && count !== '0';
 }

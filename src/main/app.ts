@@ -9,6 +9,7 @@ import { Catalog } from '../auth/catalog.ts';
 import { KeyCache } from '../auth/key-cache.ts';
 import type { Config } from '../config.ts';
 import { createGateway } from '../gateway/gateway.ts';
+import { startWatch } from '../jobs/watch.ts';
 import { createClock } from '../ledger/clock.ts';
 import { uuidV7 } from '../ledger/ids.ts';
 import { Journal } from '../ledger/journal.ts';
@@ -19,13 +20,13 @@ import { createUpstream, type Upstream } from '../openai/upstream.ts';
 import { catalogChanges, findKey } from '../store/catalog.ts';
 import type { Connection } from '../store/database.ts';
 import type { Log } from '../telemetry/log.ts';
-import { createMetrics } from '../telemetry/metrics.ts';
+import { createMetrics, TEAM_CAP } from '../telemetry/metrics.ts';
 import { adoptJournals } from './adoption.ts';
-import { teamGauges } from './gauges.ts';
 import { close, createHttpServer, listen } from './http.ts';
 import { startJobs } from './jobs.ts';
 import { inDataFolder, openDatabaseOf, openJournals } from './open.ts';
 import { createService } from './service.ts';
+import { gauges } from './state.ts';
 
 export interface App {
   url: string;
@@ -121,13 +122,9 @@ export async function startApp(options: AppOptions): Promise<App> {
     maxBodyBytes: config.maxBodyBytes,
     abandonedTimeoutMs: config.drainTimeoutMs,
   });
-  metrics.readGaugesFrom(() => ({
-    teams: teamGauges(ledger.book, keys, clock.nowMs()),
-    inFlightCalls: gateway.inFlight,
-    waitingCalls: ledger.waiting,
-    journalPendingBytes: ledger.journalPendingBytes,
-    flushBacklogEvents: ledger.flusher.backlog.length,
-  }));
+  const watch = startWatch({ sql, budgetsMax: TEAM_CAP, onError: storeErrors });
+  back.defer(() => watch.stop());
+  metrics.readGaugesFrom(() => gauges({ ledger, gateway, keys, watch, nowMs: clock.nowMs() }));
 
   let stopping = false;
   const rest = createService({

@@ -36,17 +36,19 @@ export class MoneySample {
   }
 }
 
-/** One histogram, fed in microseconds, exposed in seconds. */
-export class DurationSample {
-  readonly #boundsUs: Float64Array;
+/** One histogram; what is observed counts in parts, of which `perUnit` make one of what the page shows. */
+class HistogramSample {
+  readonly #perUnit: number;
+  readonly #bounds: Float64Array;
   readonly #counts: Float64Array;
   readonly #lines: readonly string[];
-  #sumUs = 0;
+  #sum = 0;
 
-  constructor(name: MetricKey, label: string, boundsSeconds: readonly number[]) {
+  constructor(name: MetricKey, label: string, shownBounds: readonly number[], perUnit: number) {
+    this.#perUnit = perUnit;
     const labelNames = METRICS[name].labels;
-    const bounds = [...boundsSeconds, Number.POSITIVE_INFINITY];
-    this.#boundsUs = Float64Array.from(bounds, (seconds) => seconds * 1e6);
+    const bounds = [...shownBounds, Number.POSITIVE_INFINITY];
+    this.#bounds = Float64Array.from(bounds, (bound) => bound * perUnit);
     this.#counts = new Float64Array(bounds.length);
     const buckets = bounds.map((le) => {
       const text = le === Number.POSITIVE_INFINITY ? '+Inf' : String(le);
@@ -56,12 +58,12 @@ export class DurationSample {
     this.#lines = [...buckets, `${name}_sum${own} `, `${name}_count${own} `];
   }
 
-  observe(durationUs: number): void {
-    const bounds = this.#boundsUs;
+  observe(value: number): void {
+    const bounds = this.#bounds;
     let bucket = 0;
-    while (durationUs > bounds[bucket]!) bucket++;
+    while (value > bounds[bucket]!) bucket++;
     this.#counts[bucket]!++;
-    this.#sumUs += durationUs;
+    this.#sum += value;
   }
 
   text(): string {
@@ -72,7 +74,21 @@ export class DurationSample {
       text += `${this.#lines[index]}${total}\n`;
     }
     const buckets = this.#counts.length;
-    return `${text}${this.#lines[buckets]}${this.#sumUs / 1e6}\n${this.#lines[buckets + 1]}${total}\n`;
+    return `${text}${this.#lines[buckets]}${this.#sum / this.#perUnit}\n${this.#lines[buckets + 1]}${total}\n`;
+  }
+}
+
+/** A histogram of durations, fed in microseconds, exposed in seconds. */
+export class DurationSample extends HistogramSample {
+  constructor(name: MetricKey, label: string, boundsSeconds: readonly number[]) {
+    super(name, label, boundsSeconds, 1e6);
+  }
+}
+
+/** A histogram of what is counted per second. */
+export class RateSample extends HistogramSample {
+  constructor(name: MetricKey, label: string, bounds: readonly number[]) {
+    super(name, label, bounds, 1);
   }
 }
 

@@ -18,6 +18,17 @@ export type Stage = (typeof STAGES)[number];
 /** Microseconds by stage; a stage that the call did not reach is missing. */
 export type StageDurationsUs = { [S in Stage]?: number };
 
+/** What may be wrong with the upstream's part: no answer, one that broke off, or an error status. */
+export const UPSTREAM_ERRORS = [
+  'unreachable',
+  'timeout',
+  'interrupted',
+  'rate_limited',
+  'rejected',
+  'failed',
+] as const;
+export type UpstreamError = (typeof UPSTREAM_ERRORS)[number];
+
 /** What one forwarded call adds to the metrics. */
 export interface CallMeasurement {
   operation: OperationName;
@@ -35,19 +46,42 @@ export interface CallMeasurement {
   /** From sending the call upstream to its first and its last byte, in microseconds; null: none came. */
   firstByteUs: number | null;
   upstreamUs: number | null;
+  stream: boolean;
+  /** Null: the upstream did its part, or our side ended the call. */
+  upstreamError: UpstreamError | null;
+  /** An SDK sent it again, after an earlier try had failed. */
+  isRetry: boolean;
 }
 
 /** The state that is read when Prometheus asks, from memory only. Money in pico-USD. */
 export interface Gauges {
-  teams: Iterable<{
-    team: string;
-    heldPicoUsd: PicoUsd;
-    leasedPicoUsd: PicoUsd;
-    /** Null: nothing bounds the team's spend. */
-    remainingPicoUsd: PicoUsd | null;
-  }>;
+  /** What this instance's leases say. */
+  teams: Iterable<{ team: string; heldPicoUsd: PicoUsd; leasedPicoUsd: PicoUsd }>;
   inFlightCalls: number;
   waitingCalls: number;
   journalPendingBytes: number;
   flushBacklogEvents: number;
+  flushLagSeconds: number;
+  postgresUp: boolean;
+  /** What Postgres said of the whole installation; null: it has not, lately. */
+  installation: InstallationGauges | null;
+}
+
+export interface InstallationGauges {
+  /** At most as many as teams have labels. */
+  budgets: readonly BudgetGauge[];
+  unresolved: PicoUsd;
+  unpartitionedEvents: number;
+  roundTripSeconds: number;
+  /** By the session's state: a closed list. */
+  connections: ReadonlyMap<string, number>;
+}
+
+export interface BudgetGauge {
+  team: string;
+  amount: PicoUsd;
+  remaining: PicoUsd;
+  exhaustedInSeconds: number | null;
+  endsAtMs: number | null;
+  grantExpiresAtMs: number | null;
 }

@@ -8,10 +8,14 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { ERRORS, type ErrorCode } from '../domain/errors.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import type { OperationName } from '../domain/operation.ts';
+import type { RateSample } from './exposition.ts';
 import { OTHER } from './labels.ts';
 import { type CallMeasurement, type Gauges, STAGES } from './measurement.ts';
 import { countersText, gaugesText } from './page.ts';
 import { addTokens, createSeries } from './series.ts';
+
+/** Teams with a label of their own, unless told otherwise. */
+export const TEAM_CAP = 64;
 
 export interface MetricsOptions {
   version: string;
@@ -24,7 +28,7 @@ export interface Metrics {
   /** A call that was forwarded, whatever came of it. */
   recordCall(call: CallMeasurement): void;
   /** A request that was not forwarded. Operation null: it was none that we know. */
-  recordDenial(reason: ErrorCode, operation: OperationName | null): void;
+  recordDenial(reason: ErrorCode, operation: OperationName | null, isRetry: boolean): void;
   recordDroppedLogLines(count: number): void;
   /** A reconciliation that ended well, at this moment in milliseconds since the epoch. */
   recordReconcileRun(atMs: number): void;
@@ -38,7 +42,7 @@ export interface Metrics {
 }
 
 /** Makes metrics of their own; one per process is meant, because the process metrics watch the garbage collector. */
-export function createMetrics({ version, teamCap = 100, modelCap = 32 }: MetricsOptions): Metrics {
+export function createMetrics({ version, teamCap = TEAM_CAP, modelCap = 16 }: MetricsOptions): Metrics {
   const series = createSeries(version, teamCap, modelCap);
   const { teams, models, operations, stages } = series;
   const processMetrics = new Registry();
@@ -48,7 +52,8 @@ export function createMetrics({ version, teamCap = 100, modelCap = 32 }: Metrics
   function recordCall(call: CallMeasurement): void {
     const operation = operations.get(call.operation);
     operation.requests[call.outcome].value++;
-    if (call.upstreamUs !== null) operation.upstream.observe(call.upstreamUs);
+    if (call.isRetry) operation.retries.value++;
+    if (call.upstreamError !== null) series.upstreamErrors.get(call.upstreamError)!.value++;
 
     const team = teams.get(call.team);
     team.calls.value++;
@@ -62,17 +67,30 @@ export function createMetrics({ version, teamCap = 100, modelCap = 32 }: Metrics
       model.cost.valuePicoUsd += call.costPicoUsd;
       if (call.usage !== null) addTokens(model.tokens, call.usage);
       if (call.firstByteUs !== null) model.firstByte.observe(call.firstByteUs);
+      if (call.stream) observeSpeed(model.speed, call);
     }
+    let totalUs = 0;
     for (let index = 0; index < STAGES.length; index++) {
       const durationUs = call.stageUs[STAGES[index]!];
-      if (durationUs !== undefined) stages[index]!.observe(durationUs);
+      if (durationUs === undefined) continue;
+      stages[index]!.observe(durationUs);
+      totalUs += durationUs;
     }
+    operation.duration.observe(totalUs);
   }
 
-  function recordDenial(reason: ErrorCode, operation: OperationName | null): void {
+  /** Only streams show how fast a model writes: the first byte of any other answer comes when it is done. */
+  function observeSpeed(speed: RateSample, { usage, firstByteUs, upstreamUs }: CallMeasurement): void {
+    if (usage === null || firstByteUs === null || upstreamUs === null || upstreamUs <= firstByteUs) return;
+    speed.observe((usage.outputTokens * 1e6) / (upstreamUs - firstByteUs));
+  }
+
+  function recordDenial(reason: ErrorCode, operation: OperationName | null, isRetry: boolean): void {
     series.denials.get(reason)!.value++;
     const outcome = ERRORS[reason].status === 429 ? 'denied' : 'refused';
-    operations.get(operation ?? OTHER).requests[outcome].value++;
+    const { requests, retries } = operations.get(operation ?? OTHER);
+    requests[outcome].value++;
+    if (isRetry) retries.value++;
   }
 
   return {

@@ -57,27 +57,67 @@ export const METRICS = {
     labels: [],
     help: 'Cost above the hold of its call; should stay 0.',
   },
+  tollgate_sdk_retries_total: {
+    type: 'counter',
+    labels: ['operation'],
+    help: 'Requests that an SDK says it sends again.',
+  },
+  tollgate_upstream_errors_total: {
+    type: 'counter',
+    labels: ['kind'],
+    help: 'Forwarded calls that the upstream did not answer well.',
+  },
+  tollgate_call_duration_seconds: {
+    type: 'histogram',
+    labels: ['operation'],
+    help: "Forwarded calls from the request's first byte to the answer's last.",
+  },
   tollgate_stage_duration_seconds: {
     type: 'histogram',
     labels: ['stage'],
     help: 'Time that calls spend in each stage.',
-  },
-  tollgate_upstream_duration_seconds: {
-    type: 'histogram',
-    labels: ['operation'],
-    help: "From sending the call upstream to the answer's last byte.",
   },
   tollgate_time_to_first_byte_seconds: {
     type: 'histogram',
     labels: ['model'],
     help: "From sending the call upstream to the answer's first byte.",
   },
+  tollgate_output_tokens_per_second: {
+    type: 'histogram',
+    labels: ['model'],
+    help: "How fast streams write: their output tokens over the time from the answer's first byte to its last.",
+  },
   tollgate_held_usd: { type: 'gauge', labels: ['team'], help: 'Held by calls in flight on this instance.' },
   tollgate_leased_usd: { type: 'gauge', labels: ['team'], help: 'Lent by the counters to this instance.' },
+  tollgate_budget_usd: {
+    type: 'gauge',
+    labels: ['team'],
+    help: "Amount of the team's tightest budget: its grants together, or a cost limit of the team.",
+  },
   tollgate_remaining_usd: {
     type: 'gauge',
     labels: ['team'],
-    help: 'Left to spend under the tightest cost limit or the grants, as last seen by this instance.',
+    help: 'What the tightest budget has left; money that calls hold is not subtracted.',
+  },
+  tollgate_exhaustion_seconds: {
+    type: 'gauge',
+    labels: ['team'],
+    help: 'Until the tightest budget is spent, at the pace of the last hour.',
+  },
+  tollgate_budget_ends_timestamp_seconds: {
+    type: 'gauge',
+    labels: ['team'],
+    help: 'When the tightest budget ends: its window or its last grant, in Unix time.',
+  },
+  tollgate_grant_expiry_timestamp_seconds: {
+    type: 'gauge',
+    labels: ['team'],
+    help: "When the first of the team's grants with money left expires, in Unix time.",
+  },
+  tollgate_unresolved_usd: {
+    type: 'gauge',
+    labels: [],
+    help: 'Charged for calls whose outcome nobody knows yet.',
   },
   tollgate_in_flight_calls: { type: 'gauge', labels: [], help: 'Calls being forwarded.' },
   tollgate_waiting_calls: {
@@ -94,6 +134,31 @@ export const METRICS = {
     type: 'gauge',
     labels: [],
     help: 'Usage events not yet flushed to Postgres.',
+  },
+  tollgate_flush_lag_seconds: {
+    type: 'gauge',
+    labels: [],
+    help: 'Age of the oldest usage event that is not in Postgres, counted from its admission.',
+  },
+  tollgate_unpartitioned_events: {
+    type: 'gauge',
+    labels: [],
+    help: 'Usage events that no monthly partition took; should stay 0.',
+  },
+  tollgate_postgres_up: {
+    type: 'gauge',
+    labels: [],
+    help: 'Whether Postgres answered this instance within the last seconds: 1 or 0.',
+  },
+  tollgate_postgres_round_trip_seconds: {
+    type: 'gauge',
+    labels: [],
+    help: 'How long Postgres took over a question that costs it nothing.',
+  },
+  tollgate_postgres_connections: {
+    type: 'gauge',
+    labels: ['state'],
+    help: "Tollgate's connections to Postgres, of all instances.",
   },
   tollgate_reconcile_last_run_timestamp_seconds: {
     type: 'gauge',

@@ -1,6 +1,7 @@
 /** The page for Prometheus: every series of ours as text, the families in a fixed order. */
+import { toFloatUsd } from '../domain/money.ts';
 import { familyText, Sample } from './exposition.ts';
-import type { Gauges } from './measurement.ts';
+import type { BudgetGauge, Gauges, InstallationGauges } from './measurement.ts';
 import type { MetricKey } from './names.ts';
 import type { AllSeries } from './series.ts';
 
@@ -20,9 +21,12 @@ export function countersText(series: AllSeries): string {
     familyOf('tollgate_model_cost_usd_total', models, (model) => [model.cost]),
     familyOf('tollgate_unknown_usd_total', teams, (team) => [team.unknown]),
     familyText('tollgate_overrun_usd_total', [series.overrun]),
+    familyOf('tollgate_sdk_retries_total', operations, (operation) => [operation.retries]),
+    familyText('tollgate_upstream_errors_total', series.upstreamErrors.values()),
+    familyOf('tollgate_call_duration_seconds', operations, (operation) => [operation.duration]),
     familyText('tollgate_stage_duration_seconds', series.stages),
-    familyOf('tollgate_upstream_duration_seconds', operations, (operation) => [operation.upstream]),
     familyOf('tollgate_time_to_first_byte_seconds', models, (model) => [model.firstByte]),
+    familyOf('tollgate_output_tokens_per_second', models, (model) => [model.speed]),
     // A 0 would be 1970: who does not reconcile, or not yet, has no last run.
     familyText(
       'tollgate_reconcile_last_run_timestamp_seconds',
@@ -37,32 +41,66 @@ export function countersText(series: AllSeries): string {
 export function gaugesText(series: AllSeries, reading: Gauges): string {
   readTeams(series, reading);
   const teams = [...series.teams.values()];
-  const bounded = teams.filter((team) => team.bounded);
   return [
     familyOf('tollgate_held_usd', teams, (team) => [team.held]),
     familyOf('tollgate_leased_usd', teams, (team) => [team.leased]),
-    familyOf('tollgate_remaining_usd', bounded, (team) => [team.remaining]),
     gaugeText('tollgate_in_flight_calls', reading.inFlightCalls),
     gaugeText('tollgate_waiting_calls', reading.waitingCalls),
     gaugeText('tollgate_journal_pending_bytes', reading.journalPendingBytes),
     gaugeText('tollgate_flush_backlog_events', reading.flushBacklogEvents),
+    gaugeText('tollgate_flush_lag_seconds', reading.flushLagSeconds),
+    gaugeText('tollgate_postgres_up', reading.postgresUp ? 1 : 0),
+    reading.installation === null ? '' : installationText(reading.installation),
   ].join('');
 }
 
 function readTeams({ teams }: AllSeries, reading: Gauges): void {
-  for (const team of teams.values()) {
-    team.held.valuePicoUsd = team.leased.valuePicoUsd = team.remaining.valuePicoUsd = 0n;
-    team.bounded = false;
-  }
-  for (const { team, heldPicoUsd, leasedPicoUsd, remainingPicoUsd } of reading.teams) {
+  for (const team of teams.values()) team.held.valuePicoUsd = team.leased.valuePicoUsd = 0n;
+  for (const { team, heldPicoUsd, leasedPicoUsd } of reading.teams) {
     const series = teams.get(team);
     // Added, not set: the teams beyond the cap share one series.
     series.held.valuePicoUsd += heldPicoUsd;
     series.leased.valuePicoUsd += leasedPicoUsd;
-    if (remainingPicoUsd === null) continue;
-    series.remaining.valuePicoUsd += remainingPicoUsd;
-    series.bounded = true;
   }
+}
+
+function installationText(reading: InstallationGauges): string {
+  const { budgets } = reading;
+  return [
+    budgetText('tollgate_budget_usd', budgets, ({ amount }) => toFloatUsd(amount)),
+    budgetText('tollgate_remaining_usd', budgets, ({ remaining }) => toFloatUsd(remaining)),
+    budgetText('tollgate_exhaustion_seconds', budgets, ({ exhaustedInSeconds }) => exhaustedInSeconds),
+    budgetText('tollgate_budget_ends_timestamp_seconds', budgets, ({ endsAtMs }) => toSeconds(endsAtMs)),
+    budgetText('tollgate_grant_expiry_timestamp_seconds', budgets, ({ grantExpiresAtMs }) =>
+      toSeconds(grantExpiresAtMs),
+    ),
+    gaugeText('tollgate_unresolved_usd', toFloatUsd(reading.unresolved)),
+    gaugeText('tollgate_unpartitioned_events', reading.unpartitionedEvents),
+    gaugeText('tollgate_postgres_round_trip_seconds', reading.roundTripSeconds),
+    familyText(
+      'tollgate_postgres_connections',
+      [...reading.connections].map(([state, count]) =>
+        sampleOf('tollgate_postgres_connections', [state], count),
+      ),
+    ),
+  ].join('');
+}
+
+/** Made anew for each page: which budgets are shown changes, and their labels with them. */
+function budgetText(
+  name: MetricKey,
+  budgets: readonly BudgetGauge[],
+  read: (budget: BudgetGauge) => number | null,
+): string {
+  const samples = budgets.flatMap((budget) => {
+    const value = read(budget);
+    return value === null ? [] : [sampleOf(name, [budget.team], value)];
+  });
+  return familyText(name, samples);
+}
+
+function toSeconds(ms: number | null): number | null {
+  return ms === null ? null : ms / 1000;
 }
 
 type WithText = { text(): string };
@@ -72,7 +110,11 @@ function familyOf<Row>(name: MetricKey, rows: Row[], pick: (row: Row) => readonl
 }
 
 function gaugeText(name: MetricKey, value: number): string {
-  const sample = new Sample(name);
+  return familyText(name, [sampleOf(name, [], value)]);
+}
+
+function sampleOf(name: MetricKey, labels: readonly string[], value: number): Sample {
+  const sample = new Sample(name, labels);
   sample.value = value;
-  return familyText(name, [sample]);
+  return sample;
 }

@@ -1,9 +1,9 @@
 /** The series that come into being together with a label value: made once, then updated by field access only. */
 import { ERRORS, type ErrorCode } from '../domain/errors.ts';
 import type { Usage } from '../domain/usage.ts';
-import { DurationSample, MoneySample, Sample } from './exposition.ts';
+import { DurationSample, MoneySample, RateSample, Sample } from './exposition.ts';
 import { LabelMap } from './labels.ts';
-import { STAGES, type Stage } from './measurement.ts';
+import { STAGES, type Stage, UPSTREAM_ERRORS, type UpstreamError } from './measurement.ts';
 import type { MetricKey } from './names.ts';
 
 /** A partition, so that the sum over the types is all tokens: `input` is neither read from nor written to the cache. */
@@ -11,8 +11,9 @@ const TOKEN_TYPES = ['input', 'cached_input', 'cache_write', 'output'] as const;
 
 // Our own stages take microseconds; `forward`, and `reserve` when it waits, take seconds.
 const STAGE_BUCKETS = [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.05, 0.5, 5];
-const UPSTREAM_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+const CALL_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const FIRST_BYTE_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const SPEED_BUCKETS = [5, 10, 20, 40, 80, 160, 320];
 
 const OPERATION_CAP = 16;
 
@@ -39,9 +40,6 @@ function teamSeries(team: string) {
     unknown: new MoneySample('tollgate_unknown_usd_total', [team]),
     held: new MoneySample('tollgate_held_usd', [team]),
     leased: new MoneySample('tollgate_leased_usd', [team]),
-    remaining: new MoneySample('tollgate_remaining_usd', [team]),
-    /** Whether the last reading bounded the team's spend: what is unbounded has no `remaining`. */
-    bounded: false,
   };
 }
 
@@ -50,6 +48,7 @@ function modelSeries(model: string) {
     tokens: tokenSamples('tollgate_model_tokens_total', model),
     cost: new MoneySample('tollgate_model_cost_usd_total', [model]),
     firstByte: new DurationSample('tollgate_time_to_first_byte_seconds', model, FIRST_BYTE_BUCKETS),
+    speed: new RateSample('tollgate_output_tokens_per_second', model, SPEED_BUCKETS),
   };
 }
 
@@ -63,7 +62,8 @@ function operationSeries(operation: string) {
       denied: ending('denied'),
       refused: ending('refused'),
     },
-    upstream: new DurationSample('tollgate_upstream_duration_seconds', operation, UPSTREAM_BUCKETS),
+    retries: new Sample('tollgate_sdk_retries_total', [operation]),
+    duration: new DurationSample('tollgate_call_duration_seconds', operation, CALL_BUCKETS),
   };
 }
 
@@ -86,6 +86,9 @@ export function createSeries(version: string, teamCap: number, modelCap: number)
     operations: new LabelMap(OPERATION_CAP, operationSeries),
     stages: STAGES.map(stageSeries),
     denials: new Map(codes.map((code) => [code, new Sample('tollgate_denials_total', [code])])),
+    upstreamErrors: new Map<UpstreamError, Sample>(
+      UPSTREAM_ERRORS.map((kind) => [kind, new Sample('tollgate_upstream_errors_total', [kind])]),
+    ),
     overrun: new MoneySample('tollgate_overrun_usd_total'),
     reconcileRun: new Sample('tollgate_reconcile_last_run_timestamp_seconds'),
     released: new MoneySample('tollgate_reconcile_released_usd_total'),

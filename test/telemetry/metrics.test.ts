@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { ERRORS, type ErrorCode } from '../../src/domain/errors.ts';
 import type { OperationName } from '../../src/domain/operation.ts';
-import { type CallMeasurement, type Gauges, STAGES } from '../../src/telemetry/measurement.ts';
-import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { STAGES } from '../../src/telemetry/measurement.ts';
+import { createMetrics, TEAM_CAP } from '../../src/telemetry/metrics.ts';
 import { METRICS } from '../../src/telemetry/names.ts';
+import { call, gauges, installation, ours, parse, seriesOf } from './reading.ts';
 
 const OPERATIONS: OperationName[] = [
   'chat.completions',
@@ -15,54 +16,14 @@ const OPERATIONS: OperationName[] = [
   'models.retrieve',
 ];
 
-function call(changes: Partial<CallMeasurement> = {}): CallMeasurement {
-  return {
-    operation: 'chat.completions',
-    outcome: 'settled',
-    team: 'research',
-    model: 'gpt-5-mini',
-    usage: {
-      inputTokens: 100,
-      cachedInputTokens: 30,
-      cacheWriteTokens: 20,
-      outputTokens: 7,
-      reasoningTokens: 5,
-    },
-    costPicoUsd: 1_250_000_000_000n,
-    overrunPicoUsd: 0n,
-    stageUs: { classify: 12, forward: 600_000 },
-    firstByteUs: 300_000,
-    upstreamUs: 600_000,
-    ...changes,
-  };
-}
-
-function gauges(changes: Partial<Gauges> = {}): Gauges {
-  return {
-    teams: [],
-    inFlightCalls: 3,
-    waitingCalls: 2,
-    journalPendingBytes: 512,
-    flushBacklogEvents: 9,
-    ...changes,
-  };
-}
-
-const seriesOf = (page: string) => page.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-
-/** The page as Prometheus reads it: value by series. Throws on a line that is not in the format, or there twice. */
-function parse(page: string): Map<string, number> {
-  const values = new Map<string, number>();
-  for (const line of seriesOf(page)) {
-    const match = /^([a-z_]+(?:\{(?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)+\})?) (\S+)$/.exec(line);
-    if (!match) throw new Error(`not a series: ${line}`);
-    if (values.has(match[1]!)) throw new Error(`twice: ${line}`);
-    values.set(match[1]!, Number(match[2]));
-  }
-  return values;
-}
-
-const ours = (page: string) => page.slice(0, page.indexOf('# HELP process_'));
+const BUDGET = {
+  team: 'a',
+  amount: 1n,
+  remaining: 1n,
+  exhaustedInSeconds: 1,
+  endsAtMs: 1,
+  grantExpiresAtMs: 1,
+};
 
 describe('the metrics of a call', () => {
   it('count it once by operation, team and model', async () => {
@@ -111,10 +72,12 @@ describe('the metrics of a call', () => {
 
   it('put each duration into the cumulative buckets that hold it', async () => {
     const metrics = createMetrics({ version: '1' });
-    for (const upstreamUs of [100_000, 100_001, 400_000_000]) metrics.recordCall(call({ upstreamUs }));
+    for (const forward of [100_000, 100_001, 400_000_000]) {
+      metrics.recordCall(call({ stageUs: { classify: 0, forward } }));
+    }
     const values = parse(ours(await metrics.render()));
     const name = (part: string, le = '') =>
-      `tollgate_upstream_duration_seconds_${part}{operation="chat.completions"${le}}`;
+      `tollgate_call_duration_seconds_${part}{operation="chat.completions"${le}}`;
     expect(values.get(name('bucket', ',le="0.1"'))).toBe(1);
     expect(values.get(name('bucket', ',le="0.25"'))).toBe(2);
     expect(values.get(name('bucket', ',le="300"'))).toBe(2);
@@ -123,6 +86,33 @@ describe('the metrics of a call', () => {
     expect(values.get(name('sum'))).toBeCloseTo(400.200001, 9);
     expect(values.get('tollgate_stage_duration_seconds_count{stage="classify"}')).toBe(3);
     expect(values.get('tollgate_stage_duration_seconds_count{stage="reserve"}')).toBe(0);
+  });
+
+  it('tell how fast a stream wrote, and nothing of an answer that came at once', async () => {
+    const metrics = createMetrics({ version: '1' });
+    const timing = { firstByteUs: 500_000, upstreamUs: 600_000 };
+    metrics.recordCall(call({ ...timing, stream: true }));
+    metrics.recordCall(call(timing));
+    metrics.recordCall(call({ ...timing, stream: true, usage: null }));
+    const values = parse(ours(await metrics.render()));
+    const name = (part: string, le = '') =>
+      `tollgate_output_tokens_per_second_${part}{model="gpt-5-mini"${le}}`;
+    expect(values.get(name('bucket', ',le="40"'))).toBe(0);
+    expect(values.get(name('bucket', ',le="80"'))).toBe(1);
+    expect(values.get(name('sum'))).toBe(70);
+    expect(values.get(name('count'))).toBe(1);
+  });
+
+  it('count what is wrong with the upstream, and what an SDK sent again', async () => {
+    const metrics = createMetrics({ version: '1' });
+    metrics.recordCall(call({ upstreamError: 'timeout', isRetry: true }));
+    metrics.recordDenial('rate_limit_exceeded', 'chat.completions', true);
+    metrics.recordDenial('unsupported_operation', null, true);
+    const values = parse(ours(await metrics.render()));
+    expect(values.get('tollgate_upstream_errors_total{kind="timeout"}')).toBe(1);
+    expect(values.get('tollgate_upstream_errors_total{kind="failed"}')).toBe(0);
+    expect(values.get('tollgate_sdk_retries_total{operation="chat.completions"}')).toBe(2);
+    expect(values.get('tollgate_sdk_retries_total{operation="other"}')).toBe(1);
   });
 
   it('cost it less than 2 µs', () => {
@@ -140,47 +130,15 @@ describe('the metrics of a call', () => {
 describe('the metrics of a request that is not forwarded', () => {
   it('tell a limit that denied it from a fault that refused it', async () => {
     const metrics = createMetrics({ version: '1' });
-    metrics.recordDenial('insufficient_quota', 'responses');
-    metrics.recordDenial('invalid_api_key', 'responses');
-    metrics.recordDenial('unsupported_operation', null);
+    metrics.recordDenial('insufficient_quota', 'responses', false);
+    metrics.recordDenial('invalid_api_key', 'responses', false);
+    metrics.recordDenial('unsupported_operation', null, false);
     const values = parse(ours(await metrics.render()));
     expect(values.get('tollgate_requests_total{operation="responses",outcome="denied"}')).toBe(1);
     expect(values.get('tollgate_requests_total{operation="responses",outcome="refused"}')).toBe(1);
     expect(values.get('tollgate_requests_total{operation="other",outcome="refused"}')).toBe(1);
     expect(values.get('tollgate_denials_total{reason="insufficient_quota"}')).toBe(1);
     expect(values.get('tollgate_denials_total{reason="rate_limit_exceeded"}')).toBe(0);
-  });
-});
-
-describe('the gauges', () => {
-  it('are read anew at each scrape', async () => {
-    const metrics = createMetrics({ version: '1' });
-    const team = { team: 'research', heldPicoUsd: 10n ** 12n, leasedPicoUsd: 3n * 10n ** 12n };
-    let remainingPicoUsd: bigint | null = 15n * 10n ** 12n;
-    metrics.readGaugesFrom(() => gauges({ teams: [{ ...team, remainingPicoUsd }] }));
-    const first = parse(ours(await metrics.render()));
-    expect(first.get('tollgate_held_usd{team="research"}')).toBe(1);
-    expect(first.get('tollgate_leased_usd{team="research"}')).toBe(3);
-    expect(first.get('tollgate_remaining_usd{team="research"}')).toBe(15);
-    expect(first.get('tollgate_flush_backlog_events')).toBe(9);
-    remainingPicoUsd = null;
-    const second = parse(ours(await metrics.render()));
-    expect(second.get('tollgate_held_usd{team="research"}')).toBe(1);
-    expect(second.has('tollgate_remaining_usd{team="research"}')).toBe(false);
-  });
-
-  it('add up for the teams that share a label', async () => {
-    const metrics = createMetrics({ version: '1', teamCap: 1 });
-    const teams = ['a', 'b', 'c'].map((team) => ({
-      team,
-      heldPicoUsd: 10n ** 12n,
-      leasedPicoUsd: 0n,
-      remainingPicoUsd: null,
-    }));
-    metrics.readGaugesFrom(() => gauges({ teams }));
-    const values = parse(ours(await metrics.render()));
-    expect(values.get('tollgate_held_usd{team="a"}')).toBe(1);
-    expect(values.get('tollgate_held_usd{team="other"}')).toBe(2);
   });
 });
 
@@ -192,18 +150,18 @@ describe('the page for Prometheus', () => {
         call({ team: `team-${i}`, model: `model-${i}`, operation: OPERATIONS[i % OPERATIONS.length]! }),
       );
     }
-    for (const code of Object.keys(ERRORS) as ErrorCode[]) metrics.recordDenial(code, null);
+    for (const code of Object.keys(ERRORS) as ErrorCode[]) metrics.recordDenial(code, null, false);
     const teams = Array.from({ length: 500 }, (_, i) => ({
       team: `team-${i}`,
       heldPicoUsd: 1n,
       leasedPicoUsd: 1n,
-      remainingPicoUsd: 1n,
     }));
-    metrics.readGaugesFrom(() => gauges({ teams }));
+    const budgets = teams.slice(0, TEAM_CAP).map(({ team }) => ({ ...BUDGET, team }));
+    metrics.readGaugesFrom(() => gauges({ teams, installation: installation({ budgets }) }));
     const page = await metrics.render();
     expect(seriesOf(page).length).toBeLessThan(2_000);
     const values = parse(ours(page));
-    expect(values.get('tollgate_calls_total{team="other"}')).toBe(400);
+    expect(values.get('tollgate_calls_total{team="other"}')).toBe(500 - TEAM_CAP);
   });
 
   it('shows every metric of the catalogue and no other, each with its help and type', async () => {
@@ -211,7 +169,10 @@ describe('the page for Prometheus', () => {
     metrics.recordCall(call());
     metrics.recordReconcileRun(1);
     metrics.readGaugesFrom(() =>
-      gauges({ teams: [{ team: 'a', heldPicoUsd: 0n, leasedPicoUsd: 0n, remainingPicoUsd: 0n }] }),
+      gauges({
+        teams: [{ team: 'a', heldPicoUsd: 0n, leasedPicoUsd: 0n }],
+        installation: installation({ budgets: [BUDGET] }),
+      }),
     );
     const page = ours(await metrics.render());
     const types = [...page.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => `${name} ${type}`);

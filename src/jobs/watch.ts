@@ -1,0 +1,48 @@
+/**
+ * Watch: reads the installation's state from Postgres for the metrics, every few seconds, so that a scrape reads memory
+ * only. Invariant: a reading that is too old is not shown; no number is better than one that was true an hour ago.
+ */
+import type { Sql } from 'postgres';
+import { readWatch, type WatchReading } from '../store/watch.ts';
+import { type Job, startJob } from './every.ts';
+
+export interface WatchOptions {
+  sql: Sql;
+  /** How many budgets are shown, those closest to their end. */
+  budgetsMax: number;
+  onError: (error: unknown) => void;
+  intervalMs?: number;
+  monotonicMs?: () => number;
+}
+
+export interface Watched extends WatchReading {
+  /** How long Postgres took over a question that costs it nothing. */
+  roundTripSeconds: number;
+}
+
+export interface Watch extends Job {
+  /** What was read last; null: nothing within the last minute. */
+  latest(): Watched | null;
+}
+
+const STALE_AFTER_MS = 60_000;
+
+export function startWatch(options: WatchOptions): Watch {
+  const { sql, budgetsMax, onError, intervalMs = 10_000, monotonicMs = () => performance.now() } = options;
+  let latest: { reading: Watched; atMs: number } | null = null;
+  const job = startJob({
+    firstAfterMs: 0,
+    intervalMs,
+    onError,
+    run: async () => {
+      const atMs = monotonicMs();
+      await sql`select 1`;
+      const roundTripSeconds = (monotonicMs() - atMs) / 1000;
+      latest = { reading: { ...(await readWatch(sql, budgetsMax)), roundTripSeconds }, atMs };
+    },
+  });
+  return {
+    stop: job.stop,
+    latest: () => (latest !== null && monotonicMs() - latest.atMs < STALE_AFTER_MS ? latest.reading : null),
+  };
+}

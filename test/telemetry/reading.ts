@@ -1,0 +1,70 @@
+/** Calls and gauges to feed to metrics, and the page as Prometheus reads it. */
+import type { CallMeasurement, Gauges, InstallationGauges } from '../../src/telemetry/measurement.ts';
+
+export function call(changes: Partial<CallMeasurement> = {}): CallMeasurement {
+  return {
+    operation: 'chat.completions',
+    outcome: 'settled',
+    team: 'research',
+    model: 'gpt-5-mini',
+    usage: {
+      inputTokens: 100,
+      cachedInputTokens: 30,
+      cacheWriteTokens: 20,
+      outputTokens: 7,
+      reasoningTokens: 5,
+    },
+    costPicoUsd: 1_250_000_000_000n,
+    overrunPicoUsd: 0n,
+    stageUs: { classify: 12, forward: 600_000 },
+    firstByteUs: 300_000,
+    upstreamUs: 600_000,
+    stream: false,
+    upstreamError: null,
+    isRetry: false,
+    ...changes,
+  };
+}
+
+export function gauges(changes: Partial<Gauges> = {}): Gauges {
+  return {
+    teams: [],
+    inFlightCalls: 3,
+    waitingCalls: 2,
+    journalPendingBytes: 512,
+    flushBacklogEvents: 9,
+    flushLagSeconds: 0,
+    postgresUp: true,
+    installation: null,
+    ...changes,
+  };
+}
+
+export function installation(changes: Partial<InstallationGauges> = {}): InstallationGauges {
+  return {
+    budgets: [],
+    unresolved: 0n,
+    unpartitionedEvents: 0,
+    roundTripSeconds: 0.001,
+    connections: new Map([['active', 1]]),
+    ...changes,
+  };
+}
+
+export const seriesOf = (page: string) =>
+  page.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+
+/** The page as Prometheus reads it: value by series. Throws on a line that is not in the format, or there twice. */
+export function parse(page: string): Map<string, number> {
+  const values = new Map<string, number>();
+  for (const line of seriesOf(page)) {
+    const match = /^([a-z_]+(?:\{(?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)+\})?) (\S+)$/.exec(line);
+    if (!match) throw new Error(`not a series: ${line}`);
+    if (values.has(match[1]!)) throw new Error(`twice: ${line}`);
+    values.set(match[1]!, Number(match[2]));
+  }
+  return values;
+}
+
+/** Without the process's own. */
+export const ours = (page: string) => page.slice(0, page.indexOf('# HELP process_'));
