@@ -1,13 +1,13 @@
 /**
  * The admin API. Owns: its routes, who may use them, and the form of every answer. Does not own: what the nouns mean
- * (domain), their rows (store), the calls (gateway). Invariants: nothing is answered without the admin key; a request
- * that is refused changed nothing; every change raises the catalog's version in its own transaction.
+ * (domain), their rows (store), the calls (gateway). Invariants: nothing is answered without the admin key or a
+ * session; a request that is refused changed nothing; every change raises the catalog's version in its own transaction.
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { bodyLimit } from 'hono/body-limit';
-import { isAdmin } from '../auth/admin-key.ts';
 import { fault } from '../domain/errors.ts';
 import { sqlState } from '../store/catalog-version.ts';
+import { guard } from './access.ts';
 import { serveBalance } from './balance.ts';
 import { serveEvents } from './events.ts';
 import { serveGrants } from './grants.ts';
@@ -17,6 +17,7 @@ import type { AdminOptions } from './options.ts';
 import { servePlans } from './plans.ts';
 import { servePrices } from './prices.ts';
 import { notFound, ROOT, refuse } from './route.ts';
+import { serveSession } from './session.ts';
 import { serveTeams } from './teams.ts';
 import { serveUnknown } from './unknown.ts';
 import { serveUsage } from './usage.ts';
@@ -25,18 +26,16 @@ const BODY_BYTES_MAX = 1_048_576;
 
 /** Makes the admin API: everything below `/admin/v1`. */
 export function createAdmin(options: AdminOptions): OpenAPIHono {
-  const { adminKey, onError = console.error } = options;
+  const { onError = console.error } = options;
   const app = new OpenAPIHono();
-  app.use(`${ROOT}/*`, async (context, next) => {
-    if (isAdmin(context.req.header('authorization'), adminKey)) return next();
-    return refuse(context, fault('invalid_api_key', 'send the admin key: Authorization: Bearer <key>'));
-  });
+  guard(app, options);
   const tooLarge = fault('request_too_large', `a body of more than ${BODY_BYTES_MAX} bytes`);
   app.use(
     `${ROOT}/*`,
     bodyLimit({ maxSize: BODY_BYTES_MAX, onError: (context) => refuse(context, tooLarge) }),
   );
   for (const serveNoun of [
+    serveSession,
     serveTeams,
     serveBalance,
     serveKeys,

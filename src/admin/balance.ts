@@ -17,7 +17,14 @@ import { serve } from './route.ts';
 
 export function serveBalance(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   const summary = 'Show what a team has, spent and holds';
-  serve(app, { method: 'get', path: '/teams/{id}/balance', summary, answer: Balance }, async ({ id }) => {
+  const route = {
+    method: 'get',
+    path: '/teams/{id}/balance',
+    summary,
+    answer: Balance,
+    team: 'team',
+  } as const;
+  serve(app, route, async ({ id }) => {
     if (!(await findTeam(database, id))) return null;
     await settleNow();
     return toBalance(id, await readBalance(database, id));

@@ -17,6 +17,7 @@ export function serveEvents(app: OpenAPIHono, { database, settleNow }: AdminOpti
       summary: 'List calls by the moment of their admission, oldest first',
       query: EventsQuery,
       answer: Events,
+      team: 'query',
     },
     async ({ query }) => {
       await settleNow();

@@ -35,6 +35,7 @@ export function serveGrants(app: OpenAPIHono, { database }: AdminOptions): void 
     name: 'grant',
     item: Grant,
     page: Grants,
+    teamMay: { list: 'query', show: 'item' },
     listQuery: teamListQuery,
     changeBody: GrantChange,
     idOf: (grant: GrantRow) => grant.id,

@@ -27,6 +27,7 @@ export function serveKeys(app: OpenAPIHono, { database }: AdminOptions): void {
     name: 'key',
     item: Key,
     page: Keys,
+    teamMay: { list: 'query', show: 'item' },
     listQuery: teamListQuery,
     changeBody: KeyChange,
     idOf: (key: KeyRow) => key.id,

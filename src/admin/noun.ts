@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import type { Fault } from '../domain/errors.ts';
 import { type PageAsked, type PageQuery, pageOf } from './page.ts';
 import { isFault, serve } from './route.ts';
+import type { TeamScope } from './scope.ts';
 
 export interface Noun<
   Row extends { createdAt: Date },
@@ -18,6 +19,8 @@ export interface Noun<
   name: string;
   /** It is named by text instead of a UUID. */
   textId?: boolean;
+  /** How a team's session reads the list, and one; missing: neither. */
+  teamMay?: { list?: TeamScope; show: TeamScope };
   item: Item;
   page: Page;
   listQuery: ListQuery;
@@ -48,6 +51,7 @@ export function serveNoun<
       summary: `List ${path.slice(1)}, oldest first`,
       query: noun.listQuery,
       answer: noun.page,
+      team: noun.teamMay?.list,
     },
     async ({ query }) => {
       const page = await pageOf(query, noun.idOf, (asked) => noun.list(asked, query), noun.view, textId);
@@ -56,7 +60,14 @@ export function serveNoun<
   );
   serve(
     app,
-    { method: 'get', path: onePath, summary: `Show one ${name}`, answer: item, textId },
+    {
+      method: 'get',
+      path: onePath,
+      summary: `Show one ${name}`,
+      answer: item,
+      textId,
+      team: noun.teamMay?.show,
+    },
     async ({ id }) => show(await noun.find(id)),
   );
   serve(

@@ -8,6 +8,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { z } from 'zod';
 import { ERRORS, type Fault, fault } from '../domain/errors.ts';
 import { ErrorBody } from './contract.ts';
+import { maySee, narrow, type TeamScope } from './scope.ts';
 
 const NOTHING = z.strictObject({});
 
@@ -22,6 +23,8 @@ export interface Route<Query extends z.ZodType, Body extends z.ZodType, Answer e
   body?: Body;
   answer: Answer;
   status?: 200 | 201;
+  /** How a team's session may use it; missing: not at all. */
+  team?: TeamScope | undefined;
 }
 
 export interface Asked<Query, Body> {
@@ -55,13 +58,17 @@ export function serve<
   app.on(route.method.toUpperCase(), ROOT + route.path.replace(/\{(\w+)\}/, ':$1'), async (context) => {
     const [id = ''] = Object.values<string>(context.req.param());
     if (id !== '' && !route.textId && !isUuid(id)) return refuse(context, notFound(context));
-    const query = querySchema.safeParse(queryOf(context));
+    const caller = context.get('caller');
+    const narrowed = narrow(route.team, caller, id, queryOf(context));
+    if (narrowed === null) return refuse(context, notFound(context));
+    if (isFault(narrowed)) return refuse(context, narrowed);
+    const query = querySchema.safeParse(narrowed);
     if (!query.success) return refuse(context, faultOf(query.error));
-    const body = await readBody(context, route.body);
+    const body = route.body ? await readBody(context, route.body) : { data: {} };
     if (isFault(body)) return refuse(context, body);
     const asked = { id, query: query.data, body: body.data } as Asked<z.output<Query>, z.output<Body>>;
     const value = await answer(asked);
-    if (value === null) return refuse(context, notFound(context));
+    if (value === null || !maySee(route.team, caller, value)) return refuse(context, notFound(context));
     return isFault(value) ? refuse(context, value) : context.json(value, route.status ?? 200);
   });
 }
@@ -72,8 +79,11 @@ function queryOf(context: Context): Record<string, string | string[]> {
   return Object.fromEntries(all.map(([name, values]) => [name, values.length === 1 ? values[0]! : values]));
 }
 
-async function readBody(context: Context, schema: z.ZodType | undefined): Promise<Fault | { data: unknown }> {
-  if (!schema) return { data: {} };
+/** The body as its schema reads it, or what is wrong with it. */
+export async function readBody<Body extends z.ZodType>(
+  context: Context,
+  schema: Body,
+): Promise<Fault | { data: z.output<Body> }> {
   let json: unknown;
   try {
     json = JSON.parse(await context.req.text());

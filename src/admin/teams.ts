@@ -24,6 +24,7 @@ export function serveTeams(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
     name: 'team',
     item: Team,
     page: Teams,
+    teamMay: { show: 'team' },
     listQuery,
     changeBody: TeamChange,
     idOf: (team: TeamRow) => team.id,

@@ -1,6 +1,7 @@
 /** Routes: calls whose outcome nobody knows, and their release by evidence. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { usd } from '../domain/money.ts';
+import { currentActor } from '../store/actor.ts';
 import { listUnknown } from '../store/events.ts';
 import { releaseUnknown } from '../store/unknown.ts';
 import { Events, EventsQuery, NewRelease, Release } from './contract.ts';
@@ -9,7 +10,7 @@ import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf, pageOf } from './page.ts';
 import { isFault, serve } from './route.ts';
 
-export function serveUnknown(app: OpenAPIHono, { database, settleNow, actor = 'admin' }: AdminOptions): void {
+export function serveUnknown(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   serve(
     app,
     {
@@ -18,6 +19,7 @@ export function serveUnknown(app: OpenAPIHono, { database, settleNow, actor = 'a
       summary: 'List calls whose outcome is still unknown, oldest first',
       query: EventsQuery,
       answer: Events,
+      team: 'query',
     },
     async ({ query }) => {
       await settleNow();
@@ -41,7 +43,12 @@ export function serveUnknown(app: OpenAPIHono, { database, settleNow, actor = 'a
     async ({ id, body }) => {
       await settleNow();
       const cost = usd(body.cost_usd);
-      const row = await releaseUnknown(database, { eventId: id, cost, reason: body.reason, actor });
+      const row = await releaseUnknown(database, {
+        eventId: id,
+        cost,
+        reason: body.reason,
+        actor: currentActor(),
+      });
       if (row === null || isFault(row)) return row;
       return {
         id: row.id,

@@ -14,7 +14,7 @@ export function serveUsage(app: OpenAPIHono, { database, settleNow }: AdminOptio
   const summary = 'Sum usage by team, key, model or operation and by time';
   serve(
     app,
-    { method: 'get', path: '/usage', summary, query: UsageQuery, answer: Usage },
+    { method: 'get', path: '/usage', summary, query: UsageQuery, answer: Usage, team: 'query' },
     async ({ query }) => {
       const from = quarterOf(query.from, Math.floor);
       const to = quarterOf(query.to, Math.ceil);

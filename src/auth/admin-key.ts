@@ -8,8 +8,13 @@ import { join } from 'node:path';
 /** Whether an `Authorization` header carries the admin key; the time it takes tells nothing about the key. */
 export function isAdmin(authorization: string | undefined, adminKey: string): boolean {
   const [, bearer] = /^Bearer +(\S+) *$/i.exec(authorization ?? '') ?? [];
+  return bearer !== undefined && isSame(bearer, adminKey);
+}
+
+/** Whether two secrets are the same, in a time that tells nothing about either. */
+export function isSame(given: string, wanted: string): boolean {
   // Digests have one length, which timingSafeEqual needs.
-  return bearer !== undefined && timingSafeEqual(digest(bearer), digest(adminKey));
+  return timingSafeEqual(digest(given), digest(wanted));
 }
 
 function digest(text: string): Buffer {

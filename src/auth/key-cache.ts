@@ -28,7 +28,11 @@ export class KeyCache {
 
   /** The key's record, null for a text that is no key. Rejects when Postgres is needed and away. */
   find(key: string): KeyRecord | null | Promise<KeyRecord | null> {
-    const hashed = hash('sha256', key, 'hex');
+    return this.findHashed(hash('sha256', key, 'hex'));
+  }
+
+  /** The same, for who kept only the key's hash. */
+  findHashed(hashed: string): KeyRecord | null | Promise<KeyRecord | null> {
     const found = this.#known.get(hashed);
     return found ? found.record : this.#load(hashed);
   }

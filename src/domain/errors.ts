@@ -17,6 +17,8 @@ export const ERRORS = {
   unknown_price: { status: 400, type: 'invalid_request_error', retryable: false },
   unbounded_request: { status: 400, type: 'invalid_request_error', retryable: false },
   invalid_api_key: { status: 401, type: 'invalid_request_error', retryable: false },
+  csrf_failed: { status: 403, type: 'invalid_request_error', retryable: false },
+  not_allowed: { status: 403, type: 'invalid_request_error', retryable: false },
   model_not_allowed: { status: 403, type: 'invalid_request_error', retryable: false },
   unsupported_operation: { status: 404, type: 'invalid_request_error', retryable: false },
   not_found: { status: 404, type: 'invalid_request_error', retryable: false },

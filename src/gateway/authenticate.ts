@@ -1,5 +1,6 @@
 /** Authenticate: from the bearer key to the account that pays. */
 import type { IncomingMessage } from 'node:http';
+import { whyRefused } from '../auth/keys.ts';
 import type { Account } from '../domain/budget.ts';
 import { type Fault, fault } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';
@@ -19,12 +20,8 @@ export async function authenticate(deps: GatewayDeps, incoming: IncomingMessage)
   } catch {
     return fault('ledger_unavailable', 'The key cannot be checked just now.', { retryAfterMs: 1000 });
   }
-  if (record === null) return invalid('This API key is not known.');
-  if (record.revoked) return invalid('This API key was revoked.');
-  if (record.expiresAtMs !== null && record.expiresAtMs <= deps.clock.nowMs()) {
-    return invalid('This API key has expired.');
-  }
-  return record.account;
+  const refused = whyRefused(record, deps.clock.nowMs());
+  return refused === null ? record!.account : invalid(refused);
 }
 
 function invalid(message: string): Fault {

@@ -7,6 +7,7 @@ import { createAdmin } from '../admin/admin.ts';
 import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
 import { Catalog } from '../auth/catalog.ts';
 import { KeyCache } from '../auth/key-cache.ts';
+import { Sessions } from '../auth/sessions.ts';
 import type { Config } from '../config.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { startWatch } from '../jobs/watch.ts';
@@ -22,6 +23,7 @@ import type { Connection } from '../store/database.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, TEAM_CAP } from '../telemetry/metrics.ts';
 import { adoptJournals } from './adoption.ts';
+import { createConsole } from './console.ts';
 import { close, createHttpServer, listen } from './http.ts';
 import { startJobs } from './jobs.ts';
 import { inDataFolder, openDatabaseOf, openJournals } from './open.ts';
@@ -139,11 +141,14 @@ export async function startApp(options: AppOptions): Promise<App> {
     createAdmin({
       database: store.database,
       adminKey: admin.key,
+      sessions: new Sessions({ adminKey: admin.key, keys, nowMs: clock.nowMs }),
+      nowMs: clock.nowMs,
       defaultPlan: config.defaultPlan,
       settleNow: () => ledger.flusher.drain().catch(storeErrors),
       onError: (error) => logger.error({ err: error }, 'an admin request failed on a fault of ours'),
     }),
   );
+  rest.route('/', createConsole());
   back.defer(
     startJobs({
       config,

@@ -1,7 +1,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createAdmin } from '../../src/admin/admin.ts';
-import { ADMIN_KEY, createTestAdmin, type Json, type TestAdmin } from './support.ts';
+import { ADMIN_KEY, createTestAdmin, type Json, signIn, type TestAdmin } from './support.ts';
 
 let admin: TestAdmin;
 let key: Json;
@@ -14,7 +14,7 @@ afterAll(() => admin.close());
 
 test('nothing is answered without the admin key, not even what is not there', async () => {
   const { database } = admin;
-  const app = createAdmin({ database, adminKey: ADMIN_KEY, defaultPlan: null, settleNow: async () => {} });
+  const app = createAdmin({ database, ...signIn(database), defaultPlan: null, settleNow: async () => {} });
   for (const authorization of [
     '',
     ADMIN_KEY,
@@ -40,7 +40,7 @@ test('an error of ours is told to the log, never to the client', async () => {
   const told: unknown[] = [];
   const app = createAdmin({
     database: admin.database,
-    adminKey: ADMIN_KEY,
+    ...signIn(admin.database),
     defaultPlan: null,
     settleNow: () => Promise.reject(new Error('a secret detail')),
     onError: (error) => told.push(error),
@@ -75,7 +75,7 @@ test('an app that serves more than the admin API keeps its other paths', async (
   const outer = new OpenAPIHono();
   outer.route(
     '/',
-    createAdmin({ database, adminKey: ADMIN_KEY, defaultPlan: null, settleNow: async () => {} }),
+    createAdmin({ database, ...signIn(database), defaultPlan: null, settleNow: async () => {} }),
   );
   outer.get('/healthz', (context) => context.text('alive'));
   expect(await (await outer.request('/healthz')).text()).toBe('alive');

@@ -1,8 +1,11 @@
 /** The real admin API on a real database, and calls that are leased and flushed as the gateway does it. */
 import { createAdmin } from '../../src/admin/admin.ts';
+import { KeyCache } from '../../src/auth/key-cache.ts';
+import { Sessions } from '../../src/auth/sessions.ts';
 import type { CounterSpec } from '../../src/domain/budget.ts';
 import { formatUsd, usd } from '../../src/domain/money.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
+import { findKey } from '../../src/store/catalog.ts';
 import type { Database } from '../../src/store/database.ts';
 import { flush } from '../../src/store/flush.ts';
 import { registerInstance } from '../../src/store/instances.ts';
@@ -49,7 +52,7 @@ export async function createTestAdmin(now?: string): Promise<TestAdmin> {
   let settled = 0;
   const app = createAdmin({
     database,
-    adminKey: ADMIN_KEY,
+    ...signIn(database),
     defaultPlan: 'free-tier',
     settleNow: async () => {
       settled++;
@@ -77,6 +80,13 @@ export async function createTestAdmin(now?: string): Promise<TestAdmin> {
     settledCount: () => settled,
     close: drop,
   };
+}
+
+/** What the admin API needs to know who asks. */
+export function signIn({ sql }: Database) {
+  const keys = new KeyCache({ findKey: (hash) => findKey(sql, hash) });
+  const options = { adminKey: ADMIN_KEY, nowMs: Date.now };
+  return { ...options, sessions: new Sessions({ ...options, keys }) };
 }
 
 const TABLES = [

@@ -60,7 +60,7 @@ describe('the release of an unknown outcome', () => {
       team_id: team.id,
       delta_usd: '-3.25',
       reason: 'the invoice says so',
-      actor: 'admin',
+      actor: 'admin key',
       created_at: NOW,
     });
     const balance = await balanceOf(team);

@@ -1,0 +1,60 @@
+/**
+ * Access: who asks the admin API, and what a team's session may see. Owns: the one gate before every route. Invariants:
+ * a route that does not say how a team may use it is closed to teams; a session changes nothing without its token.
+ */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { getCookie } from 'hono/cookie';
+import { isAdmin, isSame } from '../auth/admin-key.ts';
+import type { Session } from '../auth/sessions.ts';
+import { type Fault, fault } from '../domain/errors.ts';
+import { withActor } from '../store/actor.ts';
+import type { AdminOptions } from './options.ts';
+import { isFault, ROOT, refuse } from './route.ts';
+import type { Caller } from './scope.ts';
+
+export const SESSION_COOKIE = 'tollgate_session';
+const CSRF_HEADER = 'x-tollgate-csrf';
+const SAFE_METHODS = new Set(['GET', 'HEAD']);
+
+/** Lets in who carries the admin key or a session, and nobody else. */
+export function guard(app: OpenAPIHono, options: AdminOptions): void {
+  app.use(`${ROOT}/*`, async (context, next) => {
+    context.header('cache-control', 'no-store');
+    context.header('x-content-type-options', 'nosniff');
+    const caller = await callerOf(context, options);
+    if (isFault(caller)) return refuse(context, caller);
+    context.set('caller', caller);
+    return withActor(caller.actor, next);
+  });
+}
+
+async function callerOf(context: Context, options: AdminOptions): Promise<Caller | Fault> {
+  const authorization = context.req.header('authorization');
+  // Who sends a key means it: a wrong one is not made up for by a cookie.
+  if (authorization !== undefined) {
+    if (isAdmin(authorization, options.adminKey)) return { team: null, actor: 'admin key' };
+    return fault('invalid_api_key', 'send the admin key: Authorization: Bearer <key>');
+  }
+  const session = await sessionOf(context, options);
+  if (session === null) {
+    return fault(
+      'invalid_api_key',
+      'send the admin key: Authorization: Bearer <key>, or sign in at /console',
+    );
+  }
+  if (!SAFE_METHODS.has(context.req.method) && !isSame(context.req.header(CSRF_HEADER) ?? '', session.csrf)) {
+    return fault(
+      'csrf_failed',
+      `a change in a session needs the header ${CSRF_HEADER}: see GET /console/session`,
+    );
+  }
+  const { owner, name } = session;
+  return { team: owner.role === 'team' ? owner.teamId : null, actor: `${owner.role} session ${name}` };
+}
+
+/** The session of the request's cookie; null: there is none, or it is over. */
+export async function sessionOf(context: Context, { sessions }: AdminOptions): Promise<Session | null> {
+  const token = getCookie(context, SESSION_COOKIE);
+  return token === undefined ? null : sessions.read(token);
+}

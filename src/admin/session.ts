@@ -1,0 +1,92 @@
+/** Routes: signing in to the web console, and out. They stand outside of the admin API, because nobody is in yet. */
+import type { HttpBindings } from '@hono/node-server';
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { deleteCookie, setCookie } from 'hono/cookie';
+import type { z } from 'zod';
+import { Attempts } from '../auth/attempts.ts';
+import type { Session as Opened } from '../auth/sessions.ts';
+import { fault } from '../domain/errors.ts';
+import { findKeyRow } from '../store/keys.ts';
+import { SESSION_COOKIE, sessionOf } from './access.ts';
+import { NewSession, type Session } from './contract.ts';
+import type { AdminOptions } from './options.ts';
+import { instantOf } from './page.ts';
+import { isFault, readBody, refuse } from './route.ts';
+
+const PATH = '/console/session';
+const BODY_BYTES_MAX = 10_000;
+
+const tooLarge = fault('request_too_large', `a body of more than ${BODY_BYTES_MAX} bytes`);
+/** A form of another site can send text, but not say that it is JSON: nobody is signed in behind his back. */
+const notJson = fault('invalid_request', 'send the header content-type: application/json');
+
+export function serveSession(app: OpenAPIHono, options: AdminOptions): void {
+  const { sessions, nowMs } = options;
+  const attempts = new Attempts(nowMs);
+  app.use(PATH, async (context, next) => {
+    context.header('cache-control', 'no-store');
+    await next();
+  });
+  app.use(PATH, bodyLimit({ maxSize: BODY_BYTES_MAX, onError: (context) => refuse(context, tooLarge) }));
+  app.post(PATH, async (context) => {
+    if (!/^application\/json\b/i.test(context.req.header('content-type') ?? ''))
+      return refuse(context, notJson);
+    const body = await readBody(context, NewSession);
+    if (isFault(body)) return refuse(context, body);
+    const address = addressOf(context);
+    const retryAfterMs = attempts.waitMs(address);
+    if (retryAfterMs > 0) {
+      return refuse(
+        context,
+        fault('rate_limit_exceeded', 'too many wrong keys: wait a minute', { retryAfterMs }),
+      );
+    }
+    const opened = await sessions.open(body.data.key.trim());
+    if (typeof opened === 'string') {
+      attempts.failed(address);
+      return refuse(context, fault('invalid_api_key', opened, { param: 'key' }));
+    }
+    setCookie(context, SESSION_COOKIE, opened.token, {
+      ...cookieOptions(context),
+      maxAge: Math.floor((opened.session.expiresAtMs - nowMs()) / 1000),
+    });
+    return context.json(await toSession(options, opened.session));
+  });
+  app.get(PATH, async (context) => {
+    const session = await sessionOf(context, options);
+    if (session === null) return refuse(context, fault('invalid_api_key', 'nobody is signed in here'));
+    return context.json(await toSession(options, session));
+  });
+  app.delete(PATH, (context) => {
+    deleteCookie(context, SESSION_COOKIE, cookieOptions(context));
+    return context.body(null, 204);
+  });
+}
+
+function cookieOptions(context: Context) {
+  const secure =
+    new URL(context.req.url).protocol === 'https:' || context.req.header('x-forwarded-proto') === 'https';
+  return { httpOnly: true, sameSite: 'Strict', path: '/', secure } as const;
+}
+
+/** Not what a header says: whoever guesses would write another one into it each time. */
+function addressOf(context: Context): string {
+  return (context.env as Partial<HttpBindings>).incoming?.socket.remoteAddress ?? '';
+}
+
+async function toSession(
+  { database }: AdminOptions,
+  { owner, csrf, expiresAtMs }: Opened,
+): Promise<z.input<typeof Session>> {
+  const expires = { csrf, expires_at: instantOf(new Date(expiresAtMs)) };
+  if (owner.role === 'admin') return { role: 'admin', team: null, key: null, ...expires };
+  const key = await findKeyRow(database, owner.keyId);
+  return {
+    role: 'team',
+    team: { id: owner.teamId, name: owner.teamName },
+    key: { id: owner.keyId, name: key?.name ?? '' },
+    ...expires,
+  };
+}

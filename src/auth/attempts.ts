@@ -1,0 +1,29 @@
+/** Attempts: how often an address may give a wrong key. Keys cannot be guessed; this keeps the log and Postgres quiet. */
+import { LRUCache } from 'lru-cache';
+
+const FAILURES_MAX = 10;
+const WINDOW_MS = 60_000;
+const ADDRESSES_MAX = 10_000;
+
+export class Attempts {
+  readonly #failures = new LRUCache<string, { count: number; sinceMs: number }>({ max: ADDRESSES_MAX });
+  readonly #nowMs: () => number;
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  /** How long the address must wait before it may try again, in milliseconds; 0: it may now. */
+  waitMs(address: string): number {
+    const failed = this.#failures.get(address);
+    if (!failed || failed.count < FAILURES_MAX) return 0;
+    return Math.max(0, failed.sinceMs + WINDOW_MS - this.#nowMs());
+  }
+
+  failed(address: string): void {
+    const nowMs = this.#nowMs();
+    const known = this.#failures.get(address);
+    if (known && nowMs < known.sinceMs + WINDOW_MS) known.count++;
+    else this.#failures.set(address, { count: 1, sinceMs: nowMs });
+  }
+}

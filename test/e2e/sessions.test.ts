@@ -1,0 +1,183 @@
+/** The console's session: who gets one, what it may do, and when it ends. */
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { postKey, type Signed, signIn } from './sessions.ts';
+import { ADMIN_KEY, type Stack, startStack } from './stack.ts';
+import { send } from './wire.ts';
+
+let stack: Stack;
+let origin: string;
+beforeAll(async () => {
+  stack = await startStack();
+  origin = stack.app.url;
+});
+afterAll(() => stack.stop());
+
+describe('signing in', () => {
+  it('200 with the admin key: a cookie that no script reads and no other site sends', async () => {
+    const admin = await signIn(origin, ADMIN_KEY);
+    expect(admin.session).toMatchObject({ role: 'admin', team: null, key: null });
+    expect(admin.setCookie).toMatch(/; Max-Age=43[12]\d\d; Path=\/; HttpOnly; SameSite=Strict$/);
+    expect(await admin.ask('GET', '/console/session')).toMatchObject({ status: 200, body: admin.session });
+    expect(await admin.ask('GET', '/admin/v1/teams')).toMatchObject({ status: 200 });
+    expect(admin.cookie).not.toContain(ADMIN_KEY);
+  });
+
+  it('200 with a virtual key: the session of its team', async () => {
+    const { teamId, key, keyId } = await stack.team();
+    const team = await signIn(origin, ` ${key}\n`);
+    expect(team.session).toMatchObject({
+      role: 'team',
+      team: { id: teamId },
+      key: { id: keyId, name: 'test' },
+    });
+  });
+
+  it('keeps the cookie to https where the request came by it', async () => {
+    const { setCookie } = await signIn(origin, ADMIN_KEY, ['x-forwarded-proto', 'https']);
+    expect(setCookie).toContain('; Secure');
+  });
+
+  it('400 when the request may be the form of another site', async () => {
+    for (const type of [[], ['content-type', 'text/plain']]) {
+      const answer = await postKey(origin, ADMIN_KEY, type);
+      expect(answer.status).toBe(400);
+      expect(answer.headers).not.toHaveProperty('set-cookie');
+    }
+  });
+
+  it('401 with a key that is unknown, expired or revoked; 429 once an address gave ten wrong ones', async () => {
+    const { teamId, keyId, key } = await stack.team();
+    await stack.admin('DELETE', `/keys/${keyId}`);
+    const { key: expired } = await stack.admin<{ key: string }>('POST', '/keys', {
+      team_id: teamId,
+      name: 'expired',
+      expires_at: '2020-01-01',
+    });
+    for (const wrong of ['tg-nobody', key, expired, `${ADMIN_KEY}x`]) {
+      const answer = await postKey(origin, wrong);
+      expect(answer.status).toBe(401);
+      expect(answer.headers).not.toHaveProperty('set-cookie');
+    }
+    for (let tried = 4; tried < 10; tried++) expect((await postKey(origin, 'wrong')).status).toBe(401);
+    const refused = await postKey(origin, ADMIN_KEY);
+    expect(refused.status).toBe(429);
+    expect(JSON.parse(refused.body.toString())).toMatchObject({ error: { code: 'rate_limit_exceeded' } });
+  });
+});
+
+describe('a session', () => {
+  let admin: Signed;
+  let stranger: { teamId: string; keyId: string };
+  let member: Signed;
+  let own: { teamId: string; keyId: string; key: string };
+  beforeAll(async () => {
+    // Another gateway's worth of attempts: the address above is locked out.
+    await stack.stop();
+    stack = await startStack();
+    origin = stack.app.url;
+    admin = await signIn(origin, ADMIN_KEY);
+    stranger = await stack.team({ grantUsd: '3', limitUsd: '2' });
+    own = await stack.team({ grantUsd: '1' });
+    member = await signIn(origin, own.key);
+    for (const { teamId } of [own, stranger]) {
+      const { key } = await stack.admin<{ key: string }>('POST', '/keys', {
+        team_id: teamId,
+        name: 'caller',
+      });
+      await stack.post(key, '/chat/completions', {
+        model: 'gpt-4o-mini',
+        messages: [{ role: 'user', content: 'hello' }],
+      });
+    }
+  });
+
+  it('403 csrf_failed: it changes nothing without its own token', async () => {
+    const body = { name: 'by a session' };
+    const other = await signIn(origin, ADMIN_KEY);
+    for (const csrf of [null, '', 'x', other.session.csrf]) {
+      const answer = await admin.ask('POST', '/admin/v1/teams', { body, csrf });
+      expect(answer).toMatchObject({ status: 403, body: { error: { code: 'csrf_failed' } } });
+    }
+    expect(await admin.ask('POST', '/admin/v1/teams', { body })).toMatchObject({ status: 201 });
+  });
+
+  it('401: no other text is a session, and a wrong key is not made up for by a good cookie', async () => {
+    const [name, token] = admin.cookie.split('=') as [string, string];
+    const [claims, signature] = token.split('.') as [string, string];
+    const forged = Buffer.from('{"name":"0","keyHash":null,"expiresAtMs":9e15}').toString('base64url');
+    for (const text of ['', 'x', '.', claims, `${forged}.${signature}`, `${claims}.${signature}.x`]) {
+      const headers = ['cookie', `${name}=${text}`];
+      const answer = await send(origin, { method: 'GET', path: '/admin/v1/teams', headers });
+      expect(answer.status, text).toBe(401);
+    }
+    const headers = ['authorization', 'Bearer wrong'];
+    expect(await admin.ask('GET', '/admin/v1/teams', { headers })).toMatchObject({ status: 401 });
+  });
+
+  it('of a team reads what is its own, with its team_id filled in', async () => {
+    const paths = ['/keys', '/grants', '/usage', '/events', '/unknown'];
+    for (const path of paths) {
+      const { status, body } = await member.ask('GET', `/admin/v1${path}`);
+      expect(status, path).toBe(200);
+      for (const row of body.data) expect(row.team_id ?? own.teamId, path).toBe(own.teamId);
+    }
+    expect((await member.ask('GET', '/admin/v1/events')).body.data).toHaveLength(1);
+    expect((await member.ask('GET', '/admin/v1/usage?group_by=team')).body.data).toMatchObject([
+      { team_id: own.teamId, calls: 1 },
+    ]);
+    for (const path of [`/teams/${own.teamId}`, `/teams/${own.teamId}/balance`, `/keys/${own.keyId}`]) {
+      expect((await member.ask('GET', `/admin/v1${path}`)).status, path).toBe(200);
+    }
+  });
+
+  it('of a team gets nothing of another team, and changes nothing, on any route that there is', async () => {
+    const list = async (path: string) => (await stack.admin<{ data: { id: string }[] }>('GET', path)).data;
+    const of = `?team_id=${stranger.teamId}`;
+    const ids = [stranger.teamId, stranger.keyId, own.teamId, own.keyId];
+    for (const path of [`/grants${of}`, `/limits${of}`, `/events${of}`, '/prices?limit=1']) {
+      ids.push(...(await list(path)).map(({ id }) => id));
+    }
+    ids.push('free-tier');
+    const before = await stack.database.sql`select version from catalog_version`;
+    const { paths } = (await admin.ask('GET', '/admin/v1/openapi.json')).body;
+    for (const [path, methods] of Object.entries(paths)) {
+      for (const method of Object.keys(methods)) {
+        for (const id of path.includes('{') ? ids : [null]) {
+          const asked = method.toUpperCase();
+          const url = id === null ? path + of : path.replace(/\{\w+\}/, id);
+          const body = asked === 'POST' || asked === 'PATCH' ? { body: {} } : {};
+          const { status } = await member.ask(asked, url, body);
+          if (asked === 'GET' && (id === own.teamId || id === own.keyId)) continue;
+          expect([403, 404], `${asked} ${url}: ${status}`).toContain(status);
+        }
+      }
+    }
+    expect(await stack.database.sql`select version from catalog_version`).toEqual(before);
+  });
+
+  it('of a team ends within a second of its key, while others of the team go on', async () => {
+    const made = await stack.admin<{ id: string; key: string }>('POST', '/keys', {
+      team_id: own.teamId,
+      name: 'short',
+    });
+    const short = await signIn(origin, made.key);
+    expect((await short.ask('GET', '/admin/v1/keys')).status).toBe(200);
+    await stack.admin('DELETE', `/keys/${made.id}`);
+    const sinceMs = performance.now();
+    while ((await short.ask('GET', '/admin/v1/keys')).status === 200) {
+      expect(performance.now() - sinceMs).toBeLessThan(1000);
+      await setTimeout(10);
+    }
+    expect(await short.ask('GET', '/console/session')).toMatchObject({ status: 401 });
+    expect((await member.ask('GET', '/admin/v1/keys')).status).toBe(200);
+  });
+
+  it('204: signing out takes the cookie away', async () => {
+    const answer = await send(origin, { method: 'DELETE', path: '/console/session' });
+    expect(answer.status).toBe(204);
+    expect(answer.headers['set-cookie']).toMatch(
+      /^tollgate_session=; Max-Age=0; Path=\/; HttpOnly; SameSite=Strict/,
+    );
+  });
+});
