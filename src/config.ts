@@ -10,9 +10,12 @@ import {
   integer,
   oneOf,
   path,
+  percents,
   type Reader,
   secret,
   url,
+  webhookSecret,
+  webhookUrl,
   word,
 } from './config/readers.ts';
 
@@ -139,6 +142,30 @@ export const SETTINGS = {
     '3600000',
     'The longest that the upstream may work on a call that was cut off.',
     integer(1_000, 21_600_000, '3600000'),
+  ),
+  warningThresholds: setting(
+    'TOLLGATE_WARNING_THRESHOLDS',
+    '50,80,100',
+    "Percents of a limit's or grant's amount at which a warning is raised.",
+    percents('50,80,100'),
+  ),
+  webhookUrl: setting(
+    'TOLLGATE_WEBHOOK_URL',
+    null,
+    'Where warnings are sent, a Slack webhook for example. Unset: nowhere.',
+    webhookUrl('https://hooks.example.com/tollgate'),
+  ),
+  webhookSecret: setting(
+    'TOLLGATE_WEBHOOK_SECRET',
+    null,
+    'Signs what is sent, as Standard Webhooks says: `whsec_` and 24 to 64 random bytes in base64. Unset: unsigned.',
+    webhookSecret('the output of: echo whsec_$(openssl rand -base64 32)'),
+  ),
+  webhookAllowPrivate: setting(
+    'TOLLGATE_WEBHOOK_ALLOW_PRIVATE',
+    'false',
+    'Whether the webhook may lead to loopback, link-local and private addresses.',
+    boolean(),
   ),
   logLevel: setting(
     'TOLLGATE_LOG_LEVEL',

@@ -78,6 +78,8 @@ async function serve(): Promise<void> {
       config.adminKey,
       config.metricsKey,
       config.databaseUrl,
+      config.webhookUrl,
+      config.webhookSecret,
     ],
   });
   const signals = stopSignals();

@@ -43,6 +43,10 @@ describe('a configuration without faults', () => {
       reconcileIntervalMs: 300_000,
       reconcileDelayMs: 3_600_000,
       reconcileCallDurationMs: 3_600_000,
+      warningThresholds: [50, 80, 100],
+      webhookUrl: null,
+      webhookSecret: null,
+      webhookAllowPrivate: false,
       logLevel: 'info',
       logCalls: true,
     });

@@ -58,6 +58,42 @@ export function url(protocols: readonly string[], example: string): Reader<strin
   return { read, wanted: 'an http or https URL without credentials, query or fragment', example };
 }
 
+/** A webhook's URL: it may have a query, which is often its secret. */
+export function webhookUrl(example: string): Reader<string> {
+  const read = (text: string) => {
+    const parsed = URL.parse(text);
+    if (!parsed || !['http:', 'https:'].includes(parsed.protocol)) return null;
+    return parsed.username || parsed.password || parsed.hash ? null : parsed.href;
+  };
+  return { read, wanted: 'an http or https URL without credentials or fragment', example };
+}
+
+/** A secret of Standard Webhooks: `whsec_` and 24 to 64 random bytes in base64. */
+export function webhookSecret(example: string): Reader<string> {
+  const read = (text: string) => {
+    const encoded = text.replace(/^whsec_/, '');
+    const key = Buffer.from(encoded, 'base64');
+    const whole = encoded !== text && key.toString('base64') === encoded;
+    return whole && key.length >= 24 && key.length <= 64 ? text : null;
+  };
+  return { read, wanted: '`whsec_` and 24 to 64 random bytes in base64', example };
+}
+
+const PERCENT_MAX = 1_000;
+const PERCENTS_MAX = 10;
+
+/** Percents, answered in ascending order, each once. */
+export function percents(example: string): Reader<number[]> {
+  const read = (text: string) => {
+    if (!/^\d{1,4}(,\d{1,4})*$/.test(text)) return null;
+    const values = [...new Set(text.split(',').map(Number))].sort((a, b) => a - b);
+    const fit = values[0]! >= 1 && values.at(-1)! <= PERCENT_MAX && values.length <= PERCENTS_MAX;
+    return fit ? values : null;
+  };
+  const wanted = `up to ${PERCENTS_MAX} whole numbers from 1 to ${PERCENT_MAX}, separated by commas`;
+  return { read, wanted, example };
+}
+
 /** Kept as written: the driver understands parameters that URL normalisation could change. */
 export function databaseUrl(example: string): Reader<string> {
   const read = (text: string) => (/^postgres(ql)?:$/.test(URL.parse(text)?.protocol ?? '') ? text : null);

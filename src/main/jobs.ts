@@ -1,4 +1,4 @@
-/** Background work, wired: reconciliation, where an admin key allows it. */
+/** Background work, wired: warnings, and reconciliation where an admin key allows it. */
 import type { Config } from '../config.ts';
 import { formatUsd } from '../domain/money.ts';
 import type { RateBook } from '../domain/price.ts';
@@ -8,6 +8,7 @@ import { createUsageReport } from '../jobs/usage-report.ts';
 import type { Database } from '../store/database.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { startWarnings } from './warnings.ts';
 
 export interface JobsOptions {
   config: Config;
@@ -23,14 +24,14 @@ export interface JobsOptions {
 const FIRST_RUN_MS = 15_000;
 
 /** Starts the jobs that the configuration asks for; answers how to end them. */
-export function startJobs({
-  config,
-  log,
-  metrics,
-  database,
-  rates,
-  nowMs,
-}: JobsOptions): () => Promise<void> {
+export function startJobs(options: JobsOptions): () => Promise<void> {
+  const stops = [startWarnings(options), startReconcile(options)];
+  return async () => {
+    await Promise.all(stops.map((stop) => stop()));
+  };
+}
+
+function startReconcile({ config, log, metrics, database, rates, nowMs }: JobsOptions): () => Promise<void> {
   const { logger } = log;
   if (config.openaiAdminKey === null) return async () => {};
   const reconcile = createReconcile({

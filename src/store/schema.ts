@@ -5,3 +5,4 @@
  */
 export * from './schema-catalog.ts';
 export * from './schema-ledger.ts';
+export * from './schema-warnings.ts';

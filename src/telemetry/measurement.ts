@@ -53,6 +53,9 @@ export interface CallMeasurement {
   isRetry: boolean;
 }
 
+/** How an attempt to send a warning ended: a failed one is tried again. */
+export type DeliveryOutcome = 'delivered' | 'failed' | 'given_up';
+
 /** The state that is read when Prometheus asks, from memory only. Money in pico-USD. */
 export interface Gauges {
   /** What this instance's leases say. */

@@ -10,7 +10,7 @@ import type { PicoUsd } from '../domain/money.ts';
 import type { OperationName } from '../domain/operation.ts';
 import type { RateSample } from './exposition.ts';
 import { OTHER } from './labels.ts';
-import { type CallMeasurement, type Gauges, STAGES } from './measurement.ts';
+import { type CallMeasurement, type DeliveryOutcome, type Gauges, STAGES } from './measurement.ts';
 import { countersText, gaugesText } from './page.ts';
 import { addTokens, createSeries } from './series.ts';
 
@@ -34,6 +34,9 @@ export interface Metrics {
   recordReconcileRun(atMs: number): void;
   /** What a reconciliation gave back. */
   recordRelease(releasedPicoUsd: PicoUsd): void;
+  recordWarning(thresholdPercent: number): void;
+  /** An attempt to send a warning. */
+  recordDelivery(outcome: DeliveryOutcome): void;
   /** Where {@link Gauges} are read from at each scrape. */
   readGaugesFrom(source: () => Gauges): void;
   /** The page for Prometheus. */
@@ -104,6 +107,12 @@ export function createMetrics({ version, teamCap = TEAM_CAP, modelCap = 16 }: Me
     },
     recordRelease: (releasedPicoUsd) => {
       series.released.valuePicoUsd += releasedPicoUsd;
+    },
+    recordWarning: (thresholdPercent) => {
+      series.warnings.get(String(thresholdPercent)).value++;
+    },
+    recordDelivery: (outcome) => {
+      series.deliveries[outcome].value++;
     },
     readGaugesFrom: (source) => {
       readGauges = source;

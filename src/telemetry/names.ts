@@ -170,6 +170,16 @@ export const METRICS = {
     labels: [],
     help: "Charges of unknown outcomes given back on the evidence of the upstream's usage report.",
   },
+  tollgate_warnings_total: {
+    type: 'counter',
+    labels: ['threshold'],
+    help: 'Warnings that this instance raised, by the percent of the amount that was reached.',
+  },
+  tollgate_webhook_deliveries_total: {
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Attempts of this instance to send a warning: delivered, failed (tried again) or given_up.',
+  },
   tollgate_log_lines_dropped_total: {
     type: 'counter',
     labels: [],

@@ -33,6 +33,8 @@ export function countersText(series: AllSeries): string {
       series.reconcileRun.value === 0 ? [] : [series.reconcileRun],
     ),
     familyText('tollgate_reconcile_released_usd_total', [series.released]),
+    familyText('tollgate_warnings_total', series.warnings.values()),
+    familyText('tollgate_webhook_deliveries_total', Object.values(series.deliveries)),
     familyText('tollgate_log_lines_dropped_total', [series.droppedLogLines]),
   ].join('');
 }

@@ -16,6 +16,7 @@ const FIRST_BYTE_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const SPEED_BUCKETS = [5, 10, 20, 40, 80, 160, 320];
 
 const OPERATION_CAP = 16;
+const THRESHOLD_CAP = 10;
 
 type TokenSamples = readonly [Sample, Sample, Sample, Sample];
 
@@ -92,6 +93,13 @@ export function createSeries(version: string, teamCap: number, modelCap: number)
     overrun: new MoneySample('tollgate_overrun_usd_total'),
     reconcileRun: new Sample('tollgate_reconcile_last_run_timestamp_seconds'),
     released: new MoneySample('tollgate_reconcile_released_usd_total'),
+    // The thresholds are a short list of the configuration's; the cap only says so.
+    warnings: new LabelMap(THRESHOLD_CAP, (threshold) => new Sample('tollgate_warnings_total', [threshold])),
+    deliveries: {
+      delivered: new Sample('tollgate_webhook_deliveries_total', ['delivered']),
+      failed: new Sample('tollgate_webhook_deliveries_total', ['failed']),
+      given_up: new Sample('tollgate_webhook_deliveries_total', ['given_up']),
+    },
     droppedLogLines: new Sample('tollgate_log_lines_dropped_total'),
   };
 }

@@ -168,6 +168,7 @@ describe('the page for Prometheus', () => {
     const metrics = createMetrics({ version: '1' });
     metrics.recordCall(call());
     metrics.recordReconcileRun(1);
+    metrics.recordWarning(80);
     metrics.readGaugesFrom(() =>
       gauges({
         teams: [{ team: 'a', heldPicoUsd: 0n, leasedPicoUsd: 0n }],

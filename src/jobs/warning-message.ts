@@ -1,0 +1,86 @@
+/** What a warning says: a sentence for people (Slack shows it as it is) and the same as fields for programs. Pure. */
+import type { Meter } from '../domain/limit.ts';
+import { formatUsd, usd } from '../domain/money.ts';
+import type { Window } from '../domain/window.ts';
+import type { DueWarning } from '../store/warning-deliveries.ts';
+
+const UNITS: Record<Meter, string> = {
+  cost_usd: 'USD',
+  tokens: 'tokens',
+  input_tokens: 'input tokens',
+  output_tokens: 'output tokens',
+  requests: 'requests',
+  concurrency: 'calls at once',
+};
+
+/** The body of the webhook. The same warning has the same one at every attempt. */
+export function warningBody(warning: DueWarning): string {
+  const { source, sourceId, settled, amount, endsAt } = warning;
+  const excess = usd(settled) - usd(amount);
+  return JSON.stringify({
+    type: 'budget.warning',
+    id: warning.id,
+    timestamp: warning.raisedAt,
+    text: warningText(warning),
+    team_id: warning.teamName === null ? null : warning.teamId,
+    team_name: warning.teamName,
+    [`${source}_id`]: sourceId,
+    subject: { type: warning.subjectType, id: warning.subjectType === 'org' ? undefined : warning.subjectId },
+    models: warning.models,
+    meter: warning.meter,
+    enforcement: warning.enforcement ?? 'strict',
+    threshold: warning.threshold,
+    amount: formatUsd(usd(amount)),
+    settled: formatUsd(usd(settled)),
+    over_limit: formatUsd(excess > 0n ? excess : 0n),
+    refused: warning.refused,
+    window: warning.window === null ? null : windowOf(warning.window),
+    window_starts_at: warning.window?.type === 'lifetime' ? null : warning.startsAt,
+    ...(source === 'limit' ? { resets_at: endsAt } : { expires_at: endsAt }),
+  });
+}
+
+/** As the admin API writes a window. */
+function windowOf(window: Window) {
+  return window.type === 'calendar'
+    ? { type: window.type, unit: window.unit, time_zone: window.timeZone }
+    : window;
+}
+
+/** One or two sentences. Names are escaped as Slack wants them, so that none can call a channel. */
+export function warningText(warning: DueWarning): string {
+  const { meter, threshold, settled, amount, source, endsAt } = warning;
+  const used = `${quantity(meter, settled)} of ${quantity(meter, amount)}`;
+  const end = endsAt === null ? '' : ` It ${source === 'limit' ? 'resets' : 'expires'} at ${endsAt}.`;
+  return `${subjectText(warning)} has used ${threshold} % of its ${sourceText(warning)}: ${used}.${consequence(warning)}${end}`;
+}
+
+function subjectText({ subjectType, subjectId, teamName, keyName }: DueWarning): string {
+  const team = escaped(teamName ?? '');
+  if (subjectType === 'org') return 'The whole installation';
+  if (subjectType === 'key') return `Key ${escaped(keyName ?? subjectId ?? '')} of team ${team}`;
+  if (subjectType === 'user') return `End user ${escaped(subjectId ?? '')} of team ${team}`;
+  return `Team ${team}`;
+}
+
+function sourceText({ source, window, enforcement, models }: DueWarning): string {
+  if (source === 'grant' || window === null) return 'grant';
+  const soft = enforcement === 'soft' ? 'soft ' : '';
+  const unit = window.type === 'calendar' ? ` of this ${window.unit}` : '';
+  return `${soft}limit${unit}${models === null ? '' : ` for ${escaped(models.join(', '))}`}`;
+}
+
+function consequence({ threshold, enforcement, refused }: DueWarning): string {
+  if (refused) return ' A call was refused: it may have cost more than is left.';
+  if (threshold < 100) return '';
+  return enforcement === 'soft' ? ' Calls go on.' : ' Calls are refused.';
+}
+
+function quantity(meter: Meter, text: string): string {
+  const amount = formatUsd(usd(text));
+  return meter === 'cost_usd' ? `$${amount}` : `${amount.replace(/\.0+$/, '')} ${UNITS[meter]}`;
+}
+
+function escaped(name: string): string {
+  return name.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}

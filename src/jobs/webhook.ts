@@ -1,0 +1,113 @@
+/**
+ * One webhook: signed as Standard Webhooks says, sent once. Owns: the signature, and that nothing but the public
+ * internet is reached unless that is allowed. Does not own: retries. Invariant: an address is judged where the
+ * connection is made to it, so a name cannot be one thing when it is judged and another when it is used.
+ * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+ */
+import { createHmac } from 'node:crypto';
+import { promises as dns, type LookupAddress } from 'node:dns';
+import { isIP, type LookupFunction } from 'node:net';
+import { Agent, errors, request } from 'undici';
+import { isPublicAddress } from './public-address.ts';
+
+export interface WebhookOptions {
+  url: string;
+  /** `whsec_` and base64; null: unsigned. */
+  secret: string | null;
+  allowPrivate: boolean;
+  /** All addresses of a name. */
+  resolve?: (hostname: string) => Promise<LookupAddress[]>;
+  timeoutMs?: number;
+}
+
+export interface WebhookMessage {
+  /** The same at every attempt. */
+  id: string;
+  body: string;
+}
+
+export interface Webhook {
+  /** Sends once; answers null when it was taken, or why not, in words that name no address and no secret. */
+  send(message: WebhookMessage, nowMs: number, signal: AbortSignal): Promise<string | null>;
+  close(): Promise<void>;
+}
+
+const TIMEOUT_MS = 10_000;
+/** What is read of an answer: its status has said all there is to know. */
+const ANSWER_BYTES_MAX = 16_384;
+const CONNECTIONS = 8;
+
+/** The address that a name or a URL leads to is not one that may be reached. */
+class PrivateAddress extends Error {}
+
+export function createWebhook(options: WebhookOptions): Webhook {
+  const { url, secret, allowPrivate, timeoutMs = TIMEOUT_MS } = options;
+  const resolve = options.resolve ?? ((hostname) => dns.lookup(hostname, { all: true }));
+  const lookup: LookupFunction = (hostname, { all }, callback) => {
+    const answer = async () => {
+      const addresses = await resolve(hostname);
+      if (!allowPrivate && !addresses.every(({ address }) => isPublicAddress(address)))
+        throw new PrivateAddress();
+      return addresses;
+    };
+    answer().then(
+      (addresses) => {
+        const first = addresses[0]!;
+        if (all) callback(null, addresses);
+        else callback(null, first.address, first.family);
+      },
+      (error) => callback(error, '', 0),
+    );
+  };
+  const agent = new Agent({ connections: CONNECTIONS, connect: { lookup, timeout: timeoutMs } });
+
+  async function send({ id, body }: WebhookMessage, nowMs: number, signal: AbortSignal) {
+    const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
+    // Nobody looks an address up.
+    if (!allowPrivate && isIP(host) !== 0 && !isPublicAddress(host)) return NOT_PUBLIC;
+    const timestamp = String(Math.floor(nowMs / 1000));
+    const headers: Record<string, string> = {
+      'content-type': 'application/json',
+      'user-agent': 'Tollgate',
+      'webhook-id': id,
+      'webhook-timestamp': timestamp,
+    };
+    if (secret !== null) headers['webhook-signature'] = `v1,${signatureOf(secret, id, timestamp, body)}`;
+    try {
+      const timeout = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+      const answer = await request(url, {
+        dispatcher: agent,
+        method: 'POST',
+        headers,
+        body,
+        signal: timeout,
+      });
+      await answer.body.dump({ limit: ANSWER_BYTES_MAX, signal: timeout }).catch(() => {});
+      const { statusCode } = answer;
+      return statusCode >= 200 && statusCode < 300 ? null : `the receiver answered ${statusCode}`;
+    } catch (error) {
+      return problemOf(error);
+    }
+  }
+
+  return { send, close: () => agent.destroy() };
+}
+
+const NOT_PUBLIC = 'its address is not public (TOLLGATE_WEBHOOK_ALLOW_PRIVATE allows it)';
+
+function problemOf(error: unknown): string {
+  if (error instanceof PrivateAddress) return NOT_PUBLIC;
+  if (error instanceof DOMException || error instanceof errors.ConnectTimeoutError) {
+    return 'the receiver did not answer in time';
+  }
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return `the receiver cannot be reached (${typeof code === 'string' ? code : 'no connection'})`;
+}
+
+/** HMAC-SHA256 over `id.timestamp.body`, in base64. */
+function signatureOf(secret: string, id: string, timestamp: string, body: string): string {
+  const key = Buffer.from(secret.slice(WEBHOOK_SECRET_PREFIX.length), 'base64');
+  return createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64');
+}
+
+const WEBHOOK_SECRET_PREFIX = 'whsec_';
