@@ -8,6 +8,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { fault } from '../domain/errors.ts';
 import { sqlState } from '../store/catalog-version.ts';
 import { guard } from './access.ts';
+import { serveAudit } from './audit.ts';
 import { serveBalance } from './balance.ts';
 import { serveEvents } from './events.ts';
 import { serveGrants } from './grants.ts';
@@ -46,6 +47,7 @@ export function createAdmin(options: AdminOptions): OpenAPIHono {
     serveUsage,
     serveEvents,
     serveUnknown,
+    serveAudit,
   ]) {
     serveNoun(app, options);
   }

@@ -3,6 +3,7 @@
  * the command line know the admin API by this file alone. Invariants: bodies and queries are strict (an unknown
  * field is refused by name); money is a decimal string, a moment is ISO 8601.
  */
+export * from './contract/audit.ts';
 export * from './contract/console.ts';
 export * from './contract/fields.ts';
 export * from './contract/ledger.ts';

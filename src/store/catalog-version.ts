@@ -6,6 +6,7 @@
 import { eq, inArray, type SQL, sql } from 'drizzle-orm';
 import type { PgColumn } from 'drizzle-orm/pg-core';
 import { type Fault, fault } from '../domain/errors.ts';
+import { currentActor } from './actor.ts';
 import type { Database } from './database.ts';
 import { catalogVersion, teams } from './schema.ts';
 
@@ -34,11 +35,17 @@ export async function changeCatalog<Result>(
 ): Promise<Result> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await database.db.transaction(async (tx) => work(tx, await clock(tx)));
+      return await database.db.transaction(async (tx) => work(tx, await begin(tx)));
     } catch (error) {
       if (attempt === ATTEMPTS_MAX || !RETRYABLE.has(sqlState(error) ?? '')) throw error;
     }
   }
+}
+
+/** The moment of the change; and the triggers of the audit log learn whose it is, for this transaction alone. */
+async function begin(tx: Transaction): Promise<Date> {
+  await tx.execute(sql`select set_config('tollgate.actor', ${currentActor()}, true)`);
+  return clock(tx);
 }
 
 /** Postgres's clock, which tests can set, in whole milliseconds: a Date drops what is smaller. */

@@ -43,6 +43,9 @@ export const keys = pgTable(
     createdAt: moment('created_at').notNull(),
     expiresAt: moment('expires_at'),
     revokedAt: moment('revoked_at'),
+    /** The text before the last rotation, and until when it works too. */
+    previousHash: text('previous_hash').unique(),
+    previousExpiresAt: moment('previous_expires_at'),
   },
   (table) => [index('keys_team').on(table.teamId)],
 );
@@ -107,4 +110,30 @@ export const prices = pgTable(
     deletedAt: moment('deleted_at'),
   },
   (table) => [index('prices_model').on(table.model)],
+);
+
+/**
+ * Who changed what: one entry a changed row, before and after, without secrets. Written by triggers of the tables above
+ * (see the migrations), in the transaction of the change: a change that forgets to say so is not possible.
+ */
+export const auditLog = pgTable(
+  'audit_log',
+  {
+    id: uuid('id').primaryKey(),
+    at: moment('at').notNull(),
+    actor: text('actor').notNull(),
+    action: text('action').notNull(),
+    noun: text('noun').notNull(),
+    nounId: text('noun_id').notNull(),
+    /** Null: it belongs to no team (a plan, a price). */
+    teamId: uuid('team_id'),
+    before: jsonb('before'),
+    after: jsonb('after'),
+  },
+  (table) => [
+    index('audit_log_at').on(table.at, table.id),
+    index('audit_log_noun').on(table.noun, table.at, table.id),
+    index('audit_log_noun_id').on(table.nounId, table.at, table.id),
+    index('audit_log_team').on(table.teamId, table.at, table.id),
+  ],
 );

@@ -97,6 +97,8 @@ export const usageEvents = pgTable(
   },
   (table) => [
     primaryKey({ columns: [table.teamId, table.createdAt, table.id] }),
+    // Lists over all teams, and finding an event by its id alone: the id says when it was made.
+    index('usage_events_time').on(table.createdAt, table.id),
     index('usage_events_unknown').on(table.teamId, table.createdAt).where(sql`outcome = 'unknown'`),
   ],
 );
@@ -124,6 +126,18 @@ export const usageRollups = pgTable(
   (table) => [
     primaryKey({ columns: [table.teamId, table.bucketStart, table.keyId, table.model, table.operation] }),
   ],
+);
+
+/** Refused calls by quarter of an hour: counted, not listed, and only as well as an instance that dies can count. */
+export const refusalRollups = pgTable(
+  'refusal_rollups',
+  {
+    teamId: uuid('team_id').notNull(),
+    bucketStart: moment('bucket_start').notNull(),
+    reason: text('reason').notNull(),
+    calls: count('calls').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.teamId, table.bucketStart, table.reason] })],
 );
 
 /** Corrections of what an event charged: events themselves never change. */

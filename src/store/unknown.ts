@@ -7,6 +7,7 @@ import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
 import { limitCounts, settleInOrder } from '../domain/budget.ts';
 import { type Fault, fault } from '../domain/errors.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
+import { addAudit } from './audit.ts';
 import { changeCatalog, type Transaction } from './catalog-version.ts';
 import type { Database } from './database.ts';
 import { adjustments, counters, teams, usageEvents, usageRollups } from './schema.ts';
@@ -51,6 +52,16 @@ export function releaseUnknown(database: Database, release: Release): Promise<Ad
         createdAt: now,
       })
       .returning();
+    await addAudit(tx, {
+      at: now,
+      actor,
+      action: 'release',
+      noun: 'event',
+      nounId: event.id,
+      teamId: event.teamId,
+      before: { cost_usd: event.costUsd, outcome: event.outcome },
+      after: { cost_usd: formatUsd(release.cost), reason },
+    });
     return row!;
   });
 }

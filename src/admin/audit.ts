@@ -1,0 +1,51 @@
+/** Route: who changed what. */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { z } from 'zod';
+import { type AuditRow, listAudit } from '../store/audit.ts';
+import { Audit, type AuditEntry, AuditQuery } from './contract.ts';
+import type { AdminOptions } from './options.ts';
+import { instantOf, moneyOf, pageOf } from './page.ts';
+import { serve } from './route.ts';
+
+export function serveAudit(app: OpenAPIHono, { database }: AdminOptions): void {
+  const summary = 'List changes, newest first: who, what, before and after';
+  serve(
+    app,
+    { method: 'get', path: '/audit', summary, query: AuditQuery, answer: Audit },
+    async ({ query }) => {
+      const { noun, noun_id: nounId, team_id: teamId } = query;
+      return pageOf(
+        query,
+        (row: AuditRow) => row.id,
+        (page) => listAudit(database, { ...page, noun, nounId, teamId }),
+        toEntry,
+      );
+    },
+  );
+}
+
+function toEntry(row: AuditRow): z.input<typeof AuditEntry> {
+  return {
+    id: row.id,
+    at: instantOf(row.at),
+    actor: row.actor,
+    action: row.action as z.input<typeof AuditEntry>['action'],
+    noun: row.noun as z.input<typeof AuditEntry>['noun'],
+    noun_id: row.nounId,
+    team_id: row.teamId,
+    before: written(row.before),
+    after: written(row.after),
+  };
+}
+
+/** A row's values as the other routes write them: moments and amounts alike, whatever the database's settings. */
+function written(row: unknown): Record<string, unknown> | null {
+  if (typeof row !== 'object' || row === null) return null;
+  return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, textOf(name, value)]));
+}
+
+function textOf(name: string, value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  if (/_(at|from)$/.test(name)) return new Date(value).toISOString();
+  return /^amount$|_usd$/.test(name) ? moneyOf(value) : value;
+}

@@ -1,0 +1,44 @@
+/** Audit: who changed what. Reads, and the one entry that no trigger writes (a release): see the migrations. */
+import { randomUUID } from 'node:crypto';
+import { and, desc, eq, getTableColumns, type SQL, sql } from 'drizzle-orm';
+import type { After, Transaction } from './catalog-version.ts';
+import type { Database } from './database.ts';
+import { auditLog } from './schema.ts';
+
+/** An entry; `before` and `after` are rows by the names of their columns, without what is secret. */
+export type AuditRow = typeof auditLog.$inferSelect & { createdAt: Date };
+
+export interface AuditPage {
+  after: After | null;
+  limit: number;
+  noun: string | undefined;
+  nounId: string | undefined;
+  teamId: string | undefined;
+}
+
+/** Entries, newest first. */
+export function listAudit(database: Database, page: AuditPage): Promise<AuditRow[]> {
+  return database.db
+    .select({ ...getTableColumns(auditLog), createdAt: auditLog.at })
+    .from(auditLog)
+    .where(
+      and(
+        isBefore(page.after),
+        page.noun === undefined ? undefined : eq(auditLog.noun, page.noun),
+        page.nounId === undefined ? undefined : eq(auditLog.nounId, page.nounId),
+        page.teamId === undefined ? undefined : eq(auditLog.teamId, page.teamId),
+      ),
+    )
+    .orderBy(desc(auditLog.at), desc(auditLog.id))
+    .limit(page.limit);
+}
+
+function isBefore(after: After | null): SQL | undefined {
+  if (!after) return undefined;
+  return sql`(${auditLog.at}, ${auditLog.id}) < (${after.createdAt.toISOString()}::timestamptz, ${after.id})`;
+}
+
+/** Adds an entry to the transaction of its change. */
+export async function addAudit(tx: Transaction, entry: Omit<AuditRow, 'id' | 'createdAt'>): Promise<void> {
+  await tx.insert(auditLog).values({ id: randomUUID(), ...entry });
+}
