@@ -1,7 +1,16 @@
 /** The first promise of the ledger: whatever clients and upstream do, it says what the upstream bills. */
 import { expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
-import { billed, disagreements, readBalance, readEvents, readMetric, says, sumOf } from './books.ts';
+import {
+  billed,
+  disagreements,
+  readBalance,
+  readEvents,
+  readMetric,
+  says,
+  sumOf,
+  type UsageEvent,
+} from './books.ts';
 import { Caller, type Ending, inParallel } from './callers.ts';
 import { startStack } from './stack.ts';
 import { FAULTS, type PlannedCall, planTraffic } from './traffic.ts';
@@ -44,6 +53,7 @@ it('says of every call what the upstream bills, and is sure of all that no fault
 
     const costMetric = await readMetric(stack, 'tollgate_cost_usd_total');
     const callMetric = await readMetric(stack, 'tollgate_calls_total');
+    const tokenMetric = await readMetric(stack, 'tollgate_team_tokens_total');
     for (const [index, { teamId }] of teams.entries()) {
       const own = events.filter(({ team_id }) => team_id === teamId);
       const balance = await readBalance(stack, teamId);
@@ -54,12 +64,29 @@ it('says of every call what the upstream bills, and is sure of all that no fault
       const label = `team="team-${index + 1}"`;
       expect(says(costMetric.get(label), sumOf(own)), label).toBe(true);
       expect(callMetric.get(label)).toBe(own.length);
+      for (const [type, tokens] of Object.entries(tokensOf(own))) {
+        expect(tokenMetric.get(`${label},type="${type}"`), `${label} ${type}`).toBe(tokens);
+      }
     }
+    const modelMetric = await readMetric(stack, 'tollgate_model_cost_usd_total');
+    const ofModels = [...modelMetric.values()].reduce((sum, value) => sum + value, 0);
+    expect(says(ofModels, sumOf(events))).toBe(true);
     expect((await readMetric(stack, 'tollgate_overrun_usd_total')).get('')).toBe(0);
   } finally {
     await stack.stop();
   }
 }, 90_000);
+
+/** The tokens of events by the metric's types, which are parts of their totals. */
+function tokensOf(events: readonly UsageEvent[]): Record<string, number> {
+  const sum = (count: (event: UsageEvent) => number) => events.reduce((sum, event) => sum + count(event), 0);
+  return {
+    input: sum((event) => event.input_tokens - event.cached_input_tokens - event.cache_write_tokens),
+    cached_input: sum((event) => event.cached_input_tokens),
+    cache_write: sum((event) => event.cache_write_tokens),
+    output: sum((event) => event.output_tokens),
+  };
+}
 
 /** What a patient client must see; null: the fault leaves it open. */
 function endingOf({ client, fault, leaves }: PlannedCall): Ending | null {
