@@ -13,7 +13,7 @@ import { startOwnServer, stopAll } from './processes.ts';
 import { profileFlags, readProfile } from './profile.ts';
 import { report } from './report.ts';
 
-const PROFILE_SECONDS = 10;
+const PROFILE_SECONDS = 20;
 
 function progress(text: string): void {
   process.stderr.write(`${text}\n`);
@@ -71,7 +71,7 @@ async function profile(options: Options, dir: string, upstreamPort: number, load
   const seconds = PROFILE_SECONDS / options.cases.length;
   for (const call of options.cases) await load.saturate(contestant, call, seconds);
   await stopAll();
-  console.log(`${name}: own time of functions\n\n${readProfile(dir)}`);
+  console.log(`${name}: own time\n\n${readProfile(dir, PROFILE_SECONDS / 2)}`);
 }
 
 /** A gateway that had to be killed leaves its Postgres; the server's pid is the first line of its lock file. */

@@ -1,4 +1,4 @@
-/** Where the CPU time of one gateway goes: runs it under Node's sampling profiler and sums what each function took itself. */
+/** Where the CPU time of one gateway goes: runs it under Node's sampling profiler and sums what each function, and each part, took itself. */
 import { globSync, readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,20 +25,34 @@ function placeOf(url: string, lineNumber: number): string {
   return `${path}:${lineNumber + 1}`;
 }
 
-/** Functions by their own time, the most expensive first, as shares of all time that was not idle. */
-function topFunctions(profile: CpuProfile): string {
-  const names = new Map<number, string>();
-  for (const { id, callFrame } of profile.nodes) {
-    const name = callFrame.functionName || '(anonymous)';
-    names.set(id, `${name} ${placeOf(callFrame.url, callFrame.lineNumber)}`.trim());
-  }
+/** What a function belongs to: a room of ours, a package, Node's own code, or the engine and the kernel below it. */
+function partOf(functionName: string, url: string): string {
+  if (!url) return functionName === '(garbage collector)' ? functionName : '(native)';
+  if (!url.startsWith('file:')) return 'node';
+  const path = relative(ROOT, fileURLToPath(url)).split('/');
+  const packageAt = path.lastIndexOf('node_modules');
+  if (packageAt === -1) return path.slice(0, Math.min(2, path.length - 1)).join('/');
+  const name = path[packageAt + 1]!;
+  return name.startsWith('@') ? `${name}/${path[packageAt + 2]}` : name;
+}
+
+type Naming = (frame: CpuProfile['nodes'][number]['callFrame']) => string;
+
+/** What took its own time, the most expensive first, as shares of all time that was not idle. */
+function shares(profile: CpuProfile, lastSeconds: number, naming: Naming): string {
+  const names = new Map(profile.nodes.map(({ id, callFrame }) => [id, naming(callFrame)]));
+  const idle = new Set(
+    profile.nodes.filter(({ callFrame }) => callFrame.functionName === '(idle)').map(({ id }) => id),
+  );
   const selfUs = new Map<string, number>();
+  let leftUs = profile.timeDeltas.reduce((sum, deltaUs) => sum + deltaUs, 0);
   let busyUs = 0;
   profile.samples.forEach((id, index) => {
-    const name = names.get(id)!;
-    if (name === '(idle)') return;
     const deltaUs = profile.timeDeltas[index]!;
+    leftUs -= deltaUs;
+    if (idle.has(id) || leftUs > lastSeconds * 1_000_000) return;
     busyUs += deltaUs;
+    const name = names.get(id)!;
     selfUs.set(name, (selfUs.get(name) ?? 0) + deltaUs);
   });
   const sorted = [...selfUs].sort(([, a], [, b]) => b - a).slice(0, SHOWN);
@@ -46,12 +60,19 @@ function topFunctions(profile: CpuProfile): string {
   return lines.join('\n');
 }
 
-/** Reads what a gateway with {@link profileFlags} left: of several threads the busiest. Throws when it left nothing. */
-export function readProfile(dir: string): string {
+/**
+ * Reads what a gateway with {@link profileFlags} left, of several threads the busiest. Only its last seconds count: before
+ * them it starts, and its code gets as fast as it will be. Throws when it left nothing.
+ */
+export function readProfile(dir: string, lastSeconds: number): string {
   const profiles = globSync(`${dir}/*.cpuprofile`).map(
     (file): CpuProfile => JSON.parse(readFileSync(file, 'utf8')),
   );
   const [busiest] = profiles.sort((a, b) => b.nodes.length - a.nodes.length);
   if (!busiest) throw new Error('the gateway wrote no profile: it did not end in good order');
-  return topFunctions(busiest);
+  const parts = shares(busiest, lastSeconds, ({ functionName, url }) => partOf(functionName, url));
+  const functions = shares(busiest, lastSeconds, ({ functionName, url, lineNumber }) =>
+    `${functionName || '(anonymous)'} ${placeOf(url, lineNumber)}`.trim(),
+  );
+  return `by part\n\n${parts}\n\nby function\n\n${functions}`;
 }
