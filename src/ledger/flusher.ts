@@ -33,6 +33,16 @@ export class Flusher {
     this.#backlog.push(event);
   }
 
+  /**
+   * A call of this team cost more than it held, and no lease paid for the excess. So what is free in them goes back, and
+   * again once Postgres has that call's event: what it lent in between, it lent in ignorance.
+   */
+  overran(teamId: string): void {
+    const recall = () => this.#options.book.recall(new Set([teamId]));
+    recall();
+    void this.drain().then(recall, recall);
+  }
+
   /** Events that Postgres has not confirmed, oldest first. */
   get backlog(): readonly FlushEvent[] {
     return this.#backlog;

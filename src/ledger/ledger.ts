@@ -182,6 +182,7 @@ export class Ledger {
     const { teamId, keyId } = hold.facts;
     const createdAtMs = momentOfUuidV7(hold.id);
     this.flusher.add({ id: hold.id, teamId, keyId, createdAtMs, cost: outcome.cost, allocations, json });
+    if (outcome.cost > hold.amount) this.flusher.overran(teamId);
     hold.desk?.released();
   }
 
