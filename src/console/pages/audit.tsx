@@ -1,0 +1,129 @@
+/** Audit: what admins changed, each with the fields that differ. */
+import type { AuditEntry } from '../api/types.ts';
+import { usePages } from '../api/use.ts';
+import { SelectField } from '../parts/field.tsx';
+import { Page, Panel } from '../parts/page.tsx';
+import { Paged } from '../parts/pager.tsx';
+import { Empty } from '../parts/states.tsx';
+import { Table } from '../parts/table.tsx';
+import { useFormat } from '../shell/format.ts';
+import { useWords } from '../shell/language.ts';
+import { BASE, setQuery, usePlace } from '../shell/router.ts';
+import { differences } from './differences.ts';
+import { useTeamOptions } from './names.ts';
+
+const NOUNS = ['team', 'key', 'limit', 'grant', 'plan', 'price', 'model', 'event'];
+
+export function AuditPage() {
+  const t = useWords();
+  const format = useFormat();
+  const { query } = usePlace();
+  const teams = useTeamOptions();
+  const filter = { noun: query.get('noun'), team_id: query.get('team_id') };
+  const pages = usePages<AuditEntry>('/audit', filter);
+  const teamName = (entry: AuditEntry) =>
+    entry.team_name ?? teams.find(({ value }) => value === entry.team_id)?.text ?? entry.team_id?.slice(0, 8);
+  return (
+    <Page title={t.nav.audit} lead={t.audit.lead}>
+      <Panel
+        plain
+        title={t.audit.list}
+        actions={
+          <>
+            <div class="inline">
+              <SelectField
+                label={t.audit.noun}
+                param="noun"
+                value={filter.noun ?? ''}
+                onValue={(noun) => setQuery({ noun })}
+                options={[
+                  { value: '', text: t.audit.allNouns },
+                  ...NOUNS.map((value) => ({ value, text: t.audit.nouns[value] ?? value })),
+                ]}
+              />
+            </div>
+            <div class="inline">
+              <SelectField
+                label={t.common.team}
+                param="team_id"
+                value={filter.team_id ?? ''}
+                onValue={(id) => setQuery({ team_id: id })}
+                options={[{ value: '', text: t.common.allTeams }, ...teams]}
+              />
+            </div>
+          </>
+        }
+      >
+        <Paged pages={pages} empty={<Empty title={t.audit.empty} text={t.audit.emptyText} />}>
+          {(entries) => (
+            <Table
+              caption={t.audit.list}
+              rows={entries}
+              keyOf={(entry) => entry.id}
+              columns={[
+                {
+                  key: 'at',
+                  label: t.audit.at,
+                  heads: true,
+                  cell: (entry) => <time dateTime={entry.at}>{format.timeOf(entry.at)}</time>,
+                },
+                { key: 'actor', label: t.audit.actor, cell: (entry) => entry.actor },
+                { key: 'action', label: t.audit.action, cell: (entry) => <What entry={entry} /> },
+                {
+                  key: 'team',
+                  label: t.common.team,
+                  cell: (entry) =>
+                    entry.team_id === null ? (
+                      '—'
+                    ) : (
+                      <a href={`${BASE}/teams/${entry.team_id}`}>{teamName(entry)}</a>
+                    ),
+                },
+                { key: 'change', label: t.audit.change, cell: (entry) => <Change entry={entry} /> },
+              ]}
+            />
+          )}
+        </Paged>
+      </Panel>
+    </Page>
+  );
+}
+
+function What({ entry: { noun, action, noun_id: id } }: { entry: AuditEntry }) {
+  const t = useWords();
+  return (
+    <>
+      {t.audit.nouns[noun] ?? noun} {t.audit.actions[action] ?? action}
+      <span class="under code">{id.length > 13 ? `…${id.slice(-12)}` : id}</span>
+    </>
+  );
+}
+
+function Change({ entry }: { entry: AuditEntry }) {
+  const t = useWords();
+  const fields = differences(entry.before, entry.after);
+  const text = (value: string | null) =>
+    value === null ? <span class="quiet">{t.audit.unset}</span> : value;
+  return (
+    <ul class="changes">
+      {fields.map(({ field, before, after }) => (
+        <li key={field}>
+          <span class="quiet">{field}</span>{' '}
+          {before !== null && (
+            <>
+              <del>
+                <span class="hidden">{t.audit.before}: </span>
+                {before}
+              </del>{' '}
+              <span aria-hidden="true">→</span>{' '}
+            </>
+          )}
+          <ins>
+            <span class="hidden">{t.audit.after}: </span>
+            {text(after)}
+          </ins>
+        </li>
+      ))}
+    </ul>
+  );
+}

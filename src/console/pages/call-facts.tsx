@@ -1,0 +1,74 @@
+/** A call's money at one look, and the rest of its facts as a list. */
+import type { ComponentChildren } from 'preact';
+import type { EventDetail } from '../api/types.ts';
+import { compare, subtract } from '../money.ts';
+import { Money, moneyText } from '../parts/money.tsx';
+import { useFormat } from '../shell/format.ts';
+import { useWords } from '../shell/language.ts';
+import { BASE } from '../shell/router.ts';
+import { costOf, Outcome } from './call-table.tsx';
+import { Figure } from './overview-figures.tsx';
+
+export function CallFigures({ call }: { call: EventDetail }) {
+  const t = useWords();
+  const format = useFormat();
+  const cost = costOf(call);
+  const isOver = compare(cost, call.hold_usd) > 0;
+  const cached = [
+    `${t.call.cachedTokens} ${format.count(call.cached_input_tokens)}`,
+    `${t.call.reasoningTokens} ${format.count(call.reasoning_tokens)}`,
+  ];
+  return (
+    <dl class="figures">
+      <Figure label={t.call.held} notes={[]}>
+        <Money usd={call.hold_usd} />
+      </Figure>
+      <Figure
+        label={t.call.cost}
+        notes={call.adjusted_usd === undefined ? [] : [`${t.call.corrected} (${moneyText(call.cost_usd)})`]}
+      >
+        <Money usd={cost} />
+      </Figure>
+      <Figure label={isOver ? t.call.overrun : t.call.returned} warns={isOver} notes={[]}>
+        <Money usd={isOver ? subtract(cost, call.hold_usd) : subtract(call.hold_usd, cost)} />
+      </Figure>
+      <Figure label={t.call.inputTokens} notes={[cached[0]!]}>
+        {format.count(call.input_tokens)}
+      </Figure>
+      <Figure label={t.call.outputTokens} notes={[cached[1]!]}>
+        {format.count(call.output_tokens)}
+      </Figure>
+    </dl>
+  );
+}
+
+export function Facts({ call }: { call: EventDetail }) {
+  const t = useWords();
+  const format = useFormat();
+  const code = (text: string | null) => (text === null ? '—' : <span class="code">{text}</span>);
+  const facts: [string, ComponentChildren][] = [
+    [t.call.id, code(call.id)],
+    [t.call.admitted, format.moment(call.created_at)],
+    [t.common.team, <a href={`${BASE}/teams/${call.team_id}`}>{call.team_name ?? call.team_id}</a>],
+    [t.common.key, call.key_name ?? call.key_id],
+    [t.calls.outcome, <Outcome call={call} />],
+    [t.call.provenance, t.calls.provenances[call.provenance]],
+    [t.call.reason, code(call.reason)],
+    [t.call.responseModel, code(call.response_model)],
+    [t.call.serviceTier, call.service_tier ?? '—'],
+    [t.call.upstreamStatus, call.upstream_status ?? '—'],
+    [t.call.upstreamRequest, code(call.upstream_request_id)],
+    [t.call.priceRow, code(call.price_id)],
+    [t.call.writeTokens, format.count(call.cache_write_tokens)],
+  ];
+  return (
+    <dl class="facts">
+      {facts.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}

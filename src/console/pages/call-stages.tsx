@@ -1,0 +1,122 @@
+/** The life of a call as a table: eight stages, when each ran, and what came of it. */
+import type { ComponentChildren } from 'preact';
+import type { EventDetail } from '../api/types.ts';
+import { Money } from '../parts/money.tsx';
+import { Table } from '../parts/table.tsx';
+import { useFormat } from '../shell/format.ts';
+import { useWords } from '../shell/language.ts';
+import { costOf } from './call-table.tsx';
+
+const STAGES = [
+  'classify',
+  'authenticate',
+  'estimate',
+  'reserve',
+  'forward',
+  'meter',
+  'settle',
+  'record',
+] as const;
+
+type Stage = (typeof STAGES)[number];
+
+interface Row {
+  stage: Stage;
+  /** Null: it is not measured (what follows the event that carries the times). */
+  us: number | null;
+  startUs: number;
+}
+
+export function Stages({ call }: { call: EventDetail }) {
+  const t = useWords();
+  const format = useFormat();
+  let startUs = 0;
+  const rows = STAGES.map((stage): Row => {
+    const us = call.stage_us[stage] ?? null;
+    const row = { stage, us, startUs };
+    startUs += us ?? 0;
+    return row;
+  });
+  const totalUs = startUs;
+  return (
+    <Table
+      caption={t.call.stages}
+      rows={rows}
+      keyOf={({ stage }) => stage}
+      columns={[
+        { key: 'stage', label: t.call.stage, heads: true, cell: ({ stage }) => t.call.stageNames[stage] },
+        {
+          key: 'timeline',
+          label: t.call.timeline,
+          cell: (row) => <Span row={row} totalUs={totalUs} />,
+        },
+        {
+          key: 'took',
+          label: t.call.took,
+          number: true,
+          cell: ({ us }) =>
+            us === null ? <span class="quiet">{t.call.notReached}</span> : format.duration(us),
+        },
+        { key: 'what', label: t.call.what, cell: ({ stage }) => <Story call={call} stage={stage} /> },
+      ]}
+      foot={
+        <tr>
+          <th scope="row">{t.call.totalTime}</th>
+          <td />
+          <td class="number">{format.duration(totalUs)}</td>
+          <td />
+        </tr>
+      }
+    />
+  );
+}
+
+/** Where in the whole time the stage lies. Its length is in the next column, so it says nothing of its own. */
+function Span({ row: { us, startUs }, totalUs }: { row: Row; totalUs: number }) {
+  if (us === null || totalUs === 0) return null;
+  const percent = (part: number) => `${(100 * part) / totalUs}%`;
+  return (
+    <span class="span" aria-hidden="true">
+      <span style={{ marginInlineStart: percent(startUs), width: percent(us) }} />
+    </span>
+  );
+}
+
+function Story({ call, stage }: { call: EventDetail; stage: Stage }): ComponentChildren {
+  const t = useWords();
+  const format = useFormat();
+  switch (stage) {
+    case 'classify':
+      return t.call.classify(call.operation, call.model, call.stream);
+    case 'authenticate':
+      return t.call.authenticate(
+        call.key_name ?? call.key_id.slice(0, 8),
+        call.team_name ?? call.team_id.slice(0, 8),
+      );
+    case 'estimate':
+      return (
+        <>
+          {t.call.estimate} <Money usd={call.hold_usd} />
+          {call.output_limit !== null && t.call.outputLimit(format.count(call.output_limit))}
+        </>
+      );
+    case 'reserve':
+      return call.allocations.length === 0 ? t.call.noBudgets : t.call.reserve(call.allocations.length);
+    case 'forward':
+      return call.upstream_status === null
+        ? t.call.forwardNone
+        : t.call.forward(String(call.upstream_status));
+    case 'meter':
+      return call.provenance === 'unknown'
+        ? t.calls.outcomes.unknown
+        : t.call.meter(format.count(call.input_tokens), format.count(call.output_tokens));
+    case 'settle':
+      return (
+        <>
+          {t.call.settle} <Money usd={costOf(call)} />
+        </>
+      );
+    case 'record':
+      return t.call.record;
+  }
+}

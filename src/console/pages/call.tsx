@@ -1,0 +1,135 @@
+/** One call: its eight stages with their times and its money, and everything that the ledger knows of it. */
+import { useState } from 'preact/hooks';
+import type { EventDetail } from '../api/types.ts';
+import { useApi } from '../api/use.ts';
+import { restDigits } from '../money.ts';
+import { Money } from '../parts/money.tsx';
+import { Page, Panel } from '../parts/page.tsx';
+import { Load } from '../parts/states.tsx';
+import { Table } from '../parts/table.tsx';
+import { useFormat } from '../shell/format.ts';
+import { useWords } from '../shell/language.ts';
+import { BASE } from '../shell/router.ts';
+import { useSession } from '../shell/session.ts';
+import { CallFigures, Facts } from './call-facts.tsx';
+import { Stages } from './call-stages.tsx';
+import { ReleaseDialog } from './unknown.tsx';
+
+export function CallPage({ id }: { id: string }) {
+  const t = useWords();
+  const format = useFormat();
+  const isAdmin = useSession().role === 'admin';
+  const [releasing, setReleasing] = useState(false);
+  const call = useApi<EventDetail>(`/events/${id}`);
+  const isOpen = call.data?.outcome === 'unknown' && call.data.adjustments.length === 0;
+  return (
+    <Page
+      title={t.call.title}
+      back={{ href: `${BASE}/calls`, text: t.call.back }}
+      lead={call.data && `${format.moment(call.data.created_at)} · ${call.data.model}`}
+      actions={
+        isAdmin &&
+        isOpen && (
+          <button type="button" class="button primary" onClick={() => setReleasing(true)}>
+            {t.team.release}
+          </button>
+        )
+      }
+    >
+      <Load of={call} lines={10}>
+        {(data) => (
+          <>
+            <CallFigures call={data} />
+            <Panel title={t.call.stages} note={t.call.stagesText}>
+              <Stages call={data} />
+            </Panel>
+            <div class="halves">
+              <Panel title={t.call.budgets}>
+                <Budgets call={data} />
+              </Panel>
+              <Panel title={t.call.facts}>
+                <Facts call={data} />
+              </Panel>
+            </div>
+            {data.adjustments.length > 0 && <Corrections call={data} />}
+          </>
+        )}
+      </Load>
+      {releasing && call.data && (
+        <ReleaseDialog
+          call={call.data}
+          onClose={() => setReleasing(false)}
+          onDone={() => {
+            setReleasing(false);
+            call.reload();
+          }}
+        />
+      )}
+    </Page>
+  );
+}
+
+function Budgets({ call }: { call: EventDetail }) {
+  const t = useWords();
+  const { allocations } = call;
+  if (allocations.length === 0) return <p class="quiet">{t.call.noBudgets}</p>;
+  const heldRest = restDigits(allocations.map(({ held }) => held));
+  const chargedRest = restDigits(allocations.map(({ settled }) => settled));
+  return (
+    <Table
+      caption={t.call.budgets}
+      rows={allocations}
+      keyOf={(part) => part.counter_id}
+      columns={[
+        {
+          key: 'budget',
+          label: t.call.budget,
+          heads: true,
+          cell: (part) => (
+            <>
+              {part.source === 'grant' ? t.call.grant : t.call.limit}{' '}
+              <span class="code quiet">{(part.limit_id ?? part.grant_id ?? part.counter_id).slice(-8)}</span>
+            </>
+          ),
+        },
+        {
+          key: 'held',
+          label: t.call.held,
+          number: true,
+          cell: (part) => <Money usd={part.held} reserve={heldRest} />,
+        },
+        {
+          key: 'charged',
+          label: t.call.charged,
+          number: true,
+          cell: (part) => <Money usd={part.settled} reserve={chargedRest} />,
+        },
+      ]}
+    />
+  );
+}
+
+function Corrections({ call }: { call: EventDetail }) {
+  const t = useWords();
+  const format = useFormat();
+  return (
+    <Panel title={t.call.adjustments}>
+      <Table
+        caption={t.call.adjustments}
+        rows={call.adjustments}
+        keyOf={(each) => each.id}
+        columns={[
+          { key: 'at', label: t.audit.at, heads: true, cell: (each) => format.moment(each.created_at) },
+          {
+            key: 'delta',
+            label: t.common.amount,
+            number: true,
+            cell: (each) => <Money usd={each.delta_usd} />,
+          },
+          { key: 'reason', label: t.call.reason, cell: (each) => each.reason },
+          { key: 'actor', label: t.call.by, cell: (each) => each.actor },
+        ]}
+      />
+    </Panel>
+  );
+}

@@ -1,0 +1,126 @@
+/** Calls: every one of them, filtered, page by page, and as a file. */
+import { useState } from 'preact/hooks';
+import { urlOf } from '../api/client.ts';
+import type { Event } from '../api/types.ts';
+import { usePages } from '../api/use.ts';
+import { MomentField, SelectField, TextField } from '../parts/field.tsx';
+import { Page, Panel } from '../parts/page.tsx';
+import { Paged } from '../parts/pager.tsx';
+import { Empty } from '../parts/states.tsx';
+import { useWords } from '../shell/language.ts';
+import { setQuery, usePlace } from '../shell/router.ts';
+import { useSession } from '../shell/session.ts';
+import { CallTable } from './call-table.tsx';
+import { localOf, momentOf } from './moments.ts';
+import { useKeyOptions, useTeamOptions } from './names.ts';
+
+const FILTERS = ['team_id', 'key_id', 'model', 'operation', 'outcome', 'from', 'to'] as const;
+const OPERATIONS = ['chat.completions', 'responses', 'completions', 'embeddings', 'moderations'];
+
+export function CallsPage() {
+  const t = useWords();
+  const isAdmin = useSession().role === 'admin';
+  const { query } = usePlace();
+  const filter = Object.fromEntries(FILTERS.map((name) => [name, query.get(name)]));
+  const isFiltered = FILTERS.some((name) => query.has(name));
+  const pages = usePages<Event>('/events', { ...filter, order: 'desc' });
+  return (
+    <Page
+      title={t.nav.calls}
+      lead={t.calls.lead}
+      actions={
+        <a class="button" href={urlOf('/events.csv', filter)} download title={t.calls.csvHint}>
+          {t.calls.csv}
+        </a>
+      }
+    >
+      <Panel plain title={t.calls.list}>
+        <Filters withTeam={isAdmin} />
+        {isFiltered && (
+          <p class="filters-foot">
+            <button
+              type="button"
+              class="button quiet"
+              onClick={() => setQuery(Object.fromEntries(FILTERS.map((name) => [name, null])))}
+            >
+              {t.calls.clear}
+            </button>
+          </p>
+        )}
+        <Paged pages={pages} empty={<Empty title={t.calls.empty} text={t.calls.emptyText} />}>
+          {(calls) => <CallTable calls={calls} withTeam={isAdmin} />}
+        </Paged>
+      </Panel>
+    </Page>
+  );
+}
+
+function Filters({ withTeam }: { withTeam: boolean }) {
+  const t = useWords();
+  const { query } = usePlace();
+  const teams = useTeamOptions();
+  const keys = useKeyOptions(query.get('team_id'));
+  const all = { value: '', text: t.common.all };
+  const outcomes = (['settled', 'voided', 'unknown'] as const).map((value) => ({
+    value,
+    text: t.calls.outcomes[value],
+  }));
+  const of = (name: string) => ({
+    param: name,
+    value: query.get(name) ?? '',
+    onValue: (value: string) => setQuery({ [name]: value }),
+  });
+  const moment = (name: string) => ({
+    param: name,
+    value: localOf(query.get(name)),
+    onValue: (text: string) => {
+      const at = momentOf(text);
+      if (at !== undefined) setQuery({ [name]: at });
+    },
+  });
+  return (
+    <search class="filters" aria-label={t.calls.filter}>
+      {withTeam && (
+        <SelectField
+          label={t.common.team}
+          {...of('team_id')}
+          onValue={(id) => setQuery({ team_id: id, key_id: null })}
+          options={[{ value: '', text: t.common.allTeams }, ...teams]}
+        />
+      )}
+      <SelectField label={t.common.key} {...of('key_id')} options={[all, ...keys]} />
+      <ModelField />
+      <SelectField
+        label={t.calls.operation}
+        {...of('operation')}
+        options={[all, ...OPERATIONS.map((value) => ({ value, text: value }))]}
+      />
+      <SelectField label={t.calls.outcome} {...of('outcome')} options={[all, ...outcomes]} />
+      <MomentField label={t.calls.from} {...moment('from')} />
+      <MomentField label={t.calls.to} {...moment('to')} />
+    </search>
+  );
+}
+
+/** Asks once the name is written, not at each of its letters. */
+function ModelField() {
+  const t = useWords();
+  const model = usePlace().query.get('model') ?? '';
+  const [text, setText] = useState(model);
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        setQuery({ model: text.trim() });
+      }}
+      onFocusOut={() => setQuery({ model: text.trim() })}
+    >
+      <TextField
+        label={`${t.common.model} (${t.calls.modelHint})`}
+        param="model"
+        value={text}
+        onValue={setText}
+      />
+    </form>
+  );
+}

@@ -1,0 +1,206 @@
+/** A team's prepaid credit: what was given, what is left of it, and giving more. */
+import { useState } from 'preact/hooks';
+import { patch, post, remove } from '../api/client.ts';
+import type { Balance, Grant } from '../api/types.ts';
+import type { Loaded } from '../api/use.ts';
+import { restDigits } from '../money.ts';
+import { announce } from '../parts/announce.tsx';
+import { FormDialog } from '../parts/dialog.tsx';
+import { MomentField, TextField } from '../parts/field.tsx';
+import { Money, moneyText } from '../parts/money.tsx';
+import { Panel } from '../parts/page.tsx';
+import { Empty, Load } from '../parts/states.tsx';
+import { Table } from '../parts/table.tsx';
+import { useFormat } from '../shell/format.ts';
+import { useWords } from '../shell/language.ts';
+import { amountFault } from './faults.ts';
+import { localOf, momentOf } from './moments.ts';
+import { UsedBar } from './used-bar.tsx';
+
+type GrantState = Balance['grants'][number];
+
+interface GrantsProps {
+  teamId: string;
+  balance: Loaded<Balance>;
+  canChange: boolean;
+}
+
+export function GrantsPanel({ teamId, balance, canChange }: GrantsProps) {
+  const t = useWords();
+  const [asked, setAsked] = useState<
+    { what: 'give' } | { what: 'change' | 'delete'; grant: GrantState } | null
+  >(null);
+  const close = () => setAsked(null);
+  const done = (text: string) => {
+    announce(text);
+    balance.reload();
+    close();
+  };
+  return (
+    <Panel
+      title={t.grants.title}
+      actions={
+        canChange && (
+          <button type="button" class="button" onClick={() => setAsked({ what: 'give' })}>
+            {t.grants.new}
+          </button>
+        )
+      }
+    >
+      <Load of={balance}>
+        {({ grants }) =>
+          grants.length === 0 ? (
+            <Empty title={t.grants.empty} />
+          ) : (
+            <GrantTable
+              grants={grants}
+              onAsk={canChange ? (what, grant) => setAsked({ what, grant }) : null}
+            />
+          )
+        }
+      </Load>
+      {asked?.what === 'give' && <GrantDialog teamId={teamId} grant={null} onClose={close} onDone={done} />}
+      {asked?.what === 'change' && (
+        <GrantDialog teamId={teamId} grant={asked.grant} onClose={close} onDone={done} />
+      )}
+      {asked?.what === 'delete' && (
+        <FormDialog
+          title={t.grants.deleteTitle}
+          text={t.grants.deleteText}
+          submit={t.common.remove}
+          danger
+          onClose={close}
+          send={async () => {
+            await remove<Grant>(`/grants/${asked.grant.id}`);
+            done(t.grants.deleted);
+          }}
+        />
+      )}
+    </Panel>
+  );
+}
+
+interface GrantTableProps {
+  grants: GrantState[];
+  onAsk: ((what: 'change' | 'delete', grant: GrantState) => void) | null;
+}
+
+function GrantTable({ grants, onAsk }: GrantTableProps) {
+  const t = useWords();
+  const format = useFormat();
+  const leftRest = restDigits(grants.map((grant) => grant.remaining_usd));
+  const isExpired = ({ expires_at: at }: GrantState) => at !== null && Date.parse(at) <= Date.now();
+  const isFuture = ({ starts_at: at }: GrantState) => Date.parse(at) > Date.now();
+  return (
+    <Table
+      caption={t.grants.title}
+      rows={grants}
+      keyOf={(grant) => grant.id}
+      isFaded={isExpired}
+      columns={[
+        {
+          key: 'amount',
+          label: t.common.amount,
+          heads: true,
+          cell: (grant) => <Money usd={grant.amount_usd} />,
+        },
+        {
+          key: 'used',
+          label: t.limits.used,
+          cell: (grant) => (
+            <UsedBar amount={grant.amount_usd} settled={grant.settled_usd} held={grant.held_usd} />
+          ),
+        },
+        {
+          key: 'left',
+          label: t.grants.left,
+          number: true,
+          cell: (grant) => <Money usd={grant.remaining_usd} reserve={leftRest} />,
+        },
+        {
+          key: 'expires',
+          label: t.common.expires,
+          number: true,
+          cell: (grant) => (
+            <>
+              {isExpired(grant) && <span class="badge">{t.grants.expired}</span>}
+              {isFuture(grant) && <span class="badge">{t.grants.future}</span>}{' '}
+              {grant.expires_at === null ? t.common.never : format.day(grant.expires_at)}
+            </>
+          ),
+        },
+        onAsk
+          ? {
+              key: 'actions',
+              label: t.common.actions,
+              quiet: true,
+              cell: (grant) => (
+                <>
+                  <button type="button" class="button small" onClick={() => onAsk('change', grant)}>
+                    {t.common.change}
+                    <span class="hidden"> {moneyText(grant.amount_usd)}</span>
+                  </button>
+                  <button type="button" class="button small" onClick={() => onAsk('delete', grant)}>
+                    {t.common.remove}
+                    <span class="hidden"> {moneyText(grant.amount_usd)}</span>
+                  </button>
+                </>
+              ),
+            }
+          : null,
+      ]}
+    />
+  );
+}
+
+interface GrantDialogProps {
+  teamId: string;
+  /** Null: a new one. */
+  grant: GrantState | null;
+  onClose: () => void;
+  onDone: (text: string) => void;
+}
+
+function GrantDialog({ teamId, grant, onClose, onDone }: GrantDialogProps) {
+  const t = useWords();
+  const [amount, setAmount] = useState(grant?.amount_usd ?? '');
+  // The field knows no seconds, so what nobody touched is not sent.
+  const before = localOf(grant?.expires_at ?? null);
+  const [expires, setExpires] = useState(before);
+  return (
+    <FormDialog
+      title={grant ? t.grants.change : t.grants.new}
+      submit={grant ? t.common.save : t.grants.new}
+      onClose={onClose}
+      check={() => ({
+        amount_usd: amountFault(t, amount),
+        expires_at: momentOf(expires) === undefined && t.common.badDate,
+      })}
+      send={async () => {
+        const expiry = expires === before ? {} : { expires_at: momentOf(expires) ?? null };
+        const body = { amount_usd: amount, ...expiry };
+        if (grant) await patch<Grant>(`/grants/${grant.id}`, body);
+        else await post<Grant>('/grants', { ...body, team_id: teamId });
+        onDone(grant ? t.grants.changed : t.grants.made);
+      }}
+    >
+      <TextField
+        label={t.common.amount}
+        param="amount_usd"
+        hint={t.common.wholeAmount}
+        value={amount}
+        onValue={setAmount}
+        numeric
+        autofocus
+      />
+      <MomentField
+        label={t.common.expires}
+        param="expires_at"
+        hint={t.grants.expiresHint}
+        optional
+        value={expires}
+        onValue={setExpires}
+      />
+    </FormDialog>
+  );
+}

@@ -1,0 +1,203 @@
+/** Spend over time, stacked: the chart, its legend, and the same as a table. */
+import { useCallback, useMemo, useState } from 'preact/hooks';
+import type { Usage, UsageRow } from '../api/types.ts';
+import { useApi } from '../api/use.ts';
+import { isZero, restDigits } from '../money.ts';
+import { Chart, COLOURS } from '../parts/chart.tsx';
+import { Choice } from '../parts/choice.tsx';
+import { Money } from '../parts/money.tsx';
+import { Panel } from '../parts/page.tsx';
+import { bucketsOf, type Stack, type Step, stackOf } from '../parts/stack.ts';
+import { Empty, Load } from '../parts/states.tsx';
+import { Table } from '../parts/table.tsx';
+import { type Format, TIME_ZONE, useFormat } from '../shell/format.ts';
+import { useWords } from '../shell/language.ts';
+import { useSession } from '../shell/session.ts';
+
+export type Range = '6h' | '24h' | '30d' | '12m';
+type Group = 'team' | 'model' | 'key';
+
+const HOUR_MS = 3_600_000;
+const RANGES: Record<Range, { step: Step; spanMs: number }> = {
+  '6h': { step: '15m', spanMs: 6 * HOUR_MS - 1 },
+  '24h': { step: 'hour', spanMs: 24 * HOUR_MS - 1 },
+  '30d': { step: 'day', spanMs: 29 * 24 * HOUR_MS },
+  '12m': { step: 'month', spanMs: 334 * 24 * HOUR_MS },
+};
+
+/** The first moments of the buckets of a range that ends now. */
+export function rangeOf(range: Range, nowMs: number): number[] {
+  const { step, spanMs } = RANGES[range];
+  return bucketsOf(step, nowMs - spanMs, nowMs);
+}
+
+function momentFormat(format: Format, range: Range): (ms: number) => string {
+  if (range === '12m') return format.shortMonth;
+  return range === '30d' ? format.shortDay : format.clock;
+}
+
+const nameOf = (row: UsageRow, group: Group) =>
+  group === 'model'
+    ? row.model
+    : group === 'team'
+      ? (row.team_name ?? row.team_id)
+      : (row.key_name ?? row.key_id);
+
+interface SpendProps {
+  range: Range;
+  onRange: (range: Range) => void;
+  from: string;
+  pollMs: number;
+  /** Of one team only. */
+  teamId?: string;
+}
+
+export function SpendPanel({ range, onRange, from, pollMs, teamId }: SpendProps) {
+  const t = useWords();
+  const { role } = useSession();
+  const groups: readonly Group[] = role === 'admin' && !teamId ? ['team', 'model'] : ['model', 'key'];
+  const [group, setGroup] = useState<Group>(groups[0]!);
+  const [asTable, setAsTable] = useState(false);
+  const { step } = RANGES[range];
+  const query = { group_by: group, interval: step, time_zone: TIME_ZONE, from, team_id: teamId };
+  const usage = useApi<Usage>('/usage', query, pollMs);
+  const ranges = (['6h', '24h', '30d', '12m'] as const).map((value) => ({
+    value,
+    text: t.overview.ranges[value],
+  }));
+  const words: Record<Group, string> = {
+    team: t.overview.byTeam,
+    model: t.overview.byModel,
+    key: t.common.key,
+  };
+  return (
+    <Panel
+      title={t.overview.spend}
+      actions={
+        <>
+          <Choice
+            label={t.overview.by}
+            value={group}
+            onChange={setGroup}
+            options={groups.map((value) => ({ value, text: words[value] }))}
+          />
+          <Choice label={t.overview.range} value={range} onChange={onRange} options={ranges} />
+          <button type="button" class="button" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
+            {asTable ? t.common.asChart : t.common.asTable}
+          </button>
+        </>
+      }
+    >
+      <Load of={usage} lines={8}>
+        {(data) => <Spend usage={data} range={range} group={group} asTable={asTable} by={words[group]} />}
+      </Load>
+    </Panel>
+  );
+}
+
+interface ShownProps {
+  usage: Usage;
+  range: Range;
+  group: Group;
+  asTable: boolean;
+  by: string;
+}
+
+function Spend({ usage, range, group, asTable, by }: ShownProps) {
+  const t = useWords();
+  const format = useFormat();
+  const [pointed, setPointed] = useState<number | null>(null);
+  const point = useCallback((index: number | null) => setPointed(index), []);
+  const stack = useMemo(() => {
+    const points = usage.data.map((row) => ({
+      at: row.starts_at ?? '',
+      series: nameOf(row, group) ?? '—',
+      usd: row.cost_usd,
+    }));
+    return stackOf(points, rangeOf(range, Date.now()), COLOURS, t.common.other);
+  }, [usage, range, group, t]);
+  const formatMoment = useMemo(() => momentFormat(format, range), [format, range]);
+  if (stack.series.length === 0 || isZero(stack.total)) {
+    return <Empty title={t.overview.noSpend} text={t.overview.noSpendText} />;
+  }
+  const caption = t.overview.chart(t.overview.ranges[range], by);
+  if (asTable) return <SpendTable stack={stack} caption={caption} formatMoment={formatMoment} />;
+  return (
+    <figure class="spend" aria-label={caption}>
+      <Chart stack={stack} formatMoment={formatMoment} onPoint={point} />
+      <Legend stack={stack} pointed={pointed} formatMoment={formatMoment} />
+    </figure>
+  );
+}
+
+interface LegendProps {
+  stack: Stack;
+  pointed: number | null;
+  formatMoment: (ms: number) => string;
+}
+
+function Legend({ stack, pointed, formatMoment }: LegendProps) {
+  const t = useWords();
+  const at = pointed !== null && pointed < stack.moments.length ? pointed : null;
+  const amounts = stack.series.map(({ amounts, total }) => (at === null ? total : amounts[at]!));
+  const total = at === null ? stack.total : stack.totals[at]!;
+  const reserve = restDigits([...amounts, total]);
+  return (
+    <figcaption class="legend">
+      <p class="legend-total">
+        <span>{at === null ? t.common.total : formatMoment(stack.moments[at]!)}</span>
+        <Money usd={total} reserve={reserve} />
+      </p>
+      <ul>
+        {stack.series.map(({ name }, index) => (
+          <li key={name}>
+            <span class={`swatch series-${(index % COLOURS) + 1}`} />
+            <span class="legend-name">{name}</span>
+            <Money usd={amounts[index]!} reserve={reserve} />
+          </li>
+        ))}
+      </ul>
+    </figcaption>
+  );
+}
+
+interface SpendTableProps {
+  stack: Stack;
+  caption: string;
+  formatMoment: (ms: number) => string;
+}
+
+function SpendTable({ stack, caption, formatMoment }: SpendTableProps) {
+  const t = useWords();
+  const rows = stack.moments.map((_, index) => index).reverse();
+  const reserve = restDigits(stack.totals);
+  return (
+    <div class="tall">
+      <Table
+        caption={caption}
+        rows={rows}
+        keyOf={String}
+        columns={[
+          {
+            key: 'time',
+            label: t.overview.time,
+            heads: true,
+            cell: (row) => formatMoment(stack.moments[row]!),
+          },
+          ...stack.series.map(({ name, amounts }) => ({
+            key: name,
+            label: name,
+            number: true,
+            cell: (row: number) => <Money usd={amounts[row]!} reserve={restDigits(amounts)} />,
+          })),
+          {
+            key: ' total',
+            label: t.common.total,
+            number: true,
+            cell: (row) => <Money usd={stack.totals[row]!} reserve={reserve} />,
+          },
+        ]}
+      />
+    </div>
+  );
+}

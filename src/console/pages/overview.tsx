@@ -1,0 +1,44 @@
+/** Overview: what was spent, by whom, what is left and until when, what was refused. */
+import { useMemo, useState } from 'preact/hooks';
+import type { Overview } from '../api/types.ts';
+import { useApi } from '../api/use.ts';
+import { Page, Panel } from '../parts/page.tsx';
+import { Load } from '../parts/states.tsx';
+import { TIME_ZONE } from '../shell/format.ts';
+import { useWords } from '../shell/language.ts';
+import { BASE } from '../shell/router.ts';
+import { useSession } from '../shell/session.ts';
+import { Figures } from './overview-figures.tsx';
+import { RefusalsPanel } from './overview-refusals.tsx';
+import { type Range, rangeOf, SpendPanel } from './overview-spend.tsx';
+import { TeamTable } from './team-table.tsx';
+
+const POLL_MS = 5_000;
+
+export function OverviewPage() {
+  const t = useWords();
+  const { role, team } = useSession();
+  const [range, setRange] = useState<Range>('30d');
+  const overview = useApi<Overview>('/overview', { time_zone: TIME_ZONE }, POLL_MS);
+  // Moves on with the clock: whatever is drawn again looks whether a new bucket has begun.
+  const firstMs = rangeOf(range, Date.now())[0]!;
+  const from = useMemo(() => new Date(firstMs).toISOString(), [firstMs]);
+  return (
+    <Page title={t.nav.overview} lead={team?.name}>
+      <Load of={overview} lines={3}>
+        {(data) => <Figures overview={data} />}
+      </Load>
+      <SpendPanel range={range} onRange={setRange} from={from} pollMs={POLL_MS} />
+      <div class="columns">
+        {role === 'admin' && (
+          <Panel title={t.overview.teams} actions={<a href={`${BASE}/teams`}>{t.overview.allTeams}</a>}>
+            <Load of={overview}>
+              {(data) => <TeamTable teams={data.teams} total={data.month_to_date_usd} />}
+            </Load>
+          </Panel>
+        )}
+        <RefusalsPanel from={from} range={range} pollMs={POLL_MS} />
+      </div>
+    </Page>
+  );
+}

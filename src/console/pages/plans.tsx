@@ -1,0 +1,107 @@
+/** Plans: the credit that new teams start with. */
+import { useState } from 'preact/hooks';
+import { remove } from '../api/client.ts';
+import type { Plan } from '../api/types.ts';
+import { usePages } from '../api/use.ts';
+import { announce } from '../parts/announce.tsx';
+import { FormDialog } from '../parts/dialog.tsx';
+import { moneyText } from '../parts/money.tsx';
+import { Page, Panel } from '../parts/page.tsx';
+import { Paged } from '../parts/pager.tsx';
+import { Empty } from '../parts/states.tsx';
+import { Table } from '../parts/table.tsx';
+import { useFormat } from '../shell/format.ts';
+import { useWords } from '../shell/language.ts';
+import { PlanDialog } from './plan-dialog.tsx';
+
+type Asked = { what: 'make' } | { what: 'change' | 'delete'; plan: Plan };
+
+export function PlansPage() {
+  const t = useWords();
+  const [asked, setAsked] = useState<Asked | null>(null);
+  const pages = usePages<Plan>('/plans', {});
+  const close = () => setAsked(null);
+  const done = (text: string) => {
+    announce(text);
+    pages.reload();
+    close();
+  };
+  return (
+    <Page
+      title={t.nav.plans}
+      lead={t.plans.lead}
+      actions={
+        <button type="button" class="button primary" onClick={() => setAsked({ what: 'make' })}>
+          {t.plans.new}
+        </button>
+      }
+    >
+      <Panel plain title={t.nav.plans}>
+        <Paged pages={pages} empty={<Empty title={t.plans.empty} text={t.plans.emptyText} />}>
+          {(plans) => <PlanTable plans={plans} onAsk={(what, plan) => setAsked({ what, plan })} />}
+        </Paged>
+      </Panel>
+      {asked?.what === 'make' && <PlanDialog plan={null} onClose={close} onDone={done} />}
+      {asked?.what === 'change' && <PlanDialog plan={asked.plan} onClose={close} onDone={done} />}
+      {asked?.what === 'delete' && (
+        <FormDialog
+          title={t.plans.deleteTitle(asked.plan.name)}
+          text={t.plans.deleteText}
+          submit={t.common.remove}
+          danger
+          onClose={close}
+          send={async () => {
+            await remove<Plan>(`/plans/${encodeURIComponent(asked.plan.name)}`);
+            done(t.plans.deleted(asked.plan.name));
+          }}
+        />
+      )}
+    </Page>
+  );
+}
+
+interface PlanTableProps {
+  plans: Plan[];
+  onAsk: (what: 'change' | 'delete', plan: Plan) => void;
+}
+
+function PlanTable({ plans, onAsk }: PlanTableProps) {
+  const t = useWords();
+  const format = useFormat();
+  const creditOf = ({ grants }: Plan) =>
+    grants.map(({ amount_usd: amount, months }) => t.plans.for(moneyText(amount), months)).join(' + ');
+  return (
+    <Table
+      caption={t.nav.plans}
+      rows={plans}
+      keyOf={(plan) => plan.name}
+      columns={[
+        { key: 'name', label: t.common.name, heads: true, cell: (plan) => plan.name },
+        { key: 'grants', label: t.plans.grants, cell: (plan) => creditOf(plan) || t.plans.noGrants },
+        {
+          key: 'created',
+          label: t.common.created,
+          number: true,
+          cell: (plan) => format.day(plan.created_at),
+        },
+        {
+          key: 'actions',
+          label: t.common.actions,
+          quiet: true,
+          cell: (plan) => (
+            <>
+              <button type="button" class="button small" onClick={() => onAsk('change', plan)}>
+                {t.common.change}
+                <span class="hidden"> {plan.name}</span>
+              </button>
+              <button type="button" class="button small" onClick={() => onAsk('delete', plan)}>
+                {t.common.remove}
+                <span class="hidden"> {plan.name}</span>
+              </button>
+            </>
+          ),
+        },
+      ]}
+    />
+  );
+}

@@ -1,0 +1,42 @@
+/** Changes a team's name, and whether it may spend without limit. */
+import { useState } from 'preact/hooks';
+import { patch } from '../api/client.ts';
+import type { Team } from '../api/types.ts';
+import { announce } from '../parts/announce.tsx';
+import { FormDialog } from '../parts/dialog.tsx';
+import { TextField, Tick } from '../parts/field.tsx';
+import { useWords } from '../shell/language.ts';
+
+interface TeamChangeProps {
+  team: Team;
+  onClose: () => void;
+  onChanged: () => void;
+}
+
+export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) {
+  const t = useWords();
+  const [name, setName] = useState(team.name);
+  const [unlimited, setUnlimited] = useState(team.unlimited);
+  return (
+    <FormDialog
+      title={t.teams.edit}
+      submit={t.common.save}
+      onClose={onClose}
+      check={() => ({ name: name.trim() === '' && t.common.required })}
+      send={async () => {
+        await patch<Team>(`/teams/${team.id}`, { name: name.trim(), unlimited });
+        announce(t.teams.changed(name.trim()));
+        onChanged();
+        onClose();
+      }}
+    >
+      <TextField label={t.common.name} param="name" value={name} onValue={setName} autofocus />
+      <Tick
+        label={t.teams.unlimited}
+        hint={t.teams.unlimitedHint}
+        checked={unlimited}
+        onChecked={setUnlimited}
+      />
+    </FormDialog>
+  );
+}

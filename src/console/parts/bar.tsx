@@ -1,0 +1,29 @@
+/** How much of a budget is used: a bar for the eye, its value for screen readers. */
+interface BarProps {
+  label: string;
+  /** 0 to 1; above 1 it is over. */
+  used: number;
+  /** What calls in flight hold on top of it. */
+  held?: number;
+}
+
+const NEAR = 0.8;
+
+export function Bar({ label, used, held = 0 }: BarProps) {
+  const state = used >= 1 ? 'full' : used >= NEAR ? 'near' : 'fine';
+  const percent = (share: number) => `${Math.min(100, Math.max(0, share * 100))}%`;
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: a <meter> cannot show two parts, and looks different everywhere
+    <span
+      class={`bar bar-${state}`}
+      role="meter"
+      aria-label={label}
+      aria-valuemin={0}
+      aria-valuemax={100}
+      aria-valuenow={Math.round(Math.min(1, used) * 100)}
+    >
+      <span class="bar-used" style={{ width: percent(used) }} />
+      {held > 0 && <span class="bar-held" style={{ width: percent(Math.min(held, 1 - used)) }} />}
+    </span>
+  );
+}

@@ -1,0 +1,118 @@
+/** A stacked bar chart on a canvas. Screen readers get the table that stands beside it; this is for the eye alone. */
+import { useEffect, useRef } from 'preact/hooks';
+import uPlot from 'uplot';
+import { useIsDark } from '../shell/theme.ts';
+import { heights, type Stack } from './stack.ts';
+
+interface ChartProps {
+  stack: Stack;
+  formatMoment: (ms: number) => string;
+  /** Told which bucket the pointer is on; null: none. */
+  onPoint: (index: number | null) => void;
+}
+
+const HEIGHT = 248;
+export const COLOURS = 8;
+
+export function Chart({ stack, formatMoment, onPoint }: ChartProps) {
+  const place = useRef<HTMLDivElement>(null);
+  const dark = useIsDark();
+  // Drawn anew in another theme too: colours are read from the page.
+  useEffect(() => {
+    const element = place.current;
+    if (!element) return;
+    const plot = draw(element, stack, formatMoment, onPoint);
+    const resized = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: HEIGHT }));
+    resized.observe(element);
+    return () => {
+      resized.disconnect();
+      plot.destroy();
+    };
+  }, [stack, dark, formatMoment, onPoint]);
+  return <div ref={place} class="chart" aria-hidden="true" />;
+}
+
+function draw(
+  element: HTMLElement,
+  stack: Stack,
+  formatMoment: (ms: number) => string,
+  onPoint: (index: number | null) => void,
+): uPlot {
+  const style = getComputedStyle(element);
+  const colour = (name: string) => style.getPropertyValue(name).trim();
+  const font = `12px ${style.fontFamily}`;
+  const lines = heights(stack);
+  // Drawn from the tallest to the lowest, so that each covers the foot of the one before.
+  const order = lines.map((_, index) => index).reverse();
+  const moments = stack.moments;
+  const paths = uPlot.paths.bars!({ size: [0.72, 64], gap: 0, radius: 0 });
+  const axis: uPlot.Axis = { stroke: colour('--ink-quiet'), font, ticks: { show: false }, gap: 6 };
+  return new uPlot(
+    {
+      width: element.clientWidth,
+      height: HEIGHT,
+      padding: [10, 18, 0, 0],
+      legend: { show: false },
+      cursor: {
+        y: false,
+        drag: { x: false, y: false },
+        points: { show: false },
+        x: true,
+      },
+      scales: {
+        x: { time: false, range: [-0.6, moments.length - 0.4] },
+        y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.06 : 1] },
+      },
+      axes: [
+        {
+          ...axis,
+          grid: { show: false },
+          size: 28,
+          splits: () => splitsOf(moments.length, element.clientWidth),
+          values: (_plot, splits) => splits.map((index) => formatMoment(moments[index] ?? 0)),
+        },
+        {
+          ...axis,
+          grid: { stroke: colour('--line'), width: 1 },
+          size: (plot, values) => widthOf(plot, values),
+          values: (_plot, splits) => splits.map(dollars(splits)),
+        },
+      ],
+      series: [
+        {},
+        ...order.map((index) => ({
+          fill: colour(`--series-${(index % COLOURS) + 1}`),
+          width: 0,
+          points: { show: false },
+          paths,
+        })),
+      ],
+      hooks: { setCursor: [(plot: uPlot) => onPoint(plot.cursor.idx ?? null)] },
+    },
+    [moments.map((_, index) => index), ...order.map((index) => lines[index]!)] as uPlot.AlignedData,
+    element,
+  );
+}
+
+const LABEL_PX = 78;
+
+/** As many labels as there is room for, evenly, the last bucket always among them. */
+function splitsOf(count: number, widthPx: number): number[] {
+  const every = Math.max(1, Math.ceil(count / Math.max(1, Math.floor(widthPx / LABEL_PX))));
+  const last = count - 1;
+  return Array.from({ length: count }, (_, index) => index).filter((index) => (last - index) % every === 0);
+}
+
+/** All labels of an axis with as many digits as the finest of them needs. */
+function dollars(splits: readonly number[]): (value: number) => string {
+  const step = splits.length > 1 ? splits[1]! - splits[0]! : 1;
+  const digits = Math.max(0, Math.min(9, -Math.floor(Math.log10(step || 1) + 1e-9)));
+  return (value) => (value === 0 ? '$0' : `$${value.toFixed(digits)}`);
+}
+
+function widthOf(plot: uPlot, values: string[] | null): number {
+  if (!values) return 40;
+  plot.ctx.font = `${12 * devicePixelRatio}px ${getComputedStyle(plot.root).fontFamily}`;
+  const widest = Math.max(...values.map((text) => plot.ctx.measureText(text).width));
+  return Math.ceil(widest / devicePixelRatio) + 14;
+}

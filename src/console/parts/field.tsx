@@ -1,0 +1,182 @@
+/** Fields of forms. Invariant: each has a label, and what is wrong with it is tied to it, also for screen readers. */
+import { type ComponentChildren, createContext } from 'preact';
+import { useContext, useId } from 'preact/hooks';
+import { useWords } from '../shell/language.ts';
+
+/** What is wrong, by the name that the API gives to the field. */
+export const FaultContext = createContext<Record<string, string>>({});
+
+interface FieldProps {
+  label: string;
+  /** The API's name of the field. */
+  param: string;
+  hint?: string;
+  optional?: boolean;
+  value: string;
+  onValue: (value: string) => void;
+}
+
+interface FrameProps extends Omit<FieldProps, 'value' | 'onValue'> {
+  children: (attributes: {
+    id: string;
+    'data-param': string;
+    'aria-invalid': boolean;
+    'aria-describedby': string | undefined;
+  }) => ComponentChildren;
+}
+
+function Frame({ label, param, hint, optional, children }: FrameProps) {
+  const t = useWords();
+  const id = useId();
+  const fault = useContext(FaultContext)[param];
+  const described = [hint && `${id}-hint`, fault && `${id}-fault`].filter(Boolean).join(' ');
+  return (
+    <div class="field">
+      <label for={id}>
+        {label}
+        {optional && <span class="optional"> {t.common.optional}</span>}
+      </label>
+      {children({
+        id,
+        'data-param': param,
+        'aria-invalid': fault !== undefined,
+        'aria-describedby': described || undefined,
+      })}
+      {hint && (
+        <p class="hint" id={`${id}-hint`}>
+          {hint}
+        </p>
+      )}
+      {fault && (
+        <p class="fault" id={`${id}-fault`}>
+          {fault}
+        </p>
+      )}
+    </div>
+  );
+}
+
+interface TextProps extends FieldProps {
+  /** Suggestions. */
+  among?: readonly string[];
+  numeric?: boolean;
+  autofocus?: boolean;
+}
+
+export function TextField(props: TextProps) {
+  const { value, onValue, among, numeric, autofocus } = props;
+  const list = useId();
+  return (
+    <Frame {...props}>
+      {(attributes) => (
+        <>
+          <input
+            {...attributes}
+            type="text"
+            value={value}
+            class={numeric ? 'numeric' : undefined}
+            inputMode={numeric ? 'decimal' : undefined}
+            autocomplete="off"
+            spellcheck={false}
+            autofocus={autofocus}
+            list={among ? list : undefined}
+            onInput={(event) => onValue(event.currentTarget.value)}
+          />
+          {among && (
+            <datalist id={list}>
+              {among.map((each) => (
+                <option key={each} value={each} />
+              ))}
+            </datalist>
+          )}
+        </>
+      )}
+    </Frame>
+  );
+}
+
+/** A key: hidden while it is typed, and known to password managers. */
+export function SecretField(props: FieldProps) {
+  const { value, onValue } = props;
+  return (
+    <Frame {...props}>
+      {(attributes) => (
+        <input
+          {...attributes}
+          type="password"
+          value={value}
+          autocomplete="current-password"
+          autofocus
+          onInput={(event) => onValue(event.currentTarget.value)}
+        />
+      )}
+    </Frame>
+  );
+}
+
+/** A moment in the browser's time zone, as `2026-11-25T14:00`. */
+export function MomentField(props: FieldProps) {
+  const { value, onValue } = props;
+  return (
+    <Frame {...props}>
+      {(attributes) => (
+        <input
+          {...attributes}
+          type="datetime-local"
+          value={value}
+          max="9998-12-31T23:59"
+          onInput={(event) => onValue(event.currentTarget.value)}
+        />
+      )}
+    </Frame>
+  );
+}
+
+interface SelectProps extends FieldProps {
+  options: readonly { value: string; text: string }[];
+}
+
+export function SelectField(props: SelectProps) {
+  const { value, onValue, options } = props;
+  return (
+    <Frame {...props}>
+      {(attributes) => (
+        <select {...attributes} value={value} onChange={(event) => onValue(event.currentTarget.value)}>
+          {options.map((option) => (
+            <option key={option.value} value={option.value} selected={option.value === value}>
+              {option.text}
+            </option>
+          ))}
+        </select>
+      )}
+    </Frame>
+  );
+}
+
+interface TickProps {
+  label: string;
+  hint?: string;
+  checked: boolean;
+  onChecked: (checked: boolean) => void;
+}
+
+export function Tick({ label, hint, checked, onChecked }: TickProps) {
+  const id = useId();
+  return (
+    <div class="tick">
+      <input
+        id={id}
+        type="checkbox"
+        checked={checked}
+        aria-describedby={hint ? `${id}-hint` : undefined}
+        onChange={(event) => onChecked(event.currentTarget.checked)}
+      />
+      <label for={id}>{label}</label>
+      {hint && (
+        <p class="hint" id={`${id}-hint`}>
+          {hint}
+        </p>
+      )}
+    </div>
+  );
+}

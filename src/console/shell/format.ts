@@ -1,0 +1,71 @@
+/** Moments, counts and shares as the chosen language writes them, in the browser's time zone. */
+import { useMemo } from 'preact/hooks';
+import { type Language, useLanguage } from './language.ts';
+
+export const TIME_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
+
+export type Format = ReturnType<typeof formatsOf>;
+
+const DAY_MS = 86_400_000;
+const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
+  ['day', DAY_MS],
+  ['hour', 3_600_000],
+  ['minute', 60_000],
+];
+
+function formatsOf(language: Language) {
+  const locale = language === 'zh' ? 'zh-CN' : 'en-GB';
+  const date = (options: Intl.DateTimeFormatOptions) => {
+    const format = new Intl.DateTimeFormat(locale, { timeZone: TIME_ZONE, ...options });
+    return (moment: string | number | Date) => format.format(new Date(moment));
+  };
+  const clock = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const;
+  const seconds = { day: 'numeric', month: 'short', ...clock, second: '2-digit' } as const;
+  const thisYear = date(seconds);
+  const anyYear = date({ ...seconds, year: 'numeric' });
+  const count = new Intl.NumberFormat(locale);
+  const compact = new Intl.NumberFormat(locale, { notation: 'compact', maximumFractionDigits: 1 });
+  const percent = new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 0 });
+  const fine = new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 1 });
+  const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'always' });
+  return {
+    /** 25 Nov 2026 */
+    day: date({ day: 'numeric', month: 'short', year: 'numeric' }),
+    /** 25 Nov */
+    shortDay: date({ day: 'numeric', month: 'short' }),
+    /** 25 Nov, 14:02 */
+    shortMoment: date({ day: 'numeric', month: 'short', ...clock }),
+    /** 25 Nov, 14:02:31; with its year unless it is this one */
+    timeOf: (moment: string) =>
+      new Date(moment).getFullYear() === new Date().getFullYear() ? thisYear(moment) : anyYear(moment),
+    /** 25 Nov 2026, 14:02:31 */
+    moment: anyYear,
+    /** November 2026 */
+    month: date({ month: 'long', year: 'numeric' }),
+    shortMonth: date({ month: 'short', year: '2-digit' }),
+    /** 14:02 */
+    clock: date(clock),
+    count: (value: number) => count.format(value),
+    compact: (value: number) => compact.format(value),
+    /** Whole percents, but what is above nothing or below all never looks like it. */
+    percent: (share: number) =>
+      (share > 0 && share < 0.01) || (share > 0.99 && share < 1) ? fine.format(share) : percent.format(share),
+    /** "in 3 days", "3 天后": the largest unit that is not zero. */
+    relative: (moment: string, nowMs: number = Date.now()) => {
+      const ms = Date.parse(moment) - nowMs;
+      const [unit, size] = UNITS.find(([, each]) => Math.abs(ms) >= each) ?? ['minute', 60_000];
+      return relative.format(Math.trunc(ms / size), unit);
+    },
+    /** Microseconds as µs, ms or s. */
+    duration: (us: number) => {
+      if (us < 1_000) return `${count.format(us)} µs`;
+      if (us < 1_000_000) return `${(us / 1_000).toFixed(us < 10_000 ? 2 : 1)} ms`;
+      return `${(us / 1_000_000).toFixed(2)} s`;
+    },
+  };
+}
+
+export function useFormat(): Format {
+  const language = useLanguage();
+  return useMemo(() => formatsOf(language), [language]);
+}

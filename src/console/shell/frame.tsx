@@ -1,0 +1,120 @@
+/** What stands around every page: the mark, the way to the pages, who is signed in, language and theme. */
+import type { ComponentChildren } from 'preact';
+import { useState } from 'preact/hooks';
+import { Choice } from '../parts/choice.tsx';
+import { Mark, SIGNS, type Sign } from '../parts/signs.tsx';
+import { TIME_ZONE } from './format.ts';
+import { type Language, useLanguage, useWords } from './language.ts';
+import { BASE, usePlace } from './router.ts';
+import { useSession } from './session.ts';
+import { chosenTheme, setTheme, type Theme } from './theme.ts';
+
+interface FrameProps {
+  onLanguage: (language: Language) => void;
+  onSignOut: () => void;
+  children: ComponentChildren;
+}
+
+export function Frame({ onLanguage, onSignOut, children }: FrameProps) {
+  const t = useWords();
+  const { role, team } = useSession();
+  return (
+    <div class="frame">
+      <a class="skip" href="#content">
+        {t.app.skip}
+      </a>
+      <header class="side">
+        <a class="brand" href={BASE}>
+          <Mark />
+          Tollgate
+        </a>
+        <Navigation />
+        <div class="side-foot">
+          <p class="who">
+            <span class="who-label">{t.app.signedInAs}</span>
+            <strong>{role === 'admin' ? t.app.admin : t.app.teamKey(team?.name ?? '')}</strong>
+            {role === 'team' && <span class="who-label">{t.app.readOnly}</span>}
+          </p>
+          <button type="button" class="button quiet" onClick={onSignOut}>
+            {t.app.signOut}
+          </button>
+          <Preferences onLanguage={onLanguage} />
+          <p class="zone">{t.app.times(TIME_ZONE)}</p>
+        </div>
+      </header>
+      <main id="content" tabIndex={-1}>
+        {children}
+      </main>
+    </div>
+  );
+}
+
+const ADMIN_PAGES = ['teams', 'keys', 'limits', 'plans', 'prices', 'calls', 'audit'] as const;
+const TEAM_PAGES = ['teams', 'keys', 'limits', 'calls'] as const;
+
+function Navigation() {
+  const t = useWords();
+  const { role } = useSession();
+  const [current = 'overview'] = usePlace().parts;
+  const pages = ['overview', ...(role === 'admin' ? ADMIN_PAGES : TEAM_PAGES)] as const;
+  return (
+    <nav aria-label={t.app.navigation}>
+      <ul>
+        {pages.map((page) => (
+          <li key={page}>
+            <a
+              href={page === 'overview' ? BASE : `${BASE}/${page}`}
+              aria-current={page === current ? 'page' : undefined}
+            >
+              <Icon of={page} />
+              {page === 'teams' && role === 'team' ? t.nav.team : t.nav[page]}
+            </a>
+          </li>
+        ))}
+        <li class="apart">
+          <a href={`${BASE}/api`} target="_blank" rel="noreferrer">
+            <Icon of="api" />
+            {t.app.apiReference}
+            <span class="hidden"> ({t.app.newTab})</span>
+          </a>
+        </li>
+      </ul>
+    </nav>
+  );
+}
+
+function Icon({ of }: { of: Sign }) {
+  return (
+    <svg class="sign" viewBox="0 0 16 16" aria-hidden="true">
+      <path d={SIGNS[of]} />
+    </svg>
+  );
+}
+
+export function Preferences({ onLanguage }: { onLanguage: (language: Language) => void }) {
+  const t = useWords();
+  const language = useLanguage();
+  const [theme, setShown] = useState<Theme>(chosenTheme);
+  const themes = (['system', 'light', 'dark'] as const).map((value) => ({
+    value,
+    text: t.app.themes[value],
+  }));
+  const choose = (value: Theme) => {
+    setTheme(value);
+    setShown(value);
+  };
+  return (
+    <section class="preferences" aria-label={t.app.preferences}>
+      <Choice
+        label={t.app.language}
+        value={language}
+        onChange={onLanguage}
+        options={[
+          { value: 'en', text: 'English' },
+          { value: 'zh', text: '中文' },
+        ]}
+      />
+      <Choice label={t.app.theme} value={theme} onChange={choose} options={themes} />
+    </section>
+  );
+}

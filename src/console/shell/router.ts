@@ -1,0 +1,73 @@
+/**
+ * Which page is shown: the browser's address below /console. Links are plain `<a href>`, so that they open in new tabs
+ * and are read out as links; a click that means "here" is taken over.
+ */
+import { useEffect, useState } from 'preact/hooks';
+
+export const BASE = '/console';
+
+export interface Place {
+  /** The parts after /console: `['teams', '<id>']`. */
+  parts: string[];
+  query: URLSearchParams;
+}
+
+const listeners = new Set<() => void>();
+let navigations = 0;
+
+/** Whether somebody moved between pages; the first page must not take the focus from the browser. */
+export function hasNavigated(): boolean {
+  return navigations > 0;
+}
+
+export function here(): Place {
+  const parts = location.pathname.slice(BASE.length).split('/').filter(Boolean).map(decodeURIComponent);
+  return { parts, query: new URLSearchParams(location.search) };
+}
+
+export function navigate(to: string): void {
+  history.pushState(null, '', to);
+  changed();
+}
+
+/** Changes the query of this page, without a step in the history: a filter is no page. */
+export function setQuery(values: Record<string, string | null>): void {
+  const { query } = here();
+  for (const [name, value] of Object.entries(values)) {
+    if (value === null || value === '') query.delete(name);
+    else query.set(name, value);
+  }
+  const text = query.toString();
+  history.replaceState(null, '', location.pathname + (text === '' ? '' : `?${text}`));
+  for (const listener of listeners) listener();
+}
+
+export function usePlace(): Place {
+  const [place, setPlace] = useState(here);
+  useEffect(() => {
+    const listener = () => setPlace(here());
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  }, []);
+  return place;
+}
+
+export function listenToLinks(): void {
+  window.addEventListener('popstate', changed);
+  document.addEventListener('click', (event) => {
+    const link = (event.target as Element | null)?.closest?.('a');
+    if (!link || event.defaultPrevented || event.button !== 0 || link.target || link.hasAttribute('download'))
+      return;
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const isOurs = link.pathname === BASE || link.pathname.startsWith(`${BASE}/`);
+    if (link.origin !== location.origin || !isOurs || link.pathname.startsWith(`${BASE}/api`) || link.hash)
+      return;
+    event.preventDefault();
+    navigate(link.pathname + link.search);
+  });
+}
+
+function changed(): void {
+  navigations++;
+  for (const listener of listeners) listener();
+}

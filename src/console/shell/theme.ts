@@ -1,0 +1,42 @@
+/** Light or dark: as the system says, until somebody says otherwise here. */
+import { useEffect, useState } from 'preact/hooks';
+import { recall, remember } from './memory.ts';
+
+export type Theme = 'system' | 'light' | 'dark';
+
+const NAME = 'tollgate-theme';
+const system = matchMedia('(prefers-color-scheme: dark)');
+const listeners = new Set<() => void>();
+
+export function chosenTheme(): Theme {
+  const text = recall(NAME);
+  return text === 'light' || text === 'dark' ? text : 'system';
+}
+
+export function isDark(): boolean {
+  const theme = chosenTheme();
+  return theme === 'system' ? system.matches : theme === 'dark';
+}
+
+export function setTheme(theme: Theme): void {
+  remember(NAME, theme === 'system' ? null : theme);
+  applyTheme();
+}
+
+export function applyTheme(): void {
+  document.documentElement.dataset.theme = isDark() ? 'dark' : 'light';
+  for (const listener of listeners) listener();
+}
+
+/** True: dark. Draws again when it changes, for what is painted rather than styled. */
+export function useIsDark(): boolean {
+  const [dark, setDark] = useState(isDark);
+  useEffect(() => {
+    const listener = () => setDark(isDark());
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  }, []);
+  return dark;
+}
+
+system.addEventListener('change', applyTheme);

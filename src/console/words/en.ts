@@ -1,0 +1,6 @@
+/** English. */
+import { budgets } from './en/budgets.ts';
+import { ledger } from './en/ledger.ts';
+import { shell } from './en/shell.ts';
+
+export const en = { ...shell, ...budgets, ...ledger };
