@@ -17,18 +17,17 @@ import { useSession } from '../shell/session.ts';
 export type Range = '6h' | '24h' | '30d' | '12m';
 type Group = 'team' | 'model' | 'key';
 
-const HOUR_MS = 3_600_000;
-const RANGES: Record<Range, { step: Step; spanMs: number }> = {
-  '6h': { step: '15m', spanMs: 6 * HOUR_MS - 1 },
-  '24h': { step: 'hour', spanMs: 24 * HOUR_MS - 1 },
-  '30d': { step: 'day', spanMs: 29 * 24 * HOUR_MS },
-  '12m': { step: 'month', spanMs: 334 * 24 * HOUR_MS },
+const RANGES: Record<Range, { step: Step; count: number }> = {
+  '6h': { step: '15m', count: 24 },
+  '24h': { step: 'hour', count: 24 },
+  '30d': { step: 'day', count: 30 },
+  '12m': { step: 'month', count: 12 },
 };
 
 /** The first moments of the buckets of a range that ends now. */
 export function rangeOf(range: Range, nowMs: number): number[] {
-  const { step, spanMs } = RANGES[range];
-  return bucketsOf(step, nowMs - spanMs, nowMs);
+  const { step, count } = RANGES[range];
+  return bucketsOf(step, count, nowMs);
 }
 
 function momentFormat(format: Format, range: Range): (ms: number) => string {

@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact';
 import type { Pages } from '../api/use.ts';
 import { useFormat } from '../shell/format.ts';
 import { useWords } from '../shell/language.ts';
-import { Load } from './states.tsx';
+import { Empty, Load } from './states.tsx';
 
 interface PagedProps<Item> {
   pages: Pages<Item>;
@@ -11,12 +11,14 @@ interface PagedProps<Item> {
   children: (items: Item[]) => ComponentChildren;
 }
 
+/** A filter may search a part of a long list at a time: then a page is empty, and others follow. */
 export function Paged<Item>({ pages, empty, children }: PagedProps<Item>) {
+  const t = useWords();
   return (
     <Load of={pages} lines={8}>
-      {({ data }) => (
+      {({ data, next }) => (
         <>
-          {data.length === 0 && pages.number === 1 ? empty : children(data)}
+          {data.length > 0 ? children(data) : next === null ? empty : <Empty title={t.common.searchOn} />}
           <Pager pages={pages} />
         </>
       )}

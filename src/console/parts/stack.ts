@@ -69,10 +69,10 @@ export function heights({ series, moments }: Stack): number[][] {
   );
 }
 
-/** The first moments of all buckets from the one that holds `fromMs` to the one that holds `toMs`, in local time. */
-export function bucketsOf(step: Step, fromMs: number, toMs: number): number[] {
-  const moments: number[] = [];
-  for (let at = floorOf(step, fromMs); at <= toMs; at = nextOf(step, at)) moments.push(at);
+/** The first moments of so many buckets, the last of them the one that now is in; days and months in local time. */
+export function bucketsOf(step: Step, count: number, nowMs: number): number[] {
+  const moments = [floorOf(step, nowMs)];
+  while (moments.length < count) moments.unshift(previousOf(step, moments[0]!));
   return moments;
 }
 
@@ -87,11 +87,11 @@ function floorOf(step: Step, ms: number): number {
   return date.getTime();
 }
 
-function nextOf(step: Step, ms: number): number {
-  if (step === '15m') return ms + QUARTER_MS;
+function previousOf(step: Step, ms: number): number {
+  if (step === '15m') return ms - QUARTER_MS;
+  if (step === 'hour') return ms - 4 * QUARTER_MS;
   const date = new Date(ms);
-  if (step === 'hour') return ms + 4 * QUARTER_MS;
-  if (step === 'day') date.setDate(date.getDate() + 1);
-  else date.setMonth(date.getMonth() + 1);
+  if (step === 'day') date.setDate(date.getDate() - 1);
+  else date.setMonth(date.getMonth() - 1);
   return date.getTime();
 }

@@ -26,10 +26,6 @@ export function rememberLanguage(language: Language): void {
   remember(NAME, language);
 }
 
-export function wordsOf(language: Language): Words {
-  return DICTIONARIES[language];
-}
-
 export const LanguageContext = createContext<Language>('en');
 
 export function useLanguage(): Language {

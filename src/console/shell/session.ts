@@ -9,7 +9,8 @@ const URL_OF_SESSION = '/console/session';
 /** The session of this browser; null: nobody is signed in. */
 export async function readSession(): Promise<Session | null> {
   try {
-    return accept(await ask<Session>('GET', URL_OF_SESSION));
+    const session = await ask<Session | null>('GET', URL_OF_SESSION);
+    return session && accept(session);
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) return null;
     throw error;

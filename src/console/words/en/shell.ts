@@ -94,6 +94,7 @@ export const shell = {
     callCount: calls,
     today: 'today',
     more: 'More',
+    searchOn: 'No match among what was searched so far. Go on to the next page.',
   },
   errors: {
     conflict: '',

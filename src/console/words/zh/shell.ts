@@ -96,6 +96,7 @@ export const shell: Shell = {
     callCount: (_count, text) => `${text} 次调用`,
     today: '今天',
     more: '更多',
+    searchOn: '目前搜索的范围内没有匹配，请继续下一页。',
   },
   errors: {
     conflict: '与现有状态冲突：',

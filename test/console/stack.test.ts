@@ -1,0 +1,56 @@
+import { expect, it } from 'vitest';
+import { bucketsOf, heights, type Point, stackOf } from '../../src/console/parts/stack.ts';
+
+const DAY_MS = 86_400_000;
+const start = Date.parse('2026-11-01T00:00:00Z');
+const moments = [0, 1, 2].map((day) => start + day * DAY_MS);
+const point = (day: number, series: string, usd: string): Point => ({
+  at: new Date(moments[day]!).toISOString(),
+  series,
+  usd,
+});
+
+it('stacks the largest series lowest, with nothing where nothing was spent', () => {
+  const points = [point(0, 'small', '0.10'), point(0, 'large', '1.00'), point(2, 'large', '2.00')];
+  const stack = stackOf(points, moments, 8, 'other');
+  expect(stack.series.map(({ name, amounts }) => [name, ...amounts])).toEqual([
+    ['large', '1.00', '0.00', '2.00'],
+    ['small', '0.10', '0.00', '0.00'],
+  ]);
+  expect(stack.totals).toEqual(['1.10', '0.00', '2.00']);
+  expect(stack.total).toBe('3.10');
+  expect(heights(stack)).toEqual([
+    [1, 0, 2],
+    [1.1, 0, 2],
+  ]);
+});
+
+it('makes one series of what a chart cannot tell apart, and loses nothing by it', () => {
+  const points = Array.from({ length: 12 }, (_, index) => point(1, `team-${index}`, `${index + 1}.00`));
+  const stack = stackOf(points, moments, 8, 'other');
+  expect(stack.series).toHaveLength(8);
+  expect(stack.series.at(-1)).toMatchObject({ name: 'other', total: '15.00' });
+  expect(stack.total).toBe('78.00');
+});
+
+it('adds up rows of one bucket exactly', () => {
+  const stack = stackOf([point(0, 'a', '0.1'), point(0, 'a', '0.2')], moments, 8, 'other');
+  expect(stack.total).toBe('0.30');
+});
+
+it.each(['15m', 'hour', 'day', 'month'] as const)(
+  'shows every bucket of a range, empty ones too: %s',
+  (step) => {
+    const now = Date.parse('2026-06-15T12:34:56Z');
+    const buckets = bucketsOf(step, 24, now);
+    expect(new Set(buckets).size).toBe(24);
+    expect(buckets.at(-1)).toBeLessThanOrEqual(now);
+    expect(bucketsOf(step, 24, buckets.at(-1)!)).toEqual(buckets);
+  },
+);
+
+it('begins months and days at their midnight', () => {
+  const months = bucketsOf('month', 12, Date.parse('2026-03-31T10:00:00Z'));
+  for (const ms of months) expect([new Date(ms).getDate(), new Date(ms).getHours()]).toEqual([1, 0]);
+  expect(months.map((ms) => new Date(ms).getMonth())).toEqual([3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 1, 2]);
+});
