@@ -101,8 +101,9 @@ async function play(
       await delay(screen.intervalMs, null, { signal: stop.signal }).catch(() => {});
     }
     if (end) clearTimeout(end);
-    await revokeKeys(admin, players);
+    // In this order: a call that begins with a revoked key would stand in the last table as a failure.
     await traffic.stop();
+    await revokeKeys(admin, players);
     const { figures, invoicePicoUsd } = await settledFigures(house, admin, players, traffic);
     draw(screen, figures, traffic, '');
     return { ledgerPicoUsd: totalCost(figures), invoicePicoUsd };
