@@ -13,7 +13,7 @@ import {
   percents,
   type Reader,
   secret,
-  url,
+  upstreamUrl,
   webhookSecret,
   webhookUrl,
   word,
@@ -51,7 +51,7 @@ export const SETTINGS = {
     'OPENAI_BASE_URL',
     'https://api.openai.com/v1',
     'Where the upstream API is.',
-    url(['http:', 'https:'], 'https://api.openai.com/v1'),
+    upstreamUrl('https://api.openai.com/v1'),
   ),
   openaiAdminKey: setting(
     'OPENAI_ADMIN_KEY',

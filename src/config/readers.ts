@@ -47,15 +47,24 @@ export function secret(minLength: number, example: string): Reader<string> {
   };
 }
 
-/** A base URL: paths are appended to it, so a query or fragment cannot be meant, and the trailing slash goes. */
-export function url(protocols: readonly string[], example: string): Reader<string> {
+/**
+ * `eu.api.openai.com` and the like: there the API bills a surcharge on newer models that the rate card does not have, so
+ * what was held could be less than the bill.
+ */
+const REGIONAL_HOST = /\.api\.openai\.com$/;
+
+/** The upstream's base URL: paths are appended to it, so a query or fragment cannot be meant, and the trailing slash goes. */
+export function upstreamUrl(example: string): Reader<string> {
   const read = (text: string) => {
     const parsed = URL.parse(text);
-    if (!parsed || !protocols.includes(parsed.protocol)) return null;
+    if (!parsed || !['http:', 'https:'].includes(parsed.protocol)) return null;
     if (parsed.username || parsed.password || parsed.search || parsed.hash) return null;
-    return text.replace(/\/+$/, '');
+    // A trailing dot names the same host.
+    return REGIONAL_HOST.test(parsed.hostname.replace(/\.$/, '')) ? null : text.replace(/\/+$/, '');
   };
-  return { read, wanted: 'an http or https URL without credentials, query or fragment', example };
+  const wanted =
+    'an http or https URL without credentials, query or fragment, and not of a regional host of OpenAI';
+  return { read, wanted, example };
 }
 
 /** A webhook's URL: it may have a query, which is often its secret. */
