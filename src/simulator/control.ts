@@ -1,6 +1,7 @@
 /**
- * What stands beside the API, for judges and tests: the invoice, its total, and the profile of a running simulator.
- * `GET /invoice[?after=N&limit=M]`, `GET /invoice/total`, `GET` and `PATCH /profile` (with `mode`), `GET /healthz`.
+ * What stands beside the API, for judges and tests: the invoice, its total, what is in flight, and the profile of a
+ * running simulator. `GET /invoice[?after=N&limit=M]`, `GET /invoice/total`, `GET /in-flight` (requests by key id), `GET`
+ * and `PATCH /profile` (with `mode`), `GET /healthz`.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ApiState } from './exchange.ts';
@@ -23,6 +24,9 @@ export function answerControl(
     case 'GET /invoice/total':
       sendJson(response, 200, state.invoice.summary());
       break;
+    case 'GET /in-flight':
+      sendJson(response, 200, Object.fromEntries(state.inFlight));
+      break;
     case 'GET /profile':
       sendJson(response, 200, { mode: state.mode, ...state.profile });
       break;
@@ -34,7 +38,7 @@ export function answerControl(
       break;
     default:
       sendJson(response, 404, {
-        error: 'The API is at /v1; beside it: /invoice, /invoice/total, /profile, /healthz.',
+        error: 'The API is at /v1; beside it: /invoice, /invoice/total, /in-flight, /profile, /healthz.',
       });
   }
 }

@@ -18,6 +18,8 @@ export interface ApiState {
   invoice: Invoice;
   /** Requests so far: the key of randomness where the client gave none. */
   requestCount: number;
+  /** Requests that are being answered, by the id of their key; no entry for a key without any. */
+  inFlight: Map<string, number>;
 }
 
 export class Exchange {
@@ -55,7 +57,11 @@ export class Exchange {
 
   static begin(state: ApiState, request: IncomingMessage, response: ServerResponse): Exchange {
     state.requestCount++;
-    return new Exchange(state, request, response);
+    const exchange = new Exchange(state, request, response);
+    const keyId = exchange.entry.api_key_id ?? 'none';
+    count(state.inFlight, keyId, 1);
+    response.once('close', () => count(state.inFlight, keyId, -1));
+    return exchange;
   }
 
   refuse(refusal: Refusal): void {
@@ -78,6 +84,11 @@ export class Exchange {
       cut: fault === 'cut_mid_stream',
       gzip: fault === 'gzip',
     };
+    if (profile.outputTokensPerSecond > 0) {
+      const writingMs = (1000 * this.entry.usage.output_tokens) / profile.outputTokensPerSecond;
+      if (typeof body === 'string') delivery.firstByteMs += writingMs;
+      else delivery.chunkMs += Math.ceil(writingMs / body.length);
+    }
     if (fault === 'slow_first_byte')
       delivery.firstByteMs = Math.max(delivery.firstByteMs, profile.slowFirstByteMs);
     if (fault === 'slow_chunks') delivery.chunkMs = Math.max(delivery.chunkMs, profile.slowChunkMs);
@@ -97,4 +108,10 @@ export class Exchange {
     this.state.invoice.add(this.entry, costPicoUsd);
     if (this.fault?.name === 'cut_before_headers') cutConnection(this.response);
   }
+}
+
+function count(counts: Map<string, number>, key: string, change: 1 | -1): void {
+  const next = (counts.get(key) ?? 0) + change;
+  if (next === 0) counts.delete(key);
+  else counts.set(key, next);
 }

@@ -19,6 +19,7 @@ The organization's usage report (/v1/organization/usage/completions and /embeddi
   --p99-output <n>       output tokens, 99th percentile (400)
   --first-byte-ms <n>    before the headers (0)
   --chunk-ms <n>         between two events of a stream (0)
+  --tokens-per-s <n>     how fast a model writes (0: at once)
   --api-key <key>        the only key accepted (any)
   --admin-key <key>      the only key that opens the usage reports (any that begins with sk-admin-)
   --max-lines <n>        invoice lines kept in memory (1000000)
@@ -55,6 +56,7 @@ export async function run(argv: string[]): Promise<void> {
       'p99-output': { type: 'string', default: '400' },
       'first-byte-ms': { type: 'string', default: '0' },
       'chunk-ms': { type: 'string', default: '0' },
+      'tokens-per-s': { type: 'string', default: '0' },
       'api-key': { type: 'string' },
       'admin-key': { type: 'string' },
       'max-lines': { type: 'string', default: '1000000' },
@@ -79,6 +81,7 @@ export async function run(argv: string[]): Promise<void> {
       p99OutputTokens: whole('p99-output', values['p99-output']),
       firstByteMs: whole('first-byte-ms', values['first-byte-ms']),
       chunkMs: whole('chunk-ms', values['chunk-ms']),
+      outputTokensPerSecond: whole('tokens-per-s', values['tokens-per-s']),
     },
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(adminKey === undefined ? {} : { adminKey }),

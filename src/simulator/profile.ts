@@ -18,6 +18,8 @@ export interface Profile {
   firstByteMs: number;
   /** Between two events of a stream. */
   chunkMs: number;
+  /** How fast the model writes: an answer of so many tokens takes that much longer, a stream all along. 0: at once. */
+  outputTokensPerSecond: number;
   /** Most events with text per choice; short, because a test rarely needs one event for each token. */
   maxChunks: number;
   /** Answers are pleasant to read, instead of hostile to careless meters. */
@@ -40,6 +42,7 @@ export const DEFAULT_PROFILE: Profile = {
   priorityDowngradeChance: 0.1,
   firstByteMs: 0,
   chunkMs: 0,
+  outputTokensPerSecond: 0,
   maxChunks: 24,
   plainText: false,
   faults: {},

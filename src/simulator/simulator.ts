@@ -57,6 +57,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     keys: { apiKey: options.apiKey ?? null, adminKey: options.adminKey ?? null },
     invoice: new Invoice(maxInvoiceLines),
     requestCount: 0,
+    inFlight: new Map(),
   };
   // Longer than any client keeps an idle connection: who closes first must not be this side, or requests get lost.
   const server = createServer({ keepAliveTimeout: 120_000, requestTimeout: 0 }, (request, response) => {
