@@ -35,13 +35,18 @@ export function start(options: StartOptions): ChildProcess {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, NODE_ENV: 'production', ...options.env },
   });
   closeSync(log);
+  return keep(child);
+}
+
+/** Takes a process that was started elsewhere under the same care: it is gone when the bench is. */
+export function keep(child: ChildProcess): ChildProcess {
   running.add(child);
   child.once('exit', () => running.delete(child));
   return child;
 }
 
 /** Ends a process: SIGTERM, then SIGKILL when that takes longer than 15 s. Returns when it is gone. */
-async function stop(child: ChildProcess): Promise<void> {
+export async function stop(child: ChildProcess): Promise<void> {
   if (!running.has(child)) return;
   const gone = once(child, 'exit');
   child.kill('SIGTERM');
@@ -55,7 +60,8 @@ export async function stopAll(): Promise<void> {
   for (const child of [...running].reverse()) await stop(child);
 }
 
-function endOfLog(logFile: string): string {
+/** What a process said last. */
+export function endOfLog(logFile: string): string {
   return readFileSync(logFile, 'utf8').slice(-2_000);
 }
 

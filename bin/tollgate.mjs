@@ -52,6 +52,7 @@ async function serveHere(argv) {
   process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
   process.channel?.unref();
   if (process.env.npm_lifecycle_event) stopWithParent();
+  await import('./mend-driver.mjs');
   const { run } = await import('../src/main.ts');
   await run(argv);
 }

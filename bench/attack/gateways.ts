@@ -1,0 +1,84 @@
+/** The gateways that are attacked: how each is started on a Postgres, given a budget, and asked for its books. */
+import { fileURLToPath } from 'node:url';
+import type { Sql } from 'postgres';
+import { type PicoUsd, usd } from '../../src/domain/money.ts';
+
+export const GATEWAYS = ['tollgate', 'naive'] as const;
+export type GatewayName = (typeof GATEWAYS)[number];
+
+/** What a gateway wrote down about one call, under the id by which the upstream knows the call too. */
+export interface BookedCall {
+  id: string;
+  outcome: 'settled' | 'voided' | 'unknown';
+  cost: PicoUsd;
+  /** What was set aside for it; 0 where nothing ever is. */
+  hold: PicoUsd;
+}
+
+export interface GatewayKind {
+  nodeArguments: string[];
+  env: Record<string, string>;
+  /** Gives a team its budget and answers the key to spend it with. */
+  fund(url: string, amountUsd: string): Promise<string>;
+  readBooks(sql: Sql): Promise<BookedCall[]>;
+}
+
+const ADMIN_KEY = 'admin-key-of-the-attack';
+const path = (file: string) => fileURLToPath(new URL(`../../${file}`, import.meta.url));
+
+type Row = { id: string; outcome: BookedCall['outcome']; cost: string; hold: string };
+const toCall = (row: Row): BookedCall => ({ ...row, cost: usd(row.cost), hold: usd(row.hold) });
+
+/** Everything as it comes, but for a queue of connections that 500 clients would wait in. */
+const TOLLGATE: GatewayKind = {
+  nodeArguments: [path('bin/tollgate.mjs'), 'serve'],
+  env: {
+    TOLLGATE_ADMIN_KEY: ADMIN_KEY,
+    TOLLGATE_UPSTREAM_CONNECTIONS: '1024',
+    TOLLGATE_LOG_LEVEL: 'warn',
+    TOLLGATE_LOG_CALLS: 'false',
+  },
+  async fund(url, amountUsd) {
+    const team = await create(url, 'teams', { name: 'attackers', plan: null });
+    await create(url, 'grants', { team_id: team.id, amount_usd: amountUsd });
+    return String((await create(url, 'keys', { team_id: team.id, name: 'attackers' })).key);
+  },
+  async readBooks(sql) {
+    const rows = await sql<Row[]>`
+      select id, outcome, cost_usd::text as cost, hold_usd::text as hold from usage_events`;
+    return rows.map(toCall);
+  },
+};
+
+const NAIVE: GatewayKind = {
+  nodeArguments: [path('bench/naive.ts')],
+  env: {},
+  async fund(url, amountUsd) {
+    const answer = await fetch(`${url}/budget`, { method: 'PUT', body: amountUsd });
+    if (!answer.ok) throw new Error(`PUT ${url}/budget: ${answer.status}`);
+    return 'any';
+  },
+  async readBooks(sql) {
+    const rows = await sql<Row[]>`
+      select id, 'settled' as outcome, cost_usd::text as cost, '0' as hold from naive_calls`;
+    return rows.map(toCall);
+  },
+};
+
+export const GATEWAY_KINDS: Record<GatewayName, GatewayKind> = { tollgate: TOLLGATE, naive: NAIVE };
+
+/** Creates something by Tollgate's admin API. Throws unless that worked. */
+export async function create(
+  url: string,
+  noun: string,
+  body: Record<string, unknown>,
+): Promise<Record<string, unknown>> {
+  const answer = await fetch(`${url}/admin/v1/${noun}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`POST ${noun}: ${answer.status} ${text}`);
+  return JSON.parse(text);
+}

@@ -1,0 +1,69 @@
+/** Everything that one attack needs, made anew in a folder of its own: Postgres, the upstream, and the replicas. */
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort, stopAll } from '../processes.ts';
+import { GATEWAY_KINDS, type GatewayName } from './gateways.ts';
+import { Postgres } from './postgres.ts';
+import { Replica } from './replica.ts';
+import { Upstream } from './upstream.ts';
+
+export interface House {
+  postgres: Postgres;
+  upstream: Upstream;
+  replicas: Replica[];
+  /** Spends the budget. */
+  key: string;
+}
+
+export interface HouseOptions {
+  gateway: GatewayName;
+  replicas: number;
+  budgetUsd: string;
+  /** Command line of the simulated upstream. */
+  simulator: string[];
+}
+
+/** Builds a house, lets `live` have it, and takes it down again whatever happens. */
+export async function inHouse<Result>(
+  options: HouseOptions,
+  live: (house: House) => Promise<Result>,
+): Promise<Result> {
+  const folder = mkdtempSync(join(tmpdir(), 'tollgate-attack-'));
+  // A Postgres that root starts runs as another user, who has to reach its data.
+  chmodSync(folder, 0o755);
+  try {
+    return await live(await build(folder, options));
+  } finally {
+    await stopAll();
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+async function build(folder: string, { gateway, replicas: count, budgetUsd, simulator }: HouseOptions) {
+  const kind = GATEWAY_KINDS[gateway];
+  const postgres = await Postgres.make(folder);
+  const upstream = await Upstream.start(join(folder, 'upstream.log'), simulator);
+  const replicas: Replica[] = [];
+  for (let index = 0; index < count; index++) {
+    const dataDir = join(folder, `replica-${index}`);
+    mkdirSync(dataDir);
+    const replica = new Replica({
+      nodeArguments: kind.nodeArguments,
+      env: {
+        ...kind.env,
+        TOLLGATE_DATA_DIR: dataDir,
+        DATABASE_URL: postgres.url,
+        OPENAI_BASE_URL: upstream.url,
+        NODE_COMPILE_CACHE: join(folder, 'compiled'),
+      },
+      port: await freePort(),
+      upstreamKey: `sk-replica-${index}`,
+      logFile: join(folder, `replica-${index}.log`),
+    });
+    await replica.start();
+    replicas.push(replica);
+  }
+  const key = await kind.fund(replicas[0]!.url, budgetUsd);
+  return { postgres, upstream, replicas, key };
+}

@@ -1,0 +1,61 @@
+/**
+ * The attack: the promises under fire, with real processes. Owns: which scenarios run, what is printed, the exit code.
+ * Invariants: loopback only; bounded in time; whatever it starts is gone when it ends.
+ */
+import { writeFileSync } from 'node:fs';
+import { stopAll } from '../processes.ts';
+import { attackGrant, type GrantRow } from './grant.ts';
+import { HELP, type Options, readOptions } from './options.ts';
+import { brokenPromises, renderTable } from './promises.ts';
+import { FULL_PLAN } from './strikes.ts';
+
+/** Kills that each row of the full attack must have seen. */
+const STRIKES_LEAST = 5;
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+async function grant(options: Options): Promise<{ broken: string[]; results: unknown }> {
+  const rows: GrantRow[] = [];
+  const broken: string[] = [];
+  for (const gateway of options.gateways) {
+    for (const replicas of options.replicas) {
+      const name = `${gateway} × ${replicas}`;
+      const progress = (text: string) => say(`${name}: ${text}`);
+      const row = await attackGrant({ ...options, gateway, replicas, plan: FULL_PLAN, progress });
+      rows.push(row);
+      broken.push(...brokenPromises(row, STRIKES_LEAST).map((promise) => `${name}: ${promise}`));
+    }
+  }
+  console.log(renderTable(rows));
+  return { broken, results: rows };
+}
+
+async function main(): Promise<void> {
+  if (process.platform !== 'linux') throw new Error('the attack reads /proc, so it runs on Linux only');
+  const options = readOptions(process.argv.slice(2));
+  if (!options) {
+    console.log(HELP);
+    return;
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void stopAll().finally(() => process.exit(130)));
+  }
+  const { broken, results } = await grant(options);
+  if (options.jsonFile) {
+    const json = JSON.stringify(
+      { at: new Date().toISOString(), options, results, broken },
+      (_, value) => (typeof value === 'bigint' ? value.toString() : value),
+      2,
+    );
+    writeFileSync(options.jsonFile, `${json}\n`);
+  }
+  for (const promise of broken) console.log(`broken: ${promise}`);
+  if (broken.length > 0) process.exitCode = 1;
+}
+
+main().catch((error: Error) => {
+  console.error(`attack: ${error.message}`);
+  process.exitCode = 1;
+});

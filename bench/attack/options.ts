@@ -1,0 +1,77 @@
+/** The attack's command line. Every fault is reported with the valid values. */
+import { parseArgs } from 'node:util';
+import { usd } from '../../src/domain/money.ts';
+import { GATEWAYS, type GatewayName } from './gateways.ts';
+
+export const SCENARIOS = ['grant'] as const;
+export type Scenario = (typeof SCENARIOS)[number];
+
+export const HELP = `Usage: npm run attack -- [options]
+
+Attacks Tollgate with real processes on this machine: replicas of the gateway on one PostgreSQL, the simulated OpenAI,
+and many clients (both official SDKs and plain HTTP). Replicas and PostgreSQL are killed with SIGKILL in the middle of
+the work and started again. In the end the books are held against the upstream's invoice, and a row is printed for each
+number of replicas, beside the same attack on a gateway that checks first and books afterwards.
+
+  --scenario NAME   ${SCENARIOS.join(', ')} (default grant)
+  --replicas A,B    numbers of replicas, a row each (default 1,2,4)
+  --gateways A,B    ${GATEWAYS.join(', ')} (default both)
+  --clients N       clients at once (default 500)
+  --budget USD      the grant; it covers a part of what is asked (default 2.00)
+  --seed N          what the clients ask and what the upstream answers derive from it (default 1)
+  --json FILE       also writes every number of every row
+  --help            this text
+
+The exit code is 1 when a row breaks a promise.
+`;
+
+export interface Options {
+  scenario: Scenario;
+  replicas: number[];
+  gateways: GatewayName[];
+  clients: number;
+  budgetUsd: string;
+  seed: number;
+  jsonFile: string | null;
+}
+
+/** Reads the arguments; null when help was asked for. Throws with a message for the user. */
+export function readOptions(argv: string[]): Options | null {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      scenario: { type: 'string', default: 'grant' },
+      replicas: { type: 'string', default: '1,2,4' },
+      gateways: { type: 'string', default: GATEWAYS.join(',') },
+      clients: { type: 'string', default: '500' },
+      budget: { type: 'string', default: '2.00' },
+      seed: { type: 'string', default: '1' },
+      json: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return null;
+  usd(values.budget);
+  return {
+    scenario: oneOf('--scenario', values.scenario, SCENARIOS),
+    replicas: values.replicas.split(',').map((text) => whole('--replicas', text, 16)),
+    gateways: values.gateways.split(',').map((text) => oneOf('--gateways', text, GATEWAYS)),
+    clients: whole('--clients', values.clients, 5_000),
+    budgetUsd: values.budget,
+    seed: whole('--seed', values.seed, 2 ** 31),
+    jsonFile: values.json ?? null,
+  };
+}
+
+function oneOf<Value extends string>(flag: string, text: string, all: readonly Value[]): Value {
+  const value = all.find((each) => each === text);
+  if (value === undefined) throw new Error(`${flag}: ${text} is none of ${all.join(', ')}`);
+  return value;
+}
+
+function whole(flag: string, text: string, most: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > most)
+    throw new Error(`${flag}: ${text} is not a whole number from 1 to ${most}`);
+  return value;
+}

@@ -1,0 +1,120 @@
+/**
+ * The one PostgreSQL of an attack, as production has it: over TCP with a password, run by nobody of Tollgate's, fsync on.
+ * Owns: that it can be killed with all of its sessions at any moment, and started again on the same files.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { chown, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { closeClient, openClient } from '../../src/store/database.ts';
+import { type Account, accountFor, ownFolder, spawnOptions } from '../../src/store/embedded/account.ts';
+import { findPrograms } from '../../src/store/embedded/programs.ts';
+import { freePort, keep } from '../processes.ts';
+
+const HOST = '127.0.0.1';
+const PASSWORD = 'attacked';
+/** Four replicas with all of their pools, and the judge. */
+const SESSIONS_MAX = '200';
+const START_MS_MAX = 60_000;
+const POLL_MS = 50;
+
+export class Postgres {
+  readonly #cluster: string;
+  readonly #programs: string;
+  readonly #account: Account | null;
+  readonly #port: number;
+  #child: ChildProcess | null = null;
+
+  private constructor(cluster: string, programs: string, account: Account | null, port: number) {
+    this.#cluster = cluster;
+    this.#programs = programs;
+    this.#account = account;
+    this.#port = port;
+  }
+
+  /** Makes a cluster in a folder and starts it, with an empty database `books`. */
+  static async make(folder: string): Promise<Postgres> {
+    const account = await accountFor(join(folder, 'absent'));
+    const { directory: programs } = await findPrograms({}, account);
+    const cluster = join(folder, 'postgres');
+    const passwordFile = join(folder, 'password');
+    await mkdir(cluster, { recursive: true, mode: 0o700 });
+    await writeFile(passwordFile, PASSWORD);
+    for (const path of [cluster, passwordFile]) if (account) await chown(path, account.uid, account.gid);
+    const here = ownFolder(account, cluster);
+    const login = ['--username=owner', '--auth=scram-sha-256', `--pwfile=${here}/../password`];
+    const options = spawnOptions(account, cluster);
+    await promisify(execFile)(join(programs, 'initdb'), ['-D', here, '--no-sync', ...login], options);
+    const postgres = new Postgres(cluster, programs, account, await freePort());
+    await postgres.start();
+    await postgres.#ask('postgres', 'create database books');
+    return postgres;
+  }
+
+  /** With the password, as `DATABASE_URL`. */
+  get url(): string {
+    return this.#url('books');
+  }
+
+  #url(database: string): string {
+    return `postgres://owner:${PASSWORD}@${HOST}:${this.#port}/${database}`;
+  }
+
+  /** Starts the server; returns when it accepts sessions. Throws after a minute without. */
+  async start(): Promise<void> {
+    const settings = {
+      listen_addresses: HOST,
+      port: String(this.#port),
+      unix_socket_directories: '',
+      max_connections: SESSIONS_MAX,
+    };
+    const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    const deadlineMs = performance.now() + START_MS_MAX;
+    do {
+      // After a kill it refuses to start until the last session of the killed one has left: then once more.
+      if (this.#child === null || this.#child.exitCode !== null || this.#child.signalCode !== null) {
+        const server = [join(this.#programs, 'postgres'), '-D', ownFolder(this.#account, this.#cluster)];
+        const how = { ...spawnOptions(this.#account, this.#cluster), stdio: 'ignore' as const };
+        this.#child = keep(spawn(server[0]!, [...server.slice(1), ...options], how));
+      }
+      await delay(POLL_MS);
+      if (await this.#ask('postgres', 'select 1')) return;
+    } while (performance.now() < deadlineMs);
+    throw new Error('PostgreSQL does not start');
+  }
+
+  /** SIGKILL to the server and to each of its sessions: as if the machine had lost its power, but for the disk. */
+  async kill(): Promise<void> {
+    const child = this.#child!;
+    const sessions = childrenOf(child.pid!);
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    for (const pid of sessions) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It saw its parent go and went first.
+      }
+    }
+    await gone;
+  }
+
+  async #ask(database: string, query: string): Promise<boolean> {
+    const sql = openClient(this.#url(database), 1);
+    try {
+      await sql.unsafe(query);
+      return true;
+    } catch {
+      return false;
+    } finally {
+      await closeClient(sql);
+    }
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+}
