@@ -32,11 +32,14 @@ export async function inHouse<Result>(
   const folder = mkdtempSync(join(tmpdir(), 'tollgate-attack-'));
   // A Postgres that root starts runs as another user, who has to reach its data.
   chmodSync(folder, 0o755);
+  const remove = () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  process.once('exit', remove);
   try {
     return await live(await build(folder, options));
   } finally {
     await stopAll();
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    remove();
+    process.off('exit', remove);
   }
 }
 

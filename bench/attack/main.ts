@@ -4,8 +4,9 @@
  */
 import { writeFileSync } from 'node:fs';
 import { stopAll } from '../processes.ts';
+import { AGENT_MODELS, type AgentsRow, brokenAgentPromises, describe, runAgents } from './agents.ts';
 import { attackGrant, type GrantRow } from './grant.ts';
-import { HELP, type Options, readOptions } from './options.ts';
+import { HELP, type Options, readOptions, type Scenario } from './options.ts';
 import { brokenPromises, renderTable } from './promises.ts';
 import { FULL_PLAN } from './strikes.ts';
 
@@ -16,7 +17,12 @@ function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-async function grant(options: Options): Promise<{ broken: string[]; results: unknown }> {
+interface Outcome {
+  broken: string[];
+  results: unknown;
+}
+
+async function grant(options: Options): Promise<Outcome> {
   const rows: GrantRow[] = [];
   const broken: string[] = [];
   for (const gateway of options.gateways) {
@@ -32,6 +38,22 @@ async function grant(options: Options): Promise<{ broken: string[]; results: unk
   return { broken, results: rows };
 }
 
+async function agents(options: Options): Promise<Outcome> {
+  const rows: AgentsRow[] = [];
+  const broken: string[] = [];
+  for (const model of AGENT_MODELS) {
+    for (const replicas of options.replicas) {
+      const row = await runAgents({ ...options, model, replicas, agents: options.clients, progress: say });
+      rows.push(row);
+      console.log(`${replicas} replicas, ${row.seconds.toFixed(0)} s, ${describe(row)}`);
+      broken.push(...brokenAgentPromises(row, model).map((promise) => `${model.name}: ${promise}`));
+    }
+  }
+  return { broken, results: rows };
+}
+
+const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = { grant, agents };
+
 async function main(): Promise<void> {
   if (process.platform !== 'linux') throw new Error('the attack reads /proc, so it runs on Linux only');
   const options = readOptions(process.argv.slice(2));
@@ -42,7 +64,7 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => void stopAll().finally(() => process.exit(130)));
   }
-  const { broken, results } = await grant(options);
+  const { broken, results } = await RUN[options.scenario](options);
   if (options.jsonFile) {
     const json = JSON.stringify(
       { at: new Date().toISOString(), options, results, broken },

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { usd } from '../../src/domain/money.ts';
 import { GATEWAYS, type GatewayName } from './gateways.ts';
 
-export const SCENARIOS = ['grant'] as const;
+export const SCENARIOS = ['grant', 'agents'] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
 export const HELP = `Usage: npm run attack -- [options]
@@ -13,11 +13,14 @@ and many clients (both official SDKs and plain HTTP). Replicas and PostgreSQL ar
 the work and started again. In the end the books are held against the upstream's invoice, and a row is printed for each
 number of replicas, beside the same attack on a gateway that checks first and books afterwards.
 
-  --scenario NAME   ${SCENARIOS.join(', ')} (default grant)
+  --scenario NAME   ${SCENARIOS.join(', ')} (default grant):
+                    grant     the attack itself
+                    agents    30 parallel calls without an output limit on $5, through the SDK as it comes
   --replicas A,B    numbers of replicas, a row each (default 1,2,4)
   --gateways A,B    ${GATEWAYS.join(', ')} (default both)
-  --clients N       clients at once (default 500)
-  --budget USD      the grant; it covers a part of what is asked (default 2.00)
+  --clients N       clients at once (default 500; 30 agents)
+  --budget USD      the grant; it covers a part of what is asked (default 6.00)
+  --speed N         agents: output tokens a second that a model writes (default 1000; real ones some hundred)
   --seed N          what the clients ask and what the upstream answers derive from it (default 1)
   --json FILE       also writes every number of every row
   --help            this text
@@ -32,8 +35,15 @@ export interface Options {
   clients: number;
   budgetUsd: string;
   seed: number;
+  tokensPerSecond: number;
   jsonFile: string | null;
 }
+
+/** What each scenario does when nothing else was said. */
+const USUAL: Record<Scenario, { replicas: string; clients: string; budget: string }> = {
+  grant: { replicas: '1,2,4', clients: '500', budget: '6.00' },
+  agents: { replicas: '1', clients: '30', budget: '5.00' },
+};
 
 /** Reads the arguments; null when help was asked for. Throws with a message for the user. */
 export function readOptions(argv: string[]): Options | null {
@@ -41,23 +51,28 @@ export function readOptions(argv: string[]): Options | null {
     args: argv,
     options: {
       scenario: { type: 'string', default: 'grant' },
-      replicas: { type: 'string', default: '1,2,4' },
+      replicas: { type: 'string' },
       gateways: { type: 'string', default: GATEWAYS.join(',') },
-      clients: { type: 'string', default: '500' },
-      budget: { type: 'string', default: '2.00' },
+      clients: { type: 'string' },
+      budget: { type: 'string' },
+      speed: { type: 'string', default: '1000' },
       seed: { type: 'string', default: '1' },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return null;
-  usd(values.budget);
+  const scenario = oneOf('--scenario', values.scenario, SCENARIOS);
+  const usual = USUAL[scenario];
+  const { replicas = usual.replicas, clients = usual.clients, budget = usual.budget } = values;
+  usd(budget);
   return {
-    scenario: oneOf('--scenario', values.scenario, SCENARIOS),
-    replicas: values.replicas.split(',').map((text) => whole('--replicas', text, 16)),
+    scenario,
+    replicas: replicas.split(',').map((text) => whole('--replicas', text, 16)),
     gateways: values.gateways.split(',').map((text) => oneOf('--gateways', text, GATEWAYS)),
-    clients: whole('--clients', values.clients, 5_000),
-    budgetUsd: values.budget,
+    clients: whole('--clients', clients, 5_000),
+    budgetUsd: budget,
+    tokensPerSecond: whole('--speed', values.speed, 1_000_000),
     seed: whole('--seed', values.seed, 2 ** 31),
     jsonFile: values.json ?? null,
   };
