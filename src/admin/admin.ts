@@ -11,6 +11,7 @@ import { guard } from './access.ts';
 import { serveAudit } from './audit.ts';
 import { serveBalance } from './balance.ts';
 import { serveEvents } from './events.ts';
+import { serveEventsCsv } from './events-csv.ts';
 import { serveGrants } from './grants.ts';
 import { serveKeys } from './keys.ts';
 import { serveLimits } from './limits.ts';
@@ -21,7 +22,7 @@ import { notFound, ROOT, refuse } from './route.ts';
 import { serveSession } from './session.ts';
 import { serveTeams } from './teams.ts';
 import { serveUnknown } from './unknown.ts';
-import { serveUsage } from './usage.ts';
+import { serveRefusals, serveUsage } from './usage.ts';
 
 const BODY_BYTES_MAX = 1_048_576;
 
@@ -45,7 +46,9 @@ export function createAdmin(options: AdminOptions): OpenAPIHono {
     servePlans,
     servePrices,
     serveUsage,
+    serveRefusals,
     serveEvents,
+    serveEventsCsv,
     serveUnknown,
     serveAudit,
   ]) {

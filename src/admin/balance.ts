@@ -8,6 +8,7 @@ import {
   readBalance,
   type Balance as Stored,
 } from '../store/balance.ts';
+import type { Database } from '../store/database.ts';
 import { findTeam } from '../store/teams.ts';
 import { Balance } from './contract.ts';
 import { ruleOf } from './limits.ts';
@@ -27,8 +28,13 @@ export function serveBalance(app: OpenAPIHono, { database, settleNow }: AdminOpt
   serve(app, route, async ({ id }) => {
     if (!(await findTeam(database, id))) return null;
     await settleNow();
-    return toBalance(id, await readBalance(database, id));
+    return balanceOf(database, id);
   });
+}
+
+/** What a team has, as every route shows it. */
+export async function balanceOf(database: Database, teamId: string): Promise<z.input<typeof Balance>> {
+  return toBalance(teamId, await readBalance(database, teamId));
 }
 
 const atLeastZero = (amount: PicoUsd) => (amount > 0n ? amount : 0n);

@@ -5,6 +5,7 @@
  */
 export * from './contract/audit.ts';
 export * from './contract/console.ts';
+export * from './contract/events.ts';
 export * from './contract/fields.ts';
 export * from './contract/ledger.ts';
 export * from './contract/nouns.ts';

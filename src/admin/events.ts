@@ -1,12 +1,21 @@
-/** Route: the list of calls. */
+/** Routes: the list of calls, and one of them. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatUsd, usd } from '../domain/money.ts';
-import { type EventRow, listEvents } from '../store/events.ts';
-import { type Event, Events, EventsQuery } from './contract.ts';
+import type { Database } from '../store/database.ts';
+import {
+  type EventPage,
+  type EventRow,
+  findEvent,
+  grantsAmong,
+  listAdjustments,
+  listEvents,
+} from '../store/events.ts';
+import { readNames } from '../store/names.ts';
+import { type Event, Events, type EventsCsvQuery, EventsQuery, WholeEvent } from './contract.ts';
 import type { AdminOptions } from './options.ts';
-import { instantOf, moneyOf, pageOf } from './page.ts';
-import { serve } from './route.ts';
+import { dateOf, formatCursor, instantOf, moneyOf, parseCursor } from './page.ts';
+import { isFault, serve } from './route.ts';
 
 export function serveEvents(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   serve(
@@ -14,34 +23,82 @@ export function serveEvents(app: OpenAPIHono, { database, settleNow }: AdminOpti
     {
       method: 'get',
       path: '/events',
-      summary: 'List calls by the moment of their admission, oldest first',
+      summary: 'List calls by the moment of their admission',
       query: EventsQuery,
       answer: Events,
       team: 'query',
     },
     async ({ query }) => {
+      const after = parseCursor(query.after);
+      if (isFault(after)) return after;
       await settleNow();
-      return pageOf(
-        query,
-        (event) => event.id,
-        (page) => listEvents(database, { ...page, teamId: query.team_id }),
-        toEvent,
-      );
+      const { limit } = query;
+      const { rows, searchedTo } = await listEvents(database, {
+        ...askedOf(query),
+        after,
+        limit: limit + 1,
+      });
+      const shown = rows.slice(0, limit);
+      const last = rows.length > limit ? shown.at(-1)! : searchedTo;
+      return { data: await toEvents(database, shown), next: last && formatCursor(last.createdAt, last.id) };
+    },
+  );
+  serve(
+    app,
+    {
+      method: 'get',
+      path: '/events/{id}',
+      summary: 'Show one call, with what it took of each budget and what corrected it',
+      answer: WholeEvent,
+      team: 'item',
+    },
+    async ({ id }) => {
+      await settleNow();
+      const event = await findEvent(database.db, id);
+      return event && toWholeEvent(database, event);
     },
   );
 }
 
-export function toEvent(event: EventRow): z.input<typeof Event> {
+/** What a query asks of the store, apart from the page. */
+export function askedOf(query: z.output<typeof EventsCsvQuery>): Omit<EventPage, 'after' | 'limit'> {
+  return {
+    teamId: query.team_id,
+    order: query.order,
+    from: dateOf(query.from ?? null),
+    to: dateOf(query.to ?? null),
+    filter: {
+      keyId: query.key_id,
+      model: query.model,
+      operation: query.operation,
+      outcome: query.outcome,
+      provenance: query.provenance,
+      endUser: query.end_user,
+    },
+  };
+}
+
+/** Events as answers show them, with the names of their teams and keys. */
+export async function toEvents(database: Database, events: EventRow[]): Promise<z.input<typeof Event>[]> {
+  const teams = await readNames(database, 'teams', new Set(events.map((event) => event.teamId)));
+  const keys = await readNames(database, 'keys', new Set(events.map((event) => event.keyId)));
+  return events.map((event) => toEvent(event, teams.get(event.teamId) ?? '', keys.get(event.keyId) ?? ''));
+}
+
+function toEvent(event: EventRow, teamName: string, keyName: string): z.input<typeof Event> {
   const { deltaUsd } = event;
   return {
     id: event.id,
     team_id: event.teamId,
+    team_name: teamName,
     key_id: event.keyId,
+    key_name: keyName,
     operation: event.operation,
     model: event.model,
     response_model: event.responseModel,
     service_tier: event.serviceTier,
     stream: event.stream,
+    end_user: event.endUser,
     outcome: event.outcome as 'settled' | 'voided' | 'unknown',
     provenance: event.provenance as 'reported' | 'estimated' | 'unknown',
     reason: event.reason,
@@ -59,5 +116,34 @@ export function toEvent(event: EventRow): z.input<typeof Event> {
     ...(deltaUsd === null ? {} : { adjusted_usd: formatUsd(usd(event.costUsd) + usd(deltaUsd)) }),
     stage_us: event.stageUs as Record<string, number>,
     created_at: instantOf(event.createdAt),
+  };
+}
+
+async function toWholeEvent(database: Database, event: EventRow): Promise<z.input<typeof WholeEvent>> {
+  const [shown] = await toEvents(database, [event]);
+  const allocations = event.allocations as { counter: string; held: string; settled: string }[];
+  // A counter's id begins with that of its limit or grant.
+  const sourceOf = (counter: string) => counter.split('@', 1)[0]!;
+  const grants = await grantsAmong(
+    database,
+    allocations.map((part) => sourceOf(part.counter)),
+  );
+  const corrections = await listAdjustments(database, event);
+  return {
+    ...shown!,
+    allocations: allocations.map(({ counter, held, settled }) => {
+      const source = sourceOf(counter);
+      const amounts = { held: moneyOf(held), settled: moneyOf(settled) };
+      return grants.has(source)
+        ? { counter_id: counter, source: 'grant', grant_id: source, ...amounts }
+        : { counter_id: counter, source: 'limit', limit_id: source, ...amounts };
+    }),
+    adjustments: corrections.map((row) => ({
+      id: row.id,
+      delta_usd: moneyOf(row.deltaUsd),
+      reason: row.reason,
+      actor: row.actor,
+      created_at: instantOf(row.createdAt),
+    })),
   };
 }

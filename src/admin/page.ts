@@ -2,7 +2,7 @@
 import { type Fault, fault } from '../domain/errors.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import type { After } from '../store/catalog-version.ts';
-import { isUuid } from './route.ts';
+import { isFault, isUuid } from './route.ts';
 
 /** Decimal text of the database (twelve digits after the point) as answers write it. */
 export function moneyOf(text: string): string {
@@ -46,9 +46,8 @@ export async function pageOf<Row extends { createdAt: Date }, Item>(
   view: (row: Row) => Item,
   textId = false,
 ): Promise<{ data: Item[]; next: string | null } | Fault> {
-  const after = query.after === undefined ? null : parseCursor(query.after, textId);
-  if (after === 'malformed')
-    return fault('invalid_request', 'after: not a cursor of this list', { param: 'after' });
+  const after = parseCursor(query.after, textId);
+  if (isFault(after)) return after;
   const rows = await list({ after, limit: query.limit + 1, deleted: query.include_deleted === 'true' });
   const shown = rows.slice(0, query.limit);
   const last = shown.at(-1);
@@ -58,16 +57,20 @@ export async function pageOf<Row extends { createdAt: Date }, Item>(
   };
 }
 
-function formatCursor(createdAt: Date, id: string): string {
+/** The cursor of what comes after a row. */
+export function formatCursor(createdAt: Date, id: string): string {
   return Buffer.from(`${createdAt.getTime()} ${id}`).toString('base64url');
 }
 
+const MALFORMED = fault('invalid_request', 'after: not a cursor of this list', { param: 'after' });
 const CURSOR = /^(\d{1,15}) (\P{Cc}{1,300})$/u;
 
-function parseCursor(text: string, textId: boolean): After | 'malformed' {
+/** The place that a cursor names. */
+export function parseCursor(text: string | undefined, textId = false): After | Fault | null {
+  if (text === undefined) return null;
   const [, ms, id] = CURSOR.exec(Buffer.from(text, 'base64url').toString()) ?? [];
-  if (ms === undefined || id === undefined || (!textId && !isUuid(id))) return 'malformed';
+  if (ms === undefined || id === undefined || (!textId && !isUuid(id))) return MALFORMED;
   const createdAt = new Date(Number(ms));
   // Beyond the years that Postgres and ISO 8601 write alike.
-  return createdAt.getTime() < Date.UTC(9999, 0) ? { createdAt, id } : 'malformed';
+  return createdAt.getTime() < Date.UTC(9999, 0) ? { createdAt, id } : MALFORMED;
 }

@@ -58,19 +58,38 @@ export function serve<
   app.on(route.method.toUpperCase(), ROOT + route.path.replace(/\{(\w+)\}/, ':$1'), async (context) => {
     const [id = ''] = Object.values<string>(context.req.param());
     if (id !== '' && !route.textId && !isUuid(id)) return refuse(context, notFound(context));
-    const caller = context.get('caller');
-    const narrowed = narrow(route.team, caller, id, queryOf(context));
-    if (narrowed === null) return refuse(context, notFound(context));
-    if (isFault(narrowed)) return refuse(context, narrowed);
-    const query = querySchema.safeParse(narrowed);
-    if (!query.success) return refuse(context, faultOf(query.error));
+    const query = readQuery(context, querySchema, route.team, id);
+    if (isFault(query)) return refuse(context, query);
     const body = route.body ? await readBody(context, route.body) : { data: {} };
     if (isFault(body)) return refuse(context, body);
     const asked = { id, query: query.data, body: body.data } as Asked<z.output<Query>, z.output<Body>>;
     const value = await answer(asked);
-    if (value === null || !maySee(route.team, caller, value)) return refuse(context, notFound(context));
+    if (value === null || !maySee(route.team, context.get('caller'), value))
+      return refuse(context, notFound(context));
     return isFault(value) ? refuse(context, value) : context.json(value, route.status ?? 200);
   });
+}
+
+/** The query as its schema reads it, narrowed to what the caller may see; or what is wrong with it. */
+export function readQuery<Query extends z.ZodType>(
+  context: Context,
+  schema: Query,
+  scope: TeamScope | undefined,
+  pathId = '',
+): Fault | { data: z.output<Query> } {
+  const narrowed = narrow(scope, context.get('caller'), pathId, queryOf(context));
+  if (narrowed === null) return notFound(context);
+  return isFault(narrowed) ? narrowed : parseQuery(context, schema, narrowed);
+}
+
+/** The query as its schema reads it, or what is wrong with it. */
+export function parseQuery<Query extends z.ZodType>(
+  context: Context,
+  schema: Query,
+  given: Record<string, unknown> = queryOf(context),
+): Fault | { data: z.output<Query> } {
+  const query = schema.safeParse(given);
+  return query.success ? { data: query.data } : faultOf(query.error);
 }
 
 /** A repeated parameter stays an array, which no schema accepts. */

@@ -2,10 +2,10 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { usd } from '../domain/money.ts';
 import { currentActor } from '../store/actor.ts';
-import { listUnknown } from '../store/events.ts';
+import { type EventRow, listUnknown } from '../store/events.ts';
 import { releaseUnknown } from '../store/unknown.ts';
-import { Events, EventsQuery, NewRelease, Release } from './contract.ts';
-import { toEvent } from './events.ts';
+import { Events, NewRelease, Release, UnknownQuery } from './contract.ts';
+import { toEvents } from './events.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf, pageOf } from './page.ts';
 import { isFault, serve } from './route.ts';
@@ -17,18 +17,19 @@ export function serveUnknown(app: OpenAPIHono, { database, settleNow }: AdminOpt
       method: 'get',
       path: '/unknown',
       summary: 'List calls whose outcome is still unknown, oldest first',
-      query: EventsQuery,
+      query: UnknownQuery,
       answer: Events,
       team: 'query',
     },
     async ({ query }) => {
       await settleNow();
-      return pageOf(
+      const page = await pageOf(
         query,
-        (event) => event.id,
-        (page) => listUnknown(database, { ...page, teamId: query.team_id }),
-        toEvent,
+        (event: EventRow) => event.id,
+        (asked) => listUnknown(database, { ...asked, teamId: query.team_id }),
+        (event: EventRow) => event,
       );
+      return isFault(page) ? page : { data: await toEvents(database, page.data), next: page.next };
     },
   );
   serve(

@@ -1,14 +1,14 @@
-/** Route: usage, as sums of quarter hours. */
+/** Routes: usage and refusals, as sums of quarter hours. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
-import { fault } from '../domain/errors.ts';
+import type { Database } from '../store/database.ts';
+import { readNames } from '../store/names.ts';
+import { readRefusals } from '../store/refusals.ts';
 import { readUsage, type UsageRow } from '../store/usage.ts';
-import { Usage, UsageQuery } from './contract.ts';
+import { Refusals, RefusalsQuery, Usage, UsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
-import { serve } from './route.ts';
-
-const QUARTER_HOUR_MS = 900_000;
-const ROWS_MAX = 10_000;
+import { isFault, serve } from './route.ts';
+import { answerOf, ROWS_MAX, type Stretch, stretchOf } from './stretch.ts';
 
 export function serveUsage(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   const summary = 'Sum usage by team, key, model or operation and by time';
@@ -16,44 +16,79 @@ export function serveUsage(app: OpenAPIHono, { database, settleNow }: AdminOptio
     app,
     { method: 'get', path: '/usage', summary, query: UsageQuery, answer: Usage, team: 'query' },
     async ({ query }) => {
-      const from = quarterOf(query.from, Math.floor);
-      const to = quarterOf(query.to, Math.ceil);
-      if (from && to && from >= to) return fault('invalid_request', 'to must be after from', { param: 'to' });
+      const stretch = stretchOf(query);
+      if (isFault(stretch)) return stretch;
       await settleNow();
-      const { group_by: groupBy, interval, time_zone: timeZone, team_id: teamId } = query;
-      const limit = ROWS_MAX + 1;
-      const rows = await readUsage(database, { groupBy, interval, timeZone, from, to, teamId, limit });
-      if (rows.length > ROWS_MAX) {
-        return fault(
-          'invalid_request',
-          `more than ${ROWS_MAX} rows: ask for less time or a longer interval`,
-          {
-            param: 'interval',
-          },
-        );
-      }
-      return {
-        interval,
-        time_zone: timeZone,
-        from: instantOf(from),
-        to: instantOf(to),
-        data: rows.map(toSum),
-      };
+      const { group_by: groupBy, team_id: teamId, key_id: keyId } = query;
+      return sumUsage(database, stretch, { groupBy, teamId, keyId });
     },
   );
 }
 
-/** Sums are kept by quarters of an hour, so a moment within one means all of it. */
-function quarterOf(text: string | undefined, round: (quarters: number) => number): Date | null {
-  if (text === undefined) return null;
-  return new Date(round(Date.parse(text) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS);
+export function serveRefusals(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+  const summary =
+    'Count refused calls by team or reason and by time; what an instance counted just before it died is missing';
+  serve(
+    app,
+    { method: 'get', path: '/refusals', summary, query: RefusalsQuery, answer: Refusals, team: 'query' },
+    async ({ query }) => {
+      const stretch = stretchOf(query);
+      if (isFault(stretch)) return stretch;
+      await settleNow();
+      const { group_by: groupBy, team_id: teamId } = query;
+      const rows = await readRefusals(database, { ...stretch, groupBy, teamId, limit: ROWS_MAX + 1 });
+      const teams = await readNames(
+        database,
+        'teams',
+        idsOf(rows, (row) => row.team),
+      );
+      return answerOf(
+        stretch,
+        rows.map((row) => ({
+          starts_at: instantOf(row.startsAt),
+          ...(row.team === null ? {} : { team_id: row.team, team_name: teams.get(row.team) ?? '' }),
+          ...(row.reason === null ? {} : { reason: row.reason }),
+          count: row.calls,
+        })),
+      );
+    },
+  );
 }
 
-function toSum(row: UsageRow) {
+interface Which {
+  groupBy: readonly ('team' | 'key' | 'model' | 'operation')[];
+  teamId: string | undefined;
+  keyId: string | undefined;
+}
+
+/** Sums usage, teams and keys with their names. */
+export async function sumUsage(database: Database, stretch: Stretch, which: Which) {
+  const rows = await readUsage(database, { ...stretch, ...which, limit: ROWS_MAX + 1 });
+  const teams = await readNames(
+    database,
+    'teams',
+    idsOf(rows, (row) => row.team),
+  );
+  const keys = await readNames(
+    database,
+    'keys',
+    idsOf(rows, (row) => row.key),
+  );
+  return answerOf(
+    stretch,
+    rows.map((row) => toSum(row, teams, keys)),
+  );
+}
+
+function idsOf<Row>(rows: Row[], pick: (row: Row) => string | null): Set<string> {
+  return new Set(rows.flatMap((row) => pick(row) ?? []));
+}
+
+function toSum(row: UsageRow, teams: Map<string, string>, keys: Map<string, string>) {
   return {
     starts_at: instantOf(row.startsAt),
-    ...(row.team !== null ? { team_id: row.team } : {}),
-    ...(row.key !== null ? { key_id: row.key } : {}),
+    ...(row.team !== null ? { team_id: row.team, team_name: teams.get(row.team) ?? '' } : {}),
+    ...(row.key !== null ? { key_id: row.key, key_name: keys.get(row.key) ?? '' } : {}),
     ...(row.model !== null ? { model: row.model } : {}),
     ...(row.operation !== null ? { operation: row.operation } : {}),
     calls: row.calls,

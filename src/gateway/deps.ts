@@ -6,6 +6,7 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Upstream } from '../openai/upstream.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Refusals } from './refusals.ts';
 
 export interface GatewayDeps {
   keys: KeyCache;
@@ -18,6 +19,7 @@ export interface GatewayDeps {
   upstreamApiKey: string;
   metrics: Metrics;
   log: Log;
+  refusals: Refusals;
   maxBodyBytes: number;
   /** How long the upstream's answer is read on after its client left, to learn what it cost. */
   abandonedTimeoutMs: number;

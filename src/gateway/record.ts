@@ -46,6 +46,7 @@ export function record(deps: GatewayDeps, call: Call, answer: Answer, settled: S
 
 export function recordRefusal(deps: GatewayDeps, call: Call, refusal: Fault): void {
   deps.metrics.recordDenial(refusal.code, call.route?.name ?? null, isRetry(call));
+  if (call.account !== null) deps.refusals.add(call.account.principal.teamId, refusal.code);
   if (ERRORS[refusal.code].status >= 500) deps.log.logger.warn({ code: refusal.code }, 'call refused');
 }
 

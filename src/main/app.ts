@@ -3,13 +3,12 @@
  * Invariant: it listens only once journals of dead instances are in the ledger and this one's is open.
  */
 import { join } from 'node:path';
-import { createAdmin } from '../admin/admin.ts';
 import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
 import { Catalog } from '../auth/catalog.ts';
 import { KeyCache } from '../auth/key-cache.ts';
-import { Sessions } from '../auth/sessions.ts';
 import type { Config } from '../config.ts';
 import { createGateway } from '../gateway/gateway.ts';
+import { Refusals } from '../gateway/refusals.ts';
 import { startWatch } from '../jobs/watch.ts';
 import { createClock } from '../ledger/clock.ts';
 import { uuidV7 } from '../ledger/ids.ts';
@@ -20,14 +19,14 @@ import { realTimers } from '../ledger/timers.ts';
 import { createUpstream, type Upstream } from '../openai/upstream.ts';
 import { catalogChanges, findKey } from '../store/catalog.ts';
 import type { Connection } from '../store/database.ts';
+import { addRefusals } from '../store/refusals.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, TEAM_CAP } from '../telemetry/metrics.ts';
 import { adoptJournals } from './adoption.ts';
-import { createConsole } from './console.ts';
 import { close, createHttpServer, listen } from './http.ts';
 import { startJobs } from './jobs.ts';
 import { inDataFolder, openDatabaseOf, openJournals } from './open.ts';
-import { createService } from './service.ts';
+import { createPages } from './pages.ts';
 import { gauges } from './state.ts';
 
 export interface App {
@@ -112,6 +111,12 @@ export async function startApp(options: AppOptions): Promise<App> {
   await catalog.start();
   back.defer(() => catalog.stop());
 
+  const refusals = new Refusals({
+    write: (counts) => addRefusals(sql, counts),
+    nowMs: clock.nowMs,
+    onError: storeErrors,
+  });
+  back.defer(() => refusals.stop());
   const gateway = createGateway({
     keys,
     rates: () => catalog.rates,
@@ -121,6 +126,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     upstreamApiKey: config.openaiApiKey ?? '',
     metrics,
     log,
+    refusals,
     maxBodyBytes: config.maxBodyBytes,
     abandonedTimeoutMs: config.drainTimeoutMs,
   });
@@ -129,26 +135,20 @@ export async function startApp(options: AppOptions): Promise<App> {
   metrics.readGaugesFrom(() => gauges({ ledger, gateway, keys, watch, nowMs: clock.nowMs() }));
 
   let stopping = false;
-  const rest = createService({
+  const pages = createPages({
+    config,
     version,
+    adminKey: admin.key,
+    database: store.database,
+    keys,
     ledger,
+    refusals,
+    clock,
     metrics,
-    metricsKey: config.metricsKey,
+    log,
     stopping: () => stopping,
+    onStoreError: storeErrors,
   });
-  rest.route(
-    '/',
-    createAdmin({
-      database: store.database,
-      adminKey: admin.key,
-      sessions: new Sessions({ adminKey: admin.key, keys, nowMs: clock.nowMs }),
-      nowMs: clock.nowMs,
-      defaultPlan: config.defaultPlan,
-      settleNow: () => ledger.flusher.drain().catch(storeErrors),
-      onError: (error) => logger.error({ err: error }, 'an admin request failed on a fault of ours'),
-    }),
-  );
-  rest.route('/', createConsole());
   back.defer(
     startJobs({
       config,
@@ -159,7 +159,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       nowMs: () => clock.nowMs(),
     }),
   );
-  const server = createHttpServer(gateway, rest);
+  const server = createHttpServer(gateway, pages);
   const port = await listen(server, config.port, config.host);
   back.defer(() => close(server));
 

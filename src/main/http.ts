@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
+import { OWN_ROOT } from '../admin/own.ts';
 import { ERRORS, fault } from '../domain/errors.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import { errorBody, errorHeaders } from '../openai/errors.ts';
@@ -14,10 +15,13 @@ import { orCannotStart } from './cannot-start.ts';
 /** Longer than the idle time of usual load balancers, so that they and not we close an idle connection. */
 const KEEP_ALIVE_MS = 75_000;
 
+/** What a key's holder asks of Tollgate itself: no call, though it begins like one. */
+const OWN = `${OWN_ROOT}/`;
+
 export function createHttpServer(gateway: Gateway, rest: Hono): Server {
   const others = getRequestListener(rest.fetch);
   const handle = (request: IncomingMessage, response: ServerResponse) => {
-    if (request.url?.startsWith('/v1/')) gateway.handle(request, response);
+    if (request.url?.startsWith('/v1/') && !request.url.startsWith(OWN)) gateway.handle(request, response);
     else void others(request, response);
   };
   const server = createServer(handle);

@@ -1,7 +1,7 @@
 /** Audit: who changed what. Reads, and the one entry that no trigger writes (a release): see the migrations. */
 import { randomUUID } from 'node:crypto';
-import { and, desc, eq, getTableColumns, type SQL, sql } from 'drizzle-orm';
-import type { After, Transaction } from './catalog-version.ts';
+import { and, desc, eq, getTableColumns } from 'drizzle-orm';
+import { type After, isAfter, type Transaction } from './catalog-version.ts';
 import type { Database } from './database.ts';
 import { auditLog } from './schema.ts';
 
@@ -23,7 +23,7 @@ export function listAudit(database: Database, page: AuditPage): Promise<AuditRow
     .from(auditLog)
     .where(
       and(
-        isBefore(page.after),
+        isAfter({ createdAt: auditLog.at, id: auditLog.id }, page.after, 'desc'),
         page.noun === undefined ? undefined : eq(auditLog.noun, page.noun),
         page.nounId === undefined ? undefined : eq(auditLog.nounId, page.nounId),
         page.teamId === undefined ? undefined : eq(auditLog.teamId, page.teamId),
@@ -31,11 +31,6 @@ export function listAudit(database: Database, page: AuditPage): Promise<AuditRow
     )
     .orderBy(desc(auditLog.at), desc(auditLog.id))
     .limit(page.limit);
-}
-
-function isBefore(after: After | null): SQL | undefined {
-  if (!after) return undefined;
-  return sql`(${auditLog.at}, ${auditLog.id}) < (${after.createdAt.toISOString()}::timestamptz, ${after.id})`;
 }
 
 /** Adds an entry to the transaction of its change. */

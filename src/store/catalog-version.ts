@@ -20,6 +20,9 @@ export interface After {
   id: string;
 }
 
+/** Of a list: oldest first, or newest first. */
+export type Order = 'asc' | 'desc';
+
 const ATTEMPTS_MAX = 5;
 /** serialization_failure and deadlock_detected: Postgres undid everything and asks to try again. */
 const RETRYABLE = new Set(['40001', '40P01']);
@@ -84,10 +87,18 @@ export async function lockTeam(tx: Transaction, teamId: string, param?: string):
   return team.deletedAt ? fault('conflict', `the team ${team.name} was deleted`, extra) : null;
 }
 
-/** Rows after a place in the order (created at, id), which lists are in. */
-export function isAfter(table: { createdAt: PgColumn; id: PgColumn }, after: After | null): SQL | undefined {
+/** Rows after a place in the order (created at, id), which lists are in; descending: before it. */
+export function isAfter(
+  table: { createdAt: PgColumn; id: PgColumn },
+  after: After | null,
+  order: Order = 'asc',
+): SQL | undefined {
   if (!after) return undefined;
-  return sql`(${table.createdAt}, ${table.id}) > (${after.createdAt.toISOString()}::timestamptz, ${after.id})`;
+  const [row, place] = [
+    sql`(${table.createdAt}, ${table.id})`,
+    sql`(${after.createdAt.toISOString()}::timestamptz, ${after.id})`,
+  ];
+  return order === 'asc' ? sql`${row} > ${place}` : sql`${row} < ${place}`;
 }
 
 /** The SQLSTATE of a failed query, which drizzle wraps; undefined for any other error. */

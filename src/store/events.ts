@@ -1,49 +1,152 @@
 /** Events: the list of calls. Reads only; the flush writes them, and nobody changes them. */
-import { and, asc, eq, gte, lt, notExists, type SQL, type SQLWrapper, sql } from 'drizzle-orm';
-import { type After, isAfter } from './catalog-version.ts';
+import {
+  and,
+  asc,
+  desc,
+  eq,
+  getTableColumns,
+  gte,
+  inArray,
+  lt,
+  lte,
+  notExists,
+  type SQL,
+  sql,
+} from 'drizzle-orm';
+import { type After, isAfter, type Order, type Queries } from './catalog-version.ts';
 import type { Database } from './database.ts';
-import { adjustments, teams, usageEvents } from './schema.ts';
+import { adjustments, grants, teams, usageEvents } from './schema.ts';
 
 /** An event, and the sum of its corrections (decimal USD; null: there are none). */
 export type EventRow = typeof usageEvents.$inferSelect & { deltaUsd: string | null };
 
-interface Page {
+const FILTERS = {
+  keyId: usageEvents.keyId,
+  model: usageEvents.model,
+  operation: usageEvents.operation,
+  outcome: usageEvents.outcome,
+  provenance: usageEvents.provenance,
+  endUser: usageEvents.endUser,
+};
+
+export type EventFilter = { [Name in keyof typeof FILTERS]?: string | undefined };
+
+export interface EventPage {
   after: After | null;
   limit: number;
+  order: Order;
   /** Undefined: of all teams. */
   teamId: string | undefined;
+  /** Inclusive. */
+  from: Date | null;
+  /** Exclusive. */
+  to: Date | null;
+  filter: EventFilter;
 }
 
-/** Events after a place, oldest first. */
-export function listEvents(database: Database, page: Page): Promise<EventRow[]> {
-  return listOf(database, page, undefined);
+export interface FoundEvents {
+  rows: EventRow[];
+  /** Where the search stopped before it had found enough; null: it found enough, or nothing is beyond. */
+  searchedTo: After | null;
 }
 
-/** Events whose outcome is still unknown, oldest first: those without a correction. `before`: admitted before it. */
-export function listUnknown(database: Database, page: Page & { before?: Date }): Promise<EventRow[]> {
+/** How many calls one filtered page looks at: what is rare is found in several pages, not in one long query. */
+export const SEARCHED_MAX = 20_000;
+
+/** Events after a place, in the order of their admission. */
+export async function listEvents(database: Database, page: EventPage): Promise<FoundEvents> {
+  const filters = Object.entries(page.filter).filter(([, value]) => value !== undefined);
+  const matches = filters.map(([name, value]) => eq(FILTERS[name as keyof EventFilter], value!));
+  const last = matches.length === 0 ? null : await lastSearched(database, page);
+  const rows = await eventsOf(database.db)
+    .where(and(within(page), last ? upTo(last, page.order) : undefined, ...matches))
+    .orderBy(...ordered(page.order))
+    .limit(page.limit);
+  return { rows, searchedTo: rows.length < page.limit ? last : null };
+}
+
+/** The last event that a filtered page looks at; null: the list ends before it. */
+async function lastSearched(database: Database, page: EventPage): Promise<After | null> {
+  const [row] = await database.db
+    .select({ createdAt: usageEvents.createdAt, id: usageEvents.id })
+    .from(usageEvents)
+    .where(within(page))
+    .orderBy(...ordered(page.order))
+    .offset(SEARCHED_MAX - 1)
+    .limit(1);
+  return row ?? null;
+}
+
+function within({ teamId, after, order, from, to }: EventPage): SQL | undefined {
+  return and(
+    teamId === undefined ? undefined : eq(usageEvents.teamId, teamId),
+    isAfter(usageEvents, after, order),
+    beyondMonthOf(after, order),
+    from ? gte(usageEvents.createdAt, from) : undefined,
+    to ? lt(usageEvents.createdAt, to) : undefined,
+  );
+}
+
+function upTo(last: After, order: Order): SQL {
+  const place = sql`(${last.createdAt.toISOString()}::timestamptz, ${last.id})`;
+  const row = sql`(${usageEvents.createdAt}, ${usageEvents.id})`;
+  return order === 'asc' ? sql`${row} <= ${place}` : sql`${row} >= ${place}`;
+}
+
+function ordered(order: Order): SQL[] {
+  const by = order === 'asc' ? asc : desc;
+  return [by(usageEvents.createdAt), by(usageEvents.id)];
+}
+
+function eventsOf(queries: Queries) {
+  return queries
+    .select({ ...getTableColumns(usageEvents), deltaUsd: deltaOf('usage_events') })
+    .from(usageEvents)
+    .$dynamic();
+}
+
+/** Finds an event by its id alone: the moment in it (RFC 9562) names the partition and the place in its index. */
+export async function findEvent(queries: Queries, id: string): Promise<EventRow | null> {
+  const createdAt = new Date(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16));
+  // Beyond the years that Postgres and ISO 8601 write alike: no id of ours.
+  if (createdAt.getTime() >= Date.UTC(9999, 0)) return null;
+  const [row] = await eventsOf(queries).where(
+    and(eq(usageEvents.createdAt, createdAt), eq(usageEvents.id, id)),
+  );
+  return row ?? null;
+}
+
+/**
+ * Events whose outcome is still unknown, oldest first: those without a correction. `before`: admitted before it.
+ * A team at a time, each by its part of the index of such events: few are, and the other index would read all calls.
+ */
+export function listUnknown(
+  database: Database,
+  page: { after: After | null; limit: number; teamId: string | undefined; before?: Date },
+): Promise<EventRow[]> {
   const corrections = database.db
     .select({ id: adjustments.id })
     .from(adjustments)
     .where(and(eq(adjustments.teamId, usageEvents.teamId), eq(adjustments.eventId, usageEvents.id)));
-  // As text, not as a parameter, so that the partial index serves also a plan that is made for any parameters.
-  const isUnknown = sql`${usageEvents.outcome} = 'unknown'`;
-  const admitted = page.before === undefined ? undefined : lt(usageEvents.createdAt, page.before);
-  return listOf(database, page, and(isUnknown, admitted, notExists(corrections)));
-}
-
-function listOf(database: Database, page: Page, which: SQL | undefined): Promise<EventRow[]> {
-  // A team at a time, each by the index that begins with it: a list over all teams must not sort the whole ledger.
   const events = database.db
     .select()
     .from(usageEvents)
     .where(
-      and(eq(usageEvents.teamId, teams.id), isAfter(usageEvents, page.after), fromMonthOf(page.after), which),
+      and(
+        eq(usageEvents.teamId, teams.id),
+        isAfter(usageEvents, page.after),
+        beyondMonthOf(page.after, 'asc'),
+        // As text, not as a parameter, so that the partial index serves also a plan that is made for any parameters.
+        sql`${usageEvents.outcome} = 'unknown'`,
+        page.before === undefined ? undefined : lt(usageEvents.createdAt, page.before),
+        notExists(corrections),
+      ),
     )
-    .orderBy(asc(usageEvents.createdAt), asc(usageEvents.id))
+    .orderBy(...ordered('asc'))
     .limit(page.limit)
     .as('e');
   return database.db
-    .select({ ...events._.selectedFields, deltaUsd: deltaOf(events) })
+    .select({ ...events._.selectedFields, deltaUsd: deltaOf('e') })
     .from(teams)
     .innerJoinLateral(events, sql`true`)
     .where(page.teamId === undefined ? undefined : eq(teams.id, page.teamId))
@@ -51,12 +154,29 @@ function listOf(database: Database, page: Page, which: SQL | undefined): Promise
     .limit(page.limit) as Promise<EventRow[]>;
 }
 
-/** Says again what the cursor says, in words by which Postgres leaves out the partitions of months before. */
-function fromMonthOf(after: After | null): SQL | undefined {
-  return after ? gte(usageEvents.createdAt, after.createdAt) : undefined;
+/** Says again what the cursor says, in words by which Postgres leaves out the partitions of months before it. */
+function beyondMonthOf(after: After | null, order: Order): SQL | undefined {
+  if (!after) return undefined;
+  return (order === 'asc' ? gte : lte)(usageEvents.createdAt, after.createdAt);
 }
 
-function deltaOf(event: { teamId: SQLWrapper; id: SQLWrapper }): SQL<string | null> {
-  return sql<string | null>`(select sum(${adjustments.deltaUsd}) from ${adjustments}
-    where ${adjustments.teamId} = ${event.teamId} and ${adjustments.eventId} = ${event.id})`;
+/** Written out: drizzle leaves out the tables' names where it selects from one alone, also within a subquery. */
+function deltaOf(event: string): SQL<string | null> {
+  const of = sql.raw(`c.team_id = "${event}".team_id and c.event_id = "${event}".id`);
+  return sql<string | null>`(select sum(c.delta_usd) from ${adjustments} c where ${of})`;
+}
+
+/** What corrected an event. */
+export function listAdjustments(database: Database, event: { teamId: string; id: string }) {
+  return database.db
+    .select()
+    .from(adjustments)
+    .where(and(eq(adjustments.teamId, event.teamId), eq(adjustments.eventId, event.id)))
+    .orderBy(asc(adjustments.createdAt));
+}
+
+/** Which of these ids are grants. */
+export async function grantsAmong(database: Database, ids: string[]): Promise<Set<string>> {
+  const rows = await database.db.select({ id: grants.id }).from(grants).where(inArray(grants.id, ids));
+  return new Set(rows.map((row) => row.id));
 }

@@ -10,7 +10,8 @@ import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import { addAudit } from './audit.ts';
 import { changeCatalog, type Transaction } from './catalog-version.ts';
 import type { Database } from './database.ts';
-import { adjustments, counters, teams, usageEvents, usageRollups } from './schema.ts';
+import { findEvent } from './events.ts';
+import { adjustments, counters, teams, type usageEvents, usageRollups } from './schema.ts';
 
 export type AdjustmentRow = typeof adjustments.$inferSelect;
 type EventRow = typeof usageEvents.$inferSelect;
@@ -64,25 +65,6 @@ export function releaseUnknown(database: Database, release: Release): Promise<Ad
     });
     return row!;
   });
-}
-
-/** Finds an event by its id alone: the moment in it (RFC 9562) names the partition, each team's index the row. */
-async function findEvent(tx: Transaction, id: string): Promise<EventRow | null> {
-  const createdAt = new Date(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16));
-  const event = tx
-    .select()
-    .from(usageEvents)
-    .where(
-      and(eq(usageEvents.teamId, teams.id), eq(usageEvents.createdAt, createdAt), eq(usageEvents.id, id)),
-    )
-    .limit(1)
-    .as('e');
-  const [row] = await tx
-    .select(event._.selectedFields)
-    .from(teams)
-    .innerJoinLateral(event, sql`true`)
-    .limit(1);
-  return (row as EventRow | undefined) ?? null;
 }
 
 /** Moves every counter that counts the event: those that held for it, and limits that were made after it. */

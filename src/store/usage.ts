@@ -21,6 +21,7 @@ export interface UsageQuestion {
   /** Exclusive. */
   to: Date | null;
   teamId: string | undefined;
+  keyId: string | undefined;
   /** At most so many rows. */
   limit: number;
 }
@@ -50,14 +51,14 @@ const sumMoney = (column: PgColumn) => sql<string>`sum(${column})`;
 
 /** Sums the rollups, oldest interval first, then by the dimensions. Intervals without usage are left out. */
 export function readUsage(database: Database, question: UsageQuestion): Promise<UsageRow[]> {
-  const { from, to, teamId } = question;
+  const { from, to, teamId, keyId } = question;
   const by = (name: keyof typeof DIMENSIONS) =>
     question.groupBy.includes(name) ? DIMENSIONS[name] : sql<null>`null`;
   // Ordinals: the same expression with parameters twice would be two expressions to Postgres.
   const ordinals = [sql`1`, sql`2`, sql`3`, sql`4`, sql`5`];
   return database.db
     .select({
-      startsAt: startOf(question),
+      startsAt: startOf(usageRollups.bucketStart, question),
       team: by('team'),
       key: by('key'),
       model: by('model'),
@@ -77,6 +78,7 @@ export function readUsage(database: Database, question: UsageQuestion): Promise<
     .where(
       and(
         teamId === undefined ? undefined : eq(usageRollups.teamId, teamId),
+        keyId === undefined ? undefined : eq(usageRollups.keyId, keyId),
         from ? gte(usageRollups.bucketStart, from) : undefined,
         to ? lt(usageRollups.bucketStart, to) : undefined,
       ),
@@ -86,11 +88,13 @@ export function readUsage(database: Database, question: UsageQuestion): Promise<
     .limit(question.limit) as Promise<UsageRow[]>;
 }
 
-function startOf({ interval, timeZone }: UsageQuestion): SQL<Date | null> {
+/** The start of the interval in which a quarter of an hour lies. */
+export function startOf(
+  bucketStart: PgColumn,
+  { interval, timeZone }: Pick<UsageQuestion, 'interval' | 'timeZone'>,
+): SQL<Date | null> {
   if (interval === 'total') return sql<null>`null::timestamptz`;
   const start =
-    interval === '15m'
-      ? sql`${usageRollups.bucketStart}`
-      : sql`date_trunc(${interval}, ${usageRollups.bucketStart}, ${timeZone})`;
-  return start.mapWith(usageRollups.bucketStart);
+    interval === '15m' ? sql`${bucketStart}` : sql`date_trunc(${interval}, ${bucketStart}, ${timeZone})`;
+  return start.mapWith(bucketStart) as SQL<Date | null>;
 }

@@ -58,7 +58,17 @@ test('openapi.json describes every route with the schemas that check it', async 
   const paths = document.paths as Record<string, Record<string, unknown>>;
   const nouns = ['teams', 'keys', 'limits', 'grants', 'plans', 'prices'];
   const expected = nouns.flatMap((noun) => [`/admin/v1/${noun}`, `/admin/v1/${noun}/{id}`]);
-  const others = ['teams/{id}/balance', 'usage', 'events', 'unknown', 'unknown/{event_id}/release', 'audit'];
+  const others = [
+    'teams/{id}/balance',
+    'usage',
+    'refusals',
+    'events',
+    'events/{id}',
+    'events.csv',
+    'unknown',
+    'unknown/{event_id}/release',
+    'audit',
+  ];
   expected.push(...others.map((path) => `/admin/v1/${path}`));
   expect(Object.keys(paths).sort()).toEqual(expected.sort());
   for (const noun of nouns) {

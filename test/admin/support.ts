@@ -33,6 +33,8 @@ export interface Answer {
 
 export interface TestAdmin {
   database: Database;
+  /** For answers that are no JSON. */
+  app: ReturnType<typeof createAdmin>;
   ask(method: string, path: string, body?: unknown): Promise<Answer>;
   /** Like `ask`, for what must succeed. */
   make(path: string, body: unknown): Promise<Json>;
@@ -73,6 +75,7 @@ export async function createTestAdmin(now?: string): Promise<TestAdmin> {
   };
   return {
     database,
+    app,
     ask,
     make: (path, body) => succeed('POST', path, body),
     get: (path) => succeed('GET', path),
@@ -142,6 +145,7 @@ export interface TestCall {
   outcome?: 'settled' | 'voided' | 'unknown';
   model?: string;
   operation?: string;
+  endUser?: string | null;
 }
 
 /** Registers an instance that leases what calls need and flushes them. */
@@ -198,6 +202,7 @@ function columnsOf(id: string, instanceId: string, made: TestCall) {
     operation: made.operation ?? 'chat.completions',
     model: made.model ?? 'gpt-4o-mini',
     stream: false,
+    end_user: made.endUser ?? null,
     outcome,
     provenance: outcome === 'unknown' ? 'unknown' : 'reported',
     input_tokens: 10,

@@ -1,18 +1,6 @@
-/** What people read of the ledger (balance, usage, events), and the one correction that they can make. */
+/** What people read of the ledger as sums: balance, usage, refusals. */
 import { z } from 'zod';
-import {
-  id,
-  instant,
-  label,
-  moment,
-  money,
-  page,
-  pageQuery,
-  rate,
-  timeZone,
-  tokenCount,
-  window,
-} from './fields.ts';
+import { id, instant, moment, money, timeZone, tokenCount, window } from './fields.ts';
 import { meter, subject } from './nouns.ts';
 
 export const Balance = z
@@ -56,22 +44,37 @@ export const Balance = z
   })
   .meta({ id: 'Balance' });
 
-const GROUPS = ['team', 'key', 'model', 'operation'] as const;
+function groups<const Names extends readonly string[]>(names: Names) {
+  return z
+    .string()
+    .default('')
+    .transform((text) =>
+      [...new Set(text.split(',').map((part) => part.trim()))].filter((part) => part !== ''),
+    )
+    .pipe(z.array(z.enum(names, { error: `must be a comma-separated list of ${names.join(', ')}` })))
+    .meta({ description: `Comma-separated: ${names.join(', ')}` });
+}
 
-const groups = z
-  .string()
-  .default('')
-  .transform((text) => [...new Set(text.split(',').map((part) => part.trim()))].filter((part) => part !== ''))
-  .pipe(z.array(z.enum(GROUPS, { error: `must be a comma-separated list of ${GROUPS.join(', ')}` })))
-  .meta({ description: `Comma-separated: ${GROUPS.join(', ')}` });
-
-export const UsageQuery = z.strictObject({
-  group_by: groups,
+const stretch = {
   interval: z.enum(['15m', 'hour', 'day', 'week', 'month', 'total']).default('day'),
   time_zone: timeZone.default('UTC'),
   from: moment.optional().meta({ description: 'Rounded down to the quarter of an hour' }),
   to: moment.optional().meta({ description: 'Exclusive, rounded up to the quarter of an hour' }),
+};
+const answeredStretch = {
+  interval: z.string(),
+  time_zone: z.string(),
+  from: instant.nullable(),
+  to: instant.nullable(),
+};
+
+/** What a key's holder asks of the usage of that key. */
+export const OwnUsageQuery = z.strictObject({ group_by: groups(['model', 'operation']), ...stretch });
+export const UsageQuery = z.strictObject({
+  group_by: groups(['team', 'key', 'model', 'operation']),
+  ...stretch,
   team_id: id.optional(),
+  key_id: id.optional(),
 });
 
 const sums = {
@@ -89,15 +92,14 @@ const sums = {
 
 export const Usage = z
   .strictObject({
-    interval: z.string(),
-    time_zone: z.string(),
-    from: instant.nullable(),
-    to: instant.nullable(),
+    ...answeredStretch,
     data: z.array(
       z.strictObject({
         starts_at: instant.nullable().meta({ description: 'Null for `total`' }),
         team_id: id.optional(),
+        team_name: z.string().optional(),
         key_id: id.optional(),
+        key_name: z.string().optional(),
         model: z.string().optional(),
         operation: z.string().optional(),
         ...sums,
@@ -106,58 +108,22 @@ export const Usage = z
   })
   .meta({ id: 'Usage' });
 
-export const EventsQuery = pageQuery.extend({ team_id: id.optional() });
-
-export const Event = z
+export const RefusalsQuery = z.strictObject({
+  group_by: groups(['team', 'reason']),
+  ...stretch,
+  team_id: id.optional(),
+});
+export const Refusals = z
   .strictObject({
-    id,
-    team_id: id,
-    key_id: id,
-    operation: z.string(),
-    model: z.string(),
-    response_model: z.string().nullable(),
-    service_tier: z.string().nullable(),
-    stream: z.boolean(),
-    outcome: z.enum(['settled', 'voided', 'unknown']),
-    provenance: z.enum(['reported', 'estimated', 'unknown']),
-    reason: z.string().nullable(),
-    upstream_status: z.int().nullable(),
-    upstream_request_id: z.string().nullable(),
-    input_tokens: tokenCount,
-    cached_input_tokens: tokenCount,
-    cache_write_tokens: tokenCount,
-    output_tokens: tokenCount,
-    reasoning_tokens: tokenCount,
-    output_limit: z
-      .int()
-      .nullable()
-      .meta({ description: 'The output limit that was written into the request' }),
-    price_id: z.string().nullable(),
-    cost_usd: money,
-    hold_usd: money,
-    adjusted_usd: money
-      .optional()
-      .meta({ description: 'The cost after corrections; missing: there are none' }),
-    stage_us: z.record(z.string(), z.number()),
-    created_at: instant,
+    ...answeredStretch,
+    data: z.array(
+      z.strictObject({
+        starts_at: instant.nullable().meta({ description: 'Null for `total`' }),
+        team_id: id.optional(),
+        team_name: z.string().optional(),
+        reason: z.string().optional().meta({ description: 'The error code that the caller was answered' }),
+        count: tokenCount,
+      }),
+    ),
   })
-  .meta({ id: 'Event' });
-export const Events = page(Event);
-
-export const NewRelease = z
-  .strictObject({
-    reason: label(1_000).meta({ description: 'The evidence' }),
-    cost_usd: rate.default('0').meta({ description: 'What the upstream billed after all' }),
-  })
-  .meta({ id: 'NewRelease' });
-export const Release = z
-  .strictObject({
-    id,
-    event_id: id,
-    team_id: id,
-    delta_usd: money,
-    reason: z.string(),
-    actor: z.string(),
-    created_at: instant,
-  })
-  .meta({ id: 'Release' });
+  .meta({ id: 'Refusals' });

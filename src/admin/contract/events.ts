@@ -1,0 +1,102 @@
+/** Calls, as people read them, and the one correction that they can make. */
+import { z } from 'zod';
+import { id, instant, label, modelName, moment, money, page, pageQuery, rate, tokenCount } from './fields.ts';
+
+const outcome = z.enum(['settled', 'voided', 'unknown']);
+const provenance = z.enum(['reported', 'estimated', 'unknown']);
+
+export const UnknownQuery = pageQuery.extend({ team_id: id.optional() });
+
+const filters = {
+  team_id: id.optional(),
+  key_id: id.optional(),
+  model: modelName.optional().meta({ description: 'As the call named it' }),
+  operation: label(64).optional(),
+  outcome: outcome.optional(),
+  provenance: provenance.optional(),
+  end_user: label(512).optional(),
+  from: moment.optional(),
+  to: moment.optional().meta({ description: 'Exclusive' }),
+  order: z.enum(['asc', 'desc']).default('asc').meta({ description: 'Oldest or newest first' }),
+};
+export const EventsQuery = pageQuery.extend(filters);
+export const EventsCsvQuery = z.strictObject(filters);
+
+const eventFields = {
+  id,
+  team_id: id,
+  team_name: z.string(),
+  key_id: id,
+  key_name: z.string(),
+  operation: z.string(),
+  model: z.string(),
+  response_model: z.string().nullable(),
+  service_tier: z.string().nullable(),
+  stream: z.boolean(),
+  end_user: z.string().nullable(),
+  outcome,
+  provenance,
+  reason: z.string().nullable(),
+  upstream_status: z.int().nullable(),
+  upstream_request_id: z.string().nullable(),
+  input_tokens: tokenCount,
+  cached_input_tokens: tokenCount,
+  cache_write_tokens: tokenCount,
+  output_tokens: tokenCount,
+  reasoning_tokens: tokenCount,
+  output_limit: z
+    .int()
+    .nullable()
+    .meta({ description: 'The output limit that was written into the request' }),
+  price_id: z.string().nullable(),
+  cost_usd: money,
+  hold_usd: money,
+  adjusted_usd: money.optional().meta({ description: 'The cost after corrections; missing: there are none' }),
+  stage_us: z.record(z.string(), z.number()),
+  created_at: instant,
+};
+export const Event = z.strictObject(eventFields).meta({ id: 'Event' });
+export const Events = page(Event).extend({
+  next: z.string().nullable().meta({
+    description:
+      'Null: there is no more. With a filter a page may be shorter than its limit, or empty, and yet not the last: each looks at so many calls',
+  }),
+});
+
+/** One call with what it held and settled of each budget, and what corrected it. */
+export const WholeEvent = z
+  .strictObject({
+    ...eventFields,
+    allocations: z.array(
+      z.strictObject({
+        counter_id: z.string(),
+        source: z.enum(['limit', 'grant']),
+        limit_id: id.optional(),
+        grant_id: id.optional(),
+        held: money,
+        settled: money,
+      }),
+    ),
+    adjustments: z.array(
+      z.strictObject({ id, delta_usd: money, reason: z.string(), actor: z.string(), created_at: instant }),
+    ),
+  })
+  .meta({ id: 'WholeEvent' });
+
+export const NewRelease = z
+  .strictObject({
+    reason: label(1_000).meta({ description: 'The evidence' }),
+    cost_usd: rate.default('0').meta({ description: 'What the upstream billed after all' }),
+  })
+  .meta({ id: 'NewRelease' });
+export const Release = z
+  .strictObject({
+    id,
+    event_id: id,
+    team_id: id,
+    delta_usd: money,
+    reason: z.string(),
+    actor: z.string(),
+    created_at: instant,
+  })
+  .meta({ id: 'Release' });

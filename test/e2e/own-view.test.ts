@@ -1,0 +1,126 @@
+/** What a key's holder sees of himself, and what is counted of those who are refused. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { signIn } from './sessions.ts';
+import { type Stack, startStack } from './stack.ts';
+import { send } from './wire.ts';
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await startStack();
+});
+afterAll(() => stack.stop());
+
+const hello = { model: 'gpt-4o-mini', max_tokens: 5, messages: [{ role: 'user', content: 'hello' }] };
+
+async function own(key: string | null, path: string, method = 'GET') {
+  const headers = key === null ? [] : ['authorization', `Bearer ${key}`];
+  const {
+    status,
+    headers: answered,
+    body,
+  } = await send(stack.app.url, { method, path: `/v1/tollgate${path}`, headers });
+  return { status, headers: answered, body: JSON.parse(body.toString()) };
+}
+
+describe('the own view of a key', () => {
+  it('200: the balance of its team, with its own limits and no other key’s', async () => {
+    const { teamId, key, keyId } = await stack.team({ grantUsd: '2', limitUsd: '1' });
+    const other = await stack.admin<{ id: string; key: string }>('POST', '/keys', {
+      team_id: teamId,
+      name: 'other',
+    });
+    for (const id of [keyId, other.id]) {
+      const subject = { type: 'key', id };
+      const window = { type: 'lifetime' };
+      await stack.admin('POST', '/limits', { subject, meter: 'cost_usd', amount: '0.5', window });
+    }
+    expect((await stack.post(key, '/chat/completions', hello)).status).toBe(200);
+    const { status, headers, body } = await own(key, '/balance');
+    expect(status).toBe(200);
+    expect(headers).toHaveProperty('x-tollgate-request-id');
+    expect(body).toMatchObject({ team_id: teamId, granted_usd: '2.00' });
+    expect(Number(body.settled_usd)).toBeGreaterThan(0);
+    const subjects = body.limits.map((limit: { subject: unknown }) => limit.subject);
+    expect(subjects).toEqual(
+      expect.arrayContaining([
+        { type: 'team', id: teamId },
+        { type: 'key', id: keyId },
+      ]),
+    );
+    expect(subjects).toHaveLength(2);
+  });
+
+  it('200: its own usage, not that of its team', async () => {
+    const { teamId, key } = await stack.team({ grantUsd: '2' });
+    const other = await stack.admin<{ key: string }>('POST', '/keys', { team_id: teamId, name: 'other' });
+    for (const each of [key, key, other.key]) await stack.post(each, '/chat/completions', hello);
+    const { status, body } = await own(key, '/usage?interval=total&group_by=model');
+    expect(status).toBe(200);
+    expect(body.data).toMatchObject([{ model: 'gpt-4o-mini', calls: 2 }]);
+    expect(await own(key, '/usage?team_id=x')).toMatchObject({
+      status: 400,
+      body: { error: { code: 'invalid_request', param: 'team_id' } },
+    });
+  });
+
+  it('is no call: nothing is forwarded, charged or counted', async () => {
+    const { key } = await stack.team({ grantUsd: '2' });
+    const before = stack.simulator.invoice().line_count;
+    await own(key, '/balance');
+    await own(key, '/usage');
+    expect(stack.simulator.invoice().line_count).toBe(before);
+    expect((await own(key, '/usage')).body.data).toEqual([]);
+  });
+
+  it('401 in the shape of the API without a key that is in force; the admin key is none', async () => {
+    const { key, keyId } = await stack.team();
+    await stack.admin('DELETE', `/keys/${keyId}`);
+    for (const wrong of [null, 'tg-x', 'admin-key-of-the-tests']) {
+      for (const path of ['/balance', '/usage', '/balance?x=1']) {
+        expect(await own(wrong, path)).toMatchObject({
+          status: 401,
+          body: { error: { type: 'invalid_request_error', code: 'invalid_api_key', param: null } },
+        });
+      }
+    }
+    expect(await own(key, '/balance')).toMatchObject({ status: 401 });
+  });
+
+  it('404: there is nothing else at that place, and nothing of it is forwarded', async () => {
+    const { key } = await stack.team({ grantUsd: '2' });
+    const before = stack.simulator.invoice().line_count;
+    for (const [method, path] of [
+      ['POST', '/balance'],
+      ['GET', '/models'],
+      ['POST', '/../chat/completions'],
+    ] as const) {
+      expect((await own(key, path, method)).status).toBe(404);
+    }
+    expect(stack.simulator.invoice().line_count).toBe(before);
+  });
+});
+
+describe('refusals', () => {
+  it('are counted by team, reason and quarter of an hour, and a team sees its own', async () => {
+    const poor = await stack.team({ limitUsd: '0.000001' });
+    const other = await stack.team({ grantUsd: '1' });
+    for (const _ of [1, 2, 3])
+      expect((await stack.post(poor.key, '/chat/completions', hello)).status).toBe(429);
+    expect((await stack.post(poor.key, '/chat/completions', { ...hello, model: 'none' })).status).toBe(400);
+    expect((await stack.post(other.key, '/chat/completions', { ...hello, model: 'none' })).status).toBe(400);
+    expect((await stack.post('tg-nobody', '/chat/completions', hello)).status).toBe(401);
+    const { data } = await stack.admin<{ data: { starts_at: string; team_id: string }[] }>(
+      'GET',
+      '/refusals?interval=15m&group_by=team,reason',
+    );
+    const ofPoor = data.filter((row) => row.team_id === poor.teamId);
+    expect(ofPoor).toMatchObject([
+      { reason: 'insufficient_quota', count: 3, team_name: expect.stringMatching(/^team-/) },
+      { reason: 'unknown_price', count: 1 },
+    ]);
+    expect(Date.parse(ofPoor[0]!.starts_at) % 900_000).toBe(0);
+    const { ask } = await signIn(stack.app.url, other.key);
+    const seen = await ask('GET', '/admin/v1/refusals?interval=total&group_by=team,reason');
+    expect(seen.body.data).toMatchObject([{ team_id: other.teamId, reason: 'unknown_price', count: 1 }]);
+  });
+});
