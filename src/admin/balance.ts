@@ -2,6 +2,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
+import type { Window } from '../domain/window.ts';
 import {
   type GrantBalance,
   type LimitBalance,
@@ -11,7 +12,7 @@ import {
 import type { Database } from '../store/database.ts';
 import { findTeam } from '../store/teams.ts';
 import { Balance } from './contract.ts';
-import { ruleOf } from './limits.ts';
+import { amountOf, ruleOf } from './limits.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf } from './page.ts';
 import { serve } from './route.ts';
@@ -62,7 +63,8 @@ function toBalance(teamId: string, { grants, limits, charged, unknown }: Stored)
 }
 
 function mostHeld(limits: LimitBalance[]): PicoUsd {
-  return limits.reduce((most, each) => (each.held > most ? each.held : most), 0n);
+  const ofTeam = limits.filter(({ limit }) => limit.meter === 'cost_usd' && limit.subjectType !== 'org');
+  return ofTeam.reduce((most, each) => (each.held > most ? each.held : most), 0n);
 }
 
 function remaining(each: GrantBalance): PicoUsd {
@@ -82,13 +84,16 @@ function toGrant(each: GrantBalance) {
 }
 
 function toLimit({ limit, amount, settled, held, span }: LimitBalance) {
+  const isRolling = (limit.window as Window).type === 'rolling';
+  const rule = ruleOf(limit);
+  const say = (each: bigint) => amountOf(rule.meter, each);
   return {
-    ...ruleOf(limit),
-    settled: formatUsd(settled),
-    held: formatUsd(held),
-    remaining: formatUsd(atLeastZero(amount - settled)),
-    over_limit_usd: formatUsd(atLeastZero(settled + held - amount)),
-    window_starts_at: span.endMs === null ? null : new Date(span.startMs).toISOString(),
+    ...rule,
+    settled: say(settled),
+    held: say(held),
+    remaining: say(atLeastZero(amount - settled)),
+    over_limit_usd: say(atLeastZero(settled + held - amount)),
+    window_starts_at: span.endMs === null && !isRolling ? null : new Date(span.startMs).toISOString(),
     resets_at: span.endMs === null ? null : new Date(span.endMs).toISOString(),
   };
 }

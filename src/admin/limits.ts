@@ -1,8 +1,10 @@
 /** Routes: limits. Invariant: a limit that would not bind is refused, never stored. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import { UNIT } from '../domain/claim.ts';
 import { type Fault, fault } from '../domain/errors.ts';
-import type { Enforcement, Meter } from '../domain/limit.ts';
+import { type Enforcement, type Meter, ORGANIZATION_ID } from '../domain/limit.ts';
+import { formatUsd, usd } from '../domain/money.ts';
 import type { Window } from '../domain/window.ts';
 import {
   changeLimit,
@@ -12,10 +14,18 @@ import {
   type LimitRow,
   listLimits,
 } from '../store/limits.ts';
-import { Limit, LimitChange, Limits, NewLimit, teamListQuery, type window } from './contract.ts';
+import {
+  Limit,
+  LimitChange,
+  Limits,
+  NewLimit,
+  type subject,
+  teamListQuery,
+  type window,
+} from './contract.ts';
 import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
-import { instantOf, moneyOf } from './page.ts';
+import { instantOf } from './page.ts';
 import { isFault, serve } from './route.ts';
 
 export function serveLimits(app: OpenAPIHono, { database }: AdminOptions): void {
@@ -24,20 +34,18 @@ export function serveLimits(app: OpenAPIHono, { database }: AdminOptions): void 
     app,
     { method: 'post', path: '/limits', summary, body: NewLimit, answer: Limit, status: 201 },
     async ({ body }) => {
-      const { subject, meter, amount, enforcement } = body;
-      if (body.models !== null) return notSupported('models', 'limits of single models');
-      if (subject.type === 'org' || subject.type === 'user') {
-        return notSupported('subject.type', `limits of the subject "${subject.type}"`);
-      }
-      if (meter !== 'cost_usd') return notSupported('meter', `limits of the meter "${meter}"`);
-      if (body.window.type === 'rolling') return notSupported('window.type', 'rolling windows');
-      if (enforcement !== 'strict') return notSupported('enforcement', 'soft limits');
+      const refused = whyNot(body);
+      if (refused) return refused;
+      const { subject, models, meter, amount, enforcement } = body;
       const limit = await createLimit(database, {
-        subject,
+        subject: subject.type === 'user' ? { type: 'user', id: subject.id ?? null } : subject,
+        teamId: subject.type === 'user' ? (subject.team_id ?? null) : null,
+        models,
         meter,
         amount,
         window: toWindow(body.window),
         enforcement,
+        maxHold: body.max_hold,
       });
       return isFault(limit) ? limit : toLimit(limit);
     },
@@ -53,13 +61,48 @@ export function serveLimits(app: OpenAPIHono, { database }: AdminOptions): void 
     view: toLimit,
     list: (page, query) => listLimits(database, { ...page, teamId: query.team_id }),
     find: (id) => findLimit(database, id),
-    change: (id, body) => changeLimit(database, id, body.amount),
+    change: async (id, body) => {
+      const limit = await findLimit(database, id);
+      if (!limit) return null;
+      const refused =
+        notWhole(limit.meter as Meter, body.amount, 'amount') ??
+        notWhole(limit.meter as Meter, body.max_hold, 'max_hold');
+      return refused ?? changeLimit(database, id, { amount: body.amount, maxHold: body.max_hold });
+    },
     remove: (id) => deleteLimit(database, id),
   });
 }
 
-function notSupported(param: string, what: string): Fault {
-  return fault('invalid_request', `${param}: ${what} are not supported yet`, { param });
+/** Rules that would not bind, or that nobody could mean. */
+function whyNot({
+  meter,
+  window: { type },
+  enforcement,
+  amount,
+  max_hold,
+}: z.output<typeof NewLimit>): Fault | null {
+  if (type === 'rolling' && meter === 'cost_usd') {
+    return invalid(
+      'window.type',
+      'a limit of cost counts a calendar window or for ever; rolling windows are for flow',
+    );
+  }
+  if (type === 'calendar' && meter === 'concurrency') {
+    return invalid('window.type', 'calls at once have no calendar: use the window {"type": "lifetime"}');
+  }
+  if (enforcement === 'soft' && (type === 'rolling' || meter === 'concurrency')) {
+    return invalid('enforcement', 'limits on flow are strict: nothing is left of them to warn of');
+  }
+  return notWhole(meter, amount, 'amount') ?? notWhole(meter, max_hold, 'max_hold');
+}
+
+function notWhole(meter: Meter, amount: string | null | undefined, param: string): Fault | null {
+  if (meter === 'cost_usd' || !amount || usd(amount) % UNIT === 0n) return null;
+  return invalid(param, `must be a whole number of ${meter.replace('_', ' ')}`);
+}
+
+function invalid(param: string, why: string): Fault {
+  return fault('invalid_request', `${param}: ${why}`, { param });
 }
 
 type WindowBody = z.output<typeof window>;
@@ -76,21 +119,35 @@ export function ruleOf(limit: LimitRow) {
     unit,
     time_zone: timeZone,
   });
+  const meter = limit.meter as Meter;
   return {
     id: limit.id,
-    subject: { type: limit.subjectType as 'team' | 'key', id: limit.subjectId ?? limit.teamId },
-    meter: limit.meter as Meter,
-    amount: moneyOf(limit.amount),
+    subject: subjectOf(limit),
+    models: limit.models,
+    meter,
+    amount: amountOf(meter, usd(limit.amount)),
     window: rule.type === 'calendar' ? calendar(rule.unit, rule.timeZone) : rule,
+    enforcement: limit.enforcement as Enforcement,
   };
 }
 
+function subjectOf({ subjectType, subjectId, teamId }: LimitRow): z.output<typeof subject> {
+  if (subjectType === 'org') return { type: 'org' };
+  if (subjectType !== 'user') return { type: subjectType as 'team' | 'key', id: subjectId ?? teamId };
+  return { type: 'user', id: subjectId, team_id: teamId === ORGANIZATION_ID ? null : teamId };
+}
+
+/** An amount of a meter: USD with its cents, anything else as a whole number where it is one. */
+export function amountOf(meter: Meter, amount: bigint): string {
+  return meter === 'cost_usd' ? formatUsd(amount) : formatUsd(amount).replace(/\.00$/, '');
+}
+
 function toLimit(limit: LimitRow): z.input<typeof Limit> {
+  const { maxHold } = limit;
   return {
     ...ruleOf(limit),
     team_id: limit.teamId,
-    models: limit.models,
-    enforcement: limit.enforcement as Enforcement,
+    max_hold: maxHold === null ? null : amountOf(limit.meter as Meter, usd(maxHold)),
     created_at: instantOf(limit.createdAt),
     deleted_at: instantOf(limit.deletedAt),
   };

@@ -31,7 +31,7 @@ export function serveTeams(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
     view: toTeam,
     list: (page) => listTeams(database, page),
     find: (id) => findTeam(database, id),
-    change: (id, body) => changeTeam(database, id, body),
+    change: (id, { fail_open: failOpen, ...body }) => changeTeam(database, id, { ...body, failOpen }),
     remove: (id) => deleteTeam(database, id),
   });
 }
@@ -42,6 +42,7 @@ function toTeam(team: TeamRow): z.input<typeof Team> {
     name: team.name,
     plan: team.plan,
     unlimited: team.unlimited,
+    fail_open: team.failOpen,
     grants: team.grants.map((grant) => ({
       id: grant.id,
       amount_usd: moneyOf(grant.amountUsd),

@@ -2,6 +2,7 @@
  * The catalog as this instance sees it: keys and rate cards, followed by one version number. Owns: noticing a change,
  * of whatever replica, within a fraction of a second. Invariant: while Postgres is away the last known catalog holds.
  */
+import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { RateBook } from '../domain/price.ts';
 import type { CatalogChange } from '../store/catalog.ts';
 import type { KeyCache } from './key-cache.ts';
@@ -14,8 +15,8 @@ export interface CatalogSource {
 export interface CatalogOptions {
   source: CatalogSource;
   keys: KeyCache;
-  /** These teams' keys, limits or grants changed. */
-  onChange(teamIds: ReadonlySet<string>): void;
+  /** The keys, limits or grants of these teams changed. */
+  onChange(teamIds: ReadonlySet<string> | 'all'): void;
   onError(error: unknown): void;
   pollMs?: number;
 }
@@ -62,7 +63,7 @@ export class Catalog {
     if (version === this.#version) return;
     // Read after the version: newer rows may come along early, older ones never stay behind.
     this.#rates = await source.rateBook();
-    const changed = new Set(teamIds);
+    const changed = teamIds.includes(ORGANIZATION_ID) ? 'all' : new Set(teamIds);
     keys.invalidate(changed);
     onChange(changed);
     this.#version = version;

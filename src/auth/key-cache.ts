@@ -60,8 +60,12 @@ export class KeyCache {
   }
 
   /** Forgets the keys of these teams, and every text that was no key before. */
-  invalidate(teamIds: ReadonlySet<string>): void {
+  invalidate(teamIds: ReadonlySet<string> | 'all'): void {
     this.#generation++;
+    if (teamIds === 'all') {
+      this.#known.clear();
+      return;
+    }
     for (const [hashed, { record }] of this.#known.entries()) {
       if (record === null || teamIds.has(record.account.principal.teamId)) this.#known.delete(hashed);
     }

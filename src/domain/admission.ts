@@ -15,10 +15,13 @@ const min = (a: bigint, b: bigint) => (a < b ? a : b);
 
 /**
  * How much unspent capacity an instance wants to keep: a quarter second of new holds, five seconds of burn and
- * four mean bounds, but at most 1/16 of its share of what is left, so that no replica starves the others.
+ * four mean bounds, but at most 1/16 of its share of what is left, so that no replica starves the others. Of a flow
+ * (a rolling window's bucket, slots) it is half a second of new holds: more would lie idle and be missed elsewhere.
  */
-export function leaseAim(demand: LeaseDemand, remaining: bigint, instances: number): bigint {
-  const aim = demand.holdsPerSecond / 4n + 5n * demand.burnPerSecond + 4n * demand.meanBound;
+export function leaseAim(demand: LeaseDemand, remaining: bigint, instances: number, isFlow = false): bigint {
+  const aim = isFlow
+    ? demand.holdsPerSecond / 2n
+    : demand.holdsPerSecond / 4n + 5n * demand.burnPerSecond + 4n * demand.meanBound;
   return min(aim, max(0n, remaining) / (16n * BigInt(instances)));
 }
 
@@ -45,16 +48,17 @@ export interface LeaseNeed {
 /**
  * Grants a whole call over all its pools, all or none: each pool lends up to `want` in order, unless any pool lacks its
  * `min`. Pools without a `min` are prefetches: they neither stop nor depend on the others.
- * Returns the grant by counter id; empty when nothing could be granted.
+ * Returns the grant by counter id (empty when nothing could be granted) and the counters of which there was too little.
  */
 export function grantAllOrNone(
   needs: readonly LeaseNeed[],
   states: ReadonlyMap<string, CounterState>,
-): { met: boolean; grants: Map<string, bigint> } {
+): { met: boolean; grants: Map<string, bigint>; lacking: string[] } {
   const left = new Map<string, bigint>();
   for (const [id, state] of states) left.set(id, max(0n, unlent(state)));
   const available = (need: LeaseNeed) => need.counterIds.reduce((sum, id) => sum + (left.get(id) ?? 0n), 0n);
-  const met = needs.every((need) => available(need) >= need.min);
+  const unmet = needs.filter((need) => available(need) < need.min);
+  const met = unmet.length === 0;
   const grants = new Map<string, bigint>();
   for (const need of needs) {
     if (!met && need.min > 0n) continue;
@@ -67,13 +71,13 @@ export function grantAllOrNone(
       rest -= part;
     }
   }
-  return { met, grants };
+  return { met, grants, lacking: unmet.flatMap((need) => need.counterIds) };
 }
 
 /** Fewest output tokens that make an open-ended answer worth starting. */
 export const SMALLEST_USEFUL_OUTPUT_TOKENS = 256;
 
-/** What an open-ended call can be given, in output tokens per choice and what they cost. */
+/** What an open-ended call can be given, in output tokens per choice and what they take of one meter. */
 export interface OpenEndedAsk {
   costUpTo(outputTokens: number): bigint;
   /** Largest per-choice limit whose cost fits; may be negative or zero when the input alone does not. */

@@ -1,33 +1,25 @@
 /**
- * Budgets: which counters a call of one key touches at one moment, and how its money is spread over them.
- * Every pool must agree to a call with its full amount; inside a pool the counters pay in order (grants: earliest
- * expiry first). Pure.
+ * Budgets: which counters a call touches at one moment, and how an amount is spread over them. Every pool must agree to
+ * a call with its full amount; inside a pool the counters pay in order (grants: earliest expiry first). Pure.
  */
-import type { Grant, Limit, Principal } from './limit.ts';
-import { type CalendarWindow, type LifetimeWindow, windowSpan } from './window.ts';
-
-/** What names a counter and what makes it when it does not exist yet. */
-export interface CounterSpec {
-  /** `<limit or grant id>@<window start in ms>`. */
-  id: string;
-  teamId: string;
-  source: 'limit' | 'grant';
-  sourceId: string;
-  subjectType: 'team' | 'key';
-  subjectId: string;
-  startsAtMs: number;
-  /** Null: the window never ends. For grants, the expiry. */
-  endsAtMs: number | null;
-  amount: bigint;
-}
+import type { CounterSpec } from './counter.ts';
+import { grantCounter, limitCounter } from './counter.ts';
+import type { Grant, Limit, Meter, Principal } from './limit.ts';
+import { includesModel } from './price.ts';
 
 /** Counters that together must cover a call: one limit, or all usable grants in the order in which they pay. */
 export interface Pool {
   id: string;
+  /** The same for all windows of the rule: by it the demand is remembered. */
+  rule: string;
+  meter: Meter;
+  /** A limit on flow: what is taken comes back by itself, soon, so that nobody waits for it. */
+  isFlow: boolean;
+  maxHold: bigint | null;
   counters: CounterSpec[];
 }
 
-/** What a key may spend from: its team's grants and every limit on the team or on the key. */
+/** What a key may spend from: its team's grants and every limit that may touch its calls. */
 export interface Account {
   principal: Principal;
   /** Ordered: earliest expiry first, those without one last. */
@@ -36,11 +28,21 @@ export interface Account {
   /** A team that ever had a grant is prepaid: without a usable one it may spend nothing. */
   prepaid: boolean;
   unlimited: boolean;
+  /** Calls go on without the ledger while Postgres is away, if nothing strict binds them. */
+  failOpen: boolean;
 }
 
-/** The pools of an account at a moment, and until when they stay the same. */
+/** What of a call decides which limits touch it. */
+export interface CallKind {
+  model: string;
+  endUser: string | null;
+}
+
+/** The pools of a call at a moment, and until when they stay the same. */
 export interface Pools {
   pools: Pool[];
+  /** Something bounds what the call may cost, or its team needs no bound. */
+  funded: boolean;
   validUntilMs: number;
 }
 
@@ -55,11 +57,25 @@ export function inSpendingOrder(grants: Grant[]): Grant[] {
   );
 }
 
-/**
- * The pools that a call admitted at `atMs` must satisfy.
- * @throws for a limit that no counter can hold (its subject, meter, models, window or enforcement)
- */
-export function poolsAt(account: Account, atMs: number): Pools {
+/** By what the calls of an account differ, as far as its limits tell them apart: equal texts touch the same counters. */
+export function kindKey(account: Account, { model, endUser }: CallKind): string {
+  let key = '';
+  for (const { models, subject } of account.limits) {
+    if (models !== null) key += includesModel(models, model) ? '+' : '-';
+    if (subject.type === 'user') key += `${endUser ?? ''}\n`;
+  }
+  return key;
+}
+
+/** Whether a limit of end users touches the call, so that it must say whose it is. */
+export function needsEndUser(account: Account, model: string): boolean {
+  return account.limits.some(
+    ({ subject, models }) => subject.type === 'user' && includesModel(models, model),
+  );
+}
+
+/** The pools that a call admitted at `atMs` must satisfy. Soft limits refuse nobody, so they are none of them. */
+export function poolsAt(account: Account, kind: CallKind, atMs: number): Pools {
   let validUntilMs = Number.POSITIVE_INFINITY;
   const until = (ms: number | null) => {
     if (ms !== null && ms > atMs && ms < validUntilMs) validUntilMs = ms;
@@ -73,67 +89,32 @@ export function poolsAt(account: Account, atMs: number): Pools {
       const expired = grant.expiresAtMs !== null && grant.expiresAtMs <= atMs;
       if (grant.startsAtMs <= atMs && !expired) usable.push(grantCounter(grant));
     }
-    pools.push({ id: `grants:${account.principal.teamId}`, counters: usable });
+    const id = `grants:${account.principal.teamId}`;
+    pools.push({ id, rule: id, meter: 'cost_usd', isFlow: false, maxHold: null, counters: usable });
   }
+  let funded = account.unlimited || account.prepaid;
   for (const limit of account.limits) {
-    const span = windowSpan(boundWindow(limit), atMs);
-    until(span.endMs);
-    pools.push({ id: limit.id, counters: [limitCounter(limit, span.startMs, span.endMs)] });
+    if (!touches(limit, kind)) continue;
+    if (limit.meter === 'cost_usd' && limit.subject.type !== 'org') funded = true;
+    if (limit.enforcement === 'soft') continue;
+    const counter = limitCounter(limit, account.principal.teamId, kind.endUser, atMs);
+    until(counter.endsAtMs);
+    const { id, startsAtMs } = counter;
+    pools.push({
+      id,
+      rule: id.replace(`@${startsAtMs}`, ''),
+      meter: limit.meter,
+      isFlow: limit.window.type === 'rolling' || limit.meter === 'concurrency',
+      maxHold: limit.maxHold,
+      counters: [counter],
+    });
   }
-  return { pools, validUntilMs };
+  return { pools, funded, validUntilMs };
 }
 
-/** The window of a limit that counters can hold. Any other limit must not be passed over: it would silently not bind. */
-function boundWindow(limit: Limit): CalendarWindow | LifetimeWindow {
-  const { window, meter, models, enforcement } = limit;
-  if (window.type === 'rolling' || meter !== 'cost_usd' || models !== null || enforcement !== 'strict') {
-    throw new Error(`limit ${limit.id} is of a kind that no counter exists for`);
-  }
-  return window;
-}
-
-function grantCounter(grant: Grant): CounterSpec {
-  return {
-    id: `${grant.id}@${grant.startsAtMs}`,
-    teamId: grant.teamId,
-    source: 'grant',
-    sourceId: grant.id,
-    subjectType: 'team',
-    subjectId: grant.teamId,
-    startsAtMs: grant.startsAtMs,
-    endsAtMs: grant.expiresAtMs,
-    amount: grant.amount,
-  };
-}
-
-function limitCounter(limit: Limit, startMs: number, endMs: number | null): CounterSpec {
-  if (limit.subject.type !== 'team' && limit.subject.type !== 'key') {
-    throw new Error(`limit ${limit.id} has a subject that no counter exists for: ${limit.subject.type}`);
-  }
-  return {
-    id: `${limit.id}@${startMs}`,
-    teamId: limit.teamId,
-    source: 'limit',
-    sourceId: limit.id,
-    subjectType: limit.subject.type,
-    subjectId: limit.subject.id,
-    startsAtMs: startMs,
-    endsAtMs: endMs,
-    amount: limit.amount,
-  };
-}
-
-/** Whether the counter of a limit counts a call of this key admitted at this moment. */
-export function limitCounts(
-  counter: Pick<CounterSpec, 'source' | 'subjectType' | 'subjectId' | 'startsAtMs' | 'endsAtMs'>,
-  call: { keyId: string; createdAtMs: number },
-): boolean {
-  return (
-    counter.source === 'limit' &&
-    (counter.subjectType === 'team' || counter.subjectId === call.keyId) &&
-    counter.startsAtMs <= call.createdAtMs &&
-    (counter.endsAtMs === null || call.createdAtMs < counter.endsAtMs)
-  );
+function touches({ subject, models }: Limit, { model, endUser }: CallKind): boolean {
+  if (!includesModel(models, model)) return false;
+  return subject.type !== 'user' || (endUser !== null && (subject.id === null || subject.id === endUser));
 }
 
 /**

@@ -15,6 +15,8 @@ export const ERRORS = {
   invalid_json: { status: 400, type: 'invalid_request_error', retryable: false },
   invalid_request: { status: 400, type: 'invalid_request_error', retryable: false },
   unknown_price: { status: 400, type: 'invalid_request_error', retryable: false },
+  missing_end_user: { status: 400, type: 'invalid_request_error', retryable: false },
+  hold_too_large: { status: 400, type: 'invalid_request_error', retryable: false },
   unbounded_request: { status: 400, type: 'invalid_request_error', retryable: false },
   invalid_api_key: { status: 401, type: 'invalid_request_error', retryable: false },
   csrf_failed: { status: 403, type: 'invalid_request_error', retryable: false },
@@ -25,6 +27,7 @@ export const ERRORS = {
   conflict: { status: 409, type: 'invalid_request_error', retryable: false },
   request_too_large: { status: 413, type: 'invalid_request_error', retryable: false },
   insufficient_quota: { status: 429, type: 'insufficient_quota', retryable: false },
+  too_many_users: { status: 429, type: 'insufficient_quota', retryable: false },
   rate_limit_exceeded: { status: 429, type: 'requests', retryable: true },
   internal_error: { status: 500, type: 'api_error', retryable: false },
   upstream_unreachable: { status: 502, type: 'api_error', retryable: true },
@@ -46,6 +49,8 @@ export interface Fault {
   param?: string;
   /** Extra fields of the body's `error` object (for example `affordable_output_tokens`). */
   details?: Record<string, string | number | null>;
+  /** Headers that belong to the refusal (`x-ratelimit-*`). */
+  headers?: Record<string, string>;
   /** Only on retryable faults: when a retry may succeed, in milliseconds from now. */
   retryAfterMs?: number;
 }

@@ -31,6 +31,8 @@ export interface Estimate {
   inputCost: PicoUsd;
   /** The cost if every choice is limited to this many output tokens. Throws a RangeError unless a count. */
   costUpTo(outputTokensPerChoice: number): PicoUsd;
+  /** All output tokens if every choice is limited to this many, the extra ones included. */
+  outputTokensUpTo(outputTokensPerChoice: number): number;
   /** The largest limit of each choice that an amount pays for; 0 when it does not pay for a single token. */
   outputTokensFor(amount: PicoUsd): number;
 }
@@ -168,6 +170,7 @@ function estimateOf(
     fullCost: maxOutputTokens === null ? null : costUpTo(maxOutputTokens),
     inputCost: costOfTokens(0n),
     costUpTo,
+    outputTokensUpTo: (perChoice) => perChoice * choices + extraOutputTokens,
     outputTokensFor: (amount) => {
       const affordable = billings.map((billing) => perChoiceFor(amount, billing, operation, inputTokens));
       return Math.max(0, Math.min(Number.MAX_SAFE_INTEGER, ...affordable));

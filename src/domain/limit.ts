@@ -12,19 +12,28 @@ export type Subject =
   | { type: 'org' }
   | { type: 'team'; id: string }
   | { type: 'key'; id: string }
-  | { type: 'user'; id: string };
+  /** An end user of a team, by the name that the application gives; null: each one, for itself. */
+  | { type: 'user'; id: string | null };
+
+export type SubjectType = Subject['type'];
+
+/** The team id under which stands what belongs to the whole installation. No team ever has it. */
+export const ORGANIZATION_ID = '00000000-0000-0000-0000-000000000000';
 
 export interface Limit {
   id: string;
+  /** Whose it is; `ORGANIZATION_ID` for limits of the whole installation, and of the end users of every team. */
   teamId: string;
   subject: Subject;
   /** Null: all models. */
   models: string[] | null;
   meter: Meter;
-  /** Pico-USD for `cost_usd`. */
-  amount: PicoUsd;
+  /** Pico-USD for `cost_usd`; of any other meter whole units times 10^12 (see `UNIT`). */
+  amount: bigint;
   window: Window;
   enforcement: Enforcement;
+  /** The most that a single call may hold; null: as much as is left. */
+  maxHold: bigint | null;
 }
 
 export interface Grant {

@@ -147,6 +147,11 @@ export function namesOf(model: string): string[] {
   return [...new Set([model, base, base.replace(SNAPSHOT, '')])];
 }
 
+/** Whether a list of models names this one; a name stands for its snapshots too. Null lists all. */
+export function includesModel(models: readonly string[] | null, model: string): boolean {
+  return models === null || namesOf(model).some((name) => models.includes(name));
+}
+
 /**
  * The tier that a response is billed at. OpenAI bills the tier that the response names, and names none (or echoes
  * `auto`) where the standard price applies. Null: a tier that we do not know or that the card does not price; then

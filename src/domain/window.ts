@@ -15,6 +15,32 @@ export interface WindowSpan {
   endMs: number | null;
 }
 
+/**
+ * Rolling windows are counted in sub-buckets of half a second, or of a 120th of a long window. What was admitted in a
+ * bucket counts until the bucket has left the window as a whole, and one bucket more, for clocks that differ.
+ */
+const BUCKET_MS_MIN = 500;
+const BUCKETS_PER_WINDOW = 120;
+
+/** The length of a rolling window's sub-buckets. */
+export function bucketMs(rollingMs: number): number {
+  const even = rollingMs / BUCKETS_PER_WINDOW;
+  return Math.max(BUCKET_MS_MIN, Math.ceil(even / BUCKET_MS_MIN) * BUCKET_MS_MIN);
+}
+
+/** The sub-bucket of a rolling window that contains a moment. */
+export function bucketSpan(rollingMs: number, atMs: number): { startMs: number; endMs: number } {
+  const length = bucketMs(rollingMs);
+  const startMs = Math.floor(atMs / length) * length;
+  return { startMs, endMs: startMs + length };
+}
+
+/** The start of the oldest bucket that still counts while this one is filled. */
+export function oldestBucketMs(rollingMs: number, bucketStartMs: number): number {
+  const length = bucketMs(rollingMs);
+  return bucketStartMs - (Math.ceil(rollingMs / length) + 1) * length;
+}
+
 const LIFETIME: WindowSpan = { startMs: 0, endMs: null };
 
 /** The last span asked for, by unit and zone: shared by all limits, so a midnight costs one computation for each zone. */

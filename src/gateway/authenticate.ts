@@ -4,7 +4,7 @@ import { whyRefused } from '../auth/keys.ts';
 import type { Account } from '../domain/budget.ts';
 import { type Fault, fault } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';
-import { namesOf } from '../domain/price.ts';
+import { includesModel } from '../domain/price.ts';
 import { bearerKey } from '../openai/headers.ts';
 import type { KeyRecord } from '../store/catalog.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -30,5 +30,5 @@ function invalid(message: string): Fault {
 
 /** A name that a key may use allows its dated snapshots too. */
 export function mayUse({ models }: Principal, model: string): boolean {
-  return models === null || namesOf(model).some((name) => models.includes(name));
+  return includesModel(models, model);
 }

@@ -1,6 +1,6 @@
 /** One call on its way through the stages: what each stage found, and how long it took. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Account } from '../domain/budget.ts';
+import type { Account, CallKind } from '../domain/budget.ts';
 import type { Estimate } from '../domain/estimate.ts';
 import type { RateCard } from '../domain/price.ts';
 import type { Hold } from '../ledger/holds.ts';
@@ -18,6 +18,8 @@ export class Call {
   card: RateCard | null = null;
   estimate: Estimate | null = null;
   hold: Hold | null = null;
+  /** Whom the application calls for: by the request or the header; null: it does not say. */
+  endUser: string | null = null;
   /** The output limit written into the request; null: none was. */
   outputLimit: number | null = null;
   clientGone = false;
@@ -36,6 +38,11 @@ export class Call {
       this.clientGone = true;
       this.onClientGone?.();
     });
+  }
+
+  /** What decides which limits touch it. */
+  get kind(): CallKind {
+    return { model: this.request!.operation.model ?? '', endUser: this.endUser };
   }
 
   /** Ends the call now, wherever it is. */

@@ -2,6 +2,7 @@
  * The life of a call, stage by stage; each stage is the file of its name. Owns: their order, and that whatever happens
  * a hold ends exactly once. Invariant: nothing is forwarded before its hold was journaled.
  */
+import { needsEndUser } from '../domain/budget.ts';
 import { type Fault, fault } from '../domain/errors.ts';
 import { estimate } from '../domain/estimate.ts';
 import { findRoute } from '../openai/operations.ts';
@@ -52,6 +53,14 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Fault | 'gone' | nu
   call.request = request;
   call.ended('classify');
   const { operation } = request;
+  call.endUser = endUserOf(operation.endUser ?? call.incoming.headers['x-tollgate-user']);
+  if (call.endUser === null && operation.billable && needsEndUser(account, operation.model!)) {
+    return fault(
+      'missing_end_user',
+      "A limit counts this team's end users: say whose call it is in 'safety_identifier', 'user' or the header x-tollgate-user.",
+      { param: 'safety_identifier' },
+    );
+  }
   if (operation.model !== null && !mayUse(account.principal, operation.model)) {
     return fault('model_not_allowed', `This key may not use the model '${operation.model.slice(0, 100)}'.`, {
       param: 'model',
@@ -74,6 +83,14 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Fault | 'gone' | nu
   call.ended('reserve');
   return refusal;
 }
+
+/** Postgres' texts hold neither NUL nor half a surrogate pair. */
+function endUserOf(name: string | string[] | undefined): string | null {
+  if (name === undefined || name === '') return null;
+  return String(name).slice(0, END_USER_CHARACTERS_MAX).toWellFormed().replaceAll('\0', '\ufffd');
+}
+
+const END_USER_CHARACTERS_MAX = 256;
 
 function unsupported(method: string, url: string): Fault {
   const path = url.split('?', 1)[0]!.slice(0, 200);

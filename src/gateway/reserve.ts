@@ -1,12 +1,13 @@
 /** Reserve: takes the call's worst case out of every counter it touches, and journals the hold. */
-import { openEndedOutputTokens, SMALLEST_USEFUL_OUTPUT_TOKENS } from '../domain/admission.ts';
-import { type Fault, fault } from '../domain/errors.ts';
-import type { Estimate } from '../domain/estimate.ts';
-import { formatUsd } from '../domain/money.ts';
+import { SMALLEST_USEFUL_OUTPUT_TOKENS } from '../domain/admission.ts';
+import { NOTHING_USED } from '../domain/claim.ts';
+import type { Fault } from '../domain/errors.ts';
+import { claimUpTo, openEndedClaim } from '../domain/open-ended.ts';
 import type { Ask, Denial } from '../ledger/ask.ts';
 import type { Hold } from '../ledger/holds.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
+import { refusalOf, unavailable } from './refusal.ts';
 import { shuttingDown } from './respond.ts';
 
 /** Answers null when the call holds its money and the journal has it. */
@@ -14,7 +15,7 @@ export async function reserve(deps: GatewayDeps, call: Call): Promise<Fault | 'g
   const held = await take(deps, call);
   if (held === 'gone') return 'gone';
   if (held === 'cut') return shuttingDown();
-  if ('kind' in held) return refusal(held, call.estimate!);
+  if ('kind' in held) return refusalOf(held, call.estimate!);
   if (call.clientGone) {
     deps.ledger.cancel(held);
     return 'gone';
@@ -28,7 +29,7 @@ export async function reserve(deps: GatewayDeps, call: Call): Promise<Fault | 'g
     operation: operation.name,
     model: operation.model ?? '',
     stream: operation.stream,
-    endUser: operation.endUser,
+    endUser: call.endUser,
     priceId: call.estimate!.priceIds[0] ?? null,
     outputLimit: call.outputLimit,
   });
@@ -38,13 +39,7 @@ export async function reserve(deps: GatewayDeps, call: Call): Promise<Fault | 'g
 }
 
 async function take(deps: GatewayDeps, call: Call): Promise<Hold | Denial | 'gone' | 'cut'> {
-  const account = call.account!;
-  const estimate = call.estimate!;
-  const { operation, body } = call.request!;
-  if (!operation.billable) return deps.ledger.reserveFree(account.principal.teamId);
-  const ask: Ask = estimate.openEnded
-    ? openEndedAsk(call, estimate)
-    : { account, smallest: estimate.cost!, size: () => estimate.cost!, bytes: body.length };
+  const ask = askOf(call);
   const asked = deps.ledger.reserve(ask);
   if (!('answer' in asked)) return asked;
   // Its client may leave while the call waits, and the gateway may stop: it then leaves the queue, holding nothing.
@@ -60,53 +55,28 @@ async function take(deps: GatewayDeps, call: Call): Promise<Hold | Denial | 'gon
   return answer;
 }
 
-/** The client set no output limit: its share of what is free decides how much it may hold, and is written in. */
-function openEndedAsk(call: Call, estimate: Estimate): Ask {
-  return {
+function askOf(call: Call): Ask {
+  const { operation, body } = call.request!;
+  const estimate = call.estimate!;
+  const common = {
     account: call.account!,
-    bytes: call.request!.body.length,
-    smallest: estimate.costUpTo(SMALLEST_USEFUL_OUTPUT_TOKENS),
-    size({ free, amount, crowd, last }) {
-      const tokens = openEndedOutputTokens(estimate, free, amount, crowd, last);
-      call.outputLimit = tokens === estimate.maxOutputTokens ? null : tokens;
-      return estimate.costUpTo(tokens);
+    kind: call.kind,
+    bytes: body.length,
+  };
+  if (!operation.billable) return { ...common, smallest: NOTHING_USED, size: null, isFree: true };
+  if (!estimate.openEnded) {
+    const { inputTokens, outputTokens } = estimate.bound;
+    const claim = { cost: estimate.cost!, inputTokens, outputTokens: outputTokens! };
+    return { ...common, smallest: claim, size: null };
+  }
+  return {
+    ...common,
+    smallest: claimUpTo(estimate, SMALLEST_USEFUL_OUTPUT_TOKENS),
+    // The client set no output limit: its share of what is free decides how much it may hold, and is written in.
+    size(room) {
+      const { claim, outputTokens } = openEndedClaim(estimate, room);
+      call.outputLimit = outputTokens === estimate.maxOutputTokens ? null : outputTokens;
+      return claim;
     },
   };
-}
-
-function refusal(denial: Denial, estimate: Estimate): Fault {
-  if (denial.kind === 'unavailable') return unavailable();
-  const { counter } = denial;
-  const which = { limit_id: counter?.sourceId ?? null, limit_type: counter?.source ?? null };
-  if (denial.kind === 'held') {
-    return fault(
-      'rate_limit_exceeded',
-      'The budget is held by calls in flight; some of it will come back when they settle.',
-      { retryAfterMs: denial.retryAfterMs, details: which },
-    );
-  }
-  const left = denial.ceiling > 0n ? denial.ceiling : 0n;
-  const needed = estimate.cost ?? estimate.costUpTo(SMALLEST_USEFUL_OUTPUT_TOKENS);
-  return fault(
-    'insufficient_quota',
-    counter === null
-      ? 'This team has no budget: no usable grant and no cost limit. An administrator can add one.'
-      : `The ${counter.source} has $${formatUsd(left)} left, and this call may cost up to $${formatUsd(needed)}.`,
-    {
-      details: {
-        ...which,
-        remaining_usd: formatUsd(left),
-        needed_usd: formatUsd(needed),
-        resets_at:
-          counter?.source === 'limit' && counter.endsAtMs !== null
-            ? new Date(counter.endsAtMs).toISOString()
-            : null,
-        affordable_output_tokens: estimate.outputTokensFor(left),
-      },
-    },
-  );
-}
-
-function unavailable(): Fault {
-  return fault('ledger_unavailable', 'The ledger cannot admit calls just now.', { retryAfterMs: 1000 });
 }

@@ -41,7 +41,7 @@ function writeAnswer(deps: GatewayDeps, call: Call, answer: Answer, body: Buffer
   const flat = clientHeaders(answer.headers);
   flat.push('content-length', String(body.length), 'x-tollgate-request-id', call.hold!.id);
   flat.push('x-tollgate-cost-usd', formatUsd(settled.cost));
-  const remaining = deps.ledger.remaining(call.account!);
+  const remaining = deps.ledger.remaining(call.account!, call.kind);
   if (remaining !== null) flat.push('x-tollgate-remaining-usd', formatUsd(remaining));
   if (call.outputLimit !== null) flat.push('x-tollgate-output-limit', String(call.outputLimit));
   call.response.writeHead(answer.status, flat);

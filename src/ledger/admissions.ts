@@ -3,6 +3,7 @@
  * Does not own: what becomes of a hold (ledger). Invariant: who leaves the queue leaves no money behind.
  */
 import { retryAfterMs } from '../domain/admission.ts';
+import { claimed } from '../domain/claim.ts';
 import type { LeasePool, LeaseReply } from '../store/leases.ts';
 import type { Ask, Denial } from './ask.ts';
 import type { LeaseBook } from './book.ts';
@@ -54,15 +55,29 @@ export class Admissions {
   reserve(ask: Ask): Hold | Denial | Queued {
     const { book, clock } = this.#options;
     const { account } = ask;
-    const pools = book.poolsOf(account, clock.nowMs());
-    const unfunded = pools.length === 0 && !account.unlimited;
-    if (unfunded || pools.some((pool) => pool.leases.length === 0)) {
+    const { pools, funded } = book.poolsOf(account, ask.kind, clock.nowMs());
+    if (!ask.isFree && (!funded || pools.some((pool) => pool.leases.length === 0))) {
       return { kind: 'insufficient', counter: null, ceiling: 0n };
+    }
+    for (const { maxHold, meter, leases } of pools) {
+      if (maxHold === null || claimed(meter, ask.smallest) <= maxHold) continue;
+      return { kind: 'too_large', counter: leases[0]!.spec, maxHold };
     }
     const { teamId } = account.principal;
     const desk = this.#desk(teamId);
     const taken = desk.takeNow(ask);
-    return taken ? newHold(teamId, taken, desk) : this.#queue(desk, ask);
+    if (taken) return newHold(teamId, taken, desk);
+    return desk.knownFull(ask) ?? this.#queue(desk, ask);
+  }
+
+  /** While Postgres is silent: a team that fails open goes on where nothing strict binds its call. Null: not this one. */
+  failOpen({ account, kind, smallest, size }: Ask): Hold | null {
+    if (!account.failOpen) return null;
+    const atMs = this.#options.clock.nowMs();
+    const { pools, funded } = this.#options.book.poolsOf(account, kind, atMs);
+    if (!funded || pools.length > 0) return null;
+    const claim = size?.({ pools: [], crowd: 0, last: false }) ?? smallest;
+    return newHold(account.principal.teamId, { claim, held: [], atMs }, null);
   }
 
   /** Nothing can be admitted any more: everyone who waits is told. */

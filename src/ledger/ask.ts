@@ -1,41 +1,39 @@
-/** What a call asks of the ledger, and the two answers. */
-import type { Account, CounterSpec } from '../domain/budget.ts';
-import type { PicoUsd } from '../domain/money.ts';
+/** What a call asks of the ledger, and the answers. */
+import type { Account, CallKind } from '../domain/budget.ts';
+import type { Claim } from '../domain/claim.ts';
+import type { CounterSpec } from '../domain/counter.ts';
+import type { OpenEndedRoom } from '../domain/open-ended.ts';
 import type { HeldPool } from './pool.ts';
-
-/** What the asker may base the size of its hold on. */
-export interface Room {
-  /** What the tightest pool still has, lent to this instance or not; `UNBOUNDED` where no pool bounds the call. */
-  free: PicoUsd;
-  /** The whole amount of that pool. */
-  amount: PicoUsd;
-  /** The team's calls in flight or waiting. */
-  crowd: number;
-  /** Nothing else will come free in time: take what is left. */
-  last: boolean;
-}
-
-/** More than any budget: Postgres keeps twelve digits before the point. */
-export const UNBOUNDED: PicoUsd = 10n ** 24n;
 
 export interface Ask {
   account: Account;
-  /** The least money with which the call is of use. */
-  smallest: PicoUsd;
-  /** The money to hold, given the room; never below `smallest`. Called anew at each try. */
-  size(room: Room): PicoUsd;
+  kind: CallKind;
+  /** The least with which the call is of use. */
+  smallest: Claim;
+  /** What to hold, given the room; never below `smallest`. Called anew at each try. Null: always `smallest`. */
+  size: ((room: OpenEndedRoom) => Claim) | null;
+  /** It costs nothing: it needs no budget, but its request and slot count. */
+  isFree?: boolean;
   /** Memory that the call keeps while it waits. */
   bytes: number;
 }
 
 export type Denial =
-  | { kind: 'insufficient'; counter: CounterSpec | null; ceiling: PicoUsd }
+  /** It cannot be paid any more, whatever comes back. `ceiling`: what is left; `counter` null: there is no budget. */
+  | { kind: 'insufficient'; counter: CounterSpec | null; ceiling: bigint }
+  /** Only what calls in flight hold is in the way. */
   | { kind: 'held'; counter: CounterSpec | null; retryAfterMs: number }
+  /** A limit on flow is full for the moment. */
+  | { kind: 'flow'; counter: CounterSpec; remaining: bigint; retryAfterMs: number }
+  /** It would hold more than one call may. */
+  | { kind: 'too_large'; counter: CounterSpec; maxHold: bigint }
+  /** As many end users are counted under this limit as may be. */
+  | { kind: 'too_many_users'; counter: CounterSpec }
   | { kind: 'unavailable' };
 
-/** Money that was taken, and the moment of it: the call belongs to the windows of that moment. */
+/** What was taken, and the moment of it: the call belongs to the windows of that moment. */
 export interface Taken {
-  amount: PicoUsd;
+  claim: Claim;
   held: HeldPool[];
   atMs: number;
 }

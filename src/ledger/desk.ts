@@ -3,14 +3,15 @@
  * whoever fits), when Postgres is asked, and when a call is refused. Invariants: a waiting call holds nothing and is
  * answered once; `insufficient` is said only on Postgres's fresh word; while calls wait, Postgres is or will be asked.
  */
+import { type Claim, claimed } from '../domain/claim.ts';
 import type { LeasePool, LeaseReply } from '../store/leases.ts';
-import { type Ask, type Denial, type Taken, UNBOUNDED } from './ask.ts';
+import type { Ask, Denial, Taken } from './ask.ts';
 import type { LeaseBook } from './book.ts';
-import { judge } from './judge.ts';
+import { judge, knownFull, markFull } from './judge.ts';
 import type { Lease } from './lease.ts';
-import { leaseNeeds, type Waiting } from './needs.ts';
+import { isBlocked, leaseNeeds, sizeOf, type Waiting } from './needs.ts';
 import { Pace } from './pace.ts';
-import { amountOf, isBlocked, isLow, type LeasedPool, leastOf, roomOf } from './pool.ts';
+import { isLow, type LeasedPool } from './pool.ts';
 import { isFenced } from './store.ts';
 import type { Timers } from './timers.ts';
 
@@ -104,30 +105,33 @@ export class Desk {
     for (const waiter of [...this.#waiters]) this.#answer(waiter, { kind: 'unavailable' });
   }
 
-  #poolsOf(ask: Ask): LeasedPool[] {
-    return this.#options.book.poolsOf(ask.account, this.#options.nowMs());
+  /** A limit on flow that Postgres said to be full a moment ago; null: it must be asked. */
+  knownFull(ask: Ask): Denial | null {
+    const { monotonicMs, jitter } = this.#options;
+    return knownFull(this.#poolsOf(ask), ask.smallest, monotonicMs(), jitter());
+  }
+
+  #poolsOf(ask: Ask): readonly LeasedPool[] {
+    const { pools } = this.#options.book.poolsOf(ask.account, ask.kind, this.#options.nowMs());
+    return ask.isFree ? pools.filter((pool) => claimed(pool.meter, ask.smallest) > 0n) : pools;
   }
 
   #take(ask: Ask, overdue: boolean): Taken | null {
-    const { book, nowMs } = this.#options;
+    const { book, nowMs, monotonicMs } = this.#options;
     const atMs = nowMs();
-    const pools = book.poolsOf(ask.account, atMs);
-    const amount = this.#size(ask, pools, overdue);
-    const held = book.take(pools, amount);
+    const pools = this.#poolsOf(ask);
+    const claim = this.#size(ask, pools, overdue);
+    const held = book.take(pools, claim);
     if (held === null) return null;
     this.#inFlight++;
-    for (const pool of pools) if (isLow(pool, book.instances)) this.#wanted.set(pool.id, pool);
-    return { amount, held, atMs };
+    const { instances } = book;
+    for (const pool of pools) if (isLow(pool, instances, monotonicMs())) this.#wanted.set(pool.id, pool);
+    return { claim, held, atMs };
   }
 
-  #size(ask: Ask, pools: LeasedPool[], overdue: boolean): bigint {
-    const tightest = leastOf(pools, roomOf);
-    return ask.size({
-      free: tightest?.amount ?? UNBOUNDED,
-      amount: tightest ? amountOf(tightest.pool) : UNBOUNDED,
-      crowd: this.#inFlight + this.#waiters.length,
-      last: overdue || this.#inFlight === 0,
-    });
+  #size(ask: Ask, pools: readonly LeasedPool[], overdue: boolean): Claim {
+    const crowd = this.#inFlight + this.#waiters.length;
+    return sizeOf(ask, pools, { crowd, last: overdue || this.#inFlight === 0 });
   }
 
   #leave(waiter: Waiter): void {
@@ -177,7 +181,8 @@ export class Desk {
     if (this.#asking) return;
     this.#timer = null;
     const waiting = this.#hearAll();
-    const needs = leaseNeeds(waiting, this.#wanted.values(), this.#options.book.instances);
+    const { book, monotonicMs } = this.#options;
+    const needs = leaseNeeds(waiting, this.#wanted.values(), book.instances, monotonicMs());
     this.#wanted.clear();
     if (needs.pools.length === 0) return;
     const leases = new Map(needs.pools.flatMap((pool) => pool.leases).map((lease) => [lease.spec.id, lease]));
@@ -191,7 +196,7 @@ export class Desk {
       this.#failed(error, needs.pools);
       return;
     }
-    for (const counter of reply.counters) leases.get(counter.id)?.learn(counter);
+    for (const counter of reply.counters) leases.get(counter.id)?.learn(counter, monotonicMs());
     this.#serve();
     const fresh = new Set([...leases.values()].filter((lease) => !lease.recalled));
     for (const call of waiting) this.#judge(call, fresh);
@@ -204,7 +209,7 @@ export class Desk {
     return this.#waiters.map((waiter) => {
       const { ask, overdue } = waiter;
       const pools = this.#poolsOf(ask);
-      return { waiter, overdue, pools, smallest: ask.smallest, amount: this.#size(ask, pools, overdue) };
+      return { waiter, overdue, pools, smallest: ask.smallest, claim: this.#size(ask, pools, overdue) };
     });
   }
 
@@ -213,6 +218,7 @@ export class Desk {
     const pools = this.#poolsOf(waiter.ask);
     const waiting = this.#waiters.length;
     const denial = judge({ pools, smallest, overdue, fresh, waiting, jitter: this.#options.jitter() });
+    if (denial?.kind === 'flow') markFull(pools, this.#options.monotonicMs());
     if (denial) this.#answer(waiter, denial);
   }
 

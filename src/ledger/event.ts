@@ -111,6 +111,10 @@ interface StoredEvent {
   id: string;
   team_id: string;
   key_id: string;
+  model: string;
+  end_user: string | null;
+  input_tokens: number;
+  output_tokens: number;
   hold_usd: string;
   cost_usd: string;
   allocations: { counter: string; held: string; settled: string }[];
@@ -123,8 +127,14 @@ export function eventFromJson(json: string): FlushEvent {
     id: stored.id,
     teamId: stored.team_id,
     keyId: stored.key_id,
+    endUser: stored.end_user,
+    model: stored.model,
     createdAtMs: momentOfUuidV7(stored.id),
-    cost: usd(stored.cost_usd),
+    claim: {
+      cost: usd(stored.cost_usd),
+      inputTokens: stored.input_tokens,
+      outputTokens: stored.output_tokens,
+    },
     allocations: stored.allocations.map((part) => ({
       counterId: part.counter,
       held: usd(part.held),

@@ -3,9 +3,12 @@
  * the backlog and the retries. Invariant: an event leaves the backlog only when its batch was committed; sending it
  * again is harmless.
  */
+import { ORGANIZATION_ID } from '../domain/limit.ts';
 import type { FlushEvent, LeaseReport } from '../store/flush.ts';
 import type { LeaseBook } from './book.ts';
+import type { Hold } from './holds.ts';
 import type { Lease } from './lease.ts';
+import { durableHold } from './open-holds.ts';
 import { isFenced, type LedgerStore } from './store.ts';
 
 export interface FlusherOptions {
@@ -21,6 +24,8 @@ export interface FlusherOptions {
 export class Flusher {
   readonly #options: FlusherOptions;
   #backlog: FlushEvent[] = [];
+  /** Holds that Postgres is to keep on its own and has not confirmed. */
+  #promoting: Hold[] = [];
   #running: Promise<unknown> | null = null;
   /** How many events ever left the backlog. */
   #confirmed = 0;
@@ -38,9 +43,14 @@ export class Flusher {
    * again once Postgres has that call's event: what it lent in between, it lent in ignorance.
    */
   overran(teamId: string): void {
-    const recall = () => this.#options.book.recall(new Set([teamId]));
+    const recall = () => this.#options.book.recall(new Set([teamId, ORGANIZATION_ID]));
     recall();
     void this.drain().then(recall, recall);
+  }
+
+  /** Asks Postgres to keep these holds on its own. Asked before their events, so it knows them when they end. */
+  promote(holds: Hold[]): void {
+    this.#promoting.push(...holds);
   }
 
   /** Events that Postgres has not confirmed, oldest first. */
@@ -86,9 +96,16 @@ export class Flusher {
     const { store, instanceId } = this.#options;
     const events = this.#backlog.slice(0, maxBatch);
     const reports = this.#reports();
-    if (events.length === 0 && reports.length === 0) return null;
+    const promoting = [...this.#promoting];
+    if (events.length + reports.length + promoting.length === 0) return null;
     try {
-      await store.flush({ instanceId, events, reports: reports.map(([, report]) => report) });
+      const holds = promoting.map(durableHold);
+      await store.flush({ instanceId, events, reports: reports.map(([, report]) => report), holds });
+      this.#promoting.splice(0, promoting.length);
+      for (const hold of promoting) {
+        this.#options.book.promote(hold.held);
+        hold.promotion = 'done';
+      }
       this.#backlog.splice(0, events.length);
       this.#confirmed += events.length;
       for (const [lease, report] of reports) lease.reported(report);

@@ -1,5 +1,6 @@
 /** Holds: one call's money on its way, and the lines and parts that its event is made of. */
 import type { Allocation } from '../domain/budget.ts';
+import { type Claim, NOTHING_USED, used } from '../domain/claim.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import type { Taken } from './ask.ts';
 import type { Desk } from './desk.ts';
@@ -12,8 +13,12 @@ export interface Hold {
   /** UUIDv7 of the moment of admission: the id of the call's event. */
   id: string;
   teamId: string;
+  /** The cost that it is held at. */
   amount: PicoUsd;
+  claim: Claim;
   held: HeldPool[];
+  /** `asked`: Postgres is being told to keep it on its own; `done`: it does, and its leases know. */
+  promotion: 'none' | 'asked' | 'done';
   /** Whose money it is and who waits for it; null for a hold of nothing. */
   desk: Desk | null;
   ended: boolean;
@@ -24,24 +29,41 @@ export interface Hold {
 }
 
 /** The hold of money just taken; `desk` null for a hold of nothing. */
-export function newHold(teamId: string, { amount, held, atMs }: Taken, desk: Desk | null): Hold {
-  // The id bears the moment at which the windows were chosen: a later one might lie in the next window.
-  return { id: uuidV7(atMs), teamId, amount, held, desk, ended: false, facts: null, factsJson: '' };
+export function newHold(teamId: string, { claim, held, atMs }: Taken, desk: Desk | null): Hold {
+  return {
+    // The id bears the moment at which the windows were chosen: a later one might lie in the next window.
+    id: uuidV7(atMs),
+    teamId,
+    amount: claim.cost,
+    claim,
+    held,
+    promotion: 'none',
+    desk,
+    ended: false,
+    facts: null,
+    factsJson: '',
+  };
 }
 
-/** What each counter holds of the call and is charged; `settled` null: as if all of the hold were spent. */
+/** What each counter holds of the call and is charged; `settled` null: as if all of the hold were used. */
 export function allocationsOf(hold: Hold, settled: bigint[][] | null): Allocation[] {
   const allocations: Allocation[] = [];
   for (let p = 0; p < hold.held.length; p++) {
-    const pool = hold.held[p]!;
-    for (let i = 0; i < pool.leases.length; i++) {
-      const held = pool.held[i]!;
-      const spent = settled === null ? held : settled[p]![i]!;
-      if (held > 0n || spent > 0n)
-        allocations.push({ counterId: pool.leases[i]!.spec.id, held, settled: spent });
+    const { meter, leases, held: parts } = hold.held[p]!;
+    const isUsed = settled !== null || used(meter, hold.claim) > 0n;
+    for (let i = 0; i < leases.length; i++) {
+      const held = parts[i]!;
+      const spent = settled === null ? (isUsed ? held : 0n) : settled[p]![i]!;
+      if (held > 0n || spent > 0n) allocations.push({ counterId: leases[i]!.spec.id, held, settled: spent });
     }
   }
   return allocations;
+}
+
+/** What a call that has ended took of every meter: its usage, or all of its hold where that is not known. */
+export function usedBy(hold: Hold, { outcome, usage, cost }: Outcome): Claim {
+  if (usage) return { cost, inputTokens: usage.inputTokens, outputTokens: usage.outputTokens };
+  return outcome === 'voided' ? { ...NOTHING_USED, cost } : { ...hold.claim, cost };
 }
 
 /** The hold as the journal keeps it. */

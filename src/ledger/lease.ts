@@ -2,46 +2,58 @@
  * One lease: what a counter lent to this instance, spent here in memory. Invariant, always:
  * granted = returned + settled + held + free. The first three only grow, and Postgres keeps the same sums.
  */
-import { type CounterState, type LeaseDemand, unlent } from '../domain/admission.ts';
-import type { CounterSpec } from '../domain/budget.ts';
+import { type CounterState, unlent } from '../domain/admission.ts';
+import type { CounterSpec } from '../domain/counter.ts';
 import type { LeasedCounter } from '../store/leases.ts';
+import type { Demand } from './demand.ts';
 
 const ZERO_STATE: CounterState = { amount: 0n, settled: 0n, held: 0n, leased: 0n };
 
 export class Lease {
   readonly spec: CounterSpec;
+  readonly demand: Demand;
   granted = 0n;
   returned = 0n;
   settled = 0n;
   held = 0n;
+  /** Below zero only for slots that Postgres took back from an instance which it had not heard of (see `learn`). */
   free = 0n;
   /** The counter as Postgres last told it; null: never asked. */
   state: CounterState | null = null;
+  /** A new counter of a subject that has as many as it may have: it was not made. */
+  isAbsent = false;
+  /** Milliseconds from the answer until something of a rolling window leaves it; null: unknown, or no such window. */
+  freesInMs: number | null = null;
   /** This instance's settled money that Postgres had counted when it told `state`. */
   #settledInState = 0n;
   /** When it last paid for a call, on the monotonic clock; at first when it was made. */
   lastUsedMs: number;
+  /** Somebody was refused for want of this counter a moment ago: until then nobody keeps more than he needs. */
+  scarceUntilMs = Number.NEGATIVE_INFINITY;
+  /** Of a limit on flow: until then it is taken for full without asking Postgres. */
+  fullUntilMs = Number.NEGATIVE_INFINITY;
+  #suspended = false;
   #recalled = false;
   #recalledSinceAsked = false;
-  #holdsPerSecond = 0n;
-  #burnPerSecond = 0n;
-  #meanBound = 0n;
-  #heldSinceTick = 0n;
-  #settledSinceTick = 0n;
   #reportedReturned = 0n;
   #reportedHeld = 0n;
 
-  constructor(spec: CounterSpec, madeAtMs: number) {
+  constructor(spec: CounterSpec, demand: Demand, madeAtMs: number) {
     this.spec = spec;
+    this.demand = demand;
     this.lastUsedMs = madeAtMs;
+  }
+
+  /** What calls may take now. */
+  get available(): bigint {
+    return this.#suspended ? 0n : this.free;
   }
 
   take(amount: bigint, atMs: number): void {
     this.free -= amount;
     this.held += amount;
     this.lastUsedMs = atMs;
-    this.#heldSinceTick += amount;
-    this.#meanBound = this.#meanBound === 0n ? amount : this.#meanBound + (amount - this.#meanBound) / 16n;
+    this.demand.taken(amount, atMs);
   }
 
   /** Ends what a call held: `spent` of it (at most `held`) is gone, the rest is free again. */
@@ -49,7 +61,7 @@ export class Lease {
     this.held -= held;
     this.settled += spent;
     this.free += held - spent;
-    this.#settledSinceTick += spent;
+    this.demand.spent(spent);
     if (this.#recalled) this.giveBack(this.free);
   }
 
@@ -59,18 +71,30 @@ export class Lease {
   }
 
   /** Takes over what Postgres says; sums, so an answer that was lost is made good by the next. */
-  learn(counter: LeasedCounter): void {
+  learn(counter: LeasedCounter, atMs: number): void {
+    const { lease } = counter;
+    // Two teams ask for the organization's counters: an answer that was overtaken says nothing new.
+    if (lease.granted < this.granted) return;
     if (this.state === null && this.granted === 0n) {
-      this.returned = counter.lease.returned;
-      this.settled = counter.lease.settled;
-      this.granted = counter.lease.returned + counter.lease.settled;
+      this.returned = lease.returned;
+      this.settled = lease.settled;
+      this.granted = lease.returned + lease.settled;
       this.#reportedReturned = this.returned;
     }
-    this.free += counter.lease.granted - this.granted;
-    this.granted = counter.lease.granted;
-    this.#settledInState = counter.lease.settled;
+    this.free += lease.granted - this.granted;
+    this.granted = lease.granted;
+    if (lease.returned > this.returned) {
+      // Slots of an instance that was silent go to others; what is still running here has no slot until it ends.
+      this.free -= lease.returned - this.returned;
+      this.returned = lease.returned;
+    }
+    this.#settledInState = lease.settled;
     const { amount, settled, held } = counter;
-    this.state = { amount, settled, held, leased: counter.leased - (this.returned - counter.lease.returned) };
+    this.state = { amount, settled, held, leased: counter.leased - (this.returned - lease.returned) };
+    this.isAbsent = counter.isAbsent ?? false;
+    this.freesInMs = counter.freesInMs ?? null;
+    if (counter.isScarce) this.scarceUntilMs = atMs + SCARCE_MS;
+    this.#suspended = false;
     if (this.#recalledSinceAsked) this.giveBack(this.free);
     else this.#recalled = false;
   }
@@ -86,14 +110,6 @@ export class Lease {
   get ceiling(): bigint {
     const { amount, settled } = this.state ?? ZERO_STATE;
     return amount - settled - (this.settled - this.#settledInState);
-  }
-
-  get demand(): LeaseDemand {
-    return {
-      holdsPerSecond: this.#holdsPerSecond,
-      burnPerSecond: this.#burnPerSecond,
-      meanBound: this.#meanBound,
-    };
   }
 
   /** What the counter has left for this instance and all others. */
@@ -120,13 +136,15 @@ export class Lease {
     return this.#recalled;
   }
 
-  /** Updates the rates; `elapsedMs` since the last tick. */
-  tick(elapsedMs: number): void {
-    const perSecond = (amount: bigint) => (amount * 1000n) / BigInt(Math.max(1, Math.round(elapsedMs)));
-    this.#holdsPerSecond = (3n * this.#holdsPerSecond + perSecond(this.#heldSinceTick)) / 4n;
-    this.#burnPerSecond = (7n * this.#burnPerSecond + perSecond(this.#settledSinceTick)) / 8n;
-    this.#heldSinceTick = 0n;
-    this.#settledSinceTick = 0n;
+  /** Postgres may have given its slots to others: nothing is taken before it was asked again. */
+  suspend(): void {
+    this.#suspended = true;
+  }
+
+  /** What of a hold Postgres has written down on its own moves out of the lease, as if it were spent. */
+  promote(held: bigint): void {
+    this.held -= held;
+    this.settled += held;
   }
 
   /** What Postgres has not been told yet, or null. Call `reported` when it has been. */
@@ -136,7 +154,7 @@ export class Lease {
   }
 
   reported(report: { returned: bigint; held: bigint }): void {
-    this.#reportedReturned = report.returned;
+    if (report.returned > this.#reportedReturned) this.#reportedReturned = report.returned;
     this.#reportedHeld = report.held;
   }
 
@@ -145,3 +163,6 @@ export class Lease {
     return this.held === 0n && this.free === 0n && this.report() === null;
   }
 }
+
+/** How long a counter stays marked after a request that could not be met. */
+export const SCARCE_MS = 1000;

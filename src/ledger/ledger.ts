@@ -5,7 +5,7 @@
  * admitted that a lease does not cover, that the journal cannot record, or after this instance was fenced.
  */
 
-import type { Account } from '../domain/budget.ts';
+import type { Account, CallKind } from '../domain/budget.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import { Admissions, type Queued } from './admissions.ts';
 import type { Ask, Denial } from './ask.ts';
@@ -14,12 +14,13 @@ import type { Clock } from './clock.ts';
 import { type CallFacts, eventJson, factsJson, type Outcome } from './event.ts';
 import { Flusher } from './flusher.ts';
 import { Heart } from './heart.ts';
-import { allocationsOf, type Hold, holdLine, newHold, unknownOutcome } from './holds.ts';
+import { allocationsOf, type Hold, holdLine, unknownOutcome, usedBy } from './holds.ts';
 import { momentOfUuidV7 } from './ids.ts';
 import { formatLine, type Journal } from './journal.ts';
+import { OpenHolds } from './open-holds.ts';
 import { ceilingOf, leastOf } from './pool.ts';
 import type { LedgerStore } from './store.ts';
-import { every, type Timers } from './timers.ts';
+import { every, rejection, type Timers } from './timers.ts';
 
 export interface LedgerOptions {
   instanceId: string;
@@ -48,7 +49,7 @@ export class Ledger {
   readonly flusher: Flusher;
   readonly #options: LedgerOptions;
   readonly #admissions: Admissions;
-  readonly #open = new Map<string, Hold>();
+  readonly #open = new OpenHolds();
   readonly #heart: Heart;
   #fenced = false;
   #stopped = false;
@@ -56,12 +57,14 @@ export class Ledger {
 
   constructor(options: LedgerOptions) {
     this.#options = options;
-    this.book = new LeaseBook(options.clock.monotonicMs);
+    this.book = new LeaseBook(options.clock);
     this.#heart = new Heart({
       ...options,
       onInstances: (count) => {
         this.book.instances = count;
       },
+      onScarce: (counterIds) => this.book.heardOfScarcity(counterIds),
+      onSilence: () => this.book.suspendSlots(),
       onFenced: () => this.#fence(),
       onError: (error) => options.onStoreError?.(error),
     });
@@ -113,26 +116,22 @@ export class Ledger {
   }
 
   /** Why nothing can be admitted now; null: calls can. */
-  get blocked(): 'fenced' | 'stopped' | 'journal' | 'postgres' | null {
+  get blocked(): 'fenced' | 'stopped' | 'journal' | 'backlog' | 'postgres' | null {
     if (this.#fenced) return 'fenced';
     if (this.#stopped) return 'stopped';
     if (this.#options.journal.broken) return 'journal';
-    if (this.#heart.silentMs > (this.#options.leaseTtlMs ?? 60_000)) return 'postgres';
-    return this.flusher.backlog.length > (this.#options.maxBacklog ?? 200_000) ? 'postgres' : null;
+    if (this.flusher.backlog.length > (this.#options.maxBacklog ?? 200_000)) return 'backlog';
+    return this.#heart.silentMs > (this.#options.leaseTtlMs ?? 60_000) ? 'postgres' : null;
   }
 
   /**
-   * Takes a call's money. Answers at once when a lease covers it (or nothing ever will); otherwise the promise of an
-   * answer, and how to leave the queue. A call that costs nothing asks with `free`.
+   * Takes a call's claim. Answers at once when leases cover it (or nothing ever will); otherwise the promise of an
+   * answer, and how to leave the queue.
    */
   reserve(ask: Ask): Hold | Denial | Queued {
-    return this.blocked === null ? this.#admissions.reserve(ask) : { kind: 'unavailable' };
-  }
-
-  /** A hold of nothing, for calls that cost nothing: they too end in exactly one event. */
-  reserveFree(teamId: string): Hold | Denial {
-    if (this.blocked !== null) return { kind: 'unavailable' };
-    return newHold(teamId, { amount: 0n, held: [], atMs: this.#options.clock.nowMs() }, null);
+    if (this.blocked === null) return this.#admissions.reserve(ask);
+    const open = this.blocked === 'postgres' ? this.#admissions.failOpen(ask) : null;
+    return open ?? { kind: 'unavailable' };
   }
 
   /** Journals the hold; resolves when its line was written, after which the call may be forwarded. */
@@ -140,7 +139,7 @@ export class Ledger {
     const { journal, instanceId } = this.#options;
     hold.facts = facts;
     hold.factsJson = factsJson(hold.id, instanceId, facts, hold.amount);
-    this.#open.set(hold.id, hold);
+    this.#open.add(hold);
     journal.append('H', holdLine(hold));
     return new Promise((resolve) => {
       journal.written(() => resolve(journal.broken ? 'broken' : 'written'));
@@ -151,19 +150,19 @@ export class Ledger {
   cancel(hold: Hold): void {
     if (hold.facts && !this.#options.journal.broken) throw new Error(`hold ${hold.id} is in the journal`);
     this.#finish(hold);
-    this.book.settle(hold.held, 0n);
+    this.book.settle(hold.held, null);
     hold.desk?.released();
   }
 
   #finish(hold: Hold): void {
     if (hold.ended) throw new Error(`hold ${hold.id} has ended before`);
     hold.ended = true;
-    this.#open.delete(hold.id);
+    this.#open.remove(hold);
   }
 
   /** Whether a hold was journaled and has not ended. */
   isOpen(hold: Hold): boolean {
-    return this.#open.has(hold.id);
+    return this.#open.has(hold);
   }
 
   /** Ends a journaled hold whose outcome nobody will know: it stays charged until there is evidence. */
@@ -175,25 +174,28 @@ export class Ledger {
   end(hold: Hold, outcome: Outcome): void {
     if (!hold.facts) throw new Error(`hold ${hold.id} is not in the journal`);
     this.#finish(hold);
-    const allocations = allocationsOf(hold, this.book.settle(hold.held, outcome.cost));
+    const claim = usedBy(hold, outcome);
+    const settled = this.book.settle(hold.held, claim, hold.promotion !== 'none');
+    const allocations = allocationsOf(hold, settled);
     const { journal } = this.#options;
     const json = eventJson(hold.factsJson, outcome, allocations);
     journal.append('S', json);
-    const { teamId, keyId } = hold.facts;
+    const { teamId, keyId, endUser, model } = hold.facts;
     const createdAtMs = momentOfUuidV7(hold.id);
-    this.flusher.add({ id: hold.id, teamId, keyId, createdAtMs, cost: outcome.cost, allocations, json });
+    this.flusher.add({ id: hold.id, teamId, keyId, endUser, model, createdAtMs, claim, allocations, json });
     if (outcome.cost > hold.amount) this.flusher.overran(teamId);
     hold.desk?.released();
   }
 
-  /** What the tightest of the account's pools may still spend, held money not counted; null: nothing bounds it. */
-  remaining(account: Account): PicoUsd | null {
-    const pools = this.book.poolsOf(account, this.#options.clock.nowMs());
-    return leastOf(pools, ceilingOf)?.amount ?? null;
+  /** What the tightest of the call's budgets may still spend, held money not counted; null: nothing bounds it. */
+  remaining(account: Account, kind: CallKind): PicoUsd | null {
+    const { pools } = this.book.poolsOf(account, kind, this.#options.clock.nowMs());
+    const budgets = pools.filter((pool) => pool.meter === 'cost_usd');
+    return leastOf(budgets, ceilingOf)?.amount ?? null;
   }
 
   /** Limits or grants of these teams changed: what is idle goes back, so that new calls ask under the new rules. */
-  recall(teamIds: ReadonlySet<string>): void {
+  recall(teamIds: ReadonlySet<string> | 'all'): void {
     this.book.recall(teamIds);
   }
 
@@ -207,7 +209,7 @@ export class Ledger {
     for (const stop of this.#stopTimers) stop();
     this.#admissions.refuse();
     const { journal, store, instanceId } = this.#options;
-    for (const hold of [...this.#open.values()]) this.endUnknown(hold, 'drain_timeout');
+    for (const hold of this.#open.all()) this.endUnknown(hold, 'drain_timeout');
     const stopped = this.flusher.drain().then(() => store.adopt(instanceId, [], 'stopped'));
     try {
       await Promise.race([stopped, rejection(hurry)]);
@@ -221,6 +223,8 @@ export class Ledger {
   #tick() {
     const { journal } = this.#options;
     this.#admissions.forgetIdle();
+    this.#heart.checkSilence();
+    this.flusher.promote(this.#open.promote(this.#options.clock.nowMs()));
     this.book.tick(this.flusher.backlog.length === 0);
     if (journal.wantsCompaction) journal.compact(this.#stillNeeded());
     void this.flusher.flush();
@@ -228,7 +232,7 @@ export class Ledger {
 
   *#stillNeeded() {
     for (const event of this.flusher.backlog) yield formatLine('S', event.json);
-    for (const hold of this.#open.values()) yield formatLine('H', holdLine(hold));
+    for (const hold of this.#open.all()) yield formatLine('H', holdLine(hold));
   }
 
   #fence() {
@@ -237,12 +241,4 @@ export class Ledger {
     this.#admissions.refuse();
     this.#options.onFenced?.();
   }
-}
-
-/** Rejects with the signal's reason once it is aborted. */
-function rejection(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason as Error);
-    signal.addEventListener('abort', () => reject(signal.reason as Error));
-  });
 }

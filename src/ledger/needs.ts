@@ -1,12 +1,14 @@
 /** What a team's desk asks Postgres for: the pools of its waiting calls and of its prefetch, with their sizes. */
+import { type Claim, claimed } from '../domain/claim.ts';
 import type { LeasePool } from '../store/leases.ts';
-import { aimOf, freeOf, isBlocked, type LeasedPool } from './pool.ts';
+import type { Ask } from './ask.ts';
+import { aimOf, amountOf, freeOf, type LeasedPool, roomOf } from './pool.ts';
 
 /** One waiting call: the pools it touches, the least it is served by, and what it would hold now. */
 export interface Waiting {
-  pools: LeasedPool[];
-  smallest: bigint;
-  amount: bigint;
+  pools: readonly LeasedPool[];
+  smallest: Claim;
+  claim: Claim;
 }
 
 export interface LeaseNeeds<Call extends Waiting> {
@@ -15,6 +17,27 @@ export interface LeaseNeeds<Call extends Waiting> {
   request: LeasePool[];
   /** The calls whose money is asked for; of the others' pools only the state is. */
   asked: Set<Call>;
+}
+
+/** What a call would hold now. */
+export function sizeOf(
+  ask: Ask,
+  pools: readonly LeasedPool[],
+  state: { crowd: number; last: boolean },
+): Claim {
+  if (ask.size === null) return ask.smallest;
+  const rooms = pools.map((pool) => ({
+    meter: pool.meter,
+    free: roomOf(pool),
+    amount: amountOf(pool),
+    maxHold: pool.maxHold,
+  }));
+  return ask.size({ pools: rooms, ...state });
+}
+
+/** As far as is known, some pool cannot give this much to anybody before what is held came back. */
+export function isBlocked(pools: readonly LeasedPool[], claim: Claim): boolean {
+  return pools.some((pool) => roomOf(pool) < claimed(pool.meter, claim));
 }
 
 interface Need {
@@ -33,6 +56,7 @@ export function leaseNeeds<Call extends Waiting>(
   waiting: readonly Call[],
   prefetch: Iterable<LeasedPool>,
   instances: number,
+  nowMs: number,
 ): LeaseNeeds<Call> {
   const hopeful = waiting.filter((call) => !isBlocked(call.pools, call.smallest));
   const smallest = smallestOf(hopeful.length > 0 ? hopeful : waiting);
@@ -48,30 +72,33 @@ export function leaseNeeds<Call extends Waiting>(
   for (const call of waiting) {
     for (const pool of call.pools) {
       const need = needOf(pool);
-      if (asked.has(call)) need.wanted = (need.wanted ?? 0n) + call.amount;
-      if (call === smallest) need.min = call.smallest;
+      if (asked.has(call)) need.wanted = (need.wanted ?? 0n) + claimed(pool.meter, call.claim);
+      if (call === smallest) need.min = claimed(pool.meter, call.smallest);
     }
   }
   const pools = [...needs.values()];
   return {
     pools: pools.map(({ pool }) => pool),
-    request: pools.map((need) => toRequest(need, instances)),
+    request: pools.map((need) => toRequest(need, instances, nowMs)),
     asked,
   };
 }
 
+/** By cost: calls that cost nothing are served first, whatever else they take. */
 function smallestOf<Call extends Waiting>(waiting: readonly Call[]): Call | null {
   let smallest: Call | null = null;
-  for (const call of waiting) if (smallest === null || call.smallest < smallest.smallest) smallest = call;
+  for (const call of waiting) {
+    if (smallest === null || call.smallest.cost < smallest.smallest.cost) smallest = call;
+  }
   return smallest;
 }
 
-function toRequest({ pool, min, wanted }: Need, instances: number): LeasePool {
+function toRequest({ pool, min, wanted }: Need, instances: number, nowMs: number): LeasePool {
   const free = freeOf(pool);
   const above = (amount: bigint) => (amount > free ? amount - free : 0n);
   return {
     counters: pool.leases.map((lease) => lease.spec),
     min: above(min),
-    want: wanted === null ? 0n : above(wanted + aimOf(pool, instances)),
+    want: wanted === null ? 0n : above(wanted + aimOf(pool, instances, nowMs)),
   };
 }

@@ -1,16 +1,29 @@
 /** Sums over the leases of one pool: the counters that together must cover a call, in the order in which they pay. */
-import { leaseAim } from '../domain/admission.ts';
+import { UNIT } from '../domain/claim.ts';
+import type { Meter } from '../domain/limit.ts';
+import type { Demand } from './demand.ts';
 import type { Lease } from './lease.ts';
 
 export interface LeasedPool {
   id: string;
+  meter: Meter;
+  isFlow: boolean;
+  maxHold: bigint | null;
+  demand: Demand;
   leases: Lease[];
 }
 
 /** One pool's part in a hold. */
 export interface HeldPool {
+  meter: Meter;
   leases: Lease[];
   held: bigint[];
+}
+
+/** Flows come back by themselves; all else that a call holds must outlive its instance. */
+export function isPromotable({ leases }: HeldPool): boolean {
+  const spec = leases[0]?.spec;
+  return spec !== undefined && spec.rollingMs === null && spec.meter !== 'concurrency';
 }
 
 function sum(pool: LeasedPool, part: (lease: Lease) => bigint): bigint {
@@ -38,24 +51,24 @@ export function ceilingOf(pool: LeasedPool): bigint {
   return sum(pool, (lease) => (lease.state ? lease.ceiling : lease.spec.amount));
 }
 
-/** How much of the pool this instance wants to keep, from all of its counters together. */
-export function aimOf(pool: LeasedPool, instances: number): bigint {
+/** How much of the pool this instance wants to keep, from all of its counters together; nothing while it is scarce. */
+export function aimOf(pool: LeasedPool, instances: number, nowMs: number): bigint {
+  if (isScarce(pool, nowMs)) return 0n;
   const remaining = sum(pool, (lease) => lease.remaining);
-  let aim = 0n;
-  // The counter that pays just now has seen the demand; the next to pay must be borrowed from before it is empty.
-  for (const { demand } of pool.leases) {
-    const each = leaseAim(demand, remaining, instances);
-    if (each > aim) aim = each;
-  }
-  return aim;
+  const aim = pool.demand.aim(remaining, instances, pool.isFlow);
+  return pool.meter === 'cost_usd' ? aim : aim - (aim % UNIT);
+}
+
+export function isScarce(pool: LeasedPool, nowMs: number): boolean {
+  return pool.leases.some((lease) => nowMs < lease.scarceUntilMs);
 }
 
 /**
  * What of a lease's free money its pool does not need: once there is half more than the aim, all above the aim, and the
  * last to pay gives back first, so that no grant is spent while one that expires earlier lies idle.
  */
-export function excessOf(pool: LeasedPool, lease: Lease, instances: number): bigint {
-  const aim = aimOf(pool, instances);
+export function excessOf(pool: LeasedPool, lease: Lease, instances: number, nowMs: number): bigint {
+  const aim = aimOf(pool, instances, nowMs);
   let before = 0n;
   for (const each of pool.leases) {
     if (each === lease) break;
@@ -67,8 +80,10 @@ export function excessOf(pool: LeasedPool, lease: Lease, instances: number): big
 }
 
 /** Below half of its aim, and Postgres may have more. */
-export function isLow(pool: LeasedPool, instances: number): boolean {
-  return pool.leases.some((lease) => lease.room > lease.free) && 2n * freeOf(pool) < aimOf(pool, instances);
+export function isLow(pool: LeasedPool, instances: number, nowMs: number): boolean {
+  return (
+    pool.leases.some((lease) => lease.room > lease.free) && 2n * freeOf(pool) < aimOf(pool, instances, nowMs)
+  );
 }
 
 /** The pool of which the measure is least; null where there is none. A pool without counters has nothing. */
@@ -82,9 +97,4 @@ export function leastOf(
     if (least === null || amount < least.amount) least = { pool, amount };
   }
   return least;
-}
-
-/** As far as is known, some pool cannot give this much to anybody before held money comes back. */
-export function isBlocked(pools: readonly LeasedPool[], amount: bigint): boolean {
-  return pools.some((pool) => roomOf(pool) < amount);
 }

@@ -24,3 +24,11 @@ export function every(timers: Timers, periodMs: number, work: () => void): () =>
   again();
   return () => cancel();
 }
+
+/** Rejects with the signal's reason once it is aborted. */
+export function rejection(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error);
+    signal.addEventListener('abort', () => reject(signal.reason as Error));
+  });
+}

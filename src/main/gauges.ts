@@ -14,7 +14,7 @@ export interface TeamGauge {
 export function teamGauges(book: LeaseBook, keys: KeyCache, nowMs: number): Iterable<TeamGauge> {
   const pools = new Map<string, { teamId: string; held: bigint; free: bigint; left: bigint }>();
   for (const { spec, held, free, state, ceiling } of book.leases()) {
-    if (spec.endsAtMs !== null && spec.endsAtMs <= nowMs) continue;
+    if (spec.meter !== 'cost_usd' || (spec.endsAtMs !== null && spec.endsAtMs <= nowMs)) continue;
     const id = spec.source === 'grant' ? spec.teamId : spec.id;
     const pool = pools.get(id) ?? { teamId: spec.teamId, held: 0n, free: 0n, left: 0n };
     pool.held += held;

@@ -25,7 +25,7 @@ export function errorBody(fault: Fault): Buffer {
  * 5xx by themselves, and each retry may be billed: `x-should-retry: false` stops them where a retry cannot help.
  */
 export function errorHeaders(fault: Fault): Record<string, string> {
-  const headers: Record<string, string> = { 'content-type': 'application/json' };
+  const headers: Record<string, string> = { 'content-type': 'application/json', ...fault.headers };
   if (!ERRORS[fault.code].retryable) {
     headers['x-should-retry'] = 'false';
     return headers;

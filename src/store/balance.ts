@@ -2,42 +2,23 @@
  * Balance: what a team has, spent and holds, as a projection over counters, leases and rollups; nothing of it is stored.
  * Invariant: all of one answer is read in one snapshot.
  */
-import { and, asc, eq, gte, inArray, isNull, lt, notExists, sql } from 'drizzle-orm';
+import { and, asc, eq, notExists, sql } from 'drizzle-orm';
+import { grantCounter } from '../domain/counter.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
-import { type CalendarWindow, type LifetimeWindow, type WindowSpan, windowSpan } from '../domain/window.ts';
 import { clock, type Transaction } from './catalog-version.ts';
+import { NOTHING, readCounters, type Spent } from './counter-sums.ts';
 import type { Database } from './database.ts';
 import type { GrantRow } from './grants.ts';
-import type { LimitRow } from './limits.ts';
-import {
-  adjustments,
-  counters,
-  grants,
-  instances,
-  leases,
-  limits,
-  usageEvents,
-  usageRollups,
-} from './schema.ts';
+import { type LimitBalance, readLimits } from './limit-balance.ts';
+import { adjustments, grants, usageEvents, usageRollups } from './schema.ts';
 
-interface Spent {
-  settled: PicoUsd;
-  /** What calls in flight hold. */
-  held: PicoUsd;
-}
+export type { LimitBalance } from './limit-balance.ts';
 
 export interface GrantBalance extends Spent {
   grant: GrantRow;
   amount: PicoUsd;
   /** It has begun, has not expired and was not deleted. */
   usable: boolean;
-}
-
-export interface LimitBalance extends Spent {
-  limit: LimitRow;
-  amount: PicoUsd;
-  /** The current window. */
-  span: WindowSpan;
 }
 
 export interface Balance {
@@ -50,8 +31,6 @@ export interface Balance {
   unknown: PicoUsd;
 }
 
-const NOTHING: Spent = { settled: 0n, held: 0n };
-
 /** Reads a team's balance at this moment of Postgres's clock. */
 export function readBalance(database: Database, teamId: string): Promise<Balance> {
   return database.db.transaction(
@@ -62,30 +41,18 @@ export function readBalance(database: Database, teamId: string): Promise<Balance
         .from(grants)
         .where(eq(grants.teamId, teamId))
         .orderBy(asc(grants.expiresAt), asc(grants.startsAt), asc(grants.id));
-      const limitRows = await tx
-        .select()
-        .from(limits)
-        .where(and(eq(limits.teamId, teamId), isNull(limits.deletedAt)))
-        .orderBy(asc(limits.createdAt), asc(limits.id));
-      const spans = limitRows.map((limit) => spanOf(limit, now));
-      const spent = await readCounters(tx, teamId, [
-        ...grantRows.map(grantCounterId),
-        ...limitRows.map((limit, index) => limitCounterId(limit, spans[index]!)),
-      ]);
-      const limitBalances: LimitBalance[] = [];
-      for (const [index, limit] of limitRows.entries()) {
-        const span = spans[index]!;
-        const known = spent.get(limitCounterId(limit, span)) ?? (await readWindow(tx, limit, span));
-        limitBalances.push({ limit, amount: usd(limit.amount), span, ...known });
-      }
+      const spent = await readCounters(
+        tx,
+        grantRows.map((grant) => grantCounter(toGrant(grant))),
+      );
       return {
         grants: grantRows.map((grant) => ({
           grant,
           amount: usd(grant.amountUsd),
           usable: isUsable(grant, now),
-          ...(spent.get(grantCounterId(grant)) ?? NOTHING),
+          ...(spent.get(grantCounter(toGrant(grant)).id) ?? NOTHING),
         })),
-        limits: limitBalances,
+        limits: await readLimits(tx, teamId, now),
         charged: await readCharged(tx, teamId),
         unknown: await readUnknown(tx, teamId),
       };
@@ -94,58 +61,18 @@ export function readBalance(database: Database, teamId: string): Promise<Balance
   );
 }
 
-function spanOf(limit: LimitRow, now: Date): WindowSpan {
-  return windowSpan(limit.window as CalendarWindow | LifetimeWindow, now.getTime());
-}
-
-function limitCounterId(limit: LimitRow, span: WindowSpan): string {
-  return `${limit.id}@${span.startMs}`;
-}
-
-function grantCounterId(grant: GrantRow): string {
-  return `${grant.id}@${grant.startsAt.getTime()}`;
+function toGrant(row: GrantRow) {
+  return {
+    id: row.id,
+    teamId: row.teamId,
+    amount: usd(row.amountUsd),
+    startsAtMs: row.startsAt.getTime(),
+    expiresAtMs: row.expiresAt?.getTime() ?? null,
+  };
 }
 
 function isUsable(grant: GrantRow, now: Date): boolean {
   return !grant.deletedAt && grant.startsAt <= now && (!grant.expiresAt || grant.expiresAt > now);
-}
-
-/** Holds are in the counter (calls that take long) and in what live instances told of their leases. */
-async function readCounters(tx: Transaction, teamId: string, ids: string[]): Promise<Map<string, Spent>> {
-  const lent = tx
-    .select({ counterId: leases.counterId, held: sql<string>`sum(${leases.held})`.as('lent_held') })
-    .from(leases)
-    .innerJoin(instances, eq(instances.id, leases.instanceId))
-    .where(and(eq(leases.teamId, teamId), eq(instances.status, 'live')))
-    .groupBy(leases.counterId)
-    .as('lent');
-  const rows = await tx
-    .select({ id: counters.id, settled: counters.settled, held: counters.held, lentHeld: lent.held })
-    .from(counters)
-    .leftJoin(lent, eq(lent.counterId, counters.id))
-    .where(and(eq(counters.teamId, teamId), inArray(counters.id, ids)));
-  return new Map(
-    rows.map((row) => [
-      row.id,
-      { settled: usd(row.settled), held: usd(row.held) + usd(row.lentHeld ?? '0') },
-    ]),
-  );
-}
-
-/** What a limit's counter will begin with once a call needs it: its whole current window counts. */
-async function readWindow(tx: Transaction, limit: LimitRow, span: WindowSpan): Promise<Spent> {
-  const rows = await tx
-    .select({ settled: sql<string>`coalesce(sum(${usageRollups.costUsd}), 0)` })
-    .from(usageRollups)
-    .where(
-      and(
-        eq(usageRollups.teamId, limit.teamId),
-        gte(usageRollups.bucketStart, new Date(span.startMs)),
-        span.endMs === null ? undefined : lt(usageRollups.bucketStart, new Date(span.endMs)),
-        limit.subjectType === 'key' && limit.subjectId ? eq(usageRollups.keyId, limit.subjectId) : undefined,
-      ),
-    );
-  return { settled: usd(rows[0]!.settled), held: 0n };
 }
 
 async function readCharged(tx: Transaction, teamId: string): Promise<PicoUsd> {

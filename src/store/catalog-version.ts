@@ -6,6 +6,7 @@
 import { eq, inArray, type SQL, sql } from 'drizzle-orm';
 import type { PgColumn } from 'drizzle-orm/pg-core';
 import { type Fault, fault } from '../domain/errors.ts';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { currentActor } from './actor.ts';
 import type { Database } from './database.ts';
 import { catalogVersion, teams } from './schema.ts';
@@ -81,10 +82,22 @@ export async function raiseVersion(tx: Transaction, teamIds: readonly string[]):
  * is no such team or it was deleted; `param` is the field that named it.
  */
 export async function lockTeam(tx: Transaction, teamId: string, param?: string): Promise<Fault | null> {
-  const [team] = await tx.select().from(teams).where(eq(teams.id, teamId)).for('no key update');
+  const team = await lockRow(tx, teamId);
   const extra = param === undefined ? {} : { param };
-  if (!team) return fault('not_found', `there is no team ${teamId}`, extra);
+  if (!team || teamId === ORGANIZATION_ID) return fault('not_found', `there is no team ${teamId}`, extra);
   return team.deletedAt ? fault('conflict', `the team ${team.name} was deleted`, extra) : null;
+}
+
+/** Like {@link lockTeam}, for what may belong to the organization as well. */
+export async function lockOwner(tx: Transaction, teamId: string, param?: string): Promise<Fault | null> {
+  if (teamId !== ORGANIZATION_ID) return lockTeam(tx, teamId, param);
+  await lockRow(tx, teamId);
+  return null;
+}
+
+async function lockRow(tx: Transaction, teamId: string) {
+  const [team] = await tx.select().from(teams).where(eq(teams.id, teamId)).for('no key update');
+  return team;
 }
 
 /** Rows after a place in the order (created at, id), which lists are in; descending: before it. */

@@ -4,7 +4,14 @@
  */
 import type { Sql } from 'postgres';
 import { type Account, inSpendingOrder } from '../domain/budget.ts';
-import type { Grant, Limit, Meter, Subject } from '../domain/limit.ts';
+import {
+  type Grant,
+  type Limit,
+  type Meter,
+  ORGANIZATION_ID,
+  type Subject,
+  type SubjectType,
+} from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import type { Window } from '../domain/window.ts';
 
@@ -26,10 +33,11 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       expires_at_ms: number | null;
       revoked: boolean;
       unlimited: boolean;
+      fail_open: boolean;
       prepaid: boolean;
     }[]
   >`
-    select k.id, k.team_id, t.name as team_name, k.models, t.unlimited,
+    select k.id, k.team_id, t.name as team_name, k.models, t.unlimited, t.fail_open,
       (extract(epoch from k.expires_at) * 1000)::float8 as expires_at_ms,
       (k.revoked_at is not null or t.deleted_at is not null) as revoked,
       exists (select 1 from grants g where g.team_id = t.id) as prepaid
@@ -41,39 +49,56 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
   ]);
   const principal = { teamId: row.team_id, teamName: row.team_name, keyId: row.id, models: row.models };
   return {
-    account: { principal, limits, grants, prepaid: row.prepaid, unlimited: row.unlimited },
+    account: {
+      principal,
+      limits,
+      grants,
+      prepaid: row.prepaid,
+      unlimited: row.unlimited,
+      failOpen: row.fail_open,
+    },
     expiresAtMs: row.expires_at_ms,
     revoked: row.revoked,
   };
 }
 
+/** Every limit that may touch the key's calls; which of them do, the call's model and end user decide. */
 async function limitsOf(sql: Sql, teamId: string, keyId: string): Promise<Limit[]> {
   const rows = await sql<
     {
       id: string;
-      subject_type: 'team' | 'key';
+      team_id: string;
+      subject_type: SubjectType;
       subject_id: string | null;
       models: string[] | null;
       meter: Meter;
       amount: string;
       window: Window;
       enforcement: 'strict' | 'soft';
+      max_hold: string | null;
     }[]
   >`
-    select id, subject_type, subject_id, models, meter, amount::text, "window", enforcement from limits
-    where team_id = ${teamId} and deleted_at is null
-      and (subject_type = 'team' or (subject_type = 'key' and subject_id = ${keyId}))
+    select id, team_id, subject_type, subject_id, models, meter, amount::text, "window", enforcement, max_hold::text
+    from limits
+    where team_id in (${teamId}, ${ORGANIZATION_ID}) and deleted_at is null
+      and (subject_type <> 'key' or subject_id = ${keyId})
     order by created_at, id`;
   return rows.map((row) => ({
     id: row.id,
-    teamId,
-    subject: { type: row.subject_type, id: row.subject_id ?? teamId } as Subject,
+    teamId: row.team_id,
+    subject: subjectOf(row.subject_type, row.subject_id, teamId),
     models: row.models,
     meter: row.meter,
     amount: usd(row.amount),
     window: row.window,
     enforcement: row.enforcement,
+    maxHold: row.max_hold === null ? null : usd(row.max_hold),
   }));
+}
+
+function subjectOf(type: SubjectType, id: string | null, teamId: string): Subject {
+  if (type === 'org') return { type };
+  return type === 'user' ? { type, id } : { type, id: id ?? teamId };
 }
 
 async function grantsOf(sql: Sql, teamId: string): Promise<Grant[]> {
@@ -96,7 +121,7 @@ async function grantsOf(sql: Sql, teamId: string): Promise<Grant[]> {
 
 export interface CatalogChange {
   version: number;
-  /** Teams whose own row, keys, limits or grants changed after the version that was asked about. */
+  /** Teams whose own row, keys, limits or grants changed; `ORGANIZATION_ID` among them stands for all teams. */
   teamIds: string[];
 }
 

@@ -4,35 +4,14 @@
  * rollups; so a retry after a lost commit changes nothing.
  */
 import type { Sql, TransactionSql } from 'postgres';
-import { type Allocation, limitCounts } from '../domain/budget.ts';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { formatUsd } from '../domain/money.ts';
+import type { CounterRow, FlushBatch, FlushEvent } from './batch.ts';
+import { endHolds, keepHolds } from './holds.ts';
 import { assertLive, endInstance } from './instances.ts';
+import { moveCounters } from './move-counters.ts';
 
-/** One event on its way into the ledger. */
-export interface FlushEvent {
-  id: string;
-  teamId: string;
-  keyId: string;
-  createdAtMs: number;
-  cost: bigint;
-  allocations: Allocation[];
-  /** The row of `usage_events` as JSON, by column name: written once, for the journal and for Postgres. */
-  json: string;
-}
-
-/** What an instance tells of one of its leases: its sum of returned money and what its calls hold just now. */
-export interface LeaseReport {
-  teamId: string;
-  counterId: string;
-  returned: bigint;
-  held: bigint;
-}
-
-export interface FlushBatch {
-  instanceId: string;
-  events: FlushEvent[];
-  reports: LeaseReport[];
-}
+export type { DurableHold, FlushBatch, FlushEvent, LeaseReport } from './batch.ts';
 
 /**
  * Writes a batch. Answers the ids that were new.
@@ -42,6 +21,7 @@ export async function flush(sql: Sql, batch: FlushBatch): Promise<Set<string>> {
   return (await sql.begin(async (tx) => {
     await assertLive(tx, batch.instanceId);
     const counters = await lockCounters(tx, batch);
+    await keepHolds(tx, batch, counters);
     const inserted = await insertEvents(tx, batch, counters);
     await reportLeases(tx, batch);
     return inserted;
@@ -68,36 +48,35 @@ export async function adopt(
   })) as number;
 }
 
-interface CounterRow {
-  team_id: string;
-  id: string;
-  source: 'limit' | 'grant';
-  subject_type: 'team' | 'key';
-  subject_id: string;
-  starts_at_ms: number;
-  ends_at_ms: number | null;
-}
-
 const FAR_FUTURE_MS = Date.UTC(9999, 0);
 
 /**
- * Locks all that the batch may move, in id order, before anything else. The shared lock on the teams comes first: who
+ * Locks all that the batch may move, in order, before anything else. The shared lock on the teams comes first: who
  * makes a counter holds it exclusively and counts the events before it, so every later one must see that counter.
  */
 async function lockCounters(tx: TransactionSql, batch: FlushBatch): Promise<CounterRow[]> {
-  const { events, reports } = batch;
-  const teamIds = [...new Set([...events, ...reports].map((each) => each.teamId))].sort();
-  if (teamIds.length === 0) return [];
+  const { events, reports, holds = [] } = batch;
+  const teams = new Set([...events, ...reports, ...holds].map((each) => each.teamId));
+  if (teams.size === 0) return [];
+  const teamIds = [...teams.add(ORGANIZATION_ID)].sort();
   await tx`select id from teams where id = any(${teamIds}) order by id for key share`;
   const named = new Set(reports.map((report) => report.counterId));
-  for (const event of events) for (const part of event.allocations) named.add(part.counterId);
-  const earliestMs = events.reduce((ms, event) => Math.min(ms, event.createdAtMs), FAR_FUTURE_MS);
+  const users = new Set<string>();
+  let earliestMs = FAR_FUTURE_MS;
+  for (const { allocations } of [...events, ...holds])
+    for (const part of allocations) named.add(part.counterId);
+  for (const { createdAtMs, endUser } of events) {
+    earliestMs = Math.min(earliestMs, createdAtMs);
+    if (endUser !== null) users.add(endUser);
+  }
   return await tx<CounterRow[]>`
-    select team_id, id, source, subject_type, subject_id, (extract(epoch from starts_at) * 1000)::float8 as starts_at_ms,
-      (extract(epoch from ends_at) * 1000)::float8 as ends_at_ms
+    select team_id as "teamId", id, source, subject_type as "subjectType", subject_id as "subjectId", meter, models,
+      (extract(epoch from starts_at) * 1000)::float8 as "startsAtMs",
+      (extract(epoch from ends_at) * 1000)::float8 as "endsAtMs"
     from counters
-    where team_id = any(${teamIds}) and (id = any(${[...named]})
-      or (source = 'limit' and (ends_at is null or ends_at > ${new Date(earliestMs).toISOString()}::timestamptz)))
+    where team_id = any(${teamIds}) and (id = any(${[...named]}::text[])
+      or (source = 'limit' and (ends_at is null or ends_at > ${new Date(earliestMs).toISOString()}::timestamptz)
+        and (subject_type <> 'user' or subject_id = any(${[...users]}::text[]))))
     order by team_id, id for update`;
 }
 
@@ -133,60 +112,8 @@ async function insertEvents(
     select id from fresh`;
   const inserted = new Set(rows.map((row) => row.id));
   const fresh = events.filter((event) => inserted.has(event.id));
-  if (fresh.length > 0) await moveCounters(tx, instanceId, counters, fresh);
+  if (fresh.length > 0) await moveCounters(tx, instanceId, counters, fresh, await endHolds(tx, fresh));
   return inserted;
-}
-
-/**
- * A limit counts every call of its subject in its window, also those admitted before it was made; a grant only what
- * was held against it. A lease pays for the part that it held; an overrun is on the counter alone, and so is everything of
- * an instance that was ended before: its leases were taken back then.
- */
-async function moveCounters(
-  tx: TransactionSql,
-  instanceId: string,
-  counters: CounterRow[],
-  events: FlushEvent[],
-) {
-  const settled = new Map<CounterRow, { settled: bigint; leased: bigint }>();
-  const byTeam = Map.groupBy(counters, (row) => row.team_id);
-  for (const event of events) {
-    for (const row of byTeam.get(event.teamId) ?? []) {
-      const part = event.allocations.find((allocation) => allocation.counterId === row.id);
-      if (!part && !limitCounts(toSpec(row), event)) continue;
-      const sum = settled.get(row) ?? { settled: 0n, leased: 0n };
-      sum.settled += part ? part.settled : event.cost;
-      if (part) sum.leased += part.settled < part.held ? part.settled : part.held;
-      settled.set(row, sum);
-    }
-  }
-  const rows = [...settled].filter(([, sum]) => sum.settled > 0n);
-  if (rows.length === 0) return;
-  const teams = rows.map(([row]) => row.team_id);
-  const ids = rows.map(([row]) => row.id);
-  const settledUsd = rows.map(([, sum]) => formatUsd(sum.settled));
-  const leasedUsd = rows.map(([, sum]) => formatUsd(sum.leased));
-  await tx`
-    with moved as (
-      select * from unnest(${teams}::text[], ${ids}::text[], ${settledUsd}::text[], ${leasedUsd}::text[])
-        as m(team_id, id, settled, leased)),
-    paid as (
-      update leases l set settled = l.settled + m.leased::numeric from moved m
-      where l.team_id = m.team_id::uuid and l.counter_id = m.id and l.instance_id = ${instanceId}
-      returning m.team_id, m.id, m.leased)
-    update counters c set settled = c.settled + m.settled::numeric, leased = c.leased - coalesce(p.leased::numeric, 0)
-    from moved m left join paid p on p.team_id = m.team_id and p.id = m.id
-    where c.team_id = m.team_id::uuid and c.id = m.id`;
-}
-
-function toSpec(row: CounterRow) {
-  return {
-    source: row.source,
-    subjectType: row.subject_type,
-    subjectId: row.subject_id,
-    startsAtMs: row.starts_at_ms,
-    endsAtMs: row.ends_at_ms,
-  };
 }
 
 async function reportLeases(tx: TransactionSql, { instanceId, reports }: FlushBatch) {

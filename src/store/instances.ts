@@ -23,6 +23,8 @@ export interface Pulse {
   nowMs: number;
   /** Live instances that were heard of in the last ten seconds, this one included. */
   instances: number;
+  /** Counters, as `<team>/<id>`, that lend to this instance and of which somebody wants more than there is. */
+  scarce: string[];
 }
 
 /**
@@ -30,16 +32,19 @@ export interface Pulse {
  * @throws InstanceFenced when it was adopted: an instance with nothing to flush must learn it too
  */
 export async function heartbeat(sql: Sql, instanceId: string): Promise<Pulse> {
-  const [row] = await sql<{ now_ms: number; instances: number; beats: number }[]>`
+  const [row] = await sql<{ now_ms: number; instances: number; beats: number; scarce: string[] | null }[]>`
     with beat as (
       update instances set heartbeat_at = tollgate_now() where id = ${instanceId} and status = 'live' returning id)
     select (extract(epoch from tollgate_now()) * 1000)::float8 as now_ms,
       (select count(*)::int4 from instances
         where status = 'live' and heartbeat_at > tollgate_now() - interval '10 seconds' and id <> ${instanceId})
         + 1 as instances,
-      (select count(*)::int4 from beat) as beats`;
+      (select count(*)::int4 from beat) as beats,
+      (select array_agg(l.team_id || '/' || l.counter_id) from leases l
+        join counters c on c.team_id = l.team_id and c.id = l.counter_id
+        where l.instance_id = ${instanceId} and c.scarce_until > tollgate_now()) as scarce`;
   if (row!.beats === 0) throw new InstanceFenced(instanceId);
-  return { nowMs: row!.now_ms, instances: row!.instances };
+  return { nowMs: row!.now_ms, instances: row!.instances, scarce: row!.scarce ?? [] };
 }
 
 /** Milliseconds since a live instance was last heard of; null: there is no such instance, or it was ended. */

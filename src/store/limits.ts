@@ -3,15 +3,15 @@
  * transaction, so no replica lends by the old rule once the new one is told.
  */
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
+import { and, asc, eq, gt, isNotNull, isNull, or } from 'drizzle-orm';
 import { type Fault, fault } from '../domain/errors.ts';
-import type { Enforcement, Meter } from '../domain/limit.ts';
+import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import type { Window } from '../domain/window.ts';
 import {
   type After,
   changeCatalog,
   isAfter,
-  lockTeam,
+  lockOwner,
   raiseVersion,
   type Transaction,
 } from './catalog-version.ts';
@@ -21,20 +21,26 @@ import { counters, keys, limits } from './schema.ts';
 export type LimitRow = typeof limits.$inferSelect;
 
 export interface NewLimit {
-  subject: { type: 'team' | 'key'; id: string };
+  subject: Subject;
+  /** Of end users: of which team's; null: of every team's. */
+  teamId: string | null;
+  /** Null: all. */
+  models: string[] | null;
   meter: Meter;
   /** Decimal text. */
   amount: string;
   window: Window;
   enforcement: Enforcement;
+  /** Decimal text; null: none. */
+  maxHold: string | null;
 }
 
 export function createLimit(database: Database, limit: NewLimit): Promise<LimitRow | Fault> {
-  const { subject, ...rule } = limit;
+  const { subject, teamId: ofTeam, ...rule } = limit;
   return changeCatalog(database, async (tx, now) => {
-    const teamId = subject.type === 'team' ? subject.id : await teamOfKey(tx, subject.id);
+    const teamId = await teamOf(tx, subject, ofTeam);
     if (typeof teamId !== 'string') return teamId;
-    const refused = await lockTeam(tx, teamId, 'subject.id');
+    const refused = await lockOwner(tx, teamId, 'subject.id');
     if (refused) return refused;
     const [row] = await tx
       .insert(limits)
@@ -42,7 +48,7 @@ export function createLimit(database: Database, limit: NewLimit): Promise<LimitR
         id: randomUUID(),
         teamId,
         subjectType: subject.type,
-        subjectId: subject.id,
+        subjectId: subject.type === 'org' ? null : subject.id,
         ...rule,
         createdAt: now,
       })
@@ -50,6 +56,13 @@ export function createLimit(database: Database, limit: NewLimit): Promise<LimitR
     await raiseVersion(tx, [teamId]);
     return row!;
   });
+}
+
+/** Under which team a limit stands. */
+async function teamOf(tx: Transaction, subject: Subject, teamId: string | null): Promise<string | Fault> {
+  if (subject.type === 'team') return subject.id;
+  if (subject.type === 'key') return await teamOfKey(tx, subject.id);
+  return subject.type === 'user' ? (teamId ?? ORGANIZATION_ID) : ORGANIZATION_ID;
 }
 
 async function teamOfKey(tx: Transaction, keyId: string): Promise<string | Fault> {
@@ -83,42 +96,46 @@ export function listLimits(
 }
 
 /**
- * Changes the amount of a limit and of its open counters. Less than what is settled, held and lent already is allowed:
- * it refuses new holds, calls in flight finish.
+ * Changes the amount of a limit and of its open counters, or how much one call may hold. Less than what is settled, held
+ * and lent already is allowed: it refuses new holds, calls in flight finish.
  */
 export function changeLimit(
   database: Database,
   id: string,
-  amount: string,
+  change: { amount?: string; maxHold?: string | null },
 ): Promise<LimitRow | Fault | null> {
   return changeCatalog(database, async (tx, now) => {
     const [limit] = await tx.select().from(limits).where(eq(limits.id, id));
     if (!limit) return null;
-    const refused = await lockTeam(tx, limit.teamId);
+    const refused = await lockOwner(tx, limit.teamId);
     if (refused) return refused;
     const [row] = await tx
       .update(limits)
-      .set({ amount })
+      .set(change)
       .where(and(eq(limits.id, id), isNull(limits.deletedAt)))
       .returning();
     if (!row) return fault('conflict', 'the limit was deleted');
-    const open = and(
-      eq(counters.teamId, limit.teamId),
-      eq(counters.sourceId, id),
-      or(isNull(counters.endsAt), gt(counters.endsAt, now)),
-    );
-    await tx.select().from(counters).where(open).orderBy(asc(counters.id)).for('update');
-    await tx.update(counters).set({ amount }).where(open);
+    if (change.amount !== undefined) await changeCounters(tx, id, change.amount, now);
     await raiseVersion(tx, [limit.teamId]);
     return row;
   });
+}
+
+/** The amount of a rolling window stands in its head, whose span is over. */
+async function changeCounters(tx: Transaction, id: string, amount: string, now: Date): Promise<void> {
+  const open = and(
+    eq(counters.sourceId, id),
+    or(isNull(counters.endsAt), gt(counters.endsAt, now), isNotNull(counters.rollingMs)),
+  );
+  await tx.select().from(counters).where(open).orderBy(asc(counters.teamId), asc(counters.id)).for('update');
+  await tx.update(counters).set({ amount }).where(open);
 }
 
 /** Deletes a limit: it binds nobody any more. Deleting it again changes nothing. */
 export async function deleteLimit(database: Database, id: string): Promise<LimitRow | null> {
   await changeCatalog(database, async (tx, now) => {
     const [limit] = await tx.select().from(limits).where(eq(limits.id, id));
-    if (!limit || (await lockTeam(tx, limit.teamId))) return;
+    if (!limit || (await lockOwner(tx, limit.teamId))) return;
     await tx
       .update(limits)
       .set({ deletedAt: now })

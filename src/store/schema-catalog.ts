@@ -23,6 +23,8 @@ export const teams = pgTable('teams', {
   plan: text('plan'),
   /** Without a grant or a cost limit a team is refused, unless an admin said that it is unlimited. */
   unlimited: boolean('unlimited').notNull().default(false),
+  /** While Postgres is away its calls go on, if nothing strict binds them. */
+  failOpen: boolean('fail_open').notNull().default(false),
   createdAt: moment('created_at').notNull(),
   deletedAt: moment('deleted_at'),
   /** The catalog version that last changed this team, its keys, limits or grants. */
@@ -56,13 +58,17 @@ export const limits = pgTable(
     id: uuid('id').primaryKey(),
     teamId: uuid('team_id').notNull(),
     subjectType: text('subject_type').notNull(),
-    subjectId: uuid('subject_id'),
+    /** The key, or the name of an end user; null: the team, the organization, or each end user. */
+    subjectId: text('subject_id'),
     models: text('models').array(),
     meter: text('meter').notNull(),
+    /** USD, tokens, requests or slots, as the meter says. */
     amount: money('amount').notNull(),
-    /** `{type: 'lifetime'}` or `{type: 'calendar', unit, timeZone}`. */
+    /** `{type: 'lifetime'}`, `{type: 'calendar', unit, timeZone}` or `{type: 'rolling', seconds}`. */
     window: jsonb('window').notNull(),
     enforcement: text('enforcement').notNull(),
+    /** The most that one call may hold; null: as much as is left. */
+    maxHold: money('max_hold'),
     createdAt: moment('created_at').notNull(),
     deletedAt: moment('deleted_at'),
   },

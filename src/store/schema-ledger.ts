@@ -13,11 +13,15 @@ export const counters = pgTable(
     source: text('source').notNull(),
     sourceId: uuid('source_id').notNull(),
     subjectType: text('subject_type').notNull(),
-    subjectId: uuid('subject_id'),
+    subjectId: text('subject_id').notNull(),
     models: text('models').array(),
     meter: text('meter').notNull(),
     startsAt: moment('starts_at').notNull(),
     endsAt: moment('ends_at'),
+    /** Length of the rolling window of which this is one sub-bucket; null: its own span is the window. */
+    rollingMs: count('rolling_ms'),
+    /** Until then somebody wants more of it than there is: who holds some idle gives it back. */
+    scarceUntil: moment('scarce_until'),
     amount: money('amount').notNull(),
     settled: money('settled').notNull().default('0'),
     held: money('held').notNull().default('0'),
@@ -25,7 +29,7 @@ export const counters = pgTable(
   },
   (table) => [
     primaryKey({ columns: [table.teamId, table.id] }),
-    index('counters_source').on(table.teamId, table.sourceId),
+    index('counters_source').on(table.sourceId, table.startsAt),
   ],
 );
 
@@ -49,6 +53,23 @@ export const leases = pgTable(
     primaryKey({ columns: [table.teamId, table.counterId, table.instanceId] }),
     index('leases_instance').on(table.instanceId),
   ],
+);
+
+/**
+ * Holds that outlive a lease: calls that take long, kept as part of their counters' `held`. Whoever inserts the call's
+ * event deletes the row, so it ends once, on whichever instance.
+ */
+export const holds = pgTable(
+  'holds',
+  {
+    teamId: uuid('team_id').notNull(),
+    id: uuid('id').notNull(),
+    instanceId: uuid('instance_id').notNull(),
+    /** `[{counter, held}]`. */
+    allocations: jsonb('allocations').notNull(),
+    createdAt: moment('created_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.teamId, table.id] })],
 );
 
 /** One start of one gateway process. `live → stopped | adopted`; only a live instance may lease or flush. */
@@ -99,6 +120,9 @@ export const usageEvents = pgTable(
     primaryKey({ columns: [table.teamId, table.createdAt, table.id] }),
     // Lists over all teams, and finding an event by its id alone: the id says when it was made.
     index('usage_events_time').on(table.createdAt, table.id),
+    index('usage_events_end_user')
+      .on(table.teamId, table.endUser, table.createdAt)
+      .where(sql`end_user is not null`),
     index('usage_events_unknown').on(table.teamId, table.createdAt).where(sql`outcome = 'unknown'`),
   ],
 );

@@ -1,9 +1,10 @@
 /**
  * The store: Postgres, from the first connection to a schema that is ready. Owns: choosing the embedded server or
- * `DATABASE_URL`, migrations, partitions, the seed and the built-in plans at start. Does not own: what is asked of it.
+ * `DATABASE_URL`, migrations, partitions, the seed and the built-in plans at start, and forgetting what no window counts. Does not own: what is asked of it.
  */
 import { type Connection, type Database, openDatabase } from './database.ts';
 import { startEmbedded } from './embedded/supervisor.ts';
+import { forgetBuckets } from './flows.ts';
 import { registerInstance } from './instances.ts';
 import { PostgresLedgerStore } from './ledger-store.ts';
 import { migrateDatabase } from './migrate.ts';
@@ -31,6 +32,7 @@ export interface Store {
 }
 
 const PARTITIONS_EVERY_MS = 6 * 60 * 60 * 1000;
+const BUCKETS_EVERY_MS = 5 * 60 * 1000;
 
 /** Opens the store and makes it ready. Safe when several replicas start at once. Rejects with what to do about it. */
 export async function openStore({
@@ -63,6 +65,8 @@ export async function openStore({
     PARTITIONS_EVERY_MS,
   );
   partitions.unref();
+  const buckets = setInterval(() => void sql.begin(forgetBuckets).catch(onError), BUCKETS_EVERY_MS);
+  buckets.unref();
   return {
     database,
     ledgerStore: new PostgresLedgerStore(sql),
@@ -70,6 +74,7 @@ export async function openStore({
     registerInstance: (instanceId) => registerInstance(sql, instanceId),
     close: async () => {
       clearInterval(partitions);
+      clearInterval(buckets);
       await close();
     },
   };

@@ -1,7 +1,8 @@
 /** Teams: whom keys, limits, grants and the ledger belong to. A deleted team keeps its history, and its name. */
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, inArray, isNull } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNull, ne } from 'drizzle-orm';
 import { type Fault, fault } from '../domain/errors.ts';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
 import {
   type After,
   changeCatalog,
@@ -14,10 +15,13 @@ import {
 import type { Database } from './database.ts';
 import type { GrantRow } from './grants.ts';
 import { addMonths, findPlan, type PlanGrant } from './plans.ts';
-import { grants, keys, teams } from './schema.ts';
+import { grants, keys, limits, teams } from './schema.ts';
 
 /** A team with its grants that were not deleted, oldest first. */
 export type TeamRow = typeof teams.$inferSelect & { grants: GrantRow[] };
+
+/** All but the row that stands for the organization. */
+const isTeam = ne(teams.id, ORGANIZATION_ID);
 
 export interface NewTeam {
   name: string;
@@ -64,7 +68,10 @@ function giveCredit(tx: Transaction, teamId: string, given: PlanGrant[], now: Da
 }
 
 export async function findTeam(database: Database, id: string): Promise<TeamRow | null> {
-  const rows = await database.db.select().from(teams).where(eq(teams.id, id));
+  const rows = await database.db
+    .select()
+    .from(teams)
+    .where(and(eq(teams.id, id), isTeam));
   const [team] = await withGrants(database, rows);
   return team ?? null;
 }
@@ -76,7 +83,7 @@ export async function listTeams(
   const rows = await database.db
     .select()
     .from(teams)
-    .where(and(isAfter(teams, page.after), page.deleted ? undefined : isNull(teams.deletedAt)))
+    .where(and(isTeam, isAfter(teams, page.after), page.deleted ? undefined : isNull(teams.deletedAt)))
     .orderBy(asc(teams.createdAt), asc(teams.id))
     .limit(page.limit);
   return withGrants(database, rows);
@@ -94,16 +101,17 @@ async function withGrants(database: Database, rows: (typeof teams.$inferSelect)[
   return rows.map((row) => ({ ...row, grants: byTeam.get(row.id) ?? [] }));
 }
 
-/** Renames a team, or lets it spend without a grant or limit. */
+/** Renames a team, lets it spend without a grant or limit, or lets its calls go on while Postgres is away. */
 export async function changeTeam(
   database: Database,
   id: string,
-  change: { name?: string; unlimited?: boolean },
+  change: { name?: string; unlimited?: boolean; failOpen?: boolean },
 ): Promise<TeamRow | Fault | null> {
   try {
     const refused = await changeCatalog(database, async (tx) => {
       const locked = await lockTeam(tx, id);
-      if (locked) return locked;
+      const refused = locked ?? (change.failOpen ? await strictOf(tx, id) : null);
+      if (refused) return refused;
       await tx.update(teams).set(change).where(eq(teams.id, id));
       await raiseVersion(tx, [id]);
       return null;
@@ -113,6 +121,17 @@ export async function changeTeam(
     if (change.name !== undefined && sqlState(error) === UNIQUE_VIOLATION) return nameTaken(change.name);
     throw error;
   }
+}
+
+/** Without the ledger nothing strict can be kept: only a team that has nothing strict may go on without it. */
+async function strictOf(tx: Transaction, teamId: string): Promise<Fault | null> {
+  const ofTeam = and(eq(limits.teamId, teamId), isNull(limits.deletedAt), eq(limits.enforcement, 'strict'));
+  const strict = await tx.select().from(limits).where(ofTeam).limit(1);
+  const prepaid = await tx.select().from(grants).where(eq(grants.teamId, teamId)).limit(1);
+  if (strict.length + prepaid.length === 0) return null;
+  const why =
+    'fail_open: only a team without grants, whose limits are all soft, may go on while Postgres is away';
+  return fault('conflict', why, { param: 'fail_open' });
 }
 
 const UNIQUE_VIOLATION = '23505';

@@ -3,9 +3,11 @@
  * event never changes; its correction, the counters and the rollups that it moved change together, once.
  */
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
-import { limitCounts, settleInOrder } from '../domain/budget.ts';
+import { and, asc, eq, gt, inArray, isNull, ne, or, sql } from 'drizzle-orm';
+import { settleInOrder } from '../domain/budget.ts';
+import { counted } from '../domain/counter.ts';
 import { type Fault, fault } from '../domain/errors.ts';
+import { type Meter, ORGANIZATION_ID, type SubjectType } from '../domain/limit.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import { addAudit } from './audit.ts';
 import { changeCatalog, type Transaction } from './catalog-version.ts';
@@ -67,18 +69,22 @@ export function releaseUnknown(database: Database, release: Release): Promise<Ad
   });
 }
 
-/** Moves every counter that counts the event: those that held for it, and limits that were made after it. */
+/**
+ * Moves every counter that counts the event: those that held for it, and limits that were made after it. A call that
+ * was not billed used no tokens either; of one that was, the evidence is about money alone, and its tokens stay held.
+ */
 async function moveCounters(tx: Transaction, event: EventRow, cost: PicoUsd): Promise<void> {
   const rows = await tx
     .select()
     .from(counters)
     .where(
       and(
-        eq(counters.teamId, event.teamId),
+        inArray(counters.teamId, [event.teamId, ORGANIZATION_ID]),
+        cost === 0n ? ne(counters.meter, 'requests') : eq(counters.meter, 'cost_usd'),
         or(eq(counters.source, 'grant'), isNull(counters.endsAt), gt(counters.endsAt, event.createdAt)),
       ),
     )
-    .orderBy(asc(counters.id))
+    .orderBy(asc(counters.teamId), asc(counters.id))
     .for('update');
   const deltas = counterDeltas(rows, event, cost);
   for (const row of rows) {
@@ -110,21 +116,29 @@ function counterDeltas(rows: CounterRow[], event: EventRow, cost: PicoUsd): Map<
   for (const row of rows) {
     if (row.source !== 'limit') continue;
     const part = allocations.find((allocation) => allocation.counter === row.id);
-    if (part) deltas.set(row.id, cost - usd(part.settled));
-    else if (counts(row, event)) deltas.set(row.id, cost - usd(event.costUsd));
+    if (part) deltas.set(row.id, (row.meter === 'cost_usd' ? cost : 0n) - usd(part.settled));
+    else {
+      const charged = countedBy(row, event, usd(event.costUsd));
+      if (charged > 0n) deltas.set(row.id, (row.meter === 'cost_usd' ? cost : 0n) - charged);
+    }
   }
   return deltas;
 }
 
-function counts(row: CounterRow, event: EventRow): boolean {
+function countedBy(row: CounterRow, event: EventRow, cost: PicoUsd): PicoUsd {
   const counter = {
+    teamId: row.teamId,
     source: row.source as 'limit' | 'grant',
-    subjectType: row.subjectType as 'team' | 'key',
-    subjectId: row.subjectId ?? row.teamId,
+    subjectType: row.subjectType as SubjectType,
+    subjectId: row.subjectId,
+    meter: row.meter as Meter,
+    models: row.models,
     startsAtMs: row.startsAt.getTime(),
     endsAtMs: row.endsAt?.getTime() ?? null,
   };
-  return limitCounts(counter, { keyId: event.keyId, createdAtMs: event.createdAt.getTime() });
+  const { teamId, keyId, endUser, model, createdAt } = event;
+  const claim = { cost, inputTokens: event.inputTokens, outputTokens: event.outputTokens };
+  return counted(counter, { teamId, keyId, endUser, model, createdAtMs: createdAt.getTime(), claim });
 }
 
 /** Rollups sum what is charged: a counter made later starts from them. */

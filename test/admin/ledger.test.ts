@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Balance, Events, Usage } from '../../src/admin/contract.ts';
-import type { CounterSpec } from '../../src/domain/budget.ts';
+import type { CounterSpec } from '../../src/domain/counter.ts';
 import { counterOf, createTestAdmin, createTestInstance, type Json, type TestAdmin } from './support.ts';
 
 const NOW = '2026-11-24T10:00:00.000Z';

@@ -7,6 +7,8 @@ const calendar = (change: Record<string, unknown>) => ({
   ...change,
 });
 
+const minute = { window: { type: 'rolling', seconds: 60 } };
+
 testRefusals([
   [
     'an amount as a number',
@@ -58,46 +60,57 @@ testRefusals([
     /meter/,
   ],
   [
-    'tokens',
-    ({ team }) => ['POST', '/limits', limitOf(team, { meter: 'tokens' })],
+    'half a token',
+    ({ team }) => ['POST', '/limits', limitOf(team, { meter: 'tokens', amount: '10.5' })],
     400,
-    'meter',
-    /not supported yet/,
+    'amount',
+    /whole number of tokens/,
   ],
   [
-    'soft limits',
-    ({ team }) => ['POST', '/limits', limitOf(team, { enforcement: 'soft' })],
+    'half a request as the most that one call may hold',
+    ({ team }) => ['POST', '/limits', limitOf(team, { meter: 'requests', amount: '10', max_hold: '0.5' })],
+    400,
+    'max_hold',
+    /whole number of requests/,
+  ],
+  [
+    'soft limits on flow',
+    ({ team }) => ['POST', '/limits', limitOf(team, { ...minute, meter: 'requests', enforcement: 'soft' })],
     400,
     'enforcement',
-    /supported/,
+    /strict/,
   ],
   [
-    'some models',
-    ({ team }) => ['POST', '/limits', limitOf(team, { models: ['a'] })],
+    'no models at all',
+    ({ team }) => ['POST', '/limits', limitOf(team, { models: [] })],
     400,
     'models',
-    /not supported yet/,
+    /models/,
   ],
   [
-    'the org',
-    ({ team }) => ['POST', '/limits', limitOf(team, { subject: { type: 'org' } })],
-    400,
-    'subject.type',
-    /supported/,
+    'end users of a team that is not there',
+    ({ team }) => ['POST', '/limits', limitOf(team, { subject: { type: 'user', team_id: noSuch } })],
+    404,
+    'subject.id',
+    /no team/,
   ],
   [
-    'an end user',
-    ({ team }) => ['POST', '/limits', limitOf(team, { subject: { type: 'user', id: 'u' } })],
-    400,
-    'subject.type',
-    /not supported yet/,
-  ],
-  [
-    'rolling windows',
-    ({ team }) => ['POST', '/limits', limitOf(team, { window: { type: 'rolling', seconds: 60 } })],
+    'rolling windows of cost',
+    ({ team }) => ['POST', '/limits', limitOf(team, minute)],
     400,
     'window.type',
-    /not supported yet/,
+    /calendar/,
+  ],
+  [
+    'calls at once in a calendar window',
+    ({ team }) => [
+      'POST',
+      '/limits',
+      limitOf(team, { meter: 'concurrency', amount: '2', window: calendar({}) }),
+    ],
+    400,
+    'window.type',
+    /lifetime/,
   ],
   [
     'a team subject without an id',
@@ -152,7 +165,7 @@ testRefusals([
     'another window',
     ({ limit }) => ['PATCH', `/limits/${limit.id}`, { window: calendar({}) }],
     400,
-    'amount',
-    /amount/,
+    'window',
+    /no such field/,
   ],
 ]);

@@ -2,7 +2,7 @@
 import { createAdmin } from '../../src/admin/admin.ts';
 import { KeyCache } from '../../src/auth/key-cache.ts';
 import { Sessions } from '../../src/auth/sessions.ts';
-import type { CounterSpec } from '../../src/domain/budget.ts';
+import type { CounterSpec } from '../../src/domain/counter.ts';
 import { formatUsd, usd } from '../../src/domain/money.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import { findKey } from '../../src/store/catalog.ts';
@@ -129,8 +129,11 @@ export function counterOf(
     sourceId: row.id,
     subjectType: subject.type,
     subjectId: subject.id,
+    meter: 'cost_usd',
+    models: null,
     startsAtMs,
     endsAtMs,
+    rollingMs: null,
     amount: 0n,
   };
 }
@@ -173,10 +176,11 @@ export async function createTestInstance({ sql }: Database, instanceId: string =
     }));
     const json = JSON.stringify(columnsOf(id, instanceId, made));
     const { teamId, keyId, atMs: createdAtMs } = made;
-    const cost = usd(made.costUsd);
+    const claim = { cost: usd(made.costUsd), inputTokens: 10, outputTokens: 5 };
+    const called = { endUser: null, model: made.model ?? 'gpt-4o-mini' };
     await flush(sql, {
       instanceId,
-      events: [{ id, teamId, keyId, createdAtMs, cost, allocations, json }],
+      events: [{ id, teamId, keyId, ...called, createdAtMs, claim, allocations, json }],
       reports: [],
     });
     return id;

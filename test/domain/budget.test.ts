@@ -3,13 +3,18 @@ import { expect, test } from 'vitest';
 import {
   type Account,
   inSpendingOrder,
-  limitCounts,
+  kindKey,
+  needsEndUser,
   poolsAt,
   settleInOrder,
   takeInOrder,
 } from '../../src/domain/budget.ts';
-import type { Grant, Limit } from '../../src/domain/limit.ts';
+import { UNIT } from '../../src/domain/claim.ts';
+import { type CountedCall, type CounterSpec, counted } from '../../src/domain/counter.ts';
+import { type Grant, type Limit, ORGANIZATION_ID } from '../../src/domain/limit.ts';
+import { bucketMs, bucketSpan, oldestBucketMs } from '../../src/domain/window.ts';
 import { accountOf } from '../support/accounts.ts';
+import { counterSpec } from '../support/catalog.ts';
 
 const DAY_MS = 86_400_000;
 const NOON = Date.UTC(2026, 10, 20, 12);
@@ -33,11 +38,14 @@ const limit = (changes: Partial<Limit> = {}): Limit => ({
   amount: 100n,
   window: { type: 'calendar', unit: 'day', timeZone: 'UTC' },
   enforcement: 'strict',
+  maxHold: null,
   ...changes,
 });
 
+const KIND = { model: 'gpt-4o', endUser: null };
+
 const ids = (account: Account, atMs: number) =>
-  poolsAt(account, atMs).pools.map((pool) => pool.counters.map((counter) => counter.id));
+  poolsAt(account, KIND, atMs).pools.map((pool) => pool.counters.map((counter) => counter.id));
 
 test('grants pay earliest expiry first, then the older, and in the same order on every replica', () => {
   const sorted = [
@@ -57,9 +65,9 @@ test('grants pay earliest expiry first, then the older, and in the same order on
 test('a prepaid team pays from the grants that have begun and not expired, and its pools change at those moments', () => {
   const account = accountOf({ grants: [grant('now', 0, NOON + 5), grant('later', NOON + 2, null)] });
   expect(ids(account, NOON)).toEqual([['now@0']]);
-  expect(poolsAt(account, NOON).validUntilMs).toBe(NOON + 2);
+  expect(poolsAt(account, KIND, NOON).validUntilMs).toBe(NOON + 2);
   expect(ids(account, NOON + 2)).toEqual([['now@0', `later@${NOON + 2}`]]);
-  expect(poolsAt(account, NOON + 2).validUntilMs).toBe(NOON + 5);
+  expect(poolsAt(account, KIND, NOON + 2).validUntilMs).toBe(NOON + 5);
   expect(ids(account, NOON + 5)).toEqual([[`later@${NOON + 2}`]]);
 });
 
@@ -72,32 +80,108 @@ test('every limit of the key and its team must agree, each with the counter of i
   const key = limit({ id: 'key', subject: { type: 'key', id: 'key-1' }, window: { type: 'lifetime' } });
   const account = accountOf({ limits: [limit(), key] });
   expect(ids(account, NOON)).toEqual([[`limit@${MIDNIGHT}`], ['key@0']]);
-  expect(poolsAt(account, NOON).validUntilMs).toBe(MIDNIGHT + DAY_MS);
+  expect(poolsAt(account, KIND, NOON).validUntilMs).toBe(MIDNIGHT + DAY_MS);
   expect(ids(account, MIDNIGHT + DAY_MS)).toEqual([[`limit@${MIDNIGHT + DAY_MS}`], ['key@0']]);
 });
 
-test.each<[string, Partial<Limit>]>([
-  ['a rolling window', { window: { type: 'rolling', seconds: 60 } }],
-  ['another meter', { meter: 'tokens' }],
-  ['some models', { models: ['gpt-4o'] }],
-  ['soft enforcement', { enforcement: 'soft' }],
-  ['the organisation', { subject: { type: 'org' } }],
-])('a limit with %s admits no call, rather than not to bind', (_, changes) => {
-  expect(() => poolsAt(accountOf({ limits: [limit(changes)] }), NOON)).toThrow('limit');
+test('a soft limit refuses nobody, but its team has a budget all the same', () => {
+  const { pools, funded } = poolsAt(accountOf({ limits: [limit({ enforcement: 'soft' })] }), KIND, NOON);
+  expect([pools, funded]).toEqual([[], true]);
+});
+
+test.each<[string, Partial<Limit>, boolean]>([
+  ['its cost', {}, true],
+  ['its requests', { meter: 'requests' }, false],
+  ['what the whole organization costs', { subject: { type: 'org' } }, false],
+  ['the cost of another model', { models: ['o3'] }, false],
+])('a team of which only %s is limited has a budget: %#', (_, changes, funded) => {
+  expect(poolsAt(accountOf({ limits: [limit(changes)] }), KIND, NOON).funded).toBe(funded);
+});
+
+test('a limit of some models counts their snapshots and fine-tuned models, and no others', () => {
+  const account = accountOf({ limits: [limit({ models: ['gpt-4o'] })] });
+  const touched = (model: string) => poolsAt(account, { model, endUser: null }, NOON).pools.length;
+  expect(['gpt-4o', 'gpt-4o-2024-08-06', 'gpt-4o-mini', 'o3'].map(touched)).toEqual([1, 1, 0, 0]);
+  const kinds = ['gpt-4o', 'gpt-4o-2024-08-06', 'o3'].map((model) =>
+    kindKey(account, { model, endUser: null }),
+  );
+  expect(kinds[0]).toBe(kinds[1]);
+  expect(kinds[0]).not.toBe(kinds[2]);
+});
+
+test('each end user has a counter of its own, in its own team, unless the limit names one', () => {
+  const each = limit({ id: 'each', teamId: ORGANIZATION_ID, subject: { type: 'user', id: null } });
+  const ann = limit({ id: 'ann', subject: { type: 'user', id: 'ann' } });
+  const account = accountOf({ limits: [each, ann] });
+  const counters = (endUser: string | null) =>
+    poolsAt(account, { model: 'gpt-4o', endUser }, NOON).pools.flatMap((pool) => pool.counters);
+  expect(counters('ann').map(({ id }) => id)).toEqual([`each@${MIDNIGHT}/ann`, `ann@${MIDNIGHT}/ann`]);
+  expect(counters('b@b/"').map(({ id, teamId, subjectId }) => [id, teamId, subjectId])).toEqual([
+    [`each@${MIDNIGHT}/b%40b%2F%22`, 'team', 'b@b/"'],
+  ]);
+  expect(needsEndUser(account, 'gpt-4o')).toBe(true);
+});
+
+test('a rolling window is counted in sub-buckets that change every half second, slots in no window at all', () => {
+  const requests = limit({ id: 'rpm', meter: 'requests', window: { type: 'rolling', seconds: 60 } });
+  const slots = limit({ id: 'slots', meter: 'concurrency', window: { type: 'rolling', seconds: 60 } });
+  const { pools, validUntilMs } = poolsAt(accountOf({ limits: [requests, slots] }), KIND, NOON + 700);
+  expect(pools.map(({ id, isFlow, rule }) => [id, isFlow, rule])).toEqual([
+    [`rpm@${NOON + 500}`, true, 'rpm'],
+    ['slots@0', true, 'slots'],
+  ]);
+  expect(validUntilMs).toBe(NOON + 1000);
+});
+
+test('what was admitted in any moment of a rolling window counts for the whole of it, and one bucket longer', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 100_000 }),
+      fc.integer({ min: 0, max: 10 ** 12 }),
+      (seconds, atMs) => {
+        const rollingMs = seconds * 1000;
+        const bucket = bucketSpan(rollingMs, atMs);
+        const length = bucketMs(rollingMs);
+        expect(
+          bucket.startMs <= atMs && atMs < bucket.endMs && bucket.endMs - bucket.startMs === length,
+        ).toBe(true);
+        const oldest = oldestBucketMs(rollingMs, bucket.startMs);
+        const firstOfWindow = bucketSpan(rollingMs, atMs - rollingMs + 1).startMs;
+        expect(oldest + length <= firstOfWindow).toBe(true);
+        expect(length === 500 || length <= rollingMs / 100).toBe(true);
+      },
+    ),
+  );
 });
 
 test('a limit counts the calls of its subject that were admitted in its window, its first moment included', () => {
-  const window = { startsAtMs: MIDNIGHT, endsAtMs: MIDNIGHT + DAY_MS };
-  const team = { source: 'limit' as const, subjectType: 'team' as const, subjectId: 'team', ...window };
+  const span = { startsAtMs: MIDNIGHT, endsAtMs: MIDNIGHT + DAY_MS };
+  const team = counterSpec('team', { meter: 'requests', ...span });
   const key = { ...team, subjectType: 'key' as const, subjectId: 'key-1' };
-  const call = (keyId: string, createdAtMs: number) => ({ keyId, createdAtMs });
-  expect(limitCounts(team, call('key-2', MIDNIGHT))).toBe(true);
-  expect(limitCounts(team, call('key-2', MIDNIGHT - 1))).toBe(false);
-  expect(limitCounts(team, call('key-2', MIDNIGHT + DAY_MS))).toBe(false);
-  expect(limitCounts({ ...team, endsAtMs: null }, call('key-2', MIDNIGHT + DAY_MS))).toBe(true);
-  expect(limitCounts(key, call('key-1', NOON))).toBe(true);
-  expect(limitCounts(key, call('key-2', NOON))).toBe(false);
-  expect(limitCounts({ ...team, source: 'grant' }, call('key-2', NOON))).toBe(false);
+  const user = { ...team, subjectType: 'user' as const, subjectId: 'ann' };
+  const counts = (counter: CounterSpec, changes: Partial<CountedCall> = {}) =>
+    counted(counter, {
+      teamId: 'team',
+      keyId: 'key-2',
+      endUser: null,
+      model: 'gpt-4o',
+      createdAtMs: NOON,
+      ...changes,
+      claim: { cost: 7n, inputTokens: 2, outputTokens: 3 },
+    });
+  expect(counts(team, { createdAtMs: MIDNIGHT })).toBe(UNIT);
+  expect(counts(team, { createdAtMs: MIDNIGHT - 1 })).toBe(0n);
+  expect(counts(team, { createdAtMs: MIDNIGHT + DAY_MS })).toBe(0n);
+  expect(counts({ ...team, endsAtMs: null }, { createdAtMs: MIDNIGHT + DAY_MS })).toBe(UNIT);
+  expect(counts(team, { teamId: 'other' })).toBe(0n);
+  expect(counts({ ...team, teamId: ORGANIZATION_ID, subjectType: 'org' }, { teamId: 'other' })).toBe(UNIT);
+  expect([counts(key, { keyId: 'key-1' }), counts(key)]).toEqual([UNIT, 0n]);
+  expect([counts(user, { endUser: 'ann' }), counts(user)]).toEqual([UNIT, 0n]);
+  expect(counts({ ...team, models: ['o3'] })).toBe(0n);
+  expect(counts({ ...team, source: 'grant' })).toBe(0n);
+  expect(counts({ ...team, meter: 'cost_usd' })).toBe(7n);
+  expect(counts({ ...team, meter: 'tokens' })).toBe(5n * UNIT);
+  expect(counts({ ...team, meter: 'concurrency' })).toBe(0n);
 });
 
 test('money is taken whole from the first counters that have it, or not at all', () => {

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { readJournal } from '../../src/ledger/recovery.ts';
 import { accountOf, grantOf, limitOf, register } from '../support/accounts.ts';
-import { startLedger } from '../support/test-ledger.ts';
+import { fixedAsk, holdOf, startLedger } from '../support/test-ledger.ts';
 
 const account = accountOf({ limits: [limitOf('limit', '100.00')] });
 
@@ -62,12 +62,13 @@ test('a hold over several grants is charged in the order in which they pay', asy
 
 test('a call that costs nothing ends in an event too', async () => {
   const bench = await start();
-  const hold = bench.ledger.reserveFree('team');
-  if ('kind' in hold) throw new Error(hold.kind);
+  const hold = holdOf(bench.reserve(fixedAsk(accountOf(), 0n, { isFree: true })));
   await bench.begin(hold);
   bench.end(hold, '0.00');
   await bench.pass(300);
-  expect([...bench.memory.events.values()]).toMatchObject([{ id: hold.id, cost: 0n, allocations: [] }]);
+  expect([...bench.memory.events.values()]).toMatchObject([
+    { id: hold.id, claim: { cost: 0n }, allocations: [] },
+  ]);
 });
 
 test('events are sent until the store confirms them, and a lost confirmation counts nothing twice', async () => {
@@ -160,7 +161,7 @@ test('a stop without the store keeps the journal, with all that the store does n
   await bench.pass(100);
   expect(await stopping).toBe('ConnectionLost');
   expect(readJournal(bench.journal.path)).toMatchObject({
-    events: [{ id: hold.id, cost: usd('0.40') }],
+    events: [{ id: hold.id, claim: { cost: usd('0.40') } }],
     unknown: 0,
   });
 });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { Demand } from '../../src/ledger/demand.ts';
 import { Lease } from '../../src/ledger/lease.ts';
 import type { LeasedCounter } from '../../src/store/leases.ts';
 import { counterSpec } from '../support/catalog.ts';
@@ -43,14 +44,14 @@ test('lent is what was returned, settled, held and is free, whatever is lost; an
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const counter = new Counter();
-      let lease = new Lease(counterSpec('team', { amount: AMOUNT }), 0);
+      let lease = new Lease(counterSpec('team', { amount: AMOUNT }), new Demand(0), 0);
       const holds: bigint[] = [];
       let unflushed = 0n;
       for (const { type, part, other } of steps) {
         if (type === 'grant' || type === 'lost grant') {
           lease.asked();
           counter.grant(part);
-          if (type === 'grant') lease.learn(counter.answer);
+          if (type === 'grant') lease.learn(counter.answer, 0);
         } else if (type === 'hold' && part <= lease.free) {
           lease.take(part, 0);
           holds.push(part);
@@ -65,7 +66,8 @@ test('lent is what was returned, settled, held and is free, whatever is lost; an
           unflushed = 0n;
           lease.reported({ returned: lease.returned, held: lease.held });
         } else if (type === 'recall') lease.recall();
-        else if (type === 'forget' && lease.done && unflushed === 0n) lease = new Lease(lease.spec, 0);
+        else if (type === 'forget' && lease.done && unflushed === 0n)
+          lease = new Lease(lease.spec, new Demand(0), 0);
         const { granted, returned, settled, held, free } = lease;
         expect(granted).toBe(returned + settled + held + free);
         expect(free >= 0n && held >= 0n).toBe(true);
@@ -74,7 +76,7 @@ test('lent is what was returned, settled, held and is free, whatever is lost; an
         const { lease: row } = counter;
         expect(lease.held + lease.free + unflushed <= row.granted - row.returned - row.settled).toBe(true);
       }
-      lease.learn(counter.answer);
+      lease.learn(counter.answer, 0);
       counter.told(lease, unflushed);
       lease.recall();
       expect(counter.leased).toBe(lease.held + (lease.returned - counter.lease.returned));
@@ -84,13 +86,13 @@ test('lent is what was returned, settled, held and is free, whatever is lost; an
 });
 
 test('what is on its way back counts as room already, and what was spent here as spent', () => {
-  const lease = new Lease(counterSpec('team', { amount: 100n }), 0);
+  const lease = new Lease(counterSpec('team', { amount: 100n }), new Demand(0), 0);
   const told = { id: 'c', amount: 100n, settled: 10n, held: 0n, leased: 90n };
-  lease.learn({ ...told, lease: { granted: 40n, returned: 0n, settled: 0n } });
+  lease.learn({ ...told, lease: { granted: 40n, returned: 0n, settled: 0n } }, 0);
   expect(lease.room).toBe(40n);
   lease.giveBack(15n);
   expect(lease.room).toBe(40n);
-  lease.learn({ ...told, lease: { granted: 40n, returned: 0n, settled: 0n } });
+  lease.learn({ ...told, lease: { granted: 40n, returned: 0n, settled: 0n } }, 0);
   expect(lease.room).toBe(40n);
   lease.take(20n, 0);
   lease.release(20n, 12n);
@@ -98,17 +100,17 @@ test('what is on its way back counts as room already, and what was spent here as
 });
 
 test('a counter that was overdrawn or lowered has no room, but what is free here can be spent', () => {
-  const lease = new Lease(counterSpec('team', { amount: 100n }), 0);
+  const lease = new Lease(counterSpec('team', { amount: 100n }), new Demand(0), 0);
   const sums = { granted: 30n, returned: 0n, settled: 0n };
-  lease.learn({ id: 'c', amount: 10n, settled: 0n, held: 0n, leased: 90n, lease: sums });
+  lease.learn({ id: 'c', amount: 10n, settled: 0n, held: 0n, leased: 90n, lease: sums }, 0);
   expect(lease.room).toBe(30n);
   expect(lease.ceiling).toBe(10n);
 });
 
 test('what the store was told is not told again, and what came since is', () => {
-  const lease = new Lease(counterSpec('team', { amount: 100n }), 0);
+  const lease = new Lease(counterSpec('team', { amount: 100n }), new Demand(0), 0);
   const sums = { granted: 30n, returned: 0n, settled: 0n };
-  lease.learn({ id: 'c', amount: 100n, settled: 0n, held: 0n, leased: 30n, lease: sums });
+  lease.learn({ id: 'c', amount: 100n, settled: 0n, held: 0n, leased: 30n, lease: sums }, 0);
   expect(lease.report()).toBeNull();
   lease.giveBack(5n);
   const report = lease.report()!;

@@ -44,7 +44,7 @@ test('adoption settles what had ended, charges what was in flight as unknown, an
   const { world, bench, unflushed, open } = await startBusy();
   const adopted = await adoptDead(world.memory, bench.journal.path);
   expect(adopted).toMatchObject({ inserted: 2, unknown: 1 });
-  expect(world.memory.events.get(unflushed.id)!.cost).toBe(usd('0.05'));
+  expect(world.memory.events.get(unflushed.id)!.claim.cost).toBe(usd('0.05'));
   expect(JSON.parse(world.memory.events.get(open.id)!.json)).toMatchObject({
     outcome: 'unknown',
     provenance: 'unknown',

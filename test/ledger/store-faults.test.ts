@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { accountOf, limitOf, register } from '../support/accounts.ts';
-import { createWorld, holdOf, startLedger, TestLedger } from '../support/test-ledger.ts';
+import { createWorld, fixedAsk, holdOf, startLedger, TestLedger } from '../support/test-ledger.ts';
 
 const account = accountOf({ limits: [limitOf('limit', '100.00')] });
 
@@ -89,7 +89,7 @@ test('leases are spent without the store for a minute, and then nothing is admit
 test('nothing is admitted before the store has told its time', async () => {
   const bench = new TestLedger(await createWorld(), {});
   expect(bench.ledger.blocked).toBe('postgres');
-  expect(bench.ledger.reserveFree('team')).toEqual({ kind: 'unavailable' });
+  expect(bench.ledger.reserve(fixedAsk(accountOf(), 0n, { isFree: true }))).toEqual({ kind: 'unavailable' });
   await bench.time.advance(1100);
   expect(bench.ledger.blocked).toBeNull();
 });
@@ -111,7 +111,7 @@ test('too many events that the store does not take stop new calls', async () => 
   await bench.pass(300);
   bench.store.fate = away;
   for (let i = 0; i < 4; i++) bench.end(await bench.begin(await bench.take(account, '0.01')), '0.01');
-  expect(bench.ledger.blocked).toBe('postgres');
+  expect(bench.ledger.blocked).toBe('backlog');
   bench.store.fate = well;
   await bench.pass(300);
   expect(bench.ledger.blocked).toBeNull();
@@ -126,7 +126,7 @@ test('an adopted instance learns it within a second though it has nothing to flu
   expect(bench.fenced).toBe(1);
   expect(bench.ledger.blocked).toBe('fenced');
   expect(bench.ask(account, '0.01').result).toEqual({ kind: 'unavailable' });
-  expect(bench.ledger.reserveFree('team')).toEqual({ kind: 'unavailable' });
+  expect(bench.ledger.reserve(fixedAsk(accountOf(), 0n, { isFree: true }))).toEqual({ kind: 'unavailable' });
 });
 
 test('an adopted instance serves no waiting call, even with money that comes back to it', async () => {

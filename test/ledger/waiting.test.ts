@@ -1,9 +1,9 @@
 /** Calls that wait for money: who is served, who is refused, and when. */
 import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
-import { UNBOUNDED } from '../../src/ledger/ask.ts';
+import type { OpenEndedRoom } from '../../src/domain/open-ended.ts';
 import { accountOf, grantOf, limitOf, register } from '../support/accounts.ts';
-import { createWorld, holdOf, NOON, startLedger } from '../support/test-ledger.ts';
+import { createWorld, fixedAsk, holdOf, NOON, startLedger } from '../support/test-ledger.ts';
 
 const dollar = accountOf({ limits: [limitOf('limit', '1.00')] });
 
@@ -141,22 +141,20 @@ test('a call whose wait is over is told to come back, naming the limit that is h
 test('a call that can shrink takes what is left when nothing is in flight, and else waits for it no longer than its time', async () => {
   const bench = await startWith(dollar);
   await bench.spend(dollar, '0.20');
-  const shrinking = (label: string[]) => ({
-    account: dollar,
-    smallest: usd('0.10'),
-    size: ({ free, last }: { free: bigint; last: boolean }) => {
-      label.push(`${last}`);
+  const shrinking = fixedAsk(dollar, usd('0.10'), {
+    size: ({ pools: [pool], last }) => {
+      const { free } = pool!;
       const wanted = usd('2.00');
-      return last && free < wanted ? (free > usd('0.10') ? free : usd('0.10')) : wanted;
+      const cost = last && free < wanted ? (free > usd('0.10') ? free : usd('0.10')) : wanted;
+      return { cost, inputTokens: 10, outputTokens: 20 };
     },
-    bytes: 1,
   });
-  const alone = bench.reserve(shrinking([]));
+  const alone = bench.reserve(shrinking);
   await bench.pass(500);
   expect(alone.result).toMatchObject({ amount: usd('0.80') });
   bench.ledger.cancel(holdOf(alone));
   await bench.take(dollar, '0.30');
-  const crowded = bench.reserve(shrinking([]));
+  const crowded = bench.reserve(shrinking);
   await bench.pass(9900);
   expect(crowded.result).toBeNull();
   await bench.pass(500);
@@ -166,20 +164,18 @@ test('a call that can shrink takes what is left when nothing is in flight, and e
 test('no pool, no bound: a call of an unlimited team is told so, and its end wakes nobody wrongly', async () => {
   const unlimited = accountOf({ unlimited: true });
   const bench = await startWith(dollar);
-  const rooms: { free: bigint; last: boolean; crowd: number }[] = [];
-  const size = (room: (typeof rooms)[0]) => {
+  const rooms: OpenEndedRoom[] = [];
+  const size = (room: OpenEndedRoom) => {
     rooms.push(room);
-    return 5n;
+    return { cost: 5n, inputTokens: 1, outputTokens: 1 };
   };
-  const ask = { account: unlimited, smallest: 1n, size, bytes: 1 };
+  const ask = fixedAsk(unlimited, 1n, { size });
   for (let i = 0; i < 3; i++) {
     const hold = holdOf(bench.reserve(ask));
     await bench.begin(hold);
     bench.end(hold, '0.10');
   }
-  expect(rooms.map(({ free, last, crowd }) => ({ free, last, crowd }))).toEqual(
-    Array(3).fill({ free: UNBOUNDED, last: true, crowd: 0 }),
-  );
+  expect(rooms).toEqual(Array(3).fill({ pools: [], last: true, crowd: 0 }));
 });
 
 test('a team without a budget is refused at once, and a prepaid one without a usable grant too', async () => {
@@ -239,7 +235,7 @@ test('the queue is bounded in calls and in bytes', async () => {
   expect(tooMany.result).toMatchObject({ kind: 'held', retryAfterMs: 1000 });
   first.leave();
   expect(bench.ask(dollar, '0.10').result).toBeNull();
-  const small = { account: dollar, smallest: usd('0.10'), size: () => usd('0.10'), bytes: 0 };
+  const small = fixedAsk(dollar, usd('0.10'), { bytes: 0 });
   expect(bench.reserve(small).result).toBeNull();
   expect(bench.reserve(small).result).toMatchObject({ kind: 'held' });
 });

@@ -45,8 +45,10 @@ function wrongEvents(memory: MemoryStore, { bills }: Outcomes): string[] {
     if (!event) return [`${id} has no event`];
     const { outcome } = JSON.parse(event.json) as { outcome: string };
     const due = outcome === 'unknown' ? hold : amount;
-    const right = outcome === (ended ?? 'unknown') && event.cost === due;
-    return right ? [] : [`${id} ended as ${ended}, and was ${outcome} at ${event.cost} instead of ${due}`];
+    const right = outcome === (ended ?? 'unknown') && event.claim.cost === due;
+    return right
+      ? []
+      : [`${id} ended as ${ended}, and was ${outcome} at ${event.claim.cost} instead of ${due}`];
   });
 }
 

@@ -2,16 +2,15 @@
  * The ledger's store in memory, with exactly Postgres' semantics (stores.test.ts holds the two equal). Every method does
  * its work in one synchronous step, as a transaction would.
  */
-import { type CounterState, grantAllOrNone } from '../../src/domain/admission.ts';
-import { type CounterSpec, limitCounts } from '../../src/domain/budget.ts';
+import { grantAllOrNone } from '../../src/domain/admission.ts';
+import type { Allocation } from '../../src/domain/budget.ts';
+import { type CounterSpec, counted, headId } from '../../src/domain/counter.ts';
+import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import type { LedgerStore } from '../../src/ledger/store.ts';
 import type { FlushBatch, FlushEvent } from '../../src/store/flush.ts';
 import { InstanceFenced, type Pulse } from '../../src/store/instances.ts';
-import type { LeaseReply, LeaseRequest } from '../../src/store/leases.ts';
-
-export interface MemoryCounter extends CounterState {
-  spec: CounterSpec;
-}
+import type { LeasedCounter, LeaseReply, LeaseRequest } from '../../src/store/leases.ts';
+import { type MemoryCounter, stateOf } from './memory-counter.ts';
 
 export interface MemoryLease {
   counterId: string;
@@ -33,6 +32,8 @@ export class MemoryStore implements LedgerStore {
   readonly counters = new Map<string, MemoryCounter>();
   readonly leases = new Map<string, MemoryLease>();
   readonly events = new Map<string, FlushEvent>();
+  /** Durable holds by event id. */
+  readonly holds = new Map<string, Allocation[]>();
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
@@ -43,7 +44,7 @@ export class MemoryStore implements LedgerStore {
     this.#amounts.set(sourceId, amount);
     for (const counter of this.counters.values()) {
       const { endsAtMs } = counter.spec;
-      const open = endsAtMs === null || endsAtMs > this.#nowMs();
+      const open = endsAtMs === null || endsAtMs > this.#nowMs() || counter.spec.rollingMs !== null;
       if (counter.spec.sourceId === sourceId && open) counter.amount = amount;
     }
   }
@@ -59,7 +60,12 @@ export class MemoryStore implements LedgerStore {
     const heard = [...this.#instances.values()].filter(
       (each) => each.status === 'live' && each.heartbeatMs > nowMs - ALIVE_MS,
     );
-    return { nowMs, instances: heard.length };
+    const scarce = [...this.leases.values()]
+      .filter((lease) => lease.instanceId === instanceId)
+      .map((lease) => this.counters.get(lease.counterId)!)
+      .filter((counter) => counter.scarceUntilMs > nowMs)
+      .map(({ spec }) => `${spec.teamId}/${spec.id}`);
+    return { nowMs, instances: heard.length, scarce };
   }
 
   async silentMs(instanceId: string): Promise<number | null> {
@@ -75,22 +81,41 @@ export class MemoryStore implements LedgerStore {
       counterIds: counters.map(({ id }) => id),
       ...need,
     }));
-    const states = new Map(specs.map(({ id }) => [id, this.counters.get(id)!]));
-    const { met, grants } = grantAllOrNone(needs, states);
+    for (const spec of specs) if (spec.meter === 'concurrency') this.#takeBackSlots(spec.id);
+    const states = new Map(specs.map((spec) => [spec.id, stateOf(this.counters, spec, this.#nowMs())]));
+    const { met, grants, lacking } = grantAllOrNone(needs, states);
     for (const [id, amount] of grants) {
       const lease = this.#lease(id, instanceId);
       this.leases.set(`${instanceId} ${id}`, { ...lease, granted: lease.granted + amount });
-      states.get(id)!.leased += amount;
+      this.counters.get(id)!.leased += amount;
     }
-    const counters = [...states].map(([id, { amount, settled, held, leased }]) => {
+    const nowMs = this.#nowMs();
+    const counters = [...states].map(([id, state]): LeasedCounter => {
+      const counter = this.counters.get(id)!;
+      const wasScarce = counter.scarceUntilMs > nowMs;
+      if (lacking.includes(id)) counter.scarceUntilMs = nowMs + 1000;
       const { counterId: _, instanceId: __, held: ___, ...lease } = this.#lease(id, instanceId);
-      return { id, amount, settled, held, leased, lease };
+      const isScarce = wasScarce || lacking.includes(id);
+      return { ...state, id, leased: counter.leased, lease, isScarce, isAbsent: false };
     });
     return { met, counters };
   }
 
-  async flush({ instanceId, events, reports }: FlushBatch): Promise<Set<string>> {
+  #takeBackSlots(counterId: string): void {
+    for (const lease of this.leases.values()) {
+      if (lease.counterId !== counterId) continue;
+      const instance = this.#instances.get(lease.instanceId);
+      const out = lease.granted - lease.returned - lease.settled;
+      const isHeard = instance?.status === 'live' && instance.heartbeatMs >= this.#nowMs() - ALIVE_MS;
+      if (isHeard || out <= 0n) continue;
+      lease.returned += out;
+      this.counters.get(counterId)!.leased -= out;
+    }
+  }
+
+  async flush({ instanceId, events, reports, holds = [] }: FlushBatch): Promise<Set<string>> {
     this.#assertLive(instanceId);
+    for (const hold of holds) this.#keep(instanceId, hold.id, hold.allocations);
     const inserted = this.#insert(instanceId, events);
     for (const report of reports) {
       const lease = this.leases.get(`${instanceId} ${report.counterId}`);
@@ -127,16 +152,45 @@ export class MemoryStore implements LedgerStore {
     return this.leases.get(`${instanceId} ${counterId}`) ?? { counterId, instanceId, ...NO_LEASE };
   }
 
+  #keep(instanceId: string, id: string, allocations: Allocation[]): void {
+    if (this.holds.has(id) || this.events.has(id)) return;
+    this.holds.set(id, allocations);
+    for (const { counterId, held } of allocations) {
+      const counter = this.counters.get(counterId)!;
+      counter.held += held;
+      counter.leased -= held;
+      const lease = this.leases.get(`${instanceId} ${counterId}`);
+      if (lease) lease.settled += held;
+    }
+  }
+
   #create(spec: CounterSpec): void {
+    if (spec.rollingMs !== null) this.#createHead(spec, spec.rollingMs);
     if (this.counters.has(spec.id)) return;
     const amount = this.#amounts.get(spec.sourceId);
     if (amount === undefined) throw new Error(`there is no limit or grant ${spec.sourceId}`);
-    let settled = 0n;
-    for (const event of this.events.values()) {
-      const inTeam = event.teamId === spec.teamId;
-      if (inTeam && limitCounts(spec, event)) settled += event.cost;
-    }
-    this.counters.set(spec.id, { spec, amount, settled, held: 0n, leased: 0n });
+    const settled = spec.rollingMs === null ? this.#usedBefore(spec) : 0n;
+    this.#add(spec, amount, settled);
+  }
+
+  #createHead(spec: CounterSpec, rollingMs: number): void {
+    const nowMs = Math.floor(this.#nowMs());
+    const head = { ...spec, id: headId(spec), startsAtMs: nowMs - rollingMs, endsAtMs: nowMs };
+    if (this.counters.has(head.id)) return;
+    const amount = this.#amounts.get(spec.sourceId);
+    if (amount === undefined) throw new Error(`there is no limit or grant ${spec.sourceId}`);
+    this.#add(head, amount, this.#usedBefore(head));
+  }
+
+  #usedBefore(spec: CounterSpec): bigint {
+    let used = 0n;
+    for (const event of this.events.values()) used += counted(spec, event);
+    return used;
+  }
+
+  #add(spec: CounterSpec, amount: bigint, settled: bigint): void {
+    const state = { amount, settled, held: 0n, leased: 0n };
+    this.counters.set(spec.id, { spec, ...state, scarceUntilMs: Number.NEGATIVE_INFINITY });
   }
 
   #insert(instanceId: string, events: FlushEvent[]): Set<string> {
@@ -146,16 +200,21 @@ export class MemoryStore implements LedgerStore {
       this.events.set(event.id, event);
       inserted.add(event.id);
       for (const counter of this.counters.values()) this.#move(counter, instanceId, event);
+      this.holds.delete(event.id);
     }
     return inserted;
   }
 
   #move(counter: MemoryCounter, instanceId: string, event: FlushEvent): void {
     const { spec } = counter;
-    if (spec.teamId !== event.teamId) return;
+    if (spec.teamId !== event.teamId && spec.teamId !== ORGANIZATION_ID) return;
     const part = event.allocations.find((allocation) => allocation.counterId === spec.id);
-    if (part) counter.settled += part.settled;
-    else if (limitCounts(spec, event)) counter.settled += event.cost;
+    counter.settled += part ? part.settled : counted(spec, event);
+    const kept = this.holds.get(event.id)?.find((allocation) => allocation.counterId === spec.id);
+    if (kept) {
+      counter.held -= kept.held;
+      return;
+    }
     const lease = this.leases.get(`${instanceId} ${spec.id}`);
     if (!part || !lease) return;
     const paid = min(part.settled, part.held);

@@ -35,9 +35,11 @@ export interface Outcomes {
   errors: unknown[];
 }
 
+const KIND = { model: 'gpt-4o', endUser: null };
+const claimOf = (cost: bigint) => ({ cost, inputTokens: 10, outputTokens: 20 });
+
 export function fixedAsk(account: Account, cents: number): Ask {
-  const amount = BigInt(cents) * CENT;
-  return { account, smallest: amount, size: () => amount, bytes: 100 };
+  return { account, kind: KIND, smallest: claimOf(BigInt(cents) * CENT), size: null, bytes: 100 };
 }
 
 /** A call without an output limit: a cent for its input, ten for each ten thousand tokens that it may say. */
@@ -49,9 +51,12 @@ export function openAsk(account: Account): Ask {
   };
   return {
     account,
-    smallest: ask.costUpTo(SMALLEST_USEFUL_OUTPUT_TOKENS),
-    size: ({ free, amount, crowd, last }) =>
-      ask.costUpTo(openEndedOutputTokens(ask, free, amount, crowd, last)),
+    kind: KIND,
+    smallest: claimOf(ask.costUpTo(SMALLEST_USEFUL_OUTPUT_TOKENS)),
+    size: ({ pools, crowd, last }) => {
+      const tokens = pools.map(({ free, amount }) => openEndedOutputTokens(ask, free, amount, crowd, last));
+      return claimOf(ask.costUpTo(Math.min(...tokens)));
+    },
     bytes: 100,
   };
 }
@@ -60,7 +65,7 @@ export class SimCalls {
   readonly outcomes: Outcomes = {
     bills: [],
     journaled: new Set(),
-    denied: { insufficient: 0, held: 0, unavailable: 0 },
+    denied: { insufficient: 0, held: 0, flow: 0, too_large: 0, too_many_users: 0, unavailable: 0 },
     errors: [],
   };
   /** Calls that their process has not answered yet. */
@@ -115,7 +120,7 @@ export class SimCalls {
     const fails = this.#random.chance(0.1);
     const share = BigInt(this.#random.pick([100, 100, 70, 30, 5]));
     const amount = fails ? 0n : (hold.amount * share) / 100n;
-    const { pools } = poolsAt(account, momentOfUuidV7(hold.id));
+    const { pools } = poolsAt(account, KIND, momentOfUuidV7(hold.id));
     const bill: Bill = {
       id: hold.id,
       amount,
@@ -140,12 +145,14 @@ export class SimCalls {
       const spent = unflushed.reduce((sum, part) => sum + part.settled, counter?.settled ?? 0n);
       return (counter?.amount ?? amount) - spent;
     };
-    const { pools } = poolsAt(ask.account, instance.clock.nowMs());
+    const { pools } = poolsAt(ask.account, ask.kind, instance.clock.nowMs());
     const tightest = pools.map((pool) =>
       pool.counters.reduce((sum, { id, amount }) => sum + left(id, amount), 0n),
     );
-    if (tightest.every((each) => ask.smallest <= each)) {
-      throw new Error(`refused for good although every pool could still pay ${ask.smallest}: ${tightest}`);
+    if (tightest.every((each) => ask.smallest.cost <= each)) {
+      throw new Error(
+        `refused for good although every pool could still pay ${ask.smallest.cost}: ${tightest}`,
+      );
     }
   }
 }

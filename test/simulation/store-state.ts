@@ -17,7 +17,7 @@ export function stateInMemory(store: MemoryStore): StoreState {
   for (const event of store.events.values()) {
     const bucket = `${Math.floor(event.createdAtMs / QUARTER_MS) * QUARTER_MS} ${event.keyId}`;
     const sum = rollups.get(bucket) ?? { calls: 0, cost: 0n };
-    rollups.set(bucket, { calls: sum.calls + 1, cost: sum.cost + event.cost });
+    rollups.set(bucket, { calls: sum.calls + 1, cost: sum.cost + event.claim.cost });
   }
   return {
     counters: [...store.counters]
@@ -28,7 +28,7 @@ export function stateInMemory(store: MemoryStore): StoreState {
         line(`${each.instanceId} ${each.counterId}`, [each.granted, each.returned, each.settled, each.held]),
       )
       .sort(),
-    events: [...store.events.values()].map((event) => line(event.id, [event.cost])).sort(),
+    events: [...store.events.values()].map((event) => line(event.id, [event.claim.cost])).sort(),
     rollups: [...rollups].map(([bucket, { calls, cost }]) => line(`${bucket} ${calls}`, [cost])).sort(),
   };
 }

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import type { CounterSpec } from '../../src/domain/budget.ts';
+import type { CounterSpec } from '../../src/domain/counter.ts';
 import { formatUsd } from '../../src/domain/money.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import type { LedgerStore } from '../../src/ledger/store.ts';

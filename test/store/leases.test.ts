@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
-import type { CounterSpec } from '../../src/domain/budget.ts';
+import type { CounterSpec } from '../../src/domain/counter.ts';
 import { usd } from '../../src/domain/money.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import { registerInstance } from '../../src/store/instances.ts';

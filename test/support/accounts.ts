@@ -11,6 +11,7 @@ export function accountOf(changes: Partial<Account> & { teamId?: string; keyId?:
     limits: [],
     prepaid: grants.length > 0,
     unlimited: false,
+    failOpen: false,
     ...rest,
   };
 }
@@ -27,6 +28,7 @@ export function limitOf(id: string, amount: string, changes: Partial<Limit> = {}
     amount: usd(amount),
     window: { type: 'lifetime' },
     enforcement: 'strict',
+    maxHold: null,
     ...changes,
   };
 }

@@ -1,7 +1,7 @@
 /** Teams, limits and grants written straight into the tables, and the counters that stand for them. */
 import { randomUUID } from 'node:crypto';
 import type { Sql } from 'postgres';
-import type { CounterSpec } from '../../src/domain/budget.ts';
+import type { CounterSpec } from '../../src/domain/counter.ts';
 import { formatUsd } from '../../src/domain/money.ts';
 
 export async function insertTeam(sql: Sql, id: string = randomUUID()): Promise<string> {
@@ -11,7 +11,7 @@ export async function insertTeam(sql: Sql, id: string = randomUUID()): Promise<s
 
 /** Inserts the limit or grant that a counter counts. */
 export async function insertSource(sql: Sql, spec: CounterSpec): Promise<void> {
-  const { sourceId, teamId, subjectType, subjectId } = spec;
+  const { sourceId, teamId, subjectType, subjectId, meter, models } = spec;
   const amount = formatUsd(spec.amount);
   if (spec.source === 'grant') {
     await sql`insert into grants (id, team_id, amount_usd, starts_at, created_at)
@@ -19,8 +19,8 @@ export async function insertSource(sql: Sql, spec: CounterSpec): Promise<void> {
     return;
   }
   await sql`
-    insert into limits (id, team_id, subject_type, subject_id, meter, amount, "window", enforcement, created_at)
-    values (${sourceId}, ${teamId}, ${subjectType}, ${subjectId}, 'cost_usd', ${amount}, '{"type": "lifetime"}', 'strict', now())`;
+    insert into limits (id, team_id, subject_type, subject_id, meter, models, amount, "window", enforcement, created_at)
+    values (${sourceId}, ${teamId}, ${subjectType}, ${subjectId}, ${meter}, ${models}::text[], ${amount}, '{"type": "lifetime"}', 'strict', now())`;
 }
 
 /** A limit of the team over its whole life, unless told otherwise. */
@@ -34,8 +34,11 @@ export function counterSpec(teamId: string, changes: Partial<CounterSpec> = {}):
     sourceId,
     subjectType: 'team',
     subjectId: teamId,
+    meter: 'cost_usd',
+    models: null,
     startsAtMs,
     endsAtMs: null,
+    rollingMs: null,
     amount: 1_000_000_000_000n,
     ...changes,
   };

@@ -88,7 +88,7 @@ export class TestLedger {
 
   /** A call that costs at most this many USD. */
   ask(account: Account, cost: string): Call {
-    return this.reserve({ account, smallest: usd(cost), size: () => usd(cost), bytes: 100 });
+    return this.reserve(fixedAsk(account, usd(cost)));
   }
 
   /** Reserves, and waits until the money is there. */
@@ -135,6 +135,12 @@ export async function startLedger(options: TestLedgerOptions = {}): Promise<Test
   await test.time.advance(10);
   await beat;
   return test;
+}
+
+/** What an ordinary call asks that costs at most this much. */
+export function fixedAsk(account: Account, cost: bigint, changes: Partial<Ask> = {}): Ask {
+  const smallest = { cost, inputTokens: 10, outputTokens: 20 };
+  return { account, kind: { model: 'gpt-4o', endUser: null }, smallest, size: null, bytes: 100, ...changes };
 }
 
 export function holdOf(call: Call): Hold {

@@ -1,7 +1,7 @@
 /** What people read of the ledger as sums: balance, usage, refusals. */
 import { z } from 'zod';
 import { id, instant, moment, money, timeZone, tokenCount, window } from './fields.ts';
-import { meter, subject } from './nouns.ts';
+import { enforcement, meter, subject } from './nouns.ts';
 
 export const Balance = z
   .strictObject({
@@ -30,12 +30,16 @@ export const Balance = z
       z.strictObject({
         id,
         subject,
+        models: z.array(z.string()).nullable(),
         meter,
-        amount: money,
+        enforcement,
+        amount: money.meta({ description: "In the meter's unit, as are settled, held and remaining" }),
         settled: money,
         held: money,
         remaining: money,
-        over_limit_usd: money.meta({ description: 'What is settled or held beyond a lowered amount' }),
+        over_limit_usd: money.meta({
+          description: "What is settled or held beyond a lowered amount, or a soft one; in the meter's unit",
+        }),
         window,
         window_starts_at: instant.nullable().meta({ description: 'Null: lifetime' }),
         resets_at: instant.nullable().meta({ description: 'Null: never' }),

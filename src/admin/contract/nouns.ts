@@ -29,6 +29,7 @@ export const Team = z
     name: z.string(),
     plan: z.string().nullable(),
     unlimited: z.boolean(),
+    fail_open: z.boolean(),
     grants: z.array(
       z.strictObject({ id, amount_usd: money, starts_at: instant, expires_at: instant.nullable() }),
     ),
@@ -44,7 +45,9 @@ export const NewTeam = z
     unlimited: z.boolean().default(false).meta({ description: 'May spend without a grant or a cost limit' }),
   })
   .meta({ id: 'NewTeam' });
-export const TeamChange = changes({ name, unlimited: z.boolean() }).meta({ id: 'TeamChange' });
+export const TeamChange = changes({ name, unlimited: z.boolean(), fail_open: z.boolean() }).meta({
+  id: 'TeamChange',
+});
 
 const keyFields = {
   id,
@@ -84,7 +87,17 @@ export const subject = z
       z.strictObject({ type: z.literal('org') }),
       z.strictObject({ type: z.literal('team'), id }),
       z.strictObject({ type: z.literal('key'), id }),
-      z.strictObject({ type: z.literal('user'), id: label(256) }),
+      z.strictObject({
+        type: z.literal('user'),
+        id: label(256)
+          .nullable()
+          .optional()
+          .meta({ description: 'Missing or null: each end user, for itself' }),
+        team_id: id
+          .nullable()
+          .optional()
+          .meta({ description: 'Whose end users; missing or null: of every team' }),
+      }),
     ],
     { error: 'must have a type: "org", "team", "key" or "user"' },
   )
@@ -97,7 +110,7 @@ export const meter = z.enum([
   'requests',
   'concurrency',
 ]);
-const enforcement = z.enum(['strict', 'soft']);
+export const enforcement = z.enum(['strict', 'soft']);
 
 export const Limit = z
   .strictObject({
@@ -109,6 +122,7 @@ export const Limit = z
     amount: money,
     window,
     enforcement,
+    max_hold: money.nullable(),
     created_at: instant,
     deleted_at: instant.nullable(),
   })
@@ -117,14 +131,21 @@ export const Limits = page(Limit);
 export const NewLimit = z
   .strictObject({
     subject,
-    models: modelNames.nullable().default(null),
+    models: modelNames.nullable().default(null).meta({
+      description: 'Only calls to these models count; a name stands for its snapshots too. Null: all',
+    }),
     meter,
-    amount,
+    amount: amount.meta({ description: 'Decimal string: USD, or whole tokens, requests or calls at once' }),
     window,
-    enforcement: enforcement.default('strict'),
+    enforcement: enforcement
+      .default('strict')
+      .meta({ description: 'strict: never exceeded. soft: never refuses; counts and warns' }),
+    max_hold: amount.nullable().default(null).meta({
+      description: "The most that one call may hold, in the meter's unit; null: as much as is left",
+    }),
   })
   .meta({ id: 'NewLimit' });
-export const LimitChange = z.strictObject({ amount }).meta({ id: 'LimitChange' });
+export const LimitChange = changes({ amount, max_hold: amount.nullable() }).meta({ id: 'LimitChange' });
 
 export const Grant = z
   .strictObject({

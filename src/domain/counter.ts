@@ -1,0 +1,119 @@
+/**
+ * Counters: the state of one limit or grant, for one subject and window. Owns: what names a counter, and which calls it
+ * counts. Does not own: its sums (store). Pure.
+ */
+import { type Claim, used } from './claim.ts';
+import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type SubjectType } from './limit.ts';
+import { includesModel } from './price.ts';
+import { bucketSpan, type WindowSpan, windowSpan } from './window.ts';
+
+/** What names a counter and what makes it when it does not exist yet. */
+export interface CounterSpec {
+  /** `<limit or grant id>@<window start in ms>`, for end users with `/<name>`; plain enough to stand in JSON as it is. */
+  id: string;
+  /** Under which team it is kept; `ORGANIZATION_ID` for what counts the whole installation. */
+  teamId: string;
+  source: 'limit' | 'grant';
+  sourceId: string;
+  subjectType: SubjectType;
+  subjectId: string;
+  meter: Meter;
+  /** Null: all models. */
+  models: string[] | null;
+  startsAtMs: number;
+  /** Null: the window never ends. For grants, the expiry. */
+  endsAtMs: number | null;
+  /** The length of a rolling window, of which the counter is one sub-bucket; null: its span is the whole window. */
+  rollingMs: number | null;
+  amount: bigint;
+}
+
+export function grantCounter(grant: Grant): CounterSpec {
+  return {
+    id: `${grant.id}@${grant.startsAtMs}`,
+    teamId: grant.teamId,
+    source: 'grant',
+    sourceId: grant.id,
+    subjectType: 'team',
+    subjectId: grant.teamId,
+    meter: 'cost_usd',
+    models: null,
+    startsAtMs: grant.startsAtMs,
+    endsAtMs: grant.expiresAtMs,
+    rollingMs: null,
+    amount: grant.amount,
+  };
+}
+
+/** The counter of a limit for a call of this team and end user at a moment. */
+export function limitCounter(
+  limit: Limit,
+  callersTeamId: string,
+  endUser: string | null,
+  atMs: number,
+): CounterSpec {
+  const { subject } = limit;
+  const span = spanOf(limit, atMs);
+  const user = (endUser ?? '').toWellFormed();
+  return {
+    id: `${limit.id}@${span.startMs}${subject.type === 'user' ? `/${encodeURIComponent(user)}` : ''}`,
+    teamId: subject.type === 'org' ? ORGANIZATION_ID : callersTeamId,
+    source: 'limit',
+    sourceId: limit.id,
+    subjectType: subject.type,
+    subjectId: subject.type === 'org' ? ORGANIZATION_ID : subject.type === 'user' ? user : subject.id,
+    meter: limit.meter,
+    models: limit.models,
+    startsAtMs: span.startMs,
+    endsAtMs: span.endMs,
+    rollingMs: rollingMsOf(limit),
+    amount: limit.amount,
+  };
+}
+
+/** Slots have no past: a limit of concurrency counts what runs now, whatever its window says. */
+function rollingMsOf({ meter, window }: Pick<Limit, 'meter' | 'window'>): number | null {
+  return window.type === 'rolling' && meter !== 'concurrency' ? window.seconds * 1000 : null;
+}
+
+/** The span of the counter that a limit needs at a moment. */
+export function spanOf(limit: Pick<Limit, 'meter' | 'window'>, atMs: number): WindowSpan {
+  const rollingMs = rollingMsOf(limit);
+  if (rollingMs !== null) return bucketSpan(rollingMs, atMs);
+  if (limit.meter === 'concurrency' || limit.window.type === 'rolling') return { startMs: 0, endMs: null };
+  return windowSpan(limit.window, atMs);
+}
+
+/**
+ * The counter that stands for what a rolling limit had counted when its first bucket was made. Who fills a bucket
+ * locks it first, so that no two do at once.
+ */
+export function headId(bucket: CounterSpec): string {
+  return bucket.id.replace(`@${bucket.startsAtMs}`, '@head');
+}
+
+/** A call as far as counters tell calls apart. */
+export interface CountedCall {
+  teamId: string;
+  keyId: string;
+  endUser: string | null;
+  model: string;
+  createdAtMs: number;
+}
+
+/** How much of a call that was not held on it a counter counts all the same: a limit counts its whole window. */
+export function counted(
+  counter: Omit<CounterSpec, 'id' | 'sourceId' | 'amount' | 'rollingMs'>,
+  call: CountedCall & { claim: Claim },
+): bigint {
+  const { source, subjectType, subjectId, teamId, models, startsAtMs, endsAtMs } = counter;
+  const counts =
+    source === 'limit' &&
+    (teamId === call.teamId || subjectType === 'org') &&
+    (subjectType === 'key' ? subjectId === call.keyId : true) &&
+    (subjectType === 'user' ? subjectId === call.endUser : true) &&
+    startsAtMs <= call.createdAtMs &&
+    (endsAtMs === null || call.createdAtMs < endsAtMs) &&
+    includesModel(models, call.model);
+  return counts ? used(counter.meter, call.claim) : 0n;
+}

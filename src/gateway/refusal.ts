@@ -1,0 +1,116 @@
+/** Refusals: what a client is told whose call was denied. Which limit, what is left, when it resets, what fits. */
+import { SMALLEST_USEFUL_OUTPUT_TOKENS } from '../domain/admission.ts';
+import { type Claim, claimed } from '../domain/claim.ts';
+import type { CounterSpec } from '../domain/counter.ts';
+import { type Fault, fault } from '../domain/errors.ts';
+import type { Estimate } from '../domain/estimate.ts';
+import type { Meter } from '../domain/limit.ts';
+import { formatUsd } from '../domain/money.ts';
+import { claimUpTo, outputTokensWithin } from '../domain/open-ended.ts';
+import type { Denial } from '../ledger/ask.ts';
+
+export function refusalOf(denial: Denial, estimate: Estimate): Fault {
+  switch (denial.kind) {
+    case 'unavailable':
+      return unavailable();
+    case 'held':
+      return fault(
+        'rate_limit_exceeded',
+        'The budget is held by calls in flight; some of it will come back when they settle.',
+        { retryAfterMs: denial.retryAfterMs, details: nameOf(denial.counter) },
+      );
+    case 'flow':
+      return flowFull(denial.counter, denial.remaining, denial.retryAfterMs);
+    case 'too_large':
+      return tooLarge(denial.counter, denial.maxHold, estimate);
+    case 'too_many_users':
+      return fault(
+        'too_many_users',
+        'This limit counts as many end users as it may; no further one can be told apart in its window.',
+        { details: nameOf(denial.counter) },
+      );
+    case 'insufficient':
+      return insufficient(denial.counter, denial.ceiling, estimate);
+  }
+}
+
+export function unavailable(): Fault {
+  return fault('ledger_unavailable', 'The ledger cannot admit calls just now.', { retryAfterMs: 1000 });
+}
+
+function nameOf(counter: CounterSpec | null) {
+  return { limit_id: counter?.sourceId ?? null, limit_type: counter?.source ?? null };
+}
+
+/** An amount of a meter as people write it: `$1.25`, `1200 tokens`. */
+function say(meter: Meter, amount: bigint): string {
+  if (meter === 'cost_usd') return `$${formatUsd(amount)}`;
+  return `${plain(amount)} ${meter === 'concurrency' ? 'calls at once' : meter.replace('_', ' ')}`;
+}
+
+function plain(amount: bigint): string {
+  return formatUsd(amount).replace(/\.0+$/, '');
+}
+
+function smallestOf(estimate: Estimate): Claim {
+  if (estimate.openEnded) return claimUpTo(estimate, SMALLEST_USEFUL_OUTPUT_TOKENS);
+  const { inputTokens, outputTokens } = estimate.bound;
+  return { cost: estimate.cost!, inputTokens, outputTokens: outputTokens! };
+}
+
+function insufficient(counter: CounterSpec | null, ceiling: bigint, estimate: Estimate): Fault {
+  if (counter === null) {
+    const why = 'This team has no budget: no usable grant and no cost limit. An administrator can add one.';
+    return fault('insufficient_quota', why, { details: amounts('cost_usd', null, 0n, estimate) });
+  }
+  const { meter, source } = counter;
+  const left = ceiling > 0n ? ceiling : 0n;
+  const needed = claimed(meter, smallestOf(estimate));
+  return fault(
+    'insufficient_quota',
+    `The ${source} has ${say(meter, left)} left, and this call may use up to ${say(meter, needed)}.`,
+    { details: amounts(meter, counter, left, estimate) },
+  );
+}
+
+function amounts(meter: Meter, counter: CounterSpec | null, left: bigint, estimate: Estimate) {
+  const needed = claimed(meter, smallestOf(estimate));
+  const unit = meter === 'cost_usd' ? 'usd' : meter;
+  const write = meter === 'cost_usd' ? formatUsd : plain;
+  const resets = counter?.source === 'limit' && counter.endsAtMs !== null;
+  return {
+    ...nameOf(counter),
+    [`remaining_${unit}`]: write(left),
+    [`needed_${unit}`]: write(needed),
+    resets_at: resets ? new Date(counter.endsAtMs!).toISOString() : null,
+    affordable_output_tokens: outputTokensWithin(meter, estimate, left),
+  };
+}
+
+function tooLarge(counter: CounterSpec, maxHold: bigint, estimate: Estimate): Fault {
+  const { meter } = counter;
+  return fault(
+    'hold_too_large',
+    `One call may hold at most ${say(meter, maxHold)} here, and this one may use up to ` +
+      `${say(meter, claimed(meter, smallestOf(estimate)))}: lower its output limit or its input.`,
+    {
+      details: { ...nameOf(counter), affordable_output_tokens: outputTokensWithin(meter, estimate, maxHold) },
+    },
+  );
+}
+
+function flowFull(counter: CounterSpec, remaining: bigint, retryAfterMs: number): Fault {
+  const { meter, rollingMs, amount } = counter;
+  const window = rollingMs === null ? '' : ` in ${rollingMs / 1000} seconds`;
+  const kind = meter === 'requests' || meter === 'concurrency' ? 'requests' : 'tokens';
+  const left = remaining > 0n ? remaining : 0n;
+  return fault('rate_limit_exceeded', `The limit of ${say(meter, amount)}${window} is reached.`, {
+    retryAfterMs,
+    details: nameOf(counter),
+    headers: {
+      [`x-ratelimit-limit-${kind}`]: plain(amount),
+      [`x-ratelimit-remaining-${kind}`]: String(left / 1_000_000_000_000n),
+      [`x-ratelimit-reset-${kind}`]: `${retryAfterMs}ms`,
+    },
+  });
+}

@@ -1,0 +1,42 @@
+/** What instances send to the ledger: the parts of a flush. */
+import type { Allocation } from '../domain/budget.ts';
+import type { Claim } from '../domain/claim.ts';
+import type { CountedCall, CounterSpec } from '../domain/counter.ts';
+
+/** One event on its way into the ledger. */
+export interface FlushEvent extends CountedCall {
+  id: string;
+  /** What it used; at worst, where that is not known. */
+  claim: Claim;
+  allocations: Allocation[];
+  /** The row of `usage_events` as JSON, by column name: written once, for the journal and for Postgres. */
+  json: string;
+}
+
+/** What an instance tells of one of its leases: its sum of returned money and what its calls hold just now. */
+export interface LeaseReport {
+  teamId: string;
+  counterId: string;
+  returned: bigint;
+  held: bigint;
+}
+
+/** A hold that Postgres is to keep on its own, with what it took from which counters. */
+export interface DurableHold {
+  id: string;
+  teamId: string;
+  allocations: Allocation[];
+}
+
+export interface FlushBatch {
+  instanceId: string;
+  events: FlushEvent[];
+  reports: LeaseReport[];
+  holds?: readonly DurableHold[];
+}
+
+/** A counter that a batch may move. */
+export type CounterRow = Omit<CounterSpec, 'sourceId' | 'amount' | 'rollingMs'>;
+
+/** By event id and counter id, what holds that ended had kept. */
+export type EndedHolds = Map<string, ReadonlyMap<string, bigint>>;

@@ -1,0 +1,109 @@
+/**
+ * Limits on flow in Postgres. A rolling window is a row of sub-buckets, each a counter of its own, under one head, which
+ * whoever fills a bucket locks: what they hold together, the buckets that still count, never exceeds the amount. Slots
+ * (concurrency) of an instance that was not heard of for ten seconds go to others.
+ */
+import type { TransactionSql } from 'postgres';
+import { type CounterSpec, headId } from '../domain/counter.ts';
+import { usd } from '../domain/money.ts';
+import { bucketMs, oldestBucketMs } from '../domain/window.ts';
+import { keyOf, type LockedCounter } from './counters.ts';
+
+export type Bucket = CounterSpec & { rollingMs: number };
+
+export function bucketsOf(specs: readonly CounterSpec[]): Bucket[] {
+  return specs.filter((spec): spec is Bucket => spec.rollingMs !== null);
+}
+
+/** What must be locked with a bucket. */
+export function headOf(bucket: Bucket): Pick<CounterSpec, 'teamId' | 'id'> {
+  return { teamId: bucket.teamId, id: headId(bucket) };
+}
+
+/** Makes the buckets of now where their heads exist: a limit's amount stands in its head. */
+export async function openBuckets(tx: TransactionSql, buckets: readonly Bucket[]): Promise<void> {
+  for (const spec of buckets.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))) {
+    await tx`
+      insert into counters (team_id, id, source, source_id, subject_type, subject_id, models, meter, starts_at, ends_at,
+        rolling_ms, amount)
+      select team_id, ${spec.id}, source, source_id, subject_type, subject_id, models, meter,
+        ${new Date(spec.startsAtMs).toISOString()}::timestamptz, ${new Date(spec.endsAtMs!).toISOString()}::timestamptz,
+        rolling_ms, amount
+      from counters where team_id = ${spec.teamId} and id = ${headId(spec)}
+      on conflict do nothing`;
+  }
+}
+
+export interface BucketRoom {
+  /** What the bucket may hold beside the others of its window; negative when these hold too much already. */
+  amount: bigint;
+  freesInMs: number;
+}
+
+/** What the other buckets leave to this one, under the lock of the head. Nothing when Postgres's clock is elsewhere. */
+export async function roomOfBucket(
+  tx: TransactionSql,
+  spec: Bucket,
+  head: LockedCounter,
+): Promise<BucketRoom> {
+  const length = bucketMs(spec.rollingMs);
+  const oldestMs = oldestBucketMs(spec.rollingMs, spec.startsAtMs);
+  const [row] = await tx<{ taken: string | null; now_ms: number; oldest_ms: number | null }[]>`
+    select sum(settled + held + leased)::text as taken,
+      (extract(epoch from min(ends_at) filter (where settled + held + leased > 0)) * 1000)::float8 as oldest_ms,
+      (extract(epoch from tollgate_now()) * 1000)::float8 as now_ms
+    from counters
+    where source_id = ${spec.sourceId} and team_id = ${spec.teamId} and subject_id = ${spec.subjectId}
+      and rolling_ms is not null and id <> ${spec.id}
+      and ends_at > ${new Date(oldestMs).toISOString()}::timestamptz`;
+  const { taken, now_ms: nowMs, oldest_ms: oldestEndMs } = row!;
+  const isNow = nowMs > spec.startsAtMs - length && nowMs < spec.endsAtMs! + length;
+  const freesAtMs = (oldestEndMs ?? nowMs) + spec.rollingMs + length;
+  return {
+    amount: isNow ? head.amount - usd(taken ?? '0') : 0n,
+    freesInMs: Math.max(1, Math.ceil(freesAtMs - nowMs)),
+  };
+}
+
+/** Takes back the slots of instances that are gone or silent, under the counters' locks; by key what came back. */
+export async function takeBackSlots(
+  tx: TransactionSql,
+  specs: readonly CounterSpec[],
+): Promise<Map<string, bigint>> {
+  const slots = specs.filter((spec) => spec.meter === 'concurrency');
+  if (slots.length === 0) return new Map();
+  const teams = slots.map((spec) => spec.teamId);
+  const ids = slots.map((spec) => spec.id);
+  const rows = await tx<{ team_id: string; id: string; back: string }[]>`
+    with dead as (
+      select l.team_id, l.counter_id, l.instance_id, l.granted - l.returned - l.settled as back
+      from leases l join unnest(${teams}::text[], ${ids}::text[]) as w(team_id, id)
+        on l.team_id = w.team_id::uuid and l.counter_id = w.id
+      left join instances i on i.id = l.instance_id
+      where l.granted - l.returned - l.settled > 0
+        and (i.id is null or i.status <> 'live' or i.heartbeat_at < tollgate_now() - interval '10 seconds')),
+    taken as (
+      update leases l set returned = l.returned + dead.back from dead
+      where l.team_id = dead.team_id and l.counter_id = dead.counter_id and l.instance_id = dead.instance_id),
+    sums as (select team_id, counter_id, sum(back) as back from dead group by 1, 2)
+    update counters c set leased = c.leased - sums.back from sums
+    where c.team_id = sums.team_id and c.id = sums.counter_id
+    returning c.team_id, c.id, sums.back::text`;
+  return new Map(rows.map((row) => [`${row.team_id}/${row.id}`, usd(row.back)]));
+}
+
+/**
+ * Removes buckets that no window counts any more, with their leases; what is still in flight from so long ago no longer
+ * matters to a limit on flow. To be run now and then.
+ */
+export async function forgetBuckets(sql: TransactionSql): Promise<number> {
+  const gone = await sql`
+    delete from counters
+    where rolling_ms is not null and id not like '%@head%'
+      and ends_at + (3 * rolling_ms + 60000) * interval '1 millisecond' < tollgate_now()
+    returning team_id, id`;
+  await sql`
+    delete from leases l where not exists (
+      select 1 from counters c where c.team_id = l.team_id and c.id = l.counter_id)`;
+  return gone.length;
+}

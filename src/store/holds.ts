@@ -1,0 +1,62 @@
+/**
+ * Durable holds: calls that take long, kept in Postgres on their own. Invariant: a hold is kept once and ends once,
+ * whoever sends it and however often: what it takes moves from the lease to the counter's `held` with its row, and out
+ * of it when the event of the call is inserted.
+ */
+import type { TransactionSql } from 'postgres';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
+import { formatUsd, usd } from '../domain/money.ts';
+import type { CounterRow, EndedHolds, FlushBatch, FlushEvent } from './batch.ts';
+
+/** Keeps the holds of a batch that are not kept yet and whose calls have not ended, under the locks of their counters. */
+export async function keepHolds(
+  tx: TransactionSql,
+  { instanceId, holds = [] }: FlushBatch,
+  counters: readonly CounterRow[],
+): Promise<void> {
+  if (holds.length === 0) return;
+  const rows = holds.map(({ id, teamId, allocations }) => ({
+    id,
+    team_id: teamId,
+    created_at: momentOf(id).toISOString(),
+    allocations: allocations.map(({ counterId, held }) => ({ counter: counterId, held: formatUsd(held) })),
+  }));
+  const kept = await tx<{ id: string }[]>`
+    insert into holds (team_id, id, instance_id, allocations, created_at)
+    select r.team_id, r.id, ${instanceId}, r.allocations, r.created_at
+    from json_to_recordset(${JSON.stringify(rows)}::text::json)
+      as r(team_id uuid, id uuid, allocations jsonb, created_at timestamptz)
+    where not exists (select 1 from usage_events e
+      where e.team_id = r.team_id and e.created_at = r.created_at and e.id = r.id)
+    on conflict do nothing returning id`;
+  const fresh = new Set(kept.map((row) => row.id));
+  const known = new Set(counters.map((row) => `${row.teamId}/${row.id}`));
+  for (const hold of holds) {
+    if (!fresh.has(hold.id)) continue;
+    for (const { counterId, held } of hold.allocations) {
+      const teamId = known.has(`${hold.teamId}/${counterId}`) ? hold.teamId : ORGANIZATION_ID;
+      await tx`
+        with paid as (
+          update leases set settled = settled + ${formatUsd(held)}::numeric
+          where team_id = ${teamId} and counter_id = ${counterId} and instance_id = ${instanceId})
+        update counters set held = held + ${formatUsd(held)}::numeric, leased = leased - ${formatUsd(held)}::numeric
+        where team_id = ${teamId} and id = ${counterId}`;
+    }
+  }
+}
+
+/** The moment of admission, which is in the id (UUIDv7, RFC 9562). */
+function momentOf(id: string): Date {
+  return new Date(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16));
+}
+
+/** Ends the holds of calls whose events were just inserted. */
+export async function endHolds(tx: TransactionSql, events: readonly FlushEvent[]): Promise<EndedHolds> {
+  const ids = events.map((event) => event.id);
+  const rows = await tx<{ id: string; allocations: { counter: string; held: string }[] }[]>`
+    delete from holds where team_id = any(${[...new Set(events.map((event) => event.teamId))]}) and id = any(${ids})
+    returning id, allocations`;
+  return new Map(
+    rows.map((row) => [row.id, new Map(row.allocations.map((part) => [part.counter, usd(part.held)]))]),
+  );
+}

@@ -1,0 +1,85 @@
+/**
+ * How far limits are used in their current windows: from their counters, or, where no call has needed one yet and for
+ * soft limits, which have none, from what the ledger says of the window.
+ */
+import { and, asc, eq, gt, inArray, isNotNull, isNull, ne, sql } from 'drizzle-orm';
+import { limitCounter, spanOf } from '../domain/counter.ts';
+import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
+import { usd } from '../domain/money.ts';
+import type { Window, WindowSpan } from '../domain/window.ts';
+import type { Transaction } from './catalog-version.ts';
+import { NOTHING, readCounters, type Spent } from './counter-sums.ts';
+import type { LimitRow } from './limits.ts';
+import { counters, limits } from './schema.ts';
+import { usedInWindow } from './used-before.ts';
+
+export interface LimitBalance extends Spent {
+  limit: LimitRow;
+  amount: bigint;
+  /** The current window; of a rolling one what counts now. */
+  span: WindowSpan;
+}
+
+/** The limits that touch a team's calls, but for those that count each end user for itself. */
+export async function readLimits(tx: Transaction, teamId: string, now: Date): Promise<LimitBalance[]> {
+  const rows = await tx
+    .select()
+    .from(limits)
+    .where(
+      and(
+        inArray(limits.teamId, [teamId, ORGANIZATION_ID]),
+        isNull(limits.deletedAt),
+        ne(limits.subjectType, 'user'),
+      ),
+    )
+    .orderBy(asc(limits.createdAt), asc(limits.id));
+  const specs = rows.map((row) => limitCounter(toLimit(row), teamId, null, now.getTime()));
+  const known = await readCounters(tx, specs);
+  const balances: LimitBalance[] = [];
+  for (const [index, limit] of rows.entries()) {
+    const spec = specs[index]!;
+    const rolling = spec.rollingMs;
+    const span = rolling === null ? spanOf(toLimit(limit), now.getTime()) : rollingSpan(rolling, now);
+    let spent = known.get(spec.id);
+    if (rolling !== null && limit.enforcement === 'strict') spent = await readBuckets(tx, limit.id, span);
+    spent ??= { ...NOTHING, settled: await usedInWindow(tx, spec, span.startMs, span.endMs) };
+    balances.push({ limit, amount: usd(limit.amount), span, ...spent });
+  }
+  return balances;
+}
+
+function rollingSpan(rollingMs: number, now: Date): WindowSpan {
+  return { startMs: now.getTime() - rollingMs, endMs: null };
+}
+
+async function readBuckets(tx: Transaction, limitId: string, span: WindowSpan): Promise<Spent> {
+  const [row] = await tx
+    .select({
+      settled: sql<string>`coalesce(sum(${counters.settled}), 0)`,
+      held: sql<string>`coalesce(sum(${counters.held}), 0)`,
+    })
+    .from(counters)
+    .where(
+      and(
+        eq(counters.sourceId, limitId),
+        isNotNull(counters.rollingMs),
+        gt(counters.endsAt, new Date(span.startMs)),
+      ),
+    );
+  return { settled: usd(row!.settled), held: usd(row!.held) };
+}
+
+/** A stored limit as the domain knows it. */
+export function toLimit(row: LimitRow) {
+  return {
+    id: row.id,
+    teamId: row.teamId,
+    subject: { type: row.subjectType, id: row.subjectId ?? row.teamId } as Subject,
+    models: row.models,
+    meter: row.meter as Meter,
+    amount: usd(row.amount),
+    window: row.window as Window,
+    enforcement: row.enforcement as Enforcement,
+    maxHold: row.maxHold === null ? null : usd(row.maxHold),
+  };
+}

@@ -1,0 +1,191 @@
+/** Limits of every subject, meter and window, as a client meets them: each binds, and its refusal names it. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { readBalance } from './books.ts';
+import { type Stack, startStack } from './stack.ts';
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await startStack();
+});
+afterAll(() => stack.stop());
+
+const CALL = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }], max_tokens: 20 };
+const LIFETIME = { type: 'lifetime' };
+const MONTH = { type: 'calendar', unit: 'month', time_zone: 'Asia/Kolkata' };
+const MINUTE = { type: 'rolling', seconds: 60 };
+
+interface Refusal {
+  error: Record<string, string | number | null>;
+}
+
+const limit = (body: Record<string, unknown>) =>
+  stack.admin<{ id: string }>('POST', '/limits', { window: LIFETIME, ...body });
+
+function call(key: string, body: object = {}, headers: Record<string, string> = {}): Promise<Response> {
+  return stack.post(key, '/chat/completions', { ...CALL, ...body }, headers);
+}
+
+/** Calls that pass until one is refused; answers how many did, and the refusal. */
+async function untilRefused(key: string, most: number, body: object = {}, headers = {}) {
+  for (let passed = 0; passed <= most; passed++) {
+    const response = await call(key, body, headers);
+    if (response.status !== 200) return { passed, response, body: (await response.json()) as Refusal };
+    await response.arrayBuffer();
+  }
+  throw new Error(`${most} calls passed`);
+}
+
+it('counts requests of a calendar month: the fourth of three is refused for good, and told when to come back', async () => {
+  const { teamId, key } = await stack.team({ unlimited: true });
+  const { id } = await limit({
+    subject: { type: 'team', id: teamId },
+    meter: 'requests',
+    amount: '3',
+    window: MONTH,
+  });
+  const { passed, response, body } = await untilRefused(key, 5);
+  expect([passed, response.status, response.headers.get('x-should-retry')]).toEqual([3, 429, 'false']);
+  expect(body.error).toMatchObject({ code: 'insufficient_quota', limit_id: id, remaining_requests: '0' });
+  // Midnight in Kolkata is half past six in the evening, UTC.
+  expect(body.error.resets_at).toMatch(/T18:30:00\.000Z$/);
+  const { limits } = await readBalance(stack, teamId);
+  expect(limits[0]).toMatchObject({ meter: 'requests', amount: '3', settled: '3', remaining: '0' });
+});
+
+it.each([
+  ['tokens', '900'],
+  ['output_tokens', '65'],
+  ['input_tokens', '600'],
+])('counts %s as the upstream reported them, and holds the worst case before', async (meter, amount) => {
+  const { teamId, key } = await stack.team({ unlimited: true });
+  await limit({ subject: { type: 'team', id: teamId }, meter, amount });
+  const { passed, body } = await untilRefused(key, 80);
+  expect(passed).toBeGreaterThan(0);
+  expect(body.error.code).toBe('insufficient_quota');
+  const { limits } = await readBalance(stack, teamId);
+  const page = await stack.admin<{ data: Record<string, number>[] }>('GET', `/events?team_id=${teamId}`);
+  const used = page.data.map((event) =>
+    meter === 'tokens' ? event.input_tokens! + event.output_tokens! : event[meter]!,
+  );
+  expect(Number(limits[0]!.settled)).toBe(used.reduce((sum, each) => sum + each, 0));
+  expect(Number(limits[0]!.settled)).toBeLessThanOrEqual(Number(amount));
+});
+
+it('fits an open-ended call into what is left of its output tokens', async () => {
+  const { teamId, key } = await stack.team({ unlimited: true });
+  await limit({ subject: { type: 'team', id: teamId }, meter: 'output_tokens', amount: '300' });
+  const response = await call(key, { max_tokens: undefined });
+  expect([response.status, response.headers.get('x-tollgate-output-limit')]).toEqual([200, '256']);
+});
+
+it('refuses flow for the moment only, in the headers that rate-limited clients read', async () => {
+  const { teamId, key } = await stack.team({ unlimited: true });
+  const { id } = await limit({
+    subject: { type: 'team', id: teamId },
+    meter: 'requests',
+    amount: '4',
+    window: MINUTE,
+  });
+  const { passed, response, body } = await untilRefused(key, 6);
+  expect([passed, response.status]).toEqual([4, 429]);
+  expect(body.error).toMatchObject({ code: 'rate_limit_exceeded', limit_id: id });
+  expect(response.headers.get('x-should-retry')).toBeNull();
+  expect(response.headers.get('x-ratelimit-limit-requests')).toBe('4');
+  expect(response.headers.get('x-ratelimit-remaining-requests')).toBe('0');
+  const retryAfterMs = Number(response.headers.get('retry-after-ms'));
+  expect(retryAfterMs).toBeGreaterThan(40_000);
+  expect(retryAfterMs).toBeLessThanOrEqual(60_000);
+});
+
+it('lets as many calls run at once as there are slots, and gives a slot back when its call ends', async () => {
+  const { teamId, key } = await stack.team({ unlimited: true });
+  await limit({ subject: { type: 'team', id: teamId }, meter: 'concurrency', amount: '2' });
+  const slow = { 'x-simulator': 'first_byte_ms=600' };
+  const answers = await Promise.all(Array.from({ length: 5 }, () => call(key, {}, slow)));
+  expect(answers.map(({ status }) => status).sort()).toEqual([200, 200, 429, 429, 429]);
+  expect((await Promise.all([call(key), call(key)])).map(({ status }) => status)).toEqual([200, 200]);
+});
+
+it('counts each end user for itself, by body or header, and refuses a call that does not say whose it is', async () => {
+  const { teamId, key } = await stack.team({ unlimited: true });
+  const subject = { type: 'user', team_id: teamId };
+  const { id } = await limit({ subject, meter: 'requests', amount: '2' });
+  const nobody = await call(key);
+  expect([nobody.status, ((await nobody.json()) as Refusal).error.code]).toEqual([400, 'missing_end_user']);
+  const ann = await untilRefused(key, 4, { user: 'ann' });
+  expect([ann.passed, ann.body.error.limit_id]).toEqual([2, id]);
+  expect((await untilRefused(key, 4, { safety_identifier: 'b\u0000b "ö' })).passed).toBe(2);
+  expect((await untilRefused(key, 4, {}, { 'x-tollgate-user': 'carl' })).passed).toBe(2);
+  const strangers = await stack.team({ unlimited: true });
+  expect((await call(strangers.key)).status).toBe(200);
+});
+
+it('counts the whole organization over all teams, also when the limit is made while they call', async () => {
+  const [one, two] = [await stack.team({ unlimited: true }), await stack.team({ unlimited: true })];
+  const model = 'gpt-4.1-nano';
+  expect((await call(one.key, { model })).status).toBe(200);
+  const { id } = await limit({
+    subject: { type: 'org' },
+    models: [model],
+    meter: 'requests',
+    amount: '4',
+    window: MONTH,
+  });
+  // Within a second; until then the key's calls may pass, and count all the same.
+  await expect.poll(async () => (await call(one.key, { model })).status, { timeout: 1000 }).toBe(429);
+  const refused = await untilRefused(two.key, 4, { model });
+  expect(refused.body.error).toMatchObject({ code: 'insufficient_quota', limit_id: id });
+  const events = await Promise.all(
+    [one, two].map(({ teamId }) => stack.admin<{ data: unknown[] }>('GET', `/events?team_id=${teamId}`)),
+  );
+  const { limits } = await readBalance(stack, one.teamId);
+  const ofModel = events.flatMap(({ data }) => data).length;
+  expect(limits.find((each) => each.id === id)!.settled).toBe(String(ofModel));
+  expect((await call(one.key)).status).toBe(200);
+  await stack.admin('DELETE', `/limits/${id}`);
+  await expect.poll(async () => (await call(one.key, { model })).status, { timeout: 1000 }).toBe(200);
+});
+
+it('lets a soft limit be passed, counts it, and shows the excess', async () => {
+  const { teamId, key } = await stack.team();
+  await limit({
+    subject: { type: 'team', id: teamId },
+    meter: 'cost_usd',
+    amount: '0.000001',
+    enforcement: 'soft',
+  });
+  for (let i = 0; i < 3; i++) await expect(call(key)).resolves.toMatchObject({ status: 200 });
+  const { limits } = await readBalance(stack, teamId);
+  expect(Number(limits[0]!.settled)).toBeGreaterThan(0.000001);
+  expect(Number(limits[0]!.over_limit_usd)).toBeGreaterThan(0);
+});
+
+it('holds one call to what a single call may hold', async () => {
+  const { teamId, key } = await stack.team();
+  const subject = { type: 'team', id: teamId };
+  await limit({ subject, meter: 'cost_usd', amount: '10.00', max_hold: '0.0004' });
+  const large = await call(key, { max_tokens: 10_000 });
+  expect([large.status, ((await large.json()) as Refusal).error.code]).toEqual([400, 'hold_too_large']);
+  const open = await call(key, { max_tokens: undefined });
+  expect(open.status).toBe(200);
+  expect(Number(open.headers.get('x-tollgate-output-limit'))).toBeLessThan(700);
+  const { data } = await stack.admin<{ data: { hold_usd: string }[] }>('GET', `/events?team_id=${teamId}`);
+  expect(Number(data[0]!.hold_usd)).toBeLessThanOrEqual(0.0004);
+});
+
+it('counts calls that cost nothing as requests', async () => {
+  const { teamId, key } = await stack.team();
+  await limit({ subject: { type: 'team', id: teamId }, meter: 'requests', amount: '2' });
+  const moderate = async () =>
+    (await stack.post(key, '/moderations', { model: 'omni-moderation-latest', input: 'hello' })).status;
+  expect([await moderate(), await moderate(), await moderate()]).toEqual([200, 200, 429]);
+});
+
+it('takes fail_open only where nothing strict binds', async () => {
+  const { teamId } = await stack.team({ grantUsd: '1.00' });
+  await expect(stack.admin('PATCH', `/teams/${teamId}`, { fail_open: true })).rejects.toThrow('409');
+  const soft = await stack.team();
+  await expect(stack.admin('PATCH', `/teams/${soft.teamId}`, { fail_open: true })).resolves.toMatchObject({
+    fail_open: true,
+  });
+});

@@ -1,0 +1,41 @@
+/** A counter of the store in memory, and what it has left. */
+import type { CounterState } from '../../src/domain/admission.ts';
+import { type CounterSpec, headId } from '../../src/domain/counter.ts';
+import { bucketMs, oldestBucketMs } from '../../src/domain/window.ts';
+
+export interface MemoryCounter extends CounterState {
+  spec: CounterSpec;
+  scarceUntilMs: number;
+}
+
+/** What a counter has; of a bucket, what the others of its window leave it. */
+export function stateOf(
+  counters: ReadonlyMap<string, MemoryCounter>,
+  spec: CounterSpec,
+  nowMs: number,
+): CounterState & { freesInMs?: number } {
+  const { amount, settled, held, leased } = counters.get(spec.id)!;
+  if (spec.rollingMs === null) return { amount, settled, held, leased };
+  const length = bucketMs(spec.rollingMs);
+  const head = counters.get(headId(spec))!;
+  const oldestMs = oldestBucketMs(spec.rollingMs, spec.startsAtMs);
+  const others = [...counters.values()].filter(
+    (each) =>
+      each.spec.sourceId === spec.sourceId &&
+      each.spec.subjectId === spec.subjectId &&
+      each.spec.id !== spec.id &&
+      each.spec.endsAtMs! > oldestMs,
+  );
+  const taken = (each: MemoryCounter) => each.settled + each.held + each.leased;
+  const sum = others.reduce((total, each) => total + taken(each), 0n);
+  const ends = others.filter((each) => taken(each) > 0n).map((each) => each.spec.endsAtMs!);
+  const freesAtMs = (ends.length > 0 ? Math.min(...ends) : nowMs) + spec.rollingMs + length;
+  const isNow = nowMs > spec.startsAtMs - length && nowMs < spec.endsAtMs! + length;
+  return {
+    amount: isNow ? head.amount - sum : 0n,
+    settled,
+    held,
+    leased,
+    freesInMs: Math.max(1, Math.ceil(freesAtMs - nowMs)),
+  };
+}
