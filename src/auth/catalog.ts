@@ -59,13 +59,18 @@ export class Catalog {
 
   async #read(): Promise<void> {
     const { source, keys, onChange } = this.#options;
-    const { version, teamIds } = await source.changes(this.#version);
+    const { version, teamIds, warnedTeamIds } = await source.changes(this.#version);
     if (version === this.#version) return;
     // Read after the version: newer rows may come along early, older ones never stay behind.
     this.#rates = await source.rateBook();
-    const changed = teamIds.includes(ORGANIZATION_ID) ? 'all' : new Set(teamIds);
-    keys.invalidate(changed);
+    const changed = idsOf(teamIds);
+    keys.invalidate(idsOf([...teamIds, ...warnedTeamIds]));
     onChange(changed);
     this.#version = version;
   }
+}
+
+/** What touches the organization touches every team. */
+function idsOf(teamIds: string[]): ReadonlySet<string> | 'all' {
+  return teamIds.includes(ORGANIZATION_ID) ? 'all' : new Set(teamIds);
 }

@@ -6,6 +6,7 @@ import type { CounterSpec } from './counter.ts';
 import { grantCounter, limitCounter } from './counter.ts';
 import type { Grant, Limit, Meter, Principal } from './limit.ts';
 import { includesModel } from './price.ts';
+import type { Warning } from './warning.ts';
 
 /** Counters that together must cover a call: one limit, or all usable grants in the order in which they pay. */
 export interface Pool {
@@ -30,6 +31,8 @@ export interface Account {
   unlimited: boolean;
   /** Calls go on without the ledger while Postgres is away, if nothing strict binds them. */
   failOpen: boolean;
+  /** Thresholds that its grants and limits have reached. */
+  warnings: Warning[];
 }
 
 /** What of a call decides which limits touch it. */

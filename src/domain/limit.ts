@@ -52,4 +52,6 @@ export interface Principal {
   keyId: string;
   /** Models that this key may use; null: all. A name allows its snapshots too. */
   models: string[] | null;
+  /** Models that its team may use; null: all. A model must be in both lists. */
+  teamModels: string[] | null;
 }

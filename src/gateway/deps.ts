@@ -1,5 +1,6 @@
 /** What the gateway is wired with. */
 import type { KeyCache } from '../auth/key-cache.ts';
+import type { CounterSpec } from '../domain/counter.ts';
 import type { RateBook } from '../domain/price.ts';
 import type { Clock } from '../ledger/clock.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -23,4 +24,6 @@ export interface GatewayDeps {
   maxBodyBytes: number;
   /** How long the upstream's answer is read on after its client left, to learn what it cost. */
   abandonedTimeoutMs: number;
+  /** Told of a budget that a call was refused for want of. */
+  onSpent(counter: CounterSpec): void;
 }

@@ -114,7 +114,7 @@ class Exchange implements UpstreamHandler {
 
   #relay(): void {
     this.#relaying = true;
-    if (!this.#call.clientGone) beginStream(this.#call, this.#status, this.#headers);
+    if (!this.#call.clientGone) beginStream(this.#deps, this.#call, this.#status, this.#headers);
   }
 
   #write(bytes: Buffer): void {

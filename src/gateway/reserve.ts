@@ -15,7 +15,10 @@ export async function reserve(deps: GatewayDeps, call: Call): Promise<Fault | 'g
   const held = await take(deps, call);
   if (held === 'gone') return 'gone';
   if (held === 'cut') return shuttingDown();
-  if ('kind' in held) return refusalOf(held, call.estimate!);
+  if ('kind' in held) {
+    if (held.kind === 'insufficient' && held.counter !== null) deps.onSpent(held.counter);
+    return refusalOf(held, call.estimate!);
+  }
   if (call.clientGone) {
     deps.ledger.cancel(held);
     return 'gone';

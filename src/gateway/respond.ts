@@ -1,6 +1,7 @@
 /** Answers to the client: the upstream's bytes, status and headers, or a refusal in OpenAI's error shape. */
 import { ERRORS, type Fault, fault } from '../domain/errors.ts';
 import { formatUsd } from '../domain/money.ts';
+import { warningHeader } from '../domain/warning.ts';
 import { uuidV7 } from '../ledger/ids.ts';
 import { errorBody, errorHeaders } from '../openai/errors.ts';
 import { clientHeaders } from '../openai/headers.ts';
@@ -13,15 +14,17 @@ const NOTHING = Buffer.alloc(0);
 
 /** Nothing was forwarded: says why and what to do. */
 export function refuse(deps: GatewayDeps, call: Call, refusal: Fault): void {
-  writeFault(call, refusal, call.hold?.id ?? uuidV7(deps.clock.nowMs()));
+  writeFault(deps, call, refusal, call.hold?.id ?? uuidV7(deps.clock.nowMs()));
 }
 
 /** The head of an answer that is relayed as it comes; its cost is not known yet, its hold is. */
-export function beginStream(call: Call, status: number, headers: UpstreamHeaders): void {
+export function beginStream(deps: GatewayDeps, call: Call, status: number, headers: UpstreamHeaders): void {
   const hold = call.hold!;
   const flat = clientHeaders(headers);
   flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-hold-usd', formatUsd(hold.amount));
   if (call.outputLimit !== null) flat.push('x-tollgate-output-limit', String(call.outputLimit));
+  const warning = warningOf(deps, call);
+  if (warning !== null) flat.push('x-tollgate-warning', warning);
   call.response.writeHead(status, flat);
   // Not flushHeaders(): it writes the bytes beyond ASCII that a header may have as UTF-8.
   call.response.write(NOTHING);
@@ -33,7 +36,7 @@ export function respond(deps: GatewayDeps, call: Call, answer: Answer, settled: 
   if (call.clientGone) return;
   if (answer.body === null) endStream(call, answer);
   else if (answer.ending === 'complete') writeAnswer(deps, call, answer, answer.body, settled);
-  else writeFault(call, faultOf(answer), call.hold!.id);
+  else writeFault(deps, call, faultOf(answer), call.hold!.id);
   if (response.headersSent && !response.writableEnded) response.end();
 }
 
@@ -44,6 +47,8 @@ function writeAnswer(deps: GatewayDeps, call: Call, answer: Answer, body: Buffer
   const remaining = deps.ledger.remaining(call.account!, call.kind);
   if (remaining !== null) flat.push('x-tollgate-remaining-usd', formatUsd(remaining));
   if (call.outputLimit !== null) flat.push('x-tollgate-output-limit', String(call.outputLimit));
+  const warning = warningOf(deps, call);
+  if (warning !== null) flat.push('x-tollgate-warning', warning);
   call.response.writeHead(answer.status, flat);
   call.response.end(body);
 }
@@ -84,14 +89,22 @@ function faultOf({ ending }: Answer): Fault {
   return fault('upstream_interrupted', "The upstream's answer broke off; its cost is not known yet.");
 }
 
-function writeFault(call: Call, refusal: Fault, requestId: string) {
+/** What the key's budgets have reached; null, as nearly always: no threshold. */
+function warningOf(deps: GatewayDeps, { account, endUser }: Call): string | null {
+  if (account === null || account.warnings.length === 0) return null;
+  return warningHeader(account.warnings, endUser, deps.clock.nowMs());
+}
+
+function writeFault(deps: GatewayDeps, call: Call, refusal: Fault, requestId: string) {
   const { response } = call;
   if (call.clientGone || response.headersSent) return;
   const body = errorBody(refusal);
+  const warning = warningOf(deps, call);
   response.writeHead(ERRORS[refusal.code].status, {
     ...errorHeaders(refusal),
     'content-length': body.length,
     'x-tollgate-request-id': requestId,
+    ...(warning === null ? {} : { 'x-tollgate-warning': warning }),
   });
   response.end(body);
 }

@@ -1,12 +1,39 @@
 /** The job `warn`: raises the thresholds that budgets have reached. One replica at a time looks. */
+import type { CounterSpec } from '../domain/counter.ts';
 import { runAlone } from '../store/alone.ts';
+import { clock } from '../store/catalog-version.ts';
 import type { Database } from '../store/database.ts';
-import { type RaisedWarning, type RaiseOptions, raiseWarnings } from '../store/warnings.ts';
+import { ensureSoftCounters } from '../store/soft-counters.ts';
+import { type RaisedWarning, type RaiseOptions, raiseRefused, raiseWarnings } from '../store/warnings.ts';
 
 /** Any number, the same in every version of Tollgate. */
 const WARN_LOCK = 8_655_428_303;
 
 /** Looks once; answers what is new, nothing when another replica is at it. */
 export async function warn(database: Database, options: RaiseOptions): Promise<RaisedWarning[]> {
-  return (await runAlone(database, WARN_LOCK, () => raiseWarnings(database, options))) ?? [];
+  const look = async () => {
+    const now = await clock(database.db);
+    await ensureSoftCounters(database, now);
+    return raiseWarnings(database, now, options);
+  };
+  return (await runAlone(database, WARN_LOCK, look)) ?? [];
+}
+
+/** Counters remembered until the next look; one that is not will refuse again. */
+const REFUSING_MAX = 1_000;
+
+/** What an instance remembers of its own refusals between two looks: adding to it costs a refusal next to nothing. */
+export class SpentBudgets {
+  #counters = new Map<string, CounterSpec>();
+
+  add(counter: CounterSpec): void {
+    if (this.#counters.size < REFUSING_MAX) this.#counters.set(`${counter.teamId}/${counter.id}`, counter);
+  }
+
+  /** Raises what they mean. When that fails they are forgotten: the next refusals say it again. */
+  async raise(database: Database, options: RaiseOptions): Promise<RaisedWarning[]> {
+    const counters = [...this.#counters.values()];
+    this.#counters = new Map();
+    return raiseRefused(database, counters, options);
+  }
 }

@@ -15,7 +15,7 @@ const UNITS: Record<Meter, string> = {
 
 /** The body of the webhook. The same warning has the same one at every attempt. */
 export function warningBody(warning: DueWarning): string {
-  const { source, sourceId, settled, amount, endsAt } = warning;
+  const { source, sourceId, meter, settled, amount, endsAt } = warning;
   const excess = usd(settled) - usd(amount);
   return JSON.stringify({
     type: 'budget.warning',
@@ -27,12 +27,12 @@ export function warningBody(warning: DueWarning): string {
     [`${source}_id`]: sourceId,
     subject: { type: warning.subjectType, id: warning.subjectType === 'org' ? undefined : warning.subjectId },
     models: warning.models,
-    meter: warning.meter,
+    meter,
     enforcement: warning.enforcement ?? 'strict',
     threshold: warning.threshold,
-    amount: formatUsd(usd(amount)),
-    settled: formatUsd(usd(settled)),
-    over_limit: formatUsd(excess > 0n ? excess : 0n),
+    amount: amountOf(meter, usd(amount)),
+    settled: amountOf(meter, usd(settled)),
+    over_limit: amountOf(meter, excess > 0n ? excess : 0n),
     refused: warning.refused,
     window: warning.window === null ? null : windowOf(warning.window),
     window_starts_at: warning.window?.type === 'lifetime' ? null : warning.startsAt,
@@ -49,17 +49,19 @@ function windowOf(window: Window) {
 
 /** One or two sentences. Names are escaped as Slack wants them, so that none can call a channel. */
 export function warningText(warning: DueWarning): string {
-  const { meter, threshold, settled, amount, source, endsAt } = warning;
+  const { meter, threshold, settled, amount, source, endsAt, refused } = warning;
   const used = `${quantity(meter, settled)} of ${quantity(meter, amount)}`;
   const end = endsAt === null ? '' : ` It ${source === 'limit' ? 'resets' : 'expires'} at ${endsAt}.`;
-  return `${subjectText(warning)} has used ${threshold} % of its ${sourceText(warning)}: ${used}.${consequence(warning)}${end}`;
+  // What is left pays for no call: the percent would say too much.
+  const reach = refused ? 'has used up' : `has used ${threshold} % of`;
+  return `${subjectText(warning)} ${reach} its ${sourceText(warning)}: ${used}.${consequence(warning)}${end}`;
 }
 
 function subjectText({ subjectType, subjectId, teamName, keyName }: DueWarning): string {
   const team = escaped(teamName ?? '');
   if (subjectType === 'org') return 'The whole installation';
-  if (subjectType === 'key') return `Key ${escaped(keyName ?? subjectId ?? '')} of team ${team}`;
-  if (subjectType === 'user') return `End user ${escaped(subjectId ?? '')} of team ${team}`;
+  if (subjectType === 'key') return `Key ${escaped(keyName ?? subjectId)} of team ${team}`;
+  if (subjectType === 'user') return `End user ${escaped(subjectId)} of team ${team}`;
   return `Team ${team}`;
 }
 
@@ -71,14 +73,19 @@ function sourceText({ source, window, enforcement, models }: DueWarning): string
 }
 
 function consequence({ threshold, enforcement, refused }: DueWarning): string {
-  if (refused) return ' A call was refused: it may have cost more than is left.';
+  if (refused) return ' A call was refused, because it may have cost more than is left.';
   if (threshold < 100) return '';
   return enforcement === 'soft' ? ' Calls go on.' : ' Calls are refused.';
 }
 
 function quantity(meter: Meter, text: string): string {
-  const amount = formatUsd(usd(text));
-  return meter === 'cost_usd' ? `$${amount}` : `${amount.replace(/\.0+$/, '')} ${UNITS[meter]}`;
+  const amount = amountOf(meter, usd(text));
+  return meter === 'cost_usd' ? `$${amount}` : `${amount} ${UNITS[meter]}`;
+}
+
+/** As the admin API writes amounts: USD with its cents, anything else as a whole number. */
+function amountOf(meter: Meter, amount: bigint): string {
+  return meter === 'cost_usd' ? formatUsd(amount) : formatUsd(amount).replace(/\.00$/, '');
 }
 
 function escaped(name: string): string {

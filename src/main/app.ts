@@ -9,6 +9,7 @@ import { KeyCache } from '../auth/key-cache.ts';
 import type { Config } from '../config.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { Refusals } from '../gateway/refusals.ts';
+import { SpentBudgets } from '../jobs/warn.ts';
 import { startWatch } from '../jobs/watch.ts';
 import { createClock } from '../ledger/clock.ts';
 import { uuidV7 } from '../ledger/ids.ts';
@@ -18,7 +19,8 @@ import { ownHeader } from '../ledger/recovery.ts';
 import { realTimers } from '../ledger/timers.ts';
 import { createUpstream, type Upstream } from '../openai/upstream.ts';
 import { catalogChanges, findKey } from '../store/catalog.ts';
-import type { Connection } from '../store/database.ts';
+import type { Connection, Database } from '../store/database.ts';
+import { findPlan } from '../store/plans.ts';
 import { addRefusals } from '../store/refusals.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, TEAM_CAP } from '../telemetry/metrics.ts';
@@ -69,6 +71,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   back.defer(() => store.close());
   const { sql } = store.database;
 
+  await expectDefaultPlan(store.database, config.defaultPlan, log);
   const clock = createClock();
   const metrics = createMetrics({ version });
   const instanceId = uuidV7(clock.nowMs());
@@ -117,6 +120,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     onError: storeErrors,
   });
   back.defer(() => refusals.stop());
+  const spent = new SpentBudgets();
   const gateway = createGateway({
     keys,
     rates: () => catalog.rates,
@@ -129,6 +133,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     refusals,
     maxBodyBytes: config.maxBodyBytes,
     abandonedTimeoutMs: config.drainTimeoutMs,
+    onSpent: (counter) => spent.add(counter),
   });
   const watch = startWatch({ sql, budgetsMax: TEAM_CAP, onError: storeErrors });
   back.defer(() => watch.stop());
@@ -155,6 +160,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       log,
       metrics,
       database: store.database,
+      spent,
       rates: () => catalog.rates,
       nowMs: () => clock.nowMs(),
     }),
@@ -179,6 +185,15 @@ export async function startApp(options: AppOptions): Promise<App> {
       await undo.disposeAsync();
     },
   };
+}
+
+/** It may be made once this runs, so it stops no start; until then a team that names no plan is refused. */
+async function expectDefaultPlan({ db }: Database, name: string, { logger }: Log): Promise<void> {
+  if ((await findPlan(db, name)) !== null) return;
+  logger.warn(
+    { plan: name },
+    'there is no plan of the name in TOLLGATE_DEFAULT_PLAN: new teams must name one',
+  );
 }
 
 function openUpstream(config: Config): Upstream {

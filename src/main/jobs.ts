@@ -5,6 +5,7 @@ import type { RateBook } from '../domain/price.ts';
 import { startJob } from '../jobs/every.ts';
 import { createReconcile } from '../jobs/reconcile.ts';
 import { createUsageReport } from '../jobs/usage-report.ts';
+import type { SpentBudgets } from '../jobs/warn.ts';
 import type { Database } from '../store/database.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -15,6 +16,8 @@ export interface JobsOptions {
   log: Log;
   metrics: Metrics;
   database: Database;
+  /** Budgets for want of which the gateway refused calls. */
+  spent: SpentBudgets;
   rates: () => RateBook;
   /** Postgres's clock. */
   nowMs: () => number;

@@ -2,7 +2,7 @@
 import type { Config } from '../config.ts';
 import { deliver } from '../jobs/deliver.ts';
 import { startJob } from '../jobs/every.ts';
-import { warn } from '../jobs/warn.ts';
+import { type SpentBudgets, warn } from '../jobs/warn.ts';
 import { createWebhook } from '../jobs/webhook.ts';
 import type { Database } from '../store/database.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -13,6 +13,7 @@ export interface WarningsOptions {
   log: Log;
   metrics: Metrics;
   database: Database;
+  spent: SpentBudgets;
   /** Postgres's clock. */
   nowMs: () => number;
 }
@@ -22,15 +23,13 @@ const EVERY_MS = 1000;
 
 /** Starts both jobs; answers how to end them. */
 export function startWarnings(options: WarningsOptions): () => Promise<void> {
-  const { config, log, metrics, database } = options;
+  const { config, log, metrics, database, spent } = options;
+  const rules = { thresholds: config.warningThresholds, deliver: config.webhookUrl !== null };
   const raising = startJob({
     firstAfterMs: EVERY_MS,
     intervalMs: EVERY_MS,
     run: async () => {
-      const raised = await warn(database, {
-        thresholds: config.warningThresholds,
-        deliver: config.webhookUrl !== null,
-      });
+      const raised = [...(await warn(database, rules)), ...(await spent.raise(database, rules))];
       for (const { teamId, counterId, threshold } of raised) {
         metrics.recordWarning(threshold);
         log.logger.warn(

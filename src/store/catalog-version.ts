@@ -62,9 +62,14 @@ export async function clock(queries: Queries): Promise<Date> {
 
 /**
  * Raises the version and marks the teams whose row, keys, limits or grants changed. Call it last: its lock makes
- * versions commit in order, so whoever saw version n has seen everything up to n. Changed prices mark no team.
+ * versions commit in order, so whoever saw version n has seen everything up to n. Changed prices mark no team. Where
+ * a team is only warned, its keys are read anew and nothing else: leases stay where they are.
  */
-export async function raiseVersion(tx: Transaction, teamIds: readonly string[]): Promise<void> {
+export async function raiseVersion(
+  tx: Transaction,
+  teamIds: readonly string[],
+  because: 'changed' | 'warned' = 'changed',
+): Promise<void> {
   const [row] = await tx
     .insert(catalogVersion)
     .values({ id: 1 })
@@ -73,7 +78,7 @@ export async function raiseVersion(tx: Transaction, teamIds: readonly string[]):
   if (teamIds.length === 0) return;
   await tx
     .update(teams)
-    .set({ changedAtVersion: row!.version })
+    .set(because === 'changed' ? { changedAtVersion: row!.version } : { warnedAtVersion: row!.version })
     .where(inArray(teams.id, [...teamIds]));
 }
 

@@ -14,6 +14,7 @@ import {
 } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import type { Window } from '../domain/window.ts';
+import { openWarnings } from './warnings.ts';
 
 /** A key as it stands in the database; whether it may be used at a moment is the caller's question. */
 export interface KeyRecord {
@@ -30,6 +31,7 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       team_id: string;
       team_name: string;
       models: string[] | null;
+      team_models: string[] | null;
       expires_at_ms: number | null;
       revoked: boolean;
       unlimited: boolean;
@@ -37,17 +39,26 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       prepaid: boolean;
     }[]
   >`
-    select k.id, k.team_id, t.name as team_name, k.models, t.unlimited, t.fail_open,
+    select k.id, k.team_id, t.name as team_name, k.models, t.models as team_models, t.unlimited, t.fail_open,
       (extract(epoch from k.expires_at) * 1000)::float8 as expires_at_ms,
       (k.revoked_at is not null or t.deleted_at is not null) as revoked,
       exists (select 1 from grants g where g.team_id = t.id) as prepaid
     from keys k join teams t on t.id = k.team_id where k.hash = ${hash}`;
   if (!row) return null;
-  const [limits, grants] = await Promise.all([
+  const [limits, grants, warned] = await Promise.all([
     limitsOf(sql, row.team_id, row.id),
     grantsOf(sql, row.team_id),
+    openWarnings(sql, [row.team_id, ORGANIZATION_ID]),
   ]);
-  const principal = { teamId: row.team_id, teamName: row.team_name, keyId: row.id, models: row.models };
+  const sources = new Set([...limits, ...grants].map(({ id }) => id));
+  const warnings = warned.filter(({ sourceId }) => sources.has(sourceId));
+  const principal = {
+    teamId: row.team_id,
+    teamName: row.team_name,
+    keyId: row.id,
+    models: row.models,
+    teamModels: row.team_models,
+  };
   return {
     account: {
       principal,
@@ -56,6 +67,7 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       prepaid: row.prepaid,
       unlimited: row.unlimited,
       failOpen: row.fail_open,
+      warnings,
     },
     expiresAtMs: row.expires_at_ms,
     revoked: row.revoked,
@@ -123,13 +135,21 @@ export interface CatalogChange {
   version: number;
   /** Teams whose own row, keys, limits or grants changed; `ORGANIZATION_ID` among them stands for all teams. */
   teamIds: string[];
+  /** Teams of which only the warnings are new. */
+  warnedTeamIds: string[];
 }
 
 /** What changed since `version`; called a few times a second by every replica. */
 export async function catalogChanges(sql: Sql, version: number): Promise<CatalogChange> {
-  const [row] = await sql<{ version: number; team_ids: string[] | null }[]>`
+  const [row] = await sql<{ version: number; team_ids: string[] | null; warned_ids: string[] | null }[]>`
     select version::float8 as version, case when version > ${version} then
-      (select array_agg(id::text) from teams where changed_at_version > ${version}) end as team_ids
+        (select array_agg(id::text) from teams where changed_at_version > ${version}) end as team_ids,
+      case when version > ${version} then
+        (select array_agg(id::text) from teams where warned_at_version > ${version}) end as warned_ids
     from catalog_version`;
-  return { version: row?.version ?? 0, teamIds: row?.team_ids ?? [] };
+  return {
+    version: row?.version ?? 0,
+    teamIds: row?.team_ids ?? [],
+    warnedTeamIds: row?.warned_ids ?? [],
+  };
 }

@@ -14,6 +14,10 @@ export const plans = pgTable('plans', {
   name: text('name').primaryKey(),
   /** `[{amount_usd, months}]`: credit that a new team of this plan gets. */
   grants: jsonb('grants').notNull(),
+  /** Limits that a new team of this plan gets: rules without a subject. */
+  limits: jsonb('limits').notNull().default([]),
+  /** Models that a new team of this plan may use; null: all. */
+  models: text('models').array(),
   createdAt: moment('created_at').notNull(),
 });
 
@@ -25,10 +29,14 @@ export const teams = pgTable('teams', {
   unlimited: boolean('unlimited').notNull().default(false),
   /** While Postgres is away its calls go on, if nothing strict binds them. */
   failOpen: boolean('fail_open').notNull().default(false),
+  /** Models that the team's keys may use; null: all. */
+  models: text('models').array(),
   createdAt: moment('created_at').notNull(),
   deletedAt: moment('deleted_at'),
   /** The catalog version that last changed this team, its keys, limits or grants. */
   changedAtVersion: count('changed_at_version').notNull().default(0),
+  /** The catalog version at which one of its budgets last reached a threshold: its keys tell of it, nothing else changes. */
+  warnedAtVersion: count('warned_at_version').notNull().default(0),
 });
 
 export const keys = pgTable(

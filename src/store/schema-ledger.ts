@@ -30,6 +30,7 @@ export const counters = pgTable(
   (table) => [
     primaryKey({ columns: [table.teamId, table.id] }),
     index('counters_source').on(table.sourceId, table.startsAt),
+    index('counters_open').on(table.endsAt),
   ],
 );
 

@@ -3,7 +3,7 @@
  * replicas send the same at once, and what a dead one claimed is sent by another.
  */
 import { sql } from 'drizzle-orm';
-import type { Enforcement, Meter } from '../domain/limit.ts';
+import { type Enforcement, type Meter, ORGANIZATION_ID } from '../domain/limit.ts';
 import type { Window } from '../domain/window.ts';
 import type { Database } from './database.ts';
 
@@ -24,7 +24,7 @@ export interface DueWarning {
   source: 'limit' | 'grant';
   sourceId: string;
   subjectType: string;
-  subjectId: string | null;
+  subjectId: string;
   /** Set where the subject is a key. */
   keyName: string | null;
   meter: Meter;
@@ -59,14 +59,14 @@ export async function claimWarnings(
       returning w.*)
     select w.id, w.team_id as "teamId", w.counter_id as "counterId", w.threshold, w.amount::text, w.settled::text,
       w.refused, ${iso(sql`w.raised_at`)} as "raisedAt", w.attempts, t.name as "teamName", c.source,
-      c.source_id as "sourceId", c.subject_type as "subjectType", c.subject_id::text as "subjectId",
+      c.source_id as "sourceId", c.subject_type as "subjectType", c.subject_id as "subjectId",
       k.name as "keyName", c.meter, c.models, l."window", l.enforcement,
       ${iso(sql`c.starts_at`)} as "startsAt", ${iso(sql`c.ends_at`)} as "endsAt"
     from claimed w
     join counters c on c.team_id = w.team_id and c.id = w.counter_id
-    left join teams t on t.id = w.team_id
+    left join teams t on t.id = w.team_id and t.id <> ${ORGANIZATION_ID}
     left join limits l on l.id = c.source_id and c.source = 'limit'
-    left join keys k on c.subject_type = 'key' and k.id::text = c.subject_id::text
+    left join keys k on c.subject_type = 'key' and k.id::text = c.subject_id
     order by w.raised_at, w.counter_id, w.threshold`);
   return [...rows];
 }

@@ -1,12 +1,12 @@
 /**
  * Warnings: thresholds that counters have reached. Invariants: a threshold of an amount is raised once in each window,
- * whoever looks and however often; a warning is visible together with the catalog version that tells replicas of it;
- * what is claimed for delivery and not ended is claimed again, so a delivery may come twice, but never not at all.
+ * whoever looks and however often; a warning is visible together with the catalog version that tells replicas of it.
  */
-import { sql } from 'drizzle-orm';
+import { type SQL, sql } from 'drizzle-orm';
 import type { Sql } from 'postgres';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
 import type { Warning } from '../domain/warning.ts';
-import { changeCatalog, clock, raiseVersion, type Transaction } from './catalog-version.ts';
+import { changeCatalog, raiseVersion, type Transaction } from './catalog-version.ts';
 import type { Database } from './database.ts';
 
 export interface RaisedWarning {
@@ -26,67 +26,130 @@ export interface RaiseOptions {
 /** Teams whose warnings are raised in one transaction: each is locked until it ends. */
 const TEAMS_MAX = 100;
 
-/** Raises what the open counters have reached since the last look. Answers what is new. */
-export async function raiseWarnings(database: Database, options: RaiseOptions): Promise<RaisedWarning[]> {
+/** Raises what the counters that are open at this moment have reached since the last look. Answers what is new. */
+export async function raiseWarnings(
+  database: Database,
+  now: Date,
+  options: RaiseOptions,
+): Promise<RaisedWarning[]> {
+  const rules = options.thresholds.map((threshold) => ({ threshold, from: threshold }));
   const raised: RaisedWarning[] = [];
   for (;;) {
-    const now = await clock(database.db);
     const rows = await database.db.execute<{ team_id: string }>(sql`
-      select distinct r.team_id from (${reached(options.thresholds, now)}) r order by r.team_id limit ${TEAMS_MAX}`);
+      select distinct r.team_id from (${reached(rules, now)}) r order by r.team_id limit ${TEAMS_MAX}`);
     if (rows.length === 0) return raised;
     const teamIds = rows.map((row) => row.team_id);
-    const found = await changeCatalog(database, (tx, at) => insertReached(tx, teamIds, at, options));
+    const found = await changeCatalog(database, (tx) =>
+      insert(tx, teamIds, now, { deliver: options.deliver, refused: false, rows: reached(rules, now) }),
+    );
     // None of them: another replica was faster, and what is left is its business.
     if (found.length === 0) return raised;
     raised.push(...found);
   }
 }
 
-async function insertReached(
+/** A counter for want of which a call was refused. */
+export interface RefusingCounter {
+  teamId: string;
+  id: string;
+}
+
+/** Percent at which a budget is spent. */
+const SPENT = 100;
+/** A call that is refused with more left than this was too large; with less, the budget is spent. */
+const NEARLY_SPENT = 50;
+
+/**
+ * Raises the threshold of 100 % for budgets that refused a call. What a strict budget has left at its end pays for no
+ * call, so it hardly ever reaches its last cent.
+ */
+export async function raiseRefused(
+  database: Database,
+  counters: readonly RefusingCounter[],
+  { thresholds, deliver }: RaiseOptions,
+): Promise<RaisedWarning[]> {
+  if (counters.length === 0 || !thresholds.includes(SPENT)) return [];
+  const teamIds = [...new Set(counters.map(({ teamId }) => teamId))];
+  const names = counters.map(({ teamId, id }) => sql`(${teamId}::uuid, ${id}::text)`);
+  const rules = [{ threshold: SPENT, from: NEARLY_SPENT }];
+  return changeCatalog(database, (tx, now) => {
+    const rows = sql`${reached(rules, now)} and (c.team_id, c.id) in (${sql.join(names, sql`, `)})`;
+    return insert(tx, teamIds, now, { deliver, refused: true, rows });
+  });
+}
+
+interface Insertion {
+  deliver: boolean;
+  refused: boolean;
+  rows: SQL;
+}
+
+async function insert(
   tx: Transaction,
   teamIds: string[],
   now: Date,
-  { thresholds, deliver }: RaiseOptions,
+  { deliver, refused, rows }: Insertion,
 ): Promise<RaisedWarning[]> {
   await tx.execute(sql`select id from teams where id in ${teamIds} order by id for no key update`);
-  const rows = await tx.execute<{ team_id: string; counter_id: string; threshold: number }>(sql`
-    insert into warnings (team_id, counter_id, threshold, amount, id, settled, raised_at, next_attempt_at)
-    select r.team_id, r.counter_id, r.threshold, r.amount, gen_random_uuid(), r.settled, ${at(now)},
+  const inserted = await tx.execute<{ team_id: string; counter_id: string; threshold: number }>(sql`
+    insert into warnings
+      (team_id, counter_id, threshold, amount, id, settled, refused, raised_at, next_attempt_at)
+    select r.team_id, r.counter_id, r.threshold, r.amount, gen_random_uuid(), r.settled, ${refused}, ${at(now)},
       ${deliver ? at(now) : sql`null`}
-    from (${reached(thresholds, now)}) r where r.team_id in ${teamIds}
+    from (${rows}) r where r.team_id in ${teamIds}
     on conflict do nothing returning team_id, counter_id, threshold`);
-  const raised = rows.map((row) => ({
+  const raised = inserted.map((row) => ({
     teamId: row.team_id,
     counterId: row.counter_id,
     threshold: row.threshold,
   }));
-  if (raised.length > 0) await raiseVersion(tx, [...new Set(raised.map(({ teamId }) => teamId))]);
+  if (raised.length > 0) await raiseVersion(tx, [...new Set(raised.map(({ teamId }) => teamId))], 'warned');
   return raised;
 }
 
 const at = (moment: Date) => sql`${moment.toISOString()}::timestamptz`;
+const numbers = (values: number[]) => sql`${`{${values.join(',')}}`}::int[]`;
 
-/** What open counters of limits and grants in force have reached, and nobody was warned of. */
-function reached(thresholds: readonly number[], now: Date) {
+/**
+ * The open counters of limits and grants in force that have settled the percent `from` of their amount, and of whose
+ * `threshold` nobody was warned. Flow that comes back by itself is nothing to warn of.
+ */
+function reached(rules: readonly { threshold: number; from: number }[], now: Date): SQL {
+  const thresholds = numbers(rules.map((rule) => rule.threshold));
+  const lowest = Math.min(...rules.map((rule) => rule.from));
   return sql`
     select c.team_id, c.id as counter_id, p.threshold, c.amount, c.settled
     from counters c
-    join unnest(${`{${thresholds.join(',')}}`}::int[]) as p(threshold) on c.settled * 100 >= c.amount * p.threshold
+    join unnest(${thresholds}, ${numbers(rules.map((rule) => rule.from))}) as p(threshold, reach)
+      on c.settled * 100 >= c.amount * p.reach
     left join limits l on l.id = c.source_id and c.source = 'limit'
     left join grants g on g.id = c.source_id and c.source = 'grant'
-    left join teams t on t.id = c.team_id
-    where (c.ends_at is null or c.ends_at > ${at(now)}) and c.amount > 0
+    left join teams t on t.id = c.team_id and t.id <> ${ORGANIZATION_ID}
+    where (c.ends_at is null or c.ends_at > ${at(now)}) and c.amount > 0 and c.rolling_ms is null
+      and c.settled * 100 >= c.amount * ${lowest}::int
       and coalesce(l.deleted_at, g.deleted_at, t.deleted_at) is null
       and not exists (select 1 from warnings w where w.team_id = c.team_id and w.counter_id = c.id
         and w.threshold = p.threshold and w.amount = c.amount)`;
 }
 
-/** The highest threshold that each of a team's budgets has reached in a window that is open, by its present amount. */
-export async function openWarnings(client: Sql, teamId: string): Promise<Warning[]> {
-  const rows = await client<{ source_id: string; percent: number; until_ms: number | null }[]>`
-    select c.source_id, max(w.threshold) as percent, (extract(epoch from c.ends_at) * 1000)::float8 as until_ms
+/** Warnings that the answers to a team's calls tell of; beyond that, of its end users the latest. */
+const OPEN_MAX = 1_000;
+
+/** The highest threshold that each budget of these teams has reached in a window that is open, by its present amount. */
+export async function openWarnings(client: Sql, teamIds: string[]): Promise<Warning[]> {
+  const rows = await client<
+    { source_id: string; end_user: string | null; percent: number; until_ms: number | null }[]
+  >`
+    select c.source_id, case when c.subject_type = 'user' then c.subject_id end as end_user,
+      max(w.threshold) as percent, (extract(epoch from c.ends_at) * 1000)::float8 as until_ms
     from warnings w join counters c on c.team_id = w.team_id and c.id = w.counter_id and c.amount = w.amount
-    where w.team_id = ${teamId} and (c.ends_at is null or c.ends_at > tollgate_now())
-    group by c.source_id, c.ends_at order by c.source_id`;
-  return rows.map((row) => ({ sourceId: row.source_id, percent: row.percent, untilMs: row.until_ms }));
+    where w.team_id = any(${teamIds}::text[]::uuid[]) and (c.ends_at is null or c.ends_at > tollgate_now())
+    group by c.source_id, c.subject_type, 2, c.ends_at
+    order by c.subject_type = 'user', max(w.raised_at) desc, c.source_id limit ${OPEN_MAX}`;
+  return rows.map((row) => ({
+    sourceId: row.source_id,
+    endUser: row.end_user,
+    percent: row.percent,
+    untilMs: row.until_ms,
+  }));
 }

@@ -5,6 +5,7 @@
  */
 import type { Sql } from 'postgres';
 import { type PicoUsd, usd } from '../domain/money.ts';
+import { type OverLimitRow, readOverLimits } from './over-limit.ts';
 
 /** A team's tightest budget: its grants together, or one of its cost limits. */
 export interface BudgetRow {
@@ -23,6 +24,8 @@ export interface BudgetRow {
 export interface WatchReading {
   /** Those closest to their end first. */
   budgets: BudgetRow[];
+  /** Teams beyond a limit, the farthest first. */
+  overLimits: OverLimitRow[];
   /** Charged for calls whose outcome nobody knows yet. */
   unresolved: PicoUsd;
   /** Tollgate's sessions on this database by state, of all instances. */
@@ -39,8 +42,9 @@ type ConnectionState = (typeof CONNECTION_STATES)[number];
  * @throws any error of the connection
  */
 export async function readWatch(sql: Sql, budgetsMax: number): Promise<WatchReading> {
-  const [budgets, totals, sessions] = await Promise.all([
+  const [budgets, overLimits, totals, sessions] = await Promise.all([
     readBudgets(sql, budgetsMax),
+    readOverLimits(sql, budgetsMax),
     sql<{ unresolved: string; unpartitioned: number }[]>`
       select (
           select coalesce(sum(cost_usd), 0) from usage_events e where outcome = 'unknown' and not exists (
@@ -56,7 +60,13 @@ export async function readWatch(sql: Sql, budgetsMax: number): Promise<WatchRead
     connections.set(name, connections.get(name)! + count);
   }
   const { unresolved, unpartitioned } = totals[0]!;
-  return { budgets, unresolved: usd(unresolved), connections, unpartitionedEvents: unpartitioned };
+  return {
+    budgets,
+    overLimits,
+    unresolved: usd(unresolved),
+    connections,
+    unpartitionedEvents: unpartitioned,
+  };
 }
 
 function stateOf(state: string | null): ConnectionState {
@@ -98,7 +108,7 @@ async function readBudgets(sql: Sql, budgetsMax: number): Promise<BudgetRow[]> {
       select l.team_id, l.amount, l.amount - coalesce(c.settled, 0), c.ends_at
       from limits l cross join moment left join counters c on c.team_id = l.team_id and c.source_id = l.id
         and c.starts_at <= now and coalesce(c.ends_at > now, true)
-      where l.deleted_at is null and l.meter = 'cost_usd' and l.subject_type = 'team' and l.models is null
+      where l.deleted_at is null and l.enforcement = 'strict' and l.meter = 'cost_usd' and l.subject_type = 'team' and l.models is null
         and l."window" ->> 'type' in ('calendar', 'lifetime')),
     tightest as (select distinct on (team_id) * from budget order by team_id, remaining)
     select t.name as team, b.amount, b.remaining, b.ends_at, p.grant_expires_at,

@@ -73,6 +73,8 @@ export interface Gauges {
 export interface InstallationGauges {
   /** At most as many as teams have labels. */
   budgets: readonly BudgetGauge[];
+  /** At most as many, too. */
+  overLimits: readonly { team: string; excess: PicoUsd }[];
   unresolved: PicoUsd;
   unpartitionedEvents: number;
   roundTripSeconds: number;

@@ -114,6 +114,11 @@ export const METRICS = {
     labels: ['team'],
     help: "When the first of the team's grants with money left expires, in Unix time.",
   },
+  tollgate_over_limit_usd: {
+    type: 'gauge',
+    labels: ['team'],
+    help: 'The most that the team has spent beyond one of its cost limits in its window: a soft one, or one that was lowered.',
+  },
   tollgate_unresolved_usd: {
     type: 'gauge',
     labels: [],

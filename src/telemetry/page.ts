@@ -76,6 +76,12 @@ function installationText(reading: InstallationGauges): string {
     budgetText('tollgate_grant_expiry_timestamp_seconds', budgets, ({ grantExpiresAtMs }) =>
       toSeconds(grantExpiresAtMs),
     ),
+    familyText(
+      'tollgate_over_limit_usd',
+      reading.overLimits.map(({ team, excess }) =>
+        sampleOf('tollgate_over_limit_usd', [team], toFloatUsd(excess)),
+      ),
+    ),
     gaugeText('tollgate_unresolved_usd', toFloatUsd(reading.unresolved)),
     gaugeText('tollgate_unpartitioned_events', reading.unpartitionedEvents),
     gaugeText('tollgate_postgres_round_trip_seconds', reading.roundTripSeconds),

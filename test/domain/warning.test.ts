@@ -1,14 +1,21 @@
 import { expect, it } from 'vitest';
 import { warningHeader } from '../../src/domain/warning.ts';
 
-const LIMIT = { sourceId: 'limit-1', percent: 80, untilMs: 1_000 };
-const GRANT = { sourceId: 'grant-1', percent: 50, untilMs: null };
+const LIMIT = { sourceId: 'limit-1', endUser: null, percent: 80, untilMs: 1_000 };
+const GRANT = { sourceId: 'grant-1', endUser: null, percent: 50, untilMs: null };
 
 it('the header names each budget and the percent that it has reached', () => {
-  expect(warningHeader([LIMIT, GRANT], 999)).toBe('limit-1; percent=80, grant-1; percent=50');
+  expect(warningHeader([LIMIT, GRANT], null, 999)).toBe('limit-1; percent=80, grant-1; percent=50');
 });
 
 it('the header is gone with the window, whoever still remembers the warning', () => {
-  expect(warningHeader([LIMIT, GRANT], 1_000)).toBe('grant-1; percent=50');
-  expect(warningHeader([LIMIT], 1_000)).toBeNull();
+  expect(warningHeader([LIMIT, GRANT], null, 1_000)).toBe('grant-1; percent=50');
+  expect(warningHeader([LIMIT], null, 1_000)).toBeNull();
+});
+
+it('the header tells of an end user on the calls for that one alone', () => {
+  const ann = { ...LIMIT, endUser: 'ann' };
+  expect(warningHeader([ann, GRANT], 'ann', 0)).toBe('limit-1; percent=80, grant-1; percent=50');
+  expect(warningHeader([ann, GRANT], 'bob', 0)).toBe('grant-1; percent=50');
+  expect(warningHeader([ann], null, 0)).toBeNull();
 });

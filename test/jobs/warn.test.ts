@@ -144,7 +144,7 @@ describe('a warning', () => {
     for (const each of all) await spend(each, ['limit', each.limit], '1');
     const others = Array.from({ length: 3 }, () => openDatabase(admin.database.connection));
     // Without the lock that lets one alone look: the table itself holds.
-    const raised = await Promise.all(others.map((database) => raiseWarnings(database, OPTIONS)));
+    const raised = await Promise.all(others.map((database) => raiseWarnings(database, new Date(), OPTIONS)));
     expect(raised.flat()).toHaveLength(15);
     const [row] = await admin.database.sql`
       select count(*)::int as rows, count(distinct id)::int as ids from warnings where team_id in ${admin.database.sql(
@@ -161,9 +161,9 @@ describe('a warning', () => {
     const { version } = await catalogChanges(sql, 0);
     await raise();
     const change = await catalogChanges(sql, version);
-    expect(change.teamIds).toEqual([research.teamId]);
+    expect(change).toMatchObject({ teamIds: [], warnedTeamIds: [research.teamId] });
     await raise();
-    expect(await catalogChanges(sql, change.version)).toEqual({ version: change.version, teamIds: [] });
+    expect(await catalogChanges(sql, change.version)).toMatchObject({ teamIds: [], warnedTeamIds: [] });
   });
 
   it('stands on the account while its window lasts and its amount is the same', async () => {
@@ -172,15 +172,15 @@ describe('a warning', () => {
     await spend(research, ['limit', research.limit], '0.9', today);
     await raise();
     const { sql } = admin.database;
-    const warning = { sourceId: research.limit.id, percent: 80, untilMs: TOMORROW_MS };
-    expect(await openWarnings(sql, research.teamId)).toEqual([warning]);
+    const warning = { sourceId: research.limit.id, endUser: null, percent: 80, untilMs: TOMORROW_MS };
+    expect(await openWarnings(sql, [research.teamId])).toEqual([warning]);
     const tomorrow = openDatabase(admin.database.connection, {
       settings: { 'tollgate.now': '2026-11-25T00:00:00Z' },
     });
-    expect(await openWarnings(tomorrow.sql, research.teamId)).toEqual([]);
+    expect(await openWarnings(tomorrow.sql, [research.teamId])).toEqual([]);
     await tomorrow.close();
     await admin.ask('PATCH', `/limits/${research.limit.id}`, { amount: '2' });
-    expect(await openWarnings(sql, research.teamId)).toEqual([]);
+    expect(await openWarnings(sql, [research.teamId])).toEqual([]);
   });
 
   it('keeps the exact sum and amount of its moment', async () => {

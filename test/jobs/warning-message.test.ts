@@ -43,7 +43,7 @@ describe('the text of a warning', () => {
     ],
     [
       { threshold: 100, settled: '49.9', refused: true, endsAt: null },
-      'Team research has used 100 % of its limit of this month: $49.90 of $50.00. A call was refused: it may have cost more than is left.',
+      'Team research has used up its limit of this month: $49.90 of $50.00. A call was refused, because it may have cost more than is left.',
     ],
     [
       { subjectType: 'key', keyName: 'notebooks', meter: 'tokens', amount: '1000000', endsAt: null },

@@ -25,7 +25,7 @@ test('drizzle beside it does not change what the raw client reads and writes', a
   const json = database.sql.json([{ months: 4 }]);
   await database.sql`update plans set grants = ${json} where name = 'p'`;
   const [plan] = await database.db.select().from(plans);
-  expect(plan).toEqual({ name: 'p', grants: [{ months: 4 }], createdAt: new Date(0) });
+  expect(plan).toMatchObject({ name: 'p', grants: [{ months: 4 }], createdAt: new Date(0) });
 });
 
 const { path, database: name } = connection;

@@ -161,3 +161,20 @@ it('connections are counted by a closed list of states', async () => {
   expect([...connections.keys()]).toEqual(['active', 'idle', 'idle_in_transaction', 'other']);
   expect(connections.get('active')).toBeGreaterThanOrEqual(1);
 });
+
+it('takes no soft limit for a budget, and tells what was spent beyond it, or beyond a lowered one', async () => {
+  const { sql } = test.database;
+  const [soft, lowered, within] = await Promise.all([insertTeam(sql), insertTeam(sql), insertTeam(sql)]);
+  await limit(soft, '10', '12.5', { enforcement: 'soft' });
+  await limit(soft, '1', '1.25', { enforcement: 'soft' });
+  await limit(lowered, '5', '6');
+  await limit(within, '5', '5');
+  const { budgets, overLimits } = await readWatch(sql, 100);
+  // Teams that are made here are named after their ids.
+  const made = [soft, lowered, within];
+  expect(overLimits.filter(({ team }) => made.includes(team))).toEqual([
+    { team: soft, excess: usd('2.5') },
+    { team: lowered, excess: usd('1') },
+  ]);
+  expect(budgets.map(({ team }) => team)).not.toContain(soft);
+});

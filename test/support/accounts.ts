@@ -6,12 +6,13 @@ import { usd } from '../../src/domain/money.ts';
 export function accountOf(changes: Partial<Account> & { teamId?: string; keyId?: string } = {}): Account {
   const { teamId = 'team', keyId = 'key-1', grants = [], ...rest } = changes;
   return {
-    principal: { teamId, teamName: teamId, keyId, models: null },
+    principal: { teamId, teamName: teamId, keyId, models: null, teamModels: null },
     grants: inSpendingOrder(grants),
     limits: [],
     prepaid: grants.length > 0,
     unlimited: false,
     failOpen: false,
+    warnings: [],
     ...rest,
   };
 }

@@ -48,6 +48,14 @@ describe('the gauges', () => {
     expect(read('b')).toEqual([2, 1, undefined, undefined, undefined]);
   });
 
+  it('show what a team spent beyond a limit, and nothing of who did not', async () => {
+    const metrics = createMetrics({ version: '1' });
+    const overLimits = [{ team: 'a', excess: 15n * 10n ** 11n }];
+    metrics.readGaugesFrom(() => gauges({ installation: installation({ overLimits }) }));
+    const page = ours(await metrics.render());
+    expect(page.match(/^tollgate_over_limit_usd.*$/gm)).toEqual(['tollgate_over_limit_usd{team="a"} 1.5']);
+  });
+
   it('say nothing of the installation while Postgres has not been heard', async () => {
     const metrics = createMetrics({ version: '1' });
     metrics.readGaugesFrom(() => gauges({ postgresUp: false }));

@@ -172,7 +172,7 @@ describe('the page for Prometheus', () => {
     metrics.readGaugesFrom(() =>
       gauges({
         teams: [{ team: 'a', heldPicoUsd: 0n, leasedPicoUsd: 0n }],
-        installation: installation({ budgets: [BUDGET] }),
+        installation: installation({ budgets: [BUDGET], overLimits: [{ team: 'a', excess: 1n }] }),
       }),
     );
     const page = ours(await metrics.render());

@@ -43,6 +43,7 @@ export function gauges(changes: Partial<Gauges> = {}): Gauges {
 export function installation(changes: Partial<InstallationGauges> = {}): InstallationGauges {
   return {
     budgets: [],
+    overLimits: [],
     unresolved: 0n,
     unpartitionedEvents: 0,
     roundTripSeconds: 0.001,

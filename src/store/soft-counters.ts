@@ -1,0 +1,70 @@
+/**
+ * Counters of soft limits. No admission needs them, so nothing makes them on a call's way; who warns does, and from
+ * then on every flush moves them as it moves those of strict limits. Made anew in each window that sees a call.
+ */
+import { and, eq, isNull, or } from 'drizzle-orm';
+import { type CounterSpec, limitCounter } from '../domain/counter.ts';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
+import { createCounters, keyOf } from './counters.ts';
+import type { Database } from './database.ts';
+import { MAX_SUBJECTS } from './leases.ts';
+import { toLimit } from './limit-balance.ts';
+import type { LimitRow } from './limits.ts';
+import { limits, teams } from './schema.ts';
+
+/** Each locks its team for a moment, so not all of midnight's at once. */
+const CREATED_MAX = 50;
+
+/** Makes the counters that soft limits lack at this moment, as far as their windows have seen a call. */
+export async function ensureSoftCounters(database: Database, now: Date): Promise<void> {
+  const rows = await database.db
+    .select({ limit: limits })
+    .from(limits)
+    .innerJoin(teams, eq(teams.id, limits.teamId))
+    .where(
+      and(
+        eq(limits.enforcement, 'soft'),
+        isNull(limits.deletedAt),
+        or(isNull(teams.deletedAt), eq(teams.id, ORGANIZATION_ID)),
+      ),
+    );
+  const specs: CounterSpec[] = [];
+  for (const { limit } of rows) {
+    const at = (teamId: string, endUser: string | null) =>
+      limitCounter(toLimit(limit), teamId, endUser, now.getTime());
+    if (limit.subjectType !== 'user') specs.push(at(limit.teamId, null));
+    else
+      for (const user of await recentUsers(database, limit, now)) specs.push(at(user.team_id, user.end_user));
+  }
+  const missing = await missingOf(database, specs);
+  // One by one: a team is locked no longer than its own counter takes.
+  for (const spec of missing.slice(0, CREATED_MAX)) await createCounters(database.sql, [spec], MAX_SUBJECTS);
+}
+
+/** Those that do not exist, in windows that have seen a call. */
+async function missingOf({ sql: client }: Database, specs: readonly CounterSpec[]): Promise<CounterSpec[]> {
+  if (specs.length === 0) return [];
+  const rows = await client<{ team_id: string; id: string }[]>`
+    select w.team_id, w.id
+    from unnest(${specs.map((spec) => spec.teamId)}::text[], ${specs.map((spec) => spec.id)}::text[],
+      ${specs.map((spec) => new Date(spec.startsAtMs).toISOString())}::text[]) as w(team_id, id, starts_at)
+    where not exists (select 1 from counters c where c.team_id = w.team_id::uuid and c.id = w.id)
+      and exists (select 1 from usage_rollups r where r.bucket_start >= w.starts_at::timestamptz
+        and (r.team_id = w.team_id::uuid or w.team_id = ${ORGANIZATION_ID}))`;
+  const missing = new Set(rows.map((row) => keyOf({ teamId: row.team_id, id: row.id })));
+  return specs.filter((spec) => missing.has(keyOf(spec)));
+}
+
+/** Who is not looked at in time is found at the next call. */
+const RECENT = '2 minutes';
+
+/** End users that a limit counts and that called lately. */
+async function recentUsers({ sql: client }: Database, limit: LimitRow, now: Date) {
+  const { teamId, subjectId } = limit;
+  return client<{ team_id: string; end_user: string }[]>`
+    select distinct team_id, end_user from usage_events
+    where end_user is not null and created_at >= ${now.toISOString()}::timestamptz - ${RECENT}::interval
+      and (${teamId} = ${ORGANIZATION_ID} or team_id = ${teamId}::uuid)
+      and (${subjectId}::text is null or end_user = ${subjectId}::text)
+    limit ${MAX_SUBJECTS}`;
+}
