@@ -9,3 +9,4 @@ export * from './contract/events.ts';
 export * from './contract/fields.ts';
 export * from './contract/ledger.ts';
 export * from './contract/nouns.ts';
+export * from './contract/plans.ts';

@@ -74,13 +74,13 @@ export function serveLimits(app: OpenAPIHono, { database }: AdminOptions): void 
 }
 
 /** Rules that would not bind, or that nobody could mean. */
-function whyNot({
+export function whyNot({
   meter,
   window: { type },
   enforcement,
   amount,
   max_hold,
-}: z.output<typeof NewLimit>): Fault | null {
+}: Omit<z.output<typeof NewLimit>, 'subject'>): Fault | null {
   if (type === 'rolling' && meter === 'cost_usd') {
     return invalid(
       'window.type',
@@ -107,18 +107,16 @@ function invalid(param: string, why: string): Fault {
 
 type WindowBody = z.output<typeof window>;
 
-function toWindow(body: WindowBody): Window {
+export function toWindow(body: WindowBody): Window {
   return body.type === 'calendar' ? { type: body.type, unit: body.unit, timeZone: body.time_zone } : body;
+}
+
+export function windowOf(rule: Window): WindowBody {
+  return rule.type === 'calendar' ? { type: rule.type, unit: rule.unit, time_zone: rule.timeZone } : rule;
 }
 
 /** What every answer says of a limit's rule. */
 export function ruleOf(limit: LimitRow) {
-  const rule = limit.window as Window;
-  const calendar = (unit: 'day' | 'week' | 'month', timeZone: string): WindowBody => ({
-    type: 'calendar',
-    unit,
-    time_zone: timeZone,
-  });
   const meter = limit.meter as Meter;
   return {
     id: limit.id,
@@ -126,7 +124,7 @@ export function ruleOf(limit: LimitRow) {
     models: limit.models,
     meter,
     amount: amountOf(meter, usd(limit.amount)),
-    window: rule.type === 'calendar' ? calendar(rule.unit, rule.timeZone) : rule,
+    window: windowOf(limit.window as Window),
     enforcement: limit.enforcement as Enforcement,
   };
 }

@@ -1,21 +1,33 @@
 /** Routes: plans. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
-import { fault } from '../domain/errors.ts';
-import { changePlan, createPlan, deletePlan, findPlan, listPlans, type PlanRow } from '../store/plans.ts';
+import { type Fault, fault } from '../domain/errors.ts';
+import { usd } from '../domain/money.ts';
+import {
+  changePlan,
+  createPlan,
+  deletePlan,
+  findPlan,
+  listPlans,
+  type PlanLimit,
+  type PlanRow,
+} from '../store/plans.ts';
 import { NewPlan, Plan, PlanChange, Plans, pageQuery } from './contract.ts';
+import { amountOf, toWindow, whyNot, windowOf } from './limits.ts';
 import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
 import { isFault, serve } from './route.ts';
 
 export function servePlans(app: OpenAPIHono, { database, defaultPlan }: AdminOptions): void {
-  const summary = 'Make a plan: the credit that new teams of it get';
+  const summary = 'Make a plan: the credit, limits and models that new teams of it get';
   serve(
     app,
     { method: 'post', path: '/plans', summary, body: NewPlan, answer: Plan, status: 201 },
-    async ({ body }) => {
-      const plan = await createPlan(database, body.name, body.grants);
+    async ({ body: { name, grants, limits, models } }) => {
+      const refused = whyNotAny(limits);
+      if (refused) return refused;
+      const plan = await createPlan(database, name, { grants, limits: limits.map(toPlanLimit), models });
       return isFault(plan) ? plan : toPlan(plan);
     },
   );
@@ -31,7 +43,10 @@ export function servePlans(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
     view: toPlan,
     list: ({ after, limit }) => listPlans(database, after, limit),
     find: (name) => findPlan(database.db, name),
-    change: (name, body) => changePlan(database, name, body.grants),
+    change: async (name, { limits, ...change }) => {
+      if (limits === undefined) return changePlan(database, name, change);
+      return whyNotAny(limits) ?? changePlan(database, name, { ...change, limits: limits.map(toPlanLimit) });
+    },
     remove: async (name) =>
       name === defaultPlan
         ? fault('conflict', `new teams get the plan ${name} by default`)
@@ -39,10 +54,36 @@ export function servePlans(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
   });
 }
 
+type PlanLimitBody = z.output<typeof NewPlan>['limits'][number];
+
+/** A limit that would not bind a team is refused in a plan as well. */
+function whyNotAny(limits: readonly PlanLimitBody[]): Fault | null {
+  for (const [index, limit] of limits.entries()) {
+    const refused = whyNot(limit);
+    if (!refused) continue;
+    const path = `limits[${index}].`;
+    return fault(refused.code, path + refused.message, { param: path + (refused.param ?? '') });
+  }
+  return null;
+}
+
+function toPlanLimit({ max_hold: maxHold, window, ...rule }: PlanLimitBody): PlanLimit {
+  return { ...rule, window: toWindow(window), maxHold };
+}
+
 function toPlan(plan: PlanRow): z.input<typeof Plan> {
   return {
     name: plan.name,
     grants: plan.grants.map(({ amount_usd, months }) => ({ amount_usd: moneyOf(amount_usd), months })),
+    limits: plan.limits.map(({ models, meter, amount, window, enforcement, maxHold }) => ({
+      models,
+      meter,
+      amount: amountOf(meter, usd(amount)),
+      window: windowOf(window),
+      enforcement,
+      max_hold: maxHold === null ? null : amountOf(meter, usd(maxHold)),
+    })),
+    models: plan.models,
     created_at: instantOf(plan.createdAt),
   };
 }

@@ -9,13 +9,14 @@ import { instantOf, moneyOf } from './page.ts';
 import { isFault, serve } from './route.ts';
 
 export function serveTeams(app: OpenAPIHono, { database, defaultPlan }: AdminOptions): void {
-  const summary = 'Make a team, with the grants of its plan';
+  const summary = 'Make a team, with the grants, limits and models of its plan';
   serve(
     app,
     { method: 'post', path: '/teams', summary, body: NewTeam, answer: Team, status: 201 },
     async ({ body }) => {
       const plan = body.plan === undefined ? defaultPlan : body.plan;
-      const team = await createTeam(database, { name: body.name, plan, unlimited: body.unlimited });
+      const { name, unlimited, models } = body;
+      const team = await createTeam(database, { name, plan, unlimited, models });
       return isFault(team) ? team : toTeam(team);
     },
   );
@@ -43,6 +44,7 @@ function toTeam(team: TeamRow): z.input<typeof Team> {
     plan: team.plan,
     unlimited: team.unlimited,
     fail_open: team.failOpen,
+    models: team.models,
     grants: team.grants.map((grant) => ({
       id: grant.id,
       amount_usd: moneyOf(grant.amountUsd),

@@ -28,7 +28,7 @@ function invalid(message: string): Fault {
   return fault('invalid_api_key', message);
 }
 
-/** A name that a key may use allows its dated snapshots too. */
-export function mayUse({ models }: Principal, model: string): boolean {
-  return includesModel(models, model);
+/** A name that a key, and its team, may use allows its dated snapshots too. */
+export function mayUse({ models, teamModels }: Principal, model: string): boolean {
+  return includesModel(models, model) && includesModel(teamModels, model);
 }

@@ -1,9 +1,10 @@
-/** Plans: the credit that a new team gets. A plan's later changes touch no team that was made before. */
+/** Plans: the credit, limits and models that a new team gets. A plan's later changes touch no team made before. */
 import { and, asc, eq } from 'drizzle-orm';
 import { Temporal } from 'temporal-polyfill';
 import { type Fault, fault } from '../domain/errors.ts';
 import { type After, changeCatalog, clock, isAfter, type Queries, raiseVersion } from './catalog-version.ts';
 import type { Database } from './database.ts';
+import type { NewLimit } from './limits.ts';
 import { plans } from './schema.ts';
 
 /** Credit that a plan gives. Null months: it never expires. */
@@ -12,9 +13,15 @@ export interface PlanGrant {
   months: number | null;
 }
 
+/** A limit that a plan gives: its subject is the new team. */
+export type PlanLimit = Omit<NewLimit, 'subject' | 'teamId'>;
+
 export interface PlanRow {
   name: string;
   grants: PlanGrant[];
+  limits: PlanLimit[];
+  /** Null: all. */
+  models: string[] | null;
   createdAt: Date;
 }
 
@@ -54,11 +61,17 @@ export async function listPlans(database: Database, after: After | null, limit: 
   return rows.map(toPlan);
 }
 
-export function createPlan(database: Database, name: string, grants: PlanGrant[]): Promise<PlanRow | Fault> {
+export type PlanContents = Pick<PlanRow, 'grants' | 'limits' | 'models'>;
+
+export function createPlan(
+  database: Database,
+  name: string,
+  contents: PlanContents,
+): Promise<PlanRow | Fault> {
   return changeCatalog(database, async (tx, createdAt) => {
     const [row] = await tx
       .insert(plans)
-      .values({ name, grants, createdAt })
+      .values({ name, ...contents, createdAt })
       .onConflictDoNothing()
       .returning();
     if (!row) return fault('conflict', `a plan named ${name} exists already`, { param: 'name' });
@@ -67,16 +80,20 @@ export function createPlan(database: Database, name: string, grants: PlanGrant[]
   });
 }
 
-export function changePlan(database: Database, name: string, grants: PlanGrant[]): Promise<PlanRow | null> {
+export function changePlan(
+  database: Database,
+  name: string,
+  change: Partial<PlanContents>,
+): Promise<PlanRow | null> {
   return changeCatalog(database, async (tx) => {
-    const [row] = await tx.update(plans).set({ grants }).where(eq(plans.name, name)).returning();
+    const [row] = await tx.update(plans).set(change).where(eq(plans.name, name)).returning();
     if (!row) return null;
     await raiseVersion(tx, []);
     return toPlan(row);
   });
 }
 
-/** Removes a plan: what it gave stands in the teams' own grants. */
+/** Removes a plan: what it gave stands in the teams' own grants and limits. */
 export function deletePlan(database: Database, name: string): Promise<PlanRow | null> {
   return changeCatalog(database, async (tx) => {
     const [row] = await tx.delete(plans).where(eq(plans.name, name)).returning();
@@ -87,5 +104,5 @@ export function deletePlan(database: Database, name: string): Promise<PlanRow | 
 }
 
 function toPlan(row: typeof plans.$inferSelect): PlanRow {
-  return { ...row, grants: row.grants as PlanGrant[] };
+  return { ...row, grants: row.grants as PlanGrant[], limits: row.limits as PlanLimit[] };
 }

@@ -14,7 +14,7 @@ import {
 } from './catalog-version.ts';
 import type { Database } from './database.ts';
 import type { GrantRow } from './grants.ts';
-import { addMonths, findPlan, type PlanGrant } from './plans.ts';
+import { addMonths, findPlan, type PlanGrant, type PlanLimit } from './plans.ts';
 import { grants, keys, limits, teams } from './schema.ts';
 
 /** A team with its grants that were not deleted, oldest first. */
@@ -28,9 +28,11 @@ export interface NewTeam {
   /** Null: none, so no credit. */
   plan: string | null;
   unlimited: boolean;
+  /** Missing: those of the plan; null: all. */
+  models: string[] | null | undefined;
 }
 
-/** Makes a team and the grants of its plan. */
+/** Makes a team, and the grants and limits of its plan. */
 export async function createTeam(database: Database, team: NewTeam): Promise<TeamRow | Fault> {
   return changeCatalog(database, async (tx, now) => {
     const plan = team.plan === null ? null : await findPlan(tx, team.plan);
@@ -39,11 +41,17 @@ export async function createTeam(database: Database, team: NewTeam): Promise<Tea
     }
     const [row] = await tx
       .insert(teams)
-      .values({ id: randomUUID(), ...team, createdAt: now })
+      .values({
+        id: randomUUID(),
+        ...team,
+        models: team.models === undefined ? (plan?.models ?? null) : team.models,
+        createdAt: now,
+      })
       .onConflictDoNothing()
       .returning();
     if (!row) return nameTaken(team.name);
     const credit = plan && plan.grants.length > 0 ? await giveCredit(tx, row.id, plan.grants, now) : [];
+    if (plan && plan.limits.length > 0) await setLimits(tx, row.id, plan.limits, now);
     await raiseVersion(tx, [row.id]);
     return { ...row, grants: credit };
   });
@@ -65,6 +73,18 @@ function giveCredit(tx: Transaction, teamId: string, given: PlanGrant[], now: Da
     createdAt: now,
   }));
   return tx.insert(grants).values(rows).returning();
+}
+
+async function setLimits(tx: Transaction, teamId: string, rules: PlanLimit[], now: Date): Promise<void> {
+  const rows = rules.map((rule) => ({
+    id: randomUUID(),
+    teamId,
+    subjectType: 'team',
+    subjectId: teamId,
+    ...rule,
+    createdAt: now,
+  }));
+  await tx.insert(limits).values(rows);
 }
 
 export async function findTeam(database: Database, id: string): Promise<TeamRow | null> {
@@ -101,11 +121,11 @@ async function withGrants(database: Database, rows: (typeof teams.$inferSelect)[
   return rows.map((row) => ({ ...row, grants: byTeam.get(row.id) ?? [] }));
 }
 
-/** Renames a team, lets it spend without a grant or limit, or lets its calls go on while Postgres is away. */
+/** Renames a team, changes its models, lets it spend without a grant or limit, or lets its calls go on while Postgres is away. */
 export async function changeTeam(
   database: Database,
   id: string,
-  change: { name?: string; unlimited?: boolean; failOpen?: boolean },
+  change: { name?: string; unlimited?: boolean; failOpen?: boolean; models?: string[] | null },
 ): Promise<TeamRow | Fault | null> {
   try {
     const refused = await changeCatalog(database, async (tx) => {

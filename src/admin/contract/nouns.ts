@@ -1,4 +1,4 @@
-/** What admins set: teams, keys, limits, grants, plans and prices, as asked for and as answered. */
+/** What admins set: teams, keys, limits, grants and prices, as asked for and as answered. */
 import { z } from 'zod';
 import {
   amount,
@@ -16,7 +16,7 @@ import {
   window,
 } from './fields.ts';
 
-const changes = <Shape extends z.ZodRawShape>(shape: Shape) =>
+export const changes = <Shape extends z.ZodRawShape>(shape: Shape) =>
   z.strictObject(shape).partial().refine(isNotEmpty, 'must change at least one field');
 
 function isNotEmpty(body: object): boolean {
@@ -30,6 +30,7 @@ export const Team = z
     plan: z.string().nullable(),
     unlimited: z.boolean(),
     fail_open: z.boolean(),
+    models: z.array(z.string()).nullable(),
     grants: z.array(
       z.strictObject({ id, amount_usd: money, starts_at: instant, expires_at: instant.nullable() }),
     ),
@@ -43,9 +44,18 @@ export const NewTeam = z
     name,
     plan: label(200).nullable().optional().meta({ description: 'Missing: the default plan. Null: none' }),
     unlimited: z.boolean().default(false).meta({ description: 'May spend without a grant or a cost limit' }),
+    models: modelNames.nullable().optional().meta({
+      description:
+        'Models that its keys may use, as far as they may themselves. Missing: those of the plan. Null: all',
+    }),
   })
   .meta({ id: 'NewTeam' });
-export const TeamChange = changes({ name, unlimited: z.boolean(), fail_open: z.boolean() }).meta({
+export const TeamChange = changes({
+  name,
+  unlimited: z.boolean(),
+  fail_open: z.boolean(),
+  models: modelNames.nullable(),
+}).meta({
   id: 'TeamChange',
 });
 
@@ -170,23 +180,6 @@ export const NewGrant = z
 export const GrantChange = changes({ amount_usd: amount, expires_at: moment.nullable() }).meta({
   id: 'GrantChange',
 });
-
-const planGrants = z
-  .array(z.strictObject({ amount_usd: amount, months: z.int().min(1).max(1200).nullable() }))
-  .max(10)
-  .meta({
-    description: 'Credit that a new team gets, and after how many calendar months it expires (null: never)',
-  });
-export const Plan = z
-  .strictObject({
-    name: z.string(),
-    grants: z.array(z.strictObject({ amount_usd: money, months: z.int().nullable() })),
-    created_at: instant,
-  })
-  .meta({ id: 'Plan' });
-export const Plans = page(Plan);
-export const NewPlan = z.strictObject({ name, grants: planGrants }).meta({ id: 'NewPlan' });
-export const PlanChange = z.strictObject({ grants: planGrants }).meta({ id: 'PlanChange' });
 
 const tier = z.enum(['default', 'flex', 'priority', 'batch']);
 const rates = {
