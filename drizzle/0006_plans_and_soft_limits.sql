@@ -1,3 +1,4 @@
+ALTER TABLE "limits" ADD COLUMN "warn_at" integer[];--> statement-breakpoint
 ALTER TABLE "plans" ADD COLUMN "limits" jsonb DEFAULT '[]'::jsonb NOT NULL;--> statement-breakpoint
 ALTER TABLE "plans" ADD COLUMN "models" text[];--> statement-breakpoint
 ALTER TABLE "teams" ADD COLUMN "models" text[];--> statement-breakpoint

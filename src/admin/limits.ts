@@ -46,6 +46,7 @@ export function serveLimits(app: OpenAPIHono, { database }: AdminOptions): void 
         window: toWindow(body.window),
         enforcement,
         maxHold: body.max_hold,
+        warnAt: body.warn_at,
       });
       return isFault(limit) ? limit : toLimit(limit);
     },
@@ -61,13 +62,13 @@ export function serveLimits(app: OpenAPIHono, { database }: AdminOptions): void 
     view: toLimit,
     list: (page, query) => listLimits(database, { ...page, teamId: query.team_id }),
     find: (id) => findLimit(database, id),
-    change: async (id, body) => {
+    change: async (id, { amount, max_hold: maxHold, warn_at: warnAt }) => {
       const limit = await findLimit(database, id);
       if (!limit) return null;
       const refused =
-        notWhole(limit.meter as Meter, body.amount, 'amount') ??
-        notWhole(limit.meter as Meter, body.max_hold, 'max_hold');
-      return refused ?? changeLimit(database, id, { amount: body.amount, maxHold: body.max_hold });
+        notWhole(limit.meter as Meter, amount, 'amount') ??
+        notWhole(limit.meter as Meter, maxHold, 'max_hold');
+      return refused ?? changeLimit(database, id, { amount, maxHold, warnAt });
     },
     remove: (id) => deleteLimit(database, id),
   });
@@ -146,6 +147,7 @@ function toLimit(limit: LimitRow): z.input<typeof Limit> {
     ...ruleOf(limit),
     team_id: limit.teamId,
     max_hold: maxHold === null ? null : amountOf(limit.meter as Meter, usd(maxHold)),
+    warn_at: limit.warnAt,
     created_at: instantOf(limit.createdAt),
     deleted_at: instantOf(limit.deletedAt),
   };

@@ -67,21 +67,22 @@ function whyNotAny(limits: readonly PlanLimitBody[]): Fault | null {
   return null;
 }
 
-function toPlanLimit({ max_hold: maxHold, window, ...rule }: PlanLimitBody): PlanLimit {
-  return { ...rule, window: toWindow(window), maxHold };
+function toPlanLimit({ max_hold: maxHold, warn_at: warnAt, window, ...rule }: PlanLimitBody): PlanLimit {
+  return { ...rule, window: toWindow(window), maxHold, warnAt };
 }
 
 function toPlan(plan: PlanRow): z.input<typeof Plan> {
   return {
     name: plan.name,
     grants: plan.grants.map(({ amount_usd, months }) => ({ amount_usd: moneyOf(amount_usd), months })),
-    limits: plan.limits.map(({ models, meter, amount, window, enforcement, maxHold }) => ({
+    limits: plan.limits.map(({ models, meter, amount, window, enforcement, maxHold, warnAt }) => ({
       models,
       meter,
       amount: amountOf(meter, usd(amount)),
       window: windowOf(window),
       enforcement,
       max_hold: maxHold === null ? null : amountOf(meter, usd(maxHold)),
+      warn_at: warnAt,
     })),
     models: plan.models,
     created_at: instantOf(plan.createdAt),

@@ -33,6 +33,8 @@ export interface NewLimit {
   enforcement: Enforcement;
   /** Decimal text; null: none. */
   maxHold: string | null;
+  /** Percents of the amount; null: those of the configuration. */
+  warnAt: number[] | null;
 }
 
 export function createLimit(database: Database, limit: NewLimit): Promise<LimitRow | Fault> {
@@ -102,7 +104,7 @@ export function listLimits(
 export function changeLimit(
   database: Database,
   id: string,
-  change: { amount?: string; maxHold?: string | null },
+  change: { amount?: string; maxHold?: string | null; warnAt?: number[] | null },
 ): Promise<LimitRow | Fault | null> {
   return changeCatalog(database, async (tx, now) => {
     const [limit] = await tx.select().from(limits).where(eq(limits.id, id));

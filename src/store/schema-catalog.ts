@@ -77,6 +77,8 @@ export const limits = pgTable(
     enforcement: text('enforcement').notNull(),
     /** The most that one call may hold; null: as much as is left. */
     maxHold: money('max_hold'),
+    /** Percents of the amount at which it warns; null: those of the configuration. */
+    warnAt: integer('warn_at').array(),
     createdAt: moment('created_at').notNull(),
     deletedAt: moment('deleted_at'),
   },

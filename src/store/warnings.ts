@@ -32,15 +32,15 @@ export async function raiseWarnings(
   now: Date,
   options: RaiseOptions,
 ): Promise<RaisedWarning[]> {
-  const rules = options.thresholds.map((threshold) => ({ threshold, from: threshold }));
+  const { thresholds, deliver } = options;
   const raised: RaisedWarning[] = [];
   for (;;) {
     const rows = await database.db.execute<{ team_id: string }>(sql`
-      select distinct r.team_id from (${reached(rules, now)}) r order by r.team_id limit ${TEAMS_MAX}`);
+      select distinct r.team_id from (${reached(thresholds, now)}) r order by r.team_id limit ${TEAMS_MAX}`);
     if (rows.length === 0) return raised;
     const teamIds = rows.map((row) => row.team_id);
     const found = await changeCatalog(database, (tx) =>
-      insert(tx, teamIds, now, { deliver: options.deliver, refused: false, rows: reached(rules, now) }),
+      insert(tx, teamIds, now, { deliver, refused: false, rows: reached(thresholds, now) }),
     );
     // None of them: another replica was faster, and what is left is its business.
     if (found.length === 0) return raised;
@@ -68,12 +68,13 @@ export async function raiseRefused(
   counters: readonly RefusingCounter[],
   { thresholds, deliver }: RaiseOptions,
 ): Promise<RaisedWarning[]> {
-  if (counters.length === 0 || !thresholds.includes(SPENT)) return [];
+  if (counters.length === 0) return [];
   const teamIds = [...new Set(counters.map(({ teamId }) => teamId))];
   const names = counters.map(({ teamId, id }) => sql`(${teamId}::uuid, ${id}::text)`);
-  const rules = [{ threshold: SPENT, from: NEARLY_SPENT }];
   return changeCatalog(database, (tx, now) => {
-    const rows = sql`${reached(rules, now)} and (c.team_id, c.id) in (${sql.join(names, sql`, `)})`;
+    const spent = sql`p.threshold = ${SPENT} and c.settled * 100 >= c.amount * ${NEARLY_SPENT}::int`;
+    const these = sql`(c.team_id, c.id) in (${sql.join(names, sql`, `)})`;
+    const rows = sql`${open(thresholds, now)} and ${spent} and ${these}`;
     return insert(tx, teamIds, now, { deliver, refused: true, rows });
   });
 }
@@ -108,25 +109,27 @@ async function insert(
 }
 
 const at = (moment: Date) => sql`${moment.toISOString()}::timestamptz`;
-const numbers = (values: number[]) => sql`${`{${values.join(',')}}`}::int[]`;
+
+/** What open counters have settled of their amount, as far as it reaches one of their thresholds. */
+function reached(thresholds: readonly number[], now: Date): SQL {
+  // Cheap, and true of nearly none: it saves the joins.
+  const some = sql`(l.warn_at is not null or c.settled * 100 >= c.amount * ${Math.min(...thresholds)}::int)`;
+  return sql`${open(thresholds, now)} and ${some} and c.settled * 100 >= c.amount * p.threshold`;
+}
 
 /**
- * The open counters of limits and grants in force that have settled the percent `from` of their amount, and of whose
- * `threshold` nobody was warned. Flow that comes back by itself is nothing to warn of.
+ * The open counters of limits and grants in force, with each threshold that nobody was warned of. Flow that comes back
+ * by itself is nothing to warn of.
  */
-function reached(rules: readonly { threshold: number; from: number }[], now: Date): SQL {
-  const thresholds = numbers(rules.map((rule) => rule.threshold));
-  const lowest = Math.min(...rules.map((rule) => rule.from));
+function open(thresholds: readonly number[], now: Date): SQL {
   return sql`
     select c.team_id, c.id as counter_id, p.threshold, c.amount, c.settled
     from counters c
-    join unnest(${thresholds}, ${numbers(rules.map((rule) => rule.from))}) as p(threshold, reach)
-      on c.settled * 100 >= c.amount * p.reach
     left join limits l on l.id = c.source_id and c.source = 'limit'
     left join grants g on g.id = c.source_id and c.source = 'grant'
     left join teams t on t.id = c.team_id and t.id <> ${ORGANIZATION_ID}
+    cross join lateral unnest(coalesce(l.warn_at, ${`{${thresholds.join(',')}}`}::int[])) as p(threshold)
     where (c.ends_at is null or c.ends_at > ${at(now)}) and c.amount > 0 and c.rolling_ms is null
-      and c.settled * 100 >= c.amount * ${lowest}::int
       and coalesce(l.deleted_at, g.deleted_at, t.deleted_at) is null
       and not exists (select 1 from warnings w where w.team_id = c.team_id and w.counter_id = c.id
         and w.threshold = p.threshold and w.amount = c.amount)`;

@@ -93,7 +93,6 @@ export function createSeries(version: string, teamCap: number, modelCap: number)
     overrun: new MoneySample('tollgate_overrun_usd_total'),
     reconcileRun: new Sample('tollgate_reconcile_last_run_timestamp_seconds'),
     released: new MoneySample('tollgate_reconcile_released_usd_total'),
-    // The thresholds are a short list of the configuration's; the cap only says so.
     warnings: new LabelMap(THRESHOLD_CAP, (threshold) => new Sample('tollgate_warnings_total', [threshold])),
     deliveries: {
       delivered: new Sample('tollgate_webhook_deliveries_total', ['delivered']),

@@ -16,8 +16,14 @@ const RATE = {
   window: { type: 'rolling', seconds: 60 },
   models: ['gpt-4o'],
 };
-const SOFT = { ...MONTHLY, amount: '40.00', enforcement: 'soft' };
-const stored = (limit: object) => ({ models: null, enforcement: 'strict', max_hold: null, ...limit });
+const SOFT = { ...MONTHLY, amount: '40.00', enforcement: 'soft', warn_at: [90, 120] };
+const stored = (limit: object) => ({
+  models: null,
+  enforcement: 'strict',
+  max_hold: null,
+  warn_at: null,
+  ...limit,
+});
 
 let plans = 0;
 const planOf = async (contents: object) => {

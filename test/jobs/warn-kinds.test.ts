@@ -162,3 +162,19 @@ it('warning a team is no change of it that the audit log would tell', async () =
   expect(await raise()).toHaveLength(2);
   expect(await entries()).toBe(before);
 });
+
+it('a limit with thresholds of its own warns at these, or never', async () => {
+  const research = await team();
+  const early = await soft({ type: 'team', id: research.teamId }, '1', { warn_at: [10, 200] });
+  const silent = await soft({ type: 'team', id: research.teamId }, '1', { warn_at: [] });
+  await spend(research, '0.6');
+  expect(await raise()).toEqual([[early.id, 10]]);
+  await spend(research, '1.4');
+  expect(await raise()).toEqual([[early.id, 200]]);
+  const changed = await admin.ask('PATCH', `/limits/${silent.id}`, { warn_at: null });
+  expect(changed.body).toMatchObject({ warn_at: null, amount: '1.00' });
+  expect(await raise()).toEqual([
+    [silent.id, 100],
+    [silent.id, 50],
+  ]);
+});

@@ -133,11 +133,13 @@ export const Limit = z
     window,
     enforcement,
     max_hold: money.nullable(),
+    warn_at: z.array(z.int()).nullable(),
     created_at: instant,
     deleted_at: instant.nullable(),
   })
   .meta({ id: 'Limit' });
 export const Limits = page(Limit);
+const percents = z.array(z.int().min(1).max(1_000)).max(10);
 export const NewLimit = z
   .strictObject({
     subject,
@@ -153,9 +155,16 @@ export const NewLimit = z
     max_hold: amount.nullable().default(null).meta({
       description: "The most that one call may hold, in the meter's unit; null: as much as is left",
     }),
+    warn_at: percents.nullable().default(null).meta({
+      description: 'Percents of the amount at which it warns; null: those of the configuration; none: never',
+    }),
   })
   .meta({ id: 'NewLimit' });
-export const LimitChange = changes({ amount, max_hold: amount.nullable() }).meta({ id: 'LimitChange' });
+export const LimitChange = changes({
+  amount,
+  max_hold: amount.nullable(),
+  warn_at: percents.nullable(),
+}).meta({ id: 'LimitChange' });
 
 export const Grant = z
   .strictObject({

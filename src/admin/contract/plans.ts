@@ -26,6 +26,7 @@ export const Plan = z
         window: true,
         enforcement: true,
         max_hold: true,
+        warn_at: true,
       }),
     ),
     models: z.array(z.string()).nullable(),
