@@ -10,6 +10,7 @@ import type { CounterRow, FlushBatch, FlushEvent } from './batch.ts';
 import { endHolds, keepHolds } from './holds.ts';
 import { assertLive, endInstance } from './instances.ts';
 import { moveCounters } from './move-counters.ts';
+import { addRollups } from './rollups.ts';
 
 export type { DurableHold, FlushBatch, FlushEvent, LeaseReport } from './batch.ts';
 
@@ -93,22 +94,7 @@ async function insertEvents(
       insert into usage_events
       select * from json_populate_recordset(null::usage_events, ${json}::text::json)
       on conflict do nothing returning *),
-    rolled as (
-      insert into usage_rollups as r
-      select team_id, date_bin('15 minutes', created_at, 'epoch'), key_id, model, operation, count(*),
-        count(*) filter (where outcome = 'voided'), count(*) filter (where outcome = 'unknown'),
-        sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens),
-        sum(reasoning_tokens), sum(cost_usd), coalesce(sum(cost_usd) filter (where outcome = 'unknown'), 0)
-      from fresh group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
-      on conflict (team_id, bucket_start, key_id, model, operation) do update set
-        calls = r.calls + excluded.calls, voided_calls = r.voided_calls + excluded.voided_calls,
-        unknown_calls = r.unknown_calls + excluded.unknown_calls,
-        input_tokens = r.input_tokens + excluded.input_tokens,
-        cached_input_tokens = r.cached_input_tokens + excluded.cached_input_tokens,
-        cache_write_tokens = r.cache_write_tokens + excluded.cache_write_tokens,
-        output_tokens = r.output_tokens + excluded.output_tokens,
-        reasoning_tokens = r.reasoning_tokens + excluded.reasoning_tokens,
-        cost_usd = r.cost_usd + excluded.cost_usd, unknown_usd = r.unknown_usd + excluded.unknown_usd)
+    ${addRollups(tx)}
     select id from fresh`;
   const inserted = new Set(rows.map((row) => row.id));
   const fresh = events.filter((event) => inserted.has(event.id));

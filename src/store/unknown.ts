@@ -13,7 +13,7 @@ import { addAudit } from './audit.ts';
 import { changeCatalog, type Transaction } from './catalog-version.ts';
 import type { Database } from './database.ts';
 import { findEvent } from './events.ts';
-import { adjustments, counters, teams, type usageEvents, usageRollups } from './schema.ts';
+import { adjustments, counters, teams, usageDays, type usageEvents, usageRollups } from './schema.ts';
 
 export type AdjustmentRow = typeof adjustments.$inferSelect;
 type EventRow = typeof usageEvents.$inferSelect;
@@ -41,7 +41,7 @@ export function releaseUnknown(database: Database, release: Release): Promise<Ad
     if (earlier.length > 0) return fault('conflict', 'this call was released already');
     const delta = release.cost - usd(event.costUsd);
     await moveCounters(tx, event, release.cost);
-    await moveRollup(tx, event, delta);
+    await moveRollups(tx, event, delta);
     const { reason, actor } = release;
     const [row] = await tx
       .insert(adjustments)
@@ -142,21 +142,27 @@ function countedBy(row: CounterRow, event: EventRow, cost: PicoUsd): PicoUsd {
 }
 
 /** Rollups sum what is charged: a counter made later starts from them. */
-async function moveRollup(tx: Transaction, event: EventRow, delta: PicoUsd): Promise<void> {
-  await tx
-    .update(usageRollups)
-    .set({
-      costUsd: sql`${usageRollups.costUsd} + ${formatUsd(delta)}::numeric`,
-      unknownUsd: sql`${usageRollups.unknownUsd} - ${event.costUsd}::numeric`,
-      unknownCalls: sql`${usageRollups.unknownCalls} - 1`,
-    })
-    .where(
-      and(
-        eq(usageRollups.teamId, event.teamId),
-        sql`${usageRollups.bucketStart} = date_bin('15 minutes', ${event.createdAt.toISOString()}::timestamptz, 'epoch')`,
-        eq(usageRollups.keyId, event.keyId),
-        eq(usageRollups.model, event.model),
-        eq(usageRollups.operation, event.operation),
-      ),
-    );
+async function moveRollups(tx: Transaction, event: EventRow, delta: PicoUsd): Promise<void> {
+  const at = event.createdAt.toISOString();
+  for (const [table, start, interval] of [
+    [usageRollups, usageRollups.bucketStart, '15 minutes'],
+    [usageDays, usageDays.day, '1 day'],
+  ] as const) {
+    await tx
+      .update(table)
+      .set({
+        costUsd: sql`${table.costUsd} + ${formatUsd(delta)}::numeric`,
+        unknownUsd: sql`${table.unknownUsd} - ${event.costUsd}::numeric`,
+        unknownCalls: sql`${table.unknownCalls} - 1`,
+      })
+      .where(
+        and(
+          eq(table.teamId, event.teamId),
+          sql`${start} = date_bin(${interval}::interval, ${at}::timestamptz, 'epoch')`,
+          eq(table.keyId, event.keyId),
+          eq(table.model, event.model),
+          eq(table.operation, event.operation),
+        ),
+      );
+  }
 }

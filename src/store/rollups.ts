@@ -1,0 +1,35 @@
+/**
+ * Rollups: sums of events by quarter of an hour and by UTC day, written in the transaction that inserts the events.
+ * Invariant: both tables have the same total.
+ */
+import type { Fragment, TransactionSql } from 'postgres';
+
+/**
+ * The part of a statement that adds the rows of the common table expression `fresh` (new events) to both tables, as
+ * further expressions of it.
+ */
+export function addRollups(tx: TransactionSql): Fragment {
+  // The same order for everybody who adds to the same rows, so that nobody waits in a circle.
+  const sums = (interval: string) => tx`
+    select team_id, date_bin(${interval}::interval, created_at, 'epoch'), key_id, model, operation, count(*),
+      count(*) filter (where outcome = 'voided'), count(*) filter (where outcome = 'unknown'),
+      sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens),
+      sum(reasoning_tokens), sum(cost_usd), coalesce(sum(cost_usd) filter (where outcome = 'unknown'), 0)
+    from fresh group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5`;
+  const add = tx`
+    calls = r.calls + excluded.calls, voided_calls = r.voided_calls + excluded.voided_calls,
+    unknown_calls = r.unknown_calls + excluded.unknown_calls,
+    input_tokens = r.input_tokens + excluded.input_tokens,
+    cached_input_tokens = r.cached_input_tokens + excluded.cached_input_tokens,
+    cache_write_tokens = r.cache_write_tokens + excluded.cache_write_tokens,
+    output_tokens = r.output_tokens + excluded.output_tokens,
+    reasoning_tokens = r.reasoning_tokens + excluded.reasoning_tokens,
+    cost_usd = r.cost_usd + excluded.cost_usd, unknown_usd = r.unknown_usd + excluded.unknown_usd`;
+  return tx`
+    quarters as (
+      insert into usage_rollups as r ${sums('15 minutes')}
+      on conflict (team_id, bucket_start, key_id, model, operation) do update set ${add}),
+    days as (
+      insert into usage_days as r ${sums('1 day')}
+      on conflict (team_id, day, key_id, model, operation) do update set ${add})`;
+}
