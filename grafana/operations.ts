@@ -1,0 +1,236 @@
+/** Is it up, who is refused and why, and does anything lag behind. */
+import { dashboard } from './layout.ts';
+import { series, stat } from './panels.ts';
+import { prom, promNow, TEAM } from './queries.ts';
+
+const DOWN_IS_RED = [
+  [null, 'red'],
+  [1, 'green'],
+] as const;
+const ABOVE_NOTHING = [
+  [null, 'green'],
+  [0.000_001, 'red'],
+] as const;
+
+export const operations = dashboard({
+  uid: 'tollgate-operations',
+  title: 'Tollgate / Operations',
+  description: 'Is it up, who is refused and why, and does anything lag behind.',
+  from: 'now-6h',
+  refresh: '15s',
+  rows: [
+    {
+      heading: 'Now',
+      height: 4,
+      panels: [
+        stat({
+          title: 'Instances up',
+          description: 'That answer Prometheus.',
+          unit: 'count',
+          from: 'prometheus',
+          steps: DOWN_IS_RED,
+          queries: [promNow('sum(up{job="tollgate"})')],
+        }),
+        stat({
+          title: 'Postgres heard by all',
+          description: '1: every instance hears Postgres. 0: one lives on its leases, for a minute at most.',
+          unit: 'count',
+          from: 'prometheus',
+          steps: DOWN_IS_RED,
+          queries: [promNow('min(tollgate_postgres_up)')],
+        }),
+        stat({
+          title: 'Upstream errors',
+          description:
+            'Share of the calls of five minutes; requests that it rejects are their clients’ fault.',
+          unit: 'share',
+          from: 'prometheus',
+          steps: [
+            [null, 'green'],
+            [0.01, 'orange'],
+            [0.05, 'red'],
+          ],
+          queries: [promNow('tollgate:upstream_errors:ratio5m or vector(0)')],
+        }),
+        stat({
+          title: 'Unresolved',
+          description: 'Charged for calls whose outcome nobody knows yet.',
+          unit: 'usd',
+          from: 'prometheus',
+          queries: [promNow('max(tollgate_unresolved_usd)')],
+        }),
+        stat({
+          title: 'Overrun of the last day',
+          description: 'Billed above what was held: the price list is stale, or the upstream broke it.',
+          unit: 'usd',
+          from: 'prometheus',
+          steps: ABOVE_NOTHING,
+          queries: [promNow('sum(increase(tollgate_overrun_usd_total[1d]))')],
+        }),
+        stat({
+          title: 'Alerts firing',
+          description: 'Of the rules in grafana/prometheus/alerts.yml.',
+          unit: 'count',
+          from: 'prometheus',
+          steps: ABOVE_NOTHING,
+          queries: [promNow('count(ALERTS{alertstate="firing", alertname=~"Tollgate.+"}) or vector(0)')],
+        }),
+      ],
+    },
+    {
+      heading: 'Refusals and the upstream',
+      height: 8,
+      panels: [
+        series({
+          title: 'Refusals by reason',
+          description: 'Requests that were not forwarded, by error code.',
+          unit: 'requestsPerSecond',
+          from: 'prometheus',
+          look: 'areas',
+          queries: [
+            prom('sum by (reason) (rate(tollgate_denials_total[$__rate_interval])) > 0', '{{reason}}'),
+          ],
+        }),
+        series({
+          title: 'Upstream errors by kind',
+          description: 'No answer, an answer that broke off, or an error status.',
+          unit: 'perSecond',
+          from: 'prometheus',
+          look: 'areas',
+          queries: [
+            prom('sum by (kind) (rate(tollgate_upstream_errors_total[$__rate_interval]))', '{{kind}}'),
+          ],
+        }),
+        series({
+          title: 'Retries of SDKs',
+          description: 'Requests that an SDK says it sends again, by operation.',
+          unit: 'requestsPerSecond',
+          from: 'prometheus',
+          queries: [
+            prom('sum by (operation) (rate(tollgate_sdk_retries_total[$__rate_interval]))', '{{operation}}'),
+          ],
+        }),
+      ],
+    },
+    {
+      heading: 'Leases and the wait for money',
+      height: 8,
+      panels: [
+        series({
+          title: 'Leased by team',
+          description: 'What all instances were lent for their next calls.',
+          unit: 'usd',
+          from: 'prometheus',
+          look: 'areas',
+          queries: [prom(`sum by (team) (tollgate_leased_usd{${TEAM}})`, '{{team}}')],
+        }),
+        series({
+          title: 'Waiting and in flight',
+          description: 'Calls that wait for money that others hold, and calls being forwarded.',
+          unit: 'calls',
+          from: 'prometheus',
+          queries: [
+            prom('sum(tollgate_waiting_calls)', 'waiting'),
+            prom('sum(tollgate_in_flight_calls)', 'in flight'),
+          ],
+        }),
+        series({
+          title: 'Reserve, 99 of 100 within',
+          description: 'Time to take a call’s money; seconds mean that it waited for others to settle.',
+          unit: 'seconds',
+          from: 'prometheus',
+          queries: [
+            prom(
+              'histogram_quantile(0.99, sum by (le) (rate(tollgate_stage_duration_seconds_bucket{stage="reserve"}[$__rate_interval])))',
+              'reserve',
+            ),
+          ],
+        }),
+      ],
+    },
+    {
+      heading: 'Ledger',
+      height: 8,
+      panels: [
+        series({
+          title: 'Flush lag',
+          description: 'Age of the oldest usage event that is not in Postgres, by instance.',
+          unit: 'seconds',
+          from: 'prometheus',
+          queries: [prom('tollgate_flush_lag_seconds', '{{instance}}')],
+        }),
+        series({
+          title: 'Backlog',
+          description: 'Usage events that wait for Postgres, by instance.',
+          unit: 'count',
+          from: 'prometheus',
+          queries: [prom('tollgate_flush_backlog_events', '{{instance}}')],
+        }),
+        series({
+          title: 'Journal',
+          description: 'Bytes on their way to the disk, by instance.',
+          unit: 'bytes',
+          from: 'prometheus',
+          queries: [prom('tollgate_journal_pending_bytes', '{{instance}}')],
+        }),
+      ],
+    },
+    {
+      heading: 'Postgres and the log',
+      height: 8,
+      panels: [
+        series({
+          title: 'Postgres’ answer',
+          description: 'To a question that costs it nothing, by instance.',
+          unit: 'seconds',
+          from: 'prometheus',
+          queries: [prom('tollgate_postgres_round_trip_seconds', '{{instance}}')],
+        }),
+        series({
+          title: 'Connections to Postgres',
+          description: 'Of all instances, by what they do.',
+          unit: 'count',
+          from: 'prometheus',
+          look: 'areas',
+          queries: [prom('max by (state) (tollgate_postgres_connections)', '{{state}}')],
+        }),
+        series({
+          title: 'Dropped log lines',
+          description: 'Given up because their reader is too slow, by instance.',
+          unit: 'perSecond',
+          from: 'prometheus',
+          queries: [prom('rate(tollgate_log_lines_dropped_total[$__rate_interval])', '{{instance}}')],
+        }),
+      ],
+    },
+    {
+      heading: 'Processes',
+      height: 8,
+      panels: [
+        series({
+          title: 'Event loop lag',
+          description: 'By instance, 99 of 100 turns; above a tenth of a second it needs another replica.',
+          unit: 'seconds',
+          from: 'prometheus',
+          queries: [prom('nodejs_eventloop_lag_p99_seconds{job="tollgate"}', '{{instance}}')],
+        }),
+        series({
+          title: 'CPU',
+          description: 'Share of one core, by instance.',
+          unit: 'share',
+          from: 'prometheus',
+          queries: [
+            prom('rate(process_cpu_seconds_total{job="tollgate"}[$__rate_interval])', '{{instance}}'),
+          ],
+        }),
+        series({
+          title: 'Memory',
+          description: 'Resident, by instance.',
+          unit: 'bytes',
+          from: 'prometheus',
+          queries: [prom('process_resident_memory_bytes{job="tollgate"}', '{{instance}}')],
+        }),
+      ],
+    },
+  ],
+});

@@ -1,0 +1,197 @@
+/** What was spent, by whom, on what, and what the month will cost. Money of past days is SQL: exact, corrections included. */
+import { dashboard } from './layout.ts';
+import { series, stat, table } from './panels.ts';
+import { MODEL, modelIs, prom, sqlSeries, sqlTable, TEAM, teamIs } from './queries.ts';
+
+/** Days of the dashboard's time, of the chosen teams and models. A day is UTC's. */
+const DAYS = `
+from usage_days d join teams t on t.id = d.team_id
+where d.day >= date_trunc('day', $__timeFrom()::timestamptz, 'UTC') and d.day < $__timeTo()::timestamptz
+  and ${teamIs('t.name')} and ${modelIs('d.model')}`;
+
+/** Days since the begin of this month, or of today, whatever the dashboard's time. In a subquery: asked once, not a row. */
+const since = (unit: 'month' | 'day') => `
+from usage_days d join teams t on t.id = d.team_id
+where d.day >= (select date_trunc('${unit}', tollgate_now(), 'UTC')) and ${teamIs('t.name')} and ${modelIs('d.model')}`;
+const MONTH = since('month');
+
+/** Of many, the ten that cost most get a colour of their own. */
+function byDay(what: string): string {
+  return `
+with spent as (select d.day, ${what} as what, sum(d.cost_usd) as cost_usd ${DAYS} group by 1, 2),
+first_ten as (select what from spent group by what order by sum(cost_usd) desc limit 10)
+select s.day as time, coalesce(f.what, 'others') as metric, sum(s.cost_usd)::float8 as value
+from spent s left join first_ten f on f.what = s.what
+group by 1, 2 order by 1, 2`;
+}
+
+const perDay = (title: string, what: string, description: string) =>
+  series({
+    title,
+    description,
+    unit: 'usd',
+    from: 'postgres',
+    look: 'bars',
+    queries: [sqlSeries(byDay(what))],
+  });
+
+export const spend = dashboard({
+  uid: 'tollgate-spend',
+  title: 'Tollgate / Spend',
+  description: 'What was spent, by whom, on what, and what the month will cost.',
+  from: 'now/M',
+  refresh: '1m',
+  rows: [
+    {
+      heading: 'This month',
+      height: 4,
+      panels: [
+        stat({
+          title: 'Spent this month',
+          description: 'Since the first of the month in UTC, corrections included.',
+          unit: 'usd',
+          from: 'postgres',
+          queries: [sqlTable(`select coalesce(sum(d.cost_usd), 0)::float8 as spent ${MONTH}`)],
+        }),
+        stat({
+          title: 'Forecast for the month',
+          description: 'If the rest of the month costs as much a day as the last seven days did.',
+          unit: 'usd',
+          from: 'postgres',
+          queries: [
+            sqlTable(`
+with day as (select date_trunc('day', tollgate_now(), 'UTC') as today, date_trunc('month', tollgate_now(), 'UTC') as month),
+age as (
+  select least(7, greatest(extract(epoch from tollgate_now() - coalesce(min(created_at), tollgate_now())) / 86400, 1)) as days
+  from teams),
+spent as (
+  select coalesce(sum(d.cost_usd) filter (where d.day >= month), 0) as month_usd,
+    coalesce(sum(d.cost_usd) filter (where d.day >= today - interval '6 days'), 0) as week_usd
+  from day cross join usage_days d join teams t on t.id = d.team_id
+  where d.day >= (select least(month, today - interval '6 days') from day) and ${teamIs('t.name')} and ${modelIs('d.model')})
+select (month_usd + week_usd / days
+  * extract(epoch from month + interval '1 month' - tollgate_now()) / 86400)::float8 as forecast
+from spent cross join age cross join day`),
+          ],
+        }),
+        stat({
+          title: 'Spent today',
+          description: 'Since midnight in UTC.',
+          unit: 'usd',
+          from: 'postgres',
+          queries: [sqlTable(`select coalesce(sum(d.cost_usd), 0)::float8 as spent ${since('day')}`)],
+        }),
+        stat({
+          title: 'Cached share of input',
+          description: 'Input tokens that the upstream read from its cache, at a lower price.',
+          unit: 'share',
+          from: 'postgres',
+          queries: [
+            sqlTable(`
+select coalesce(sum(d.cached_input_tokens)::float8 / nullif(sum(d.input_tokens), 0), 0) as share ${MONTH}`),
+          ],
+        }),
+        stat({
+          title: 'Cost of a call',
+          description: 'On average, this month.',
+          unit: 'usd',
+          from: 'postgres',
+          queries: [
+            sqlTable(
+              `select coalesce(sum(d.cost_usd) / nullif(sum(d.calls), 0), 0)::float8 as cost ${MONTH}`,
+            ),
+          ],
+        }),
+        stat({
+          title: 'Charged for unknown outcomes',
+          description:
+            'Part of this month’s cost that no answer of the upstream vouches for; evidence lowers it.',
+          unit: 'usd',
+          from: 'postgres',
+          queries: [sqlTable(`select coalesce(sum(d.unknown_usd), 0)::float8 as unknown ${MONTH}`)],
+        }),
+      ],
+    },
+    {
+      heading: 'By day',
+      height: 9,
+      panels: [
+        perDay('Spend by team', 't.name', 'A bar a day in UTC; the ten teams that cost most.'),
+        perDay('Spend by model', 'd.model', 'The models that calls asked for; the ten that cost most.'),
+      ],
+    },
+    {
+      heading: 'By operation, and now',
+      height: 8,
+      panels: [
+        perDay('Spend by operation', 'd.operation', 'Chat completions, responses, embeddings and so on.'),
+        series({
+          title: 'Spend per hour, by team',
+          description: 'As the instances count it, at this moment.',
+          unit: 'usdPerHour',
+          from: 'prometheus',
+          look: 'areas',
+          queries: [
+            prom(
+              `sum by (team) (rate(tollgate_cost_usd_total{${TEAM}}[$__rate_interval])) * 3600`,
+              '{{team}}',
+            ),
+          ],
+        }),
+        series({
+          title: 'Spend per hour, by model',
+          description: 'As the instances count it, at this moment; models of the price list.',
+          unit: 'usdPerHour',
+          from: 'prometheus',
+          look: 'areas',
+          queries: [
+            prom(
+              `sum by (model) (rate(tollgate_model_cost_usd_total{${MODEL}}[$__rate_interval])) * 3600`,
+              '{{model}}',
+            ),
+          ],
+        }),
+      ],
+    },
+    {
+      heading: 'Who',
+      height: 10,
+      panels: [
+        table({
+          title: 'Top callers',
+          description: 'The keys that cost most in the dashboard’s time.',
+          unit: 'count',
+          from: 'postgres',
+          columns: { team: 'text', key: 'text', cost: 'usd', 'cached share': 'share' },
+          queries: [
+            sqlTable(`
+with spent as (
+  select d.team_id, d.key_id, sum(d.cost_usd)::float8 as cost, sum(d.calls)::float8 as calls,
+    sum(d.input_tokens)::float8 as input, sum(d.cached_input_tokens)::float8 as cached,
+    sum(d.output_tokens)::float8 as output
+  ${DAYS} group by 1, 2 order by 3 desc limit 50)
+select t.name as team, coalesce(k.name, '?') as key, cost, calls, input as "input tokens", output as "output tokens",
+  cached / nullif(input, 0) as "cached share"
+from spent s join teams t on t.id = s.team_id left join keys k on k.id = s.key_id
+order by cost desc`),
+          ],
+        }),
+        table({
+          title: 'Models',
+          description: 'What each model cost, and what a call of it costs.',
+          unit: 'count',
+          from: 'postgres',
+          columns: { model: 'text', cost: 'usd', 'cost of a call': 'usd', 'cached share': 'share' },
+          queries: [
+            sqlTable(`
+select d.model, sum(d.cost_usd)::float8 as cost, sum(d.calls)::float8 as calls,
+  (sum(d.cost_usd) / nullif(sum(d.calls), 0))::float8 as "cost of a call",
+  sum(d.input_tokens + d.output_tokens)::float8 as tokens,
+  sum(d.cached_input_tokens)::float8 / nullif(sum(d.input_tokens), 0) as "cached share"
+${DAYS} group by 1 order by 2 desc limit 50`),
+          ],
+        }),
+      ],
+    },
+  ],
+});

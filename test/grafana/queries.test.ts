@@ -1,0 +1,98 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Sql } from 'postgres';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { dashboardQueries, expandPromql, expandSql } from '../../grafana/expand.ts';
+import { createAdminClient } from '../../src/demo/admin-client.ts';
+import { makePlayers } from '../../src/demo/teams.ts';
+import { startTraffic } from '../../src/demo/traffic.ts';
+import { closeClient, openClient } from '../../src/store/database.ts';
+import type { SocketConnection } from '../../src/store/embedded/socket.ts';
+import { ADMIN_KEY, type Stack, startStack } from '../e2e/stack.ts';
+import { temporaryFolder } from '../support/folder.ts';
+import { programOrSkip } from '../support/programs.ts';
+import { type Prometheus, startPrometheus } from './prometheus.ts';
+
+const READER = new URL('../../grafana/postgres/reader.sql', import.meta.url);
+/** Longer than the ten seconds after which the gateway reads budgets anew. */
+const TRAFFIC_MS = 14_000;
+const program = programOrSkip('prometheus', 'prometheus');
+const queries = dashboardQueries();
+
+let stack: Stack;
+let prometheus: Prometheus | null = null;
+let reader: Sql;
+
+/** The demo's teams spend, one of them until it is refused, while Prometheus scrapes. */
+beforeAll(async () => {
+  stack = await startStack({ simulator: { profile: { chunkMs: 2, firstByteMs: 5 } } });
+  const folder = await temporaryFolder(afterAll);
+  if (!program.missing) prometheus = await startPrometheus(program.path, folder, new URL(stack.app.url).host);
+  const players = await makePlayers(createAdminClient(stack.app.url, ADMIN_KEY));
+  const traffic = startTraffic({ baseUrl: `${stack.app.url}/v1`, players, callsPerSecond: 60 });
+  await delay(TRAFFIC_MS);
+  await traffic.stop();
+  await stack.settled();
+  await stack.database.sql.unsafe(readFileSync(READER, 'utf8'));
+  reader = openClient({ ...(stack.database.connection as SocketConnection), user: 'tollgate_reader' }, 2);
+});
+afterAll(async () => {
+  if (reader) await closeClient(reader);
+  await prometheus?.stop();
+  await stack.stop();
+});
+
+const time = () => ({ from: new Date(Date.now() - 3_600_000), to: new Date(Date.now() + 1000) });
+
+describe('every query of a dashboard answers rows', () => {
+  const promql = queries.filter(({ language }) => language === 'promql');
+  it.skipIf(program.missing).each(promql)('$name', async ({ text, instant }) => {
+    const expr = expandPromql(text, time());
+    const values = instant ? await prometheus!.query(expr) : await prometheus!.queryRange(expr, 1);
+    expect(values.filter(Number.isFinite).length, expr).toBeGreaterThan(0);
+  });
+
+  const sql = queries.filter(({ language }) => language === 'sql');
+  it.each(sql)('$name', async ({ text }) => {
+    const all = await reader.unsafe(expandSql(text, time()));
+    expect(all.length).toBeGreaterThan(0);
+    // A name that breaks out of its quotes would be an error here.
+    const chosen = { ...time(), variables: { team: ['research', "o'hara; select"], model: ['gpt-5.6-sol'] } };
+    await reader.unsafe(expandSql(text, chosen));
+  });
+});
+
+it('money in Prometheus and in Postgres is the same', async () => {
+  const { text } = queries.find(({ name }) => name === 'spend: Spent this month')!;
+  const [row] = await reader.unsafe<{ spent: number }[]>(expandSql(text, time()));
+  const page = await (await fetch(`${stack.app.url}/metrics`)).text();
+  const costs = [...page.matchAll(/^tollgate_cost_usd_total\{.*\} (\S+)$/gm)].map(([, value]) =>
+    Number(value),
+  );
+  expect(row!.spent).toBeCloseTo(
+    costs.reduce((sum, cost) => sum + cost, 0),
+    9,
+  );
+});
+
+it('what a variable chose is all that a panel shows', async () => {
+  const { text } = queries.find(({ name }) => name === 'budgets: Grants and limits')!;
+  const rows = await reader.unsafe(expandSql(text, { ...time(), variables: { team: ['trial'] } }));
+  expect(rows.map(({ team }) => team)).toEqual(['trial']);
+});
+
+describe('the role that dashboards read with', () => {
+  it.each([
+    ['write', "update teams set name = 'x'"],
+    ['delete', 'delete from usage_days'],
+    ['read the hashes of keys', 'select hash from keys'],
+    ['make tables', 'create table public.mine (id int)'],
+  ])('may not %s, whatever its transaction says', async (_, statement) => {
+    const allowed = reader.begin('read write', (tx) => tx.unsafe(statement));
+    await expect(allowed).rejects.toThrow(/permission denied/);
+  });
+
+  it('reads only, unless a transaction says otherwise', async () => {
+    await expect(reader`create temporary table mine (id int)`).rejects.toThrow(/read-only/);
+  });
+});
