@@ -9,6 +9,7 @@ import { type Cell, Load, measureCell } from './cell.ts';
 import { type Contestant, startContestant } from './contestants.ts';
 import type { Target } from './load.ts';
 import { HELP, type Options, readOptions } from './options.ts';
+import { benchPages } from './pages/main.ts';
 import { startOwnServer, stopAll } from './processes.ts';
 import { profileFlags, readProfile } from './profile.ts';
 import { report } from './report.ts';
@@ -105,6 +106,12 @@ async function main(): Promise<void> {
     process.once(signal, () => void cleanUp().finally(() => process.exit(130)));
   }
   try {
+    if (options.pages) {
+      const { rounds, events } = options;
+      const met = await benchPages(dir, { rounds, events, teams: 200, days: 90 }, progress);
+      if (!met) process.exitCode = 1;
+      return;
+    }
     const { port } = await startOwnServer({ script: 'upstream.ts', logFile: `${dir}/upstream.log` });
     const load = await Load.start(`${dir}/load.log`);
     await (options.profile ? profile : compare)(options, dir, port, load);

@@ -14,6 +14,8 @@ Runs the same calls through Tollgate (everything on), a bare node:http + undici 
   --cases A,B       calls: ${CASES.map(({ name }) => name).join(', ')} (default all)
   --json FILE       also writes every number of every round
   --profile         instead of the table: where the CPU time of one gateway goes (Tollgate, or the first of --only)
+  --pages           instead: fills a ledger and times every query of dashboards and pages, and the page of metrics
+  --events N        events of that ledger, of 200 teams over 90 days (default 5000000)
   --help            this text
 `;
 
@@ -24,6 +26,8 @@ export interface Options {
   cases: Case[];
   jsonFile: string | null;
   profile: boolean;
+  pages: boolean;
+  events: number;
 }
 
 function chosen<T>(
@@ -40,10 +44,10 @@ function chosen<T>(
   });
 }
 
-function positive(flag: string, text: string): number {
+function positive(flag: string, text: string, max = 1_000): number {
   const value = Number(text);
-  if (!(value > 0 && value <= 1_000))
-    throw new Error(`${flag}: ${text} is not a number above 0 and up to 1000`);
+  if (!(value > 0 && value <= max))
+    throw new Error(`${flag}: ${text} is not a number above 0 and up to ${max}`);
   return value;
 }
 
@@ -58,6 +62,8 @@ export function readOptions(argv: string[]): Options | null {
       cases: { type: 'string' },
       json: { type: 'string' },
       profile: { type: 'boolean', default: false },
+      pages: { type: 'boolean', default: false },
+      events: { type: 'string', default: '5000000' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -69,5 +75,7 @@ export function readOptions(argv: string[]): Options | null {
     cases: chosen('--cases', values.cases, CASES, ({ name }) => name),
     jsonFile: values.json ?? null,
     profile: values.profile,
+    pages: values.pages,
+    events: Math.ceil(positive('--events', values.events, 100_000_000)),
   };
 }

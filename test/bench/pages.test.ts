@@ -1,0 +1,36 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { dashboardPages } from '../../bench/pages/list.ts';
+import { rowsRead } from '../../bench/pages/rows.ts';
+import { seedLedger } from '../../bench/pages/seed.ts';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+
+const SIZE = { events: 60_000, teams: 10, days: 90 };
+/** Days that dashboards show, and those of a month that began before them. */
+const DAYS_SHOWN = 31;
+
+let test: TestDatabase;
+let sumsADay: number;
+
+beforeAll(async () => {
+  test = await createTestDatabase();
+  await seedLedger(test.database.sql, SIZE, () => {});
+  const [row] = await test.database.sql<{ most: number }[]>`
+    select max(count)::int4 as most from (select count(*) from usage_days group by day) days`;
+  sumsADay = row!.most;
+}, 120_000);
+afterAll(() => test.drop());
+
+it('sums are far fewer than events, or the test below would prove nothing', () => {
+  expect(sumsADay * DAYS_SHOWN).toBeLessThan(SIZE.events / 8);
+});
+
+describe('a page reads no more rows than its days have sums, and never events', () => {
+  it.each(dashboardPages(new Date()))('$name', async (query) => {
+    const read = await rowsRead(test.database.sql, query);
+    const tables = [...read.keys()];
+    expect(tables.filter((table) => table.startsWith('usage_events'))).toEqual([]);
+    const catalogue = 40 * SIZE.teams;
+    const rows = [...read.values()].reduce((sum, count) => sum + count, 0);
+    expect(rows).toBeLessThan(sumsADay * DAYS_SHOWN + catalogue);
+  });
+});
