@@ -1,7 +1,8 @@
 /** Is it up, who is refused and why, and does anything lag behind. */
 import { dashboard } from './layout.ts';
-import { series, stat } from './panels.ts';
-import { prom, promNow, TEAM } from './queries.ts';
+import { MACHINERY } from './machinery.ts';
+import { series, stat, table } from './panels.ts';
+import { prom, promNow, sqlTable, TEAM, teamIs } from './queries.ts';
 
 const DOWN_IS_RED = [
   [null, 'red'],
@@ -113,6 +114,28 @@ export const operations = dashboard({
       ],
     },
     {
+      heading: 'Who is refused',
+      height: 8,
+      panels: [
+        table({
+          title: 'Refused calls by team',
+          description:
+            'In the dashboard’s time; calls without a known key belong to no team and are not here.',
+          unit: 'count',
+          from: 'postgres',
+          columns: { team: 'text', reason: 'text' },
+          queries: [
+            sqlTable(`
+select t.name as team, r.reason, sum(r.calls)::float8 as calls
+from refusal_rollups r join teams t on t.id = r.team_id
+where r.bucket_start >= $__timeFrom()::timestamptz - interval '15 minutes' and r.bucket_start < $__timeTo()::timestamptz
+  and ${teamIs('t.name')}
+group by 1, 2 order by 3 desc limit 100`),
+          ],
+        }),
+      ],
+    },
+    {
       heading: 'Leases and the wait for money',
       height: 8,
       panels: [
@@ -148,89 +171,6 @@ export const operations = dashboard({
         }),
       ],
     },
-    {
-      heading: 'Ledger',
-      height: 8,
-      panels: [
-        series({
-          title: 'Flush lag',
-          description: 'Age of the oldest usage event that is not in Postgres, by instance.',
-          unit: 'seconds',
-          from: 'prometheus',
-          queries: [prom('tollgate_flush_lag_seconds', '{{instance}}')],
-        }),
-        series({
-          title: 'Backlog',
-          description: 'Usage events that wait for Postgres, by instance.',
-          unit: 'count',
-          from: 'prometheus',
-          queries: [prom('tollgate_flush_backlog_events', '{{instance}}')],
-        }),
-        series({
-          title: 'Journal',
-          description: 'Bytes on their way to the disk, by instance.',
-          unit: 'bytes',
-          from: 'prometheus',
-          queries: [prom('tollgate_journal_pending_bytes', '{{instance}}')],
-        }),
-      ],
-    },
-    {
-      heading: 'Postgres and the log',
-      height: 8,
-      panels: [
-        series({
-          title: 'Postgres’ answer',
-          description: 'To a question that costs it nothing, by instance.',
-          unit: 'seconds',
-          from: 'prometheus',
-          queries: [prom('tollgate_postgres_round_trip_seconds', '{{instance}}')],
-        }),
-        series({
-          title: 'Connections to Postgres',
-          description: 'Of all instances, by what they do.',
-          unit: 'count',
-          from: 'prometheus',
-          look: 'areas',
-          queries: [prom('max by (state) (tollgate_postgres_connections)', '{{state}}')],
-        }),
-        series({
-          title: 'Dropped log lines',
-          description: 'Given up because their reader is too slow, by instance.',
-          unit: 'perSecond',
-          from: 'prometheus',
-          queries: [prom('rate(tollgate_log_lines_dropped_total[$__rate_interval])', '{{instance}}')],
-        }),
-      ],
-    },
-    {
-      heading: 'Processes',
-      height: 8,
-      panels: [
-        series({
-          title: 'Event loop lag',
-          description: 'By instance, 99 of 100 turns; above a tenth of a second it needs another replica.',
-          unit: 'seconds',
-          from: 'prometheus',
-          queries: [prom('nodejs_eventloop_lag_p99_seconds{job="tollgate"}', '{{instance}}')],
-        }),
-        series({
-          title: 'CPU',
-          description: 'Share of one core, by instance.',
-          unit: 'share',
-          from: 'prometheus',
-          queries: [
-            prom('rate(process_cpu_seconds_total{job="tollgate"}[$__rate_interval])', '{{instance}}'),
-          ],
-        }),
-        series({
-          title: 'Memory',
-          description: 'Resident, by instance.',
-          unit: 'bytes',
-          from: 'prometheus',
-          queries: [prom('process_resident_memory_bytes{job="tollgate"}', '{{instance}}')],
-        }),
-      ],
-    },
+    ...MACHINERY,
   ],
 });

@@ -1,11 +1,13 @@
 /**
  * The demo: all of Tollgate on one machine, with teams that spend. Owns: the order of the show, from start to a clean
  * end. Does not own: what the gateway is (main/app.ts); it is used as anybody would, over HTTP. Invariants: nothing of
- * the environment's keys or databases is touched; at the end the ledger is held against the simulator's own invoice.
+ * the environment's keys or databases is touched, unless it is told to spend elsewhere (`--against`); at the end the
+ * ledger is held against the simulator's own invoice.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import packageJson from '../package.json' with { type: 'json' };
 import { type AdminClient, createAdminClient } from './demo/admin-client.ts';
+import { spendAgainst } from './demo/against.ts';
 import { YOU } from './demo/cast.ts';
 import { readFigures, type TeamFigures, totalCost } from './demo/figures.ts';
 import { CannotStart, type House, openHouse } from './demo/house.ts';
@@ -35,7 +37,8 @@ export async function run(argv: string[]): Promise<void> {
   }
   const stop = stopSignal();
   try {
-    await show(options, stop);
+    if (options.against === null) await show(options, stop);
+    else await elsewhere(options, options.against, stop);
   } catch (error) {
     const text = error instanceof CannotStart ? error.message : (error as Error).stack;
     process.stderr.write(`tollgate demo: ${text}\n`);
@@ -50,6 +53,15 @@ function stopSignal(): AbortController {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
   process.stdout.on('error', () => stop.abort());
   return stop;
+}
+
+async function elsewhere(options: DemoOptions, url: string, stop: AbortController): Promise<void> {
+  const adminKey = process.env.TOLLGATE_ADMIN_KEY;
+  if (!adminKey) throw new CannotStart('--against needs TOLLGATE_ADMIN_KEY, the admin key of that gateway');
+  const { callsPerSecond, durationSeconds } = options;
+  const end = durationSeconds === null ? null : setTimeout(() => stop.abort(), durationSeconds * 1000);
+  await spendAgainst({ url, adminKey, callsPerSecond, signal: stop.signal });
+  if (end) clearTimeout(end);
 }
 
 async function show(options: DemoOptions, stop: AbortController): Promise<void> {

@@ -87,6 +87,10 @@ async function seedEvents(sql: Sql, { teams, days }: SeedSize, first: number, co
 }
 
 async function seedSums(sql: Sql): Promise<void> {
+  await sql`
+    insert into refusal_rollups (team_id, bucket_start, reason, calls)
+    select distinct team_id, bucket_start, 'insufficient_quota', 3 from (
+      select team_id, date_bin('15 minutes', created_at, 'epoch') as bucket_start from usage_events where outcome = 'voided') e`;
   const sums = `count(*), count(*) filter (where outcome = 'voided'), count(*) filter (where outcome = 'unknown'),
     sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens),
     sum(cost_usd), coalesce(sum(cost_usd) filter (where outcome = 'unknown'), 0)`;

@@ -7,6 +7,8 @@ export interface DemoOptions {
   callsPerSecond: number;
   /** Null: until a signal. */
   durationSeconds: number | null;
+  /** A gateway elsewhere that gets the sample traffic; null: everything is started here. */
+  against: string | null;
 }
 
 export const HELP = `Usage: npm run demo -- [options]     (or: tollgate demo [options])
@@ -18,6 +20,8 @@ few teams. It needs no key, no database and no internet, and costs nothing. Ctrl
   --data-dir <folder>   database, journal and log; may be deleted afterwards (./data/demo)
   --rate <number>       sample calls per second, 0 for none (6)
   --duration <seconds>  stop by itself (runs until Ctrl-C)
+  --against <url>       only the sample traffic, at a gateway that runs there; needs TOLLGATE_ADMIN_KEY (its upstream
+                        should be simulated: the traffic costs what it costs)
   --help
 `;
 
@@ -35,6 +39,7 @@ export function readOptions(argv: string[]): DemoOptions | 'help' | { problem: s
         'data-dir': { type: 'string', default: './data/demo' },
         rate: { type: 'string', default: '6' },
         duration: { type: 'string' },
+        against: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
@@ -48,6 +53,7 @@ export function readOptions(argv: string[]): DemoOptions | 'help' | { problem: s
         values.duration === undefined
           ? null
           : within('--duration', values.duration, 1, DURATION_SECONDS_MAX, false),
+      against: values.against === undefined ? null : origin(values.against),
     };
   } catch (error) {
     return { problem: (error as Error).message };
@@ -60,4 +66,9 @@ function within(name: string, text: string, min: number, max: number, whole: boo
     throw new RangeError(`${name} is a ${whole ? 'whole ' : ''}number from ${min} to ${max}`);
   }
   return value;
+}
+
+function origin(text: string): string {
+  if (!/^https?:\/\/[^/]+\/?$/.test(text)) throw new RangeError('--against is like http://gateway:8787');
+  return new URL(text).origin;
 }

@@ -8,16 +8,28 @@ describe('the options of the demo', () => {
       dataDir: './data/demo',
       callsPerSecond: 6,
       durationSeconds: null,
+      against: null,
     });
   });
 
   it('are read as written', () => {
-    const argv = ['--port', '9000', '--data-dir=/tmp/x', '--rate', '0.5', '--duration', '10'];
+    const argv = [
+      '--port',
+      '9000',
+      '--data-dir=/tmp/x',
+      '--rate',
+      '0.5',
+      '--duration',
+      '10',
+      '--against',
+      'http://gateway:8787/',
+    ];
     expect(readOptions(argv)).toEqual({
       port: 9000,
       dataDir: '/tmp/x',
       callsPerSecond: 0.5,
       durationSeconds: 10,
+      against: 'http://gateway:8787',
     });
   });
 
@@ -27,6 +39,8 @@ describe('the options of the demo', () => {
     ['--rate', '-1'],
     ['--rate', 'fast'],
     ['--duration', '0'],
+    ['--against', 'gateway:8787'],
+    ['--against', 'http://gateway:8787/v1'],
   ])('refuse %s %s by name', (name, value) => {
     expect(readOptions([`${name}=${value}`])).toEqual({ problem: expect.stringContaining(name) });
   });

@@ -1,0 +1,52 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { POSTGRES, PROMETHEUS } from '../grafana/queries.ts';
+
+const ROOT = new URL('../', import.meta.url).pathname;
+const read = (path: string) => readFileSync(`${ROOT}${path}`, 'utf8');
+const compose = read('docker-compose.yml');
+/** A service's part of the file, by its name. */
+const services = new Map(
+  [...compose.split('\nvolumes:\n')[0]!.matchAll(/^ {2}(\w+):\n((?: {4,}.*\n|\n)+)/gm)].map(
+    ([, name, text]) => [name!, text!],
+  ),
+);
+
+it('the composition is valid, and in the order that its linter likes', () => {
+  // Services are in the order in which they are read: what everything is about comes first.
+  const args = ['--disable-rule', 'services-alphabetical-order', '--max-warnings', '0', ROOT];
+  expect(() => execFileSync('npx', ['dclint', ...args], { encoding: 'utf8', cwd: ROOT })).not.toThrow();
+});
+
+it('files that it mounts are there', () => {
+  const mounted = [...compose.matchAll(/- \.\/(\S+?):/g)].map(([, path]) => path!);
+  expect(mounted.length).toBeGreaterThan(4);
+  expect(mounted.filter((path) => !existsSync(`${ROOT}${path}`))).toEqual([]);
+});
+
+it('every service has a read-only root and tells whether it is well', () => {
+  expect([...services.keys()]).toContain('gateway');
+  for (const [name, text] of services) {
+    expect(text, name).toContain('read_only: true');
+    // The image of the gateway has a check of its own; the reader ends, and who needs it waits for that.
+    if (!['gateway', 'reader'].includes(name)) expect(text, name).toContain('healthcheck:');
+  }
+});
+
+it('no port is open to the network, and no secret has a default', () => {
+  const published = compose.match(/published:/g)!.length;
+  expect(compose.match(/host_ip: 127\.0\.0\.1\n\s+published:/g)).toHaveLength(published);
+  const secrets = [...compose.matchAll(/[^$]\$\{([A-Z_]*(?:PASSWORD|KEY))(:\?|:-\})?/g)];
+  const optional = secrets.filter(([, , rest]) => rest !== ':?').map(([, name, rest]) => `${name}${rest}`);
+  expect(new Set(optional)).toEqual(new Set(['OPENAI_ADMIN_KEY:-}']));
+});
+
+it('Grafana finds its data where dashboards look for it', () => {
+  const sources = read('grafana/provisioning/datasources/tollgate.yml');
+  for (const { type, uid } of [PROMETHEUS, POSTGRES]) {
+    expect(sources).toMatch(new RegExp(`uid: ${uid}\\n +type: ${type}\\n`));
+  }
+  expect(read('grafana/provisioning/dashboards/tollgate.yml')).toContain('path: /etc/tollgate/dashboards');
+  expect(sources).not.toMatch(/password: [^$]/);
+});
