@@ -4,6 +4,7 @@
  * only, and rollups of the last hour.
  */
 import type { Sql } from 'postgres';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import { type OverLimitRow, readOverLimits } from './over-limit.ts';
 
@@ -108,17 +109,20 @@ async function readBudgets(sql: Sql, budgetsMax: number): Promise<BudgetRow[]> {
       select l.team_id, l.amount, l.amount - coalesce(c.settled, 0), c.ends_at
       from limits l cross join moment left join counters c on c.team_id = l.team_id and c.source_id = l.id
         and c.starts_at <= now and coalesce(c.ends_at > now, true)
-      where l.deleted_at is null and l.enforcement = 'strict' and l.meter = 'cost_usd' and l.subject_type = 'team' and l.models is null
-        and l."window" ->> 'type' in ('calendar', 'lifetime')),
-    tightest as (select distinct on (team_id) * from budget order by team_id, remaining)
+      where l.deleted_at is null and l.enforcement = 'strict' and l.meter = 'cost_usd' and l.models is null
+        and l.subject_type in ('team', 'org') and l."window" ->> 'type' in ('calendar', 'lifetime')),
+    tightest as (select distinct on (team_id) * from budget order by team_id, remaining),
+    pace as (
+      select t.id as team_id, spent.usd / extract(epoch from now - hour_ago)::float8 as usd_per_second
+      from teams t cross join moment cross join lateral (
+        select sum(cost_usd)::float8 as usd from usage_rollups r where r.team_id = t.id and r.bucket_start >= hour_ago) spent),
+    total as (select sum(usd_per_second) as usd_per_second from pace)
     select t.name as team, b.amount, b.remaining, b.ends_at, p.grant_expires_at,
-      greatest(b.remaining, 0)::float8 / nullif(pace.usd_per_second, 0) as seconds
-    from tightest b join teams t on t.id = b.team_id cross join moment
-    left join purse p on p.team_id = b.team_id
-    cross join lateral (
-      select sum(cost_usd)::float8 / extract(epoch from now - hour_ago)::float8 as usd_per_second
-      from usage_rollups r where r.team_id = b.team_id and r.bucket_start >= hour_ago) pace
-    where t.deleted_at is null
+      greatest(b.remaining, 0)::float8
+        / nullif(case t.id when ${ORGANIZATION_ID} then total.usd_per_second else pace.usd_per_second end, 0) as seconds
+    from tightest b join teams t on t.id = b.team_id cross join total
+    left join pace on pace.team_id = t.id left join purse p on p.team_id = t.id
+    where t.deleted_at is null or t.id = ${ORGANIZATION_ID}
     order by b.remaining / nullif(b.amount, 0) nulls last, t.name
     limit ${budgetsMax}`;
   return rows.map((row) => ({

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { usd } from '../../src/domain/money.ts';
 import { type BudgetRow, readWatch } from '../../src/store/watch.ts';
 import { insertTeam } from '../support/catalog.ts';
@@ -134,6 +135,18 @@ it('those closest to their end come first, and no more than asked for', async ()
     .filter(({ amount }) => amount > 0n)
     .map(({ amount, remaining }) => Number(remaining) / Number(amount));
   expect(used).toEqual(used.toSorted((a, b) => a - b));
+});
+
+it('the organization’s limit is a budget that every team spends', async () => {
+  await limit(ORGANIZATION_ID, '1000', '900', { subject_type: 'org' });
+  const { sql } = test.database;
+  const [spent] = await sql<{ usd: number }[]>`
+    select sum(cost_usd)::float8 as usd from usage_rollups where bucket_start >= ${HOUR_AGO}`;
+  const { budgets } = await readWatch(sql, 100);
+  expect(budgets.find(({ team }) => team === '(organization)')).toMatchObject({
+    remaining: usd('100'),
+    exhaustedInSeconds: expect.closeTo((100 / spent!.usd) * 67 * 60, 3),
+  });
 });
 
 it('a deleted team has no budget', async () => {
