@@ -39,9 +39,7 @@ const TOLLGATE: GatewayKind = {
     TOLLGATE_LOG_CALLS: 'false',
   },
   async fund(url, amountUsd) {
-    const team = await create(url, 'teams', { name: 'attackers', plan: null });
-    await create(url, 'grants', { team_id: team.id, amount_usd: amountUsd });
-    return String((await create(url, 'keys', { team_id: team.id, name: 'attackers' })).key);
+    return (await makeTeam(url, 'attackers', amountUsd)).key;
   },
   async readBooks(sql) {
     const rows = await sql<Row[]>`
@@ -66,6 +64,18 @@ const NAIVE: GatewayKind = {
 };
 
 export const GATEWAY_KINDS: Record<GatewayName, GatewayKind> = { tollgate: TOLLGATE, naive: NAIVE };
+
+/** Makes a team with a grant, and a key of it. */
+export async function makeTeam(
+  url: string,
+  name: string,
+  amountUsd: string,
+): Promise<{ teamId: string; key: string }> {
+  const team = await create(url, 'teams', { name, plan: null });
+  await create(url, 'grants', { team_id: team.id, amount_usd: amountUsd });
+  const { key } = await create(url, 'keys', { team_id: team.id, name });
+  return { teamId: String(team.id), key: String(key) };
+}
 
 /** Creates something by Tollgate's admin API. Throws unless that worked. */
 export async function create(

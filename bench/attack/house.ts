@@ -9,6 +9,8 @@ import { Replica } from './replica.ts';
 import { Upstream } from './upstream.ts';
 
 export interface House {
+  /** Where everything lies. */
+  folder: string;
   postgres: Postgres;
   upstream: Upstream;
   replicas: Replica[];
@@ -20,8 +22,8 @@ export interface HouseOptions {
   gateway: GatewayName;
   replicas: number;
   budgetUsd: string;
-  /** Command line of the simulated upstream. */
-  simulator: string[];
+  /** Command line of the simulated upstream; null: the bench's, which always answers the same, at little cost. */
+  simulator: string[] | null;
 }
 
 /** Builds a house, lets `live` have it, and takes it down again whatever happens. */
@@ -46,7 +48,8 @@ export async function inHouse<Result>(
 async function build(folder: string, { gateway, replicas: count, budgetUsd, simulator }: HouseOptions) {
   const kind = GATEWAY_KINDS[gateway];
   const postgres = await Postgres.make(folder);
-  const upstream = await Upstream.start(join(folder, 'upstream.log'), simulator);
+  const upstreamLog = join(folder, 'upstream.log');
+  const upstream = await (simulator ? Upstream.start(upstreamLog, simulator) : Upstream.canned(upstreamLog));
   const replicas: Replica[] = [];
   for (let index = 0; index < count; index++) {
     const dataDir = join(folder, `replica-${index}`);
@@ -68,5 +71,5 @@ async function build(folder: string, { gateway, replicas: count, budgetUsd, simu
     replicas.push(replica);
   }
   const key = await kind.fund(replicas[0]!.url, budgetUsd);
-  return { postgres, upstream, replicas, key };
+  return { folder, postgres, upstream, replicas, key };
 }

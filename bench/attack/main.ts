@@ -6,8 +6,10 @@ import { writeFileSync } from 'node:fs';
 import { stopAll } from '../processes.ts';
 import { AGENT_MODELS, type AgentsRow, brokenAgentPromises, describe, runAgents } from './agents.ts';
 import { attackGrant, type GrantRow } from './grant.ts';
+import { brokenHotPromises, describeHot, type HotRow, runHot } from './hot.ts';
 import { HELP, type Options, readOptions, type Scenario } from './options.ts';
-import { brokenPromises, renderTable } from './promises.ts';
+import { align, brokenPromises, renderTable } from './promises.ts';
+import { brokenRollingPromises, type RollingRow, rollingCells, runRolling } from './rolling.ts';
 import { FULL_PLAN } from './strikes.ts';
 
 /** Kills that each row of the full attack must have seen. */
@@ -52,7 +54,28 @@ async function agents(options: Options): Promise<Outcome> {
   return { broken, results: rows };
 }
 
-const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = { grant, agents };
+async function hot(options: Options): Promise<Outcome> {
+  const rows: HotRow[] = [];
+  const broken: string[] = [];
+  for (const replicas of options.replicas) {
+    const row = await runHot({ ...options, replicas, progress: say });
+    rows.push(row);
+    console.log(describeHot(row));
+    broken.push(...brokenHotPromises(row, options.callsPerSecond));
+  }
+  return { broken, results: rows };
+}
+
+async function rolling(options: Options): Promise<Outcome> {
+  const rows: RollingRow[] = [];
+  for (const replicas of options.replicas) {
+    rows.push(...(await runRolling({ ...options, replicas, progress: say })));
+  }
+  console.log(align(rollingCells(rows)));
+  return { broken: rows.flatMap(brokenRollingPromises), results: rows };
+}
+
+const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = { grant, agents, hot, rolling };
 
 async function main(): Promise<void> {
   if (process.platform !== 'linux') throw new Error('the attack reads /proc, so it runs on Linux only');

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { usd } from '../../src/domain/money.ts';
 import { GATEWAYS, type GatewayName } from './gateways.ts';
 
-export const SCENARIOS = ['grant', 'agents'] as const;
+export const SCENARIOS = ['grant', 'agents', 'hot', 'rolling'] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
 export const HELP = `Usage: npm run attack -- [options]
@@ -16,10 +16,14 @@ number of replicas, beside the same attack on a gateway that checks first and bo
   --scenario NAME   ${SCENARIOS.join(', ')} (default grant):
                     grant     the attack itself
                     agents    30 parallel calls without an output limit on $5, through the SDK as it comes
+                    hot       one team at thousands of calls a second: who waits, and what Postgres has to do
+                    rolling   a limit of 600 requests in any 60 s over 4 replicas, asked for 1,000 a minute
   --replicas A,B    numbers of replicas, a row each (default 1,2,4)
   --gateways A,B    ${GATEWAYS.join(', ')} (default both)
   --clients N       clients at once (default 500; 30 agents)
   --budget USD      the grant; it covers a part of what is asked (default 6.00)
+  --rate N          hot: calls a second over all replicas (default 3300)
+  --seconds N       how long hot measures, after 5 s of settling, and rolling asks (default 30 and 185)
   --speed N         agents: output tokens a second that a model writes (default 1000; real ones some hundred)
   --seed N          what the clients ask and what the upstream answers derive from it (default 1)
   --json FILE       also writes every number of every row
@@ -36,13 +40,17 @@ export interface Options {
   budgetUsd: string;
   seed: number;
   tokensPerSecond: number;
+  callsPerSecond: number;
+  seconds: number;
   jsonFile: string | null;
 }
 
 /** What each scenario does when nothing else was said. */
-const USUAL: Record<Scenario, { replicas: string; clients: string; budget: string }> = {
-  grant: { replicas: '1,2,4', clients: '500', budget: '6.00' },
-  agents: { replicas: '1', clients: '30', budget: '5.00' },
+const USUAL: Record<Scenario, { replicas: string; clients: string; budget: string; seconds: string }> = {
+  grant: { replicas: '1,2,4', clients: '500', budget: '6.00', seconds: '1' },
+  agents: { replicas: '1', clients: '30', budget: '5.00', seconds: '1' },
+  hot: { replicas: '2', clients: '64', budget: '40.00', seconds: '30' },
+  rolling: { replicas: '4', clients: '1', budget: '1000.00', seconds: '185' },
 };
 
 /** Reads the arguments; null when help was asked for. Throws with a message for the user. */
@@ -56,6 +64,8 @@ export function readOptions(argv: string[]): Options | null {
       clients: { type: 'string' },
       budget: { type: 'string' },
       speed: { type: 'string', default: '1000' },
+      rate: { type: 'string', default: '3300' },
+      seconds: { type: 'string' },
       seed: { type: 'string', default: '1' },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -73,6 +83,8 @@ export function readOptions(argv: string[]): Options | null {
     clients: whole('--clients', clients, 5_000),
     budgetUsd: budget,
     tokensPerSecond: whole('--speed', values.speed, 1_000_000),
+    callsPerSecond: whole('--rate', values.rate, 100_000),
+    seconds: whole('--seconds', values.seconds ?? usual.seconds, 3_600),
     seed: whole('--seed', values.seed, 2 ** 31),
     jsonFile: values.json ?? null,
   };

@@ -1,7 +1,7 @@
 /** The simulated OpenAI of an attack, in a process of its own, and its books: the judge of what was really spent. */
 import { fileURLToPath } from 'node:url';
 import type { InvoiceLine, InvoiceSummary } from '../../src/simulator/invoice.ts';
-import { freePort, start, waitUntilReady } from '../processes.ts';
+import { freePort, start, startOwnServer, waitUntilReady } from '../processes.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/tollgate.mjs', import.meta.url));
 
@@ -19,6 +19,12 @@ export class Upstream {
     const upstream = new Upstream(port);
     await waitUntilReady(child, `${upstream.#origin}/healthz`, logFile);
     return upstream;
+  }
+
+  /** The bench's upstream, which keeps no books. */
+  static async canned(logFile: string): Promise<Upstream> {
+    const { port } = await startOwnServer({ script: 'upstream.ts', logFile });
+    return new Upstream(port);
   }
 
   /** The base URL for gateways. */

@@ -22,6 +22,8 @@ export class Call {
   endUser: string | null = null;
   /** The output limit written into the request; null: none was. */
   outputLimit: number | null = null;
+  /** Its money was not in a lease here: it waits, or has waited, for it. */
+  waited = false;
   clientGone = false;
   onClientGone: (() => void) | null = null;
   /** The gateway stops, and will not wait for this call any longer. */

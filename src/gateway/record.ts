@@ -20,6 +20,7 @@ export function record(deps: GatewayDeps, call: Call, answer: Answer, settled: S
     costPicoUsd: settled.cost,
     overrunPicoUsd: settled.cost > hold.amount ? settled.cost - hold.amount : 0n,
     stageUs: call.stageUs,
+    waited: call.waited,
     firstByteUs: answer.firstByteUs,
     upstreamUs: answer.totalUs,
     stream: operation.stream,

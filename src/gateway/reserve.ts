@@ -45,6 +45,7 @@ async function take(deps: GatewayDeps, call: Call): Promise<Hold | Denial | 'gon
   const ask = askOf(call);
   const asked = deps.ledger.reserve(ask);
   if (!('answer' in asked)) return asked;
+  call.waited = true;
   // Its client may leave while the call waits, and the gateway may stop: it then leaves the queue, holding nothing.
   const over = new Promise<'gone' | 'cut'>((resolve) => {
     call.onClientGone = () => resolve('gone');

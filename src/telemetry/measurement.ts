@@ -43,6 +43,8 @@ export interface CallMeasurement {
   /** Cost above the call's hold; 0n as a rule. */
   overrunPicoUsd: PicoUsd;
   stageUs: StageDurationsUs;
+  /** Its money was not in a lease here: it waited for Postgres, or for other calls to end. */
+  waited: boolean;
   /** From sending the call upstream to its first and its last byte, in microseconds; null: none came. */
   firstByteUs: number | null;
   upstreamUs: number | null;

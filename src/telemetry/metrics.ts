@@ -58,6 +58,7 @@ export function createMetrics({ version, teamCap = TEAM_CAP, modelCap = 16 }: Me
     if (call.isRetry) operation.retries.value++;
     if (call.upstreamError !== null) series.upstreamErrors.get(call.upstreamError)!.value++;
 
+    series.reservations[call.waited ? 'waited' : 'atOnce'].value++;
     const team = teams.get(call.team);
     team.calls.value++;
     team.cost.valuePicoUsd += call.costPicoUsd;

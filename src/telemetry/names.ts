@@ -27,6 +27,11 @@ export const METRICS = {
     help: 'Requests that were not forwarded, by error code.',
   },
   tollgate_calls_total: { type: 'counter', labels: ['team'], help: 'Calls forwarded to the upstream.' },
+  tollgate_reservations_total: {
+    type: 'counter',
+    labels: ['waited'],
+    help: 'Calls whose money was reserved: at once from a lease in memory, or after waiting.',
+  },
   tollgate_team_tokens_total: {
     type: 'counter',
     labels: ['team', 'type'],

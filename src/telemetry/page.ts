@@ -15,6 +15,7 @@ export function countersText(series: AllSeries): string {
     familyOf('tollgate_requests_total', operations, (operation) => Object.values(operation.requests)),
     familyText('tollgate_denials_total', series.denials.values()),
     familyOf('tollgate_calls_total', teams, (team) => [team.calls]),
+    familyText('tollgate_reservations_total', Object.values(series.reservations)),
     familyOf('tollgate_team_tokens_total', teams, (team) => team.tokens),
     familyOf('tollgate_model_tokens_total', models, (model) => model.tokens),
     familyOf('tollgate_cost_usd_total', teams, (team) => [team.cost]),

@@ -90,6 +90,10 @@ export function createSeries(version: string, teamCap: number, modelCap: number)
     upstreamErrors: new Map<UpstreamError, Sample>(
       UPSTREAM_ERRORS.map((kind) => [kind, new Sample('tollgate_upstream_errors_total', [kind])]),
     ),
+    reservations: {
+      atOnce: new Sample('tollgate_reservations_total', ['no']),
+      waited: new Sample('tollgate_reservations_total', ['yes']),
+    },
     overrun: new MoneySample('tollgate_overrun_usd_total'),
     reconcileRun: new Sample('tollgate_reconcile_last_run_timestamp_seconds'),
     released: new MoneySample('tollgate_reconcile_released_usd_total'),

@@ -39,6 +39,14 @@ describe('the metrics of a call', () => {
     expect(values.get(`tollgate_build_info{version="1.2.3",node="${process.version}"}`)).toBe(1);
   });
 
+  it('tell whether it waited for its money', async () => {
+    const metrics = createMetrics({ version: '1' });
+    for (const waited of [false, false, true]) metrics.recordCall(call({ waited }));
+    const values = parse(ours(await metrics.render()));
+    expect(values.get('tollgate_reservations_total{waited="no"}')).toBe(2);
+    expect(values.get('tollgate_reservations_total{waited="yes"}')).toBe(1);
+  });
+
   it('split its tokens into types that add up to all of them', async () => {
     const metrics = createMetrics({ version: '1' });
     metrics.recordCall(call());
