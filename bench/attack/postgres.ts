@@ -1,5 +1,5 @@
 /**
- * The one PostgreSQL of an attack, as production has it: over TCP with a password, run by nobody of Tollgate's, fsync on.
+ * The one PostgreSQL of an attack and of tests that need one, as production has it: over TCP with a password, run by nobody of Tollgate's, fsync on.
  * Owns: that it can be killed with all of its sessions at any moment, and started again on the same files.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
@@ -15,7 +15,8 @@ import { findPrograms } from '../../src/store/embedded/programs.ts';
 import { freePort, keep } from '../processes.ts';
 
 const HOST = '127.0.0.1';
-const PASSWORD = 'attacked';
+/** With characters that a URL has to escape. */
+const PASSWORD = 'open sesame / 100%';
 /** Four replicas with all of their pools, and the judge. */
 const SESSIONS_MAX = '200';
 const START_MS_MAX = 60_000;
@@ -60,7 +61,7 @@ export class Postgres {
   }
 
   #url(database: string): string {
-    return `postgres://owner:${PASSWORD}@${HOST}:${this.#port}/${database}`;
+    return `postgres://owner:${encodeURIComponent(PASSWORD)}@${HOST}:${this.#port}/${database}`;
   }
 
   /** Starts the server; returns when it accepts sessions. Throws after a minute without. */
@@ -99,6 +100,15 @@ export class Postgres {
         // It saw its parent go and went first.
       }
     }
+    await gone;
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill('SIGINT');
     await gone;
   }
 

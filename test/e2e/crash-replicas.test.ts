@@ -2,25 +2,25 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Postgres } from '../../bench/attack/postgres.ts';
 import { usd } from '../../src/domain/money.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { expectTrueBooks, readBooks } from './crash-books.ts';
 import { type Environment, GatewayProcess, until } from './crash-gateway.ts';
 import { startLoad } from './crash-load.ts';
-import { type PostgresServer, startPostgres } from './crash-postgres.ts';
 
 const GRANT_USD = '0.01';
 
 let folder: string;
 let simulator: Simulator;
-let postgres: PostgresServer;
+let postgres: Postgres;
 const gateways: GatewayProcess[] = [];
 
 beforeAll(async () => {
   folder = await temporaryFolder(afterAll);
   simulator = await startSimulator({ mode: 'worst' });
-  postgres = await startPostgres(folder);
+  postgres = await Postgres.make(folder);
 });
 afterAll(async () => {
   await Promise.all(gateways.map((gateway) => gateway.kill()));
