@@ -40,11 +40,13 @@ export class Postgres {
   static async make(folder: string): Promise<Postgres> {
     const account = await accountFor(join(folder, 'absent'));
     const { directory: programs } = await findPrograms({}, account);
-    const cluster = join(folder, 'postgres');
-    const passwordFile = join(folder, 'password');
+    const directory = join(folder, 'server');
+    const cluster = join(directory, 'cluster');
+    const passwordFile = join(directory, 'password');
     await mkdir(cluster, { recursive: true, mode: 0o700 });
     await writeFile(passwordFile, PASSWORD);
-    for (const path of [cluster, passwordFile]) if (account) await chown(path, account.uid, account.gid);
+    const given = account === null ? [] : [directory, cluster, passwordFile];
+    for (const path of given) await chown(path, account!.uid, account!.gid);
     const here = ownFolder(account, cluster);
     const login = ['--username=owner', '--auth=scram-sha-256', `--pwfile=${here}/../password`];
     const options = spawnOptions(account, cluster);
