@@ -39,8 +39,14 @@ const BATCH = 8;
 /** Longer than a whole batch can take to be sent, one after the other and each to its timeout. */
 const CLAIM_MS = 2 * MINUTE;
 
-/** Sends what is due, once. */
+/** Sends what is due. */
 export async function deliver(options: DeliverOptions, signal: AbortSignal): Promise<void> {
+  let sent: number;
+  do sent = await deliverBatch(options, signal);
+  while (sent === BATCH && !signal.aborted);
+}
+
+async function deliverBatch(options: DeliverOptions, signal: AbortSignal): Promise<number> {
   const due = await claimWarnings(options.database, { limit: BATCH, forMs: CLAIM_MS });
   const byCounter = Map.groupBy(due, ({ counterId }) => counterId);
   await Promise.all(
@@ -48,6 +54,7 @@ export async function deliver(options: DeliverOptions, signal: AbortSignal): Pro
       for (const warning of warnings) await attempt(options, warning, signal);
     }),
   );
+  return due.length;
 }
 
 async function attempt(options: DeliverOptions, warning: DueWarning, signal: AbortSignal): Promise<void> {

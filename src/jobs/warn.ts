@@ -1,7 +1,6 @@
 /** The job `warn`: raises the thresholds that budgets have reached. One replica at a time looks. */
 import type { CounterSpec } from '../domain/counter.ts';
 import { runAlone } from '../store/alone.ts';
-import { clock } from '../store/catalog-version.ts';
 import type { Database } from '../store/database.ts';
 import { ensureSoftCounters } from '../store/soft-counters.ts';
 import { type RaisedWarning, type RaiseOptions, raiseRefused, raiseWarnings } from '../store/warnings.ts';
@@ -11,8 +10,7 @@ const WARN_LOCK = 8_655_428_303;
 
 /** Looks once; answers what is new, nothing when another replica is at it. */
 export async function warn(database: Database, options: RaiseOptions): Promise<RaisedWarning[]> {
-  const look = async () => {
-    const now = await clock(database.db);
+  const look = async (now: Date) => {
     await ensureSoftCounters(database, now);
     return raiseWarnings(database, now, options);
   };

@@ -1,6 +1,6 @@
 /**
- * How far limits are used in their current windows: from their counters, or, where no call has needed one yet and for
- * soft limits, which have none, from what the ledger says of the window.
+ * How far limits are used in their current windows: from their counters, or, where none was needed yet, from what the
+ * ledger says of the window.
  */
 import { and, asc, eq, gt, inArray, isNotNull, isNull, ne, sql } from 'drizzle-orm';
 import { limitCounter, spanOf } from '../domain/counter.ts';

@@ -70,6 +70,12 @@ it('sends each threshold of a budget once, in their order', async () => {
   expect(receiver.received.every(({ headers, json }) => headers['webhook-id'] === json.id)).toBe(true);
 });
 
+it('sends all that is due at once, however much it is', async () => {
+  for (let teams = 0; teams < 4; teams++) await spendOfOne('1');
+  await send();
+  expect(new Set(receiver.received.map(({ json }) => json.id)).size).toBe(12);
+});
+
 it('tries again what was not taken, with the same id and body, until it is', async () => {
   await spendOfOne('0.5');
   receiver.statuses = [500, 503];
