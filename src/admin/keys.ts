@@ -2,8 +2,16 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { makeKey } from '../auth/keys.ts';
-import { changeKey, createKey, findKeyRow, type KeyRow, listKeys, revokeKey } from '../store/keys.ts';
-import { Key, KeyChange, Keys, MadeKey, NewKey, teamListQuery } from './contract.ts';
+import {
+  changeKey,
+  createKey,
+  findKeyRow,
+  type KeyRow,
+  listKeys,
+  revokeKey,
+  rotateKey,
+} from '../store/keys.ts';
+import { Key, KeyChange, Keys, MadeKey, NewKey, NewRotation, teamListQuery } from './contract.ts';
 import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, instantOf } from './page.ts';
@@ -20,6 +28,22 @@ export function serveKeys(app: OpenAPIHono, { database }: AdminOptions): void {
       const expiresAt = dateOf(body.expires_at);
       const row = await createKey(database, { teamId, name, models, expiresAt, hash, prefix });
       return isFault(row) ? row : { ...toKey(row), key };
+    },
+  );
+  serve(
+    app,
+    {
+      method: 'post',
+      path: '/keys/{id}/rotate',
+      summary: 'Give a key a new text, shown in the answer alone; the one before works for the time of grace',
+      body: NewRotation,
+      answer: MadeKey,
+      status: 201,
+    },
+    async ({ id, body }) => {
+      const { key, hash, prefix } = makeKey();
+      const row = await rotateKey(database, id, { hash, prefix }, body.grace_seconds * 1000);
+      return row === null || isFault(row) ? row : { ...toKey(row), key };
     },
   );
   serveNoun(app, {
@@ -53,5 +77,6 @@ function toKey(key: KeyRow): z.input<typeof Key> {
     created_at: instantOf(key.createdAt),
     expires_at: instantOf(key.expiresAt),
     revoked_at: instantOf(key.revokedAt),
+    previous_expires_at: instantOf(key.previousExpiresAt),
   };
 }

@@ -56,6 +56,7 @@ export function serveLimits(app: OpenAPIHono, { database }: AdminOptions): void 
     name: 'limit',
     item: Limit,
     page: Limits,
+    teamMay: { list: 'query', show: 'item' },
     listQuery: teamListQuery,
     changeBody: LimitChange,
     idOf: (limit: LimitRow) => limit.id,

@@ -23,7 +23,7 @@ export interface KeyRecord {
   revoked: boolean;
 }
 
-/** Finds a key by the hash of its text; null: no such key. */
+/** Finds a key by the hash of its text, or of the one before, which ends with its grace; null: no such key. */
 export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null> {
   const [row] = await sql<
     {
@@ -40,10 +40,12 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
     }[]
   >`
     select k.id, k.team_id, t.name as team_name, k.models, t.models as team_models, t.unlimited, t.fail_open,
-      (extract(epoch from k.expires_at) * 1000)::float8 as expires_at_ms,
+      (extract(epoch from case when k.hash = ${hash} then k.expires_at
+        else least(k.expires_at, k.previous_expires_at) end) * 1000)::float8 as expires_at_ms,
       (k.revoked_at is not null or t.deleted_at is not null) as revoked,
       exists (select 1 from grants g where g.team_id = t.id) as prepaid
-    from keys k join teams t on t.id = k.team_id where k.hash = ${hash}`;
+    from keys k join teams t on t.id = k.team_id
+    where k.hash = ${hash} or k.previous_hash = ${hash}`;
   if (!row) return null;
   const [limits, grants, warned] = await Promise.all([
     limitsOf(sql, row.team_id, row.id),

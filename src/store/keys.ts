@@ -1,6 +1,6 @@
 /** Keys: the rows of virtual keys. Their text is never here, only its hash (auth/keys). */
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, isNull } from 'drizzle-orm';
+import { and, asc, eq, isNull, sql } from 'drizzle-orm';
 import { type Fault, fault } from '../domain/errors.ts';
 import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './catalog-version.ts';
 import type { Database } from './database.ts';
@@ -68,6 +68,36 @@ export function changeKey(
     const [row] = await tx
       .update(keys)
       .set(change)
+      .where(and(eq(keys.id, id), isNull(keys.revokedAt)))
+      .returning();
+    if (!row) return fault('conflict', `the key ${key.name} was revoked`);
+    await raiseVersion(tx, [key.teamId]);
+    return row;
+  });
+}
+
+/**
+ * Gives a key a new text. It stays the same key, with its limits, its usage and its counters: a rotation that made
+ * another one would begin its budgets anew. The text before works for the time of grace.
+ */
+export function rotateKey(
+  database: Database,
+  id: string,
+  text: { hash: string; prefix: string },
+  graceMs: number,
+): Promise<KeyRow | Fault | null> {
+  return changeCatalog(database, async (tx, now) => {
+    const [key] = await tx.select().from(keys).where(eq(keys.id, id));
+    if (!key) return null;
+    const refused = await lockTeam(tx, key.teamId);
+    if (refused) return refused;
+    const previous =
+      graceMs > 0
+        ? { previousHash: sql`${keys.hash}`, previousExpiresAt: new Date(now.getTime() + graceMs) }
+        : { previousHash: null, previousExpiresAt: null };
+    const [row] = await tx
+      .update(keys)
+      .set({ ...previous, ...text })
       .where(and(eq(keys.id, id), isNull(keys.revokedAt)))
       .returning();
     if (!row) return fault('conflict', `the key ${key.name} was revoked`);

@@ -60,6 +60,7 @@ test('openapi.json describes every route with the schemas that check it', async 
   const expected = nouns.flatMap((noun) => [`/admin/v1/${noun}`, `/admin/v1/${noun}/{id}`]);
   const others = [
     'teams/{id}/balance',
+    'keys/{id}/rotate',
     'usage',
     'refusals',
     'events',

@@ -55,3 +55,48 @@ test('a revoked key stays in the history and never comes back', async () => {
   expect(await listed('')).not.toContain(id);
   expect(await listed('&include_deleted=true')).toContain(id);
 });
+
+test('a rotated key has a new text at once; it stays the same key', async () => {
+  const { id, key, ...before } = await admin.make('/keys', { team_id: team.id, name: 'app', models: ['m'] });
+  const rotated = await admin.ask('POST', `/keys/${id}/rotate`, {});
+  expect(rotated.status).toBe(201);
+  MadeKey.parse(rotated.body);
+  expect(rotated.body).toMatchObject({ id, name: before.name, models: ['m'], previous_expires_at: null });
+  expect(rotated.body.key).not.toBe(key);
+  expect(rotated.body.prefix).toBe(String(rotated.body.key).slice(0, 9));
+  expect((await find(rotated.body.key))?.account.principal.keyId).toBe(id);
+  expect(await find(key)).toBeNull();
+  expect(await admin.snapshot()).not.toContain(String(rotated.body.key));
+  const [entry] = (await admin.get(`/audit?noun_id=${id}&limit=1000`)).data.filter(
+    (each) => each.action === 'rotate',
+  );
+  expect(entry).toMatchObject({ before: { prefix: before.prefix }, after: { prefix: rotated.body.prefix } });
+});
+
+test('with grace the text before works as long, but no longer than the key itself', async () => {
+  const made = await admin.make('/keys', { team_id: team.id, name: 'app' });
+  const { body } = await admin.ask('POST', `/keys/${made.id}/rotate`, { grace_seconds: 3600 });
+  expect(body.previous_expires_at).toBe('2026-11-24T11:00:00.000Z');
+  const expiryOf = async (key: unknown) => (await find(key))?.expiresAtMs;
+  expect(await expiryOf(made.key)).toBe(Date.parse('2026-11-24T11:00:00Z'));
+  expect(await expiryOf(body.key)).toBeNull();
+  await admin.ask('PATCH', `/keys/${made.id}`, { expires_at: '2026-11-24T10:30:00Z' });
+  expect(await expiryOf(made.key)).toBe(Date.parse('2026-11-24T10:30:00Z'));
+  expect(await expiryOf(body.key)).toBe(Date.parse('2026-11-24T10:30:00Z'));
+  await admin.ask('POST', `/keys/${made.id}/rotate`, {});
+  expect([await find(made.key), await find(body.key)]).toEqual([null, null]);
+});
+
+test('404 and 409: what is not there, or was revoked, is not rotated', async () => {
+  const { id } = await admin.make('/keys', { team_id: team.id, name: 'gone' });
+  await admin.ask('DELETE', `/keys/${id}`);
+  expect(await admin.ask('POST', `/keys/${id}/rotate`, {})).toMatchObject({ status: 409 });
+  const nowhere = '/keys/019abcde-0000-7000-8000-000000000000/rotate';
+  expect(await admin.ask('POST', nowhere, {})).toMatchObject({ status: 404 });
+  for (const grace_seconds of [-1, 1.5, 2_678_401, '1']) {
+    expect(await admin.ask('POST', `/keys/${id}/rotate`, { grace_seconds })).toMatchObject({
+      status: 400,
+      body: { error: { param: 'grace_seconds' } },
+    });
+  }
+});

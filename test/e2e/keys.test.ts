@@ -1,7 +1,8 @@
 /** What a key may do, and when that ends. */
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { readEvents } from './books.ts';
+import { usd } from '../../src/domain/money.ts';
+import { readBalance, readEvents, sumOf } from './books.ts';
 import { sdk6, sdk7 } from './callers.ts';
 import { type Stack, startStack } from './stack.ts';
 
@@ -65,6 +66,26 @@ it('stops working at the moment it expires', async () => {
     message: expect.stringMatching('expired'),
   });
   expect(Math.abs(Date.now() - expiresAt.getTime())).toBeLessThan(500);
+});
+
+it('is rotated without a call lost: for its grace both texts work, and its limit counts them as one', async () => {
+  const { teamId, key, keyId } = await stack.team({ grantUsd: '1.00' });
+  const limit = { subject: { type: 'key', id: keyId }, meter: 'cost_usd', amount: '0.01' };
+  await stack.admin('POST', '/limits', { ...limit, window: { type: 'lifetime' } });
+  const rotated = await stack.admin<{ id: string; key: string }>('POST', `/keys/${keyId}/rotate`, {
+    grace_seconds: 60,
+  });
+  const body = { model: 'gpt-4o-mini', ...HELLO };
+  for (const text of [key, rotated.key])
+    expect((await stack.post(text, '/chat/completions', body)).status).toBe(200);
+  const events = await readEvents(stack, teamId);
+  expect(events.map((event) => event.key_id)).toEqual([keyId, keyId]);
+  const { limits } = await readBalance(stack, teamId);
+  expect(usd(limits[0]!.settled)).toBe(sumOf(events));
+  await stack.admin('POST', `/keys/${keyId}/rotate`, {});
+  for (const text of [key, rotated.key]) {
+    expect(await untilRefused(text)).toMatchObject({ status: 401, code: 'invalid_api_key' });
+  }
 });
 
 it('works from the moment of its making', async () => {

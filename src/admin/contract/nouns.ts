@@ -68,6 +68,9 @@ const keyFields = {
   created_at: instant,
   expires_at: instant.nullable(),
   revoked_at: instant.nullable(),
+  previous_expires_at: instant
+    .nullable()
+    .meta({ description: 'Until when the text before the last rotation works too; null: it does not' }),
 };
 export const Key = z.strictObject(keyFields).meta({ id: 'Key' });
 export const Keys = page(Key);
@@ -84,6 +87,17 @@ export const NewKey = z
     }),
   })
   .meta({ id: 'NewKey' });
+const GRACE_SECONDS_MAX = 31 * 86_400;
+export const NewRotation = z
+  .strictObject({
+    grace_seconds: z
+      .int()
+      .min(0)
+      .max(GRACE_SECONDS_MAX)
+      .default(0)
+      .meta({ description: 'How long the text before works too; 0: not a moment longer' }),
+  })
+  .meta({ id: 'NewRotation' });
 export const KeyChange = changes({ name, expires_at: moment.nullable(), models: modelNames.nullable() }).meta(
   {
     id: 'KeyChange',
