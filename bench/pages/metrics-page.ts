@@ -77,6 +77,7 @@ function fill(metrics: ReturnType<typeof createMetrics>): void {
       stream: true,
       upstreamError: UPSTREAM_ERRORS[n % UPSTREAM_ERRORS.length]!,
       isRetry: n % 2 === 0,
+      isOutputCut: false,
       waited: false,
     });
   }

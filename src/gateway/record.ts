@@ -19,6 +19,7 @@ export function record(deps: GatewayDeps, call: Call, answer: Answer, settled: S
     usage: settled.usage,
     costPicoUsd: settled.cost,
     overrunPicoUsd: settled.cost > hold.amount ? settled.cost - hold.amount : 0n,
+    isOutputCut: isOutputCut(call, settled),
     stageUs: call.stageUs,
     waited: call.waited,
     firstByteUs: answer.firstByteUs,
@@ -43,6 +44,13 @@ export function record(deps: GatewayDeps, call: Call, answer: Answer, settled: S
     upstreamRequestId: settled.upstreamRequestId,
     stageUs: call.stageUs,
   });
+}
+
+/** Every choice used up what was written in; where there are several, one that did shows only in all of them. */
+function isOutputCut({ outputLimit, estimate }: Call, { usage }: Settled): boolean {
+  return (
+    outputLimit !== null && usage !== null && usage.outputTokens >= outputLimit * estimate!.bound.choices
+  );
 }
 
 export function recordRefusal(deps: GatewayDeps, call: Call, refusal: Fault): void {

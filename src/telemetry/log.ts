@@ -78,11 +78,19 @@ export function createLog({
     sync: false,
     minLength: MIN_WRITE_BYTES,
     maxLength: MAX_BUFFER_BYTES,
-    periodicFlush: FLUSH_INTERVAL_MS,
+  });
+  // Not the stream's own `periodicFlush`: it writes to a file that could not be opened, and throws out of its timer.
+  let isOpen = false;
+  let isLost = false;
+  stream.on('ready', () => {
+    isOpen = true;
+    setInterval(() => stream.flush(), FLUSH_INTERVAL_MS).unref();
   });
   stream.on('drop', onDroppedLine);
   // A closed pipe must not stop the gateway.
-  stream.on('error', () => {});
+  stream.on('error', () => {
+    isLost = !isOpen;
+  });
   const redact = redactor(secrets);
   const logger = pino({ level, base: null, hooks: { streamWrite: redact } }, stream);
   let second = 0;
@@ -110,7 +118,8 @@ export function createLog({
   function flush(): Promise<void> {
     return new Promise((resolve) => {
       setTimeout(resolve, FLUSH_TIMEOUT_MS).unref();
-      stream.flush(() => resolve());
+      if (isLost) resolve();
+      else stream.flush(() => resolve());
     });
   }
 

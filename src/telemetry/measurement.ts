@@ -42,6 +42,8 @@ export interface CallMeasurement {
   costPicoUsd: PicoUsd;
   /** Cost above the call's hold; 0n as a rule. */
   overrunPicoUsd: PicoUsd;
+  /** The answer ended at the output limit that was written into the request. */
+  isOutputCut: boolean;
   stageUs: StageDurationsUs;
   /** Its money was not in a lease here: it waited for Postgres, or for other calls to end. */
   waited: boolean;

@@ -65,6 +65,7 @@ export function createMetrics({ version, teamCap = TEAM_CAP, modelCap = 16 }: Me
     if (call.outcome === 'unknown') team.unknown.valuePicoUsd += call.costPicoUsd;
     if (call.usage !== null) addTokens(team.tokens, call.usage);
     if (call.overrunPicoUsd > 0n) series.overrun.valuePicoUsd += call.overrunPicoUsd;
+    if (call.isOutputCut) series.outputCut.value++;
 
     if (call.model !== null) {
       const model = models.get(call.model);

@@ -62,6 +62,11 @@ export const METRICS = {
     labels: [],
     help: 'Cost above the hold of its call; should stay 0.',
   },
+  tollgate_output_cut_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Answers that ended at the output limit which was written into their request.',
+  },
   tollgate_sdk_retries_total: {
     type: 'counter',
     labels: ['operation'],

@@ -22,6 +22,7 @@ export function countersText(series: AllSeries): string {
     familyOf('tollgate_model_cost_usd_total', models, (model) => [model.cost]),
     familyOf('tollgate_unknown_usd_total', teams, (team) => [team.unknown]),
     familyText('tollgate_overrun_usd_total', [series.overrun]),
+    familyText('tollgate_output_cut_total', [series.outputCut]),
     familyOf('tollgate_sdk_retries_total', operations, (operation) => [operation.retries]),
     familyText('tollgate_upstream_errors_total', series.upstreamErrors.values()),
     familyOf('tollgate_call_duration_seconds', operations, (operation) => [operation.duration]),

@@ -95,6 +95,7 @@ export function createSeries(version: string, teamCap: number, modelCap: number)
       waited: new Sample('tollgate_reservations_total', ['yes']),
     },
     overrun: new MoneySample('tollgate_overrun_usd_total'),
+    outputCut: new Sample('tollgate_output_cut_total'),
     reconcileRun: new Sample('tollgate_reconcile_last_run_timestamp_seconds'),
     released: new MoneySample('tollgate_reconcile_released_usd_total'),
     warnings: new LabelMap(THRESHOLD_CAP, (threshold) => new Sample('tollgate_warnings_total', [threshold])),

@@ -86,6 +86,24 @@ test('leases are spent without the store for a minute, and then nothing is admit
   expect(bench.ask(account, amount).result).toEqual({ kind: 'unavailable' });
 });
 
+test('while the store is silent a team goes on that fails open and has nothing strict, and nobody else', async () => {
+  const soft = [limitOf('soft', '1.00', { enforcement: 'soft' })];
+  const open = accountOf({ limits: soft, failOpen: true });
+  const strict = accountOf({ limits: [...soft, limitOf('limit', '100.00')], failOpen: true });
+  const bench = await start();
+  bench.store.fate = silent;
+  await bench.pass(62_000);
+  expect(bench.ledger.blocked).toBe('postgres');
+  for (const each of [accountOf({ limits: soft }), strict]) {
+    expect(bench.ask(each, '0.10').result).toEqual({ kind: 'unavailable' });
+  }
+  const hold = await bench.begin(holdOf(bench.ask(open, '0.10')));
+  bench.end(hold, '0.07');
+  bench.store.fate = well;
+  await bench.pass(2000);
+  expect(bench.memory.events.get(hold.id)).toMatchObject({ claim: { cost: usd('0.07') }, allocations: [] });
+});
+
 test('nothing is admitted before the store has told its time', async () => {
   const bench = new TestLedger(await createWorld(), {});
   expect(bench.ledger.blocked).toBe('postgres');

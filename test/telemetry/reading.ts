@@ -23,6 +23,7 @@ export function call(changes: Partial<CallMeasurement> = {}): CallMeasurement {
     stream: false,
     upstreamError: null,
     isRetry: false,
+    isOutputCut: false,
     ...changes,
   };
 }
