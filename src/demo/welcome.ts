@@ -20,6 +20,8 @@ export function welcome(facts: WelcomeFacts): string {
 Tollgate ${facts.version} is up after ${(facts.startedInMs / 1000).toFixed(1)} s, with its own PostgreSQL and a simulated OpenAI.
 Nothing here reaches the internet or costs money.
 
+  console    ${url}/console
+             sign in with ${adminKey}
   API        ${url}/v1
   admin API  ${url}/admin/v1
   metrics    ${url}/metrics

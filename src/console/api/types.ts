@@ -4,40 +4,30 @@ import type * as contract from '../../admin/contract.ts';
 
 type Answer<Schema extends z.ZodType> = z.output<Schema>;
 
+export type AuditEntry = Answer<typeof contract.AuditEntry>;
 export type Balance = Answer<typeof contract.Balance>;
-export type Event = Answer<typeof contract.Event> & { team_name?: string; key_name?: string };
-export type Grant = Answer<typeof contract.Grant> & { team_name?: string };
-export type Key = Answer<typeof contract.Key> & { team_name?: string };
+export type Event = Answer<typeof contract.Event>;
+export type Grant = Answer<typeof contract.Grant>;
+export type Key = Answer<typeof contract.Key>;
 export type MadeKey = Answer<typeof contract.MadeKey>;
+export type NewLimit = z.input<typeof contract.NewLimit>;
 export type Plan = Answer<typeof contract.Plan>;
 export type Price = Answer<typeof contract.Price>;
+export type Refusals = Answer<typeof contract.Refusals>;
+export type Session = Answer<typeof contract.Session>;
 export type Team = Answer<typeof contract.Team>;
+export type Usage = Answer<typeof contract.Usage>;
+export type UsageRow = Usage['data'][number];
+export type WholeEvent = Answer<typeof contract.WholeEvent>;
 export type LimitState = Balance['limits'][number];
-export type Limit = Answer<typeof contract.Limit> & {
-  team_name?: string;
-  subject_name?: string | null;
-} & Partial<Pick<LimitState, 'settled' | 'held' | 'remaining' | 'window_starts_at' | 'resets_at'>>;
+export type Limit = Answer<typeof contract.Limit> &
+  Partial<Pick<LimitState, 'settled' | 'held' | 'remaining' | 'window_starts_at' | 'resets_at'>>;
 export type Window = Limit['window'];
-export type NewLimit = z.input<typeof contract.NewLimit>;
-
-type UsageAnswer = Answer<typeof contract.Usage>;
-export type UsageRow = UsageAnswer['data'][number] & { team_name?: string; key_name?: string };
-export interface Usage extends Omit<UsageAnswer, 'data'> {
-  data: UsageRow[];
-}
 
 /** A page of a list. */
 export interface Page<Item> {
   data: Item[];
   next: string | null;
-}
-
-export interface Session {
-  role: 'admin' | 'team';
-  team: { id: string; name: string } | null;
-  key: { id: string; name: string } | null;
-  csrf: string;
-  expires_at: string;
 }
 
 export interface OverviewTeam {
@@ -62,10 +52,6 @@ export interface Overview {
   teams: OverviewTeam[];
 }
 
-export interface Refusals {
-  data: { starts_at: string | null; team_id?: string; team_name?: string; reason?: string; count: number }[];
-}
-
 export interface LimitPreview {
   window_starts_at: string | null;
   resets_at: string | null;
@@ -75,29 +61,4 @@ export interface LimitPreview {
   refused_calls_today: number;
   calls_today: number;
   first_refused_at: string | null;
-}
-
-export interface EventDetail extends Event {
-  allocations: {
-    counter_id: string;
-    limit_id?: string | null;
-    grant_id?: string | null;
-    source: string;
-    held: string;
-    settled: string;
-  }[];
-  adjustments: { id: string; delta_usd: string; reason: string; actor: string; created_at: string }[];
-}
-
-export interface AuditEntry {
-  id: string;
-  at: string;
-  actor: string;
-  action: string;
-  noun: string;
-  noun_id: string;
-  team_id: string | null;
-  team_name?: string | null;
-  before: Record<string, unknown> | null;
-  after: Record<string, unknown> | null;
 }

@@ -10,7 +10,7 @@ import { useFormat } from '../shell/format.ts';
 import { useWords } from '../shell/language.ts';
 import { BASE, setQuery, usePlace } from '../shell/router.ts';
 import { differences } from './differences.ts';
-import { useTeamOptions } from './names.ts';
+import { nameIn, useTeamOptions } from './names.ts';
 
 const NOUNS = ['team', 'key', 'limit', 'grant', 'plan', 'price', 'model', 'event'];
 
@@ -21,8 +21,6 @@ export function AuditPage() {
   const teams = useTeamOptions();
   const filter = { noun: query.get('noun'), team_id: query.get('team_id') };
   const pages = usePages<AuditEntry>('/audit', filter);
-  const teamName = (entry: AuditEntry) =>
-    entry.team_name ?? teams.find(({ value }) => value === entry.team_id)?.text ?? entry.team_id?.slice(0, 8);
   return (
     <Page title={t.nav.audit} lead={t.audit.lead}>
       <Panel
@@ -76,7 +74,7 @@ export function AuditPage() {
                     entry.team_id === null ? (
                       '—'
                     ) : (
-                      <a href={`${BASE}/teams/${entry.team_id}`}>{teamName(entry)}</a>
+                      <a href={`${BASE}/teams/${entry.team_id}`}>{nameIn(teams, entry.team_id)}</a>
                     ),
                 },
                 { key: 'change', label: t.audit.change, cell: (entry) => <Change entry={entry} /> },

@@ -1,6 +1,6 @@
 /** A call's money at one look, and the rest of its facts as a list. */
 import type { ComponentChildren } from 'preact';
-import type { EventDetail } from '../api/types.ts';
+import type { WholeEvent } from '../api/types.ts';
 import { compare, subtract } from '../money.ts';
 import { Money, moneyText } from '../parts/money.tsx';
 import { useFormat } from '../shell/format.ts';
@@ -9,7 +9,7 @@ import { BASE } from '../shell/router.ts';
 import { costOf, Outcome } from './call-table.tsx';
 import { Figure } from './overview-figures.tsx';
 
-export function CallFigures({ call }: { call: EventDetail }) {
+export function CallFigures({ call }: { call: WholeEvent }) {
   const t = useWords();
   const format = useFormat();
   const cost = costOf(call);
@@ -42,18 +42,19 @@ export function CallFigures({ call }: { call: EventDetail }) {
   );
 }
 
-export function Facts({ call }: { call: EventDetail }) {
+export function Facts({ call }: { call: WholeEvent }) {
   const t = useWords();
   const format = useFormat();
   const code = (text: string | null) => (text === null ? '—' : <span class="code">{text}</span>);
   const facts: [string, ComponentChildren][] = [
     [t.call.id, code(call.id)],
     [t.call.admitted, format.moment(call.created_at)],
-    [t.common.team, <a href={`${BASE}/teams/${call.team_id}`}>{call.team_name ?? call.team_id}</a>],
-    [t.common.key, call.key_name ?? call.key_id],
+    [t.common.team, <a href={`${BASE}/teams/${call.team_id}`}>{call.team_name}</a>],
+    [t.common.key, call.key_name],
     [t.calls.outcome, <Outcome call={call} />],
     [t.call.provenance, t.calls.provenances[call.provenance]],
     [t.call.reason, code(call.reason)],
+    [t.call.endUser, call.end_user ?? '—'],
     [t.call.responseModel, code(call.response_model)],
     [t.call.serviceTier, call.service_tier ?? '—'],
     [t.call.upstreamStatus, call.upstream_status ?? '—'],

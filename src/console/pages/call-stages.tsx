@@ -1,6 +1,6 @@
 /** The life of a call as a table: eight stages, when each ran, and what came of it. */
 import type { ComponentChildren } from 'preact';
-import type { EventDetail } from '../api/types.ts';
+import type { WholeEvent } from '../api/types.ts';
 import { Money } from '../parts/money.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
@@ -27,7 +27,7 @@ interface Row {
   startUs: number;
 }
 
-export function Stages({ call }: { call: EventDetail }) {
+export function Stages({ call }: { call: WholeEvent }) {
   const t = useWords();
   const format = useFormat();
   let startUs = 0;
@@ -82,17 +82,14 @@ function Span({ row: { us, startUs }, totalUs }: { row: Row; totalUs: number }) 
   );
 }
 
-function Story({ call, stage }: { call: EventDetail; stage: Stage }): ComponentChildren {
+function Story({ call, stage }: { call: WholeEvent; stage: Stage }): ComponentChildren {
   const t = useWords();
   const format = useFormat();
   switch (stage) {
     case 'classify':
       return t.call.classify(call.operation, call.model, call.stream);
     case 'authenticate':
-      return t.call.authenticate(
-        call.key_name ?? call.key_id.slice(0, 8),
-        call.team_name ?? call.team_id.slice(0, 8),
-      );
+      return t.call.authenticate(call.key_name, call.team_name);
     case 'estimate':
       return (
         <>

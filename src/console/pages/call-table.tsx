@@ -39,13 +39,11 @@ export function CallTable({ calls, withTeam, actions }: CallTableProps) {
           ? {
               key: 'team',
               label: t.common.team,
-              cell: (call) => (
-                <a href={`${BASE}/teams/${call.team_id}`}>{call.team_name ?? call.team_id.slice(0, 8)}</a>
-              ),
+              cell: (call) => <a href={`${BASE}/teams/${call.team_id}`}>{call.team_name}</a>,
             }
           : null,
-        { key: 'key', label: t.common.key, cell: (call) => call.key_name ?? call.key_id.slice(0, 8) },
-        { key: 'model', label: t.common.model, cell: (call) => call.model },
+        { key: 'key', label: t.common.key, cell: (call) => call.key_name },
+        { key: 'model', label: t.common.model, cell: (call) => <span class="unbroken">{call.model}</span> },
         {
           key: 'operation',
           label: t.calls.operation,

@@ -1,6 +1,6 @@
 /** One call: its eight stages with their times and its money, and everything that the ledger knows of it. */
 import { useState } from 'preact/hooks';
-import type { EventDetail } from '../api/types.ts';
+import type { WholeEvent } from '../api/types.ts';
 import { useApi } from '../api/use.ts';
 import { restDigits } from '../money.ts';
 import { Money } from '../parts/money.tsx';
@@ -20,7 +20,7 @@ export function CallPage({ id }: { id: string }) {
   const format = useFormat();
   const isAdmin = useSession().role === 'admin';
   const [releasing, setReleasing] = useState(false);
-  const call = useApi<EventDetail>(`/events/${id}`);
+  const call = useApi<WholeEvent>(`/events/${id}`);
   const isOpen = call.data?.outcome === 'unknown' && call.data.adjustments.length === 0;
   return (
     <Page
@@ -69,7 +69,7 @@ export function CallPage({ id }: { id: string }) {
   );
 }
 
-function Budgets({ call }: { call: EventDetail }) {
+function Budgets({ call }: { call: WholeEvent }) {
   const t = useWords();
   const { allocations } = call;
   if (allocations.length === 0) return <p class="quiet">{t.call.noBudgets}</p>;
@@ -109,7 +109,7 @@ function Budgets({ call }: { call: EventDetail }) {
   );
 }
 
-function Corrections({ call }: { call: EventDetail }) {
+function Corrections({ call }: { call: WholeEvent }) {
   const t = useWords();
   const format = useFormat();
   return (

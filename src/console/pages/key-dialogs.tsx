@@ -9,6 +9,7 @@ import { MomentField, SelectField, TextField } from '../parts/field.tsx';
 import { useWords } from '../shell/language.ts';
 import { momentOf } from './moments.ts';
 import { useTeamOptions } from './names.ts';
+import { modelsOf } from './rule.ts';
 
 export type KeyAsked = { what: 'make' } | { what: 'rotate' | 'revoke'; key: Key };
 
@@ -101,11 +102,10 @@ function NewKeyDialog({ teamId, onClose, onMade }: NewKeyProps) {
         expires_at: momentOf(expires) === undefined && t.common.badDate,
       })}
       send={async () => {
-        const allowed = models.split(/[,，\s]+/).filter((model) => model !== '');
         const body = {
           team_id: team,
           name: name.trim(),
-          models: allowed.length === 0 ? null : allowed,
+          models: modelsOf(models),
           expires_at: momentOf(expires) ?? null,
         };
         onMade(await post<MadeKey>('/keys', body));

@@ -12,7 +12,7 @@ import { useWords } from '../shell/language.ts';
 import { BASE, setQuery, usePlace } from '../shell/router.ts';
 import { useSession } from '../shell/session.ts';
 import { type KeyAsked, KeyDialogs } from './key-dialogs.tsx';
-import { useTeamOptions } from './names.ts';
+import { nameIn, type Option, useTeamOptions } from './names.ts';
 
 export function KeysPage() {
   const t = useWords();
@@ -60,7 +60,9 @@ export function KeysPage() {
         }
       >
         <Paged pages={pages} empty={<Empty title={t.keys.empty} text={t.keys.emptyText} />}>
-          {(keys) => <KeyTable keys={keys} withTeam={isAdmin} onAsk={isAdmin ? setAsked : null} />}
+          {(keys) => (
+            <KeyTable keys={keys} teams={isAdmin ? teams : null} onAsk={isAdmin ? setAsked : null} />
+          )}
         </Paged>
       </Panel>
       <KeyDialogs asked={asked} teamId={teamId} onClose={() => setAsked(null)} onDone={pages.reload} />
@@ -93,7 +95,7 @@ export function TeamKeysPanel({ teamId, keys, canChange }: TeamKeysProps) {
           data.length === 0 ? (
             <Empty title={t.keys.empty} text={t.keys.emptyText} />
           ) : (
-            <KeyTable keys={data} withTeam={false} onAsk={canChange ? setAsked : null} />
+            <KeyTable keys={data} teams={null} onAsk={canChange ? setAsked : null} />
           )
         }
       </Load>
@@ -104,11 +106,12 @@ export function TeamKeysPanel({ teamId, keys, canChange }: TeamKeysProps) {
 
 interface KeyTableProps {
   keys: Key[];
-  withTeam: boolean;
+  /** To name them; null: all are of one team. */
+  teams: Option[] | null;
   onAsk: ((asked: KeyAsked) => void) | null;
 }
 
-function KeyTable({ keys, withTeam, onAsk }: KeyTableProps) {
+function KeyTable({ keys, teams, onAsk }: KeyTableProps) {
   const t = useWords();
   const format = useFormat();
   return (
@@ -119,13 +122,11 @@ function KeyTable({ keys, withTeam, onAsk }: KeyTableProps) {
       isFaded={(key) => stateOf(key) !== 'active'}
       columns={[
         { key: 'name', label: t.common.name, heads: true, cell: (key) => key.name },
-        withTeam
+        teams
           ? {
               key: 'team',
               label: t.common.team,
-              cell: (key) => (
-                <a href={`${BASE}/teams/${key.team_id}`}>{key.team_name ?? key.team_id.slice(0, 8)}</a>
-              ),
+              cell: (key) => <a href={`${BASE}/teams/${key.team_id}`}>{nameIn(teams, key.team_id)}</a>,
             }
           : null,
         { key: 'prefix', label: t.keys.prefix, cell: (key) => <span class="code">{key.prefix}…</span> },

@@ -1,17 +1,15 @@
 /** Makes, changes and deletes limits, and shows before what a limit would do. */
 import { useState } from 'preact/hooks';
-import { patch, post, remove } from '../api/client.ts';
-import type { Limit, NewLimit, Window } from '../api/types.ts';
-import { amountProblem } from '../money.ts';
+import { patch, remove } from '../api/client.ts';
+import type { Limit } from '../api/types.ts';
 import { announce } from '../parts/announce.tsx';
 import { FormDialog } from '../parts/dialog.tsx';
-import { SelectField, TextField } from '../parts/field.tsx';
-import { TIME_ZONE } from '../shell/format.ts';
+import { TextField } from '../parts/field.tsx';
 import { useWords } from '../shell/language.ts';
-import { amountFault } from './faults.ts';
+import { NewLimitDialog } from './limit-form.tsx';
 import { LimitPreviewBox } from './limit-preview.tsx';
 import type { LimitRow } from './limit-table.tsx';
-import { useKeyOptions, useTeamOptions } from './names.ts';
+import { quantityFault } from './rule.ts';
 
 export type LimitAsked = { what: 'make' } | { what: 'change' | 'delete'; limit: LimitRow };
 
@@ -48,122 +46,6 @@ export function LimitDialogs({ asked, teamId, onClose, onDone }: LimitDialogsPro
   );
 }
 
-interface NewLimitProps {
-  teamId: string | null;
-  onClose: () => void;
-  onDone: (text: string) => void;
-}
-
-type WindowName = 'day' | 'week' | 'month' | 'lifetime';
-
-function windowOf(name: WindowName, timeZone: string): Window {
-  return name === 'lifetime' ? { type: 'lifetime' } : { type: 'calendar', unit: name, time_zone: timeZone };
-}
-
-const TIME_ZONES = [...new Set(['UTC', TIME_ZONE, ...Intl.supportedValuesOf('timeZone')])];
-
-function isTimeZone(text: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: text });
-    return text !== '';
-  } catch {
-    return false;
-  }
-}
-
-function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
-  const t = useWords();
-  const teams = useTeamOptions();
-  const [team, setTeam] = useState(teamId ?? '');
-  const [keyId, setKeyId] = useState('');
-  const [amount, setAmount] = useState('');
-  const [window, setWindow] = useState<WindowName>('month');
-  const [timeZone, setTimeZone] = useState(TIME_ZONE);
-  const keys = useKeyOptions(team === '' ? null : team);
-  const body: NewLimit = {
-    subject: keyId === '' ? { type: 'team', id: team } : { type: 'key', id: keyId },
-    meter: 'cost_usd',
-    amount,
-    window: windowOf(window, timeZone),
-    enforcement: 'strict',
-  };
-  const isReady = team !== '' && amountProblem(amount) === null && isTimeZone(timeZone);
-  return (
-    <FormDialog
-      title={t.limits.new}
-      submit={t.limits.new}
-      wide
-      onClose={onClose}
-      check={() => ({
-        team: team === '' && t.common.required,
-        amount: amountFault(t, amount),
-        'window.time_zone': !isTimeZone(timeZone) && t.limits.badTimeZone,
-      })}
-      send={async () => {
-        await post<Limit>('/limits', body);
-        onDone(t.limits.made);
-      }}
-    >
-      <div class="row">
-        {teamId === null && (
-          <SelectField
-            label={t.common.team}
-            param="team"
-            value={team}
-            onValue={(id) => {
-              setTeam(id);
-              setKeyId('');
-            }}
-            options={[{ value: '', text: '—' }, ...teams]}
-          />
-        )}
-        <SelectField
-          label={t.limits.subject}
-          param="subject"
-          value={keyId}
-          onValue={setKeyId}
-          options={[
-            { value: '', text: t.limits.subjectTeam },
-            ...(team === '' ? [] : keys.map(({ value, text }) => ({ value, text: t.limits.ofKey(text) }))),
-          ]}
-        />
-      </div>
-      <div class="row">
-        <TextField
-          label={t.common.amount}
-          param="amount"
-          hint={t.common.wholeAmount}
-          value={amount}
-          onValue={setAmount}
-          numeric
-          autofocus={teamId !== null}
-        />
-        <SelectField
-          label={t.limits.window}
-          param="window"
-          value={window}
-          onValue={(name) => setWindow(name as WindowName)}
-          options={(['day', 'week', 'month', 'lifetime'] as const).map((value) => ({
-            value,
-            text: t.limits.windows[value],
-          }))}
-        />
-      </div>
-      {window !== 'lifetime' && (
-        <TextField
-          label={t.limits.timeZone}
-          param="window.time_zone"
-          hint={t.limits.timeZoneHint}
-          value={timeZone}
-          onValue={setTimeZone}
-          among={TIME_ZONES}
-        />
-      )}
-      <LimitPreviewBox limit={isReady ? body : null} />
-    </FormDialog>
-  );
-}
-
 interface ChangeProps {
   limit: LimitRow;
   onClose: () => void;
@@ -173,29 +55,34 @@ interface ChangeProps {
 function ChangeDialog({ limit, onClose, onDone }: ChangeProps) {
   const t = useWords();
   const [amount, setAmount] = useState(limit.amount);
-  const { subject, meter, window } = limit;
-  const preview: NewLimit = { subject, meter, amount, window, enforcement: 'strict' };
+  const isMoney = limit.meter === 'cost_usd';
+  const badAmount = quantityFault(t, limit.meter, amount);
   return (
     <FormDialog
       title={t.limits.changeTitle}
       submit={t.common.save}
       onClose={onClose}
-      check={() => ({ amount: amountFault(t, amount) })}
+      check={() => ({ amount: badAmount })}
       send={async () => {
         await patch<Limit>(`/limits/${limit.id}`, { amount });
         onDone(t.limits.changed);
       }}
     >
       <TextField
-        label={t.common.amount}
+        label={isMoney ? t.common.amount : t.limits.quantity}
         param="amount"
-        hint={t.common.wholeAmount}
+        hint={isMoney ? t.common.wholeAmount : t.limits.wholeHint}
         value={amount}
         onValue={setAmount}
         numeric
         autofocus
       />
-      <LimitPreviewBox limit={amountProblem(amount) === null ? preview : null} />
+      {isMoney && <LimitPreviewBox limit={badAmount ? null : { ...ruleOf(limit), amount }} />}
     </FormDialog>
   );
+}
+
+/** The rule of a limit as a new one would be asked for. */
+function ruleOf({ subject, models = null, meter, window, enforcement = 'strict' }: LimitRow) {
+  return { subject, models, meter, window, enforcement };
 }

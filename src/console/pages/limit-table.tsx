@@ -1,37 +1,36 @@
 /** Limits as rows: whom they bind, in which window, how much of it is used. */
 import type { ComponentChildren } from 'preact';
-import type { Limit, Window } from '../api/types.ts';
-import { restDigits } from '../money.ts';
-import { Money, moneyText } from '../parts/money.tsx';
+import type { Limit } from '../api/types.ts';
+import { isZero, restDigits } from '../money.ts';
+import { Money } from '../parts/money.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
 import { useWords } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
-import type { Words } from '../words/words.ts';
+import { quantityText, subjectText, windowText } from './limit-words.ts';
+import { nameIn, type Option } from './names.ts';
 import { UsedBar } from './used-bar.tsx';
 
 /** What both lists of limits have: the rule, and the state of its window where it is known. */
 export type LimitRow = Pick<Limit, 'id' | 'subject' | 'meter' | 'amount' | 'window'> &
   Partial<
-    Pick<Limit, 'team_id' | 'team_name' | 'subject_name' | 'settled' | 'held' | 'remaining' | 'resets_at'>
+    Pick<Limit, 'team_id' | 'models' | 'enforcement' | 'settled' | 'held' | 'remaining' | 'resets_at'>
   > & {
     over_limit_usd?: string;
   };
 
-export function windowText(t: Words, window: Window): string {
-  if (window.type === 'rolling') return t.limits.rolling(String(window.seconds));
-  if (window.type === 'lifetime') return t.limits.per.lifetime;
-  return t.limits.per[window.unit];
-}
+/** Under which the API files what belongs to the whole installation. */
+const NO_TEAM = '00000000-0000-0000-0000-000000000000';
 
 interface LimitTableProps {
   limits: LimitRow[];
-  withTeam: boolean;
+  /** To name them; null: all are of one team. */
+  teams: Option[] | null;
   keyName: (id: string) => string;
   actions?: (limit: LimitRow) => ComponentChildren;
 }
 
-export function LimitTable({ limits, withTeam, keyName, actions }: LimitTableProps) {
+export function LimitTable({ limits, teams, keyName, actions }: LimitTableProps) {
   const t = useWords();
   const format = useFormat();
   const leftRest = restDigits(limits.map((limit) => limit.remaining));
@@ -41,22 +40,30 @@ export function LimitTable({ limits, withTeam, keyName, actions }: LimitTablePro
       rows={limits}
       keyOf={(limit) => limit.id}
       columns={[
-        withTeam
+        teams
           ? {
               key: 'team',
               label: t.common.team,
               heads: true,
-              cell: ({ team_id: id = '', team_name: name }) => (
-                <a href={`${BASE}/teams/${id}`}>{name ?? id.slice(0, 8)}</a>
-              ),
+              cell: ({ subject, team_id: id = NO_TEAM }) =>
+                subject.type === 'org' || id === NO_TEAM ? (
+                  t.common.allTeams
+                ) : (
+                  <a href={`${BASE}/teams/${id}`}>{nameIn(teams, id)}</a>
+                ),
             }
           : null,
         {
           key: 'subject',
           label: t.limits.subject,
-          heads: !withTeam,
-          cell: ({ subject, subject_name: name }) =>
-            subject.type === 'key' ? t.limits.ofKey(name ?? keyName(subject.id)) : t.limits.subjectTeam,
+          heads: teams === null,
+          cell: ({ subject, models, enforcement }) => (
+            <>
+              {subjectText(t, subject, keyName)}{' '}
+              {enforcement === 'soft' && <span class="badge">{t.limits.softBadge}</span>}
+              {models && <span class="under">{t.limits.modelsOf(models.join(', '))}</span>}
+            </>
+          ),
         },
         {
           key: 'amount',
@@ -72,8 +79,12 @@ export function LimitTable({ limits, withTeam, keyName, actions }: LimitTablePro
         {
           key: 'used',
           label: t.limits.used,
-          cell: ({ amount, settled, held }) =>
-            settled === undefined ? '—' : <UsedBar amount={amount} settled={settled} held={held ?? '0'} />,
+          cell: ({ meter, amount, settled, held = '0' }) => {
+            if (settled === undefined) return '—';
+            // Calls at once are never settled: those in flight are what is used.
+            const isFlow = meter === 'concurrency';
+            return <UsedBar amount={amount} settled={isFlow ? held : settled} held={isFlow ? '0' : held} />;
+          },
         },
         {
           key: 'left',
@@ -85,9 +96,9 @@ export function LimitTable({ limits, withTeam, keyName, actions }: LimitTablePro
             ) : (
               <>
                 <Quantity limit={limit} amount={limit.remaining} reserve={leftRest} />
-                {limit.over_limit_usd && limit.over_limit_usd !== '0.00' && (
+                {limit.over_limit_usd && !isZero(limit.over_limit_usd) && (
                   <span class="under">
-                    {moneyText(limit.over_limit_usd)} {t.limits.over}
+                    {quantityText(t, limit.meter, limit.over_limit_usd)} {t.limits.over}
                   </span>
                 )}
               </>
@@ -114,10 +125,7 @@ export function LimitTable({ limits, withTeam, keyName, actions }: LimitTablePro
 
 /** Money, or a number of what the limit counts. */
 function Quantity({ limit, amount, reserve }: { limit: LimitRow; amount: string; reserve?: number }) {
+  const t = useWords();
   if (limit.meter === 'cost_usd') return <Money usd={amount} reserve={reserve} />;
-  return (
-    <span class="numeric">
-      {amount.replace(/\.0+$/, '')} {limit.meter}
-    </span>
-  );
+  return <span class="numeric">{quantityText(t, limit.meter, amount)}</span>;
 }

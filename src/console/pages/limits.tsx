@@ -3,7 +3,6 @@ import { useState } from 'preact/hooks';
 import type { Balance, Key, Limit } from '../api/types.ts';
 import { type Loaded, usePages } from '../api/use.ts';
 import { SelectField } from '../parts/field.tsx';
-import { moneyText } from '../parts/money.tsx';
 import { Page, Panel } from '../parts/page.tsx';
 import { Paged } from '../parts/pager.tsx';
 import { Empty, Load } from '../parts/states.tsx';
@@ -12,13 +11,15 @@ import { setQuery, usePlace } from '../shell/router.ts';
 import { useSession } from '../shell/session.ts';
 import { type LimitAsked, LimitDialogs } from './limit-dialogs.tsx';
 import { type LimitRow, LimitTable } from './limit-table.tsx';
-import { useTeamOptions } from './names.ts';
+import { quantityText } from './limit-words.ts';
+import { nameIn, useKeyOptions, useTeamOptions } from './names.ts';
 
 export function LimitsPage() {
   const t = useWords();
   const isAdmin = useSession().role === 'admin';
   const teamId = usePlace().query.get('team_id');
   const teams = useTeamOptions();
+  const keys = useKeyOptions(teamId);
   const [asked, setAsked] = useState<LimitAsked | null>(null);
   const pages = usePages<Limit>('/limits', { team_id: teamId });
   return (
@@ -54,8 +55,8 @@ export function LimitsPage() {
           {(limits) => (
             <LimitTable
               limits={limits}
-              withTeam={isAdmin}
-              keyName={(id) => id.slice(0, 8)}
+              teams={isAdmin ? teams : null}
+              keyName={(id) => nameIn(keys, id)}
               actions={isAdmin ? (limit) => <LimitActions limit={limit} onAsk={setAsked} /> : undefined}
             />
           )}
@@ -95,7 +96,7 @@ export function TeamLimitsPanel({ teamId, balance, keys, canChange }: TeamLimits
           ) : (
             <LimitTable
               limits={limits}
-              withTeam={false}
+              teams={null}
               keyName={keyName}
               actions={canChange ? (limit) => <LimitActions limit={limit} onAsk={setAsked} /> : undefined}
             />
@@ -109,7 +110,7 @@ export function TeamLimitsPanel({ teamId, balance, keys, canChange }: TeamLimits
 
 function LimitActions({ limit, onAsk }: { limit: LimitRow; onAsk: (asked: LimitAsked) => void }) {
   const t = useWords();
-  const which = <span class="hidden"> {moneyText(limit.amount)}</span>;
+  const which = <span class="hidden"> {quantityText(t, limit.meter, limit.amount)}</span>;
   return (
     <>
       <button type="button" class="button small" onClick={() => onAsk({ what: 'change', limit })}>

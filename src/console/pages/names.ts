@@ -19,6 +19,11 @@ export function useTeamOptions(): Option[] {
   return options.sort((a, b) => a.text.localeCompare(b.text, undefined, { numeric: true }));
 }
 
+/** The name of a team, by its id. */
+export function nameIn(teams: readonly Option[], id: string): string {
+  return teams.find(({ value }) => value === id)?.text ?? id.slice(0, 8);
+}
+
 /** Keys of a team, by name; of every team for null. */
 export function useKeyOptions(teamId: string | null): Option[] {
   const keys = useApi<Page<Key>>('/keys', { limit: CHOICES_MAX, team_id: teamId });

@@ -36,11 +36,7 @@ function momentFormat(format: Format, range: Range): (ms: number) => string {
 }
 
 const nameOf = (row: UsageRow, group: Group) =>
-  group === 'model'
-    ? row.model
-    : group === 'team'
-      ? (row.team_name ?? row.team_id)
-      : (row.key_name ?? row.key_id);
+  group === 'model' ? row.model : group === 'team' ? row.team_name : row.key_name;
 
 interface SpendProps {
   range: Range;

@@ -1,22 +1,16 @@
-/** A plan's form, and what a team on it could do by now. */
+/** A plan's form: credit, limits and models that a new team starts with. */
+import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import { patch, post } from '../api/client.ts';
-import type { Plan, Usage } from '../api/types.ts';
-import { useApi } from '../api/use.ts';
-import { amountProblem, compare, isZero, sum } from '../money.ts';
+import type { Plan } from '../api/types.ts';
 import { FormDialog } from '../parts/dialog.tsx';
 import { TextField } from '../parts/field.tsx';
-import { moneyText } from '../parts/money.tsx';
-import { useFormat } from '../shell/format.ts';
+import { TIME_ZONE } from '../shell/format.ts';
 import { useWords } from '../shell/language.ts';
 import { amountFault } from './faults.ts';
-
-interface Line {
-  id: number;
-  amount: string;
-  /** Empty: it never expires. */
-  months: string;
-}
+import { type Credit, isMonths, monthsOf, PlanPreview } from './plan-preview.tsx';
+import { faultsOf, modelsOf, type Rule, toBody, toRule } from './rule.ts';
+import { NEW_RULE, RuleFields } from './rule-fields.tsx';
 
 interface PlanDialogProps {
   /** Null: a new one. */
@@ -26,131 +20,162 @@ interface PlanDialogProps {
 }
 
 const GRANTS_MAX = 10;
-const MONTHS_MAX = 1_200;
+const LIMITS_MAX = 20;
 
-const isMonths = (text: string) =>
-  text === '' || (/^\d{1,4}$/.test(text) && +text >= 1 && +text <= MONTHS_MAX);
-const monthsOf = (text: string) => (text === '' ? null : Number(text));
+/** A line of a list that grows and shrinks keeps its number, and with it its fields on the page. */
+interface Line<Value> {
+  id: number;
+  value: Value;
+}
+
+const numbered = <Value,>(values: readonly Value[]) =>
+  values.map((value, id): Line<Value> => ({ id, value }));
 
 export function PlanDialog({ plan, onClose, onDone }: PlanDialogProps) {
   const t = useWords();
   const [name, setName] = useState(plan?.name ?? '');
-  const [lines, setLines] = useState<Line[]>(
-    plan?.grants.map(({ amount_usd, months }, id) => ({
-      id,
-      amount: amount_usd,
-      months: String(months ?? ''),
-    })) ?? [{ id: 0, amount: '', months: '' }],
+  const [credit, setCredit] = useState(numbered<Credit>(plan ? plan.grants.map(creditOf) : [EMPTY_CREDIT]));
+  const [rules, setRules] = useState(
+    numbered<Rule>(plan?.limits.map((each) => toRule(each, TIME_ZONE)) ?? []),
   );
-  const change = (id: number, part: Partial<Line>) =>
-    setLines(lines.map((line) => (line.id === id ? { ...line, ...part } : line)));
-  const faults = () =>
-    lines.flatMap(({ amount, months }, index) => [
-      [`grants[${index}].amount_usd`, amountFault(t, amount)],
-      [`grants[${index}].months`, isMonths(months) ? '' : t.plans.badMonths],
-    ]);
+  const [models, setModels] = useState(plan?.models?.join(', ') ?? '');
+  const faults = () => ({
+    name: name.trim() === '' && t.common.required,
+    ...Object.fromEntries(
+      credit.flatMap(({ value: { amount, months } }, index) => [
+        [`grants[${index}].amount_usd`, amountFault(t, amount)],
+        [`grants[${index}].months`, isMonths(months) ? '' : t.plans.badMonths],
+      ]),
+    ),
+    ...Object.assign({}, ...rules.map(({ value }, index) => faultsOf(t, value, `limits[${index}].`))),
+  });
   return (
     <FormDialog
       title={plan ? t.plans.change : t.plans.new}
       submit={plan ? t.common.save : t.plans.new}
       wide
       onClose={onClose}
-      check={() => ({ name: name.trim() === '' && t.common.required, ...Object.fromEntries(faults()) })}
+      check={faults}
       send={async () => {
-        const grants = lines.map(({ amount, months }) => ({ amount_usd: amount, months: monthsOf(months) }));
-        if (plan) await patch<Plan>(`/plans/${encodeURIComponent(plan.name)}`, { grants });
-        else await post<Plan>('/plans', { name: name.trim(), grants });
+        const grants = credit.map(({ value }) => ({
+          amount_usd: value.amount,
+          months: monthsOf(value.months),
+        }));
+        // What the form does not show of a limit stays as it is.
+        const limits = rules.map(({ id, value }) => ({ ...hidden(plan?.limits[id]), ...toBody(value) }));
+        const body = { grants, limits, models: modelsOf(models) };
+        if (plan) await patch<Plan>(`/plans/${encodeURIComponent(plan.name)}`, body);
+        else await post<Plan>('/plans', { name: name.trim(), ...body });
         onDone(plan ? t.plans.changed(plan.name) : t.plans.made(name.trim()));
       }}
     >
       {!plan && <TextField label={t.common.name} param="name" value={name} onValue={setName} autofocus />}
+      <Lines
+        title={t.plans.grants}
+        add={t.plans.add}
+        removeLabel={t.plans.removeGrant}
+        lines={credit}
+        most={GRANTS_MAX}
+        empty={EMPTY_CREDIT}
+        onLines={setCredit}
+      >
+        {(value, index, change) => (
+          <div class="row">
+            <TextField
+              label={t.common.amount}
+              param={`grants[${index}].amount_usd`}
+              value={value.amount}
+              onValue={(amount) => change({ ...value, amount })}
+              numeric
+            />
+            <TextField
+              label={t.plans.months}
+              param={`grants[${index}].months`}
+              hint={t.plans.monthsHint}
+              value={value.months}
+              onValue={(months) => change({ ...value, months })}
+              numeric
+            />
+          </div>
+        )}
+      </Lines>
+      <Lines
+        title={t.nav.limits}
+        add={t.plans.addLimit}
+        removeLabel={t.plans.removeLimit}
+        lines={rules}
+        most={LIMITS_MAX}
+        empty={NEW_RULE}
+        onLines={setRules}
+      >
+        {(value, index, change) => <RuleFields rule={value} onRule={change} prefix={`limits[${index}].`} />}
+      </Lines>
+      <TextField
+        label={t.keys.models}
+        param="models"
+        hint={t.keys.modelsHint}
+        optional
+        value={models}
+        onValue={setModels}
+      />
+      <PlanPreview lines={credit.map(({ value }) => value)} />
+    </FormDialog>
+  );
+}
+
+const EMPTY_CREDIT: Credit = { amount: '', months: '' };
+
+function creditOf({ amount_usd: amount, months }: Plan['grants'][number]): Credit {
+  return { amount, months: String(months ?? '') };
+}
+
+function hidden(limit: Plan['limits'][number] | undefined) {
+  if (!limit) return {};
+  const { models, enforcement, max_hold, warn_at } = limit;
+  return { models, enforcement, max_hold, warn_at };
+}
+
+interface LinesProps<Value> {
+  title: string;
+  add: string;
+  removeLabel: string;
+  lines: Line<Value>[];
+  most: number;
+  empty: Value;
+  onLines: (lines: Line<Value>[]) => void;
+  children: (value: Value, index: number, change: (value: Value) => void) => ComponentChildren;
+}
+
+function Lines<Value>({ title, add, removeLabel, lines, most, empty, onLines, children }: LinesProps<Value>) {
+  const change = (id: number) => (value: Value) =>
+    onLines(lines.map((line) => (line.id === id ? { id, value } : line)));
+  // Beyond the numbers that a stored plan's lines have, so that a new line is never taken for one of them.
+  const next = Math.max(LIMITS_MAX, ...lines.map(({ id }) => id)) + 1;
+  return (
+    <fieldset class="lines">
+      <legend>{title}</legend>
       {lines.map((line, index) => (
-        <div key={line.id} class="row grant-line">
-          <TextField
-            label={t.common.amount}
-            param={`grants[${index}].amount_usd`}
-            value={line.amount}
-            onValue={(amount) => change(line.id, { amount })}
-            numeric
-          />
-          <TextField
-            label={t.plans.months}
-            param={`grants[${index}].months`}
-            hint={t.plans.monthsHint}
-            value={line.months}
-            onValue={(months) => change(line.id, { months })}
-            numeric
-          />
+        <div key={line.id} class="line">
+          <div class="line-fields">{children(line.value, index, change(line.id))}</div>
           <button
             type="button"
             class="button small"
-            onClick={() => setLines(lines.filter((each) => each !== line))}
-            aria-label={`${t.plans.removeGrant} ${index + 1}`}
+            aria-label={`${removeLabel} ${index + 1}`}
+            onClick={() => onLines(lines.filter((each) => each !== line))}
           >
             ×
           </button>
         </div>
       ))}
-      {lines.length < GRANTS_MAX && (
-        <p>
-          <button
-            type="button"
-            class="button quiet"
-            onClick={() =>
-              setLines([
-                ...lines,
-                { id: Math.max(-1, ...lines.map(({ id }) => id)) + 1, amount: '', months: '' },
-              ])
-            }
-          >
-            {t.plans.add}
-          </button>
-        </p>
+      {lines.length < most && (
+        <button
+          type="button"
+          class="button quiet"
+          onClick={() => onLines([...lines, { id: next, value: empty }])}
+        >
+          {add}
+        </button>
       )}
-      <PlanPreview lines={lines} />
-    </FormDialog>
+    </fieldset>
   );
-}
-
-const DAYS_MS = 30 * 86_400_000;
-const NAMES_MAX = 8;
-
-/** Holds the plan's credit against what teams really spent: who would be refused by now, had they started with it. */
-function PlanPreview({ lines }: { lines: Line[] }) {
-  const t = useWords();
-  const format = useFormat();
-  const [from] = useState(() => new Date(Date.now() - DAYS_MS).toISOString());
-  const usage = useApi<Usage>('/usage', { group_by: 'team', interval: 'total', from });
-  const good = lines.filter(({ amount, months }) => amountProblem(amount) === null && isMonths(months));
-  if (good.length === 0 || !usage.data) return null;
-  const total = sum(good.map(({ amount }) => amount));
-  const spenders = usage.data.data.filter((row) => !isZero(row.cost_usd));
-  const beyond = spenders.filter((row) => compare(row.cost_usd, total) > 0);
-  const count = format.count(spenders.length);
-  const names = beyond.map((row) => row.team_name ?? row.team_id ?? '').slice(0, NAMES_MAX);
-  const months = good.map((line) => monthsOf(line.months));
-  const last = months.every((each) => each !== null) ? inMonths(Math.max(...months)) : null;
-  return (
-    <section class="preview" aria-label={t.plans.preview} aria-live="polite">
-      <h3>{t.plans.preview}</h3>
-      <p>
-        {t.plans.previewTotal(moneyText(total))} {last && t.plans.previewLast(format.day(last))}
-      </p>
-      <p>
-        {beyond.length === 0
-          ? t.plans.previewNone(count)
-          : t.plans.previewRefused(names.join(', ') + (beyond.length > NAMES_MAX ? ' …' : ''), count)}
-      </p>
-    </section>
-  );
-}
-
-/** The same day so many months on, or the last one of a shorter month. */
-function inMonths(months: number): Date {
-  const date = new Date();
-  const day = date.getDate();
-  date.setMonth(date.getMonth() + months, 1);
-  const lastDay = new Date(date.getFullYear(), date.getMonth() + 1, 0).getDate();
-  date.setDate(Math.min(day, lastDay));
-  return date;
 }

@@ -12,6 +12,7 @@ import { Empty } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
 import { useWords } from '../shell/language.ts';
+import { quantityText, windowText } from './limit-words.ts';
 import { PlanDialog } from './plan-dialog.tsx';
 
 type Asked = { what: 'make' } | { what: 'change' | 'delete'; plan: Plan };
@@ -70,6 +71,10 @@ function PlanTable({ plans, onAsk }: PlanTableProps) {
   const format = useFormat();
   const creditOf = ({ grants }: Plan) =>
     grants.map(({ amount_usd: amount, months }) => t.plans.for(moneyText(amount), months)).join(' + ');
+  const limitsOf = ({ limits }: Plan) =>
+    limits
+      .map(({ meter, amount, window }) => `${quantityText(t, meter, amount)} ${windowText(t, window)}`)
+      .join(', ');
   return (
     <Table
       caption={t.nav.plans}
@@ -78,6 +83,8 @@ function PlanTable({ plans, onAsk }: PlanTableProps) {
       columns={[
         { key: 'name', label: t.common.name, heads: true, cell: (plan) => plan.name },
         { key: 'grants', label: t.plans.grants, cell: (plan) => creditOf(plan) || t.plans.noGrants },
+        { key: 'limits', label: t.nav.limits, cell: (plan) => limitsOf(plan) || t.plans.noLimits },
+        { key: 'models', label: t.keys.models, cell: (plan) => plan.models?.join(', ') ?? t.plans.allModels },
         {
           key: 'created',
           label: t.common.created,

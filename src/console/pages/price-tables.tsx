@@ -152,7 +152,7 @@ export function ChangeTable({ prices, all }: ChangeTableProps) {
           heads: true,
           cell: (price) => <When price={price} format={format} />,
         },
-        { key: 'model', label: t.common.model, cell: (price) => price.model },
+        { key: 'model', label: t.common.model, cell: (price) => <span class="unbroken">{price.model}</span> },
         { key: 'tier', label: t.prices.tier, cell: (price) => price.tier },
         ...RATES.map(
           (rate): Column<Price> => ({

@@ -1,4 +1,4 @@
-/** Changes a team's name, and whether it may spend without limit. */
+/** Changes a team's name, the models that it may use, and whether it may spend without limit. */
 import { useState } from 'preact/hooks';
 import { patch } from '../api/client.ts';
 import type { Team } from '../api/types.ts';
@@ -6,6 +6,7 @@ import { announce } from '../parts/announce.tsx';
 import { FormDialog } from '../parts/dialog.tsx';
 import { TextField, Tick } from '../parts/field.tsx';
 import { useWords } from '../shell/language.ts';
+import { modelsOf } from './rule.ts';
 
 interface TeamChangeProps {
   team: Team;
@@ -17,6 +18,7 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
   const t = useWords();
   const [name, setName] = useState(team.name);
   const [unlimited, setUnlimited] = useState(team.unlimited);
+  const [models, setModels] = useState(team.models?.join(', ') ?? '');
   return (
     <FormDialog
       title={t.teams.edit}
@@ -24,13 +26,21 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
       onClose={onClose}
       check={() => ({ name: name.trim() === '' && t.common.required })}
       send={async () => {
-        await patch<Team>(`/teams/${team.id}`, { name: name.trim(), unlimited });
+        await patch<Team>(`/teams/${team.id}`, { name: name.trim(), unlimited, models: modelsOf(models) });
         announce(t.teams.changed(name.trim()));
         onChanged();
         onClose();
       }}
     >
       <TextField label={t.common.name} param="name" value={name} onValue={setName} autofocus />
+      <TextField
+        label={t.keys.models}
+        param="models"
+        hint={t.keys.modelsHint}
+        optional
+        value={models}
+        onValue={setModels}
+      />
       <Tick
         label={t.teams.unlimited}
         hint={t.teams.unlimitedHint}

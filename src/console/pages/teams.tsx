@@ -66,6 +66,7 @@ export function Badges({ team }: { team: Team | undefined }) {
     <>
       {team.plan !== null && <span class="badge">{team.plan}</span>}{' '}
       {team.unlimited && <span class="badge near">{t.teams.unlimitedBadge}</span>}{' '}
+      {team.models && <span class="badge">{t.limits.modelsOf(team.models.join(', '))}</span>}{' '}
       {team.deleted_at !== null && <span class="badge">{t.common.deleted}</span>}
     </>
   );

@@ -103,10 +103,15 @@ function splitsOf(count: number, widthPx: number): number[] {
   return Array.from({ length: count }, (_, index) => index).filter((index) => (last - index) % every === 0);
 }
 
-/** All labels of an axis with as many digits as the finest of them needs. */
+const DIGITS_MAX = 9;
+
+/** All labels of an axis with as many digits as they need to differ as much as they do; cents come in twos. */
 function dollars(splits: readonly number[]): (value: number) => string {
-  const step = splits.length > 1 ? splits[1]! - splits[0]! : 1;
-  const digits = Math.max(0, Math.min(9, -Math.floor(Math.log10(step || 1) + 1e-9)));
+  const isExact = (digits: number) =>
+    splits.every((value) => Math.abs(value - Number(value.toFixed(digits))) < 1e-12);
+  let digits = 0;
+  while (digits < DIGITS_MAX && !isExact(digits)) digits++;
+  if (digits === 1) digits = 2;
   return (value) => (value === 0 ? '$0' : `$${value.toFixed(digits)}`);
 }
 
