@@ -16,6 +16,7 @@ import { serveGrants } from './grants.ts';
 import { serveKeys } from './keys.ts';
 import { serveLimits } from './limits.ts';
 import type { AdminOptions } from './options.ts';
+import { serveOverview } from './overview.ts';
 import { servePlans } from './plans.ts';
 import { servePrices } from './prices.ts';
 import { notFound, ROOT, refuse } from './route.ts';
@@ -45,6 +46,7 @@ export function createAdmin(options: AdminOptions): OpenAPIHono {
     serveGrants,
     servePlans,
     servePrices,
+    serveOverview,
     serveUsage,
     serveRefusals,
     serveEvents,

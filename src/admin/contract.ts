@@ -9,4 +9,5 @@ export * from './contract/events.ts';
 export * from './contract/fields.ts';
 export * from './contract/ledger.ts';
 export * from './contract/nouns.ts';
+export * from './contract/overview.ts';
 export * from './contract/plans.ts';

@@ -1,0 +1,101 @@
+/**
+ * Overview: what each team spent in the spans that people ask about, how many calls it made, was refused, and left unknown.
+ * Reads sums by day where a whole UTC day lies in a span, sums by quarter of an hour at its edges, never events but
+ * for those of unknown outcome; a team at a time, each by the index that begins with it.
+ */
+import type { Fragment, Sql } from 'postgres';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
+import { type PicoUsd, usd } from '../domain/money.ts';
+
+const DAY_MS = 86_400_000;
+
+/** From inclusive, to exclusive, both on a quarter of an hour. */
+export interface Span {
+  fromMs: number;
+  toMs: number;
+}
+
+export interface Spans {
+  month: Span;
+  previousMonth: Span;
+  today: Span;
+  /** Whose spending is the pace of what is to come. */
+  recent: Span;
+}
+
+export interface TeamSpend {
+  id: string;
+  name: string;
+  month: PicoUsd;
+  previousMonth: PicoUsd;
+  today: PicoUsd;
+  recent: PicoUsd;
+  callsToday: number;
+  refusedToday: number;
+  /** Charged for calls whose outcome nobody knows yet. */
+  unknown: PicoUsd;
+}
+
+/** Of these teams, or of all; deleted ones too, because what they spent was spent. */
+export async function readSpend(sql: Sql, spans: Spans, teamIds: string[] | null): Promise<TeamSpend[]> {
+  const { month, previousMonth, today, recent } = spans;
+  const rows = await sql<Row[]>`
+    select t.id, t.name, (${summed(sql, 'cost_usd', month)})::text as month,
+      (${summed(sql, 'cost_usd', previousMonth)})::text as previous_month,
+      (${summed(sql, 'cost_usd', today)})::text as today, (${summed(sql, 'cost_usd', recent)})::text as recent,
+      (${summed(sql, 'calls', today)})::float8 as calls_today,
+      (select coalesce(sum(r.calls), 0)::float8 from refusal_rollups r where r.team_id = t.id
+        and r.bucket_start >= ${at(today.fromMs)} and r.bucket_start < ${at(today.toMs)}) as refused_today,
+      (select coalesce(sum(e.cost_usd), 0)::text from usage_events e where e.team_id = t.id and e.outcome = 'unknown'
+        and not exists (select from adjustments a where a.team_id = e.team_id and a.event_id = e.id)) as unknown
+    from teams t where t.id <> ${ORGANIZATION_ID} ${teamIds === null ? sql`` : sql`and t.id = any(${teamIds}::uuid[])`}`;
+  return rows.map((row) => ({
+    id: row.id,
+    name: row.name,
+    month: usd(row.month),
+    previousMonth: usd(row.previous_month),
+    today: usd(row.today),
+    recent: usd(row.recent),
+    callsToday: row.calls_today,
+    refusedToday: row.refused_today,
+    unknown: usd(row.unknown),
+  }));
+}
+
+interface Row {
+  id: string;
+  name: string;
+  month: string;
+  previous_month: string;
+  today: string;
+  recent: string;
+  calls_today: number;
+  refused_today: number;
+  unknown: string;
+}
+
+/** A column's sum over a span, of the team `t`. */
+function summed(sql: Sql, column: 'cost_usd' | 'calls', { fromMs, toMs }: Span): Fragment {
+  const firstDayMs = Math.min(Math.ceil(fromMs / DAY_MS) * DAY_MS, toMs);
+  const lastDayMs = Math.max(Math.floor(toMs / DAY_MS) * DAY_MS, firstDayMs);
+  const quarters = (from: number, to: number) => sql`
+    (select coalesce(sum(r.${sql(column)}), 0) from usage_rollups r where r.team_id = t.id
+      and r.bucket_start >= ${at(from)} and r.bucket_start < ${at(to)})`;
+  return sql`${quarters(fromMs, firstDayMs)} + ${quarters(lastDayMs, toMs)} +
+    (select coalesce(sum(d.${sql(column)}), 0) from usage_days d where d.team_id = t.id
+      and d.day >= ${at(firstDayMs)} and d.day < ${at(lastDayMs)})`;
+}
+
+function at(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** What is left of the usable grants of these teams, or of all; null: there are none. */
+export async function readCredit(sql: Sql, teamIds: string[] | null): Promise<PicoUsd | null> {
+  const [row] = await sql<{ left: string | null }[]>`
+    select sum(greatest(g.amount_usd - coalesce(c.settled, 0), 0))::text as left
+    from grants g left join counters c on c.team_id = g.team_id and c.source_id = g.id
+    where g.deleted_at is null and g.starts_at <= tollgate_now() and (g.expires_at is null or g.expires_at > tollgate_now())
+    ${teamIds === null ? sql`` : sql`and g.team_id = any(${teamIds}::uuid[])`}`;
+  return row?.left == null ? null : usd(row.left);
+}
