@@ -28,6 +28,7 @@ export async function timeMetricsPage(sql: Sql, scrapes: number): Promise<Metric
     journalPendingBytes: 0,
     flushBacklogEvents: 0,
     flushLagSeconds: 0,
+    journalSyncLagSeconds: 0,
     postgresUp: true,
     installation: watched,
   }));

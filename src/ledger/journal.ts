@@ -58,8 +58,9 @@ export class Journal {
   #bytes = 0;
   readonly #compactAtBytesMin: number;
   #compactAtBytes: number;
-  #dirty = false;
-  #syncing = false;
+  /** Since when there are bytes that no sync has begun to bring to the disk, and since when those of the sync under way. */
+  #dirtySinceMs: number | null = null;
+  #syncingSinceMs: number | null = null;
   #syncTimer: NodeJS.Timeout | null = null;
   #broken: Error | null = null;
 
@@ -80,6 +81,12 @@ export class Journal {
 
   get pendingBytes(): number {
     return this.#buffer.length;
+  }
+
+  /** Age of the oldest bytes that were written and may not be on the disk. */
+  get unsyncedMs(): number {
+    const sinceMs = this.#syncingSinceMs ?? this.#dirtySinceMs;
+    return sinceMs === null ? 0 : performance.now() - sinceMs;
   }
 
   /** Whether so much was written that `compact` should be called. */
@@ -121,7 +128,7 @@ export class Journal {
     this.#buffer = '';
     try {
       this.#bytes += writeAll(this.#file, lines);
-      this.#dirty = true;
+      this.#dirtySinceMs ??= performance.now();
       this.#syncSoon();
     } catch (error) {
       this.#break(error as Error);
@@ -134,16 +141,16 @@ export class Journal {
   }
 
   #syncSoon() {
-    if (this.#syncTimer || this.#syncing) return;
+    if (this.#syncTimer || this.#syncingSinceMs !== null) return;
     this.#syncTimer = setTimeout(() => {
       this.#syncTimer = null;
-      this.#syncing = true;
-      this.#dirty = false;
+      this.#syncingSinceMs = this.#dirtySinceMs;
+      this.#dirtySinceMs = null;
       fdatasync(this.#file, (error) => {
-        this.#syncing = false;
+        this.#syncingSinceMs = null;
         // A file that was closed meanwhile was replaced by one that is on disk, or is no longer needed.
         if (error && error.code !== 'EBADF') this.#break(error);
-        else if (this.#dirty && !this.#broken) this.#syncSoon();
+        else if (this.#dirtySinceMs !== null && !this.#broken) this.#syncSoon();
       });
     }, this.#options.syncEveryMs ?? 50);
   }

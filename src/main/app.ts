@@ -27,6 +27,7 @@ import { createMetrics, TEAM_CAP } from '../telemetry/metrics.ts';
 import { adoptJournals } from './adoption.ts';
 import { close, createHttpServer, listen } from './http.ts';
 import { startJobs } from './jobs.ts';
+import { measuredStore } from './measured-store.ts';
 import { inDataFolder, openDatabaseOf, openJournals } from './open.ts';
 import { createPages } from './pages.ts';
 import { gauges } from './state.ts';
@@ -94,7 +95,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   );
   const ledger = new Ledger({
     instanceId,
-    store: store.ledgerStore,
+    store: measuredStore(store.ledgerStore, metrics),
     journal,
     clock,
     timers: realTimers,
@@ -137,7 +138,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   });
   const watch = startWatch({ sql, budgetsMax: TEAM_CAP, onError: storeErrors });
   back.defer(() => watch.stop());
-  metrics.readGaugesFrom(() => gauges({ ledger, gateway, keys, watch, nowMs: clock.nowMs() }));
+  metrics.readGaugesFrom(() => gauges({ ledger, journal, gateway, keys, watch, nowMs: clock.nowMs() }));
 
   let stopping = false;
   const pages = createPages({

@@ -2,12 +2,14 @@
 import type { KeyCache } from '../auth/key-cache.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import type { Watch } from '../jobs/watch.ts';
+import type { Journal } from '../ledger/journal.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Gauges } from '../telemetry/measurement.ts';
 import { teamGauges } from './gauges.ts';
 
 export interface StateOptions {
   ledger: Ledger;
+  journal: Journal;
   gateway: Gateway;
   keys: KeyCache;
   watch: Watch;
@@ -15,7 +17,7 @@ export interface StateOptions {
   nowMs: number;
 }
 
-export function gauges({ ledger, gateway, keys, watch, nowMs }: StateOptions): Gauges {
+export function gauges({ ledger, journal, gateway, keys, watch, nowMs }: StateOptions): Gauges {
   const oldest = ledger.flusher.backlog[0];
   return {
     teams: teamGauges(ledger.book, keys, nowMs),
@@ -24,6 +26,7 @@ export function gauges({ ledger, gateway, keys, watch, nowMs }: StateOptions): G
     journalPendingBytes: ledger.journalPendingBytes,
     flushBacklogEvents: ledger.flusher.backlog.length,
     flushLagSeconds: oldest ? Math.max(0, nowMs - oldest.createdAtMs) / 1000 : 0,
+    journalSyncLagSeconds: journal.unsyncedMs / 1000,
     postgresUp: !ledger.degraded,
     installation: watch.latest(),
   };

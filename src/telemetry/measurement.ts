@@ -29,6 +29,10 @@ export const UPSTREAM_ERRORS = [
 ] as const;
 export type UpstreamError = (typeof UPSTREAM_ERRORS)[number];
 
+/** What the ledger asks of Postgres while it works. */
+export const LEDGER_WORK = ['lease', 'flush', 'heartbeat'] as const;
+export type LedgerWork = (typeof LEDGER_WORK)[number];
+
 /** What one forwarded call adds to the metrics. */
 export interface CallMeasurement {
   operation: OperationName;
@@ -69,6 +73,7 @@ export interface Gauges {
   journalPendingBytes: number;
   flushBacklogEvents: number;
   flushLagSeconds: number;
+  journalSyncLagSeconds: number;
   postgresUp: boolean;
   /** What Postgres said of the whole installation; null: it has not, lately. */
   installation: InstallationGauges | null;

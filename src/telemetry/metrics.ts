@@ -10,7 +10,13 @@ import type { PicoUsd } from '../domain/money.ts';
 import type { OperationName } from '../domain/operation.ts';
 import type { RateSample } from './exposition.ts';
 import { OTHER } from './labels.ts';
-import { type CallMeasurement, type DeliveryOutcome, type Gauges, STAGES } from './measurement.ts';
+import {
+  type CallMeasurement,
+  type DeliveryOutcome,
+  type Gauges,
+  type LedgerWork,
+  STAGES,
+} from './measurement.ts';
 import { countersText, gaugesText } from './page.ts';
 import { addTokens, createSeries } from './series.ts';
 
@@ -29,6 +35,8 @@ export interface Metrics {
   recordCall(call: CallMeasurement): void;
   /** A request that was not forwarded. Operation null: it was none that we know. */
   recordDenial(reason: ErrorCode, operation: OperationName | null, isRetry: boolean): void;
+  /** Something that the ledger asked of Postgres. */
+  recordLedgerWork(work: LedgerWork, durationUs: number, failed: boolean): void;
   recordDroppedLogLines(count: number): void;
   /** A reconciliation that ended well, at this moment in milliseconds since the epoch. */
   recordReconcileRun(atMs: number): void;
@@ -101,6 +109,11 @@ export function createMetrics({ version, teamCap = TEAM_CAP, modelCap = 16 }: Me
   return {
     recordCall,
     recordDenial,
+    recordLedgerWork: (work, durationUs, failed) => {
+      const { duration, failures } = series.ledgerWork.get(work)!;
+      duration.observe(durationUs);
+      if (failed) failures.value++;
+    },
     recordDroppedLogLines: (count) => {
       series.droppedLogLines.value += count;
     },

@@ -143,7 +143,7 @@ export const METRICS = {
   tollgate_journal_pending_bytes: {
     type: 'gauge',
     labels: [],
-    help: 'Journal bytes not yet flushed to Postgres.',
+    help: 'Journal bytes that are not written yet.',
   },
   tollgate_flush_backlog_events: {
     type: 'gauge',
@@ -154,6 +154,21 @@ export const METRICS = {
     type: 'gauge',
     labels: [],
     help: 'Age of the oldest usage event that is not in Postgres, counted from its admission.',
+  },
+  tollgate_journal_sync_lag_seconds: {
+    type: 'gauge',
+    labels: [],
+    help: 'Age of the oldest journal bytes that were written and may not be on the disk.',
+  },
+  tollgate_ledger_work_seconds: {
+    type: 'histogram',
+    labels: ['work'],
+    help: "How long Postgres takes over the ledger's work, its failures included.",
+  },
+  tollgate_ledger_work_failures_total: {
+    type: 'counter',
+    labels: ['work'],
+    help: "The ledger's work that Postgres did not do; it is tried again.",
   },
   tollgate_unpartitioned_events: {
     type: 'gauge',

@@ -10,6 +10,7 @@ export function countersText(series: AllSeries): string {
   const teams = [...series.teams.values()];
   const models = [...series.models.values()];
   const operations = [...series.operations.values()];
+  const ledgerWork = [...series.ledgerWork.values()];
   return [
     familyText('tollgate_build_info', [series.buildInfo]),
     familyOf('tollgate_requests_total', operations, (operation) => Object.values(operation.requests)),
@@ -29,6 +30,8 @@ export function countersText(series: AllSeries): string {
     familyText('tollgate_stage_duration_seconds', series.stages),
     familyOf('tollgate_time_to_first_byte_seconds', models, (model) => [model.firstByte]),
     familyOf('tollgate_output_tokens_per_second', models, (model) => [model.speed]),
+    familyOf('tollgate_ledger_work_seconds', ledgerWork, (work) => [work.duration]),
+    familyOf('tollgate_ledger_work_failures_total', ledgerWork, (work) => [work.failures]),
     // A 0 would be 1970: who does not reconcile, or not yet, has no last run.
     familyText(
       'tollgate_reconcile_last_run_timestamp_seconds',
@@ -53,6 +56,7 @@ export function gaugesText(series: AllSeries, reading: Gauges): string {
     gaugeText('tollgate_journal_pending_bytes', reading.journalPendingBytes),
     gaugeText('tollgate_flush_backlog_events', reading.flushBacklogEvents),
     gaugeText('tollgate_flush_lag_seconds', reading.flushLagSeconds),
+    gaugeText('tollgate_journal_sync_lag_seconds', reading.journalSyncLagSeconds),
     gaugeText('tollgate_postgres_up', reading.postgresUp ? 1 : 0),
     reading.installation === null ? '' : installationText(reading.installation),
   ].join('');

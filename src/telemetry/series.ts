@@ -3,7 +3,14 @@ import { ERRORS, type ErrorCode } from '../domain/errors.ts';
 import type { Usage } from '../domain/usage.ts';
 import { DurationSample, MoneySample, RateSample, Sample } from './exposition.ts';
 import { LabelMap } from './labels.ts';
-import { STAGES, type Stage, UPSTREAM_ERRORS, type UpstreamError } from './measurement.ts';
+import {
+  LEDGER_WORK,
+  type LedgerWork,
+  STAGES,
+  type Stage,
+  UPSTREAM_ERRORS,
+  type UpstreamError,
+} from './measurement.ts';
 import type { MetricKey } from './names.ts';
 
 /** A partition, so that the sum over the types is all tokens: `input` is neither read from nor written to the cache. */
@@ -13,6 +20,7 @@ const TOKEN_TYPES = ['input', 'cached_input', 'cache_write', 'output'] as const;
 const STAGE_BUCKETS = [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.05, 0.5, 5];
 const CALL_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const FIRST_BYTE_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const POSTGRES_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
 const SPEED_BUCKETS = [5, 10, 20, 40, 80, 160, 320];
 
 const OPERATION_CAP = 16;
@@ -72,6 +80,13 @@ function stageSeries(stage: Stage): DurationSample {
   return new DurationSample('tollgate_stage_duration_seconds', stage, STAGE_BUCKETS);
 }
 
+function ledgerWorkSeries(work: LedgerWork) {
+  return {
+    duration: new DurationSample('tollgate_ledger_work_seconds', work, POSTGRES_BUCKETS),
+    failures: new Sample('tollgate_ledger_work_failures_total', [work]),
+  };
+}
+
 export type AllSeries = ReturnType<typeof createSeries>;
 
 /** Every series of ours. Those without a label, and those of a closed list, are there from the start, at 0. */
@@ -94,6 +109,9 @@ export function createSeries(version: string, teamCap: number, modelCap: number)
       atOnce: new Sample('tollgate_reservations_total', ['no']),
       waited: new Sample('tollgate_reservations_total', ['yes']),
     },
+    ledgerWork: new Map<LedgerWork, ReturnType<typeof ledgerWorkSeries>>(
+      LEDGER_WORK.map((work) => [work, ledgerWorkSeries(work)]),
+    ),
     overrun: new MoneySample('tollgate_overrun_usd_total'),
     outputCut: new Sample('tollgate_output_cut_total'),
     reconcileRun: new Sample('tollgate_reconcile_last_run_timestamp_seconds'),

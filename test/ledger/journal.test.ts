@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { formatLine, Journal, type JournalOptions, parseLine } from '../../src/ledger/journal.ts';
 import { ownHeader, readJournal } from '../../src/ledger/recovery.ts';
@@ -34,6 +34,16 @@ test('a writer is told after the write of its line returned, and all lines of a 
   await settle();
   expect(told).toEqual(['a:3', 'b:3', 'c:3']);
   expect(journal.pendingBytes).toBe(0);
+  journal.close(true);
+});
+
+test('what is written counts as unsynced until the disk has it, what was synced no longer does', async () => {
+  const journal = await openJournal({ syncEveryMs: 1 });
+  expect(journal.unsyncedMs).toBe(0);
+  journal.append('H', '{}');
+  journal.flush();
+  expect(journal.unsyncedMs).toBeGreaterThan(0);
+  await vi.waitFor(() => expect(journal.unsyncedMs).toBe(0));
   journal.close(true);
 });
 

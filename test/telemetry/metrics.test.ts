@@ -123,6 +123,17 @@ describe('the metrics of a call', () => {
     expect(values.get('tollgate_sdk_retries_total{operation="other"}')).toBe(1);
   });
 
+  it('tell how long Postgres took over the ledger’s work, and what failed of it', async () => {
+    const metrics = createMetrics({ version: '1' });
+    metrics.recordLedgerWork('flush', 4_000, false);
+    metrics.recordLedgerWork('flush', 3_000_000, true);
+    const values = parse(ours(await metrics.render()));
+    expect(values.get('tollgate_ledger_work_seconds_bucket{work="flush",le="0.005"}')).toBe(1);
+    expect(values.get('tollgate_ledger_work_seconds_count{work="flush"}')).toBe(2);
+    expect(values.get('tollgate_ledger_work_failures_total{work="flush"}')).toBe(1);
+    expect(values.get('tollgate_ledger_work_failures_total{work="lease"}')).toBe(0);
+  });
+
   it('cost it less than 2 µs', () => {
     const metrics = createMetrics({ version: '1' });
     const measured = call({ stageUs: Object.fromEntries(STAGES.map((stage) => [stage, 10])) });

@@ -36,6 +36,7 @@ export function gauges(changes: Partial<Gauges> = {}): Gauges {
     journalPendingBytes: 512,
     flushBacklogEvents: 9,
     flushLagSeconds: 0,
+    journalSyncLagSeconds: 0,
     postgresUp: true,
     installation: null,
     ...changes,
