@@ -125,6 +125,12 @@ export const SETTINGS = {
     'How long a call may wait for money that other calls hold; 0 never waits.',
     integer(0, 60_000, '10000'),
   ),
+  leaseTtlMs: setting(
+    'TOLLGATE_LEASE_TTL_MS',
+    '60000',
+    'How long calls go on, on what was lent before, while Postgres does not answer.',
+    integer(1_000, 60_000, '60000'),
+  ),
   reconcileIntervalMs: setting(
     'TOLLGATE_RECONCILE_INTERVAL_MS',
     '300000',

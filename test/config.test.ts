@@ -40,6 +40,7 @@ describe('a configuration without faults', () => {
       upstreamTimeoutMs: 600_000,
       upstreamConnections: 256,
       queueTimeoutMs: 10_000,
+      leaseTtlMs: 60_000,
       reconcileIntervalMs: 300_000,
       reconcileDelayMs: 3_600_000,
       reconcileCallDurationMs: 3_600_000,

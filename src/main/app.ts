@@ -100,6 +100,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     clock,
     timers: realTimers,
     queueTimeoutMs: config.queueTimeoutMs,
+    leaseTtlMs: config.leaseTtlMs,
     onFenced: () => fence(),
     onStoreError: storeErrors,
   });
