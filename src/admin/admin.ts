@@ -24,6 +24,7 @@ import { serveSession } from './session.ts';
 import { serveTeams } from './teams.ts';
 import { serveUnknown } from './unknown.ts';
 import { serveRefusals, serveUsage } from './usage.ts';
+import { serveWarnings } from './warnings.ts';
 
 const BODY_BYTES_MAX = 1_048_576;
 
@@ -52,6 +53,7 @@ export function createAdmin(options: AdminOptions): OpenAPIHono {
     serveEvents,
     serveEventsCsv,
     serveUnknown,
+    serveWarnings,
     serveAudit,
   ]) {
     serveNoun(app, options);

@@ -11,3 +11,4 @@ export * from './contract/ledger.ts';
 export * from './contract/nouns.ts';
 export * from './contract/overview.ts';
 export * from './contract/plans.ts';
+export * from './contract/warnings.ts';

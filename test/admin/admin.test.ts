@@ -70,6 +70,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'unknown',
     'unknown/{event_id}/release',
     'audit',
+    'warnings',
   ];
   expected.push(...others.map((path) => `/admin/v1/${path}`));
   expect(Object.keys(paths).sort()).toEqual(expected.sort());

@@ -120,7 +120,7 @@ describe('a session', () => {
   });
 
   it('of a team reads what is its own, with its team_id filled in', async () => {
-    const paths = ['/keys', '/grants', '/limits', '/usage', '/events', '/unknown'];
+    const paths = ['/keys', '/grants', '/limits', '/usage', '/events', '/unknown', '/warnings'];
     for (const path of paths) {
       const { status, body } = await member.ask('GET', `/admin/v1${path}`);
       expect(status, path).toBe(200);

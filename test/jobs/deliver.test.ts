@@ -1,10 +1,17 @@
 /** Warnings on their way to a real receiver: retried, once each however many send, and never lost with a process. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { Warnings } from '../../src/admin/contract.ts';
 import { type DeliverOptions, deliver } from '../../src/jobs/deliver.ts';
 import { warn } from '../../src/jobs/warn.ts';
 import { createWebhook, type Webhook } from '../../src/jobs/webhook.ts';
 import { claimWarnings } from '../../src/store/warning-deliveries.ts';
-import { counterOf, createTestAdmin, createTestInstance, type TestAdmin } from '../admin/support.ts';
+import {
+  counterOf,
+  createTestAdmin,
+  createTestInstance,
+  type Json,
+  type TestAdmin,
+} from '../admin/support.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
 
 const never = new AbortController().signal;
@@ -163,4 +170,45 @@ it('goes nowhere while no webhook is set, and not later either', async () => {
   expect(await warn(admin.database, { thresholds: [50], deliver: false })).toHaveLength(1);
   await send();
   expect(receiver.received).toEqual([]);
+});
+
+it('is listed with what became of it, newest first, page by page', async () => {
+  const { teamId, limit } = await spendOfOne('0.5');
+  receiver.statuses = [500];
+  await send();
+  await spendOfOne('0.9');
+  await send({ retriesAfterMs: [] });
+  const listed = await admin.get(`/warnings?team_id=${teamId}`);
+  Warnings.parse(listed);
+  expect(listed.data).toMatchObject([
+    {
+      id: receiver.received[0]!.json.id,
+      team_id: teamId,
+      limit_id: limit.id,
+      grant_id: null,
+      subject: { type: 'team', id: teamId },
+      threshold: 50,
+      amount: '1.00',
+      settled: '0.50',
+      delivery: 'delivered',
+      attempts: 2,
+      problem: null,
+    },
+  ]);
+  const thresholds: unknown[] = [];
+  for (let next: string | null = ''; next !== null; ) {
+    const page: Json = await admin.get(`/warnings?limit=2${next === '' ? '' : `&after=${next}`}`);
+    thresholds.push(...page.data.map(({ threshold }) => threshold));
+    next = page.next;
+  }
+  expect(thresholds.toSorted()).toEqual([50, 50, 80]);
+});
+
+it('that was given up is listed with the reason', async () => {
+  await spendOfOne('0.5');
+  receiver.statuses = [404];
+  await send({ retriesAfterMs: [] });
+  expect((await admin.get('/warnings')).data).toMatchObject([
+    { delivery: 'given_up', attempts: 1, problem: 'the receiver answered 404', delivered_at: null },
+  ]);
 });

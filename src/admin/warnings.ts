@@ -1,0 +1,65 @@
+/** Route: warnings that were raised. */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { z } from 'zod';
+import { type Meter, ORGANIZATION_ID } from '../domain/limit.ts';
+import { usd } from '../domain/money.ts';
+import { listWarnings, type WarningRow } from '../store/warning-list.ts';
+import { type subject, type Warning, Warnings, WarningsQuery } from './contract.ts';
+import { amountOf } from './limits.ts';
+import type { AdminOptions } from './options.ts';
+import { instantOf, pageOf } from './page.ts';
+import { serve } from './route.ts';
+
+export function serveWarnings(app: OpenAPIHono, { database }: AdminOptions): void {
+  const summary = 'List warnings of budgets, newest first, and whether their webhooks arrived';
+  serve(
+    app,
+    { method: 'get', path: '/warnings', summary, query: WarningsQuery, answer: Warnings, team: 'query' },
+    async ({ query }) =>
+      pageOf(
+        query,
+        (row: WarningRow) => row.id,
+        (page) => listWarnings(database, { ...page, teamId: query.team_id }),
+        toWarning,
+      ),
+  );
+}
+
+function toWarning(row: WarningRow): z.input<typeof Warning> {
+  const { counter } = row;
+  const meter = counter.meter as Meter;
+  return {
+    id: row.id,
+    team_id: row.teamId === ORGANIZATION_ID ? null : row.teamId,
+    limit_id: counter.source === 'limit' ? counter.sourceId : null,
+    grant_id: counter.source === 'grant' ? counter.sourceId : null,
+    subject: subjectOf(counter),
+    meter,
+    threshold: row.threshold,
+    amount: amountOf(meter, usd(row.amount)),
+    settled: amountOf(meter, usd(row.settled)),
+    refused: row.refused,
+    resets_at: instantOf(counter.endsAt),
+    raised_at: instantOf(row.raisedAt),
+    delivery: deliveryOf(row),
+    attempts: row.attempts,
+    problem: row.problem,
+    delivered_at: instantOf(row.deliveredAt),
+  };
+}
+
+function subjectOf({ subjectType, subjectId, teamId }: WarningRow['counter']): z.input<typeof subject> {
+  if (subjectType === 'org') return { type: 'org' };
+  if (subjectType === 'user') return { type: 'user', id: subjectId, team_id: teamId };
+  return { type: subjectType as 'team' | 'key', id: subjectId };
+}
+
+function deliveryOf({
+  deliveredAt,
+  nextAttemptAt,
+  attempts,
+}: WarningRow): z.input<typeof Warning>['delivery'] {
+  if (deliveredAt) return 'delivered';
+  if (nextAttemptAt) return 'pending';
+  return attempts === 0 ? 'none' : 'given_up';
+}
