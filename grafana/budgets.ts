@@ -74,6 +74,13 @@ export const budgets = dashboard({
           ],
         }),
         stat({
+          title: 'Spent beyond limits',
+          description: 'By all teams together: soft limits let it happen, others were lowered below it.',
+          unit: 'usd',
+          from: 'prometheus',
+          queries: [promNow(`sum(max by (team) (tollgate_over_limit_usd{${TEAM}})) or vector(0)`)],
+        }),
+        stat({
           title: 'Held by calls in flight',
           description: 'The worst that calls under way can cost; most of it comes back.',
           unit: 'usd',

@@ -114,9 +114,28 @@ export const operations = dashboard({
       ],
     },
     {
-      heading: 'Who is refused',
+      heading: 'Who is refused, cut short or warned',
       height: 8,
       panels: [
+        series({
+          title: 'Answers cut short',
+          description: 'That ended at the output limit which was written into their request.',
+          unit: 'perSecond',
+          from: 'prometheus',
+          queries: [prom('sum(rate(tollgate_output_cut_total[$__rate_interval]))', 'cut')],
+        }),
+        series({
+          title: 'Warnings sent',
+          description: 'Attempts to tell a webhook of a budget that reached a threshold, by how they ended.',
+          unit: 'perSecond',
+          from: 'prometheus',
+          queries: [
+            prom(
+              'sum by (outcome) (rate(tollgate_webhook_deliveries_total[$__rate_interval]))',
+              '{{outcome}}',
+            ),
+          ],
+        }),
         table({
           title: 'Refused calls by team',
           description:
@@ -139,6 +158,18 @@ group by 1, 2 order by 3 desc limit 100`),
       heading: 'Leases and the wait for money',
       height: 8,
       panels: [
+        series({
+          title: 'Lease hit rate',
+          description: 'Share of the calls whose money was there at once, without a question to Postgres.',
+          unit: 'share',
+          from: 'prometheus',
+          queries: [
+            prom(
+              'sum(rate(tollgate_reservations_total{waited="no"}[$__rate_interval])) / (sum(rate(tollgate_reservations_total[$__rate_interval])) > 0)',
+              'at once',
+            ),
+          ],
+        }),
         series({
           title: 'Leased by team',
           description: 'What all instances were lent for their next calls.',

@@ -176,7 +176,8 @@ describe('the page for Prometheus', () => {
       leasedPicoUsd: 1n,
     }));
     const budgets = teams.slice(0, TEAM_CAP).map(({ team }) => ({ ...BUDGET, team }));
-    metrics.readGaugesFrom(() => gauges({ teams, installation: installation({ budgets }) }));
+    const overLimits = budgets.map(({ team }) => ({ team, excess: 1n }));
+    metrics.readGaugesFrom(() => gauges({ teams, installation: installation({ budgets, overLimits }) }));
     const page = await metrics.render();
     expect(seriesOf(page).length).toBeLessThan(2_000);
     const values = parse(ours(page));
