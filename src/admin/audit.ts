@@ -47,5 +47,5 @@ function written(row: unknown): Record<string, unknown> | null {
 function textOf(name: string, value: unknown): unknown {
   if (typeof value !== 'string') return value;
   if (/_(at|from)$/.test(name)) return new Date(value).toISOString();
-  return /^amount$|_usd$/.test(name) ? moneyOf(value) : value;
+  return /^(amount|max_hold)$|_usd$/.test(name) ? moneyOf(value) : value;
 }
