@@ -14,6 +14,7 @@ import { serveEvents } from './events.ts';
 import { serveEventsCsv } from './events-csv.ts';
 import { serveGrants } from './grants.ts';
 import { serveKeys } from './keys.ts';
+import { serveLimitPreview } from './limit-preview.ts';
 import { serveLimits } from './limits.ts';
 import type { AdminOptions } from './options.ts';
 import { serveOverview } from './overview.ts';
@@ -44,6 +45,7 @@ export function createAdmin(options: AdminOptions): OpenAPIHono {
     serveBalance,
     serveKeys,
     serveLimits,
+    serveLimitPreview,
     serveGrants,
     servePlans,
     servePrices,

@@ -8,6 +8,7 @@ export * from './contract/console.ts';
 export * from './contract/events.ts';
 export * from './contract/fields.ts';
 export * from './contract/ledger.ts';
+export * from './contract/limit-preview.ts';
 export * from './contract/nouns.ts';
 export * from './contract/overview.ts';
 export * from './contract/plans.ts';

@@ -3,7 +3,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { UNIT } from '../domain/claim.ts';
 import { type Fault, fault } from '../domain/errors.ts';
-import { type Enforcement, type Meter, ORGANIZATION_ID } from '../domain/limit.ts';
+import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import type { Window } from '../domain/window.ts';
 import {
@@ -36,10 +36,9 @@ export function serveLimits(app: OpenAPIHono, { database }: AdminOptions): void 
     async ({ body }) => {
       const refused = whyNot(body);
       if (refused) return refused;
-      const { subject, models, meter, amount, enforcement } = body;
+      const { models, meter, amount, enforcement } = body;
       const limit = await createLimit(database, {
-        subject: subject.type === 'user' ? { type: 'user', id: subject.id ?? null } : subject,
-        teamId: subject.type === 'user' ? (subject.team_id ?? null) : null,
+        ...subjectAsked(body),
         models,
         meter,
         amount,
@@ -73,6 +72,15 @@ export function serveLimits(app: OpenAPIHono, { database }: AdminOptions): void 
     },
     remove: (id) => deleteLimit(database, id),
   });
+}
+
+/** Whom a new limit counts; of end users, of which team's (null: of every team's). */
+export function subjectAsked({ subject }: Pick<z.output<typeof NewLimit>, 'subject'>): {
+  subject: Subject;
+  teamId: string | null;
+} {
+  if (subject.type !== 'user') return { subject, teamId: null };
+  return { subject: { type: 'user', id: subject.id ?? null }, teamId: subject.team_id ?? null };
 }
 
 /** Rules that would not bind, or that nobody could mean. */

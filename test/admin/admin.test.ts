@@ -61,6 +61,7 @@ test('openapi.json describes every route with the schemas that check it', async 
   const others = [
     'teams/{id}/balance',
     'keys/{id}/rotate',
+    'limits/preview',
     'overview',
     'usage',
     'refusals',

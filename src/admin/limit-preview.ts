@@ -1,0 +1,86 @@
+/** Route: what a limit would refuse, before it is made. */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { z } from 'zod';
+import { spanOf } from '../domain/counter.ts';
+import { type Fault, fault } from '../domain/errors.ts';
+import { type Limit, ORGANIZATION_ID } from '../domain/limit.ts';
+import { usd } from '../domain/money.ts';
+import { replay } from '../domain/replay.ts';
+import type { Database } from '../store/database.ts';
+import { findKeyRow } from '../store/keys.ts';
+import { readHistory } from '../store/limit-preview.ts';
+import { findTeam } from '../store/teams.ts';
+import { LimitPreview, NewLimit } from './contract.ts';
+import { amountOf, subjectAsked, toWindow, whyNot } from './limits.ts';
+import type { AdminOptions } from './options.ts';
+import { isFault, serve } from './route.ts';
+
+export function serveLimitPreview(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+  serve(
+    app,
+    {
+      method: 'post',
+      path: '/limits/preview',
+      summary:
+        'Show what a limit would count now, and what it would have refused of the calls of today; makes none',
+      body: NewLimit,
+      answer: LimitPreview,
+    },
+    async ({ body }) => {
+      const limit = await limitAsked(database, body);
+      if (isFault(limit)) return limit;
+      await settleNow();
+      const { nowMs, before, calls } = await readHistory(database, limit);
+      const { used, refused, firstRefusedAtMs } = replay(limit, calls, before, nowMs);
+      const span = spanOf(limit, nowMs);
+      const isFlow = limit.window.type === 'rolling' || limit.meter === 'concurrency';
+      const left = limit.amount > used ? limit.amount - used : 0n;
+      return {
+        window_starts_at: isFlow || span.endMs === null ? null : new Date(span.startMs).toISOString(),
+        resets_at: isFlow || span.endMs === null ? null : new Date(span.endMs).toISOString(),
+        used: amountOf(limit.meter, used),
+        amount: amountOf(limit.meter, limit.amount),
+        remaining: amountOf(limit.meter, left),
+        calls_today: calls.length,
+        refused_calls_today: refused,
+        first_refused_at: firstRefusedAtMs === null ? null : new Date(firstRefusedAtMs).toISOString(),
+      };
+    },
+  );
+}
+
+async function limitAsked(database: Database, body: z.output<typeof NewLimit>): Promise<Limit | Fault> {
+  const refused = whyNot(body);
+  if (refused) return refused;
+  const { subject, teamId } = subjectAsked(body);
+  const owner = await ownerOf(database, subject, teamId);
+  if (isFault(owner)) return owner;
+  return {
+    id: '',
+    teamId: owner,
+    subject,
+    models: body.models,
+    meter: body.meter,
+    amount: usd(body.amount),
+    window: toWindow(body.window),
+    enforcement: body.enforcement,
+    maxHold: null,
+  };
+}
+
+/** Under which team the limit would stand. */
+async function ownerOf(
+  database: Database,
+  subject: Limit['subject'],
+  teamId: string | null,
+): Promise<string | Fault> {
+  const extra = { param: 'subject.id' };
+  if (subject.type === 'key') {
+    const key = await findKeyRow(database, subject.id);
+    return key?.teamId ?? fault('not_found', `there is no key ${subject.id}`, extra);
+  }
+  const named = subject.type === 'team' ? subject.id : teamId;
+  if (named === null) return ORGANIZATION_ID;
+  const team = await findTeam(database, named);
+  return team?.id ?? fault('not_found', `there is no team ${named}`, extra);
+}

@@ -1,0 +1,82 @@
+/** Preview: the calls of today that a limit which does not exist yet would count, and what its window saw before. */
+import { and, asc, eq, gte, type SQL, sql } from 'drizzle-orm';
+import { limitCounter, spanOf } from '../domain/counter.ts';
+import { type Limit, ORGANIZATION_ID } from '../domain/limit.ts';
+import { usd } from '../domain/money.ts';
+import { includesModel } from '../domain/price.ts';
+import type { ReplayedCall } from '../domain/replay.ts';
+import { windowSpan } from '../domain/window.ts';
+import { clock, type Transaction } from './catalog-version.ts';
+import type { Database } from './database.ts';
+import { usageEvents } from './schema.ts';
+import { usedInWindow } from './used-before.ts';
+
+/** How many calls are read at most: the first of the day. */
+export const PREVIEWED_MAX = 50_000;
+
+export interface LimitHistory {
+  nowMs: number;
+  /** What the limit's window had counted when the day began. */
+  before: bigint;
+  /** Those of today, oldest first. */
+  calls: ReplayedCall[];
+}
+
+/** The day is that of the limit's calendar, or in UTC. A rolling window is taken to begin with it. */
+export function readHistory(database: Database, limit: Limit): Promise<LimitHistory> {
+  return database.db.transaction(
+    async (tx) => {
+      const nowMs = (await clock(tx)).getTime();
+      const timeZone = limit.window.type === 'calendar' ? limit.window.timeZone : 'UTC';
+      const { startMs } = windowSpan({ type: 'calendar', unit: 'day', timeZone }, nowMs);
+      return {
+        nowMs,
+        before: await usedUntil(tx, limit, startMs, nowMs),
+        calls: await readCalls(tx, limit, startMs),
+      };
+    },
+    { isolationLevel: 'repeatable read', accessMode: 'read only' },
+  );
+}
+
+/** Nothing where the window begins with the day, and for each end user: only their calls of today are looked at. */
+async function usedUntil(tx: Transaction, limit: Limit, dayMs: number, nowMs: number): Promise<bigint> {
+  const { window, meter, subject } = limit;
+  if (window.type === 'rolling' || meter === 'concurrency' || subject.type === 'user') return 0n;
+  const span = spanOf(limit, nowMs);
+  if (span.startMs >= dayMs) return 0n;
+  return usedInWindow(tx, limitCounter(limit, limit.teamId, null, nowMs), span.startMs, dayMs);
+}
+
+async function readCalls(tx: Transaction, limit: Limit, dayMs: number): Promise<ReplayedCall[]> {
+  const rows = await tx
+    .select({
+      at: usageEvents.createdAt,
+      teamId: usageEvents.teamId,
+      user: usageEvents.endUser,
+      model: usageEvents.model,
+      cost: usageEvents.costUsd,
+      inputTokens: usageEvents.inputTokens,
+      outputTokens: usageEvents.outputTokens,
+      durationMs: sql<number>`(select coalesce(sum(value::float8), 0) / 1000 from jsonb_each_text(${usageEvents.stageUs}))`,
+    })
+    .from(usageEvents)
+    .where(and(gte(usageEvents.createdAt, new Date(dayMs)), countedBy(limit)))
+    .orderBy(asc(usageEvents.createdAt), asc(usageEvents.id))
+    .limit(PREVIEWED_MAX);
+  return rows
+    .filter((row) => includesModel(limit.models, row.model))
+    .map((row) => ({
+      atMs: row.at.getTime(),
+      durationMs: row.durationMs,
+      user: `${row.teamId}/${row.user ?? ''}`,
+      claim: { cost: usd(row.cost), inputTokens: row.inputTokens, outputTokens: row.outputTokens },
+    }));
+}
+
+function countedBy({ subject, teamId }: Limit): SQL | undefined {
+  const ofTeam = teamId === ORGANIZATION_ID ? undefined : eq(usageEvents.teamId, teamId);
+  if (subject.type === 'key') return and(ofTeam, eq(usageEvents.keyId, subject.id));
+  if (subject.type !== 'user' || subject.id === null) return ofTeam;
+  return and(ofTeam, eq(usageEvents.endUser, subject.id));
+}
