@@ -37,6 +37,7 @@ export interface Look {
   locale: 'en-US' | 'zh-CN';
   colorScheme: 'light' | 'dark';
   viewport?: { width: number; height: number };
+  timeZone?: string;
 }
 
 export async function visit(browser: Browser, origin: string, look: Look): Promise<Visit> {
@@ -44,7 +45,7 @@ export async function visit(browser: Browser, origin: string, look: Look): Promi
     baseURL: origin,
     locale: look.locale,
     colorScheme: look.colorScheme,
-    timezoneId: 'Europe/Berlin',
+    timezoneId: look.timeZone ?? 'Europe/Berlin',
     viewport: look.viewport ?? { width: 1280, height: 900 },
     permissions: ['clipboard-read', 'clipboard-write'],
   });

@@ -1,10 +1,15 @@
 /** The console in a real browser, on a real gateway: what an admin, finance and the holder of a key do with it. */
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readFileSync } from 'node:fs';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { en } from '../../src/console/words/en.ts';
-import { hasBrowser, type Look, launchBrowser, visit } from './browser.ts';
-import { signIn, signInAsAdmin } from './console-steps.ts';
+import { hasBrowser, type Look, launchBrowser, type Visit, visit } from './browser.ts';
+import { figure, goTo, openDialog, signIn, signInAsAdmin, spendUntilRefused } from './console-steps.ts';
 import { type Stack, startStack } from './stack.ts';
+
+/** A page asks again every five seconds, and this machine may be busy. */
+const PATIENT = { timeout: 20_000 };
+const CALL = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }] };
 
 if (!hasBrowser) {
   process.stderr.write(
@@ -15,26 +20,196 @@ if (!hasBrowser) {
 describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
   let stack: Stack;
   let browser: Browser;
+  const visits: Visit[] = [];
   beforeAll(async () => {
     stack = await startStack();
     browser = await launchBrowser();
   }, 120_000);
+  afterEach(() => Promise.all(visits.splice(0).map((each) => each.close())));
   afterAll(async () => {
     await browser?.close();
     await stack?.stop();
   });
-  const open = (look: Partial<Look> = {}) =>
-    visit(browser, stack.app.url, { locale: 'en-US', colorScheme: 'light', ...look });
+  const open = async (look: Partial<Look> = {}) => {
+    const opened = await visit(browser, stack.app.url, { locale: 'en-US', colorScheme: 'light', ...look });
+    visits.push(opened);
+    return opened;
+  };
+  const asAdmin = async (path: string) => {
+    const opened = await open();
+    await opened.page.goto(path);
+    await signInAsAdmin(opened.page);
+    return opened;
+  };
 
-  it('lets nobody in without a key that is in force, and says so', async () => {
-    const { page, faults } = await open();
+  it('lets nobody in without a key that is in force, and keeps no key', async () => {
+    const { page } = await open();
     await page.goto('/console/teams');
-    expect(await faults()).toEqual([]);
     await signIn(page, 'tga-wrong');
     await page.getByText(en.signIn.wrong).first().waitFor();
     expect(await page.getByLabel(en.signIn.key).getAttribute('aria-invalid')).toBe('true');
     await signInAsAdmin(page);
     await page.getByRole('heading', { level: 1, name: en.nav.teams }).waitFor();
     expect(await page.evaluate('document.cookie + JSON.stringify({ ...localStorage })')).toBe('{}');
+
+    await page.getByRole('button', { name: en.app.signOut }).click();
+    await page.getByRole('heading', { level: 1, name: en.signIn.title }).waitFor();
+    await page.reload();
+    await page.getByRole('heading', { level: 1, name: en.signIn.title }).waitFor();
   });
+
+  it('makes a team, its limit and its key, and shows what the key spends until it is refused', async () => {
+    const { page, complaints } = await asAdmin('/console');
+    await page.getByText(en.overview.noSpend).waitFor();
+    await goTo(page, en.nav.teams);
+    await makeTeam(page, 'atelier');
+    await page.getByText(en.team.unbounded).waitFor();
+    const key = await makeKey(page, 'easel');
+    await makeLimit(page, '0.01');
+
+    const calls = await spendUntilRefused(`${stack.app.url}/v1`, key);
+    await goTo(page, en.nav.overview);
+    await expect.poll(() => figure(page, en.overview.refused).textContent(), PATIENT).toBe('1');
+    const team = page.getByRole('region', { name: en.overview.teams });
+    await team.getByRole('link', { name: 'atelier' }).waitFor();
+    await page
+      .getByRole('table', { name: en.overview.refusals })
+      .getByText(en.reasons.insufficient_quota!)
+      .waitFor();
+    await page.locator('.chart canvas').waitFor();
+    const first = await spentInChart(page);
+    expect(first).toBe(await spentInLedger());
+
+    // More budget, more calls: the chart moves by itself.
+    await team.getByRole('link', { name: 'atelier' }).click();
+    const dialog = await openDialog(page, `${en.common.change} $0.01`);
+    await dialog.getByLabel(en.common.amount).fill('0.03');
+    await dialog.getByRole('button', { name: en.common.save }).click();
+    await page.getByText(en.limits.changed).waitFor();
+    await goTo(page, en.nav.overview);
+    await expect.poll(() => spentInChart(page), PATIENT).toBe(first);
+    const more = await spendUntilRefused(`${stack.app.url}/v1`, key);
+    await expect.poll(() => spentInChart(page), PATIENT).not.toBe(first);
+    expect(await spentInChart(page)).toBe(await spentInLedger());
+
+    await goTo(page, en.nav.calls);
+    const download = page.waitForEvent('download');
+    await page.getByRole('link', { name: en.calls.csv }).click();
+    const lines = readFileSync(await (await download).path(), 'utf8')
+      .trimEnd()
+      .split(/\r?\n/);
+    expect(lines).toHaveLength(1 + calls + more);
+    const rows = page.getByRole('table', { name: en.calls.list }).locator('tbody tr');
+    await expect.poll(() => rows.count(), PATIENT).toBe(calls + more);
+    await rows.first().getByRole('link').first().click();
+    const stages = page.getByRole('table', { name: en.call.stages });
+    await stages.waitFor();
+    for (const stage of Object.values(en.call.stageNames)) {
+      expect(await stages.getByRole('rowheader', { name: stage }).count()).toBe(1);
+    }
+    expect(complaints).toEqual([]);
+  });
+
+  it('rotates and revokes keys, sets plans and prices, and tells in its audit who did', async () => {
+    const { teamId } = await stack.team({ limitUsd: '1.00' });
+    const { page, complaints } = await asAdmin(`/console/teams/${teamId}`);
+    const old = await makeKey(page, 'brush');
+    const statusOf = async (key: string) => (await stack.post(key, '/chat/completions', CALL)).status;
+    expect(await statusOf(old)).toBe(200);
+    await (await openDialog(page, `${en.keys.rotate} brush`))
+      .getByRole('button', { name: en.keys.rotate })
+      .click();
+    const key = await takeKey(page);
+    await expect.poll(() => Promise.all([key, old].map(statusOf)), PATIENT).toEqual([200, 401]);
+    await (await openDialog(page, `${en.keys.revoke} brush`))
+      .getByRole('button', { name: en.keys.revoke })
+      .click();
+    await page.getByText(en.keys.revokedNow('brush')).waitFor();
+    await expect.poll(() => statusOf(key), PATIENT).toBe(401);
+
+    await goTo(page, en.nav.plans);
+    const plan = await openDialog(page, en.plans.new);
+    await plan.getByLabel(en.common.name).fill('starter');
+    await plan.getByLabel(en.common.amount).fill('7.50');
+    await plan.getByLabel(en.plans.months).fill('6');
+    await plan.getByText(en.plans.previewTotal('$7.50')).waitFor();
+    await plan.getByRole('button', { name: en.plans.new }).click();
+    await page.getByText(en.plans.for('$7.50', 6)).waitFor();
+
+    await goTo(page, en.nav.prices);
+    const price = await openDialog(page, en.prices.new);
+    await price.getByLabel(en.common.model, { exact: true }).fill('house-model');
+    await price.getByLabel(en.prices.input, { exact: true }).fill('0.125');
+    await price.getByLabel(en.prices.output, { exact: true }).fill('2.5');
+    await price.getByRole('button', { name: en.prices.new }).click();
+    await price.getByText(en.common.required).waitFor();
+    await price.getByLabel(en.prices.source).fill('agreed');
+    await price.getByRole('button', { name: en.prices.new }).click();
+    await price.waitFor({ state: 'detached' });
+    await page.getByLabel(en.prices.filter).fill('house');
+    await page.getByRole('rowheader', { name: 'house-model' }).waitFor();
+    expect(await page.getByRole('table').innerHTML()).toContain('$0.12');
+
+    await goTo(page, en.nav.audit);
+    const changes = page.getByRole('table', { name: en.audit.list }).locator('tbody tr');
+    await expect.poll(() => changes.count(), PATIENT).toBeGreaterThan(5);
+    expect(await changes.first().textContent()).toContain(
+      `${en.audit.nouns.price} ${en.audit.actions.create}`,
+    );
+    expect(await changes.first().textContent()).toContain('admin session');
+    expect(complaints).toEqual([]);
+  });
+
+  async function makeTeam(page: Page, name: string): Promise<void> {
+    const dialog = await openDialog(page, en.teams.new);
+    await dialog.getByRole('button', { name: en.teams.new }).click();
+    await dialog.getByText(en.common.required).waitFor();
+    expect(await page.evaluate('document.activeElement.getAttribute("data-param")')).toBe('name');
+    await dialog.getByLabel(en.common.name).fill(name);
+    await dialog.getByRole('button', { name: en.teams.new }).click();
+    await page.getByRole('heading', { level: 1, name }).waitFor();
+    expect(await page.evaluate('document.activeElement.tagName')).toBe('H1');
+    expect(await page.title()).toBe(`${name} · Tollgate`);
+  }
+
+  async function makeKey(page: Page, name: string): Promise<string> {
+    const form = await openDialog(page, en.keys.new);
+    await form.getByLabel(en.common.name).fill(name);
+    await form.getByRole('button', { name: en.keys.new }).click();
+    return takeKey(page);
+  }
+
+  /** The key that is shown this once; it is gone from the page once it is copied. */
+  async function takeKey(page: Page): Promise<string> {
+    await page.getByText(en.keys.shownOnce).waitFor();
+    const dialog = page.getByRole('dialog');
+    const key = (await dialog.locator('output').textContent()) ?? '';
+    await page.keyboard.press('Escape');
+    await dialog.getByRole('button', { name: en.common.copy }).click();
+    expect(await page.evaluate('navigator.clipboard.readText()')).toBe(key);
+    await dialog.getByRole('button', { name: en.keys.done }).click();
+    await dialog.waitFor({ state: 'detached' });
+    expect(await page.content()).not.toContain(key);
+    return key;
+  }
+
+  async function makeLimit(page: Page, amount: string): Promise<void> {
+    const dialog = await openDialog(page, en.limits.new);
+    await dialog.getByLabel(en.limits.window).selectOption('lifetime');
+    await dialog.getByLabel(en.common.amount).fill('1,5');
+    await dialog.getByRole('button', { name: en.limits.new }).click();
+    await dialog.getByText(en.common.badAmount).waitFor();
+    await dialog.getByLabel(en.common.amount).fill(amount);
+    await dialog.getByRole('button', { name: en.limits.new }).click();
+    await page.getByText(en.limits.made).waitFor();
+    await page.getByRole('table', { name: en.nav.limits }).getByText(`$${amount}`).first().waitFor();
+  }
+
+  const spentInChart = async (page: Page) =>
+    ((await page.locator('.legend-total .money').textContent()) ?? '').slice(1);
+
+  async function spentInLedger(): Promise<string> {
+    const usage = await stack.admin<{ data: { cost_usd: string }[] }>('GET', '/usage?interval=total');
+    return usage.data[0]!.cost_usd;
+  }
 });

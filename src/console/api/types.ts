@@ -11,6 +11,8 @@ export type Grant = Answer<typeof contract.Grant>;
 export type Key = Answer<typeof contract.Key>;
 export type MadeKey = Answer<typeof contract.MadeKey>;
 export type NewLimit = z.input<typeof contract.NewLimit>;
+export type Overview = Answer<typeof contract.Overview>;
+export type OverviewTeam = Overview['teams'][number];
 export type Plan = Answer<typeof contract.Plan>;
 export type Price = Answer<typeof contract.Price>;
 export type Refusals = Answer<typeof contract.Refusals>;
@@ -28,28 +30,6 @@ export type Window = Limit['window'];
 export interface Page<Item> {
   data: Item[];
   next: string | null;
-}
-
-export interface OverviewTeam {
-  id: string;
-  name: string;
-  spent_month_usd: string;
-  remaining_usd: string | null;
-  exhausts_at: string | null;
-  tightest: { source: 'limit' | 'grant'; id: string; used_ratio: number; resets_at: string | null } | null;
-}
-
-export interface Overview {
-  month_to_date_usd: string;
-  previous_month_usd: string;
-  today_usd: string;
-  forecast_month_usd: string;
-  remaining_usd: string | null;
-  unknown_usd: string;
-  calls_today: number;
-  refused_today: number;
-  exhausts_at: string | null;
-  teams: OverviewTeam[];
 }
 
 export interface LimitPreview {

@@ -5,7 +5,7 @@ export const ledger = {
     previousMonth: (amount: string) => `${amount} last month`,
     today: (amount: string) => `${amount} today`,
     forecast: 'Forecast for the month',
-    forecastNote: 'at the pace of this month so far',
+    forecastNote: 'at the pace of the last seven days',
     remaining: 'Credit left',
     noCredit: 'no prepaid credit',
     runsOut: (when: string) => `runs out ${when}`,

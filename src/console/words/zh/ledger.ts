@@ -9,7 +9,7 @@ export const ledger: Ledger = {
     previousMonth: (amount) => `上月 ${amount}`,
     today: (amount) => `今天 ${amount}`,
     forecast: '本月预测',
-    forecastNote: '按本月至今的速度',
+    forecastNote: '按最近七天的速度',
     remaining: '剩余额度',
     noCredit: '无预付额度',
     runsOut: (when) => `预计 ${when} 用完`,

@@ -1,0 +1,194 @@
+/** Every page of the console for everybody: both languages, both themes, keyboard, screen reader, a narrow window. */
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { en } from '../../src/console/words/en.ts';
+import { zh } from '../../src/console/words/zh.ts';
+import { hasBrowser, type Look, launchBrowser, type Visit, visit } from './browser.ts';
+import { goTo, openDialog, signIn, signInAsAdmin } from './console-steps.ts';
+import { type Stack, startStack } from './stack.ts';
+
+const LOOKS: (Look & { words: typeof en })[] = [
+  { locale: 'en-US', colorScheme: 'light', words: en },
+  { locale: 'en-US', colorScheme: 'dark', words: en },
+  { locale: 'zh-CN', colorScheme: 'light', words: zh },
+  { locale: 'zh-CN', colorScheme: 'dark', words: zh },
+];
+
+const CALL = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }] };
+
+/** Everything that was asked for has been answered. */
+const loaded = (page: Page) =>
+  expect.poll(() => page.locator('.loading').count(), { timeout: 20_000 }).toBe(0);
+
+describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, () => {
+  let stack: Stack;
+  let browser: Browser;
+  let team: { teamId: string; key: string };
+  let other: { teamId: string; key: string };
+  let callId: string;
+  const visits: Visit[] = [];
+  beforeAll(async () => {
+    stack = await startStack();
+    browser = await launchBrowser();
+    team = await stack.team({ grantUsd: '18.00', limitUsd: '5.00' });
+    other = await stack.team({ limitUsd: '0.000001' });
+    await stack.post(team.key, '/chat/completions', CALL);
+    await stack.post(team.key, '/chat/completions', CALL, { 'x-simulator': 'fault=cut_before_headers' });
+    await stack.post(other.key, '/chat/completions', CALL);
+    const events = await stack.admin<{ data: { id: string }[] }>('GET', `/events?team_id=${team.teamId}`);
+    callId = events.data[0]!.id;
+  }, 120_000);
+  afterEach(() => Promise.all(visits.splice(0).map((each) => each.close())));
+  afterAll(async () => {
+    await browser?.close();
+    await stack?.stop();
+  });
+  const open = async (look: Partial<Look> = {}) => {
+    const opened = await visit(browser, stack.app.url, { locale: 'en-US', colorScheme: 'light', ...look });
+    visits.push(opened);
+    return opened;
+  };
+  const paths = () => [
+    '',
+    '/teams',
+    `/teams/${team.teamId}`,
+    '/keys',
+    '/limits',
+    '/plans',
+    '/prices',
+    '/prices?show=changes',
+    '/calls',
+    `/calls/${callId}`,
+    '/audit',
+    '/nothing-here',
+  ];
+
+  describe.each(LOOKS)('in $locale, $colorScheme', ({ words, ...look }) => {
+    it('has no serious fault for axe, no error and no request to elsewhere', async () => {
+      const { page, complaints, faults } = await open(look);
+      await page.goto('/console');
+      await page.getByRole('heading', { name: words.signIn.title }).waitFor();
+      expect(await faults()).toEqual([]);
+      await signInAsAdmin(page, words);
+      expect(await page.locator('html').getAttribute('lang')).toBe(look.locale === 'zh-CN' ? 'zh-CN' : 'en');
+      expect(await page.locator('html').getAttribute('data-theme')).toBe(look.colorScheme);
+      for (const path of paths()) {
+        await page.goto(`/console${path}`);
+        await page.getByRole('heading', { level: 1 }).waitFor();
+        await loaded(page);
+        expect(await faults(), path).toEqual([]);
+      }
+      expect(complaints).toEqual([]);
+    });
+
+    it('has no serious fault in its dialogs either', async () => {
+      const { page, complaints, faults } = await open(look);
+      await page.goto('/console/limits');
+      await signInAsAdmin(page, words);
+      for (const [pageName, button] of [
+        [words.nav.limits, words.limits.new],
+        [words.nav.keys, words.keys.new],
+        [words.nav.keys, new RegExp(`^${words.keys.rotate}`)],
+        [words.nav.plans, words.plans.new],
+        [words.nav.prices, words.prices.new],
+        [words.nav.teams, words.teams.new],
+      ] as const) {
+        await goTo(page, pageName);
+        const dialog = await openDialog(page, button);
+        expect(await faults(), String(button)).toEqual([]);
+        await page.keyboard.press('Escape');
+        await dialog.waitFor({ state: 'detached' });
+      }
+      expect(complaints).toEqual([]);
+    });
+  });
+
+  it('fits a narrow window', async () => {
+    const { page } = await open({ viewport: { width: 390, height: 800 } });
+    await page.goto('/console');
+    await signInAsAdmin(page);
+    for (const path of paths()) {
+      await page.goto(`/console${path}`);
+      await loaded(page);
+      expect(await page.evaluate('document.documentElement.scrollWidth'), path).toBeLessThanOrEqual(390);
+    }
+  });
+
+  it('can be used by keyboard alone', async () => {
+    const { page } = await open();
+    await page.goto('/console/keys');
+    await signInAsAdmin(page);
+    await page.reload();
+    await page.getByRole('heading', { level: 1, name: en.nav.keys }).waitFor();
+    await page.keyboard.press('Tab');
+    expect(await page.evaluate('document.activeElement.textContent')).toBe(en.app.skip);
+    await page.keyboard.press('Enter');
+    expect(await page.evaluate('document.activeElement.id')).toBe('content');
+
+    const opener = page.getByRole('button', { name: en.keys.new });
+    await opener.focus();
+    await page.keyboard.press('Enter');
+    const dialog = page.getByRole('dialog');
+    await dialog.waitFor();
+    for (let tabs = 0; tabs < 20; tabs++) {
+      await page.keyboard.press('Tab');
+      // Beyond the last field the browser's own controls have their turn; nothing behind the dialog ever has.
+      expect(
+        await page.evaluate(
+          'document.activeElement === document.body || !!document.activeElement.closest("dialog")',
+        ),
+      ).toBe(true);
+    }
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    expect(await page.evaluate('document.activeElement.textContent')).toBe(en.keys.new);
+  });
+
+  it('keeps the language and the theme that somebody chose', async () => {
+    const { page } = await open();
+    await page.goto('/console');
+    await signInAsAdmin(page);
+    await page.getByRole('radio', { name: '中文' }).check();
+    await page.getByRole('heading', { level: 1, name: zh.nav.overview }).waitFor();
+    await page.getByRole('radio', { name: zh.app.themes.dark }).check();
+    await page.reload();
+    await page.getByRole('heading', { level: 1, name: zh.nav.overview }).waitFor();
+    expect(await page.locator('html').getAttribute('data-theme')).toBe('dark');
+    expect(await page.title()).toBe(`${zh.nav.overview} · Tollgate`);
+  });
+
+  it('shows the holder of a team key that team alone, and nothing to change', async () => {
+    const { page, complaints } = await open();
+    await page.goto('/console');
+    await signIn(page, team.key);
+    await page.getByText(en.app.readOnly).waitFor();
+    for (const name of [en.nav.keys, en.nav.limits, en.nav.calls]) await goTo(page, name);
+    expect(await page.getByRole('link', { name: en.nav.audit }).count()).toBe(0);
+    await page.getByRole('link', { name: en.nav.team, exact: true }).click();
+    await page.getByRole('table', { name: en.nav.limits }).waitFor();
+    expect(
+      await page
+        .locator('main')
+        .getByRole('button', { name: /New|Change|Delete|Revoke|Release/ })
+        .count(),
+    ).toBe(0);
+    expect(complaints).toEqual([]);
+    await page.goto(`/console/teams/${other.teamId}`);
+    await page.getByText(en.common.failed).first().waitFor();
+    await page.goto('/console/audit');
+    await page.getByRole('heading', { level: 1, name: en.app.notFound }).waitFor();
+  });
+
+  it('settles an unknown outcome by evidence', async () => {
+    const { page, complaints } = await open();
+    await page.goto(`/console/teams/${team.teamId}`);
+    await signInAsAdmin(page);
+    const dialog = await openDialog(page, new RegExp(`^${en.team.release}`));
+    await dialog.getByLabel(en.team.releaseCost).fill('0');
+    await dialog.getByLabel(en.team.releaseReason).fill('not on the invoice');
+    await dialog.getByRole('button', { name: en.team.release }).click();
+    await page.getByText(en.team.released).waitFor();
+    await page.getByRole('heading', { level: 2, name: en.team.unknownTitle }).waitFor({ state: 'detached' });
+    expect(complaints).toEqual([]);
+  });
+});

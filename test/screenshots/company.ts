@@ -1,0 +1,152 @@
+/** The company on the screenshots: teams, what they may spend, and two months of what they spent. The same in every run. */
+import type { PicoUsd } from '../../src/domain/money.ts';
+import { eventFromJson, eventJson, factsJson } from '../../src/ledger/event.ts';
+import { uuidV7 } from '../../src/ledger/ids.ts';
+import type { FlushEvent } from '../../src/store/flush.ts';
+import { factsOf, settledOutcome } from '../support/events.ts';
+
+interface Work {
+  model: string;
+  operation: string;
+  /** USD of a million tokens. */
+  input: number;
+  output: number;
+  callsPerDay: number;
+  /** Of a usual call. */
+  inputTokens: number;
+  outputTokens: number;
+}
+
+export interface Department {
+  name: string;
+  plan: string | null;
+  limits: { amount: string; unit: 'day' | 'month' | null }[];
+  keys: string[];
+  work: Work[];
+}
+
+const chat = (
+  model: string,
+  [input, output]: [number, number],
+  callsPerDay: number,
+  [inputTokens, outputTokens]: [number, number],
+): Work => ({ model, operation: 'chat.completions', input, output, callsPerDay, inputTokens, outputTokens });
+
+export const DEPARTMENTS: readonly Department[] = [
+  {
+    name: 'research',
+    plan: null,
+    limits: [{ amount: '900', unit: 'month' }],
+    keys: ['notebooks', 'evaluation'],
+    work: [
+      { ...chat('gpt-6-astra', [10, 50], 9, [42_000, 9_000]), operation: 'responses' },
+      chat('gpt-5.6-sol', [4, 20], 22, [30_000, 6_000]),
+    ],
+  },
+  {
+    name: 'product',
+    plan: null,
+    limits: [{ amount: '400', unit: 'month' }],
+    keys: ['assistant', 'staging'],
+    work: [
+      chat('gpt-5.6-terra', [2, 12], 40, [18_000, 3_000]),
+      chat('gpt-5.6-luna', [0.2, 1.2], 60, [9_000, 900]),
+    ],
+  },
+  {
+    name: 'support',
+    plan: null,
+    limits: [
+      { amount: '6', unit: 'day' },
+      { amount: '120', unit: 'month' },
+    ],
+    keys: ['helpdesk'],
+    work: [
+      chat('gpt-5.4-nano', [0.2, 1.25], 120, [14_000, 500]),
+      { ...chat('text-embedding-3-small', [0.02, 0], 40, [60_000, 0]), operation: 'embeddings' },
+    ],
+  },
+  {
+    name: 'data platform',
+    plan: null,
+    limits: [{ amount: '150', unit: 'month' }],
+    keys: ['pipelines'],
+    work: [chat('gpt-5.6-luna', [0.2, 1.2], 90, [52_000, 4_000])],
+  },
+  { name: 'trial', plan: 'free-tier', limits: [], keys: ['sandbox'], work: [] },
+  { name: 'interns', plan: null, limits: [{ amount: '0.01', unit: null }], keys: ['playground'], work: [] },
+];
+
+export const DAYS = 62;
+const DAY_MS = 86_400_000;
+/** Since midnight, where the pictures are taken. */
+const AFTERNOON_MS = 16 * 3_600_000;
+const PICO_PER_USD_OF_A_MILLION_TOKENS = 1_000_000;
+
+/** Numbers that look like chance and are the same each time. */
+function dice(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** What a team's applications called, one event each, from two months ago until shortly before now. */
+export function historyOf(
+  department: Department,
+  team: { id: string; keyIds: string[] },
+  instanceId: string,
+  nowMs: number,
+): FlushEvent[] {
+  const roll = dice(department.name.length * 7919);
+  const events: FlushEvent[] = [];
+  for (let day = DAYS; day >= 0; day--) {
+    const startMs = nowMs - AFTERNOON_MS - day * DAY_MS;
+    // Fewer calls at weekends, more from month to month.
+    const weekend = [0, 6].includes(new Date(startMs).getUTCDay()) ? 0.25 : 1;
+    const growth = 1 - day / (DAYS * 2.5);
+    for (const work of department.work) {
+      const calls = Math.round(work.callsPerDay * weekend * growth * (0.7 + 0.6 * roll()));
+      for (let call = 0; call < calls; call++) {
+        const atMs = startMs + Math.floor((7 + (11 * (roll() + roll())) / 2) * 3_600_000);
+        const event = eventOf(work, team, instanceId, atMs, roll);
+        if (atMs < nowMs - 120_000) events.push(event);
+      }
+    }
+  }
+  return events;
+}
+
+function eventOf(
+  work: Work,
+  team: { id: string; keyIds: string[] },
+  instanceId: string,
+  atMs: number,
+  roll: () => number,
+): FlushEvent {
+  const inputTokens = Math.round(work.inputTokens * (0.4 + 1.2 * roll()));
+  const outputTokens = Math.round(work.outputTokens * (0.3 + 1.4 * roll()));
+  const keyId = team.keyIds[roll() < 0.75 ? 0 : team.keyIds.length - 1]!;
+  const cost: PicoUsd =
+    BigInt(inputTokens) * BigInt(work.input * PICO_PER_USD_OF_A_MILLION_TOKENS) +
+    BigInt(outputTokens) * BigInt(work.output * PICO_PER_USD_OF_A_MILLION_TOKENS);
+  const usage = {
+    inputTokens,
+    cachedInputTokens: 0,
+    cacheWriteTokens: 0,
+    outputTokens,
+    reasoningTokens: Math.round(outputTokens / 3),
+  };
+  const { model, operation } = work;
+  const facts = factsOf(team.id, keyId, { model, operation } as Parameters<typeof factsOf>[2]);
+  const held = cost + cost / 4n;
+  const outcome = settledOutcome(cost, {
+    usage,
+    responseModel: model,
+    stageUs: { classify: 90, authenticate: 14, estimate: 21, reserve: 55, forward: 1_840_000, meter: 46 },
+  });
+  return eventFromJson(eventJson(factsJson(uuidV7(atMs), instanceId, facts, held), outcome, []));
+}

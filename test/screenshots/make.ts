@@ -1,0 +1,112 @@
+/**
+ * Makes the pictures of the console for the documentation: `npm run screenshots` writes docs/screenshots/*.png. The
+ * figures are the same in every run; the dates are those of the day. Small files want `pngquant` (Debian has it).
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import { en } from '../../src/console/words/en.ts';
+import { zh } from '../../src/console/words/zh.ts';
+import { type Look, launchBrowser, visit } from '../e2e/browser.ts';
+import { openDialog, signIn } from '../e2e/console-steps.ts';
+import { type Company, openCompany } from './house.ts';
+
+const FOLDER = join(import.meta.dirname, '../../docs/screenshots');
+const SIZE = { width: 1280, height: 860 };
+/** Where the day is old enough for its figures to be worth a picture. */
+const timeZone = [
+  'Europe/Berlin',
+  'America/New_York',
+  'America/Los_Angeles',
+  'Pacific/Auckland',
+  'Asia/Shanghai',
+]
+  .map((zone) => ({ zone, off: Math.abs(hourIn(zone) - 16) }))
+  .sort((a, b) => a.off - b.off)[0]!.zone;
+const ENGLISH: Look = { locale: 'en-US', colorScheme: 'light', viewport: SIZE, timeZone };
+const CHINESE_AND_DARK: Look = { locale: 'zh-CN', colorScheme: 'dark', viewport: SIZE, timeZone };
+
+interface Shot {
+  name: string;
+  path: string;
+  /** What is done on the page before the picture. */
+  act?: (page: Page) => Promise<void>;
+}
+
+function shots(company: Company, callId: string): Shot[] {
+  return [
+    { name: 'overview', path: '' },
+    { name: 'teams', path: '/teams' },
+    { name: 'team', path: `/teams/${company.teamIds.get('research')}` },
+    { name: 'keys', path: '/keys' },
+    {
+      name: 'limits',
+      path: '/limits',
+      async act(page) {
+        const dialog = await openDialog(page, `${en.common.change} $400.00`);
+        await dialog.getByLabel(en.common.amount).fill('250');
+        await dialog.getByText(en.limits.previewLeft).waitFor();
+      },
+    },
+    { name: 'plans', path: '/plans' },
+    { name: 'prices', path: '/prices?model=gpt-5' },
+    { name: 'calls', path: '/calls' },
+    { name: 'call', path: `/calls/${callId}` },
+    { name: 'audit', path: '/audit' },
+  ];
+}
+
+const company = await openCompany();
+const browser = await launchBrowser();
+try {
+  mkdirSync(FOLDER, { recursive: true });
+  const events = await company.admin<{ data: { id: string }[] }>(
+    'GET',
+    `/events?team_id=${company.teamIds.get('support')}&order=desc&limit=1`,
+  );
+  await take('', ENGLISH, shots(company, events.data[0]!.id));
+  await take('-zh-dark', CHINESE_AND_DARK, [{ name: 'overview', path: '' }]);
+} finally {
+  await browser.close();
+  await company.close();
+}
+
+function hourIn(timeZone: string): number {
+  return Number(new Intl.DateTimeFormat('en', { timeZone, hour: 'numeric', hourCycle: 'h23' }).format());
+}
+
+async function take(suffix: string, look: Look, list: Shot[]): Promise<void> {
+  const { page, complaints, close } = await visit(browser, company.url, look);
+  await page.goto('/console');
+  if (suffix === '') {
+    await page.getByRole('heading', { name: en.signIn.title }).waitFor();
+    await picture(page, 'sign-in');
+  }
+  await signIn(page, company.adminKey, suffix === '' ? en : zh);
+  for (const { name, path, act } of list) {
+    await page.goto(`/console${path}`);
+    await page.getByRole('heading', { level: 1 }).waitFor();
+    await page.waitForLoadState('networkidle');
+    await act?.(page);
+    await picture(page, name + suffix);
+  }
+  await close();
+  for (const complaint of complaints) process.stderr.write(`${complaint}\n`);
+}
+
+async function picture(page: Page, name: string): Promise<void> {
+  const path = join(FOLDER, `${name}.png`);
+  await page.screenshot({ path, animations: 'disabled', caret: 'hide' });
+  const quantised = spawnSync('pngquant', [
+    '--force',
+    '--skip-if-larger',
+    '--strip',
+    '--output',
+    path,
+    '128',
+    path,
+  ]);
+  if (quantised.error) process.stderr.write('pngquant is not installed: the pictures stay large\n');
+  process.stdout.write(`docs/screenshots/${name}.png\n`);
+}
