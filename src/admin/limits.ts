@@ -65,9 +65,9 @@ export function serveLimits(app: OpenAPIHono, { database }: AdminOptions): void 
     change: async (id, { amount, max_hold: maxHold, warn_at: warnAt }) => {
       const limit = await findLimit(database, id);
       if (!limit) return null;
+      const meter = limit.meter as Meter;
       const refused =
-        notWhole(limit.meter as Meter, amount, 'amount') ??
-        notWhole(limit.meter as Meter, maxHold, 'max_hold');
+        notWhole(meter, amount, 'amount') ?? notHeld(meter, limit.enforcement as Enforcement, maxHold);
       return refused ?? changeLimit(database, id, { amount, maxHold, warnAt });
     },
     remove: (id) => deleteLimit(database, id),
@@ -97,13 +97,22 @@ export function whyNot({
       'a limit of cost counts a calendar window or for ever; rolling windows are for flow',
     );
   }
-  if (type === 'calendar' && meter === 'concurrency') {
-    return invalid('window.type', 'calls at once have no calendar: use the window {"type": "lifetime"}');
+  if (type !== 'lifetime' && meter === 'concurrency') {
+    return invalid(
+      'window.type',
+      'calls at once are counted in no time: use the window {"type": "lifetime"}',
+    );
   }
   if (enforcement === 'soft' && (type === 'rolling' || meter === 'concurrency')) {
     return invalid('enforcement', 'limits on flow are strict: nothing is left of them to warn of');
   }
-  return notWhole(meter, amount, 'amount') ?? notWhole(meter, max_hold, 'max_hold');
+  return notWhole(meter, amount, 'amount') ?? notHeld(meter, enforcement, max_hold);
+}
+
+function notHeld(meter: Meter, enforcement: Enforcement, max_hold: string | null | undefined): Fault | null {
+  if (enforcement === 'soft' && max_hold)
+    return invalid('max_hold', 'a soft limit holds no call to anything');
+  return notWhole(meter, max_hold, 'max_hold');
 }
 
 function notWhole(meter: Meter, amount: string | null | undefined, param: string): Fault | null {

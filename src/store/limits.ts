@@ -12,6 +12,7 @@ import {
   changeCatalog,
   isAfter,
   lockOwner,
+  lockTeam,
   raiseVersion,
   type Transaction,
 } from './catalog-version.ts';
@@ -42,7 +43,7 @@ export function createLimit(database: Database, limit: NewLimit): Promise<LimitR
   return changeCatalog(database, async (tx, now) => {
     const teamId = await teamOf(tx, subject, ofTeam);
     if (typeof teamId !== 'string') return teamId;
-    const refused = await lockOwner(tx, teamId, 'subject.id');
+    const refused = await (subject.type === 'team' ? lockTeam : lockOwner)(tx, teamId, 'subject.id');
     if (refused) return refused;
     const [row] = await tx
       .insert(limits)

@@ -1,3 +1,4 @@
+import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { limitOf, noSuch, testRefusals } from './refusing.ts';
 
 const calendar = (change: Record<string, unknown>) => ({
@@ -74,6 +75,13 @@ testRefusals([
     /whole number of requests/,
   ],
   [
+    'the most that one call may hold of a soft limit',
+    ({ team }) => ['POST', '/limits', limitOf(team, { enforcement: 'soft', max_hold: '0.50' })],
+    400,
+    'max_hold',
+    /soft/,
+  ],
+  [
     'soft limits on flow',
     ({ team }) => ['POST', '/limits', limitOf(team, { ...minute, meter: 'requests', enforcement: 'soft' })],
     400,
@@ -111,6 +119,20 @@ testRefusals([
     400,
     'window.type',
     /lifetime/,
+  ],
+  [
+    'calls at once in a rolling window',
+    ({ team }) => ['POST', '/limits', limitOf(team, { ...minute, meter: 'concurrency', amount: '2' })],
+    400,
+    'window.type',
+    /lifetime/,
+  ],
+  [
+    'the organization as a team',
+    ({ team }) => ['POST', '/limits', limitOf(team, { subject: { type: 'team', id: ORGANIZATION_ID } })],
+    404,
+    'subject.id',
+    /no team/,
   ],
   [
     'a team subject without an id',

@@ -173,6 +173,14 @@ it('holds one call to what a single call may hold', async () => {
   expect(Number(data[0]!.hold_usd)).toBeLessThanOrEqual(0.0004);
 });
 
+it('binds a limit whose key was named in capitals', async () => {
+  const { keyId, key } = await stack.team({ unlimited: true });
+  const subject = { type: 'key', id: keyId.toUpperCase() };
+  const { id } = await limit({ subject, meter: 'requests', amount: '2' });
+  const { passed, body } = await untilRefused(key, 4);
+  expect([passed, body.error.limit_id]).toEqual([2, id]);
+});
+
 it('counts calls that cost nothing as requests', async () => {
   const { teamId, key } = await stack.team();
   await limit({ subject: { type: 'team', id: teamId }, meter: 'requests', amount: '2' });

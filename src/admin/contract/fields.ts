@@ -71,7 +71,8 @@ export const label = (lengthMax: number) =>
 export const name = label(200);
 export const modelName = label(256);
 export const modelNames = z.array(modelName).min(1).max(100);
-export const id = z.uuid('must be an id');
+/** Small letters, as Postgres writes ids: some are kept as text, and compared. */
+export const id = z.uuid('must be an id').toLowerCase();
 export const tokenCount = z.int().min(0);
 
 export const timeZone = z
