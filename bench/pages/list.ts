@@ -1,12 +1,10 @@
-/** Every query that a page or dashboard asks of Postgres, with its goal. */
+/** Every query that a dashboard asks of Postgres, with its goal; admin-pages.ts has what the console asks. */
 import { dashboardQueries, expandSql } from '../../grafana/expand.ts';
 
 export interface PageQuery {
   /** `spend: Top callers`. */
   name: string;
   text: string;
-  /** For `$1`, `$2` …; default: none. */
-  parameters?: readonly (string | number | boolean | null)[];
   goalMs: number;
 }
 

@@ -2,14 +2,14 @@
  * `npm run bench -- --pages`: how long every query of the dashboards and pages takes on a ledger of millions of events, and
  * the page of metrics. Owns: the embedded Postgres that it fills, with the settings that every installation has.
  */
-import type { Sql } from 'postgres';
-import { closeClient, openClient } from '../../src/store/database.ts';
+import { closeClient, openClient, openDatabase } from '../../src/store/database.ts';
 import { startEmbedded } from '../../src/store/embedded/supervisor.ts';
 import { migrateDatabase } from '../../src/store/migrate.ts';
 import { type Summary, summarize } from '../statistics.ts';
-import { dashboardPages, type PageQuery } from './list.ts';
+import { adminPages, openAdmin } from './admin-pages.ts';
+import { dashboardPages } from './list.ts';
 import { timeMetricsPage } from './metrics-page.ts';
-import { rowsRead } from './rows.ts';
+import { rowsRead, rowsReadBy } from './rows.ts';
 import { type SeedSize, seedLedger } from './seed.ts';
 
 export interface PagesOptions extends SeedSize {
@@ -35,7 +35,17 @@ export async function benchPages(
     );
     await seedLedger(sql, options, progress);
     const rows: Timed[] = [];
-    for (const query of dashboardPages(new Date())) rows.push(await timed(sql, query, options.rounds));
+    const now = new Date();
+    for (const query of dashboardPages(now)) {
+      rows.push(await timed(query, options.rounds, await rowsRead(sql, query), () => sql.unsafe(query.text)));
+    }
+    const database = openDatabase(server.connection, { hotConnectionsMax: 1, adminConnectionsMax: 1 });
+    const ask = openAdmin(database);
+    for (const page of adminPages(now)) {
+      const read = await rowsReadBy(database, () => ask(page.path));
+      rows.push(await timed(page, options.rounds, read, () => ask(page.path)));
+    }
+    await database.close();
     const page = await timeMetricsPage(sql, SCRAPES);
     rows.push({
       name: `/metrics, ${page.series} series`,
@@ -58,20 +68,20 @@ interface Timed {
   rows: number;
 }
 
-async function timed(sql: Sql, query: PageQuery, rounds: number): Promise<Timed> {
-  const read = await rowsRead(sql, query);
+async function timed(
+  { name, goalMs }: { name: string; goalMs: number },
+  rounds: number,
+  read: Map<string, number>,
+  ask: () => PromiseLike<unknown>,
+): Promise<Timed> {
   const timesMs: number[] = [];
   for (let round = 0; round < rounds; round++) {
     const startMs = performance.now();
-    await sql.unsafe(query.text, query.parameters as (string | number | boolean | null)[] | undefined);
+    await ask();
     timesMs.push(performance.now() - startMs);
   }
-  return {
-    name: query.name,
-    timeMs: summarize(timesMs),
-    goalMs: query.goalMs,
-    rows: [...read.values()].reduce((sum, count) => sum + count, 0),
-  };
+  const rows = [...read.values()].reduce((sum, count) => sum + count, 0);
+  return { name, goalMs, rows, timeMs: summarize(timesMs) };
 }
 
 function table(rows: Timed[]): string {

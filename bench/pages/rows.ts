@@ -1,5 +1,6 @@
-/** How many rows a query reads, by what Postgres says of its plan. */
+/** How many rows Postgres reads for a page or a query. */
 import type { Sql } from 'postgres';
+import type { Database } from '../../src/store/database.ts';
 import type { PageQuery } from './list.ts';
 
 /** A node of `EXPLAIN (FORMAT JSON)`, as far as it is used here. */
@@ -13,11 +14,10 @@ interface PlanNode {
   Plans?: PlanNode[];
 }
 
-/** Rows read by table, those that a filter removed included. A partition counts under its own name. */
-export async function rowsRead(sql: Sql, { text, parameters = [] }: PageQuery): Promise<Map<string, number>> {
+/** Rows read by table, by the query's plan; those that a filter removed included. A partition counts under its own name. */
+export async function rowsRead(sql: Sql, { text }: PageQuery): Promise<Map<string, number>> {
   const [row] = await sql.unsafe<{ 'QUERY PLAN': [{ Plan: PlanNode }] }[]>(
     `explain (analyze, format json, timing off) ${text}`,
-    parameters as (string | number | boolean | null)[],
   );
   const read = new Map<string, number>();
   const visit = (node: PlanNode): void => {
@@ -31,4 +31,32 @@ export async function rowsRead(sql: Sql, { text, parameters = [] }: PageQuery): 
   };
   visit(row!['QUERY PLAN'][0].Plan);
   return read;
+}
+
+/**
+ * Rows that whatever is asked meanwhile reads by table, by Postgres's own counts; nobody else may use the database, and
+ * its pools must have one connection each.
+ */
+export async function rowsReadBy(
+  database: Database,
+  ask: () => Promise<unknown>,
+): Promise<Map<string, number>> {
+  const before = await rowsCounted(database);
+  await ask();
+  const after = await rowsCounted(database);
+  const read = new Map<string, number>();
+  for (const [table, rows] of after) {
+    const more = rows - (before.get(table) ?? 0);
+    if (more > 0) read.set(table, more);
+  }
+  return read;
+}
+
+async function rowsCounted({ sql, db }: Database): Promise<Map<string, number>> {
+  // A session tells of what it read once in a while, unless it is asked to.
+  await sql`select pg_stat_force_next_flush()`;
+  await db.execute('select pg_stat_force_next_flush()');
+  const rows = await sql<{ name: string; rows: number }[]>`
+    select relname as name, (seq_tup_read + coalesce(idx_tup_fetch, 0))::float8 as rows from pg_stat_user_tables`;
+  return new Map(rows.map((row) => [row.name, row.rows]));
 }

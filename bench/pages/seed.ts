@@ -33,9 +33,14 @@ export async function seedLedger(
   await sql`vacuum analyze`;
 }
 
+/** The id of the team of this number, from 1 on. */
+export function seededTeamId(n: number): string {
+  return `00000000-0000-4000-8000-${n.toString(16).padStart(12, '0')}`;
+}
+
 /** Deterministic ids, so that events need no look-up of their team and key. */
-const teamId = (n: string) => `lpad(to_hex(${n}), 32, '0')::uuid`;
-const keyId = (team: string, key: string) => `lpad(to_hex(1000000 + ${team} * 100 + ${key}), 32, '0')::uuid`;
+const teamId = (n: string) => `('00000000-0000-4000-8000-' || lpad(to_hex(${n}), 12, '0'))::uuid`;
+const keyId = (team: string, key: string) => teamId(`1000000 + ${team} * 100 + ${key}`);
 
 async function seedCatalog(sql: Sql, { teams }: SeedSize): Promise<void> {
   await sql.unsafe(`
@@ -47,7 +52,7 @@ async function seedCatalog(sql: Sql, { teams }: SeedSize): Promise<void> {
       from generate_series(1, ${teams}) n, generate_series(1, ${KEYS_PER_TEAM}) k;
     insert into limits (id, team_id, subject_type, subject_id, meter, amount, "window", enforcement, created_at)
       select gen_random_uuid(), ${teamId('n')}, 'team', ${teamId('n')}, 'cost_usd', 5000,
-        '{"type": "calendar", "unit": "month", "time_zone": "UTC"}', 'strict', tollgate_now()
+        '{"type": "calendar", "unit": "month", "timeZone": "UTC"}', 'strict', tollgate_now()
       from generate_series(1, ${teams}) n;
     insert into grants (id, team_id, amount_usd, starts_at, expires_at, created_at)
       select gen_random_uuid(), ${teamId('n')}, 18, tollgate_now() - interval '1 month', tollgate_now() + interval '2 months',

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { adminPages, openAdmin } from '../../bench/pages/admin-pages.ts';
 import { dashboardPages } from '../../bench/pages/list.ts';
-import { rowsRead } from '../../bench/pages/rows.ts';
+import { rowsRead, rowsReadBy } from '../../bench/pages/rows.ts';
 import { seedLedger } from '../../bench/pages/seed.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
@@ -8,11 +9,14 @@ const SIZE = { events: 60_000, teams: 10, days: 90 };
 /** Days that dashboards show, and those of a month that began before them. */
 const DAYS_SHOWN = 31;
 
+/** A list shows fifty calls, of a model that every eighth call asks for, and every team's unknown outcomes are summed. */
+const EVENTS_SHOWN = SIZE.events / 20;
+
 let test: TestDatabase;
 let sumsADay: number;
 
 beforeAll(async () => {
-  test = await createTestDatabase();
+  test = await createTestDatabase({ hotConnectionsMax: 1, adminConnectionsMax: 1 });
   await seedLedger(test.database.sql, SIZE, () => {});
   const [row] = await test.database.sql<{ most: number }[]>`
     select max(count)::int4 as most from (select count(*) from usage_days group by day) days`;
@@ -32,5 +36,13 @@ describe('a page reads no more rows than its days have sums, and never events', 
     const catalogue = 40 * SIZE.teams;
     const rows = [...read.values()].reduce((sum, count) => sum + count, 0);
     expect(rows).toBeLessThan(sumsADay * DAYS_SHOWN + catalogue);
+  });
+});
+
+describe('a page of the console reads no more events than it shows', () => {
+  it.each(adminPages(new Date()))('$name', async ({ path }) => {
+    const read = await rowsReadBy(test.database, () => openAdmin(test.database)(path));
+    const events = [...read].filter(([table]) => table.startsWith('usage_events'));
+    expect(events.reduce((sum, [, rows]) => sum + rows, 0)).toBeLessThan(EVENTS_SHOWN);
   });
 });

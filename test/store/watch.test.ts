@@ -28,7 +28,7 @@ async function limit(teamId: string, amount: string, settled: string, changes: R
     subject_id: teamId,
     meter: 'cost_usd',
     amount,
-    window: sql.json({ type: 'calendar', unit: 'month', time_zone: 'UTC' }),
+    window: sql.json({ type: 'calendar', unit: 'month', timeZone: 'UTC' }),
     enforcement: 'strict',
     created_at: NOW,
     ...changes,

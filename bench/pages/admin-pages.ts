@@ -1,0 +1,72 @@
+/** What the console's pages ask of the admin API, on a seeded ledger. */
+import { createAdmin } from '../../src/admin/admin.ts';
+import { KeyCache } from '../../src/auth/key-cache.ts';
+import { Sessions } from '../../src/auth/sessions.ts';
+import { findKey } from '../../src/store/catalog.ts';
+import type { Database } from '../../src/store/database.ts';
+import { seededTeamId } from './seed.ts';
+
+export interface AdminPage {
+  name: string;
+  path: string;
+  goalMs: number;
+}
+
+const GOAL_MS = 300;
+const DAY_MS = 86_400_000;
+/** No zone that shares its midnight with UTC: its days are made of quarters of an hour. */
+const ZONE = 'time_zone=Europe/Berlin';
+
+/** The busiest team is the seed's first. */
+export function adminPages(now: Date): AdminPage[] {
+  const since = (days: number) => {
+    const midnightMs = Math.floor(now.getTime() / DAY_MS) * DAY_MS;
+    return `from=${new Date(midnightMs - days * DAY_MS).toISOString()}`;
+  };
+  const team = seededTeamId(1);
+  const paths: Record<string, string> = {
+    'overview: what was spent, what is left': `/overview?${ZONE}`,
+    'overview: 30 days by team': `/usage?group_by=team&interval=day&${ZONE}&${since(30)}`,
+    'overview: 30 days by model': `/usage?group_by=model&interval=day&${ZONE}&${since(30)}`,
+    'overview: a day by team and hour': `/usage?group_by=team&interval=hour&${ZONE}&${since(1)}`,
+    'overview: refusals': `/refusals?group_by=reason&interval=day&${ZONE}&${since(30)}`,
+    'teams: list': '/teams?limit=50',
+    'teams: what each spent': `/usage?group_by=team&interval=total&${since(30)}`,
+    'team: balance': `/teams/${team}/balance`,
+    'team: keys': `/keys?team_id=${team}&limit=100`,
+    'team: last calls': `/events?team_id=${team}&order=desc&limit=20`,
+    'team: 30 days by model': `/usage?group_by=model&interval=day&${ZONE}&${since(30)}&team_id=${team}`,
+    'team: unknown outcomes': `/unknown?team_id=${team}&limit=50`,
+    'calls: newest': '/events?order=desc&limit=50',
+    'calls: of a model': '/events?order=desc&limit=50&model=gpt-4o',
+    'calls: of unknown outcome': '/events?order=desc&limit=50&outcome=unknown',
+    'keys: list': '/keys?limit=50',
+    'limits: list': '/limits?limit=50',
+    'prices: all': '/prices?limit=1000&include_deleted=true',
+    'audit: newest': '/audit?limit=50',
+    'warnings: list': '/warnings?limit=50',
+  };
+  return Object.entries(paths).map(([name, path]) => ({ name, path, goalMs: GOAL_MS }));
+}
+
+/** Asks the API as the console does, without the network between. Throws what it answers beside 200. */
+export function openAdmin(database: Database): (path: string) => Promise<string> {
+  const adminKey = 'admin-key-of-the-bench';
+  const keys = new KeyCache({ findKey: (hash) => findKey(database.sql, hash) });
+  const app = createAdmin({
+    database,
+    adminKey,
+    sessions: new Sessions({ adminKey, keys, nowMs: Date.now }),
+    nowMs: Date.now,
+    settleNow: async () => {},
+    defaultPlan: null,
+  });
+  return async (path) => {
+    const response = await app.request(`/admin/v1${path}`, {
+      headers: { authorization: `Bearer ${adminKey}` },
+    });
+    const body = await response.text();
+    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${body}`);
+    return body;
+  };
+}
