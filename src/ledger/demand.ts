@@ -23,11 +23,17 @@ export class Demand {
     this.#settledSinceTick += amount;
   }
 
-  /** Updates the rates; `elapsedMs` since the last tick. */
+  /**
+   * Updates the rates; `elapsedMs` since the last tick. What is spent rises within a second and falls within six: while
+   * calls wait for a slow Postgres nothing is spent, and who took that for the end of the demand would ask for less and
+   * less.
+   */
   tick(elapsedMs: number): void {
     const perSecond = (amount: bigint) => (amount * 1000n) / BigInt(Math.max(1, Math.round(elapsedMs)));
     this.#holdsPerSecond = (3n * this.#holdsPerSecond + perSecond(this.#heldSinceTick)) / 4n;
-    this.#burnPerSecond = (7n * this.#burnPerSecond + perSecond(this.#settledSinceTick)) / 8n;
+    const burn = perSecond(this.#settledSinceTick);
+    const weight = burn > this.#burnPerSecond ? 8n : 64n;
+    this.#burnPerSecond += (burn - this.#burnPerSecond) / weight;
     this.#heldSinceTick = 0n;
     this.#settledSinceTick = 0n;
   }

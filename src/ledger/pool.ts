@@ -79,10 +79,11 @@ export function excessOf(pool: LeasedPool, lease: Lease, instances: number, nowM
   return lease.free > kept ? lease.free - kept : 0n;
 }
 
-/** Below half of its aim, and Postgres may have more. */
+/** Below three quarters of its aim, and Postgres may have more. */
 export function isLow(pool: LeasedPool, instances: number, nowMs: number): boolean {
   return (
-    pool.leases.some((lease) => lease.room > lease.free) && 2n * freeOf(pool) < aimOf(pool, instances, nowMs)
+    pool.leases.some((lease) => lease.room > lease.free) &&
+    4n * freeOf(pool) < 3n * aimOf(pool, instances, nowMs)
   );
 }
 

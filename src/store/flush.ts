@@ -21,9 +21,10 @@ export type { DurableHold, FlushBatch, FlushEvent, LeaseReport } from './batch.t
 export async function flush(sql: Sql, batch: FlushBatch): Promise<Set<string>> {
   return (await sql.begin(async (tx) => {
     await assertLive(tx, batch.instanceId);
-    const counters = await lockCounters(tx, batch);
-    await keepHolds(tx, batch, counters);
-    const inserted = await insertEvents(tx, batch, counters);
+    const teamIds = await shareTeams(tx, batch);
+    // A hold is kept before the event that may end it, under the locks of its counters.
+    if (batch.holds?.length) await keepHolds(tx, batch, await lockCounters(tx, batch, teamIds));
+    const inserted = await insertEvents(tx, batch, teamIds);
     await reportLeases(tx, batch);
     return inserted;
   })) as Set<string>;
@@ -43,7 +44,7 @@ export async function adopt(
   return (await sql.begin(async (tx) => {
     await tx`select 1 from instances where id = ${instanceId} for update`;
     const batch = { instanceId, events, reports: [] };
-    const inserted = await insertEvents(tx, batch, await lockCounters(tx, batch));
+    const inserted = await insertEvents(tx, batch, await shareTeams(tx, batch));
     await endInstance(tx, instanceId, status);
     return inserted.size;
   })) as number;
@@ -52,15 +53,22 @@ export async function adopt(
 const FAR_FUTURE_MS = Date.UTC(9999, 0);
 
 /**
- * Locks all that the batch may move, in order, before anything else. The shared lock on the teams comes first: who
- * makes a counter holds it exclusively and counts the events before it, so every later one must see that counter.
+ * The shared lock on the teams of a batch, before anything else: who makes a counter holds it exclusively and counts the
+ * events before it, so every later one must see that counter.
  */
-async function lockCounters(tx: TransactionSql, batch: FlushBatch): Promise<CounterRow[]> {
+async function shareTeams(tx: TransactionSql, batch: FlushBatch): Promise<string[]> {
   const { events, reports, holds = [] } = batch;
   const teams = new Set([...events, ...reports, ...holds].map((each) => each.teamId));
   if (teams.size === 0) return [];
   const teamIds = [...teams.add(ORGANIZATION_ID)].sort();
   await tx`select id from teams where id = any(${teamIds}) order by id for key share`;
+  return teamIds;
+}
+
+/** Locks all that the batch may move, in order. As late as can be: whoever asks for a lease waits for these locks. */
+async function lockCounters(tx: TransactionSql, batch: FlushBatch, teamIds: string[]): Promise<CounterRow[]> {
+  const { events, reports, holds = [] } = batch;
+  if (teamIds.length === 0) return [];
   const named = new Set(reports.map((report) => report.counterId));
   const users = new Set<string>();
   let earliestMs = FAR_FUTURE_MS;
@@ -81,11 +89,8 @@ async function lockCounters(tx: TransactionSql, batch: FlushBatch): Promise<Coun
     order by team_id, id for update`;
 }
 
-async function insertEvents(
-  tx: TransactionSql,
-  { instanceId, events }: FlushBatch,
-  counters: CounterRow[],
-): Promise<Set<string>> {
+async function insertEvents(tx: TransactionSql, batch: FlushBatch, teamIds: string[]): Promise<Set<string>> {
+  const { instanceId, events } = batch;
   if (events.length === 0) return new Set();
   const json = `[${events.map((event) => event.json).join(',')}]`;
   // The rollups add up what the insert really did, in the same statement: the events cross the wire once.
@@ -98,6 +103,7 @@ async function insertEvents(
     select id from fresh`;
   const inserted = new Set(rows.map((row) => row.id));
   const fresh = events.filter((event) => inserted.has(event.id));
+  const counters = await lockCounters(tx, batch, teamIds);
   if (fresh.length > 0) await moveCounters(tx, instanceId, counters, fresh, await endHolds(tx, fresh));
   return inserted;
 }

@@ -70,10 +70,13 @@ async function lend(
   isLast: boolean,
 ): Promise<LeaseReply | null> {
   return (await sql.begin(async (tx) => {
-    await assertLive(tx, request.instanceId);
     const buckets = bucketsOf(specs);
     if (buckets.length > 0) await openBuckets(tx, buckets);
-    const locked = await lockCounters(tx, [...specs, ...buckets.map(headOf)]);
+    // Sent together: how long a lease takes is how early it has to be asked for.
+    const [, locked] = await Promise.all([
+      assertLive(tx, request.instanceId),
+      lockCounters(tx, [...specs, ...buckets.map(headOf)]),
+    ]);
     const missing = specs.filter((spec) => !locked.has(keyOf(spec)));
     if (missing.some((spec) => !isLast || spec.subjectType !== 'user')) return null;
     const back = await takeBackSlots(tx, specs);
@@ -134,22 +137,27 @@ async function writeGrants(
   const teams = granted.map((spec) => spec.teamId);
   const ids = granted.map((spec) => spec.id);
   const amounts = granted.map((spec) => formatUsd(grants.get(spec.id)!));
-  if (granted.length > 0) {
-    await tx`
-      update counters c set leased = c.leased + g.amount::numeric
-      from unnest(${teams}::text[], ${ids}::text[], ${amounts}::text[]) as g(team_id, id, amount)
-      where c.team_id = g.team_id::uuid and c.id = g.id`;
-    await tx`
-      insert into leases (team_id, counter_id, instance_id, granted)
-      select g.team_id::uuid, g.id, ${request.instanceId}, g.amount::numeric
-      from unnest(${teams}::text[], ${ids}::text[], ${amounts}::text[]) as g(team_id, id, amount)
-      on conflict (team_id, counter_id, instance_id) do update set granted = leases.granted + excluded.granted`;
-  }
-  const rows = await tx<Record<'id' | 'granted' | 'returned' | 'settled', string>[]>`
+  const writes =
+    granted.length === 0
+      ? []
+      : [
+          tx`
+            update counters c set leased = c.leased + g.amount::numeric
+            from unnest(${teams}::text[], ${ids}::text[], ${amounts}::text[]) as g(team_id, id, amount)
+            where c.team_id = g.team_id::uuid and c.id = g.id`,
+          tx`
+            insert into leases (team_id, counter_id, instance_id, granted)
+            select g.team_id::uuid, g.id, ${request.instanceId}, g.amount::numeric
+            from unnest(${teams}::text[], ${ids}::text[], ${amounts}::text[]) as g(team_id, id, amount)
+            on conflict (team_id, counter_id, instance_id) do update set granted = leases.granted + excluded.granted`,
+        ];
+  const read = tx<Record<'id' | 'granted' | 'returned' | 'settled', string>[]>`
     select l.counter_id as id, granted::text, returned::text, settled::text
     from leases l join unnest(${specs.map((spec) => spec.teamId)}::text[], ${specs.map((spec) => spec.id)}::text[])
       as w(team_id, id) on l.team_id = w.team_id::uuid and l.counter_id = w.id
     where l.instance_id = ${request.instanceId}`;
+  // In this order, in one round trip.
+  const rows = (await Promise.all([...writes, read])).at(-1) as Awaited<typeof read>;
   return new Map(
     rows.map((row) => [
       row.id,

@@ -40,8 +40,9 @@ export function releaseUnknown(database: Database, release: Release): Promise<Ad
     const earlier = await tx.select().from(adjustments).where(ofEvent).limit(1);
     if (earlier.length > 0) return fault('conflict', 'this call was released already');
     const delta = release.cost - usd(event.costUsd);
-    await moveCounters(tx, event, release.cost);
+    // In the order of a flush, so that they never wait for each other in a circle.
     await moveRollups(tx, event, delta);
+    await moveCounters(tx, event, release.cost);
     const { reason, actor } = release;
     const [row] = await tx
       .insert(adjustments)
