@@ -48,7 +48,12 @@ afterAll(async () => {
 const call = (key: string, url = stack.app.url, body: object = CALL) =>
   fetch(`${url}/v1/chat/completions`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    headers: {
+      authorization: `Bearer ${key}`,
+      'content-type': 'application/json',
+      // So that it takes as many calls to reach a threshold, whatever the simulated model would say.
+      'x-simulator': 'output=80',
+    },
     body: JSON.stringify(body),
   });
 const warningOf = async (answering: Promise<Response>) => {
@@ -170,7 +175,8 @@ it('counts a soft limit of tokens for one model, and each end user for itself', 
   const header = (user: string) => warningOf(call(key, replica.url, as(user, 'gpt-4o-mini')));
   await expect.poll(() => header('ann'), { timeout: 2500 }).toBe(`${users.id}; percent=100`);
   expect(await header('bob')).toBeNull();
-  await (await call(key, stack.app.url, { ...as('eve', 'gpt-4o'), max_tokens: 500 })).text();
+  const long = { ...as('eve', 'gpt-4o'), max_tokens: 500 };
+  await (await stack.post(key, '/chat/completions', long, { 'x-simulator': 'output=200' })).text();
   const ofTokens = () => sentOf(teamId).filter(({ json }) => json.limit_id === tokens.id);
   await expect.poll(() => ofTokens().length, { timeout: 4000 }).toBeGreaterThan(0);
   const [event] = (await readEvents(stack, teamId)).filter(({ model }) => model === 'gpt-4o');
