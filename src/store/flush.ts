@@ -25,6 +25,8 @@ export async function flush(sql: Sql, batch: FlushBatch): Promise<Set<string>> {
     // A hold is kept before the event that may end it, under the locks of its counters.
     if (batch.holds?.length) await keepHolds(tx, batch, await lockCounters(tx, batch, teamIds));
     const inserted = await insertEvents(tx, batch, teamIds);
+    // With events among it, the batch has its locks by now.
+    if (batch.events.length === 0) await lockCounters(tx, batch, teamIds);
     await reportLeases(tx, batch);
     return inserted;
   })) as Set<string>;
