@@ -67,12 +67,13 @@ export async function createCounters(
   });
 }
 
+/** One counter a window, or one head, stands for each subject; each question has an index of its own. */
 async function subjectsOf(tx: TransactionSql, spec: CounterSpec): Promise<number> {
   const startsAt = new Date(spec.startsAtMs).toISOString();
+  const those = spec.rollingMs === null ? tx`starts_at = ${startsAt}::timestamptz` : tx`id like '%@head%'`;
   const [row] = await tx<{ subjects: number }[]>`
-    select count(distinct subject_id)::int4 as subjects from counters
-    where source_id = ${spec.sourceId} and team_id = ${spec.teamId}
-      and (starts_at = ${startsAt}::timestamptz or rolling_ms is not null)`;
+    select count(*)::int4 as subjects from counters
+    where source_id = ${spec.sourceId} and team_id = ${spec.teamId} and ${those}`;
   return row!.subjects;
 }
 

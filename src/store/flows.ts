@@ -20,6 +20,11 @@ export function headOf(bucket: Bucket): Pick<CounterSpec, 'teamId' | 'id'> {
   return { teamId: bucket.teamId, id: headId(bucket) };
 }
 
+/** Whether what must be locked with a bucket was there to lock; true of what is no bucket. */
+export function hasHead(spec: CounterSpec, locked: ReadonlyMap<string, LockedCounter>): boolean {
+  return spec.rollingMs === null || locked.has(keyOf({ teamId: spec.teamId, id: headId(spec) }));
+}
+
 /** Makes the buckets of now where their heads exist: a limit's amount stands in its head. */
 export async function openBuckets(tx: TransactionSql, buckets: readonly Bucket[]): Promise<void> {
   for (const spec of buckets.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))) {
@@ -94,14 +99,21 @@ export async function takeBackSlots(
 
 /**
  * Removes buckets that no window counts any more, with their leases; what is still in flight from so long ago no longer
- * matters to a limit on flow. To be run now and then.
+ * matters to a limit on flow. Heads go once they have no bucket left, or a limit would remember every end user that
+ * ever called, and take no further one. What is locked is left for the next time. To be run now and then.
  */
 export async function forgetBuckets(sql: TransactionSql): Promise<number> {
   const gone = await sql`
-    delete from counters
-    where rolling_ms is not null and id not like '%@head%'
-      and ends_at + (3 * rolling_ms + 60000) * interval '1 millisecond' < tollgate_now()
-    returning team_id, id`;
+    with moment as materialized (select tollgate_now() as now),
+    past as (
+      select c.team_id, c.id from counters c cross join moment
+      where c.rolling_ms is not null and c.ends_at + (3 * c.rolling_ms + 60000) * interval '1 millisecond' < moment.now
+        and (c.id not like '%@head%' or not exists (
+          select 1 from counters b where b.team_id = c.team_id and b.subject_id = c.subject_id
+            and b.source_id = c.source_id and b.rolling_ms is not null and b.id not like '%@head%'))
+      order by c.team_id, c.id for update of c skip locked)
+    delete from counters c using past where c.team_id = past.team_id and c.id = past.id
+    returning c.team_id, c.id`;
   await sql`
     delete from leases l where not exists (
       select 1 from counters c where c.team_id = l.team_id and c.id = l.counter_id)`;

@@ -72,13 +72,14 @@ async function lockCounters(tx: TransactionSql, batch: FlushBatch, teamIds: stri
   const { events, reports, holds = [] } = batch;
   if (teamIds.length === 0) return [];
   const named = new Set(reports.map((report) => report.counterId));
-  const users = new Set<string>();
+  const subjects = new Set<string>(teamIds);
   let earliestMs = FAR_FUTURE_MS;
   for (const { allocations } of [...events, ...holds])
     for (const part of allocations) named.add(part.counterId);
-  for (const { createdAtMs, endUser } of events) {
+  for (const { createdAtMs, keyId, endUser } of events) {
     earliestMs = Math.min(earliestMs, createdAtMs);
-    if (endUser !== null) users.add(endUser);
+    subjects.add(keyId);
+    if (endUser !== null) subjects.add(endUser);
   }
   return await tx<CounterRow[]>`
     select team_id as "teamId", id, source, subject_type as "subjectType", subject_id as "subjectId", meter, models,
@@ -86,8 +87,8 @@ async function lockCounters(tx: TransactionSql, batch: FlushBatch, teamIds: stri
       (extract(epoch from ends_at) * 1000)::float8 as "endsAtMs"
     from counters
     where team_id = any(${teamIds}) and (id = any(${[...named]}::text[])
-      or (source = 'limit' and (ends_at is null or ends_at > ${new Date(earliestMs).toISOString()}::timestamptz)
-        and (subject_type <> 'user' or subject_id = any(${[...users]}::text[]))))
+      or (subject_id = any(${[...subjects]}::text[]) and source = 'limit'
+        and (ends_at is null or ends_at > ${new Date(earliestMs).toISOString()}::timestamptz)))
     order by team_id, id for update`;
 }
 

@@ -27,6 +27,9 @@ export interface Pulse {
   scarce: string[];
 }
 
+/** Counters of which one beat may tell that they are scarce; of the others the next one does. */
+const SCARCE_MAX = 1_000;
+
 /**
  * Says that the instance lives; answers Postgres's clock and how many share the counters.
  * @throws InstanceFenced when it was adopted: an instance with nothing to flush must learn it too
@@ -40,9 +43,11 @@ export async function heartbeat(sql: Sql, instanceId: string): Promise<Pulse> {
         where status = 'live' and heartbeat_at > tollgate_now() - interval '10 seconds' and id <> ${instanceId})
         + 1 as instances,
       (select count(*)::int4 from beat) as beats,
-      (select array_agg(l.team_id || '/' || l.counter_id) from leases l
-        join counters c on c.team_id = l.team_id and c.id = l.counter_id
-        where l.instance_id = ${instanceId} and c.scarce_until > tollgate_now()) as scarce`;
+      -- One by one: few are scarce, which the planner cannot know, and it would read all leases.
+      (select array_agg(c.team_id || '/' || c.id)
+        from (select team_id, id from counters where scarce_until > (select tollgate_now()) limit ${SCARCE_MAX}) c
+        cross join lateral (select 1 from leases l
+          where l.team_id = c.team_id and l.counter_id = c.id and l.instance_id = ${instanceId} limit 1) lent) as scarce`;
   if (row!.beats === 0) throw new InstanceFenced(instanceId);
   return { nowMs: row!.now_ms, instances: row!.instances, scarce: row!.scarce ?? [] };
 }

@@ -7,7 +7,7 @@ import { type CounterState, grantAllOrNone } from '../domain/admission.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import { createCounters, keyOf, type LockedCounter, lockCounters } from './counters.ts';
-import { bucketsOf, headOf, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
+import { bucketsOf, hasHead, headOf, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
 import { assertLive } from './instances.ts';
 
 /** One pool of a lease request. */
@@ -77,12 +77,12 @@ async function lend(
       assertLive(tx, request.instanceId),
       lockCounters(tx, [...specs, ...buckets.map(headOf)]),
     ]);
-    const missing = specs.filter((spec) => !locked.has(keyOf(spec)));
+    const missing = specs.filter((spec) => !locked.has(keyOf(spec)) || !hasHead(spec, locked));
     if (missing.some((spec) => !isLast || spec.subjectType !== 'user')) return null;
     const back = await takeBackSlots(tx, specs);
     const states = new Map<string, LockedCounter & { freesInMs?: number }>();
     for (const spec of specs) {
-      const counter = locked.get(keyOf(spec)) ?? NOTHING;
+      const counter = missing.includes(spec) ? NOTHING : locked.get(keyOf(spec))!;
       const state = { ...counter, leased: counter.leased - (back.get(keyOf(spec)) ?? 0n) };
       states.set(spec.id, state);
     }

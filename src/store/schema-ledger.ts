@@ -31,6 +31,10 @@ export const counters = pgTable(
     primaryKey({ columns: [table.teamId, table.id] }),
     index('counters_source').on(table.sourceId, table.startsAt),
     index('counters_open').on(table.endsAt),
+    // What may count a call: a flush asks by the call's team, key and end user, a bucket for the others of its window.
+    index('counters_subject').on(table.teamId, table.subjectId, table.endsAt),
+    index('counters_heads').on(table.sourceId, table.teamId).where(sql`id like '%@head%'`),
+    index('counters_scarce').on(table.scarceUntil).where(sql`scarce_until is not null`),
   ],
 );
 
