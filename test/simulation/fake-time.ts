@@ -3,20 +3,24 @@ import type { Timers } from '../../src/ledger/timers.ts';
 
 interface Timer {
   dueMs: number;
-  callback: () => void;
+  /** The older of two that are due together goes off first. */
+  order: number;
+  callback: (() => void) | null;
 }
 
 export class FakeTime implements Timers {
   #nowMs = 0;
-  #timers: Timer[] = [];
+  #made = 0;
+  /** A binary heap: the next to go off is first. */
+  readonly #timers: Timer[] = [];
 
   readonly monotonicMs = (): number => this.#nowMs;
 
   after(delayMs: number, callback: () => void): () => void {
-    const timer = { dueMs: this.#nowMs + Math.max(0, delayMs), callback };
-    this.#timers.push(timer);
+    const timer: Timer = { dueMs: this.#nowMs + Math.max(0, delayMs), order: this.#made++, callback };
+    this.#push(timer);
     return () => {
-      this.#timers = this.#timers.filter((each) => each !== timer);
+      timer.callback = null;
     };
   }
 
@@ -30,8 +34,9 @@ export class FakeTime implements Timers {
   async advance(ms: number): Promise<void> {
     const untilMs = this.#nowMs + ms;
     await settle();
-    for (let next = this.#next(untilMs); next; next = this.#next(untilMs)) {
-      this.#timers = this.#timers.filter((each) => each !== next);
+    for (let next = this.#timers[0]; next && next.dueMs <= untilMs; next = this.#timers[0]) {
+      this.#pop();
+      if (next.callback === null) continue;
       this.#nowMs = Math.max(this.#nowMs, next.dueMs);
       next.callback();
       await settle();
@@ -39,14 +44,36 @@ export class FakeTime implements Timers {
     this.#nowMs = untilMs;
   }
 
-  /** The first timer due, the older of two that are due together. */
-  #next(untilMs: number): Timer | null {
-    let first: Timer | null = null;
-    for (const timer of this.#timers) {
-      if (timer.dueMs <= untilMs && (first === null || timer.dueMs < first.dueMs)) first = timer;
+  #push(timer: Timer): void {
+    const heap = this.#timers;
+    let at = heap.length;
+    heap.push(timer);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!isBefore(timer, heap[parent]!)) break;
+      heap[at] = heap[parent]!;
+      at = parent;
     }
-    return first;
+    heap[at] = timer;
   }
+
+  #pop(): void {
+    const heap = this.#timers;
+    const last = heap.pop()!;
+    if (heap.length === 0) return;
+    let at = 0;
+    for (let child = 1; child < heap.length; child = 2 * at + 1) {
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++;
+      if (!isBefore(heap[child]!, last)) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = last;
+  }
+}
+
+function isBefore(a: Timer, b: Timer): boolean {
+  return a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.order < b.order);
 }
 
 /** Until promises and the journal's turn of the event loop are through. */

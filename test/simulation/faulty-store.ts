@@ -19,9 +19,15 @@ export class FaultyStore implements LedgerStore {
   readonly #store: LedgerStore;
   readonly #time: FakeTime;
   /** Decides about each call; replace it to change the weather. */
-  fate: (call: Call) => Fate = () => ({ delayMs: 2, lost: 'nothing' });
+  fate: (call: Call | 'catalog') => Fate = () => ({ delayMs: 2, lost: 'nothing' });
   /** Calls so far, by kind. */
-  readonly calls: Record<Call, number> = { requestLease: 0, flush: 0, adopt: 0, heartbeat: 0 };
+  readonly calls: Record<Call | 'catalog', number> = {
+    requestLease: 0,
+    flush: 0,
+    adopt: 0,
+    heartbeat: 0,
+    catalog: 0,
+  };
 
   constructor(store: LedgerStore, time: FakeTime) {
     this.#store = store;
@@ -29,22 +35,23 @@ export class FaultyStore implements LedgerStore {
   }
 
   requestLease(...args: Parameters<LedgerStore['requestLease']>) {
-    return this.#send('requestLease', () => this.#store.requestLease(...args));
+    return this.send('requestLease', () => this.#store.requestLease(...args));
   }
 
   flush(...args: Parameters<LedgerStore['flush']>) {
-    return this.#send('flush', () => this.#store.flush(...args));
+    return this.send('flush', () => this.#store.flush(...args));
   }
 
   adopt(...args: Parameters<LedgerStore['adopt']>) {
-    return this.#send('adopt', () => this.#store.adopt(...args));
+    return this.send('adopt', () => this.#store.adopt(...args));
   }
 
   heartbeat(...args: Parameters<LedgerStore['heartbeat']>) {
-    return this.#send('heartbeat', () => this.#store.heartbeat(...args));
+    return this.send('heartbeat', () => this.#store.heartbeat(...args));
   }
 
-  async #send<T>(call: Call, work: () => Promise<T>): Promise<T> {
+  /** Asks whatever stands at the far end. */
+  async send<T>(call: Call | 'catalog', work: () => T | Promise<T>): Promise<T> {
     this.calls[call]++;
     const { delayMs, lost } = this.fate(call);
     await this.#time.sleep(delayMs / 2);

@@ -1,158 +1,200 @@
 /** One call of a simulation, from its reservation to its end, and what the upstream bills for it. */
-import { openEndedOutputTokens, SMALLEST_USEFUL_OUTPUT_TOKENS } from '../../src/domain/admission.ts';
-import { type Account, poolsAt } from '../../src/domain/budget.ts';
 import type { Ask, Denial } from '../../src/ledger/ask.ts';
-import type { Outcome } from '../../src/ledger/event.ts';
 import type { Hold } from '../../src/ledger/holds.ts';
 import { momentOfUuidV7 } from '../../src/ledger/ids.ts';
 import { factsOf, settledOutcome } from '../support/events.ts';
 import type { Random } from '../support/random.ts';
+import { heldBy, smallestOf } from './asks.ts';
 import type { FakeTime } from './fake-time.ts';
-import type { MemoryStore } from './memory-store.ts';
+import type { Amounts } from './judge/amounts.ts';
+import { hold as must } from './judge/broken.ts';
+import { type CallRecord, heardOf, type Told } from './judge/calls.ts';
+import { checkInsufficient } from './judge/denials.ts';
+import type { Judge } from './judge/judge.ts';
 import type { SimInstance } from './sim-instance.ts';
 
-const CENT = 10_000_000_000n;
-const PER_TOKEN = CENT / 1000n;
+const QUEUE_TIMEOUT_MS = 10_000;
+/** The wait, one last word from Postgres and its own patience, and what a step of the simulation is long. */
+const ANSWER_WITHIN_MS = QUEUE_TIMEOUT_MS + 2300;
+/** An instance that has been well for this long has no reason to be unavailable. */
+const RECOVERED_MS = 5000;
 
-/** What the upstream keeps of a call that reached it. */
-export interface Bill {
-  id: string;
-  amount: bigint;
-  hold: bigint;
-  /** The counters of each pool that the call touches, by the rules and not by what it held. */
-  pools: string[][];
-  /** What its process told the ledger of it; null: it was killed before. */
-  ended: Outcome['outcome'] | null;
-}
+/** How often something happens to a call, and how long the upstream takes. */
+const LEAVES_QUEUE = 0.1;
+const LEAVES_AT_HOLD = 0.02;
+const CRASHES = 0.0015;
+const UPSTREAM_MS = [20, 20, 200, 200, 1000, 1000, 1000, 6000];
+const LONG_CALL = 0.003;
+const LONG_CALL_MS = 70_000;
 
-/** What the calls of a simulation came to. */
-export interface Outcomes {
-  bills: Bill[];
-  /** Ids of all holds that were written to a journal, forwarded or not. */
-  journaled: Set<string>;
+export interface CallFigures {
+  asked: number;
+  forwarded: number;
+  waited: number;
+  left: number;
   denied: Record<Denial['kind'], number>;
-  /** What went wrong in the calls themselves. */
-  errors: unknown[];
 }
 
-const KIND = { model: 'gpt-4o', endUser: null };
-const claimOf = (cost: bigint) => ({ cost, inputTokens: 10, outputTokens: 20 });
-
-export function fixedAsk(account: Account, cents: number): Ask {
-  return { account, kind: KIND, smallest: claimOf(BigInt(cents) * CENT), size: null, bytes: 100 };
-}
-
-/** A call without an output limit: a cent for its input, ten for each ten thousand tokens that it may say. */
-export function openAsk(account: Account): Ask {
-  const ask = {
-    maxOutputTokens: 32_000,
-    costUpTo: (tokens: number) => CENT + BigInt(tokens) * PER_TOKEN,
-    outputTokensFor: (amount: bigint) => Number((amount - CENT) / PER_TOKEN),
-  };
-  return {
-    account,
-    kind: KIND,
-    smallest: claimOf(ask.costUpTo(SMALLEST_USEFUL_OUTPUT_TOKENS)),
-    size: ({ pools, crowd, last }) => {
-      const tokens = pools.map(({ free, amount }) => openEndedOutputTokens(ask, free, amount, crowd, last));
-      return claimOf(ask.costUpTo(Math.min(...tokens)));
-    },
-    bytes: 100,
-  };
+export interface SimCallsOptions {
+  time: FakeTime;
+  random: Random;
+  judge: Judge;
+  /** Takes in what came into the ledger in this very step. */
+  takeEvents(): void;
+  /** A call threw: a broken rule, or a fault of ours. */
+  onError(error: unknown): void;
 }
 
 export class SimCalls {
-  readonly outcomes: Outcomes = {
-    bills: [],
-    journaled: new Set(),
-    denied: { insufficient: 0, held: 0, flow: 0, too_large: 0, too_many_users: 0, unavailable: 0 },
-    errors: [],
+  readonly figures: CallFigures = {
+    asked: 0,
+    forwarded: 0,
+    waited: 0,
+    left: 0,
+    denied: { insufficient: 0, held: 0, unavailable: 0 },
   };
-  /** Calls that their process has not answered yet. */
-  running = 0;
-  readonly #time: FakeTime;
-  readonly #memory: MemoryStore;
-  readonly #random: Random;
+  /** Calls that are under way in a process that lives. */
+  readonly running = new Map<SimInstance, number>();
+  readonly #options: SimCallsOptions;
 
-  constructor(time: FakeTime, memory: MemoryStore, random: Random) {
-    this.#time = time;
-    this.#memory = memory;
-    this.#random = random;
+  constructor(options: SimCallsOptions) {
+    this.#options = options;
   }
 
   /** Starts a call and lets it run. */
   start(instance: SimInstance, ask: Ask): void {
-    this.#run(instance, ask).catch((error) => this.outcomes.errors.push(error));
+    this.figures.asked++;
+    this.#count(instance, 1);
+    this.#run(instance, ask).then(
+      () => this.#count(instance, -1),
+      (error) => this.#options.onError(error),
+    );
+  }
+
+  #count(instance: SimInstance, change: number): void {
+    this.running.set(instance, (this.running.get(instance) ?? 0) + change);
   }
 
   async #run(instance: SimInstance, ask: Ask): Promise<void> {
+    const { judge, random } = this.#options;
     const hold = await this.#reserve(instance, ask);
     if (hold === null || !instance.alive) return;
-    const { principal } = ask.account;
-    this.outcomes.journaled.add(hold.id);
-    const written = await instance.ledger.begin(hold, factsOf(principal.teamId, principal.keyId));
-    if (written !== 'written' || !instance.alive) return;
-    this.running++;
-    await this.#forward(instance, hold, ask.account);
-    this.running--;
+    const { teamId, keyId } = ask.account.principal;
+    const facts = { id: hold.id, teamId, keyId, atMs: momentOfUuidV7(hold.id) };
+    const call = judge.admitted(instance.owner, facts, heldBy(hold));
+    if (random.chance(LEAVES_AT_HOLD)) {
+      instance.ledger.cancel(hold);
+      judge.withdrawn(call);
+      return;
+    }
+    const written = await instance.ledger.begin(hold, factsOf(teamId, keyId));
+    await instance.running();
+    if (written !== 'written') return;
+    this.figures.forwarded++;
+    await this.#forward(instance, hold, call);
   }
 
   async #reserve(instance: SimInstance, ask: Ask): Promise<Hold | null> {
+    const { judge } = this.#options;
+    const atMs = judge.nowMs();
+    const heard = heardOf(instance.owner);
+    const facts = { ...ask.account.principal, id: '', atMs };
+    const tallies = judge.rules.talliesOf(facts);
+    judge.touched(instance.owner, tallies);
     const asked = instance.ledger.reserve(ask);
-    const answer = 'answer' in asked ? await this.#wait(asked) : asked;
-    if (answer === 'left') return null;
+    const answer = 'answer' in asked ? await this.#wait(instance, ask, asked, tallies) : asked;
+    if (answer === 'left') {
+      this.figures.left++;
+      return null;
+    }
     if (!('kind' in answer)) return answer;
-    this.outcomes.denied[answer.kind]++;
-    if (answer.kind === 'insufficient') this.#checkRefusal(instance, ask);
+    this.figures.denied[answer.kind]++;
+    this.#checkDenial(instance, ask, answer, { atMs, heard });
     return null;
   }
 
-  async #wait(asked: { answer: Promise<Hold | Denial>; leave(): void }): Promise<Hold | Denial | 'left'> {
-    if (!this.#random.chance(0.1)) return await asked.answer;
-    const left = this.#time.sleep(this.#random.between(0, 3000)).then(() => 'left' as const);
-    const answer = await Promise.race([asked.answer, left]);
-    if (answer === 'left') asked.leave();
+  async #wait(
+    instance: SimInstance,
+    ask: Ask,
+    asked: { answer: Promise<Hold | Denial>; leave(): void },
+    tallies: CallRecord['counts'][number]['tally'][],
+  ): Promise<Hold | Denial | 'left'> {
+    const { judge, random, time } = this.#options;
+    this.figures.waited++;
+    const sinceMs = judge.nowMs();
+    const waiting = { owner: instance.owner, sinceMs, tallies, smallest: smallestOf(ask) };
+    judge.waiting.add(waiting);
+    let answer: Hold | Denial | 'left';
+    if (random.chance(LEAVES_QUEUE)) {
+      const left = time.sleep(random.between(0, 3000)).then(() => 'left' as const);
+      answer = await Promise.race([asked.answer, left]);
+      await instance.running();
+      if (answer === 'left') asked.leave();
+    } else {
+      answer = await asked.answer;
+    }
+    judge.waiting.delete(waiting);
+    judge.touched(instance.owner, tallies);
     return answer;
   }
 
   /** The upstream bills what it served, whether or not anybody is there to hear of it. */
-  async #forward(instance: SimInstance, hold: Hold, account: Account): Promise<void> {
-    const fails = this.#random.chance(0.1);
-    const share = BigInt(this.#random.pick([100, 100, 70, 30, 5]));
-    const amount = fails ? 0n : (hold.amount * share) / 100n;
-    const { pools } = poolsAt(account, KIND, momentOfUuidV7(hold.id));
-    const bill: Bill = {
-      id: hold.id,
-      amount,
-      hold: hold.amount,
-      pools: pools.map((pool) => pool.counters.map((counter) => counter.id)),
-      ended: null,
-    };
-    this.outcomes.bills.push(bill);
-    await this.#time.sleep(this.#random.pick([20, 200, 1000, 6000]));
-    if (!instance.alive) return;
-    bill.ended = this.#random.chance(0.05) ? 'unknown' : fails ? 'voided' : 'settled';
-    if (bill.ended === 'unknown') instance.ledger.endUnknown(hold, 'upstream_timeout');
-    else instance.ledger.end(hold, settledOutcome(amount, { outcome: bill.ended }));
+  async #forward(instance: SimInstance, hold: Hold, call: CallRecord): Promise<void> {
+    const { judge, random, time } = this.#options;
+    const { bill, told } = this.#ending(call.hold);
+    judge.forwarded(call, bill);
+    // In the very turn in which it was forwarded: its hold must be in the journal by now.
+    if (random.chance(CRASHES)) {
+      instance.kill();
+      return;
+    }
+    await time.sleep(random.chance(LONG_CALL) ? LONG_CALL_MS : random.pick(UPSTREAM_MS));
+    await instance.running();
+    if (hold.ended) return;
+    if (told.outcome === 'unknown') instance.ledger.endUnknown(hold, 'upstream_timeout');
+    else instance.ledger.end(hold, settledOutcome(told.amounts.cost, { outcome: told.outcome }));
+    const crashes = random.chance(CRASHES);
+    judge.told(call, told, !crashes);
+    if (crashes) instance.kill();
   }
 
-  /** `insufficient` is final for the client: it must be true of what is settled, not of what is only held. */
-  #checkRefusal(instance: SimInstance, ask: Ask): void {
-    const own = instance.ledger.flusher.backlog.flatMap((event) => event.allocations);
-    const left = (counterId: string, amount: bigint) => {
-      const counter = this.#memory.counters.get(counterId);
-      const unflushed = own.filter((part) => part.counterId === counterId);
-      const spent = unflushed.reduce((sum, part) => sum + part.settled, counter?.settled ?? 0n);
-      return (counter?.amount ?? amount) - spent;
-    };
-    const { pools } = poolsAt(ask.account, ask.kind, instance.clock.nowMs());
-    const tightest = pools.map((pool) =>
-      pool.counters.reduce((sum, { id, amount }) => sum + left(id, amount), 0n),
-    );
-    if (tightest.every((each) => ask.smallest.cost <= each)) {
-      throw new Error(
-        `refused for good although every pool could still pay ${ask.smallest.cost}: ${tightest}`,
-      );
-    }
+  /** What the upstream bills, and what the process will make of it. */
+  #ending(held: Amounts): { bill: Amounts; told: Told } {
+    const { random } = this.#options;
+    const percent = (share: number): Amounts => ({ ...held, cost: (held.cost * BigInt(share)) / 100n });
+    const served = percent(random.pick([100, 100, 70, 30, 5]));
+    const what = random.fraction();
+    if (what < 0.08) return { bill: percent(0), told: { outcome: 'voided', amounts: percent(0) } };
+    // A stream that was cut, or an answer that never came: nobody knows what was served.
+    if (what < 0.14) return { bill: served, told: { outcome: 'unknown', amounts: held } };
+    // The client left, and the rest of the answer could not be read: charged in full, though less was served.
+    if (what < 0.2) return { bill: served, told: { outcome: 'settled', amounts: held } };
+    if (what < 0.21) return overrun(percent(random.between(101, 150)));
+    return { bill: served, told: { outcome: 'settled', amounts: served } };
   }
+
+  #checkDenial(instance: SimInstance, ask: Ask, denial: Denial, came: { atMs: number; heard: number }): void {
+    const { judge } = this.#options;
+    const nowMs = judge.nowMs();
+    const { owner } = instance;
+    const waitedMs = nowMs - came.atMs;
+    if (denial.kind === 'insufficient') {
+      this.#options.takeEvents();
+      const { teamId, keyId } = ask.account.principal;
+      checkInsufficient(judge, { teamId, keyId, atMs: nowMs, smallest: smallestOf(ask), heard: came.heard });
+    } else if (denial.kind === 'held') {
+      must(waitedMs >= QUEUE_TIMEOUT_MS, 'admitting', () => `refused for held money after ${waitedMs} ms`);
+    } else {
+      const wellMs = came.atMs - owner.fineSinceMs;
+      must(wellMs < RECOVERED_MS || owner.state !== 'alive', 'admitting', () => {
+        return `${owner.id} has been well for ${wellMs} ms, and is unavailable: ${instance.ledger.blocked}`;
+      });
+    }
+    const well = owner.fineSinceMs < came.atMs;
+    must(!well || waitedMs <= ANSWER_WITHIN_MS, 'admitting', () => `answered after ${waitedMs} ms`);
+  }
+}
+
+function overrun(bill: Amounts): { bill: Amounts; told: Told } {
+  return { bill, told: { outcome: 'settled', amounts: bill } };
 }

@@ -1,16 +1,24 @@
-/** One gateway process of a simulation: a real ledger with a real journal, which can be killed at any moment. */
+/**
+ * One gateway process of a simulation: a real ledger with a real journal, which can be frozen or killed at any moment,
+ * and which follows the rules as every replica does.
+ */
 import { randomUUID } from 'node:crypto';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Account } from '../../src/domain/budget.ts';
 import { type Clock, createClock } from '../../src/ledger/clock.ts';
 import { Journal } from '../../src/ledger/journal.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
 import type { LedgerStore } from '../../src/ledger/store.ts';
+import { every } from '../../src/ledger/timers.ts';
 import { deadHeader } from '../support/journals.ts';
 import type { Random } from '../support/random.ts';
 import type { FakeTime } from './fake-time.ts';
 import { type Fate, FaultyStore } from './faulty-store.ts';
+import { heardOf, type Owner } from './judge/calls.ts';
+import type { Judge } from './judge/judge.ts';
 import type { MemoryStore } from './memory-store.ts';
+import type { SimAdmin } from './sim-admin.ts';
 
 const WEATHERS = {
   fine: { delayMs: [1, 8], lost: 0 },
@@ -21,9 +29,15 @@ const WEATHERS = {
 
 export type Weather = keyof typeof WEATHERS;
 
+const CATALOG_POLL_MS = 250;
+
 export interface SimWorld {
   time: FakeTime;
   memory: MemoryStore;
+  /** What instances ask: the store in memory, perhaps with a fault planted around it. */
+  store: LedgerStore;
+  admin: SimAdmin;
+  judge: Judge;
   folder: string;
   random: Random;
 }
@@ -33,63 +47,156 @@ export class SimInstance {
   readonly clock: Clock;
   readonly journal: Journal;
   readonly ledger: Ledger;
-  readonly #random: Random;
+  readonly owner: Owner;
+  /** It runs where nobody who adopts journals can see whether it lives. */
+  readonly elsewhere: boolean;
+  accounts: ReadonlyMap<string, Account>;
   alive = true;
-  weather: Weather = 'fine';
+  readonly #world: SimWorld;
+  readonly #store: FaultyStore;
+  readonly #thawed: (() => void)[] = [];
+  #weather: Weather = 'fine';
+  #frozen = false;
 
-  constructor({ time, memory, folder, random }: SimWorld) {
-    this.#random = random;
+  constructor(world: SimWorld) {
+    this.#world = world;
+    const { time, memory, folder, random, judge, admin } = world;
     memory.registerInstance(this.id);
-    const path = join(folder, `${this.id}.log`);
+    this.owner = judge.born(this.id);
+    this.accounts = admin.accounts;
+    judge.heard(this.owner, admin.version);
+    this.elsewhere = random.chance(0.2);
+    const header = deadHeader(this.id);
     this.journal = new Journal({
-      path,
-      header: deadHeader(this.id),
-      compactAtBytes: 8000,
+      path: join(folder, `${this.id}.log`),
+      header: this.elsewhere ? { ...header, host: 'elsewhere' } : header,
+      compactAtBytes: 30_000,
       syncEveryMs: 1_000_000,
     });
     this.clock = createClock(time.monotonicMs);
-    const store = new FaultyStore(memory, time);
-    store.fate = () => this.#fate();
+    this.#store = new FaultyStore(world.store, time);
+    this.#store.fate = () => this.#fate();
+    const timers = {
+      after: (delayMs: number, callback: () => void) => time.after(delayMs, () => this.#run(callback)),
+    };
     this.ledger = new Ledger({
       instanceId: this.id,
-      store: this.#whileAlive(store),
+      store: this.#whileAlive(this.#store),
       journal: this.journal,
       clock: this.clock,
-      timers: { after: (delayMs, callback) => time.after(delayMs, () => this.alive && callback()) },
+      timers,
       jitter: () => random.fraction(),
       queueTimeoutMs: 10_000,
     });
+    every(timers, CATALOG_POLL_MS, () => void this.#pollCatalog());
   }
 
-  /** kill -9: nothing of it runs on, and the last write may have been cut short. */
+  get weather(): Weather {
+    return this.#weather;
+  }
+
+  set weather(weather: Weather) {
+    this.#weather = weather;
+    this.#rate();
+  }
+
+  get frozen(): boolean {
+    return this.#frozen;
+  }
+
+  /** The process stands still: SIGSTOP, or a machine that swaps. */
+  freeze(): void {
+    this.#frozen = true;
+    this.#rate();
+  }
+
+  /** What it missed happens at once, in the order in which it was due. */
+  thaw(): void {
+    this.#frozen = false;
+    this.#rate();
+    for (const callback of this.#thawed.splice(0)) this.#world.time.after(0, () => this.#run(callback));
+  }
+
+  /** Resolves when the process runs; never, once it is dead. */
+  running(): Promise<void> {
+    if (!this.alive) return new Promise(() => {});
+    if (!this.#frozen) return Promise.resolve();
+    return new Promise((resolve) => this.#thawed.push(resolve));
+  }
+
+  /** kill -9: nothing of it runs on; what was not written is lost, and the last write may have been cut short. */
   kill(): void {
     this.alive = false;
+    this.#rate();
+    const { path, pendingBytes } = this.journal;
+    const before = pendingBytes > 0 ? readFileSync(path) : null;
     this.journal.close(false);
-    if (this.#random.chance(0.5)) appendFileSync(this.journal.path, '0badc0de H {"id":"01');
+    if (before) {
+      const after = readFileSync(path);
+      writeFileSync(path, after.subarray(0, this.#world.random.between(before.length, after.length)));
+    } else if (this.#world.random.chance(0.5)) {
+      appendFileSync(path, '0badc0de H {"id":"01');
+    }
+  }
+
+  #rate(): void {
+    const fine = this.alive && !this.#frozen && this.#weather === 'fine';
+    if (!fine) this.owner.fineSinceMs = Number.POSITIVE_INFINITY;
+    else if (this.owner.fineSinceMs === Number.POSITIVE_INFINITY)
+      this.owner.fineSinceMs = this.#world.judge.nowMs();
+  }
+
+  #run(callback: () => void): void {
+    if (!this.alive) return;
+    if (this.#frozen) this.#thawed.push(callback);
+    else callback();
+  }
+
+  async #pollCatalog(): Promise<void> {
+    const { admin, judge } = this.#world;
+    const known = heardOf(this.owner);
+    if (admin.version === known) return;
+    try {
+      const { version, accounts, teamIds } = await this.#heard(
+        this.#store.send('catalog', () => ({
+          version: admin.version,
+          accounts: admin.accounts,
+          teamIds: admin.changedSince(known),
+        })),
+      );
+      if (version <= heardOf(this.owner)) return;
+      this.accounts = accounts;
+      this.ledger.recall(teamIds);
+      judge.heard(this.owner, version);
+    } catch {
+      // It asks again.
+    }
   }
 
   #fate(): Fate {
-    const { delayMs, lost } = WEATHERS[this.weather];
+    const { delayMs, lost } = WEATHERS[this.#weather];
+    const { random } = this.#world;
     return {
-      delayMs: this.#random.between(delayMs[0], delayMs[1]),
-      lost: this.#random.chance(lost) ? this.#random.pick(['request', 'answer'] as const) : 'nothing',
+      delayMs: random.between(delayMs[0], delayMs[1]),
+      lost: random.chance(lost) ? random.pick(['request', 'answer'] as const) : 'nothing',
     };
   }
 
-  /** What a dead process asked for may still happen; it does not hear of it. */
+  /** What a dead process asked for may still happen; it does not hear of it. A frozen one hears of it late. */
+  async #heard<T>(question: Promise<T>): Promise<T> {
+    try {
+      return await question;
+    } finally {
+      if (!this.alive || this.#frozen) await this.running();
+    }
+  }
+
   #whileAlive(store: LedgerStore): LedgerStore {
-    const heard = async <T>(question: Promise<T>): Promise<T> => {
-      try {
-        return await question;
-      } finally {
-        if (!this.alive) await new Promise(() => {});
-      }
-    };
     return {
-      requestLease: (request) => heard(store.requestLease(request)),
-      flush: (batch) => heard(store.flush(batch)),
-      adopt: (...args) => heard(store.adopt(...args)),
-      heartbeat: (instanceId) => heard(store.heartbeat(instanceId)),
+      requestLease: (request) => this.#heard(store.requestLease(request)),
+      flush: (batch) => this.#heard(store.flush(batch)),
+      adopt: (...args) => this.#heard(store.adopt(...args)),
+      heartbeat: (instanceId) => this.#heard(store.heartbeat(instanceId)),
     };
   }
 }

@@ -1,0 +1,195 @@
+/** Faults in an instance: its leases in memory, its holds, and what it does about changed rules. */
+import { LeaseBook } from '../../../src/ledger/book.ts';
+import { Journal } from '../../../src/ledger/journal.ts';
+import { Lease } from '../../../src/ledger/lease.ts';
+import { Ledger } from '../../../src/ledger/ledger.ts';
+import { type Fault, Healthy, type Planted } from './fault.ts';
+
+function inLedger(name: string, what: string, plant: (planted: Healthy) => void): Fault {
+  return {
+    name,
+    what,
+    plant: (): Planted => {
+      const planted = new Healthy();
+      plant(planted);
+      return planted;
+    },
+  };
+}
+
+const HOUR_MS = 3_600_000;
+
+export const LEDGER_FAULTS: Fault[] = [
+  inLedger('forward-before-journal', 'a call is forwarded before its hold was written', (planted) => {
+    planted.replace(
+      Ledger.prototype,
+      'begin',
+      (begin) =>
+        function (this: Ledger, ...args) {
+          planted.fired++;
+          void begin.apply(this, args);
+          return Promise.resolve('written');
+        },
+    );
+  }),
+  inLedger('hold-ended-twice', 'a call that ends gives its money back twice', (planted) => {
+    let ended = 0;
+    planted.replace(
+      LeaseBook.prototype,
+      'settle',
+      (settle) =>
+        function (this: LeaseBook, ...args) {
+          const settled = settle.apply(this, args);
+          if (++ended % 50 !== 0) return settled;
+          planted.fired++;
+          for (const { leases, held } of args[0]) leases[0]!.free += held[0]!;
+          return settled;
+        },
+    );
+  }),
+  inLedger('answer-counted-twice', 'an instance adds a lease that it was told of before', (planted) => {
+    let told = 0;
+    planted.replace(
+      Lease.prototype,
+      'learn',
+      (learn) =>
+        function (this: Lease, ...args) {
+          const before = this.granted;
+          learn.apply(this, args);
+          if (this.granted === before || ++told % 30 !== 0) return;
+          planted.fired++;
+          this.free += this.granted - before;
+        },
+    );
+  }),
+  inLedger('return-lost', 'what goes back is taken for told before Postgres has heard it', (planted) => {
+    planted.replace(
+      Lease.prototype,
+      'report',
+      (report) =>
+        function (this: Lease) {
+          const told = report.call(this);
+          if (told && told.returned > 0n && this.free === 0n && this.held === 0n) {
+            planted.fired++;
+            this.reported(told);
+            return null;
+          }
+          return told;
+        },
+    );
+  }),
+  inLedger('window-mixed-up', 'an instance goes on with the windows of a moment before', (planted) => {
+    planted.replace(
+      LeaseBook.prototype,
+      'poolsOf',
+      (poolsOf) =>
+        function (this: LeaseBook, ...args) {
+          const late = [...args] as typeof args;
+          const at = late.length - 1;
+          const atMs = late[at] as number;
+          (late as unknown[])[at] = atMs - 2_000;
+          const before = poolsOf.apply(this, late);
+          if (Math.floor(atMs / HOUR_MS) !== Math.floor((atMs - 2_000) / HOUR_MS)) planted.fired++;
+          return before;
+        },
+    );
+  }),
+  inLedger('stale-rule', 'a change of the rules calls no lease back', (planted) => {
+    planted.replace(LeaseBook.prototype, 'recall', () => () => {
+      planted.fired++;
+    });
+  }),
+  inLedger('overrun-dropped', 'a cost above its hold is booked at the hold', (planted) => {
+    planted.replace(
+      Ledger.prototype,
+      'end',
+      (end) =>
+        function (this: Ledger, hold, outcome) {
+          const over = outcome.cost > hold.amount;
+          if (over) planted.fired++;
+          end.call(this, hold, over ? { ...outcome, cost: hold.amount } : outcome);
+        },
+    );
+  }),
+  inLedger('unknown-freed', 'an outcome that nobody knows costs nothing', (planted) => {
+    planted.replace(
+      Ledger.prototype,
+      'end',
+      (end) =>
+        function (this: Ledger, hold, outcome) {
+          const freed = outcome.outcome === 'unknown';
+          if (freed) planted.fired++;
+          end.call(this, hold, freed ? { ...outcome, cost: 0n } : outcome);
+        },
+    );
+  }),
+  inLedger(
+    'one-pool-is-enough',
+    'a call takes what it finds where a second budget lacks its money',
+    (planted) => {
+      planted.replace(
+        LeaseBook.prototype,
+        'take',
+        (take) =>
+          function (this: LeaseBook, pools, amount) {
+            const taken = take.call(this, pools, amount);
+            if (taken || pools.length < 2) return taken;
+            const some = take.call(this, pools.slice(0, 1), amount);
+            if (some) planted.fired++;
+            return some;
+          },
+      );
+    },
+  ),
+  inLedger('queue-leak', 'who leaves the queue leaves his money behind', (planted) => {
+    planted.replace(Ledger.prototype, 'cancel', () => () => {
+      planted.fired++;
+    });
+  }),
+  inLedger(
+    'spends-while-fenced',
+    'an instance admits calls though it was fenced or Postgres is silent for minutes',
+    (planted) => {
+      planted.replaceGetter(
+        Ledger.prototype,
+        'blocked',
+        (blocked) =>
+          function (this: Ledger) {
+            const why = blocked.call(this);
+            if (why !== 'fenced' && why !== 'postgres') return why;
+            planted.fired++;
+            return null;
+          },
+      );
+    },
+  ),
+  inLedger('denies-what-is-held', 'a call is refused for good when the money is only held', (planted) => {
+    planted.replaceGetter(
+      Lease.prototype,
+      'ceiling',
+      (ceiling) =>
+        function (this: Lease) {
+          const room = this.room;
+          if (room < ceiling.call(this)) planted.fired++;
+          return room;
+        },
+    );
+  }),
+  inLedger(
+    'holds-lost-in-compaction',
+    'a journal that is rewritten forgets the calls in flight',
+    (planted) => {
+      planted.replace(
+        Journal.prototype,
+        'compact',
+        (compact) =>
+          function (this: Journal, lines) {
+            const kept = [...lines];
+            const ended = kept.filter((line) => line[9] !== 'H');
+            planted.fired += kept.length - ended.length;
+            compact.call(this, ended);
+          },
+      );
+    },
+  ),
+];

@@ -1,0 +1,15 @@
+/** All planted faults, by name. */
+import { ADOPTION_FAULTS } from './adoption-faults.ts';
+import type { Fault } from './fault.ts';
+import { LEDGER_FAULTS } from './ledger-faults.ts';
+import { STORE_FAULTS } from './store-faults.ts';
+
+export const FAULTS: readonly Fault[] = [...STORE_FAULTS, ...LEDGER_FAULTS, ...ADOPTION_FAULTS];
+
+/** @throws with the valid names when there is no such fault */
+export function faultNamed(name: string): Fault {
+  const fault = FAULTS.find((each) => each.name === name);
+  if (!fault)
+    throw new Error(`there is no fault ${name}; there are ${FAULTS.map((each) => each.name).join(', ')}`);
+  return fault;
+}

@@ -1,0 +1,52 @@
+/** What a refusal may say, and when. */
+import type { Amounts } from './amounts.ts';
+import { hold } from './broken.ts';
+import type { CallFacts } from './calls.ts';
+import { amountOf, type Judge } from './judge.ts';
+import { leastAllowed, type PurseRule, type Tally } from './tally.ts';
+
+/** What the refused asker saw of the rules. */
+export interface Refused extends Omit<CallFacts, 'id'> {
+  smallest: Amounts;
+  /** The version that its process had heard of when the call came. */
+  heard: number;
+}
+
+/** `insufficient` is final for the client: it must be true of what is spent, not of what is only held. */
+export function checkInsufficient(judge: Judge, refused: Refused): void {
+  const left: string[] = [];
+  for (const tally of judge.rules.talliesOf({ ...refused, id: 'refused' })) {
+    const { rule } = tally;
+    if (rule.kind === 'purse') {
+      const purse = purseLeft(judge, rule, refused);
+      if (purse < refused.smallest.cost) return;
+      left.push(`grants ${purse}`);
+      continue;
+    }
+    const least = leastAllowed(rule, refused.heard);
+    if (least === null) continue;
+    const room = least - tally.due;
+    if (room < amountOf(tally, refused.smallest)) return;
+    left.push(`${rule.limit.id} ${room}`);
+  }
+  hold(left.length === 0, 'denial', () => {
+    return `a call of ${refused.keyId} needs ${refused.smallest.cost}, and there is left: ${left.join(', ')}`;
+  });
+}
+
+/** The least that can be left of the grants that are usable now, whichever paid for what. */
+function purseLeft(judge: Judge, purse: PurseRule, { atMs, heard }: Refused): bigint {
+  let amount = 0n;
+  let sinceMs = Number.POSITIVE_INFINITY;
+  for (const { grant, version } of purse.grants) {
+    const expired = grant.expiresAtMs !== null && grant.expiresAtMs <= atMs;
+    if (grant.startsAtMs > atMs || expired || version > heard) continue;
+    amount += grant.amount;
+    sinceMs = Math.min(sinceMs, grant.startsAtMs);
+  }
+  const spent = judge.rules
+    .stretches(purse)
+    .filter((_, index) => (purse.bounds[index + 1] ?? Number.POSITIVE_INFINITY) > sinceMs)
+    .reduce((sum: bigint, stretch: Tally) => sum + stretch.due, 0n);
+  return amount - spent;
+}

@@ -1,0 +1,219 @@
+/**
+ * The judge: follows every call from the outside (what its process asked and told, what the upstream billed) and every
+ * rule as the administrator made it, and says what must be true. Owns: the life of calls and the bound on them.
+ * Does not own: what the store and the ledgers say of it (books.ts).
+ */
+import { type Amounts, measure } from './amounts.ts';
+import { hold } from './broken.ts';
+import { type CallFacts, type CallRecord, heardOf, mustObey, type Owner, type Told } from './calls.ts';
+import { RuleBook } from './rulebook.ts';
+import { type LimitRule, mostAllowed, type PurseRule, type Tally } from './tally.ts';
+
+/** A call in a queue, and what it lacks. */
+export interface Waiting {
+  owner: Owner;
+  sinceMs: number;
+  tallies: Tally[];
+  smallest: Amounts;
+}
+
+/** How far an instance's clock may be from Postgres's, on a network that takes as long there as back. */
+const CLOCK_ERROR_MS = 2;
+
+export class Judge {
+  readonly rules = new RuleBook();
+  readonly owners = new Map<string, Owner>();
+  readonly calls = new Map<string, CallRecord>();
+  readonly nowMs: () => number;
+  /** By the counter's id, once its window was found right. */
+  readonly tallyOfCounter = new Map<string, Tally>();
+  /** Calls that wait in a queue. */
+  readonly waiting = new Set<Waiting>();
+
+  constructor(nowMs: () => number) {
+    this.nowMs = nowMs;
+  }
+
+  addLimit(limit: LimitRule['limit']): void {
+    const rule = this.rules.addLimit(limit);
+    this.rules.countBackwards(rule, this.calls.values());
+    for (const { open, inFlight } of this.owners.values()) {
+      for (const call of open) {
+        for (const { tally } of call.counts)
+          if (tally.rule === rule) fly(inFlight, tally, false, amountOf(tally, call.hold));
+      }
+    }
+  }
+
+  born(id: string): Owner {
+    const owner: Owner = {
+      id,
+      state: 'alive',
+      heard: [],
+      open: new Set(),
+      unbooked: 0,
+      fineSinceMs: this.nowMs(),
+      inFlight: new Map(),
+      touchedMs: new Map(),
+    };
+    this.owners.set(id, owner);
+    return owner;
+  }
+
+  /** A process was told of the rules up to this version. */
+  heard(owner: Owner, version: number): void {
+    if (version > heardOf(owner)) owner.heard.push({ version, atMs: this.nowMs() });
+  }
+
+  /** A process is asked for something that these rules count. */
+  touched(owner: Owner, tallies: Iterable<Tally>): void {
+    for (const tally of tallies) owner.touchedMs.set(tally, this.nowMs());
+  }
+
+  /** A process took this much for a call, just now. */
+  admitted(owner: Owner, facts: CallFacts, held: Amounts): CallRecord {
+    const nowMs = this.nowMs();
+    hold(owner.state === 'alive', 'adoption', () => `${owner.id} admitted a call after it was adopted`);
+    hold(!this.calls.has(facts.id), 'once', () => `${facts.id} was given to two calls`);
+    hold(Math.abs(facts.atMs - nowMs) <= CLOCK_ERROR_MS, 'moment', () => {
+      return `admitted at ${new Date(nowMs).toISOString()} as of ${new Date(facts.atMs).toISOString()}`;
+    });
+    const obeys = mustObey(owner, nowMs);
+    const tallies = this.rules.talliesOf(facts);
+    const counts = tallies.map((tally) => ({ tally, surely: surelyBinds(tally, obeys) }));
+    const call: CallRecord = {
+      ...facts,
+      owner,
+      hold: held,
+      bill: null,
+      told: null,
+      perhapsTold: null,
+      booked: false,
+      withdrawn: false,
+      counts,
+    };
+    this.calls.set(facts.id, call);
+    owner.open.add(call);
+    this.#fly(call, 1n);
+    for (const { tally, surely } of counts) {
+      if (surely) tally.exposed += amountOf(tally, held);
+    }
+    this.touched(owner, tallies);
+    for (const { tally, surely } of counts) if (surely) this.#checkBound(tally, obeys, call);
+    return call;
+  }
+
+  /** Its client left before it was forwarded: its money was put back. */
+  withdrawn(call: CallRecord): void {
+    call.withdrawn = true;
+    this.#land(call);
+    for (const { tally, surely } of call.counts) if (surely) tally.exposed -= amountOf(tally, call.hold);
+  }
+
+  forwarded(call: CallRecord, bill: Amounts): void {
+    call.bill = bill;
+    call.owner.unbooked++;
+    for (const { tally } of call.counts) tally.due += amountOf(tally, bill);
+  }
+
+  /** A process told how its call ended, and what it costs. `written`: it lived on until that was in its journal. */
+  told(call: CallRecord, told: Told, written = true): void {
+    if (call.owner.state === 'over') return;
+    if (!written) {
+      call.perhapsTold = told;
+      return;
+    }
+    call.told = told;
+    this.#land(call);
+    for (const { tally, surely } of call.counts) {
+      const held = amountOf(tally, call.hold);
+      const cost = amountOf(tally, told.amounts);
+      if (surely) tally.exposed += cost - held;
+      if (cost > held) tally.overrun += cost - held;
+      tally.due += cost - amountOf(tally, call.bill!);
+    }
+  }
+
+  killed(owner: Owner): void {
+    owner.state = 'dead';
+  }
+
+  /** Its journal was adopted: nobody will learn more of what it did not tell. */
+  adopted(owner: Owner): void {
+    owner.state = 'over';
+  }
+
+  #fly(call: CallRecord, sign: 1n | -1n): void {
+    for (const { tally, surely } of call.counts) {
+      fly(call.owner.inFlight, tally, surely, sign * amountOf(tally, call.hold));
+    }
+  }
+
+  #land(call: CallRecord): void {
+    call.owner.open.delete(call);
+    this.#fly(call, -1n);
+    this.touched(
+      call.owner,
+      call.counts.map(({ tally }) => tally),
+    );
+  }
+
+  #checkBound(tally: Tally, obeys: number, call: CallRecord): void {
+    const { rule } = tally;
+    if (rule.kind === 'purse') {
+      this.#checkPurse(rule, call);
+      return;
+    }
+    const most = mostAllowed(rule, obeys);
+    if (most === null) return;
+    const out = tally.exposed + tally.base;
+    hold(out <= most + tally.overrun, 'bound', () => {
+      return `${rule.limit.id} (${tally.window}) has ${out} out of ${most}, with the call ${call.id}`;
+    });
+  }
+
+  /** Whatever grants pay for which call: those of any stretch of time are paid by grants that were usable in it. */
+  #checkPurse(purse: PurseRule, call: CallRecord): void {
+    const stretches = this.rules.stretches(purse);
+    const at = purse.bounds.findLastIndex((startMs) => startMs <= call.atMs);
+    for (let first = at; first >= 0; first--) {
+      let out = 0n;
+      let overrun = 0n;
+      for (let last = first; last < stretches.length; last++) {
+        out += stretches[last]!.exposed;
+        overrun += stretches[last]!.overrun;
+        if (last < at) continue;
+        const most = usableBetween(purse, purse.bounds[first]!, purse.bounds[last + 1] ?? null);
+        hold(out <= most + overrun, 'bound', () => {
+          return `the grants of ${purse.teamId} have ${out} out of ${most} in a stretch of ${last - first + 1}, with ${call.id}`;
+        });
+      }
+    }
+  }
+}
+
+function fly(inFlight: Owner['inFlight'], tally: Tally, surely: boolean, amount: bigint): void {
+  const sums = inFlight.get(tally) ?? { surely: 0n, perhaps: 0n };
+  sums[surely ? 'surely' : 'perhaps'] += amount;
+  inFlight.set(tally, sums);
+}
+
+/** What all grants amount to that were usable at some moment from `fromMs` up to, not including, `untilMs`. */
+function usableBetween({ grants }: PurseRule, fromMs: number, untilMs: number | null): bigint {
+  let sum = 0n;
+  for (const { grant } of grants) {
+    const began = untilMs === null || grant.startsAtMs < untilMs;
+    if (began && (grant.expiresAtMs === null || grant.expiresAtMs > fromMs)) sum += grant.amount;
+  }
+  return sum;
+}
+
+/** Whether somebody who must obey this version surely holds a call against the rule: it was made, and not deleted since. */
+function surelyBinds({ rule }: Tally, version: number): boolean {
+  if (rule.kind === 'purse') return true;
+  return rule.terms[0]!.version <= version && mostAllowed(rule, version) !== null;
+}
+
+export function amountOf({ rule }: Tally, amounts: Amounts): bigint {
+  return rule.kind === 'limit' ? measure(rule.limit.meter, amounts) : amounts.cost;
+}

@@ -1,0 +1,89 @@
+/** When all is calm: nothing is held, lent or waiting, all is in the ledger, and what is left can be spent. */
+import type { Account } from '../../../src/domain/budget.ts';
+import { fixedAskOf } from '../asks.ts';
+import type { Chaos } from '../chaos.ts';
+import { hold } from './broken.ts';
+import { WHOLE } from './rulebook.ts';
+import type { Tally } from './tally.ts';
+
+/** @throws Broken with what is not at rest */
+export async function checkRest(chaos: Chaos): Promise<void> {
+  const { judge, memory, live } = chaos;
+  for (const [id, { held, leased }] of memory.counters) {
+    hold(held === 0n && leased === 0n, 'rest', () => `${id} has ${held} held and ${leased} lent`);
+  }
+  for (const call of judge.calls.values()) {
+    hold(call.bill === null || call.booked, 'events', () => `${call.id} was forwarded and has no event`);
+  }
+  for (const { ledger, owner } of live) {
+    hold(ledger.blocked === null, 'rest', () => `${owner.id} admits nothing: ${ledger.blocked}`);
+    hold(ledger.waiting === 0, 'rest', () => `${ledger.waiting} calls wait on ${owner.id}`);
+  }
+  for (const account of chaos.admin.accounts.values()) await probe(chaos, account);
+}
+
+/** What is left of each budget can be spent to the last cent, and not a cent more. */
+async function probe(chaos: Chaos, account: Account): Promise<void> {
+  const left = leftOf(chaos, account);
+  const { keyId } = account.principal;
+  if (left !== null && left > 0n) {
+    const taken = await reserve(chaos, account, left);
+    hold(taken === 'held', 'rest', () => `${left} is left for ${keyId}, and it is told ${taken}`);
+  }
+  const refused = await reserve(chaos, account, (left === null || left < 0n ? 0n : left) + 1n);
+  hold(
+    refused === 'insufficient',
+    'rest',
+    () => `${left} is left for ${keyId}, and for more it is told ${refused}`,
+  );
+}
+
+/** The least that any rule leaves; null: there is no budget at all. */
+function leftOf({ judge, memory }: Chaos, { principal }: Account): bigint | null {
+  const nowMs = judge.nowMs();
+  let least: bigint | null = null;
+  for (const tally of judge.rules.talliesOf({ ...principal, id: 'probe', atMs: nowMs })) {
+    const left = leftUnder(tally, nowMs, (grantId) => {
+      for (const { spec, settled } of memory.counters.values()) if (spec.sourceId === grantId) return settled;
+      return 0n;
+    });
+    if (left !== null && (least === null || left < least)) least = left;
+  }
+  return least;
+}
+
+/** Which grant paid for which call only the ledger knows; that the sums are right was checked. */
+function leftUnder({ rule, window, booked }: Tally, nowMs: number, settledOf: (grantId: string) => bigint) {
+  if (rule.kind === 'limit') {
+    const { amount } = rule.terms.at(-1)!;
+    return amount === null ? null : amount - booked;
+  }
+  if (window !== WHOLE) return null;
+  let left = 0n;
+  for (const { grant } of rule.grants) {
+    const usable = grant.startsAtMs <= nowMs && (grant.expiresAtMs === null || grant.expiresAtMs > nowMs);
+    const rest = grant.amount - settledOf(grant.id);
+    if (usable && rest > 0n) left += rest;
+  }
+  return left;
+}
+
+/** Asks on the first instance, waits for the answer, and puts the money back. */
+async function reserve(chaos: Chaos, account: Account, cost: bigint): Promise<string> {
+  const { ledger, owner } = chaos.live[0]!;
+  chaos.judge.touched(owner, chaos.judge.rules.tallies());
+  const asked = ledger.reserve(fixedAskOf(account, cost));
+  let answer = 'answer' in asked ? null : asked;
+  if ('answer' in asked) {
+    void asked.answer.then((told) => {
+      answer = told;
+    });
+    for (let waited = 0; answer === null && waited < 15_000; waited += 100) await chaos.time.advance(100);
+  }
+  if (answer === null) return 'nothing';
+  if ('kind' in answer) return answer.kind;
+  ledger.cancel(answer);
+  // The next to ask, perhaps elsewhere, shall find all of it.
+  await chaos.time.advance(12_000);
+  return 'held';
+}

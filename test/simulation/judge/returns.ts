@@ -1,0 +1,102 @@
+/** Money that is not in flight comes back: from the living soon, sooner when another wants it. */
+import type { MemoryStore } from '../memory-store.ts';
+import { tallyOf } from './books.ts';
+import { hold } from './broken.ts';
+import type { Owner } from './calls.ts';
+import { amountOf, type Judge } from './judge.ts';
+import type { Tally } from './tally.ts';
+
+const RETURN_MS = 11_000;
+const WANTED_RETURN_MS = 1500;
+
+export interface ReturnsOptions {
+  judge: Judge;
+  store: MemoryStore;
+  nowMs(): number;
+  /** What an instance can spend at once of a rule. */
+  freeOf(owner: Owner, tally: Tally): bigint;
+  /** Whether money must come back sooner when another wants it. */
+  scarcity: boolean;
+}
+
+export class Returns {
+  readonly #options: ReturnsOptions;
+  /** Rules of which somebody has lacked money ever since. */
+  readonly #wantedSinceMs = new Map<Tally, number>();
+
+  constructor(options: ReturnsOptions) {
+    this.#options = options;
+  }
+
+  check(): void {
+    const { judge, scarcity } = this.#options;
+    if (scarcity) this.#hearWaiting();
+    const lent = this.#lent();
+    for (const [owner, sums] of lent) {
+      if (owner.state !== 'alive') continue;
+      for (const [tally, out] of sums) {
+        const { surely, perhaps } = owner.inFlight.get(tally) ?? { surely: 0n, perhaps: 0n };
+        if (out > surely + perhaps) this.#checkIdle(owner, tally, out - surely - perhaps);
+      }
+    }
+    for (const owner of judge.owners.values()) {
+      const left = owner.state === 'over' ? lent.get(owner) : undefined;
+      hold(left === undefined, 'adoption', () => `${owner.id} was adopted, and its leases remain`);
+    }
+  }
+
+  /** What every instance was lent under each rule and neither spent nor returned, as Postgres knows it. */
+  #lent(): Map<Owner, Map<Tally, bigint>> {
+    const { judge, store } = this.#options;
+    const lent = new Map<Owner, Map<Tally, bigint>>();
+    for (const { instanceId, counterId, granted, returned, settled } of store.leases.values()) {
+      const owner = judge.owners.get(instanceId)!;
+      const sums = lent.get(owner) ?? new Map<Tally, bigint>();
+      const tally = tallyOf(judge, store.counters.get(counterId)!);
+      sums.set(tally, (sums.get(tally) ?? 0n) + granted - returned - settled);
+      lent.set(owner, sums);
+    }
+    return lent;
+  }
+
+  #checkIdle(owner: Owner, tally: Tally, idle: bigint): void {
+    const nowMs = this.#options.nowMs();
+    const quietSinceMs = Math.max(owner.fineSinceMs, owner.touchedMs.get(tally) ?? 0);
+    const name = tally.rule.kind === 'limit' ? tally.rule.limit.id : `the grants of ${tally.rule.teamId}`;
+    hold(nowMs - quietSinceMs <= RETURN_MS, 'returns', () => {
+      return `${owner.id} keeps ${idle} of ${name} for ${nowMs - quietSinceMs} ms`;
+    });
+    const wantedSinceMs = Math.max(quietSinceMs, this.#wantedSinceMs.get(tally) ?? Number.POSITIVE_INFINITY);
+    hold(nowMs - wantedSinceMs <= WANTED_RETURN_MS, 'wanted', () => {
+      return `${owner.id} keeps ${idle} of ${name}, which others have wanted for ${nowMs - wantedSinceMs} ms`;
+    });
+  }
+
+  /** Which rules lack money for somebody who waits and whom nothing else keeps from it. */
+  #hearWaiting(): void {
+    const { judge, nowMs } = this.#options;
+    const lacking = new Set<Tally>();
+    for (const { owner, tallies, smallest, sinceMs } of judge.waiting) {
+      if (owner.state !== 'alive' || owner.fineSinceMs > sinceMs) continue;
+      for (const tally of tallies) {
+        const needs = amountOf(tally, smallest);
+        const room = this.#roomOf(tally);
+        if (room !== null && room + this.#options.freeOf(owner, tally) < needs) lacking.add(tally);
+      }
+    }
+    for (const tally of this.#wantedSinceMs.keys())
+      if (!lacking.has(tally)) this.#wantedSinceMs.delete(tally);
+    for (const tally of lacking) if (!this.#wantedSinceMs.has(tally)) this.#wantedSinceMs.set(tally, nowMs());
+  }
+
+  /** What Postgres could lend of a limit; null: it has no counter yet. */
+  #roomOf(tally: Tally): bigint | null {
+    if (tally.rule.kind !== 'limit') return null;
+    for (const counter of this.#options.store.counters.values()) {
+      if (counter.spec.sourceId !== tally.rule.limit.id || tallyOf(this.#options.judge, counter) !== tally)
+        continue;
+      return counter.amount - counter.settled - counter.held - counter.leased;
+    }
+    return null;
+  }
+}

@@ -1,0 +1,115 @@
+/** The rules as an administrator made them, version by version, and the judge's tallies of each. */
+import type { Grant, Limit } from '../../../src/domain/limit.ts';
+import { measure } from './amounts.ts';
+import type { CallFacts, CallRecord } from './calls.ts';
+import { type LimitRule, newTally, type PurseRule, type Rule, type Tally } from './tally.ts';
+import { windowName } from './windows.ts';
+
+/** The tally over the whole life of a purse, beside those of its stretches. */
+export const WHOLE = 'whole';
+
+export class RuleBook {
+  /** Grows with every change. */
+  version = 0;
+  readonly limits = new Map<string, LimitRule>();
+  readonly purses = new Map<string, PurseRule>();
+  readonly #tallies = new Map<string, Tally>();
+
+  addLimit(limit: Limit): LimitRule {
+    this.version++;
+    const rule: LimitRule = {
+      kind: 'limit',
+      limit,
+      terms: [{ version: this.version, amount: limit.amount }],
+      byQuarter: new Map(),
+    };
+    this.limits.set(limit.id, rule);
+    return rule;
+  }
+
+  /** A new amount; null: the limit is deleted. */
+  changeLimit(id: string, amount: bigint | null): void {
+    this.version++;
+    this.limits.get(id)!.terms.push({ version: this.version, amount });
+  }
+
+  addGrant(grant: Grant): void {
+    this.version++;
+    const { teamId, startsAtMs, expiresAtMs } = grant;
+    const purse = this.purses.get(teamId) ?? { kind: 'purse', teamId, grants: [], bounds: [0] };
+    this.purses.set(teamId, purse);
+    purse.grants.push({ grant, version: this.version });
+    const bounds = new Set([...purse.bounds, startsAtMs, ...(expiresAtMs === null ? [] : [expiresAtMs])]);
+    purse.bounds = [...bounds].sort((a, b) => a - b);
+  }
+
+  /** The tallies that a call belongs to, by the rules as they are now. */
+  talliesOf(call: CallFacts): Tally[] {
+    const tallies: Tally[] = [];
+    for (const rule of this.limits.values())
+      if (counts(rule, call)) tallies.push(this.tallyAt(rule, call.atMs));
+    const purse = this.purses.get(call.teamId);
+    if (purse) tallies.push(this.whole(purse), this.#tally(purse, String(stretchOf(purse, call.atMs))));
+    return tallies;
+  }
+
+  tallyAt(rule: LimitRule, atMs: number): Tally {
+    // Every zone's midnight is the start of a quarter of an hour, so a quarter lies in one window.
+    const quarter = Math.floor(atMs / 900_000);
+    let tally = rule.byQuarter.get(quarter);
+    if (!tally) {
+      tally = this.#tally(rule, windowName(rule.limit.window, atMs));
+      rule.byQuarter.set(quarter, tally);
+    }
+    return tally;
+  }
+
+  whole(purse: PurseRule): Tally {
+    return this.#tally(purse, WHOLE);
+  }
+
+  /** The stretches of a purse, oldest first. */
+  stretches(purse: PurseRule): Tally[] {
+    return purse.bounds.map((startMs) => this.#tally(purse, String(startMs)));
+  }
+
+  tallies(): Iterable<Tally> {
+    return this.#tallies.values();
+  }
+
+  /** A limit counts its whole current window: also the calls from before it was made. */
+  countBackwards(rule: LimitRule, calls: Iterable<CallRecord>): void {
+    for (const call of calls) {
+      if (call.withdrawn || !counts(rule, call)) continue;
+      const tally = this.tallyAt(rule, call.atMs);
+      const { meter } = rule.limit;
+      call.counts.push({ tally, surely: false });
+      const due = call.told?.amounts ?? call.bill;
+      if (due) tally.due += measure(meter, due);
+      if (!call.booked) continue;
+      const cost = measure(meter, call.told?.amounts ?? call.hold);
+      tally.booked += cost;
+      tally.base += cost;
+    }
+  }
+
+  #tally(rule: Rule, window: string): Tally {
+    const key = `${rule.kind === 'limit' ? rule.limit.id : rule.teamId} ${window}`;
+    let tally = this.#tallies.get(key);
+    if (!tally) {
+      tally = newTally(rule, window);
+      this.#tallies.set(key, tally);
+    }
+    return tally;
+  }
+}
+
+function counts({ limit }: LimitRule, call: CallFacts): boolean {
+  const { subject } = limit;
+  if (subject.type === 'team') return subject.id === call.teamId;
+  return subject.type === 'key' && subject.id === call.keyId;
+}
+
+function stretchOf({ bounds }: PurseRule, atMs: number): number {
+  return bounds.findLast((startMs) => startMs <= atMs)!;
+}

@@ -1,0 +1,92 @@
+/**
+ * Tallies: what the judge itself adds up for each rule and window (a limit's), or for each prepaid team (its purse).
+ * Nothing here is read from the ledger, but the moment at which an event came into it.
+ */
+import type { Grant, Limit } from '../../../src/domain/limit.ts';
+
+/** An amount, from a version of the rules on. Null: the limit was deleted. */
+export interface Term {
+  version: number;
+  amount: bigint | null;
+}
+
+export interface LimitRule {
+  kind: 'limit';
+  limit: Limit;
+  terms: Term[];
+  /** Its tallies, by the quarter of an hour. */
+  byQuarter: Map<number, Tally>;
+}
+
+export interface PurseRule {
+  kind: 'purse';
+  teamId: string;
+  grants: { grant: Grant; version: number }[];
+  /** Moments at which a grant begins or expires, in order; between two of them the same grants are usable. */
+  bounds: number[];
+}
+
+export type Rule = LimitRule | PurseRule;
+
+export interface Tally {
+  rule: Rule;
+  /** The window's name; for a purse the start of the stretch in which the same grants are usable. */
+  window: string;
+  /** Worst case of the calls that were surely held against it: what they hold, or what they came to. */
+  exposed: bigint;
+  /** What the upstream bills for all calls that it counts; unknown ones at their hold. */
+  due: bigint;
+  /** The events in the ledger, at what the judge knows them to cost. */
+  booked: bigint;
+  /** Of `booked`: what perhaps no lease paid for, because the process did not know the rule yet. */
+  loose: bigint;
+  /** Told costs above their holds. */
+  overrun: bigint;
+  /** The same, of calls in the ledger. */
+  bookedOverrun: bigint;
+  /** What was booked already when the limit was made. */
+  base: bigint;
+}
+
+export function newTally(rule: Rule, window: string): Tally {
+  return {
+    rule,
+    window,
+    exposed: 0n,
+    due: 0n,
+    booked: 0n,
+    loose: 0n,
+    overrun: 0n,
+    bookedOverrun: 0n,
+    base: 0n,
+  };
+}
+
+/** The amounts of a limit that somebody who last heard of `version` may still go by, and all later ones. */
+export function amountsSince({ terms }: LimitRule, version: number): (bigint | null)[] {
+  const amounts: (bigint | null)[] = [];
+  for (const term of terms) {
+    if (term.version <= version) amounts.length = 0;
+    amounts.push(term.amount);
+  }
+  return amounts;
+}
+
+/** The most that may be out under a limit for somebody who must obey `version`; null: nothing bounds it. */
+export function mostAllowed(rule: LimitRule, version: number): bigint | null {
+  let most = 0n;
+  for (const amount of amountsSince(rule, version)) {
+    if (amount === null) return null;
+    if (amount > most) most = amount;
+  }
+  return most;
+}
+
+/** The least amount by which somebody who heard of `version` may refuse; null: no rule in force refuses. */
+export function leastAllowed(rule: LimitRule, version: number): bigint | null {
+  let least: bigint | null = null;
+  for (const amount of amountsSince(rule, version)) {
+    if (amount !== null && (least === null || amount < least)) least = amount;
+  }
+  return least;
+}

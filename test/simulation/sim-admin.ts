@@ -1,0 +1,88 @@
+/** The administrator of a simulation: makes and changes limits and grants while calls run, for the store and the judge. */
+import { type Account, inSpendingOrder } from '../../src/domain/budget.ts';
+import type { Grant, Limit } from '../../src/domain/limit.ts';
+import { accountOf } from '../support/accounts.ts';
+import type { Judge } from './judge/judge.ts';
+import type { MemoryStore } from './memory-store.ts';
+
+/** A key and its team, as a simulation begins with them. */
+export interface SimKey {
+  keyId: string;
+  teamId: string;
+}
+
+export class SimAdmin {
+  readonly #memory: MemoryStore;
+  readonly #judge: Judge;
+  readonly #keys: readonly SimKey[];
+  readonly #limits = new Map<string, Limit>();
+  readonly #grants: Grant[] = [];
+  #changedTeams: { version: number; teamId: string }[] = [];
+  /** By key; a change makes new ones. */
+  accounts = new Map<string, Account>();
+
+  constructor(memory: MemoryStore, judge: Judge, keys: readonly SimKey[]) {
+    this.#memory = memory;
+    this.#judge = judge;
+    this.#keys = keys;
+    this.#publish('');
+  }
+
+  get version(): number {
+    return this.#judge.rules.version;
+  }
+
+  get limits(): Limit[] {
+    return [...this.#limits.values()];
+  }
+
+  /** Teams whose rules changed after a version. */
+  changedSince(version: number): Set<string> {
+    return new Set(
+      this.#changedTeams.filter((change) => change.version > version).map(({ teamId }) => teamId),
+    );
+  }
+
+  makeLimit(limit: Limit): void {
+    this.#limits.set(limit.id, limit);
+    this.#memory.setAmount(limit.id, limit.amount);
+    this.#judge.addLimit(limit);
+    this.#publish(limit.teamId);
+  }
+
+  changeLimit(id: string, amount: bigint): void {
+    const limit = { ...this.#limits.get(id)!, amount };
+    this.#limits.set(id, limit);
+    this.#memory.setAmount(id, amount);
+    this.#judge.rules.changeLimit(id, amount);
+    this.#publish(limit.teamId);
+  }
+
+  deleteLimit(id: string): void {
+    const { teamId } = this.#limits.get(id)!;
+    this.#limits.delete(id);
+    this.#judge.rules.changeLimit(id, null);
+    this.#publish(teamId);
+  }
+
+  makeGrant(grant: Grant): void {
+    this.#grants.push(grant);
+    this.#memory.setAmount(grant.id, grant.amount);
+    this.#judge.rules.addGrant(grant);
+    this.#publish(grant.teamId);
+  }
+
+  #publish(changedTeam: string): void {
+    this.#changedTeams.push({ version: this.version, teamId: changedTeam });
+    const accounts = new Map(this.accounts);
+    for (const { keyId, teamId } of this.#keys) {
+      if (changedTeam !== '' && changedTeam !== teamId) continue;
+      const grants = inSpendingOrder(this.#grants.filter((grant) => grant.teamId === teamId));
+      const limits = this.limits.filter(
+        ({ teamId: team, subject }) => team === teamId && (subject.type !== 'key' || subject.id === keyId),
+      );
+      accounts.set(keyId, accountOf({ keyId, teamId, grants, limits }));
+    }
+    this.accounts = accounts;
+  }
+}

@@ -1,0 +1,88 @@
+/** Where a simulation begins: the moment (just before a window ends somewhere), who calls, and under which rules. */
+import type { Grant, Limit } from '../../src/domain/limit.ts';
+import type { Window } from '../../src/domain/window.ts';
+import { grantOf, limitOf } from '../support/accounts.ts';
+import type { Random } from '../support/random.ts';
+import type { SimAdmin, SimKey } from './sim-admin.ts';
+
+/** Midnights at which a day, a week or a month ends; some of them the night before clocks change, or after. */
+const MIDNIGHTS: readonly [string, string][] = [
+  ['UTC', '2026-11-21T00:00:00Z'],
+  ['UTC', '2026-11-30T00:00:00Z'],
+  ['Europe/Berlin', '2026-03-28T23:00:00Z'],
+  ['Europe/Berlin', '2026-10-25T23:00:00Z'],
+  ['Asia/Shanghai', '2026-10-31T16:00:00Z'],
+  ['Asia/Kolkata', '2026-11-22T18:30:00Z'],
+  ['America/New_York', '2026-03-08T05:00:00Z'],
+  ['America/New_York', '2026-11-02T05:00:00Z'],
+];
+
+export const KEYS: readonly SimKey[] = [
+  { keyId: 'key-1', teamId: 'capped' },
+  { keyId: 'key-2', teamId: 'capped' },
+  { keyId: 'key-3', teamId: 'capped' },
+  { keyId: 'key-4', teamId: 'prepaid' },
+  { keyId: 'key-5', teamId: 'both' },
+  { keyId: 'key-6', teamId: 'unfunded' },
+];
+
+export interface World {
+  startMs: number;
+  limits: Limit[];
+  grants: Grant[];
+}
+
+/** Budgets from some cents to some hundred dollars: with the least nearly all is refused, with the most nothing. */
+const SCALES = [2n, 10n, 10n, 40n, 100n, 1000n];
+
+export function makeWorld(random: Random): World {
+  const [timeZone, midnight] = random.pick(MIDNIGHTS);
+  const startMs = Date.parse(midnight) - random.between(1_000, 60_000);
+  const scale = random.pick(SCALES);
+  const usd = (cents: number) => (Number(scale) * cents) / 1000;
+  const money = (cents: number) => usd(cents).toFixed(2);
+  const calendar = (unit: 'day' | 'week' | 'month'): Window => ({ type: 'calendar', unit, timeZone });
+  const ofTeam = (id: string, teamId: string, cents: number, window: Window) =>
+    limitOf(id, money(cents), { teamId, subject: { type: 'team', id: teamId }, window });
+  const ofKey = (id: string, keyId: string, cents: number) =>
+    limitOf(id, money(cents), { teamId: 'capped', subject: { type: 'key', id: keyId } });
+  const grant = (id: string, teamId: string, cents: number, beginsMs: number, lastsMs: number | null) =>
+    grantOf(id, money(cents), {
+      teamId,
+      startsAtMs: beginsMs <= 0 ? 0 : startMs + beginsMs,
+      expiresAtMs: lastsMs === null ? null : startMs + Math.max(0, beginsMs) + lastsMs,
+    });
+  return {
+    startMs,
+    limits: [
+      ofTeam('daily', 'capped', 600, calendar('day')),
+      ofTeam('weekly', 'capped', 1400, calendar('week')),
+      ofKey('of-key-1', 'key-1', 250),
+      ofKey('of-key-2', 'key-2', 250),
+      ofTeam('monthly', 'both', 300, calendar('month')),
+    ],
+    grants: [
+      grant('brief', 'prepaid', 150, 0, random.between(5_000, 60_000)),
+      grant('later', 'prepaid', 300, random.between(-1, 20_000), random.between(30_000, 90_000)),
+      grant('lasting', 'prepaid', 200, 0, null),
+      grant('credit', 'both', 500, 0, random.between(20_000, 90_000)),
+    ],
+  };
+}
+
+/** Makes a random change of the rules, as an administrator may at any time. */
+export function changeRules(admin: SimAdmin, random: Random, nowMs: number): void {
+  const limit = random.pick(admin.limits);
+  const what = random.fraction();
+  if (what < 0.3) admin.changeLimit(limit.id, (limit.amount * BigInt(random.between(105, 150))) / 100n);
+  else if (what < 0.55) admin.changeLimit(limit.id, (limit.amount * BigInt(random.between(40, 95))) / 100n);
+  else if (what < 0.75) admin.makeLimit({ ...limit, id: `added-${admin.version}` });
+  else if (what < 0.9) {
+    if (admin.limits.length > 4) admin.deleteLimit(limit.id);
+  } else {
+    const lastsMs = random.pick([null, 3_000, 20_000]);
+    const teamId = random.pick(['prepaid', 'both']);
+    const changes = { teamId, startsAtMs: nowMs, expiresAtMs: lastsMs === null ? null : nowMs + lastsMs };
+    admin.makeGrant({ ...grantOf(`added-${admin.version}`, '0', changes), amount: limit.amount / 4n });
+  }
+}
