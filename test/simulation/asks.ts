@@ -2,18 +2,18 @@
 import { openEndedOutputTokens, SMALLEST_USEFUL_OUTPUT_TOKENS } from '../../src/domain/admission.ts';
 import type { Account } from '../../src/domain/budget.ts';
 import type { Ask } from '../../src/ledger/ask.ts';
-import type { Hold } from '../../src/ledger/holds.ts';
-import type { Amounts } from './judge/amounts.ts';
 
 const CENT = 10_000_000_000n;
 const PER_TOKEN = CENT / 1000n;
+const KIND = { model: 'gpt-4o', endUser: null };
+const claimOf = (cost: bigint) => ({ cost, inputTokens: 10, outputTokens: 20 });
 
 export function fixedAsk(account: Account, cents: number): Ask {
-  return fixedAskOf(account, BigInt(cents) * CENT);
+  return askFor(account, BigInt(cents) * CENT);
 }
 
-export function fixedAskOf(account: Account, amount: bigint): Ask {
-  return { account, smallest: amount, size: () => amount, bytes: 100 };
+export function askFor(account: Account, cost: bigint): Ask {
+  return { account, kind: KIND, smallest: claimOf(cost), size: null, bytes: 100 };
 }
 
 /** A call without an output limit: a cent for its input, ten for each ten thousand tokens that it may say. */
@@ -25,18 +25,12 @@ export function openAsk(account: Account): Ask {
   };
   return {
     account,
-    smallest: ask.costUpTo(SMALLEST_USEFUL_OUTPUT_TOKENS),
-    size: ({ free, amount, crowd, last }) =>
-      ask.costUpTo(openEndedOutputTokens(ask, free, amount, crowd, last)),
+    kind: KIND,
+    smallest: claimOf(ask.costUpTo(SMALLEST_USEFUL_OUTPUT_TOKENS)),
+    size: ({ pools, crowd, last }) => {
+      const tokens = pools.map(({ free, amount }) => openEndedOutputTokens(ask, free, amount, crowd, last));
+      return claimOf(ask.costUpTo(Math.min(...tokens)));
+    },
     bytes: 100,
   };
-}
-
-/** The least with which a call is of use, as the judge counts it. */
-export function smallestOf(ask: Ask): Amounts {
-  return { cost: ask.smallest, inputTokens: 0, outputTokens: 0 };
-}
-
-export function heldBy(hold: Hold): Amounts {
-  return { cost: hold.amount, inputTokens: 0, outputTokens: 0 };
 }

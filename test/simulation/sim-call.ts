@@ -4,7 +4,6 @@ import type { Hold } from '../../src/ledger/holds.ts';
 import { momentOfUuidV7 } from '../../src/ledger/ids.ts';
 import { factsOf, settledOutcome } from '../support/events.ts';
 import type { Random } from '../support/random.ts';
-import { heldBy, smallestOf } from './asks.ts';
 import type { FakeTime } from './fake-time.ts';
 import type { Amounts } from './judge/amounts.ts';
 import { hold as must } from './judge/broken.ts';
@@ -51,7 +50,7 @@ export class SimCalls {
     forwarded: 0,
     waited: 0,
     left: 0,
-    denied: { insufficient: 0, held: 0, unavailable: 0 },
+    denied: { insufficient: 0, held: 0, flow: 0, too_large: 0, too_many_users: 0, unavailable: 0 },
   };
   /** Calls that are under way in a process that lives. */
   readonly running = new Map<SimInstance, number>();
@@ -81,7 +80,7 @@ export class SimCalls {
     if (hold === null || !instance.alive) return;
     const { teamId, keyId } = ask.account.principal;
     const facts = { id: hold.id, teamId, keyId, atMs: momentOfUuidV7(hold.id) };
-    const call = judge.admitted(instance.owner, facts, heldBy(hold));
+    const call = judge.admitted(instance.owner, facts, hold.claim);
     if (random.chance(LEAVES_AT_HOLD)) {
       instance.ledger.cancel(hold);
       judge.withdrawn(call);
@@ -122,7 +121,7 @@ export class SimCalls {
     const { judge, random, time } = this.#options;
     this.figures.waited++;
     const sinceMs = judge.nowMs();
-    const waiting = { owner: instance.owner, sinceMs, tallies, smallest: smallestOf(ask) };
+    const waiting = { owner: instance.owner, sinceMs, tallies, smallest: ask.smallest };
     judge.waiting.add(waiting);
     let answer: Hold | Denial | 'left';
     if (random.chance(LEAVES_QUEUE)) {
@@ -181,7 +180,7 @@ export class SimCalls {
     if (denial.kind === 'insufficient') {
       this.#options.takeEvents();
       const { teamId, keyId } = ask.account.principal;
-      checkInsufficient(judge, { teamId, keyId, atMs: nowMs, smallest: smallestOf(ask), heard: came.heard });
+      checkInsufficient(judge, { teamId, keyId, atMs: nowMs, smallest: ask.smallest, heard: came.heard });
     } else if (denial.kind === 'held') {
       must(waitedMs >= QUEUE_TIMEOUT_MS, 'admitting', () => `refused for held money after ${waitedMs} ms`);
     } else {

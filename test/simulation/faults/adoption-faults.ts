@@ -44,11 +44,11 @@ export const ADOPTION_FAULTS: Fault[] = [
     },
   ),
   inAdoption('crash-outcome-freed', 'calls in flight at a crash are adopted at no cost', (events) => {
-    const inFlight = events.filter(({ json, cost }) => json.includes('"reason":"crash"') && cost > 0n);
+    const inFlight = events.filter(({ json, claim }) => json.includes('"reason":"crash"') && claim.cost > 0n);
     if (inFlight.length === 0) return events;
     const free = (event: FlushEvent) => ({
       ...event,
-      cost: 0n,
+      claim: { ...event.claim, cost: 0n },
       allocations: event.allocations.map((part) => ({ ...part, settled: 0n })),
     });
     return events.map((event) => (inFlight.includes(event) ? free(event) : event));

@@ -4,12 +4,15 @@
  */
 import type { Ledger } from '../../../src/ledger/ledger.ts';
 import type { FlushEvent } from '../../../src/store/flush.ts';
-import type { MemoryCounter, MemoryStore } from '../memory-store.ts';
+import type { MemoryCounter } from '../memory-counter.ts';
+import type { MemoryStore } from '../memory-store.ts';
 import { NOTHING } from './amounts.ts';
 import { hold } from './broken.ts';
 import type { CallRecord, Owner, Told } from './calls.ts';
 import { amountOf, type Judge } from './judge.ts';
 import { mostAllowed, type Tally } from './tally.ts';
+
+const DURABLE_AFTER_MS = 59_000;
 
 export class Books {
   readonly #judge: Judge;
@@ -111,7 +114,15 @@ export class Books {
     });
   }
 
+  /** What a call holds for longer than a minute moves from the lease to Postgres. */
+  #noteLongCalls(owner: Owner): void {
+    if (owner.unbooked === 0) owner.hasLongCalls = false;
+    const sinceMs = this.#judge.nowMs() - DURABLE_AFTER_MS;
+    for (const { atMs } of owner.open) if (atMs < sinceMs) owner.hasLongCalls = true;
+  }
+
   #checkLedger(owner: Owner, ledger: Ledger): void {
+    this.#noteLongCalls(owner);
     const purses = new Map<Tally, bigint>();
     for (const { spec, granted, returned, settled, held, free } of ledger.book.leases()) {
       const sums = () =>
@@ -139,7 +150,7 @@ export class Books {
 
 /** What an instance holds under a rule is what its calls in flight hold. */
 function checkHeld(owner: Owner, tally: Tally, held: bigint): void {
-  if (owner.state === 'over') return;
+  if (owner.state === 'over' || owner.hasLongCalls) return;
   const { surely, perhaps } = owner.inFlight.get(tally) ?? { surely: 0n, perhaps: 0n };
   hold(held >= surely && held <= surely + perhaps, 'once', () => {
     const name = tally.rule.kind === 'limit' ? tally.rule.limit.id : tally.rule.teamId;
@@ -178,10 +189,10 @@ function bookCall(call: CallRecord, event: FlushEvent): void {
   const { outcome } = JSON.parse(event.json) as { outcome: Told['outcome'] };
   const unknown: Told = { outcome: 'unknown', amounts: call.hold };
   const candidates = call.told ? [call.told] : call.perhapsTold ? [call.perhapsTold, unknown] : [unknown];
-  const told = candidates.find((each) => each.outcome === outcome && each.amounts.cost === event.cost);
+  const told = candidates.find((each) => each.outcome === outcome && each.amounts.cost === event.claim.cost);
   hold(told !== undefined, 'events', () => {
     const due = candidates.map((each) => `${each.outcome} at ${each.amounts.cost}`).join(' or ');
-    return `${event.id} is in the ledger as ${outcome} at ${event.cost} instead of ${due}`;
+    return `${event.id} is in the ledger as ${outcome} at ${event.claim.cost} instead of ${due}`;
   });
   hold(!call.booked, 'once', () => `${event.id} is in the ledger twice`);
   call.booked = true;

@@ -12,6 +12,8 @@ export interface Owner {
   open: Set<CallRecord>;
   /** Calls of it that reached the upstream and are not in the ledger. */
   unbooked: number;
+  /** Some of its calls last so long that Postgres keeps what they hold. */
+  hasLongCalls: boolean;
   /** Since when it runs and reaches Postgres without trouble; infinite: it does not. */
   fineSinceMs: number;
   /** What its calls in flight hold under each rule: surely, and perhaps (it may not have known the rule). */

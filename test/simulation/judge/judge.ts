@@ -52,6 +52,7 @@ export class Judge {
       heard: [],
       open: new Set(),
       unbooked: 0,
+      hasLongCalls: false,
       fineSinceMs: this.nowMs(),
       inFlight: new Map(),
       touchedMs: new Map(),

@@ -1,6 +1,6 @@
 /** When all is calm: nothing is held, lent or waiting, all is in the ledger, and what is left can be spent. */
 import type { Account } from '../../../src/domain/budget.ts';
-import { fixedAskOf } from '../asks.ts';
+import { askFor } from '../asks.ts';
 import type { Chaos } from '../chaos.ts';
 import { hold } from './broken.ts';
 import { WHOLE } from './rulebook.ts';
@@ -72,7 +72,7 @@ function leftUnder({ rule, window, booked }: Tally, nowMs: number, settledOf: (g
 async function reserve(chaos: Chaos, account: Account, cost: bigint): Promise<string> {
   const { ledger, owner } = chaos.live[0]!;
   chaos.judge.touched(owner, chaos.judge.rules.tallies());
-  const asked = ledger.reserve(fixedAskOf(account, cost));
+  const asked = ledger.reserve(askFor(account, cost));
   let answer = 'answer' in asked ? null : asked;
   if ('answer' in asked) {
     void asked.answer.then((told) => {
