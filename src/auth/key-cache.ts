@@ -26,6 +26,11 @@ export class KeyCache {
     this.#teamNames = new LRUCache({ max: maxKeys });
   }
 
+  /** Grows whenever what was found before may be out of date. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   /** The key's record, null for a text that is no key. Rejects when Postgres is needed and away. */
   find(key: string): KeyRecord | null | Promise<KeyRecord | null> {
     return this.findHashed(hash('sha256', key, 'hex'));

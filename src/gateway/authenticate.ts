@@ -1,15 +1,27 @@
 /** Authenticate: from the bearer key to the account that pays. */
 import type { IncomingMessage } from 'node:http';
 import { whyRefused } from '../auth/keys.ts';
-import type { Account } from '../domain/budget.ts';
+import { type Account, needsEndUser } from '../domain/budget.ts';
 import { type Fault, fault } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';
 import { includesModel } from '../domain/price.ts';
 import { bearerKey } from '../openai/headers.ts';
 import type { KeyRecord } from '../store/catalog.ts';
+import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
 
-export async function authenticate(deps: GatewayDeps, incoming: IncomingMessage): Promise<Account | Fault> {
+/** Finds the call's account, unless the one that it has is the newest; answers why the call is refused. */
+export async function authenticate(deps: GatewayDeps, call: Call): Promise<Fault | null> {
+  const { generation } = deps.keys;
+  if (call.accountGeneration === generation) return null;
+  const account = await findAccount(deps, call.incoming);
+  if ('code' in account) return account;
+  call.account = account;
+  call.accountGeneration = generation;
+  return null;
+}
+
+async function findAccount(deps: GatewayDeps, incoming: IncomingMessage): Promise<Account | Fault> {
   const key = bearerKey(incoming.rawHeaders);
   if (key === null) return invalid('No API key was given: send `Authorization: Bearer tg-…`.');
   if (typeof key !== 'string') return key;
@@ -28,7 +40,25 @@ function invalid(message: string): Fault {
   return fault('invalid_api_key', message);
 }
 
+/** Why the call's account does not allow what it asks for; null: it does. */
+export function whyNotAllowed({ account, endUser, request }: Call): Fault | null {
+  const { model, billable } = request!.operation;
+  if (endUser === null && billable && needsEndUser(account!, model!)) {
+    return fault(
+      'missing_end_user',
+      "A limit counts this team's end users: say whose call it is in 'safety_identifier', 'user' or the header x-tollgate-user.",
+      { param: 'safety_identifier' },
+    );
+  }
+  if (model !== null && !mayUse(account!.principal, model)) {
+    return fault('model_not_allowed', `This key may not use the model '${model.slice(0, 100)}'.`, {
+      param: 'model',
+    });
+  }
+  return null;
+}
+
 /** A name that a key, and its team, may use allows its dated snapshots too. */
-export function mayUse({ models, teamModels }: Principal, model: string): boolean {
+function mayUse({ models, teamModels }: Principal, model: string): boolean {
   return includesModel(models, model) && includesModel(teamModels, model);
 }

@@ -14,6 +14,8 @@ export class Call {
   readonly stageUs: StageDurationsUs = {};
   route: Route | null = null;
   account: Account | null = null;
+  /** The generation of keys in which the account was found: a later one may know another. */
+  accountGeneration = -1;
   request: ParsedRequest | null = null;
   card: RateCard | null = null;
   estimate: Estimate | null = null;

@@ -2,12 +2,11 @@
  * The life of a call, stage by stage; each stage is the file of its name. Owns: their order, and that whatever happens
  * a hold ends exactly once. Invariant: nothing is forwarded before its hold was journaled.
  */
-import { needsEndUser } from '../domain/budget.ts';
 import { type Fault, fault } from '../domain/errors.ts';
 import { estimate } from '../domain/estimate.ts';
 import { findRoute } from '../openai/operations.ts';
 import { readOperation } from '../openai/request.ts';
-import { authenticate, mayUse } from './authenticate.ts';
+import { authenticate, whyNotAllowed } from './authenticate.ts';
 import { readBody } from './body.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -40,9 +39,8 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Fault | 'gone' | nu
   if (call.route === null) return unsupported(method, url);
   call.ended('classify');
 
-  const account = await authenticate(deps, call.incoming);
-  if ('code' in account) return account;
-  call.account = account;
+  const unknown = await authenticate(deps, call);
+  if (unknown) return unknown;
   call.ended('authenticate');
 
   const body = await readBody(call.incoming, deps.maxBodyBytes);
@@ -54,18 +52,8 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Fault | 'gone' | nu
   call.ended('classify');
   const { operation } = request;
   call.endUser = endUserOf(operation.endUser ?? call.incoming.headers['x-tollgate-user']);
-  if (call.endUser === null && operation.billable && needsEndUser(account, operation.model!)) {
-    return fault(
-      'missing_end_user',
-      "A limit counts this team's end users: say whose call it is in 'safety_identifier', 'user' or the header x-tollgate-user.",
-      { param: 'safety_identifier' },
-    );
-  }
-  if (operation.model !== null && !mayUse(account.principal, operation.model)) {
-    return fault('model_not_allowed', `This key may not use the model '${operation.model.slice(0, 100)}'.`, {
-      param: 'model',
-    });
-  }
+  const notAllowed = whyNotAllowed(call);
+  if (notAllowed) return notAllowed;
   if (deps.upstream === null) {
     return fault(
       'upstream_not_configured',

@@ -12,6 +12,7 @@ import type { Denial } from '../ledger/ask.ts';
 export function refusalOf(denial: Denial, estimate: Estimate): Fault {
   switch (denial.kind) {
     case 'unavailable':
+    case 'changed':
       return unavailable();
     case 'held':
       return fault(

@@ -5,6 +5,7 @@ import type { Fault } from '../domain/errors.ts';
 import { claimUpTo, openEndedClaim } from '../domain/open-ended.ts';
 import type { Ask, Denial } from '../ledger/ask.ts';
 import type { Hold } from '../ledger/holds.ts';
+import { authenticate, whyNotAllowed } from './authenticate.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
 import { refusalOf, unavailable } from './refusal.ts';
@@ -12,9 +13,10 @@ import { shuttingDown } from './respond.ts';
 
 /** Answers null when the call holds its money and the journal has it. */
 export async function reserve(deps: GatewayDeps, call: Call): Promise<Fault | 'gone' | null> {
-  const held = await take(deps, call);
+  const held = await takeUnderTheRules(deps, call);
   if (held === 'gone') return 'gone';
   if (held === 'cut') return shuttingDown();
+  if ('code' in held) return held;
   if ('kind' in held) {
     if (held.kind === 'insufficient' && held.counter !== null) deps.onSpent(held.counter);
     return refusalOf(held, call.estimate!);
@@ -41,9 +43,26 @@ export async function reserve(deps: GatewayDeps, call: Call): Promise<Fault | 'g
   return unavailable();
 }
 
-async function take(deps: GatewayDeps, call: Call): Promise<Hold | Denial | 'gone' | 'cut'> {
-  const ask = askOf(call);
-  const asked = deps.ledger.reserve(ask);
+/** The rules and the key may change while the body comes or the call waits: what holds is what they are at the hold. */
+async function takeUnderTheRules(
+  deps: GatewayDeps,
+  call: Call,
+): Promise<Hold | Denial | Fault | 'gone' | 'cut'> {
+  const startedMs = deps.clock.monotonicMs();
+  for (;;) {
+    const refused = (await authenticate(deps, call)) ?? whyNotAllowed(call);
+    if (refused) return refused;
+    const answer = await take(deps, call, deps.clock.monotonicMs() - startedMs);
+    if (typeof answer === 'string' || !('kind' in answer) || answer.kind !== 'changed') return answer;
+  }
+}
+
+async function take(
+  deps: GatewayDeps,
+  call: Call,
+  waitedMs: number,
+): Promise<Hold | Denial | 'gone' | 'cut'> {
+  const asked = deps.ledger.reserve({ ...askOf(call), waitedMs });
   if (!('answer' in asked)) return asked;
   call.waited = true;
   // Its client may leave while the call waits, and the gateway may stop: it then leaves the queue, holding nothing.

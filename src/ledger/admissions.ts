@@ -82,7 +82,14 @@ export class Admissions {
 
   /** Nothing can be admitted any more: everyone who waits is told. */
   refuse(): void {
-    for (const desk of this.#desks.values()) desk.refuse();
+    for (const desk of this.#desks.values()) desk.refuse({ kind: 'unavailable' });
+  }
+
+  /** The rules of these teams changed: their calls that wait must not be served by the old ones. */
+  recall(teamIds: ReadonlySet<string> | 'all'): void {
+    for (const [teamId, desk] of this.#desks) {
+      if (teamIds === 'all' || teamIds.has(teamId)) desk.refuse({ kind: 'changed' });
+    }
   }
 
   /** Drops the desks of teams of which nothing is under way. */

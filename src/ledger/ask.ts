@@ -14,6 +14,8 @@ export interface Ask {
   size: ((room: OpenEndedRoom) => Claim) | null;
   /** It costs nothing: it needs no budget, but its request and slot count. */
   isFree?: boolean;
+  /** How long it has waited already, before the rules changed. */
+  waitedMs?: number;
   /** Memory that the call keeps while it waits. */
   bytes: number;
 }
@@ -29,6 +31,8 @@ export type Denial =
   | { kind: 'too_large'; counter: CounterSpec; maxHold: bigint }
   /** As many end users are counted under this limit as may be. */
   | { kind: 'too_many_users'; counter: CounterSpec }
+  /** The rules of its team changed while it waited: it must ask anew, with its account as it is now. */
+  | { kind: 'changed' }
   | { kind: 'unavailable' };
 
 /** What was taken, and the moment of it: the call belongs to the windows of that moment. */

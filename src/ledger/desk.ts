@@ -63,10 +63,6 @@ export class Desk {
     this.#options = options;
   }
 
-  get waiting(): number {
-    return this.#waiters.length;
-  }
-
   /** Nothing is under way: the desk may be forgotten. */
   get idle(): boolean {
     return this.#waiters.length + this.#inFlight + this.#wanted.size === 0 && !this.#asking;
@@ -86,7 +82,8 @@ export class Desk {
   wait(ask: Ask, done: (result: Taken | Denial) => void): () => void {
     const { timers, queueTimeoutMs, monotonicMs } = this.#options;
     const waiter: Waiter = { ask, sinceMs: monotonicMs(), overdue: false, done, cancelTimer: () => {} };
-    waiter.cancelTimer = timers.after(queueTimeoutMs, () => this.#lastChance(waiter));
+    const waitMs = queueTimeoutMs - (ask.waitedMs ?? 0);
+    waiter.cancelTimer = timers.after(waitMs, () => this.#lastChance(waiter));
     this.#waiters.push(waiter);
     if (!isBlocked(this.#poolsOf(ask), ask.smallest)) this.#pace.hurry();
     this.#askSoon();
@@ -100,9 +97,9 @@ export class Desk {
     if (this.#wanted.size > 0) this.#askSoon();
   }
 
-  /** Nothing can be admitted any more. */
-  refuse(): void {
-    for (const waiter of [...this.#waiters]) this.#answer(waiter, { kind: 'unavailable' });
+  /** Everyone who waits is told the same: nothing can be admitted any more, or the rules changed. */
+  refuse(denial: Denial): void {
+    for (const waiter of [...this.#waiters]) this.#answer(waiter, denial);
   }
 
   /** A limit on flow that Postgres said to be full a moment ago; null: it must be asked. */
@@ -146,7 +143,7 @@ export class Desk {
   }
 
   #serve(): void {
-    if (this.#waiters.length > 0 && this.#options.blocked()) this.refuse();
+    if (this.#waiters.length > 0 && this.#options.blocked()) this.refuse({ kind: 'unavailable' });
     for (const waiter of [...this.#waiters]) {
       const taken = this.#take(waiter.ask, waiter.overdue);
       if (taken) this.#answer(waiter, taken);

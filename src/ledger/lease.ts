@@ -62,7 +62,7 @@ export class Lease {
     this.settled += spent;
     this.free += held - spent;
     this.demand.spent(spent);
-    if (this.#recalled) this.giveBack(this.free);
+    if (this.#recalled || this.#isOverdrawn) this.giveBack(this.free);
   }
 
   /** A question about it is on its way: what was decided before that moment, its answer knows. */
@@ -95,8 +95,8 @@ export class Lease {
     this.freesInMs = counter.freesInMs ?? null;
     if (counter.isScarce) this.scarceUntilMs = atMs + SCARCE_MS;
     this.#suspended = false;
-    if (this.#recalledSinceAsked) this.giveBack(this.free);
-    else this.#recalled = false;
+    if (this.#recalledSinceAsked || this.#isOverdrawn) this.giveBack(this.free);
+    if (!this.#recalledSinceAsked) this.#recalled = false;
   }
 
   /** What the counter can still give to somebody, lent to this instance or not. */
@@ -115,6 +115,11 @@ export class Lease {
   /** What the counter has left for this instance and all others. */
   get remaining(): bigint {
     return this.state === null ? this.spec.amount : unlent(this.state) + this.free;
+  }
+
+  /** More is out than the counter has (its limit was lowered): nothing that comes back may be held again. */
+  get #isOverdrawn(): boolean {
+    return this.state !== null && unlent(this.state) < 0n;
   }
 
   giveBack(amount: bigint): void {

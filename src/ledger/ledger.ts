@@ -194,9 +194,10 @@ export class Ledger {
     return leastOf(budgets, ceilingOf)?.amount ?? null;
   }
 
-  /** Limits or grants of these teams changed: what is idle goes back, so that new calls ask under the new rules. */
+  /** Limits or grants of these teams changed: what is idle goes back, so that all calls ask under the new rules. */
   recall(teamIds: ReadonlySet<string> | 'all'): void {
     this.book.recall(teamIds);
+    this.#admissions.recall(teamIds);
   }
 
   /**

@@ -99,11 +99,12 @@ test('what is on its way back counts as room already, and what was spent here as
   expect(lease.ceiling).toBe(78n);
 });
 
-test('a counter that was overdrawn or lowered has no room, but what is free here can be spent', () => {
+test('of a counter that was overdrawn or lowered nothing is held again: what is free here goes back', () => {
   const lease = new Lease(counterSpec('team', { amount: 100n }), new Demand(0), 0);
   const sums = { granted: 30n, returned: 0n, settled: 0n };
   lease.learn({ id: 'c', amount: 10n, settled: 0n, held: 0n, leased: 90n, lease: sums }, 0);
-  expect(lease.room).toBe(30n);
+  expect(lease.room).toBe(0n);
+  expect(lease.returned).toBe(30n);
   expect(lease.ceiling).toBe(10n);
 });
 

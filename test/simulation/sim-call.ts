@@ -50,7 +50,15 @@ export class SimCalls {
     forwarded: 0,
     waited: 0,
     left: 0,
-    denied: { insufficient: 0, held: 0, flow: 0, too_large: 0, too_many_users: 0, unavailable: 0 },
+    denied: {
+      insufficient: 0,
+      held: 0,
+      flow: 0,
+      too_large: 0,
+      too_many_users: 0,
+      changed: 0,
+      unavailable: 0,
+    },
   };
   /** Calls that are under way in a process that lives. */
   readonly running = new Map<SimInstance, number>();
@@ -100,8 +108,15 @@ export class SimCalls {
     const facts = { ...ask.account.principal, id: '', atMs };
     const tallies = judge.rules.talliesOf(facts);
     judge.touched(instance.owner, tallies);
-    const asked = instance.ledger.reserve(ask);
-    const answer = 'answer' in asked ? await this.#wait(instance, ask, asked, tallies) : asked;
+    let answer: Hold | Denial | 'left';
+    // Like the gateway: who is told that the rules changed asks again with the account as it is now.
+    do {
+      const { keyId } = ask.account.principal;
+      const waitedMs = judge.nowMs() - atMs;
+      const now = { ...ask, account: instance.accounts.get(keyId)!, waitedMs };
+      const asked = instance.ledger.reserve(now);
+      answer = 'answer' in asked ? await this.#wait(instance, ask, asked, tallies) : asked;
+    } while (answer !== 'left' && 'kind' in answer && answer.kind === 'changed');
     if (answer === 'left') {
       this.figures.left++;
       return null;

@@ -77,13 +77,23 @@ export class TestLedger {
   }
 
   reserve(ask: Ask): Call {
-    const answer = this.ledger.reserve(ask);
-    if (!('answer' in answer)) return { result: answer, leave: () => {} };
-    const call: Call = { result: null, leave: answer.leave };
-    void answer.answer.then((result) => {
-      call.result = result;
-    });
+    const call: Call = { result: null, leave: () => {} };
+    this.#askFor(call, ask);
     return call;
+  }
+
+  /** Like the gateway: whoever is told that the rules changed asks again. */
+  #askFor(call: Call, ask: Ask): void {
+    const answer = this.ledger.reserve(ask);
+    if (!('answer' in answer)) {
+      call.result = answer;
+      return;
+    }
+    call.leave = answer.leave;
+    void answer.answer.then((result) => {
+      if ('kind' in result && result.kind === 'changed') this.#askFor(call, ask);
+      else call.result = result;
+    });
   }
 
   /** A call that costs at most this many USD. */

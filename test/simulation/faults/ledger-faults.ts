@@ -17,8 +17,6 @@ function inLedger(name: string, what: string, plant: (planted: Healthy) => void)
   };
 }
 
-const HOUR_MS = 3_600_000;
-
 export const LEDGER_FAULTS: Fault[] = [
   inLedger('forward-before-journal', 'a call is forwarded before its hold was written', (planted) => {
     planted.replace(
@@ -83,19 +81,16 @@ export const LEDGER_FAULTS: Fault[] = [
       LeaseBook.prototype,
       'poolsOf',
       (poolsOf) =>
-        function (this: LeaseBook, ...args) {
-          const late = [...args] as typeof args;
-          const at = late.length - 1;
-          const atMs = late[at] as number;
-          (late as unknown[])[at] = atMs - 2_000;
-          const before = poolsOf.apply(this, late);
-          if (Math.floor(atMs / HOUR_MS) !== Math.floor((atMs - 2_000) / HOUR_MS)) planted.fired++;
-          return before;
+        function (this: LeaseBook, account, kind, atMs) {
+          const late = poolsOf.call(this, account, kind, atMs - 2_000);
+          const isOver = ({ spec }: Lease) => spec.endsAtMs !== null && spec.endsAtMs <= atMs;
+          if (late.pools.some(({ leases }) => leases.some(isOver))) planted.fired++;
+          return late;
         },
     );
   }),
-  inLedger('stale-rule', 'a change of the rules calls no lease back', (planted) => {
-    planted.replace(LeaseBook.prototype, 'recall', () => () => {
+  inLedger('stale-rule', 'an instance does nothing about rules that changed', (planted) => {
+    planted.replace(Ledger.prototype, 'recall', () => () => {
       planted.fired++;
     });
   }),

@@ -1,6 +1,6 @@
 /** What the judge knows of calls and of the processes that ran them, from the outside. */
 import type { Amounts } from './amounts.ts';
-import type { Tally } from './tally.ts';
+import type { Rule, Tally } from './tally.ts';
 
 /** A process, as the judge follows it. */
 export interface Owner {
@@ -18,8 +18,8 @@ export interface Owner {
   fineSinceMs: number;
   /** What its calls in flight hold under each rule: surely, and perhaps (it may not have known the rule). */
   inFlight: Map<Tally, { surely: bigint; perhaps: bigint }>;
-  /** When one of its calls last touched a rule, on Postgres's clock. */
-  touchedMs: Map<Tally, number>;
+  /** When one of its calls last touched a rule, in whichever window, on Postgres's clock. */
+  touchedMs: Map<Rule, number>;
 }
 
 export interface Told {

@@ -68,7 +68,7 @@ export class Judge {
 
   /** A process is asked for something that these rules count. */
   touched(owner: Owner, tallies: Iterable<Tally>): void {
-    for (const tally of tallies) owner.touchedMs.set(tally, this.nowMs());
+    for (const tally of tallies) owner.touchedMs.set(tally.rule, this.nowMs());
   }
 
   /** A process took this much for a call, just now. */

@@ -61,7 +61,7 @@ export class Returns {
 
   #checkIdle(owner: Owner, tally: Tally, idle: bigint): void {
     const nowMs = this.#options.nowMs();
-    const quietSinceMs = Math.max(owner.fineSinceMs, owner.touchedMs.get(tally) ?? 0);
+    const quietSinceMs = Math.max(owner.fineSinceMs, owner.touchedMs.get(tally.rule) ?? 0);
     const name = tally.rule.kind === 'limit' ? tally.rule.limit.id : `the grants of ${tally.rule.teamId}`;
     hold(nowMs - quietSinceMs <= RETURN_MS, 'returns', () => {
       return `${owner.id} keeps ${idle} of ${name} for ${nowMs - quietSinceMs} ms`;

@@ -1,0 +1,23 @@
+/**
+ * The simulation, with some of its seeds: what no crash, no lost answer, no slow store and no change of the rules may
+ * break. `npm run simulate` runs any others.
+ */
+import { expect, test } from 'vitest';
+import { simulate } from './simulate.ts';
+
+const STEPS = 100;
+
+test('some hundred seeds break no rule of the ledger', async () => {
+  let forwarded = 0;
+  for (let seed = 1; seed <= 150; seed++) {
+    const { failure, figures } = await simulate({ seed, steps: STEPS });
+    expect(failure, `seed ${seed} with ${STEPS} steps`).toBeNull();
+    forwarded += figures.forwarded!;
+  }
+  expect(forwarded).toBeGreaterThan(10_000);
+}, 300_000);
+
+test('the same seed is the same story', async () => {
+  const [once, again] = [await simulate({ seed: 7, steps: 60 }), await simulate({ seed: 7, steps: 60 })];
+  expect(again.figures).toEqual(once.figures);
+});
