@@ -1,8 +1,8 @@
 /** Route: a team's balance. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import type { Meter } from '../domain/limit.ts';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
-import type { Window } from '../domain/window.ts';
 import {
   type GrantBalance,
   type LimitBalance,
@@ -12,7 +12,7 @@ import {
 import type { Database } from '../store/database.ts';
 import { findTeam } from '../store/teams.ts';
 import { Balance } from './contract.ts';
-import { amountOf, ruleOf } from './limits.ts';
+import { amountOf, ruleOf, stateOf } from './limits.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf } from './page.ts';
 import { serve } from './route.ts';
@@ -83,17 +83,8 @@ function toGrant(each: GrantBalance) {
   };
 }
 
-function toLimit({ limit, amount, settled, held, span }: LimitBalance) {
-  const isRolling = (limit.window as Window).type === 'rolling';
-  const rule = ruleOf(limit);
-  const say = (each: bigint) => amountOf(rule.meter, each);
-  return {
-    ...rule,
-    settled: say(settled),
-    held: say(held),
-    remaining: say(atLeastZero(amount - settled)),
-    over_limit_usd: say(atLeastZero(settled + held - amount)),
-    window_starts_at: span.endMs === null && !isRolling ? null : new Date(span.startMs).toISOString(),
-    resets_at: span.endMs === null ? null : new Date(span.endMs).toISOString(),
-  };
+function toLimit(balance: LimitBalance) {
+  const { limit, amount, settled, held } = balance;
+  const over = amountOf(limit.meter as Meter, atLeastZero(settled + held - amount));
+  return { ...ruleOf(limit), ...stateOf(balance), over_limit_usd: over };
 }

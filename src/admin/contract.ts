@@ -9,6 +9,7 @@ export * from './contract/events.ts';
 export * from './contract/fields.ts';
 export * from './contract/ledger.ts';
 export * from './contract/limit-preview.ts';
+export * from './contract/limits.ts';
 export * from './contract/nouns.ts';
 export * from './contract/overview.ts';
 export * from './contract/plans.ts';

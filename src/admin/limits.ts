@@ -6,6 +6,7 @@ import { type Fault, fault } from '../domain/errors.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import type { Window } from '../domain/window.ts';
+import { type LimitBalance, readLimitBalances } from '../store/limit-balance.ts';
 import {
   changeLimit,
   createLimit,
@@ -17,10 +18,11 @@ import {
 import {
   Limit,
   LimitChange,
-  Limits,
+  ListedLimit,
+  ListedLimits,
+  limitListQuery,
   NewLimit,
   type subject,
-  teamListQuery,
   type window,
 } from './contract.ts';
 import { serveNoun } from './noun.ts';
@@ -28,7 +30,7 @@ import type { AdminOptions } from './options.ts';
 import { instantOf } from './page.ts';
 import { isFault, serve } from './route.ts';
 
-export function serveLimits(app: OpenAPIHono, { database }: AdminOptions): void {
+export function serveLimits(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   const summary = 'Make a limit; it counts the whole of its current window';
   serve(
     app,
@@ -53,14 +55,21 @@ export function serveLimits(app: OpenAPIHono, { database }: AdminOptions): void 
   serveNoun(app, {
     path: '/limits',
     name: 'limit',
-    item: Limit,
-    page: Limits,
+    item: ListedLimit,
+    page: ListedLimits,
     teamMay: { list: 'query', show: 'item' },
-    listQuery: teamListQuery,
+    listQuery: limitListQuery,
     changeBody: LimitChange,
-    idOf: (limit: LimitRow) => limit.id,
-    view: toLimit,
-    list: (page, query) => listLimits(database, { ...page, teamId: query.team_id }),
+    idOf: (limit: Listed) => limit.id,
+    view: (limit) => ({ ...toLimit(limit), ...(limit.balance ? { state: stateOf(limit.balance) } : {}) }),
+    list: async (page, query): Promise<Listed[]> => {
+      const limits = await listLimits(database, { ...page, teamId: query.team_id });
+      if (query.state === 'false') return limits;
+      await settleNow();
+      const balances = await readLimitBalances(database, limits);
+      const byId = new Map(balances.map((balance) => [balance.limit.id, balance]));
+      return limits.map((limit) => ({ ...limit, balance: byId.get(limit.id) }));
+    },
     find: (id) => findLimit(database, id),
     change: async (id, { amount, max_hold: maxHold, warn_at: warnAt }) => {
       const limit = await findLimit(database, id);
@@ -72,6 +81,10 @@ export function serveLimits(app: OpenAPIHono, { database }: AdminOptions): void 
     },
     remove: (id) => deleteLimit(database, id),
   });
+}
+
+interface Listed extends LimitRow {
+  balance?: LimitBalance | undefined;
 }
 
 /** Whom a new limit counts; of end users, of which team's (null: of every team's). */
@@ -157,6 +170,19 @@ function subjectOf({ subjectType, subjectId, teamId }: LimitRow): z.output<typeo
 /** An amount of a meter: USD with its cents, anything else as a whole number where it is one. */
 export function amountOf(meter: Meter, amount: bigint): string {
   return meter === 'cost_usd' ? formatUsd(amount) : formatUsd(amount).replace(/\.00$/, '');
+}
+
+/** How far a limit is used, in its meter's unit. */
+export function stateOf({ limit, amount, settled, held, span }: LimitBalance) {
+  const isRolling = (limit.window as Window).type === 'rolling';
+  const say = (each: bigint) => amountOf(limit.meter as Meter, each);
+  return {
+    settled: say(settled),
+    held: say(held),
+    remaining: say(amount > settled ? amount - settled : 0n),
+    window_starts_at: span.endMs === null && !isRolling ? null : new Date(span.startMs).toISOString(),
+    resets_at: span.endMs === null ? null : new Date(span.endMs).toISOString(),
+  };
 }
 
 function toLimit(limit: LimitRow): z.input<typeof Limit> {

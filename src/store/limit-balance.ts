@@ -7,8 +7,9 @@ import { limitCounter, spanOf } from '../domain/counter.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import type { Window, WindowSpan } from '../domain/window.ts';
-import type { Transaction } from './catalog-version.ts';
+import { clock, type Transaction } from './catalog-version.ts';
 import { NOTHING, readCounters, type Spent } from './counter-sums.ts';
+import type { Database } from './database.ts';
 import type { LimitRow } from './limits.ts';
 import { counters, limits } from './schema.ts';
 import { usedInWindow } from './used-before.ts';
@@ -33,6 +34,35 @@ export async function readLimits(tx: Transaction, teamId: string, now: Date): Pr
       ),
     )
     .orderBy(asc(limits.createdAt), asc(limits.id));
+  return balancesOf(tx, rows, teamId, now);
+}
+
+/**
+ * The limits of a list, of whatever teams, at this moment of Postgres's clock; but for those that count each end user
+ * for itself, and those that were deleted: they have no state of their own.
+ */
+export function readLimitBalances(database: Database, rows: readonly LimitRow[]): Promise<LimitBalance[]> {
+  const ofTeam = Map.groupBy(
+    rows.filter((row) => row.deletedAt === null && row.subjectType !== 'user'),
+    (row) => row.teamId,
+  );
+  return database.db.transaction(
+    async (tx) => {
+      const now = await clock(tx);
+      const balances: LimitBalance[] = [];
+      for (const [teamId, limits] of ofTeam) balances.push(...(await balancesOf(tx, limits, teamId, now)));
+      return balances;
+    },
+    { isolationLevel: 'repeatable read', accessMode: 'read only' },
+  );
+}
+
+async function balancesOf(
+  tx: Transaction,
+  rows: readonly LimitRow[],
+  teamId: string,
+  now: Date,
+): Promise<LimitBalance[]> {
   const specs = rows.map((row) => limitCounter(toLimit(row), teamId, null, now.getTime()));
   const known = await readCounters(tx, specs);
   const balances: LimitBalance[] = [];

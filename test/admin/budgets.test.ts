@@ -73,6 +73,33 @@ describe('a limit', () => {
     ).rejects.toThrow('left');
   });
 
+  test('is listed with how far it is used when that is asked for, as the balance says it', async () => {
+    const { team, key } = await makeTeam('used limits');
+    const make = (subject: object, window: object) =>
+      admin.make('/limits', { subject, meter: 'cost_usd', amount: '10', window });
+    const today = { type: 'calendar', unit: 'day', time_zone: 'UTC' };
+    const limit = await make({ type: 'team', id: team.id }, today);
+    const ofKey = await make({ type: 'key', id: key.id }, { type: 'lifetime' });
+    const ofUsers = await make({ type: 'user', team_id: team.id }, { type: 'lifetime' });
+    const counter = counterOf('limit', limit, team.id, TODAY_MS, TOMORROW_MS);
+    const spent = [{ counter, heldUsd: '4', settledUsd: '2.5' }];
+    const call = { teamId: team.id, keyId: key.id, atMs: Date.parse(NOW), costUsd: '2.5', pools: [spent] };
+    await instance.call(call);
+
+    const plain = await admin.get(`/limits?team_id=${team.id}`);
+    for (const each of plain.data) expect(each).not.toHaveProperty('state');
+    const { data } = await admin.get(`/limits?team_id=${team.id}&state=true`);
+    const stateOf = ({ id }: Json) => data.find((each: Json) => each.id === id)?.state;
+    const used = { settled: '2.50', held: '0.00', remaining: '7.50' };
+    const [starts, ends] = [TODAY_MS, TOMORROW_MS].map((ms) => new Date(ms).toISOString());
+    expect(stateOf(limit)).toEqual({ ...used, window_starts_at: starts, resets_at: ends });
+    expect(stateOf(ofKey)).toEqual({ ...used, window_starts_at: null, resets_at: null });
+    expect(stateOf(ofUsers)).toBeUndefined();
+    const balance = await admin.get(`/teams/${team.id}/balance`);
+    expect(balance.limits).toHaveLength(2);
+    for (const each of balance.limits) expect(each).toMatchObject(stateOf(each) as Json);
+  });
+
   test('is deleted once and keeps its history', async () => {
     const { team } = await makeTeam('no limits');
     const limit = await admin.make('/limits', {

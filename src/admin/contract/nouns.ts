@@ -152,7 +152,6 @@ export const Limit = z
     deleted_at: instant.nullable(),
   })
   .meta({ id: 'Limit' });
-export const Limits = page(Limit);
 const percents = z.array(z.int().min(1).max(1_000)).max(10);
 export const NewLimit = z
   .strictObject({
