@@ -83,7 +83,10 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     // More budget, more calls: the chart moves by itself.
     await team.getByRole('link', { name: 'atelier' }).click();
     const dialog = await openDialog(page, `${en.common.change} $0.01`);
+    await dialog.getByLabel(en.common.amount).fill('0.001');
+    await dialog.getByText(new RegExp(`of today’s ${calls} calls would have been refused`)).waitFor();
     await dialog.getByLabel(en.common.amount).fill('0.03');
+    await dialog.getByText(`None of today’s ${calls} calls would have been refused.`).waitFor();
     await dialog.getByRole('button', { name: en.common.save }).click();
     await page.getByText(en.limits.changed).waitFor();
     await goTo(page, en.nav.overview);
@@ -200,6 +203,7 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     await dialog.getByRole('button', { name: en.limits.new }).click();
     await dialog.getByText(en.common.badAmount).waitFor();
     await dialog.getByLabel(en.common.amount).fill(amount);
+    await dialog.getByText(en.limits.previewLeft).waitFor();
     await dialog.getByRole('button', { name: en.limits.new }).click();
     await page.getByText(en.limits.made).waitFor();
     await page.getByRole('table', { name: en.nav.limits }).getByText(`$${amount}`).first().waitFor();

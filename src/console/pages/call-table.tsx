@@ -18,7 +18,6 @@ export function CallTable({ calls, withTeam, actions }: CallTableProps) {
   const t = useWords();
   const format = useFormat();
   const costRest = restDigits(calls.map(costOf));
-  const holdRest = restDigits(calls.map((call) => call.hold_usd));
   return (
     <Table
       caption={t.calls.list}
@@ -56,16 +55,6 @@ export function CallTable({ calls, withTeam, actions }: CallTableProps) {
           label: t.calls.output,
           number: true,
           cell: (call) => format.count(call.output_tokens),
-        },
-        {
-          key: 'hold',
-          label: t.calls.hold,
-          number: true,
-          cell: (call) => (
-            <span class="quiet">
-              <Money usd={call.hold_usd} reserve={holdRest} />
-            </span>
-          ),
         },
         {
           key: 'cost',

@@ -77,7 +77,7 @@ function ChangeDialog({ limit, onClose, onDone }: ChangeProps) {
         numeric
         autofocus
       />
-      {isMoney && <LimitPreviewBox limit={badAmount ? null : { ...ruleOf(limit), amount }} />}
+      <LimitPreviewBox limit={badAmount ? null : { ...ruleOf(limit), amount }} />
     </FormDialog>
   );
 }

@@ -86,7 +86,7 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
       {mayOnlyWarn(rule) && (
         <Tick label={t.limits.soft} hint={t.limits.softHint} checked={soft} onChecked={setSoft} />
       )}
-      {rule.meter === 'cost_usd' && <LimitPreviewBox limit={isReady ? body : null} />}
+      <LimitPreviewBox limit={isReady ? body : null} />
     </FormDialog>
   );
 }

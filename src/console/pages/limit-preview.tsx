@@ -4,30 +4,38 @@ import { post } from '../api/client.ts';
 import type { LimitPreview, NewLimit } from '../api/types.ts';
 import { asApiError } from '../api/use.ts';
 import { isZero } from '../money.ts';
-import { Money } from '../parts/money.tsx';
 import { refusalText } from '../parts/states.tsx';
 import { useFormat } from '../shell/format.ts';
 import { useWords } from '../shell/language.ts';
+import type { Meter } from './limit-words.ts';
+import { Quantity } from './quantity.tsx';
 
 /** Typing goes on within it; the preview asks once it is over. */
 const PAUSE_MS = 300;
 
+interface ShownProps {
+  preview: LimitPreview;
+  meter: Meter;
+}
+
 /** Null: the form cannot be read yet. */
 export function LimitPreviewBox({ limit }: { limit: NewLimit | null }) {
   const t = useWords();
-  const [preview, setPreview] = useState<LimitPreview | null>(null);
+  // With the meter that was asked for: the form may be at another one by the time of the answer.
+  const [shown, setShown] = useState<ShownProps | null>(null);
   const [refusal, setRefusal] = useState('');
   const body = limit === null ? '' : JSON.stringify(limit);
   useEffect(() => {
     setRefusal('');
-    if (body === '') return setPreview(null);
+    if (body === '') return setShown(null);
     const abort = new AbortController();
     const pause = setTimeout(() => {
-      post<LimitPreview>('/limits/preview', JSON.parse(body) as object, abort.signal).then(
-        setPreview,
+      const asked = JSON.parse(body) as NewLimit;
+      post<LimitPreview>('/limits/preview', asked, abort.signal).then(
+        (preview) => setShown({ preview, meter: asked.meter }),
         (error) => {
           if (abort.signal.aborted) return;
-          setPreview(null);
+          setShown(null);
           setRefusal(refusalText(t, asApiError(error)));
         },
       );
@@ -41,12 +49,12 @@ export function LimitPreviewBox({ limit }: { limit: NewLimit | null }) {
     <section class="preview" aria-label={t.limits.preview} aria-live="polite">
       <h3>{t.limits.preview}</h3>
       {refusal !== '' && <p class="fault">{refusal}</p>}
-      {preview ? <Shown preview={preview} /> : refusal === '' && <p class="quiet">{t.limits.previewWait}</p>}
+      {shown ? <Shown {...shown} /> : refusal === '' && <p class="quiet">{t.limits.previewWait}</p>}
     </section>
   );
 }
 
-function Shown({ preview }: { preview: LimitPreview }) {
+function Shown({ preview, meter }: ShownProps) {
   const t = useWords();
   const format = useFormat();
   const { refused_calls_today: refused, calls_today: calls, first_refused_at: first } = preview;
@@ -55,11 +63,11 @@ function Shown({ preview }: { preview: LimitPreview }) {
       <dl>
         <dt>{t.limits.previewUsed}</dt>
         <dd>
-          <Money usd={preview.used} />
+          <Quantity meter={meter} amount={preview.used} />
         </dd>
         <dt>{t.limits.previewLeft}</dt>
         <dd>
-          <Money usd={preview.remaining} />
+          <Quantity meter={meter} amount={preview.remaining} />
         </dd>
       </dl>
       <p class={refused > 0 ? 'fault' : undefined}>

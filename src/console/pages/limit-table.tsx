@@ -2,22 +2,19 @@
 import type { ComponentChildren } from 'preact';
 import type { Limit } from '../api/types.ts';
 import { isZero, restDigits } from '../money.ts';
-import { Money } from '../parts/money.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
 import { useWords } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
 import { quantityText, subjectText, windowText } from './limit-words.ts';
 import { nameIn, type Option } from './names.ts';
+import { Quantity } from './quantity.tsx';
 import { UsedBar } from './used-bar.tsx';
 
 /** What both lists of limits have: the rule, and the state of its window where it is known. */
 export type LimitRow = Pick<Limit, 'id' | 'subject' | 'meter' | 'amount' | 'window'> &
-  Partial<
-    Pick<Limit, 'team_id' | 'models' | 'enforcement' | 'settled' | 'held' | 'remaining' | 'resets_at'>
-  > & {
-    over_limit_usd?: string;
-  };
+  Partial<Pick<Limit, 'team_id' | 'models' | 'enforcement'>> &
+  Partial<NonNullable<Limit['state']>> & { over_limit_usd?: string };
 
 /** Under which the API files what belongs to the whole installation. */
 const NO_TEAM = '00000000-0000-0000-0000-000000000000';
@@ -70,7 +67,7 @@ export function LimitTable({ limits, teams, keyName, actions }: LimitTableProps)
           label: t.common.amount,
           cell: (limit) => (
             <>
-              <Quantity limit={limit} amount={limit.amount} />{' '}
+              <Quantity meter={limit.meter} amount={limit.amount} />{' '}
               <span class="quiet">{windowText(t, limit.window)}</span>
               {limit.window.type === 'calendar' && <span class="under">{limit.window.time_zone}</span>}
             </>
@@ -95,7 +92,7 @@ export function LimitTable({ limits, teams, keyName, actions }: LimitTableProps)
               '—'
             ) : (
               <>
-                <Quantity limit={limit} amount={limit.remaining} reserve={leftRest} />
+                <Quantity meter={limit.meter} amount={limit.remaining} reserve={leftRest} />
                 {limit.over_limit_usd && !isZero(limit.over_limit_usd) && (
                   <span class="under">
                     {quantityText(t, limit.meter, limit.over_limit_usd)} {t.limits.over}
@@ -121,11 +118,4 @@ export function LimitTable({ limits, teams, keyName, actions }: LimitTableProps)
       ]}
     />
   );
-}
-
-/** Money, or a number of what the limit counts. */
-function Quantity({ limit, amount, reserve }: { limit: LimitRow; amount: string; reserve?: number }) {
-  const t = useWords();
-  if (limit.meter === 'cost_usd') return <Money usd={amount} reserve={reserve} />;
-  return <span class="numeric">{quantityText(t, limit.meter, amount)}</span>;
 }

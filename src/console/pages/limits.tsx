@@ -21,7 +21,7 @@ export function LimitsPage() {
   const teams = useTeamOptions();
   const keys = useKeyOptions(teamId);
   const [asked, setAsked] = useState<LimitAsked | null>(null);
-  const pages = usePages<Limit>('/limits', { team_id: teamId });
+  const pages = usePages<Limit>('/limits', { team_id: teamId, state: true });
   return (
     <Page
       title={t.nav.limits}
@@ -54,7 +54,7 @@ export function LimitsPage() {
         <Paged pages={pages} empty={<Empty title={t.limits.empty} text={t.limits.emptyText} />}>
           {(limits) => (
             <LimitTable
-              limits={limits}
+              limits={limits.map(({ state, ...limit }) => ({ ...limit, ...state }))}
               teams={isAdmin ? teams : null}
               keyName={(id) => nameIn(keys, id)}
               actions={isAdmin ? (limit) => <LimitActions limit={limit} onAsk={setAsked} /> : undefined}

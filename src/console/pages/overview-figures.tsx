@@ -2,13 +2,15 @@
 import type { ComponentChildren } from 'preact';
 import type { Overview } from '../api/types.ts';
 import { isZero } from '../money.ts';
-import { Money, moneyText } from '../parts/money.tsx';
+import { About, Money, moneyText } from '../parts/money.tsx';
 import { useFormat } from '../shell/format.ts';
 import { useWords } from '../shell/language.ts';
+import { useSession } from '../shell/session.ts';
 
 export function Figures({ overview }: { overview: Overview }) {
   const t = useWords();
   const format = useFormat();
+  const { role } = useSession();
   const { remaining_usd: remaining, exhausts_at: exhausts } = overview;
   return (
     <dl class="figures" aria-label={t.overview.figures}>
@@ -20,16 +22,20 @@ export function Figures({ overview }: { overview: Overview }) {
         notes={[t.overview.previousMonth(moneyText(overview.previous_month_usd))]}
         title={t.overview.forecastNote}
       >
-        <Money usd={overview.forecast_month_usd} />
+        <About usd={overview.forecast_month_usd} />
       </Figure>
       <Figure
-        label={t.overview.remaining}
+        label={role === 'admin' ? t.overview.remaining : t.grants.left}
         warns={exhausts !== null}
         notes={[
           exhausts !== null
-            ? t.overview.runsOut(format.relative(exhausts))
+            ? role === 'admin'
+              ? t.overview.firstRunsOut(format.relative(exhausts))
+              : t.overview.runsOut(format.relative(exhausts))
             : remaining === null
-              ? t.overview.noCredit
+              ? role === 'admin'
+                ? t.overview.noCredit
+                : t.overview.noBudget
               : t.overview.lasts,
         ]}
       >

@@ -114,7 +114,7 @@ function Start({ price }: { price: Price }) {
   const t = useWords();
   const format = useFormat();
   return hasKnownStart(price) ? (
-    format.day(price.effective_from)
+    (price.origin === 'admin' ? format.day : format.utcDay)(price.effective_from)
   ) : (
     <span class="quiet">{t.prices.always}</span>
   );
@@ -178,7 +178,7 @@ function When({ price, format }: { price: Price; format: Format }) {
   return (
     <>
       <time dateTime={price.effective_from}>
-        {price.origin === 'admin' ? format.moment(price.effective_from) : format.day(price.effective_from)}
+        {price.origin === 'admin' ? format.moment(price.effective_from) : format.utcDay(price.effective_from)}
       </time>
       {price.deleted_at && <span class="under">{t.prices.removedAt(format.moment(price.deleted_at))}</span>}
     </>

@@ -61,7 +61,11 @@ export function TeamTable({ teams, total, badges, actions }: TeamTableProps) {
           cell: (team) =>
             team.remaining_usd === null ? '—' : <Money usd={team.remaining_usd} reserve={leftRest} />,
         },
-        { key: 'tightest', label: t.overview.tightest, cell: (team) => <Tightest team={team} /> },
+        {
+          key: 'tightest',
+          label: t.overview.tightest,
+          cell: (team) => <Tightest team={team} isShort={total !== undefined} />,
+        },
         {
           key: 'runsOut',
           label: t.overview.runsOutColumn,
@@ -81,7 +85,7 @@ export function TeamTable({ teams, total, badges, actions }: TeamTableProps) {
   );
 }
 
-function Tightest({ team: { name, tightest } }: { team: OverviewTeam }) {
+function Tightest({ team: { name, tightest }, isShort }: { team: OverviewTeam; isShort: boolean }) {
   const t = useWords();
   const format = useFormat();
   if (!tightest) return <span class="quiet">{t.overview.noBudget}</span>;
@@ -90,7 +94,7 @@ function Tightest({ team: { name, tightest } }: { team: OverviewTeam }) {
     <span class="tightest">
       <Bar label={`${name}: ${used}`} used={tightest.used_ratio} />
       <span class="tightest-share">{format.percent(tightest.used_ratio)}</span>
-      {tightest.resets_at && (
+      {tightest.resets_at && !isShort && (
         <span class="quiet">{t.overview.resets(format.relative(tightest.resets_at))}</span>
       )}
     </span>

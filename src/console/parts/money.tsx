@@ -18,6 +18,16 @@ export function Money({ usd, reserve = 0 }: MoneyProps) {
   );
 }
 
+/** An estimate: cents are more than anybody knows of it. */
+export function About({ usd }: { usd: string }) {
+  const { sign, main } = partsOf(usd);
+  return (
+    <span class="money">
+      <span class="about">≈</span> {sign}${main}
+    </span>
+  );
+}
+
 /** The same as plain text, for sentences and labels. */
 export function moneyText(usd: string): string {
   const { sign, main, rest } = partsOf(usd);

@@ -34,6 +34,8 @@ function formatsOf(language: Language) {
   return {
     /** 25 Nov 2026 */
     day: date({ day: 'numeric', month: 'short', year: 'numeric' }),
+    /** The same in UTC, for dates that were published without a time. */
+    utcDay: date({ day: 'numeric', month: 'short', year: 'numeric', timeZone: 'UTC' }),
     /** 25 Nov */
     shortDay: date({ day: 'numeric', month: 'short' }),
     /** 25 Nov, 14:02 */

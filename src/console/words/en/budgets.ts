@@ -8,7 +8,7 @@ export const budgets = {
     empty: 'No team yet',
     emptyText: 'A team has keys, and limits or prepaid credit that bound what its keys may spend.',
     spent: 'This month',
-    remaining: 'Credit left',
+    remaining: 'Left',
     tightest: 'Tightest budget',
     runsOut: 'Runs out',
     made: (name: string) => `Team ${name} was made`,

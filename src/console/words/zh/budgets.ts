@@ -10,7 +10,7 @@ export const budgets: Budgets = {
     empty: '还没有团队',
     emptyText: '团队拥有密钥，并由限额或预付额度约束这些密钥的花费。',
     spent: '本月花费',
-    remaining: '剩余额度',
+    remaining: '剩余',
     tightest: '最紧的预算',
     runsOut: '预计用完',
     made: (name) => `已创建团队 ${name}`,
