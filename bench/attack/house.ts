@@ -36,16 +36,23 @@ export async function inHouse<Result>(
   chmodSync(folder, 0o755);
   const remove = () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   process.once('exit', remove);
+  let house: House | null = null;
   try {
-    return await live(await build(folder, options));
+    house = await build(folder, options);
+    return await live(house);
   } finally {
+    // First of all those who would be started again, were they to end unasked.
+    await Promise.all(house?.replicas.map((replica) => replica.stop()) ?? []);
     await stopAll();
     remove();
     process.off('exit', remove);
   }
 }
 
-async function build(folder: string, { gateway, replicas: count, budgetUsd, simulator }: HouseOptions) {
+async function build(
+  folder: string,
+  { gateway, replicas: count, budgetUsd, simulator }: HouseOptions,
+): Promise<House> {
   const kind = GATEWAY_KINDS[gateway];
   const postgres = await Postgres.make(folder);
   const upstreamLog = join(folder, 'upstream.log');
