@@ -1,11 +1,14 @@
-/** Usage: sums of the rollups, by any of their dimensions and any calendar interval. Never reads events. */
-import { and, asc, eq, gte, lt, or, type SQL, type SQLWrapper, sql } from 'drizzle-orm';
-import { type PgColumn, unionAll } from 'drizzle-orm/pg-core';
+/** Usage: sums of the rollups, by any of their dimensions and any calendar interval. Never reads events, and few quarters. */
+import { type SQL, sql } from 'drizzle-orm';
+import type { PgColumn } from 'drizzle-orm/pg-core';
+import type { Fragment, Sql } from 'postgres';
 import type { Database } from './database.ts';
-import { usageDays, usageRollups } from './schema.ts';
+import { planUsage, type Stretch, type UsageInterval, type UsagePlan } from './usage-plan.ts';
 
-export type UsageDimension = 'team' | 'key' | 'model' | 'operation';
-export type UsageInterval = '15m' | 'hour' | 'day' | 'week' | 'month' | 'total';
+export type { UsageInterval } from './usage-plan.ts';
+
+const DIMENSIONS = { team: 'team_id', key: 'key_id', model: 'model', operation: 'operation' } as const;
+export type UsageDimension = keyof typeof DIMENSIONS;
 
 export interface UsageQuestion {
   groupBy: readonly UsageDimension[];
@@ -41,114 +44,98 @@ export interface UsageRow {
   unknownUsd: string;
 }
 
+const SUMS = {
+  calls: 'calls',
+  voided_calls: 'voidedCalls',
+  unknown_calls: 'unknownCalls',
+  input_tokens: 'inputTokens',
+  cached_input_tokens: 'cachedInputTokens',
+  cache_write_tokens: 'cacheWriteTokens',
+  output_tokens: 'outputTokens',
+  reasoning_tokens: 'reasoningTokens',
+} as const;
+
+const COLUMNS = [...Object.values(DIMENSIONS), ...Object.keys(SUMS), 'cost_usd', 'unknown_usd'];
+
 /** Sums the rollups, oldest interval first, then by the dimensions. Intervals without usage are left out. */
-export function readUsage(database: Database, question: UsageQuestion): Promise<UsageRow[]> {
-  const source = rollupsOf(database, question);
-  const dimensions = {
-    team: source.teamId,
-    key: source.keyId,
-    model: source.model,
-    operation: source.operation,
-  };
-  const by = (name: UsageDimension) => (question.groupBy.includes(name) ? dimensions[name] : sql<null>`null`);
-  const sum = (column: SQLWrapper) => sql<number>`sum(${column})`.mapWith(Number);
-  const sumMoney = (column: SQLWrapper) => sql<string>`sum(${column})`;
-  // Ordinals: the same expression with parameters twice would be two expressions to Postgres.
-  const ordinals = [sql`1`, sql`2`, sql`3`, sql`4`, sql`5`];
-  return database.db
-    .select({
-      startsAt: startOf(source.startsAt, question),
-      team: by('team'),
-      key: by('key'),
-      model: by('model'),
-      operation: by('operation'),
-      calls: sum(source.calls),
-      voidedCalls: sum(source.voidedCalls),
-      unknownCalls: sum(source.unknownCalls),
-      inputTokens: sum(source.inputTokens),
-      cachedInputTokens: sum(source.cachedInputTokens),
-      cacheWriteTokens: sum(source.cacheWriteTokens),
-      outputTokens: sum(source.outputTokens),
-      reasoningTokens: sum(source.reasoningTokens),
-      costUsd: sumMoney(source.costUsd),
-      unknownUsd: sumMoney(source.unknownUsd),
-    })
-    .from(source)
-    .groupBy(...ordinals)
-    .orderBy(...ordinals.map((ordinal) => asc(ordinal)))
-    .limit(question.limit) as Promise<UsageRow[]>;
+export async function readUsage({ sql }: Database, question: UsageQuestion): Promise<UsageRow[]> {
+  const stretch = await stretchOf(sql, question);
+  if (stretch === null) return [];
+  const plan = planUsage(question.interval, question.timeZone, stretch);
+  const dimension = (name: UsageDimension) =>
+    question.groupBy.includes(name) ? sql(DIMENSIONS[name]) : sql`null`;
+  const counts = Object.entries(SUMS).map(
+    ([column, name]) => sql`sum(sign * ${sql(column)})::float8 as ${sql(name)}`,
+  );
+  return await sql<UsageRow[]>`
+    select starts_at as "startsAt", ${dimension('team')} as team, ${dimension('key')} as key,
+      ${dimension('model')} as model, ${dimension('operation')} as operation,
+      ${counts.flatMap((count) => [count, sql`, `])}
+      sum(sign * cost_usd)::text as "costUsd", sum(sign * unknown_usd)::text as "unknownUsd"
+    from (${partsOf(sql, question, plan)}) parts
+    group by 1, 2, 3, 4, 5 having sum(sign * calls) <> 0
+    order by 1, 2, 3, 4, 5 limit ${question.limit}`;
 }
 
-const DAY_MS = 86_400_000;
-/** In whose days, weeks and months whole UTC days lie. */
-const UTC_ZONES = ['UTC', 'Etc/UTC', 'GMT', 'Etc/GMT'];
+/** The stretch that is asked for, as far as there is any usage; null: there is none. */
+async function stretchOf(sql: Sql, { from, to, teamId }: UsageQuestion): Promise<Stretch | null> {
+  const [row] = await sql<{ first: Date | null; last: Date | null }[]>`
+    select min(day) as first, max(day) as last from usage_days ${teamId ? sql`where team_id = ${teamId}` : sql``}`;
+  if (!row?.first || !row.last) return null;
+  const fromMs = Math.max(row.first.getTime(), from?.getTime() ?? 0);
+  const toMs = Math.min(row.last.getTime() + 86_400_000, to?.getTime() ?? Number.POSITIVE_INFINITY);
+  return fromMs < toMs ? { fromMs, toMs } : null;
+}
 
-/**
- * The sums to add up: of whole UTC days where none of them lies in two intervals, and of quarters of an hour at the edges
- * or else everywhere. Days are a small part of the rows.
- */
-function rollupsOf({ db }: Database, { interval, timeZone, from, to, teamId, keyId }: UsageQuestion) {
-  const select = (
-    table: typeof usageRollups | typeof usageDays,
-    startsAt: PgColumn,
-    where: (SQL | undefined)[],
-  ) => {
-    const { keyId: key, model, operation } = table;
-    const { calls, voidedCalls, unknownCalls, inputTokens, cachedInputTokens, cacheWriteTokens } = table;
-    const { outputTokens, reasoningTokens, costUsd, unknownUsd } = table;
-    return db
-      .select({
-        startsAt: sql<Date>`${startsAt}`.as('starts_at'),
-        teamId: table.teamId,
-        keyId: key,
-        model,
-        operation,
-        calls,
-        voidedCalls,
-        unknownCalls,
-        inputTokens,
-        cachedInputTokens,
-        cacheWriteTokens,
-        outputTokens,
-        reasoningTokens,
-        costUsd,
-        unknownUsd,
-      })
-      .from(table)
-      .where(
-        and(
-          teamId === undefined ? undefined : eq(table.teamId, teamId),
-          keyId === undefined ? undefined : eq(key, keyId),
-          ...where,
-        ),
-      );
+/** The rows that add up: `sign` is −1 where a quarter leaves the interval of its day's noon. */
+function partsOf(sql: Sql, question: UsageQuestion, { quarters, days, moved }: UsagePlan): Fragment {
+  const { teamId, keyId, interval, timeZone } = question;
+  const own = (row: string) => sql`${teamId ? sql`and ${sql(row)}.team_id = ${teamId}` : sql``}
+    ${keyId ? sql`and ${sql(row)}.key_id = ${keyId}` : sql``}`;
+  const columns = sql.unsafe(COLUMNS.join(', '));
+  const start = (moment: Fragment) => {
+    if (interval === 'total') return sql`null::timestamptz`;
+    return interval === '15m' ? moment : sql`date_trunc(${interval}, ${moment}, ${timeZone})`;
   };
-  const { bucketStart } = usageRollups;
-  const inQuarters = (first: Date | null, end: Date | null) =>
-    and(first ? gte(bucketStart, first) : undefined, end ? lt(bucketStart, end) : undefined);
-  const inDays = interval === 'total' || (isOfDays(interval) && UTC_ZONES.includes(timeZone));
-  const firstDay = from && new Date(Math.ceil(from.getTime() / DAY_MS) * DAY_MS);
-  const endDay = to && new Date(Math.floor(to.getTime() / DAY_MS) * DAY_MS);
-  if (!inDays || (firstDay && endDay && firstDay >= endDay)) {
-    return select(usageRollups, bucketStart, [inQuarters(from, to)]).as('u');
+  const noon = (day: Fragment) => sql`${day} + interval '12 hours'`;
+  // A team at a time, by the index that begins with it: without, all quarters that there ever were would be read.
+  const quarterRows = (stretches: Stretch[]) => sql`
+    from unnest(${stretches.map((each) => at(each.fromMs))}::timestamptz[],
+      ${stretches.map((each) => at(each.toMs))}::timestamptz[]) as s (from_at, to_at)
+    cross join teams t join lateral (
+      select * from usage_rollups u where u.team_id = t.id and u.bucket_start >= s.from_at and u.bucket_start < s.to_at
+        ${own('u')}) r on true ${teamId ? sql`where t.id = ${teamId}` : sql``}`;
+  const parts: Fragment[] = [];
+  if (days) {
+    parts.push(sql`select ${start(noon(sql`d.day`))} as starts_at, 1 as sign, ${columns} from usage_days d
+      where d.day >= ${at(days.fromMs)} and d.day < ${at(days.toMs)} ${own('d')}`);
   }
-  const edges = or(from ? inQuarters(from, firstDay) : sql`false`, to ? inQuarters(endDay, to) : sql`false`);
-  const { day } = usageDays;
-  const days = [firstDay ? gte(day, firstDay) : undefined, endDay ? lt(day, endDay) : undefined];
-  return unionAll(select(usageDays, day, days), select(usageRollups, bucketStart, [edges])).as('u');
+  if (quarters.length > 0) {
+    parts.push(
+      sql`select ${start(sql`r.bucket_start`)} as starts_at, 1 as sign, ${columns} ${quarterRows(quarters)}`,
+    );
+  }
+  if (moved.length > 0) {
+    const day = sql`date_trunc('day', r.bucket_start, 'UTC')`;
+    parts.push(
+      sql`select ${start(sql`r.bucket_start`)} as starts_at, 1 as sign, ${columns} ${quarterRows(moved)}`,
+    );
+    parts.push(sql`select ${start(noon(day))} as starts_at, -1 as sign, ${columns} ${quarterRows(moved)}`);
+  }
+  return parts.reduce((all, part) => sql`${all} union all ${part}`);
 }
 
-function isOfDays(interval: UsageInterval): boolean {
-  return interval === 'day' || interval === 'week' || interval === 'month';
+function at(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
 /** The start of the interval in which a quarter of an hour lies. */
 export function startOf(
-  bucketStart: PgColumn | SQL.Aliased<Date>,
+  bucketStart: PgColumn,
   { interval, timeZone }: Pick<UsageQuestion, 'interval' | 'timeZone'>,
 ): SQL<Date | null> {
   if (interval === 'total') return sql<null>`null::timestamptz`;
   const start =
     interval === '15m' ? sql`${bucketStart}` : sql`date_trunc(${interval}, ${bucketStart}, ${timeZone})`;
-  return start.mapWith(usageRollups.bucketStart) as SQL<Date | null>;
+  return start.mapWith(bucketStart) as SQL<Date | null>;
 }

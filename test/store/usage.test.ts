@@ -80,10 +80,14 @@ describe('days are read instead of quarters of an hour', () => {
     expect(read.get('usage_days')).toBeGreaterThan(0);
   });
 
-  it('but not where a day of UTC lies in two days', async () => {
+  it('and of a day that a midnight cuts, the quarters of the shorter piece alone', async () => {
     const read = await rowsReadBy(test.database, () =>
-      readUsage(test.database, questionOf({ timeZone: 'Europe/Berlin', from, to })),
+      readUsage(test.database, questionOf({ timeZone: 'Europe/Berlin', groupBy: ['team'], from, to })),
     );
-    expect(read.get('usage_days')).toBeUndefined();
+    const all = await rowsReadBy(test.database, () =>
+      readUsage(test.database, questionOf({ interval: 'hour', groupBy: ['team'], from, to })),
+    );
+    expect(read.get('usage_days')).toBeGreaterThan(0);
+    expect(read.get('usage_rollups')).toBeLessThan(all.get('usage_rollups')! / 4);
   });
 });
