@@ -14,7 +14,7 @@ export interface AdminPage {
 
 const GOAL_MS = 300;
 const DAY_MS = 86_400_000;
-/** No zone that shares its midnight with UTC: its days are made of quarters of an hour. */
+/** No zone that shares its midnight with UTC: there whole days would do. */
 const ZONE = 'time_zone=Europe/Berlin';
 
 /** The busiest team is the seed's first. */
@@ -29,10 +29,12 @@ export function adminPages(now: Date): AdminPage[] {
     'overview: 30 days by team': `/usage?group_by=team&interval=day&${ZONE}&${since(30)}`,
     'overview: 30 days by model': `/usage?group_by=model&interval=day&${ZONE}&${since(30)}`,
     'overview: a day by team and hour': `/usage?group_by=team&interval=hour&${ZONE}&${since(1)}`,
+    'overview: 12 months by model': `/usage?group_by=model&interval=month&${ZONE}&${since(365)}`,
     'overview: refusals': `/refusals?group_by=reason&interval=day&${ZONE}&${since(30)}`,
     'teams: list': '/teams?limit=50',
     'teams: what each spent': `/usage?group_by=team&interval=total&${since(30)}`,
     'team: balance': `/teams/${team}/balance`,
+    'team: outlook': `/overview?team_id=${team}&${ZONE}`,
     'team: keys': `/keys?team_id=${team}&limit=100`,
     'team: last calls': `/events?team_id=${team}&order=desc&limit=20`,
     'team: 30 days by model': `/usage?group_by=model&interval=day&${ZONE}&${since(30)}&team_id=${team}`,
@@ -40,6 +42,7 @@ export function adminPages(now: Date): AdminPage[] {
     'calls: newest': '/events?order=desc&limit=50',
     'calls: of a model': '/events?order=desc&limit=50&model=gpt-4o',
     'calls: of unknown outcome': '/events?order=desc&limit=50&outcome=unknown',
+    'calls: of nobody': '/events?order=desc&limit=50&end_user=nobody',
     'keys: list': '/keys?limit=50',
     'limits: list': '/limits?limit=50',
     'prices: all': '/prices?limit=1000&include_deleted=true',

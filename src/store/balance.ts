@@ -10,7 +10,7 @@ import { NOTHING, readCounters, type Spent } from './counter-sums.ts';
 import type { Database } from './database.ts';
 import type { GrantRow } from './grants.ts';
 import { type LimitBalance, readLimits } from './limit-balance.ts';
-import { adjustments, grants, usageEvents, usageRollups } from './schema.ts';
+import { adjustments, grants, usageDays, usageEvents } from './schema.ts';
 
 export type { LimitBalance } from './limit-balance.ts';
 
@@ -77,9 +77,9 @@ function isUsable(grant: GrantRow, now: Date): boolean {
 
 async function readCharged(tx: Transaction, teamId: string): Promise<PicoUsd> {
   const [row] = await tx
-    .select({ charged: sql<string>`coalesce(sum(${usageRollups.costUsd}), 0)` })
-    .from(usageRollups)
-    .where(eq(usageRollups.teamId, teamId));
+    .select({ charged: sql<string>`coalesce(sum(${usageDays.costUsd}), 0)` })
+    .from(usageDays)
+    .where(eq(usageDays.teamId, teamId));
   return usd(row!.charged);
 }
 

@@ -55,22 +55,18 @@ const SUMS = {
   reasoning_tokens: 'reasoningTokens',
 } as const;
 
-const COLUMNS = [...Object.values(DIMENSIONS), ...Object.keys(SUMS), 'cost_usd', 'unknown_usd'];
+const COLUMNS = [...Object.keys(SUMS), 'cost_usd', 'unknown_usd'];
 
 /** Sums the rollups, oldest interval first, then by the dimensions. Intervals without usage are left out. */
 export async function readUsage({ sql }: Database, question: UsageQuestion): Promise<UsageRow[]> {
   const stretch = await stretchOf(sql, question);
   if (stretch === null) return [];
   const plan = planUsage(question.interval, question.timeZone, stretch);
-  const dimension = (name: UsageDimension) =>
-    question.groupBy.includes(name) ? sql(DIMENSIONS[name]) : sql`null`;
   const counts = Object.entries(SUMS).map(
-    ([column, name]) => sql`sum(sign * ${sql(column)})::float8 as ${sql(name)}`,
+    ([column, name]) => sql`sum(sign * ${sql(column)})::float8 as ${sql(name)}, `,
   );
   return await sql<UsageRow[]>`
-    select starts_at as "startsAt", ${dimension('team')} as team, ${dimension('key')} as key,
-      ${dimension('model')} as model, ${dimension('operation')} as operation,
-      ${counts.flatMap((count) => [count, sql`, `])}
+    select starts_at as "startsAt", team, key, model, operation, ${counts}
       sum(sign * cost_usd)::text as "costUsd", sum(sign * unknown_usd)::text as "unknownUsd"
     from (${partsOf(sql, question, plan)}) parts
     group by 1, 2, 3, 4, 5 having sum(sign * calls) <> 0
@@ -87,42 +83,58 @@ async function stretchOf(sql: Sql, { from, to, teamId }: UsageQuestion): Promise
   return fromMs < toMs ? { fromMs, toMs } : null;
 }
 
-/** The rows that add up: `sign` is −1 where a quarter leaves the interval of its day's noon. */
+/**
+ * The rows that add up: `sign` is −1 where quarters leave the interval of their day's noon. Each part is summed by its own
+ * moments first, because to find the interval of a moment takes longer than to add a row.
+ */
 function partsOf(sql: Sql, question: UsageQuestion, { quarters, days, moved }: UsagePlan): Fragment {
-  const { teamId, keyId, interval, timeZone } = question;
-  const own = (row: string) => sql`${teamId ? sql`and ${sql(row)}.team_id = ${teamId}` : sql``}
-    ${keyId ? sql`and ${sql(row)}.key_id = ${keyId}` : sql``}`;
-  const columns = sql.unsafe(COLUMNS.join(', '));
+  const { teamId, keyId, interval, timeZone, groupBy } = question;
+  const own = sql`${teamId ? sql`and u.team_id = ${teamId}` : sql``} ${keyId ? sql`and u.key_id = ${keyId}` : sql``}`;
+  const dimensions = Object.entries(DIMENSIONS).map(([name, column]) =>
+    groupBy.includes(name as UsageDimension)
+      ? sql`u.${sql(column)} as ${sql(name)}, `
+      : sql`null as ${sql(name)}, `,
+  );
+  const sums = COLUMNS.map(
+    (column, place) => sql`${place > 0 ? sql`, ` : sql``}sum(${sql(column)}) as ${sql(column)}`,
+  );
+  const summed = (moment: Fragment, source: Fragment) => sql`
+    select ${moment} as moment, ${dimensions} ${sums} ${source} group by 1, 2, 3, 4, 5`;
   const start = (moment: Fragment) => {
     if (interval === 'total') return sql`null::timestamptz`;
     return interval === '15m' ? moment : sql`date_trunc(${interval}, ${moment}, ${timeZone})`;
   };
+  const part = (starts: Fragment, sign: Fragment, rows: Fragment, signs: Fragment) => sql`
+    select ${starts} as starts_at, ${sign} as sign, team, key, model, operation, ${sql.unsafe(COLUMNS.join(', '))}
+    from (${rows}) rows ${signs}`;
+  // A team at a time, by the index that begins with it: without, all quarters that there ever were would be read. The
+  // offset keeps Postgres from seeing a join in it, of which it would expect far more than there are.
+  const quartersIn = (stretches: Stretch[]) =>
+    summed(
+      sql`u.bucket_start`,
+      sql`from unnest(${stretches.map((each) => at(each.fromMs))}::timestamptz[],
+          ${stretches.map((each) => at(each.toMs))}::timestamptz[]) as s (from_at, to_at)
+        cross join teams t cross join lateral (
+          select * from usage_rollups u where u.team_id = t.id and u.bucket_start >= s.from_at
+            and u.bucket_start < s.to_at ${own} offset 0) u
+        ${teamId ? sql`where t.id = ${teamId}` : sql``}`,
+    );
   const noon = (day: Fragment) => sql`${day} + interval '12 hours'`;
-  // A team at a time, by the index that begins with it: without, all quarters that there ever were would be read.
-  const quarterRows = (stretches: Stretch[]) => sql`
-    from unnest(${stretches.map((each) => at(each.fromMs))}::timestamptz[],
-      ${stretches.map((each) => at(each.toMs))}::timestamptz[]) as s (from_at, to_at)
-    cross join teams t join lateral (
-      select * from usage_rollups u where u.team_id = t.id and u.bucket_start >= s.from_at and u.bucket_start < s.to_at
-        ${own('u')}) r on true ${teamId ? sql`where t.id = ${teamId}` : sql``}`;
   const parts: Fragment[] = [];
   if (days) {
-    parts.push(sql`select ${start(noon(sql`d.day`))} as starts_at, 1 as sign, ${columns} from usage_days d
-      where d.day >= ${at(days.fromMs)} and d.day < ${at(days.toMs)} ${own('d')}`);
-  }
-  if (quarters.length > 0) {
-    parts.push(
-      sql`select ${start(sql`r.bucket_start`)} as starts_at, 1 as sign, ${columns} ${quarterRows(quarters)}`,
+    const whole = summed(
+      sql`u.day`,
+      sql`from usage_days u where u.day >= ${at(days.fromMs)} and u.day < ${at(days.toMs)} ${own}`,
     );
+    parts.push(part(start(noon(sql`moment`)), sql`1`, whole, sql``));
   }
+  if (quarters.length > 0) parts.push(part(start(sql`moment`), sql`1`, quartersIn(quarters), sql``));
   if (moved.length > 0) {
-    const day = sql`date_trunc('day', r.bucket_start, 'UTC')`;
-    parts.push(
-      sql`select ${start(sql`r.bucket_start`)} as starts_at, 1 as sign, ${columns} ${quarterRows(moved)}`,
-    );
-    parts.push(sql`select ${start(noon(day))} as starts_at, -1 as sign, ${columns} ${quarterRows(moved)}`);
+    const left = start(noon(sql`date_trunc('day', moment, 'UTC')`));
+    const starts = sql`case when sign = 1 then ${start(sql`moment`)} else ${left} end`;
+    parts.push(part(starts, sql`sign`, quartersIn(moved), sql`cross join (values (1), (-1)) signs (sign)`));
   }
-  return parts.reduce((all, part) => sql`${all} union all ${part}`);
+  return parts.reduce((all, next) => sql`${all} union all ${next}`);
 }
 
 function at(ms: number): string {
