@@ -81,6 +81,9 @@ export class LeaseBook {
     const id = `${spec.teamId}/${spec.id}`;
     const lease = this.#leases.get(id) ?? new Lease(spec, demand, this.#clock.monotonicMs());
     this.#leases.set(id, lease);
+    // The rule may have changed since, and its demand may have been forgotten meanwhile.
+    lease.spec = spec;
+    lease.demand = demand;
     return lease;
   }
 
@@ -116,13 +119,14 @@ export class LeaseBook {
    * of `held`. What Postgres keeps on its own by now (`promoted`) has left the leases before.
    */
   settle(held: readonly HeldPool[], spent: Claim | null, promoted = false): bigint[][] {
+    const nowMs = this.#clock.monotonicMs();
     return held.map((pool) => {
       const settled = settleInOrder(pool.held, spent === null ? 0n : used(pool.meter, spent));
       if (promoted && isPromotable(pool)) return settled;
       for (let i = 0; i < pool.leases.length; i++) {
         const part = pool.held[i]!;
         const paid = settled[i]!;
-        if (part > 0n) pool.leases[i]!.release(part, paid < part ? paid : part);
+        if (part > 0n) pool.leases[i]!.release(part, paid < part ? paid : part, nowMs);
       }
       return settled;
     });
@@ -140,9 +144,10 @@ export class LeaseBook {
 
   /**
    * Updates rates, and gives back what is idle, over, scarce, or more than half above the aim.
-   * @param mayForget nothing waits to be flushed, so leases long done can be dropped without losing their sums
+   * @param flushedMs until when Postgres knows what calls cost: of leases long done that paid for nothing since, it has
+   * the sums, so they can be dropped
    */
-  tick(mayForget: boolean): void {
+  tick(flushedMs: number): void {
     const nowMs = this.#clock.monotonicMs();
     const elapsedMs = nowMs - this.#lastTickMs;
     this.#lastTickMs = nowMs;
@@ -153,7 +158,7 @@ export class LeaseBook {
     let forgot = false;
     for (const [id, lease] of this.#leases) {
       if (lease.free > 0n) lease.giveBack(this.#unneeded(lease, nowMs));
-      else if (mayForget && lease.done && nowMs - lease.lastUsedMs > forgetMs(lease)) {
+      else if (lease.done && lease.lastEndedMs < flushedMs && nowMs - lease.lastUsedMs > forgetMs(lease)) {
         this.#leases.delete(id);
         forgot = true;
       }

@@ -4,16 +4,15 @@
  * answered once; `insufficient` is said only on Postgres's fresh word; while calls wait, Postgres is or will be asked.
  */
 import { type Claim, claimed } from '../domain/claim.ts';
-import type { LeasePool, LeaseReply } from '../store/leases.ts';
+import type { LeaseReply } from '../store/leases.ts';
 import type { Ask, Denial, Taken } from './ask.ts';
-import type { LeaseBook } from './book.ts';
+import type { DeskOptions } from './desk-options.ts';
 import { judge, knownFull, markFull } from './judge.ts';
 import type { Lease } from './lease.ts';
 import { isBlocked, leaseNeeds, sizeOf, type Waiting } from './needs.ts';
 import { Pace } from './pace.ts';
 import { isLow, type LeasedPool } from './pool.ts';
 import { isFenced } from './store.ts';
-import type { Timers } from './timers.ts';
 
 interface Waiter {
   ask: Ask;
@@ -26,21 +25,6 @@ interface Waiter {
 interface Asked extends Waiting {
   waiter: Waiter;
   overdue: boolean;
-}
-
-export interface DeskOptions {
-  book: LeaseBook;
-  timers: Timers;
-  nowMs(): number;
-  monotonicMs(): number;
-  jitter(): number;
-  queueTimeoutMs: number;
-  /** Nothing may be admitted just now, not even on money that is here. */
-  blocked(): boolean;
-  requestLease(pools: LeasePool[]): Promise<LeaseReply>;
-  /** Another adopted this instance: everyone who waits is to be refused. */
-  onFenced(): void;
-  onStoreError(error: unknown): void;
 }
 
 /** How long a call waits for a Postgres that does not answer. */
@@ -184,7 +168,7 @@ export class Desk {
     if (needs.pools.length === 0) return;
     const leases = new Map(needs.pools.flatMap((pool) => pool.leases).map((lease) => [lease.spec.id, lease]));
     this.#asking = true;
-    for (const lease of leases.values()) lease.asked();
+    const recalls = new Map([...leases].map(([id, lease]) => [id, lease.recalls]));
     let reply: LeaseReply;
     try {
       reply = await this.#options.requestLease(needs.request);
@@ -193,7 +177,9 @@ export class Desk {
       this.#failed(error, needs.pools);
       return;
     }
-    for (const counter of reply.counters) leases.get(counter.id)?.learn(counter, monotonicMs());
+    for (const counter of reply.counters) {
+      leases.get(counter.id)?.learn(counter, monotonicMs(), recalls.get(counter.id));
+    }
     this.#serve();
     const fresh = new Set([...leases.values()].filter((lease) => !lease.recalled));
     for (const call of waiting) this.#judge(call, fresh);

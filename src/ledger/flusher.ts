@@ -15,6 +15,7 @@ export interface FlusherOptions {
   store: LedgerStore;
   instanceId: string;
   book: LeaseBook;
+  monotonicMs(): number;
   /** Told after every attempt: null for success. */
   onResult(error: unknown): void;
   onFenced(): void;
@@ -29,6 +30,7 @@ export class Flusher {
   #running: Promise<unknown> | null = null;
   /** How many events ever left the backlog. */
   #confirmed = 0;
+  #flushedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: FlusherOptions) {
     this.#options = options;
@@ -56,6 +58,11 @@ export class Flusher {
   /** Events that Postgres has not confirmed, oldest first. */
   get backlog(): readonly FlushEvent[] {
     return this.#backlog;
+  }
+
+  /** Postgres has every event that was added before this moment, on the monotonic clock. */
+  get flushedMs(): number {
+    return this.#flushedMs;
   }
 
   /**
@@ -93,11 +100,16 @@ export class Flusher {
   }
 
   async #send(maxBatch: number): Promise<unknown> {
-    const { store, instanceId } = this.#options;
+    const { store, instanceId, monotonicMs } = this.#options;
+    const sentMs = monotonicMs();
     const events = this.#backlog.slice(0, maxBatch);
+    const isAll = events.length === this.#backlog.length;
     const reports = this.#reports();
     const promoting = [...this.#promoting];
-    if (events.length + reports.length + promoting.length === 0) return null;
+    if (events.length + reports.length + promoting.length === 0) {
+      this.#flushedMs = sentMs;
+      return null;
+    }
     try {
       const holds = promoting.map(durableHold);
       await store.flush({ instanceId, events, reports: reports.map(([, report]) => report), holds });
@@ -108,6 +120,7 @@ export class Flusher {
       }
       this.#backlog.splice(0, events.length);
       this.#confirmed += events.length;
+      if (isAll) this.#flushedMs = sentMs;
       for (const [lease, report] of reports) lease.reported(report);
       this.#options.onResult(null);
       return null;

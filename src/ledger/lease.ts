@@ -10,8 +10,8 @@ import type { Demand } from './demand.ts';
 const ZERO_STATE: CounterState = { amount: 0n, settled: 0n, held: 0n, leased: 0n };
 
 export class Lease {
-  readonly spec: CounterSpec;
-  readonly demand: Demand;
+  spec: CounterSpec;
+  demand: Demand;
   granted = 0n;
   returned = 0n;
   settled = 0n;
@@ -28,13 +28,15 @@ export class Lease {
   #settledInState = 0n;
   /** When it last paid for a call, on the monotonic clock; at first when it was made. */
   lastUsedMs: number;
+  /** When a call that it paid for last ended, on the monotonic clock. */
+  lastEndedMs = Number.NEGATIVE_INFINITY;
   /** Somebody was refused for want of this counter a moment ago: until then nobody keeps more than he needs. */
   scarceUntilMs = Number.NEGATIVE_INFINITY;
   /** Of a limit on flow: until then it is taken for full without asking Postgres. */
   fullUntilMs = Number.NEGATIVE_INFINITY;
   #suspended = false;
   #recalled = false;
-  #recalledSinceAsked = false;
+  #recalls = 0;
   #reportedReturned = 0n;
   #reportedHeld = 0n;
 
@@ -57,7 +59,8 @@ export class Lease {
   }
 
   /** Ends what a call held: `spent` of it (at most `held`) is gone, the rest is free again. */
-  release(held: bigint, spent: bigint): void {
+  release(held: bigint, spent: bigint, atMs: number): void {
+    this.lastEndedMs = atMs;
     this.held -= held;
     this.settled += spent;
     this.free += held - spent;
@@ -65,16 +68,20 @@ export class Lease {
     if (this.#recalled || this.#isOverdrawn) this.giveBack(this.free);
   }
 
-  /** A question about it is on its way: what was decided before that moment, its answer knows. */
-  asked(): void {
-    this.#recalledSinceAsked = false;
+  /** How often its rules changed. What was decided before a question was asked, the answer knows. */
+  get recalls(): number {
+    return this.#recalls;
   }
 
-  /** Takes over what Postgres says; sums, so an answer that was lost is made good by the next. */
-  learn(counter: LeasedCounter, atMs: number): void {
+  /**
+   * Takes over what Postgres says; sums, so an answer that was lost is made good by the next.
+   * @param recalls as they were when Postgres was asked
+   */
+  learn(counter: LeasedCounter, atMs: number, recalls = this.#recalls): void {
     const { lease } = counter;
+    const isOld = recalls < this.#recalls;
     // Two teams ask for the organization's counters: an answer that was overtaken says nothing new.
-    if (lease.granted < this.granted) return;
+    if (lease.granted < this.granted || (lease.granted === this.granted && isOld && !this.#recalled)) return;
     if (this.state === null && this.granted === 0n) {
       this.returned = lease.returned;
       this.settled = lease.settled;
@@ -95,8 +102,8 @@ export class Lease {
     this.freesInMs = counter.freesInMs ?? null;
     if (counter.isScarce) this.scarceUntilMs = atMs + SCARCE_MS;
     this.#suspended = false;
-    if (this.#recalledSinceAsked || this.#isOverdrawn) this.giveBack(this.free);
-    if (!this.#recalledSinceAsked) this.#recalled = false;
+    if (isOld || this.#isOverdrawn) this.giveBack(this.free);
+    if (!isOld) this.#recalled = false;
   }
 
   /** What the counter can still give to somebody, lent to this instance or not. */
@@ -132,7 +139,7 @@ export class Lease {
   /** Its rules changed: gives back all that is free, and what comes free before Postgres was asked again. */
   recall(): void {
     this.#recalled = true;
-    this.#recalledSinceAsked = true;
+    this.#recalls++;
     this.giveBack(this.free);
   }
 

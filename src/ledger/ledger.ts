@@ -85,6 +85,7 @@ export class Ledger {
     this.flusher = new Flusher({
       store,
       instanceId,
+      monotonicMs: options.clock.monotonicMs,
       book: this.book,
       onFenced: () => this.#fence(),
       onResult: (error) => {
@@ -226,7 +227,7 @@ export class Ledger {
     this.#admissions.forgetIdle();
     this.#heart.checkSilence();
     this.flusher.promote(this.#open.promote(this.#options.clock.nowMs()));
-    this.book.tick(this.flusher.backlog.length === 0);
+    this.book.tick(this.flusher.flushedMs);
     if (journal.wantsCompaction) journal.compact(this.#stillNeeded());
     void this.flusher.flush();
   }

@@ -49,7 +49,6 @@ test('lent is what was returned, settled, held and is free, whatever is lost; an
       let unflushed = 0n;
       for (const { type, part, other } of steps) {
         if (type === 'grant' || type === 'lost grant') {
-          lease.asked();
           counter.grant(part);
           if (type === 'grant') lease.learn(counter.answer, 0);
         } else if (type === 'hold' && part <= lease.free) {
@@ -58,7 +57,7 @@ test('lent is what was returned, settled, held and is free, whatever is lost; an
         } else if (type === 'end' && holds.length > 0) {
           const held = holds.shift()!;
           const spent = other < held ? other : held;
-          lease.release(held, spent);
+          lease.release(held, spent, 0);
           unflushed += spent;
         } else if (type === 'return') lease.giveBack(part < lease.free ? part : lease.free);
         else if (type === 'flush') {
@@ -95,7 +94,7 @@ test('what is on its way back counts as room already, and what was spent here as
   lease.learn({ ...told, lease: { granted: 40n, returned: 0n, settled: 0n } }, 0);
   expect(lease.room).toBe(40n);
   lease.take(20n, 0);
-  lease.release(20n, 12n);
+  lease.release(20n, 12n, 0);
   expect(lease.ceiling).toBe(78n);
 });
 
@@ -119,4 +118,20 @@ test('what the store was told is not told again, and what came since is', () => 
   lease.reported(report);
   expect(lease.report()).toEqual({ returned: 11n, held: 0n });
   expect(lease.done).toBe(false);
+});
+
+test('what was lent by rules that changed meanwhile goes back, also when another has asked since', () => {
+  const lease = new Lease(counterSpec('team', { amount: 100n }), new Demand(0), 0);
+  const told = { id: 'c', amount: 100n, settled: 0n, held: 0n };
+  const before = lease.recalls;
+  lease.recall();
+  const since = lease.recalls;
+  const first = { ...told, leased: 30n, lease: { granted: 30n, returned: 0n, settled: 0n } };
+  lease.learn(first, 0, before);
+  expect([lease.free, lease.recalled]).toEqual([0n, true]);
+  const second = { ...told, amount: 60n, leased: 35n, lease: { granted: 35n, returned: 0n, settled: 0n } };
+  lease.learn(second, 0, since);
+  expect([lease.free, lease.recalled, lease.state!.amount]).toEqual([5n, false, 60n]);
+  lease.learn({ ...second, amount: 100n }, 0, before);
+  expect([lease.free, lease.recalled, lease.state!.amount]).toEqual([5n, false, 60n]);
 });

@@ -79,7 +79,7 @@ test('a counter never heard of is hoped for', () => {
 function twoGrants(first: bigint, second: bigint) {
   const paying = leaseWith('first', { amount: 100_000n, here: first + 25n });
   paying.take(25n, 0);
-  paying.release(25n, 25n);
+  paying.release(25n, 25n, 0);
   const next = leaseWith('second', { amount: 100_000n, here: second }, paying.demand);
   return poolOf('grants', [paying, next]);
 }
