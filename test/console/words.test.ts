@@ -20,7 +20,12 @@ describe('the dictionaries', () => {
   });
 
   it('leave nothing in English that has a Chinese word', () => {
-    const kept = new Set(['calls.tokens', 'call.tokens', 'limits.units.cost_usd']);
+    const kept = new Set([
+      'calls.tokens',
+      'call.tokens',
+      'limits.units.cost_usd',
+      'overview.deliveries.none',
+    ]);
     for (const [path, word] of chinese) {
       if (typeof word !== 'string' || kept.has(path)) continue;
       expect(word, path).toMatch(/\p{Script=Han}/u);

@@ -21,6 +21,7 @@ export type Session = Answer<typeof contract.Session>;
 export type Team = Answer<typeof contract.Team>;
 export type Usage = Answer<typeof contract.Usage>;
 export type UsageRow = Usage['data'][number];
+export type Warning = Answer<typeof contract.Warning>;
 export type WholeEvent = Answer<typeof contract.WholeEvent>;
 export type Limit = Answer<typeof contract.ListedLimit>;
 export type Window = Limit['window'];

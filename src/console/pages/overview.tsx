@@ -11,6 +11,7 @@ import { useSession } from '../shell/session.ts';
 import { Figures } from './overview-figures.tsx';
 import { RefusalsPanel } from './overview-refusals.tsx';
 import { type Range, rangeOf, SpendPanel } from './overview-spend.tsx';
+import { WarningsPanel } from './overview-warnings.tsx';
 import { TeamTable } from './team-table.tsx';
 
 const POLL_MS = 5_000;
@@ -37,7 +38,10 @@ export function OverviewPage() {
             </Load>
           </Panel>
         )}
-        <RefusalsPanel from={from} range={range} pollMs={POLL_MS} />
+        <div>
+          <RefusalsPanel from={from} range={range} pollMs={POLL_MS} />
+          <WarningsPanel pollMs={POLL_MS} teamId={team?.id} />
+        </div>
       </div>
     </Page>
   );
