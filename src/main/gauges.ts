@@ -6,38 +6,28 @@ export interface TeamGauge {
   team: string;
   heldPicoUsd: bigint;
   leasedPicoUsd: bigint;
-  /** What the team's tightest counter may still spend. */
-  remainingPicoUsd: bigint;
 }
 
 /** Grants add up; limits do not, so of a team's pools the one that says most is shown. */
 export function teamGauges(book: LeaseBook, keys: KeyCache, nowMs: number): Iterable<TeamGauge> {
-  const pools = new Map<string, { teamId: string; held: bigint; free: bigint; left: bigint }>();
-  for (const { spec, held, free, state, ceiling } of book.leases()) {
+  const pools = new Map<string, { teamId: string; held: bigint; free: bigint }>();
+  for (const { spec, held, free } of book.leases()) {
     if (spec.meter !== 'cost_usd' || (spec.endsAtMs !== null && spec.endsAtMs <= nowMs)) continue;
     const id = spec.source === 'grant' ? spec.teamId : spec.id;
-    const pool = pools.get(id) ?? { teamId: spec.teamId, held: 0n, free: 0n, left: 0n };
+    const pool = pools.get(id) ?? { teamId: spec.teamId, held: 0n, free: 0n };
     pool.held += held;
     pool.free += free;
-    pool.left += state ? ceiling : spec.amount;
     pools.set(id, pool);
   }
   const teams = new Map<string, TeamGauge>();
-  for (const { teamId, held, free, left } of pools.values()) {
+  for (const { teamId, held, free } of pools.values()) {
     const name = keys.teamName(teamId);
     if (name === null) continue;
     const team = teams.get(teamId);
-    if (!team)
-      teams.set(teamId, {
-        team: name,
-        heldPicoUsd: held,
-        leasedPicoUsd: held + free,
-        remainingPicoUsd: left,
-      });
+    if (!team) teams.set(teamId, { team: name, heldPicoUsd: held, leasedPicoUsd: held + free });
     else {
       if (held > team.heldPicoUsd) team.heldPicoUsd = held;
       if (held + free > team.leasedPicoUsd) team.leasedPicoUsd = held + free;
-      if (left < team.remainingPicoUsd) team.remainingPicoUsd = left;
     }
   }
   return teams.values();
