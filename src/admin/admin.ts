@@ -10,6 +10,7 @@ import { sqlState } from '../store/catalog-version.ts';
 import { guard } from './access.ts';
 import { serveAudit } from './audit.ts';
 import { serveBalance } from './balance.ts';
+import { serveDocument } from './document.ts';
 import { serveEvents } from './events.ts';
 import { serveEventsCsv } from './events-csv.ts';
 import { serveGrants } from './grants.ts';
@@ -78,14 +79,4 @@ const UNAVAILABLE = fault(
 /** The driver's own codes, and SQLSTATE class 57P: the server is shutting down or starting. */
 function isUnavailable(error: unknown): boolean {
   return /^(CONNECT|ECONN|ENOENT|57P)/.test(sqlState(error) ?? '');
-}
-
-/** The document is generated once: nothing is added to the app later. */
-function serveDocument(app: OpenAPIHono): void {
-  app.openAPIRegistry.registerComponent('securitySchemes', 'adminKey', { type: 'http', scheme: 'bearer' });
-  const document = app.getOpenAPI31Document({
-    openapi: '3.1.0',
-    info: { title: 'Tollgate admin API', version: '1' },
-  });
-  app.get(`${ROOT}/openapi.json`, (context) => context.json(document));
 }

@@ -5,7 +5,7 @@ import { type EventPage, type EventRow, listEvents } from '../store/events.ts';
 import { EventsCsvQuery } from './contract.ts';
 import { askedOf, toEvents } from './events.ts';
 import type { AdminOptions } from './options.ts';
-import { isFault, ROOT, readQuery, refuse } from './route.ts';
+import { isFault, ROOT, readQuery, refuse, WHO } from './route.ts';
 
 /** Rows read at once: what is in memory, however long the table. */
 const ROWS = 1_000;
@@ -46,7 +46,8 @@ export function serveEventsCsv(app: OpenAPIHono, { database, settleNow }: AdminO
     path: ROOT + PATH,
     summary: 'The list of calls as comma-separated values (RFC 4180), all of them',
     tags: ['events'],
-    security: [{ adminKey: [] }],
+    description: 'A session of a team may ask this of that team.',
+    security: WHO,
     request: { query: EventsCsvQuery },
     responses: { 200: { description: 'Done', content: { 'text/csv': { schema: { type: 'string' } } } } },
   });

@@ -39,6 +39,9 @@ export type Answered<Value> = Promise<Value | Fault | null>;
 
 export const ROOT = '/admin/v1';
 
+/** Who may ask a route of the admin API: whoever carries the admin key, or is signed in. */
+export const WHO: Record<string, string[]>[] = [{ adminKey: [] }, { session: [] }];
+
 export function isUuid(text: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
 }
@@ -156,8 +159,9 @@ function describe<Query extends z.ZodType, Body extends z.ZodType, Answer extend
     method: route.method,
     path: ROOT + route.path,
     summary: route.summary,
+    ...(route.team ? { description: 'A session of a team may ask this of that team.' } : {}),
     tags: [route.path.split('/')[1]!],
-    security: [{ adminKey: [] }],
+    security: WHO,
     request: {
       ...(param ? { params: z.object({ [param]: z.string() }) } : {}),
       ...(route.query instanceof z.ZodObject ? { query: route.query } : {}),

@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createAdmin } from '../../src/admin/admin.ts';
+import { differences, tableRows } from '../tidy/text.ts';
 import { ADMIN_KEY, createTestAdmin, type Json, signIn, type TestAdmin } from './support.ts';
 
 let admin: TestAdmin;
@@ -74,6 +76,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'warnings',
   ];
   expected.push(...others.map((path) => `/admin/v1/${path}`));
+  expected.push('/console/session', '/v1/tollgate/balance', '/v1/tollgate/usage');
   expect(Object.keys(paths).sort()).toEqual(expected.sort());
   for (const noun of nouns) {
     expect(Object.keys(paths[`/admin/v1/${noun}`]!).sort()).toEqual(['get', 'post']);
@@ -82,6 +85,24 @@ test('openapi.json describes every route with the schemas that check it', async 
   expect(JSON.stringify(paths['/admin/v1/usage'])).toContain('group_by');
   const { schemas } = document.components as { schemas: Record<string, { required?: string[] }> };
   expect(schemas.NewLimit?.required).toEqual(['subject', 'meter', 'amount', 'window']);
+});
+
+test('docs/ADMIN.md lists every route, its methods and whether a team may ask it, and no other', async () => {
+  const { paths } = (await admin.get('/openapi.json')) as unknown as {
+    paths: Record<string, Record<string, { description?: string }>>;
+  };
+  const inCode = Object.entries(paths).map(([path, methods]) => {
+    const isOfTeam = Object.values(methods).some(({ description }) => description !== undefined);
+    return [path, Object.keys(methods).sort().join(' '), isOfTeam ? 'yes' : ''].join(' | ');
+  });
+  const page = readFileSync(new URL('../../docs/ADMIN.md', import.meta.url), 'utf8');
+  const onPage = tableRows(page).filter(([path]) => path!.startsWith('/'));
+  expect(
+    differences(
+      inCode,
+      onPage.map((cells) => cells.slice(0, 3).join(' | ')),
+    ),
+  ).toEqual([]);
 });
 
 test('an app that serves more than the admin API keeps its other paths', async () => {

@@ -146,6 +146,7 @@ describe('a session', () => {
     const before = await stack.database.sql`select version from catalog_version`;
     const { paths } = (await admin.ask('GET', '/admin/v1/openapi.json')).body;
     for (const [path, methods] of Object.entries(paths)) {
+      if (!path.startsWith('/admin/v1/')) continue;
       for (const method of Object.keys(methods)) {
         for (const id of path.includes('{') ? ids : [null]) {
           const asked = method.toUpperCase();
