@@ -1,5 +1,5 @@
 /** A real Prometheus on this machine, with the rules of the repository, for as long as a test runs. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,6 +17,11 @@ export interface Prometheus {
   stop(): Promise<void>;
 }
 
+export interface Running {
+  address: string;
+  stop(): Promise<void>;
+}
+
 /** A moment and the value's text. */
 type Point = [number, string];
 interface Series {
@@ -25,7 +30,12 @@ interface Series {
 }
 
 /** Scrapes and evaluates every second: what takes minutes in production takes seconds here. */
-export async function startPrometheus(program: string, folder: string, target: string): Promise<Prometheus> {
+export async function startPrometheus(
+  program: string,
+  folder: string,
+  target: string,
+  alertmanager?: string,
+): Promise<Prometheus> {
   for (const name of ['recording.yml', 'alerts.yml']) {
     const rules = readFileSync(new URL(name, RULES), 'utf8');
     writeFileSync(join(folder, name), rules.replaceAll(/interval: \d+s/g, 'interval: 1s'));
@@ -36,6 +46,7 @@ rule_files: [recording.yml, alerts.yml]
 scrape_configs:
   - job_name: tollgate
     static_configs: [{ targets: ['${target}'] }]
+${alertmanager ? `alerting: { alertmanagers: [{ static_configs: [{ targets: ['${alertmanager}'] }] }] }` : ''}
 `;
   writeFileSync(join(folder, 'prometheus.yml'), config);
   const port = (await freePort(19_000 + (process.pid % 1000), '127.0.0.1'))!;
@@ -70,11 +81,48 @@ scrape_configs:
       const now = Date.now() / 1000;
       return ask('query_range', { query, start: String(now - minutes * 60), end: String(now), step: '1' });
     },
-    async stop() {
-      child.kill('SIGTERM');
-      if (child.exitCode === null) await once(child, 'exit');
-    },
+    stop: () => stopped(child),
   };
+}
+
+/** A real Alertmanager with the repository's configuration, which tells this webhook of alerts after a second. */
+export async function startAlertmanager(
+  program: string,
+  folder: string,
+  webhookUrl: string,
+): Promise<Running> {
+  for (const name of ['start.sh', 'alertmanager.yml']) {
+    const text = readFileSync(new URL(`../alertmanager/${name}`, RULES), 'utf8');
+    writeFileSync(join(folder, name), text.replaceAll(/group_wait: \d+s/g, 'group_wait: 1s'));
+  }
+  const port = (await freePort(20_000 + (process.pid % 1000), '127.0.0.1'))!;
+  const address = `127.0.0.1:${port}`;
+  const child = spawn(
+    'sh',
+    [
+      join(folder, 'start.sh'),
+      `--web.listen-address=${address}`,
+      '--cluster.listen-address=',
+      `--storage.path=${join(folder, 'alerts')}`,
+      '--log.level=error',
+    ],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: {
+        PATH: process.env.PATH,
+        ALERTMANAGER: program,
+        ALERT_CONFIG: join(folder, 'made.yml'),
+        ALERT_WEBHOOK_URL: webhookUrl,
+      },
+    },
+  );
+  await ready(`http://${address}/-/ready`);
+  return { address, stop: () => stopped(child) };
+}
+
+async function stopped(child: ChildProcess): Promise<void> {
+  child.kill('SIGTERM');
+  if (child.exitCode === null) await once(child, 'exit');
 }
 
 async function ready(url: string): Promise<void> {
