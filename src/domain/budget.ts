@@ -4,7 +4,7 @@
  */
 import type { CounterSpec } from './counter.ts';
 import { grantCounter, limitCounter } from './counter.ts';
-import type { Grant, Limit, Meter, Principal } from './limit.ts';
+import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type Principal } from './limit.ts';
 import { includesModel } from './price.ts';
 import type { Warning } from './warning.ts';
 
@@ -70,10 +70,11 @@ export function kindKey(account: Account, { model, endUser }: CallKind): string 
   return key;
 }
 
-/** Whether a limit of end users touches the call, so that it must say whose it is. */
+/** Whether a strict limit of end users touches the call, so that it must say whose it is. */
 export function needsEndUser(account: Account, model: string): boolean {
   return account.limits.some(
-    ({ subject, models }) => subject.type === 'user' && includesModel(models, model),
+    ({ subject, models, enforcement }) =>
+      enforcement === 'strict' && subject.type === 'user' && includesModel(models, model),
   );
 }
 
@@ -98,7 +99,7 @@ export function poolsAt(account: Account, kind: CallKind, atMs: number): Pools {
   let funded = account.unlimited || account.prepaid;
   for (const limit of account.limits) {
     if (!touches(limit, kind)) continue;
-    if (limit.meter === 'cost_usd' && limit.subject.type !== 'org') funded = true;
+    if (limit.meter === 'cost_usd' && limit.teamId !== ORGANIZATION_ID) funded = true;
     if (limit.enforcement === 'soft') continue;
     const counter = limitCounter(limit, account.principal.teamId, kind.endUser, atMs);
     until(counter.endsAtMs);

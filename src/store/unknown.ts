@@ -34,8 +34,9 @@ export function releaseUnknown(database: Database, release: Release): Promise<Ad
     const event = await findEvent(tx, release.eventId);
     if (!event) return null;
     if (event.outcome !== 'unknown') return fault('conflict', `the outcome of this call is ${event.outcome}`);
-    // Against a counter being made of the rollups meanwhile, and against a second release.
-    await tx.select().from(teams).where(eq(teams.id, event.teamId)).for('no key update');
+    // Against a counter being made of the rollups meanwhile, also the organization's, and against a second release.
+    const both = inArray(teams.id, [ORGANIZATION_ID, event.teamId]);
+    await tx.select().from(teams).where(both).orderBy(asc(teams.id)).for('no key update');
     const ofEvent = and(eq(adjustments.teamId, event.teamId), eq(adjustments.eventId, event.id));
     const earlier = await tx.select().from(adjustments).where(ofEvent).limit(1);
     if (earlier.length > 0) return fault('conflict', 'this call was released already');

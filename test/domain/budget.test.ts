@@ -42,6 +42,7 @@ const limit = (changes: Partial<Limit> = {}): Limit => ({
   ...changes,
 });
 
+const ANYBODY = { type: 'user' as const, id: null };
 const KIND = { model: 'gpt-4o', endUser: null };
 
 const ids = (account: Account, atMs: number) =>
@@ -92,10 +93,13 @@ test('a soft limit refuses nobody, but its team has a budget all the same', () =
 test.each<[string, Partial<Limit>, boolean]>([
   ['its cost', {}, true],
   ['its requests', { meter: 'requests' }, false],
-  ['what the whole organization costs', { subject: { type: 'org' } }, false],
+  ['what the whole organization costs', { teamId: ORGANIZATION_ID, subject: { type: 'org' } }, false],
+  ['what each end user of every team costs', { teamId: ORGANIZATION_ID, subject: ANYBODY }, false],
+  ['what each of its end users costs', { subject: ANYBODY }, true],
   ['the cost of another model', { models: ['o3'] }, false],
 ])('a team of which only %s is limited has a budget: %#', (_, changes, funded) => {
-  expect(poolsAt(accountOf({ limits: [limit(changes)] }), KIND, NOON).funded).toBe(funded);
+  const kind = { ...KIND, endUser: 'ann' };
+  expect(poolsAt(accountOf({ limits: [limit(changes)] }), kind, NOON).funded).toBe(funded);
 });
 
 test('a limit of some models counts their snapshots and fine-tuned models, and no others', () => {
@@ -120,6 +124,8 @@ test('each end user has a counter of its own, in its own team, unless the limit 
     [`each@${MIDNIGHT}/b%40b%2F%22`, 'team', 'b@b/"'],
   ]);
   expect(needsEndUser(account, 'gpt-4o')).toBe(true);
+  const soft = accountOf({ limits: [{ ...ann, enforcement: 'soft' }] });
+  expect(needsEndUser(soft, 'gpt-4o')).toBe(false);
 });
 
 test('a rolling window is counted in sub-buckets that change every half second, slots in no window at all', () => {
