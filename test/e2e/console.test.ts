@@ -124,11 +124,17 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
       .click();
     const key = await takeKey(page);
     await expect.poll(() => Promise.all([key, old].map(statusOf)), PATIENT).toEqual([200, 401]);
+    const again = await openDialog(page, `${en.keys.rotate} brush`);
+    await again.getByLabel(en.keys.grace).selectOption('3600');
+    await again.getByRole('button', { name: en.keys.rotate }).click();
+    const newest = await takeKey(page);
+    await page.getByText(/^old text works until/).waitFor();
+    await expect.poll(() => Promise.all([newest, key].map(statusOf)), PATIENT).toEqual([200, 200]);
     await (await openDialog(page, `${en.keys.revoke} brush`))
       .getByRole('button', { name: en.keys.revoke })
       .click();
     await page.getByText(en.keys.revokedNow('brush')).waitFor();
-    await expect.poll(() => statusOf(key), PATIENT).toBe(401);
+    await expect.poll(() => Promise.all([newest, key].map(statusOf)), PATIENT).toEqual([401, 401]);
 
     await goTo(page, en.nav.plans);
     const plan = await openDialog(page, en.plans.new);
@@ -203,7 +209,7 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     await dialog.getByRole('button', { name: en.limits.new }).click();
     await dialog.getByText(en.common.badAmount).waitFor();
     await dialog.getByLabel(en.common.amount).fill(amount);
-    await dialog.getByText(en.limits.previewLeft).waitFor();
+    await dialog.getByText(en.limits.previewLeft, { exact: true }).waitFor();
     await dialog.getByRole('button', { name: en.limits.new }).click();
     await page.getByText(en.limits.made).waitFor();
     await page.getByRole('table', { name: en.nav.limits }).getByText(`$${amount}`).first().waitFor();

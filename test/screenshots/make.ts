@@ -46,7 +46,7 @@ function shots(company: Company, callId: string): Shot[] {
       async act(page) {
         const dialog = await openDialog(page, `${en.common.change} $400.00`);
         await dialog.getByLabel(en.common.amount).fill('250');
-        await dialog.getByText(en.limits.previewLeft).waitFor();
+        await dialog.getByText(en.limits.previewLeft, { exact: true }).waitFor();
       },
     },
     { name: 'plans', path: '/plans' },

@@ -143,7 +143,15 @@ function KeyTable({ keys, teams, onAsk }: KeyTableProps) {
           label: t.common.state,
           cell: (key) => {
             const state = stateOf(key);
-            return <span class={state === 'active' ? 'badge fine' : 'badge'}>{t.keys[state]}</span>;
+            const until = key.previous_expires_at;
+            return (
+              <>
+                <span class={state === 'active' ? 'badge fine' : 'badge'}>{t.keys[state]}</span>
+                {until !== null && Date.parse(until) > Date.now() && (
+                  <span class="under">{t.keys.previousUntil(format.shortMoment(until))}</span>
+                )}
+              </>
+            );
           },
         },
         onAsk

@@ -7,7 +7,7 @@ import { SelectField, TextField, Tick } from '../parts/field.tsx';
 import { useWords } from '../shell/language.ts';
 import { LimitPreviewBox } from './limit-preview.tsx';
 import { useKeyOptions, useTeamOptions } from './names.ts';
-import { faultsOf, mayOnlyWarn, modelsOf, toBody } from './rule.ts';
+import { faultsOf, mayOnlyWarn, modelsOf, percentsOf, quantityFault, toBody } from './rule.ts';
 import { NEW_RULE, RuleFields } from './rule-fields.tsx';
 
 interface NewLimitProps {
@@ -26,15 +26,24 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
   const [rule, setRule] = useState(NEW_RULE);
   const [models, setModels] = useState('');
   const [soft, setSoft] = useState(false);
+  const [maxHold, setMaxHold] = useState('');
+  const [warnAt, setWarnAt] = useState('');
   const keys = useKeyOptions(team === '' ? null : team);
   const needsTeam = subject !== 'org' && subject !== 'user' && team === '';
+  const isSoft = soft && mayOnlyWarn(rule);
   const body: NewLimit = {
     subject: subjectOf(subject, team),
     ...toBody(rule),
     models: modelsOf(models),
-    enforcement: soft && mayOnlyWarn(rule) ? 'soft' : 'strict',
+    enforcement: isSoft ? 'soft' : 'strict',
+    max_hold: isSoft || maxHold === '' ? null : maxHold,
+    warn_at: percentsOf(warnAt) ?? null,
   };
-  const faults = faultsOf(t, rule);
+  const faults = {
+    ...faultsOf(t, rule),
+    max_hold: isSoft || maxHold === '' ? '' : quantityFault(t, rule.meter, maxHold),
+    warn_at: percentsOf(warnAt) === undefined ? t.limits.badPercents : '',
+  };
   const isReady = !needsTeam && Object.values(faults).every((fault) => fault === '');
   return (
     <FormDialog
@@ -75,17 +84,43 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
         />
       </div>
       <RuleFields rule={rule} onRule={setRule} />
-      <TextField
-        label={t.keys.models}
-        param="models"
-        hint={t.limits.modelsHint}
-        optional
-        value={models}
-        onValue={setModels}
-      />
-      {mayOnlyWarn(rule) && (
-        <Tick label={t.limits.soft} hint={t.limits.softHint} checked={soft} onChecked={setSoft} />
-      )}
+      <details class="more">
+        <summary>{t.limits.more}</summary>
+        <div class="dialog-body">
+          <TextField
+            label={t.keys.models}
+            param="models"
+            hint={t.limits.modelsHint}
+            optional
+            value={models}
+            onValue={setModels}
+          />
+          {mayOnlyWarn(rule) && (
+            <Tick label={t.limits.soft} hint={t.limits.softHint} checked={soft} onChecked={setSoft} />
+          )}
+          <div class="row">
+            {!isSoft && (
+              <TextField
+                label={t.limits.maxHold}
+                param="max_hold"
+                hint={t.limits.maxHoldHint}
+                optional
+                value={maxHold}
+                onValue={setMaxHold}
+                numeric
+              />
+            )}
+            <TextField
+              label={t.limits.warnAt}
+              param="warn_at"
+              hint={t.limits.warnAtHint}
+              optional
+              value={warnAt}
+              onValue={setWarnAt}
+            />
+          </div>
+        </div>
+      </details>
       <LimitPreviewBox limit={isReady ? body : null} />
     </FormDialog>
   );

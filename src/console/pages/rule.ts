@@ -92,3 +92,11 @@ export function modelsOf(text: string): string[] | null {
   const models = text.split(/[,，\s]+/).filter((model) => model !== '');
   return models.length === 0 ? null : models;
 }
+
+/** Percents as people write them; null: none is written; undefined: what is written is none. */
+export function percentsOf(text: string): number[] | null | undefined {
+  const parts = text.split(/[,，\s%]+/).filter((part) => part !== '');
+  if (parts.length === 0) return null;
+  const isGood = parts.length <= 10 && parts.every((part) => /^[1-9]\d{0,3}$/.test(part) && +part <= 1_000);
+  return isGood ? parts.map(Number) : undefined;
+}

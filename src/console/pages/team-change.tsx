@@ -18,6 +18,7 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
   const t = useWords();
   const [name, setName] = useState(team.name);
   const [unlimited, setUnlimited] = useState(team.unlimited);
+  const [failOpen, setFailOpen] = useState(team.fail_open);
   const [models, setModels] = useState(team.models?.join(', ') ?? '');
   return (
     <FormDialog
@@ -26,7 +27,12 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
       onClose={onClose}
       check={() => ({ name: name.trim() === '' && t.common.required })}
       send={async () => {
-        await patch<Team>(`/teams/${team.id}`, { name: name.trim(), unlimited, models: modelsOf(models) });
+        await patch<Team>(`/teams/${team.id}`, {
+          name: name.trim(),
+          unlimited,
+          fail_open: failOpen,
+          models: modelsOf(models),
+        });
         announce(t.teams.changed(name.trim()));
         onChanged();
         onClose();
@@ -47,6 +53,7 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
         checked={unlimited}
         onChecked={setUnlimited}
       />
+      <Tick label={t.teams.failOpen} hint={t.teams.failOpenHint} checked={failOpen} onChecked={setFailOpen} />
     </FormDialog>
   );
 }

@@ -81,7 +81,13 @@ export function FormDialog({
 
   const show = (found: Record<string, string>) => {
     setFaults(found);
-    requestAnimationFrame(() => form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus());
+    requestAnimationFrame(() => {
+      const first = form.current?.querySelector<HTMLElement>('[aria-invalid="true"]');
+      // What is folded away cannot be focused.
+      const folded = first?.closest('details');
+      if (folded) folded.open = true;
+      first?.focus();
+    });
   };
   async function submitted(event: Event) {
     event.preventDefault();
