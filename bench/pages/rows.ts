@@ -52,9 +52,9 @@ export async function rowsReadBy(
   return read;
 }
 
-async function rowsCounted({ sql, db }: Database): Promise<Map<string, number>> {
+async function rowsCounted({ sql, readSql, db }: Database): Promise<Map<string, number>> {
   // A session tells of what it read once in a while, unless it is asked to.
-  await sql`select pg_stat_force_next_flush()`;
+  for (const raw of [sql, readSql]) await raw`select pg_stat_force_next_flush()`;
   await db.execute('select pg_stat_force_next_flush()');
   const rows = await sql<{ name: string; rows: number }[]>`
     select relname as name, (seq_tup_read + coalesce(idx_tup_fetch, 0))::float8 as rows from pg_stat_user_tables`;

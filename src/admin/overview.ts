@@ -25,7 +25,7 @@ export function serveOverview(app: OpenAPIHono, { database, settleNow }: AdminOp
       const nowMs = (await clock(database.db)).getTime();
       const { spans, monthEndMs } = spansAt(nowMs, query.time_zone);
       const asked = query.team_id === undefined ? query.team_ids : [query.team_id];
-      const teams = await readSpend(database.sql, spans, asked ?? null);
+      const teams = await readSpend(database.readSql, spans, asked ?? null);
       const shown = asked ? teams : teams.toSorted(byMonth).slice(0, TEAMS_SHOWN);
       const budgets = await readTeamBudgets(
         database,
@@ -38,7 +38,7 @@ export function serveOverview(app: OpenAPIHono, { database, settleNow }: AdminOp
       const month = total((team) => team.month);
       const remaining =
         query.team_id === undefined
-          ? await readCredit(database.sql, asked ?? null)
+          ? await readCredit(database.readSql, asked ?? null)
           : rows[0]?.outlook.remaining;
       const count = (pick: (team: TeamSpend) => number) => teams.reduce((sum, team) => sum + pick(team), 0);
       const ends = rows.flatMap(({ outlook }) => outlook.exhaustsAtMs ?? []);

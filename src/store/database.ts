@@ -1,5 +1,5 @@
 /**
- * The connection to Postgres. Owns: the two pools, and in which form values cross them. Does not own: any query.
+ * The connection to Postgres. Owns: the pools, and in which form values cross them. Does not own: any query.
  * Invariant: nothing here needs a session to last (transaction pooling works); a pooler that cannot keep prepared
  * statements is told by `?prepare=false` in the URL.
  */
@@ -31,12 +31,16 @@ export interface Database {
   sql: Sql;
   /** Drizzle, for everything else. On a pool of its own, because it replaces its client's parsers. */
   db: Drizzle;
+  /** A raw client like `sql`, for the long reads of pages: calls that wait for the hot path's pool never wait for these. */
+  readSql: Sql;
   /** To open further sessions of the same database. */
   connection: Connection;
   /** Lets running queries end, at most for `CLOSE_SECONDS_MAX`. */
   close(): Promise<void>;
 }
 
+/** As many pages at once as may load the database. */
+const READ_CONNECTIONS_MAX = 2;
 const CONNECT_SECONDS_MAX = 10;
 const CLOSE_SECONDS_MAX = 5;
 const RECONNECT_SECONDS_MAX = 0.5;
@@ -46,12 +50,14 @@ export function openDatabase(connection: Connection, options: DatabaseOptions = 
   const { hotConnectionsMax = 8, adminConnectionsMax = 4, settings = {} } = options;
   const sql = openClient(connection, hotConnectionsMax, settings);
   const drizzleClient = openClient(connection, adminConnectionsMax, settings);
+  const readSql = openClient(connection, Math.min(READ_CONNECTIONS_MAX, adminConnectionsMax), settings);
   return {
     sql,
     db: drizzle(drizzleClient, { schema }),
+    readSql,
     connection,
     async close() {
-      await Promise.all([closeClient(sql), closeClient(drizzleClient)]);
+      await Promise.all([sql, drizzleClient, readSql].map(closeClient));
     },
   };
 }

@@ -58,7 +58,7 @@ const SUMS = {
 const COLUMNS = [...Object.keys(SUMS), 'cost_usd', 'unknown_usd'];
 
 /** Sums the rollups, oldest interval first, then by the dimensions. Intervals without usage are left out. */
-export async function readUsage({ sql }: Database, question: UsageQuestion): Promise<UsageRow[]> {
+export async function readUsage({ readSql: sql }: Database, question: UsageQuestion): Promise<UsageRow[]> {
   const stretch = await stretchOf(sql, question);
   if (stretch === null) return [];
   const plan = planUsage(question.interval, question.timeZone, stretch);
