@@ -82,11 +82,13 @@ function rollingSpan(rollingMs: number, now: Date): WindowSpan {
   return { startMs: now.getTime() - rollingMs, endMs: null };
 }
 
-async function readBuckets(tx: Transaction, limitId: string, span: WindowSpan): Promise<Spent> {
+/** Undefined: no call has needed the limit in this window. */
+async function readBuckets(tx: Transaction, limitId: string, span: WindowSpan): Promise<Spent | undefined> {
   const [row] = await tx
     .select({
       settled: sql<string>`coalesce(sum(${counters.settled}), 0)`,
       held: sql<string>`coalesce(sum(${counters.held}), 0)`,
+      buckets: sql<number>`count(*)::int4`,
     })
     .from(counters)
     .where(
@@ -96,6 +98,7 @@ async function readBuckets(tx: Transaction, limitId: string, span: WindowSpan): 
         gt(counters.endsAt, new Date(span.startMs)),
       ),
     );
+  if (row!.buckets === 0) return undefined;
   return { settled: usd(row!.settled), held: usd(row!.held) };
 }
 

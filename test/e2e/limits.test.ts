@@ -97,6 +97,14 @@ it('refuses flow for the moment only, in the headers that rate-limited clients r
   expect(retryAfterMs).toBeLessThanOrEqual(60_000);
 });
 
+it('shows what a rolling window has seen, also before its limit was needed', async () => {
+  const { teamId, key } = await stack.team({ unlimited: true });
+  expect((await call(key)).status).toBe(200);
+  await limit({ subject: { type: 'team', id: teamId }, meter: 'requests', amount: '4', window: MINUTE });
+  const { limits } = await readBalance(stack, teamId);
+  expect(limits[0]).toMatchObject({ settled: '1', remaining: '3' });
+});
+
 it('lets as many calls run at once as there are slots, and gives a slot back when its call ends', async () => {
   const { teamId, key } = await stack.team({ unlimited: true });
   await limit({ subject: { type: 'team', id: teamId }, meter: 'concurrency', amount: '2' });
