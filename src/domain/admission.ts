@@ -48,7 +48,8 @@ export interface LeaseNeed {
 /**
  * Grants a whole call over all its pools, all or none: each pool lends up to `want` in order, unless any pool lacks its
  * `min`. Pools without a `min` are prefetches: they neither stop nor depend on the others.
- * Returns the grant by counter id (empty when nothing could be granted) and the counters of which there was too little.
+ * Returns the grant by counter id (empty when nothing could be granted) and the counters of which there was too little,
+ * where it would do if everyone gave back what is lent to him.
  */
 export function grantAllOrNone(
   needs: readonly LeaseNeed[],
@@ -71,7 +72,11 @@ export function grantAllOrNone(
       rest -= part;
     }
   }
-  return { met, grants, lacking: unmet.flatMap((need) => need.counterIds) };
+  const lendable = (id: string) => max(0n, unlent({ ...states.get(id)!, leased: 0n }));
+  const lacking = unmet.filter(
+    (need) => need.counterIds.reduce((sum, id) => sum + lendable(id), 0n) >= need.min,
+  );
+  return { met, grants, lacking: lacking.flatMap((need) => need.counterIds) };
 }
 
 /** Fewest output tokens that make an open-ended answer worth starting. */

@@ -69,6 +69,14 @@ test('a pool of several counters lends in their order, the next one only when th
   ]);
 });
 
+test.each([
+  ['what others were lent would do', 40n, ['counter']],
+  ['nothing that comes back would do', 61n, []],
+])('a counter is marked as lacking only where %s', (_, min, marked) => {
+  const states = new Map([['counter', { amount: 100n, settled: 40n, held: 0n, leased: 40n }]]);
+  expect(grantAllOrNone([{ counterIds: ['counter'], min, want: 0n }], states).lacking).toEqual(marked);
+});
+
 test('a counter that two pools name is lent once', () => {
   const pool = { counterIds: ['shared'], min: 0n, want: 7n };
   const { grants } = grantAllOrNone([pool, pool], new Map([['shared', state(10n)]]));
