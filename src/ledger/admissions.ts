@@ -59,9 +59,11 @@ export class Admissions {
     if (!ask.isFree && (!funded || pools.some((pool) => pool.leases.length === 0))) {
       return { kind: 'insufficient', counter: null, ceiling: 0n };
     }
-    for (const { maxHold, meter, leases } of pools) {
-      if (maxHold === null || claimed(meter, ask.smallest) <= maxHold) continue;
-      return { kind: 'too_large', counter: leases[0]!.spec, maxHold };
+    for (const { maxHold, isFlow, meter, leases } of pools) {
+      // What a limit on flow never has at once would be told to come again for ever.
+      const most = maxHold ?? (isFlow ? leases[0]!.spec.amount : null);
+      if (most === null || claimed(meter, ask.smallest) <= most) continue;
+      return { kind: 'too_large', counter: leases[0]!.spec, maxHold: most };
     }
     const { teamId } = account.principal;
     const desk = this.#desk(teamId);

@@ -37,6 +37,8 @@ export class LeaseBook {
   readonly #leases = new Map<string, Lease>();
   readonly #demands = new Map<string, Demand>();
   #pools = new WeakMap<Account, Map<string, LeasedPools>>();
+  /** The newest two buckets of each rolling window. */
+  readonly #lastBuckets = new WeakMap<Demand, { lease: Lease; before: Lease | null }>();
   /** The pool in which a lease was last seen. */
   readonly #poolOf = new WeakMap<Lease, LeasedPool>();
   #lastTickMs: number;
@@ -72,9 +74,17 @@ export class LeaseBook {
       this.#demands.set(rule, demand);
     }
     const leases = counters.map((spec) => this.#lease(spec, demand));
-    const pool = { id, meter, isFlow, maxHold, demand, leases };
+    const before = isFlow ? this.#before(demand, leases[0]!) : null;
+    const pool = { id, meter, isFlow, maxHold, demand, leases, before };
     for (const lease of leases) this.#poolOf.set(lease, pool);
     return pool;
+  }
+
+  #before(demand: Demand, lease: Lease): Lease | null {
+    let last = this.#lastBuckets.get(demand);
+    if (last?.lease !== lease) last = { lease, before: last?.lease ?? null };
+    this.#lastBuckets.set(demand, last);
+    return last.before;
   }
 
   #lease(spec: CounterSpec, demand: Demand): Lease {
@@ -160,6 +170,8 @@ export class LeaseBook {
       if (lease.free > 0n) lease.giveBack(this.#unneeded(lease, nowMs));
       else if (lease.done && lease.lastEndedMs < flushedMs && nowMs - lease.lastUsedMs > forgetMs(lease)) {
         this.#leases.delete(id);
+        // Its pool names the bucket before, and that one's pool the one before that: a chain without an end.
+        this.#poolOf.delete(lease);
         forgot = true;
       }
     }

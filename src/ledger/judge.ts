@@ -3,7 +3,7 @@ import { retryAfterMs } from '../domain/admission.ts';
 import { type Claim, claimed } from '../domain/claim.ts';
 import type { Denial } from './ask.ts';
 import type { Lease } from './lease.ts';
-import { ceilingOf, type LeasedPool, roomOf } from './pool.ts';
+import { ceilingOf, comesBack, type LeasedPool, roomOf } from './pool.ts';
 
 export interface Hearing {
   /** The call's pools as they are now. */
@@ -26,24 +26,27 @@ export function judge({ pools, smallest, overdue, fresh, waiting, jitter }: Hear
   const budgets = pools.filter((pool) => !pool.isFlow);
   const poorest = shortest(budgets, smallest, ceilingOf);
   if (poorest) return { kind: 'insufficient', counter: counterOf(poorest), ceiling: ceilingOf(poorest) };
-  const refused = flowDenial(
-    pools.filter((pool) => pool.isFlow),
-    smallest,
-    jitter,
-  );
+  const flows = pools.filter((pool) => pool.isFlow);
+  const refused = flowDenial(flows, smallest, jitter);
+  if (refused && flows.every((pool) => roomOf(pool) + comesBack(pool) >= claimed(pool.meter, smallest))) {
+    return overdue ? { ...refused, retryAfterMs: retryAfterMs(waiting, jitter) } : null;
+  }
   if (refused || !overdue) return refused;
   const tightest = shortest(budgets, smallest, roomOf) ?? shortest(budgets, smallest, () => 0n);
   const counter = tightest && counterOf(tightest);
   return { kind: 'held', counter, retryAfterMs: retryAfterMs(waiting, jitter) };
 }
 
-/** A call for which a limit on flow has no room is refused at once: what it needs comes back by itself, not by others. */
-function flowDenial(pools: readonly LeasedPool[], smallest: Claim, jitter: number): Denial | null {
+/**
+ * A call for which a limit on flow has no room is refused at once: what it needs comes back by itself, not by others. But
+ * for what was lent to this very instance for a bucket that is over: that is back in a moment.
+ */
+function flowDenial(pools: readonly LeasedPool[], smallest: Claim, jitter: number) {
   const full = shortest(pools, smallest, roomOf);
   if (full === null) return null;
   const lease = full.leases[0]!;
   return {
-    kind: 'flow',
+    kind: 'flow' as const,
     counter: lease.spec,
     remaining: roomOf(full),
     retryAfterMs: Math.round((lease.freesInMs ?? 1000) + jitter * 500),

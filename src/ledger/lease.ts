@@ -165,6 +165,11 @@ export class Lease {
     return { returned: this.returned, held: this.held };
   }
 
+  /** Of what it gave back, how much Postgres has not been told of. */
+  get unreported(): bigint {
+    return this.returned - this.#reportedReturned;
+  }
+
   reported(report: { returned: bigint; held: bigint }): void {
     if (report.returned > this.#reportedReturned) this.#reportedReturned = report.returned;
     this.#reportedHeld = report.held;

@@ -11,6 +11,8 @@ export interface LeasedPool {
   maxHold: bigint | null;
   demand: Demand;
   leases: Lease[];
+  /** Of a rolling window: what was lent for its bucket before this one. */
+  before?: Lease | null;
 }
 
 /** One pool's part in a hold. */
@@ -40,6 +42,11 @@ export function freeOf(pool: LeasedPool): bigint {
 /** What somebody can still be given, lent to this instance or not. */
 export function roomOf(pool: LeasedPool): bigint {
   return sum(pool, (lease) => lease.room);
+}
+
+/** What comes back at once: lent for a bucket that ended before it could be used, which others may think in use. */
+export function comesBack({ before }: LeasedPool): bigint {
+  return before ? before.free + before.unreported : 0n;
 }
 
 export function amountOf(pool: LeasedPool): bigint {

@@ -105,3 +105,23 @@ test('money that lies idle on one replica comes home within a second and a half 
   await world.time.advance(1500);
   expect(call.result).toMatchObject({ amount: usd('0.80') });
 });
+
+test('what was lent for a bucket that is over comes back before a call is refused for want of it', async () => {
+  const account = rpm(1);
+  const { world, replicas } = await startReplicas(1, account);
+  const [bench] = replicas as [TestLedger];
+  bench.store.fate = () => ({ delayMs: 40, lost: 'nothing' });
+  const nowMs = (await bench.memory.heartbeat(bench.instanceId)).nowMs;
+  await world.time.advance(500 - (nowMs % 500) + 480);
+  const call = bench.ask(account, '0.01');
+  await world.time.advance(1000);
+  expect(call.result).toMatchObject({ amount: usd('0.01') });
+});
+
+test('a call that takes more than its window ever has is told so, and not to come again', async () => {
+  const window = { type: 'rolling' as const, seconds: 60 };
+  const account = accountOf({ unlimited: true, limits: [limitOf('tpm', '29', { meter: 'tokens', window })] });
+  const { replicas } = await startReplicas(1, account);
+  const call = replicas[0]!.ask(account, '0.01');
+  expect(call.result).toMatchObject({ kind: 'too_large', maxHold: 29n * UNIT });
+});
