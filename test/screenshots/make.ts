@@ -49,7 +49,15 @@ function shots(company: Company, callId: string): Shot[] {
         await dialog.getByText(en.limits.previewLeft, { exact: true }).waitFor();
       },
     },
-    { name: 'plans', path: '/plans' },
+    {
+      name: 'plans',
+      path: '/plans',
+      async act(page) {
+        const dialog = await openDialog(page, `${en.common.change} free-tier`);
+        await dialog.getByLabel(en.common.amount).first().fill('50');
+        await dialog.getByText(en.plans.previewTotal('$50.00')).waitFor();
+      },
+    },
     { name: 'prices', path: '/prices?model=gpt-5' },
     { name: 'calls', path: '/calls' },
     { name: 'call', path: `/calls/${callId}` },

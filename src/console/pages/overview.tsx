@@ -30,19 +30,24 @@ export function OverviewPage() {
         {(data) => <Figures overview={data} />}
       </Load>
       <SpendPanel range={range} onRange={setRange} from={from} pollMs={POLL_MS} />
-      <div class="columns">
-        {role === 'admin' && (
+      {role === 'admin' ? (
+        <div class="columns">
           <Panel title={t.overview.teams} actions={<a href={`${BASE}/teams`}>{t.overview.allTeams}</a>}>
             <Load of={overview}>
               {(data) => <TeamTable teams={data.teams} total={data.month_to_date_usd} />}
             </Load>
           </Panel>
-        )}
-        <div>
+          <div>
+            <RefusalsPanel from={from} range={range} pollMs={POLL_MS} />
+            <WarningsPanel pollMs={POLL_MS} />
+          </div>
+        </div>
+      ) : (
+        <div class="halves">
           <RefusalsPanel from={from} range={range} pollMs={POLL_MS} />
           <WarningsPanel pollMs={POLL_MS} teamId={team?.id} />
         </div>
-      </div>
+      )}
     </Page>
   );
 }
