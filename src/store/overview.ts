@@ -1,7 +1,7 @@
 /**
  * Overview: what each team spent in the spans that people ask about, how many calls it made, was refused, and left unknown.
- * Reads sums by day where a whole UTC day lies in a span, sums by quarter of an hour at its edges, never events but
- * for those of unknown outcome; a team at a time, each by the index that begins with it.
+ * Reads sums by day where a whole UTC day lies in a span, sums by quarter of an hour at its edges, never events;
+ * a team at a time, each by the index that begins with it.
  */
 import type { Fragment, Sql } from 'postgres';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
@@ -46,8 +46,8 @@ export async function readSpend(sql: Sql, spans: Spans, teamIds: string[] | null
       (${summed(sql, 'calls', today)})::float8 as calls_today,
       (select coalesce(sum(r.calls), 0)::float8 from refusal_rollups r where r.team_id = t.id
         and r.bucket_start >= ${at(today.fromMs)} and r.bucket_start < ${at(today.toMs)}) as refused_today,
-      (select coalesce(sum(e.cost_usd), 0)::text from usage_events e where e.team_id = t.id and e.outcome = 'unknown'
-        and not exists (select from adjustments a where a.team_id = e.team_id and a.event_id = e.id)) as unknown
+      (select coalesce(sum(d.unknown_usd), 0)::text from usage_days d
+        where d.team_id = t.id and d.unknown_usd <> 0) as unknown
     from teams t where t.id <> ${ORGANIZATION_ID} ${teamIds === null ? sql`` : sql`and t.id = any(${teamIds}::uuid[])`}`;
   return rows.map((row) => ({
     id: row.id,

@@ -176,6 +176,8 @@ export const usageDays = pgTable(
   (table) => [
     primaryKey({ columns: [table.teamId, table.day, table.keyId, table.model, table.operation] }),
     index('usage_days_day').on(table.day),
+    // What is still unknown, for all teams at once, without a look at the events.
+    index('usage_days_unknown').on(table.teamId, table.unknownUsd).where(sql`unknown_usd <> 0`),
   ],
 );
 

@@ -47,9 +47,7 @@ export async function readWatch(sql: Sql, budgetsMax: number): Promise<WatchRead
     readBudgets(sql, budgetsMax),
     readOverLimits(sql, budgetsMax),
     sql<{ unresolved: string; unpartitioned: number }[]>`
-      select (
-          select coalesce(sum(cost_usd), 0) from usage_events e where outcome = 'unknown' and not exists (
-            select 1 from adjustments a where a.team_id = e.team_id and a.event_id = e.id)) as unresolved,
+      select (select coalesce(sum(unknown_usd), 0) from usage_days where unknown_usd <> 0) as unresolved,
         (select count(*)::float8 from usage_events_default) as unpartitioned`,
     sql<{ state: string | null; sessions: number }[]>`
       select state, count(*)::int4 as sessions from pg_stat_activity

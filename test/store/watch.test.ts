@@ -157,16 +157,20 @@ it('a deleted team has no budget', async () => {
   expect(await budgetOf(team)).toBeUndefined();
 });
 
-it('what is charged for unknown outcomes shrinks with each that is resolved', async () => {
+it('what is charged for unknown outcomes is told, and events that no month took', async () => {
   const { sql } = test.database;
   const teamId = await insertTeam(sql);
-  const events = ['1.25', '2'].map((cost) => ({ id: randomUUID(), cost }));
-  for (const { id, cost } of events) {
-    await sql`insert into usage_events ${sql({ team_id: teamId, created_at: NOW, id, key_id: id, instance_id: id, operation: 'responses', model: 'm', stream: false, outcome: 'unknown', provenance: 'unknown', input_tokens: 0, cached_input_tokens: 0, cache_write_tokens: 0, output_tokens: 0, reasoning_tokens: 0, cost_usd: cost, hold_usd: cost, allocations: '[]', stage_us: '{}' })}`;
+  for (const [unknown, day] of [
+    ['1.25', '2026-10-01'],
+    ['2', '2026-11-20'],
+    ['0', '2026-11-19'],
+  ]) {
+    const nothing = [randomUUID(), 'm', 'responses', 1, 0, 0, 0, 0, 0, 0, 0];
+    await sql`insert into usage_days values ${sql([[teamId, `${day}T00:00:00Z`, ...nothing, '5', unknown!]])}`;
   }
-  expect(await readWatch(sql, 0)).toMatchObject({ unresolved: usd('3.25'), unpartitionedEvents: 2 });
-  await sql`insert into adjustments values (${teamId}, ${randomUUID()}, ${events[0]!.id}, '-1.25', 'r', 'a', ${NOW})`;
-  expect(await readWatch(sql, 0)).toMatchObject({ unresolved: usd('2') });
+  const id = randomUUID();
+  await sql`insert into usage_events ${sql({ team_id: teamId, created_at: NOW, id, key_id: id, instance_id: id, operation: 'responses', model: 'm', stream: false, outcome: 'unknown', provenance: 'unknown', input_tokens: 0, cached_input_tokens: 0, cache_write_tokens: 0, output_tokens: 0, reasoning_tokens: 0, cost_usd: '1', hold_usd: '1', allocations: '[]', stage_us: '{}' })}`;
+  expect(await readWatch(sql, 0)).toMatchObject({ unresolved: usd('3.25'), unpartitionedEvents: 1 });
 });
 
 it('connections are counted by a closed list of states', async () => {

@@ -1,0 +1,1 @@
+CREATE INDEX "usage_days_unknown" ON "usage_days" USING btree ("team_id","unknown_usd") WHERE unknown_usd <> 0;
