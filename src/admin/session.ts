@@ -17,6 +17,8 @@ import { isFault, readBody, refuse } from './route.ts';
 
 const PATH = '/console/session';
 const BODY_BYTES_MAX = 10_000;
+const FAILURES_MAX = 10;
+const PEER_FAILURES_MAX = 100;
 
 const tooLarge = fault('request_too_large', `a body of more than ${BODY_BYTES_MAX} bytes`);
 /** A form of another site can send text, but not say that it is JSON: nobody is signed in behind his back. */
@@ -24,7 +26,8 @@ const notJson = fault('invalid_request', 'send the header content-type: applicat
 
 export function serveSession(app: OpenAPIHono, options: AdminOptions): void {
   const { sessions, nowMs } = options;
-  const attempts = new Attempts(nowMs);
+  const attempts = new Attempts(FAILURES_MAX, nowMs);
+  const attemptsOfPeer = new Attempts(PEER_FAILURES_MAX, nowMs);
   app.use(PATH, async (context, next) => {
     context.header('cache-control', 'no-store');
     await next();
@@ -35,8 +38,8 @@ export function serveSession(app: OpenAPIHono, options: AdminOptions): void {
       return refuse(context, notJson);
     const body = await readBody(context, NewSession);
     if (isFault(body)) return refuse(context, body);
-    const address = addressOf(context);
-    const retryAfterMs = attempts.waitMs(address);
+    const { peer, client } = addressesOf(context);
+    const retryAfterMs = Math.max(attempts.waitMs(client), attemptsOfPeer.waitMs(peer));
     if (retryAfterMs > 0) {
       return refuse(
         context,
@@ -45,7 +48,8 @@ export function serveSession(app: OpenAPIHono, options: AdminOptions): void {
     }
     const opened = await sessions.open(body.data.key.trim());
     if (typeof opened === 'string') {
-      attempts.failed(address);
+      attempts.failed(client);
+      attemptsOfPeer.failed(peer);
       return refuse(context, fault('invalid_api_key', opened, { param: 'key' }));
     }
     setCookie(context, SESSION_COOKIE, opened.token, {
@@ -72,9 +76,14 @@ function cookieOptions(context: Context) {
   return { httpOnly: true, sameSite: 'Strict', path: '/', secure } as const;
 }
 
-/** Not what a header says: whoever guesses would write another one into it each time. */
-function addressOf(context: Context): string {
-  return (context.env as Partial<HttpBindings>).incoming?.socket.remoteAddress ?? '';
+/**
+ * Who connects to us, and for whom: behind a proxy, whom the proxy itself saw, which is the last that it adds; or one
+ * guesser would lock out all. Without a proxy that header is the guesser's own, so who connects is counted too.
+ */
+function addressesOf(context: Context): { peer: string; client: string } {
+  const peer = (context.env as Partial<HttpBindings>).incoming?.socket.remoteAddress ?? '';
+  const forwarded = context.req.header('x-forwarded-for')?.split(',').at(-1)?.trim() ?? '';
+  return { peer, client: `${peer} ${forwarded.slice(0, 64)}` };
 }
 
 async function toSession(

@@ -1,22 +1,24 @@
 /** Attempts: how often an address may give a wrong key. Keys cannot be guessed; this keeps the log and Postgres quiet. */
 import { LRUCache } from 'lru-cache';
 
-const FAILURES_MAX = 10;
 const WINDOW_MS = 60_000;
 const ADDRESSES_MAX = 10_000;
 
 export class Attempts {
   readonly #failures = new LRUCache<string, { count: number; sinceMs: number }>({ max: ADDRESSES_MAX });
+  readonly #failuresMax: number;
   readonly #nowMs: () => number;
 
-  constructor(nowMs: () => number) {
+  /** @param failuresMax so many in a minute, then it must wait until that is over */
+  constructor(failuresMax: number, nowMs: () => number) {
+    this.#failuresMax = failuresMax;
     this.#nowMs = nowMs;
   }
 
   /** How long the address must wait before it may try again, in milliseconds; 0: it may now. */
   waitMs(address: string): number {
     const failed = this.#failures.get(address);
-    if (!failed || failed.count < FAILURES_MAX) return 0;
+    if (!failed || failed.count < this.#failuresMax) return 0;
     return Math.max(0, failed.sinceMs + WINDOW_MS - this.#nowMs());
   }
 

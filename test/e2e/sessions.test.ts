@@ -64,6 +64,18 @@ describe('signing in', () => {
     expect(refused.status).toBe(429);
     expect(JSON.parse(refused.body.toString())).toMatchObject({ error: { code: 'rate_limit_exceeded' } });
   });
+
+  it('429 is for the guesser behind a proxy alone, and no guesser passes by as many', async () => {
+    const from = (address: string, key: string) =>
+      postKey(origin, key, ['content-type', 'application/json', 'x-forwarded-for', `1.2.3.4, ${address}`]);
+    for (let tried = 0; tried < 10; tried++) expect((await from('10.0.0.1', 'wrong')).status).toBe(401);
+    expect((await from('10.0.0.1', ADMIN_KEY)).status).toBe(429);
+    expect((await from('10.0.0.2', ADMIN_KEY)).status).toBe(200);
+    // Twenty failed above, the ten of this test among them.
+    for (let tried = 20; tried < 100; tried++)
+      expect((await from(`10.1.0.${tried}`, 'wrong')).status).toBe(401);
+    expect((await from('10.0.0.3', ADMIN_KEY)).status).toBe(429);
+  });
 });
 
 describe('a session', () => {
