@@ -89,6 +89,16 @@ describe.skipIf(!hasBrowser)('a page of the console', { timeout: 120_000 }, () =
     expect(limits.data).toContainEqual(
       expect.objectContaining({ meter: 'requests', amount: '5', warn_at: [60, 90] }),
     );
+
+    const change = await openDialog(page, `${en.common.change} 5 requests`);
+    await change.getByText(en.limits.more).click();
+    expect(await change.getByLabel(en.limits.warnAt).inputValue()).toBe('60, 90');
+    await change.getByLabel(en.limits.quantity).fill('7');
+    await change.getByLabel(en.limits.warnAt).fill('');
+    await change.getByRole('button', { name: en.common.save }).click();
+    await page.getByText(en.limits.changed).waitFor();
+    const changed = await stack.admin<{ data: object[] }>('GET', `/limits?team_id=${teamId}`);
+    expect(changed.data).toContainEqual(expect.objectContaining({ amount: '7', warn_at: null }));
     expect(complaints).toEqual([]);
   });
 

@@ -2,14 +2,16 @@
 import { useState } from 'preact/hooks';
 import { patch, remove } from '../api/client.ts';
 import type { Limit } from '../api/types.ts';
+import { useApi } from '../api/use.ts';
 import { announce } from '../parts/announce.tsx';
-import { FormDialog } from '../parts/dialog.tsx';
+import { Dialog, FormDialog } from '../parts/dialog.tsx';
 import { TextField } from '../parts/field.tsx';
+import { Load } from '../parts/states.tsx';
 import { useWords } from '../shell/language.ts';
 import { NewLimitDialog } from './limit-form.tsx';
 import { LimitPreviewBox } from './limit-preview.tsx';
 import type { LimitRow } from './limit-table.tsx';
-import { quantityFault } from './rule.ts';
+import { percentsOf, quantityFault } from './rule.ts';
 
 export type LimitAsked = { what: 'make' } | { what: 'change' | 'delete'; limit: LimitRow };
 
@@ -52,9 +54,24 @@ interface ChangeProps {
   onDone: (text: string) => void;
 }
 
-function ChangeDialog({ limit, onClose, onDone }: ChangeProps) {
+/** A list of limits does not say all of one, so the dialog asks for the rest. */
+function ChangeDialog(props: ChangeProps) {
   const t = useWords();
-  const [amount, setAmount] = useState(limit.amount);
+  const whole = useApi<Limit>(`/limits/${props.limit.id}`);
+  if (whole.data) return <ChangeForm {...props} whole={whole.data} />;
+  return (
+    <Dialog title={t.limits.changeTitle} onClose={props.onClose}>
+      <Load of={whole}>{() => null}</Load>
+    </Dialog>
+  );
+}
+
+function ChangeForm({ limit, whole, onClose, onDone }: ChangeProps & { whole: Limit }) {
+  const t = useWords();
+  const before = { maxHold: whole.max_hold ?? '', warnAt: whole.warn_at?.join(', ') ?? '' };
+  const [amount, setAmount] = useState(whole.amount);
+  const [maxHold, setMaxHold] = useState(before.maxHold);
+  const [warnAt, setWarnAt] = useState(before.warnAt);
   const isMoney = limit.meter === 'cost_usd';
   const badAmount = quantityFault(t, limit.meter, amount);
   return (
@@ -62,9 +79,18 @@ function ChangeDialog({ limit, onClose, onDone }: ChangeProps) {
       title={t.limits.changeTitle}
       submit={t.common.save}
       onClose={onClose}
-      check={() => ({ amount: badAmount })}
+      check={() => ({
+        amount: badAmount,
+        max_hold: maxHold !== '' && quantityFault(t, limit.meter, maxHold),
+        warn_at: percentsOf(warnAt) === undefined && t.limits.badPercents,
+      })}
       send={async () => {
-        await patch<Limit>(`/limits/${limit.id}`, { amount });
+        await patch<Limit>(`/limits/${limit.id}`, {
+          amount,
+          // What nobody touched is not sent: "warns never" and "as configured" look alike here.
+          ...(maxHold === before.maxHold ? {} : { max_hold: maxHold === '' ? null : maxHold }),
+          ...(warnAt === before.warnAt ? {} : { warn_at: percentsOf(warnAt) ?? null }),
+        });
         onDone(t.limits.changed);
       }}
     >
@@ -77,12 +103,36 @@ function ChangeDialog({ limit, onClose, onDone }: ChangeProps) {
         numeric
         autofocus
       />
-      <LimitPreviewBox limit={badAmount ? null : { ...ruleOf(limit), amount }} />
+      <details class="more">
+        <summary>{t.limits.more}</summary>
+        <div class="row">
+          {whole.enforcement === 'strict' && (
+            <TextField
+              label={t.limits.maxHold}
+              param="max_hold"
+              hint={t.limits.maxHoldHint}
+              optional
+              value={maxHold}
+              onValue={setMaxHold}
+              numeric
+            />
+          )}
+          <TextField
+            label={t.limits.warnAt}
+            param="warn_at"
+            hint={t.limits.warnAtHint}
+            optional
+            value={warnAt}
+            onValue={setWarnAt}
+          />
+        </div>
+      </details>
+      <LimitPreviewBox limit={badAmount ? null : { ...ruleOf(whole), amount }} />
     </FormDialog>
   );
 }
 
 /** The rule of a limit as a new one would be asked for. */
-function ruleOf({ subject, models = null, meter, window, enforcement = 'strict' }: LimitRow) {
+function ruleOf({ subject, models, meter, window, enforcement }: Limit) {
   return { subject, models, meter, window, enforcement };
 }
