@@ -101,8 +101,8 @@ export class Chaos {
   }
 
   /** Lets time pass in steps, and looks at everything after each. */
-  async rest(ms: number): Promise<void> {
-    for (let left = ms; left > 0; left -= 500) await this.#pass(Math.min(500, left));
+  async rest(ms: number, stepMs = 500): Promise<void> {
+    for (let left = ms; left > 0; left -= stepMs) await this.#pass(Math.min(stepMs, left));
   }
 
   /** All comes to rest: Postgres is near, nobody stands still, every call ends. */
@@ -115,10 +115,13 @@ export class Chaos {
     for (const instance of this.live) if (instance.owner.state === 'over') instance.kill();
     for (let waited = 0; this.#running() > 0 && waited < 90_000; waited += 500) await this.rest(500);
     hold(this.#running() === 0, 'rest', () => `${this.#running()} calls are still under way`);
-    // From afar only a long silence tells that an instance is dead.
-    if (this.#graveyard.dead.some(({ elsewhere, owner }) => elsewhere && owner.state === 'dead'))
-      await this.rest(71_000);
-    else await this.rest(12_000);
+    await this.rest(12_000);
+    // From afar only a long silence tells that an instance is dead; one who lives is enough to wait for it.
+    if (this.#graveyard.dead.some(({ elsewhere, owner }) => elsewhere && owner.state === 'dead')) {
+      for (const instance of this.live.slice(1))
+        this.#stop(instance, false).catch((error) => this.#errors.push(error));
+      await this.rest(60_000, 5_000);
+    }
     await this.#graveyard.adoptAll();
     this.#check();
   }

@@ -8,6 +8,8 @@ import type { Tally } from './tally.ts';
 
 const RETURN_MS = 11_000;
 const WANTED_RETURN_MS = 1500;
+/** What was asked while Postgres was slow may be answered only now, and until then nothing else is. */
+const SLOW_ANSWER_MS = 3500;
 
 export interface ReturnsOptions {
   judge: Judge;
@@ -66,7 +68,11 @@ export class Returns {
     hold(nowMs - quietSinceMs <= RETURN_MS, 'returns', () => {
       return `${owner.id} keeps ${idle} of ${name} for ${nowMs - quietSinceMs} ms`;
     });
-    const wantedSinceMs = Math.max(quietSinceMs, this.#wantedSinceMs.get(tally) ?? Number.POSITIVE_INFINITY);
+    const wantedSinceMs = Math.max(
+      quietSinceMs,
+      owner.fineSinceMs + SLOW_ANSWER_MS,
+      this.#wantedSinceMs.get(tally) ?? Number.POSITIVE_INFINITY,
+    );
     hold(nowMs - wantedSinceMs <= WANTED_RETURN_MS, 'wanted', () => {
       return `${owner.id} keeps ${idle} of ${name}, which others have wanted for ${nowMs - wantedSinceMs} ms`;
     });
@@ -77,7 +83,7 @@ export class Returns {
     const { judge, nowMs } = this.#options;
     const lacking = new Set<Tally>();
     for (const { owner, tallies, smallest, sinceMs } of judge.waiting) {
-      if (owner.state !== 'alive' || owner.fineSinceMs > sinceMs) continue;
+      if (owner.state !== 'alive' || owner.fineSinceMs + SLOW_ANSWER_MS > sinceMs) continue;
       for (const tally of tallies) {
         const needs = amountOf(tally, smallest);
         const room = this.#roomOf(tally);
