@@ -144,7 +144,8 @@ export interface Allocation {
 
 /**
  * Spends `cost` on what one pool held for a call, in the order in which it was taken. A cost above the hold (an
- * overrun) falls on the last part: it is recorded, and no lease paid for it.
+ * overrun) falls on the last part that held something: it is recorded, and no lease paid for it. A grant that held nothing
+ * may have no counter yet on which it would be recorded.
  */
 export function settleInOrder(held: readonly bigint[], cost: bigint): bigint[] {
   let rest = cost;
@@ -153,6 +154,9 @@ export function settleInOrder(held: readonly bigint[], cost: bigint): bigint[] {
     rest -= spent;
     return spent;
   });
-  if (rest > 0n && settled.length > 0) settled[settled.length - 1]! += rest;
+  if (rest > 0n && settled.length > 0) {
+    const last = held.findLastIndex((part) => part > 0n);
+    settled[last < 0 ? settled.length - 1 : last]! += rest;
+  }
   return settled;
 }

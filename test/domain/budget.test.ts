@@ -212,7 +212,8 @@ test('a cost is charged in full, in the order in which it was held, and only an 
       const settled = settleInOrder(held, cost);
       expect(sum(settled)).toBe(cost);
       settled.forEach((part, index) => {
-        const overrun = cost > sum(held) && index === held.length - 1;
+        const last = sum(held) === 0n ? held.length - 1 : held.findLastIndex((each) => each > 0n);
+        const overrun = cost > sum(held) && index === last;
         expect(part <= held[index]! || overrun).toBe(true);
         if (part < held[index]!) expect(settled.slice(index + 1).every((each) => each === 0n)).toBe(true);
       });

@@ -48,7 +48,7 @@ export class Chaos {
   readonly #traffic: Traffic;
   #errors: unknown[] = [];
 
-  constructor({ seed, folder, fault = new Healthy(), scarcity = false }: ChaosOptions) {
+  constructor({ seed, folder, fault = new Healthy(), scarcity = true }: ChaosOptions) {
     const random = new Random(seed);
     this.#random = random;
     const { startMs, limits, grants } = makeWorld(random);
@@ -213,6 +213,7 @@ export class Chaos {
     this.live = this.live.filter((each) => each !== instance);
     if (restart) this.#start();
     instance.owner.fineSinceMs = Number.POSITIVE_INFINITY;
+    instance.stopping = true;
     await instance.ledger.stop(new AbortController().signal);
     this.judge.adopted(instance.owner);
   }

@@ -158,16 +158,16 @@ export class SimCalls {
     const { bill, told } = this.#ending(call.hold);
     judge.forwarded(call, bill);
     // In the very turn in which it was forwarded: its hold must be in the journal by now.
-    if (random.chance(CRASHES)) {
+    if (random.chance(CRASHES) && !instance.stopping) {
       instance.kill();
       return;
     }
     await time.sleep(random.chance(LONG_CALL) ? LONG_CALL_MS : random.pick(UPSTREAM_MS));
     await instance.running();
-    if (hold.ended) return;
+    if (hold.ended || !instance.alive) return;
     if (told.outcome === 'unknown') instance.ledger.endUnknown(hold, 'upstream_timeout');
     else instance.ledger.end(hold, settledOutcome(told.amounts.cost, { outcome: told.outcome }));
-    const crashes = random.chance(CRASHES);
+    const crashes = random.chance(CRASHES) && !instance.stopping;
     judge.told(call, told, !crashes);
     if (crashes) instance.kill();
   }

@@ -30,6 +30,7 @@ const WEATHERS = {
 export type Weather = keyof typeof WEATHERS;
 
 const CATALOG_POLL_MS = 250;
+const SLOW_ANSWER_MS = 3000;
 
 export interface SimWorld {
   time: FakeTime;
@@ -52,11 +53,14 @@ export class SimInstance {
   readonly elsewhere: boolean;
   accounts: ReadonlyMap<string, Account>;
   alive = true;
+  /** It ends in good order. */
+  stopping = false;
   readonly #world: SimWorld;
   readonly #store: FaultyStore;
   readonly #thawed: (() => void)[] = [];
   #weather: Weather = 'fine';
   #frozen = false;
+  #frozenAtMs = 0;
 
   constructor(world: SimWorld) {
     this.#world = world;
@@ -107,12 +111,15 @@ export class SimInstance {
   /** The process stands still: SIGSTOP, or a machine that swaps. */
   freeze(): void {
     this.#frozen = true;
+    this.#frozenAtMs = this.#world.judge.nowMs();
     this.#rate();
   }
 
   /** What it missed happens at once, in the order in which it was due. */
   thaw(): void {
     this.#frozen = false;
+    // A question that was under way tells the time to half of what it took.
+    this.owner.clockErrorMs = (this.#world.judge.nowMs() - this.#frozenAtMs) / 2 + SLOW_ANSWER_MS;
     this.#rate();
     for (const callback of this.#thawed.splice(0)) this.#world.time.after(0, () => this.#run(callback));
   }
@@ -126,6 +133,7 @@ export class SimInstance {
 
   /** kill -9: nothing of it runs on; what was not written is lost, and the last write may have been cut short. */
   kill(): void {
+    if (!this.alive) return;
     this.alive = false;
     this.#rate();
     const { path, pendingBytes } = this.journal;

@@ -14,6 +14,8 @@ export interface Owner {
   unbooked: number;
   /** Some of its calls last so long that Postgres keeps what they hold. */
   hasLongCalls: boolean;
+  /** How far its clock may be from Postgres's since it stood still, until it is well again. */
+  clockErrorMs: number;
   /** Since when it runs and reaches Postgres without trouble; infinite: it does not. */
   fineSinceMs: number;
   /** What its calls in flight hold under each rule: surely, and perhaps (it may not have known the rule). */

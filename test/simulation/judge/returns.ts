@@ -32,6 +32,8 @@ export class Returns {
 
   check(): void {
     const { judge, scarcity } = this.#options;
+    // What an instance borrows for its own calls that wait is in use, though nothing is in flight.
+    for (const { owner, tallies } of judge.waiting) judge.touched(owner, tallies);
     if (scarcity) this.#hearWaiting();
     const lent = this.#lent();
     for (const [owner, sums] of lent) {
