@@ -22,8 +22,6 @@ export interface ChaosOptions {
   seed: number;
   folder: string;
   fault?: Planted;
-  /** Whether money must come back sooner when another wants it. */
-  scarcity?: boolean;
 }
 
 export interface ChaosFigures {
@@ -48,7 +46,7 @@ export class Chaos {
   readonly #traffic: Traffic;
   #errors: unknown[] = [];
 
-  constructor({ seed, folder, fault = new Healthy(), scarcity = true }: ChaosOptions) {
+  constructor({ seed, folder, fault = new Healthy() }: ChaosOptions) {
     const random = new Random(seed);
     this.#random = random;
     const { startMs, limits, grants } = makeWorld(random);
@@ -74,7 +72,6 @@ export class Chaos {
       judge,
       store: memory,
       nowMs,
-      scarcity,
       freeOf: (owner, tally) => {
         let free = 0n;
         const instance = this.live.find((each) => each.owner === owner);
@@ -84,6 +81,8 @@ export class Chaos {
         return free;
       },
     });
+    // What is not written yet is all that ever waits: a journal writes once a turn.
+    time.waitsForTurn = () => this.live.some(({ journal }) => journal.pendingBytes > 0);
     const instances = random.chance(0.1) ? random.between(5, 16) : random.between(1, 4);
     for (let i = 0; i < instances; i++) this.#start();
   }

@@ -14,6 +14,9 @@ export class FakeTime implements Timers {
   /** A binary heap: the next to go off is first. */
   readonly #timers: Timer[] = [];
 
+  /** Whether something waits for the next turn of the event loop; a simulation that knows saves most of the turns. */
+  waitsForTurn: () => boolean = () => true;
+
   readonly monotonicMs = (): number => this.#nowMs;
 
   after(delayMs: number, callback: () => void): () => void {
@@ -39,7 +42,8 @@ export class FakeTime implements Timers {
       if (next.callback === null) continue;
       this.#nowMs = Math.max(this.#nowMs, next.dueMs);
       next.callback();
-      await settle();
+      await turn();
+      if (this.waitsForTurn()) await turn();
     }
     this.#nowMs = untilMs;
   }
@@ -78,5 +82,12 @@ function isBefore(a: Timer, b: Timer): boolean {
 
 /** Until promises and the journal's turn of the event loop are through. */
 export async function settle(): Promise<void> {
-  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
+  await turn();
+  await turn();
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }

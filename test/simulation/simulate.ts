@@ -31,7 +31,6 @@ export interface SimulateOptions {
   seed: number;
   steps?: number;
   fault?: Fault | null;
-  scarcity?: boolean;
 }
 
 /** Runs one seed. Never rejects: whatever goes wrong is the failure of the seed. */
@@ -43,7 +42,7 @@ export async function simulate({
 }: SimulateOptions): Promise<SeedResult> {
   const folder = mkdtempSync(join(fastFolder(), 'tollgate-simulation-'));
   const planted = fault?.plant() ?? new Healthy();
-  const chaos = new Chaos({ seed, folder, fault: planted, scarcity });
+  const chaos = new Chaos({ seed, folder, fault: planted });
   let step: number | null = 0;
   let failure: Failure | null = null;
   try {

@@ -17,8 +17,6 @@ export interface ReturnsOptions {
   nowMs(): number;
   /** What an instance can spend at once of a rule. */
   freeOf(owner: Owner, tally: Tally): bigint;
-  /** Whether money must come back sooner when another wants it. */
-  scarcity: boolean;
 }
 
 export class Returns {
@@ -31,10 +29,10 @@ export class Returns {
   }
 
   check(): void {
-    const { judge, scarcity } = this.#options;
+    const { judge } = this.#options;
     // What an instance borrows for its own calls that wait is in use, though nothing is in flight.
     for (const { owner, tallies } of judge.waiting) judge.touched(owner, tallies);
-    if (scarcity) this.#hearWaiting();
+    this.#hearWaiting();
     const lent = this.#lent();
     for (const [owner, sums] of lent) {
       if (owner.state !== 'alive') continue;
