@@ -69,7 +69,7 @@ export class SimInstance {
     this.owner = judge.born(this.id);
     this.accounts = admin.accounts;
     judge.heard(this.owner, admin.version);
-    this.elsewhere = random.chance(0.2);
+    this.elsewhere = random.chance(0.08);
     const header = deadHeader(this.id);
     this.journal = new Journal({
       path: join(folder, `${this.id}.log`),

@@ -34,12 +34,7 @@ export interface SimulateOptions {
 }
 
 /** Runs one seed. Never rejects: whatever goes wrong is the failure of the seed. */
-export async function simulate({
-  seed,
-  steps = STEPS,
-  fault = null,
-  scarcity,
-}: SimulateOptions): Promise<SeedResult> {
+export async function simulate({ seed, steps = STEPS, fault = null }: SimulateOptions): Promise<SeedResult> {
   const folder = mkdtempSync(join(fastFolder(), 'tollgate-simulation-'));
   const planted = fault?.plant() ?? new Healthy();
   const chaos = new Chaos({ seed, folder, fault: planted });

@@ -3,7 +3,7 @@ import type { MemoryStore } from '../memory-store.ts';
 import { tallyOf } from './books.ts';
 import { hold } from './broken.ts';
 import type { Owner } from './calls.ts';
-import { amountOf, type Judge } from './judge.ts';
+import { amountOf, type Judge, type Waiting } from './judge.ts';
 import type { Tally } from './tally.ts';
 
 const RETURN_MS = 11_000;
@@ -17,6 +17,12 @@ export interface ReturnsOptions {
   nowMs(): number;
   /** What an instance can spend at once of a rule. */
   freeOf(owner: Owner, tally: Tally): bigint;
+}
+
+/** Those who wait with nobody beside them: of several, the instance asks for the smallest, which may lack something else. */
+function aloneIn(waiting: Iterable<Waiting>): Waiting[] {
+  const byOwner = Map.groupBy(waiting, ({ owner }) => owner);
+  return [...byOwner.values()].filter((each) => each.length === 1).map((each) => each[0]!);
 }
 
 export class Returns {
@@ -82,7 +88,7 @@ export class Returns {
   #hearWaiting(): void {
     const { judge, nowMs } = this.#options;
     const lacking = new Set<Tally>();
-    for (const { owner, tallies, smallest, sinceMs } of judge.waiting) {
+    for (const { owner, tallies, smallest, sinceMs } of aloneIn(judge.waiting)) {
       if (owner.state !== 'alive' || owner.fineSinceMs + SLOW_ANSWER_MS > sinceMs) continue;
       for (const tally of tallies) {
         const needs = amountOf(tally, smallest);
