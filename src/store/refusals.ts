@@ -1,8 +1,6 @@
 /** Refusals: how many calls of a team were refused, and why, by quarter of an hour. */
-import { and, asc, eq, gte, lt, sql } from 'drizzle-orm';
-import type { Sql } from 'postgres';
+import type { Fragment, Sql } from 'postgres';
 import type { Database } from './database.ts';
-import { refusalRollups } from './schema.ts';
 import { startOf, type UsageInterval } from './usage.ts';
 
 export interface RefusalCount {
@@ -48,26 +46,22 @@ export interface RefusalRow {
   calls: number;
 }
 
-/** Sums the refusals, oldest interval first, then by the dimensions. Intervals without any are left out. */
-export function readRefusals(database: Database, question: RefusalQuestion): Promise<RefusalRow[]> {
-  const { groupBy, from, to, teamId } = question;
-  const ordinals = [sql`1`, sql`2`, sql`3`];
-  return database.db
-    .select({
-      startsAt: startOf(refusalRollups.bucketStart, question),
-      team: groupBy.includes('team') ? refusalRollups.teamId : sql<null>`null`,
-      reason: groupBy.includes('reason') ? refusalRollups.reason : sql<null>`null`,
-      calls: sql<number>`sum(${refusalRollups.calls})`.mapWith(Number),
-    })
-    .from(refusalRollups)
-    .where(
-      and(
-        teamId === undefined ? undefined : eq(refusalRollups.teamId, teamId),
-        from ? gte(refusalRollups.bucketStart, from) : undefined,
-        to ? lt(refusalRollups.bucketStart, to) : undefined,
-      ),
-    )
-    .groupBy(...ordinals)
-    .orderBy(...ordinals.map((ordinal) => asc(ordinal)))
-    .limit(question.limit) as Promise<RefusalRow[]>;
+/**
+ * Sums the refusals, oldest interval first, then by the dimensions. Intervals without any are left out. A team at a time,
+ * by the index that begins with it: refusals of years ago are not read.
+ */
+export async function readRefusals(
+  { readSql: sql }: Database,
+  question: RefusalQuestion,
+): Promise<RefusalRow[]> {
+  const { groupBy, interval, timeZone, from, to, teamId } = question;
+  const by = (name: 'team' | 'reason', column: Fragment) => (groupBy.includes(name) ? column : sql`null`);
+  return await sql<RefusalRow[]>`
+    select ${startOf(sql, sql`r.bucket_start`, interval, timeZone)} as "startsAt", ${by('team', sql`r.team_id`)} as team,
+      ${by('reason', sql`r.reason`)} as reason, sum(r.calls)::float8 as calls
+    from teams t cross join lateral (
+      select * from refusal_rollups r where r.team_id = t.id
+        ${from ? sql`and r.bucket_start >= ${from}` : sql``} ${to ? sql`and r.bucket_start < ${to}` : sql``} offset 0) r
+    ${teamId ? sql`where t.id = ${teamId}` : sql``}
+    group by 1, 2, 3 order by 1, 2, 3 limit ${question.limit}`;
 }

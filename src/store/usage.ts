@@ -1,6 +1,4 @@
 /** Usage: sums of the rollups, by any of their dimensions and any calendar interval. Never reads events, and few quarters. */
-import { type SQL, sql } from 'drizzle-orm';
-import type { PgColumn } from 'drizzle-orm/pg-core';
 import type { Fragment, Sql } from 'postgres';
 import type { Database } from './database.ts';
 import { planUsage, type Stretch, type UsageInterval, type UsagePlan } from './usage-plan.ts';
@@ -100,10 +98,7 @@ function partsOf(sql: Sql, question: UsageQuestion, { quarters, days, moved }: U
   );
   const summed = (moment: Fragment, source: Fragment) => sql`
     select ${moment} as moment, ${dimensions} ${sums} ${source} group by 1, 2, 3, 4, 5`;
-  const start = (moment: Fragment) => {
-    if (interval === 'total') return sql`null::timestamptz`;
-    return interval === '15m' ? moment : sql`date_trunc(${interval}, ${moment}, ${timeZone})`;
-  };
+  const start = (moment: Fragment) => startOf(sql, moment, interval, timeZone);
   const part = (starts: Fragment, sign: Fragment, rows: Fragment, signs: Fragment) => sql`
     select ${starts} as starts_at, ${sign} as sign, team, key, model, operation, ${sql.unsafe(COLUMNS.join(', '))}
     from (${rows}) rows ${signs}`;
@@ -141,13 +136,8 @@ function at(ms: number): string {
   return new Date(ms).toISOString();
 }
 
-/** The start of the interval in which a quarter of an hour lies. */
-export function startOf(
-  bucketStart: PgColumn,
-  { interval, timeZone }: Pick<UsageQuestion, 'interval' | 'timeZone'>,
-): SQL<Date | null> {
-  if (interval === 'total') return sql<null>`null::timestamptz`;
-  const start =
-    interval === '15m' ? sql`${bucketStart}` : sql`date_trunc(${interval}, ${bucketStart}, ${timeZone})`;
-  return start.mapWith(bucketStart) as SQL<Date | null>;
+/** The start of the interval in which a moment lies; null for a total. */
+export function startOf(sql: Sql, moment: Fragment, interval: UsageInterval, timeZone: string): Fragment {
+  if (interval === 'total') return sql`null::timestamptz`;
+  return interval === '15m' ? moment : sql`date_trunc(${interval}, ${moment}, ${timeZone})`;
 }
