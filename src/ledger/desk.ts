@@ -168,7 +168,7 @@ export class Desk {
     if (needs.pools.length === 0) return;
     const leases = new Map(needs.pools.flatMap((pool) => pool.leases).map((lease) => [lease.spec.id, lease]));
     this.#asking = true;
-    const recalls = new Map([...leases].map(([id, lease]) => [id, lease.recalls]));
+    const asked = new Map([...leases].map(([id, lease]) => [id, lease.asked]));
     let reply: LeaseReply;
     try {
       reply = await this.#options.requestLease(needs.request);
@@ -178,7 +178,7 @@ export class Desk {
       return;
     }
     for (const counter of reply.counters) {
-      leases.get(counter.id)?.learn(counter, monotonicMs(), recalls.get(counter.id));
+      leases.get(counter.id)?.learn(counter, monotonicMs(), asked.get(counter.id));
     }
     this.#serve();
     const fresh = new Set([...leases.values()].filter((lease) => !lease.recalled));

@@ -9,6 +9,14 @@ import type { Demand } from './demand.ts';
 
 const ZERO_STATE: CounterState = { amount: 0n, settled: 0n, held: 0n, leased: 0n };
 
+/** What a lease knew when Postgres was asked about it. */
+export interface Asked {
+  /** How often its rules had changed. */
+  recalls: number;
+  /** What Postgres had written down on its own. */
+  promoted: bigint;
+}
+
 export class Lease {
   spec: CounterSpec;
   demand: Demand;
@@ -24,8 +32,10 @@ export class Lease {
   isAbsent = false;
   /** Milliseconds from the answer until something of a rolling window leaves it; null: unknown, or no such window. */
   freesInMs: number | null = null;
-  /** This instance's settled money that Postgres had counted when it told `state`. */
-  #settledInState = 0n;
+  /** Of the calls that ended here, what Postgres had counted when it told `state`. */
+  #spentInState = 0n;
+  /** Of `settled`, what Postgres has written down on its own: not spent yet. */
+  #promoted = 0n;
   /** When it last paid for a call, on the monotonic clock; at first when it was made. */
   lastUsedMs: number;
   /** When a call that it paid for last ended, on the monotonic clock. */
@@ -68,18 +78,18 @@ export class Lease {
     if (this.#recalled || this.#isOverdrawn) this.giveBack(this.free);
   }
 
-  /** How often its rules changed. What was decided before a question was asked, the answer knows. */
-  get recalls(): number {
-    return this.#recalls;
+  /** What is known when Postgres is asked; the answer knows no less. */
+  get asked(): Asked {
+    return { recalls: this.#recalls, promoted: this.#promoted };
   }
 
   /**
    * Takes over what Postgres says; sums, so an answer that was lost is made good by the next.
-   * @param recalls as they were when Postgres was asked
+   * @param asked what was known when Postgres was asked
    */
-  learn(counter: LeasedCounter, atMs: number, recalls = this.#recalls): void {
+  learn(counter: LeasedCounter, atMs: number, asked = this.asked): void {
     const { lease } = counter;
-    const isOld = recalls < this.#recalls;
+    const isOld = asked.recalls < this.#recalls;
     // Two teams ask for the organization's counters: an answer that was overtaken says nothing new.
     if (lease.granted < this.granted || (lease.granted === this.granted && isOld && !this.#recalled)) return;
     if (this.state === null && this.granted === 0n) {
@@ -95,7 +105,7 @@ export class Lease {
       this.free -= lease.returned - this.returned;
       this.returned = lease.returned;
     }
-    this.#settledInState = lease.settled;
+    this.#spentInState = lease.settled - asked.promoted;
     const { amount, settled, held } = counter;
     this.state = { amount, settled, held, leased: counter.leased - (this.returned - lease.returned) };
     this.isAbsent = counter.isAbsent ?? false;
@@ -116,7 +126,7 @@ export class Lease {
   /** What may still be spent at best, once all that is only held came back: what we settled since counts too. */
   get ceiling(): bigint {
     const { amount, settled } = this.state ?? ZERO_STATE;
-    return amount - settled - (this.settled - this.#settledInState);
+    return amount - settled - (this.settled - this.#promoted - this.#spentInState);
   }
 
   /** What the counter has left for this instance and all others. */
@@ -157,6 +167,7 @@ export class Lease {
   promote(held: bigint): void {
     this.held -= held;
     this.settled += held;
+    this.#promoted += held;
   }
 
   /** What Postgres has not been told yet, or null. Call `reported` when it has been. */

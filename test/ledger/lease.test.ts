@@ -123,9 +123,9 @@ test('what the store was told is not told again, and what came since is', () => 
 test('what was lent by rules that changed meanwhile goes back, also when another has asked since', () => {
   const lease = new Lease(counterSpec('team', { amount: 100n }), new Demand(0), 0);
   const told = { id: 'c', amount: 100n, settled: 0n, held: 0n };
-  const before = lease.recalls;
+  const before = lease.asked;
   lease.recall();
-  const since = lease.recalls;
+  const since = lease.asked;
   const first = { ...told, leased: 30n, lease: { granted: 30n, returned: 0n, settled: 0n } };
   lease.learn(first, 0, before);
   expect([lease.free, lease.recalled]).toEqual([0n, true]);
@@ -134,4 +134,19 @@ test('what was lent by rules that changed meanwhile goes back, also when another
   expect([lease.free, lease.recalled, lease.state!.amount]).toEqual([5n, false, 60n]);
   lease.learn({ ...second, amount: 100n }, 0, before);
   expect([lease.free, lease.recalled, lease.state!.amount]).toEqual([5n, false, 60n]);
+});
+
+test('what Postgres keeps of long calls on its own may still come back, whichever of two answers comes first', () => {
+  const lease = new Lease(counterSpec('team', { amount: 100n }), new Demand(0), 0);
+  const told = { id: 'c', amount: 100n, settled: 0n, held: 0n, leased: 40n };
+  const answer = { ...told, lease: { granted: 40n, returned: 0n, settled: 0n } };
+  lease.learn(answer, 0);
+  lease.take(40n, 0);
+  const { asked } = lease;
+  lease.promote(40n);
+  lease.learn(answer, 0, asked);
+  expect(lease.ceiling).toBe(100n);
+  const kept = { ...told, held: 40n, leased: 0n, lease: { granted: 40n, returned: 0n, settled: 40n } };
+  lease.learn(kept, 0);
+  expect(lease.ceiling).toBe(100n);
 });
