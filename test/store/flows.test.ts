@@ -7,10 +7,13 @@ import { bucketSpan } from '../../src/domain/window.ts';
 import { forgetBuckets } from '../../src/store/flows.ts';
 import { heartbeat, registerInstance } from '../../src/store/instances.ts';
 import { requestLease } from '../../src/store/leases.ts';
+import { changeLimit } from '../../src/store/limits.ts';
 import { counterSpec, insertSource, insertTeam } from '../support/catalog.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 
-const { database, drop } = await createTestDatabase({ hotConnectionsMax: 12 });
+const NOW = '2026-11-20T12:00:00.250Z';
+const NOW_MS = Date.parse(NOW);
+const { database, drop } = await createTestDatabase({ settings: { 'tollgate.now': NOW } });
 const { sql } = database;
 afterAll(drop);
 
@@ -23,7 +26,7 @@ async function makeInstance(): Promise<string> {
 }
 
 /** The bucket of a moment, for the team or one of its end users. */
-function bucketOf(limit: CounterSpec, endUser: string | null = null, atMs = Date.now()): CounterSpec {
+function bucketOf(limit: CounterSpec, endUser: string | null = null, atMs = NOW_MS): CounterSpec {
   const { startMs, endMs } = bucketSpan(MINUTE_MS, atMs);
   const id = `${limit.sourceId}@${startMs}${endUser === null ? '' : `/${endUser}`}`;
   const subject = endUser === null ? {} : { subjectType: 'user' as const, subjectId: endUser };
@@ -83,6 +86,20 @@ test('a bucket whose head was forgotten meanwhile lends nothing beyond its windo
   await sql`delete from counters where id = ${headId(spec)}`;
   expect((await ask(instanceId, spec, 4)).met).toBe(false);
   expect((await ask(instanceId, spec, 3)).met).toBe(true);
+});
+
+test('a changed amount binds the window at once, and touches none of its buckets that are over', async () => {
+  const limit = await makeLimit(10);
+  const instanceId = await makeInstance();
+  const earlier = bucketOf(limit, null, NOW_MS - 500);
+  await ask(instanceId, earlier, 6);
+  await sql`update counters set ends_at = ends_at - interval '1 second' where id = ${earlier.id}`;
+  await changeLimit(database, limit.sourceId, { amount: '5' });
+  expect((await ask(instanceId, bucketOf(limit), 1)).met).toBe(false);
+  await changeLimit(database, limit.sourceId, { amount: '8' });
+  expect((await ask(instanceId, bucketOf(limit), 2)).met).toBe(true);
+  const [row] = await sql`select amount::float8 from counters where id = ${earlier.id}`;
+  expect(row).toEqual({ amount: 10 });
 });
 
 test('a beat names the counters that lend to this instance and of which somebody lacks some', async () => {
