@@ -9,8 +9,9 @@ import { attackGrant, type GrantRow } from './grant.ts';
 import { brokenHotPromises, describeHot, type HotRow, runHot } from './hot.ts';
 import { HELP, type Options, readOptions, type Scenario } from './options.ts';
 import { align, brokenPromises, renderTable } from './promises.ts';
-import { brokenRollingPromises, type RollingRow, rollingCells, runRolling } from './rolling.ts';
+import { runRolling } from './rolling.ts';
 import { FULL_PLAN } from './strikes.ts';
+import { brokenRollingPromises, type RollingRow, rollingCells } from './window.ts';
 
 /** Kills that each row of the full attack must have seen. */
 const STRIKES_LEAST = 5;

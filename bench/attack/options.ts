@@ -18,10 +18,10 @@ number of replicas, beside the same attack on a gateway that checks first and bo
                     agents    30 parallel calls without an output limit on $5, through the SDK as it comes
                     hot       one team at thousands of calls a second: who waits, and what Postgres has to do
                     rolling   a limit of 600 requests in any 60 s over 4 replicas, asked for 1,000 a minute
-  --replicas A,B    numbers of replicas, a row each (default 1,2,4)
-  --gateways A,B    ${GATEWAYS.join(', ')} (default both)
-  --clients N       clients at once (default 500; 30 agents)
-  --budget USD      the grant; it covers a part of what is asked (default 6.00)
+  --replicas A,B    numbers of replicas, a row each (default 1,2,4; agents 1, hot 2, rolling 4)
+  --gateways A,B    grant: ${GATEWAYS.join(', ')} (default both)
+  --clients N       grant: clients at once (default 500); agents: how many (default 30)
+  --budget USD      the grant; it covers a part of what is asked (default 6.00; agents 5.00, hot 40.00)
   --rate N          hot: calls a second over all replicas (default 3300)
   --seconds N       how long hot measures, after 5 s of settling, and rolling asks (default 30 and 185)
   --speed N         agents: output tokens a second that a model writes (default 1000; real ones some hundred)

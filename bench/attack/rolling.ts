@@ -10,25 +10,12 @@ import { smallestCall } from './calls.ts';
 import { Doors } from './clients.ts';
 import { create, makeTeam } from './gateways.ts';
 import { type House, inHouse } from './house.ts';
+import { judgeWindow, LIMIT, type Moment, type RollingRow, WINDOW_MS } from './window.ts';
 
 export interface RollingRun {
   replicas: number;
   seconds: number;
   progress(text: string): void;
-}
-
-export interface RollingRow {
-  pattern: string;
-  replicas: number;
-  seconds: number;
-  asked: number;
-  admitted: number;
-  /** The most in any 60 s: as admitted, and as they came to the upstream. */
-  most: number;
-  mostAtUpstream: number;
-  firstMinute: number;
-  perMinute: number;
-  kills: number;
 }
 
 interface Pattern {
@@ -40,11 +27,8 @@ interface Pattern {
   kills: boolean;
 }
 
-const LIMIT = 600;
-const WINDOW_MS = 60_000;
 /** 1,000 a minute. */
 const EVERY_MS = 60;
-const USED_LEAST = 570;
 const KILL_AFTER_MS = 30_000;
 const AWAY_MS = 1_000;
 const RAW_CALL = { ...smallestCall(0), client: 'raw' as const, directives: 'first_byte_ms=20' };
@@ -100,19 +84,15 @@ export async function runRolling(run: RollingRun): Promise<RollingRow[]> {
         over.abort();
         const killed = await killing;
         const moments = await momentsOf(house);
-        return asked.map((each) =>
-          judgeWindow({ ...each, ...run, kills: killed }, moments.get(each.teamId) ?? []),
-        );
+        return asked.map(({ pattern: { name, even }, teamId, asked: count }) => {
+          const { replicas, seconds } = run;
+          const facts = { pattern: name, even, replicas, seconds, kills: killed, asked: count };
+          return judgeWindow(facts, moments.get(teamId) ?? []);
+        });
       })),
     );
   }
   return rows;
-}
-
-interface Moment {
-  admittedMs: number;
-  /** Null: it was admitted, and killed on its way. */
-  arrivedMs: number | null;
 }
 
 /** When the calls of each team were admitted and came to the upstream, once the replicas have ended in good order. */
@@ -132,41 +112,6 @@ async function momentsOf({ postgres, upstream, replicas }: House): Promise<Map<s
   } finally {
     await closeClient(sql);
   }
-}
-
-interface Asked extends RollingRun {
-  pattern: Pattern;
-  asked: number;
-  kills: number;
-}
-
-function judgeWindow({ pattern, asked, kills, replicas, seconds }: Asked, moments: Moment[]): RollingRow {
-  const admitted = moments.map(({ admittedMs }) => admittedMs);
-  const firstMs = Math.min(...admitted);
-  return {
-    pattern: pattern.name,
-    replicas,
-    seconds,
-    asked,
-    admitted: admitted.length,
-    most: mostInAWindow(admitted),
-    mostAtUpstream: mostInAWindow(moments.map(({ arrivedMs }) => arrivedMs).filter((ms) => ms !== null)),
-    firstMinute: admitted.filter((ms) => ms < firstMs + WINDOW_MS).length,
-    perMinute: (admitted.length * WINDOW_MS) / (seconds * 1000),
-    kills,
-  };
-}
-
-/** The most moments in any window, its start inclusive, its end exclusive. */
-export function mostInAWindow(moments: readonly number[]): number {
-  const sorted = moments.toSorted((a, b) => a - b);
-  let most = 0;
-  let first = 0;
-  for (let last = 0; last < sorted.length; last++) {
-    while (sorted[last]! - sorted[first]! >= WINDOW_MS) first++;
-    most = Math.max(most, last - first + 1);
-  }
-  return most;
 }
 
 async function ask(house: House, pattern: Pattern, { seconds, replicas }: RollingRun) {
@@ -205,40 +150,4 @@ async function killEachMinute({ replicas }: House, signal: AbortSignal): Promise
     await pause(WINDOW_MS);
   }
   return kills;
-}
-
-/** Every promise that a row breaks. */
-export function brokenRollingPromises(row: RollingRow): string[] {
-  const broken: string[] = [];
-  const promise = (kept: boolean, text: string) => {
-    if (!kept) broken.push(`${row.pattern}: ${text}`);
-  };
-  promise(row.most <= LIMIT, `${row.most} calls admitted in 60 s`);
-  if (!PATTERNS.find(({ name }) => name === row.pattern)!.even) return broken;
-  promise(row.firstMinute >= USED_LEAST, `only ${row.firstMinute} in the first minute`);
-  promise(row.perMinute >= USED_LEAST, `only ${row.perMinute.toFixed(0)} a minute on average`);
-  return broken;
-}
-
-/** The rows as cells, with a heading. */
-export function rollingCells(rows: readonly RollingRow[]): string[][] {
-  const heading = [
-    'pattern',
-    'replicas',
-    'kills',
-    'asked',
-    'admitted',
-    'most in 60 s',
-    'at the upstream',
-    'first minute',
-    'a minute',
-  ];
-  const cells = rows.map((row) => [
-    row.pattern,
-    ...[row.replicas, row.kills, row.asked, row.admitted, row.most, row.mostAtUpstream, row.firstMinute].map(
-      String,
-    ),
-    row.perMinute.toFixed(0),
-  ]);
-  return [heading, ...cells];
 }
