@@ -76,12 +76,20 @@ export function releaseUnknown(database: Database, release: Release): Promise<Ad
  * was not billed used no tokens either; of one that was, the evidence is about money alone, and its tokens stay held.
  */
 async function moveCounters(tx: Transaction, event: EventRow, cost: PicoUsd): Promise<void> {
+  // The other end users' counters, of which there may be a million, are none of its business.
+  const subjects = [
+    ORGANIZATION_ID,
+    event.teamId,
+    event.keyId,
+    ...(event.endUser === null ? [] : [event.endUser]),
+  ];
   const rows = await tx
     .select()
     .from(counters)
     .where(
       and(
         inArray(counters.teamId, [event.teamId, ORGANIZATION_ID]),
+        inArray(counters.subjectId, subjects),
         cost === 0n ? ne(counters.meter, 'requests') : eq(counters.meter, 'cost_usd'),
         or(eq(counters.source, 'grant'), isNull(counters.endsAt), gt(counters.endsAt, event.createdAt)),
       ),
