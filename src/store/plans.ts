@@ -2,7 +2,7 @@
 import { and, asc, eq } from 'drizzle-orm';
 import { Temporal } from 'temporal-polyfill';
 import { type Fault, fault } from '../domain/errors.ts';
-import { type After, changeCatalog, clock, isAfter, type Queries, raiseVersion } from './catalog-version.ts';
+import { type After, changeCatalog, isAfter, type Queries, raiseVersion } from './catalog-version.ts';
 import type { Database } from './database.ts';
 import type { NewLimit } from './limits.ts';
 import { plans } from './schema.ts';
@@ -29,12 +29,13 @@ export interface PlanRow {
 export const BUILT_IN_PLAN = { name: 'free-tier', grants: [{ amount_usd: '18.00', months: 3 }] };
 
 /** Inserts the built-in plan where it is missing; an admin's change of it stays. Idempotent. */
-export async function ensureBuiltInPlans(database: Database): Promise<void> {
-  const createdAt = await clock(database.db);
-  await database.db
-    .insert(plans)
-    .values({ ...BUILT_IN_PLAN, createdAt })
-    .onConflictDoNothing();
+export function ensureBuiltInPlans(database: Database): Promise<void> {
+  return changeCatalog(database, async (tx, createdAt) => {
+    await tx
+      .insert(plans)
+      .values({ ...BUILT_IN_PLAN, createdAt })
+      .onConflictDoNothing();
+  });
 }
 
 /**

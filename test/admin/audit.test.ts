@@ -123,6 +123,10 @@ test('the release of an unknown outcome, with its evidence', async () => {
   ]);
 });
 
+test('what Tollgate made by itself bears its name', async () => {
+  expect(await audit('noun=plan&noun_id=free-tier')).toMatchObject([{ actor: 'tollgate', action: 'create' }]);
+});
+
 test('nothing of a key that could be used, or found by, is in it', async () => {
   const team = await admin.make('/teams', { name: 'secrets', plan: null });
   const { key } = await admin.make('/keys', { team_id: team.id, name: 'app' });
