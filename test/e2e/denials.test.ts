@@ -73,7 +73,10 @@ describe.each([
     const { key } = await stack.team({ grantUsd: '0.001' });
     const client = sdk(stack.app.url, key);
     const slow = { headers: { 'x-simulator': 'first_byte_ms=600' } };
+    const billed = () => stack.simulator.invoice().line_count;
+    const before = billed();
     const first = client.chat.completions.create({ ...HELLO, max_tokens: 1400 }, slow);
+    await expect.poll(billed, { interval: 5 }).toBeGreaterThan(before);
     const error = await client.chat.completions.create({ ...HELLO, max_tokens: 1400 }).then(
       () => null,
       (thrown: unknown) => thrown as InstanceType<typeof OpenAI.APIError>,
