@@ -32,7 +32,11 @@ export function judge({ pools, smallest, overdue, fresh, waiting, jitter }: Hear
     return overdue ? { ...refused, retryAfterMs: retryAfterMs(waiting, jitter) } : null;
   }
   if (refused || !overdue) return refused;
-  const tightest = shortest(budgets, smallest, roomOf) ?? shortest(budgets, smallest, () => 0n);
+  const short = shortest(budgets, smallest, roomOf);
+  // What this instance gave back is in nobody's way, once Postgres hears of it: in a moment.
+  if (short === null && budgets.some((pool) => pool.leases.some((lease) => lease.unreported > 0n)))
+    return null;
+  const tightest = short ?? shortest(budgets, smallest, () => 0n);
   const counter = tightest && counterOf(tightest);
   return { kind: 'held', counter, retryAfterMs: retryAfterMs(waiting, jitter) };
 }

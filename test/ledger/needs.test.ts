@@ -133,3 +133,13 @@ test('a pool of grants is refused only by what all of them have together', () =>
   expect(hear([grants], 55n)).toBeNull();
   expect(hear([grants], 56n)).toMatchObject({ kind: 'insufficient', ceiling: 55n });
 });
+
+test('a call whose wait is over waits on for what was given back here, and Postgres has not heard of', () => {
+  const pool = poolWith('limit', { amount: 100n, here: 60n, settled: 40n });
+  const [lease] = pool.leases;
+  expect(hear([pool], 60n, { overdue: true })).toMatchObject({ kind: 'held' });
+  lease!.giveBack(60n);
+  expect(hear([pool], 60n, { overdue: true })).toBeNull();
+  lease!.reported({ returned: 60n, held: 0n });
+  expect(hear([pool], 60n, { overdue: true })).toMatchObject({ kind: 'held' });
+});
