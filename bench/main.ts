@@ -108,7 +108,7 @@ async function main(): Promise<void> {
   try {
     if (options.pages) {
       const { rounds, events } = options;
-      const met = await benchPages(dir, { rounds, events, teams: 200, days: 90 }, progress);
+      const met = await benchPages(dir, { rounds, events, teams: 200, days: 90, inOrder: true }, progress);
       if (!met) process.exitCode = 1;
       return;
     }
