@@ -1,6 +1,6 @@
 /** The administrator of a simulation: makes and changes limits and grants while calls run, for the store and the judge. */
 import { type Account, inSpendingOrder } from '../../src/domain/budget.ts';
-import type { Grant, Limit } from '../../src/domain/limit.ts';
+import { type Grant, type Limit, ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { accountOf } from '../support/accounts.ts';
 import type { Judge } from './judge/judge.ts';
 import type { MemoryStore } from './memory-store.ts';
@@ -76,10 +76,11 @@ export class SimAdmin {
     this.#changedTeams.push({ version: this.version, teamId: changedTeam });
     const accounts = new Map(this.accounts);
     for (const { keyId, teamId } of this.#keys) {
-      if (changedTeam !== '' && changedTeam !== teamId) continue;
+      if (changedTeam !== '' && changedTeam !== ORGANIZATION_ID && changedTeam !== teamId) continue;
       const grants = inSpendingOrder(this.#grants.filter((grant) => grant.teamId === teamId));
       const limits = this.limits.filter(
-        ({ teamId: team, subject }) => team === teamId && (subject.type !== 'key' || subject.id === keyId),
+        ({ teamId: team, subject }) =>
+          subject.type === 'org' || (team === teamId && (subject.type !== 'key' || subject.id === keyId)),
       );
       accounts.set(keyId, accountOf({ keyId, teamId, grants, limits }));
     }

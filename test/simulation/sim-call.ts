@@ -1,11 +1,12 @@
 /** One call of a simulation, from its reservation to its end, and what the upstream bills for it. */
 import type { Ask, Denial } from '../../src/ledger/ask.ts';
+import type { Outcome } from '../../src/ledger/event.ts';
 import type { Hold } from '../../src/ledger/holds.ts';
 import { momentOfUuidV7 } from '../../src/ledger/ids.ts';
 import { factsOf, settledOutcome } from '../support/events.ts';
 import type { Random } from '../support/random.ts';
 import type { FakeTime } from './fake-time.ts';
-import type { Amounts } from './judge/amounts.ts';
+import { type Amounts, NOTHING } from './judge/amounts.ts';
 import { hold as must } from './judge/broken.ts';
 import { type CallRecord, heardOf, type Told } from './judge/calls.ts';
 import { checkInsufficient } from './judge/denials.ts';
@@ -87,14 +88,15 @@ export class SimCalls {
     const hold = await this.#reserve(instance, ask);
     if (hold === null || !instance.alive) return;
     const { teamId, keyId } = ask.account.principal;
-    const facts = { id: hold.id, teamId, keyId, atMs: momentOfUuidV7(hold.id) };
+    const { model, endUser } = ask.kind;
+    const facts = { id: hold.id, teamId, keyId, model, endUser, atMs: momentOfUuidV7(hold.id) };
     const call = judge.admitted(instance.owner, facts, hold.claim);
     if (random.chance(LEAVES_AT_HOLD)) {
       instance.ledger.cancel(hold);
       judge.withdrawn(call);
       return;
     }
-    const written = await instance.ledger.begin(hold, factsOf(teamId, keyId));
+    const written = await instance.ledger.begin(hold, factsOf(teamId, keyId, { model, endUser }));
     await instance.running();
     if (written !== 'written') return;
     this.figures.forwarded++;
@@ -105,14 +107,18 @@ export class SimCalls {
     const { judge } = this.#options;
     const atMs = judge.nowMs();
     const heard = heardOf(instance.owner);
-    const facts = { ...ask.account.principal, id: '', atMs };
-    const tallies = judge.rules.talliesOf(facts);
-    judge.touched(instance.owner, tallies);
     let answer: Hold | Denial | 'left';
     // Like the gateway: who is told that the rules changed asks again with the account as it is now.
     do {
       const { keyId } = ask.account.principal;
       const waitedMs = judge.nowMs() - atMs;
+      const tallies = judge.rules.talliesOf({
+        ...ask.account.principal,
+        ...ask.kind,
+        id: '',
+        atMs: judge.nowMs(),
+      });
+      judge.touched(instance.owner, tallies);
       const now = { ...ask, account: instance.accounts.get(keyId)!, waitedMs };
       const asked = instance.ledger.reserve(now);
       answer = 'answer' in asked ? await this.#wait(instance, ask, asked, tallies) : asked;
@@ -166,7 +172,7 @@ export class SimCalls {
     await instance.running();
     if (hold.ended || !instance.alive) return;
     if (told.outcome === 'unknown') instance.ledger.endUnknown(hold, 'upstream_timeout');
-    else instance.ledger.end(hold, settledOutcome(told.amounts.cost, { outcome: told.outcome }));
+    else instance.ledger.end(hold, outcomeOf(told));
     const crashes = random.chance(CRASHES) && !instance.stopping;
     judge.told(call, told, !crashes);
     if (crashes) instance.kill();
@@ -175,10 +181,14 @@ export class SimCalls {
   /** What the upstream bills, and what the process will make of it. */
   #ending(held: Amounts): { bill: Amounts; told: Told } {
     const { random } = this.#options;
-    const percent = (share: number): Amounts => ({ ...held, cost: (held.cost * BigInt(share)) / 100n });
+    const percent = (share: number): Amounts => ({
+      cost: (held.cost * BigInt(share)) / 100n,
+      inputTokens: held.inputTokens,
+      outputTokens: Math.floor((held.outputTokens * share) / 100),
+    });
     const served = percent(random.pick([100, 100, 70, 30, 5]));
     const what = random.fraction();
-    if (what < 0.08) return { bill: percent(0), told: { outcome: 'voided', amounts: percent(0) } };
+    if (what < 0.08) return { bill: NOTHING, told: { outcome: 'voided', amounts: NOTHING } };
     // A stream that was cut, or an answer that never came: nobody knows what was served.
     if (what < 0.14) return { bill: served, told: { outcome: 'unknown', amounts: held } };
     // The client left, and the rest of the answer could not be read: charged in full, though less was served.
@@ -195,7 +205,14 @@ export class SimCalls {
     if (denial.kind === 'insufficient') {
       this.#options.takeEvents();
       const { teamId, keyId } = ask.account.principal;
-      checkInsufficient(judge, { teamId, keyId, atMs: nowMs, smallest: ask.smallest, heard: came.heard });
+      checkInsufficient(judge, {
+        teamId,
+        keyId,
+        ...ask.kind,
+        atMs: nowMs,
+        smallest: ask.smallest,
+        heard: came.heard,
+      });
     } else if (denial.kind === 'held') {
       must(waitedMs >= QUEUE_TIMEOUT_MS, 'admitting', () => `refused for held money after ${waitedMs} ms`);
     } else {
@@ -207,6 +224,14 @@ export class SimCalls {
     const well = owner.fineSinceMs < came.atMs;
     must(!well || waitedMs <= ANSWER_WITHIN_MS, 'admitting', () => `answered after ${waitedMs} ms`);
   }
+}
+
+/** What a process tells its ledger of an answer. */
+function outcomeOf({ outcome, amounts }: Told): Outcome {
+  const { cost, inputTokens, outputTokens } = amounts;
+  const parts = { cachedInputTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
+  const usage = outcome === 'voided' ? null : { inputTokens, outputTokens, ...parts };
+  return settledOutcome(cost, { outcome, usage });
 }
 
 function overrun(bill: Amounts): { bill: Amounts; told: Told } {

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Account } from '../../src/domain/budget.ts';
+import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { type Clock, createClock } from '../../src/ledger/clock.ts';
 import { Journal } from '../../src/ledger/journal.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
@@ -174,7 +175,7 @@ export class SimInstance {
       );
       if (version <= heardOf(this.owner)) return;
       this.accounts = accounts;
-      this.ledger.recall(teamIds);
+      this.ledger.recall(teamIds.has(ORGANIZATION_ID) ? 'all' : teamIds);
       judge.heard(this.owner, version);
     } catch {
       // It asks again.

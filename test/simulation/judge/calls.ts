@@ -33,6 +33,8 @@ export interface CallFacts {
   id: string;
   teamId: string;
   keyId: string;
+  model: string;
+  endUser: string | null;
   /** The moment in its id. */
   atMs: number;
 }

@@ -3,7 +3,7 @@ import type { Amounts } from './amounts.ts';
 import { hold } from './broken.ts';
 import type { CallFacts } from './calls.ts';
 import { amountOf, type Judge } from './judge.ts';
-import { leastAllowed, type PurseRule, type Tally } from './tally.ts';
+import { funds, leastAllowed, type PurseRule, type Tally } from './tally.ts';
 
 /** What the refused asker saw of the rules. */
 export interface Refused extends Omit<CallFacts, 'id'> {
@@ -15,7 +15,10 @@ export interface Refused extends Omit<CallFacts, 'id'> {
 /** `insufficient` is final for the client: it must be true of what is spent, not of what is only held. */
 export function checkInsufficient(judge: Judge, refused: Refused): void {
   const left: string[] = [];
-  for (const tally of judge.rules.talliesOf({ ...refused, id: 'refused' })) {
+  const tallies = judge.rules.talliesOf({ ...refused, id: 'refused' });
+  // Who has no budget at all is refused for that.
+  if (!tallies.some(funds)) return;
+  for (const tally of tallies) {
     const { rule } = tally;
     if (rule.kind === 'purse') {
       const purse = purseLeft(judge, rule, refused);

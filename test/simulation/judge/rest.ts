@@ -2,9 +2,13 @@
 import type { Account } from '../../../src/domain/budget.ts';
 import { askFor } from '../asks.ts';
 import type { Chaos } from '../chaos.ts';
+import { measure } from './amounts.ts';
 import { hold } from './broken.ts';
 import { WHOLE } from './rulebook.ts';
-import type { Tally } from './tally.ts';
+import { funds, type Tally } from './tally.ts';
+
+/** What a probe takes beside its money: see `askFor`. */
+const SMALLEST_PROBE = { cost: 0n, inputTokens: 100, outputTokens: 1 };
 
 /** @throws Broken with what is not at rest */
 export async function checkRest(chaos: Chaos): Promise<void> {
@@ -45,7 +49,15 @@ async function probe(chaos: Chaos, account: Account): Promise<void> {
 function leftOf({ judge, memory }: Chaos, { principal }: Account): bigint | null {
   const nowMs = judge.nowMs();
   let least: bigint | null = null;
-  for (const tally of judge.rules.talliesOf({ ...principal, id: 'probe', atMs: nowMs })) {
+  const tallies = judge.rules.talliesOf({
+    ...principal,
+    model: 'gpt-4o',
+    endUser: null,
+    id: 'probe',
+    atMs: nowMs,
+  });
+  if (!tallies.some(funds)) return null;
+  for (const tally of tallies) {
     const left = leftUnder(tally, nowMs, (grantId) => {
       for (const { spec, settled } of memory.counters.values()) if (spec.sourceId === grantId) return settled;
       return 0n;
@@ -59,7 +71,10 @@ function leftOf({ judge, memory }: Chaos, { principal }: Account): bigint | null
 function leftUnder({ rule, window, booked }: Tally, nowMs: number, settledOf: (grantId: string) => bigint) {
   if (rule.kind === 'limit') {
     const { amount } = rule.terms.at(-1)!;
-    return amount === null ? null : amount - booked;
+    if (amount === null) return null;
+    if (rule.limit.meter === 'cost_usd') return amount - booked;
+    // No money makes up for a request or a token that is not left.
+    return amount - booked < measure(rule.limit.meter, SMALLEST_PROBE) ? 0n : null;
   }
   if (window !== WHOLE) return null;
   let left = 0n;

@@ -8,6 +8,8 @@ import type { Tally } from './tally.ts';
 
 const RETURN_MS = 11_000;
 const WANTED_RETURN_MS = 1500;
+/** What happens between two looks is not seen: money may have come and gone. */
+const BETWEEN_LOOKS_MS = 500;
 /** What was asked while Postgres was slow may be answered only now, and until then nothing else is. */
 const SLOW_ANSWER_MS = 3500;
 
@@ -79,7 +81,7 @@ export class Returns {
       owner.fineSinceMs + SLOW_ANSWER_MS,
       this.#wantedSinceMs.get(tally) ?? Number.POSITIVE_INFINITY,
     );
-    hold(nowMs - wantedSinceMs <= WANTED_RETURN_MS, 'wanted', () => {
+    hold(nowMs - wantedSinceMs <= WANTED_RETURN_MS + BETWEEN_LOOKS_MS, 'wanted', () => {
       return `${owner.id} keeps ${idle} of ${name}, which others have wanted for ${nowMs - wantedSinceMs} ms`;
     });
   }

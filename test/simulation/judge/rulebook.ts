@@ -105,9 +105,12 @@ export class RuleBook {
 }
 
 function counts({ limit }: LimitRule, call: CallFacts): boolean {
-  const { subject } = limit;
+  const { subject, models } = limit;
+  if (models !== null && !models.includes(call.model)) return false;
+  if (subject.type === 'org') return true;
   if (subject.type === 'team') return subject.id === call.teamId;
-  return subject.type === 'key' && subject.id === call.keyId;
+  if (subject.type === 'key') return subject.id === call.keyId;
+  return limit.teamId === call.teamId && subject.id === call.endUser;
 }
 
 function stretchOf({ bounds }: PurseRule, atMs: number): number {

@@ -62,6 +62,11 @@ export function newTally(rule: Rule, window: string): Tally {
   };
 }
 
+/** Whether a rule gives its team a budget: prepaid credit, or a limit of its own on cost. */
+export function funds({ rule }: Tally): boolean {
+  return rule.kind === 'purse' || (rule.limit.meter === 'cost_usd' && rule.limit.subject.type !== 'org');
+}
+
 /** The amounts of a limit that somebody who last heard of `version` may still go by, and all later ones. */
 export function amountsSince({ terms }: LimitRule, version: number): (bigint | null)[] {
   const amounts: (bigint | null)[] = [];
