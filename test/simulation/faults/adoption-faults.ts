@@ -31,7 +31,9 @@ function tornEvent(path: string): FlushEvent | null {
     tail,
   );
   if (!known) return null;
-  return eventFromJson(`${known[1]},"outcome":"settled","hold_usd":"0","cost_usd":"0","allocations":[]}`);
+  return eventFromJson(
+    `${known[1]},"outcome":"settled","model":"","end_user":null,"input_tokens":0,"output_tokens":0,"hold_usd":"0","cost_usd":"0","allocations":[]}`,
+  );
 }
 
 export const ADOPTION_FAULTS: Fault[] = [

@@ -3,7 +3,7 @@ import type { Amounts } from './amounts.ts';
 import { hold } from './broken.ts';
 import type { CallFacts } from './calls.ts';
 import { amountOf, type Judge } from './judge.ts';
-import { funds, leastAllowed, type PurseRule, type Tally } from './tally.ts';
+import { leastAllowed, type PurseRule, surelyFunds, type Tally } from './tally.ts';
 
 /** What the refused asker saw of the rules. */
 export interface Refused extends Omit<CallFacts, 'id'> {
@@ -17,7 +17,7 @@ export function checkInsufficient(judge: Judge, refused: Refused): void {
   const left: string[] = [];
   const tallies = judge.rules.talliesOf({ ...refused, id: 'refused' });
   // Who has no budget at all is refused for that.
-  if (!tallies.some(funds)) return;
+  if (!tallies.some((tally) => surelyFunds(tally, refused.heard))) return;
   for (const tally of tallies) {
     const { rule } = tally;
     if (rule.kind === 'purse') {

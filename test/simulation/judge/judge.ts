@@ -7,7 +7,7 @@ import { type Amounts, measure } from './amounts.ts';
 import { hold } from './broken.ts';
 import { type CallFacts, type CallRecord, heardOf, mustObey, type Owner, type Told } from './calls.ts';
 import { RuleBook } from './rulebook.ts';
-import { funds, type LimitRule, mostAllowed, type PurseRule, type Tally } from './tally.ts';
+import { type LimitRule, mostAllowed, type PurseRule, perhapsFunds, type Tally } from './tally.ts';
 
 /** A call in a queue, and what it lacks. */
 export interface Waiting {
@@ -84,7 +84,8 @@ export class Judge {
     });
     const obeys = mustObey(owner, nowMs);
     const tallies = this.rules.talliesOf(facts);
-    hold(tallies.some(funds), 'bound', () => `a call of ${facts.keyId}, which has no budget, was admitted`);
+    const funded = tallies.some((tally) => perhapsFunds(tally, obeys));
+    hold(funded, 'bound', () => `a call of ${facts.keyId}, which has no budget, was admitted`);
     const counts = tallies.map((tally) => ({ tally, surely: surelyBinds(tally, obeys) }));
     const call: CallRecord = {
       ...facts,

@@ -5,7 +5,7 @@ import type { Chaos } from '../chaos.ts';
 import { measure } from './amounts.ts';
 import { hold } from './broken.ts';
 import { WHOLE } from './rulebook.ts';
-import { funds, type Tally } from './tally.ts';
+import { surelyFunds, type Tally } from './tally.ts';
 
 /** What a probe takes beside its money: see `askFor`. */
 const SMALLEST_PROBE = { cost: 0n, inputTokens: 100, outputTokens: 1 };
@@ -56,7 +56,7 @@ function leftOf({ judge, memory }: Chaos, { principal }: Account): bigint | null
     id: 'probe',
     atMs: nowMs,
   });
-  if (!tallies.some(funds)) return null;
+  if (!tallies.some((tally) => surelyFunds(tally, judge.rules.version))) return null;
   for (const tally of tallies) {
     const left = leftUnder(tally, nowMs, (grantId) => {
       for (const { spec, settled } of memory.counters.values()) if (spec.sourceId === grantId) return settled;

@@ -62,11 +62,6 @@ export function newTally(rule: Rule, window: string): Tally {
   };
 }
 
-/** Whether a rule gives its team a budget: prepaid credit, or a limit of its own on cost. */
-export function funds({ rule }: Tally): boolean {
-  return rule.kind === 'purse' || (rule.limit.meter === 'cost_usd' && rule.limit.subject.type !== 'org');
-}
-
 /** The amounts of a limit that somebody who last heard of `version` may still go by, and all later ones. */
 export function amountsSince({ terms }: LimitRule, version: number): (bigint | null)[] {
   const amounts: (bigint | null)[] = [];
@@ -94,4 +89,20 @@ export function leastAllowed(rule: LimitRule, version: number): bigint | null {
     if (amount !== null && (least === null || amount < least)) least = amount;
   }
   return least;
+}
+
+/** Whether a rule gives its team a budget, for all who heard of `version` or later: credit, or a limit of its own on cost. */
+export function surelyFunds({ rule }: Tally, version: number): boolean {
+  if (rule.kind === 'purse') return true;
+  return isBudget(rule) && rule.terms[0]!.version <= version && mostAllowed(rule, version) !== null;
+}
+
+/** The same, for somebody who heard of `version` or later. */
+export function perhapsFunds({ rule }: Tally, version: number): boolean {
+  if (rule.kind === 'purse') return true;
+  return isBudget(rule) && amountsSince(rule, version).some((amount) => amount !== null);
+}
+
+function isBudget({ limit: { meter, subject } }: LimitRule): boolean {
+  return meter === 'cost_usd' && subject.type !== 'org';
 }
