@@ -1,4 +1,6 @@
 /** What admins change while calls run binds within a second, and never the calls that were admitted before. */
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { readBalance, readEvents, sumOf } from './books.ts';
@@ -88,4 +90,25 @@ it('binds a price within a second, for the calls that come after', async () => {
       { timeout: 1000 },
     )
     .toBe(true);
+});
+
+it('binds a call whose body is still on its way by the rules of the moment at which it is admitted', async () => {
+  const { key, keyId } = await stack.team({ grantUsd: '1.00' });
+  const body = JSON.stringify(CALL);
+  const { hostname, port, pathname } = new URL(`${stack.app.url}/v1/chat/completions`);
+  const headers = { authorization: `Bearer ${key}`, 'content-length': body.length };
+  const call = request({ hostname, port, path: pathname, method: 'POST', headers });
+  call.write(body.slice(0, 10));
+  expect(await status(key)).toBe(200);
+  await stack.admin('POST', '/limits', {
+    subject: { type: 'key', id: keyId },
+    meter: 'cost_usd',
+    amount: '0.0001',
+    window: { type: 'lifetime' },
+  });
+  await soon(key, 429);
+  call.end(body.slice(10));
+  const [answer] = (await once(call, 'response')) as [IncomingMessage];
+  answer.resume();
+  expect(answer.statusCode).toBe(429);
 });

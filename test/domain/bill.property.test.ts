@@ -1,0 +1,103 @@
+/**
+ * The bound is at least the bill: for any request that the simulated OpenAI accepts, when it bills the most that its own
+ * price list allows. Through real HTTP; the two share no code and no prices.
+ */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { estimate } from '../../src/domain/estimate.ts';
+import { renderBody } from '../../src/openai/edit.ts';
+import { MODEL_NAMES } from '../../src/simulator/prices.ts';
+import { type PostPath, read } from '../openai/read.ts';
+import { useSimulator } from '../simulator/client.ts';
+import { book, NOW } from './fixtures.ts';
+
+const bench = useSimulator({ mode: 'worst' });
+
+/** Written into calls that set none, as the gateway does. */
+const OUTPUT_LIMIT = 300;
+
+const model = fc.constantFrom(...MODEL_NAMES);
+const text = fc.oneof(fc.string({ maxLength: 40 }), fc.string({ unit: 'grapheme', maxLength: 40 }));
+const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
+const tier = maybe(fc.constantFrom('auto', 'default', 'flex', 'priority'));
+const message = fc.record(
+  {
+    role: fc.constantFrom('user', 'system', 'assistant'),
+    content: text,
+    name: fc.constantFrom('bob', 'ann'),
+  },
+  { requiredKeys: ['role', 'content'] },
+);
+const tools = maybe(
+  fc.array(
+    fc.record({
+      type: fc.constant('function'),
+      function: fc.record({ name: fc.constantFrom('f', 'search'), description: text }),
+    }),
+    { minLength: 1, maxLength: 3 },
+  ),
+);
+const request = fc.oneof(
+  fc.record({
+    path: fc.constant<PostPath>('chat/completions'),
+    body: fc.record({
+      model,
+      messages: fc.array(message, { minLength: 1, maxLength: 6 }),
+      service_tier: tier,
+      tools,
+      n: maybe(fc.integer({ min: 1, max: 8 })),
+      max_completion_tokens: maybe(fc.integer({ min: 1, max: 200 })),
+      prediction: maybe(fc.record({ type: fc.constant('content'), content: text })),
+      stream: maybe(fc.boolean()),
+    }),
+  }),
+  fc.record({
+    path: fc.constant<PostPath>('responses'),
+    body: fc.record({
+      model,
+      input: text,
+      instructions: maybe(text),
+      service_tier: tier,
+      max_output_tokens: maybe(fc.integer({ min: 16, max: 200 })),
+    }),
+  }),
+  fc.record({
+    path: fc.constant<PostPath>('embeddings'),
+    body: fc.record({ model, input: fc.array(text, { minLength: 1, maxLength: 4 }) }),
+  }),
+  fc.record({
+    path: fc.constant<PostPath>('completions'),
+    body: fc.record({
+      model,
+      prompt: fc.array(text, { minLength: 1, maxLength: 3 }),
+      best_of: maybe(fc.integer({ min: 1, max: 6 })),
+      max_tokens: maybe(fc.integer({ min: 1, max: 60 })),
+    }),
+  }),
+);
+
+test('no request that is accepted is billed above its bound, even by an upstream that always bills the most', async () => {
+  let billed = 0;
+  await fc.assert(
+    fc.asyncProperty(request, async ({ path, body: asked }) => {
+      const parsed = read(path, asked);
+      if ('code' in parsed || !parsed.operation.billable) return;
+      const card = book.find(parsed.operation.model!, NOW);
+      const bound = estimate(parsed.operation, card, { strict: true });
+      if ('code' in bound) return;
+      const body = renderBody(parsed, {
+        serviceTier: parsed.operation.serviceTier === null ? 'default' : undefined,
+        outputLimit: bound.openEnded ? OUTPUT_LIMIT : undefined,
+      });
+      const answer = await bench.post(`/${path}`, body.toString());
+      await answer.text();
+      if (!answer.ok) return;
+      billed++;
+      const most = bound.cost ?? bound.costUpTo(OUTPUT_LIMIT);
+      const line = bench.lastLine();
+      expect(BigInt(line.cost_pico_usd) <= most, `${JSON.stringify(line)} is above ${most}`).toBe(true);
+    }),
+    { numRuns: 600 },
+  );
+  expect(billed).toBeGreaterThan(100);
+}, 60_000);
