@@ -64,6 +64,8 @@ export class SimCalls {
   /** Calls that are under way in a process that lives. */
   readonly running = new Map<SimInstance, number>();
   readonly #options: SimCallsOptions;
+  /** When the ledger gave an answer, which a process that stands still takes up later. */
+  readonly #answeredMs = new WeakMap<object, number>();
 
   constructor(options: SimCallsOptions) {
     this.#options = options;
@@ -145,13 +147,17 @@ export class SimCalls {
     const waiting = { owner: instance.owner, sinceMs, tallies, smallest: ask.smallest };
     judge.waiting.add(waiting);
     let answer: Hold | Denial | 'left';
+    const answered = asked.answer.then((told) => {
+      this.#answeredMs.set(told, judge.nowMs());
+      return told;
+    });
     if (random.chance(LEAVES_QUEUE)) {
       const left = time.sleep(random.between(0, 3000)).then(() => 'left' as const);
-      answer = await Promise.race([asked.answer, left]);
+      answer = await Promise.race([answered, left]);
       await instance.running();
       if (answer === 'left') asked.leave();
     } else {
-      answer = await asked.answer;
+      answer = await answered;
     }
     judge.waiting.delete(waiting);
     judge.touched(instance.owner, tallies);
@@ -199,20 +205,14 @@ export class SimCalls {
 
   #checkDenial(instance: SimInstance, ask: Ask, denial: Denial, came: { atMs: number; heard: number }): void {
     const { judge } = this.#options;
-    const nowMs = judge.nowMs();
+    const nowMs = this.#answeredMs.get(denial) ?? judge.nowMs();
     const { owner } = instance;
     const waitedMs = nowMs - came.atMs;
     if (denial.kind === 'insufficient') {
       this.#options.takeEvents();
       const { teamId, keyId } = ask.account.principal;
-      checkInsufficient(judge, {
-        teamId,
-        keyId,
-        ...ask.kind,
-        atMs: nowMs,
-        smallest: ask.smallest,
-        heard: came.heard,
-      });
+      const facts = { teamId, keyId, ...ask.kind, atMs: nowMs, smallest: ask.smallest, heard: came.heard };
+      checkInsufficient(judge, facts, owner.clockErrorMs);
     } else if (denial.kind === 'held') {
       must(waitedMs >= QUEUE_TIMEOUT_MS, 'admitting', () => `refused for held money after ${waitedMs} ms`);
     } else {

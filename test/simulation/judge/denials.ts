@@ -13,28 +13,37 @@ export interface Refused extends Omit<CallFacts, 'id'> {
 }
 
 /** `insufficient` is final for the client: it must be true of what is spent, not of what is only held. */
-export function checkInsufficient(judge: Judge, refused: Refused): void {
+export function checkInsufficient(judge: Judge, refused: Refused, clockErrorMs: number): void {
+  const left = leftFor(judge, refused);
+  // By the clock of its process it may have been in the window before.
+  const isEarly =
+    clockErrorMs > 0 && leftFor(judge, { ...refused, atMs: refused.atMs - clockErrorMs }) === null;
+  hold(left === null || isEarly, 'denial', () => {
+    return `a call of ${refused.keyId} needs ${refused.smallest.cost}, and there is left: ${left!.join(', ')}`;
+  });
+}
+
+/** What every rule leaves the call; null: some rule refuses it. */
+function leftFor(judge: Judge, refused: Refused): string[] | null {
   const left: string[] = [];
   const tallies = judge.rules.talliesOf({ ...refused, id: 'refused' });
   // Who has no budget at all is refused for that.
-  if (!tallies.some((tally) => surelyFunds(tally, refused.heard))) return;
+  if (!tallies.some((tally) => surelyFunds(tally, refused.heard))) return null;
   for (const tally of tallies) {
     const { rule } = tally;
     if (rule.kind === 'purse') {
       const purse = purseLeft(judge, rule, refused);
-      if (purse < refused.smallest.cost) return;
+      if (purse < refused.smallest.cost) return null;
       left.push(`grants ${purse}`);
       continue;
     }
     const least = leastAllowed(rule, refused.heard);
     if (least === null) continue;
     const room = least - tally.due;
-    if (room < amountOf(tally, refused.smallest)) return;
+    if (room < amountOf(tally, refused.smallest)) return null;
     left.push(`${rule.limit.id} ${room}`);
   }
-  hold(left.length === 0, 'denial', () => {
-    return `a call of ${refused.keyId} needs ${refused.smallest.cost}, and there is left: ${left.join(', ')}`;
-  });
+  return left.length === 0 ? null : left;
 }
 
 /** The least that can be left of the grants that are usable now, whichever paid for what. */

@@ -103,12 +103,15 @@ export class Returns {
     for (const tally of lacking) if (!this.#wantedSinceMs.has(tally)) this.#wantedSinceMs.set(tally, nowMs());
   }
 
-  /** What Postgres could lend of a limit; null: it has no counter yet. */
+  /** What Postgres could lend of a limit; null: it has no counter yet, or its window is over. */
   #roomOf(tally: Tally): bigint | null {
     if (tally.rule.kind !== 'limit') return null;
     for (const counter of this.#options.store.counters.values()) {
       if (counter.spec.sourceId !== tally.rule.limit.id || tallyOf(this.#options.judge, counter) !== tally)
         continue;
+      // Who has waited past midnight wants the money of the new window.
+      const { endsAtMs } = counter.spec;
+      if (endsAtMs !== null && endsAtMs <= this.#options.nowMs()) return null;
       return counter.amount - counter.settled - counter.held - counter.leased;
     }
     return null;
