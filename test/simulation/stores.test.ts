@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
+import { UNIT } from '../../src/domain/claim.ts';
 import type { CounterSpec } from '../../src/domain/counter.ts';
 import { formatUsd } from '../../src/domain/money.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
@@ -27,7 +28,7 @@ const cents = (max: number) => fc.integer({ min: 0, max }).map((count) => BigInt
 const instance = fc.nat({ max: 1 });
 /** Which of the counters below; the same few, so that histories collide. */
 const pool = fc.record({
-  counters: fc.constantFrom([0], [1], [2], [3], [4, 5]),
+  counters: fc.constantFrom([0], [1], [2], [3], [4, 5], [6], [7], [8], [9]),
   min: fc.oneof(fc.constant(0n), cents(40)),
   want: cents(60),
 });
@@ -35,7 +36,7 @@ const event = fc.record({
   key: fc.nat({ max: 1 }),
   hour: fc.constantFrom(-1, 1, 24),
   cost: cents(15),
-  parts: fc.array(fc.record({ counter: fc.nat({ max: 5 }), held: cents(12), settled: cents(12) }), {
+  parts: fc.array(fc.record({ counter: fc.nat({ max: 9 }), held: cents(12), settled: cents(12) }), {
     maxLength: 3,
   }),
 });
@@ -55,7 +56,7 @@ const step = fc.oneof(
       type: fc.constant('flush'),
       instance,
       ...batch,
-      reports: fc.array(fc.record({ counter: fc.nat({ max: 5 }), returned: cents(30), held: cents(9) }), {
+      reports: fc.array(fc.record({ counter: fc.nat({ max: 9 }), returned: cents(30), held: cents(9) }), {
         maxLength: 2,
       }),
     }),
@@ -66,12 +67,12 @@ const step = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: fc.record({ type: fc.constant('amount'), counter: fc.nat({ max: 5 }), amount: cents(90) }),
+    arbitrary: fc.record({ type: fc.constant('amount'), counter: fc.nat({ max: 9 }), amount: cents(90) }),
   },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-/** Two keys and six counters: on the team, on each key, on one day, and two grants. */
+/** Two keys and ten counters: on the team, each key, a day; two grants; of tokens, of requests, of two models. */
 function counters(teamId: string, keyIds: string[]): CounterSpec[] {
   const key = (subjectId: string) =>
     counterSpec(teamId, { subjectType: 'key', subjectId, amount: 50n * CENT });
@@ -84,6 +85,10 @@ function counters(teamId: string, keyIds: string[]): CounterSpec[] {
     counterSpec(teamId, day),
     counterSpec(teamId, grant),
     counterSpec(teamId, grant),
+    counterSpec(teamId, { meter: 'tokens', amount: 60n * UNIT }),
+    counterSpec(teamId, { meter: 'requests', amount: 5n * UNIT }),
+    counterSpec(teamId, { models: ['gpt-4o'], amount: 30n * CENT }),
+    counterSpec(teamId, { models: ['gpt-5'], amount: 30n * CENT }),
   ];
 }
 
