@@ -17,7 +17,7 @@ import type { CounterSpec } from '../domain/counter.ts';
 import type { Clock } from './clock.ts';
 import { Demand } from './demand.ts';
 import { Lease, SCARCE_MS } from './lease.ts';
-import { excessOf, type HeldPool, isPromotable, isScarce, type LeasedPool } from './pool.ts';
+import { excessOf, type HeldPool, isPromotable, isScarce, type LeasedPool, usableOf } from './pool.ts';
 
 const IDLE_MS = 10_000;
 const FORGET_MS = 3_600_000;
@@ -100,18 +100,20 @@ export class LeaseBook {
   /** Takes the claim out of every pool, or out of none. */
   take(pools: readonly LeasedPool[], claim: Claim): HeldPool[] | null {
     const held: HeldPool[] = [];
-    for (const { meter, leases } of pools) {
+    for (const pool of pools) {
+      const { meter, leases } = pool;
       const amount = claimed(meter, claim);
       // The usual pool has one counter, and the check must cost nothing.
       const only = leases.length === 1 ? leases[0]! : null;
-      const parts = only
-        ? only.available >= amount
+      const enough = (only ? only.available : usableOf(pool)) >= amount;
+      const parts = !enough
+        ? null
+        : only
           ? [amount]
-          : null
-        : takeInOrder(
-            leases.map((lease) => lease.available),
-            amount,
-          );
+          : takeInOrder(
+              leases.map((lease) => lease.available),
+              amount,
+            );
       if (parts === null) return null;
       held.push({ meter, leases, held: parts });
     }

@@ -2,7 +2,7 @@
 import { type Claim, claimed } from '../domain/claim.ts';
 import type { LeasePool } from '../store/leases.ts';
 import type { Ask } from './ask.ts';
-import { aimOf, amountOf, freeOf, type LeasedPool, roomOf } from './pool.ts';
+import { aimOf, amountOf, type LeasedPool, roomOf, usableOf } from './pool.ts';
 
 /** One waiting call: the pools it touches, the least it is served by, and what it would hold now. */
 export interface Waiting {
@@ -94,8 +94,8 @@ function smallestOf<Call extends Waiting>(waiting: readonly Call[]): Call | null
 }
 
 function toRequest({ pool, min, wanted }: Need, instances: number, nowMs: number): LeasePool {
-  const free = freeOf(pool);
-  const above = (amount: bigint) => (amount > free ? amount - free : 0n);
+  const usable = usableOf(pool);
+  const above = (amount: bigint) => (amount > usable ? amount - usable : 0n);
   return {
     counters: pool.leases.map((lease) => lease.spec),
     min: above(min),

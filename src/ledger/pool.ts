@@ -34,9 +34,17 @@ function sum(pool: LeasedPool, part: (lease: Lease) => bigint): bigint {
   return total;
 }
 
-/** What this instance can spend at once. */
-export function freeOf(pool: LeasedPool): bigint {
-  return sum(pool, (lease) => lease.free);
+/**
+ * What this instance may spend at once. Counters pay in order, so what lies beyond one that has money elsewhere must not
+ * be touched: that money has to be fetched first.
+ */
+export function usableOf(pool: LeasedPool): bigint {
+  let usable = 0n;
+  for (const lease of pool.leases) {
+    usable += lease.available;
+    if (lease.room > lease.free) break;
+  }
+  return usable;
 }
 
 /** What somebody can still be given, lent to this instance or not. */
@@ -90,7 +98,7 @@ export function excessOf(pool: LeasedPool, lease: Lease, instances: number, nowM
 export function isLow(pool: LeasedPool, instances: number, nowMs: number): boolean {
   return (
     pool.leases.some((lease) => lease.room > lease.free) &&
-    4n * freeOf(pool) < 3n * aimOf(pool, instances, nowMs)
+    4n * usableOf(pool) < 3n * aimOf(pool, instances, nowMs)
   );
 }
 

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { readJournal } from '../../src/ledger/recovery.ts';
 import { accountOf, grantOf, limitOf, register } from '../support/accounts.ts';
-import { fixedAsk, holdOf, startLedger } from '../support/test-ledger.ts';
+import { fixedAsk, holdOf, NOON, startLedger } from '../support/test-ledger.ts';
 
 const account = accountOf({ limits: [limitOf('limit', '100.00')] });
 
@@ -164,4 +164,20 @@ test('a stop without the store keeps the journal, with all that the store does n
     events: [{ id: hold.id, claim: { cost: usd('0.40') } }],
     unknown: 0,
   });
+});
+
+test('a grant that expires later pays nothing while an earlier one has money, wherever that is', async () => {
+  const grants = [grantOf('early', '0.10', { expiresAtMs: NOON + 3_600_000 }), grantOf('later', '100.00')];
+  const granted = accountOf({ grants });
+  const bench = await start();
+  register(bench.memory, granted);
+  for (let round = 0; round < 4; round++) {
+    await bench.spend(granted, '0.01');
+    // What was lent of the early one is on its way back, and Postgres lends of the later one meanwhile.
+    bench.ledger.recall(new Set(['team']));
+    await bench.spend(granted, '0.01');
+  }
+  await bench.pass(300);
+  expect(bench.memory.counters.get('early@0')!.settled).toBe(usd('0.08'));
+  expect(bench.memory.counters.get('later@0')!.settled).toBe(0n);
 });
