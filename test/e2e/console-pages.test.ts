@@ -124,6 +124,7 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     await page.keyboard.press('Enter');
     expect(await page.evaluate('document.activeElement.id')).toBe('content');
 
+    await loaded(page);
     const opener = page.getByRole('button', { name: en.keys.new });
     await opener.focus();
     await page.keyboard.press('Enter');
@@ -140,7 +141,7 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     }
     await page.keyboard.press('Escape');
     await dialog.waitFor({ state: 'detached' });
-    expect(await page.evaluate('document.activeElement.textContent')).toBe(en.keys.new);
+    await expect.poll(() => page.evaluate('document.activeElement.textContent')).toBe(en.keys.new);
   });
 
   it('keeps the language and the theme that somebody chose', async () => {

@@ -37,6 +37,8 @@ describe.skipIf(!hasBrowser)('a page of the console', { timeout: 120_000 }, () =
     await signInAsAdmin(page);
     const rows = page.getByRole('table', { name: en.nav.keys }).locator('tbody tr');
     await expect.poll(() => rows.count(), PATIENT).toBe(50);
+    // Names of teams come after the keys that they are shown with.
+    await expect.poll(() => rows.first().textContent()).toContain('team-');
     const first = await rows.first().textContent();
     await page.getByRole('button', { name: en.common.next }).click();
     await expect.poll(() => rows.count(), PATIENT).toBe(5);
