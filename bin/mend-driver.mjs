@@ -1,7 +1,9 @@
 /**
- * Mends a fault of the `postgres` driver (3.4.9) while it is loaded; docs/decisions/0005 tells why here and not elsewhere.
+ * Mends a fault of the `postgres` driver (3.4.9) while it is loaded; docs/decisions/0008 tells why here and not elsewhere.
  * The driver gathers what it writes until the end of the loop's turn. When the connection closes before that, the write
- * still comes and ends the process (its socket is null), or it is called off and the connection never writes again.
+ * still comes and ends the process (its socket is null), or it is called off and the connection never writes again. When
+ * it closes while the driver asks for the types of arrays, which it does once for each connection and for nobody, that
+ * question's failure ends the process as well; the next connection asks anew.
  */
 import { registerHooks } from 'node:module';
 
@@ -26,6 +28,11 @@ const MENDS = [
         queryError(sent.shift(), lost)
       return false
     }`,
+  },
+  {
+    found: /^ {8}return fetchArrayTypes\(\)$/gm,
+    times: 1,
+    mended: '        return fetchArrayTypes().catch(() => {})',
   },
 ];
 

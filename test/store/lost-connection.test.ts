@@ -7,9 +7,17 @@ import { temporaryFolder } from '../support/folder.ts';
 
 /** A door to the tests' server that can be slammed. */
 const doors = new Set<Socket>();
+/** The door is slammed on who says this, and stays shut; empty: on nobody. */
+let slamOn = '';
 const server = createServer((client) => {
   const upstream = connectTo(inject('postgresSocket'));
   client.pipe(upstream).pipe(client);
+  client.on('data', (bytes) => {
+    if (slamOn === '' || !bytes.includes(slamOn)) return;
+    slamOn = '';
+    server.close();
+    client.destroy();
+  });
   for (const socket of [client, upstream]) socket.on('error', () => socket.destroy());
   client.on('close', () => doors.delete(client) && upstream.destroy());
   doors.add(client);
@@ -56,5 +64,15 @@ it('writes again on a connection that was cut while a write was due', async () =
     await Promise.all(queries);
     expect(await sql`select ${attempt}::int4 as attempt`).toEqual([{ attempt }]);
   }
+  await closeClient(sql);
+});
+
+it('survives a connection that is cut while the driver prepares it for itself', async () => {
+  const sql = openClient({ path, user: 'postgres', database: 'postgres' }, 1);
+  slamOn = 'typcategory';
+  // A rejection that is nobody's would end the process, and here the run.
+  await expect(sql`select 1`).rejects.toMatchObject({ code: 'ENOENT' });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  expect(await sql`select ${['a', 'b']}::text[] as list`).toEqual([{ list: ['a', 'b'] }]);
   await closeClient(sql);
 });
