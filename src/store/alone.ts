@@ -3,9 +3,10 @@ import { sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 
 /**
- * Runs `work`, at this moment of Postgres's clock, unless another replica runs under the same lock; then it answers null. The lock is a transaction's, which
- * survives a pooler and ends with the connection. That transaction idles meanwhile, but without a snapshot or an id,
- * so it is in nobody's way. `work` has its own transactions: losing the lock undoes nothing, so it must be idempotent.
+ * Runs `work`, at this moment of Postgres's clock, unless another replica runs under the same lock; then it answers
+ * null. The lock is a transaction's, which survives a pooler and ends with the connection. That transaction idles
+ * meanwhile, but without a snapshot or an id, so it is in nobody's way. `work` has its own transactions: losing the lock
+ * undoes nothing, so it must be idempotent.
  */
 export function runAlone<Result>(
   database: Database,
