@@ -38,8 +38,9 @@ async function probe(chaos: Chaos, account: Account): Promise<void> {
   }
   const now = leftOf(chaos, account) ?? 0n;
   const refused = await reserve(chaos, account, (now < 0n ? 0n : now) + 1n);
+  const isStill = now === (leftOf(chaos, account) ?? 0n);
   hold(
-    refused === 'insufficient',
+    refused === 'insufficient' || !isStill,
     'rest',
     () => `${now} is left for ${keyId}, and for more it is ${refused}`,
   );
