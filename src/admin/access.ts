@@ -7,10 +7,10 @@ import type { Context } from 'hono';
 import { getCookie } from 'hono/cookie';
 import { isAdmin, isSame } from '../auth/admin-key.ts';
 import type { Session } from '../auth/sessions.ts';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { withActor } from '../store/actor.ts';
 import type { AdminOptions } from './options.ts';
-import { isFault, ROOT, refuse } from './route.ts';
+import { errorResponse, ROOT } from './route.ts';
 import type { Caller } from './scope.ts';
 
 export const SESSION_COOKIE = 'tollgate_session';
@@ -23,28 +23,28 @@ export function guard(app: OpenAPIHono, options: AdminOptions): void {
     context.header('cache-control', 'no-store');
     context.header('x-content-type-options', 'nosniff');
     const caller = await callerOf(context, options);
-    if (isFault(caller)) return refuse(context, caller);
+    if (isApiError(caller)) return errorResponse(context, caller);
     context.set('caller', caller);
     return withActor(caller.actor, next);
   });
 }
 
-async function callerOf(context: Context, options: AdminOptions): Promise<Caller | Fault> {
+async function callerOf(context: Context, options: AdminOptions): Promise<Caller | ApiError> {
   const authorization = context.req.header('authorization');
   // Who sends a key means it: a wrong one is not made up for by a cookie.
   if (authorization !== undefined) {
     if (isAdmin(authorization, options.adminKey)) return { team: null, actor: 'admin key' };
-    return fault('invalid_api_key', 'send the admin key: Authorization: Bearer <key>');
+    return apiError('invalid_api_key', 'send the admin key: Authorization: Bearer <key>');
   }
   const session = await sessionOf(context, options);
   if (session === null) {
-    return fault(
+    return apiError(
       'invalid_api_key',
       'send the admin key: Authorization: Bearer <key>, or sign in at /console',
     );
   }
   if (!SAFE_METHODS.has(context.req.method) && !isSame(context.req.header(CSRF_HEADER) ?? '', session.csrf)) {
-    return fault(
+    return apiError(
       'csrf_failed',
       `a change in a session needs the header ${CSRF_HEADER}: see GET /console/session`,
     );

@@ -5,7 +5,7 @@
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { bodyLimit } from 'hono/body-limit';
-import { fault } from '../domain/errors.ts';
+import { apiError } from '../domain/errors.ts';
 import { sqlState } from '../store/catalog-version.ts';
 import { guard } from './access.ts';
 import { serveAudit } from './audit.ts';
@@ -21,7 +21,7 @@ import type { AdminOptions } from './options.ts';
 import { serveOverview } from './overview.ts';
 import { servePlans } from './plans.ts';
 import { servePrices } from './prices.ts';
-import { notFound, ROOT, refuse } from './route.ts';
+import { errorResponse, notFound, ROOT } from './route.ts';
 import { serveSession } from './session.ts';
 import { serveTeams } from './teams.ts';
 import { serveUnknown } from './unknown.ts';
@@ -35,10 +35,10 @@ export function createAdmin(options: AdminOptions): OpenAPIHono {
   const { onError = console.error } = options;
   const app = new OpenAPIHono();
   guard(app, options);
-  const tooLarge = fault('request_too_large', `a body of more than ${BODY_BYTES_MAX} bytes`);
+  const tooLarge = apiError('request_too_large', `a body of more than ${BODY_BYTES_MAX} bytes`);
   app.use(
     `${ROOT}/*`,
-    bodyLimit({ maxSize: BODY_BYTES_MAX, onError: (context) => refuse(context, tooLarge) }),
+    bodyLimit({ maxSize: BODY_BYTES_MAX, onError: (context) => errorResponse(context, tooLarge) }),
   );
   for (const serveNoun of [
     serveSession,
@@ -62,16 +62,16 @@ export function createAdmin(options: AdminOptions): OpenAPIHono {
     serveNoun(app, options);
   }
   serveDocument(app);
-  app.all(`${ROOT}/*`, (context) => refuse(context, notFound(context)));
+  app.all(`${ROOT}/*`, (context) => errorResponse(context, notFound(context)));
   app.onError((error, context) => {
     onError(error);
-    return refuse(context, isUnavailable(error) ? UNAVAILABLE : BROKEN);
+    return errorResponse(context, isUnavailable(error) ? UNAVAILABLE : BROKEN);
   });
   return app;
 }
 
-const BROKEN = fault('internal_error', 'something is wrong inside Tollgate; its log says what');
-const UNAVAILABLE = fault(
+const BROKEN = apiError('internal_error', 'something is wrong inside Tollgate; its log says what');
+const UNAVAILABLE = apiError(
   'ledger_unavailable',
   'the database cannot be reached; nothing is known to be changed',
 );

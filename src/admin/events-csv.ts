@@ -1,11 +1,13 @@
 /** Route: the calls as a table for spreadsheets, all of them, as a stream. */
+
 import type { OpenAPIHono } from '@hono/zod-openapi';
+import { isApiError } from '../domain/errors.ts';
 import type { Database } from '../store/database.ts';
 import { type EventPage, type EventRow, listEvents } from '../store/events.ts';
 import { EventsCsvQuery } from './contract.ts';
 import { askedOf, toEvents } from './events.ts';
 import type { AdminOptions } from './options.ts';
-import { isFault, ROOT, readQuery, refuse, WHO } from './route.ts';
+import { errorResponse, ROOT, readQuery, WHO } from './route.ts';
 
 /** Rows read at once: what is in memory, however long the table. */
 const ROWS = 1_000;
@@ -53,7 +55,7 @@ export function serveEventsCsv(app: OpenAPIHono, { database, settleNow }: AdminO
   });
   app.get(ROOT + PATH, async (context) => {
     const query = readQuery(context, EventsCsvQuery, 'query');
-    if (isFault(query)) return refuse(context, query);
+    if (isApiError(query)) return errorResponse(context, query);
     await settleNow();
     context.header('content-type', 'text/csv; charset=utf-8; header=present');
     context.header('content-disposition', 'attachment; filename="tollgate-events.csv"');

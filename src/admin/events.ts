@@ -1,6 +1,8 @@
 /** Routes: the list of calls, and one of them. */
+
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import { isApiError } from '../domain/errors.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import type { Database } from '../store/database.ts';
 import {
@@ -15,7 +17,7 @@ import { readNames } from '../store/names.ts';
 import { type Event, Events, type EventsCsvQuery, EventsQuery, WholeEvent } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, formatCursor, instantOf, moneyOf, parseCursor } from './page.ts';
-import { isFault, serve } from './route.ts';
+import { serve } from './route.ts';
 
 export function serveEvents(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   serve(
@@ -30,7 +32,7 @@ export function serveEvents(app: OpenAPIHono, { database, settleNow }: AdminOpti
     },
     async ({ query }) => {
       const after = parseCursor(query.after);
-      if (isFault(after)) return after;
+      if (isApiError(after)) return after;
       await settleNow();
       const { limit } = query;
       const { rows, searchedTo } = await listEvents(database, {

@@ -1,6 +1,8 @@
 /** Routes: grants. */
+
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import { isApiError } from '../domain/errors.ts';
 import {
   changeGrant,
   createGrant,
@@ -13,7 +15,7 @@ import { Grant, GrantChange, Grants, NewGrant, teamListQuery } from './contract.
 import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, instantOf, moneyOf } from './page.ts';
-import { isFault, serve } from './route.ts';
+import { serve } from './route.ts';
 
 export function serveGrants(app: OpenAPIHono, { database }: AdminOptions): void {
   const summary = 'Give a team credit';
@@ -27,7 +29,7 @@ export function serveGrants(app: OpenAPIHono, { database }: AdminOptions): void 
         startsAt: dateOf(body.starts_at ?? null),
         expiresAt: dateOf(body.expires_at),
       });
-      return isFault(grant) ? grant : toGrant(grant);
+      return isApiError(grant) ? grant : toGrant(grant);
     },
   );
   serveNoun(app, {

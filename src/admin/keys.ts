@@ -1,7 +1,9 @@
 /** Routes: virtual keys. */
+
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { makeKey } from '../auth/keys.ts';
+import { isApiError } from '../domain/errors.ts';
 import {
   changeKey,
   createKey,
@@ -15,7 +17,7 @@ import { Key, KeyChange, Keys, MadeKey, NewKey, NewRotation, teamListQuery } fro
 import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, instantOf } from './page.ts';
-import { isFault, serve } from './route.ts';
+import { serve } from './route.ts';
 
 export function serveKeys(app: OpenAPIHono, { database }: AdminOptions): void {
   const summary = 'Make a key; the answer is the only place that ever shows it';
@@ -27,7 +29,7 @@ export function serveKeys(app: OpenAPIHono, { database }: AdminOptions): void {
       const { team_id: teamId, name, models } = body;
       const expiresAt = dateOf(body.expires_at);
       const row = await createKey(database, { teamId, name, models, expiresAt, hash, prefix });
-      return isFault(row) ? row : { ...toKey(row), key };
+      return isApiError(row) ? row : { ...toKey(row), key };
     },
   );
   serve(
@@ -43,7 +45,7 @@ export function serveKeys(app: OpenAPIHono, { database }: AdminOptions): void {
     async ({ id, body }) => {
       const { key, hash, prefix } = makeKey();
       const row = await rotateKey(database, id, { hash, prefix }, body.grace_seconds * 1000);
-      return row === null || isFault(row) ? row : { ...toKey(row), key };
+      return row === null || isApiError(row) ? row : { ...toKey(row), key };
     },
   );
   serveNoun(app, {

@@ -1,8 +1,8 @@
-/** Route: what a limit would refuse, before it is made. */
+/** Route: what a limit would errorResponse, before it is made. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { spanOf } from '../domain/counter.ts';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { type Limit, ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { replay } from '../domain/replay.ts';
@@ -13,7 +13,7 @@ import { findTeam } from '../store/teams.ts';
 import { LimitPreview, NewLimit } from './contract.ts';
 import { amountOf, subjectAsked, toWindow, whyNot } from './limits.ts';
 import type { AdminOptions } from './options.ts';
-import { isFault, serve } from './route.ts';
+import { serve } from './route.ts';
 
 export function serveLimitPreview(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   serve(
@@ -28,7 +28,7 @@ export function serveLimitPreview(app: OpenAPIHono, { database, settleNow }: Adm
     },
     async ({ body }) => {
       const limit = await limitAsked(database, body);
-      if (isFault(limit)) return limit;
+      if (isApiError(limit)) return limit;
       await settleNow();
       const { nowMs, before, calls } = await readHistory(database, limit);
       const { used, refused, firstRefusedAtMs } = replay(limit, calls, before, nowMs);
@@ -49,12 +49,12 @@ export function serveLimitPreview(app: OpenAPIHono, { database, settleNow }: Adm
   );
 }
 
-async function limitAsked(database: Database, body: z.output<typeof NewLimit>): Promise<Limit | Fault> {
+async function limitAsked(database: Database, body: z.output<typeof NewLimit>): Promise<Limit | ApiError> {
   const refused = whyNot(body);
   if (refused) return refused;
   const { subject, teamId } = subjectAsked(body);
   const owner = await ownerOf(database, subject, teamId);
-  if (isFault(owner)) return owner;
+  if (isApiError(owner)) return owner;
   return {
     id: '',
     teamId: owner,
@@ -73,14 +73,14 @@ async function ownerOf(
   database: Database,
   subject: Limit['subject'],
   teamId: string | null,
-): Promise<string | Fault> {
+): Promise<string | ApiError> {
   const extra = { param: 'subject.id' };
   if (subject.type === 'key') {
     const key = await findKeyRow(database, subject.id);
-    return key?.teamId ?? fault('not_found', `there is no key ${subject.id}`, extra);
+    return key?.teamId ?? apiError('not_found', `there is no key ${subject.id}`, extra);
   }
   const named = subject.type === 'team' ? subject.id : teamId;
   if (named === null) return ORGANIZATION_ID;
   const team = await findTeam(database, named);
-  return team?.id ?? fault('not_found', `there is no team ${named}`, extra);
+  return team?.id ?? apiError('not_found', `there is no team ${named}`, extra);
 }

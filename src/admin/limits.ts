@@ -2,7 +2,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { UNIT } from '../domain/claim.ts';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import type { Window } from '../domain/window.ts';
@@ -28,7 +28,7 @@ import {
 import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf } from './page.ts';
-import { isFault, serve } from './route.ts';
+import { serve } from './route.ts';
 
 export function serveLimits(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   const summary = 'Make a limit; it counts the whole of its current window';
@@ -49,7 +49,7 @@ export function serveLimits(app: OpenAPIHono, { database, settleNow }: AdminOpti
         maxHold: body.max_hold,
         warnAt: body.warn_at,
       });
-      return isFault(limit) ? limit : toLimit(limit);
+      return isApiError(limit) ? limit : toLimit(limit);
     },
   );
   serveNoun(app, {
@@ -103,7 +103,7 @@ export function whyNot({
   enforcement,
   amount,
   max_hold,
-}: Omit<z.output<typeof NewLimit>, 'subject'>): Fault | null {
+}: Omit<z.output<typeof NewLimit>, 'subject'>): ApiError | null {
   if (type === 'rolling' && meter === 'cost_usd') {
     return invalid(
       'window.type',
@@ -122,19 +122,23 @@ export function whyNot({
   return notWhole(meter, amount, 'amount') ?? notHeld(meter, enforcement, max_hold);
 }
 
-function notHeld(meter: Meter, enforcement: Enforcement, max_hold: string | null | undefined): Fault | null {
+function notHeld(
+  meter: Meter,
+  enforcement: Enforcement,
+  max_hold: string | null | undefined,
+): ApiError | null {
   if (enforcement === 'soft' && max_hold)
     return invalid('max_hold', 'a soft limit holds no call to anything');
   return notWhole(meter, max_hold, 'max_hold');
 }
 
-function notWhole(meter: Meter, amount: string | null | undefined, param: string): Fault | null {
+function notWhole(meter: Meter, amount: string | null | undefined, param: string): ApiError | null {
   if (meter === 'cost_usd' || !amount || usd(amount) % UNIT === 0n) return null;
   return invalid(param, `must be a whole number of ${meter.replace('_', ' ')}`);
 }
 
-function invalid(param: string, why: string): Fault {
-  return fault('invalid_request', `${param}: ${why}`, { param });
+function invalid(param: string, why: string): ApiError {
+  return apiError('invalid_request', `${param}: ${why}`, { param });
 }
 
 type WindowBody = z.output<typeof window>;

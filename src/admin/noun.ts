@@ -1,9 +1,9 @@
 /** The four routes that every noun has besides its POST: the list, one, change and delete. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
-import type { Fault } from '../domain/errors.ts';
+import { type ApiError, isApiError } from '../domain/errors.ts';
 import { type PageAsked, type PageQuery, pageOf } from './page.ts';
-import { isFault, serve } from './route.ts';
+import { serve } from './route.ts';
 import type { TeamScope } from './scope.ts';
 
 export interface Noun<
@@ -29,8 +29,8 @@ export interface Noun<
   view(row: Row): z.input<Item>;
   list(page: PageAsked, query: z.output<ListQuery>): Promise<Row[]>;
   find(id: string): Promise<Row | null>;
-  change(id: string, body: z.output<Change>): Promise<Row | Fault | null>;
-  remove(id: string): Promise<Row | Fault | null>;
+  change(id: string, body: z.output<Change>): Promise<Row | ApiError | null>;
+  remove(id: string): Promise<Row | ApiError | null>;
 }
 
 export function serveNoun<
@@ -42,7 +42,7 @@ export function serveNoun<
 >(app: OpenAPIHono, noun: Noun<Row, Item, Page, ListQuery, Change>): void {
   const { path, name, item, textId = false } = noun;
   const onePath = `${path}/{id}`;
-  const show = (row: Row | Fault | null) => (row === null || isFault(row) ? row : noun.view(row));
+  const show = (row: Row | ApiError | null) => (row === null || isApiError(row) ? row : noun.view(row));
   serve(
     app,
     {
@@ -55,7 +55,7 @@ export function serveNoun<
     },
     async ({ query }) => {
       const page = await pageOf(query, noun.idOf, (asked) => noun.list(asked, query), noun.view, textId);
-      return page as z.input<Page> | Fault;
+      return page as z.input<Page> | ApiError;
     },
   );
   serve(

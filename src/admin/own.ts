@@ -6,14 +6,14 @@ import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import type { KeyCache } from '../auth/key-cache.ts';
 import { whyRefused } from '../auth/keys.ts';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';
 import { uuidV7 } from '../ledger/ids.ts';
 import { bearerKey } from '../openai/headers.ts';
 import { balanceOf } from './balance.ts';
 import { OwnUsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
-import { isFault, parseQuery, refuse } from './route.ts';
+import { errorResponse, parseQuery } from './route.ts';
 import { stretchOf } from './stretch.ts';
 import { sumUsage } from './usage.ts';
 
@@ -36,9 +36,9 @@ export function createOwn(options: OwnOptions): OpenAPIHono {
   const get = (path: string, answer: (own: Principal, context: Context) => Promise<object>) => {
     app.get(OWN_ROOT + path, async (context) => {
       const own = await principalOf(context, options);
-      if (isFault(own)) return refuse(context, own);
+      if (isApiError(own)) return errorResponse(context, own);
       const value = await answer(own, context);
-      return isFault(value) ? refuse(context, value) : context.json(value);
+      return isApiError(value) ? errorResponse(context, value) : context.json(value);
     });
   };
   get('/balance', async ({ teamId, keyId }) => {
@@ -51,31 +51,31 @@ export function createOwn(options: OwnOptions): OpenAPIHono {
   });
   get('/usage', async ({ teamId, keyId }, context) => {
     const query = parseQuery(context, OwnUsageQuery);
-    if (isFault(query)) return query;
+    if (isApiError(query)) return query;
     const stretch = stretchOf(query.data);
-    if (isFault(stretch)) return stretch;
+    if (isApiError(stretch)) return stretch;
     await settleNow();
     return sumUsage(database, stretch, { groupBy: query.data.group_by, teamId, keyId });
   });
   app.all(`${OWN_ROOT}/*`, (context) => {
     const nothing = `there is nothing at ${context.req.method} ${context.req.path.slice(0, 200)}`;
-    return refuse(context, fault('unsupported_operation', nothing));
+    return errorResponse(context, apiError('unsupported_operation', nothing));
   });
   app.onError((error, context) => {
     onError(error);
-    return refuse(context, fault('ledger_unavailable', 'The ledger cannot be read just now.'));
+    return errorResponse(context, apiError('ledger_unavailable', 'The ledger cannot be read just now.'));
   });
   return app;
 }
 
 /** As the gateway would know the caller: by the same cache, with the same answers. */
-async function principalOf(context: Context, { keys, nowMs }: OwnOptions): Promise<Principal | Fault> {
+async function principalOf(context: Context, { keys, nowMs }: OwnOptions): Promise<Principal | ApiError> {
   const key = bearerKey([...context.req.raw.headers].flat());
   if (key === null) {
-    return fault('invalid_api_key', 'No API key was given: send `Authorization: Bearer tg-…`.');
+    return apiError('invalid_api_key', 'No API key was given: send `Authorization: Bearer tg-…`.');
   }
   if (typeof key !== 'string') return key;
   const record = await keys.find(key);
   const refused = whyRefused(record, nowMs());
-  return refused === null ? record!.account.principal : fault('invalid_api_key', refused);
+  return refused === null ? record!.account.principal : apiError('invalid_api_key', refused);
 }

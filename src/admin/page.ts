@@ -1,8 +1,8 @@
 /** Pages: cursors and the fields of answers that all nouns write alike. */
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import type { After } from '../store/catalog-version.ts';
-import { isFault, isUuid } from './route.ts';
+import { isUuid } from './route.ts';
 
 /** Decimal text of the database (twelve digits after the point) as answers write it. */
 export function moneyOf(text: string): string {
@@ -45,9 +45,9 @@ export async function pageOf<Row extends { createdAt: Date }, Item>(
   list: (page: PageAsked) => Promise<Row[]>,
   view: (row: Row) => Item,
   textId = false,
-): Promise<{ data: Item[]; next: string | null } | Fault> {
+): Promise<{ data: Item[]; next: string | null } | ApiError> {
   const after = parseCursor(query.after, textId);
-  if (isFault(after)) return after;
+  if (isApiError(after)) return after;
   const rows = await list({ after, limit: query.limit + 1, deleted: query.include_deleted === 'true' });
   const shown = rows.slice(0, query.limit);
   const last = shown.at(-1);
@@ -62,11 +62,11 @@ export function formatCursor(createdAt: Date, id: string): string {
   return Buffer.from(`${createdAt.getTime()} ${id}`).toString('base64url');
 }
 
-const MALFORMED = fault('invalid_request', 'after: not a cursor of this list', { param: 'after' });
+const MALFORMED = apiError('invalid_request', 'after: not a cursor of this list', { param: 'after' });
 const CURSOR = /^(\d{1,15}) (\P{Cc}{1,300})$/u;
 
 /** The place that a cursor names. */
-export function parseCursor(text: string | undefined, textId = false): After | Fault | null {
+export function parseCursor(text: string | undefined, textId = false): After | ApiError | null {
   if (text === undefined) return null;
   const [, ms, id] = CURSOR.exec(Buffer.from(text, 'base64url').toString()) ?? [];
   if (ms === undefined || id === undefined || (!textId && !isUuid(id))) return MALFORMED;

@@ -1,7 +1,7 @@
 /** Routes: plans. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { usd } from '../domain/money.ts';
 import {
   changePlan,
@@ -17,7 +17,7 @@ import { amountOf, toWindow, whyNot, windowOf } from './limits.ts';
 import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
-import { isFault, serve } from './route.ts';
+import { serve } from './route.ts';
 
 export function servePlans(app: OpenAPIHono, { database, defaultPlan }: AdminOptions): void {
   const summary = 'Make a plan: the credit, limits and models that new teams of it get';
@@ -28,7 +28,7 @@ export function servePlans(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
       const refused = whyNotAny(limits);
       if (refused) return refused;
       const plan = await createPlan(database, name, { grants, limits: limits.map(toPlanLimit), models });
-      return isFault(plan) ? plan : toPlan(plan);
+      return isApiError(plan) ? plan : toPlan(plan);
     },
   );
   serveNoun(app, {
@@ -49,7 +49,7 @@ export function servePlans(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
     },
     remove: async (name) =>
       name === defaultPlan
-        ? fault('conflict', `new teams get the plan ${name} by default`)
+        ? apiError('conflict', `new teams get the plan ${name} by default`)
         : deletePlan(database, name),
   });
 }
@@ -57,12 +57,12 @@ export function servePlans(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
 type PlanLimitBody = z.output<typeof NewPlan>['limits'][number];
 
 /** A limit that would not bind a team is refused in a plan as well. */
-function whyNotAny(limits: readonly PlanLimitBody[]): Fault | null {
+function whyNotAny(limits: readonly PlanLimitBody[]): ApiError | null {
   for (const [index, limit] of limits.entries()) {
     const refused = whyNot(limit);
     if (!refused) continue;
     const path = `limits[${index}].`;
-    return fault(refused.code, path + refused.message, { param: path + (refused.param ?? '') });
+    return apiError(refused.code, path + refused.message, { param: path + (refused.param ?? '') });
   }
   return null;
 }

@@ -1,6 +1,8 @@
 /** Routes: prices. The rate card is what comes with Tollgate and what admins added. */
+
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import { isApiError } from '../domain/errors.ts';
 import type { ServiceTier } from '../domain/price.ts';
 import {
   changePrice,
@@ -10,12 +12,12 @@ import {
   listPrices,
   type PriceRow,
 } from '../store/prices.ts';
-import type { StoredRates } from '../store/rate-book.ts';
+import type { StoredRates } from '../store/rate-cards.ts';
 import { NewPrice, Price, PriceChange, Prices, priceListQuery } from './contract.ts';
 import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, instantOf, moneyOf } from './page.ts';
-import { isFault, serve } from './route.ts';
+import { serve } from './route.ts';
 
 export function servePrices(app: OpenAPIHono, { database }: AdminOptions): void {
   const summary = 'Add a price; it overrides what comes with Tollgate';
@@ -37,7 +39,7 @@ export function servePrices(app: OpenAPIHono, { database }: AdminOptions): void 
         maxOutputTokens: body.max_output_tokens ?? null,
         source: body.source,
       });
-      return isFault(price) ? price : toPrice(price);
+      return isApiError(price) ? price : toPrice(price);
     },
   );
   serveNoun(app, {

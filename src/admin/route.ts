@@ -6,7 +6,8 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { z } from 'zod';
-import { ERRORS, type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError, ERRORS, isApiError } from '../domain/errors.ts';
+import { errorBody, errorHeaders } from '../openai/errors.ts';
 import { ErrorBody } from './contract.ts';
 import { maySee, narrow, type TeamScope } from './scope.ts';
 
@@ -35,7 +36,7 @@ export interface Asked<Query, Body> {
 }
 
 /** Null: there is no such thing (404). */
-export type Answered<Value> = Promise<Value | Fault | null>;
+export type Answered<Value> = Promise<Value | ApiError | null>;
 
 export const ROOT = '/admin/v1';
 
@@ -60,16 +61,16 @@ export function serve<
   app.openAPIRegistry.registerPath(describe(route));
   app.on(route.method.toUpperCase(), ROOT + route.path.replace(/\{(\w+)\}/, ':$1'), async (context) => {
     const [id = ''] = Object.values<string>(context.req.param());
-    if (id !== '' && !route.textId && !isUuid(id)) return refuse(context, notFound(context));
+    if (id !== '' && !route.textId && !isUuid(id)) return errorResponse(context, notFound(context));
     const query = readQuery(context, querySchema, route.team, id);
-    if (isFault(query)) return refuse(context, query);
+    if (isApiError(query)) return errorResponse(context, query);
     const body = route.body ? await readBody(context, route.body) : { data: {} };
-    if (isFault(body)) return refuse(context, body);
+    if (isApiError(body)) return errorResponse(context, body);
     const asked = { id, query: query.data, body: body.data } as Asked<z.output<Query>, z.output<Body>>;
     const value = await answer(asked);
     if (value === null || !maySee(route.team, context.get('caller'), value))
-      return refuse(context, notFound(context));
-    return isFault(value) ? refuse(context, value) : context.json(value, route.status ?? 200);
+      return errorResponse(context, notFound(context));
+    return isApiError(value) ? errorResponse(context, value) : context.json(value, route.status ?? 200);
   });
 }
 
@@ -79,10 +80,10 @@ export function readQuery<Query extends z.ZodType>(
   schema: Query,
   scope: TeamScope | undefined,
   pathId = '',
-): Fault | { data: z.output<Query> } {
+): ApiError | { data: z.output<Query> } {
   const narrowed = narrow(scope, context.get('caller'), pathId, queryOf(context));
   if (narrowed === null) return notFound(context);
-  return isFault(narrowed) ? narrowed : parseQuery(context, schema, narrowed);
+  return isApiError(narrowed) ? narrowed : parseQuery(context, schema, narrowed);
 }
 
 /** The query as its schema reads it, or what is wrong with it. */
@@ -90,9 +91,9 @@ export function parseQuery<Query extends z.ZodType>(
   context: Context,
   schema: Query,
   given: Record<string, unknown> = queryOf(context),
-): Fault | { data: z.output<Query> } {
+): ApiError | { data: z.output<Query> } {
   const query = schema.safeParse(given);
-  return query.success ? { data: query.data } : faultOf(query.error);
+  return query.success ? { data: query.data } : errorOf(query.error);
 }
 
 /** A repeated parameter stays an array, which no schema accepts. */
@@ -105,27 +106,27 @@ function queryOf(context: Context): Record<string, string | string[]> {
 export async function readBody<Body extends z.ZodType>(
   context: Context,
   schema: Body,
-): Promise<Fault | { data: z.output<Body> }> {
+): Promise<ApiError | { data: z.output<Body> }> {
   let json: unknown;
   try {
     json = JSON.parse(await context.req.text());
   } catch {
-    return fault('invalid_json', 'the body must be a JSON object');
+    return apiError('invalid_json', 'the body must be a JSON object');
   }
   const body = schema.safeParse(json);
-  return body.success ? { data: body.data } : faultOf(body.error);
+  return body.success ? { data: body.data } : errorOf(body.error);
 }
 
 /** The first thing that is wrong, named by the path of its field. */
-function faultOf(error: z.ZodError): Fault {
+function errorOf(error: z.ZodError): ApiError {
   const issue = error.issues[0]!;
   if (issue.code === 'unrecognized_keys') {
     const param = pathOf([...issue.path, issue.keys[0]!]);
-    return fault('invalid_request', `${param}: there is no such field here`, { param });
+    return apiError('invalid_request', `${param}: there is no such field here`, { param });
   }
   const param = pathOf(issue.path);
-  if (param === '') return fault('invalid_request', issue.message);
-  return fault('invalid_request', `${param}: ${issue.message}`, { param });
+  if (param === '') return apiError('invalid_request', issue.message);
+  return apiError('invalid_request', `${param}: ${issue.message}`, { param });
 }
 
 function pathOf(path: readonly PropertyKey[]): string {
@@ -135,19 +136,14 @@ function pathOf(path: readonly PropertyKey[]): string {
   }, '');
 }
 
-export function notFound(context: Context): Fault {
-  return fault('not_found', `there is nothing at ${context.req.method} ${context.req.path}`);
+export function notFound(context: Context): ApiError {
+  return apiError('not_found', `there is nothing at ${context.req.method} ${context.req.path}`);
 }
 
-export function isFault(value: unknown): value is Fault {
-  return typeof value === 'object' && value !== null && 'code' in value && 'message' in value;
-}
-
-/** Answers a fault in OpenAI's error shape. */
-export function refuse(context: Context, { code, message, param, details }: Fault): Response {
-  const { status, type } = ERRORS[code];
-  const error = { message, type, param: param ?? null, code, ...details };
-  return context.json({ error }, status as ContentfulStatusCode);
+/** Returns the response of an error, with its retry headers: one shape for `/v1` and the admin API. */
+export function errorResponse(context: Context, error: ApiError): Response {
+  const status = ERRORS[error.code].status as ContentfulStatusCode;
+  return context.body(errorBody(error).toString(), status, errorHeaders(error));
 }
 
 function describe<Query extends z.ZodType, Body extends z.ZodType, Answer extends z.ZodType>(

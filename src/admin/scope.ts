@@ -1,5 +1,5 @@
 /** Scope: what of a route's answers a team's session may see. The admin key and an admin's session see everything. */
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 
 /** Who asks. */
 export interface Caller {
@@ -27,14 +27,14 @@ export function narrow(
   { team }: Caller,
   pathId: string,
   query: Record<string, unknown>,
-): Record<string, unknown> | Fault | null {
+): Record<string, unknown> | ApiError | null {
   if (team === null) return query;
   if (scope === undefined)
-    return fault('not_allowed', 'a session of a team cannot do this: sign in with the admin key');
+    return apiError('not_allowed', 'a session of a team cannot do this: sign in with the admin key');
   if (scope === 'team') return pathId.toLowerCase() === team ? query : null;
   if (scope !== 'query') return query;
   if (query.team_id !== undefined && query.team_id !== team) {
-    return fault('not_allowed', 'a session of a team sees that team alone', { param: 'team_id' });
+    return apiError('not_allowed', 'a session of a team sees that team alone', { param: 'team_id' });
   }
   return { ...query, team_id: team };
 }

@@ -7,22 +7,22 @@ import { deleteCookie, setCookie } from 'hono/cookie';
 import type { z } from 'zod';
 import { Attempts } from '../auth/attempts.ts';
 import type { Session as Opened } from '../auth/sessions.ts';
-import { fault } from '../domain/errors.ts';
+import { apiError, isApiError } from '../domain/errors.ts';
 import { findKeyRow } from '../store/keys.ts';
 import { SESSION_COOKIE, sessionOf } from './access.ts';
 import { NewSession, type Session } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf } from './page.ts';
-import { isFault, readBody, refuse } from './route.ts';
+import { errorResponse, readBody } from './route.ts';
 
 const PATH = '/console/session';
 const BODY_BYTES_MAX = 10_000;
 const FAILURES_MAX = 10;
 const PEER_FAILURES_MAX = 100;
 
-const tooLarge = fault('request_too_large', `a body of more than ${BODY_BYTES_MAX} bytes`);
+const tooLarge = apiError('request_too_large', `a body of more than ${BODY_BYTES_MAX} bytes`);
 /** A form of another site can send text, but not say that it is JSON: nobody is signed in behind his back. */
-const notJson = fault('invalid_request', 'send the header content-type: application/json');
+const notJson = apiError('invalid_request', 'send the header content-type: application/json');
 
 export function serveSession(app: OpenAPIHono, options: AdminOptions): void {
   const { sessions, nowMs } = options;
@@ -32,25 +32,28 @@ export function serveSession(app: OpenAPIHono, options: AdminOptions): void {
     context.header('cache-control', 'no-store');
     await next();
   });
-  app.use(PATH, bodyLimit({ maxSize: BODY_BYTES_MAX, onError: (context) => refuse(context, tooLarge) }));
+  app.use(
+    PATH,
+    bodyLimit({ maxSize: BODY_BYTES_MAX, onError: (context) => errorResponse(context, tooLarge) }),
+  );
   app.post(PATH, async (context) => {
     if (!/^application\/json\b/i.test(context.req.header('content-type') ?? ''))
-      return refuse(context, notJson);
+      return errorResponse(context, notJson);
     const body = await readBody(context, NewSession);
-    if (isFault(body)) return refuse(context, body);
+    if (isApiError(body)) return errorResponse(context, body);
     const { peer, client } = addressesOf(context);
     const retryAfterMs = Math.max(attempts.waitMs(client), attemptsOfPeer.waitMs(peer));
     if (retryAfterMs > 0) {
-      return refuse(
+      return errorResponse(
         context,
-        fault('rate_limit_exceeded', 'too many wrong keys: wait a minute', { retryAfterMs }),
+        apiError('rate_limit_exceeded', 'too many wrong keys: wait a minute', { retryAfterMs }),
       );
     }
     const opened = await sessions.open(body.data.key.trim());
     if (typeof opened === 'string') {
       attempts.failed(client);
       attemptsOfPeer.failed(peer);
-      return refuse(context, fault('invalid_api_key', opened, { param: 'key' }));
+      return errorResponse(context, apiError('invalid_api_key', opened, { param: 'key' }));
     }
     setCookie(context, SESSION_COOKIE, opened.token, {
       ...cookieOptions(context),

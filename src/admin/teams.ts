@@ -1,12 +1,14 @@
 /** Routes: teams. */
+
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import { isApiError } from '../domain/errors.ts';
 import { changeTeam, createTeam, deleteTeam, findTeam, listTeams, type TeamRow } from '../store/teams.ts';
 import { listQuery, NewTeam, Team, TeamChange, Teams } from './contract.ts';
 import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
-import { isFault, serve } from './route.ts';
+import { serve } from './route.ts';
 
 export function serveTeams(app: OpenAPIHono, { database, defaultPlan }: AdminOptions): void {
   const summary = 'Make a team, with the grants, limits and models of its plan';
@@ -17,7 +19,7 @@ export function serveTeams(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
       const plan = body.plan === undefined ? defaultPlan : body.plan;
       const { name, unlimited, models } = body;
       const team = await createTeam(database, { name, plan, unlimited, models });
-      return isFault(team) ? team : toTeam(team);
+      return isApiError(team) ? team : toTeam(team);
     },
   );
   serveNoun(app, {

@@ -1,5 +1,7 @@
 /** Routes: calls whose outcome nobody knows, and their release by evidence. */
+
 import type { OpenAPIHono } from '@hono/zod-openapi';
+import { isApiError } from '../domain/errors.ts';
 import { usd } from '../domain/money.ts';
 import { currentActor } from '../store/actor.ts';
 import { type EventRow, listUnknown } from '../store/events.ts';
@@ -8,7 +10,7 @@ import { Events, NewRelease, Release, UnknownQuery } from './contract.ts';
 import { toEvents } from './events.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf, pageOf } from './page.ts';
-import { isFault, serve } from './route.ts';
+import { serve } from './route.ts';
 
 export function serveUnknown(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   serve(
@@ -29,7 +31,7 @@ export function serveUnknown(app: OpenAPIHono, { database, settleNow }: AdminOpt
         (asked) => listUnknown(database, { ...asked, teamId: query.team_id }),
         (event: EventRow) => event,
       );
-      return isFault(page) ? page : { data: await toEvents(database, page.data), next: page.next };
+      return isApiError(page) ? page : { data: await toEvents(database, page.data), next: page.next };
     },
   );
   serve(
@@ -50,7 +52,7 @@ export function serveUnknown(app: OpenAPIHono, { database, settleNow }: AdminOpt
         reason: body.reason,
         actor: currentActor(),
       });
-      if (row === null || isFault(row)) return row;
+      if (row === null || isApiError(row)) return row;
       return {
         id: row.id,
         event_id: row.eventId,

@@ -1,5 +1,7 @@
 /** Routes: usage and refusals, as sums of quarter hours. */
+
 import type { OpenAPIHono } from '@hono/zod-openapi';
+import { isApiError } from '../domain/errors.ts';
 import type { Database } from '../store/database.ts';
 import { readNames } from '../store/names.ts';
 import { readRefusals } from '../store/refusals.ts';
@@ -7,7 +9,7 @@ import { readUsage, type UsageRow } from '../store/usage.ts';
 import { Refusals, RefusalsQuery, Usage, UsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
-import { isFault, serve } from './route.ts';
+import { serve } from './route.ts';
 import { answerOf, ROWS_MAX, type Stretch, stretchOf } from './stretch.ts';
 
 export function serveUsage(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
@@ -17,7 +19,7 @@ export function serveUsage(app: OpenAPIHono, { database, settleNow }: AdminOptio
     { method: 'get', path: '/usage', summary, query: UsageQuery, answer: Usage, team: 'query' },
     async ({ query }) => {
       const stretch = stretchOf(query);
-      if (isFault(stretch)) return stretch;
+      if (isApiError(stretch)) return stretch;
       await settleNow();
       const { group_by: groupBy, team_id: teamId, key_id: keyId } = query;
       return sumUsage(database, stretch, { groupBy, teamId, keyId });
@@ -33,7 +35,7 @@ export function serveRefusals(app: OpenAPIHono, { database, settleNow }: AdminOp
     { method: 'get', path: '/refusals', summary, query: RefusalsQuery, answer: Refusals, team: 'query' },
     async ({ query }) => {
       const stretch = stretchOf(query);
-      if (isFault(stretch)) return stretch;
+      if (isApiError(stretch)) return stretch;
       await settleNow();
       const { group_by: groupBy, team_id: teamId } = query;
       const rows = await readRefusals(database, { ...stretch, groupBy, teamId, limit: ROWS_MAX + 1 });

@@ -3,13 +3,13 @@
  * of whatever replica, within a fraction of a second. Invariant: while Postgres is away the last known catalog holds.
  */
 import { ORGANIZATION_ID } from '../domain/limit.ts';
-import { RateBook } from '../domain/price.ts';
+import { RateCards } from '../domain/price.ts';
 import type { CatalogChange } from '../store/catalog.ts';
 import type { KeyCache } from './key-cache.ts';
 
 export interface CatalogSource {
   changes(sinceVersion: number): Promise<CatalogChange>;
-  rateBook(): Promise<RateBook>;
+  rateCards(): Promise<RateCards>;
 }
 
 export interface CatalogOptions {
@@ -24,7 +24,7 @@ export interface CatalogOptions {
 export class Catalog {
   readonly #options: CatalogOptions;
   #version = 0;
-  #rates = new RateBook([], []);
+  #rates = new RateCards([], []);
   #timer: NodeJS.Timeout | null = null;
   #polling: Promise<void> | null = null;
 
@@ -32,7 +32,7 @@ export class Catalog {
     this.#options = options;
   }
 
-  get rates(): RateBook {
+  get rates(): RateCards {
     return this.#rates;
   }
 
@@ -62,7 +62,7 @@ export class Catalog {
     const { version, teamIds, warnedTeamIds } = await source.changes(this.#version);
     if (version === this.#version) return;
     // Read after the version: newer rows may come along early, older ones never stay behind.
-    this.#rates = await source.rateBook();
+    this.#rates = await source.rateCards();
     const changed = idsOf(teamIds);
     keys.invalidate(idsOf([...teamIds, ...warnedTeamIds]));
     onChange(changed);

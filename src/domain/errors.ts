@@ -1,12 +1,12 @@
 /**
  * The catalogue of errors: every code that Tollgate itself may answer with, its HTTP status, OpenAI error type and
  * whether a client may retry. `docs/ERRORS.md` lists the same codes (held equal by a test).
- * The public text of each answer is made where the fault is found; internal detail never goes into it.
+ * The public text of each answer is made where the error is found; internal detail never goes into it.
  */
 
 export interface ErrorKind {
   status: number;
-  /** OpenAI's `error.type`, from which SDKs and their users tell faults apart. */
+  /** OpenAI's `error.type`, from which SDKs and their users tell errors apart. */
   type: string;
   retryable: boolean;
 }
@@ -40,21 +40,47 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
-/** A refusal as a value: nothing was forwarded, nothing was charged. */
-export interface Fault {
-  code: ErrorCode;
-  /** Public text: what is wrong and what to do. */
-  message: string;
-  /** The request field at fault, as OpenAI's `error.param`. */
+/** What may stand beside an error's code and text. */
+export interface ErrorDetail {
+  /** The request field that is wrong, as OpenAI's `error.param`. */
   param?: string;
   /** Extra fields of the body's `error` object (for example `affordable_output_tokens`). */
   details?: Record<string, string | number | null>;
-  /** Headers that belong to the refusal (`x-ratelimit-*`). */
+  /** Headers that belong to the error (`x-ratelimit-*`). */
   headers?: Record<string, string>;
-  /** Only on retryable faults: when a retry may succeed, in milliseconds from now. */
+  /** Only on retryable errors: when a retry may succeed, in milliseconds from now. */
   retryAfterMs?: number;
 }
 
-export function fault(code: ErrorCode, message: string, extra: Omit<Fault, 'code' | 'message'> = {}): Fault {
-  return { code, message, ...extra };
+/**
+ * An error of the API as a value: nothing was forwarded, nothing was charged. It is returned, not thrown, so it has no
+ * stack; being a class, `instanceof` tells it from every result.
+ */
+export class ApiError {
+  readonly code: ErrorCode;
+  /** Public text: what is wrong and what to do. */
+  readonly message: string;
+  readonly param: string | undefined;
+  readonly details: Record<string, string | number | null> | undefined;
+  readonly headers: Record<string, string> | undefined;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: ErrorCode, message: string, { param, details, headers, retryAfterMs }: ErrorDetail = {}) {
+    this.code = code;
+    this.message = message;
+    this.param = param;
+    this.details = details;
+    this.headers = headers;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** Returns an error with a code of the catalogue. */
+export function apiError(code: ErrorCode, message: string, detail?: ErrorDetail): ApiError {
+  return new ApiError(code, message, detail);
+}
+
+/** Whether a result is an error. */
+export function isApiError(value: unknown): value is ApiError {
+  return value instanceof ApiError;
 }

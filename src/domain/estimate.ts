@@ -3,7 +3,7 @@
  * Does not own: what the call is (openai/), nor whether there is money for it (admission).
  * Invariant: for every usage within the bound and every tier that may be billed, `costOf` is at most this cost.
  */
-import { type Fault, fault } from './errors.ts';
+import { type ApiError, apiError } from './errors.ts';
 import { divideUp, type PicoUsd } from './money.ts';
 import type { Operation } from './operation.ts';
 import type { Price, RateCard, ServiceTier, TokenRates } from './price.ts';
@@ -54,12 +54,12 @@ export function estimate(
   operation: Operation,
   card: RateCard | null,
   options: { strict: boolean },
-): Estimate | Fault {
+): Estimate | ApiError {
   if (!operation.billable) return estimateOf(operation, operation.inputTokensBound, null, []);
   if (!card) return unknownPrice(`No price is known for the model ${quote(operation.model)}.`, 'model');
   if (card.unboundedReason !== null) {
     const why = `The cost of the model ${quote(card.model)} has no known bound: ${card.unboundedReason}.`;
-    return fault('unbounded_request', why, { param: 'model' });
+    return apiError('unbounded_request', why, { param: 'model' });
   }
   const inputTokens = inputBound(operation, card);
   if (typeof inputTokens !== 'number') return inputTokens;
@@ -88,13 +88,13 @@ export function estimate(
  * the API itself refuses a request whose inputs sum to more (OpenAPI specification 2.3.0, POST /embeddings). Only
  * where bytes bound nothing (images) is the maximum all there is.
  */
-function inputBound(operation: Operation, card: RateCard): number | Fault {
+function inputBound(operation: Operation, card: RateCard): number | ApiError {
   const { maxInputTokens } = card.limits;
   if (operation.inputBoundByModel) {
     if (maxInputTokens !== null) return maxInputTokens;
     const param = operation.inputBoundParam;
     const what = `The input tokens of '${param ?? 'this request'}' have no known bound with the model ${quote(card.model)}.`;
-    return fault('unbounded_request', what, param === null ? {} : { param });
+    return apiError('unbounded_request', what, param === null ? {} : { param });
   }
   const bound = operation.inputTokensBound;
   return operation.name === 'embeddings' && maxInputTokens !== null ? Math.min(bound, maxInputTokens) : bound;
@@ -187,8 +187,8 @@ function perChoiceFor(amount: PicoUsd, billing: Billing, operation: Operation, i
   return step === 0n ? Number.MAX_SAFE_INTEGER : Number(left / step);
 }
 
-function unknownPrice(what: string, param: string): Fault {
-  return fault('unknown_price', `${what} An administrator can add one.`, { param });
+function unknownPrice(what: string, param: string): ApiError {
+  return apiError('unknown_price', `${what} An administrator can add one.`, { param });
 }
 
 /** A name of the client's for a message, cut where it is longer than any model's. */

@@ -71,7 +71,7 @@ interface ResolvedCard {
 }
 
 /** Every price and model known at one version of the catalog. Immutable: a change of prices makes a new book. */
-export class RateBook {
+export class RateCards {
   /** Rows of a name, in the order in which a later one overrides an earlier one. */
   readonly #prices = new Map<string, Price[]>();
   readonly #models = new Map<string, Model>();

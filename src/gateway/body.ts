@@ -1,6 +1,6 @@
 /** Reading a request's body: whole, bounded, and never longer than the client keeps its connection. */
 import type { IncomingMessage } from 'node:http';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -10,8 +10,8 @@ const EMPTY = Buffer.alloc(0);
  */
 const DISCARD_MS = 5000;
 
-/** Answers the body, a Fault when it is too large, or null when the client left before it was complete. */
-export function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | Fault | null> {
+/** Answers the body, a ApiError when it is too large, or null when the client left before it was complete. */
+export function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | ApiError | null> {
   // It left while its key was looked up: no event will come any more.
   if (request.destroyed) return Promise.resolve(null);
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return refuse(request, maxBytes);
@@ -34,8 +34,8 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<Bu
   });
 }
 
-function refuse(request: IncomingMessage, maxBytes: number): Promise<Fault | null> {
-  const refusal = fault(
+function refuse(request: IncomingMessage, maxBytes: number): Promise<ApiError | null> {
+  const refusal = apiError(
     'request_too_large',
     `The body is larger than ${maxBytes} bytes, the limit of this gateway.`,
   );

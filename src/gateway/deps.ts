@@ -1,7 +1,7 @@
 /** What the gateway is wired with. */
 import type { KeyCache } from '../auth/key-cache.ts';
 import type { CounterSpec } from '../domain/counter.ts';
-import type { RateBook } from '../domain/price.ts';
+import type { RateCards } from '../domain/price.ts';
 import type { Clock } from '../ledger/clock.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Upstream } from '../openai/upstream.ts';
@@ -12,7 +12,7 @@ import type { Refusals } from './refusals.ts';
 export interface GatewayDeps {
   keys: KeyCache;
   /** The rate cards in force; replaced when prices change. */
-  rates: () => RateBook;
+  rates: () => RateCards;
   ledger: Ledger;
   clock: Clock;
   /** Null: no upstream key is set, so nothing can be forwarded. */

@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fault } from '../domain/errors.ts';
+import { apiError } from '../domain/errors.ts';
 import { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
 import { handle } from './pipeline.ts';
@@ -42,9 +42,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
         refuse(deps, call, shuttingDown());
       } else await handle(deps, call);
     } catch (error) {
-      deps.log.logger.error({ err: error }, 'a call failed on a fault of ours');
+      deps.log.logger.error({ err: error }, 'a call failed on an error of ours');
       if (call.hold && deps.ledger.isOpen(call.hold)) deps.ledger.endUnknown(call.hold, 'internal_error');
-      refuse(deps, call, fault('internal_error', 'Tollgate failed on this call; nothing more is known.'));
+      refuse(deps, call, apiError('internal_error', 'Tollgate failed on this call; nothing more is known.'));
       if (!response.writableEnded) response.destroy();
     } finally {
       // Not before its last byte has left: who closes the connection earlier cuts the answer.

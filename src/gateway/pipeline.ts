@@ -2,7 +2,7 @@
  * The life of a call, stage by stage; each stage is the file of its name. Owns: their order, and that whatever happens
  * a hold ends exactly once. Invariant: nothing is forwarded before its hold was journaled.
  */
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { estimate } from '../domain/estimate.ts';
 import { findRoute } from '../openai/operations.ts';
 import { readOperation } from '../openai/request.ts';
@@ -33,7 +33,7 @@ export async function handle(deps: GatewayDeps, call: Call): Promise<void> {
 }
 
 /** From the request line to a journaled hold: null, why the call is refused, or that its client left. */
-async function admit(deps: GatewayDeps, call: Call): Promise<Fault | 'gone' | null> {
+async function admit(deps: GatewayDeps, call: Call): Promise<ApiError | 'gone' | null> {
   const { method = '', url = '' } = call.incoming;
   call.route = findRoute(method, url);
   if (call.route === null) return unsupported(method, url);
@@ -45,9 +45,9 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Fault | 'gone' | nu
 
   const body = await readBody(call.incoming, deps.maxBodyBytes);
   if (body === null) return 'gone';
-  if ('code' in body) return body;
+  if (isApiError(body)) return body;
   const request = readOperation(call.route, body);
-  if ('code' in request) return request;
+  if (isApiError(request)) return request;
   call.request = request;
   call.ended('classify');
   const { operation } = request;
@@ -55,7 +55,7 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Fault | 'gone' | nu
   const notAllowed = whyNotAllowed(call);
   if (notAllowed) return notAllowed;
   if (deps.upstream === null) {
-    return fault(
+    return apiError(
       'upstream_not_configured',
       'This gateway has no upstream: its administrator must set OPENAI_API_KEY.',
     );
@@ -63,7 +63,7 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Fault | 'gone' | nu
 
   call.card = operation.model === null ? null : deps.rates().find(operation.model, deps.clock.nowMs());
   const estimated = estimate(operation, call.card, { strict: true });
-  if ('code' in estimated) return estimated;
+  if (isApiError(estimated)) return estimated;
   call.estimate = estimated;
   call.ended('estimate');
 
@@ -80,9 +80,9 @@ function endUserOf(name: string | string[] | undefined): string | null {
 
 const END_USER_CHARACTERS_MAX = 256;
 
-function unsupported(method: string, url: string): Fault {
+function unsupported(method: string, url: string): ApiError {
   const path = url.split('?', 1)[0]!.slice(0, 200);
-  return fault(
+  return apiError(
     'unsupported_operation',
     `Tollgate does not forward ${method} ${path}: its cost is not known.`,
   );

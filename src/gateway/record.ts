@@ -1,5 +1,5 @@
 /** Record: metrics and one log line. It can neither fail nor delay a call: the answer has been sent. */
-import { ERRORS, type Fault } from '../domain/errors.ts';
+import { type ApiError, ERRORS } from '../domain/errors.ts';
 import type { UpstreamError } from '../telemetry/measurement.ts';
 import type { Answer } from './answer.ts';
 import type { Call } from './call.ts';
@@ -53,7 +53,7 @@ function isOutputCut({ outputLimit, estimate }: Call, { usage }: Settled): boole
   );
 }
 
-export function recordRefusal(deps: GatewayDeps, call: Call, refusal: Fault): void {
+export function recordRefusal(deps: GatewayDeps, call: Call, refusal: ApiError): void {
   deps.metrics.recordDenial(refusal.code, call.route?.name ?? null, isRetry(call));
   if (call.account !== null) deps.refusals.add(call.account.principal.teamId, refusal.code);
   if (ERRORS[refusal.code].status >= 500) deps.log.logger.warn({ code: refusal.code }, 'call refused');

@@ -2,20 +2,20 @@
 import { SMALLEST_USEFUL_OUTPUT_TOKENS } from '../domain/admission.ts';
 import { type Claim, claimed } from '../domain/claim.ts';
 import type { CounterSpec } from '../domain/counter.ts';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import type { Estimate } from '../domain/estimate.ts';
 import type { Meter } from '../domain/limit.ts';
 import { formatUsd } from '../domain/money.ts';
 import { claimUpTo, outputTokensWithin } from '../domain/open-ended.ts';
 import type { Denial } from '../ledger/ask.ts';
 
-export function refusalOf(denial: Denial, estimate: Estimate): Fault {
+export function refusalOf(denial: Denial, estimate: Estimate): ApiError {
   switch (denial.kind) {
     case 'unavailable':
     case 'changed':
       return unavailable();
     case 'held':
-      return fault(
+      return apiError(
         'rate_limit_exceeded',
         'The budget is held by calls in flight; some of it will come back when they settle.',
         { retryAfterMs: denial.retryAfterMs, details: nameOf(denial.counter) },
@@ -25,7 +25,7 @@ export function refusalOf(denial: Denial, estimate: Estimate): Fault {
     case 'too_large':
       return tooLarge(denial.counter, denial.maxHold, estimate);
     case 'too_many_users':
-      return fault(
+      return apiError(
         'too_many_users',
         'This limit counts as many end users as it may; no further one can be told apart in its window.',
         { details: nameOf(denial.counter) },
@@ -35,8 +35,8 @@ export function refusalOf(denial: Denial, estimate: Estimate): Fault {
   }
 }
 
-export function unavailable(): Fault {
-  return fault('ledger_unavailable', 'The ledger cannot admit calls just now.', { retryAfterMs: 1000 });
+export function unavailable(): ApiError {
+  return apiError('ledger_unavailable', 'The ledger cannot admit calls just now.', { retryAfterMs: 1000 });
 }
 
 function nameOf(counter: CounterSpec | null) {
@@ -59,15 +59,15 @@ function smallestOf(estimate: Estimate): Claim {
   return { cost: estimate.cost!, inputTokens, outputTokens: outputTokens! };
 }
 
-function insufficient(counter: CounterSpec | null, ceiling: bigint, estimate: Estimate): Fault {
+function insufficient(counter: CounterSpec | null, ceiling: bigint, estimate: Estimate): ApiError {
   if (counter === null) {
     const why = 'This team has no budget: no usable grant and no cost limit. An administrator can add one.';
-    return fault('insufficient_quota', why, { details: amounts('cost_usd', null, 0n, estimate) });
+    return apiError('insufficient_quota', why, { details: amounts('cost_usd', null, 0n, estimate) });
   }
   const { meter, source } = counter;
   const left = ceiling > 0n ? ceiling : 0n;
   const needed = claimed(meter, smallestOf(estimate));
-  return fault(
+  return apiError(
     'insufficient_quota',
     `The ${source} has ${say(meter, left)} left, and this call may use up to ${say(meter, needed)}.`,
     { details: amounts(meter, counter, left, estimate) },
@@ -88,9 +88,9 @@ function amounts(meter: Meter, counter: CounterSpec | null, left: bigint, estima
   };
 }
 
-function tooLarge(counter: CounterSpec, maxHold: bigint, estimate: Estimate): Fault {
+function tooLarge(counter: CounterSpec, maxHold: bigint, estimate: Estimate): ApiError {
   const { meter } = counter;
-  return fault(
+  return apiError(
     'hold_too_large',
     `One call may hold at most ${say(meter, maxHold)} here, and this one may use up to ` +
       `${say(meter, claimed(meter, smallestOf(estimate)))}: lower its output limit or its input.`,
@@ -100,12 +100,12 @@ function tooLarge(counter: CounterSpec, maxHold: bigint, estimate: Estimate): Fa
   );
 }
 
-function flowFull(counter: CounterSpec, remaining: bigint, retryAfterMs: number): Fault {
+function flowFull(counter: CounterSpec, remaining: bigint, retryAfterMs: number): ApiError {
   const { meter, rollingMs, amount } = counter;
   const window = rollingMs === null ? '' : ` in ${rollingMs / 1000} seconds`;
   const kind = meter === 'requests' || meter === 'concurrency' ? 'requests' : 'tokens';
   const left = remaining > 0n ? remaining : 0n;
-  return fault('rate_limit_exceeded', `The limit of ${say(meter, amount)}${window} is reached.`, {
+  return apiError('rate_limit_exceeded', `The limit of ${say(meter, amount)}${window} is reached.`, {
     retryAfterMs,
     details: nameOf(counter),
     headers: {

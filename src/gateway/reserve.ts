@@ -1,7 +1,7 @@
 /** Reserve: takes the call's worst case out of every counter it touches, and journals the hold. */
 import { SMALLEST_USEFUL_OUTPUT_TOKENS } from '../domain/admission.ts';
 import { NOTHING_USED } from '../domain/claim.ts';
-import type { Fault } from '../domain/errors.ts';
+import { type ApiError, isApiError } from '../domain/errors.ts';
 import { claimUpTo, openEndedClaim } from '../domain/open-ended.ts';
 import type { Ask, Denial } from '../ledger/ask.ts';
 import type { Hold } from '../ledger/holds.ts';
@@ -12,11 +12,11 @@ import { refusalOf, unavailable } from './refusal.ts';
 import { shuttingDown } from './respond.ts';
 
 /** Answers null when the call holds its money and the journal has it. */
-export async function reserve(deps: GatewayDeps, call: Call): Promise<Fault | 'gone' | null> {
+export async function reserve(deps: GatewayDeps, call: Call): Promise<ApiError | 'gone' | null> {
   const held = await takeUnderTheRules(deps, call);
   if (held === 'gone') return 'gone';
   if (held === 'cut') return shuttingDown();
-  if ('code' in held) return held;
+  if (isApiError(held)) return held;
   if ('kind' in held) {
     if (held.kind === 'insufficient' && held.counter !== null) deps.onSpent(held.counter);
     return refusalOf(held, call.estimate!);
@@ -47,7 +47,7 @@ export async function reserve(deps: GatewayDeps, call: Call): Promise<Fault | 'g
 async function takeUnderTheRules(
   deps: GatewayDeps,
   call: Call,
-): Promise<Hold | Denial | Fault | 'gone' | 'cut'> {
+): Promise<Hold | Denial | ApiError | 'gone' | 'cut'> {
   const startedMs = deps.clock.monotonicMs();
   for (;;) {
     const refused = (await authenticate(deps, call)) ?? whyNotAllowed(call);

@@ -1,5 +1,5 @@
 /** Answers to the client: the upstream's bytes, status and headers, or a refusal in OpenAI's error shape. */
-import { ERRORS, type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError, ERRORS } from '../domain/errors.ts';
 import { formatUsd } from '../domain/money.ts';
 import { warningHeader } from '../domain/warning.ts';
 import { uuidV7 } from '../ledger/ids.ts';
@@ -13,8 +13,8 @@ import type { Settled } from './settle.ts';
 const NOTHING = Buffer.alloc(0);
 
 /** Nothing was forwarded: says why and what to do. */
-export function refuse(deps: GatewayDeps, call: Call, refusal: Fault): void {
-  writeFault(deps, call, refusal, call.hold?.id ?? uuidV7(deps.clock.nowMs()));
+export function refuse(deps: GatewayDeps, call: Call, refusal: ApiError): void {
+  writeError(deps, call, refusal, call.hold?.id ?? uuidV7(deps.clock.nowMs()));
 }
 
 /** The head of an answer that is relayed as it comes; its cost is not known yet, its hold is. */
@@ -36,7 +36,7 @@ export function respond(deps: GatewayDeps, call: Call, answer: Answer, settled: 
   if (call.clientGone) return;
   if (answer.body === null) endStream(call, answer);
   else if (answer.ending === 'complete') writeAnswer(deps, call, answer, answer.body, settled);
-  else writeFault(deps, call, faultOf(answer), call.hold!.id);
+  else writeError(deps, call, errorOf(answer), call.hold!.id);
   if (response.headersSent && !response.writableEnded) response.end();
 }
 
@@ -64,29 +64,33 @@ function endStream(call: Call, answer: Answer) {
   else if (answer.metered === null) response.destroy();
   else {
     const start = call.request!.operation.name === 'responses' ? 'event: error\n' : '\n';
-    response.end(`${start}data: ${errorBody(faultOf(answer))}\n\n`);
+    response.end(`${start}data: ${errorBody(errorOf(answer))}\n\n`);
   }
 }
 
 /** For calls that come to a gateway which is about to end. */
-export function shuttingDown(): Fault {
-  return fault('shutting_down', 'This gateway is stopping; try again.', { retryAfterMs: 1000 });
+export function shuttingDown(): ApiError {
+  return apiError('shutting_down', 'This gateway is stopping; try again.', { retryAfterMs: 1000 });
 }
 
-function faultOf({ ending }: Answer): Fault {
+function errorOf({ ending }: Answer): ApiError {
   if (ending === 'unreachable') {
-    return fault('upstream_unreachable', 'The upstream could not be reached; nothing was sent or charged.', {
-      retryAfterMs: 1000,
-    });
+    return apiError(
+      'upstream_unreachable',
+      'The upstream could not be reached; nothing was sent or charged.',
+      {
+        retryAfterMs: 1000,
+      },
+    );
   }
-  if (ending === 'timeout') return fault('upstream_timeout', 'The upstream did not answer in time.');
+  if (ending === 'timeout') return apiError('upstream_timeout', 'The upstream did not answer in time.');
   if (ending === 'cut') {
-    return fault(
+    return apiError(
       'upstream_interrupted',
       'The gateway stopped before the answer ended; its cost is not known yet.',
     );
   }
-  return fault('upstream_interrupted', "The upstream's answer broke off; its cost is not known yet.");
+  return apiError('upstream_interrupted', "The upstream's answer broke off; its cost is not known yet.");
 }
 
 /** What the key's budgets have reached; null, as nearly always: no threshold. */
@@ -95,7 +99,7 @@ function warningOf(deps: GatewayDeps, { account, endUser }: Call): string | null
   return warningHeader(account.warnings, endUser, deps.clock.nowMs());
 }
 
-function writeFault(deps: GatewayDeps, call: Call, refusal: Fault, requestId: string) {
+function writeError(deps: GatewayDeps, call: Call, refusal: ApiError, requestId: string) {
   const { response } = call;
   if (call.clientGone || response.headersSent) return;
   const body = errorBody(refusal);

@@ -4,15 +4,16 @@
  * the correction (store/unknown.ts), when it runs (every.ts). Invariants: it only ever lowers a charge, and not below
  * what the report leaves unexplained; an error leaves every charge as it was; running it again changes nothing.
  */
+import { isApiError } from '../domain/errors.ts';
 import { Evidence, type MinuteSpan } from '../domain/evidence.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
-import type { Price, RateBook } from '../domain/price.ts';
+import type { Price, RateCards } from '../domain/price.ts';
 import { CLOCK_MARGIN_MS, judge, MINUTE_MS, minutesOf, type Verdict } from '../domain/reconcile.ts';
 import { runAlone } from '../store/alone.ts';
 import type { Database } from '../store/database.ts';
 import { type EventRow, listUnknown } from '../store/events.ts';
 import { readKnownUsage } from '../store/known-usage.ts';
-import { readPrices } from '../store/rate-book.ts';
+import { readPrices } from '../store/rate-cards.ts';
 import { releaseUnknown } from '../store/unknown.ts';
 import { type Due, readsOf, reportOf } from './due.ts';
 import { REPORTED_OPERATIONS, type ReadReport } from './usage-report.ts';
@@ -27,7 +28,7 @@ export interface Release {
 export interface ReconcileOptions {
   database: Database;
   readReport: ReadReport;
-  rates: () => RateBook;
+  rates: () => RateCards;
   /** The longest that a call can last at the upstream, from its admission. */
   callDurationMs: number;
   /** How late usage may appear in the report. */
@@ -117,7 +118,7 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
       actor: 'reconcile',
     });
     // Null or a fault: an administrator was faster.
-    if (released === null || 'code' in released) return 'kept';
+    if (released === null || isApiError(released)) return 'kept';
     onRelease?.({
       eventId: event.id,
       teamId: event.teamId,
@@ -155,7 +156,7 @@ function dueOf(event: EventRow, callDurationMs: number): Due[] {
 }
 
 /** The row of the tier that was asked for, and the standard one, which any other tier may fall back to. */
-function pricesOf(event: EventRow, prices: Map<string, Price>, rates: RateBook): Price[] {
+function pricesOf(event: EventRow, prices: Map<string, Price>, rates: RateCards): Price[] {
   const asked = prices.get(event.priceId ?? '');
   if (!asked) return [];
   if (asked.tier === 'default') return [asked];

@@ -108,7 +108,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   await ledger.beat();
   const keys = new KeyCache({ findKey: (hash) => findKey(sql, hash) });
   const catalog = new Catalog({
-    source: { changes: (version) => catalogChanges(sql, version), rateBook: store.rateBook },
+    source: { changes: (version) => catalogChanges(sql, version), rateCards: store.rateCards },
     keys,
     onChange: (teamIds) => ledger.recall(teamIds),
     onError: storeErrors,

@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { OWN_ROOT } from '../admin/own.ts';
-import { ERRORS, fault } from '../domain/errors.ts';
+import { apiError, ERRORS } from '../domain/errors.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import { errorBody, errorHeaders } from '../openai/errors.ts';
 import { orCannotStart } from './cannot-start.ts';
@@ -47,7 +47,7 @@ const BROKEN: Record<string, string> = {
 function refuseBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
   const { _httpMessage: answering } = socket as Duplex & { _httpMessage?: ServerResponse | null };
   if (socket.writable && error.code !== 'ECONNRESET' && !answering?.headersSent) {
-    const refusal = fault('invalid_request', BROKEN[error.code ?? ''] ?? 'The request is not valid HTTP.');
+    const refusal = apiError('invalid_request', BROKEN[error.code ?? ''] ?? 'The request is not valid HTTP.');
     const body = errorBody(refusal);
     const headers = { ...errorHeaders(refusal), 'content-length': body.length, connection: 'close' };
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);

@@ -1,7 +1,7 @@
 /** Background work, wired: warnings, and reconciliation where an admin key allows it. */
 import type { Config } from '../config.ts';
 import { formatUsd } from '../domain/money.ts';
-import type { RateBook } from '../domain/price.ts';
+import type { RateCards } from '../domain/price.ts';
 import { startJob } from '../jobs/every.ts';
 import { createReconcile } from '../jobs/reconcile.ts';
 import { createUsageReport } from '../jobs/usage-report.ts';
@@ -18,7 +18,7 @@ export interface JobsOptions {
   database: Database;
   /** Budgets for want of which the gateway refused calls. */
   spent: SpentBudgets;
-  rates: () => RateBook;
+  rates: () => RateCards;
   /** Postgres's clock. */
   nowMs: () => number;
 }

@@ -42,7 +42,7 @@ export function createPages(options: PagesOptions): Hono {
       await refusals.flush();
     },
     onError: (error: unknown) =>
-      log.logger.error({ err: error }, 'an admin request failed on a fault of ours'),
+      log.logger.error({ err: error }, 'an admin request failed on an error of ours'),
   };
   const sessions = new Sessions({ adminKey, keys, nowMs: clock.nowMs });
   pages.route('/', createAdmin({ ...shared, adminKey, sessions, defaultPlan: config.defaultPlan }));

@@ -5,7 +5,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
-import { fault } from '../domain/errors.ts';
+import { apiError } from '../domain/errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { errorBody, errorHeaders } from '../openai/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -36,7 +36,7 @@ export function createService(options: ServiceOptions): Hono {
   // A client whose base URL lacks the `/v1` ends up here, and its SDK shows only errors of the API's shape.
   app.notFound((context) => {
     const { method, path } = context.req;
-    const nothing = fault(
+    const nothing = apiError(
       'not_found',
       `There is nothing at ${method} ${path.slice(0, 200)}: the API is under /v1.`,
     );

@@ -34,7 +34,7 @@ function readMessages(fields: Fields): void {
     fields.invalid('messages', "'messages' must be an array with at least one message.");
     return;
   }
-  for (let index = 0; index < messages.length && !fields.fault; index++) {
+  for (let index = 0; index < messages.length && !fields.error; index++) {
     const message = messages[index];
     const param = `messages[${index}]`;
     if (!isObject(message)) fields.invalid(param, `'${param}' must be an object.`);

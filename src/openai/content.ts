@@ -27,7 +27,7 @@ export function readTools(fields: Fields): void {
     fields.invalid('tools', "'tools' must be an array.");
     return;
   }
-  for (let index = 0; index < tools.length && !fields.fault; index++) {
+  for (let index = 0; index < tools.length && !fields.error; index++) {
     const tool = tools[index];
     const param = `tools[${index}]`;
     if (!isObject(tool)) fields.invalid(param, `'${param}' must be an object.`);
@@ -52,7 +52,7 @@ export function readContent(fields: Fields, content: Json | undefined, param: st
     fields.invalid(param, `'${param}' must be a string or an array of parts.`);
     return;
   }
-  for (let index = 0; index < content.length && !fields.fault; index++) {
+  for (let index = 0; index < content.length && !fields.error; index++) {
     const part = content[index];
     const partParam = `${param}[${index}]`;
     if (isObject(part)) readPart(fields, part, partParam);

@@ -1,4 +1,4 @@
-import { ERRORS, type Fault } from '../domain/errors.ts';
+import { type ApiError, ERRORS } from '../domain/errors.ts';
 import { isObject, parseJson } from './json.ts';
 
 /** One SDK sleeps through any `retry-after`, however long, so none is longer than this. */
@@ -8,29 +8,29 @@ const DEFAULT_RETRY_AFTER_MS = 1_000;
 const MAX_ERROR_BYTES = 1024 * 1024;
 
 /** The body of a refusal in OpenAI's shape, from which the official SDKs raise their usual exceptions. */
-export function errorBody(fault: Fault): Buffer {
-  const { type } = ERRORS[fault.code];
-  const error = {
-    message: fault.message,
+export function errorBody(error: ApiError): Buffer {
+  const { type } = ERRORS[error.code];
+  const body = {
+    message: error.message,
     type,
-    param: fault.param ?? null,
-    code: fault.code,
-    ...fault.details,
+    param: error.param ?? null,
+    code: error.code,
+    ...error.details,
   };
-  return Buffer.from(JSON.stringify({ error }));
+  return Buffer.from(JSON.stringify({ error: body }));
 }
 
 /**
  * The headers of a refusal; the content length is left to whoever writes it. The official SDKs retry 409, 429 and all
  * 5xx by themselves, and each retry may be billed: `x-should-retry: false` stops them where a retry cannot help.
  */
-export function errorHeaders(fault: Fault): Record<string, string> {
-  const headers: Record<string, string> = { 'content-type': 'application/json', ...fault.headers };
-  if (!ERRORS[fault.code].retryable) {
+export function errorHeaders(error: ApiError): Record<string, string> {
+  const headers: Record<string, string> = { 'content-type': 'application/json', ...error.headers };
+  if (!ERRORS[error.code].retryable) {
     headers['x-should-retry'] = 'false';
     return headers;
   }
-  const wanted = Math.ceil(fault.retryAfterMs ?? DEFAULT_RETRY_AFTER_MS);
+  const wanted = Math.ceil(error.retryAfterMs ?? DEFAULT_RETRY_AFTER_MS);
   const retryAfterMs = Math.min(Math.max(wanted, 1), MAX_RETRY_AFTER_MS);
   headers['retry-after-ms'] = String(retryAfterMs);
   headers['retry-after'] = String(Math.ceil(retryAfterMs / 1000));

@@ -1,4 +1,4 @@
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import type { JsonObject } from './json.ts';
 
 /** The largest output limit that is passed on: OpenAI's integers are 32 bits wide. */
@@ -6,13 +6,13 @@ export const MAX_TOKENS = 2 ** 31 - 1;
 const MAX_NAME_CHARACTERS = 256;
 
 /**
- * Typed reading of one request's fields. The first fault found stays and later reads go on with harmless values, so
- * that a reader of an operation is a plain list of fields; whoever made the Fields asks for `fault` at the end.
+ * Typed reading of one request's fields. The first error found stays and later reads go on with harmless values, so
+ * that a reader of an operation is a plain list of fields; whoever made the Fields reads `error` at the end.
  * Null and missing mean the same, as they do upstream.
  */
 export class Fields {
   readonly json: JsonObject;
-  fault: Fault | null = null;
+  error: ApiError | null = null;
   /** The first part of the input that costs more tokens than it has bytes. */
   inputBoundParam: string | null = null;
 
@@ -21,13 +21,13 @@ export class Fields {
   }
 
   invalid(param: string, message: string): void {
-    this.fault ??= fault('invalid_request', message, { param });
+    this.error ??= apiError('invalid_request', message, { param });
   }
 
   /** Refuses what nothing in the request bounds, naming the field. */
   unbounded(param: string, why: string): void {
     const message = `The cost of this request cannot be bounded before it is sent: ${why}. Remove '${param}'.`;
-    this.fault ??= fault('unbounded_request', message, { param });
+    this.error ??= apiError('unbounded_request', message, { param });
   }
 
   /** Refuses a field unless it is missing, null, false or an empty list. */

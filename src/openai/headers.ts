@@ -1,4 +1,4 @@
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 
 /** Headers of one connection, which no proxy passes on (RFC 9110, section 7.6.1). */
 const HOP_BY_HOP = [
@@ -97,12 +97,12 @@ function namedByConnection(named: Set<string> | null, value: string): Set<string
  * The bearer key among raw headers; null when there is none. Two `Authorization` headers are refused: what stands
  * before us may have checked the other one.
  */
-export function bearerKey(incoming: string[]): string | null | Fault {
+export function bearerKey(incoming: string[]): string | null | ApiError {
   let authorization: string | null = null;
   for (let index = 0; index < incoming.length; index += 2) {
     const name = incoming[index]!;
     if (name.length !== 13 || name.toLowerCase() !== 'authorization') continue;
-    if (authorization !== null) return fault('invalid_api_key', 'Send exactly one Authorization header.');
+    if (authorization !== null) return apiError('invalid_api_key', 'Send exactly one Authorization header.');
     authorization = incoming[index + 1]!;
   }
   if (authorization === null || authorization.slice(0, 7).toLowerCase() !== 'bearer ') return null;

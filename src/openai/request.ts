@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import type { Operation, OperationName } from '../domain/operation.ts';
 import { readChat } from './chat.ts';
 import { type Bounds, Fields } from './fields.ts';
@@ -44,23 +44,23 @@ const READERS: Partial<Record<OperationName, (fields: Fields) => Bounds>> = {
  * Faults: `invalid_json`; `invalid_request` for a field of a wrong type or range; `unbounded_request` for what no field
  * bounds; `unknown_price` for a service tier without a published price. All but the first name the field in `param`.
  */
-export function readOperation(route: Route, body: Buffer): ParsedRequest | Fault {
+export function readOperation(route: Route, body: Buffer): ParsedRequest | ApiError {
   if (route.method === 'GET')
     return { operation: freeOperation(route), json: null, body: EMPTY, ambiguous: false };
 
-  if (!isUtf8(body)) return fault('invalid_json', 'The body is not valid UTF-8.');
+  if (!isUtf8(body)) return apiError('invalid_json', 'The body is not valid UTF-8.');
   const text = body.toString();
   const json = parseJson(text);
-  if (json === undefined) return fault('invalid_json', 'The body is not valid JSON.');
-  if (!isObject(json)) return fault('invalid_json', 'The body must be a JSON object.');
+  if (json === undefined) return apiError('invalid_json', 'The body is not valid JSON.');
+  if (!isObject(json)) return apiError('invalid_json', 'The body must be a JSON object.');
   const names = scanNames(text);
   if (names === 'too_deep')
-    return fault('invalid_request', `The body is nested deeper than ${MAX_DEPTH} levels.`);
+    return apiError('invalid_request', `The body is nested deeper than ${MAX_DEPTH} levels.`);
 
   const fields = new Fields(json);
   const reader = READERS[route.name];
   const operation = reader ? billableOperation(route, fields, reader) : freeOperation(route, fields);
-  if (fields.fault) return fields.fault;
+  if (fields.error) return fields.error;
   operation.inputTokensBound = body.length + FRAMING_TOKENS;
   return { operation, json, body, ambiguous: names === 'ambiguous' };
 }
@@ -129,7 +129,7 @@ function readServiceTier(fields: Fields): Operation['serviceTier'] {
   if (typeof tier !== 'string') fields.invalid('service_tier', "'service_tier' must be a string.");
   else {
     const message = `The service tier ${JSON.stringify(tier.slice(0, 64))} has no known price.`;
-    fields.fault ??= fault('unknown_price', message, { param: 'service_tier' });
+    fields.error ??= apiError('unknown_price', message, { param: 'service_tier' });
   }
   return null;
 }

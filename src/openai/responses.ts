@@ -46,7 +46,7 @@ function readInput(fields: Fields): void {
     fields.invalid('input', "'input' must be a string or an array with at least one item.");
     return;
   }
-  for (let index = 0; index < input.length && !fields.fault; index++) {
+  for (let index = 0; index < input.length && !fields.error; index++) {
     const item = input[index];
     if (isObject(item)) readItem(fields, item, `input[${index}]`);
     else fields.invalid(`input[${index}]`, `'input[${index}]' must be an object.`);

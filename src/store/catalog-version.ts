@@ -5,7 +5,7 @@
  */
 import { eq, inArray, type SQL, sql } from 'drizzle-orm';
 import type { PgColumn } from 'drizzle-orm/pg-core';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { currentActor } from './actor.ts';
 import type { Database } from './database.ts';
@@ -30,7 +30,7 @@ const RETRYABLE = new Set(['40001', '40P01']);
 
 /**
  * Runs `work` in one transaction, at one moment of Postgres's clock, in whole milliseconds (ids of counters are made
- * of moments). Runs it again when Postgres picked it as the victim of a deadlock. A Fault that `work` returns does not
+ * of moments). Runs it again when Postgres picked it as the victim of a deadlock. A ApiError that `work` returns does not
  * undo what it wrote: refuse first, write then.
  */
 export async function changeCatalog<Result>(
@@ -83,18 +83,18 @@ export async function raiseVersion(
 }
 
 /**
- * Locks a team that something is about to change for, so that no counter is made meanwhile. Answers a fault when there
+ * Locks a team that something is about to change for, so that no counter is made meanwhile. Returns an error when there
  * is no such team or it was deleted; `param` is the field that named it.
  */
-export async function lockTeam(tx: Transaction, teamId: string, param?: string): Promise<Fault | null> {
+export async function lockTeam(tx: Transaction, teamId: string, param?: string): Promise<ApiError | null> {
   const team = await lockRow(tx, teamId);
   const extra = param === undefined ? {} : { param };
-  if (!team || teamId === ORGANIZATION_ID) return fault('not_found', `there is no team ${teamId}`, extra);
-  return team.deletedAt ? fault('conflict', `the team ${team.name} was deleted`, extra) : null;
+  if (!team || teamId === ORGANIZATION_ID) return apiError('not_found', `there is no team ${teamId}`, extra);
+  return team.deletedAt ? apiError('conflict', `the team ${team.name} was deleted`, extra) : null;
 }
 
 /** Like {@link lockTeam}, for what may belong to the organization as well. */
-export async function lockOwner(tx: Transaction, teamId: string, param?: string): Promise<Fault | null> {
+export async function lockOwner(tx: Transaction, teamId: string, param?: string): Promise<ApiError | null> {
   if (teamId !== ORGANIZATION_ID) return lockTeam(tx, teamId, param);
   await lockRow(tx, teamId);
   return null;

@@ -3,7 +3,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, isNull, sql } from 'drizzle-orm';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './catalog-version.ts';
 import type { Database } from './database.ts';
 import { counters, grants } from './schema.ts';
@@ -20,11 +20,11 @@ export interface NewGrant {
   expiresAt: Date | null;
 }
 
-const ENDS_BEFORE_IT_STARTS = fault('invalid_request', 'expires_at must be after starts_at', {
+const ENDS_BEFORE_IT_STARTS = apiError('invalid_request', 'expires_at must be after starts_at', {
   param: 'expires_at',
 });
 
-export function createGrant(database: Database, grant: NewGrant): Promise<GrantRow | Fault> {
+export function createGrant(database: Database, grant: NewGrant): Promise<GrantRow | ApiError> {
   return changeCatalog(database, async (tx, now) => {
     const refused = await lockTeam(tx, grant.teamId, 'team_id');
     if (refused) return refused;
@@ -67,7 +67,7 @@ export function changeGrant(
   database: Database,
   id: string,
   change: { amountUsd?: string; expiresAt?: Date | null },
-): Promise<GrantRow | Fault | null> {
+): Promise<GrantRow | ApiError | null> {
   return changeCatalog(database, async (tx) => {
     const [grant] = await tx.select().from(grants).where(eq(grants.id, id));
     if (!grant) return null;
@@ -79,7 +79,7 @@ export function changeGrant(
       .set(change)
       .where(and(eq(grants.id, id), isNull(grants.deletedAt)))
       .returning();
-    if (!row) return fault('conflict', 'the grant was deleted');
+    if (!row) return apiError('conflict', 'the grant was deleted');
     await tx
       .update(counters)
       .set({ amount: row.amountUsd, endsAt: row.expiresAt })

@@ -1,7 +1,7 @@
 /** Keys: the rows of virtual keys. Their text is never here, only its hash (auth/keys). */
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, isNull, sql } from 'drizzle-orm';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './catalog-version.ts';
 import type { Database } from './database.ts';
 import { keys } from './schema.ts';
@@ -18,7 +18,7 @@ export interface NewKey {
   expiresAt: Date | null;
 }
 
-export function createKey(database: Database, key: NewKey): Promise<KeyRow | Fault> {
+export function createKey(database: Database, key: NewKey): Promise<KeyRow | ApiError> {
   return changeCatalog(database, async (tx, now) => {
     const refused = await lockTeam(tx, key.teamId, 'team_id');
     if (refused) return refused;
@@ -54,12 +54,12 @@ export function listKeys(
     .limit(page.limit);
 }
 
-/** Changes a key that is not revoked; a fault when it is. */
+/** Changes a key that is not revoked; an error when it is. */
 export function changeKey(
   database: Database,
   id: string,
   change: { name?: string; models?: string[] | null; expiresAt?: Date | null },
-): Promise<KeyRow | Fault | null> {
+): Promise<KeyRow | ApiError | null> {
   return changeCatalog(database, async (tx) => {
     const [key] = await tx.select().from(keys).where(eq(keys.id, id));
     if (!key) return null;
@@ -70,7 +70,7 @@ export function changeKey(
       .set(change)
       .where(and(eq(keys.id, id), isNull(keys.revokedAt)))
       .returning();
-    if (!row) return fault('conflict', `the key ${key.name} was revoked`);
+    if (!row) return apiError('conflict', `the key ${key.name} was revoked`);
     await raiseVersion(tx, [key.teamId]);
     return row;
   });
@@ -85,7 +85,7 @@ export function rotateKey(
   id: string,
   text: { hash: string; prefix: string },
   graceMs: number,
-): Promise<KeyRow | Fault | null> {
+): Promise<KeyRow | ApiError | null> {
   return changeCatalog(database, async (tx, now) => {
     const [key] = await tx.select().from(keys).where(eq(keys.id, id));
     if (!key) return null;
@@ -100,7 +100,7 @@ export function rotateKey(
       .set({ ...previous, ...text })
       .where(and(eq(keys.id, id), isNull(keys.revokedAt)))
       .returning();
-    if (!row) return fault('conflict', `the key ${key.name} was revoked`);
+    if (!row) return apiError('conflict', `the key ${key.name} was revoked`);
     await raiseVersion(tx, [key.teamId]);
     return row;
   });

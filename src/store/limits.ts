@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import type { Window } from '../domain/window.ts';
 import {
@@ -38,7 +38,7 @@ export interface NewLimit {
   warnAt: number[] | null;
 }
 
-export function createLimit(database: Database, limit: NewLimit): Promise<LimitRow | Fault> {
+export function createLimit(database: Database, limit: NewLimit): Promise<LimitRow | ApiError> {
   const { subject, teamId: ofTeam, ...rule } = limit;
   return changeCatalog(database, async (tx, now) => {
     const teamId = await teamOf(tx, subject, ofTeam);
@@ -62,17 +62,17 @@ export function createLimit(database: Database, limit: NewLimit): Promise<LimitR
 }
 
 /** Under which team a limit stands. */
-async function teamOf(tx: Transaction, subject: Subject, teamId: string | null): Promise<string | Fault> {
+async function teamOf(tx: Transaction, subject: Subject, teamId: string | null): Promise<string | ApiError> {
   if (subject.type === 'team') return subject.id;
   if (subject.type === 'key') return await teamOfKey(tx, subject.id);
   return subject.type === 'user' ? (teamId ?? ORGANIZATION_ID) : ORGANIZATION_ID;
 }
 
-async function teamOfKey(tx: Transaction, keyId: string): Promise<string | Fault> {
+async function teamOfKey(tx: Transaction, keyId: string): Promise<string | ApiError> {
   const [key] = await tx.select().from(keys).where(eq(keys.id, keyId));
   const extra = { param: 'subject.id' };
-  if (!key) return fault('not_found', `there is no key ${keyId}`, extra);
-  return key.revokedAt ? fault('conflict', `the key ${key.name} was revoked`, extra) : key.teamId;
+  if (!key) return apiError('not_found', `there is no key ${keyId}`, extra);
+  return key.revokedAt ? apiError('conflict', `the key ${key.name} was revoked`, extra) : key.teamId;
 }
 
 export async function findLimit(database: Database, id: string): Promise<LimitRow | null> {
@@ -106,7 +106,7 @@ export function changeLimit(
   database: Database,
   id: string,
   change: { amount?: string; maxHold?: string | null; warnAt?: number[] | null },
-): Promise<LimitRow | Fault | null> {
+): Promise<LimitRow | ApiError | null> {
   return changeCatalog(database, async (tx, now) => {
     const [limit] = await tx.select().from(limits).where(eq(limits.id, id));
     if (!limit) return null;
@@ -117,7 +117,7 @@ export function changeLimit(
       .set(change)
       .where(and(eq(limits.id, id), isNull(limits.deletedAt)))
       .returning();
-    if (!row) return fault('conflict', 'the limit was deleted');
+    if (!row) return apiError('conflict', 'the limit was deleted');
     if (change.amount !== undefined) await changeCounters(tx, id, change.amount, now);
     await raiseVersion(tx, [limit.teamId]);
     return row;

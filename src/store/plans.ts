@@ -1,7 +1,7 @@
 /** Plans: the credit, limits and models that a new team gets. A plan's later changes touch no team made before. */
 import { and, asc, eq } from 'drizzle-orm';
 import { Temporal } from 'temporal-polyfill';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import { type After, changeCatalog, isAfter, type Queries, raiseVersion } from './catalog-version.ts';
 import type { Database } from './database.ts';
 import type { NewLimit } from './limits.ts';
@@ -68,14 +68,14 @@ export function createPlan(
   database: Database,
   name: string,
   contents: PlanContents,
-): Promise<PlanRow | Fault> {
+): Promise<PlanRow | ApiError> {
   return changeCatalog(database, async (tx, createdAt) => {
     const [row] = await tx
       .insert(plans)
       .values({ name, ...contents, createdAt })
       .onConflictDoNothing()
       .returning();
-    if (!row) return fault('conflict', `a plan named ${name} exists already`, { param: 'name' });
+    if (!row) return apiError('conflict', `a plan named ${name} exists already`, { param: 'name' });
     await raiseVersion(tx, []);
     return toPlan(row);
   });

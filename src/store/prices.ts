@@ -4,11 +4,11 @@
  */
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, isNull } from 'drizzle-orm';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import type { ServiceTier } from '../domain/price.ts';
 import { type After, changeCatalog, isAfter, raiseVersion, type Transaction } from './catalog-version.ts';
 import type { Database } from './database.ts';
-import type { StoredRates } from './rate-book.ts';
+import type { StoredRates } from './rate-cards.ts';
 import { models, prices } from './schema.ts';
 
 export type PriceRow = typeof prices.$inferSelect;
@@ -29,7 +29,7 @@ export interface NewPrice {
 export const ADMIN_SOURCE = 'admin: ';
 
 /** Adds an admin's price. */
-export function createPrice(database: Database, price: NewPrice): Promise<PriceRow | Fault> {
+export function createPrice(database: Database, price: NewPrice): Promise<PriceRow | ApiError> {
   const { maxOutputTokens, ...row } = price;
   return changeCatalog(database, async (tx, now) => {
     if (maxOutputTokens !== null) await keepMaxOutput(tx, row.model, maxOutputTokens, row.source);
@@ -84,12 +84,12 @@ export function changePrice(
   database: Database,
   id: string,
   source: string,
-): Promise<PriceRow | Fault | null> {
+): Promise<PriceRow | ApiError | null> {
   return changeAdminPrice(database, id, () => ({ source }));
 }
 
 /** Deletes an admin's price: what it overrode applies again. Deleting it again changes nothing. */
-export async function deletePrice(database: Database, id: string): Promise<PriceRow | Fault | null> {
+export async function deletePrice(database: Database, id: string): Promise<PriceRow | ApiError | null> {
   const row = await findPrice(database, id);
   return row?.deletedAt ? row : changeAdminPrice(database, id, (now) => ({ deletedAt: now }));
 }
@@ -98,14 +98,14 @@ function changeAdminPrice(
   database: Database,
   id: string,
   change: (now: Date) => { source: string } | { deletedAt: Date },
-): Promise<PriceRow | Fault | null> {
+): Promise<PriceRow | ApiError | null> {
   return changeCatalog(database, async (tx, now) => {
     const [price] = await tx.select().from(prices).where(eq(prices.id, id)).for('update');
     if (!price) return null;
     if (price.origin !== 'admin') {
-      return fault('conflict', 'this price comes with Tollgate: add a price to override it');
+      return apiError('conflict', 'this price comes with Tollgate: add a price to override it');
     }
-    if (price.deletedAt) return fault('conflict', 'the price was deleted');
+    if (price.deletedAt) return apiError('conflict', 'the price was deleted');
     const [row] = await tx.update(prices).set(change(now)).where(eq(prices.id, id)).returning();
     await raiseVersion(tx, []);
     return row!;

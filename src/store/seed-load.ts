@@ -9,7 +9,7 @@ import type { TokenRates } from '../domain/price.ts';
 import { changeCatalog, raiseVersion, type Transaction } from './catalog-version.ts';
 import type { Database } from './database.ts';
 import { ADMIN_SOURCE } from './prices.ts';
-import type { StoredRates } from './rate-book.ts';
+import type { StoredRates } from './rate-cards.ts';
 import { models, prices } from './schema.ts';
 import { readSeed, type SeedModel, type SeedPrice } from './seed/read-seed.ts';
 

@@ -10,7 +10,7 @@ import { PostgresLedgerStore } from './ledger-store.ts';
 import { migrateDatabase } from './migrate.ts';
 import { ensurePartitions } from './partitions.ts';
 import { ensureBuiltInPlans } from './plans.ts';
-import { readRateBook } from './rate-book.ts';
+import { readRateBook } from './rate-cards.ts';
 import { loadSeed } from './seed-load.ts';
 
 export interface StoreOptions {
@@ -26,7 +26,7 @@ export interface StoreOptions {
 export interface Store {
   database: Database;
   ledgerStore: PostgresLedgerStore;
-  rateBook(): ReturnType<typeof readRateBook>;
+  rateCards(): ReturnType<typeof readRateBook>;
   registerInstance(instanceId: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -70,7 +70,7 @@ export async function openStore({
   return {
     database,
     ledgerStore: new PostgresLedgerStore(sql),
-    rateBook: () => readRateBook(sql),
+    rateCards: () => readRateBook(sql),
     registerInstance: (instanceId) => registerInstance(sql, instanceId),
     close: async () => {
       clearInterval(partitions);

@@ -1,7 +1,7 @@
 /** Teams: whom keys, limits, grants and the ledger belong to. A deleted team keeps its history, and its name. */
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, inArray, isNull, ne } from 'drizzle-orm';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import {
   type After,
@@ -33,11 +33,11 @@ export interface NewTeam {
 }
 
 /** Makes a team, and the grants and limits of its plan. */
-export async function createTeam(database: Database, team: NewTeam): Promise<TeamRow | Fault> {
+export async function createTeam(database: Database, team: NewTeam): Promise<TeamRow | ApiError> {
   return changeCatalog(database, async (tx, now) => {
     const plan = team.plan === null ? null : await findPlan(tx, team.plan);
     if (team.plan !== null && !plan) {
-      return fault('not_found', `there is no plan named ${team.plan}`, { param: 'plan' });
+      return apiError('not_found', `there is no plan named ${team.plan}`, { param: 'plan' });
     }
     const [row] = await tx
       .insert(teams)
@@ -57,8 +57,8 @@ export async function createTeam(database: Database, team: NewTeam): Promise<Tea
   });
 }
 
-function nameTaken(name: string): Fault {
-  return fault('conflict', `a team named ${name} exists already, or did: names are not given twice`, {
+function nameTaken(name: string): ApiError {
+  return apiError('conflict', `a team named ${name} exists already, or did: names are not given twice`, {
     param: 'name',
   });
 }
@@ -126,7 +126,7 @@ export async function changeTeam(
   database: Database,
   id: string,
   change: { name?: string; unlimited?: boolean; failOpen?: boolean; models?: string[] | null },
-): Promise<TeamRow | Fault | null> {
+): Promise<TeamRow | ApiError | null> {
   try {
     const refused = await changeCatalog(database, async (tx) => {
       const locked = await lockTeam(tx, id);
@@ -144,14 +144,14 @@ export async function changeTeam(
 }
 
 /** Without the ledger nothing strict can be kept: only a team that has nothing strict may go on without it. */
-async function strictOf(tx: Transaction, teamId: string): Promise<Fault | null> {
+async function strictOf(tx: Transaction, teamId: string): Promise<ApiError | null> {
   const ofTeam = and(eq(limits.teamId, teamId), isNull(limits.deletedAt), eq(limits.enforcement, 'strict'));
   const strict = await tx.select().from(limits).where(ofTeam).limit(1);
   const prepaid = await tx.select().from(grants).where(eq(grants.teamId, teamId)).limit(1);
   if (strict.length + prepaid.length === 0) return null;
   const why =
     'fail_open: only a team without grants, whose limits are all soft, may go on while Postgres is away';
-  return fault('conflict', why, { param: 'fail_open' });
+  return apiError('conflict', why, { param: 'fail_open' });
 }
 
 const UNIQUE_VIOLATION = '23505';

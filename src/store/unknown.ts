@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { and, asc, eq, gt, inArray, isNull, ne, or, sql } from 'drizzle-orm';
 import { settleInOrder } from '../domain/budget.ts';
 import { counted } from '../domain/counter.ts';
-import { type Fault, fault } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import { type Meter, ORGANIZATION_ID, type SubjectType } from '../domain/limit.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import { addAudit } from './audit.ts';
@@ -29,17 +29,21 @@ export interface Release {
 }
 
 /** Settles an unknown outcome at what the evidence says, once. Null: there is no such event. */
-export function releaseUnknown(database: Database, release: Release): Promise<AdjustmentRow | Fault | null> {
+export function releaseUnknown(
+  database: Database,
+  release: Release,
+): Promise<AdjustmentRow | ApiError | null> {
   return changeCatalog(database, async (tx, now) => {
     const event = await findEvent(tx, release.eventId);
     if (!event) return null;
-    if (event.outcome !== 'unknown') return fault('conflict', `the outcome of this call is ${event.outcome}`);
+    if (event.outcome !== 'unknown')
+      return apiError('conflict', `the outcome of this call is ${event.outcome}`);
     // Against a counter being made of the rollups meanwhile, also the organization's, and against a second release.
     const both = inArray(teams.id, [ORGANIZATION_ID, event.teamId]);
     await tx.select().from(teams).where(both).orderBy(asc(teams.id)).for('no key update');
     const ofEvent = and(eq(adjustments.teamId, event.teamId), eq(adjustments.eventId, event.id));
     const earlier = await tx.select().from(adjustments).where(ofEvent).limit(1);
-    if (earlier.length > 0) return fault('conflict', 'this call was released already');
+    if (earlier.length > 0) return apiError('conflict', 'this call was released already');
     const delta = release.cost - usd(event.costUsd);
     // In the order of a flush, so that they never wait for each other in a circle.
     await moveRollups(tx, event, delta);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Price, Prices } from '../../src/admin/contract.ts';
-import { readRateBook } from '../../src/store/rate-book.ts';
+import { readRateBook } from '../../src/store/rate-cards.ts';
 import { loadSeed } from '../../src/store/seed-load.ts';
 import { createTestAdmin, type Json, type TestAdmin } from './support.ts';
 

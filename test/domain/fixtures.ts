@@ -1,11 +1,11 @@
 /** What several tests of the domain start from: the seed's book at one moment, and a small chat completion. */
 import type { Operation } from '../../src/domain/operation.ts';
-import { RateBook } from '../../src/domain/price.ts';
+import { RateCards } from '../../src/domain/price.ts';
 import { readSeed } from '../../src/store/seed/read-seed.ts';
 
 export const NOW = Date.parse('2026-11-20T12:00:00Z');
 export const seed = readSeed();
-export const book = new RateBook(seed.prices, seed.models);
+export const book = new RateCards(seed.prices, seed.models);
 
 export function operation(changes: Partial<Operation>): Operation {
   return {

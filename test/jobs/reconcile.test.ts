@@ -4,7 +4,7 @@ import { usd } from '../../src/domain/money.ts';
 import { createReconcile, type Reconcile, type ReconcileOptions } from '../../src/jobs/reconcile.ts';
 import { createUsageReport } from '../../src/jobs/usage-report.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
-import { readRateBook } from '../../src/store/rate-book.ts';
+import { readRateBook } from '../../src/store/rate-cards.ts';
 import { type Stack, startStack } from '../e2e/stack.ts';
 
 const HOUR_MS = 3_600_000;

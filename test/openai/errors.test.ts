@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { ERRORS, type ErrorCode, fault } from '../../src/domain/errors.ts';
+import { apiError, ERRORS, type ErrorCode } from '../../src/domain/errors.ts';
 import { errorBody, errorHeaders, isOpenAiError } from '../../src/openai/errors.ts';
 
 describe('errorBody', () => {
   it("has OpenAI's shape, with the details inside", () => {
-    const refusal = fault('insufficient_quota', 'All spent.', { details: { affordable_output_tokens: 0 } });
+    const refusal = apiError('insufficient_quota', 'All spent.', {
+      details: { affordable_output_tokens: 0 },
+    });
     expect(JSON.parse(errorBody(refusal).toString())).toEqual({
       error: {
         message: 'All spent.',
@@ -18,7 +20,7 @@ describe('errorBody', () => {
 
   it('is itself recognised as an error of the API', () => {
     for (const code of Object.keys(ERRORS) as ErrorCode[]) {
-      expect(isOpenAiError(errorBody(fault(code, 'x', { param: 'n' })))).toBe(true);
+      expect(isOpenAiError(errorBody(apiError(code, 'x', { param: 'n' })))).toBe(true);
     }
   });
 });
@@ -26,7 +28,7 @@ describe('errorBody', () => {
 describe('errorHeaders', () => {
   it('stops the SDKs from retrying what a retry cannot help', () => {
     for (const code of ['insufficient_quota', 'upstream_interrupted', 'invalid_request'] as const) {
-      expect(errorHeaders(fault(code, 'x'))).toEqual({
+      expect(errorHeaders(apiError(code, 'x'))).toEqual({
         'content-type': 'application/json',
         'x-should-retry': 'false',
       });
@@ -40,7 +42,7 @@ describe('errorHeaders', () => {
     [3_600_000, '60000', '60'],
   ])('says when to retry, within a minute: %s ms', (retryAfterMs, milliseconds, seconds) => {
     const extra = retryAfterMs === undefined ? {} : { retryAfterMs };
-    expect(errorHeaders(fault('rate_limit_exceeded', 'x', extra))).toEqual({
+    expect(errorHeaders(apiError('rate_limit_exceeded', 'x', extra))).toEqual({
       'content-type': 'application/json',
       'retry-after-ms': milliseconds,
       'retry-after': seconds,

@@ -1,11 +1,11 @@
 /** Reading a request in tests: from a value or from the exact text. */
-import type { Fault } from '../../src/domain/errors.ts';
+import type { ApiError } from '../../src/domain/errors.ts';
 import { findRoute } from '../../src/openai/operations.ts';
 import { type ParsedRequest, readOperation } from '../../src/openai/request.ts';
 
 export type PostPath = 'chat/completions' | 'responses' | 'embeddings' | 'completions' | 'moderations';
 
-export function read(path: PostPath, body: unknown): ParsedRequest | Fault {
+export function read(path: PostPath, body: unknown): ParsedRequest | ApiError {
   const route = findRoute('POST', `/v1/${path}`);
   if (route === null) throw new Error(`no route ${path}`);
   return readOperation(route, Buffer.isBuffer(body) ? body : Buffer.from(textOf(body)));

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { catalogChanges } from '../../src/store/catalog.ts';
 import { createPrice } from '../../src/store/prices.ts';
-import { readRateBook } from '../../src/store/rate-book.ts';
+import { readRateBook } from '../../src/store/rate-cards.ts';
 import { readSeed } from '../../src/store/seed/read-seed.ts';
 import { loadSeed } from '../../src/store/seed-load.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';

@@ -1,7 +1,7 @@
 /** The rate cards as the gateway uses them: all price rows and models of the database, seed and admin's alike. */
 import type { Sql } from 'postgres';
 import { usd } from '../domain/money.ts';
-import { type Price, RateBook, type ServiceTier, type TokenRates } from '../domain/price.ts';
+import { type Price, RateCards, type ServiceTier, type TokenRates } from '../domain/price.ts';
 
 /** Decimal USD per `per_tokens` tokens, as `prices.rates` and `prices.long_context` hold them. */
 export interface StoredRates {
@@ -23,7 +23,7 @@ interface PriceRow {
   origin: 'seed' | 'admin';
 }
 
-export async function readRateBook(sql: Sql): Promise<RateBook> {
+export async function readRateBook(sql: Sql): Promise<RateCards> {
   const prices = await sql<PriceRow[]>`
     select ${columns(sql)} from prices where deleted_at is null order by created_at, id`;
   const models = await sql<
@@ -34,7 +34,7 @@ export async function readRateBook(sql: Sql): Promise<RateBook> {
       unbounded_reason: string | null;
     }[]
   >`select model, max_input_tokens, max_output_tokens, unbounded_reason from models`;
-  return new RateBook(
+  return new RateCards(
     prices.map(priceOf),
     models.map((row) => ({
       model: row.model,

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
-import { type Model, type Price, RateBook } from '../../src/domain/price.ts';
+import { type Model, type Price, RateCards } from '../../src/domain/price.ts';
 import { book, NOW } from './fixtures.ts';
 
 function price(id: string, changes: Partial<Price>): Price {
@@ -19,8 +19,8 @@ function price(id: string, changes: Partial<Price>): Price {
   };
 }
 
-function idOf(rateBook: RateBook, model: string, atMs: number): string | undefined {
-  return rateBook.find(model, atMs)?.tiers.default?.id;
+function idOf(rateCards: RateCards, model: string, atMs: number): string | undefined {
+  return rateCards.find(model, atMs)?.tiers.default?.id;
 }
 
 describe('the price of a name', () => {
@@ -61,7 +61,7 @@ describe('the price of a name', () => {
       price('base', {}),
       price('base-flex', { tier: 'flex' }),
     ];
-    const card = new RateBook(rows, []).find('m-2026-01-31', NOW);
+    const card = new RateCards(rows, []).find('m-2026-01-31', NOW);
     expect(Object.keys(card?.tiers ?? {})).toEqual(['default']);
     expect(card?.tiers.default?.id).toBe('own');
   });
@@ -99,7 +99,7 @@ describe('the price of a moment', () => {
       price('new', { effectiveFromMs: 200 }),
       price('flex', { tier: 'flex', effectiveFromMs: 0 }),
     ];
-    const overridden = new RateBook(rows, []);
+    const overridden = new RateCards(rows, []);
     expect([0, 99, 100, 200].map((atMs) => idOf(overridden, 'm', atMs))).toEqual([
       'old',
       'old',
@@ -122,9 +122,9 @@ describe('the price of a moment', () => {
           price(`${index}`, { ...row, origin: row.origin as 'seed' }),
         );
         const known: Model[] = [];
-        const cached = new RateBook(prices, known);
+        const cached = new RateCards(prices, known);
         for (const [model, atMs] of asked) {
-          expect(cached.find(model, atMs)).toEqual(new RateBook(prices, known).find(model, atMs));
+          expect(cached.find(model, atMs)).toEqual(new RateCards(prices, known).find(model, atMs));
         }
       }),
     );
