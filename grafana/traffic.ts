@@ -58,7 +58,7 @@ export const traffic = dashboard({
           from: 'prometheus',
           queries: [
             promNow(
-              `sum(${quantile(0.5, 'stage', 'rate(tollgate_stage_duration_seconds_bucket{stage!~"forward|reserve|classify"}[$__rate_interval])')})`,
+              `sum(${quantile(0.5, 'stage', 'rate(tollgate_stage_duration_seconds_bucket{stage!~"forward|reserve|upload"}[$__rate_interval])')})`,
             ),
           ],
         }),

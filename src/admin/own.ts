@@ -9,7 +9,7 @@ import { whyRefused } from '../auth/keys.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';
 import { uuidV7 } from '../ledger/ids.ts';
-import { bearerKey } from '../openai/headers.ts';
+import { bearerKey } from '../openai/wire/headers.ts';
 import { balanceOf } from './balance.ts';
 import { OwnUsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';

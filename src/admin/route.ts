@@ -7,7 +7,7 @@ import type { Context } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { z } from 'zod';
 import { type ApiError, apiError, ERRORS, isApiError } from '../domain/errors.ts';
-import { errorBody, errorHeaders } from '../openai/errors.ts';
+import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
 import { ErrorBody } from './contract.ts';
 import { maySee, narrow, type TeamScope } from './scope.ts';
 

@@ -97,7 +97,7 @@ function inputBound(operation: Operation, card: RateCard): number | ApiError {
     return apiError('unbounded_request', what, param === null ? {} : { param });
   }
   const bound = operation.inputTokensBound;
-  return operation.name === 'embeddings' && maxInputTokens !== null ? Math.min(bound, maxInputTokens) : bound;
+  return operation.inputAtMostModelMaximum && maxInputTokens !== null ? Math.min(bound, maxInputTokens) : bound;
 }
 
 /** OpenAI may serve priority and flex calls as `default`, and bills the tier that served. */

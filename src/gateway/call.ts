@@ -1,65 +1,67 @@
-/** One call on its way through the stages: what each stage found, and how long it took. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Account, CallKind } from '../domain/budget.ts';
-import type { Estimate } from '../domain/estimate.ts';
-import type { RateCard } from '../domain/price.ts';
-import type { Hold } from '../ledger/holds.ts';
-import type { Route } from '../openai/operations.ts';
-import type { ParsedRequest } from '../openai/request.ts';
-import type { Stage, StageDurationsUs } from '../telemetry/measurement.ts';
+/**
+ * One call's lifetime, beside what its stages find: the exchange with its client, how long each stage took, and what may
+ * end the call before its time.
+ */
+import type { Stage } from '../telemetry/measurement.ts';
+import { StageClock } from '../telemetry/stage-clock.ts';
+import type { Exchange } from '../wire/exchange.ts';
+
+/** `client_gone`: the client's connection broke. `cut`: the gateway stops and will not wait for this call any longer. */
+export type Interruption = 'client_gone' | 'cut';
 
 export class Call {
-  readonly incoming: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly stageUs: StageDurationsUs = {};
-  route: Route | null = null;
-  account: Account | null = null;
-  /** The generation of keys in which the account was found: a later one may know another. */
-  accountGeneration = -1;
-  request: ParsedRequest | null = null;
-  card: RateCard | null = null;
-  estimate: Estimate | null = null;
-  hold: Hold | null = null;
-  /** Whom the application calls for: by the request or the header; null: it does not say. */
-  endUser: string | null = null;
-  /** The output limit written into the request; null: none was. */
-  outputLimit: number | null = null;
-  /** Its money was not in a lease here: it waits, or has waited, for it. */
-  waited = false;
+  readonly exchange: Exchange;
+  readonly clock = new StageClock();
   clientGone = false;
-  onClientGone: (() => void) | null = null;
-  /** The gateway stops, and will not wait for this call any longer. */
   isCut = false;
-  /** How the stage at work ends the call in its own words; null: it has nothing to say. */
-  onCut: (() => void) | null = null;
-  #stageStartedMs = performance.now();
+  #watcher: ((interruption: Interruption) => void) | null = null;
+  readonly #onOver: (call: Call) => void;
+  #isClosed = false;
+  #isServed = false;
 
-  constructor(incoming: IncomingMessage, response: ServerResponse) {
-    this.incoming = incoming;
-    this.response = response;
-    response.on('close', () => {
-      if (response.writableFinished) return;
-      this.clientGone = true;
-      this.onClientGone?.();
-    });
+  /**
+   * @param onOver called once when the call was served and its response has left, or its connection is gone: closing the
+   * connection earlier would cut the response, and a client that left does not end what its call costs
+   */
+  constructor(exchange: Exchange, onOver: (call: Call) => void) {
+    this.exchange = exchange;
+    this.#onOver = onOver;
+    exchange.onClose = (finished) => {
+      this.#isClosed = true;
+      if (!finished) this.#interrupt('client_gone');
+      if (this.#isServed) onOver(this);
+    };
   }
 
-  /** What decides which limits touch it. */
-  get kind(): CallKind {
-    return { model: this.request!.operation.model ?? '', endUser: this.endUser };
+  /** The gateway's part has ended: the call is in the ledger, or was refused. */
+  served(): void {
+    this.#isServed = true;
+    if (this.#isClosed) this.#onOver(this);
   }
 
-  /** Ends the call now, wherever it is. */
+  /** The stage at work ends the call in its own way when it is interrupted; one stage at a time. */
+  watch(watcher: (interruption: Interruption) => void): void {
+    this.#watcher = watcher;
+  }
+
+  unwatch(): void {
+    this.#watcher = null;
+  }
+
+  /** Ends the call now, wherever it is. A stage that does not watch has nothing to say: the connection breaks. */
   cut(): void {
-    this.isCut = true;
-    if (this.onCut) this.onCut();
-    else this.response.destroy();
+    if (this.#watcher === null) this.exchange.destroy();
+    this.#interrupt('cut');
+  }
+
+  #interrupt(interruption: Interruption): void {
+    if (interruption === 'cut') this.isCut = true;
+    else this.clientGone = true;
+    this.#watcher?.(interruption);
   }
 
   /** The stage ends here; the next one begins. */
   ended(stage: Stage): void {
-    const now = performance.now();
-    this.stageUs[stage] = (this.stageUs[stage] ?? 0) + Math.round((now - this.#stageStartedMs) * 1000);
-    this.#stageStartedMs = now;
+    this.clock.ended(stage);
   }
 }

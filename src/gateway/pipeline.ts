@@ -1,89 +1,60 @@
 /**
- * The life of a call, stage by stage; each stage is the file of its name. Owns: their order, and that whatever happens
- * a hold ends exactly once. Invariant: nothing is forwarded before its hold was journaled.
+ * The life of a call, stage by stage; each stage is the file of its name and turns one readonly type into the next.
+ * Owns: their order, and that whatever happens a hold ends exactly once. Invariant: nothing is forwarded before its hold
+ * was journaled.
  */
-import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
-import { estimate } from '../domain/estimate.ts';
-import { findRoute } from '../openai/operations.ts';
-import { readOperation } from '../openai/request.ts';
-import { authenticate, whyNotAllowed } from './authenticate.ts';
-import { readBody } from './body.ts';
+import { uuidV7 } from '../ledger/ids.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
-import { forward } from './forward.ts';
-import { record, recordRefusal } from './record.ts';
-import { reserve } from './reserve.ts';
-import { refuse, respond } from './respond.ts';
-import { settle } from './settle.ts';
+import { respond, warningOf, writeError } from './respond.ts';
+import { authenticate } from './stages/authenticate.ts';
+import { estimate } from './stages/estimate.ts';
+import { forward } from './stages/forward.ts';
+import { parse } from './stages/parse.ts';
+import { record, recordStopped } from './stages/record.ts';
+import { type Reserved, reserve } from './stages/reserve.ts';
+import { route } from './stages/route.ts';
+import { settle } from './stages/settle.ts';
+import type { Stopped } from './stages/stopped.ts';
 
+/** Takes a call to its end. Rejects on a bug of ours only; its hold has ended then too. */
 export async function handle(deps: GatewayDeps, call: Call): Promise<void> {
-  const refusal = await admit(deps, call);
-  if (refusal === 'gone') return;
-  if (refusal !== null) {
-    refuse(deps, call, refusal);
-    recordRefusal(deps, call, refusal);
-    return;
+  const reserved = await admit(deps, call);
+  if (reserved.kind === 'stopped') refuse(deps, reserved);
+  else await serve(deps, reserved);
+}
+
+/** From the request line to a journaled hold. */
+async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped> {
+  const routed = route(call);
+  if (routed.kind === 'stopped') return routed;
+  const authenticated = await authenticate(deps, routed);
+  if (authenticated.kind === 'stopped') return authenticated;
+  const parsed = await parse(deps, authenticated);
+  if (parsed.kind === 'stopped') return parsed;
+  const estimated = estimate(deps, parsed);
+  if (estimated.kind === 'stopped') return estimated;
+  return reserve(deps, estimated);
+}
+
+/** From the journaled hold to the call's one event. */
+async function serve(deps: GatewayDeps, reserved: Reserved): Promise<void> {
+  try {
+    const forwarded = await forward(deps, reserved);
+    const settled = settle(deps, forwarded);
+    respond(deps, settled);
+    record(deps, settled);
+  } catch (error) {
+    deps.ledger.abandon(reserved.hold, 'internal_error');
+    throw error;
   }
-  const answer = await forward(deps, call);
-  call.ended('forward');
-  const settled = settle(deps, call, answer);
-  call.ended('settle');
-  respond(deps, call, answer, settled);
-  record(deps, call, answer, settled);
 }
 
-/** From the request line to a journaled hold: null, why the call is refused, or that its client left. */
-async function admit(deps: GatewayDeps, call: Call): Promise<ApiError | 'gone' | null> {
-  const { method = '', url = '' } = call.incoming;
-  call.route = findRoute(method, url);
-  if (call.route === null) return unsupported(method, url);
-  call.ended('classify');
-
-  const unknown = await authenticate(deps, call);
-  if (unknown) return unknown;
-  call.ended('authenticate');
-
-  const body = await readBody(call.incoming, deps.maxBodyBytes);
-  if (body === null) return 'gone';
-  if (isApiError(body)) return body;
-  const request = readOperation(call.route, body);
-  if (isApiError(request)) return request;
-  call.request = request;
-  call.ended('classify');
-  const { operation } = request;
-  call.endUser = endUserOf(operation.endUser ?? call.incoming.headers['x-tollgate-user']);
-  const notAllowed = whyNotAllowed(call);
-  if (notAllowed) return notAllowed;
-  if (deps.upstream === null) {
-    return apiError(
-      'upstream_not_configured',
-      'This gateway has no upstream: its administrator must set OPENAI_API_KEY.',
-    );
-  }
-
-  call.card = operation.model === null ? null : deps.rates().find(operation.model, deps.clock.nowMs());
-  const estimated = estimate(operation, call.card, { strict: true });
-  if (isApiError(estimated)) return estimated;
-  call.estimate = estimated;
-  call.ended('estimate');
-
-  const refusal = await reserve(deps, call);
-  call.ended('reserve');
-  return refusal;
-}
-
-/** Postgres' texts hold neither NUL nor half a surrogate pair. */
-function endUserOf(name: string | string[] | undefined): string | null {
-  if (name === undefined || name === '') return null;
-  return String(name).slice(0, END_USER_CHARACTERS_MAX).toWellFormed().replaceAll('\0', '\ufffd');
-}
-
-const END_USER_CHARACTERS_MAX = 256;
-
-function unsupported(method: string, url: string): ApiError {
-  const path = url.split('?', 1)[0]!.slice(0, 200);
-  return apiError(
-    'unsupported_operation',
-    `Tollgate does not forward ${method} ${path}: its cost is not known.`,
-  );
+/** Nothing was forwarded: says why and what to do. */
+function refuse(deps: GatewayDeps, stopped: Stopped): void {
+  const { call, error, account, endUser } = stopped;
+  if (error === null) return;
+  const warning = account === null ? null : warningOf(deps, account, endUser);
+  writeError(call, error, uuidV7(deps.clock.nowMs()), warning);
+  recordStopped(deps, stopped);
 }

@@ -1,56 +1,57 @@
-/** Answers to the client: the upstream's bytes, status and headers, or a refusal in OpenAI's error shape. */
+/** What the client gets: the upstream's bytes, status and headers, or an error in OpenAI's shape. */
+import type { Account } from '../domain/budget.ts';
 import { type ApiError, apiError, ERRORS } from '../domain/errors.ts';
 import { formatUsd } from '../domain/money.ts';
 import { warningHeader } from '../domain/warning.ts';
-import { uuidV7 } from '../ledger/ids.ts';
-import { errorBody, errorHeaders } from '../openai/errors.ts';
-import { clientHeaders } from '../openai/headers.ts';
-import type { Answer, UpstreamHeaders } from './answer.ts';
+import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
+import { clientHeaders } from '../openai/wire/headers.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
-import type { Settled } from './settle.ts';
+import type { UpstreamHeaders, UpstreamResponse } from './stages/forward.ts';
+import type { Reserved } from './stages/reserve.ts';
+import type { Settled } from './stages/settle.ts';
 
 const NOTHING = Buffer.alloc(0);
 
-/** Nothing was forwarded: says why and what to do. */
-export function refuse(deps: GatewayDeps, call: Call, refusal: ApiError): void {
-  writeError(deps, call, refusal, call.hold?.id ?? uuidV7(deps.clock.nowMs()));
-}
-
-/** The head of an answer that is relayed as it comes; its cost is not known yet, its hold is. */
-export function beginStream(deps: GatewayDeps, call: Call, status: number, headers: UpstreamHeaders): void {
-  const hold = call.hold!;
+/** The head of a response that is relayed as it comes; its cost is not known yet, its hold is. */
+export function beginStream(
+  deps: GatewayDeps,
+  reserved: Reserved,
+  status: number,
+  headers: UpstreamHeaders,
+): void {
+  const { hold } = reserved;
   const flat = clientHeaders(headers);
   flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-hold-usd', formatUsd(hold.amount));
-  if (call.outputLimit !== null) flat.push('x-tollgate-output-limit', String(call.outputLimit));
-  const warning = warningOf(deps, call);
-  if (warning !== null) flat.push('x-tollgate-warning', warning);
-  call.response.writeHead(status, flat);
-  // Not flushHeaders(): it writes the bytes beyond ASCII that a header may have as UTF-8.
-  call.response.write(NOTHING);
+  addCommon(deps, reserved, flat);
+  reserved.call.exchange.writeHead(status, flat);
+  reserved.call.exchange.write(NOTHING);
 }
 
 /** The end of every forwarded call, as its client sees it. */
-export function respond(deps: GatewayDeps, call: Call, answer: Answer, settled: Settled): void {
-  const { response } = call;
-  if (call.clientGone) return;
-  if (answer.body === null) endStream(call, answer);
-  else if (answer.ending === 'complete') writeAnswer(deps, call, answer, answer.body, settled);
-  else writeError(deps, call, errorOf(answer), call.hold!.id);
-  if (response.headersSent && !response.writableEnded) response.end();
+export function respond(deps: GatewayDeps, settled: Settled): void {
+  const { reserved, response } = settled;
+  if (reserved.call.clientGone) return;
+  if (response.body === null) endStream(reserved, response);
+  else if (response.ending === 'complete') writeWhole(deps, settled, response.body);
+  else writeError(reserved.call, errorOf(response), reserved.hold.id, warningOf(deps, reserved.account, reserved.callKind.endUser));
 }
 
-function writeAnswer(deps: GatewayDeps, call: Call, answer: Answer, body: Buffer, settled: Settled) {
-  const flat = clientHeaders(answer.headers);
-  flat.push('content-length', String(body.length), 'x-tollgate-request-id', call.hold!.id);
-  flat.push('x-tollgate-cost-usd', formatUsd(settled.cost));
-  const remaining = deps.ledger.remaining(call.account!, call.kind);
+function writeWhole(deps: GatewayDeps, { reserved, response, outcome }: Settled, body: Buffer): void {
+  const { call, account, callKind, hold } = reserved;
+  const flat = clientHeaders(response.headers);
+  flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-cost-usd', formatUsd(outcome.cost));
+  const remaining = deps.ledger.remaining(account, callKind);
   if (remaining !== null) flat.push('x-tollgate-remaining-usd', formatUsd(remaining));
-  if (call.outputLimit !== null) flat.push('x-tollgate-output-limit', String(call.outputLimit));
-  const warning = warningOf(deps, call);
+  addCommon(deps, reserved, flat);
+  call.exchange.respond(response.status, flat, body);
+}
+
+function addCommon(deps: GatewayDeps, reserved: Reserved, flat: string[]): void {
+  const { outputLimit } = reserved.hold;
+  if (outputLimit !== null) flat.push('x-tollgate-output-limit', String(outputLimit));
+  const warning = warningOf(deps, reserved.account, reserved.callKind.endUser);
   if (warning !== null) flat.push('x-tollgate-warning', warning);
-  call.response.writeHead(answer.status, flat);
-  call.response.end(body);
 }
 
 /**
@@ -58,13 +59,13 @@ function writeAnswer(deps: GatewayDeps, call: Call, answer: Answer, body: Buffer
  * compressed and nothing can be written into it, with a broken connection. The meter lets only whole lines pass, so
  * what came of the last event is at most its name, which ours replaces; a blank line ends the data of any other.
  */
-function endStream(call: Call, answer: Answer) {
-  const { response } = call;
-  if (answer.ending === 'complete') response.end();
-  else if (answer.metered === null) response.destroy();
+function endStream({ call, descriptor }: Reserved, response: UpstreamResponse): void {
+  const { exchange } = call;
+  if (response.ending === 'complete') exchange.end();
+  else if (response.metered === null) exchange.destroy();
   else {
-    const start = call.request!.operation.name === 'responses' ? 'event: error\n' : '\n';
-    response.end(`${start}data: ${errorBody(errorOf(answer))}\n\n`);
+    const start = descriptor.usage?.stream === 'terminal_event' ? 'event: error\n' : '\n';
+    exchange.end(Buffer.from(`${start}data: ${errorBody(errorOf(response))}\n\n`));
   }
 }
 
@@ -73,42 +74,36 @@ export function shuttingDown(): ApiError {
   return apiError('shutting_down', 'This gateway is stopping; try again.', { retryAfterMs: 1000 });
 }
 
-function errorOf({ ending }: Answer): ApiError {
+function errorOf({ ending }: UpstreamResponse): ApiError {
   if (ending === 'unreachable') {
-    return apiError(
-      'upstream_unreachable',
-      'The upstream could not be reached; nothing was sent or charged.',
-      {
-        retryAfterMs: 1000,
-      },
-    );
+    const message = 'The upstream could not be reached; nothing was sent or charged.';
+    return apiError('upstream_unreachable', message, { retryAfterMs: 1000 });
   }
   if (ending === 'timeout') return apiError('upstream_timeout', 'The upstream did not answer in time.');
   if (ending === 'cut') {
-    return apiError(
-      'upstream_interrupted',
-      'The gateway stopped before the answer ended; its cost is not known yet.',
-    );
+    const message = 'The gateway stopped before the answer ended; its cost is not known yet.';
+    return apiError('upstream_interrupted', message);
   }
   return apiError('upstream_interrupted', "The upstream's answer broke off; its cost is not known yet.");
 }
 
-/** What the key's budgets have reached; null, as nearly always: no threshold. */
-function warningOf(deps: GatewayDeps, { account, endUser }: Call): string | null {
-  if (account === null || account.warnings.length === 0) return null;
+/** Returns what the account's budgets have reached, for the header; null, as nearly always: no threshold. */
+export function warningOf(deps: GatewayDeps, account: Account, endUser: string | null): string | null {
+  if (account.warnings.length === 0) return null;
   return warningHeader(account.warnings, endUser, deps.clock.nowMs());
 }
 
-function writeError(deps: GatewayDeps, call: Call, refusal: ApiError, requestId: string) {
-  const { response } = call;
-  if (call.clientGone || response.headersSent) return;
-  const body = errorBody(refusal);
-  const warning = warningOf(deps, call);
-  response.writeHead(ERRORS[refusal.code].status, {
-    ...errorHeaders(refusal),
-    'content-length': body.length,
-    'x-tollgate-request-id': requestId,
-    ...(warning === null ? {} : { 'x-tollgate-warning': warning }),
-  });
-  response.end(body);
+/** Writes an error as the whole response; nothing where a response has begun or its client has left. */
+export function writeError(
+  call: Call,
+  error: ApiError,
+  requestId: string,
+  warning: string | null = null,
+): void {
+  const { exchange } = call;
+  if (call.clientGone || exchange.headersSent) return;
+  const flat = ['x-tollgate-request-id', requestId];
+  for (const [name, value] of Object.entries(errorHeaders(error))) flat.push(name, value);
+  if (warning !== null) flat.push('x-tollgate-warning', warning);
+  exchange.respond(ERRORS[error.code].status, flat, errorBody(error));
 }

@@ -5,12 +5,13 @@
  * https://platform.openai.com/docs/api-reference/usage
  */
 import OpenAI from 'openai';
+import { operationsOfReport } from '../openai/operations/table.ts';
 import type { MinuteSpan, ReportedUsage, TokenCounts } from '../domain/evidence.ts';
 
 /** The reports that there are, and the operations that each covers. */
 export const REPORTED_OPERATIONS = {
-  completions: ['chat.completions', 'responses', 'completions'],
-  embeddings: ['embeddings'],
+  completions: operationsOfReport('completions'),
+  embeddings: operationsOfReport('embeddings'),
 } as const;
 
 export type ReportName = keyof typeof REPORTED_OPERATIONS;

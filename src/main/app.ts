@@ -17,7 +17,7 @@ import { Journal } from '../ledger/journal.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { ownHeader } from '../ledger/recovery.ts';
 import { realTimers } from '../ledger/timers.ts';
-import { createUpstream, type Upstream } from '../openai/upstream.ts';
+import { createUpstream, type Upstream } from '../wire/upstream.ts';
 import { catalogChanges, findKey } from '../store/catalog.ts';
 import type { Connection, Database } from '../store/database.ts';
 import { findPlan } from '../store/plans.ts';

@@ -9,7 +9,7 @@ import type { Hono } from 'hono';
 import { OWN_ROOT } from '../admin/own.ts';
 import { apiError, ERRORS } from '../domain/errors.ts';
 import type { Gateway } from '../gateway/gateway.ts';
-import { errorBody, errorHeaders } from '../openai/errors.ts';
+import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
 import { orCannotStart } from './cannot-start.ts';
 
 /** Longer than the idle time of usual load balancers, so that they and not we close an idle connection. */

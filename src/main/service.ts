@@ -7,7 +7,7 @@ import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { apiError } from '../domain/errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { errorBody, errorHeaders } from '../openai/errors.ts';
+import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
 export interface ServiceOptions {

@@ -1,23 +1,32 @@
+/**
+ * Reading a request. Owns: what a call is and every field that can move its cost, from the client's bytes. Invariant: what
+ * was estimated is what is sent.
+ */
 import { isUtf8 } from 'node:buffer';
 import { type ApiError, apiError } from '../domain/errors.ts';
-import type { Operation, OperationName } from '../domain/operation.ts';
-import { readChat } from './chat.ts';
-import { type Bounds, Fields } from './fields.ts';
-import { isObject, type JsonObject, parseJson } from './json.ts';
-import type { Route } from './operations.ts';
-import { readCompletions, readEmbeddings } from './prompts.ts';
-import { readResponses } from './responses.ts';
-import { MAX_DEPTH, scanNames } from './scan.ts';
+import type { Operation } from '../domain/operation.ts';
+import { type Bounds, Fields } from './bound/fields.ts';
+import type { Descriptor } from './operations/descriptor.ts';
+import type { Route } from './operations/table.ts';
+import { isObject, type JsonObject, parseJson } from './wire/json.ts';
+import { MAX_DEPTH, scanNames } from './wire/scan.ts';
 
 /** A request as it was understood, beside the bytes it was read from. */
 export interface ParsedRequest {
-  operation: Operation;
+  readonly descriptor: Descriptor;
+  /** Path and query as sent upstream, without `/v1`. */
+  readonly path: string;
+  readonly operation: Operation;
+  /** The client asked for server-sent events. */
+  readonly stream: boolean;
+  /** The client itself asked for the usage chunk of a chat or completions stream. */
+  readonly includeUsage: boolean;
   /** The body's object; null for operations without a body. */
-  json: JsonObject | null;
+  readonly json: JsonObject | null;
   /** The client's bytes; empty for operations without a body. Send what `renderBody` makes of them, not these. */
-  body: Buffer;
-  /** True: some object may hold a name twice, so another parser could read other values from these bytes. */
-  ambiguous: boolean;
+  readonly body: Buffer;
+  /** Some object may hold a name twice, so another parser could read other values from these bytes. */
+  readonly ambiguous: boolean;
 }
 
 const EMPTY = Buffer.alloc(0);
@@ -30,24 +39,19 @@ const EMPTY = Buffer.alloc(0);
  */
 const FRAMING_TOKENS = 64;
 
-const NO_BOUNDS: Bounds = { outputTokensLimit: 0, outputLimitField: null, choices: 1, extraOutputTokens: 0 };
-
-const READERS: Partial<Record<OperationName, (fields: Fields) => Bounds>> = {
-  'chat.completions': readChat,
-  responses: readResponses,
-  completions: readCompletions,
-  embeddings: readEmbeddings,
-};
+const NO_BOUNDS: Bounds = { outputTokensLimit: 0, choices: 1, extraOutputTokens: 0 };
 
 /**
  * Reads what a call is and everything in it that can move its cost. Fields that cannot are the upstream's business.
- * Faults: `invalid_json`; `invalid_request` for a field of a wrong type or range; `unbounded_request` for what no field
+ * Errors: `invalid_json`; `invalid_request` for a field of a wrong type or range; `unbounded_request` for what no field
  * bounds; `unknown_price` for a service tier without a published price. All but the first name the field in `param`.
  */
-export function readOperation(route: Route, body: Buffer): ParsedRequest | ApiError {
-  if (route.method === 'GET')
-    return { operation: freeOperation(route), json: null, body: EMPTY, ambiguous: false };
-
+export function readRequest(route: Route, body: Buffer): ParsedRequest | ApiError {
+  const { descriptor, path } = route;
+  if (descriptor.request === 'none') {
+    const operation = operationOf(descriptor, route.model, NO_BOUNDS);
+    return { descriptor, path, operation, stream: false, includeUsage: false, json: null, body: EMPTY, ambiguous: false };
+  }
   if (!isUtf8(body)) return apiError('invalid_json', 'The body is not valid UTF-8.');
   const text = body.toString();
   const json = parseJson(text);
@@ -58,59 +62,45 @@ export function readOperation(route: Route, body: Buffer): ParsedRequest | ApiEr
     return apiError('invalid_request', `The body is nested deeper than ${MAX_DEPTH} levels.`);
 
   const fields = new Fields(json);
-  const reader = READERS[route.name];
-  const operation = reader ? billableOperation(route, fields, reader) : freeOperation(route, fields);
-  if (fields.error) return fields.error;
-  operation.inputTokensBound = body.length + FRAMING_TOKENS;
-  return { operation, json, body, ambiguous: names === 'ambiguous' };
-}
-
-function billableOperation(route: Route, fields: Fields, reader: (fields: Fields) => Bounds): Operation {
+  const { bound } = descriptor;
   const model = fields.name('model');
-  if (model === null) fields.invalid('model', "'model' must be the name of a model.");
-  const stream = fields.boolean('stream');
-  const streamOptions = fields.object('stream_options');
-  const includeUsage = streamOptions?.include_usage ?? false;
-  if (typeof includeUsage !== 'boolean') {
-    fields.invalid('stream_options.include_usage', "'stream_options.include_usage' must be a boolean.");
-  }
-  const serviceTier = readServiceTier(fields);
-  const endUser = fields.name('safety_identifier') ?? fields.name('user');
-  const bounds = reader(fields);
-  return {
-    name: route.name,
-    method: route.method,
-    path: route.path,
-    model,
-    stream,
-    includeUsage: stream && includeUsage === true,
-    billable: true,
-    inputTokensBound: 0,
-    inputBoundByModel: fields.inputBoundParam !== null,
-    inputBoundParam: fields.inputBoundParam,
-    ...bounds,
-    serviceTier,
-    endUser,
-  };
+  if (bound !== null && model === null) fields.invalid('model', "'model' must be the name of a model.");
+  const stream = bound !== null && fields.boolean('stream');
+  const includeUsage = bound !== null && readIncludeUsage(fields);
+  const serviceTier = bound === null ? null : readServiceTier(fields);
+  const operation = operationOf(descriptor, model, bound === null ? NO_BOUNDS : bound(fields));
+  operation.serviceTier = serviceTier;
+  if (bound !== null) operation.endUser = fields.name('safety_identifier') ?? fields.name('user');
+  operation.inputBoundParam = fields.inputBoundParam;
+  operation.inputBoundByModel = fields.inputBoundParam !== null;
+  operation.inputTokensBound = body.length + FRAMING_TOKENS;
+  if (fields.error) return fields.error;
+  const ambiguous = names === 'ambiguous';
+  return { descriptor, path, operation, stream, includeUsage: stream && includeUsage, json, body, ambiguous };
 }
 
-/** Moderations and models: they cost nothing, so no field of theirs is checked beyond the model's name. */
-function freeOperation(route: Route, fields?: Fields): Operation {
+function operationOf(descriptor: Descriptor, model: string | null, bounds: Bounds): Operation {
   return {
-    name: route.name,
-    method: route.method,
-    path: route.path,
-    model: route.model ?? fields?.name('model') ?? null,
-    stream: false,
-    includeUsage: false,
-    billable: false,
+    model,
+    billable: descriptor.class === 'metered',
     inputTokensBound: 0,
     inputBoundByModel: false,
     inputBoundParam: null,
-    ...NO_BOUNDS,
+    inputAtMostModelMaximum: descriptor.inputAtMostModelMaximum,
+    outputTokensLimit: bounds.outputTokensLimit,
+    choices: bounds.choices,
+    extraOutputTokens: bounds.extraOutputTokens,
     serviceTier: null,
     endUser: null,
   };
+}
+
+function readIncludeUsage(fields: Fields): boolean {
+  const includeUsage = fields.object('stream_options')?.include_usage ?? false;
+  if (typeof includeUsage !== 'boolean') {
+    fields.invalid('stream_options.include_usage', "'stream_options.include_usage' must be a boolean.");
+  }
+  return includeUsage === true;
 }
 
 /** Tiers that have no published price per token are refused; `auto` means what the upstream's project settings say. */

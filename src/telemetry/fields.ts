@@ -2,7 +2,6 @@
  * Every field name of a call's log line, in one file, because OpenTelemetry's GenAI conventions still move.
  * https://opentelemetry.io/docs/specs/semconv/gen-ai/ (where those have no name: `tollgate.`)
  */
-import type { OperationName } from '../domain/operation.ts';
 
 export const FIELDS = {
   provider: 'gen_ai.provider.name',
@@ -26,14 +25,3 @@ export const FIELDS = {
   stageUs: 'tollgate.stage_us',
   suppressedLines: 'tollgate.suppressed_lines',
 } as const;
-
-/** OpenTelemetry's well-known operation names; ours where it has none. */
-export const OPERATION_FIELD: Readonly<Record<OperationName, string>> = {
-  'chat.completions': 'chat',
-  responses: 'chat',
-  completions: 'text_completion',
-  embeddings: 'embeddings',
-  moderations: 'moderations',
-  'models.list': 'models.list',
-  'models.retrieve': 'models.retrieve',
-};

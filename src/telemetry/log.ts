@@ -6,15 +6,15 @@
 import pino, { type Logger } from 'pino';
 import type { ErrorCode } from '../domain/errors.ts';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
-import type { OperationName } from '../domain/operation.ts';
 import type { Usage } from '../domain/usage.ts';
-import { FIELDS, OPERATION_FIELD } from './fields.ts';
+import { FIELDS } from './fields.ts';
 import type { StageDurationsUs } from './measurement.ts';
 
 /** One ended call, as a line. The key itself has no place in it, only its id. */
 export interface CallEntry {
   eventId: string;
-  operation: OperationName;
+  /** Of the table of operations: our name, and OpenTelemetry's. */
+  operation: { readonly name: string; readonly otel: string };
   outcome: 'settled' | 'voided' | 'unknown';
   team: string;
   keyId: string;
@@ -129,8 +129,8 @@ export function createLog({
 function callLine(call: CallEntry, suppressedLines: number): Record<string, unknown> {
   const line: Record<string, unknown> = {
     [FIELDS.provider]: 'openai',
-    [FIELDS.operation]: OPERATION_FIELD[call.operation],
-    [FIELDS.api]: call.operation,
+    [FIELDS.operation]: call.operation.otel,
+    [FIELDS.api]: call.operation.name,
     [FIELDS.eventId]: call.eventId,
     [FIELDS.team]: call.team,
     [FIELDS.keyId]: call.keyId,

@@ -1,15 +1,19 @@
 /** What is measured: one call's numbers as the gateway hands them over, and the state read at each scrape. */
 import type { PicoUsd } from '../domain/money.ts';
-import type { OperationName } from '../domain/operation.ts';
 import type { Usage } from '../domain/usage.ts';
 
+/**
+ * The stages of a call, in order. `upload` is the wait for the client's body, which `parse` reads: a slow client's time is
+ * not the gateway's.
+ */
 export const STAGES = [
-  'classify',
+  'route',
   'authenticate',
+  'upload',
+  'parse',
   'estimate',
   'reserve',
   'forward',
-  'meter',
   'settle',
   'record',
 ] as const;
@@ -35,7 +39,8 @@ export type LedgerWork = (typeof LEDGER_WORK)[number];
 
 /** What one forwarded call adds to the metrics. */
 export interface CallMeasurement {
-  operation: OperationName;
+  /** Name of the operation, of the table of operations. */
+  operation: string;
   outcome: 'settled' | 'voided' | 'unknown';
   /** The team's name: it becomes a label, within a cap. */
   team: string;

@@ -7,7 +7,6 @@
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { ERRORS, type ErrorCode } from '../domain/errors.ts';
 import type { PicoUsd } from '../domain/money.ts';
-import type { OperationName } from '../domain/operation.ts';
 import type { RateSample } from './exposition.ts';
 import { OTHER } from './labels.ts';
 import {
@@ -28,13 +27,15 @@ export interface MetricsOptions {
   /** Teams with a label of their own; the rest share `other`. */
   teamCap?: number;
   modelCap?: number;
+  /** Operations with a label of their own: as many as there are. */
+  operationCap?: number;
 }
 
 export interface Metrics {
   /** A call that was forwarded, whatever came of it. */
   recordCall(call: CallMeasurement): void;
   /** A request that was not forwarded. Operation null: it was none that we know. */
-  recordDenial(reason: ErrorCode, operation: OperationName | null, isRetry: boolean): void;
+  recordDenial(reason: ErrorCode, operation: string | null, isRetry: boolean): void;
   /** Something that the ledger asked of Postgres. */
   recordLedgerWork(work: LedgerWork, durationUs: number, failed: boolean): void;
   recordDroppedLogLines(count: number): void;
@@ -53,8 +54,8 @@ export interface Metrics {
 }
 
 /** Makes metrics of their own; one per process is meant, because the process metrics watch the garbage collector. */
-export function createMetrics({ version, teamCap = TEAM_CAP, modelCap = 16 }: MetricsOptions): Metrics {
-  const series = createSeries(version, teamCap, modelCap);
+export function createMetrics({ version, teamCap = TEAM_CAP, modelCap = 16, operationCap = 16 }: MetricsOptions): Metrics {
+  const series = createSeries(version, { teamCap, modelCap, operationCap });
   const { teams, models, operations, stages } = series;
   const processMetrics = new Registry();
   collectDefaultMetrics({ register: processMetrics });
@@ -98,7 +99,7 @@ export function createMetrics({ version, teamCap = TEAM_CAP, modelCap = 16 }: Me
     speed.observe((usage.outputTokens * 1e6) / (upstreamUs - firstByteUs));
   }
 
-  function recordDenial(reason: ErrorCode, operation: OperationName | null, isRetry: boolean): void {
+  function recordDenial(reason: ErrorCode, operation: string | null, isRetry: boolean): void {
     series.denials.get(reason)!.value++;
     const outcome = ERRORS[reason].status === 429 ? 'denied' : 'refused';
     const { requests, retries } = operations.get(operation ?? OTHER);

@@ -23,7 +23,6 @@ const FIRST_BYTE_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const POSTGRES_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
 const SPEED_BUCKETS = [5, 10, 20, 40, 80, 160, 320];
 
-const OPERATION_CAP = 16;
 const THRESHOLD_CAP = 10;
 
 type TokenSamples = readonly [Sample, Sample, Sample, Sample];
@@ -87,10 +86,17 @@ function ledgerWorkSeries(work: LedgerWork) {
   };
 }
 
+/** How many labels of each kind have series of their own. */
+export interface LabelCaps {
+  teamCap: number;
+  modelCap: number;
+  operationCap: number;
+}
+
 export type AllSeries = ReturnType<typeof createSeries>;
 
 /** Every series of ours. Those without a label, and those of a closed list, are there from the start, at 0. */
-export function createSeries(version: string, teamCap: number, modelCap: number) {
+export function createSeries(version: string, { teamCap, modelCap, operationCap }: LabelCaps) {
   const buildInfo = new Sample('tollgate_build_info', [version, process.version]);
   buildInfo.value = 1;
   const codes = Object.keys(ERRORS) as ErrorCode[];
@@ -98,8 +104,7 @@ export function createSeries(version: string, teamCap: number, modelCap: number)
     buildInfo,
     teams: new LabelMap(teamCap, teamSeries),
     models: new LabelMap(modelCap, modelSeries),
-    // The operations are a closed list themselves; the cap only says so.
-    operations: new LabelMap(OPERATION_CAP, operationSeries),
+    operations: new LabelMap(operationCap, operationSeries),
     stages: STAGES.map(stageSeries),
     denials: new Map(codes.map((code) => [code, new Sample('tollgate_denials_total', [code])])),
     upstreamErrors: new Map<UpstreamError, Sample>(

@@ -145,7 +145,7 @@ describe('one call', () => {
       team_name: 'prepaid',
       cost_usd: '0.50',
       adjusted_usd: '0.20',
-      stage_us: { classify: 3, forward: 1200 },
+      stage_us: { route: 3, forward: 1200 },
       allocations: [
         {
           counter_id: `${grant.id}@${NOW_MS}`,

@@ -221,6 +221,6 @@ function columnsOf(id: string, instanceId: string, made: TestCall) {
       held: part.heldUsd,
       settled: part.settledUsd,
     })),
-    stage_us: { classify: 3, forward: 1200 },
+    stage_us: { route: 3, forward: 1200 },
   };
 }

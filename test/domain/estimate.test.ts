@@ -98,7 +98,7 @@ describe('an open-ended call', () => {
     const result = estimated('gpt-4o', { outputTokensLimit: null });
     expect(result.outputTokensFor(result.inputCost - 1n)).toBe(0);
     expect(result.outputTokensFor(-1n)).toBe(0);
-    const embeddings = estimated('text-embedding-3-small', { name: 'embeddings', outputTokensLimit: 0 });
+    const embeddings = estimated('text-embedding-3-small', { inputAtMostModelMaximum: true, outputTokensLimit: 0 });
     expect(embeddings.outputTokensFor(embeddings.inputCost - 1n)).toBe(0);
     expect(result.outputTokensFor(result.inputCost + usd('0.00001'))).toBe(1);
   });

@@ -9,20 +9,15 @@ export const book = new RateCards(seed.prices, seed.models);
 
 export function operation(changes: Partial<Operation>): Operation {
   return {
-    name: 'chat.completions',
-    method: 'POST',
-    path: '/chat/completions',
     model: 'gpt-4o',
-    stream: false,
-    includeUsage: false,
     billable: true,
     inputTokensBound: 1_000,
     inputBoundByModel: false,
     inputBoundParam: null,
+    inputAtMostModelMaximum: false,
     outputTokensLimit: 100,
     choices: 1,
     extraOutputTokens: 0,
-    outputLimitField: 'max_completion_tokens',
     serviceTier: null,
     endUser: null,
     ...changes,

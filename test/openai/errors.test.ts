@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { apiError, ERRORS, type ErrorCode } from '../../src/domain/errors.ts';
-import { errorBody, errorHeaders, isOpenAiError } from '../../src/openai/errors.ts';
+import { errorBody, errorHeaders, isOpenAiError } from '../../src/openai/wire/errors.ts';
 
 describe('errorBody', () => {
   it("has OpenAI's shape, with the details inside", () => {

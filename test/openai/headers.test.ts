@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bearerKey, clientHeaders, upstreamHeaders } from '../../src/openai/headers.ts';
+import { bearerKey, clientHeaders, upstreamHeaders } from '../../src/openai/wire/headers.ts';
 
 const options = { apiKey: 'sk-upstream', eventId: 'event-1' };
 const ours = [

@@ -1,14 +1,22 @@
 /** Reading a request in tests: from a value or from the exact text. */
-import type { ApiError } from '../../src/domain/errors.ts';
-import { findRoute } from '../../src/openai/operations.ts';
-import { type ParsedRequest, readOperation } from '../../src/openai/request.ts';
+import { type ApiError, isApiError } from '../../src/domain/errors.ts';
+import type { UsagePlace } from '../../src/openai/operations/descriptor.ts';
+import { findRoute, OPERATIONS } from '../../src/openai/operations/table.ts';
+import { type ParsedRequest, readRequest } from '../../src/openai/request.ts';
 
 export type PostPath = 'chat/completions' | 'responses' | 'embeddings' | 'completions' | 'moderations';
 
 export function read(path: PostPath, body: unknown): ParsedRequest | ApiError {
   const route = findRoute('POST', `/v1/${path}`);
   if (route === null) throw new Error(`no route ${path}`);
-  return readOperation(route, Buffer.isBuffer(body) ? body : Buffer.from(textOf(body)));
+  return readRequest(route, Buffer.isBuffer(body) ? body : Buffer.from(textOf(body)));
+}
+
+/** Where the usage of an operation's responses stands. */
+export function usagePlace(name: string): UsagePlace {
+  const usage = OPERATIONS.find((operation) => operation.name === name)?.usage;
+  if (!usage) throw new Error(`${name} reports no usage`);
+  return usage;
 }
 
 function textOf(body: unknown): string {
@@ -18,7 +26,7 @@ function textOf(body: unknown): string {
 /** The request, when the test is not about its refusal. */
 export function accepted(path: PostPath, body: unknown): ParsedRequest {
   const request = read(path, body);
-  if ('code' in request) throw new Error(`refused: ${request.code} ${request.param}: ${request.message}`);
+  if (isApiError(request)) throw new Error(`refused: ${request.code} ${request.param}: ${request.message}`);
   return request;
 }
 

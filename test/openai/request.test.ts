@@ -1,33 +1,30 @@
 import { describe, expect, it } from 'vitest';
-import { findRoute } from '../../src/openai/operations.ts';
-import { readOperation } from '../../src/openai/request.ts';
+import { findRoute } from '../../src/openai/operations/table.ts';
+import { readRequest } from '../../src/openai/request.ts';
 import { accepted, chat, read, response } from './read.ts';
 
-describe('readOperation', () => {
+describe('readRequest', () => {
   it('reads all that moves the cost of a chat completion', () => {
     const body = Buffer.from(JSON.stringify(chat({ n: 3, max_completion_tokens: 50, user: 'u-1' })));
-    expect(accepted('chat/completions', body).operation).toEqual({
-      name: 'chat.completions',
-      method: 'POST',
-      path: '/chat/completions',
+    const request = accepted('chat/completions', body);
+    expect(request).toMatchObject({ path: '/chat/completions', stream: false, includeUsage: false });
+    expect(request.operation).toEqual({
       model: 'gpt-4o-mini',
-      stream: false,
-      includeUsage: false,
       billable: true,
       inputTokensBound: body.length + 64,
       inputBoundByModel: false,
       inputBoundParam: null,
+      inputAtMostModelMaximum: false,
       outputTokensLimit: 50,
       choices: 3,
       extraOutputTokens: 0,
-      outputLimitField: 'max_completion_tokens',
       serviceTier: null,
       endUser: 'u-1',
     });
   });
 
   it('needs no body for the operations without one', () => {
-    const request = readOperation(findRoute('GET', '/v1/models/gpt-5')!, Buffer.from('ignored'));
+    const request = readRequest(findRoute('GET', '/v1/models/gpt-5')!, Buffer.from('ignored'));
     expect(request).toMatchObject({ json: null, operation: { model: 'gpt-5', billable: false } });
     expect('body' in request && request.body.length).toBe(0);
   });
@@ -104,7 +101,7 @@ describe('readOperation', () => {
 
   it('tells a stream whose client asked for usage from one whose client did not', () => {
     const stream_options = { include_usage: true };
-    const usage = (fields: object) => accepted('chat/completions', chat(fields)).operation.includeUsage;
+    const usage = (fields: object) => accepted('chat/completions', chat(fields)).includeUsage;
     expect(usage({ stream: true, stream_options })).toBe(true);
     expect(usage({ stream: true, stream_options: {} })).toBe(false);
     expect(usage({ stream: false, stream_options })).toBe(false);

@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { OperationName } from '../../src/domain/operation.ts';
-import { StreamMeter } from '../../src/openai/stream.ts';
+import { StreamMeter } from '../../src/openai/usage/stream.ts';
+import { usagePlace } from './read.ts';
 import { chatStream, chunksOf } from './stream-text.ts';
 
 const points = fc.array(fc.nat(), { maxLength: 30 });
 
-function run(name: OperationName, stripUsage: boolean, chunks: Buffer[]) {
-  const meter = new StreamMeter(name, { stripUsage });
+function run(name: string, stripUsage: boolean, chunks: Buffer[]) {
+  const meter = new StreamMeter(usagePlace(name), { stripUsage });
   const passed = chunks.map((chunk) => meter.push(chunk));
   return { meter, client: Buffer.concat([...passed, meter.end()]).toString() };
 }
@@ -50,13 +50,13 @@ describe('StreamMeter on chat completions', () => {
   });
 
   it('passes on the same Buffer when there is nothing to remove or to wait for', () => {
-    const meter = new StreamMeter('chat.completions', { stripUsage: true });
+    const meter = new StreamMeter(usagePlace('chat.completions'), { stripUsage: true });
     const chunk = Buffer.from('data: {"choices":[{"delta":{"content":"\\"usage\\":null"}}]}\n\n');
     expect(meter.push(chunk)).toBe(chunk);
   });
 
   it.each([true, false])('holds back no finished event, and the start of the next (%s)', (stripUsage) => {
-    const meter = new StreamMeter('chat.completions', { stripUsage });
+    const meter = new StreamMeter(usagePlace('chat.completions'), { stripUsage });
     expect(meter.push(Buffer.from('data: {"a":1}\n\ndata: {"b"')).toString()).toBe('data: {"a":1}\n\n');
     expect(meter.push(Buffer.from(':2}\n\n')).toString()).toBe('data: {"b":2}\n\n');
   });

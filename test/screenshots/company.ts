@@ -146,7 +146,7 @@ function eventOf(
   const outcome = settledOutcome(cost, {
     usage,
     responseModel: model,
-    stageUs: { classify: 90, authenticate: 14, estimate: 21, reserve: 55, forward: 1_840_000, meter: 46 },
+    stageUs: { route: 12, authenticate: 14, upload: 41, parse: 60, estimate: 21, reserve: 55, forward: 1_840_000, settle: 46, record: 31 },
   });
   return eventFromJson(eventJson(factsJson(uuidV7(atMs), instanceId, facts, held), outcome, []));
 }

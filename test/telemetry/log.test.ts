@@ -12,7 +12,7 @@ let files = 0;
 function call(changes: Partial<CallEntry> = {}): CallEntry {
   return {
     eventId: '0199-event',
-    operation: 'chat.completions',
+    operation: { name: 'chat.completions', otel: 'chat' },
     outcome: 'settled',
     team: 'research',
     keyId: 'key-1',
@@ -30,7 +30,7 @@ function call(changes: Partial<CallEntry> = {}): CallEntry {
     status: 200,
     error: null,
     upstreamRequestId: 'req_1',
-    stageUs: { classify: 12 },
+    stageUs: { route: 12 },
     ...changes,
   };
 }

@@ -1,12 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { ERRORS, type ErrorCode } from '../../src/domain/errors.ts';
-import type { OperationName } from '../../src/domain/operation.ts';
 import { STAGES } from '../../src/telemetry/measurement.ts';
 import { createMetrics, TEAM_CAP } from '../../src/telemetry/metrics.ts';
 import { METRICS } from '../../src/telemetry/names.ts';
 import { call, gauges, installation, ours, parse, seriesOf } from './reading.ts';
 
-const OPERATIONS: OperationName[] = [
+const OPERATIONS: string[] = [
   'chat.completions',
   'responses',
   'embeddings',
@@ -81,7 +80,7 @@ describe('the metrics of a call', () => {
   it('put each duration into the cumulative buckets that hold it', async () => {
     const metrics = createMetrics({ version: '1' });
     for (const forward of [100_000, 100_001, 400_000_000]) {
-      metrics.recordCall(call({ stageUs: { classify: 0, forward } }));
+      metrics.recordCall(call({ stageUs: { route: 0, forward } }));
     }
     const values = parse(ours(await metrics.render()));
     const name = (part: string, le = '') =>
@@ -92,7 +91,7 @@ describe('the metrics of a call', () => {
     expect(values.get(name('bucket', ',le="+Inf"'))).toBe(3);
     expect(values.get(name('count'))).toBe(3);
     expect(values.get(name('sum'))).toBeCloseTo(400.200001, 9);
-    expect(values.get('tollgate_stage_duration_seconds_count{stage="classify"}')).toBe(3);
+    expect(values.get('tollgate_stage_duration_seconds_count{stage="route"}')).toBe(3);
     expect(values.get('tollgate_stage_duration_seconds_count{stage="reserve"}')).toBe(0);
   });
 

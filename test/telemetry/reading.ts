@@ -17,7 +17,7 @@ export function call(changes: Partial<CallMeasurement> = {}): CallMeasurement {
     costPicoUsd: 1_250_000_000_000n,
     overrunPicoUsd: 0n,
     waited: false,
-    stageUs: { classify: 12, forward: 600_000 },
+    stageUs: { route: 12, forward: 600_000 },
     firstByteUs: 300_000,
     upstreamUs: 600_000,
     stream: false,

@@ -1,4 +1,4 @@
-/** The life of a call as a table: eight stages, when each ran, and what came of it. */
+/** The life of a call as a table: its stages, when each ran, and what came of it. */
 import type { ComponentChildren } from 'preact';
 import type { WholeEvent } from '../api/types.ts';
 import { Money } from '../parts/money.tsx';
@@ -8,21 +8,25 @@ import { useWords } from '../shell/language.ts';
 import { costOf } from './call-table.tsx';
 
 const STAGES = [
-  'classify',
+  'route',
   'authenticate',
+  'upload',
+  'parse',
   'estimate',
   'reserve',
   'forward',
-  'meter',
   'settle',
   'record',
 ] as const;
+
+/** Names that stages had in events of earlier releases. */
+const EARLIER_NAMES: Partial<Record<Stage, string>> = { parse: 'classify', settle: 'meter' };
 
 type Stage = (typeof STAGES)[number];
 
 interface Row {
   stage: Stage;
-  /** Null: it is not measured (what follows the event that carries the times). */
+  /** Null: it was not measured. */
   us: number | null;
   startUs: number;
 }
@@ -32,7 +36,8 @@ export function Stages({ call }: { call: WholeEvent }) {
   const format = useFormat();
   let startUs = 0;
   const rows = STAGES.map((stage): Row => {
-    const us = call.stage_us[stage] ?? null;
+    const earlier = EARLIER_NAMES[stage];
+    const us = call.stage_us[stage] ?? (earlier === undefined ? undefined : call.stage_us[earlier]) ?? null;
     const row = { stage, us, startUs };
     startUs += us ?? 0;
     return row;
@@ -86,8 +91,12 @@ function Story({ call, stage }: { call: WholeEvent; stage: Stage }): ComponentCh
   const t = useWords();
   const format = useFormat();
   switch (stage) {
-    case 'classify':
-      return t.call.classify(call.operation, call.model, call.stream);
+    case 'route':
+      return call.operation;
+    case 'upload':
+      return t.call.upload;
+    case 'parse':
+      return t.call.parse(call.model, call.stream);
     case 'authenticate':
       return t.call.authenticate(call.key_name, call.team_name);
     case 'estimate':
@@ -103,13 +112,13 @@ function Story({ call, stage }: { call: WholeEvent; stage: Stage }): ComponentCh
       return call.upstream_status === null
         ? t.call.forwardNone
         : t.call.forward(String(call.upstream_status));
-    case 'meter':
-      return call.provenance === 'unknown'
-        ? t.calls.outcomes.unknown
-        : t.call.meter(format.count(call.input_tokens), format.count(call.output_tokens));
     case 'settle':
       return (
         <>
+          {call.provenance === 'unknown'
+            ? t.calls.outcomes.unknown
+            : t.call.meter(format.count(call.input_tokens), format.count(call.output_tokens))}
+          {', '}
           {t.call.settle} <Money usd={costOf(call)} />
         </>
       );

@@ -1,5 +1,5 @@
-import { type ApiError, apiError } from '../domain/errors.ts';
-import type { JsonObject } from './json.ts';
+import { type ApiError, apiError } from '../../domain/errors.ts';
+import type { JsonObject } from '../wire/json.ts';
 
 /** The largest output limit that is passed on: OpenAI's integers are 32 bits wide. */
 export const MAX_TOKENS = 2 ** 31 - 1;
@@ -75,7 +75,9 @@ export class Fields {
 export interface Bounds {
   /** Output tokens per choice, null: open-ended. */
   outputTokensLimit: number | null;
-  outputLimitField: 'max_completion_tokens' | 'max_output_tokens' | null;
   choices: number;
   extraOutputTokens: number;
 }
+
+/** Fields into which the gateway can write an output limit. */
+export type OutputLimitField = 'max_completion_tokens' | 'max_output_tokens' | null;

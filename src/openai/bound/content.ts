@@ -3,9 +3,8 @@
  * either is bounded by the model (inline images) or refused. Unknown types are refused: they may be anything.
  */
 import type { Fields } from './fields.ts';
-import { isObject, type Json, type JsonObject } from './json.ts';
+import { isObject, type Json, type JsonObject } from '../wire/json.ts';
 
-/** Parts of a prompt that are text, in the words of both chat completions and responses. */
 /** Cache writes that are kept for longer have a price of their own, twice the usual one, that no rate card holds. */
 export function readPromptCache(fields: Fields): void {
   const ttl = fields.object('prompt_cache_options')?.ttl;
@@ -13,6 +12,7 @@ export function readPromptCache(fields: Fields): void {
   fields.unbounded('prompt_cache_options.ttl', "only what is cached for '30m' has a known price");
 }
 
+/** Parts of a prompt that are text, in the words of both chat completions and responses. */
 const TEXT_PARTS = new Set(['text', 'refusal', 'input_text', 'output_text']);
 /**
  * Tools whose definition stands in the request and which the client runs itself. All others run or fetch upstream, or

@@ -1,4 +1,4 @@
-import { type ApiError, ERRORS } from '../domain/errors.ts';
+import { type ApiError, ERRORS } from '../../domain/errors.ts';
 import { isObject, parseJson } from './json.ts';
 
 /** One SDK sleeps through any `retry-after`, however long, so none is longer than this. */

@@ -1,9 +1,24 @@
-import { readContent, readPromptCache, readTextModel, readTools } from './content.ts';
-import { type Bounds, type Fields, MAX_TOKENS } from './fields.ts';
-import { isObject } from './json.ts';
+/** Chat completions. */
+import { readContent, readPromptCache, readTextModel, readTools } from '../bound/content.ts';
+import { type Bounds, type Fields, MAX_TOKENS } from '../bound/fields.ts';
+import { isObject } from '../wire/json.ts';
+import { COMPLETION_USAGE, metered } from './descriptor.ts';
+
+export const CHAT = [
+  metered({
+    name: 'chat.completions',
+    path: '/chat/completions',
+    bound: readChat,
+    usage: { members: COMPLETION_USAGE, skipsArrays: false, stream: 'chunk' },
+    outputLimitField: 'max_completion_tokens',
+    object: { kind: 'stored_completion', makes: true },
+    report: 'completions',
+    otel: 'chat',
+  }),
+];
 
 /** The fields of `POST /v1/chat/completions` that move cost. */
-export function readChat(fields: Fields): Bounds {
+function readChat(fields: Fields): Bounds {
   const maxCompletionTokens = fields.integer('max_completion_tokens', 1, MAX_TOKENS);
   const maxTokens = fields.integer('max_tokens', 1, MAX_TOKENS);
   const choices = fields.integer('n', 1, 128) ?? 1;
@@ -22,7 +37,6 @@ export function readChat(fields: Fields): Bounds {
       maxCompletionTokens === null || maxTokens === null
         ? (maxCompletionTokens ?? maxTokens)
         : Math.max(maxCompletionTokens, maxTokens),
-    outputLimitField: 'max_completion_tokens',
     choices,
     extraOutputTokens: predictionBytes(fields) * choices,
   };

@@ -1,4 +1,4 @@
-/** Refusals: what a client is told whose call was denied. Which limit, what is left, when it resets, what fits. */
+/** The error of a denied call: which limit, what is left, when it resets, what would fit. */
 import { SMALLEST_USEFUL_OUTPUT_TOKENS } from '../domain/admission.ts';
 import { type Claim, claimed } from '../domain/claim.ts';
 import type { CounterSpec } from '../domain/counter.ts';
@@ -9,11 +9,11 @@ import { formatUsd } from '../domain/money.ts';
 import { claimUpTo, outputTokensWithin } from '../domain/open-ended.ts';
 import type { Denial } from '../ledger/ask.ts';
 
-export function refusalOf(denial: Denial, estimate: Estimate): ApiError {
+export function errorOfDenial(denial: Denial, estimate: Estimate): ApiError {
   switch (denial.kind) {
     case 'unavailable':
     case 'changed':
-      return unavailable();
+      return ledgerUnavailable();
     case 'held':
       return apiError(
         'rate_limit_exceeded',
@@ -35,7 +35,7 @@ export function refusalOf(denial: Denial, estimate: Estimate): ApiError {
   }
 }
 
-export function unavailable(): ApiError {
+export function ledgerUnavailable(): ApiError {
   return apiError('ledger_unavailable', 'The ledger cannot admit calls just now.', { retryAfterMs: 1000 });
 }
 

@@ -4,10 +4,9 @@
  * What a name looks like inside a string does not matter: there its quotes are escaped, and what matches all the same
  * is parsed before it is believed.
  */
-import type { OperationName } from '../domain/operation.ts';
-import type { MeteredResponse } from '../domain/usage.ts';
-import { isObject } from './json.ts';
-import { meterObject } from './response.ts';
+import type { MeteredResponse } from '../../domain/usage.ts';
+import type { UsagePlace } from '../operations/descriptor.ts';
+import { isObject } from '../wire/json.ts';
 import {
   blankLineEnd,
   cut,
@@ -20,7 +19,8 @@ import {
   parseLine,
   type Range,
   valueAt,
-} from './sse.ts';
+} from '../wire/sse.ts';
+import { meterObject } from './json.ts';
 
 /** A line longer than this is not kept: the stream then passes on without being metered. */
 const MAX_LINE_BYTES = 8 * 1024 * 1024;
@@ -37,7 +37,7 @@ const TERMINAL_TYPES = ['response.completed', 'response.incomplete', 'response.f
 const TERMINALS = TERMINAL_TYPES.map((type) => Buffer.from(`"${type}"`));
 
 export class StreamMeter {
-  readonly #name: OperationName;
+  readonly #place: UsagePlace;
   readonly #stripUsage: boolean;
   /** Bytes of a line whose end has not come yet. */
   #carry: Buffer[] = [];
@@ -51,9 +51,9 @@ export class StreamMeter {
   #sawError = false;
 
   /** `stripUsage`: usage was asked for by us and not by the client, who then sees none of it. */
-  constructor(name: OperationName, options: { stripUsage: boolean }) {
-    this.#name = name;
-    this.#stripUsage = options.stripUsage && name !== 'responses';
+  constructor(place: UsagePlace, options: { stripUsage: boolean }) {
+    this.#place = place;
+    this.#stripUsage = options.stripUsage && place.stream === 'chunk';
   }
 
   /** The stream ended as the API ends it: `[DONE]`, or the last event of a response. */
@@ -110,7 +110,7 @@ export class StreamMeter {
 
   /** Meters whole lines and returns what the client gets of them. */
   #meterLines(lines: Buffer): Buffer {
-    if (this.#name === 'responses') {
+    if (this.#place.stream === 'terminal_event') {
       this.#meterResponseEvents(lines);
       return lines;
     }
@@ -128,7 +128,7 @@ export class StreamMeter {
     const chunk = at === -1 ? null : parseLine(lines, at);
     if (chunk === null) return;
     this.#opened = true;
-    const { model, serviceTier } = meterObject(this.#name, chunk);
+    const { model, serviceTier } = meterObject(this.#place.members, chunk);
     this.#metered = { usage: null, serviceTier, model };
   }
 
@@ -149,7 +149,7 @@ export class StreamMeter {
           continue;
         this.#completed = true;
         this.#sawError ||= event.type === 'response.failed';
-        this.#metered = meterObject(this.#name, event.response);
+        this.#metered = meterObject(this.#place.members, event.response);
       }
     }
   }
@@ -183,7 +183,7 @@ export class StreamMeter {
   #meterUsage(lines: Buffer, at: number): boolean {
     const chunk = parseLine(lines, at);
     if (chunk === null || !isObject(chunk.usage)) return false;
-    const { usage, serviceTier, model } = meterObject(this.#name, chunk);
+    const { usage, serviceTier, model } = meterObject(this.#place.members, chunk);
     this.#metered = {
       usage,
       serviceTier: serviceTier ?? this.#metered.serviceTier,

@@ -16,7 +16,7 @@ export interface UpstreamOptions {
 }
 
 export interface UpstreamRequest {
-  method: 'GET' | 'POST';
+  method: 'GET' | 'POST' | 'DELETE';
   /** Appended to the base URL: `/chat/completions`. */
   path: string;
   /** Name, value, name, value …; the length of the body is added. */

@@ -1,11 +1,34 @@
-import { type Bounds, type Fields, MAX_TOKENS } from './fields.ts';
-import type { Json } from './json.ts';
+/** Operations whose input is a list of prompts: legacy completions and embeddings. */
+import { type Bounds, type Fields, MAX_TOKENS } from '../bound/fields.ts';
+import type { Json } from '../wire/json.ts';
+import { COMPLETION_USAGE, metered } from './descriptor.ts';
+
+export const PROMPTS = [
+  metered({
+    name: 'completions',
+    path: '/completions',
+    bound: readCompletions,
+    usage: { members: COMPLETION_USAGE, skipsArrays: false, stream: 'chunk' },
+    report: 'completions',
+    otel: 'text_completion',
+  }),
+  metered({
+    name: 'embeddings',
+    path: '/embeddings',
+    bound: readEmbeddings,
+    // OpenAPI specification 2.3.0, POST /embeddings: inputs that sum to more are refused.
+    inputAtMostModelMaximum: true,
+    usage: { members: { ...COMPLETION_USAGE, output: null }, skipsArrays: true, stream: 'none' },
+    report: 'embeddings',
+    otel: 'embeddings',
+  }),
+];
 
 /** What the API writes when a completion names no limit (its published schema). */
 const DEFAULT_COMPLETION_TOKENS = 16;
 
 /** The fields of `POST /v1/completions` that move cost. */
-export function readCompletions(fields: Fields): Bounds {
+function readCompletions(fields: Fields): Bounds {
   const outputTokensLimit = fields.integer('max_tokens', 0, MAX_TOKENS) ?? DEFAULT_COMPLETION_TOKENS;
   const answers = fields.integer('n', 1, 128) ?? 1;
   const bestOf = fields.integer('best_of', 1, 20);
@@ -22,16 +45,15 @@ export function readCompletions(fields: Fields): Bounds {
     : 0;
   return {
     outputTokensLimit,
-    outputLimitField: null,
     choices,
     extraOutputTokens: extraOutputTokens * (bestOf ?? answers),
   };
 }
 
 /** The fields of `POST /v1/embeddings` that move cost: the input alone. */
-export function readEmbeddings(fields: Fields): Bounds {
+function readEmbeddings(fields: Fields): Bounds {
   countPrompts(fields, 'input');
-  return { outputTokensLimit: 0, outputLimitField: null, choices: 1, extraOutputTokens: 0 };
+  return { outputTokensLimit: 0, choices: 1, extraOutputTokens: 0 };
 }
 
 /** How many prompts a field holds: one for a string or a list of tokens, else as many as the list has. */

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { OperationName } from '../../src/domain/operation.ts';
-import { meterJson } from '../../src/openai/response.ts';
+import { meterJson } from '../../src/openai/usage/json.ts';
+import { usagePlace } from './read.ts';
 
-const meter = (name: OperationName, body: unknown) =>
-  meterJson(name, Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)));
+const meter = (name: string, body: unknown) =>
+  meterJson(usagePlace(name), Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)));
 
 const chatUsage = {
   prompt_tokens: 100,

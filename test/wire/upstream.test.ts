@@ -7,7 +7,7 @@ import {
   type Upstream,
   type UpstreamCall,
   type UpstreamOptions,
-} from '../../src/openai/upstream.ts';
+} from '../../src/wire/upstream.ts';
 
 type Listener = (request: IncomingMessage, response: ServerResponse) => void;
 

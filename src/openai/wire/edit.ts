@@ -1,5 +1,5 @@
 import { isObject, type Json, type JsonObject } from './json.ts';
-import type { ParsedRequest } from './request.ts';
+import type { ParsedRequest } from '../request.ts';
 
 /** What the gateway writes into a request. Edits that the operation has no field for are left out. */
 export interface RequestEdits {
@@ -33,20 +33,19 @@ export function renderBody(request: ParsedRequest, edits: RequestEdits): Buffer 
 }
 
 function editedFields(request: ParsedRequest, json: JsonObject, edits: RequestEdits): JsonObject {
-  const { operation } = request;
+  const { descriptor, operation, stream, includeUsage } = request;
   const fields: JsonObject = {};
   if (edits.outputLimit !== undefined) {
-    if (operation.outputLimitField === null || operation.outputTokensLimit !== null) {
-      throw new Error(`an output limit cannot be written into this ${operation.name} request`);
+    if (descriptor.outputLimitField === null || operation.outputTokensLimit !== null) {
+      throw new Error(`an output limit cannot be written into this ${descriptor.name} request`);
     }
-    fields[operation.outputLimitField] = edits.outputLimit;
+    fields[descriptor.outputLimitField] = edits.outputLimit;
   }
-  if (edits.serviceTier !== undefined && operation.outputLimitField !== null) {
+  if (edits.serviceTier !== undefined && descriptor.outputLimitField !== null) {
     if (operation.serviceTier !== null) throw new Error('the client named a service tier');
     fields.service_tier = edits.serviceTier;
   }
-  const hasUsageChunk = operation.name === 'chat.completions' || operation.name === 'completions';
-  if (edits.includeUsage && operation.stream && hasUsageChunk && !operation.includeUsage) {
+  if (edits.includeUsage && stream && descriptor.usage?.stream === 'chunk' && !includeUsage) {
     const options = isObject(json.stream_options) ? json.stream_options : {};
     fields.stream_options = { ...options, include_usage: true };
   }

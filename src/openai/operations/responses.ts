@@ -1,6 +1,21 @@
-import { readContent, readPromptCache, readTextModel, readTools } from './content.ts';
-import { type Bounds, type Fields, MAX_TOKENS } from './fields.ts';
-import { isObject, type JsonObject } from './json.ts';
+/** Responses. */
+import { readContent, readPromptCache, readTextModel, readTools } from '../bound/content.ts';
+import { type Bounds, type Fields, MAX_TOKENS } from '../bound/fields.ts';
+import { isObject, type JsonObject } from '../wire/json.ts';
+import { metered, RESPONSE_USAGE } from './descriptor.ts';
+
+export const RESPONSES = [
+  metered({
+    name: 'responses',
+    path: '/responses',
+    bound: readResponses,
+    usage: { members: RESPONSE_USAGE, skipsArrays: false, stream: 'terminal_event' },
+    outputLimitField: 'max_output_tokens',
+    object: { kind: 'response', makes: true },
+    report: 'completions',
+    otel: 'chat',
+  }),
+];
 
 /** The least `max_output_tokens` that the API accepts (its published schema). */
 const MIN_OUTPUT_TOKENS = 16;
@@ -8,7 +23,7 @@ const MIN_OUTPUT_TOKENS = 16;
 const STORED = 'what is stored upstream is not part of the request';
 
 /** The fields of `POST /v1/responses` that move cost. */
-export function readResponses(fields: Fields): Bounds {
+function readResponses(fields: Fields): Bounds {
   const outputTokensLimit = fields.integer('max_output_tokens', MIN_OUTPUT_TOKENS, MAX_TOKENS);
   if (fields.boolean('background')) {
     fields.unbounded('background', 'a background response may end without reporting its usage');
@@ -29,7 +44,7 @@ export function readResponses(fields: Fields): Bounds {
     fields.invalid('instructions', "'instructions' must be a string.");
   }
   readInput(fields);
-  return { outputTokensLimit, outputLimitField: 'max_output_tokens', choices: 1, extraOutputTokens: 0 };
+  return { outputTokensLimit, choices: 1, extraOutputTokens: 0 };
 }
 
 /** No source says how often a mode other than the standard one reads the input or writes an answer. */

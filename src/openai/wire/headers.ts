@@ -1,4 +1,4 @@
-import { type ApiError, apiError } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../../domain/errors.ts';
 
 /** Headers of one connection, which no proxy passes on (RFC 9110, section 7.6.1). */
 const HOP_BY_HOP = [

@@ -1,0 +1,68 @@
+/** Authenticate: from the bearer key to the account that pays, before a byte of the body is read. */
+import { whyRefused } from '../../auth/keys.ts';
+import type { Account } from '../../domain/budget.ts';
+import { type ApiError, apiError, isApiError } from '../../domain/errors.ts';
+import { bearerKey } from '../../openai/wire/headers.ts';
+import type { Route } from '../../openai/operations/table.ts';
+import type { KeyRecord } from '../../store/catalog.ts';
+import type { Call } from '../call.ts';
+import type { GatewayDeps } from '../deps.ts';
+import type { Routed } from './route.ts';
+import type { Stopped } from './stopped.ts';
+
+export interface Authenticated {
+  readonly kind: 'authenticated';
+  readonly call: Call;
+  readonly route: Route;
+  readonly account: Account;
+  /** The generation of keys in which the account was found: a later one may know another. */
+  readonly generation: number;
+}
+
+/** Returns a promise only where the key is not in memory. */
+export function authenticate(
+  deps: GatewayDeps,
+  { call, route }: Routed,
+): Authenticated | Stopped | Promise<Authenticated | Stopped> {
+  const { generation } = deps.keys;
+  const found = findAccount(deps, call);
+  if (found instanceof Promise) return found.then((account) => authenticated(call, route, account, generation));
+  return authenticated(call, route, found, generation);
+}
+
+function authenticated(
+  call: Call,
+  route: Route,
+  account: Account | ApiError,
+  generation: number,
+): Authenticated | Stopped {
+  if (isApiError(account)) {
+    const operation = route.descriptor.name;
+    return { kind: 'stopped', call, error: account, operation, account: null, endUser: null };
+  }
+  call.ended('authenticate');
+  return { kind: 'authenticated', call, route, account, generation };
+}
+
+/** Returns the account behind the call's key as it is known now, or why the key may not be used. */
+export function findAccount(deps: GatewayDeps, call: Call): Account | ApiError | Promise<Account | ApiError> {
+  const key = bearerKey(call.exchange.rawHeaders);
+  if (key === null) return invalid('No API key was given: send `Authorization: Bearer tg-…`.');
+  if (typeof key !== 'string') return key;
+  const found = deps.keys.find(key);
+  if (!(found instanceof Promise)) return accountOf(found, deps.clock.nowMs());
+  return found.then(
+    (record) => accountOf(record, deps.clock.nowMs()),
+    () => apiError('ledger_unavailable', 'The key cannot be checked just now.', { retryAfterMs: 1000 }),
+  );
+}
+
+function accountOf(record: KeyRecord | null, nowMs: number): Account | ApiError {
+  const refused = whyRefused(record, nowMs);
+  if (refused !== null || record === null) return invalid(refused ?? '');
+  return record.account;
+}
+
+function invalid(message: string): ApiError {
+  return apiError('invalid_api_key', message);
+}

@@ -1,0 +1,213 @@
+/**
+ * Forward: the upstream call, bytes streaming both ways; the stream's meter reads along. Owns: relaying, back-pressure,
+ * and reading on when the client has left. Never retries: every try is billed.
+ */
+import type { MeteredResponse } from '../../domain/usage.ts';
+import { decodeBody } from '../../openai/usage/decode.ts';
+import { StreamMeter } from '../../openai/usage/stream.ts';
+import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../../wire/upstream.ts';
+import type { Call, Interruption } from '../call.ts';
+import type { GatewayDeps } from '../deps.ts';
+import { beginStream } from '../respond.ts';
+import type { Reserved } from './reserve.ts';
+
+/** Responses up to this size are kept until their end, so that their cost can stand in the headers. */
+const BUFFERED_BYTES = 4 * 1024 * 1024;
+/** A compressed stream's copy is metered at its end; one that is longer than this is not. */
+const COPY_BYTES = 64 * 1024 * 1024;
+
+export type UpstreamHeaders = Record<string, string | string[] | undefined>;
+
+/** The upstream's response, as far as it came. */
+export interface UpstreamResponse {
+  ending: 'complete' | 'unreachable' | 'interrupted' | 'timeout' | 'abandoned' | 'cut';
+  /** 0 when no response began. */
+  status: number;
+  headers: UpstreamHeaders;
+  /** The whole body where it was kept back until it is metered; null once it was relayed. */
+  body: Buffer | null;
+  /** The decoded body, to be metered; null where a stream's meter read along, or it cannot be read. */
+  readable: Buffer | null;
+  /** What the meter that read along found; null where there was none. */
+  metered: MeteredResponse | null;
+  /** An error event stood in the stream. */
+  sawError: boolean;
+  firstByteUs: number | null;
+  totalUs: number;
+}
+
+export interface Forwarded {
+  readonly kind: 'forwarded';
+  readonly reserved: Reserved;
+  readonly response: UpstreamResponse;
+}
+
+/** Sends the call and waits for its end. Each failure of the network is an ending; rejects only on a bug of ours. */
+export function forward(deps: GatewayDeps, reserved: Reserved): Promise<Forwarded> {
+  return new Promise((resolve, reject) => {
+    new Relay(
+      deps,
+      reserved,
+      (response) => {
+        reserved.call.ended('forward');
+        resolve({ kind: 'forwarded', reserved, response });
+      },
+      reject,
+    ).start();
+  });
+}
+
+class Relay implements UpstreamHandler {
+  readonly #deps: GatewayDeps;
+  readonly #reserved: Reserved;
+  readonly #call: Call;
+  readonly #resolve: (response: UpstreamResponse) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #sentMs = performance.now();
+  #send: UpstreamCall | null = null;
+  #status = 0;
+  #headers: UpstreamHeaders = {};
+  #firstByteMs: number | null = null;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  /** The response is passed on as it comes; otherwise it is kept until its end. */
+  #relaying = false;
+  #meter: StreamMeter | null = null;
+  #abandoned = false;
+  #ended = false;
+  #patience: NodeJS.Timeout | null = null;
+
+  constructor(
+    deps: GatewayDeps,
+    reserved: Reserved,
+    resolve: (response: UpstreamResponse) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#deps = deps;
+    this.#reserved = reserved;
+    this.#call = reserved.call;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  start(): void {
+    const { upstream } = this.#deps;
+    if (this.#call.isCut || upstream === null) {
+      this.#finish('unreachable');
+      return;
+    }
+    this.#call.watch((interruption) => this.#interrupted(interruption));
+    this.#send = upstream.send(this.#reserved.outgoing.take(), this);
+    if (this.#call.clientGone) this.#clientLeft();
+  }
+
+  onHeaders(status: number, headers: UpstreamHeaders): void {
+    this.#firstByteMs = performance.now();
+    this.#status = status;
+    this.#headers = headers;
+    if (status >= 400 || !isEventStream(headers)) return;
+    const { descriptor, includeUsage } = this.#reserved;
+    const encoding = headers['content-encoding'];
+    if (descriptor.usage !== null && (encoding === undefined || encoding === 'identity')) {
+      this.#meter = new StreamMeter(descriptor.usage, { stripUsage: !includeUsage });
+    }
+    this.#relay();
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.#meter) {
+      this.#write(this.#meter.push(chunk));
+      return;
+    }
+    this.#bytes += chunk.length;
+    if (this.#bytes <= COPY_BYTES) this.#chunks.push(chunk);
+    if (this.#relaying) this.#write(chunk);
+    else if (this.#bytes > BUFFERED_BYTES) {
+      this.#relay();
+      for (const kept of this.#chunks) this.#write(kept);
+    }
+  }
+
+  onEnd(): void {
+    if (this.#meter) this.#write(this.#meter.end());
+    this.#finish('complete');
+  }
+
+  onError(failure: UpstreamFailure): void {
+    // Whatever ends it, a call of which no byte was sent costs nothing.
+    if (failure === 'unreachable') this.#finish(failure);
+    else this.#finish(this.#call.isCut ? 'cut' : this.#abandoned ? 'abandoned' : failure);
+  }
+
+  #relay(): void {
+    this.#relaying = true;
+    if (!this.#call.clientGone) beginStream(this.#deps, this.#reserved, this.#status, this.#headers);
+  }
+
+  #write(bytes: Buffer): void {
+    const { exchange, clientGone } = this.#call;
+    if (bytes.length === 0 || clientGone) return;
+    if (exchange.write(bytes)) return;
+    this.#send?.pause();
+    exchange.onDrain = () => this.#send?.resume();
+  }
+
+  #interrupted(interruption: Interruption): void {
+    if (interruption === 'cut') this.#send?.abort();
+    else this.#clientLeft();
+  }
+
+  /** The upstream bills the response whether or not it is read: read on to learn its cost, but not for ever. */
+  #clientLeft(): void {
+    if (this.#ended || this.#patience) return;
+    this.#send?.resume();
+    this.#patience = setTimeout(() => {
+      this.#abandoned = true;
+      this.#send?.abort();
+    }, this.#deps.abandonedTimeoutMs);
+  }
+
+  #finish(ending: UpstreamResponse['ending']): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#call.unwatch();
+    this.#call.exchange.onDrain = null;
+    if (this.#patience) clearTimeout(this.#patience);
+    const totalUs = Math.round((performance.now() - this.#sentMs) * 1000);
+    const [only] = this.#chunks;
+    const copy = this.#chunks.length === 1 && only ? only : Buffer.concat(this.#chunks);
+    const encoding = this.#headers['content-encoding'];
+    if (this.#meter || this.#bytes > COPY_BYTES) this.#resolve(this.#responseOf(ending, totalUs, copy, null));
+    else if (encoding === undefined) this.#resolve(this.#responseOf(ending, totalUs, copy, copy));
+    else {
+      decodeBody(String(encoding), copy).then(
+        (decoded) => this.#resolve(this.#responseOf(ending, totalUs, copy, decoded)),
+        this.#reject,
+      );
+    }
+  }
+
+  #responseOf(
+    ending: UpstreamResponse['ending'],
+    totalUs: number,
+    copy: Buffer,
+    readable: Buffer | null,
+  ): UpstreamResponse {
+    return {
+      ending,
+      status: this.#status,
+      headers: this.#headers,
+      body: this.#relaying ? null : copy,
+      readable,
+      metered: this.#meter?.result() ?? null,
+      sawError: this.#meter?.sawError ?? false,
+      firstByteUs: this.#firstByteMs === null ? null : Math.round((this.#firstByteMs - this.#sentMs) * 1000),
+      totalUs,
+    };
+  }
+}
+
+/** Whether a response is a stream of server-sent events. */
+export function isEventStream(headers: UpstreamHeaders): boolean {
+  return String(headers['content-type'] ?? '').startsWith('text/event-stream');
+}

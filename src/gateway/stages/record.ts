@@ -1,0 +1,78 @@
+/** Record: the call's one usage event, metrics, one log line. It cannot delay a call: the response has been sent. */
+import { ERRORS } from '../../domain/errors.ts';
+import type { UpstreamError } from '../../telemetry/measurement.ts';
+import type { Call } from '../call.ts';
+import type { GatewayDeps } from '../deps.ts';
+import type { UpstreamResponse } from './forward.ts';
+import type { Settled } from './settle.ts';
+import type { Stopped } from './stopped.ts';
+
+/** Measures itself up to the event that it appends last: what follows is the journal's write, once a turn for all calls. */
+export function record(deps: GatewayDeps, settled: Settled): void {
+  const { reserved, response, outcome, pricedModel } = settled;
+  const { call, descriptor, hold } = reserved;
+  const { principal } = reserved.account;
+  call.ended('record');
+  const stageUs = call.clock.durations();
+  deps.ledger.record(hold, stageUs);
+  deps.metrics.recordCall({
+    operation: descriptor.name,
+    outcome: outcome.outcome,
+    team: principal.teamName,
+    model: pricedModel,
+    usage: outcome.usage,
+    costPicoUsd: outcome.cost,
+    overrunPicoUsd: outcome.cost > hold.amount ? outcome.cost - hold.amount : 0n,
+    isOutputCut: isOutputCut(settled),
+    stageUs,
+    waited: reserved.waited,
+    firstByteUs: response.firstByteUs,
+    upstreamUs: response.totalUs,
+    stream: reserved.stream,
+    upstreamError: upstreamErrorOf(response),
+    isRetry: isRetry(call),
+  });
+  deps.log.logCall({
+    eventId: hold.id,
+    operation: descriptor,
+    outcome: outcome.outcome,
+    team: principal.teamName,
+    keyId: principal.keyId,
+    requestModel: reserved.callKind.model === '' ? null : reserved.callKind.model,
+    responseModel: outcome.responseModel,
+    usage: outcome.usage,
+    costPicoUsd: outcome.cost,
+    holdPicoUsd: hold.amount,
+    status: response.status,
+    error: null,
+    upstreamRequestId: outcome.upstreamRequestId,
+    stageUs,
+  });
+}
+
+/** Counts a call that was not forwarded. */
+export function recordStopped(deps: GatewayDeps, { call, error, operation, account }: Stopped): void {
+  if (error === null) return;
+  deps.metrics.recordDenial(error.code, operation, isRetry(call));
+  if (account !== null) deps.refusals.add(account.principal.teamId, error.code);
+  if (ERRORS[error.code].status >= 500) deps.log.logger.warn({ code: error.code }, 'call refused');
+}
+
+/** Every choice used up what was written in; where there are several, one that did shows only in all of them. */
+function isOutputCut({ reserved, outcome }: Settled): boolean {
+  const { hold, estimate } = reserved;
+  if (hold.outputLimit === null || outcome.usage === null) return false;
+  return outcome.usage.outputTokens >= hold.outputLimit * estimate.bound.choices;
+}
+
+function upstreamErrorOf({ ending, status }: UpstreamResponse): UpstreamError | null {
+  if (ending === 'unreachable' || ending === 'timeout' || ending === 'interrupted') return ending;
+  if (status < 400) return null;
+  return status === 429 ? 'rate_limited' : status < 500 ? 'rejected' : 'failed';
+}
+
+/** The official SDKs count their own retries, from 0. */
+function isRetry({ exchange }: Call): boolean {
+  const count = exchange.header('x-stainless-retry-count');
+  return count !== undefined && count !== '0';
+}

@@ -1,0 +1,174 @@
+/** Reserve: takes the call's worst case out of every counter that it touches, and journals the hold. */
+import type { ReservationRequest } from '../../admission/decide.ts';
+import type { Account, CallKind } from '../../domain/budget.ts';
+import { NOTHING_USED } from '../../domain/claim.ts';
+import { type ApiError, isApiError } from '../../domain/errors.ts';
+import type { Estimate } from '../../domain/estimate.ts';
+import type { RateCard } from '../../domain/price.ts';
+import type { Hold } from '../../ledger/holds.ts';
+import type { Reservation } from '../../ledger/ledger.ts';
+import type { Descriptor } from '../../openai/operations/descriptor.ts';
+import type { Call } from '../call.ts';
+import { errorOfDenial, ledgerUnavailable } from '../denial-error.ts';
+import type { GatewayDeps } from '../deps.ts';
+import { OutgoingRequest } from '../outgoing.ts';
+import { shuttingDown } from '../respond.ts';
+import { findAccount } from './authenticate.ts';
+import type { Estimated } from './estimate.ts';
+import { whyNotAllowed } from './parse.ts';
+import { type Stopped, stopped } from './stopped.ts';
+
+/** What is left of a call once its money is held: neither its parsed body nor a second copy of its bytes. */
+export interface Reserved {
+  readonly kind: 'reserved';
+  readonly call: Call;
+  readonly account: Account;
+  readonly callKind: CallKind;
+  readonly descriptor: Descriptor;
+  readonly card: RateCard | null;
+  readonly estimate: Estimate;
+  readonly hold: Hold;
+  /** Its money was not in a lease here: it waited for it. */
+  readonly waited: boolean;
+  /** The client asked for server-sent events, and for their usage chunk. */
+  readonly stream: boolean;
+  readonly includeUsage: boolean;
+  readonly outgoing: OutgoingRequest;
+}
+
+/** Under which rules a hold was taken: they may have changed while the body came or the call waited. */
+interface Taken {
+  readonly kind: 'taken';
+  readonly account: Account;
+  readonly hold: Hold;
+  readonly waited: boolean;
+}
+
+/** Returns when the call holds its money and the journal has it. */
+export async function reserve(deps: GatewayDeps, estimated: Estimated): Promise<Reserved | Stopped> {
+  const { call, request, callKind, card, estimate } = estimated;
+  const taken = await takeUnderTheRules(deps, estimated);
+  if (taken.kind === 'stopped') return taken;
+  const { account, hold, waited } = taken;
+  const { descriptor, operation, stream, includeUsage } = request;
+  if (call.clientGone) {
+    deps.ledger.cancel(hold);
+    return stopped(call, null, descriptor.name, account, callKind.endUser);
+  }
+  const outgoing = outgoingOf(deps, estimated, hold);
+  const { teamId, keyId } = account.principal;
+  const written = await new Promise<boolean>((done) =>
+    deps.ledger.begin(
+      hold,
+      {
+        teamId,
+        keyId,
+        operation: descriptor.name,
+        model: operation.model ?? '',
+        stream,
+        endUser: callKind.endUser,
+        priceId: estimate.priceIds[0] ?? null,
+        outputLimit: hold.outputLimit,
+      },
+      done,
+    ),
+  );
+  if (!written) {
+    deps.ledger.cancel(hold);
+    return stopped(call, ledgerUnavailable(), descriptor.name, account, callKind.endUser);
+  }
+  call.ended('reserve');
+  const kind = 'reserved';
+  return { kind, call, account, callKind, descriptor, card, estimate, hold, waited, stream, includeUsage, outgoing };
+}
+
+function outgoingOf(deps: GatewayDeps, { call, request }: Estimated, hold: Hold): OutgoingRequest {
+  try {
+    return new OutgoingRequest(request, call.exchange.rawHeaders, {
+      apiKey: deps.upstreamApiKey,
+      eventId: hold.id,
+      outputLimit: hold.outputLimit,
+    });
+  } catch (error) {
+    deps.ledger.cancel(hold);
+    throw error;
+  }
+}
+
+/** The rules and the key may change while the body comes or the call waits: what holds is what they are at the hold. */
+async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promise<Taken | Stopped> {
+  const { call, request, callKind } = estimated;
+  const { name } = request.descriptor;
+  const startedMs = deps.clock.monotonicMs();
+  let { account, generation } = estimated;
+  let waited = false;
+  for (;;) {
+    if (generation !== deps.keys.generation) {
+      generation = deps.keys.generation;
+      const found = await findAccount(deps, call);
+      if (isApiError(found)) return stopped(call, found, name, null, callKind.endUser);
+      account = found;
+      const error = whyNotAllowed(account, request, callKind.endUser);
+      if (error !== null) return stopped(call, error, name, account, callKind.endUser);
+      continue;
+    }
+    const waitedMs = waited ? deps.clock.monotonicMs() - startedMs : 0;
+    const reserved = deps.ledger.reserve(requestOf(estimated, account, waitedMs));
+    const outcome = reserved.kind === 'queued' ? await waitFor(call, reserved) : reserved;
+    waited ||= reserved.kind === 'queued';
+    switch (outcome.kind) {
+      case 'hold':
+        return { kind: 'taken', account, hold: outcome.hold, waited };
+      case 'changed':
+        continue;
+      case 'left':
+        return stopped(call, call.isCut ? shuttingDown() : null, name, account, callKind.endUser);
+      case 'unavailable':
+        return stopped(call, ledgerUnavailable(), name, account, callKind.endUser);
+      case 'denial': {
+        if (outcome.reason === 'insufficient' && outcome.counter !== null) deps.onSpent(outcome.counter);
+        const error = errorOfDenial(outcome, estimated.estimate);
+        return stopped(call, error, name, account, callKind.endUser);
+      }
+    }
+  }
+}
+
+/** Its client may leave while the call waits, and the gateway may stop: it then leaves the queue, holding nothing. */
+function waitFor(call: Call, queued: Queued): Promise<ReservationOutcome | { kind: 'left' }> {
+  return new Promise((resolve) => {
+    const leave = () => {
+      call.unwatch();
+      queued.leave();
+      resolve({ kind: 'left' });
+    };
+    queued.onOutcome((outcome) => {
+      call.unwatch();
+      resolve(outcome);
+    });
+    call.watch(leave);
+    if (call.clientGone) leave();
+  });
+}
+
+function requestOf(estimated: Estimated, account: Account, waitedMs: number): ReservationRequest {
+  const { request, callKind, estimate } = estimated;
+  const isFree = !request.operation.billable;
+  return {
+    account,
+    kind: callKind,
+    isFree,
+    size: isFree ? FREE : sizeOf(estimate),
+    waitedMs,
+    bytes: request.body.length,
+  };
+}
+
+const FREE: ReservationRequest['size'] = { type: 'fixed', claim: NOTHING_USED };
+
+/** A call whose client set no output limit holds its share of what is free; that limit is written in. */
+function sizeOf(estimate: Estimate): ReservationRequest['size'] {
+  const { inputTokens, outputTokens } = estimate.bound;
+  if (estimate.openEnded || estimate.cost === null || outputTokens === null) return { type: 'open_ended', estimate };
+  return { type: 'fixed', claim: { cost: estimate.cost, inputTokens, outputTokens } };
+}

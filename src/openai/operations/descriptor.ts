@@ -1,0 +1,103 @@
+/**
+ * What Tollgate knows of one operation of the API, as data. A family of operations is a file of descriptors beside this
+ * one; the table of all (table.ts) makes the router, the names, the metric labels and docs/COVERAGE.md from them.
+ * Nothing else in `src/` asks which operation a call is: what differs between two operations is a field here.
+ */
+import type { Bounds, Fields, OutputLimitField } from '../bound/fields.ts';
+
+/**
+ * `metered`: costs money, held before it is sent and settled from its usage. `free`: costs nothing, only its request
+ * counts. `job`: held when it is created, settled when it ends. `refused`: never forwarded, with a reason.
+ */
+export type OperationClass = 'metered' | 'free' | 'job' | 'refused';
+
+export type Method = 'GET' | 'POST' | 'DELETE';
+
+/** Kinds of objects that the upstream keeps for a team. */
+export type ObjectKind = 'response' | 'stored_completion' | 'model';
+
+/** The members of a usage object, by the API's two vocabularies. */
+export interface UsageMembers {
+  input: string;
+  /** Null: the operation has no output. */
+  output: string | null;
+  inputDetails: string;
+  outputDetails: string;
+}
+
+/** Where the usage of a response stands. */
+export interface UsagePlace {
+  members: UsageMembers;
+  /** The response holds long lists of numbers, which are left out when its usage is read. */
+  skipsArrays: boolean;
+  /**
+   * Of a stream: `chunk`, an extra chunk that must be asked for (`stream_options.include_usage`) and is removed where the
+   * client did not ask; `terminal_event`, inside the last event; `none`: the operation has no stream.
+   */
+  stream: 'chunk' | 'terminal_event' | 'none';
+}
+
+export interface Descriptor {
+  /** Stable name: in events, metrics, logs and the admin API. */
+  readonly name: string;
+  readonly method: Method;
+  /** Below `/v1`; `{model}` stands for one segment. */
+  readonly path: string;
+  readonly class: OperationClass;
+  /** Why it is refused; null: it is not. */
+  readonly reason: string | null;
+  readonly request: 'none' | 'json';
+  /** Reads the fields that move the call's cost; null: none does. */
+  readonly bound: ((fields: Fields) => Bounds) | null;
+  /** The API refuses requests whose whole input is above the model's maximum, so that it bounds the input. */
+  readonly inputAtMostModelMaximum: boolean;
+  /** Null: the response reports no usage. */
+  readonly usage: UsagePlace | null;
+  /** Field into which an output limit can be written; null: the operation has none, and no service tier either. */
+  readonly outputLimitField: OutputLimitField;
+  /** Objects that the operation makes, or names in its path; null: none. */
+  readonly object: { kind: ObjectKind; makes: boolean } | null;
+  /** The upstream's usage report that covers it; null: none does. */
+  readonly report: 'completions' | 'embeddings' | null;
+  /** OpenTelemetry's `gen_ai.operation.name`; our own name where it has none. */
+  readonly otel: string;
+}
+
+const DEFAULTS = {
+  reason: null,
+  request: 'json',
+  bound: null,
+  inputAtMostModelMaximum: false,
+  usage: null,
+  outputLimitField: null,
+  object: null,
+  report: null,
+} as const;
+
+type Given<Required extends keyof Descriptor> = Pick<Descriptor, Required> & Partial<Descriptor>;
+
+/** An operation that costs money: it has a bound and a place where its usage stands. */
+export function metered(given: Given<'name' | 'path' | 'bound' | 'usage' | 'otel'>): Descriptor {
+  return { ...DEFAULTS, method: 'POST', class: 'metered', ...given };
+}
+
+/** An operation that costs nothing. */
+export function free(given: Given<'name' | 'method' | 'path'>): Descriptor {
+  return { ...DEFAULTS, class: 'free', otel: given.name, ...given };
+}
+
+/** `prompt_tokens`, `completion_tokens`: the API's older vocabulary (`CompletionUsage` of its published schema). */
+export const COMPLETION_USAGE: UsageMembers = {
+  input: 'prompt_tokens',
+  output: 'completion_tokens',
+  inputDetails: 'prompt_tokens_details',
+  outputDetails: 'completion_tokens_details',
+};
+
+/** `input_tokens`, `output_tokens`: the newer one (`ResponseUsage`). */
+export const RESPONSE_USAGE: UsageMembers = {
+  input: 'input_tokens',
+  output: 'output_tokens',
+  inputDetails: 'input_tokens_details',
+  outputDetails: 'output_tokens_details',
+};
