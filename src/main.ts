@@ -1,63 +1,55 @@
 /**
- * The command line of the gateway: serve | demo | simulator | migrate | journal replay. Owns: reading the environment,
- * what people are told, and the exit code. Does not own: what is wired (main/app.ts).
+ * The commands serve | demo | simulator | migrate | journal replay. Owns: reading the environment, what is printed, and
+ * the exit code. Does not own: the grammar of the command line (main/command-line.ts), what is wired (main/app.ts).
  */
 import { join } from 'node:path';
-import { Command } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { type Config, formatFaults, readConfig } from './config.ts';
 import { type App, startApp } from './main/app.ts';
 import { CannotStart } from './main/cannot-start.ts';
+import { type CommandName, readLine } from './main/command-line.ts';
 import { migrate, replayJournal } from './main/maintenance.ts';
 import { type StopSignals, stopSignals } from './main/signals.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 
 /** Runs one command; the process ends with its exit code once nothing is left to do. */
 export async function run(argv: string[]): Promise<void> {
+  const line = readLine(argv);
+  if (line.kind === 'help') {
+    process.stdout.write(line.text);
+  } else if (line.kind === 'version') {
+    process.stdout.write(`${packageJson.version}\n`);
+  } else if (line.kind === 'wrong') {
+    process.stderr.write(`tollgate: ${line.text}`);
+    process.exitCode = 2;
+  } else {
+    await execute(line.name, line.args);
+  }
+}
+
+async function execute(name: CommandName, args: string[]): Promise<void> {
   try {
-    await commands().parseAsync(argv, { from: 'user' });
+    await COMMANDS[name](args);
   } catch (error) {
-    // What people can mend is said in one line; anything else is a bug of ours, and its place is what helps.
+    // An operator's mistake is said in one line; anything else is a bug of ours, and its place is what helps.
     const text = error instanceof CannotStart ? error.message : (error as Error).stack;
     process.stderr.write(`tollgate: ${text}\n`);
     process.exit(1);
   }
 }
 
-function commands(): Command {
-  const program = new Command('tollgate').version(packageJson.version).showHelpAfterError();
-  program.command('serve').description('start the gateway').action(serve);
-  program
-    .command('demo')
-    .description('serve, with a simulated OpenAI and sample traffic')
-    .allowUnknownOption()
-    .helpOption(false)
-    .argument('[options...]')
-    .action(async (options: string[]) => (await import('./demo.ts')).run(options));
-  program
-    .command('simulator')
-    .description('the simulated OpenAI alone')
-    .allowUnknownOption()
-    .helpOption(false)
-    .argument('[options...]')
-    .action(async (options: string[]) => (await import('./simulator/main.ts')).run(options));
-  program
-    .command('migrate')
-    .description("bring the database to this version's schema, then exit")
-    .action(async () => migrate(configured()));
-  program
-    .command('journal')
-    .description('journals of dead instances')
-    .command('replay <file>')
-    .description('bring what a dead instance wrote into the ledger and fence it; twice changes nothing')
-    .action(async (file: string) => {
-      const { inserted, unknown } = await replayJournal(configured(), file);
-      process.stdout.write(
-        `${inserted} events were new, ${unknown} calls had no outcome (charged at their hold)\n`,
-      );
-    });
-  return program;
-}
+const COMMANDS: Record<CommandName, (args: string[]) => Promise<void>> = {
+  serve,
+  demo: async (args) => (await import('./demo.ts')).run(args),
+  simulator: async (args) => (await import('./simulator/main.ts')).run(args),
+  migrate: () => migrate(configured()),
+  'journal replay': async ([file = '']) => {
+    const { inserted, unknown } = await replayJournal(configured(), file);
+    process.stdout.write(
+      `${inserted} events were new, ${unknown} calls had no outcome (charged at their hold)\n`,
+    );
+  },
+};
 
 /** The configuration; with any fault in it the process ends and names them all. */
 function configured(): Config {
