@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Config, readConfig } from '../../src/config.ts';
 import { formatUsd, usd } from '../../src/domain/money.ts';
-import { type App, startApp } from '../../src/main/app.ts';
+import { type App, startApp } from '../../src/main/start.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { type Receiver, startReceiver } from '../jobs/receiver.ts';
 import { readBalance, readEvents, sumOf } from './books.ts';
