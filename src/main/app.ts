@@ -8,7 +8,7 @@ import { Catalog } from '../auth/catalog.ts';
 import { KeyCache } from '../auth/key-cache.ts';
 import type { Config } from '../config.ts';
 import { createGateway } from '../gateway/gateway.ts';
-import { Refusals } from '../gateway/refusals.ts';
+import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
 import { SpentBudgets } from '../jobs/warn.ts';
 import { startWatch } from '../jobs/watch.ts';
 import { createClock } from '../ledger/clock.ts';
@@ -18,10 +18,10 @@ import { Ledger } from '../ledger/ledger.ts';
 import { ownHeader } from '../ledger/recovery.ts';
 import { realTimers } from '../ledger/timers.ts';
 import { createUpstream, type Upstream } from '../openai/upstream.ts';
+import { addApiErrors } from '../store/api-errors.ts';
 import { catalogChanges, findKey } from '../store/catalog.ts';
 import type { Connection, Database } from '../store/database.ts';
 import { findPlan } from '../store/plans.ts';
-import { addRefusals } from '../store/refusals.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, TEAM_CAP } from '../telemetry/metrics.ts';
 import { adoptJournals } from './adoption.ts';
@@ -116,12 +116,12 @@ export async function startApp(options: AppOptions): Promise<App> {
   await catalog.start();
   back.defer(() => catalog.stop());
 
-  const refusals = new Refusals({
-    write: (counts) => addRefusals(sql, counts),
+  const counts = new ApiErrorCounts({
+    write: (added) => addApiErrors(sql, added),
     nowMs: clock.nowMs,
     onError: storeErrors,
   });
-  back.defer(() => refusals.stop());
+  back.defer(() => counts.stop());
   const spent = new SpentBudgets();
   const gateway = createGateway({
     keys,
@@ -132,7 +132,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     upstreamApiKey: config.openaiApiKey ?? '',
     metrics,
     log,
-    refusals,
+    counts,
     maxBodyBytes: config.maxBodyBytes,
     abandonedTimeoutMs: config.drainTimeoutMs,
     onSpent: (counter) => spent.add(counter),
@@ -149,7 +149,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     database: store.database,
     keys,
     ledger,
-    refusals,
+    counts,
     clock,
     metrics,
     log,

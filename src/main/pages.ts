@@ -5,7 +5,7 @@ import { createOwn } from '../admin/own.ts';
 import type { KeyCache } from '../auth/key-cache.ts';
 import { Sessions } from '../auth/sessions.ts';
 import type { Config } from '../config.ts';
-import type { Refusals } from '../gateway/refusals.ts';
+import type { ApiErrorCounts } from '../jobs/api-error-counts.ts';
 import type { Clock } from '../ledger/clock.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Database } from '../store/database.ts';
@@ -21,7 +21,7 @@ export interface PagesOptions {
   database: Database;
   keys: KeyCache;
   ledger: Ledger;
-  refusals: Refusals;
+  counts: ApiErrorCounts;
   clock: Clock;
   metrics: Metrics;
   log: Log;
@@ -31,7 +31,7 @@ export interface PagesOptions {
 }
 
 export function createPages(options: PagesOptions): Hono {
-  const { config, adminKey, database, keys, ledger, refusals, clock, log } = options;
+  const { config, adminKey, database, keys, ledger, counts, clock, log } = options;
   const { version, metrics, stopping } = options;
   const pages = createService({ version, ledger, metrics, metricsKey: config.metricsKey, stopping });
   const shared = {
@@ -39,7 +39,7 @@ export function createPages(options: PagesOptions): Hono {
     nowMs: clock.nowMs,
     async settleNow() {
       await ledger.flusher.drain().catch(options.onStoreError);
-      await refusals.flush();
+      await counts.flush();
     },
     onError: (error: unknown) =>
       log.logger.error({ err: error }, 'an admin request failed on an error of ours'),

@@ -15,6 +15,7 @@ export function countersText(series: AllSeries): string {
     familyText('tollgate_build_info', [series.buildInfo]),
     familyOf('tollgate_requests_total', operations, (operation) => Object.values(operation.requests)),
     familyText('tollgate_denials_total', series.denials.values()),
+    familyText('tollgate_errors_total', series.errors.values()),
     familyOf('tollgate_calls_total', teams, (team) => [team.calls]),
     familyText('tollgate_reservations_total', Object.values(series.reservations)),
     familyOf('tollgate_team_tokens_total', teams, (team) => team.tokens),
