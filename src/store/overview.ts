@@ -7,8 +7,7 @@ import type { Fragment, Sql } from 'postgres';
 import type { ErrorKind } from '../domain/errors.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
-
-const DAY_MS = 86_400_000;
+import { DAY_MS } from '../domain/window.ts';
 
 /** From inclusive, to exclusive, both on a quarter of an hour. */
 export interface Span {
