@@ -2,7 +2,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
-import { windowSpan } from '../domain/window.ts';
+import { DAY_MS, QUARTER_HOUR_MS, windowSpan } from '../domain/window.ts';
 import { clock } from '../store/catalog-version.ts';
 import { readCredit, readSpend, type Spans, type TeamSpend } from '../store/overview.ts';
 import { readTeamBudgets, type TeamBudgets } from '../store/team-budgets.ts';
@@ -11,8 +11,7 @@ import type { AdminOptions } from './options.ts';
 import { type Outlook, outlookOf, type Pace, spentUntil } from './outlook.ts';
 import { serve } from './route.ts';
 
-const QUARTER_HOUR_MS = 900_000;
-const RECENT_MS = 7 * 86_400_000;
+const RECENT_MS = 7 * DAY_MS;
 const TEAMS_SHOWN = 20;
 
 export function serveOverview(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
@@ -50,7 +49,8 @@ export function serveOverview(app: OpenAPIHono, { database, settleNow }: AdminOp
         remaining_usd: usdOrNull(remaining ?? null),
         unknown_usd: formatUsd(total((team) => team.unknown)),
         calls_today: count((team) => team.callsToday),
-        refused_today: count((team) => team.refusedToday),
+        denied_today: count((team) => team.deniedToday),
+        errors_today: count((team) => team.errorsToday),
         exhausts_at: momentOrNull(ends.length === 0 ? null : Math.min(...ends)),
         teams: rows.map(({ team, outlook }) => toRow(team, outlook)),
       };

@@ -62,7 +62,7 @@ export const seriesOf = (page: string) =>
 export function parse(page: string): Map<string, number> {
   const values = new Map<string, number>();
   for (const line of seriesOf(page)) {
-    const match = /^([a-z_]+(?:\{(?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)+\})?) (\S+)$/.exec(line);
+    const match = /^([a-z_0-9]+(?:\{(?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)+\})?) (\S+)$/.exec(line);
     if (!match) throw new Error(`not a series: ${line}`);
     if (values.has(match[1]!)) throw new Error(`twice: ${line}`);
     values.set(match[1]!, Number(match[2]));

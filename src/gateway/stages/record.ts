@@ -53,8 +53,8 @@ export function record(deps: GatewayDeps, settled: Settled): void {
 /** Counts a call that was not forwarded. */
 export function recordStopped(deps: GatewayDeps, { call, error, operation, account }: Stopped): void {
   if (error === null) return;
-  deps.metrics.recordDenial(error.code, operation, isRetry(call));
-  if (account !== null) deps.refusals.add(account.principal.teamId, error.code);
+  deps.metrics.recordError(error.code, operation, isRetry(call));
+  if (account !== null) deps.counts.add(account.principal.teamId, error.code);
   if (ERRORS[error.code].status >= 500) deps.log.logger.warn({ code: error.code }, 'call refused');
 }
 

@@ -43,8 +43,8 @@ const NOT_CLIENT_PREFIX = /^(?:proxy-|x-tollgate-)/;
  * The headers to send upstream, as name, value, name, value … from a client's raw headers in the same form.
  * `eventId` goes as `x-client-request-id`; compressed answers are not asked for, because they hide usage.
  */
-export function upstreamHeaders(incoming: string[], options: { apiKey: string; eventId: string }): string[] {
-  let headers: string[] = [];
+export function upstreamHeaders(incoming: readonly string[], options: { apiKey: string; eventId: string }): string[] {
+  let headers: readonly string[] = [];
   let named: Set<string> | null = null;
   let hasType = false;
   for (let index = 0; index < incoming.length; index += 2) {
@@ -68,7 +68,7 @@ export function upstreamHeaders(incoming: string[], options: { apiKey: string; e
  * the length of the body (see above), and names that only Tollgate may write.
  */
 export function clientHeaders(upstream: Record<string, string | string[] | undefined>): string[] {
-  const headers: string[] = [];
+  const headers: readonly string[] = [];
   const connection = upstream.connection;
   const named = connection === undefined ? null : namedByConnection(null, String(connection));
   for (const name in upstream) {
@@ -81,7 +81,7 @@ export function clientHeaders(upstream: Record<string, string | string[] | undef
   return headers;
 }
 
-function withoutNames(headers: string[], names: Set<string>): string[] {
+function withoutNames(headers: readonly string[], names: Set<string>): string[] {
   return headers.filter((_, index) => !names.has(headers[index - (index % 2)]!));
 }
 
@@ -97,7 +97,7 @@ function namedByConnection(named: Set<string> | null, value: string): Set<string
  * The bearer key among raw headers; null when there is none. Two `Authorization` headers are refused: what stands
  * before us may have checked the other one.
  */
-export function bearerKey(incoming: string[]): string | null | ApiError {
+export function bearerKey(incoming: readonly string[]): string | null | ApiError {
   let authorization: string | null = null;
   for (let index = 0; index < incoming.length; index += 2) {
     const name = incoming[index]!;

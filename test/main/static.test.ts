@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createConsole } from '../../src/main/console.ts';
+import { createConsole } from '../../src/main/http/static.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
 let folder: string;

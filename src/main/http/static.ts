@@ -3,11 +3,15 @@
  * Owns: the headers that keep the pages to themselves. Invariants: only what the folders held at the start is served; a
  * path that is no file is a page of the console, which finds its way by itself.
  */
+import { createHash } from 'node:crypto';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
 import { type Context, Hono } from 'hono';
-import { answerFile, readFile, readFolder, type StaticFile } from './static-files.ts';
 
-const BUILT = fileURLToPath(new URL('../console/dist', import.meta.url));
+const BUILT = fileURLToPath(new URL('../../console/dist', import.meta.url));
 const API_PAGE = new URL('./api-page/', import.meta.url);
 
 /** Nothing from elsewhere, nothing inline: a text that slips into the page can neither run nor call anyone. */
@@ -61,4 +65,47 @@ function apiPage(): [string, StaticFile][] {
     ['api/swagger-ui.css', read(import.meta.resolve('swagger-ui-dist/swagger-ui.css'))],
     ['api/swagger-ui-bundle.js', read(import.meta.resolve('swagger-ui-dist/swagger-ui-bundle.js'))],
   ];
+}
+
+const TYPES: Record<string, string> = {
+  '.css': 'text/css; charset=utf-8',
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.png': 'image/png',
+  '.svg': 'image/svg+xml',
+  '.woff2': 'font/woff2',
+};
+
+interface StaticFile {
+  bytes: Buffer<ArrayBuffer>;
+  type: string;
+  etag: string;
+  /** Made when it is first asked for. */
+  packed: Promise<Buffer<ArrayBuffer>> | null;
+}
+
+/** Every file of a folder by its path in there; none when there is no such folder. */
+function readFolder(folder: string): Map<string, StaticFile> {
+  if (!existsSync(folder)) return new Map();
+  const paths = globSync('**/*.*', { cwd: folder }).map((path) => path.replaceAll('\\', '/'));
+  return new Map(paths.map((path) => [path, readFile(join(folder, path))]));
+}
+
+function readFile(path: string): StaticFile {
+  const bytes = readFileSync(path);
+  const etag = `W/"${createHash('sha256').update(bytes).digest('base64url')}"`;
+  return { bytes, etag, type: TYPES[extname(path)] ?? 'application/octet-stream', packed: null };
+}
+
+/** Asked again each time, and answered with nothing while it is the same: a new version shows at once. */
+async function answerFile(context: Context, file: StaticFile): Promise<Response> {
+  context.header('cache-control', 'no-cache');
+  context.header('etag', file.etag);
+  context.header('vary', 'accept-encoding');
+  if (context.req.header('if-none-match') === file.etag) return context.body(null, 304);
+  context.header('content-type', file.type);
+  if (!/\bgzip\b/.test(context.req.header('accept-encoding') ?? '')) return context.body(file.bytes);
+  file.packed ??= promisify(gzip)(file.bytes) as Promise<Buffer<ArrayBuffer>>;
+  context.header('content-encoding', 'gzip');
+  return context.body(await file.packed);
 }

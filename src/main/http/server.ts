@@ -6,11 +6,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
-import { OWN_ROOT } from '../admin/own.ts';
-import { apiError, ERRORS } from '../domain/errors.ts';
-import type { Gateway } from '../gateway/gateway.ts';
-import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
-import { orCannotStart } from './cannot-start.ts';
+import { OWN_ROOT } from '../../admin/own.ts';
+import { apiError, ERRORS } from '../../domain/errors.ts';
+import type { Gateway } from '../../gateway/gateway.ts';
+import { errorBody, errorHeaders } from '../../openai/wire/errors.ts';
+import { orCannotStart } from '../open.ts';
 
 /** Longer than the idle time of usual load balancers, so that they and not we close an idle connection. */
 const KEEP_ALIVE_MS = 75_000;
@@ -57,7 +57,7 @@ function refuseBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
 }
 
 /**
- * Listens; answers the port.
+ * Listens; returns the port.
  * @throws CannotStart when the port is taken, or may not be had
  */
 export async function listen(server: Server, port: number, host: string): Promise<number> {
