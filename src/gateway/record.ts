@@ -49,7 +49,7 @@ export function record(deps: GatewayDeps, call: Call, answer: Answer, settled: S
 /** Every choice used up what was written in; where there are several, one that did shows only in all of them. */
 function isOutputCut({ outputLimit, estimate }: Call, { usage }: Settled): boolean {
   return (
-    outputLimit !== null && usage !== null && usage.outputTokens >= outputLimit * estimate!.bound.choices
+    outputLimit !== null && usage !== null && (usage.output_tokens ?? 0) >= outputLimit * estimate!.choices
   );
 }
 

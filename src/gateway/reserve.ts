@@ -1,8 +1,7 @@
 /** Reserve: takes the call's worst case out of every counter it touches, and journals the hold. */
-import { SMALLEST_USEFUL_OUTPUT_TOKENS } from '../domain/admission.ts';
 import { NOTHING_USED } from '../domain/claim.ts';
 import { type ApiError, isApiError } from '../domain/errors.ts';
-import { claimUpTo, openEndedClaim } from '../domain/open-ended.ts';
+import { openEndedClaim, smallestClaim } from '../domain/open-ended.ts';
 import type { Ask, Denial } from '../ledger/ask.ts';
 import type { Hold } from '../ledger/holds.ts';
 import { authenticate, whyNotAllowed } from './authenticate.ts';
@@ -35,7 +34,7 @@ export async function reserve(deps: GatewayDeps, call: Call): Promise<ApiError |
     model: operation.model ?? '',
     stream: operation.stream,
     endUser: call.endUser,
-    priceId: call.estimate!.priceIds[0] ?? null,
+    priceId: call.estimate!.priceId,
     outputLimit: call.outputLimit,
   });
   if (journaled === 'written') return null;
@@ -87,14 +86,10 @@ function askOf(call: Call): Ask {
     bytes: body.length,
   };
   if (!operation.billable) return { ...common, smallest: NOTHING_USED, size: null, isFree: true };
-  if (!estimate.openEnded) {
-    const { inputTokens, outputTokens } = estimate.bound;
-    const claim = { cost: estimate.cost!, inputTokens, outputTokens: outputTokens! };
-    return { ...common, smallest: claim, size: null };
-  }
+  if (!estimate.openEnded) return { ...common, smallest: smallestClaim(estimate), size: null };
   return {
     ...common,
-    smallest: claimUpTo(estimate, SMALLEST_USEFUL_OUTPUT_TOKENS),
+    smallest: smallestClaim(estimate),
     // The client set no output limit: its share of what is free decides how much it may hold, and is written in.
     size(room) {
       const { claim, outputTokens } = openEndedClaim(estimate, room);

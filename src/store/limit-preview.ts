@@ -70,7 +70,7 @@ async function readCalls(tx: Transaction, limit: Limit, dayMs: number): Promise<
       atMs: row.at.getTime(),
       durationMs: row.durationMs,
       user: `${row.teamId}/${row.user ?? ''}`,
-      claim: { cost: usd(row.cost), inputTokens: row.inputTokens, outputTokens: row.outputTokens },
+      claim: { cost: usd(row.cost), input_tokens: row.inputTokens, output_tokens: row.outputTokens },
     }));
 }
 

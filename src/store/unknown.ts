@@ -151,7 +151,7 @@ function countedBy(row: CounterRow, event: EventRow, cost: PicoUsd): PicoUsd {
     endsAtMs: row.endsAt?.getTime() ?? null,
   };
   const { teamId, keyId, endUser, model, createdAt } = event;
-  const claim = { cost, inputTokens: event.inputTokens, outputTokens: event.outputTokens };
+  const claim = { cost, input_tokens: event.inputTokens, output_tokens: event.outputTokens };
   return counted(counter, { teamId, keyId, endUser, model, createdAtMs: createdAt.getTime(), claim });
 }
 
