@@ -46,7 +46,7 @@ async function addPrices(tx: Transaction, seed: SeedPrice[], now: Date): Promise
 
 function toRow(price: SeedPrice, now: Date): typeof prices.$inferInsert & { id: string } {
   const short = textPriceOf(price.lines, 'short');
-  const long = textPriceOf(price.lines, 'long');
+  const long = price.long && textPriceOf(price.lines, 'long');
   if (!short) throw new Error(`the seed's price ${price.id} is not one of text`);
   return {
     id: price.id,

@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
-import { costOf, type Price, type RateCard, tierBilled } from '../../src/domain/price.ts';
+import {
+  costOf,
+  makePrice,
+  type Price,
+  type RateCard,
+  textLines,
+  tierBilled,
+} from '../../src/domain/price.ts';
 import type { Usage } from '../../src/domain/usage.ts';
 import { readSeed } from '../../src/store/seed/read-seed.ts';
 
@@ -50,7 +57,8 @@ describe('the cost of usage', () => {
   });
 
   test('is rounded once, up, to the smallest unit of money', () => {
-    const price = { ...gpt4o, perTokens: 3n, standard: { ...gpt4o.standard, input: 1n, output: 1n } };
+    const rates = { input: 1n, cachedInput: null, cacheWrite: null, output: 1n };
+    const price = makePrice({ ...gpt4o, lines: textLines(rates, 3) });
     expect(costOf(usage({ input_tokens: 1, output_tokens: 1 }), price)).toBe(1n);
     expect(costOf(usage({ input_tokens: 2, output_tokens: 2 }), price)).toBe(2n);
   });

@@ -4,14 +4,14 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  type KnownUsage,
-  type ReportedUsage,
-  type ReportedQuantities,
-  UsageReportBound,
-} from '../../src/domain/usage-report-bound.ts';
 import { costOf, type Price } from '../../src/domain/price.ts';
 import { boundUnknownCost, type UnknownCall } from '../../src/domain/reconcile.ts';
+import {
+  type KnownUsage,
+  type ReportedQuantities,
+  type ReportedUsage,
+  UsageReportBound,
+} from '../../src/domain/usage-report-bound.ts';
 import { seed } from './fixtures.ts';
 
 const SPAN = { firstMinute: 1_000, lastMinute: 1_019 };
@@ -82,7 +82,7 @@ function reportOf(call: Call, tellsKinds: boolean): ReportedUsage[] {
     return {
       minute: Math.min(lastMinute, firstMinute + place),
       model: call.name.reported,
-      tokens: {
+      usage: {
         input_tokens: input,
         uncached_input_tokens: tellsKinds ? share(tokens.uncached_input_tokens) : input,
         cached_input_tokens: tellsKinds ? share(tokens.cached_input_tokens) : input,
@@ -100,14 +100,14 @@ function boundOf(calls: readonly Call[], tellsKinds: boolean): UsageReportBound 
     .filter(({ kind }) => kind === 'known')
     .map((call): KnownUsage => {
       const { asked, answered } = call.name;
-      return { ...lifeOf(call), model: asked, responseModel: answered, tokens: call.tokens };
+      return { ...lifeOf(call), model: asked, responseModel: answered, usage: call.tokens };
     });
   const reported = calls.filter(wasServed).flatMap((call) => reportOf(call, tellsKinds));
   return new UsageReportBound({ span: SPAN, reported, known });
 }
 
-function trueCost({ tokens, price }: Call): bigint {
-  return costOf({ ...tokens, reasoningTokens: 0 }, price)!;
+function trueCost({ tokens: { uncached_input_tokens: _, ...usage }, price }: Call): bigint {
+  return costOf(usage, price)!;
 }
 
 const unknownOf = ({ name, price }: Call): UnknownCall => ({

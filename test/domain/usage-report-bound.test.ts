@@ -1,42 +1,42 @@
 import { describe, expect, test } from 'vitest';
-import {
-  type KnownUsage,
-  type ReportedUsage,
-  type ReportedQuantities,
-  UsageReportBound,
-} from '../../src/domain/usage-report-bound.ts';
 import { usd } from '../../src/domain/money.ts';
 import { boundUnknownCost, minutesOf } from '../../src/domain/reconcile.ts';
+import {
+  type KnownUsage,
+  type ReportedQuantities,
+  type ReportedUsage,
+  UsageReportBound,
+} from '../../src/domain/usage-report-bound.ts';
 import { seed } from './fixtures.ts';
 
-const counts = (input_tokens: number, outputTokens = 0): ReportedQuantities => ({
-  inputTokens,
+const counts = (inputTokens: number, outputTokens = 0): ReportedQuantities => ({
+  input_tokens: inputTokens,
   uncached_input_tokens: inputTokens,
   cached_input_tokens: 0,
   cache_write_tokens: 0,
-  outputTokens,
+  output_tokens: outputTokens,
 });
 const SPAN = { firstMinute: 100, lastMinute: 109 };
 const reported = (
   minute: number,
-  tokens: ReportedQuantities,
+  usage: ReportedQuantities,
   model: string | null = 'gpt-4o-2024-08-06',
 ): ReportedUsage => ({
   minute,
   model,
-  tokens,
+  usage,
 });
 const known = (
   firstMinute: number,
   lastMinute: number,
-  tokens: ReportedQuantities,
+  usage: ReportedQuantities,
   model = 'gpt-4o',
 ): KnownUsage => ({
   firstMinute,
   lastMinute,
   model,
   responseModel: `${model}-2024-08-06`,
-  tokens,
+  usage,
 });
 const life = (firstMinute: number, lastMinute: number) => ({ firstMinute, lastMinute });
 const of = (rows: ReportedUsage[], calls: KnownUsage[]) =>
@@ -102,7 +102,9 @@ describe('the verdict', () => {
   });
 
   test('is withheld without a price', () => {
-    expect(boundUnknownCost({ ...call, prices: [] }, evidence, life(104, 104))).toEqual({ withheld: 'unpriced' });
+    expect(boundUnknownCost({ ...call, prices: [] }, evidence, life(104, 104))).toEqual({
+      withheld: 'unpriced',
+    });
   });
 
   test('allows a minute for clocks that differ, on both sides of a life', () => {
