@@ -9,7 +9,7 @@ import { Evidence, type MinuteSpan } from '../domain/evidence.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import type { Price, RateCards } from '../domain/price.ts';
 import { CLOCK_MARGIN_MS, judge, MINUTE_MS, minutesOf, type Verdict } from '../domain/reconcile.ts';
-import { runAlone } from '../store/alone.ts';
+import { runAlone } from '../store/changes.ts';
 import type { Database } from '../store/database.ts';
 import { type EventRow, listUnknown } from '../store/events.ts';
 import { readKnownUsage } from '../store/known-usage.ts';

@@ -137,7 +137,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     abandonedTimeoutMs: config.drainTimeoutMs,
     onSpent: (counter) => spent.add(counter),
   });
-  const watch = startWatch({ sql, budgetsMax: TEAM_CAP, onError: storeErrors });
+  const watch = startWatch({ db: store.database.db, budgetsMax: TEAM_CAP, onError: storeErrors });
   back.defer(() => watch.stop());
   metrics.readGaugesFrom(() => gauges({ ledger, journal, gateway, keys, watch, nowMs: clock.nowMs() }));
 
