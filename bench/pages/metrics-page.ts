@@ -2,8 +2,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Sql } from 'postgres';
 import { ERROR_CODES } from '../../src/domain/errors.ts';
+import type { Database } from '../../src/store/database.ts';
 import { readWatch } from '../../src/store/watch.ts';
 import { STAGES, UPSTREAM_ERRORS } from '../../src/telemetry/measurement.ts';
 import { createMetrics, TEAM_CAP } from '../../src/telemetry/metrics.ts';
@@ -17,10 +17,10 @@ export interface MetricsPage {
   timesMs: number[];
 }
 
-export async function timeMetricsPage(sql: Sql, scrapes: number): Promise<MetricsPage> {
+export async function timeMetricsPage({ db }: Database, scrapes: number): Promise<MetricsPage> {
   const metrics = createMetrics({ version: 'bench' });
   fill(metrics);
-  const watched = { ...(await readWatch(sql, TEAM_CAP)), roundTripSeconds: 0.001 };
+  const watched = { ...(await readWatch(db, TEAM_CAP)), roundTripSeconds: 0.001 };
   metrics.readGaugesFrom(() => ({
     teams: watched.budgets.map(({ team }) => ({ team, heldPicoUsd: 1n, leasedPicoUsd: 2n })),
     inFlightCalls: 0,

@@ -9,7 +9,7 @@ import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import type { Price, RateCards } from '../domain/price.ts';
 import { boundUnknownCost, CLOCK_MARGIN_MS, MINUTE_MS, minutesOf } from '../domain/reconcile.ts';
 import { type MinuteSpan, UsageReportBound } from '../domain/usage-report-bound.ts';
-import { runAlone } from '../store/alone.ts';
+import { runAlone } from '../store/changes.ts';
 import type { Database } from '../store/database.ts';
 import { type EventRow, listUnknown } from '../store/events.ts';
 import { readKnownUsage } from '../store/known-usage.ts';

@@ -194,7 +194,7 @@ function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Par
     abandonedTimeoutMs: config.drainTimeoutMs,
     onSpent: (counter) => spent.add(counter),
   });
-  const watch = startWatch({ sql: database.sql, budgetsMax: TEAM_CAP, onError: onStoreError });
+  const watch = startWatch({ db: database.db, budgetsMax: TEAM_CAP, onError: onStoreError });
   back.defer(() => watch.stop());
   metrics.readGaugesFrom(() => gauges({ ledger, journal, gateway, keys, watch, nowMs: clock.nowMs() }));
   const stopping = { now: false };

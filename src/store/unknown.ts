@@ -10,8 +10,8 @@ import { type ApiError, apiError } from '../domain/errors.ts';
 import { type Meter, ORGANIZATION_ID, type SubjectType } from '../domain/limit.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import { addAudit } from './audit.ts';
-import { changeCatalog, type Transaction } from './catalog-version.ts';
-import type { Database } from './database.ts';
+import { changeCatalog } from './changes.ts';
+import type { Database, Transaction } from './database.ts';
 import { findEvent } from './events.ts';
 import { adjustments, counters, teams, usageDays, type usageEvents, usageRollups } from './schema.ts';
 
