@@ -124,11 +124,11 @@ describe('files', () => {
 });
 
 describe('pages', () => {
-  it('list every error code with its status, type and whether to retry, and no other', () => {
-    const inCode = Object.entries(ERRORS).map(([code, { status, type, retryable }]) =>
-      [code, status, type, retryable ? 'yes' : 'no'].join(' '),
+  it('list every error code with its kind, status, type and whether to retry, and no other', () => {
+    const inCode = Object.entries(ERRORS).map(([code, { kind, status, type, retryable }]) =>
+      [code, kind, status, type, retryable ? 'yes' : 'no'].join(' '),
     );
-    const onPage = tableRows(read('docs/ERRORS.md')).map((cells) => cells.slice(0, 4).join(' '));
+    const onPage = tableRows(read('docs/ERRORS.md')).map((cells) => cells.slice(0, 5).join(' '));
     expect(differences(inCode, onPage)).toEqual([]);
   });
 

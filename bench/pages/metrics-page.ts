@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Sql } from 'postgres';
-import { ERRORS, type ErrorCode } from '../../src/domain/errors.ts';
+import { ERROR_CODES } from '../../src/domain/errors.ts';
 import { readWatch } from '../../src/store/watch.ts';
 import { STAGES, UPSTREAM_ERRORS } from '../../src/telemetry/measurement.ts';
 import { createMetrics, TEAM_CAP } from '../../src/telemetry/metrics.ts';
@@ -54,7 +54,7 @@ export async function timeMetricsPage(sql: Sql, scrapes: number): Promise<Metric
   }
 }
 
-/** Calls of more teams and models than have labels, by every operation that is recorded, and every refusal. */
+/** Calls of more teams and models than have labels, by every operation that is recorded, and every error code. */
 function fill(metrics: ReturnType<typeof createMetrics>): void {
   const operations = ['chat.completions', 'responses', 'embeddings', 'completions', 'moderations'] as const;
   for (let n = 0; n < TEAMS; n++) {
@@ -82,5 +82,5 @@ function fill(metrics: ReturnType<typeof createMetrics>): void {
       waited: false,
     });
   }
-  for (const code of Object.keys(ERRORS) as ErrorCode[]) metrics.recordDenial(code, null, false);
+  for (const code of ERROR_CODES) metrics.recordError(code, null, false);
 }

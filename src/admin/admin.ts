@@ -25,7 +25,7 @@ import { errorResponse, notFound, ROOT } from './route.ts';
 import { serveSession } from './session.ts';
 import { serveTeams } from './teams.ts';
 import { serveUnknown } from './unknown.ts';
-import { serveRefusals, serveUsage } from './usage.ts';
+import { serveApiErrors, serveUsage } from './usage.ts';
 import { serveWarnings } from './warnings.ts';
 
 const BODY_BYTES_MAX = 1_048_576;
@@ -52,7 +52,7 @@ export function createAdmin(options: AdminOptions): OpenAPIHono {
     servePrices,
     serveOverview,
     serveUsage,
-    serveRefusals,
+    serveApiErrors,
     serveEvents,
     serveEventsCsv,
     serveUnknown,

@@ -50,7 +50,8 @@ export function serveOverview(app: OpenAPIHono, { database, settleNow }: AdminOp
         remaining_usd: usdOrNull(remaining ?? null),
         unknown_usd: formatUsd(total((team) => team.unknown)),
         calls_today: count((team) => team.callsToday),
-        refused_today: count((team) => team.refusedToday),
+        denied_today: count((team) => team.deniedToday),
+        errors_today: count((team) => team.errorsToday),
         exhausts_at: momentOrNull(ends.length === 0 ? null : Math.min(...ends)),
         teams: rows.map(({ team, outlook }) => toRow(team, outlook)),
       };

@@ -54,8 +54,8 @@ function isOutputCut({ outputLimit, estimate }: Call, { usage }: Settled): boole
 }
 
 export function recordRefusal(deps: GatewayDeps, call: Call, refusal: ApiError): void {
-  deps.metrics.recordDenial(refusal.code, call.route?.name ?? null, isRetry(call));
-  if (call.account !== null) deps.refusals.add(call.account.principal.teamId, refusal.code);
+  deps.metrics.recordError(refusal.code, call.route?.name ?? null, isRetry(call));
+  if (call.account !== null) deps.counts.add(call.account.principal.teamId, refusal.code);
   if (ERRORS[refusal.code].status >= 500) deps.log.logger.warn({ code: refusal.code }, 'call refused');
 }
 

@@ -8,7 +8,7 @@ import { Catalog } from '../auth/catalog.ts';
 import { KeyCache } from '../auth/key-cache.ts';
 import type { Config } from '../config.ts';
 import { createGateway } from '../gateway/gateway.ts';
-import { Refusals } from '../gateway/refusals.ts';
+import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
 import { SpentBudgets } from '../jobs/warn.ts';
 import { startWatch } from '../jobs/watch.ts';
 import { type Clock, createClock } from '../ledger/clock.ts';
@@ -18,10 +18,10 @@ import { Ledger } from '../ledger/ledger.ts';
 import { ownHeader } from '../ledger/recovery.ts';
 import { realTimers } from '../ledger/timers.ts';
 import { createUpstream, type Upstream } from '../openai/upstream.ts';
+import { addApiErrors } from '../store/api-errors.ts';
 import { catalogChanges, findKey } from '../store/catalog.ts';
 import type { Connection, Database } from '../store/database.ts';
 import { findPlan } from '../store/plans.ts';
-import { addRefusals } from '../store/refusals.ts';
 import type { Store } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics, TEAM_CAP } from '../telemetry/metrics.ts';
@@ -172,12 +172,12 @@ interface Parts {
 function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Parts, adminKey: string) {
   const { config, log, version, back, store, clock, metrics, onStoreError } = base;
   const { database } = store;
-  const refusals = new Refusals({
-    write: (counts) => addRefusals(database.sql, counts),
+  const counts = new ApiErrorCounts({
+    write: (added) => addApiErrors(database.sql, added),
     nowMs: clock.nowMs,
     onError: onStoreError,
   });
-  back.defer(() => refusals.stop());
+  back.defer(() => counts.stop());
   const spent = new SpentBudgets();
   const rates = () => catalog.rates;
   const gateway = createGateway({
@@ -189,7 +189,7 @@ function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Par
     upstreamApiKey: config.openaiApiKey ?? '',
     metrics,
     log,
-    refusals,
+    counts,
     maxBodyBytes: config.maxBodyBytes,
     abandonedTimeoutMs: config.drainTimeoutMs,
     onSpent: (counter) => spent.add(counter),
@@ -205,7 +205,7 @@ function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Par
     database,
     keys,
     ledger,
-    refusals,
+    counts,
     clock,
     metrics,
     log,

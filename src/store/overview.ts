@@ -1,9 +1,10 @@
 /**
- * Overview: what each team spent in the spans that people ask about, how many calls it made, was refused, and left unknown.
+ * Overview: what each team spent in the spans of the overview page; its calls, denials, errors and unknown outcomes.
  * Reads sums by day where a whole UTC day lies in a span, sums by quarter of an hour at its edges, never events;
  * a team at a time, each by the index that begins with it.
  */
 import type { Fragment, Sql } from 'postgres';
+import type { ErrorKind } from '../domain/errors.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 
@@ -31,7 +32,8 @@ export interface TeamSpend {
   today: PicoUsd;
   recent: PicoUsd;
   callsToday: number;
-  refusedToday: number;
+  deniedToday: number;
+  errorsToday: number;
   /** Charged for calls whose outcome nobody knows yet. */
   unknown: PicoUsd;
 }
@@ -44,8 +46,7 @@ export async function readSpend(sql: Sql, spans: Spans, teamIds: string[] | null
       (${summed(sql, 'cost_usd', previousMonth)})::text as previous_month,
       (${summed(sql, 'cost_usd', today)})::text as today, (${summed(sql, 'cost_usd', recent)})::text as recent,
       (${summed(sql, 'calls', today)})::float8 as calls_today,
-      (select coalesce(sum(r.calls), 0)::float8 from refusal_rollups r where r.team_id = t.id
-        and r.bucket_start >= ${at(today.fromMs)} and r.bucket_start < ${at(today.toMs)}) as refused_today,
+      (${apiErrors(sql, 'denial', today)}) as denied_today, (${apiErrors(sql, 'error', today)}) as errors_today,
       (select coalesce(sum(d.unknown_usd), 0)::text from usage_days d
         where d.team_id = t.id and d.unknown_usd <> 0) as unknown
     from teams t where t.id <> ${ORGANIZATION_ID} ${teamIds === null ? sql`` : sql`and t.id = any(${teamIds}::uuid[])`}`;
@@ -57,7 +58,8 @@ export async function readSpend(sql: Sql, spans: Spans, teamIds: string[] | null
     today: usd(row.today),
     recent: usd(row.recent),
     callsToday: row.calls_today,
-    refusedToday: row.refused_today,
+    deniedToday: row.denied_today,
+    errorsToday: row.errors_today,
     unknown: usd(row.unknown),
   }));
 }
@@ -70,7 +72,8 @@ interface Row {
   today: string;
   recent: string;
   calls_today: number;
-  refused_today: number;
+  denied_today: number;
+  errors_today: number;
   unknown: string;
 }
 
@@ -84,6 +87,12 @@ function summed(sql: Sql, column: 'cost_usd' | 'calls', { fromMs, toMs }: Span):
   return sql`${quarters(fromMs, firstDayMs)} + ${quarters(lastDayMs, toMs)} +
     (select coalesce(sum(d.${sql(column)}), 0) from usage_days d where d.team_id = t.id
       and d.day >= ${at(firstDayMs)} and d.day < ${at(lastDayMs)})`;
+}
+
+/** The team's denials or errors within a span. */
+function apiErrors(sql: Sql, kind: ErrorKind, { fromMs, toMs }: Span): Fragment {
+  return sql`select coalesce(sum(r.calls), 0)::float8 from api_error_rollups r where r.team_id = t.id and r.kind = ${kind}
+    and r.bucket_start >= ${at(fromMs)} and r.bucket_start < ${at(toMs)}`;
 }
 
 function at(ms: number): string {

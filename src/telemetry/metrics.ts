@@ -36,8 +36,8 @@ export interface MetricsOptions {
 export interface Metrics {
   /** A call that was forwarded, whatever came of it. */
   recordCall(call: CallMeasurement): void;
-  /** A request that was not forwarded. Operation null: it was none that we know. */
-  recordDenial(reason: ErrorCode, operation: OperationName | null, isRetry: boolean): void;
+  /** A request that was not forwarded: a denial or an error, by its code. Operation null: none of the known ones. */
+  recordError(code: ErrorCode, operation: OperationName | null, isRetry: boolean): void;
   /** Something that the ledger asked of Postgres. */
   recordLedgerWork(work: LedgerWork, durationUs: number, failed: boolean): void;
   recordDroppedLogLines(count: number): void;
@@ -107,11 +107,11 @@ export function createMetrics({
     speed.observe((usage.outputTokens * 1e6) / (upstreamUs - firstByteUs));
   }
 
-  function recordDenial(reason: ErrorCode, operation: OperationName | null, isRetry: boolean): void {
-    series.denials.get(reason)!.value++;
-    const outcome = ERRORS[reason].status === 429 ? 'denied' : 'refused';
+  function recordError(code: ErrorCode, operation: OperationName | null, isRetry: boolean): void {
+    const isDenial = ERRORS[code].kind === 'denial';
+    (isDenial ? series.denials : series.errors).get(code)!.value++;
     const { requests, retries } = operations.get(operation ?? OTHER);
-    requests[outcome].value++;
+    requests[isDenial ? 'denied' : 'error'].value++;
     if (isRetry) retries.value++;
   }
 
@@ -122,7 +122,7 @@ export function createMetrics({
 
   return {
     recordCall,
-    recordDenial,
+    recordError,
     recordLedgerWork: (work, durationUs, failed) => {
       const { duration, failures } = series.ledgerWork.get(work)!;
       duration.observe(durationUs);

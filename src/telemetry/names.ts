@@ -25,12 +25,17 @@ export const METRICS = {
   tollgate_requests_total: {
     type: 'counter',
     labels: ['operation', 'outcome'],
-    help: 'Requests on /v1 by how they ended: settled, voided, unknown, denied (by a limit) or refused.',
+    help: 'Requests on /v1 by how they ended: settled, voided, unknown, denied (a limit said no) or error.',
   },
   tollgate_denials_total: {
     type: 'counter',
-    labels: ['reason'],
-    help: 'Requests that were not forwarded, by error code.',
+    labels: ['code'],
+    help: 'Requests that a limit denied, by error code.',
+  },
+  tollgate_errors_total: {
+    type: 'counter',
+    labels: ['code'],
+    help: 'Requests that ended in an error of Tollgate that is no denial, by error code.',
   },
   tollgate_calls_total: { type: 'counter', labels: ['team'], help: 'Calls forwarded to the upstream.' },
   tollgate_reservations_total: {

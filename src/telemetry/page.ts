@@ -15,6 +15,7 @@ export function counterFamilies(series: AllSeries): Family[] {
     familyOf('tollgate_build_info', [series.buildInfo]),
     familyOfRows('tollgate_requests_total', operations, (operation) => Object.values(operation.requests)),
     familyOf('tollgate_denials_total', series.denials.values()),
+    familyOf('tollgate_errors_total', series.errors.values()),
     familyOfRows('tollgate_calls_total', teams, (team) => [team.calls]),
     familyOf('tollgate_reservations_total', Object.values(series.reservations)),
     familyOfRows('tollgate_team_tokens_total', teams, (team) => team.tokens),

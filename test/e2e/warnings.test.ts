@@ -189,7 +189,7 @@ it('tells that a strict budget is spent when it refuses, for its last cents pay 
   await expect.poll(async () => (await call(key)).status, { timeout: 10_000, interval: 1 }).toBe(429);
   await expect.poll(() => sentOf(teamId).length, { timeout: 4000 }).toBe(3);
   const { json } = sentOf(teamId).find(({ json }) => json.threshold === 100)!;
-  expect(json).toMatchObject({ refused: true });
+  expect(json).toMatchObject({ denied: true });
   expect(usd(json.settled as string)).toBeLessThan(usd('0.0004'));
   expect(json.text).toContain('has used up its grant');
 });

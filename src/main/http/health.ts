@@ -11,7 +11,7 @@ import type { KeyCache } from '../../auth/key-cache.ts';
 import { Sessions } from '../../auth/sessions.ts';
 import type { Config } from '../../config.ts';
 import { apiError } from '../../domain/errors.ts';
-import type { Refusals } from '../../gateway/refusals.ts';
+import type { ApiErrorCounts } from '../../jobs/api-error-counts.ts';
 import type { Clock } from '../../ledger/clock.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { errorBody, errorHeaders } from '../../openai/errors.ts';
@@ -27,7 +27,7 @@ export interface PagesOptions {
   database: Database;
   keys: KeyCache;
   ledger: Ledger;
-  refusals: Refusals;
+  counts: ApiErrorCounts;
   clock: Clock;
   metrics: Metrics;
   log: Log;
@@ -37,7 +37,7 @@ export interface PagesOptions {
 }
 
 export function createPages(options: PagesOptions): Hono {
-  const { config, adminKey, database, keys, ledger, refusals, clock, log } = options;
+  const { config, adminKey, database, keys, ledger, counts, clock, log } = options;
   const { version, metrics, stopping } = options;
   const pages = createService({ version, ledger, metrics, metricsKey: config.metricsKey, stopping });
   const shared = {
@@ -45,7 +45,7 @@ export function createPages(options: PagesOptions): Hono {
     nowMs: clock.nowMs,
     async settleNow() {
       await ledger.flusher.drain().catch(options.onStoreError);
-      await refusals.flush();
+      await counts.flush();
     },
     onError: (error: unknown) =>
       log.logger.error({ err: error }, 'an admin request failed on an error of ours'),
