@@ -4,9 +4,9 @@ import type { CounterSpec } from '../domain/counter.ts';
 import type { RateCards } from '../domain/price.ts';
 import type { Clock } from '../ledger/clock.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import type { Upstream } from '../openai/upstream.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Upstream } from '../wire/upstream.ts';
 import type { Refusals } from './refusals.ts';
 
 export interface GatewayDeps {
