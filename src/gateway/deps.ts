@@ -5,9 +5,9 @@ import type { ErrorCode } from '../domain/errors.ts';
 import type { RateCards } from '../domain/price.ts';
 import type { Clock } from '../ledger/clock.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import type { Upstream } from '../openai/upstream.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Upstream } from '../wire/upstream.ts';
 
 export interface GatewayDeps {
   keys: KeyCache;
