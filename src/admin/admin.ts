@@ -3,10 +3,11 @@
  * (domain), their rows (store), the calls (gateway). Invariants: nothing is answered without the admin key or a
  * session; a request that is refused changed nothing; every change raises the catalog's version in its own transaction.
  */
+
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { bodyLimit } from 'hono/body-limit';
 import { apiError } from '../domain/errors.ts';
-import { sqlState } from '../store/catalog-version.ts';
+import { sqlState } from '../store/database.ts';
 import { guard } from './access.ts';
 import { serveAudit } from './audit.ts';
 import { serveBalance } from './balance.ts';

@@ -1,7 +1,7 @@
 /** Outlook: from what a team has and how fast it spends, what is left, what is tightest, and when it runs out. Pure. */
 import type { PicoUsd } from '../domain/money.ts';
 import { DAY_MS } from '../domain/window.ts';
-import type { TeamBudget } from '../store/team-budgets.ts';
+import type { TeamBudget } from '../store/budgets.ts';
 
 /** Spending that goes on as it did: so much in so long. */
 export interface Pace {

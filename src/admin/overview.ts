@@ -3,9 +3,9 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
 import { DAY_MS, QUARTER_HOUR_MS, windowSpan } from '../domain/window.ts';
-import { clock } from '../store/catalog-version.ts';
-import { readCredit, readSpend, type Spans, type TeamSpend } from '../store/overview.ts';
-import { readTeamBudgets, type TeamBudgets } from '../store/team-budgets.ts';
+import { readCredit, readTeamBudgets, type TeamBudgets } from '../store/budgets.ts';
+import { clock } from '../store/changes.ts';
+import { readSpend, type Spans, type TeamSpend } from '../store/overview.ts';
 import { Overview, OverviewQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { type Outlook, outlookOf, type Pace, spentUntil } from './outlook.ts';
@@ -37,7 +37,7 @@ export function serveOverview(app: OpenAPIHono, { database, settleNow }: AdminOp
       const month = total((team) => team.month);
       const remaining =
         query.team_id === undefined
-          ? await readCredit(database.readSql, asked ?? null)
+          ? await readCredit(database.db, asked ?? null)
           : rows[0]?.outlook.remaining;
       const count = (pick: (team: TeamSpend) => number) => teams.reduce((sum, team) => sum + pick(team), 0);
       const ends = rows.flatMap(({ outlook }) => outlook.exhaustsAtMs ?? []);

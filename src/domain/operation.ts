@@ -3,6 +3,7 @@
  * (parse), read by the estimate. It holds bounds, not prices.
  */
 import type { ServiceTier } from './price.ts';
+import type { Quantities } from './quantities.ts';
 
 export interface Operation {
   /** Null for operations without one (`models.list`). */
@@ -26,6 +27,8 @@ export interface Operation {
   choices: number;
   /** Output tokens billed beyond the limit (a rejected prediction), bounded by the body's bytes. */
   extraOutputTokens: number;
+  /** The most of every meter beside input and output tokens of text; missing or null: nothing else is billed. */
+  otherBounds?: Quantities | null;
   /** The client's `service_tier`: null when missing, null or `auto` (then it is sent as `default`). */
   serviceTier: Exclude<ServiceTier, 'batch'> | null;
   /** `safety_identifier` or `user`: the end user, where limits count one. */

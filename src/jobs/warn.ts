@@ -1,6 +1,6 @@
 /** The job `warn`: raises the thresholds that budgets have reached. One replica at a time looks. */
 import type { CounterSpec } from '../domain/counter.ts';
-import { runAlone } from '../store/alone.ts';
+import { runAlone } from '../store/changes.ts';
 import type { Database } from '../store/database.ts';
 import { ensureSoftCounters } from '../store/soft-counters.ts';
 import { type RaisedWarning, type RaiseOptions, raiseDenied, raiseWarnings } from '../store/warnings.ts';

@@ -62,7 +62,9 @@ export function allocationsOf(hold: Hold, settled: bigint[][] | null): Allocatio
 
 /** What a call that has ended took of every meter: its usage, or all of its hold where that is not known. */
 export function usedBy(hold: Hold, { outcome, usage, cost }: Outcome): Claim {
-  if (usage) return { cost, inputTokens: usage.inputTokens, outputTokens: usage.outputTokens };
+  if (usage) {
+    return { cost, input_tokens: usage.input_tokens ?? 0, output_tokens: usage.output_tokens ?? 0 };
+  }
   return outcome === 'voided' ? { ...NOTHING_USED, cost } : { ...hold.claim, cost };
 }
 

@@ -24,7 +24,8 @@ import { findPlan } from '../store/plans.ts';
 import type { Store } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics, TEAM_CAP } from '../telemetry/metrics.ts';
-import { createUpstream, type Upstream } from '../wire/upstream.ts';
+import { createUpstream } from '../wire/client.ts';
+import type { Upstream } from '../wire/upstream.ts';
 import { createPages } from './http/health.ts';
 import { close, createHttpServer, listen } from './http/server.ts';
 import { startJobs } from './jobs.ts';
@@ -194,7 +195,7 @@ function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Par
     abandonedTimeoutMs: config.drainTimeoutMs,
     onSpent: (counter) => spent.add(counter),
   });
-  const watch = startWatch({ sql: database.sql, budgetsMax: TEAM_CAP, onError: onStoreError });
+  const watch = startWatch({ db: database.db, budgetsMax: TEAM_CAP, onError: onStoreError });
   back.defer(() => watch.stop());
   metrics.readGaugesFrom(() => gauges({ ledger, journal, gateway, keys, watch, nowMs: clock.nowMs() }));
   const stopping = { now: false };

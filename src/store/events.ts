@@ -14,8 +14,8 @@ import {
   sql,
 } from 'drizzle-orm';
 import { momentOfUuidV7 } from '../domain/ids.ts';
-import { type After, isAfter, type Order, type Queries } from './catalog-version.ts';
-import type { Database } from './database.ts';
+import { type After, isAfter, type Order } from './changes.ts';
+import type { Database, Queries } from './database.ts';
 import { adjustments, grants, teams, usageEvents } from './schema.ts';
 
 /** An event, and the sum of its corrections (decimal USD; null: there are none). */

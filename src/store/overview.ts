@@ -97,13 +97,3 @@ function apiErrors(sql: Sql, kind: ErrorKind, { fromMs, toMs }: Span): Fragment 
 function at(ms: number): string {
   return new Date(ms).toISOString();
 }
-
-/** What is left of the usable grants of these teams, or of all; null: there are none. */
-export async function readCredit(sql: Sql, teamIds: string[] | null): Promise<PicoUsd | null> {
-  const [row] = await sql<{ left: string | null }[]>`
-    select sum(greatest(g.amount_usd - coalesce(c.settled, 0), 0))::text as left
-    from grants g left join counters c on c.team_id = g.team_id and c.source_id = g.id
-    where g.deleted_at is null and g.starts_at <= tollgate_now() and (g.expires_at is null or g.expires_at > tollgate_now())
-    ${teamIds === null ? sql`` : sql`and g.team_id = any(${teamIds}::uuid[])`}`;
-  return row?.left == null ? null : usd(row.left);
-}

@@ -6,8 +6,8 @@ import { type SQL, sql } from 'drizzle-orm';
 import type { Sql } from 'postgres';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import type { Warning } from '../domain/warning.ts';
-import { changeCatalog, raiseVersion, type Transaction } from './catalog-version.ts';
-import type { Database } from './database.ts';
+import { changeCatalog, raiseVersion } from './changes.ts';
+import type { Database, Transaction } from './database.ts';
 
 export interface RaisedWarning {
   teamId: string;

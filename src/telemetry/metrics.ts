@@ -106,7 +106,7 @@ export function createMetrics({
   /** Only streams show how fast a model writes: the first byte of any other answer comes when it is done. */
   function observeSpeed(speed: RateSample, { usage, firstByteUs, upstreamUs }: CallMeasurement): void {
     if (usage === null || firstByteUs === null || upstreamUs === null || upstreamUs <= firstByteUs) return;
-    speed.observe((usage.outputTokens * 1e6) / (upstreamUs - firstByteUs));
+    speed.observe(((usage.output_tokens ?? 0) * 1e6) / (upstreamUs - firstByteUs));
   }
 
   function recordError(code: ErrorCode, operation: string | null, isRetry: boolean): void {

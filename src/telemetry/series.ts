@@ -34,10 +34,12 @@ function tokenSamples(name: MetricKey, label: string): TokenSamples {
 }
 
 export function addTokens([input, cached, written, output]: TokenSamples, usage: Usage): void {
-  input.value += usage.inputTokens - usage.cachedInputTokens - usage.cacheWriteTokens;
-  cached.value += usage.cachedInputTokens;
-  written.value += usage.cacheWriteTokens;
-  output.value += usage.outputTokens;
+  const fromCache = usage.cached_input_tokens ?? 0;
+  const toCache = usage.cache_write_tokens ?? 0;
+  input.value += (usage.input_tokens ?? 0) - fromCache - toCache;
+  cached.value += fromCache;
+  written.value += toCache;
+  output.value += usage.output_tokens ?? 0;
 }
 
 function teamSeries(team: string) {

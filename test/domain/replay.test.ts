@@ -9,7 +9,7 @@ const at = (atMs: number, cost: string, changes: Partial<ReplayedCall> = {}): Re
   atMs,
   durationMs: 1000,
   user: 'u',
-  claim: { cost: usd(cost), inputTokens: 10, outputTokens: 5 },
+  claim: { cost: usd(cost), input_tokens: 10, output_tokens: 5 },
   ...changes,
 });
 const limit = (amount: string, changes: Partial<Limit> = {}) => limitOf('limit', amount, changes);

@@ -33,7 +33,7 @@ const poolOf = (id: string, leases: Lease[]): LeasedPool => ({
   leases,
 });
 const poolWith = (id: string, known: Known) => poolOf(id, [leaseWith(id, known)]);
-const costing = (cost: bigint) => ({ cost, inputTokens: 0, outputTokens: 0 });
+const costing = (cost: bigint) => ({ cost, input_tokens: 0, output_tokens: 0 });
 const requests = (needs: ReturnType<typeof leaseNeeds>) =>
   Object.fromEntries(
     needs.request.map(({ counters, min, want }) => [counters[0]!.sourceId, [min, want]] as const),

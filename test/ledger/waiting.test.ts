@@ -146,7 +146,7 @@ test('a call that can shrink takes what is left when nothing is in flight, and e
       const { free } = pool!;
       const wanted = usd('2.00');
       const cost = last && free < wanted ? (free > usd('0.10') ? free : usd('0.10')) : wanted;
-      return { cost, inputTokens: 10, outputTokens: 20 };
+      return { cost, input_tokens: 10, output_tokens: 20 };
     },
   });
   const alone = bench.reserve(shrinking);
@@ -167,7 +167,7 @@ test('no pool, no bound: a call of an unlimited team is told so, and its end wak
   const rooms: OpenEndedRoom[] = [];
   const size = (room: OpenEndedRoom) => {
     rooms.push(room);
-    return { cost: 5n, inputTokens: 1, outputTokens: 1 };
+    return { cost: 5n, input_tokens: 1, output_tokens: 1 };
   };
   const ask = fixedAsk(unlimited, 1n, { size });
   for (let i = 0; i < 3; i++) {

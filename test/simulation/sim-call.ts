@@ -189,8 +189,8 @@ export class SimCalls {
     const { random } = this.#options;
     const percent = (share: number): Amounts => ({
       cost: (held.cost * BigInt(share)) / 100n,
-      inputTokens: held.inputTokens,
-      outputTokens: Math.floor((held.outputTokens * share) / 100),
+      input_tokens: held.input_tokens,
+      output_tokens: Math.floor((held.output_tokens * share) / 100),
     });
     const served = percent(random.pick([100, 100, 70, 30, 5]));
     const what = random.fraction();
@@ -228,9 +228,9 @@ export class SimCalls {
 
 /** What a process tells its ledger of an answer. */
 function outcomeOf({ outcome, amounts }: Told): Outcome {
-  const { cost, inputTokens, outputTokens } = amounts;
-  const parts = { cachedInputTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
-  const usage = outcome === 'voided' ? null : { inputTokens, outputTokens, ...parts };
+  const { cost, input_tokens, output_tokens } = amounts;
+  const parts = { cached_input_tokens: 0, cache_write_tokens: 0, reasoning_tokens: 0 };
+  const usage = outcome === 'voided' ? null : { input_tokens, output_tokens, ...parts };
   return settledOutcome(cost, { outcome, usage });
 }
 

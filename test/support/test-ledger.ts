@@ -149,7 +149,7 @@ export async function startLedger(options: TestLedgerOptions = {}): Promise<Test
 
 /** What an ordinary call asks that costs at most this much. */
 export function fixedAsk(account: Account, cost: bigint, changes: Partial<Ask> = {}): Ask {
-  const smallest = { cost, inputTokens: 10, outputTokens: 20 };
+  const smallest = { cost, input_tokens: 10, output_tokens: 20 };
   return { account, kind: { model: 'gpt-4o', endUser: null }, smallest, size: null, bytes: 100, ...changes };
 }
 

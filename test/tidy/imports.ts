@@ -23,13 +23,14 @@ const LOWER_FLOORS = ['domain', 'openai', 'store', 'telemetry', 'config', 'ledge
  */
 const ROOMS: Record<string, readonly string[]> = {
   domain: [],
+  wire: [],
   openai: ['domain'],
   store: ['domain'],
   telemetry: ['domain'],
   config: ['domain'],
   ledger: ['domain', TYPES_OF('store'), TYPES_OF('telemetry')],
   auth: ['domain', TYPES_OF('store'), TYPES_OF('telemetry')],
-  gateway: LOWER_FLOORS,
+  gateway: [...LOWER_FLOORS, 'wire'],
   admin: LOWER_FLOORS,
   jobs: LOWER_FLOORS,
   simulator: [],

@@ -62,7 +62,7 @@ export function recordStopped(deps: GatewayDeps, { call, error, operation, accou
 function isOutputCut({ reserved, outcome }: Settled): boolean {
   const { hold, estimate } = reserved;
   if (hold.outputLimit === null || outcome.usage === null) return false;
-  return outcome.usage.outputTokens >= hold.outputLimit * estimate.bound.choices;
+  return (outcome.usage.output_tokens ?? 0) >= hold.outputLimit * estimate.choices;
 }
 
 function upstreamErrorOf({ ending, status }: UpstreamResponse): UpstreamError | null {

@@ -67,7 +67,7 @@ export async function reserve(deps: GatewayDeps, estimated: Estimated): Promise<
         model: operation.model ?? '',
         stream,
         endUser: callKind.endUser,
-        priceId: estimate.priceIds[0] ?? null,
+        priceId: estimate.priceId,
         outputLimit: hold.outputLimit,
       },
       done,

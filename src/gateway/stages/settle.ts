@@ -105,7 +105,7 @@ function atHold({ card, estimate, hold }: Reserved, provenance: 'estimated' | 'u
     provenance,
     reason,
     cost: hold.amount,
-    priceId: estimate.priceIds[0] ?? null,
+    priceId: estimate.priceId,
     pricedModel: nameOf(card),
   };
 }

@@ -1,4 +1,5 @@
 /** Usage in a response's JSON: read where the operation's descriptor says that it stands. */
+import { areQuantities } from '../../domain/quantities.ts';
 import type { MeteredResponse, Usage } from '../../domain/usage.ts';
 import type { UsageMembers, UsagePlace } from '../operations/descriptor.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../wire/json.ts';
@@ -31,20 +32,15 @@ export function readUsage(members: UsageMembers, reported: Json | undefined): Us
 
   const input = isObject(inputDetails) ? inputDetails : {};
   const output = isObject(outputDetails) ? outputDetails : {};
+  // Written out: one shape, whatever stood in the response.
   const usage = {
-    inputTokens: inputTokens ?? null,
-    cachedInputTokens: input.cached_tokens ?? 0,
-    cacheWriteTokens: input.cache_write_tokens ?? 0,
-    outputTokens: outputTokens ?? null,
-    reasoningTokens: output.reasoning_tokens ?? 0,
+    input_tokens: inputTokens ?? null,
+    cached_input_tokens: input.cached_tokens ?? 0,
+    cache_write_tokens: input.cache_write_tokens ?? 0,
+    output_tokens: outputTokens ?? null,
+    reasoning_tokens: output.reasoning_tokens ?? 0,
   };
-  if (!isCounts(usage)) return null;
-  if (usage.cachedInputTokens + usage.cacheWriteTokens > usage.inputTokens) return null;
-  return usage.reasoningTokens > usage.outputTokens ? null : usage;
-}
-
-function isCounts(usage: Record<keyof Usage, Json>): usage is Record<keyof Usage, number> & Usage {
-  return Object.values(usage).every((count) => Number.isSafeInteger(count) && (count as number) >= 0);
+  return areQuantities(usage) ? usage : null;
 }
 
 /**

@@ -1,16 +1,16 @@
 /**
- * Builds the console: `node esbuild.config.ts` writes src/console/dist, which is committed, so that neither a fresh
- * clone nor production needs a bundler. A test holds the folder equal to what this makes of the sources.
+ * Builds the console: `npm run build:console` writes src/console/dist, which is committed, so that neither a fresh clone
+ * nor production needs a bundler. A test holds the folder equal to what this makes of the sources.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { build } from 'esbuild';
 
-const SOURCE = join(import.meta.dirname, 'src/console');
+const SOURCE = import.meta.dirname;
 const DIST = join(SOURCE, 'dist');
 const STATIC = { 'index.html': 'index.html', 'assets/icon.svg': 'icon.svg' };
 
-/** The files of the built console by their path in dist; nothing is written. */
+/** Returns the files of the built console by their path in dist; writes nothing. */
 export async function buildConsole(): Promise<Map<string, string>> {
   const { outputFiles } = await build({
     entryPoints: [

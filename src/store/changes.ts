@@ -1,49 +1,42 @@
 /**
- * Changes of the catalog (teams, keys, limits, grants, prices). Owns: their transaction, its clock, and the version
- * by which replicas notice them. Invariants: a version is visible only together with its changes and all of smaller
- * versions; locks are taken in one order: team, row of the noun, counters by id, the version last.
+ * Changes of the catalog (teams, keys, limits, grants, prices). Owns: their transaction, its clock and its actor, and the
+ * version by which replicas notice them. Invariants: a version is visible only together with its changes and all of
+ * smaller versions; locks are taken in one order: team, row of the noun, counters by id, the version last.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { eq, inArray, type SQL, sql } from 'drizzle-orm';
 import type { PgColumn } from 'drizzle-orm/pg-core';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
-import { currentActor } from './actor.ts';
-import type { Database } from './database.ts';
+import { type Database, type Queries, retried, type Transaction } from './database.ts';
 import { catalogVersion, teams } from './schema.ts';
 
-export type Transaction = Parameters<Parameters<Database['db']['transaction']>[0]>[0];
-/** Where a query runs: in a transaction or by itself. */
-export type Queries = Database['db'] | Transaction;
+/**
+ * Who makes the changes of this request, for the audit log. Set once, where a request was authenticated, and read once,
+ * where the transaction begins: handed from function to function between the two, it would be forgotten by the next noun.
+ */
+const actors = new AsyncLocalStorage<string>();
 
-/** The place after which a page of a list begins: the last row of the page before. */
-export interface After {
-  createdAt: Date;
-  id: string;
+/** Runs `work` in the name of an actor. */
+export function withActor<Result>(actor: string, work: () => Result): Result {
+  return actors.run(actor, work);
 }
 
-/** Of a list: oldest first, or newest first. */
-export type Order = 'asc' | 'desc';
-
-const ATTEMPTS_MAX = 5;
-/** serialization_failure and deadlock_detected: Postgres undid everything and asks to try again. */
-const RETRYABLE = new Set(['40001', '40P01']);
+/** Returns in whose name this runs; outside of any request that is Tollgate itself. */
+export function currentActor(): string {
+  return actors.getStore() ?? 'tollgate';
+}
 
 /**
  * Runs `work` in one transaction, at one moment of Postgres's clock, in whole milliseconds (ids of counters are made
- * of moments). Runs it again when Postgres picked it as the victim of a deadlock. A ApiError that `work` returns does not
- * undo what it wrote: refuse first, write then.
+ * of moments). Runs it again when Postgres picked it as the victim of a deadlock. An ApiError that `work` returns does
+ * not undo what it wrote: refuse first, write then.
  */
-export async function changeCatalog<Result>(
+export function changeCatalog<Result>(
   database: Database,
   work: (tx: Transaction, now: Date) => Promise<Result>,
 ): Promise<Result> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await database.db.transaction(async (tx) => work(tx, await begin(tx)));
-    } catch (error) {
-      if (attempt === ATTEMPTS_MAX || !RETRYABLE.has(sqlState(error) ?? '')) throw error;
-    }
-  }
+  return retried(() => database.db.transaction(async (tx) => work(tx, await begin(tx))));
 }
 
 /** The moment of the change; and the triggers of the audit log learn whose it is, for this transaction alone. */
@@ -52,12 +45,32 @@ async function begin(tx: Transaction): Promise<Date> {
   return clock(tx);
 }
 
-/** Postgres's clock, which tests can set, in whole milliseconds: a Date drops what is smaller. */
+/** Returns the time of Postgres's clock, which tests can set, in whole milliseconds: a Date drops what is smaller. */
 export async function clock(queries: Queries): Promise<Date> {
   const [row] = await queries.execute<{ ms: number }>(
     sql`select (extract(epoch from tollgate_now()) * 1000)::float8 as ms`,
   );
   return new Date(row!.ms);
+}
+
+/**
+ * Runs `work`, at this moment of Postgres's clock, unless another replica runs under the same lock; then it returns null.
+ * The lock is a transaction's, which survives a pooler and ends with the connection. That transaction idles meanwhile,
+ * but without a snapshot or an id, so it is in nobody's way. `work` has its own transactions: losing the lock undoes
+ * nothing, so it must be idempotent.
+ */
+export function runAlone<Result>(
+  database: Database,
+  lock: number,
+  work: (now: Date) => Promise<Result>,
+): Promise<Result | null> {
+  return database.db.transaction(async (tx) => {
+    const [row] = await tx.execute<{ alone: boolean; ms: number }>(
+      sql`select pg_try_advisory_xact_lock(${lock}::bigint) as alone,
+        floor(extract(epoch from tollgate_now()) * 1000)::float8 as ms`,
+    );
+    return row!.alone ? work(new Date(row!.ms)) : null;
+  });
 }
 
 /**
@@ -105,6 +118,15 @@ async function lockRow(tx: Transaction, teamId: string) {
   return team;
 }
 
+/** The place after which a page of a list begins: the last row of the page before. */
+export interface After {
+  createdAt: Date;
+  id: string;
+}
+
+/** Of a list: oldest first, or newest first. */
+export type Order = 'asc' | 'desc';
+
 /** Rows after a place in the order (created at, id), which lists are in; descending: before it. */
 export function isAfter(
   table: { createdAt: PgColumn; id: PgColumn },
@@ -117,10 +139,4 @@ export function isAfter(
     sql`(${after.createdAt.toISOString()}::timestamptz, ${after.id})`,
   ];
   return order === 'asc' ? sql`${row} > ${place}` : sql`${row} < ${place}`;
-}
-
-/** The SQLSTATE of a failed query, which drizzle wraps; undefined for any other error. */
-export function sqlState(error: unknown): string | undefined {
-  const cause = error instanceof Error ? (error.cause ?? error) : error;
-  return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
 }

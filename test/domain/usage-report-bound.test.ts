@@ -1,46 +1,46 @@
 import { describe, expect, test } from 'vitest';
-import {
-  Evidence,
-  type KnownUsage,
-  type ReportedUsage,
-  type TokenCounts,
-} from '../../src/domain/evidence.ts';
 import { usd } from '../../src/domain/money.ts';
-import { judge, minutesOf } from '../../src/domain/reconcile.ts';
+import { boundUnknownCost, minutesOf } from '../../src/domain/reconcile.ts';
+import {
+  type KnownUsage,
+  type ReportedQuantities,
+  type ReportedUsage,
+  UsageReportBound,
+} from '../../src/domain/usage-report-bound.ts';
 import { seed } from './fixtures.ts';
 
-const counts = (inputTokens: number, outputTokens = 0): TokenCounts => ({
-  inputTokens,
-  uncachedInputTokens: inputTokens,
-  cachedInputTokens: 0,
-  cacheWriteTokens: 0,
-  outputTokens,
+const counts = (inputTokens: number, outputTokens = 0): ReportedQuantities => ({
+  input_tokens: inputTokens,
+  uncached_input_tokens: inputTokens,
+  cached_input_tokens: 0,
+  cache_write_tokens: 0,
+  output_tokens: outputTokens,
 });
 const SPAN = { firstMinute: 100, lastMinute: 109 };
 const reported = (
   minute: number,
-  tokens: TokenCounts,
+  usage: ReportedQuantities,
   model: string | null = 'gpt-4o-2024-08-06',
 ): ReportedUsage => ({
   minute,
   model,
-  tokens,
+  usage,
 });
 const known = (
   firstMinute: number,
   lastMinute: number,
-  tokens: TokenCounts,
+  usage: ReportedQuantities,
   model = 'gpt-4o',
 ): KnownUsage => ({
   firstMinute,
   lastMinute,
   model,
   responseModel: `${model}-2024-08-06`,
-  tokens,
+  usage,
 });
 const life = (firstMinute: number, lastMinute: number) => ({ firstMinute, lastMinute });
 const of = (rows: ReportedUsage[], calls: KnownUsage[]) =>
-  new Evidence({ span: SPAN, reported: rows, known: calls });
+  new UsageReportBound({ span: SPAN, reported: rows, known: calls });
 
 describe('what a report leaves unexplained', () => {
   test('is nothing when calls that we know of explain all of it', () => {
@@ -90,19 +90,21 @@ describe('the verdict', () => {
   const call = { model: 'gpt-4o', charged: usd('1'), prices: [price] };
 
   test('prices what is unexplained, and never above the charge', () => {
-    expect(judge(call, evidence, life(104, 104))).toEqual({ kept: usd('0.0025') });
-    expect(judge({ ...call, charged: usd('0.001') }, evidence, life(104, 104))).toEqual({
+    expect(boundUnknownCost(call, evidence, life(104, 104))).toEqual({ kept: usd('0.0025') });
+    expect(boundUnknownCost({ ...call, charged: usd('0.001') }, evidence, life(104, 104))).toEqual({
       kept: usd('0.001'),
     });
   });
 
   test('takes the dearest price that may have been billed', () => {
-    const verdict = judge({ ...call, prices: [price, dearer] }, evidence, life(104, 104));
+    const verdict = boundUnknownCost({ ...call, prices: [price, dearer] }, evidence, life(104, 104));
     expect(verdict).toEqual({ kept: usd('0.00425') });
   });
 
   test('is withheld without a price', () => {
-    expect(judge({ ...call, prices: [] }, evidence, life(104, 104))).toEqual({ withheld: 'unpriced' });
+    expect(boundUnknownCost({ ...call, prices: [] }, evidence, life(104, 104))).toEqual({
+      withheld: 'unpriced',
+    });
   });
 
   test('allows a minute for clocks that differ, on both sides of a life', () => {

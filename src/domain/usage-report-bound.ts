@@ -1,22 +1,23 @@
 /**
- * Evidence: what the upstream's usage report leaves unexplained. Owns: the most tokens that a call of unknown outcome can
- * have used, given the report by the minute and the calls whose usage we know. Does not own: money (reconcile.ts).
- * Invariant: for every way in which the report can have come about, a call's true usage is at most what is answered.
+ * What the upstream's usage report leaves unexplained. Owns: the most that a call of unknown outcome can have used, given
+ * the report by the minute and the calls whose usage is known. Does not own: money (reconcile.ts).
+ * Invariant: for every way in which the report can have come about, a call's true usage is at most what is returned.
  *
- * Which minute a call is reported in, nobody says; only that it lies in the call's life. So a known call explains usage
+ * In which minute a call is reported is not known; only that it lies in the call's life. So a known call explains usage
  * of a span of minutes only if its whole life lies in it, and any span around an unknown call's life bounds it:
- * true usage ≤ reported in the span − known to lie in the span. The span that says least decides, for each kind of token.
+ * true usage ≤ reported in the span − known to lie in the span. The span that leaves least decides, for each meter.
  */
 import { namesOf } from './price.ts';
+import type { Quantities } from './quantities.ts';
 
-/** Tokens of one kind of input are part of `inputTokens`; sums stay far below 2^53. */
-export interface TokenCounts {
-  inputTokens: number;
-  uncachedInputTokens: number;
-  cachedInputTokens: number;
-  cacheWriteTokens: number;
-  outputTokens: number;
-}
+/**
+ * Quantities as the report tells them, and what of the input was neither read from the cache nor written to it. Each is
+ * bounded for itself, so they need not add up. Sums stay far below 2^53.
+ */
+export type ReportedQuantities = Pick<
+  Required<Quantities>,
+  'input_tokens' | 'cached_input_tokens' | 'cache_write_tokens' | 'output_tokens'
+> & { uncached_input_tokens: number };
 
 /** Whole minutes since the epoch, both inclusive. */
 export interface MinuteSpan {
@@ -29,19 +30,19 @@ export interface ReportedUsage {
   minute: number;
   /** Null: the report does not say. */
   model: string | null;
-  tokens: TokenCounts;
+  usage: ReportedQuantities;
 }
 
-/** Calls with the same life whose usage the upstream told us when it answered. */
+/** Calls with the same life whose usage the upstream reported in its responses. */
 export interface KnownUsage extends MinuteSpan {
   /** As the client asked for it. */
   model: string;
   /** As the answer named it; null: it did not. */
   responseModel: string | null;
-  tokens: TokenCounts;
+  usage: ReportedQuantities;
 }
 
-export interface EvidenceRead {
+export interface UsageReportRead {
   /** The minutes that the report covers, all of them. */
   span: MinuteSpan;
   reported: readonly ReportedUsage[];
@@ -54,36 +55,28 @@ export interface EvidenceRead {
  */
 export type NoEvidence = 'outside' | 'unwitnessed' | 'contradicted';
 
-const METERS = [
-  'inputTokens',
-  'uncachedInputTokens',
-  'cachedInputTokens',
-  'cacheWriteTokens',
-  'outputTokens',
-] as const satisfies (keyof TokenCounts)[];
-
 /** By meter, a square of minutes: the least that any span around `[first, last]` leaves unexplained. */
-type Leftovers = Record<(typeof METERS)[number], Float64Array>;
+type Unexplained = Record<keyof ReportedQuantities, Float64Array>;
 
-export class Evidence {
-  readonly #read: EvidenceRead;
+export class UsageReportBound {
+  readonly #read: UsageReportRead;
   readonly #minutes: number;
   /** By requested model, the names that answers gave; all without their snapshot's date. */
   readonly #answeredAs = new Map<string, Set<string>>();
   /** Names under which answers came: usage of such a name is no other model's. */
   readonly #answered = new Set<string>();
   /** By model; under null, of all models together. */
-  readonly #leftovers = new Map<string | null, Leftovers | NoEvidence>();
+  readonly #unexplained = new Map<string | null, Unexplained | NoEvidence>();
 
-  /** Throws a RangeError on usage outside of the span: whoever read it has read something else. */
-  constructor(read: EvidenceRead) {
+  /** Throws a RangeError on usage outside of the span: something else was read than was asked for. */
+  constructor(read: UsageReportRead) {
     const { firstMinute, lastMinute } = read.span;
     const outside = (minute: number) => minute < firstMinute || minute > lastMinute;
     if (
       read.reported.some((row) => outside(row.minute)) ||
       read.known.some((row) => outside(row.firstMinute) || outside(row.lastMinute))
     ) {
-      throw new RangeError('usage outside of the evidence');
+      throw new RangeError('usage outside of the minutes that were read');
     }
     this.#read = read;
     this.#minutes = lastMinute - firstMinute + 1;
@@ -97,22 +90,23 @@ export class Evidence {
   }
 
   /** The most that a call to this model, which lived within the span, can have used. */
-  unexplained(model: string, span: MinuteSpan): TokenCounts | NoEvidence {
+  unexplained(model: string, span: MinuteSpan): ReportedQuantities | NoEvidence {
     const first = span.firstMinute - this.#read.span.firstMinute;
     const last = span.lastMinute - this.#read.span.firstMinute;
     if (first < 0 || last >= this.#minutes) return 'outside';
     const at = first * this.#minutes + last;
-    let least: TokenCounts | null = null;
+    let least: ReportedQuantities | null = null;
     for (const scope of this.#scopesOf(model)) {
-      const leftovers = this.#leftoversIn(scope);
-      if (typeof leftovers === 'string') return leftovers;
-      const left = (meter: keyof TokenCounts) => Math.min(leftovers[meter][at]!, least?.[meter] ?? Infinity);
+      const unexplained = this.#unexplainedIn(scope);
+      if (typeof unexplained === 'string') return unexplained;
+      const left = (meter: keyof ReportedQuantities) =>
+        Math.min(unexplained[meter][at] ?? 0, least?.[meter] ?? Number.POSITIVE_INFINITY);
       least = {
-        inputTokens: left('inputTokens'),
-        uncachedInputTokens: left('uncachedInputTokens'),
-        cachedInputTokens: left('cachedInputTokens'),
-        cacheWriteTokens: left('cacheWriteTokens'),
-        outputTokens: left('outputTokens'),
+        input_tokens: left('input_tokens'),
+        uncached_input_tokens: left('uncached_input_tokens'),
+        cached_input_tokens: left('cached_input_tokens'),
+        cache_write_tokens: left('cache_write_tokens'),
+        output_tokens: left('output_tokens'),
       };
     }
     return least!;
@@ -128,16 +122,16 @@ export class Evidence {
     return names?.size === 1 && names.has(family) ? [null, family] : [null];
   }
 
-  #leftoversIn(scope: string | null): Leftovers | NoEvidence {
-    let leftovers = this.#leftovers.get(scope);
-    if (leftovers === undefined) {
-      leftovers = this.#leftoversOf(scope);
-      this.#leftovers.set(scope, leftovers);
+  #unexplainedIn(scope: string | null): Unexplained | NoEvidence {
+    let unexplained = this.#unexplained.get(scope);
+    if (unexplained === undefined) {
+      unexplained = this.#unexplainedOf(scope);
+      this.#unexplained.set(scope, unexplained);
     }
-    return leftovers;
+    return unexplained;
   }
 
-  #leftoversOf(scope: string | null): Leftovers | NoEvidence {
+  #unexplainedOf(scope: string | null): Unexplained | NoEvidence {
     const { reported, known } = this.#read;
     const may = (name: string | null) => {
       if (scope === null || name === null) return true;
@@ -147,26 +141,32 @@ export class Evidence {
     };
     const mine = reported.filter((row) => may(row.model));
     const ours = known.filter((row) => scope === null || answerOf(row) === scope);
-    if (!ours.some(({ tokens }) => tokens.inputTokens > 0)) return 'unwitnessed';
-    const leftovers = {} as Leftovers;
-    for (const meter of METERS) {
-      const least = this.#leastOf(meter, mine, ours);
-      if (least === null) return 'contradicted';
-      leftovers[meter] = least;
-    }
-    return leftovers;
+    if (!ours.some(({ usage }) => usage.input_tokens > 0)) return 'unwitnessed';
+    const input = this.#leastOf('input_tokens', mine, ours);
+    const uncached = this.#leastOf('uncached_input_tokens', mine, ours);
+    const cached = this.#leastOf('cached_input_tokens', mine, ours);
+    const written = this.#leastOf('cache_write_tokens', mine, ours);
+    const output = this.#leastOf('output_tokens', mine, ours);
+    if (!input || !uncached || !cached || !written || !output) return 'contradicted';
+    return {
+      input_tokens: input,
+      uncached_input_tokens: uncached,
+      cached_input_tokens: cached,
+      cache_write_tokens: written,
+      output_tokens: output,
+    };
   }
 
   /** Null: some span is reported with less than we know to lie in it. */
   #leastOf(
-    meter: keyof TokenCounts,
+    meter: keyof ReportedQuantities,
     reported: readonly ReportedUsage[],
     known: readonly KnownUsage[],
   ): Float64Array | null {
     const minutes = this.#minutes;
     const { firstMinute } = this.#read.span;
     const perMinute = new Float64Array(minutes);
-    for (const row of reported) perMinute[row.minute - firstMinute]! += row.tokens[meter];
+    for (const row of reported) perMinute[row.minute - firstMinute]! += row.usage[meter];
     const knownByFirst = Map.groupBy(known, (row) => row.firstMinute - firstMinute);
     const left = new Float64Array(minutes * minutes);
     // By its last minute, what is known to lie in the span that begins at `first`.
@@ -174,7 +174,7 @@ export class Evidence {
     for (let first = minutes - 1; first >= 0; first--) {
       const beginning = new Float64Array(minutes);
       for (const row of knownByFirst.get(first) ?? []) {
-        beginning[row.lastMinute - firstMinute]! += row.tokens[meter];
+        beginning[row.lastMinute - firstMinute]! += row.usage[meter];
       }
       let reportedSum = 0;
       let beginningSum = 0;
