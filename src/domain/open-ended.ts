@@ -10,7 +10,7 @@ import type { Meter } from './limit.ts';
 /** What one budget leaves a call. */
 export interface BudgetRoom {
   meter: Meter;
-  free: bigint;
+  room: bigint;
   amount: bigint;
   maxHold: bigint | null;
 }
@@ -38,10 +38,10 @@ export function openEndedClaim(
   { pools, crowd, last }: OpenEndedRoom,
 ): { claim: Claim; outputTokens: number } {
   let tokens = openEndedOutputTokens(estimate, UNBOUNDED, UNBOUNDED, crowd, last);
-  for (const { meter, free, amount, maxHold } of pools) {
+  for (const { meter, room, amount, maxHold } of pools) {
     const ask = askIn(meter, estimate);
     if (ask === null) continue;
-    tokens = Math.min(tokens, openEndedOutputTokens(ask, free, amount, crowd, last));
+    tokens = Math.min(tokens, openEndedOutputTokens(ask, room, amount, crowd, last));
     if (maxHold !== null) tokens = Math.min(tokens, ask.outputTokensFor(maxHold));
   }
   return { claim: claimUpTo(estimate, tokens), outputTokens: tokens };

@@ -2,8 +2,8 @@
 import type { KeyCache } from '../auth/key-cache.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { RateCards } from '../domain/price.ts';
-import type { Clock } from '../ledger/clock.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import type { Clock } from '../ledger/time.ts';
 import type { Upstream } from '../openai/upstream.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';

@@ -1,10 +1,8 @@
 /** Reserve: takes the call's worst case out of every counter it touches, and journals the hold. */
-import { SMALLEST_USEFUL_OUTPUT_TOKENS } from '../domain/admission.ts';
+import type { ReservationRequest } from '../admission/decide.ts';
 import { NOTHING_USED } from '../domain/claim.ts';
 import { type ApiError, isApiError } from '../domain/errors.ts';
-import { claimUpTo, openEndedClaim } from '../domain/open-ended.ts';
-import type { Ask, Denial } from '../ledger/ask.ts';
-import type { Hold } from '../ledger/holds.ts';
+import type { Hold, QueueOutcome } from '../ledger/holds.ts';
 import { authenticate, whyNotAllowed } from './authenticate.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -17,18 +15,28 @@ export async function reserve(deps: GatewayDeps, call: Call): Promise<ApiError |
   if (held === 'gone') return 'gone';
   if (held === 'cut') return shuttingDown();
   if (isApiError(held)) return held;
-  if ('kind' in held) {
-    if (held.kind === 'insufficient' && held.counter !== null) deps.onSpent(held.counter);
-    return refusalOf(held, call.estimate!);
-  }
+  if (held.kind !== 'hold') return refused(deps, call, held);
   if (call.clientGone) {
     deps.ledger.cancel(held);
     return 'gone';
   }
   call.hold = held;
+  call.outputLimit = held.outputLimit;
+  if (await begin(deps, call, held)) return null;
+  deps.ledger.cancel(held);
+  return unavailable();
+}
+
+function refused(deps: GatewayDeps, call: Call, outcome: Exclude<QueueOutcome, Hold>): ApiError {
+  if (outcome.kind !== 'denial') return unavailable();
+  if (outcome.reason === 'insufficient' && outcome.counter !== null) deps.onSpent(outcome.counter);
+  return refusalOf(outcome, call.estimate!);
+}
+
+function begin(deps: GatewayDeps, call: Call, hold: Hold): Promise<boolean> {
   const { operation } = call.request!;
   const { teamId, keyId } = call.account!.principal;
-  const journaled = await deps.ledger.begin(held, {
+  const facts = {
     teamId,
     keyId,
     operation: operation.name,
@@ -37,69 +45,57 @@ export async function reserve(deps: GatewayDeps, call: Call): Promise<ApiError |
     endUser: call.endUser,
     priceId: call.estimate!.priceIds[0] ?? null,
     outputLimit: call.outputLimit,
-  });
-  if (journaled === 'written') return null;
-  deps.ledger.cancel(held);
-  return unavailable();
+  };
+  return new Promise((resolve) => deps.ledger.begin(hold, facts, resolve));
 }
 
 /** The rules and the key may change while the body comes or the call waits: what holds is what they are at the hold. */
 async function takeUnderTheRules(
   deps: GatewayDeps,
   call: Call,
-): Promise<Hold | Denial | ApiError | 'gone' | 'cut'> {
+): Promise<QueueOutcome | ApiError | 'gone' | 'cut'> {
   const startedMs = deps.clock.monotonicMs();
   for (;;) {
     const refused = (await authenticate(deps, call)) ?? whyNotAllowed(call);
     if (refused) return refused;
-    const answer = await take(deps, call, deps.clock.monotonicMs() - startedMs);
-    if (typeof answer === 'string' || !('kind' in answer) || answer.kind !== 'changed') return answer;
+    const outcome = await take(deps, call, deps.clock.monotonicMs() - startedMs);
+    if (typeof outcome === 'string' || outcome.kind !== 'changed') return outcome;
   }
 }
 
-async function take(
-  deps: GatewayDeps,
-  call: Call,
-  waitedMs: number,
-): Promise<Hold | Denial | 'gone' | 'cut'> {
-  const asked = deps.ledger.reserve({ ...askOf(call), waitedMs });
-  if (!('answer' in asked)) return asked;
+async function take(deps: GatewayDeps, call: Call, waitedMs: number): Promise<QueueOutcome | 'gone' | 'cut'> {
+  const reserved = deps.ledger.reserve(requestOf(call, waitedMs));
+  if (reserved.kind !== 'queued') return reserved;
   call.waited = true;
   // Its client may leave while the call waits, and the gateway may stop: it then leaves the queue, holding nothing.
-  const over = new Promise<'gone' | 'cut'>((resolve) => {
+  const outcome = await new Promise<QueueOutcome | 'gone' | 'cut'>((resolve) => {
+    reserved.onOutcome = resolve;
     call.onClientGone = () => resolve('gone');
     call.onCut = () => resolve('cut');
     if (call.clientGone) resolve('gone');
   });
-  const answer = await Promise.race([asked.answer, over]);
   call.onClientGone = null;
   call.onCut = null;
-  if (answer === 'gone' || answer === 'cut') asked.leave();
-  return answer;
+  if (outcome === 'gone' || outcome === 'cut') reserved.leave();
+  return outcome;
 }
 
-function askOf(call: Call): Ask {
+function requestOf(call: Call, waitedMs: number): ReservationRequest {
   const { operation, body } = call.request!;
-  const estimate = call.estimate!;
-  const common = {
+  return {
     account: call.account!,
     kind: call.kind,
+    isFree: !operation.billable,
+    size: operation.billable ? sizeOf(call) : { type: 'fixed', claim: NOTHING_USED },
+    waitedMs,
     bytes: body.length,
   };
-  if (!operation.billable) return { ...common, smallest: NOTHING_USED, size: null, isFree: true };
-  if (!estimate.openEnded) {
-    const { inputTokens, outputTokens } = estimate.bound;
-    const claim = { cost: estimate.cost!, inputTokens, outputTokens: outputTokens! };
-    return { ...common, smallest: claim, size: null };
-  }
-  return {
-    ...common,
-    smallest: claimUpTo(estimate, SMALLEST_USEFUL_OUTPUT_TOKENS),
-    // The client set no output limit: its share of what is free decides how much it may hold, and is written in.
-    size(room) {
-      const { claim, outputTokens } = openEndedClaim(estimate, room);
-      call.outputLimit = outputTokens === estimate.maxOutputTokens ? null : outputTokens;
-      return claim;
-    },
-  };
+}
+
+/** The client set no output limit: its share of what is free decides how much it may hold, and is written in. */
+function sizeOf(call: Call): ReservationRequest['size'] {
+  const estimate = call.estimate!;
+  if (estimate.openEnded) return { type: 'open_ended', estimate };
+  const { inputTokens, outputTokens } = estimate.bound;
+  return { type: 'fixed', claim: { cost: estimate.cost!, inputTokens, outputTokens: outputTokens! } };
 }

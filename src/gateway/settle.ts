@@ -1,7 +1,7 @@
 /** Settle: from how the upstream's answer ended to the call's one event. */
 import { costOf, type RateCard, tierBilled } from '../domain/price.ts';
 import type { MeteredResponse } from '../domain/usage.ts';
-import type { Outcome } from '../ledger/event.ts';
+import type { Outcome } from '../ledger/events.ts';
 import { isOpenAiError } from '../openai/errors.ts';
 import type { Answer } from './answer.ts';
 import type { Call } from './call.ts';

@@ -11,12 +11,12 @@ import { createGateway } from '../gateway/gateway.ts';
 import { Refusals } from '../gateway/refusals.ts';
 import { SpentBudgets } from '../jobs/warn.ts';
 import { startWatch } from '../jobs/watch.ts';
-import { createClock } from '../ledger/clock.ts';
+import { createClock } from '../ledger/time.ts';
 import { uuidV7 } from '../ledger/ids.ts';
 import { Journal } from '../ledger/journal.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { ownHeader } from '../ledger/recovery.ts';
-import { realTimers } from '../ledger/timers.ts';
+import { realTimers } from '../ledger/time.ts';
 import { createUpstream, type Upstream } from '../openai/upstream.ts';
 import { catalogChanges, findKey } from '../store/catalog.ts';
 import type { Connection, Database } from '../store/database.ts';
@@ -105,12 +105,12 @@ export async function startApp(options: AppOptions): Promise<App> {
     onStoreError: storeErrors,
   });
   back.defer(() => ledger.stop(AbortSignal.any([hurry.signal, AbortSignal.timeout(LAST_FLUSH_MS)])));
-  await ledger.beat();
+  await ledger.sendHeartbeat();
   const keys = new KeyCache({ findKey: (hash) => findKey(sql, hash) });
   const catalog = new Catalog({
     source: { changes: (version) => catalogChanges(sql, version), rateCards: store.rateCards },
     keys,
-    onChange: (teamIds) => ledger.recall(teamIds),
+    onChange: (teamIds) => ledger.revoke(teamIds),
     onError: storeErrors,
   });
   await catalog.start();

@@ -1,6 +1,6 @@
 /** The state of every team that calls here, from memory, for the metrics. */
 import type { KeyCache } from '../auth/key-cache.ts';
-import type { LeaseBook } from '../ledger/book.ts';
+import type { LeaseTable } from '../admission/lease-table.ts';
 
 export interface TeamGauge {
   team: string;
@@ -9,9 +9,9 @@ export interface TeamGauge {
 }
 
 /** Grants add up; limits do not, so of a team's pools the one that says most is shown. */
-export function teamGauges(book: LeaseBook, keys: KeyCache, nowMs: number): Iterable<TeamGauge> {
+export function teamGauges(leases: LeaseTable, keys: KeyCache, nowMs: number): Iterable<TeamGauge> {
   const pools = new Map<string, { teamId: string; held: bigint; free: bigint }>();
-  for (const { spec, held, free } of book.leases()) {
+  for (const { spec, held, free } of leases.all()) {
     if (spec.meter !== 'cost_usd' || (spec.endsAtMs !== null && spec.endsAtMs <= nowMs)) continue;
     const id = spec.source === 'grant' ? spec.teamId : spec.id;
     const pool = pools.get(id) ?? { teamId: spec.teamId, held: 0n, free: 0n };

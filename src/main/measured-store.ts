@@ -1,5 +1,5 @@
 /** The ledger's store with a stopwatch: how long Postgres takes over the ledger's work, and how often it fails. */
-import type { LedgerStore } from '../ledger/store.ts';
+import type { LedgerStore } from '../ledger/heartbeat.ts';
 import type { LedgerWork } from '../telemetry/measurement.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 

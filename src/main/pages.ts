@@ -6,7 +6,7 @@ import type { KeyCache } from '../auth/key-cache.ts';
 import { Sessions } from '../auth/sessions.ts';
 import type { Config } from '../config.ts';
 import type { Refusals } from '../gateway/refusals.ts';
-import type { Clock } from '../ledger/clock.ts';
+import type { Clock } from '../ledger/time.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Database } from '../store/database.ts';
 import type { Log } from '../telemetry/log.ts';

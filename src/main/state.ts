@@ -20,7 +20,7 @@ export interface StateOptions {
 export function gauges({ ledger, journal, gateway, keys, watch, nowMs }: StateOptions): Gauges {
   const oldest = ledger.flusher.backlog[0];
   return {
-    teams: teamGauges(ledger.book, keys, nowMs),
+    teams: teamGauges(ledger.leases, keys, nowMs),
     inFlightCalls: gateway.inFlight,
     waitingCalls: ledger.waiting,
     journalPendingBytes: ledger.journalPendingBytes,

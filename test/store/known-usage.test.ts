@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { MINUTE_MS, minutesOf } from '../../src/domain/reconcile.ts';
-import { type CallFacts, eventFromJson, eventJson, factsJson, type Outcome } from '../../src/ledger/event.ts';
+import { type CallFacts, eventFromJson, eventJson, factsJson, type Outcome } from '../../src/ledger/events.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import { flush } from '../../src/store/flush.ts';
 import { registerInstance } from '../../src/store/instances.ts';

@@ -1,8 +1,9 @@
 /**
- * The event of a call: written once as JSON by column name, for the journal and for Postgres alike. A hold is journaled
- * as the few columns from which recovery makes the event of a call whose outcome nobody knows.
+ * Events: the event of a call, written once as JSON by column name, for the journal and for Postgres alike. A hold is
+ * journaled as the few columns from which recovery makes the event of a call whose outcome is not known.
  */
 import type { Allocation } from '../domain/budget.ts';
+import { type Claim, NOTHING_USED } from '../domain/claim.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import type { Usage } from '../domain/usage.ts';
 import type { FlushEvent } from '../store/flush.ts';
@@ -34,7 +35,31 @@ export interface Outcome {
   cost: PicoUsd;
   priceId: string | null;
   /** Microseconds by stage. */
-  stageUs: Record<string, number>;
+  stageUs: Readonly<Record<string, number>>;
+}
+
+/** What a call that has ended took of every meter: its usage, or all of its claim where that is not known. */
+export function usedBy(claim: Claim, { outcome, usage, cost }: Outcome): Claim {
+  if (usage) return { cost, inputTokens: usage.inputTokens, outputTokens: usage.outputTokens };
+  const { inputTokens, outputTokens } = outcome === 'voided' ? NOTHING_USED : claim;
+  return { cost, inputTokens, outputTokens };
+}
+
+/** The outcome of a call of which nothing more will be known: it stays charged at its hold until there is evidence. */
+export function unknownOutcome(heldCost: PicoUsd, priceId: string | null, reason: string): Outcome {
+  return {
+    outcome: 'unknown',
+    provenance: 'unknown',
+    reason,
+    upstreamStatus: null,
+    upstreamRequestId: null,
+    responseModel: null,
+    serviceTier: null,
+    usage: null,
+    cost: heldCost,
+    priceId,
+    stageUs: {},
+  };
 }
 
 /** The usual names and ids need no escaping, which is three times as fast to find out as to do. */
@@ -86,7 +111,7 @@ export function holdJson(facts: string, priceId: string | null, allocations: rea
   return `{${facts},"price_id":${quote(priceId)},"allocations":${allocationsJson(allocations)}}`;
 }
 
-function stagesJson(stageUs: Record<string, number>): string {
+function stagesJson(stageUs: Readonly<Record<string, number>>): string {
   let json = '';
   for (const stage in stageUs) json += `${json === '' ? '' : ','}"${stage}":${stageUs[stage]}`;
   return `{${json}}`;
