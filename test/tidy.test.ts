@@ -32,8 +32,10 @@ describe('imports', () => {
     ['src/domain/money.ts', '../store/events.ts'],
     ['src/openai/usage.ts', '../store/events.ts'],
     ['src/telemetry/log.ts', '../config.ts'],
-    ['src/ledger/book.ts', '../store/leases.ts'],
-    ['src/auth/keys.ts', '../ledger/book.ts'],
+    ['src/ledger/ledger.ts', '../store/leases.ts'],
+    ['src/auth/keys.ts', '../ledger/ledger.ts'],
+    ['src/admission/decide.ts', '../ledger/ledger.ts'],
+    ['src/admission/queue.ts', '../store/leases.ts'],
     ['src/gateway/pipeline.ts', '../admin/teams.ts'],
     ['src/simulator/server.ts', '../domain/money.ts'],
     ['src/console/main.ts', '../admin/teams.ts'],
@@ -45,7 +47,7 @@ describe('imports', () => {
   });
 
   it.each([
-    ['src/gateway/pipeline.ts', '../ledger/book.ts'],
+    ['src/gateway/pipeline.ts', '../ledger/ledger.ts'],
     ['src/console/main.ts', '../admin/contract/teams.ts'],
     ['src/cli.ts', './admin/contract.ts'],
     ['src/main.ts', './simulator/server.ts'],
@@ -61,7 +63,7 @@ describe('imports', () => {
     "import type {\n  Lease,\n} from '../store/leases.ts';",
     "export type { Lease } from '../telemetry/metrics.ts';",
   ])('let ledger and auth know the types of store and telemetry: %s', (text) => {
-    expect(floors([file('src/ledger/book.ts', text)])).toEqual([]);
+    expect(floors([file('src/ledger/ledger.ts', text)])).toEqual([]);
   });
 
   it.each([
@@ -71,7 +73,7 @@ describe('imports', () => {
     "const store = await import('../store/leases.ts');",
     "import { type Lease } from '../store/leases.ts';",
   ])('are found however they are written: %s', (text) => {
-    expect(floors([file('src/ledger/book.ts', text)])).toHaveLength(1);
+    expect(floors([file('src/ledger/ledger.ts', text)])).toHaveLength(1);
   });
 
   it('go round in no circle', () => {

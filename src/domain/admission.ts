@@ -1,29 +1,10 @@
 /**
- * Admission: the arithmetic of leases and retries. Pure; the constants come from a simulation of the
- * protocol (docs/LIMITS.md). Money that is only *sized* here is checked again where it is taken.
+ * Granting: what Postgres lends of its counters. Pure; the constants come from a simulation of the protocol
+ * (src/admission/README.md).
  */
-
-/** What an instance knows of one counter's use, from which a lease is sized. Money per second. */
-export interface LeaseDemand {
-  holdsPerSecond: bigint;
-  burnPerSecond: bigint;
-  meanBound: bigint;
-}
 
 const max = (a: bigint, b: bigint) => (a > b ? a : b);
 const min = (a: bigint, b: bigint) => (a < b ? a : b);
-
-/**
- * How much unspent capacity an instance wants to keep: a quarter second of new holds, five seconds of burn and
- * four mean bounds, but at most 1/16 of its share of what is left, so that no replica starves the others. Of a flow
- * (a rolling window's bucket, slots) it is half a second of new holds: more would lie idle and be missed elsewhere.
- */
-export function leaseAim(demand: LeaseDemand, remaining: bigint, instances: number, isFlow = false): bigint {
-  const aim = isFlow
-    ? demand.holdsPerSecond / 2n
-    : demand.holdsPerSecond / 4n + 5n * demand.burnPerSecond + 4n * demand.meanBound;
-  return min(aim, max(0n, remaining) / (16n * BigInt(instances)));
-}
 
 /** The state of a counter, as far as granting needs it. */
 export interface CounterState {
@@ -77,10 +58,4 @@ export function grantAllOrNone(
     (need) => need.counterIds.reduce((sum, id) => sum + lendable(id), 0n) >= need.min,
   );
   return { met, grants, lacking: lacking.flatMap((need) => need.counterIds) };
-}
-
-/** When to try again while money is only held: sooner when little is missing; 1–20 s plus jitter in [0, 1). */
-export function retryAfterMs(waiting: number, jitter: number): number {
-  const seconds = Math.min(20, 1 + waiting / 50);
-  return Math.round((seconds + jitter) * 1000);
 }

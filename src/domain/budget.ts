@@ -14,8 +14,8 @@ export interface Pool {
   /** The same for all windows of the rule: by it the demand is remembered. */
   rule: string;
   meter: Meter;
-  /** A limit on flow: what is taken comes back by itself, soon, so that nobody waits for it. */
-  isFlow: boolean;
+  /** A rate limit: what is taken comes back by itself, soon, so that no call waits for it. */
+  isRateLimit: boolean;
   maxHold: bigint | null;
   counters: CounterSpec[];
 }
@@ -98,7 +98,7 @@ export function poolsAt(account: Account, kind: CallKind, atMs: number): Pools {
       if (isUsable(grant, atMs)) usable.push(grantCounter(grant));
     }
     const id = `grants:${account.principal.teamId}`;
-    pools.push({ id, rule: id, meter: 'cost_usd', isFlow: false, maxHold: null, counters: usable });
+    pools.push({ id, rule: id, meter: 'cost_usd', isRateLimit: false, maxHold: null, counters: usable });
   }
   let funded = account.unlimited || account.prepaid;
   for (const limit of account.limits) {
@@ -111,7 +111,7 @@ export function poolsAt(account: Account, kind: CallKind, atMs: number): Pools {
       id: counter.id,
       rule: ruleKey(counter),
       meter: limit.meter,
-      isFlow: limit.window.type === 'rolling' || limit.meter === 'concurrency',
+      isRateLimit: limit.window.type === 'rolling' || limit.meter === 'concurrency',
       maxHold: limit.maxHold,
       counters: [counter],
     });

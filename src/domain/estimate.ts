@@ -140,7 +140,9 @@ function inputBound(operation: Operation, card: RateCard): number | ApiError {
     return apiError('unbounded_request', what, param === null ? {} : { param });
   }
   const bound = operation.inputTokensBound;
-  return operation.inputAtMostModelMaximum && maxInputTokens !== null ? Math.min(bound, maxInputTokens) : bound;
+  return operation.inputAtMostModelMaximum && maxInputTokens !== null
+    ? Math.min(bound, maxInputTokens)
+    : bound;
 }
 
 function noTier(card: RateCard, tier: ServiceTier, operation: Operation): ApiError {

@@ -16,7 +16,7 @@ const UNSOURCED_MAX_OUTPUT_TOKENS = 128_000;
 export interface BudgetRoom {
   meter: Meter;
   /** What it has left, lent to this instance or not. */
-  free: bigint;
+  room: bigint;
   /** All of it. */
   amount: bigint;
   maxHold: bigint | null;
@@ -69,19 +69,19 @@ export function outputTokensWithin(meter: Meter, estimate: Estimate, amount: big
  */
 function shareOf(
   estimate: Estimate,
-  { meter, free, amount }: BudgetRoom,
+  { meter, room, amount }: BudgetRoom,
   crowd: number,
   last: boolean,
 ): number {
   const ceiling = ceilingOf(estimate);
-  const share = tokensFor(estimate, meter, free / BigInt(32 + crowd));
-  const wanted = Math.min(ceiling, Math.max(share, leastOutputTokens(estimate, meter, free, amount)));
-  if (!last || amountUpTo(estimate, meter, wanted) <= free) return wanted;
-  return Math.min(ceiling, Math.max(SMALLEST_USEFUL_OUTPUT_TOKENS, tokensFor(estimate, meter, free)));
+  const share = tokensFor(estimate, meter, room / BigInt(32 + crowd));
+  const wanted = Math.min(ceiling, Math.max(share, leastOutputTokens(estimate, meter, room, amount)));
+  if (!last || amountUpTo(estimate, meter, wanted) <= room) return wanted;
+  return Math.min(ceiling, Math.max(SMALLEST_USEFUL_OUTPUT_TOKENS, tokensFor(estimate, meter, room)));
 }
 
-function leastOutputTokens(estimate: Estimate, meter: Meter, free: bigint, amount: bigint): number {
-  if (2n * amountUpTo(estimate, meter, 8192) <= free) return 8192;
+function leastOutputTokens(estimate: Estimate, meter: Meter, room: bigint, amount: bigint): number {
+  if (2n * amountUpTo(estimate, meter, 8192) <= room) return 8192;
   const small = tokensFor(estimate, meter, amount / 25n);
   return Math.max(SMALLEST_USEFUL_OUTPUT_TOKENS, Math.min(4096, small));
 }

@@ -1,4 +1,5 @@
 /** The error of a denied call: which limit, what is left, when it resets, what would fit. */
+import type { Denial } from '../admission/decide.ts';
 import { claimed } from '../domain/claim.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
@@ -6,21 +7,17 @@ import type { Estimate } from '../domain/estimate.ts';
 import type { Meter } from '../domain/limit.ts';
 import { formatUsd } from '../domain/money.ts';
 import { outputTokensWithin, smallestClaim } from '../domain/open-ended.ts';
-import type { Denial } from '../ledger/ask.ts';
 
 export function errorOfDenial(denial: Denial, estimate: Estimate): ApiError {
-  switch (denial.kind) {
-    case 'unavailable':
-    case 'changed':
-      return ledgerUnavailable();
+  switch (denial.reason) {
     case 'held':
       return apiError(
         'rate_limit_exceeded',
         'The budget is held by calls in flight; some of it will come back when they settle.',
         { retryAfterMs: denial.retryAfterMs, details: nameOf(denial.counter) },
       );
-    case 'flow':
-      return flowFull(denial.counter, denial.remaining, denial.retryAfterMs);
+    case 'rate_limit':
+      return rateLimitReached(denial.counter, denial.remaining, denial.retryAfterMs);
     case 'too_large':
       return tooLarge(denial.counter, denial.maxHold, estimate);
     case 'too_many_users':
@@ -93,7 +90,7 @@ function tooLarge(counter: CounterSpec, maxHold: bigint, estimate: Estimate): Ap
   );
 }
 
-function flowFull(counter: CounterSpec, remaining: bigint, retryAfterMs: number): ApiError {
+function rateLimitReached(counter: CounterSpec, remaining: bigint, retryAfterMs: number): ApiError {
   const { meter, rollingMs, amount } = counter;
   const window = rollingMs === null ? '' : ` in ${rollingMs / 1000} seconds`;
   const kind = meter === 'requests' || meter === 'concurrency' ? 'requests' : 'tokens';

@@ -1,7 +1,8 @@
 /** The request that goes upstream, handed over once, so that nothing keeps its bytes while the call is under way. */
-import { upstreamHeaders } from '../openai/wire/headers.ts';
-import { renderBody } from '../openai/wire/edit.ts';
+
 import type { ParsedRequest } from '../openai/request.ts';
+import { renderBody } from '../openai/wire/edit.ts';
+import { upstreamHeaders } from '../openai/wire/headers.ts';
 import type { UpstreamRequest } from '../wire/upstream.ts';
 
 export interface OutgoingOptions {
@@ -25,7 +26,12 @@ export class OutgoingRequest {
       includeUsage: stream || undefined,
     });
     const headers = upstreamHeaders(rawHeaders, { apiKey, eventId });
-    this.#request = { method: descriptor.method, path, headers, body: descriptor.request === 'none' ? null : body };
+    this.#request = {
+      method: descriptor.method,
+      path,
+      headers,
+      body: descriptor.request === 'none' ? null : body,
+    };
   }
 
   /** Returns the request. Throws when it was taken before: a call is sent at most once. */

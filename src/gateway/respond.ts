@@ -34,7 +34,13 @@ export function respond(deps: GatewayDeps, settled: Settled): void {
   if (reserved.call.clientGone) return;
   if (response.body === null) endStream(reserved, response);
   else if (response.ending === 'complete') writeWhole(deps, settled, response.body);
-  else writeError(reserved.call, errorOf(response), reserved.hold.id, warningOf(deps, reserved.account, reserved.callKind.endUser));
+  else
+    writeError(
+      reserved.call,
+      errorOf(response),
+      reserved.hold.id,
+      warningOf(deps, reserved.account, reserved.callKind.endUser),
+    );
 }
 
 function writeWhole(deps: GatewayDeps, { reserved, response, outcome }: Settled, body: Buffer): void {

@@ -3,20 +3,20 @@
  * the backlog and the retries. Invariant: an event leaves the backlog only when its batch was committed; sending it
  * again is harmless.
  */
+import type { LeaseTable } from '../admission/lease-table.ts';
+import type { Lease } from '../admission/leases.ts';
+import { isFenced } from '../admission/queue.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import type { FlushEvent, LeaseReport } from '../store/flush.ts';
-import type { LeaseBook } from './book.ts';
-import type { Hold } from './holds.ts';
-import type { Lease } from './lease.ts';
-import { durableHold } from './open-holds.ts';
-import { isFenced, type LedgerStore } from './store.ts';
+import type { LedgerStore } from './heartbeat.ts';
+import { durableHold, type Hold } from './holds.ts';
 
 export interface FlusherOptions {
   store: LedgerStore;
   instanceId: string;
-  book: LeaseBook;
+  leases: LeaseTable;
   monotonicMs(): number;
-  /** Told after every attempt: null for success. */
+  /** Called after every attempt; null: it succeeded. */
   onResult(error: unknown): void;
   onFenced(): void;
   maxBatch?: number;
@@ -25,8 +25,8 @@ export interface FlusherOptions {
 export class Flusher {
   readonly #options: FlusherOptions;
   #backlog: FlushEvent[] = [];
-  /** Holds that Postgres is to keep on its own and has not confirmed. */
-  #promoting: Hold[] = [];
+  /** Holds that Postgres is to persist and has not confirmed. */
+  #persisting: Hold[] = [];
   #running: Promise<unknown> | null = null;
   /** How many events ever left the backlog. */
   #confirmed = 0;
@@ -42,17 +42,17 @@ export class Flusher {
 
   /**
    * A call of this team cost more than it held, and no lease paid for the excess. So what is free in them goes back, and
-   * again once Postgres has that call's event: what it lent in between, it lent in ignorance.
+   * again once Postgres has that call's event, since it lent in between without knowing of it.
    */
   overran(teamId: string): void {
-    const recall = () => this.#options.book.recall(new Set([teamId, ORGANIZATION_ID]));
-    recall();
-    void this.drain().then(recall, recall);
+    const revoke = () => this.#options.leases.revoke(new Set([teamId, ORGANIZATION_ID]));
+    revoke();
+    void this.drain().then(revoke, revoke);
   }
 
-  /** Asks Postgres to keep these holds on its own. Asked before their events, so it knows them when they end. */
-  promote(holds: Hold[]): void {
-    this.#promoting.push(...holds);
+  /** Asks Postgres to persist these holds. Asked before their events, so it knows them when they end. */
+  persist(holds: readonly Hold[]): void {
+    this.#persisting.push(...holds);
   }
 
   /** Events that Postgres has not confirmed, oldest first. */
@@ -68,7 +68,7 @@ export class Flusher {
   /**
    * Sends what there is to tell; a call while that is under way waits for it. Batches are small, because making one
    * holds up the calls of that moment, and follow each other while they are full.
-   * Answers null, or the error that kept it from Postgres: the batch stays in the backlog.
+   * Returns null, or the error that kept it from Postgres: the batch stays in the backlog.
    */
   flush(): Promise<unknown> {
     this.#running ??= this.#sendFull().finally(() => {
@@ -105,18 +105,18 @@ export class Flusher {
     const events = this.#backlog.slice(0, maxBatch);
     const isAll = events.length === this.#backlog.length;
     const reports = this.#reports();
-    const promoting = [...this.#promoting];
-    if (events.length + reports.length + promoting.length === 0) {
+    const persisting = [...this.#persisting];
+    if (events.length + reports.length + persisting.length === 0) {
       this.#flushedMs = sentMs;
       return null;
     }
     try {
-      const holds = promoting.map(durableHold);
+      const holds = persisting.map(durableHold);
       await store.flush({ instanceId, events, reports: reports.map(([, report]) => report), holds });
-      this.#promoting.splice(0, promoting.length);
-      for (const hold of promoting) {
-        this.#options.book.promote(hold.held);
-        hold.promotion = 'done';
+      this.#persisting.splice(0, persisting.length);
+      for (const hold of persisting) {
+        this.#options.leases.persist(hold.reservation);
+        hold.persistence = 'done';
       }
       this.#backlog.splice(0, events.length);
       this.#confirmed += events.length;
@@ -133,7 +133,7 @@ export class Flusher {
 
   #reports(): [Lease, LeaseReport][] {
     const reports: [Lease, LeaseReport][] = [];
-    for (const lease of this.#options.book.leases()) {
+    for (const lease of this.#options.leases.all()) {
       const report = lease.report();
       if (report) reports.push([lease, { teamId: lease.spec.teamId, counterId: lease.spec.id, ...report }]);
     }

@@ -1,91 +1,155 @@
-/** Holds: one call's money on its way, and the lines and parts that its event is made of. */
+/**
+ * Holds: one call's money on its way, from its reservation to its event. Owns: the state of each hold, and which of the
+ * open ones Postgres has to persist, so that a call that takes long does not depend on the lease of one instance.
+ */
+import type { Denial } from '../admission/decide.ts';
+import type { Reservation } from '../admission/lease-table.ts';
+import type { Changed, QueuedCall, Unavailable } from '../admission/waiting.ts';
 import type { Allocation } from '../domain/budget.ts';
-import { type Claim, NOTHING_USED, used } from '../domain/claim.ts';
+import { type Claim, used } from '../domain/claim.ts';
 import type { PicoUsd } from '../domain/money.ts';
-import type { Taken } from './ask.ts';
-import type { Desk } from './desk.ts';
-import { type CallFacts, holdJson, type Outcome } from './event.ts';
-import { uuidV7 } from './ids.ts';
-import type { HeldPool } from './pool.ts';
+import type { DurableHold } from '../store/flush.ts';
+import type { CallFacts, Outcome } from './events.ts';
+import { momentOfUuidV7, uuidV7 } from './ids.ts';
 
-/** One call's money, taken out of the leases. */
-export interface Hold {
+/** One call's money, taken out of the leases: held → settled, voided, unknown; or cancelled before it was journaled. */
+export class Hold {
+  readonly kind = 'hold';
   /** UUIDv7 of the moment of admission: the id of the call's event. */
-  id: string;
-  teamId: string;
+  readonly id: string;
+  readonly reservation: Reservation;
   /** The cost that it is held at. */
-  amount: PicoUsd;
-  claim: Claim;
-  held: HeldPool[];
-  /** `asked`: Postgres is being told to keep it on its own; `done`: it does, and its leases know. */
-  promotion: 'none' | 'asked' | 'done';
-  /** Whose money it is and who waits for it; null for a hold of nothing. */
-  desk: Desk | null;
-  ended: boolean;
+  readonly amount: PicoUsd;
+  /** `asked`: Postgres is asked to persist it; `done`: it has, and the leases know. */
+  persistence: 'none' | 'asked' | 'done' = 'none';
+  /** How it ended, and what each of its amounts is charged; null until then. Its event follows in the same turn. */
+  settled: { readonly outcome: Outcome; readonly claim: Claim; readonly amounts: readonly bigint[] } | null =
+    null;
+  ended = false;
   /** Null until it was journaled. */
-  facts: CallFacts | null;
+  facts: CallFacts | null = null;
   /** The columns of its event that are known already (see `factsJson`); empty until it was journaled. */
-  factsJson: string;
-}
+  factsJson = '';
 
-/** The hold of money just taken; `desk` null for a hold of nothing. */
-export function newHold(teamId: string, { claim, held, atMs }: Taken, desk: Desk | null): Hold {
-  return {
+  constructor(reservation: Reservation) {
     // The id bears the moment at which the windows were chosen: a later one might lie in the next window.
-    id: uuidV7(atMs),
-    teamId,
-    amount: claim.cost,
-    claim,
-    held,
-    promotion: 'none',
-    desk,
-    ended: false,
-    facts: null,
-    factsJson: '',
-  };
+    this.id = uuidV7(reservation.atMs);
+    this.reservation = reservation;
+    this.amount = reservation.claim.cost;
+  }
+
+  get claim(): Claim {
+    return this.reservation.claim;
+  }
+
+  get teamId(): string {
+    return this.reservation.teamId;
+  }
+
+  /** The output limit to write into the request; null: none. */
+  get outputLimit(): number | null {
+    return this.reservation.outputLimit;
+  }
 }
 
-/** What each counter holds of the call and is charged; `settled` null: as if all of the hold were used. */
-export function allocationsOf(hold: Hold, settled: bigint[][] | null): Allocation[] {
+/** How a wait ends. */
+export type QueueOutcome = Hold | Denial | Unavailable | Changed;
+
+/** A call that must wait for its money. */
+export class Queued {
+  readonly kind = 'queued';
+  readonly #call: QueuedCall;
+  readonly #cancel: (hold: Hold) => void;
+  #hold: Hold | null = null;
+
+  constructor(call: QueuedCall, cancel: (hold: Hold) => void) {
+    this.#call = call;
+    this.#cancel = cancel;
+  }
+
+  /** Is called once, at once if the wait has ended already, and not after `leave`. */
+  set onOutcome(callback: (outcome: QueueOutcome) => void) {
+    this.#call.onOutcome = (outcome) => {
+      if (outcome.kind !== 'reservation') {
+        callback(outcome);
+        return;
+      }
+      this.#hold = new Hold(outcome);
+      callback(this.#hold);
+    };
+  }
+
+  /** The caller does not want the outcome any more; a hold that it was given meanwhile is put back. */
+  leave(): void {
+    const outcome = this.#call.leave();
+    if (outcome?.kind === 'reservation') this.#hold = new Hold(outcome);
+    if (this.#hold !== null && !this.#hold.ended) this.#cancel(this.#hold);
+  }
+}
+
+/** What each counter holds of a call and is charged, where that is anything; `settled` null: as if all of it were used. */
+export function allocationsOf(hold: Hold, settled: readonly bigint[] | null): Allocation[] {
+  const { pools, amounts, claim } = hold.reservation;
   const allocations: Allocation[] = [];
-  for (let p = 0; p < hold.held.length; p++) {
-    const { meter, leases, held: parts } = hold.held[p]!;
-    const isUsed = settled !== null || used(meter, hold.claim) > 0n;
-    for (let i = 0; i < leases.length; i++) {
-      const held = parts[i]!;
-      const spent = settled === null ? (isUsed ? held : 0n) : settled[p]![i]!;
-      if (held > 0n || spent > 0n) allocations.push({ counterId: leases[i]!.spec.id, held, settled: spent });
+  let at = 0;
+  for (const { meter, leases } of pools) {
+    const isUsed = settled !== null || used(meter, claim) > 0n;
+    for (const lease of leases) {
+      const held = amounts[at] ?? 0n;
+      const spent = settled !== null ? (settled[at] ?? 0n) : isUsed ? held : 0n;
+      at++;
+      if (held > 0n || spent > 0n) allocations.push({ counterId: lease.spec.id, held, settled: spent });
     }
   }
   return allocations;
 }
 
-/** What a call that has ended took of every meter: its usage, or all of its hold where that is not known. */
-export function usedBy(hold: Hold, { outcome, usage, cost }: Outcome): Claim {
-  if (usage) {
-    return { cost, input_tokens: usage.input_tokens ?? 0, output_tokens: usage.output_tokens ?? 0 };
+/** A hold this old gets a row of its own in Postgres. */
+const LONG_MS = 60_000;
+
+/** Holds that are in the journal and have not ended. Invariant: oldest first. */
+export class OpenHolds {
+  readonly #open = new Map<string, Hold>();
+
+  add(hold: Hold): void {
+    this.#open.set(hold.id, hold);
   }
-  return outcome === 'voided' ? { ...NOTHING_USED, cost } : { ...hold.claim, cost };
+
+  remove(hold: Hold): void {
+    this.#open.delete(hold.id);
+  }
+
+  has(hold: Hold): boolean {
+    return this.#open.has(hold.id);
+  }
+
+  all(): Hold[] {
+    return [...this.#open.values()];
+  }
+
+  /** Returns the holds that have become old; from now on Postgres is asked to persist them. */
+  grownOld(nowMs: number): Hold[] {
+    const old: Hold[] = [];
+    for (const hold of this.#open.values()) {
+      if (nowMs - momentOfUuidV7(hold.id) < LONG_MS) break;
+      if (hold.persistence !== 'none' || !hold.reservation.pools.some((pool) => pool.isPersistable)) continue;
+      hold.persistence = 'asked';
+      old.push(hold);
+    }
+    return old;
+  }
 }
 
-/** The hold as the journal keeps it. */
-export function holdLine(hold: Hold): string {
-  return holdJson(hold.factsJson, hold.facts?.priceId ?? null, allocationsOf(hold, null));
-}
-
-/** The outcome of a call of which nobody will learn more: it stays charged at its hold until there is evidence. */
-export function unknownOutcome(hold: Hold, reason: string): Outcome {
-  return {
-    outcome: 'unknown',
-    provenance: 'unknown',
-    reason,
-    upstreamStatus: null,
-    upstreamRequestId: null,
-    responseModel: null,
-    serviceTier: null,
-    usage: null,
-    cost: hold.amount,
-    priceId: hold.facts?.priceId ?? null,
-    stageUs: {},
-  };
+/** A hold as Postgres is asked to persist it: without what comes back by time. */
+export function durableHold(hold: Hold): DurableHold {
+  const { pools, amounts } = hold.reservation;
+  const allocations: Allocation[] = [];
+  let at = 0;
+  for (const { leases, isPersistable } of pools) {
+    for (const lease of leases) {
+      const held = amounts[at++] ?? 0n;
+      if (isPersistable && held > 0n) allocations.push({ counterId: lease.spec.id, held, settled: held });
+    }
+  }
+  return { id: hold.id, teamId: hold.teamId, allocations };
 }

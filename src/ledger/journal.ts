@@ -42,6 +42,8 @@ export interface JournalOptions {
   header: Record<string, unknown>;
   /** Called once when a write fails (disk full, read-only): from then on nothing may be admitted. */
   onBroken?: (error: Error) => void;
+  /** A callback of `written` threw: an error of ours, which must not keep the others waiting. */
+  onUnexpectedError?: (error: unknown) => void;
   /** Milliseconds between two fdatasync calls while there is something to sync. */
   syncEveryMs?: number;
   /** Size at which the journal is rewritten with only what is still open. */
@@ -53,7 +55,7 @@ export class Journal {
   readonly #options: JournalOptions;
   #file: number;
   #buffer = '';
-  #waiting: (() => void)[] = [];
+  #waiting: ((written: boolean) => void)[] = [];
   #scheduled = false;
   #bytes = 0;
   readonly #compactAtBytesMin: number;
@@ -101,8 +103,8 @@ export class Journal {
     this.#schedule();
   }
 
-  /** Calls back once everything appended so far was written, or the journal is broken (see `broken`). */
-  written(callback: () => void): void {
+  /** Calls back once everything appended so far was written (true), or the journal is broken (false). */
+  written(callback: (written: boolean) => void): void {
     this.#waiting.push(callback);
     this.#schedule();
   }
@@ -118,7 +120,13 @@ export class Journal {
     this.flush();
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const callback of waiting) callback();
+    for (const callback of waiting) {
+      try {
+        callback(this.#broken === null);
+      } catch (error) {
+        this.#options.onUnexpectedError?.(error);
+      }
+    }
   };
 
   /** Writes what is buffered, now. */
@@ -174,7 +182,7 @@ export class Journal {
     this.#compactAtBytes = Math.max(this.#compactAtBytesMin, 2 * this.#bytes);
   }
 
-  /** Makes a file of the header and these lines, on disk before it takes the journal's name; answers its descriptor. */
+  /** Makes a file of the header and these lines, on disk before it takes the journal's name; returns its descriptor. */
   #replace(lines: string): number {
     const file = openSync(`${this.path}.tmp`, 'w', 0o600);
     try {
@@ -199,7 +207,7 @@ export class Journal {
   }
 }
 
-/** Writes the whole text at the end of the file; answers its length in bytes. */
+/** Writes the whole text at the end of the file; returns its length in bytes. */
 function writeAll(file: number, text: string): number {
   const bytes = Buffer.from(text);
   for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);

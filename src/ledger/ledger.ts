@@ -1,26 +1,32 @@
 /**
- * The ledger: keeps money. Owns the life of a hold (held → settled | voided | unknown) on this instance: leases in
- * memory, the journal on disk, events on their way to Postgres. Does not own: what a call costs, whom it belongs to.
- * Invariants: a call is held and journaled before it is forwarded; every hold ends in exactly one event; nothing is
- * admitted that a lease does not cover, that the journal cannot record, or after this instance was fenced.
+ * The ledger: keeps money. Owns the life of a hold (held → settled | voided | unknown) on this instance: the journal on
+ * disk, and events on their way to Postgres. Does not own: who may spend what now (admission), what a call costs, whom it
+ * belongs to. Invariants: a call is held and journaled before it is forwarded; every journaled hold ends in exactly one
+ * event; nothing is admitted that a lease does not cover, that the journal cannot record, or after this instance was
+ * fenced.
  */
-
+import { AdmissionController } from '../admission/admission.ts';
+import type { Denial, ReservationRequest } from '../admission/decide.ts';
+import type { LeaseTable } from '../admission/lease-table.ts';
+import { UNAVAILABLE, type Unavailable } from '../admission/waiting.ts';
 import type { Account, CallKind } from '../domain/budget.ts';
 import type { PicoUsd } from '../domain/money.ts';
-import { Admissions, type Queued } from './admissions.ts';
-import type { Ask, Denial } from './ask.ts';
-import { LeaseBook } from './book.ts';
-import type { Clock } from './clock.ts';
-import { type CallFacts, eventJson, factsJson, type Outcome } from './event.ts';
+import {
+  type CallFacts,
+  eventJson,
+  factsJson,
+  holdJson,
+  type Outcome,
+  type StageUs,
+  unknownOutcome,
+  usedBy,
+} from './events.ts';
 import { Flusher } from './flusher.ts';
-import { Heart } from './heart.ts';
-import { allocationsOf, type Hold, holdLine, unknownOutcome, usedBy } from './holds.ts';
+import { Heartbeat, type LedgerStore } from './heartbeat.ts';
+import { allocationsOf, Hold, OpenHolds, Queued } from './holds.ts';
 import { momentOfUuidV7 } from './ids.ts';
 import { formatLine, type Journal } from './journal.ts';
-import { OpenHolds } from './open-holds.ts';
-import { ceilingOf, leastOf } from './pool.ts';
-import type { LedgerStore } from './store.ts';
-import { every, rejection, type Timers } from './timers.ts';
+import { type Clock, every, rejection, type Timers } from './time.ts';
 
 export interface LedgerOptions {
   instanceId: string;
@@ -28,16 +34,19 @@ export interface LedgerOptions {
   journal: Journal;
   clock: Clock;
   timers: Timers;
+  /** In [0, 1). */
   jitter?: () => number;
   queueTimeoutMs: number;
   /** Waiting calls and bytes of their bodies, of the whole instance. */
   maxWaiting?: number;
   maxWaitingBytes?: number;
-  /** How long leases may be spent without a word from Postgres. */
+  /** How long leases may be spent without a reply of Postgres. */
   leaseTtlMs?: number;
   maxBacklog?: number;
   onFenced?: () => void;
   onStoreError?: (error: unknown) => void;
+  /** An error of ours in a queue, which goes on all the same. */
+  onUnexpectedError?: (error: unknown) => void;
 }
 
 const TICK_MS = 100;
@@ -45,62 +54,70 @@ const HEARTBEAT_MS = 1000;
 const DEGRADED_AFTER_MS = 3000;
 
 export class Ledger {
-  readonly book: LeaseBook;
   readonly flusher: Flusher;
   readonly #options: LedgerOptions;
-  readonly #admissions: Admissions;
+  readonly #admission: AdmissionController;
   readonly #open = new OpenHolds();
-  readonly #heart: Heart;
+  readonly #heartbeat: Heartbeat;
   #fenced = false;
   #stopped = false;
   readonly #stopTimers: (() => void)[];
 
   constructor(options: LedgerOptions) {
     this.#options = options;
-    this.book = new LeaseBook(options.clock);
-    this.#heart = new Heart({
-      ...options,
-      onInstances: (count) => {
-        this.book.instances = count;
-      },
-      onScarce: (counterIds) => this.book.heardOfScarcity(counterIds),
-      onSilence: () => this.book.suspendSlots(),
-      onFenced: () => this.#fence(),
-      onError: (error) => options.onStoreError?.(error),
-    });
-    const { store, instanceId } = options;
-    this.#admissions = new Admissions({
-      jitter: Math.random,
-      maxWaiting: 10_000,
-      maxWaitingBytes: 256 * 1024 * 1024,
-      ...options,
-      book: this.book,
-      blocked: () => this.blocked !== null,
+    const { store, instanceId, clock, timers } = options;
+    const onFenced = () => this.#fence();
+    const onStoreError = (error: unknown) => options.onStoreError?.(error);
+    this.#admission = new AdmissionController({
+      clock,
+      timers,
+      jitter: options.jitter ?? Math.random,
+      queueTimeoutMs: options.queueTimeoutMs,
+      maxWaiting: options.maxWaiting ?? 10_000,
+      maxWaitingBytes: options.maxWaitingBytes ?? 256 * 1024 * 1024,
+      isBlocked: () => this.blocked !== null,
       requestLease: (teamId, pools) =>
-        this.#heart.listen(() => store.requestLease({ instanceId, teamId, pools })),
-      onFenced: () => this.#fence(),
-      onStoreError: (error) => options.onStoreError?.(error),
-      cancel: (hold) => this.cancel(hold),
+        this.#heartbeat.listen(() => store.requestLease({ instanceId, teamId, pools })),
+      onFenced,
+      onStoreError,
+      onUnexpectedError: (error) => options.onUnexpectedError?.(error),
+    });
+    this.#heartbeat = new Heartbeat({
+      store,
+      instanceId,
+      clock,
+      onInstances: (count) => {
+        this.leases.instances = count;
+      },
+      onContended: (counterIds) => this.leases.contend(counterIds),
+      onSilence: () => this.leases.suspendSlots(),
+      onFenced,
+      onError: onStoreError,
     });
     this.flusher = new Flusher({
       store,
       instanceId,
-      monotonicMs: options.clock.monotonicMs,
-      book: this.book,
-      onFenced: () => this.#fence(),
+      monotonicMs: clock.monotonicMs,
+      leases: this.leases,
+      onFenced,
       onResult: (error) => {
-        if (error !== null) options.onStoreError?.(error);
+        if (error !== null) onStoreError(error);
       },
     });
     this.#stopTimers = [
-      every(options.timers, TICK_MS, () => this.#tick()),
-      every(options.timers, HEARTBEAT_MS, () => void this.beat()),
+      every(timers, TICK_MS, () => this.#tick()),
+      every(timers, HEARTBEAT_MS, () => void this.sendHeartbeat()),
     ];
   }
 
-  /** Calls are admitted, but only on leases: Postgres has not answered for a while. */
+  /** What counters lent to this instance. */
+  get leases(): LeaseTable {
+    return this.#admission.leases;
+  }
+
+  /** Calls are admitted, but only on leases: Postgres has not replied for a while. */
   get degraded(): boolean {
-    return this.#heart.silentMs > DEGRADED_AFTER_MS;
+    return this.#heartbeat.silentMs > DEGRADED_AFTER_MS;
   }
 
   get journalPendingBytes(): number {
@@ -108,12 +125,13 @@ export class Ledger {
   }
 
   /** Says that this instance lives and takes over Postgres's time; done by itself every second. */
-  beat(): Promise<void> {
-    return this.#heart.beat();
+  sendHeartbeat(): Promise<void> {
+    return this.#heartbeat.send();
   }
 
+  /** The number of calls that wait for money. */
   get waiting(): number {
-    return this.#admissions.waiting;
+    return this.#admission.waiting;
   }
 
   /** Why nothing can be admitted now; null: calls can. */
@@ -122,37 +140,40 @@ export class Ledger {
     if (this.#stopped) return 'stopped';
     if (this.#options.journal.broken) return 'journal';
     if (this.flusher.backlog.length > (this.#options.maxBacklog ?? 200_000)) return 'backlog';
-    return this.#heart.silentMs > (this.#options.leaseTtlMs ?? 60_000) ? 'postgres' : null;
+    return this.#heartbeat.silentMs > (this.#options.leaseTtlMs ?? 60_000) ? 'postgres' : null;
+  }
+
+  /** Takes a call's claim: at once when leases cover it, else the call is queued, unless it can never fit. */
+  reserve(request: ReservationRequest): Hold | Denial | Unavailable | Queued {
+    const { blocked } = this;
+    const result =
+      blocked === null
+        ? this.#admission.reserve(request)
+        : blocked === 'postgres'
+          ? this.#admission.reserveUnbound(request)
+          : UNAVAILABLE;
+    if (result.kind === 'reservation') return new Hold(result);
+    return result.kind === 'queued' ? new Queued(result, (hold) => this.cancel(hold)) : result;
   }
 
   /**
-   * Takes a call's claim. Answers at once when leases cover it (or nothing ever will); otherwise the promise of an
-   * answer, and how to leave the queue.
+   * Journals the hold, and calls back once its line was written (true), after which the call may be forwarded, or the
+   * journal is broken (false).
    */
-  reserve(ask: Ask): Hold | Denial | Queued {
-    if (this.blocked === null) return this.#admissions.reserve(ask);
-    const open = this.blocked === 'postgres' ? this.#admissions.failOpen(ask) : null;
-    return open ?? { kind: 'unavailable' };
-  }
-
-  /** Journals the hold; resolves when its line was written, after which the call may be forwarded. */
-  begin(hold: Hold, facts: CallFacts): Promise<'written' | 'broken'> {
+  begin(hold: Hold, facts: CallFacts, done: (written: boolean) => void): void {
     const { journal, instanceId } = this.#options;
     hold.facts = facts;
     hold.factsJson = factsJson(hold.id, instanceId, facts, hold.amount);
     this.#open.add(hold);
     journal.append('H', holdLine(hold));
-    return new Promise((resolve) => {
-      journal.written(() => resolve(journal.broken ? 'broken' : 'written'));
-    });
+    journal.written(done);
   }
 
   /** Puts back a hold that the journal does not have: nothing was forwarded, nothing is recorded. */
   cancel(hold: Hold): void {
     if (hold.facts && !this.#options.journal.broken) throw new Error(`hold ${hold.id} is in the journal`);
     this.#finish(hold);
-    this.book.settle(hold.held, null);
-    hold.desk?.released();
+    this.#admission.cancel(hold.reservation);
   }
 
   #finish(hold: Hold): void {
@@ -161,44 +182,65 @@ export class Ledger {
     this.#open.remove(hold);
   }
 
-  /** Whether a hold was journaled and has not ended. */
+  /** Returns whether a hold was journaled and has not ended. */
   isOpen(hold: Hold): boolean {
     return this.#open.has(hold);
   }
 
-  /** Ends a journaled hold whose outcome nobody will know: it stays charged until there is evidence. */
+  /** Ends a journaled hold whose outcome is not known: it stays charged until there is evidence. */
   endUnknown(hold: Hold, reason: string): void {
-    this.end(hold, unknownOutcome(hold, reason));
+    this.end(hold, unknownOutcome(hold.amount, hold.facts?.priceId ?? null, reason));
   }
 
   /** Ends a journaled hold with its one event. */
-  end(hold: Hold, outcome: Outcome): void {
-    if (!hold.facts) throw new Error(`hold ${hold.id} is not in the journal`);
+  end(hold: Hold, outcome: Outcome, stageUs: StageUs = {}): void {
+    this.settle(hold, outcome);
+    this.record(hold, stageUs);
+  }
+
+  /**
+   * Moves the money of a journaled hold: what was used is spent, the rest is free again. To be followed by `record` in the
+   * same turn of the event loop: only the event tells the journal and Postgres.
+   */
+  settle(hold: Hold, outcome: Outcome): void {
+    if (hold.facts === null) throw new Error(`hold ${hold.id} is not in the journal`);
+    if (hold.settled !== null) throw new Error(`hold ${hold.id} was settled before`);
+    const claim = usedBy(hold.claim, outcome);
+    const amounts = this.leases.settle(hold.reservation, claim, hold.persistence !== 'none');
+    hold.settled = { outcome, claim, amounts };
+  }
+
+  /** Writes the one event of a settled hold. @param stageUs microseconds by stage of the call */
+  record(hold: Hold, stageUs: StageUs): void {
+    const { facts, id, settled } = hold;
+    if (facts === null || settled === null) throw new Error(`hold ${id} is not settled`);
     this.#finish(hold);
-    const claim = usedBy(hold, outcome);
-    const settled = this.book.settle(hold.held, claim, hold.promotion !== 'none');
-    const allocations = allocationsOf(hold, settled);
-    const { journal } = this.#options;
-    const json = eventJson(hold.factsJson, outcome, allocations);
-    journal.append('S', json);
-    const { teamId, keyId, endUser, model } = hold.facts;
-    const createdAtMs = momentOfUuidV7(hold.id);
-    this.flusher.add({ id: hold.id, teamId, keyId, endUser, model, createdAtMs, claim, allocations, json });
+    const { outcome, claim, amounts } = settled;
+    const allocations = allocationsOf(hold, amounts);
+    const json = eventJson(hold.factsJson, outcome, allocations, stageUs);
+    this.#options.journal.append('S', json);
+    const { teamId, keyId, endUser, model } = facts;
+    const createdAtMs = momentOfUuidV7(id);
+    this.flusher.add({ id, teamId, keyId, endUser, model, createdAtMs, claim, allocations, json });
     if (outcome.cost > hold.amount) this.flusher.overran(teamId);
-    hold.desk?.released();
+    hold.reservation.release();
+  }
+
+  /** Ends a journaled hold after an error of ours: with the outcome that it was settled at, else unknown. */
+  abandon(hold: Hold, reason: string): void {
+    if (!this.isOpen(hold)) return;
+    if (hold.settled === null) this.endUnknown(hold, reason);
+    else this.record(hold, {});
   }
 
   /** What the tightest of the call's budgets may still spend, held money not counted; null: nothing bounds it. */
   remaining(account: Account, kind: CallKind): PicoUsd | null {
-    const { pools } = this.book.poolsOf(account, kind, this.#options.clock.nowMs());
-    const budgets = pools.filter((pool) => pool.meter === 'cost_usd');
-    return leastOf(budgets, ceilingOf)?.amount ?? null;
+    return this.#admission.remaining(account, kind);
   }
 
   /** Limits or grants of these teams changed: what is idle goes back, so that all calls ask under the new rules. */
-  recall(teamIds: ReadonlySet<string> | 'all'): void {
-    this.book.recall(teamIds);
-    this.#admissions.recall(teamIds);
+  revoke(teamIds: ReadonlySet<string> | 'all'): void {
+    this.#admission.revoke(teamIds);
   }
 
   /**
@@ -209,7 +251,7 @@ export class Ledger {
   async stop(hurry: AbortSignal): Promise<void> {
     this.#stopped = true;
     for (const stop of this.#stopTimers) stop();
-    this.#admissions.refuse();
+    this.#admission.endAll();
     const { journal, store, instanceId } = this.#options;
     for (const hold of this.#open.all()) this.endUnknown(hold, 'drain_timeout');
     const stopped = this.flusher.drain().then(() => store.adopt(instanceId, [], 'stopped'));
@@ -223,11 +265,10 @@ export class Ledger {
   }
 
   #tick() {
-    const { journal } = this.#options;
-    this.#admissions.forgetIdle();
-    this.#heart.checkSilence();
-    this.flusher.promote(this.#open.promote(this.#options.clock.nowMs()));
-    this.book.tick(this.flusher.flushedMs);
+    const { journal, clock } = this.#options;
+    this.#heartbeat.checkSilence();
+    this.flusher.persist(this.#open.grownOld(clock.nowMs()));
+    this.#admission.tick(this.flusher.flushedMs);
     if (journal.wantsCompaction) journal.compact(this.#stillNeeded());
     void this.flusher.flush();
   }
@@ -240,7 +281,12 @@ export class Ledger {
   #fence() {
     if (this.#fenced) return;
     this.#fenced = true;
-    this.#admissions.refuse();
+    this.#admission.endAll();
     this.#options.onFenced?.();
   }
+}
+
+/** The hold as the journal keeps it. */
+function holdLine(hold: Hold): string {
+  return holdJson(hold.factsJson, hold.facts?.priceId ?? null, allocationsOf(hold, null));
 }

@@ -7,9 +7,9 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync,
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { FlushEvent } from '../store/flush.ts';
-import { eventFromJson, unknownFromHold } from './event.ts';
+import { eventFromJson, unknownFromHold } from './events.ts';
+import type { LedgerStore } from './heartbeat.ts';
 import { parseLine } from './journal.ts';
-import type { LedgerStore } from './store.ts';
 
 /** Who writes a journal: enough to tell whether that very process still runs. */
 export interface JournalHeader extends Record<string, unknown> {

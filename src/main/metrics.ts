@@ -1,11 +1,11 @@
 /** What the metrics show of this process: its state at the moment of a scrape, and how long Postgres takes over the ledger's work. */
+import type { LeaseTable } from '../admission/lease-table.ts';
 import type { KeyCache } from '../auth/key-cache.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import type { Watch } from '../jobs/watch.ts';
-import type { LeaseBook } from '../ledger/book.ts';
+import type { LedgerStore } from '../ledger/heartbeat.ts';
 import type { Journal } from '../ledger/journal.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import type { LedgerStore } from '../ledger/store.ts';
 import type { Gauges, LedgerWork } from '../telemetry/measurement.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
@@ -22,7 +22,7 @@ export interface StateOptions {
 export function gauges({ ledger, journal, gateway, keys, watch, nowMs }: StateOptions): Gauges {
   const oldest = ledger.flusher.backlog[0];
   return {
-    teams: teamGauges(ledger.book, keys, nowMs),
+    teams: teamGauges(ledger.leases, keys, nowMs),
     inFlightCalls: gateway.inFlight,
     waitingCalls: ledger.waiting,
     journalPendingBytes: ledger.journalPendingBytes,
@@ -41,9 +41,9 @@ interface TeamGauge {
 }
 
 /** The state of every team that calls here, from memory. Grants add up; limits do not, so of a team's pools the one that says most is shown. */
-function teamGauges(book: LeaseBook, keys: KeyCache, nowMs: number): Iterable<TeamGauge> {
+function teamGauges(leases: LeaseTable, keys: KeyCache, nowMs: number): Iterable<TeamGauge> {
   const pools = new Map<string, { teamId: string; held: bigint; free: bigint }>();
-  for (const { spec, held, free } of book.leases()) {
+  for (const { spec, held, free } of leases.all()) {
     if (spec.meter !== 'cost_usd' || (spec.endsAtMs !== null && spec.endsAtMs <= nowMs)) continue;
     const id = spec.source === 'grant' ? spec.teamId : spec.id;
     const pool = pools.get(id) ?? { teamId: spec.teamId, held: 0n, free: 0n };

@@ -11,12 +11,11 @@ import { createGateway } from '../gateway/gateway.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
 import { SpentBudgets } from '../jobs/warn.ts';
 import { startWatch } from '../jobs/watch.ts';
-import { type Clock, createClock } from '../ledger/clock.ts';
 import { uuidV7 } from '../ledger/ids.ts';
 import { Journal } from '../ledger/journal.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { ownHeader } from '../ledger/recovery.ts';
-import { realTimers } from '../ledger/timers.ts';
+import { type Clock, createClock, realTimers } from '../ledger/time.ts';
 import { addApiErrors } from '../store/api-errors.ts';
 import { catalogChanges, findKey } from '../store/catalog.ts';
 import type { Connection, Database } from '../store/database.ts';
@@ -142,7 +141,7 @@ async function openLedger(base: Base, journals: string) {
     onStoreError,
   });
   back.defer(() => ledger.stop(AbortSignal.any([hurry.signal, AbortSignal.timeout(LAST_FLUSH_MS)])));
-  await ledger.beat();
+  await ledger.sendHeartbeat();
   return { ledger, journal, fenced };
 }
 
@@ -153,7 +152,7 @@ async function openCatalog({ back, store, onStoreError }: Base, ledger: Ledger) 
   const catalog = new Catalog({
     source: { changes: (version) => catalogChanges(sql, version), rateCards: store.rateCards },
     keys,
-    onChange: (teamIds) => ledger.recall(teamIds),
+    onChange: (teamIds) => ledger.revoke(teamIds),
     onError: onStoreError,
   });
   await catalog.start();

@@ -50,7 +50,16 @@ export function readRequest(route: Route, body: Buffer): ParsedRequest | ApiErro
   const { descriptor, path } = route;
   if (descriptor.request === 'none') {
     const operation = operationOf(descriptor, route.model, NO_BOUNDS);
-    return { descriptor, path, operation, stream: false, includeUsage: false, json: null, body: EMPTY, ambiguous: false };
+    return {
+      descriptor,
+      path,
+      operation,
+      stream: false,
+      includeUsage: false,
+      json: null,
+      body: EMPTY,
+      ambiguous: false,
+    };
   }
   if (!isUtf8(body)) return apiError('invalid_json', 'The body is not valid UTF-8.');
   const text = body.toString();

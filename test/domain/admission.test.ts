@@ -1,28 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  type CounterState,
-  grantAllOrNone,
-  leaseAim,
-  retryAfterMs,
-  unlent,
-} from '../../src/domain/admission.ts';
-import { usd } from '../../src/domain/money.ts';
+import { type CounterState, grantAllOrNone, unlent } from '../../src/domain/admission.ts';
 
 const state = (amount: bigint, leased = 0n): CounterState => ({ amount, settled: 0n, held: 0n, leased });
 const amounts = fc.bigInt({ min: 0n, max: 1_000n });
-
-test('a lease aims at a quarter second of holds, five seconds of burn and four mean bounds', () => {
-  const demand = { holdsPerSecond: 400n, burnPerSecond: 10n, meanBound: 7n };
-  expect(leaseAim(demand, usd('1.00'), 1)).toBe(100n + 50n + 28n);
-});
-
-test('a lease never aims at more than a sixteenth of its share of what is left, nor below zero', () => {
-  const greedy = { holdsPerSecond: usd('99.00'), burnPerSecond: 0n, meanBound: 0n };
-  expect(leaseAim(greedy, 3200n, 1)).toBe(200n);
-  expect(leaseAim(greedy, 3200n, 4)).toBe(50n);
-  expect(leaseAim(greedy, -500n, 1)).toBe(0n);
-});
 
 test('no grant exceeds what a counter has, and a call is lent all of its pools or none', () => {
   const need = fc.record({ counters: fc.integer({ min: 1, max: 3 }), min: amounts, want: amounts });
@@ -78,11 +59,4 @@ test('a counter that two pools name is lent once', () => {
   const pool = { counterIds: ['shared'], min: 0n, want: 7n };
   const { grants } = grantAllOrNone([pool, pool], new Map([['shared', state(10n)]]));
   expect(grants.get('shared')).toBe(10n);
-});
-
-test('a retry is due in 1 to 20 seconds by how many wait, and the jitter keeps them apart', () => {
-  expect(retryAfterMs(0, 0)).toBe(1000);
-  expect(retryAfterMs(0, 0.5)).toBe(1500);
-  expect(retryAfterMs(100, 0)).toBe(3000);
-  expect(retryAfterMs(100_000, 0.999)).toBe(20_999);
 });

@@ -132,7 +132,7 @@ test('a rolling window is counted in sub-buckets that change every half second, 
   const requests = limit({ id: 'rpm', meter: 'requests', window: { type: 'rolling', seconds: 60 } });
   const slots = limit({ id: 'slots', meter: 'concurrency', window: { type: 'rolling', seconds: 60 } });
   const { pools, validUntilMs } = poolsAt(accountOf({ limits: [requests, slots] }), KIND, NOON + 700);
-  expect(pools.map(({ id, isFlow, rule }) => [id, isFlow, rule])).toEqual([
+  expect(pools.map(({ id, isRateLimit, rule }) => [id, isRateLimit, rule])).toEqual([
     [`rpm@${NOON + 500}`, true, 'rpm'],
     ['slots@0', true, 'slots'],
   ]);

@@ -97,7 +97,10 @@ describe('an open-ended call', () => {
     const result = estimated('gpt-4o', { outputTokensLimit: null });
     expect(outputTokensFor(result, inputCost(result) - 1n)).toBe(0);
     expect(outputTokensFor(result, -1n)).toBe(0);
-    const embeddings = estimated('text-embedding-3-small', { inputAtMostModelMaximum: true, outputTokensLimit: 0 });
+    const embeddings = estimated('text-embedding-3-small', {
+      inputAtMostModelMaximum: true,
+      outputTokensLimit: 0,
+    });
     expect(outputTokensFor(embeddings, inputCost(embeddings) - 1n)).toBe(0);
     expect(outputTokensFor(result, inputCost(result) + usd('0.00001'))).toBe(1);
   });

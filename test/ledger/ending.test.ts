@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { readJournal } from '../../src/ledger/recovery.ts';
 import { accountOf, grantOf, limitOf, register } from '../support/accounts.ts';
-import { fixedAsk, holdOf, NOON, startLedger } from '../support/test-ledger.ts';
+import { fixedRequest, holdOf, NOON, startLedger } from '../support/test-ledger.ts';
 
 const account = accountOf({ limits: [limitOf('limit', '100.00')] });
 
@@ -62,7 +62,7 @@ test('a hold over several grants is charged in the order in which they pay', asy
 
 test('a call that costs nothing ends in an event too', async () => {
   const bench = await start();
-  const hold = holdOf(bench.reserve(fixedAsk(accountOf(), 0n, { isFree: true })));
+  const hold = holdOf(bench.reserve(fixedRequest(accountOf(), 0n, { isFree: true })));
   await bench.begin(hold);
   bench.end(hold, '0.00');
   await bench.pass(300);
@@ -110,7 +110,7 @@ test('a drain also tells what was given back while the flush before it was under
   bench.store.fate = (call) => ({ delayMs: call === 'flush' ? 150 : 4, lost: 'nothing' });
   await bench.spend(account, '0.50', '0.10');
   while (bench.store.calls.flush === 0) await bench.pass(10);
-  bench.ledger.recall(new Set(['team']));
+  bench.ledger.revoke(new Set(['team']));
   const draining = bench.ledger.flusher.drain().then(() => ({ ...bench.memory.counters.get('limit@0') }));
   await bench.pass(1000);
   expect(await draining).toMatchObject({ settled: usd('0.10'), leased: 0n });
@@ -174,7 +174,7 @@ test('a grant that expires later pays nothing while an earlier one has money, wh
   for (let round = 0; round < 4; round++) {
     await bench.spend(granted, '0.01');
     // What was lent of the early one is on its way back, and Postgres lends of the later one meanwhile.
-    bench.ledger.recall(new Set(['team']));
+    bench.ledger.revoke(new Set(['team']));
     await bench.spend(granted, '0.01');
   }
   await bench.pass(300);

@@ -6,10 +6,9 @@ import { formatLine, Journal, type JournalOptions, parseLine } from '../../src/l
 import { ownHeader, readJournal } from '../../src/ledger/recovery.ts';
 import { settle } from '../simulation/fake-time.ts';
 import { accountOf, limitOf, register } from '../support/accounts.ts';
-import { factsOf } from '../support/events.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { fillDiskAt, fillDiskUnder } from '../support/full-disk.ts';
-import { startLedger } from '../support/test-ledger.ts';
+import { beginHold, startLedger } from '../support/test-ledger.ts';
 
 const account = accountOf({ limits: [limitOf('limit', '100.00')] });
 const onLinux = test.skipIf(process.platform !== 'linux');
@@ -116,7 +115,7 @@ onLinux('a hold whose line could not be written is not forwarded, and its money 
   const waiting = bench.ask(account, '50.00');
   await bench.pass(50);
   fillDiskUnder(bench.journal.path);
-  expect(await bench.ledger.begin(hold, factsOf('team', 'key-1'))).toBe('broken');
+  expect(await beginHold(bench.ledger, hold)).toBe(false);
   bench.ledger.cancel(hold);
   await bench.pass(200);
   expect(waiting.result).toEqual({ kind: 'unavailable' });

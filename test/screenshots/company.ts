@@ -1,6 +1,6 @@
 /** The company on the screenshots: teams, what they may spend, and two months of what they spent. The same in every run. */
 import type { PicoUsd } from '../../src/domain/money.ts';
-import { eventFromJson, eventJson, factsJson } from '../../src/ledger/event.ts';
+import { eventFromJson, eventJson, factsJson } from '../../src/ledger/events.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import type { FlushEvent } from '../../src/store/flush.ts';
 import { factsOf, settledOutcome } from '../support/events.ts';
@@ -142,11 +142,21 @@ function eventOf(
   };
   const { model, operation } = work;
   const facts = factsOf(team.id, keyId, { model, operation } as Parameters<typeof factsOf>[2]);
+  const stageUs = {
+    route: 12,
+    authenticate: 14,
+    upload: 41,
+    parse: 60,
+    estimate: 21,
+    reserve: 55,
+    forward: 1_840_000,
+    settle: 46,
+    record: 31,
+  };
   const held = cost + cost / 4n;
   const outcome = settledOutcome(cost, {
     usage,
     responseModel: model,
-    stageUs: { route: 12, authenticate: 14, upload: 41, parse: 60, estimate: 21, reserve: 55, forward: 1_840_000, settle: 46, record: 31 },
   });
-  return eventFromJson(eventJson(factsJson(uuidV7(atMs), instanceId, facts, held), outcome, []));
+  return eventFromJson(eventJson(factsJson(uuidV7(atMs), instanceId, facts, held), outcome, [], stageUs));
 }

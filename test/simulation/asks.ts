@@ -1,50 +1,36 @@
 /** The two ways in which a call asks: for what its client limited it to, or for its share of what is there. */
+import type { ReservationRequest } from '../../src/admission/decide.ts';
 import type { Account, CallKind } from '../../src/domain/budget.ts';
-import type { Estimate } from '../../src/domain/estimate.ts';
-import { openEndedClaim, smallestClaim } from '../../src/domain/open-ended.ts';
-import type { Ask } from '../../src/ledger/ask.ts';
+import { openEstimate } from '../support/estimates.ts';
 
 const CENT = 10_000_000_000n;
-const PER_TOKEN = CENT / 1000n;
 const INPUT_TOKENS = 100;
 const PLAIN: CallKind = { model: 'gpt-4o', endUser: null };
-const claimOf = (cost: bigint, outputTokens: number) => ({
-  cost,
-  input_tokens: INPUT_TOKENS,
-  output_tokens: outputTokens,
+/** A cent for the input, ten for each ten thousand tokens that it may say. */
+const OPEN_ENDED = openEstimate({
+  inputTokens: INPUT_TOKENS,
+  inputCost: CENT,
+  perToken: CENT / 1000n,
+  maxOutputTokens: 32_000,
 });
 
-export function fixedAsk(account: Account, cents: number, kind = PLAIN): Ask {
-  const smallest = claimOf(BigInt(cents) * CENT, cents * 100);
-  return { account, kind, smallest, size: null, bytes: 100 };
+function askOf(account: Account, kind: CallKind, size: ReservationRequest['size']): ReservationRequest {
+  return { account, kind, isFree: false, size, waitedMs: 0, bytes: 100 };
 }
 
-export function askFor(account: Account, cost: bigint): Ask {
-  return { account, kind: PLAIN, smallest: claimOf(cost, 1), size: null, bytes: 100 };
+export function fixedAsk(account: Account, cents: number, kind = PLAIN): ReservationRequest {
+  const claim = { cost: BigInt(cents) * CENT, input_tokens: INPUT_TOKENS, output_tokens: cents * 100 };
+  return askOf(account, kind, { type: 'fixed', claim });
 }
 
-/** A call without an output limit: a cent for its input, ten for each ten thousand tokens that it may say. */
-const OPEN: Estimate = {
-  priceId: null,
-  inputTokens: INPUT_TOKENS,
-  choices: 1,
-  extraOutputTokens: 0,
-  openEnded: true,
-  outputTokensPerChoice: null,
-  maxOutputTokens: 32_000,
-  billing: { fixed: Number(CENT), perOutputToken: Number(PER_TOKEN), denominator: 1, exact: null },
-  otherBillings: [],
-};
+export function askFor(account: Account, cost: bigint): ReservationRequest {
+  return askOf(account, PLAIN, {
+    type: 'fixed',
+    claim: { cost, input_tokens: INPUT_TOKENS, output_tokens: 1 },
+  });
+}
 
-export function openAsk(account: Account, kind = PLAIN): Ask {
-  return {
-    account,
-    kind,
-    smallest: smallestClaim(OPEN),
-    size: ({ pools, crowd, last }) => {
-      const money = pools.filter(({ meter }) => meter === 'cost_usd');
-      return openEndedClaim(OPEN, { pools: money, crowd, last }).claim;
-    },
-    bytes: 100,
-  };
+/** A call without an output limit. */
+export function openAsk(account: Account, kind = PLAIN): ReservationRequest {
+  return askOf(account, kind, { type: 'open_ended', estimate: OPEN_ENDED });
 }

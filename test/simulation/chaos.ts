@@ -75,7 +75,7 @@ export class Chaos {
       freeOf: (owner, tally) => {
         let free = 0n;
         const instance = this.live.find((each) => each.owner === owner);
-        for (const lease of instance?.ledger.book.leases() ?? []) {
+        for (const lease of instance?.ledger.leases.all() ?? []) {
           if (tallyOf(judge, lease) === tally) free += lease.free;
         }
         return free;
@@ -232,6 +232,6 @@ export class Chaos {
     const instance = new SimInstance(this.#world);
     this.#figures.instances++;
     this.live.push(instance);
-    void instance.ledger.beat();
+    void instance.ledger.sendHeartbeat();
   }
 }

@@ -1,5 +1,5 @@
 /** A store at the far end of a network: answers take time, and requests or answers may be lost. */
-import type { LedgerStore } from '../../src/ledger/store.ts';
+import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
 import type { FakeTime } from './fake-time.ts';
 
 export interface Fate {

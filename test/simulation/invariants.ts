@@ -4,7 +4,7 @@ import type { MemoryStore } from './memory-store.ts';
 
 /** @throws with what is wrong with an instance's leases */
 export function checkLedger(ledger: Ledger): void {
-  for (const { spec, granted, returned, settled, held, free } of ledger.book.leases()) {
+  for (const { spec, granted, returned, settled, held, free } of ledger.leases.all()) {
     const sums = `granted ${granted}, returned ${returned}, settled ${settled}, held ${held}, free ${free}`;
     if (granted !== returned + settled + held + free) throw new Error(`${spec.id} does not add up: ${sums}`);
     if (returned < 0n || settled < 0n || held < 0n || free < 0n) throw new Error(`${spec.id}: ${sums}`);

@@ -6,7 +6,7 @@ import { grantAllOrNone } from '../../src/domain/admission.ts';
 import type { Allocation } from '../../src/domain/budget.ts';
 import { type CounterSpec, counted, headId } from '../../src/domain/counter.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
-import type { LedgerStore } from '../../src/ledger/store.ts';
+import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
 import type { FlushBatch, FlushEvent } from '../../src/store/flush.ts';
 import { InstanceFenced, type Pulse } from '../../src/store/instances.ts';
 import type { LeasedCounter, LeaseReply, LeaseRequest } from '../../src/store/leases.ts';

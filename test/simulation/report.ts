@@ -15,7 +15,7 @@ const LABELS: Record<string, string> = {
   left: 'clients that left the queue',
   insufficient: 'refused: spent',
   held: 'refused: held by others',
-  flow: 'refused: limit on flow',
+  rate_limit: 'denied: rate limit',
   unavailable: 'refused: Postgres away',
   instances: 'instances started',
   crashes: 'instances killed',

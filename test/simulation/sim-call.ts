@@ -1,7 +1,8 @@
 /** One call of a simulation, from its reservation to its end, and what the upstream bills for it. */
-import type { Ask, Denial } from '../../src/ledger/ask.ts';
-import type { Outcome } from '../../src/ledger/event.ts';
-import type { Hold } from '../../src/ledger/holds.ts';
+import { type Denial, type ReservationRequest, smallestClaim } from '../../src/admission/decide.ts';
+import type { Unavailable } from '../../src/admission/waiting.ts';
+import type { Outcome } from '../../src/ledger/events.ts';
+import type { Hold, Queued, QueueOutcome } from '../../src/ledger/holds.ts';
 import { momentOfUuidV7 } from '../../src/ledger/ids.ts';
 import { factsOf, settledOutcome } from '../support/events.ts';
 import type { Random } from '../support/random.ts';
@@ -32,7 +33,7 @@ export interface CallFigures {
   forwarded: number;
   waited: number;
   left: number;
-  denied: Record<Denial['kind'], number>;
+  denied: Record<Denial['reason'] | 'unavailable', number>;
 }
 
 export interface SimCallsOptions {
@@ -54,10 +55,9 @@ export class SimCalls {
     denied: {
       insufficient: 0,
       held: 0,
-      flow: 0,
+      rate_limit: 0,
       too_large: 0,
       too_many_users: 0,
-      changed: 0,
       unavailable: 0,
     },
   };
@@ -72,7 +72,7 @@ export class SimCalls {
   }
 
   /** Starts a call and lets it run. */
-  start(instance: SimInstance, ask: Ask): void {
+  start(instance: SimInstance, ask: ReservationRequest): void {
     this.figures.asked++;
     this.#count(instance, 1);
     this.#run(instance, ask).then(
@@ -85,7 +85,7 @@ export class SimCalls {
     this.running.set(instance, (this.running.get(instance) ?? 0) + change);
   }
 
-  async #run(instance: SimInstance, ask: Ask): Promise<void> {
+  async #run(instance: SimInstance, ask: ReservationRequest): Promise<void> {
     const { judge, random } = this.#options;
     const hold = await this.#reserve(instance, ask);
     if (hold === null || !instance.alive) return;
@@ -98,18 +98,19 @@ export class SimCalls {
       judge.withdrawn(call);
       return;
     }
-    const written = await instance.ledger.begin(hold, factsOf(teamId, keyId, { model, endUser }));
+    const callFacts = factsOf(teamId, keyId, { model, endUser });
+    const written = await new Promise<boolean>((resolve) => instance.ledger.begin(hold, callFacts, resolve));
     await instance.running();
-    if (written !== 'written') return;
+    if (!written) return;
     this.figures.forwarded++;
     await this.#forward(instance, hold, call);
   }
 
-  async #reserve(instance: SimInstance, ask: Ask): Promise<Hold | null> {
+  async #reserve(instance: SimInstance, ask: ReservationRequest): Promise<Hold | null> {
     const { judge } = this.#options;
     const atMs = judge.nowMs();
     const heard = heardOf(instance.owner);
-    let answer: Hold | Denial | 'left';
+    let answer: QueueOutcome | 'left';
     // Like the gateway: who is told that the rules changed asks again with the account as it is now.
     do {
       const { keyId } = ask.account.principal;
@@ -123,33 +124,35 @@ export class SimCalls {
       judge.touched(instance.owner, tallies);
       const now = { ...ask, account: instance.accounts.get(keyId)!, waitedMs };
       const asked = instance.ledger.reserve(now);
-      answer = 'answer' in asked ? await this.#wait(instance, ask, asked, tallies) : asked;
-    } while (answer !== 'left' && 'kind' in answer && answer.kind === 'changed');
+      answer = asked.kind === 'queued' ? await this.#wait(instance, ask, asked, tallies) : asked;
+    } while (answer !== 'left' && answer.kind === 'changed');
     if (answer === 'left') {
       this.figures.left++;
       return null;
     }
-    if (!('kind' in answer)) return answer;
-    this.figures.denied[answer.kind]++;
+    if (answer.kind === 'hold') return answer;
+    this.figures.denied[answer.kind === 'denial' ? answer.reason : answer.kind]++;
     this.#checkDenial(instance, ask, answer, { atMs, heard });
     return null;
   }
 
   async #wait(
     instance: SimInstance,
-    ask: Ask,
-    asked: { answer: Promise<Hold | Denial>; leave(): void },
+    ask: ReservationRequest,
+    asked: Queued,
     tallies: CallRecord['counts'][number]['tally'][],
-  ): Promise<Hold | Denial | 'left'> {
+  ): Promise<QueueOutcome | 'left'> {
     const { judge, random, time } = this.#options;
     this.figures.waited++;
     const sinceMs = judge.nowMs();
-    const waiting = { owner: instance.owner, sinceMs, tallies, smallest: ask.smallest };
+    const waiting = { owner: instance.owner, sinceMs, tallies, smallest: smallestClaim(ask) };
     judge.waiting.add(waiting);
-    let answer: Hold | Denial | 'left';
-    const answered = asked.answer.then((told) => {
-      this.#answeredMs.set(told, judge.nowMs());
-      return told;
+    let answer: QueueOutcome | 'left';
+    const answered = new Promise<QueueOutcome>((resolve) => {
+      asked.onOutcome = (told) => {
+        this.#answeredMs.set(told, judge.nowMs());
+        resolve(told);
+      };
     });
     if (random.chance(LEAVES_QUEUE)) {
       const left = time.sleep(random.between(0, 3000)).then(() => 'left' as const);
@@ -203,17 +206,30 @@ export class SimCalls {
     return { bill: served, told: { outcome: 'settled', amounts: served } };
   }
 
-  #checkDenial(instance: SimInstance, ask: Ask, denial: Denial, came: { atMs: number; heard: number }): void {
+  #checkDenial(
+    instance: SimInstance,
+    ask: ReservationRequest,
+    denial: Denial | Unavailable,
+    came: { atMs: number; heard: number },
+  ): void {
     const { judge } = this.#options;
     const nowMs = this.#answeredMs.get(denial) ?? judge.nowMs();
     const { owner } = instance;
     const waitedMs = nowMs - came.atMs;
-    if (denial.kind === 'insufficient') {
+    const why = denial.kind === 'denial' ? denial.reason : denial.kind;
+    if (why === 'insufficient') {
       this.#options.takeEvents();
       const { teamId, keyId } = ask.account.principal;
-      const facts = { teamId, keyId, ...ask.kind, atMs: nowMs, smallest: ask.smallest, heard: came.heard };
+      const facts = {
+        teamId,
+        keyId,
+        ...ask.kind,
+        atMs: nowMs,
+        smallest: smallestClaim(ask),
+        heard: came.heard,
+      };
       checkInsufficient(judge, facts, owner.clockErrorMs);
-    } else if (denial.kind === 'held') {
+    } else if (why === 'held') {
       must(waitedMs >= QUEUE_TIMEOUT_MS, 'admitting', () => `refused for held money after ${waitedMs} ms`);
     } else {
       const wellMs = came.atMs - owner.fineSinceMs;

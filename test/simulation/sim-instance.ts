@@ -7,11 +7,10 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Account } from '../../src/domain/budget.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
-import { type Clock, createClock } from '../../src/ledger/clock.ts';
+import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
 import { Journal } from '../../src/ledger/journal.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
-import type { LedgerStore } from '../../src/ledger/store.ts';
-import { every } from '../../src/ledger/timers.ts';
+import { type Clock, createClock, every } from '../../src/ledger/time.ts';
 import { deadHeader } from '../support/journals.ts';
 import type { Random } from '../support/random.ts';
 import type { FakeTime } from './fake-time.ts';
@@ -175,7 +174,7 @@ export class SimInstance {
       );
       if (version <= heardOf(this.owner)) return;
       this.accounts = accounts;
-      this.ledger.recall(teamIds.has(ORGANIZATION_ID) ? 'all' : teamIds);
+      this.ledger.revoke(teamIds.has(ORGANIZATION_ID) ? 'all' : teamIds);
       judge.heard(this.owner, version);
     } catch {
       // It asks again.

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
-import { eventFromJson, eventJson, factsJson } from '../../src/ledger/event.ts';
+import { eventFromJson, eventJson, factsJson } from '../../src/ledger/events.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import { registerInstance } from '../../src/store/instances.ts';
 import { PostgresLedgerStore } from '../../src/store/ledger-store.ts';

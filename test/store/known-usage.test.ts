@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { MINUTE_MS, minutesOf } from '../../src/domain/reconcile.ts';
-import { type CallFacts, eventFromJson, eventJson, factsJson, type Outcome } from '../../src/ledger/event.ts';
+import {
+  type CallFacts,
+  eventFromJson,
+  eventJson,
+  factsJson,
+  type Outcome,
+} from '../../src/ledger/events.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import { flush } from '../../src/store/flush.ts';
 import { registerInstance } from '../../src/store/instances.ts';
@@ -25,18 +31,24 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 
+type Changes = Partial<Outcome> & { stageUs?: Record<string, number> };
+
 /** A call that was answered `livedMs` after its admission; answers what it should be summed under. */
 async function answered(
   atMs: number,
   livedMs: number,
-  changes: Partial<Outcome> = {},
+  { stageUs = { reserve: 250, forward: livedMs * 1000 - 250 }, ...changes }: Changes = {},
   facts: Partial<CallFacts> = {},
 ) {
   const id = uuidV7(atMs);
   const teamId = teams[answeredCount++ % teams.length]!;
-  const stageUs = { reserve: 250, forward: livedMs * 1000 - 250 };
-  const outcome = settledOutcome(1n, { stageUs, ...changes });
-  const json = eventJson(factsJson(id, instanceId, factsOf(teamId, randomUUID(), facts), 1n), outcome, []);
+  const outcome = settledOutcome(1n, changes);
+  const json = eventJson(
+    factsJson(id, instanceId, factsOf(teamId, randomUUID(), facts), 1n),
+    outcome,
+    [],
+    stageUs,
+  );
   await flush(db.database.sql, { instanceId, events: [eventFromJson(json)], reports: [] });
   return minutesOf(atMs, atMs + livedMs);
 }

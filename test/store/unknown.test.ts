@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { usd } from '../../src/domain/money.ts';
-import { unknownFromHold } from '../../src/ledger/event.ts';
+import { unknownFromHold } from '../../src/ledger/events.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import { createCounters } from '../../src/store/counters.ts';
 import { flush } from '../../src/store/flush.ts';

@@ -1,6 +1,12 @@
 /** Usage events as the ledger writes them, for tests that have no call to make them from. */
 import type { Allocation } from '../../src/domain/budget.ts';
-import { type CallFacts, eventFromJson, eventJson, factsJson, type Outcome } from '../../src/ledger/event.ts';
+import {
+  type CallFacts,
+  eventFromJson,
+  eventJson,
+  factsJson,
+  type Outcome,
+} from '../../src/ledger/events.ts';
 import type { FlushEvent } from '../../src/store/flush.ts';
 
 export function factsOf(teamId: string, keyId: string, changes: Partial<CallFacts> = {}): CallFacts {
@@ -35,7 +41,6 @@ export function settledOutcome(cost: bigint, changes: Partial<Outcome> = {}): Ou
     },
     cost,
     priceId: 'price-1',
-    stageUs: { estimate: 12, forward: 3400 },
     ...changes,
   };
 }
@@ -54,5 +59,5 @@ export interface EventOptions {
 export function eventOf(options: EventOptions): FlushEvent {
   const { id, instanceId, teamId, keyId, cost, held, allocations } = options;
   const facts = factsJson(id, instanceId, factsOf(teamId, keyId), held);
-  return eventFromJson(eventJson(facts, settledOutcome(cost), allocations));
+  return eventFromJson(eventJson(facts, settledOutcome(cost), allocations, { estimate: 12, forward: 3400 }));
 }

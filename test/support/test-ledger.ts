@@ -1,13 +1,13 @@
 /** A real ledger with a real journal, on a clock and a store that the test commands. */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import type { ReservationRequest } from '../../src/admission/decide.ts';
 import type { Account } from '../../src/domain/budget.ts';
 import { usd } from '../../src/domain/money.ts';
-import type { Ask, Denial } from '../../src/ledger/ask.ts';
-import { createClock } from '../../src/ledger/clock.ts';
-import type { Hold } from '../../src/ledger/holds.ts';
+import type { Hold, QueueOutcome } from '../../src/ledger/holds.ts';
 import { Journal, type JournalOptions } from '../../src/ledger/journal.ts';
 import { Ledger, type LedgerOptions } from '../../src/ledger/ledger.ts';
+import { createClock } from '../../src/ledger/time.ts';
 import { FakeTime } from '../simulation/fake-time.ts';
 import { FaultyStore } from '../simulation/faulty-store.ts';
 import { checkLedger, checkStore } from '../simulation/invariants.ts';
@@ -40,7 +40,7 @@ export async function createWorld(startsAtMs = NOON): Promise<World> {
 
 /** A call as its caller sees it: null while it waits. */
 export interface Call {
-  result: Hold | Denial | null;
+  result: QueueOutcome | null;
   leave(): void;
 }
 
@@ -52,6 +52,7 @@ export class TestLedger {
   readonly ledger: Ledger;
   readonly instanceId: string;
   readonly storeErrors: unknown[] = [];
+  readonly unexpectedErrors: unknown[] = [];
   fenced = 0;
 
   constructor(world: World, options: TestLedgerOptions) {
@@ -71,34 +72,35 @@ export class TestLedger {
       queueTimeoutMs: 10_000,
       onFenced: () => this.fenced++,
       onStoreError: (error) => this.storeErrors.push(error),
+      onUnexpectedError: (error) => this.unexpectedErrors.push(error),
       ...options,
       instanceId: this.instanceId,
     });
   }
 
-  reserve(ask: Ask): Call {
+  reserve(request: ReservationRequest): Call {
     const call: Call = { result: null, leave: () => {} };
-    this.#askFor(call, ask);
+    this.#reserve(call, request);
     return call;
   }
 
-  /** Like the gateway: whoever is told that the rules changed asks again. */
-  #askFor(call: Call, ask: Ask): void {
-    const answer = this.ledger.reserve(ask);
-    if (!('answer' in answer)) {
-      call.result = answer;
+  /** Like the gateway: a call whose rules changed while it waited asks again. */
+  #reserve(call: Call, request: ReservationRequest): void {
+    const reserved = this.ledger.reserve(request);
+    if (reserved.kind !== 'queued') {
+      call.result = reserved;
       return;
     }
-    call.leave = answer.leave;
-    void answer.answer.then((result) => {
-      if ('kind' in result && result.kind === 'changed') this.#askFor(call, ask);
-      else call.result = result;
-    });
+    call.leave = () => reserved.leave();
+    reserved.onOutcome = (outcome) => {
+      if (outcome.kind === 'changed') this.#reserve(call, request);
+      else call.result = outcome;
+    };
   }
 
   /** A call that costs at most this many USD. */
   ask(account: Account, cost: string): Call {
-    return this.reserve(fixedAsk(account, usd(cost)));
+    return this.reserve(fixedRequest(account, usd(cost)));
   }
 
   /** Reserves, and waits until the money is there. */
@@ -109,8 +111,7 @@ export class TestLedger {
   }
 
   async begin(hold: Hold, keyId = 'key-1'): Promise<Hold> {
-    const written = await this.ledger.begin(hold, factsOf(hold.teamId, keyId));
-    if (written !== 'written') throw new Error('the journal is broken');
+    if (!(await beginHold(this.ledger, hold, keyId))) throw new Error('the journal is broken');
     return hold;
   }
 
@@ -134,26 +135,42 @@ export class TestLedger {
 
   /** Free money here, over all leases. */
   get free(): bigint {
-    return [...this.ledger.book.leases()].reduce((sum, lease) => sum + lease.free, 0n);
+    return [...this.ledger.leases.all()].reduce((sum, lease) => sum + lease.free, 0n);
   }
 }
 
 /** A ledger that has heard from its store. */
 export async function startLedger(options: TestLedgerOptions = {}): Promise<TestLedger> {
   const test = new TestLedger(options.world ?? (await createWorld(options.startsAtMs)), options);
-  const beat = test.ledger.beat();
+  const heartbeat = test.ledger.sendHeartbeat();
   await test.time.advance(10);
-  await beat;
+  await heartbeat;
   return test;
 }
 
-/** What an ordinary call asks that costs at most this much. */
-export function fixedAsk(account: Account, cost: bigint, changes: Partial<Ask> = {}): Ask {
-  const smallest = { cost, input_tokens: 10, output_tokens: 20 };
-  return { account, kind: { model: 'gpt-4o', endUser: null }, smallest, size: null, bytes: 100, ...changes };
+/** Journals a hold. Returns whether it was written. */
+export function beginHold(ledger: Ledger, hold: Hold, keyId = 'key-1'): Promise<boolean> {
+  return new Promise((resolve) => ledger.begin(hold, factsOf(hold.teamId, keyId), resolve));
+}
+
+/** What an ordinary call asks for that costs at most this much. */
+export function fixedRequest(
+  account: Account,
+  cost: bigint,
+  changes: Partial<ReservationRequest> = {},
+): ReservationRequest {
+  return {
+    account,
+    kind: { model: 'gpt-4o', endUser: null },
+    isFree: false,
+    size: { type: 'fixed', claim: { cost, input_tokens: 10, output_tokens: 20 } },
+    waitedMs: 0,
+    bytes: 100,
+    ...changes,
+  };
 }
 
 export function holdOf(call: Call): Hold {
-  if (call.result === null || 'kind' in call.result) throw new Error(`no hold: ${call.result?.kind}`);
+  if (call.result?.kind !== 'hold') throw new Error(`no hold: ${call.result?.kind}`);
   return call.result;
 }

@@ -15,7 +15,7 @@ interface Import {
 }
 
 const TYPES_OF = (room: string) => `type:${room}`;
-const LOWER_FLOORS = ['domain', 'openai', 'store', 'telemetry', 'config', 'ledger', 'auth'];
+const LOWER_FLOORS = ['domain', 'openai', 'store', 'telemetry', 'config', 'admission', 'ledger', 'auth'];
 
 /**
  * The floors of the house: what each room may import besides itself, as values or as types only.
@@ -28,7 +28,8 @@ const ROOMS: Record<string, readonly string[]> = {
   store: ['domain'],
   telemetry: ['domain'],
   config: ['domain'],
-  ledger: ['domain', TYPES_OF('store'), TYPES_OF('telemetry')],
+  admission: ['domain', TYPES_OF('store')],
+  ledger: ['domain', 'admission', TYPES_OF('store'), TYPES_OF('telemetry')],
   auth: ['domain', TYPES_OF('store'), TYPES_OF('telemetry')],
   gateway: [...LOWER_FLOORS, 'wire'],
   admin: LOWER_FLOORS,

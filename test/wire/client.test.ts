@@ -2,17 +2,8 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-<<<<<<<< HEAD:test/wire/upstream.test.ts
-import {
-  createUpstream,
-  type Upstream,
-  type UpstreamCall,
-  type UpstreamOptions,
-} from '../../src/wire/upstream.ts';
-========
 import { createUpstream } from '../../src/wire/client.ts';
 import type { Upstream, UpstreamCall, UpstreamOptions } from '../../src/wire/upstream.ts';
->>>>>>>> main:test/wire/client.test.ts
 
 type Listener = (request: IncomingMessage, response: ServerResponse) => void;
 

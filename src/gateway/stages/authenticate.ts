@@ -2,8 +2,8 @@
 import { whyRefused } from '../../auth/keys.ts';
 import type { Account } from '../../domain/budget.ts';
 import { type ApiError, apiError, isApiError } from '../../domain/errors.ts';
-import { bearerKey } from '../../openai/wire/headers.ts';
 import type { Route } from '../../openai/operations/table.ts';
+import { bearerKey } from '../../openai/wire/headers.ts';
 import type { KeyRecord } from '../../store/catalog.ts';
 import type { Call } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
@@ -26,7 +26,8 @@ export function authenticate(
 ): Authenticated | Stopped | Promise<Authenticated | Stopped> {
   const { generation } = deps.keys;
   const found = findAccount(deps, call);
-  if (found instanceof Promise) return found.then((account) => authenticated(call, route, account, generation));
+  if (found instanceof Promise)
+    return found.then((account) => authenticated(call, route, account, generation));
   return authenticated(call, route, found, generation);
 }
 

@@ -2,11 +2,11 @@
 import type { ReservationRequest } from '../../admission/decide.ts';
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { NOTHING_USED } from '../../domain/claim.ts';
-import { type ApiError, isApiError } from '../../domain/errors.ts';
+import { isApiError } from '../../domain/errors.ts';
 import type { Estimate } from '../../domain/estimate.ts';
+import { smallestClaim } from '../../domain/open-ended.ts';
 import type { RateCard } from '../../domain/price.ts';
-import type { Hold } from '../../ledger/holds.ts';
-import type { Reservation } from '../../ledger/ledger.ts';
+import type { Hold, Queued, QueueOutcome } from '../../ledger/holds.ts';
 import type { Descriptor } from '../../openai/operations/descriptor.ts';
 import type { Call } from '../call.ts';
 import { errorOfDenial, ledgerUnavailable } from '../denial-error.ts';
@@ -79,7 +79,20 @@ export async function reserve(deps: GatewayDeps, estimated: Estimated): Promise<
   }
   call.ended('reserve');
   const kind = 'reserved';
-  return { kind, call, account, callKind, descriptor, card, estimate, hold, waited, stream, includeUsage, outgoing };
+  return {
+    kind,
+    call,
+    account,
+    callKind,
+    descriptor,
+    card,
+    estimate,
+    hold,
+    waited,
+    stream,
+    includeUsage,
+    outgoing,
+  };
 }
 
 function outgoingOf(deps: GatewayDeps, { call, request }: Estimated, hold: Hold): OutgoingRequest {
@@ -106,7 +119,8 @@ async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promi
     if (generation !== deps.keys.generation) {
       generation = deps.keys.generation;
       const found = await findAccount(deps, call);
-      if (isApiError(found)) return stopped(call, found, name, null, callKind.endUser);
+      if (isApiError(found))
+        return { kind: 'stopped', call, error: found, operation: name, account: null, endUser: null };
       account = found;
       const error = whyNotAllowed(account, request, callKind.endUser);
       if (error !== null) return stopped(call, error, name, account, callKind.endUser);
@@ -118,7 +132,7 @@ async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promi
     waited ||= reserved.kind === 'queued';
     switch (outcome.kind) {
       case 'hold':
-        return { kind: 'taken', account, hold: outcome.hold, waited };
+        return { kind: 'taken', account, hold: outcome, waited };
       case 'changed':
         continue;
       case 'left':
@@ -135,18 +149,18 @@ async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promi
 }
 
 /** Its client may leave while the call waits, and the gateway may stop: it then leaves the queue, holding nothing. */
-function waitFor(call: Call, queued: Queued): Promise<ReservationOutcome | { kind: 'left' }> {
+function waitFor(call: Call, queued: Queued): Promise<QueueOutcome | { kind: 'left' }> {
   return new Promise((resolve) => {
     const leave = () => {
       call.unwatch();
       queued.leave();
       resolve({ kind: 'left' });
     };
-    queued.onOutcome((outcome) => {
+    call.watch(leave);
+    queued.onOutcome = (outcome) => {
       call.unwatch();
       resolve(outcome);
-    });
-    call.watch(leave);
+    };
     if (call.clientGone) leave();
   });
 }
@@ -168,7 +182,7 @@ const FREE: ReservationRequest['size'] = { type: 'fixed', claim: NOTHING_USED };
 
 /** A call whose client set no output limit holds its share of what is free; that limit is written in. */
 function sizeOf(estimate: Estimate): ReservationRequest['size'] {
-  const { inputTokens, outputTokens } = estimate.bound;
-  if (estimate.openEnded || estimate.cost === null || outputTokens === null) return { type: 'open_ended', estimate };
-  return { type: 'fixed', claim: { cost: estimate.cost, inputTokens, outputTokens } };
+  return estimate.openEnded
+    ? { type: 'open_ended', estimate }
+    : { type: 'fixed', claim: smallestClaim(estimate) };
 }

@@ -1,7 +1,7 @@
 /** Settle: from how the upstream's response ended to what the call cost; the rest of its hold is free again. */
 import { costOf, type RateCard, tierBilled } from '../../domain/price.ts';
 import type { MeteredResponse } from '../../domain/usage.ts';
-import type { Outcome } from '../../ledger/event.ts';
+import type { Outcome } from '../../ledger/events.ts';
 import { meterJson } from '../../openai/usage/json.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import { isOpenAiError } from '../../openai/wire/errors.ts';
@@ -19,7 +19,8 @@ export interface Settled {
 }
 
 /** What a call cost, and how that is known. */
-type Cost = Pick<Outcome, 'outcome' | 'provenance' | 'reason' | 'cost' | 'priceId'> & Pick<Settled, 'pricedModel'>;
+type Cost = Pick<Outcome, 'outcome' | 'provenance' | 'reason' | 'cost' | 'priceId'> &
+  Pick<Settled, 'pricedModel'>;
 
 /** Meters the response and ends the hold in the leases. The event is written by record, in the same turn. */
 export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Settled {
@@ -99,7 +100,11 @@ function costOfCall(reserved: Reserved, response: UpstreamResponse, metered: Met
 }
 
 /** Charged at the hold: `estimated` for good, `unknown` until there is evidence. */
-function atHold({ card, estimate, hold }: Reserved, provenance: 'estimated' | 'unknown', reason: string): Cost {
+function atHold(
+  { card, estimate, hold }: Reserved,
+  provenance: 'estimated' | 'unknown',
+  reason: string,
+): Cost {
   return {
     outcome: provenance === 'unknown' ? 'unknown' : 'settled',
     provenance,

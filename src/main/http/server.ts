@@ -10,6 +10,7 @@ import { OWN_ROOT } from '../../admin/own.ts';
 import { apiError, ERRORS } from '../../domain/errors.ts';
 import type { Gateway } from '../../gateway/gateway.ts';
 import { errorBody, errorHeaders } from '../../openai/wire/errors.ts';
+import { nodeExchange } from '../../wire/node-exchange.ts';
 import { orCannotStart } from '../open.ts';
 
 /** Longer than the idle time of usual load balancers, so that they and not we close an idle connection. */
@@ -21,8 +22,9 @@ const OWN = `${OWN_ROOT}/`;
 export function createHttpServer(gateway: Gateway, rest: Hono): Server {
   const others = getRequestListener(rest.fetch);
   const handle = (request: IncomingMessage, response: ServerResponse) => {
-    if (request.url?.startsWith('/v1/') && !request.url.startsWith(OWN)) gateway.handle(request, response);
-    else void others(request, response);
+    if (request.url?.startsWith('/v1/') && !request.url.startsWith(OWN)) {
+      gateway.handle(nodeExchange(request, response));
+    } else void others(request, response);
   };
   const server = createServer(handle);
   // An expectation that nobody knows is no reason to refuse a call, least of all without a word.

@@ -2,8 +2,9 @@
  * The parts of a prompt: messages, their content, tools. Text costs no more tokens than it has bytes; everything else
  * either is bounded by the model (inline images) or refused. Unknown types are refused: they may be anything.
  */
-import type { Fields } from './fields.ts';
+
 import { isObject, type Json, type JsonObject } from '../wire/json.ts';
+import type { Fields } from './fields.ts';
 
 /** Cache writes that are kept for longer have a price of their own, twice the usual one, that no rate card holds. */
 export function readPromptCache(fields: Fields): void {

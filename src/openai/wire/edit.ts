@@ -1,5 +1,5 @@
-import { isObject, type Json, type JsonObject } from './json.ts';
 import type { ParsedRequest } from '../request.ts';
+import { isObject, type Json, type JsonObject } from './json.ts';
 
 /** What the gateway writes into a request. Edits that the operation has no field for are left out. */
 export interface RequestEdits {

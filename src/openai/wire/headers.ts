@@ -43,8 +43,11 @@ const NOT_CLIENT_PREFIX = /^(?:proxy-|x-tollgate-)/;
  * The headers to send upstream, as name, value, name, value … from a client's raw headers in the same form.
  * `eventId` goes as `x-client-request-id`; compressed answers are not asked for, because they hide usage.
  */
-export function upstreamHeaders(incoming: readonly string[], options: { apiKey: string; eventId: string }): string[] {
-  let headers: readonly string[] = [];
+export function upstreamHeaders(
+  incoming: readonly string[],
+  options: { apiKey: string; eventId: string },
+): string[] {
+  let headers: string[] = [];
   let named: Set<string> | null = null;
   let hasType = false;
   for (let index = 0; index < incoming.length; index += 2) {
@@ -68,7 +71,7 @@ export function upstreamHeaders(incoming: readonly string[], options: { apiKey: 
  * the length of the body (see above), and names that only Tollgate may write.
  */
 export function clientHeaders(upstream: Record<string, string | string[] | undefined>): string[] {
-  const headers: readonly string[] = [];
+  const headers: string[] = [];
   const connection = upstream.connection;
   const named = connection === undefined ? null : namedByConnection(null, String(connection));
   for (const name in upstream) {

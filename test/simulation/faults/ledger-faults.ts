@@ -1,7 +1,7 @@
 /** Faults in an instance: its leases in memory, its holds, and what it does about changed rules. */
-import { LeaseBook } from '../../../src/ledger/book.ts';
+import { LeaseTable } from '../../../src/admission/lease-table.ts';
+import { Lease } from '../../../src/admission/leases.ts';
 import { Journal } from '../../../src/ledger/journal.ts';
-import { Lease } from '../../../src/ledger/lease.ts';
 import { Ledger } from '../../../src/ledger/ledger.ts';
 import { type Fault, Healthy, type Planted } from './fault.ts';
 
@@ -25,22 +25,24 @@ export const LEDGER_FAULTS: Fault[] = [
       (begin) =>
         function (this: Ledger, ...args) {
           planted.fired++;
-          void begin.apply(this, args);
-          return Promise.resolve('written');
+          const [hold, facts, done] = args;
+          begin.call(this, hold, facts, () => {});
+          done(true);
         },
     );
   }),
   inLedger('hold-ended-twice', 'a call that ends gives its money back twice', (planted) => {
     let ended = 0;
     planted.replace(
-      LeaseBook.prototype,
+      LeaseTable.prototype,
       'settle',
       (settle) =>
-        function (this: LeaseBook, ...args) {
+        function (this: LeaseTable, ...args) {
           const settled = settle.apply(this, args);
-          if (++ended % 50 !== 0) return settled;
+          if (++ended % 50 !== 0 || settled.length === 0) return settled;
           planted.fired++;
-          for (const { leases, held } of args[0]) leases[0]!.free += held[0]!;
+          const [{ pools, amounts }] = args;
+          pools[0]!.leases[0]!.free += amounts[0]!;
           return settled;
         },
     );
@@ -78,10 +80,10 @@ export const LEDGER_FAULTS: Fault[] = [
   }),
   inLedger('window-mixed-up', 'an instance goes on with the windows of a moment before', (planted) => {
     planted.replace(
-      LeaseBook.prototype,
+      LeaseTable.prototype,
       'poolsOf',
       (poolsOf) =>
-        function (this: LeaseBook, account, kind, atMs) {
+        function (this: LeaseTable, account, kind, atMs) {
           const late = poolsOf.call(this, account, kind, atMs - 2_000);
           const isOver = ({ spec }: Lease) => spec.endsAtMs !== null && spec.endsAtMs <= atMs;
           if (late.pools.some(({ leases }) => leases.some(isOver))) planted.fired++;
@@ -90,7 +92,7 @@ export const LEDGER_FAULTS: Fault[] = [
     );
   }),
   inLedger('stale-rule', 'an instance does nothing about rules that changed', (planted) => {
-    planted.replace(Ledger.prototype, 'recall', () => () => {
+    planted.replace(Ledger.prototype, 'revoke', () => () => {
       planted.fired++;
     });
   }),
@@ -123,15 +125,15 @@ export const LEDGER_FAULTS: Fault[] = [
     'a call takes what it finds where a second budget lacks its money',
     (planted) => {
       planted.replace(
-        LeaseBook.prototype,
-        'take',
-        (take) =>
-          function (this: LeaseBook, pools, amount) {
-            const taken = take.call(this, pools, amount);
-            if (taken || pools.length < 2) return taken;
-            const some = take.call(this, pools.slice(0, 1), amount);
-            if (some) planted.fired++;
-            return some;
+        LeaseTable.prototype,
+        'poolsOf',
+        (poolsOf) =>
+          function (this: LeaseTable, ...args) {
+            const all = poolsOf.apply(this, args);
+            const [first, ...others] = all.pools;
+            if (!first || first.usable === 0n || !others.some(({ usable }) => usable === 0n)) return all;
+            planted.fired++;
+            return { ...all, pools: [first] };
           },
       );
     },

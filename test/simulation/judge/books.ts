@@ -124,7 +124,7 @@ export class Books {
   #checkLedger(owner: Owner, ledger: Ledger): void {
     this.#noteLongCalls(owner);
     const purses = new Map<Tally, bigint>();
-    for (const { spec, granted, returned, settled, held, free } of ledger.book.leases()) {
+    for (const { spec, granted, returned, settled, held, free } of ledger.leases.all()) {
       const sums = () =>
         `${spec.id}: granted ${granted}, returned ${returned}, settled ${settled}, held ${held}, free ${free}`;
       hold(granted === returned + settled + held + free, 'leases', sums);

@@ -1,5 +1,6 @@
 /** When all is calm: nothing is held, lent or waiting, all is in the ledger, and what is left can be spent. */
 import type { Account } from '../../../src/domain/budget.ts';
+import type { QueueOutcome } from '../../../src/ledger/holds.ts';
 import { askFor } from '../asks.ts';
 import type { Chaos } from '../chaos.ts';
 import { measure } from './amounts.ts';
@@ -92,15 +93,20 @@ async function reserve(chaos: Chaos, account: Account, cost: bigint): Promise<st
   const { ledger, owner } = chaos.live[0]!;
   chaos.judge.touched(owner, chaos.judge.rules.tallies());
   const asked = ledger.reserve(askFor(account, cost));
-  let answer = 'answer' in asked ? null : asked;
-  if ('answer' in asked) {
-    void asked.answer.then((told) => {
-      answer = told;
-    });
+  let answer: QueueOutcome | null = asked.kind === 'queued' ? null : asked;
+  if (asked.kind === 'queued') {
+    asked.onOutcome = (outcome) => {
+      answer = outcome;
+    };
     for (let waited = 0; answer === null && waited < 15_000; waited += 100) await chaos.time.advance(100);
   }
-  if (answer === null) return 'nothing';
-  if ('kind' in answer) return answer.kind;
-  ledger.cancel(answer);
+  return whatCame(chaos, answer);
+}
+
+function whatCame(chaos: Chaos, outcome: QueueOutcome | null): string {
+  if (outcome === null) return 'nothing';
+  if (outcome.kind === 'denial') return outcome.reason;
+  if (outcome.kind !== 'hold') return outcome.kind;
+  chaos.live[0]!.ledger.cancel(outcome);
   return 'taken';
 }

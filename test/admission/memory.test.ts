@@ -21,7 +21,7 @@ test('an instance that is never idle forgets buckets of rolling windows all the 
     bench.end(hold, '0.01');
   }
   const buckets = 2 * (MINUTE_MS / 1000);
-  expect([...bench.ledger.book.leases()].length).toBeLessThan(buckets + 20);
+  expect([...bench.ledger.leases.all()].length).toBeLessThan(buckets + 20);
   const settled = [...bench.memory.counters.values()].reduce((sum, counter) => sum + counter.settled, 0n);
   const unflushed = BigInt(bench.ledger.flusher.backlog.length) * UNIT;
   expect(settled + unflushed).toBe(BigInt((3 * MINUTE_MS) / 50) * UNIT);
@@ -35,9 +35,9 @@ test('a refusal tells the amount that the limit has now', async () => {
   await bench.take(slots(1), '0.01');
   const raised = slots(2);
   register(bench.memory, raised);
-  bench.ledger.recall(new Set(['team']));
+  bench.ledger.revoke(new Set(['team']));
   await bench.take(raised, '0.01');
   const refused = bench.ask(raised, '0.01');
   await bench.time.advance(20);
-  expect(refused.result).toMatchObject({ kind: 'flow', counter: { amount: 2n * UNIT } });
+  expect(refused.result).toMatchObject({ reason: 'rate_limit', counter: { amount: 2n * UNIT } });
 });

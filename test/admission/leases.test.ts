@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Demand } from '../../src/ledger/demand.ts';
-import { Lease } from '../../src/ledger/lease.ts';
+import { Demand, Lease } from '../../src/admission/leases.ts';
 import type { LeasedCounter } from '../../src/store/leases.ts';
 import { counterSpec } from '../support/catalog.ts';
 
@@ -37,7 +36,7 @@ class Counter {
 const part = fc.bigInt({ min: 0n, max: 900n });
 const step = fc.oneof(
   fc.record({ type: fc.constantFrom('grant', 'lost grant', 'hold', 'end', 'return'), part, other: part }),
-  fc.record({ type: fc.constantFrom('flush', 'recall', 'forget'), part, other: part }),
+  fc.record({ type: fc.constantFrom('flush', 'revoke', 'forget'), part, other: part }),
 );
 
 test('lent is what was returned, settled, held and is free, whatever is lost; and what is free is never lent twice', () => {
@@ -64,8 +63,8 @@ test('lent is what was returned, settled, held and is free, whatever is lost; an
           counter.told(lease, unflushed);
           unflushed = 0n;
           lease.reported({ returned: lease.returned, held: lease.held });
-        } else if (type === 'recall') lease.recall();
-        else if (type === 'forget' && lease.done && unflushed === 0n)
+        } else if (type === 'revoke') lease.revoke();
+        else if (type === 'forget' && lease.isDone && unflushed === 0n)
           lease = new Lease(lease.spec, new Demand(0), 0);
         const { granted, returned, settled, held, free } = lease;
         expect(granted).toBe(returned + settled + held + free);
@@ -77,7 +76,7 @@ test('lent is what was returned, settled, held and is free, whatever is lost; an
       }
       lease.learn(counter.answer, 0);
       counter.told(lease, unflushed);
-      lease.recall();
+      lease.revoke();
       expect(counter.leased).toBe(lease.held + (lease.returned - counter.lease.returned));
     }),
     { numRuns: 500 },
@@ -117,23 +116,23 @@ test('what the store was told is not told again, and what came since is', () => 
   lease.giveBack(6n);
   lease.reported(report);
   expect(lease.report()).toEqual({ returned: 11n, held: 0n });
-  expect(lease.done).toBe(false);
+  expect(lease.isDone).toBe(false);
 });
 
 test('what was lent by rules that changed meanwhile goes back, also when another has asked since', () => {
   const lease = new Lease(counterSpec('team', { amount: 100n }), new Demand(0), 0);
   const told = { id: 'c', amount: 100n, settled: 0n, held: 0n };
-  const before = lease.asked;
-  lease.recall();
-  const since = lease.asked;
+  const before = lease.snapshot;
+  lease.revoke();
+  const since = lease.snapshot;
   const first = { ...told, leased: 30n, lease: { granted: 30n, returned: 0n, settled: 0n } };
   lease.learn(first, 0, before);
-  expect([lease.free, lease.recalled]).toEqual([0n, true]);
+  expect([lease.free, lease.isRevoked]).toEqual([0n, true]);
   const second = { ...told, amount: 60n, leased: 35n, lease: { granted: 35n, returned: 0n, settled: 0n } };
   lease.learn(second, 0, since);
-  expect([lease.free, lease.recalled, lease.state!.amount]).toEqual([5n, false, 60n]);
+  expect([lease.free, lease.isRevoked, lease.state!.amount]).toEqual([5n, false, 60n]);
   lease.learn({ ...second, amount: 100n }, 0, before);
-  expect([lease.free, lease.recalled, lease.state!.amount]).toEqual([5n, false, 60n]);
+  expect([lease.free, lease.isRevoked, lease.state!.amount]).toEqual([5n, false, 60n]);
 });
 
 test('what Postgres keeps of long calls on its own may still come back, whichever of two answers comes first', () => {
@@ -142,9 +141,9 @@ test('what Postgres keeps of long calls on its own may still come back, whicheve
   const answer = { ...told, lease: { granted: 40n, returned: 0n, settled: 0n } };
   lease.learn(answer, 0);
   lease.take(40n, 0);
-  const { asked } = lease;
-  lease.promote(40n);
-  lease.learn(answer, 0, asked);
+  const { snapshot } = lease;
+  lease.persist(40n);
+  lease.learn(answer, 0, snapshot);
   expect(lease.ceiling).toBe(100n);
   const kept = { ...told, held: 40n, leased: 0n, lease: { granted: 40n, returned: 0n, settled: 40n } };
   lease.learn(kept, 0);

@@ -1,8 +1,9 @@
 /**
- * The event of a call: written once as JSON by column name, for the journal and for Postgres alike. A hold is journaled
- * as the few columns from which recovery makes the event of a call whose outcome nobody knows.
+ * Events: the event of a call, written once as JSON by column name, for the journal and for Postgres alike. A hold is
+ * journaled as the few columns from which recovery makes the event of a call whose outcome is not known.
  */
 import type { Allocation } from '../domain/budget.ts';
+import { type Claim, NOTHING_USED } from '../domain/claim.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import type { Usage } from '../domain/usage.ts';
 import type { FlushEvent } from '../store/flush.ts';
@@ -33,8 +34,31 @@ export interface Outcome {
   usage: Usage | null;
   cost: PicoUsd;
   priceId: string | null;
-  /** Microseconds by stage. */
-  stageUs: Record<string, number>;
+}
+
+/** Microseconds by stage of a call. */
+export type StageUs = Readonly<Record<string, number>>;
+
+/** What a call that has ended took of every meter: its usage, or all of its claim where that is not known. */
+export function usedBy(claim: Claim, { outcome, usage, cost }: Outcome): Claim {
+  const { input_tokens = 0, output_tokens = 0 } = usage ?? (outcome === 'voided' ? NOTHING_USED : claim);
+  return { cost, input_tokens, output_tokens };
+}
+
+/** The outcome of a call of which nothing more will be known: it stays charged at its hold until there is evidence. */
+export function unknownOutcome(heldCost: PicoUsd, priceId: string | null, reason: string): Outcome {
+  return {
+    outcome: 'unknown',
+    provenance: 'unknown',
+    reason,
+    upstreamStatus: null,
+    upstreamRequestId: null,
+    responseModel: null,
+    serviceTier: null,
+    usage: null,
+    cost: heldCost,
+    priceId,
+  };
 }
 
 /** The usual names and ids need no escaping, which is three times as fast to find out as to do. */
@@ -86,14 +110,19 @@ export function holdJson(facts: string, priceId: string | null, allocations: rea
   return `{${facts},"price_id":${quote(priceId)},"allocations":${allocationsJson(allocations)}}`;
 }
 
-function stagesJson(stageUs: Record<string, number>): string {
+function stagesJson(stageUs: StageUs): string {
   let json = '';
   for (const stage in stageUs) json += `${json === '' ? '' : ','}"${stage}":${stageUs[stage]}`;
   return `{${json}}`;
 }
 
 /** The whole row of a call that has ended. */
-export function eventJson(facts: string, outcome: Outcome, allocations: readonly Allocation[]): string {
+export function eventJson(
+  facts: string,
+  outcome: Outcome,
+  allocations: readonly Allocation[],
+  stageUs: StageUs = {},
+): string {
   const { usage } = outcome;
   return (
     `{${facts},"outcome":"${outcome.outcome}","provenance":"${outcome.provenance}",` +
@@ -103,7 +132,7 @@ export function eventJson(facts: string, outcome: Outcome, allocations: readonly
     `"cached_input_tokens":${usage?.cached_input_tokens ?? 0},"cache_write_tokens":${usage?.cache_write_tokens ?? 0},` +
     `"output_tokens":${usage?.output_tokens ?? 0},"reasoning_tokens":${usage?.reasoning_tokens ?? 0},` +
     `"price_id":${quote(outcome.priceId)},"cost_usd":"${formatUsd(outcome.cost)}",` +
-    `"stage_us":${stagesJson(outcome.stageUs)},"allocations":${allocationsJson(allocations)}}`
+    `"stage_us":${stagesJson(stageUs)},"allocations":${allocationsJson(allocations)}}`
   );
 }
 

@@ -1,9 +1,9 @@
 /** Calls that wait for money: who is served, who is refused, and when. */
 import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
-import type { OpenEndedRoom } from '../../src/domain/open-ended.ts';
 import { accountOf, grantOf, limitOf, register } from '../support/accounts.ts';
-import { createWorld, fixedAsk, holdOf, NOON, startLedger } from '../support/test-ledger.ts';
+import { openEstimate } from '../support/estimates.ts';
+import { createWorld, fixedRequest, holdOf, NOON, startLedger } from '../support/test-ledger.ts';
 
 const dollar = accountOf({ limits: [limitOf('limit', '1.00')] });
 
@@ -70,7 +70,7 @@ test('a call that can never fit is refused with what is left, after one question
   const call = bench.ask(dollar, '0.40');
   await bench.pass(10);
   expect(call.result).toMatchObject({
-    kind: 'insufficient',
+    reason: 'insufficient',
     ceiling: usd('0.30'),
     counter: { sourceId: 'limit' },
   });
@@ -95,7 +95,7 @@ test('what was spent here counts against a call before the store was told of it'
   await bench.spend(dollar, '0.70');
   const call = bench.ask(dollar, '0.40');
   await bench.pass(300);
-  expect(call.result).toMatchObject({ kind: 'insufficient', ceiling: usd('0.30') });
+  expect(call.result).toMatchObject({ reason: 'insufficient', ceiling: usd('0.30') });
 });
 
 test('what this instance believes never refuses a call: only the word of the store does', async () => {
@@ -121,7 +121,7 @@ test('a window that begins while the store is asked is not judged by the answer 
   const call = bench.ask(daily, '0.50');
   await bench.pass(3000);
   expect(call.result).toMatchObject({ amount: usd('0.50') });
-  expect(holdOf(call).held[0]!.leases[0]!.spec.startsAtMs).toBe(Date.UTC(2026, 10, 21));
+  expect(holdOf(call).reservation.pools[0]!.leases[0]!.spec.startsAtMs).toBe(Date.UTC(2026, 10, 21));
 });
 
 test('a call whose wait is over is told to come back, naming the limit that is held', async () => {
@@ -134,53 +134,46 @@ test('a call whose wait is over is told to come back, naming the limit that is h
   await bench.pass(9900);
   expect(call.result).toBeNull();
   await bench.pass(600);
-  expect(call.result).toMatchObject({ kind: 'held', counter: { sourceId: 'tight' }, retryAfterMs: 1020 });
+  expect(call.result).toMatchObject({ reason: 'held', counter: { sourceId: 'tight' }, retryAfterMs: 1020 });
   expect(bench.ledger.waiting).toBe(0);
 });
 
-test('a call that can shrink takes what is left when nothing is in flight, and else waits for it no longer than its time', async () => {
-  const bench = await startWith(dollar);
-  await bench.spend(dollar, '0.20');
-  const shrinking = fixedAsk(dollar, usd('0.10'), {
-    size: ({ pools: [pool], last }) => {
-      const { free } = pool!;
-      const wanted = usd('2.00');
-      const cost = last && free < wanted ? (free > usd('0.10') ? free : usd('0.10')) : wanted;
-      return { cost, input_tokens: 10, output_tokens: 20 };
-    },
-  });
-  const alone = bench.reserve(shrinking);
+/** A call without an output limit, at a tenth of a cent for each output token. */
+function openRequest(account: typeof dollar) {
+  const price = { inputTokens: 10, inputCost: 0n, perToken: usd('0.001'), maxOutputTokens: 32_000 };
+  return fixedRequest(account, 0n, { size: { type: 'open_ended', estimate: openEstimate(price) } });
+}
+
+test('an open-ended call takes what is left when nothing is in flight, and else waits for its share until its time is over', async () => {
+  const hundred = accountOf({ limits: [limitOf('limit', '100.00')] });
+  const bench = await startWith(hundred);
+  await bench.spend(hundred, '97.00');
+  const alone = bench.reserve(openRequest(hundred));
   await bench.pass(500);
-  expect(alone.result).toMatchObject({ amount: usd('0.80') });
+  expect(alone.result).toMatchObject({ amount: usd('3.00'), outputLimit: 3000 });
   bench.ledger.cancel(holdOf(alone));
-  await bench.take(dollar, '0.30');
-  const crowded = bench.reserve(shrinking);
+  await bench.take(hundred, '1.00');
+  const crowded = bench.reserve(openRequest(hundred));
   await bench.pass(9900);
   expect(crowded.result).toBeNull();
   await bench.pass(500);
-  expect(crowded.result).toMatchObject({ amount: usd('0.50') });
+  expect(crowded.result).toMatchObject({ amount: usd('2.00'), outputLimit: 2000 });
 });
 
-test('no pool, no bound: a call of an unlimited team is told so, and its end wakes nobody wrongly', async () => {
+test('an open-ended call of an unlimited team may say all that its model can, and no limit is written into it', async () => {
   const unlimited = accountOf({ unlimited: true });
   const bench = await startWith(dollar);
-  const rooms: OpenEndedRoom[] = [];
-  const size = (room: OpenEndedRoom) => {
-    rooms.push(room);
-    return { cost: 5n, input_tokens: 1, output_tokens: 1 };
-  };
-  const ask = fixedAsk(unlimited, 1n, { size });
   for (let i = 0; i < 3; i++) {
-    const hold = holdOf(bench.reserve(ask));
+    const hold = holdOf(bench.reserve(openRequest(unlimited)));
+    expect(hold).toMatchObject({ amount: usd('32.00'), outputLimit: null });
     await bench.begin(hold);
     bench.end(hold, '0.10');
   }
-  expect(rooms).toEqual(Array(3).fill({ pools: [], last: true, crowd: 0 }));
 });
 
 test('a team without a budget is refused at once, and a prepaid one without a usable grant too', async () => {
   const bench = await startWith(dollar);
-  const refused = { kind: 'insufficient', counter: null, ceiling: 0n };
+  const refused = { kind: 'denial', reason: 'insufficient', counter: null, ceiling: 0n };
   expect(bench.ask(accountOf(), '0.01').result).toEqual(refused);
   expect(
     bench.ask(accountOf({ grants: [grantOf('old', '5.00', { expiresAtMs: 1 })] }), '0.01').result,
@@ -195,7 +188,7 @@ test('a call whose last grant expires while it waits is refused, and its team go
   await bench.pass(1500);
   expect(waiting.result).toBeNull();
   await bench.pass(1000);
-  expect(waiting.result).toEqual({ kind: 'insufficient', counter: null, ceiling: 0n });
+  expect(waiting.result).toEqual({ kind: 'denial', reason: 'insufficient', counter: null, ceiling: 0n });
   await bench.spend(dollar, '0.10');
 });
 
@@ -232,10 +225,10 @@ test('the queue is bounded in calls and in bytes', async () => {
   const [first, second] = [bench.ask(dollar, '0.10'), bench.ask(dollar, '0.10')];
   expect([first.result, second.result]).toEqual([null, null]);
   const tooMany = bench.ask(dollar, '0.10');
-  expect(tooMany.result).toMatchObject({ kind: 'held', retryAfterMs: 1000 });
+  expect(tooMany.result).toMatchObject({ reason: 'held', retryAfterMs: 1000 });
   first.leave();
   expect(bench.ask(dollar, '0.10').result).toBeNull();
-  const small = fixedAsk(dollar, usd('0.10'), { bytes: 0 });
+  const small = fixedRequest(dollar, usd('0.10'), { bytes: 0 });
   expect(bench.reserve(small).result).toBeNull();
-  expect(bench.reserve(small).result).toMatchObject({ kind: 'held' });
+  expect(bench.reserve(small).result).toMatchObject({ reason: 'held' });
 });

@@ -18,15 +18,15 @@ test('a call that waits while the rules of its team change must ask anew, and ot
   const bench = await start();
   await bench.begin(await bench.take(account, '9.50'));
   const waiting = bench.ledger.reserve(askFor(account, usd('1.00')));
-  if (!('answer' in waiting)) throw new Error('the call does not wait');
+  if (waiting.kind !== 'queued') throw new Error('the call does not wait');
   let told: unknown = null;
-  void waiting.answer.then((answer) => {
-    told = answer;
-  });
-  bench.ledger.recall(new Set(['another team']));
+  waiting.onOutcome = (outcome) => {
+    told = outcome;
+  };
+  bench.ledger.revoke(new Set(['another team']));
   await bench.pass(50);
   expect(told).toBeNull();
-  bench.ledger.recall(team);
+  bench.ledger.revoke(team);
   await bench.pass(50);
   expect(told).toEqual({ kind: 'changed' });
 });
@@ -36,7 +36,7 @@ test('who asks anew has waited before: the ten seconds are over at the same mome
   await bench.begin(await bench.take(account, '9.50'));
   const again = bench.reserve({ ...askFor(account, usd('1.00')), waitedMs: 9000 });
   await bench.pass(1100);
-  expect(again.result).toMatchObject({ kind: 'held' });
+  expect(again.result).toMatchObject({ reason: 'held' });
 });
 
 test('money that comes back under a limit that was lowered below what is out is not held again', async () => {
@@ -44,7 +44,7 @@ test('money that comes back under a limit that was lowered below what is out is 
   const running = [];
   for (let i = 0; i < 8; i++) running.push(await bench.begin(await bench.take(account, '1.00')));
   bench.memory.setAmount('limit', usd('5.00'));
-  bench.ledger.recall(team);
+  bench.ledger.revoke(team);
   // The new rule is known by the time at which money comes back.
   const waiting = bench.ask(account, '0.50');
   await bench.time.advance(100);

@@ -1,39 +1,12 @@
-/** The arithmetic of asking: what is asked for, what is given back, who is refused. */
+/** What an instance asks Postgres to lend, keeps, and gives back. */
 import { expect, test } from 'vitest';
-import { Demand } from '../../src/ledger/demand.ts';
-import { type Hearing, judge } from '../../src/ledger/judge.ts';
-import { Lease } from '../../src/ledger/lease.ts';
-import { leaseNeeds } from '../../src/ledger/needs.ts';
-import { excessOf, type LeasedPool } from '../../src/ledger/pool.ts';
+import { excessOf, leaseAim, leaseNeeds } from '../../src/admission/borrow.ts';
+import { Demand, Lease } from '../../src/admission/leases.ts';
+import { usd } from '../../src/domain/money.ts';
 import { counterSpec } from '../support/catalog.ts';
+import { costing, leaseWith, poolOf, poolWith } from './pools.ts';
 
-interface Known {
-  amount: bigint;
-  /** Lent to others. */
-  away?: bigint;
-  /** Lent to this instance. */
-  here?: bigint;
-  settled?: bigint;
-}
-
-function leaseWith(id: string, known: Known, demand = new Demand(0)): Lease {
-  const { amount, away = 0n, here = 0n, settled = 0n } = known;
-  const lease = new Lease(counterSpec('team', { sourceId: id, amount }), demand, 0);
-  const sums = { granted: here, returned: 0n, settled: 0n };
-  lease.learn({ id: lease.spec.id, amount, settled, held: 0n, leased: away + here, lease: sums }, 0);
-  return lease;
-}
-
-const poolOf = (id: string, leases: Lease[]): LeasedPool => ({
-  id,
-  meter: 'cost_usd',
-  isFlow: false,
-  maxHold: null,
-  demand: leases[0]!.demand,
-  leases,
-});
-const poolWith = (id: string, known: Known) => poolOf(id, [leaseWith(id, known)]);
-const costing = (cost: bigint) => ({ cost, input_tokens: 0, output_tokens: 0 });
+/** By limit, the least and the most that is asked for. */
 const requests = (needs: ReturnType<typeof leaseNeeds>) =>
   Object.fromEntries(
     needs.request.map(({ counters, min, want }) => [counters[0]!.sourceId, [min, want]] as const),
@@ -98,48 +71,14 @@ test('a pool gives back what is above its aim once that is half more, the last g
   expect(excess(0n, 170n)).toEqual([0n, 70n]);
 });
 
-function hear(pools: Hearing['pools'], smallest: bigint, changes: Partial<Hearing> = {}) {
-  const fresh = new Set(pools.flatMap((pool) => pool.leases));
-  return judge({
-    pools,
-    smallest: costing(smallest),
-    overdue: false,
-    fresh,
-    waiting: 0,
-    jitter: 0,
-    ...changes,
-  });
-}
-
-test('a call is refused for good when a counter has settled too much of its amount, and not when money is only lent', () => {
-  expect(hear([poolWith('lent', { amount: 100n, away: 100n })], 100n)).toBeNull();
-  expect(hear([poolWith('spent', { amount: 100n, settled: 1n })], 100n)).toMatchObject({
-    kind: 'insufficient',
-    ceiling: 99n,
-  });
+test('a lease aims at a quarter second of holds, five seconds of burn and four mean bounds', () => {
+  const demand = { holdsPerSecond: 400n, burnPerSecond: 10n, meanBound: 7n };
+  expect(leaseAim(demand, usd('1.00'), 1)).toBe(100n + 50n + 28n);
 });
 
-test('old news refuses nobody, not even who has waited long enough', () => {
-  const spent = [poolWith('spent', { amount: 100n, settled: 100n })];
-  expect(hear(spent, 50n, { fresh: new Set(), overdue: true })).toBeNull();
-});
-
-test('a pool of grants is refused only by what all of them have together', () => {
-  const leases = [
-    leaseWith('a', { amount: 50n, settled: 40n }),
-    leaseWith('b', { amount: 50n, settled: 5n }),
-  ];
-  const grants = poolOf('grants', leases);
-  expect(hear([grants], 55n)).toBeNull();
-  expect(hear([grants], 56n)).toMatchObject({ kind: 'insufficient', ceiling: 55n });
-});
-
-test('a call whose wait is over waits on for what was given back here, and Postgres has not heard of', () => {
-  const pool = poolWith('limit', { amount: 100n, here: 60n, settled: 40n });
-  const [lease] = pool.leases;
-  expect(hear([pool], 60n, { overdue: true })).toMatchObject({ kind: 'held' });
-  lease!.giveBack(60n);
-  expect(hear([pool], 60n, { overdue: true })).toBeNull();
-  lease!.reported({ returned: 60n, held: 0n });
-  expect(hear([pool], 60n, { overdue: true })).toMatchObject({ kind: 'held' });
+test('a lease never aims at more than a sixteenth of its share of what is left, nor below zero', () => {
+  const greedy = { holdsPerSecond: usd('99.00'), burnPerSecond: 0n, meanBound: 0n };
+  expect(leaseAim(greedy, 3200n, 1)).toBe(200n);
+  expect(leaseAim(greedy, 3200n, 4)).toBe(50n);
+  expect(leaseAim(greedy, -500n, 1)).toBe(0n);
 });

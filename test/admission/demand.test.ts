@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Demand } from '../../src/ledger/demand.ts';
+import { Demand } from '../../src/admission/leases.ts';
 
 const TICK_MS = 100;
 
@@ -19,12 +19,12 @@ it('follows what is spent within a second', () => {
     demand.spent(10_000n);
     demand.tick(TICK_MS);
   }
-  expect(demand.rates.burnPerSecond).toBeGreaterThan(70_000n);
+  expect(demand.burnPerSecond).toBeGreaterThan(70_000n);
 });
 
 it('does not take two seconds in which calls only wait for the end of the demand', () => {
   const demand = steady();
-  const before = demand.rates.burnPerSecond;
+  const before = demand.burnPerSecond;
   for (let tick = 0; tick < 20; tick++) demand.tick(TICK_MS);
-  expect(demand.rates.burnPerSecond * 10n).toBeGreaterThan(before * 6n);
+  expect(demand.burnPerSecond * 10n).toBeGreaterThan(before * 6n);
 });

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { accountOf, limitOf, register } from '../support/accounts.ts';
-import { createWorld, fixedAsk, holdOf, startLedger, TestLedger } from '../support/test-ledger.ts';
+import { createWorld, fixedRequest, holdOf, startLedger, TestLedger } from '../support/test-ledger.ts';
 
 const account = accountOf({ limits: [limitOf('limit', '100.00')] });
 
@@ -107,7 +107,9 @@ test('while the store is silent a team goes on that fails open and has nothing s
 test('nothing is admitted before the store has told its time', async () => {
   const bench = new TestLedger(await createWorld(), {});
   expect(bench.ledger.blocked).toBe('postgres');
-  expect(bench.ledger.reserve(fixedAsk(accountOf(), 0n, { isFree: true }))).toEqual({ kind: 'unavailable' });
+  expect(bench.ledger.reserve(fixedRequest(accountOf(), 0n, { isFree: true }))).toEqual({
+    kind: 'unavailable',
+  });
   await bench.time.advance(1100);
   expect(bench.ledger.blocked).toBeNull();
 });
@@ -144,7 +146,9 @@ test('an adopted instance learns it within a second though it has nothing to flu
   expect(bench.fenced).toBe(1);
   expect(bench.ledger.blocked).toBe('fenced');
   expect(bench.ask(account, '0.01').result).toEqual({ kind: 'unavailable' });
-  expect(bench.ledger.reserve(fixedAsk(accountOf(), 0n, { isFree: true }))).toEqual({ kind: 'unavailable' });
+  expect(bench.ledger.reserve(fixedRequest(accountOf(), 0n, { isFree: true }))).toEqual({
+    kind: 'unavailable',
+  });
 });
 
 test('an adopted instance serves no waiting call, even with money that comes back to it', async () => {

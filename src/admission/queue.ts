@@ -1,0 +1,368 @@
+/**
+ * The queue of one team: its waiting calls, and the one request for a lease that is under way for them. Owns: the order
+ * (oldest first, the first that fits), when Postgres is asked, and when a waiting call ends. Invariants: a waiting call holds
+ * nothing and gets one outcome; `insufficient` needs a fresh reply of Postgres; while calls wait, a request is under way
+ * or due; an unexpected error in here ends the wait of all and leaves the queue working.
+ */
+import type { LeasePool, LeaseReply } from '../store/leases.ts';
+import { isBlocked, isLow, leaseNeeds, type WaitingClaim } from './borrow.ts';
+import {
+  type Admission,
+  admit,
+  claimNow,
+  type Denial,
+  decide,
+  decideDenial,
+  FULL_MS,
+  heldDenial,
+  type ReservationRequest,
+} from './decide.ts';
+import { type LeaseTable, Reservation } from './lease-table.ts';
+import type { Lease, LeasedPool, LeaseSnapshot } from './leases.ts';
+import {
+  type Changed,
+  LeaseRequestBackoff,
+  type QueueCapacity,
+  QueuedCall,
+  type QueueOutcome,
+  type Timers,
+  UNAVAILABLE,
+  type Unavailable,
+} from './waiting.ts';
+
+export interface QueueOptions {
+  table: LeaseTable;
+  capacity: QueueCapacity;
+  clock: { nowMs(): number; monotonicMs(): number };
+  timers: Timers;
+  /** In [0, 1). */
+  jitter(): number;
+  queueTimeoutMs: number;
+  /** Nothing may be admitted just now, not even on money that is here. */
+  isBlocked(): boolean;
+  requestLease(teamId: string, pools: LeasePool[]): Promise<LeaseReply>;
+  /** Another instance adopted this one: everything that waits is to be refused. */
+  onFenced(): void;
+  onStoreError(error: unknown): void;
+  /** An error of ours, after which the queue goes on. */
+  onUnexpectedError(error: unknown): void;
+}
+
+/** How long a call waits for a Postgres that does not reply. */
+const STORE_PATIENCE_MS = 2000;
+/** When to ask again, with no call waiting, after a reply was lost: Postgres may have lent what is not known here. */
+const LOST_REPLY_RETRY_MS = 5000;
+
+/** A waiting call as it was when Postgres was asked. */
+interface AskedCall extends WaitingClaim {
+  call: QueuedCall;
+  isOverdue: boolean;
+}
+
+/** How a request to Postgres ended; `calls`: those whose money was asked for. */
+type Exchange =
+  | { type: 'nothing' }
+  | { type: 'failed' }
+  | { type: 'replied'; calls: ReadonlySet<QueuedCall> };
+
+export class TeamQueue {
+  readonly #teamId: string;
+  readonly #options: QueueOptions;
+  readonly #backoff = new LeaseRequestBackoff();
+  #waiting: QueuedCall[] = [];
+  /** Pools to ask for beside those of the waiting calls: they ran low, or their last reply was lost. */
+  readonly #wanted = new Map<string, LeasedPool>();
+  #inFlight = 0;
+  #isAsking = false;
+  #cancelTimer: (() => void) | null = null;
+  #dueMs = 0;
+
+  constructor(teamId: string, options: QueueOptions) {
+    this.#teamId = teamId;
+    this.#options = options;
+  }
+
+  /** Nothing is under way: the queue may be forgotten. */
+  get isIdle(): boolean {
+    return this.#waiting.length + this.#inFlight + this.#wanted.size === 0 && !this.#isAsking;
+  }
+
+  /**
+   * Takes a call's money at once if it is here, queues the call if it may come, or denies it. A call that is admitted here
+   * overtakes none that this money would have served: all that wait were tried when it came.
+   */
+  reserve(request: ReservationRequest): Reservation | Denial | QueuedCall {
+    const { table, clock, jitter } = this.#options;
+    const atMs = clock.nowMs();
+    const { pools, poolsOfFreeCalls, funded } = table.poolsOf(request.account, request.kind, atMs);
+    const own = request.isFree ? poolsOfFreeCalls : pools;
+    const decision = decide(request, own, funded, {
+      inFlight: this.#inFlight,
+      waiting: this.#waiting.length,
+      nowMs: clock.monotonicMs(),
+      jitter,
+    });
+    const taken = decision.kind === 'admit' ? this.#take(decision, own, atMs) : null;
+    if (this.#wanted.size > 0) this.#askSoon();
+    if (decision.kind === 'denial') return decision;
+    return taken ?? this.#wait(request);
+  }
+
+  /** The number of calls in flight falls by one, and their money may serve the next. */
+  released(): void {
+    this.#inFlight--;
+    try {
+      this.#serve();
+      if (this.#wanted.size > 0) this.#askSoon();
+    } catch (error) {
+      // The call that ended has no part in it.
+      this.#unexpected(error);
+    }
+  }
+
+  /** Ends the wait of all, with the same outcome. */
+  endAll(outcome: Unavailable | Changed): void {
+    for (const call of [...this.#waiting]) this.#end(call, outcome);
+  }
+
+  #wait(request: ReservationRequest): QueuedCall | Denial {
+    const { capacity, clock, timers, queueTimeoutMs, jitter } = this.#options;
+    const call = new QueuedCall(request, clock.monotonicMs(), (left) => this.#remove(left));
+    if (!capacity.enter(request.bytes)) return heldDenial(null, 0, jitter());
+    call.cancelTimer = timers.after(queueTimeoutMs - request.waitedMs, () => this.#lastChance(call));
+    this.#waiting.push(call);
+    if (!isBlocked(this.#poolsOf(request), call.smallest)) this.#backoff.hurry();
+    this.#askSoon();
+    return call;
+  }
+
+  #poolsOf({ account, kind, isFree }: ReservationRequest): readonly LeasedPool[] {
+    const { pools, poolsOfFreeCalls } = this.#options.table.poolsOf(
+      account,
+      kind,
+      this.#options.clock.nowMs(),
+    );
+    return isFree ? poolsOfFreeCalls : pools;
+  }
+
+  #take(admission: Admission, pools: readonly LeasedPool[], atMs: number): Reservation {
+    const { table, clock } = this.#options;
+    table.take(pools, admission);
+    this.#inFlight++;
+    const nowMs = clock.monotonicMs();
+    for (const pool of pools) if (isLow(pool, table.instances, nowMs)) this.#wanted.set(pool.id, pool);
+    return new Reservation(this.#teamId, admission, pools, atMs, this);
+  }
+
+  #remove(call: QueuedCall): void {
+    if (!call.isWaiting) return;
+    call.isWaiting = false;
+    call.cancelTimer();
+    this.#options.capacity.leave(call.request.bytes);
+    this.#waiting.splice(this.#waiting.indexOf(call), 1);
+  }
+
+  #end(call: QueuedCall, outcome: QueueOutcome): void {
+    this.#remove(call);
+    try {
+      call.end(outcome);
+    } catch (error) {
+      // The callback is the caller's: it must not keep the next call from its outcome.
+      this.#report(error);
+    }
+  }
+
+  /** Tries all that wait, oldest first; each that fits is served. */
+  #serve(): void {
+    if (this.#waiting.length === 0) return;
+    if (this.#options.isBlocked()) {
+      this.endAll(UNAVAILABLE);
+      return;
+    }
+    for (const call of [...this.#waiting]) {
+      // A callback of the one before may have ended it.
+      if (!call.isWaiting) continue;
+      try {
+        const atMs = this.#options.clock.nowMs();
+        const pools = this.#poolsOf(call.request);
+        const admission = admit(call.request, pools, this.#crowd, this.#isLast(call));
+        if (admission.kind === 'admit') this.#end(call, this.#take(admission, pools, atMs));
+      } catch (error) {
+        this.#failed(call, error);
+      }
+    }
+  }
+
+  get #crowd(): number {
+    return this.#inFlight + this.#waiting.length;
+  }
+
+  #isLast(call: QueuedCall): boolean {
+    return call.isOverdue || this.#inFlight === 0;
+  }
+
+  /** The wait is over: one last reply of Postgres, then a denial, and that soon even when no reply comes. */
+  #lastChance(call: QueuedCall): void {
+    call.isOverdue = true;
+    call.cancelTimer = this.#options.timers.after(STORE_PATIENCE_MS, () => this.#end(call, UNAVAILABLE));
+    this.#backoff.now();
+    this.#askSoon();
+  }
+
+  #askSoon(): void {
+    if (this.#isAsking) return;
+    this.#askIn(this.#backoff.delayMs(this.#options.clock.monotonicMs()));
+  }
+
+  #askIn(delayMs: number): void {
+    const dueMs = this.#options.clock.monotonicMs() + delayMs;
+    if (delayMs > 0 && this.#cancelTimer !== null && this.#dueMs <= dueMs) return;
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+    this.#dueMs = dueMs;
+    if (delayMs === 0) void this.#ask();
+    else this.#cancelTimer = this.#options.timers.after(delayMs, () => void this.#ask());
+  }
+
+  /** Sends one request for all that wait or ran low, and serves, denies or goes on by its reply. Never rejects. */
+  async #ask(): Promise<void> {
+    if (this.#isAsking) return;
+    this.#cancelTimer = null;
+    this.#isAsking = true;
+    let exchange: Exchange = { type: 'nothing' };
+    try {
+      exchange = await this.#exchange();
+    } catch (error) {
+      this.#unexpected(error);
+    } finally {
+      this.#isAsking = false;
+    }
+    try {
+      this.#goOn(exchange);
+    } catch (error) {
+      this.#unexpected(error);
+    }
+  }
+
+  async #exchange(): Promise<Exchange> {
+    const { table, clock, requestLease } = this.#options;
+    const asked = this.#askedCalls();
+    const needs = leaseNeeds(asked, this.#wanted.values(), table.instances, clock.monotonicMs());
+    this.#wanted.clear();
+    if (needs.pools.length === 0) return { type: 'nothing' };
+    const known = new Map<string, { lease: Lease; snapshot: LeaseSnapshot }>();
+    for (const { leases } of needs.pools) {
+      for (const lease of leases) known.set(lease.spec.id, { lease, snapshot: lease.snapshot });
+    }
+    let reply: LeaseReply;
+    try {
+      reply = await requestLease(this.#teamId, needs.request);
+    } catch (error) {
+      return this.#storeFailed(error, needs.pools);
+    }
+    for (const counter of reply.counters) {
+      const { lease, snapshot } = known.get(counter.id) ?? {};
+      lease?.learn(counter, clock.monotonicMs(), snapshot);
+    }
+    this.#serve();
+    const fresh = new Set<Lease>();
+    for (const { lease } of known.values()) if (!lease.isRevoked) fresh.add(lease);
+    for (const each of asked) this.#denyOrKeep(each, fresh);
+    return { type: 'replied', calls: new Set([...needs.asked].map(({ call }) => call)) };
+  }
+
+  /** All that wait, with what they need now. */
+  #askedCalls(): AskedCall[] {
+    const asked: AskedCall[] = [];
+    for (const call of [...this.#waiting]) {
+      try {
+        const pools = this.#poolsOf(call.request);
+        const claim = claimNow(call.request, pools, this.#crowd, this.#isLast(call));
+        asked.push({ call, pools, claim, smallest: call.smallest, isOverdue: call.isOverdue });
+      } catch (error) {
+        this.#failed(call, error);
+      }
+    }
+    return asked;
+  }
+
+  #denyOrKeep({ call, isOverdue, smallest }: AskedCall, fresh: ReadonlySet<Lease>): void {
+    if (!call.isWaiting) return;
+    const { clock, jitter } = this.#options;
+    try {
+      const pools = this.#poolsOf(call.request);
+      const waiting = this.#waiting.length;
+      const decision = decideDenial({ pools, smallest, isOverdue, fresh, waiting, jitter: jitter() });
+      if (decision.kind === 'wait') return;
+      if (decision.reason === 'rate_limit') markFull(pools, clock.monotonicMs() + FULL_MS);
+      this.#end(call, decision);
+    } catch (error) {
+      this.#failed(call, error);
+    }
+  }
+
+  #storeFailed(error: unknown, pools: readonly LeasedPool[]): Exchange {
+    const { clock, onFenced, onStoreError } = this.#options;
+    if (isFenced(error)) {
+      onFenced();
+      return { type: 'nothing' };
+    }
+    onStoreError(error);
+    for (const pool of pools) this.#wanted.set(pool.id, pool);
+    const nowMs = clock.monotonicMs();
+    this.#backoff.failed(nowMs);
+    for (const call of [...this.#waiting]) {
+      if (nowMs - call.sinceMs >= STORE_PATIENCE_MS) this.#end(call, UNAVAILABLE);
+    }
+    return { type: 'failed' };
+  }
+
+  /** After a request: asks on while calls wait, slowly once all of them were asked for in vain. */
+  #goOn(exchange: Exchange): void {
+    if (exchange.type === 'replied') {
+      const { calls } = exchange;
+      const inVain = this.#waiting.every(
+        (call) => calls.has(call) || isBlocked(this.#poolsOf(call.request), call.smallest),
+      );
+      this.#backoff.replied(this.#options.clock.monotonicMs(), inVain && this.#waiting.length > 0);
+    }
+    if (this.#waiting.length > 0) this.#askSoon();
+    else if (exchange.type === 'failed') this.#askIn(LOST_REPLY_RETRY_MS);
+    else if (this.#wanted.size > 0) this.#askSoon();
+  }
+
+  /** One call cannot be decided, by an error of ours: its wait ends, and the others go on. */
+  #failed(call: QueuedCall, error: unknown): void {
+    this.#report(error);
+    this.#end(call, UNAVAILABLE);
+  }
+
+  /** The queue as a whole failed, by an error of ours: all waits end, and the next call starts anew. */
+  #unexpected(error: unknown): void {
+    this.#report(error);
+    this.#wanted.clear();
+    this.#backoff.failed(this.#options.clock.monotonicMs());
+    this.endAll(UNAVAILABLE);
+  }
+
+  #report(error: unknown): void {
+    try {
+      this.#options.onUnexpectedError(error);
+    } catch {
+      // There is nothing left to report it to, and the queue must go on.
+    }
+  }
+}
+
+/** Remembers that the rate limits among these had no room. */
+function markFull(pools: readonly LeasedPool[], untilMs: number): void {
+  for (const { isRateLimit, leases } of pools) {
+    const [bucket] = leases;
+    if (isRateLimit && bucket) bucket.fullUntilMs = untilMs;
+  }
+}
+
+/** Returns whether an error says that this instance was adopted, rather than that the store is away. */
+export function isFenced(error: unknown): boolean {
+  return error instanceof Error && error.name === 'InstanceFenced';
+}

@@ -1,0 +1,92 @@
+/**
+ * The heartbeat: says that the instance lives, keeps its clock on Postgres's, and measures how long Postgres has been
+ * silent.
+ */
+import { isFenced } from '../admission/queue.ts';
+import type { FlushBatch, FlushEvent } from '../store/flush.ts';
+import type { Pulse } from '../store/instances.ts';
+import type { LeaseReply, LeaseRequest } from '../store/leases.ts';
+import type { Clock } from './time.ts';
+
+/** What the ledger needs of a store. Postgres is the real one; the simulation has one in memory. */
+export interface LedgerStore {
+  /** Rejects with an error named `InstanceFenced` once another adopted this instance; so do `flush` and `heartbeat`. */
+  requestLease(request: LeaseRequest): Promise<LeaseReply>;
+  flush(batch: FlushBatch): Promise<Set<string>>;
+  adopt(instanceId: string, events: FlushEvent[], status: 'stopped' | 'adopted'): Promise<number>;
+  heartbeat(instanceId: string): Promise<Pulse>;
+}
+
+export interface HeartbeatOptions {
+  store: LedgerStore;
+  instanceId: string;
+  clock: Clock;
+  /** How many instances share the counters, as of each reply. */
+  onInstances(count: number): void;
+  /** Counters of which others want more than there is, of those that lend to this instance. */
+  onContended(counterIds: string[]): void;
+  /** Postgres heard nothing of this instance for so long that it may have given its slots away. */
+  onSilence(): void;
+  onFenced(): void;
+  onError(error: unknown): void;
+}
+
+/** Postgres takes slots back after ten seconds without a heartbeat; the rest is margin. */
+const SLOTS_SURE_MS = 8000;
+
+export class Heartbeat {
+  readonly #options: HeartbeatOptions;
+  /** Before the first contact nothing may be admitted: the windows follow Postgres's time, which is not known yet. */
+  #contactMs = Number.NEGATIVE_INFINITY;
+  /** When the last heartbeat that got a reply was sent. */
+  #repliedMs = Number.NEGATIVE_INFINITY;
+  #sending: Promise<void> | null = null;
+
+  constructor(options: HeartbeatOptions) {
+    this.#options = options;
+  }
+
+  /** Milliseconds since something was sent that Postgres replied to: measured from before the request. */
+  get silentMs(): number {
+    return this.#options.clock.monotonicMs() - this.#contactMs;
+  }
+
+  /** Runs a request to Postgres; its reply proves contact as of the moment it was sent. */
+  async listen<T>(request: () => Promise<T>): Promise<T> {
+    const sentMs = this.#options.clock.monotonicMs();
+    const reply = await request();
+    if (sentMs > this.#contactMs) this.#contactMs = sentMs;
+    return reply;
+  }
+
+  /** Sends a heartbeat; while one is under way it waits for that one, so that a slow Postgres gets no more of them. */
+  send(): Promise<void> {
+    this.#sending ??= this.#send().finally(() => {
+      this.#sending = null;
+    });
+    return this.#sending;
+  }
+
+  /** To be called often: slots must not be given out once Postgres may take this instance for dead. */
+  checkSilence(): void {
+    const { clock, onSilence } = this.#options;
+    if (clock.monotonicMs() - this.#repliedMs > SLOTS_SURE_MS) onSilence();
+  }
+
+  async #send(): Promise<void> {
+    const { store, instanceId, clock, onInstances, onContended, onFenced, onError } = this.#options;
+    const sentMs = clock.monotonicMs();
+    this.checkSilence();
+    try {
+      const reply = await this.listen(() => store.heartbeat(instanceId));
+      clock.synchronise(reply.nowMs, sentMs, clock.monotonicMs());
+      this.checkSilence();
+      this.#repliedMs = sentMs;
+      onInstances(reply.instances);
+      onContended(reply.scarce);
+    } catch (error) {
+      if (isFenced(error)) onFenced();
+      else onError(error);
+    }
+  }
+}
