@@ -6,7 +6,8 @@
 import { uuidV7 } from '../ledger/ids.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
-import { respond, warningOf, writeError } from './respond.ts';
+import { warningOf, writeError } from './error-response.ts';
+import { respond } from './respond.ts';
 import { authenticate } from './stages/authenticate.ts';
 import { estimate } from './stages/estimate.ts';
 import { forward } from './stages/forward.ts';

@@ -204,7 +204,7 @@ export class Ledger {
    */
   settle(hold: Hold, outcome: Outcome): void {
     if (hold.facts === null) throw new Error(`hold ${hold.id} is not in the journal`);
-    if (hold.settled !== null) throw new Error(`hold ${hold.id} was settled before`);
+    if (hold.settled !== null) throw new Error(`hold ${hold.id} has ended before`);
     const claim = usedBy(hold.claim, outcome);
     const amounts = this.leases.settle(hold.reservation, claim, hold.persistence !== 'none');
     hold.settled = { outcome, claim, amounts };

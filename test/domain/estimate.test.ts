@@ -69,7 +69,7 @@ describe('the bound of a call', () => {
 
   test('never has less input than bytes, but for the maximum that the embeddings API sets for a request', () => {
     expect(estimated('gpt-4o', { inputTokensBound: 500_000 }).inputTokens).toBe(500_000);
-    const embeddings = { name: 'embeddings', inputTokensBound: 500_000, outputTokensLimit: 0 } as const;
+    const embeddings = { inputAtMostModelMaximum: true, inputTokensBound: 500_000, outputTokensLimit: 0 };
     expect(estimated('text-embedding-3-small', embeddings).inputTokens).toBe(300_000);
     expect(estimated('text-similarity-ada-001', embeddings).inputTokens).toBe(500_000);
   });

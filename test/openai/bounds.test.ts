@@ -103,7 +103,6 @@ describe('a response', () => {
     const fields = { input, background: false, previous_response_id: null, reasoning: { effort: 'low' } };
     expect(accepted('responses', response(fields)).operation).toMatchObject({
       inputBoundByModel: false,
-      outputLimitField: 'max_output_tokens',
       outputTokensLimit: null,
     });
   });

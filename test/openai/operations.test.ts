@@ -11,7 +11,7 @@ describe('findRoute', () => {
     ['GET', '/v1/models', 'models.list', '/models'],
     ['GET', '/v1/models/gpt-4o-mini', 'models.retrieve', '/models/gpt-4o-mini'],
   ])('%s %s is the operation %s', (method, url, name, path) => {
-    expect(findRoute(method, url)).toMatchObject({ name, method, path });
+    expect(findRoute(method, url)).toMatchObject({ descriptor: { name, method }, path });
   });
 
   it('reads the escaped colons of a fine-tuned model', () => {

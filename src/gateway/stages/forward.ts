@@ -2,39 +2,19 @@
  * Forward: the upstream call, bytes streaming both ways; the stream's meter reads along. Owns: relaying, back-pressure,
  * and reading on when the client has left. Never retries: every try is billed.
  */
-import type { MeteredResponse } from '../../domain/usage.ts';
 import { decodeBody } from '../../openai/usage/decode.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../../wire/upstream.ts';
 import type { Call, Interruption } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
-import { beginStream } from '../respond.ts';
+import { beginStream } from '../response-head.ts';
+import { isEventStream, type UpstreamHeaders, type UpstreamResponse } from '../upstream-response.ts';
 import type { Reserved } from './reserve.ts';
 
 /** Responses up to this size are kept until their end, so that their cost can stand in the headers. */
 const BUFFERED_BYTES = 4 * 1024 * 1024;
 /** A compressed stream's copy is metered at its end; one that is longer than this is not. */
 const COPY_BYTES = 64 * 1024 * 1024;
-
-export type UpstreamHeaders = Record<string, string | string[] | undefined>;
-
-/** The upstream's response, as far as it came. */
-export interface UpstreamResponse {
-  ending: 'complete' | 'unreachable' | 'interrupted' | 'timeout' | 'abandoned' | 'cut';
-  /** 0 when no response began. */
-  status: number;
-  headers: UpstreamHeaders;
-  /** The whole body where it was kept back until it is metered; null once it was relayed. */
-  body: Buffer | null;
-  /** The decoded body, to be metered; null where a stream's meter read along, or it cannot be read. */
-  readable: Buffer | null;
-  /** What the meter that read along found; null where there was none. */
-  metered: MeteredResponse | null;
-  /** An error event stood in the stream. */
-  sawError: boolean;
-  firstByteUs: number | null;
-  totalUs: number;
-}
 
 export interface Forwarded {
   readonly kind: 'forwarded';
@@ -205,9 +185,4 @@ class Relay implements UpstreamHandler {
       totalUs,
     };
   }
-}
-
-/** Whether a response is a stream of server-sent events. */
-export function isEventStream(headers: UpstreamHeaders): boolean {
-  return String(headers['content-type'] ?? '').startsWith('text/event-stream');
 }

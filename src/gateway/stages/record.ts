@@ -3,7 +3,7 @@ import { ERRORS } from '../../domain/errors.ts';
 import type { UpstreamError } from '../../telemetry/measurement.ts';
 import type { Call } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
-import type { UpstreamResponse } from './forward.ts';
+import type { UpstreamResponse } from '../upstream-response.ts';
 import type { Settled } from './settle.ts';
 import type { Stopped } from './stopped.ts';
 

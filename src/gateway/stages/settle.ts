@@ -6,7 +6,8 @@ import { meterJson } from '../../openai/usage/json.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import { isOpenAiError } from '../../openai/wire/errors.ts';
 import type { GatewayDeps } from '../deps.ts';
-import { type Forwarded, isEventStream, type UpstreamResponse } from './forward.ts';
+import { isEventStream, type UpstreamResponse } from '../upstream-response.ts';
+import type { Forwarded } from './forward.ts';
 import type { Reserved } from './reserve.ts';
 
 export interface Settled {
