@@ -1,0 +1,129 @@
+/** The same exchange over `node:http`, for requests that the wire leaves to it. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Exchange } from './exchange.ts';
+import { DISCARD_MS } from './server-exchange.ts';
+
+const EMPTY = Buffer.alloc(0);
+
+/** Returns the exchange of a request that Node's server has read. */
+export function nodeExchange(request: IncomingMessage, response: ServerResponse): Exchange {
+  return new NodeExchange(request, response);
+}
+
+class NodeExchange implements Exchange {
+  readonly method: string;
+  readonly url: string;
+  readonly rawHeaders: readonly string[];
+  readonly contentLength: number | null;
+  onDrain: (() => void) | null = null;
+  onClose: ((finished: boolean) => void) | null = null;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  #closes = false;
+
+  constructor(request: IncomingMessage, response: ServerResponse) {
+    this.#request = request;
+    this.#response = response;
+    this.method = request.method ?? '';
+    this.url = request.url ?? '';
+    this.rawHeaders = request.rawHeaders;
+    const isChunked = request.headers['transfer-encoding'] !== undefined;
+    this.contentLength = isChunked ? null : Number(request.headers['content-length'] ?? 0);
+    response.on('drain', () => this.onDrain?.());
+    response.on('close', () => {
+      const { onClose } = this;
+      this.onClose = null;
+      this.onDrain = null;
+      onClose?.(response.writableFinished);
+    });
+  }
+
+  get remoteAddress(): string {
+    return this.#request.socket.remoteAddress ?? '';
+  }
+
+  get headersSent(): boolean {
+    return this.#response.headersSent;
+  }
+
+  get ended(): boolean {
+    return this.#response.writableEnded;
+  }
+
+  header(name: string): string | undefined {
+    const index = this.rawHeaders.findIndex((own, at) => at % 2 === 0 && own.toLowerCase() === name);
+    return index === -1 ? undefined : this.rawHeaders[index + 1];
+  }
+
+  readBody(maxBytes: number, done: (body: Buffer | 'too_large' | 'gone') => void): void {
+    const request = this.#request;
+    let reader: typeof done | null = done;
+    const deliver = (body: Buffer | 'too_large' | 'gone') => {
+      const deliverOnce = reader;
+      reader = null;
+      deliverOnce?.(body);
+    };
+    // It left before: no event will come any more.
+    if (request.destroyed) {
+      deliver('gone');
+      return;
+    }
+    let pieces: Buffer[] = [];
+    let size = 0;
+    let patience: NodeJS.Timeout | null = null;
+    const discard = () => {
+      pieces = [];
+      patience = setTimeout(() => {
+        deliver('too_large');
+        // Once the response is written, which takes no more than this turn.
+        setImmediate(() => request.socket.destroySoon());
+      }, DISCARD_MS);
+    };
+    request.on('data', (piece: Buffer) => {
+      size += piece.length;
+      if (patience !== null) return;
+      if (size > maxBytes) discard();
+      else pieces.push(piece);
+    });
+    request.on('end', () => {
+      if (patience !== null) deliver('too_large');
+      else deliver(pieces.length === 1 ? (pieces[0] ?? EMPTY) : Buffer.concat(pieces));
+    });
+    request.on('error', () => deliver('gone'));
+    request.on('close', () => {
+      if (patience !== null) clearTimeout(patience);
+      deliver('gone');
+    });
+    if ((this.contentLength ?? 0) > maxBytes) discard();
+  }
+
+  writeHead(status: number, headers: readonly string[]): void {
+    this.#response.writeHead(status, this.#closes ? [...headers, 'Connection', 'close'] : [...headers]);
+  }
+
+  write(bytes: Buffer): boolean {
+    // Not flushHeaders() for the head alone: it writes what a header has beyond ASCII as UTF-8.
+    return this.#response.destroyed || this.#response.writableEnded || this.#response.write(bytes);
+  }
+
+  end(bytes: Buffer = EMPTY): void {
+    if (this.#response.destroyed || this.#response.writableEnded) return;
+    this.#response.end(bytes);
+  }
+
+  respond(status: number, headers: readonly string[], body: Buffer): void {
+    if (this.#response.destroyed) return;
+    const kept = headers.filter((_, at) => headers[at - (at % 2)]?.toLowerCase() !== 'content-length');
+    if (status !== 204 && status !== 304) kept.push('Content-Length', String(body.length));
+    this.writeHead(status, kept);
+    this.end(body);
+  }
+
+  destroy(): void {
+    this.#response.destroy();
+  }
+
+  closeAfter(): void {
+    this.#closes = true;
+  }
+}
