@@ -172,7 +172,6 @@ export class ServerExchange implements Exchange {
 
   #compose(status: number, headers: readonly string[], length: number | null): void {
     if (this.#hasHead) throw new Error('the response has a head already');
-    this.#hasHead = true;
     this.#hasBody = this.method !== 'HEAD' && status !== 204 && status !== 304;
     let head = statusLine(status);
     let hasDate = false;
@@ -209,6 +208,7 @@ export class ServerExchange implements Exchange {
       head += 'Transfer-Encoding: chunked\r\n';
     }
     this.#head = `${head}\r\n`;
+    this.#hasHead = true;
   }
 
   #count(bytes: number): void {

@@ -59,7 +59,7 @@ it.each<[string, () => string]>([
   expect(stack.simulator.invoice().line_count).toBe(0);
 });
 
-it('writes no refusal into an answer that has begun', async () => {
+it('writes the error of a broken request after the whole response to the one before it', async () => {
   const stream = BODY.replace('{', '{"stream":true,');
   const slow = 'x-simulator: chunks=5,chunk_ms=30\r\n';
   const socket = connect(Number(new URL(stack.app.url).port), '127.0.0.1');
@@ -71,8 +71,11 @@ it('writes no refusal into an answer that has begun', async () => {
   socket.on('error', () => {});
   socket.write(chat(slow, stream));
   await once(socket, 'close');
+  const end = answer.indexOf('\r\n0\r\n\r\n');
   expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
-  expect(answer).not.toContain('invalid_request');
+  expect(answer.slice(0, end)).toContain('data: [DONE]');
+  expect(answer.slice(0, end)).not.toContain('invalid_request');
+  expect(answer.slice(end)).toContain('invalid_request');
 });
 
 it('takes a call whose expectation it does not know', async () => {

@@ -1,6 +1,6 @@
 /**
- * The HTTP server: `/v1` goes straight to the gateway, on Node's own request and response, because the conversions of a
- * web framework cost more than the whole path (docs/decisions); everything else is Hono's.
+ * The HTTP server: the usual requests under `/v1` go straight from the wire to the gateway (docs/decisions); everything
+ * else on the same port is Node's, and Hono's where it is no call.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -11,6 +11,7 @@ import { apiError, ERRORS } from '../../domain/errors.ts';
 import type { Gateway } from '../../gateway/gateway.ts';
 import { errorBody, errorHeaders } from '../../openai/wire/errors.ts';
 import { nodeExchange } from '../../wire/node-exchange.ts';
+import { createWireServer, type WireServer } from '../../wire/server.ts';
 import { orCannotStart } from '../open.ts';
 
 /** Longer than the idle time of usual load balancers, so that they and not we close an idle connection. */
@@ -19,12 +20,16 @@ const KEEP_ALIVE_MS = 75_000;
 /** What a key's holder asks of Tollgate itself: no call, though it begins like one. */
 const OWN = `${OWN_ROOT}/`;
 
-export function createHttpServer(gateway: Gateway, rest: Hono): Server {
+export interface HttpServer {
+  node: Server;
+  wire: WireServer;
+}
+
+export function createHttpServer(gateway: Gateway, rest: Hono): HttpServer {
   const others = getRequestListener(rest.fetch);
   const handle = (request: IncomingMessage, response: ServerResponse) => {
-    if (request.url?.startsWith('/v1/') && !request.url.startsWith(OWN)) {
-      gateway.handle(nodeExchange(request, response));
-    } else void others(request, response);
+    if (isCall(request.url ?? '')) gateway.handle(nodeExchange(request, response));
+    else void others(request, response);
   };
   const server = createServer(handle);
   // An expectation that nobody knows is no reason to refuse a call, least of all without a word.
@@ -34,7 +39,16 @@ export function createHttpServer(gateway: Gateway, rest: Hono): Server {
   // A long prompt over a slow line is fine, headers that trickle in are not.
   server.headersTimeout = 30_000;
   server.requestTimeout = 300_000;
-  return server;
+  const wire = createWireServer({
+    http: server,
+    takes: isCall,
+    handle: (exchange) => gateway.handle(exchange),
+  });
+  return { node: server, wire };
+}
+
+function isCall(url: string): boolean {
+  return url.startsWith('/v1/') && !url.startsWith(OWN);
 }
 
 const BROKEN: Record<string, string> = {
@@ -62,7 +76,7 @@ function refuseBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
  * Listens; returns the port.
  * @throws CannotStart when the port is taken, or may not be had
  */
-export async function listen(server: Server, port: number, host: string): Promise<number> {
+export async function listen({ node: server }: HttpServer, port: number, host: string): Promise<number> {
   const listening = new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {
@@ -85,11 +99,17 @@ export async function listen(server: Server, port: number, host: string): Promis
 const LAST_ANSWERS_MS = 1000;
 
 /** Ends the server: connections close as they become idle, and soon all of them. */
-export async function close(server: Server): Promise<void> {
+export async function close({ node: server, wire }: HttpServer): Promise<void> {
   const closed = new Promise((resolve) => server.close(resolve));
   // A connection that was busy when the server closed would otherwise be kept alive after its answer.
-  const idle = setInterval(() => server.closeIdleConnections(), 20);
-  const last = setTimeout(() => server.closeAllConnections(), LAST_ANSWERS_MS);
+  const idle = setInterval(() => {
+    server.closeIdleConnections();
+    wire.closeIdleConnections();
+  }, 20);
+  const last = setTimeout(() => {
+    server.closeAllConnections();
+    wire.closeAllConnections();
+  }, LAST_ANSWERS_MS);
   await closed;
   clearInterval(idle);
   clearTimeout(last);

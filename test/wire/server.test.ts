@@ -1,0 +1,455 @@
+/** Requests under /v1, served by the wire and, for comparison, over node:http: both behave the same. */
+import { once } from 'node:events';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Exchange } from '../../src/wire/exchange.ts';
+import { Client, type Kind, type Served, type ServeOptions, serve, withoutDate } from './serve.ts';
+
+const closing: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closing.splice(0).reverse()) close();
+});
+
+async function start(
+  kind: Kind,
+  handle: (exchange: Exchange) => void,
+  options?: ServeOptions,
+): Promise<Served & { connect(): Client }> {
+  const served = await serve(kind, handle, options);
+  closing.push(served.close);
+  const connect = () => {
+    const client = new Client(served.port);
+    closing.push(() => client.socket.destroy());
+    return client;
+  };
+  return { ...served, connect };
+}
+
+/** Gives back what it read. */
+function echo(exchange: Exchange): void {
+  exchange.readBody(1024 * 1024, (body) => {
+    if (body === 'gone') return;
+    const text = `${exchange.method} ${exchange.url} ${exchange.contentLength} ${exchange.header('x-own')} ${body}`;
+    exchange.respond(200, ['content-type', 'text/plain', 'X-Own', 'é'], Buffer.from(text));
+  });
+}
+
+const post = (body: string, headers = '') =>
+  `POST /v1/x HTTP/1.1\r\nhost: a\r\nX-Own: ä\r\n${headers}content-length: ${body.length}\r\n\r\n${body}`;
+const count = (text: string, part: string) => text.split(part).length - 1;
+
+describe.each<Kind>(['wire', 'node'])('%s', (kind) => {
+  it('serves a request and keeps the connection for the next one', async () => {
+    const { connect } = await start(kind, echo);
+    const client = connect().send(post('hello'));
+    const first = await client.until((text) => text.endsWith('hello'));
+    expect(withoutDate(first)).toBe(
+      'HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nX-Own: \xe9\r\nContent-Length: 21\r\nDate: then\r\n' +
+        'Connection: keep-alive\r\nKeep-Alive: timeout=75\r\n\r\nPOST /v1/x 5 \xc3\xa4 hello',
+    );
+    client.send(post('again'));
+    await client.until((text) => text.endsWith('again'));
+  });
+
+  it('reads a request that comes byte by byte', async () => {
+    const { connect } = await start(kind, echo);
+    const client = connect();
+    client.socket.setNoDelay(true);
+    for (const byte of post('slow')) {
+      client.send(byte);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await client.until((text) => text.endsWith(' 4 \xc3\xa4 slow'));
+  });
+
+  it('reads a chunked body, with its extensions and trailers', async () => {
+    const { connect } = await start(kind, echo);
+    const chunks = '3;a=b\r\nabc\r\nA\r\n0123456789\r\n0\r\nx-trailer: 1\r\n\r\n';
+    const client = connect().send(
+      `POST /v1/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n${chunks}`,
+    );
+    await client.until((text) => text.endsWith('POST /v1/x null undefined abc0123456789'));
+    client.send(post('after'));
+    await client.until((text) => text.endsWith('after'));
+  });
+
+  it('serves requests that were sent together in their order', async () => {
+    const held: (() => void)[] = [];
+    const { connect } = await start(kind, (exchange) => {
+      // The first response takes longest.
+      if (exchange.url === '/v1/1') held.push(() => echo(exchange));
+      else echo(exchange);
+    });
+    const get = (path: string) => `GET /v1/${path} HTTP/1.1\r\nhost: a\r\n\r\n`;
+    const client = connect().send(get('1') + get('2') + get('3'));
+    await once(client.socket, 'ready');
+    while (held.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    held[0]?.();
+    const text = await client.until((all) => count(all, 'HTTP/1.1 200 OK') === 3 && all.includes('/v1/3'));
+    expect([...text.matchAll(/GET \/v1\/(\d)/g)].map(([, id]) => id)).toEqual(['1', '2', '3']);
+  });
+
+  it('sends a head at once and a stream piece by piece', async () => {
+    let exchange: Exchange | undefined;
+    const { connect } = await start(kind, (begun) => {
+      exchange = begun;
+      begun.writeHead(200, ['content-type', 'text/event-stream']);
+      begun.write(Buffer.alloc(0));
+    });
+    const client = connect().send(post(''));
+    const head = await client.until((text) => text.endsWith('\r\n\r\n'));
+    expect(withoutDate(head)).toBe(
+      'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nDate: then\r\nConnection: keep-alive\r\n' +
+        'Keep-Alive: timeout=75\r\nTransfer-Encoding: chunked\r\n\r\n',
+    );
+    expect([exchange?.headersSent, exchange?.ended]).toEqual([true, false]);
+    exchange?.write(Buffer.from('one'));
+    await client.until((text) => text.endsWith('\r\n3\r\none\r\n'));
+    exchange?.write(Buffer.from('two'));
+    exchange?.end(Buffer.from('and three'));
+    await client.until((text) => text.endsWith('3\r\ntwo\r\n9\r\nand three\r\n0\r\n\r\n'));
+    expect(exchange?.ended).toBe(true);
+  });
+
+  it('sends a stream of a length that is known without chunks', async () => {
+    const { connect } = await start(kind, (exchange) => {
+      exchange.writeHead(200, ['Content-Length', '6']);
+      exchange.write(Buffer.from('one'));
+      exchange.end(Buffer.from('two'));
+    });
+    const text = await connect()
+      .send(post(''))
+      .until((all) => all.endsWith('onetwo'));
+    expect(text).not.toContain('chunked');
+  });
+
+  it.each([
+    ['HEAD', 200, 'Content-Length: 4\r\n'],
+    ['GET', 204, ''],
+    ['GET', 304, ''],
+  ])('sends no body with %s %i', async (method, status, length) => {
+    const { connect } = await start(kind, (exchange) =>
+      exchange.respond(status, ['x-own', '1'], Buffer.from(status === 200 ? 'body' : '')),
+    );
+    const request = `${method} /v1/x HTTP/1.1\r\nhost: a\r\n\r\n`;
+    const client = connect().send(request + request);
+    const text = await client.until((all) => count(all, 'HTTP/1.1 ') === 2 && all.endsWith('\r\n\r\n'));
+    expect(withoutDate(text.slice(0, text.length / 2))).toMatch(
+      new RegExp(
+        `^HTTP/1.1 ${status} .*\r\nx-own: 1\r\n${length}Date: then\r\nConnection: keep-alive\r\n.*\r\n\r\n$`,
+      ),
+    );
+  });
+
+  it('closes the connection after a response when the client or the handler says so', async () => {
+    const { connect } = await start(kind, (exchange) => {
+      if (exchange.url === '/v1/handler') exchange.closeAfter();
+      exchange.respond(
+        200,
+        exchange.url === '/v1/header' ? ['connection', 'close'] : [],
+        Buffer.from('last'),
+      );
+    });
+    for (const [path, header] of [
+      ['client', 'connection: close\r\n'],
+      ['handler', ''],
+      ['header', ''],
+    ]) {
+      const text = await connect().send(`GET /v1/${path} HTTP/1.1\r\nhost: a\r\n${header}\r\n`).end();
+      expect(text).toMatch(/^connection: close\r\n/im);
+      expect(text).toMatch(/\r\n\r\nlast$/);
+    }
+  });
+
+  it.each([
+    ['declared', (body: string) => post(body)],
+    [
+      'chunked',
+      (body: string) =>
+        `POST /v1/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+    ],
+  ])('reads a body that is too large (%s) to its end before it responds', async (_, request) => {
+    const { connect } = await start(kind, (exchange) =>
+      exchange.readBody(100_000, (body) => {
+        if (body === 'too_large') exchange.respond(413, [], Buffer.from('too large'));
+        else if (body !== 'gone') exchange.respond(200, [], Buffer.from(String(body.length)));
+      }),
+    );
+    const client = connect().send(request('x'.repeat(1_000_000)));
+    await client.until((text) => text.endsWith('too large'));
+    client.send(request('x'.repeat(100_000)));
+    await client.until((text) => text.endsWith('100000'));
+  });
+
+  it('lets a client wait while its body is not read', async () => {
+    let exchange: Exchange | undefined;
+    const { connect } = await start(kind, (begun) => {
+      exchange = begun;
+    });
+    const size = 16 * 1024 * 1024;
+    const client = connect().send(post('x'.repeat(size)));
+    while (!exchange) await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(client.socket.writableLength).toBeGreaterThan(1024 * 1024);
+    exchange.readBody(size, (body) =>
+      exchange?.respond(200, [], Buffer.from(`read ${typeof body === 'string' ? body : body.length}`)),
+    );
+    await client.until((text) => text.endsWith(`read ${size}`));
+  });
+
+  it('tells the handler when the client reads too slowly, and when it reads again', async () => {
+    const piece = Buffer.alloc(256 * 1024, 'x');
+    let written = 0;
+    let drains = 0;
+    const { connect } = await start(kind, (exchange) => {
+      exchange.writeHead(200, []);
+      const fill = () => {
+        while (written < 64) {
+          written++;
+          if (!exchange.write(piece)) return;
+        }
+        exchange.end();
+      };
+      exchange.onDrain = () => {
+        drains++;
+        fill();
+      };
+      fill();
+    });
+    const client = connect();
+    client.socket.pause();
+    client.send(post(''));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(written).toBeLessThan(64);
+    client.socket.resume();
+    await client.until((all) => all.endsWith('\r\n0\r\n\r\n'));
+    expect(client.received).toBeGreaterThan(64 * piece.length);
+    expect(drains).toBeGreaterThan(0);
+  });
+
+  it('tells the handler of the end of the exchange', async () => {
+    const ends: string[] = [];
+    const { connect } = await start(kind, (exchange) => {
+      exchange.onClose = (finished) => ends.push(`${exchange.url} ${finished}`);
+      if (exchange.url === '/v1/served') exchange.respond(200, [], Buffer.from('done'));
+      if (exchange.url === '/v1/broken') exchange.destroy();
+      if (exchange.url === '/v1/left') exchange.readBody(10, (body) => ends.push(`body ${body}`));
+      if (exchange.url === '/v1/stream') {
+        exchange.writeHead(200, []);
+        exchange.write(Buffer.from('begun'));
+      }
+    });
+    const get = (path: string) => `GET /v1/${path} HTTP/1.1\r\nhost: a\r\n`;
+    const client = connect().send(`${get('served')}\r\n`);
+    await client.until((text) => text.endsWith('done'));
+    client.send(`${get('broken')}\r\n`);
+    await client.end();
+    const leaving = connect().send(`${get('left')}content-length: 5\r\n\r\nhal`);
+    await once(leaving.socket, 'ready');
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    leaving.socket.destroy();
+    const streaming = connect().send(`${get('stream')}\r\n`);
+    await streaming.until((text) => text.includes('begun'));
+    streaming.socket.destroy();
+    while (ends.length < 5) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(ends.sort()).toEqual([
+      '/v1/broken false',
+      '/v1/left false',
+      '/v1/served true',
+      '/v1/stream false',
+      'body gone',
+    ]);
+  });
+
+  it('takes a client that closes its side for one that has left', async () => {
+    let exchange: Exchange | undefined;
+    let finished: boolean | undefined;
+    const { connect } = await start(kind, (begun) => {
+      exchange = begun;
+      begun.onClose = (whole) => {
+        finished = whole;
+      };
+    });
+    const client = connect().send(post('hello'));
+    while (!exchange) await new Promise((resolve) => setImmediate(resolve));
+    client.socket.end();
+    expect(await client.end()).toBe('');
+    while (finished === undefined) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(finished).toBe(false);
+    // Nothing that comes too late does harm.
+    exchange.respond(200, [], Buffer.from('late'));
+    exchange.end();
+  });
+
+  it('writes nothing into a head that could end it', async () => {
+    const thrown: unknown[] = [];
+    const { connect } = await start(kind, (exchange) => {
+      for (const [name, value] of [
+        ['x-own', 'a\r\nset-cookie: b'],
+        ['x-own\r\nset-cookie', 'b'],
+        ['x own', 'b'],
+        ['', 'b'],
+        ['x-own', 'a\0b'],
+        ['x-own', '\u0100'],
+      ]) {
+        try {
+          exchange.writeHead(200, [name as string, value as string]);
+        } catch (error) {
+          thrown.push(error);
+        }
+      }
+      exchange.destroy();
+    });
+    await connect().send(post('')).end();
+    expect(thrown).toHaveLength(6);
+    for (const error of thrown) expect(error).toBeInstanceOf(TypeError);
+  });
+
+  it('refuses heads that do not come in time, and requests', async () => {
+    const limits = { headersTimeoutMs: 100, requestTimeoutMs: 300 };
+    const bodies: unknown[] = [];
+    const { connect, errors } = await start(
+      kind,
+      (exchange) => exchange.readBody(10, (body) => bodies.push(body)),
+      limits,
+    );
+    const silent = connect();
+    const slowHead = connect().send('POST /v1/x HTTP/1.1\r\nhost:');
+    const slowBody = connect().send(post('hello').slice(0, -1));
+    expect(await silent.end()).toContain('HTTP/1.1 400 Bad Request\r\n');
+    expect(await slowHead.end()).toContain('HTTP/1.1 400 Bad Request\r\n');
+    expect(await slowBody.end()).toContain('HTTP/1.1 400 Bad Request\r\n');
+    expect(errors).toEqual(Array(3).fill('ERR_HTTP_REQUEST_TIMEOUT'));
+    expect(bodies).toEqual(['gone']);
+  });
+
+  it('refuses a request that ends too early', async () => {
+    const { connect, errors } = await start(kind, echo);
+    for (const part of ['POST /v1/x HTTP/1.1\r\nho', post('hello').slice(0, -1)]) {
+      const client = connect().send(part);
+      client.socket.end();
+      expect(await client.end()).toContain('HTTP/1.1 400 Bad Request\r\n');
+    }
+    expect(errors).toEqual(['HPE_INVALID_EOF_STATE', 'HPE_INVALID_EOF_STATE']);
+  });
+});
+
+describe('beside node:http, the wire', () => {
+  it('serves calls itself, and leaves the rest to Node, on one connection', async () => {
+    const { connect, nodes } = await start('wire', echo);
+    const client = connect().send(post('mine'));
+    await client.until((text) => text.endsWith('mine'));
+    const large = 'x'.repeat(300_000);
+    client.send(`POST /other HTTP/1.1\r\nhost: a\r\ncontent-length: ${large.length}\r\n\r\n${large}`);
+    await client.until((text) => text.endsWith('node /other'));
+    expect(nodes).toEqual(['POST /other']);
+    // From here on the connection is Node's.
+    client.send(post('again') + post('and again'));
+    await client.until((text) => text.endsWith('and again'));
+    expect(nodes).toEqual(['POST /other', 'POST /v1/x', 'POST /v1/x']);
+  });
+
+  it('leaves a request to Node wherever its head is cut', async () => {
+    const { connect, nodes } = await start('wire', echo);
+    const request = 'GET /other HTTP/1.1\r\nhost: a\r\n\r\n';
+    for (let cut = 1; cut < request.length; cut++) {
+      const client = connect();
+      client.socket.setNoDelay(true);
+      client.send(`GET /v1/x HTTP/1.1\r\nhost: a\r\n\r\n${request.slice(0, cut)}`);
+      await client.until((text) => text.endsWith('undefined '));
+      client.send(request.slice(cut));
+      await client.until((text) => text.endsWith('node /other'));
+      client.socket.destroy();
+    }
+    expect(nodes).toEqual(Array(request.length - 1).fill('GET /other'));
+  });
+
+  it.each([
+    ['HTTP/1.0', 'GET /v1/x HTTP/1.0\r\n\r\n'],
+    [
+      'an expectation',
+      'POST /v1/x HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\nab',
+    ],
+    ['trailers that are announced', 'GET /v1/x HTTP/1.1\r\nhost: a\r\ntrailer: x\r\n\r\n'],
+    ['another protocol', 'GET /v1/x HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n'],
+    ['another coding', 'POST /v1/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n'],
+    ['many headers', `GET /v1/x HTTP/1.1\r\nhost: a\r\n${'x: y\r\n'.repeat(200)}\r\n`],
+    ['another target', 'GET http://a/v1/x HTTP/1.1\r\nhost: a\r\n\r\n'],
+  ])('leaves %s to Node', async (_, request) => {
+    const { connect, nodes } = await start('wire', echo);
+    await connect()
+      .send(request)
+      .until((text) => /HTTP\/1.1 200 OK\r\n[\s\S]*(?:\/v1\/x|undefined )/.test(text));
+    expect(nodes).toHaveLength(1);
+  });
+
+  it.each([
+    ['no HTTP', 'hello\r\n\r\n'],
+    ['TLS', '\x16\x03\x01\x02\x00\x01\r\n\r\n'],
+    ['two lengths', 'POST /v1/x HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab'],
+    [
+      'a length and chunks',
+      'POST /v1/x HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
+    ],
+    ['a folded header', 'GET /v1/x HTTP/1.1\r\nhost: a\r\nx: a\r\n b\r\n\r\n'],
+    ['a name with a space', 'GET /v1/x HTTP/1.1\r\nhost : a\r\n\r\n'],
+    ['a line without CR', 'GET /v1/x HTTP/1.1\r\nhost: a\nx: b\r\n\r\n'],
+    ['a head without end', `GET /v1/x HTTP/1.1\r\nhost: a\r\nx: ${'y'.repeat(20_000)}`],
+    ['two hosts', 'GET /v1/x HTTP/1.1\r\nhost: a\r\nHost: a\r\n\r\n'],
+    ['a broken chunk', 'POST /v1/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nx\r\n'],
+    [
+      'an extension without end',
+      `POST /v1/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1;${'y'.repeat(100_000)}`,
+    ],
+  ])('refuses %s', async (_, request) => {
+    const seen: string[] = [];
+    const { connect, errors } = await start('wire', (exchange) => {
+      exchange.readBody(1000, (body) => seen.push(String(body)));
+    });
+    expect(await connect().send(request).end()).toContain('HTTP/1.1 400 Bad Request\r\n');
+    expect(errors).toHaveLength(1);
+    expect(seen.filter((body) => body !== 'gone')).toEqual([]);
+  });
+
+  it('refuses nothing within a response that has begun', async () => {
+    const { connect, errors } = await start('wire', (exchange) => {
+      exchange.writeHead(200, []);
+      exchange.write(Buffer.from('begun'));
+    });
+    const client = connect().send(
+      'POST /v1/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n',
+    );
+    await client.until((text) => text.includes('begun'));
+    client.send('no chunk');
+    expect(await client.end()).not.toContain('400');
+    expect(errors).toEqual([]);
+  });
+
+  it('closes idle connections and leaves busy ones', async () => {
+    const { connect, wire } = await start('wire', (exchange) => {
+      if (exchange.url === '/v1/x') exchange.respond(200, [], Buffer.from('done'));
+      else exchange.writeHead(200, []);
+      if (!exchange.ended) exchange.write(Buffer.from('begun'));
+    });
+    const idle = connect().send(post(''));
+    await idle.until((text) => text.endsWith('done'));
+    const busy = connect().send('GET /v1/stream HTTP/1.1\r\nhost: a\r\n\r\n');
+    await busy.until((text) => text.includes('begun'));
+    wire?.closeIdleConnections();
+    await idle.end();
+    expect(busy.closed).toBe(false);
+    wire?.closeAllConnections();
+    await busy.end();
+  });
+
+  it('breaks the connection when a response is not as long as it says', async () => {
+    const { connect } = await start('wire', (exchange) => {
+      exchange.writeHead(200, ['content-length', '10']);
+      if (exchange.url === '/v1/short') exchange.end(Buffer.from('short'));
+      else expect(() => exchange.write(Buffer.from('much longer than that'))).toThrow();
+    });
+    expect(await connect().send('GET /v1/short HTTP/1.1\r\nhost: a\r\n\r\n').end()).not.toContain(
+      'HTTP/1.1 4',
+    );
+    expect(await connect().send('GET /v1/long HTTP/1.1\r\nhost: a\r\n\r\n').end()).toBe('');
+  });
+});
