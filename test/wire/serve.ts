@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import { onTestFinished } from 'vitest';
 import type { Exchange } from '../../src/wire/exchange.ts';
 import { nodeExchange } from '../../src/wire/node-exchange.ts';
 import { createWireServer, type WireServer } from '../../src/wire/server.ts';
@@ -127,3 +128,37 @@ export class Client {
 export function withoutDate(text: string): string {
   return text.replace(/^date: .*$/gim, 'Date: then');
 }
+
+export interface Started extends Served {
+  connect(): Client;
+}
+
+/** Serves until the test has ended. */
+export async function start(
+  kind: Kind,
+  handle: (exchange: Exchange) => void,
+  options?: ServeOptions,
+): Promise<Started> {
+  const served = await serve(kind, handle, options);
+  onTestFinished(served.close);
+  const connect = () => {
+    const client = new Client(served.port);
+    onTestFinished(() => {
+      client.socket.destroy();
+    });
+    return client;
+  };
+  return { ...served, connect };
+}
+
+/** Gives back what it read. */
+export function echo(exchange: Exchange): void {
+  exchange.readBody(1024 * 1024, (body) => {
+    if (body === 'gone') return;
+    const text = `${exchange.method} ${exchange.url} ${exchange.contentLength} ${exchange.header('x-own')} ${body}`;
+    exchange.respond(200, ['content-type', 'text/plain', 'X-Own', 'é'], Buffer.from(text));
+  });
+}
+
+export const post = (body: string, headers = '') =>
+  `POST /v1/x HTTP/1.1\r\nhost: a\r\nX-Own: ä\r\n${headers}content-length: ${body.length}\r\n\r\n${body}`;
