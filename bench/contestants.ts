@@ -2,110 +2,180 @@
  * The gateways under test: how each one is started in front of the bench's upstream, and how it wants to be called.
  * Each gets a folder of its own for its log and data.
  */
-import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Target } from './load.ts';
-import { installedPeer } from './peers.ts';
+import { installedLitellm, installedPeer } from './peers.ts';
+import { type Build, previousBuild } from './previous.ts';
 import { freePort, start, startOwnServer, waitUntilReady } from './processes.ts';
+import { startTollgate } from './tollgate.ts';
+import { gatewayPids, readCpu, readRssBytes } from './tree.ts';
+
+/** How a start went, when the gateway was first able to serve. */
+export interface Startup {
+  readyMs: number;
+  cpuMs: number;
+  rssMb: number;
+}
 
 export interface Contestant {
   name: ContestantName;
   version: string;
   target: Target;
-  /** Of the process that does the work, whose CPU time counts. */
-  pid: number;
+  child: ChildProcess;
+  /** Its process and all that descend from it are measured. */
+  rootPid: number;
+  startup: Startup;
+  /** Of a gateway that writes usage events; null: it writes none. */
+  dataDir: string | null;
 }
 
 export interface ContestantOptions {
   upstreamPort: number;
-  /** Exists and is empty. */
+  /** Empty, or that of an earlier start, whose data it then has. */
   dir: string;
   /** Flags of Node, for a profile. */
   nodeFlags: string[];
+  /** The commit of the earlier build. */
+  previous: string;
 }
 
-/** Tollgate's default (`TOLLGATE_UPSTREAM_CONNECTIONS`), and the same for the bare pipe. */
-const UPSTREAM_CONNECTIONS = 256;
-const TOLLGATE_DIR = fileURLToPath(new URL('..', import.meta.url));
+interface Started {
+  child: ChildProcess;
+  version: string;
+  port: number;
+  headers?: Record<string, string>;
+  dataDir?: string;
+}
 
-async function startBare({ upstreamPort, dir, nodeFlags }: ContestantOptions): Promise<Contestant> {
+type Starter = (options: ContestantOptions, onReady: (child: ChildProcess) => void) => Promise<Started>;
+
+/** More than the most streams that are open at once. */
+const UPSTREAM_CONNECTIONS = 4_096;
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const WORKERS = 2;
+const MB = 1_000_000;
+
+const startBare: Starter = async ({ upstreamPort, dir, nodeFlags }, onReady) => {
   const { child, port } = await startOwnServer({
     script: 'bare.ts',
     scriptArguments: [`http://127.0.0.1:${upstreamPort}`, String(UPSTREAM_CONNECTIONS)],
     nodeFlags,
     logFile: `${dir}/log`,
   });
-  return { name: 'bare', version: process.version, target: { port, headers: {} }, pid: child.pid! };
+  onReady(child);
+  return { child, port, version: process.version };
+};
+
+function ownVersion(): string {
+  return JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')).version;
 }
 
-async function startPortkey({ upstreamPort, dir, nodeFlags }: ContestantOptions): Promise<Contestant> {
+/** Everything on: embedded Postgres, journal, metrics; a team whose grant every call is held against. */
+function tollgate(build: (options: ContestantOptions) => Build, env: Record<string, string> = {}): Starter {
+  return async (options, onReady) => {
+    const { dir, version } = build(options);
+    const { upstreamPort, nodeFlags } = options;
+    const common = { upstreamPort, upstreamConnections: UPSTREAM_CONNECTIONS, nodeFlags };
+    const started = await startTollgate({ ...common, build: dir, dir: options.dir, env }, onReady);
+    return { ...started, version, headers: { authorization: `Bearer ${started.key}` } };
+  };
+}
+
+const startPortkey: Starter = async ({ upstreamPort, dir, nodeFlags }, onReady) => {
   const peer = installedPeer('@portkey-ai/gateway');
   const port = await freePort();
   const logFile = `${dir}/log`;
   const nodeArguments = [...nodeFlags, `${peer.dir}/build/start-server.js`, `--port=${port}`, '--headless'];
   const child = start({ nodeArguments, logFile });
   await waitUntilReady(child, `http://127.0.0.1:${port}/`, logFile);
+  onReady(child);
   const headers = {
     'x-portkey-provider': 'openai',
     'x-portkey-custom-host': `http://127.0.0.1:${upstreamPort}/v1`,
   };
-  return { name: 'portkey', version: peer.version, target: { port, headers }, pid: child.pid! };
-}
+  return { child, port, version: peer.version, headers };
+};
 
-/** Everything on: embedded Postgres, journal, metrics; a team whose grant every call is held against. */
-async function startTollgate({ upstreamPort, dir, nodeFlags }: ContestantOptions): Promise<Contestant> {
+/** With its key check, and without a database: budgets and logs would need one, and its client cannot be had from PyPI. */
+const startLitellm: Starter = async ({ upstreamPort, dir }, onReady) => {
+  const { program, version } = installedLitellm();
   const port = await freePort();
   const logFile = `${dir}/log`;
-  const adminKey = randomBytes(24).toString('hex');
-  const env = {
-    PORT: String(port),
-    HOST: '127.0.0.1',
-    OPENAI_API_KEY: 'sk-bench',
-    OPENAI_BASE_URL: `http://127.0.0.1:${upstreamPort}/v1`,
-    TOLLGATE_DATA_DIR: `${dir}/data`,
-    TOLLGATE_ADMIN_KEY: adminKey,
-    TOLLGATE_UPSTREAM_CONNECTIONS: String(UPSTREAM_CONNECTIONS),
+  const configFile = `${dir}/config.yaml`;
+  const masterKey = 'sk-bench-0123456789abcdef0123456789abcdef';
+  const model = 'gpt-4o-mini';
+  const parameters = {
+    model: `openai/${model}`,
+    api_base: `http://127.0.0.1:${upstreamPort}/v1`,
+    api_key: 'sk-bench',
   };
+  // JSON is YAML.
+  writeFileSync(
+    configFile,
+    JSON.stringify({ model_list: [{ model_name: model, litellm_params: parameters }] }),
+  );
   const child = start({
-    nodeArguments: [...nodeFlags, `${TOLLGATE_DIR}bin/tollgate.mjs`, 'serve'],
+    command: program,
+    nodeArguments: ['--config', configFile, '--host', '127.0.0.1', '--port', String(port)],
     logFile,
-    env,
+    // Its list of prices would be fetched from the internet.
+    env: { LITELLM_LOCAL_MODEL_COST_MAP: 'True', LITELLM_MASTER_KEY: masterKey },
   });
-  const origin = `http://127.0.0.1:${port}`;
-  await waitUntilReady(child, `${origin}/readyz`, logFile);
+  await waitUntilReady(child, `http://127.0.0.1:${port}/health/readiness`, logFile);
+  onReady(child);
+  return { child, port, version, headers: { authorization: `Bearer ${masterKey}` } };
+};
 
-  const create = (noun: string, body: Record<string, unknown>) =>
-    fetchJson(`${origin}/admin/v1/${noun}`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
-  const team = await create('teams', { name: 'bench', plan: null });
-  await create('grants', { team_id: team.id, amount_usd: '100000.00' });
-  const { key } = await create('keys', { team_id: team.id, name: 'bench' });
-  // The command may have re-executed another Node: only the server itself knows its pid.
-  const { pid } = await fetchJson(`${origin}/healthz`);
-  if (typeof pid !== 'number') throw new Error('GET /healthz names no pid');
-  const { version } = JSON.parse(readFileSync(`${TOLLGATE_DIR}package.json`, 'utf8'));
-  return { name: 'tollgate', version, target: { port, headers: { authorization: `Bearer ${key}` } }, pid };
+interface Entry {
+  start: Starter;
+  /** Of others: installed on first use, and measured only when asked for. */
+  peer: boolean;
+  /** Measured unless others are named. */
+  usual: boolean;
+  /** Calls before anything counts, at most; fewer where no compiler gets faster by them. */
+  warmupCallsMax: number;
 }
 
-async function fetchJson(url: string, init: RequestInit = {}): Promise<Record<string, unknown>> {
-  const answer = await fetch(url, init);
-  const text = await answer.text();
-  if (!answer.ok) throw new Error(`${init.method ?? 'GET'} ${url}: ${answer.status} ${text}`);
-  return JSON.parse(text);
+const OWN = { peer: false, usual: true, warmupCallsMax: Number.POSITIVE_INFINITY };
+const thisBuild = () => ({ dir: ROOT, version: ownVersion() });
+
+const ENTRIES = {
+  bare: { ...OWN, start: startBare },
+  tollgate: { ...OWN, start: tollgate(thisBuild) },
+  previous: { ...OWN, start: tollgate(({ previous }) => previousBuild(previous)) },
+  workers: { ...OWN, usual: false, start: tollgate(thisBuild, { TOLLGATE_WORKERS: String(WORKERS) }) },
+  portkey: { start: startPortkey, peer: true, usual: false, warmupCallsMax: Number.POSITIVE_INFINITY },
+  litellm: { start: startLitellm, peer: true, usual: false, warmupCallsMax: 2_000 },
+} as const satisfies Record<string, Entry>;
+
+export type ContestantName = keyof typeof ENTRIES;
+
+export const CONTESTANTS = Object.keys(ENTRIES) as ContestantName[];
+export const USUAL_CONTESTANTS = CONTESTANTS.filter((name) => ENTRIES[name].usual);
+export const PEERS = CONTESTANTS.filter((name) => ENTRIES[name].peer);
+
+export function warmupCallsMax(name: ContestantName): number {
+  return ENTRIES[name].warmupCallsMax;
 }
-
-const STARTERS = { bare: startBare, tollgate: startTollgate, portkey: startPortkey };
-
-export type ContestantName = keyof typeof STARTERS;
-
-export const CONTESTANTS = Object.keys(STARTERS) as ContestantName[];
 
 /** Starts a gateway and returns when it can be called. Throws when it does not start. */
-export function startContestant(name: ContestantName, options: ContestantOptions): Promise<Contestant> {
+export async function startContestant(name: ContestantName, options: ContestantOptions): Promise<Contestant> {
   mkdirSync(options.dir, { recursive: true });
-  return STARTERS[name](options);
+  const startedMs = performance.now();
+  let startup: Startup = { readyMs: Number.NaN, cpuMs: Number.NaN, rssMb: Number.NaN };
+  const onReady = ({ pid }: ChildProcess) => {
+    const readyMs = performance.now() - startedMs;
+    const cpuMs = readCpu(pid!).gatewayUs / 1_000;
+    startup = { readyMs, cpuMs, rssMb: rssMb(pid!) };
+  };
+  const { child, version, port, headers = {}, dataDir } = await ENTRIES[name].start(options, onReady);
+  const common = { child, rootPid: child.pid!, dataDir: dataDir ?? null };
+  return { name, version, target: { port, headers }, startup, ...common };
+}
+
+/** Returns the resident memory of all processes of a gateway, without those of its database, in millions of bytes. */
+export function rssMb(rootPid: number): number {
+  return readRssBytes(gatewayPids(rootPid)) / MB;
 }

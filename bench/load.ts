@@ -1,17 +1,18 @@
 /**
  * The load generator, in a process of its own, on raw keep-alive sockets. It runs one command at a time:
+ * - `count`: a number of calls over some connections, for warming up;
  * - `saturate`: a fixed number of connections, each with its next call as soon as the last one ended;
  * - `pace`: calls at random moments at a given mean rate, sent whether or not earlier ones were answered, so that a slow
- *   answer cannot hide behind the calls that it kept from being sent.
+ *   answer cannot hide behind the calls that it kept from being sent;
+ * - `sequence`: calls one after the other over one connection, each timed;
+ * - `hold`: one stream per connection, open until the upstream ends them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
-import { SENT_AT_DIGITS, SENT_AT_MARK } from './answers.ts';
-import { nowUs } from './child.ts';
+import type { Call } from './cases.ts';
 import { Connection, type Failed } from './connection.ts';
-import { readCpuUs, readDescendantsCpuUs } from './cpu.ts';
-import { type Percentiles, percentiles } from './statistics.ts';
-import type { Tick, TickerOptions } from './ticker.ts';
+import { pace } from './pace.ts';
+import type { Percentiles } from './statistics.ts';
+import { type CpuReading, cpuBetween, readCpu } from './tree.ts';
 
 export interface Target {
   port: number;
@@ -19,52 +20,78 @@ export interface Target {
   headers: Record<string, string>;
 }
 
-interface Command {
+interface CommandBase extends Call {
   target: Target;
-  body: string;
+}
+
+export interface CountCommand extends CommandBase {
+  kind: 'count';
+  connections: number;
+  calls: number;
+}
+
+export interface SaturateCommand extends CommandBase {
+  kind: 'saturate';
   connections: number;
   seconds: number;
+  /** The process whose CPU time is taken, with what it started. */
+  rootPid: number;
+  /** Without connections and pools that had time to settle: a start is measured as it comes. */
+  cold?: boolean;
 }
 
-export interface SaturateCommand extends Command {
-  kind: 'saturate';
-  /** The process whose CPU time is taken. */
-  pid: number;
-}
-
-export interface SaturateResult {
+export interface Load {
   calls: number;
   elapsedMs: number;
-  /** User + system of the process, of its threads too. */
-  cpuUs: number;
-  /** The same of the processes that it started. */
-  descendantsCpuUs: number;
 }
 
-export interface PaceCommand extends Command {
+export interface SaturateResult extends Load, CpuReading {}
+
+export interface PaceCommand extends CommandBase {
   kind: 'pace';
-  stream: boolean;
+  connections: number;
   callsPerSecond: number;
+  seconds: number;
+  /** Absent: no CPU time is taken. */
+  rootPid?: number;
 }
 
-export interface PaceResult {
+export interface PaceResult extends CpuReading {
+  calls: number;
   /** From the sending of a call to its whole answer; to the first byte of a stream's body. */
   latency: Percentiles;
   /** Only of streams. From the upstream's write of a chunk to its arrival here. */
   chunkDelay: Percentiles | null;
 }
 
+export interface SequenceCommand extends CommandBase {
+  kind: 'sequence';
+  calls: number;
+}
+
+export interface SequenceResult {
+  latenciesUs: number[];
+}
+
+export interface HoldCommand extends CommandBase {
+  kind: 'hold';
+  connections: number;
+}
+
+/** Sent twice for `hold`: when every stream is open, and when every one has ended. */
+export interface HoldResult {
+  streams: 'open' | 'ended';
+}
+
+export type Command = CountCommand | SaturateCommand | PaceCommand | SequenceCommand | HoldCommand;
+
 /** Connections, pools and hidden classes settle before anything is counted. */
 const WARMUP_SECONDS = 0.2;
 /** A gateway may keep its books after the answer (batches to a database): that work belongs to the calls as well. */
-const SETTLE_MS = 300;
-/**
- * With this many calls under way a paced run sends no more: whatever holds them up already shows in their latency, and the
- * run has to end.
- */
-const MAX_CALLS_UNDER_WAY = 1_024;
+const SETTLE_MS = 400;
+const NO_CPU: CpuReading = { gatewayUs: 0, databaseUs: 0 };
 
-function prepare({ target, body }: Command): Buffer {
+function prepare({ target, body }: CommandBase): Buffer {
   const headers = {
     host: `127.0.0.1:${target.port}`,
     authorization: 'Bearer sk-bench',
@@ -78,22 +105,14 @@ function prepare({ target, body }: Command): Buffer {
   return Buffer.from(`POST /v1/chat/completions HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`);
 }
 
-function openConnections(command: Command, failed: Failed): Promise<Connection[]> {
-  const opening = Array.from({ length: command.connections }, () =>
-    Connection.open(command.target.port, failed),
-  );
-  return Promise.all(opening);
-}
-
-/** Calls without a pause; ends when the calls under way at the end of the time have been answered. Returns how many. */
-async function loop(connections: Connection[], request: Buffer, seconds: number): Promise<number> {
-  const endMs = performance.now() + seconds * 1_000;
+/** Calls without a pause while `more()`; ends when the calls then under way have been answered. Returns how many. */
+async function loop(connections: Connection[], request: Buffer, more: () => boolean): Promise<number> {
   let calls = 0;
   const loopOn = (connection: Connection) =>
     new Promise<void>((resolve) => {
       const onEnd = () => {
         calls += 1;
-        if (performance.now() < endMs) connection.start(call);
+        if (more()) connection.start(call);
         else resolve();
       };
       const call = { request, onEnd };
@@ -103,90 +122,104 @@ async function loop(connections: Connection[], request: Buffer, seconds: number)
   return calls;
 }
 
-async function saturate(command: SaturateCommand, connections: Connection[]): Promise<SaturateResult> {
-  const { pid, seconds } = command;
-  const request = prepare(command);
-  await loop(connections, request, WARMUP_SECONDS);
-  await sleep(SETTLE_MS);
-  const before = {
-    ms: performance.now(),
-    cpuUs: readCpuUs(pid),
-    descendantsCpuUs: readDescendantsCpuUs(pid),
-  };
-  const calls = await loop(connections, request, seconds);
-  const elapsedMs = performance.now() - before.ms;
-  await sleep(SETTLE_MS);
-  const cpuUs = readCpuUs(pid) - before.cpuUs;
-  const descendantsCpuUs = readDescendantsCpuUs(pid) - before.descendantsCpuUs;
-  return { calls, elapsedMs, cpuUs, descendantsCpuUs };
+function forSeconds(seconds: number): () => boolean {
+  const endMs = performance.now() + seconds * 1_000;
+  return () => performance.now() < endMs;
 }
 
-async function pace(command: PaceCommand, free: Connection[], failed: Failed): Promise<PaceResult> {
+async function count(command: CountCommand, connections: Connection[]): Promise<Load> {
+  let left = command.calls - connections.length;
+  const startedMs = performance.now();
+  const calls = await loop(connections, prepare(command), () => left-- > 0);
+  return { calls, elapsedMs: performance.now() - startedMs };
+}
+
+async function saturate(command: SaturateCommand, connections: Connection[]): Promise<SaturateResult> {
+  const { rootPid, seconds, cold } = command;
+  const request = prepare(command);
+  if (!cold) {
+    await loop(connections, request, forSeconds(WARMUP_SECONDS));
+    await sleep(SETTLE_MS);
+  }
+  const before = readCpu(rootPid);
+  const startedMs = performance.now();
+  const calls = await loop(connections, request, forSeconds(seconds));
+  const elapsedMs = performance.now() - startedMs;
+  await sleep(SETTLE_MS);
+  return { calls, elapsedMs, ...cpuBetween(before, readCpu(rootPid)) };
+}
+
+async function paceAndTakeCpu(
+  command: PaceCommand,
+  connections: Connection[],
+  failed: Failed,
+): Promise<PaceResult> {
+  const { rootPid } = command;
+  const before = rootPid === undefined ? NO_CPU : readCpu(rootPid);
+  const result = await pace(command, prepare(command), connections, failed);
+  if (rootPid === undefined) return { ...result, ...NO_CPU };
+  await sleep(SETTLE_MS);
+  return { ...result, ...cpuBetween(before, readCpu(rootPid)) };
+}
+
+async function sequence(command: SequenceCommand, [connection]: Connection[]): Promise<SequenceResult> {
   const request = prepare(command);
   const latenciesUs: number[] = [];
-  const chunkDelaysUs: number[] = [];
-  let underWay = 0;
-  let ended = false;
-  const finished = Promise.withResolvers<void>();
-
-  const send = (connection: Connection) => {
-    const sentAtUs = nowUs();
-    let first = true;
-    const onBody = (data: Buffer) => {
-      const arrivedAtUs = nowUs();
-      if (first) latenciesUs.push(arrivedAtUs - sentAtUs);
-      first = false;
-      const mark = data.indexOf(SENT_AT_MARK);
-      if (mark < 0) return;
-      const start = mark + SENT_AT_MARK.length;
-      const writtenAtUs = Number(data.toString('latin1', start, start + SENT_AT_DIGITS));
-      chunkDelaysUs.push(arrivedAtUs - writtenAtUs);
-    };
-    const onEnd = () => {
-      if (!command.stream) latenciesUs.push(nowUs() - sentAtUs);
-      free.push(connection);
-      underWay -= 1;
-      if (ended && underWay === 0) finished.resolve();
-    };
-    connection.start(command.stream ? { request, onBody, onEnd } : { request, onEnd });
-  };
-  const due = () => {
-    if (underWay === MAX_CALLS_UNDER_WAY) return;
-    underWay += 1;
-    let connection = free.pop();
-    while (connection && !connection.usable) connection = free.pop();
-    if (connection) send(connection);
-    else Connection.open(command.target.port, failed).then(send, (error: Error) => failed(error.message));
-  };
-
-  const workerData: TickerOptions = { callsPerSecond: command.callsPerSecond, seconds: command.seconds };
-  const ticker = new Worker(new URL('./ticker.ts', import.meta.url), { workerData });
-  ticker.on('error', (error) => failed(String(error)));
-  ticker.on('message', (tick: Tick) => {
-    if (tick === 'due') return due();
-    ended = true;
-    if (underWay === 0) finished.resolve();
-  });
-  await finished.promise;
-  const chunkDelay = command.stream ? percentiles(chunkDelaysUs) : null;
-  return { latency: percentiles(latenciesUs), chunkDelay };
+  for (let call = 0; call < command.calls; call++) {
+    const sentAtMs = performance.now();
+    await new Promise<void>((onEnd) => connection?.start({ request, onEnd }));
+    latenciesUs.push((performance.now() - sentAtMs) * 1_000);
+  }
+  return { latenciesUs };
 }
 
-async function run(command: SaturateCommand | PaceCommand): Promise<SaturateResult | PaceResult> {
+async function hold(command: HoldCommand, connections: Connection[]): Promise<HoldResult> {
+  const request = prepare(command);
+  const ended: Promise<void>[] = [];
+  const opened = connections.map(
+    (connection) =>
+      new Promise<void>((onBody) => {
+        ended.push(
+          new Promise<void>((onEnd) => connection.start({ request, onBody: () => onBody(), onEnd })),
+        );
+      }),
+  );
+  await Promise.all(opened);
+  process.send?.({ streams: 'open' } satisfies HoldResult);
+  await Promise.all(ended);
+  return { streams: 'ended' };
+}
+
+function execute(command: Command, connections: Connection[], failed: Failed): Promise<object> {
+  switch (command.kind) {
+    case 'count':
+      return count(command, connections);
+    case 'saturate':
+      return saturate(command, connections);
+    case 'pace':
+      return paceAndTakeCpu(command, connections, failed);
+    case 'sequence':
+      return sequence(command, connections);
+    case 'hold':
+      return hold(command, connections);
+  }
+}
+
+async function run(command: Command): Promise<object> {
   const broken = Promise.withResolvers<never>();
   const failed = (reason: string) => broken.reject(new Error(reason));
-  const connections = await openConnections(command, failed);
-  const result =
-    command.kind === 'saturate' ? saturate(command, connections) : pace(command, connections, failed);
+  const wanted = command.kind === 'sequence' ? 1 : command.connections;
+  const opening = Array.from({ length: wanted }, () => Connection.open(command.target.port, failed));
+  const connections = await Promise.all(opening);
   try {
-    return await Promise.race([result, broken.promise]);
+    return await Promise.race([execute(command, connections, failed), broken.promise]);
   } finally {
     for (const connection of connections) connection.close();
   }
 }
 
 process.on('disconnect', () => process.exit(1));
-process.on('message', async (command: SaturateCommand | PaceCommand) => {
+process.on('message', async (command: Command) => {
   process.send?.(await run(command));
 });
 process.send?.('ready');

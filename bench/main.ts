@@ -1,78 +1,135 @@
 /**
- * The bench. Owns: how Tollgate is compared with a bare pipe and with a peer. The measure is the CPU time of the gateway's
- * process, because every process here shares the machine; rounds interleave the gateways, so that noise hits all.
+ * The bench. Owns: how Tollgate is compared with an earlier build, a bare pipe and peers. The measure is the CPU time of the
+ * gateway's processes, because every process here shares the machine; rounds interleave the gateways, so that noise hits all.
  * Invariants: loopback only; bounded in time; whatever it starts is gone when it ends.
  */
 import { chmodSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
-import { type Cell, Load, measureCell } from './cell.ts';
-import { type Contestant, startContestant } from './contestants.ts';
-import type { Target } from './load.ts';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { SMALL_JSON } from './cases.ts';
+import { type Contestant, startContestant, warmupCallsMax } from './contestants.ts';
+import { Generator } from './generator.ts';
+import { goalsReached } from './goals.ts';
+import { type Bench, type Cell, measureCase, measureIdle } from './measure.ts';
 import { HELP, type Options, readOptions } from './options.ts';
-import { benchPages } from './pages/main.ts';
-import { startOwnServer, stopAll } from './processes.ts';
+import { resolveCommit } from './previous.ts';
+import { startOwnServer, stop, stopAll } from './processes.ts';
 import { profileFlags, readProfile } from './profile.ts';
 import { report } from './report.ts';
+import { gatewayPids } from './tree.ts';
 
 const PROFILE_SECONDS = 20;
+const WARMUP_CONNECTIONS = 16;
+/** Of kinds of call other than small JSON, which had many more by then and share most of the code. */
+const WARMUP_CALLS_OF_OTHERS = 2_000;
 
 function progress(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** Long enough for the just-in-time compiler to settle: with 2 s a gateway of any size measured twice its later CPU. */
-const WARMUP_SECONDS = 6;
-
-/** Runs every kind of call until its code is as fast as it gets. */
-async function warmUp(load: Load, contestant: Contestant, options: Options): Promise<void> {
-  progress(`warming up ${contestant.name} ${contestant.version}`);
-  for (const call of options.cases) await load.saturate(contestant, call, WARMUP_SECONDS);
+/**
+ * Counted, not timed: the compiler reacts to how often code ran. At 1 connection a call of the build of November 2026 took
+ * 1,700 µs in the first thousand, 620 after 23,000 and 370–500 from 40,000 on.
+ */
+async function warmUp({ generator }: Bench, contestant: Contestant, options: Options): Promise<void> {
+  const most = warmupCallsMax(contestant.name);
+  const calls = new Map([[SMALL_JSON, options.warmupCalls]]);
+  for (const one of options.cases) {
+    if ('call' in one && one.kind !== 'held' && one.call !== SMALL_JSON)
+      calls.set(one.call, WARMUP_CALLS_OF_OTHERS);
+  }
+  for (const [call, count] of calls) {
+    await generator.count(contestant.target, call, WARMUP_CONNECTIONS, Math.min(count, most));
+  }
 }
 
-async function compare(options: Options, dir: string, upstreamPort: number, load: Load): Promise<void> {
-  const upstream: Target = { port: upstreamPort, headers: {} };
+async function startAll(options: Options, dir: string, upstreamPort: number): Promise<Contestant[]> {
   const contestants: Contestant[] = [];
   for (const name of options.contestants) {
-    contestants.push(await startContestant(name, { upstreamPort, dir: `${dir}/${name}`, nodeFlags: [] }));
+    progress(`starting ${name}`);
+    const { previous } = options;
+    const own = { upstreamPort, dir: `${dir}/${name}`, nodeFlags: [], previous };
+    contestants.push(await startContestant(name, own));
+    // A start is measured on a data folder that is already there.
+    if (options.cases.some(({ kind }) => kind === 'start')) {
+      const made = await startContestant(name, { ...own, dir: `${dir}/${name}-start` });
+      await stop(made.child);
+    }
   }
-  for (const contestant of contestants) await warmUp(load, contestant, options);
+  return contestants;
+}
 
+async function measureAll(bench: Bench, contestants: Contestant[], options: Options): Promise<Cell[]> {
   const cells: Cell[] = [];
+  const idle = async (fresh: boolean) => {
+    const one = options.cases.find((other) => other.kind === 'idle' && other.fresh === fresh);
+    if (!one) return;
+    progress(one.name);
+    cells.push(...(await measureIdle(one.name, contestants, options.rounds)));
+  };
+  await idle(true);
+  const inRounds = options.cases.filter(({ kind }) => kind !== 'idle');
+  for (const contestant of inRounds.length > 0 ? contestants : []) {
+    progress(`warming up ${contestant.name} ${contestant.version}`);
+    await warmUp(bench, contestant, options);
+  }
   for (let round = 0; round < options.rounds; round++) {
     progress(`round ${round + 1} of ${options.rounds}`);
-    for (const call of options.cases) {
+    for (const one of inRounds) {
       // Each round starts with another gateway, so that none is always the one behind a busy neighbour.
       const first = round % contestants.length;
       const order = [...contestants.slice(first), ...contestants.slice(0, first)];
-      for (const contestant of order) {
-        cells.push(await measureCell(load, contestant, call, round, options.seconds, upstream));
-      }
+      cells.push(...(await measureCase(bench, order, one, round)));
     }
   }
-  const ordered = contestants.flatMap(({ name }) => cells.filter((cell) => cell.contestant === name));
+  await idle(false);
+  return cells;
+}
+
+function machine(): string {
   const cpu = cpus();
-  const machine = `${cpu.length} × ${cpu[0]?.model ?? 'unknown CPU'}, Node ${process.version}`;
-  console.log(`${machine}; median (minimum–maximum) of ${options.rounds} rounds\n\n${report(ordered)}`);
+  return `${cpu.length} × ${cpu[0]?.model ?? 'unknown CPU'}, Node ${process.version}, load ${loadavg()[0]?.toFixed(1)}`;
+}
+
+/** Names what was compared; says when the workers are not there, because a build without the setting ignores it. */
+function describe(contestants: Contestant[]): string {
+  return contestants
+    .map(({ name, version, rootPid }) => {
+      const processes = name === 'workers' ? `, ${gatewayPids(rootPid).length} processes` : '';
+      return `${name} ${version}${processes}`;
+    })
+    .join('; ');
+}
+
+async function compare(options: Options, dir: string, bench: Bench): Promise<void> {
+  const at = new Date().toISOString();
+  const contestants = await startAll(options, dir, bench.upstream.target.port);
+  const described = describe(contestants);
+  const cells = await measureAll(bench, contestants, options);
+  console.log(`${machine()}\n${described}\nmedian (minimum–maximum) of ${options.rounds} rounds\n`);
+  console.log(report(cells, options.contestants));
+  const goals = goalsReached(cells);
+  if (goals !== '') console.log(`\ngoals, held against medians\n${goals}`);
   if (!options.jsonFile) return;
-  const versions = Object.fromEntries(contestants.map(({ name, version }) => [name, version]));
-  const results = {
-    at: new Date().toISOString(),
-    machine,
-    versions,
-    seconds: options.seconds,
-    cells: ordered,
-  };
+  const { rounds, seconds, warmupCalls } = options;
+  const results = { at, machine: machine(), contestants: described, rounds, seconds, warmupCalls, cells };
   writeFileSync(options.jsonFile, `${JSON.stringify(results, null, 2)}\n`);
 }
 
-async function profile(options: Options, dir: string, upstreamPort: number, load: Load): Promise<void> {
+async function profile(options: Options, dir: string, { generator, upstream }: Bench): Promise<void> {
   const name = options.contestants.includes('tollgate') ? 'tollgate' : options.contestants[0]!;
-  const nodeFlags = profileFlags(dir);
-  const contestant = await startContestant(name, { upstreamPort, dir: `${dir}/${name}`, nodeFlags });
-  const seconds = PROFILE_SECONDS / options.cases.length;
-  for (const call of options.cases) await load.saturate(contestant, call, seconds);
+  const saturated = options.cases.filter((one) => one.kind === 'saturate');
+  if (saturated.length === 0) throw new Error('--profile: --cases names none with saturated connections');
+  const contestant = await startContestant(name, {
+    upstreamPort: upstream.target.port,
+    dir: `${dir}/${name}`,
+    nodeFlags: profileFlags(dir),
+    previous: options.previous,
+  });
+  await generator.count(contestant.target, SMALL_JSON, WARMUP_CONNECTIONS, options.warmupCalls);
+  const seconds = PROFILE_SECONDS / saturated.length;
+  for (const one of saturated) await generator.saturate(contestant, one.call, one.connections, seconds);
   await stopAll();
-  console.log(`${name}: own time\n\n${readProfile(dir, PROFILE_SECONDS / 2)}`);
+  console.log(`${name}: own time\n\n${readProfile(dir, PROFILE_SECONDS)}`);
 }
 
 /** A gateway that had to be killed leaves its Postgres; the server's pid is the first line of its lock file. */
@@ -84,6 +141,33 @@ function endLeftDatabases(dir: string): void {
       // It is gone already.
     }
   }
+}
+
+async function openBench(options: Options, dir: string): Promise<Bench> {
+  const { child, port } = await startOwnServer({ script: 'upstream.ts', logFile: `${dir}/upstream.log` });
+  const generator = await Generator.start(`${dir}/load.log`);
+  const { seconds, latency, previous } = options;
+  return {
+    generator,
+    upstream: { child, target: { port, headers: {} } },
+    seconds,
+    latency,
+    startFresh: (name) =>
+      startContestant(name, { upstreamPort: port, dir: `${dir}/${name}-start`, nodeFlags: [], previous }),
+  };
+}
+
+async function run(options: Options, dir: string): Promise<void> {
+  if (options.pages) {
+    const { benchPages } = await import('./pages/main.ts');
+    const { rounds, events } = options;
+    const met = await benchPages(dir, { rounds, events, teams: 200, days: 90, inOrder: true }, progress);
+    if (!met) process.exitCode = 1;
+    return;
+  }
+  if (options.contestants.includes('previous')) resolveCommit(options.previous);
+  const bench = await openBench(options, dir);
+  await (options.profile ? profile : compare)(options, dir, bench);
 }
 
 async function main(): Promise<void> {
@@ -106,15 +190,7 @@ async function main(): Promise<void> {
     process.once(signal, () => void cleanUp().finally(() => process.exit(130)));
   }
   try {
-    if (options.pages) {
-      const { rounds, events } = options;
-      const met = await benchPages(dir, { rounds, events, teams: 200, days: 90, inOrder: true }, progress);
-      if (!met) process.exitCode = 1;
-      return;
-    }
-    const { port } = await startOwnServer({ script: 'upstream.ts', logFile: `${dir}/upstream.log` });
-    const load = await Load.start(`${dir}/load.log`);
-    await (options.profile ? profile : compare)(options, dir, port, load);
+    await run(options, dir);
   } finally {
     await cleanUp();
   }

@@ -1,19 +1,29 @@
-/** The bench's command line. Every fault is reported with the valid values. */
+/** The bench's command line. Every error names the valid values. */
 import { parseArgs } from 'node:util';
-import { CASES, type Case } from './cases.ts';
-import { CONTESTANTS, type ContestantName } from './contestants.ts';
+import { CASES, type Case, USUAL_CASES } from './cases.ts';
+import { CONTESTANTS, type ContestantName, PEERS, USUAL_CONTESTANTS } from './contestants.ts';
+import { PREVIOUS_COMMIT } from './previous.ts';
+
+const names = (items: readonly { name: string }[]) => items.map(({ name }) => name);
 
 export const HELP = `Usage: npm run bench -- [options]
 
-Runs the same calls through Tollgate (everything on), a bare node:http + undici pipe that parses nothing, and
-@portkey-ai/gateway, in interleaved rounds on this machine, and prints CPU per call and added latency.
+Sends the same calls through Tollgate (everything on), an earlier build of Tollgate, and a bare node:http + undici pipe that
+parses nothing, all alive at once, in interleaved rounds on this machine. Prints CPU per call, memory and start-up of each,
+with ratios taken inside each round.
 
-  --rounds N        rounds; the table shows medians and the spread over them (default 5)
-  --seconds N       seconds of each measurement (default 1)
-  --only A,B        gateways: ${CONTESTANTS.join(', ')} (default all)
-  --cases A,B       calls: ${CASES.map(({ name }) => name).join(', ')} (default all)
+  --rounds N        rounds; the tables show medians and the spread over them (default 5)
+  --seconds N       seconds of each of the two slices of a saturated case in a round (default 1)
+  --warmup N        calls of small JSON that each gateway gets before anything counts (default 40000)
+  --only A,B        gateways: ${CONTESTANTS.join(', ')}
+                    (default ${USUAL_CONTESTANTS.join(',')}; workers is Tollgate with TOLLGATE_WORKERS=2)
+  --peers           adds ${PEERS.join(' and ')}, which are installed into bench/.peers on first use
+  --previous COMMIT the earlier build (default ${PREVIOUS_COMMIT.slice(0, 12)}), made in bench/.peers
+  --cases A,B       ${names(CASES).join(', ')}
+                    (default all but ${names(CASES.filter((one) => !USUAL_CASES.includes(one))).join(' and ')})
+  --latency         saturated cases: also the added latency at half of the rate that was reached
   --json FILE       also writes every number of every round
-  --profile         instead of the table: where the CPU time of one gateway goes (Tollgate, or the first of --only)
+  --profile         instead of the tables: where the CPU time of one gateway goes (Tollgate, or the first of --only)
   --pages           instead: fills a ledger and times every query of dashboards and pages, and the page of metrics
   --events N        events of that ledger, of 200 teams over 90 days (default 5000000)
   --help            this text
@@ -22,8 +32,11 @@ Runs the same calls through Tollgate (everything on), a bare node:http + undici 
 export interface Options {
   rounds: number;
   seconds: number;
+  warmupCalls: number;
   contestants: ContestantName[];
+  previous: string;
   cases: Case[];
+  latency: boolean;
   jsonFile: string | null;
   profile: boolean;
   pages: boolean;
@@ -34,14 +47,16 @@ function chosen<T>(
   flag: string,
   text: string | undefined,
   all: readonly T[],
+  usual: readonly T[],
   nameOf: (item: T) => string,
 ): T[] {
-  if (text === undefined) return [...all];
-  return text.split(',').map((name) => {
+  if (text === undefined) return [...usual];
+  const wanted = text.split(',').map((name) => {
     const item = all.find((candidate) => nameOf(candidate) === name);
     if (item === undefined) throw new Error(`${flag}: ${name} is none of ${all.map(nameOf).join(', ')}`);
     return item;
   });
+  return [...new Set(wanted)];
 }
 
 function positive(flag: string, text: string, max = 1_000): number {
@@ -51,15 +66,19 @@ function positive(flag: string, text: string, max = 1_000): number {
   return value;
 }
 
-/** Reads the arguments; null when help was asked for. Throws with a message for the user. */
+/** Returns the arguments as options; null when help was asked for. Throws with a message for the user. */
 export function readOptions(argv: string[]): Options | null {
   const { values } = parseArgs({
     args: argv,
     options: {
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '1' },
+      warmup: { type: 'string', default: '40000' },
       only: { type: 'string' },
+      peers: { type: 'boolean', default: false },
+      previous: { type: 'string', default: PREVIOUS_COMMIT },
       cases: { type: 'string' },
+      latency: { type: 'boolean', default: false },
       json: { type: 'string' },
       profile: { type: 'boolean', default: false },
       pages: { type: 'boolean', default: false },
@@ -68,11 +87,15 @@ export function readOptions(argv: string[]): Options | null {
     },
   });
   if (values.help) return null;
+  const named = chosen('--only', values.only, CONTESTANTS, USUAL_CONTESTANTS, (name) => name);
   return {
     rounds: Math.ceil(positive('--rounds', values.rounds)),
     seconds: positive('--seconds', values.seconds),
-    contestants: chosen('--only', values.only, CONTESTANTS, (name) => name),
-    cases: chosen('--cases', values.cases, CASES, ({ name }) => name),
+    warmupCalls: Math.ceil(positive('--warmup', values.warmup, 1_000_000)),
+    contestants: [...new Set([...named, ...(values.peers ? PEERS : [])])],
+    previous: values.previous,
+    cases: chosen('--cases', values.cases, CASES, USUAL_CASES, ({ name }) => name),
+    latency: values.latency,
     jsonFile: values.json ?? null,
     profile: values.profile,
     pages: values.pages,

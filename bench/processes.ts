@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 /** Longer than a gateway needs to drain calls of the bench, shorter than a person's patience. */
 const STOP_TIMEOUT_MS = 15_000;
 const READY_TIMEOUT_MS = 60_000;
+const READY_POLL_MS = 20;
 
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
@@ -18,6 +19,8 @@ process.on('exit', () => {
 });
 
 interface StartOptions {
+  /** A program other than Node, which then gets the arguments. */
+  command?: string;
   /** Node's own flags, then the script, then the script's arguments. */
   nodeArguments: string[];
   /** Receives everything that the process prints. */
@@ -27,10 +30,10 @@ interface StartOptions {
   messages?: boolean;
 }
 
-/** Starts Node on a script, with a bare environment: the caller's proxies and keys must not reach what is measured. */
+/** Starts Node on a script (or another program), with a bare environment: the caller's proxies and keys must not reach what is measured. */
 export function start(options: StartOptions): ChildProcess {
   const log = openSync(options.logFile, 'a');
-  const child = spawn(process.execPath, options.nodeArguments, {
+  const child = spawn(options.command ?? process.execPath, options.nodeArguments, {
     stdio: ['ignore', log, log, ...(options.messages ? (['ipc'] as const) : [])],
     env: { PATH: process.env.PATH, HOME: process.env.HOME, NODE_ENV: 'production', ...options.env },
   });
@@ -107,7 +110,7 @@ export async function nextMessage(child: ChildProcess, logFile: string): Promise
   return message;
 }
 
-/** Waits until `url` answers with a 2xx. Throws when the process ends first, and after a minute. */
+/** Returns when `url` responds with a 2xx. Throws when the process ends first, and after a minute. */
 export async function waitUntilReady(child: ChildProcess, url: string, logFile: string): Promise<void> {
   const deadlineMs = performance.now() + READY_TIMEOUT_MS;
   const poll = async () => {
@@ -115,7 +118,7 @@ export async function waitUntilReady(child: ChildProcess, url: string, logFile: 
       const answer = await fetch(url).catch(() => null);
       await answer?.body?.cancel();
       if (answer?.ok) return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
     }
     throw new Error(`${url} was not ready within ${READY_TIMEOUT_MS} ms:\n${endOfLog(logFile)}`);
   };

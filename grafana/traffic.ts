@@ -70,7 +70,8 @@ export const traffic = dashboard({
       panels: [
         series({
           title: 'Requests by outcome',
-          description: 'Settled, voided (nothing billed), unknown, denied by a limit, refused.',
+          description:
+            'Settled, voided (nothing billed), unknown, denied by a limit, or ended in an error of Tollgate.',
           unit: 'requestsPerSecond',
           from: 'prometheus',
           look: 'areas',

@@ -1,6 +1,6 @@
 /**
  * The demo: all of Tollgate on one machine, with teams that spend. Owns: the order of the show, from start to a clean
- * end. Does not own: what the gateway is (main/app.ts); it is used as anybody would, over HTTP. Invariants: nothing of
+ * end. Does not own: what the gateway is (main/start.ts); it is used as anybody would, over HTTP. Invariants: nothing of
  * the environment's keys or databases is touched, unless it is told to spend elsewhere (`--against`); at the end the
  * ledger is held against the simulator's own invoice.
  */

@@ -2,12 +2,14 @@
  * The house's rules as a test: the import table of the architecture, sizes, and pages that agree with the code.
  * Each rule is a function over a list of files, and is fed a bad one first: a rule that cannot fail proves nothing.
  */
-import { globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { SETTINGS } from '../src/config.ts';
 import { ERRORS } from '../src/domain/errors.ts';
 import { METRICS } from '../src/telemetry/names.ts';
 import { circles, floors, packages, type SourceFile } from './tidy/imports.ts';
+import { brokenLinks } from './tidy/links.ts';
+import { bundledNodes, inexact, type Lock, type Manifest, resolved, unlocked } from './tidy/lock.ts';
 import { differences, openEnds, sizes, tableRows, types } from './tidy/text.ts';
 
 const ROOT = new URL('../', import.meta.url).pathname;
@@ -126,11 +128,11 @@ describe('files', () => {
 });
 
 describe('pages', () => {
-  it('list every error code with its status, type and whether to retry, and no other', () => {
-    const inCode = Object.entries(ERRORS).map(([code, { status, type, retryable }]) =>
-      [code, status, type, retryable ? 'yes' : 'no'].join(' '),
+  it('list every error code with its kind, status, type and whether to retry, and no other', () => {
+    const inCode = Object.entries(ERRORS).map(([code, { kind, status, type, retryable }]) =>
+      [code, kind, status, type, retryable ? 'yes' : 'no'].join(' '),
     );
-    const onPage = tableRows(read('docs/ERRORS.md')).map((cells) => cells.slice(0, 4).join(' '));
+    const onPage = tableRows(read('docs/ERRORS.md')).map((cells) => cells.slice(0, 5).join(' '));
     expect(differences(inCode, onPage)).toEqual([]);
   });
 
@@ -163,5 +165,70 @@ describe('pages', () => {
   it('are compared both ways', () => {
     expect(differences(['a', 'b'], ['b', 'c'])).toEqual(['not on the page: a', 'not in the code: c']);
     expect(tableRows('| Name | Meaning |\n|---|---|\n| `a` | of `b` |\ntext')).toEqual([['a', 'of b']]);
+  });
+
+  it('link to files and headings that are there', () => {
+    const paths = globSync(['*.md', '.github/**/*.md', '{docs,src,test,bench,grafana,drizzle}/**/*.md'], {
+      cwd: ROOT,
+      exclude: ['**/node_modules/**', '**/.peers/**'],
+    });
+    const all = paths.map((path) => file(path.replaceAll('\\', '/'), read(path)));
+    expect(brokenLinks(all, (path) => existsSync(`${ROOT}${path}`))).toEqual([]);
+
+    const links = '[a](b.md) [c](../README.md#two-words) [d](#here) [e](https://example.com/x) [f](c.md#it)';
+    const bad = [file('docs/a.md', `# Here\n${links}\n`), file('README.md', '## Two `words`!\n')];
+    const there = ['docs/a.md', 'README.md', 'docs/c.md'];
+    expect(brokenLinks(bad, (path) => there.includes(path))).toEqual([
+      'docs/a.md: b.md leads nowhere',
+      'docs/a.md: c.md#it leads nowhere',
+    ]);
+  });
+});
+
+describe('packages', () => {
+  const manifest = JSON.parse(read('package.json')) as Manifest;
+  const lock = JSON.parse(read('package-lock.json')) as Lock;
+  const locked = (packages: Lock['packages']): Lock => ({ packages });
+  const integrity = 'sha512-x';
+
+  it('have one exact version each', () => {
+    expect(inexact(manifest)).toEqual([]);
+    const good = { a: '1.2.3', b: '1.2.3-beta.1', c: 'npm:@x/d@1.2.3' };
+    expect(inexact({ dependencies: good, devDependencies: { d: '^1.2.3' } })).toEqual([
+      'd ^1.2.3: not one exact version',
+    ]);
+  });
+
+  it('are locked for every platform, so that npm ci works on each', () => {
+    expect(unlocked(lock)).toEqual([]);
+    const root = { dependencies: { a: '1.0.0' }, optionalDependencies: { 'b-win32': '1.0.0' } };
+    const a = { integrity, optionalDependencies: { 'a-linux': '1.0.0', 'a-darwin': '1.0.0' } };
+    const packages = {
+      '': root,
+      'node_modules/a': a,
+      'node_modules/a/node_modules/a-linux': { integrity },
+      'node_modules/c': {},
+    };
+    expect(unlocked(locked(packages))).toEqual([
+      'the root: b-win32 is not in the lock file',
+      'node_modules/a: a-darwin is not in the lock file',
+      'node_modules/c: no integrity',
+    ]);
+  });
+
+  it('are locked without the address of a registry', () => {
+    expect(resolved(lock)).toEqual([]);
+    expect(
+      resolved(locked({ 'node_modules/a': { integrity, resolved: 'https://example.com/a.tgz' } })),
+    ).toHaveLength(1);
+  });
+
+  it('bring one major of Node on every platform, the one that the launcher asks for', () => {
+    const nodes = bundledNodes(manifest);
+    const launcher = read('bin/tollgate.mjs');
+    const major = /OLDEST_NODE_MAJOR = (\d+)/.exec(launcher)?.[1];
+    expect(Object.values(nodes).map((version) => version.split('.')[0])).toEqual(Array(5).fill(major));
+    const known = [...launcher.matchAll(/'\w+-\w+': '(node-[\w-]+)'/g)].map(([, name]) => name);
+    expect(known.sort()).toEqual(Object.keys(nodes).sort());
   });
 });

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Sql } from 'postgres';
 import { usd } from '../../src/domain/money.ts';
 import { closeClient, openClient } from '../../src/store/database.ts';
-import { CASES } from '../cases.ts';
+import { SMALL_JSON } from '../cases.ts';
 import type { PaceCommand } from '../load.ts';
 import { nextMessage, startOwn } from '../processes.ts';
 import { inHouse } from './house.ts';
@@ -81,7 +81,7 @@ async function startLoad(folder: string, index: number): Promise<Load> {
   const { child } = await startOwn({ script: 'load.ts', logFile });
   return (replica, key, callsPerSecond, seconds) => {
     const target = { port: replica.port, headers: { authorization: `Bearer ${key}` } };
-    const { body } = CASES[0]!;
+    const { body } = SMALL_JSON;
     const pace: PaceCommand = {
       kind: 'pace',
       target,

@@ -30,7 +30,7 @@ export function adminPages(now: Date): AdminPage[] {
     'overview: 30 days by model': `/usage?group_by=model&interval=day&${ZONE}&${since(30)}`,
     'overview: a day by team and hour': `/usage?group_by=team&interval=hour&${ZONE}&${since(1)}`,
     'overview: 12 months by model': `/usage?group_by=model&interval=month&${ZONE}&${since(365)}`,
-    'overview: refusals': `/refusals?group_by=reason&interval=day&${ZONE}&${since(30)}`,
+    'overview: denials': `/denials?group_by=code&interval=day&${ZONE}&${since(30)}`,
     'teams: list': '/teams?limit=50',
     'teams: what each spent': `/usage?group_by=team&interval=total&${since(30)}`,
     'team: balance': `/teams/${team}/balance`,

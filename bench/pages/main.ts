@@ -45,8 +45,8 @@ export async function benchPages(
       const read = await rowsReadBy(database, () => ask(page.path));
       rows.push(await timed(page, options.rounds, read, () => ask(page.path)));
     }
+    const page = await timeMetricsPage(database, SCRAPES);
     await database.close();
-    const page = await timeMetricsPage(sql, SCRAPES);
     rows.push({
       name: `/metrics, ${page.series} series`,
       timeMs: summarize(page.timesMs),

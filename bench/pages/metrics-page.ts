@@ -2,8 +2,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Sql } from 'postgres';
-import { ERRORS, type ErrorCode } from '../../src/domain/errors.ts';
+import { ERROR_CODES } from '../../src/domain/errors.ts';
+import type { Database } from '../../src/store/database.ts';
 import { readWatch } from '../../src/store/watch.ts';
 import { STAGES, UPSTREAM_ERRORS } from '../../src/telemetry/measurement.ts';
 import { createMetrics, TEAM_CAP } from '../../src/telemetry/metrics.ts';
@@ -17,10 +17,10 @@ export interface MetricsPage {
   timesMs: number[];
 }
 
-export async function timeMetricsPage(sql: Sql, scrapes: number): Promise<MetricsPage> {
+export async function timeMetricsPage({ db }: Database, scrapes: number): Promise<MetricsPage> {
   const metrics = createMetrics({ version: 'bench' });
   fill(metrics);
-  const watched = { ...(await readWatch(sql, TEAM_CAP)), roundTripSeconds: 0.001 };
+  const watched = { ...(await readWatch(db, TEAM_CAP)), roundTripSeconds: 0.001 };
   metrics.readGaugesFrom(() => ({
     teams: watched.budgets.map(({ team }) => ({ team, heldPicoUsd: 1n, leasedPicoUsd: 2n })),
     inFlightCalls: 0,
@@ -54,7 +54,7 @@ export async function timeMetricsPage(sql: Sql, scrapes: number): Promise<Metric
   }
 }
 
-/** Calls of more teams and models than have labels, by every operation that is recorded, and every refusal. */
+/** Calls of more teams and models than have labels, by every operation that is recorded, and every error code. */
 function fill(metrics: ReturnType<typeof createMetrics>): void {
   const operations = ['chat.completions', 'responses', 'embeddings', 'completions', 'moderations'] as const;
   for (let n = 0; n < TEAMS; n++) {
@@ -64,11 +64,11 @@ function fill(metrics: ReturnType<typeof createMetrics>): void {
       team: `team-${n}`,
       model: `model-${n % MODELS}`,
       usage: {
-        inputTokens: 9,
-        cachedInputTokens: 1,
-        cacheWriteTokens: 1,
-        outputTokens: 9,
-        reasoningTokens: 1,
+        input_tokens: 9,
+        cached_input_tokens: 1,
+        cache_write_tokens: 1,
+        output_tokens: 9,
+        reasoning_tokens: 1,
       },
       costPicoUsd: 1_234_567_890n,
       overrunPicoUsd: 0n,
@@ -82,5 +82,5 @@ function fill(metrics: ReturnType<typeof createMetrics>): void {
       waited: false,
     });
   }
-  for (const code of Object.keys(ERRORS) as ErrorCode[]) metrics.recordDenial(code, null, false);
+  for (const code of ERROR_CODES) metrics.recordError(code, null, false);
 }

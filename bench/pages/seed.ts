@@ -95,8 +95,8 @@ async function seedEvents(sql: Sql, { teams, days }: SeedSize, first: number, co
 
 async function seedSums(sql: Sql, inOrder: boolean): Promise<void> {
   await sql`
-    insert into refusal_rollups (team_id, bucket_start, reason, calls)
-    select distinct team_id, bucket_start, 'insufficient_quota', 3 from (
+    insert into api_error_rollups (team_id, bucket_start, code, kind, calls)
+    select distinct team_id, bucket_start, 'insufficient_quota', 'denial', 3 from (
       select team_id, date_bin('15 minutes', created_at, 'epoch') as bucket_start from usage_events where outcome = 'voided') e`;
   const sums = `count(*), count(*) filter (where outcome = 'voided'), count(*) filter (where outcome = 'unknown'),
     sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens),

@@ -8,7 +8,7 @@ import { getCookie } from 'hono/cookie';
 import { isAdmin, isSame } from '../auth/admin-key.ts';
 import type { Session } from '../auth/sessions.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
-import { withActor } from '../store/actor.ts';
+import { withActor } from '../store/changes.ts';
 import type { AdminOptions } from './options.ts';
 import { errorResponse, ROOT } from './route.ts';
 import type { Caller } from './scope.ts';

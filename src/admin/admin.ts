@@ -3,10 +3,11 @@
  * (domain), their rows (store), the calls (gateway). Invariants: nothing is answered without the admin key or a
  * session; a request that is refused changed nothing; every change raises the catalog's version in its own transaction.
  */
+
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { bodyLimit } from 'hono/body-limit';
 import { apiError } from '../domain/errors.ts';
-import { sqlState } from '../store/catalog-version.ts';
+import { sqlState } from '../store/database.ts';
 import { guard } from './access.ts';
 import { serveAudit } from './audit.ts';
 import { serveBalance } from './balance.ts';
@@ -25,7 +26,7 @@ import { errorResponse, notFound, ROOT } from './route.ts';
 import { serveSession } from './session.ts';
 import { serveTeams } from './teams.ts';
 import { serveUnknown } from './unknown.ts';
-import { serveRefusals, serveUsage } from './usage.ts';
+import { serveApiErrors, serveUsage } from './usage.ts';
 import { serveWarnings } from './warnings.ts';
 
 const BODY_BYTES_MAX = 1_048_576;
@@ -52,7 +53,7 @@ export function createAdmin(options: AdminOptions): OpenAPIHono {
     servePrices,
     serveOverview,
     serveUsage,
-    serveRefusals,
+    serveApiErrors,
     serveEvents,
     serveEventsCsv,
     serveUnknown,

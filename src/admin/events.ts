@@ -2,6 +2,7 @@
 
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import { sourceIdOf } from '../domain/counter.ts';
 import { isApiError } from '../domain/errors.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import type { Database } from '../store/database.ts';
@@ -124,17 +125,15 @@ function toEvent(event: EventRow, teamName: string, keyName: string): z.input<ty
 async function toWholeEvent(database: Database, event: EventRow): Promise<z.input<typeof WholeEvent>> {
   const [shown] = await toEvents(database, [event]);
   const allocations = event.allocations as { counter: string; held: string; settled: string }[];
-  // A counter's id begins with that of its limit or grant.
-  const sourceOf = (counter: string) => counter.split('@', 1)[0]!;
   const grants = await grantsAmong(
     database,
-    allocations.map((part) => sourceOf(part.counter)),
+    allocations.map((part) => sourceIdOf(part.counter)),
   );
   const corrections = await listAdjustments(database, event);
   return {
     ...shown!,
     allocations: allocations.map(({ counter, held, settled }) => {
-      const source = sourceOf(counter);
+      const source = sourceIdOf(counter);
       const amounts = { held: moneyOf(held), settled: moneyOf(settled) };
       return grants.has(source)
         ? { counter_id: counter, source: 'grant', grant_id: source, ...amounts }

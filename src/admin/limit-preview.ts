@@ -22,7 +22,7 @@ export function serveLimitPreview(app: OpenAPIHono, { database, settleNow }: Adm
       method: 'post',
       path: '/limits/preview',
       summary:
-        'Show what a limit would count now, and what it would have refused of the calls of today; makes none',
+        'Show what a limit would count now, and what it would have denied of the calls of today; makes none',
       body: NewLimit,
       answer: LimitPreview,
     },
@@ -31,7 +31,7 @@ export function serveLimitPreview(app: OpenAPIHono, { database, settleNow }: Adm
       if (isApiError(limit)) return limit;
       await settleNow();
       const { nowMs, before, calls } = await readHistory(database, limit);
-      const { used, refused, firstRefusedAtMs } = replay(limit, calls, before, nowMs);
+      const { used, denied, firstDeniedAtMs } = replay(limit, calls, before, nowMs);
       const span = spanOf(limit, nowMs);
       const isFlow = limit.window.type === 'rolling' || limit.meter === 'concurrency';
       const left = limit.amount > used ? limit.amount - used : 0n;
@@ -42,8 +42,8 @@ export function serveLimitPreview(app: OpenAPIHono, { database, settleNow }: Adm
         amount: amountOf(limit.meter, limit.amount),
         remaining: amountOf(limit.meter, left),
         calls_today: calls.length,
-        refused_calls_today: refused,
-        first_refused_at: firstRefusedAtMs === null ? null : new Date(firstRefusedAtMs).toISOString(),
+        denied_calls_today: denied,
+        first_denied_at: firstDeniedAtMs === null ? null : new Date(firstDeniedAtMs).toISOString(),
       };
     },
   );

@@ -6,7 +6,7 @@ import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import type { Window } from '../domain/window.ts';
-import { type LimitBalance, readLimitBalances } from '../store/limit-balance.ts';
+import { type LimitBalance, readLimitBalances } from '../store/balance.ts';
 import {
   changeLimit,
   createLimit,

@@ -1,6 +1,7 @@
 /** Outlook: from what a team has and how fast it spends, what is left, what is tightest, and when it runs out. Pure. */
 import type { PicoUsd } from '../domain/money.ts';
-import type { TeamBudget } from '../store/team-budgets.ts';
+import { DAY_MS } from '../domain/window.ts';
+import type { TeamBudget } from '../store/budgets.ts';
 
 /** Spending that goes on as it did: so much in so long. */
 export interface Pace {
@@ -17,7 +18,7 @@ export interface Outlook {
 }
 
 /** Later than this is no forecast. */
-const HORIZON_MS = 10 * 365 * 86_400_000;
+const HORIZON_MS = 10 * 365 * DAY_MS;
 
 export function outlookOf(budgets: TeamBudget[], isPrepaid: boolean, pace: Pace, nowMs: number): Outlook {
   const grants = budgets.filter((budget) => budget.source === 'grant');

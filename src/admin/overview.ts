@@ -2,17 +2,16 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
-import { windowSpan } from '../domain/window.ts';
-import { clock } from '../store/catalog-version.ts';
-import { readCredit, readSpend, type Spans, type TeamSpend } from '../store/overview.ts';
-import { readTeamBudgets, type TeamBudgets } from '../store/team-budgets.ts';
+import { DAY_MS, QUARTER_HOUR_MS, windowSpan } from '../domain/window.ts';
+import { readCredit, readTeamBudgets, type TeamBudgets } from '../store/budgets.ts';
+import { clock } from '../store/changes.ts';
+import { readSpend, type Spans, type TeamSpend } from '../store/overview.ts';
 import { Overview, OverviewQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { type Outlook, outlookOf, type Pace, spentUntil } from './outlook.ts';
 import { serve } from './route.ts';
 
-const QUARTER_HOUR_MS = 900_000;
-const RECENT_MS = 7 * 86_400_000;
+const RECENT_MS = 7 * DAY_MS;
 const TEAMS_SHOWN = 20;
 
 export function serveOverview(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
@@ -38,7 +37,7 @@ export function serveOverview(app: OpenAPIHono, { database, settleNow }: AdminOp
       const month = total((team) => team.month);
       const remaining =
         query.team_id === undefined
-          ? await readCredit(database.readSql, asked ?? null)
+          ? await readCredit(database.db, asked ?? null)
           : rows[0]?.outlook.remaining;
       const count = (pick: (team: TeamSpend) => number) => teams.reduce((sum, team) => sum + pick(team), 0);
       const ends = rows.flatMap(({ outlook }) => outlook.exhaustsAtMs ?? []);
@@ -50,7 +49,8 @@ export function serveOverview(app: OpenAPIHono, { database, settleNow }: AdminOp
         remaining_usd: usdOrNull(remaining ?? null),
         unknown_usd: formatUsd(total((team) => team.unknown)),
         calls_today: count((team) => team.callsToday),
-        refused_today: count((team) => team.refusedToday),
+        denied_today: count((team) => team.deniedToday),
+        errors_today: count((team) => team.errorsToday),
         exhausts_at: momentOrNull(ends.length === 0 ? null : Math.min(...ends)),
         teams: rows.map(({ team, outlook }) => toRow(team, outlook)),
       };

@@ -1,7 +1,7 @@
 /** Pages: cursors and the fields of answers that all nouns write alike. */
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { formatUsd, usd } from '../domain/money.ts';
-import type { After } from '../store/catalog-version.ts';
+import type { After } from '../store/changes.ts';
 import { isUuid } from './route.ts';
 
 /** Decimal text of the database (twelve digits after the point) as answers write it. */

@@ -1,9 +1,9 @@
 /** Stretches of time that sums are asked for: in whole quarters of an hour, and with so many rows at most. */
 import { type ApiError, apiError } from '../domain/errors.ts';
+import { QUARTER_HOUR_MS } from '../domain/window.ts';
 import type { UsageInterval } from '../store/usage.ts';
 import { instantOf } from './page.ts';
 
-const QUARTER_HOUR_MS = 900_000;
 export const ROWS_MAX = 10_000;
 
 interface StretchQuery {

@@ -3,7 +3,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { isApiError } from '../domain/errors.ts';
 import { usd } from '../domain/money.ts';
-import { currentActor } from '../store/actor.ts';
+import { currentActor } from '../store/changes.ts';
 import { type EventRow, listUnknown } from '../store/events.ts';
 import { releaseUnknown } from '../store/unknown.ts';
 import { Events, NewRelease, Release, UnknownQuery } from './contract.ts';

@@ -1,12 +1,12 @@
-/** Routes: usage and refusals, as sums of quarter hours. */
+/** Routes: usage, denials and errors, as sums of quarter hours. */
 
 import type { OpenAPIHono } from '@hono/zod-openapi';
-import { isApiError } from '../domain/errors.ts';
+import { type ErrorKind, isApiError } from '../domain/errors.ts';
+import { readApiErrors } from '../store/api-errors.ts';
 import type { Database } from '../store/database.ts';
 import { readNames } from '../store/names.ts';
-import { readRefusals } from '../store/refusals.ts';
 import { readUsage, type UsageRow } from '../store/usage.ts';
-import { Refusals, RefusalsQuery, Usage, UsageQuery } from './contract.ts';
+import { ApiErrors, ApiErrorsQuery, Usage, UsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
 import { serve } from './route.ts';
@@ -27,18 +27,40 @@ export function serveUsage(app: OpenAPIHono, { database, settleNow }: AdminOptio
   );
 }
 
-export function serveRefusals(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
-  const summary =
-    'Count refused calls by team or reason and by time; what an instance counted just before it died is missing';
+export function serveApiErrors(app: OpenAPIHono, options: AdminOptions): void {
+  const lost = 'what an instance counted just before it was killed is missing';
+  serveCounts(
+    app,
+    options,
+    'denial',
+    '/denials',
+    `Count calls that a limit denied, by team, code and time; ${lost}`,
+  );
+  serveCounts(
+    app,
+    options,
+    'error',
+    '/errors',
+    `Count calls that ended in another error of Tollgate, by team, code and time; ${lost}`,
+  );
+}
+
+function serveCounts(
+  app: OpenAPIHono,
+  { database, settleNow }: AdminOptions,
+  kind: ErrorKind,
+  path: string,
+  summary: string,
+): void {
   serve(
     app,
-    { method: 'get', path: '/refusals', summary, query: RefusalsQuery, answer: Refusals, team: 'query' },
+    { method: 'get', path, summary, query: ApiErrorsQuery, answer: ApiErrors, team: 'query' },
     async ({ query }) => {
       const stretch = stretchOf(query);
       if (isApiError(stretch)) return stretch;
       await settleNow();
       const { group_by: groupBy, team_id: teamId } = query;
-      const rows = await readRefusals(database, { ...stretch, groupBy, teamId, limit: ROWS_MAX + 1 });
+      const rows = await readApiErrors(database, { ...stretch, kind, groupBy, teamId, limit: ROWS_MAX + 1 });
       const teams = await readNames(
         database,
         'teams',
@@ -49,7 +71,7 @@ export function serveRefusals(app: OpenAPIHono, { database, settleNow }: AdminOp
         rows.map((row) => ({
           starts_at: instantOf(row.startsAt),
           ...(row.team === null ? {} : { team_id: row.team, team_name: teams.get(row.team) ?? '' }),
-          ...(row.reason === null ? {} : { reason: row.reason }),
+          ...(row.code === null ? {} : { code: row.code }),
           count: row.calls,
         })),
       );

@@ -38,7 +38,7 @@ function toWarning(row: WarningRow): z.input<typeof Warning> {
     threshold: row.threshold,
     amount: amountOf(meter, usd(row.amount)),
     settled: amountOf(meter, usd(row.settled)),
-    refused: row.refused,
+    denied: row.denied,
     resets_at: instantOf(counter.endsAt),
     raised_at: instantOf(row.raisedAt),
     delivery: deliveryOf(row),

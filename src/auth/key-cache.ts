@@ -2,9 +2,9 @@
  * Keys in memory. Owns: which key text is whose, as fresh as the catalog's version says. Keys are found by their hash;
  * a key that is not known here is looked up once, however many calls ask for it at that moment.
  */
-import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { KeyRecord } from '../store/catalog.ts';
+import { hashKey } from './keys.ts';
 
 export interface KeyCacheOptions {
   findKey(hash: string): Promise<KeyRecord | null>;
@@ -33,7 +33,7 @@ export class KeyCache {
 
   /** The key's record, null for a text that is no key. Rejects when Postgres is needed and away. */
   find(key: string): KeyRecord | null | Promise<KeyRecord | null> {
-    return this.findHashed(hash('sha256', key, 'hex'));
+    return this.findHashed(hashKey(key));
   }
 
   /** The same, for who kept only the key's hash. */

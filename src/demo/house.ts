@@ -6,7 +6,7 @@ import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatFaults, readConfig } from '../config.ts';
 import { JournalDamaged } from '../ledger/recovery.ts';
-import { type App, startApp } from '../main/app.ts';
+import { type App, startApp } from '../main/start.ts';
 import { type Simulator, startSimulator } from '../simulator/simulator.ts';
 import { EmbeddedPostgresError } from '../store/embedded/account.ts';
 import { createLog } from '../telemetry/log.ts';

@@ -1,6 +1,5 @@
 /**
- * Granting: what Postgres lends of its counters, and how an open-ended call is sized. Pure; the constants come from a
- * simulation of the protocol (src/admission/README.md).
+ * Granting: the state of counters, and what Postgres lends of them. Pure.
  */
 
 const max = (a: bigint, b: bigint) => (a > b ? a : b);
@@ -58,47 +57,4 @@ export function grantAllOrNone(
     (need) => need.counterIds.reduce((sum, id) => sum + lendable(id), 0n) >= need.min,
   );
   return { met, grants, lacking: lacking.flatMap((need) => need.counterIds) };
-}
-
-/** Fewest output tokens that make an open-ended answer worth starting. */
-export const SMALLEST_USEFUL_OUTPUT_TOKENS = 256;
-
-/** What an open-ended call can be given, in output tokens per choice and what they take of one meter. */
-export interface OpenEndedAsk {
-  costUpTo(outputTokens: number): bigint;
-  /** Largest per-choice limit whose cost fits; may be negative or zero when the input alone does not. */
-  outputTokensFor(amount: bigint): number;
-  /** The model's maximum output; null where no source gives one. */
-  maxOutputTokens: number | null;
-}
-
-/** Written in where nothing says how much a model can produce and money is plenty. */
-const UNSOURCED_MAX_OUTPUT_TOKENS = 128_000;
-
-/**
- * The output limit to hold for a call whose client set none: a share of what is free, so that the first call of thirty
- * does not starve the rest, and never less than is useful while that can be had.
- * @param free what the tightest pool has left, lent to this instance or not
- * @param amount the whole amount of that pool
- * @param crowd the team's calls in flight or waiting
- * @param last nothing else will come free (no call in flight, or the wait is over): take what is left
- */
-export function openEndedOutputTokens(
-  ask: OpenEndedAsk,
-  free: bigint,
-  amount: bigint,
-  crowd: number,
-  last: boolean,
-): number {
-  const ceiling = ask.maxOutputTokens ?? UNSOURCED_MAX_OUTPUT_TOKENS;
-  const share = ask.outputTokensFor(free / BigInt(32 + crowd));
-  const wanted = Math.min(ceiling, Math.max(share, leastOutputTokens(ask, free, amount)));
-  if (!last || ask.costUpTo(wanted) <= free) return wanted;
-  return Math.min(ceiling, Math.max(SMALLEST_USEFUL_OUTPUT_TOKENS, ask.outputTokensFor(free)));
-}
-
-function leastOutputTokens(ask: OpenEndedAsk, free: bigint, amount: bigint): number {
-  if (2n * ask.costUpTo(8192) <= free) return 8192;
-  const small = ask.outputTokensFor(amount / 25n);
-  return Math.max(SMALLEST_USEFUL_OUTPUT_TOKENS, Math.min(4096, small));
 }

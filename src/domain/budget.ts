@@ -3,7 +3,7 @@
  * a call with its full amount; inside a pool the counters pay in order (grants: earliest expiry first). Pure.
  */
 import type { CounterSpec } from './counter.ts';
-import { grantCounter, limitCounter } from './counter.ts';
+import { grantCounter, limitCounter, ruleKey } from './counter.ts';
 import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type Principal } from './limit.ts';
 import { includesModel } from './price.ts';
 import type { Warning } from './warning.ts';
@@ -60,6 +60,11 @@ export function inSpendingOrder(grants: Grant[]): Grant[] {
   );
 }
 
+/** Whether a grant pays for calls that are admitted at a moment. `usableAt` in store/budgets.ts is the same in SQL. */
+export function isUsable(grant: Pick<Grant, 'startsAtMs' | 'expiresAtMs'>, atMs: number): boolean {
+  return grant.startsAtMs <= atMs && (grant.expiresAtMs === null || grant.expiresAtMs > atMs);
+}
+
 /** By what the calls of an account differ, as far as its limits tell them apart: equal texts touch the same counters. */
 export function kindKey(account: Account, { model, endUser }: CallKind): string {
   let key = '';
@@ -90,8 +95,7 @@ export function poolsAt(account: Account, kind: CallKind, atMs: number): Pools {
     for (const grant of account.grants) {
       until(grant.startsAtMs);
       until(grant.expiresAtMs);
-      const expired = grant.expiresAtMs !== null && grant.expiresAtMs <= atMs;
-      if (grant.startsAtMs <= atMs && !expired) usable.push(grantCounter(grant));
+      if (isUsable(grant, atMs)) usable.push(grantCounter(grant));
     }
     const id = `grants:${account.principal.teamId}`;
     pools.push({ id, rule: id, meter: 'cost_usd', isRateLimit: false, maxHold: null, counters: usable });
@@ -103,10 +107,9 @@ export function poolsAt(account: Account, kind: CallKind, atMs: number): Pools {
     if (limit.enforcement === 'soft') continue;
     const counter = limitCounter(limit, account.principal.teamId, kind.endUser, atMs);
     until(counter.endsAtMs);
-    const { id, startsAtMs } = counter;
     pools.push({
-      id,
-      rule: id.replace(`@${startsAtMs}`, ''),
+      id: counter.id,
+      rule: ruleKey(counter),
       meter: limit.meter,
       isRateLimit: limit.window.type === 'rolling' || limit.meter === 'concurrency',
       maxHold: limit.maxHold,

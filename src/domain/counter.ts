@@ -7,9 +7,25 @@ import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type SubjectType }
 import { includesModel } from './price.ts';
 import { bucketSpan, type WindowSpan, windowSpan } from './window.ts';
 
+/** The part of a counter's id that names the head of a rolling window instead of a window's start. */
+const HEAD = 'head';
+
+/**
+ * The id of a counter: `<limit or grant id>@<window start in ms>`, for end users with `/<name>`; plain enough to stand in
+ * JSON as it is. Making it twice makes one counter. Only this file knows its parts.
+ * @param endUser null where the counter is not of one end user
+ */
+function counterId(sourceId: string, window: number | typeof HEAD, endUser: string | null): string {
+  return `${sourceId}@${window}${endUser === null ? '' : `/${encodeURIComponent(endUser)}`}`;
+}
+
+/** The limit or grant that a counter's id names. */
+export function sourceIdOf(counterId: string): string {
+  return counterId.slice(0, counterId.indexOf('@'));
+}
+
 /** What names a counter and what makes it when it does not exist yet. */
 export interface CounterSpec {
-  /** `<limit or grant id>@<window start in ms>`, for end users with `/<name>`; plain enough to stand in JSON as it is. */
   id: string;
   /** Under which team it is kept; `ORGANIZATION_ID` for what counts the whole installation. */
   teamId: string;
@@ -30,7 +46,7 @@ export interface CounterSpec {
 
 export function grantCounter(grant: Grant): CounterSpec {
   return {
-    id: `${grant.id}@${grant.startsAtMs}`,
+    id: counterId(grant.id, grant.startsAtMs, null),
     teamId: grant.teamId,
     source: 'grant',
     sourceId: grant.id,
@@ -56,7 +72,7 @@ export function limitCounter(
   const span = spanOf(limit, atMs);
   const user = (endUser ?? '').toWellFormed();
   return {
-    id: `${limit.id}@${span.startMs}${subject.type === 'user' ? `/${encodeURIComponent(user)}` : ''}`,
+    id: counterId(limit.id, span.startMs, subject.type === 'user' ? user : null),
     teamId: subject.type === 'org' ? ORGANIZATION_ID : callersTeamId,
     source: 'limit',
     sourceId: limit.id,
@@ -88,8 +104,13 @@ export function spanOf(limit: Pick<Limit, 'meter' | 'window'>, atMs: number): Wi
  * The counter that stands for what a rolling limit had counted when its first bucket was made. Who fills a bucket
  * locks it first, so that no two do at once.
  */
-export function headId(bucket: CounterSpec): string {
-  return bucket.id.replace(`@${bucket.startsAtMs}`, '@head');
+export function headId({ sourceId, subjectType, subjectId }: CounterSpec): string {
+  return counterId(sourceId, HEAD, subjectType === 'user' ? subjectId : null);
+}
+
+/** The same text for the counters of a rule and subject in all windows. */
+export function ruleKey({ sourceId, subjectType, subjectId }: CounterSpec): string {
+  return subjectType === 'user' ? `${sourceId}/${encodeURIComponent(subjectId)}` : sourceId;
 }
 
 /** A call as far as counters tell calls apart. */

@@ -1,10 +1,14 @@
 /**
- * The catalogue of errors: every code that Tollgate itself may answer with, its HTTP status, OpenAI error type and
+ * The catalogue of errors: every code that Tollgate itself responds with, its kind, HTTP status, OpenAI error type and
  * whether a client may retry. `docs/ERRORS.md` lists the same codes (held equal by a test).
- * The public text of each answer is made where the error is found; internal detail never goes into it.
+ * The public text is written where the error is found; internal detail never goes into it.
  */
 
-export interface ErrorKind {
+/** A denial: a limit said no. An error: everything else that Tollgate refuses or that fails. */
+export type ErrorKind = 'denial' | 'error';
+
+interface CatalogueEntry {
+  kind: ErrorKind;
   status: number;
   /** OpenAI's `error.type`, from which SDKs and their users tell errors apart. */
   type: string;
@@ -12,33 +16,36 @@ export interface ErrorKind {
 }
 
 export const ERRORS = {
-  invalid_json: { status: 400, type: 'invalid_request_error', retryable: false },
-  invalid_request: { status: 400, type: 'invalid_request_error', retryable: false },
-  unknown_price: { status: 400, type: 'invalid_request_error', retryable: false },
-  missing_end_user: { status: 400, type: 'invalid_request_error', retryable: false },
-  hold_too_large: { status: 400, type: 'invalid_request_error', retryable: false },
-  unbounded_request: { status: 400, type: 'invalid_request_error', retryable: false },
-  invalid_api_key: { status: 401, type: 'invalid_request_error', retryable: false },
-  csrf_failed: { status: 403, type: 'invalid_request_error', retryable: false },
-  not_allowed: { status: 403, type: 'invalid_request_error', retryable: false },
-  model_not_allowed: { status: 403, type: 'invalid_request_error', retryable: false },
-  unsupported_operation: { status: 404, type: 'invalid_request_error', retryable: false },
-  not_found: { status: 404, type: 'invalid_request_error', retryable: false },
-  conflict: { status: 409, type: 'invalid_request_error', retryable: false },
-  request_too_large: { status: 413, type: 'invalid_request_error', retryable: false },
-  insufficient_quota: { status: 429, type: 'insufficient_quota', retryable: false },
-  too_many_users: { status: 429, type: 'insufficient_quota', retryable: false },
-  rate_limit_exceeded: { status: 429, type: 'requests', retryable: true },
-  internal_error: { status: 500, type: 'api_error', retryable: false },
-  upstream_unreachable: { status: 502, type: 'api_error', retryable: true },
-  upstream_interrupted: { status: 502, type: 'api_error', retryable: false },
-  upstream_not_configured: { status: 503, type: 'api_error', retryable: false },
-  ledger_unavailable: { status: 503, type: 'api_error', retryable: true },
-  shutting_down: { status: 503, type: 'api_error', retryable: true },
-  upstream_timeout: { status: 504, type: 'api_error', retryable: false },
-} as const satisfies Record<string, ErrorKind>;
+  invalid_json: { kind: 'error', status: 400, type: 'invalid_request_error', retryable: false },
+  invalid_request: { kind: 'error', status: 400, type: 'invalid_request_error', retryable: false },
+  unknown_price: { kind: 'error', status: 400, type: 'invalid_request_error', retryable: false },
+  missing_end_user: { kind: 'error', status: 400, type: 'invalid_request_error', retryable: false },
+  hold_too_large: { kind: 'denial', status: 400, type: 'invalid_request_error', retryable: false },
+  unbounded_request: { kind: 'error', status: 400, type: 'invalid_request_error', retryable: false },
+  invalid_api_key: { kind: 'error', status: 401, type: 'invalid_request_error', retryable: false },
+  csrf_failed: { kind: 'error', status: 403, type: 'invalid_request_error', retryable: false },
+  not_allowed: { kind: 'error', status: 403, type: 'invalid_request_error', retryable: false },
+  model_not_allowed: { kind: 'error', status: 403, type: 'invalid_request_error', retryable: false },
+  unsupported_operation: { kind: 'error', status: 404, type: 'invalid_request_error', retryable: false },
+  not_found: { kind: 'error', status: 404, type: 'invalid_request_error', retryable: false },
+  conflict: { kind: 'error', status: 409, type: 'invalid_request_error', retryable: false },
+  request_too_large: { kind: 'error', status: 413, type: 'invalid_request_error', retryable: false },
+  insufficient_quota: { kind: 'denial', status: 429, type: 'insufficient_quota', retryable: false },
+  too_many_users: { kind: 'denial', status: 429, type: 'insufficient_quota', retryable: false },
+  rate_limit_exceeded: { kind: 'denial', status: 429, type: 'requests', retryable: true },
+  internal_error: { kind: 'error', status: 500, type: 'api_error', retryable: false },
+  upstream_unreachable: { kind: 'error', status: 502, type: 'api_error', retryable: true },
+  upstream_interrupted: { kind: 'error', status: 502, type: 'api_error', retryable: false },
+  upstream_not_configured: { kind: 'error', status: 503, type: 'api_error', retryable: false },
+  ledger_unavailable: { kind: 'error', status: 503, type: 'api_error', retryable: true },
+  shutting_down: { kind: 'error', status: 503, type: 'api_error', retryable: true },
+  upstream_timeout: { kind: 'error', status: 504, type: 'api_error', retryable: false },
+} as const satisfies Record<string, CatalogueEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;
+
+/** The codes, in the order of the catalogue. */
+export const ERROR_CODES = Object.keys(ERRORS) as ErrorCode[];
 
 /** What may stand beside an error's code and text. */
 export interface ErrorDetail {

@@ -1,61 +1,71 @@
 /**
  * Estimate. Owns: the most that one call can cost, before it is sent, and the output limit that an amount can pay for.
  * Does not own: what the call is (openai/), nor whether there is money for it (admission).
- * Invariant: for every usage within the bound and every tier that may be billed, `costOf` is at most this cost.
+ * Invariant: for every usage within the bound and every tier that may be billed, `costOf` is at most `costUpTo`.
+ *
+ * An estimate is plain data: what depends on the output limit is computed by functions over it, so that a call whose
+ * client set none can be sized where the money is known.
  */
 import { type ApiError, apiError } from './errors.ts';
 import { divideUp, type PicoUsd } from './money.ts';
 import type { Operation } from './operation.ts';
-import type { Price, RateCard, ServiceTier, TokenRates } from './price.ts';
-
-export interface EstimateBound {
-  inputTokens: number;
-  /** Over all choices, with the extra ones; null: open-ended. */
-  outputTokens: number | null;
-  choices: number;
-}
+import type { Price, RateCard, ServiceTier } from './price.ts';
+import { isCount, isMeterName, type MeterName, outermost, type Quantities } from './quantities.ts';
+import { dearest, quotientUp, type Rates } from './rates.ts';
 
 export interface Estimate {
-  bound: EstimateBound;
+  /** The price of the tier that was asked for; null: the call costs nothing. */
+  readonly priceId: string | null;
+  /** The most input tokens, of all kinds. */
+  readonly inputTokens: number;
+  /** How many answers the limit of each multiplies to. */
+  readonly choices: number;
+  /** Output tokens that may be billed beyond the limits of all choices. */
+  readonly extraOutputTokens: number;
   /** The call sets no output limit of its own. */
-  openEnded: boolean;
+  readonly openEnded: boolean;
+  /** The most output tokens of one choice: by the client's limit or the model's maximum; null while open-ended. */
+  readonly outputTokensPerChoice: number | null;
   /** The model's sourced maximum output of one choice; null: unknown, so an open-ended call needs a written-in limit. */
-  maxOutputTokens: number | null;
-  /** The price rows that may be billed. */
-  priceIds: string[];
-  /** The cost of the bound; null while open-ended. */
-  cost: PicoUsd | null;
-  /** The cost with the model's maximum output in every choice; null where that has no source. */
-  fullCost: PicoUsd | null;
-  /** The cost before any output, extra output tokens aside. */
-  inputCost: PicoUsd;
-  /** The cost if every choice is limited to this many output tokens. Throws a RangeError unless a count. */
-  costUpTo(outputTokensPerChoice: number): PicoUsd;
-  /** All output tokens if every choice is limited to this many, the extra ones included. */
-  outputTokensUpTo(outputTokensPerChoice: number): number;
-  /** The largest limit of each choice that an amount pays for; 0 when it does not pay for a single token. */
-  outputTokensFor(amount: PicoUsd): number;
-}
-
-/** Rates that the whole call may be billed at. */
-interface Billing {
-  /** The dearest kind of input: plain, cached or written to the cache. */
-  input: PicoUsd;
-  output: PicoUsd;
-  perTokens: bigint;
+  readonly maxOutputTokens: number | null;
+  /** What may be billed. The dearest total bounds the bill: a call is billed in one tier and band, never in two. */
+  readonly billing: Billing;
+  /** Further ones that are dearer than `billing` for some output; nearly always none. */
+  readonly otherBillings: readonly Billing[];
 }
 
 /**
+ * A tier in a band that the whole call may be billed at: `(fixed + output tokens × perOutputToken) / denominator`
+ * pico-USD, rounded up.
+ */
+export interface Billing {
+  /** All but the output, each amount as the dearest that it can turn out to be. */
+  readonly fixed: number;
+  readonly perOutputToken: number;
+  readonly denominator: number;
+  /** The same where a Number would not be exact; else null. */
+  readonly exact: {
+    readonly fixed: bigint;
+    readonly perOutputToken: bigint;
+    readonly denominator: bigint;
+  } | null;
+}
+
+const FREE: Billing = { fixed: 0, perOutputToken: 0, denominator: 1, exact: null };
+const NO_OTHERS: readonly Billing[] = [];
+
+/**
  * The upper bound of a call's tokens and cost. `strict` means that a call without a tier is sent as `default`; without
- * it the account's own setting may choose any tier. Faults: `unknown_price` (no card, or a possible tier without a
- * price), `unbounded_request` (fees outside the tokens, or input that only an unsourced maximum would bound).
+ * it the account's own setting may choose any tier. Errors: `unknown_price` (no card, or a possible tier without a
+ * price), `unbounded_request` (fees outside the price, or input that only an unsourced maximum would bound).
  */
 export function estimate(
   operation: Operation,
   card: RateCard | null,
-  options: { strict: boolean },
+  { strict }: { strict: boolean },
 ): Estimate | ApiError {
-  if (!operation.billable) return estimateOf(operation, operation.inputTokensBound, null, []);
+  if (!operation.billable)
+    return estimateOf(operation, operation.inputTokensBound, null, null, FREE, NO_OTHERS);
   if (!card) return unknownPrice(`No price is known for the model ${quote(operation.model)}.`, 'model');
   if (card.unboundedReason !== null) {
     const why = `The cost of the model ${quote(card.model)} has no known bound: ${card.unboundedReason}.`;
@@ -63,23 +73,56 @@ export function estimate(
   }
   const inputTokens = inputBound(operation, card);
   if (typeof inputTokens !== 'number') return inputTokens;
-  const prices: Price[] = [];
-  for (const tier of tiersPossible(operation, card, options.strict)) {
-    const price = card.tiers[tier];
-    if (!price) {
-      const what = `No price is known for the model ${quote(card.model)} in the tier '${tier}'.`;
-      return unknownPrice(what, tier === operation.serviceTier ? 'service_tier' : 'model');
-    }
-    prices.push(price);
+  const asked = operation.serviceTier ?? 'default';
+  const price = card.tiers[asked];
+  if (!price) return noTier(card, asked, operation);
+  const standard = card.tiers.default;
+  if (!standard) return noTier(card, 'default', operation);
+  if (reachesLongContext(standard, inputTokens) && !standard.long) {
+    const what = `No price is known for the model ${quote(card.model)} with an input this long.`;
+    return unknownPrice(what, 'model');
   }
-  const base = card.tiers.default;
-  if (base && reachesLongContext(base, inputTokens) && !base.longContext) {
-    return unknownPrice(
-      `No price is known for the model ${quote(card.model)} with an input this long.`,
-      'model',
-    );
+  // OpenAI may serve priority and flex calls as `default`, and bills the tier that served.
+  let billings = addBillings(null, price, operation, inputTokens);
+  if (price !== standard) billings = addBillings(billings, standard, operation, inputTokens);
+  else if (operation.serviceTier === null && !strict) {
+    const { flex, priority } = card.tiers;
+    if (flex) billings = addBillings(billings, flex, operation, inputTokens);
+    if (priority) billings = addBillings(billings, priority, operation, inputTokens);
   }
-  return estimateOf(operation, inputTokens, card.limits.maxOutputTokens, prices);
+  if (typeof billings === 'string') {
+    return unknownPrice(`The model ${quote(card.model)} has no price of ${billings}.`, 'model');
+  }
+  const { first, others } = billings;
+  return estimateOf(operation, inputTokens, card.limits.maxOutputTokens, price.id, first, others);
+}
+
+function estimateOf(
+  operation: Operation,
+  inputTokens: number,
+  maxOutputTokens: number | null,
+  priceId: string | null,
+  billing: Billing,
+  otherBillings: readonly Billing[],
+): Estimate {
+  const { outputTokensLimit, choices, extraOutputTokens } = operation;
+  const openEnded = operation.billable && outputTokensLimit === null;
+  const limit = outputTokensLimit ?? 0;
+  return {
+    priceId,
+    inputTokens,
+    choices,
+    extraOutputTokens,
+    openEnded,
+    outputTokensPerChoice: openEnded
+      ? null
+      : maxOutputTokens === null
+        ? limit
+        : Math.min(limit, maxOutputTokens),
+    maxOutputTokens,
+    billing,
+    otherBillings,
+  };
 }
 
 /**
@@ -100,12 +143,9 @@ function inputBound(operation: Operation, card: RateCard): number | ApiError {
   return operation.name === 'embeddings' && maxInputTokens !== null ? Math.min(bound, maxInputTokens) : bound;
 }
 
-/** OpenAI may serve priority and flex calls as `default`, and bills the tier that served. */
-function tiersPossible(operation: Operation, card: RateCard, strict: boolean): Set<ServiceTier> {
-  if (operation.serviceTier !== null) return new Set([operation.serviceTier, 'default']);
-  const tiers = new Set<ServiceTier>(['default']);
-  if (!strict) for (const tier of ['flex', 'priority'] as const) if (card.tiers[tier]) tiers.add(tier);
-  return tiers;
+function noTier(card: RateCard, tier: ServiceTier, operation: Operation): ApiError {
+  const what = `No price is known for the model ${quote(card.model)} in the tier '${tier}'.`;
+  return unknownPrice(what, tier === operation.serviceTier ? 'service_tier' : 'model');
 }
 
 /** Published as "< 272K" for some models and "more than 272K" for others: at exactly the threshold, both may be billed. */
@@ -113,78 +153,158 @@ function reachesLongContext(price: Price, inputTokens: number): boolean {
   return price.longContextAboveTokens !== null && inputTokens >= price.longContextAboveTokens;
 }
 
+interface Billings {
+  first: Billing;
+  others: readonly Billing[];
+}
+
 /**
- * The rates a price may bill a call of up to this much input at. A tier without a long-context price excludes such
- * calls; they are served and billed as `default`, which {@link tiersPossible} always includes.
+ * Adds what a price may bill a call of up to this much input at. A tier without a long-context price excludes such
+ * calls; they are served and billed as `default`, which is always among what may be billed. Returns a meter instead
+ * that the call may use and the price has no line for.
  */
-function billingsOf(price: Price, inputTokens: number): Billing[] {
-  const bands = [price.standard];
-  if (price.longContext && reachesLongContext(price, inputTokens)) bands.push(price.longContext);
-  return bands.map((rates) => ({
-    input: dearestInput(rates),
-    output: rates.output,
-    perTokens: price.perTokens,
-  }));
-}
-
-function dearestInput({ input, cachedInput, cacheWrite }: TokenRates): PicoUsd {
-  return larger(input, larger(cachedInput ?? input, cacheWrite ?? input));
-}
-
-function larger(a: PicoUsd, b: PicoUsd): PicoUsd {
-  if (a > b) return a;
-  return b;
-}
-
-function estimateOf(
+function addBillings(
+  known: Billings | MeterName | null,
+  price: Price,
   operation: Operation,
   inputTokens: number,
-  maxOutputTokens: number | null,
-  prices: Price[],
-): Estimate {
-  const { choices, extraOutputTokens, outputTokensLimit } = operation;
-  const billings = prices.flatMap((price) => billingsOf(price, inputTokens));
-  // A billing is one tier in one band, so the dearest total bounds the bill: rates of two are never added up.
-  const costOfTokens = (outputTokens: bigint): PicoUsd =>
-    billings
-      .map(({ input, output, perTokens }) =>
-        divideUp(BigInt(inputTokens) * input + outputTokens * output, perTokens),
-      )
-      .reduce(larger, 0n);
-  const costUpTo = (perChoice: number): PicoUsd => {
-    if (!Number.isSafeInteger(perChoice) || perChoice < 0)
-      throw new RangeError(`not a token count: ${perChoice}`);
-    return costOfTokens(BigInt(perChoice) * BigInt(choices) + BigInt(extraOutputTokens));
-  };
-  const openEnded = operation.billable && outputTokensLimit === null;
-  const limit = openEnded
-    ? null
-    : Math.min(outputTokensLimit ?? 0, maxOutputTokens ?? Number.POSITIVE_INFINITY);
-  const outputTokens = limit === null ? null : limit * choices + extraOutputTokens;
-  return {
-    bound: { inputTokens, outputTokens, choices },
-    openEnded,
-    maxOutputTokens,
-    priceIds: prices.map((price) => price.id),
-    cost: limit === null ? null : costUpTo(limit),
-    fullCost: maxOutputTokens === null ? null : costUpTo(maxOutputTokens),
-    inputCost: costOfTokens(0n),
-    costUpTo,
-    outputTokensUpTo: (perChoice) => perChoice * choices + extraOutputTokens,
-    outputTokensFor: (amount) => {
-      const affordable = billings.map((billing) => perChoiceFor(amount, billing, operation, inputTokens));
-      return Math.max(0, Math.min(Number.MAX_SAFE_INTEGER, ...affordable));
-    },
-  };
+): Billings | MeterName {
+  const billings = addBilling(known, billingOf(price.short, operation, inputTokens));
+  if (!price.long || !reachesLongContext(price, inputTokens)) return billings;
+  return addBilling(billings, billingOf(price.long, operation, inputTokens));
 }
 
-/** `divideUp(total, perTokens) <= amount` is `total <= amount × perTokens`: solved for the limit of each choice. */
-function perChoiceFor(amount: PicoUsd, billing: Billing, operation: Operation, inputTokens: number): number {
-  const fixed = BigInt(inputTokens) * billing.input + BigInt(operation.extraOutputTokens) * billing.output;
-  const left = amount * billing.perTokens - fixed;
+function addBilling(known: Billings | MeterName | null, added: Billing | MeterName): Billings | MeterName {
+  if (typeof known === 'string') return known;
+  if (typeof added === 'string') return added;
+  if (known === null) return { first: added, others: NO_OTHERS };
+  if (isAtLeast(known.first, added)) return known;
+  if (isAtLeast(added, known.first)) return { first: added, others: known.others };
+  return { first: known.first, others: [...known.others, added] };
+}
+
+/** Whether a billing is as dear as another for any output; false where that is not easily seen. */
+function isAtLeast(a: Billing, b: Billing): boolean {
+  if (a.exact !== null || b.exact !== null || a.denominator !== b.denominator) return false;
+  return a.fixed >= b.fixed && a.perOutputToken >= b.perOutputToken;
+}
+
+function billingOf({ text, factors, denominator }: Rates, operation: Operation, inputTokens: number) {
+  const { otherBounds } = operation;
+  if (text !== null && !otherBounds) {
+    const fixed = inputTokens * text.dearestInput;
+    if (Number.isSafeInteger(fixed)) {
+      return { fixed, perOutputToken: text.dearestOutput, denominator: text.denominator, exact: null };
+    }
+  }
+  return exactBilling(factors, denominator, operation, inputTokens);
+}
+
+/** The same for any meters. */
+function exactBilling(
+  factors: Rates['factors'],
+  denominator: bigint,
+  { otherBounds, outputTokensLimit, extraOutputTokens }: Operation,
+  inputTokens: number,
+): Billing | MeterName {
+  const input = dearest('input_tokens', factors);
+  if (input === null && inputTokens > 0) return 'input_tokens';
+  const output = dearest('output_tokens', factors);
+  if (output === null && (outputTokensLimit !== 0 || extraOutputTokens > 0)) return 'output_tokens';
+  let fixed = BigInt(inputTokens) * (input ?? 0n);
+  let perOutputToken = output ?? 0n;
+  for (const [meter, amount] of boundsOf(otherBounds ?? {})) {
+    const factor = dearest(meter, factors);
+    if (factor === null) return meter;
+    const whole = outermost(meter);
+    if (whole === meter) fixed += BigInt(amount) * factor;
+    else if (whole === 'input_tokens')
+      fixed += more(BigInt(Math.min(amount, inputTokens)), factor, input ?? 0n);
+    // How much of the output is of that kind is as open as the output itself.
+    else if (factor > perOutputToken) perOutputToken = factor;
+  }
+  const exact = { fixed, perOutputToken, denominator };
+  const rounded = {
+    fixed: Number(fixed),
+    perOutputToken: Number(perOutputToken),
+    denominator: Number(denominator),
+  };
+  return { ...rounded, exact: Object.values(rounded).every(isCount) ? null : exact };
+}
+
+/** What a part costs beyond what its whole costs already. */
+function more(amount: bigint, factor: bigint, wholeFactor: bigint): bigint {
+  return factor > wholeFactor ? amount * (factor - wholeFactor) : 0n;
+}
+
+function boundsOf(bounds: Quantities): [MeterName, number][] {
+  return Object.entries(bounds).flatMap(([meter, amount]) => (isMeterName(meter) ? [[meter, amount]] : []));
+}
+
+/** All output tokens if every choice is limited to this many, the extra ones included. */
+export function outputTokensUpTo({ choices, extraOutputTokens }: Estimate, perChoice: number): number {
+  return perChoice * choices + extraOutputTokens;
+}
+
+/** The most that the call costs if every choice is limited to this many output tokens. Throws a RangeError unless a count. */
+export function costUpTo(estimate: Estimate, perChoice: number): PicoUsd {
+  if (!isCount(perChoice)) throw new RangeError(`not a token count: ${perChoice}`);
+  let most = costOfBilling(estimate.billing, estimate, perChoice);
+  for (const billing of estimate.otherBillings) {
+    const cost = costOfBilling(billing, estimate, perChoice);
+    if (cost > most) most = cost;
+  }
+  return most;
+}
+
+function costOfBilling(billing: Billing, estimate: Estimate, perChoice: number): PicoUsd {
+  const { fixed, perOutputToken, denominator, exact } = billing;
+  if (exact === null) {
+    const outputTokens = outputTokensUpTo(estimate, perChoice);
+    const total = fixed + outputTokens * perOutputToken;
+    if (Number.isSafeInteger(outputTokens) && Number.isSafeInteger(total))
+      return quotientUp(total, denominator);
+  }
+  const { choices, extraOutputTokens } = estimate;
+  const outputTokens = BigInt(perChoice) * BigInt(choices) + BigInt(extraOutputTokens);
+  const total =
+    (exact?.fixed ?? BigInt(fixed)) + outputTokens * (exact?.perOutputToken ?? BigInt(perOutputToken));
+  return divideUp(total, exact?.denominator ?? BigInt(denominator));
+}
+
+/**
+ * The largest limit of each choice that an amount pays for; 0 when it does not pay for a single token, and
+ * Number.MAX_SAFE_INTEGER when output costs nothing.
+ */
+export function outputTokensFor(estimate: Estimate, amount: PicoUsd): number {
+  let least = perChoiceFor(amount, estimate.billing, estimate);
+  for (const billing of estimate.otherBillings)
+    least = Math.min(least, perChoiceFor(amount, billing, estimate));
+  return least;
+}
+
+const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
+
+/** `divideUp(total, denominator) <= amount` is `total <= amount × denominator`: solved for the limit of each choice. */
+function perChoiceFor(amount: PicoUsd, billing: Billing, { choices, extraOutputTokens }: Estimate): number {
+  const { fixed, perOutputToken, denominator, exact } = billing;
+  if (amount < 0n) return 0;
+  if (exact === null && amount <= MAX_SAFE) {
+    const payable = Number(amount) * denominator;
+    const spent = fixed + extraOutputTokens * perOutputToken;
+    const step = choices * perOutputToken;
+    if (Number.isSafeInteger(payable) && Number.isSafeInteger(spent) && Number.isSafeInteger(step)) {
+      const left = payable - spent;
+      if (left < 0) return 0;
+      return step === 0 ? Number.MAX_SAFE_INTEGER : (left - (left % step)) / step;
+    }
+  }
+  const perToken = exact?.perOutputToken ?? BigInt(perOutputToken);
+  const spent = (exact?.fixed ?? BigInt(fixed)) + BigInt(extraOutputTokens) * perToken;
+  const left = amount * (exact?.denominator ?? BigInt(denominator)) - spent;
   if (left < 0n) return 0;
-  const step = BigInt(operation.choices) * billing.output;
-  return step === 0n ? Number.MAX_SAFE_INTEGER : Number(left / step);
+  const step = BigInt(choices) * perToken;
+  return step === 0n || left / step > MAX_SAFE ? Number.MAX_SAFE_INTEGER : Number(left / step);
 }
 
 function unknownPrice(what: string, param: string): ApiError {

@@ -1,16 +1,23 @@
 /**
  * Open-ended calls: those whose client set no output limit. Owns: the limit to write in, given what every budget that
- * the call touches leaves it. Pure.
+ * the call touches leaves it. Pure; the constants come from a simulation of the protocol (src/admission/README.md).
  */
-import { type OpenEndedAsk, openEndedOutputTokens } from './admission.ts';
 import { type Claim, UNIT } from './claim.ts';
-import type { Estimate } from './estimate.ts';
+import { costUpTo, type Estimate, outputTokensFor, outputTokensUpTo } from './estimate.ts';
 import type { Meter } from './limit.ts';
+
+/** Fewest output tokens that make an open-ended answer worth starting. */
+export const SMALLEST_USEFUL_OUTPUT_TOKENS = 256;
+
+/** Written in where nothing says how much a model can produce and money is plenty. */
+const UNSOURCED_MAX_OUTPUT_TOKENS = 128_000;
 
 /** What one budget leaves a call. */
 export interface BudgetRoom {
   meter: Meter;
+  /** What it has left, lent to this instance or not. */
   room: bigint;
+  /** All of it. */
   amount: bigint;
   maxHold: bigint | null;
 }
@@ -26,10 +33,15 @@ export interface OpenEndedRoom {
 /** The claim of a call whose every choice is limited to this many output tokens. */
 export function claimUpTo(estimate: Estimate, outputTokensPerChoice: number): Claim {
   return {
-    cost: estimate.costUpTo(outputTokensPerChoice),
-    inputTokens: estimate.bound.inputTokens,
-    outputTokens: estimate.outputTokensUpTo(outputTokensPerChoice),
+    cost: costUpTo(estimate, outputTokensPerChoice),
+    input_tokens: estimate.inputTokens,
+    output_tokens: outputTokensUpTo(estimate, outputTokensPerChoice),
   };
+}
+
+/** The least with which a call can be admitted: its whole bound, or a useful answer where it set no output limit. */
+export function smallestClaim(estimate: Estimate): Claim {
+  return claimUpTo(estimate, estimate.outputTokensPerChoice ?? SMALLEST_USEFUL_OUTPUT_TOKENS);
 }
 
 /** What to hold for an open-ended call: the smallest of the limits that its budgets allow, in output tokens per choice. */
@@ -37,33 +49,65 @@ export function openEndedClaim(
   estimate: Estimate,
   { pools, crowd, last }: OpenEndedRoom,
 ): { claim: Claim; outputTokens: number } {
-  let tokens = openEndedOutputTokens(estimate, UNBOUNDED, UNBOUNDED, crowd, last);
-  for (const { meter, room, amount, maxHold } of pools) {
-    const ask = askIn(meter, estimate);
-    if (ask === null) continue;
-    tokens = Math.min(tokens, openEndedOutputTokens(ask, room, amount, crowd, last));
-    if (maxHold !== null) tokens = Math.min(tokens, ask.outputTokensFor(maxHold));
+  let tokens = ceilingOf(estimate);
+  for (const pool of pools) {
+    if (!weighsOn(pool.meter)) continue;
+    tokens = Math.min(tokens, shareOf(estimate, pool, crowd, last));
+    if (pool.maxHold !== null) tokens = Math.min(tokens, tokensFor(estimate, pool.meter, pool.maxHold));
   }
   return { claim: claimUpTo(estimate, tokens), outputTokens: tokens };
 }
 
 /** The largest output limit of each choice that an amount of a meter allows; null: it does not depend on the output. */
 export function outputTokensWithin(meter: Meter, estimate: Estimate, amount: bigint): number | null {
-  return askIn(meter, estimate)?.outputTokensFor(amount) ?? null;
+  return weighsOn(meter) ? tokensFor(estimate, meter, amount) : null;
 }
 
-/** More than any budget: Postgres keeps twelve digits before the point. */
-const UNBOUNDED = 10n ** 24n;
+/**
+ * The output limit that one budget allows: a share of what is free, so that the first call of thirty does not starve the
+ * rest, and never less than is useful while that can be had. When nothing else will come free, all that is left.
+ */
+function shareOf(
+  estimate: Estimate,
+  { meter, room, amount }: BudgetRoom,
+  crowd: number,
+  last: boolean,
+): number {
+  const ceiling = ceilingOf(estimate);
+  const share = tokensFor(estimate, meter, room / BigInt(32 + crowd));
+  const wanted = Math.min(ceiling, Math.max(share, leastOutputTokens(estimate, meter, room, amount)));
+  if (!last || amountUpTo(estimate, meter, wanted) <= room) return wanted;
+  return Math.min(ceiling, Math.max(SMALLEST_USEFUL_OUTPUT_TOKENS, tokensFor(estimate, meter, room)));
+}
 
-/** How output tokens weigh on a meter; null: they do not. */
-function askIn(meter: Meter, estimate: Estimate): OpenEndedAsk | null {
-  if (meter === 'cost_usd') return estimate;
-  if (meter !== 'tokens' && meter !== 'output_tokens') return null;
-  const { choices, inputTokens } = estimate.bound;
-  const fixed = estimate.outputTokensUpTo(0) + (meter === 'tokens' ? inputTokens : 0);
-  return {
-    costUpTo: (perChoice) => BigInt(fixed + perChoice * choices) * UNIT,
-    outputTokensFor: (amount) => Math.max(0, Math.floor((Number(amount / UNIT) - fixed) / choices)),
-    maxOutputTokens: estimate.maxOutputTokens,
-  };
+function leastOutputTokens(estimate: Estimate, meter: Meter, free: bigint, amount: bigint): number {
+  if (2n * amountUpTo(estimate, meter, 8192) <= free) return 8192;
+  const small = tokensFor(estimate, meter, amount / 25n);
+  return Math.max(SMALLEST_USEFUL_OUTPUT_TOKENS, Math.min(4096, small));
+}
+
+function ceilingOf({ maxOutputTokens }: Estimate): number {
+  return maxOutputTokens ?? UNSOURCED_MAX_OUTPUT_TOKENS;
+}
+
+/** Whether output tokens count on a meter. */
+function weighsOn(meter: Meter): boolean {
+  return meter === 'cost_usd' || meter === 'tokens' || meter === 'output_tokens';
+}
+
+/** How much of a meter on which output weighs the call takes, with this limit of each choice. */
+function amountUpTo(estimate: Estimate, meter: Meter, perChoice: number): bigint {
+  if (meter === 'cost_usd') return costUpTo(estimate, perChoice);
+  return BigInt(fixedTokens(estimate, meter) + perChoice * estimate.choices) * UNIT;
+}
+
+/** The largest limit of each choice with which it takes no more than this of the meter; 0: none. */
+function tokensFor(estimate: Estimate, meter: Meter, amount: bigint): number {
+  if (meter === 'cost_usd') return outputTokensFor(estimate, amount);
+  const left = Number(amount / UNIT) - fixedTokens(estimate, meter);
+  return Math.max(0, Math.floor(left / estimate.choices));
+}
+
+function fixedTokens({ extraOutputTokens, inputTokens }: Estimate, meter: Meter): number {
+  return meter === 'tokens' ? extraOutputTokens + inputTokens : extraOutputTokens;
 }

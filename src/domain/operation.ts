@@ -3,6 +3,7 @@
  * (classify), read by the estimate. It holds bounds, not prices.
  */
 import type { ServiceTier } from './price.ts';
+import type { Quantities } from './quantities.ts';
 
 export type OperationName =
   | 'chat.completions'
@@ -41,6 +42,8 @@ export interface Operation {
   choices: number;
   /** Output tokens billed beyond the limit (a rejected prediction), bounded by the body's bytes. */
   extraOutputTokens: number;
+  /** The most of every meter beside input and output tokens of text; missing or null: nothing else is billed. */
+  otherBounds?: Quantities | null;
   /** Field into which an output limit can be written; null where the operation has none. */
   outputLimitField: 'max_completion_tokens' | 'max_output_tokens' | null;
   /** The client's `service_tier`: null when missing, null or `auto` (then it is sent as `default`). */

@@ -1,40 +1,82 @@
 /**
- * Prices. Owns: the shape of a rate card, which price a call is billed at, and the exact cost of usage.
- * Does not own: where prices come from (store/seed, admin overrides). Invariants: integers only; one rounding, up,
- * per event; no price means no call.
+ * Prices. Owns: the shape of a price and of a rate card, which price a call is billed at, and the exact cost of usage.
+ * Does not own: the arithmetic of lines (rates.ts), where prices come from (store/seed, admin overrides). Invariants:
+ * integers only; one rounding, up, per event; no price means no call.
  */
-import { divideUp, type PicoUsd } from './money.ts';
+import type { PicoUsd } from './money.ts';
+import type { MeterName } from './quantities.ts';
+import { type ContextBand, compileRates, costAt, type PriceLine, type Rates } from './rates.ts';
 import type { Usage } from './usage.ts';
 
 /** A processing tier as the API names it in `service_tier`; `default` is the standard price. */
 export type ServiceTier = 'default' | 'flex' | 'priority' | 'batch';
 
-/** Prices in pico-USD per `perTokens` tokens. Null: the card lists none (cached and cache-written input then cost as input). */
-export interface TokenRates {
+/** One dated price: the lines of a model in one tier from a moment on. Its id is stored on every event that it priced. */
+export interface PriceFields {
+  id: string;
+  model: string;
+  tier: ServiceTier;
+  /** Milliseconds since the epoch; the newest row at or before the call's admission applies. */
+  effectiveFromMs: number;
+  lines: readonly PriceLine[];
+  /** Input of more tokens moves the whole request to the band `long`; null: there is one band. */
+  longContextAboveTokens: number | null;
+  /** Who set it; an admin's row overrides the seed's, whatever their dates. */
+  origin: 'seed' | 'admin';
+}
+
+export interface Price extends Readonly<PriceFields> {
+  readonly short: Rates;
+  /** Null: there is one band, or the tier has no published price for input beyond the threshold. */
+  readonly long: Rates | null;
+}
+
+/**
+ * Compiles the lines of a price.
+ * @throws RangeError when a line's `per` is no positive integer or its rate is negative
+ */
+export function makePrice(fields: PriceFields): Price {
+  const { lines, longContextAboveTokens } = fields;
+  const short = compileRates(lines.filter(({ band }) => band !== 'long'));
+  const long =
+    longContextAboveTokens === null ? null : compileRates(lines.filter(({ band }) => band !== 'short'));
+  return { ...fields, short, long: long?.factors.has('input_tokens') ? long : null };
+}
+
+/**
+ * What most prices are: rates of text in one band, in pico-USD for as many tokens. Null: the card lists none, so that
+ * such input costs as input.
+ */
+export interface TextPrice {
   input: PicoUsd;
   cachedInput: PicoUsd | null;
   cacheWrite: PicoUsd | null;
   output: PicoUsd;
 }
 
-/** One dated price row: a model in one tier from a moment on. Its id is stored on every event that it priced. */
-export interface Price {
-  id: string;
-  model: string;
-  tier: ServiceTier;
-  /** Milliseconds since the epoch; the newest row at or before the call's admission applies. */
-  effectiveFromMs: number;
-  /** The divisor of the rates: published prices are per 1,000,000 tokens. */
-  perTokens: bigint;
-  standard: TokenRates;
-  /**
-   * Rates of the whole request once its input passes `longContextAboveTokens`. Null with a threshold: the tier has no
-   * published price beyond it. Null without one: one band only.
-   */
-  longContext: TokenRates | null;
-  longContextAboveTokens: number | null;
-  /** Who set it; an admin's row overrides the seed's, whatever their dates. Missing: the seed. */
-  origin?: 'seed' | 'admin';
+/** Returns the text price among the lines that apply in a band; null: input or output has none. */
+export function textPriceOf(
+  lines: readonly PriceLine[],
+  band: ContextBand,
+): (TextPrice & { per: number }) | null {
+  const lineOf = (meter: MeterName) =>
+    lines.findLast((line) => line.meter === meter && (line.band ?? band) === band) ?? null;
+  const input = lineOf('input_tokens');
+  const output = lineOf('output_tokens');
+  if (input === null || output === null) return null;
+  const cachedInput = lineOf('cached_input_tokens')?.rate ?? null;
+  const cacheWrite = lineOf('cache_write_tokens')?.rate ?? null;
+  return { per: input.per, input: input.rate, cachedInput, cacheWrite, output: output.rate };
+}
+
+/** Returns the lines of a text price. */
+export function textLines(text: TextPrice, per: number, band?: ContextBand): PriceLine[] {
+  const lines: PriceLine[] = [{ meter: 'input_tokens', per, rate: text.input, band }];
+  if (text.cachedInput !== null)
+    lines.push({ meter: 'cached_input_tokens', per, rate: text.cachedInput, band });
+  if (text.cacheWrite !== null) lines.push({ meter: 'cache_write_tokens', per, rate: text.cacheWrite, band });
+  lines.push({ meter: 'output_tokens', per, rate: text.output, band });
+  return lines;
 }
 
 /** What is known of a model beside its prices; null means no source gives it, so it must not be assumed. */
@@ -166,27 +208,10 @@ function isServiceTier(text: string): text is ServiceTier {
   return text === 'default' || text === 'flex' || text === 'priority' || text === 'batch';
 }
 
-/**
- * The exact cost of usage in pico-USD, rounded up once. Null when it has none: counts that are not non-negative
- * integers, partitions that are more than their total, or a long context that the tier does not price. The upstream
- * said so, which is no bug of ours: the caller then charges the hold.
- */
+/** The exact cost of usage at a price, in pico-USD; null: it has none (see `costAt`), or none that long. */
 export function costOf(usage: Usage, price: Price): PicoUsd | null {
-  const { inputTokens, cachedInputTokens, cacheWriteTokens, outputTokens } = usage;
-  const uncachedTokens = inputTokens - cachedInputTokens - cacheWriteTokens;
-  if (!isCount(inputTokens) || !isCount(cachedInputTokens) || !isCount(cacheWriteTokens)) return null;
-  if (!isCount(outputTokens) || uncachedTokens < 0) return null;
-  const isLong = price.longContextAboveTokens !== null && inputTokens > price.longContextAboveTokens;
-  const rates = isLong ? price.longContext : price.standard;
-  if (!rates) return null;
-  const total =
-    BigInt(uncachedTokens) * rates.input +
-    BigInt(cachedInputTokens) * (rates.cachedInput ?? rates.input) +
-    BigInt(cacheWriteTokens) * (rates.cacheWrite ?? rates.input) +
-    BigInt(outputTokens) * rates.output;
-  return divideUp(total, price.perTokens);
-}
-
-function isCount(value: number): boolean {
-  return Number.isSafeInteger(value) && value >= 0;
+  const { longContextAboveTokens } = price;
+  const isLong = longContextAboveTokens !== null && (usage.input_tokens ?? 0) > longContextAboveTokens;
+  const rates = isLong ? price.long : price.short;
+  return rates === null ? null : costAt(rates, usage);
 }

@@ -1,6 +1,6 @@
 /**
- * Replay: what a limit would have refused, had it been in force while these calls came. It goes by what the calls used,
- * where the gateway holds what they could use at worst, so it never shows more refusals than there would have been. Pure.
+ * Replay: what a limit would have denied, had it existed while these calls came. It goes by what the calls used,
+ * where the gateway holds what they could use at worst, so it never shows more denials than there would have been. Pure.
  */
 import { type Claim, claimed } from './claim.ts';
 import type { Limit } from './limit.ts';
@@ -16,9 +16,9 @@ export interface ReplayedCall {
 
 export interface Replayed {
   calls: number;
-  refused: number;
-  firstRefusedAtMs: number | null;
-  /** What the limit would count at the end, of whom it counts most; with the refused calls, because they were made. */
+  denied: number;
+  firstDeniedAtMs: number | null;
+  /** What the limit would count at the end, of whom it counts most; with the denied calls, because they were made. */
   used: bigint;
 }
 
@@ -61,7 +61,7 @@ export function replay(
   const isEachUser = limit.subject.type === 'user' && limit.subject.id === null;
   const admitted = new Map<string, Sum>();
   const made = new Map<string, Sum>();
-  const result: Replayed = { calls: calls.length, refused: 0, firstRefusedAtMs: null, used: before };
+  const result: Replayed = { calls: calls.length, denied: 0, firstDeniedAtMs: null, used: before };
   for (const call of calls) {
     const whom = isEachUser ? call.user : '';
     const amount = claimed(limit.meter, call.claim);
@@ -70,8 +70,8 @@ export function replay(
     sumOf(made, whom, before).add(amount, leavesAtMs);
     sum.leaveUntil(call.atMs);
     if (limit.enforcement === 'strict' && sum.amount + amount > limit.amount) {
-      result.refused++;
-      result.firstRefusedAtMs ??= call.atMs;
+      result.denied++;
+      result.firstDeniedAtMs ??= call.atMs;
     } else sum.add(amount, leavesAtMs);
   }
   for (const sum of made.values()) sum.leaveUntil(nowMs);

@@ -4,6 +4,10 @@
  */
 import { Temporal } from 'temporal-polyfill';
 
+/** Rollups sum by quarters of an hour: every time zone's midnight is a boundary of one. */
+export const QUARTER_HOUR_MS = 900_000;
+export const DAY_MS = 86_400_000;
+
 export type LifetimeWindow = { type: 'lifetime' };
 export type CalendarWindow = { type: 'calendar'; unit: 'day' | 'week' | 'month'; timeZone: string };
 export type RollingWindow = { type: 'rolling'; seconds: number };

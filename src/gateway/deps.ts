@@ -1,13 +1,13 @@
 /** What the gateway is wired with. */
 import type { KeyCache } from '../auth/key-cache.ts';
 import type { CounterSpec } from '../domain/counter.ts';
+import type { ErrorCode } from '../domain/errors.ts';
 import type { RateCards } from '../domain/price.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Clock } from '../ledger/time.ts';
-import type { Upstream } from '../openai/upstream.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Refusals } from './refusals.ts';
+import type { Upstream } from '../wire/upstream.ts';
 
 export interface GatewayDeps {
   keys: KeyCache;
@@ -20,7 +20,8 @@ export interface GatewayDeps {
   upstreamApiKey: string;
   metrics: Metrics;
   log: Log;
-  refusals: Refusals;
+  /** Counts a team's denials and errors for reports. */
+  counts: { add(teamId: string, code: ErrorCode): void };
   maxBodyBytes: number;
   /** How long the upstream's answer is read on after its client left, to learn what it cost. */
   abandonedTimeoutMs: number;

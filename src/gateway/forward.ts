@@ -6,7 +6,7 @@ import { decodeBody } from '../openai/decode.ts';
 import { renderBody } from '../openai/edit.ts';
 import { upstreamHeaders } from '../openai/headers.ts';
 import { StreamMeter } from '../openai/stream.ts';
-import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../openai/upstream.ts';
+import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../wire/upstream.ts';
 import type { Answer, UpstreamHeaders } from './answer.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';

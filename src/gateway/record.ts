@@ -49,13 +49,13 @@ export function record(deps: GatewayDeps, call: Call, answer: Answer, settled: S
 /** Every choice used up what was written in; where there are several, one that did shows only in all of them. */
 function isOutputCut({ outputLimit, estimate }: Call, { usage }: Settled): boolean {
   return (
-    outputLimit !== null && usage !== null && usage.outputTokens >= outputLimit * estimate!.bound.choices
+    outputLimit !== null && usage !== null && (usage.output_tokens ?? 0) >= outputLimit * estimate!.choices
   );
 }
 
 export function recordRefusal(deps: GatewayDeps, call: Call, refusal: ApiError): void {
-  deps.metrics.recordDenial(refusal.code, call.route?.name ?? null, isRetry(call));
-  if (call.account !== null) deps.refusals.add(call.account.principal.teamId, refusal.code);
+  deps.metrics.recordError(refusal.code, call.route?.name ?? null, isRetry(call));
+  if (call.account !== null) deps.counts.add(call.account.principal.teamId, refusal.code);
   if (ERRORS[refusal.code].status >= 500) deps.log.logger.warn({ code: refusal.code }, 'call refused');
 }
 

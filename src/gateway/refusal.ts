@@ -1,14 +1,12 @@
 /** Refusals: what a client is told whose call was denied. Which limit, what is left, when it resets, what fits. */
-
 import type { Denial } from '../admission/decide.ts';
-import { SMALLEST_USEFUL_OUTPUT_TOKENS } from '../domain/admission.ts';
-import { type Claim, claimed } from '../domain/claim.ts';
+import { claimed } from '../domain/claim.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { Estimate } from '../domain/estimate.ts';
 import type { Meter } from '../domain/limit.ts';
 import { formatUsd } from '../domain/money.ts';
-import { claimUpTo, outputTokensWithin } from '../domain/open-ended.ts';
+import { outputTokensWithin, smallestClaim } from '../domain/open-ended.ts';
 
 export function refusalOf(denial: Denial, estimate: Estimate): ApiError {
   switch (denial.reason) {
@@ -51,12 +49,6 @@ function plain(amount: bigint): string {
   return formatUsd(amount).replace(/\.0+$/, '');
 }
 
-function smallestOf(estimate: Estimate): Claim {
-  if (estimate.openEnded) return claimUpTo(estimate, SMALLEST_USEFUL_OUTPUT_TOKENS);
-  const { inputTokens, outputTokens } = estimate.bound;
-  return { cost: estimate.cost!, inputTokens, outputTokens: outputTokens! };
-}
-
 function insufficient(counter: CounterSpec | null, ceiling: bigint, estimate: Estimate): ApiError {
   if (counter === null) {
     const why = 'This team has no budget: no usable grant and no cost limit. An administrator can add one.';
@@ -64,7 +56,7 @@ function insufficient(counter: CounterSpec | null, ceiling: bigint, estimate: Es
   }
   const { meter, source } = counter;
   const left = ceiling > 0n ? ceiling : 0n;
-  const needed = claimed(meter, smallestOf(estimate));
+  const needed = claimed(meter, smallestClaim(estimate));
   return apiError(
     'insufficient_quota',
     `The ${source} has ${say(meter, left)} left, and this call may use up to ${say(meter, needed)}.`,
@@ -73,7 +65,7 @@ function insufficient(counter: CounterSpec | null, ceiling: bigint, estimate: Es
 }
 
 function amounts(meter: Meter, counter: CounterSpec | null, left: bigint, estimate: Estimate) {
-  const needed = claimed(meter, smallestOf(estimate));
+  const needed = claimed(meter, smallestClaim(estimate));
   const unit = meter === 'cost_usd' ? 'usd' : meter;
   const write = meter === 'cost_usd' ? formatUsd : plain;
   const resets = counter?.source === 'limit' && counter.endsAtMs !== null;
@@ -91,7 +83,7 @@ function tooLarge(counter: CounterSpec, maxHold: bigint, estimate: Estimate): Ap
   return apiError(
     'hold_too_large',
     `One call may hold at most ${say(meter, maxHold)} here, and this one may use up to ` +
-      `${say(meter, claimed(meter, smallestOf(estimate)))}: lower its output limit or its input.`,
+      `${say(meter, claimed(meter, smallestClaim(estimate)))}: lower its output limit or its input.`,
     {
       details: { ...nameOf(counter), affordable_output_tokens: outputTokensWithin(meter, estimate, maxHold) },
     },

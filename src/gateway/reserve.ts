@@ -2,6 +2,7 @@
 import type { ReservationRequest } from '../admission/decide.ts';
 import { NOTHING_USED } from '../domain/claim.ts';
 import { type ApiError, isApiError } from '../domain/errors.ts';
+import { smallestClaim } from '../domain/open-ended.ts';
 import type { Hold, QueueOutcome } from '../ledger/holds.ts';
 import { authenticate, whyNotAllowed } from './authenticate.ts';
 import type { Call } from './call.ts';
@@ -43,7 +44,7 @@ function begin(deps: GatewayDeps, call: Call, hold: Hold): Promise<boolean> {
     model: operation.model ?? '',
     stream: operation.stream,
     endUser: call.endUser,
-    priceId: call.estimate!.priceIds[0] ?? null,
+    priceId: call.estimate!.priceId,
     outputLimit: call.outputLimit,
   };
   return new Promise((resolve) => deps.ledger.begin(hold, facts, resolve));
@@ -96,6 +97,5 @@ function requestOf(call: Call, waitedMs: number): ReservationRequest {
 function sizeOf(call: Call): ReservationRequest['size'] {
   const estimate = call.estimate!;
   if (estimate.openEnded) return { type: 'open_ended', estimate };
-  const { inputTokens, outputTokens } = estimate.bound;
-  return { type: 'fixed', claim: { cost: estimate.cost!, inputTokens, outputTokens: outputTokens! } };
+  return { type: 'fixed', claim: smallestClaim(estimate) };
 }

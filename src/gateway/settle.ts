@@ -43,7 +43,7 @@ function verdict(call: Call, answer: Answer, metered: MeteredResponse): Verdict 
   const card = call.card;
   const free = { priceId: null, pricedModel: null };
   const dearest = {
-    priceId: call.estimate!.priceIds[0] ?? null,
+    priceId: call.estimate!.priceId,
     pricedModel: nameOf(card),
     cost: call.hold!.amount,
   };

@@ -1,5 +1,5 @@
 /** Unknown calls that are due, and how they share what is read for them. */
-import type { MinuteSpan } from '../domain/evidence.ts';
+import type { MinuteSpan } from '../domain/usage-report-bound.ts';
 import type { EventRow } from '../store/events.ts';
 import { REPORTED_OPERATIONS, type ReportName } from './usage-report.ts';
 

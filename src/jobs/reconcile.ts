@@ -1,15 +1,15 @@
 /**
  * The job `reconcile`: settles calls of unknown outcome by the upstream's own usage report. Owns: which calls are due,
- * what is read for them, and that a correction is written at most once. Does not own: the verdict (domain/reconcile.ts),
+ * what is read for them, and that a correction is written at most once. Does not own: what is kept (domain/reconcile.ts),
  * the correction (store/unknown.ts), when it runs (every.ts). Invariants: it only ever lowers a charge, and not below
  * what the report leaves unexplained; an error leaves every charge as it was; running it again changes nothing.
  */
 import { isApiError } from '../domain/errors.ts';
-import { Evidence, type MinuteSpan } from '../domain/evidence.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import type { Price, RateCards } from '../domain/price.ts';
-import { CLOCK_MARGIN_MS, judge, MINUTE_MS, minutesOf, type Verdict } from '../domain/reconcile.ts';
-import { runAlone } from '../store/alone.ts';
+import { boundUnknownCost, CLOCK_MARGIN_MS, MINUTE_MS, minutesOf } from '../domain/reconcile.ts';
+import { type MinuteSpan, UsageReportBound } from '../domain/usage-report-bound.ts';
+import { runAlone } from '../store/changes.ts';
 import type { Database } from '../store/database.ts';
 import { type EventRow, listUnknown } from '../store/events.ts';
 import { readKnownUsage } from '../store/known-usage.ts';
@@ -91,8 +91,8 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
             readReport(report, span, signal),
             readKnownUsage(database.sql, REPORTED_OPERATIONS[report], span),
           ]);
-          const evidence = new Evidence({ span, reported, known });
-          for (const call of calls) tally[await settle(call, evidence, prices)]++;
+          const bound = new UsageReportBound({ span, reported, known });
+          for (const call of calls) tally[await settle(call, bound, prices)]++;
         } catch (error) {
           failures.push(error);
           if (failures.length >= FAILURES_MAX) throw failures[0];
@@ -103,13 +103,17 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
     return tally;
   }
 
-  async function settle(call: Due, evidence: Evidence, prices: Map<string, Price>): Promise<keyof Tally> {
+  async function settle(
+    call: Due,
+    bound: UsageReportBound,
+    prices: Map<string, Price>,
+  ): Promise<keyof Tally> {
     const { event, life } = call;
     const charged = usd(event.costUsd);
     const unknown = { model: event.model, charged, prices: pricesOf(event, prices, rates()) };
-    const verdict: Verdict = judge(unknown, evidence, life);
-    if ('withheld' in verdict) return verdict.withheld;
-    const { kept } = verdict;
+    const charge = boundUnknownCost(unknown, bound, life);
+    if ('withheld' in charge) return charge.withheld;
+    const { kept } = charge;
     if (kept >= charged) return 'kept';
     const released = await releaseUnknown(database, {
       eventId: event.id,

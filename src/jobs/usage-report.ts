@@ -5,7 +5,7 @@
  * https://platform.openai.com/docs/api-reference/usage
  */
 import OpenAI from 'openai';
-import type { MinuteSpan, ReportedUsage, TokenCounts } from '../domain/evidence.ts';
+import type { MinuteSpan, ReportedQuantities, ReportedUsage } from '../domain/usage-report-bound.ts';
 
 /** The reports that there are, and the operations that each covers. */
 export const REPORTED_OPERATIONS = {
@@ -88,12 +88,12 @@ function rowsOf(bucket: Page['data'][number], missing: Set<number>): ReportedUsa
   return bucket.results.map((result) => ({ minute, ...usageOf(result) }));
 }
 
-function usageOf(result: Result): { model: string | null; tokens: TokenCounts } {
+function usageOf(result: Result): { model: string | null; usage: ReportedQuantities } {
   if (result.object === 'organization.usage.embeddings.result') {
     const input = countOf(result.input_tokens);
     return {
       model: result.model ?? null,
-      tokens: countsOf(input, { uncached: input, cached: 0, written: 0 }, 0),
+      usage: countsOf(input, { uncached: input, cached: 0, written: 0 }, 0),
     };
   }
   if (result.object !== 'organization.usage.completions.result') {
@@ -108,7 +108,7 @@ function usageOf(result: Result): { model: string | null; tokens: TokenCounts } 
     cached: cached ?? rest,
     written: written ?? rest,
   };
-  return { model: result.model ?? null, tokens: countsOf(input, kinds, countOf(result.output_tokens)) };
+  return { model: result.model ?? null, usage: countsOf(input, kinds, countOf(result.output_tokens)) };
 }
 
 /** A kind that the report does not tell apart may be all of the input that is left. */
@@ -116,13 +116,13 @@ function countsOf(
   inputTokens: number,
   kinds: { uncached: number; cached: number; written: number },
   outputTokens: number,
-): TokenCounts {
+): ReportedQuantities {
   return {
-    inputTokens,
-    uncachedInputTokens: kinds.uncached,
-    cachedInputTokens: kinds.cached,
-    cacheWriteTokens: kinds.written,
-    outputTokens,
+    input_tokens: inputTokens,
+    uncached_input_tokens: kinds.uncached,
+    cached_input_tokens: kinds.cached,
+    cache_write_tokens: kinds.written,
+    output_tokens: outputTokens,
   };
 }
 

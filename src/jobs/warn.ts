@@ -1,9 +1,9 @@
 /** The job `warn`: raises the thresholds that budgets have reached. One replica at a time looks. */
 import type { CounterSpec } from '../domain/counter.ts';
-import { runAlone } from '../store/alone.ts';
+import { runAlone } from '../store/changes.ts';
 import type { Database } from '../store/database.ts';
 import { ensureSoftCounters } from '../store/soft-counters.ts';
-import { type RaisedWarning, type RaiseOptions, raiseRefused, raiseWarnings } from '../store/warnings.ts';
+import { type RaisedWarning, type RaiseOptions, raiseDenied, raiseWarnings } from '../store/warnings.ts';
 
 /** Any number, the same in every version of Tollgate. */
 const WARN_LOCK = 8_655_428_303;
@@ -32,6 +32,6 @@ export class SpentBudgets {
   async raise(database: Database, options: RaiseOptions): Promise<RaisedWarning[]> {
     const counters = [...this.#counters.values()];
     this.#counters = new Map();
-    return raiseRefused(database, counters, options);
+    return raiseDenied(database, counters, options);
   }
 }

@@ -33,7 +33,7 @@ export function warningBody(warning: DueWarning): string {
     amount: amountOf(meter, usd(amount)),
     settled: amountOf(meter, usd(settled)),
     over_limit: amountOf(meter, excess > 0n ? excess : 0n),
-    refused: warning.refused,
+    denied: warning.denied,
     window: warning.window === null ? null : windowOf(warning.window),
     window_starts_at: warning.window?.type === 'lifetime' ? null : warning.startsAt,
     ...(source === 'limit' ? { resets_at: endsAt } : { expires_at: endsAt }),
@@ -49,11 +49,11 @@ function windowOf(window: Window) {
 
 /** One or two sentences. Names are escaped as Slack wants them, so that none can call a channel. */
 export function warningText(warning: DueWarning): string {
-  const { meter, threshold, settled, amount, source, endsAt, refused } = warning;
+  const { meter, threshold, settled, amount, source, endsAt, denied } = warning;
   const used = `${quantity(meter, settled)} of ${quantity(meter, amount)}`;
   const end = endsAt === null ? '' : ` It ${source === 'limit' ? 'resets' : 'expires'} at ${endsAt}.`;
   // What is left pays for no call: the percent would say too much.
-  const reach = refused ? 'has used up' : `has used ${threshold} % of`;
+  const reach = denied ? 'has used up' : `has used ${threshold} % of`;
   return `${subjectText(warning)} ${reach} its ${sourceText(warning)}: ${used}.${consequence(warning)}${end}`;
 }
 
@@ -72,10 +72,10 @@ function sourceText({ source, window, enforcement, models }: DueWarning): string
   return `${soft}limit${unit}${models === null ? '' : ` for ${escaped(models.join(', '))}`}`;
 }
 
-function consequence({ threshold, enforcement, refused }: DueWarning): string {
-  if (refused) return ' A call was refused, because it may have cost more than is left.';
+function consequence({ threshold, enforcement, denied }: DueWarning): string {
+  if (denied) return ' A call was denied, because it may have cost more than is left.';
   if (threshold < 100) return '';
-  return enforcement === 'soft' ? ' Calls go on.' : ' Calls are refused.';
+  return enforcement === 'soft' ? ' Calls go on.' : ' Calls are denied.';
 }
 
 function quantity(meter: Meter, text: string): string {

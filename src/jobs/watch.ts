@@ -2,12 +2,12 @@
  * Watch: reads the installation's state from Postgres for the metrics, every few seconds, so that a scrape reads memory
  * only. Invariant: a reading that is too old is not shown; no number is better than one that was true an hour ago.
  */
-import type { Sql } from 'postgres';
-import { readWatch, type WatchReading } from '../store/watch.ts';
+import type { Database } from '../store/database.ts';
+import { ping, readWatch, type WatchReading } from '../store/watch.ts';
 import { type Job, startJob } from './every.ts';
 
 export interface WatchOptions {
-  sql: Sql;
+  db: Database['db'];
   /** How many budgets are shown, those closest to their end. */
   budgetsMax: number;
   onError: (error: unknown) => void;
@@ -28,7 +28,7 @@ export interface Watch extends Job {
 const STALE_AFTER_MS = 60_000;
 
 export function startWatch(options: WatchOptions): Watch {
-  const { sql, budgetsMax, onError, intervalMs = 10_000, monotonicMs = () => performance.now() } = options;
+  const { db, budgetsMax, onError, intervalMs = 10_000, monotonicMs = () => performance.now() } = options;
   let latest: { reading: Watched; atMs: number } | null = null;
   const job = startJob({
     firstAfterMs: 0,
@@ -36,9 +36,9 @@ export function startWatch(options: WatchOptions): Watch {
     onError,
     run: async () => {
       const atMs = monotonicMs();
-      await sql`select 1`;
+      await ping(db);
       const roundTripSeconds = (monotonicMs() - atMs) / 1000;
-      latest = { reading: { ...(await readWatch(sql, budgetsMax)), roundTripSeconds }, atMs };
+      latest = { reading: { ...(await readWatch(db, budgetsMax)), roundTripSeconds }, atMs };
     },
   });
   return {

@@ -40,9 +40,11 @@ export interface Outcome {
 
 /** What a call that has ended took of every meter: its usage, or all of its claim where that is not known. */
 export function usedBy(claim: Claim, { outcome, usage, cost }: Outcome): Claim {
-  if (usage) return { cost, inputTokens: usage.inputTokens, outputTokens: usage.outputTokens };
-  const { inputTokens, outputTokens } = outcome === 'voided' ? NOTHING_USED : claim;
-  return { cost, inputTokens, outputTokens };
+  if (usage) {
+    return { cost, input_tokens: usage.input_tokens ?? 0, output_tokens: usage.output_tokens ?? 0 };
+  }
+  const { input_tokens, output_tokens } = outcome === 'voided' ? NOTHING_USED : claim;
+  return { cost, input_tokens, output_tokens };
 }
 
 /** The outcome of a call of which nothing more will be known: it stays charged at its hold until there is evidence. */
@@ -124,9 +126,9 @@ export function eventJson(facts: string, outcome: Outcome, allocations: readonly
     `{${facts},"outcome":"${outcome.outcome}","provenance":"${outcome.provenance}",` +
     `"reason":${quote(outcome.reason)},"upstream_status":${outcome.upstreamStatus},` +
     `"upstream_request_id":${quote(outcome.upstreamRequestId)},"response_model":${quote(outcome.responseModel)},` +
-    `"service_tier":${quote(outcome.serviceTier)},"input_tokens":${usage?.inputTokens ?? 0},` +
-    `"cached_input_tokens":${usage?.cachedInputTokens ?? 0},"cache_write_tokens":${usage?.cacheWriteTokens ?? 0},` +
-    `"output_tokens":${usage?.outputTokens ?? 0},"reasoning_tokens":${usage?.reasoningTokens ?? 0},` +
+    `"service_tier":${quote(outcome.serviceTier)},"input_tokens":${usage?.input_tokens ?? 0},` +
+    `"cached_input_tokens":${usage?.cached_input_tokens ?? 0},"cache_write_tokens":${usage?.cache_write_tokens ?? 0},` +
+    `"output_tokens":${usage?.output_tokens ?? 0},"reasoning_tokens":${usage?.reasoning_tokens ?? 0},` +
     `"price_id":${quote(outcome.priceId)},"cost_usd":"${formatUsd(outcome.cost)}",` +
     `"stage_us":${stagesJson(outcome.stageUs)},"allocations":${allocationsJson(allocations)}}`
   );
@@ -157,8 +159,8 @@ export function eventFromJson(json: string): FlushEvent {
     createdAtMs: momentOfUuidV7(stored.id),
     claim: {
       cost: usd(stored.cost_usd),
-      inputTokens: stored.input_tokens,
-      outputTokens: stored.output_tokens,
+      input_tokens: stored.input_tokens,
+      output_tokens: stored.output_tokens,
     },
     allocations: stored.allocations.map((part) => ({
       counterId: part.counter,

@@ -19,7 +19,4 @@ export function uuidV7(atMs: number): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
-/** The moment in a UUIDv7, in milliseconds since the epoch. */
-export function momentOfUuidV7(id: string): number {
-  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
-}
+export { momentOfUuidV7 } from '../domain/ids.ts';

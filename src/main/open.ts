@@ -1,14 +1,39 @@
-/** Opening what a start needs of the world around it, with words for people where that fails. */
+/** Opens what a start needs of the world around it; where that fails, says in one line what to check. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import type { Connection } from '../store/database.ts';
 import { EmbeddedPostgresError } from '../store/embedded/account.ts';
 import { openStore, type Store } from '../store/store.ts';
-import { CannotStart, orCannotStart } from './cannot-start.ts';
+
+/** Why Tollgate cannot start here, and what to check. Its message is one line, meant for people, without secrets. */
+export class CannotStart extends Error {
+  override name = 'CannotStart';
+}
+
+/** Runs a step of the start; when it fails, `explain` turns the system's words into ours. */
+export async function orCannotStart<T>(
+  work: () => T | Promise<T>,
+  explain: (why: string, error: unknown) => string,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new CannotStart(explain(wordsOf(error), error), { cause: error });
+  }
+}
+
+/** What the first cause of an error says: wrappers only repeat the query or the call that failed. */
+function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.cause instanceof Error) return wordsOf(error.cause);
+  // Of a name with several addresses each has failed, and the error around them says nothing.
+  if (error instanceof AggregateError) return error.errors.map(wordsOf).join(', ');
+  return error.message;
+}
 
 /**
- * Makes the folder of the journals; answers its path.
+ * Makes the folder of the journals; returns its path.
  * @throws CannotStart when the data folder cannot be written
  */
 export function openJournals({ dataDir }: Config): Promise<string> {

@@ -1,4 +1,5 @@
 import type { OperationName } from '../domain/operation.ts';
+import { areQuantities } from '../domain/quantities.ts';
 import type { MeteredResponse, Usage } from '../domain/usage.ts';
 import { isObject, type Json, type JsonObject, parseJson } from './json.ts';
 
@@ -32,20 +33,15 @@ export function readUsage(name: OperationName, reported: Json | undefined): Usag
 
   const input = isObject(inputDetails) ? inputDetails : {};
   const output = isObject(outputDetails) ? outputDetails : {};
+  // Written out: one shape, whatever stood in the response.
   const usage = {
-    inputTokens: inputTokens ?? null,
-    cachedInputTokens: input.cached_tokens ?? 0,
-    cacheWriteTokens: input.cache_write_tokens ?? 0,
-    outputTokens: outputTokens ?? (name === 'embeddings' ? 0 : null),
-    reasoningTokens: output.reasoning_tokens ?? 0,
+    input_tokens: inputTokens ?? null,
+    cached_input_tokens: input.cached_tokens ?? 0,
+    cache_write_tokens: input.cache_write_tokens ?? 0,
+    output_tokens: outputTokens ?? (name === 'embeddings' ? 0 : null),
+    reasoning_tokens: output.reasoning_tokens ?? 0,
   };
-  if (!isCounts(usage)) return null;
-  if (usage.cachedInputTokens + usage.cacheWriteTokens > usage.inputTokens) return null;
-  return usage.reasoningTokens > usage.outputTokens ? null : usage;
-}
-
-function isCounts(usage: Record<keyof Usage, Json>): usage is Record<keyof Usage, number> & Usage {
-  return Object.values(usage).every((count) => Number.isSafeInteger(count) && (count as number) >= 0);
+  return areQuantities(usage) ? usage : null;
 }
 
 /**

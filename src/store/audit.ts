@@ -1,8 +1,8 @@
 /** Audit: who changed what. Reads, and the one entry that no trigger writes (a release): see the migrations. */
 import { randomUUID } from 'node:crypto';
 import { and, desc, eq, getTableColumns } from 'drizzle-orm';
-import { type After, isAfter, type Transaction } from './catalog-version.ts';
-import type { Database } from './database.ts';
+import { type After, isAfter } from './changes.ts';
+import type { Database, Transaction } from './database.ts';
 import { auditLog } from './schema.ts';
 
 /** An entry; `before` and `after` are rows by the names of their columns, without what is secret. */

@@ -1,24 +1,56 @@
 /**
- * Balance: what a team has, spent and holds, as a projection over counters, leases and rollups; nothing of it is stored.
- * Invariant: all of one answer is read in one snapshot.
+ * Balances: what a team, and each limit, has, spent and holds, as a projection over counters, leases and rollups; nothing
+ * of it is stored. Invariant: all of one answer is read in one snapshot, at one moment of Postgres's clock.
  */
-import { and, asc, eq, notExists, sql } from 'drizzle-orm';
-import { grantCounter } from '../domain/counter.ts';
+import { and, asc, eq, gt, inArray, isNotNull, isNull, ne, notExists, or, sql } from 'drizzle-orm';
+import { isUsable } from '../domain/budget.ts';
+import { type CounterSpec, grantCounter, limitCounter, spanOf } from '../domain/counter.ts';
+import {
+  type Enforcement,
+  type Grant,
+  type Limit,
+  type Meter,
+  ORGANIZATION_ID,
+  type Subject,
+} from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
-import { clock, type Transaction } from './catalog-version.ts';
-import { NOTHING, readCounters, type Spent } from './counter-sums.ts';
-import type { Database } from './database.ts';
+import type { Window, WindowSpan } from '../domain/window.ts';
+import { clock } from './changes.ts';
+import { type Database, runOn, type Transaction } from './database.ts';
 import type { GrantRow } from './grants.ts';
-import { type LimitBalance, readLimits } from './limit-balance.ts';
-import { adjustments, grants, usageDays, usageEvents } from './schema.ts';
+import type { LimitRow } from './limits.ts';
+import {
+  adjustments,
+  counters,
+  grants,
+  instances,
+  leases,
+  limits,
+  usageDays,
+  usageEvents,
+} from './schema.ts';
+import { usedInWindow } from './window-usage.ts';
 
-export type { LimitBalance } from './limit-balance.ts';
+/** Of a counter: settled, and held by calls in flight (not what is merely leased). */
+export interface Spent {
+  settled: bigint;
+  held: bigint;
+}
+
+const NOTHING: Spent = { settled: 0n, held: 0n };
 
 export interface GrantBalance extends Spent {
   grant: GrantRow;
   amount: PicoUsd;
   /** It has begun, has not expired and was not deleted. */
   usable: boolean;
+}
+
+export interface LimitBalance extends Spent {
+  limit: LimitRow;
+  amount: bigint;
+  /** The current window; of a rolling one what counts now. */
+  span: WindowSpan;
 }
 
 export interface Balance {
@@ -31,37 +63,63 @@ export interface Balance {
   unknown: PicoUsd;
 }
 
-/** Reads a team's balance at this moment of Postgres's clock. */
+/** Reads a team's balance: its grants, and the limits that touch its calls but for those of end users. */
 export function readBalance(database: Database, teamId: string): Promise<Balance> {
-  return database.db.transaction(
-    async (tx) => {
-      const now = await clock(tx);
-      const grantRows = await tx
-        .select()
-        .from(grants)
-        .where(eq(grants.teamId, teamId))
-        .orderBy(asc(grants.expiresAt), asc(grants.startsAt), asc(grants.id));
-      const spent = await readCounters(
-        tx,
-        grantRows.map((grant) => grantCounter(toGrant(grant))),
-      );
-      return {
-        grants: grantRows.map((grant) => ({
-          grant,
-          amount: usd(grant.amountUsd),
-          usable: isUsable(grant, now),
-          ...(spent.get(grantCounter(toGrant(grant)).id) ?? NOTHING),
-        })),
-        limits: await readLimits(tx, teamId, now),
-        charged: await readCharged(tx, teamId),
-        unknown: await readUnknown(tx, teamId),
-      };
-    },
-    { isolationLevel: 'repeatable read', accessMode: 'read only' },
-  );
+  return snapshot(database, async (tx, now) => {
+    const touching = and(inArray(limits.teamId, [teamId, ORGANIZATION_ID]), ne(limits.subjectType, 'user'));
+    const limitRows = await tx
+      .select()
+      .from(limits)
+      .where(and(touching, isNull(limits.deletedAt)))
+      .orderBy(asc(limits.createdAt), asc(limits.id));
+    return {
+      grants: await readGrants(tx, [teamId], now),
+      limits: await readLimits(tx, limitRows, now),
+      charged: await readCharged(tx, teamId),
+      unknown: await readUnknown(tx, teamId),
+    };
+  });
 }
 
-function toGrant(row: GrantRow) {
+/**
+ * Reads how far the limits of a list are used, of whatever teams; but for those that count each end user for itself, and
+ * those that were deleted: they have no state of their own.
+ */
+export function readLimitBalances(database: Database, rows: readonly LimitRow[]): Promise<LimitBalance[]> {
+  const withState = rows.filter((row) => row.deletedAt === null && row.subjectType !== 'user');
+  return snapshot(database, (tx, now) => readLimits(tx, withState, now));
+}
+
+/** Runs reads in one snapshot. */
+export function snapshot<Result>(
+  database: Database,
+  read: (tx: Transaction, now: Date) => Promise<Result>,
+): Promise<Result> {
+  return database.db.transaction(async (tx) => read(tx, await clock(tx)), {
+    isolationLevel: 'repeatable read',
+    accessMode: 'read only',
+  });
+}
+
+/** Reads all grants that these teams ever had, in the order in which they are spent. */
+export async function readGrants(tx: Transaction, teamIds: string[], now: Date): Promise<GrantBalance[]> {
+  const rows = await tx
+    .select()
+    .from(grants)
+    .where(inArray(grants.teamId, teamIds))
+    .orderBy(asc(grants.expiresAt), asc(grants.startsAt), asc(grants.id));
+  const specs = rows.map((row) => grantCounter(toGrant(row)));
+  const known = await readCounters(tx, specs);
+  return rows.map((grant, index) => ({
+    grant,
+    amount: usd(grant.amountUsd),
+    usable: grant.deletedAt === null && isUsable(toGrant(grant), now.getTime()),
+    ...(known.get(specs[index]!.id) ?? NOTHING),
+  }));
+}
+
+/** A stored grant as the domain knows it. */
+function toGrant(row: GrantRow): Grant {
   return {
     id: row.id,
     teamId: row.teamId,
@@ -71,8 +129,99 @@ function toGrant(row: GrantRow) {
   };
 }
 
-function isUsable(grant: GrantRow, now: Date): boolean {
-  return !grant.deletedAt && grant.startsAt <= now && (!grant.expiresAt || grant.expiresAt > now);
+/** Reads limits from their counters, or, where no call needed one in this window, from what the ledger says of it. */
+export async function readLimits(
+  tx: Transaction,
+  rows: readonly LimitRow[],
+  now: Date,
+): Promise<LimitBalance[]> {
+  const specs = rows.map((row) => limitCounter(toLimit(row), row.teamId, null, now.getTime()));
+  const known = await readCounters(tx, specs);
+  const balances: LimitBalance[] = [];
+  for (const [index, limit] of rows.entries()) {
+    const spec = specs[index]!;
+    const rolling = spec.rollingMs;
+    const span = rolling === null ? spanOf(toLimit(limit), now.getTime()) : rollingSpan(rolling, now);
+    let spent = known.get(spec.id);
+    if (rolling !== null && limit.enforcement === 'strict') spent = await readBuckets(tx, limit.id, span);
+    spent ??= { ...NOTHING, settled: await usedInWindow(runOn(tx), spec, span.startMs, span.endMs) };
+    balances.push({ limit, amount: usd(limit.amount), span, ...spent });
+  }
+  return balances;
+}
+
+function rollingSpan(rollingMs: number, now: Date): WindowSpan {
+  return { startMs: now.getTime() - rollingMs, endMs: null };
+}
+
+/** A stored limit as the domain knows it. */
+export function toLimit(row: LimitRow): Limit {
+  return {
+    id: row.id,
+    teamId: row.teamId,
+    subject: { type: row.subjectType, id: row.subjectId ?? row.teamId } as Subject,
+    models: row.models,
+    meter: row.meter as Meter,
+    amount: usd(row.amount),
+    window: row.window as Window,
+    enforcement: row.enforcement as Enforcement,
+    maxHold: row.maxHold === null ? null : usd(row.maxHold),
+  };
+}
+
+/** Undefined: no call has needed the limit in this window. */
+async function readBuckets(tx: Transaction, limitId: string, span: WindowSpan): Promise<Spent | undefined> {
+  const [row] = await tx
+    .select({
+      settled: sql<string>`coalesce(sum(${counters.settled}), 0)`,
+      held: sql<string>`coalesce(sum(${counters.held}), 0)`,
+      buckets: sql<number>`count(*)::int4`,
+    })
+    .from(counters)
+    .where(
+      and(
+        eq(counters.sourceId, limitId),
+        isNotNull(counters.rollingMs),
+        gt(counters.endsAt, new Date(span.startMs)),
+      ),
+    );
+  if (row!.buckets === 0) return undefined;
+  return { settled: usd(row!.settled), held: usd(row!.held) };
+}
+
+/**
+ * By counter id what is known of these counters; none that no call has needed yet. Holds are in the counter (calls
+ * that take long) and in what live instances reported of their leases.
+ */
+async function readCounters(
+  tx: Transaction,
+  specs: readonly Pick<CounterSpec, 'teamId' | 'id'>[],
+): Promise<Map<string, Spent>> {
+  if (specs.length === 0) return new Map();
+  const teams = [...new Set(specs.map((spec) => spec.teamId))];
+  const lent = tx
+    .select({
+      teamId: leases.teamId,
+      counterId: leases.counterId,
+      held: sql<string>`sum(${leases.held})`.as('lent_held'),
+    })
+    .from(leases)
+    .innerJoin(instances, eq(instances.id, leases.instanceId))
+    .where(and(inArray(leases.teamId, teams), eq(instances.status, 'live')))
+    .groupBy(leases.teamId, leases.counterId)
+    .as('lent');
+  const named = specs.map((spec) => and(eq(counters.teamId, spec.teamId), eq(counters.id, spec.id)));
+  const rows = await tx
+    .select({ id: counters.id, settled: counters.settled, held: counters.held, lentHeld: lent.held })
+    .from(counters)
+    .leftJoin(lent, and(eq(lent.teamId, counters.teamId), eq(lent.counterId, counters.id)))
+    .where(or(...named));
+  return new Map(
+    rows.map((row) => [
+      row.id,
+      { settled: usd(row.settled), held: usd(row.held) + usd(row.lentHeld ?? '0') },
+    ]),
+  );
 }
 
 async function readCharged(tx: Transaction, teamId: string): Promise<PicoUsd> {

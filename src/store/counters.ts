@@ -6,7 +6,8 @@ import type { Sql, TransactionSql } from 'postgres';
 import type { CounterState } from '../domain/admission.ts';
 import { type CounterSpec, headId } from '../domain/counter.ts';
 import { formatUsd, usd } from '../domain/money.ts';
-import { usedBefore } from './used-before.ts';
+import { runOnRaw } from './database.ts';
+import { usedInWindow } from './window-usage.ts';
 
 export interface LockedCounter extends CounterState {
   isScarce: boolean;
@@ -78,7 +79,8 @@ async function subjectsOf(tx: TransactionSql, spec: CounterSpec): Promise<number
 }
 
 async function createCounter(tx: TransactionSql, spec: CounterSpec): Promise<void> {
-  const settled = spec.source === 'grant' ? 0n : await usedBefore(tx, spec, spec.startsAtMs, spec.endsAtMs);
+  const settled =
+    spec.source === 'grant' ? 0n : await usedInWindow(runOnRaw(tx), spec, spec.startsAtMs, spec.endsAtMs);
   await insertCounter(tx, spec, settled);
 }
 
@@ -87,7 +89,7 @@ async function createHead(tx: TransactionSql, spec: CounterSpec, rollingMs: numb
   const [{ now_ms: nowMs } = { now_ms: 0 }] = await tx<{ now_ms: number }[]>`
     select floor(extract(epoch from tollgate_now()) * 1000)::float8 as now_ms`;
   const span = { startsAtMs: nowMs - rollingMs, endsAtMs: nowMs };
-  const settled = await usedBefore(tx, spec, span.startsAtMs, nowMs);
+  const settled = await usedInWindow(runOnRaw(tx), spec, span.startsAtMs, nowMs);
   await insertCounter(tx, { ...spec, ...span, id: headId(spec) }, settled);
 }
 

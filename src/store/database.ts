@@ -3,8 +3,10 @@
  * Invariant: nothing here needs a session to last (transaction pooling works); a pooler that cannot keep prepared
  * statements is told by `?prepare=false` in the URL.
  */
+import type { SQL } from 'drizzle-orm';
+import { PgDialect } from 'drizzle-orm/pg-core';
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js';
-import postgres, { type Sql } from 'postgres';
+import postgres, { type ParameterOrJSON, type Sql, type TransactionSql } from 'postgres';
 import type { SocketConnection } from './embedded/socket.ts';
 import * as schema from './schema.ts';
 
@@ -37,6 +39,57 @@ export interface Database {
   connection: Connection;
   /** Lets running queries end, at most for `CLOSE_SECONDS_MAX`. */
   close(): Promise<void>;
+}
+
+/** A transaction of Drizzle. */
+export type Transaction = Parameters<Parameters<Drizzle['transaction']>[0]>[0];
+/** Where a query of Drizzle runs: in a transaction or by itself. */
+export type Queries = Drizzle | Transaction;
+
+/**
+ * Runs a statement in somebody's transaction, of either client: what both need is written once. The clients read moments
+ * and numbers differently, so such a statement selects `text`, `int4` and `float8` alone.
+ */
+export type Run = <Row extends Record<string, unknown>>(statement: SQL) => Promise<Row[]>;
+
+/** Runs statements where Drizzle's queries run. */
+export function runOn(queries: Queries): Run {
+  return async <Row extends Record<string, unknown>>(statement: SQL) => {
+    const rows: Record<string, unknown>[] = await queries.execute(statement);
+    return rows as Row[];
+  };
+}
+
+const dialect = new PgDialect();
+
+/** Runs statements in a transaction of the raw client. */
+export function runOnRaw(tx: TransactionSql): Run {
+  return async <Row extends Record<string, unknown>>(statement: SQL) => {
+    const { sql: text, params } = dialect.sqlToQuery(statement);
+    const rows: Row[] = await tx.unsafe<Row[]>(text, params as ParameterOrJSON<never>[], { prepare: true });
+    return rows;
+  };
+}
+
+/** The SQLSTATE of a failed query, which Drizzle wraps; undefined for any other error. */
+export function sqlState(error: unknown): string | undefined {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
+}
+
+const ATTEMPTS_MAX = 5;
+/** serialization_failure and deadlock_detected: Postgres undid everything and asks to try again. */
+const RETRYABLE = new Set(['40001', '40P01']);
+
+/** Runs a transaction again while Postgres picks it as the victim of a deadlock, five times at most. */
+export async function retried<Result>(transaction: () => Promise<Result>): Promise<Result> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await transaction();
+    } catch (error) {
+      if (attempt === ATTEMPTS_MAX || !RETRYABLE.has(sqlState(error) ?? '')) throw error;
+    }
+  }
 }
 
 /** As many pages at once as may load the database. */

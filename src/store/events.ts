@@ -13,8 +13,9 @@ import {
   type SQL,
   sql,
 } from 'drizzle-orm';
-import { type After, isAfter, type Order, type Queries } from './catalog-version.ts';
-import type { Database } from './database.ts';
+import { momentOfUuidV7 } from '../domain/ids.ts';
+import { type After, isAfter, type Order } from './changes.ts';
+import type { Database, Queries } from './database.ts';
 import { adjustments, grants, teams, usageEvents } from './schema.ts';
 
 /** An event, and the sum of its corrections (decimal USD; null: there are none). */
@@ -107,7 +108,7 @@ function eventsOf(queries: Queries) {
 
 /** Finds an event by its id alone: the moment in it (RFC 9562) names the partition and the place in its index. */
 export async function findEvent(queries: Queries, id: string): Promise<EventRow | null> {
-  const createdAt = new Date(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16));
+  const createdAt = new Date(momentOfUuidV7(id));
   // Beyond the years that Postgres and ISO 8601 write alike: no id of ours.
   if (createdAt.getTime() >= Date.UTC(9999, 0)) return null;
   const [row] = await eventsOf(queries).where(

@@ -4,6 +4,7 @@
  * of it when the event of the call is inserted.
  */
 import type { TransactionSql } from 'postgres';
+import { momentOfUuidV7 } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import type { CounterRow, EndedHolds, FlushBatch, FlushEvent } from './batch.ts';
@@ -18,7 +19,7 @@ export async function keepHolds(
   const rows = holds.map(({ id, teamId, allocations }) => ({
     id,
     team_id: teamId,
-    created_at: momentOf(id).toISOString(),
+    created_at: new Date(momentOfUuidV7(id)).toISOString(),
     allocations: allocations.map(({ counterId, held }) => ({ counter: counterId, held: formatUsd(held) })),
   }));
   const kept = await tx<{ id: string }[]>`
@@ -43,11 +44,6 @@ export async function keepHolds(
         where team_id = ${teamId} and id = ${counterId}`;
     }
   }
-}
-
-/** The moment of admission, which is in the id (UUIDv7, RFC 9562). */
-function momentOf(id: string): Date {
-  return new Date(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16));
 }
 
 /** Ends the holds of calls whose events were just inserted. */

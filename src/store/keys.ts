@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, isNull, sql } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
-import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './catalog-version.ts';
+import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './changes.ts';
 import type { Database } from './database.ts';
 import { keys } from './schema.ts';
 

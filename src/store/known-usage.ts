@@ -1,7 +1,7 @@
-/** Usage that the upstream told us when it answered, by the minutes in which it may report it. */
+/** Usage that the upstream reported in its responses, by the minutes in which it may report it. */
 import type { Sql } from 'postgres';
-import type { KnownUsage, MinuteSpan } from '../domain/evidence.ts';
 import { CLOCK_MARGIN_MS, MINUTE_MS } from '../domain/reconcile.ts';
+import type { KnownUsage, MinuteSpan } from '../domain/usage-report-bound.ts';
 
 interface Row {
   first_minute: number;
@@ -47,12 +47,12 @@ export async function readKnownUsage(
     lastMinute: row.last_minute,
     model: row.model,
     responseModel: row.response_model,
-    tokens: {
-      inputTokens: row.input_tokens,
-      uncachedInputTokens: row.input_tokens - row.cached_input_tokens - row.cache_write_tokens,
-      cachedInputTokens: row.cached_input_tokens,
-      cacheWriteTokens: row.cache_write_tokens,
-      outputTokens: row.output_tokens,
+    usage: {
+      input_tokens: row.input_tokens,
+      uncached_input_tokens: row.input_tokens - row.cached_input_tokens - row.cache_write_tokens,
+      cached_input_tokens: row.cached_input_tokens,
+      cache_write_tokens: row.cache_write_tokens,
+      output_tokens: row.output_tokens,
     },
   }));
 }

@@ -1,23 +1,9 @@
 /** The ledger's store on Postgres: leases, flushes, adoption and heartbeats, each tried again when Postgres asks for it. */
 import type { Sql } from 'postgres';
+import { retried } from './database.ts';
 import { adopt, type FlushBatch, type FlushEvent, flush } from './flush.ts';
 import { heartbeat, type Pulse, silentMs } from './instances.ts';
 import { type LeaseReply, type LeaseRequest, requestLease } from './leases.ts';
-
-/** Serialization failure and deadlock: Postgres undid the transaction and says that it may succeed if sent again. */
-const TRY_AGAIN = new Set(['40001', '40P01']);
-const TRIES = 5;
-
-async function retried<T>(work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await work();
-    } catch (error) {
-      const code = (error as { code?: string }).code ?? '';
-      if (attempt === TRIES || !TRY_AGAIN.has(code)) throw error;
-    }
-  }
-}
 
 export class PostgresLedgerStore {
   readonly #sql: Sql;

@@ -6,10 +6,10 @@ import { usd } from '../domain/money.ts';
 import { includesModel } from '../domain/price.ts';
 import type { ReplayedCall } from '../domain/replay.ts';
 import { windowSpan } from '../domain/window.ts';
-import { clock, type Transaction } from './catalog-version.ts';
-import type { Database } from './database.ts';
+import { snapshot } from './balance.ts';
+import { type Database, runOn, type Transaction } from './database.ts';
 import { usageEvents } from './schema.ts';
-import { usedInWindow } from './used-before.ts';
+import { usedInWindow } from './window-usage.ts';
 
 /** How many calls are read at most: the first of the day. */
 export const PREVIEWED_MAX = 50_000;
@@ -24,19 +24,16 @@ export interface LimitHistory {
 
 /** The day is that of the limit's calendar, or in UTC. A rolling window is taken to begin with it. */
 export function readHistory(database: Database, limit: Limit): Promise<LimitHistory> {
-  return database.db.transaction(
-    async (tx) => {
-      const nowMs = (await clock(tx)).getTime();
-      const timeZone = limit.window.type === 'calendar' ? limit.window.timeZone : 'UTC';
-      const { startMs } = windowSpan({ type: 'calendar', unit: 'day', timeZone }, nowMs);
-      return {
-        nowMs,
-        before: await usedUntil(tx, limit, startMs, nowMs),
-        calls: await readCalls(tx, limit, startMs),
-      };
-    },
-    { isolationLevel: 'repeatable read', accessMode: 'read only' },
-  );
+  return snapshot(database, async (tx, now) => {
+    const nowMs = now.getTime();
+    const timeZone = limit.window.type === 'calendar' ? limit.window.timeZone : 'UTC';
+    const { startMs } = windowSpan({ type: 'calendar', unit: 'day', timeZone }, nowMs);
+    return {
+      nowMs,
+      before: await usedUntil(tx, limit, startMs, nowMs),
+      calls: await readCalls(tx, limit, startMs),
+    };
+  });
 }
 
 /** Nothing where the window begins with the day, and for each end user: only their calls of today are looked at. */
@@ -45,7 +42,7 @@ async function usedUntil(tx: Transaction, limit: Limit, dayMs: number, nowMs: nu
   if (window.type === 'rolling' || meter === 'concurrency' || subject.type === 'user') return 0n;
   const span = spanOf(limit, nowMs);
   if (span.startMs >= dayMs) return 0n;
-  return usedInWindow(tx, limitCounter(limit, limit.teamId, null, nowMs), span.startMs, dayMs);
+  return usedInWindow(runOn(tx), limitCounter(limit, limit.teamId, null, nowMs), span.startMs, dayMs);
 }
 
 async function readCalls(tx: Transaction, limit: Limit, dayMs: number): Promise<ReplayedCall[]> {
@@ -70,7 +67,7 @@ async function readCalls(tx: Transaction, limit: Limit, dayMs: number): Promise<
       atMs: row.at.getTime(),
       durationMs: row.durationMs,
       user: `${row.teamId}/${row.user ?? ''}`,
-      claim: { cost: usd(row.cost), inputTokens: row.inputTokens, outputTokens: row.outputTokens },
+      claim: { cost: usd(row.cost), input_tokens: row.inputTokens, output_tokens: row.outputTokens },
     }));
 }
 

@@ -7,16 +7,8 @@ import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import type { Window } from '../domain/window.ts';
-import {
-  type After,
-  changeCatalog,
-  isAfter,
-  lockOwner,
-  lockTeam,
-  raiseVersion,
-  type Transaction,
-} from './catalog-version.ts';
-import type { Database } from './database.ts';
+import { type After, changeCatalog, isAfter, lockOwner, lockTeam, raiseVersion } from './changes.ts';
+import type { Database, Transaction } from './database.ts';
 import { counters, keys, limits } from './schema.ts';
 
 export type LimitRow = typeof limits.$inferSelect;

@@ -1,13 +1,13 @@
 /**
- * Overview: what each team spent in the spans that people ask about, how many calls it made, was refused, and left unknown.
+ * Overview: what each team spent in the spans of the overview page; its calls, denials, errors and unknown outcomes.
  * Reads sums by day where a whole UTC day lies in a span, sums by quarter of an hour at its edges, never events;
  * a team at a time, each by the index that begins with it.
  */
 import type { Fragment, Sql } from 'postgres';
+import type { ErrorKind } from '../domain/errors.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
-
-const DAY_MS = 86_400_000;
+import { DAY_MS } from '../domain/window.ts';
 
 /** From inclusive, to exclusive, both on a quarter of an hour. */
 export interface Span {
@@ -31,7 +31,8 @@ export interface TeamSpend {
   today: PicoUsd;
   recent: PicoUsd;
   callsToday: number;
-  refusedToday: number;
+  deniedToday: number;
+  errorsToday: number;
   /** Charged for calls whose outcome nobody knows yet. */
   unknown: PicoUsd;
 }
@@ -44,8 +45,7 @@ export async function readSpend(sql: Sql, spans: Spans, teamIds: string[] | null
       (${summed(sql, 'cost_usd', previousMonth)})::text as previous_month,
       (${summed(sql, 'cost_usd', today)})::text as today, (${summed(sql, 'cost_usd', recent)})::text as recent,
       (${summed(sql, 'calls', today)})::float8 as calls_today,
-      (select coalesce(sum(r.calls), 0)::float8 from refusal_rollups r where r.team_id = t.id
-        and r.bucket_start >= ${at(today.fromMs)} and r.bucket_start < ${at(today.toMs)}) as refused_today,
+      (${apiErrors(sql, 'denial', today)}) as denied_today, (${apiErrors(sql, 'error', today)}) as errors_today,
       (select coalesce(sum(d.unknown_usd), 0)::text from usage_days d
         where d.team_id = t.id and d.unknown_usd <> 0) as unknown
     from teams t where t.id <> ${ORGANIZATION_ID} ${teamIds === null ? sql`` : sql`and t.id = any(${teamIds}::uuid[])`}`;
@@ -57,7 +57,8 @@ export async function readSpend(sql: Sql, spans: Spans, teamIds: string[] | null
     today: usd(row.today),
     recent: usd(row.recent),
     callsToday: row.calls_today,
-    refusedToday: row.refused_today,
+    deniedToday: row.denied_today,
+    errorsToday: row.errors_today,
     unknown: usd(row.unknown),
   }));
 }
@@ -70,7 +71,8 @@ interface Row {
   today: string;
   recent: string;
   calls_today: number;
-  refused_today: number;
+  denied_today: number;
+  errors_today: number;
   unknown: string;
 }
 
@@ -86,16 +88,12 @@ function summed(sql: Sql, column: 'cost_usd' | 'calls', { fromMs, toMs }: Span):
       and d.day >= ${at(firstDayMs)} and d.day < ${at(lastDayMs)})`;
 }
 
-function at(ms: number): string {
-  return new Date(ms).toISOString();
+/** The team's denials or errors within a span. */
+function apiErrors(sql: Sql, kind: ErrorKind, { fromMs, toMs }: Span): Fragment {
+  return sql`select coalesce(sum(r.calls), 0)::float8 from api_error_rollups r where r.team_id = t.id and r.kind = ${kind}
+    and r.bucket_start >= ${at(fromMs)} and r.bucket_start < ${at(toMs)}`;
 }
 
-/** What is left of the usable grants of these teams, or of all; null: there are none. */
-export async function readCredit(sql: Sql, teamIds: string[] | null): Promise<PicoUsd | null> {
-  const [row] = await sql<{ left: string | null }[]>`
-    select sum(greatest(g.amount_usd - coalesce(c.settled, 0), 0))::text as left
-    from grants g left join counters c on c.team_id = g.team_id and c.source_id = g.id
-    where g.deleted_at is null and g.starts_at <= tollgate_now() and (g.expires_at is null or g.expires_at > tollgate_now())
-    ${teamIds === null ? sql`` : sql`and g.team_id = any(${teamIds}::uuid[])`}`;
-  return row?.left == null ? null : usd(row.left);
+function at(ms: number): string {
+  return new Date(ms).toISOString();
 }

@@ -2,8 +2,8 @@
 import { and, asc, eq } from 'drizzle-orm';
 import { Temporal } from 'temporal-polyfill';
 import { type ApiError, apiError } from '../domain/errors.ts';
-import { type After, changeCatalog, isAfter, type Queries, raiseVersion } from './catalog-version.ts';
-import type { Database } from './database.ts';
+import { type After, changeCatalog, isAfter, raiseVersion } from './changes.ts';
+import type { Database, Queries } from './database.ts';
 import type { NewLimit } from './limits.ts';
 import { plans } from './schema.ts';
 

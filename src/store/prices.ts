@@ -6,8 +6,8 @@ import { randomUUID } from 'node:crypto';
 import { and, asc, eq, isNull } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { ServiceTier } from '../domain/price.ts';
-import { type After, changeCatalog, isAfter, raiseVersion, type Transaction } from './catalog-version.ts';
-import type { Database } from './database.ts';
+import { type After, changeCatalog, isAfter, raiseVersion } from './changes.ts';
+import type { Database, Transaction } from './database.ts';
 import type { StoredRates } from './rate-cards.ts';
 import { models, prices } from './schema.ts';
 

@@ -1,7 +1,14 @@
 /** The rate cards as the gateway uses them: all price rows and models of the database, seed and admin's alike. */
 import type { Sql } from 'postgres';
 import { usd } from '../domain/money.ts';
-import { type Price, RateCards, type ServiceTier, type TokenRates } from '../domain/price.ts';
+import {
+  makePrice,
+  type Price,
+  RateCards,
+  type ServiceTier,
+  type TextPrice,
+  textLines,
+} from '../domain/price.ts';
 
 /** Decimal USD per `per_tokens` tokens, as `prices.rates` and `prices.long_context` hold them. */
 export interface StoredRates {
@@ -57,20 +64,20 @@ function columns(sql: Sql) {
 }
 
 function priceOf(row: PriceRow): Price {
-  return {
+  const short = textLines(ratesOf(row.rates), row.per_tokens, 'short');
+  const long = row.long_context === null ? [] : textLines(ratesOf(row.long_context), row.per_tokens, 'long');
+  return makePrice({
     id: row.id,
     model: row.model,
     tier: row.tier,
     effectiveFromMs: row.effective_from_ms,
-    perTokens: BigInt(row.per_tokens),
-    standard: ratesOf(row.rates),
-    longContext: row.long_context && ratesOf(row.long_context),
+    lines: [...short, ...long],
     longContextAboveTokens: row.long_context_above_tokens,
     origin: row.origin,
-  };
+  });
 }
 
-function ratesOf(rates: StoredRates): TokenRates {
+function ratesOf(rates: StoredRates): TextPrice {
   return {
     input: usd(rates.input),
     cachedInput: rates.cached_input === null ? null : usd(rates.cached_input),

@@ -1,6 +1,7 @@
 /** Tables of what happens: counters, leases, instances, events and their sums. They grow with the calls. */
 import { sql } from 'drizzle-orm';
-import { boolean, index, integer, jsonb, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core';
+import { boolean, check, index, integer, jsonb, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core';
+import type { ErrorKind } from '../domain/errors.ts';
 import { count, moment, money } from './schema-columns.ts';
 
 /** The state of one limit or grant in one window: settled + held + leased never exceeds the amount. */
@@ -181,16 +182,21 @@ export const usageDays = pgTable(
   ],
 );
 
-/** Refused calls by quarter of an hour: counted, not listed, and only as well as an instance that dies can count. */
-export const refusalRollups = pgTable(
-  'refusal_rollups',
+/** Denials and errors by quarter of an hour. What an instance counted in its last two seconds is lost when it is killed. */
+export const apiErrorRollups = pgTable(
+  'api_error_rollups',
   {
     teamId: uuid('team_id').notNull(),
     bucketStart: moment('bucket_start').notNull(),
-    reason: text('reason').notNull(),
+    code: text('code').notNull(),
+    /** By the catalogue of errors: a denial or an error. */
+    kind: text('kind').$type<ErrorKind>().notNull(),
     calls: count('calls').notNull(),
   },
-  (table) => [primaryKey({ columns: [table.teamId, table.bucketStart, table.reason] })],
+  (table) => [
+    primaryKey({ columns: [table.teamId, table.bucketStart, table.code] }),
+    check('api_error_rollups_kind', sql`kind in ('denial', 'error')`),
+  ],
 );
 
 /** Corrections of what an event charged: events themselves never change. */

@@ -18,8 +18,8 @@ export const warnings = pgTable(
     /** The id of its webhook, the same at every attempt. */
     id: uuid('id').notNull(),
     settled: money('settled').notNull(),
-    /** It was raised by a call that was refused, not by the sum alone. */
-    refused: boolean('refused').notNull().default(false),
+    /** Raised by a denied call, not by the sum alone. */
+    denied: boolean('denied').notNull().default(false),
     raisedAt: moment('raised_at').notNull(),
     attempts: integer('attempts').notNull().default(0),
     /** Null: nothing is left to send. */

@@ -5,9 +5,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { eq, sql } from 'drizzle-orm';
 import { formatUsd } from '../domain/money.ts';
-import type { TokenRates } from '../domain/price.ts';
-import { changeCatalog, raiseVersion, type Transaction } from './catalog-version.ts';
-import type { Database } from './database.ts';
+import { type TextPrice, textPriceOf } from '../domain/price.ts';
+import { changeCatalog, raiseVersion } from './changes.ts';
+import type { Database, Transaction } from './database.ts';
 import { ADMIN_SOURCE } from './prices.ts';
 import type { StoredRates } from './rate-cards.ts';
 import { models, prices } from './schema.ts';
@@ -45,14 +45,17 @@ async function addPrices(tx: Transaction, seed: SeedPrice[], now: Date): Promise
 }
 
 function toRow(price: SeedPrice, now: Date): typeof prices.$inferInsert & { id: string } {
+  const short = textPriceOf(price.lines, 'short');
+  const long = price.long && textPriceOf(price.lines, 'long');
+  if (!short) throw new Error(`the seed's price ${price.id} is not one of text`);
   return {
     id: price.id,
     model: price.model,
     tier: price.tier,
     effectiveFrom: new Date(price.effectiveFromMs),
-    perTokens: Number(price.perTokens),
-    rates: toStoredRates(price.standard),
-    longContext: price.longContext && toStoredRates(price.longContext),
+    perTokens: short.per,
+    rates: toStoredRates(short),
+    longContext: long && toStoredRates(long),
     longContextAboveTokens: price.longContextAboveTokens,
     source: price.source,
     origin: price.origin,
@@ -60,7 +63,7 @@ function toRow(price: SeedPrice, now: Date): typeof prices.$inferInsert & { id: 
   };
 }
 
-function toStoredRates(rates: TokenRates): StoredRates {
+function toStoredRates(rates: TextPrice): StoredRates {
   return {
     input: formatUsd(rates.input),
     cached_input: rates.cachedInput === null ? null : formatUsd(rates.cachedInput),

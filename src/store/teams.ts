@@ -3,16 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { and, asc, eq, inArray, isNull, ne } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
-import {
-  type After,
-  changeCatalog,
-  isAfter,
-  lockTeam,
-  raiseVersion,
-  sqlState,
-  type Transaction,
-} from './catalog-version.ts';
-import type { Database } from './database.ts';
+import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './changes.ts';
+import { type Database, sqlState, type Transaction } from './database.ts';
 import type { GrantRow } from './grants.ts';
 import { addMonths, findPlan, type PlanGrant, type PlanLimit } from './plans.ts';
 import { grants, keys, limits, teams } from './schema.ts';

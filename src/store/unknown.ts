@@ -10,8 +10,8 @@ import { type ApiError, apiError } from '../domain/errors.ts';
 import { type Meter, ORGANIZATION_ID, type SubjectType } from '../domain/limit.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import { addAudit } from './audit.ts';
-import { changeCatalog, type Transaction } from './catalog-version.ts';
-import type { Database } from './database.ts';
+import { changeCatalog } from './changes.ts';
+import type { Database, Transaction } from './database.ts';
 import { findEvent } from './events.ts';
 import { adjustments, counters, teams, usageDays, type usageEvents, usageRollups } from './schema.ts';
 
@@ -151,7 +151,7 @@ function countedBy(row: CounterRow, event: EventRow, cost: PicoUsd): PicoUsd {
     endsAtMs: row.endsAt?.getTime() ?? null,
   };
   const { teamId, keyId, endUser, model, createdAt } = event;
-  const claim = { cost, inputTokens: event.inputTokens, outputTokens: event.outputTokens };
+  const claim = { cost, input_tokens: event.inputTokens, output_tokens: event.outputTokens };
   return counted(counter, { teamId, keyId, endUser, model, createdAtMs: createdAt.getTime(), claim });
 }
 

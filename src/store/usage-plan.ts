@@ -4,8 +4,7 @@
  * that got the whole day to the one they belong to. A day in Berlin so costs a day's sums and one hour's quarters. Pure.
  */
 import { Temporal } from 'temporal-polyfill';
-
-const DAY_MS = 86_400_000;
+import { DAY_MS } from '../domain/window.ts';
 
 export type UsageInterval = '15m' | 'hour' | 'day' | 'week' | 'month' | 'total';
 

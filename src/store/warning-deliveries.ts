@@ -15,7 +15,7 @@ export interface DueWarning {
   threshold: number;
   amount: string;
   settled: string;
-  refused: boolean;
+  denied: boolean;
   raisedAt: string;
   /** This attempt included. */
   attempts: number;
@@ -58,7 +58,7 @@ export async function claimWarnings(
         and w.amount = d.amount and w.next_attempt_at <= tollgate_now()
       returning w.*)
     select w.id, w.team_id as "teamId", w.counter_id as "counterId", w.threshold, w.amount::text, w.settled::text,
-      w.refused, ${iso(sql`w.raised_at`)} as "raisedAt", w.attempts, t.name as "teamName", c.source,
+      w.denied, ${iso(sql`w.raised_at`)} as "raisedAt", w.attempts, t.name as "teamName", c.source,
       c.source_id as "sourceId", c.subject_type as "subjectType", c.subject_id as "subjectId",
       k.name as "keyName", c.meter, c.models, l."window", l.enforcement,
       ${iso(sql`c.starts_at`)} as "startsAt", ${iso(sql`c.ends_at`)} as "endsAt"

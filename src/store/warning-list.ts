@@ -1,6 +1,6 @@
 /** Warnings as a list for people, newest first. */
 import { and, desc, eq, getTableColumns } from 'drizzle-orm';
-import { type After, isAfter } from './catalog-version.ts';
+import { type After, isAfter } from './changes.ts';
 import type { Database } from './database.ts';
 import { counters, warnings } from './schema.ts';
 

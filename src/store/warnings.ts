@@ -6,8 +6,8 @@ import { type SQL, sql } from 'drizzle-orm';
 import type { Sql } from 'postgres';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import type { Warning } from '../domain/warning.ts';
-import { changeCatalog, raiseVersion, type Transaction } from './catalog-version.ts';
-import type { Database } from './database.ts';
+import { changeCatalog, raiseVersion } from './changes.ts';
+import type { Database, Transaction } from './database.ts';
 
 export interface RaisedWarning {
   teamId: string;
@@ -40,7 +40,7 @@ export async function raiseWarnings(
     if (rows.length === 0) return raised;
     const teamIds = rows.map((row) => row.team_id);
     const found = await changeCatalog(database, (tx) =>
-      insert(tx, teamIds, now, { deliver, refused: false, rows: reached(thresholds, now) }),
+      insert(tx, teamIds, now, { deliver, denied: false, rows: reached(thresholds, now) }),
     );
     // None of them: another replica was faster, and what is left is its business.
     if (found.length === 0) return raised;
@@ -48,7 +48,7 @@ export async function raiseWarnings(
   }
 }
 
-/** A counter for want of which a call was refused. */
+/** A counter that denied a call. */
 export interface RefusingCounter {
   teamId: string;
   id: string;
@@ -56,14 +56,14 @@ export interface RefusingCounter {
 
 /** Percent at which a budget is spent. */
 const SPENT = 100;
-/** A call that is refused with more left than this was too large; with less, the budget is spent. */
+/** A call that is denied with more left than this was too large; with less, the budget is spent. */
 const NEARLY_SPENT = 50;
 
 /**
- * Raises the threshold of 100 % for budgets that refused a call. What a strict budget has left at its end pays for no
+ * Raises the threshold of 100 % for budgets that denied a call. What a strict budget has left at its end pays for no
  * call, so it hardly ever reaches its last cent.
  */
-export async function raiseRefused(
+export async function raiseDenied(
   database: Database,
   counters: readonly RefusingCounter[],
   { thresholds, deliver }: RaiseOptions,
@@ -75,13 +75,13 @@ export async function raiseRefused(
     const spent = sql`p.threshold = ${SPENT} and c.settled * 100 >= c.amount * ${NEARLY_SPENT}::int`;
     const these = sql`(c.team_id, c.id) in (${sql.join(names, sql`, `)})`;
     const rows = sql`${open(thresholds, now)} and ${spent} and ${these}`;
-    return insert(tx, teamIds, now, { deliver, refused: true, rows });
+    return insert(tx, teamIds, now, { deliver, denied: true, rows });
   });
 }
 
 interface Insertion {
   deliver: boolean;
-  refused: boolean;
+  denied: boolean;
   rows: SQL;
 }
 
@@ -89,13 +89,13 @@ async function insert(
   tx: Transaction,
   teamIds: string[],
   now: Date,
-  { deliver, refused, rows }: Insertion,
+  { deliver, denied, rows }: Insertion,
 ): Promise<RaisedWarning[]> {
   await tx.execute(sql`select id from teams where id in ${teamIds} order by id for no key update`);
   const inserted = await tx.execute<{ team_id: string; counter_id: string; threshold: number }>(sql`
     insert into warnings
-      (team_id, counter_id, threshold, amount, id, settled, refused, raised_at, next_attempt_at)
-    select r.team_id, r.counter_id, r.threshold, r.amount, gen_random_uuid(), r.settled, ${refused}, ${at(now)},
+      (team_id, counter_id, threshold, amount, id, settled, denied, raised_at, next_attempt_at)
+    select r.team_id, r.counter_id, r.threshold, r.amount, gen_random_uuid(), r.settled, ${denied}, ${at(now)},
       ${deliver ? at(now) : sql`null`}
     from (${rows}) r where r.team_id in ${teamIds}
     on conflict do nothing returning team_id, counter_id, threshold`);

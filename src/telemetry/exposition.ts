@@ -6,33 +6,53 @@
  * The format: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
  */
 import { type PicoUsd, toFloatUsd } from '../domain/money.ts';
-import { METRICS, type MetricKey } from './names.ts';
+import { METRICS, type MergeRule, type MetricKey } from './names.ts';
+
+/** The value of one series at a moment. Money is exact. */
+export interface Point {
+  suffix: '' | '_bucket' | '_sum' | '_count';
+  labels: Readonly<Record<string, string>>;
+  value: number | PicoUsd;
+}
+
+/** One metric with all its series at a moment: what workers send each other, and what becomes text. */
+export interface Family {
+  name: string;
+  type: 'counter' | 'gauge' | 'histogram';
+  help: string;
+  merge: MergeRule;
+  points: Point[];
+}
+
+interface Readable {
+  read(): Iterable<Point>;
+}
 
 /** One series of a counter or gauge. */
 export class Sample {
   value = 0;
-  readonly #line: string;
+  readonly #labels: Record<string, string>;
 
   constructor(name: MetricKey, labels: readonly string[] = []) {
-    this.#line = `${name}${labelText(METRICS[name].labels, labels)} `;
+    this.#labels = labelsOf(METRICS[name].labels, labels);
   }
 
-  text(): string {
-    return `${this.#line}${this.value}\n`;
+  read(): Point[] {
+    return [{ suffix: '', labels: this.#labels, value: this.value }];
   }
 }
 
 /** One series of money: the sum is exact, only its text is a float. */
 export class MoneySample {
   valuePicoUsd: PicoUsd = 0n;
-  readonly #line: string;
+  readonly #labels: Record<string, string>;
 
   constructor(name: MetricKey, labels: readonly string[] = []) {
-    this.#line = `${name}${labelText(METRICS[name].labels, labels)} `;
+    this.#labels = labelsOf(METRICS[name].labels, labels);
   }
 
-  text(): string {
-    return `${this.#line}${toFloatUsd(this.valuePicoUsd)}\n`;
+  read(): Point[] {
+    return [{ suffix: '', labels: this.#labels, value: this.valuePicoUsd }];
   }
 }
 
@@ -41,21 +61,21 @@ class HistogramSample {
   readonly #perUnit: number;
   readonly #bounds: Float64Array;
   readonly #counts: Float64Array;
-  readonly #lines: readonly string[];
+  readonly #labels: Record<string, string>;
+  readonly #bucketLabels: readonly Record<string, string>[];
   #sum = 0;
 
   constructor(name: MetricKey, label: string, shownBounds: readonly number[], perUnit: number) {
     this.#perUnit = perUnit;
-    const labelNames = METRICS[name].labels;
     const bounds = [...shownBounds, Number.POSITIVE_INFINITY];
     this.#bounds = Float64Array.from(bounds, (bound) => bound * perUnit);
     this.#counts = new Float64Array(bounds.length);
-    const buckets = bounds.map((le) => {
-      const text = le === Number.POSITIVE_INFINITY ? '+Inf' : String(le);
-      return `${name}_bucket${labelText([...labelNames, 'le'], [label, text])} `;
-    });
-    const own = labelText(labelNames, [label]);
-    this.#lines = [...buckets, `${name}_sum${own} `, `${name}_count${own} `];
+    const labels = labelsOf(METRICS[name].labels, [label]);
+    this.#labels = labels;
+    this.#bucketLabels = bounds.map((bound) => ({
+      ...labels,
+      le: bound === Number.POSITIVE_INFINITY ? '+Inf' : String(bound),
+    }));
   }
 
   observe(value: number): void {
@@ -66,15 +86,15 @@ class HistogramSample {
     this.#sum += value;
   }
 
-  text(): string {
-    let text = '';
+  read(): Point[] {
     let total = 0;
-    for (const [index, count] of this.#counts.entries()) {
-      total += count;
-      text += `${this.#lines[index]}${total}\n`;
-    }
-    const buckets = this.#counts.length;
-    return `${text}${this.#lines[buckets]}${this.#sum / this.#perUnit}\n${this.#lines[buckets + 1]}${total}\n`;
+    const points: Point[] = this.#bucketLabels.map((labels, index) => {
+      total += this.#counts[index]!;
+      return { suffix: '_bucket', labels, value: total };
+    });
+    points.push({ suffix: '_sum', labels: this.#labels, value: this.#sum / this.#perUnit });
+    points.push({ suffix: '_count', labels: this.#labels, value: total });
+    return points;
   }
 }
 
@@ -92,21 +112,42 @@ export class RateSample extends HistogramSample {
   }
 }
 
-/** The text of one metric with all its series; nothing while it has none. */
-export function familyText(name: MetricKey, samples: Iterable<{ text(): string }>): string {
-  let text = '';
-  for (const sample of samples) text += sample.text();
-  if (text === '') return '';
-  const { type, help } = METRICS[name];
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${text}`;
+/** One metric of ours with what its series read now. */
+export function familyOf(name: MetricKey, samples: Iterable<Readable>): Family {
+  const metric: { type: Family['type']; help: string; merge?: MergeRule } = METRICS[name];
+  const { type, help, merge = 'sum' } = metric;
+  const points: Point[] = [];
+  for (const sample of samples) points.push(...sample.read());
+  return { name, type, help, merge, points };
 }
 
-function labelText(names: readonly string[], values: readonly string[]): string {
+/** The page for Prometheus. A metric without series is left out. */
+export function pageText(families: Iterable<Family>): string {
+  let text = '';
+  for (const { name, type, help, points } of families) {
+    if (points.length === 0) continue;
+    text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
+    for (const { suffix, labels, value } of points) {
+      const number = typeof value === 'bigint' ? toFloatUsd(value) : value;
+      text += `${name}${suffix}${labelText(labels)} ${number}\n`;
+    }
+  }
+  return text;
+}
+
+function labelsOf(names: readonly string[], values: readonly string[]): Record<string, string> {
   if (names.length !== values.length) throw new Error(`labels ${names} given as ${values.length} values`);
-  if (names.length === 0) return '';
-  return `{${names.map((name, index) => `${name}="${escapeLabel(values[index]!)}"`).join(',')}}`;
+  return Object.fromEntries(names.map((name, index) => [name, values[index]!]));
+}
+
+function labelText(labels: Readonly<Record<string, string>>): string {
+  let text = '';
+  for (const name in labels) text += `${text === '' ? '{' : ','}${name}="${escapeLabel(labels[name]!)}"`;
+  return text === '' ? '' : `${text}}`;
 }
 
 function escapeLabel(value: string): string {
-  return value.replace(/\\/g, '\\\\').replace(/\n/g, '\\n').replace(/"/g, '\\"');
+  return /[\\\n"]/.test(value)
+    ? value.replace(/\\/g, '\\\\').replace(/\n/g, '\\n').replace(/"/g, '\\"')
+    : value;
 }

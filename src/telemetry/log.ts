@@ -145,10 +145,10 @@ function callLine(call: CallEntry, suppressedLines: number): Record<string, unkn
   if (call.upstreamRequestId !== null) line[FIELDS.upstreamRequestId] = call.upstreamRequestId;
   if (call.error !== null) line[FIELDS.errorType] = call.error;
   if (call.usage !== null) {
-    line[FIELDS.inputTokens] = call.usage.inputTokens;
-    line[FIELDS.cachedInputTokens] = call.usage.cachedInputTokens;
-    line[FIELDS.cacheWriteTokens] = call.usage.cacheWriteTokens;
-    line[FIELDS.outputTokens] = call.usage.outputTokens;
+    line[FIELDS.inputTokens] = call.usage.input_tokens ?? 0;
+    line[FIELDS.cachedInputTokens] = call.usage.cached_input_tokens ?? 0;
+    line[FIELDS.cacheWriteTokens] = call.usage.cache_write_tokens ?? 0;
+    line[FIELDS.outputTokens] = call.usage.output_tokens ?? 0;
   }
   if (suppressedLines > 0) line[FIELDS.suppressedLines] = suppressedLines;
   return line;

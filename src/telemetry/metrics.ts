@@ -1,6 +1,6 @@
 /**
  * Metrics. Owns: what one call adds to them, the bounds of their labels, and the page for Prometheus.
- * Does not own: names (names.ts), series (series.ts), text (page.ts), who may read the page (gateway).
+ * Does not own: names (names.ts), series (series.ts), the page (page.ts), who may read the page (gateway).
  * Invariants: fewer than 2,000 series at the default caps; recording never throws, never waits, and costs a call less
  * than 2 µs; money is summed exactly and becomes a float only as text.
  */
@@ -8,7 +8,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { ERRORS, type ErrorCode } from '../domain/errors.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import type { OperationName } from '../domain/operation.ts';
-import type { RateSample } from './exposition.ts';
+import { type Family, type Point, pageText, type RateSample } from './exposition.ts';
 import { OTHER } from './labels.ts';
 import {
   type CallMeasurement,
@@ -17,11 +17,14 @@ import {
   type LedgerWork,
   STAGES,
 } from './measurement.ts';
-import { countersText, gaugesText } from './page.ts';
+import type { MergeRule } from './names.ts';
+import { counterFamilies, gaugeFamilies } from './page.ts';
 import { addTokens, createSeries } from './series.ts';
 
 /** Teams with a label of their own, unless told otherwise. */
 export const TEAM_CAP = 64;
+/** Models with a label of their own, unless told otherwise. */
+export const MODEL_CAP = 16;
 
 export interface MetricsOptions {
   version: string;
@@ -33,8 +36,8 @@ export interface MetricsOptions {
 export interface Metrics {
   /** A call that was forwarded, whatever came of it. */
   recordCall(call: CallMeasurement): void;
-  /** A request that was not forwarded. Operation null: it was none that we know. */
-  recordDenial(reason: ErrorCode, operation: OperationName | null, isRetry: boolean): void;
+  /** A request that was not forwarded: a denial or an error, by its code. Operation null: none of the known ones. */
+  recordError(code: ErrorCode, operation: OperationName | null, isRetry: boolean): void;
   /** Something that the ledger asked of Postgres. */
   recordLedgerWork(work: LedgerWork, durationUs: number, failed: boolean): void;
   recordDroppedLogLines(count: number): void;
@@ -47,13 +50,19 @@ export interface Metrics {
   recordDelivery(outcome: DeliveryOutcome): void;
   /** Where {@link Gauges} are read from at each scrape. */
   readGaugesFrom(source: () => Gauges): void;
+  /** Every metric with its series as they are now, those of the process last. */
+  families(): Promise<Family[]>;
   /** The page for Prometheus. */
   render(): Promise<string>;
   readonly contentType: string;
 }
 
 /** Makes metrics of their own; one per process is meant, because the process metrics watch the garbage collector. */
-export function createMetrics({ version, teamCap = TEAM_CAP, modelCap = 16 }: MetricsOptions): Metrics {
+export function createMetrics({
+  version,
+  teamCap = TEAM_CAP,
+  modelCap = MODEL_CAP,
+}: MetricsOptions): Metrics {
   const series = createSeries(version, teamCap, modelCap);
   const { teams, models, operations, stages } = series;
   const processMetrics = new Registry();
@@ -95,20 +104,25 @@ export function createMetrics({ version, teamCap = TEAM_CAP, modelCap = 16 }: Me
   /** Only streams show how fast a model writes: the first byte of any other answer comes when it is done. */
   function observeSpeed(speed: RateSample, { usage, firstByteUs, upstreamUs }: CallMeasurement): void {
     if (usage === null || firstByteUs === null || upstreamUs === null || upstreamUs <= firstByteUs) return;
-    speed.observe((usage.outputTokens * 1e6) / (upstreamUs - firstByteUs));
+    speed.observe(((usage.output_tokens ?? 0) * 1e6) / (upstreamUs - firstByteUs));
   }
 
-  function recordDenial(reason: ErrorCode, operation: OperationName | null, isRetry: boolean): void {
-    series.denials.get(reason)!.value++;
-    const outcome = ERRORS[reason].status === 429 ? 'denied' : 'refused';
+  function recordError(code: ErrorCode, operation: OperationName | null, isRetry: boolean): void {
+    const isDenial = ERRORS[code].kind === 'denial';
+    (isDenial ? series.denials : series.errors).get(code)!.value++;
     const { requests, retries } = operations.get(operation ?? OTHER);
-    requests[outcome].value++;
+    requests[isDenial ? 'denied' : 'error'].value++;
     if (isRetry) retries.value++;
+  }
+
+  async function families(): Promise<Family[]> {
+    const gauges = readGauges === null ? [] : gaugeFamilies(series, readGauges());
+    return [...counterFamilies(series), ...gauges, ...(await processFamilies(processMetrics))];
   }
 
   return {
     recordCall,
-    recordDenial,
+    recordError,
     recordLedgerWork: (work, durationUs, failed) => {
       const { duration, failures } = series.ledgerWork.get(work)!;
       duration.observe(durationUs);
@@ -132,10 +146,42 @@ export function createMetrics({ version, teamCap = TEAM_CAP, modelCap = 16 }: Me
     readGaugesFrom: (source) => {
       readGauges = source;
     },
-    render: async () => {
-      const gauges = readGauges === null ? '' : gaugesText(series, readGauges());
-      return `${countersText(series)}${gauges}${await processMetrics.metrics()}`;
-    },
+    families,
+    render: async () => pageText(await families()),
     contentType: processMetrics.contentType,
   };
+}
+
+/** What prom-client says of one of its metrics; its types leave these out. */
+interface ProcessMetric {
+  name: string;
+  help: string;
+  type: string;
+  aggregator?: string;
+  values: { value: number; labels: Record<string, string | number>; metricName?: string }[];
+}
+
+/** An average over workers says of none of them how it is; of the slowest the maximum does. */
+const PROCESS_MERGE: Record<string, MergeRule> = {
+  sum: 'sum',
+  min: 'min',
+  max: 'max',
+  average: 'max',
+  omit: 'min',
+  first: 'max',
+};
+
+async function processFamilies(registry: Registry): Promise<Family[]> {
+  const metrics = (await registry.getMetricsAsJSON()) as unknown as ProcessMetric[];
+  return metrics.map(({ name, help, type, aggregator = 'sum', values }) => ({
+    name,
+    help,
+    type: type === 'counter' || type === 'histogram' ? type : 'gauge',
+    merge: PROCESS_MERGE[aggregator] ?? 'sum',
+    points: values.map(({ value, labels, metricName = name }) => ({
+      suffix: metricName.slice(name.length) as Point['suffix'],
+      labels: Object.fromEntries(Object.entries(labels).map(([label, text]) => [label, String(text)])),
+      value,
+    })),
+  }));
 }

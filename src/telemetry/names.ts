@@ -4,27 +4,38 @@
  * bounded labels only: never a key, a user or an unpriced model.
  */
 
-interface MetricName {
-  type: 'counter' | 'gauge' | 'histogram';
-  labels: readonly string[];
-  help: string;
-}
+/**
+ * How the values of several workers become the one of the page: `sum`, `max`, `min`, or `first` for what describes the whole
+ * installation, which each of them reads alike from Postgres. Counters and histograms add up.
+ */
+export type MergeRule = 'sum' | 'max' | 'min' | 'first';
+
+type MetricName = { labels: readonly string[]; help: string } & (
+  | { type: 'counter' | 'histogram' }
+  | { type: 'gauge'; merge: MergeRule }
+);
 
 export const METRICS = {
   tollgate_build_info: {
     type: 'gauge',
+    merge: 'max',
     labels: ['version', 'node'],
     help: 'Always 1; the labels say what runs.',
   },
   tollgate_requests_total: {
     type: 'counter',
     labels: ['operation', 'outcome'],
-    help: 'Requests on /v1 by how they ended: settled, voided, unknown, denied (by a limit) or refused.',
+    help: 'Requests on /v1 by how they ended: settled, voided, unknown, denied (a limit said no) or error.',
   },
   tollgate_denials_total: {
     type: 'counter',
-    labels: ['reason'],
-    help: 'Requests that were not forwarded, by error code.',
+    labels: ['code'],
+    help: 'Requests that a limit denied, by error code.',
+  },
+  tollgate_errors_total: {
+    type: 'counter',
+    labels: ['code'],
+    help: 'Requests that ended in an error of Tollgate that is no denial, by error code.',
   },
   tollgate_calls_total: { type: 'counter', labels: ['team'], help: 'Calls forwarded to the upstream.' },
   tollgate_reservations_total: {
@@ -97,66 +108,88 @@ export const METRICS = {
     labels: ['model'],
     help: "How fast streams write: their output tokens over the time from the answer's first byte to its last.",
   },
-  tollgate_held_usd: { type: 'gauge', labels: ['team'], help: 'Held by calls in flight on this instance.' },
-  tollgate_leased_usd: { type: 'gauge', labels: ['team'], help: 'Lent by the counters to this instance.' },
+  tollgate_held_usd: {
+    type: 'gauge',
+    merge: 'sum',
+    labels: ['team'],
+    help: 'Held by calls in flight on this instance.',
+  },
+  tollgate_leased_usd: {
+    type: 'gauge',
+    merge: 'sum',
+    labels: ['team'],
+    help: 'Lent by the counters to this instance.',
+  },
   tollgate_budget_usd: {
     type: 'gauge',
+    merge: 'first',
     labels: ['team'],
     help: "Amount of the team's tightest budget: its grants together, or a cost limit of the team.",
   },
   tollgate_remaining_usd: {
     type: 'gauge',
+    merge: 'first',
     labels: ['team'],
     help: 'What the tightest budget has left; money that calls hold is not subtracted.',
   },
   tollgate_exhaustion_seconds: {
     type: 'gauge',
+    merge: 'first',
     labels: ['team'],
     help: 'Until the tightest budget is spent, at the pace of the last hour.',
   },
   tollgate_budget_ends_timestamp_seconds: {
     type: 'gauge',
+    merge: 'first',
     labels: ['team'],
     help: 'When the tightest budget ends: its window or its last grant, in Unix time.',
   },
   tollgate_grant_expiry_timestamp_seconds: {
     type: 'gauge',
+    merge: 'first',
     labels: ['team'],
     help: "When the first of the team's grants with money left expires, in Unix time.",
   },
   tollgate_over_limit_usd: {
     type: 'gauge',
+    merge: 'first',
     labels: ['team'],
     help: 'The most that the team has spent beyond one of its cost limits in its window: a soft one, or one that was lowered.',
   },
   tollgate_unresolved_usd: {
     type: 'gauge',
+    merge: 'first',
     labels: [],
     help: 'Charged for calls whose outcome nobody knows yet.',
   },
-  tollgate_in_flight_calls: { type: 'gauge', labels: [], help: 'Calls being forwarded.' },
+  tollgate_in_flight_calls: { type: 'gauge', merge: 'sum', labels: [], help: 'Calls being forwarded.' },
   tollgate_waiting_calls: {
     type: 'gauge',
+    merge: 'sum',
     labels: [],
     help: 'Calls waiting for money that other calls hold.',
   },
   tollgate_journal_pending_bytes: {
     type: 'gauge',
+    merge: 'sum',
     labels: [],
     help: 'Journal bytes that are not written yet.',
   },
   tollgate_flush_backlog_events: {
     type: 'gauge',
+    merge: 'sum',
     labels: [],
     help: 'Usage events not yet flushed to Postgres.',
   },
   tollgate_flush_lag_seconds: {
     type: 'gauge',
+    merge: 'max',
     labels: [],
     help: 'Age of the oldest usage event that is not in Postgres, counted from its admission.',
   },
   tollgate_journal_sync_lag_seconds: {
     type: 'gauge',
+    merge: 'max',
     labels: [],
     help: 'Age of the oldest journal bytes that were written and may not be on the disk.',
   },
@@ -172,26 +205,31 @@ export const METRICS = {
   },
   tollgate_unpartitioned_events: {
     type: 'gauge',
+    merge: 'first',
     labels: [],
     help: 'Usage events that no monthly partition took; should stay 0.',
   },
   tollgate_postgres_up: {
     type: 'gauge',
+    merge: 'min',
     labels: [],
     help: 'Whether Postgres answered this instance within the last seconds: 1 or 0.',
   },
   tollgate_postgres_round_trip_seconds: {
     type: 'gauge',
+    merge: 'first',
     labels: [],
     help: 'How long Postgres took over a question that costs it nothing.',
   },
   tollgate_postgres_connections: {
     type: 'gauge',
+    merge: 'first',
     labels: ['state'],
     help: "Tollgate's connections to Postgres, of all instances.",
   },
   tollgate_reconcile_last_run_timestamp_seconds: {
     type: 'gauge',
+    merge: 'max',
     labels: [],
     help: 'When this instance last finished a reconciliation, in Unix time; missing before the first.',
   },
@@ -214,6 +252,23 @@ export const METRICS = {
     type: 'counter',
     labels: [],
     help: 'Log lines given up because their reader is too slow.',
+  },
+  tollgate_workers: {
+    type: 'gauge',
+    merge: 'max',
+    labels: [],
+    help: 'Worker processes that this gateway is set to run.',
+  },
+  tollgate_workers_reporting: {
+    type: 'gauge',
+    merge: 'sum',
+    labels: [],
+    help: 'Workers whose numbers of this moment are on the page; of the others it has the counters that they reported last.',
+  },
+  tollgate_worker_restarts_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Workers that were started again because they had ended unasked.',
   },
 } as const satisfies Record<string, MetricName>;
 

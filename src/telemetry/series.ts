@@ -1,5 +1,5 @@
 /** The series that come into being together with a label value: made once, then updated by field access only. */
-import { ERRORS, type ErrorCode } from '../domain/errors.ts';
+import { ERROR_CODES, ERRORS, type ErrorCode, type ErrorKind } from '../domain/errors.ts';
 import type { Usage } from '../domain/usage.ts';
 import { DurationSample, MoneySample, RateSample, Sample } from './exposition.ts';
 import { LabelMap } from './labels.ts';
@@ -35,10 +35,12 @@ function tokenSamples(name: MetricKey, label: string): TokenSamples {
 }
 
 export function addTokens([input, cached, written, output]: TokenSamples, usage: Usage): void {
-  input.value += usage.inputTokens - usage.cachedInputTokens - usage.cacheWriteTokens;
-  cached.value += usage.cachedInputTokens;
-  written.value += usage.cacheWriteTokens;
-  output.value += usage.outputTokens;
+  const fromCache = usage.cached_input_tokens ?? 0;
+  const toCache = usage.cache_write_tokens ?? 0;
+  input.value += (usage.input_tokens ?? 0) - fromCache - toCache;
+  cached.value += fromCache;
+  written.value += toCache;
+  output.value += usage.output_tokens ?? 0;
 }
 
 function teamSeries(team: string) {
@@ -69,11 +71,16 @@ function operationSeries(operation: string) {
       voided: ending('voided'),
       unknown: ending('unknown'),
       denied: ending('denied'),
-      refused: ending('refused'),
+      error: ending('error'),
     },
     retries: new Sample('tollgate_sdk_retries_total', [operation]),
     duration: new DurationSample('tollgate_call_duration_seconds', operation, CALL_BUCKETS),
   };
+}
+
+function codeSeries(name: MetricKey, kind: ErrorKind): Map<ErrorCode, Sample> {
+  const codes = ERROR_CODES.filter((code) => ERRORS[code].kind === kind);
+  return new Map(codes.map((code) => [code, new Sample(name, [code])]));
 }
 
 function stageSeries(stage: Stage): DurationSample {
@@ -93,7 +100,6 @@ export type AllSeries = ReturnType<typeof createSeries>;
 export function createSeries(version: string, teamCap: number, modelCap: number) {
   const buildInfo = new Sample('tollgate_build_info', [version, process.version]);
   buildInfo.value = 1;
-  const codes = Object.keys(ERRORS) as ErrorCode[];
   return {
     buildInfo,
     teams: new LabelMap(teamCap, teamSeries),
@@ -101,7 +107,8 @@ export function createSeries(version: string, teamCap: number, modelCap: number)
     // The operations are a closed list themselves; the cap only says so.
     operations: new LabelMap(OPERATION_CAP, operationSeries),
     stages: STAGES.map(stageSeries),
-    denials: new Map(codes.map((code) => [code, new Sample('tollgate_denials_total', [code])])),
+    denials: codeSeries('tollgate_denials_total', 'denial'),
+    errors: codeSeries('tollgate_errors_total', 'error'),
     upstreamErrors: new Map<UpstreamError, Sample>(
       UPSTREAM_ERRORS.map((kind) => [kind, new Sample('tollgate_upstream_errors_total', [kind])]),
     ),

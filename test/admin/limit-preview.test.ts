@@ -48,8 +48,8 @@ test('says what the limit would count now, and whom it would have refused today'
     amount: '10.00',
     remaining: '0.00',
     calls_today: 3,
-    refused_calls_today: 2,
-    first_refused_at: '2026-11-24T08:00:00.000Z',
+    denied_calls_today: 2,
+    first_denied_at: '2026-11-24T08:00:00.000Z',
   });
 });
 
@@ -70,7 +70,7 @@ test.each<[string, () => Record<string, unknown>, string, number, number]>([
   ['a rolling hour', () => ({ meter: 'requests', window: { type: 'rolling', seconds: 3600 } }), '0', 2, 0],
   ['slots', () => ({ meter: 'concurrency', window: { type: 'lifetime' }, amount: '1' }), '0', 2, 0],
 ])('goes by %s', async (_, changes, used, calls, refused) => {
-  expect(await preview(changes())).toMatchObject({ used, calls_today: calls, refused_calls_today: refused });
+  expect(await preview(changes())).toMatchObject({ used, calls_today: calls, denied_calls_today: refused });
 });
 
 test('makes nothing, and refuses what could not be made', async () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Overview } from '../../src/admin/contract.ts';
-import { addRefusals } from '../../src/store/refusals.ts';
+import type { ErrorCode } from '../../src/domain/errors.ts';
+import { addApiErrors } from '../../src/store/api-errors.ts';
 import { counterOf, createTestAdmin, createTestInstance, type Json, type TestAdmin } from './support.ts';
 
 /** A Tuesday noon in Berlin; the month there began on the 31st, 23:00 UTC. */
@@ -132,19 +133,16 @@ test('of one team tells what that team has left, of several their credit', async
   expect(several.remaining_usd).toBeNull();
 });
 
-test('counts who was refused today', async () => {
-  const refused = (atMs: number, calls: number) => ({
-    teamId: free.id,
-    atMs,
-    calls,
-    reason: 'unknown_price',
-  });
-  await addRefusals(admin.database.sql, [
-    refused(NOW_MS, 2),
-    refused(NOW_MS - 86_400_000, 5),
-    refused(NOW_MS, 1),
+test('the overview counts the denials and the errors of today apart', async () => {
+  const counted = (code: ErrorCode, atMs: number, calls: number) => ({ teamId: free.id, atMs, calls, code });
+  await addApiErrors(admin.database.sql, [
+    counted('unknown_price', NOW_MS, 2),
+    counted('unknown_price', NOW_MS - 86_400_000, 5),
+    counted('unknown_price', NOW_MS, 1),
+    counted('insufficient_quota', NOW_MS, 7),
+    counted('hold_too_large', NOW_MS, 1),
   ]);
-  expect((await overview('')).refused_today).toBe(3);
+  expect(await overview('')).toMatchObject({ denied_today: 8, errors_today: 3 });
 });
 
 test('400: more teams than it shows, or no ids', async () => {

@@ -36,4 +36,4 @@ export function poolWith(id: string, known: KnownCounter, changes: Partial<PoolC
   return poolOf(id, [leaseWith(id, known)], changes);
 }
 
-export const costing = (cost: bigint): Claim => ({ cost, inputTokens: 0, outputTokens: 0 });
+export const costing = (cost: bigint): Claim => ({ cost, input_tokens: 0, output_tokens: 0 });

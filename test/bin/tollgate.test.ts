@@ -96,11 +96,6 @@ describe.each([
     expect(stdout).toBe(`["serve"]\n${signal}\n`);
     expect(code).toBe(3);
   });
-
-  it('shows help and version without main', async () => {
-    expect((await finish(start(node, ['--help']))).stdout).toContain('serve');
-    expect((await finish(start(node, ['--version']))).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
-  });
 });
 
 describe('tollgate on a Node that is too old', () => {

@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { buildConsole } from '../../esbuild.config.ts';
+import { buildConsole } from '../../src/console/build.ts';
 
 const DIST = join(import.meta.dirname, '../../src/console/dist');
 

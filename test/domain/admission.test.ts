@@ -1,14 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  type CounterState,
-  grantAllOrNone,
-  type OpenEndedAsk,
-  openEndedOutputTokens,
-  SMALLEST_USEFUL_OUTPUT_TOKENS,
-  unlent,
-} from '../../src/domain/admission.ts';
-import { usd } from '../../src/domain/money.ts';
+import { type CounterState, grantAllOrNone, unlent } from '../../src/domain/admission.ts';
 
 const state = (amount: bigint, leased = 0n): CounterState => ({ amount, settled: 0n, held: 0n, leased });
 const amounts = fc.bigInt({ min: 0n, max: 1_000n });
@@ -67,48 +59,4 @@ test('a counter that two pools name is lent once', () => {
   const pool = { counterIds: ['shared'], min: 0n, want: 7n };
   const { grants } = grantAllOrNone([pool, pool], new Map([['shared', state(10n)]]));
   expect(grants.get('shared')).toBe(10n);
-});
-
-/** $1 a 1,000 output tokens, after an input of one cent. */
-function ask(maxOutputTokens: number | null): OpenEndedAsk {
-  const perToken = usd('0.001');
-  return {
-    maxOutputTokens,
-    costUpTo: (tokens) => usd('0.01') + BigInt(tokens) * perToken,
-    outputTokensFor: (amount) => Number((amount - usd('0.01')) / perToken),
-  };
-}
-
-test('an open-ended call holds its share of what is free, and a lone one on a large budget all that the model can say', () => {
-  expect(openEndedOutputTokens(ask(128_000), usd('3200.00'), usd('3200.00'), 0, false)).toBe(99_990);
-  expect(openEndedOutputTokens(ask(128_000), usd('3200.00'), usd('3200.00'), 32, false)).toBe(49_990);
-  expect(openEndedOutputTokens(ask(16_000), usd('3200.00'), usd('3200.00'), 0, false)).toBe(16_000);
-  expect(openEndedOutputTokens(ask(null), usd('9000000.00'), usd('9000000.00'), 0, false)).toBe(128_000);
-});
-
-test('an open-ended call holds at least 8,192 tokens while two such holds fit, then 4,096, then a 25th of a small budget', () => {
-  expect(openEndedOutputTokens(ask(128_000), usd('20.00'), usd('200.00'), 100, false)).toBe(8192);
-  expect(openEndedOutputTokens(ask(128_000), usd('16.00'), usd('200.00'), 100, false)).toBe(4096);
-  expect(openEndedOutputTokens(ask(128_000), usd('16.00'), usd('25.00'), 100, false)).toBe(990);
-  expect(openEndedOutputTokens(ask(128_000), usd('1.00'), usd('1.00'), 100, false)).toBe(
-    SMALLEST_USEFUL_OUTPUT_TOKENS,
-  );
-});
-
-test('the last call takes what is left instead of waiting for what nobody will bring', () => {
-  expect(openEndedOutputTokens(ask(128_000), usd('1.01'), usd('200.00'), 0, true)).toBe(1000);
-  expect(openEndedOutputTokens(ask(128_000), usd('1.01'), usd('200.00'), 0, false)).toBe(4096);
-  expect(openEndedOutputTokens(ask(128_000), usd('0.02'), usd('200.00'), 0, true)).toBe(
-    SMALLEST_USEFUL_OUTPUT_TOKENS,
-  );
-});
-
-test('whatever is left, an open-ended call that could be useful is never sized above it when it is the last', () => {
-  fc.assert(
-    fc.property(fc.bigInt({ min: usd('0.27'), max: usd('500.00') }), fc.nat({ max: 200 }), (free, crowd) => {
-      const tokens = openEndedOutputTokens(ask(128_000), free, usd('500.00'), crowd, true);
-      expect(ask(null).costUpTo(tokens) <= free).toBe(true);
-      expect(tokens).toBeGreaterThanOrEqual(SMALLEST_USEFUL_OUTPUT_TOKENS);
-    }),
-  );
 });

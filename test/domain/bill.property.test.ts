@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { estimate } from '../../src/domain/estimate.ts';
+import { costUpTo, estimate } from '../../src/domain/estimate.ts';
 import { renderBody } from '../../src/openai/edit.ts';
 import { MODEL_NAMES } from '../../src/simulator/prices.ts';
 import { type PostPath, read } from '../openai/read.ts';
@@ -93,7 +93,7 @@ test('no request that is accepted is billed above its bound, even by an upstream
       await answer.text();
       if (!answer.ok) return;
       billed++;
-      const most = bound.cost ?? bound.costUpTo(OUTPUT_LIMIT);
+      const most = costUpTo(bound, bound.outputTokensPerChoice ?? OUTPUT_LIMIT);
       const line = bench.lastLine();
       expect(BigInt(line.cost_pico_usd) <= most, `${JSON.stringify(line)} is above ${most}`).toBe(true);
     }),

@@ -173,7 +173,7 @@ test('a limit counts the calls of its subject that were admitted in its window, 
       model: 'gpt-4o',
       createdAtMs: NOON,
       ...changes,
-      claim: { cost: 7n, inputTokens: 2, outputTokens: 3 },
+      claim: { cost: 7n, input_tokens: 2, output_tokens: 3 },
     });
   expect(counts(team, { createdAtMs: MIDNIGHT })).toBe(UNIT);
   expect(counts(team, { createdAtMs: MIDNIGHT - 1 })).toBe(0n);

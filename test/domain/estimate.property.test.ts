@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Estimate, estimate } from '../../src/domain/estimate.ts';
+import { costUpTo, type Estimate, estimate, outputTokensFor } from '../../src/domain/estimate.ts';
+import { smallestClaim } from '../../src/domain/open-ended.ts';
 import type { Operation } from '../../src/domain/operation.ts';
 import { costOf, type RateCard, type ServiceTier } from '../../src/domain/price.ts';
 import { book, NOW, operation, seed } from './fixtures.ts';
@@ -47,16 +48,14 @@ test('no usage within the bound costs more than the bound, in any tier that may 
     fc.property(cardAndTier, shapes, fc.boolean(), mixes, ({ card, tier }, shape, strict, mix) => {
       const result = estimateOrNull(operation({ serviceTier: tier, ...shape }), card, strict);
       if (result === null) return;
-      const { cost, bound } = result;
-      if (cost === null || bound.outputTokens === null) throw new Error('a limited call is not open-ended');
-      const inputTokens = part(bound.inputTokens, mix[0]);
-      const cachedInputTokens = part(inputTokens, mix[1]);
+      const { cost, input_tokens, output_tokens } = smallestClaim(result);
+      const inputTokens = part(input_tokens, mix[0]);
+      const cachedTokens = part(inputTokens, mix[1]);
       const usage = {
-        inputTokens,
-        cachedInputTokens,
-        cacheWriteTokens: part(inputTokens - cachedInputTokens, mix[2]),
-        outputTokens: part(bound.outputTokens, mix[3]),
-        reasoningTokens: 0,
+        input_tokens: inputTokens,
+        cached_input_tokens: cachedTokens,
+        cache_write_tokens: part(inputTokens - cachedTokens, mix[2]),
+        output_tokens: part(output_tokens, mix[3]),
       };
       const billed: ServiceTier[] = tier === null && !strict ? ['default', 'flex', 'priority'] : ['default'];
       if (tier !== null) billed.push(tier);
@@ -78,12 +77,9 @@ test('the bound is tight: some usage within it costs all of it', () => {
     const result = estimateOrNull(operation({ inputTokensBound: 1_000, outputTokensLimit: 50 }), card, true);
     const price = card.tiers.default;
     if (!result || !price) throw new Error(`${card.model} has no estimate`);
-    const none = { cachedInputTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
-    const usages = [{}, { cachedInputTokens: 1_000 }, { cacheWriteTokens: 1_000 }];
-    const costs = usages.map((kind) =>
-      costOf({ inputTokens: 1_000, outputTokens: 50, ...none, ...kind }, price),
-    );
-    expect(costs).toContain(result.cost);
+    const usages = [{}, { cached_input_tokens: 1_000 }, { cache_write_tokens: 1_000 }];
+    const costs = usages.map((kind) => costOf({ input_tokens: 1_000, output_tokens: 50, ...kind }, price));
+    expect(costs).toContain(smallestClaim(result).cost);
   }
 });
 
@@ -99,14 +95,14 @@ test('the output tokens for an amount are the most that it pays for', () => {
         const open = operation({ serviceTier: tier, ...shape, outputTokensLimit: null });
         const result = estimateOrNull(open, card, true);
         if (result === null) return;
-        const amount = result.costUpTo(outputTokens) + change;
-        const affordable = result.outputTokensFor(amount);
+        const amount = costUpTo(result, outputTokens) + change;
+        const affordable = outputTokensFor(result, amount);
         if (affordable === Number.MAX_SAFE_INTEGER) {
-          expect(card.tiers.default?.standard.output).toBe(0n);
+          expect(card.tiers.default?.short.factors.get('output_tokens')).toBe(0n);
           return;
         }
-        if (affordable > 0) expect(result.costUpTo(affordable) <= amount).toBe(true);
-        expect(result.costUpTo(affordable + 1) > amount).toBe(true);
+        if (affordable > 0) expect(costUpTo(result, affordable) <= amount).toBe(true);
+        expect(costUpTo(result, affordable + 1) > amount).toBe(true);
       },
     ),
     { numRuns: 2_000 },

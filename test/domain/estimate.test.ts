@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { type Estimate, estimate } from '../../src/domain/estimate.ts';
+import { costUpTo, type Estimate, estimate, outputTokensFor } from '../../src/domain/estimate.ts';
 import { usd } from '../../src/domain/money.ts';
+import { smallestClaim } from '../../src/domain/open-ended.ts';
 import type { Operation } from '../../src/domain/operation.ts';
 import type { RateCard } from '../../src/domain/price.ts';
 import { book, NOW, operation } from './fixtures.ts';
@@ -17,6 +18,13 @@ function estimated(model: string, changes: Partial<Operation>, strict = true): E
   return result;
 }
 
+/** The cost of a call with a limit of its own. */
+function cost(model: string, changes: Partial<Operation>, strict = true) {
+  return smallestClaim(estimated(model, changes, strict)).cost;
+}
+
+const inputCost = (of: Estimate) => costUpTo(of, 0);
+
 function refused(changes: Partial<Operation>, rateCard: RateCard | null) {
   return estimate(operation(changes), rateCard, { strict: true });
 }
@@ -25,87 +33,78 @@ describe('the bound of a call', () => {
   test('is its input at the dearest kind and its output limit in every choice, with the extra tokens', () => {
     // gpt-6.2-sol: cache writes cost 2.5, output 10. 1,000 × 2.5 + (100 × 3 + 7) × 10 = 5,570 USD per million.
     const result = estimated('gpt-6.2-sol', { choices: 3, extraOutputTokens: 7 });
-    expect(result.bound).toEqual({ inputTokens: 1_000, outputTokens: 307, choices: 3 });
-    expect(result.cost).toBe(usd('0.00557'));
-    expect(result.inputCost).toBe(usd('0.0025'));
-    expect(result.priceIds).toEqual(['gpt-6.2-sol/default/2026-11-17']);
+    expect(smallestClaim(result)).toEqual({ input_tokens: 1_000, output_tokens: 307, cost: usd('0.00557') });
+    expect(result.priceId).toBe('gpt-6.2-sol/default/2026-11-17');
   });
 
   test('takes the long-context rates from the threshold on, which some pages include and others do not', () => {
-    const below = estimated('gpt-5.4', { inputTokensBound: 271_999, outputTokensLimit: 0 });
-    const at = estimated('gpt-5.4', { inputTokensBound: 272_000, outputTokensLimit: 0 });
-    expect(below.cost).toBe(usd('0.6799975'));
-    expect(at.cost).toBe(usd('1.36'));
+    const below = cost('gpt-5.4', { inputTokensBound: 271_999, outputTokensLimit: 0 });
+    const at = cost('gpt-5.4', { inputTokensBound: 272_000, outputTokensLimit: 0 });
+    expect(below).toBe(usd('0.6799975'));
+    expect(at).toBe(usd('1.36'));
   });
 
   test('is that of the default tier for a cheaper one, because a flex call may be served as default', () => {
     const flex = estimated('gpt-5', { serviceTier: 'flex' });
-    expect(flex.cost).toBe(estimated('gpt-5', {}).cost);
-    expect(flex.priceIds).toEqual(['gpt-5/flex/2025-08-07', 'gpt-5/default/2025-08-07']);
+    expect(smallestClaim(flex).cost).toBe(cost('gpt-5', {}));
+    expect(flex.priceId).toBe('gpt-5/flex/2025-08-07');
   });
 
   test('is that of the priority tier where it is asked for, or where the account may choose it', () => {
-    const priority = estimated('gpt-5', { serviceTier: 'priority' });
-    expect(priority.cost).toBe(usd('0.0045'));
-    expect(estimated('gpt-5', {}, false).cost).toBe(priority.cost);
-    expect(estimated('gpt-5', {}).cost).toBe(usd('0.00225'));
+    expect(cost('gpt-5', { serviceTier: 'priority' })).toBe(usd('0.0045'));
+    expect(cost('gpt-5', {}, false)).toBe(usd('0.0045'));
+    expect(cost('gpt-5', {})).toBe(usd('0.00225'));
   });
 
   test('of a tier that excludes long contexts is the dearer of that tier and the long default one', () => {
     const changes = { inputTokensBound: 300_000, outputTokensLimit: 1, serviceTier: 'priority' } as const;
-    expect(estimated('gpt-5.5', changes).cost).toBe(usd('3.750075'));
+    expect(cost('gpt-5.5', changes)).toBe(usd('3.750075'));
   });
 
   test('never has more output in a choice than the sourced maximum of the model', () => {
     const result = estimated('gpt-4o', { outputTokensLimit: 1_000_000, choices: 2 });
-    expect(result.bound.outputTokens).toBe(32_768);
-    expect(estimated('gpt-6.2-sol', { outputTokensLimit: 1_000_000 }).bound.outputTokens).toBe(1_000_000);
+    expect(smallestClaim(result).output_tokens).toBe(32_768);
+    expect(estimated('gpt-6.2-sol', { outputTokensLimit: 1_000_000 }).outputTokensPerChoice).toBe(1_000_000);
   });
 
   test('never has less input than bytes, but for the maximum that the embeddings API sets for a request', () => {
-    expect(estimated('gpt-4o', { inputTokensBound: 500_000 }).bound.inputTokens).toBe(500_000);
+    expect(estimated('gpt-4o', { inputTokensBound: 500_000 }).inputTokens).toBe(500_000);
     const embeddings = { name: 'embeddings', inputTokensBound: 500_000, outputTokensLimit: 0 } as const;
-    expect(estimated('text-embedding-3-small', embeddings).bound.inputTokens).toBe(300_000);
-    expect(estimated('text-similarity-ada-001', embeddings).bound.inputTokens).toBe(500_000);
+    expect(estimated('text-embedding-3-small', embeddings).inputTokens).toBe(300_000);
+    expect(estimated('text-similarity-ada-001', embeddings).inputTokens).toBe(500_000);
   });
 
   test("of images is the model's maximum input", () => {
     const images = { inputBoundByModel: true, inputBoundParam: 'messages', inputTokensBound: 50 };
-    expect(estimated('gpt-4o', images).bound.inputTokens).toBe(128_000);
+    expect(estimated('gpt-4o', images).inputTokens).toBe(128_000);
   });
 
   test('of an operation that costs nothing is nothing, with or without a price', () => {
     const free = estimate(operation({ billable: false, outputTokensLimit: null }), null, { strict: true });
-    expect(free).toMatchObject({ cost: 0n, openEnded: false, inputCost: 0n, priceIds: [] });
+    expect(free).toMatchObject({ openEnded: false, priceId: null });
+    expect('code' in free || smallestClaim(free).cost).toBe(0n);
   });
 });
 
 describe('an open-ended call', () => {
-  test('has no cost yet, but one with the full sourced maximum', () => {
+  test('has no cost before it has a limit', () => {
     const result = estimated('gpt-4o', { outputTokensLimit: null, choices: 2 });
-    expect(result).toMatchObject({ openEnded: true, cost: null, maxOutputTokens: 16_384 });
-    expect(result.bound.outputTokens).toBeNull();
-    expect(result.fullCost).toBe(usd('0.33018'));
-    expect(result.fullCost).toBe(result.costUpTo(16_384));
-  });
-
-  test('has no full cost where no source gives the maximum', () => {
-    const result = estimated('gpt-6-astra', { outputTokensLimit: null });
-    expect(result).toMatchObject({ cost: null, fullCost: null, maxOutputTokens: null });
+    expect(result).toMatchObject({ openEnded: true, outputTokensPerChoice: null, maxOutputTokens: 16_384 });
+    expect(costUpTo(result, 16_384)).toBe(usd('0.33018'));
   });
 
   test('affords nothing with an amount that does not pay for its input', () => {
     const result = estimated('gpt-4o', { outputTokensLimit: null });
-    expect(result.outputTokensFor(result.inputCost - 1n)).toBe(0);
-    expect(result.outputTokensFor(-1n)).toBe(0);
+    expect(outputTokensFor(result, inputCost(result) - 1n)).toBe(0);
+    expect(outputTokensFor(result, -1n)).toBe(0);
     const embeddings = estimated('text-embedding-3-small', { name: 'embeddings', outputTokensLimit: 0 });
-    expect(embeddings.outputTokensFor(embeddings.inputCost - 1n)).toBe(0);
-    expect(result.outputTokensFor(result.inputCost + usd('0.00001'))).toBe(1);
+    expect(outputTokensFor(embeddings, inputCost(embeddings) - 1n)).toBe(0);
+    expect(outputTokensFor(result, inputCost(result) + usd('0.00001'))).toBe(1);
   });
 
   test('cannot be limited to anything but a count', () => {
     const result = estimated('gpt-4o', { outputTokensLimit: null });
-    for (const bad of [-1, 0.5, Number.NaN, 2 ** 53]) expect(() => result.costUpTo(bad)).toThrow(RangeError);
+    for (const bad of [-1, 0.5, Number.NaN, 2 ** 53]) expect(() => costUpTo(result, bad)).toThrow(RangeError);
   });
 });
 

@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
-import { costOf, type Price, type RateCard, tierBilled } from '../../src/domain/price.ts';
+import {
+  costOf,
+  makePrice,
+  type Price,
+  type RateCard,
+  textLines,
+  tierBilled,
+} from '../../src/domain/price.ts';
 import type { Usage } from '../../src/domain/usage.ts';
 import { readSeed } from '../../src/store/seed/read-seed.ts';
 
@@ -14,11 +21,11 @@ function seedPrice(id: string): Price {
 
 function usage(counts: Partial<Usage>): Usage {
   return {
-    inputTokens: 0,
-    cachedInputTokens: 0,
-    cacheWriteTokens: 0,
-    outputTokens: 0,
-    reasoningTokens: 0,
+    input_tokens: 0,
+    cached_input_tokens: 0,
+    cache_write_tokens: 0,
+    output_tokens: 0,
+    reasoning_tokens: 0,
     ...counts,
   };
 }
@@ -29,25 +36,31 @@ const gpt4o = seedPrice('gpt-4o-mini/default/2024-07-18');
 describe('the cost of usage', () => {
   test('is the sum of uncached, cached, cache-written and output tokens at their own rates', () => {
     // 600 × 0.2 + 300 × 0.02 + 100 × 0.25 + 50 × 1.2 = 120 + 6 + 25 + 60 = 211 USD per million
-    const counts = { inputTokens: 1_000, cachedInputTokens: 300, cacheWriteTokens: 100, outputTokens: 50 };
+    const counts = {
+      input_tokens: 1_000,
+      cached_input_tokens: 300,
+      cache_write_tokens: 100,
+      output_tokens: 50,
+    };
     expect(costOf(usage(counts), luna)).toBe(usd('0.000211'));
   });
 
   test('moves as a whole to the long-context rates one token above the threshold', () => {
-    expect(costOf(usage({ inputTokens: 272_000, outputTokens: 10 }), luna)).toBe(usd('0.054412'));
-    expect(costOf(usage({ inputTokens: 272_001, outputTokens: 10 }), luna)).toBe(usd('0.1088184'));
+    expect(costOf(usage({ input_tokens: 272_000, output_tokens: 10 }), luna)).toBe(usd('0.054412'));
+    expect(costOf(usage({ input_tokens: 272_001, output_tokens: 10 }), luna)).toBe(usd('0.1088184'));
   });
 
   test('takes cached and cache-written tokens as plain input where the card lists no rate for them', () => {
     const batch = seedPrice('gpt-4.1/batch/2025-04-14');
-    const counts = { inputTokens: 10, cachedInputTokens: 4, cacheWriteTokens: 5 };
-    expect(costOf(usage(counts), batch)).toBe(costOf(usage({ inputTokens: 10 }), batch));
+    const counts = { input_tokens: 10, cached_input_tokens: 4, cache_write_tokens: 5 };
+    expect(costOf(usage(counts), batch)).toBe(costOf(usage({ input_tokens: 10 }), batch));
   });
 
   test('is rounded once, up, to the smallest unit of money', () => {
-    const price = { ...gpt4o, perTokens: 3n, standard: { ...gpt4o.standard, input: 1n, output: 1n } };
-    expect(costOf(usage({ inputTokens: 1, outputTokens: 1 }), price)).toBe(1n);
-    expect(costOf(usage({ inputTokens: 2, outputTokens: 2 }), price)).toBe(2n);
+    const rates = { input: 1n, cachedInput: null, cacheWrite: null, output: 1n };
+    const price = makePrice({ ...gpt4o, lines: textLines(rates, 3) });
+    expect(costOf(usage({ input_tokens: 1, output_tokens: 1 }), price)).toBe(1n);
+    expect(costOf(usage({ input_tokens: 2, output_tokens: 2 }), price)).toBe(2n);
   });
 
   test('of nothing is nothing, not unknown', () => {
@@ -55,20 +68,20 @@ describe('the cost of usage', () => {
   });
 
   test.each([
-    ['negative', { inputTokens: -1 }],
-    ['fractional', { inputTokens: 1, outputTokens: 0.5 }],
-    ['not a number', { outputTokens: Number.NaN }],
-    ['beyond exact integers', { inputTokens: 2 ** 53 }],
-    ['of more partitions than input', { inputTokens: 10, cachedInputTokens: 6, cacheWriteTokens: 5 }],
-    ['of a negative partition', { inputTokens: 10, cachedInputTokens: -5, cacheWriteTokens: 5 }],
+    ['negative', { input_tokens: -1 }],
+    ['fractional', { input_tokens: 1, output_tokens: 0.5 }],
+    ['not a number', { output_tokens: Number.NaN }],
+    ['beyond exact integers', { input_tokens: 2 ** 53 }],
+    ['of more partitions than input', { input_tokens: 10, cached_input_tokens: 6, cache_write_tokens: 5 }],
+    ['of a negative partition', { input_tokens: 10, cached_input_tokens: -5, cache_write_tokens: 5 }],
   ])('is unknown for usage that is %s', (_, counts) => {
     expect(costOf(usage(counts), luna)).toBeNull();
   });
 
   test('is unknown for a long context in a tier that publishes no price for one', () => {
     const priority = seedPrice('gpt-5.5/priority/2026-04-23');
-    expect(costOf(usage({ inputTokens: 272_000 }), priority)).toBe(usd('3.4'));
-    expect(costOf(usage({ inputTokens: 272_001 }), priority)).toBeNull();
+    expect(costOf(usage({ input_tokens: 272_000 }), priority)).toBe(usd('3.4'));
+    expect(costOf(usage({ input_tokens: 272_001 }), priority)).toBeNull();
   });
 });
 

@@ -1,22 +1,28 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
-import { type Model, type Price, RateCards } from '../../src/domain/price.ts';
+import {
+  type Model,
+  makePrice,
+  type Price,
+  type PriceFields,
+  RateCards,
+  textLines,
+  textPriceOf,
+} from '../../src/domain/price.ts';
 import { book, NOW } from './fixtures.ts';
 
-function price(id: string, changes: Partial<Price>): Price {
-  const standard = { input: 1n, cachedInput: null, cacheWrite: null, output: 1n };
-  return {
+function price(id: string, changes: Partial<PriceFields>): Price {
+  return makePrice({
     id,
     model: 'm',
     tier: 'default',
     effectiveFromMs: 0,
-    perTokens: 1_000_000n,
-    standard,
-    longContext: null,
+    lines: textLines({ input: 1n, cachedInput: null, cacheWrite: null, output: 1n }, 1_000_000),
     longContextAboveTokens: null,
+    origin: 'seed',
     ...changes,
-  };
+  });
 }
 
 function idOf(rateCards: RateCards, model: string, atMs: number): string | undefined {
@@ -83,7 +89,8 @@ describe('the price of a moment', () => {
       [change, '2'],
       [change - 1, '10'],
     ] as const) {
-      expect(book.find('o3', atMs)?.tiers.default?.standard.input).toBe(usd(input));
+      const lines = book.find('o3', atMs)?.tiers.default?.lines ?? [];
+      expect(textPriceOf(lines, 'short')?.input).toBe(usd(input));
     }
     expect(book.find('o3', change - 1)?.tiers.priority).toBeUndefined();
   });

@@ -4,14 +4,14 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  Evidence,
-  type KnownUsage,
-  type ReportedUsage,
-  type TokenCounts,
-} from '../../src/domain/evidence.ts';
 import { costOf, type Price } from '../../src/domain/price.ts';
-import { judge, type UnknownCall } from '../../src/domain/reconcile.ts';
+import { boundUnknownCost, type UnknownCall } from '../../src/domain/reconcile.ts';
+import {
+  type KnownUsage,
+  type ReportedQuantities,
+  type ReportedUsage,
+  UsageReportBound,
+} from '../../src/domain/usage-report-bound.ts';
 import { seed } from './fixtures.ts';
 
 const SPAN = { firstMinute: 1_000, lastMinute: 1_019 };
@@ -38,7 +38,7 @@ interface Call {
   /** In which minute of its life each half of its usage is reported. */
   places: [number, number];
   served: boolean;
-  tokens: TokenCounts;
+  tokens: ReportedQuantities;
   price: Price;
 }
 
@@ -50,11 +50,11 @@ const tokens = fc
     fc.nat(500),
   )
   .map(([uncached, cached, written, output]) => ({
-    inputTokens: uncached + cached + written,
-    uncachedInputTokens: uncached,
-    cachedInputTokens: cached,
-    cacheWriteTokens: written,
-    outputTokens: output,
+    input_tokens: uncached + cached + written,
+    uncached_input_tokens: uncached,
+    cached_input_tokens: cached,
+    cache_write_tokens: written,
+    output_tokens: output,
   }));
 const call = fc.record<Call>({
   kind: fc.constantFrom('known', 'known', 'unknown', 'estimated', 'foreign'),
@@ -78,16 +78,16 @@ function reportOf(call: Call, tellsKinds: boolean): ReportedUsage[] {
   return call.places.map((place, half) => {
     const share = (count: number) => (half === 0 ? count >> 1 : count - (count >> 1));
     const { tokens } = call;
-    const input = share(tokens.inputTokens);
+    const input = share(tokens.input_tokens);
     return {
       minute: Math.min(lastMinute, firstMinute + place),
       model: call.name.reported,
-      tokens: {
-        inputTokens: input,
-        uncachedInputTokens: tellsKinds ? share(tokens.uncachedInputTokens) : input,
-        cachedInputTokens: tellsKinds ? share(tokens.cachedInputTokens) : input,
-        cacheWriteTokens: tellsKinds ? share(tokens.cacheWriteTokens) : input,
-        outputTokens: share(tokens.outputTokens),
+      usage: {
+        input_tokens: input,
+        uncached_input_tokens: tellsKinds ? share(tokens.uncached_input_tokens) : input,
+        cached_input_tokens: tellsKinds ? share(tokens.cached_input_tokens) : input,
+        cache_write_tokens: tellsKinds ? share(tokens.cache_write_tokens) : input,
+        output_tokens: share(tokens.output_tokens),
       },
     };
   });
@@ -95,19 +95,19 @@ function reportOf(call: Call, tellsKinds: boolean): ReportedUsage[] {
 
 const wasServed = (call: Call) => call.kind === 'known' || call.kind === 'foreign' || call.served;
 
-function evidenceOf(calls: readonly Call[], tellsKinds: boolean): Evidence {
+function boundOf(calls: readonly Call[], tellsKinds: boolean): UsageReportBound {
   const known = calls
     .filter(({ kind }) => kind === 'known')
     .map((call): KnownUsage => {
       const { asked, answered } = call.name;
-      return { ...lifeOf(call), model: asked, responseModel: answered, tokens: call.tokens };
+      return { ...lifeOf(call), model: asked, responseModel: answered, usage: call.tokens };
     });
   const reported = calls.filter(wasServed).flatMap((call) => reportOf(call, tellsKinds));
-  return new Evidence({ span: SPAN, reported, known });
+  return new UsageReportBound({ span: SPAN, reported, known });
 }
 
-function trueCost({ tokens, price }: Call): bigint {
-  return costOf({ ...tokens, reasoningTokens: 0 }, price)!;
+function trueCost({ tokens: { uncached_input_tokens: _, ...usage }, price }: Call): bigint {
+  return costOf(usage, price)!;
 }
 
 const unknownOf = ({ name, price }: Call): UnknownCall => ({
@@ -120,9 +120,9 @@ test('no call keeps less than it cost, whatever else happened and however it was
   let released = 0;
   fc.assert(
     fc.property(fc.array(call, { minLength: 2, maxLength: 25 }), fc.boolean(), (calls, tellsKinds) => {
-      const evidence = evidenceOf(calls, tellsKinds);
+      const evidence = boundOf(calls, tellsKinds);
       for (const one of calls.filter(({ kind }) => kind === 'unknown')) {
-        const verdict = judge(unknownOf(one), evidence, lifeOf(one));
+        const verdict = boundUnknownCost(unknownOf(one), evidence, lifeOf(one));
         if ('withheld' in verdict) {
           expect(verdict.withheld).toBe('unwitnessed');
           continue;
@@ -145,16 +145,16 @@ test('a call alone with what is unexplained keeps exactly what it cost', () => {
         kind: 'known',
         tokens: {
           ...lone.tokens,
-          inputTokens: 1,
-          uncachedInputTokens: 1,
-          cachedInputTokens: 0,
-          cacheWriteTokens: 0,
+          input_tokens: 1,
+          uncached_input_tokens: 1,
+          cached_input_tokens: 0,
+          cache_write_tokens: 0,
         },
       };
       const unknown: Call = { ...lone, kind: 'unknown' };
-      const verdict = judge(
+      const verdict = boundUnknownCost(
         unknownOf(unknown),
-        evidenceOf([...known, witness, unknown], true),
+        boundOf([...known, witness, unknown], true),
         lifeOf(unknown),
       );
       expect(verdict).toEqual({ kept: lone.served ? trueCost(lone) : 0n });

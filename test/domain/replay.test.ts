@@ -9,30 +9,30 @@ const at = (atMs: number, cost: string, changes: Partial<ReplayedCall> = {}): Re
   atMs,
   durationMs: 1000,
   user: 'u',
-  claim: { cost: usd(cost), inputTokens: 10, outputTokens: 5 },
+  claim: { cost: usd(cost), input_tokens: 10, output_tokens: 5 },
   ...changes,
 });
 const limit = (amount: string, changes: Partial<Limit> = {}) => limitOf('limit', amount, changes);
 
 describe('a limit that was not there', () => {
-  test('would have refused what did not fit, and let smaller calls pass after it', () => {
+  test('would have denied what did not fit, and let smaller calls pass after it', () => {
     const calls = [at(1, '4'), at(2, '5'), at(3, '3'), at(4, '1')];
     expect(replay(limit('10'), calls, usd('2'), 9)).toEqual({
       calls: 4,
-      refused: 1,
-      firstRefusedAtMs: 2,
+      denied: 1,
+      firstDeniedAtMs: 2,
       used: usd('15'),
     });
   });
 
   test('would have let a call use all of it, and not one unit more', () => {
-    expect(replay(limit('10'), [at(1, '10')], 0n, 9).refused).toBe(0);
-    expect(replay(limit('10'), [at(1, '10.000000000001')], 0n, 9).refused).toBe(1);
+    expect(replay(limit('10'), [at(1, '10')], 0n, 9).denied).toBe(0);
+    expect(replay(limit('10'), [at(1, '10.000000000001')], 0n, 9).denied).toBe(1);
   });
 
-  test('would have refused nothing if it were soft', () => {
+  test('would have denied nothing if it were soft', () => {
     expect(replay(limit('1', { enforcement: 'soft' }), [at(1, '5')], 0n, 9)).toMatchObject({
-      refused: 0,
+      denied: 0,
       used: usd('5'),
     });
   });
@@ -40,8 +40,8 @@ describe('a limit that was not there', () => {
   test('counts its own meter', () => {
     const tokens = limit('40', { meter: 'tokens' });
     expect(replay(tokens, [at(1, '0'), at(2, '0'), at(3, '0')], 0n, 9)).toMatchObject({
-      refused: 1,
-      firstRefusedAtMs: 3,
+      denied: 1,
+      firstDeniedAtMs: 3,
       used: 45n * UNIT,
     });
   });
@@ -49,7 +49,7 @@ describe('a limit that was not there', () => {
   test('of a rolling window forgets what has left it', () => {
     const rolling = limit('2', { meter: 'requests', window: { type: 'rolling', seconds: 60 } });
     const calls = [0, 1_000, 59_999, 60_000, 61_000, 61_500].map((atMs) => at(atMs, '0'));
-    expect(replay(rolling, calls, 0n, 70_000)).toMatchObject({ refused: 2, firstRefusedAtMs: 59_999 });
+    expect(replay(rolling, calls, 0n, 70_000)).toMatchObject({ denied: 2, firstDeniedAtMs: 59_999 });
     expect(replay(rolling, calls, 0n, 121_200).used).toBe(UNIT);
   });
 
@@ -61,20 +61,20 @@ describe('a limit that was not there', () => {
       at(150, '0'),
       at(200, '0', { durationMs: 5_000 }),
     ];
-    expect(replay(slots, calls, 0n, 20_000)).toMatchObject({ refused: 1, firstRefusedAtMs: 150, used: 0n });
+    expect(replay(slots, calls, 0n, 20_000)).toMatchObject({ denied: 1, firstDeniedAtMs: 150, used: 0n });
   });
 
   test('of each end user counts each for itself, and tells of the one who used most', () => {
     const each = limit('1', { subject: { type: 'user', id: null } });
     const calls = [at(1, '0.9', { user: 'a' }), at(2, '0.9', { user: 'b' }), at(3, '0.2', { user: 'b' })];
-    expect(replay(each, calls, 0n, 9)).toMatchObject({ refused: 1, firstRefusedAtMs: 3, used: usd('1.1') });
+    expect(replay(each, calls, 0n, 9)).toMatchObject({ denied: 1, firstDeniedAtMs: 3, used: usd('1.1') });
   });
 
   test('counts what came before, also when nobody called', () => {
     expect(replay(limit('10'), [], usd('4'), 9)).toEqual({
       calls: 0,
-      refused: 0,
-      firstRefusedAtMs: null,
+      denied: 0,
+      firstDeniedAtMs: null,
       used: usd('4'),
     });
   });

@@ -69,11 +69,11 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
 
     const calls = await spendUntilRefused(`${stack.app.url}/v1`, key);
     await goTo(page, en.nav.overview);
-    await expect.poll(() => figure(page, en.overview.refused).textContent(), PATIENT).toBe('1');
+    await expect.poll(() => figure(page, en.overview.denied).textContent(), PATIENT).toBe('1');
     const team = page.getByRole('region', { name: en.overview.teams });
     await team.getByRole('link', { name: 'atelier' }).waitFor();
     await page
-      .getByRole('table', { name: en.overview.refusals })
+      .getByRole('table', { name: en.overview.denials })
       .getByText(en.reasons.insufficient_quota!)
       .waitFor();
     await page.locator('.chart canvas').waitFor();
@@ -84,9 +84,9 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     await team.getByRole('link', { name: 'atelier' }).click();
     const dialog = await openDialog(page, `${en.common.change} $0.01`);
     await dialog.getByLabel(en.common.amount).fill('0.001');
-    await dialog.getByText(new RegExp(`of today’s ${calls} calls would have been refused`)).waitFor();
+    await dialog.getByText(new RegExp(`of today’s ${calls} calls would have been denied`)).waitFor();
     await dialog.getByLabel(en.common.amount).fill('0.03');
-    await dialog.getByText(`None of today’s ${calls} calls would have been refused.`).waitFor();
+    await dialog.getByText(`None of today’s ${calls} calls would have been denied.`).waitFor();
     await dialog.getByRole('button', { name: en.common.save }).click();
     await page.getByText(en.limits.changed).waitFor();
     await goTo(page, en.nav.overview);

@@ -91,11 +91,9 @@ describe.each([
   });
 });
 
-async function deniedTotal(reason: string): Promise<number> {
+async function deniedTotal(code: string): Promise<number> {
   const page = await (await fetch(`${stack.app.url}/metrics`)).text();
-  return Number(
-    new RegExp(`^tollgate_denials_total\\{reason="${reason}"\\} (\\d+)$`, 'm').exec(page)?.[1] ?? 0,
-  );
+  return Number(new RegExp(`^tollgate_denials_total\\{code="${code}"\\} (\\d+)$`, 'm').exec(page)?.[1] ?? 0);
 }
 
 it('says how many output tokens are affordable, exactly', async () => {

@@ -100,8 +100,8 @@ describe('the own view of a key', () => {
   });
 });
 
-describe('refusals', () => {
-  it('are counted by team, reason and quarter of an hour, and a team sees its own', async () => {
+describe('the reports of denials and errors', () => {
+  it('count by team, code and quarter of an hour, and show a team its own alone', async () => {
     const poor = await stack.team({ limitUsd: '0.000001' });
     const other = await stack.team({ grantUsd: '1' });
     for (const _ of [1, 2, 3])
@@ -109,18 +109,21 @@ describe('refusals', () => {
     expect((await stack.post(poor.key, '/chat/completions', { ...hello, model: 'none' })).status).toBe(400);
     expect((await stack.post(other.key, '/chat/completions', { ...hello, model: 'none' })).status).toBe(400);
     expect((await stack.post('tg-nobody', '/chat/completions', hello)).status).toBe(401);
-    const { data } = await stack.admin<{ data: { starts_at: string; team_id: string }[] }>(
-      'GET',
-      '/refusals?interval=15m&group_by=team,reason',
-    );
-    const ofPoor = data.filter((row) => row.team_id === poor.teamId);
-    expect(ofPoor).toMatchObject([
-      { reason: 'insufficient_quota', count: 3, team_name: expect.stringMatching(/^team-/) },
-      { reason: 'unknown_price', count: 1 },
+    const ofPoor = async (kind: string) => {
+      const { data } = await stack.admin<{ data: { starts_at: string; team_id: string }[] }>(
+        'GET',
+        `/${kind}?interval=15m&group_by=team,code`,
+      );
+      return data.filter((row) => row.team_id === poor.teamId);
+    };
+    const denials = await ofPoor('denials');
+    expect(denials).toMatchObject([
+      { code: 'insufficient_quota', count: 3, team_name: expect.stringMatching(/^team-/) },
     ]);
-    expect(Date.parse(ofPoor[0]!.starts_at) % 900_000).toBe(0);
+    expect(Date.parse(denials[0]!.starts_at) % 900_000).toBe(0);
+    expect(await ofPoor('errors')).toMatchObject([{ code: 'unknown_price', count: 1 }]);
     const { ask } = await signIn(stack.app.url, other.key);
-    const seen = await ask('GET', '/admin/v1/refusals?interval=total&group_by=team,reason');
-    expect(seen.body.data).toMatchObject([{ team_id: other.teamId, reason: 'unknown_price', count: 1 }]);
+    const seen = await ask('GET', '/admin/v1/errors?interval=total&group_by=team,code');
+    expect(seen.body.data).toMatchObject([{ team_id: other.teamId, code: 'unknown_price', count: 1 }]);
   });
 });

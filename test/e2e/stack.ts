@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { type Config, readConfig } from '../../src/config.ts';
-import { type App, startApp } from '../../src/main/app.ts';
+import { type App, startApp } from '../../src/main/start.ts';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/simulator.ts';
 import type { Database } from '../../src/store/database.ts';
 import { createLog } from '../../src/telemetry/log.ts';

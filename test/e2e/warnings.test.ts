@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Config, readConfig } from '../../src/config.ts';
 import { formatUsd, usd } from '../../src/domain/money.ts';
-import { type App, startApp } from '../../src/main/app.ts';
+import { type App, startApp } from '../../src/main/start.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { type Receiver, startReceiver } from '../jobs/receiver.ts';
 import { readBalance, readEvents, sumOf } from './books.ts';
@@ -189,7 +189,7 @@ it('tells that a strict budget is spent when it refuses, for its last cents pay 
   await expect.poll(async () => (await call(key)).status, { timeout: 10_000, interval: 1 }).toBe(429);
   await expect.poll(() => sentOf(teamId).length, { timeout: 4000 }).toBe(3);
   const { json } = sentOf(teamId).find(({ json }) => json.threshold === 100)!;
-  expect(json).toMatchObject({ refused: true });
+  expect(json).toMatchObject({ denied: true });
   expect(usd(json.settled as string)).toBeLessThan(usd('0.0004'));
   expect(json.text).toContain('has used up its grant');
 });

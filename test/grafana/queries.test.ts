@@ -23,14 +23,16 @@ let stack: Stack;
 let prometheus: Prometheus | null = null;
 let reader: Sql;
 
-/** The demo's teams spend, one of them until it is refused, while Prometheus scrapes. */
+/** The demo's teams spend, one of them until a limit denies its calls, while Prometheus scrapes; one call is an error. */
 beforeAll(async () => {
   stack = await startStack({ simulator: { profile: { chunkMs: 2, firstByteMs: 5 } } });
   const folder = await temporaryFolder(afterAll);
   if (!program.missing) prometheus = await startPrometheus(program.path, folder, new URL(stack.app.url).host);
   const players = await makePlayers(createAdminClient(stack.app.url, ADMIN_KEY));
   const traffic = startTraffic({ baseUrl: `${stack.app.url}/v1`, players, callsPerSecond: 60 });
-  await delay(TRAFFIC_MS);
+  await delay(TRAFFIC_MS / 2);
+  await stack.post('tg-unknown', '/chat/completions', {});
+  await delay(TRAFFIC_MS / 2);
   await traffic.stop();
   await stack.settled();
   await stack.database.sql.unsafe(readFileSync(READER, 'utf8'));
@@ -44,7 +46,7 @@ afterAll(async () => {
 
 const time = () => ({ from: new Date(Date.now() - 3_600_000), to: new Date(Date.now() + 1000) });
 
-describe('every query of a dashboard answers rows', () => {
+describe('every query of a dashboard returns rows', () => {
   const promql = queries.filter(({ language }) => language === 'promql');
   it.skipIf(program.missing).each(promql)('$name', async ({ text, instant }) => {
     const expr = expandPromql(text, time());

@@ -81,10 +81,10 @@ describe('the reader of the usage report', () => {
     };
     const partly = { ...USED, input_cached_tokens: 30 };
     answers = [page([bucket(1_000, told), bucket(1_001, partly), bucket(1_002, USED)])];
-    const kinds = (await read()).map(({ tokens }) => [
-      tokens.uncachedInputTokens,
-      tokens.cachedInputTokens,
-      tokens.cacheWriteTokens,
+    const kinds = (await read()).map(({ usage }) => [
+      usage.uncached_input_tokens,
+      usage.cached_input_tokens,
+      usage.cache_write_tokens,
     ]);
     expect(kinds).toEqual([
       [50, 30, 20],
@@ -96,7 +96,7 @@ describe('the reader of the usage report', () => {
   it('reads embeddings, which have no output', async () => {
     const used = { object: 'organization.usage.embeddings.result', input_tokens: 5, num_model_requests: 1 };
     answers = [page([bucket(1_000, used), bucket(1_001), bucket(1_002)])];
-    expect(await read('embeddings')).toMatchObject([{ tokens: { inputTokens: 5, outputTokens: 0 } }]);
+    expect(await read('embeddings')).toMatchObject([{ usage: { input_tokens: 5, output_tokens: 0 } }]);
     expect(asked[0]!.url.pathname).toBe('/v1/organization/usage/embeddings');
   });
 

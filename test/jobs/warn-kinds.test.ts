@@ -111,7 +111,7 @@ it('a soft limit has a counter in each window that sees a call', async () => {
   expect(await settledOf(limit)).toHaveLength(2);
 });
 
-it('a budget that refuses is spent at half of it or more, once, whatever several replicas refuse', async () => {
+it('a budget that denies a call warns at 100 % when half of it is settled, once for all replicas', async () => {
   const research = await team();
   const grant = await admin.make('/grants', { team_id: research.teamId, amount_usd: '10' });
   const counter = counterOf('grant', grant, research.teamId, NOW_MS);
@@ -122,20 +122,20 @@ it('a budget that refuses is spent at half of it or more, once, whatever several
       costUsd,
       pools: [[{ counter, heldUsd: costUsd, settledUsd: costUsd }]],
     });
-  const refuse = async () => {
+  const denyCall = async () => {
     const replicas = [new SpentBudgets(), new SpentBudgets()];
     for (const spent of replicas) for (let times = 0; times < 3; times++) spent.add(counter);
     const raised = await Promise.all(replicas.map((each) => each.raise(admin.database, OPTIONS)));
     return raised.flat().map(({ threshold }) => threshold);
   };
   await pay('4.9');
-  expect(await refuse()).toEqual([]);
+  expect(await denyCall()).toEqual([]);
   await pay('4.9');
-  expect(await refuse()).toEqual([100]);
-  expect(await refuse()).toEqual([]);
+  expect(await denyCall()).toEqual([100]);
+  expect(await denyCall()).toEqual([]);
   const [row] = await admin.database.sql`
-    select refused, settled::text from warnings where team_id = ${research.teamId} and threshold = 100`;
-  expect([row!.refused, usd(row!.settled)]).toEqual([true, usd('9.8')]);
+    select denied, settled::text from warnings where team_id = ${research.teamId} and threshold = 100`;
+  expect([row!.denied, usd(row!.settled)]).toEqual([true, usd('9.8')]);
   await raise();
 });
 

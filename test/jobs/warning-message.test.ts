@@ -9,7 +9,7 @@ const OF_A_LIMIT: DueWarning = {
   threshold: 80,
   amount: '50.000000000000',
   settled: '40.120000000000',
-  refused: false,
+  denied: false,
   raisedAt: '2026-11-24T10:00:00.000Z',
   attempts: 1,
   teamName: 'research',
@@ -35,15 +35,15 @@ describe('the text of a warning', () => {
     ],
     [
       { threshold: 100, settled: '50', window: { type: 'lifetime' }, endsAt: null },
-      'Team research has used 100 % of its limit: $50.00 of $50.00. Calls are refused.',
+      'Team research has used 100 % of its limit: $50.00 of $50.00. Calls are denied.',
     ],
     [
       { threshold: 100, settled: '61.5', enforcement: 'soft', models: ['gpt-4o', 'o3'], endsAt: null },
       'Team research has used 100 % of its soft limit of this month for gpt-4o, o3: $61.50 of $50.00. Calls go on.',
     ],
     [
-      { threshold: 100, settled: '49.9', refused: true, endsAt: null },
-      'Team research has used up its limit of this month: $49.90 of $50.00. A call was refused, because it may have cost more than is left.',
+      { threshold: 100, settled: '49.9', denied: true, endsAt: null },
+      'Team research has used up its limit of this month: $49.90 of $50.00. A call was denied, because it may have cost more than is left.',
     ],
     [
       { subjectType: 'key', keyName: 'notebooks', meter: 'tokens', amount: '1000000', endsAt: null },
@@ -91,7 +91,7 @@ describe('the body of a warning', () => {
       amount: '50.00',
       settled: '40.12',
       over_limit: '0.00',
-      refused: false,
+      denied: false,
       window: { type: 'calendar', unit: 'month', time_zone: 'Europe/Berlin' },
       window_starts_at: '2026-10-31T23:00:00.000Z',
       resets_at: '2026-11-30T23:00:00.000Z',

@@ -1,15 +1,15 @@
 import { expect, it, vi } from 'vitest';
 import { startWatch } from '../../src/jobs/watch.ts';
-import { closeClient, openClient } from '../../src/store/database.ts';
+import { openDatabase } from '../../src/store/database.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 
 it('a reading is shown for a minute, and none while Postgres does not answer', async () => {
   const test = await createTestDatabase();
   let nowMs = 0;
   const errors: unknown[] = [];
-  const client = openClient(test.connection, 2);
+  const client = openDatabase(test.connection);
   const watch = startWatch({
-    sql: client,
+    db: client.db,
     budgetsMax: 10,
     onError: (error) => errors.push(error),
     intervalMs: 10,
@@ -18,7 +18,7 @@ it('a reading is shown for a minute, and none while Postgres does not answer', a
   try {
     expect(watch.latest()).toBeNull();
     await vi.waitFor(() => expect(watch.latest()).toMatchObject({ unresolved: 0n, roundTripSeconds: 0 }));
-    await closeClient(client);
+    await client.close();
     await vi.waitFor(() => expect(errors.length).toBeGreaterThan(0));
     nowMs = 59_999;
     expect(watch.latest()).not.toBeNull();

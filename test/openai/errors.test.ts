@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { apiError, ERRORS, type ErrorCode } from '../../src/domain/errors.ts';
+import { apiError, ERROR_CODES } from '../../src/domain/errors.ts';
 import { errorBody, errorHeaders, isOpenAiError } from '../../src/openai/errors.ts';
 
 describe('errorBody', () => {
@@ -19,7 +19,7 @@ describe('errorBody', () => {
   });
 
   it('is itself recognised as an error of the API', () => {
-    for (const code of Object.keys(ERRORS) as ErrorCode[]) {
+    for (const code of ERROR_CODES) {
       expect(isOpenAiError(errorBody(apiError(code, 'x', { param: 'n' })))).toBe(true);
     }
   });

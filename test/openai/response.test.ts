@@ -13,11 +13,11 @@ const chatUsage = {
   completion_tokens_details: { reasoning_tokens: 20, rejected_prediction_tokens: 5 },
 };
 const usage = {
-  inputTokens: 100,
-  cachedInputTokens: 60,
-  cacheWriteTokens: 30,
-  outputTokens: 50,
-  reasoningTokens: 20,
+  input_tokens: 100,
+  cached_input_tokens: 60,
+  cache_write_tokens: 30,
+  output_tokens: 50,
+  reasoning_tokens: 20,
 };
 
 describe('meterJson', () => {
@@ -46,11 +46,11 @@ describe('meterJson', () => {
     const body = { usage: { prompt_tokens: 3, completion_tokens: 0, prompt_tokens_details: null } };
     expect(meter('completions', body)).toEqual({
       usage: {
-        inputTokens: 3,
-        cachedInputTokens: 0,
-        cacheWriteTokens: 0,
-        outputTokens: 0,
-        reasoningTokens: 0,
+        input_tokens: 3,
+        cached_input_tokens: 0,
+        cache_write_tokens: 0,
+        output_tokens: 0,
+        reasoning_tokens: 0,
       },
       model: null,
       serviceTier: null,
@@ -64,13 +64,13 @@ describe('meterJson', () => {
     '{"usage":{"prompt_tokens":8},"model":"e"}',
   ])('reads embeddings, wherever the vectors stand: %s', (body) => {
     const { usage: read, model } = meter('embeddings', body);
-    expect(read).toMatchObject({ inputTokens: 8, outputTokens: 0 });
+    expect(read).toMatchObject({ input_tokens: 8, output_tokens: 0 });
     expect(model).toBe('e');
   });
 
   it('spares the parsing of vectors, whatever is in them', () => {
     const body = '{"data":[{"embedding":[NaN]}],"model":"e","usage":{"prompt_tokens":8}}';
-    expect(meter('embeddings', body).usage?.inputTokens).toBe(8);
+    expect(meter('embeddings', body).usage?.input_tokens).toBe(8);
   });
 
   it.each([

@@ -28,7 +28,7 @@ describe('StreamMeter on chat completions', () => {
         expect(result.meter.completed).toBe(true);
         expect(result.meter.sawError).toBe(false);
         expect(result.meter.result()).toMatchObject({
-          usage: { inputTokens: promptTokens, outputTokens: 5 },
+          usage: { input_tokens: promptTokens, output_tokens: 5 },
           model: 'gpt-4o-mini-x',
           serviceTier: 'default',
         });
@@ -43,7 +43,7 @@ describe('StreamMeter on chat completions', () => {
         const { meter, client } = run('chat.completions', false, chunksOf(upstream, at));
         expect(client).toBe(upstream);
         expect(meter.completed).toBe(true);
-        expect(meter.result().usage?.inputTokens).toBe(promptTokens);
+        expect(meter.result().usage?.input_tokens).toBe(promptTokens);
       }),
       { numRuns: 500 },
     );
@@ -65,7 +65,7 @@ describe('StreamMeter on chat completions', () => {
     const text = 'data: {"choices":[{"index":0}],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n';
     const { client, meter } = chat(true, text);
     expect(client).toBe(text);
-    expect(meter.result().usage?.outputTokens).toBe(2);
+    expect(meter.result().usage?.output_tokens).toBe(2);
   });
 
   it('keeps a chunk that carries moderation results beside the usage', () => {
@@ -92,7 +92,7 @@ describe('StreamMeter on chat completions', () => {
   it('keeps the tier that earlier chunks named when the usage chunk names none', () => {
     const usage = 'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n';
     const { meter } = chat(false, `data: {"model":"m","service_tier":"flex","choices":[]}\n\n${usage}`);
-    expect(meter.result()).toMatchObject({ usage: { inputTokens: 1 }, model: 'm', serviceTier: 'flex' });
+    expect(meter.result()).toMatchObject({ usage: { input_tokens: 1 }, model: 'm', serviceTier: 'flex' });
   });
 
   it('keeps a member whose name only ends in "usage"', () => {
@@ -105,7 +105,7 @@ describe('StreamMeter on chat completions', () => {
       true,
       'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}',
     );
-    expect(meter.result().usage?.inputTokens).toBe(1);
+    expect(meter.result().usage?.input_tokens).toBe(1);
     expect(client).toBe('');
   });
 
@@ -165,11 +165,11 @@ describe('StreamMeter on responses', () => {
         expect([meter.completed, meter.sawError]).toEqual([true, failed]);
         expect(meter.result()).toEqual({
           usage: {
-            inputTokens: 7,
-            cachedInputTokens: 3,
-            cacheWriteTokens: 0,
-            outputTokens: 2,
-            reasoningTokens: 0,
+            input_tokens: 7,
+            cached_input_tokens: 3,
+            cache_write_tokens: 0,
+            output_tokens: 2,
+            reasoning_tokens: 0,
           },
           model: 'gpt-5-x',
           serviceTier: 'default',

@@ -134,11 +134,11 @@ function eventOf(
     BigInt(inputTokens) * BigInt(work.input * PICO_PER_USD_OF_A_MILLION_TOKENS) +
     BigInt(outputTokens) * BigInt(work.output * PICO_PER_USD_OF_A_MILLION_TOKENS);
   const usage = {
-    inputTokens,
-    cachedInputTokens: 0,
-    cacheWriteTokens: 0,
-    outputTokens,
-    reasoningTokens: Math.round(outputTokens / 3),
+    input_tokens: inputTokens,
+    cached_input_tokens: 0,
+    cache_write_tokens: 0,
+    output_tokens: outputTokens,
+    reasoning_tokens: Math.round(outputTokens / 3),
   };
   const { model, operation } = work;
   const facts = factsOf(team.id, keyId, { model, operation } as Parameters<typeof factsOf>[2]);

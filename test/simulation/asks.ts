@@ -19,14 +19,14 @@ function askOf(account: Account, kind: CallKind, size: ReservationRequest['size'
 }
 
 export function fixedAsk(account: Account, cents: number, kind = PLAIN): ReservationRequest {
-  const claim = { cost: BigInt(cents) * CENT, inputTokens: INPUT_TOKENS, outputTokens: cents * 100 };
+  const claim = { cost: BigInt(cents) * CENT, input_tokens: INPUT_TOKENS, output_tokens: cents * 100 };
   return askOf(account, kind, { type: 'fixed', claim });
 }
 
 export function askFor(account: Account, cost: bigint): ReservationRequest {
   return askOf(account, PLAIN, {
     type: 'fixed',
-    claim: { cost, inputTokens: INPUT_TOKENS, outputTokens: 1 },
+    claim: { cost, input_tokens: INPUT_TOKENS, output_tokens: 1 },
   });
 }
 

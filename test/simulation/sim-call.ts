@@ -1,5 +1,5 @@
 /** One call of a simulation, from its reservation to its end, and what the upstream bills for it. */
-import { type Denial, type ReservationRequest, smallestClaim } from '../../src/admission/decide.ts';
+import { type Denial, leastClaim, type ReservationRequest } from '../../src/admission/decide.ts';
 import type { Unavailable } from '../../src/admission/waiting.ts';
 import type { Outcome } from '../../src/ledger/events.ts';
 import type { Hold, Queued, QueueOutcome } from '../../src/ledger/holds.ts';
@@ -145,7 +145,7 @@ export class SimCalls {
     const { judge, random, time } = this.#options;
     this.figures.waited++;
     const sinceMs = judge.nowMs();
-    const waiting = { owner: instance.owner, sinceMs, tallies, smallest: smallestClaim(ask) };
+    const waiting = { owner: instance.owner, sinceMs, tallies, smallest: leastClaim(ask) };
     judge.waiting.add(waiting);
     let answer: QueueOutcome | 'left';
     const answered = new Promise<QueueOutcome>((resolve) => {
@@ -192,8 +192,8 @@ export class SimCalls {
     const { random } = this.#options;
     const percent = (share: number): Amounts => ({
       cost: (held.cost * BigInt(share)) / 100n,
-      inputTokens: held.inputTokens,
-      outputTokens: Math.floor((held.outputTokens * share) / 100),
+      input_tokens: held.input_tokens,
+      output_tokens: Math.floor((held.output_tokens * share) / 100),
     });
     const served = percent(random.pick([100, 100, 70, 30, 5]));
     const what = random.fraction();
@@ -225,7 +225,7 @@ export class SimCalls {
         keyId,
         ...ask.kind,
         atMs: nowMs,
-        smallest: smallestClaim(ask),
+        smallest: leastClaim(ask),
         heard: came.heard,
       };
       checkInsufficient(judge, facts, owner.clockErrorMs);
@@ -244,9 +244,9 @@ export class SimCalls {
 
 /** What a process tells its ledger of an answer. */
 function outcomeOf({ outcome, amounts }: Told): Outcome {
-  const { cost, inputTokens, outputTokens } = amounts;
-  const parts = { cachedInputTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
-  const usage = outcome === 'voided' ? null : { inputTokens, outputTokens, ...parts };
+  const { cost, input_tokens, output_tokens } = amounts;
+  const parts = { cached_input_tokens: 0, cache_write_tokens: 0, reasoning_tokens: 0 };
+  const usage = outcome === 'voided' ? null : { input_tokens, output_tokens, ...parts };
   return settledOutcome(cost, { outcome, usage });
 }
 

@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { MINUTE_MS, minutesOf } from '../../src/domain/reconcile.ts';
-import { type CallFacts, eventFromJson, eventJson, factsJson, type Outcome } from '../../src/ledger/events.ts';
+import {
+  type CallFacts,
+  eventFromJson,
+  eventJson,
+  factsJson,
+  type Outcome,
+} from '../../src/ledger/events.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import { flush } from '../../src/store/flush.ts';
 import { registerInstance } from '../../src/store/instances.ts';
@@ -54,17 +60,17 @@ test('known usage is what the upstream reported, by the minutes of its life, ove
   await answered(NOON_MS, 1_000, { stageUs: {} });
   await answered(NOON_MS, 1_000, {}, { operation: 'embeddings' });
   const names = { model: 'gpt-4o', responseModel: 'gpt-4o-2024-08-06' };
-  const tokens = (calls: number) => ({
-    inputTokens: 10 * calls,
-    uncachedInputTokens: 7 * calls,
-    cachedInputTokens: calls,
-    cacheWriteTokens: 2 * calls,
-    outputTokens: 3 * calls,
+  const usage = (calls: number) => ({
+    input_tokens: 10 * calls,
+    uncached_input_tokens: 7 * calls,
+    cached_input_tokens: calls,
+    cache_write_tokens: 2 * calls,
+    output_tokens: 3 * calls,
   });
   const rows = await read();
   expect(rows.sort((a, b) => a.lastMinute - b.lastMinute)).toEqual([
-    { ...short, ...names, tokens: tokens(2) },
-    { ...long, ...names, tokens: tokens(1) },
+    { ...short, ...names, usage: usage(2) },
+    { ...long, ...names, usage: usage(1) },
   ]);
 });
 

@@ -64,3 +64,33 @@ test('the clock of SQL is the real one, unless a session sets another', async ()
   await stopped.close();
   expect(row).toEqual({ now: new Date('2026-01-31T23:59:59Z') });
 });
+
+test('the migration to denials and errors keeps every count and gives each its kind', async () => {
+  const { database } = await emptyDatabase();
+  const { sql } = database;
+  const tags = journal.entries.map(({ tag }) => tag);
+  const at = tags.indexOf('0011_denials_and_errors');
+  const run = async (tag: string) => {
+    const text = await readFile(new URL(`${tag}.sql`, MIGRATIONS), 'utf8');
+    for (const statement of text.split('--> statement-breakpoint')) await sql.unsafe(statement);
+  };
+  for (const tag of tags.slice(0, at)) await run(tag);
+  const codes = [
+    'insufficient_quota',
+    'rate_limit_exceeded',
+    'hold_too_large',
+    'too_many_users',
+    'unknown_price',
+  ];
+  await sql`
+    insert into refusal_rollups (team_id, bucket_start, reason, calls)
+    select gen_random_uuid(), timestamptz '2026-11-24', code, n * 10 from unnest(${codes}::text[]) with ordinality u (code, n)`;
+  await run(tags[at]!);
+  expect(await sql`select code, kind, calls::int4 from api_error_rollups order by calls`).toEqual(
+    codes.map((code, index) => ({
+      code,
+      kind: code === 'unknown_price' ? 'error' : 'denial',
+      calls: 10 * (index + 1),
+    })),
+  );
+});

@@ -43,7 +43,8 @@ test('a seed that changes the rates of a price that events may name stops the st
   const seed = readSeed();
   await loadSeed(database, seed);
   const [first, ...rest] = seed.prices;
-  const dearer = { ...first!, standard: { ...first!.standard, input: first!.standard.input + 1n } };
+  const [line, ...others] = first!.lines;
+  const dearer = { ...first!, lines: [{ ...line!, rate: line!.rate + 1n }, ...others] };
   await expect(loadSeed(database, { ...seed, prices: [dearer, ...rest] })).rejects.toThrow(first!.id);
   const dated = { ...dearer, id: `${first!.id}-2`, effectiveFromMs: first!.effectiveFromMs + 86_400_000 };
   const before = await version();

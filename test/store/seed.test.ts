@@ -1,15 +1,21 @@
 import { calcPrice } from '@pydantic/genai-prices';
 import { describe, expect, test } from 'vitest';
 import { formatUsd, usd } from '../../src/domain/money.ts';
-import type { Price, TokenRates } from '../../src/domain/price.ts';
+import { type Price, type TextPrice, textPriceOf } from '../../src/domain/price.ts';
 import { readSeed } from '../../src/store/seed/read-seed.ts';
 
 const { prices, models } = readSeed();
 const byId = new Map(prices.map((price) => [price.id, price]));
 
+function standardOf(price: Price): TextPrice {
+  const text = textPriceOf(price.lines, 'short');
+  if (!text) throw new Error(`${price.id} is no price of text`);
+  return text;
+}
+
 function input(id: string): string | null {
   const price = byId.get(id);
-  return price ? formatUsd(price.standard.input) : null;
+  return price ? formatUsd(standardOf(price).input) : null;
 }
 
 describe('the seed', () => {
@@ -30,14 +36,15 @@ describe('the seed', () => {
   test('changes the whole request to long-context rates above 272,000 tokens, never to lower ones', () => {
     const long = prices.filter((price) => price.longContextAboveTokens !== null);
     expect(long.length).toBeGreaterThan(40);
-    for (const { longContextAboveTokens, longContext, standard } of long) {
-      expect(longContextAboveTokens).toBe(272_000);
-      if (longContext) expect(longContext.input > standard.input).toBe(true);
+    for (const price of long) {
+      expect(price.longContextAboveTokens).toBe(272_000);
+      const longContext = price.long && textPriceOf(price.lines, 'long');
+      if (longContext) expect(longContext.input > standardOf(price).input).toBe(true);
     }
   });
 
   test('marks the tiers that publish no long-context price beside a default tier that does', () => {
-    const without = prices.filter((price) => price.longContextAboveTokens !== null && !price.longContext);
+    const without = prices.filter((price) => price.longContextAboveTokens !== null && !price.long);
     expect(without.map((price) => price.id).sort()).toEqual([
       'gpt-5.4/priority/2026-03-05',
       'gpt-5.5-pro/batch/2026-04-23',
@@ -104,7 +111,7 @@ function bandsOf(value: unknown): (bigint | null)[] {
   return [decimal(base), tiers[0] ? decimal(tiers[0].price) : null];
 }
 
-const METERS: [keyof TokenRates, string][] = [
+const METERS: [keyof TextPrice, string][] = [
   ['input', 'input_mtok'],
   ['cachedInput', 'cache_read_mtok'],
   ['cacheWrite', 'cache_write_mtok'],
@@ -112,11 +119,12 @@ const METERS: [keyof TokenRates, string][] = [
 ];
 
 function disagreements(price: Price, theirs: Record<string, unknown>): string[] {
+  const short = standardOf(price);
+  const longContext = price.long && textPriceOf(price.lines, 'long');
   return METERS.flatMap(([meter, key]) => {
     const [standard, long] = bandsOf(theirs[key]);
     const differs =
-      (price.standard[meter] || null) !== (standard || null) ||
-      (price.longContext?.[meter] || null) !== (long || null);
+      (short[meter] || null) !== (standard || null) || (longContext?.[meter] || null) !== (long || null);
     return differs ? [`${price.id} ${meter}`] : [];
   });
 }

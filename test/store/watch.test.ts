@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { usd } from '../../src/domain/money.ts';
-import { type BudgetRow, readWatch } from '../../src/store/watch.ts';
+import type { TightestBudget } from '../../src/store/budgets.ts';
+import { readWatch } from '../../src/store/watch.ts';
 import { insertTeam } from '../support/catalog.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
@@ -63,8 +64,8 @@ async function spend(teamId: string, bucket: string, cost: string) {
     insert into usage_rollups values (${teamId}, ${bucket}, ${randomUUID()}, 'm', 'responses', 1, 0, 0, 0, 0, 0, 0, 0, ${cost}, 0)`;
 }
 
-async function budgetOf(teamId: string): Promise<BudgetRow | undefined> {
-  const { budgets } = await readWatch(test.database.sql, 100);
+async function budgetOf(teamId: string): Promise<TightestBudget | undefined> {
+  const { budgets } = await readWatch(test.database.db, 100);
   return budgets.find(({ team }) => team === teamId);
 }
 
@@ -127,9 +128,8 @@ it('a budget ends when the pace of the last hour says so', async () => {
 });
 
 it('those closest to their end come first, and no more than asked for', async () => {
-  const { sql } = test.database;
-  const { budgets } = await readWatch(sql, 2);
-  const { budgets: all } = await readWatch(sql, 100);
+  const { budgets } = await readWatch(test.database.db, 2);
+  const { budgets: all } = await readWatch(test.database.db, 100);
   expect(budgets).toEqual(all.slice(0, 2));
   const used = all
     .filter(({ amount }) => amount > 0n)
@@ -142,7 +142,7 @@ it('the organization’s limit is a budget that every team spends', async () => 
   const { sql } = test.database;
   const [spent] = await sql<{ usd: number }[]>`
     select sum(cost_usd)::float8 as usd from usage_rollups where bucket_start >= ${HOUR_AGO}`;
-  const { budgets } = await readWatch(sql, 100);
+  const { budgets } = await readWatch(test.database.db, 100);
   expect(budgets.find(({ team }) => team === '(organization)')).toMatchObject({
     remaining: usd('100'),
     exhaustedInSeconds: expect.closeTo((100 / spent!.usd) * 67 * 60, 3),
@@ -170,11 +170,14 @@ it('what is charged for unknown outcomes is told, and events that no month took'
   }
   const id = randomUUID();
   await sql`insert into usage_events ${sql({ team_id: teamId, created_at: NOW, id, key_id: id, instance_id: id, operation: 'responses', model: 'm', stream: false, outcome: 'unknown', provenance: 'unknown', input_tokens: 0, cached_input_tokens: 0, cache_write_tokens: 0, output_tokens: 0, reasoning_tokens: 0, cost_usd: '1', hold_usd: '1', allocations: '[]', stage_us: '{}' })}`;
-  expect(await readWatch(sql, 0)).toMatchObject({ unresolved: usd('3.25'), unpartitionedEvents: 1 });
+  expect(await readWatch(test.database.db, 0)).toMatchObject({
+    unresolved: usd('3.25'),
+    unpartitionedEvents: 1,
+  });
 });
 
 it('connections are counted by a closed list of states', async () => {
-  const { connections } = await readWatch(test.database.sql, 0);
+  const { connections } = await readWatch(test.database.db, 0);
   expect([...connections.keys()]).toEqual(['active', 'idle', 'idle_in_transaction', 'other']);
   expect(connections.get('active')).toBeGreaterThanOrEqual(1);
 });
@@ -186,7 +189,7 @@ it('takes no soft limit for a budget, and tells what was spent beyond it, or bey
   await limit(soft, '1', '1.25', { enforcement: 'soft' });
   await limit(lowered, '5', '6');
   await limit(within, '5', '5');
-  const { budgets, overLimits } = await readWatch(sql, 100);
+  const { budgets, overLimits } = await readWatch(test.database.db, 100);
   // Teams that are made here are named after their ids.
   const made = [soft, lowered, within];
   expect(overLimits.filter(({ team }) => made.includes(team))).toEqual([

@@ -12,17 +12,15 @@ export interface OpenEstimateOptions {
 /** The estimate of a call with one choice and no output limit. */
 export function openEstimate(options: OpenEstimateOptions): Estimate {
   const { inputTokens, inputCost, perToken, maxOutputTokens } = options;
-  const costUpTo = (tokens: number) => inputCost + BigInt(tokens) * perToken;
   return {
-    bound: { inputTokens, outputTokens: null, choices: 1 },
+    priceId: 'price-1',
+    inputTokens,
+    choices: 1,
+    extraOutputTokens: 0,
     openEnded: true,
+    outputTokensPerChoice: null,
     maxOutputTokens,
-    priceIds: ['price-1'],
-    cost: null,
-    fullCost: maxOutputTokens === null ? null : costUpTo(maxOutputTokens),
-    inputCost,
-    costUpTo,
-    outputTokensUpTo: (tokens) => tokens,
-    outputTokensFor: (amount) => (amount < inputCost ? 0 : Number((amount - inputCost) / perToken)),
+    billing: { fixed: Number(inputCost), perOutputToken: Number(perToken), denominator: 1, exact: null },
+    otherBillings: [],
   };
 }

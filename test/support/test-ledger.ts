@@ -163,7 +163,7 @@ export function fixedRequest(
     account,
     kind: { model: 'gpt-4o', endUser: null },
     isFree: false,
-    size: { type: 'fixed', claim: { cost, inputTokens: 10, outputTokens: 20 } },
+    size: { type: 'fixed', claim: { cost, input_tokens: 10, output_tokens: 20 } },
     waitedMs: 0,
     bytes: 100,
     ...changes,

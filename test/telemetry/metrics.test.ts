@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ERRORS, type ErrorCode } from '../../src/domain/errors.ts';
+import { ERROR_CODES } from '../../src/domain/errors.ts';
 import type { OperationName } from '../../src/domain/operation.ts';
 import { STAGES } from '../../src/telemetry/measurement.ts';
 import { createMetrics, TEAM_CAP } from '../../src/telemetry/metrics.ts';
@@ -114,8 +114,8 @@ describe('the metrics of a call', () => {
   it('count what is wrong with the upstream, and what an SDK sent again', async () => {
     const metrics = createMetrics({ version: '1' });
     metrics.recordCall(call({ upstreamError: 'timeout', isRetry: true }));
-    metrics.recordDenial('rate_limit_exceeded', 'chat.completions', true);
-    metrics.recordDenial('unsupported_operation', null, true);
+    metrics.recordError('rate_limit_exceeded', 'chat.completions', true);
+    metrics.recordError('unsupported_operation', null, true);
     const values = parse(ours(await metrics.render()));
     expect(values.get('tollgate_upstream_errors_total{kind="timeout"}')).toBe(1);
     expect(values.get('tollgate_upstream_errors_total{kind="failed"}')).toBe(0);
@@ -147,17 +147,20 @@ describe('the metrics of a call', () => {
 });
 
 describe('the metrics of a request that is not forwarded', () => {
-  it('tell a limit that denied it from a fault that refused it', async () => {
+  it('tell a denial by a limit from every other error', async () => {
     const metrics = createMetrics({ version: '1' });
-    metrics.recordDenial('insufficient_quota', 'responses', false);
-    metrics.recordDenial('invalid_api_key', 'responses', false);
-    metrics.recordDenial('unsupported_operation', null, false);
+    metrics.recordError('insufficient_quota', 'responses', false);
+    metrics.recordError('invalid_api_key', 'responses', false);
+    metrics.recordError('unsupported_operation', null, false);
     const values = parse(ours(await metrics.render()));
     expect(values.get('tollgate_requests_total{operation="responses",outcome="denied"}')).toBe(1);
-    expect(values.get('tollgate_requests_total{operation="responses",outcome="refused"}')).toBe(1);
-    expect(values.get('tollgate_requests_total{operation="other",outcome="refused"}')).toBe(1);
-    expect(values.get('tollgate_denials_total{reason="insufficient_quota"}')).toBe(1);
-    expect(values.get('tollgate_denials_total{reason="rate_limit_exceeded"}')).toBe(0);
+    expect(values.get('tollgate_requests_total{operation="responses",outcome="error"}')).toBe(1);
+    expect(values.get('tollgate_requests_total{operation="other",outcome="error"}')).toBe(1);
+    expect(values.get('tollgate_denials_total{code="insufficient_quota"}')).toBe(1);
+    expect(values.get('tollgate_denials_total{code="rate_limit_exceeded"}')).toBe(0);
+    expect(values.get('tollgate_errors_total{code="invalid_api_key"}')).toBe(1);
+    expect(values.get('tollgate_denials_total{code="invalid_api_key"}')).toBeUndefined();
+    expect(values.get('tollgate_errors_total{code="insufficient_quota"}')).toBeUndefined();
   });
 });
 
@@ -169,7 +172,7 @@ describe('the page for Prometheus', () => {
         call({ team: `team-${i}`, model: `model-${i}`, operation: OPERATIONS[i % OPERATIONS.length]! }),
       );
     }
-    for (const code of Object.keys(ERRORS) as ErrorCode[]) metrics.recordDenial(code, null, false);
+    for (const code of ERROR_CODES) metrics.recordError(code, null, false);
     const teams = Array.from({ length: 500 }, (_, i) => ({
       team: `team-${i}`,
       heldPicoUsd: 1n,

@@ -8,11 +8,11 @@ export function call(changes: Partial<CallMeasurement> = {}): CallMeasurement {
     team: 'research',
     model: 'gpt-5-mini',
     usage: {
-      inputTokens: 100,
-      cachedInputTokens: 30,
-      cacheWriteTokens: 20,
-      outputTokens: 7,
-      reasoningTokens: 5,
+      input_tokens: 100,
+      cached_input_tokens: 30,
+      cache_write_tokens: 20,
+      output_tokens: 7,
+      reasoning_tokens: 5,
     },
     costPicoUsd: 1_250_000_000_000n,
     overrunPicoUsd: 0n,
@@ -62,7 +62,7 @@ export const seriesOf = (page: string) =>
 export function parse(page: string): Map<string, number> {
   const values = new Map<string, number>();
   for (const line of seriesOf(page)) {
-    const match = /^([a-z_]+(?:\{(?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)+\})?) (\S+)$/.exec(line);
+    const match = /^([a-z_0-9]+(?:\{(?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)+\})?) (\S+)$/.exec(line);
     if (!match) throw new Error(`not a series: ${line}`);
     if (values.has(match[1]!)) throw new Error(`twice: ${line}`);
     values.set(match[1]!, Number(match[2]));

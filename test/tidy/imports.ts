@@ -23,6 +23,7 @@ const LOWER_FLOORS = ['domain', 'openai', 'store', 'telemetry', 'config', 'admis
  */
 const ROOMS: Record<string, readonly string[]> = {
   domain: [],
+  wire: [],
   openai: ['domain'],
   store: ['domain'],
   telemetry: ['domain'],
@@ -30,7 +31,7 @@ const ROOMS: Record<string, readonly string[]> = {
   admission: ['domain', TYPES_OF('store')],
   ledger: ['domain', 'admission', TYPES_OF('store'), TYPES_OF('telemetry')],
   auth: ['domain', TYPES_OF('store'), TYPES_OF('telemetry')],
-  gateway: LOWER_FLOORS,
+  gateway: [...LOWER_FLOORS, 'wire'],
   admin: LOWER_FLOORS,
   jobs: LOWER_FLOORS,
   simulator: [],

@@ -1,4 +1,4 @@
-/** What people read of the ledger as sums: balance, usage, refusals. */
+/** What people read of the ledger as sums: balance, usage, denials, errors. */
 import { z } from 'zod';
 import { id, instant, moment, money, timeZone, tokenCount, window } from './fields.ts';
 import { enforcement, meter, subject } from './nouns.ts';
@@ -112,12 +112,13 @@ export const Usage = z
   })
   .meta({ id: 'Usage' });
 
-export const RefusalsQuery = z.strictObject({
-  group_by: groups(['team', 'reason']),
+export const ApiErrorsQuery = z.strictObject({
+  group_by: groups(['team', 'code']),
   ...stretch,
   team_id: id.optional(),
 });
-export const Refusals = z
+/** Counts of denials, or of errors. */
+export const ApiErrors = z
   .strictObject({
     ...answeredStretch,
     data: z.array(
@@ -125,9 +126,9 @@ export const Refusals = z
         starts_at: instant.nullable().meta({ description: 'Null for `total`' }),
         team_id: id.optional(),
         team_name: z.string().optional(),
-        reason: z.string().optional().meta({ description: 'The error code that the caller was answered' }),
+        code: z.string().optional().meta({ description: 'The error code of the response' }),
         count: tokenCount,
       }),
     ),
   })
-  .meta({ id: 'Refusals' });
+  .meta({ id: 'ApiErrors' });

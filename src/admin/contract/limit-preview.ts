@@ -15,10 +15,10 @@ export const LimitPreview = z
     calls_today: tokenCount.meta({
       description: 'Those that it would count; of more than 50,000 the first are looked at',
     }),
-    refused_calls_today: tokenCount.meta({
+    denied_calls_today: tokenCount.meta({
       description:
-        'By what they used: a strict limit holds what a call could use at worst, and may refuse more',
+        'By what they used: a strict limit holds what a call could use at worst, and may deny more',
     }),
-    first_refused_at: instant.nullable(),
+    first_denied_at: instant.nullable(),
   })
   .meta({ id: 'LimitPreview' });

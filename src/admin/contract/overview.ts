@@ -30,7 +30,8 @@ export const Overview = z
     }),
     unknown_usd: money,
     calls_today: tokenCount,
-    refused_today: tokenCount,
+    denied_today: tokenCount.meta({ description: 'Calls that a limit denied' }),
+    errors_today: tokenCount.meta({ description: 'Calls that ended in any other error of Tollgate' }),
     exhausts_at: instant.nullable().meta({ description: 'When the first of the teams below runs out' }),
     teams: z
       .array(

@@ -16,7 +16,7 @@ export const Warning = z
     threshold: z.int().meta({ description: 'Percent of the amount' }),
     amount: money,
     settled: money.meta({ description: 'When it was raised' }),
-    refused: z.boolean().meta({ description: 'Raised by a call that was refused' }),
+    denied: z.boolean().meta({ description: 'Raised by a call that the budget denied' }),
     resets_at: instant.nullable().meta({ description: 'End of the window, or of the grant; null: never' }),
     raised_at: instant,
     delivery: z.enum(['none', 'pending', 'delivered', 'given_up']),

@@ -4,6 +4,7 @@ import type * as contract from '../../admin/contract.ts';
 
 type Answer<Schema extends z.ZodType> = z.output<Schema>;
 
+export type ApiErrors = Answer<typeof contract.ApiErrors>;
 export type AuditEntry = Answer<typeof contract.AuditEntry>;
 export type Balance = Answer<typeof contract.Balance>;
 export type Event = Answer<typeof contract.Event>;
@@ -16,7 +17,6 @@ export type Overview = Answer<typeof contract.Overview>;
 export type OverviewTeam = Overview['teams'][number];
 export type Plan = Answer<typeof contract.Plan>;
 export type Price = Answer<typeof contract.Price>;
-export type Refusals = Answer<typeof contract.Refusals>;
 export type Session = Answer<typeof contract.Session>;
 export type Team = Answer<typeof contract.Team>;
 export type Usage = Answer<typeof contract.Usage>;

@@ -57,7 +57,7 @@ export function LimitPreviewBox({ limit }: { limit: NewLimit | null }) {
 function Shown({ preview, meter }: ShownProps) {
   const t = useWords();
   const format = useFormat();
-  const { refused_calls_today: refused, calls_today: calls, first_refused_at: first } = preview;
+  const { denied_calls_today: denied, calls_today: calls, first_denied_at: first } = preview;
   return (
     <>
       <dl>
@@ -70,10 +70,10 @@ function Shown({ preview, meter }: ShownProps) {
           <Quantity meter={meter} amount={preview.remaining} />
         </dd>
       </dl>
-      <p class={refused > 0 ? 'fault' : undefined}>
-        {refused === 0 || first === null
-          ? t.limits.previewRefused(refused, format.count(calls))
-          : t.limits.previewSome(format.count(refused), format.count(calls), format.clock(first))}
+      <p class={denied > 0 ? 'fault' : undefined}>
+        {denied === 0 || first === null
+          ? t.limits.previewNone(denied, format.count(calls))
+          : t.limits.previewSome(format.count(denied), format.count(calls), format.clock(first))}
       </p>
       {isZero(preview.remaining) && <p class="fault">{t.limits.previewFull}</p>}
     </>

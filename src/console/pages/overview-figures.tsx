@@ -1,4 +1,4 @@
-/** The figures that answer at one look: spent, forecast, left, refused, unknown. */
+/** The figures that answer at one look: spent, forecast, left, denied, unknown. */
 import type { ComponentChildren } from 'preact';
 import type { Overview } from '../api/types.ts';
 import { isZero } from '../money.ts';
@@ -41,8 +41,14 @@ export function Figures({ overview }: { overview: Overview }) {
       >
         {remaining === null ? '—' : <Money usd={remaining} />}
       </Figure>
-      <Figure label={t.overview.refused} notes={[t.overview.ofCalls(format.count(overview.calls_today))]}>
-        {format.count(overview.refused_today)}
+      <Figure
+        label={t.overview.denied}
+        notes={[
+          t.overview.ofCalls(format.count(overview.calls_today)),
+          ...(overview.errors_today > 0 ? [t.overview.errorsToday(format.count(overview.errors_today))] : []),
+        ]}
+      >
+        {format.count(overview.denied_today)}
       </Figure>
       <Figure
         label={t.overview.unknown}

@@ -1,4 +1,4 @@
-/** Overview: what was spent, by whom, what is left and until when, what was refused. */
+/** Overview: what was spent, by whom, what is left and until when, which calls were denied or failed. */
 import { useMemo, useState } from 'preact/hooks';
 import type { Overview } from '../api/types.ts';
 import { useApi } from '../api/use.ts';
@@ -8,8 +8,8 @@ import { TIME_ZONE } from '../shell/format.ts';
 import { useWords } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
 import { useSession } from '../shell/session.ts';
+import { ErrorsPanel } from './overview-errors.tsx';
 import { Figures } from './overview-figures.tsx';
-import { RefusalsPanel } from './overview-refusals.tsx';
 import { type Range, rangeOf, SpendPanel } from './overview-spend.tsx';
 import { WarningsPanel } from './overview-warnings.tsx';
 import { TeamTable } from './team-table.tsx';
@@ -38,13 +38,17 @@ export function OverviewPage() {
             </Load>
           </Panel>
           <div>
-            <RefusalsPanel from={from} range={range} pollMs={POLL_MS} />
+            <ErrorsPanel kind="denial" from={from} range={range} pollMs={POLL_MS} />
+            <ErrorsPanel kind="error" from={from} range={range} pollMs={POLL_MS} />
             <WarningsPanel pollMs={POLL_MS} />
           </div>
         </div>
       ) : (
         <div class="halves">
-          <RefusalsPanel from={from} range={range} pollMs={POLL_MS} />
+          <div>
+            <ErrorsPanel kind="denial" from={from} range={range} pollMs={POLL_MS} />
+            <ErrorsPanel kind="error" from={from} range={range} pollMs={POLL_MS} />
+          </div>
           <WarningsPanel pollMs={POLL_MS} teamId={team?.id} />
         </div>
       )}

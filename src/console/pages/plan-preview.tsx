@@ -46,7 +46,7 @@ export function PlanPreview({ lines }: { lines: readonly Credit[] }) {
       <p>
         {beyond.length === 0
           ? t.plans.previewNone(count)
-          : t.plans.previewRefused(names.join(', ') + (beyond.length > NAMES_MAX ? ' …' : ''), count)}
+          : t.plans.previewDenied(names.join(', ') + (beyond.length > NAMES_MAX ? ' …' : ''), count)}
       </p>
     </section>
   );

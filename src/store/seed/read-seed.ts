@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { usd } from '../../domain/money.ts';
-import type { Model, Price, TokenRates } from '../../domain/price.ts';
+import { type Model, makePrice, type Price, type TextPrice, textLines } from '../../domain/price.ts';
 
 export interface SeedPrice extends Price {
   origin: 'seed';
@@ -18,7 +18,7 @@ export interface SeedModel extends Model {
 }
 
 /** The unit of every rate in the files, as OpenAI publishes them. */
-const PER_TOKENS = 1_000_000n;
+const PER_TOKENS = 1_000_000;
 
 const amount = z
   .string()
@@ -33,7 +33,7 @@ const rates = z
     output: amount,
   })
   .transform(
-    (row): TokenRates => ({
+    (row): TextPrice => ({
       input: row.input,
       cachedInput: row.cached_input,
       cacheWrite: row.cache_write,
@@ -94,14 +94,18 @@ const modelsFile = z.strictObject({
 export function readSeed(): { prices: SeedPrice[]; models: SeedModel[] } {
   const prices = read('prices.seed.json', pricesFile).prices.map(
     (row): SeedPrice => ({
-      id: `${row.model}/${row.tier}/${row.effective_from}`,
-      model: row.model,
-      tier: row.tier,
-      effectiveFromMs: Date.parse(row.effective_from),
-      perTokens: PER_TOKENS,
-      standard: row.rates,
-      longContext: row.long_context,
-      longContextAboveTokens: row.long_context_above_tokens,
+      ...makePrice({
+        id: `${row.model}/${row.tier}/${row.effective_from}`,
+        model: row.model,
+        tier: row.tier,
+        effectiveFromMs: Date.parse(row.effective_from),
+        lines: [
+          ...textLines(row.rates, PER_TOKENS, row.long_context_above_tokens === null ? undefined : 'short'),
+          ...(row.long_context === null ? [] : textLines(row.long_context, PER_TOKENS, 'long')),
+        ],
+        longContextAboveTokens: row.long_context_above_tokens,
+        origin: 'seed',
+      }),
       origin: 'seed',
       source: row.source,
     }),

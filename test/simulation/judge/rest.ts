@@ -9,7 +9,7 @@ import { WHOLE } from './rulebook.ts';
 import { surelyFunds, type Tally } from './tally.ts';
 
 /** What a probe takes beside its money: see `askFor`. */
-const SMALLEST_PROBE = { cost: 0n, inputTokens: 100, outputTokens: 1 };
+const SMALLEST_PROBE = { cost: 0n, input_tokens: 100, output_tokens: 1 };
 
 /** @throws Broken with what is not at rest */
 export async function checkRest(chaos: Chaos): Promise<void> {

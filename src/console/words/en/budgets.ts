@@ -165,11 +165,11 @@ export const budgets = {
     previewWait: 'Enter an amount to see what the limit would do today.',
     previewUsed: 'Used in this window',
     previewLeft: 'Left',
-    previewRefused: (refused: number, calls: string) =>
-      refused === 0 ? `None of today’s ${calls} calls would have been refused.` : '',
-    previewSome: (refused: string, calls: string, at: string) =>
-      `${refused} of today’s ${calls} calls would have been refused, the first at ${at}.`,
-    previewFull: 'The window is used up already: every new call would be refused.',
+    previewNone: (denied: number, calls: string) =>
+      denied === 0 ? `None of today’s ${calls} calls would have been denied.` : '',
+    previewSome: (denied: string, calls: string, at: string) =>
+      `${denied} of today’s ${calls} calls would have been denied, the first at ${at}.`,
+    previewFull: 'The window is used up already: every new call would be denied.',
     made: 'The limit binds from now on',
     changed: 'The limit was changed',
     deleted: 'The limit was deleted',
@@ -200,8 +200,8 @@ export const budgets = {
     preview: 'What it would do today',
     previewTotal: (total: string) => `A team made today on this plan has ${total} to spend.`,
     previewLast: (day: string) => `The last of it is gone on ${day}.`,
-    previewRefused: (teams: string, count: string) =>
-      `Of ${count} teams that spent in the last 30 days, these spent more than that and would be refused by now: ${teams}.`,
+    previewDenied: (teams: string, count: string) =>
+      `Of ${count} teams that spent in the last 30 days, these spent more than that and would be denied by now: ${teams}.`,
     previewNone: (count: string) =>
       `None of the ${count} teams that spent in the last 30 days spent more than that.`,
     made: (name: string) => `Plan ${name} was made`,

@@ -160,8 +160,8 @@ export const budgets: Budgets = {
     previewWait: '输入金额即可查看该限额今天的效果。',
     previewUsed: '本周期已用',
     previewLeft: '剩余',
-    previewRefused: (refused, calls) => (refused === 0 ? `今天的 ${calls} 次调用都不会被拒绝。` : ''),
-    previewSome: (refused, calls, at) => `今天的 ${calls} 次调用中，有 ${refused} 次会被拒绝，最早在 ${at}。`,
+    previewNone: (denied, calls) => (denied === 0 ? `今天的 ${calls} 次调用都不会被拒绝。` : ''),
+    previewSome: (denied, calls, at) => `今天的 ${calls} 次调用中，有 ${denied} 次会被拒绝，最早在 ${at}。`,
     previewFull: '本周期已用完：所有新调用都会被拒绝。',
     made: '限额已生效',
     changed: '已修改限额',
@@ -192,7 +192,7 @@ export const budgets: Budgets = {
     preview: '今天的效果',
     previewTotal: (total) => `今天用此方案创建的团队可花费 ${total}。`,
     previewLast: (day) => `最后一笔于 ${day} 到期。`,
-    previewRefused: (teams, count) =>
+    previewDenied: (teams, count) =>
       `最近 30 天有花费的 ${count} 个团队中，以下团队花费超过该额度，此时会被拒绝：${teams}。`,
     previewNone: (count) => `最近 30 天有花费的 ${count} 个团队都没有超过该额度。`,
     made: (name) => `已创建方案 ${name}`,

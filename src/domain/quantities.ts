@@ -1,0 +1,257 @@
+/**
+ * Quantities: amounts of named meters. Owns: the registry of meters, which part belongs to which whole, and in which
+ * integer unit an amount is counted. Does not own: what a unit costs (price.ts), nor where usage stands in a response.
+ * Invariants: an amount is a non-negative safe integer; the parts of one whole never overlap, so that their sum is at
+ * most the whole; a name never changes its meaning, because events keep it for ever.
+ */
+
+/** What one unit of a meter is, as published prices name it. */
+export type MeterUnit =
+  | 'token'
+  | 'second'
+  | 'minute'
+  | 'character'
+  | 'image'
+  | 'call'
+  | 'session'
+  | 'GiB-day';
+
+export interface MeterDefinition {
+  readonly unit: MeterUnit;
+  /**
+   * Steps in which an amount counts one unit: 1, or 1,000,000 where a unit is divisible. 12.5 seconds are the amount
+   * 12,500,000; money needs integers, and usage reports give seconds with fractions.
+   */
+  readonly steps: 1 | 1_000_000;
+  /** The meter that this one is a part of; null: it is a whole. */
+  readonly partOf: string | null;
+  /**
+   * The meter whose bound bounds this one before the call. A request does not say what will come from the cache or be
+   * spent on reasoning, so any share of its whole may; how much audio it has, it says itself.
+   */
+  readonly boundBy: string;
+  /** Name of the attribute in OpenTelemetry's GenAI conventions; null: they have none. */
+  readonly attribute: string | null;
+}
+
+const MILLIONTHS = 1_000_000;
+const whole = { steps: 1, partOf: null, attribute: null } as const;
+
+/**
+ * All meters. Cached, written, audio and image input are told apart so that they never overlap: `input_audio_tokens` are
+ * those that neither came from the cache nor were written to it; what did is `cached_audio_tokens`.
+ */
+export const METERS = {
+  input_tokens: {
+    ...whole,
+    unit: 'token',
+    boundBy: 'input_tokens',
+    attribute: 'gen_ai.usage.input_tokens',
+  },
+  cached_input_tokens: {
+    ...whole,
+    unit: 'token',
+    partOf: 'input_tokens',
+    boundBy: 'input_tokens',
+    attribute: 'gen_ai.usage.cache_read.input_tokens',
+  },
+  cached_audio_tokens: {
+    ...whole,
+    unit: 'token',
+    partOf: 'cached_input_tokens',
+    boundBy: 'input_audio_tokens',
+  },
+  cached_image_tokens: {
+    ...whole,
+    unit: 'token',
+    partOf: 'cached_input_tokens',
+    boundBy: 'input_image_tokens',
+  },
+  cache_write_tokens: {
+    ...whole,
+    unit: 'token',
+    partOf: 'input_tokens',
+    boundBy: 'input_tokens',
+    attribute: 'gen_ai.usage.cache_creation.input_tokens',
+  },
+  /** Written to be kept for twelve hours, which a request asks for. */
+  cache_write_12h_tokens: {
+    ...whole,
+    unit: 'token',
+    partOf: 'cache_write_tokens',
+    boundBy: 'cache_write_12h_tokens',
+  },
+  input_audio_tokens: {
+    ...whole,
+    unit: 'token',
+    partOf: 'input_tokens',
+    boundBy: 'input_audio_tokens',
+  },
+  input_image_tokens: {
+    ...whole,
+    unit: 'token',
+    partOf: 'input_tokens',
+    boundBy: 'input_image_tokens',
+  },
+  /** Rejected prediction tokens are among them. */
+  output_tokens: {
+    ...whole,
+    unit: 'token',
+    boundBy: 'output_tokens',
+    attribute: 'gen_ai.usage.output_tokens',
+  },
+  reasoning_tokens: {
+    ...whole,
+    unit: 'token',
+    partOf: 'output_tokens',
+    boundBy: 'output_tokens',
+    attribute: 'gen_ai.usage.reasoning.output_tokens',
+  },
+  output_audio_tokens: {
+    ...whole,
+    unit: 'token',
+    partOf: 'output_tokens',
+    boundBy: 'output_audio_tokens',
+  },
+  output_image_tokens: {
+    ...whole,
+    unit: 'token',
+    partOf: 'output_tokens',
+    boundBy: 'output_image_tokens',
+  },
+  /** Tokens that a fine-tuning job is billed for, over all epochs. */
+  trained_tokens: { ...whole, unit: 'token', boundBy: 'trained_tokens' },
+  /** The core loop of a reinforcement fine-tuning job; published per hour. */
+  training_seconds: { ...whole, unit: 'second', steps: MILLIONTHS, boundBy: 'training_seconds' },
+  /** Length of the audio that is transcribed or translated. */
+  audio_seconds: { ...whole, unit: 'second', steps: MILLIONTHS, boundBy: 'audio_seconds' },
+  /** How long a live session was open. */
+  session_seconds: { ...whole, unit: 'second', steps: MILLIONTHS, boundBy: 'session_seconds' },
+  video_seconds: { ...whole, unit: 'second', steps: MILLIONTHS, boundBy: 'video_seconds' },
+  /** Of text that is spoken. */
+  characters: { ...whole, unit: 'character', boundBy: 'characters' },
+  /** Made by a model that is billed by the image, not by its tokens. */
+  images: { ...whole, unit: 'image', boundBy: 'images' },
+  web_search_calls: { ...whole, unit: 'call', boundBy: 'web_search_calls' },
+  web_search_preview_calls: { ...whole, unit: 'call', boundBy: 'web_search_preview_calls' },
+  file_search_calls: { ...whole, unit: 'call', boundBy: 'file_search_calls' },
+  /** Of one GiB of memory; a session of 4 GiB counts as four, as the published prices do. */
+  container_sessions: { ...whole, unit: 'session', boundBy: 'container_sessions' },
+  /** Of one GiB of memory, where a container is billed by the minute. */
+  container_minutes: { ...whole, unit: 'minute', steps: MILLIONTHS, boundBy: 'container_minutes' },
+  storage_gib_days: { ...whole, unit: 'GiB-day', steps: MILLIONTHS, boundBy: 'storage_gib_days' },
+} as const satisfies Record<string, MeterDefinition>;
+
+export type MeterName = keyof typeof METERS;
+
+/** Amounts by meter, each in the steps of its meter. What is missing is 0. */
+export type Quantities = Partial<Record<MeterName, number>>;
+
+/** Every meter, wholes before their parts. */
+export const METER_NAMES = Object.keys(METERS).filter(isMeterName);
+
+/** Whether a text names a meter. */
+export function isMeterName(text: string): text is MeterName {
+  return Object.hasOwn(METERS, text);
+}
+
+/** Returns what is known of a meter, in the type that all meters share. */
+export function meterDefinition(meter: MeterName): MeterDefinition {
+  return METERS[meter];
+}
+
+/** Returns the whole that a meter is a part of; null: it is a whole itself. */
+export function wholeOf(meter: MeterName): MeterName | null {
+  const { partOf } = meterDefinition(meter);
+  return partOf !== null && isMeterName(partOf) ? partOf : null;
+}
+
+/** Returns the whole that a meter belongs to, over all levels; a whole itself for a whole. */
+export function outermost(meter: MeterName): MeterName {
+  const whole = wholeOf(meter);
+  return whole === null ? meter : outermost(whole);
+}
+
+/** By whole, its parts; meters without parts are not in it. */
+export const PARTS: ReadonlyMap<MeterName, readonly MeterName[]> = Map.groupBy(
+  METER_NAMES.filter((meter) => wholeOf(meter) !== null),
+  (part) => wholeOf(part) ?? part,
+);
+
+/** Whether every name is a meter, every amount a non-negative safe integer, and no parts are more than their whole. */
+export function areQuantities(amounts: Readonly<Record<string, unknown>>): amounts is Quantities {
+  if (isTextOnly(amounts)) return isText(amounts);
+  for (const name in amounts) {
+    if (!isMeterName(name) || !isCount(amounts[name])) return false;
+  }
+  const checked: Quantities = amounts;
+  for (const [meter, parts] of PARTS) {
+    let sum = 0;
+    for (const part of parts) sum += checked[part] ?? 0;
+    if (sum > (checked[meter] ?? 0)) return false;
+  }
+  return true;
+}
+
+/** The same for the usual kind, of which every call has one. */
+function isText(amounts: Readonly<Record<string, unknown>>): boolean {
+  const {
+    input_tokens: input = 0,
+    cached_input_tokens: cached = 0,
+    cache_write_tokens: written = 0,
+  } = amounts;
+  const { output_tokens: output = 0, reasoning_tokens: reasoning = 0 } = amounts;
+  if (!isCount(input) || !isCount(cached) || !isCount(written)) return false;
+  return cached + written <= input && isCount(output) && isCount(reasoning) && reasoning <= output;
+}
+
+/** Whether a value is a non-negative integer that a Number holds exactly. */
+export function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+/** The meters that have columns of their own in events and rollups: nearly all calls use no other. */
+export const TOKEN_COLUMNS = [
+  'input_tokens',
+  'cached_input_tokens',
+  'cache_write_tokens',
+  'output_tokens',
+  'reasoning_tokens',
+] as const satisfies readonly MeterName[];
+
+/** Usage of text alone, the usual kind: all of it, in one shape. */
+export type TextUsage = Record<(typeof TOKEN_COLUMNS)[number], number>;
+
+/** Whether usage has no amount but those that stand in {@link TOKEN_COLUMNS}. */
+export function isTextOnly(usage: object): boolean {
+  for (const meter in usage) {
+    switch (meter) {
+      case 'input_tokens':
+      case 'cached_input_tokens':
+      case 'cache_write_tokens':
+      case 'output_tokens':
+      case 'reasoning_tokens':
+        continue;
+    }
+    return false;
+  }
+  return true;
+}
+
+/** An amount in units, as a decimal number without loss: `12.5` for 12,500,000 steps of a second. */
+export function formatQuantity(meter: MeterName, amount: number): string {
+  const { steps } = METERS[meter];
+  if (steps === 1) return String(amount);
+  const rest = amount % steps;
+  const units = String((amount - rest) / steps);
+  return rest === 0 ? units : `${units}.${String(rest).padStart(6, '0').replace(/0+$/, '')}`;
+}
+
+/** The amount of so many units, rounded up to a step: what {@link formatQuantity} wrote comes back as it was. */
+export function quantityOf(meter: MeterName, units: number): number {
+  const { steps } = METERS[meter];
+  const amount = units * steps;
+  // A decimal of six digits is seldom a binary fraction: what is a step within the precision of a Number is that step.
+  const nearest = Math.round(amount);
+  return Math.abs(amount - nearest) <= 4 * Number.EPSILON * amount ? nearest : Math.ceil(amount);
+}

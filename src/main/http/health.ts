@@ -1,0 +1,106 @@
+/**
+ * Everything over HTTP that is no call. Owns: what operators and Prometheus ask (`/healthz`: alive, `/readyz`: calls can be
+ * admitted, `/metrics`) and the error for paths that do not exist; adds the admin API, the key holder's view and the console.
+ */
+import { timingSafeEqual } from 'node:crypto';
+import type { HttpBindings } from '@hono/node-server';
+import { type Context, Hono } from 'hono';
+import { createAdmin } from '../../admin/admin.ts';
+import { createOwn } from '../../admin/own.ts';
+import type { KeyCache } from '../../auth/key-cache.ts';
+import { Sessions } from '../../auth/sessions.ts';
+import type { Config } from '../../config.ts';
+import { apiError } from '../../domain/errors.ts';
+import type { ApiErrorCounts } from '../../jobs/api-error-counts.ts';
+import type { Ledger } from '../../ledger/ledger.ts';
+import type { Clock } from '../../ledger/time.ts';
+import { errorBody, errorHeaders } from '../../openai/errors.ts';
+import type { Database } from '../../store/database.ts';
+import type { Log } from '../../telemetry/log.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+import { createConsole } from './static.ts';
+
+export interface PagesOptions {
+  config: Config;
+  version: string;
+  adminKey: string;
+  database: Database;
+  keys: KeyCache;
+  ledger: Ledger;
+  counts: ApiErrorCounts;
+  clock: Clock;
+  metrics: Metrics;
+  log: Log;
+  stopping: () => boolean;
+  /** Told when Postgres did not answer. */
+  onStoreError: (error: unknown) => void;
+}
+
+export function createPages(options: PagesOptions): Hono {
+  const { config, adminKey, database, keys, ledger, counts, clock, log } = options;
+  const { version, metrics, stopping } = options;
+  const pages = createService({ version, ledger, metrics, metricsKey: config.metricsKey, stopping });
+  const shared = {
+    database,
+    nowMs: clock.nowMs,
+    async settleNow() {
+      await ledger.flusher.drain().catch(options.onStoreError);
+      await counts.flush();
+    },
+    onError: (error: unknown) =>
+      log.logger.error({ err: error }, 'an admin request failed on an error of ours'),
+  };
+  const sessions = new Sessions({ adminKey, keys, nowMs: clock.nowMs });
+  pages.route('/', createAdmin({ ...shared, adminKey, sessions, defaultPlan: config.defaultPlan }));
+  pages.route('/', createOwn({ ...shared, keys }));
+  pages.route('/', createConsole());
+  return pages;
+}
+
+interface ServiceOptions {
+  version: string;
+  ledger: Ledger;
+  metrics: Metrics;
+  metricsKey: string | null;
+  stopping: () => boolean;
+}
+
+function createService(options: ServiceOptions): Hono {
+  const { version, ledger, metrics } = options;
+  const app = new Hono();
+  app.get('/healthz', (context) => context.json({ status: 'ok', version, pid: process.pid }));
+  app.get('/readyz', (context) => {
+    const reason = options.stopping() ? 'stopping' : ledger.blocked;
+    if (reason !== null) return context.json({ ready: false, reason }, 503);
+    return context.json({ ready: true, degraded: ledger.degraded });
+  });
+  app.get('/metrics', async (context) => {
+    if (!mayReadMetrics(context, options.metricsKey)) {
+      return context.text('Metrics show spend: send `Authorization: Bearer <TOLLGATE_METRICS_KEY>`.\n', 401);
+    }
+    return context.body(await metrics.render(), 200, { 'content-type': metrics.contentType });
+  });
+  // A client whose base URL lacks the `/v1` ends up here, and its SDK shows only errors of the API's shape.
+  app.notFound((context) => {
+    const { method, path } = context.req;
+    const nothing = apiError(
+      'not_found',
+      `There is nothing at ${method} ${path.slice(0, 200)}: the API is under /v1.`,
+    );
+    return context.body(errorBody(nothing).toString(), 404, errorHeaders(nothing));
+  });
+  return app;
+}
+
+/** Without a key the page is for this machine only; a proxy on it would make every caller look local. */
+function mayReadMetrics(context: Context, key: string | null): boolean {
+  if (key === null) {
+    const { incoming } = context.env as HttpBindings;
+    const address = incoming.socket.remoteAddress ?? '';
+    const local = address === '::1' || address.replace('::ffff:', '').startsWith('127.');
+    return local && context.req.header('x-forwarded-for') === undefined;
+  }
+  const given = Buffer.from(context.req.header('authorization') ?? '');
+  const wanted = Buffer.from(`Bearer ${key}`);
+  return given.length === wanted.length && timingSafeEqual(given, wanted);
+}

@@ -1,0 +1,94 @@
+/**
+ * The HTTP server: `/v1` goes straight to the gateway, on Node's own request and response, because the conversions of a
+ * web framework cost more than the whole path (docs/decisions); everything else is Hono's.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { getRequestListener } from '@hono/node-server';
+import type { Hono } from 'hono';
+import { OWN_ROOT } from '../../admin/own.ts';
+import { apiError, ERRORS } from '../../domain/errors.ts';
+import type { Gateway } from '../../gateway/gateway.ts';
+import { errorBody, errorHeaders } from '../../openai/errors.ts';
+import { orCannotStart } from '../open.ts';
+
+/** Longer than the idle time of usual load balancers, so that they and not we close an idle connection. */
+const KEEP_ALIVE_MS = 75_000;
+
+/** What a key's holder asks of Tollgate itself: no call, though it begins like one. */
+const OWN = `${OWN_ROOT}/`;
+
+export function createHttpServer(gateway: Gateway, rest: Hono): Server {
+  const others = getRequestListener(rest.fetch);
+  const handle = (request: IncomingMessage, response: ServerResponse) => {
+    if (request.url?.startsWith('/v1/') && !request.url.startsWith(OWN)) gateway.handle(request, response);
+    else void others(request, response);
+  };
+  const server = createServer(handle);
+  // An expectation that nobody knows is no reason to refuse a call, least of all without a word.
+  server.on('checkExpectation', handle);
+  server.on('clientError', refuseBroken);
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  // A long prompt over a slow line is fine, headers that trickle in are not.
+  server.headersTimeout = 30_000;
+  server.requestTimeout = 300_000;
+  return server;
+}
+
+const BROKEN: Record<string, string> = {
+  HPE_HEADER_OVERFLOW: 'The headers are larger than this gateway reads.',
+  ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time.',
+};
+
+/**
+ * What is no HTTP is refused in the shape that clients of the API read, where Node's own answer has no body. It never
+ * goes into the middle of another answer on the same connection: that client would take it for the rest of it.
+ */
+function refuseBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
+  const { _httpMessage: answering } = socket as Duplex & { _httpMessage?: ServerResponse | null };
+  if (socket.writable && error.code !== 'ECONNRESET' && !answering?.headersSent) {
+    const refusal = apiError('invalid_request', BROKEN[error.code ?? ''] ?? 'The request is not valid HTTP.');
+    const body = errorBody(refusal);
+    const headers = { ...errorHeaders(refusal), 'content-length': body.length, connection: 'close' };
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.write(`HTTP/1.1 ${ERRORS[refusal.code].status} Bad Request\r\n${lines.join('')}\r\n${body}`);
+  }
+  socket.destroy(error);
+}
+
+/**
+ * Listens; returns the port.
+ * @throws CannotStart when the port is taken, or may not be had
+ */
+export async function listen(server: Server, port: number, host: string): Promise<number> {
+  const listening = new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  await orCannotStart(
+    () => listening,
+    (why, error) =>
+      (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
+        ? `port ${port} on ${host} is in use: stop what listens there, or set PORT to another one`
+        : `cannot listen on port ${port} of ${host}: ${why} (see PORT and HOST)`,
+  );
+  const address = server.address();
+  return typeof address === 'object' && address ? address.port : port;
+}
+
+/** How long answers of the admin API and pages that are being sent may take when the server closes. */
+const LAST_ANSWERS_MS = 1000;
+
+/** Ends the server: connections close as they become idle, and soon all of them. */
+export async function close(server: Server): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve));
+  // A connection that was busy when the server closed would otherwise be kept alive after its answer.
+  const idle = setInterval(() => server.closeIdleConnections(), 20);
+  const last = setTimeout(() => server.closeAllConnections(), LAST_ANSWERS_MS);
+  await closed;
+  clearInterval(idle);
+  clearTimeout(last);
+}

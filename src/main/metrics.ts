@@ -1,0 +1,89 @@
+/** What the metrics show of this process: its state at the moment of a scrape, and how long Postgres takes over the ledger's work. */
+
+import type { LeaseTable } from '../admission/lease-table.ts';
+import type { KeyCache } from '../auth/key-cache.ts';
+import type { Gateway } from '../gateway/gateway.ts';
+import type { Watch } from '../jobs/watch.ts';
+import type { LedgerStore } from '../ledger/heartbeat.ts';
+import type { Journal } from '../ledger/journal.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Gauges, LedgerWork } from '../telemetry/measurement.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+export interface StateOptions {
+  ledger: Ledger;
+  journal: Journal;
+  gateway: Gateway;
+  keys: KeyCache;
+  watch: Watch;
+  /** Postgres's clock. */
+  nowMs: number;
+}
+
+export function gauges({ ledger, journal, gateway, keys, watch, nowMs }: StateOptions): Gauges {
+  const oldest = ledger.flusher.backlog[0];
+  return {
+    teams: teamGauges(ledger.leases, keys, nowMs),
+    inFlightCalls: gateway.inFlight,
+    waitingCalls: ledger.waiting,
+    journalPendingBytes: ledger.journalPendingBytes,
+    flushBacklogEvents: ledger.flusher.backlog.length,
+    flushLagSeconds: oldest ? Math.max(0, nowMs - oldest.createdAtMs) / 1000 : 0,
+    journalSyncLagSeconds: journal.unsyncedMs / 1000,
+    postgresUp: !ledger.degraded,
+    installation: watch.latest(),
+  };
+}
+
+interface TeamGauge {
+  team: string;
+  heldPicoUsd: bigint;
+  leasedPicoUsd: bigint;
+}
+
+/** The state of every team that calls here, from memory. Grants add up; limits do not, so of a team's pools the one that says most is shown. */
+function teamGauges(leases: LeaseTable, keys: KeyCache, nowMs: number): Iterable<TeamGauge> {
+  const pools = new Map<string, { teamId: string; held: bigint; free: bigint }>();
+  for (const { spec, held, free } of leases.all()) {
+    if (spec.meter !== 'cost_usd' || (spec.endsAtMs !== null && spec.endsAtMs <= nowMs)) continue;
+    const id = spec.source === 'grant' ? spec.teamId : spec.id;
+    const pool = pools.get(id) ?? { teamId: spec.teamId, held: 0n, free: 0n };
+    pool.held += held;
+    pool.free += free;
+    pools.set(id, pool);
+  }
+  const teams = new Map<string, TeamGauge>();
+  for (const { teamId, held, free } of pools.values()) {
+    const name = keys.teamName(teamId);
+    if (name === null) continue;
+    const team = teams.get(teamId);
+    if (!team) teams.set(teamId, { team: name, heldPicoUsd: held, leasedPicoUsd: held + free });
+    else {
+      if (held > team.heldPicoUsd) team.heldPicoUsd = held;
+      if (held + free > team.leasedPicoUsd) team.leasedPicoUsd = held + free;
+    }
+  }
+  return teams.values();
+}
+
+/** The ledger's store with a stopwatch: how long Postgres takes over the ledger's work, and how often it fails. */
+export function measuredStore(store: LedgerStore, metrics: Metrics): LedgerStore {
+  async function measured<T>(work: LedgerWork, ask: () => Promise<T>): Promise<T> {
+    const startMs = performance.now();
+    let failed = true;
+    try {
+      const answer = await ask();
+      failed = false;
+      return answer;
+    } finally {
+      metrics.recordLedgerWork(work, Math.round((performance.now() - startMs) * 1000), failed);
+    }
+  }
+  return {
+    requestLease: (request) => measured('lease', () => store.requestLease(request)),
+    flush: (batch) => measured('flush', () => store.flush(batch)),
+    heartbeat: (instanceId) => measured('heartbeat', () => store.heartbeat(instanceId)),
+    // Once, at the end of an instance: nothing to watch.
+    adopt: (instanceId, events, status) => store.adopt(instanceId, events, status),
+  };
+}

@@ -1,0 +1,256 @@
+/**
+ * The wiring: config → store → ledger → gateway + admin → listen, and the way back. Owns: the order of start and stop.
+ * Invariant: it listens only once journals of dead instances are in the ledger and this one's is open.
+ */
+import { join } from 'node:path';
+import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
+import { Catalog } from '../auth/catalog.ts';
+import { KeyCache } from '../auth/key-cache.ts';
+import type { Config } from '../config.ts';
+import { createGateway } from '../gateway/gateway.ts';
+import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
+import { SpentBudgets } from '../jobs/warn.ts';
+import { startWatch } from '../jobs/watch.ts';
+import { uuidV7 } from '../ledger/ids.ts';
+import { Journal } from '../ledger/journal.ts';
+import { Ledger } from '../ledger/ledger.ts';
+import { ownHeader } from '../ledger/recovery.ts';
+import { type Clock, createClock, realTimers } from '../ledger/time.ts';
+import { addApiErrors } from '../store/api-errors.ts';
+import { catalogChanges, findKey } from '../store/catalog.ts';
+import type { Connection, Database } from '../store/database.ts';
+import { findPlan } from '../store/plans.ts';
+import type { Store } from '../store/store.ts';
+import type { Log } from '../telemetry/log.ts';
+import { createMetrics, type Metrics, TEAM_CAP } from '../telemetry/metrics.ts';
+import { createUpstream } from '../wire/client.ts';
+import type { Upstream } from '../wire/upstream.ts';
+import { createPages } from './http/health.ts';
+import { close, createHttpServer, listen } from './http/server.ts';
+import { startJobs } from './jobs.ts';
+import { adoptJournals } from './journals.ts';
+import { gauges, measuredStore } from './metrics.ts';
+import { inDataFolder, openDatabaseOf, openJournals } from './open.ts';
+
+export interface App {
+  url: string;
+  adminKey: string;
+  /** Set when the admin key was made at this start: then it is shown, once. */
+  adminKeyMade: boolean;
+  /** Resolves when the instance was fenced: another adopted its journal, so this process must end. */
+  fenced: Promise<void>;
+  /**
+   * Finishes calls in flight, flushes, returns leases, closes; the signal cuts all waiting short. Rejects when the ledger
+   * could not be brought home: then the journal stays, for the next start to adopt.
+   */
+  stop(hurry?: AbortSignal): Promise<void>;
+}
+
+/** How long Postgres may take over the last flush; then its events stay in the journal. */
+const LAST_FLUSH_MS = 15_000;
+
+export interface AppOptions {
+  config: Config;
+  log: Log;
+  version: string;
+  /** A database that no URL names (a socket); default: the one of the configuration. */
+  connection?: Connection;
+}
+
+/** What all parts of an instance stand on. */
+interface Base {
+  config: Config;
+  log: Log;
+  version: string;
+  /** Undoes the start in reverse: a failed start and an orderly stop leave the same nothing behind. */
+  back: AsyncDisposableStack;
+  /** Aborted: nothing is waited for any more. */
+  hurry: AbortController;
+  store: Store;
+  clock: Clock;
+  metrics: Metrics;
+  onStoreError: (error: unknown) => void;
+}
+
+/** @throws CannotStart for what people can mend; whatever was begun by then is undone. */
+export async function startApp(options: AppOptions): Promise<App> {
+  const { config, log, version } = options;
+  await using back = new AsyncDisposableStack();
+  const hurry = new AbortController();
+  const journals = await openJournals(config);
+  const admin = await inDataFolder(config.dataDir, () => loadOrMakeAdminKey(config.adminKey, config.dataDir));
+  const onStoreError = rateLimited((error) => log.logger.error({ err: error }, 'Postgres did not answer'));
+  const store = await openDatabaseOf(config, onStoreError, options.connection);
+  back.defer(() => store.close());
+  await expectDefaultPlan(store.database, config.defaultPlan, log);
+  const clock = createClock();
+  const metrics = createMetrics({ version });
+  const base: Base = { config, log, version, back, hurry, store, clock, metrics, onStoreError };
+
+  back.defer(await adoptJournals(store.ledgerStore, journals, log));
+  const upstream = config.openaiApiKey === null ? null : openUpstream(config);
+  back.defer(async () => upstream?.close());
+  const { ledger, journal, fenced } = await openLedger(base, journals);
+  const { keys, catalog } = await openCatalog(base, ledger);
+  const parts = { ledger, journal, keys, catalog, upstream };
+  const { gateway, pages, stopping } = openFront(base, parts, admin.key);
+  const server = createHttpServer(gateway, pages);
+  const port = await listen(server, config.port, config.host);
+  back.defer(() => close(server));
+
+  const undo = back.move();
+  return {
+    url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`,
+    adminKey: admin.key,
+    adminKeyMade: admin.made,
+    fenced,
+    async stop(signal = hurry.signal) {
+      signal.addEventListener('abort', () => hurry.abort(signal.reason));
+      if (signal.aborted) hurry.abort(signal.reason);
+      // Still listening: who calls meanwhile is told to try elsewhere, and /readyz says why.
+      stopping.now = true;
+      const cut = await gateway.drain(config.drainTimeoutMs, hurry.signal);
+      if (cut > 0)
+        log.logger.warn({ calls: cut }, 'calls did not end in time: they are charged at their hold');
+      await undo.disposeAsync();
+    },
+  };
+}
+
+/** Registers this instance, opens its journal, and makes the first contact with Postgres. */
+async function openLedger(base: Base, journals: string) {
+  const { config, log, back, hurry, store, clock, metrics, onStoreError } = base;
+  const instanceId = uuidV7(clock.nowMs());
+  await store.registerInstance(instanceId);
+  const { promise: fenced, resolve: onFenced } = Promise.withResolvers<void>();
+  const onBroken = (error: Error) =>
+    log.logger.fatal({ err: error }, 'the journal cannot be written: calls are refused');
+  const onUnexpectedError = (error: unknown) =>
+    log.logger.error({ err: error }, 'a call failed in the ledger on an error of ours');
+  const journal = await inDataFolder(
+    config.dataDir,
+    () =>
+      new Journal({
+        path: join(journals, `${instanceId}.log`),
+        header: ownHeader(instanceId),
+        onBroken,
+        onUnexpectedError,
+      }),
+  );
+  const ledger = new Ledger({
+    instanceId,
+    store: measuredStore(store.ledgerStore, metrics),
+    journal,
+    clock,
+    timers: realTimers,
+    queueTimeoutMs: config.queueTimeoutMs,
+    leaseTtlMs: config.leaseTtlMs,
+    onFenced,
+    onStoreError,
+    onUnexpectedError,
+  });
+  back.defer(() => ledger.stop(AbortSignal.any([hurry.signal, AbortSignal.timeout(LAST_FLUSH_MS)])));
+  await ledger.sendHeartbeat();
+  return { ledger, journal, fenced };
+}
+
+/** Reads keys and prices, and follows their changes. */
+async function openCatalog({ back, store, onStoreError }: Base, ledger: Ledger) {
+  const { sql } = store.database;
+  const keys = new KeyCache({ findKey: (hash) => findKey(sql, hash) });
+  const catalog = new Catalog({
+    source: { changes: (version) => catalogChanges(sql, version), rateCards: store.rateCards },
+    keys,
+    onChange: (teamIds) => ledger.revoke(teamIds),
+    onError: onStoreError,
+  });
+  await catalog.start();
+  back.defer(() => catalog.stop());
+  return { keys, catalog };
+}
+
+interface Parts {
+  ledger: Ledger;
+  journal: Journal;
+  keys: KeyCache;
+  catalog: Catalog;
+  upstream: Upstream | null;
+}
+
+/** Makes what clients and people talk to, and starts the background jobs. */
+function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Parts, adminKey: string) {
+  const { config, log, version, back, store, clock, metrics, onStoreError } = base;
+  const { database } = store;
+  const counts = new ApiErrorCounts({
+    write: (added) => addApiErrors(database.sql, added),
+    nowMs: clock.nowMs,
+    onError: onStoreError,
+  });
+  back.defer(() => counts.stop());
+  const spent = new SpentBudgets();
+  const rates = () => catalog.rates;
+  const gateway = createGateway({
+    keys,
+    rates,
+    ledger,
+    clock,
+    upstream,
+    upstreamApiKey: config.openaiApiKey ?? '',
+    metrics,
+    log,
+    counts,
+    maxBodyBytes: config.maxBodyBytes,
+    abandonedTimeoutMs: config.drainTimeoutMs,
+    onSpent: (counter) => spent.add(counter),
+  });
+  const watch = startWatch({ db: database.db, budgetsMax: TEAM_CAP, onError: onStoreError });
+  back.defer(() => watch.stop());
+  metrics.readGaugesFrom(() => gauges({ ledger, journal, gateway, keys, watch, nowMs: clock.nowMs() }));
+  const stopping = { now: false };
+  const pages = createPages({
+    config,
+    version,
+    adminKey,
+    database,
+    keys,
+    ledger,
+    counts,
+    clock,
+    metrics,
+    log,
+    stopping: () => stopping.now,
+    onStoreError,
+  });
+  back.defer(startJobs({ config, log, metrics, database, spent, rates, nowMs: () => clock.nowMs() }));
+  return { gateway, pages, stopping };
+}
+
+/** It may be made once this runs, so it stops no start; until then a team that names no plan is refused. */
+async function expectDefaultPlan({ db }: Database, name: string, { logger }: Log): Promise<void> {
+  if ((await findPlan(db, name)) !== null) return;
+  logger.warn(
+    { plan: name },
+    'there is no plan of the name in TOLLGATE_DEFAULT_PLAN: new teams must name one',
+  );
+}
+
+function openUpstream(config: Config): Upstream {
+  return createUpstream({
+    baseUrl: config.openaiBaseUrl,
+    connections: config.upstreamConnections,
+    connectTimeoutMs: 10_000,
+    headersTimeoutMs: config.upstreamTimeoutMs,
+    bodyTimeoutMs: config.upstreamTimeoutMs,
+  });
+}
+
+/** One line in five seconds is enough to know that Postgres is away. */
+function rateLimited(report: (error: unknown) => void): (error: unknown) => void {
+  let quietUntilMs = 0;
+  return (error) => {
+    const now = performance.now();
+    if (now < quietUntilMs) return;
+    quietUntilMs = now + 5000;
+    report(error);
+  };
+}

@@ -1,0 +1,142 @@
+/**
+ * Changes of the catalog (teams, keys, limits, grants, prices). Owns: their transaction, its clock and its actor, and the
+ * version by which replicas notice them. Invariants: a version is visible only together with its changes and all of
+ * smaller versions; locks are taken in one order: team, row of the noun, counters by id, the version last.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { eq, inArray, type SQL, sql } from 'drizzle-orm';
+import type { PgColumn } from 'drizzle-orm/pg-core';
+import { type ApiError, apiError } from '../domain/errors.ts';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
+import { type Database, type Queries, retried, type Transaction } from './database.ts';
+import { catalogVersion, teams } from './schema.ts';
+
+/**
+ * Who makes the changes of this request, for the audit log. Set once, where a request was authenticated, and read once,
+ * where the transaction begins: handed from function to function between the two, it would be forgotten by the next noun.
+ */
+const actors = new AsyncLocalStorage<string>();
+
+/** Runs `work` in the name of an actor. */
+export function withActor<Result>(actor: string, work: () => Result): Result {
+  return actors.run(actor, work);
+}
+
+/** Returns in whose name this runs; outside of any request that is Tollgate itself. */
+export function currentActor(): string {
+  return actors.getStore() ?? 'tollgate';
+}
+
+/**
+ * Runs `work` in one transaction, at one moment of Postgres's clock, in whole milliseconds (ids of counters are made
+ * of moments). Runs it again when Postgres picked it as the victim of a deadlock. An ApiError that `work` returns does
+ * not undo what it wrote: refuse first, write then.
+ */
+export function changeCatalog<Result>(
+  database: Database,
+  work: (tx: Transaction, now: Date) => Promise<Result>,
+): Promise<Result> {
+  return retried(() => database.db.transaction(async (tx) => work(tx, await begin(tx))));
+}
+
+/** The moment of the change; and the triggers of the audit log learn whose it is, for this transaction alone. */
+async function begin(tx: Transaction): Promise<Date> {
+  await tx.execute(sql`select set_config('tollgate.actor', ${currentActor()}, true)`);
+  return clock(tx);
+}
+
+/** Returns the time of Postgres's clock, which tests can set, in whole milliseconds: a Date drops what is smaller. */
+export async function clock(queries: Queries): Promise<Date> {
+  const [row] = await queries.execute<{ ms: number }>(
+    sql`select (extract(epoch from tollgate_now()) * 1000)::float8 as ms`,
+  );
+  return new Date(row!.ms);
+}
+
+/**
+ * Runs `work`, at this moment of Postgres's clock, unless another replica runs under the same lock; then it returns null.
+ * The lock is a transaction's, which survives a pooler and ends with the connection. That transaction idles meanwhile,
+ * but without a snapshot or an id, so it is in nobody's way. `work` has its own transactions: losing the lock undoes
+ * nothing, so it must be idempotent.
+ */
+export function runAlone<Result>(
+  database: Database,
+  lock: number,
+  work: (now: Date) => Promise<Result>,
+): Promise<Result | null> {
+  return database.db.transaction(async (tx) => {
+    const [row] = await tx.execute<{ alone: boolean; ms: number }>(
+      sql`select pg_try_advisory_xact_lock(${lock}::bigint) as alone,
+        floor(extract(epoch from tollgate_now()) * 1000)::float8 as ms`,
+    );
+    return row!.alone ? work(new Date(row!.ms)) : null;
+  });
+}
+
+/**
+ * Raises the version and marks the teams whose row, keys, limits or grants changed. Call it last: its lock makes
+ * versions commit in order, so whoever saw version n has seen everything up to n. Changed prices mark no team. Where
+ * a team is only warned, its keys are read anew and nothing else: leases stay where they are.
+ */
+export async function raiseVersion(
+  tx: Transaction,
+  teamIds: readonly string[],
+  because: 'changed' | 'warned' = 'changed',
+): Promise<void> {
+  const [row] = await tx
+    .insert(catalogVersion)
+    .values({ id: 1 })
+    .onConflictDoUpdate({ target: catalogVersion.id, set: { version: sql`${catalogVersion.version} + 1` } })
+    .returning();
+  if (teamIds.length === 0) return;
+  await tx
+    .update(teams)
+    .set(because === 'changed' ? { changedAtVersion: row!.version } : { warnedAtVersion: row!.version })
+    .where(inArray(teams.id, [...teamIds]));
+}
+
+/**
+ * Locks a team that something is about to change for, so that no counter is made meanwhile. Returns an error when there
+ * is no such team or it was deleted; `param` is the field that named it.
+ */
+export async function lockTeam(tx: Transaction, teamId: string, param?: string): Promise<ApiError | null> {
+  const team = await lockRow(tx, teamId);
+  const extra = param === undefined ? {} : { param };
+  if (!team || teamId === ORGANIZATION_ID) return apiError('not_found', `there is no team ${teamId}`, extra);
+  return team.deletedAt ? apiError('conflict', `the team ${team.name} was deleted`, extra) : null;
+}
+
+/** Like {@link lockTeam}, for what may belong to the organization as well. */
+export async function lockOwner(tx: Transaction, teamId: string, param?: string): Promise<ApiError | null> {
+  if (teamId !== ORGANIZATION_ID) return lockTeam(tx, teamId, param);
+  await lockRow(tx, teamId);
+  return null;
+}
+
+async function lockRow(tx: Transaction, teamId: string) {
+  const [team] = await tx.select().from(teams).where(eq(teams.id, teamId)).for('no key update');
+  return team;
+}
+
+/** The place after which a page of a list begins: the last row of the page before. */
+export interface After {
+  createdAt: Date;
+  id: string;
+}
+
+/** Of a list: oldest first, or newest first. */
+export type Order = 'asc' | 'desc';
+
+/** Rows after a place in the order (created at, id), which lists are in; descending: before it. */
+export function isAfter(
+  table: { createdAt: PgColumn; id: PgColumn },
+  after: After | null,
+  order: Order = 'asc',
+): SQL | undefined {
+  if (!after) return undefined;
+  const [row, place] = [
+    sql`(${table.createdAt}, ${table.id})`,
+    sql`(${after.createdAt.toISOString()}::timestamptz, ${after.id})`,
+  ];
+  return order === 'asc' ? sql`${row} > ${place}` : sql`${row} < ${place}`;
+}

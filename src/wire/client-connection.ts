@@ -1,0 +1,304 @@
+/**
+ * One connection to the upstream and the call that it carries. Owns: reading responses, deadlines, and when the
+ * connection may carry another call. What a response is, llhttp decides.
+ */
+import type { Socket } from 'node:net';
+import type { Carrier, ClientCall } from './client-call.ts';
+import type { Connecting, Receive } from './connect.ts';
+import { bodyFound, Parser } from './llhttp.ts';
+import { writeTogether } from './output.ts';
+import type { UpstreamFailure, UpstreamHeaders, UpstreamOptions } from './upstream.ts';
+
+/** How long an idle connection is kept when the server does not say. As undici. */
+const IDLE_MS = 4000;
+/** Taken off the time that the server says, so that it is not the one to close first. As undici. */
+const IDLE_MARGIN_MS = 2000;
+const IDLE_MAX_MS = 600_000;
+
+/** What keeps the connections. */
+export interface Pool {
+  readonly options: UpstreamOptions;
+  connected(connection: ClientConnection): void;
+  /** The connection has done its call and can carry another one. */
+  released(connection: ClientConnection): void;
+  /** The connection has ended; with an error if it never began. */
+  gone(connection: ClientConnection, connectError: Error | null): void;
+}
+
+export class ClientConnection implements Carrier {
+  readonly #pool: Pool;
+  readonly #socket: Socket;
+  readonly #plain: boolean;
+  readonly #parser = new Parser('response');
+  #connected = false;
+  #gone = false;
+  #call: ClientCall | null = null;
+  /** When the connection is too old, or its call too late. */
+  #deadlineMs: number;
+  /** What has come of a head that is not complete. */
+  #headPieces: Buffer[] = [];
+  #headGiven = false;
+  /** After this response the connection can be used again, for so long. */
+  #reusable = false;
+  #idleMs = IDLE_MS;
+  #paused = false;
+  /** What came while it was paused. */
+  #held: Buffer[] = [];
+  /** The response has ended, but not all of it was handed on. */
+  #heldEnd = false;
+
+  constructor(pool: Pool, connect: (receive: Receive) => Connecting) {
+    this.#pool = pool;
+    this.#deadlineMs = performance.now() + pool.options.connectTimeoutMs;
+    const { socket, readyEvent } = connect((bytes, own) => this.#receive(bytes, own));
+    this.#socket = socket;
+    this.#plain = readyEvent === 'connect';
+    socket.once(readyEvent, () => this.#begin());
+    socket.on('end', () => this.#ended());
+    socket.on('error', (error) => this.#broken(error));
+    socket.on('close', () => this.#broken(new Error('the upstream closed the connection')));
+  }
+
+  get busy(): boolean {
+    return this.#call !== null;
+  }
+
+  /** Returns whether an idle connection may be used: the server has not closed it and will not soon. */
+  isFresh(): boolean {
+    return !this.#gone && this.#socket.writable && performance.now() < this.#deadlineMs;
+  }
+
+  /** Sends the call. From here on it is not `unreachable` any more. */
+  start(call: ClientCall): void {
+    this.#call = call;
+    call.carrier = this;
+    this.#headGiven = false;
+    this.#reusable = false;
+    this.#expect(this.#pool.options.headersTimeoutMs);
+    writeTogether(this.#socket, this.#plain, call.head, call.body, '');
+  }
+
+  abort(): void {
+    this.#end('interrupted', new Error('the call was aborted'));
+  }
+
+  pause(): void {
+    if (this.#paused || this.#call === null) return;
+    this.#paused = true;
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#expect(this.#pool.options.bodyTimeoutMs);
+    const held = this.#held;
+    this.#held = [];
+    const ended = this.#heldEnd;
+    this.#heldEnd = false;
+    this.#socket.resume();
+    const all = this.#hand(held);
+    if (!ended || this.#gone) return;
+    if (all) this.#complete();
+    else this.#heldEnd = true;
+  }
+
+  destroy(): void {
+    this.#end('interrupted', new Error('the client closed the connection'));
+  }
+
+  /** Ends what has passed its deadline. */
+  sweep(nowMs: number): void {
+    if (this.#deadlineMs === 0 || nowMs < this.#deadlineMs || this.#paused) return;
+    if (this.#call) this.#end('timeout', new Error('the upstream did not respond in time'));
+    else
+      this.#end('interrupted', new Error(this.#connected ? 'idle' : 'no connection to the upstream in time'));
+  }
+
+  #begin(): void {
+    if (this.#gone) return;
+    this.#connected = true;
+    this.#deadlineMs = performance.now() + IDLE_MS;
+    this.#pool.connected(this);
+  }
+
+  /** Sets the deadline; 0: none. */
+  #expect(timeoutMs: number): void {
+    this.#deadlineMs = timeoutMs === 0 ? 0 : performance.now() + timeoutMs;
+  }
+
+  #receive(bytes: Buffer, own: boolean): void {
+    let rest = bytes;
+    while (rest.length > 0 && !this.#gone) {
+      const call = this.#call;
+      if (call === null || this.#heldEnd) {
+        // Bytes that belong to no call would be taken for the response to the next one.
+        if (call === null)
+          this.#end('interrupted', new Error('the upstream sent bytes that nothing asked for'));
+        else this.#reusable = false;
+        return;
+      }
+      const error = this.#parser.execute(rest);
+      const { consumed } = this.#parser;
+      this.#found(call, rest, own);
+      if (this.#gone) return;
+      if (error !== null) {
+        this.#end('interrupted', new Error(`the upstream's response is no HTTP: ${error}`));
+        return;
+      }
+      if (!this.#parser.messageComplete) {
+        if (this.#call === call && !this.#paused) this.#expectMore();
+        return;
+      }
+      if (this.#parser.status < 200) {
+        this.#parser.next();
+        this.#headGiven = false;
+      } else if (consumed < rest.length) this.#reusable = false;
+      rest = rest.subarray(consumed);
+      if (!this.#headGiven) continue;
+      if (this.#held.length > 0 || this.#paused) this.#heldEnd = true;
+      else this.#complete();
+    }
+  }
+
+  /** A byte of the body restarts its clock, one of a head that trickles in does not. */
+  #expectMore(): void {
+    if (this.#headGiven) this.#expect(this.#pool.options.bodyTimeoutMs);
+  }
+
+  /** Hands on what one run of the parser found. */
+  #found(call: ClientCall, bytes: Buffer, own: boolean): void {
+    const parser = this.#parser;
+    const pieces = piecesOf(bytes, own);
+    if (!this.#headGiven) {
+      if (!parser.headComplete) {
+        this.#headPieces.push(own ? bytes : Buffer.from(bytes));
+        return;
+      }
+      this.#headGiven = true;
+      if (!this.#giveHead(call, bytes)) return;
+    }
+    if (pieces !== null) this.#hand(pieces);
+  }
+
+  /** Returns false when there is nothing more to hand on. */
+  #giveHead(call: ClientCall, bytes: Buffer): boolean {
+    const parser = this.#parser;
+    const head = this.#headPieces.length === 0 ? bytes : Buffer.concat([...this.#headPieces, bytes]);
+    this.#headPieces = [];
+    const raw = parser.headers(head.toString('latin1', 0, parser.headEnd));
+    const { status } = parser;
+    if (parser.upgrade || status === 101) {
+      this.#end('interrupted', new Error('the upstream changed the protocol'));
+      return false;
+    }
+    if (status < 200) return false;
+    const headers = record(raw);
+    this.#reusable = call.reusable && parser.keepAlive && !mayHaveStrayBody(status, headers);
+    this.#idleMs = idleMs(headers['keep-alive']);
+    try {
+      call.handler.onHeaders(status, headers);
+    } catch (error) {
+      this.#end('interrupted', error instanceof Error ? error : new Error(String(error)));
+    }
+    return !this.#gone;
+  }
+
+  /** Returns whether all of it was handed on. */
+  #hand(pieces: readonly Buffer[]): boolean {
+    const call = this.#call;
+    try {
+      for (const piece of pieces) {
+        if (this.#gone || call === null) return false;
+        if (this.#paused) this.#held.push(piece);
+        else call.handler.onData(piece);
+      }
+    } catch (error) {
+      this.#end('interrupted', error instanceof Error ? error : new Error(String(error)));
+    }
+    return !this.#gone && this.#held.length === 0;
+  }
+
+  /** The response was handed on to its end. */
+  #complete(): void {
+    const call = this.#call;
+    if (call === null) return;
+    const reusable =
+      this.#reusable && this.#idleMs > 0 && this.#socket.writable && this.#socket.writableLength === 0;
+    this.#call = null;
+    if (reusable) {
+      this.#parser.next();
+      this.#deadlineMs = performance.now() + this.#idleMs;
+      this.#pool.released(this);
+    } else this.#end('interrupted', new Error('the response was the last one of its connection'));
+    call.succeed();
+  }
+
+  /** The server will send no more: that is how a response without a length ends. */
+  #ended(): void {
+    if (this.#gone || this.#heldEnd) return;
+    if (this.#call && this.#headGiven && this.#parser.finish()) {
+      this.#reusable = false;
+      if (this.#held.length > 0) this.#heldEnd = true;
+      else this.#complete();
+    } else this.#broken(new Error('the upstream closed the connection'));
+  }
+
+  #broken(error: Error): void {
+    // The response is here already, to its end.
+    if (this.#heldEnd) this.#reusable = false;
+    else this.#end('interrupted', error);
+  }
+
+  /** The end of the connection, and of the call that it carries. */
+  #end(failure: UpstreamFailure, error: Error): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    const call = this.#call;
+    this.#call = null;
+    this.#parser.free();
+    this.#socket.destroy();
+    this.#pool.gone(this, this.#connected ? null : error);
+    call?.fail(failure, error);
+  }
+}
+
+/** Returns the pieces of body in what was read, as bytes that stay; null: none. */
+function piecesOf(bytes: Buffer, own: boolean): Buffer[] | null {
+  const places = bodyFound();
+  if (places.length === 0) return null;
+  const pieces: Buffer[] = [];
+  for (let index = 0; index < places.length; index += 2) {
+    const piece = bytes.subarray(places[index], places[index + 1]);
+    pieces.push(own ? piece : Buffer.from(piece));
+  }
+  return pieces;
+}
+
+/** Returns the headers by name in lower case, in an object that inherits no names. */
+function record(raw: readonly string[]): UpstreamHeaders {
+  const headers: UpstreamHeaders = Object.create(null);
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = (raw[index] ?? '').toLowerCase();
+    const value = raw[index + 1] ?? '';
+    const before = headers[name];
+    if (before === undefined) headers[name] = value;
+    else if (typeof before === 'string') headers[name] = [before, value];
+    else before.push(value);
+  }
+  return headers;
+}
+
+/** A 204 or 304 has no body; a server that speaks of one may send it all the same, ahead of the next response. */
+function mayHaveStrayBody(status: number, headers: UpstreamHeaders): boolean {
+  if (status !== 204 && status !== 304) return false;
+  const length = headers['content-length'];
+  return headers['transfer-encoding'] !== undefined || (length !== undefined && Number(length) !== 0);
+}
+
+/** Returns how long the connection may be idle, by the server's `Keep-Alive` header. 0: not at all. */
+function idleMs(header: string | string[] | undefined): number {
+  const timeout = header === undefined ? null : /timeout=(\d+)/.exec(String(header));
+  if (timeout === null) return IDLE_MS;
+  return Math.min(Math.max(Number(timeout[1]) * 1000 - IDLE_MARGIN_MS, 0), IDLE_MAX_MS);
+}

@@ -1,0 +1,48 @@
+/**
+ * One request and its response, independent of the server that it came in on: the lean wire of this room, or `node:http`
+ * for what the wire leaves to it. All callbacks are single: a later call replaces the earlier one.
+ */
+export interface Exchange {
+  readonly method: string;
+  /** Request target as received. */
+  readonly url: string;
+  /** Name, value, name, value …, as received. */
+  readonly rawHeaders: readonly string[];
+  /** Returns the first value of a header, by lower-case name. */
+  header(name: string): string | undefined;
+  /** Declared length of the body; null: chunked; 0: no body. */
+  readonly contentLength: number | null;
+  readonly remoteAddress: string;
+  /**
+   * Reads the whole body and calls back once: with it, with 'too_large' (more than `maxBytes`, declared or seen; the rest
+   * is read and thrown away for at most 5 s so that the response can be delivered), or with 'gone' (the connection broke
+   * before its end). May call back before it returns. To be called at most once.
+   */
+  readBody(maxBytes: number, done: (body: Buffer | 'too_large' | 'gone') => void): void;
+  readonly headersSent: boolean;
+  /** `end` or `respond` was called. */
+  readonly ended: boolean;
+  /**
+   * Takes status and headers as name, value, name, value … Values may hold Latin-1. Without `content-length` the body is
+   * chunked. Throws a TypeError on a name or value that may not stand in a head. Nothing is sent before the first `write`
+   * or `end`: `write` with an empty buffer sends the head alone.
+   */
+  writeHead(status: number, headers: readonly string[]): void;
+  /** Returns false when the client reads too slowly: wait for `onDrain`. Ignored once the connection is gone. */
+  write(bytes: Buffer): boolean;
+  /** Sends the last bytes. Does nothing when the response has ended or the connection is gone. */
+  end(bytes?: Buffer): void;
+  /** Sends head and whole body in as few writes as possible; sets `content-length`. */
+  respond(status: number, headers: readonly string[], body: Buffer): void;
+  /** Breaks the connection. `onClose` follows, perhaps before this returns. */
+  destroy(): void;
+  onDrain: (() => void) | null;
+  /**
+   * Called once when the exchange is over: true when the last byte was handed to the kernel, false when the connection
+   * broke first. May be called before `end` or `respond` returns, never before the handler of the request has returned for
+   * the first time unless the handler itself ended it.
+   */
+  onClose: ((finished: boolean) => void) | null;
+  /** Closes the connection after this response. Only before the head is written. */
+  closeAfter(): void;
+}
