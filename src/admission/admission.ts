@@ -46,9 +46,10 @@ export class AdmissionController {
   /** While Postgres is silent: a team that fails open goes on where nothing strict binds its call. */
   reserveUnbound(request: ReservationRequest): Reservation | Unavailable {
     const { account, kind } = request;
+    if (!account.failOpen) return UNAVAILABLE;
     const atMs = this.#options.clock.nowMs();
     const { pools, funded } = this.leases.poolsOf(account, kind, atMs);
-    if (!account.failOpen || !funded || pools.length > 0) return UNAVAILABLE;
+    if (!funded || pools.length > 0) return UNAVAILABLE;
     const admission = admit(request, pools, 0, false);
     if (admission.kind === 'wait') return UNAVAILABLE;
     return new Reservation(account.principal.teamId, admission, pools, atMs, null);

@@ -8,7 +8,7 @@ import { type Claim, claimed } from '../domain/claim.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { Estimate } from '../domain/estimate.ts';
 import type { Meter } from '../domain/limit.ts';
-import { claimUpTo, openEndedClaim, SMALLEST_USEFUL_OUTPUT_TOKENS } from '../domain/open-ended.ts';
+import { openEndedClaim, smallestClaim } from '../domain/open-ended.ts';
 
 /** What a call asks for. */
 export interface ReservationRequest {
@@ -148,7 +148,7 @@ function denialByRules(
     // What a rate limit never has at once would otherwise be asked to come again for ever.
     const most = maxHold ?? (isRateLimit ? first.spec.amount : null);
     if (most === null) continue;
-    smallest ??= smallestClaim(request);
+    smallest ??= leastClaim(request);
     if (claimed(meter, smallest) > most) {
       return { kind: 'denial', reason: 'too_large', counter: first.spec, maxHold: most };
     }
@@ -200,8 +200,8 @@ export function admit(
 }
 
 /** The least with which a call is of use. */
-export function smallestClaim({ size }: ReservationRequest): Claim {
-  return size.type === 'fixed' ? size.claim : claimUpTo(size.estimate, SMALLEST_USEFUL_OUTPUT_TOKENS);
+export function leastClaim({ size }: ReservationRequest): Claim {
+  return size.type === 'fixed' ? size.claim : smallestClaim(size.estimate);
 }
 
 /** What a call would hold now. */
@@ -287,7 +287,7 @@ function denialOfFullRateLimit(
   const full = pools.filter(
     ({ isRateLimit, leases }) => isRateLimit && nowMs < (leases[0]?.fullUntilMs ?? 0),
   );
-  return full.length === 0 ? null : rateLimitDenial(full, smallestClaim(request), jitter());
+  return full.length === 0 ? null : rateLimitDenial(full, leastClaim(request), jitter());
 }
 
 /** A call for which a rate limit has no room is denied at once: what it needs comes back by time, not by other calls. */

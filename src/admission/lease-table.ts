@@ -24,6 +24,8 @@ export interface KindPools {
   readonly poolsOfFreeCalls: readonly LeasedPool[];
   /** Something bounds what the call may cost, or its team needs no bound. */
   readonly funded: boolean;
+  /** The moment for which they were made: the clock may have been ahead of Postgres's before the first heartbeat. */
+  readonly validFromMs: number;
   readonly validUntilMs: number;
 }
 
@@ -93,7 +95,7 @@ export class LeaseTable {
   poolsOf(account: Account, kind: CallKind, atMs: number): KindPools {
     const key = account.limits.length === 0 ? '' : kindKey(account, kind);
     const known = this.#pools.get(account)?.get(key);
-    if (known !== undefined && atMs < known.validUntilMs) return known;
+    if (known !== undefined && atMs < known.validUntilMs && atMs >= known.validFromMs) return known;
     return this.#makePools(account, kind, key, atMs);
   }
 
@@ -106,7 +108,7 @@ export class LeaseTable {
     const { pools, funded, validUntilMs } = poolsAt(account, kind, atMs);
     const leased = pools.map((pool) => this.#pool(pool));
     const poolsOfFreeCalls = leased.filter(({ meter }) => claimed(meter, NOTHING_USED) > 0n);
-    const made = { pools: leased, poolsOfFreeCalls, funded, validUntilMs };
+    const made = { pools: leased, poolsOfFreeCalls, funded, validFromMs: atMs, validUntilMs };
     kinds.set(key, made);
     return made;
   }

@@ -2,7 +2,7 @@
  * Waiting: one call in a team's queue, how much may wait in all, and how often Postgres is asked meanwhile.
  */
 import type { Claim } from '../domain/claim.ts';
-import { type Denial, type ReservationRequest, smallestClaim } from './decide.ts';
+import { type Denial, leastClaim, type ReservationRequest } from './decide.ts';
 import type { Reservation } from './lease-table.ts';
 
 /** Delays, so that a simulation can run the queue on a clock of its own. */
@@ -43,7 +43,7 @@ export class QueuedCall {
 
   constructor(request: ReservationRequest, sinceMs: number, leave: (call: QueuedCall) => void) {
     this.request = request;
-    this.smallest = smallestClaim(request);
+    this.smallest = leastClaim(request);
     this.sinceMs = sinceMs;
     this.#leave = leave;
   }

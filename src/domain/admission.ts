@@ -1,6 +1,5 @@
 /**
- * Granting: what Postgres lends of its counters. Pure; the constants come from a simulation of the protocol
- * (src/admission/README.md).
+ * Granting: the state of counters, and what Postgres lends of them. Pure.
  */
 
 const max = (a: bigint, b: bigint) => (a > b ? a : b);

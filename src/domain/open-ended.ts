@@ -1,6 +1,6 @@
 /**
  * Open-ended calls: those whose client set no output limit. Owns: the limit to write in, given what every budget that
- * the call touches leaves it. Pure; the constants come from a simulation of the protocol (docs/LIMITS.md).
+ * the call touches leaves it. Pure; the constants come from a simulation of the protocol (src/admission/README.md).
  */
 import { type Claim, UNIT } from './claim.ts';
 import { costUpTo, type Estimate, outputTokensFor, outputTokensUpTo } from './estimate.ts';

@@ -74,8 +74,15 @@ export class Queued {
         callback(outcome);
         return;
       }
-      this.#hold = new Hold(outcome);
-      callback(this.#hold);
+      const hold = new Hold(outcome);
+      this.#hold = hold;
+      try {
+        callback(hold);
+      } catch (error) {
+        // An error of the caller's: unless it has sent its call already, nothing is left that could end the hold.
+        if (hold.facts === null && !hold.ended) this.#cancel(hold);
+        throw error;
+      }
     };
   }
 

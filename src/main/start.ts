@@ -125,9 +125,17 @@ async function openLedger(base: Base, journals: string) {
   const { promise: fenced, resolve: onFenced } = Promise.withResolvers<void>();
   const onBroken = (error: Error) =>
     log.logger.fatal({ err: error }, 'the journal cannot be written: calls are refused');
+  const onUnexpectedError = (error: unknown) =>
+    log.logger.error({ err: error }, 'a call failed in the ledger on an error of ours');
   const journal = await inDataFolder(
     config.dataDir,
-    () => new Journal({ path: join(journals, `${instanceId}.log`), header: ownHeader(instanceId), onBroken }),
+    () =>
+      new Journal({
+        path: join(journals, `${instanceId}.log`),
+        header: ownHeader(instanceId),
+        onBroken,
+        onUnexpectedError,
+      }),
   );
   const ledger = new Ledger({
     instanceId,
@@ -139,6 +147,7 @@ async function openLedger(base: Base, journals: string) {
     leaseTtlMs: config.leaseTtlMs,
     onFenced,
     onStoreError,
+    onUnexpectedError,
   });
   back.defer(() => ledger.stop(AbortSignal.any([hurry.signal, AbortSignal.timeout(LAST_FLUSH_MS)])));
   await ledger.sendHeartbeat();

@@ -20,8 +20,8 @@ function open(maxOutputTokens: number | null): Estimate {
 }
 
 /** The output tokens of a call with one budget of money. */
-function sized(estimate: Estimate, free: bigint, amount: bigint, crowd: number, last: boolean): number {
-  const pools = [{ meter: 'cost_usd', room: free, amount, maxHold: null } as const];
+function sized(estimate: Estimate, room: bigint, amount: bigint, crowd: number, last: boolean): number {
+  const pools = [{ meter: 'cost_usd', room, amount, maxHold: null } as const];
   return openEndedClaim(estimate, { pools, crowd, last }).outputTokens;
 }
 

@@ -1,5 +1,5 @@
 /** One call of a simulation, from its reservation to its end, and what the upstream bills for it. */
-import { type Denial, type ReservationRequest, smallestClaim } from '../../src/admission/decide.ts';
+import { type Denial, leastClaim, type ReservationRequest } from '../../src/admission/decide.ts';
 import type { Unavailable } from '../../src/admission/waiting.ts';
 import type { Outcome } from '../../src/ledger/events.ts';
 import type { Hold, Queued, QueueOutcome } from '../../src/ledger/holds.ts';
@@ -145,7 +145,7 @@ export class SimCalls {
     const { judge, random, time } = this.#options;
     this.figures.waited++;
     const sinceMs = judge.nowMs();
-    const waiting = { owner: instance.owner, sinceMs, tallies, smallest: smallestClaim(ask) };
+    const waiting = { owner: instance.owner, sinceMs, tallies, smallest: leastClaim(ask) };
     judge.waiting.add(waiting);
     let answer: QueueOutcome | 'left';
     const answered = new Promise<QueueOutcome>((resolve) => {
@@ -225,7 +225,7 @@ export class SimCalls {
         keyId,
         ...ask.kind,
         atMs: nowMs,
-        smallest: smallestClaim(ask),
+        smallest: leastClaim(ask),
         heard: came.heard,
       };
       checkInsufficient(judge, facts, owner.clockErrorMs);
