@@ -8,9 +8,9 @@ const names = (items: readonly { name: string }[]) => items.map(({ name }) => na
 
 export const HELP = `Usage: npm run bench -- [options]
 
-Sends the same calls through Tollgate (everything on), an earlier build of Tollgate, and a bare node:http + undici pipe that
-parses nothing, all alive at once, in interleaved rounds on this machine. Prints CPU per call, memory and start-up of each,
-with ratios taken inside each round.
+Sends the same calls through Tollgate (everything on), an earlier build of Tollgate, and a bare node:http + undici pipe
+that parses nothing, all alive at once, in interleaved rounds on this machine. Prints CPU per call, memory and start-up
+of each, with ratios taken inside each round.
 
   --rounds N        rounds; the tables show medians and the spread over them (default 5)
   --seconds N       seconds of each of the two slices of a saturated case in a round (default 1)
@@ -19,8 +19,8 @@ with ratios taken inside each round.
                     (default ${USUAL_CONTESTANTS.join(',')}; workers is Tollgate with TOLLGATE_WORKERS=2)
   --peers           adds ${PEERS.join(' and ')}, which are installed into bench/.peers on first use
   --previous COMMIT the earlier build (default ${PREVIOUS_COMMIT.slice(0, 12)}), made in bench/.peers
-  --cases A,B       ${names(CASES).join(', ')}
-                    (default all but ${names(CASES.filter((one) => !USUAL_CASES.includes(one))).join(' and ')})
+  --cases A,B       ${names(USUAL_CASES).join(', ')}
+                    (default all of these), ${names(CASES.filter((one) => !USUAL_CASES.includes(one))).join(', ')}
   --latency         saturated cases: also the added latency at half of the rate that was reached
   --json FILE       also writes every number of every round
   --profile         instead of the tables: where the CPU time of one gateway goes (Tollgate, or the first of --only)

@@ -1,0 +1,148 @@
+/**
+ * `npm run coverage:call`: the files of `src/` in which a function runs during one warm JSON call, by V8's precise coverage of
+ * the running gateway. The counts are reset before each of several calls and read after it, so that what only a timer
+ * runs is told apart. What happens later and for many calls at once (the flush to Postgres) is not part of a call.
+ */
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { SMALL_JSON } from './cases.ts';
+import { type FilesOfACall, filesOfACall, filesRun, type ScriptCoverage } from './coverage.ts';
+import { INSPECTED, Inspector, inspectorUrls } from './inspector.ts';
+import { startOwnServer, stopAll } from './processes.ts';
+import { startTollgate } from './tollgate.ts';
+
+const HELP = `Usage: npm run coverage:call -- [options]
+
+Starts the gateway with everything on in front of a canned upstream, and lists the files of src/ in which a function runs
+during one warm JSON call.
+
+  --max N     exit code 1 when there are more files than this
+  --calls N   calls that are looked at, one by one (default 30)
+  --help      this text
+`;
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const WARMUP_CALLS = 2_000;
+/** What a call still does after its last byte: its line in the journal, its numbers. */
+const AFTERWORK_MS = 5;
+/** Between two calls, so that batches of the one before end. */
+const PAUSE_MS = 30;
+
+interface Options {
+  max: number | null;
+  calls: number;
+}
+
+function readOptions(argv: string[]): Options | null {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      max: { type: 'string' },
+      calls: { type: 'string', default: '30' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return null;
+  const count = (flag: string, text: string) => {
+    if (!/^[1-9]\d{0,3}$/.test(text))
+      throw new Error(`${flag}: ${text} is not a whole number from 1 to 9999`);
+    return Number(text);
+  };
+  const max = values.max === undefined ? null : count('--max', values.max);
+  return { max, calls: count('--calls', values.calls) };
+}
+
+const isSource = (path: string) => existsSync(`${ROOT}${path}`);
+
+async function take(inspectors: Inspector[]): Promise<ScriptCoverage[]> {
+  const taken = await Promise.all(inspectors.map((one) => one.send('Profiler.takePreciseCoverage')));
+  return taken.flatMap((result) => (result as { result: ScriptCoverage[] }).result);
+}
+
+/** Sends one call and returns when its response is complete. Throws when it is none of status 200. */
+type MakeCall = () => Promise<void>;
+
+async function inspect(inspectors: Inspector[], call: MakeCall, calls: number): Promise<FilesOfACall> {
+  for (const one of inspectors) {
+    await one.send('Profiler.enable');
+    await one.send('Profiler.startPreciseCoverage', { callCount: true, detailed: false });
+  }
+  for (let made = 0; made < WARMUP_CALLS; made++) await call();
+  const seen: Set<string>[] = [];
+  for (let made = 0; made < calls; made++) {
+    await sleep(PAUSE_MS);
+    await take(inspectors);
+    await call();
+    await sleep(AFTERWORK_MS);
+    seen.push(filesRun(await take(inspectors), isSource));
+  }
+  for (const one of inspectors) one.close();
+  return filesOfACall(seen);
+}
+
+async function measure(dir: string, calls: number): Promise<FilesOfACall> {
+  const upstream = await startOwnServer({ script: 'upstream.ts', logFile: `${dir}/upstream.log` });
+  const gateway = `${dir}/gateway`;
+  mkdirSync(gateway);
+  const { port, key } = await startTollgate(
+    {
+      build: ROOT,
+      upstreamPort: upstream.port,
+      upstreamConnections: 16,
+      dir: gateway,
+      nodeFlags: [],
+      env: { ...INSPECTED, TOLLGATE_WORKERS: '1' },
+    },
+    () => {},
+  );
+  const urls = inspectorUrls(readFileSync(`${gateway}/log`, 'utf8'));
+  if (urls.length === 0) throw new Error('no process of the gateway opened an inspector');
+  const inspectors = await Promise.all(urls.map((url) => Inspector.connect(url)));
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+  const call: MakeCall = async () => {
+    const url = `http://127.0.0.1:${port}/v1/chat/completions`;
+    const response = await fetch(url, { method: 'POST', headers, body: SMALL_JSON.body });
+    const text = await response.text();
+    if (response.status !== 200) throw new Error(`status ${response.status}: ${text}`);
+  };
+  return inspect(inspectors, call, calls);
+}
+
+function print({ always, sometimes }: FilesOfACall, max: number | null): void {
+  if (always.length === 0) throw new Error('no function of src/ ran: is the gateway started from elsewhere?');
+  console.log(`${always.join('\n')}\n`);
+  if (sometimes.length > 0) console.log(`in some calls, or in the background:\n${sometimes.join('\n')}\n`);
+  console.log(`${always.length} files${max === null ? '' : `, at most ${max}`}`);
+  if (max !== null && always.length > max) process.exitCode = 1;
+}
+
+async function main(): Promise<void> {
+  const options = readOptions(process.argv.slice(2));
+  if (!options) {
+    console.log(HELP);
+    return;
+  }
+  const dir = mkdtempSync(`${tmpdir()}/tollgate-one-call-`);
+  // An embedded Postgres started by root runs as another user, who has to reach its data.
+  chmodSync(dir, 0o755);
+  const cleanUp = async () => {
+    await stopAll();
+    rmSync(dir, { recursive: true, force: true });
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void cleanUp().finally(() => process.exit(130)));
+  }
+  try {
+    print(await measure(dir, options.calls), options.max);
+  } finally {
+    await cleanUp();
+  }
+}
+
+main().catch((error: Error) => {
+  console.error(`coverage:call: ${error.message}`);
+  process.exitCode = 1;
+});
