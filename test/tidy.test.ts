@@ -37,7 +37,6 @@ describe('imports', () => {
     ['src/gateway/pipeline.ts', '../admin/teams.ts'],
     ['src/simulator/server.ts', '../domain/money.ts'],
     ['src/console/main.ts', '../admin/teams.ts'],
-    ['src/cli.ts', './domain/money.ts'],
     ['src/store/events.ts', '../../test/database.ts'],
     ['src/helpers/strings.ts', 'node:util'],
   ])('%s may not import %s', (path, target) => {
@@ -47,7 +46,6 @@ describe('imports', () => {
   it.each([
     ['src/gateway/pipeline.ts', '../ledger/book.ts'],
     ['src/console/main.ts', '../admin/contract/teams.ts'],
-    ['src/cli.ts', './admin/contract.ts'],
     ['src/main.ts', './simulator/server.ts'],
     ['src/store/events.ts', '../domain/money.ts'],
     ['src/store/seed/load.ts', '../events.ts'],
