@@ -39,7 +39,6 @@ describe('imports', () => {
     ['src/gateway/pipeline.ts', '../admin/teams.ts'],
     ['src/simulator/server.ts', '../domain/money.ts'],
     ['src/console/main.ts', '../admin/teams.ts'],
-    ['src/cli.ts', './domain/money.ts'],
     ['src/store/events.ts', '../../test/database.ts'],
     ['src/helpers/strings.ts', 'node:util'],
   ])('%s may not import %s', (path, target) => {
@@ -49,7 +48,6 @@ describe('imports', () => {
   it.each([
     ['src/gateway/pipeline.ts', '../ledger/ledger.ts'],
     ['src/console/main.ts', '../admin/contract/teams.ts'],
-    ['src/cli.ts', './admin/contract.ts'],
     ['src/main.ts', './simulator/server.ts'],
     ['src/store/events.ts', '../domain/money.ts'],
     ['src/store/seed/load.ts', '../events.ts'],

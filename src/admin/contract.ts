@@ -1,6 +1,6 @@
 /**
- * The contract of the admin API: the shape of everything that is asked and answered, as zod schemas. The console and
- * the command line know the admin API by this file alone. Invariants: bodies and queries are strict (an unknown
+ * The contract of the admin API: the shape of every request and response, as zod schemas. The console knows the
+ * admin API by this file alone. Invariants: bodies and queries are strict (an unknown
  * field is refused by name); money is a decimal string, a moment is ISO 8601.
  */
 export * from './contract/audit.ts';

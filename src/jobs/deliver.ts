@@ -15,7 +15,7 @@ export interface DeliverOptions {
   nowMs: () => number;
   onEnd: (outcome: DeliveryOutcome, warning: DueWarning, problem: string | null) => void;
   /** How long after each failed attempt the next one follows; after the last of them it is given up. */
-  retriesAfterMs?: readonly number[];
+  retriesAfterMs?: readonly number[] | undefined;
 }
 
 const SECOND = 1000;

@@ -58,7 +58,7 @@ export function listKeys(
 export function changeKey(
   database: Database,
   id: string,
-  change: { name?: string; models?: string[] | null; expiresAt?: Date | null },
+  change: { name?: string | undefined; models?: string[] | null | undefined; expiresAt?: Date | null },
 ): Promise<KeyRow | ApiError | null> {
   return changeCatalog(database, async (tx) => {
     const [key] = await tx.select().from(keys).where(eq(keys.id, id));

@@ -97,7 +97,11 @@ export function listLimits(
 export function changeLimit(
   database: Database,
   id: string,
-  change: { amount?: string; maxHold?: string | null; warnAt?: number[] | null },
+  change: {
+    amount?: string | undefined;
+    maxHold?: string | null | undefined;
+    warnAt?: number[] | null | undefined;
+  },
 ): Promise<LimitRow | ApiError | null> {
   return changeCatalog(database, async (tx, now) => {
     const [limit] = await tx.select().from(limits).where(eq(limits.id, id));

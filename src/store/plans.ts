@@ -84,7 +84,7 @@ export function createPlan(
 export function changePlan(
   database: Database,
   name: string,
-  change: Partial<PlanContents>,
+  change: { [K in keyof PlanContents]?: PlanContents[K] | undefined },
 ): Promise<PlanRow | null> {
   return changeCatalog(database, async (tx) => {
     const [row] = await tx.update(plans).set(change).where(eq(plans.name, name)).returning();

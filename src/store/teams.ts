@@ -117,7 +117,12 @@ async function withGrants(database: Database, rows: (typeof teams.$inferSelect)[
 export async function changeTeam(
   database: Database,
   id: string,
-  change: { name?: string; unlimited?: boolean; failOpen?: boolean; models?: string[] | null },
+  change: {
+    name?: string | undefined;
+    unlimited?: boolean | undefined;
+    failOpen?: boolean | undefined;
+    models?: string[] | null | undefined;
+  },
 ): Promise<TeamRow | ApiError | null> {
   try {
     const refused = await changeCatalog(database, async (tx) => {

@@ -36,7 +36,6 @@ const ROOMS: Record<string, readonly string[]> = {
   jobs: LOWER_FLOORS,
   simulator: [],
   console: ['admin/contract'],
-  cli: ['admin/contract'],
   demo: ['*'],
   main: ['*'],
 };

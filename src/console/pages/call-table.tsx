@@ -11,7 +11,7 @@ import { BASE } from '../shell/router.ts';
 interface CallTableProps {
   calls: Event[];
   withTeam: boolean;
-  actions?: (call: Event) => ComponentChildren;
+  actions?: ((call: Event) => ComponentChildren) | undefined;
 }
 
 export function CallTable({ calls, withTeam, actions }: CallTableProps) {

@@ -24,7 +24,7 @@ interface LimitTableProps {
   /** To name them; null: all are of one team. */
   teams: Option[] | null;
   keyName: (id: string) => string;
-  actions?: (limit: LimitRow) => ComponentChildren;
+  actions?: ((limit: LimitRow) => ComponentChildren) | undefined;
 }
 
 export function LimitTable({ limits, teams, keyName, actions }: LimitTableProps) {

@@ -15,7 +15,7 @@ const SHOWN_MAX = 8;
 interface WarningsProps {
   pollMs: number;
   /** Of one team only. */
-  teamId?: string;
+  teamId?: string | undefined;
 }
 
 export function WarningsPanel({ pollMs, teamId }: WarningsProps) {

@@ -10,7 +10,7 @@ import { refusalText } from './states.tsx';
 interface DialogProps {
   title: string;
   onClose: () => void;
-  wide?: boolean;
+  wide?: boolean | undefined;
   /** What it shows must not be lost by a stray key. */
   mustAnswer?: boolean;
   children: ComponentChildren;
@@ -52,7 +52,7 @@ interface FormDialogProps {
   submit: string;
   /** The change cannot be undone. */
   danger?: boolean;
-  wide?: boolean;
+  wide?: boolean | undefined;
   /** What is wrong with what was entered, by the API's name of the field; false or empty: nothing. */
   check?: () => Record<string, string | false>;
   /** Sends it; throws ApiError when it is refused. */

@@ -4,7 +4,7 @@ import { partsOf } from '../money.ts';
 interface MoneyProps {
   usd: string;
   /** Digits beyond cents that the column reserves, so that decimal points stand under each other. */
-  reserve?: number;
+  reserve?: number | undefined;
 }
 
 export function Money({ usd, reserve = 0 }: MoneyProps) {

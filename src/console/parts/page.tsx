@@ -6,7 +6,7 @@ import { hasNavigated } from '../shell/router.ts';
 interface PageProps {
   title: string;
   /** Above the title: where this belongs. */
-  back?: { href: string; text: string };
+  back?: { href: string; text: string } | undefined;
   lead?: ComponentChildren;
   actions?: ComponentChildren;
   children: ComponentChildren;

@@ -13,7 +13,7 @@ export function refusalText(t: Words, error: ApiError): string {
   return ours.endsWith('：') ? ours + error.message : ours;
 }
 
-export function Loading({ lines = 4 }: { lines?: number }) {
+export function Loading({ lines = 4 }: { lines?: number | undefined }) {
   const t = useWords();
   return (
     <div class="loading" role="status">
@@ -58,7 +58,7 @@ export function Empty({
 
 interface LoadProps<T> {
   of: Loaded<T>;
-  lines?: number;
+  lines?: number | undefined;
   children: (data: T) => ComponentChildren;
 }
 

@@ -4,11 +4,11 @@ import { isObject, type Json, type JsonObject } from './json.ts';
 /** What the gateway writes into a request. Edits that the operation has no field for are left out. */
 export interface RequestEdits {
   /** Instead of a missing, null or `auto` tier, which the upstream's settings could make a dearer one. */
-  serviceTier?: 'default';
+  serviceTier?: 'default' | undefined;
   /** Output tokens per choice, where the client set no limit of its own. */
-  outputLimit?: number;
+  outputLimit?: number | undefined;
   /** Asks a chat or completions stream for its usage chunk. */
-  includeUsage?: boolean;
+  includeUsage?: boolean | undefined;
 }
 
 const OPENING_BRACE = 0x7b;
