@@ -1,6 +1,7 @@
 /** Route: a team's balance. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import { formatAmount } from '../domain/amount.ts';
 import type { Meter } from '../domain/limit.ts';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
 import {
@@ -12,7 +13,7 @@ import {
 import type { Database } from '../store/database.ts';
 import { findTeam } from '../store/teams.ts';
 import { Balance } from './contract.ts';
-import { amountOf, ruleOf, stateOf } from './limits.ts';
+import { ruleOf, stateOf } from './limits.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf } from './page.ts';
 import { serve } from './route.ts';
@@ -85,6 +86,6 @@ function toGrant(each: GrantBalance) {
 
 function toLimit(balance: LimitBalance) {
   const { limit, amount, settled, held } = balance;
-  const over = amountOf(limit.meter as Meter, atLeastZero(settled + held - amount));
+  const over = formatAmount(limit.meter as Meter, atLeastZero(settled + held - amount));
   return { ...ruleOf(limit), ...stateOf(balance), over_limit_usd: over };
 }

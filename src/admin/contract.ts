@@ -13,4 +13,5 @@ export * from './contract/limits.ts';
 export * from './contract/nouns.ts';
 export * from './contract/overview.ts';
 export * from './contract/plans.ts';
+export * from './contract/prices.ts';
 export * from './contract/warnings.ts';

@@ -1,10 +1,11 @@
 /** Route: the calls as a table for spreadsheets, all of them, as a stream. */
 
 import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { z } from 'zod';
 import { isApiError } from '../domain/errors.ts';
 import type { Database } from '../store/database.ts';
 import { type EventPage, type EventRow, listEvents } from '../store/events.ts';
-import { EventsCsvQuery } from './contract.ts';
+import { type Event, EventsCsvQuery } from './contract.ts';
 import { askedOf, toEvents } from './events.ts';
 import type { AdminOptions } from './options.ts';
 import { errorResponse, ROOT, readQuery, WHO } from './route.ts';
@@ -35,6 +36,7 @@ const COLUMNS = [
   'cache_write_tokens',
   'output_tokens',
   'reasoning_tokens',
+  'quantities',
   'cost_usd',
   'adjusted_usd',
   'hold_usd',
@@ -80,7 +82,18 @@ async function* chunks(database: Database, asked: Omit<EventPage, 'after' | 'lim
 
 async function linesOf(database: Database, rows: EventRow[]): Promise<string> {
   const events = await toEvents(database, rows);
-  return events.map((event) => lineOf(COLUMNS.map((column) => event[column] ?? ''))).join('');
+  return events
+    .map((event) =>
+      lineOf(
+        COLUMNS.map((column) => (column === 'quantities' ? quantitiesOf(event) : (event[column] ?? ''))),
+      ),
+    )
+    .join('');
+}
+
+/** The quantities as JSON in one cell; empty: there are none. */
+function quantitiesOf({ quantities }: z.input<typeof Event>): string {
+  return Object.keys(quantities).length === 0 ? '' : JSON.stringify(quantities);
 }
 
 function lineOf(cells: readonly unknown[]): string {

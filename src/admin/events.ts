@@ -112,6 +112,7 @@ function toEvent(event: EventRow, teamName: string, keyName: string): z.input<ty
     cache_write_tokens: event.cacheWriteTokens,
     output_tokens: event.outputTokens,
     reasoning_tokens: event.reasoningTokens,
+    quantities: event.quantities ?? {},
     output_limit: event.outputLimit,
     price_id: event.priceId,
     cost_usd: moneyOf(event.costUsd),

@@ -1,6 +1,7 @@
 /** Route: what a limit would errorResponse, before it is made. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import { formatAmount } from '../domain/amount.ts';
 import { spanOf } from '../domain/counter.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { type Limit, ORGANIZATION_ID } from '../domain/limit.ts';
@@ -11,7 +12,7 @@ import { findKeyRow } from '../store/keys.ts';
 import { readHistory } from '../store/limit-preview.ts';
 import { findTeam } from '../store/teams.ts';
 import { LimitPreview, NewLimit } from './contract.ts';
-import { amountOf, subjectAsked, toWindow, whyNot } from './limits.ts';
+import { subjectAsked, toWindow, whyNot } from './limits.ts';
 import type { AdminOptions } from './options.ts';
 import { serve } from './route.ts';
 
@@ -38,9 +39,9 @@ export function serveLimitPreview(app: OpenAPIHono, { database, settleNow }: Adm
       return {
         window_starts_at: isFlow || span.endMs === null ? null : new Date(span.startMs).toISOString(),
         resets_at: isFlow || span.endMs === null ? null : new Date(span.endMs).toISOString(),
-        used: amountOf(limit.meter, used),
-        amount: amountOf(limit.meter, limit.amount),
-        remaining: amountOf(limit.meter, left),
+        used: formatAmount(limit.meter, used),
+        amount: formatAmount(limit.meter, limit.amount),
+        remaining: formatAmount(limit.meter, left),
         calls_today: calls.length,
         denied_calls_today: denied,
         first_denied_at: firstDeniedAtMs === null ? null : new Date(firstDeniedAtMs).toISOString(),

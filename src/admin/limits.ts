@@ -1,10 +1,11 @@
 /** Routes: limits. Invariant: a limit that would not bind is refused, never stored. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import { formatAmount } from '../domain/amount.ts';
 import { UNIT } from '../domain/claim.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
-import { formatUsd, usd } from '../domain/money.ts';
+import { usd } from '../domain/money.ts';
 import type { Window } from '../domain/window.ts';
 import { type LimitBalance, readLimitBalances } from '../store/balance.ts';
 import {
@@ -159,7 +160,7 @@ export function ruleOf(limit: LimitRow) {
     subject: subjectOf(limit),
     models: limit.models,
     meter,
-    amount: amountOf(meter, usd(limit.amount)),
+    amount: formatAmount(meter, usd(limit.amount)),
     window: windowOf(limit.window as Window),
     enforcement: limit.enforcement as Enforcement,
   };
@@ -171,15 +172,10 @@ function subjectOf({ subjectType, subjectId, teamId }: LimitRow): z.output<typeo
   return { type: 'user', id: subjectId, team_id: teamId === ORGANIZATION_ID ? null : teamId };
 }
 
-/** An amount of a meter: USD with its cents, anything else as a whole number where it is one. */
-export function amountOf(meter: Meter, amount: bigint): string {
-  return meter === 'cost_usd' ? formatUsd(amount) : formatUsd(amount).replace(/\.00$/, '');
-}
-
 /** How far a limit is used, in its meter's unit. */
 export function stateOf({ limit, amount, settled, held, span }: LimitBalance) {
   const isRolling = (limit.window as Window).type === 'rolling';
-  const say = (each: bigint) => amountOf(limit.meter as Meter, each);
+  const say = (each: bigint) => formatAmount(limit.meter as Meter, each);
   return {
     settled: say(settled),
     held: say(held),
@@ -194,7 +190,7 @@ function toLimit(limit: LimitRow): z.input<typeof Limit> {
   return {
     ...ruleOf(limit),
     team_id: limit.teamId,
-    max_hold: maxHold === null ? null : amountOf(limit.meter as Meter, usd(maxHold)),
+    max_hold: maxHold === null ? null : formatAmount(limit.meter as Meter, usd(maxHold)),
     warn_at: limit.warnAt,
     created_at: instantOf(limit.createdAt),
     deleted_at: instantOf(limit.deletedAt),

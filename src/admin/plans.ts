@@ -1,6 +1,7 @@
 /** Routes: plans. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import { formatAmount } from '../domain/amount.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { usd } from '../domain/money.ts';
 import {
@@ -13,7 +14,7 @@ import {
   type PlanRow,
 } from '../store/plans.ts';
 import { NewPlan, Plan, PlanChange, Plans, pageQuery } from './contract.ts';
-import { amountOf, toWindow, whyNot, windowOf } from './limits.ts';
+import { toWindow, whyNot, windowOf } from './limits.ts';
 import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
@@ -78,10 +79,10 @@ function toPlan(plan: PlanRow): z.input<typeof Plan> {
     limits: plan.limits.map(({ models, meter, amount, window, enforcement, maxHold, warnAt }) => ({
       models,
       meter,
-      amount: amountOf(meter, usd(amount)),
+      amount: formatAmount(meter, usd(amount)),
       window: windowOf(window),
       enforcement,
-      max_hold: maxHold === null ? null : amountOf(meter, usd(maxHold)),
+      max_hold: maxHold === null ? null : formatAmount(meter, usd(maxHold)),
       warn_at: warnAt,
     })),
     models: plan.models,

@@ -2,8 +2,11 @@
 
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
-import { isApiError } from '../domain/errors.ts';
-import type { ServiceTier } from '../domain/price.ts';
+import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
+import { formatUsd, usd } from '../domain/money.ts';
+import { type ServiceTier, type TextPrice, textLines, textPriceOf } from '../domain/price.ts';
+import type { PriceLine } from '../domain/rates.ts';
+import { parsePriceLines, toStoredLine } from '../store/price-lines.ts';
 import {
   changePrice,
   createPrice,
@@ -12,11 +15,10 @@ import {
   listPrices,
   type PriceRow,
 } from '../store/prices.ts';
-import type { StoredRates } from '../store/rate-cards.ts';
 import { NewPrice, Price, PriceChange, Prices, priceListQuery } from './contract.ts';
 import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
-import { dateOf, instantOf, moneyOf } from './page.ts';
+import { dateOf, instantOf } from './page.ts';
 import { serve } from './route.ts';
 
 export function servePrices(app: OpenAPIHono, { database }: AdminOptions): void {
@@ -25,16 +27,13 @@ export function servePrices(app: OpenAPIHono, { database }: AdminOptions): void 
     app,
     { method: 'post', path: '/prices', summary, body: NewPrice, answer: Price, status: 201 },
     async ({ body }) => {
+      const lines = linesOf(body);
+      if (isApiError(lines)) return lines;
       const price = await createPrice(database, {
         model: body.model,
         tier: body.tier,
-        perTokens: body.per_tokens,
-        rates: {
-          input: body.input_usd,
-          cached_input: body.cached_input_usd,
-          cache_write: body.cache_write_usd,
-          output: body.output_usd,
-        },
+        lines: lines.map(toStoredLine),
+        longContextAboveTokens: body.long_context_above_tokens ?? null,
         effectiveFrom: dateOf(body.effective_from ?? null),
         maxOutputTokens: body.max_output_tokens ?? null,
         source: body.source,
@@ -59,15 +58,55 @@ export function servePrices(app: OpenAPIHono, { database }: AdminOptions): void 
   });
 }
 
+/** The lines of a new price, of which each meter has one in each band. */
+function linesOf(body: z.output<typeof NewPrice>): PriceLine[] | ApiError {
+  const { input_usd: input, output_usd: output, per_tokens: per, lines: given = [] } = body;
+  const text =
+    input === undefined || output === undefined
+      ? []
+      : textLines(
+          {
+            input: usd(input),
+            cachedInput: maybeUsd(body.cached_input_usd),
+            cacheWrite: maybeUsd(body.cache_write_usd),
+            output: usd(output),
+          },
+          per,
+        );
+  const lines: PriceLine[] = [...text];
+  for (const { tier: _, rate, ...line } of given) {
+    const isTwice = lines.some(
+      ({ meter, band }) =>
+        meter === line.meter && (band === line.band || band === undefined || line.band === undefined),
+    );
+    if (isTwice) {
+      const what = `'lines' has two prices of ${line.meter} in one band.`;
+      return apiError('invalid_request', what, { param: 'lines' });
+    }
+    lines.push({ ...line, rate: usd(rate) });
+  }
+  return lines;
+}
+
+function maybeUsd(text: string | null): bigint | null {
+  return text === null ? null : usd(text);
+}
+
 function toPrice(price: PriceRow): z.input<typeof Price> {
+  const lines = parsePriceLines(price.lines);
+  const tier = price.tier as ServiceTier;
+  const short = textPriceOf(lines, 'short');
+  const hasLong = price.longContextAboveTokens !== null && lines.some(({ band }) => band === 'long');
+  const long = hasLong ? textPriceOf(lines, 'long') : null;
   return {
     id: price.id,
     model: price.model,
-    tier: price.tier as ServiceTier,
+    tier,
     effective_from: instantOf(price.effectiveFrom),
-    per_tokens: price.perTokens,
-    ...ratesOf(price.rates as StoredRates),
-    long_context: price.longContext === null ? null : ratesOf(price.longContext as StoredRates),
+    lines: lines.map((line) => ({ ...toStoredLine(line), tier })),
+    per_tokens: short?.per ?? 1_000_000,
+    ...ratesOf(short),
+    long_context: long === null ? null : ratesOf(long),
     long_context_above_tokens: price.longContextAboveTokens,
     source: price.source,
     origin: price.origin as 'seed' | 'admin',
@@ -76,11 +115,13 @@ function toPrice(price: PriceRow): z.input<typeof Price> {
   };
 }
 
-function ratesOf(rates: StoredRates) {
+function ratesOf(text: TextPrice | null) {
+  const amount = (rate: bigint | null | undefined) =>
+    rate === null || rate === undefined ? null : formatUsd(rate);
   return {
-    input_usd: moneyOf(rates.input),
-    cached_input_usd: rates.cached_input === null ? null : moneyOf(rates.cached_input),
-    cache_write_usd: rates.cache_write === null ? null : moneyOf(rates.cache_write),
-    output_usd: moneyOf(rates.output),
+    input_usd: amount(text?.input),
+    cached_input_usd: amount(text?.cachedInput),
+    cache_write_usd: amount(text?.cacheWrite),
+    output_usd: amount(text?.output),
   };
 }

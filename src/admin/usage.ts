@@ -123,6 +123,7 @@ function toSum(row: UsageRow, teams: Map<string, string>, keys: Map<string, stri
     cache_write_tokens: row.cacheWriteTokens,
     output_tokens: row.outputTokens,
     reasoning_tokens: row.reasoningTokens,
+    quantities: row.quantities,
     cost_usd: moneyOf(row.costUsd),
     unknown_usd: moneyOf(row.unknownUsd),
   };

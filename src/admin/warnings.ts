@@ -1,11 +1,11 @@
 /** Route: warnings that were raised. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import { formatAmount } from '../domain/amount.ts';
 import { type Meter, ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { listWarnings, type WarningRow } from '../store/warning-list.ts';
 import { type subject, type Warning, Warnings, WarningsQuery } from './contract.ts';
-import { amountOf } from './limits.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, pageOf } from './page.ts';
 import { serve } from './route.ts';
@@ -36,8 +36,8 @@ function toWarning(row: WarningRow): z.input<typeof Warning> {
     subject: subjectOf(counter),
     meter,
     threshold: row.threshold,
-    amount: amountOf(meter, usd(row.amount)),
-    settled: amountOf(meter, usd(row.settled)),
+    amount: formatAmount(meter, usd(row.amount)),
+    settled: formatAmount(meter, usd(row.settled)),
     denied: row.denied,
     resets_at: instantOf(counter.endsAt),
     raised_at: instantOf(row.raisedAt),

@@ -54,7 +54,7 @@ export interface TextPrice {
   output: PicoUsd;
 }
 
-/** Returns the text price among the lines that apply in a band; null: input or output has none. */
+/** Returns the text price among the lines that apply in a band; null: it cannot be said as one, per as many tokens. */
 export function textPriceOf(
   lines: readonly PriceLine[],
   band: ContextBand,
@@ -64,9 +64,13 @@ export function textPriceOf(
   const input = lineOf('input_tokens');
   const output = lineOf('output_tokens');
   if (input === null || output === null) return null;
-  const cachedInput = lineOf('cached_input_tokens')?.rate ?? null;
-  const cacheWrite = lineOf('cache_write_tokens')?.rate ?? null;
-  return { per: input.per, input: input.rate, cachedInput, cacheWrite, output: output.rate };
+  const cached = lineOf('cached_input_tokens');
+  const written = lineOf('cache_write_tokens');
+  const { per } = input;
+  if ([cached, written, output].some((line) => line !== null && line.per !== per)) return null;
+  const cachedInput = cached?.rate ?? null;
+  const cacheWrite = written?.rate ?? null;
+  return { per, input: input.rate, cachedInput, cacheWrite, output: output.rate };
 }
 
 /** Returns the lines of a text price. */

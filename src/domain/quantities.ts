@@ -210,32 +210,26 @@ export function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
-/** The meters that have columns of their own in events and rollups: nearly all calls use no other. */
-export const TOKEN_COLUMNS = [
-  'input_tokens',
-  'cached_input_tokens',
-  'cache_write_tokens',
-  'output_tokens',
-  'reasoning_tokens',
-] as const satisfies readonly MeterName[];
-
-/** Usage of text alone, the usual kind: all of it, in one shape. */
-export type TextUsage = Record<(typeof TOKEN_COLUMNS)[number], number>;
-
-/** Whether usage has no amount but those that stand in {@link TOKEN_COLUMNS}. */
+/**
+ * Whether usage names no meters but those of text. They have columns of their own in events and rollups, and a shape of
+ * their own in code, because nearly all calls use no other.
+ */
 export function isTextOnly(usage: object): boolean {
-  for (const meter in usage) {
-    switch (meter) {
-      case 'input_tokens':
-      case 'cached_input_tokens':
-      case 'cache_write_tokens':
-      case 'output_tokens':
-      case 'reasoning_tokens':
-        continue;
-    }
-    return false;
-  }
+  for (const meter in usage) if (!isTextMeter(meter)) return false;
   return true;
+}
+
+function isTextMeter(meter: string): boolean {
+  switch (meter) {
+    case 'input_tokens':
+    case 'cached_input_tokens':
+    case 'cache_write_tokens':
+    case 'output_tokens':
+    case 'reasoning_tokens':
+      return true;
+    default:
+      return false;
+  }
 }
 
 /** An amount in units, as a decimal number without loss: `12.5` for 12,500,000 steps of a second. */
@@ -245,6 +239,17 @@ export function formatQuantity(meter: MeterName, amount: number): string {
   const rest = amount % steps;
   const units = String((amount - rest) / steps);
   return rest === 0 ? units : `${units}.${String(rest).padStart(6, '0').replace(/0+$/, '')}`;
+}
+
+/** The amounts of all meters that have no column of their own, by name in units, as JSON; `null`: none is more than 0. */
+export function quantitiesJson(usage: Quantities): string {
+  let json = '';
+  for (const meter of METER_NAMES) {
+    const amount = usage[meter];
+    if (!amount || isTextMeter(meter)) continue;
+    json += `${json === '' ? '{' : ','}"${meter}":${formatQuantity(meter, amount)}`;
+  }
+  return json === '' ? 'null' : `${json}}`;
 }
 
 /** The amount of so many units, rounded up to a step: what {@link formatQuantity} wrote comes back as it was. */

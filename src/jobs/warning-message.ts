@@ -1,17 +1,8 @@
 /** What a warning says: a sentence for people (Slack shows it as it is) and the same as fields for programs. Pure. */
-import type { Meter } from '../domain/limit.ts';
-import { formatUsd, usd } from '../domain/money.ts';
+import { amountText, formatAmount } from '../domain/amount.ts';
+import { usd } from '../domain/money.ts';
 import type { Window } from '../domain/window.ts';
 import type { DueWarning } from '../store/warning-deliveries.ts';
-
-const UNITS: Record<Meter, string> = {
-  cost_usd: 'USD',
-  tokens: 'tokens',
-  input_tokens: 'input tokens',
-  output_tokens: 'output tokens',
-  requests: 'requests',
-  concurrency: 'calls at once',
-};
 
 /** The body of the webhook. The same warning has the same one at every attempt. */
 export function warningBody(warning: DueWarning): string {
@@ -30,9 +21,9 @@ export function warningBody(warning: DueWarning): string {
     meter,
     enforcement: warning.enforcement ?? 'strict',
     threshold: warning.threshold,
-    amount: amountOf(meter, usd(amount)),
-    settled: amountOf(meter, usd(settled)),
-    over_limit: amountOf(meter, excess > 0n ? excess : 0n),
+    amount: formatAmount(meter, usd(amount)),
+    settled: formatAmount(meter, usd(settled)),
+    over_limit: formatAmount(meter, excess > 0n ? excess : 0n),
     denied: warning.denied,
     window: warning.window === null ? null : windowOf(warning.window),
     window_starts_at: warning.window?.type === 'lifetime' ? null : warning.startsAt,
@@ -50,7 +41,7 @@ function windowOf(window: Window) {
 /** One or two sentences. Names are escaped as Slack wants them, so that none can call a channel. */
 export function warningText(warning: DueWarning): string {
   const { meter, threshold, settled, amount, source, endsAt, denied } = warning;
-  const used = `${quantity(meter, settled)} of ${quantity(meter, amount)}`;
+  const used = `${amountText(meter, usd(settled))} of ${amountText(meter, usd(amount))}`;
   const end = endsAt === null ? '' : ` It ${source === 'limit' ? 'resets' : 'expires'} at ${endsAt}.`;
   // What is left pays for no call: the percent would say too much.
   const reach = denied ? 'has used up' : `has used ${threshold} % of`;
@@ -76,16 +67,6 @@ function consequence({ threshold, enforcement, denied }: DueWarning): string {
   if (denied) return ' A call was denied, because it may have cost more than is left.';
   if (threshold < 100) return '';
   return enforcement === 'soft' ? ' Calls go on.' : ' Calls are denied.';
-}
-
-function quantity(meter: Meter, text: string): string {
-  const amount = amountOf(meter, usd(text));
-  return meter === 'cost_usd' ? `$${amount}` : `${amount} ${UNITS[meter]}`;
-}
-
-/** As the admin API writes amounts: USD with its cents, anything else as a whole number. */
-function amountOf(meter: Meter, amount: bigint): string {
-  return meter === 'cost_usd' ? formatUsd(amount) : formatUsd(amount).replace(/\.00$/, '');
 }
 
 function escaped(name: string): string {

@@ -5,6 +5,7 @@
 import type { Allocation } from '../domain/budget.ts';
 import { type Claim, NOTHING_USED } from '../domain/claim.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
+import { isTextOnly, quantitiesJson } from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
 import type { FlushEvent } from '../store/flush.ts';
 import { momentOfUuidV7 } from './ids.ts';
@@ -116,6 +117,11 @@ function stagesJson(stageUs: StageUs): string {
   return `{${json}}`;
 }
 
+/** The column of what has no column of its own; left out, which Postgres takes for null, where there is nothing. */
+function quantitiesMember(usage: Usage | null): string {
+  return usage === null || isTextOnly(usage) ? '' : `"quantities":${quantitiesJson(usage)},`;
+}
+
 /** The whole row of a call that has ended. */
 export function eventJson(
   facts: string,
@@ -131,7 +137,7 @@ export function eventJson(
     `"service_tier":${quote(outcome.serviceTier)},"input_tokens":${usage?.input_tokens ?? 0},` +
     `"cached_input_tokens":${usage?.cached_input_tokens ?? 0},"cache_write_tokens":${usage?.cache_write_tokens ?? 0},` +
     `"output_tokens":${usage?.output_tokens ?? 0},"reasoning_tokens":${usage?.reasoning_tokens ?? 0},` +
-    `"price_id":${quote(outcome.priceId)},"cost_usd":"${formatUsd(outcome.cost)}",` +
+    `${quantitiesMember(usage)}"price_id":${quote(outcome.priceId)},"cost_usd":"${formatUsd(outcome.cost)}",` +
     `"stage_us":${stagesJson(stageUs)},"allocations":${allocationsJson(allocations)}}`
   );
 }

@@ -12,10 +12,18 @@ export class InstanceFenced extends Error {
   }
 }
 
+/**
+ * Of this release. A database whose migrations need a later one refuses to register its instances, and to lend to those
+ * that it has: a migration raises `release.generation` together with this number when an older release would lend
+ * wrongly.
+ */
+export const GENERATION = 1;
+
+/** @throws the database's error when it belongs to a newer release */
 export async function registerInstance(sql: Sql, instanceId: string): Promise<void> {
   await sql`
-    insert into instances (id, status, started_at, heartbeat_at)
-    values (${instanceId}, 'live', tollgate_now(), tollgate_now())`;
+    insert into instances (id, status, started_at, heartbeat_at, generation)
+    values (${instanceId}, 'live', tollgate_now(), tollgate_now(), ${GENERATION})`;
 }
 
 export interface Pulse {

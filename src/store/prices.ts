@@ -8,7 +8,7 @@ import { type ApiError, apiError } from '../domain/errors.ts';
 import type { ServiceTier } from '../domain/price.ts';
 import { type After, changeCatalog, isAfter, raiseVersion } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
-import type { StoredRates } from './rate-cards.ts';
+import type { StoredPriceLine } from './price-lines.ts';
 import { models, prices } from './schema.ts';
 
 export type PriceRow = typeof prices.$inferSelect;
@@ -16,8 +16,8 @@ export type PriceRow = typeof prices.$inferSelect;
 export interface NewPrice {
   model: string;
   tier: ServiceTier;
-  perTokens: number;
-  rates: StoredRates;
+  lines: StoredPriceLine[];
+  longContextAboveTokens: number | null;
   /** Null: now. */
   effectiveFrom: Date | null;
   /** Null: as it is known, or not. */

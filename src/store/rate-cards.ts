@@ -1,31 +1,14 @@
 /** The rate cards as the gateway uses them: all price rows and models of the database, seed and admin's alike. */
 import type { Sql } from 'postgres';
-import { usd } from '../domain/money.ts';
-import {
-  makePrice,
-  type Price,
-  RateCards,
-  type ServiceTier,
-  type TextPrice,
-  textLines,
-} from '../domain/price.ts';
-
-/** Decimal USD per `per_tokens` tokens, as `prices.rates` and `prices.long_context` hold them. */
-export interface StoredRates {
-  input: string;
-  cached_input: string | null;
-  cache_write: string | null;
-  output: string;
-}
+import { makePrice, type Price, RateCards, type ServiceTier } from '../domain/price.ts';
+import { parsePriceLines } from './price-lines.ts';
 
 interface PriceRow {
   id: string;
   model: string;
   tier: ServiceTier;
   effective_from_ms: number;
-  per_tokens: number;
-  rates: StoredRates;
-  long_context: StoredRates | null;
+  lines: unknown;
   long_context_above_tokens: number | null;
   origin: 'seed' | 'admin';
 }
@@ -60,28 +43,17 @@ export async function readPrices(sql: Sql, ids: readonly string[]): Promise<Map<
 
 function columns(sql: Sql) {
   return sql`id, model, tier, (extract(epoch from effective_from) * 1000)::float8 as effective_from_ms,
-    per_tokens::float8 as per_tokens, rates, long_context, long_context_above_tokens, origin`;
+    lines, long_context_above_tokens, origin`;
 }
 
 function priceOf(row: PriceRow): Price {
-  const short = textLines(ratesOf(row.rates), row.per_tokens, 'short');
-  const long = row.long_context === null ? [] : textLines(ratesOf(row.long_context), row.per_tokens, 'long');
   return makePrice({
     id: row.id,
     model: row.model,
     tier: row.tier,
     effectiveFromMs: row.effective_from_ms,
-    lines: [...short, ...long],
+    lines: parsePriceLines(row.lines),
     longContextAboveTokens: row.long_context_above_tokens,
     origin: row.origin,
   });
-}
-
-function ratesOf(rates: StoredRates): TextPrice {
-  return {
-    input: usd(rates.input),
-    cachedInput: rates.cached_input === null ? null : usd(rates.cached_input),
-    cacheWrite: rates.cache_write === null ? null : usd(rates.cache_write),
-    output: usd(rates.output),
-  };
 }

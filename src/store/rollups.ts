@@ -1,11 +1,11 @@
 /**
  * Rollups: sums of events by quarter of an hour and by UTC day, written in the transaction that inserts the events.
- * Invariant: both tables have the same total.
+ * Invariant: both tables have the same total. What an event used beside tokens is summed by meter, by quarter alone.
  */
 import type { Fragment, TransactionSql } from 'postgres';
 
 /**
- * The part of a statement that adds the rows of the common table expression `fresh` (new events) to both tables, as
+ * The part of a statement that adds the rows of the common table expression `fresh` (new events) to the rollups, as
  * further expressions of it.
  */
 export function addRollups(tx: TransactionSql): Fragment {
@@ -31,5 +31,12 @@ export function addRollups(tx: TransactionSql): Fragment {
       on conflict (team_id, bucket_start, key_id, model, operation) do update set ${add}),
     days as (
       insert into usage_days as r ${sums('1 day')}
-      on conflict (team_id, day, key_id, model, operation) do update set ${add})`;
+      on conflict (team_id, day, key_id, model, operation) do update set ${add}),
+    quantities as (
+      insert into usage_quantities as r
+      select team_id, date_bin('15 minutes', created_at, 'epoch'), key_id, model, operation, q.key, sum(q.value::numeric)
+      from fresh, jsonb_each_text(quantities) q where quantities is not null
+      group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3, 4, 5, 6
+      on conflict (team_id, bucket_start, key_id, model, operation, meter) do update set
+        amount = r.amount + excluded.amount)`;
 }

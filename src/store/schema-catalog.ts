@@ -1,6 +1,7 @@
 /** Tables of what admins say: plans, teams, keys, limits, grants, models and prices. They grow with the organisation. */
 import { sql } from 'drizzle-orm';
 import { boolean, check, index, integer, jsonb, pgTable, text, uuid } from 'drizzle-orm/pg-core';
+import type { StoredPriceLine } from './price-lines.ts';
 import { count, moment, money } from './schema-columns.ts';
 
 /** One row. Every change to keys, teams, limits, grants or prices raises it in the same transaction. */
@@ -115,10 +116,8 @@ export const prices = pgTable(
     model: text('model').notNull(),
     tier: text('tier').notNull(),
     effectiveFrom: moment('effective_from').notNull(),
-    perTokens: count('per_tokens').notNull(),
-    /** `{input, cached_input, cache_write, output}`: decimal strings of USD per `per_tokens`, or null. */
-    rates: jsonb('rates').notNull(),
-    longContext: jsonb('long_context'),
+    /** `[{meter, per, rate, band?}]`: `rate` is decimal USD for `per` units. */
+    lines: jsonb('lines').$type<StoredPriceLine[]>().notNull(),
     longContextAboveTokens: integer('long_context_above_tokens'),
     source: text('source').notNull(),
     origin: text('origin').notNull(),

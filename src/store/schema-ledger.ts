@@ -1,6 +1,17 @@
 /** Tables of what happens: counters, leases, instances, events and their sums. They grow with the calls. */
 import { sql } from 'drizzle-orm';
-import { boolean, check, index, integer, jsonb, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core';
+import {
+  boolean,
+  check,
+  index,
+  integer,
+  jsonb,
+  numeric,
+  pgTable,
+  primaryKey,
+  text,
+  uuid,
+} from 'drizzle-orm/pg-core';
 import type { ErrorKind } from '../domain/errors.ts';
 import { count, moment, money } from './schema-columns.ts';
 
@@ -84,7 +95,19 @@ export const instances = pgTable('instances', {
   status: text('status').notNull(),
   startedAt: moment('started_at').notNull(),
   heartbeatAt: moment('heartbeat_at').notNull(),
+  /** That of the release that runs, see `release`; 0: one that does not know of generations. */
+  generation: integer('generation').notNull().default(0),
 });
+
+/**
+ * One row: the generation of releases that this database belongs to. A migration raises it when an older release must
+ * not lend any more; triggers then refuse its instances (see the migrations).
+ */
+export const release = pgTable(
+  'release',
+  { id: integer('id').primaryKey().default(1), generation: integer('generation').notNull() },
+  (table) => [check('release_is_one_row', sql`${table.id} = 1`)],
+);
 
 /** The immutable record of one forwarded call. `created_at` derives from the id (UUIDv7), so a retry lands once. */
 export const usageEvents = pgTable(
@@ -112,6 +135,8 @@ export const usageEvents = pgTable(
     cacheWriteTokens: count('cache_write_tokens').notNull(),
     outputTokens: count('output_tokens').notNull(),
     reasoningTokens: count('reasoning_tokens').notNull(),
+    /** `{meter: amount}` in units of every other meter that it used; null, as nearly always: none. */
+    quantities: jsonb('quantities').$type<Record<string, number>>(),
     /** The output limit that was written into the request; null: none was. */
     outputLimit: integer('output_limit'),
     priceId: text('price_id'),
@@ -179,6 +204,29 @@ export const usageDays = pgTable(
     index('usage_days_day').on(table.day),
     // What is still unknown, for all teams at once, without a look at the events.
     index('usage_days_unknown').on(table.teamId, table.unknownUsd).where(sql`unknown_usd <> 0`),
+  ],
+);
+
+/**
+ * Sums of the quantities that have no column, by quarter of an hour. Few calls have any, so they are summed by meter in
+ * rows, and by no other interval.
+ */
+export const usageQuantities = pgTable(
+  'usage_quantities',
+  {
+    teamId: uuid('team_id').notNull(),
+    bucketStart: moment('bucket_start').notNull(),
+    keyId: uuid('key_id').notNull(),
+    model: text('model').notNull(),
+    operation: text('operation').notNull(),
+    meter: text('meter').notNull(),
+    /** Units of the meter: seconds, not their millionths. */
+    amount: numeric('amount').notNull(),
+  },
+  (table) => [
+    primaryKey({
+      columns: [table.teamId, table.bucketStart, table.keyId, table.model, table.operation, table.meter],
+    }),
   ],
 );
 

@@ -4,12 +4,10 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { eq, sql } from 'drizzle-orm';
-import { formatUsd } from '../domain/money.ts';
-import { type TextPrice, textPriceOf } from '../domain/price.ts';
 import { changeCatalog, raiseVersion } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
+import { toStoredLine } from './price-lines.ts';
 import { ADMIN_SOURCE } from './prices.ts';
-import type { StoredRates } from './rate-cards.ts';
 import { models, prices } from './schema.ts';
 import { readSeed, type SeedModel, type SeedPrice } from './seed/read-seed.ts';
 
@@ -45,17 +43,12 @@ async function addPrices(tx: Transaction, seed: SeedPrice[], now: Date): Promise
 }
 
 function toRow(price: SeedPrice, now: Date): typeof prices.$inferInsert & { id: string } {
-  const short = textPriceOf(price.lines, 'short');
-  const long = price.long && textPriceOf(price.lines, 'long');
-  if (!short) throw new Error(`the seed's price ${price.id} is not one of text`);
   return {
     id: price.id,
     model: price.model,
     tier: price.tier,
     effectiveFrom: new Date(price.effectiveFromMs),
-    perTokens: short.per,
-    rates: toStoredRates(short),
-    longContext: long && toStoredRates(long),
+    lines: price.lines.map(toStoredLine),
     longContextAboveTokens: price.longContextAboveTokens,
     source: price.source,
     origin: price.origin,
@@ -63,19 +56,10 @@ function toRow(price: SeedPrice, now: Date): typeof prices.$inferInsert & { id: 
   };
 }
 
-function toStoredRates(rates: TextPrice): StoredRates {
-  return {
-    input: formatUsd(rates.input),
-    cached_input: rates.cachedInput === null ? null : formatUsd(rates.cachedInput),
-    cache_write: rates.cacheWrite === null ? null : formatUsd(rates.cacheWrite),
-    output: formatUsd(rates.output),
-  };
-}
-
 /** Everything of a row that decides a bill. */
 function billedBy(row: typeof prices.$inferInsert) {
-  const { model, tier, effectiveFrom, perTokens, rates, longContext, longContextAboveTokens } = row;
-  return { model, tier, effectiveFrom, perTokens, rates, longContext, longContextAboveTokens };
+  const { model, tier, effectiveFrom, lines, longContextAboveTokens } = row;
+  return { model, tier, effectiveFrom, lines, longContextAboveTokens };
 }
 
 async function renewModels(tx: Transaction, seed: SeedModel[]): Promise<number> {

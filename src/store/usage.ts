@@ -40,6 +40,8 @@ export interface UsageRow {
   reasoningTokens: number;
   costUsd: string;
   unknownUsd: string;
+  /** What else was used, by meter in its unit. */
+  quantities: Record<string, number>;
 }
 
 const SUMS = {
@@ -63,12 +65,69 @@ export async function readUsage({ readSql: sql }: Database, question: UsageQuest
   const counts = Object.entries(SUMS).map(
     ([column, name]) => sql`sum(sign * ${sql(column)})::float8 as ${sql(name)}, `,
   );
-  return await sql<UsageRow[]>`
+  const rows = await sql<Omit<UsageRow, 'quantities'>[]>`
     select starts_at as "startsAt", team, key, model, operation, ${counts}
       sum(sign * cost_usd)::text as "costUsd", sum(sign * unknown_usd)::text as "unknownUsd"
     from (${partsOf(sql, question, plan)}) parts
     group by 1, 2, 3, 4, 5 having sum(sign * calls) <> 0
     order by 1, 2, 3, 4, 5 limit ${question.limit}`;
+  const quantities = await readQuantities(sql, question, stretch);
+  return rows.map((row) => ({ ...row, quantities: quantities.get(groupOf(row)) ?? {} }));
+}
+
+type Group = Pick<UsageRow, 'startsAt' | UsageDimension>;
+
+function groupOf({ startsAt, team, key, model, operation }: Group): string {
+  return JSON.stringify([startsAt, team, key, model, operation]);
+}
+
+/** Sums of what has no column, by group and meter. They are few, so all of it is read by quarters. */
+async function readQuantities(sql: Sql, question: UsageQuestion, stretch: Stretch) {
+  const { interval, timeZone } = question;
+  const rows = await sql<(Group & { meter: string; amount: number })[]>`
+    select ${startOf(sql, sql`u.bucket_start`, interval, timeZone)} as "startsAt", ${dimensionsOf(sql, question)}
+      u.meter, sum(u.amount)::float8 as amount
+    ${rowsOf(sql, 'usage_quantities', question, [stretch])} group by 1, 2, 3, 4, 5, 6`;
+  const groups = new Map<string, Record<string, number>>();
+  for (const { meter, amount, ...group } of rows) {
+    const id = groupOf(group);
+    groups.set(id, { ...groups.get(id), [meter]: amount });
+  }
+  return groups;
+}
+
+/** What is grouped by, as columns; null for what is not. */
+function dimensionsOf(sql: Sql, { groupBy }: UsageQuestion): Fragment[] {
+  return Object.entries(DIMENSIONS).map(([name, column]) =>
+    groupBy.includes(name as UsageDimension)
+      ? sql`u.${sql(column)} as ${sql(name)}, `
+      : sql`null as ${sql(name)}, `,
+  );
+}
+
+/** The condition that a row is one of the team and key that are asked for, where any is. */
+function ofOwner(sql: Sql, { teamId, keyId }: UsageQuestion): Fragment {
+  return sql`${teamId ? sql`and u.team_id = ${teamId}` : sql``} ${keyId ? sql`and u.key_id = ${keyId}` : sql``}`;
+}
+
+/**
+ * The rows `u` of some stretches of quarters. A team at a time, by the index that begins with it: without, all quarters
+ * that there ever were would be read. The offset keeps Postgres from seeing a join in it, of which it would expect far
+ * more than there are.
+ */
+function rowsOf(
+  sql: Sql,
+  table: 'usage_rollups' | 'usage_quantities',
+  question: UsageQuestion,
+  stretches: readonly Stretch[],
+): Fragment {
+  const { teamId } = question;
+  return sql`from unnest(${stretches.map((each) => at(each.fromMs))}::timestamptz[],
+      ${stretches.map((each) => at(each.toMs))}::timestamptz[]) as s (from_at, to_at)
+    cross join teams t cross join lateral (
+      select * from ${sql(table)} u where u.team_id = t.id and u.bucket_start >= s.from_at
+        and u.bucket_start < s.to_at ${ofOwner(sql, question)} offset 0) u
+    ${teamId ? sql`where t.id = ${teamId}` : sql``}`;
 }
 
 /** The stretch that is asked for, as far as there is any usage; null: there is none. */
@@ -86,40 +145,24 @@ async function stretchOf(sql: Sql, { from, to, teamId }: UsageQuestion): Promise
  * moments first, because to find the interval of a moment takes longer than to add a row.
  */
 function partsOf(sql: Sql, question: UsageQuestion, { quarters, days, moved }: UsagePlan): Fragment {
-  const { teamId, keyId, interval, timeZone, groupBy } = question;
-  const own = sql`${teamId ? sql`and u.team_id = ${teamId}` : sql``} ${keyId ? sql`and u.key_id = ${keyId}` : sql``}`;
-  const dimensions = Object.entries(DIMENSIONS).map(([name, column]) =>
-    groupBy.includes(name as UsageDimension)
-      ? sql`u.${sql(column)} as ${sql(name)}, `
-      : sql`null as ${sql(name)}, `,
-  );
+  const { interval, timeZone } = question;
   const sums = COLUMNS.map(
     (column, place) => sql`${place > 0 ? sql`, ` : sql``}sum(${sql(column)}) as ${sql(column)}`,
   );
   const summed = (moment: Fragment, source: Fragment) => sql`
-    select ${moment} as moment, ${dimensions} ${sums} ${source} group by 1, 2, 3, 4, 5`;
+    select ${moment} as moment, ${dimensionsOf(sql, question)} ${sums} ${source} group by 1, 2, 3, 4, 5`;
   const start = (moment: Fragment) => startOf(sql, moment, interval, timeZone);
   const part = (starts: Fragment, sign: Fragment, rows: Fragment, signs: Fragment) => sql`
     select ${starts} as starts_at, ${sign} as sign, team, key, model, operation, ${sql.unsafe(COLUMNS.join(', '))}
     from (${rows}) rows ${signs}`;
-  // A team at a time, by the index that begins with it: without, all quarters that there ever were would be read. The
-  // offset keeps Postgres from seeing a join in it, of which it would expect far more than there are.
   const quartersIn = (stretches: Stretch[]) =>
-    summed(
-      sql`u.bucket_start`,
-      sql`from unnest(${stretches.map((each) => at(each.fromMs))}::timestamptz[],
-          ${stretches.map((each) => at(each.toMs))}::timestamptz[]) as s (from_at, to_at)
-        cross join teams t cross join lateral (
-          select * from usage_rollups u where u.team_id = t.id and u.bucket_start >= s.from_at
-            and u.bucket_start < s.to_at ${own} offset 0) u
-        ${teamId ? sql`where t.id = ${teamId}` : sql``}`,
-    );
+    summed(sql`u.bucket_start`, rowsOf(sql, 'usage_rollups', question, stretches));
   const noon = (day: Fragment) => sql`${day} + interval '12 hours'`;
   const parts: Fragment[] = [];
   if (days) {
     const whole = summed(
       sql`u.day`,
-      sql`from usage_days u where u.day >= ${at(days.fromMs)} and u.day < ${at(days.toMs)} ${own}`,
+      sql`from usage_days u where u.day >= ${at(days.fromMs)} and u.day < ${at(days.toMs)} ${ofOwner(sql, question)}`,
     );
     parts.push(part(start(noon(sql`moment`)), sql`1`, whole, sql``));
   }

@@ -39,13 +39,11 @@ describe("an admin's price", () => {
     expect(card?.limits.maxOutputTokens).toBe(4096);
     expect(card?.tiers.default).toMatchObject({
       id: made.id,
-      perTokens: 1000n,
-      standard: {
-        input: 1_500_000_000n,
-        cachedInput: 100_000_000n,
-        cacheWrite: null,
-        output: 2_000_000_000n,
-      },
+      lines: [
+        { meter: 'input_tokens', per: 1000, rate: 1_500_000_000n },
+        { meter: 'cached_input_tokens', per: 1000, rate: 100_000_000n },
+        { meter: 'output_tokens', per: 1000, rate: 2_000_000_000n },
+      ],
     });
   });
 

@@ -62,9 +62,9 @@ test('a newer seed renews what is known of models, except what an admin said', a
     source: 'the model map',
   });
   await loadSeed(database, { prices: [], models: [model('chat-1', 10), model('chat-2', 10)] });
-  const rates = { input: '1', cached_input: null, cache_write: null, output: '1' };
+  const lines = [{ meter: 'input_tokens', per: 1000, rate: '1' } as const];
   await createPrice(database, {
-    ...{ model: 'chat-1', tier: 'default', perTokens: 1000, rates, effectiveFrom: null },
+    ...{ model: 'chat-1', tier: 'default', lines, longContextAboveTokens: null, effectiveFrom: null },
     ...{ maxOutputTokens: 99, source: 'the vendor' },
   });
   await loadSeed(database, { prices: [], models: [model('chat-1', 20), model('chat-2', 20)] });

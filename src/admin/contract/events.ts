@@ -1,6 +1,18 @@
 /** Calls, as people read them, and the one correction that they can make. */
 import { z } from 'zod';
-import { id, instant, label, modelName, moment, money, page, pageQuery, rate, tokenCount } from './fields.ts';
+import {
+  id,
+  instant,
+  label,
+  modelName,
+  moment,
+  money,
+  page,
+  pageQuery,
+  quantities,
+  rate,
+  tokenCount,
+} from './fields.ts';
 
 const outcome = z.enum(['settled', 'voided', 'unknown']);
 const provenance = z.enum(['reported', 'estimated', 'unknown']);
@@ -44,6 +56,7 @@ const eventFields = {
   cache_write_tokens: tokenCount,
   output_tokens: tokenCount,
   reasoning_tokens: tokenCount,
+  quantities: quantities.meta({ description: 'What else it used, by meter, in units' }),
   output_limit: z
     .int()
     .nullable()

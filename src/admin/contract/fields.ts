@@ -1,6 +1,7 @@
 /** Fields that several nouns of the admin API share: amounts, moments, names, windows, pages. */
 import { z } from 'zod';
 import { PICO_PER_USD, parseUsd } from '../../domain/money.ts';
+import { METER_NAMES } from '../../domain/quantities.ts';
 import { isTimeZone } from '../../domain/window.ts';
 
 const AMOUNT_MAX_USD = 1_000_000_000n;
@@ -74,6 +75,11 @@ export const modelNames = z.array(modelName).min(1).max(100);
 /** Small letters, as Postgres writes ids: some are kept as text, and compared. */
 export const id = z.uuid('must be an id').toLowerCase();
 export const tokenCount = z.int().min(0);
+
+/** Amounts by meter in its unit (seconds, images, calls); those of text have fields of their own. */
+export const quantities = z
+  .partialRecord(z.enum(METER_NAMES), z.number().min(0))
+  .meta({ example: { audio_seconds: 12.5 } });
 
 export const timeZone = z
   .string()

@@ -1,6 +1,6 @@
 /** What people read of the ledger as sums: balance, usage, denials, errors. */
 import { z } from 'zod';
-import { id, instant, moment, money, timeZone, tokenCount, window } from './fields.ts';
+import { id, instant, moment, money, quantities, timeZone, tokenCount, window } from './fields.ts';
 import { enforcement, meter, subject } from './nouns.ts';
 
 export const Balance = z
@@ -90,6 +90,7 @@ const sums = {
   cache_write_tokens: tokenCount,
   output_tokens: tokenCount,
   reasoning_tokens: tokenCount,
+  quantities: quantities.meta({ description: 'What else was used, by meter, in units' }),
   cost_usd: money.meta({ description: 'With corrections' }),
   unknown_usd: money,
 };

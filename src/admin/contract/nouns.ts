@@ -1,20 +1,6 @@
 /** What admins set: teams, keys, limits, grants and prices, as asked for and as answered. */
 import { z } from 'zod';
-import {
-  amount,
-  id,
-  instant,
-  label,
-  modelName,
-  modelNames,
-  moment,
-  money,
-  name,
-  page,
-  rate,
-  tokenCount,
-  window,
-} from './fields.ts';
+import { amount, id, instant, label, modelNames, moment, money, name, page, window } from './fields.ts';
 
 export const changes = <Shape extends z.ZodRawShape>(shape: Shape) =>
   z.strictObject(shape).partial().refine(isNotEmpty, 'must change at least one field');
@@ -202,43 +188,3 @@ export const NewGrant = z
 export const GrantChange = changes({ amount_usd: amount, expires_at: moment.nullable() }).meta({
   id: 'GrantChange',
 });
-
-const tier = z.enum(['default', 'flex', 'priority', 'batch']);
-const rates = {
-  input_usd: money,
-  cached_input_usd: money.nullable(),
-  cache_write_usd: money.nullable(),
-  output_usd: money,
-};
-export const Price = z
-  .strictObject({
-    id: z.string(),
-    model: z.string(),
-    tier,
-    effective_from: instant,
-    per_tokens: z.int(),
-    ...rates,
-    long_context: z.strictObject(rates).nullable(),
-    long_context_above_tokens: z.int().nullable(),
-    source: z.string(),
-    origin: z.enum(['seed', 'admin']),
-    created_at: instant,
-    deleted_at: instant.nullable(),
-  })
-  .meta({ id: 'Price' });
-export const Prices = page(Price);
-export const NewPrice = z
-  .strictObject({
-    model: modelName,
-    tier: tier.default('default'),
-    input_usd: rate,
-    cached_input_usd: rate.nullable().default(null).meta({ description: 'Null: as input' }),
-    cache_write_usd: rate.nullable().default(null).meta({ description: 'Null: as input' }),
-    output_usd: rate.meta({ description: 'Zero for a model that has no output (embeddings)' }),
-    per_tokens: z.int().min(1).max(1_000_000_000).default(1_000_000),
-    effective_from: moment.optional().meta({ description: 'Missing: now' }),
-    max_output_tokens: tokenCount.min(1).max(100_000_000).optional(),
-    source: label(1_000).meta({ description: 'Where this price was published or agreed' }),
-  })
-  .meta({ id: 'NewPrice' });
-export const PriceChange = z.strictObject({ source: label(1_000) }).meta({ id: 'PriceChange' });

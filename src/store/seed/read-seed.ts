@@ -7,9 +7,9 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { usd } from '../../domain/money.ts';
 import { type Model, makePrice, type Price, type TextPrice, textLines } from '../../domain/price.ts';
+import { storedPriceLine, toPriceLine } from '../price-lines.ts';
 
 export interface SeedPrice extends Price {
-  origin: 'seed';
   source: string;
 }
 
@@ -54,11 +54,16 @@ const pricesFile = z.strictObject({
         model: text,
         tier: z.enum(['default', 'flex', 'priority', 'batch']),
         effective_from: date,
-        rates,
+        // A model that bills text alone has rates; what bills other meters has lines, or both.
+        rates: rates.optional(),
+        lines: z.array(storedPriceLine).optional(),
         long_context_above_tokens: tokens.nullable(),
         long_context: rates.nullable(),
         source: text,
         note: text.optional(),
+      })
+      .refine((row) => row.rates !== undefined || (row.lines?.length ?? 0) > 0, {
+        message: 'nothing is priced',
       })
       .refine((row) => row.long_context === null || row.long_context_above_tokens !== null, {
         message: 'long-context rates without a threshold',
@@ -92,24 +97,7 @@ const modelsFile = z.strictObject({
 
 /** Reads both files. Throws when they break their own rules: the seed is ours, so that is a bug. */
 export function readSeed(): { prices: SeedPrice[]; models: SeedModel[] } {
-  const prices = read('prices.seed.json', pricesFile).prices.map(
-    (row): SeedPrice => ({
-      ...makePrice({
-        id: `${row.model}/${row.tier}/${row.effective_from}`,
-        model: row.model,
-        tier: row.tier,
-        effectiveFromMs: Date.parse(row.effective_from),
-        lines: [
-          ...textLines(row.rates, PER_TOKENS, row.long_context_above_tokens === null ? undefined : 'short'),
-          ...(row.long_context === null ? [] : textLines(row.long_context, PER_TOKENS, 'long')),
-        ],
-        longContextAboveTokens: row.long_context_above_tokens,
-        origin: 'seed',
-      }),
-      origin: 'seed',
-      source: row.source,
-    }),
-  );
+  const prices = read('prices.seed.json', pricesFile).prices.map(toSeedPrice);
   const models = read('models.seed.json', modelsFile).models.map(
     (row): SeedModel => ({
       model: row.model,
@@ -122,6 +110,25 @@ export function readSeed(): { prices: SeedPrice[]; models: SeedModel[] } {
   assertUnique(prices.map((price) => price.id));
   assertUnique(models.map((model) => model.model));
   return { prices, models };
+}
+
+function toSeedPrice(row: z.output<typeof pricesFile>['prices'][number]): SeedPrice {
+  const { model, tier, effective_from, rates, lines = [], long_context, source } = row;
+  const band = row.long_context_above_tokens === null ? undefined : 'short';
+  const price = makePrice({
+    id: `${model}/${tier}/${effective_from}`,
+    model,
+    tier,
+    effectiveFromMs: Date.parse(effective_from),
+    lines: [
+      ...(rates === undefined ? [] : textLines(rates, PER_TOKENS, band)),
+      ...(long_context === null ? [] : textLines(long_context, PER_TOKENS, 'long')),
+      ...lines.map(toPriceLine),
+    ],
+    longContextAboveTokens: row.long_context_above_tokens,
+    origin: 'seed',
+  });
+  return { ...price, source };
 }
 
 function read<T>(file: string, schema: z.ZodType<T>): T {
