@@ -4,7 +4,7 @@
  */
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { RateCards } from '../domain/price.ts';
-import type { CatalogChange } from '../store/catalog.ts';
+import type { CatalogChange } from '../store/hot/catalog.ts';
 import type { KeyCache } from './key-cache.ts';
 
 export interface CatalogSource {

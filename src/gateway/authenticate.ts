@@ -6,7 +6,7 @@ import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';
 import { includesModel } from '../domain/price.ts';
 import { bearerKey } from '../openai/headers.ts';
-import type { KeyRecord } from '../store/catalog.ts';
+import type { KeyRecord } from '../store/hot/catalog.ts';
 import type { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
 

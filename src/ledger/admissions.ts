@@ -4,7 +4,7 @@
  */
 import { retryAfterMs } from '../domain/admission.ts';
 import { claimed } from '../domain/claim.ts';
-import type { LeasePool, LeaseReply } from '../store/leases.ts';
+import type { LeasePool, LeaseReply } from '../store/hot/leases.ts';
 import type { Ask, Denial } from './ask.ts';
 import type { LeaseBook } from './book.ts';
 import type { Clock } from './clock.ts';

@@ -1,5 +1,5 @@
 /** What a team's desk is wired with. */
-import type { LeasePool, LeaseReply } from '../store/leases.ts';
+import type { LeasePool, LeaseReply } from '../store/hot/leases.ts';
 import type { LeaseBook } from './book.ts';
 import type { Timers } from './timers.ts';
 

@@ -4,7 +4,7 @@
  * answered once; `insufficient` is said only on Postgres's fresh word; while calls wait, Postgres is or will be asked.
  */
 import { type Claim, claimed } from '../domain/claim.ts';
-import type { LeaseReply } from '../store/leases.ts';
+import type { LeaseReply } from '../store/hot/leases.ts';
 import type { Ask, Denial, Taken } from './ask.ts';
 import type { DeskOptions } from './desk-options.ts';
 import { judge, knownFull, markFull } from './judge.ts';

@@ -4,7 +4,7 @@
  * again is harmless.
  */
 import { ORGANIZATION_ID } from '../domain/limit.ts';
-import type { FlushEvent, LeaseReport } from '../store/flush.ts';
+import type { FlushEvent, LeaseReport } from '../store/hot/flush.ts';
 import type { LeaseBook } from './book.ts';
 import type { Hold } from './holds.ts';
 import type { Lease } from './lease.ts';

@@ -4,7 +4,7 @@
  */
 import { type CounterState, unlent } from '../domain/admission.ts';
 import type { CounterSpec } from '../domain/counter.ts';
-import type { LeasedCounter } from '../store/leases.ts';
+import type { LeasedCounter } from '../store/hot/leases.ts';
 import type { Demand } from './demand.ts';
 
 const ZERO_STATE: CounterState = { amount: 0n, settled: 0n, held: 0n, leased: 0n };

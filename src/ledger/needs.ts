@@ -1,6 +1,6 @@
 /** What a team's desk asks Postgres for: the pools of its waiting calls and of its prefetch, with their sizes. */
 import { type Claim, claimed } from '../domain/claim.ts';
-import type { LeasePool } from '../store/leases.ts';
+import type { LeasePool } from '../store/hot/leases.ts';
 import type { Ask } from './ask.ts';
 import { aimOf, amountOf, type LeasedPool, roomOf, usableOf } from './pool.ts';
 

@@ -2,7 +2,7 @@
  * Open holds: calls that are in the journal and have not ended. Owns: which of them Postgres has to keep on its own,
  * so that a call that takes long does not hang on the lease of one instance. Invariant: oldest first.
  */
-import type { DurableHold } from '../store/flush.ts';
+import type { DurableHold } from '../store/hot/flush.ts';
 import { allocationsOf, type Hold } from './holds.ts';
 import { momentOfUuidV7 } from './ids.ts';
 import { isPromotable } from './pool.ts';

@@ -1,7 +1,7 @@
 /** What the ledger needs of a store. Postgres is the real one; the simulation has one in memory. */
-import type { FlushBatch, FlushEvent } from '../store/flush.ts';
-import type { Pulse } from '../store/instances.ts';
-import type { LeaseReply, LeaseRequest } from '../store/leases.ts';
+import type { FlushBatch, FlushEvent } from '../store/hot/flush.ts';
+import type { Pulse } from '../store/hot/instances.ts';
+import type { LeaseReply, LeaseRequest } from '../store/hot/leases.ts';
 
 export interface LedgerStore {
   /** Rejects with an error named `InstanceFenced` once another adopted this instance; so do `flush` and `heartbeat`. */

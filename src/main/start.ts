@@ -19,7 +19,6 @@ import { ownHeader } from '../ledger/recovery.ts';
 import { realTimers } from '../ledger/timers.ts';
 import { createUpstream, type Upstream } from '../openai/upstream.ts';
 import { addApiErrors } from '../store/api-errors.ts';
-import { catalogChanges, findKey } from '../store/catalog.ts';
 import type { Connection, Database } from '../store/database.ts';
 import { findPlan } from '../store/plans.ts';
 import type { Store } from '../store/store.ts';

@@ -4,9 +4,9 @@
  */
 import { type Connection, type Database, openDatabase } from './database.ts';
 import { startEmbedded } from './embedded/supervisor.ts';
-import { forgetBuckets } from './flows.ts';
-import { registerInstance } from './instances.ts';
-import { PostgresLedgerStore } from './ledger-store.ts';
+import { forgetBuckets } from './hot/flows.ts';
+import { registerInstance } from './hot/instances.ts';
+import { PostgresLedgerStore } from './hot/ledger-store.ts';
 import { migrateDatabase } from './migrate.ts';
 import { ensurePartitions } from './partitions.ts';
 import { ensureBuiltInPlans } from './plans.ts';

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Demand } from '../../src/ledger/demand.ts';
 import { Lease } from '../../src/ledger/lease.ts';
-import type { LeasedCounter } from '../../src/store/leases.ts';
+import type { LeasedCounter } from '../../src/store/hot/leases.ts';
 import { counterSpec } from '../support/catalog.ts';
 
 const AMOUNT = 10_000n;

@@ -1,7 +1,7 @@
 /** Usage events as the ledger writes them, for tests that have no call to make them from. */
 import type { Allocation } from '../../src/domain/budget.ts';
 import { type CallFacts, eventFromJson, eventJson, factsJson, type Outcome } from '../../src/ledger/event.ts';
-import type { FlushEvent } from '../../src/store/flush.ts';
+import type { FlushEvent } from '../../src/store/hot/flush.ts';
 
 export function factsOf(teamId: string, keyId: string, changes: Partial<CallFacts> = {}): CallFacts {
   return {
