@@ -2,8 +2,8 @@
 import { createAdmin } from '../../src/admin/admin.ts';
 import { KeyCache } from '../../src/auth/key-cache.ts';
 import { Sessions } from '../../src/auth/sessions.ts';
-import { findKey } from '../../src/store/catalog.ts';
 import type { Database } from '../../src/store/database.ts';
+import { findKey } from '../../src/store/hot/catalog.ts';
 import { seededTeamId } from './seed.ts';
 
 export interface AdminPage {

@@ -4,7 +4,7 @@
  */
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { RateCards } from '../domain/price.ts';
-import type { CatalogChange } from '../store/catalog.ts';
+import type { CatalogChange } from '../store/hot/catalog.ts';
 import type { KeyCache } from './key-cache.ts';
 
 export interface CatalogSource {
@@ -18,14 +18,12 @@ export interface CatalogOptions {
   /** The keys, limits or grants of these teams changed. */
   onChange(teamIds: ReadonlySet<string> | 'all'): void;
   onError(error: unknown): void;
-  pollMs?: number;
 }
 
 export class Catalog {
   readonly #options: CatalogOptions;
   #version = 0;
   #rates = new RateCards([], []);
-  #timer: NodeJS.Timeout | null = null;
   #polling: Promise<void> | null = null;
 
   constructor(options: CatalogOptions) {
@@ -36,18 +34,12 @@ export class Catalog {
     return this.#rates;
   }
 
-  /** Reads the catalog once, then follows it. Rejects when the first read fails. */
-  async start(): Promise<void> {
-    await this.#read();
-    this.#timer = setInterval(() => void this.poll(), this.#options.pollMs ?? 250);
-    this.#timer.unref();
+  /** Reads the catalog for the first time. Rejects when that fails. */
+  start(): Promise<void> {
+    return this.#read();
   }
 
-  stop(): void {
-    if (this.#timer) clearInterval(this.#timer);
-  }
-
-  /** Looks for changes now; a call while one is under way waits for that one. */
+  /** Looks for changes now, which a job does several times a second; a call while one is under way waits for that one. */
   poll(): Promise<void> {
     this.#polling ??= this.#read()
       .catch((error) => this.#options.onError(error))

@@ -3,7 +3,7 @@
  * a key that is not known here is looked up once, however many calls ask for it at that moment.
  */
 import { LRUCache } from 'lru-cache';
-import type { KeyRecord } from '../store/catalog.ts';
+import type { KeyRecord } from '../store/hot/catalog.ts';
 import { hashKey } from './keys.ts';
 
 export interface KeyCacheOptions {

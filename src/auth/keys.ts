@@ -3,7 +3,7 @@
  * Invariant: the text of a key is never stored; whoever holds the database cannot make a call with it.
  */
 import { hash, randomBytes } from 'node:crypto';
-import type { KeyRecord } from '../store/catalog.ts';
+import type { KeyRecord } from '../store/hot/catalog.ts';
 
 export interface NewKey {
   /** `tg-` and 43 URL-safe characters: 256 random bits. Shown once. */

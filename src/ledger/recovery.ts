@@ -6,7 +6,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { FlushEvent } from '../store/flush.ts';
+import type { FlushEvent } from '../store/hot/flush.ts';
 import { eventFromJson, unknownFromHold } from './events.ts';
 import type { LedgerStore } from './heartbeat.ts';
 import { parseLine } from './journal.ts';

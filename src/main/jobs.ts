@@ -5,6 +5,7 @@ import type { RateCards } from '../domain/price.ts';
 import { deliver } from '../jobs/deliver.ts';
 import { startJob } from '../jobs/every.ts';
 import { createReconcile } from '../jobs/reconcile.ts';
+import { startUpkeep } from '../jobs/upkeep.ts';
 import { createUsageReport } from '../jobs/usage-report.ts';
 import { type SpentBudgets, warn } from '../jobs/warn.ts';
 import { createWebhook } from '../jobs/webhook.ts';
@@ -22,6 +23,8 @@ export interface JobsOptions {
   rates: () => RateCards;
   /** Postgres's clock. */
   nowMs: () => number;
+  /** Called when the upkeep of the database failed; it is tried again. */
+  onStoreError: (error: unknown) => void;
 }
 
 /** Soon enough to show in the log that it works, late enough to be in no start's way. */
@@ -29,7 +32,8 @@ const FIRST_RUN_MS = 15_000;
 
 /** Starts the jobs that the configuration asks for; returns how to end them. */
 export function startJobs(options: JobsOptions): () => Promise<void> {
-  const stops = [startWarnings(options), startReconcile(options)];
+  const upkeep = startUpkeep(options.database, options.onStoreError);
+  const stops = [startWarnings(options), startReconcile(options), () => upkeep.stop()];
   return async () => {
     await Promise.all(stops.map((stop) => stop()));
   };

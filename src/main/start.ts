@@ -9,6 +9,7 @@ import { KeyCache } from '../auth/key-cache.ts';
 import type { Config } from '../config.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
+import { startJob } from '../jobs/every.ts';
 import { SpentBudgets } from '../jobs/warn.ts';
 import { startWatch } from '../jobs/watch.ts';
 import { uuidV7 } from '../ledger/ids.ts';
@@ -17,8 +18,8 @@ import { Ledger } from '../ledger/ledger.ts';
 import { ownHeader } from '../ledger/recovery.ts';
 import { type Clock, createClock, realTimers } from '../ledger/time.ts';
 import { addApiErrors } from '../store/api-errors.ts';
-import { catalogChanges, findKey } from '../store/catalog.ts';
 import type { Connection, Database } from '../store/database.ts';
+import { catalogChanges, findKey } from '../store/hot/catalog.ts';
 import { findPlan } from '../store/plans.ts';
 import type { Store } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -45,6 +46,9 @@ export interface App {
    */
   stop(hurry?: AbortSignal): Promise<void>;
 }
+
+/** A change or a revocation binds on every instance within a second. */
+const CATALOG_EVERY_MS = 250;
 
 /** How long Postgres may take over the last flush; then its events stay in the journal. */
 const LAST_FLUSH_MS = 15_000;
@@ -165,7 +169,14 @@ async function openCatalog({ back, store, onStoreError }: Base, ledger: Ledger) 
     onError: onStoreError,
   });
   await catalog.start();
-  back.defer(() => catalog.stop());
+  const following = startJob({
+    firstAfterMs: CATALOG_EVERY_MS,
+    intervalMs: CATALOG_EVERY_MS,
+    run: () => catalog.poll(),
+    onError: onStoreError,
+  });
+  // Not waited for: a read that Postgres does not answer must not keep the instance from stopping.
+  back.defer(() => void following.stop());
   return { keys, catalog };
 }
 
@@ -221,7 +232,9 @@ function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Par
     stopping: () => stopping.now,
     onStoreError,
   });
-  back.defer(startJobs({ config, log, metrics, database, spent, rates, nowMs: () => clock.nowMs() }));
+  back.defer(
+    startJobs({ config, log, metrics, database, spent, rates, nowMs: () => clock.nowMs(), onStoreError }),
+  );
   return { gateway, pages, stopping };
 }
 

@@ -3,8 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { drizzle } from 'drizzle-orm/postgres-js';
 import { migrate } from 'drizzle-orm/postgres-js/migrator';
-import { sqlState } from './changes.ts';
-import { type Connection, closeClient, openClient } from './database.ts';
+import { type Connection, closeClient, openClient, sqlState } from './database.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../../drizzle', import.meta.url));
 /** Any number, the same in every version of Tollgate. */

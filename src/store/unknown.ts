@@ -11,8 +11,9 @@ import { type Meter, ORGANIZATION_ID, type SubjectType } from '../domain/limit.t
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import { addAudit } from './audit.ts';
 import { changeCatalog } from './changes.ts';
-import type { Database, Transaction } from './database.ts';
+import { type Database, runOn, type Transaction } from './database.ts';
 import { findEvent } from './events.ts';
+import { moveCounters } from './hot/move-counters.ts';
 import { adjustments, counters, teams, usageDays, type usageEvents, usageRollups } from './schema.ts';
 
 export type AdjustmentRow = typeof adjustments.$inferSelect;
@@ -47,7 +48,7 @@ export function releaseUnknown(
     const delta = release.cost - usd(event.costUsd);
     // In the order of a flush, so that they never wait for each other in a circle.
     await moveRollups(tx, event, delta);
-    await moveCounters(tx, event, release.cost);
+    await correctCounters(tx, event, release.cost);
     const { reason, actor } = release;
     const [row] = await tx
       .insert(adjustments)
@@ -79,7 +80,7 @@ export function releaseUnknown(
  * Moves every counter that counts the event: those that held for it, and limits that were made after it. A call that
  * was not billed used no tokens either; of one that was, the evidence is about money alone, and its tokens stay held.
  */
-async function moveCounters(tx: Transaction, event: EventRow, cost: PicoUsd): Promise<void> {
+async function correctCounters(tx: Transaction, event: EventRow, cost: PicoUsd): Promise<void> {
   // The other end users' counters, of which there may be a million, are none of its business.
   const subjects = [
     ORGANIZATION_ID,
@@ -101,14 +102,18 @@ async function moveCounters(tx: Transaction, event: EventRow, cost: PicoUsd): Pr
     .orderBy(asc(counters.teamId), asc(counters.id))
     .for('update');
   const deltas = counterDeltas(rows, event, cost);
-  for (const row of rows) {
-    const delta = deltas.get(row.id) ?? 0n;
-    if (delta === 0n) continue;
-    await tx
-      .update(counters)
-      .set({ settled: sql`${counters.settled} + ${formatUsd(delta)}::numeric` })
-      .where(and(eq(counters.teamId, row.teamId), eq(counters.id, row.id)));
-  }
+  const moves = rows.map(({ teamId, id }) => ({
+    teamId,
+    id,
+    settled: deltas.get(id) ?? 0n,
+    leased: 0n,
+    held: 0n,
+  }));
+  await moveCounters(
+    runOn(tx),
+    null,
+    moves.filter(({ settled }) => settled !== 0n),
+  );
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Account } from '../../domain/budget.ts';
 import { type ApiError, apiError, isApiError } from '../../domain/errors.ts';
 import type { Route } from '../../openai/operations/table.ts';
 import { bearerKey } from '../../openai/wire/headers.ts';
-import type { KeyRecord } from '../../store/catalog.ts';
+import type { KeyRecord } from '../../store/hot/catalog.ts';
 import type { Call } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
 import type { Routed } from './route.ts';

@@ -2,11 +2,11 @@
  * Everything over HTTP that is no call. Owns: what operators and Prometheus ask (`/healthz`: alive, `/readyz`: calls can be
  * admitted, `/metrics`) and the error for paths that do not exist; adds the admin API, the key holder's view and the console.
  */
-import { timingSafeEqual } from 'node:crypto';
 import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { createAdmin } from '../../admin/admin.ts';
 import { createOwn } from '../../admin/own.ts';
+import { isSame } from '../../auth/admin-key.ts';
 import type { KeyCache } from '../../auth/key-cache.ts';
 import { Sessions } from '../../auth/sessions.ts';
 import type { Config } from '../../config.ts';
@@ -100,7 +100,5 @@ function mayReadMetrics(context: Context, key: string | null): boolean {
     const local = address === '::1' || address.replace('::ffff:', '').startsWith('127.');
     return local && context.req.header('x-forwarded-for') === undefined;
   }
-  const given = Buffer.from(context.req.header('authorization') ?? '');
-  const wanted = Buffer.from(`Bearer ${key}`);
-  return given.length === wanted.length && timingSafeEqual(given, wanted);
+  return isSame(context.req.header('authorization') ?? '', `Bearer ${key}`);
 }

@@ -4,9 +4,9 @@
  * (concurrency) of an instance that was not heard of for ten seconds go to others.
  */
 import type { TransactionSql } from 'postgres';
-import { type CounterSpec, headId } from '../domain/counter.ts';
-import { usd } from '../domain/money.ts';
-import { bucketMs, oldestBucketMs } from '../domain/window.ts';
+import { type CounterSpec, headId } from '../../domain/counter.ts';
+import { usd } from '../../domain/money.ts';
+import { bucketMs, oldestBucketMs } from '../../domain/window.ts';
 import { keyOf, type LockedCounter } from './counters.ts';
 
 export type Bucket = CounterSpec & { rollingMs: number };

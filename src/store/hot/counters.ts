@@ -3,11 +3,11 @@
  * the order of team and id; a counter starts with what its window had seen before, and misses nothing afterwards.
  */
 import type { Sql, TransactionSql } from 'postgres';
-import type { CounterState } from '../domain/admission.ts';
-import { type CounterSpec, headId } from '../domain/counter.ts';
-import { formatUsd, usd } from '../domain/money.ts';
-import { runOnRaw } from './database.ts';
-import { usedInWindow } from './window-usage.ts';
+import type { CounterState } from '../../domain/admission.ts';
+import { type CounterSpec, headId } from '../../domain/counter.ts';
+import { formatUsd, usd } from '../../domain/money.ts';
+import { runOnRaw } from '../database.ts';
+import { usedInWindow } from '../window-usage.ts';
 
 export interface LockedCounter extends CounterState {
   isScarce: boolean;
