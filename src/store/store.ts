@@ -2,7 +2,7 @@
  * The store: Postgres, from the first connection to a schema that is ready. Owns: choosing the embedded server or
  * `DATABASE_URL`, migrations, partitions, the seed and the built-in plans at start, and forgetting what no window counts. Does not own: what is asked of it.
  */
-import { type Connection, type Database, openDatabase } from './database.ts';
+import { CONNECTIONS_USUAL, type Connection, type Database, openDatabase, poolSizes } from './database.ts';
 import { startEmbedded } from './embedded/supervisor.ts';
 import { forgetBuckets } from './flows.ts';
 import { registerInstance } from './instances.ts';
@@ -19,6 +19,8 @@ export interface StoreOptions {
   dataDir: string;
   /** Where the embedded server's programs are; null: look for them. */
   pgBin: string | null;
+  /** Connections at most; default: the usual number. */
+  connectionsMax?: number;
   /** Told of what is tried again by itself: partitions made ahead, an embedded server that died. */
   onError: (error: unknown) => void;
 }
@@ -39,6 +41,7 @@ export async function openStore({
   connection: given,
   dataDir,
   pgBin,
+  connectionsMax,
   onError,
 }: StoreOptions): Promise<Store> {
   const embedded =
@@ -51,7 +54,7 @@ export async function openStore({
   };
   try {
     await migrateDatabase(connection);
-    database = openDatabase(connection);
+    database = openDatabase(connection, poolSizes(connectionsMax ?? CONNECTIONS_USUAL));
     await ensurePartitions(database.sql, Date.now());
     await loadSeed(database);
     await ensureBuiltInPlans(database);
