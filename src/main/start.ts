@@ -22,11 +22,12 @@ import type { Connection, Database } from '../store/database.ts';
 import { catalogChanges, findKey } from '../store/hot/catalog.ts';
 import { findPlan } from '../store/plans.ts';
 import type { Store } from '../store/store.ts';
+import { TEAM_CAP } from '../telemetry/labels.ts';
 import type { Log } from '../telemetry/log.ts';
-import { createMetrics, type Metrics, TEAM_CAP } from '../telemetry/metrics.ts';
+import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { createUpstream } from '../wire/client.ts';
 import type { Upstream } from '../wire/upstream.ts';
-import { createPages } from './http/health.ts';
+import { createPages, type Group } from './http/health.ts';
 import { close, createHttpServer, listen } from './http/server.ts';
 import { startJobs } from './jobs.ts';
 import { adoptJournals } from './journals.ts';
@@ -38,6 +39,12 @@ export interface App {
   adminKey: string;
   /** Set when the admin key was made at this start: then it is shown, once. */
   adminKeyMade: boolean;
+  instanceId: string;
+  metrics: Metrics;
+  /** Why no call can be admitted now; null: calls can. */
+  blocked(): string | null;
+  /** Adopts journals of dead instances that lie in the data folder by now. */
+  adopt(): Promise<void>;
   /** Resolves when the instance was fenced: another adopted its journal, so this process must end. */
   fenced: Promise<void>;
   /**
@@ -58,7 +65,11 @@ export interface AppOptions {
   log: Log;
   version: string;
   /** A database that no URL names (a socket); default: the one of the configuration. */
-  connection?: Connection;
+  connection?: Connection | null;
+  /** Connections to Postgres at most; default: those of the configuration. */
+  connectionsMax?: number | undefined;
+  /** The workers that this process is one of; null: it is the whole gateway. */
+  group?: Group | null;
 }
 
 /** What all parts of an instance stand on. */
@@ -66,6 +77,7 @@ interface Base {
   config: Config;
   log: Log;
   version: string;
+  group: Group | null;
   /** Undoes the start in reverse: a failed start and an orderly stop leave the same nothing behind. */
   back: AsyncDisposableStack;
   /** Aborted: nothing is waited for any more. */
@@ -84,17 +96,19 @@ export async function startApp(options: AppOptions): Promise<App> {
   const journals = await openJournals(config);
   const admin = await inDataFolder(config.dataDir, () => loadOrMakeAdminKey(config.adminKey, config.dataDir));
   const onStoreError = rateLimited((error) => log.logger.error({ err: error }, 'Postgres did not answer'));
-  const store = await openDatabaseOf(config, onStoreError, options.connection);
+  const { connection = null, connectionsMax, group = null } = options;
+  const store = await openDatabaseOf(config, { onError: onStoreError, connection, connectionsMax });
   back.defer(() => store.close());
   await expectDefaultPlan(store.database, config.defaultPlan, log);
   const clock = createClock();
   const metrics = createMetrics({ version });
-  const base: Base = { config, log, version, back, hurry, store, clock, metrics, onStoreError };
+  const base: Base = { config, log, version, group, back, hurry, store, clock, metrics, onStoreError };
 
-  back.defer(await adoptJournals(store.ledgerStore, journals, log));
+  const adoption = await adoptJournals(store.ledgerStore, journals, log);
+  back.defer(adoption.stop);
   const upstream = config.openaiApiKey === null ? null : openUpstream(config);
   back.defer(async () => upstream?.close());
-  const { ledger, journal, fenced } = await openLedger(base, journals);
+  const { instanceId, ledger, journal, fenced } = await openLedger(base, journals);
   const { keys, catalog } = await openCatalog(base, ledger);
   const parts = { ledger, journal, keys, catalog, upstream };
   const { gateway, pages, stopping } = openFront(base, parts, admin.key);
@@ -107,6 +121,10 @@ export async function startApp(options: AppOptions): Promise<App> {
     url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`,
     adminKey: admin.key,
     adminKeyMade: admin.made,
+    instanceId,
+    metrics,
+    blocked: () => (stopping.now ? 'stopping' : ledger.blocked),
+    adopt: adoption.again,
     fenced,
     async stop(signal = hurry.signal) {
       signal.addEventListener('abort', () => hurry.abort(signal.reason));
@@ -155,7 +173,7 @@ async function openLedger(base: Base, journals: string) {
   });
   back.defer(() => ledger.stop(AbortSignal.any([hurry.signal, AbortSignal.timeout(LAST_FLUSH_MS)])));
   await ledger.sendHeartbeat();
-  return { ledger, journal, fenced };
+  return { instanceId, ledger, journal, fenced };
 }
 
 /** Reads keys and prices, and follows their changes. */
@@ -190,7 +208,7 @@ interface Parts {
 
 /** Makes what clients and people talk to, and starts the background jobs. */
 function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Parts, adminKey: string) {
-  const { config, log, version, back, store, clock, metrics, onStoreError } = base;
+  const { config, log, version, group, back, store, clock, metrics, onStoreError } = base;
   const { database } = store;
   const counts = new ApiErrorCounts({
     write: (added) => addApiErrors(database.sql, added),
@@ -230,6 +248,7 @@ function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Par
     metrics,
     log,
     stopping: () => stopping.now,
+    group,
     onStoreError,
   });
   back.defer(

@@ -3,7 +3,7 @@
  * `DATABASE_URL`, migrations, partitions, the seed and the built-in plans at start. Does not own: what is asked of it,
  * and what is done now and then (jobs/upkeep.ts).
  */
-import { type Connection, type Database, openDatabase } from './database.ts';
+import { CONNECTIONS_USUAL, type Connection, type Database, openDatabase, poolSizes } from './database.ts';
 import { startEmbedded } from './embedded/supervisor.ts';
 import { registerInstance } from './hot/instances.ts';
 import { PostgresLedgerStore } from './hot/ledger-store.ts';
@@ -19,6 +19,8 @@ export interface StoreOptions {
   dataDir: string;
   /** Where the embedded server's programs are; null: look for them. */
   pgBin: string | null;
+  /** Connections at most; default: the usual number. */
+  connectionsMax?: number | undefined;
   /** Called when an embedded server died; it is started again. */
   onError: (error: unknown) => void;
 }
@@ -36,6 +38,7 @@ export async function openStore({
   connection: given,
   dataDir,
   pgBin,
+  connectionsMax,
   onError,
 }: StoreOptions): Promise<Store> {
   const embedded =
@@ -48,7 +51,7 @@ export async function openStore({
   };
   try {
     await migrateDatabase(connection);
-    database = openDatabase(connection);
+    database = openDatabase(connection, poolSizes(connectionsMax ?? CONNECTIONS_USUAL));
     await ensurePartitions(database.sql, Date.now());
     await loadSeed(database);
     await ensureBuiltInPlans(database);
