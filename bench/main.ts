@@ -6,7 +6,7 @@
 import { chmodSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { SMALL_JSON } from './cases.ts';
-import { type Contestant, startContestant, warmupCallsMax } from './contestants.ts';
+import { type Contestant, isPeer, startContestant, warmupCallsMax } from './contestants.ts';
 import { Generator } from './generator.ts';
 import { goalsReached } from './goals.ts';
 import { type Bench, type Cell, measureCase, measureIdle } from './measure.ts';
@@ -50,7 +50,7 @@ async function startAll(options: Options, dir: string, upstreamPort: number): Pr
     const own = { upstreamPort, dir: `${dir}/${name}`, nodeFlags: [], previous };
     contestants.push(await startContestant(name, own));
     // A start is measured on a data folder that is already there.
-    if (options.cases.some(({ kind }) => kind === 'start')) {
+    if (options.cases.some(({ kind }) => kind === 'start') && !isPeer(name)) {
       const made = await startContestant(name, { ...own, dir: `${dir}/${name}-start` });
       await stop(made.child);
     }
@@ -94,7 +94,7 @@ function machine(): string {
 function describe(contestants: Contestant[]): string {
   return contestants
     .map(({ name, version, rootPid }) => {
-      const processes = name === 'workers' ? `, ${gatewayPids(rootPid).length} processes` : '';
+      const processes = name === 'workers' ? ` (processes: ${gatewayPids(rootPid).length})` : '';
       return `${name} ${version}${processes}`;
     })
     .join('; ');

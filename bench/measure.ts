@@ -14,7 +14,7 @@ import {
   type SaturateCase,
   type StartCase,
 } from './cases.ts';
-import { type Contestant, type ContestantName, rssMb, type startContestant } from './contestants.ts';
+import { type Contestant, type ContestantName, isPeer, rssMb, type startContestant } from './contestants.ts';
 import { waitForEvents } from './events.ts';
 import type { Generator } from './generator.ts';
 import type { Target } from './load.ts';
@@ -247,6 +247,7 @@ export async function measureCase(
   }
   const cells: Cell[] = [];
   for (const [index, contestant] of order.entries()) {
+    if (one.kind !== 'rate' && isPeer(contestant.name)) continue;
     cells.push(cell(index, await measureOne(bench, contestant, one)));
   }
   return cells;
