@@ -32,7 +32,6 @@ beforeAll(async () => {
     OPENAI_BASE_URL: simulator.url,
     TOLLGATE_LOG_LEVEL: 'info',
     TOLLGATE_LOG_CALLS: 'false',
-    NODE_COMPILE_CACHE: join(dataDir, 'compiled'),
   };
 });
 afterAll(() => simulator.close());
