@@ -5,7 +5,7 @@
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { RateCards } from '../domain/price.ts';
 import type { CatalogChange } from '../store/hot/catalog.ts';
-import type { KeyCache } from './key-cache.ts';
+import type { KeyCache } from './keys.ts';
 
 export interface CatalogSource {
   changes(sinceVersion: number): Promise<CatalogChange>;
@@ -21,17 +21,14 @@ export interface CatalogOptions {
 }
 
 export class Catalog {
+  /** The rate cards of the newest version; replaced as a whole when prices change. */
+  rates = new RateCards([], []);
   readonly #options: CatalogOptions;
   #version = 0;
-  #rates = new RateCards([], []);
   #polling: Promise<void> | null = null;
 
   constructor(options: CatalogOptions) {
     this.#options = options;
-  }
-
-  get rates(): RateCards {
-    return this.#rates;
   }
 
   /** Reads the catalog for the first time. Rejects when that fails. */
@@ -54,7 +51,7 @@ export class Catalog {
     const { version, teamIds, warnedTeamIds } = await source.changes(this.#version);
     if (version === this.#version) return;
     // Read after the version: newer rows may come along early, older ones never stay behind.
-    this.#rates = await source.rateCards();
+    this.rates = await source.rateCards();
     const changed = idsOf(teamIds);
     keys.invalidate(idsOf([...teamIds, ...warnedTeamIds]));
     onChange(changed);

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
 import { Catalog } from '../auth/catalog.ts';
-import { KeyCache } from '../auth/key-cache.ts';
+import { KeyCache } from '../auth/keys.ts';
 import type { Config } from '../config.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
@@ -220,7 +220,7 @@ function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Par
   const rates = () => catalog.rates;
   const gateway = createGateway({
     keys,
-    rates,
+    catalog,
     ledger,
     clock,
     upstream,

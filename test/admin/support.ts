@@ -1,6 +1,6 @@
 /** The real admin API on a real database, and calls that are leased and flushed as the gateway does it. */
 import { createAdmin } from '../../src/admin/admin.ts';
-import { KeyCache } from '../../src/auth/key-cache.ts';
+import { KeyCache } from '../../src/auth/keys.ts';
 import { Sessions } from '../../src/auth/sessions.ts';
 import type { CounterSpec } from '../../src/domain/counter.ts';
 import { formatUsd, usd } from '../../src/domain/money.ts';

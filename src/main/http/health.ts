@@ -7,7 +7,7 @@ import { type Context, Hono } from 'hono';
 import { createAdmin } from '../../admin/admin.ts';
 import { createOwn } from '../../admin/own.ts';
 import { isSame } from '../../auth/admin-key.ts';
-import type { KeyCache } from '../../auth/key-cache.ts';
+import type { KeyCache } from '../../auth/keys.ts';
 import { Sessions } from '../../auth/sessions.ts';
 import type { Config } from '../../config.ts';
 import { apiError } from '../../domain/errors.ts';
