@@ -14,10 +14,10 @@ import {
   type SaturateCase,
   type StartCase,
 } from './cases.ts';
+import type { Target } from './connection.ts';
 import { type Contestant, type ContestantName, isPeer, rssMb, type startContestant } from './contestants.ts';
 import { waitForEvents } from './events.ts';
 import type { Generator } from './generator.ts';
-import type { Target } from './load.ts';
 import { stop } from './processes.ts';
 import { percentiles } from './statistics.ts';
 import { cpuBetween, gatewayPids, readCpu, readRssBytes } from './tree.ts';
