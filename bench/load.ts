@@ -80,7 +80,7 @@ export interface HoldResult {
 export type Command = CountCommand | SaturateCommand | PaceCommand | SequenceCommand | HoldCommand;
 
 /** Connections, pools and hidden classes settle before anything is counted. */
-const WARMUP_SECONDS = 0.2;
+const WARMUP_SECONDS = 0.1;
 /** A gateway may keep its books after the answer (batches to a database): that work belongs to the calls as well. */
 const SETTLE_MS = 400;
 const NO_CPU: CpuReading = { gatewayUs: 0, databaseUs: 0 };
