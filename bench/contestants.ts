@@ -5,7 +5,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Target } from './load.ts';
+import type { Target } from './connection.ts';
 import { installedLitellm, installedPeer } from './peers.ts';
 import { type Build, previousBuild } from './previous.ts';
 import { freePort, start, startOwnServer, waitUntilReady } from './processes.ts';

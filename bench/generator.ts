@@ -2,16 +2,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Call } from './cases.ts';
+import type { Target } from './connection.ts';
 import type { Contestant } from './contestants.ts';
-import type {
-  Command,
-  HoldResult,
-  Load,
-  PaceResult,
-  SaturateResult,
-  SequenceResult,
-  Target,
-} from './load.ts';
+import type { Command, HoldResult, Load, PaceResult, SaturateResult, SequenceResult } from './load.ts';
 import { nextMessage, startOwn } from './processes.ts';
 
 /** Longer than a warm-up takes at two hundred calls a second. */

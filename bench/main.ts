@@ -110,8 +110,17 @@ async function compare(options: Options, dir: string, bench: Bench): Promise<voi
   const goals = goalsReached(cells);
   if (goals !== '') console.log(`\ngoals, held against medians\n${goals}`);
   if (!options.jsonFile) return;
-  const { rounds, seconds, warmupCalls } = options;
-  const results = { at, machine: machine(), contestants: described, rounds, seconds, warmupCalls, cells };
+  const { rounds, slices, seconds, warmupCalls } = options;
+  const results = {
+    at,
+    machine: machine(),
+    contestants: described,
+    rounds,
+    slices,
+    seconds,
+    warmupCalls,
+    cells,
+  };
   writeFileSync(options.jsonFile, `${JSON.stringify(results, null, 2)}\n`);
 }
 
@@ -146,10 +155,11 @@ function endLeftDatabases(dir: string): void {
 async function openBench(options: Options, dir: string): Promise<Bench> {
   const { child, port } = await startOwnServer({ script: 'upstream.ts', logFile: `${dir}/upstream.log` });
   const generator = await Generator.start(`${dir}/load.log`);
-  const { seconds, latency, previous } = options;
+  const { slices, seconds, latency, previous } = options;
   return {
     generator,
     upstream: { child, target: { port, headers: {} } },
+    slices,
     seconds,
     latency,
     startFresh: (name) =>
