@@ -2,8 +2,8 @@
  * Events: the event of a call, written once as JSON by column name, for the journal and for Postgres alike. A hold is
  * journaled as the few columns from which recovery makes the event of a call whose outcome is not known.
  */
-import type { Allocation } from '../domain/budget.ts';
-import { type Claim, NOTHING_USED } from '../domain/claim.ts';
+import type { Reservation } from '../admission/lease-table.ts';
+import { type Claim, NOTHING_USED, used } from '../domain/claim.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import { isTextOnly, quantitiesJson } from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
@@ -87,28 +87,66 @@ function isoOf(ms: number): string {
   return lastIso;
 }
 
-function allocationsJson(allocations: readonly Allocation[]): string {
-  let json = '';
-  for (const { counterId, held, settled } of allocations) {
-    if (json !== '') json += ',';
-    json += `{"counter":"${counterId}","held":"${formatUsd(held)}","settled":"${formatUsd(settled)}"}`;
+/** An event names what is held, and what is charged, of several counters: mostly the same amount. */
+class UsdText {
+  #amount = 0n;
+  #text = '0.00';
+
+  of(amount: PicoUsd): string {
+    if (amount !== this.#amount) {
+      this.#amount = amount;
+      this.#text = formatUsd(amount);
+    }
+    return this.#text;
   }
-  return `[${json}]`;
+}
+
+const heldUsd = new UsdText();
+const chargedUsd = new UsdText();
+
+/**
+ * What each counter holds of a call and is charged, where that is anything.
+ * @param charged in the order of the reservation's amounts; null: as if all of the hold were used
+ */
+export function allocationsJson(
+  { pools, amounts, claim }: Pick<Reservation, 'pools' | 'amounts' | 'claim'>,
+  charged: readonly bigint[] | null,
+): string {
+  let json = '';
+  let at = 0;
+  for (const { meter, leases } of pools) {
+    const isUsed = charged !== null || used(meter, claim) > 0n;
+    for (const { spec } of leases) {
+      const held = amounts[at] ?? 0n;
+      const settled = charged !== null ? (charged[at] ?? 0n) : isUsed ? held : 0n;
+      at++;
+      if (held === 0n && settled === 0n) continue;
+      const start = json === '' ? '[{"counter":"' : ',{"counter":"';
+      json += `${start}${spec.id}","held":"${heldUsd.of(held)}","settled":"${chargedUsd.of(settled)}"}`;
+    }
+  }
+  return json === '' ? '[]' : `${json}]`;
 }
 
 /** The columns that are known at the hold and stay as they are: written once, used by both lines of the journal. */
-export function factsJson(id: string, instanceId: string, facts: CallFacts, held: PicoUsd): string {
+export function factsJson(
+  id: string,
+  instanceId: string,
+  facts: CallFacts,
+  held: PicoUsd,
+  atMs = momentOfUuidV7(id),
+): string {
   return (
-    `"id":"${id}","team_id":"${facts.teamId}","created_at":"${isoOf(momentOfUuidV7(id))}",` +
+    `"id":"${id}","team_id":"${facts.teamId}","created_at":"${isoOf(atMs)}",` +
     `"key_id":"${facts.keyId}","instance_id":"${instanceId}","operation":"${facts.operation}",` +
     `"model":${quote(facts.model)},"stream":${facts.stream},"end_user":${quote(facts.endUser)},` +
-    `"output_limit":${facts.outputLimit},"hold_usd":"${formatUsd(held)}"`
+    `"output_limit":${facts.outputLimit},"hold_usd":"${heldUsd.of(held)}"`
   );
 }
 
-/** A call that is held and not yet settled, its allocations as if all of the hold were spent. */
-export function holdJson(facts: string, priceId: string | null, allocations: readonly Allocation[]): string {
-  return `{${facts},"price_id":${quote(priceId)},"allocations":${allocationsJson(allocations)}}`;
+/** A call that is held and not yet settled. */
+export function holdJson(facts: string, priceId: string | null, allocations: string): string {
+  return `{${facts},"price_id":${quote(priceId)},"allocations":${allocations}}`;
 }
 
 function stagesJson(stageUs: StageUs): string {
@@ -126,7 +164,7 @@ function quantitiesMember(usage: Usage | null): string {
 export function eventJson(
   facts: string,
   outcome: Outcome,
-  allocations: readonly Allocation[],
+  allocations: string,
   stageUs: StageUs = {},
 ): string {
   const { usage } = outcome;
@@ -137,8 +175,8 @@ export function eventJson(
     `"service_tier":${quote(outcome.serviceTier)},"input_tokens":${usage?.input_tokens ?? 0},` +
     `"cached_input_tokens":${usage?.cached_input_tokens ?? 0},"cache_write_tokens":${usage?.cache_write_tokens ?? 0},` +
     `"output_tokens":${usage?.output_tokens ?? 0},"reasoning_tokens":${usage?.reasoning_tokens ?? 0},` +
-    `${quantitiesMember(usage)}"price_id":${quote(outcome.priceId)},"cost_usd":"${formatUsd(outcome.cost)}",` +
-    `"stage_us":${stagesJson(stageUs)},"allocations":${allocationsJson(allocations)}}`
+    `${quantitiesMember(usage)}"price_id":${quote(outcome.priceId)},"cost_usd":"${chargedUsd.of(outcome.cost)}",` +
+    `"stage_us":${stagesJson(stageUs)},"allocations":${allocations}}`
   );
 }
 

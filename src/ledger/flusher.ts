@@ -7,7 +7,8 @@ import type { LeaseTable } from '../admission/lease-table.ts';
 import type { Lease } from '../admission/leases.ts';
 import { isFenced } from '../admission/queue.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
-import type { FlushEvent, LeaseReport } from '../store/hot/flush.ts';
+import type { LeaseReport } from '../store/hot/flush.ts';
+import { Backlog } from './backlog.ts';
 import type { LedgerStore } from './heartbeat.ts';
 import { durableHold, type Hold } from './holds.ts';
 
@@ -24,7 +25,8 @@ export interface FlusherOptions {
 
 export class Flusher {
   readonly #options: FlusherOptions;
-  #backlog: FlushEvent[] = [];
+  /** Events that Postgres has not confirmed. */
+  readonly backlog = new Backlog();
   /** Holds that Postgres is to persist and has not confirmed. */
   #persisting: Hold[] = [];
   #running: Promise<unknown> | null = null;
@@ -34,10 +36,6 @@ export class Flusher {
 
   constructor(options: FlusherOptions) {
     this.#options = options;
-  }
-
-  add(event: FlushEvent): void {
-    this.#backlog.push(event);
   }
 
   /**
@@ -53,11 +51,6 @@ export class Flusher {
   /** Asks Postgres to persist these holds. Asked before their events, so it knows them when they end. */
   persist(holds: readonly Hold[]): void {
     this.#persisting.push(...holds);
-  }
-
-  /** Events that Postgres has not confirmed, oldest first. */
-  get backlog(): readonly FlushEvent[] {
-    return this.#backlog;
   }
 
   /** Postgres has every event that was added before this moment, on the monotonic clock. */
@@ -82,7 +75,7 @@ export class Flusher {
    * load there would be no end. Rejects when Postgres is away.
    */
   async drain(): Promise<void> {
-    const last = this.#confirmed + this.#backlog.length;
+    const last = this.#confirmed + this.backlog.length;
     // The batch under way may have been made before the last event or return.
     await this.#running;
     do {
@@ -95,15 +88,15 @@ export class Flusher {
     const { maxBatch = 500 } = this.#options;
     let error: unknown;
     do error = await this.#send(maxBatch);
-    while (error === null && this.#backlog.length >= maxBatch);
+    while (error === null && this.backlog.length >= maxBatch);
     return error;
   }
 
   async #send(maxBatch: number): Promise<unknown> {
     const { store, instanceId, monotonicMs } = this.#options;
     const sentMs = monotonicMs();
-    const events = this.#backlog.slice(0, maxBatch);
-    const isAll = events.length === this.#backlog.length;
+    const events = this.backlog.take(maxBatch);
+    const isAll = events.length === this.backlog.length;
     const reports = this.#reports();
     const persisting = [...this.#persisting];
     if (events.length + reports.length + persisting.length === 0) {
@@ -118,7 +111,7 @@ export class Flusher {
         this.#options.leases.persist(hold.reservation);
         hold.persistence = 'done';
       }
-      this.#backlog.splice(0, events.length);
+      this.backlog.drop();
       this.#confirmed += events.length;
       if (isAll) this.#flushedMs = sentMs;
       for (const [lease, report] of reports) lease.reported(report);

@@ -6,11 +6,11 @@ import type { Denial } from '../admission/decide.ts';
 import type { Reservation } from '../admission/lease-table.ts';
 import type { Changed, QueuedCall, Unavailable } from '../admission/waiting.ts';
 import type { Allocation } from '../domain/budget.ts';
-import { type Claim, used } from '../domain/claim.ts';
+import type { Claim } from '../domain/claim.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import type { DurableHold } from '../store/hot/flush.ts';
 import type { CallFacts, Outcome } from './events.ts';
-import { momentOfUuidV7, uuidV7 } from './ids.ts';
+import { uuidV7 } from './ids.ts';
 
 /** One call's money, taken out of the leases: held → settled, voided, unknown; or cancelled before it was journaled. */
 export class Hold {
@@ -94,23 +94,6 @@ export class Queued {
   }
 }
 
-/** What each counter holds of a call and is charged, where that is anything; `settled` null: as if all of it were used. */
-export function allocationsOf(hold: Hold, settled: readonly bigint[] | null): Allocation[] {
-  const { pools, amounts, claim } = hold.reservation;
-  const allocations: Allocation[] = [];
-  let at = 0;
-  for (const { meter, leases } of pools) {
-    const isUsed = settled !== null || used(meter, claim) > 0n;
-    for (const lease of leases) {
-      const held = amounts[at] ?? 0n;
-      const spent = settled !== null ? (settled[at] ?? 0n) : isUsed ? held : 0n;
-      at++;
-      if (held > 0n || spent > 0n) allocations.push({ counterId: lease.spec.id, held, settled: spent });
-    }
-  }
-  return allocations;
-}
-
 /** A hold this old gets a row of its own in Postgres. */
 const LONG_MS = 60_000;
 
@@ -138,7 +121,7 @@ export class OpenHolds {
   grownOld(nowMs: number): Hold[] {
     const old: Hold[] = [];
     for (const hold of this.#open.values()) {
-      if (nowMs - momentOfUuidV7(hold.id) < LONG_MS) break;
+      if (nowMs - hold.reservation.atMs < LONG_MS) break;
       if (hold.persistence !== 'none' || !hold.reservation.pools.some((pool) => pool.isPersistable)) continue;
       hold.persistence = 'asked';
       old.push(hold);

@@ -24,9 +24,15 @@ export function formatLine(type: LineType, json: string): string {
   return `${checksum(type, json)} ${type} ${json}\n`;
 }
 
-function checksum(type: LineType, json: string): string {
+function checksum(type: LineType, json: string | Buffer): string {
   return crc32(json, type.charCodeAt(0)).toString(16).padStart(8, '0');
 }
+
+/** Checksum, blank, type, blank. */
+const PREFIX_BYTES = 11;
+const LINE_FEED = 10;
+/** Lines of one turn of the event loop; it grows when there are more. */
+const BUFFER_BYTES = 256 * 1024;
 
 /** Reads one line back, without its line feed; null: it is damaged. */
 export function parseLine(line: string): { type: LineType; json: string } | null {
@@ -54,7 +60,9 @@ export class Journal {
   readonly path: string;
   readonly #options: JournalOptions;
   #file: number;
-  #buffer = '';
+  #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  /** Bytes of it that are not written yet. */
+  #pending = 0;
   #waiting: ((written: boolean) => void)[] = [];
   #scheduled = false;
   #bytes = 0;
@@ -82,7 +90,7 @@ export class Journal {
   }
 
   get pendingBytes(): number {
-    return this.#buffer.length;
+    return this.#pending;
   }
 
   /** Age of the oldest bytes that were written and may not be on the disk. */
@@ -99,8 +107,25 @@ export class Journal {
   /** Adds a line; it is written with all others of this turn of the event loop, in one write(). */
   append(type: 'H' | 'S', json: string): void {
     if (this.#broken) return;
-    this.#buffer += formatLine(type, json);
+    // A text that was put together is made one first: writing its pieces takes longer.
+    json.charCodeAt(0);
+    const most = PREFIX_BYTES + 3 * json.length + 1;
+    if (this.#pending + most > this.#buffer.length) this.#makeRoom(most);
+    const start = this.#pending + PREFIX_BYTES;
+    const end = start + this.#buffer.write(json, start);
+    const prefix = `${checksum(type, this.#buffer.subarray(start, end))} ${type} `;
+    this.#buffer.write(prefix, this.#pending, 'latin1');
+    this.#buffer[end] = LINE_FEED;
+    this.#pending = end + 1;
     this.#schedule();
+  }
+
+  /** Lines that do not fit any more are written at once, or the buffer grows for a line that is longer than all of it. */
+  #makeRoom(bytes: number): void {
+    this.flush();
+    if (this.#pending + bytes > this.#buffer.length) {
+      this.#buffer = Buffer.allocUnsafeSlow(this.#pending + bytes);
+    }
   }
 
   /** Calls back once everything appended so far was written (true), or the journal is broken (false). */
@@ -131,9 +156,9 @@ export class Journal {
 
   /** Writes what is buffered, now. */
   flush(): void {
-    if (this.#buffer === '' || this.#broken) return;
-    const lines = this.#buffer;
-    this.#buffer = '';
+    if (this.#pending === 0 || this.#broken) return;
+    const lines = this.#buffer.subarray(0, this.#pending);
+    this.#pending = 0;
     try {
       this.#bytes += writeAll(this.#file, lines);
       this.#dirtySinceMs ??= performance.now();
@@ -186,7 +211,8 @@ export class Journal {
   #replace(lines: string): number {
     const file = openSync(`${this.path}.tmp`, 'w', 0o600);
     try {
-      const bytes = writeAll(file, formatLine('J', JSON.stringify(this.#options.header)) + lines);
+      const header = formatLine('J', JSON.stringify(this.#options.header));
+      const bytes = writeAll(file, Buffer.from(header + lines));
       fsyncSync(file);
       renameSync(`${this.path}.tmp`, this.path);
       this.#bytes = bytes;
@@ -207,9 +233,8 @@ export class Journal {
   }
 }
 
-/** Writes the whole text at the end of the file; returns its length in bytes. */
-function writeAll(file: number, text: string): number {
-  const bytes = Buffer.from(text);
+/** Writes all bytes at the end of the file. Returns how many. */
+function writeAll(file: number, bytes: Buffer): number {
   for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
   return bytes.length;
 }

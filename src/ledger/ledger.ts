@@ -12,6 +12,7 @@ import { UNAVAILABLE, type Unavailable } from '../admission/waiting.ts';
 import type { Account, CallKind } from '../domain/budget.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import {
+  allocationsJson,
   type CallFacts,
   eventJson,
   factsJson,
@@ -23,8 +24,7 @@ import {
 } from './events.ts';
 import { Flusher } from './flusher.ts';
 import { Heartbeat, type LedgerStore } from './heartbeat.ts';
-import { allocationsOf, Hold, OpenHolds, Queued } from './holds.ts';
-import { momentOfUuidV7 } from './ids.ts';
+import { Hold, OpenHolds, Queued } from './holds.ts';
 import { formatLine, type Journal } from './journal.ts';
 import { type Clock, every, rejection, type Timers } from './time.ts';
 
@@ -163,7 +163,7 @@ export class Ledger {
   begin(hold: Hold, facts: CallFacts, done: (written: boolean) => void): void {
     const { journal, instanceId } = this.#options;
     hold.facts = facts;
-    hold.factsJson = factsJson(hold.id, instanceId, facts, hold.amount);
+    hold.factsJson = factsJson(hold.id, instanceId, facts, hold.amount, hold.reservation.atMs);
     this.#open.add(hold);
     journal.append('H', holdLine(hold));
     journal.written(done);
@@ -216,14 +216,12 @@ export class Ledger {
     if (facts === null || settled === null) throw new Error(`hold ${id} is not settled`);
     this.#finish(hold);
     const { outcome, claim, amounts } = settled;
-    const allocations = allocationsOf(hold, amounts);
-    const json = eventJson(hold.factsJson, outcome, allocations, stageUs);
+    const { reservation } = hold;
+    const json = eventJson(hold.factsJson, outcome, allocationsJson(reservation, amounts), stageUs);
     this.#options.journal.append('S', json);
-    const { teamId, keyId, endUser, model } = facts;
-    const createdAtMs = momentOfUuidV7(id);
-    this.flusher.add({ id, teamId, keyId, endUser, model, createdAtMs, claim, allocations, json });
-    if (outcome.cost > hold.amount) this.flusher.overran(teamId);
-    hold.reservation.release();
+    this.flusher.backlog.add(facts, reservation.atMs, claim, reservation, amounts, json);
+    if (outcome.cost > hold.amount) this.flusher.overran(facts.teamId);
+    reservation.release();
   }
 
   /** Ends a journaled hold after an error of ours: with the outcome that it was settled at, else unknown. */
@@ -274,7 +272,7 @@ export class Ledger {
   }
 
   *#stillNeeded() {
-    for (const event of this.flusher.backlog) yield formatLine('S', event.json);
+    for (const json of this.flusher.backlog.rows()) yield formatLine('S', json);
     for (const hold of this.#open.all()) yield formatLine('H', holdLine(hold));
   }
 
@@ -288,5 +286,6 @@ export class Ledger {
 
 /** The hold as the journal keeps it. */
 function holdLine(hold: Hold): string {
-  return holdJson(hold.factsJson, hold.facts?.priceId ?? null, allocationsOf(hold, null));
+  const allocations = allocationsJson(hold.reservation, null);
+  return holdJson(hold.factsJson, hold.facts?.priceId ?? null, allocations);
 }

@@ -20,14 +20,14 @@ export interface StateOptions {
 }
 
 export function gauges({ ledger, journal, gateway, keys, watch, nowMs }: StateOptions): Gauges {
-  const oldest = ledger.flusher.backlog[0];
+  const { oldestMs } = ledger.flusher.backlog;
   return {
     teams: teamGauges(ledger.leases, keys, nowMs),
     inFlightCalls: gateway.inFlight,
     waitingCalls: ledger.waiting,
     journalPendingBytes: ledger.journalPendingBytes,
     flushBacklogEvents: ledger.flusher.backlog.length,
-    flushLagSeconds: oldest ? Math.max(0, nowMs - oldest.createdAtMs) / 1000 : 0,
+    flushLagSeconds: oldestMs === null ? 0 : Math.max(0, nowMs - oldestMs) / 1000,
     journalSyncLagSeconds: journal.unsyncedMs / 1000,
     postgresUp: !ledger.degraded,
     installation: watch.latest(),

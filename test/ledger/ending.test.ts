@@ -84,7 +84,7 @@ test('events are sent until the store confirms them, and a lost confirmation cou
     await bench.pass(40);
   }
   await bench.pass(12_000);
-  expect(bench.ledger.flusher.backlog).toEqual([]);
+  expect(bench.ledger.flusher.backlog).toHaveLength(0);
   expect(bench.memory.events.size).toBe(61);
   expect(bench.memory.counters.get('limit@0')).toMatchObject({ settled: usd('3.10'), leased: 0n });
 });

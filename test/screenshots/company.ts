@@ -158,5 +158,5 @@ function eventOf(
     usage,
     responseModel: model,
   });
-  return eventFromJson(eventJson(factsJson(uuidV7(atMs), instanceId, facts, held), outcome, [], stageUs));
+  return eventFromJson(eventJson(factsJson(uuidV7(atMs), instanceId, facts, held), outcome, '[]', stageUs));
 }

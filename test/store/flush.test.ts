@@ -6,7 +6,7 @@ import { uuidV7 } from '../../src/ledger/ids.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
 import { PostgresLedgerStore } from '../../src/store/hot/ledger-store.ts';
 import { counterSpec, insertSource, insertTeam } from '../support/catalog.ts';
-import { eventOf, factsOf, settledOutcome } from '../support/events.ts';
+import { allocationsText, eventOf, factsOf, settledOutcome } from '../support/events.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 
 const { database, drop } = await createTestDatabase({ hotConnectionsMax: 12 });
@@ -30,7 +30,9 @@ test('an event arrives with every column as it was written', async () => {
   const facts = factsOf(teamId, keyId, { endUser: 'ann "o\'hara"\n', stream: true, outputLimit: 256 });
   const allocations = [{ counterId: 'limit@0', held: usd('0.02'), settled: usd('0.000000000001') }];
   const outcome = settledOutcome(usd('0.000000000001'), { reason: 'client_gone' });
-  const event = eventFromJson(eventJson(factsJson(id, instanceId, facts, usd('0.02')), outcome, allocations));
+  const event = eventFromJson(
+    eventJson(factsJson(id, instanceId, facts, usd('0.02')), outcome, allocationsText(allocations)),
+  );
   await store.flush({ instanceId, events: [event], reports: [] });
   const [row] = await sql`select *, cost_usd::text, hold_usd::text from usage_events where id = ${id}`;
   expect(row).toMatchObject({
@@ -70,7 +72,7 @@ test('no text that a client or upstream can send keeps a batch out of the ledger
   const events = texts.map((text, index) => {
     const facts = factsOf(teamId, randomUUID(), { endUser: text, model: text });
     const outcome = settledOutcome(0n, { upstreamRequestId: text, responseModel: text, serviceTier: text });
-    return eventFromJson(eventJson(factsJson(uuidV7(NOW + index), instanceId, facts, 0n), outcome, []));
+    return eventFromJson(eventJson(factsJson(uuidV7(NOW + index), instanceId, facts, 0n), outcome, '[]'));
   });
   expect((await store.flush({ instanceId, events, reports: [] })).size).toBe(texts.length);
   const rows = await sql`select end_user from usage_events where team_id = ${teamId} order by id`;

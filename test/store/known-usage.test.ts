@@ -46,7 +46,7 @@ async function answered(
   const json = eventJson(
     factsJson(id, instanceId, factsOf(teamId, randomUUID(), facts), 1n),
     outcome,
-    [],
+    '[]',
     stageUs,
   );
   await flush(db.database.sql, { instanceId, events: [eventFromJson(json)], reports: [] });

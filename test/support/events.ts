@@ -1,5 +1,6 @@
 /** Usage events as the ledger writes them, for tests that have no call to make them from. */
 import type { Allocation } from '../../src/domain/budget.ts';
+import { formatUsd } from '../../src/domain/money.ts';
 import {
   type CallFacts,
   eventFromJson,
@@ -59,5 +60,16 @@ export interface EventOptions {
 export function eventOf(options: EventOptions): FlushEvent {
   const { id, instanceId, teamId, keyId, cost, held, allocations } = options;
   const facts = factsJson(id, instanceId, factsOf(teamId, keyId), held);
-  return eventFromJson(eventJson(facts, settledOutcome(cost), allocations, { estimate: 12, forward: 3400 }));
+  const stageUs = { estimate: 12, forward: 3400 };
+  return eventFromJson(eventJson(facts, settledOutcome(cost), allocationsText(allocations), stageUs));
+}
+
+/** Allocations as they stand in the row of an event. */
+export function allocationsText(allocations: readonly Allocation[]): string {
+  const parts = allocations.map(({ counterId, held, settled }) => ({
+    counter: counterId,
+    held: formatUsd(held),
+    settled: formatUsd(settled),
+  }));
+  return JSON.stringify(parts);
 }

@@ -1,0 +1,288 @@
+/**
+ * The backlog: events that were journaled and that Postgres has not confirmed, oldest first. Owns: how they are kept
+ * until then, which is as bytes: a busy instance has thousands of them, and as objects each would be copied twice by the
+ * garbage collector and leave nothing behind. Invariant: first in, first out; what was taken stays until it is dropped.
+ *
+ * A record is its length and its head's (four bytes each), the head (what a flush needs beside the row: the moment in six
+ * bytes, then texts, counts and amounts), and the JSON of the row, which begins with its id.
+ */
+import type { LeasedPool } from '../admission/leases.ts';
+import type { Allocation } from '../domain/budget.ts';
+import type { Claim } from '../domain/claim.ts';
+import type { FlushEvent } from '../store/hot/flush.ts';
+import type { CallFacts } from './events.ts';
+
+const SLAB_BYTES = 256 * 1024;
+/** Slabs that are kept for reuse. */
+const SPARE_MAX = 4;
+/** Lengths and moment. */
+const FIXED_BYTES = 14;
+/** Upper bounds of what is written beside texts: cost and tokens; two amounts and an index. */
+const CLAIM_BYTES_MAX = 64;
+const ALLOCATION_BYTES_MAX = 96;
+/** Where the id stands in the JSON of a row: `{"id":"…"`. */
+const ID_FROM = 7;
+const ID_TO = ID_FROM + 36;
+
+/** Ids and names come again and again: a record keeps their index. Longer texts, and further ones, stand in it. */
+const SHARED_TEXTS_MAX = 65_536;
+const SHARED_LENGTH_MAX = 256;
+/** More than so many are forgotten when the backlog is empty. */
+const SHARED_TEXTS_KEPT = 4_096;
+
+/** How a text begins: there is none, it stands here, or its index from here on. */
+const NO_TEXT = 0;
+const OWN_TEXT = 1;
+const SHARED_TEXT = 2;
+
+/** How an amount begins: as a number, or as decimal digits where that would not be exact. */
+const NUMBER = 0;
+const DIGITS = 1;
+const EXACT_MAX = BigInt(Number.MAX_SAFE_INTEGER);
+
+interface Slab {
+  bytes: Buffer;
+  /** How much of it is written. */
+  used: number;
+}
+
+export class Backlog {
+  /** How many events there are, those that were taken included. */
+  length = 0;
+  #slabs: Slab[] = [newSlab(SLAB_BYTES)];
+  readonly #spare: Slab[] = [];
+  /** Where the oldest record begins in the first slab. */
+  #firstAt = 0;
+  /** What was taken: how many events, and where the next one begins. */
+  #taken = { events: 0, slab: 0, at: 0 };
+  #shared: string[] = [];
+  readonly #indexOf = new Map<string, number>();
+  /** Where is written, or read. */
+  #bytes: Buffer = Buffer.alloc(0);
+  #at = 0;
+
+  /** When the oldest event was admitted, in milliseconds since the epoch; null: there is none. */
+  get oldestMs(): number | null {
+    const [slab] = this.#slabs;
+    return this.length === 0 || !slab ? null : slab.bytes.readUIntBE(this.#firstAt + 8, 6);
+  }
+
+  /**
+   * Adds an event.
+   * @param amounts what was held of each lease of the pools, in their order; `charged`: what each is charged
+   * @param json the row of the event, which begins with its id
+   */
+  add(
+    { teamId, keyId, endUser, model }: CallFacts,
+    createdAtMs: number,
+    claim: Claim,
+    held: { pools: readonly LeasedPool[]; amounts: readonly bigint[] },
+    charged: readonly bigint[],
+    json: string,
+  ): void {
+    const texts = teamId.length + keyId.length + (endUser?.length ?? 0) + model.length + json.length;
+    const most = FIXED_BYTES + CLAIM_BYTES_MAX + held.amounts.length * ALLOCATION_BYTES_MAX + 3 * texts + 32;
+    const slab = this.#slabFor(most);
+    this.#bytes = slab.bytes;
+    this.#at = slab.used + FIXED_BYTES;
+    this.#bytes.writeUIntBE(createdAtMs, slab.used + 8, 6);
+    this.#putText(teamId);
+    this.#putText(keyId);
+    this.#putText(endUser);
+    this.#putText(model);
+    this.#putAmount(claim.cost);
+    this.#putNumber(claim.input_tokens);
+    this.#putNumber(claim.output_tokens);
+    let index = 0;
+    for (const { leases } of held.pools) {
+      for (const { spec } of leases) {
+        const amount = held.amounts[index] ?? 0n;
+        const cost = charged[index++] ?? 0n;
+        if (amount === 0n && cost === 0n) continue;
+        this.#putText(spec.id);
+        this.#putAmount(amount);
+        this.#putAmount(cost);
+      }
+    }
+    this.#putText(null);
+    const headLength = this.#at - slab.used;
+    const length = headLength + slab.bytes.write(json, this.#at);
+    slab.bytes.writeUInt32LE(length, slab.used);
+    slab.bytes.writeUInt32LE(headLength, slab.used + 4);
+    slab.used += length;
+    this.length++;
+  }
+
+  /** Returns the oldest events, `max` of them at most. They stay here until `drop`. */
+  take(max: number): FlushEvent[] {
+    const events: FlushEvent[] = [];
+    let at = this.#firstAt;
+    let index = 0;
+    for (let slab = this.#slabs[0]; slab && events.length < max; ) {
+      if (at < slab.used) {
+        events.push(this.#read(slab.bytes, at));
+        at += slab.bytes.readUInt32LE(at);
+      } else {
+        if (index === this.#slabs.length - 1) break;
+        slab = this.#slabs[++index];
+        at = 0;
+      }
+    }
+    this.#taken = { events: events.length, slab: index, at };
+    return events;
+  }
+
+  /** Drops what was taken last. */
+  drop(): void {
+    const { events, slab, at } = this.#taken;
+    if (events === 0) return;
+    this.#taken = { events: 0, slab: 0, at: 0 };
+    for (const done of this.#slabs.splice(0, slab)) this.#retire(done);
+    this.#firstAt = at;
+    this.length -= events;
+    const [first] = this.#slabs;
+    if (!first || this.#firstAt < first.used) return;
+    // The oldest event stands in the next slab, or there is none.
+    this.#firstAt = 0;
+    if (this.#slabs.length > 1) {
+      this.#slabs.shift();
+      this.#retire(first);
+      return;
+    }
+    first.used = 0;
+    if (this.#shared.length > SHARED_TEXTS_KEPT) {
+      this.#shared = [];
+      this.#indexOf.clear();
+    }
+  }
+
+  /** The rows of all events, oldest first. */
+  *rows(): Generator<string> {
+    let at = this.#firstAt;
+    for (const { bytes, used } of this.#slabs) {
+      while (at < used) {
+        const end = at + bytes.readUInt32LE(at);
+        yield bytes.toString('utf8', at + bytes.readUInt32LE(at + 4), end);
+        at = end;
+      }
+      at = 0;
+    }
+  }
+
+  #slabFor(most: number): Slab {
+    const last = this.#slabs.at(-1);
+    if (last && last.used + most <= last.bytes.length) return last;
+    if (last?.used === 0) this.#slabs.pop();
+    const slab = most > SLAB_BYTES ? newSlab(most) : (this.#spare.pop() ?? newSlab(SLAB_BYTES));
+    this.#slabs.push(slab);
+    return slab;
+  }
+
+  #retire(slab: Slab): void {
+    if (this.#spare.length === SPARE_MAX || slab.bytes.length !== SLAB_BYTES) return;
+    slab.used = 0;
+    this.#spare.push(slab);
+  }
+
+  #read(bytes: Buffer, from: number): FlushEvent {
+    const jsonAt = from + bytes.readUInt32LE(from + 4);
+    this.#bytes = bytes;
+    this.#at = from + FIXED_BYTES;
+    const teamId = this.#getText() ?? '';
+    const keyId = this.#getText() ?? '';
+    const endUser = this.#getText();
+    const model = this.#getText() ?? '';
+    const cost = this.#getAmount();
+    const claim = { cost, input_tokens: this.#getNumber(), output_tokens: this.#getNumber() };
+    const allocations: Allocation[] = [];
+    for (let id = this.#getText(); id !== null; id = this.#getText()) {
+      allocations.push({ counterId: id, held: this.#getAmount(), settled: this.#getAmount() });
+    }
+    return {
+      id: bytes.toString('latin1', jsonAt + ID_FROM, jsonAt + ID_TO),
+      teamId,
+      keyId,
+      endUser,
+      model,
+      createdAtMs: bytes.readUIntBE(from + 8, 6),
+      claim,
+      allocations,
+      json: bytes.toString('utf8', jsonAt, from + bytes.readUInt32LE(from)),
+    };
+  }
+
+  /** Seven bits a byte, the lowest first. */
+  #putNumber(number: number): void {
+    const bytes = this.#bytes;
+    let rest = number;
+    while (rest >= 128) {
+      bytes[this.#at++] = (rest % 128) + 128;
+      rest = Math.floor(rest / 128);
+    }
+    bytes[this.#at++] = rest;
+  }
+
+  #getNumber(): number {
+    let number = 0;
+    for (let factor = 1; ; factor *= 128) {
+      const byte = this.#bytes[this.#at++] ?? 0;
+      if (byte < 128) return number + byte * factor;
+      number += (byte - 128) * factor;
+    }
+  }
+
+  #putAmount(amount: bigint): void {
+    if (amount >= 0n && amount <= EXACT_MAX) {
+      this.#bytes[this.#at++] = NUMBER;
+      this.#putNumber(Number(amount));
+      return;
+    }
+    this.#bytes[this.#at++] = DIGITS;
+    this.#putOwn(String(amount));
+  }
+
+  #getAmount(): bigint {
+    return this.#bytes[this.#at++] === NUMBER ? BigInt(this.#getNumber()) : BigInt(this.#getOwn());
+  }
+
+  #putText(text: string | null): void {
+    if (text === null) {
+      this.#putNumber(NO_TEXT);
+      return;
+    }
+    const known = this.#indexOf.get(text);
+    if (known !== undefined) {
+      this.#putNumber(SHARED_TEXT + known);
+    } else if (this.#shared.length < SHARED_TEXTS_MAX && text.length <= SHARED_LENGTH_MAX) {
+      this.#putNumber(SHARED_TEXT + this.#shared.length);
+      this.#indexOf.set(text, this.#shared.length);
+      this.#shared.push(text);
+    } else {
+      this.#putNumber(OWN_TEXT);
+      this.#putOwn(text);
+    }
+  }
+
+  #getText(): string | null {
+    const kind = this.#getNumber();
+    if (kind === NO_TEXT) return null;
+    return kind === OWN_TEXT ? this.#getOwn() : (this.#shared[kind - SHARED_TEXT] ?? '');
+  }
+
+  #putOwn(text: string): void {
+    const bytes = Buffer.from(text);
+    this.#putNumber(bytes.length);
+    bytes.copy(this.#bytes, this.#at);
+    this.#at += bytes.length;
+  }
+
+  #getOwn(): string {
+    const length = this.#getNumber();
+    this.#at += length;
+    return this.#bytes.toString('utf8', this.#at - length, this.#at);
+  }
+}
+
+function newSlab(bytes: number): Slab {
+  return { bytes: Buffer.allocUnsafeSlow(bytes), used: 0 };
+}
