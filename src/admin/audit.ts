@@ -29,8 +29,8 @@ function toEntry(row: AuditRow): z.input<typeof AuditEntry> {
     id: row.id,
     at: instantOf(row.at),
     actor: row.actor,
-    action: row.action as z.input<typeof AuditEntry>['action'],
-    noun: row.noun as z.input<typeof AuditEntry>['noun'],
+    action: row.action,
+    noun: row.noun,
     noun_id: row.nounId,
     team_id: row.teamId,
     before: written(row.before),
@@ -39,8 +39,8 @@ function toEntry(row: AuditRow): z.input<typeof AuditEntry> {
 }
 
 /** A row's values as the other routes write them: moments and amounts alike, whatever the database's settings. */
-function written(row: unknown): Record<string, unknown> | null {
-  if (typeof row !== 'object' || row === null) return null;
+function written(row: Record<string, unknown> | null): Record<string, unknown> | null {
+  if (row === null) return null;
   return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, textOf(name, value)]));
 }
 

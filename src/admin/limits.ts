@@ -75,9 +75,8 @@ export function serveLimits(app: OpenAPIHono, { database, settleNow }: AdminOpti
     change: async (id, { amount, max_hold: maxHold, warn_at: warnAt }) => {
       const limit = await findLimit(database, id);
       if (!limit) return null;
-      const meter = limit.meter as Meter;
-      const refused =
-        notWhole(meter, amount, 'amount') ?? notHeld(meter, limit.enforcement as Enforcement, maxHold);
+      const meter = limit.meter;
+      const refused = notWhole(meter, amount, 'amount') ?? notHeld(meter, limit.enforcement, maxHold);
       return refused ?? changeLimit(database, id, { amount, maxHold, warnAt });
     },
     remove: (id) => deleteLimit(database, id),
@@ -154,28 +153,28 @@ export function windowOf(rule: Window): WindowBody {
 
 /** What every answer says of a limit's rule. */
 export function ruleOf(limit: LimitRow) {
-  const meter = limit.meter as Meter;
+  const { meter } = limit;
   return {
     id: limit.id,
     subject: subjectOf(limit),
     models: limit.models,
     meter,
     amount: formatAmount(meter, usd(limit.amount)),
-    window: windowOf(limit.window as Window),
-    enforcement: limit.enforcement as Enforcement,
+    window: windowOf(limit.window),
+    enforcement: limit.enforcement,
   };
 }
 
 function subjectOf({ subjectType, subjectId, teamId }: LimitRow): z.output<typeof subject> {
   if (subjectType === 'org') return { type: 'org' };
-  if (subjectType !== 'user') return { type: subjectType as 'team' | 'key', id: subjectId ?? teamId };
+  if (subjectType !== 'user') return { type: subjectType, id: subjectId ?? teamId };
   return { type: 'user', id: subjectId, team_id: teamId === ORGANIZATION_ID ? null : teamId };
 }
 
 /** How far a limit is used, in its meter's unit. */
 export function stateOf({ limit, amount, settled, held, span }: LimitBalance) {
-  const isRolling = (limit.window as Window).type === 'rolling';
-  const say = (each: bigint) => formatAmount(limit.meter as Meter, each);
+  const isRolling = limit.window.type === 'rolling';
+  const say = (each: bigint) => formatAmount(limit.meter, each);
   return {
     settled: say(settled),
     held: say(held),
@@ -190,7 +189,7 @@ function toLimit(limit: LimitRow): z.input<typeof Limit> {
   return {
     ...ruleOf(limit),
     team_id: limit.teamId,
-    max_hold: maxHold === null ? null : formatAmount(limit.meter as Meter, usd(maxHold)),
+    max_hold: maxHold === null ? null : formatAmount(limit.meter, usd(maxHold)),
     warn_at: limit.warnAt,
     created_at: instantOf(limit.createdAt),
     deleted_at: instantOf(limit.deletedAt),

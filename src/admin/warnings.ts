@@ -2,7 +2,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
-import { type Meter, ORGANIZATION_ID } from '../domain/limit.ts';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { listWarnings, type WarningRow } from '../store/warning-list.ts';
 import { type subject, type Warning, Warnings, WarningsQuery } from './contract.ts';
@@ -27,7 +27,7 @@ export function serveWarnings(app: OpenAPIHono, { database }: AdminOptions): voi
 
 function toWarning(row: WarningRow): z.input<typeof Warning> {
   const { counter } = row;
-  const meter = counter.meter as Meter;
+  const { meter } = counter;
   return {
     id: row.id,
     team_id: row.teamId === ORGANIZATION_ID ? null : row.teamId,
@@ -51,7 +51,7 @@ function toWarning(row: WarningRow): z.input<typeof Warning> {
 function subjectOf({ subjectType, subjectId, teamId }: WarningRow['counter']): z.input<typeof subject> {
   if (subjectType === 'org') return { type: 'org' };
   if (subjectType === 'user') return { type: 'user', id: subjectId, team_id: teamId };
-  return { type: subjectType as 'team' | 'key', id: subjectId };
+  return { type: subjectType, id: subjectId };
 }
 
 function deliveryOf({
