@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { type AuditRow, listAudit } from '../store/audit.ts';
 import { Audit, type AuditEntry, AuditQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
-import { instantOf, moneyOf, pageOf } from './page.ts';
+import { instantOf, moneyOf, pageOf, teamOf } from './page.ts';
 import { serve } from './route.ts';
 
 export function serveAudit(app: OpenAPIHono, { database }: AdminOptions): void {
@@ -32,7 +32,7 @@ function toEntry(row: AuditRow): z.input<typeof AuditEntry> {
     action: row.action,
     noun: row.noun,
     noun_id: row.nounId,
-    team_id: row.teamId,
+    team_id: row.teamId && teamOf(row.teamId),
     before: written(row.before),
     after: written(row.after),
   };
@@ -46,6 +46,7 @@ function written(row: Record<string, unknown> | null): Record<string, unknown> |
 
 function textOf(name: string, value: unknown): unknown {
   if (typeof value !== 'string') return value;
+  if (name === 'team_id') return teamOf(value);
   if (/_(at|from)$/.test(name)) return new Date(value).toISOString();
   return /^(amount|max_hold)$|_usd$/.test(name) ? moneyOf(value) : value;
 }

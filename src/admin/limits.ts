@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
 import { UNIT } from '../domain/claim.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
-import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
+import type { Enforcement, Meter, Subject } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import type { Window } from '../domain/window.ts';
 import { type LimitBalance, readLimitBalances } from '../store/balance.ts';
@@ -28,7 +28,7 @@ import {
 } from './contract.ts';
 import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
-import { instantOf } from './page.ts';
+import { instantOf, teamOf } from './page.ts';
 import { serve } from './route.ts';
 
 export function serveLimits(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
@@ -168,7 +168,7 @@ export function ruleOf(limit: LimitRow) {
 function subjectOf({ subjectType, subjectId, teamId }: LimitRow): z.output<typeof subject> {
   if (subjectType === 'org') return { type: 'org' };
   if (subjectType !== 'user') return { type: subjectType, id: subjectId ?? teamId };
-  return { type: 'user', id: subjectId, team_id: teamId === ORGANIZATION_ID ? null : teamId };
+  return { type: 'user', id: subjectId, team_id: teamOf(teamId) };
 }
 
 /** How far a limit is used, in its meter's unit. */
@@ -188,7 +188,7 @@ function toLimit(limit: LimitRow): z.input<typeof Limit> {
   const { maxHold } = limit;
   return {
     ...ruleOf(limit),
-    team_id: limit.teamId,
+    team_id: teamOf(limit.teamId),
     max_hold: maxHold === null ? null : formatAmount(limit.meter, usd(maxHold)),
     warn_at: limit.warnAt,
     created_at: instantOf(limit.createdAt),

@@ -2,12 +2,11 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
-import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { listWarnings, type WarningRow } from '../store/warning-list.ts';
 import { type subject, type Warning, Warnings, WarningsQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
-import { instantOf, pageOf } from './page.ts';
+import { instantOf, pageOf, teamOf } from './page.ts';
 import { serve } from './route.ts';
 
 export function serveWarnings(app: OpenAPIHono, { database }: AdminOptions): void {
@@ -30,7 +29,7 @@ function toWarning(row: WarningRow): z.input<typeof Warning> {
   const { meter } = counter;
   return {
     id: row.id,
-    team_id: row.teamId === ORGANIZATION_ID ? null : row.teamId,
+    team_id: teamOf(row.teamId),
     limit_id: counter.source === 'limit' ? counter.sourceId : null,
     grant_id: counter.source === 'grant' ? counter.sourceId : null,
     subject: subjectOf(counter),

@@ -119,7 +119,7 @@ export const enforcement = z.enum(ENFORCEMENTS);
 export const Limit = z
   .strictObject({
     id,
-    team_id: id,
+    team_id: id.nullable().meta({ description: 'Null: it belongs to the whole installation' }),
     subject,
     models: z.array(z.string()).nullable(),
     meter,
