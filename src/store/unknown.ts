@@ -7,7 +7,7 @@ import { and, asc, eq, gt, inArray, isNull, ne, or, sql } from 'drizzle-orm';
 import { settleInOrder } from '../domain/budget.ts';
 import { counted } from '../domain/counter.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
-import { type Meter, ORGANIZATION_ID, type SubjectType } from '../domain/limit.ts';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import { addAudit } from './audit.ts';
 import { changeCatalog } from './changes.ts';
@@ -19,7 +19,6 @@ import { adjustments, counters, teams, usageDays, type usageEvents, usageRollups
 export type AdjustmentRow = typeof adjustments.$inferSelect;
 type EventRow = typeof usageEvents.$inferSelect;
 type CounterRow = typeof counters.$inferSelect;
-type StoredAllocation = { counter: string; held: string; settled: string };
 
 export interface Release {
   eventId: string;
@@ -122,7 +121,7 @@ async function correctCounters(tx: Transaction, event: EventRow, cost: PicoUsd):
  */
 function counterDeltas(rows: CounterRow[], event: EventRow, cost: PicoUsd): Map<string, PicoUsd> {
   const deltas = new Map<string, PicoUsd>();
-  const allocations = event.allocations as StoredAllocation[];
+  const { allocations } = event;
   const sourceOf = new Map(rows.map((row) => [row.id, row.source]));
   const fromGrants = allocations.filter((part) => sourceOf.get(part.counter) === 'grant');
   const paid = settleInOrder(
@@ -147,10 +146,10 @@ function counterDeltas(rows: CounterRow[], event: EventRow, cost: PicoUsd): Map<
 function countedBy(row: CounterRow, event: EventRow, cost: PicoUsd): PicoUsd {
   const counter = {
     teamId: row.teamId,
-    source: row.source as 'limit' | 'grant',
-    subjectType: row.subjectType as SubjectType,
+    source: row.source,
+    subjectType: row.subjectType,
     subjectId: row.subjectId,
-    meter: row.meter as Meter,
+    meter: row.meter,
     models: row.models,
     startsAtMs: row.startsAt.getTime(),
     endsAtMs: row.endsAt?.getTime() ?? null,

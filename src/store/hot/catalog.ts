@@ -9,8 +9,8 @@ import {
   type Limit,
   type Meter,
   ORGANIZATION_ID,
-  type Subject,
   type SubjectType,
+  subjectOf,
 } from '../../domain/limit.ts';
 import { usd } from '../../domain/money.ts';
 import type { Warning } from '../../domain/warning.ts';
@@ -108,11 +108,6 @@ async function limitsOf(sql: Sql, teamId: string, keyId: string): Promise<Limit[
     enforcement: row.enforcement,
     maxHold: row.max_hold === null ? null : usd(row.max_hold),
   }));
-}
-
-function subjectOf(type: SubjectType, id: string | null, teamId: string): Subject {
-  if (type === 'org') return { type };
-  return type === 'user' ? { type, id } : { type, id: id ?? teamId };
 }
 
 async function grantsOf(sql: Sql, teamId: string): Promise<Grant[]> {
