@@ -17,8 +17,8 @@ const DECIMAL_USD = /^(-?)(\d{1,12})(?:\.(\d{1,12}))?$/;
 export function parseUsd(text: string): PicoUsd | null {
   const match = DECIMAL_USD.exec(text);
   if (!match) return null;
-  const [, sign, whole, fraction = ''] = match;
-  const amount = BigInt(whole!) * PICO_PER_USD + BigInt(fraction.padEnd(12, '0'));
+  const [, sign, whole = '0', fraction = ''] = match;
+  const amount = BigInt(whole) * PICO_PER_USD + BigInt(fraction.padEnd(12, '0'));
   return sign ? -amount : amount;
 }
 
