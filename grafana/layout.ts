@@ -103,10 +103,10 @@ function choice(name: string, label: string, description: string): QueryVariable
 /** Who changed which budget, on every chart. */
 function changes(): AnnotationQueryBuilder {
   const rawSql = `
-select at as time, concat_ws(' ', actor, action, noun) as title,
-  coalesce(after, before)::text as text, noun as tags
+select at as time, concat_ws(' ', actor, action, resource) as title,
+  coalesce(after, before)::text as text, resource as tags
 from audit_log
-where $__timeFilter(at) and noun in ('limit', 'grant', 'plan', 'price')
+where $__timeFilter(at) and resource in ('limit', 'grant', 'plan', 'price')
 order by at`;
   return new AnnotationQueryBuilder()
     .name('Changes of budgets')

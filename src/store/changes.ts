@@ -1,7 +1,7 @@
 /**
  * Changes of the catalog (teams, keys, limits, grants, prices). Owns: their transaction, its clock and its actor, and the
  * version by which replicas notice them. Invariants: a version is visible only together with its changes and all of
- * smaller versions; locks are taken in one order: team, row of the noun, counters by id, the version last.
+ * smaller versions; locks are taken in one order: team, row of the resource, counters by id, the version last.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { eq, inArray, type SQL, sql } from 'drizzle-orm';

@@ -163,7 +163,7 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     const changes = page.getByRole('table', { name: en.audit.list }).locator('tbody tr');
     await expect.poll(() => changes.count(), PATIENT).toBeGreaterThan(5);
     expect(await changes.first().textContent()).toContain(
-      `${en.audit.nouns.price} ${en.audit.actions.create}`,
+      `${en.audit.resources.price} ${en.audit.actions.create}`,
     );
     expect(await changes.first().textContent()).toContain('admin session');
     expect(complaints).toEqual([]);

@@ -12,14 +12,14 @@ import { BASE, setQuery, usePlace } from '../shell/router.ts';
 import { differences } from './differences.ts';
 import { nameIn, useTeamOptions } from './names.ts';
 
-const NOUNS = ['team', 'key', 'limit', 'grant', 'plan', 'price', 'model', 'event'];
+const RESOURCES = ['team', 'key', 'limit', 'grant', 'plan', 'price', 'model', 'event'];
 
 export function AuditPage() {
   const t = useWords();
   const format = useFormat();
   const { query } = usePlace();
   const teams = useTeamOptions();
-  const filter = { noun: query.get('noun'), team_id: query.get('team_id') };
+  const filter = { resource: query.get('resource'), team_id: query.get('team_id') };
   const pages = usePages<AuditEntry>('/audit', filter);
   return (
     <Page title={t.nav.audit} lead={t.audit.lead}>
@@ -30,13 +30,13 @@ export function AuditPage() {
           <>
             <div class="inline">
               <SelectField
-                label={t.audit.noun}
-                param="noun"
-                value={filter.noun ?? ''}
-                onValue={(noun) => setQuery({ noun })}
+                label={t.audit.resource}
+                param="resource"
+                value={filter.resource ?? ''}
+                onValue={(resource) => setQuery({ resource })}
                 options={[
-                  { value: '', text: t.audit.allNouns },
-                  ...NOUNS.map((value) => ({ value, text: t.audit.nouns[value] ?? value })),
+                  { value: '', text: t.audit.allResources },
+                  ...RESOURCES.map((value) => ({ value, text: t.audit.resources[value] ?? value })),
                 ]}
               />
             </div>
@@ -87,11 +87,11 @@ export function AuditPage() {
   );
 }
 
-function What({ entry: { noun, action, noun_id: id } }: { entry: AuditEntry }) {
+function What({ entry: { resource, action, resource_id: id } }: { entry: AuditEntry }) {
   const t = useWords();
   return (
     <>
-      {t.audit.nouns[noun] ?? noun} {t.audit.actions[action] ?? action}
+      {t.audit.resources[resource] ?? resource} {t.audit.actions[action] ?? action}
       <span class="under code">{id.length > 13 ? `…${id.slice(-12)}` : id}</span>
     </>
   );

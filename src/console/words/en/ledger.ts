@@ -165,13 +165,13 @@ export const ledger = {
     at: 'When',
     actor: 'Who',
     action: 'What',
-    noun: 'Thing',
+    resource: 'Thing',
     change: 'Change',
     field: 'Field',
     before: 'Before',
     after: 'After',
-    allNouns: 'Everything',
-    nouns: {
+    allResources: 'Everything',
+    resources: {
       team: 'Team',
       key: 'Key',
       limit: 'Limit',

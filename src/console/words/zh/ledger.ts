@@ -169,13 +169,13 @@ export const ledger: Ledger = {
     at: '时间',
     actor: '操作者',
     action: '动作',
-    noun: '对象',
+    resource: '对象',
     change: '更改',
     field: '字段',
     before: '之前',
     after: '之后',
-    allNouns: '全部',
-    nouns: {
+    allResources: '全部',
+    resources: {
       team: '团队',
       key: '密钥',
       limit: '限额',

@@ -1,4 +1,4 @@
-import { testRefusals } from './refusing.ts';
+import { testInvalidRequests } from './invalid-requests.ts';
 import type { Json } from './support.ts';
 
 const price = (change: Record<string, unknown>) => ({
@@ -14,7 +14,7 @@ const credit = (team: Json, change: Record<string, unknown>) => ({
   ...change,
 });
 
-testRefusals([
+testInvalidRequests([
   [
     'a grant that ends before it starts',
     (made) => ['POST', '/grants', credit(made.team, { starts_at: '2027-01-02', expires_at: '2027-01-01' })],

@@ -1,4 +1,4 @@
-/** Stretches of time that sums are asked for: in whole quarters of an hour, and with so many rows at most. */
+/** The range of time that a report sums: whole quarters of an hour, with at most ROWS_MAX rows. */
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { QUARTER_HOUR_MS } from '../domain/window.ts';
 import type { UsageInterval } from '../store/usage.ts';
@@ -6,22 +6,22 @@ import { instantOf } from './page.ts';
 
 export const ROWS_MAX = 10_000;
 
-interface StretchQuery {
+interface TimeRangeQuery {
   interval: UsageInterval;
   time_zone: string;
   from?: string | undefined;
   to?: string | undefined;
 }
 
-export interface Stretch {
+export interface TimeRange {
   interval: UsageInterval;
   timeZone: string;
   from: Date | null;
   to: Date | null;
 }
 
-/** Sums are kept by quarters of an hour, so a moment within one means all of it. */
-export function stretchOf(query: StretchQuery): Stretch | ApiError {
+/** Returns the range of a query, widened to quarters of an hour: sums are kept by them. */
+export function timeRangeOf(query: TimeRangeQuery): TimeRange | ApiError {
   const from = quarterOf(query.from, Math.floor);
   const to = quarterOf(query.to, Math.ceil);
   if (from && to && from >= to) return apiError('invalid_request', 'to must be after from', { param: 'to' });
@@ -33,8 +33,8 @@ function quarterOf(text: string | undefined, round: (quarters: number) => number
   return new Date(round(Date.parse(text) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS);
 }
 
-/** The answer with its rows; an error when they are too many. */
-export function answerOf<Row>({ interval, timeZone, from, to }: Stretch, data: Row[]) {
+/** Returns a report of these rows; an error when there are too many. */
+export function reportOf<Row>({ interval, timeZone, from, to }: TimeRange, data: Row[]) {
   if (data.length > ROWS_MAX) {
     const message = `more than ${ROWS_MAX} rows: ask for less time or a longer interval`;
     return apiError('invalid_request', message, { param: 'interval' });

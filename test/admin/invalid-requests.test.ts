@@ -1,6 +1,6 @@
-import { noSuch, testRefusals } from './refusing.ts';
+import { noSuch, testInvalidRequests } from './invalid-requests.ts';
 
-testRefusals([
+testInvalidRequests([
   ['a body that is no JSON', () => ['POST', '/teams', '{"name":'], 400, null, /JSON/],
   ['no body', () => ['POST', '/teams', undefined], 400, null, /JSON/],
   ['a body that is a list', () => ['POST', '/teams', []], 400, null, /object/],

@@ -1,10 +1,10 @@
-/** Tables of bad requests, each asked of an API that has one of every noun. */
+/** Tables of invalid requests, each sent to an admin API that has one of every resource. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestAdmin, type Json, type TestAdmin } from './support.ts';
 
 export const noSuch = '019abcde-0000-7000-8000-000000000000';
 
-/** What exists before the requests: they must leave it as it is. */
+/** What exists before the requests; none of them may change it. */
 export interface Made {
   team: Json;
   key: Json;
@@ -12,16 +12,22 @@ export interface Made {
   grant: Json;
 }
 
-/** Its title, what is asked, the status, the `param` and a part of the message. */
-export type Refusal = [string, (made: Made) => [string, string, unknown], number, string | null, RegExp];
+/** Title, request, expected status, `param` and a part of the message. */
+export type InvalidRequest = [
+  string,
+  (made: Made) => [string, string, unknown],
+  number,
+  string | null,
+  RegExp,
+];
 
 export function limitOf(team: Json, change: Record<string, unknown>) {
   const subject = { type: 'team', id: team.id };
   return { subject, meter: 'cost_usd', amount: '10', window: { type: 'lifetime' }, ...change };
 }
 
-/** Asks each request and holds it to its refusal, and every row to what it was before. */
-export function testRefusals(refusals: Refusal[]): void {
+/** Adds a test per request: it gets its error, and no row changes. */
+export function testInvalidRequests(requests: InvalidRequest[]): void {
   let admin: TestAdmin;
   let made: Made;
   let before: string;
@@ -39,8 +45,8 @@ export function testRefusals(refusals: Refusal[]): void {
   });
   afterAll(() => admin.close());
 
-  describe('a bad request changes nothing and is told which field is at fault:', () => {
-    test.each(refusals)('%s', async (_, request, status, param, message) => {
+  describe('an invalid request changes nothing, and its error names the field:', () => {
+    test.each(requests)('%s', async (_, request, status, param, message) => {
       const answer = await admin.ask(...request(made));
       expect(answer).toMatchObject({
         status,

@@ -1,6 +1,6 @@
 /**
- * The key holder's own view, under `/v1/tollgate`: what is left and what was used, by the key that calls. Never forwarded,
- * never metered. It shows the team's budgets, because they are what stops the key, and of keys itself alone.
+ * Self-service, under `/v1/tollgate`: what is left for the calling key and what it has used. Never forwarded, never
+ * metered. Shows the team's budgets, because they bound the key too, and the limits and usage of no other key.
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
@@ -11,33 +11,35 @@ import type { Principal } from '../domain/limit.ts';
 import { uuidV7 } from '../ledger/ids.ts';
 import { bearerKey } from '../openai/wire/headers.ts';
 import { balanceOf } from './balance.ts';
-import { OwnUsageQuery } from './contract.ts';
+import { SelfServiceUsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { errorResponse, parseQuery } from './route.ts';
-import { stretchOf } from './stretch.ts';
+import { timeRangeOf } from './time-range.ts';
 import { sumUsage } from './usage.ts';
 
-export const OWN_ROOT = '/v1/tollgate';
+const UNKNOWN_KEY = 'This API key is not known.';
 
-export interface OwnOptions extends Pick<AdminOptions, 'database' | 'settleNow' | 'nowMs'> {
+export const SELF_SERVICE_ROOT = '/v1/tollgate';
+
+export interface SelfServiceOptions extends Pick<AdminOptions, 'database' | 'settleNow' | 'nowMs'> {
   keys: KeyCache;
   onError: (error: unknown) => void;
 }
 
-/** Makes what is served below `/v1/tollgate`. */
-export function createOwn(options: OwnOptions): OpenAPIHono {
+/** Returns what is served below `/v1/tollgate`. */
+export function createSelfService(options: SelfServiceOptions): OpenAPIHono {
   const { database, settleNow, nowMs, onError } = options;
   const app = new OpenAPIHono();
-  app.use(`${OWN_ROOT}/*`, async (context, next) => {
+  app.use(`${SELF_SERVICE_ROOT}/*`, async (context, next) => {
     context.header('x-tollgate-request-id', uuidV7(nowMs()));
     context.header('cache-control', 'no-store');
     await next();
   });
-  const get = (path: string, answer: (own: Principal, context: Context) => Promise<object>) => {
-    app.get(OWN_ROOT + path, async (context) => {
-      const own = await principalOf(context, options);
-      if (isApiError(own)) return errorResponse(context, own);
-      const value = await answer(own, context);
+  const get = (path: string, read: (principal: Principal, context: Context) => Promise<object>) => {
+    app.get(SELF_SERVICE_ROOT + path, async (context) => {
+      const principal = await principalOf(context, options);
+      if (isApiError(principal)) return errorResponse(context, principal);
+      const value = await read(principal, context);
       return isApiError(value) ? errorResponse(context, value) : context.json(value);
     });
   };
@@ -50,14 +52,14 @@ export function createOwn(options: OwnOptions): OpenAPIHono {
     return { ...balance, limits };
   });
   get('/usage', async ({ teamId, keyId }, context) => {
-    const query = parseQuery(context, OwnUsageQuery);
+    const query = parseQuery(context, SelfServiceUsageQuery);
     if (isApiError(query)) return query;
-    const stretch = stretchOf(query.data);
-    if (isApiError(stretch)) return stretch;
+    const range = timeRangeOf(query.data);
+    if (isApiError(range)) return range;
     await settleNow();
-    return sumUsage(database, stretch, { groupBy: query.data.group_by, teamId, keyId });
+    return sumUsage(database, range, { groupBy: query.data.group_by, teamId, keyId });
   });
-  app.all(`${OWN_ROOT}/*`, (context) => {
+  app.all(`${SELF_SERVICE_ROOT}/*`, (context) => {
     const nothing = `there is nothing at ${context.req.method} ${context.req.path.slice(0, 200)}`;
     return errorResponse(context, apiError('unsupported_operation', nothing));
   });
@@ -68,14 +70,18 @@ export function createOwn(options: OwnOptions): OpenAPIHono {
   return app;
 }
 
-/** As the gateway would know the caller: by the same cache, with the same answers. */
-async function principalOf(context: Context, { keys, nowMs }: OwnOptions): Promise<Principal | ApiError> {
+/** Returns the caller, or the error that the gateway would respond with: both use the same cache. */
+async function principalOf(
+  context: Context,
+  { keys, nowMs }: SelfServiceOptions,
+): Promise<Principal | ApiError> {
   const key = bearerKey([...context.req.raw.headers].flat());
   if (key === null) {
     return apiError('invalid_api_key', 'No API key was given: send `Authorization: Bearer tg-…`.');
   }
   if (typeof key !== 'string') return key;
   const record = await keys.find(key);
-  const refused = whyRefused(record, nowMs());
-  return refused === null ? record!.account.principal : apiError('invalid_api_key', refused);
+  const problem = whyRefused(record, nowMs());
+  if (record === null || problem !== null) return apiError('invalid_api_key', problem ?? UNKNOWN_KEY);
+  return record.account.principal;
 }

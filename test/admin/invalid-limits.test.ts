@@ -1,5 +1,5 @@
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
-import { limitOf, noSuch, testRefusals } from './refusing.ts';
+import { limitOf, noSuch, testInvalidRequests } from './invalid-requests.ts';
 
 const calendar = (change: Record<string, unknown>) => ({
   type: 'calendar',
@@ -10,7 +10,7 @@ const calendar = (change: Record<string, unknown>) => ({
 
 const minute = { window: { type: 'rolling', seconds: 60 } };
 
-testRefusals([
+testInvalidRequests([
   [
     'an amount as a number',
     ({ team }) => ['POST', '/limits', limitOf(team, { amount: 18 })],
