@@ -7,17 +7,17 @@ import { Paged } from '../parts/pager.tsx';
 import { Empty } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
-import { BASE, setQuery, usePlace } from '../shell/router.ts';
+import { useMessages } from '../shell/language.ts';
+import { BASE, setQuery, useLocation } from '../shell/router.ts';
 import { differences } from './differences.ts';
-import { nameIn, useTeamOptions } from './names.ts';
+import { nameIn, TeamFilter, useTeamOptions } from './options.tsx';
 
 const RESOURCES = ['team', 'key', 'limit', 'grant', 'plan', 'price', 'model', 'event'];
 
 export function AuditPage() {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
-  const { query } = usePlace();
+  const { query } = useLocation();
   const teams = useTeamOptions();
   const filter = { resource: query.get('resource'), team_id: query.get('team_id') };
   const pages = usePages<AuditEntry>('/audit', filter);
@@ -40,15 +40,7 @@ export function AuditPage() {
                 ]}
               />
             </div>
-            <div class="inline">
-              <SelectField
-                label={t.common.team}
-                param="team_id"
-                value={filter.team_id ?? ''}
-                onValue={(id) => setQuery({ team_id: id })}
-                options={[{ value: '', text: t.common.allTeams }, ...teams]}
-              />
-            </div>
+            <TeamFilter teams={teams} />
           </>
         }
       >
@@ -88,7 +80,7 @@ export function AuditPage() {
 }
 
 function What({ entry: { resource, action, resource_id: id } }: { entry: AuditEntry }) {
-  const t = useWords();
+  const t = useMessages();
   return (
     <>
       {t.audit.resources[resource] ?? resource} {t.audit.actions[action] ?? action}
@@ -98,7 +90,7 @@ function What({ entry: { resource, action, resource_id: id } }: { entry: AuditEn
 }
 
 function Change({ entry }: { entry: AuditEntry }) {
-  const t = useWords();
+  const t = useMessages();
   const fields = differences(entry.before, entry.after);
   const text = (value: string | null) =>
     value === null ? <span class="quiet">{t.audit.unset}</span> : value;

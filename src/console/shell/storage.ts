@@ -1,7 +1,7 @@
-/** What this browser remembers of its person's choices. Storage may be forbidden; then it lasts as long as the page. */
+/** Settings that the browser keeps: language and theme. Where storage is forbidden they last as long as the page. */
 const fallback = new Map<string, string>();
 
-export function recall(name: string): string | null {
+export function readSetting(name: string): string | null {
   try {
     return localStorage.getItem(name);
   } catch {
@@ -9,7 +9,7 @@ export function recall(name: string): string | null {
   }
 }
 
-export function remember(name: string, value: string | null): void {
+export function writeSetting(name: string, value: string | null): void {
   try {
     if (value === null) localStorage.removeItem(name);
     else localStorage.setItem(name, value);

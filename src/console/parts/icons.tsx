@@ -1,7 +1,7 @@
-/** Small drawings: the mark, and a sign for each page. */
+/** The logo, and an icon for each page. */
 
 /** The bar of a tollgate. */
-export function Mark() {
+export function Logo() {
   return (
     <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
       <rect width="32" height="32" rx="7" />
@@ -11,8 +11,8 @@ export function Mark() {
   );
 }
 
-/** Lines in a field of 16 by 16. */
-export const SIGNS = {
+/** Paths in a box of 16 by 16. */
+export const ICONS = {
   overview: 'M2 13.5h12M4 13.5V8m4 5.5V3m4 10.5V6',
   teams:
     'M6 8a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5Zm-4.5 5.5a4.5 4.5 0 0 1 9 0M10.5 3.2a2.5 2.5 0 0 1 0 4.6m1.5 2a4.5 4.5 0 0 1 2.5 3.7',
@@ -25,4 +25,4 @@ export const SIGNS = {
   api: 'M5.5 4 2 8l3.5 4m5-8L14 8l-3.5 4',
 } as const;
 
-export type Sign = keyof typeof SIGNS;
+export type IconName = keyof typeof ICONS;

@@ -1,7 +1,7 @@
 /** 关于可以花多少的页面：团队、密钥、限额、预付额度、方案、价格。 */
-import type { Words } from '../words.ts';
+import type { Messages } from '../messages.ts';
 
-type Budgets = Pick<Words, 'teams' | 'team' | 'grants' | 'keys' | 'limits' | 'plans' | 'prices'>;
+type Budgets = Pick<Messages, 'teams' | 'team' | 'grants' | 'keys' | 'limits' | 'plans' | 'prices'>;
 
 export const budgets: Budgets = {
   teams: {

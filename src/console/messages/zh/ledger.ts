@@ -1,7 +1,7 @@
 /** 关于已发生之事的页面：概览、调用、单次调用、审计。 */
-import type { Words } from '../words.ts';
+import type { Messages } from '../messages.ts';
 
-type Ledger = Pick<Words, 'overview' | 'reasons' | 'calls' | 'call' | 'audit'>;
+type Ledger = Pick<Messages, 'overview' | 'reasons' | 'calls' | 'call' | 'audit'>;
 
 export const ledger: Ledger = {
   overview: {

@@ -1,7 +1,7 @@
 /** 每个页面周围的文字：导航、登录、状态、按钮。 */
-import type { Words } from '../words.ts';
+import type { Messages } from '../messages.ts';
 
-type Shell = Pick<Words, 'app' | 'nav' | 'signIn' | 'common' | 'errors'>;
+type Shell = Pick<Messages, 'app' | 'nav' | 'signIn' | 'common' | 'errors'>;
 
 export const shell: Shell = {
   app: {

@@ -1,7 +1,7 @@
-/** Which page an address shows. */
+/** The page of the current location. */
 import { Page } from '../parts/page.tsx';
-import { useWords } from '../shell/language.ts';
-import { BASE, usePlace } from '../shell/router.ts';
+import { useMessages } from '../shell/language.ts';
+import { BASE, useLocation } from '../shell/router.ts';
 import { useSession } from '../shell/session.ts';
 import { AuditPage } from './audit.tsx';
 import { CallPage } from './call.tsx';
@@ -14,8 +14,8 @@ import { PricesPage } from './prices.tsx';
 import { TeamPage } from './team.tsx';
 import { TeamsPage } from './teams.tsx';
 
-export function PageOfPlace() {
-  const { parts } = usePlace();
+export function CurrentPage() {
+  const { parts } = useLocation();
   const { role, team } = useSession();
   const [page = 'overview', id, beyond] = parts;
   if (beyond !== undefined) return <NoPage />;
@@ -36,7 +36,7 @@ export function PageOfPlace() {
 }
 
 function NoPage() {
-  const t = useWords();
+  const t = useMessages();
   return (
     <Page title={t.app.notFound} lead={t.app.notFoundText}>
       <p>

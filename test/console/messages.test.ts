@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { en } from '../../src/console/words/en.ts';
-import { zh } from '../../src/console/words/zh.ts';
+import { en } from '../../src/console/messages/en.ts';
+import { zh } from '../../src/console/messages/zh.ts';
 import { ERRORS } from '../../src/domain/errors.ts';
 
-/** The paths of all words of a dictionary, and the words. */
-function flat(words: object, path = ''): Map<string, unknown> {
-  const entries = Object.entries(words).flatMap(([name, value]) =>
+/** Returns all messages of a language by their paths. */
+function flat(messages: object, path = ''): Map<string, unknown> {
+  const entries = Object.entries(messages).flatMap(([name, value]) =>
     typeof value === 'object' ? [...flat(value, `${path}${name}.`)] : [[`${path}${name}`, value] as const],
   );
   return new Map(entries);
@@ -15,11 +15,11 @@ describe('the dictionaries', () => {
   const english = flat(en);
   const chinese = flat(zh);
 
-  it('have the same words', () => {
+  it('have the same messages', () => {
     expect([...chinese.keys()].sort()).toEqual([...english.keys()].sort());
   });
 
-  it('leave nothing in English that has a Chinese word', () => {
+  it('have Chinese text in every Chinese message', () => {
     const kept = new Set([
       'calls.tokens',
       'call.tokens',
@@ -32,7 +32,7 @@ describe('the dictionaries', () => {
     }
   });
 
-  it('say why in words for every reason that a call can be refused for before it is forwarded', () => {
+  it('have a text for every error code that a call can end in before it is forwarded', () => {
     const later = ['conflict', 'not_found', 'internal_error', 'upstream_interrupted', 'upstream_timeout'];
     const console = ['csrf_failed', 'not_allowed'];
     const reasons = Object.keys(ERRORS).filter((code) => ![...later, ...console].includes(code));
