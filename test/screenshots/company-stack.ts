@@ -1,9 +1,9 @@
-/** The demo's house with the company in it: a gateway, a simulated OpenAI and two months of history. */
+/** The demo's stack with a company in it: a gateway, a simulated OpenAI and two months of history. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import OpenAI from 'openai';
-import { openHouse } from '../../src/demo/house.ts';
+import { startDemoStack } from '../../src/demo/stack.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { startEmbedded } from '../../src/store/embedded/supervisor.ts';
@@ -25,8 +25,8 @@ export interface Company {
 export async function openCompany(): Promise<Company> {
   const dataDir = mkdtempSync(join(tmpdir(), 'tollgate-screenshots-'));
   const options = { port: PORT, dataDir, callsPerSecond: 0, durationSeconds: null, against: null };
-  const house = await openHouse(options, 'screenshots');
-  const { url, adminKey } = house.app;
+  const stack = await startDemoStack(options, 'screenshots');
+  const { url, adminKey } = stack.app;
   const admin = async <T>(method: string, path: string, body?: object): Promise<T> => {
     const response = await fetch(`${url}/admin/v1${path}`, {
       method,
@@ -37,8 +37,8 @@ export async function openCompany(): Promise<Company> {
     return (await response.json()) as T;
   };
   const teams = new Map<string, { id: string; keyIds: string[]; keys: string[] }>();
-  for (const department of DEPARTMENTS) teams.set(department.name, await found(department, admin));
-  await remember(dataDir, teams);
+  for (const department of DEPARTMENTS) teams.set(department.name, await createTeam(department, admin));
+  await writeHistory(dataDir, teams);
   await spend(`${url}/v1`, (name) => teams.get(name)!.keys[0]!);
   return {
     url,
@@ -46,7 +46,7 @@ export async function openCompany(): Promise<Company> {
     teamIds: new Map([...teams].map(([name, { id }]) => [name, id])),
     admin,
     async close() {
-      await house.close();
+      await stack.close();
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
@@ -54,7 +54,7 @@ export async function openCompany(): Promise<Company> {
 
 type Admin = Company['admin'];
 
-async function found({ name, plan, limits, keys }: Department, admin: Admin) {
+async function createTeam({ name, plan, limits, keys }: Department, admin: Admin) {
   const { id } = await admin<{ id: string }>('POST', '/teams', { name, plan });
   const made: { id: string; key: string }[] = [];
   for (const key of keys) made.push(await admin('POST', '/keys', { team_id: id, name: key }));
@@ -66,8 +66,8 @@ async function found({ name, plan, limits, keys }: Department, admin: Admin) {
   return { id, keyIds: made.map((key) => key.id), keys: made.map((key) => key.key) };
 }
 
-/** Writes the history as the journal of an instance that is gone would be adopted. */
-async function remember(
+/** Writes the history as if the journal of a dead instance were adopted. */
+async function writeHistory(
   dataDir: string,
   teams: Map<string, { id: string; keyIds: string[] }>,
 ): Promise<void> {
@@ -84,7 +84,7 @@ async function remember(
   await database.close();
 }
 
-/** Calls of today, made with the SDK: some large, one lost on its way, and interns who go on until they are refused. */
+/** Makes the calls of today with the SDK: some large, one whose response is lost, and interns up to their limit. */
 async function spend(baseURL: string, keyOf: (team: string) => string): Promise<void> {
   const client = (team: string) =>
     new OpenAI({ baseURL, apiKey: keyOf(team), organization: null, project: null, maxRetries: 0 });

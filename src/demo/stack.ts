@@ -1,39 +1,33 @@
 /**
- * The demo's house: the simulated OpenAI and a whole gateway before it, in this process. Its configuration is made
- * here and takes nothing from the environment: a real key or a real database must not be touched by a demo.
+ * The stack of the demo: a simulated OpenAI and a whole gateway before it, in this process. Its configuration is made
+ * here and reads no environment: a demo must not touch a real key or a real database.
  */
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatFaults, readConfig } from '../config.ts';
-import { JournalDamaged } from '../ledger/recovery.ts';
+import { CannotStart } from '../main/open.ts';
 import { type App, startApp } from '../main/start.ts';
 import { type Simulator, startSimulator } from '../simulator/simulator.ts';
-import { EmbeddedPostgresError } from '../store/embedded/account.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { DemoOptions } from './options.ts';
 import { freePort } from './port.ts';
 
-/** Why the demo cannot run here; its message is meant for people. */
-export class CannotStart extends Error {
-  override name = 'CannotStart';
-}
-
-export interface House {
+export interface DemoStack {
   app: App;
   simulator: Simulator;
   port: number;
   logPath: string;
-  /** Calls in flight end, the ledger goes to disk, the database stops. Rejects when it could not be brought home. */
+  /** Ends calls in flight, flushes the ledger, stops the database. Rejects when the flush failed. */
   close(): Promise<void>;
 }
 
 const HOST = '127.0.0.1';
-/** A model that thinks for a moment and then writes: a table is livelier when calls take time. */
+/** A model that waits and then streams: with calls that take time the table changes visibly. */
 const PROFILE = { firstByteMs: 150, chunkMs: 20, plainText: true };
 const DRAIN_TIMEOUT_MS = '10000';
 
-/** @throws CannotStart when the folder cannot be written, no port is free or the database or the journal is not in order */
-export async function openHouse(options: DemoOptions, version: string): Promise<House> {
+/** Starts the stack. @throws CannotStart when the folder, the port, the database or a journal cannot be used */
+export async function startDemoStack(options: DemoOptions, version: string): Promise<DemoStack> {
   const { dataDir } = options;
   checkFolder(dataDir);
   const port = await findPort(options.port);
@@ -67,8 +61,7 @@ export async function openHouse(options: DemoOptions, version: string): Promise<
     };
   } catch (error) {
     await simulator.close();
-    const isForPeople = error instanceof EmbeddedPostgresError || error instanceof JournalDamaged;
-    throw isForPeople ? new CannotStart(error.message, { cause: error }) : error;
+    throw error;
   }
 }
 
