@@ -33,7 +33,8 @@ import { warningsRoute } from './warnings.ts';
 const BODY_BYTES_MAX = 1_048_576;
 
 /** Returns the admin API: everything below `/admin/v1`. */
-export function createAdmin(options: AdminOptions): OpenAPIHono {
+export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
+  const options = { ...given, database: { ...database, actorRequired: true } };
   const { onError = console.error } = options;
   const app = new OpenAPIHono();
   authenticate(app, options);

@@ -34,6 +34,8 @@ export interface RouteRequest<Query, Body> {
   id: string;
   query: Query;
   body: Body;
+  /** The caller's name in the audit log. */
+  actor: string;
 }
 
 /** Null: there is no such thing (404). */
@@ -103,11 +105,12 @@ function register<Reply extends z.ZodType, Query extends z.ZodType, Body extends
     if (isApiError(query)) return errorResponse(context, query);
     const body = definition.body ? await readBody(context, definition.body) : { data: {} };
     if (isApiError(body)) return errorResponse(context, body);
-    const request = { id, query: query.data, body: body.data } as RouteRequest<
+    const caller = context.get('caller');
+    const request = { id, query: query.data, body: body.data, actor: caller.actor } as RouteRequest<
       z.output<Query>,
       z.output<Body>
     >;
-    const value = await act(request, context.get('caller'));
+    const value = await act(request, caller);
     if (value === null) return errorResponse(context, notFound(context));
     return isApiError(value) ? errorResponse(context, value) : context.json(value, status);
   });

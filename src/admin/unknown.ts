@@ -2,7 +2,6 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { isApiError } from '../domain/errors.ts';
 import { usd } from '../domain/money.ts';
-import { currentActor } from '../store/changes.ts';
 import { listUnknown } from '../store/events.ts';
 import { releaseUnknown } from '../store/unknown.ts';
 import { Events, NewRelease, Release, UnknownQuery } from './contract.ts';
@@ -41,14 +40,14 @@ export function unknownRoutes(app: OpenAPIHono, { database, settleNow }: AdminOp
       body: NewRelease,
       response: Release,
     },
-    async ({ id, body }) => {
+    async ({ id, body, actor }) => {
       await settleNow();
       const cost = usd(body.cost_usd);
       const row = await releaseUnknown(database, {
         eventId: id,
         cost,
         reason: body.reason,
-        actor: currentActor(),
+        actor,
       });
       if (row === null || isApiError(row)) return row;
       return {

@@ -50,8 +50,9 @@ const OPERATIONS: Record<string, Operation> = {
 /** Answers one request whose body has arrived. */
 export function answerApi(exchange: Exchange, body: Buffer): void {
   const { state, request, entry, key } = exchange;
-  const path = (request.url ?? '').split('?', 1)[0]!;
-  const operation = request.method === 'POST' && Object.hasOwn(OPERATIONS, path) ? OPERATIONS[path]! : null;
+  const path = (request.url ?? '').replace(/\?.*/s, '');
+  const operation =
+    request.method === 'POST' && Object.hasOwn(OPERATIONS, path) ? (OPERATIONS[path] ?? null) : null;
   entry.operation = operation?.name ?? null;
 
   if (path.startsWith(USAGE_ROOT)) {

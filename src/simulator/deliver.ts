@@ -59,7 +59,7 @@ function sendEvents(
   const step = (): void => {
     while (next < last) {
       if (response.destroyed) return;
-      const flowing = target.write(events[next++]!);
+      const flowing = target.write(events[next++] ?? '');
       if (chunkMs > 0) {
         setTimeout(step, chunkMs).unref();
         return;
@@ -69,7 +69,7 @@ function sendEvents(
         return;
       }
     }
-    if (cut) target.write(events[last]!.slice(0, -10), () => cutConnection(response));
+    if (cut) target.write((events[last] ?? '').slice(0, -10), () => cutConnection(response));
     else if (gzip) target.end();
     else target.end(completed);
   };

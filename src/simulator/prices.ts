@@ -130,7 +130,7 @@ export function findModel(name: string): { model: Model; servedName: string } | 
     return model ? { model, servedName: name } : null;
   }
   const model = MODELS.get(name);
-  return model ? { model, servedName: SERVED_NAMES.get(name)! } : null;
+  return model ? { model, servedName: SERVED_NAMES.get(name) ?? name } : null;
 }
 
 /**

@@ -98,7 +98,8 @@ function receive(state: ApiState, request: IncomingMessage, response: ServerResp
     else chunks.length = 0;
   });
   request.on('end', () => {
-    const body = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+    const [first] = chunks;
+    const body = first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks);
     if (!request.url?.startsWith('/v1/')) answerControl(state, request, response, body);
     else if (bytes > MAX_BODY_BYTES) Exchange.begin(state, request, response).refuse(BODY_TOO_LARGE);
     else answerApi(Exchange.begin(state, request, response), body);

@@ -60,7 +60,8 @@ function counts(name: UsageReportName, line: InvoiceLine, query: UsageQuery): bo
 function resultsOf(name: UsageReportName, lines: readonly InvoiceLine[], { groupBy }: UsageQuery): object[] {
   const groups = Map.groupBy(lines, (line) => JSON.stringify(groupBy.map((field) => fieldOf(line, field))));
   return [...groups.values()].map((group) => {
-    const named = (field: string) => (groupBy.includes(field) ? fieldOf(group[0]!, field) : null);
+    const [first] = group;
+    const named = (field: string) => (first && groupBy.includes(field) ? fieldOf(first, field) : null);
     const sum = (pick: (line: InvoiceLine) => number) => group.reduce((total, line) => total + pick(line), 0);
     const common = {
       input_tokens: sum((line) => line.usage.input_tokens),

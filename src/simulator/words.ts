@@ -39,5 +39,5 @@ const WORDS = [
 export function words(random: Random, count: number, plain: boolean): string[] {
   const list = plain ? PLAIN_WORDS : WORDS;
   const start = Math.floor(random() * list.length);
-  return Array.from({ length: count }, (_, index) => list[(start + index) % list.length]!);
+  return Array.from({ length: count }, (_, index) => list[(start + index) % list.length] ?? '');
 }

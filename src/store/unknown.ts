@@ -20,7 +20,7 @@ export type AdjustmentRow = typeof adjustments.$inferSelect;
 type EventRow = typeof usageEvents.$inferSelect;
 type CounterRow = typeof counters.$inferSelect;
 
-export interface Release {
+export interface UnknownRelease {
   eventId: string;
   /** What the upstream billed after all. */
   cost: PicoUsd;
@@ -31,7 +31,7 @@ export interface Release {
 /** Settles an unknown outcome at what the evidence says, once. Null: there is no such event. */
 export function releaseUnknown(
   database: Database,
-  release: Release,
+  release: UnknownRelease,
 ): Promise<AdjustmentRow | ApiError | null> {
   return changeCatalog(database, async (tx, now) => {
     const event = await findEvent(tx, release.eventId);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Audit } from '../../src/admin/contract.ts';
+import { createTeam } from '../../src/store/teams.ts';
 import { type Answer, createTestAdmin, createTestInstance, type Json, type TestAdmin } from './support.ts';
 
 const NOW = '2026-11-24T10:00:00.000Z';
@@ -24,7 +25,7 @@ const limitOf = (team: Json) => ({
 });
 const chat1 = { model: 'chat-1', input_usd: '1', output_usd: '2', source: 'a contract' };
 
-/** A resource, what makes one, its change, and what of its row that changes. */
+/** Resource, body that creates it, its change, and the fields before and after. */
 const resources: [
   string,
   (team: Json) => unknown,
@@ -109,7 +110,7 @@ test('the keys that go with a team, the grants that come with a plan, a bound th
   ]);
 });
 
-test('the release of an unknown outcome, with its evidence', async () => {
+test('the log has the release of an unknown outcome with its evidence', async () => {
   const team = await admin.make('/teams', { name: 'unknown', plan: null });
   const key = await admin.make('/keys', { team_id: team.id, name: 'app' });
   const instance = await createTestInstance(admin.database);
@@ -128,13 +129,20 @@ test('the release of an unknown outcome, with its evidence', async () => {
   ]);
 });
 
-test('what Tollgate made by itself bears its name', async () => {
+test('a change that no request asked for has the actor tollgate', async () => {
   expect(await audit('resource=plan&resource_id=free-tier')).toMatchObject([
     { actor: 'tollgate', action: 'create' },
   ]);
 });
 
-test('nothing of a key that could be used, or found by, is in it', async () => {
+test('a change of the admin API whose actor was lost fails, and is not made', async () => {
+  const database = { ...admin.database, actorRequired: true };
+  const team = { name: 'without an actor', plan: null, unlimited: false, models: undefined };
+  await expect(createTeam(database, team)).rejects.toThrow(/actor/);
+  expect(await admin.database.sql`select from teams where name = ${team.name}`).toHaveLength(0);
+});
+
+test('the log has neither a key nor its hash', async () => {
   const team = await admin.make('/teams', { name: 'secrets', plan: null });
   const { key } = await admin.make('/keys', { team_id: team.id, name: 'app' });
   const [row] = await admin.database.sql`select hash from keys where team_id = ${team.id}`;
@@ -143,7 +151,7 @@ test('nothing of a key that could be used, or found by, is in it', async () => {
   for (const secret of [key, row!.hash, 'hash']) expect(text).not.toContain(secret);
 });
 
-test('what was refused, and what nobody asked Tollgate for, is told apart', async () => {
+test('a change that ended in an error is not in the log, and one made in the database has the database user as its actor', async () => {
   const team = await admin.make('/teams', { name: 'taken', plan: null });
   const other = await admin.make('/teams', { name: 'other', plan: null });
   const refused: Answer = await admin.ask('PATCH', `/teams/${other.id}`, { name: 'taken' });
@@ -154,7 +162,7 @@ test('what was refused, and what nobody asked Tollgate for, is told apart', asyn
   expect(entries.find((entry) => entry.action === 'change')).toMatchObject({ actor: 'database postgres' });
 });
 
-test('is read newest first, page by page, each entry once', async () => {
+test('the log is read newest first, page by page, each entry once', async () => {
   const { sql } = admin.database;
   await sql`insert into audit_log (id, at, actor, action, resource, resource_id)
     select gen_random_uuid(), '2026-01-01'::timestamptz + (n / 3) * interval '1 ms', 'x', 'change', 'model', 'paged'
