@@ -1,4 +1,4 @@
-/** An answer before it is written: what every renderer is given, and what it gives back. */
+/** The output of a call before it is rendered. */
 import type { ModelCall } from './call.ts';
 import type { Directives } from './directives.ts';
 import type { Candidate, Plan } from './plan.ts';
@@ -6,18 +6,18 @@ import type { Profile } from './profile.ts';
 import { type Random, randomHex } from './random.ts';
 import { words } from './words.ts';
 
-/** One answer with its text, in the pieces in which a stream sends it. */
+/** One returned choice with its text, in the pieces of a stream. */
 export interface Choice {
   index: number;
   pieces: string[];
   candidate: Candidate;
 }
 
-export interface Answer {
+export interface Output {
   call: ModelCall;
   plan: Plan;
   choices: Choice[];
-  /** Unique part of the answer's ids. */
+  /** Unique part of the ids. */
   id: string;
   /** Seconds since the epoch. */
   created: number;
@@ -25,15 +25,15 @@ export interface Answer {
   withUsage: boolean;
 }
 
-export function composeAnswer(
+export function composeOutput(
   call: ModelCall,
   plan: Plan,
   random: Random,
   profile: Profile,
   directives: Directives,
   withUsage: boolean,
-): Answer {
-  const choices = plan.answers.map((candidate, index): Choice => {
+): Output {
+  const choices = plan.returned.map((candidate, index): Choice => {
     const visibleTokens = candidate.tokens - candidate.reasoningTokens;
     const count = directives.chunks ?? Math.min(visibleTokens, profile.maxChunks);
     return { index, pieces: words(random, count, profile.plainText), candidate };
@@ -56,7 +56,7 @@ export function dataEvent(json: string): string {
 export const DONE_EVENT = 'data: [DONE]\n\n';
 
 /** `usage` in the words of chat, completions and embeddings. */
-export function completionUsage({ call, plan }: Answer): object {
+export function completionUsage({ call, plan }: Output): object {
   const { usage } = plan;
   const counts = {
     prompt_tokens: usage.input_tokens,

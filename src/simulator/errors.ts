@@ -1,6 +1,6 @@
-/** Refusals as the API words them: the status and the `error` object of the body. */
+/** Errors as the API writes them: the status and the `error` object of the body. */
 
-export interface Refusal {
+export interface ApiError {
   status: number;
   message: string;
   type: string;
@@ -14,15 +14,15 @@ export function invalidRequest(
   param: string | null = null,
   code: string | null = null,
   status = 400,
-): Refusal {
+): ApiError {
   return { status, message, type: 'invalid_request_error', param, code };
 }
 
-export function isRefusal(value: object): value is Refusal {
+export function isApiError(value: object): value is ApiError {
   return 'status' in value && 'message' in value;
 }
 
-export function refusalBody({ message, type, param, code }: Refusal): string {
+export function errorBody({ message, type, param, code }: ApiError): string {
   return `${JSON.stringify({ error: { message, type, param, code } }, null, 2)}\n`;
 }
 
@@ -46,19 +46,19 @@ export const ADMIN_KEY_WANTED = invalidRequest(
   403,
 );
 
-export function unknownUrl(method: string, path: string): Refusal {
+export function unknownUrl(method: string, path: string): ApiError {
   return invalidRequest(`Invalid URL (${method} ${path})`, null, null, 404);
 }
 
-export function unknownModel(name: string): Refusal {
+export function unknownModel(name: string): ApiError {
   const message = `The model \`${name}\` does not exist or you do not have access to it.`;
   return invalidRequest(message, null, 'model_not_found', 404);
 }
 
 /** For what the real API offers and bills in ways that this simulator cannot put on an invoice. */
-export function notSimulated(param: string): Refusal {
+export function notSimulated(param: string): ApiError {
   return invalidRequest(
-    `The simulated API does not bill '${param}', so it refuses it.`,
+    `The simulated API does not bill '${param}', so it returns an error.`,
     param,
     'not_simulated',
   );
