@@ -19,7 +19,7 @@ const COLUMNS = 24;
 const TAG = 'tollgate';
 
 /** Panels side by side, each as wide as the others; a heading over them. */
-export interface Row {
+export interface DashboardRow {
   heading: string;
   height: number;
   panels: readonly Placed[];
@@ -34,7 +34,7 @@ export interface DashboardSpec {
   /** Where it ends; default: now. */
   to?: string;
   refresh: string;
-  rows: readonly Row[];
+  rows: readonly DashboardRow[];
 }
 
 export function dashboard(spec: DashboardSpec): Dashboard {

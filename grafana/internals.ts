@@ -1,9 +1,9 @@
-/** The part of Operations that is about our own machinery: the ledger's way to Postgres, Postgres, the processes. */
-import type { Row } from './layout.ts';
+/** The part of Operations about Tollgate itself: the ledger and Postgres, the processes. */
+import type { DashboardRow } from './layout.ts';
 import { series } from './panels.ts';
 import { prom } from './queries.ts';
 
-export const MACHINERY: readonly Row[] = [
+export const INTERNALS: readonly DashboardRow[] = [
   {
     heading: 'Ledger',
     height: 8,

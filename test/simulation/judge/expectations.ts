@@ -1,26 +1,26 @@
-/** The rules of the house that a run can break. Each is one sentence that the judge holds against what happened. */
+/** The guarantees that a run can break, each as one sentence, and the assertion that checks them. */
 export const RULES = {
   bound: 'never a cent over: what is spent and held in a window is at most its amount',
   lent: 'settled + held + leased is at most the amount, overruns apart',
   counters: 'the sum of events is what the counters say',
-  events: 'every forwarded call has one event, at what its process told of it',
+  events: 'every forwarded call has one event, as its process reported it',
   once: 'every hold ends exactly once',
   leases: 'an instance spends what it was lent, and no more',
   moment: 'a call belongs to the window in which it was admitted',
   replay: 'replaying any journal twice changes nothing',
-  returns: 'money that is not in flight returns from a living instance within 11 s',
+  returns: 'money that is not in flight returns from a running instance within 11 s',
   wanted: 'money that is not in flight returns within 1.5 s when another wants it',
   adoption: 'money returns at replay from a dead instance',
-  denial: 'insufficient_quota is only spoken when the money is spent',
-  admitting: 'a healthy instance answers every call in time',
-  rest: 'when all is calm nothing is held, lent or waiting, and what is left can be spent',
+  denial: 'insufficient_quota is sent only when the money is spent',
+  admitting: 'a healthy instance decides every call in time',
+  rest: 'once all calls have ended nothing is held, lent or waiting, and what is left can be spent',
   crash: 'nothing throws',
 } as const;
 
 export type RuleName = keyof typeof RULES;
 
-export class Broken extends Error {
-  override name = 'Broken';
+export class RuleBroken extends Error {
+  override name = 'RuleBroken';
   readonly rule: RuleName;
 
   constructor(rule: RuleName, what: string) {
@@ -29,7 +29,7 @@ export class Broken extends Error {
   }
 }
 
-/** @throws Broken unless the condition holds; `what` says what was found instead */
-export function hold(condition: boolean, rule: RuleName, what: () => string): void {
-  if (!condition) throw new Broken(rule, what());
+/** @throws RuleBroken unless the condition is true; `what` returns what was found instead */
+export function expectThat(condition: boolean, rule: RuleName, what: () => string): void {
+  if (!condition) throw new RuleBroken(rule, what());
 }

@@ -1,31 +1,31 @@
-/** What instances leave behind: the journals of the dead, adopted and read again; and copies from some moment of a life. */
+/** Dead instances: their journals are adopted and read again, as are copies of journals of running instances. */
 import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { adoptJournal } from '../../src/ledger/recovery.ts';
 import type { Planted } from './faults/fault.ts';
-import { hold } from './judge/broken.ts';
+import { expectThat } from './judge/expectations.ts';
 import type { Judge } from './judge/judge.ts';
 import type { MemoryStore } from './memory-store.ts';
 import type { SimInstance } from './sim-instance.ts';
 
-export interface GraveyardOptions {
+export interface DeadInstancesOptions {
   memory: MemoryStore;
   judge: Judge;
   fault: Planted;
   folder: string;
 }
 
-export class Graveyard {
-  readonly dead: SimInstance[] = [];
+export class DeadInstances {
+  readonly instances: SimInstance[] = [];
   readonly figures = { adoptions: 0, replays: 0 };
-  readonly #options: GraveyardOptions;
+  readonly #options: DeadInstancesOptions;
   readonly #copies: string[] = [];
 
-  constructor(options: GraveyardOptions) {
+  constructor(options: DeadInstancesOptions) {
     this.#options = options;
   }
 
-  /** Keeps a copy of a living instance's journal. */
+  /** Keeps a copy of a running instance's journal. */
   copy({ id, journal }: SimInstance): void {
     const path = join(this.#options.folder, `copy-${this.#copies.length}-${id}`);
     if (!existsSync(journal.path)) return;
@@ -33,25 +33,29 @@ export class Graveyard {
     this.#copies.push(path);
   }
 
-  /** Adopts an instance's journal, unless it lives or may live; and a second time, which must change nothing. */
+  /** Adopts an instance's journal, unless it runs or may run; and a second time, which must change nothing. */
   async adopt({ owner, journal }: SimInstance): Promise<void> {
     const { memory, judge, fault } = this.#options;
     const adopted = await adoptJournal(fault.adopter(memory, journal.path), journal.path);
     if (typeof adopted === 'string') return;
-    if (owner.state !== 'over') this.figures.adoptions++;
+    if (owner.state !== 'ended') this.figures.adoptions++;
     judge.adopted(owner);
     await this.#replay(journal.path);
   }
 
   async adoptAll(): Promise<void> {
-    for (const instance of this.dead) await this.adopt(instance);
-    const unread = this.dead.filter(({ owner }) => owner.state === 'dead');
-    hold(unread.length === 0, 'adoption', () => `${unread.length} journals of the dead cannot be adopted`);
+    for (const instance of this.instances) await this.adopt(instance);
+    const unread = this.instances.filter(({ owner }) => owner.state === 'dead');
+    expectThat(
+      unread.length === 0,
+      'adoption',
+      () => `${unread.length} journals of dead instances cannot be adopted`,
+    );
   }
 
-  /** Whatever journal is read again, once all have ended: nothing changes. */
+  /** Reads every journal again once all instances have ended: nothing may change. */
   async replayAll(): Promise<void> {
-    const journals = [...this.dead.map(({ journal }) => journal.path), ...this.#copies];
+    const journals = [...this.instances.map(({ journal }) => journal.path), ...this.#copies];
     for (const path of journals) await this.#replay(path);
   }
 
@@ -60,13 +64,17 @@ export class Graveyard {
     this.figures.replays++;
     const before = stateOf(memory);
     const adopted = await adoptJournal(fault.adopter(memory, path), path);
-    hold(typeof adopted !== 'string', 'replay', () => `${path} is taken for the journal of the living`);
+    expectThat(
+      typeof adopted !== 'string',
+      'replay',
+      () => `${path} is taken for the journal of a running instance`,
+    );
     const after = stateOf(memory);
-    hold(before === after, 'replay', () => `of ${path} made of\n${before}\nthis:\n${after}`);
+    expectThat(before === after, 'replay', () => `of ${path} made of\n${before}\nthis:\n${after}`);
   }
 }
 
-/** All sums of a store, in one comparable text. */
+/** Returns all sums of a store as one text to compare. */
 function stateOf(memory: MemoryStore): string {
   const counters = [...memory.counters].map(
     ([id, each]) => `${id} ${each.settled} ${each.held} ${each.leased}`,
