@@ -5,6 +5,7 @@
  * than 2 µs; money is summed exactly and becomes a float only as text.
  */
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import { defined } from '../domain/defined.ts';
 import { ERRORS, type ErrorCode } from '../domain/errors.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import { type Family, type Point, pageText, type RateSample } from './exposition.ts';
@@ -70,7 +71,8 @@ export function createMetrics({
     const operation = operations.get(call.operation);
     operation.requests[call.outcome].value++;
     if (call.isRetry) operation.retries.value++;
-    if (call.upstreamError !== null) series.upstreamErrors.get(call.upstreamError)!.value++;
+    if (call.upstreamError !== null)
+      defined(series.upstreamErrors.get(call.upstreamError), 'a series').value++;
 
     series.reservations[call.waited ? 'waited' : 'atOnce'].value++;
     const team = teams.get(call.team);
@@ -90,15 +92,16 @@ export function createMetrics({
     }
     let totalUs = 0;
     for (let index = 0; index < STAGES.length; index++) {
-      const durationUs = call.stageUs[STAGES[index]!];
+      const stage = STAGES[index];
+      const durationUs = stage === undefined ? undefined : call.stageUs[stage];
       if (durationUs === undefined) continue;
-      stages[index]!.observe(durationUs);
+      stages[index]?.observe(durationUs);
       totalUs += durationUs;
     }
     operation.duration.observe(totalUs);
   }
 
-  /** Only streams show how fast a model writes: the first byte of any other answer comes when it is done. */
+  /** Only streams have a speed: any other response arrives whole. */
   function observeSpeed(speed: RateSample, { usage, firstByteUs, upstreamUs }: CallMeasurement): void {
     if (usage === null || firstByteUs === null || upstreamUs === null || upstreamUs <= firstByteUs) return;
     speed.observe(((usage.output_tokens ?? 0) * 1e6) / (upstreamUs - firstByteUs));
@@ -106,7 +109,7 @@ export function createMetrics({
 
   function recordError(code: ErrorCode, operation: string | null, isRetry: boolean): void {
     const isDenial = ERRORS[code].kind === 'denial';
-    (isDenial ? series.denials : series.errors).get(code)!.value++;
+    defined((isDenial ? series.denials : series.errors).get(code), 'a series').value++;
     const { requests, retries } = operations.get(operation ?? OTHER);
     requests[isDenial ? 'denied' : 'error'].value++;
     if (isRetry) retries.value++;
@@ -121,7 +124,7 @@ export function createMetrics({
     recordCall,
     recordError,
     recordLedgerWork: (work, durationUs, failed) => {
-      const { duration, failures } = series.ledgerWork.get(work)!;
+      const { duration, failures } = defined(series.ledgerWork.get(work), 'a series');
       duration.observe(durationUs);
       if (failed) failures.value++;
     },
