@@ -3,6 +3,12 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { ResponseReader } from './response.ts';
 
+export interface Target {
+  port: number;
+  /** Headers that this gateway wants, beside those of every call. */
+  headers: Record<string, string>;
+}
+
 /** A failed call makes a measurement worthless, so it ends the bench. */
 export type Failed = (reason: string) => void;
 
@@ -81,4 +87,19 @@ export class Connection {
     this.#call = null;
     call.onEnd();
   }
+}
+
+/** Returns the bytes of a chat completion's request, with the headers that an SDK sends. */
+export function requestOf({ target, body }: { target: Target; body: string }): Buffer {
+  const headers = {
+    host: `127.0.0.1:${target.port}`,
+    authorization: 'Bearer sk-bench',
+    accept: 'application/json',
+    'user-agent': 'OpenAI/JS 7.57.0',
+    'content-type': 'application/json',
+    'content-length': String(Buffer.byteLength(body)),
+    ...target.headers,
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  return Buffer.from(`POST /v1/chat/completions HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`);
 }

@@ -5,7 +5,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Target } from './load.ts';
+import type { Target } from './connection.ts';
 import { installedLitellm, installedPeer } from './peers.ts';
 import { type Build, previousBuild } from './previous.ts';
 import { freePort, start, startOwnServer, waitUntilReady } from './processes.ts';
@@ -147,7 +147,7 @@ const ENTRIES = {
   previous: { ...OWN, start: tollgate(({ previous }) => previousBuild(previous)) },
   workers: { ...OWN, usual: false, start: tollgate(thisBuild, { TOLLGATE_WORKERS: String(WORKERS) }) },
   portkey: { start: startPortkey, peer: true, usual: false, warmupCallsMax: Number.POSITIVE_INFINITY },
-  litellm: { start: startLitellm, peer: true, usual: false, warmupCallsMax: 2_000 },
+  litellm: { start: startLitellm, peer: true, usual: false, warmupCallsMax: 300 },
 } as const satisfies Record<string, Entry>;
 
 export type ContestantName = keyof typeof ENTRIES;
@@ -155,6 +155,11 @@ export type ContestantName = keyof typeof ENTRIES;
 export const CONTESTANTS = Object.keys(ENTRIES) as ContestantName[];
 export const USUAL_CONTESTANTS = CONTESTANTS.filter((name) => ENTRIES[name].usual);
 export const PEERS = CONTESTANTS.filter((name) => ENTRIES[name].peer);
+
+/** Whether a gateway is one of others, which is compared by its CPU per call alone. */
+export function isPeer(name: ContestantName): boolean {
+  return ENTRIES[name].peer;
+}
 
 export function warmupCallsMax(name: ContestantName): number {
   return ENTRIES[name].warmupCallsMax;

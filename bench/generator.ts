@@ -1,17 +1,14 @@
 /** The bench's side of the load generator: starts its process and sends it one command at a time. */
 import type { ChildProcess } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Call } from './cases.ts';
+import type { Target } from './connection.ts';
 import type { Contestant } from './contestants.ts';
-import type {
-  Command,
-  HoldResult,
-  Load,
-  PaceResult,
-  SaturateResult,
-  SequenceResult,
-  Target,
-} from './load.ts';
+import type { Command, HoldResult, Load, PaceResult, SaturateResult, SequenceResult } from './load.ts';
 import { nextMessage, startOwn } from './processes.ts';
+
+/** Longer than a warm-up takes at two hundred calls a second. */
+const RESULT_TIMEOUT_MS = 600_000;
 
 /** Every method throws when a single call failed: numbers of failing calls mean nothing. */
 export class Generator {
@@ -67,15 +64,28 @@ export class Generator {
   async hold(target: Target, call: Call, connections: number, whileOpen: () => Promise<void>): Promise<void> {
     const { streams } = (await this.#run({ kind: 'hold', target, ...call, connections })) as HoldResult;
     if (streams !== 'open') throw new Error('the streams ended before they were released');
-    const ended = nextMessage(this.#child, this.#logFile);
+    const ended = this.#next('hold');
     ended.catch(() => {});
     await whileOpen();
     await ended;
   }
 
   async #run(command: Command): Promise<unknown> {
-    const result = nextMessage(this.#child, this.#logFile);
     this.#child.send(command);
-    return result;
+    return this.#next(command.kind);
+  }
+
+  /** Returns what the generator says next. Throws when it says nothing for ten minutes. */
+  async #next(kind: Command['kind']): Promise<unknown> {
+    const waiting = new AbortController();
+    const late = sleep(RESULT_TIMEOUT_MS, null, { signal: waiting.signal }).then(() => {
+      throw new Error(`${kind}: the calls have not ended after ${RESULT_TIMEOUT_MS / 60_000} minutes`);
+    });
+    late.catch(() => {});
+    try {
+      return await Promise.race([nextMessage(this.#child, this.#logFile), late]);
+    } finally {
+      waiting.abort();
+    }
   }
 }

@@ -9,16 +9,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Call } from './cases.ts';
-import { Connection, type Failed } from './connection.ts';
+import { Connection, type Failed, requestOf, type Target } from './connection.ts';
 import { pace } from './pace.ts';
 import type { Percentiles } from './statistics.ts';
 import { type CpuReading, cpuBetween, readCpu } from './tree.ts';
-
-export interface Target {
-  port: number;
-  /** Headers that this gateway wants, beside those of every call. */
-  headers: Record<string, string>;
-}
 
 interface CommandBase extends Call {
   target: Target;
@@ -86,24 +80,10 @@ export interface HoldResult {
 export type Command = CountCommand | SaturateCommand | PaceCommand | SequenceCommand | HoldCommand;
 
 /** Connections, pools and hidden classes settle before anything is counted. */
-const WARMUP_SECONDS = 0.2;
+const WARMUP_SECONDS = 0.1;
 /** A gateway may keep its books after the answer (batches to a database): that work belongs to the calls as well. */
 const SETTLE_MS = 400;
 const NO_CPU: CpuReading = { gatewayUs: 0, databaseUs: 0 };
-
-function prepare({ target, body }: CommandBase): Buffer {
-  const headers = {
-    host: `127.0.0.1:${target.port}`,
-    authorization: 'Bearer sk-bench',
-    accept: 'application/json',
-    'user-agent': 'OpenAI/JS 7.57.0',
-    'content-type': 'application/json',
-    'content-length': String(Buffer.byteLength(body)),
-    ...target.headers,
-  };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-  return Buffer.from(`POST /v1/chat/completions HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`);
-}
 
 /** Calls without a pause while `more()`; ends when the calls then under way have been answered. Returns how many. */
 async function loop(connections: Connection[], request: Buffer, more: () => boolean): Promise<number> {
@@ -130,13 +110,13 @@ function forSeconds(seconds: number): () => boolean {
 async function count(command: CountCommand, connections: Connection[]): Promise<Load> {
   let left = command.calls - connections.length;
   const startedMs = performance.now();
-  const calls = await loop(connections, prepare(command), () => left-- > 0);
+  const calls = await loop(connections, requestOf(command), () => left-- > 0);
   return { calls, elapsedMs: performance.now() - startedMs };
 }
 
 async function saturate(command: SaturateCommand, connections: Connection[]): Promise<SaturateResult> {
   const { rootPid, seconds, cold } = command;
-  const request = prepare(command);
+  const request = requestOf(command);
   if (!cold) {
     await loop(connections, request, forSeconds(WARMUP_SECONDS));
     await sleep(SETTLE_MS);
@@ -156,14 +136,14 @@ async function paceAndTakeCpu(
 ): Promise<PaceResult> {
   const { rootPid } = command;
   const before = rootPid === undefined ? NO_CPU : readCpu(rootPid);
-  const result = await pace(command, prepare(command), connections, failed);
+  const result = await pace(command, requestOf(command), connections, failed);
   if (rootPid === undefined) return { ...result, ...NO_CPU };
   await sleep(SETTLE_MS);
   return { ...result, ...cpuBetween(before, readCpu(rootPid)) };
 }
 
 async function sequence(command: SequenceCommand, [connection]: Connection[]): Promise<SequenceResult> {
-  const request = prepare(command);
+  const request = requestOf(command);
   const latenciesUs: number[] = [];
   for (let call = 0; call < command.calls; call++) {
     const sentAtMs = performance.now();
@@ -174,7 +154,7 @@ async function sequence(command: SequenceCommand, [connection]: Connection[]): P
 }
 
 async function hold(command: HoldCommand, connections: Connection[]): Promise<HoldResult> {
-  const request = prepare(command);
+  const request = requestOf(command);
   const ended: Promise<void>[] = [];
   const opened = connections.map(
     (connection) =>

@@ -6,7 +6,7 @@
 import { chmodSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { SMALL_JSON } from './cases.ts';
-import { type Contestant, startContestant, warmupCallsMax } from './contestants.ts';
+import { type Contestant, isPeer, startContestant, warmupCallsMax } from './contestants.ts';
 import { Generator } from './generator.ts';
 import { goalsReached } from './goals.ts';
 import { type Bench, type Cell, measureCase, measureIdle } from './measure.ts';
@@ -50,7 +50,7 @@ async function startAll(options: Options, dir: string, upstreamPort: number): Pr
     const own = { upstreamPort, dir: `${dir}/${name}`, nodeFlags: [], previous };
     contestants.push(await startContestant(name, own));
     // A start is measured on a data folder that is already there.
-    if (options.cases.some(({ kind }) => kind === 'start')) {
+    if (options.cases.some(({ kind }) => kind === 'start') && !isPeer(name)) {
       const made = await startContestant(name, { ...own, dir: `${dir}/${name}-start` });
       await stop(made.child);
     }
@@ -94,7 +94,7 @@ function machine(): string {
 function describe(contestants: Contestant[]): string {
   return contestants
     .map(({ name, version, rootPid }) => {
-      const processes = name === 'workers' ? `, ${gatewayPids(rootPid).length} processes` : '';
+      const processes = name === 'workers' ? ` (processes: ${gatewayPids(rootPid).length})` : '';
       return `${name} ${version}${processes}`;
     })
     .join('; ');
@@ -110,8 +110,17 @@ async function compare(options: Options, dir: string, bench: Bench): Promise<voi
   const goals = goalsReached(cells);
   if (goals !== '') console.log(`\ngoals, held against medians\n${goals}`);
   if (!options.jsonFile) return;
-  const { rounds, seconds, warmupCalls } = options;
-  const results = { at, machine: machine(), contestants: described, rounds, seconds, warmupCalls, cells };
+  const { rounds, slices, seconds, warmupCalls } = options;
+  const results = {
+    at,
+    machine: machine(),
+    contestants: described,
+    rounds,
+    slices,
+    seconds,
+    warmupCalls,
+    cells,
+  };
   writeFileSync(options.jsonFile, `${JSON.stringify(results, null, 2)}\n`);
 }
 
@@ -146,10 +155,11 @@ function endLeftDatabases(dir: string): void {
 async function openBench(options: Options, dir: string): Promise<Bench> {
   const { child, port } = await startOwnServer({ script: 'upstream.ts', logFile: `${dir}/upstream.log` });
   const generator = await Generator.start(`${dir}/load.log`);
-  const { seconds, latency, previous } = options;
+  const { slices, seconds, latency, previous } = options;
   return {
     generator,
     upstream: { child, target: { port, headers: {} } },
+    slices,
     seconds,
     latency,
     startFresh: (name) =>

@@ -14,10 +14,10 @@ import {
   type SaturateCase,
   type StartCase,
 } from './cases.ts';
-import { type Contestant, type ContestantName, rssMb, type startContestant } from './contestants.ts';
+import type { Target } from './connection.ts';
+import { type Contestant, type ContestantName, isPeer, rssMb, type startContestant } from './contestants.ts';
 import { waitForEvents } from './events.ts';
 import type { Generator } from './generator.ts';
-import type { Target } from './load.ts';
 import { stop } from './processes.ts';
 import { percentiles } from './statistics.ts';
 import { cpuBetween, gatewayPids, readCpu, readRssBytes } from './tree.ts';
@@ -55,7 +55,9 @@ export interface Cell {
 export interface Bench {
   generator: Generator;
   upstream: { child: ChildProcess; target: Target };
-  /** Of one slice of a saturated case. */
+  /** How often a gateway has its turn in a saturated case of a round. */
+  slices: number;
+  /** Of one slice. */
   seconds: number;
   /** Whether latency is measured too. */
   latency: boolean;
@@ -87,16 +89,18 @@ async function withPeakRss<T>(rootPid: number, work: () => Promise<T>): Promise<
   }
 }
 
-/**
- * Each gateway gets two slices, the second ones in the reverse order: what changes on the machine during a round at an even
- * pace hits all of them alike.
- */
+/** Returns who is measured when: all in turn, in every second slice in the reverse order. */
+function turns(order: Contestant[], slices: number): Contestant[] {
+  return Array.from({ length: slices }, (_, slice) => (slice % 2 === 0 ? order : order.toReversed())).flat();
+}
+
+/** Several short slices of each gateway in turn: what changes on the machine meanwhile hits all of them alike. */
 async function saturateAll(bench: Bench, order: Contestant[], one: SaturateCase): Promise<Numbers[]> {
   const { call, connections } = one;
   const sums = new Map(
     order.map(({ name }) => [name, { calls: 0, ms: 0, gatewayUs: 0, databaseUs: 0, mb: 0 }]),
   );
-  for (const contestant of [...order, ...order.toReversed()]) {
+  for (const contestant of turns(order, bench.slices)) {
     const [slice, peakMb] = await withPeakRss(contestant.rootPid, () =>
       bench.generator.saturate(contestant, call, connections, bench.seconds),
     );
@@ -247,6 +251,7 @@ export async function measureCase(
   }
   const cells: Cell[] = [];
   for (const [index, contestant] of order.entries()) {
+    if (one.kind !== 'rate' && isPeer(contestant.name)) continue;
     cells.push(cell(index, await measureOne(bench, contestant, one)));
   }
   return cells;

@@ -1,7 +1,7 @@
 /**
  * `npm run coverage:call`: the files of `src/` in which a function runs during one warm JSON call, by V8's precise coverage of
- * the running gateway. The counts are reset before each of several calls and read after it, so that what only a timer
- * runs is told apart. What happens later and for many calls at once (the flush to Postgres) is not part of a call.
+ * the running gateway, over a connection that is open. The counts are reset before each of several calls and read after
+ * it, so that what only a timer runs is told apart. What happens later and for many calls at once (the flush to Postgres) is not part of a call.
  */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { SMALL_JSON } from './cases.ts';
+import { Connection, requestOf } from './connection.ts';
 import { type FilesOfACall, filesOfACall, filesRun, type ScriptCoverage } from './coverage.ts';
 import { INSPECTED, Inspector, inspectorUrls } from './inspector.ts';
 import { startOwnServer, stopAll } from './processes.ts';
@@ -62,10 +63,11 @@ async function take(inspectors: Inspector[]): Promise<ScriptCoverage[]> {
   return taken.flatMap((result) => (result as { result: ScriptCoverage[] }).result);
 }
 
-/** Sends one call and returns when its response is complete. Throws when it is none of status 200. */
-type MakeCall = () => Promise<void>;
-
-async function inspect(inspectors: Inspector[], call: MakeCall, calls: number): Promise<FilesOfACall> {
+async function inspect(
+  inspectors: Inspector[],
+  call: () => Promise<void>,
+  calls: number,
+): Promise<FilesOfACall> {
   for (const one of inspectors) {
     await one.send('Profiler.enable');
     await one.send('Profiler.startPreciseCoverage', { callCount: true, detailed: false });
@@ -101,14 +103,16 @@ async function measure(dir: string, calls: number): Promise<FilesOfACall> {
   const urls = inspectorUrls(readFileSync(`${gateway}/log`, 'utf8'));
   if (urls.length === 0) throw new Error('no process of the gateway opened an inspector');
   const inspectors = await Promise.all(urls.map((url) => Inspector.connect(url)));
-  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
-  const call: MakeCall = async () => {
-    const url = `http://127.0.0.1:${port}/v1/chat/completions`;
-    const response = await fetch(url, { method: 'POST', headers, body: SMALL_JSON.body });
-    const text = await response.text();
-    if (response.status !== 200) throw new Error(`status ${response.status}: ${text}`);
-  };
-  return inspect(inspectors, call, calls);
+  const target = { port, headers: { authorization: `Bearer ${key}` } };
+  const broken = Promise.withResolvers<never>();
+  const connection = await Connection.open(port, (reason) => broken.reject(new Error(reason)));
+  const request = requestOf({ target, body: SMALL_JSON.body });
+  const call = () => new Promise<void>((onEnd) => connection.start({ request, onEnd }));
+  try {
+    return await Promise.race([inspect(inspectors, call, calls), broken.promise]);
+  } finally {
+    connection.close();
+  }
 }
 
 function print({ always, sometimes }: FilesOfACall, max: number | null): void {

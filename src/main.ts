@@ -5,7 +5,6 @@
 import packageJson from '../package.json' with { type: 'json' };
 import { type Config, formatFaults, readConfig } from './config.ts';
 import { type CommandName, readLine } from './main/command-line.ts';
-import { replayJournal } from './main/journals.ts';
 import { CannotStart, openDatabaseOf } from './main/open.ts';
 
 /** Runs one command; the process ends with its exit code once nothing is left to do. */
@@ -38,8 +37,9 @@ const COMMANDS: Record<CommandName, (args: string[]) => Promise<void>> = {
   serve: async () => (await import('./main/serve.ts')).serve(configured(), packageJson.version),
   demo: async (args) => (await import('./demo.ts')).run(args),
   simulator: async (args) => (await import('./simulator/main.ts')).run(args),
-  migrate: async () => (await openDatabaseOf(configured(), () => {})).close(),
+  migrate: async () => (await openDatabaseOf(configured())).close(),
   'journal replay': async ([file = '']) => {
+    const { replayJournal } = await import('./main/journals.ts');
     const { inserted, unknown } = await replayJournal(configured(), file);
     process.stdout.write(
       `${inserted} events were new, ${unknown} calls had no outcome (charged at their hold)\n`,

@@ -32,6 +32,8 @@ describe('a configuration without faults', () => {
       databaseUrl: null,
       pgBin: null,
       dataDir: './data',
+      workers: 1,
+      pgConnections: null,
       adminKey: null,
       metricsKey: null,
       defaultPlan: 'free-tier',
@@ -66,6 +68,7 @@ describe('a configuration without faults', () => {
       TOLLGATE_ADMIN_KEY: '0123456789abcdef',
       TOLLGATE_QUEUE_TIMEOUT_MS: '0',
       TOLLGATE_LOG_CALLS: '0',
+      TOLLGATE_WORKERS: 'auto',
     });
     expect(config.port).toBe(0);
     expect(config.openaiBaseUrl).toBe('http://localhost:9000/v1');
@@ -73,6 +76,8 @@ describe('a configuration without faults', () => {
     expect(config.adminKey).toBe('0123456789abcdef');
     expect(config.queueTimeoutMs).toBe(0);
     expect(config.logCalls).toBe(false);
+    expect(config.workers).toBe('auto');
+    expect(accepted({ TOLLGATE_WORKERS: '4' }).workers).toBe(4);
   });
 
   it('cannot be changed afterwards', () => {

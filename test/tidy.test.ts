@@ -32,10 +32,10 @@ describe('imports', () => {
     ['src/domain/money.ts', '../store/events.ts'],
     ['src/openai/usage.ts', '../store/events.ts'],
     ['src/telemetry/log.ts', '../config.ts'],
-    ['src/ledger/ledger.ts', '../store/leases.ts'],
+    ['src/ledger/ledger.ts', '../store/hot/leases.ts'],
     ['src/auth/keys.ts', '../ledger/ledger.ts'],
     ['src/admission/decide.ts', '../ledger/ledger.ts'],
-    ['src/admission/queue.ts', '../store/leases.ts'],
+    ['src/admission/queue.ts', '../store/hot/leases.ts'],
     ['src/gateway/pipeline.ts', '../admin/teams.ts'],
     ['src/simulator/server.ts', '../domain/money.ts'],
     ['src/console/main.ts', '../admin/teams.ts'],
@@ -57,19 +57,19 @@ describe('imports', () => {
   });
 
   it.each([
-    "import type { Lease } from '../store/leases.ts';",
-    "import type {\n  Lease,\n} from '../store/leases.ts';",
+    "import type { Lease } from '../store/hot/leases.ts';",
+    "import type {\n  Lease,\n} from '../store/hot/leases.ts';",
     "export type { Lease } from '../telemetry/metrics.ts';",
   ])('let ledger and auth know the types of store and telemetry: %s', (text) => {
     expect(floors([file('src/ledger/ledger.ts', text)])).toEqual([]);
   });
 
   it.each([
-    "import '../store/leases.ts';",
-    "import {\n  lease,\n} from '../store/leases.ts';",
-    "export * from '../store/leases.ts';",
-    "const store = await import('../store/leases.ts');",
-    "import { type Lease } from '../store/leases.ts';",
+    "import '../store/hot/leases.ts';",
+    "import {\n  lease,\n} from '../store/hot/leases.ts';",
+    "export * from '../store/hot/leases.ts';",
+    "const store = await import('../store/hot/leases.ts');",
+    "import { type Lease } from '../store/hot/leases.ts';",
   ])('are found however they are written: %s', (text) => {
     expect(floors([file('src/ledger/ledger.ts', text)])).toHaveLength(1);
   });

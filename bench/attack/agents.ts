@@ -11,6 +11,7 @@ import type { Replica } from './replica.ts';
 export interface AgentsRun {
   model: AgentModel;
   replicas: number;
+  workers: number;
   agents: number;
   budgetUsd: string;
   seed: number;
@@ -54,10 +55,10 @@ const TASK = 'Read the module below, then write the tests that it lacks. Explain
 const PROGRESS_MS = 10_000;
 
 export async function runAgents(run: AgentsRun): Promise<AgentsRow> {
-  const { model, replicas, budgetUsd, seed, tokensPerSecond, progress } = run;
+  const { model, replicas, workers, budgetUsd, seed, tokensPerSecond, progress } = run;
   const pace = ['--first-byte-ms', '200', '--tokens-per-s', String(tokensPerSecond)];
   const simulator = ['--seed', String(seed), '--median-output', '600', '--p99-output', '8000', ...pace];
-  return inHouse({ gateway: 'tollgate', replicas, budgetUsd, simulator }, async (house) => {
+  return inHouse({ gateway: 'tollgate', replicas, workers, budgetUsd, simulator }, async (house) => {
     const startedMs = performance.now();
     const row: AgentsRow = {
       ...run,

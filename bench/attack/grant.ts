@@ -10,11 +10,13 @@ import { Crowd } from './crowd.ts';
 import { type BookedCall, GATEWAY_KINDS, type GatewayName } from './gateways.ts';
 import { type House, inHouse } from './house.ts';
 import { judge, type Verdict } from './judge.ts';
-import { type PlannedStrike, type Strike, strikeAll } from './strikes.ts';
+import { type PlannedStrike, planFor, type Strike, strikeAll } from './strikes.ts';
 
 export interface GrantAttack {
   gateway: GatewayName;
   replicas: number;
+  /** Of each replica. */
+  workers: number;
   clients: number;
   /** Decimal USD. */
   budgetUsd: string;
@@ -51,9 +53,10 @@ const POLL_MS = 250;
 
 /** Makes one row of the table. */
 export async function attackGrant(attack: GrantAttack): Promise<GrantRow> {
-  const { gateway, replicas, clients, budgetUsd, seed, plan, progress } = attack;
+  const { gateway, replicas, workers, clients, budgetUsd, seed, progress } = attack;
+  const plan = planFor(attack.plan, workers);
   const simulator = ['--seed', String(seed), '--median-output', '250', '--p99-output', '900'];
-  return inHouse({ gateway, replicas, budgetUsd, simulator }, async (house) => {
+  return inHouse({ gateway, replicas, workers, budgetUsd, simulator }, async (house) => {
     const startedMs = performance.now();
     const crowd = new Crowd({
       replicas: house.replicas,

@@ -15,6 +15,7 @@ import type { Replica } from './replica.ts';
 
 export interface HotRun {
   replicas: number;
+  workers: number;
   budgetUsd: string;
   /** Calls at random moments, so many a second over all replicas. */
   callsPerSecond: number;
@@ -50,8 +51,8 @@ interface Reading {
 }
 
 export async function runHot(run: HotRun): Promise<HotRow> {
-  const { replicas, budgetUsd, callsPerSecond, seconds, progress } = run;
-  return inHouse({ gateway: 'tollgate', replicas, budgetUsd, simulator: null }, async (house) => {
+  const { replicas, workers, budgetUsd, callsPerSecond, seconds, progress } = run;
+  return inHouse({ gateway: 'tollgate', replicas, workers, budgetUsd, simulator: null }, async (house) => {
     const sql = openClient(house.postgres.url, 1);
     try {
       const loads = await Promise.all(house.replicas.map((_, index) => startLoad(house.folder, index)));

@@ -21,6 +21,8 @@ export interface House {
 export interface HouseOptions {
   gateway: GatewayName;
   replicas: number;
+  /** Of each replica. */
+  workers: number;
   budgetUsd: string;
   /** Command line of the simulated upstream; null: the bench's, which always answers the same, at little cost. */
   simulator: string[] | null;
@@ -51,7 +53,7 @@ export async function inHouse<Result>(
 
 async function build(
   folder: string,
-  { gateway, replicas: count, budgetUsd, simulator }: HouseOptions,
+  { gateway, replicas: count, workers, budgetUsd, simulator }: HouseOptions,
 ): Promise<House> {
   const kind = GATEWAY_KINDS[gateway];
   const postgres = await Postgres.make(folder);
@@ -65,10 +67,10 @@ async function build(
       nodeArguments: kind.nodeArguments,
       env: {
         ...kind.env,
+        TOLLGATE_WORKERS: String(workers),
         TOLLGATE_DATA_DIR: dataDir,
         DATABASE_URL: postgres.url,
         OPENAI_BASE_URL: upstream.url,
-        NODE_COMPILE_CACHE: join(folder, 'compiled'),
       },
       port: await freePort(),
       upstreamKey: `sk-replica-${index}`,

@@ -19,6 +19,7 @@ number of replicas, beside the same attack on a gateway that checks first and bo
                     hot       one team at thousands of calls a second: who waits, and what Postgres has to do
                     rolling   a limit of 600 requests in any 60 s over 4 replicas, asked for 1,000 a minute
   --replicas A,B    numbers of replicas, a row each (default 1,2,4; agents 1, hot 2, rolling 4)
+  --workers N       workers of each replica (TOLLGATE_WORKERS, default 1); then some strikes kill one worker, not the replica
   --gateways A,B    grant: ${GATEWAYS.join(', ')} (default both)
   --clients N       grant: clients at once (default 500); agents: how many (default 30)
   --budget USD      the grant; it covers a part of what is asked (default 6.00; agents 5.00, hot 40.00)
@@ -35,6 +36,7 @@ The exit code is 1 when a row breaks a promise.
 export interface Options {
   scenario: Scenario;
   replicas: number[];
+  workers: number;
   gateways: GatewayName[];
   clients: number;
   budgetUsd: string;
@@ -60,6 +62,7 @@ export function readOptions(argv: string[]): Options | null {
     options: {
       scenario: { type: 'string', default: 'grant' },
       replicas: { type: 'string' },
+      workers: { type: 'string', default: '1' },
       gateways: { type: 'string', default: GATEWAYS.join(',') },
       clients: { type: 'string' },
       budget: { type: 'string' },
@@ -79,6 +82,7 @@ export function readOptions(argv: string[]): Options | null {
   return {
     scenario,
     replicas: replicas.split(',').map((text) => whole('--replicas', text, 16)),
+    workers: whole('--workers', values.workers, 16),
     gateways: values.gateways.split(',').map((text) => oneOf('--gateways', text, GATEWAYS)),
     clients: whole('--clients', clients, 5_000),
     budgetUsd: budget,

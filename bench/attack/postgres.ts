@@ -95,13 +95,7 @@ export class Postgres {
     const sessions = childrenOf(child.pid!);
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
-    for (const pid of sessions) {
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch {
-        // It saw its parent go and went first.
-      }
-    }
+    for (const pid of sessions) killIfAlive(pid);
     await gone;
   }
 
@@ -127,6 +121,16 @@ export class Postgres {
   }
 }
 
-function childrenOf(pid: number): number[] {
+/** SIGKILL, unless it saw its parent go and went first. */
+export function killIfAlive(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** Processes that a process has started. */
+export function childrenOf(pid: number): number[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
 }

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { apiKeyIdOf } from '../../src/simulator/keys.ts';
 import { endOfLog, start, stop, waitUntilReady } from '../processes.ts';
+import { childrenOf, killIfAlive } from './postgres.ts';
 
 const START_ATTEMPTS = 20;
 const START_AGAIN_MS = 500;
@@ -66,12 +67,22 @@ export class Replica {
     }
   }
 
+  /** SIGKILL to all of its processes at once. */
   async kill(): Promise<void> {
     this.up = false;
     const child = this.#child!;
+    const workers = childrenOf(child.pid!);
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
+    for (const pid of workers) killIfAlive(pid);
     await gone;
+  }
+
+  /** SIGKILL to one of its workers, which its supervisor starts again. */
+  killWorker(): void {
+    const [pid] = childrenOf(this.#child!.pid!);
+    if (pid === undefined) throw new Error('this replica has no workers');
+    killIfAlive(pid);
   }
 
   /** The orderly end: it may finish what it has begun. */

@@ -14,6 +14,7 @@ import { judgeWindow, LIMIT, type Moment, type RollingRow, WINDOW_MS } from './w
 
 export interface RollingRun {
   replicas: number;
+  workers: number;
   seconds: number;
   progress(text: string): void;
 }
@@ -73,6 +74,7 @@ export async function runRolling(run: RollingRun): Promise<RollingRow[]> {
     const options = {
       gateway: 'tollgate' as const,
       replicas: run.replicas,
+      workers: run.workers,
       budgetUsd: '1.00',
       simulator: [],
     };

@@ -7,7 +7,7 @@ import type { PicoUsd } from '../../src/domain/money.ts';
 import type { House } from './house.ts';
 import type { Replica } from './replica.ts';
 
-type Target = 'replica' | 'postgres' | 'both';
+type Target = 'replica' | 'worker' | 'postgres' | 'both';
 
 /** A strike as planned: at which share of the budget billed. */
 export interface PlannedStrike {
@@ -35,6 +35,15 @@ export const SMALL_PLAN: readonly PlannedStrike[] = [
   { target: 'replica', atShare: 0.15 },
   { target: 'postgres', atShare: 0.35 },
 ];
+
+/** With several workers, every other strike on a replica kills one of them alone. */
+export function planFor(plan: readonly PlannedStrike[], workers: number): readonly PlannedStrike[] {
+  if (workers === 1) return plan;
+  let strikes = 0;
+  return plan.map((strike) =>
+    strike.target === 'replica' && strikes++ % 2 === 0 ? { ...strike, target: 'worker' } : strike,
+  );
+}
 
 export const IN_FLIGHT_LEAST = 20;
 const POLL_MS = 20;
@@ -78,6 +87,7 @@ async function busiest({ upstream, replicas }: House, target: Target, isOver: ()
 }
 
 async function strike({ postgres }: House, target: Target, replica: Replica): Promise<void> {
+  if (target === 'worker') return replica.killWorker();
   await Promise.all([
     target === 'postgres' ? null : replica.kill(),
     target === 'replica' ? null : postgres.kill(),

@@ -1,9 +1,9 @@
 /** What the console's pages ask of the admin API, on a seeded ledger. */
 import { createAdmin } from '../../src/admin/admin.ts';
-import { KeyCache } from '../../src/auth/key-cache.ts';
+import { KeyCache } from '../../src/auth/keys.ts';
 import { Sessions } from '../../src/auth/sessions.ts';
-import { findKey } from '../../src/store/catalog.ts';
 import type { Database } from '../../src/store/database.ts';
+import { findKey } from '../../src/store/hot/catalog.ts';
 import { seededTeamId } from './seed.ts';
 
 export interface AdminPage {

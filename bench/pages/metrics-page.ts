@@ -5,8 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { ERROR_CODES } from '../../src/domain/errors.ts';
 import type { Database } from '../../src/store/database.ts';
 import { readWatch } from '../../src/store/watch.ts';
+import { TEAM_CAP } from '../../src/telemetry/labels.ts';
 import { STAGES, UPSTREAM_ERRORS } from '../../src/telemetry/measurement.ts';
-import { createMetrics, TEAM_CAP } from '../../src/telemetry/metrics.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 
 const TEAMS = 200;
 const MODELS = 40;

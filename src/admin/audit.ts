@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { type AuditRow, listAudit } from '../store/audit.ts';
 import { Audit, type AuditEntry, AuditQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
-import { instantOf, moneyOf, pageOf } from './page.ts';
+import { instantOf, moneyOf, pageOf, teamOf } from './page.ts';
 import { serve } from './route.ts';
 
 export function serveAudit(app: OpenAPIHono, { database }: AdminOptions): void {
@@ -29,23 +29,24 @@ function toEntry(row: AuditRow): z.input<typeof AuditEntry> {
     id: row.id,
     at: instantOf(row.at),
     actor: row.actor,
-    action: row.action as z.input<typeof AuditEntry>['action'],
-    noun: row.noun as z.input<typeof AuditEntry>['noun'],
+    action: row.action,
+    noun: row.noun,
     noun_id: row.nounId,
-    team_id: row.teamId,
+    team_id: row.teamId && teamOf(row.teamId),
     before: written(row.before),
     after: written(row.after),
   };
 }
 
 /** A row's values as the other routes write them: moments and amounts alike, whatever the database's settings. */
-function written(row: unknown): Record<string, unknown> | null {
-  if (typeof row !== 'object' || row === null) return null;
+function written(row: Record<string, unknown> | null): Record<string, unknown> | null {
+  if (row === null) return null;
   return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, textOf(name, value)]));
 }
 
 function textOf(name: string, value: unknown): unknown {
   if (typeof value !== 'string') return value;
+  if (name === 'team_id') return teamOf(value);
   if (/_(at|from)$/.test(name)) return new Date(value).toISOString();
   return /^(amount|max_hold)$|_usd$/.test(name) ? moneyOf(value) : value;
 }

@@ -2,7 +2,6 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
-import type { Meter } from '../domain/limit.ts';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
 import {
   type GrantBalance,
@@ -86,6 +85,6 @@ function toGrant(each: GrantBalance) {
 
 function toLimit(balance: LimitBalance) {
   const { limit, amount, settled, held } = balance;
-  const over = formatAmount(limit.meter as Meter, atLeastZero(settled + held - amount));
+  const over = formatAmount(limit.meter, atLeastZero(settled + held - amount));
   return { ...ruleOf(limit), ...stateOf(balance), over_limit_usd: over };
 }

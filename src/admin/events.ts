@@ -102,8 +102,8 @@ function toEvent(event: EventRow, teamName: string, keyName: string): z.input<ty
     service_tier: event.serviceTier,
     stream: event.stream,
     end_user: event.endUser,
-    outcome: event.outcome as 'settled' | 'voided' | 'unknown',
-    provenance: event.provenance as 'reported' | 'estimated' | 'unknown',
+    outcome: event.outcome,
+    provenance: event.provenance,
     reason: event.reason,
     upstream_status: event.upstreamStatus,
     upstream_request_id: event.upstreamRequestId,
@@ -118,14 +118,14 @@ function toEvent(event: EventRow, teamName: string, keyName: string): z.input<ty
     cost_usd: moneyOf(event.costUsd),
     hold_usd: moneyOf(event.holdUsd),
     ...(deltaUsd === null ? {} : { adjusted_usd: formatUsd(usd(event.costUsd) + usd(deltaUsd)) }),
-    stage_us: event.stageUs as Record<string, number>,
+    stage_us: event.stageUs,
     created_at: instantOf(event.createdAt),
   };
 }
 
 async function toWholeEvent(database: Database, event: EventRow): Promise<z.input<typeof WholeEvent>> {
   const [shown] = await toEvents(database, [event]);
-  const allocations = event.allocations as { counter: string; held: string; settled: string }[];
+  const { allocations } = event;
   const grants = await grantsAmong(
     database,
     allocations.map((part) => sourceIdOf(part.counter)),

@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
 import { UNIT } from '../domain/claim.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
-import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
+import type { Enforcement, Meter, Subject } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import type { Window } from '../domain/window.ts';
 import { type LimitBalance, readLimitBalances } from '../store/balance.ts';
@@ -28,7 +28,7 @@ import {
 } from './contract.ts';
 import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
-import { instantOf } from './page.ts';
+import { instantOf, teamOf } from './page.ts';
 import { serve } from './route.ts';
 
 export function serveLimits(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
@@ -75,9 +75,8 @@ export function serveLimits(app: OpenAPIHono, { database, settleNow }: AdminOpti
     change: async (id, { amount, max_hold: maxHold, warn_at: warnAt }) => {
       const limit = await findLimit(database, id);
       if (!limit) return null;
-      const meter = limit.meter as Meter;
-      const refused =
-        notWhole(meter, amount, 'amount') ?? notHeld(meter, limit.enforcement as Enforcement, maxHold);
+      const meter = limit.meter;
+      const refused = notWhole(meter, amount, 'amount') ?? notHeld(meter, limit.enforcement, maxHold);
       return refused ?? changeLimit(database, id, { amount, maxHold, warnAt });
     },
     remove: (id) => deleteLimit(database, id),
@@ -154,28 +153,28 @@ export function windowOf(rule: Window): WindowBody {
 
 /** What every answer says of a limit's rule. */
 export function ruleOf(limit: LimitRow) {
-  const meter = limit.meter as Meter;
+  const { meter } = limit;
   return {
     id: limit.id,
     subject: subjectOf(limit),
     models: limit.models,
     meter,
     amount: formatAmount(meter, usd(limit.amount)),
-    window: windowOf(limit.window as Window),
-    enforcement: limit.enforcement as Enforcement,
+    window: windowOf(limit.window),
+    enforcement: limit.enforcement,
   };
 }
 
 function subjectOf({ subjectType, subjectId, teamId }: LimitRow): z.output<typeof subject> {
   if (subjectType === 'org') return { type: 'org' };
-  if (subjectType !== 'user') return { type: subjectType as 'team' | 'key', id: subjectId ?? teamId };
-  return { type: 'user', id: subjectId, team_id: teamId === ORGANIZATION_ID ? null : teamId };
+  if (subjectType !== 'user') return { type: subjectType, id: subjectId ?? teamId };
+  return { type: 'user', id: subjectId, team_id: teamOf(teamId) };
 }
 
 /** How far a limit is used, in its meter's unit. */
 export function stateOf({ limit, amount, settled, held, span }: LimitBalance) {
-  const isRolling = (limit.window as Window).type === 'rolling';
-  const say = (each: bigint) => formatAmount(limit.meter as Meter, each);
+  const isRolling = limit.window.type === 'rolling';
+  const say = (each: bigint) => formatAmount(limit.meter, each);
   return {
     settled: say(settled),
     held: say(held),
@@ -189,8 +188,8 @@ function toLimit(limit: LimitRow): z.input<typeof Limit> {
   const { maxHold } = limit;
   return {
     ...ruleOf(limit),
-    team_id: limit.teamId,
-    max_hold: maxHold === null ? null : formatAmount(limit.meter as Meter, usd(maxHold)),
+    team_id: teamOf(limit.teamId),
+    max_hold: maxHold === null ? null : formatAmount(limit.meter, usd(maxHold)),
     warn_at: limit.warnAt,
     created_at: instantOf(limit.createdAt),
     deleted_at: instantOf(limit.deletedAt),

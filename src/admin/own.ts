@@ -4,7 +4,7 @@
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import type { KeyCache } from '../auth/key-cache.ts';
+import type { KeyCache } from '../auth/keys.ts';
 import { whyRefused } from '../auth/keys.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';

@@ -1,5 +1,7 @@
 /** Pages: cursors and the fields of answers that all nouns write alike. */
+
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import type { After } from '../store/changes.ts';
 import { isUuid } from './route.ts';
@@ -20,6 +22,11 @@ export function dateOf(text: string): Date;
 export function dateOf(text: string | null): Date | null;
 export function dateOf(text: string | null): Date | null {
   return text === null ? null : new Date(text);
+}
+
+/** The team of a row as the API names it: null for what belongs to the whole installation, however the store files it. */
+export function teamOf(teamId: string): string | null {
+  return teamId === ORGANIZATION_ID ? null : teamId;
 }
 
 export interface PageQuery {

@@ -4,15 +4,8 @@ import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { usd } from '../domain/money.ts';
-import {
-  changePlan,
-  createPlan,
-  deletePlan,
-  findPlan,
-  listPlans,
-  type PlanLimit,
-  type PlanRow,
-} from '../store/plans.ts';
+import { changePlan, createPlan, deletePlan, findPlan, listPlans, type PlanRow } from '../store/plans.ts';
+import type { PlanLimit } from '../store/stored-json.ts';
 import { NewPlan, Plan, PlanChange, Plans, pageQuery } from './contract.ts';
 import { toWindow, whyNot, windowOf } from './limits.ts';
 import { serveNoun } from './noun.ts';

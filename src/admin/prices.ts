@@ -4,9 +4,9 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { formatUsd, usd } from '../domain/money.ts';
-import { type ServiceTier, type TextPrice, textLines, textPriceOf } from '../domain/price.ts';
+import { type TextPrice, textLines, textPriceOf } from '../domain/price.ts';
 import type { PriceLine } from '../domain/rates.ts';
-import { parsePriceLines, toStoredLine } from '../store/price-lines.ts';
+import { toPriceLine, toStoredLine } from '../store/price-lines.ts';
 import {
   changePrice,
   createPrice,
@@ -93,8 +93,8 @@ function maybeUsd(text: string | null): bigint | null {
 }
 
 function toPrice(price: PriceRow): z.input<typeof Price> {
-  const lines = parsePriceLines(price.lines);
-  const tier = price.tier as ServiceTier;
+  const lines = price.lines.map(toPriceLine);
+  const tier = price.tier;
   const short = textPriceOf(lines, 'short');
   const hasLong = price.longContextAboveTokens !== null && lines.some(({ band }) => band === 'long');
   const long = hasLong ? textPriceOf(lines, 'long') : null;
@@ -109,7 +109,7 @@ function toPrice(price: PriceRow): z.input<typeof Price> {
     long_context: long === null ? null : ratesOf(long),
     long_context_above_tokens: price.longContextAboveTokens,
     source: price.source,
-    origin: price.origin as 'seed' | 'admin',
+    origin: price.origin,
     created_at: instantOf(price.createdAt),
     deleted_at: instantOf(price.deletedAt),
   };

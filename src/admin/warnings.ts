@@ -2,12 +2,11 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
-import { type Meter, ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { listWarnings, type WarningRow } from '../store/warning-list.ts';
 import { type subject, type Warning, Warnings, WarningsQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
-import { instantOf, pageOf } from './page.ts';
+import { instantOf, pageOf, teamOf } from './page.ts';
 import { serve } from './route.ts';
 
 export function serveWarnings(app: OpenAPIHono, { database }: AdminOptions): void {
@@ -27,10 +26,10 @@ export function serveWarnings(app: OpenAPIHono, { database }: AdminOptions): voi
 
 function toWarning(row: WarningRow): z.input<typeof Warning> {
   const { counter } = row;
-  const meter = counter.meter as Meter;
+  const { meter } = counter;
   return {
     id: row.id,
-    team_id: row.teamId === ORGANIZATION_ID ? null : row.teamId,
+    team_id: teamOf(row.teamId),
     limit_id: counter.source === 'limit' ? counter.sourceId : null,
     grant_id: counter.source === 'grant' ? counter.sourceId : null,
     subject: subjectOf(counter),
@@ -51,7 +50,7 @@ function toWarning(row: WarningRow): z.input<typeof Warning> {
 function subjectOf({ subjectType, subjectId, teamId }: WarningRow['counter']): z.input<typeof subject> {
   if (subjectType === 'org') return { type: 'org' };
   if (subjectType === 'user') return { type: 'user', id: subjectId, team_id: teamId };
-  return { type: subjectType as 'team' | 'key', id: subjectId };
+  return { type: subjectType, id: subjectId };
 }
 
 function deliveryOf({

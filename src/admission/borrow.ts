@@ -3,7 +3,7 @@
  * of the protocol (README.md of this room).
  */
 import { type Claim, claimed, UNIT } from '../domain/claim.ts';
-import type { LeasePool } from '../store/leases.ts';
+import type { LeasePool } from '../store/hot/leases.ts';
 import type { LeaseDemand, LeaseView, PoolView } from './decide.ts';
 import type { LeasedPool } from './leases.ts';
 

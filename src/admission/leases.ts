@@ -6,7 +6,7 @@ import { type CounterState, unlent } from '../domain/admission.ts';
 import type { Pool } from '../domain/budget.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { Meter } from '../domain/limit.ts';
-import type { LeasedCounter } from '../store/leases.ts';
+import type { LeasedCounter } from '../store/hot/leases.ts';
 import type { LeaseDemand, LeaseView, PoolView } from './decide.ts';
 
 /** How long a counter stays marked as contended after a request that could not be met. */

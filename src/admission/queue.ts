@@ -4,7 +4,7 @@
  * nothing and gets one outcome; `insufficient` needs a fresh reply of Postgres; while calls wait, a request is under way
  * or due; an unexpected error in here ends the wait of all and leaves the queue working.
  */
-import type { LeasePool, LeaseReply } from '../store/leases.ts';
+import type { LeasePool, LeaseReply } from '../store/hot/leases.ts';
 import { isBlocked, isLow, leaseNeeds, type WaitingClaim } from './borrow.ts';
 import {
   type Admission,

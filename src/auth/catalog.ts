@@ -4,8 +4,8 @@
  */
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { RateCards } from '../domain/price.ts';
-import type { CatalogChange } from '../store/catalog.ts';
-import type { KeyCache } from './key-cache.ts';
+import type { CatalogChange } from '../store/hot/catalog.ts';
+import type { KeyCache } from './keys.ts';
 
 export interface CatalogSource {
   changes(sinceVersion: number): Promise<CatalogChange>;
@@ -18,36 +18,25 @@ export interface CatalogOptions {
   /** The keys, limits or grants of these teams changed. */
   onChange(teamIds: ReadonlySet<string> | 'all'): void;
   onError(error: unknown): void;
-  pollMs?: number;
 }
 
 export class Catalog {
+  /** The rate cards of the newest version; replaced as a whole when prices change. */
+  rates = new RateCards([], []);
   readonly #options: CatalogOptions;
   #version = 0;
-  #rates = new RateCards([], []);
-  #timer: NodeJS.Timeout | null = null;
   #polling: Promise<void> | null = null;
 
   constructor(options: CatalogOptions) {
     this.#options = options;
   }
 
-  get rates(): RateCards {
-    return this.#rates;
+  /** Reads the catalog for the first time. Rejects when that fails. */
+  start(): Promise<void> {
+    return this.#read();
   }
 
-  /** Reads the catalog once, then follows it. Rejects when the first read fails. */
-  async start(): Promise<void> {
-    await this.#read();
-    this.#timer = setInterval(() => void this.poll(), this.#options.pollMs ?? 250);
-    this.#timer.unref();
-  }
-
-  stop(): void {
-    if (this.#timer) clearInterval(this.#timer);
-  }
-
-  /** Looks for changes now; a call while one is under way waits for that one. */
+  /** Looks for changes now, which a job does several times a second; a call while one is under way waits for that one. */
   poll(): Promise<void> {
     this.#polling ??= this.#read()
       .catch((error) => this.#options.onError(error))
@@ -62,7 +51,7 @@ export class Catalog {
     const { version, teamIds, warnedTeamIds } = await source.changes(this.#version);
     if (version === this.#version) return;
     // Read after the version: newer rows may come along early, older ones never stay behind.
-    this.#rates = await source.rateCards();
+    this.rates = await source.rateCards();
     const changed = idsOf(teamIds);
     keys.invalidate(idsOf([...teamIds, ...warnedTeamIds]));
     onChange(changed);

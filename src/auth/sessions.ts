@@ -6,7 +6,7 @@
  */
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import { isSame } from './admin-key.ts';
-import type { KeyCache } from './key-cache.ts';
+import type { KeyCache } from './keys.ts';
 import { hashKey, whyRefused } from './keys.ts';
 
 const SESSION_MS = 12 * 60 * 60 * 1000;

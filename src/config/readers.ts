@@ -15,6 +15,13 @@ export function integer(min: number, max: number, example: string): Reader<numbe
   return { read, wanted: `a whole number from ${min} to ${max}`, example };
 }
 
+/** A number of processes, or `auto`. */
+export function workers(max: number, example: string): Reader<number | 'auto'> {
+  const number = integer(1, max, example);
+  const read = (text: string) => (text === 'auto' ? text : number.read(text));
+  return { read, wanted: `${number.wanted}, or auto`, example };
+}
+
 export function boolean(): Reader<boolean> {
   const values: Record<string, boolean> = { true: true, '1': true, false: false, '0': false };
   return { read: (text) => values[text] ?? null, wanted: 'true or false', example: 'true' };

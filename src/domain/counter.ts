@@ -24,12 +24,16 @@ export function sourceIdOf(counterId: string): string {
   return counterId.slice(0, counterId.indexOf('@'));
 }
 
+/** What a counter counts for. */
+export const COUNTER_SOURCES = ['limit', 'grant'] as const;
+export type CounterSource = (typeof COUNTER_SOURCES)[number];
+
 /** What names a counter and what makes it when it does not exist yet. */
 export interface CounterSpec {
   id: string;
   /** Under which team it is kept; `ORGANIZATION_ID` for what counts the whole installation. */
   teamId: string;
-  source: 'limit' | 'grant';
+  source: CounterSource;
   sourceId: string;
   subjectType: SubjectType;
   subjectId: string;

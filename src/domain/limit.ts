@@ -5,8 +5,18 @@
 import type { PicoUsd } from './money.ts';
 import type { Window } from './window.ts';
 
-export type Meter = 'cost_usd' | 'tokens' | 'input_tokens' | 'output_tokens' | 'requests' | 'concurrency';
-export type Enforcement = 'strict' | 'soft';
+export const METERS = [
+  'cost_usd',
+  'tokens',
+  'input_tokens',
+  'output_tokens',
+  'requests',
+  'concurrency',
+] as const;
+export type Meter = (typeof METERS)[number];
+
+export const ENFORCEMENTS = ['strict', 'soft'] as const;
+export type Enforcement = (typeof ENFORCEMENTS)[number];
 
 export type Subject =
   | { type: 'org' }
@@ -15,7 +25,14 @@ export type Subject =
   /** An end user of a team, by the name that the application gives; null: each one, for itself. */
   | { type: 'user'; id: string | null };
 
+export const SUBJECT_TYPES = ['org', 'team', 'key', 'user'] as const satisfies Subject['type'][];
 export type SubjectType = Subject['type'];
+
+/** Reads a subject of a row; `id` null: of a team's limit the team itself, of end users each one. */
+export function subjectOf(type: SubjectType, id: string | null, teamId: string): Subject {
+  if (type === 'org') return { type };
+  return type === 'user' ? { type, id } : { type, id: id ?? teamId };
+}
 
 /** The team id under which stands what belongs to the whole installation. No team ever has it. */
 export const ORGANIZATION_ID = '00000000-0000-0000-0000-000000000000';

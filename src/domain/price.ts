@@ -9,7 +9,8 @@ import { type ContextBand, compileRates, costAt, type PriceLine, type Rates } fr
 import type { Usage } from './usage.ts';
 
 /** A processing tier as the API names it in `service_tier`; `default` is the standard price. */
-export type ServiceTier = 'default' | 'flex' | 'priority' | 'batch';
+export const SERVICE_TIERS = ['default', 'flex', 'priority', 'batch'] as const;
+export type ServiceTier = (typeof SERVICE_TIERS)[number];
 
 /** One dated price: the lines of a model in one tier from a moment on. Its id is stored on every event that it priced. */
 export interface PriceFields {

@@ -2,8 +2,9 @@
  * One call's lifetime, beside what its stages find: the exchange with its client, how long each stage took, and what may
  * end the call before its time.
  */
-import type { Stage } from '../telemetry/measurement.ts';
-import { StageClock } from '../telemetry/stage-clock.ts';
+import type { Account } from '../domain/budget.ts';
+import type { ApiError } from '../domain/errors.ts';
+import { type Stage, StageClock } from '../telemetry/measurement.ts';
 import type { Exchange } from '../wire/exchange.ts';
 
 /** `client_gone`: the client's connection broke. `cut`: the gateway stops and will not wait for this call any longer. */
@@ -64,4 +65,28 @@ export class Call {
   ended(stage: Stage): void {
     this.clock.ended(stage);
   }
+}
+
+/** The end of a call that is not forwarded, instead of the next stage's type. What the stages had found by then decides how the error is counted. */
+export interface Stopped {
+  readonly kind: 'stopped';
+  readonly call: Call;
+  /** Null: the client left, so there is nothing to say. */
+  readonly error: ApiError | null;
+  /** Name of the operation; null: the request line names none that is known. */
+  readonly operation: string | null;
+  /** Whose call it was; null: not known. */
+  readonly account: Account | null;
+  readonly endUser: string | null;
+}
+
+/** Stops a call whose account is known. */
+export function stopped(
+  call: Call,
+  error: ApiError | null,
+  operation: string,
+  account: Account,
+  endUser: string | null,
+): Stopped {
+  return { kind: 'stopped', call, error, operation, account, endUser };
 }

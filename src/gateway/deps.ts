@@ -1,5 +1,5 @@
 /** What the gateway is wired with. */
-import type { KeyCache } from '../auth/key-cache.ts';
+import type { KeyCache } from '../auth/keys.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { ErrorCode } from '../domain/errors.ts';
 import type { RateCards } from '../domain/price.ts';
@@ -11,8 +11,8 @@ import type { Upstream } from '../wire/upstream.ts';
 
 export interface GatewayDeps {
   keys: KeyCache;
-  /** The rate cards in force; replaced when prices change. */
-  rates: () => RateCards;
+  /** The newest rate cards: replaced when prices change. */
+  catalog: { readonly rates: RateCards };
   ledger: Ledger;
   clock: Clock;
   /** Null: no upstream key is set, so nothing can be forwarded. */

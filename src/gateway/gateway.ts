@@ -9,8 +9,8 @@ import { uuidV7 } from '../ledger/ids.ts';
 import type { Exchange } from '../wire/exchange.ts';
 import { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
-import { shuttingDown, writeError } from './error-response.ts';
 import { handle } from './pipeline.ts';
+import { shuttingDown, writeError } from './respond.ts';
 
 export type { GatewayDeps } from './deps.ts';
 

@@ -4,10 +4,9 @@
  * was journaled.
  */
 import { uuidV7 } from '../ledger/ids.ts';
-import type { Call } from './call.ts';
+import type { Call, Stopped } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
-import { warningOf, writeError } from './error-response.ts';
-import { respond } from './respond.ts';
+import { respond, warningOf, writeError } from './respond.ts';
 import { authenticate } from './stages/authenticate.ts';
 import { estimate } from './stages/estimate.ts';
 import { forward } from './stages/forward.ts';
@@ -16,7 +15,6 @@ import { record, recordStopped } from './stages/record.ts';
 import { type Reserved, reserve } from './stages/reserve.ts';
 import { route } from './stages/route.ts';
 import { settle } from './stages/settle.ts';
-import type { Stopped } from './stages/stopped.ts';
 
 /** Takes a call to its end. Rejects on a bug of ours only; its hold has ended then too. */
 export async function handle(deps: GatewayDeps, call: Call): Promise<void> {
@@ -43,7 +41,7 @@ async function serve(deps: GatewayDeps, reserved: Reserved): Promise<void> {
   try {
     const forwarded = await forward(deps, reserved);
     const settled = settle(deps, forwarded);
-    respond(deps, settled);
+    respond(deps, reserved, settled.response, settled.outcome.cost);
     record(deps, settled);
   } catch (error) {
     deps.ledger.abandon(reserved.hold, 'internal_error');

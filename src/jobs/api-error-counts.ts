@@ -4,11 +4,11 @@
  * Postgres is away at most WAITING_MAX counts are kept.
  */
 import type { ErrorCode } from '../domain/errors.ts';
+import { QUARTER_HOUR_MS } from '../domain/window.ts';
 import type { ApiErrorCount } from '../store/api-errors.ts';
 import { type Job, startJob } from './every.ts';
 
 const WRITE_EVERY_MS = 2_000;
-const QUARTER_HOUR_MS = 900_000;
 /** Teams × codes × quarters that wait for Postgres at most; beyond it no new ones are counted. */
 const WAITING_MAX = 10_000;
 

@@ -9,7 +9,7 @@
 import type { LeasedPool } from '../admission/leases.ts';
 import type { Allocation } from '../domain/budget.ts';
 import type { Claim } from '../domain/claim.ts';
-import type { FlushEvent } from '../store/flush.ts';
+import type { FlushEvent } from '../store/hot/flush.ts';
 import type { CallFacts } from './events.ts';
 
 const SLAB_BYTES = 256 * 1024;

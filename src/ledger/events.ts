@@ -8,7 +8,7 @@ import { type Claim, NOTHING_USED, used } from '../domain/claim.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import { isTextOnly, quantitiesJson } from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
-import type { FlushEvent } from '../store/flush.ts';
+import type { FlushEvent } from '../store/hot/flush.ts';
 import { momentOfUuidV7 } from './ids.ts';
 
 /** What is known of a call when it is held. */

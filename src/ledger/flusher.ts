@@ -7,7 +7,7 @@ import type { LeaseTable } from '../admission/lease-table.ts';
 import type { Lease } from '../admission/leases.ts';
 import { isFenced } from '../admission/queue.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
-import type { LeaseReport } from '../store/flush.ts';
+import type { LeaseReport } from '../store/hot/flush.ts';
 import { Backlog } from './backlog.ts';
 import type { LedgerStore } from './heartbeat.ts';
 import { durableHold, type Hold } from './holds.ts';

@@ -3,9 +3,9 @@
  * silent.
  */
 import { isFenced } from '../admission/queue.ts';
-import type { FlushBatch, FlushEvent } from '../store/flush.ts';
-import type { Pulse } from '../store/instances.ts';
-import type { LeaseReply, LeaseRequest } from '../store/leases.ts';
+import type { FlushBatch, FlushEvent } from '../store/hot/flush.ts';
+import type { Pulse } from '../store/hot/instances.ts';
+import type { LeaseReply, LeaseRequest } from '../store/hot/leases.ts';
 import type { Clock } from './time.ts';
 
 /** What the ledger needs of a store. Postgres is the real one; the simulation has one in memory. */

@@ -8,7 +8,7 @@ import type { Changed, QueuedCall, Unavailable } from '../admission/waiting.ts';
 import type { Allocation } from '../domain/budget.ts';
 import type { Claim } from '../domain/claim.ts';
 import type { PicoUsd } from '../domain/money.ts';
-import type { DurableHold } from '../store/flush.ts';
+import type { DurableHold } from '../store/hot/flush.ts';
 import type { CallFacts, Outcome } from './events.ts';
 import { uuidV7 } from './ids.ts';
 

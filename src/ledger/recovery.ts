@@ -7,7 +7,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync,
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { FlushEvent } from '../store/flush.ts';
+import type { FlushEvent } from '../store/hot/flush.ts';
 import { eventFromJson, unknownFromHold } from './events.ts';
 import type { LedgerStore } from './heartbeat.ts';
 import { parseLine } from './journal.ts';

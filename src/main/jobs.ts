@@ -4,8 +4,8 @@ import { formatUsd } from '../domain/money.ts';
 import type { RateCards } from '../domain/price.ts';
 import { deliver } from '../jobs/deliver.ts';
 import { startJob } from '../jobs/every.ts';
-import { createReconcile } from '../jobs/reconcile.ts';
-import { createUsageReport } from '../jobs/usage-report.ts';
+import type { Reconcile } from '../jobs/reconcile.ts';
+import { startUpkeep } from '../jobs/upkeep.ts';
 import { type SpentBudgets, warn } from '../jobs/warn.ts';
 import { createWebhook } from '../jobs/webhook.ts';
 import type { Database } from '../store/database.ts';
@@ -22,6 +22,8 @@ export interface JobsOptions {
   rates: () => RateCards;
   /** Postgres's clock. */
   nowMs: () => number;
+  /** Called when the upkeep of the database failed; it is tried again. */
+  onStoreError: (error: unknown) => void;
 }
 
 /** Soon enough to show in the log that it works, late enough to be in no start's way. */
@@ -29,18 +31,23 @@ const FIRST_RUN_MS = 15_000;
 
 /** Starts the jobs that the configuration asks for; returns how to end them. */
 export function startJobs(options: JobsOptions): () => Promise<void> {
-  const stops = [startWarnings(options), startReconcile(options)];
+  const upkeep = startUpkeep(options.database, options.onStoreError);
+  const stops = [startWarnings(options), startReconcile(options), () => upkeep.stop()];
   return async () => {
     await Promise.all(stops.map((stop) => stop()));
   };
 }
 
-function startReconcile({ config, log, metrics, database, rates, nowMs }: JobsOptions): () => Promise<void> {
-  const { logger } = log;
-  if (config.openaiAdminKey === null) return async () => {};
-  const reconcile = createReconcile({
+/** Loaded when it first runs: most installations do not reconcile, and OpenAI's SDK, which it asks with, is large. */
+async function loadReconcile(
+  { config, log, metrics, database, rates, nowMs }: JobsOptions,
+  adminKey: string,
+): Promise<Reconcile> {
+  const { createReconcile } = await import('../jobs/reconcile.ts');
+  const { createUsageReport } = await import('../jobs/usage-report.ts');
+  return createReconcile({
     database,
-    readReport: createUsageReport({ adminKey: config.openaiAdminKey, baseUrl: config.openaiBaseUrl }),
+    readReport: createUsageReport({ adminKey, baseUrl: config.openaiBaseUrl }),
     rates,
     callDurationMs: Math.max(config.reconcileCallDurationMs, config.upstreamTimeoutMs),
     reportDelayMs: config.reconcileDelayMs,
@@ -48,13 +55,22 @@ function startReconcile({ config, log, metrics, database, rates, nowMs }: JobsOp
     onRelease: ({ eventId, teamId, releasedPicoUsd, keptPicoUsd }) => {
       metrics.recordRelease(releasedPicoUsd);
       const money = { released_usd: formatUsd(releasedPicoUsd), kept_usd: formatUsd(keptPicoUsd) };
-      logger.info({ event: eventId, team: teamId, ...money }, 'reconciled a call of unknown outcome');
+      log.logger.info({ event: eventId, team: teamId, ...money }, 'reconciled a call of unknown outcome');
     },
   });
+}
+
+function startReconcile(options: JobsOptions): () => Promise<void> {
+  const { config, log, metrics, nowMs } = options;
+  const { logger } = log;
+  const { openaiAdminKey } = config;
+  if (openaiAdminKey === null) return async () => {};
+  let reconcile: Reconcile | null = null;
   const job = startJob({
     firstAfterMs: Math.min(FIRST_RUN_MS, config.reconcileIntervalMs),
     intervalMs: config.reconcileIntervalMs,
     run: async (signal) => {
+      reconcile ??= await loadReconcile(options, openaiAdminKey);
       const tally = await reconcile.run(signal);
       if (tally === null) return;
       metrics.recordReconcileRun(nowMs());

@@ -12,12 +12,18 @@ import { CannotStart, openDatabaseOf } from './open.ts';
 
 const LOOK_AGAIN_MS = 5000;
 
+export interface Adoption {
+  /** Looks once more, now. Never rejects: what fails is logged. */
+  again(): Promise<void>;
+  stop(): void;
+}
+
 /**
  * Adopts what can be adopted now. Journals of instances that may still live on another machine or in another container
- * are looked at again; returns how to end that.
+ * are looked at again until they are adopted.
  * @throws CannotStart when a journal is damaged; any error of the database
  */
-export async function adoptJournals(store: RecoveryStore, folder: string, log: Log): Promise<() => void> {
+export async function adoptJournals(store: RecoveryStore, folder: string, log: Log): Promise<Adoption> {
   const { logger } = log;
   const adopt = async () => {
     const { adopted, elsewhere } = await adoptDeadJournals(store, folder);
@@ -33,21 +39,24 @@ export async function adoptJournals(store: RecoveryStore, folder: string, log: L
     if (error instanceof JournalDamaged) throw new CannotStart(error.message, { cause: error });
     throw error;
   }
-  if (left === 0) return () => {};
+  const again = async () => {
+    try {
+      left = await adopt();
+    } catch (error) {
+      logger.error({ err: error }, 'a journal could not be adopted');
+    }
+  };
+  if (left === 0) return { again, stop: () => {} };
   logger.warn(
     { journals: left },
     'journals of another machine or container are adopted once it is surely gone',
   );
-  const timer = setInterval(() => {
-    adopt().then(
-      (elsewhere) => {
-        if (elsewhere === 0) clearInterval(timer);
-      },
-      (error) => logger.error({ err: error }, 'a journal could not be adopted'),
-    );
+  const timer = setInterval(async () => {
+    await again();
+    if (left === 0) clearInterval(timer);
   }, LOOK_AGAIN_MS);
   timer.unref();
-  return () => clearInterval(timer);
+  return { again, stop: () => clearInterval(timer) };
 }
 
 /**
@@ -55,7 +64,7 @@ export async function adoptJournals(store: RecoveryStore, folder: string, log: L
  * @throws CannotStart when the file cannot be read, is damaged, or belongs to an instance that may still live
  */
 export async function replayJournal(config: Config, file: string): Promise<Adopted> {
-  const store = await openDatabaseOf(config, () => {});
+  const store = await openDatabaseOf(config);
   try {
     const result = await adoptJournal(store.ledgerStore, file);
     if (typeof result !== 'string') return result;

@@ -1,6 +1,6 @@
 /** What the metrics show of this process: its state at the moment of a scrape, and how long Postgres takes over the ledger's work. */
 import type { LeaseTable } from '../admission/lease-table.ts';
-import type { KeyCache } from '../auth/key-cache.ts';
+import type { KeyCache } from '../auth/keys.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import type { Watch } from '../jobs/watch.ts';
 import type { LedgerStore } from '../ledger/heartbeat.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import type { Connection } from '../store/database.ts';
 import { EmbeddedPostgresError } from '../store/embedded/account.ts';
-import { openStore, type Store } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
 
 /** Why Tollgate cannot start here, and what to check. Its message is one line, meant for people, without secrets. */
 export class CannotStart extends Error {
@@ -52,18 +52,26 @@ export function inDataFolder<T>(dataDir: string, work: () => T | Promise<T>): Pr
   );
 }
 
+export interface DatabaseOfOptions {
+  onError?: (error: unknown) => void;
+  /** Instead of the configuration's. */
+  connection?: Connection | null;
+  /** Connections at most. */
+  connectionsMax?: number | undefined;
+}
+
 /**
  * Opens the database of the configuration, or the given one.
  * @throws CannotStart naming the server (never its password) and what to check
  */
-export async function openDatabaseOf(
-  config: Config,
-  onError: (error: unknown) => void,
-  given: Connection | null = null,
-): Promise<Store> {
-  const { databaseUrl, dataDir, pgBin } = config;
-  const connection = given ?? databaseUrl;
-  const open = () => openStore({ connection, dataDir, pgBin, onError });
+export async function openDatabaseOf(config: Config, options: DatabaseOfOptions = {}): Promise<Store> {
+  const { databaseUrl, dataDir, pgBin, pgConnections } = config;
+  const connection = options.connection ?? databaseUrl;
+  const connectionsMax = options.connectionsMax ?? pgConnections ?? undefined;
+  // Loaded when it is needed: a supervisor opens no database.
+  const { openStore } = await import('../store/store.ts');
+  const open = () =>
+    openStore({ connection, dataDir, pgBin, connectionsMax, onError: options.onError ?? (() => {}) });
   if (typeof connection === 'string') {
     return orCannotStart(
       open,
@@ -72,8 +80,13 @@ export async function openDatabaseOf(
         'database) and that the server runs and may be reached from here',
     );
   }
+  return embeddedOrCannotStart(open);
+}
+
+/** Runs what starts the embedded database. */
+export async function embeddedOrCannotStart<T>(work: () => Promise<T>): Promise<T> {
   try {
-    return await open();
+    return await work();
   } catch (error) {
     if (error instanceof EmbeddedPostgresError) throw new CannotStart(error.message, { cause: error });
     throw error;

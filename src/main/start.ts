@@ -5,10 +5,11 @@
 import { join } from 'node:path';
 import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
 import { Catalog } from '../auth/catalog.ts';
-import { KeyCache } from '../auth/key-cache.ts';
+import { KeyCache } from '../auth/keys.ts';
 import type { Config } from '../config.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
+import { startJob } from '../jobs/every.ts';
 import { SpentBudgets } from '../jobs/warn.ts';
 import { startWatch } from '../jobs/watch.ts';
 import { uuidV7 } from '../ledger/ids.ts';
@@ -17,15 +18,16 @@ import { Ledger } from '../ledger/ledger.ts';
 import { ownHeader } from '../ledger/recovery.ts';
 import { type Clock, createClock, realTimers } from '../ledger/time.ts';
 import { addApiErrors } from '../store/api-errors.ts';
-import { catalogChanges, findKey } from '../store/catalog.ts';
 import type { Connection, Database } from '../store/database.ts';
+import { catalogChanges, findKey } from '../store/hot/catalog.ts';
 import { findPlan } from '../store/plans.ts';
 import type { Store } from '../store/store.ts';
+import { TEAM_CAP } from '../telemetry/labels.ts';
 import type { Log } from '../telemetry/log.ts';
-import { createMetrics, type Metrics, TEAM_CAP } from '../telemetry/metrics.ts';
+import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { createUpstream } from '../wire/client.ts';
 import type { Upstream } from '../wire/upstream.ts';
-import { createPages } from './http/health.ts';
+import { createPages, type Group } from './http/health.ts';
 import { close, createHttpServer, listen } from './http/server.ts';
 import { startJobs } from './jobs.ts';
 import { adoptJournals } from './journals.ts';
@@ -37,6 +39,12 @@ export interface App {
   adminKey: string;
   /** Set when the admin key was made at this start: then it is shown, once. */
   adminKeyMade: boolean;
+  instanceId: string;
+  metrics: Metrics;
+  /** Why no call can be admitted now; null: calls can. */
+  blocked(): string | null;
+  /** Adopts journals of dead instances that lie in the data folder by now. */
+  adopt(): Promise<void>;
   /** Resolves when the instance was fenced: another adopted its journal, so this process must end. */
   fenced: Promise<void>;
   /**
@@ -46,6 +54,9 @@ export interface App {
   stop(hurry?: AbortSignal): Promise<void>;
 }
 
+/** A change or a revocation binds on every instance within a second. */
+const CATALOG_EVERY_MS = 250;
+
 /** How long Postgres may take over the last flush; then its events stay in the journal. */
 const LAST_FLUSH_MS = 15_000;
 
@@ -54,7 +65,11 @@ export interface AppOptions {
   log: Log;
   version: string;
   /** A database that no URL names (a socket); default: the one of the configuration. */
-  connection?: Connection;
+  connection?: Connection | null;
+  /** Connections to Postgres at most; default: those of the configuration. */
+  connectionsMax?: number | undefined;
+  /** The workers that this process is one of; null: it is the whole gateway. */
+  group?: Group | null;
 }
 
 /** What all parts of an instance stand on. */
@@ -62,6 +77,7 @@ interface Base {
   config: Config;
   log: Log;
   version: string;
+  group: Group | null;
   /** Undoes the start in reverse: a failed start and an orderly stop leave the same nothing behind. */
   back: AsyncDisposableStack;
   /** Aborted: nothing is waited for any more. */
@@ -80,17 +96,19 @@ export async function startApp(options: AppOptions): Promise<App> {
   const journals = await openJournals(config);
   const admin = await inDataFolder(config.dataDir, () => loadOrMakeAdminKey(config.adminKey, config.dataDir));
   const onStoreError = rateLimited((error) => log.logger.error({ err: error }, 'Postgres did not answer'));
-  const store = await openDatabaseOf(config, onStoreError, options.connection);
+  const { connection = null, connectionsMax, group = null } = options;
+  const store = await openDatabaseOf(config, { onError: onStoreError, connection, connectionsMax });
   back.defer(() => store.close());
   await expectDefaultPlan(store.database, config.defaultPlan, log);
   const clock = createClock();
   const metrics = createMetrics({ version });
-  const base: Base = { config, log, version, back, hurry, store, clock, metrics, onStoreError };
+  const base: Base = { config, log, version, group, back, hurry, store, clock, metrics, onStoreError };
 
-  back.defer(await adoptJournals(store.ledgerStore, journals, log));
+  const adoption = await adoptJournals(store.ledgerStore, journals, log);
+  back.defer(adoption.stop);
   const upstream = config.openaiApiKey === null ? null : openUpstream(config);
   back.defer(async () => upstream?.close());
-  const { ledger, journal, fenced } = await openLedger(base, journals);
+  const { instanceId, ledger, journal, fenced } = await openLedger(base, journals);
   const { keys, catalog } = await openCatalog(base, ledger);
   const parts = { ledger, journal, keys, catalog, upstream };
   const { gateway, pages, stopping } = openFront(base, parts, admin.key);
@@ -103,6 +121,10 @@ export async function startApp(options: AppOptions): Promise<App> {
     url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`,
     adminKey: admin.key,
     adminKeyMade: admin.made,
+    instanceId,
+    metrics,
+    blocked: () => (stopping.now ? 'stopping' : ledger.blocked),
+    adopt: adoption.again,
     fenced,
     async stop(signal = hurry.signal) {
       signal.addEventListener('abort', () => hurry.abort(signal.reason));
@@ -151,7 +173,7 @@ async function openLedger(base: Base, journals: string) {
   });
   back.defer(() => ledger.stop(AbortSignal.any([hurry.signal, AbortSignal.timeout(LAST_FLUSH_MS)])));
   await ledger.sendHeartbeat();
-  return { ledger, journal, fenced };
+  return { instanceId, ledger, journal, fenced };
 }
 
 /** Reads keys and prices, and follows their changes. */
@@ -165,7 +187,14 @@ async function openCatalog({ back, store, onStoreError }: Base, ledger: Ledger) 
     onError: onStoreError,
   });
   await catalog.start();
-  back.defer(() => catalog.stop());
+  const following = startJob({
+    firstAfterMs: CATALOG_EVERY_MS,
+    intervalMs: CATALOG_EVERY_MS,
+    run: () => catalog.poll(),
+    onError: onStoreError,
+  });
+  // Not waited for: a read that Postgres does not answer must not keep the instance from stopping.
+  back.defer(() => void following.stop());
   return { keys, catalog };
 }
 
@@ -179,7 +208,7 @@ interface Parts {
 
 /** Makes what clients and people talk to, and starts the background jobs. */
 function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Parts, adminKey: string) {
-  const { config, log, version, back, store, clock, metrics, onStoreError } = base;
+  const { config, log, version, group, back, store, clock, metrics, onStoreError } = base;
   const { database } = store;
   const counts = new ApiErrorCounts({
     write: (added) => addApiErrors(database.sql, added),
@@ -191,7 +220,7 @@ function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Par
   const rates = () => catalog.rates;
   const gateway = createGateway({
     keys,
-    rates,
+    catalog,
     ledger,
     clock,
     upstream,
@@ -219,9 +248,12 @@ function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Par
     metrics,
     log,
     stopping: () => stopping.now,
+    group,
     onStoreError,
   });
-  back.defer(startJobs({ config, log, metrics, database, spent, rates, nowMs: () => clock.nowMs() }));
+  back.defer(
+    startJobs({ config, log, metrics, database, spent, rates, nowMs: () => clock.nowMs(), onStoreError }),
+  );
   return { gateway, pages, stopping };
 }
 

@@ -11,7 +11,7 @@ export type AuditRow = typeof auditLog.$inferSelect & { createdAt: Date };
 export interface AuditPage {
   after: After | null;
   limit: number;
-  noun: string | undefined;
+  noun: AuditRow['noun'] | undefined;
   nounId: string | undefined;
   teamId: string | undefined;
 }

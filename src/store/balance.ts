@@ -5,16 +5,9 @@
 import { and, asc, eq, gt, inArray, isNotNull, isNull, ne, notExists, or, sql } from 'drizzle-orm';
 import { isUsable } from '../domain/budget.ts';
 import { type CounterSpec, grantCounter, limitCounter, spanOf } from '../domain/counter.ts';
-import {
-  type Enforcement,
-  type Grant,
-  type Limit,
-  type Meter,
-  ORGANIZATION_ID,
-  type Subject,
-} from '../domain/limit.ts';
+import { type Grant, type Limit, ORGANIZATION_ID, subjectOf } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
-import type { Window, WindowSpan } from '../domain/window.ts';
+import type { WindowSpan } from '../domain/window.ts';
 import { clock } from './changes.ts';
 import { type Database, runOn, type Transaction } from './database.ts';
 import type { GrantRow } from './grants.ts';
@@ -159,12 +152,12 @@ export function toLimit(row: LimitRow): Limit {
   return {
     id: row.id,
     teamId: row.teamId,
-    subject: { type: row.subjectType, id: row.subjectId ?? row.teamId } as Subject,
+    subject: subjectOf(row.subjectType, row.subjectId, row.teamId),
     models: row.models,
-    meter: row.meter as Meter,
+    meter: row.meter,
     amount: usd(row.amount),
-    window: row.window as Window,
-    enforcement: row.enforcement as Enforcement,
+    window: row.window,
+    enforcement: row.enforcement,
     maxHold: row.maxHold === null ? null : usd(row.maxHold),
   };
 }

@@ -94,7 +94,7 @@ export function readTeamBudgets(database: Database, teamIds: string[]): Promise<
         teamId,
         source: 'limit',
         id,
-        meter: meter as Meter,
+        meter,
         isPartial,
         amount,
         settled,

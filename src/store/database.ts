@@ -16,8 +16,10 @@ export type Connection = string | SocketConnection;
 export interface DatabaseOptions {
   /** Connections of the hot path's pool. */
   hotConnectionsMax?: number;
-  /** Connections of drizzle's pool. */
+  /** Connections of drizzle's pool; jobs that run alone hold one while they use another. */
   adminConnectionsMax?: number;
+  /** Connections of the pool for long reads. */
+  readConnectionsMax?: number;
   /** Server settings of every session, for tests (`{'tollgate.now': …}`); poolers refuse most of them. */
   settings?: Record<string, string>;
 }
@@ -94,16 +96,31 @@ export async function retried<Result>(transaction: () => Promise<Result>): Promi
 
 /** As many pages at once as may load the database. */
 const READ_CONNECTIONS_MAX = 2;
+const ADMIN_CONNECTIONS_MIN = 3;
+/** What an instance takes unless told otherwise. */
+export const CONNECTIONS_USUAL = 14;
+
 const CONNECT_SECONDS_MAX = 10;
 const CLOSE_SECONDS_MAX = 5;
 const RECONNECT_SECONDS_MAX = 0.5;
 
+/** Divides connections, at least six, among the pools: most to the path of calls, which nothing else may keep waiting. */
+export function poolSizes(connections: number): Required<Omit<DatabaseOptions, 'settings'>> {
+  const readConnectionsMax = connections < CONNECTIONS_USUAL ? 1 : READ_CONNECTIONS_MAX;
+  const adminConnectionsMax = Math.max(ADMIN_CONNECTIONS_MIN, Math.floor((connections * 2) / 7));
+  const hotConnectionsMax = connections - adminConnectionsMax - readConnectionsMax;
+  return { hotConnectionsMax, adminConnectionsMax, readConnectionsMax };
+}
+
 /** Opens the pools; connections are made when queries need them, so this neither waits nor fails. */
 export function openDatabase(connection: Connection, options: DatabaseOptions = {}): Database {
-  const { hotConnectionsMax = 8, adminConnectionsMax = 4, settings = {} } = options;
+  const usual = poolSizes(CONNECTIONS_USUAL);
+  const { hotConnectionsMax = usual.hotConnectionsMax, adminConnectionsMax = usual.adminConnectionsMax } =
+    options;
+  const { readConnectionsMax = Math.min(READ_CONNECTIONS_MAX, adminConnectionsMax), settings = {} } = options;
   const sql = openClient(connection, hotConnectionsMax, settings);
   const drizzleClient = openClient(connection, adminConnectionsMax, settings);
-  const readSql = openClient(connection, Math.min(READ_CONNECTIONS_MAX, adminConnectionsMax), settings);
+  const readSql = openClient(connection, readConnectionsMax, settings);
   return {
     sql,
     db: drizzle(drizzleClient, { schema }),

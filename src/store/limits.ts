@@ -3,7 +3,7 @@
  * transaction, so no replica lends by the old rule once the new one is told.
  */
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import type { Window } from '../domain/window.ts';
@@ -124,7 +124,7 @@ export function changeLimit(
 async function changeCounters(tx: Transaction, id: string, amount: string, now: Date): Promise<void> {
   const open = and(
     eq(counters.sourceId, id),
-    or(isNull(counters.endsAt), gt(counters.endsAt, now), sql`${counters.id} like '%@head%'`),
+    or(isNull(counters.endsAt), gt(counters.endsAt, now), counters.isHead),
   );
   await tx.select().from(counters).where(open).orderBy(asc(counters.teamId), asc(counters.id)).for('update');
   await tx.update(counters).set({ amount }).where(open);

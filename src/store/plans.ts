@@ -4,26 +4,9 @@ import { Temporal } from 'temporal-polyfill';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { type After, changeCatalog, isAfter, raiseVersion } from './changes.ts';
 import type { Database, Queries } from './database.ts';
-import type { NewLimit } from './limits.ts';
 import { plans } from './schema.ts';
 
-/** Credit that a plan gives. Null months: it never expires. */
-export interface PlanGrant {
-  amount_usd: string;
-  months: number | null;
-}
-
-/** A limit that a plan gives: its subject is the new team. */
-export type PlanLimit = Omit<NewLimit, 'subject' | 'teamId'>;
-
-export interface PlanRow {
-  name: string;
-  grants: PlanGrant[];
-  limits: PlanLimit[];
-  /** Null: all. */
-  models: string[] | null;
-  createdAt: Date;
-}
+export type PlanRow = typeof plans.$inferSelect;
 
 /** $18 for three months: what the paid API gave every new account. */
 export const BUILT_IN_PLAN = { name: 'free-tier', grants: [{ amount_usd: '18.00', months: 3 }] };
@@ -49,17 +32,16 @@ export function addMonths(from: Date, months: number): Date {
 
 export async function findPlan(queries: Queries, name: string): Promise<PlanRow | null> {
   const [row] = await queries.select().from(plans).where(eq(plans.name, name));
-  return row ? toPlan(row) : null;
+  return row ?? null;
 }
 
-export async function listPlans(database: Database, after: After | null, limit: number): Promise<PlanRow[]> {
-  const rows = await database.db
+export function listPlans(database: Database, after: After | null, limit: number): Promise<PlanRow[]> {
+  return database.db
     .select()
     .from(plans)
     .where(and(isAfter({ createdAt: plans.createdAt, id: plans.name }, after)))
     .orderBy(asc(plans.createdAt), asc(plans.name))
     .limit(limit);
-  return rows.map(toPlan);
 }
 
 export type PlanContents = Pick<PlanRow, 'grants' | 'limits' | 'models'>;
@@ -77,7 +59,7 @@ export function createPlan(
       .returning();
     if (!row) return apiError('conflict', `a plan named ${name} exists already`, { param: 'name' });
     await raiseVersion(tx, []);
-    return toPlan(row);
+    return row;
   });
 }
 
@@ -90,7 +72,7 @@ export function changePlan(
     const [row] = await tx.update(plans).set(change).where(eq(plans.name, name)).returning();
     if (!row) return null;
     await raiseVersion(tx, []);
-    return toPlan(row);
+    return row;
   });
 }
 
@@ -100,10 +82,6 @@ export function deletePlan(database: Database, name: string): Promise<PlanRow | 
     const [row] = await tx.delete(plans).where(eq(plans.name, name)).returning();
     if (!row) return null;
     await raiseVersion(tx, []);
-    return toPlan(row);
+    return row;
   });
-}
-
-function toPlan(row: typeof plans.$inferSelect): PlanRow {
-  return { ...row, grants: row.grants as PlanGrant[], limits: row.limits as PlanLimit[] };
 }

@@ -13,9 +13,11 @@ export const storedPriceLine = z.strictObject({
 });
 export type StoredPriceLine = z.infer<typeof storedPriceLine>;
 
+export const storedPriceLines = z.array(storedPriceLine);
+
 /** @throws ZodError when a row does not hold what this version of Tollgate or an earlier one wrote */
 export function parsePriceLines(json: unknown): PriceLine[] {
-  return z.array(storedPriceLine).parse(json).map(toPriceLine);
+  return storedPriceLines.parse(json).map(toPriceLine);
 }
 
 export function toPriceLine({ rate, ...line }: StoredPriceLine): PriceLine {

@@ -1,8 +1,11 @@
 /** Tables of what admins say: plans, teams, keys, limits, grants, models and prices. They grow with the organisation. */
 import { sql } from 'drizzle-orm';
-import { boolean, check, index, integer, jsonb, pgTable, text, uuid } from 'drizzle-orm/pg-core';
-import type { StoredPriceLine } from './price-lines.ts';
-import { count, moment, money } from './schema-columns.ts';
+import { boolean, check, index, integer, pgTable, text, uuid } from 'drizzle-orm/pg-core';
+import { ENFORCEMENTS, METERS, SUBJECT_TYPES } from '../domain/limit.ts';
+import { SERVICE_TIERS } from '../domain/price.ts';
+import { storedPriceLines } from './price-lines.ts';
+import { count, isOneOf, json, moment, money } from './schema-columns.ts';
+import { planGrants, planLimits, storedRow, storedWindow } from './stored-json.ts';
 
 /** One row. Every change to keys, teams, limits, grants or prices raises it in the same transaction. */
 export const catalogVersion = pgTable(
@@ -13,10 +16,10 @@ export const catalogVersion = pgTable(
 
 export const plans = pgTable('plans', {
   name: text('name').primaryKey(),
-  /** `[{amount_usd, months}]`: credit that a new team of this plan gets. */
-  grants: jsonb('grants').notNull(),
+  /** Credit that a new team of this plan gets. */
+  grants: json('grants', planGrants).notNull(),
   /** Limits that a new team of this plan gets: rules without a subject. */
-  limits: jsonb('limits').notNull().default([]),
+  limits: json('limits', planLimits).notNull().default([]),
   /** Models that a new team of this plan may use; null: all. */
   models: text('models').array(),
   createdAt: moment('created_at').notNull(),
@@ -44,7 +47,9 @@ export const keys = pgTable(
   'keys',
   {
     id: uuid('id').primaryKey(),
-    teamId: uuid('team_id').notNull(),
+    teamId: uuid('team_id')
+      .notNull()
+      .references(() => teams.id),
     name: text('name').notNull(),
     /** SHA-256 of the key, hex: the key has 256 random bits, so no slow hash is needed. */
     hash: text('hash').notNull().unique(),
@@ -65,17 +70,18 @@ export const limits = pgTable(
   'limits',
   {
     id: uuid('id').primaryKey(),
-    teamId: uuid('team_id').notNull(),
-    subjectType: text('subject_type').notNull(),
+    teamId: uuid('team_id')
+      .notNull()
+      .references(() => teams.id),
+    subjectType: text('subject_type', { enum: SUBJECT_TYPES }).notNull(),
     /** The key, or the name of an end user; null: the team, the organization, or each end user. */
     subjectId: text('subject_id'),
     models: text('models').array(),
-    meter: text('meter').notNull(),
+    meter: text('meter', { enum: METERS }).notNull(),
     /** USD, tokens, requests or slots, as the meter says. */
     amount: money('amount').notNull(),
-    /** `{type: 'lifetime'}`, `{type: 'calendar', unit, timeZone}` or `{type: 'rolling', seconds}`. */
-    window: jsonb('window').notNull(),
-    enforcement: text('enforcement').notNull(),
+    window: json('window', storedWindow).notNull(),
+    enforcement: text('enforcement', { enum: ENFORCEMENTS }).notNull(),
     /** The most that one call may hold; null: as much as is left. */
     maxHold: money('max_hold'),
     /** Percents of the amount at which it warns; null: those of the configuration. */
@@ -83,14 +89,25 @@ export const limits = pgTable(
     createdAt: moment('created_at').notNull(),
     deletedAt: moment('deleted_at'),
   },
-  (table) => [index('limits_team').on(table.teamId)],
+  (table) => [
+    index('limits_team').on(table.teamId),
+    isOneOf(table.subjectType, SUBJECT_TYPES),
+    isOneOf(table.meter, METERS),
+    isOneOf(table.enforcement, ENFORCEMENTS),
+    check(
+      'limits_window',
+      sql`coalesce(${table.window} ->> 'type', '') in ('lifetime', 'calendar', 'rolling')`,
+    ),
+  ],
 );
 
 export const grants = pgTable(
   'grants',
   {
     id: uuid('id').primaryKey(),
-    teamId: uuid('team_id').notNull(),
+    teamId: uuid('team_id')
+      .notNull()
+      .references(() => teams.id),
     amountUsd: money('amount_usd').notNull(),
     startsAt: moment('starts_at').notNull(),
     expiresAt: moment('expires_at'),
@@ -109,23 +126,34 @@ export const models = pgTable('models', {
   source: text('source').notNull(),
 });
 
+/** Prices that came with Tollgate, or that an admin wrote. */
+const ORIGINS = ['seed', 'admin'] as const;
+
 export const prices = pgTable(
   'prices',
   {
     id: text('id').primaryKey(),
     model: text('model').notNull(),
-    tier: text('tier').notNull(),
+    tier: text('tier', { enum: SERVICE_TIERS }).notNull(),
     effectiveFrom: moment('effective_from').notNull(),
     /** `[{meter, per, rate, band?}]`: `rate` is decimal USD for `per` units. */
-    lines: jsonb('lines').$type<StoredPriceLine[]>().notNull(),
+    lines: json('lines', storedPriceLines).notNull(),
     longContextAboveTokens: integer('long_context_above_tokens'),
     source: text('source').notNull(),
-    origin: text('origin').notNull(),
+    origin: text('origin', { enum: ORIGINS }).notNull(),
     createdAt: moment('created_at').notNull(),
     deletedAt: moment('deleted_at'),
   },
-  (table) => [index('prices_model').on(table.model)],
+  (table) => [
+    index('prices_model').on(table.model),
+    isOneOf(table.tier, SERVICE_TIERS),
+    isOneOf(table.origin, ORIGINS),
+  ],
 );
+
+/** Lists for types alone, without a constraint: what later releases change is logged by triggers of theirs. */
+const AUDIT_ACTIONS = ['create', 'change', 'delete', 'revoke', 'rotate', 'release'] as const;
+const AUDIT_NOUNS = ['team', 'key', 'limit', 'grant', 'plan', 'price', 'model', 'event'] as const;
 
 /**
  * Who changed what: one entry a changed row, before and after, without secrets. Written by triggers of the tables above
@@ -137,13 +165,13 @@ export const auditLog = pgTable(
     id: uuid('id').primaryKey(),
     at: moment('at').notNull(),
     actor: text('actor').notNull(),
-    action: text('action').notNull(),
-    noun: text('noun').notNull(),
+    action: text('action', { enum: AUDIT_ACTIONS }).notNull(),
+    noun: text('noun', { enum: AUDIT_NOUNS }).notNull(),
     nounId: text('noun_id').notNull(),
     /** Null: it belongs to no team (a plan, a price). */
     teamId: uuid('team_id'),
-    before: jsonb('before'),
-    after: jsonb('after'),
+    before: json('before', storedRow),
+    after: json('after', storedRow),
   },
   (table) => [
     index('audit_log_at').on(table.at, table.id),

@@ -12,26 +12,32 @@ import {
   text,
   uuid,
 } from 'drizzle-orm/pg-core';
+import { COUNTER_SOURCES } from '../domain/counter.ts';
 import type { ErrorKind } from '../domain/errors.ts';
-import { count, moment, money } from './schema-columns.ts';
+import { METERS, SUBJECT_TYPES } from '../domain/limit.ts';
+import { OUTCOMES, PROVENANCES } from '../domain/outcome.ts';
+import { count, isOneOf, json, moment, money } from './schema-columns.ts';
+import { storedAllocations, storedNumbers } from './stored-json.ts';
 
 /** The state of one limit or grant in one window: settled + held + leased never exceeds the amount. */
 export const counters = pgTable(
   'counters',
   {
     teamId: uuid('team_id').notNull(),
-    /** `<limit or grant id>@<window start in ms>`: making it twice makes one. */
+    /** As domain/counter.ts makes it: making it twice makes one. No query takes it apart. */
     id: text('id').notNull(),
-    source: text('source').notNull(),
+    source: text('source', { enum: COUNTER_SOURCES }).notNull(),
     sourceId: uuid('source_id').notNull(),
-    subjectType: text('subject_type').notNull(),
+    subjectType: text('subject_type', { enum: SUBJECT_TYPES }).notNull(),
     subjectId: text('subject_id').notNull(),
     models: text('models').array(),
-    meter: text('meter').notNull(),
+    meter: text('meter', { enum: METERS }).notNull(),
     startsAt: moment('starts_at').notNull(),
     endsAt: moment('ends_at'),
     /** Length of the rolling window of which this is one sub-bucket; null: its own span is the window. */
     rollingMs: count('rolling_ms'),
+    /** Whether it is the head of a rolling window, which is locked with its buckets. */
+    isHead: boolean('is_head').notNull().generatedAlwaysAs(sql`id like '%@head%'`),
     /** Until then somebody wants more of it than there is: who holds some idle gives it back. */
     scarceUntil: moment('scarce_until'),
     amount: money('amount').notNull(),
@@ -45,8 +51,11 @@ export const counters = pgTable(
     index('counters_open').on(table.endsAt),
     // What may count a call: a flush asks by the call's team, key and end user, a bucket for the others of its window.
     index('counters_subject').on(table.teamId, table.subjectId, table.endsAt),
-    index('counters_heads').on(table.sourceId, table.teamId).where(sql`id like '%@head%'`),
+    index('counters_heads').on(table.sourceId, table.teamId).where(sql`is_head`),
     index('counters_scarce').on(table.scarceUntil).where(sql`scarce_until is not null`),
+    isOneOf(table.source, COUNTER_SOURCES),
+    isOneOf(table.subjectType, SUBJECT_TYPES),
+    isOneOf(table.meter, METERS),
   ],
 );
 
@@ -89,15 +98,21 @@ export const holds = pgTable(
   (table) => [primaryKey({ columns: [table.teamId, table.id] })],
 );
 
+const STATUSES = ['live', 'stopped', 'adopted'] as const;
+
 /** One start of one gateway process. `live → stopped | adopted`; only a live instance may lease or flush. */
-export const instances = pgTable('instances', {
-  id: uuid('id').primaryKey(),
-  status: text('status').notNull(),
-  startedAt: moment('started_at').notNull(),
-  heartbeatAt: moment('heartbeat_at').notNull(),
-  /** That of the release that runs, see `release`; 0: one that does not know of generations. */
-  generation: integer('generation').notNull().default(0),
-});
+export const instances = pgTable(
+  'instances',
+  {
+    id: uuid('id').primaryKey(),
+    status: text('status', { enum: STATUSES }).notNull(),
+    startedAt: moment('started_at').notNull(),
+    heartbeatAt: moment('heartbeat_at').notNull(),
+    /** That of the release that runs, see `release`; 0: one that does not know of generations. */
+    generation: integer('generation').notNull().default(0),
+  },
+  (table) => [isOneOf(table.status, STATUSES)],
+);
 
 /**
  * One row: the generation of releases that this database belongs to. A migration raises it when an older release must
@@ -124,8 +139,8 @@ export const usageEvents = pgTable(
     serviceTier: text('service_tier'),
     stream: boolean('stream').notNull(),
     endUser: text('end_user'),
-    outcome: text('outcome').notNull(),
-    provenance: text('provenance').notNull(),
+    outcome: text('outcome', { enum: OUTCOMES }).notNull(),
+    provenance: text('provenance', { enum: PROVENANCES }).notNull(),
     /** Why the outcome is not an ordinary settled one: `upstream_error`, `client_gone`, `crash`, …; null: ordinary. */
     reason: text('reason'),
     upstreamStatus: integer('upstream_status'),
@@ -136,16 +151,15 @@ export const usageEvents = pgTable(
     outputTokens: count('output_tokens').notNull(),
     reasoningTokens: count('reasoning_tokens').notNull(),
     /** `{meter: amount}` in units of every other meter that it used; null, as nearly always: none. */
-    quantities: jsonb('quantities').$type<Record<string, number>>(),
+    quantities: json('quantities', storedNumbers),
     /** The output limit that was written into the request; null: none was. */
     outputLimit: integer('output_limit'),
     priceId: text('price_id'),
     costUsd: money('cost_usd').notNull(),
     holdUsd: money('hold_usd').notNull(),
-    /** `[{counter, held, settled}]` in decimal USD. */
-    allocations: jsonb('allocations').notNull(),
+    allocations: json('allocations', storedAllocations).notNull(),
     /** Microseconds by stage. */
-    stageUs: jsonb('stage_us').notNull(),
+    stageUs: json('stage_us', storedNumbers).notNull(),
   },
   (table) => [
     primaryKey({ columns: [table.teamId, table.createdAt, table.id] }),
@@ -155,6 +169,8 @@ export const usageEvents = pgTable(
       .on(table.teamId, table.endUser, table.createdAt)
       .where(sql`end_user is not null`),
     index('usage_events_unknown').on(table.teamId, table.createdAt).where(sql`outcome = 'unknown'`),
+    isOneOf(table.outcome, OUTCOMES),
+    isOneOf(table.provenance, PROVENANCES),
   ],
 );
 

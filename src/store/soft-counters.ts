@@ -6,9 +6,9 @@ import { and, eq, isNull, or } from 'drizzle-orm';
 import { type CounterSpec, limitCounter } from '../domain/counter.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { toLimit } from './balance.ts';
-import { createCounters, keyOf } from './counters.ts';
 import type { Database } from './database.ts';
-import { MAX_SUBJECTS } from './leases.ts';
+import { createCounters, keyOf } from './hot/counters.ts';
+import { MAX_SUBJECTS } from './hot/leases.ts';
 import type { LimitRow } from './limits.ts';
 import { limits, teams } from './schema.ts';
 

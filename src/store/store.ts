@@ -1,12 +1,12 @@
 /**
  * The store: Postgres, from the first connection to a schema that is ready. Owns: choosing the embedded server or
- * `DATABASE_URL`, migrations, partitions, the seed and the built-in plans at start, and forgetting what no window counts. Does not own: what is asked of it.
+ * `DATABASE_URL`, migrations, partitions, the seed and the built-in plans at start. Does not own: what is asked of it,
+ * and what is done now and then (jobs/upkeep.ts).
  */
-import { type Connection, type Database, openDatabase } from './database.ts';
+import { CONNECTIONS_USUAL, type Connection, type Database, openDatabase, poolSizes } from './database.ts';
 import { startEmbedded } from './embedded/supervisor.ts';
-import { forgetBuckets } from './flows.ts';
-import { registerInstance } from './instances.ts';
-import { PostgresLedgerStore } from './ledger-store.ts';
+import { registerInstance } from './hot/instances.ts';
+import { PostgresLedgerStore } from './hot/ledger-store.ts';
 import { migrateDatabase } from './migrate.ts';
 import { ensurePartitions } from './partitions.ts';
 import { ensureBuiltInPlans } from './plans.ts';
@@ -19,7 +19,9 @@ export interface StoreOptions {
   dataDir: string;
   /** Where the embedded server's programs are; null: look for them. */
   pgBin: string | null;
-  /** Told of what is tried again by itself: partitions made ahead, an embedded server that died. */
+  /** Connections at most; default: the usual number. */
+  connectionsMax?: number | undefined;
+  /** Called when an embedded server died; it is started again. */
   onError: (error: unknown) => void;
 }
 
@@ -31,14 +33,12 @@ export interface Store {
   close(): Promise<void>;
 }
 
-const PARTITIONS_EVERY_MS = 6 * 60 * 60 * 1000;
-const BUCKETS_EVERY_MS = 5 * 60 * 1000;
-
 /** Opens the store and makes it ready. Safe when several replicas start at once. Rejects with what to do about it. */
 export async function openStore({
   connection: given,
   dataDir,
   pgBin,
+  connectionsMax,
   onError,
 }: StoreOptions): Promise<Store> {
   const embedded =
@@ -51,7 +51,7 @@ export async function openStore({
   };
   try {
     await migrateDatabase(connection);
-    database = openDatabase(connection);
+    database = openDatabase(connection, poolSizes(connectionsMax ?? CONNECTIONS_USUAL));
     await ensurePartitions(database.sql, Date.now());
     await loadSeed(database);
     await ensureBuiltInPlans(database);
@@ -60,22 +60,11 @@ export async function openStore({
     throw error;
   }
   const { sql } = database;
-  const partitions = setInterval(
-    () => void ensurePartitions(sql, Date.now()).catch(onError),
-    PARTITIONS_EVERY_MS,
-  );
-  partitions.unref();
-  const buckets = setInterval(() => void sql.begin(forgetBuckets).catch(onError), BUCKETS_EVERY_MS);
-  buckets.unref();
   return {
     database,
     ledgerStore: new PostgresLedgerStore(sql),
     rateCards: () => readRateBook(sql),
     registerInstance: (instanceId) => registerInstance(sql, instanceId),
-    close: async () => {
-      clearInterval(partitions);
-      clearInterval(buckets);
-      await close();
-    },
+    close,
   };
 }

@@ -6,8 +6,9 @@ import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './changes.ts';
 import { type Database, sqlState, type Transaction } from './database.ts';
 import type { GrantRow } from './grants.ts';
-import { addMonths, findPlan, type PlanGrant, type PlanLimit } from './plans.ts';
+import { addMonths, findPlan } from './plans.ts';
 import { grants, keys, limits, teams } from './schema.ts';
+import type { PlanGrant, PlanLimit } from './stored-json.ts';
 
 /** A team with its grants that were not deleted, oldest first. */
 export type TeamRow = typeof teams.$inferSelect & { grants: GrantRow[] };
@@ -71,7 +72,7 @@ async function setLimits(tx: Transaction, teamId: string, rules: PlanLimit[], no
   const rows = rules.map((rule) => ({
     id: randomUUID(),
     teamId,
-    subjectType: 'team',
+    subjectType: 'team' as const,
     subjectId: teamId,
     ...rule,
     createdAt: now,

@@ -7,18 +7,18 @@ import { and, asc, eq, gt, inArray, isNull, ne, or, sql } from 'drizzle-orm';
 import { settleInOrder } from '../domain/budget.ts';
 import { counted } from '../domain/counter.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
-import { type Meter, ORGANIZATION_ID, type SubjectType } from '../domain/limit.ts';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import { addAudit } from './audit.ts';
 import { changeCatalog } from './changes.ts';
-import type { Database, Transaction } from './database.ts';
+import { type Database, runOn, type Transaction } from './database.ts';
 import { findEvent } from './events.ts';
+import { moveCounters } from './hot/move-counters.ts';
 import { adjustments, counters, teams, usageDays, type usageEvents, usageRollups } from './schema.ts';
 
 export type AdjustmentRow = typeof adjustments.$inferSelect;
 type EventRow = typeof usageEvents.$inferSelect;
 type CounterRow = typeof counters.$inferSelect;
-type StoredAllocation = { counter: string; held: string; settled: string };
 
 export interface Release {
   eventId: string;
@@ -47,7 +47,7 @@ export function releaseUnknown(
     const delta = release.cost - usd(event.costUsd);
     // In the order of a flush, so that they never wait for each other in a circle.
     await moveRollups(tx, event, delta);
-    await moveCounters(tx, event, release.cost);
+    await correctCounters(tx, event, release.cost);
     const { reason, actor } = release;
     const [row] = await tx
       .insert(adjustments)
@@ -79,7 +79,7 @@ export function releaseUnknown(
  * Moves every counter that counts the event: those that held for it, and limits that were made after it. A call that
  * was not billed used no tokens either; of one that was, the evidence is about money alone, and its tokens stay held.
  */
-async function moveCounters(tx: Transaction, event: EventRow, cost: PicoUsd): Promise<void> {
+async function correctCounters(tx: Transaction, event: EventRow, cost: PicoUsd): Promise<void> {
   // The other end users' counters, of which there may be a million, are none of its business.
   const subjects = [
     ORGANIZATION_ID,
@@ -101,14 +101,18 @@ async function moveCounters(tx: Transaction, event: EventRow, cost: PicoUsd): Pr
     .orderBy(asc(counters.teamId), asc(counters.id))
     .for('update');
   const deltas = counterDeltas(rows, event, cost);
-  for (const row of rows) {
-    const delta = deltas.get(row.id) ?? 0n;
-    if (delta === 0n) continue;
-    await tx
-      .update(counters)
-      .set({ settled: sql`${counters.settled} + ${formatUsd(delta)}::numeric` })
-      .where(and(eq(counters.teamId, row.teamId), eq(counters.id, row.id)));
-  }
+  const moves = rows.map(({ teamId, id }) => ({
+    teamId,
+    id,
+    settled: deltas.get(id) ?? 0n,
+    leased: 0n,
+    held: 0n,
+  }));
+  await moveCounters(
+    runOn(tx),
+    null,
+    moves.filter(({ settled }) => settled !== 0n),
+  );
 }
 
 /**
@@ -117,7 +121,7 @@ async function moveCounters(tx: Transaction, event: EventRow, cost: PicoUsd): Pr
  */
 function counterDeltas(rows: CounterRow[], event: EventRow, cost: PicoUsd): Map<string, PicoUsd> {
   const deltas = new Map<string, PicoUsd>();
-  const allocations = event.allocations as StoredAllocation[];
+  const { allocations } = event;
   const sourceOf = new Map(rows.map((row) => [row.id, row.source]));
   const fromGrants = allocations.filter((part) => sourceOf.get(part.counter) === 'grant');
   const paid = settleInOrder(
@@ -142,10 +146,10 @@ function counterDeltas(rows: CounterRow[], event: EventRow, cost: PicoUsd): Map<
 function countedBy(row: CounterRow, event: EventRow, cost: PicoUsd): PicoUsd {
   const counter = {
     teamId: row.teamId,
-    source: row.source as 'limit' | 'grant',
-    subjectType: row.subjectType as SubjectType,
+    source: row.source,
+    subjectType: row.subjectType,
     subjectId: row.subjectId,
-    meter: row.meter as Meter,
+    meter: row.meter,
     models: row.models,
     startsAtMs: row.startsAt.getTime(),
     endsAtMs: row.endsAt?.getTime() ?? null,

@@ -6,6 +6,7 @@ import { sql } from 'drizzle-orm';
 import { type Enforcement, type Meter, ORGANIZATION_ID } from '../domain/limit.ts';
 import type { Window } from '../domain/window.ts';
 import type { Database } from './database.ts';
+import { storedWindow } from './stored-json.ts';
 
 /** A warning with all that its message says. Amounts are decimal text, moments ISO 8601. */
 export interface DueWarning {
@@ -68,7 +69,7 @@ export async function claimWarnings(
     left join limits l on l.id = c.source_id and c.source = 'limit'
     left join keys k on c.subject_type = 'key' and k.id::text = c.subject_id
     order by w.raised_at, w.counter_id, w.threshold`);
-  return [...rows];
+  return rows.map((row) => ({ ...row, window: row.window === null ? null : storedWindow.parse(row.window) }));
 }
 
 export type DeliveryEnd =

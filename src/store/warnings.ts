@@ -3,9 +3,7 @@
  * whoever looks and however often; a warning is visible together with the catalog version that tells replicas of it.
  */
 import { type SQL, sql } from 'drizzle-orm';
-import type { Sql } from 'postgres';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
-import type { Warning } from '../domain/warning.ts';
 import { changeCatalog, raiseVersion } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
 
@@ -133,26 +131,4 @@ function open(thresholds: readonly number[], now: Date): SQL {
       and coalesce(l.deleted_at, g.deleted_at, t.deleted_at) is null
       and not exists (select 1 from warnings w where w.team_id = c.team_id and w.counter_id = c.id
         and w.threshold = p.threshold and w.amount = c.amount)`;
-}
-
-/** Warnings that the answers to a team's calls tell of; beyond that, of its end users the latest. */
-const OPEN_MAX = 1_000;
-
-/** The highest threshold that each budget of these teams has reached in a window that is open, by its present amount. */
-export async function openWarnings(client: Sql, teamIds: string[]): Promise<Warning[]> {
-  const rows = await client<
-    { source_id: string; end_user: string | null; percent: number; until_ms: number | null }[]
-  >`
-    select c.source_id, case when c.subject_type = 'user' then c.subject_id end as end_user,
-      max(w.threshold) as percent, (extract(epoch from c.ends_at) * 1000)::float8 as until_ms
-    from warnings w join counters c on c.team_id = w.team_id and c.id = w.counter_id and c.amount = w.amount
-    where w.team_id = any(${teamIds}::text[]::uuid[]) and (c.ends_at is null or c.ends_at > tollgate_now())
-    group by c.source_id, c.subject_type, 2, c.ends_at
-    order by c.subject_type = 'user', max(w.raised_at) desc, c.source_id limit ${OPEN_MAX}`;
-  return rows.map((row) => ({
-    sourceId: row.source_id,
-    endUser: row.end_user,
-    percent: row.percent,
-    untilMs: row.until_ms,
-  }));
 }

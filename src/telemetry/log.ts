@@ -38,6 +38,8 @@ export interface LogOptions {
   secrets: readonly (string | null)[];
   /** Settled and voided calls logged per second at most; calls of unknown outcome are always logged. */
   callsPerSecond?: number;
+  /** What every line says besides; null: nothing. */
+  fields?: Record<string, unknown> | null;
   /** Path of a file, or 1 for stdout. */
   destination?: string | number;
   onDroppedLine?: () => void;
@@ -70,6 +72,7 @@ export function createLog({
   logCalls,
   secrets,
   callsPerSecond = 100,
+  fields = null,
   destination = 1,
   onDroppedLine = () => {},
 }: LogOptions): Log {
@@ -92,7 +95,7 @@ export function createLog({
     isLost = !isOpen;
   });
   const redact = redactor(secrets);
-  const logger = pino({ level, base: null, hooks: { streamWrite: redact } }, stream);
+  const logger = pino({ level, base: fields, hooks: { streamWrite: redact } }, stream);
   let second = 0;
   let linesThisSecond = 0;
   let suppressedLines = 0;

@@ -8,7 +8,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { ERRORS, type ErrorCode } from '../domain/errors.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import { type Family, type Point, pageText, type RateSample } from './exposition.ts';
-import { OTHER } from './labels.ts';
+import { MODEL_CAP, OTHER, TEAM_CAP } from './labels.ts';
 import {
   type CallMeasurement,
   type DeliveryOutcome,
@@ -19,11 +19,6 @@ import {
 import type { MergeRule } from './names.ts';
 import { counterFamilies, gaugeFamilies } from './page.ts';
 import { addTokens, createSeries } from './series.ts';
-
-/** Teams with a label of their own, unless told otherwise. */
-export const TEAM_CAP = 64;
-/** Models with a label of their own, unless told otherwise. */
-export const MODEL_CAP = 16;
 
 export interface MetricsOptions {
   version: string;

@@ -52,6 +52,20 @@ describe('a limit', () => {
     expect(listed.data).toHaveLength(2);
   });
 
+  test('of the whole installation has no team, in answers and in the audit log', async () => {
+    const window = { type: 'lifetime' };
+    for (const subject of [{ type: 'org' }, { type: 'user', id: null, team_id: null }]) {
+      const made = await admin.make('/limits', { subject, meter: 'requests', amount: '1000000', window });
+      Limit.parse(made);
+      expect(made).toMatchObject({ team_id: null, subject });
+      expect(await admin.get(`/limits/${made.id}`)).toEqual(made);
+      const { data } = await admin.get(`/audit?noun_id=${made.id}`);
+      expect(data).toEqual([expect.objectContaining({ team_id: null })]);
+      expect(data[0]?.after).toMatchObject({ id: made.id, team_id: null });
+      await admin.ask('DELETE', `/limits/${made.id}`);
+    }
+  });
+
   test('changes its amount together with the counters that are still open, not with closed ones', async () => {
     const { team } = await makeTeam('changing');
     const limit = await admin.make('/limits', {

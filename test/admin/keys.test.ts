@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Key, MadeKey } from '../../src/admin/contract.ts';
 import { hashKey } from '../../src/auth/keys.ts';
-import { findKey } from '../../src/store/catalog.ts';
+import { findKey } from '../../src/store/hot/catalog.ts';
 import { createTestAdmin, type Json, type TestAdmin } from './support.ts';
 
 let admin: TestAdmin;

@@ -1,15 +1,15 @@
 /** The real admin API on a real database, and calls that are leased and flushed as the gateway does it. */
 import { createAdmin } from '../../src/admin/admin.ts';
-import { KeyCache } from '../../src/auth/key-cache.ts';
+import { KeyCache } from '../../src/auth/keys.ts';
 import { Sessions } from '../../src/auth/sessions.ts';
 import type { CounterSpec } from '../../src/domain/counter.ts';
 import { formatUsd, usd } from '../../src/domain/money.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
-import { findKey } from '../../src/store/catalog.ts';
 import type { Database } from '../../src/store/database.ts';
-import { flush } from '../../src/store/flush.ts';
-import { registerInstance } from '../../src/store/instances.ts';
-import { requestLease } from '../../src/store/leases.ts';
+import { findKey } from '../../src/store/hot/catalog.ts';
+import { flush } from '../../src/store/hot/flush.ts';
+import { registerInstance } from '../../src/store/hot/instances.ts';
+import { requestLease } from '../../src/store/hot/leases.ts';
 import { ensureBuiltInPlans } from '../../src/store/plans.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 

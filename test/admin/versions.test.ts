@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { catalogChanges } from '../../src/store/catalog.ts';
+import { catalogChanges } from '../../src/store/hot/catalog.ts';
 import { counterOf, createTestAdmin, createTestInstance, type Json, type TestAdmin } from './support.ts';
 
 let admin: TestAdmin;

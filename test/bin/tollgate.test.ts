@@ -15,7 +15,7 @@ const MAIN = `
 export async function run(argv: string[]): Promise<void> {
   if (argv[0] === 'fail') process.exit(7);
   if (argv[0] === 'throw') throw new Error('told by main');
-  if (argv[0] === 'serve') {
+  if (argv[0] === 'serve' && argv.length === 1) {
     const alive = setInterval(() => {}, 1000);
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.once(signal, () => {
@@ -24,6 +24,10 @@ export async function run(argv: string[]): Promise<void> {
         process.exitCode = 3;
       });
     }
+  }
+  if (argv[1] === '--process') {
+    console.log(JSON.stringify({ pid: process.pid, flags: process.execArgv }));
+    process.exit();
   }
   console.log(JSON.stringify(argv));
 }
@@ -52,6 +56,7 @@ function start(nodeArguments: string[], argv: string[], folder = installed) {
   const path = join(folder, 'bin/tollgate.mjs');
   const child = spawn(process.execPath, [...nodeArguments, path, ...argv], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NODE_COMPILE_CACHE: join(folder, 'cache') },
   });
   const output = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk: Buffer) => {
@@ -95,6 +100,28 @@ describe.each([
     const { stdout, code } = await finish(gateway);
     expect(stdout).toBe(`["serve"]\n${signal}\n`);
     expect(code).toBe(3);
+  });
+});
+
+describe('tollgate on a Node that runs TypeScript', () => {
+  it('serves in its own process, with a heap of the right size and the flags it was given', async () => {
+    const gateway = start(['--trace-uncaught'], ['serve', '--process']);
+    const { stdout } = await finish(gateway);
+    const { pid, flags } = JSON.parse(stdout) as { pid: number; flags: string[] };
+    expect(pid).toBe(gateway.child.pid);
+    expect(flags).toEqual(['--trace-uncaught', '--max-semi-space-size=16']);
+  });
+
+  it('leaves the size of the heap to who sets it', async () => {
+    const { stdout } = await finish(start(['--max-semi-space-size=64'], ['serve', '--process']));
+    expect(JSON.parse(stdout)).toMatchObject({ flags: ['--max-semi-space-size=64'] });
+  });
+
+  it('names lines of the source in an error, also when the code comes from the cache', async () => {
+    for (let run = 0; run < 2; run++) {
+      const { stderr } = await finish(start([], ['throw']));
+      expect(stderr).toMatch(/src\/main\.ts:4:\d+/);
+    }
   });
 });
 

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { costUpTo, estimate } from '../../src/domain/estimate.ts';
-import { renderBody } from '../../src/openai/wire/edit.ts';
+import { renderBody } from '../../src/openai/request.ts';
 import { MODEL_NAMES } from '../../src/simulator/prices.ts';
 import { type PostPath, read } from '../openai/read.ts';
 import { useSimulator } from '../simulator/client.ts';

@@ -1,4 +1,4 @@
-/** The attack in small: the same program as `npm run attack`, on one and on two replicas, each kill once. */
+/** The attack in small: the same program as `npm run attack`, on one and on two replicas, and on one of two workers, each kill once. */
 import { expect, it } from 'vitest';
 import { attackGrant } from '../../bench/attack/grant.ts';
 import { brokenPromises } from '../../bench/attack/promises.ts';
@@ -7,10 +7,14 @@ import { SMALL_PLAN } from '../../bench/attack/strikes.ts';
 const SMALL = { clients: 50, budgetUsd: '0.20', seed: 7, plan: SMALL_PLAN, progress: () => {} };
 const MINUTES_MS = 180_000;
 
-it.each([1, 2])(
-  'keeps every promise with replicas: %i, while a replica and Postgres are killed',
-  async (replicas) => {
-    const row = await attackGrant({ ...SMALL, gateway: 'tollgate', replicas });
+it.each([
+  [1, 1],
+  [2, 1],
+  [1, 2],
+])(
+  'keeps every promise with replicas: %i, of workers: %i, while one of them and Postgres are killed',
+  async (replicas, workers) => {
+    const row = await attackGrant({ ...SMALL, gateway: 'tollgate', replicas, workers });
     expect(brokenPromises(row, SMALL_PLAN.length), JSON.stringify(row.strikes)).toEqual([]);
     expect(row.unknown).toBeGreaterThan(0n);
   },

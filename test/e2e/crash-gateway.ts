@@ -74,6 +74,29 @@ export class GatewayProcess {
     return this.ended();
   }
 
+  /** Process ids of the workers that run, as the gateway says. */
+  async workers(): Promise<number[]> {
+    const response = await fetch(`${this.url}/healthz`);
+    return ((await response.json()) as { workers: number[] }).workers;
+  }
+
+  /** Waits until so many workers run and are ready. */
+  async ready(count: number): Promise<number[]> {
+    await until(`${count} workers`, async () => {
+      const page = await fetch(`${this.url}/metrics`, { headers: { connection: 'close' } });
+      return new RegExp(`^tollgate_workers_reporting ${count}$`, 'm').test(await page.text());
+    });
+    return this.workers();
+  }
+
+  /** Kills the supervisor and all of its workers at once: the machine has lost its power. */
+  async killAll(): Promise<void> {
+    const pids = await this.workers();
+    for (const pid of [this.pid, ...pids]) process.kill(pid, 'SIGKILL');
+    await this.ended();
+    await until('the end of all workers', () => !pids.some(isAlive));
+  }
+
   /** POSTs to `/v1` with a key. */
   post(key: string, path: string, body: unknown, headers: Environment = {}): Promise<Response> {
     return fetch(`${this.url}/v1${path}`, {

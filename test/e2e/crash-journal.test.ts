@@ -27,7 +27,6 @@ beforeAll(async () => {
     TOLLGATE_DATA_DIR: dataDir,
     OPENAI_API_KEY: 'sk-upstream',
     OPENAI_BASE_URL: simulator.url,
-    NODE_COMPILE_CACHE: join(dataDir, 'compiled'),
   };
 });
 afterAll(async () => {

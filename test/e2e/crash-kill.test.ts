@@ -32,8 +32,6 @@ beforeAll(async () => {
     OPENAI_API_KEY: 'sk-upstream',
     OPENAI_BASE_URL: simulator.url,
     TOLLGATE_LOG_LEVEL: 'warn',
-    // The twenty starts need not compile twenty times.
-    NODE_COMPILE_CACHE: join(dataDir, 'compiled'),
   };
   gateway = await GatewayProcess.serve(env);
   roomy = (await gateway.team('roomy', '100.00')).key;

@@ -38,7 +38,6 @@ async function serve(name: string): Promise<GatewayProcess> {
     OPENAI_BASE_URL: simulator.url,
     TOLLGATE_LOG_LEVEL: 'warn',
     TOLLGATE_QUEUE_TIMEOUT_MS: '500',
-    NODE_COMPILE_CACHE: join(folder, 'compiled'),
   };
   const gateway = await GatewayProcess.serve(env);
   gateways.push(gateway);

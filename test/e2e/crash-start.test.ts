@@ -13,7 +13,7 @@ let dataDir: string;
 let env: Environment;
 beforeAll(async () => {
   dataDir = await temporaryFolder(afterAll);
-  env = { TOLLGATE_DATA_DIR: dataDir, NODE_COMPILE_CACHE: join(dataDir, 'compiled') };
+  env = { TOLLGATE_DATA_DIR: dataDir };
 });
 
 /** A gateway that listens; a test that fails must not leave it running. */

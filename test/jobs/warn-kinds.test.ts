@@ -4,7 +4,7 @@ import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { usd } from '../../src/domain/money.ts';
 import { SpentBudgets, warn } from '../../src/jobs/warn.ts';
 import { openDatabase } from '../../src/store/database.ts';
-import { openWarnings } from '../../src/store/warnings.ts';
+import { openWarnings } from '../../src/store/hot/catalog.ts';
 import {
   counterOf,
   createTestAdmin,

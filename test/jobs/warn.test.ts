@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { warn } from '../../src/jobs/warn.ts';
-import { catalogChanges } from '../../src/store/catalog.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
-import { openWarnings, raiseWarnings } from '../../src/store/warnings.ts';
+import { catalogChanges, openWarnings } from '../../src/store/hot/catalog.ts';
+import { raiseWarnings } from '../../src/store/warnings.ts';
 import {
   counterOf,
   createTestAdmin,

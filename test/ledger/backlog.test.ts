@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { Demand, Lease, LeasedPool } from '../../src/admission/leases.ts';
 import { Backlog } from '../../src/ledger/backlog.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
-import type { FlushEvent } from '../../src/store/flush.ts';
+import type { FlushEvent } from '../../src/store/hot/flush.ts';
 import { counterSpec } from '../support/catalog.ts';
 import { factsOf } from '../support/events.ts';
 

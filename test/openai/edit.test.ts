@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type RequestEdits, renderBody } from '../../src/openai/wire/edit.ts';
+import { type RequestEdits, renderBody } from '../../src/openai/request.ts';
 import { countDuplicates, objectText } from './json-text.ts';
 import { accepted, chat, type PostPath, read, response } from './read.ts';
 

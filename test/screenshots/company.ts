@@ -2,7 +2,7 @@
 import type { PicoUsd } from '../../src/domain/money.ts';
 import { eventFromJson, eventJson, factsJson } from '../../src/ledger/events.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
-import type { FlushEvent } from '../../src/store/flush.ts';
+import type { FlushEvent } from '../../src/store/hot/flush.ts';
 import { factsOf, settledOutcome } from '../support/events.ts';
 
 interface Work {

@@ -7,7 +7,7 @@ import { openHouse } from '../../src/demo/house.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { startEmbedded } from '../../src/store/embedded/supervisor.ts';
-import { adopt } from '../../src/store/flush.ts';
+import { adopt } from '../../src/store/hot/flush.ts';
 import { DEPARTMENTS, type Department, historyOf } from './company.ts';
 
 const BATCH = 500;

@@ -7,9 +7,9 @@ import type { Allocation } from '../../src/domain/budget.ts';
 import { type CounterSpec, counted, headId } from '../../src/domain/counter.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
-import type { FlushBatch, FlushEvent } from '../../src/store/flush.ts';
-import { InstanceFenced, type Pulse } from '../../src/store/instances.ts';
-import type { LeasedCounter, LeaseReply, LeaseRequest } from '../../src/store/leases.ts';
+import type { FlushBatch, FlushEvent } from '../../src/store/hot/flush.ts';
+import { InstanceFenced, type Pulse } from '../../src/store/hot/instances.ts';
+import type { LeasedCounter, LeaseReply, LeaseRequest } from '../../src/store/hot/leases.ts';
 import { type MemoryCounter, stateOf } from './memory-counter.ts';
 
 export interface MemoryLease {

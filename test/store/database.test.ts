@@ -19,13 +19,15 @@ test('no value loses a digit on its way through the raw client', async () => {
 });
 
 test('drizzle beside it does not change what the raw client reads and writes', async () => {
-  await database.db.insert(plans).values({ name: 'p', grants: [{ months: 3 }], createdAt: new Date(0) });
+  await database.db
+    .insert(plans)
+    .values({ name: 'p', grants: [{ amount_usd: '1', months: 3 }], createdAt: new Date(0) });
   const [row] = await database.sql`select created_at, grants from plans where name = 'p'`;
-  expect(row).toEqual({ created_at: new Date(0), grants: [{ months: 3 }] });
-  const json = database.sql.json([{ months: 4 }]);
+  expect(row).toEqual({ created_at: new Date(0), grants: [{ amount_usd: '1', months: 3 }] });
+  const json = database.sql.json([{ amount_usd: '1', months: 4 }]);
   await database.sql`update plans set grants = ${json} where name = 'p'`;
   const [plan] = await database.db.select().from(plans);
-  expect(plan).toMatchObject({ name: 'p', grants: [{ months: 4 }], createdAt: new Date(0) });
+  expect(plan).toMatchObject({ name: 'p', grants: [{ amount_usd: '1', months: 4 }], createdAt: new Date(0) });
 });
 
 const { path, database: name } = connection;

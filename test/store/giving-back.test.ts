@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
-import { flush } from '../../src/store/flush.ts';
-import { registerInstance } from '../../src/store/instances.ts';
-import { requestLease } from '../../src/store/leases.ts';
+import { flush } from '../../src/store/hot/flush.ts';
+import { registerInstance } from '../../src/store/hot/instances.ts';
+import { requestLease } from '../../src/store/hot/leases.ts';
 import { counterSpec, insertSource, insertTeam } from '../support/catalog.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 

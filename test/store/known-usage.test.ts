@@ -9,8 +9,8 @@ import {
   type Outcome,
 } from '../../src/ledger/events.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
-import { flush } from '../../src/store/flush.ts';
-import { registerInstance } from '../../src/store/instances.ts';
+import { flush } from '../../src/store/hot/flush.ts';
+import { registerInstance } from '../../src/store/hot/instances.ts';
 import { readKnownUsage } from '../../src/store/known-usage.ts';
 import { insertTeam } from '../support/catalog.ts';
 import { factsOf, settledOutcome } from '../support/events.ts';

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { catalogChanges } from '../../src/store/catalog.ts';
+import { catalogChanges } from '../../src/store/hot/catalog.ts';
 import { createPrice } from '../../src/store/prices.ts';
 import { readRateBook } from '../../src/store/rate-cards.ts';
 import { readSeed } from '../../src/store/seed/read-seed.ts';

@@ -8,7 +8,7 @@ import {
   factsJson,
   type Outcome,
 } from '../../src/ledger/events.ts';
-import type { FlushEvent } from '../../src/store/flush.ts';
+import type { FlushEvent } from '../../src/store/hot/flush.ts';
 
 export function factsOf(teamId: string, keyId: string, changes: Partial<CallFacts> = {}): CallFacts {
   return {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { pageText } from '../../src/telemetry/exposition.ts';
+import { MODEL_CAP, TEAM_CAP } from '../../src/telemetry/labels.ts';
 import { MergedMetrics } from '../../src/telemetry/merge.ts';
-import { createMetrics, MODEL_CAP, TEAM_CAP } from '../../src/telemetry/metrics.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { call, gauges, installation, parse, seriesOf } from './reading.ts';
 
 const CAPS = { team: TEAM_CAP, model: MODEL_CAP };

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { ERROR_CODES } from '../../src/domain/errors.ts';
+import { TEAM_CAP } from '../../src/telemetry/labels.ts';
 import { STAGES } from '../../src/telemetry/measurement.ts';
-import { createMetrics, TEAM_CAP } from '../../src/telemetry/metrics.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { METRICS } from '../../src/telemetry/names.ts';
 import { call, gauges, installation, ours, parse, seriesOf } from './reading.ts';
 

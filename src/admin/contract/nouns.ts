@@ -1,5 +1,6 @@
 /** What admins set: teams, keys, limits, grants and prices, as asked for and as answered. */
 import { z } from 'zod';
+import { ENFORCEMENTS, METERS } from '../../domain/limit.ts';
 import { amount, id, instant, label, modelNames, moment, money, name, page, window } from './fields.ts';
 
 export const changes = <Shape extends z.ZodRawShape>(shape: Shape) =>
@@ -112,20 +113,13 @@ export const subject = z
     { error: 'must have a type: "org", "team", "key" or "user"' },
   )
   .meta({ id: 'Subject' });
-export const meter = z.enum([
-  'cost_usd',
-  'tokens',
-  'input_tokens',
-  'output_tokens',
-  'requests',
-  'concurrency',
-]);
-export const enforcement = z.enum(['strict', 'soft']);
+export const meter = z.enum(METERS);
+export const enforcement = z.enum(ENFORCEMENTS);
 
 export const Limit = z
   .strictObject({
     id,
-    team_id: id,
+    team_id: id.nullable().meta({ description: 'Null: it belongs to the whole installation' }),
     subject,
     models: z.array(z.string()).nullable(),
     meter,

@@ -16,9 +16,6 @@ export type LimitRow = Pick<Limit, 'id' | 'subject' | 'meter' | 'amount' | 'wind
   Partial<Pick<Limit, 'team_id' | 'models' | 'enforcement'>> &
   Partial<NonNullable<Limit['state']>> & { over_limit_usd?: string };
 
-/** Under which the API files what belongs to the whole installation. */
-const NO_TEAM = '00000000-0000-0000-0000-000000000000';
-
 interface LimitTableProps {
   limits: LimitRow[];
   /** To name them; null: all are of one team. */
@@ -42,12 +39,8 @@ export function LimitTable({ limits, teams, keyName, actions }: LimitTableProps)
               key: 'team',
               label: t.common.team,
               heads: true,
-              cell: ({ subject, team_id: id = NO_TEAM }) =>
-                subject.type === 'org' || id === NO_TEAM ? (
-                  t.common.allTeams
-                ) : (
-                  <a href={`${BASE}/teams/${id}`}>{nameIn(teams, id)}</a>
-                ),
+              cell: ({ team_id: id = null }) =>
+                id === null ? t.common.allTeams : <a href={`${BASE}/teams/${id}`}>{nameIn(teams, id)}</a>,
             }
           : null,
         {

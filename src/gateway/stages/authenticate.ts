@@ -1,14 +1,13 @@
 /** Authenticate: from the bearer key to the account that pays, before a byte of the body is read. */
 import { whyRefused } from '../../auth/keys.ts';
 import type { Account } from '../../domain/budget.ts';
-import { type ApiError, apiError, isApiError } from '../../domain/errors.ts';
+import { ApiError, apiError } from '../../domain/errors.ts';
 import type { Route } from '../../openai/operations/table.ts';
 import { bearerKey } from '../../openai/wire/headers.ts';
-import type { KeyRecord } from '../../store/catalog.ts';
-import type { Call } from '../call.ts';
+import type { KeyRecord } from '../../store/hot/catalog.ts';
+import type { Call, Stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
 import type { Routed } from './route.ts';
-import type { Stopped } from './stopped.ts';
 
 export interface Authenticated {
   readonly kind: 'authenticated';
@@ -37,7 +36,7 @@ function authenticated(
   account: Account | ApiError,
   generation: number,
 ): Authenticated | Stopped {
-  if (isApiError(account)) {
+  if (account instanceof ApiError) {
     const operation = route.descriptor.name;
     return { kind: 'stopped', call, error: account, operation, account: null, endUser: null };
   }

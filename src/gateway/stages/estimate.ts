@@ -1,13 +1,12 @@
 /** Estimate: from what is asked for to the most that it can cost. */
 import type { Account, CallKind } from '../../domain/budget.ts';
-import { apiError, isApiError } from '../../domain/errors.ts';
+import { ApiError, apiError } from '../../domain/errors.ts';
 import { type Estimate, estimate as estimateOf } from '../../domain/estimate.ts';
 import type { RateCard } from '../../domain/price.ts';
 import type { ParsedRequest } from '../../openai/request.ts';
-import type { Call } from '../call.ts';
+import { type Call, type Stopped, stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
 import type { Parsed } from './parse.ts';
-import { type Stopped, stopped } from './stopped.ts';
 
 export interface Estimated {
   readonly kind: 'estimated';
@@ -24,9 +23,9 @@ export interface Estimated {
 export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped {
   const { call, account, generation, request, callKind } = parsed;
   const { operation } = request;
-  const card = operation.model === null ? null : deps.rates().find(operation.model, deps.clock.nowMs());
+  const card = operation.model === null ? null : deps.catalog.rates.find(operation.model, deps.clock.nowMs());
   const estimated = deps.upstream === null ? NO_UPSTREAM : estimateOf(operation, card, { strict: true });
-  if (isApiError(estimated)) {
+  if (estimated instanceof ApiError) {
     return stopped(call, estimated, request.descriptor.name, account, callKind.endUser);
   }
   call.ended('estimate');

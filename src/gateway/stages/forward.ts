@@ -7,8 +7,7 @@ import { StreamMeter } from '../../openai/usage/stream.ts';
 import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../../wire/upstream.ts';
 import type { Call, Interruption } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
-import { beginStream } from '../response-head.ts';
-import { isEventStream, type UpstreamHeaders, type UpstreamResponse } from '../upstream-response.ts';
+import { beginStream, type UpstreamHeaders, type UpstreamResponse } from '../respond.ts';
 import type { Reserved } from './reserve.ts';
 
 /** Responses up to this size are kept until their end, so that their cost can stand in the headers. */
@@ -185,4 +184,9 @@ class Relay implements UpstreamHandler {
       totalUs,
     };
   }
+}
+
+/** Whether a response is a stream of server-sent events. */
+export function isEventStream(headers: UpstreamHeaders): boolean {
+  return String(headers['content-type'] ?? '').startsWith('text/event-stream');
 }

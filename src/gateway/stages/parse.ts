@@ -1,13 +1,12 @@
 /** Parse: from the client's bytes to what they ask for, and whether this account may ask for it. */
 import { type Account, type CallKind, needsEndUser } from '../../domain/budget.ts';
-import { type ApiError, apiError, isApiError } from '../../domain/errors.ts';
+import { ApiError, apiError } from '../../domain/errors.ts';
 import type { Principal } from '../../domain/limit.ts';
 import { includesModel } from '../../domain/price.ts';
 import { type ParsedRequest, readRequest } from '../../openai/request.ts';
-import type { Call } from '../call.ts';
+import { type Call, type Stopped, stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
 import type { Authenticated } from './authenticate.ts';
-import { type Stopped, stopped } from './stopped.ts';
 
 export interface Parsed {
   readonly kind: 'parsed';
@@ -46,7 +45,7 @@ function parsed(
     return stopped(call, apiError('request_too_large', message), name, account, null);
   }
   const request = readRequest(route, body);
-  if (isApiError(request)) return stopped(call, request, name, account, null);
+  if (request instanceof ApiError) return stopped(call, request, name, account, null);
   const endUser = endUserOf(request.operation.endUser ?? call.exchange.header('x-tollgate-user'));
   const callKind = { model: request.operation.model ?? '', endUser };
   const error = whyNotAllowed(account, request, endUser);

@@ -1,11 +1,10 @@
 /** Record: the call's one usage event, metrics, one log line. It cannot delay a call: the response has been sent. */
 import { ERRORS } from '../../domain/errors.ts';
 import type { UpstreamError } from '../../telemetry/measurement.ts';
-import type { Call } from '../call.ts';
+import type { Call, Stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
-import type { UpstreamResponse } from '../upstream-response.ts';
+import type { UpstreamResponse } from '../respond.ts';
 import type { Settled } from './settle.ts';
-import type { Stopped } from './stopped.ts';
 
 /** Measures itself up to the event that it appends last: what follows is the journal's write, once a turn for all calls. */
 export function record(deps: GatewayDeps, settled: Settled): void {

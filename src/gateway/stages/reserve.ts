@@ -2,21 +2,61 @@
 import type { ReservationRequest } from '../../admission/decide.ts';
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { NOTHING_USED } from '../../domain/claim.ts';
-import { isApiError } from '../../domain/errors.ts';
+import { ApiError } from '../../domain/errors.ts';
 import type { Estimate } from '../../domain/estimate.ts';
 import { smallestClaim } from '../../domain/open-ended.ts';
 import type { RateCard } from '../../domain/price.ts';
 import type { Hold, Queued, QueueOutcome } from '../../ledger/holds.ts';
 import type { Descriptor } from '../../openai/operations/descriptor.ts';
-import type { Call } from '../call.ts';
+import { type ParsedRequest, renderBody } from '../../openai/request.ts';
+import { upstreamHeaders } from '../../openai/wire/headers.ts';
+import type { UpstreamRequest } from '../../wire/upstream.ts';
+import { type Call, type Stopped, stopped } from '../call.ts';
 import { errorOfDenial, ledgerUnavailable } from '../denial-error.ts';
 import type { GatewayDeps } from '../deps.ts';
-import { shuttingDown } from '../error-response.ts';
-import { OutgoingRequest } from '../outgoing.ts';
+import { shuttingDown } from '../respond.ts';
 import { findAccount } from './authenticate.ts';
 import type { Estimated } from './estimate.ts';
 import { whyNotAllowed } from './parse.ts';
-import { type Stopped, stopped } from './stopped.ts';
+
+interface OutgoingOptions {
+  apiKey: string;
+  /** The call's event, as the upstream's `x-client-request-id`. */
+  eventId: string;
+  /** The output limit to write in; null: none. */
+  outputLimit: number | null;
+}
+
+/** The request that goes upstream, handed over once, so that nothing keeps its bytes while the call is under way. */
+class OutgoingRequest {
+  #request: UpstreamRequest | null;
+
+  /** Throws when an edit would overrule what the client said: that is our bug. */
+  constructor(request: ParsedRequest, rawHeaders: readonly string[], options: OutgoingOptions) {
+    const { descriptor, operation, path, stream } = request;
+    const { apiKey, eventId, outputLimit } = options;
+    const body = renderBody(request, {
+      serviceTier: operation.serviceTier === null && operation.billable ? 'default' : undefined,
+      outputLimit: outputLimit ?? undefined,
+      includeUsage: stream || undefined,
+    });
+    const headers = upstreamHeaders(rawHeaders, { apiKey, eventId });
+    this.#request = {
+      method: descriptor.method,
+      path,
+      headers,
+      body: descriptor.request === 'none' ? null : body,
+    };
+  }
+
+  /** Returns the request. Throws when it was taken before: a call is sent at most once. */
+  take(): UpstreamRequest {
+    const request = this.#request;
+    if (request === null) throw new Error('a request is sent at most once');
+    this.#request = null;
+    return request;
+  }
+}
 
 /** What is left of a call once its money is held: neither its parsed body nor a second copy of its bytes. */
 export interface Reserved {
@@ -119,7 +159,7 @@ async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promi
     if (generation !== deps.keys.generation) {
       generation = deps.keys.generation;
       const found = await findAccount(deps, call);
-      if (isApiError(found))
+      if (found instanceof ApiError)
         return { kind: 'stopped', call, error: found, operation: name, account: null, endUser: null };
       account = found;
       const error = whyNotAllowed(account, request, callKind.endUser);

@@ -2,8 +2,7 @@
 import { apiError } from '../../domain/errors.ts';
 import type { Descriptor } from '../../openai/operations/descriptor.ts';
 import { findRoute, type Route } from '../../openai/operations/table.ts';
-import type { Call } from '../call.ts';
-import type { Stopped } from './stopped.ts';
+import type { Call, Stopped } from '../call.ts';
 
 export interface Routed {
   readonly kind: 'routed';

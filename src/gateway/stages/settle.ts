@@ -6,8 +6,8 @@ import { meterJson } from '../../openai/usage/json.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import { isOpenAiError } from '../../openai/wire/errors.ts';
 import type { GatewayDeps } from '../deps.ts';
-import { isEventStream, type UpstreamResponse } from '../upstream-response.ts';
-import type { Forwarded } from './forward.ts';
+import type { UpstreamResponse } from '../respond.ts';
+import { type Forwarded, isEventStream } from './forward.ts';
 import type { Reserved } from './reserve.ts';
 
 export interface Settled {

@@ -2,12 +2,12 @@
  * Everything over HTTP that is no call. Owns: what operators and Prometheus ask (`/healthz`: alive, `/readyz`: calls can be
  * admitted, `/metrics`) and the error for paths that do not exist; adds the admin API, the key holder's view and the console.
  */
-import { timingSafeEqual } from 'node:crypto';
 import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { createAdmin } from '../../admin/admin.ts';
 import { createOwn } from '../../admin/own.ts';
-import type { KeyCache } from '../../auth/key-cache.ts';
+import { isSame } from '../../auth/admin-key.ts';
+import type { KeyCache } from '../../auth/keys.ts';
 import { Sessions } from '../../auth/sessions.ts';
 import type { Config } from '../../config.ts';
 import { apiError } from '../../domain/errors.ts';
@@ -19,6 +19,17 @@ import type { Database } from '../../store/database.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { createConsole } from './static.ts';
+
+/** The workers of one gateway, as one of them sees the others. */
+export interface Group {
+  supervisorPid: number;
+  /** Process ids of the workers that run, this one included. */
+  pids(): readonly number[];
+  /** The metrics of all as one page; null: the supervisor did not say in time. */
+  metricsPage(): Promise<string | null>;
+  /** Whether any of them can admit calls. */
+  isAnyReady(): Promise<boolean>;
+}
 
 export interface PagesOptions {
   config: Config;
@@ -32,14 +43,15 @@ export interface PagesOptions {
   metrics: Metrics;
   log: Log;
   stopping: () => boolean;
+  group: Group | null;
   /** Told when Postgres did not answer. */
   onStoreError: (error: unknown) => void;
 }
 
 export function createPages(options: PagesOptions): Hono {
   const { config, adminKey, database, keys, ledger, counts, clock, log } = options;
-  const { version, metrics, stopping } = options;
-  const pages = createService({ version, ledger, metrics, metricsKey: config.metricsKey, stopping });
+  const { version, metrics, stopping, group } = options;
+  const pages = createService({ version, ledger, metrics, metricsKey: config.metricsKey, stopping, group });
   const shared = {
     database,
     nowMs: clock.nowMs,
@@ -63,22 +75,29 @@ interface ServiceOptions {
   metrics: Metrics;
   metricsKey: string | null;
   stopping: () => boolean;
+  group: Group | null;
 }
 
 function createService(options: ServiceOptions): Hono {
-  const { version, ledger, metrics } = options;
+  const { version, ledger, metrics, group } = options;
   const app = new Hono();
-  app.get('/healthz', (context) => context.json({ status: 'ok', version, pid: process.pid }));
-  app.get('/readyz', (context) => {
+  app.get('/healthz', (context) => {
+    const workers = group === null ? [process.pid] : group.pids();
+    const supervisor = group?.supervisorPid ?? null;
+    return context.json({ status: 'ok', version, pid: process.pid, workers, supervisor });
+  });
+  app.get('/readyz', async (context) => {
     const reason = options.stopping() ? 'stopping' : ledger.blocked;
-    if (reason !== null) return context.json({ ready: false, reason }, 503);
+    const isReady = reason === null || (group !== null && (await group.isAnyReady()));
+    if (!isReady) return context.json({ ready: false, reason }, 503);
     return context.json({ ready: true, degraded: ledger.degraded });
   });
   app.get('/metrics', async (context) => {
     if (!mayReadMetrics(context, options.metricsKey)) {
       return context.text('Metrics show spend: send `Authorization: Bearer <TOLLGATE_METRICS_KEY>`.\n', 401);
     }
-    return context.body(await metrics.render(), 200, { 'content-type': metrics.contentType });
+    const page = (await group?.metricsPage()) ?? (await metrics.render());
+    return context.body(page, 200, { 'content-type': metrics.contentType });
   });
   // A client whose base URL lacks the `/v1` ends up here, and its SDK shows only errors of the API's shape.
   app.notFound((context) => {
@@ -100,7 +119,5 @@ function mayReadMetrics(context: Context, key: string | null): boolean {
     const local = address === '::1' || address.replace('::ffff:', '').startsWith('127.');
     return local && context.req.header('x-forwarded-for') === undefined;
   }
-  const given = Buffer.from(context.req.header('authorization') ?? '');
-  const wanted = Buffer.from(`Bearer ${key}`);
-  return given.length === wanted.length && timingSafeEqual(given, wanted);
+  return isSame(context.req.header('authorization') ?? '', `Bearer ${key}`);
 }

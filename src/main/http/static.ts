@@ -1,7 +1,7 @@
 /**
  * The web console's files, `/console` and everything below it, and at `/console/api` a page to read and try the admin API.
- * Owns: the headers that keep the pages to themselves. Invariants: only what the folders held at the start is served; a
- * path that is no file is a page of the console, which finds its way by itself.
+ * Owns: the headers that keep the pages to themselves. Invariants: only what the folders held when a page was first asked for
+ * is served; a path that is no file is a page of the console, which finds its way by itself.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, globSync, readFileSync } from 'node:fs';
@@ -39,13 +39,14 @@ const HEADERS = {
 
 /** @param folder the built console; default: the one that comes with Tollgate */
 export function createConsole(folder: string = BUILT): Hono {
-  const files = new Map([...readFolder(folder), ...apiPage()]);
+  let files: Map<string, StaticFile> | null = null;
   const app = new Hono();
   app.use('/console/*', async (context, next) => {
     await next();
     for (const [name, value] of Object.entries(HEADERS)) context.header(name, value);
   });
   const serve = async (context: Context): Promise<Response> => {
+    files ??= new Map([...readFolder(folder), ...apiPage()]);
     const file = files.get(context.req.path.slice('/console/'.length)) ?? files.get('index.html');
     if (file) return answerFile(context, file);
     return context.text('The console was not built: npm run build:console\n', 404);

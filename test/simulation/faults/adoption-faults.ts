@@ -1,7 +1,7 @@
 /** Faults in how the journals of the dead are read. */
 import { readFileSync } from 'node:fs';
 import { eventFromJson } from '../../../src/ledger/events.ts';
-import type { FlushEvent } from '../../../src/store/flush.ts';
+import type { FlushEvent } from '../../../src/store/hot/flush.ts';
 import type { MemoryStore } from '../memory-store.ts';
 import { type Fault, Healthy, type Planted } from './fault.ts';
 

@@ -1,6 +1,6 @@
 /** Faults in what Postgres does: the transactions of leases, flushes and adoption. */
-import type { FlushBatch, FlushEvent } from '../../../src/store/flush.ts';
-import type { LeaseReply, LeaseRequest } from '../../../src/store/leases.ts';
+import type { FlushBatch, FlushEvent } from '../../../src/store/hot/flush.ts';
+import type { LeaseReply, LeaseRequest } from '../../../src/store/hot/leases.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { type Fault, Healthy, type Planted } from './fault.ts';
 

@@ -3,7 +3,7 @@
  * every step.
  */
 import type { Ledger } from '../../../src/ledger/ledger.ts';
-import type { FlushEvent } from '../../../src/store/flush.ts';
+import type { FlushEvent } from '../../../src/store/hot/flush.ts';
 import type { MemoryCounter } from '../memory-counter.ts';
 import type { MemoryStore } from '../memory-store.ts';
 import { NOTHING } from './amounts.ts';

@@ -3,9 +3,9 @@
  * exceeds its amount by anything granted here; rows are locked in order; only a live instance is granted.
  */
 import type { Sql, TransactionSql } from 'postgres';
-import { type CounterState, grantAllOrNone } from '../domain/admission.ts';
-import type { CounterSpec } from '../domain/counter.ts';
-import { formatUsd, usd } from '../domain/money.ts';
+import { type CounterState, grantAllOrNone } from '../../domain/admission.ts';
+import type { CounterSpec } from '../../domain/counter.ts';
+import { formatUsd, usd } from '../../domain/money.ts';
 import { createCounters, keyOf, type LockedCounter, lockCounters } from './counters.ts';
 import { bucketsOf, hasHead, headOf, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
 import { assertLive } from './instances.ts';

@@ -1,6 +1,6 @@
 /** The ledger's store on Postgres: leases, flushes, adoption and heartbeats, each tried again when Postgres asks for it. */
 import type { Sql } from 'postgres';
-import { retried } from './database.ts';
+import { retried } from '../database.ts';
 import { adopt, type FlushBatch, type FlushEvent, flush } from './flush.ts';
 import { heartbeat, type Pulse, silentMs } from './instances.ts';
 import { type LeaseReply, type LeaseRequest, requestLease } from './leases.ts';

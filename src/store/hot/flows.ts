@@ -4,9 +4,9 @@
  * (concurrency) of an instance that was not heard of for ten seconds go to others.
  */
 import type { TransactionSql } from 'postgres';
-import { type CounterSpec, headId } from '../domain/counter.ts';
-import { usd } from '../domain/money.ts';
-import { bucketMs, oldestBucketMs } from '../domain/window.ts';
+import { type CounterSpec, headId } from '../../domain/counter.ts';
+import { usd } from '../../domain/money.ts';
+import { bucketMs, oldestBucketMs } from '../../domain/window.ts';
 import { keyOf, type LockedCounter } from './counters.ts';
 
 export type Bucket = CounterSpec & { rollingMs: number };
@@ -108,9 +108,9 @@ export async function forgetBuckets(sql: TransactionSql): Promise<number> {
     past as (
       select c.team_id, c.id from counters c cross join moment
       where c.rolling_ms is not null and c.ends_at + (3 * c.rolling_ms + 60000) * interval '1 millisecond' < moment.now
-        and (c.id not like '%@head%' or not exists (
+        and (not c.is_head or not exists (
           select 1 from counters b where b.team_id = c.team_id and b.subject_id = c.subject_id
-            and b.source_id = c.source_id and b.rolling_ms is not null and b.id not like '%@head%'))
+            and b.source_id = c.source_id and b.rolling_ms is not null and not b.is_head))
       order by c.team_id, c.id for update of c skip locked)
     delete from counters c using past where c.team_id = past.team_id and c.id = past.id
     returning c.team_id, c.id`;

@@ -3,11 +3,11 @@
  * the order of team and id; a counter starts with what its window had seen before, and misses nothing afterwards.
  */
 import type { Sql, TransactionSql } from 'postgres';
-import type { CounterState } from '../domain/admission.ts';
-import { type CounterSpec, headId } from '../domain/counter.ts';
-import { formatUsd, usd } from '../domain/money.ts';
-import { runOnRaw } from './database.ts';
-import { usedInWindow } from './window-usage.ts';
+import type { CounterState } from '../../domain/admission.ts';
+import { type CounterSpec, headId } from '../../domain/counter.ts';
+import { formatUsd, usd } from '../../domain/money.ts';
+import { runOnRaw } from '../database.ts';
+import { usedInWindow } from '../window-usage.ts';
 
 export interface LockedCounter extends CounterState {
   isScarce: boolean;
@@ -71,7 +71,7 @@ export async function createCounters(
 /** One counter a window, or one head, stands for each subject; each question has an index of its own. */
 async function subjectsOf(tx: TransactionSql, spec: CounterSpec): Promise<number> {
   const startsAt = new Date(spec.startsAtMs).toISOString();
-  const those = spec.rollingMs === null ? tx`starts_at = ${startsAt}::timestamptz` : tx`id like '%@head%'`;
+  const those = spec.rollingMs === null ? tx`starts_at = ${startsAt}::timestamptz` : tx`is_head`;
   const [row] = await tx<{ subjects: number }[]>`
     select count(*)::int4 as subjects from counters
     where source_id = ${spec.sourceId} and team_id = ${spec.teamId} and ${those}`;

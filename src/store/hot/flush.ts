@@ -4,12 +4,13 @@
  * rollups; so a retry after a lost commit changes nothing.
  */
 import type { Sql, TransactionSql } from 'postgres';
-import { ORGANIZATION_ID } from '../domain/limit.ts';
-import { formatUsd } from '../domain/money.ts';
+import { ORGANIZATION_ID } from '../../domain/limit.ts';
+import { formatUsd } from '../../domain/money.ts';
+import { runOnRaw } from '../database.ts';
 import type { CounterRow, FlushBatch, FlushEvent } from './batch.ts';
 import { endHolds, keepHolds } from './holds.ts';
 import { assertLive, endInstance } from './instances.ts';
-import { moveCounters } from './move-counters.ts';
+import { moveCounters, movesOf } from './move-counters.ts';
 import { addRollups } from './rollups.ts';
 
 export type { DurableHold, FlushBatch, FlushEvent, LeaseReport } from './batch.ts';
@@ -107,7 +108,8 @@ async function insertEvents(tx: TransactionSql, batch: FlushBatch, teamIds: stri
   const inserted = new Set(rows.map((row) => row.id));
   const fresh = events.filter((event) => inserted.has(event.id));
   const counters = await lockCounters(tx, batch, teamIds);
-  if (fresh.length > 0) await moveCounters(tx, instanceId, counters, fresh, await endHolds(tx, fresh));
+  if (fresh.length > 0)
+    await moveCounters(runOnRaw(tx), instanceId, movesOf(counters, fresh, await endHolds(tx, fresh)));
   return inserted;
 }
 

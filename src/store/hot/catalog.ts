@@ -3,18 +3,18 @@
  * the version by which replicas notice a change.
  */
 import type { Sql } from 'postgres';
-import { type Account, inSpendingOrder } from '../domain/budget.ts';
+import { type Account, inSpendingOrder } from '../../domain/budget.ts';
 import {
   type Grant,
   type Limit,
   type Meter,
   ORGANIZATION_ID,
-  type Subject,
   type SubjectType,
-} from '../domain/limit.ts';
-import { usd } from '../domain/money.ts';
-import type { Window } from '../domain/window.ts';
-import { openWarnings } from './warnings.ts';
+  subjectOf,
+} from '../../domain/limit.ts';
+import { usd } from '../../domain/money.ts';
+import type { Warning } from '../../domain/warning.ts';
+import type { Window } from '../../domain/window.ts';
 
 /** A key as it stands in the database; whether it may be used at a moment is the caller's question. */
 export interface KeyRecord {
@@ -110,11 +110,6 @@ async function limitsOf(sql: Sql, teamId: string, keyId: string): Promise<Limit[
   }));
 }
 
-function subjectOf(type: SubjectType, id: string | null, teamId: string): Subject {
-  if (type === 'org') return { type };
-  return type === 'user' ? { type, id } : { type, id: id ?? teamId };
-}
-
 async function grantsOf(sql: Sql, teamId: string): Promise<Grant[]> {
   const rows = await sql<
     { id: string; amount: string; starts_at_ms: number; expires_at_ms: number | null }[]
@@ -131,6 +126,28 @@ async function grantsOf(sql: Sql, teamId: string): Promise<Grant[]> {
       expiresAtMs: row.expires_at_ms,
     })),
   );
+}
+
+/** Warnings that the answers to a team's calls tell of; beyond that, of its end users the latest. */
+const OPEN_MAX = 1_000;
+
+/** The highest threshold that each budget of these teams has reached in a window that is open, by its present amount. */
+export async function openWarnings(sql: Sql, teamIds: string[]): Promise<Warning[]> {
+  const rows = await sql<
+    { source_id: string; end_user: string | null; percent: number; until_ms: number | null }[]
+  >`
+    select c.source_id, case when c.subject_type = 'user' then c.subject_id end as end_user,
+      max(w.threshold) as percent, (extract(epoch from c.ends_at) * 1000)::float8 as until_ms
+    from warnings w join counters c on c.team_id = w.team_id and c.id = w.counter_id and c.amount = w.amount
+    where w.team_id = any(${teamIds}::text[]::uuid[]) and (c.ends_at is null or c.ends_at > tollgate_now())
+    group by c.source_id, c.subject_type, 2, c.ends_at
+    order by c.subject_type = 'user', max(w.raised_at) desc, c.source_id limit ${OPEN_MAX}`;
+  return rows.map((row) => ({
+    sourceId: row.source_id,
+    endUser: row.end_user,
+    percent: row.percent,
+    untilMs: row.until_ms,
+  }));
 }
 
 export interface CatalogChange {

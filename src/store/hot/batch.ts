@@ -1,7 +1,7 @@
 /** What instances send to the ledger: the parts of a flush. */
-import type { Allocation } from '../domain/budget.ts';
-import type { Claim } from '../domain/claim.ts';
-import type { CountedCall, CounterSpec } from '../domain/counter.ts';
+import type { Allocation } from '../../domain/budget.ts';
+import type { Claim } from '../../domain/claim.ts';
+import type { CountedCall, CounterSpec } from '../../domain/counter.ts';
 
 /** One event on its way into the ledger. */
 export interface FlushEvent extends CountedCall {

@@ -1,0 +1,15 @@
+/**
+ * Fills the cache of compiled code (loading.mjs): loads what a gateway loads, starts nothing, and ends. Run by hand, as in
+ * the making of an image, it needs the flags of the gateway: node --max-semi-space-size=16 bin/fill-cache.mjs
+ */
+import module from 'node:module';
+import './mend-driver.mjs';
+import { useCache } from './loading.mjs';
+
+if (process.env.NODE_COMPILE_CACHE === undefined) useCache();
+else {
+  for (const name of ['main', 'main/serve', 'main/start', 'main/supervisor', 'main/worker']) {
+    await import(`../src/${name}.ts`);
+  }
+  module.flushCompileCache();
+}

@@ -1,0 +1,9 @@
+/** How a call ended, and where its cost is known from. Pure. */
+
+/** `settled`: at its cost; `voided`: nothing was billed; `unknown`: charged at its hold until there is evidence. */
+export const OUTCOMES = ['settled', 'voided', 'unknown'] as const;
+export type OutcomeName = (typeof OUTCOMES)[number];
+
+/** By the upstream's own usage, by an estimate of ours, or not at all. */
+export const PROVENANCES = ['reported', 'estimated', 'unknown'] as const;
+export type Provenance = (typeof PROVENANCES)[number];

@@ -1,0 +1,30 @@
+/** Upkeep of the database: months made ahead of their events, and buckets forgotten that no rolling window counts. */
+import type { Database } from '../store/database.ts';
+import { forgetBuckets } from '../store/hot/flows.ts';
+import { ensurePartitions } from '../store/partitions.ts';
+import { type Job, startJob } from './every.ts';
+
+const PARTITIONS_EVERY_MS = 6 * 60 * 60 * 1000;
+const BUCKETS_EVERY_MS = 5 * 60 * 1000;
+
+/** Starts both; the store made the first months at its start. */
+export function startUpkeep({ sql }: Database, onError: (error: unknown) => void): Job {
+  const every = (intervalMs: number, run: () => Promise<unknown>) =>
+    startJob({
+      firstAfterMs: intervalMs,
+      intervalMs,
+      run: async () => {
+        await run();
+      },
+      onError,
+    });
+  const jobs = [
+    every(PARTITIONS_EVERY_MS, () => ensurePartitions(sql, Date.now())),
+    every(BUCKETS_EVERY_MS, () => sql.begin(forgetBuckets)),
+  ];
+  return {
+    async stop() {
+      await Promise.all(jobs.map((job) => job.stop()));
+    },
+  };
+}

@@ -1,0 +1,82 @@
+/**
+ * What events move in the counters. A limit counts every call of its subject in its window, also those admitted before
+ * it was made; a grant only what was held against it. A lease pays for the part that it held; an overrun is on the
+ * counter alone, and so is everything of an instance that was ended before: its leases were taken back then. What a
+ * durable hold held was the counter's own (`held`), and its lease has paid it already.
+ */
+import { sql } from 'drizzle-orm';
+import { counted } from '../../domain/counter.ts';
+import { ORGANIZATION_ID } from '../../domain/limit.ts';
+import { formatUsd } from '../../domain/money.ts';
+import type { Run } from '../database.ts';
+import type { CounterRow, EndedHolds, FlushEvent } from './batch.ts';
+
+/** What is added to a counter's `settled`, and taken from its lease and from what it holds for long calls. */
+export interface CounterMove {
+  teamId: string;
+  id: string;
+  settled: bigint;
+  leased: bigint;
+  held: bigint;
+}
+
+/** Sums what new events move in counters that are locked. */
+export function movesOf(
+  counters: readonly CounterRow[],
+  events: readonly FlushEvent[],
+  ended: EndedHolds,
+): CounterMove[] {
+  const byTeam = Map.groupBy(counters, (row) => row.teamId);
+  const moves = new Map<CounterRow, CounterMove>();
+  for (const event of events) {
+    const durable = ended.get(event.id);
+    for (const teamId of [event.teamId, ORGANIZATION_ID]) {
+      for (const row of byTeam.get(teamId) ?? []) addEvent(moves, row, event, durable);
+    }
+  }
+  return [...moves.values()].filter(({ settled, held }) => settled > 0n || held > 0n);
+}
+
+function addEvent(
+  moves: Map<CounterRow, CounterMove>,
+  row: CounterRow,
+  event: FlushEvent,
+  durable: ReadonlyMap<string, bigint> | undefined,
+): void {
+  const part = event.allocations.find((allocation) => allocation.counterId === row.id);
+  const settled = part ? part.settled : counted(row, event);
+  const kept = durable?.get(row.id) ?? 0n;
+  if (settled === 0n && kept === 0n) return;
+  const { teamId, id } = row;
+  const move = moves.get(row) ?? { teamId, id, settled: 0n, leased: 0n, held: 0n };
+  move.settled += settled;
+  move.held += kept;
+  if (part && kept === 0n) move.leased += part.settled < part.held ? part.settled : part.held;
+  moves.set(row, move);
+}
+
+/**
+ * Moves counters that are locked.
+ * @param instanceId whose leases pay; null: nobody's, because nothing is taken from a lease
+ */
+export async function moveCounters(
+  run: Run,
+  instanceId: string | null,
+  moves: readonly CounterMove[],
+): Promise<void> {
+  if (moves.length === 0) return;
+  const column = (pick: (move: CounterMove) => string) => sql`${sql.param(moves.map(pick))}::text[]`;
+  await run(sql`
+    with moved as (
+      select * from unnest(${column((move) => move.teamId)}, ${column((move) => move.id)},
+        ${column((move) => formatUsd(move.settled))}, ${column((move) => formatUsd(move.leased))},
+        ${column((move) => formatUsd(move.held))}) as m(team_id, id, settled, leased, held)),
+    paid as (
+      update leases l set settled = l.settled + m.leased::numeric from moved m
+      where l.team_id = m.team_id::uuid and l.counter_id = m.id and l.instance_id = ${instanceId}
+      returning m.team_id, m.id, m.leased)
+    update counters c set settled = c.settled + m.settled::numeric, leased = c.leased - coalesce(p.leased::numeric, 0),
+      held = c.held - m.held::numeric
+    from moved m left join paid p on p.team_id = m.team_id and p.id = m.id
+    where c.team_id = m.team_id::uuid and c.id = m.id`);
+}
