@@ -117,7 +117,7 @@ export function whyNot({
     );
   }
   if (enforcement === 'soft' && (type === 'rolling' || meter === 'concurrency')) {
-    return invalid('enforcement', 'limits on flow are strict: nothing is left of them to warn of');
+    return invalid('enforcement', 'rate limits are strict: nothing is left of them to warn of');
   }
   return notWhole(meter, amount, 'amount') ?? notHeld(meter, enforcement, max_hold);
 }

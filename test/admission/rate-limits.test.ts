@@ -1,4 +1,4 @@
-/** Limits on flow over several instances: rolling windows and slots; and scarcity, which sends idle money home. */
+/** Rate limits over several instances: rolling windows and slots; and contention, which sends idle money home. */
 import { expect, test } from 'vitest';
 import { UNIT } from '../../src/domain/claim.ts';
 import { usd } from '../../src/domain/money.ts';

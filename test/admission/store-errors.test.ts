@@ -57,7 +57,7 @@ test('a store that is away is asked a few times a second, not at the pace of the
   expect(bench.store.calls.requestLease).toBeLessThan(8);
 });
 
-test('while money is scarce the store is asked less and less, and never twice at the same moment', async () => {
+test('while money is contended the store is asked less and less, and never twice at the same moment', async () => {
   const bench = await start();
   await bench.take(account, '100.00');
   const asked = bench.store.calls.requestLease;
