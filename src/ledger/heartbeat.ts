@@ -25,7 +25,7 @@ export interface HeartbeatOptions {
   onInstances(count: number): void;
   /** Counters of which others want more than there is, of those that lend to this instance. */
   onContended(counterIds: string[]): void;
-  /** Postgres heard nothing of this instance for so long that it may have given its slots away. */
+  /** Postgres had no heartbeat of this instance for so long that it may have given its slots away. */
   onSilence(): void;
   onFenced(): void;
   onError(error: unknown): void;

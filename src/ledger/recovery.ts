@@ -12,7 +12,7 @@ import { eventFromJson, unknownFromHold } from './events.ts';
 import type { LedgerStore } from './heartbeat.ts';
 import { parseLine } from './journal.ts';
 
-/** Who writes a journal: enough to tell whether that very process still runs. */
+/** Who writes a journal: enough to find out whether that very process still runs. */
 const JournalHeader = z.object({
   instance: z.string(),
   host: z.string(),
@@ -136,13 +136,13 @@ export interface Adopted {
 
 /** What recovery needs of the store. */
 export interface RecoveryStore extends Pick<LedgerStore, 'adopt'> {
-  /** Milliseconds since a live instance was last heard of, on Postgres's clock; null: it is not live. */
+  /** Milliseconds since the last heartbeat of a live instance, on Postgres's clock; null: it is not live. */
   silentMs(instanceId: string): Promise<number | null>;
 }
 
 /**
- * An instance that Postgres has not heard of for this long admits nothing any more, wherever it runs: its leases are
- * spent for at most a minute without an answer.
+ * An instance without a heartbeat for this long admits nothing any more, wherever it runs: its leases are
+ * spent for at most a minute without a reply.
  */
 const SURELY_OVER_MS = 70_000;
 

@@ -1,4 +1,4 @@
-/** What a dead instance's journal brings into the ledger, and what is refused. */
+/** What a dead instance's journal brings into the ledger, and what of it is an error. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -128,7 +128,7 @@ test('two journals in one file are damage: the second header would hide whose th
   expect(() => readJournal(bench.journal.path)).toThrow(`damaged in line ${lines.length}`);
 });
 
-test('an empty file is nobody’s, and goes', async () => {
+test('an empty file has no writer, and is removed', async () => {
   const world = await createWorld();
   writeFileSync(join(world.folder, 'empty.log'), '');
   expect((await adoptDeadJournals(world.memory, world.folder)).adopted).toHaveLength(1);
