@@ -1,6 +1,7 @@
 /** Is it up, who is refused and why, and does anything lag behind. */
-import { dashboard } from './layout.ts';
+
 import { INTERNALS } from './internals.ts';
+import { dashboard } from './layout.ts';
 import { series, stat, table } from './panels.ts';
 import { prom, promNow, sqlTable, TEAM, teamIs } from './queries.ts';
 

@@ -2,7 +2,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
-import { spanOf } from '../domain/counter.ts';
+import { rangeOf } from '../domain/counter.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { type Limit, ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
@@ -33,7 +33,7 @@ export function limitPreviewRoute(app: OpenAPIHono, { database, settleNow }: Adm
       await settleNow();
       const { nowMs, before, calls } = await readHistory(database, limit);
       const { used, denied, firstDeniedAtMs } = replay(limit, calls, before, nowMs);
-      const span = spanOf(limit, nowMs);
+      const span = rangeOf(limit, nowMs);
       const isFlow = limit.window.type === 'rolling' || limit.meter === 'concurrency';
       const left = limit.amount > used ? limit.amount - used : 0n;
       return {

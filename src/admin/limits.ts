@@ -115,7 +115,7 @@ export function limitProblem({
     return invalid('window.type', 'a concurrency limit has no window of time: use {"type": "lifetime"}');
   }
   if (enforcement === 'soft' && (type === 'rolling' || meter === 'concurrency')) {
-    return invalid('enforcement', 'rate limits are always strict');
+    return invalid('enforcement', 'rate limits are strict: nothing is left of them to warn of');
   }
   return notWhole(meter, amount, 'amount') ?? notHeld(meter, enforcement, max_hold);
 }

@@ -3,7 +3,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { defined } from '../domain/defined.ts';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
-import { DAY_MS, QUARTER_HOUR_MS, windowSpan } from '../domain/window.ts';
+import { DAY_MS, QUARTER_HOUR_MS, windowRange } from '../domain/window.ts';
 import { readCredit, readTeamBudgets, type TeamBudgets } from '../store/budgets.ts';
 import { clock } from '../store/changes.ts';
 import { readSpend, type Spans, type TeamSpend } from '../store/overview.ts';
@@ -62,9 +62,9 @@ export function overviewRoute(app: OpenAPIHono, { database, settleNow }: AdminOp
 /** Returns the spans of the overview; days and months begin at midnight in the query's time zone. */
 function spansAt(nowMs: number, timeZone: string): { spans: Spans; monthEndMs: number } {
   const toMs = Math.ceil((nowMs + 1) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
-  const month = windowSpan({ type: 'calendar', unit: 'month', timeZone }, nowMs);
-  const previous = windowSpan({ type: 'calendar', unit: 'month', timeZone }, month.startMs - 1);
-  const today = windowSpan({ type: 'calendar', unit: 'day', timeZone }, nowMs);
+  const month = windowRange({ type: 'calendar', unit: 'month', timeZone }, nowMs);
+  const previous = windowRange({ type: 'calendar', unit: 'month', timeZone }, month.startMs - 1);
+  const today = windowRange({ type: 'calendar', unit: 'day', timeZone }, nowMs);
   const recentMs = Math.floor((nowMs - RECENT_MS) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
   const spans = {
     month: { fromMs: month.startMs, toMs },

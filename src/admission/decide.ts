@@ -245,18 +245,18 @@ export function decideDenial(input: DenialInput): Denial | Wait {
   }
 
   const rateLimits = pools.filter((pool) => pool.isRateLimit);
-  const refused = rateLimitDenial(rateLimits, smallest, jitter);
-  if (refused !== null) {
+  const denial = rateLimitDenial(rateLimits, smallest, jitter);
+  if (denial !== null) {
     // What was lent to this instance for a bucket that is over is back in a moment.
     const comesBack = rateLimits.every(
       (pool) => pool.room + comesBackSoon(pool) >= claimed(pool.meter, smallest),
     );
-    if (!comesBack) return refused;
-    return isOverdue ? { ...refused, retryAfterMs: retryAfterMs(waiting, jitter) } : WAIT;
+    if (!comesBack) return denial;
+    return isOverdue ? { ...denial, retryAfterMs: retryAfterMs(waiting, jitter) } : WAIT;
   }
   if (!isOverdue) return WAIT;
   const short = shortest(budgets, smallest, (pool) => pool.room);
-  // What this instance gave back is free again as soon as Postgres is told, which is a moment.
+  // What this instance gave back is free again as soon as it is reported to Postgres, in a moment.
   if (short === null && budgets.some((pool) => pool.leases.some((lease) => lease.unreported > 0n))) {
     return WAIT;
   }

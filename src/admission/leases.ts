@@ -108,7 +108,7 @@ export class Lease implements LeaseView {
     this.state = { amount, settled, held, leased: counter.leased - (this.returned - lease.returned) };
     this.isAbsent = counter.isAbsent ?? false;
     this.freesInMs = counter.freesInMs ?? null;
-    if (counter.isScarce) this.contendedUntilMs = atMs + CONTENDED_MS;
+    if (counter.isContended) this.contendedUntilMs = atMs + CONTENDED_MS;
     this.#isSuspended = false;
     if (isOld || this.#isOverdrawn) this.giveBack(this.free);
     if (!isOld) this.#isRevoked = false;

@@ -41,7 +41,7 @@ export interface QueueOptions {
   /** Nothing may be admitted just now, not even on money that is here. */
   isBlocked(): boolean;
   requestLease(teamId: string, pools: LeasePool[]): Promise<LeaseReply>;
-  /** Another instance adopted this one: everything that waits is to be refused. */
+  /** Another instance adopted this one: everything that waits must end. */
   onFenced(): void;
   onStoreError(error: unknown): void;
   /** An error of ours, after which the queue goes on. */
@@ -337,7 +337,7 @@ export class TeamQueue {
     this.#end(call, UNAVAILABLE);
   }
 
-  /** The queue as a whole failed, by an error of ours: all waits end, and the next call starts anew. */
+  /** The queue as a whole failed, by an error of ours: all waits end, and the next call starts from scratch. */
   #unexpected(error: unknown): void {
     this.#report(error);
     this.#wanted.clear();

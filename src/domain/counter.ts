@@ -5,17 +5,17 @@
 import { type Claim, used } from './claim.ts';
 import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type SubjectType } from './limit.ts';
 import { includesModel } from './price.ts';
-import { bucketSpan, type WindowSpan, windowSpan } from './window.ts';
+import { bucketRange, type TimeRange, windowRange } from './window.ts';
 
-/** The part of a counter's id that names the head of a rolling window instead of a window's start. */
-const HEAD = 'head';
+/** The part of a counter's id that names the anchor of a rolling window instead of a window's start. */
+const ANCHOR = 'head';
 
 /**
  * The id of a counter: `<limit or grant id>@<window start in ms>`, for end users with `/<name>`; plain enough to stand in
  * JSON as it is. Making it twice makes one counter. Only this file knows its parts.
  * @param endUser null where the counter is not of one end user
  */
-function counterId(sourceId: string, window: number | typeof HEAD, endUser: string | null): string {
+function counterId(sourceId: string, window: number | typeof ANCHOR, endUser: string | null): string {
   return `${sourceId}@${window}${endUser === null ? '' : `/${encodeURIComponent(endUser)}`}`;
 }
 
@@ -73,10 +73,10 @@ export function limitCounter(
   atMs: number,
 ): CounterSpec {
   const { subject } = limit;
-  const span = spanOf(limit, atMs);
+  const range = rangeOf(limit, atMs);
   const user = (endUser ?? '').toWellFormed();
   return {
-    id: counterId(limit.id, span.startMs, subject.type === 'user' ? user : null),
+    id: counterId(limit.id, range.startMs, subject.type === 'user' ? user : null),
     teamId: subject.type === 'org' ? ORGANIZATION_ID : callersTeamId,
     source: 'limit',
     sourceId: limit.id,
@@ -84,8 +84,8 @@ export function limitCounter(
     subjectId: subject.type === 'org' ? ORGANIZATION_ID : subject.type === 'user' ? user : subject.id,
     meter: limit.meter,
     models: limit.models,
-    startsAtMs: span.startMs,
-    endsAtMs: span.endMs,
+    startsAtMs: range.startMs,
+    endsAtMs: range.endMs,
     rollingMs: rollingMsOf(limit),
     amount: limit.amount,
   };
@@ -96,20 +96,20 @@ function rollingMsOf({ meter, window }: Pick<Limit, 'meter' | 'window'>): number
   return window.type === 'rolling' && meter !== 'concurrency' ? window.seconds * 1000 : null;
 }
 
-/** The span of the counter that a limit needs at a moment. */
-export function spanOf(limit: Pick<Limit, 'meter' | 'window'>, atMs: number): WindowSpan {
+/** The time range of the counter that a limit needs at a moment. */
+export function rangeOf(limit: Pick<Limit, 'meter' | 'window'>, atMs: number): TimeRange {
   const rollingMs = rollingMsOf(limit);
-  if (rollingMs !== null) return bucketSpan(rollingMs, atMs);
+  if (rollingMs !== null) return bucketRange(rollingMs, atMs);
   if (limit.meter === 'concurrency' || limit.window.type === 'rolling') return { startMs: 0, endMs: null };
-  return windowSpan(limit.window, atMs);
+  return windowRange(limit.window, atMs);
 }
 
 /**
  * The counter that stands for what a rolling limit had counted when its first bucket was made. Who fills a bucket
  * locks it first, so that no two do at once.
  */
-export function headId({ sourceId, subjectType, subjectId }: CounterSpec): string {
-  return counterId(sourceId, HEAD, subjectType === 'user' ? subjectId : null);
+export function windowAnchorId({ sourceId, subjectType, subjectId }: CounterSpec): string {
+  return counterId(sourceId, ANCHOR, subjectType === 'user' ? subjectId : null);
 }
 
 /** The same text for the counters of a rule and subject in all windows. */

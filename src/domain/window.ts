@@ -1,5 +1,5 @@
 /**
- * Windows: the stretch of time over which a limit counts. Pure: the moment is an argument, in milliseconds since the
+ * Windows: the time range over which a limit counts. Pure: the moment is an argument, in milliseconds since the
  * epoch; calendar boundaries follow the named time zone, daylight saving included.
  */
 import { Temporal } from 'temporal-polyfill';
@@ -13,8 +13,8 @@ export type CalendarWindow = { type: 'calendar'; unit: 'day' | 'week' | 'month';
 export type RollingWindow = { type: 'rolling'; seconds: number };
 export type Window = LifetimeWindow | CalendarWindow | RollingWindow;
 
-/** A concrete window: start inclusive, end exclusive; null end: it never ends. */
-export interface WindowSpan {
+/** Start inclusive, end exclusive; null: it never ends. */
+export interface TimeRange {
   startMs: number;
   endMs: number | null;
 }
@@ -33,7 +33,7 @@ export function bucketMs(rollingMs: number): number {
 }
 
 /** The sub-bucket of a rolling window that contains a moment. */
-export function bucketSpan(rollingMs: number, atMs: number): { startMs: number; endMs: number } {
+export function bucketRange(rollingMs: number, atMs: number): { startMs: number; endMs: number } {
   const length = bucketMs(rollingMs);
   const startMs = Math.floor(atMs / length) * length;
   return { startMs, endMs: startMs + length };
@@ -45,29 +45,29 @@ export function oldestBucketMs(rollingMs: number, bucketStartMs: number): number
   return bucketStartMs - (Math.ceil(rollingMs / length) + 1) * length;
 }
 
-const LIFETIME: WindowSpan = { startMs: 0, endMs: null };
+const LIFETIME: TimeRange = { startMs: 0, endMs: null };
 
-/** The last span asked for, by unit and zone: shared by all limits, so a midnight costs one computation for each zone. */
-const spans = new Map<string, { startMs: number; endMs: number }>();
-const SPANS_MAX = 2_000;
+/** The last range asked for, by unit and zone: shared by all limits, so a midnight costs one computation for each zone. */
+const ranges = new Map<string, { startMs: number; endMs: number }>();
+const RANGES_MAX = 2_000;
 
 /**
- * The span of a window that contains a moment. Days begin at the zone's first instant of the date (not always 00:00),
+ * The time range of a window that contains a moment. Days begin at the zone's first instant of the date (not always 00:00),
  * weeks on Monday (ISO 8601). Throws a RangeError for a time zone that {@link isTimeZone} refuses.
- * Rolling windows have no such span: they move with every moment.
+ * Rolling windows have no such range: they move with every moment.
  */
-export function windowSpan(window: CalendarWindow | LifetimeWindow, atMs: number): WindowSpan {
+export function windowRange(window: CalendarWindow | LifetimeWindow, atMs: number): TimeRange {
   if (window.type === 'lifetime') return LIFETIME;
   const key = `${window.unit} ${window.timeZone}`;
-  const known = spans.get(key);
+  const known = ranges.get(key);
   if (known && atMs >= known.startMs && atMs < known.endMs) return known;
-  const span = calendarSpan(window, atMs);
-  if (spans.size >= SPANS_MAX) spans.clear();
-  spans.set(key, span);
-  return span;
+  const range = calendarRange(window, atMs);
+  if (ranges.size >= RANGES_MAX) ranges.clear();
+  ranges.set(key, range);
+  return range;
 }
 
-function calendarSpan({ unit, timeZone }: CalendarWindow, atMs: number): { startMs: number; endMs: number } {
+function calendarRange({ unit, timeZone }: CalendarWindow, atMs: number): { startMs: number; endMs: number } {
   const date = Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timeZone).toPlainDate();
   let start = firstDate(date, unit);
   let end = start.add({ [`${unit}s`]: 1 });

@@ -2,6 +2,7 @@
  * Events: the event of a call, written once as JSON by column name, for the journal and for Postgres alike. A hold is
  * journaled as the few columns from which recovery makes the event of a call whose outcome is not known.
  */
+import { z } from 'zod';
 import type { Reservation } from '../admission/lease-table.ts';
 import { type Claim, NOTHING_USED, used } from '../domain/claim.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
@@ -75,6 +76,11 @@ function quote(text: string | null): string {
   return JSON.stringify(text.toWellFormed().replaceAll('\0', '\ufffd'));
 }
 
+/** A column that is mostly null: it is left out then, which Postgres takes for null. */
+function member(name: string, text: string | null): string {
+  return text === null ? '' : `"${name}":${quote(text)},`;
+}
+
 let lastMs = 0;
 let lastIso = '';
 
@@ -139,8 +145,8 @@ export function factsJson(
   return (
     `"id":"${id}","team_id":"${facts.teamId}","created_at":"${isoOf(atMs)}",` +
     `"key_id":"${facts.keyId}","instance_id":"${instanceId}","operation":"${facts.operation}",` +
-    `"model":${quote(facts.model)},"stream":${facts.stream},"end_user":${quote(facts.endUser)},` +
-    `"output_limit":${facts.outputLimit},"hold_usd":"${heldUsd.of(held)}"`
+    `"model":${quote(facts.model)},"stream":${facts.stream},${member('end_user', facts.endUser)}` +
+    `${facts.outputLimit === null ? '' : `"output_limit":${facts.outputLimit},`}"hold_usd":"${heldUsd.of(held)}"`
   );
 }
 
@@ -155,7 +161,7 @@ function stagesJson(stageUs: StageUs): string {
   return `{${json}}`;
 }
 
-/** The column of what has no column of its own; left out, which Postgres takes for null, where there is nothing. */
+/** The column of what has no column of its own; left out where there is nothing. */
 function quantitiesMember(usage: Usage | null): string {
   return usage === null || isTextOnly(usage) ? '' : `"quantities":${quantitiesJson(usage)},`;
 }
@@ -170,7 +176,7 @@ export function eventJson(
   const { usage } = outcome;
   return (
     `{${facts},"outcome":"${outcome.outcome}","provenance":"${outcome.provenance}",` +
-    `"reason":${quote(outcome.reason)},"upstream_status":${outcome.upstreamStatus},` +
+    `${member('reason', outcome.reason)}"upstream_status":${outcome.upstreamStatus},` +
     `"upstream_request_id":${quote(outcome.upstreamRequestId)},"response_model":${quote(outcome.responseModel)},` +
     `"service_tier":${quote(outcome.serviceTier)},"input_tokens":${usage?.input_tokens ?? 0},` +
     `"cached_input_tokens":${usage?.cached_input_tokens ?? 0},"cache_write_tokens":${usage?.cache_write_tokens ?? 0},` +
@@ -180,27 +186,31 @@ export function eventJson(
   );
 }
 
-interface StoredEvent {
-  id: string;
-  team_id: string;
-  key_id: string;
-  model: string;
-  end_user: string | null;
-  input_tokens: number;
-  output_tokens: number;
-  hold_usd: string;
-  cost_usd: string;
-  allocations: { counter: string; held: string; settled: string }[];
-}
+/** What is read back of a row: journals outlive the process, and the release, that wrote them. */
+const StoredEvent = z.object({
+  id: z.uuid(),
+  team_id: z.string(),
+  key_id: z.string(),
+  model: z.string(),
+  end_user: z.string().nullish(),
+  input_tokens: z.number(),
+  output_tokens: z.number(),
+  cost_usd: z.string(),
+  allocations: z.array(z.object({ counter: z.string(), held: z.string(), settled: z.string() })),
+});
+const StoredHold = z.looseObject({ id: z.uuid(), hold_usd: z.string() });
 
-/** Reads back the JSON of an ended call. */
+/**
+ * Reads back the row of an ended call.
+ * @throws when it is no row of an event
+ */
 export function eventFromJson(json: string): FlushEvent {
-  const stored = JSON.parse(json) as StoredEvent;
+  const stored = StoredEvent.parse(JSON.parse(json));
   return {
     id: stored.id,
     teamId: stored.team_id,
     keyId: stored.key_id,
-    endUser: stored.end_user,
+    endUser: stored.end_user ?? null,
     model: stored.model,
     createdAtMs: momentOfUuidV7(stored.id),
     claim: {
@@ -219,7 +229,7 @@ export function eventFromJson(json: string): FlushEvent {
 
 /** Makes the event of a call whose process died: charged at its hold until there is evidence. */
 export function unknownFromHold(json: string): FlushEvent {
-  const held = JSON.parse(json) as StoredEvent & Record<string, unknown>;
+  const held = StoredHold.parse(JSON.parse(json));
   return eventFromJson(
     JSON.stringify({
       ...held,

@@ -59,7 +59,7 @@ export class Flusher {
   }
 
   /**
-   * Sends what there is to tell; a call while that is under way waits for it. Batches are small, because making one
+   * Sends what Postgres does not have; a call while that is under way waits for it. Batches are small, because making one
    * holds up the calls of that moment, and follow each other while they are full.
    * Returns null, or the error that kept it from Postgres: the batch stays in the backlog.
    */

@@ -4,7 +4,7 @@
  */
 import { isFenced } from '../admission/queue.ts';
 import type { FlushBatch, FlushEvent } from '../store/hot/flush.ts';
-import type { Pulse } from '../store/hot/instances.ts';
+import type { HeartbeatReply } from '../store/hot/instances.ts';
 import type { LeaseReply, LeaseRequest } from '../store/hot/leases.ts';
 import type { Clock } from './time.ts';
 
@@ -14,7 +14,7 @@ export interface LedgerStore {
   requestLease(request: LeaseRequest): Promise<LeaseReply>;
   flush(batch: FlushBatch): Promise<Set<string>>;
   adopt(instanceId: string, events: FlushEvent[], status: 'stopped' | 'adopted'): Promise<number>;
-  heartbeat(instanceId: string): Promise<Pulse>;
+  heartbeat(instanceId: string): Promise<HeartbeatReply>;
 }
 
 export interface HeartbeatOptions {
@@ -25,7 +25,7 @@ export interface HeartbeatOptions {
   onInstances(count: number): void;
   /** Counters of which others want more than there is, of those that lend to this instance. */
   onContended(counterIds: string[]): void;
-  /** Postgres heard nothing of this instance for so long that it may have given its slots away. */
+  /** Postgres had no heartbeat of this instance for so long that it may have given its slots away. */
   onSilence(): void;
   onFenced(): void;
   onError(error: unknown): void;
@@ -83,7 +83,7 @@ export class Heartbeat {
       this.checkSilence();
       this.#repliedMs = sentMs;
       onInstances(reply.instances);
-      onContended(reply.scarce);
+      onContended(reply.contended);
     } catch (error) {
       if (isFenced(error)) onFenced();
       else onError(error);

@@ -190,7 +190,7 @@ export class Journal {
 
   /**
    * Replaces the journal by one that holds only these lines (open holds, events not yet flushed), atomically: a crash
-   * leaves the old file or the new one, and either tells the truth. When there is no room for a second file, the old
+   * leaves the old file or the new one, and either is complete. When there is no room for a second file, the old
    * one is kept.
    */
   compact(lines: Iterable<string>): void {

@@ -200,7 +200,7 @@ export class Ledger {
 
   /**
    * Moves the money of a journaled hold: what was used is spent, the rest is free again. To be followed by `record` in the
-   * same turn of the event loop: only the event tells the journal and Postgres.
+   * same turn of the event loop: only by the event do the journal and Postgres know of it.
    */
   settle(hold: Hold, outcome: Outcome): void {
     if (hold.facts === null) throw new Error(`hold ${hold.id} is not in the journal`);

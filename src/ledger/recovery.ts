@@ -6,21 +6,23 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { z } from 'zod';
 import type { FlushEvent } from '../store/hot/flush.ts';
 import { eventFromJson, unknownFromHold } from './events.ts';
 import type { LedgerStore } from './heartbeat.ts';
 import { parseLine } from './journal.ts';
 
-/** Who writes a journal: enough to tell whether that very process still runs. */
-export interface JournalHeader extends Record<string, unknown> {
-  instance: string;
-  host: string;
+/** Who writes a journal: enough to find out whether that very process still runs. */
+const JournalHeader = z.object({
+  instance: z.string(),
+  host: z.string(),
   /** In which of the host's process namespaces (containers) the pid counts. Empty: not known. */
-  namespace: string;
-  pid: number;
+  namespace: z.string(),
+  pid: z.number(),
   /** Start of the process in clock ticks since boot; a pid that came round again has another. Empty: not known. */
-  started: string;
-}
+  started: z.string(),
+});
+export type JournalHeader = z.infer<typeof JournalHeader>;
 
 export function ownHeader(instanceId: string): JournalHeader {
   const { pid } = process;
@@ -79,7 +81,9 @@ function readHeader(path: string): JournalHeader | null {
   if (length === 0) return null;
   const line = parseLine(buffer.toString('utf8', 0, length).split('\n', 1)[0] ?? '');
   if (line?.type !== 'J') throw damaged(path, 1);
-  return JSON.parse(line.json) as JournalHeader;
+  const header = JournalHeader.safeParse(JSON.parse(line.json));
+  if (!header.success) throw damaged(path, 1);
+  return header.data;
 }
 
 /**
@@ -117,8 +121,10 @@ function damaged(path: string, line: number): JournalDamaged {
   );
 }
 
+const WithId = z.object({ id: z.string() });
+
 function idOf(json: string): string {
-  return (JSON.parse(json) as { id: string }).id;
+  return WithId.parse(JSON.parse(json)).id;
 }
 
 export interface Adopted {
@@ -130,13 +136,13 @@ export interface Adopted {
 
 /** What recovery needs of the store. */
 export interface RecoveryStore extends Pick<LedgerStore, 'adopt'> {
-  /** Milliseconds since a live instance was last heard of, on Postgres's clock; null: it is not live. */
+  /** Milliseconds since the last heartbeat of a live instance, on Postgres's clock; null: it is not live. */
   silentMs(instanceId: string): Promise<number | null>;
 }
 
 /**
- * An instance that Postgres has not heard of for this long admits nothing any more, wherever it runs: its leases are
- * spent for at most a minute without an answer.
+ * An instance without a heartbeat for this long admits nothing any more, wherever it runs: its leases are
+ * spent for at most a minute without a reply.
  */
 const SURELY_OVER_MS = 70_000;
 

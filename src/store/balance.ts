@@ -4,10 +4,10 @@
  */
 import { and, asc, eq, gt, inArray, isNotNull, isNull, ne, notExists, or, sql } from 'drizzle-orm';
 import { isUsable } from '../domain/budget.ts';
-import { type CounterSpec, grantCounter, limitCounter, spanOf } from '../domain/counter.ts';
+import { type CounterSpec, grantCounter, limitCounter, rangeOf } from '../domain/counter.ts';
 import { type Grant, type Limit, ORGANIZATION_ID, subjectOf } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
-import type { WindowSpan } from '../domain/window.ts';
+import type { TimeRange } from '../domain/window.ts';
 import { clock } from './changes.ts';
 import { type Database, runOn, type Transaction } from './database.ts';
 import type { GrantRow } from './grants.ts';
@@ -43,7 +43,7 @@ export interface LimitBalance extends Spent {
   limit: LimitRow;
   amount: bigint;
   /** The current window; of a rolling one what counts now. */
-  span: WindowSpan;
+  span: TimeRange;
 }
 
 export interface Balance {
@@ -134,7 +134,7 @@ export async function readLimits(
   for (const [index, limit] of rows.entries()) {
     const spec = specs[index]!;
     const rolling = spec.rollingMs;
-    const span = rolling === null ? spanOf(toLimit(limit), now.getTime()) : rollingSpan(rolling, now);
+    const span = rolling === null ? rangeOf(toLimit(limit), now.getTime()) : rollingRange(rolling, now);
     let spent = known.get(spec.id);
     if (rolling !== null && limit.enforcement === 'strict') spent = await readBuckets(tx, limit.id, span);
     spent ??= { ...NOTHING, settled: await usedInWindow(runOn(tx), spec, span.startMs, span.endMs) };
@@ -143,7 +143,7 @@ export async function readLimits(
   return balances;
 }
 
-function rollingSpan(rollingMs: number, now: Date): WindowSpan {
+function rollingRange(rollingMs: number, now: Date): TimeRange {
   return { startMs: now.getTime() - rollingMs, endMs: null };
 }
 
@@ -163,7 +163,7 @@ export function toLimit(row: LimitRow): Limit {
 }
 
 /** Undefined: no call has needed the limit in this window. */
-async function readBuckets(tx: Transaction, limitId: string, span: WindowSpan): Promise<Spent | undefined> {
+async function readBuckets(tx: Transaction, limitId: string, span: TimeRange): Promise<Spent | undefined> {
   const [row] = await tx
     .select({
       settled: sql<string>`coalesce(sum(${counters.settled}), 0)`,

@@ -1,11 +1,11 @@
 /** Preview: the calls of today that a limit which does not exist yet would count, and what its window saw before. */
 import { and, asc, eq, gte, type SQL, sql } from 'drizzle-orm';
-import { limitCounter, spanOf } from '../domain/counter.ts';
+import { limitCounter, rangeOf } from '../domain/counter.ts';
 import { type Limit, ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { includesModel } from '../domain/price.ts';
 import type { ReplayedCall } from '../domain/replay.ts';
-import { windowSpan } from '../domain/window.ts';
+import { windowRange } from '../domain/window.ts';
 import { snapshot } from './balance.ts';
 import { type Database, runOn, type Transaction } from './database.ts';
 import { usageEvents } from './schema.ts';
@@ -27,7 +27,7 @@ export function readHistory(database: Database, limit: Limit): Promise<LimitHist
   return snapshot(database, async (tx, now) => {
     const nowMs = now.getTime();
     const timeZone = limit.window.type === 'calendar' ? limit.window.timeZone : 'UTC';
-    const { startMs } = windowSpan({ type: 'calendar', unit: 'day', timeZone }, nowMs);
+    const { startMs } = windowRange({ type: 'calendar', unit: 'day', timeZone }, nowMs);
     return {
       nowMs,
       before: await usedUntil(tx, limit, startMs, nowMs),
@@ -40,7 +40,7 @@ export function readHistory(database: Database, limit: Limit): Promise<LimitHist
 async function usedUntil(tx: Transaction, limit: Limit, dayMs: number, nowMs: number): Promise<bigint> {
   const { window, meter, subject } = limit;
   if (window.type === 'rolling' || meter === 'concurrency' || subject.type === 'user') return 0n;
-  const span = spanOf(limit, nowMs);
+  const span = rangeOf(limit, nowMs);
   if (span.startMs >= dayMs) return 0n;
   return usedInWindow(runOn(tx), limitCounter(limit, limit.teamId, null, nowMs), span.startMs, dayMs);
 }

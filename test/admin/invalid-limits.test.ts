@@ -82,7 +82,7 @@ testInvalidRequests([
     /soft/,
   ],
   [
-    'soft limits on flow',
+    'soft rate limits',
     ({ team }) => ['POST', '/limits', limitOf(team, { ...minute, meter: 'requests', enforcement: 'soft' })],
     400,
     'enforcement',

@@ -12,7 +12,7 @@ const requests = (needs: ReturnType<typeof leaseNeeds>) =>
     needs.request.map(({ counters, min, want }) => [counters[0]!.sourceId, [min, want]] as const),
   );
 
-test('all that waits is asked for above what is free, and the smallest call whole or not at all', () => {
+test('all that waits is asked for above what is free, and the smallest call as a whole or not at all', () => {
   const team = poolWith('team', { amount: 1000n, here: 30n });
   const key = poolWith('key', { amount: 1000n });
   const small = { pools: [team, key], smallest: costing(50n), claim: costing(60n) };
@@ -41,7 +41,7 @@ test('when every waiting call lacks something, the smallest is asked for all the
   expect(needs.asked).toEqual(new Set([smaller]));
 });
 
-test('a counter never heard of is hoped for', () => {
+test('a counter of which nothing is known is asked for', () => {
   const spec = counterSpec('team', { sourceId: 'new', amount: 40n });
   const fresh = poolOf('new', [new Lease(spec, new Demand(0), 0)]);
   const call = { pools: [fresh], smallest: costing(10n), claim: costing(10n) };

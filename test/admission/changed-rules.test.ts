@@ -14,7 +14,7 @@ async function start() {
   return bench;
 }
 
-test('a call that waits while the rules of its team change must ask anew, and others wait on', async () => {
+test('a call that waits while the rules of its team change must ask again, and other teams’ calls wait on', async () => {
   const bench = await start();
   await bench.begin(await bench.take(account, '9.50'));
   const waiting = bench.ledger.reserve(askFor(account, usd('1.00')));
@@ -31,7 +31,7 @@ test('a call that waits while the rules of its team change must ask anew, and ot
   expect(told).toEqual({ kind: 'changed' });
 });
 
-test('who asks anew has waited before: the ten seconds are over at the same moment', async () => {
+test('a call that asks again has waited before: its ten seconds are over at the same moment', async () => {
   const bench = await start();
   await bench.begin(await bench.take(account, '9.50'));
   const again = bench.reserve({ ...askFor(account, usd('1.00')), waitedMs: 9000 });

@@ -1,4 +1,4 @@
-/** Who is admitted, who waits, and who is denied why. */
+/** Who is admitted, what waits, and what is denied for which reason. */
 import { expect, test } from 'vitest';
 import { type DenialInput, decide, decideDenial, retryAfterMs } from '../../src/admission/decide.ts';
 import type { LeasedPool } from '../../src/admission/leases.ts';
@@ -107,7 +107,7 @@ test('a call is denied for good when a counter has settled too much of its amoun
   });
 });
 
-test('old news denies no call, not even one whose wait is over', () => {
+test('a reply that is out of date denies no call, not even one whose wait is over', () => {
   const spent = [poolWith('spent', { amount: 100n, settled: 100n })];
   expect(denialOf(spent, 50n, { fresh: new Set(), isOverdue: true })).toEqual(WAIT);
 });

@@ -106,7 +106,7 @@ test('of a counter that was overdrawn or lowered nothing is held again: what is 
   expect(lease.ceiling).toBe(10n);
 });
 
-test('what the store was told is not told again, and what came since is', () => {
+test('what was reported to the store is not reported again, and what came since is', () => {
   const lease = new Lease(counterSpec('team', { amount: 100n }), new Demand(0), 0);
   const sums = { granted: 30n, returned: 0n, settled: 0n };
   lease.learn({ id: 'c', amount: 100n, settled: 0n, held: 0n, leased: 30n, lease: sums }, 0);
@@ -135,7 +135,7 @@ test('what was lent by rules that changed meanwhile goes back, also when another
   expect([lease.free, lease.isRevoked, lease.state!.amount]).toEqual([5n, false, 60n]);
 });
 
-test('what Postgres keeps of long calls on its own may still come back, whichever of two answers comes first', () => {
+test('what Postgres persists of long calls may still come back, whichever of two replies comes first', () => {
   const lease = new Lease(counterSpec('team', { amount: 100n }), new Demand(0), 0);
   const told = { id: 'c', amount: 100n, settled: 0n, held: 0n, leased: 40n };
   const answer = { ...told, lease: { granted: 40n, returned: 0n, settled: 0n } };

@@ -56,7 +56,7 @@ test('a team with a second grant borrows ahead too, and the earlier expiry pays 
   expect(bench.memory.counters.get('late@0')!.settled).toBe(usd('1.00'));
 });
 
-test('an answer that was lost is made good, with and without anybody waiting for it', async () => {
+test('a reply that was lost is made good, whether a call waits for it or not', async () => {
   const bench = await startWith(account);
   let lost = 0;
   bench.store.fate = (call) => ({
@@ -72,7 +72,7 @@ test('an answer that was lost is made good, with and without anybody waiting for
   expect(leased(bench)).toBe(0n);
 });
 
-test('what a lost answer lent is spent by the next call, not lent again', async () => {
+test('what a lost reply lent is spent by the next call, not lent again', async () => {
   const bench = await startWith(account);
   let lost = 0;
   bench.store.fate = (call) => ({
@@ -100,7 +100,7 @@ test('a changed limit binds money that is lent already: it goes back, also what 
   expect(leased(bench)).toBe(0n);
 });
 
-test('an answer that was on its way when the rules changed lends nothing under the old ones', async () => {
+test('a reply that was on its way when the rules changed lends nothing under the old ones', async () => {
   const bench = await startWith(account);
   bench.store.fate = () => ({ delayMs: 400, lost: 'nothing' });
   const call = bench.ask(account, '10.00');
@@ -111,7 +111,7 @@ test('an answer that was on its way when the rules changed lends nothing under t
   expect(call.result).toMatchObject({ reason: 'insufficient', ceiling: usd('1.00') });
 });
 
-test('an answer that was on its way when a limit was raised refuses nobody', async () => {
+test('a reply that was on its way when a limit was raised denies no call', async () => {
   const bench = await startWith(account);
   await bench.spend(account, '99.00');
   await bench.pass(500);
@@ -133,7 +133,7 @@ test('teams that did not change keep their leases', async () => {
   expect(bench.free).toBe(before);
 });
 
-test('a lease that was forgotten is made anew in every account, and never twice', async () => {
+test('a lease that was forgotten is made again in every account, and never twice', async () => {
   const second = accountOf({ keyId: 'key-2', limits: [limitOf('limit', '100.00')] });
   const bench = await startWith(account);
   await bench.spend(account, '1.00', '0.50');

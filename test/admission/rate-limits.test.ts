@@ -1,4 +1,4 @@
-/** Limits on flow over several instances: rolling windows and slots; and scarcity, which sends idle money home. */
+/** Rate limits over several instances: rolling windows and slots; and contention, which sends idle money home. */
 import { expect, test } from 'vitest';
 import { UNIT } from '../../src/domain/claim.ts';
 import { usd } from '../../src/domain/money.ts';
@@ -110,7 +110,7 @@ test('money that lies idle on one replica comes home within a second and a half 
   expect(call.result).toMatchObject({ amount: usd('0.80') });
 });
 
-test('what was lent for a bucket that is over comes back before a call is refused for want of it', async () => {
+test('what was lent for a bucket that is over comes back before a call is denied for lack of it', async () => {
   const account = rpm(1);
   const { world, replicas } = await startReplicas(1, account);
   const [bench] = replicas as [TestLedger];
@@ -122,7 +122,7 @@ test('what was lent for a bucket that is over comes back before a call is refuse
   expect(call.result).toMatchObject({ amount: usd('0.01') });
 });
 
-test('a call that takes more than its window ever has is told so, and not to come again', async () => {
+test('a call that takes more than its window ever has is denied as too large, not as one that may be retried', async () => {
   const window = { type: 'rolling' as const, seconds: 60 };
   const account = accountOf({ unlimited: true, limits: [limitOf('tpm', '29', { meter: 'tokens', window })] });
   const { replicas } = await startReplicas(1, account);

@@ -16,7 +16,7 @@ const away = () => ({ delayMs: 4, lost: 'request' as const });
 const silent = () => ({ delayMs: 1e9, lost: 'nothing' as const });
 const well = () => ({ delayMs: 2, lost: 'nothing' as const });
 
-test('a call waits two seconds for a store that is away, and is then refused as unavailable', async () => {
+test('a call waits two seconds for a store that is away, and then ends as unavailable', async () => {
   const bench = await start();
   bench.store.fate = away;
   const call = bench.ask(account, '1.00');
@@ -37,7 +37,7 @@ test('a call that waits out a short absence is served', async () => {
   expect(call.result).toMatchObject({ amount: usd('1.00') });
 });
 
-test('a store that never answers keeps no call for ever', async () => {
+test('a store that never replies keeps no call for ever', async () => {
   const bench = await start();
   bench.store.fate = silent;
   const calls = [bench.ask(account, '1.00'), bench.ask(account, '1.00')];
@@ -57,7 +57,7 @@ test('a store that is away is asked a few times a second, not at the pace of the
   expect(bench.store.calls.requestLease).toBeLessThan(8);
 });
 
-test('while money is scarce the store is asked less and less, and never twice at the same moment', async () => {
+test('while money is contended the store is asked less and less, and never twice at the same moment', async () => {
   const bench = await start();
   await bench.take(account, '100.00');
   const asked = bench.store.calls.requestLease;
@@ -68,7 +68,7 @@ test('while money is scarce the store is asked less and less, and never twice at
   expect(questions).toBeLessThan(35);
 });
 
-test('leases are spent without the store for a minute, and then nothing is admitted until it answers', async () => {
+test('leases are spent without the store for a minute, and then nothing is admitted until it replies', async () => {
   const bench = await start();
   await bench.spend(account, '1.00', '0.10');
   const amount = '0.05';
@@ -86,7 +86,7 @@ test('leases are spent without the store for a minute, and then nothing is admit
   expect(bench.ask(account, amount).result).toEqual({ kind: 'unavailable' });
 });
 
-test('while the store is silent a team goes on that fails open and has nothing strict, and nobody else', async () => {
+test('while the store is silent, only a team that fails open and has nothing strict goes on', async () => {
   const soft = [limitOf('soft', '1.00', { enforcement: 'soft' })];
   const open = accountOf({ limits: soft, failOpen: true });
   const strict = accountOf({ limits: [...soft, limitOf('limit', '100.00')], failOpen: true });
@@ -104,7 +104,7 @@ test('while the store is silent a team goes on that fails open and has nothing s
   expect(bench.memory.events.get(hold.id)).toMatchObject({ claim: { cost: usd('0.07') }, allocations: [] });
 });
 
-test('nothing is admitted before the store has told its time', async () => {
+test('nothing is admitted before the time of the store is known', async () => {
   const bench = new TestLedger(await createWorld(), {});
   expect(bench.ledger.blocked).toBe('postgres');
   expect(bench.ledger.reserve(fixedRequest(accountOf(), 0n, { isFree: true }))).toEqual({
@@ -114,7 +114,7 @@ test('nothing is admitted before the store has told its time', async () => {
   expect(bench.ledger.blocked).toBeNull();
 });
 
-test('a store that comes back is heard of within a second', async () => {
+test('a store that comes back is noticed within a second', async () => {
   const bench = await start();
   bench.store.fate = away;
   await bench.pass(70_000);
@@ -163,7 +163,7 @@ test('an adopted instance serves no waiting call, even with money that comes bac
   expect(bench.ledger.waiting).toBe(0);
 });
 
-test('a slow store is not sent a second heartbeat before it answered the first', async () => {
+test('a slow store is not sent a second heartbeat before it replied to the first', async () => {
   const bench = await start();
   const before = bench.store.calls.heartbeat;
   bench.store.fate = silent;

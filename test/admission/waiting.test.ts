@@ -1,4 +1,4 @@
-/** Calls that wait for money: who is served, who is refused, and when. */
+/** Calls that wait for money: which are served, which are denied, and when. */
 import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { accountOf, grantOf, limitOf, register } from '../support/accounts.ts';
@@ -13,7 +13,7 @@ async function startWith(...accounts: (typeof dollar)[]) {
   return bench;
 }
 
-test('a call whose money is here is answered at once, and the store is not asked for it', async () => {
+test('a call whose money is here is admitted at once, without a request to the store', async () => {
   const bench = await startWith(accountOf({ limits: [limitOf('limit', '100.00')] }));
   const account = accountOf({ limits: [limitOf('limit', '100.00')] });
   await bench.spend(account, '0.01');
@@ -43,7 +43,7 @@ test('waiting calls are served oldest first as money comes back, and one that fi
   expect(younger.result).toBeNull();
 });
 
-test('a key that waits for its own spent limit keeps nobody else of its team waiting', async () => {
+test('a key that waits for its own spent limit keeps no other key of its team waiting', async () => {
   const own = limitOf('own', '50.00', { subject: { type: 'key', id: 'key-1' } });
   const team = limitOf('team', '1000.00');
   const narrow = accountOf({ keyId: 'key-1', limits: [team, own] });
@@ -62,7 +62,7 @@ test('a key that waits for its own spent limit keeps nobody else of its team wai
   expect(stuck.result).toBeNull();
 });
 
-test('a call that can never fit is refused with what is left, after one question', async () => {
+test('a call that can never fit is denied with what is left, after one request', async () => {
   const bench = await startWith(dollar);
   await bench.spend(dollar, '0.70');
   await bench.pass(500);
@@ -89,7 +89,7 @@ test('a call that fits exactly once what is held comes back waits for it', async
   expect(call.result).toMatchObject({ amount: usd('0.70') });
 });
 
-test('what was spent here counts against a call before the store was told of it', async () => {
+test('what was spent here counts against a call before it was reported to the store', async () => {
   const bench = await startWith(dollar);
   bench.store.fate = (call) => ({ delayMs: call === 'flush' ? 60_000 : 2, lost: 'nothing' });
   await bench.spend(dollar, '0.70');
@@ -98,7 +98,7 @@ test('what was spent here counts against a call before the store was told of it'
   expect(call.result).toMatchObject({ reason: 'insufficient', ceiling: usd('0.30') });
 });
 
-test('what this instance believes never refuses a call: only the word of the store does', async () => {
+test('what this instance believes never denies a call: only a reply of the store does', async () => {
   const bench = await startWith(dollar);
   await bench.spend(dollar, '0.90');
   await bench.pass(500);
@@ -109,7 +109,7 @@ test('what this instance believes never refuses a call: only the word of the sto
   expect(call.result).toMatchObject({ amount: usd('0.20') });
 });
 
-test('a window that begins while the store is asked is not judged by the answer about the old one', async () => {
+test('a window that begins while the store is asked is not denied by the reply about the old one', async () => {
   const daily = accountOf({
     limits: [limitOf('daily', '1.00', { window: { type: 'calendar', unit: 'day', timeZone: 'UTC' } })],
   });
@@ -124,7 +124,7 @@ test('a window that begins while the store is asked is not judged by the answer 
   expect(holdOf(call).reservation.pools[0]!.leases[0]!.spec.startsAtMs).toBe(Date.UTC(2026, 10, 21));
 });
 
-test('a call whose wait is over is told to come back, naming the limit that is held', async () => {
+test('a call whose wait is over is denied as held, with the limit and when to retry', async () => {
   const account = accountOf({ limits: [limitOf('wide', '0.90'), limitOf('tight', '1.00')] });
   const bench = await startWith(account);
   await bench.spend(account, '0.10');
@@ -171,7 +171,7 @@ test('an open-ended call of an unlimited team may say all that its model can, an
   }
 });
 
-test('a team without a budget is refused at once, and a prepaid one without a usable grant too', async () => {
+test('a team without a budget is denied at once, and a prepaid one without a usable grant too', async () => {
   const bench = await startWith(dollar);
   const refused = { kind: 'denial', reason: 'insufficient', counter: null, ceiling: 0n };
   expect(bench.ask(accountOf(), '0.01').result).toEqual(refused);
@@ -180,7 +180,7 @@ test('a team without a budget is refused at once, and a prepaid one without a us
   ).toEqual(refused);
 });
 
-test('a call whose last grant expires while it waits is refused, and its team goes on', async () => {
+test('a call whose last grant expires while it waits is denied, and its team goes on', async () => {
   const expiring = accountOf({ grants: [grantOf('short', '1.00', { expiresAtMs: NOON + 2000 })] });
   const bench = await startWith(expiring, dollar);
   await bench.take(expiring, '1.00');
@@ -192,7 +192,7 @@ test('a call whose last grant expires while it waits is refused, and its team go
   await bench.spend(dollar, '0.10');
 });
 
-test('who leaves the queue is forgotten, holds nothing, and is not answered', async () => {
+test('a call that leaves the queue is forgotten, holds nothing, and gets no outcome', async () => {
   const bench = await startWith(dollar);
   const all = await bench.take(dollar, '1.00');
   const gone = bench.ask(dollar, '0.50');
@@ -207,7 +207,7 @@ test('who leaves the queue is forgotten, holds nothing, and is not answered', as
   expect(stays.result).toMatchObject({ amount: usd('0.50') });
 });
 
-test('who leaves at the moment of being served leaves no money behind', async () => {
+test('a call that leaves at the moment of being served leaves no money behind', async () => {
   const bench = await startWith(dollar);
   const all = await bench.take(dollar, '1.00');
   const call = bench.ask(dollar, '1.00');

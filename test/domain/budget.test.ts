@@ -12,7 +12,7 @@ import {
 import { UNIT } from '../../src/domain/claim.ts';
 import { type CountedCall, type CounterSpec, counted } from '../../src/domain/counter.ts';
 import { type Grant, type Limit, ORGANIZATION_ID } from '../../src/domain/limit.ts';
-import { bucketMs, bucketSpan, oldestBucketMs } from '../../src/domain/window.ts';
+import { bucketMs, bucketRange, oldestBucketMs } from '../../src/domain/window.ts';
 import { accountOf } from '../support/accounts.ts';
 import { counterSpec } from '../support/catalog.ts';
 
@@ -146,13 +146,13 @@ test('what was admitted in any moment of a rolling window counts for the whole o
       fc.integer({ min: 0, max: 10 ** 12 }),
       (seconds, atMs) => {
         const rollingMs = seconds * 1000;
-        const bucket = bucketSpan(rollingMs, atMs);
+        const bucket = bucketRange(rollingMs, atMs);
         const length = bucketMs(rollingMs);
         expect(
           bucket.startMs <= atMs && atMs < bucket.endMs && bucket.endMs - bucket.startMs === length,
         ).toBe(true);
         const oldest = oldestBucketMs(rollingMs, bucket.startMs);
-        const firstOfWindow = bucketSpan(rollingMs, atMs - rollingMs + 1).startMs;
+        const firstOfWindow = bucketRange(rollingMs, atMs - rollingMs + 1).startMs;
         expect(oldest + length <= firstOfWindow).toBe(true);
         expect(length === 500 || length <= rollingMs / 100).toBe(true);
       },

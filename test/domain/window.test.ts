@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type CalendarWindow, isTimeZone, windowSpan } from '../../src/domain/window.ts';
+import { type CalendarWindow, isTimeZone, windowRange } from '../../src/domain/window.ts';
 
 function calendar(unit: CalendarWindow['unit'], timeZone: string): CalendarWindow {
   return { type: 'calendar', unit, timeZone };
 }
 
 function span(unit: CalendarWindow['unit'], timeZone: string, at: string): (string | null)[] {
-  const { startMs, endMs } = windowSpan(calendar(unit, timeZone), Date.parse(at));
+  const { startMs, endMs } = windowRange(calendar(unit, timeZone), Date.parse(at));
   return [startMs, endMs].map((ms) =>
     ms === null ? null : new Date(ms).toISOString().replace('.000Z', 'Z'),
   );
@@ -59,13 +59,13 @@ describe('a calendar window', () => {
     fc.assert(
       fc.property(units, zones, moments, (unit, timeZone, atMs) => {
         const window = calendar(unit, timeZone);
-        const { startMs, endMs } = windowSpan(window, atMs);
+        const { startMs, endMs } = windowRange(window, atMs);
         if (endMs === null) return false;
         return (
           startMs <= atMs &&
           atMs < endMs &&
-          windowSpan(window, endMs).startMs === endMs &&
-          windowSpan(window, startMs - 1).endMs === startMs
+          windowRange(window, endMs).startMs === endMs &&
+          windowRange(window, startMs - 1).endMs === startMs
         );
       }),
       { numRuns: 500 },
@@ -77,20 +77,20 @@ describe('a calendar window', () => {
     const midnight = Date.parse('2010-11-07T02:30:00Z');
     // At 00:01 clocks went back to 23:01: for an hour the old date again.
     for (const minutes of [0, 1, 15, 59, 60, 90]) {
-      windowSpan(window, 0); // so that no answer is remembered
-      expect(windowSpan(window, midnight + minutes * 60_000).startMs).toBe(midnight);
+      windowRange(window, 0); // so that no answer is remembered
+      expect(windowRange(window, midnight + minutes * 60_000).startMs).toBe(midnight);
     }
-    windowSpan(window, 0);
-    expect(windowSpan(window, midnight - 1).endMs).toBe(midnight);
+    windowRange(window, 0);
+    expect(windowRange(window, midnight - 1).endMs).toBe(midnight);
   });
 
   test('refuses a time zone that does not exist', () => {
-    expect(() => windowSpan(calendar('day', 'Mars/Olympus'), 0)).toThrow(RangeError);
+    expect(() => windowRange(calendar('day', 'Mars/Olympus'), 0)).toThrow(RangeError);
   });
 });
 
 test('a lifetime window has no end', () => {
-  expect(windowSpan({ type: 'lifetime' }, 123)).toEqual({ startMs: 0, endMs: null });
+  expect(windowRange({ type: 'lifetime' }, 123)).toEqual({ startMs: 0, endMs: null });
 });
 
 test.each(['UTC', 'Europe/Berlin', 'Asia/Kolkata', 'America/Argentina/Buenos_Aires', 'Etc/GMT+5'])(

@@ -139,7 +139,7 @@ it('a budget that denies a call warns at 100 % when half of it is settled, once 
   await raise();
 });
 
-it('a limit on flow raises no warning', async () => {
+it('a rate limit raises no warning', async () => {
   const research = await team();
   const limit = await admin.make('/limits', {
     subject: { type: 'team', id: research.teamId },

@@ -24,7 +24,7 @@ test('the time is what the server said, carried on by the monotonic clock', () =
   expect(clock.nowMs()).toBe(NOON + 1234);
 });
 
-test('an answer moves the clock only when it cannot be right, and then to the middle of what can', () => {
+test('a reply moves the clock only when the clock cannot be right, and then to the middle of what can be', () => {
   const { clock, hear } = clockAt();
   hear(NOON);
   hear(NOON - 90, 100);
@@ -45,7 +45,7 @@ test('the time never goes back, whatever the server says, and goes on once it ha
   expect(clock.nowMs()).toBe(NOON + 100);
 });
 
-test('a machine whose own clock is far ahead follows the server from its first answer', () => {
+test('a machine whose own clock is far ahead follows the server from its first reply', () => {
   const { clock, pass, hear } = clockAt();
   const ownMs = clock.nowMs();
   hear(ownMs - 3_600_000);

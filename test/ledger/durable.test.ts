@@ -29,7 +29,7 @@ test('after a minute a hold is the counter’s own, and its lease no longer has 
   expect(counter()).toMatchObject({ held: 0n, settled: usd('1.00'), leased: 0n });
 });
 
-test('a call that ends while its hold is being kept is charged once, also when the answer was lost', async () => {
+test('a call that ends while its hold is being persisted is charged once, also when the reply was lost', async () => {
   const { bench, hold, counter } = await startWithLongCall();
   bench.store.fate = (call) => ({ delayMs: 2000, lost: call === 'flush' ? 'answer' : 'nothing' });
   await bench.pass(61_500);

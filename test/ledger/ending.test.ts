@@ -105,7 +105,7 @@ test('a drain ends when all that was known at its start is in the store, though 
   await draining;
 });
 
-test('a drain also tells what was given back while the flush before it was under way', async () => {
+test('a drain also reports what was given back while the flush before it was under way', async () => {
   const bench = await start();
   bench.store.fate = (call) => ({ delayMs: call === 'flush' ? 150 : 4, lost: 'nothing' });
   await bench.spend(account, '0.50', '0.10');
@@ -126,7 +126,7 @@ test('a drain says when the store is away', async () => {
   expect(bench.ledger.flusher.backlog).toHaveLength(1);
 });
 
-test('an orderly stop returns everything, ends what is open as unknown, refuses who waits, and removes the journal', async () => {
+test('an orderly stop returns everything, ends what is open as unknown, ends all waits, and removes the journal', async () => {
   const bench = await start();
   await bench.spend(account, '2.00', '0.10');
   const open = await bench.begin(await bench.take(account, '99.00'));

@@ -20,7 +20,7 @@ async function openJournal(options: Partial<JournalOptions> = {}) {
 
 const text = (journal: Journal) => readFileSync(journal.path, 'utf8');
 
-test('a writer is told after the write of its line returned, and all lines of a turn share one write', async () => {
+test('a writer is called back after the write of its line returned, and all lines of a turn share one write', async () => {
   const journal = await openJournal();
   const told: string[] = [];
   const lines = () => text(journal).split('\n').length - 2;
@@ -66,7 +66,7 @@ test('a line is read back as it was written, and no changed character passes, it
   }
 });
 
-onLinux('on a full disk the writer is told, once, and nothing more is written', async () => {
+onLinux('on a full disk the writer is called back, once, and nothing more is written', async () => {
   const faults: Error[] = [];
   const journal = await openJournal({ onBroken: (error) => faults.push(error) });
   journal.append('H', '{"id":"kept"}');
@@ -186,7 +186,7 @@ test('a journal of which nearly all is still needed is rewritten each time it ha
   journal.close(true);
 });
 
-test('a closed journal writes nothing more, whoever got its descriptor', async () => {
+test('a closed journal writes nothing more, whatever its descriptor is used for since', async () => {
   const journal = await openJournal();
   journal.close(false);
   const other = `${journal.path}.other`;

@@ -1,11 +1,11 @@
-/** What a dead instance's journal brings into the ledger, and what is refused. */
+/** What a dead instance's journal brings into the ledger, and what of it is an error. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
-import { formatLine } from '../../src/ledger/journal.ts';
+import { formatLine, parseLine } from '../../src/ledger/journal.ts';
 import {
   adoptDeadJournals,
   JournalDamaged,
@@ -128,7 +128,7 @@ test('two journals in one file are damage: the second header would hide whose th
   expect(() => readJournal(bench.journal.path)).toThrow(`damaged in line ${lines.length}`);
 });
 
-test('an empty file is nobody’s, and goes', async () => {
+test('an empty file has no writer, and is removed', async () => {
   const world = await createWorld();
   writeFileSync(join(world.folder, 'empty.log'), '');
   expect((await adoptDeadJournals(world.memory, world.folder)).adopted).toHaveLength(1);
@@ -176,4 +176,21 @@ test('a writer lives while that very process runs: not after its end, not on ano
   child.kill('SIGKILL');
   await once(child, 'exit');
   expect(writerOf(theirs)).toBe('dead');
+});
+
+test('a row that names its null columns, as an earlier release wrote them, is read as one that leaves them out', async () => {
+  const { bench } = await startBusy();
+  const { lines, rewrite } = linesOf(bench);
+  const before = readJournal(bench.journal.path).events;
+  const named = lines.map((line) => {
+    const known = parseLine(line);
+    if (known === null || known.type === 'J') return line;
+    const json = known.json.replace('"stream":false,', '"stream":false,"end_user":null,"output_limit":null,');
+    return formatLine(known.type, json).trimEnd();
+  });
+  rewrite(named);
+  const after = readJournal(bench.journal.path).events;
+  const columns = ({ json: _, ...rest }: (typeof after)[number]) => rest;
+  expect(after.map(columns)).toEqual(before.map(columns));
+  expect(after[0]!.json).toContain('"end_user":null');
 });

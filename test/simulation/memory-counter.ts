@@ -1,11 +1,11 @@
 /** A counter of the store in memory, and what it has left. */
 import type { CounterState } from '../../src/domain/admission.ts';
-import { type CounterSpec, headId } from '../../src/domain/counter.ts';
+import { type CounterSpec, windowAnchorId } from '../../src/domain/counter.ts';
 import { bucketMs, oldestBucketMs } from '../../src/domain/window.ts';
 
 export interface MemoryCounter extends CounterState {
   spec: CounterSpec;
-  scarceUntilMs: number;
+  contendedUntilMs: number;
 }
 
 /** What a counter has; of a bucket, what the others of its window leave it. */
@@ -17,7 +17,7 @@ export function stateOf(
   const { amount, settled, held, leased } = counters.get(spec.id)!;
   if (spec.rollingMs === null) return { amount, settled, held, leased };
   const length = bucketMs(spec.rollingMs);
-  const head = counters.get(headId(spec))!;
+  const anchor = counters.get(windowAnchorId(spec))!;
   const oldestMs = oldestBucketMs(spec.rollingMs, spec.startsAtMs);
   const others = [...counters.values()].filter(
     (each) =>
@@ -32,7 +32,7 @@ export function stateOf(
   const freesAtMs = (ends.length > 0 ? Math.min(...ends) : nowMs) + spec.rollingMs + length;
   const isNow = nowMs > spec.startsAtMs - length && nowMs < spec.endsAtMs! + length;
   return {
-    amount: isNow ? head.amount - sum : 0n,
+    amount: isNow ? anchor.amount - sum : 0n,
     settled,
     held,
     leased,

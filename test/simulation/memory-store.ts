@@ -4,11 +4,11 @@
  */
 import { grantAllOrNone } from '../../src/domain/admission.ts';
 import type { Allocation } from '../../src/domain/budget.ts';
-import { type CounterSpec, counted, headId } from '../../src/domain/counter.ts';
+import { type CounterSpec, counted, windowAnchorId } from '../../src/domain/counter.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
 import type { FlushBatch, FlushEvent } from '../../src/store/hot/flush.ts';
-import { InstanceFenced, type Pulse } from '../../src/store/hot/instances.ts';
+import { type HeartbeatReply, InstanceFenced } from '../../src/store/hot/instances.ts';
 import type { LeasedCounter, LeaseReply, LeaseRequest } from '../../src/store/hot/leases.ts';
 import { type MemoryCounter, stateOf } from './memory-counter.ts';
 
@@ -53,19 +53,19 @@ export class MemoryStore implements LedgerStore {
     this.#instances.set(id, { status: 'live', heartbeatMs: this.#nowMs() });
   }
 
-  async heartbeat(instanceId: string): Promise<Pulse> {
+  async heartbeat(instanceId: string): Promise<HeartbeatReply> {
     this.#assertLive(instanceId);
     const nowMs = this.#nowMs();
     this.#instances.get(instanceId)!.heartbeatMs = nowMs;
     const live = [...this.#instances.values()].filter(
       (each) => each.status === 'live' && each.heartbeatMs > nowMs - ALIVE_MS,
     );
-    const scarce = [...this.leases.values()]
+    const contended = [...this.leases.values()]
       .filter((lease) => lease.instanceId === instanceId)
       .map((lease) => this.counters.get(lease.counterId)!)
-      .filter((counter) => counter.scarceUntilMs > nowMs)
+      .filter((counter) => counter.contendedUntilMs > nowMs)
       .map(({ spec }) => `${spec.teamId}/${spec.id}`);
-    return { nowMs, instances: live.length, scarce };
+    return { nowMs, instances: live.length, contended };
   }
 
   async silentMs(instanceId: string): Promise<number | null> {
@@ -92,11 +92,11 @@ export class MemoryStore implements LedgerStore {
     const nowMs = this.#nowMs();
     const counters = [...states].map(([id, state]): LeasedCounter => {
       const counter = this.counters.get(id)!;
-      const wasScarce = counter.scarceUntilMs > nowMs;
-      if (lacking.includes(id)) counter.scarceUntilMs = nowMs + 1000;
+      const wasContended = counter.contendedUntilMs > nowMs;
+      if (lacking.includes(id)) counter.contendedUntilMs = nowMs + 1000;
       const { counterId: _, instanceId: __, held: ___, ...lease } = this.#lease(id, instanceId);
-      const isScarce = wasScarce || lacking.includes(id);
-      return { ...state, id, leased: counter.leased, lease, isScarce, isAbsent: false };
+      const isContended = wasContended || lacking.includes(id);
+      return { ...state, id, leased: counter.leased, lease, isContended, isAbsent: false };
     });
     return { met, counters };
   }
@@ -165,7 +165,7 @@ export class MemoryStore implements LedgerStore {
   }
 
   #create(spec: CounterSpec): void {
-    if (spec.rollingMs !== null) this.#createHead(spec, spec.rollingMs);
+    if (spec.rollingMs !== null) this.#createAnchor(spec, spec.rollingMs);
     if (this.counters.has(spec.id)) return;
     const amount = this.#amounts.get(spec.sourceId);
     if (amount === undefined) throw new Error(`there is no limit or grant ${spec.sourceId}`);
@@ -173,13 +173,13 @@ export class MemoryStore implements LedgerStore {
     this.#add(spec, amount, settled);
   }
 
-  #createHead(spec: CounterSpec, rollingMs: number): void {
+  #createAnchor(spec: CounterSpec, rollingMs: number): void {
     const nowMs = Math.floor(this.#nowMs());
-    const head = { ...spec, id: headId(spec), startsAtMs: nowMs - rollingMs, endsAtMs: nowMs };
-    if (this.counters.has(head.id)) return;
+    const anchor = { ...spec, id: windowAnchorId(spec), startsAtMs: nowMs - rollingMs, endsAtMs: nowMs };
+    if (this.counters.has(anchor.id)) return;
     const amount = this.#amounts.get(spec.sourceId);
     if (amount === undefined) throw new Error(`there is no limit or grant ${spec.sourceId}`);
-    this.#add(head, amount, this.#usedBefore(head));
+    this.#add(anchor, amount, this.#usedBefore(anchor));
   }
 
   #usedBefore(spec: CounterSpec): bigint {
@@ -190,7 +190,7 @@ export class MemoryStore implements LedgerStore {
 
   #add(spec: CounterSpec, amount: bigint, settled: bigint): void {
     const state = { amount, settled, held: 0n, leased: 0n };
-    this.counters.set(spec.id, { spec, ...state, scarceUntilMs: Number.NEGATIVE_INFINITY });
+    this.counters.set(spec.id, { spec, ...state, contendedUntilMs: Number.NEGATIVE_INFINITY });
   }
 
   #insert(instanceId: string, events: FlushEvent[]): Set<string> {

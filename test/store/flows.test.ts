@@ -1,9 +1,9 @@
-/** Limits on flow in Postgres: buckets under one head, for every subject of their own. */
+/** Rate limits in Postgres: buckets under one anchor, for every subject of their own. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
 import { UNIT } from '../../src/domain/claim.ts';
-import { type CounterSpec, headId } from '../../src/domain/counter.ts';
-import { bucketSpan } from '../../src/domain/window.ts';
+import { type CounterSpec, windowAnchorId } from '../../src/domain/counter.ts';
+import { bucketRange } from '../../src/domain/window.ts';
 import { forgetBuckets } from '../../src/store/hot/flows.ts';
 import { heartbeat, registerInstance } from '../../src/store/hot/instances.ts';
 import { requestLease } from '../../src/store/hot/leases.ts';
@@ -27,7 +27,7 @@ async function makeInstance(): Promise<string> {
 
 /** The bucket of a moment, for the team or one of its end users. */
 function bucketOf(limit: CounterSpec, endUser: string | null = null, atMs = NOW_MS): CounterSpec {
-  const { startMs, endMs } = bucketSpan(MINUTE_MS, atMs);
+  const { startMs, endMs } = bucketRange(MINUTE_MS, atMs);
   const id = `${limit.sourceId}@${startMs}${endUser === null ? '' : `/${endUser}`}`;
   const subject = endUser === null ? {} : { subjectType: 'user' as const, subjectId: endUser };
   return { ...limit, ...subject, id, startsAtMs: startMs, endsAtMs: endMs };
@@ -76,14 +76,14 @@ test('a rolling limit takes further end users once those that it counts have bee
   ]);
 });
 
-test('a bucket whose head was forgotten meanwhile lends nothing beyond its window', async () => {
+test('a bucket whose anchor was forgotten meanwhile lends nothing beyond its window', async () => {
   const limit = await makeLimit(10);
   const instanceId = await makeInstance();
   const spec = bucketOf(limit);
   const earlier = bucketOf(limit, null, spec.startsAtMs - 1);
   expect((await ask(instanceId, earlier, 6)).met).toBe(true);
   expect((await ask(instanceId, spec, 1)).met).toBe(true);
-  await sql`delete from counters where id = ${headId(spec)}`;
+  await sql`delete from counters where id = ${windowAnchorId(spec)}`;
   expect((await ask(instanceId, spec, 4)).met).toBe(false);
   expect((await ask(instanceId, spec, 3)).met).toBe(true);
 });
@@ -108,8 +108,8 @@ test('a beat names the counters that lend to this instance and of which somebody
   const spec = bucketOf(limit);
   await ask(rich, spec, 8);
   await ask(rich, bucketOf(other), 8);
-  expect((await heartbeat(sql, rich)).scarce).toEqual([]);
+  expect((await heartbeat(sql, rich)).contended).toEqual([]);
   await ask(poor, spec, 5);
-  expect((await heartbeat(sql, rich)).scarce).toEqual([`${spec.teamId}/${spec.id}`]);
-  expect((await heartbeat(sql, poor)).scarce).toEqual([]);
+  expect((await heartbeat(sql, rich)).contended).toEqual([`${spec.teamId}/${spec.id}`]);
+  expect((await heartbeat(sql, poor)).contended).toEqual([]);
 });

@@ -30,9 +30,9 @@ test('an event arrives with every column as it was written', async () => {
   const facts = factsOf(teamId, keyId, { endUser: 'ann "o\'hara"\n', stream: true, outputLimit: 256 });
   const allocations = [{ counterId: 'limit@0', held: usd('0.02'), settled: usd('0.000000000001') }];
   const outcome = settledOutcome(usd('0.000000000001'), { reason: 'client_gone' });
-  const event = eventFromJson(
-    eventJson(factsJson(id, instanceId, facts, usd('0.02')), outcome, allocationsText(allocations)),
-  );
+  const known = factsJson(id, instanceId, facts, usd('0.02'));
+  const stageUs = { estimate: 12, forward: 3400 };
+  const event = eventFromJson(eventJson(known, outcome, allocationsText(allocations), stageUs));
   await store.flush({ instanceId, events: [event], reports: [] });
   const [row] = await sql`select *, cost_usd::text, hold_usd::text from usage_events where id = ${id}`;
   expect(row).toMatchObject({

@@ -59,16 +59,16 @@ test('a call that lacks one counter is lent nothing of the others, and a prefetc
   const [instanceId] = await makeInstances(1);
   const plenty = await makeCounter({ amount: usd('10.00') });
   const { teamId } = plenty;
-  const scarce = counterSpec(teamId, { amount: usd('0.01') });
+  const contended = counterSpec(teamId, { amount: usd('0.01') });
   const prefetched = counterSpec(teamId, { amount: usd('10.00') });
-  await insertSource(sql, scarce);
+  await insertSource(sql, contended);
   await insertSource(sql, prefetched);
   const reply = await store.requestLease({
     instanceId: instanceId!,
     teamId,
     pools: [
       { counters: [plenty], min: usd('0.02'), want: usd('1.00') },
-      { counters: [scarce], min: usd('0.02'), want: usd('1.00') },
+      { counters: [contended], min: usd('0.02'), want: usd('1.00') },
       { counters: [prefetched], min: 0n, want: usd('1.00') },
     ],
   });

@@ -4,13 +4,13 @@
  */
 import type { Sql, TransactionSql } from 'postgres';
 import type { CounterState } from '../../domain/admission.ts';
-import { type CounterSpec, headId } from '../../domain/counter.ts';
+import { type CounterSpec, windowAnchorId } from '../../domain/counter.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import { runOnRaw } from '../database.ts';
 import { usedInWindow } from '../window-usage.ts';
 
 export interface LockedCounter extends CounterState {
-  isScarce: boolean;
+  isContended: boolean;
 }
 
 /** Names a row: an id alone is the same for an end user of the same name in two teams. */
@@ -39,7 +39,7 @@ export async function lockCounters(
         settled: usd(row.settled),
         held: usd(row.held),
         leased: usd(row.leased),
-        isScarce: row.is_scarce,
+        isContended: row.is_scarce,
       },
     ]),
   );
@@ -63,12 +63,12 @@ export async function createCounters(
     for (const spec of specs.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))) {
       if (spec.subjectType === 'user' && (await subjectsOf(tx, spec)) >= maxSubjects) continue;
       if (spec.rollingMs === null) await createCounter(tx, spec);
-      else await createHead(tx, spec, spec.rollingMs);
+      else await createAnchor(tx, spec, spec.rollingMs);
     }
   });
 }
 
-/** One counter a window, or one head, stands for each subject; each question has an index of its own. */
+/** One counter a window, or one anchor, stands for each subject; each question has an index of its own. */
 async function subjectsOf(tx: TransactionSql, spec: CounterSpec): Promise<number> {
   const startsAt = new Date(spec.startsAtMs).toISOString();
   const those = spec.rollingMs === null ? tx`starts_at = ${startsAt}::timestamptz` : tx`is_head`;
@@ -84,13 +84,13 @@ async function createCounter(tx: TransactionSql, spec: CounterSpec): Promise<voi
   await insertCounter(tx, spec, settled);
 }
 
-/** The head of a rolling window stands for what the window had seen before its first bucket was made. */
-async function createHead(tx: TransactionSql, spec: CounterSpec, rollingMs: number): Promise<void> {
+/** The anchor of a rolling window stands for what the window had seen before its first bucket was made. */
+async function createAnchor(tx: TransactionSql, spec: CounterSpec, rollingMs: number): Promise<void> {
   const [{ now_ms: nowMs } = { now_ms: 0 }] = await tx<{ now_ms: number }[]>`
     select floor(extract(epoch from tollgate_now()) * 1000)::float8 as now_ms`;
   const span = { startsAtMs: nowMs - rollingMs, endsAtMs: nowMs };
   const settled = await usedInWindow(runOnRaw(tx), spec, span.startsAtMs, nowMs);
-  await insertCounter(tx, { ...spec, ...span, id: headId(spec) }, settled);
+  await insertCounter(tx, { ...spec, ...span, id: windowAnchorId(spec) }, settled);
 }
 
 async function insertCounter(tx: TransactionSql, spec: CounterSpec, settled: bigint): Promise<void> {

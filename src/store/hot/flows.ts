@@ -1,10 +1,10 @@
 /**
- * Limits on flow in Postgres. A rolling window is a row of sub-buckets, each a counter of its own, under one head, which
+ * Rate limits in Postgres. A rolling window is a row of sub-buckets, each a counter of its own, under one anchor, which
  * whoever fills a bucket locks: what they hold together, the buckets that still count, never exceeds the amount. Slots
  * (concurrency) of an instance that was not heard of for ten seconds go to others.
  */
 import type { TransactionSql } from 'postgres';
-import { type CounterSpec, headId } from '../../domain/counter.ts';
+import { type CounterSpec, windowAnchorId } from '../../domain/counter.ts';
 import { usd } from '../../domain/money.ts';
 import { bucketMs, oldestBucketMs } from '../../domain/window.ts';
 import { keyOf, type LockedCounter } from './counters.ts';
@@ -16,16 +16,16 @@ export function bucketsOf(specs: readonly CounterSpec[]): Bucket[] {
 }
 
 /** What must be locked with a bucket. */
-export function headOf(bucket: Bucket): Pick<CounterSpec, 'teamId' | 'id'> {
-  return { teamId: bucket.teamId, id: headId(bucket) };
+export function anchorOf(bucket: Bucket): Pick<CounterSpec, 'teamId' | 'id'> {
+  return { teamId: bucket.teamId, id: windowAnchorId(bucket) };
 }
 
 /** Whether what must be locked with a bucket was there to lock; true of what is no bucket. */
-export function hasHead(spec: CounterSpec, locked: ReadonlyMap<string, LockedCounter>): boolean {
-  return spec.rollingMs === null || locked.has(keyOf({ teamId: spec.teamId, id: headId(spec) }));
+export function hasAnchor(spec: CounterSpec, locked: ReadonlyMap<string, LockedCounter>): boolean {
+  return spec.rollingMs === null || locked.has(keyOf({ teamId: spec.teamId, id: windowAnchorId(spec) }));
 }
 
-/** Makes the buckets of now where their heads exist: a limit's amount stands in its head. */
+/** Makes the buckets of now where their anchors exist: a limit's amount stands in its anchor. */
 export async function openBuckets(tx: TransactionSql, buckets: readonly Bucket[]): Promise<void> {
   for (const spec of buckets.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))) {
     await tx`
@@ -34,7 +34,7 @@ export async function openBuckets(tx: TransactionSql, buckets: readonly Bucket[]
       select team_id, ${spec.id}, source, source_id, subject_type, subject_id, models, meter,
         ${new Date(spec.startsAtMs).toISOString()}::timestamptz, ${new Date(spec.endsAtMs!).toISOString()}::timestamptz,
         rolling_ms, amount
-      from counters where team_id = ${spec.teamId} and id = ${headId(spec)}
+      from counters where team_id = ${spec.teamId} and id = ${windowAnchorId(spec)}
       on conflict do nothing`;
   }
 }
@@ -45,11 +45,11 @@ export interface BucketRoom {
   freesInMs: number;
 }
 
-/** What the other buckets leave to this one, under the lock of the head. Nothing when Postgres's clock is elsewhere. */
+/** What the other buckets leave to this one, under the lock of the anchor. Nothing when Postgres's clock is elsewhere. */
 export async function roomOfBucket(
   tx: TransactionSql,
   spec: Bucket,
-  head: LockedCounter,
+  anchor: LockedCounter,
 ): Promise<BucketRoom> {
   const length = bucketMs(spec.rollingMs);
   const oldestMs = oldestBucketMs(spec.rollingMs, spec.startsAtMs);
@@ -65,7 +65,7 @@ export async function roomOfBucket(
   const isNow = nowMs > spec.startsAtMs - length && nowMs < spec.endsAtMs! + length;
   const freesAtMs = (oldestEndMs ?? nowMs) + spec.rollingMs + length;
   return {
-    amount: isNow ? head.amount - usd(taken ?? '0') : 0n,
+    amount: isNow ? anchor.amount - usd(taken ?? '0') : 0n,
     freesInMs: Math.max(1, Math.ceil(freesAtMs - nowMs)),
   };
 }
@@ -99,7 +99,7 @@ export async function takeBackSlots(
 
 /**
  * Removes buckets that no window counts any more, with their leases; what is still in flight from so long ago no longer
- * matters to a limit on flow. Heads go once they have no bucket left, or a limit would remember every end user that
+ * matters to a rate limit. Anchors go once they have no bucket left, or a limit would remember every end user that
  * ever called, and take no further one. What is locked is left for the next time. To be run now and then.
  */
 export async function forgetBuckets(sql: TransactionSql): Promise<number> {

@@ -26,24 +26,24 @@ export async function registerInstance(sql: Sql, instanceId: string): Promise<vo
     values (${instanceId}, 'live', tollgate_now(), tollgate_now(), ${GENERATION})`;
 }
 
-export interface Pulse {
+export interface HeartbeatReply {
   /** Postgres's clock, in milliseconds since the epoch. */
   nowMs: number;
   /** Live instances that were heard of in the last ten seconds, this one included. */
   instances: number;
   /** Counters, as `<team>/<id>`, that lend to this instance and of which somebody wants more than there is. */
-  scarce: string[];
+  contended: string[];
 }
 
-/** Counters of which one beat may tell that they are scarce; of the others the next one does. */
-const SCARCE_MAX = 1_000;
+/** How many contended counters one reply may name; the next one names the others. */
+const CONTENDED_MAX = 1_000;
 
 /**
  * Says that the instance lives; answers Postgres's clock and how many share the counters.
  * @throws InstanceFenced when it was adopted: an instance with nothing to flush must learn it too
  */
-export async function heartbeat(sql: Sql, instanceId: string): Promise<Pulse> {
-  const [row] = await sql<{ now_ms: number; instances: number; beats: number; scarce: string[] | null }[]>`
+export async function heartbeat(sql: Sql, instanceId: string): Promise<HeartbeatReply> {
+  const [row] = await sql<{ now_ms: number; instances: number; beats: number; contended: string[] | null }[]>`
     with beat as (
       update instances set heartbeat_at = tollgate_now() where id = ${instanceId} and status = 'live' returning id)
     select (extract(epoch from tollgate_now()) * 1000)::float8 as now_ms,
@@ -51,13 +51,13 @@ export async function heartbeat(sql: Sql, instanceId: string): Promise<Pulse> {
         where status = 'live' and heartbeat_at > tollgate_now() - interval '10 seconds' and id <> ${instanceId})
         + 1 as instances,
       (select count(*)::int4 from beat) as beats,
-      -- One by one: few are scarce, which the planner cannot know, and it would read all leases.
+      -- One by one: few are contended, which the planner cannot know, and it would read all leases.
       (select array_agg(c.team_id || '/' || c.id)
-        from (select team_id, id from counters where scarce_until > (select tollgate_now()) limit ${SCARCE_MAX}) c
+        from (select team_id, id from counters where scarce_until > (select tollgate_now()) limit ${CONTENDED_MAX}) c
         cross join lateral (select 1 from leases l
-          where l.team_id = c.team_id and l.counter_id = c.id and l.instance_id = ${instanceId} limit 1) lent) as scarce`;
+          where l.team_id = c.team_id and l.counter_id = c.id and l.instance_id = ${instanceId} limit 1) lent) as contended`;
   if (row!.beats === 0) throw new InstanceFenced(instanceId);
-  return { nowMs: row!.now_ms, instances: row!.instances, scarce: row!.scarce ?? [] };
+  return { nowMs: row!.now_ms, instances: row!.instances, contended: row!.contended ?? [] };
 }
 
 /** Milliseconds since a live instance was last heard of; null: there is no such instance, or it was ended. */

@@ -7,7 +7,7 @@ import { type CounterState, grantAllOrNone } from '../../domain/admission.ts';
 import type { CounterSpec } from '../../domain/counter.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import { createCounters, keyOf, type LockedCounter, lockCounters } from './counters.ts';
-import { bucketsOf, hasHead, headOf, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
+import { anchorOf, bucketsOf, hasAnchor, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
 import { assertLive } from './instances.ts';
 
 /** One pool of a lease request. */
@@ -28,7 +28,7 @@ export interface LeasedCounter extends CounterState {
   id: string;
   lease: { granted: bigint; returned: bigint; settled: bigint };
   /** Somebody wants more of it than there is. */
-  isScarce?: boolean;
+  isContended?: boolean;
   /** It was not made, because its limit counts as many subjects as it may. */
   isAbsent?: boolean;
   /** Of a rolling window: until something of it comes back. */
@@ -75,9 +75,9 @@ async function lend(
     // Sent together: how long a lease takes is how early it has to be asked for.
     const [, locked] = await Promise.all([
       assertLive(tx, request.instanceId),
-      lockCounters(tx, [...specs, ...buckets.map(headOf)]),
+      lockCounters(tx, [...specs, ...buckets.map(anchorOf)]),
     ]);
-    const missing = specs.filter((spec) => !locked.has(keyOf(spec)) || !hasHead(spec, locked));
+    const missing = specs.filter((spec) => !locked.has(keyOf(spec)) || !hasAnchor(spec, locked));
     if (missing.some((spec) => !isLast || spec.subjectType !== 'user')) return null;
     const back = await takeBackSlots(tx, specs);
     const states = new Map<string, LockedCounter & { freesInMs?: number }>();
@@ -87,8 +87,8 @@ async function lend(
       states.set(spec.id, state);
     }
     for (const bucket of buckets) {
-      const head = locked.get(keyOf(headOf(bucket)));
-      if (head) Object.assign(states.get(bucket.id)!, await roomOfBucket(tx, bucket, head));
+      const anchor = locked.get(keyOf(anchorOf(bucket)));
+      if (anchor) Object.assign(states.get(bucket.id)!, await roomOfBucket(tx, bucket, anchor));
     }
     const needs = request.pools.map(({ counters, min, want }) => ({
       counterIds: counters.map((counter) => counter.id),
@@ -97,17 +97,17 @@ async function lend(
     }));
     const { met, grants, lacking } = grantAllOrNone(needs, states);
     const leases = await writeGrants(tx, request, specs, grants);
-    if (lacking.length > 0) await markScarce(tx, specs, lacking);
+    if (lacking.length > 0) await markContended(tx, specs, lacking);
     const absent = new Set(missing.map((spec) => spec.id));
     const counters = specs.map(({ id }): LeasedCounter => {
-      const { isScarce, ...state } = states.get(id)!;
+      const { isContended, ...state } = states.get(id)!;
       const leased = state.leased + (grants.get(id) ?? 0n);
       return {
         ...state,
         id,
         leased,
         lease: leases.get(id) ?? NO_LEASE,
-        isScarce: isScarce || lacking.includes(id),
+        isContended: isContended || lacking.includes(id),
         isAbsent: absent.has(id),
       };
     });
@@ -115,15 +115,15 @@ async function lend(
   })) as LeaseReply | null;
 }
 
-const NOTHING: LockedCounter = { amount: 0n, settled: 0n, held: 0n, leased: 0n, isScarce: false };
+const NOTHING: LockedCounter = { amount: 0n, settled: 0n, held: 0n, leased: 0n, isContended: false };
 const NO_LEASE = { granted: 0n, returned: 0n, settled: 0n };
 
 /** Whoever holds some of it idle hears of it with his next heartbeat. */
-async function markScarce(tx: TransactionSql, specs: CounterSpec[], lacking: string[]): Promise<void> {
-  const scarce = specs.filter((spec) => lacking.includes(spec.id));
+async function markContended(tx: TransactionSql, specs: CounterSpec[], lacking: string[]): Promise<void> {
+  const contended = specs.filter((spec) => lacking.includes(spec.id));
   await tx`
     update counters c set scarce_until = tollgate_now() + interval '1 second'
-    from unnest(${scarce.map((spec) => spec.teamId)}::text[], ${scarce.map((spec) => spec.id)}::text[]) as s(team_id, id)
+    from unnest(${contended.map((spec) => spec.teamId)}::text[], ${contended.map((spec) => spec.id)}::text[]) as s(team_id, id)
     where c.team_id = s.team_id::uuid and c.id = s.id`;
 }
 

@@ -2,7 +2,7 @@
 import type { Sql } from 'postgres';
 import { retried } from '../database.ts';
 import { adopt, type FlushBatch, type FlushEvent, flush } from './flush.ts';
-import { heartbeat, type Pulse, silentMs } from './instances.ts';
+import { type HeartbeatReply, heartbeat, silentMs } from './instances.ts';
 import { type LeaseReply, type LeaseRequest, requestLease } from './leases.ts';
 
 export class PostgresLedgerStore {
@@ -24,7 +24,7 @@ export class PostgresLedgerStore {
     return retried(() => adopt(this.#sql, instanceId, events, status));
   }
 
-  heartbeat(instanceId: string): Promise<Pulse> {
+  heartbeat(instanceId: string): Promise<HeartbeatReply> {
     return heartbeat(this.#sql, instanceId);
   }
 

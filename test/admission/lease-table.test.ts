@@ -27,7 +27,7 @@ test('an instance that is never idle forgets buckets of rolling windows all the 
   expect(settled + unflushed).toBe(BigInt((3 * MINUTE_MS) / 50) * UNIT);
 });
 
-test('a refusal tells the amount that the limit has now', async () => {
+test('a denial names the amount that the limit has now', async () => {
   const slots = (amount: number) =>
     accountOf({ unlimited: true, limits: [limitOf('slots', `${amount}`, { meter: 'concurrency' })] });
   const bench = await startLedger();
