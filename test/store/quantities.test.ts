@@ -32,7 +32,7 @@ afterAll(() => admin.close());
 function eventOf(usage: Quantities, atMs: number, model = 'gpt-realtime') {
   const facts = factsOf(team.id, key.id, { model });
   return eventFromJson(
-    eventJson(factsJson(uuidV7(atMs), instanceId, facts, 5n), settledOutcome(5n, { usage }), []),
+    eventJson(factsJson(uuidV7(atMs), instanceId, facts, 5n), settledOutcome(5n, { usage }), '[]'),
   );
 }
 
