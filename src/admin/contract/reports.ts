@@ -228,3 +228,17 @@ export const Warning = z
   })
   .meta({ id: 'Warning' });
 export const Warnings = page(Warning);
+
+export const Operations = z
+  .strictObject({
+    data: z.array(
+      z.strictObject({
+        name: z.string().meta({ description: 'As in events and metrics' }),
+        method: z.string(),
+        path: z.string(),
+        class: z.enum(['metered', 'free', 'job', 'refused']),
+        reason: z.string().nullable().meta({ description: 'Why it is refused; null: it is not' }),
+      }),
+    ),
+  })
+  .meta({ id: 'Operations' });
