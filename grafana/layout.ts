@@ -19,7 +19,7 @@ const COLUMNS = 24;
 const TAG = 'tollgate';
 
 /** Panels side by side, each as wide as the others; a heading over them. */
-export interface Row {
+export interface DashboardRow {
   heading: string;
   height: number;
   panels: readonly Placed[];
@@ -34,7 +34,7 @@ export interface DashboardSpec {
   /** Where it ends; default: now. */
   to?: string;
   refresh: string;
-  rows: readonly Row[];
+  rows: readonly DashboardRow[];
 }
 
 export function dashboard(spec: DashboardSpec): Dashboard {
@@ -103,10 +103,10 @@ function choice(name: string, label: string, description: string): QueryVariable
 /** Who changed which budget, on every chart. */
 function changes(): AnnotationQueryBuilder {
   const rawSql = `
-select at as time, concat_ws(' ', actor, action, noun) as title,
-  coalesce(after, before)::text as text, noun as tags
+select at as time, concat_ws(' ', actor, action, resource) as title,
+  coalesce(after, before)::text as text, resource as tags
 from audit_log
-where $__timeFilter(at) and noun in ('limit', 'grant', 'plan', 'price')
+where $__timeFilter(at) and resource in ('limit', 'grant', 'plan', 'price')
 order by at`;
   return new AnnotationQueryBuilder()
     .name('Changes of budgets')

@@ -1,6 +1,7 @@
 /** Is it up, who is refused and why, and does anything lag behind. */
+
+import { INTERNALS } from './internals.ts';
 import { dashboard } from './layout.ts';
-import { MACHINERY } from './machinery.ts';
 import { series, stat, table } from './panels.ts';
 import { prom, promNow, sqlTable, TEAM, teamIs } from './queries.ts';
 
@@ -208,6 +209,6 @@ group by 1, 2, 3 order by 4 desc limit 100`),
         }),
       ],
     },
-    ...MACHINERY,
+    ...INTERNALS,
   ],
 });

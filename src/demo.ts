@@ -1,29 +1,29 @@
 /**
- * The demo: all of Tollgate on one machine, with teams that spend. Owns: the order of the show, from start to a clean
- * end. Does not own: what the gateway is (main/start.ts); it is used as anybody would, over HTTP. Invariants: nothing of
- * the environment's keys or databases is touched, unless it is told to spend elsewhere (`--against`); at the end the
- * ledger is held against the simulator's own invoice.
+ * The demo: all of Tollgate on one machine, with teams that spend. Owns: the order from start to a clean end. Does not
+ * own: the gateway (main/start.ts), which it uses over HTTP. Invariants: it touches no key or database of the
+ * environment, except with `--against`; at the end it compares the ledger with the simulator's own invoice.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import packageJson from '../package.json' with { type: 'json' };
 import { type AdminClient, createAdminClient } from './demo/admin-client.ts';
 import { spendAgainst } from './demo/against.ts';
-import { YOU } from './demo/cast.ts';
 import { readFigures, type TeamFigures, totalCost } from './demo/figures.ts';
-import { CannotStart, type House, openHouse } from './demo/house.ts';
 import { type DemoOptions, HELP, readOptions } from './demo/options.ts';
 import { openScreen, type Screen } from './demo/screen.ts';
+import { type DemoStack, startDemoStack } from './demo/stack.ts';
 import { renderTable } from './demo/table.ts';
-import { makePlayers, type Player, revokeKeys } from './demo/teams.ts';
+import { createTeams, type DemoTeam, OWN_TEAM, revokeKeys } from './demo/teams.ts';
 import { startTraffic, type Traffic } from './demo/traffic.ts';
 import { welcome } from './demo/welcome.ts';
+import { defined } from './domain/defined.ts';
 import { formatUsd, type PicoUsd } from './domain/money.ts';
+import { CannotStart } from './main/open.ts';
 
-/** Flushes go to Postgres every quarter of a second; a busy machine gets more. */
+/** How long the last flush may take: the usual quarter of a second, and more on a busy machine. */
 const SETTLED_WITHIN_MS = 5_000;
 const SETTLED_POLL_MS = 100;
 
-/** Runs until a signal or for the asked duration. The process's exit code: 0 clean, 1 failed, 2 wrong arguments. */
+/** Runs until a signal or for the given duration. Exit code of the process: 0 clean, 1 failed, 2 wrong arguments. */
 export async function run(argv: string[]): Promise<void> {
   const options = readOptions(argv);
   if (options === 'help') {
@@ -37,17 +37,17 @@ export async function run(argv: string[]): Promise<void> {
   }
   const stop = stopSignal();
   try {
-    if (options.against === null) await show(options, stop);
-    else await elsewhere(options, options.against, stop);
+    if (options.against === null) await runHere(options, stop);
+    else await runAgainst(options, options.against, stop);
   } catch (error) {
     const text = error instanceof CannotStart ? error.message : (error as Error).stack;
     process.stderr.write(`tollgate demo: ${text}\n`);
-    // Whatever was half open must not keep the process: the next start cleans up, as after any crash.
+    // What a failed start left open must not keep the process alive; the next start cleans up, as after a crash.
     process.exit(1);
   }
 }
 
-/** Aborted by Ctrl-C, by the end of the terminal, and when nobody reads any more (`npm run demo | head`). */
+/** Returns a controller that Ctrl-C, the end of the terminal and a closed output (`npm run demo | head`) abort. */
 function stopSignal(): AbortController {
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
@@ -55,7 +55,7 @@ function stopSignal(): AbortController {
   return stop;
 }
 
-async function elsewhere(options: DemoOptions, url: string, stop: AbortController): Promise<void> {
+async function runAgainst(options: DemoOptions, url: string, stop: AbortController): Promise<void> {
   const adminKey = process.env.TOLLGATE_ADMIN_KEY;
   if (!adminKey) throw new CannotStart('--against needs TOLLGATE_ADMIN_KEY, the admin key of that gateway');
   const { callsPerSecond, durationSeconds } = options;
@@ -64,59 +64,67 @@ async function elsewhere(options: DemoOptions, url: string, stop: AbortControlle
   if (end) clearTimeout(end);
 }
 
-async function show(options: DemoOptions, stop: AbortController): Promise<void> {
+async function runHere(options: DemoOptions, stop: AbortController): Promise<void> {
   const startedMs = performance.now();
   process.stdout.write('Starting PostgreSQL, a simulated OpenAI and the gateway …\n');
-  const house = await openHouse(options, packageJson.version);
+  const stack = await startDemoStack(options, packageJson.version);
   try {
     if (stop.signal.aborted) return;
-    void house.app.fenced.then(() => stop.abort());
-    if (house.port !== options.port) {
-      process.stdout.write(`Port ${options.port} is taken: this is on port ${house.port}.\n`);
+    void stack.app.fenced.then(() => stop.abort());
+    if (stack.port !== options.port) {
+      process.stdout.write(`Port ${options.port} is taken: this is on port ${stack.port}.\n`);
     }
-    const admin = createAdminClient(house.app.url, house.app.adminKey);
-    const players = await makePlayers(admin);
-    const you = players.find(({ role }) => role.name === YOU)!;
+    const admin = createAdminClient(stack.app.url, stack.app.adminKey);
+    const teams = await createTeams(admin);
+    const own = defined(
+      teams.find(({ profile }) => profile.name === OWN_TEAM),
+      `the team ${OWN_TEAM}`,
+    );
     process.stdout.write(
       welcome({
         version: packageJson.version,
         startedInMs: performance.now() - startedMs,
-        url: house.app.url,
-        key: you.key,
-        teamName: you.teamName,
-        adminKey: house.app.adminKey,
-        logPath: house.logPath,
+        url: stack.app.url,
+        key: own.key,
+        teamName: own.teamName,
+        adminKey: stack.app.adminKey,
+        logPath: stack.logPath,
       }),
     );
-    const { ledgerPicoUsd, invoicePicoUsd } = await play(options, house, admin, players, stop);
-    process.stdout.write(verdict(ledgerPicoUsd, invoicePicoUsd));
+    const { ledgerPicoUsd, invoicePicoUsd } = await spend(options, { stack, admin, teams }, stop);
+    process.stdout.write(comparison(ledgerPicoUsd, invoicePicoUsd));
   } finally {
-    await house.close();
+    await stack.close();
     process.stdout.write('Stopped: calls settled, ledger on disk, database down.\n');
   }
 }
 
-async function play(
+interface Run {
+  stack: DemoStack;
+  admin: AdminClient;
+  teams: readonly DemoTeam[];
+}
+
+async function spend(
   options: DemoOptions,
-  house: House,
-  admin: AdminClient,
-  players: readonly Player[],
+  run: Run,
   stop: AbortController,
 ): Promise<{ ledgerPicoUsd: PicoUsd; invoicePicoUsd: PicoUsd }> {
+  const { stack, admin, teams } = run;
   const { callsPerSecond, durationSeconds } = options;
-  const traffic = startTraffic({ baseUrl: `${house.app.url}/v1`, players, callsPerSecond });
+  const traffic = startTraffic({ baseUrl: `${stack.app.url}/v1`, teams, callsPerSecond });
   const end = durationSeconds === null ? null : setTimeout(() => stop.abort(), durationSeconds * 1000);
   const screen = openScreen();
   try {
     while (!stop.signal.aborted) {
-      draw(screen, await readFigures(admin, players, traffic.denials), traffic, 'Ctrl-C stops.');
+      draw(screen, await readFigures(admin, teams, traffic.denials), traffic, 'Ctrl-C stops.');
       await delay(screen.intervalMs, null, { signal: stop.signal }).catch(() => {});
     }
     if (end) clearTimeout(end);
-    // In this order: a call that begins with a revoked key would stand in the last table as a failure.
+    // In this order: the table would show a call with a revoked key as a failure.
     await traffic.stop();
-    await revokeKeys(admin, players);
-    const { figures, invoicePicoUsd } = await settledFigures(house, admin, players, traffic);
+    await revokeKeys(admin, teams);
+    const { figures, invoicePicoUsd } = await settledFigures(run, traffic);
     draw(screen, figures, traffic, '');
     return { ledgerPicoUsd: totalCost(figures), invoicePicoUsd };
   } finally {
@@ -127,30 +135,28 @@ async function play(
 
 function draw(screen: Screen, figures: readonly TeamFigures[], traffic: Traffic, hint: string): void {
   const { failures } = traffic;
-  const lines = renderTable(figures, screen.look);
+  const lines = renderTable(figures, screen.style);
   if (failures.length > 0) lines.push(`${failures.length} calls failed, the last one: ${failures.at(-1)}`);
-  if (hint !== '') lines.push('', screen.look.quiet(hint));
+  if (hint !== '') lines.push('', screen.style.quiet(hint));
   screen.show(lines);
 }
 
-/** The figures once the last calls have reached the rollups, or what there is when that takes too long. */
+/** Returns the figures once the last calls are in the rollups, or the latest when that takes too long. */
 async function settledFigures(
-  house: House,
-  admin: AdminClient,
-  players: readonly Player[],
+  { stack, admin, teams }: Run,
   traffic: Traffic,
 ): Promise<{ figures: TeamFigures[]; invoicePicoUsd: PicoUsd }> {
   const untilMs = performance.now() + SETTLED_WITHIN_MS;
   for (;;) {
-    const figures = await readFigures(admin, players, traffic.denials);
-    const invoicePicoUsd = BigInt(house.simulator.invoice().total_pico_usd);
+    const figures = await readFigures(admin, teams, traffic.denials);
+    const invoicePicoUsd = BigInt(stack.simulator.invoice().total_pico_usd);
     if (totalCost(figures) === invoicePicoUsd || performance.now() > untilMs)
       return { figures, invoicePicoUsd };
     await delay(SETTLED_POLL_MS);
   }
 }
 
-function verdict(ledgerPicoUsd: PicoUsd, invoicePicoUsd: PicoUsd): string {
+function comparison(ledgerPicoUsd: PicoUsd, invoicePicoUsd: PicoUsd): string {
   const ledger = formatUsd(ledgerPicoUsd);
   if (ledgerPicoUsd === invoicePicoUsd) {
     return `The ledger and the simulated OpenAI's own invoice agree to the last digit: $${ledger}.\n`;

@@ -6,11 +6,12 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { SETTINGS } from '../src/config.ts';
 import { ERRORS } from '../src/domain/errors.ts';
+import { OPERATIONS } from '../src/openai/operations/table.ts';
 import { METRICS } from '../src/telemetry/names.ts';
 import { circles, floors, packages, type SourceFile } from './tidy/imports.ts';
 import { brokenLinks } from './tidy/links.ts';
 import { bundledNodes, inexact, type Lock, type Manifest, resolved, unlocked } from './tidy/lock.ts';
-import { differences, openEnds, sizes, tableRows, types } from './tidy/text.ts';
+import { differences, openEnds, operationNames, sizes, splinters, tableRows, types } from './tidy/text.ts';
 
 const ROOT = new URL('../', import.meta.url).pathname;
 const CODE = ['src', 'test', 'bench', 'bin', 'grafana'].map((folder) => `${folder}/**/*.{ts,tsx,mjs,js}`);
@@ -99,6 +100,24 @@ describe('files', () => {
     expect(sizes(house)).toEqual([]);
     expect(sizes([file('src/main.ts', 'x\n'.repeat(401))])).toHaveLength(1);
     expect(sizes([file('src/main.ts', 'x\n'.repeat(400))])).toEqual([]);
+  });
+
+  it('are, in each room, not most of them splinters of under 50 lines', () => {
+    expect(splinters(house)).toEqual([]);
+    const small = file('src/domain/a.ts', 'x\n'.repeat(49));
+    const whole = file('src/domain/b.ts', 'x\n'.repeat(50));
+    expect(splinters([small, small, whole])).toHaveLength(1);
+    expect(splinters([small, whole])).toEqual([]);
+  });
+
+  it('do not ask which operation a call is, but for the table of operations', () => {
+    const names = OPERATIONS.map(({ name }) => name);
+    expect(operationNames(house, names)).toEqual([]);
+    const bad = ["if (name === 'responses')", "'embeddings' !== name", "case 'chat.completions':"];
+    for (const text of bad) {
+      expect(operationNames([file('src/gateway/a.ts', text)], names), text).toHaveLength(1);
+      expect(operationNames([file('src/openai/operations/a.ts', text)], names)).toEqual([]);
+    }
   });
 
   it('switch off no type', () => {

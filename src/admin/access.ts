@@ -1,6 +1,6 @@
 /**
- * Access: who asks the admin API, and what a team's session may see. Owns: the one gate before every route. Invariants:
- * a route that does not say how a team may use it is closed to teams; a session changes nothing without its token.
+ * Access: authentication of every request to the admin API. Invariants: a route without a team scope is closed to
+ * sessions of teams; a session changes nothing without its CSRF token.
  */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
@@ -17,8 +17,8 @@ export const SESSION_COOKIE = 'tollgate_session';
 const CSRF_HEADER = 'x-tollgate-csrf';
 const SAFE_METHODS = new Set(['GET', 'HEAD']);
 
-/** Lets in who carries the admin key or a session, and nobody else. */
-export function guard(app: OpenAPIHono, options: AdminOptions): void {
+/** Responds 401 to every request below ROOT without the admin key or a session; tells the routes their caller. */
+export function authenticate(app: OpenAPIHono, options: AdminOptions): void {
   app.use(`${ROOT}/*`, async (context, next) => {
     context.header('cache-control', 'no-store');
     context.header('x-content-type-options', 'nosniff');
@@ -31,7 +31,7 @@ export function guard(app: OpenAPIHono, options: AdminOptions): void {
 
 async function callerOf(context: Context, options: AdminOptions): Promise<Caller | ApiError> {
   const authorization = context.req.header('authorization');
-  // Who sends a key means it: a wrong one is not made up for by a cookie.
+  // A request that sends a wrong key fails, even with a valid cookie.
   if (authorization !== undefined) {
     if (isAdmin(authorization, options.adminKey)) return { team: null, actor: 'admin key' };
     return apiError('invalid_api_key', 'send the admin key: Authorization: Bearer <key>');
@@ -53,7 +53,7 @@ async function callerOf(context: Context, options: AdminOptions): Promise<Caller
   return { team: owner.role === 'team' ? owner.teamId : null, actor: `${owner.role} session ${name}` };
 }
 
-/** The session of the request's cookie; null: there is none, or it is over. */
+/** Returns the session of the request's cookie; null without one, or when it has ended. */
 export async function sessionOf(context: Context, { sessions }: AdminOptions): Promise<Session | null> {
   const token = getCookie(context, SESSION_COOKIE);
   return token === undefined ? null : sessions.read(token);

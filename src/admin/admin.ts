@@ -1,68 +1,70 @@
 /**
- * The admin API. Owns: its routes, who may use them, and the form of every answer. Does not own: what the nouns mean
- * (domain), their rows (store), the calls (gateway). Invariants: nothing is answered without the admin key or a
- * session; a request that is refused changed nothing; every change raises the catalog's version in its own transaction.
+ * The admin API. Owns: its routes, who may use them, and the form of every response. Does not own: what the resources
+ * mean (domain), their rows (store), the calls (gateway). Invariants: no route responds without the admin key or a
+ * session; a request that ends in an error changes nothing; every change raises the catalog's version in its own
+ * transaction.
  */
 
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { bodyLimit } from 'hono/body-limit';
 import { apiError } from '../domain/errors.ts';
 import { sqlState } from '../store/database.ts';
-import { guard } from './access.ts';
-import { serveAudit } from './audit.ts';
-import { serveBalance } from './balance.ts';
-import { serveDocument } from './document.ts';
-import { serveEvents } from './events.ts';
-import { serveEventsCsv } from './events-csv.ts';
-import { serveGrants } from './grants.ts';
-import { serveKeys } from './keys.ts';
-import { serveLimitPreview } from './limit-preview.ts';
-import { serveLimits } from './limits.ts';
+import { authenticate } from './access.ts';
+import { auditRoute } from './audit.ts';
+import { balanceRoute } from './balance.ts';
+import { documentRoute } from './document.ts';
+import { eventRoutes } from './events.ts';
+import { eventsCsvRoute } from './events-csv.ts';
+import { grantRoutes } from './grants.ts';
+import { keyRoutes } from './keys.ts';
+import { limitPreviewRoute } from './limit-preview.ts';
+import { limitRoutes } from './limits.ts';
 import type { AdminOptions } from './options.ts';
-import { serveOverview } from './overview.ts';
-import { servePlans } from './plans.ts';
-import { servePrices } from './prices.ts';
+import { overviewRoute } from './overview.ts';
+import { planRoutes } from './plans.ts';
+import { priceRoutes } from './prices.ts';
 import { errorResponse, notFound, ROOT } from './route.ts';
-import { serveSession } from './session.ts';
-import { serveTeams } from './teams.ts';
-import { serveUnknown } from './unknown.ts';
-import { serveApiErrors, serveUsage } from './usage.ts';
-import { serveWarnings } from './warnings.ts';
+import { sessionRoutes } from './session.ts';
+import { teamRoutes } from './teams.ts';
+import { unknownRoutes } from './unknown.ts';
+import { apiErrorRoutes, usageRoute } from './usage.ts';
+import { warningsRoute } from './warnings.ts';
 
 const BODY_BYTES_MAX = 1_048_576;
 
-/** Makes the admin API: everything below `/admin/v1`. */
-export function createAdmin(options: AdminOptions): OpenAPIHono {
+/** Returns the admin API: everything below `/admin/v1`. */
+export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
+  const options = { ...given, database: { ...database, actorRequired: true } };
   const { onError = console.error } = options;
   const app = new OpenAPIHono();
-  guard(app, options);
+  authenticate(app, options);
   const tooLarge = apiError('request_too_large', `a body of more than ${BODY_BYTES_MAX} bytes`);
   app.use(
     `${ROOT}/*`,
     bodyLimit({ maxSize: BODY_BYTES_MAX, onError: (context) => errorResponse(context, tooLarge) }),
   );
-  for (const serveNoun of [
-    serveSession,
-    serveTeams,
-    serveBalance,
-    serveKeys,
-    serveLimits,
-    serveLimitPreview,
-    serveGrants,
-    servePlans,
-    servePrices,
-    serveOverview,
-    serveUsage,
-    serveApiErrors,
-    serveEvents,
-    serveEventsCsv,
-    serveUnknown,
-    serveWarnings,
-    serveAudit,
+  for (const addRoutes of [
+    sessionRoutes,
+    teamRoutes,
+    balanceRoute,
+    keyRoutes,
+    limitRoutes,
+    limitPreviewRoute,
+    grantRoutes,
+    planRoutes,
+    priceRoutes,
+    overviewRoute,
+    usageRoute,
+    apiErrorRoutes,
+    eventRoutes,
+    eventsCsvRoute,
+    unknownRoutes,
+    warningsRoute,
+    auditRoute,
   ]) {
-    serveNoun(app, options);
+    addRoutes(app, options);
   }
-  serveDocument(app);
+  documentRoute(app);
   app.all(`${ROOT}/*`, (context) => errorResponse(context, notFound(context)));
   app.onError((error, context) => {
     onError(error);

@@ -1,25 +1,24 @@
-/** Route: who changed what. */
+/** Route: the audit log. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { type AuditRow, listAudit } from '../store/audit.ts';
 import { Audit, type AuditEntry, AuditQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf, pageOf, teamOf } from './page.ts';
-import { serve } from './route.ts';
+import { route } from './route.ts';
 
-export function serveAudit(app: OpenAPIHono, { database }: AdminOptions): void {
+export function auditRoute(app: OpenAPIHono, { database }: AdminOptions): void {
   const summary = 'List changes, newest first: who, what, before and after';
-  serve(
+  route(
     app,
-    { method: 'get', path: '/audit', summary, query: AuditQuery, answer: Audit },
+    { method: 'get', path: '/audit', summary, query: AuditQuery, response: Audit },
     async ({ query }) => {
-      const { noun, noun_id: nounId, team_id: teamId } = query;
-      return pageOf(
-        query,
-        (row: AuditRow) => row.id,
-        (page) => listAudit(database, { ...page, noun, nounId, teamId }),
-        toEntry,
-      );
+      const { resource, resource_id: resourceId, team_id: teamId } = query;
+      return pageOf(query, {
+        list: (page) => listAudit(database, { ...page, resource, resourceId, teamId }),
+        idOf: (row) => row.id,
+        view: toEntry,
+      });
     },
   );
 }
@@ -30,15 +29,15 @@ function toEntry(row: AuditRow): z.input<typeof AuditEntry> {
     at: instantOf(row.at),
     actor: row.actor,
     action: row.action,
-    noun: row.noun,
-    noun_id: row.nounId,
+    resource: row.resource,
+    resource_id: row.resourceId,
     team_id: row.teamId && teamOf(row.teamId),
     before: written(row.before),
     after: written(row.after),
   };
 }
 
-/** A row's values as the other routes write them: moments and amounts alike, whatever the database's settings. */
+/** Returns a row's values as the other routes write them: times and amounts alike, whatever the database's settings. */
 function written(row: Record<string, unknown> | null): Record<string, unknown> | null {
   if (row === null) return null;
   return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, textOf(name, value)]));

@@ -15,25 +15,25 @@ import { Balance } from './contract.ts';
 import { ruleOf, stateOf } from './limits.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf } from './page.ts';
-import { serve } from './route.ts';
+import { route } from './route.ts';
 
-export function serveBalance(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+export function balanceRoute(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   const summary = 'Show what a team has, spent and holds';
-  const route = {
+  const definition = {
     method: 'get',
     path: '/teams/{id}/balance',
     summary,
-    answer: Balance,
+    response: Balance,
     team: 'team',
   } as const;
-  serve(app, route, async ({ id }) => {
+  route(app, definition, async ({ id }) => {
     if (!(await findTeam(database, id))) return null;
     await settleNow();
     return balanceOf(database, id);
   });
 }
 
-/** What a team has, as every route shows it. */
+/** Returns a team's balance, as every route shows it. */
 export async function balanceOf(database: Database, teamId: string): Promise<z.input<typeof Balance>> {
   return toBalance(teamId, await readBalance(database, teamId));
 }
@@ -42,9 +42,9 @@ const atLeastZero = (amount: PicoUsd) => (amount > 0n ? amount : 0n);
 const sum = (amounts: PicoUsd[]) => amounts.reduce((total, amount) => total + amount, 0n);
 
 /**
- * A team that ever had a grant is prepaid: its sums are those of its grants. Of a deleted grant only what was spent
- * counts, so that the sums stay true. Any other team's are those of the ledger, and of the limit that holds most
- * (a call is held on each of its limits, but it is one call).
+ * A team that ever had a grant is prepaid: its sums are those of its grants. A deleted grant counts with what was spent
+ * of it, so that the sums stay true. The sums of any other team are those of the ledger; its held sum is that of the
+ * limit that holds most, because each call is held once on each of its limits.
  */
 function toBalance(teamId: string, { grants, limits, charged, unknown }: Stored): z.input<typeof Balance> {
   const prepaid = grants.length > 0;

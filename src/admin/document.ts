@@ -1,14 +1,14 @@
 /**
- * The OpenAPI document. Owns: what stands in it beside the routes of the admin API, which describe themselves (route.ts):
- * who may ask, signing in, and the key holder's own view. Both are served elsewhere, by the same schemas.
+ * The OpenAPI document. Owns: what it holds beside the routes of the admin API, which describe themselves (route.ts):
+ * security schemes, signing in, and self-service. Other files serve those two, by the same schemas.
  */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
-import { Balance, ErrorBody, NewSession, OwnUsageQuery, Session, Usage } from './contract.ts';
+import { Balance, ErrorBody, NewSession, SelfServiceUsageQuery, Session, Usage } from './contract.ts';
 import { ROOT } from './route.ts';
 
-/** The document is generated once: nothing is added to the app later. */
-export function serveDocument(app: OpenAPIHono): void {
+/** Call it last: the document is generated once, of the routes that the app has by then. */
+export function documentRoute(app: OpenAPIHono): void {
   const registry = app.openAPIRegistry;
   registry.registerComponent('securitySchemes', 'adminKey', { type: 'http', scheme: 'bearer' });
   registry.registerComponent('securitySchemes', 'session', {
@@ -19,7 +19,7 @@ export function serveDocument(app: OpenAPIHono): void {
   });
   registry.registerComponent('securitySchemes', 'virtualKey', { type: 'http', scheme: 'bearer' });
   describeSession(app);
-  describeOwnView(app);
+  describeSelfService(app);
   const document = app.getOpenAPI31Document({
     openapi: '3.1.0',
     info: { title: 'Tollgate admin API', version: '1' },
@@ -28,7 +28,7 @@ export function serveDocument(app: OpenAPIHono): void {
 }
 
 const json = (schema: z.ZodType) => ({ 'application/json': { schema } });
-const refused = { description: 'Refused', content: json(ErrorBody) };
+const failed = { description: 'A denial or an error', content: json(ErrorBody) };
 
 function describeSession({ openAPIRegistry: registry }: OpenAPIHono): void {
   const common = { path: '/console/session', tags: ['session'] };
@@ -39,14 +39,14 @@ function describeSession({ openAPIRegistry: registry }: OpenAPIHono): void {
     summary: 'Sign in with the admin key or a virtual key: sets the cookie of the session',
     security: [],
     request: { body: { required: true, content: json(NewSession) } },
-    responses: { 200: opened, default: refused },
+    responses: { 200: opened, default: failed },
   });
   registry.registerPath({
     ...common,
     method: 'get',
     summary: 'Show who is signed in',
     security: [{ session: [] }],
-    responses: { 200: opened, 204: { description: 'Nobody is signed in' } },
+    responses: { 200: opened, 204: { description: 'No session' } },
   });
   registry.registerPath({
     ...common,
@@ -57,19 +57,19 @@ function describeSession({ openAPIRegistry: registry }: OpenAPIHono): void {
   });
 }
 
-function describeOwnView({ openAPIRegistry: registry }: OpenAPIHono): void {
-  const common = { method: 'get' as const, tags: ['own view'], security: [{ virtualKey: [] }] };
+function describeSelfService({ openAPIRegistry: registry }: OpenAPIHono): void {
+  const common = { method: 'get' as const, tags: ['self-service'], security: [{ virtualKey: [] }] };
   registry.registerPath({
     ...common,
     path: '/v1/tollgate/balance',
     summary: 'Show what the team of the calling key has, and the limits on the team and on the key',
-    responses: { 200: { description: 'Done', content: json(Balance) }, default: refused },
+    responses: { 200: { description: 'Done', content: json(Balance) }, default: failed },
   });
   registry.registerPath({
     ...common,
     path: '/v1/tollgate/usage',
     summary: 'Sum the usage of the calling key alone',
-    request: { query: OwnUsageQuery },
-    responses: { 200: { description: 'Done', content: json(Usage) }, default: refused },
+    request: { query: SelfServiceUsageQuery },
+    responses: { 200: { description: 'Done', content: json(Usage) }, default: failed },
   });
 }

@@ -1,16 +1,15 @@
-/** Route: the calls as a table for spreadsheets, all of them, as a stream. */
-
+/** Route: all calls as comma-separated values, streamed. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { isApiError } from '../domain/errors.ts';
 import type { Database } from '../store/database.ts';
 import { type EventPage, type EventRow, listEvents } from '../store/events.ts';
 import { type Event, EventsCsvQuery } from './contract.ts';
-import { askedOf, toEvents } from './events.ts';
+import { selectionOf, toEvents } from './events.ts';
 import type { AdminOptions } from './options.ts';
-import { errorResponse, ROOT, readQuery, WHO } from './route.ts';
+import { errorResponse, ROOT, readQuery, SECURITY } from './route.ts';
 
-/** Rows read at once: what is in memory, however long the table. */
+/** Rows read at once: this bounds the memory of a download of any length. */
 const ROWS = 1_000;
 
 const COLUMNS = [
@@ -44,14 +43,14 @@ const COLUMNS = [
 
 const PATH = '/events.csv';
 
-export function serveEventsCsv(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+export function eventsCsvRoute(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   app.openAPIRegistry.registerPath({
     method: 'get',
     path: ROOT + PATH,
     summary: 'The list of calls as comma-separated values (RFC 4180), all of them',
     tags: ['events'],
-    description: 'A session of a team may ask this of that team.',
-    security: WHO,
+    description: 'A session of a team may use this for that team.',
+    security: SECURITY,
     request: { query: EventsCsvQuery },
     responses: { 200: { description: 'Done', content: { 'text/csv': { schema: { type: 'string' } } } } },
   });
@@ -61,22 +60,22 @@ export function serveEventsCsv(app: OpenAPIHono, { database, settleNow }: AdminO
     await settleNow();
     context.header('content-type', 'text/csv; charset=utf-8; header=present');
     context.header('content-disposition', 'attachment; filename="tollgate-events.csv"');
-    return context.body(ReadableStream.from(chunks(database, askedOf(query.data))));
+    return context.body(ReadableStream.from(chunks(database, selectionOf(query.data))));
   });
 }
 
-async function* chunks(database: Database, asked: Omit<EventPage, 'after' | 'limit'>) {
+async function* chunks(database: Database, selection: Omit<EventPage, 'after' | 'limit'>) {
   const encoder = new TextEncoder();
   yield encoder.encode(lineOf(COLUMNS));
   let after: EventPage['after'] = null;
   do {
     const { rows, searchedTo }: Awaited<ReturnType<typeof listEvents>> = await listEvents(database, {
-      ...asked,
+      ...selection,
       after,
       limit: ROWS,
     });
     if (rows.length > 0) yield encoder.encode(await linesOf(database, rows));
-    after = rows.length === ROWS ? rows.at(-1)! : searchedTo;
+    after = rows.length === ROWS ? (rows.at(-1) ?? null) : searchedTo;
   } while (after !== null);
 }
 
@@ -101,8 +100,8 @@ function lineOf(cells: readonly unknown[]): string {
 }
 
 /**
- * A spreadsheet runs what begins like a formula, also from a file, and callers choose the names of models and users:
- * such text gets an apostrophe before it (OWASP, "CSV Injection"). Amounts that are negative stay numbers.
+ * Callers choose the names of models and users, and a spreadsheet runs text that begins like a formula: such text gets
+ * an apostrophe before it (OWASP, "CSV Injection"). Negative amounts stay numbers.
  */
 function cellOf(text: string): string {
   const safe = /^[=+\-@\t\r]/.test(text) && !/^-\d+(?:\.\d+)?$/.test(text) ? `'${text}` : text;

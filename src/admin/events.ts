@@ -1,5 +1,4 @@
 /** Routes: the list of calls, and one of them. */
-
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { sourceIdOf } from '../domain/counter.ts';
@@ -18,17 +17,17 @@ import { readNames } from '../store/names.ts';
 import { type Event, Events, type EventsCsvQuery, EventsQuery, WholeEvent } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, formatCursor, instantOf, moneyOf, parseCursor } from './page.ts';
-import { serve } from './route.ts';
+import { itemRoute, route } from './route.ts';
 
-export function serveEvents(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
-  serve(
+export function eventRoutes(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+  route(
     app,
     {
       method: 'get',
       path: '/events',
-      summary: 'List calls by the moment of their admission',
+      summary: 'List calls by the time of their admission',
       query: EventsQuery,
-      answer: Events,
+      response: Events,
       team: 'query',
     },
     async ({ query }) => {
@@ -37,34 +36,36 @@ export function serveEvents(app: OpenAPIHono, { database, settleNow }: AdminOpti
       await settleNow();
       const { limit } = query;
       const { rows, searchedTo } = await listEvents(database, {
-        ...askedOf(query),
+        ...selectionOf(query),
         after,
         limit: limit + 1,
       });
       const shown = rows.slice(0, limit);
-      const last = rows.length > limit ? shown.at(-1)! : searchedTo;
+      const last = rows.length > limit ? (shown.at(-1) ?? null) : searchedTo;
       return { data: await toEvents(database, shown), next: last && formatCursor(last.createdAt, last.id) };
     },
   );
-  serve(
+  itemRoute(
     app,
     {
       method: 'get',
       path: '/events/{id}',
-      summary: 'Show one call, with what it took of each budget and what corrected it',
-      answer: WholeEvent,
-      team: 'item',
+      summary: 'Show one call, with its charge to each budget and its corrections',
+      response: WholeEvent,
     },
-    async ({ id }) => {
-      await settleNow();
-      const event = await findEvent(database.db, id);
-      return event && toWholeEvent(database, event);
+    {
+      async load(id) {
+        await settleNow();
+        return findEvent(database.db, id);
+      },
+      teamOf: (event) => event.teamId,
     },
+    (event) => toWholeEvent(database, event),
   );
 }
 
-/** What a query asks of the store, apart from the page. */
-export function askedOf(query: z.output<typeof EventsCsvQuery>): Omit<EventPage, 'after' | 'limit'> {
+/** Returns which events a query selects, apart from the page. */
+export function selectionOf(query: z.output<typeof EventsCsvQuery>): Omit<EventPage, 'after' | 'limit'> {
   return {
     teamId: query.team_id,
     order: query.order,
@@ -81,21 +82,29 @@ export function askedOf(query: z.output<typeof EventsCsvQuery>): Omit<EventPage,
   };
 }
 
-/** Events as answers show them, with the names of their teams and keys. */
-export async function toEvents(database: Database, events: EventRow[]): Promise<z.input<typeof Event>[]> {
-  const teams = await readNames(database, 'teams', new Set(events.map((event) => event.teamId)));
-  const keys = await readNames(database, 'keys', new Set(events.map((event) => event.keyId)));
-  return events.map((event) => toEvent(event, teams.get(event.teamId) ?? '', keys.get(event.keyId) ?? ''));
+/** Returns events as the API shows them, with the names of their teams and keys. */
+export async function toEvents(database: Database, events: EventRow[]): Promise<EventView[]> {
+  const names = await namesOf(database, events);
+  return events.map((event) => toEvent(event, names));
 }
 
-function toEvent(event: EventRow, teamName: string, keyName: string): z.input<typeof Event> {
+async function namesOf(database: Database, events: EventRow[]): Promise<Names> {
+  const teams = await readNames(database, 'teams', new Set(events.map((event) => event.teamId)));
+  const keys = await readNames(database, 'keys', new Set(events.map((event) => event.keyId)));
+  return { teams, keys };
+}
+
+type EventView = z.input<typeof Event>;
+type Names = Record<'teams' | 'keys', Map<string, string>>;
+
+function toEvent(event: EventRow, { teams, keys }: Names): EventView {
   const { deltaUsd } = event;
   return {
     id: event.id,
     team_id: event.teamId,
-    team_name: teamName,
+    team_name: teams.get(event.teamId) ?? '',
     key_id: event.keyId,
-    key_name: keyName,
+    key_name: keys.get(event.keyId) ?? '',
     operation: event.operation,
     model: event.model,
     response_model: event.responseModel,
@@ -124,7 +133,6 @@ function toEvent(event: EventRow, teamName: string, keyName: string): z.input<ty
 }
 
 async function toWholeEvent(database: Database, event: EventRow): Promise<z.input<typeof WholeEvent>> {
-  const [shown] = await toEvents(database, [event]);
   const { allocations } = event;
   const grants = await grantsAmong(
     database,
@@ -132,7 +140,7 @@ async function toWholeEvent(database: Database, event: EventRow): Promise<z.inpu
   );
   const corrections = await listAdjustments(database, event);
   return {
-    ...shown!,
+    ...toEvent(event, await namesOf(database, [event])),
     allocations: allocations.map(({ counter, held, settled }) => {
       const source = sourceIdOf(counter);
       const amounts = { held: moneyOf(held), settled: moneyOf(settled) };

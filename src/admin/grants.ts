@@ -1,5 +1,4 @@
 /** Routes: grants. */
-
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { isApiError } from '../domain/errors.ts';
@@ -12,16 +11,16 @@ import {
   listGrants,
 } from '../store/grants.ts';
 import { Grant, GrantChange, Grants, NewGrant, teamListQuery } from './contract.ts';
-import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, instantOf, moneyOf } from './page.ts';
-import { serve } from './route.ts';
+import { resourceRoutes } from './resource.ts';
+import { route } from './route.ts';
 
-export function serveGrants(app: OpenAPIHono, { database }: AdminOptions): void {
+export function grantRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
   const summary = 'Give a team credit';
-  serve(
+  route(
     app,
-    { method: 'post', path: '/grants', summary, body: NewGrant, answer: Grant, status: 201 },
+    { method: 'post', path: '/grants', summary, body: NewGrant, response: Grant, status: 201 },
     async ({ body }) => {
       const grant = await createGrant(database, {
         teamId: body.team_id,
@@ -32,15 +31,16 @@ export function serveGrants(app: OpenAPIHono, { database }: AdminOptions): void 
       return isApiError(grant) ? grant : toGrant(grant);
     },
   );
-  serveNoun(app, {
+  resourceRoutes(app, {
     path: '/grants',
     name: 'grant',
     item: Grant,
     page: Grants,
-    teamMay: { list: 'query', show: 'item' },
+    listScope: 'query',
     listQuery: teamListQuery,
     changeBody: GrantChange,
     idOf: (grant: GrantRow) => grant.id,
+    teamOf: (grant) => grant.teamId,
     view: toGrant,
     list: (page, query) => listGrants(database, { ...page, teamId: query.team_id }),
     find: (id) => findGrant(database, id),

@@ -1,5 +1,4 @@
 /** Routes: virtual keys. */
-
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { makeKey } from '../auth/keys.ts';
@@ -14,16 +13,16 @@ import {
   rotateKey,
 } from '../store/keys.ts';
 import { Key, KeyChange, Keys, MadeKey, NewKey, NewRotation, teamListQuery } from './contract.ts';
-import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, instantOf } from './page.ts';
-import { serve } from './route.ts';
+import { resourceRoutes } from './resource.ts';
+import { route } from './route.ts';
 
-export function serveKeys(app: OpenAPIHono, { database }: AdminOptions): void {
-  const summary = 'Make a key; the answer is the only place that ever shows it';
-  serve(
+export function keyRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
+  const summary = 'Make a key; only this response shows it';
+  route(
     app,
-    { method: 'post', path: '/keys', summary, body: NewKey, answer: MadeKey, status: 201 },
+    { method: 'post', path: '/keys', summary, body: NewKey, response: MadeKey, status: 201 },
     async ({ body }) => {
       const { key, hash, prefix } = makeKey();
       const { team_id: teamId, name, models } = body;
@@ -32,14 +31,15 @@ export function serveKeys(app: OpenAPIHono, { database }: AdminOptions): void {
       return isApiError(row) ? row : { ...toKey(row), key };
     },
   );
-  serve(
+  route(
     app,
     {
       method: 'post',
       path: '/keys/{id}/rotate',
-      summary: 'Give a key a new text, shown in the answer alone; the one before works for the time of grace',
+      summary:
+        'Give a key a new text, which only this response shows; the text before works for the time of grace',
       body: NewRotation,
-      answer: MadeKey,
+      response: MadeKey,
       status: 201,
     },
     async ({ id, body }) => {
@@ -48,15 +48,16 @@ export function serveKeys(app: OpenAPIHono, { database }: AdminOptions): void {
       return row === null || isApiError(row) ? row : { ...toKey(row), key };
     },
   );
-  serveNoun(app, {
+  resourceRoutes(app, {
     path: '/keys',
     name: 'key',
     item: Key,
     page: Keys,
-    teamMay: { list: 'query', show: 'item' },
+    listScope: 'query',
     listQuery: teamListQuery,
     changeBody: KeyChange,
     idOf: (key: KeyRow) => key.id,
+    teamOf: (key) => key.teamId,
     view: toKey,
     list: (page, query) => listKeys(database, { ...page, teamId: query.team_id }),
     find: (id) => findKeyRow(database, id),

@@ -12,23 +12,23 @@ import { findKeyRow } from '../store/keys.ts';
 import { readHistory } from '../store/limit-preview.ts';
 import { findTeam } from '../store/teams.ts';
 import { LimitPreview, NewLimit } from './contract.ts';
-import { subjectAsked, toWindow, whyNot } from './limits.ts';
+import { limitProblem, subjectOfBody, toWindow } from './limits.ts';
 import type { AdminOptions } from './options.ts';
-import { serve } from './route.ts';
+import { route } from './route.ts';
 
-export function serveLimitPreview(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
-  serve(
+export function limitPreviewRoute(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+  route(
     app,
     {
       method: 'post',
       path: '/limits/preview',
       summary:
-        'Show what a limit would count now, and what it would have denied of the calls of today; makes none',
+        'Show what a limit would count now, and which calls of today it would have denied; creates nothing',
       body: NewLimit,
-      answer: LimitPreview,
+      response: LimitPreview,
     },
     async ({ body }) => {
-      const limit = await limitAsked(database, body);
+      const limit = await limitOfBody(database, body);
       if (isApiError(limit)) return limit;
       await settleNow();
       const { nowMs, before, calls } = await readHistory(database, limit);
@@ -50,10 +50,10 @@ export function serveLimitPreview(app: OpenAPIHono, { database, settleNow }: Adm
   );
 }
 
-async function limitAsked(database: Database, body: z.output<typeof NewLimit>): Promise<Limit | ApiError> {
-  const refused = whyNot(body);
-  if (refused) return refused;
-  const { subject, teamId } = subjectAsked(body);
+async function limitOfBody(database: Database, body: z.output<typeof NewLimit>): Promise<Limit | ApiError> {
+  const problem = limitProblem(body);
+  if (problem) return problem;
+  const { subject, teamId } = subjectOfBody(body);
   const owner = await ownerOf(database, subject, teamId);
   if (isApiError(owner)) return owner;
   return {
@@ -69,7 +69,7 @@ async function limitAsked(database: Database, body: z.output<typeof NewLimit>): 
   };
 }
 
-/** Under which team the limit would stand. */
+/** Returns the team that the limit would belong to. */
 async function ownerOf(
   database: Database,
   subject: Limit['subject'],

@@ -1,4 +1,4 @@
-/** Routes: limits. Invariant: a limit that would not bind is refused, never stored. */
+/** Routes: limits. Invariant: a limit that could not bind is an error, and never stored. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
@@ -26,22 +26,22 @@ import {
   type subject,
   type window,
 } from './contract.ts';
-import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, teamOf } from './page.ts';
-import { serve } from './route.ts';
+import { resourceRoutes } from './resource.ts';
+import { route } from './route.ts';
 
-export function serveLimits(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+export function limitRoutes(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   const summary = 'Make a limit; it counts the whole of its current window';
-  serve(
+  route(
     app,
-    { method: 'post', path: '/limits', summary, body: NewLimit, answer: Limit, status: 201 },
+    { method: 'post', path: '/limits', summary, body: NewLimit, response: Limit, status: 201 },
     async ({ body }) => {
-      const refused = whyNot(body);
-      if (refused) return refused;
+      const problem = limitProblem(body);
+      if (problem) return problem;
       const { models, meter, amount, enforcement } = body;
       const limit = await createLimit(database, {
-        ...subjectAsked(body),
+        ...subjectOfBody(body),
         models,
         meter,
         amount,
@@ -53,15 +53,16 @@ export function serveLimits(app: OpenAPIHono, { database, settleNow }: AdminOpti
       return isApiError(limit) ? limit : toLimit(limit);
     },
   );
-  serveNoun(app, {
+  resourceRoutes(app, {
     path: '/limits',
     name: 'limit',
     item: ListedLimit,
     page: ListedLimits,
-    teamMay: { list: 'query', show: 'item' },
+    listScope: 'query',
     listQuery: limitListQuery,
     changeBody: LimitChange,
     idOf: (limit: Listed) => limit.id,
+    teamOf: (limit) => limit.teamId,
     view: (limit) => ({ ...toLimit(limit), ...(limit.balance ? { state: stateOf(limit.balance) } : {}) }),
     list: async (page, query): Promise<Listed[]> => {
       const limits = await listLimits(database, { ...page, teamId: query.team_id });
@@ -75,9 +76,9 @@ export function serveLimits(app: OpenAPIHono, { database, settleNow }: AdminOpti
     change: async (id, { amount, max_hold: maxHold, warn_at: warnAt }) => {
       const limit = await findLimit(database, id);
       if (!limit) return null;
-      const meter = limit.meter;
-      const refused = notWhole(meter, amount, 'amount') ?? notHeld(meter, limit.enforcement, maxHold);
-      return refused ?? changeLimit(database, id, { amount, maxHold, warnAt });
+      const { meter } = limit;
+      const problem = notWhole(meter, amount, 'amount') ?? notHeld(meter, limit.enforcement, maxHold);
+      return problem ?? changeLimit(database, id, { amount, maxHold, warnAt });
     },
     remove: (id) => deleteLimit(database, id),
   });
@@ -87,8 +88,8 @@ interface Listed extends LimitRow {
   balance?: LimitBalance | undefined;
 }
 
-/** Whom a new limit counts; of end users, of which team's (null: of every team's). */
-export function subjectAsked({ subject }: Pick<z.output<typeof NewLimit>, 'subject'>): {
+/** Returns the subject of a new limit; for end users also their team (null: those of every team). */
+export function subjectOfBody({ subject }: Pick<z.output<typeof NewLimit>, 'subject'>): {
   subject: Subject;
   teamId: string | null;
 } {
@@ -96,8 +97,8 @@ export function subjectAsked({ subject }: Pick<z.output<typeof NewLimit>, 'subje
   return { subject: { type: 'user', id: subject.id ?? null }, teamId: subject.team_id ?? null };
 }
 
-/** Rules that would not bind, or that nobody could mean. */
-export function whyNot({
+/** Returns why a limit could not bind, or contradicts itself; null: it is valid. */
+export function limitProblem({
   meter,
   window: { type },
   enforcement,
@@ -107,14 +108,11 @@ export function whyNot({
   if (type === 'rolling' && meter === 'cost_usd') {
     return invalid(
       'window.type',
-      'a limit of cost counts a calendar window or for ever; rolling windows are for flow',
+      'a cost limit has a calendar or lifetime window; rolling windows are for rate limits',
     );
   }
   if (type !== 'lifetime' && meter === 'concurrency') {
-    return invalid(
-      'window.type',
-      'calls at once are counted in no time: use the window {"type": "lifetime"}',
-    );
+    return invalid('window.type', 'a concurrency limit has no window of time: use {"type": "lifetime"}');
   }
   if (enforcement === 'soft' && (type === 'rolling' || meter === 'concurrency')) {
     return invalid('enforcement', 'rate limits are strict: nothing is left of them to warn of');
@@ -128,7 +126,7 @@ function notHeld(
   max_hold: string | null | undefined,
 ): ApiError | null {
   if (enforcement === 'soft' && max_hold)
-    return invalid('max_hold', 'a soft limit holds no call to anything');
+    return invalid('max_hold', 'a soft limit does not bound a single call');
   return notWhole(meter, max_hold, 'max_hold');
 }
 
@@ -151,7 +149,7 @@ export function windowOf(rule: Window): WindowBody {
   return rule.type === 'calendar' ? { type: rule.type, unit: rule.unit, time_zone: rule.timeZone } : rule;
 }
 
-/** What every answer says of a limit's rule. */
+/** Returns a limit's rule, as every response shows it. */
 export function ruleOf(limit: LimitRow) {
   const { meter } = limit;
   return {
@@ -171,14 +169,14 @@ function subjectOf({ subjectType, subjectId, teamId }: LimitRow): z.output<typeo
   return { type: 'user', id: subjectId, team_id: teamOf(teamId) };
 }
 
-/** How far a limit is used, in its meter's unit. */
+/** Returns how far a limit is used, in its meter's unit. */
 export function stateOf({ limit, amount, settled, held, span }: LimitBalance) {
   const isRolling = limit.window.type === 'rolling';
-  const say = (each: bigint) => formatAmount(limit.meter, each);
+  const inUnit = (each: bigint) => formatAmount(limit.meter, each);
   return {
-    settled: say(settled),
-    held: say(held),
-    remaining: say(amount > settled ? amount - settled : 0n),
+    settled: inUnit(settled),
+    held: inUnit(held),
+    remaining: inUnit(amount > settled ? amount - settled : 0n),
     window_starts_at: span.endMs === null && !isRolling ? null : new Date(span.startMs).toISOString(),
     resets_at: span.endMs === null ? null : new Date(span.endMs).toISOString(),
   };

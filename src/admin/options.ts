@@ -1,18 +1,18 @@
-/** What the admin API is given. */
+/** Options of the admin API. */
 import type { Sessions } from '../auth/sessions.ts';
 import type { Database } from '../store/database.ts';
 
 export interface AdminOptions {
   database: Database;
   adminKey: string;
-  /** Who is signed in to the console. */
+  /** Sessions of the console. */
   sessions: Sessions;
   /** Milliseconds since the epoch, on Postgres's clock. */
   nowMs: () => number;
-  /** Writes what this instance still has in memory into the ledger; called before the ledger is read. */
+  /** Writes what this instance has in memory to the ledger; called before a route reads the ledger. */
   settleNow: () => Promise<void>;
-  /** The plan of a team that names none; null: none. */
+  /** The plan of a new team that names none; null: such a team gets no plan. */
   defaultPlan: string | null;
-  /** Told of errors that are no fault of the request. */
+  /** Called with errors that the request did not cause. */
   onError?: (error: unknown) => void;
 }

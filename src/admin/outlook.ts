@@ -1,45 +1,50 @@
-/** Outlook: from what a team has and how fast it spends, what is left, what is tightest, and when it runs out. Pure. */
+/** Outlook: what a team has left, its tightest budget, and when it runs out at its burn rate. Pure. */
 import type { PicoUsd } from '../domain/money.ts';
 import { DAY_MS } from '../domain/window.ts';
 import type { TeamBudget } from '../store/budgets.ts';
 
-/** Spending that goes on as it did: so much in so long. */
-export interface Pace {
+/** Spending over a time, taken to go on at the same rate. */
+export interface BurnRate {
   spent: PicoUsd;
   inMs: number;
 }
 
 export interface Outlook {
-  /** What the tightest budget of cost leaves; null: none bounds the team. */
+  /** What the tightest cost budget has left; null: no budget bounds the team. */
   remaining: PicoUsd | null;
   exhaustsAtMs: number | null;
-  /** The budget of which most is used, of whatever meter. */
+  /** The budget with the largest share used, of any meter. */
   tightest: { source: 'limit' | 'grant'; id: string; usedRatio: number; resetsAtMs: number | null } | null;
 }
 
-/** Later than this is no forecast. */
+/** A forecast that reaches further is none. */
 const HORIZON_MS = 10 * 365 * DAY_MS;
 
-export function outlookOf(budgets: TeamBudget[], isPrepaid: boolean, pace: Pace, nowMs: number): Outlook {
+export function outlookOf(
+  budgets: TeamBudget[],
+  isPrepaid: boolean,
+  burnRate: BurnRate,
+  nowMs: number,
+): Outlook {
   const grants = budgets.filter((budget) => budget.source === 'grant');
   const limits = budgets.filter((budget) => budget.source === 'limit');
-  const purses = [
+  const balances = [
     ...limits
       .filter((limit) => limit.meter === 'cost_usd' && !limit.isPartial)
-      .map((limit) => ({ left: leftOf(limit), exhaustsAtMs: limitExhausted(limit, pace, nowMs) })),
+      .map((limit) => ({ left: leftOf(limit), exhaustsAtMs: limitExhausted(limit, burnRate, nowMs) })),
     ...(isPrepaid
-      ? [{ left: sum(grants.map(leftOf)), exhaustsAtMs: creditExhausted(grants, pace, nowMs) }]
+      ? [{ left: sum(grants.map(leftOf)), exhaustsAtMs: creditExhausted(grants, burnRate, nowMs) }]
       : []),
   ];
   return {
-    remaining: purses.map((purse) => purse.left).reduce<PicoUsd | null>(smaller, null),
-    exhaustsAtMs: purses.map((purse) => purse.exhaustsAtMs).reduce(sooner, null),
+    remaining: balances.map((balance) => balance.left).reduce<PicoUsd | null>(smaller, null),
+    exhaustsAtMs: balances.map((balance) => balance.exhaustsAtMs).reduce(sooner, null),
     tightest: tightestOf(grants, limits),
   };
 }
 
-/** What will be spent until a moment, if it goes on as it did. */
-export function spentUntil({ spent, inMs }: Pace, nowMs: number, untilMs: number): PicoUsd {
+/** Returns what will be spent between two times at this rate. */
+export function spentUntil({ spent, inMs }: BurnRate, nowMs: number, untilMs: number): PicoUsd {
   return inMs <= 0 ? 0n : (spent * BigInt(Math.max(untilMs - nowMs, 0))) / BigInt(inMs);
 }
 
@@ -51,32 +56,32 @@ const sum = (amounts: bigint[]) => amounts.reduce((total, amount) => total + amo
 const smaller = (a: bigint | null, b: bigint) => (a === null || b < a ? b : a);
 const sooner = (a: number | null, b: number | null) => (a === null ? b : b === null ? a : Math.min(a, b));
 
-/** Null when its window ends before: then it begins anew. */
-function limitExhausted(limit: TeamBudget, pace: Pace, nowMs: number): number | null {
-  const atMs = spentAt(leftOf(limit), pace, nowMs);
+/** Returns when a limit runs out; null: not before its window ends. */
+function limitExhausted(limit: TeamBudget, burnRate: BurnRate, nowMs: number): number | null {
+  const atMs = spentAt(leftOf(limit), burnRate, nowMs);
   return atMs === null || (limit.endsAtMs !== null && atMs >= limit.endsAtMs) ? null : atMs;
 }
 
-/** When the money of all grants is spent, or the last of them has expired. */
-function creditExhausted(grants: TeamBudget[], pace: Pace, nowMs: number): number | null {
+/** Returns when the money of all grants is spent, or the last of them expires. */
+function creditExhausted(grants: TeamBudget[], burnRate: BurnRate, nowMs: number): number | null {
   const lastMs = grants.reduce<number>(
     (latest, { endsAtMs }) => Math.max(latest, endsAtMs ?? Number.POSITIVE_INFINITY),
     nowMs,
   );
   return sooner(
-    spentAt(sum(grants.map(leftOf)), pace, nowMs),
+    spentAt(sum(grants.map(leftOf)), burnRate, nowMs),
     lastMs === Number.POSITIVE_INFINITY ? null : lastMs,
   );
 }
 
-function spentAt(left: PicoUsd, { spent, inMs }: Pace, nowMs: number): number | null {
+function spentAt(left: PicoUsd, { spent, inMs }: BurnRate, nowMs: number): number | null {
   if (left === 0n) return nowMs;
   if (spent <= 0n) return null;
   const ms = (left * BigInt(inMs)) / spent;
   return ms > HORIZON_MS ? null : nowMs + Number(ms);
 }
 
-/** Grants count as one: the first that has money left stands for them. */
+/** Grants count as one budget, named by the first that has money left. */
 function tightestOf(grants: TeamBudget[], limits: TeamBudget[]): Outlook['tightest'] {
   const rows = limits.map((limit) => ({
     source: limit.source,
@@ -95,7 +100,7 @@ function tightestOf(grants: TeamBudget[], limits: TeamBudget[]): Outlook['tighte
   );
 }
 
-/** A share of 1, to four digits: for people to see, no rule reads it. */
+/** Returns a share of 1 to four digits: shown to people, read by no rule. */
 function ratio(part: bigint, whole: bigint): number {
   return whole === 0n ? 1 : Number((part * 10_000n) / whole) / 10_000;
 }

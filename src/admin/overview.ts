@@ -1,6 +1,7 @@
-/** Route: the overview. What was spent, what is left, and when it ends, on one page. */
+/** Route: the overview. What was spent, what is left, and when it runs out. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import { defined } from '../domain/defined.ts';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
 import { DAY_MS, QUARTER_HOUR_MS, windowRange } from '../domain/window.ts';
 import { readCredit, readTeamBudgets, type TeamBudgets } from '../store/budgets.ts';
@@ -8,24 +9,24 @@ import { clock } from '../store/changes.ts';
 import { readSpend, type Spans, type TeamSpend } from '../store/overview.ts';
 import { Overview, OverviewQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
-import { type Outlook, outlookOf, type Pace, spentUntil } from './outlook.ts';
-import { serve } from './route.ts';
+import { type BurnRate, type Outlook, outlookOf, spentUntil } from './outlook.ts';
+import { route } from './route.ts';
 
 const RECENT_MS = 7 * DAY_MS;
 const TEAMS_SHOWN = 20;
 
-export function serveOverview(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+export function overviewRoute(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   const summary = 'Show what was spent, what is left, and when it ends';
-  serve(
+  route(
     app,
-    { method: 'get', path: '/overview', summary, query: OverviewQuery, answer: Overview, team: 'query' },
+    { method: 'get', path: '/overview', summary, query: OverviewQuery, response: Overview, team: 'query' },
     async ({ query }) => {
       await settleNow();
       const nowMs = (await clock(database.db)).getTime();
       const { spans, monthEndMs } = spansAt(nowMs, query.time_zone);
-      const asked = query.team_id === undefined ? query.team_ids : [query.team_id];
-      const teams = await readSpend(database.readSql, spans, asked ?? null);
-      const shown = asked ? teams : teams.toSorted(byMonth).slice(0, TEAMS_SHOWN);
+      const teamIds = query.team_id === undefined ? query.team_ids : [query.team_id];
+      const teams = await readSpend(database.readSql, spans, teamIds ?? null);
+      const shown = teamIds ? teams : teams.toSorted(byMonth).slice(0, TEAMS_SHOWN);
       const budgets = await readTeamBudgets(
         database,
         shown.map((team) => team.id),
@@ -33,11 +34,11 @@ export function serveOverview(app: OpenAPIHono, { database, settleNow }: AdminOp
       const inMs = nowMs - spans.recent.fromMs;
       const rows = shown.map((team) => ({ team, outlook: outlookFor(team, budgets, inMs, nowMs) }));
       const total = (pick: (team: TeamSpend) => PicoUsd) => teams.reduce((sum, team) => sum + pick(team), 0n);
-      const pace = { spent: total((team) => team.recent), inMs };
+      const burnRate = { spent: total((team) => team.recent), inMs };
       const month = total((team) => team.month);
       const remaining =
         query.team_id === undefined
-          ? await readCredit(database.db, asked ?? null)
+          ? await readCredit(database.db, teamIds ?? null)
           : rows[0]?.outlook.remaining;
       const count = (pick: (team: TeamSpend) => number) => teams.reduce((sum, team) => sum + pick(team), 0);
       const ends = rows.flatMap(({ outlook }) => outlook.exhaustsAtMs ?? []);
@@ -45,7 +46,7 @@ export function serveOverview(app: OpenAPIHono, { database, settleNow }: AdminOp
         month_to_date_usd: formatUsd(month),
         previous_month_usd: formatUsd(total((team) => team.previousMonth)),
         today_usd: formatUsd(total((team) => team.today)),
-        forecast_month_usd: formatUsd(month + spentUntil(pace, nowMs, monthEndMs)),
+        forecast_month_usd: formatUsd(month + spentUntil(burnRate, nowMs, monthEndMs)),
         remaining_usd: usdOrNull(remaining ?? null),
         unknown_usd: formatUsd(total((team) => team.unknown)),
         calls_today: count((team) => team.callsToday),
@@ -58,7 +59,7 @@ export function serveOverview(app: OpenAPIHono, { database, settleNow }: AdminOp
   );
 }
 
-/** Days and months begin at the midnights of the time zone that is asked for. */
+/** Returns the spans of the overview; days and months begin at midnight in the query's time zone. */
 function spansAt(nowMs: number, timeZone: string): { spans: Spans; monthEndMs: number } {
   const toMs = Math.ceil((nowMs + 1) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
   const month = windowRange({ type: 'calendar', unit: 'month', timeZone }, nowMs);
@@ -71,7 +72,7 @@ function spansAt(nowMs: number, timeZone: string): { spans: Spans; monthEndMs: n
     today: { fromMs: today.startMs, toMs },
     recent: { fromMs: recentMs, toMs },
   };
-  return { spans, monthEndMs: month.endMs! };
+  return { spans, monthEndMs: defined(month.endMs, 'the end of the month') };
 }
 
 function outlookFor(
@@ -81,8 +82,8 @@ function outlookFor(
   nowMs: number,
 ): Outlook {
   const own = budgets.filter((budget) => budget.teamId === team.id);
-  const pace: Pace = { spent: team.recent, inMs };
-  return outlookOf(own, prepaid.has(team.id), pace, nowMs);
+  const burnRate: BurnRate = { spent: team.recent, inMs };
+  return outlookOf(own, prepaid.has(team.id), burnRate, nowMs);
 }
 
 function byMonth(a: TeamSpend, b: TeamSpend): number {

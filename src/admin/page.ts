@@ -1,12 +1,11 @@
-/** Pages: cursors and the fields of answers that all nouns write alike. */
-
+/** Pages of lists: their cursors; and the fields that all resources write alike. */
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import type { After } from '../store/changes.ts';
 import { isUuid } from './route.ts';
 
-/** Decimal text of the database (twelve digits after the point) as answers write it. */
+/** Returns decimal text of the database (twelve digits after the point) as the API writes it. */
 export function moneyOf(text: string): string {
   return formatUsd(usd(text));
 }
@@ -17,7 +16,7 @@ export function instantOf(date: Date | null): string | null {
   return date?.toISOString() ?? null;
 }
 
-/** Text that the contract found to be a moment. */
+/** Returns the date of text that the contract has checked. */
 export function dateOf(text: string): Date;
 export function dateOf(text: string | null): Date | null;
 export function dateOf(text: string | null): Date | null {
@@ -35,23 +34,28 @@ export interface PageQuery {
   include_deleted?: 'true' | 'false';
 }
 
-/** The part of a list that a query of the store is asked for. */
-export interface PageAsked {
+/** The part of a list that the store reads. */
+export interface PageRequest {
   after: After | null;
   limit: number;
   deleted: boolean;
 }
 
+export interface PageSource<Row, Item> {
+  list(page: PageRequest): Promise<Row[]>;
+  idOf(row: Row): string;
+  view(row: Row): Item;
+  /** Ids are text instead of UUIDs. */
+  textId?: boolean;
+}
+
 /**
- * Answers a page: asks for one row more than fits, to know whether another page follows.
+ * Returns a page; reads one row more than fits, to know whether another page follows.
  * A cursor is opaque to clients: the order's values of the last row.
  */
 export async function pageOf<Row extends { createdAt: Date }, Item>(
   query: PageQuery,
-  idOf: (row: Row) => string,
-  list: (page: PageAsked) => Promise<Row[]>,
-  view: (row: Row) => Item,
-  textId = false,
+  { list, idOf, view, textId = false }: PageSource<Row, Item>,
 ): Promise<{ data: Item[]; next: string | null } | ApiError> {
   const after = parseCursor(query.after, textId);
   if (isApiError(after)) return after;
@@ -59,12 +63,12 @@ export async function pageOf<Row extends { createdAt: Date }, Item>(
   const shown = rows.slice(0, query.limit);
   const last = shown.at(-1);
   return {
-    data: shown.map(view),
+    data: shown.map((row) => view(row)),
     next: rows.length > shown.length && last ? formatCursor(last.createdAt, idOf(last)) : null,
   };
 }
 
-/** The cursor of what comes after a row. */
+/** Returns the cursor of what comes after a row. */
 export function formatCursor(createdAt: Date, id: string): string {
   return Buffer.from(`${createdAt.getTime()} ${id}`).toString('base64url');
 }
@@ -72,7 +76,7 @@ export function formatCursor(createdAt: Date, id: string): string {
 const MALFORMED = apiError('invalid_request', 'after: not a cursor of this list', { param: 'after' });
 const CURSOR = /^(\d{1,15}) (\P{Cc}{1,300})$/u;
 
-/** The place that a cursor names. */
+/** Returns the place that a cursor names; null without one. */
 export function parseCursor(text: string | undefined, textId = false): After | ApiError | null {
   if (text === undefined) return null;
   const [, ms, id] = CURSOR.exec(Buffer.from(text, 'base64url').toString()) ?? [];

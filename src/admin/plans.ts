@@ -7,25 +7,25 @@ import { usd } from '../domain/money.ts';
 import { changePlan, createPlan, deletePlan, findPlan, listPlans, type PlanRow } from '../store/plans.ts';
 import type { PlanLimit } from '../store/stored-json.ts';
 import { NewPlan, Plan, PlanChange, Plans, pageQuery } from './contract.ts';
-import { toWindow, whyNot, windowOf } from './limits.ts';
-import { serveNoun } from './noun.ts';
+import { limitProblem, toWindow, windowOf } from './limits.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
-import { serve } from './route.ts';
+import { resourceRoutes } from './resource.ts';
+import { route } from './route.ts';
 
-export function servePlans(app: OpenAPIHono, { database, defaultPlan }: AdminOptions): void {
-  const summary = 'Make a plan: the credit, limits and models that new teams of it get';
-  serve(
+export function planRoutes(app: OpenAPIHono, { database, defaultPlan }: AdminOptions): void {
+  const summary = 'Make a plan: the credit, limits and models of new teams';
+  route(
     app,
-    { method: 'post', path: '/plans', summary, body: NewPlan, answer: Plan, status: 201 },
+    { method: 'post', path: '/plans', summary, body: NewPlan, response: Plan, status: 201 },
     async ({ body: { name, grants, limits, models } }) => {
-      const refused = whyNotAny(limits);
-      if (refused) return refused;
+      const problem = limitsProblem(limits);
+      if (problem) return problem;
       const plan = await createPlan(database, name, { grants, limits: limits.map(toPlanLimit), models });
       return isApiError(plan) ? plan : toPlan(plan);
     },
   );
-  serveNoun(app, {
+  resourceRoutes(app, {
     path: '/plans',
     name: 'plan',
     textId: true,
@@ -39,7 +39,9 @@ export function servePlans(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
     find: (name) => findPlan(database.db, name),
     change: async (name, { limits, ...change }) => {
       if (limits === undefined) return changePlan(database, name, change);
-      return whyNotAny(limits) ?? changePlan(database, name, { ...change, limits: limits.map(toPlanLimit) });
+      return (
+        limitsProblem(limits) ?? changePlan(database, name, { ...change, limits: limits.map(toPlanLimit) })
+      );
     },
     remove: async (name) =>
       name === defaultPlan
@@ -50,13 +52,13 @@ export function servePlans(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
 
 type PlanLimitBody = z.output<typeof NewPlan>['limits'][number];
 
-/** A limit that would not bind a team is refused in a plan as well. */
-function whyNotAny(limits: readonly PlanLimitBody[]): ApiError | null {
+/** Returns the first limit's problem, with its place in the plan. */
+function limitsProblem(limits: readonly PlanLimitBody[]): ApiError | null {
   for (const [index, limit] of limits.entries()) {
-    const refused = whyNot(limit);
-    if (!refused) continue;
+    const problem = limitProblem(limit);
+    if (!problem) continue;
     const path = `limits[${index}].`;
-    return apiError(refused.code, path + refused.message, { param: path + (refused.param ?? '') });
+    return apiError(problem.code, path + problem.message, { param: path + (problem.param ?? '') });
   }
   return null;
 }

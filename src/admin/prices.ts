@@ -1,5 +1,4 @@
 /** Routes: prices. The rate card is what comes with Tollgate and what admins added. */
-
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
@@ -16,16 +15,16 @@ import {
   type PriceRow,
 } from '../store/prices.ts';
 import { NewPrice, Price, PriceChange, Prices, priceListQuery } from './contract.ts';
-import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, instantOf } from './page.ts';
-import { serve } from './route.ts';
+import { resourceRoutes } from './resource.ts';
+import { route } from './route.ts';
 
-export function servePrices(app: OpenAPIHono, { database }: AdminOptions): void {
+export function priceRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
   const summary = 'Add a price; it overrides what comes with Tollgate';
-  serve(
+  route(
     app,
-    { method: 'post', path: '/prices', summary, body: NewPrice, answer: Price, status: 201 },
+    { method: 'post', path: '/prices', summary, body: NewPrice, response: Price, status: 201 },
     async ({ body }) => {
       const lines = linesOf(body);
       if (isApiError(lines)) return lines;
@@ -41,7 +40,7 @@ export function servePrices(app: OpenAPIHono, { database }: AdminOptions): void 
       return isApiError(price) ? price : toPrice(price);
     },
   );
-  serveNoun(app, {
+  resourceRoutes(app, {
     path: '/prices',
     name: 'price',
     textId: true,

@@ -1,11 +1,11 @@
-/** Scope: what of a route's answers a team's session may see. The admin key and an admin's session see everything. */
+/** Scope: what of a route a session of a team may use and see. The admin key and a session of an admin see everything. */
 import { type ApiError, apiError } from '../domain/errors.ts';
 
-/** Who asks. */
+/** Who sends a request. */
 export interface Caller {
-  /** The only team whose things it sees; null: all. */
+  /** The only team that the caller sees; null: all. */
   team: string | null;
-  /** As the audit log names it. */
+  /** The caller's name in the audit log. */
   actor: string;
 }
 
@@ -16,12 +16,15 @@ declare module 'hono' {
 }
 
 /**
- * How a team's session may use a route: `query`: the parameter `team_id` is its own team, also when it is left out;
- * `team`: the path names its own team; `item`: what the path names bears its `team_id`; `open`: it tells of no team.
+ * How a session of a team may use a route. `query`: the parameter `team_id` is its own team, also when it is missing.
+ * `team`: the id in the path is its own team. `item`: what the path names belongs to its team (route.ts loads it first).
  */
-export type TeamScope = 'query' | 'team' | 'item' | 'open';
+export type TeamScope = 'query' | 'team' | 'item';
 
-/** The query as the caller may ask it, or why not. Null: to this caller there is nothing at this path. */
+/**
+ * Returns the query, narrowed to the caller's team; an error when the caller may not use the route; null when there is
+ * nothing at this path for the caller.
+ */
 export function narrow(
   scope: TeamScope | undefined,
   { team }: Caller,
@@ -32,15 +35,14 @@ export function narrow(
   if (scope === undefined)
     return apiError('not_allowed', 'a session of a team cannot do this: sign in with the admin key');
   if (scope === 'team') return pathId.toLowerCase() === team ? query : null;
-  if (scope !== 'query') return query;
+  if (scope === 'item') return query;
   if (query.team_id !== undefined && query.team_id !== team) {
     return apiError('not_allowed', 'a session of a team sees that team alone', { param: 'team_id' });
   }
   return { ...query, team_id: team };
 }
 
-/** Whether the caller may see an answer. */
-export function maySee(scope: TeamScope | undefined, { team }: Caller, value: unknown): boolean {
-  if (team === null || scope !== 'item') return true;
-  return typeof value === 'object' && value !== null && 'team_id' in value && value.team_id === team;
+/** Returns whether the caller may use what belongs to a team. */
+export function mayUse({ team }: Caller, ownerTeamId: string): boolean {
+  return team === null || team === ownerTeamId;
 }

@@ -1,4 +1,4 @@
-/** Routes: signing in to the web console, and out. They stand outside of the admin API, because nobody is in yet. */
+/** Routes: signing in to the web console, and out. They stand outside of the admin API: they need no authentication. */
 import type { HttpBindings } from '@hono/node-server';
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
@@ -21,10 +21,10 @@ const FAILURES_MAX = 10;
 const PEER_FAILURES_MAX = 100;
 
 const tooLarge = apiError('request_too_large', `a body of more than ${BODY_BYTES_MAX} bytes`);
-/** A form of another site can send text, but not say that it is JSON: nobody is signed in behind his back. */
+/** A form on another site can send text, but not the JSON content type: it cannot sign a browser in. */
 const notJson = apiError('invalid_request', 'send the header content-type: application/json');
 
-export function serveSession(app: OpenAPIHono, options: AdminOptions): void {
+export function sessionRoutes(app: OpenAPIHono, options: AdminOptions): void {
   const { sessions, nowMs } = options;
   const attempts = new Attempts(FAILURES_MAX, nowMs);
   const attemptsOfPeer = new Attempts(PEER_FAILURES_MAX, nowMs);
@@ -63,7 +63,7 @@ export function serveSession(app: OpenAPIHono, options: AdminOptions): void {
   });
   app.get(PATH, async (context) => {
     const session = await sessionOf(context, options);
-    // No error: it is what every first look at the console finds.
+    // Not an error: the console asks this first, before anyone has signed in.
     if (session === null) return context.body(null, 204);
     return context.json(await toSession(options, session));
   });
@@ -80,8 +80,9 @@ function cookieOptions(context: Context) {
 }
 
 /**
- * Who connects to us, and for whom: behind a proxy, whom the proxy itself saw, which is the last that it adds; or one
- * guesser would lock out all. Without a proxy that header is the guesser's own, so who connects is counted too.
+ * Returns the address that connects, and the client behind it. Behind a proxy, the client is the last address that the
+ * proxy added: counted by the proxy's address alone, one client that guesses keys would lock out all others. Without a
+ * proxy the client chooses that header, so wrong keys are counted by the connecting address as well.
  */
 function addressesOf(context: Context): { peer: string; client: string } {
   const peer = (context.env as Partial<HttpBindings>).incoming?.socket.remoteAddress ?? '';

@@ -1,20 +1,19 @@
 /** Routes: teams. */
-
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { isApiError } from '../domain/errors.ts';
 import { changeTeam, createTeam, deleteTeam, findTeam, listTeams, type TeamRow } from '../store/teams.ts';
 import { listQuery, NewTeam, Team, TeamChange, Teams } from './contract.ts';
-import { serveNoun } from './noun.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
-import { serve } from './route.ts';
+import { resourceRoutes } from './resource.ts';
+import { route } from './route.ts';
 
-export function serveTeams(app: OpenAPIHono, { database, defaultPlan }: AdminOptions): void {
+export function teamRoutes(app: OpenAPIHono, { database, defaultPlan }: AdminOptions): void {
   const summary = 'Make a team, with the grants, limits and models of its plan';
-  serve(
+  route(
     app,
-    { method: 'post', path: '/teams', summary, body: NewTeam, answer: Team, status: 201 },
+    { method: 'post', path: '/teams', summary, body: NewTeam, response: Team, status: 201 },
     async ({ body }) => {
       const plan = body.plan === undefined ? defaultPlan : body.plan;
       const { name, unlimited, models } = body;
@@ -22,15 +21,15 @@ export function serveTeams(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
       return isApiError(team) ? team : toTeam(team);
     },
   );
-  serveNoun(app, {
+  resourceRoutes(app, {
     path: '/teams',
     name: 'team',
     item: Team,
     page: Teams,
-    teamMay: { show: 'team' },
     listQuery,
     changeBody: TeamChange,
     idOf: (team: TeamRow) => team.id,
+    teamOf: (team) => team.id,
     view: toTeam,
     list: (page) => listTeams(database, page),
     find: (id) => findTeam(database, id),

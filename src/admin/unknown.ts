@@ -1,56 +1,53 @@
-/** Routes: calls whose outcome nobody knows, and their release by evidence. */
-
+/** Routes: calls of unknown outcome, and their release by evidence. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { isApiError } from '../domain/errors.ts';
 import { usd } from '../domain/money.ts';
-import { currentActor } from '../store/changes.ts';
-import { type EventRow, listUnknown } from '../store/events.ts';
+import { listUnknown } from '../store/events.ts';
 import { releaseUnknown } from '../store/unknown.ts';
 import { Events, NewRelease, Release, UnknownQuery } from './contract.ts';
 import { toEvents } from './events.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf, pageOf } from './page.ts';
-import { serve } from './route.ts';
+import { route } from './route.ts';
 
-export function serveUnknown(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
-  serve(
+export function unknownRoutes(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+  route(
     app,
     {
       method: 'get',
       path: '/unknown',
       summary: 'List calls whose outcome is still unknown, oldest first',
       query: UnknownQuery,
-      answer: Events,
+      response: Events,
       team: 'query',
     },
     async ({ query }) => {
       await settleNow();
-      const page = await pageOf(
-        query,
-        (event: EventRow) => event.id,
-        (asked) => listUnknown(database, { ...asked, teamId: query.team_id }),
-        (event: EventRow) => event,
-      );
+      const page = await pageOf(query, {
+        list: (page) => listUnknown(database, { ...page, teamId: query.team_id }),
+        idOf: (event) => event.id,
+        view: (event) => event,
+      });
       return isApiError(page) ? page : { data: await toEvents(database, page.data), next: page.next };
     },
   );
-  serve(
+  route(
     app,
     {
       method: 'post',
       path: '/unknown/{event_id}/release',
       summary: 'Settle an unknown outcome by evidence',
       body: NewRelease,
-      answer: Release,
+      response: Release,
     },
-    async ({ id, body }) => {
+    async ({ id, body, actor }) => {
       await settleNow();
       const cost = usd(body.cost_usd);
       const row = await releaseUnknown(database, {
         eventId: id,
         cost,
         reason: body.reason,
-        actor: currentActor(),
+        actor,
       });
       if (row === null || isApiError(row)) return row;
       return {

@@ -1,5 +1,4 @@
 /** Routes: usage, denials and errors, as sums of quarter hours. */
-
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { type ErrorKind, isApiError } from '../domain/errors.ts';
 import { readApiErrors } from '../store/api-errors.ts';
@@ -9,34 +8,34 @@ import { readUsage, type UsageRow } from '../store/usage.ts';
 import { ApiErrors, ApiErrorsQuery, Usage, UsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
-import { serve } from './route.ts';
-import { answerOf, ROWS_MAX, type Stretch, stretchOf } from './stretch.ts';
+import { route } from './route.ts';
+import { ROWS_MAX, reportOf, type TimeRange, timeRangeOf } from './time-range.ts';
 
-export function serveUsage(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+export function usageRoute(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   const summary = 'Sum usage by team, key, model or operation and by time';
-  serve(
+  route(
     app,
-    { method: 'get', path: '/usage', summary, query: UsageQuery, answer: Usage, team: 'query' },
+    { method: 'get', path: '/usage', summary, query: UsageQuery, response: Usage, team: 'query' },
     async ({ query }) => {
-      const stretch = stretchOf(query);
-      if (isApiError(stretch)) return stretch;
+      const range = timeRangeOf(query);
+      if (isApiError(range)) return range;
       await settleNow();
       const { group_by: groupBy, team_id: teamId, key_id: keyId } = query;
-      return sumUsage(database, stretch, { groupBy, teamId, keyId });
+      return sumUsage(database, range, { groupBy, teamId, keyId });
     },
   );
 }
 
-export function serveApiErrors(app: OpenAPIHono, options: AdminOptions): void {
+export function apiErrorRoutes(app: OpenAPIHono, options: AdminOptions): void {
   const lost = 'what an instance counted just before it was killed is missing';
-  serveCounts(
+  countsRoute(
     app,
     options,
     'denial',
     '/denials',
     `Count calls that a limit denied, by team, code and time; ${lost}`,
   );
-  serveCounts(
+  countsRoute(
     app,
     options,
     'error',
@@ -45,29 +44,29 @@ export function serveApiErrors(app: OpenAPIHono, options: AdminOptions): void {
   );
 }
 
-function serveCounts(
+function countsRoute(
   app: OpenAPIHono,
   { database, settleNow }: AdminOptions,
   kind: ErrorKind,
   path: string,
   summary: string,
 ): void {
-  serve(
+  route(
     app,
-    { method: 'get', path, summary, query: ApiErrorsQuery, answer: ApiErrors, team: 'query' },
+    { method: 'get', path, summary, query: ApiErrorsQuery, response: ApiErrors, team: 'query' },
     async ({ query }) => {
-      const stretch = stretchOf(query);
-      if (isApiError(stretch)) return stretch;
+      const range = timeRangeOf(query);
+      if (isApiError(range)) return range;
       await settleNow();
       const { group_by: groupBy, team_id: teamId } = query;
-      const rows = await readApiErrors(database, { ...stretch, kind, groupBy, teamId, limit: ROWS_MAX + 1 });
+      const rows = await readApiErrors(database, { ...range, kind, groupBy, teamId, limit: ROWS_MAX + 1 });
       const teams = await readNames(
         database,
         'teams',
         idsOf(rows, (row) => row.team),
       );
-      return answerOf(
-        stretch,
+      return reportOf(
+        range,
         rows.map((row) => ({
           starts_at: instantOf(row.startsAt),
           ...(row.team === null ? {} : { team_id: row.team, team_name: teams.get(row.team) ?? '' }),
@@ -79,15 +78,15 @@ function serveCounts(
   );
 }
 
-interface Which {
+interface UsageSelection {
   groupBy: readonly ('team' | 'key' | 'model' | 'operation')[];
   teamId: string | undefined;
   keyId: string | undefined;
 }
 
-/** Sums usage, teams and keys with their names. */
-export async function sumUsage(database: Database, stretch: Stretch, which: Which) {
-  const rows = await readUsage(database, { ...stretch, ...which, limit: ROWS_MAX + 1 });
+/** Returns sums of usage, with the names of teams and keys. */
+export async function sumUsage(database: Database, range: TimeRange, selection: UsageSelection) {
+  const rows = await readUsage(database, { ...range, ...selection, limit: ROWS_MAX + 1 });
   const teams = await readNames(
     database,
     'teams',
@@ -98,8 +97,8 @@ export async function sumUsage(database: Database, stretch: Stretch, which: Whic
     'keys',
     idsOf(rows, (row) => row.key),
   );
-  return answerOf(
-    stretch,
+  return reportOf(
+    range,
     rows.map((row) => toSum(row, teams, keys)),
   );
 }

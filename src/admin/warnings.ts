@@ -1,4 +1,4 @@
-/** Route: warnings that were raised. */
+/** Route: the warnings of budgets. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
@@ -7,20 +7,19 @@ import { listWarnings, type WarningRow } from '../store/warning-list.ts';
 import { type subject, type Warning, Warnings, WarningsQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, pageOf, teamOf } from './page.ts';
-import { serve } from './route.ts';
+import { route } from './route.ts';
 
-export function serveWarnings(app: OpenAPIHono, { database }: AdminOptions): void {
+export function warningsRoute(app: OpenAPIHono, { database }: AdminOptions): void {
   const summary = 'List warnings of budgets, newest first, and whether their webhooks arrived';
-  serve(
+  route(
     app,
-    { method: 'get', path: '/warnings', summary, query: WarningsQuery, answer: Warnings, team: 'query' },
+    { method: 'get', path: '/warnings', summary, query: WarningsQuery, response: Warnings, team: 'query' },
     async ({ query }) =>
-      pageOf(
-        query,
-        (row: WarningRow) => row.id,
-        (page) => listWarnings(database, { ...page, teamId: query.team_id }),
-        toWarning,
-      ),
+      pageOf(query, {
+        list: (page) => listWarnings(database, { ...page, teamId: query.team_id }),
+        idOf: (row) => row.id,
+        view: toWarning,
+      }),
   );
 }
 

@@ -8,7 +8,7 @@ import { hash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { KeyRecord } from '../store/hot/catalog.ts';
 
-export interface NewKey {
+export interface KeySecret {
   /** `tg-` and 43 URL-safe characters: 256 random bits. Shown once. */
   key: string;
   /** What is stored: see {@link hashKey}. */
@@ -20,18 +20,18 @@ export interface NewKey {
 const SECRET_BYTES = 32;
 const PREFIX_LENGTH = 'tg-'.length + 6;
 
-/** A new virtual key. */
-export function makeKey(): NewKey {
+/** Returns a new virtual key. */
+export function makeKey(): KeySecret {
   const key = `tg-${randomBytes(SECRET_BYTES).toString('base64url')}`;
   return { key, hash: hashKey(key), prefix: key.slice(0, PREFIX_LENGTH) };
 }
 
-/** SHA-256 in hex. A slow password hash would buy nothing: nobody guesses 256 random bits. */
+/** Returns the SHA-256 in hex. A slow password hash would add nothing: 256 random bits cannot be guessed. */
 export function hashKey(key: string): string {
   return hash('sha256', key, 'hex');
 }
 
-/** Why this key may not be used at this moment, in words for its holder; null: it may. */
+/** Returns why this key may not be used now, in words for its holder; null: it may be used. */
 export function whyRefused(record: KeyRecord | null, nowMs: number): string | null {
   if (record === null) return 'This API key is not known.';
   if (record.revoked) return 'This API key was revoked.';

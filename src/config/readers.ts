@@ -103,7 +103,7 @@ export function percents(example: string): Reader<number[]> {
   const read = (text: string) => {
     if (!/^\d{1,4}(,\d{1,4})*$/.test(text)) return null;
     const values = [...new Set(text.split(',').map(Number))].sort((a, b) => a - b);
-    const fit = values[0]! >= 1 && values.at(-1)! <= PERCENT_MAX && values.length <= PERCENTS_MAX;
+    const fit = values.every((each) => each >= 1 && each <= PERCENT_MAX) && values.length <= PERCENTS_MAX;
     return fit ? values : null;
   };
   const wanted = `up to ${PERCENTS_MAX} whole numbers from 1 to ${PERCENT_MAX}, separated by commas`;

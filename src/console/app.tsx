@@ -1,14 +1,14 @@
-/** The console from the outside in: language, session, the page of the address. */
+/** The console: language, session, and the page of the current location. */
 import { useCallback, useEffect, useState } from 'preact/hooks';
 import { type ApiError, whenSessionEnds } from './api/client.ts';
 import type { Session } from './api/types.ts';
 import { asApiError } from './api/use.ts';
-import { PageOfPlace } from './pages/place.tsx';
+import { CurrentPage } from './pages/current-page.tsx';
 import { SignIn } from './pages/sign-in.tsx';
 import { Announcer } from './parts/announce.tsx';
 import { Failed, Loading } from './parts/states.tsx';
 import { Frame } from './shell/frame.tsx';
-import { firstLanguage, type Language, LanguageContext, rememberLanguage } from './shell/language.ts';
+import { firstLanguage, type Language, LanguageContext, saveLanguage } from './shell/language.ts';
 import { readSession, SessionContext, signOut } from './shell/session.ts';
 
 /** Undefined: not known yet. */
@@ -36,7 +36,7 @@ export function App() {
   }, []);
 
   const choose = (chosen: Language) => {
-    rememberLanguage(chosen);
+    saveLanguage(chosen);
     setLanguage(chosen);
   };
   const leave = async () => {
@@ -63,7 +63,7 @@ export function App() {
       ) : (
         <SessionContext.Provider value={session}>
           <Frame onLanguage={choose} onSignOut={leave}>
-            <PageOfPlace />
+            <CurrentPage />
           </Frame>
         </SessionContext.Provider>
       )}

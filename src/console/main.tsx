@@ -1,7 +1,7 @@
 /**
- * The console: what people look at in a browser. Owns: pages and their words. Does not own: any rule of money; it shows what
- * the admin API answers and sends what people enter. Invariants: it talks to its own origin alone; amounts stay decimal
- * strings; nothing is told by colour only.
+ * The console: the web interface for people. Owns: its pages and their messages. Does not own: any rule of money; it shows
+ * what the admin API returns (`admin/contract.ts`) and sends changes to it. Invariants: amounts stay exact decimal
+ * strings; colour alone carries no meaning.
  */
 import { render } from 'preact';
 import { App } from './app.tsx';

@@ -1,9 +1,9 @@
-/** What the table shows, read from the admin API: usage by team and model, and each team's balance. */
+/** The figures of the table, read from the admin API: usage by team and model, and the balance of each team. */
 import type { z } from 'zod';
 import { Balance, Usage } from '../admin/contract.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import type { AdminClient } from './admin-client.ts';
-import type { Player } from './teams.ts';
+import type { DemoTeam } from './teams.ts';
 
 export interface ModelFigures {
   model: string;
@@ -16,7 +16,7 @@ export interface TeamFigures {
   name: string;
   /** In the order in which the admin API lists them: by name. */
   models: ModelFigures[];
-  /** Of the team's grants together, or else of its limit. */
+  /** The team's grants together, or its limit. */
   amountPicoUsd: PicoUsd;
   remainingPicoUsd: PicoUsd;
   denials: number;
@@ -24,30 +24,37 @@ export interface TeamFigures {
 
 export async function readFigures(
   admin: AdminClient,
-  players: readonly Player[],
+  teams: readonly DemoTeam[],
   denials: ReadonlyMap<string, number>,
 ): Promise<TeamFigures[]> {
-  const [usage, balances] = await Promise.all([
+  const [usage, budgets] = await Promise.all([
     admin.get('/usage?group_by=team,model&interval=total', Usage),
-    Promise.all(players.map(({ teamId }) => admin.get(`/teams/${teamId}/balance`, Balance))),
+    Promise.all(teams.map((team) => budgetOf(admin, team))),
   ]);
-  return players.map(({ teamId, teamName }, index) => ({
+  return budgets.map(({ team: { teamId, teamName }, ...budget }) => ({
     name: teamName,
     models: usage.data
       .filter((row) => row.team_id === teamId)
       .map((row) => ({
-        // Listing the models is a call without one.
+        // The list of models is a call without a model.
         model: row.model || '—',
         calls: row.calls,
         tokens: row.input_tokens + row.output_tokens,
         costPicoUsd: usd(row.cost_usd),
       })),
-    ...purseOf(balances[index]!),
+    ...budget,
     denials: denials.get(teamId) ?? 0,
   }));
 }
 
-function purseOf(balance: z.infer<typeof Balance>): Pick<TeamFigures, 'amountPicoUsd' | 'remainingPicoUsd'> {
+async function budgetOf(admin: AdminClient, team: DemoTeam) {
+  const balance = await admin.get(`/teams/${team.teamId}/balance`, Balance);
+  return { team, ...amountsOf(balance) };
+}
+
+function amountsOf(
+  balance: z.infer<typeof Balance>,
+): Pick<TeamFigures, 'amountPicoUsd' | 'remainingPicoUsd'> {
   if (balance.remaining_usd !== null) {
     return { amountPicoUsd: usd(balance.granted_usd), remainingPicoUsd: usd(balance.remaining_usd) };
   }
@@ -56,7 +63,7 @@ function purseOf(balance: z.infer<typeof Balance>): Pick<TeamFigures, 'amountPic
   return { amountPicoUsd: usd(limit.amount), remainingPicoUsd: usd(limit.remaining) };
 }
 
-/** What all models and teams cost together. */
+/** Returns the cost of all models and teams together. */
 export function totalCost(figures: readonly TeamFigures[]): PicoUsd {
   return figures.flatMap(({ models }) => models).reduce((sum, { costPicoUsd }) => sum + costPicoUsd, 0n);
 }

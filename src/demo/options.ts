@@ -7,7 +7,7 @@ export interface DemoOptions {
   callsPerSecond: number;
   /** Null: until a signal. */
   durationSeconds: number | null;
-  /** A gateway elsewhere that gets the sample traffic; null: everything is started here. */
+  /** The URL of a gateway that gets the sample traffic; null: the demo starts its own. */
   against: string | null;
 }
 
@@ -25,11 +25,11 @@ few teams. It needs no key, no database and no internet, and costs nothing. Ctrl
   --help
 `;
 
-/** Calls per second that one process can send and still draw: the demo is no benchmark. */
+/** The most calls per second that one process can send while it draws. */
 const RATE_MAX = 500;
 const DURATION_SECONDS_MAX = 86_400;
 
-/** Reads the arguments: the options, `help`, or what is wrong with them. */
+/** Returns the options of the arguments, `help`, or the problem with them. */
 export function readOptions(argv: string[]): DemoOptions | 'help' | { problem: string } {
   try {
     const { values } = parseArgs({

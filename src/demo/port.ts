@@ -1,17 +1,17 @@
-/** Finds where to listen. */
+/** Finds a free port. */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 const ATTEMPTS = 20;
 
-/** The first port from `wanted` on that is free on an address; null when the next twenty are taken. */
+/** Returns the first free port of an address from `wanted` on; null when twenty in a row are taken. */
 export async function freePort(wanted: number, host: string): Promise<number | null> {
   const last = Math.min(wanted + ATTEMPTS, 65_536);
   for (let port = wanted; port < last; port++) if (await isFree(port, host)) return port;
   return null;
 }
 
-/** Rejects for any other reason than that somebody has it: a port that needs privileges, an address not ours. */
+/** Rejects for any other reason than a port in use: a port that needs privileges, an address of another machine. */
 async function isFree(port: number, host: string): Promise<boolean> {
   const server = createServer();
   try {

@@ -1,14 +1,14 @@
-/** Where the table goes: refreshed in place on a terminal, otherwise written again every few seconds. */
+/** The output of the table: refreshed in place on a terminal, otherwise written again every few seconds. */
 import type { WriteStream } from 'node:tty';
 import { styleText } from 'node:util';
-import type { Look } from './table.ts';
+import type { TableStyle } from './table.ts';
 
 export interface Screen {
-  look: Look;
+  style: TableStyle;
   /** Time between two tables, in milliseconds. */
   intervalMs: number;
   show(lines: readonly string[]): void;
-  /** The last table is drawn: what follows is ordinary text. */
+  /** Ends the refreshed table: ordinary text may follow. */
   end(): void;
 }
 
@@ -16,15 +16,14 @@ const LIVE_INTERVAL_MS = 500;
 const PLAIN_INTERVAL_MS = 5_000;
 
 export function openScreen(out: NodeJS.WriteStream = process.stdout): Screen {
-  const style = (format: 'dim' | 'bold' | 'red') => (text: string) =>
-    styleText(format, text, { stream: out });
-  const look = { quiet: style('dim'), strong: style('bold'), alarm: style('red') };
-  return out.isTTY ? liveScreen(out, look) : plainScreen(out, look);
+  const format = (name: 'dim' | 'bold' | 'red') => (text: string) => styleText(name, text, { stream: out });
+  const style = { quiet: format('dim'), strong: format('bold'), alarm: format('red') };
+  return out.isTTY ? liveScreen(out, style) : plainScreen(out, style);
 }
 
-function plainScreen(out: NodeJS.WritableStream, look: Look): Screen {
+function plainScreen(out: NodeJS.WritableStream, style: TableStyle): Screen {
   return {
-    look,
+    style,
     intervalMs: PLAIN_INTERVAL_MS,
     show: (lines) => void out.write(`${lines.join('\n')}\n\n`),
     end: () => {},
@@ -35,16 +34,16 @@ function plainScreen(out: NodeJS.WritableStream, look: Look): Screen {
 const ESC = '\x1b[';
 const HIDE_CURSOR = `${ESC}?25l`;
 const SHOW_CURSOR = `${ESC}?25h`;
-/** A line too long for the terminal is cut, or it would take two rows and the next refresh would miss its place. */
+/** Cuts lines that are too long: a line of two rows would break the next refresh. */
 const CUT_LONG_LINES = `${ESC}?7l`;
 const WRAP_LONG_LINES = `${ESC}?7h`;
 const CLEAR_REST_OF_LINE = `${ESC}K`;
 const CLEAR_BELOW = `${ESC}J`;
 
-function liveScreen(out: WriteStream, look: Look): Screen {
+function liveScreen(out: WriteStream, style: TableStyle): Screen {
   let drawn = 0;
   return {
-    look,
+    style,
     intervalMs: LIVE_INTERVAL_MS,
     show(lines) {
       const fitting = lines.slice(0, Math.max(1, out.rows - 1));

@@ -1,29 +1,28 @@
 /**
- * Sample traffic: the cast's applications, each with the official SDK, a team's key and one changed line, the base URL.
- * Owns: when which call is made, and how often a call was denied. What calls cost, only the gateway knows.
+ * Sample traffic: the applications of the demo's teams, each with the official SDK, a team's key and one changed line,
+ * the base URL. Owns: when each call is made, and the count of denials. Does not own: what calls cost (the gateway).
  */
 import OpenAI from 'openai';
-import type { Habit } from './cast.ts';
-import type { Player } from './teams.ts';
+import type { DemoTeam, Workload } from './teams.ts';
 
 export interface TrafficOptions {
-  /** The gateway's, with `/v1`. */
+  /** The gateway's URL, with `/v1`. */
   baseUrl: string;
-  players: readonly Player[];
+  teams: readonly DemoTeam[];
   callsPerSecond: number;
 }
 
 export interface Traffic {
-  /** Calls that a budget refused, by team id, as the SDK told its application. */
+  /** Denials by team id, as the SDK reported them. */
   readonly denials: ReadonlyMap<string, number>;
-  /** What else went wrong: nothing should. */
+  /** Messages of all other errors. */
   readonly failures: readonly string[];
-  /** Makes no further calls; those under way may finish for a few seconds. */
+  /** Stops new calls; gives those under way a few seconds to finish. */
   stop(): Promise<void>;
 }
 
 const TICK_MS = 50;
-/** A gateway that is slow must not let calls pile up here without end. */
+/** Bounds the calls that pile up here while the gateway is slow. */
 const IN_FLIGHT_MAX = 200;
 const FINISH_MS = 3_000;
 const FAILURES_MAX = 100;
@@ -31,19 +30,21 @@ const FAILURES_MAX = 100;
 interface Application {
   teamId: string;
   client: OpenAI;
-  habit: Habit;
+  workload: Workload;
 }
 
-export function startTraffic({ baseUrl, players, callsPerSecond }: TrafficOptions): Traffic {
+export function startTraffic({ baseUrl, teams, callsPerSecond }: TrafficOptions): Traffic {
   const denials = new Map<string, number>();
   const failures: string[] = [];
   const underWay = new Set<Promise<void>>();
   const abort = new AbortController();
-  const pick = picker(applicationsOf(players, baseUrl));
+  const pick = picker(applicationsOf(teams, baseUrl));
 
   const begin = () => {
-    const { teamId, client, habit } = pick();
-    const call: Promise<void> = makeCall(client, habit, abort.signal)
+    const application = pick();
+    if (application === undefined) return;
+    const { teamId, client, workload } = application;
+    const call: Promise<void> = makeCall(client, workload, abort.signal)
       .catch((error: unknown) => {
         if (abort.signal.aborted) return;
         if (error instanceof OpenAI.RateLimitError) denials.set(teamId, (denials.get(teamId) ?? 0) + 1);
@@ -73,23 +74,23 @@ export function startTraffic({ baseUrl, players, callsPerSecond }: TrafficOption
   };
 }
 
-function applicationsOf(players: readonly Player[], baseUrl: string): Application[] {
-  return players.flatMap(({ teamId, key, role }) => {
+function applicationsOf(teams: readonly DemoTeam[], baseUrl: string): Application[] {
+  return teams.flatMap(({ teamId, key, profile }) => {
     // Explicit nulls: the environment's organisation and project belong to real keys.
     const client = new OpenAI({ baseURL: baseUrl, apiKey: key, organization: null, project: null });
-    return role.habits.map((habit) => ({ teamId, client, habit }));
+    return profile.workloads.map((workload) => ({ teamId, client, workload }));
   });
 }
 
-/** Draws applications as often as their weights say: one lot for each unit of weight. */
-function picker(applications: readonly Application[]): () => Application {
-  const lots = applications.flatMap((one) => Array.from({ length: one.habit.weight }, () => one));
-  return () => lots[Math.floor(Math.random() * lots.length)]!;
+/** Returns a function that picks an application at random, by weight. */
+function picker(applications: readonly Application[]): () => Application | undefined {
+  const lots = applications.flatMap((one) => Array.from({ length: one.workload.weight }, () => one));
+  return () => lots[Math.floor(Math.random() * lots.length)];
 }
 
-async function makeCall(client: OpenAI, habit: Habit, signal: AbortSignal): Promise<void> {
-  const { api, model, stream, maxOutputTokens, prompts } = habit;
-  const prompt = prompts[Math.floor(Math.random() * prompts.length)]!;
+async function makeCall(client: OpenAI, workload: Workload, signal: AbortSignal): Promise<void> {
+  const { api, model, stream, maxOutputTokens, prompts } = workload;
+  const prompt = prompts[Math.floor(Math.random() * prompts.length)] ?? prompts[0];
   if (api === 'embeddings') {
     await client.embeddings.create({ model, input: prompts.slice() }, { signal });
   } else if (api === 'responses') {

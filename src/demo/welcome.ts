@@ -1,21 +1,21 @@
-/** What the demo says when it is up: where everything is, and calls that work when they are pasted as they are. */
+/** The first output of the demo: the URLs, the keys, and calls that work when pasted. */
 
 export interface WelcomeFacts {
   version: string;
   startedInMs: number;
-  /** The gateway's, without a path. */
+  /** The gateway's URL, without a path. */
   url: string;
-  /** The virtual key of the watcher's own team. */
+  /** The virtual key of the user's own team. */
   key: string;
   adminKey: string;
   logPath: string;
   teamName: string;
 }
 
-/** Snippets stand at the margin, because Python means its indentation. */
+/** Snippets are not indented, because Python's indentation has a meaning. */
 export function welcome(facts: WelcomeFacts): string {
   const { url, key, adminKey, teamName } = facts;
-  const question = '[{"role": "user", "content": "Hello!"}]';
+  const messages = '[{"role": "user", "content": "Hello!"}]';
   return `
 Tollgate ${facts.version} is up after ${(facts.startedInMs / 1000).toFixed(1)} s, with its own PostgreSQL and a simulated OpenAI.
 Nothing here reaches the internet or costs money.
@@ -33,7 +33,7 @@ This key is yours: team "${teamName}", free tier, $18 for three months. Watch it
 curl -i ${url}/v1/chat/completions \\
   -H 'Authorization: Bearer ${key}' \\
   -H 'Content-Type: application/json' \\
-  -d '{"model": "gpt-5.6-luna", "messages": ${question}}'
+  -d '{"model": "gpt-5.6-luna", "messages": ${messages}}'
 
 --- TypeScript: in this folder, which has the SDK (npm install openai)
 import OpenAI from 'openai';
@@ -41,11 +41,11 @@ const openai = new OpenAI({
   baseURL: '${url}/v1',
   apiKey: '${key}',
 });
-const answer = await openai.chat.completions.create({
+const completion = await openai.chat.completions.create({
   model: 'gpt-5.6-sol',
   messages: [{ role: 'user', content: 'Hello!' }],
 });
-console.log(answer.choices[0]?.message.content, answer.usage);
+console.log(completion.choices[0]?.message.content, completion.usage);
 
 --- Python (pip install openai)
 from openai import OpenAI
@@ -53,8 +53,8 @@ client = OpenAI(
     base_url="${url}/v1",
     api_key="${key}",
 )
-answer = client.responses.create(model="gpt-6-astra", input="Hello!", max_output_tokens=200)
-print(answer.output_text, answer.usage)
+response = client.responses.create(model="gpt-6-astra", input="Hello!", max_output_tokens=200)
+print(response.output_text, response.usage)
 
 --- what every team spent, as an admin
 curl '${url}/admin/v1/usage?group_by=team&interval=total' \\

@@ -45,14 +45,18 @@ export function grantAllOrNone(
     if (!met && need.min > 0n) continue;
     let rest = max(need.want, need.min);
     for (const id of need.counterIds) {
-      const part = min(left.get(id) ?? 0n, rest);
+      const free = left.get(id) ?? 0n;
+      const part = min(free, rest);
       if (part <= 0n) continue;
-      left.set(id, left.get(id)! - part);
+      left.set(id, free - part);
       grants.set(id, (grants.get(id) ?? 0n) + part);
       rest -= part;
     }
   }
-  const lendable = (id: string) => max(0n, unlent({ ...states.get(id)!, leased: 0n }));
+  const lendable = (id: string) => {
+    const state = states.get(id);
+    return state === undefined ? 0n : max(0n, unlent({ ...state, leased: 0n }));
+  };
   const lacking = unmet.filter(
     (need) => need.counterIds.reduce((sum, id) => sum + lendable(id), 0n) >= need.min,
   );

@@ -159,7 +159,8 @@ export function settleInOrder(held: readonly bigint[], cost: bigint): bigint[] {
   });
   if (rest > 0n && settled.length > 0) {
     const last = held.findLastIndex((part) => part > 0n);
-    settled[last < 0 ? settled.length - 1 : last]! += rest;
+    const payer = last < 0 ? settled.length - 1 : last;
+    settled[payer] = (settled[payer] ?? 0n) + rest;
   }
   return settled;
 }

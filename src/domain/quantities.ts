@@ -180,7 +180,7 @@ export const PARTS: ReadonlyMap<MeterName, readonly MeterName[]> = Map.groupBy(
 
 /** Whether every name is a meter, every amount a non-negative safe integer, and no parts are more than their whole. */
 export function areQuantities(amounts: Readonly<Record<string, unknown>>): amounts is Quantities {
-  if (isTextOnly(amounts)) return isText(amounts);
+  if (isTextOnly(amounts)) return isTextUsage(amounts);
   for (const name in amounts) {
     if (!isMeterName(name) || !isCount(amounts[name])) return false;
   }
@@ -193,8 +193,8 @@ export function areQuantities(amounts: Readonly<Record<string, unknown>>): amoun
   return true;
 }
 
-/** The same for the usual kind, of which every call has one. */
-function isText(amounts: Readonly<Record<string, unknown>>): boolean {
+/** The same for amounts of text alone, of which nearly every call has one. */
+export function isTextUsage(amounts: Readonly<Record<string, unknown>>): boolean {
   const {
     input_tokens: input = 0,
     cached_input_tokens: cached = 0,

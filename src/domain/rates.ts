@@ -15,6 +15,7 @@ import {
   areQuantities,
   isCount,
   isTextOnly,
+  isTextUsage,
   METER_NAMES,
   type MeterName,
   meterDefinition,
@@ -115,9 +116,9 @@ export function dearest(bound: MeterName, factors: ReadonlyMap<MeterName, bigint
  * charges the hold.
  */
 export function costAt(rates: Rates, usage: Quantities): PicoUsd | null {
-  if (!areQuantities(usage)) return null;
   const { text } = rates;
-  if (text === null || !isTextOnly(usage)) return costOfAny(rates, usage);
+  if (text === null || !isTextOnly(usage)) return areQuantities(usage) ? costOfAny(rates, usage) : null;
+  if (!isTextUsage(usage)) return null;
   const input = usage.input_tokens ?? 0;
   const cached = usage.cached_input_tokens ?? 0;
   const written = usage.cache_write_tokens ?? 0;

@@ -37,13 +37,15 @@ class Sum {
     this.amount += amount;
     if (leavesAtMs === null) return;
     let place = this.#leaving.length;
-    while (place > this.#gone && this.#leaving[place - 1]!.atMs > leavesAtMs) place--;
+    while (place > this.#gone && (this.#leaving[place - 1]?.atMs ?? 0) > leavesAtMs) place--;
     this.#leaving.splice(place, 0, { atMs: leavesAtMs, amount });
   }
 
   leaveUntil(atMs: number): void {
-    for (; this.#gone < this.#leaving.length && this.#leaving[this.#gone]!.atMs <= atMs; this.#gone++) {
-      this.amount -= this.#leaving[this.#gone]!.amount;
+    for (; ; this.#gone++) {
+      const next = this.#leaving[this.#gone];
+      if (next === undefined || next.atMs > atMs) return;
+      this.amount -= next.amount;
     }
   }
 }

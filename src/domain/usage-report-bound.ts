@@ -109,7 +109,7 @@ export class UsageReportBound {
         output_tokens: left('output_tokens'),
       };
     }
-    return least!;
+    return least ?? 'outside';
   }
 
   /**
@@ -166,7 +166,7 @@ export class UsageReportBound {
     const minutes = this.#minutes;
     const { firstMinute } = this.#read.span;
     const perMinute = new Float64Array(minutes);
-    for (const row of reported) perMinute[row.minute - firstMinute]! += row.usage[meter];
+    for (const row of reported) add(perMinute, row.minute - firstMinute, row.usage[meter]);
     const knownByFirst = Map.groupBy(known, (row) => row.firstMinute - firstMinute);
     const left = new Float64Array(minutes * minutes);
     // By its last minute, what is known to lie in the span that begins at `first`.
@@ -174,15 +174,14 @@ export class UsageReportBound {
     for (let first = minutes - 1; first >= 0; first--) {
       const beginning = new Float64Array(minutes);
       for (const row of knownByFirst.get(first) ?? []) {
-        beginning[row.lastMinute - firstMinute]! += row.usage[meter];
+        add(beginning, row.lastMinute - firstMinute, row.usage[meter]);
       }
       let reportedSum = 0;
       let beginningSum = 0;
       for (let last = first; last < minutes; last++) {
-        reportedSum += perMinute[last]!;
-        beginningSum += beginning[last]!;
-        contained[last]! += beginningSum;
-        const rest = reportedSum - contained[last]!;
+        reportedSum += perMinute[last] ?? 0;
+        beginningSum += beginning[last] ?? 0;
+        const rest = reportedSum - add(contained, last, beginningSum);
         if (rest < 0) return null;
         left[first * minutes + last] = rest;
       }
@@ -191,13 +190,22 @@ export class UsageReportBound {
   }
 }
 
+/** Adds to a number of a list; returns the sum. Numbers beyond the list are none: the caller keeps within the span. */
+function add(numbers: Float64Array, at: number, amount: number): number {
+  const sum = (numbers[at] ?? 0) + amount;
+  numbers[at] = sum;
+  return sum;
+}
+
 /** Makes each span's number the least of all spans around it. */
 function leastAround(left: Float64Array, minutes: number): Float64Array {
   for (let first = 0; first < minutes; first++) {
     for (let last = minutes - 1; last >= first; last--) {
       const at = first * minutes + last;
-      if (first > 0) left[at] = Math.min(left[at]!, left[at - minutes]!);
-      if (last < minutes - 1) left[at] = Math.min(left[at]!, left[at + 1]!);
+      let least = left[at] ?? 0;
+      if (first > 0) least = Math.min(least, left[at - minutes] ?? 0);
+      if (last < minutes - 1) least = Math.min(least, left[at + 1] ?? 0);
+      left[at] = least;
     }
   }
   return left;
@@ -205,7 +213,7 @@ function leastAround(left: Float64Array, minutes: number): Float64Array {
 
 /** A model's name without the date of a snapshot. */
 function familyOf(model: string): string {
-  return namesOf(model).at(-1)!;
+  return namesOf(model).at(-1) ?? model;
 }
 
 function answerOf({ model, responseModel }: KnownUsage): string {

@@ -68,12 +68,12 @@ function amounts(meter: Meter, counter: CounterSpec | null, left: bigint, estima
   const needed = claimed(meter, smallestClaim(estimate));
   const unit = meter === 'cost_usd' ? 'usd' : meter;
   const write = meter === 'cost_usd' ? formatUsd : plain;
-  const resets = counter?.source === 'limit' && counter.endsAtMs !== null;
+  const endsAtMs = counter?.source === 'limit' ? counter.endsAtMs : null;
   return {
     ...nameOf(counter),
     [`remaining_${unit}`]: write(left),
     [`needed_${unit}`]: write(needed),
-    resets_at: resets ? new Date(counter.endsAtMs!).toISOString() : null,
+    resets_at: endsAtMs === null ? null : new Date(endsAtMs).toISOString(),
     affordable_output_tokens: outputTokensWithin(meter, estimate, left),
   };
 }

@@ -1,4 +1,5 @@
 /** Unknown calls that are due, and how they share what is read for them. */
+import { defined } from '../domain/defined.ts';
 import type { MinuteSpan } from '../domain/usage-report-bound.ts';
 import type { EventRow } from '../store/events.ts';
 import { REPORTED_OPERATIONS, type ReportName } from './usage-report.ts';
@@ -42,9 +43,11 @@ export function readsOf(due: readonly Due[], lastMinute: number): Read[] {
 }
 
 function readOf(report: ReportName, calls: Due[], lastMinute: number): Read {
+  const first = defined(calls[0], 'a call to read the report for');
+  const last = calls.at(-1) ?? first;
   const span = {
-    firstMinute: calls[0]!.life.firstMinute - AROUND_MINUTES,
-    lastMinute: Math.min(lastMinute, calls.at(-1)!.life.lastMinute + AROUND_MINUTES),
+    firstMinute: first.life.firstMinute - AROUND_MINUTES,
+    lastMinute: Math.min(lastMinute, last.life.lastMinute + AROUND_MINUTES),
   };
   return { report, span, calls };
 }

@@ -18,7 +18,7 @@ import { releaseUnknown } from '../store/unknown.ts';
 import { type Due, readsOf, reportOf } from './due.ts';
 import { REPORTED_OPERATIONS, type ReadReport } from './usage-report.ts';
 
-export interface Release {
+export interface ReleasedCharge {
   eventId: string;
   teamId: string;
   releasedPicoUsd: PicoUsd;
@@ -35,7 +35,7 @@ export interface ReconcileOptions {
   reportDelayMs: number;
   /** Postgres's clock, which the events are dated by. */
   nowMs: () => number;
-  onRelease?: (release: Release) => void;
+  onRelease?: (release: ReleasedCharge) => void;
 }
 
 /** What came of the calls that were due, by how it ended. */

@@ -66,10 +66,7 @@ export function createUsageReport({ adminKey, baseUrl }: UsageReportOptions): Re
     } as const;
     for (let page: string | null = null, first = true; first || page !== null; first = false) {
       const asked = { ...query, group_by: ['model'] as ['model'], ...(page === null ? {} : { page }) };
-      const answer: Page =
-        name === 'completions'
-          ? await usage.completions(asked, { signal })
-          : ((await usage.embeddings(asked, { signal })) as Page);
+      const answer = (await usage[name](asked, { signal })) as Page;
       const before = missing.size;
       for (const bucket of answer.data) rows.push(...rowsOf(bucket, missing));
       page = answer.has_more ? answer.next_page : null;

@@ -8,13 +8,13 @@ import { type RaisedWarning, type RaiseOptions, raiseDenied, raiseWarnings } fro
 /** Any number, the same in every version of Tollgate. */
 const WARN_LOCK = 8_655_428_303;
 
-/** Looks once; answers what is new, nothing when another replica is at it. */
-export async function warn(database: Database, options: RaiseOptions): Promise<RaisedWarning[]> {
+/** Looks once; returns what is new, null when another replica is at it. */
+export function warn(database: Database, options: RaiseOptions): Promise<RaisedWarning[] | null> {
   const look = async (now: Date) => {
     await ensureSoftCounters(database, now);
     return raiseWarnings(database, now, options);
   };
-  return (await runAlone(database, WARN_LOCK, look)) ?? [];
+  return runAlone(database, WARN_LOCK, look);
 }
 
 /** Counters remembered until the next look; one that is not will refuse again. */
@@ -26,6 +26,10 @@ export class SpentBudgets {
 
   add(counter: CounterSpec): void {
     if (this.#counters.size < REFUSING_MAX) this.#counters.set(`${counter.teamId}/${counter.id}`, counter);
+  }
+
+  get size(): number {
+    return this.#counters.size;
   }
 
   /** Raises what they mean. When that fails they are forgotten: the next refusals say it again. */

@@ -4,10 +4,12 @@
  * connection is made to it, so a name cannot be one thing when it is judged and another when it is used.
  * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  */
+
 import { createHmac } from 'node:crypto';
 import { promises as dns, type LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { Agent, errors, request } from 'undici';
+import { defined } from '../domain/defined.ts';
 import { isPublicAddress } from './public-address.ts';
 
 export interface WebhookOptions {
@@ -37,24 +39,24 @@ const TIMEOUT_MS = 10_000;
 const ANSWER_BYTES_MAX = 16_384;
 const CONNECTIONS = 8;
 
-/** The address that a name or a URL leads to is not one that may be reached. */
+/** A name resolves to an address that webhooks may not reach. */
 class PrivateAddress extends Error {}
 
 export function createWebhook(options: WebhookOptions): Webhook {
   const { url, secret, allowPrivate, timeoutMs = TIMEOUT_MS } = options;
   const resolve = options.resolve ?? ((hostname) => dns.lookup(hostname, { all: true }));
   const lookup: LookupFunction = (hostname, { all }, callback) => {
-    const answer = async () => {
+    const resolved = async () => {
       const addresses = await resolve(hostname);
       if (!allowPrivate && !addresses.every(({ address }) => isPublicAddress(address)))
         throw new PrivateAddress();
       return addresses;
     };
-    answer().then(
+    resolved().then(
       (addresses) => {
-        const first = addresses[0]!;
-        if (all) callback(null, addresses);
-        else callback(null, first.address, first.family);
+        if (all) return callback(null, addresses);
+        const { address, family } = defined(addresses[0], `an address of ${hostname}`);
+        callback(null, address, family);
       },
       (error) => callback(error, '', 0),
     );
@@ -63,7 +65,7 @@ export function createWebhook(options: WebhookOptions): Webhook {
 
   async function send({ id, body }: WebhookMessage, nowMs: number, signal: AbortSignal) {
     const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
-    // Nobody looks an address up.
+    // An address needs no lookup.
     if (!allowPrivate && isIP(host) !== 0 && !isPublicAddress(host)) return NOT_PUBLIC;
     const timestamp = String(Math.floor(nowMs / 1000));
     const headers: Record<string, string> = {

@@ -15,8 +15,8 @@ export function uuidV7(atMs: number): string {
     next = 0;
   }
   pool.writeUIntBE(atMs, next, 6);
-  pool[next + 6] = (pool[next + 6]! & 0x0f) | 0x70;
-  pool[next + 8] = (pool[next + 8]! & 0x3f) | 0x80;
+  pool[next + 6] = ((pool[next + 6] ?? 0) & 0x0f) | 0x70;
+  pool[next + 8] = ((pool[next + 8] ?? 0) & 0x3f) | 0x80;
   const hex = pool.toString('hex', next, next + 16);
   next += 16;
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;

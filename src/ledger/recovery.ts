@@ -79,7 +79,7 @@ function readHeader(path: string): JournalHeader | null {
   const length = readSync(file, buffer);
   closeSync(file);
   if (length === 0) return null;
-  const line = parseLine(buffer.toString('utf8', 0, length).split('\n', 1)[0]!);
+  const line = parseLine(buffer.toString('utf8', 0, length).split('\n', 1)[0] ?? '');
   if (line?.type !== 'J') throw damaged(path, 1);
   const header = JournalHeader.safeParse(JSON.parse(line.json));
   if (!header.success) throw damaged(path, 1);
@@ -97,7 +97,7 @@ export function readJournal(path: string): JournalContent {
   // What follows the last newline is a torn tail or empty; either way it was never acknowledged.
   const last = lines.length - 1;
   for (let i = 0; i < last; i++) {
-    const line = parseLine(lines[i]!);
+    const line = parseLine(lines[i] ?? '');
     if (line === null || (line.type === 'J') !== (i === 0)) {
       if (i === last - 1 && i > 0) break;
       throw damaged(path, i + 1);

@@ -17,6 +17,8 @@ export interface JobsOptions {
   log: Log;
   metrics: Metrics;
   database: Database;
+  /** How often this instance told Postgres what was spent, or noticed a change of limits or grants. */
+  moves: { readonly count: number };
   /** Budgets for want of which the gateway refused calls. */
   spent: SpentBudgets;
   rates: () => RateCards;
@@ -90,16 +92,34 @@ function startReconcile(options: JobsOptions): () => Promise<void> {
 
 /** What was spent is in Postgres a quarter of a second later; together with this it is told within two. */
 const EVERY_MS = 1000;
+/** When nothing moved here, another replica may have moved it and died. */
+const LOOK_ANYWAY_MS = 30_000;
+/** How often deliveries are looked for when none was due for a minute. */
+const DELIVER_ANYWAY_MS = 10_000;
+const DELIVERING_MS = 60_000;
 
 /** Starts both jobs; returns how to end them. */
 function startWarnings(options: JobsOptions): () => Promise<void> {
-  const { config, log, metrics, database, spent } = options;
+  const { config, log, metrics, database, spent, moves } = options;
   const rules = { thresholds: config.warningThresholds, deliver: config.webhookUrl !== null };
+  const sending = startSending(options);
+  let movedBefore: number | null = null;
+  let lookedMs = 0;
   const raising = startJob({
     firstAfterMs: EVERY_MS,
     intervalMs: EVERY_MS,
     run: async () => {
-      const raised = [...(await warn(database, rules)), ...(await spent.raise(database, rules))];
+      const movedNow = moves.count;
+      const nowMs = performance.now();
+      if (movedNow === movedBefore && spent.size === 0 && nowMs - lookedMs < LOOK_ANYWAY_MS) return;
+      const seen = await warn(database, rules);
+      // Another replica that is at it may have begun before our events were there.
+      if (seen !== null) {
+        movedBefore = movedNow;
+        lookedMs = nowMs;
+      }
+      const raised = [...(seen ?? []), ...(await spent.raise(database, rules))];
+      if (raised.length > 0) sending.soon();
       for (const { teamId, counterId, threshold } of raised) {
         metrics.recordWarning(threshold);
         log.logger.warn(
@@ -110,29 +130,43 @@ function startWarnings(options: JobsOptions): () => Promise<void> {
     },
     onError: (error) => log.logger.error({ err: error }, 'warnings could not be raised; it is tried again'),
   });
-  const stopSending = startSending(options);
   return async () => {
-    await Promise.all([raising.stop(), stopSending()]);
+    await Promise.all([raising.stop(), sending.stop()]);
   };
 }
 
-function startSending({ config, log, metrics, database, nowMs }: JobsOptions): () => Promise<void> {
-  if (config.webhookUrl === null) return async () => {};
+interface Sending {
+  /** A warning was raised. */
+  soon(): void;
+  stop(): Promise<void>;
+}
+
+function startSending({ config, log, metrics, database, nowMs }: JobsOptions): Sending {
+  if (config.webhookUrl === null) return { soon: () => {}, stop: async () => {} };
   const webhook = createWebhook({
     url: config.webhookUrl,
     secret: config.webhookSecret,
     allowPrivate: config.webhookAllowPrivate,
   });
+  let busyUntilMs = 0;
+  let lookedMs = 0;
+  const soon = () => {
+    busyUntilMs = performance.now() + DELIVERING_MS;
+  };
   const sending = startJob({
     firstAfterMs: EVERY_MS,
     intervalMs: EVERY_MS,
-    run: (signal) =>
-      deliver(
+    run: async (signal) => {
+      const now = performance.now();
+      if (now > busyUntilMs && now - lookedMs < DELIVER_ANYWAY_MS) return;
+      lookedMs = now;
+      await deliver(
         {
           database,
           webhook,
           nowMs,
           onEnd: (outcome, { id, attempts }, problem) => {
+            soon();
             metrics.recordDelivery(outcome);
             if (problem === null) return;
             const next = outcome === 'given_up' ? 'it is given up' : 'it is tried again';
@@ -140,11 +174,15 @@ function startSending({ config, log, metrics, database, nowMs }: JobsOptions): (
           },
         },
         signal,
-      ),
+      );
+    },
     onError: (error) => log.logger.error({ err: error }, 'warnings could not be sent; it is tried again'),
   });
-  return async () => {
-    await sending.stop();
-    await webhook.close();
+  return {
+    soon,
+    async stop() {
+      await sending.stop();
+      await webhook.close();
+    },
   };
 }

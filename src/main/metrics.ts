@@ -65,8 +65,11 @@ function teamGauges(leases: LeaseTable, keys: KeyCache, nowMs: number): Iterable
   return teams.values();
 }
 
-/** The ledger's store with a stopwatch: how long Postgres takes over the ledger's work, and how often it fails. */
-export function measuredStore(store: LedgerStore, metrics: Metrics): LedgerStore {
+/**
+ * The ledger's store with a stopwatch: how long Postgres takes over the ledger's work, and how often it fails. Counts
+ * a move whenever Postgres has learned of usage events.
+ */
+export function measuredStore(store: LedgerStore, metrics: Metrics, moves: { count: number }): LedgerStore {
   async function measured<T>(work: LedgerWork, ask: () => Promise<T>): Promise<T> {
     const startMs = performance.now();
     let failed = true;
@@ -80,7 +83,11 @@ export function measuredStore(store: LedgerStore, metrics: Metrics): LedgerStore
   }
   return {
     requestLease: (request) => measured('lease', () => store.requestLease(request)),
-    flush: (batch) => measured('flush', () => store.flush(batch)),
+    flush: async (batch) => {
+      const result = await measured('flush', () => store.flush(batch));
+      if (batch.events.length > 0) moves.count++;
+      return result;
+    },
     heartbeat: (instanceId) => measured('heartbeat', () => store.heartbeat(instanceId)),
     // Once, at the end of an instance: nothing to watch.
     adopt: (instanceId, events, status) => store.adopt(instanceId, events, status),

@@ -86,6 +86,8 @@ interface Base {
   clock: Clock;
   metrics: Metrics;
   onStoreError: (error: unknown) => void;
+  /** How often this instance told Postgres what was spent, or noticed a change of limits or grants. */
+  moves: { count: number };
 }
 
 /** @throws CannotStart for what people can mend; whatever was begun by then is undone. */
@@ -102,7 +104,20 @@ export async function startApp(options: AppOptions): Promise<App> {
   await expectDefaultPlan(store.database, config.defaultPlan, log);
   const clock = createClock();
   const metrics = createMetrics({ version });
-  const base: Base = { config, log, version, group, back, hurry, store, clock, metrics, onStoreError };
+  const moves = { count: 0 };
+  const base: Base = {
+    config,
+    log,
+    version,
+    group,
+    back,
+    hurry,
+    store,
+    clock,
+    metrics,
+    onStoreError,
+    moves,
+  };
 
   const adoption = await adoptJournals(store.ledgerStore, journals, log);
   back.defer(adoption.stop);
@@ -141,7 +156,7 @@ export async function startApp(options: AppOptions): Promise<App> {
 
 /** Registers this instance, opens its journal, and makes the first contact with Postgres. */
 async function openLedger(base: Base, journals: string) {
-  const { config, log, back, hurry, store, clock, metrics, onStoreError } = base;
+  const { config, log, back, hurry, store, clock, metrics, moves, onStoreError } = base;
   const instanceId = uuidV7(clock.nowMs());
   await store.registerInstance(instanceId);
   const { promise: fenced, resolve: onFenced } = Promise.withResolvers<void>();
@@ -161,7 +176,7 @@ async function openLedger(base: Base, journals: string) {
   );
   const ledger = new Ledger({
     instanceId,
-    store: measuredStore(store.ledgerStore, metrics),
+    store: measuredStore(store.ledgerStore, metrics, moves),
     journal,
     clock,
     timers: realTimers,
@@ -177,13 +192,16 @@ async function openLedger(base: Base, journals: string) {
 }
 
 /** Reads keys and prices, and follows their changes. */
-async function openCatalog({ back, store, onStoreError }: Base, ledger: Ledger) {
+async function openCatalog({ back, store, moves, onStoreError }: Base, ledger: Ledger) {
   const { sql } = store.database;
   const keys = new KeyCache({ findKey: (hash) => findKey(sql, hash) });
   const catalog = new Catalog({
     source: { changes: (version) => catalogChanges(sql, version), rateCards: store.rateCards },
     keys,
-    onChange: (teamIds) => ledger.revoke(teamIds),
+    onChange: (teamIds) => {
+      moves.count++;
+      ledger.revoke(teamIds);
+    },
     onError: onStoreError,
   });
   await catalog.start();
@@ -208,7 +226,7 @@ interface Parts {
 
 /** Makes what clients and people talk to, and starts the background jobs. */
 function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Parts, adminKey: string) {
-  const { config, log, version, group, back, store, clock, metrics, onStoreError } = base;
+  const { config, log, version, group, back, store, clock, metrics, moves, onStoreError } = base;
   const { database } = store;
   const counts = new ApiErrorCounts({
     write: (added) => addApiErrors(database.sql, added),
@@ -252,7 +270,17 @@ function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Par
     onStoreError,
   });
   back.defer(
-    startJobs({ config, log, metrics, database, spent, rates, nowMs: () => clock.nowMs(), onStoreError }),
+    startJobs({
+      config,
+      log,
+      metrics,
+      database,
+      spent,
+      moves,
+      rates,
+      nowMs: () => clock.nowMs(),
+      onStoreError,
+    }),
   );
   return { gateway, pages, stopping };
 }

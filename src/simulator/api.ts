@@ -1,21 +1,22 @@
 /**
- * One request to `/v1`: checked, given its fate, put on the invoice, answered. Whatever way it ends, it leaves
- * exactly one line, written before the first byte of the answer.
+ * One request to `/v1`: checked, planned with its fault, written to the invoice, responded to. However it ends, it
+ * leaves exactly one line, written before the first byte of the response.
  */
-import { type Answer, composeAnswer } from './answer.ts';
+
 import type { ModelCall, OperationName } from './call.ts';
 import { readChatCall, readResponseCall } from './call-chat.ts';
 import { readCompletionCall, readEmbeddingCall, readModerationCall } from './call-text.ts';
 import { type Directives, readDirectives } from './directives.ts';
+import { type ApiError, INVALID_JSON, isApiError, unknownUrl } from './errors.ts';
 import type { Exchange } from './exchange.ts';
-import { drawFault, type Fault, faultRefusal, htmlStatus, makeFault } from './faults.ts';
+import { drawFault, errorOfFault, type Fault, htmlStatus, makeFault } from './faults.ts';
 import { isObject, type JsonObject } from './fields.ts';
 import { NO_USAGE } from './invoice.ts';
 import { checkAdminKey, checkApiKey } from './keys.ts';
+import { composeOutput, type Output } from './output.ts';
 import { type Plan, planCall } from './plan.ts';
 import type { Profile } from './profile.ts';
 import { type Random, seededRandom } from './random.ts';
-import { INVALID_JSON, isRefusal, type Refusal, unknownUrl } from './refusals.ts';
 import { chatEvents, chatJson, completionEvents, completionJson } from './render-chat.ts';
 import { responseEvents, responseJson } from './render-responses.ts';
 import { embeddingJson, modelJson, modelListJson, moderationJson } from './render-text.ts';
@@ -23,10 +24,10 @@ import { usageJson } from './usage.ts';
 
 interface Operation {
   name: OperationName;
-  read: (body: JsonObject) => ModelCall | Refusal;
-  json: (answer: Answer) => string;
+  read: (body: JsonObject) => ModelCall | ApiError;
+  json: (output: Output) => string;
   /** Null: never streams. */
-  events: ((answer: Answer) => string[]) | null;
+  events: ((output: Output) => string[]) | null;
 }
 
 const OPERATIONS: Record<string, Operation> = {
@@ -47,46 +48,47 @@ const OPERATIONS: Record<string, Operation> = {
   '/v1/moderations': { name: 'moderations', read: readModerationCall, json: moderationJson, events: null },
 };
 
-/** Answers one request whose body has arrived. */
-export function answerApi(exchange: Exchange, body: Buffer): void {
+/** Handles one request whose body has arrived. */
+export function handleApi(exchange: Exchange, body: Buffer): void {
   const { state, request, entry, key } = exchange;
-  const path = (request.url ?? '').split('?', 1)[0]!;
-  const operation = request.method === 'POST' && Object.hasOwn(OPERATIONS, path) ? OPERATIONS[path]! : null;
+  const path = (request.url ?? '').replace(/\?.*/s, '');
+  const operation =
+    request.method === 'POST' && Object.hasOwn(OPERATIONS, path) ? (OPERATIONS[path] ?? null) : null;
   entry.operation = operation?.name ?? null;
 
   if (path.startsWith(USAGE_ROOT)) {
-    answerUsage(exchange, path.slice(USAGE_ROOT.length));
+    handleUsage(exchange, path.slice(USAGE_ROOT.length));
     return;
   }
-  const refusal = checkApiKey(request.headers.authorization, state.keys);
+  const error = checkApiKey(request.headers.authorization, state.keys);
   const directives = readDirectives(request.headers['x-simulator']);
-  if (refusal) exchange.refuse(refusal);
-  else if (isRefusal(directives)) exchange.refuse(directives);
-  else if (!operation) answerModels(exchange, path);
+  if (error) exchange.respondError(error);
+  else if (isApiError(directives)) exchange.respondError(directives);
+  else if (!operation) handleModels(exchange, path);
   else {
     exchange.directives = directives;
     // Its own generator: switching faults on leaves every other choice of a run as it was.
     exchange.fault = chooseFault(directives, state.profile, seededRandom(state.seed, `fault ${key}`));
-    answerCall(exchange, operation, body);
+    handleCall(exchange, operation, body);
   }
 }
 
 const USAGE_ROOT = '/v1/organization/usage/';
 
 /** The reports of an administrator: they never meet a fault, for they are the evidence after faults. */
-function answerUsage(exchange: Exchange, name: string): void {
+function handleUsage(exchange: Exchange, name: string): void {
   const { state, request, entry } = exchange;
   const { method = 'GET', url = '' } = request;
-  const refusal = checkAdminKey(request.headers.authorization, state.keys);
-  if (refusal) exchange.refuse(refusal);
+  const error = checkAdminKey(request.headers.authorization, state.keys);
+  if (error) exchange.respondError(error);
   else if (method !== 'GET' || (name !== 'completions' && name !== 'embeddings')) {
-    exchange.refuse(unknownUrl(method, `${USAGE_ROOT}${name}`));
+    exchange.respondError(unknownUrl(method, `${USAGE_ROOT}${name}`));
   } else {
     entry.operation = `usage.${name}`;
     const search = new URLSearchParams(url.split('?', 2)[1]);
     const json = usageJson(name, state.invoice.lines(), search, Math.floor(Date.now() / 1000));
     if (typeof json === 'string') exchange.send(200, 'application/json', json, 0n);
-    else exchange.refuse(json);
+    else exchange.respondError(json);
   }
 }
 
@@ -96,17 +98,17 @@ function chooseFault(directives: Directives, profile: Profile, random: Random): 
   return drawFault(profile, random);
 }
 
-function answerModels(exchange: Exchange, path: string): void {
+function handleModels(exchange: Exchange, path: string): void {
   const { method = 'GET' } = exchange.request;
   const id = path.startsWith('/v1/models/') ? decodePath(path.slice('/v1/models/'.length)) : undefined;
   if (method !== 'GET' || (path !== '/v1/models' && id === undefined)) {
-    exchange.refuse(unknownUrl(method, path));
+    exchange.respondError(unknownUrl(method, path));
     return;
   }
   exchange.entry.operation = id === undefined ? 'models.list' : 'models.retrieve';
   const json = id === undefined ? modelListJson() : modelJson(id);
   if (typeof json === 'string') exchange.send(200, 'application/json', json, 0n);
-  else exchange.refuse(json);
+  else exchange.respondError(json);
 }
 
 /** SDKs write `ft:…` as `ft%3A…`. A path that is no valid encoding names no model. */
@@ -118,25 +120,25 @@ function decodePath(text: string): string {
   }
 }
 
-function answerCall(exchange: Exchange, operation: Operation, bytes: Buffer): void {
+function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): void {
   const call = readCall(operation, bytes);
-  if (isRefusal(call)) {
+  if (isApiError(call)) {
     exchange.fault = null;
-    exchange.refuse(call);
+    exchange.respondError(call);
     return;
   }
   const { state, entry, random, directives, fault } = exchange;
   entry.model = call.servedName;
-  const refused = fault && faultRefusal(fault.name);
-  if (refused) {
-    exchange.refuse(refused);
+  const faultError = fault && errorOfFault(fault.name);
+  if (faultError) {
+    exchange.respondError(faultError);
     return;
   }
   const mode = directives.mode ?? state.mode;
   const plan = planCall(call, { mode, profile: state.profile, directives, random });
-  if (isRefusal(plan)) {
+  if (isApiError(plan)) {
     exchange.fault = null;
-    exchange.refuse(plan);
+    exchange.respondError(plan);
     return;
   }
   const costPicoUsd = fault && !fault.billed ? 0n : plan.costPicoUsd;
@@ -147,10 +149,10 @@ function answerCall(exchange: Exchange, operation: Operation, bytes: Buffer): vo
   const html = fault && htmlStatus(fault.name);
   if (fault?.name === 'cut_before_headers' || fault?.name === 'hang') exchange.vanish(costPicoUsd);
   else if (html) exchange.send(html, 'text/html', htmlPage(html), costPicoUsd);
-  else answerPlan(exchange, operation, call, plan);
+  else deliverPlan(exchange, operation, call, plan);
 }
 
-function readCall(operation: Operation, bytes: Buffer): ModelCall | Refusal {
+function readCall(operation: Operation, bytes: Buffer): ModelCall | ApiError {
   let body: unknown;
   try {
     body = JSON.parse(bytes.toString());
@@ -160,21 +162,21 @@ function readCall(operation: Operation, bytes: Buffer): ModelCall | Refusal {
   return isObject(body) ? operation.read(body) : INVALID_JSON;
 }
 
-function answerPlan(exchange: Exchange, operation: Operation, call: ModelCall, plan: Plan): void {
+function deliverPlan(exchange: Exchange, operation: Operation, call: ModelCall, plan: Plan): void {
   const { random, state, directives, fault } = exchange;
-  const answer = composeAnswer(call, plan, random, state.profile, directives, fault?.name !== 'no_usage');
+  const output = composeOutput(call, plan, random, state.profile, directives, fault?.name !== 'no_usage');
   const events = call.stream ? operation.events : null;
   const type = events ? 'text/event-stream; charset=utf-8' : 'application/json';
-  const body = tryRender(() => (events ? events(answer) : operation.json(answer)));
+  const body = tryRender(() => (events ? events(output) : operation.json(output)));
   if (body === null) {
     exchange.fault = null;
     exchange.entry.usage = NO_USAGE;
     exchange.entry.service_tier = null;
-    exchange.refuse(INVALID_JSON);
+    exchange.respondError(INVALID_JSON);
   } else exchange.send(200, type, body, plan.costPicoUsd);
 }
 
-/** Null: the request is nested too deeply to be repeated in the answer (a RangeError of the stack). */
+/** Returns null for a request that is nested too deeply to be repeated in its response (a RangeError of the stack). */
 function tryRender<Body>(render: () => Body): Body | null {
   try {
     return render();

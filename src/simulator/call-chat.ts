@@ -9,28 +9,28 @@ import {
   readStream,
   readTier,
 } from './call.ts';
+import { type ApiError, invalidRequest, isApiError, notSimulated } from './errors.ts';
 import { FieldReader, invalidValue, type JsonObject, missing, wrongType } from './fields.ts';
 import { emptyInput, measure } from './input.ts';
 import type { Model } from './prices.ts';
-import { invalidRequest, isRefusal, notSimulated, type Refusal } from './refusals.ts';
 
 const ROLES = ['system', 'developer', 'assistant', 'user', 'function', 'tool'];
 
-export function readChatCall(body: JsonObject): ModelCall | Refusal {
+export function readChatCall(body: JsonObject): ModelCall | ApiError {
   const reader = new FieldReader(body);
   const found = readModel(reader, ['chat']);
-  if (isRefusal(found)) return found;
+  if (isApiError(found)) return found;
   const { model, servedName } = found;
   const messages = reader.objects('messages');
-  if (messages === null) return reader.refusal ?? missing('messages');
+  if (messages === null) return reader.error ?? missing('messages');
   checkMessages(reader, messages);
   checkTools(reader);
   checkSampling(reader);
   if (reader.has('web_search_options') && model.feePerCallPicoUsd === 0n) {
-    reader.refuse(notSimulated('web_search_options'));
+    reader.fail(notSimulated('web_search_options'));
   }
   if (Array.isArray(body.modalities) && body.modalities.includes('audio')) {
-    reader.refuse(notSimulated('modalities'));
+    reader.fail(notSimulated('modalities'));
   }
   const outputTokensMost = outputMost(model, readChatLimit(reader, model));
   const choices = reader.integer('n', 1, 128) ?? 1;
@@ -43,10 +43,10 @@ export function readChatCall(body: JsonObject): ModelCall | Refusal {
   input.messages = messages.length;
   measure(input, messages);
   for (const name of ['tools', 'functions', 'response_format']) measure(input, body[name], true);
-  if (input.unbillable) reader.refuse(notSimulated(input.unbillable));
+  if (input.unbillable) reader.fail(notSimulated(input.unbillable));
   const { stream, includeUsage } = readStream(reader);
   return (
-    reader.refusal ?? {
+    reader.error ?? {
       operation: 'chat.completions',
       body,
       model,
@@ -68,17 +68,17 @@ export function readChatCall(body: JsonObject): ModelCall | Refusal {
 function checkMessages(reader: FieldReader, messages: JsonObject[]): void {
   if (messages.length === 0) {
     const message = "Invalid 'messages': empty array. Expected an array with minimum length 1.";
-    reader.refuse(invalidRequest(message, 'messages', 'empty_array'));
+    reader.fail(invalidRequest(message, 'messages', 'empty_array'));
   }
   for (const [index, { role, content }] of messages.entries()) {
     const name = `messages[${index}]`;
-    if (role === undefined) reader.refuse(missing(`${name}.role`));
-    else if (!ROLES.includes(String(role))) reader.refuse(invalidValue(`${name}.role`, role, ROLES));
+    if (role === undefined) reader.fail(missing(`${name}.role`));
+    else if (!ROLES.includes(String(role))) reader.fail(invalidValue(`${name}.role`, role, ROLES));
     const isContent = content === undefined || content === null || typeof content === 'string';
     if (!isContent && !Array.isArray(content)) {
-      reader.refuse(wrongType(`${name}.content`, 'one of a string or array of objects', content));
+      reader.fail(wrongType(`${name}.content`, 'one of a string or array of objects', content));
     } else if (role === 'user' && (content === undefined || content === null)) {
-      reader.refuse(missing(`${name}.content`));
+      reader.fail(missing(`${name}.content`));
     }
   }
 }
@@ -89,18 +89,18 @@ function readChatLimit(reader: FieldReader, model: Model): number | null {
   if (oldLimit !== null && model.reasoning) {
     const message =
       "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.";
-    reader.refuse(invalidRequest(message, 'max_tokens', 'unsupported_parameter'));
+    reader.fail(invalidRequest(message, 'max_tokens', 'unsupported_parameter'));
   }
   if (oldLimit !== null && limit !== null) {
     const message =
       "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported. Set 'max_completion_tokens' instead.";
-    reader.refuse(invalidRequest(message, 'max_tokens', 'invalid_parameter_combination'));
+    reader.fail(invalidRequest(message, 'max_tokens', 'invalid_parameter_combination'));
   }
   const asked = limit ?? oldLimit;
   if (asked !== null && model.maxOutputTokens !== null && asked > model.maxOutputTokens) {
     const name = limit === null ? 'max_tokens' : 'max_completion_tokens';
     const message = `${name} is too large: ${asked}. This model supports at most ${model.maxOutputTokens} completion tokens, whereas you provided ${asked}.`;
-    reader.refuse(invalidRequest(message, name, 'invalid_value'));
+    reader.fail(invalidRequest(message, name, 'invalid_value'));
   }
   return asked;
 }
@@ -108,33 +108,33 @@ function readChatLimit(reader: FieldReader, model: Model): number | null {
 /** Fields that bring state, files or work of the server's into a response: what they cost stands in no request. */
 const SERVER_STATE = ['previous_response_id', 'conversation', 'prompt', 'context_management'];
 
-export function readResponseCall(body: JsonObject): ModelCall | Refusal {
+export function readResponseCall(body: JsonObject): ModelCall | ApiError {
   const reader = new FieldReader(body);
   const found = readModel(reader, ['chat', 'responses']);
-  if (isRefusal(found)) return found;
+  if (isApiError(found)) return found;
   const { model, servedName } = found;
-  for (const name of SERVER_STATE) if (reader.has(name)) reader.refuse(notSimulated(name));
-  if (reader.boolean('background')) reader.refuse(notSimulated('background'));
+  for (const name of SERVER_STATE) if (reader.has(name)) reader.fail(notSimulated(name));
+  if (reader.boolean('background')) reader.fail(notSimulated('background'));
   checkTools(reader);
   checkSampling(reader);
 
   const input = emptyInput();
   const items = body.input;
-  if (items === undefined || items === null) reader.refuse(missing('input'));
+  if (items === undefined || items === null) reader.fail(missing('input'));
   else if (typeof items === 'string') input.messages = 1;
   else input.messages = reader.objects('input')?.length ?? 0;
   if (reader.string('instructions') !== null) input.messages++;
   measure(input, items);
   measure(input, body.instructions);
   for (const name of ['tools', 'text']) measure(input, body[name], true);
-  if (input.unbillable) reader.refuse(notSimulated(input.unbillable));
+  if (input.unbillable) reader.fail(notSimulated(input.unbillable));
 
   const tier = readTier(reader, model);
   const keepsCache12h = readCache12h(reader, model, tier);
   const outputTokensMost = outputMost(model, reader.integer('max_output_tokens', 16));
   const { stream } = readStream(reader);
   return (
-    reader.refusal ?? {
+    reader.error ?? {
       operation: 'responses',
       body,
       model,

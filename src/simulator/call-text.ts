@@ -1,8 +1,8 @@
 /** Readers of the operations on plain texts: legacy completions, embeddings, moderations. */
 import { checkSampling, type ModelCall, outputMost, readModel, readStream } from './call.ts';
+import { type ApiError, invalidRequest, isApiError } from './errors.ts';
 import { FieldReader, type JsonObject, missing, wrongType } from './fields.ts';
 import { emptyInput, type InputSize, measure } from './input.ts';
-import { invalidRequest, isRefusal, type Refusal } from './refusals.ts';
 
 /** Published limits of an embeddings request. */
 const MAX_EMBEDDING_INPUTS = 2048;
@@ -22,10 +22,10 @@ const PLAIN = {
   keepsCache12h: false,
 } as const;
 
-export function readCompletionCall(body: JsonObject): ModelCall | Refusal {
+export function readCompletionCall(body: JsonObject): ModelCall | ApiError {
   const reader = new FieldReader(body);
   const found = readModel(reader, ['completion']);
-  if (isRefusal(found)) return found;
+  if (isApiError(found)) return found;
   checkSampling(reader);
   const input = emptyInput();
   const prompts = readTexts(reader, 'prompt', input) ?? 1;
@@ -36,15 +36,15 @@ export function readCompletionCall(body: JsonObject): ModelCall | Refusal {
   const candidates = reader.integer('best_of', 1, 20) ?? choices;
   if (candidates < choices) {
     const message = `You requested that the server return more choices than it will generate (HINT: you must set 'best_of' (${candidates}) to be at least 'n' (${choices})).`;
-    reader.refuse(invalidRequest(message, 'best_of'));
+    reader.fail(invalidRequest(message, 'best_of'));
   }
   const { stream, includeUsage } = readStream(reader);
   if (stream && candidates > choices) {
-    reader.refuse(invalidRequest('Cannot stream results when best_of is greater than n.', 'best_of'));
+    reader.fail(invalidRequest('Cannot stream results when best_of is greater than n.', 'best_of'));
   }
   const limit = reader.integer('max_tokens', 0) ?? DEFAULT_COMPLETION_TOKENS;
   return (
-    reader.refusal ?? {
+    reader.error ?? {
       ...PLAIN,
       operation: 'completions',
       body,
@@ -60,29 +60,29 @@ export function readCompletionCall(body: JsonObject): ModelCall | Refusal {
   );
 }
 
-export function readEmbeddingCall(body: JsonObject): ModelCall | Refusal {
+export function readEmbeddingCall(body: JsonObject): ModelCall | ApiError {
   const reader = new FieldReader(body);
   const found = readModel(reader, ['embedding']);
-  if (isRefusal(found)) return found;
+  if (isApiError(found)) return found;
   const input = emptyInput();
   const prompts = readTexts(reader, 'input', input);
-  if (prompts === null) return reader.refusal ?? missing('input');
+  if (prompts === null) return reader.error ?? missing('input');
   if (prompts > MAX_EMBEDDING_INPUTS) {
     const message = `Invalid 'input': array too long. Expected an array with maximum length ${MAX_EMBEDDING_INPUTS}.`;
-    reader.refuse(invalidRequest(message, 'input', 'array_above_max_length'));
+    reader.fail(invalidRequest(message, 'input', 'array_above_max_length'));
   }
   reader.choice('encoding_format', ['float', 'base64']);
   reader.integer('dimensions', 1, found.model.name.endsWith('-large') ? 3072 : 1536);
   if (reader.has('dimensions') && found.model.name.endsWith('-ada-002')) {
-    reader.refuse(invalidRequest('This model does not support specifying dimensions.', 'dimensions'));
+    reader.fail(invalidRequest('This model does not support specifying dimensions.', 'dimensions'));
   }
-  return reader.refusal ?? { ...PLAIN, operation: 'embeddings', body, ...found, input, prompts };
+  return reader.error ?? { ...PLAIN, operation: 'embeddings', body, ...found, input, prompts };
 }
 
-export function readModerationCall(body: JsonObject): ModelCall | Refusal {
+export function readModerationCall(body: JsonObject): ModelCall | ApiError {
   const reader = new FieldReader({ model: 'omni-moderation-latest', ...body });
   const found = readModel(reader, ['moderation']);
-  if (isRefusal(found)) return found;
+  if (isApiError(found)) return found;
   const { input } = body;
   if (input === undefined || input === null) return missing('input');
   if (typeof input !== 'string' && !Array.isArray(input))
@@ -94,7 +94,7 @@ export function readModerationCall(body: JsonObject): ModelCall | Refusal {
 
 /**
  * Measures a text, a list of texts, a token array or a list of token arrays; returns how many there are.
- * Null when the field is absent or wrong (then the reader holds the refusal).
+ * Null when the field is absent or wrong (then the reader holds the error).
  */
 function readTexts(reader: FieldReader, name: string, size: InputSize): number | null {
   const value = reader.body[name];
@@ -105,13 +105,13 @@ function readTexts(reader: FieldReader, name: string, size: InputSize): number |
     if (typeof text === 'string') measure(size, text);
     else if (isTokens) size.tokens += text.length;
     else {
-      reader.refuse(
+      reader.fail(
         wrongType(name, 'a string, array of strings, array of tokens, or array of token arrays', text),
       );
       return null;
     }
     if (text.length === 0) {
-      reader.refuse(invalidRequest(`Invalid '${name}': input cannot be an empty string or array.`, name));
+      reader.fail(invalidRequest(`Invalid '${name}': input cannot be an empty string or array.`, name));
       return null;
     }
   }

@@ -1,8 +1,9 @@
 /** A model call, read and checked: all that its bill depends on. Each operation has its own reader. */
+
+import { type ApiError, invalidRequest, notSimulated, unknownModel } from './errors.ts';
 import type { FieldReader, JsonObject } from './fields.ts';
 import type { InputSize } from './input.ts';
 import { findModel, type Model, type ModelKind, type Tier } from './prices.ts';
-import { invalidRequest, notSimulated, type Refusal, unknownModel } from './refusals.ts';
 
 export type OperationName = 'chat.completions' | 'responses' | 'embeddings' | 'completions' | 'moderations';
 
@@ -10,16 +11,16 @@ export interface ModelCall {
   operation: OperationName;
   body: JsonObject;
   model: Model;
-  /** The snapshot that the answer names. */
+  /** The snapshot that the response names. */
   servedName: string;
   stream: boolean;
   includeUsage: boolean;
   input: InputSize;
-  /** Prompts answered separately (completions), or inputs (embeddings, moderations). */
+  /** Separate prompts (completions), or inputs (embeddings, moderations). */
   prompts: number;
-  /** Answers returned for each prompt. */
+  /** Candidates returned for each prompt. */
   choices: number;
-  /** Answers generated, and billed, for each prompt (`best_of`). 0: the operation has no output. */
+  /** Candidates generated and billed for each prompt (`best_of`). 0: the operation has no output. */
   candidates: number;
   /** Most output tokens of one candidate: the request's limit or the model's maximum. */
   outputTokensMost: number;
@@ -42,9 +43,9 @@ export function outputMost(model: Model, limit: number | null): number {
 export function readModel(
   reader: FieldReader,
   kinds: readonly ModelKind[],
-): { model: Model; servedName: string } | Refusal {
+): { model: Model; servedName: string } | ApiError {
   const name = reader.string('model');
-  if (reader.refusal) return reader.refusal;
+  if (reader.error) return reader.error;
   if (name === null) return invalidRequest('you must provide a model parameter');
   const found = findModel(name);
   if (!found) return unknownModel(name);
@@ -55,7 +56,7 @@ export function readModel(
   return found;
 }
 
-/** `fast` is another name of `priority`; a tier that the model has no price for is refused. */
+/** `fast` is another name of `priority`; a tier without a price for the model is an error. */
 export function readTier(reader: FieldReader, model: Model): ModelCall['tier'] {
   const asked = reader.choice('service_tier', ['auto', 'default', 'flex', 'priority', 'fast']);
   if (asked === null || asked === 'auto') return 'auto';
@@ -63,7 +64,7 @@ export function readTier(reader: FieldReader, model: Model): ModelCall['tier'] {
   if (tier !== 'priority' && tier !== 'flex') return 'default';
   if (!model.tiers[tier]) {
     const message = `Invalid service_tier argument: '${tier}' is not available for model '${model.name}'.`;
-    reader.refuse(invalidRequest(message, 'service_tier', 'invalid_service_tier'));
+    reader.fail(invalidRequest(message, 'service_tier', 'invalid_service_tier'));
   }
   return tier;
 }
@@ -75,7 +76,7 @@ export function readCache12h(reader: FieldReader, model: Model, tier: ModelCall[
   const sold = model.tiers.default?.standard.cacheWrite12h != null && (tier === 'auto' || tier === 'default');
   if (ttl !== '12h' || !sold) {
     const message = `Invalid value: '${String(ttl)}' is not a cache lifetime of this model and service tier.`;
-    reader.refuse(invalidRequest(message, 'prompt_cache_options.ttl', 'invalid_value'));
+    reader.fail(invalidRequest(message, 'prompt_cache_options.ttl', 'invalid_value'));
   }
   return true;
 }
@@ -85,7 +86,7 @@ const CLIENT_TOOLS = ['function', 'custom'];
 
 export function checkTools(reader: FieldReader): void {
   for (const tool of reader.objects('tools') ?? []) {
-    if (!CLIENT_TOOLS.includes(String(tool.type))) reader.refuse(notSimulated(`tools: ${String(tool.type)}`));
+    if (!CLIENT_TOOLS.includes(String(tool.type))) reader.fail(notSimulated(`tools: ${String(tool.type)}`));
   }
 }
 
@@ -103,7 +104,7 @@ export function readStream(reader: FieldReader): { stream: boolean; includeUsage
   const options = reader.object('stream_options');
   if (options && !stream) {
     const message = "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
-    reader.refuse(invalidRequest(message, 'stream_options'));
+    reader.fail(invalidRequest(message, 'stream_options'));
   }
   return { stream, includeUsage: options?.include_usage === true };
 }

@@ -9,7 +9,7 @@ import { isObject } from './fields.ts';
 import type { InvoiceLine } from './invoice.ts';
 import { DEFAULT_PROFILE, mergeProfile, type Profile } from './profile.ts';
 
-export function answerControl(
+export function handleControl(
   state: ApiState,
   request: IncomingMessage,
   response: ServerResponse,

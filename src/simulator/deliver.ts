@@ -1,4 +1,4 @@
-/** Delivery: writing an answer to the socket, at the pace and with the damage that its fault prescribes. */
+/** Delivery: writes a response to the socket, at the pace and with the damage of its fault. */
 import type { ServerResponse } from 'node:http';
 import type { Writable } from 'node:stream';
 import { constants, createGzip, gzipSync } from 'node:zlib';
@@ -15,7 +15,7 @@ export interface Delivery {
   gzip: boolean;
 }
 
-/** Writes the answer; `completed` is called once every byte was handed to the network, and only then. */
+/** Writes the response; calls `completed` once every byte was handed to the network, and only then. */
 export function deliver(response: ServerResponse, delivery: Delivery, completed: () => void): void {
   const start = (): void => {
     if (response.destroyed) return;
@@ -59,7 +59,7 @@ function sendEvents(
   const step = (): void => {
     while (next < last) {
       if (response.destroyed) return;
-      const flowing = target.write(events[next++]!);
+      const flowing = target.write(events[next++] ?? '');
       if (chunkMs > 0) {
         setTimeout(step, chunkMs).unref();
         return;
@@ -69,7 +69,7 @@ function sendEvents(
         return;
       }
     }
-    if (cut) target.write(events[last]!.slice(0, -10), () => cutConnection(response));
+    if (cut) target.write((events[last] ?? '').slice(0, -10), () => cutConnection(response));
     else if (gzip) target.end();
     else target.end(completed);
   };

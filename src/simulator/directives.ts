@@ -2,11 +2,12 @@
  * Directives: a request may order its own fate in the header `x-simulator: key=value,key=value`, so that one test can
  * meet one fault without touching the profile of a shared simulator.
  */
+
+import { type ApiError, invalidRequest } from './errors.ts';
 import type { FaultName } from './faults.ts';
 import { isFaultName } from './faults.ts';
 import type { Tier } from './prices.ts';
 import type { Mode } from './profile.ts';
-import { invalidRequest, type Refusal } from './refusals.ts';
 
 export interface Directives {
   mode?: Mode;
@@ -83,8 +84,8 @@ const SETTERS: Record<string, Setter> = {
 
 const NO_DIRECTIVES: Directives = Object.freeze({});
 
-/** Reads the header; an unknown directive is refused, because a test that misspells one would pass without it. */
-export function readDirectives(header: string | string[] | undefined): Directives | Refusal {
+/** Returns the directives of the header. An unknown one is an error: a test that misspells it must not pass. */
+export function readDirectives(header: string | string[] | undefined): Directives | ApiError {
   if (header === undefined) return NO_DIRECTIVES;
   const directives: Directives = {};
   for (const pair of header.toString().split(',')) {

@@ -1,14 +1,14 @@
-/** One request on its way to its line and its answer: whatever it comes to, it leaves exactly one line. */
+/** One request until its line and its response: however it ends, it leaves exactly one line. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { cutConnection, type Delivery, deliver } from './deliver.ts';
 import type { Directives } from './directives.ts';
+import { type ApiError, errorBody } from './errors.ts';
 import type { Fault } from './faults.ts';
 import { responseHeaders } from './headers.ts';
 import { type Invoice, type LineEntry, NO_USAGE } from './invoice.ts';
 import { type AcceptedKeys, apiKeyIdOf } from './keys.ts';
 import type { Mode, Profile } from './profile.ts';
 import { type Random, randomHex, seededRandom } from './random.ts';
-import { type Refusal, refusalBody } from './refusals.ts';
 
 export interface ApiState {
   seed: number;
@@ -18,7 +18,7 @@ export interface ApiState {
   invoice: Invoice;
   /** Requests so far: the key of randomness where the client gave none. */
   requestCount: number;
-  /** Requests that are being answered, by the id of their key; no entry for a key without any. */
+  /** Open requests by the id of their key; a key without any has no entry. */
   inFlight: Map<string, number>;
 }
 
@@ -64,11 +64,11 @@ export class Exchange {
     return exchange;
   }
 
-  refuse(refusal: Refusal): void {
-    this.send(refusal.status, 'application/json', refusalBody(refusal), 0n);
+  respondError(error: ApiError): void {
+    this.send(error.status, 'application/json', errorBody(error), 0n);
   }
 
-  /** Writes the line, then the answer. */
+  /** Writes the line, then the response. */
   send(status: number, contentType: string, body: string | string[], costPicoUsd: bigint): void {
     const { profile } = this.state;
     const fault = this.fault?.name;
@@ -101,7 +101,7 @@ export class Exchange {
     });
   }
 
-  /** Writes the line and never answers: cut at once, or left hanging. */
+  /** Writes the line and never responds: cuts the connection at once, or leaves it open. */
   vanish(costPicoUsd: bigint): void {
     this.entry.status = null;
     this.entry.fault = this.fault?.name ?? null;

@@ -2,17 +2,18 @@
  * Faults: the ways in which an upstream lets its caller down. At most one for each request, drawn from the seed or
  * ordered by the request's own directive. What a fault means for the bill stands here; how it is played, in `deliver`.
  */
+
+import type { ApiError } from './errors.ts';
 import type { Random } from './random.ts';
-import type { Refusal } from './refusals.ts';
 
 /**
- * `refused`: answered with an error that is never billed. `lost`: billed or not, the caller cannot know.
- * `delivered`: served and billed, but the answer arrives late, broken, compressed or without its usage.
+ * `error`: an error response, never billed. `lost`: whether it was billed, the caller cannot know.
+ * `delivered`: served and billed, but the response arrives late, broken, compressed or without its usage.
  */
 const FAULT_KINDS = {
-  rate_limit: 'refused',
-  insufficient_quota: 'refused',
-  server_error: 'refused',
+  rate_limit: 'error',
+  insufficient_quota: 'error',
+  server_error: 'error',
   cut_before_headers: 'lost',
   hang: 'lost',
   html_500: 'lost',
@@ -26,7 +27,7 @@ const FAULT_KINDS = {
   no_usage: 'delivered',
   /** Compressed although `identity` was asked for. */
   gzip: 'delivered',
-} as const satisfies Record<string, 'refused' | 'lost' | 'delivered'>;
+} as const satisfies Record<string, 'error' | 'lost' | 'delivered'>;
 
 export type FaultName = keyof typeof FAULT_KINDS;
 
@@ -47,7 +48,7 @@ export function isFaultName(text: string): text is FaultName {
   return Object.hasOwn(FAULT_KINDS, text);
 }
 
-/** A fault with its bill: refusals never cost, deliveries always do, `mayBill` decides the rest. */
+/** A fault with its bill: errors never cost, deliveries always do, `mayBill` decides the rest. */
 export function makeFault(name: FaultName, mayBill: boolean): Fault {
   const kind = FAULT_KINDS[name];
   return { name, billed: kind === 'delivered' || (kind === 'lost' && mayBill) };
@@ -65,7 +66,7 @@ export function drawFault(chances: FaultChances, random: Random): Fault | null {
 }
 
 /** The API's error for a fault that has one. */
-export function faultRefusal(name: FaultName): Refusal | null {
+export function errorOfFault(name: FaultName): ApiError | null {
   switch (name) {
     case 'rate_limit':
       return {
@@ -96,7 +97,7 @@ export function faultRefusal(name: FaultName): Refusal | null {
   }
 }
 
-/** The status of a fault that answers with a proxy's HTML page instead of the API's JSON. */
+/** Returns the status of a fault whose response is a proxy's HTML page instead of the API's JSON. */
 export function htmlStatus(name: FaultName): number | null {
   return name.startsWith('html_') ? Number(name.slice(5)) : null;
 }

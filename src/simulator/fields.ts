@@ -1,5 +1,5 @@
-/** Reading the fields of a JSON body as the API does: absent and null are the same, the first fault is the answer. */
-import { invalidRequest, type Refusal } from './refusals.ts';
+/** Reads the fields of a JSON body as the API does: absent and null are the same, the first error is the response. */
+import { type ApiError, invalidRequest } from './errors.ts';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -14,40 +14,40 @@ function typeName(value: unknown): string {
   return typeof value;
 }
 
-export function missing(name: string): Refusal {
+export function missing(name: string): ApiError {
   return invalidRequest(`Missing required parameter: '${name}'.`, name, 'missing_required_parameter');
 }
 
-export function wrongType(name: string, expected: string, value: unknown): Refusal {
+export function wrongType(name: string, expected: string, value: unknown): ApiError {
   const message = `Invalid type for '${name}': expected ${expected}, but got ${typeName(value)} instead.`;
   return invalidRequest(message, name, 'invalid_type');
 }
 
-export function invalidValue(name: string, value: unknown, supported: readonly string[]): Refusal {
+export function invalidValue(name: string, value: unknown, supported: readonly string[]): ApiError {
   const list = supported.map((one) => `'${one}'`).join(', ');
   const message = `Invalid value: '${String(value)}'. Supported values are: ${list}.`;
   return invalidRequest(message, name, 'invalid_value');
 }
 
-/** Collects the first refusal, so that the readers of a body can be written straight down. */
+/** Keeps the first error, so that a reader of a body needs no checks between its fields. */
 export class FieldReader {
   readonly body: JsonObject;
-  refusal: Refusal | null = null;
+  error: ApiError | null = null;
 
   constructor(body: JsonObject) {
     this.body = body;
   }
 
-  refuse(refusal: Refusal): void {
-    this.refusal ??= refusal;
+  fail(error: ApiError): void {
+    this.error ??= error;
   }
 
-  /** The field if it passes `is`, null when absent, null and a refusal otherwise. */
+  /** Returns the field if it passes `is`; null when it is absent; null after an error otherwise. */
   #read<Value>(name: string, expected: string, is: (value: unknown) => value is Value): Value | null {
     const value = this.body[name];
     if (value === undefined || value === null) return null;
     if (is(value)) return value;
-    this.refuse(wrongType(name, expected, value));
+    this.fail(wrongType(name, expected, value));
     return null;
   }
 
@@ -58,7 +58,7 @@ export class FieldReader {
       value < min ? [min, '>=', 'integer_below_min_value'] : [max, '<=', 'integer_above_max_value'];
     const side = value < min ? 'below minimum' : 'above maximum';
     const text = `Invalid '${name}': integer ${side} value. Expected a value ${sign} ${bound}, but got ${value} instead.`;
-    this.refuse(invalidRequest(text, name, String(code)));
+    this.fail(invalidRequest(text, name, String(code)));
     return null;
   }
 
@@ -66,7 +66,7 @@ export class FieldReader {
     const value = this.#read(name, 'a decimal', (one): one is number => typeof one === 'number');
     if (value === null || (value >= min && value <= max)) return value;
     const text = `Invalid '${name}': expected a value between ${min} and ${max}, but got ${value} instead.`;
-    this.refuse(invalidRequest(text, name, 'decimal_out_of_range'));
+    this.fail(invalidRequest(text, name, 'decimal_out_of_range'));
     return null;
   }
 
@@ -91,7 +91,7 @@ export class FieldReader {
   choice(name: string, supported: readonly string[]): string | null {
     const value = this.string(name);
     if (value === null || supported.includes(value)) return value;
-    this.refuse(invalidValue(name, value, supported));
+    this.fail(invalidValue(name, value, supported));
     return null;
   }
 

@@ -3,7 +3,7 @@ import type { Random } from './random.ts';
 
 export type Headers = Record<string, string | number | string[]>;
 
-/** `processingMs` is not measured: an answer says the same in every run. */
+/** `processingMs` is not measured, so that every run returns the same. */
 export function responseHeaders(requestId: string, contentType: string, random: Random): Headers {
   return {
     'content-type': contentType,

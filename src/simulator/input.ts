@@ -15,7 +15,7 @@ export interface InputSize {
   unbillable: string | null;
 }
 
-/** The chat format adds three tokens to each message and primes the answer with three (OpenAI cookbook). */
+/** The chat format adds three tokens to each message and primes the output with three (OpenAI cookbook). */
 const FRAMING_TOKENS = 3;
 /** A 1024 x 1024 image in high detail on gpt-4o: 85 + 4 tiles of 170 (OpenAI's vision guide). */
 const IMAGE_TOKENS = 765;

@@ -1,6 +1,6 @@
 /**
  * The invoice: what this upstream billed, in the order in which it committed to. A line is written before the
- * answer's first byte and never changes, but for `completed`. Memory is bounded: the oldest lines go, the total stays.
+ * response's first byte and never changes, except `completed`. Memory is bounded: the oldest lines are dropped, the total stays.
  */
 import type { Usage } from './prices.ts';
 
@@ -22,11 +22,11 @@ export interface InvoiceLine {
   /** The status sent; null when the connection was cut or left hanging before any. */
   status: number | null;
   usage: Usage;
-  /** Integer pico-USD; `"0"` for what was refused or failed unbilled. */
+  /** Integer pico-USD; `"0"` for what failed unbilled. */
   cost_pico_usd: string;
   /** The injected fault, by name. */
   fault: string | null;
-  /** Every byte of the answer was handed to the network. */
+  /** Every byte of the response was handed to the network. */
   completed: boolean;
 }
 

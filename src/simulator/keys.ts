@@ -1,6 +1,6 @@
 /** Keys: which of them open what, and the ids by which reports name them. */
 import { createHash } from 'node:crypto';
-import { ADMIN_KEY_WANTED, NO_KEY, type Refusal, WRONG_KEY } from './refusals.ts';
+import { ADMIN_KEY_WANTED, type ApiError, NO_KEY, WRONG_KEY } from './errors.ts';
 
 /** What is accepted; null: any key for the API, any that looks like an admin key for reports. */
 export interface AcceptedKeys {
@@ -13,14 +13,14 @@ const KNOWN_IDS_MAX = 1_000;
 const ids = new Map<string, string>();
 
 /** Null: the key opens the API. */
-export function checkApiKey(authorization: string | undefined, { apiKey }: AcceptedKeys): Refusal | null {
+export function checkApiKey(authorization: string | undefined, { apiKey }: AcceptedKeys): ApiError | null {
   const key = keyOf(authorization);
   if (key === null) return NO_KEY;
   return apiKey === null || key === apiKey ? null : WRONG_KEY;
 }
 
 /** Null: the key opens the organization's reports. A key of the API does not. */
-export function checkAdminKey(authorization: string | undefined, keys: AcceptedKeys): Refusal | null {
+export function checkAdminKey(authorization: string | undefined, keys: AcceptedKeys): ApiError | null {
   const key = keyOf(authorization);
   if (key === null) return NO_KEY;
   if (!key.startsWith(ADMIN_PREFIX)) return ADMIN_KEY_WANTED;

@@ -4,11 +4,11 @@
  */
 import type { ModelCall } from './call.ts';
 import type { Directives } from './directives.ts';
+import { type ApiError, invalidRequest } from './errors.ts';
 import { mostInputTokens, usualInputTokens } from './input.ts';
 import { bill, cacheWriteRate, findRates, type Rates, type Tier, type Usage } from './prices.ts';
 import type { Mode, Profile } from './profile.ts';
 import { lognormal, type Random } from './random.ts';
-import { invalidRequest, type Refusal } from './refusals.ts';
 
 export interface Candidate {
   tokens: number;
@@ -19,8 +19,8 @@ export interface Candidate {
 
 export interface Plan {
   usage: Usage;
-  /** The returned answers, prompt by prompt. */
-  answers: Candidate[];
+  /** The returned candidates, prompt by prompt. */
+  returned: Candidate[];
   /** Part of the output tokens: a prediction that was not used. */
   rejectedPredictionTokens: number;
   tier: Tier;
@@ -39,21 +39,21 @@ const MAX_EMBEDDING_TOKENS = 300_000;
 /** The share of its output that a reasoning model may think in, at most. */
 const MOST_REASONING = 0.8;
 
-/** Plans and prices a call; a refusal when its input or the ordered tier is more than the model offers. */
-export function planCall(call: ModelCall, context: PlanContext): Plan | Refusal {
+/** Returns the plan and price of a call; an error when the model does not offer its input length or tier. */
+export function planCall(call: ModelCall, context: PlanContext): Plan | ApiError {
   const { mode, random } = context;
   const inputTokens = mode === 'worst' ? mostInputTokens(call.input) : usualInputTokens(call.input);
   const tooLong = checkLength(call, inputTokens);
   if (tooLong) return tooLong;
 
-  const answers: Candidate[] = [];
+  const returned: Candidate[] = [];
   let outputTokens = 0;
   let reasoningTokens = 0;
   for (let index = 0; index < call.prompts * call.candidates; index++) {
     const candidate = planCandidate(call, context);
     outputTokens += candidate.tokens;
     reasoningTokens += candidate.reasoningTokens;
-    if (index % call.candidates < call.choices) answers.push(candidate);
+    if (index % call.candidates < call.choices) returned.push(candidate);
   }
   const rejectedShare = mode === 'worst' ? 1 : random() / 4;
   const rejectedPredictionTokens = Math.floor(call.predictionBytes * rejectedShare);
@@ -70,12 +70,12 @@ export function planCall(call: ModelCall, context: PlanContext): Plan | Refusal 
       reasoning_tokens: reasoningTokens,
     };
     const costPicoUsd = bill(usage, rates, call.keepsCache12h, call.model.feePerCallPicoUsd);
-    return { usage, answers, rejectedPredictionTokens, tier, costPicoUsd };
+    return { usage, returned, rejectedPredictionTokens, tier, costPicoUsd };
   };
   return choosePlan(call, context, tierDraw, priced);
 }
 
-function checkLength(call: ModelCall, inputTokens: number): Refusal | null {
+function checkLength(call: ModelCall, inputTokens: number): ApiError | null {
   const limit = call.operation === 'embeddings' ? MAX_EMBEDDING_TOKENS : call.model.maxInputTokens;
   if (limit === null || inputTokens <= limit) return null;
   const message = `Your input exceeds the maximum of ${limit} tokens for this model: it resulted in ${inputTokens} tokens.`;
@@ -122,7 +122,7 @@ function choosePlan(
   { mode, profile, directives }: PlanContext,
   draw: number,
   priced: (tier: Tier) => Plan | null,
-): Plan | Refusal {
+): Plan | ApiError {
   if (directives.tier) {
     const message = `The directive orders the tier '${directives.tier}', which this model or length has no price for.`;
     return priced(directives.tier) ?? invalidRequest(message, 'x-simulator');

@@ -22,7 +22,7 @@ export interface Rates {
 export interface Model {
   name: string;
   kind: ModelKind;
-  /** `responses` models answer there only; reasoning models report reasoning tokens and refuse `max_tokens`. */
+  /** `responses` models serve that API alone; reasoning models report reasoning tokens and reject `max_tokens`. */
   reasoning: boolean;
   maxInputTokens: number | null;
   maxOutputTokens: number | null;
@@ -114,7 +114,7 @@ for (const [name, row] of Object.entries(PRICES.models)) {
   const model = readModel(name, row);
   for (const alias of [name, ...(row.names ?? [])]) {
     MODELS.set(alias, model);
-    // The API answers an undated name with the dated snapshot that served it.
+    // For an undated name, the API's response names the dated snapshot that served it.
     SERVED_NAMES.set(alias, DATED.test(alias) ? alias : (row.names?.find((one) => DATED.test(one)) ?? name));
   }
 }
@@ -122,7 +122,7 @@ for (const [name, row] of Object.entries(PRICES.models)) {
 /** All names that `GET /v1/models` lists: models and their snapshots, without the fine-tuned bases. */
 export const MODEL_NAMES: string[] = [...MODELS.keys()].filter((name) => !name.startsWith('ft:'));
 
-/** The model that serves a name, and the name that its answers bear. Fine-tuned names end in `:org:suffix:id`. */
+/** Returns the model of a name, and the name in its responses. Fine-tuned names end in `:org:suffix:id`. */
 export function findModel(name: string): { model: Model; servedName: string } | null {
   if (name.startsWith('ft:')) {
     const base = name.split(':', 2).join(':');
@@ -130,7 +130,7 @@ export function findModel(name: string): { model: Model; servedName: string } | 
     return model ? { model, servedName: name } : null;
   }
   const model = MODELS.get(name);
-  return model ? { model, servedName: SERVED_NAMES.get(name)! } : null;
+  return model ? { model, servedName: SERVED_NAMES.get(name) ?? name } : null;
 }
 
 /**

@@ -1,4 +1,4 @@
-/** How the simulator behaves: the mode, the profile of its answers, and the faults that it injects. */
+/** How the simulator behaves: its mode, the profile of its responses, and the faults that it injects. */
 import type { FaultName } from './faults.ts';
 
 /** `worst` bills every request at the most that it allows; `normal` draws from the seed. */
@@ -18,11 +18,11 @@ export interface Profile {
   firstByteMs: number;
   /** Between two events of a stream. */
   chunkMs: number;
-  /** How fast the model writes: an answer of so many tokens takes that much longer, a stream all along. 0: at once. */
+  /** The speed of the output, which delays a response by its tokens, a stream piece by piece. 0: no delay. */
   outputTokensPerSecond: number;
   /** Most events with text per choice; short, because a test rarely needs one event for each token. */
   maxChunks: number;
-  /** Answers are pleasant to read, instead of hostile to careless meters. */
+  /** Output is readable, instead of hostile to careless parsers. */
   plainText: boolean;
   /** The chance of each fault; together at most 1. */
   faults: Partial<Record<FaultName, number>>;
@@ -30,7 +30,7 @@ export interface Profile {
   unbilledShare: number;
   slowFirstByteMs: number;
   slowChunkMs: number;
-  /** What a `rate_limit` answer tells the client to wait. */
+  /** How long a `rate_limit` error asks the client to wait. */
   retryAfterMs: number;
 }
 

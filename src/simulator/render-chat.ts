@@ -1,5 +1,5 @@
 /** Chat completions and legacy completions on the wire: one JSON object, or a stream of chunks. */
-import { type Answer, type Choice, completionUsage, DONE_EVENT, dataEvent } from './answer.ts';
+import { type Choice, completionUsage, DONE_EVENT, dataEvent, type Output } from './output.ts';
 
 const FINGERPRINT = 'fp_7e1f6e5c1d';
 /** Real streams pad their chunks so that their sizes do not betray the words. */
@@ -9,21 +9,21 @@ function finishReason(choice: Choice): string {
   return choice.candidate.cut ? 'length' : 'stop';
 }
 
-export function chatJson(answer: Answer): string {
-  const { call, plan } = answer;
+export function chatJson(output: Output): string {
+  const { call, plan } = output;
   return JSON.stringify(
     {
-      id: `chatcmpl-${answer.id}`,
+      id: `chatcmpl-${output.id}`,
       object: 'chat.completion',
-      created: answer.created,
+      created: output.created,
       model: call.servedName,
-      choices: answer.choices.map((choice) => ({
+      choices: output.choices.map((choice) => ({
         index: choice.index,
         message: { role: 'assistant', content: choice.pieces.join(''), refusal: null, annotations: [] },
         logprobs: null,
         finish_reason: finishReason(choice),
       })),
-      usage: answer.withUsage ? completionUsage(answer) : undefined,
+      usage: output.withUsage ? completionUsage(output) : undefined,
       service_tier: plan.tier,
       system_fingerprint: FINGERPRINT,
     },
@@ -33,9 +33,9 @@ export function chatJson(answer: Answer): string {
 }
 
 /** The chunks of a chat stream. `usage: null` and the usage chunk appear only if the client asked for them. */
-export function chatEvents(answer: Answer): string[] {
-  const { call, plan } = answer;
-  const head = `{"id":"chatcmpl-${answer.id}","object":"chat.completion.chunk","created":${answer.created},"model":${JSON.stringify(call.servedName)},"service_tier":"${plan.tier}","system_fingerprint":"${FINGERPRINT}","choices":[`;
+export function chatEvents(output: Output): string[] {
+  const { call, plan } = output;
+  const head = `{"id":"chatcmpl-${output.id}","object":"chat.completion.chunk","created":${output.created},"model":${JSON.stringify(call.servedName)},"service_tier":"${plan.tier}","system_fingerprint":"${FINGERPRINT}","choices":[`;
   const nullUsage = call.includeUsage ? ',"usage":null' : '';
   const options = call.body.stream_options;
   const obfuscated = !(
@@ -49,40 +49,40 @@ export function chatEvents(answer: Answer): string[] {
     const choice = `{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":${finish}}`;
     events.push(dataEvent(`${head}${choice}]${nullUsage}${padding}}`));
   };
-  for (const { index } of answer.choices)
+  for (const { index } of output.choices)
     add(index, '{"role":"assistant","content":"","refusal":null}', 'null');
-  interleave(answer.choices, (index, piece) => add(index, `{"content":${JSON.stringify(piece)}}`, 'null'));
-  for (const choice of answer.choices) add(choice.index, '{}', `"${finishReason(choice)}"`);
-  if (call.includeUsage && answer.withUsage) {
-    events.push(dataEvent(`${head}],"usage":${JSON.stringify(completionUsage(answer))}}`));
+  interleave(output.choices, (index, piece) => add(index, `{"content":${JSON.stringify(piece)}}`, 'null'));
+  for (const choice of output.choices) add(choice.index, '{}', `"${finishReason(choice)}"`);
+  if (call.includeUsage && output.withUsage) {
+    events.push(dataEvent(`${head}],"usage":${JSON.stringify(completionUsage(output))}}`));
   }
   events.push(DONE_EVENT);
   return events;
 }
 
-export function completionJson(answer: Answer): string {
+export function completionJson(output: Output): string {
   return JSON.stringify(
     {
-      id: `cmpl-${answer.id}`,
+      id: `cmpl-${output.id}`,
       object: 'text_completion',
-      created: answer.created,
-      model: answer.call.servedName,
-      choices: answer.choices.map((choice) => ({
+      created: output.created,
+      model: output.call.servedName,
+      choices: output.choices.map((choice) => ({
         text: choice.pieces.join(''),
         index: choice.index,
         logprobs: null,
         finish_reason: finishReason(choice),
       })),
-      usage: answer.withUsage ? completionUsage(answer) : undefined,
+      usage: output.withUsage ? completionUsage(output) : undefined,
     },
     null,
     2,
   );
 }
 
-export function completionEvents(answer: Answer): string[] {
-  const { call } = answer;
-  const head = `{"id":"cmpl-${answer.id}","object":"text_completion","created":${answer.created},"choices":[`;
+export function completionEvents(output: Output): string[] {
+  const { call } = output;
+  const head = `{"id":"cmpl-${output.id}","object":"text_completion","created":${output.created},"choices":[`;
   const model = `],"model":${JSON.stringify(call.servedName)}`;
   const nullUsage = call.includeUsage ? ',"usage":null' : '';
   const events: string[] = [];
@@ -90,10 +90,10 @@ export function completionEvents(answer: Answer): string[] {
     const choice = `{"text":${JSON.stringify(text)},"index":${index},"logprobs":null,"finish_reason":${finish}}`;
     events.push(dataEvent(`${head}${choice}${model}${nullUsage}}`));
   };
-  interleave(answer.choices, (index, piece) => add(index, piece, 'null'));
-  for (const choice of answer.choices) add(choice.index, '', `"${finishReason(choice)}"`);
-  if (call.includeUsage && answer.withUsage) {
-    events.push(dataEvent(`${head}${model},"usage":${JSON.stringify(completionUsage(answer))}}`));
+  interleave(output.choices, (index, piece) => add(index, piece, 'null'));
+  for (const choice of output.choices) add(choice.index, '', `"${finishReason(choice)}"`);
+  if (call.includeUsage && output.withUsage) {
+    events.push(dataEvent(`${head}${model},"usage":${JSON.stringify(completionUsage(output))}}`));
   }
   events.push(DONE_EVENT);
   return events;

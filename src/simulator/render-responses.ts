@@ -1,5 +1,5 @@
 /** The Responses API on the wire: the response object, and the events of its stream. */
-import type { Answer } from './answer.ts';
+import type { Output } from './output.ts';
 
 type Status = 'in_progress' | 'completed' | 'incomplete';
 
@@ -26,15 +26,15 @@ const ECHOED: Record<string, unknown> = {
   metadata: {},
 };
 
-function finalStatus(answer: Answer): Status {
-  return answer.choices[0]?.candidate.cut ? 'incomplete' : 'completed';
+function finalStatus(output: Output): Status {
+  return output.choices[0]?.candidate.cut ? 'incomplete' : 'completed';
 }
 
-function text(answer: Answer): string {
-  return answer.choices[0]?.pieces.join('') ?? '';
+function text(output: Output): string {
+  return output.choices[0]?.pieces.join('') ?? '';
 }
 
-function responseUsage({ plan }: Answer): object {
+function responseUsage({ plan }: Output): object {
   const { usage } = plan;
   return {
     input_tokens: usage.input_tokens,
@@ -48,71 +48,71 @@ function responseUsage({ plan }: Answer): object {
   };
 }
 
-function reasoningItem(answer: Answer): object {
-  return { id: `rs_${answer.id}`, type: 'reasoning', summary: [] };
+function reasoningItem(output: Output): object {
+  return { id: `rs_${output.id}`, type: 'reasoning', summary: [] };
 }
 
 function outputText(value: string): object {
   return { type: 'output_text', annotations: [], logprobs: [], text: value };
 }
 
-function messageItem(answer: Answer, status: Status): object {
-  const content = status === 'in_progress' ? [] : [outputText(text(answer))];
-  return { id: `msg_${answer.id}`, type: 'message', status, content, role: 'assistant' };
+function messageItem(output: Output, status: Status): object {
+  const content = status === 'in_progress' ? [] : [outputText(text(output))];
+  return { id: `msg_${output.id}`, type: 'message', status, content, role: 'assistant' };
 }
 
-function responseObject(answer: Answer, status: Status): object {
-  const { call, plan } = answer;
+function responseObject(output: Output, status: Status): object {
+  const { call, plan } = output;
   const echoed: Record<string, unknown> = {};
   for (const name in ECHOED) echoed[name] = call.body[name] ?? ECHOED[name];
   const done = status !== 'in_progress';
-  const items = [...(call.model.reasoning ? [reasoningItem(answer)] : []), messageItem(answer, status)];
+  const items = [...(call.model.reasoning ? [reasoningItem(output)] : []), messageItem(output, status)];
   return {
-    id: `resp_${answer.id}`,
+    id: `resp_${output.id}`,
     object: 'response',
-    created_at: answer.created,
+    created_at: output.created,
     status,
-    completed_at: status === 'completed' ? answer.created : null,
+    completed_at: status === 'completed' ? output.created : null,
     error: null,
     incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
     model: call.servedName,
     output: done ? items : [],
     ...echoed,
     service_tier: done ? plan.tier : (call.body.service_tier ?? 'auto'),
-    usage: done ? (answer.withUsage ? responseUsage(answer) : undefined) : null,
+    usage: done ? (output.withUsage ? responseUsage(output) : undefined) : null,
   };
 }
 
-export function responseJson(answer: Answer): string {
-  return JSON.stringify(responseObject(answer, finalStatus(answer)), null, 2);
+export function responseJson(output: Output): string {
+  return JSON.stringify(responseObject(output, finalStatus(output)), null, 2);
 }
 
 /** The events of a stream, numbered from 0. Without usage it stops before its terminal event. */
-export function responseEvents(answer: Answer): string[] {
+export function responseEvents(output: Output): string[] {
   const events: string[] = [];
   const add = (type: string, fields: object): void => {
     const json = JSON.stringify({ type, sequence_number: events.length, ...fields });
     events.push(`event: ${type}\ndata: ${json}\n\n`);
   };
-  const status = finalStatus(answer);
-  const started = responseObject(answer, 'in_progress');
+  const status = finalStatus(output);
+  const started = responseObject(output, 'in_progress');
   add('response.created', { response: started });
   add('response.in_progress', { response: started });
-  if (answer.call.model.reasoning) {
-    const place = { output_index: 0, item: reasoningItem(answer) };
+  if (output.call.model.reasoning) {
+    const place = { output_index: 0, item: reasoningItem(output) };
     add('response.output_item.added', place);
     add('response.output_item.done', place);
   }
-  const output_index = answer.call.model.reasoning ? 1 : 0;
-  add('response.output_item.added', { output_index, item: messageItem(answer, 'in_progress') });
-  const place = { item_id: `msg_${answer.id}`, output_index, content_index: 0 };
+  const output_index = output.call.model.reasoning ? 1 : 0;
+  add('response.output_item.added', { output_index, item: messageItem(output, 'in_progress') });
+  const place = { item_id: `msg_${output.id}`, output_index, content_index: 0 };
   add('response.content_part.added', { ...place, part: outputText('') });
-  for (const delta of answer.choices[0]?.pieces ?? []) {
+  for (const delta of output.choices[0]?.pieces ?? []) {
     add('response.output_text.delta', { ...place, delta, logprobs: [] });
   }
-  add('response.output_text.done', { ...place, text: text(answer), logprobs: [] });
-  add('response.content_part.done', { ...place, part: outputText(text(answer)) });
-  add('response.output_item.done', { output_index, item: messageItem(answer, status) });
-  if (answer.withUsage) add(`response.${status}`, { response: responseObject(answer, status) });
+  add('response.output_text.done', { ...place, text: text(output), logprobs: [] });
+  add('response.content_part.done', { ...place, part: outputText(text(output)) });
+  add('response.output_item.done', { output_index, item: messageItem(output, status) });
+  if (output.withUsage) add(`response.${status}`, { response: responseObject(output, status) });
   return events;
 }

@@ -1,7 +1,8 @@
 /** Embeddings, moderations and the list of models on the wire. */
-import type { Answer } from './answer.ts';
+
+import { type ApiError, unknownModel } from './errors.ts';
+import type { Output } from './output.ts';
 import { findModel, MODEL_NAMES } from './prices.ts';
-import { type Refusal, unknownModel } from './refusals.ts';
 
 const VECTORS = new Map<string, string>();
 
@@ -18,16 +19,16 @@ function vectorJson(dimensions: number, format: unknown): string {
   return json;
 }
 
-export function embeddingJson(answer: Answer): string {
-  const { call } = answer;
+export function embeddingJson(output: Output): string {
+  const { call } = output;
   const usual = call.model.name.endsWith('-large') ? 3072 : 1536;
   const vector = vectorJson(Number(call.body.dimensions ?? usual), call.body.encoding_format);
   const data = Array.from(
     { length: call.prompts },
     (_, index) => `{"object":"embedding","index":${index},"embedding":${vector}}`,
   );
-  const { input_tokens } = answer.plan.usage;
-  const usage = answer.withUsage
+  const { input_tokens } = output.plan.usage;
+  const usage = output.withUsage
     ? `,"usage":{"prompt_tokens":${input_tokens},"total_tokens":${input_tokens}}`
     : '';
   return `{"object":"list","data":[${data.join(',')}],"model":${JSON.stringify(call.servedName)}${usage}}\n`;
@@ -57,7 +58,7 @@ const UNFLAGGED = {
   category_applied_input_types: each(['text']),
 };
 
-export function moderationJson({ id, call }: Answer): string {
+export function moderationJson({ id, call }: Output): string {
   const results = Array.from({ length: call.prompts }, () => UNFLAGGED);
   return JSON.stringify({ id: `modr-${id}`, model: call.servedName, results });
 }
@@ -70,6 +71,6 @@ export function modelListJson(): string {
   return JSON.stringify({ object: 'list', data: MODEL_NAMES.map(modelObject) });
 }
 
-export function modelJson(name: string): string | Refusal {
+export function modelJson(name: string): string | ApiError {
   return findModel(name) ? JSON.stringify(modelObject(name)) : unknownModel(name);
 }

@@ -2,18 +2,18 @@
  * The simulated OpenAI: a real HTTP server that keeps its own invoice.
  * Owns: the wire as the real API speaks it, its own prices, what each request costs, the faults it injects.
  * Does not own: anything of Tollgate. It imports nothing from outside this folder, for it is the judge of our money.
- * Invariants: every request to `/v1` leaves one line, before the answer's first byte; a client that leaves is
+ * Invariants: every request to `/v1` leaves one line, before the response's first byte; a client that leaves is
  * billed in full; the same seed and `x-client-request-id` meet the same fate.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { answerApi } from './api.ts';
-import { answerControl } from './control.ts';
+import { handleApi } from './api.ts';
+import { handleControl } from './control.ts';
+import { BODY_TOO_LARGE } from './errors.ts';
 import { type ApiState, Exchange } from './exchange.ts';
 import { Invoice, type InvoiceLine, type InvoiceSummary } from './invoice.ts';
 import { DEFAULT_PROFILE, type Mode, mergeProfile, type Profile } from './profile.ts';
-import { BODY_TOO_LARGE } from './refusals.ts';
 
 export interface SimulatorOptions {
   /** 0, the default: any free port. */
@@ -98,10 +98,11 @@ function receive(state: ApiState, request: IncomingMessage, response: ServerResp
     else chunks.length = 0;
   });
   request.on('end', () => {
-    const body = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
-    if (!request.url?.startsWith('/v1/')) answerControl(state, request, response, body);
-    else if (bytes > MAX_BODY_BYTES) Exchange.begin(state, request, response).refuse(BODY_TOO_LARGE);
-    else answerApi(Exchange.begin(state, request, response), body);
+    const [first] = chunks;
+    const body = first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks);
+    if (!request.url?.startsWith('/v1/')) handleControl(state, request, response, body);
+    else if (bytes > MAX_BODY_BYTES) Exchange.begin(state, request, response).respondError(BODY_TOO_LARGE);
+    else handleApi(Exchange.begin(state, request, response), body);
   });
   // A broken connection is the client's affair; without a listener it would end the process.
   request.on('error', () => {});

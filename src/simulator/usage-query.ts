@@ -1,5 +1,5 @@
 /** The query of a usage report, read and checked as the API documents it. */
-import { invalidRequest, type Refusal } from './refusals.ts';
+import { type ApiError, invalidRequest } from './errors.ts';
 
 export interface UsageQuery {
   /** Rounded down to a whole bucket; the page's cursor moves it on. */
@@ -26,7 +26,7 @@ const WIDTHS: Record<string, { seconds: number; limit: number; limitMax: number 
 const GROUPS = ['project_id', 'user_id', 'api_key_id', 'model', 'batch', 'service_tier'];
 
 /** `nowSeconds` ends a query that names no end. */
-export function readUsageQuery(search: URLSearchParams, nowSeconds: number): UsageQuery | Refusal {
+export function readUsageQuery(search: URLSearchParams, nowSeconds: number): UsageQuery | ApiError {
   const list = (name: string) => [...search.getAll(name), ...search.getAll(`${name}[]`)];
   const whole = (name: string, fallback: number | null) => {
     const text = search.get(name);
@@ -34,23 +34,23 @@ export function readUsageQuery(search: URLSearchParams, nowSeconds: number): Usa
     return /^\d{1,10}$/.test(text) ? Number(text) : null;
   };
   const width = WIDTHS[search.get('bucket_width') ?? '1d'];
-  if (!width) return refused('bucket_width', `one of ${Object.keys(WIDTHS).join(', ')}`);
+  if (!width) return invalid('bucket_width', `one of ${Object.keys(WIDTHS).join(', ')}`);
   const start = whole('start_time', null);
-  if (start === null) return refused('start_time', 'Unix seconds, and is required');
+  if (start === null) return invalid('start_time', 'Unix seconds, and is required');
   const end = whole('end_time', nowSeconds);
-  if (end === null || end <= start) return refused('end_time', 'Unix seconds after start_time');
+  if (end === null || end <= start) return invalid('end_time', 'Unix seconds after start_time');
   const limit = whole('limit', width.limit);
   if (limit === null || limit < 1 || limit > width.limitMax) {
-    return refused('limit', `a whole number from 1 to ${width.limitMax}`);
+    return invalid('limit', `a whole number from 1 to ${width.limitMax}`);
   }
   const groupBy = list('group_by');
   if (!groupBy.every((group) => GROUPS.includes(group))) {
-    return refused('group_by', `among ${GROUPS.join(', ')}`);
+    return invalid('group_by', `among ${GROUPS.join(', ')}`);
   }
   const page = search.get('page');
   const from = page === null ? start : cursorOf(page);
   if (from === null || from < start - width.seconds || from >= end) {
-    return refused('page', 'the next_page of the page before');
+    return invalid('page', 'the next_page of the page before');
   }
   const batch = search.get('batch');
   return {
@@ -72,6 +72,6 @@ function cursorOf(page: string): number | null {
   return /^\d{1,10}$/.test(text) ? Number(text) : null;
 }
 
-function refused(name: string, wanted: string): Refusal {
+function invalid(name: string, wanted: string): ApiError {
   return invalidRequest(`Invalid '${name}': it must be ${wanted}.`, name, 'invalid_value');
 }

@@ -2,8 +2,9 @@
  * The usage report: `GET /v1/organization/usage/{completions,embeddings}` as the API documents it, summed from the
  * billed lines of the invoice. A line counts in the bucket of the moment at which the upstream committed to it.
  */
+
+import { type ApiError, isApiError } from './errors.ts';
 import type { InvoiceLine } from './invoice.ts';
-import { isRefusal, type Refusal } from './refusals.ts';
 import { readUsageQuery, type UsageQuery } from './usage-query.ts';
 
 export type UsageReportName = 'completions' | 'embeddings';
@@ -22,9 +23,9 @@ export function usageJson(
   lines: readonly InvoiceLine[],
   search: URLSearchParams,
   nowSeconds: number,
-): string | Refusal {
+): string | ApiError {
   const query = readUsageQuery(search, nowSeconds);
-  if (isRefusal(query)) return query;
+  if (isApiError(query)) return query;
   const { startSeconds, endSeconds, widthSeconds, limit } = query;
   const pageEnd = Math.min(endSeconds, startSeconds + limit * widthSeconds);
   const byBucket = Map.groupBy(
@@ -60,7 +61,8 @@ function counts(name: UsageReportName, line: InvoiceLine, query: UsageQuery): bo
 function resultsOf(name: UsageReportName, lines: readonly InvoiceLine[], { groupBy }: UsageQuery): object[] {
   const groups = Map.groupBy(lines, (line) => JSON.stringify(groupBy.map((field) => fieldOf(line, field))));
   return [...groups.values()].map((group) => {
-    const named = (field: string) => (groupBy.includes(field) ? fieldOf(group[0]!, field) : null);
+    const [first] = group;
+    const named = (field: string) => (first && groupBy.includes(field) ? fieldOf(first, field) : null);
     const sum = (pick: (line: InvoiceLine) => number) => group.reduce((total, line) => total + pick(line), 0);
     const common = {
       input_tokens: sum((line) => line.usage.input_tokens),

@@ -1,5 +1,5 @@
 /**
- * The text of answers. It means nothing, but unless it is to be plain it is hostile on purpose: quotes, escapes, other
+ * The text of outputs. It means nothing, but unless it is to be plain it is hostile on purpose: quotes, escapes, other
  * scripts, and the very words by which a careless meter recognises usage.
  */
 import type { Random } from './random.ts';
@@ -35,9 +35,9 @@ const WORDS = [
   '}',
 ];
 
-/** `count` pieces of text, from a seeded place on. */
+/** Returns `count` pieces of text, from a seeded position on. */
 export function words(random: Random, count: number, plain: boolean): string[] {
   const list = plain ? PLAIN_WORDS : WORDS;
   const start = Math.floor(random() * list.length);
-  return Array.from({ length: count }, (_, index) => list[(start + index) % list.length]!);
+  return Array.from({ length: count }, (_, index) => list[(start + index) % list.length] ?? '');
 }

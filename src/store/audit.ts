@@ -11,8 +11,8 @@ export type AuditRow = typeof auditLog.$inferSelect & { createdAt: Date };
 export interface AuditPage {
   after: After | null;
   limit: number;
-  noun: AuditRow['noun'] | undefined;
-  nounId: string | undefined;
+  resource: AuditRow['resource'] | undefined;
+  resourceId: string | undefined;
   teamId: string | undefined;
 }
 
@@ -24,8 +24,8 @@ export function listAudit(database: Database, page: AuditPage): Promise<AuditRow
     .where(
       and(
         isAfter({ createdAt: auditLog.at, id: auditLog.id }, page.after, 'desc'),
-        page.noun === undefined ? undefined : eq(auditLog.noun, page.noun),
-        page.nounId === undefined ? undefined : eq(auditLog.nounId, page.nounId),
+        page.resource === undefined ? undefined : eq(auditLog.resource, page.resource),
+        page.resourceId === undefined ? undefined : eq(auditLog.resourceId, page.resourceId),
         page.teamId === undefined ? undefined : eq(auditLog.teamId, page.teamId),
       ),
     )

@@ -1,7 +1,7 @@
 /**
  * Changes of the catalog (teams, keys, limits, grants, prices). Owns: their transaction, its clock and its actor, and the
  * version by which replicas notice them. Invariants: a version is visible only together with its changes and all of
- * smaller versions; locks are taken in one order: team, row of the noun, counters by id, the version last.
+ * smaller versions; locks are taken in one order: team, row of the resource, counters by id, the version last.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { eq, inArray, type SQL, sql } from 'drizzle-orm';
@@ -12,8 +12,8 @@ import { type Database, type Queries, retried, type Transaction } from './databa
 import { catalogVersion, teams } from './schema.ts';
 
 /**
- * Who makes the changes of this request, for the audit log. Set once, where a request was authenticated, and read once,
- * where the transaction begins: handed from function to function between the two, it would be forgotten by the next noun.
+ * The actor of a request's changes, for the audit log. Set once, where a request is authenticated, and read once, where
+ * its transaction begins: no function between the two needs to pass it on.
  */
 const actors = new AsyncLocalStorage<string>();
 
@@ -22,26 +22,31 @@ export function withActor<Result>(actor: string, work: () => Result): Result {
   return actors.run(actor, work);
 }
 
-/** Returns in whose name this runs; outside of any request that is Tollgate itself. */
-export function currentActor(): string {
-  return actors.getStore() ?? 'tollgate';
+/**
+ * Returns the actor of the present request; outside of requests, Tollgate itself.
+ * @throws when a request has lost its actor: the audit log must not name another
+ */
+function actorOf({ actorRequired = false }: Database): string {
+  const actor = actors.getStore();
+  if (actor === undefined && actorRequired) throw new Error('the actor of this change is not known');
+  return actor ?? 'tollgate';
 }
 
 /**
  * Runs `work` in one transaction, at one moment of Postgres's clock, in whole milliseconds (ids of counters are made
  * of moments). Runs it again when Postgres picked it as the victim of a deadlock. An ApiError that `work` returns does
- * not undo what it wrote: refuse first, write then.
+ * not undo what it wrote: check first, then write.
  */
 export function changeCatalog<Result>(
   database: Database,
   work: (tx: Transaction, now: Date) => Promise<Result>,
 ): Promise<Result> {
-  return retried(() => database.db.transaction(async (tx) => work(tx, await begin(tx))));
+  return retried(() => database.db.transaction(async (tx) => work(tx, await begin(tx, actorOf(database)))));
 }
 
-/** The moment of the change; and the triggers of the audit log learn whose it is, for this transaction alone. */
-async function begin(tx: Transaction): Promise<Date> {
-  await tx.execute(sql`select set_config('tollgate.actor', ${currentActor()}, true)`);
+/** Sets the actor for the triggers of the audit log, for this transaction alone; returns the time of the change. */
+async function begin(tx: Transaction, actor: string): Promise<Date> {
+  await tx.execute(sql`select set_config('tollgate.actor', ${actor}, true)`);
   return clock(tx);
 }
 

@@ -37,6 +37,8 @@ export interface Database {
   db: Drizzle;
   /** A raw client like `sql`, for the long reads of pages: calls that wait for the hot path's pool never wait for these. */
   readSql: Sql;
+  /** Every change needs an actor (changes.ts): true for the requests of the admin API. Missing: Tollgate itself makes them. */
+  actorRequired?: boolean;
   /** To open further sessions of the same database. */
   connection: Connection;
   /** Lets running queries end, at most for `CLOSE_SECONDS_MAX`. */

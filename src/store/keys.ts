@@ -8,7 +8,7 @@ import { keys } from './schema.ts';
 
 export type KeyRow = typeof keys.$inferSelect;
 
-export interface NewKey {
+export interface KeyInput {
   teamId: string;
   name: string;
   hash: string;
@@ -18,7 +18,7 @@ export interface NewKey {
   expiresAt: Date | null;
 }
 
-export function createKey(database: Database, key: NewKey): Promise<KeyRow | ApiError> {
+export function createKey(database: Database, key: KeyInput): Promise<KeyRow | ApiError> {
   return changeCatalog(database, async (tx, now) => {
     const refused = await lockTeam(tx, key.teamId, 'team_id');
     if (refused) return refused;

@@ -153,7 +153,7 @@ export const prices = pgTable(
 
 /** Lists for types alone, without a constraint: what later releases change is logged by triggers of theirs. */
 const AUDIT_ACTIONS = ['create', 'change', 'delete', 'revoke', 'rotate', 'release'] as const;
-const AUDIT_NOUNS = ['team', 'key', 'limit', 'grant', 'plan', 'price', 'model', 'event'] as const;
+const AUDIT_RESOURCES = ['team', 'key', 'limit', 'grant', 'plan', 'price', 'model', 'event'] as const;
 
 /**
  * Who changed what: one entry a changed row, before and after, without secrets. Written by triggers of the tables above
@@ -166,8 +166,8 @@ export const auditLog = pgTable(
     at: moment('at').notNull(),
     actor: text('actor').notNull(),
     action: text('action', { enum: AUDIT_ACTIONS }).notNull(),
-    noun: text('noun', { enum: AUDIT_NOUNS }).notNull(),
-    nounId: text('noun_id').notNull(),
+    resource: text('resource', { enum: AUDIT_RESOURCES }).notNull(),
+    resourceId: text('resource_id').notNull(),
     /** Null: it belongs to no team (a plan, a price). */
     teamId: uuid('team_id'),
     before: json('before', storedRow),
@@ -175,8 +175,8 @@ export const auditLog = pgTable(
   },
   (table) => [
     index('audit_log_at').on(table.at, table.id),
-    index('audit_log_noun').on(table.noun, table.at, table.id),
-    index('audit_log_noun_id').on(table.nounId, table.at, table.id),
+    index('audit_log_resource').on(table.resource, table.at, table.id),
+    index('audit_log_resource_id').on(table.resourceId, table.at, table.id),
     index('audit_log_team').on(table.teamId, table.at, table.id),
   ],
 );

@@ -20,7 +20,7 @@ export type AdjustmentRow = typeof adjustments.$inferSelect;
 type EventRow = typeof usageEvents.$inferSelect;
 type CounterRow = typeof counters.$inferSelect;
 
-export interface Release {
+export interface UnknownRelease {
   eventId: string;
   /** What the upstream billed after all. */
   cost: PicoUsd;
@@ -31,7 +31,7 @@ export interface Release {
 /** Settles an unknown outcome at what the evidence says, once. Null: there is no such event. */
 export function releaseUnknown(
   database: Database,
-  release: Release,
+  release: UnknownRelease,
 ): Promise<AdjustmentRow | ApiError | null> {
   return changeCatalog(database, async (tx, now) => {
     const event = await findEvent(tx, release.eventId);
@@ -65,8 +65,8 @@ export function releaseUnknown(
       at: now,
       actor,
       action: 'release',
-      noun: 'event',
-      nounId: event.id,
+      resource: 'event',
+      resourceId: event.id,
       teamId: event.teamId,
       before: { cost_usd: event.costUsd, outcome: event.outcome },
       after: { cost_usd: formatUsd(release.cost), reason },

@@ -16,9 +16,9 @@ export interface Stretch {
 
 export interface UsagePlan {
   /** Summed by quarter. */
-  quarters: Stretch[];
-  /** Whole UTC days; each counts in the interval of its noon, in UTC. Null: none. */
-  days: Stretch | null;
+  edges: Stretch[];
+  /** Whole UTC days, or none; each counts in the interval of its noon, in UTC. */
+  days: Stretch;
   /** Quarters of these days that count in another interval than the noon of their day. */
   moved: Stretch[];
 }
@@ -28,7 +28,7 @@ export function planUsage(interval: UsageInterval, timeZone: string, { fromMs, t
   const firstDayMs = Math.ceil(fromMs / DAY_MS) * DAY_MS;
   const lastDayMs = Math.floor(toMs / DAY_MS) * DAY_MS;
   if (interval === '15m' || interval === 'hour' || firstDayMs >= lastDayMs) {
-    return { quarters: [{ fromMs, toMs }], days: null, moved: [] };
+    return { edges: [{ fromMs, toMs }], days: { fromMs, toMs: fromMs }, moved: [] };
   }
   const ends = [
     { fromMs, toMs: firstDayMs },
@@ -36,7 +36,7 @@ export function planUsage(interval: UsageInterval, timeZone: string, { fromMs, t
   ];
   const days = { fromMs: firstDayMs, toMs: lastDayMs };
   return {
-    quarters: ends.filter((end) => end.fromMs < end.toMs),
+    edges: ends.filter((end) => end.fromMs < end.toMs),
     days,
     moved: interval === 'total' ? [] : movedIn(interval, timeZone, days),
   };

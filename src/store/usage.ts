@@ -1,7 +1,8 @@
 /** Usage: sums of the rollups, by any of their dimensions and any calendar interval. Never reads events, and few quarters. */
 import type { Fragment, Sql } from 'postgres';
+import { DAY_MS } from '../domain/window.ts';
 import type { Database } from './database.ts';
-import { planUsage, type Stretch, type UsageInterval, type UsagePlan } from './usage-plan.ts';
+import { planUsage, type Stretch, type UsageInterval } from './usage-plan.ts';
 
 export type { UsageInterval } from './usage-plan.ts';
 
@@ -57,22 +58,68 @@ const SUMS = {
 
 const COLUMNS = [...Object.keys(SUMS), 'cost_usd', 'unknown_usd'];
 
-/** Sums the rollups, oldest interval first, then by the dimensions. Intervals without usage are left out. */
+/**
+ * Sums the rollups, oldest interval first, then by the dimensions. Intervals without usage are left out.
+ *
+ * Whole UTC days come from their own table. A midnight of the time zone may cut such a day in two: it counts as a whole in
+ * the interval of its noon, and the quarters of the smaller piece are moved to the interval that they lie in. For Berlin
+ * by day, asked from 06:00 on the 2nd, where a day in UTC begins at 01:00:
+ *
+ *     starts_at  sign  calls
+ *     2nd        1     7      edges: the quarters from 06:00 until the first whole day
+ *     3rd        1     96     days: the 3rd in UTC, whose noon lies in Berlin's 3rd
+ *     4th        1     4      moved: its quarters from 23:00 on lie in Berlin's 4th …
+ *     3rd        -1    4      … and so not in Berlin's 3rd
+ *
+ * Each part is summed by its own moments first: to find the interval of a moment takes longer than to add a row.
+ */
 export async function readUsage({ readSql: sql }: Database, question: UsageQuestion): Promise<UsageRow[]> {
   const stretch = await stretchOf(sql, question);
   if (stretch === null) return [];
-  const plan = planUsage(question.interval, question.timeZone, stretch);
-  const counts = Object.entries(SUMS).map(
-    ([column, name]) => sql`sum(sign * ${sql(column)})::float8 as ${sql(name)}, `,
+  const { interval, timeZone } = question;
+  const { edges, days, moved } = planUsage(interval, timeZone, stretch);
+  const startOfMoment = startOf(sql, sql`moment`, interval, timeZone);
+  const startOfNoon = startOf(
+    sql,
+    sql`date_trunc('day', moment, 'UTC') + interval '12 hours'`,
+    interval,
+    timeZone,
   );
   const rows = await sql<Omit<UsageRow, 'quantities'>[]>`
-    select starts_at as "startsAt", team, key, model, operation, ${counts}
+    with days as (
+      select u.day as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)} from usage_days u
+      where u.day >= ${at(days.fromMs)} and u.day < ${at(days.toMs)} ${ofOwner(sql, question)}
+      group by 1, 2, 3, 4, 5),
+    edges as (
+      select u.bucket_start as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)}
+      ${rowsOf(sql, 'usage_rollups', question, edges)} group by 1, 2, 3, 4, 5),
+    moved as (
+      select u.bucket_start as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)}
+      ${rowsOf(sql, 'usage_rollups', question, moved)} group by 1, 2, 3, 4, 5),
+    parts as (
+      select ${startOfNoon} as starts_at, 1 as sign, * from days
+      union all select ${startOfMoment}, 1, * from edges
+      union all select ${startOfMoment}, 1, * from moved
+      union all select ${startOfNoon}, -1, * from moved)
+    select starts_at as "startsAt", team, key, model, operation, ${countsOf(sql)}
       sum(sign * cost_usd)::text as "costUsd", sum(sign * unknown_usd)::text as "unknownUsd"
-    from (${partsOf(sql, question, plan)}) parts
+    from parts
     group by 1, 2, 3, 4, 5 having sum(sign * calls) <> 0
     order by 1, 2, 3, 4, 5 limit ${question.limit}`;
   const quantities = await readQuantities(sql, question, stretch);
   return rows.map((row) => ({ ...row, quantities: quantities.get(groupOf(row)) ?? {} }));
+}
+
+/** Sums of a table of rollups, by the names of its columns. */
+function sumsOf(sql: Sql): Fragment[] {
+  return COLUMNS.map((name, place) => sql`${place > 0 ? sql`, ` : sql``}sum(${sql(name)}) as ${sql(name)}`);
+}
+
+/** The counts of all parts of an interval, as a row of the answer names them. */
+function countsOf(sql: Sql): Fragment[] {
+  return Object.entries(SUMS).map(
+    ([column, name]) => sql`sum(sign * ${sql(column)})::float8 as ${sql(name)}, `,
+  );
 }
 
 type Group = Pick<UsageRow, 'startsAt' | UsageDimension>;
@@ -136,43 +183,8 @@ async function stretchOf(sql: Sql, { from, to, teamId }: UsageQuestion): Promise
     select min(day) as first, max(day) as last from usage_days ${teamId ? sql`where team_id = ${teamId}` : sql``}`;
   if (!row?.first || !row.last) return null;
   const fromMs = Math.max(row.first.getTime(), from?.getTime() ?? 0);
-  const toMs = Math.min(row.last.getTime() + 86_400_000, to?.getTime() ?? Number.POSITIVE_INFINITY);
+  const toMs = Math.min(row.last.getTime() + DAY_MS, to?.getTime() ?? Number.POSITIVE_INFINITY);
   return fromMs < toMs ? { fromMs, toMs } : null;
-}
-
-/**
- * The rows that add up: `sign` is −1 where quarters leave the interval of their day's noon. Each part is summed by its own
- * moments first, because to find the interval of a moment takes longer than to add a row.
- */
-function partsOf(sql: Sql, question: UsageQuestion, { quarters, days, moved }: UsagePlan): Fragment {
-  const { interval, timeZone } = question;
-  const sums = COLUMNS.map(
-    (column, place) => sql`${place > 0 ? sql`, ` : sql``}sum(${sql(column)}) as ${sql(column)}`,
-  );
-  const summed = (moment: Fragment, source: Fragment) => sql`
-    select ${moment} as moment, ${dimensionsOf(sql, question)} ${sums} ${source} group by 1, 2, 3, 4, 5`;
-  const start = (moment: Fragment) => startOf(sql, moment, interval, timeZone);
-  const part = (starts: Fragment, sign: Fragment, rows: Fragment, signs: Fragment) => sql`
-    select ${starts} as starts_at, ${sign} as sign, team, key, model, operation, ${sql.unsafe(COLUMNS.join(', '))}
-    from (${rows}) rows ${signs}`;
-  const quartersIn = (stretches: Stretch[]) =>
-    summed(sql`u.bucket_start`, rowsOf(sql, 'usage_rollups', question, stretches));
-  const noon = (day: Fragment) => sql`${day} + interval '12 hours'`;
-  const parts: Fragment[] = [];
-  if (days) {
-    const whole = summed(
-      sql`u.day`,
-      sql`from usage_days u where u.day >= ${at(days.fromMs)} and u.day < ${at(days.toMs)} ${ofOwner(sql, question)}`,
-    );
-    parts.push(part(start(noon(sql`moment`)), sql`1`, whole, sql``));
-  }
-  if (quarters.length > 0) parts.push(part(start(sql`moment`), sql`1`, quartersIn(quarters), sql``));
-  if (moved.length > 0) {
-    const left = start(noon(sql`date_trunc('day', moment, 'UTC')`));
-    const starts = sql`case when sign = 1 then ${start(sql`moment`)} else ${left} end`;
-    parts.push(part(starts, sql`sign`, quartersIn(moved), sql`cross join (values (1), (-1)) signs (sign)`));
-  }
-  return parts.reduce((all, next) => sql`${all} union all ${next}`);
 }
 
 function at(ms: number): string {

@@ -56,7 +56,7 @@ export class MoneySample {
   }
 }
 
-/** One histogram; what is observed counts in parts, of which `perUnit` make one of what the page shows. */
+/** One histogram. It observes values in parts, of which `perUnit` make one unit of the page. */
 class HistogramSample {
   readonly #perUnit: number;
   readonly #bounds: Float64Array;
@@ -81,15 +81,15 @@ class HistogramSample {
   observe(value: number): void {
     const bounds = this.#bounds;
     let bucket = 0;
-    while (value > bounds[bucket]!) bucket++;
-    this.#counts[bucket]!++;
+    while (value > (bounds[bucket] ?? value)) bucket++;
+    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
     this.#sum += value;
   }
 
   read(): Point[] {
     let total = 0;
     const points: Point[] = this.#bucketLabels.map((labels, index) => {
-      total += this.#counts[index]!;
+      total += this.#counts[index] ?? 0;
       return { suffix: '_bucket', labels, value: total };
     });
     points.push({ suffix: '_sum', labels: this.#labels, value: this.#sum / this.#perUnit });
@@ -105,14 +105,14 @@ export class DurationSample extends HistogramSample {
   }
 }
 
-/** A histogram of what is counted per second. */
+/** A histogram of rates per second. */
 export class RateSample extends HistogramSample {
   constructor(name: MetricKey, label: string, bounds: readonly number[]) {
     super(name, label, bounds, 1);
   }
 }
 
-/** One metric of ours with what its series read now. */
+/** Returns a metric of Tollgate with the present values of its series. */
 export function familyOf(name: MetricKey, samples: Iterable<Readable>): Family {
   const metric: { type: Family['type']; help: string; merge?: MergeRule } = METRICS[name];
   const { type, help, merge = 'sum' } = metric;
@@ -121,7 +121,7 @@ export function familyOf(name: MetricKey, samples: Iterable<Readable>): Family {
   return { name, type, help, merge, points };
 }
 
-/** The page for Prometheus. A metric without series is left out. */
+/** Returns the page for Prometheus. A metric without series is left out. */
 export function pageText(families: Iterable<Family>): string {
   let text = '';
   for (const { name, type, help, points } of families) {
@@ -137,12 +137,14 @@ export function pageText(families: Iterable<Family>): string {
 
 function labelsOf(names: readonly string[], values: readonly string[]): Record<string, string> {
   if (names.length !== values.length) throw new Error(`labels ${names} given as ${values.length} values`);
-  return Object.fromEntries(names.map((name, index) => [name, values[index]!]));
+  return Object.fromEntries(names.map((name, index) => [name, values[index] ?? '']));
 }
 
 function labelText(labels: Readonly<Record<string, string>>): string {
   let text = '';
-  for (const name in labels) text += `${text === '' ? '{' : ','}${name}="${escapeLabel(labels[name]!)}"`;
+  for (const [name, value] of Object.entries(labels)) {
+    text += `${text === '' ? '{' : ','}${name}="${escapeLabel(value)}"`;
+  }
   return text === '' ? '' : `${text}}`;
 }
 

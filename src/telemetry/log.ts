@@ -85,9 +85,18 @@ export function createLog({
   // Not the stream's own `periodicFlush`: it writes to a file that could not be opened, and throws out of its timer.
   let isOpen = false;
   let isLost = false;
+  // Set while lines wait: an idle log has no timer, because a flush of nothing is a write too.
+  let flushTimer: NodeJS.Timeout | null = null;
+  const flushSoon = () => {
+    if (flushTimer !== null || !isOpen) return;
+    flushTimer = setTimeout(() => {
+      flushTimer = null;
+      stream.flush();
+    }, FLUSH_INTERVAL_MS).unref();
+  };
   stream.on('ready', () => {
     isOpen = true;
-    setInterval(() => stream.flush(), FLUSH_INTERVAL_MS).unref();
+    flushSoon();
   });
   stream.on('drop', onDroppedLine);
   // A closed pipe must not stop the gateway.
@@ -95,7 +104,11 @@ export function createLog({
     isLost = !isOpen;
   });
   const redact = redactor(secrets);
-  const logger = pino({ level, base: fields, hooks: { streamWrite: redact } }, stream);
+  const streamWrite = (line: string) => {
+    flushSoon();
+    return redact(line);
+  };
+  const logger = pino({ level, base: fields, hooks: { streamWrite } }, stream);
   let second = 0;
   let linesThisSecond = 0;
   let suppressedLines = 0;

@@ -172,7 +172,7 @@ export class ClientConnection implements Carrier {
     const pieces = piecesOf(bytes, own);
     if (!this.#headGiven) {
       if (!parser.headComplete) {
-        this.#headPieces.push(own ? bytes : Buffer.from(bytes));
+        if (parser.begun) this.#headPieces.push(own ? bytes : Buffer.from(bytes));
         return;
       }
       this.#headGiven = true;
@@ -298,7 +298,7 @@ function mayHaveStrayBody(status: number, headers: UpstreamHeaders): boolean {
 
 /** Returns how long the connection may be idle, by the server's `Keep-Alive` header. 0: not at all. */
 function idleMs(header: string | string[] | undefined): number {
-  const timeout = header === undefined ? null : /timeout=(\d+)/.exec(String(header));
+  const timeout = header === undefined ? null : /(?:^|,)[\t ]*timeout=(\d+)/i.exec(String(header));
   if (timeout === null) return IDLE_MS;
   return Math.min(Math.max(Number(timeout[1]) * 1000 - IDLE_MARGIN_MS, 0), IDLE_MAX_MS);
 }

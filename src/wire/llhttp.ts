@@ -46,7 +46,10 @@ let current: Parser | null = null;
 let headOrigin = 0;
 
 const callbacks: Callbacks = {
-  wasm_on_message_begin: () => GO_ON,
+  wasm_on_message_begin() {
+    if (current) current.begun = true;
+    return GO_ON;
+  },
   wasm_on_status: () => GO_ON,
   wasm_on_url(_, at = 0, length = 0) {
     current?.addUrl(at - headOrigin, length);
@@ -89,6 +92,8 @@ let input = new Uint8Array(memory(), inputAddress, INPUT_BYTES);
 
 /** Parses the messages of one direction of one connection, one after another. */
 export class Parser {
+  /** More of this message has come than line ends in front of it. */
+  begun = false;
   /** The head of this message has been read to its end. */
   headComplete = false;
   /** This message has been read to its end. What follows it is not read before `next`. */
@@ -105,7 +110,7 @@ export class Parser {
   /** How many bytes of the last run were read. */
   consumed = 0;
   #address: number;
-  /** Bytes of this head that came in earlier runs, and the places found in them. */
+  /** Bytes that came in earlier runs, from the one on in which this head began, and the places found in them. */
   #headBytes = 0;
   #saved: Int32Array | null = null;
   /** Bytes of names and values, of the head or of the trailers. */
@@ -133,7 +138,7 @@ export class Parser {
     const code = llhttp.execute(this.#address, inputAddress, bytes.length);
     current = null;
     this.consumed = code === OK ? bytes.length : llhttp.errorAt(this.#address) - inputAddress;
-    if (!this.headComplete) {
+    if (this.begun && !this.headComplete) {
       this.#headBytes += bytes.length;
       this.#saved = places.slice(0, placeCount);
     }
@@ -154,6 +159,7 @@ export class Parser {
   /** Makes ready for the next message, after one that is complete. */
   next(): void {
     llhttp.resume(this.#address);
+    this.begun = false;
     this.headComplete = false;
     this.messageComplete = false;
     this.urlStart = -1;
@@ -191,7 +197,10 @@ export class Parser {
     const count = placeCount >> 1;
     const headers = new Array<string>(count);
     for (let index = 0; index < count; index++) {
-      headers[index] = head.slice(places[index << 1], places[(index << 1) + 1]);
+      const start = places[index << 1] ?? 0;
+      let end = places[(index << 1) + 1] ?? 0;
+      while (end > start && isBlank(head.charCodeAt(end - 1))) end--;
+      headers[index] = head.slice(start, end);
     }
     return headers;
   }
@@ -230,6 +239,11 @@ export class Parser {
     this.#saved = null;
     return GO_ON;
   }
+}
+
+/** The blanks around a value are no part of it (RFC 9112, section 5); llhttp leaves off those before it. */
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 /** Returns the pieces of body that the last run found: start, end, start, end … within the bytes that it was given. */

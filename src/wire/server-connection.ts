@@ -173,7 +173,7 @@ export class ServerConnection implements Line {
     const parser = this.#parser;
     if (!parser.headComplete) {
       if (error !== null || this.#headBytes + bytes.length > MAX_HEAD_BYTES) this.#handOver(bytes);
-      else {
+      else if (parser.begun) {
         if (this.#headBytes === 0) this.#deadlineMs = this.#host.nowMs + this.#host.headTimeoutMs;
         this.#headPieces.push(bytes);
         this.#headBytes += bytes.length;

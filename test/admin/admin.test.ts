@@ -58,8 +58,8 @@ test('openapi.json describes every route with the schemas that check it', async 
   const document = await admin.get('/openapi.json');
   expect(document.openapi).toBe('3.1.0');
   const paths = document.paths as Record<string, Record<string, unknown>>;
-  const nouns = ['teams', 'keys', 'limits', 'grants', 'plans', 'prices'];
-  const expected = nouns.flatMap((noun) => [`/admin/v1/${noun}`, `/admin/v1/${noun}/{id}`]);
+  const resources = ['teams', 'keys', 'limits', 'grants', 'plans', 'prices'];
+  const expected = resources.flatMap((resource) => [`/admin/v1/${resource}`, `/admin/v1/${resource}/{id}`]);
   const others = [
     'teams/{id}/balance',
     'keys/{id}/rotate',
@@ -79,9 +79,9 @@ test('openapi.json describes every route with the schemas that check it', async 
   expected.push(...others.map((path) => `/admin/v1/${path}`));
   expected.push('/console/session', '/v1/tollgate/balance', '/v1/tollgate/usage');
   expect(Object.keys(paths).sort()).toEqual(expected.sort());
-  for (const noun of nouns) {
-    expect(Object.keys(paths[`/admin/v1/${noun}`]!).sort()).toEqual(['get', 'post']);
-    expect(Object.keys(paths[`/admin/v1/${noun}/{id}`]!).sort()).toEqual(['delete', 'get', 'patch']);
+  for (const resource of resources) {
+    expect(Object.keys(paths[`/admin/v1/${resource}`]!).sort()).toEqual(['get', 'post']);
+    expect(Object.keys(paths[`/admin/v1/${resource}/{id}`]!).sort()).toEqual(['delete', 'get', 'patch']);
   }
   expect(JSON.stringify(paths['/admin/v1/usage'])).toContain('group_by');
   const { schemas } = document.components as { schemas: Record<string, { required?: string[] }> };

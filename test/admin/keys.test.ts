@@ -67,7 +67,7 @@ test('a rotated key has a new text at once; it stays the same key', async () => 
   expect((await find(rotated.body.key))?.account.principal.keyId).toBe(id);
   expect(await find(key)).toBeNull();
   expect(await admin.snapshot()).not.toContain(String(rotated.body.key));
-  const [entry] = (await admin.get(`/audit?noun_id=${id}&limit=1000`)).data.filter(
+  const [entry] = (await admin.get(`/audit?resource_id=${id}&limit=1000`)).data.filter(
     (each) => each.action === 'rotate',
   );
   expect(entry).toMatchObject({ before: { prefix: before.prefix }, after: { prefix: rotated.body.prefix } });

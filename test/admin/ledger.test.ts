@@ -166,6 +166,7 @@ describe('usage', () => {
         cache_write_tokens: 0,
         output_tokens: 15,
         reasoning_tokens: 6,
+        quantities: {},
         cost_usd: '7.00',
         unknown_usd: '0.00',
       },

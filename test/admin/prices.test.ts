@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Price, Prices } from '../../src/admin/contract.ts';
+import { usd } from '../../src/domain/money.ts';
+import { costOf } from '../../src/domain/price.ts';
 import { readRateBook } from '../../src/store/rate-cards.ts';
 import { loadSeed } from '../../src/store/seed-load.ts';
 import { createTestAdmin, type Json, type TestAdmin } from './support.ts';
@@ -78,6 +80,82 @@ describe("an admin's price", () => {
     const changed = await admin.ask('PATCH', `/prices/${made.id}`, { source: 'a better source' });
     expect(changed.body).toEqual({ ...made, source: 'a better source' });
     expect(await admin.ask('PATCH', `/prices/${made.id}`, { input_usd: '2' })).toMatchObject({ status: 400 });
+  });
+});
+
+describe("an admin's price of lines", () => {
+  test('prices what is billed by other meters than tokens', async () => {
+    const line = { meter: 'audio_seconds', per: 60, rate: '0.006' };
+    const made = await admin.make('/prices', { model: 'house-whisper', lines: [line], source: 'x' });
+    Price.parse(made);
+    expect(made).toMatchObject({
+      lines: [{ ...line, tier: 'default' }],
+      ...{
+        input_usd: null,
+        cached_input_usd: null,
+        output_usd: null,
+        long_context: null,
+        per_tokens: 1_000_000,
+      },
+    });
+    const price = (await cardOf('house-whisper'))?.tiers.default;
+    expect(price && costOf({ audio_seconds: 90_000_000 }, price)).toBe(usd('0.009'));
+    expect(price && costOf({ audio_seconds: 1, input_tokens: 1 }, price)).toBeNull();
+  });
+
+  test('stands beside the rates of text, and shows them', async () => {
+    const text = { input_usd: '1', cached_input_usd: '0.1', output_usd: '4', per_tokens: 1_000_000 };
+    const lines = [{ meter: 'web_search_calls', per: 1000, rate: '10', tier: 'flex' }];
+    const made = await admin.make('/prices', {
+      model: 'house-search',
+      tier: 'flex',
+      ...text,
+      lines,
+      source: 'x',
+    });
+    expect(made).toMatchObject({ input_usd: '1.00', cached_input_usd: '0.10', cache_write_usd: null });
+    expect((made.lines as Json[]).map((line) => [line.meter, line.per, line.rate, line.tier])).toEqual([
+      ['input_tokens', 1_000_000, '1.00', 'flex'],
+      ['cached_input_tokens', 1_000_000, '0.10', 'flex'],
+      ['output_tokens', 1_000_000, '4.00', 'flex'],
+      ['web_search_calls', 1000, '10.00', 'flex'],
+    ]);
+    const price = (await cardOf('house-search'))?.tiers.flex;
+    const usage = { input_tokens: 1_000, output_tokens: 100, web_search_calls: 2 };
+    expect(price && costOf(usage, price)).toBe(usd('0.0214'));
+  });
+
+  test('may have two bands, of which the input decides', async () => {
+    const line = (meter: string, rate: string, band: string) => ({ meter, per: 1_000_000, rate, band });
+    const lines = [
+      ...[line('input_tokens', '1', 'short'), line('output_tokens', '2', 'short')],
+      ...[line('input_tokens', '3', 'long'), line('output_tokens', '4', 'long')],
+    ];
+    const body = { model: 'house-long', lines, long_context_above_tokens: 1000, source: 'x' };
+    const made = await admin.make('/prices', body);
+    expect(made).toMatchObject({
+      ...{ input_usd: '1.00', output_usd: '2.00', long_context_above_tokens: 1000 },
+      long_context: { input_usd: '3.00', output_usd: '4.00' },
+    });
+    const price = (await cardOf('house-long'))?.tiers.default;
+    expect(price && costOf({ input_tokens: 1000, output_tokens: 1 }, price)).toBe(usd('0.001002'));
+    expect(price && costOf({ input_tokens: 1001, output_tokens: 1 }, price)).toBe(usd('0.003007'));
+  });
+
+  const input = { meter: 'input_tokens', per: 1, rate: '1' };
+  test.each([
+    ['a meter that does not exist', { lines: [{ ...input, meter: 'tokens' }] }, 'lines[0].meter'],
+    ['no units', { lines: [{ ...input, per: 0 }] }, 'lines[0].per'],
+    ['a rate that is a number', { lines: [{ ...input, rate: 1 }] }, 'lines[0].rate'],
+    ['a line of another tier', { lines: [{ ...input, tier: 'flex' }] }, 'lines[0].tier'],
+    ['a band without a threshold', { lines: [{ ...input, band: 'long' }] }, 'lines[0].band'],
+    ['two lines of one meter', { lines: [input, input] }, 'lines'],
+    ['a line of what a field says', { input_usd: '1', output_usd: '1', lines: [input] }, 'lines'],
+    ['half of the rates of text', { output_usd: '1', lines: [input] }, 'input_usd'],
+    ['no line', { lines: [] }, 'lines'],
+  ])('is refused with %s', async (_, fields, param) => {
+    const answer = await admin.ask('POST', '/prices', { model: 'house-4', source: 'x', ...fields });
+    expect(answer).toMatchObject({ status: 400, body: { error: { param } } });
   });
 });
 

@@ -3,16 +3,16 @@ import { bucketsOf, heights, type Point, stackOf } from '../../src/console/parts
 
 const DAY_MS = 86_400_000;
 const start = Date.parse('2026-11-01T00:00:00Z');
-const moments = [0, 1, 2].map((day) => start + day * DAY_MS);
+const startsMs = [0, 1, 2].map((day) => start + day * DAY_MS);
 const point = (day: number, series: string, usd: string): Point => ({
-  at: new Date(moments[day]!).toISOString(),
+  at: new Date(startsMs[day]!).toISOString(),
   series,
   usd,
 });
 
 it('stacks the largest series lowest, with nothing where nothing was spent', () => {
   const points = [point(0, 'small', '0.10'), point(0, 'large', '1.00'), point(2, 'large', '2.00')];
-  const stack = stackOf(points, moments, 8, 'other');
+  const stack = stackOf(points, startsMs, 8, 'other');
   expect(stack.series.map(({ name, amounts }) => [name, ...amounts])).toEqual([
     ['large', '1.00', '0.00', '2.00'],
     ['small', '0.10', '0.00', '0.00'],
@@ -27,14 +27,14 @@ it('stacks the largest series lowest, with nothing where nothing was spent', () 
 
 it('makes one series of what a chart cannot tell apart, and loses nothing by it', () => {
   const points = Array.from({ length: 12 }, (_, index) => point(1, `team-${index}`, `${index + 1}.00`));
-  const stack = stackOf(points, moments, 8, 'other');
+  const stack = stackOf(points, startsMs, 8, 'other');
   expect(stack.series).toHaveLength(8);
   expect(stack.series.at(-1)).toMatchObject({ name: 'other', total: '15.00' });
   expect(stack.total).toBe('78.00');
 });
 
 it('adds up rows of one bucket exactly', () => {
-  const stack = stackOf([point(0, 'a', '0.1'), point(0, 'a', '0.2')], moments, 8, 'other');
+  const stack = stackOf([point(0, 'a', '0.1'), point(0, 'a', '0.2')], startsMs, 8, 'other');
   expect(stack.total).toBe('0.30');
 });
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { TeamFigures } from '../../src/demo/figures.ts';
-import { type Look, renderTable } from '../../src/demo/table.ts';
+import { renderTable, type TableStyle } from '../../src/demo/table.ts';
 import { usd } from '../../src/domain/money.ts';
 
-const PLAIN: Look = { quiet: (text) => text, strong: (text) => text, alarm: (text) => text };
+const PLAIN: TableStyle = { quiet: (text) => text, strong: (text) => text, alarm: (text) => text };
 
 const figures: TeamFigures[] = [
   {

@@ -1,8 +1,8 @@
 /** Every page of the console for everybody: both languages, both themes, keyboard, screen reader, a narrow window. */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { en } from '../../src/console/words/en.ts';
-import { zh } from '../../src/console/words/zh.ts';
+import { en } from '../../src/console/messages/en.ts';
+import { zh } from '../../src/console/messages/zh.ts';
 import { hasBrowser, type Look, launchBrowser, type Visit, visit } from './browser.ts';
 import { goTo, openDialog, signIn, signInAsAdmin } from './console-steps.ts';
 import { type Stack, startStack } from './stack.ts';

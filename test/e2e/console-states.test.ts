@@ -1,7 +1,7 @@
 /** What the console shows when there is a lot, when something fails, and when a session ends. */
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { en } from '../../src/console/words/en.ts';
+import { en } from '../../src/console/messages/en.ts';
 import { hasBrowser, launchBrowser, type Visit, visit } from './browser.ts';
 import { openDialog, signIn, signInAsAdmin } from './console-steps.ts';
 import { type Stack, startStack } from './stack.ts';

@@ -1,16 +1,16 @@
 /** Steps of people in the console, by what they read on it. */
 import OpenAI from 'openai';
 import type { Page } from 'playwright-core';
-import { en } from '../../src/console/words/en.ts';
-import type { Words } from '../../src/console/words/words.ts';
+import { en } from '../../src/console/messages/en.ts';
+import type { Messages } from '../../src/console/messages/messages.ts';
 import { ADMIN_KEY } from './stack.ts';
 
-export async function signIn(page: Page, key: string, words: Words = en): Promise<void> {
+export async function signIn(page: Page, key: string, words: Messages = en): Promise<void> {
   await page.getByLabel(words.signIn.key).fill(key);
   await page.getByRole('button', { name: words.signIn.submit }).click();
 }
 
-export async function signInAsAdmin(page: Page, words: Words = en): Promise<void> {
+export async function signInAsAdmin(page: Page, words: Messages = en): Promise<void> {
   await signIn(page, ADMIN_KEY, words);
   await page.getByRole('button', { name: words.app.signOut }).waitFor();
 }
@@ -37,7 +37,7 @@ export function figure(page: Page, label: string) {
 const CALLS_MAX = 200;
 
 /** Calls with the official SDK until a budget refuses; answers how many went through. */
-export async function spendUntilRefused(baseURL: string, apiKey: string): Promise<number> {
+export async function spendUntilDenied(baseURL: string, apiKey: string): Promise<number> {
   const client = new OpenAI({ baseURL, apiKey, organization: null, project: null });
   for (let calls = 0; calls < CALLS_MAX; calls++) {
     try {

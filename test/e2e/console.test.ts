@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { en } from '../../src/console/words/en.ts';
+import { en } from '../../src/console/messages/en.ts';
 import { hasBrowser, type Look, launchBrowser, type Visit, visit } from './browser.ts';
-import { figure, goTo, openDialog, signIn, signInAsAdmin, spendUntilRefused } from './console-steps.ts';
+import { figure, goTo, openDialog, signIn, signInAsAdmin, spendUntilDenied } from './console-steps.ts';
 import { type Stack, startStack } from './stack.ts';
 
 /** A page asks again every five seconds, and this machine may be busy. */
@@ -67,7 +67,7 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     const key = await makeKey(page, 'easel');
     await makeLimit(page, '0.01');
 
-    const calls = await spendUntilRefused(`${stack.app.url}/v1`, key);
+    const calls = await spendUntilDenied(`${stack.app.url}/v1`, key);
     await goTo(page, en.nav.overview);
     await expect.poll(() => figure(page, en.overview.denied).textContent(), PATIENT).toBe('1');
     const team = page.getByRole('region', { name: en.overview.teams });
@@ -91,7 +91,7 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     await page.getByText(en.limits.changed).waitFor();
     await goTo(page, en.nav.overview);
     await expect.poll(() => spentInChart(page), PATIENT).toBe(first);
-    const more = await spendUntilRefused(`${stack.app.url}/v1`, key);
+    const more = await spendUntilDenied(`${stack.app.url}/v1`, key);
     await expect.poll(() => spentInChart(page), PATIENT).not.toBe(first);
     expect(await spentInChart(page)).toBe(await spentInLedger());
 
@@ -163,7 +163,7 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     const changes = page.getByRole('table', { name: en.audit.list }).locator('tbody tr');
     await expect.poll(() => changes.count(), PATIENT).toBeGreaterThan(5);
     expect(await changes.first().textContent()).toContain(
-      `${en.audit.nouns.price} ${en.audit.actions.create}`,
+      `${en.audit.resources.price} ${en.audit.actions.create}`,
     );
     expect(await changes.first().textContent()).toContain('admin session');
     expect(complaints).toEqual([]);

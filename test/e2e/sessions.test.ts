@@ -112,7 +112,7 @@ describe('a session', () => {
       expect(answer).toMatchObject({ status: 403, body: { error: { code: 'csrf_failed' } } });
     }
     expect(await admin.ask('POST', '/admin/v1/teams', { body })).toMatchObject({ status: 201 });
-    const { data } = (await admin.ask('GET', '/admin/v1/audit?noun=team&limit=1')).body;
+    const { data } = (await admin.ask('GET', '/admin/v1/audit?resource=team&limit=1')).body;
     expect(data).toMatchObject([
       { actor: expect.stringMatching(/^admin session [0-9a-f]{8}$/), after: body },
     ]);

@@ -27,7 +27,7 @@ beforeAll(async () => {
 afterAll(() => admin.close());
 
 const raise = async () =>
-  (await warn(admin.database, OPTIONS))
+  ((await warn(admin.database, OPTIONS)) ?? [])
     .map(({ counterId, threshold }) => [counterId.split('@')[0], threshold])
     .sort();
 

@@ -29,7 +29,7 @@ afterAll(() => admin.close());
 
 const OPTIONS = { thresholds: [50, 80, 100], deliver: false };
 const raise = async (database: Database = admin.database) => {
-  const raised = await warn(database, OPTIONS);
+  const raised = (await warn(database, OPTIONS)) ?? [];
   return raised.map(({ counterId, threshold }) => [counterId.split('@')[0], threshold]).sort();
 };
 

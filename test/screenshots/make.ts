@@ -6,11 +6,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
-import { en } from '../../src/console/words/en.ts';
-import { zh } from '../../src/console/words/zh.ts';
+import { en } from '../../src/console/messages/en.ts';
+import { zh } from '../../src/console/messages/zh.ts';
 import { type Look, launchBrowser, visit } from '../e2e/browser.ts';
 import { openDialog, signIn } from '../e2e/console-steps.ts';
-import { type Company, openCompany } from './house.ts';
+import { type Company, openCompany } from './company-stack.ts';
 
 const FOLDER = join(import.meta.dirname, '../../docs/screenshots');
 const SIZE = { width: 1280, height: 860 };

@@ -4,11 +4,11 @@
  * follows from the seed.
  */
 import { Random } from '../support/random.ts';
+import { DeadInstances } from './dead-instances.ts';
 import { FakeTime } from './fake-time.ts';
 import { Healthy, type Planted } from './faults/fault.ts';
-import { Graveyard } from './graveyard.ts';
 import { Books, tallyOf } from './judge/books.ts';
-import { hold } from './judge/broken.ts';
+import { expectThat } from './judge/expectations.ts';
 import { Judge } from './judge/judge.ts';
 import { Returns } from './judge/returns.ts';
 import type { MemoryStore } from './memory-store.ts';
@@ -42,7 +42,7 @@ export class Chaos {
   readonly #books: Books;
   readonly #returns: Returns;
   readonly #random: Random;
-  readonly #graveyard: Graveyard;
+  readonly #deadInstances: DeadInstances;
   readonly #traffic: Traffic;
   #errors: unknown[] = [];
 
@@ -58,7 +58,7 @@ export class Chaos {
     for (const grant of grants) this.admin.makeGrant(grant);
     const { time, memory, judge, admin } = this;
     this.#world = { time, memory, store: memory, admin, judge, folder, random };
-    this.#graveyard = new Graveyard({ memory, judge, fault, folder });
+    this.#deadInstances = new DeadInstances({ memory, judge, fault, folder });
     this.#books = new Books(judge, memory);
     this.calls = new SimCalls({
       time,
@@ -88,7 +88,7 @@ export class Chaos {
   }
 
   get figures(): Record<string, number> {
-    return { ...this.#figures, ...this.#graveyard.figures };
+    return { ...this.#figures, ...this.#deadInstances.figures };
   }
 
   /** One step: something happens, time passes, and everything is looked at. */
@@ -111,17 +111,17 @@ export class Chaos {
       if (instance.frozen) instance.thaw();
     }
     await this.rest(1000);
-    for (const instance of this.live) if (instance.owner.state === 'over') instance.kill();
+    for (const instance of this.live) if (instance.owner.state === 'ended') instance.kill();
     for (let waited = 0; this.#running() > 0 && waited < 90_000; waited += 500) await this.rest(500);
-    hold(this.#running() === 0, 'rest', () => `${this.#running()} calls are still under way`);
+    expectThat(this.#running() === 0, 'rest', () => `${this.#running()} calls are still under way`);
     await this.rest(12_000);
     // From afar only a long silence tells that an instance is dead; one who lives is enough to wait for it.
-    if (this.#graveyard.dead.some(({ elsewhere, owner }) => elsewhere && owner.state === 'dead')) {
+    if (this.#deadInstances.instances.some(({ elsewhere, owner }) => elsewhere && owner.state === 'dead')) {
       for (const instance of this.live.slice(1))
         this.#stop(instance, false).catch((error) => this.#errors.push(error));
       await this.rest(60_000, 5_000);
     }
-    await this.#graveyard.adoptAll();
+    await this.#deadInstances.adoptAll();
     this.#check();
   }
 
@@ -129,12 +129,12 @@ export class Chaos {
   async stop(): Promise<void> {
     for (const instance of this.live) this.#stop(instance, false).catch((error) => this.#errors.push(error));
     await this.rest(5000);
-    hold(this.live.length === 0, 'rest', () => `${this.live.length} instances do not stop`);
+    expectThat(this.live.length === 0, 'rest', () => `${this.live.length} instances do not stop`);
   }
 
   /** Whatever journal is read again: nothing changes. */
   replayAll(): Promise<void> {
-    return this.#graveyard.replayAll();
+    return this.#deadInstances.replayAll();
   }
 
   #running(): number {
@@ -165,7 +165,7 @@ export class Chaos {
     else if (what < 0.965) this.#freeze(instance);
     else if (what < 0.975) instance.kill();
     else if (what < 0.98) this.#restart(instance);
-    else if (what < 0.985) this.#graveyard.copy(instance);
+    else if (what < 0.985) this.#deadInstances.copy(instance);
     else this.#adoptSome();
     if (what >= 0.965 && what < 0.975) this.#bury();
   }
@@ -191,8 +191,8 @@ export class Chaos {
   /** Those who died are noticed, and others start in their place. */
   #bury(): void {
     for (const instance of this.live) {
-      // Its journal was adopted behind its back: it ends once it has heard of it.
-      if (instance.owner.state === 'over' && instance.alive && this.#random.chance(0.05)) instance.kill();
+      // Its journal was adopted while it ran: it ends once it learns of it.
+      if (instance.owner.state === 'ended' && instance.alive && this.#random.chance(0.05)) instance.kill();
       if (instance.alive) continue;
       this.#figures.crashes++;
       if (instance.owner.state === 'alive') this.judge.killed(instance.owner);
@@ -203,7 +203,7 @@ export class Chaos {
   #replace(instance: SimInstance): void {
     if (!this.live.includes(instance)) return;
     this.live = this.live.filter((each) => each !== instance);
-    if (!instance.alive) this.#graveyard.dead.push(instance);
+    if (!instance.alive) this.#deadInstances.instances.push(instance);
     this.#start();
   }
 
@@ -222,10 +222,10 @@ export class Chaos {
   }
 
   #adoptSome(): void {
-    const { dead } = this.#graveyard;
+    const { instances: dead } = this.#deadInstances;
     const candidates = [...dead, ...this.live.filter(({ elsewhere }) => elsewhere)];
     if (candidates.length === 0) return;
-    this.#graveyard.adopt(this.#random.pick(candidates)).catch((error) => this.#errors.push(error));
+    this.#deadInstances.adopt(this.#random.pick(candidates)).catch((error) => this.#errors.push(error));
   }
 
   #start(): void {

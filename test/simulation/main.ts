@@ -1,11 +1,11 @@
 /** The command `npm run simulate`. */
 import { availableParallelism } from 'node:os';
-import { runSeeds } from './crew.ts';
 import type { Fault } from './faults/fault.ts';
 import { FAULTS } from './faults/list.ts';
 import { HELP, type Options, readOptions } from './options.ts';
 import { failureText, sumFigures, tableOf } from './report.ts';
 import type { SeedResult } from './simulate.ts';
+import { runSeeds } from './workers.ts';
 
 const PROGRESS_EVERY_MS = 5_000;
 

@@ -57,7 +57,7 @@ export class MemoryStore implements LedgerStore {
     this.#assertLive(instanceId);
     const nowMs = this.#nowMs();
     this.#instances.get(instanceId)!.heartbeatMs = nowMs;
-    const heard = [...this.#instances.values()].filter(
+    const live = [...this.#instances.values()].filter(
       (each) => each.status === 'live' && each.heartbeatMs > nowMs - ALIVE_MS,
     );
     const contended = [...this.leases.values()]
@@ -65,7 +65,7 @@ export class MemoryStore implements LedgerStore {
       .map((lease) => this.counters.get(lease.counterId)!)
       .filter((counter) => counter.contendedUntilMs > nowMs)
       .map(({ spec }) => `${spec.teamId}/${spec.id}`);
-    return { nowMs, instances: heard.length, contended };
+    return { nowMs, instances: live.length, contended };
   }
 
   async silentMs(instanceId: string): Promise<number | null> {

@@ -1,6 +1,6 @@
 /** What people read of a run: a table of what happened, and for a failure all that it takes to see it again. */
 import type { Fault } from './faults/fault.ts';
-import { RULES } from './judge/broken.ts';
+import { RULES } from './judge/expectations.ts';
 import { type SeedResult, STEPS } from './simulate.ts';
 
 /** Sums what all seeds went through. */

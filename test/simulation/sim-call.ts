@@ -8,9 +8,9 @@ import { factsOf, settledOutcome } from '../support/events.ts';
 import type { Random } from '../support/random.ts';
 import type { FakeTime } from './fake-time.ts';
 import { type Amounts, NOTHING } from './judge/amounts.ts';
-import { hold as must } from './judge/broken.ts';
-import { type CallRecord, heardOf, type Told } from './judge/calls.ts';
+import { type CallRecord, type CallReport, knownVersionOf } from './judge/calls.ts';
 import { checkInsufficient } from './judge/denials.ts';
+import { expectThat as must } from './judge/expectations.ts';
 import type { Judge } from './judge/judge.ts';
 import type { SimInstance } from './sim-instance.ts';
 
@@ -95,7 +95,7 @@ export class SimCalls {
     const call = judge.admitted(instance.owner, facts, hold.claim);
     if (random.chance(LEAVES_AT_HOLD)) {
       instance.ledger.cancel(hold);
-      judge.withdrawn(call);
+      judge.cancelled(call);
       return;
     }
     const callFacts = factsOf(teamId, keyId, { model, endUser });
@@ -109,9 +109,9 @@ export class SimCalls {
   async #reserve(instance: SimInstance, ask: ReservationRequest): Promise<Hold | null> {
     const { judge } = this.#options;
     const atMs = judge.nowMs();
-    const heard = heardOf(instance.owner);
+    const knownVersion = knownVersionOf(instance.owner);
     let answer: QueueOutcome | 'left';
-    // Like the gateway: who is told that the rules changed asks again with the account as it is now.
+    // Like the gateway: when the rules changed meanwhile, it asks again with the present account.
     do {
       const { keyId } = ask.account.principal;
       const waitedMs = judge.nowMs() - atMs;
@@ -121,7 +121,7 @@ export class SimCalls {
         id: '',
         atMs: judge.nowMs(),
       });
-      judge.touched(instance.owner, tallies);
+      judge.used(instance.owner, tallies);
       const now = { ...ask, account: instance.accounts.get(keyId)!, waitedMs };
       const asked = instance.ledger.reserve(now);
       answer = asked.kind === 'queued' ? await this.#wait(instance, ask, asked, tallies) : asked;
@@ -132,7 +132,7 @@ export class SimCalls {
     }
     if (answer.kind === 'hold') return answer;
     this.figures.denied[answer.kind === 'denial' ? answer.reason : answer.kind]++;
-    this.#checkDenial(instance, ask, answer, { atMs, heard });
+    this.#checkDenial(instance, ask, answer, { atMs, knownVersion });
     return null;
   }
 
@@ -149,9 +149,9 @@ export class SimCalls {
     judge.waiting.add(waiting);
     let answer: QueueOutcome | 'left';
     const answered = new Promise<QueueOutcome>((resolve) => {
-      asked.onOutcome = (told) => {
-        this.#answeredMs.set(told, judge.nowMs());
-        resolve(told);
+      asked.onOutcome = (outcome) => {
+        this.#answeredMs.set(outcome, judge.nowMs());
+        resolve(outcome);
       };
     });
     if (random.chance(LEAVES_QUEUE)) {
@@ -163,14 +163,14 @@ export class SimCalls {
       answer = await answered;
     }
     judge.waiting.delete(waiting);
-    judge.touched(instance.owner, tallies);
+    judge.used(instance.owner, tallies);
     return answer;
   }
 
   /** The upstream bills what it served, whether or not anybody is there to hear of it. */
   async #forward(instance: SimInstance, hold: Hold, call: CallRecord): Promise<void> {
     const { judge, random, time } = this.#options;
-    const { bill, told } = this.#ending(call.hold);
+    const { bill, report } = this.#ending(call.hold);
     judge.forwarded(call, bill);
     // In the very turn in which it was forwarded: its hold must be in the journal by now.
     if (random.chance(CRASHES) && !instance.stopping) {
@@ -180,15 +180,15 @@ export class SimCalls {
     await time.sleep(random.chance(LONG_CALL) ? LONG_CALL_MS : random.pick(UPSTREAM_MS));
     await instance.running();
     if (hold.ended || !instance.alive) return;
-    if (told.outcome === 'unknown') instance.ledger.endUnknown(hold, 'upstream_timeout');
-    else instance.ledger.end(hold, outcomeOf(told));
+    if (report.outcome === 'unknown') instance.ledger.endUnknown(hold, 'upstream_timeout');
+    else instance.ledger.end(hold, outcomeOf(report));
     const crashes = random.chance(CRASHES) && !instance.stopping;
-    judge.told(call, told, !crashes);
+    judge.reported(call, report, !crashes);
     if (crashes) instance.kill();
   }
 
   /** What the upstream bills, and what the process will make of it. */
-  #ending(held: Amounts): { bill: Amounts; told: Told } {
+  #ending(held: Amounts): { bill: Amounts; report: CallReport } {
     const { random } = this.#options;
     const percent = (share: number): Amounts => ({
       cost: (held.cost * BigInt(share)) / 100n,
@@ -197,20 +197,20 @@ export class SimCalls {
     });
     const served = percent(random.pick([100, 100, 70, 30, 5]));
     const what = random.fraction();
-    if (what < 0.08) return { bill: NOTHING, told: { outcome: 'voided', amounts: NOTHING } };
+    if (what < 0.08) return { bill: NOTHING, report: { outcome: 'voided', amounts: NOTHING } };
     // A stream that was cut, or an answer that never came: nobody knows what was served.
-    if (what < 0.14) return { bill: served, told: { outcome: 'unknown', amounts: held } };
+    if (what < 0.14) return { bill: served, report: { outcome: 'unknown', amounts: held } };
     // The client left, and the rest of the answer could not be read: charged in full, though less was served.
-    if (what < 0.2) return { bill: served, told: { outcome: 'settled', amounts: held } };
+    if (what < 0.2) return { bill: served, report: { outcome: 'settled', amounts: held } };
     if (what < 0.21) return overrun(percent(random.between(101, 150)));
-    return { bill: served, told: { outcome: 'settled', amounts: served } };
+    return { bill: served, report: { outcome: 'settled', amounts: served } };
   }
 
   #checkDenial(
     instance: SimInstance,
     ask: ReservationRequest,
     denial: Denial | Unavailable,
-    came: { atMs: number; heard: number },
+    came: { atMs: number; knownVersion: number },
   ): void {
     const { judge } = this.#options;
     const nowMs = this.#answeredMs.get(denial) ?? judge.nowMs();
@@ -226,7 +226,7 @@ export class SimCalls {
         ...ask.kind,
         atMs: nowMs,
         smallest: leastClaim(ask),
-        heard: came.heard,
+        knownVersion: came.knownVersion,
       };
       checkInsufficient(judge, facts, owner.clockErrorMs);
     } else if (why === 'held') {
@@ -242,14 +242,14 @@ export class SimCalls {
   }
 }
 
-/** What a process tells its ledger of an answer. */
-function outcomeOf({ outcome, amounts }: Told): Outcome {
+/** Returns the outcome that a process reports to its ledger. */
+function outcomeOf({ outcome, amounts }: CallReport): Outcome {
   const { cost, input_tokens, output_tokens } = amounts;
   const parts = { cached_input_tokens: 0, cache_write_tokens: 0, reasoning_tokens: 0 };
   const usage = outcome === 'voided' ? null : { input_tokens, output_tokens, ...parts };
   return settledOutcome(cost, { outcome, usage });
 }
 
-function overrun(bill: Amounts): { bill: Amounts; told: Told } {
-  return { bill, told: { outcome: 'settled', amounts: bill } };
+function overrun(bill: Amounts): { bill: Amounts; report: CallReport } {
+  return { bill, report: { outcome: 'settled', amounts: bill } };
 }

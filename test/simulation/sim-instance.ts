@@ -15,7 +15,7 @@ import { deadHeader } from '../support/journals.ts';
 import type { Random } from '../support/random.ts';
 import type { FakeTime } from './fake-time.ts';
 import { type Fate, FaultyStore } from './faulty-store.ts';
-import { heardOf, type Owner } from './judge/calls.ts';
+import { knownVersionOf, type Owner } from './judge/calls.ts';
 import type { Judge } from './judge/judge.ts';
 import type { MemoryStore } from './memory-store.ts';
 import type { SimAdmin } from './sim-admin.ts';
@@ -66,9 +66,9 @@ export class SimInstance {
     this.#world = world;
     const { time, memory, folder, random, judge, admin } = world;
     memory.registerInstance(this.id);
-    this.owner = judge.born(this.id);
+    this.owner = judge.started(this.id);
     this.accounts = admin.accounts;
-    judge.heard(this.owner, admin.version);
+    judge.received(this.owner, admin.version);
     this.elsewhere = random.chance(0.08);
     const header = deadHeader(this.id);
     this.journal = new Journal({
@@ -162,20 +162,20 @@ export class SimInstance {
 
   async #pollCatalog(): Promise<void> {
     const { admin, judge } = this.#world;
-    const known = heardOf(this.owner);
+    const known = knownVersionOf(this.owner);
     if (admin.version === known) return;
     try {
-      const { version, accounts, teamIds } = await this.#heard(
+      const { version, accounts, teamIds } = await this.#replyOf(
         this.#store.send('catalog', () => ({
           version: admin.version,
           accounts: admin.accounts,
           teamIds: admin.changedSince(known),
         })),
       );
-      if (version <= heardOf(this.owner)) return;
+      if (version <= knownVersionOf(this.owner)) return;
       this.accounts = accounts;
       this.ledger.revoke(teamIds.has(ORGANIZATION_ID) ? 'all' : teamIds);
-      judge.heard(this.owner, version);
+      judge.received(this.owner, version);
     } catch {
       // It asks again.
     }
@@ -190,8 +190,8 @@ export class SimInstance {
     };
   }
 
-  /** What a dead process asked for may still happen; it does not hear of it. A frozen one hears of it late. */
-  async #heard<T>(question: Promise<T>): Promise<T> {
+  /** Resolves with the reply unless the process dies; its request may happen all the same. A frozen process gets it late. */
+  async #replyOf<T>(question: Promise<T>): Promise<T> {
     try {
       return await question;
     } finally {
@@ -201,10 +201,10 @@ export class SimInstance {
 
   #whileAlive(store: LedgerStore): LedgerStore {
     return {
-      requestLease: (request) => this.#heard(store.requestLease(request)),
-      flush: (batch) => this.#heard(store.flush(batch)),
-      adopt: (...args) => this.#heard(store.adopt(...args)),
-      heartbeat: (instanceId) => this.#heard(store.heartbeat(instanceId)),
+      requestLease: (request) => this.#replyOf(store.requestLease(request)),
+      flush: (batch) => this.#replyOf(store.flush(batch)),
+      adopt: (...args) => this.#replyOf(store.adopt(...args)),
+      heartbeat: (instanceId) => this.#replyOf(store.heartbeat(instanceId)),
     };
   }
 }

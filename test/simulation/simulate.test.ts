@@ -7,7 +7,7 @@ import { simulate } from './simulate.ts';
 
 const STEPS = 60;
 
-test('some hundred seeds break no rule of the ledger', async () => {
+test('200 seeds break no guarantee of the ledger', async () => {
   let forwarded = 0;
   for (let seed = 1; seed <= 200; seed++) {
     const { failure, figures } = await simulate({ seed, steps: STEPS });
@@ -17,7 +17,7 @@ test('some hundred seeds break no rule of the ledger', async () => {
   expect(forwarded).toBeGreaterThan(10_000);
 }, 300_000);
 
-test('the same seed is the same story', async () => {
+test('a seed that runs twice gives the same result', async () => {
   const [once, again] = [await simulate({ seed: 7, steps: 60 }), await simulate({ seed: 7, steps: 60 })];
   expect(again.figures).toEqual(once.figures);
 });

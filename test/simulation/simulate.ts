@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Chaos } from './chaos.ts';
 import type { Fault } from './faults/fault.ts';
 import { Healthy } from './faults/fault.ts';
-import { Broken, type RuleName } from './judge/broken.ts';
+import { RuleBroken, type RuleName } from './judge/expectations.ts';
 import { checkRest } from './judge/rest.ts';
 
 export const STEPS = 400;
@@ -60,7 +60,7 @@ export async function simulate({ seed, steps = STEPS, fault = null }: SimulateOp
 
 function failureOf(error: unknown, step: number | null): Failure {
   const { message, stack = '' } = error instanceof Error ? error : new Error(String(error));
-  return { rule: error instanceof Broken ? error.rule : 'crash', message, step, stack };
+  return { rule: error instanceof RuleBroken ? error.rule : 'crash', message, step, stack };
 }
 
 /** Journals are real files; in memory they cost a tenth. */

@@ -1,4 +1,4 @@
-/** The store in memory is Postgres: one random history, told to both, gets the same answers and leaves the same state. */
+/** The store in memory equals Postgres: one random history gets the same results from both and leaves the same state. */
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
@@ -186,7 +186,7 @@ class History {
   }
 }
 
-test('any history of leases, flushes, adoptions and changed amounts gets the same answers from both stores', async () => {
+test('any history of leases, flushes, adoptions and changed amounts gets the same results from both stores', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 30 }), async (steps) => {
       const history = new History();

@@ -4,13 +4,13 @@ import { faultNamed } from './faults/list.ts';
 import { simulate } from './simulate.ts';
 
 /** One seed to run, by a thread that has nothing to do. */
-export interface Order {
+export interface SeedJob {
   seed: number;
   steps: number;
   /** The planted fault's name; null: none. */
   fault: string | null;
 }
 
-parentPort?.on('message', async ({ seed, steps, fault }: Order) => {
+parentPort?.on('message', async ({ seed, steps, fault }: SeedJob) => {
   parentPort!.postMessage(await simulate({ seed, steps, fault: fault === null ? null : faultNamed(fault) }));
 });

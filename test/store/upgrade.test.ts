@@ -10,8 +10,7 @@ import { drizzle } from 'drizzle-orm/postgres-js';
 import { migrate } from 'drizzle-orm/postgres-js/migrator';
 import type { Sql } from 'postgres';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { formatUsd } from '../../src/domain/money.ts';
-import { costOf, textPriceOf } from '../../src/domain/price.ts';
+import { costOf } from '../../src/domain/price.ts';
 import { adoptDeadJournals } from '../../src/ledger/recovery.ts';
 import { closeClient, openClient } from '../../src/store/database.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
@@ -19,15 +18,15 @@ import { PostgresLedgerStore } from '../../src/store/hot/ledger-store.ts';
 import { migrateDatabase } from '../../src/store/migrate.ts';
 import { ensurePartitions } from '../../src/store/partitions.ts';
 import { readPrices } from '../../src/store/rate-cards.ts';
-import { readSeed } from '../../src/store/seed/read-seed.ts';
 import { loadSeed } from '../../src/store/seed-load.ts';
 import { readUsage } from '../../src/store/usage.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { oldCost, oldPrices } from './last-release.ts';
 
 const LAST_MIGRATION = '0010_unknown_by_day';
 const MIGRATIONS = fileURLToPath(new URL('../../drizzle', import.meta.url));
-const JOURNAL = fileURLToPath(new URL('../fixtures/last-release/journal.log', import.meta.url));
+const JOURNAL = fileURLToPath(new URL('../fixtures/last-release-journal.jsonl', import.meta.url));
 
 /** As they stand in the journal of the fixture. */
 const INSTANCE = '019ab5d0-0000-7000-8000-000000000001';
@@ -159,82 +158,6 @@ test('every row and every sum of the last release is the same after the migratio
   const [total] = await readUsage(testDatabase.database, { ...question, teamId: TEAM, keyId: undefined });
   expect(total).toMatchObject({ calls: 30_000, costUsd: before[0]?.cost, quantities: {} });
 });
-
-interface OldRates {
-  input: string;
-  cached_input: string | null;
-  cache_write: string | null;
-  output: string;
-}
-
-interface OldPrice {
-  id: string;
-  tier: string;
-  perTokens: number;
-  rates: OldRates;
-  longContext: OldRates | null;
-  threshold: number | null;
-}
-
-/** The seed as the last release stored it, and what admins may have added. */
-function oldPrices(): (OldPrice & { model: string; origin: string; effectiveFromMs: number })[] {
-  const ratesOf = (lines: Parameters<typeof textPriceOf>[0], band: 'short' | 'long'): OldRates => {
-    const text = textPriceOf(lines, band)!;
-    const maybe = (rate: bigint | null) => (rate === null ? null : formatUsd(rate));
-    return {
-      input: formatUsd(text.input),
-      cached_input: maybe(text.cachedInput),
-      cache_write: maybe(text.cacheWrite),
-      output: formatUsd(text.output),
-    };
-  };
-  const seed = readSeed().prices.map((price) => ({
-    id: price.id,
-    model: price.model,
-    tier: price.tier as string,
-    origin: 'seed',
-    effectiveFromMs: price.effectiveFromMs,
-    perTokens: 1_000_000,
-    rates: ratesOf(price.lines, 'short'),
-    longContext: price.long === null ? null : ratesOf(price.lines, 'long'),
-    threshold: price.longContextAboveTokens,
-  }));
-  const admin = (['default', 'flex', 'priority', 'batch'] as const).map((tier, index) => ({
-    id: `admin-${tier}`,
-    model: 'house-1',
-    tier: tier as string,
-    origin: 'admin',
-    effectiveFromMs: 1_790_000_000_000,
-    perTokens: [1000, 7, 1, 1_000_000_000][index]!,
-    rates: {
-      input: ['0.0015', '0.000000000001', '1000000', '3.1'][index]!,
-      cached_input: [null, '0', '0.333333333333', '0.1'][index] ?? null,
-      cache_write: ['0.002', null, null, '9'][index] ?? null,
-      output: ['0', '0.000000000003', '0.7', '12.34'][index]!,
-    },
-    longContext: null,
-    threshold: null,
-  }));
-  return [...seed, ...admin];
-}
-
-/** As the last release reckoned. */
-function oldCost(price: OldPrice, [uncached, cached, written, output]: number[]): bigint | null {
-  const pico = (text: string) => {
-    const [whole, fraction = ''] = text.split('.');
-    return BigInt(whole! + fraction.padEnd(12, '0'));
-  };
-  const isLong = price.threshold !== null && uncached! + cached! + written! > price.threshold;
-  const rates = isLong ? price.longContext : price.rates;
-  if (rates === null) return null;
-  const total =
-    BigInt(uncached!) * pico(rates.input) +
-    BigInt(cached!) * pico(rates.cached_input ?? rates.input) +
-    BigInt(written!) * pico(rates.cache_write ?? rates.input) +
-    BigInt(output!) * pico(rates.output);
-  const per = BigInt(price.perTokens);
-  return (total + per - 1n) / per;
-}
 
 const USAGES = [
   [0, 0, 0, 0],

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rowsReadBy } from '../../bench/pages/rows.ts';
 import { seededTeamId, seedLedger } from '../../bench/pages/seed.ts';
 import { readUsage, type UsageQuestion } from '../../src/store/usage.ts';
+import { readWatch } from '../../src/store/watch.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { Random } from '../support/random.ts';
 
@@ -90,4 +91,16 @@ describe('days are read instead of quarters of an hour', () => {
     expect(read.get('usage_days')).toBeGreaterThan(0);
     expect(read.get('usage_rollups')).toBeLessThan(all.get('usage_rollups')! / 4);
   });
+});
+
+it('the watch reads the rollups of the last hour alone, however many there are', async () => {
+  const { sql } = test.database;
+  const [row] = await sql<{ all: number; recent: number }[]>`
+    select count(*)::int4 as all,
+      (count(*) filter (where bucket_start >= date_bin('15 minutes', now() - interval '1 hour', 'epoch')))::int4 as recent
+    from usage_rollups`;
+  const read = await rowsReadBy(test.database, () => readWatch(test.database.db, 100));
+  expect(row!.recent).toBeLessThan(row!.all / 10);
+  expect(read.get('usage_rollups') ?? 0).toBeLessThanOrEqual(row!.recent);
+  expect(read.get('usage_events') ?? 0).toBe(0);
 });

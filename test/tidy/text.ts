@@ -47,3 +47,34 @@ export function differences(inCode: readonly string[], onPage: readonly string[]
     ...onPage.filter((entry) => !inCode.includes(entry)).map((entry) => `not in the code: ${entry}`),
   ];
 }
+
+/** One place knows what differs between operations: elsewhere nothing compares with the name of one. */
+export function operationNames(files: readonly SourceFile[], names: readonly string[]): string[] {
+  const quoted = names.map((name) => `'${name.replaceAll('.', '\\.')}'`).join('|');
+  const comparison = new RegExp(
+    `[=!]==\\s*(?:${quoted})|(?:${quoted})\\s*[=!]==|\\bcase\\s+(?:${quoted})\\s*:`,
+  );
+  return files
+    .filter(
+      ({ path }) => path.startsWith('src/') && !/^src\/(?:openai\/operations|simulator|demo)\b/.test(path),
+    )
+    .flatMap(({ path, text }) =>
+      comparison.test(text) ? [`${path}: asks which operation it is; that is a field of its descriptor`] : [],
+    );
+}
+
+const SMALL_LINES = 50;
+
+/** A room in which most files are small is an algorithm in splinters. */
+export function splinters(files: readonly SourceFile[]): string[] {
+  const rooms = Map.groupBy(
+    files.filter(({ path }) => /^src\/[^/]+\/.*\.tsx?$/.test(path)),
+    ({ path }) => path.split('/')[1] ?? '',
+  );
+  return [...rooms].flatMap(([room, all]) => {
+    const small = all.filter(({ text }) => text.trimEnd().split('\n').length < SMALL_LINES);
+    return small.length * 2 > all.length
+      ? [`src/${room}: ${small.length} of ${all.length} files have fewer than ${SMALL_LINES} lines`]
+      : [];
+  });
+}

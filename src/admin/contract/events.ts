@@ -1,4 +1,4 @@
-/** Calls, as people read them, and the one correction that they can make. */
+/** Calls, and the correction of an unknown outcome. */
 import { z } from 'zod';
 import {
   id,
@@ -72,11 +72,11 @@ export const Event = z.strictObject(eventFields).meta({ id: 'Event' });
 export const Events = page(Event).extend({
   next: z.string().nullable().meta({
     description:
-      'Null: there is no more. With a filter a page may be shorter than its limit, or empty, and yet not the last: each looks at so many calls',
+      'Null: this is the last page. With a filter a page may be shorter than its limit, or empty, without being the last: each page searches a bounded number of calls',
   }),
 });
 
-/** One call with what it held and settled of each budget, and what corrected it. */
+/** One call with what it held and settled on each budget, and its corrections. */
 export const WholeEvent = z
   .strictObject({
     ...eventFields,
@@ -99,7 +99,7 @@ export const WholeEvent = z
 export const NewRelease = z
   .strictObject({
     reason: label(1_000).meta({ description: 'The evidence' }),
-    cost_usd: rate.default('0').meta({ description: 'What the upstream billed after all' }),
+    cost_usd: rate.default('0').meta({ description: 'What the upstream billed' }),
   })
   .meta({ id: 'NewRelease' });
 export const Release = z

@@ -1,4 +1,4 @@
-/** Fields that several nouns of the admin API share: amounts, moments, names, windows, pages. */
+/** Fields that several resources of the admin API share: amounts, times, names, windows, pages. */
 import { z } from 'zod';
 import { PICO_PER_USD, parseUsd } from '../../domain/money.ts';
 import { METER_NAMES } from '../../domain/quantities.ts';
@@ -31,17 +31,17 @@ function amountField(zeroAllowed: boolean) {
   });
 }
 
-/** An amount that is asked for: more than 0, at most 10^9. */
+/** An amount in a request: more than 0, at most 10^9. */
 export const amount = amountField(false).meta({ description: 'Decimal string', example: '18.00' });
-/** A price or a cost: 0 is one. */
+/** A price or a cost in a request: 0 or more. */
 export const rate = amountField(true).meta({ description: 'Decimal string of USD', example: '1.25' });
-/** An amount in an answer: exact, at least two digits after the point, possibly negative. */
+/** An amount in a response: exact, at least two digits after the point, possibly negative. */
 export const money = z.string().meta({ description: 'Exact decimal string of USD', example: '17.9874' });
 
 const MOMENT_MIN_MS = Date.parse('2000-01-01T00:00:00Z');
 const MOMENT_MAX_MS = Date.parse('9999-01-01T00:00:00Z');
 
-/** A moment that is asked for. One without an offset is refused: whose midnight it means, nobody could say. */
+/** A time in a request. It needs an offset: without one its midnight is ambiguous. */
 export const moment = z
   .string({ error: 'must be an ISO 8601 date, such as "2027-01-31T00:00:00Z"' })
   .refine(isMoment, {
@@ -49,7 +49,7 @@ export const moment = z
       'must be an ISO 8601 date with an offset, such as "2027-01-31T00:00:00Z", or a date alone, which begins at 00:00 UTC',
   })
   .meta({ description: 'ISO 8601 with an offset; a date alone begins at 00:00 UTC' });
-/** A moment in an answer. */
+/** A time in a response. */
 export const instant = z.iso.datetime();
 
 function isMoment(text: string): boolean {
@@ -60,7 +60,7 @@ function isMoment(text: string): boolean {
   return ms >= MOMENT_MIN_MS && ms <= MOMENT_MAX_MS;
 }
 
-/** Text that people wrote: trimmed, not empty, no control characters (Postgres refuses NUL). */
+/** Text written by people: trimmed, not empty, no control characters (Postgres rejects NUL). */
 export const label = (lengthMax: number) =>
   z
     .string()
@@ -72,7 +72,7 @@ export const label = (lengthMax: number) =>
 export const name = label(200);
 export const modelName = label(256);
 export const modelNames = z.array(modelName).min(1).max(100);
-/** Small letters, as Postgres writes ids: some are kept as text, and compared. */
+/** Lower case, as Postgres writes ids: some are stored and compared as text. */
 export const id = z.uuid('must be an id').toLowerCase();
 export const tokenCount = z.int().min(0);
 
@@ -107,13 +107,13 @@ export const window = z
 
 const PAGE_LIMIT_MAX = 1_000;
 
-/** What every list takes. */
+/** Query of every list. */
 export const pageQuery = z.strictObject({
   after: z.string().max(500).optional().meta({ description: '`next` of the page before' }),
   limit: z.coerce.number().int().min(1).max(PAGE_LIMIT_MAX).default(100),
 });
 
-/** What lists of nouns take that keep history. */
+/** Query of lists that keep history. */
 export const listQuery = pageQuery.extend({
   include_deleted: z
     .enum(['true', 'false'])
@@ -128,7 +128,7 @@ export function page<Item extends z.ZodType>(item: Item) {
   return z.strictObject({ data: z.array(item), next: z.string().nullable() });
 }
 
-/** Every answer that is not 2xx: OpenAI's error shape, with the codes of docs/ERRORS.md. */
+/** Every response that is not 2xx: OpenAI's error shape, with the codes of docs/ERRORS.md. */
 export const ErrorBody = z
   .strictObject({
     error: z.looseObject({

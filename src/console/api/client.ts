@@ -1,9 +1,9 @@
 /**
- * The admin API as the browser asks it: same origin, cookie session, CSRF header. Owns: how a request is sent and what a
- * refusal is. Invariant: nothing is asked anywhere else.
+ * The client of the admin API: same origin, cookie session, CSRF header. Owns: how a request is sent and what an error
+ * is. Invariant: every request of the console goes through this file.
  */
 
-/** An answer that is not 2xx, in the API's own words; status 0: nothing answered. */
+/** A response that is not 2xx, with the API's own message; status 0: no response. */
 export class ApiError extends Error {
   override name = 'ApiError';
   readonly status: number;
@@ -25,17 +25,17 @@ const ROOT = '/admin/v1';
 let csrf = '';
 let onSessionEnd = () => {};
 
-/** What proves that a change was asked for by this page and by no other. */
+/** Sets the token that proves that a change comes from this page. */
 export function setCsrf(token: string): void {
   csrf = token;
 }
 
-/** Told when the API no longer knows the session: it expired, or its key was revoked. */
+/** Sets what is called when the session has ended: it expired, or its key was revoked. */
 export function whenSessionEnds(listener: () => void): void {
   onSessionEnd = listener;
 }
 
-/** A path of the admin API with its query; empty values are left out. */
+/** Returns the URL of a path of the admin API with its query; empty values are left out. */
 export function urlOf(path: string, query: Query = {}): string {
   const filled = Object.entries(query).filter(
     ([, value]) => value !== null && value !== undefined && value !== '',
@@ -45,23 +45,28 @@ export function urlOf(path: string, query: Query = {}): string {
 }
 
 export function get<T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> {
-  return ask<T>('GET', urlOf(path, query), undefined, signal);
+  return request<T>('GET', urlOf(path, query), undefined, signal);
 }
 
 export function post<T>(path: string, body: object, signal?: AbortSignal): Promise<T> {
-  return ask<T>('POST', urlOf(path), body, signal);
+  return request<T>('POST', urlOf(path), body, signal);
 }
 
 export function patch<T>(path: string, body: object): Promise<T> {
-  return ask<T>('PATCH', urlOf(path), body);
+  return request<T>('PATCH', urlOf(path), body);
 }
 
 export function remove<T>(path: string): Promise<T> {
-  return ask<T>('DELETE', urlOf(path));
+  return request<T>('DELETE', urlOf(path));
 }
 
-/** Any URL of ours; `ask` for those outside the admin API (the session). */
-export async function ask<T>(method: string, url: string, body?: object, signal?: AbortSignal): Promise<T> {
+/** Sends a request to any URL of the gateway; throws ApiError unless the response is 2xx. */
+export async function request<T>(
+  method: string,
+  url: string,
+  body?: object,
+  signal?: AbortSignal,
+): Promise<T> {
   const response = await send(method, url, body, signal);
   const text = await response.text().catch(() => '');
   const json = parse(text);
@@ -85,7 +90,7 @@ async function send(method: string, url: string, body?: object, signal?: AbortSi
     });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ApiError(0, 'unreachable', 'Tollgate does not answer');
+    throw new ApiError(0, 'unreachable', 'Tollgate does not respond');
   }
 }
 

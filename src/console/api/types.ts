@@ -1,29 +1,29 @@
-/** The API's answers as types: the contract's schemas, which are not part of the bundle. */
+/** The responses of the API as types, from the schemas of the contract; the schemas are not part of the bundle. */
 import type { z } from 'zod';
 import type * as contract from '../../admin/contract.ts';
 
-type Answer<Schema extends z.ZodType> = z.output<Schema>;
+type ApiResponse<Schema extends z.ZodType> = z.output<Schema>;
 
-export type ApiErrors = Answer<typeof contract.ApiErrors>;
-export type AuditEntry = Answer<typeof contract.AuditEntry>;
-export type Balance = Answer<typeof contract.Balance>;
-export type Event = Answer<typeof contract.Event>;
-export type Grant = Answer<typeof contract.Grant>;
-export type Key = Answer<typeof contract.Key>;
-export type LimitPreview = Answer<typeof contract.LimitPreview>;
-export type MadeKey = Answer<typeof contract.MadeKey>;
+export type ApiErrors = ApiResponse<typeof contract.ApiErrors>;
+export type AuditEntry = ApiResponse<typeof contract.AuditEntry>;
+export type Balance = ApiResponse<typeof contract.Balance>;
+export type Event = ApiResponse<typeof contract.Event>;
+export type Grant = ApiResponse<typeof contract.Grant>;
+export type Key = ApiResponse<typeof contract.Key>;
+export type LimitPreview = ApiResponse<typeof contract.LimitPreview>;
+export type MadeKey = ApiResponse<typeof contract.MadeKey>;
 export type NewLimit = z.input<typeof contract.NewLimit>;
-export type Overview = Answer<typeof contract.Overview>;
+export type Overview = ApiResponse<typeof contract.Overview>;
 export type OverviewTeam = Overview['teams'][number];
-export type Plan = Answer<typeof contract.Plan>;
-export type Price = Answer<typeof contract.Price>;
-export type Session = Answer<typeof contract.Session>;
-export type Team = Answer<typeof contract.Team>;
-export type Usage = Answer<typeof contract.Usage>;
+export type Plan = ApiResponse<typeof contract.Plan>;
+export type Price = ApiResponse<typeof contract.Price>;
+export type Session = ApiResponse<typeof contract.Session>;
+export type Team = ApiResponse<typeof contract.Team>;
+export type Usage = ApiResponse<typeof contract.Usage>;
 export type UsageRow = Usage['data'][number];
-export type Warning = Answer<typeof contract.Warning>;
-export type WholeEvent = Answer<typeof contract.WholeEvent>;
-export type Limit = Answer<typeof contract.ListedLimit>;
+export type Warning = ApiResponse<typeof contract.Warning>;
+export type WholeEvent = ApiResponse<typeof contract.WholeEvent>;
+export type Limit = ApiResponse<typeof contract.ListedLimit>;
 export type Window = Limit['window'];
 
 /** A page of a list. */

@@ -1,13 +1,13 @@
-/** Answers of the API as state of a component: the query, and the list that is read page by page. */
+/** Responses of the API as state of a component: one resource, and a list that is read page by page. */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError, get, type Query } from './client.ts';
 import type { Page } from './types.ts';
 
 export interface Loaded<T> {
-  /** The last answer; stays while a newer one is asked for. */
+  /** The last response; stays while a newer one is loading. */
   data: T | null;
   error: ApiError | null;
-  /** Nothing was answered yet, or another thing is asked for than what `data` shows. */
+  /** No response yet, or `data` belongs to an earlier path or query. */
   loading: boolean;
   reload: () => void;
 }
@@ -19,21 +19,21 @@ interface State<T> {
 }
 
 /**
- * Asks for a path of the admin API, again when it or its query changes, on `reload`, and every `pollMs` while the page
- * is looked at. A path of null asks for nothing.
+ * Reads a path of the admin API: at once, when it or its query changes, on `reload`, and every `pollMs` while the page
+ * is visible. A path of null reads nothing.
  */
 export function useApi<T>(path: string | null, query: Query = {}, pollMs?: number): Loaded<T> {
   const key = path === null ? null : `${path}?${JSON.stringify(query)}`;
   const [state, setState] = useState<State<T>>({ key: null, data: null, error: null });
-  const [turn, setTurn] = useState(0);
-  const asked = useRef(query);
-  asked.current = query;
+  const [reloads, setReloads] = useState(0);
+  const latestQuery = useRef(query);
+  latestQuery.current = query;
 
-  // A turn asks for the same again; the query is part of the key.
+  // The key holds the query.
   useEffect(() => {
     if (path === null) return;
     const abort = new AbortController();
-    get<T>(path, asked.current, abort.signal).then(
+    get<T>(path, latestQuery.current, abort.signal).then(
       (data) => setState({ key, data, error: null }),
       (error: unknown) => {
         if (abort.signal.aborted) return;
@@ -45,9 +45,9 @@ export function useApi<T>(path: string | null, query: Query = {}, pollMs?: numbe
       },
     );
     return () => abort.abort();
-  }, [key, turn]);
+  }, [key, reloads]);
 
-  const reload = useCallback(() => setTurn((count) => count + 1), []);
+  const reload = useCallback(() => setReloads((count) => count + 1), []);
   useEffect(() => {
     if (!pollMs) return;
     const timer = setInterval(() => {
@@ -65,13 +65,13 @@ export function useApi<T>(path: string | null, query: Query = {}, pollMs?: numbe
 }
 
 export interface Pages<Item> extends Loaded<Page<Item>> {
-  /** Which page is shown, from 1. */
+  /** The number of the page, from 1. */
   number: number;
   toPrevious: (() => void) | null;
   toNext: (() => void) | null;
 }
 
-/** A list, one page at a time. The cursors of the pages before are remembered, so that one can go back. */
+/** Reads a list one page at a time, and keeps the cursors of earlier pages to go back. */
 export function usePages<Item>(path: string | null, query: Query, limit = 50): Pages<Item> {
   const key = `${path}?${JSON.stringify(query)}`;
   const [trail, setTrail] = useState<{ key: string; cursors: (string | null)[] }>({ key, cursors: [null] });

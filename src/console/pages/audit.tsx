@@ -7,19 +7,19 @@ import { Paged } from '../parts/pager.tsx';
 import { Empty } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
-import { BASE, setQuery, usePlace } from '../shell/router.ts';
+import { useMessages } from '../shell/language.ts';
+import { BASE, setQuery, useLocation } from '../shell/router.ts';
 import { differences } from './differences.ts';
-import { nameIn, useTeamOptions } from './names.ts';
+import { nameIn, TeamFilter, useTeamOptions } from './options.tsx';
 
-const NOUNS = ['team', 'key', 'limit', 'grant', 'plan', 'price', 'model', 'event'];
+const RESOURCES = ['team', 'key', 'limit', 'grant', 'plan', 'price', 'model', 'event'];
 
 export function AuditPage() {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
-  const { query } = usePlace();
+  const { query } = useLocation();
   const teams = useTeamOptions();
-  const filter = { noun: query.get('noun'), team_id: query.get('team_id') };
+  const filter = { resource: query.get('resource'), team_id: query.get('team_id') };
   const pages = usePages<AuditEntry>('/audit', filter);
   return (
     <Page title={t.nav.audit} lead={t.audit.lead}>
@@ -30,25 +30,17 @@ export function AuditPage() {
           <>
             <div class="inline">
               <SelectField
-                label={t.audit.noun}
-                param="noun"
-                value={filter.noun ?? ''}
-                onValue={(noun) => setQuery({ noun })}
+                label={t.audit.resource}
+                param="resource"
+                value={filter.resource ?? ''}
+                onValue={(resource) => setQuery({ resource })}
                 options={[
-                  { value: '', text: t.audit.allNouns },
-                  ...NOUNS.map((value) => ({ value, text: t.audit.nouns[value] ?? value })),
+                  { value: '', text: t.audit.allResources },
+                  ...RESOURCES.map((value) => ({ value, text: t.audit.resources[value] ?? value })),
                 ]}
               />
             </div>
-            <div class="inline">
-              <SelectField
-                label={t.common.team}
-                param="team_id"
-                value={filter.team_id ?? ''}
-                onValue={(id) => setQuery({ team_id: id })}
-                options={[{ value: '', text: t.common.allTeams }, ...teams]}
-              />
-            </div>
+            <TeamFilter teams={teams} />
           </>
         }
       >
@@ -87,18 +79,18 @@ export function AuditPage() {
   );
 }
 
-function What({ entry: { noun, action, noun_id: id } }: { entry: AuditEntry }) {
-  const t = useWords();
+function What({ entry: { resource, action, resource_id: id } }: { entry: AuditEntry }) {
+  const t = useMessages();
   return (
     <>
-      {t.audit.nouns[noun] ?? noun} {t.audit.actions[action] ?? action}
+      {t.audit.resources[resource] ?? resource} {t.audit.actions[action] ?? action}
       <span class="under code">{id.length > 13 ? `…${id.slice(-12)}` : id}</span>
     </>
   );
 }
 
 function Change({ entry }: { entry: AuditEntry }) {
-  const t = useWords();
+  const t = useMessages();
   const fields = differences(entry.before, entry.after);
   const text = (value: string | null) =>
     value === null ? <span class="quiet">{t.audit.unset}</span> : value;

@@ -1,23 +1,19 @@
-/** A call's money at one look, and the rest of its facts as a list. */
+/** A call's amounts as figures, and its other fields as a list. */
 import type { ComponentChildren } from 'preact';
 import type { WholeEvent } from '../api/types.ts';
 import { compare, subtract } from '../money.ts';
 import { Money, moneyText } from '../parts/money.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
 import { costOf, Outcome } from './call-table.tsx';
 import { Figure } from './overview-figures.tsx';
 
 export function CallFigures({ call }: { call: WholeEvent }) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   const cost = costOf(call);
   const isOver = compare(cost, call.hold_usd) > 0;
-  const cached = [
-    `${t.call.cachedTokens} ${format.count(call.cached_input_tokens)}`,
-    `${t.call.reasoningTokens} ${format.count(call.reasoning_tokens)}`,
-  ];
   return (
     <dl class="figures">
       <Figure label={t.call.held} notes={[]}>
@@ -32,10 +28,16 @@ export function CallFigures({ call }: { call: WholeEvent }) {
       <Figure label={isOver ? t.call.overrun : t.call.returned} warns={isOver} notes={[]}>
         <Money usd={isOver ? subtract(cost, call.hold_usd) : subtract(call.hold_usd, cost)} />
       </Figure>
-      <Figure label={t.call.inputTokens} notes={[cached[0]!]}>
+      <Figure
+        label={t.call.inputTokens}
+        notes={[`${t.call.cachedTokens} ${format.count(call.cached_input_tokens)}`]}
+      >
         {format.count(call.input_tokens)}
       </Figure>
-      <Figure label={t.call.outputTokens} notes={[cached[1]!]}>
+      <Figure
+        label={t.call.outputTokens}
+        notes={[`${t.call.reasoningTokens} ${format.count(call.reasoning_tokens)}`]}
+      >
         {format.count(call.output_tokens)}
       </Figure>
     </dl>
@@ -43,12 +45,12 @@ export function CallFigures({ call }: { call: WholeEvent }) {
 }
 
 export function Facts({ call }: { call: WholeEvent }) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   const code = (text: string | null) => (text === null ? '—' : <span class="code">{text}</span>);
   const facts: [string, ComponentChildren][] = [
     [t.call.id, code(call.id)],
-    [t.call.admitted, format.moment(call.created_at)],
+    [t.call.admitted, format.dateTime(call.created_at)],
     [t.common.team, <a href={`${BASE}/teams/${call.team_id}`}>{call.team_name}</a>],
     [t.common.key, call.key_name],
     [t.calls.outcome, <Outcome call={call} />],

@@ -1,10 +1,10 @@
-/** The life of a call as a table: its stages, when each ran, and what came of it. */
+/** The stages of a call as a table: when each ran, and its result. */
 import type { ComponentChildren } from 'preact';
 import type { WholeEvent } from '../api/types.ts';
 import { Money } from '../parts/money.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { costOf } from './call-table.tsx';
 
 const STAGES = [
@@ -24,7 +24,7 @@ const EARLIER_NAMES: Partial<Record<Stage, string>> = { parse: 'classify', settl
 
 type Stage = (typeof STAGES)[number];
 
-interface Row {
+interface StageRow {
   stage: Stage;
   /** Null: it was not measured. */
   us: number | null;
@@ -32,10 +32,10 @@ interface Row {
 }
 
 export function Stages({ call }: { call: WholeEvent }) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   let startUs = 0;
-  const rows = STAGES.map((stage): Row => {
+  const rows = STAGES.map((stage): StageRow => {
     const earlier = EARLIER_NAMES[stage];
     const us = call.stage_us[stage] ?? (earlier === undefined ? undefined : call.stage_us[earlier]) ?? null;
     const row = { stage, us, startUs };
@@ -77,7 +77,7 @@ export function Stages({ call }: { call: WholeEvent }) {
 }
 
 /** Where in the whole time the stage lies. Its length is in the next column, so it says nothing of its own. */
-function Span({ row: { us, startUs }, totalUs }: { row: Row; totalUs: number }) {
+function Span({ row: { us, startUs }, totalUs }: { row: StageRow; totalUs: number }) {
   if (us === null || totalUs === 0) return null;
   const percent = (part: number) => `${(100 * part) / totalUs}%`;
   return (
@@ -88,7 +88,7 @@ function Span({ row: { us, startUs }, totalUs }: { row: Row; totalUs: number }) 
 }
 
 function Story({ call, stage }: { call: WholeEvent; stage: Stage }): ComponentChildren {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   switch (stage) {
     case 'route':

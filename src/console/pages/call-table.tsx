@@ -1,11 +1,11 @@
-/** Calls as rows: when, who, what, how it ended, what it cost. */
+/** Calls as rows: time, team, key, model, outcome, cost. */
 import type { ComponentChildren } from 'preact';
 import type { Event } from '../api/types.ts';
 import { restDigits } from '../money.ts';
 import { Money } from '../parts/money.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
 
 interface CallTableProps {
@@ -15,7 +15,7 @@ interface CallTableProps {
 }
 
 export function CallTable({ calls, withTeam, actions }: CallTableProps) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   const costRest = restDigits(calls.map(costOf));
   return (
@@ -74,7 +74,7 @@ export function costOf(call: Event): string {
 }
 
 export function Outcome({ call }: { call: Event }) {
-  const t = useWords();
+  const t = useMessages();
   const look = { settled: 'fine', voided: '', unknown: 'near' }[call.outcome];
   return (
     <>

@@ -1,4 +1,4 @@
-/** One call: its eight stages with their times and its money, and everything that the ledger knows of it. */
+/** One call: its stages with their times, its amounts, and all fields of its event. */
 import { useState } from 'preact/hooks';
 import type { WholeEvent } from '../api/types.ts';
 import { useApi } from '../api/use.ts';
@@ -8,7 +8,7 @@ import { Page, Panel } from '../parts/page.tsx';
 import { Load } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
 import { useSession } from '../shell/session.ts';
 import { CallFigures, Facts } from './call-facts.tsx';
@@ -16,7 +16,7 @@ import { Stages } from './call-stages.tsx';
 import { ReleaseDialog } from './unknown.tsx';
 
 export function CallPage({ id }: { id: string }) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   const isAdmin = useSession().role === 'admin';
   const [releasing, setReleasing] = useState(false);
@@ -26,7 +26,7 @@ export function CallPage({ id }: { id: string }) {
     <Page
       title={t.call.title}
       back={{ href: `${BASE}/calls`, text: t.call.back }}
-      lead={call.data && `${format.moment(call.data.created_at)} · ${call.data.model}`}
+      lead={call.data && `${format.dateTime(call.data.created_at)} · ${call.data.model}`}
       actions={
         isAdmin &&
         isOpen && (
@@ -70,7 +70,7 @@ export function CallPage({ id }: { id: string }) {
 }
 
 function Budgets({ call }: { call: WholeEvent }) {
-  const t = useWords();
+  const t = useMessages();
   const { allocations } = call;
   if (allocations.length === 0) return <p class="quiet">{t.call.noBudgets}</p>;
   const heldRest = restDigits(allocations.map(({ held }) => held));
@@ -110,7 +110,7 @@ function Budgets({ call }: { call: WholeEvent }) {
 }
 
 function Corrections({ call }: { call: WholeEvent }) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   return (
     <Panel title={t.call.adjustments}>
@@ -119,7 +119,7 @@ function Corrections({ call }: { call: WholeEvent }) {
         rows={call.adjustments}
         keyOf={(each) => each.id}
         columns={[
-          { key: 'at', label: t.audit.at, heads: true, cell: (each) => format.moment(each.created_at) },
+          { key: 'at', label: t.audit.at, heads: true, cell: (each) => format.dateTime(each.created_at) },
           {
             key: 'delta',
             label: t.common.amount,

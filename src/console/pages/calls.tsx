@@ -1,26 +1,26 @@
-/** Calls: every one of them, filtered, page by page, and as a file. */
+/** Calls: the filtered list, page by page, and as a file. */
 import { useState } from 'preact/hooks';
 import { urlOf } from '../api/client.ts';
 import type { Event } from '../api/types.ts';
 import { usePages } from '../api/use.ts';
-import { MomentField, SelectField, TextField } from '../parts/field.tsx';
+import { DateTimeField, SelectField, TextField } from '../parts/field.tsx';
 import { Page, Panel } from '../parts/page.tsx';
 import { Paged } from '../parts/pager.tsx';
 import { Empty } from '../parts/states.tsx';
-import { useWords } from '../shell/language.ts';
-import { setQuery, usePlace } from '../shell/router.ts';
+import { useMessages } from '../shell/language.ts';
+import { setQuery, useLocation } from '../shell/router.ts';
 import { useSession } from '../shell/session.ts';
 import { CallTable } from './call-table.tsx';
-import { localOf, momentOf } from './moments.ts';
-import { useKeyOptions, useTeamOptions } from './names.ts';
+import { toInstant, toLocalInput } from './dates.ts';
+import { useKeyOptions, useTeamOptions } from './options.tsx';
 
 const FILTERS = ['team_id', 'key_id', 'model', 'operation', 'outcome', 'from', 'to'] as const;
 const OPERATIONS = ['chat.completions', 'responses', 'completions', 'embeddings', 'moderations'];
 
 export function CallsPage() {
-  const t = useWords();
+  const t = useMessages();
   const isAdmin = useSession().role === 'admin';
-  const { query } = usePlace();
+  const { query } = useLocation();
   const filter = Object.fromEntries(FILTERS.map((name) => [name, query.get(name)]));
   const isFiltered = FILTERS.some((name) => query.has(name));
   const pages = usePages<Event>('/events', { ...filter, order: 'desc' });
@@ -56,8 +56,8 @@ export function CallsPage() {
 }
 
 function Filters({ withTeam }: { withTeam: boolean }) {
-  const t = useWords();
-  const { query } = usePlace();
+  const t = useMessages();
+  const { query } = useLocation();
   const teams = useTeamOptions();
   const keys = useKeyOptions(query.get('team_id'));
   const all = { value: '', text: t.common.all };
@@ -70,11 +70,11 @@ function Filters({ withTeam }: { withTeam: boolean }) {
     value: query.get(name) ?? '',
     onValue: (value: string) => setQuery({ [name]: value }),
   });
-  const moment = (name: string) => ({
+  const date = (name: string) => ({
     param: name,
-    value: localOf(query.get(name)),
+    value: toLocalInput(query.get(name)),
     onValue: (text: string) => {
-      const at = momentOf(text);
+      const at = toInstant(text);
       if (at !== undefined) setQuery({ [name]: at });
     },
   });
@@ -96,16 +96,16 @@ function Filters({ withTeam }: { withTeam: boolean }) {
         options={[all, ...OPERATIONS.map((value) => ({ value, text: value }))]}
       />
       <SelectField label={t.calls.outcome} {...of('outcome')} options={[all, ...outcomes]} />
-      <MomentField label={t.calls.from} {...moment('from')} />
-      <MomentField label={t.calls.to} {...moment('to')} />
+      <DateTimeField label={t.calls.from} {...date('from')} />
+      <DateTimeField label={t.calls.to} {...date('to')} />
     </search>
   );
 }
 
-/** Asks once the name is written, not at each of its letters. */
+/** Filters once the name is complete, not at each letter. */
 function ModelField() {
-  const t = useWords();
-  const model = usePlace().query.get('model') ?? '';
+  const t = useMessages();
+  const model = useLocation().query.get('model') ?? '';
   const [text, setText] = useState(model);
   return (
     <form

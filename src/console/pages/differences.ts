@@ -1,20 +1,20 @@
-/** The fields in which two versions of a thing differ, as text. Pure. */
+/** The fields in which two versions of a row differ, as text. Pure. */
 export interface Difference {
   field: string;
-  /** Null: it was not set. */
+  /** Null: not set. */
   before: string | null;
   after: string | null;
 }
 
 type Version = Record<string, unknown> | null;
 
-/** Columns that say which row it is, or that every change moves: they tell nobody what was changed. */
-const TELLS_NOTHING = new Set(['id', 'team_id', 'created_at', 'updated_at', 'version', 'hash', 'key_hash']);
+/** Columns that identify the row, or that every change sets: they do not describe the change. */
+const IGNORED = new Set(['id', 'team_id', 'created_at', 'updated_at', 'version', 'hash', 'key_hash']);
 
 export function differences(before: Version, after: Version): Difference[] {
   const fields = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
   return fields
-    .filter((field) => !TELLS_NOTHING.has(field))
+    .filter((field) => !IGNORED.has(field))
     .map((field) => ({ field, before: textOf(before?.[field]), after: textOf(after?.[field]) }))
     .filter((each) => each.before !== each.after);
 }

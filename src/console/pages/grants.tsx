@@ -1,4 +1,4 @@
-/** A team's prepaid credit: what was given, what is left of it, and giving more. */
+/** A team's prepaid credit: its grants, what each has left, and the forms that change them. */
 import { useState } from 'preact/hooks';
 import { patch, post, remove } from '../api/client.ts';
 import type { Balance, Grant } from '../api/types.ts';
@@ -6,16 +6,16 @@ import type { Loaded } from '../api/use.ts';
 import { restDigits } from '../money.ts';
 import { announce } from '../parts/announce.tsx';
 import { FormDialog } from '../parts/dialog.tsx';
-import { MomentField, TextField } from '../parts/field.tsx';
+import { DateTimeField, TextField } from '../parts/field.tsx';
 import { Money, moneyText } from '../parts/money.tsx';
 import { Panel } from '../parts/page.tsx';
 import { Empty, Load } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
-import { amountFault } from './faults.ts';
-import { localOf, momentOf } from './moments.ts';
-import { UsedBar } from './used-bar.tsx';
+import { useMessages } from '../shell/language.ts';
+import { toInstant, toLocalInput } from './dates.ts';
+import { amountError } from './errors.ts';
+import { UsedBar } from './limit-text.tsx';
 
 type GrantState = Balance['grants'][number];
 
@@ -26,11 +26,11 @@ interface GrantsProps {
 }
 
 export function GrantsPanel({ teamId, balance, canChange }: GrantsProps) {
-  const t = useWords();
-  const [asked, setAsked] = useState<
-    { what: 'give' } | { what: 'change' | 'delete'; grant: GrantState } | null
+  const t = useMessages();
+  const [dialog, setDialog] = useState<
+    { what: 'create' } | { what: 'change' | 'delete'; grant: GrantState } | null
   >(null);
-  const close = () => setAsked(null);
+  const close = () => setDialog(null);
   const done = (text: string) => {
     announce(text);
     balance.reload();
@@ -41,7 +41,7 @@ export function GrantsPanel({ teamId, balance, canChange }: GrantsProps) {
       title={t.grants.title}
       actions={
         canChange && (
-          <button type="button" class="button" onClick={() => setAsked({ what: 'give' })}>
+          <button type="button" class="button" onClick={() => setDialog({ what: 'create' })}>
             {t.grants.new}
           </button>
         )
@@ -54,16 +54,18 @@ export function GrantsPanel({ teamId, balance, canChange }: GrantsProps) {
           ) : (
             <GrantTable
               grants={grants}
-              onAsk={canChange ? (what, grant) => setAsked({ what, grant }) : null}
+              onOpen={canChange ? (what, grant) => setDialog({ what, grant }) : null}
             />
           )
         }
       </Load>
-      {asked?.what === 'give' && <GrantDialog teamId={teamId} grant={null} onClose={close} onDone={done} />}
-      {asked?.what === 'change' && (
-        <GrantDialog teamId={teamId} grant={asked.grant} onClose={close} onDone={done} />
+      {dialog?.what === 'create' && (
+        <GrantDialog teamId={teamId} grant={null} onClose={close} onDone={done} />
       )}
-      {asked?.what === 'delete' && (
+      {dialog?.what === 'change' && (
+        <GrantDialog teamId={teamId} grant={dialog.grant} onClose={close} onDone={done} />
+      )}
+      {dialog?.what === 'delete' && (
         <FormDialog
           title={t.grants.deleteTitle}
           text={t.grants.deleteText}
@@ -71,7 +73,7 @@ export function GrantsPanel({ teamId, balance, canChange }: GrantsProps) {
           danger
           onClose={close}
           send={async () => {
-            await remove<Grant>(`/grants/${asked.grant.id}`);
+            await remove<Grant>(`/grants/${dialog.grant.id}`);
             done(t.grants.deleted);
           }}
         />
@@ -82,11 +84,11 @@ export function GrantsPanel({ teamId, balance, canChange }: GrantsProps) {
 
 interface GrantTableProps {
   grants: GrantState[];
-  onAsk: ((what: 'change' | 'delete', grant: GrantState) => void) | null;
+  onOpen: ((what: 'change' | 'delete', grant: GrantState) => void) | null;
 }
 
-function GrantTable({ grants, onAsk }: GrantTableProps) {
-  const t = useWords();
+function GrantTable({ grants, onOpen }: GrantTableProps) {
+  const t = useMessages();
   const format = useFormat();
   const leftRest = restDigits(grants.map((grant) => grant.remaining_usd));
   const isExpired = ({ expires_at: at }: GrantState) => at !== null && Date.parse(at) <= Date.now();
@@ -129,18 +131,18 @@ function GrantTable({ grants, onAsk }: GrantTableProps) {
             </>
           ),
         },
-        onAsk
+        onOpen
           ? {
               key: 'actions',
               label: t.common.actions,
               quiet: true,
               cell: (grant) => (
                 <>
-                  <button type="button" class="button small" onClick={() => onAsk('change', grant)}>
+                  <button type="button" class="button small" onClick={() => onOpen('change', grant)}>
                     {t.common.change}
                     <span class="hidden"> {moneyText(grant.amount_usd)}</span>
                   </button>
-                  <button type="button" class="button small" onClick={() => onAsk('delete', grant)}>
+                  <button type="button" class="button small" onClick={() => onOpen('delete', grant)}>
                     {t.common.remove}
                     <span class="hidden"> {moneyText(grant.amount_usd)}</span>
                   </button>
@@ -162,10 +164,10 @@ interface GrantDialogProps {
 }
 
 function GrantDialog({ teamId, grant, onClose, onDone }: GrantDialogProps) {
-  const t = useWords();
+  const t = useMessages();
   const [amount, setAmount] = useState(grant?.amount_usd ?? '');
-  // The field knows no seconds, so what nobody touched is not sent.
-  const before = localOf(grant?.expires_at ?? null);
+  // The field has no seconds, so an unchanged date is not sent.
+  const before = toLocalInput(grant?.expires_at ?? null);
   const [expires, setExpires] = useState(before);
   return (
     <FormDialog
@@ -173,11 +175,11 @@ function GrantDialog({ teamId, grant, onClose, onDone }: GrantDialogProps) {
       submit={grant ? t.common.save : t.grants.new}
       onClose={onClose}
       check={() => ({
-        amount_usd: amountFault(t, amount),
-        expires_at: momentOf(expires) === undefined && t.common.badDate,
+        amount_usd: amountError(t, amount),
+        expires_at: toInstant(expires) === undefined && t.common.badDate,
       })}
       send={async () => {
-        const expiry = expires === before ? {} : { expires_at: momentOf(expires) ?? null };
+        const expiry = expires === before ? {} : { expires_at: toInstant(expires) ?? null };
         const body = { amount_usd: amount, ...expiry };
         if (grant) await patch<Grant>(`/grants/${grant.id}`, body);
         else await post<Grant>('/grants', { ...body, team_id: teamId });
@@ -193,7 +195,7 @@ function GrantDialog({ teamId, grant, onClose, onDone }: GrantDialogProps) {
         numeric
         autofocus
       />
-      <MomentField
+      <DateTimeField
         label={t.common.expires}
         param="expires_at"
         hint={t.grants.expiresHint}

@@ -1,28 +1,28 @@
-/** Makes, rotates and revokes keys. Invariant: a new key is shown until somebody says that it is copied. */
+/** Dialogs that create, rotate and revoke keys. Invariant: a new key stays visible until the user confirms a copy. */
 import { useState } from 'preact/hooks';
 import { post, remove } from '../api/client.ts';
 import type { Key, MadeKey } from '../api/types.ts';
 import { announce } from '../parts/announce.tsx';
 import { Secret } from '../parts/copy.tsx';
 import { Dialog, FormDialog } from '../parts/dialog.tsx';
-import { MomentField, SelectField, TextField } from '../parts/field.tsx';
-import { useWords } from '../shell/language.ts';
-import { momentOf } from './moments.ts';
-import { useTeamOptions } from './names.ts';
+import { DateTimeField, SelectField, TextField } from '../parts/field.tsx';
+import { useMessages } from '../shell/language.ts';
+import { toInstant } from './dates.ts';
+import { useTeamOptions } from './options.tsx';
 import { modelsOf } from './rule.ts';
 
-export type KeyAsked = { what: 'make' } | { what: 'rotate' | 'revoke'; key: Key };
+export type KeyDialogState = { what: 'create' } | { what: 'rotate' | 'revoke'; key: Key };
 
 interface KeyDialogsProps {
-  asked: KeyAsked | null;
-  /** The team that a new key is for; null: the dialog asks. */
+  dialog: KeyDialogState | null;
+  /** The team that a new key is for; null: the dialog has a field for it. */
   teamId: string | null;
   onClose: () => void;
   onDone: () => void;
 }
 
-export function KeyDialogs({ asked, teamId, onClose, onDone }: KeyDialogsProps) {
-  const t = useWords();
+export function KeyDialogs({ dialog, teamId, onClose, onDone }: KeyDialogsProps) {
+  const t = useMessages();
   const [made, setMade] = useState<MadeKey | null>(null);
   const finish = (key: MadeKey, text: string) => {
     announce(text);
@@ -32,30 +32,30 @@ export function KeyDialogs({ asked, teamId, onClose, onDone }: KeyDialogsProps) 
   };
   return (
     <>
-      {asked?.what === 'make' && (
+      {dialog?.what === 'create' && (
         <NewKeyDialog
           teamId={teamId}
           onClose={onClose}
           onMade={(key) => finish(key, t.keys.made(key.name))}
         />
       )}
-      {asked?.what === 'rotate' && (
+      {dialog?.what === 'rotate' && (
         <RotateDialog
-          apiKey={asked.key}
+          apiKey={dialog.key}
           onClose={onClose}
           onMade={(key) => finish(key, t.keys.rotated(key.name))}
         />
       )}
-      {asked?.what === 'revoke' && (
+      {dialog?.what === 'revoke' && (
         <FormDialog
-          title={t.keys.revokeTitle(asked.key.name)}
+          title={t.keys.revokeTitle(dialog.key.name)}
           text={t.keys.revokeText}
           submit={t.keys.revoke}
           danger
           onClose={onClose}
           send={async () => {
-            await remove<Key>(`/keys/${asked.key.id}`);
-            announce(t.keys.revokedNow(asked.key.name));
+            await remove<Key>(`/keys/${dialog.key.id}`);
+            announce(t.keys.revokedNow(dialog.key.name));
             onDone();
             onClose();
           }}
@@ -85,7 +85,7 @@ interface NewKeyProps {
 }
 
 function NewKeyDialog({ teamId, onClose, onMade }: NewKeyProps) {
-  const t = useWords();
+  const t = useMessages();
   const teams = useTeamOptions();
   const [team, setTeam] = useState(teamId ?? '');
   const [name, setName] = useState('');
@@ -99,14 +99,14 @@ function NewKeyDialog({ teamId, onClose, onMade }: NewKeyProps) {
       check={() => ({
         team_id: team === '' && t.common.required,
         name: name.trim() === '' && t.common.required,
-        expires_at: momentOf(expires) === undefined && t.common.badDate,
+        expires_at: toInstant(expires) === undefined && t.common.badDate,
       })}
       send={async () => {
         const body = {
           team_id: team,
           name: name.trim(),
           models: modelsOf(models),
-          expires_at: momentOf(expires) ?? null,
+          expires_at: toInstant(expires) ?? null,
         };
         onMade(await post<MadeKey>('/keys', body));
       }}
@@ -129,7 +129,7 @@ function NewKeyDialog({ teamId, onClose, onMade }: NewKeyProps) {
         value={models}
         onValue={setModels}
       />
-      <MomentField
+      <DateTimeField
         label={t.common.expires}
         param="expires_at"
         hint={t.keys.expiresHint}
@@ -148,7 +148,7 @@ interface RotateProps {
 }
 
 function RotateDialog({ apiKey, onClose, onMade }: RotateProps) {
-  const t = useWords();
+  const t = useMessages();
   const [grace, setGrace] = useState('0');
   return (
     <FormDialog

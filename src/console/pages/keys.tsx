@@ -1,72 +1,53 @@
-/** Keys: who holds which, and what may be done with them. */
+/** Keys: the list of all, and those of a team. */
 import { useState } from 'preact/hooks';
 import type { Key, Page as PageOf } from '../api/types.ts';
 import { type Loaded, usePages } from '../api/use.ts';
-import { SelectField, Tick } from '../parts/field.tsx';
-import { Page, Panel } from '../parts/page.tsx';
+import { Tick } from '../parts/field.tsx';
+import { ListPage, Panel } from '../parts/page.tsx';
 import { Paged } from '../parts/pager.tsx';
 import { Empty, Load } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
-import { BASE, setQuery, usePlace } from '../shell/router.ts';
+import { useMessages } from '../shell/language.ts';
+import { BASE, setQuery, useLocation } from '../shell/router.ts';
 import { useSession } from '../shell/session.ts';
-import { type KeyAsked, KeyDialogs } from './key-dialogs.tsx';
-import { nameIn, type Option, useTeamOptions } from './names.ts';
+import { type KeyDialogState, KeyDialogs } from './key-dialogs.tsx';
+import { nameIn, type Option, TeamFilter, useTeamOptions } from './options.tsx';
 
 export function KeysPage() {
-  const t = useWords();
+  const t = useMessages();
   const isAdmin = useSession().role === 'admin';
-  const { query } = usePlace();
+  const { query } = useLocation();
   const teamId = query.get('team_id');
   const withRevoked = query.get('include_deleted') === 'true';
   const teams = useTeamOptions();
-  const [asked, setAsked] = useState<KeyAsked | null>(null);
+  const [dialog, setDialog] = useState<KeyDialogState | null>(null);
   const pages = usePages<Key>('/keys', { team_id: teamId, include_deleted: withRevoked || null });
   return (
-    <Page
+    <ListPage
       title={t.nav.keys}
       lead={t.keys.lead}
-      actions={
-        isAdmin && (
-          <button type="button" class="button primary" onClick={() => setAsked({ what: 'make' })}>
-            {t.keys.new}
-          </button>
-        )
+      create={isAdmin ? { text: t.keys.new, onClick: () => setDialog({ what: 'create' }) } : null}
+      filters={
+        <>
+          {isAdmin && <TeamFilter teams={teams} />}
+          <Tick
+            label={t.keys.showRevoked}
+            checked={withRevoked}
+            onChecked={(shown) => setQuery({ include_deleted: shown ? 'true' : null })}
+          />
+        </>
+      }
+      dialogs={
+        <KeyDialogs dialog={dialog} teamId={teamId} onClose={() => setDialog(null)} onDone={pages.reload} />
       }
     >
-      <Panel
-        plain
-        title={t.nav.keys}
-        actions={
-          <>
-            {isAdmin && (
-              <div class="inline">
-                <SelectField
-                  label={t.common.team}
-                  param="team_id"
-                  value={teamId ?? ''}
-                  onValue={(id) => setQuery({ team_id: id })}
-                  options={[{ value: '', text: t.common.allTeams }, ...teams]}
-                />
-              </div>
-            )}
-            <Tick
-              label={t.keys.showRevoked}
-              checked={withRevoked}
-              onChecked={(shown) => setQuery({ include_deleted: shown ? 'true' : null })}
-            />
-          </>
-        }
-      >
-        <Paged pages={pages} empty={<Empty title={t.keys.empty} text={t.keys.emptyText} />}>
-          {(keys) => (
-            <KeyTable keys={keys} teams={isAdmin ? teams : null} onAsk={isAdmin ? setAsked : null} />
-          )}
-        </Paged>
-      </Panel>
-      <KeyDialogs asked={asked} teamId={teamId} onClose={() => setAsked(null)} onDone={pages.reload} />
-    </Page>
+      <Paged pages={pages} empty={<Empty title={t.keys.empty} text={t.keys.emptyText} />}>
+        {(keys) => (
+          <KeyTable keys={keys} teams={isAdmin ? teams : null} onOpen={isAdmin ? setDialog : null} />
+        )}
+      </Paged>
+    </ListPage>
   );
 }
 
@@ -77,14 +58,14 @@ interface TeamKeysProps {
 }
 
 export function TeamKeysPanel({ teamId, keys, canChange }: TeamKeysProps) {
-  const t = useWords();
-  const [asked, setAsked] = useState<KeyAsked | null>(null);
+  const t = useMessages();
+  const [dialog, setDialog] = useState<KeyDialogState | null>(null);
   return (
     <Panel
       title={t.nav.keys}
       actions={
         canChange && (
-          <button type="button" class="button" onClick={() => setAsked({ what: 'make' })}>
+          <button type="button" class="button" onClick={() => setDialog({ what: 'create' })}>
             {t.keys.new}
           </button>
         )
@@ -95,11 +76,11 @@ export function TeamKeysPanel({ teamId, keys, canChange }: TeamKeysProps) {
           data.length === 0 ? (
             <Empty title={t.keys.empty} text={t.keys.emptyText} />
           ) : (
-            <KeyTable keys={data} teams={null} onAsk={canChange ? setAsked : null} />
+            <KeyTable keys={data} teams={null} onOpen={canChange ? setDialog : null} />
           )
         }
       </Load>
-      <KeyDialogs asked={asked} teamId={teamId} onClose={() => setAsked(null)} onDone={keys.reload} />
+      <KeyDialogs dialog={dialog} teamId={teamId} onClose={() => setDialog(null)} onDone={keys.reload} />
     </Panel>
   );
 }
@@ -108,11 +89,11 @@ interface KeyTableProps {
   keys: Key[];
   /** To name them; null: all are of one team. */
   teams: Option[] | null;
-  onAsk: ((asked: KeyAsked) => void) | null;
+  onOpen: ((dialog: KeyDialogState) => void) | null;
 }
 
-function KeyTable({ keys, teams, onAsk }: KeyTableProps) {
-  const t = useWords();
+function KeyTable({ keys, teams, onOpen }: KeyTableProps) {
+  const t = useMessages();
   const format = useFormat();
   return (
     <Table
@@ -148,13 +129,13 @@ function KeyTable({ keys, teams, onAsk }: KeyTableProps) {
               <>
                 <span class={state === 'active' ? 'badge fine' : 'badge'}>{t.keys[state]}</span>
                 {until !== null && Date.parse(until) > Date.now() && (
-                  <span class="under">{t.keys.previousUntil(format.shortMoment(until))}</span>
+                  <span class="under">{t.keys.previousUntil(format.shortDateTime(until))}</span>
                 )}
               </>
             );
           },
         },
-        onAsk
+        onOpen
           ? {
               key: 'actions',
               label: t.common.actions,
@@ -162,11 +143,19 @@ function KeyTable({ keys, teams, onAsk }: KeyTableProps) {
               cell: (key) =>
                 key.revoked_at === null && (
                   <>
-                    <button type="button" class="button small" onClick={() => onAsk({ what: 'rotate', key })}>
+                    <button
+                      type="button"
+                      class="button small"
+                      onClick={() => onOpen({ what: 'rotate', key })}
+                    >
                       {t.keys.rotate}
                       <span class="hidden"> {key.name}</span>
                     </button>
-                    <button type="button" class="button small" onClick={() => onAsk({ what: 'revoke', key })}>
+                    <button
+                      type="button"
+                      class="button small"
+                      onClick={() => onOpen({ what: 'revoke', key })}
+                    >
                       {t.keys.revoke}
                       <span class="hidden"> {key.name}</span>
                     </button>

@@ -1,4 +1,4 @@
-/** Makes, changes and deletes limits, and shows before what a limit would do. */
+/** Dialogs that create, change and delete limits; each previews what the limit would do. */
 import { useState } from 'preact/hooks';
 import { patch, remove } from '../api/client.ts';
 import type { Limit } from '../api/types.ts';
@@ -7,32 +7,34 @@ import { announce } from '../parts/announce.tsx';
 import { Dialog, FormDialog } from '../parts/dialog.tsx';
 import { TextField } from '../parts/field.tsx';
 import { Load } from '../parts/states.tsx';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
+import { quantityError } from './errors.ts';
 import { NewLimitDialog } from './limit-form.tsx';
+import { LimitOptions, limitOptionErrors } from './limit-options.tsx';
 import { LimitPreviewBox } from './limit-preview.tsx';
 import type { LimitRow } from './limit-table.tsx';
-import { percentsOf, quantityFault } from './rule.ts';
+import { percentsOf } from './rule.ts';
 
-export type LimitAsked = { what: 'make' } | { what: 'change' | 'delete'; limit: LimitRow };
+export type LimitDialogState = { what: 'create' } | { what: 'change' | 'delete'; limit: LimitRow };
 
 interface LimitDialogsProps {
-  asked: LimitAsked | null;
-  /** The team that a new limit is for; null: the dialog asks. */
+  dialog: LimitDialogState | null;
+  /** The team of a new limit; null: the form has a field for it. */
   teamId: string | null;
   onClose: () => void;
   onDone: () => void;
 }
 
-export function LimitDialogs({ asked, teamId, onClose, onDone }: LimitDialogsProps) {
-  const t = useWords();
+export function LimitDialogs({ dialog, teamId, onClose, onDone }: LimitDialogsProps) {
+  const t = useMessages();
   const done = (text: string) => {
     announce(text);
     onDone();
     onClose();
   };
-  if (asked === null) return null;
-  if (asked.what === 'make') return <NewLimitDialog teamId={teamId} onClose={onClose} onDone={done} />;
-  if (asked.what === 'change') return <ChangeDialog limit={asked.limit} onClose={onClose} onDone={done} />;
+  if (dialog === null) return null;
+  if (dialog.what === 'create') return <NewLimitDialog teamId={teamId} onClose={onClose} onDone={done} />;
+  if (dialog.what === 'change') return <ChangeDialog limit={dialog.limit} onClose={onClose} onDone={done} />;
   return (
     <FormDialog
       title={t.limits.deleteTitle}
@@ -41,7 +43,7 @@ export function LimitDialogs({ asked, teamId, onClose, onDone }: LimitDialogsPro
       danger
       onClose={onClose}
       send={async () => {
-        await remove<Limit>(`/limits/${asked.limit.id}`);
+        await remove<Limit>(`/limits/${dialog.limit.id}`);
         done(t.limits.deleted);
       }}
     />
@@ -54,9 +56,9 @@ interface ChangeProps {
   onDone: (text: string) => void;
 }
 
-/** A list of limits does not say all of one, so the dialog asks for the rest. */
+/** A list does not hold all fields of a limit: the dialog loads the limit. */
 function ChangeDialog(props: ChangeProps) {
-  const t = useWords();
+  const t = useMessages();
   const whole = useApi<Limit>(`/limits/${props.limit.id}`);
   if (whole.data) return <ChangeForm {...props} whole={whole.data} />;
   return (
@@ -67,27 +69,26 @@ function ChangeDialog(props: ChangeProps) {
 }
 
 function ChangeForm({ limit, whole, onClose, onDone }: ChangeProps & { whole: Limit }) {
-  const t = useWords();
+  const t = useMessages();
   const before = { maxHold: whole.max_hold ?? '', warnAt: whole.warn_at?.join(', ') ?? '' };
   const [amount, setAmount] = useState(whole.amount);
-  const [maxHold, setMaxHold] = useState(before.maxHold);
-  const [warnAt, setWarnAt] = useState(before.warnAt);
+  const [options, setOptions] = useState(before);
+  const { maxHold, warnAt } = options;
   const isMoney = limit.meter === 'cost_usd';
-  const badAmount = quantityFault(t, limit.meter, amount);
+  const amountProblem = quantityError(t, limit.meter, amount);
   return (
     <FormDialog
       title={t.limits.changeTitle}
       submit={t.common.save}
       onClose={onClose}
       check={() => ({
-        amount: badAmount,
-        max_hold: maxHold !== '' && quantityFault(t, limit.meter, maxHold),
-        warn_at: percentsOf(warnAt) === undefined && t.limits.badPercents,
+        amount: amountProblem,
+        ...limitOptionErrors(t, limit.meter, options),
       })}
       send={async () => {
         await patch<Limit>(`/limits/${limit.id}`, {
           amount,
-          // What nobody touched is not sent: "warns never" and "as configured" look alike here.
+          // Only changed fields are sent: "never warns" and "as configured" look the same in the form.
           ...(maxHold === before.maxHold ? {} : { max_hold: maxHold === '' ? null : maxHold }),
           ...(warnAt === before.warnAt ? {} : { warn_at: percentsOf(warnAt) ?? null }),
         });
@@ -105,34 +106,14 @@ function ChangeForm({ limit, whole, onClose, onDone }: ChangeProps & { whole: Li
       />
       <details class="more">
         <summary>{t.limits.more}</summary>
-        <div class="row">
-          {whole.enforcement === 'strict' && (
-            <TextField
-              label={t.limits.maxHold}
-              param="max_hold"
-              hint={t.limits.maxHoldHint}
-              optional
-              value={maxHold}
-              onValue={setMaxHold}
-              numeric
-            />
-          )}
-          <TextField
-            label={t.limits.warnAt}
-            param="warn_at"
-            hint={t.limits.warnAtHint}
-            optional
-            value={warnAt}
-            onValue={setWarnAt}
-          />
-        </div>
+        <LimitOptions hasMaxHold={whole.enforcement === 'strict'} values={options} onValues={setOptions} />
       </details>
-      <LimitPreviewBox limit={badAmount ? null : { ...ruleOf(whole), amount }} />
+      <LimitPreviewBox limit={amountProblem ? null : { ...ruleOf(whole), amount }} />
     </FormDialog>
   );
 }
 
-/** The rule of a limit as a new one would be asked for. */
+/** The rule of a limit as a new one would be dialog for. */
 function ruleOf({ subject, models, meter, window, enforcement }: Limit) {
   return { subject, models, meter, window, enforcement };
 }

@@ -1,24 +1,26 @@
-/** The form of a new limit: whom it binds, what it counts, how much of it, in which window. */
+/** The form of a new limit: its subject, meter, amount, window and options. */
 import { useState } from 'preact/hooks';
 import { post } from '../api/client.ts';
 import type { Limit, NewLimit } from '../api/types.ts';
 import { FormDialog } from '../parts/dialog.tsx';
 import { SelectField, TextField, Tick } from '../parts/field.tsx';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
+import { ruleErrors } from './errors.ts';
+import { LimitOptions, limitOptionErrors } from './limit-options.tsx';
 import { LimitPreviewBox } from './limit-preview.tsx';
-import { useKeyOptions, useTeamOptions } from './names.ts';
-import { faultsOf, mayOnlyWarn, modelsOf, percentsOf, quantityFault, toBody } from './rule.ts';
+import { useKeyOptions, useTeamOptions } from './options.tsx';
+import { mayBeSoft, modelsOf, percentsOf, toBody } from './rule.ts';
 import { NEW_RULE, RuleFields } from './rule-fields.tsx';
 
 interface NewLimitProps {
-  /** The team that the limit is for; null: the form asks. */
+  /** The team of the limit; null: the form has a field for it. */
   teamId: string | null;
   onClose: () => void;
   onDone: (text: string) => void;
 }
 
 export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
-  const t = useWords();
+  const t = useMessages();
   const teams = useTeamOptions();
   const [team, setTeam] = useState(teamId ?? '');
   /** `team`, `org`, `user` or a key's id. */
@@ -26,11 +28,11 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
   const [rule, setRule] = useState(NEW_RULE);
   const [models, setModels] = useState('');
   const [soft, setSoft] = useState(false);
-  const [maxHold, setMaxHold] = useState('');
-  const [warnAt, setWarnAt] = useState('');
+  const [options, setOptions] = useState({ maxHold: '', warnAt: '' });
+  const { maxHold, warnAt } = options;
   const keys = useKeyOptions(team === '' ? null : team);
   const needsTeam = subject !== 'org' && subject !== 'user' && team === '';
-  const isSoft = soft && mayOnlyWarn(rule);
+  const isSoft = soft && mayBeSoft(rule);
   const body: NewLimit = {
     subject: subjectOf(subject, team),
     ...toBody(rule),
@@ -39,19 +41,18 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
     max_hold: isSoft || maxHold === '' ? null : maxHold,
     warn_at: percentsOf(warnAt) ?? null,
   };
-  const faults = {
-    ...faultsOf(t, rule),
-    max_hold: isSoft || maxHold === '' ? '' : quantityFault(t, rule.meter, maxHold),
-    warn_at: percentsOf(warnAt) === undefined ? t.limits.badPercents : '',
+  const errors = {
+    ...ruleErrors(t, rule),
+    ...limitOptionErrors(t, rule.meter, isSoft ? { ...options, maxHold: '' } : options),
   };
-  const isReady = !needsTeam && Object.values(faults).every((fault) => fault === '');
+  const isReady = !needsTeam && Object.values(errors).every((text) => text === '');
   return (
     <FormDialog
       title={t.limits.new}
       submit={t.limits.new}
       wide
       onClose={onClose}
-      check={() => ({ team: needsTeam && t.common.required, ...faults })}
+      check={() => ({ team: needsTeam && t.common.required, ...errors })}
       send={async () => {
         await post<Limit>('/limits', body);
         onDone(t.limits.made);
@@ -95,30 +96,10 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
             value={models}
             onValue={setModels}
           />
-          {mayOnlyWarn(rule) && (
+          {mayBeSoft(rule) && (
             <Tick label={t.limits.soft} hint={t.limits.softHint} checked={soft} onChecked={setSoft} />
           )}
-          <div class="row">
-            {!isSoft && (
-              <TextField
-                label={t.limits.maxHold}
-                param="max_hold"
-                hint={t.limits.maxHoldHint}
-                optional
-                value={maxHold}
-                onValue={setMaxHold}
-                numeric
-              />
-            )}
-            <TextField
-              label={t.limits.warnAt}
-              param="warn_at"
-              hint={t.limits.warnAtHint}
-              optional
-              value={warnAt}
-              onValue={setWarnAt}
-            />
-          </div>
+          <LimitOptions hasMaxHold={!isSoft} values={options} onValues={setOptions} />
         </div>
       </details>
       <LimitPreviewBox limit={isReady ? body : null} />
@@ -126,7 +107,7 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
   );
 }
 
-/** End users of no chosen team are those of every team. */
+/** Returns the subject; without a team it is the end users of every team. */
 function subjectOf(subject: string, team: string): NewLimit['subject'] {
   if (subject === 'org') return { type: 'org' };
   if (subject === 'team') return { type: 'team', id: team };

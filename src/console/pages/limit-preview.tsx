@@ -1,16 +1,16 @@
-/** What a limit would do today, asked of the API while its form is filled in. */
+/** What a limit would do today, read from the API while its form is filled in. */
 import { useEffect, useState } from 'preact/hooks';
 import { post } from '../api/client.ts';
 import type { LimitPreview, NewLimit } from '../api/types.ts';
 import { asApiError } from '../api/use.ts';
 import { isZero } from '../money.ts';
-import { refusalText } from '../parts/states.tsx';
+import { errorText } from '../parts/states.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
-import type { Meter } from './limit-words.ts';
-import { Quantity } from './quantity.tsx';
+import { useMessages } from '../shell/language.ts';
+import type { Meter } from './limit-text.tsx';
+import { Quantity } from './limit-text.tsx';
 
-/** Typing goes on within it; the preview asks once it is over. */
+/** How long after the last key press the preview reads the API. */
 const PAUSE_MS = 300;
 
 interface ShownProps {
@@ -18,25 +18,25 @@ interface ShownProps {
   meter: Meter;
 }
 
-/** Null: the form cannot be read yet. */
+/** `limit` null: the form is not complete. */
 export function LimitPreviewBox({ limit }: { limit: NewLimit | null }) {
-  const t = useWords();
-  // With the meter that was asked for: the form may be at another one by the time of the answer.
+  const t = useMessages();
+  // Kept with its meter: the form may have another one by the time of the response.
   const [shown, setShown] = useState<ShownProps | null>(null);
-  const [refusal, setRefusal] = useState('');
+  const [problem, setProblem] = useState('');
   const body = limit === null ? '' : JSON.stringify(limit);
   useEffect(() => {
-    setRefusal('');
+    setProblem('');
     if (body === '') return setShown(null);
     const abort = new AbortController();
     const pause = setTimeout(() => {
-      const asked = JSON.parse(body) as NewLimit;
-      post<LimitPreview>('/limits/preview', asked, abort.signal).then(
-        (preview) => setShown({ preview, meter: asked.meter }),
+      const sent = JSON.parse(body) as NewLimit;
+      post<LimitPreview>('/limits/preview', sent, abort.signal).then(
+        (preview) => setShown({ preview, meter: sent.meter }),
         (error) => {
           if (abort.signal.aborted) return;
           setShown(null);
-          setRefusal(refusalText(t, asApiError(error)));
+          setProblem(errorText(t, asApiError(error)));
         },
       );
     }, PAUSE_MS);
@@ -48,14 +48,14 @@ export function LimitPreviewBox({ limit }: { limit: NewLimit | null }) {
   return (
     <section class="preview" aria-label={t.limits.preview} aria-live="polite">
       <h3>{t.limits.preview}</h3>
-      {refusal !== '' && <p class="fault">{refusal}</p>}
-      {shown ? <Shown {...shown} /> : refusal === '' && <p class="quiet">{t.limits.previewWait}</p>}
+      {problem !== '' && <p class="error">{problem}</p>}
+      {shown ? <Shown {...shown} /> : problem === '' && <p class="quiet">{t.limits.previewWait}</p>}
     </section>
   );
 }
 
 function Shown({ preview, meter }: ShownProps) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   const { denied_calls_today: denied, calls_today: calls, first_denied_at: first } = preview;
   return (
@@ -70,12 +70,12 @@ function Shown({ preview, meter }: ShownProps) {
           <Quantity meter={meter} amount={preview.remaining} />
         </dd>
       </dl>
-      <p class={denied > 0 ? 'fault' : undefined}>
+      <p class={denied > 0 ? 'error' : undefined}>
         {denied === 0 || first === null
           ? t.limits.previewNone(denied, format.count(calls))
           : t.limits.previewSome(format.count(denied), format.count(calls), format.clock(first))}
       </p>
-      {isZero(preview.remaining) && <p class="fault">{t.limits.previewFull}</p>}
+      {isZero(preview.remaining) && <p class="error">{t.limits.previewFull}</p>}
     </>
   );
 }

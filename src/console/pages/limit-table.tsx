@@ -1,15 +1,13 @@
-/** Limits as rows: whom they bind, in which window, how much of it is used. */
+/** Limits as rows: subject, window, used share. */
 import type { ComponentChildren } from 'preact';
 import type { Limit } from '../api/types.ts';
 import { isZero, restDigits } from '../money.ts';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
-import { quantityText, subjectText, windowText } from './limit-words.ts';
-import { nameIn, type Option } from './names.ts';
-import { Quantity } from './quantity.tsx';
-import { UsedBar } from './used-bar.tsx';
+import { Quantity, quantityText, subjectText, UsedBar, windowText } from './limit-text.tsx';
+import { nameIn, type Option } from './options.tsx';
 
 /** What both lists of limits have: the rule, and the state of its window where it is known. */
 export type LimitRow = Pick<Limit, 'id' | 'subject' | 'meter' | 'amount' | 'window'> &
@@ -25,7 +23,7 @@ interface LimitTableProps {
 }
 
 export function LimitTable({ limits, teams, keyName, actions }: LimitTableProps) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   const leftRest = restDigits(limits.map((limit) => limit.remaining));
   return (
@@ -100,7 +98,7 @@ export function LimitTable({ limits, teams, keyName, actions }: LimitTableProps)
           number: true,
           cell: ({ resets_at: at }) =>
             at ? (
-              <time dateTime={at} title={format.moment(at)}>
+              <time dateTime={at} title={format.dateTime(at)}>
                 {format.relative(at)}
               </time>
             ) : (

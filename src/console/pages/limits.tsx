@@ -2,68 +2,46 @@
 import { useState } from 'preact/hooks';
 import type { Balance, Key, Limit } from '../api/types.ts';
 import { type Loaded, usePages } from '../api/use.ts';
-import { SelectField } from '../parts/field.tsx';
-import { Page, Panel } from '../parts/page.tsx';
+import { ListPage, Panel } from '../parts/page.tsx';
 import { Paged } from '../parts/pager.tsx';
 import { Empty, Load } from '../parts/states.tsx';
-import { useWords } from '../shell/language.ts';
-import { setQuery, usePlace } from '../shell/router.ts';
+import { useMessages } from '../shell/language.ts';
+import { useLocation } from '../shell/router.ts';
 import { useSession } from '../shell/session.ts';
-import { type LimitAsked, LimitDialogs } from './limit-dialogs.tsx';
+import { type LimitDialogState, LimitDialogs } from './limit-dialogs.tsx';
 import { type LimitRow, LimitTable } from './limit-table.tsx';
-import { quantityText } from './limit-words.ts';
-import { nameIn, useKeyOptions, useTeamOptions } from './names.ts';
+import { quantityText } from './limit-text.tsx';
+import { nameIn, TeamFilter, useKeyOptions, useTeamOptions } from './options.tsx';
 
 export function LimitsPage() {
-  const t = useWords();
+  const t = useMessages();
   const isAdmin = useSession().role === 'admin';
-  const teamId = usePlace().query.get('team_id');
+  const teamId = useLocation().query.get('team_id');
   const teams = useTeamOptions();
   const keys = useKeyOptions(teamId);
-  const [asked, setAsked] = useState<LimitAsked | null>(null);
+  const [dialog, setDialog] = useState<LimitDialogState | null>(null);
   const pages = usePages<Limit>('/limits', { team_id: teamId, state: true });
   return (
-    <Page
+    <ListPage
       title={t.nav.limits}
       lead={t.limits.lead}
-      actions={
-        isAdmin && (
-          <button type="button" class="button primary" onClick={() => setAsked({ what: 'make' })}>
-            {t.limits.new}
-          </button>
-        )
+      create={isAdmin ? { text: t.limits.new, onClick: () => setDialog({ what: 'create' }) } : null}
+      filters={isAdmin && <TeamFilter teams={teams} />}
+      dialogs={
+        <LimitDialogs dialog={dialog} teamId={teamId} onClose={() => setDialog(null)} onDone={pages.reload} />
       }
     >
-      <Panel
-        plain
-        title={t.nav.limits}
-        actions={
-          isAdmin && (
-            <div class="inline">
-              <SelectField
-                label={t.common.team}
-                param="team_id"
-                value={teamId ?? ''}
-                onValue={(id) => setQuery({ team_id: id })}
-                options={[{ value: '', text: t.common.allTeams }, ...teams]}
-              />
-            </div>
-          )
-        }
-      >
-        <Paged pages={pages} empty={<Empty title={t.limits.empty} text={t.limits.emptyText} />}>
-          {(limits) => (
-            <LimitTable
-              limits={limits.map(({ state, ...limit }) => ({ ...limit, ...state }))}
-              teams={isAdmin ? teams : null}
-              keyName={(id) => nameIn(keys, id)}
-              actions={isAdmin ? (limit) => <LimitActions limit={limit} onAsk={setAsked} /> : undefined}
-            />
-          )}
-        </Paged>
-      </Panel>
-      <LimitDialogs asked={asked} teamId={teamId} onClose={() => setAsked(null)} onDone={pages.reload} />
-    </Page>
+      <Paged pages={pages} empty={<Empty title={t.limits.empty} text={t.limits.emptyText} />}>
+        {(limits) => (
+          <LimitTable
+            limits={limits.map(({ state, ...limit }) => ({ ...limit, ...state }))}
+            teams={isAdmin ? teams : null}
+            keyName={(id) => nameIn(keys, id)}
+            actions={isAdmin ? (limit) => <LimitActions limit={limit} onOpen={setDialog} /> : undefined}
+          />
+        )}
+      </Paged>
+    </ListPage>
   );
 }
 
@@ -75,15 +53,15 @@ interface TeamLimitsProps {
 }
 
 export function TeamLimitsPanel({ teamId, balance, keys, canChange }: TeamLimitsProps) {
-  const t = useWords();
-  const [asked, setAsked] = useState<LimitAsked | null>(null);
+  const t = useMessages();
+  const [dialog, setDialog] = useState<LimitDialogState | null>(null);
   const keyName = (id: string) => keys.find((key) => key.id === id)?.name ?? id.slice(0, 8);
   return (
     <Panel
       title={t.nav.limits}
       actions={
         canChange && (
-          <button type="button" class="button" onClick={() => setAsked({ what: 'make' })}>
+          <button type="button" class="button" onClick={() => setDialog({ what: 'create' })}>
             {t.limits.new}
           </button>
         )
@@ -98,26 +76,26 @@ export function TeamLimitsPanel({ teamId, balance, keys, canChange }: TeamLimits
               limits={limits}
               teams={null}
               keyName={keyName}
-              actions={canChange ? (limit) => <LimitActions limit={limit} onAsk={setAsked} /> : undefined}
+              actions={canChange ? (limit) => <LimitActions limit={limit} onOpen={setDialog} /> : undefined}
             />
           )
         }
       </Load>
-      <LimitDialogs asked={asked} teamId={teamId} onClose={() => setAsked(null)} onDone={balance.reload} />
+      <LimitDialogs dialog={dialog} teamId={teamId} onClose={() => setDialog(null)} onDone={balance.reload} />
     </Panel>
   );
 }
 
-function LimitActions({ limit, onAsk }: { limit: LimitRow; onAsk: (asked: LimitAsked) => void }) {
-  const t = useWords();
+function LimitActions({ limit, onOpen }: { limit: LimitRow; onOpen: (dialog: LimitDialogState) => void }) {
+  const t = useMessages();
   const which = <span class="hidden"> {quantityText(t, limit.meter, limit.amount)}</span>;
   return (
     <>
-      <button type="button" class="button small" onClick={() => onAsk({ what: 'change', limit })}>
+      <button type="button" class="button small" onClick={() => onOpen({ what: 'change', limit })}>
         {t.common.change}
         {which}
       </button>
-      <button type="button" class="button small" onClick={() => onAsk({ what: 'delete', limit })}>
+      <button type="button" class="button small" onClick={() => onOpen({ what: 'delete', limit })}>
         {t.common.remove}
         {which}
       </button>

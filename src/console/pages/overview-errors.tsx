@@ -5,7 +5,7 @@ import { Panel } from '../parts/page.tsx';
 import { Empty, Load } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { useSession } from '../shell/session.ts';
 import type { Range } from './overview-spend.tsx';
 
@@ -19,7 +19,7 @@ interface ErrorsProps {
 const SHOWN_MAX = 12;
 
 export function ErrorsPanel({ kind, from, range, pollMs }: ErrorsProps) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   const { role } = useSession();
   const query = { from, interval: 'total', group_by: role === 'admin' ? 'team,code' : 'code' };

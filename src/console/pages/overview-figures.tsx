@@ -1,14 +1,14 @@
-/** The figures that answer at one look: spent, forecast, left, denied, unknown. */
+/** The key figures: spent, forecast, left, denied, unknown. */
 import type { ComponentChildren } from 'preact';
 import type { Overview } from '../api/types.ts';
 import { isZero } from '../money.ts';
 import { About, Money, moneyText } from '../parts/money.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { useSession } from '../shell/session.ts';
 
 export function Figures({ overview }: { overview: Overview }) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   const { role } = useSession();
   const { remaining_usd: remaining, exhausts_at: exhausts } = overview;

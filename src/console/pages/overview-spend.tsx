@@ -1,4 +1,4 @@
-/** Spend over time, stacked: the chart, its legend, and the same as a table. */
+/** Spend over time: a stacked chart with its legend, or the same as a table. */
 import { useCallback, useMemo, useState } from 'preact/hooks';
 import type { Usage, UsageRow } from '../api/types.ts';
 import { useApi } from '../api/use.ts';
@@ -11,7 +11,7 @@ import { bucketsOf, type Stack, type Step, stackOf } from '../parts/stack.ts';
 import { Empty, Load } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { type Format, TIME_ZONE, useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { useSession } from '../shell/session.ts';
 
 export type Range = '6h' | '24h' | '30d' | '12m';
@@ -24,13 +24,13 @@ const RANGES: Record<Range, { step: Step; count: number }> = {
   '12m': { step: 'month', count: 12 },
 };
 
-/** The first moments of the buckets of a range that ends now. */
-export function rangeOf(range: Range, nowMs: number): number[] {
+/** Returns when each bucket of a range begins; the last contains `nowMs`. */
+export function rangeOf(range: Range, nowMs: number): [number, ...number[]] {
   const { step, count } = RANGES[range];
   return bucketsOf(step, count, nowMs);
 }
 
-function momentFormat(format: Format, range: Range): (ms: number) => string {
+function timeFormat(format: Format, range: Range): (ms: number) => string {
   if (range === '12m') return format.shortMonth;
   return range === '30d' ? format.shortDay : format.clock;
 }
@@ -43,15 +43,15 @@ interface SpendProps {
   onRange: (range: Range) => void;
   from: string;
   pollMs: number;
-  /** Of one team only. */
+  /** Only this team's spend. */
   teamId?: string;
 }
 
 export function SpendPanel({ range, onRange, from, pollMs, teamId }: SpendProps) {
-  const t = useWords();
+  const t = useMessages();
   const { role } = useSession();
-  const groups: readonly Group[] = role === 'admin' && !teamId ? ['team', 'model'] : ['model', 'key'];
-  const [group, setGroup] = useState<Group>(groups[0]!);
+  const groups: readonly [Group, Group] = role === 'admin' && !teamId ? ['team', 'model'] : ['model', 'key'];
+  const [group, setGroup] = useState<Group>(groups[0]);
   const [asTable, setAsTable] = useState(false);
   const { step } = RANGES[range];
   const query = { group_by: group, interval: step, time_zone: TIME_ZONE, from, team_id: teamId };
@@ -60,7 +60,7 @@ export function SpendPanel({ range, onRange, from, pollMs, teamId }: SpendProps)
     value,
     text: t.overview.ranges[value],
   }));
-  const words: Record<Group, string> = {
+  const groupNames: Record<Group, string> = {
     team: t.overview.byTeam,
     model: t.overview.byModel,
     key: t.common.key,
@@ -74,7 +74,7 @@ export function SpendPanel({ range, onRange, from, pollMs, teamId }: SpendProps)
             label={t.overview.by}
             value={group}
             onChange={setGroup}
-            options={groups.map((value) => ({ value, text: words[value] }))}
+            options={groups.map((value) => ({ value, text: groupNames[value] }))}
           />
           <Choice label={t.overview.range} value={range} onChange={onRange} options={ranges} />
           <button type="button" class="button" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
@@ -84,7 +84,9 @@ export function SpendPanel({ range, onRange, from, pollMs, teamId }: SpendProps)
       }
     >
       <Load of={usage} lines={8}>
-        {(data) => <Spend usage={data} range={range} group={group} asTable={asTable} by={words[group]} />}
+        {(data) => (
+          <Spend usage={data} range={range} group={group} asTable={asTable} by={groupNames[group]} />
+        )}
       </Load>
     </Panel>
   );
@@ -99,7 +101,7 @@ interface ShownProps {
 }
 
 function Spend({ usage, range, group, asTable, by }: ShownProps) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   const [pointed, setPointed] = useState<number | null>(null);
   const point = useCallback((index: number | null) => setPointed(index), []);
@@ -111,16 +113,16 @@ function Spend({ usage, range, group, asTable, by }: ShownProps) {
     }));
     return stackOf(points, rangeOf(range, Date.now()), COLOURS, t.common.other);
   }, [usage, range, group, t]);
-  const formatMoment = useMemo(() => momentFormat(format, range), [format, range]);
+  const formatTime = useMemo(() => timeFormat(format, range), [format, range]);
   if (stack.series.length === 0 || isZero(stack.total)) {
     return <Empty title={t.overview.noSpend} text={t.overview.noSpendText} />;
   }
   const caption = t.overview.chart(t.overview.ranges[range], by);
-  if (asTable) return <SpendTable stack={stack} caption={caption} formatMoment={formatMoment} />;
+  if (asTable) return <SpendTable stack={stack} caption={caption} formatTime={formatTime} />;
   return (
     <figure class="spend" aria-label={caption}>
-      <Chart stack={stack} formatMoment={formatMoment} onPoint={point} />
-      <Legend stack={stack} pointed={pointed} formatMoment={formatMoment} />
+      <Chart stack={stack} formatTime={formatTime} onPoint={point} />
+      <Legend stack={stack} pointed={pointed} formatTime={formatTime} />
     </figure>
   );
 }
@@ -128,19 +130,19 @@ function Spend({ usage, range, group, asTable, by }: ShownProps) {
 interface LegendProps {
   stack: Stack;
   pointed: number | null;
-  formatMoment: (ms: number) => string;
+  formatTime: (ms: number) => string;
 }
 
-function Legend({ stack, pointed, formatMoment }: LegendProps) {
-  const t = useWords();
-  const at = pointed !== null && pointed < stack.moments.length ? pointed : null;
-  const amounts = stack.series.map(({ amounts, total }) => (at === null ? total : amounts[at]!));
-  const total = at === null ? stack.total : stack.totals[at]!;
+function Legend({ stack, pointed, formatTime }: LegendProps) {
+  const t = useMessages();
+  const at = pointed !== null && pointed < stack.startsMs.length ? pointed : null;
+  const amounts = stack.series.map(({ amounts, total }) => (at === null ? total : (amounts[at] ?? '0')));
+  const total = at === null ? stack.total : (stack.totals[at] ?? '0');
   const reserve = restDigits([...amounts, total]);
   return (
     <figcaption class="legend">
       <p class="legend-total">
-        <span>{at === null ? t.common.total : formatMoment(stack.moments[at]!)}</span>
+        <span>{at === null ? t.common.total : formatTime(stack.startsMs[at] ?? 0)}</span>
         <Money usd={total} reserve={reserve} />
       </p>
       <ul>
@@ -148,7 +150,7 @@ function Legend({ stack, pointed, formatMoment }: LegendProps) {
           <li key={name}>
             <span class={`swatch series-${(index % COLOURS) + 1}`} />
             <span class="legend-name">{name}</span>
-            <Money usd={amounts[index]!} reserve={reserve} />
+            <Money usd={amounts[index] ?? '0'} reserve={reserve} />
           </li>
         ))}
       </ul>
@@ -159,12 +161,12 @@ function Legend({ stack, pointed, formatMoment }: LegendProps) {
 interface SpendTableProps {
   stack: Stack;
   caption: string;
-  formatMoment: (ms: number) => string;
+  formatTime: (ms: number) => string;
 }
 
-function SpendTable({ stack, caption, formatMoment }: SpendTableProps) {
-  const t = useWords();
-  const rows = stack.moments.map((_, index) => index).reverse();
+function SpendTable({ stack, caption, formatTime }: SpendTableProps) {
+  const t = useMessages();
+  const rows = stack.startsMs.map((_, index) => index).reverse();
   const reserve = restDigits(stack.totals);
   return (
     <div class="tall">
@@ -177,19 +179,19 @@ function SpendTable({ stack, caption, formatMoment }: SpendTableProps) {
             key: 'time',
             label: t.overview.time,
             heads: true,
-            cell: (row) => formatMoment(stack.moments[row]!),
+            cell: (row) => formatTime(stack.startsMs[row] ?? 0),
           },
           ...stack.series.map(({ name, amounts }) => ({
             key: name,
             label: name,
             number: true,
-            cell: (row: number) => <Money usd={amounts[row]!} reserve={restDigits(amounts)} />,
+            cell: (row: number) => <Money usd={amounts[row] ?? '0'} reserve={restDigits(amounts)} />,
           })),
           {
             key: ' total',
             label: t.common.total,
             number: true,
-            cell: (row) => <Money usd={stack.totals[row]!} reserve={reserve} />,
+            cell: (row) => <Money usd={stack.totals[row] ?? '0'} reserve={reserve} />,
           },
         ]}
       />

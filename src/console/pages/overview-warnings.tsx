@@ -1,14 +1,14 @@
-/** Which budgets warned, the latest first, and whether whoever must know was told. */
+/** Warnings of budgets, the latest first, and whether their webhooks were delivered. */
 import type { Page, Warning } from '../api/types.ts';
 import { useApi } from '../api/use.ts';
 import { Panel } from '../parts/page.tsx';
 import { Empty, Load } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
-import { quantityText, subjectText } from './limit-words.ts';
-import { nameIn, useKeyOptions, useTeamOptions } from './names.ts';
+import { quantityText, subjectText } from './limit-text.tsx';
+import { nameIn, useKeyOptions, useTeamOptions } from './options.tsx';
 
 const SHOWN_MAX = 8;
 
@@ -19,7 +19,7 @@ interface WarningsProps {
 }
 
 export function WarningsPanel({ pollMs, teamId }: WarningsProps) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   const teams = useTeamOptions();
   const keys = useKeyOptions(teamId ?? null);
@@ -69,7 +69,7 @@ export function WarningsPanel({ pollMs, teamId }: WarningsProps) {
                   number: true,
                   cell: (warning) => (
                     <>
-                      <time dateTime={warning.raised_at}>{format.shortMoment(warning.raised_at)}</time>
+                      <time dateTime={warning.raised_at}>{format.shortDateTime(warning.raised_at)}</time>
                       {warning.delivery !== 'none' && (
                         <span class="under" title={warning.problem ?? undefined}>
                           {t.overview.deliveries[warning.delivery]}

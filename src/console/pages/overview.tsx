@@ -5,7 +5,7 @@ import { useApi } from '../api/use.ts';
 import { Page, Panel } from '../parts/page.tsx';
 import { Load } from '../parts/states.tsx';
 import { TIME_ZONE } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
 import { useSession } from '../shell/session.ts';
 import { ErrorsPanel } from './overview-errors.tsx';
@@ -17,12 +17,12 @@ import { TeamTable } from './team-table.tsx';
 const POLL_MS = 5_000;
 
 export function OverviewPage() {
-  const t = useWords();
+  const t = useMessages();
   const { role, team } = useSession();
   const [range, setRange] = useState<Range>('30d');
   const overview = useApi<Overview>('/overview', { time_zone: TIME_ZONE }, POLL_MS);
-  // Moves on with the clock: whatever is drawn again looks whether a new bucket has begun.
-  const firstMs = rangeOf(range, Date.now())[0]!;
+  // Read at each render, so that the range moves on when a new bucket begins.
+  const firstMs = rangeOf(range, Date.now())[0];
   const from = useMemo(() => new Date(firstMs).toISOString(), [firstMs]);
   return (
     <Page title={t.nav.overview} lead={team?.name}>

@@ -6,10 +6,10 @@ import type { Plan } from '../api/types.ts';
 import { FormDialog } from '../parts/dialog.tsx';
 import { TextField } from '../parts/field.tsx';
 import { TIME_ZONE } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
-import { amountFault } from './faults.ts';
+import { useMessages } from '../shell/language.ts';
+import { amountError, ruleErrors } from './errors.ts';
 import { type Credit, isMonths, monthsOf, PlanPreview } from './plan-preview.tsx';
-import { faultsOf, modelsOf, type Rule, toBody, toRule } from './rule.ts';
+import { modelsOf, type Rule, toBody, toRule } from './rule.ts';
 import { NEW_RULE, RuleFields } from './rule-fields.tsx';
 
 interface PlanDialogProps {
@@ -32,22 +32,22 @@ const numbered = <Value,>(values: readonly Value[]) =>
   values.map((value, id): Line<Value> => ({ id, value }));
 
 export function PlanDialog({ plan, onClose, onDone }: PlanDialogProps) {
-  const t = useWords();
+  const t = useMessages();
   const [name, setName] = useState(plan?.name ?? '');
   const [credit, setCredit] = useState(numbered<Credit>(plan ? plan.grants.map(creditOf) : [EMPTY_CREDIT]));
   const [rules, setRules] = useState(
     numbered<Rule>(plan?.limits.map((each) => toRule(each, TIME_ZONE)) ?? []),
   );
   const [models, setModels] = useState(plan?.models?.join(', ') ?? '');
-  const faults = () => ({
+  const errors = () => ({
     name: name.trim() === '' && t.common.required,
     ...Object.fromEntries(
       credit.flatMap(({ value: { amount, months } }, index) => [
-        [`grants[${index}].amount_usd`, amountFault(t, amount)],
+        [`grants[${index}].amount_usd`, amountError(t, amount)],
         [`grants[${index}].months`, isMonths(months) ? '' : t.plans.badMonths],
       ]),
     ),
-    ...Object.assign({}, ...rules.map(({ value }, index) => faultsOf(t, value, `limits[${index}].`))),
+    ...Object.assign({}, ...rules.map(({ value }, index) => ruleErrors(t, value, `limits[${index}].`))),
   });
   return (
     <FormDialog
@@ -55,7 +55,7 @@ export function PlanDialog({ plan, onClose, onDone }: PlanDialogProps) {
       submit={plan ? t.common.save : t.plans.new}
       wide
       onClose={onClose}
-      check={faults}
+      check={errors}
       send={async () => {
         const grants = credit.map(({ value }) => ({
           amount_usd: value.amount,

@@ -1,11 +1,11 @@
-/** Holds a plan's credit against what teams really spent: who would be refused by now, had they started with it. */
+/** Compares a plan's credit with what teams spent: which of them it would deny by now. */
 import { useState } from 'preact/hooks';
 import type { Usage } from '../api/types.ts';
 import { useApi } from '../api/use.ts';
 import { amountProblem, compare, isZero, sum } from '../money.ts';
 import { moneyText } from '../parts/money.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 
 /** One line of a plan's credit as it is written. */
 export interface Credit {
@@ -24,7 +24,7 @@ const DAYS_MS = 30 * 86_400_000;
 const NAMES_MAX = 8;
 
 export function PlanPreview({ lines }: { lines: readonly Credit[] }) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   const [from] = useState(() => new Date(Date.now() - DAYS_MS).toISOString());
   const usage = useApi<Usage>('/usage', { group_by: 'team', interval: 'total', from });

@@ -6,68 +6,66 @@ import { usePages } from '../api/use.ts';
 import { announce } from '../parts/announce.tsx';
 import { FormDialog } from '../parts/dialog.tsx';
 import { moneyText } from '../parts/money.tsx';
-import { Page, Panel } from '../parts/page.tsx';
+import { ListPage } from '../parts/page.tsx';
 import { Paged } from '../parts/pager.tsx';
 import { Empty } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
-import { quantityText, windowText } from './limit-words.ts';
+import { useMessages } from '../shell/language.ts';
+import { quantityText, windowText } from './limit-text.tsx';
 import { PlanDialog } from './plan-dialog.tsx';
 
-type Asked = { what: 'make' } | { what: 'change' | 'delete'; plan: Plan };
+type PlanDialogState = { what: 'create' } | { what: 'change' | 'delete'; plan: Plan };
 
 export function PlansPage() {
-  const t = useWords();
-  const [asked, setAsked] = useState<Asked | null>(null);
+  const t = useMessages();
+  const [dialog, setDialog] = useState<PlanDialogState | null>(null);
   const pages = usePages<Plan>('/plans', {});
-  const close = () => setAsked(null);
+  const close = () => setDialog(null);
   const done = (text: string) => {
     announce(text);
     pages.reload();
     close();
   };
   return (
-    <Page
+    <ListPage
       title={t.nav.plans}
       lead={t.plans.lead}
-      actions={
-        <button type="button" class="button primary" onClick={() => setAsked({ what: 'make' })}>
-          {t.plans.new}
-        </button>
+      create={{ text: t.plans.new, onClick: () => setDialog({ what: 'create' }) }}
+      dialogs={
+        <>
+          {dialog?.what === 'create' && <PlanDialog plan={null} onClose={close} onDone={done} />}
+          {dialog?.what === 'change' && <PlanDialog plan={dialog.plan} onClose={close} onDone={done} />}
+          {dialog?.what === 'delete' && (
+            <FormDialog
+              title={t.plans.deleteTitle(dialog.plan.name)}
+              text={t.plans.deleteText}
+              submit={t.common.remove}
+              danger
+              onClose={close}
+              send={async () => {
+                await remove<Plan>(`/plans/${encodeURIComponent(dialog.plan.name)}`);
+                done(t.plans.deleted(dialog.plan.name));
+              }}
+            />
+          )}
+        </>
       }
     >
-      <Panel plain title={t.nav.plans}>
-        <Paged pages={pages} empty={<Empty title={t.plans.empty} text={t.plans.emptyText} />}>
-          {(plans) => <PlanTable plans={plans} onAsk={(what, plan) => setAsked({ what, plan })} />}
-        </Paged>
-      </Panel>
-      {asked?.what === 'make' && <PlanDialog plan={null} onClose={close} onDone={done} />}
-      {asked?.what === 'change' && <PlanDialog plan={asked.plan} onClose={close} onDone={done} />}
-      {asked?.what === 'delete' && (
-        <FormDialog
-          title={t.plans.deleteTitle(asked.plan.name)}
-          text={t.plans.deleteText}
-          submit={t.common.remove}
-          danger
-          onClose={close}
-          send={async () => {
-            await remove<Plan>(`/plans/${encodeURIComponent(asked.plan.name)}`);
-            done(t.plans.deleted(asked.plan.name));
-          }}
-        />
-      )}
-    </Page>
+      <Paged pages={pages} empty={<Empty title={t.plans.empty} text={t.plans.emptyText} />}>
+        {(plans) => <PlanTable plans={plans} onOpen={(what, plan) => setDialog({ what, plan })} />}
+      </Paged>
+    </ListPage>
   );
 }
 
 interface PlanTableProps {
   plans: Plan[];
-  onAsk: (what: 'change' | 'delete', plan: Plan) => void;
+  onOpen: (what: 'change' | 'delete', plan: Plan) => void;
 }
 
-function PlanTable({ plans, onAsk }: PlanTableProps) {
-  const t = useWords();
+function PlanTable({ plans, onOpen }: PlanTableProps) {
+  const t = useMessages();
   const format = useFormat();
   const creditOf = ({ grants }: Plan) =>
     grants.map(({ amount_usd: amount, months }) => t.plans.for(moneyText(amount), months)).join(' + ');
@@ -97,11 +95,11 @@ function PlanTable({ plans, onAsk }: PlanTableProps) {
           quiet: true,
           cell: (plan) => (
             <>
-              <button type="button" class="button small" onClick={() => onAsk('change', plan)}>
+              <button type="button" class="button small" onClick={() => onOpen('change', plan)}>
                 {t.common.change}
                 <span class="hidden"> {plan.name}</span>
               </button>
-              <button type="button" class="button small" onClick={() => onAsk('delete', plan)}>
+              <button type="button" class="button small" onClick={() => onOpen('delete', plan)}>
                 {t.common.remove}
                 <span class="hidden"> {plan.name}</span>
               </button>

@@ -1,13 +1,13 @@
-/** Overrides a price, or gives one to a model that has none. */
+/** The form that overrides a price, or sets one for a model without. */
 import { useState } from 'preact/hooks';
 import { post } from '../api/client.ts';
 import type { Price } from '../api/types.ts';
 import { FormDialog } from '../parts/dialog.tsx';
-import { MomentField, SelectField, TextField } from '../parts/field.tsx';
+import { DateTimeField, SelectField, TextField } from '../parts/field.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
-import { amountFault } from './faults.ts';
-import { momentOf } from './moments.ts';
+import { useMessages } from '../shell/language.ts';
+import { toInstant } from './dates.ts';
+import { amountError } from './errors.ts';
 
 interface PriceDialogProps {
   models: string[];
@@ -19,7 +19,7 @@ const TIERS = ['default', 'flex', 'priority', 'batch'] as const;
 const PER_TOKENS = 1_000_000;
 
 export function PriceDialog({ models, onClose, onDone }: PriceDialogProps) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   const [form, setForm] = useState({
     model: '',
@@ -35,7 +35,7 @@ export function PriceDialog({ models, onClose, onDone }: PriceDialogProps) {
   const set = (name: keyof typeof form) => (value: string) =>
     setForm((before) => ({ ...before, [name]: value }));
   const rateFault = (text: string, needed: boolean) =>
-    text === '' && !needed ? '' : amountFault(t, text, true);
+    text === '' && !needed ? '' : amountError(t, text, true);
   return (
     <FormDialog
       title={t.prices.new}
@@ -49,12 +49,12 @@ export function PriceDialog({ models, onClose, onDone }: PriceDialogProps) {
         cached_input_usd: rateFault(form.cached, false),
         cache_write_usd: rateFault(form.write, false),
         output_usd: rateFault(form.output, true),
-        effective_from: momentOf(form.from) === undefined && t.common.badDate,
+        effective_from: toInstant(form.from) === undefined && t.common.badDate,
         max_output_tokens: !/^\d{0,9}$/.test(form.most) && t.prices.badCount,
         source: form.source.trim() === '' && t.common.required,
       })}
       send={async () => {
-        const from = momentOf(form.from);
+        const from = toInstant(form.from);
         await post<Price>('/prices', {
           model: form.model.trim(),
           tier: form.tier,
@@ -122,7 +122,7 @@ export function PriceDialog({ models, onClose, onDone }: PriceDialogProps) {
         />
       </div>
       <div class="row">
-        <MomentField
+        <DateTimeField
           label={t.prices.from}
           param="effective_from"
           hint={t.prices.fromHint}

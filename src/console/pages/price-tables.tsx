@@ -1,18 +1,18 @@
 /** The rate card as a table, and the same rows as a history. */
 import type { Price } from '../api/types.ts';
+import type { Messages } from '../messages/messages.ts';
 import { compare, restDigits } from '../money.ts';
 import { Money, moneyText } from '../parts/money.tsx';
 import { type Column, Table } from '../parts/table.tsx';
 import { type Format, useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
-import type { Words } from '../words/words.ts';
+import { useMessages } from '../shell/language.ts';
 import { before, hasKnownStart } from './rate-card.ts';
 
 type Rate = 'input_usd' | 'cached_input_usd' | 'cache_write_usd' | 'output_usd';
 
 const RATES = ['input_usd', 'cached_input_usd', 'cache_write_usd', 'output_usd'] as const;
 
-const labelOf = (t: Words, rate: Rate) =>
+const labelOf = (t: Messages, rate: Rate) =>
   ({
     input_usd: t.prices.input,
     cached_input_usd: t.prices.cached,
@@ -26,7 +26,7 @@ interface PriceTableProps {
 }
 
 export function PriceTable({ prices, onDelete }: PriceTableProps) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   const rateColumns = RATES.map((rate): Column<Price> => {
     const reserve = restDigits(prices.map((price) => price[rate]));
@@ -72,7 +72,7 @@ export function PriceTable({ prices, onDelete }: PriceTableProps) {
 }
 
 function ModelCell({ price }: { price: Price }) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   return (
     <>
@@ -91,7 +91,7 @@ interface RateCellProps {
 }
 
 function RateCell({ price, rate, reserve }: RateCellProps) {
-  const t = useWords();
+  const t = useMessages();
   const amount = price[rate];
   const long = price.long_context?.[rate];
   return (
@@ -111,7 +111,7 @@ function RateCell({ price, rate, reserve }: RateCellProps) {
 }
 
 function Start({ price }: { price: Price }) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   return hasKnownStart(price) ? (
     (price.origin === 'admin' ? format.day : format.utcDay)(price.effective_from)
@@ -121,7 +121,7 @@ function Start({ price }: { price: Price }) {
 }
 
 function Origin({ price }: { price: Price }) {
-  const t = useWords();
+  const t = useMessages();
   const admin = price.origin === 'admin';
   return (
     <span class={admin ? 'badge near' : 'badge'} title={price.source}>
@@ -137,7 +137,7 @@ interface ChangeTableProps {
 }
 
 export function ChangeTable({ prices, all }: ChangeTableProps) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   return (
     <Table
@@ -174,20 +174,22 @@ export function ChangeTable({ prices, all }: ChangeTableProps) {
 }
 
 function When({ price, format }: { price: Price; format: Format }) {
-  const t = useWords();
+  const t = useMessages();
   return (
     <>
       <time dateTime={price.effective_from}>
-        {price.origin === 'admin' ? format.moment(price.effective_from) : format.utcDay(price.effective_from)}
+        {price.origin === 'admin'
+          ? format.dateTime(price.effective_from)
+          : format.utcDay(price.effective_from)}
       </time>
-      {price.deleted_at && <span class="under">{t.prices.removedAt(format.moment(price.deleted_at))}</span>}
+      {price.deleted_at && <span class="under">{t.prices.removedAt(format.dateTime(price.deleted_at))}</span>}
     </>
   );
 }
 
 /** A rate, and beside it what it was when it is another one now. */
 function Change({ price, rate, earlier }: { price: Price; rate: Rate; earlier: Price | null }) {
-  const t = useWords();
+  const t = useMessages();
   const amount = price[rate];
   const was = earlier?.[rate] ?? null;
   if (amount === null) return <span class="quiet">{t.prices.asInput}</span>;

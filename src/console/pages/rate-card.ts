@@ -1,17 +1,17 @@
-/** Which price rows are in force, and which changed what. Pure; the rule is the gateway's: the latest start wins, an override first. */
+/** Which price rows apply, and which replaced which. Pure; the gateway's rule: an override first, then the latest start. */
 import type { Price } from '../api/types.ts';
 
 const subjectOf = (price: Price) => `${price.model} ${price.tier}`;
 const startOf = (price: Price) => Date.parse(price.effective_from);
-/** Rows whose start no source tells begin before any call: then the start says nothing. */
+/** Rows without a known start begin before this time, and so before any call. */
 const UNKNOWN_START_MS = Date.parse('2020-06-12');
 
 export function hasKnownStart(price: Price): boolean {
   return startOf(price) >= UNKNOWN_START_MS;
 }
 
-/** One row for each model and tier: the one that a call would be priced by now. */
-export function inForce(prices: readonly Price[], nowMs: number): Price[] {
+/** Returns the row of each model and tier that prices a call at `nowMs`. */
+export function currentPrices(prices: readonly Price[], nowMs: number): Price[] {
   const best = new Map<string, Price>();
   for (const price of prices) {
     if (price.deleted_at !== null || startOf(price) > nowMs) continue;
@@ -33,14 +33,14 @@ export function byModel(a: Price, b: Price): number {
   return a.model.localeCompare(b.model, undefined, { numeric: true }) || a.tier.localeCompare(b.tier);
 }
 
-/** Rows that began at a known moment or were set by an admin, the newest first. */
+/** Returns the rows with a known start and those of admins, the newest first. */
 export function changesOf(prices: readonly Price[]): Price[] {
   return prices
     .filter((price) => price.origin === 'admin' || hasKnownStart(price))
     .sort((a, b) => startOf(b) - startOf(a) || b.created_at.localeCompare(a.created_at) || byModel(a, b));
 }
 
-/** The row that this one took over from; null: none is known. */
+/** Returns the row that this one replaced; null: none is known. */
 export function before(price: Price, all: readonly Price[]): Price | null {
   const earlier = all.filter(
     (other) => other !== price && subjectOf(other) === subjectOf(price) && startOf(other) < startOf(price),

@@ -1,8 +1,8 @@
 /** The fields of a limit's rule, in the form of a limit and in that of a plan. */
 import { SelectField, TextField } from '../parts/field.tsx';
 import { TIME_ZONE } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
-import type { Meter } from './limit-words.ts';
+import { useMessages } from '../shell/language.ts';
+import type { Meter } from './limit-text.tsx';
 import { type Rule, type WindowName, windowNameOf, windowsOf } from './rule.ts';
 
 const METERS = ['cost_usd', 'tokens', 'input_tokens', 'output_tokens', 'requests', 'concurrency'] as const;
@@ -24,7 +24,7 @@ interface RuleFieldsProps {
 }
 
 export function RuleFields({ rule, onRule, prefix = '' }: RuleFieldsProps) {
-  const t = useWords();
+  const t = useMessages();
   const set = (part: Partial<Rule>) => onRule({ ...rule, ...part });
   const windows = windowsOf(rule.meter);
   const window = windowNameOf(rule);

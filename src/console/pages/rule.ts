@@ -1,8 +1,6 @@
-/** What a limit counts, how much of it and in which window, as forms hold it: text until it is sent. Pure. */
+/** The rule of a limit as forms hold it (meter, amount and window as text), and as the API reads it. Pure. */
 import type { NewLimit, Window } from '../api/types.ts';
-import type { Words } from '../words/words.ts';
-import { amountFault } from './faults.ts';
-import type { Meter } from './limit-words.ts';
+import type { Meter } from './limit-text.tsx';
 
 export type WindowName = 'day' | 'week' | 'month' | 'lifetime' | 'rolling';
 
@@ -14,23 +12,21 @@ export interface Rule {
   seconds: string;
 }
 
-const ROLLING_SECONDS_MAX = 2_678_400;
-
-/** The windows in which a meter can be counted: money by the calendar, calls at once by no window. */
-export function windowsOf(meter: Meter): readonly WindowName[] {
+/** Returns the windows that a meter may have: money has no rolling one, concurrency only the lifetime. */
+export function windowsOf(meter: Meter): readonly [WindowName, ...WindowName[]] {
   if (meter === 'concurrency') return ['lifetime'];
   const calendar = ['day', 'week', 'month', 'lifetime'] as const;
   return meter === 'cost_usd' ? calendar : ['rolling', ...calendar];
 }
 
-/** The window that the rule means: the chosen one, unless its meter has none such. */
+/** Returns the chosen window, or the meter's first one where the meter cannot have the chosen. */
 export function windowNameOf({ meter, window }: Rule): WindowName {
   const windows = windowsOf(meter);
-  return windows.includes(window) ? window : windows[0]!;
+  return windows.includes(window) ? window : windows[0];
 }
 
-/** Limits on flow always refuse: nothing is left of them to warn of. */
-export function mayOnlyWarn(rule: Rule): boolean {
+/** Returns whether a limit may be soft: rate limits are always strict. */
+export function mayBeSoft(rule: Rule): boolean {
   return windowNameOf(rule) !== 'rolling' && rule.meter !== 'concurrency';
 }
 
@@ -45,7 +41,7 @@ export function toBody(rule: Rule): Pick<NewLimit, 'meter' | 'amount' | 'window'
   return { meter: rule.meter, amount: rule.amount, window };
 }
 
-/** The rule of a limit that exists; the zone is that of the form where the limit has none. */
+/** Returns the rule of an existing limit; `timeZone` is the form's, for limits without one. */
 export function toRule(limit: { meter: Meter; amount: string; window: Window }, timeZone: string): Rule {
   const { meter, amount, window } = limit;
   return {
@@ -57,43 +53,13 @@ export function toRule(limit: { meter: Meter; amount: string; window: Window }, 
   };
 }
 
-/** What is wrong with it, by the API's names of the fields; empty text: nothing. */
-export function faultsOf(t: Words, rule: Rule, prefix = ''): Record<string, string> {
-  const name = windowNameOf(rule);
-  const hasZone = name !== 'lifetime' && name !== 'rolling';
-  return {
-    [`${prefix}amount`]: quantityFault(t, rule.meter, rule.amount),
-    [`${prefix}window.time_zone`]: hasZone && !isTimeZone(rule.timeZone) ? t.limits.badTimeZone : '',
-    [`${prefix}window.seconds`]: name === 'rolling' && !isSeconds(rule.seconds) ? t.limits.badLength : '',
-  };
-}
-
-/** Money to the pico-dollar, everything else in whole numbers. */
-export function quantityFault(t: Words, meter: Meter, amount: string): string {
-  if (meter === 'cost_usd') return amountFault(t, amount);
-  return /^[1-9]\d{0,11}$/.test(amount) ? '' : t.limits.wholeNumber;
-}
-
-function isSeconds(text: string): boolean {
-  return /^\d{1,7}$/.test(text) && Number(text) >= 1 && Number(text) <= ROLLING_SECONDS_MAX;
-}
-
-function isTimeZone(text: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: text });
-    return text !== '';
-  } catch {
-    return false;
-  }
-}
-
-/** Names of models as people write them: apart by commas or blanks. Null: all. */
+/** Returns the names of models, written apart by commas or blanks; null: all models. */
 export function modelsOf(text: string): string[] | null {
   const models = text.split(/[,，\s]+/).filter((model) => model !== '');
   return models.length === 0 ? null : models;
 }
 
-/** Percents as people write them; null: none is written; undefined: what is written is none. */
+/** Returns the percents that a text lists; null: it is empty; undefined: it is not valid. */
 export function percentsOf(text: string): number[] | null | undefined {
   const parts = text.split(/[,，\s%]+/).filter((part) => part !== '');
   if (parts.length === 0) return null;

@@ -1,12 +1,12 @@
-/** Sign in: a key becomes a session; the key itself is forgotten at once. */
+/** Sign in: exchanges a key for a session; the page does not keep the key. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Session } from '../api/types.ts';
 import { asApiError } from '../api/use.ts';
-import { FaultContext, SecretField } from '../parts/field.tsx';
-import { Mark } from '../parts/signs.tsx';
-import { refusalText } from '../parts/states.tsx';
+import { FieldErrors, SecretField } from '../parts/field.tsx';
+import { Logo } from '../parts/icons.tsx';
+import { errorText } from '../parts/states.tsx';
 import { Preferences } from '../shell/frame.tsx';
-import { type Language, useWords } from '../shell/language.ts';
+import { type Language, useMessages } from '../shell/language.ts';
 import { signIn } from '../shell/session.ts';
 
 interface SignInProps {
@@ -16,30 +16,30 @@ interface SignInProps {
 }
 
 export function SignIn({ onSession, ended, onLanguage }: SignInProps) {
-  const t = useWords();
+  const t = useMessages();
   const [key, setKey] = useState('');
-  const [fault, setFault] = useState<string | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const form = useRef<HTMLFormElement>(null);
   useEffect(() => {
     document.title = `${t.signIn.title} · Tollgate`;
   }, [t]);
 
-  const refuse = (text: string) => {
-    setFault(text);
+  const showProblem = (text: string) => {
+    setProblem(text);
     form.current?.querySelector('input')?.focus();
   };
   async function submitted(event: Event) {
     event.preventDefault();
     if (busy) return;
-    if (key.trim() === '') return refuse(t.signIn.empty);
+    if (key.trim() === '') return showProblem(t.signIn.empty);
     setBusy(true);
     try {
       onSession(await signIn(key.trim()));
     } catch (error) {
-      const refused = asApiError(error);
-      if (refused.status === 401) refuse(t.signIn.wrong);
-      else refuse(refused.status === 429 ? t.signIn.tooMany : refusalText(t, refused));
+      const failed = asApiError(error);
+      if (failed.status === 401) showProblem(t.signIn.wrong);
+      else showProblem(failed.status === 429 ? t.signIn.tooMany : errorText(t, failed));
     } finally {
       setBusy(false);
     }
@@ -48,7 +48,7 @@ export function SignIn({ onSession, ended, onLanguage }: SignInProps) {
     <div class="door">
       <main class="door-card">
         <p class="brand">
-          <Mark />
+          <Logo />
           Tollgate
         </p>
         <h1>{t.signIn.title}</h1>
@@ -59,7 +59,7 @@ export function SignIn({ onSession, ended, onLanguage }: SignInProps) {
           </p>
         )}
         <form ref={form} noValidate onSubmit={submitted}>
-          <FaultContext.Provider value={fault === null ? {} : { key: fault }}>
+          <FieldErrors.Provider value={problem === null ? {} : { key: problem }}>
             <SecretField
               label={t.signIn.key}
               param="key"
@@ -67,12 +67,12 @@ export function SignIn({ onSession, ended, onLanguage }: SignInProps) {
               value={key}
               onValue={(text) => {
                 setKey(text);
-                setFault(null);
+                setProblem(null);
               }}
             />
-          </FaultContext.Provider>
+          </FieldErrors.Provider>
           <div class="hidden" role="alert">
-            {fault}
+            {problem}
           </div>
           <button type="submit" class="button primary" aria-disabled={busy}>
             {t.signIn.submit}

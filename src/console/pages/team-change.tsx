@@ -1,11 +1,11 @@
-/** Changes a team's name, the models that it may use, and whether it may spend without limit. */
+/** The form that changes a team: name, models, and whether it is unlimited. */
 import { useState } from 'preact/hooks';
 import { patch } from '../api/client.ts';
 import type { Team } from '../api/types.ts';
 import { announce } from '../parts/announce.tsx';
 import { FormDialog } from '../parts/dialog.tsx';
 import { TextField, Tick } from '../parts/field.tsx';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { modelsOf } from './rule.ts';
 
 interface TeamChangeProps {
@@ -15,7 +15,7 @@ interface TeamChangeProps {
 }
 
 export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) {
-  const t = useWords();
+  const t = useMessages();
   const [name, setName] = useState(team.name);
   const [unlimited, setUnlimited] = useState(team.unlimited);
   const [failOpen, setFailOpen] = useState(team.fail_open);

@@ -1,4 +1,4 @@
-/** Teams with what they spent and how near their tightest budget they are. */
+/** Teams as rows: their spend, and the used share of their tightest budget. */
 import type { ComponentChildren } from 'preact';
 import type { OverviewTeam } from '../api/types.ts';
 import { ratio, restDigits } from '../money.ts';
@@ -7,7 +7,7 @@ import { Money } from '../parts/money.tsx';
 import { Empty } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
 
 interface TeamTableProps {
@@ -19,7 +19,7 @@ interface TeamTableProps {
 }
 
 export function TeamTable({ teams, total, badges, actions }: TeamTableProps) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   if (teams.length === 0) return <Empty title={t.overview.noTeams} />;
   const spentRest = restDigits(teams.map((team) => team.spent_month_usd));
@@ -74,7 +74,7 @@ export function TeamTable({ teams, total, badges, actions }: TeamTableProps) {
             team.exhausts_at === null ? (
               '—'
             ) : (
-              <time dateTime={team.exhausts_at} title={format.moment(team.exhausts_at)}>
+              <time dateTime={team.exhausts_at} title={format.dateTime(team.exhausts_at)}>
                 {format.relative(team.exhausts_at)}
               </time>
             ),
@@ -86,7 +86,7 @@ export function TeamTable({ teams, total, badges, actions }: TeamTableProps) {
 }
 
 function Tightest({ team: { name, tightest }, isShort }: { team: OverviewTeam; isShort: boolean }) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   if (!tightest) return <span class="quiet">{t.overview.noBudget}</span>;
   const used = t.overview.usedShare(format.percent(tightest.used_ratio));

@@ -1,4 +1,4 @@
-/** A team's page: its budgets, its keys, its last calls, and what nobody knows the outcome of. */
+/** A team's page: its budgets, keys, last calls, and calls of unknown outcome. */
 import { useMemo, useState } from 'preact/hooks';
 import { remove } from '../api/client.ts';
 import type { Balance, Event, Key, Page as PageOf, Team } from '../api/types.ts';
@@ -9,7 +9,7 @@ import { FormDialog } from '../parts/dialog.tsx';
 import { Money, moneyText } from '../parts/money.tsx';
 import { Page, Panel } from '../parts/page.tsx';
 import { Empty, Load } from '../parts/states.tsx';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
 import { useSession } from '../shell/session.ts';
 import { CallTable } from './call-table.tsx';
@@ -27,12 +27,12 @@ const CALLS_SHOWN = 10;
 const KEYS_MAX = 1_000;
 
 export function TeamPage({ id }: { id: string }) {
-  const t = useWords();
+  const t = useMessages();
   const { role } = useSession();
   const isAdmin = role === 'admin';
-  const [asked, setAsked] = useState<'change' | 'delete' | null>(null);
+  const [dialog, setDialog] = useState<'change' | 'delete' | null>(null);
   const [range, setRange] = useState<Range>('30d');
-  const firstMs = rangeOf(range, Date.now())[0]!;
+  const firstMs = rangeOf(range, Date.now())[0];
   const from = useMemo(() => new Date(firstMs).toISOString(), [firstMs]);
   const team = useApi<Team>(`/teams/${id}`);
   const balance = useApi<Balance>(`/teams/${id}/balance`, {}, POLL_MS);
@@ -47,10 +47,10 @@ export function TeamPage({ id }: { id: string }) {
       actions={
         canChange && (
           <>
-            <button type="button" class="button" onClick={() => setAsked('change')}>
+            <button type="button" class="button" onClick={() => setDialog('change')}>
               {t.common.change}
             </button>
-            <button type="button" class="button" onClick={() => setAsked('delete')}>
+            <button type="button" class="button" onClick={() => setDialog('delete')}>
               {t.common.remove}
             </button>
           </>
@@ -81,20 +81,20 @@ export function TeamPage({ id }: { id: string }) {
           }
         </Load>
       </Panel>
-      {asked === 'change' && team.data && (
-        <TeamChangeDialog team={team.data} onClose={() => setAsked(null)} onChanged={team.reload} />
+      {dialog === 'change' && team.data && (
+        <TeamChangeDialog team={team.data} onClose={() => setDialog(null)} onChanged={team.reload} />
       )}
-      {asked === 'delete' && team.data && (
+      {dialog === 'delete' && team.data && (
         <FormDialog
           title={t.teams.deleteTitle(team.data.name)}
           text={t.teams.deleteText}
           submit={t.common.remove}
           danger
-          onClose={() => setAsked(null)}
+          onClose={() => setDialog(null)}
           send={async () => {
             const { name } = await remove<Team>(`/teams/${id}`);
             announce(t.teams.deleted(name));
-            setAsked(null);
+            setDialog(null);
             team.reload();
             keys.reload();
           }}
@@ -105,7 +105,7 @@ export function TeamPage({ id }: { id: string }) {
 }
 
 function TeamFigures({ balance, team }: { balance: Balance; team: Loaded<Team> }) {
-  const t = useWords();
+  const t = useMessages();
   const isBound = balance.grants.length > 0 || balance.limits.length > 0 || balance.remaining_usd !== null;
   return (
     <>

@@ -1,4 +1,4 @@
-/** Teams: who spends, and how near the end of their budgets they are. */
+/** Teams: their spend and what their budgets have left. */
 import { useState } from 'preact/hooks';
 import { post } from '../api/client.ts';
 import type { Overview, OverviewTeam, Team } from '../api/types.ts';
@@ -6,19 +6,19 @@ import { useApi, usePages } from '../api/use.ts';
 import { announce } from '../parts/announce.tsx';
 import { FormDialog } from '../parts/dialog.tsx';
 import { SelectField, TextField, Tick } from '../parts/field.tsx';
-import { Page, Panel } from '../parts/page.tsx';
+import { ListPage } from '../parts/page.tsx';
 import { Paged } from '../parts/pager.tsx';
 import { Empty } from '../parts/states.tsx';
 import { TIME_ZONE } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { BASE, navigate } from '../shell/router.ts';
-import { usePlans } from './names.ts';
+import { usePlans } from './options.tsx';
 import { TeamTable } from './team-table.tsx';
 
 const POLL_MS = 10_000;
 
 export function TeamsPage() {
-  const t = useWords();
+  const t = useMessages();
   const [making, setMaking] = useState(false);
   const [withDeleted, setWithDeleted] = useState(false);
   const pages = usePages<Team>('/teams', { include_deleted: withDeleted || null });
@@ -27,31 +27,22 @@ export function TeamsPage() {
   const overview = useApi<Overview>(ids === '' ? null : '/overview', query, POLL_MS);
   const figures = new Map((overview.data?.teams ?? []).map((team) => [team.id, team]));
   return (
-    <Page
+    <ListPage
       title={t.nav.teams}
       lead={t.teams.lead}
-      actions={
-        <button type="button" class="button primary" onClick={() => setMaking(true)}>
-          {t.teams.new}
-        </button>
-      }
+      create={{ text: t.teams.new, onClick: () => setMaking(true) }}
+      filters={<Tick label={t.common.showDeleted} checked={withDeleted} onChecked={setWithDeleted} />}
+      dialogs={making && <NewTeamDialog onClose={() => setMaking(false)} />}
     >
-      <Panel
-        plain
-        title={t.nav.teams}
-        actions={<Tick label={t.common.showDeleted} checked={withDeleted} onChecked={setWithDeleted} />}
-      >
-        <Paged pages={pages} empty={<Empty title={t.teams.empty} text={t.teams.emptyText} />}>
-          {(teams) => (
-            <TeamTable
-              teams={teams.map((team) => figures.get(team.id) ?? withoutFigures(team))}
-              badges={(id) => <Badges team={teams.find((team) => team.id === id)} />}
-            />
-          )}
-        </Paged>
-      </Panel>
-      {making && <NewTeamDialog onClose={() => setMaking(false)} />}
-    </Page>
+      <Paged pages={pages} empty={<Empty title={t.teams.empty} text={t.teams.emptyText} />}>
+        {(teams) => (
+          <TeamTable
+            teams={teams.map((team) => figures.get(team.id) ?? withoutFigures(team))}
+            badges={(id) => <Badges team={teams.find((team) => team.id === id)} />}
+          />
+        )}
+      </Paged>
+    </ListPage>
   );
 }
 
@@ -60,7 +51,7 @@ function withoutFigures({ id, name }: Team): OverviewTeam {
 }
 
 export function Badges({ team }: { team: Team | undefined }) {
-  const t = useWords();
+  const t = useMessages();
   if (!team) return null;
   return (
     <>
@@ -73,7 +64,7 @@ export function Badges({ team }: { team: Team | undefined }) {
 }
 
 function NewTeamDialog({ onClose }: { onClose: () => void }) {
-  const t = useWords();
+  const t = useMessages();
   const plans = usePlans();
   const [name, setName] = useState('');
   const [plan, setPlan] = useState('');

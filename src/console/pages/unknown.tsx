@@ -1,4 +1,4 @@
-/** Calls whose outcome nobody knows, and their release by evidence. */
+/** Calls of unknown outcome, and their release by evidence. */
 import { useState } from 'preact/hooks';
 import { post } from '../api/client.ts';
 import type { Event } from '../api/types.ts';
@@ -10,9 +10,9 @@ import { moneyText } from '../parts/money.tsx';
 import { Panel } from '../parts/page.tsx';
 import { Paged } from '../parts/pager.tsx';
 import { Empty } from '../parts/states.tsx';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { CallTable } from './call-table.tsx';
-import { amountFault } from './faults.ts';
+import { amountError } from './errors.ts';
 
 interface UnknownProps {
   teamId: string;
@@ -21,7 +21,7 @@ interface UnknownProps {
 }
 
 export function UnknownPanel({ teamId, canChange, onReleased }: UnknownProps) {
-  const t = useWords();
+  const t = useMessages();
   const [released, setReleased] = useState<Event | null>(null);
   const pages = usePages<Event>('/unknown', { team_id: teamId }, 20);
   return (
@@ -66,7 +66,7 @@ interface ReleaseProps {
 }
 
 export function ReleaseDialog({ call, onClose, onDone }: ReleaseProps) {
-  const t = useWords();
+  const t = useMessages();
   const [cost, setCost] = useState('0');
   const [reason, setReason] = useState('');
   return (
@@ -76,7 +76,7 @@ export function ReleaseDialog({ call, onClose, onDone }: ReleaseProps) {
       submit={t.team.release}
       onClose={onClose}
       check={() => ({
-        cost_usd: amountFault(t, cost, true),
+        cost_usd: amountError(t, cost, true),
         reason: reason.trim() === '' && t.common.required,
       })}
       send={async () => {

@@ -1,4 +1,4 @@
-/** What just happened, said to everybody: a line at the edge of the window, read out by screen readers. */
+/** A short message about what just happened, at the edge of the window and for screen readers. */
 import { useEffect, useState } from 'preact/hooks';
 
 const SHOWN_MS = 6_000;

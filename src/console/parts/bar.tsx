@@ -1,9 +1,9 @@
-/** How much of a budget is used: a bar for the eye, its value for screen readers. */
+/** The used share of a budget as a bar, with its value for screen readers. */
 interface BarProps {
   label: string;
-  /** 0 to 1; above 1 it is over. */
+  /** 0 to 1; above 1 the budget is exceeded. */
   used: number;
-  /** What calls in flight hold on top of it. */
+  /** The share that calls in flight hold beyond it. */
   held?: number;
 }
 

@@ -1,4 +1,4 @@
-/** A stacked bar chart on a canvas. Screen readers get the table that stands beside it; this is for the eye alone. */
+/** A stacked bar chart on a canvas, hidden from screen readers: they get the table beside it. */
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import { useIsDark } from '../shell/theme.ts';
@@ -6,36 +6,36 @@ import { heights, type Stack } from './stack.ts';
 
 interface ChartProps {
   stack: Stack;
-  formatMoment: (ms: number) => string;
-  /** Told which bucket the pointer is on; null: none. */
+  formatTime: (ms: number) => string;
+  /** Called with the bucket under the pointer; null: none. */
   onPoint: (index: number | null) => void;
 }
 
 const HEIGHT = 248;
 export const COLOURS = 8;
 
-export function Chart({ stack, formatMoment, onPoint }: ChartProps) {
-  const place = useRef<HTMLDivElement>(null);
+export function Chart({ stack, formatTime, onPoint }: ChartProps) {
+  const container = useRef<HTMLDivElement>(null);
   const dark = useIsDark();
-  // Drawn anew in another theme too: colours are read from the page.
+  // A change of theme draws it again: colours are read from the page.
   useEffect(() => {
-    const element = place.current;
+    const element = container.current;
     if (!element) return;
-    const plot = draw(element, stack, formatMoment, onPoint);
+    const plot = draw(element, stack, formatTime, onPoint);
     const resized = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: HEIGHT }));
     resized.observe(element);
     return () => {
       resized.disconnect();
       plot.destroy();
     };
-  }, [stack, dark, formatMoment, onPoint]);
-  return <div ref={place} class="chart" aria-hidden="true" />;
+  }, [stack, dark, formatTime, onPoint]);
+  return <div ref={container} class="chart" aria-hidden="true" />;
 }
 
 function draw(
   element: HTMLElement,
   stack: Stack,
-  formatMoment: (ms: number) => string,
+  formatTime: (ms: number) => string,
   onPoint: (index: number | null) => void,
 ): uPlot {
   const style = getComputedStyle(element);
@@ -44,8 +44,8 @@ function draw(
   const lines = heights(stack);
   // Drawn from the tallest to the lowest, so that each covers the foot of the one before.
   const order = lines.map((_, index) => index).reverse();
-  const moments = stack.moments;
-  const paths = uPlot.paths.bars!({ size: [0.72, 64], gap: 0, radius: 0 });
+  const { startsMs } = stack;
+  const paths = uPlot.paths.bars?.({ size: [0.72, 64], gap: 0, radius: 0 });
   const axis: uPlot.Axis = { stroke: colour('--ink-quiet'), font, ticks: { show: false }, gap: 6 };
   return new uPlot(
     {
@@ -60,7 +60,7 @@ function draw(
         x: true,
       },
       scales: {
-        x: { time: false, range: [-0.6, moments.length - 0.4] },
+        x: { time: false, range: [-0.6, startsMs.length - 0.4] },
         y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.06 : 1] },
       },
       axes: [
@@ -68,8 +68,8 @@ function draw(
           ...axis,
           grid: { show: false },
           size: 28,
-          splits: () => splitsOf(moments.length, element.clientWidth),
-          values: (_plot, splits) => splits.map((index) => formatMoment(moments[index] ?? 0)),
+          splits: () => splitsOf(startsMs.length, element.clientWidth),
+          values: (_plot, splits) => splits.map((index) => formatTime(startsMs[index] ?? 0)),
         },
         {
           ...axis,
@@ -84,19 +84,19 @@ function draw(
           fill: colour(`--series-${(index % COLOURS) + 1}`),
           width: 0,
           points: { show: false },
-          paths,
+          ...(paths ? { paths } : {}),
         })),
       ],
       hooks: { setCursor: [(plot: uPlot) => onPoint(plot.cursor.idx ?? null)] },
     },
-    [moments.map((_, index) => index), ...order.map((index) => lines[index]!)] as uPlot.AlignedData,
+    [startsMs.map((_, index) => index), ...order.map((index) => lines[index])] as uPlot.AlignedData,
     element,
   );
 }
 
 const LABEL_PX = 78;
 
-/** As many labels as there is room for, evenly, the last bucket always among them. */
+/** Returns the buckets that get a label: evenly spaced, as many as fit, the last one always. */
 function splitsOf(count: number, widthPx: number): number[] {
   const every = Math.max(1, Math.ceil(count / Math.max(1, Math.floor(widthPx / LABEL_PX))));
   const last = count - 1;
@@ -105,7 +105,7 @@ function splitsOf(count: number, widthPx: number): number[] {
 
 const DIGITS_MAX = 9;
 
-/** All labels of an axis with as many digits as they need to differ as much as they do; cents come in twos. */
+/** Returns the format of an axis: the fewest digits that show all labels exactly; never one digit of cents. */
 function dollars(splits: readonly number[]): (value: number) => string {
   const isExact = (digits: number) =>
     splits.every((value) => Math.abs(value - Number(value.toFixed(digits))) < 1e-12);

@@ -1,10 +1,10 @@
 /** A secret that is shown once, and the button that copies it. */
 import { useState } from 'preact/hooks';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { announce } from './announce.tsx';
 
 export function Secret({ label, text }: { label: string; text: string }) {
-  const t = useWords();
+  const t = useMessages();
   const [copied, setCopied] = useState(false);
   async function copy() {
     try {

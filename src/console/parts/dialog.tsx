@@ -1,17 +1,17 @@
-/** Dialogs: the browser's own, which keeps the focus inside and gives it back. */
+/** Dialogs: the browser's `<dialog>`, which keeps the focus inside; the focus returns to the opener at the end. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import type { ApiError } from '../api/client.ts';
 import { asApiError } from '../api/use.ts';
-import { useWords } from '../shell/language.ts';
-import { FaultContext } from './field.tsx';
-import { refusalText } from './states.tsx';
+import { useMessages } from '../shell/language.ts';
+import { FieldErrors } from './field.tsx';
+import { errorText } from './states.tsx';
 
 interface DialogProps {
   title: string;
   onClose: () => void;
   wide?: boolean | undefined;
-  /** What it shows must not be lost by a stray key. */
+  /** Escape does not close it: what it shows must not get lost. */
   mustAnswer?: boolean;
   children: ComponentChildren;
 }
@@ -21,7 +21,6 @@ export function Dialog({ title, onClose, wide, mustAnswer, children }: DialogPro
   const id = useId();
   useEffect(() => {
     const element = dialog.current;
-    // Whoever opened it gets the focus back, unless it is gone by then.
     const opener = document.activeElement;
     element?.showModal();
     return () => {
@@ -53,15 +52,15 @@ interface FormDialogProps {
   /** The change cannot be undone. */
   danger?: boolean;
   wide?: boolean | undefined;
-  /** What is wrong with what was entered, by the API's name of the field; false or empty: nothing. */
+  /** Returns the error of each field, by the API's name of the field; false or empty: none. */
   check?: () => Record<string, string | false>;
-  /** Sends it; throws ApiError when it is refused. */
+  /** Sends the form; throws ApiError when the API responds with an error. */
   send: () => Promise<void>;
   onClose: () => void;
   children?: ComponentChildren;
 }
 
-/** A form in a dialog: checks, sends, and says at its field what the API refused. */
+/** A form in a dialog: checks, sends, and shows the API's error at its field. */
 export function FormDialog({
   title,
   text,
@@ -73,17 +72,17 @@ export function FormDialog({
   onClose,
   children,
 }: FormDialogProps) {
-  const t = useWords();
+  const t = useMessages();
   const form = useRef<HTMLFormElement>(null);
-  const [faults, setFaults] = useState<Record<string, string>>({});
-  const [refusal, setRefusal] = useState<ApiError | null>(null);
+  const [fieldErrors, setFieldErrors] = useState<Record<string, string>>({});
+  const [apiError, setApiError] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
 
   const show = (found: Record<string, string>) => {
-    setFaults(found);
+    setFieldErrors(found);
     requestAnimationFrame(() => {
       const first = form.current?.querySelector<HTMLElement>('[aria-invalid="true"]');
-      // What is folded away cannot be focused.
+      // A field in closed details cannot get the focus.
       const folded = first?.closest('details');
       if (folded) folded.open = true;
       first?.focus();
@@ -92,30 +91,30 @@ export function FormDialog({
   async function submitted(event: Event) {
     event.preventDefault();
     if (busy) return;
-    setRefusal(null);
-    const found = Object.entries(check?.() ?? {}).flatMap(([name, fault]) => (fault ? [[name, fault]] : []));
+    setApiError(null);
+    const found = Object.entries(check?.() ?? {}).flatMap(([name, text]) => (text ? [[name, text]] : []));
     show(Object.fromEntries(found));
     if (found.length > 0) return;
     setBusy(true);
     try {
       await send();
     } catch (error) {
-      const refused = asApiError(error);
-      setRefusal(refused);
-      if (refused.param) show({ [refused.param]: refused.message });
+      const failed = asApiError(error);
+      setApiError(failed);
+      if (failed.param) show({ [failed.param]: failed.message });
     } finally {
       setBusy(false);
     }
   }
 
   const atField =
-    refusal?.param && form.current?.querySelector(`[data-param="${CSS.escape(refusal.param)}"]`);
+    apiError?.param && form.current?.querySelector(`[data-param="${CSS.escape(apiError.param)}"]`);
   return (
     <Dialog title={title} onClose={onClose} wide={wide}>
       <form ref={form} noValidate onSubmit={submitted}>
         {text && <p class="dialog-text">{text}</p>}
-        <FaultContext.Provider value={faults}>{children}</FaultContext.Provider>
-        <div role="alert">{refusal && !atField && <p class="refusal">{refusalText(t, refusal)}</p>}</div>
+        <FieldErrors.Provider value={fieldErrors}>{children}</FieldErrors.Provider>
+        <div role="alert">{apiError && !atField && <p class="form-error">{errorText(t, apiError)}</p>}</div>
         <div class="dialog-actions">
           <button type="button" class="button" onClick={onClose}>
             {t.common.cancel}

@@ -1,10 +1,10 @@
-/** Fields of forms. Invariant: each has a label, and what is wrong with it is tied to it, also for screen readers. */
+/** Fields of forms. Invariant: each has a label, and its error is tied to it, also for screen readers. */
 import { type ComponentChildren, createContext } from 'preact';
 import { useContext, useId } from 'preact/hooks';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 
-/** What is wrong, by the name that the API gives to the field. */
-export const FaultContext = createContext<Record<string, string>>({});
+/** The errors of a form's fields, by the API's name of the field. */
+export const FieldErrors = createContext<Record<string, string>>({});
 
 interface FieldProps {
   label: string;
@@ -26,10 +26,10 @@ interface FrameProps extends Omit<FieldProps, 'value' | 'onValue'> {
 }
 
 function Frame({ label, param, hint, optional, children }: FrameProps) {
-  const t = useWords();
+  const t = useMessages();
   const id = useId();
-  const fault = useContext(FaultContext)[param];
-  const described = [hint && `${id}-hint`, fault && `${id}-fault`].filter(Boolean).join(' ');
+  const error = useContext(FieldErrors)[param];
+  const described = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(' ');
   return (
     <div class="field">
       <label for={id}>
@@ -39,7 +39,7 @@ function Frame({ label, param, hint, optional, children }: FrameProps) {
       {children({
         id,
         'data-param': param,
-        'aria-invalid': fault !== undefined,
+        'aria-invalid': error !== undefined,
         'aria-describedby': described || undefined,
       })}
       {hint && (
@@ -47,9 +47,9 @@ function Frame({ label, param, hint, optional, children }: FrameProps) {
           {hint}
         </p>
       )}
-      {fault && (
-        <p class="fault" id={`${id}-fault`}>
-          {fault}
+      {error && (
+        <p class="error" id={`${id}-error`}>
+          {error}
         </p>
       )}
     </div>
@@ -95,7 +95,7 @@ export function TextField(props: TextProps) {
   );
 }
 
-/** A key: hidden while it is typed, and known to password managers. */
+/** A key: hidden while it is typed; password managers may fill it in. */
 export function SecretField(props: FieldProps) {
   const { value, onValue } = props;
   return (
@@ -114,8 +114,8 @@ export function SecretField(props: FieldProps) {
   );
 }
 
-/** A moment in the browser's time zone, as `2026-11-25T14:00`. */
-export function MomentField(props: FieldProps) {
+/** A date and time in the browser's time zone, as `2026-11-25T14:00`. */
+export function DateTimeField(props: FieldProps) {
   const { value, onValue } = props;
   return (
     <Frame {...props}>

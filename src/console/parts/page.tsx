@@ -1,11 +1,11 @@
-/** A page and its panels. Invariant: whoever comes to a page by a link lands on its heading, and the title says where. */
+/** A page and its panels. Invariant: after a click on a link the focus is on the new page's heading. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef } from 'preact/hooks';
 import { hasNavigated } from '../shell/router.ts';
 
 interface PageProps {
   title: string;
-  /** Above the title: where this belongs. */
+  /** The link above the title, to the parent page. */
   back?: { href: string; text: string } | undefined;
   lead?: ComponentChildren;
   actions?: ComponentChildren;
@@ -45,7 +45,7 @@ export function Page({ title, back, lead, actions, children }: PageProps) {
 
 interface PanelProps {
   title: string;
-  /** The page's heading says it already: the title is for screen readers. */
+  /** Only screen readers get the title: the page's heading shows it already. */
   plain?: boolean;
   note?: ComponentChildren;
   actions?: ComponentChildren;
@@ -65,5 +65,50 @@ export function Panel({ title, plain, note, actions, children }: PanelProps) {
       {note && <p class="panel-note">{note}</p>}
       {children}
     </section>
+  );
+}
+
+interface ListPageProps {
+  title: string;
+  lead: string;
+  /** The button that creates an item; null: the user may not. */
+  create: { text: string; onClick: () => void } | null;
+  /** The list's title, where it is not the page's. */
+  listTitle?: string;
+  note?: ComponentChildren;
+  filters?: ComponentChildren;
+  /** The list. */
+  children: ComponentChildren;
+  dialogs: ComponentChildren;
+}
+
+/** A page with one list: the button that creates an item, the filters, the list. */
+export function ListPage({
+  title,
+  lead,
+  create,
+  listTitle,
+  note,
+  filters,
+  children,
+  dialogs,
+}: ListPageProps) {
+  return (
+    <Page
+      title={title}
+      lead={lead}
+      actions={
+        create && (
+          <button type="button" class="button primary" onClick={create.onClick}>
+            {create.text}
+          </button>
+        )
+      }
+    >
+      <Panel plain title={listTitle ?? title} note={note} actions={filters}>
+        {children}
+      </Panel>
+      {dialogs}
+    </Page>
   );
 }

@@ -1,8 +1,8 @@
-/** A list that is read page by page: its table, and the way to the next page. */
+/** A list that is read page by page: its table, and the links to other pages. */
 import type { ComponentChildren } from 'preact';
 import type { Pages } from '../api/use.ts';
 import { useFormat } from '../shell/format.ts';
-import { useWords } from '../shell/language.ts';
+import { useMessages } from '../shell/language.ts';
 import { Empty, Load } from './states.tsx';
 
 interface PagedProps<Item> {
@@ -13,7 +13,7 @@ interface PagedProps<Item> {
 
 /** A filter may search a part of a long list at a time: then a page is empty, and others follow. */
 export function Paged<Item>({ pages, empty, children }: PagedProps<Item>) {
-  const t = useWords();
+  const t = useMessages();
   return (
     <Load of={pages} lines={8}>
       {({ data, next }) => (
@@ -27,7 +27,7 @@ export function Paged<Item>({ pages, empty, children }: PagedProps<Item>) {
 }
 
 function Pager<Item>({ pages }: { pages: Pages<Item> }) {
-  const t = useWords();
+  const t = useMessages();
   const format = useFormat();
   if (!pages.toPrevious && !pages.toNext) return null;
   return (

@@ -1,4 +1,4 @@
-/** From usage rows to a stacked chart: which moments, which series, which heights. Pure, so that it can be tested. */
+/** From usage rows to a stacked chart: its buckets, series and heights. Pure. */
 import { compare, sum, toFloat } from '../money.ts';
 
 export type Step = '15m' | 'hour' | 'day' | 'month';
@@ -12,15 +12,15 @@ export interface Point {
 
 export interface Series {
   name: string;
-  /** By moment; `0` where nothing was spent. */
+  /** By bucket; `0` where nothing was spent. */
   amounts: string[];
   total: string;
 }
 
 export interface Stack {
-  /** Milliseconds, every bucket of the range, also the empty ones. */
-  moments: number[];
-  /** The largest first; what is beyond the most that a chart can tell apart is one series. */
+  /** When each bucket of the range begins, in milliseconds; also the empty ones. */
+  startsMs: number[];
+  /** The largest first; the last one is the sum of those beyond the most that the chart can distinguish. */
   series: Series[];
   totals: string[];
   total: string;
@@ -28,7 +28,12 @@ export interface Stack {
 
 const ZERO = '0';
 
-export function stackOf(points: readonly Point[], moments: number[], most: number, otherName: string): Stack {
+export function stackOf(
+  points: readonly Point[],
+  startsMs: number[],
+  most: number,
+  otherName: string,
+): Stack {
   const bySeries = new Map<string, Map<number, string[]>>();
   for (const { at, series, usd } of points) {
     const amounts = bySeries.get(series) ?? new Map<number, string[]>();
@@ -39,14 +44,14 @@ export function stackOf(points: readonly Point[], moments: number[], most: numbe
   const all = [...bySeries].map(([name, amounts]) =>
     seriesOf(
       name,
-      moments.map((ms) => sum(amounts.get(ms) ?? [])),
+      startsMs.map((ms) => sum(amounts.get(ms) ?? [])),
     ),
   );
   all.sort((a, b) => compare(b.total, a.total) || a.name.localeCompare(b.name));
   const series =
     all.length <= most ? all : [...all.slice(0, most - 1), merge(all.slice(most - 1), otherName)];
-  const totals = moments.map((_, index) => sum(series.map(({ amounts }) => amounts[index] ?? ZERO)));
-  return { moments, series, totals, total: sum(totals) };
+  const totals = startsMs.map((_, index) => sum(series.map(({ amounts }) => amounts[index] ?? ZERO)));
+  return { startsMs, series, totals, total: sum(totals) };
 }
 
 function seriesOf(name: string, amounts: string[]): Series {
@@ -54,13 +59,17 @@ function seriesOf(name: string, amounts: string[]): Series {
 }
 
 function merge(series: readonly Series[], name: string): Series {
-  const moments = series[0]!.amounts.map((_, index) => sum(series.map(({ amounts }) => amounts[index]!)));
-  return seriesOf(name, moments);
+  const length = series[0]?.amounts.length ?? 0;
+  const sumAt = (index: number) => sum(series.map(({ amounts }) => amounts[index] ?? ZERO));
+  return seriesOf(
+    name,
+    Array.from({ length }, (_, index) => sumAt(index)),
+  );
 }
 
-/** Heights of the lines of a stack, the lowest series first: each stands on those before it. */
-export function heights({ series, moments }: Stack): number[][] {
-  const standing = moments.map(() => 0);
+/** Returns the heights of a stack's bars, the lowest series first: each is the sum with those before it. */
+export function heights({ series, startsMs }: Stack): number[][] {
+  const standing = startsMs.map(() => 0);
   return series.map(({ amounts }) =>
     amounts.map((amount, index) => {
       standing[index] = (standing[index] ?? 0) + toFloat(amount);
@@ -69,11 +78,11 @@ export function heights({ series, moments }: Stack): number[][] {
   );
 }
 
-/** The first moments of so many buckets, the last of them the one that now is in; days and months in local time. */
-export function bucketsOf(step: Step, count: number, nowMs: number): number[] {
-  const moments = [floorOf(step, nowMs)];
-  while (moments.length < count) moments.unshift(previousOf(step, moments[0]!));
-  return moments;
+/** Returns when each of so many buckets begins; the last contains `nowMs`. Days and months are in local time. */
+export function bucketsOf(step: Step, count: number, nowMs: number): [number, ...number[]] {
+  const startsMs: [number, ...number[]] = [floorOf(step, nowMs)];
+  while (startsMs.length < count) startsMs.unshift(previousOf(step, startsMs[0]));
+  return startsMs;
 }
 
 const QUARTER_MS = 900_000;

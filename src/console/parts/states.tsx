@@ -1,20 +1,20 @@
-/** The three states of what is asked for besides its answer: loading, failed, empty. */
+/** The states of a request besides its response: loading, failed, empty. */
 import type { ComponentChildren } from 'preact';
 import type { ApiError } from '../api/client.ts';
 import type { Loaded } from '../api/use.ts';
-import { useWords } from '../shell/language.ts';
-import type { Words } from '../words/words.ts';
+import type { Messages } from '../messages/messages.ts';
+import { useMessages } from '../shell/language.ts';
 
-/** What people are told of a refusal: our words where there are any, and the API's. */
-export function refusalText(t: Words, error: ApiError): string {
+/** Returns the text of an error: the console's own where it has one, else the API's. */
+export function errorText(t: Messages, error: ApiError): string {
   if (error.status === 0) return t.common.unreachable;
-  const ours = t.errors[error.code] ?? '';
-  if (ours === '') return error.message;
-  return ours.endsWith('：') ? ours + error.message : ours;
+  const own = t.errors[error.code] ?? '';
+  if (own === '') return error.message;
+  return own.endsWith('：') ? own + error.message : own;
 }
 
 export function Loading({ lines = 4 }: { lines?: number | undefined }) {
-  const t = useWords();
+  const t = useMessages();
   return (
     <div class="loading" role="status">
       <span class="hidden">{t.common.loading}</span>
@@ -26,11 +26,11 @@ export function Loading({ lines = 4 }: { lines?: number | undefined }) {
 }
 
 export function Failed({ error, retry }: { error: ApiError; retry: () => void }) {
-  const t = useWords();
+  const t = useMessages();
   return (
     <div class="state" role="alert">
       <p class="state-title">{t.common.failed}</p>
-      <p>{refusalText(t, error)}</p>
+      <p>{errorText(t, error)}</p>
       <button type="button" class="button" onClick={retry}>
         {t.common.retry}
       </button>
@@ -62,7 +62,7 @@ interface LoadProps<T> {
   children: (data: T) => ComponentChildren;
 }
 
-/** Shows an answer; an older one stays in place, dimmed, while another is on its way. */
+/** Shows a response; an older one stays in place, dimmed, while a newer one loads. */
 export function Load<T>({ of, lines, children }: LoadProps<T>) {
   if (of.error && (of.data === null || of.loading)) return <Failed error={of.error} retry={of.reload} />;
   if (of.data === null)

@@ -1,10 +1,10 @@
-/** A table of rows: numbers to the right, wide ones scroll by keyboard too. */
+/** A table: numbers are right-aligned, and a wide table scrolls by keyboard too. */
 import type { ComponentChildren } from 'preact';
 
 export interface Column<Row> {
   key: string;
   label: string;
-  /** Numbers stand to the right. */
+  /** Numbers are right-aligned. */
   number?: boolean;
   /** The label is for screen readers only (a column of buttons). */
   quiet?: boolean;
@@ -18,7 +18,7 @@ interface TableProps<Row> {
   columns: (Column<Row> | null)[];
   rows: readonly Row[];
   keyOf: (row: Row) => string;
-  /** Rows that are history rather than in force. */
+  /** Returns whether a row is history, and no longer applies. */
   isFaded?: (row: Row) => boolean;
   foot?: ComponentChildren;
 }

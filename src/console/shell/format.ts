@@ -1,4 +1,4 @@
-/** Moments, counts and shares as the chosen language writes them, in the browser's time zone. */
+/** Times, counts and shares in the format of the language and the browser's time zone. */
 import { useMemo } from 'preact/hooks';
 import { type Language, useLanguage } from './language.ts';
 
@@ -17,7 +17,7 @@ function formatsOf(language: Language) {
   const locale = language === 'zh' ? 'zh-CN' : 'en-GB';
   const date = (options: Intl.DateTimeFormatOptions) => {
     const format = new Intl.DateTimeFormat(locale, { timeZone: TIME_ZONE, ...options });
-    return (moment: string | number | Date) => format.format(new Date(moment));
+    return (time: string | number | Date) => format.format(new Date(time));
   };
   const clock = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const;
   const seconds = { day: 'numeric', month: 'short', ...clock, second: '2-digit' } as const;
@@ -39,12 +39,12 @@ function formatsOf(language: Language) {
     /** 25 Nov */
     shortDay: date({ day: 'numeric', month: 'short' }),
     /** 25 Nov, 14:02 */
-    shortMoment: date({ day: 'numeric', month: 'short', ...clock }),
-    /** 25 Nov, 14:02:31; with its year unless it is this one */
-    timeOf: (moment: string) =>
-      new Date(moment).getFullYear() === new Date().getFullYear() ? thisYear(moment) : anyYear(moment),
+    shortDateTime: date({ day: 'numeric', month: 'short', ...clock }),
+    /** 25 Nov, 14:02:31; with the year unless it is the current one */
+    timeOf: (time: string) =>
+      new Date(time).getFullYear() === new Date().getFullYear() ? thisYear(time) : anyYear(time),
     /** 25 Nov 2026, 14:02:31 */
-    moment: anyYear,
+    dateTime: anyYear,
     /** November 2026 */
     month: date({ month: 'long', year: 'numeric' }),
     shortMonth: date({ month: 'short', year: '2-digit' }),
@@ -52,12 +52,12 @@ function formatsOf(language: Language) {
     clock: date(clock),
     count: (value: number) => count.format(value),
     compact: (value: number) => compact.format(value),
-    /** Whole percents, but what is above nothing or below all never looks like it. */
+    /** Whole percents; a share above 0 never shows as 0 %, one below 1 never as 100 %. */
     percent: (share: number) =>
       (share > 0 && share < 0.01) || (share > 0.99 && share < 1) ? fine.format(share) : percent.format(share),
     /** "in 3 days", "3 天后": the largest unit that is not zero. */
-    relative: (moment: string, nowMs: number = Date.now()) => {
-      const ms = Date.parse(moment) - nowMs;
+    relative: (time: string, nowMs: number = Date.now()) => {
+      const ms = Date.parse(time) - nowMs;
       const [unit, size] = UNITS.find(([, each]) => Math.abs(ms) >= each) ?? ['minute', 60_000];
       return relative.format(Math.trunc(ms / size), unit);
     },

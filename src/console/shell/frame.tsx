@@ -1,11 +1,11 @@
-/** What stands around every page: the mark, the way to the pages, who is signed in, language and theme. */
+/** The frame around every page: logo, navigation, session, language and theme. */
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import { Choice } from '../parts/choice.tsx';
-import { Mark, SIGNS, type Sign } from '../parts/signs.tsx';
+import { ICONS, type IconName, Logo } from '../parts/icons.tsx';
 import { TIME_ZONE } from './format.ts';
-import { type Language, useLanguage, useWords } from './language.ts';
-import { BASE, usePlace } from './router.ts';
+import { type Language, useLanguage, useMessages } from './language.ts';
+import { BASE, useLocation } from './router.ts';
 import { useSession } from './session.ts';
 import { chosenTheme, setTheme, type Theme } from './theme.ts';
 
@@ -16,7 +16,7 @@ interface FrameProps {
 }
 
 export function Frame({ onLanguage, onSignOut, children }: FrameProps) {
-  const t = useWords();
+  const t = useMessages();
   const { role, team } = useSession();
   return (
     <div class="frame">
@@ -25,7 +25,7 @@ export function Frame({ onLanguage, onSignOut, children }: FrameProps) {
       </a>
       <header class="side">
         <a class="brand" href={BASE}>
-          <Mark />
+          <Logo />
           Tollgate
         </a>
         <Navigation />
@@ -53,9 +53,9 @@ const ADMIN_PAGES = ['teams', 'keys', 'limits', 'plans', 'prices', 'calls', 'aud
 const TEAM_PAGES = ['teams', 'keys', 'limits', 'calls'] as const;
 
 function Navigation() {
-  const t = useWords();
+  const t = useMessages();
   const { role } = useSession();
-  const [current = 'overview'] = usePlace().parts;
+  const [current = 'overview'] = useLocation().parts;
   const pages = ['overview', ...(role === 'admin' ? ADMIN_PAGES : TEAM_PAGES)] as const;
   return (
     <nav aria-label={t.app.navigation}>
@@ -83,16 +83,16 @@ function Navigation() {
   );
 }
 
-function Icon({ of }: { of: Sign }) {
+function Icon({ of }: { of: IconName }) {
   return (
-    <svg class="sign" viewBox="0 0 16 16" aria-hidden="true">
-      <path d={SIGNS[of]} />
+    <svg class="icon" viewBox="0 0 16 16" aria-hidden="true">
+      <path d={ICONS[of]} />
     </svg>
   );
 }
 
 export function Preferences({ onLanguage }: { onLanguage: (language: Language) => void }) {
-  const t = useWords();
+  const t = useMessages();
   const language = useLanguage();
   const [theme, setShown] = useState<Theme>(chosenTheme);
   const themes = (['system', 'light', 'dark'] as const).map((value) => ({

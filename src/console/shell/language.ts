@@ -1,19 +1,19 @@
-/** English or Chinese: as the browser says, until somebody says otherwise here. */
+/** English or Chinese: the browser's language, or the user's choice. */
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
-import { en } from '../words/en.ts';
-import type { Words } from '../words/words.ts';
-import { zh } from '../words/zh.ts';
-import { recall, remember } from './memory.ts';
+import { en } from '../messages/en.ts';
+import type { Messages } from '../messages/messages.ts';
+import { zh } from '../messages/zh.ts';
+import { readSetting, writeSetting } from './storage.ts';
 
 export type Language = 'en' | 'zh';
 
 const NAME = 'tollgate-language';
-const DICTIONARIES: Record<Language, Words> = { en, zh };
+const MESSAGES: Record<Language, Messages> = { en, zh };
 
-/** The first language of the browser that there are words for. */
+/** Returns the chosen language, or the first of the browser's that the console has. */
 export function firstLanguage(): Language {
-  const chosen = recall(NAME);
+  const chosen = readSetting(NAME);
   if (chosen === 'en' || chosen === 'zh') return chosen;
   for (const tag of navigator.languages) {
     if (/^zh\b/i.test(tag)) return 'zh';
@@ -22,8 +22,8 @@ export function firstLanguage(): Language {
   return 'en';
 }
 
-export function rememberLanguage(language: Language): void {
-  remember(NAME, language);
+export function saveLanguage(language: Language): void {
+  writeSetting(NAME, language);
 }
 
 export const LanguageContext = createContext<Language>('en');
@@ -32,6 +32,6 @@ export function useLanguage(): Language {
   return useContext(LanguageContext);
 }
 
-export function useWords(): Words {
-  return DICTIONARIES[useContext(LanguageContext)];
+export function useMessages(): Messages {
+  return MESSAGES[useContext(LanguageContext)];
 }

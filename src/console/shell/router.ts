@@ -1,12 +1,12 @@
 /**
- * Which page is shown: the browser's address below /console. Links are plain `<a href>`, so that they open in new tabs
- * and are read out as links; a click that means "here" is taken over.
+ * The router: which page is shown follows from the URL below /console. Links are plain `<a href>`, so that they open in
+ * new tabs and screen readers announce them; the router handles a plain click itself.
  */
 import { useEffect, useState } from 'preact/hooks';
 
 export const BASE = '/console';
 
-export interface Place {
+export interface PageLocation {
   /** The parts after /console: `['teams', '<id>']`. */
   parts: string[];
   query: URLSearchParams;
@@ -15,12 +15,12 @@ export interface Place {
 const listeners = new Set<() => void>();
 let navigations = 0;
 
-/** Whether somebody moved between pages; the first page must not take the focus from the browser. */
+/** Returns whether the user has moved between pages; the first page must not take the focus from the browser. */
 export function hasNavigated(): boolean {
   return navigations > 0;
 }
 
-export function here(): Place {
+export function currentLocation(): PageLocation {
   const parts = location.pathname.slice(BASE.length).split('/').filter(Boolean).map(decodeURIComponent);
   return { parts, query: new URLSearchParams(location.search) };
 }
@@ -30,9 +30,9 @@ export function navigate(to: string): void {
   changed();
 }
 
-/** Changes the query of this page, without a step in the history: a filter is no page. */
+/** Changes the query of this page without an entry in the history: a filter is not a page. */
 export function setQuery(values: Record<string, string | null>): void {
-  const { query } = here();
+  const { query } = currentLocation();
   for (const [name, value] of Object.entries(values)) {
     if (value === null || value === '') query.delete(name);
     else query.set(name, value);
@@ -42,14 +42,14 @@ export function setQuery(values: Record<string, string | null>): void {
   for (const listener of listeners) listener();
 }
 
-export function usePlace(): Place {
-  const [place, setPlace] = useState(here);
+export function useLocation(): PageLocation {
+  const [current, setCurrent] = useState(currentLocation);
   useEffect(() => {
-    const listener = () => setPlace(here());
+    const listener = () => setCurrent(currentLocation());
     listeners.add(listener);
     return () => void listeners.delete(listener);
   }, []);
-  return place;
+  return current;
 }
 
 export function listenToLinks(): void {

@@ -1,15 +1,15 @@
-/** Who is signed in: the cookie is the browser's and no script sees it; what is known here came from the session's own answer. */
+/** The session. Scripts cannot read its cookie; its team and role come from the response of `/console/session`. */
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
-import { ApiError, ask, setCsrf } from '../api/client.ts';
+import { ApiError, request, setCsrf } from '../api/client.ts';
 import type { Session } from '../api/types.ts';
 
 const URL_OF_SESSION = '/console/session';
 
-/** The session of this browser; null: nobody is signed in. */
+/** Returns the session of this browser; null: not signed in. */
 export async function readSession(): Promise<Session | null> {
   try {
-    const session = await ask<Session | null>('GET', URL_OF_SESSION);
+    const session = await request<Session | null>('GET', URL_OF_SESSION);
     return session && accept(session);
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) return null;
@@ -17,13 +17,13 @@ export async function readSession(): Promise<Session | null> {
   }
 }
 
-/** @throws ApiError for a key that is not in force, or too many attempts */
+/** @throws ApiError for a key that is not valid, or after too many attempts */
 export async function signIn(key: string): Promise<Session> {
-  return accept(await ask<Session>('POST', URL_OF_SESSION, { key }));
+  return accept(await request<Session>('POST', URL_OF_SESSION, { key }));
 }
 
 export async function signOut(): Promise<void> {
-  await ask<null>('DELETE', URL_OF_SESSION);
+  await request<null>('DELETE', URL_OF_SESSION);
   setCsrf('');
 }
 
@@ -34,9 +34,9 @@ function accept(session: Session): Session {
 
 export const SessionContext = createContext<Session | null>(null);
 
-/** The session; only pages ask, and there are none without one. */
+/** Returns the session. Pages use it; the shell shows none without a session. */
 export function useSession(): Session {
   const session = useContext(SessionContext);
-  if (!session) throw new Error('a page is shown and nobody is signed in');
+  if (!session) throw new Error('a page is shown without a session');
   return session;
 }

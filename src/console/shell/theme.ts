@@ -1,6 +1,6 @@
-/** Light or dark: as the system says, until somebody says otherwise here. */
+/** Light or dark: the system's setting, or the user's choice. */
 import { useEffect, useState } from 'preact/hooks';
-import { recall, remember } from './memory.ts';
+import { readSetting, writeSetting } from './storage.ts';
 
 export type Theme = 'system' | 'light' | 'dark';
 
@@ -9,7 +9,7 @@ const system = matchMedia('(prefers-color-scheme: dark)');
 const listeners = new Set<() => void>();
 
 export function chosenTheme(): Theme {
-  const text = recall(NAME);
+  const text = readSetting(NAME);
   return text === 'light' || text === 'dark' ? text : 'system';
 }
 
@@ -19,7 +19,7 @@ export function isDark(): boolean {
 }
 
 export function setTheme(theme: Theme): void {
-  remember(NAME, theme === 'system' ? null : theme);
+  writeSetting(NAME, theme === 'system' ? null : theme);
   applyTheme();
 }
 

@@ -5,7 +5,7 @@
 import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { createAdmin } from '../../admin/admin.ts';
-import { createOwn } from '../../admin/own.ts';
+import { createSelfService } from '../../admin/self-service.ts';
 import { isSame } from '../../auth/admin-key.ts';
 import type { KeyCache } from '../../auth/keys.ts';
 import { Sessions } from '../../auth/sessions.ts';
@@ -64,7 +64,7 @@ export function createPages(options: PagesOptions): Hono {
   };
   const sessions = new Sessions({ adminKey, keys, nowMs: clock.nowMs });
   pages.route('/', createAdmin({ ...shared, adminKey, sessions, defaultPlan: config.defaultPlan }));
-  pages.route('/', createOwn({ ...shared, keys }));
+  pages.route('/', createSelfService({ ...shared, keys }));
   pages.route('/', createConsole());
   return pages;
 }

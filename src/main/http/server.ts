@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
-import { OWN_ROOT } from '../../admin/own.ts';
+import { SELF_SERVICE_ROOT } from '../../admin/self-service.ts';
 import { apiError, ERRORS } from '../../domain/errors.ts';
 import type { Gateway } from '../../gateway/gateway.ts';
 import { errorBody, errorHeaders } from '../../openai/wire/errors.ts';
@@ -18,7 +18,7 @@ import { orCannotStart } from '../open.ts';
 const KEEP_ALIVE_MS = 75_000;
 
 /** What a key's holder asks of Tollgate itself: no call, though it begins like one. */
-const OWN = `${OWN_ROOT}/`;
+const OWN = `${SELF_SERVICE_ROOT}/`;
 
 export interface HttpServer {
   node: Server;

@@ -51,8 +51,8 @@ export function upstreamHeaders(
   let named: Set<string> | null = null;
   let hasType = false;
   for (let index = 0; index < incoming.length; index += 2) {
-    const name = incoming[index]!.toLowerCase();
-    const value = incoming[index + 1]!;
+    const name = (incoming[index] ?? '').toLowerCase();
+    const value = incoming[index + 1] ?? '';
     if (name === 'connection') named = namedByConnection(named, value);
     else if (name === 'content-type') hasType = true;
     else if (!NOT_UPSTREAM.has(name) && !NOT_UPSTREAM_PREFIX.test(name)) headers.push(name, value);
@@ -85,7 +85,7 @@ export function clientHeaders(upstream: Record<string, string | string[] | undef
 }
 
 function withoutNames(headers: readonly string[], names: Set<string>): string[] {
-  return headers.filter((_, index) => !names.has(headers[index - (index % 2)]!));
+  return headers.filter((_, index) => !names.has(headers[index - (index % 2)] ?? ''));
 }
 
 /** `keep-alive` and `close` are the usual values and name no further header: no set is made for them. */
@@ -103,10 +103,10 @@ function namedByConnection(named: Set<string> | null, value: string): Set<string
 export function bearerKey(incoming: readonly string[]): string | null | ApiError {
   let authorization: string | null = null;
   for (let index = 0; index < incoming.length; index += 2) {
-    const name = incoming[index]!;
+    const name = incoming[index] ?? '';
     if (name.length !== 13 || name.toLowerCase() !== 'authorization') continue;
     if (authorization !== null) return apiError('invalid_api_key', 'Send exactly one Authorization header.');
-    authorization = incoming[index + 1]!;
+    authorization = incoming[index + 1] ?? '';
   }
   if (authorization === null || authorization.slice(0, 7).toLowerCase() !== 'bearer ') return null;
   return authorization.slice(7).trim() || null;

@@ -85,7 +85,7 @@ export function scanNames(text: string): 'plain' | 'ambiguous' | 'too_deep' {
       case 0x7d: // }
       case 0x5d: // ]
         if (base !== -1) top = base;
-        base = --depth > 0 ? bases[depth]! : -1;
+        base = --depth > 0 ? (bases[depth] ?? -1) : -1;
         nameIsNext = false;
         break;
     }

@@ -74,7 +74,7 @@ export function isTopLevelName(lines: Buffer, at: number): boolean {
   let depth = 0;
   let inString = false;
   for (; index < at; index++) {
-    const byte = lines[index]!;
+    const byte = lines[index] ?? 0;
     if (inString) {
       if (byte === BACKSLASH) index++;
       else if (byte === QUOTE) inString = false;

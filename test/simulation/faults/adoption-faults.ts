@@ -1,4 +1,4 @@
-/** Faults in how the journals of the dead are read. */
+/** Faults in how the journals of dead instances are read. */
 import { readFileSync } from 'node:fs';
 import { eventFromJson } from '../../../src/ledger/events.ts';
 import type { FlushEvent } from '../../../src/store/hot/flush.ts';

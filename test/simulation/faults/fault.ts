@@ -41,7 +41,7 @@ export class Healthy implements Planted {
     for (const undo of this.#undo.splice(0)) undo();
   }
 
-  /** Replaces a public method of the house's own code until the fault is removed. */
+  /** Replaces a public method of Tollgate until the fault is removed. */
   replace<Target extends object, Name extends keyof Target>(
     target: Target,
     name: Name,

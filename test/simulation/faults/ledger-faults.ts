@@ -47,8 +47,8 @@ export const LEDGER_FAULTS: Fault[] = [
         },
     );
   }),
-  inLedger('answer-counted-twice', 'an instance adds a lease that it was told of before', (planted) => {
-    let told = 0;
+  inLedger('answer-counted-twice', 'an instance adds a lease that it has added before', (planted) => {
+    let leases = 0;
     planted.replace(
       Lease.prototype,
       'learn',
@@ -56,25 +56,25 @@ export const LEDGER_FAULTS: Fault[] = [
         function (this: Lease, ...args) {
           const before = this.granted;
           learn.apply(this, args);
-          if (this.granted === before || ++told % 30 !== 0) return;
+          if (this.granted === before || ++leases % 30 !== 0) return;
           planted.fired++;
           this.free += this.granted - before;
         },
     );
   }),
-  inLedger('return-lost', 'what goes back is taken for told before Postgres has heard it', (planted) => {
+  inLedger('return-lost', 'a return is taken for reported before Postgres has it', (planted) => {
     planted.replace(
       Lease.prototype,
       'report',
       (report) =>
         function (this: Lease) {
-          const told = report.call(this);
-          if (told && told.returned > 0n && this.free === 0n && this.held === 0n) {
+          const returned = report.call(this);
+          if (returned && returned.returned > 0n && this.free === 0n && this.held === 0n) {
             planted.fired++;
-            this.reported(told);
+            this.reported(returned);
             return null;
           }
-          return told;
+          return returned;
         },
     );
   }),

@@ -67,7 +67,7 @@ class LeaseGrantedTwice extends FaultyMemory {
     const reply = await super.requestLease(request);
     for (const { id } of reply.counters) {
       const counter = this.counters.get(id)!;
-      // What was lent just now is not counted as lent, so the next who asks gets it too.
+      // What was just lent is not counted, so the next request gets it too.
       if (counter.leased <= (before.get(id) ?? 0n) || ++this.#granted % 30 !== 0) continue;
       counter.leased = before.get(id) ?? 0n;
       this.fire();
@@ -78,7 +78,7 @@ class LeaseGrantedTwice extends FaultyMemory {
 
 class BackOnExpiry extends FaultyMemory {
   readonly #nowMs: () => number;
-  readonly #heardMs = new Map<string, number>();
+  readonly #lastSeenMs = new Map<string, number>();
 
   constructor(nowMs: () => number, fire: () => void) {
     super(nowMs, fire);
@@ -86,11 +86,11 @@ class BackOnExpiry extends FaultyMemory {
   }
 
   override async requestLease(request: LeaseRequest): Promise<LeaseReply> {
-    this.#heardMs.set(request.instanceId, this.#nowMs());
+    this.#lastSeenMs.set(request.instanceId, this.#nowMs());
     for (const [key, lease] of this.leases) {
       const { instanceId, counterId, granted, returned, settled } = lease;
-      const heardMs = this.#heardMs.get(instanceId) ?? this.#nowMs();
-      if (this.#nowMs() - heardMs < 10_000 || granted === returned + settled) continue;
+      const lastSeenMs = this.#lastSeenMs.get(instanceId) ?? this.#nowMs();
+      if (this.#nowMs() - lastSeenMs < 10_000 || granted === returned + settled) continue;
       this.counters.get(counterId)!.leased -= granted - returned - settled;
       this.leases.delete(key);
       this.fire();
@@ -178,7 +178,7 @@ export const STORE_FAULTS: Fault[] = [
   ),
   inStore(
     'leases-outlive-adoption',
-    'adoption leaves the leases of the dead',
+    'adoption leaves the leases of dead instances',
     (...args) => new LeasesStayAtAdoption(...args),
   ),
   inStore(

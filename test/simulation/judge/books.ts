@@ -7,8 +7,8 @@ import type { FlushEvent } from '../../../src/store/hot/flush.ts';
 import type { MemoryCounter } from '../memory-counter.ts';
 import type { MemoryStore } from '../memory-store.ts';
 import { NOTHING } from './amounts.ts';
-import { hold } from './broken.ts';
-import type { CallRecord, Owner, Told } from './calls.ts';
+import type { CallRecord, CallReport, Owner } from './calls.ts';
+import { expectThat } from './expectations.ts';
 import { amountOf, type Judge } from './judge.ts';
 import { mostAllowed, type Tally } from './tally.ts';
 
@@ -41,8 +41,8 @@ export class Books {
     for (; this.#booked < this.#store.events.size; this.#booked++) {
       const event = this.#events.next().value as FlushEvent;
       const call = this.#judge.calls.get(event.id);
-      hold(
-        call !== undefined && !call.withdrawn,
+      expectThat(
+        call !== undefined && !call.cancelled,
         'events',
         () => `nobody made the call of event ${event.id}`,
       );
@@ -53,9 +53,13 @@ export class Books {
   /** Nothing lost: all that an instance forwarded is in the ledger once its journal was read. */
   #checkOver(): void {
     for (const owner of this.#judge.owners.values()) {
-      if (owner.state !== 'over') continue;
-      hold(owner.unbooked === 0, 'events', () => `${owner.unbooked} calls of ${owner.id} have no event`);
-      for (const call of owner.open) this.#judge.withdrawn(call);
+      if (owner.state !== 'ended') continue;
+      expectThat(
+        owner.unbooked === 0,
+        'events',
+        () => `${owner.unbooked} calls of ${owner.id} have no event`,
+      );
+      for (const call of owner.open) this.#judge.cancelled(call);
     }
   }
 
@@ -63,27 +67,27 @@ export class Books {
     const lent = new Map<string, bigint>();
     for (const { counterId, instanceId, granted, returned, settled } of this.#store.leases.values()) {
       const out = granted - returned - settled;
-      hold(out >= 0n, 'leases', () => `the lease of ${instanceId} on ${counterId} is ${out}`);
+      expectThat(out >= 0n, 'leases', () => `the lease of ${instanceId} on ${counterId} is ${out}`);
       lent.set(counterId, (lent.get(counterId) ?? 0n) + out);
     }
-    const purses = new Map<Tally, MemoryCounter[]>();
+    const credits = new Map<Tally, MemoryCounter[]>();
     for (const [id, counter] of this.#store.counters) {
       const leased = lent.get(id) ?? 0n;
-      hold(
+      expectThat(
         counter.leased === leased,
         'counters',
         () => `${id} has lent ${counter.leased}, its leases are ${leased}`,
       );
       const tally = tallyOf(this.#judge, counter);
-      if (tally.rule.kind === 'purse') purses.set(tally, [...(purses.get(tally) ?? []), counter]);
+      if (tally.rule.kind === 'credit') credits.set(tally, [...(credits.get(tally) ?? []), counter]);
       else this.#checkLimit(id, counter, tally);
     }
-    for (const [tally, counters] of purses) this.#checkPurse(tally, counters);
+    for (const [tally, counters] of credits) this.#checkPurse(tally, counters);
   }
 
   #checkLimit(id: string, counter: MemoryCounter, tally: Tally): void {
     const { amount, settled, held, leased } = counter;
-    hold(
+    expectThat(
       settled === tally.booked,
       'counters',
       () => `${id} has settled ${settled}, its events are ${tally.booked}`,
@@ -91,15 +95,19 @@ export class Books {
     const out = settled + held + leased - tally.bookedOverrun - tally.loose;
     const before = this.#out.get(id) ?? tally.base;
     this.#out.set(id, out);
-    hold(
+    expectThat(
       out <= amount || out <= before,
       'lent',
       () => `${id}: ${out} is out of ${amount}, before it was ${before}`,
     );
     const over = counter.spec.endsAtMs !== null && counter.spec.endsAtMs <= this.#judge.nowMs();
     if (tally.rule.kind !== 'limit' || over) return;
-    const told = mostAllowed(tally.rule, this.#judge.rules.version);
-    hold(told === null || told === amount, 'lent', () => `${id} has the amount ${amount} instead of ${told}`);
+    const expected = mostAllowed(tally.rule, this.#judge.rules.version);
+    expectThat(
+      expected === null || expected === amount,
+      'lent',
+      () => `${id} has the amount ${amount} instead of ${expected}`,
+    );
   }
 
   #checkPurse(tally: Tally, counters: MemoryCounter[]): void {
@@ -107,9 +115,9 @@ export class Books {
     for (const { spec, amount, settled, held, leased } of counters) {
       booked += settled;
       const out = settled + held + leased;
-      hold(out <= amount + tally.bookedOverrun, 'lent', () => `${spec.id}: ${out} is out of ${amount}`);
+      expectThat(out <= amount + tally.bookedOverrun, 'lent', () => `${spec.id}: ${out} is out of ${amount}`);
     }
-    hold(booked === tally.booked, 'counters', () => {
+    expectThat(booked === tally.booked, 'counters', () => {
       return `the grants of ${counters[0]!.spec.teamId} have settled ${booked}, their events are ${tally.booked}`;
     });
   }
@@ -123,36 +131,36 @@ export class Books {
 
   #checkLedger(owner: Owner, ledger: Ledger): void {
     this.#noteLongCalls(owner);
-    const purses = new Map<Tally, bigint>();
+    const credits = new Map<Tally, bigint>();
     for (const { spec, granted, returned, settled, held, free } of ledger.leases.all()) {
       const sums = () =>
         `${spec.id}: granted ${granted}, returned ${returned}, settled ${settled}, held ${held}, free ${free}`;
-      hold(granted === returned + settled + held + free, 'leases', sums);
-      hold(returned >= 0n && settled >= 0n && held >= 0n && free >= 0n, 'leases', sums);
+      expectThat(granted === returned + settled + held + free, 'leases', sums);
+      expectThat(returned >= 0n && settled >= 0n && held >= 0n && free >= 0n, 'leases', sums);
       const lease = this.#store.leases.get(`${owner.id} ${spec.id}`);
       const inStore = lease?.granted ?? 0n;
       // Who was adopted may not know it yet: its leases are gone, and it lives on what it has.
       if (owner.state === 'alive') {
-        hold(granted <= inStore, 'leases', () => `${sums()}, and Postgres granted ${inStore}`);
-        hold(
+        expectThat(granted <= inStore, 'leases', () => `${sums()}, and Postgres granted ${inStore}`);
+        expectThat(
           lease === undefined || lease.returned <= returned,
           'leases',
           () => `${sums()}, and Postgres has ${lease?.returned}`,
         );
       }
       const tally = tallyOf(this.#judge, { spec });
-      if (tally.rule.kind === 'purse') purses.set(tally, (purses.get(tally) ?? 0n) + held);
+      if (tally.rule.kind === 'credit') credits.set(tally, (credits.get(tally) ?? 0n) + held);
       else checkHeld(owner, tally, held);
     }
-    for (const [tally, held] of purses) checkHeld(owner, tally, held);
+    for (const [tally, held] of credits) checkHeld(owner, tally, held);
   }
 }
 
 /** What an instance holds under a rule is what its calls in flight hold. */
 function checkHeld(owner: Owner, tally: Tally, held: bigint): void {
-  if (owner.state === 'over' || owner.hasLongCalls) return;
+  if (owner.state === 'ended' || owner.hasLongCalls) return;
   const { surely, perhaps } = owner.inFlight.get(tally) ?? { surely: 0n, perhaps: 0n };
-  hold(held >= surely && held <= surely + perhaps, 'once', () => {
+  expectThat(held >= surely && held <= surely + perhaps, 'once', () => {
     const name = tally.rule.kind === 'limit' ? tally.rule.limit.id : tally.rule.teamId;
     return `${owner.id} holds ${held} of ${name} (${tally.window}), and its calls in flight ${surely} to ${surely + perhaps}`;
   });
@@ -169,7 +177,7 @@ export function tallyOf(judge: Judge, { spec }: Pick<MemoryCounter, 'spec'>): Ta
 }
 
 function findTally(judge: Judge, { spec }: Pick<MemoryCounter, 'spec'>): Tally {
-  if (spec.source === 'grant') return judge.rules.whole(judge.rules.purses.get(spec.teamId)!);
+  if (spec.source === 'grant') return judge.rules.whole(judge.rules.credits.get(spec.teamId)!);
   const rule = judge.rules.limits.get(spec.sourceId)!;
   const tally = judge.rules.tallyAt(rule, spec.startsAtMs);
   const { endsAtMs } = spec;
@@ -180,26 +188,36 @@ function findTally(judge: Judge, { spec }: Pick<MemoryCounter, 'spec'>): Tally {
         judge.rules.tallyAt(rule, endsAtMs - 1) === tally &&
         judge.rules.tallyAt(rule, endsAtMs) !== tally &&
         judge.rules.tallyAt(rule, spec.startsAtMs - 1) !== tally;
-  hold(right, 'moment', () => `${spec.id} does not begin and end where its window does (until ${endsAtMs})`);
+  expectThat(
+    right,
+    'moment',
+    () => `${spec.id} does not begin and end where its window does (until ${endsAtMs})`,
+  );
   return tally;
 }
 
-/** The event of a call is as its process told it; who did not live to tell it is charged for what was held. */
+/** The event of a call is as its process reported it; without a report it is charged at its hold. */
 function bookCall(call: CallRecord, event: FlushEvent): void {
-  const { outcome } = JSON.parse(event.json) as { outcome: Told['outcome'] };
-  const unknown: Told = { outcome: 'unknown', amounts: call.hold };
-  const candidates = call.told ? [call.told] : call.perhapsTold ? [call.perhapsTold, unknown] : [unknown];
-  const told = candidates.find((each) => each.outcome === outcome && each.amounts.cost === event.claim.cost);
-  hold(told !== undefined, 'events', () => {
+  const { outcome } = JSON.parse(event.json) as { outcome: CallReport['outcome'] };
+  const unknown: CallReport = { outcome: 'unknown', amounts: call.hold };
+  const candidates = call.reported
+    ? [call.reported]
+    : call.perhapsReported
+      ? [call.perhapsReported, unknown]
+      : [unknown];
+  const report = candidates.find(
+    (each) => each.outcome === outcome && each.amounts.cost === event.claim.cost,
+  );
+  expectThat(report !== undefined, 'events', () => {
     const due = candidates.map((each) => `${each.outcome} at ${each.amounts.cost}`).join(' or ');
     return `${event.id} is in the ledger as ${outcome} at ${event.claim.cost} instead of ${due}`;
   });
-  hold(!call.booked, 'once', () => `${event.id} is in the ledger twice`);
+  expectThat(!call.booked, 'once', () => `${event.id} is in the ledger twice`);
   call.booked = true;
   if (call.bill) call.owner.unbooked--;
-  settleLate(call, told!);
+  settleLate(call, report!);
   for (const { tally, surely } of call.counts) {
-    const cost = amountOf(tally, told!.amounts);
+    const cost = amountOf(tally, report!.amounts);
     const held = amountOf(tally, call.hold);
     tally.booked += cost;
     if (cost > held) tally.bookedOverrun += cost - held;
@@ -207,14 +225,14 @@ function bookCall(call: CallRecord, event: FlushEvent): void {
   }
 }
 
-/** The end of a call whose process did not tell it: from here on that is what came of it. */
-function settleLate(call: CallRecord, told: Told): void {
-  if (call.told) return;
-  call.told = told;
+/** Ends a call that its process did not report, with the report of its event. */
+function settleLate(call: CallRecord, report: CallReport): void {
+  if (call.reported) return;
+  call.reported = report;
   call.owner.open.delete(call);
   for (const { tally, surely } of call.counts) {
     const held = amountOf(tally, call.hold);
-    const cost = amountOf(tally, told.amounts);
+    const cost = amountOf(tally, report.amounts);
     if (surely) tally.exposed += cost - held;
     if (cost > held) tally.overrun += cost - held;
     tally.due += cost - amountOf(tally, call.bill ?? NOTHING);

@@ -1,30 +1,30 @@
-/** What the judge knows of calls and of the processes that ran them, from the outside. */
+/** The judge's records of calls and of the processes that ran them. */
 import type { Amounts } from './amounts.ts';
 import type { Rule, Tally } from './tally.ts';
 
-/** A process, as the judge follows it. */
+/** A process. */
 export interface Owner {
   id: string;
-  /** `dead` with a journal that nobody has read yet, `over` once it was adopted or stopped. */
-  state: 'alive' | 'dead' | 'over';
-  /** Versions of the rules that it was told, and when, oldest first. */
-  heard: { version: number; atMs: number }[];
+  /** `dead`: its journal is not adopted yet. `ended`: its journal was adopted, or it stopped. */
+  state: 'alive' | 'dead' | 'ended';
+  /** Versions of the rules that it received, and when, oldest first. */
+  knownVersions: { version: number; atMs: number }[];
   open: Set<CallRecord>;
   /** Calls of it that reached the upstream and are not in the ledger. */
   unbooked: number;
-  /** Some of its calls last so long that Postgres keeps what they hold. */
+  /** Some of its calls last so long that their holds are rows in Postgres. */
   hasLongCalls: boolean;
-  /** How far its clock may be from Postgres's since it stood still, until it is well again. */
+  /** How far its clock may be from Postgres's after it was frozen, until it has recovered. */
   clockErrorMs: number;
-  /** Since when it runs and reaches Postgres without trouble; infinite: it does not. */
+  /** Since when it runs and reaches Postgres; infinite: it does not. */
   fineSinceMs: number;
   /** What its calls in flight hold under each rule: surely, and perhaps (it may not have known the rule). */
   inFlight: Map<Tally, { surely: bigint; perhaps: bigint }>;
-  /** When one of its calls last touched a rule, in whichever window, on Postgres's clock. */
-  touchedMs: Map<Rule, number>;
+  /** When one of its calls last used a rule, in any window, on Postgres's clock. */
+  lastUsedMs: Map<Rule, number>;
 }
 
-export interface Told {
+export interface CallReport {
   outcome: 'settled' | 'voided' | 'unknown';
   amounts: Amounts;
 }
@@ -35,7 +35,7 @@ export interface CallFacts {
   keyId: string;
   model: string;
   endUser: string | null;
-  /** The moment in its id. */
+  /** The time in its id. */
   atMs: number;
 }
 
@@ -44,24 +44,25 @@ export interface CallRecord extends CallFacts {
   hold: Amounts;
   /** What the upstream bills; null: the call never reached it. */
   bill: Amounts | null;
-  /** How it ended, by the word of its process; null: that has not spoken, or died before its word was written. */
-  told: Told | null;
-  /** Its process died, or was taken for dead, with this word perhaps written and perhaps not. */
-  perhapsTold: Told | null;
+  /** How it ended, as its process reported it; null: not reported, or the process died before the report was written. */
+  reported: CallReport | null;
+  /** The report of a process that died, or was taken for dead: it may be written or not. */
+  perhapsReported: CallReport | null;
   booked: boolean;
-  /** It was put back before it was forwarded. */
-  withdrawn: boolean;
+  /** Its hold was returned before it was forwarded. */
+  cancelled: boolean;
   /** The rules that count it; `surely`: its process must have known the rule. */
   counts: { tally: Tally; surely: boolean }[];
 }
 
-/** The version that a process must obey: what it was told a second ago or longer. */
-export function mustObey(owner: Owner, nowMs: number): number {
+/** Returns the version that binds a process: the latest that it received a second ago or longer. */
+export function bindingVersionOf(owner: Owner, nowMs: number): number {
   let version = 0;
-  for (const heard of owner.heard) if (heard.atMs <= nowMs - 1000) version = heard.version;
+  for (const known of owner.knownVersions) if (known.atMs <= nowMs - 1000) version = known.version;
   return version;
 }
 
-export function heardOf(owner: Owner): number {
-  return owner.heard.at(-1)?.version ?? 0;
+/** Returns the latest version that a process received. */
+export function knownVersionOf(owner: Owner): number {
+  return owner.knownVersions.at(-1)?.version ?? 0;
 }

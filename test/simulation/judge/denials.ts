@@ -1,64 +1,64 @@
 /** What a refusal may say, and when. */
 import type { Amounts } from './amounts.ts';
-import { hold } from './broken.ts';
 import type { CallFacts } from './calls.ts';
+import { expectThat } from './expectations.ts';
 import { amountOf, type Judge } from './judge.ts';
-import { leastAllowed, type PurseRule, surelyFunds, type Tally } from './tally.ts';
+import { type CreditRule, leastAllowed, surelyFunds, type Tally } from './tally.ts';
 
-/** What the refused asker saw of the rules. */
-export interface Refused extends Omit<CallFacts, 'id'> {
+/** What the denied asker saw of the rules. */
+export interface DeniedCall extends Omit<CallFacts, 'id'> {
   smallest: Amounts;
-  /** The version that its process had heard of when the call came. */
-  heard: number;
+  /** The version that its process knew when the call came. */
+  knownVersion: number;
 }
 
 /** `insufficient` is final for the client: it must be true of what is spent, not of what is only held. */
-export function checkInsufficient(judge: Judge, refused: Refused, clockErrorMs: number): void {
-  const left = leftFor(judge, refused);
+export function checkInsufficient(judge: Judge, denied: DeniedCall, clockErrorMs: number): void {
+  const left = leftFor(judge, denied);
   // By the clock of its process it may have been in the window before.
   const isEarly =
-    clockErrorMs > 0 && leftFor(judge, { ...refused, atMs: refused.atMs - clockErrorMs }) === null;
-  hold(left === null || isEarly, 'denial', () => {
-    return `a call of ${refused.keyId} needs ${refused.smallest.cost}, and there is left: ${left!.join(', ')}`;
+    clockErrorMs > 0 && leftFor(judge, { ...denied, atMs: denied.atMs - clockErrorMs }) === null;
+  expectThat(left === null || isEarly, 'denial', () => {
+    return `a call of ${denied.keyId} needs ${denied.smallest.cost}, and there is left: ${left!.join(', ')}`;
   });
 }
 
 /** What every rule leaves the call; null: some rule refuses it. */
-function leftFor(judge: Judge, refused: Refused): string[] | null {
+function leftFor(judge: Judge, denied: DeniedCall): string[] | null {
   const left: string[] = [];
-  const tallies = judge.rules.talliesOf({ ...refused, id: 'refused' });
-  // Who has no budget at all is refused for that.
-  if (!tallies.some((tally) => surelyFunds(tally, refused.heard))) return null;
+  const tallies = judge.rules.talliesOf({ ...denied, id: 'denied' });
+  // Who has no budget at all is denied for that.
+  if (!tallies.some((tally) => surelyFunds(tally, denied.knownVersion))) return null;
   for (const tally of tallies) {
     const { rule } = tally;
-    if (rule.kind === 'purse') {
-      const purse = purseLeft(judge, rule, refused);
-      if (purse < refused.smallest.cost) return null;
-      left.push(`grants ${purse}`);
+    if (rule.kind === 'credit') {
+      const credit = creditLeft(judge, rule, denied);
+      if (credit < denied.smallest.cost) return null;
+      left.push(`grants ${credit}`);
       continue;
     }
-    const least = leastAllowed(rule, refused.heard);
+    const least = leastAllowed(rule, denied.knownVersion);
     if (least === null) continue;
     const room = least - tally.due;
-    if (room < amountOf(tally, refused.smallest)) return null;
+    if (room < amountOf(tally, denied.smallest)) return null;
     left.push(`${rule.limit.id} ${room}`);
   }
   return left.length === 0 ? null : left;
 }
 
 /** The least that can be left of the grants that are usable now, whichever paid for what. */
-function purseLeft(judge: Judge, purse: PurseRule, { atMs, heard }: Refused): bigint {
+function creditLeft(judge: Judge, credit: CreditRule, { atMs, knownVersion }: DeniedCall): bigint {
   let amount = 0n;
   let sinceMs = Number.POSITIVE_INFINITY;
-  for (const { grant, version } of purse.grants) {
+  for (const { grant, version } of credit.grants) {
     const expired = grant.expiresAtMs !== null && grant.expiresAtMs <= atMs;
-    if (grant.startsAtMs > atMs || expired || version > heard) continue;
+    if (grant.startsAtMs > atMs || expired || version > knownVersion) continue;
     amount += grant.amount;
     sinceMs = Math.min(sinceMs, grant.startsAtMs);
   }
   const spent = judge.rules
-    .stretches(purse)
-    .filter((_, index) => (purse.bounds[index + 1] ?? Number.POSITIVE_INFINITY) > sinceMs)
+    .stretches(credit)
+    .filter((_, index) => (credit.bounds[index + 1] ?? Number.POSITIVE_INFINITY) > sinceMs)
     .reduce((sum: bigint, stretch: Tally) => sum + stretch.due, 0n);
   return amount - spent;
 }

@@ -1,13 +1,20 @@
 /**
- * The judge: follows every call from the outside (what its process asked and told, what the upstream billed) and every
- * rule as the administrator made it, and says what must be true. Owns: the life of calls and the bound on them.
+ * The judge: records every call from the outside (what its process requested and reported, what the upstream billed) and
+ * every rule as the administrator made it, and checks what must be true. Owns: the life of calls and the bound on them.
  * Does not own: what the store and the ledgers say of it (books.ts).
  */
 import { type Amounts, measure } from './amounts.ts';
-import { hold } from './broken.ts';
-import { type CallFacts, type CallRecord, heardOf, mustObey, type Owner, type Told } from './calls.ts';
+import {
+  bindingVersionOf,
+  type CallFacts,
+  type CallRecord,
+  type CallReport,
+  knownVersionOf,
+  type Owner,
+} from './calls.ts';
+import { expectThat } from './expectations.ts';
 import { RuleBook } from './rulebook.ts';
-import { type LimitRule, mostAllowed, type PurseRule, perhapsFunds, type Tally } from './tally.ts';
+import { type CreditRule, type LimitRule, mostAllowed, perhapsFunds, type Tally } from './tally.ts';
 
 /** A call in a queue, and what it lacks. */
 export interface Waiting {
@@ -40,79 +47,79 @@ export class Judge {
     for (const { open, inFlight } of this.owners.values()) {
       for (const call of open) {
         for (const { tally } of call.counts)
-          if (tally.rule === rule) fly(inFlight, tally, false, amountOf(tally, call.hold));
+          if (tally.rule === rule) changeInFlight(inFlight, tally, false, amountOf(tally, call.hold));
       }
     }
   }
 
-  born(id: string): Owner {
+  started(id: string): Owner {
     const owner: Owner = {
       id,
       state: 'alive',
-      heard: [],
+      knownVersions: [],
       open: new Set(),
       unbooked: 0,
       hasLongCalls: false,
       clockErrorMs: 0,
       fineSinceMs: this.nowMs(),
       inFlight: new Map(),
-      touchedMs: new Map(),
+      lastUsedMs: new Map(),
     };
     this.owners.set(id, owner);
     return owner;
   }
 
-  /** A process was told of the rules up to this version. */
-  heard(owner: Owner, version: number): void {
-    if (version > heardOf(owner)) owner.heard.push({ version, atMs: this.nowMs() });
+  /** A process received the rules of a version. */
+  received(owner: Owner, version: number): void {
+    if (version > knownVersionOf(owner)) owner.knownVersions.push({ version, atMs: this.nowMs() });
   }
 
-  /** A process is asked for something that these rules count. */
-  touched(owner: Owner, tallies: Iterable<Tally>): void {
-    for (const tally of tallies) owner.touchedMs.set(tally.rule, this.nowMs());
+  /** A process handles a call that these rules count. */
+  used(owner: Owner, tallies: Iterable<Tally>): void {
+    for (const tally of tallies) owner.lastUsedMs.set(tally.rule, this.nowMs());
   }
 
-  /** A process took this much for a call, just now. */
+  /** A process has reserved this much for a call. */
   admitted(owner: Owner, facts: CallFacts, held: Amounts): CallRecord {
     const nowMs = this.nowMs();
-    hold(owner.state === 'alive', 'adoption', () => `${owner.id} admitted a call after it was adopted`);
-    hold(!this.calls.has(facts.id), 'once', () => `${facts.id} was given to two calls`);
+    expectThat(owner.state === 'alive', 'adoption', () => `${owner.id} admitted a call after it was adopted`);
+    expectThat(!this.calls.has(facts.id), 'once', () => `${facts.id} was given to two calls`);
     // Two beats later, of which the first may have been under way before, its clock is right again.
     if (nowMs - owner.fineSinceMs > 8000) owner.clockErrorMs = 0;
-    hold(Math.abs(facts.atMs - nowMs) <= CLOCK_ERROR_MS + owner.clockErrorMs, 'moment', () => {
+    expectThat(Math.abs(facts.atMs - nowMs) <= CLOCK_ERROR_MS + owner.clockErrorMs, 'moment', () => {
       return `admitted at ${new Date(nowMs).toISOString()} as of ${new Date(facts.atMs).toISOString()}`;
     });
-    const obeys = mustObey(owner, nowMs);
+    const obeys = bindingVersionOf(owner, nowMs);
     const tallies = this.rules.talliesOf(facts);
     const funded = tallies.some((tally) => perhapsFunds(tally, obeys));
-    hold(funded, 'bound', () => `a call of ${facts.keyId}, which has no budget, was admitted`);
+    expectThat(funded, 'bound', () => `a call of ${facts.keyId}, which has no budget, was admitted`);
     const counts = tallies.map((tally) => ({ tally, surely: surelyBinds(tally, obeys) }));
     const call: CallRecord = {
       ...facts,
       owner,
       hold: held,
       bill: null,
-      told: null,
-      perhapsTold: null,
+      reported: null,
+      perhapsReported: null,
       booked: false,
-      withdrawn: false,
+      cancelled: false,
       counts,
     };
     this.calls.set(facts.id, call);
     owner.open.add(call);
-    this.#fly(call, 1n);
+    this.#addInFlight(call, 1n);
     for (const { tally, surely } of counts) {
       if (surely) tally.exposed += amountOf(tally, held);
     }
-    this.touched(owner, tallies);
+    this.used(owner, tallies);
     for (const { tally, surely } of counts) if (surely) this.#checkBound(tally, obeys, call);
     return call;
   }
 
-  /** Its client left before it was forwarded: its money was put back. */
-  withdrawn(call: CallRecord): void {
-    call.withdrawn = true;
-    this.#land(call);
+  /** Its client left before it was forwarded: its hold was returned. */
+  cancelled(call: CallRecord): void {
+    call.cancelled = true;
+    this.#removeInFlight(call);
     for (const { tally, surely } of call.counts) if (surely) tally.exposed -= amountOf(tally, call.hold);
   }
 
@@ -122,18 +129,18 @@ export class Judge {
     for (const { tally } of call.counts) tally.due += amountOf(tally, bill);
   }
 
-  /** A process told how its call ended, and what it costs. `written`: it lived on until that was in its journal. */
-  told(call: CallRecord, told: Told, written = true): void {
-    if (call.owner.state === 'over') return;
+  /** A process reports how its call ended, and its cost. `written`: the report is in its journal. */
+  reported(call: CallRecord, report: CallReport, written = true): void {
+    if (call.owner.state === 'ended') return;
     if (!written) {
-      call.perhapsTold = told;
+      call.perhapsReported = report;
       return;
     }
-    call.told = told;
-    this.#land(call);
+    call.reported = report;
+    this.#removeInFlight(call);
     for (const { tally, surely } of call.counts) {
       const held = amountOf(tally, call.hold);
-      const cost = amountOf(tally, told.amounts);
+      const cost = amountOf(tally, report.amounts);
       if (surely) tally.exposed += cost - held;
       if (cost > held) tally.overrun += cost - held;
       tally.due += cost - amountOf(tally, call.bill!);
@@ -146,19 +153,19 @@ export class Judge {
 
   /** Its journal was adopted: nobody will learn more of what it did not tell. */
   adopted(owner: Owner): void {
-    owner.state = 'over';
+    owner.state = 'ended';
   }
 
-  #fly(call: CallRecord, sign: 1n | -1n): void {
+  #addInFlight(call: CallRecord, sign: 1n | -1n): void {
     for (const { tally, surely } of call.counts) {
-      fly(call.owner.inFlight, tally, surely, sign * amountOf(tally, call.hold));
+      changeInFlight(call.owner.inFlight, tally, surely, sign * amountOf(tally, call.hold));
     }
   }
 
-  #land(call: CallRecord): void {
+  #removeInFlight(call: CallRecord): void {
     call.owner.open.delete(call);
-    this.#fly(call, -1n);
-    this.touched(
+    this.#addInFlight(call, -1n);
+    this.used(
       call.owner,
       call.counts.map(({ tally }) => tally),
     );
@@ -166,22 +173,22 @@ export class Judge {
 
   #checkBound(tally: Tally, obeys: number, call: CallRecord): void {
     const { rule } = tally;
-    if (rule.kind === 'purse') {
+    if (rule.kind === 'credit') {
       this.#checkPurse(rule, call);
       return;
     }
     const most = mostAllowed(rule, obeys);
     if (most === null) return;
     const out = tally.exposed + tally.base;
-    hold(out <= most + tally.overrun, 'bound', () => {
+    expectThat(out <= most + tally.overrun, 'bound', () => {
       return `${rule.limit.id} (${tally.window}) has ${out} out of ${most}, with the call ${call.id}`;
     });
   }
 
   /** Whatever grants pay for which call: those of any stretch of time are paid by grants that were usable in it. */
-  #checkPurse(purse: PurseRule, call: CallRecord): void {
-    const stretches = this.rules.stretches(purse);
-    const at = purse.bounds.findLastIndex((startMs) => startMs <= call.atMs);
+  #checkPurse(credit: CreditRule, call: CallRecord): void {
+    const stretches = this.rules.stretches(credit);
+    const at = credit.bounds.findLastIndex((startMs) => startMs <= call.atMs);
     for (let first = at; first >= 0; first--) {
       let out = 0n;
       let overrun = 0n;
@@ -189,23 +196,23 @@ export class Judge {
         out += stretches[last]!.exposed;
         overrun += stretches[last]!.overrun;
         if (last < at) continue;
-        const most = usableBetween(purse, purse.bounds[first]!, purse.bounds[last + 1] ?? null);
-        hold(out <= most + overrun, 'bound', () => {
-          return `the grants of ${purse.teamId} have ${out} out of ${most} in a stretch of ${last - first + 1}, with ${call.id}`;
+        const most = usableBetween(credit, credit.bounds[first]!, credit.bounds[last + 1] ?? null);
+        expectThat(out <= most + overrun, 'bound', () => {
+          return `the grants of ${credit.teamId} have ${out} out of ${most} in a stretch of ${last - first + 1}, with ${call.id}`;
         });
       }
     }
   }
 }
 
-function fly(inFlight: Owner['inFlight'], tally: Tally, surely: boolean, amount: bigint): void {
+function changeInFlight(inFlight: Owner['inFlight'], tally: Tally, surely: boolean, amount: bigint): void {
   const sums = inFlight.get(tally) ?? { surely: 0n, perhaps: 0n };
   sums[surely ? 'surely' : 'perhaps'] += amount;
   inFlight.set(tally, sums);
 }
 
 /** What all grants amount to that were usable at some moment from `fromMs` up to, not including, `untilMs`. */
-function usableBetween({ grants }: PurseRule, fromMs: number, untilMs: number | null): bigint {
+function usableBetween({ grants }: CreditRule, fromMs: number, untilMs: number | null): bigint {
   let sum = 0n;
   for (const { grant } of grants) {
     const began = untilMs === null || grant.startsAtMs < untilMs;
@@ -214,9 +221,9 @@ function usableBetween({ grants }: PurseRule, fromMs: number, untilMs: number | 
   return sum;
 }
 
-/** Whether somebody who must obey this version surely holds a call against the rule: it was made, and not deleted since. */
+/** Returns whether a rule binds every process for which this version is binding: it was made, and not deleted since. */
 function surelyBinds({ rule }: Tally, version: number): boolean {
-  if (rule.kind === 'purse') return true;
+  if (rule.kind === 'credit') return true;
   return rule.terms[0]!.version <= version && mostAllowed(rule, version) !== null;
 }
 

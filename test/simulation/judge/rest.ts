@@ -4,25 +4,29 @@ import type { QueueOutcome } from '../../../src/ledger/holds.ts';
 import { askFor } from '../asks.ts';
 import type { Chaos } from '../chaos.ts';
 import { measure } from './amounts.ts';
-import { hold } from './broken.ts';
+import { expectThat } from './expectations.ts';
 import { WHOLE } from './rulebook.ts';
 import { surelyFunds, type Tally } from './tally.ts';
 
 /** What a probe takes beside its money: see `askFor`. */
 const SMALLEST_PROBE = { cost: 0n, input_tokens: 100, output_tokens: 1 };
 
-/** @throws Broken with what is not at rest */
+/** @throws RuleBroken with what is not at rest */
 export async function checkRest(chaos: Chaos): Promise<void> {
   const { judge, memory, live } = chaos;
   for (const [id, { held, leased }] of memory.counters) {
-    hold(held === 0n && leased === 0n, 'rest', () => `${id} has ${held} held and ${leased} lent`);
+    expectThat(held === 0n && leased === 0n, 'rest', () => `${id} has ${held} held and ${leased} lent`);
   }
   for (const call of judge.calls.values()) {
-    hold(call.bill === null || call.booked, 'events', () => `${call.id} was forwarded and has no event`);
+    expectThat(
+      call.bill === null || call.booked,
+      'events',
+      () => `${call.id} was forwarded and has no event`,
+    );
   }
   for (const { ledger, owner } of live) {
-    hold(ledger.blocked === null, 'rest', () => `${owner.id} admits nothing: ${ledger.blocked}`);
-    hold(ledger.waiting === 0, 'rest', () => `${ledger.waiting} calls wait on ${owner.id}`);
+    expectThat(ledger.blocked === null, 'rest', () => `${owner.id} admits nothing: ${ledger.blocked}`);
+    expectThat(ledger.waiting === 0, 'rest', () => `${ledger.waiting} calls wait on ${owner.id}`);
   }
   for (const account of chaos.admin.accounts.values()) await probe(chaos, account);
 }
@@ -35,12 +39,16 @@ async function probe(chaos: Chaos, account: Account): Promise<void> {
     const taken = await reserve(chaos, account, left);
     // A window or a grant may have ended before the answer.
     const isSame = left === (leftOf(chaos, account) ?? 0n);
-    hold(taken === 'taken' || !isSame, 'rest', () => `${left} is left for ${keyId}, and it is told ${taken}`);
+    expectThat(
+      taken === 'taken' || !isSame,
+      'rest',
+      () => `${left} is left for ${keyId}, and the decision is ${taken}`,
+    );
   }
   const now = leftOf(chaos, account) ?? 0n;
   const refused = await reserve(chaos, account, (now < 0n ? 0n : now) + 1n);
   const isStill = now === (leftOf(chaos, account) ?? 0n);
-  hold(
+  expectThat(
     refused === 'insufficient' || !isStill,
     'rest',
     () => `${now} is left for ${keyId}, and for more it is ${refused}`,
@@ -88,10 +96,10 @@ function leftUnder({ rule, window, booked }: Tally, nowMs: number, settledOf: (g
   return left;
 }
 
-/** Asks on the first instance, waits for the answer, and puts the money back. */
+/** Reserves on the first instance, waits for the decision, and returns the money. */
 async function reserve(chaos: Chaos, account: Account, cost: bigint): Promise<string> {
   const { ledger, owner } = chaos.live[0]!;
-  chaos.judge.touched(owner, chaos.judge.rules.tallies());
+  chaos.judge.used(owner, chaos.judge.rules.tallies());
   const asked = ledger.reserve(askFor(account, cost));
   let answer: QueueOutcome | null = asked.kind === 'queued' ? null : asked;
   if (asked.kind === 'queued') {

@@ -1,8 +1,8 @@
 /** Money that is not in flight comes back: from the living soon, sooner when another wants it. */
 import type { MemoryStore } from '../memory-store.ts';
 import { tallyOf } from './books.ts';
-import { hold } from './broken.ts';
 import type { Owner } from './calls.ts';
+import { expectThat } from './expectations.ts';
 import { amountOf, type Judge, type Waiting } from './judge.ts';
 import type { Tally } from './tally.ts';
 
@@ -39,7 +39,7 @@ export class Returns {
   check(): void {
     const { judge } = this.#options;
     // What an instance borrows for its own calls that wait is in use, though nothing is in flight.
-    for (const { owner, tallies } of judge.waiting) judge.touched(owner, tallies);
+    for (const { owner, tallies } of judge.waiting) judge.used(owner, tallies);
     this.#hearWaiting();
     const lent = this.#lent();
     for (const [owner, sums] of lent) {
@@ -50,8 +50,8 @@ export class Returns {
       }
     }
     for (const owner of judge.owners.values()) {
-      const left = owner.state === 'over' ? lent.get(owner) : undefined;
-      hold(left === undefined, 'adoption', () => `${owner.id} was adopted, and its leases remain`);
+      const left = owner.state === 'ended' ? lent.get(owner) : undefined;
+      expectThat(left === undefined, 'adoption', () => `${owner.id} was adopted, and its leases remain`);
     }
   }
 
@@ -71,9 +71,9 @@ export class Returns {
 
   #checkIdle(owner: Owner, tally: Tally, idle: bigint): void {
     const nowMs = this.#options.nowMs();
-    const quietSinceMs = Math.max(owner.fineSinceMs, owner.touchedMs.get(tally.rule) ?? 0);
+    const quietSinceMs = Math.max(owner.fineSinceMs, owner.lastUsedMs.get(tally.rule) ?? 0);
     const name = tally.rule.kind === 'limit' ? tally.rule.limit.id : `the grants of ${tally.rule.teamId}`;
-    hold(nowMs - quietSinceMs <= RETURN_MS, 'returns', () => {
+    expectThat(nowMs - quietSinceMs <= RETURN_MS, 'returns', () => {
       return `${owner.id} keeps ${idle} of ${name} for ${nowMs - quietSinceMs} ms`;
     });
     const wantedSinceMs = Math.max(
@@ -81,7 +81,7 @@ export class Returns {
       owner.fineSinceMs + SLOW_ANSWER_MS,
       this.#wantedSinceMs.get(tally) ?? Number.POSITIVE_INFINITY,
     );
-    hold(nowMs - wantedSinceMs <= WANTED_RETURN_MS + BETWEEN_LOOKS_MS, 'wanted', () => {
+    expectThat(nowMs - wantedSinceMs <= WANTED_RETURN_MS + BETWEEN_LOOKS_MS, 'wanted', () => {
       return `${owner.id} keeps ${idle} of ${name}, which others have wanted for ${nowMs - wantedSinceMs} ms`;
     });
   }

@@ -2,17 +2,17 @@
 import type { Grant, Limit } from '../../../src/domain/limit.ts';
 import { measure } from './amounts.ts';
 import type { CallFacts, CallRecord } from './calls.ts';
-import { type LimitRule, newTally, type PurseRule, type Rule, type Tally } from './tally.ts';
+import { type CreditRule, type LimitRule, newTally, type Rule, type Tally } from './tally.ts';
 import { windowName } from './windows.ts';
 
-/** The tally over the whole life of a purse, beside those of its stretches. */
+/** The tally over the whole life of a credit, beside those of its stretches. */
 export const WHOLE = 'whole';
 
 export class RuleBook {
   /** Grows with every change. */
   version = 0;
   readonly limits = new Map<string, LimitRule>();
-  readonly purses = new Map<string, PurseRule>();
+  readonly credits = new Map<string, CreditRule>();
   readonly #tallies = new Map<string, Tally>();
 
   addLimit(limit: Limit): LimitRule {
@@ -36,11 +36,11 @@ export class RuleBook {
   addGrant(grant: Grant): void {
     this.version++;
     const { teamId, startsAtMs, expiresAtMs } = grant;
-    const purse = this.purses.get(teamId) ?? { kind: 'purse', teamId, grants: [], bounds: [0] };
-    this.purses.set(teamId, purse);
-    purse.grants.push({ grant, version: this.version });
-    const bounds = new Set([...purse.bounds, startsAtMs, ...(expiresAtMs === null ? [] : [expiresAtMs])]);
-    purse.bounds = [...bounds].sort((a, b) => a - b);
+    const credit = this.credits.get(teamId) ?? { kind: 'credit', teamId, grants: [], bounds: [0] };
+    this.credits.set(teamId, credit);
+    credit.grants.push({ grant, version: this.version });
+    const bounds = new Set([...credit.bounds, startsAtMs, ...(expiresAtMs === null ? [] : [expiresAtMs])]);
+    credit.bounds = [...bounds].sort((a, b) => a - b);
   }
 
   /** The tallies that a call belongs to, by the rules as they are now. */
@@ -48,8 +48,8 @@ export class RuleBook {
     const tallies: Tally[] = [];
     for (const rule of this.limits.values())
       if (counts(rule, call)) tallies.push(this.tallyAt(rule, call.atMs));
-    const purse = this.purses.get(call.teamId);
-    if (purse) tallies.push(this.whole(purse), this.#tally(purse, String(stretchOf(purse, call.atMs))));
+    const credit = this.credits.get(call.teamId);
+    if (credit) tallies.push(this.whole(credit), this.#tally(credit, String(stretchOf(credit, call.atMs))));
     return tallies;
   }
 
@@ -64,13 +64,13 @@ export class RuleBook {
     return tally;
   }
 
-  whole(purse: PurseRule): Tally {
-    return this.#tally(purse, WHOLE);
+  whole(credit: CreditRule): Tally {
+    return this.#tally(credit, WHOLE);
   }
 
-  /** The stretches of a purse, oldest first. */
-  stretches(purse: PurseRule): Tally[] {
-    return purse.bounds.map((startMs) => this.#tally(purse, String(startMs)));
+  /** The stretches of a credit, oldest first. */
+  stretches(credit: CreditRule): Tally[] {
+    return credit.bounds.map((startMs) => this.#tally(credit, String(startMs)));
   }
 
   tallies(): Iterable<Tally> {
@@ -80,14 +80,14 @@ export class RuleBook {
   /** A limit counts its whole current window: also the calls from before it was made. */
   countBackwards(rule: LimitRule, calls: Iterable<CallRecord>): void {
     for (const call of calls) {
-      if (call.withdrawn || !counts(rule, call)) continue;
+      if (call.cancelled || !counts(rule, call)) continue;
       const tally = this.tallyAt(rule, call.atMs);
       const { meter } = rule.limit;
       call.counts.push({ tally, surely: false });
-      const due = call.told?.amounts ?? call.bill;
+      const due = call.reported?.amounts ?? call.bill;
       if (due) tally.due += measure(meter, due);
       if (!call.booked) continue;
-      const cost = measure(meter, call.told?.amounts ?? call.hold);
+      const cost = measure(meter, call.reported?.amounts ?? call.hold);
       tally.booked += cost;
       tally.base += cost;
     }
@@ -113,6 +113,6 @@ function counts({ limit }: LimitRule, call: CallFacts): boolean {
   return limit.teamId === call.teamId && subject.id === call.endUser;
 }
 
-function stretchOf({ bounds }: PurseRule, atMs: number): number {
+function stretchOf({ bounds }: CreditRule, atMs: number): number {
   return bounds.findLast((startMs) => startMs <= atMs)!;
 }

@@ -1,5 +1,5 @@
 /**
- * Tallies: what the judge itself adds up for each rule and window (a limit's), or for each prepaid team (its purse).
+ * Tallies: what the judge itself adds up for each rule and window (a limit's), or for each prepaid team (its credit).
  * Nothing here is read from the ledger, but the moment at which an event came into it.
  */
 import type { Grant, Limit } from '../../../src/domain/limit.ts';
@@ -18,19 +18,19 @@ export interface LimitRule {
   byQuarter: Map<number, Tally>;
 }
 
-export interface PurseRule {
-  kind: 'purse';
+export interface CreditRule {
+  kind: 'credit';
   teamId: string;
   grants: { grant: Grant; version: number }[];
   /** Moments at which a grant begins or expires, in order; between two of them the same grants are usable. */
   bounds: number[];
 }
 
-export type Rule = LimitRule | PurseRule;
+export type Rule = LimitRule | CreditRule;
 
 export interface Tally {
   rule: Rule;
-  /** The window's name; for a purse the start of the stretch in which the same grants are usable. */
+  /** The window's name; for a credit the start of the stretch in which the same grants are usable. */
   window: string;
   /** Worst case of the calls that were surely held against it: what they hold, or what they came to. */
   exposed: bigint;
@@ -40,7 +40,7 @@ export interface Tally {
   booked: bigint;
   /** Of `booked`: what perhaps no lease paid for, because the process did not know the rule yet. */
   loose: bigint;
-  /** Told costs above their holds. */
+  /** Reported costs above their holds. */
   overrun: bigint;
   /** The same, of calls in the ledger. */
   bookedOverrun: bigint;
@@ -62,7 +62,7 @@ export function newTally(rule: Rule, window: string): Tally {
   };
 }
 
-/** The amounts of a limit that somebody who last heard of `version` may still go by, and all later ones. */
+/** Returns the amounts of a limit that a process may use that knows `version` or a later one. */
 export function amountsSince({ terms }: LimitRule, version: number): (bigint | null)[] {
   const amounts: (bigint | null)[] = [];
   for (const term of terms) {
@@ -82,7 +82,7 @@ export function mostAllowed(rule: LimitRule, version: number): bigint | null {
   return most;
 }
 
-/** The least amount by which somebody who heard of `version` may refuse; null: no rule in force refuses. */
+/** Returns the least amount by which a process that knows `version` may deny; null: no rule denies. */
 export function leastAllowed(rule: LimitRule, version: number): bigint | null {
   let least: bigint | null = null;
   for (const amount of amountsSince(rule, version)) {
@@ -91,15 +91,15 @@ export function leastAllowed(rule: LimitRule, version: number): bigint | null {
   return least;
 }
 
-/** Whether a rule gives its team a budget, for all who heard of `version` or later: credit, or a limit of its own on cost. */
+/** Returns whether a rule is a budget of its team for every process that knows `version` or later: credit or a cost limit. */
 export function surelyFunds({ rule }: Tally, version: number): boolean {
-  if (rule.kind === 'purse') return true;
+  if (rule.kind === 'credit') return true;
   return isBudget(rule) && rule.terms[0]!.version <= version && mostAllowed(rule, version) !== null;
 }
 
-/** The same, for somebody who heard of `version` or later. */
+/** Returns the same for at least one process that knows `version` or later. */
 export function perhapsFunds({ rule }: Tally, version: number): boolean {
-  if (rule.kind === 'purse') return true;
+  if (rule.kind === 'credit') return true;
   return isBudget(rule) && amountsSince(rule, version).some((amount) => amount !== null);
 }
 

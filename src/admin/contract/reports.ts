@@ -1,0 +1,230 @@
+/** What people read of the ledger as sums: balance, usage, denials, errors, overview, and the warnings of budgets. */
+import { z } from 'zod';
+import {
+  id,
+  instant,
+  moment,
+  money,
+  page,
+  pageQuery,
+  quantities,
+  timeZone,
+  tokenCount,
+  window,
+} from './fields.ts';
+import { enforcement, meter, subject } from './resources.ts';
+
+export const Balance = z
+  .strictObject({
+    team_id: id,
+    granted_usd: money,
+    settled_usd: money,
+    held_usd: money.meta({ description: 'What calls in flight hold, without leases' }),
+    remaining_usd: money.nullable().meta({
+      description: 'Amount less settled of the usable grants; null: the team never had a grant',
+    }),
+    unknown_usd: money.meta({
+      description: 'Charged for calls whose outcome is unknown; part of settled_usd',
+    }),
+    grants: z.array(
+      z.strictObject({
+        id,
+        amount_usd: money,
+        settled_usd: money,
+        held_usd: money,
+        remaining_usd: money.meta({ description: '0 before it starts and once it expired' }),
+        starts_at: instant,
+        expires_at: instant.nullable(),
+      }),
+    ),
+    limits: z.array(
+      z.strictObject({
+        id,
+        subject,
+        models: z.array(z.string()).nullable(),
+        meter,
+        enforcement,
+        amount: money.meta({ description: "In the meter's unit, as are settled, held and remaining" }),
+        settled: money,
+        held: money,
+        remaining: money,
+        over_limit_usd: money.meta({
+          description: "What is settled or held beyond a lowered amount, or a soft one; in the meter's unit",
+        }),
+        window,
+        window_starts_at: instant.nullable().meta({ description: 'Null: lifetime' }),
+        resets_at: instant.nullable().meta({ description: 'Null: never' }),
+      }),
+    ),
+  })
+  .meta({ id: 'Balance' });
+
+function groups<const Names extends readonly string[]>(names: Names) {
+  return z
+    .string()
+    .default('')
+    .transform((text) =>
+      [...new Set(text.split(',').map((part) => part.trim()))].filter((part) => part !== ''),
+    )
+    .pipe(z.array(z.enum(names, { error: `must be a comma-separated list of ${names.join(', ')}` })))
+    .meta({ description: `Comma-separated: ${names.join(', ')}` });
+}
+
+const range = {
+  interval: z.enum(['15m', 'hour', 'day', 'week', 'month', 'total']).default('day'),
+  time_zone: timeZone.default('UTC'),
+  from: moment.optional().meta({ description: 'Rounded down to the quarter of an hour' }),
+  to: moment.optional().meta({ description: 'Exclusive, rounded up to the quarter of an hour' }),
+};
+const shownRange = {
+  interval: z.string(),
+  time_zone: z.string(),
+  from: instant.nullable(),
+  to: instant.nullable(),
+};
+
+/** Query of self-service: the usage of the calling key. */
+export const SelfServiceUsageQuery = z.strictObject({ group_by: groups(['model', 'operation']), ...range });
+export const UsageQuery = z.strictObject({
+  group_by: groups(['team', 'key', 'model', 'operation']),
+  ...range,
+  team_id: id.optional(),
+  key_id: id.optional(),
+});
+
+const sums = {
+  calls: tokenCount,
+  voided_calls: tokenCount,
+  unknown_calls: tokenCount.meta({ description: 'Calls whose outcome is still unknown' }),
+  input_tokens: tokenCount,
+  cached_input_tokens: tokenCount,
+  cache_write_tokens: tokenCount,
+  output_tokens: tokenCount,
+  reasoning_tokens: tokenCount,
+  quantities: quantities.meta({ description: 'What else was used, by meter, in units' }),
+  cost_usd: money.meta({ description: 'With corrections' }),
+  unknown_usd: money,
+};
+
+export const Usage = z
+  .strictObject({
+    ...shownRange,
+    data: z.array(
+      z.strictObject({
+        starts_at: instant.nullable().meta({ description: 'Null for `total`' }),
+        team_id: id.optional(),
+        team_name: z.string().optional(),
+        key_id: id.optional(),
+        key_name: z.string().optional(),
+        model: z.string().optional(),
+        operation: z.string().optional(),
+        ...sums,
+      }),
+    ),
+  })
+  .meta({ id: 'Usage' });
+
+export const ApiErrorsQuery = z.strictObject({
+  group_by: groups(['team', 'code']),
+  ...range,
+  team_id: id.optional(),
+});
+/** Counts of denials, or of errors. */
+export const ApiErrors = z
+  .strictObject({
+    ...shownRange,
+    data: z.array(
+      z.strictObject({
+        starts_at: instant.nullable().meta({ description: 'Null for `total`' }),
+        team_id: id.optional(),
+        team_name: z.string().optional(),
+        code: z.string().optional().meta({ description: 'The error code of the response' }),
+        count: tokenCount,
+      }),
+    ),
+  })
+  .meta({ id: 'ApiErrors' });
+
+const TEAMS_MAX = 100;
+
+export const OverviewQuery = z.strictObject({
+  team_id: id.optional(),
+  team_ids: z
+    .string()
+    .max(TEAMS_MAX * 40)
+    .transform((text) => text.split(',').map((part) => part.trim()))
+    .pipe(z.array(id).max(TEAMS_MAX))
+    .optional()
+    .meta({ description: `Comma-separated: these teams alone, at most ${TEAMS_MAX}` }),
+  time_zone: timeZone.default('UTC').meta({ description: 'Time zone in which days and months begin' }),
+});
+
+export const Overview = z
+  .strictObject({
+    month_to_date_usd: money,
+    previous_month_usd: money,
+    today_usd: money,
+    forecast_month_usd: money.meta({
+      description: 'The whole month, at the rate of the last seven days',
+    }),
+    remaining_usd: money.nullable().meta({
+      description:
+        'For one team: what its tightest cost budget has left. For several: what their grants together have left. Null: unbounded',
+    }),
+    unknown_usd: money,
+    calls_today: tokenCount,
+    denied_today: tokenCount.meta({ description: 'Calls that a limit denied' }),
+    errors_today: tokenCount.meta({ description: 'Calls that ended in any other error of Tollgate' }),
+    exhausts_at: instant
+      .nullable()
+      .meta({ description: 'When the first of the teams below runs out of money' }),
+    teams: z
+      .array(
+        z.strictObject({
+          id,
+          name: z.string(),
+          spent_month_usd: money,
+          remaining_usd: money.nullable().meta({ description: 'What the tightest cost budget has left' }),
+          exhausts_at: instant.nullable().meta({
+            description:
+              'At the rate of the last seven days; null: not before its window ends, or nothing is spent, or it is unbounded',
+          }),
+          tightest: z
+            .strictObject({
+              source: z.enum(['limit', 'grant']),
+              id,
+              used_ratio: z.number().meta({ description: 'Of its amount; 1 is all' }),
+              resets_at: instant.nullable(),
+            })
+            .nullable(),
+        }),
+      )
+      .meta({
+        description: 'The teams that spent most this month, at most twenty; or those of the query',
+      }),
+  })
+  .meta({ id: 'Overview' });
+
+export const WarningsQuery = pageQuery.extend({ team_id: id.optional() });
+
+export const Warning = z
+  .strictObject({
+    id: id.meta({ description: 'Also the id of its webhook' }),
+    team_id: id.nullable().meta({ description: 'Null: the whole installation' }),
+    limit_id: id.nullable(),
+    grant_id: id.nullable(),
+    subject,
+    meter,
+    threshold: z.int().meta({ description: 'Percent of the amount' }),
+    amount: money,
+    settled: money.meta({ description: 'When the warning was raised' }),
+    denied: z.boolean().meta({ description: 'Raised by a call that the budget denied' }),
+    resets_at: instant.nullable().meta({ description: 'End of the window, or of the grant; null: never' }),
+    raised_at: instant,
+    delivery: z.enum(['none', 'pending', 'delivered', 'given_up']),
+    attempts: z.int(),
+    problem: z.string().nullable().meta({ description: 'Why the last attempt failed' }),
+    delivered_at: instant.nullable(),
+  })
+  .meta({ id: 'Warning' });
+export const Warnings = page(Warning);

@@ -1,0 +1,288 @@
+/**
+ * What admins set: teams, keys, limits, grants, prices and plans. For each: what it looks like, what makes one, what
+ * changes one; for limits also how far one is used, and what one would do.
+ */
+import { z } from 'zod';
+import { ENFORCEMENTS, METERS } from '../../domain/limit.ts';
+import {
+  amount,
+  id,
+  instant,
+  label,
+  modelNames,
+  moment,
+  money,
+  name,
+  page,
+  teamListQuery,
+  tokenCount,
+  window,
+} from './fields.ts';
+
+const changes = <Shape extends z.ZodRawShape>(shape: Shape) =>
+  z.strictObject(shape).partial().refine(isNotEmpty, 'must change at least one field');
+
+function isNotEmpty(body: object): boolean {
+  return Object.keys(body).length > 0;
+}
+
+export const Team = z
+  .strictObject({
+    id,
+    name: z.string(),
+    plan: z.string().nullable(),
+    unlimited: z.boolean(),
+    fail_open: z.boolean(),
+    models: z.array(z.string()).nullable(),
+    grants: z.array(
+      z.strictObject({ id, amount_usd: money, starts_at: instant, expires_at: instant.nullable() }),
+    ),
+    created_at: instant,
+    deleted_at: instant.nullable(),
+  })
+  .meta({ id: 'Team' });
+export const Teams = page(Team);
+export const NewTeam = z
+  .strictObject({
+    name,
+    plan: label(200).nullable().optional().meta({ description: 'Missing: the default plan. Null: none' }),
+    unlimited: z.boolean().default(false).meta({ description: 'May spend without a grant or a cost limit' }),
+    models: modelNames.nullable().optional().meta({
+      description:
+        'Models that its keys may use; a key may allow fewer. Missing: those of the plan. Null: all',
+    }),
+  })
+  .meta({ id: 'NewTeam' });
+export const TeamChange = changes({
+  name,
+  unlimited: z.boolean(),
+  fail_open: z.boolean(),
+  models: modelNames.nullable(),
+}).meta({
+  id: 'TeamChange',
+});
+
+const keyFields = {
+  id,
+  team_id: id,
+  name: z.string(),
+  prefix: z.string(),
+  models: z.array(z.string()).nullable(),
+  created_at: instant,
+  expires_at: instant.nullable(),
+  revoked_at: instant.nullable(),
+  previous_expires_at: instant
+    .nullable()
+    .meta({ description: 'Until when the text before the last rotation works too; null: it does not work' }),
+};
+export const Key = z.strictObject(keyFields).meta({ id: 'Key' });
+export const Keys = page(Key);
+export const MadeKey = z
+  .strictObject({ ...keyFields, key: z.string().meta({ description: 'Shown this once' }) })
+  .meta({ id: 'MadeKey' });
+export const NewKey = z
+  .strictObject({
+    team_id: id,
+    name,
+    expires_at: moment.nullable().default(null),
+    models: modelNames.nullable().default(null).meta({
+      description: 'Models that the key may use; a name allows its snapshots too. Null: all',
+    }),
+  })
+  .meta({ id: 'NewKey' });
+const GRACE_SECONDS_MAX = 31 * 86_400;
+export const NewRotation = z
+  .strictObject({
+    grace_seconds: z
+      .int()
+      .min(0)
+      .max(GRACE_SECONDS_MAX)
+      .default(0)
+      .meta({ description: 'How long the text before works too; 0: it stops at once' }),
+  })
+  .meta({ id: 'NewRotation' });
+export const KeyChange = changes({ name, expires_at: moment.nullable(), models: modelNames.nullable() }).meta(
+  {
+    id: 'KeyChange',
+  },
+);
+
+export const subject = z
+  .discriminatedUnion(
+    'type',
+    [
+      z.strictObject({ type: z.literal('org') }),
+      z.strictObject({ type: z.literal('team'), id }),
+      z.strictObject({ type: z.literal('key'), id }),
+      z.strictObject({
+        type: z.literal('user'),
+        id: label(256)
+          .nullable()
+          .optional()
+          .meta({ description: 'Missing or null: each end user, counted apart' }),
+        team_id: id
+          .nullable()
+          .optional()
+          .meta({ description: 'The team of the end users; missing or null: every team' }),
+      }),
+    ],
+    { error: 'must have a type: "org", "team", "key" or "user"' },
+  )
+  .meta({ id: 'Subject' });
+export const meter = z.enum(METERS);
+export const enforcement = z.enum(ENFORCEMENTS);
+
+export const Limit = z
+  .strictObject({
+    id,
+    team_id: id.nullable().meta({ description: 'Null: it belongs to the whole installation' }),
+    subject,
+    models: z.array(z.string()).nullable(),
+    meter,
+    amount: money,
+    window,
+    enforcement,
+    max_hold: money.nullable(),
+    warn_at: z.array(z.int()).nullable(),
+    created_at: instant,
+    deleted_at: instant.nullable(),
+  })
+  .meta({ id: 'Limit' });
+const percents = z.array(z.int().min(1).max(1_000)).max(10);
+export const NewLimit = z
+  .strictObject({
+    subject,
+    models: modelNames.nullable().default(null).meta({
+      description: 'Only calls to these models count; a name stands for its snapshots too. Null: all',
+    }),
+    meter,
+    amount: amount.meta({ description: 'Decimal string: USD, or whole tokens, requests or calls at once' }),
+    window,
+    enforcement: enforcement
+      .default('strict')
+      .meta({ description: 'strict: never exceeded. soft: never denies; counts and warns' }),
+    max_hold: amount.nullable().default(null).meta({
+      description: "The most that one call may hold, in the meter's unit; null: as much as is left",
+    }),
+    warn_at: percents.nullable().default(null).meta({
+      description: 'Percents of the amount at which it warns; null: those of the configuration; empty: never',
+    }),
+  })
+  .meta({ id: 'NewLimit' });
+export const LimitChange = changes({
+  amount,
+  max_hold: amount.nullable(),
+  warn_at: percents.nullable(),
+}).meta({ id: 'LimitChange' });
+
+export const limitListQuery = teamListQuery.extend({
+  state: z
+    .enum(['true', 'false'])
+    .default('false')
+    .meta({ description: 'Also return how far each is used in its current window' }),
+});
+
+export const ListedLimit = Limit.extend({
+  state: z
+    .strictObject({
+      settled: money.meta({ description: "In the meter's unit, as are held and remaining" }),
+      held: money,
+      remaining: money,
+      window_starts_at: instant.nullable().meta({ description: 'Null: lifetime' }),
+      resets_at: instant.nullable().meta({ description: 'Null: never' }),
+    })
+    .optional()
+    .meta({
+      description:
+        'Missing without `state=true`, for a deleted limit, and for one that counts each end user apart',
+    }),
+}).meta({ id: 'ListedLimit' });
+export const ListedLimits = page(ListedLimit);
+
+export const LimitPreview = z
+  .strictObject({
+    window_starts_at: instant.nullable().meta({ description: 'Null: it counts for ever, or is rolling' }),
+    resets_at: instant.nullable(),
+    used: money.meta({
+      description:
+        "What it would count now, in the meter's unit. Of each end user: the most of one of them today. Of a rolling window: since the day began at most",
+    }),
+    amount: money,
+    remaining: money,
+    calls_today: tokenCount.meta({
+      description: 'Those that it would count; of more than 50,000 the first are looked at',
+    }),
+    denied_calls_today: tokenCount.meta({
+      description:
+        'By what they used: a strict limit holds what a call could use at worst, and may deny more',
+    }),
+    first_denied_at: instant.nullable(),
+  })
+  .meta({ id: 'LimitPreview' });
+
+export const Grant = z
+  .strictObject({
+    id,
+    team_id: id,
+    amount_usd: money,
+    starts_at: instant,
+    expires_at: instant.nullable(),
+    created_at: instant,
+    deleted_at: instant.nullable(),
+  })
+  .meta({ id: 'Grant' });
+export const Grants = page(Grant);
+export const NewGrant = z
+  .strictObject({
+    team_id: id,
+    amount_usd: amount,
+    starts_at: moment.optional().meta({ description: 'Missing: now' }),
+    expires_at: moment.nullable().default(null).meta({ description: 'Null: never' }),
+  })
+  .meta({ id: 'NewGrant' });
+export const GrantChange = changes({ amount_usd: amount, expires_at: moment.nullable() }).meta({
+  id: 'GrantChange',
+});
+
+const planGrants = z
+  .array(z.strictObject({ amount_usd: amount, months: z.int().min(1).max(1200).nullable() }))
+  .max(10)
+  .meta({
+    description: 'Credit that a new team gets, and after how many calendar months it expires (null: never)',
+  });
+const planLimits = z
+  .array(NewLimit.omit({ subject: true }))
+  .max(20)
+  .meta({ description: 'Limits that a new team gets, each on the team' });
+const planModels = modelNames.nullable().meta({ description: 'Models that a new team may use. Null: all' });
+export const Plan = z
+  .strictObject({
+    name: z.string(),
+    grants: z.array(z.strictObject({ amount_usd: money, months: z.int().nullable() })),
+    limits: z.array(
+      Limit.pick({
+        models: true,
+        meter: true,
+        amount: true,
+        window: true,
+        enforcement: true,
+        max_hold: true,
+        warn_at: true,
+      }),
+    ),
+    models: z.array(z.string()).nullable(),
+    created_at: instant,
+  })
+  .meta({ id: 'Plan' });
+export const Plans = page(Plan);
+export const NewPlan = z
+  .strictObject({
+    name,
+    grants: planGrants.default([]),
+    limits: planLimits.default([]),
+    models: planModels.default(null),
+  })
+  .meta({ id: 'NewPlan' });
+export const PlanChange = changes({ grants: planGrants, limits: planLimits, models: planModels }).meta({
+  id: 'PlanChange',
+});

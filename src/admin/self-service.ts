@@ -1,0 +1,87 @@
+/**
+ * Self-service, under `/v1/tollgate`: what is left for the calling key and what it has used. Never forwarded, never
+ * metered. Shows the team's budgets, because they bound the key too, and the limits and usage of no other key.
+ */
+import { OpenAPIHono } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import type { KeyCache } from '../auth/keys.ts';
+import { whyRefused } from '../auth/keys.ts';
+import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
+import type { Principal } from '../domain/limit.ts';
+import { uuidV7 } from '../ledger/ids.ts';
+import { bearerKey } from '../openai/wire/headers.ts';
+import { balanceOf } from './balance.ts';
+import { SelfServiceUsageQuery } from './contract.ts';
+import type { AdminOptions } from './options.ts';
+import { errorResponse, parseQuery } from './route.ts';
+import { timeRangeOf } from './time-range.ts';
+import { sumUsage } from './usage.ts';
+
+const UNKNOWN_KEY = 'This API key is not known.';
+
+export const SELF_SERVICE_ROOT = '/v1/tollgate';
+
+export interface SelfServiceOptions extends Pick<AdminOptions, 'database' | 'settleNow' | 'nowMs'> {
+  keys: KeyCache;
+  onError: (error: unknown) => void;
+}
+
+/** Returns what is served below `/v1/tollgate`. */
+export function createSelfService(options: SelfServiceOptions): OpenAPIHono {
+  const { database, settleNow, nowMs, onError } = options;
+  const app = new OpenAPIHono();
+  app.use(`${SELF_SERVICE_ROOT}/*`, async (context, next) => {
+    context.header('x-tollgate-request-id', uuidV7(nowMs()));
+    context.header('cache-control', 'no-store');
+    await next();
+  });
+  const get = (path: string, read: (principal: Principal, context: Context) => Promise<object>) => {
+    app.get(SELF_SERVICE_ROOT + path, async (context) => {
+      const principal = await principalOf(context, options);
+      if (isApiError(principal)) return errorResponse(context, principal);
+      const value = await read(principal, context);
+      return isApiError(value) ? errorResponse(context, value) : context.json(value);
+    });
+  };
+  get('/balance', async ({ teamId, keyId }) => {
+    await settleNow();
+    const balance = await balanceOf(database, teamId);
+    const limits = balance.limits.filter(({ subject }) =>
+      subject.type === 'key' ? subject.id === keyId : subject.type !== 'user',
+    );
+    return { ...balance, limits };
+  });
+  get('/usage', async ({ teamId, keyId }, context) => {
+    const query = parseQuery(context, SelfServiceUsageQuery);
+    if (isApiError(query)) return query;
+    const range = timeRangeOf(query.data);
+    if (isApiError(range)) return range;
+    await settleNow();
+    return sumUsage(database, range, { groupBy: query.data.group_by, teamId, keyId });
+  });
+  app.all(`${SELF_SERVICE_ROOT}/*`, (context) => {
+    const nothing = `there is nothing at ${context.req.method} ${context.req.path.slice(0, 200)}`;
+    return errorResponse(context, apiError('unsupported_operation', nothing));
+  });
+  app.onError((error, context) => {
+    onError(error);
+    return errorResponse(context, apiError('ledger_unavailable', 'The ledger cannot be read just now.'));
+  });
+  return app;
+}
+
+/** Returns the caller, or the error that the gateway would respond with: both use the same cache. */
+async function principalOf(
+  context: Context,
+  { keys, nowMs }: SelfServiceOptions,
+): Promise<Principal | ApiError> {
+  const key = bearerKey([...context.req.raw.headers].flat());
+  if (key === null) {
+    return apiError('invalid_api_key', 'No API key was given: send `Authorization: Bearer tg-…`.');
+  }
+  if (typeof key !== 'string') return key;
+  const record = await keys.find(key);
+  const problem = whyRefused(record, nowMs());
+  if (record === null || problem !== null) return apiError('invalid_api_key', problem ?? UNKNOWN_KEY);
+  return record.account.principal;
+}

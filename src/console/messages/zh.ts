@@ -1,0 +1,7 @@
+/** 简体中文。 */
+import type { Messages } from './messages.ts';
+import { budgets } from './zh/budgets.ts';
+import { ledger } from './zh/ledger.ts';
+import { shell } from './zh/shell.ts';
+
+export const zh: Messages = { ...shell, ...budgets, ...ledger };

@@ -1,0 +1,55 @@
+/** Choices of forms and filters: teams, keys, plans. */
+import type { Key, Page, Plan, Team } from '../api/types.ts';
+import { useApi } from '../api/use.ts';
+import { SelectField } from '../parts/field.tsx';
+import { useMessages } from '../shell/language.ts';
+import { setQuery, useLocation } from '../shell/router.ts';
+import { useSession } from '../shell/session.ts';
+
+/** The most that one request returns; a form offers no more. */
+const CHOICES_MAX = 1_000;
+
+export interface Option {
+  value: string;
+  text: string;
+}
+
+/** Returns the teams by name; none in a session of a team, which has no choice. */
+export function useTeamOptions(): Option[] {
+  const { role } = useSession();
+  const teams = useApi<Page<Team>>(role === 'admin' ? '/teams' : null, { limit: CHOICES_MAX });
+  const options = (teams.data?.data ?? []).map(({ id, name }) => ({ value: id, text: name }));
+  return options.sort((a, b) => a.text.localeCompare(b.text, undefined, { numeric: true }));
+}
+
+/** Returns the name of the option with an id; the start of the id when there is none. */
+export function nameIn(teams: readonly Option[], id: string): string {
+  return teams.find(({ value }) => value === id)?.text ?? id.slice(0, 8);
+}
+
+/** Returns the keys of a team by name; those of every team for null. */
+export function useKeyOptions(teamId: string | null): Option[] {
+  const keys = useApi<Page<Key>>('/keys', { limit: CHOICES_MAX, team_id: teamId });
+  return (keys.data?.data ?? []).map(({ id, name, prefix }) => ({ value: id, text: `${name} (${prefix}…)` }));
+}
+
+export function usePlans(): Plan[] {
+  return useApi<Page<Plan>>('/plans', { limit: CHOICES_MAX }).data?.data ?? [];
+}
+
+/** The filter of a list by team, in the query of the page. */
+export function TeamFilter({ teams }: { teams: readonly Option[] }) {
+  const t = useMessages();
+  const { query } = useLocation();
+  return (
+    <div class="inline">
+      <SelectField
+        label={t.common.team}
+        param="team_id"
+        value={query.get('team_id') ?? ''}
+        onValue={(id) => setQuery({ team_id: id })}
+        options={[{ value: '', text: t.common.allTeams }, ...teams]}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,28 @@
+/** The logo, and an icon for each page. */
+
+/** The bar of a tollgate. */
+export function Logo() {
+  return (
+    <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
+      <rect width="32" height="32" rx="7" />
+      <path class="mark-post" d="M8 25V9.5M5.5 25h5" />
+      <path class="mark-bar" d="M8 13.5 26 9" />
+    </svg>
+  );
+}
+
+/** Paths in a box of 16 by 16. */
+export const ICONS = {
+  overview: 'M2 13.5h12M4 13.5V8m4 5.5V3m4 10.5V6',
+  teams:
+    'M6 8a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5Zm-4.5 5.5a4.5 4.5 0 0 1 9 0M10.5 3.2a2.5 2.5 0 0 1 0 4.6m1.5 2a4.5 4.5 0 0 1 2.5 3.7',
+  keys: 'M5 13.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6Zm2.2-5.2L13.5 2m-3 3 2 2',
+  limits: 'M2 12a6 6 0 1 1 12 0M8 12l3-4',
+  plans: 'M3 3h10v10H3zM3 6.5h10M6 9.5h4',
+  prices: 'M2.5 2.5h5l6 6-5 5-6-6zM5.5 5.5h.01',
+  calls: 'M2.5 4h11m-11 4h11m-11 4h7',
+  audit: 'M8 4.5V8l2.5 1.5M2.5 8a5.5 5.5 0 1 0 1.8-4.1M2.5 2.5v3h3',
+  api: 'M5.5 4 2 8l3.5 4m5-8L14 8l-3.5 4',
+} as const;
+
+export type IconName = keyof typeof ICONS;

@@ -1,0 +1,86 @@
+/** Dead instances: their journals are adopted and read again, as are copies of journals of running instances. */
+import { copyFileSync, existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { adoptJournal } from '../../src/ledger/recovery.ts';
+import type { Planted } from './faults/fault.ts';
+import { expectThat } from './judge/expectations.ts';
+import type { Judge } from './judge/judge.ts';
+import type { MemoryStore } from './memory-store.ts';
+import type { SimInstance } from './sim-instance.ts';
+
+export interface DeadInstancesOptions {
+  memory: MemoryStore;
+  judge: Judge;
+  fault: Planted;
+  folder: string;
+}
+
+export class DeadInstances {
+  readonly instances: SimInstance[] = [];
+  readonly figures = { adoptions: 0, replays: 0 };
+  readonly #options: DeadInstancesOptions;
+  readonly #copies: string[] = [];
+
+  constructor(options: DeadInstancesOptions) {
+    this.#options = options;
+  }
+
+  /** Keeps a copy of a running instance's journal. */
+  copy({ id, journal }: SimInstance): void {
+    const path = join(this.#options.folder, `copy-${this.#copies.length}-${id}`);
+    if (!existsSync(journal.path)) return;
+    copyFileSync(journal.path, path);
+    this.#copies.push(path);
+  }
+
+  /** Adopts an instance's journal, unless it runs or may run; and a second time, which must change nothing. */
+  async adopt({ owner, journal }: SimInstance): Promise<void> {
+    const { memory, judge, fault } = this.#options;
+    const adopted = await adoptJournal(fault.adopter(memory, journal.path), journal.path);
+    if (typeof adopted === 'string') return;
+    if (owner.state !== 'ended') this.figures.adoptions++;
+    judge.adopted(owner);
+    await this.#replay(journal.path);
+  }
+
+  async adoptAll(): Promise<void> {
+    for (const instance of this.instances) await this.adopt(instance);
+    const unread = this.instances.filter(({ owner }) => owner.state === 'dead');
+    expectThat(
+      unread.length === 0,
+      'adoption',
+      () => `${unread.length} journals of dead instances cannot be adopted`,
+    );
+  }
+
+  /** Reads every journal again once all instances have ended: nothing may change. */
+  async replayAll(): Promise<void> {
+    const journals = [...this.instances.map(({ journal }) => journal.path), ...this.#copies];
+    for (const path of journals) await this.#replay(path);
+  }
+
+  async #replay(path: string): Promise<void> {
+    const { memory, fault } = this.#options;
+    this.figures.replays++;
+    const before = stateOf(memory);
+    const adopted = await adoptJournal(fault.adopter(memory, path), path);
+    expectThat(
+      typeof adopted !== 'string',
+      'replay',
+      () => `${path} is taken for the journal of a running instance`,
+    );
+    const after = stateOf(memory);
+    expectThat(before === after, 'replay', () => `of ${path} made of\n${before}\nthis:\n${after}`);
+  }
+}
+
+/** Returns all sums of a store as one text to compare. */
+function stateOf(memory: MemoryStore): string {
+  const counters = [...memory.counters].map(
+    ([id, each]) => `${id} ${each.settled} ${each.held} ${each.leased}`,
+  );
+  const leases = [...memory.leases].map(
+    ([key, each]) => `${key} ${each.granted} ${each.returned} ${each.settled}`,
+  );
+  return [...counters, ...leases, `${memory.events.size} events`].join('\n');
+}

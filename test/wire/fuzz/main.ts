@@ -1,0 +1,58 @@
+/** The command `npm run fuzz`. */
+import { parseArgs } from 'node:util';
+import { fuzz, type Tally, type Verdict } from './fuzz.ts';
+import { tryRequests } from './requests.ts';
+import { tryResponse } from './responses.ts';
+
+const HELP = `npm run fuzz -- [options]: the wire against node:http and undici
+
+  --cases N    cases of each side (100000)
+  --seed N     first seed; a case is its seed (1)
+  --side NAME  requests, responses or both (both)
+  --help
+`;
+
+const PROGRESS_EVERY_MS = 5000;
+
+const SIDES: Record<string, (seed: number) => Promise<Verdict>> = {
+  requests: tryRequests,
+  responses: tryResponse,
+};
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      cases: { type: 'string', default: '100000' },
+      seed: { type: 'string', default: '1' },
+      side: { type: 'string', default: 'both' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  let isSame = true;
+  for (const [name, attempt] of Object.entries(SIDES)) {
+    if (values.side !== 'both' && values.side !== name) continue;
+    let saidMs = performance.now();
+    const startedMs = saidMs;
+    const tally = await fuzz(attempt, Number(values.seed), Number(values.cases), ({ cases }) => {
+      if (performance.now() - saidMs < PROGRESS_EVERY_MS) return;
+      saidMs = performance.now();
+      process.stderr.write(`${name}: ${cases} of ${values.cases}\n`);
+    });
+    process.stdout.write(`${report(name, tally, performance.now() - startedMs)}\n`);
+    if (tally.differences.length > 0) isSame = false;
+  }
+  return isSame ? 0 : 1;
+}
+
+function report(name: string, { cases, kinds, differences }: Tally, elapsedMs: number): string {
+  const counts = Object.entries(kinds).map(([kind, count]) => `  ${String(count).padStart(9)} ${kind}`);
+  return [`${name}: ${cases} cases in ${Math.round(elapsedMs / 1000)} s`, ...counts, ...differences].join(
+    '\n',
+  );
+}
+
+process.exit(await main());
