@@ -144,9 +144,8 @@ export class LeaseTable {
     return lease;
   }
 
-  /** Takes an admission's amounts, in the step in which it was decided. */
-  take(pools: readonly LeasedPool[], { amounts }: Admission): void {
-    const nowMs = this.#clock.monotonicMs();
+  /** Takes an admission's amounts, in the step in which it was decided, at this moment of the monotonic clock. */
+  take(pools: readonly LeasedPool[], { amounts }: Admission, nowMs: number): void {
     let at = 0;
     for (const { leases } of pools) {
       for (const lease of leases) {

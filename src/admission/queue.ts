@@ -94,15 +94,16 @@ export class TeamQueue {
   reserve(request: ReservationRequest): Reservation | Denial | QueuedCall {
     const { table, clock, jitter } = this.#options;
     const atMs = clock.nowMs();
+    const nowMs = clock.monotonicMs();
     const { pools, poolsOfFreeCalls, funded } = table.poolsOf(request.account, request.kind, atMs);
     const own = request.isFree ? poolsOfFreeCalls : pools;
     const decision = decide(request, own, funded, {
       inFlight: this.#inFlight,
       waiting: this.#waiting.length,
-      nowMs: clock.monotonicMs(),
+      nowMs,
       jitter,
     });
-    const taken = decision.kind === 'admit' ? this.#take(decision, own, atMs) : null;
+    const taken = decision.kind === 'admit' ? this.#take(decision, own, atMs, nowMs) : null;
     if (this.#wanted.size > 0) this.#askSoon();
     if (decision.kind === 'denial') return decision;
     return taken ?? this.#wait(request);
@@ -145,11 +146,10 @@ export class TeamQueue {
     return isFree ? poolsOfFreeCalls : pools;
   }
 
-  #take(admission: Admission, pools: readonly LeasedPool[], atMs: number): Reservation {
-    const { table, clock } = this.#options;
-    table.take(pools, admission);
+  #take(admission: Admission, pools: readonly LeasedPool[], atMs: number, nowMs: number): Reservation {
+    const { table } = this.#options;
+    table.take(pools, admission, nowMs);
     this.#inFlight++;
-    const nowMs = clock.monotonicMs();
     for (const pool of pools) if (isLow(pool, table.instances, nowMs)) this.#wanted.set(pool.id, pool);
     return new Reservation(this.#teamId, admission, pools, atMs, this);
   }
@@ -186,7 +186,8 @@ export class TeamQueue {
         const atMs = this.#options.clock.nowMs();
         const pools = this.#poolsOf(call.request);
         const admission = admit(call.request, pools, this.#crowd, this.#isLast(call));
-        if (admission.kind === 'admit') this.#end(call, this.#take(admission, pools, atMs));
+        if (admission.kind !== 'admit') continue;
+        this.#end(call, this.#take(admission, pools, atMs, this.#options.clock.monotonicMs()));
       } catch (error) {
         this.#failed(call, error);
       }
