@@ -65,7 +65,7 @@ export class MemoryStore implements LedgerStore {
       .map((lease) => this.counters.get(lease.counterId)!)
       .filter((counter) => counter.scarceUntilMs > nowMs)
       .map(({ spec }) => `${spec.teamId}/${spec.id}`);
-    return { nowMs, instances: heard.length, scarce };
+    return { nowMs, instances: heard.length, scarce, catalogVersion: 0 };
   }
 
   async silentMs(instanceId: string): Promise<number | null> {
