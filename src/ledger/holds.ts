@@ -109,6 +109,10 @@ export class OpenHolds {
     this.#open.delete(hold.id);
   }
 
+  get size(): number {
+    return this.#open.size;
+  }
+
   has(hold: Hold): boolean {
     return this.#open.has(hold.id);
   }
