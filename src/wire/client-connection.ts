@@ -5,9 +5,8 @@
 import type { Socket } from 'node:net';
 import type { Carrier, ClientCall } from './client-call.ts';
 import type { Connecting, Receive } from './connect.ts';
-import { listHas } from './head.ts';
+import { listHas, writeTogether } from './head.ts';
 import { bodyFound, Parser } from './llhttp.ts';
-import { writeTogether } from './output.ts';
 import type { UpstreamFailure, UpstreamHeaders, UpstreamOptions } from './upstream.ts';
 
 /** How long an idle connection is kept when the server does not say. As undici. */
