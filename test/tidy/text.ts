@@ -78,3 +78,9 @@ export function splinters(files: readonly SourceFile[]): string[] {
       : [];
   });
 }
+
+/** Targets of links that a text has more than once. */
+export function repeated(text: string): string[] {
+  const targets = [...text.matchAll(/\]\(([^)]+\.ts)\)/g)].map(([, target]) => target ?? '');
+  return targets.filter((target, index) => targets.indexOf(target) !== index);
+}
