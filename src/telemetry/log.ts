@@ -6,8 +6,9 @@
 import pino, { type Logger } from 'pino';
 import type { ErrorCode } from '../domain/errors.ts';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
+import { inUnits, METER_NAMES } from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
-import { FIELDS } from './fields.ts';
+import { FIELDS, usageField } from './fields.ts';
 import type { StageDurationsUs } from './measurement.ts';
 
 /** One ended call, as a line. The key itself has no place in it, only its id. */
@@ -160,11 +161,9 @@ function callLine(call: CallEntry, suppressedLines: number): Record<string, unkn
   if (call.responseModel !== null) line[FIELDS.responseModel] = call.responseModel;
   if (call.upstreamRequestId !== null) line[FIELDS.upstreamRequestId] = call.upstreamRequestId;
   if (call.error !== null) line[FIELDS.errorType] = call.error;
-  if (call.usage !== null) {
-    line[FIELDS.inputTokens] = call.usage.input_tokens ?? 0;
-    line[FIELDS.cachedInputTokens] = call.usage.cached_input_tokens ?? 0;
-    line[FIELDS.cacheWriteTokens] = call.usage.cache_write_tokens ?? 0;
-    line[FIELDS.outputTokens] = call.usage.output_tokens ?? 0;
+  for (const meter of METER_NAMES) {
+    const amount = call.usage?.[meter];
+    if (amount !== undefined) line[usageField(meter)] = inUnits(meter, amount);
   }
   if (suppressedLines > 0) line[FIELDS.suppressedLines] = suppressedLines;
   return line;
@@ -174,7 +173,6 @@ function callLine(call: CallEntry, suppressedLines: number): Record<string, unkn
 function redactor(secrets: readonly (string | null)[]): (line: string) => string {
   const values = secrets
     .filter((secret) => secret !== null && secret.length >= MIN_SECRET_LENGTH)
-
     .map((secret) => JSON.stringify(secret).slice(1, -1));
   return (line) => {
     let clean = line.replace(KEY_SHAPES, '[redacted]');
