@@ -14,7 +14,7 @@ import type { StageDurationsUs } from './measurement.ts';
 /** One ended call, as a line. The key itself has no place in it, only its id. */
 export interface CallEntry {
   eventId: string;
-  /** Of the table of operations: our name, and OpenTelemetry's. */
+  /** Names of the operation: Tollgate's, and OpenTelemetry's. */
   operation: { readonly name: string; readonly otel: string };
   outcome: 'settled' | 'voided' | 'unknown';
   team: string;
@@ -24,9 +24,9 @@ export interface CallEntry {
   usage: Usage | null;
   costPicoUsd: PicoUsd;
   holdPicoUsd: PicoUsd;
-  /** What the client was answered. */
+  /** The status of the response. */
   status: number;
-  /** Set when Tollgate itself made the answer. */
+  /** Set when the response is Tollgate's own. */
   error: ErrorCode | null;
   upstreamRequestId: string | null;
   stageUs: StageDurationsUs;
@@ -131,7 +131,7 @@ export function createLog({
     else logger.info(line, 'call');
   }
 
-  // Not the stream's synchronous flush: on a pipe that nobody reads it would block the end of the process for ever.
+  // Not the stream's synchronous flush: on a pipe without a reader it would block the end of the process for ever.
   function flush(): Promise<void> {
     return new Promise((resolve) => {
       setTimeout(resolve, FLUSH_TIMEOUT_MS).unref();

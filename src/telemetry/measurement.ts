@@ -22,7 +22,7 @@ export type Stage = (typeof STAGES)[number];
 /** Microseconds by stage; a stage that the call did not reach is missing. */
 export type StageDurationsUs = { [S in Stage]?: number };
 
-/** What may be wrong with the upstream's part: no answer, one that broke off, or an error status. */
+/** The errors of the upstream: no response, one that broke off, or an error status. */
 export const UPSTREAM_ERRORS = [
   'unreachable',
   'timeout',
@@ -51,7 +51,7 @@ export interface CallMeasurement {
   costPicoUsd: PicoUsd;
   /** Cost above the call's hold; 0n as a rule. */
   overrunPicoUsd: PicoUsd;
-  /** The answer ended at the output limit that was written into the request. */
+  /** The response ended at the output limit that was written into the request. */
   isOutputCut: boolean;
   stageUs: StageDurationsUs;
   /** Its money was not in a lease here: it waited for Postgres, or for other calls to end. */
@@ -60,7 +60,7 @@ export interface CallMeasurement {
   firstByteUs: number | null;
   upstreamUs: number | null;
   stream: boolean;
-  /** Null: the upstream did its part, or our side ended the call. */
+  /** Null: no error of the upstream, or Tollgate ended the call. */
   upstreamError: UpstreamError | null;
   /** An SDK sent it again, after an earlier try had failed. */
   isRetry: boolean;

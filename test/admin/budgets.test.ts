@@ -59,7 +59,7 @@ describe('a limit', () => {
       Limit.parse(made);
       expect(made).toMatchObject({ team_id: null, subject });
       expect(await admin.get(`/limits/${made.id}`)).toEqual(made);
-      const { data } = await admin.get(`/audit?noun_id=${made.id}`);
+      const { data } = await admin.get(`/audit?resource_id=${made.id}`);
       expect(data).toEqual([expect.objectContaining({ team_id: null })]);
       expect(data[0]?.after).toMatchObject({ id: made.id, team_id: null });
       await admin.ask('DELETE', `/limits/${made.id}`);
