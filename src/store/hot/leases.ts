@@ -3,8 +3,8 @@
  * exceeds its amount by anything granted here; rows are locked in order; only a live instance is granted.
  */
 import type { Sql, TransactionSql } from 'postgres';
-import { type CounterState, grantAllOrNone } from '../../domain/admission.ts';
 import type { CounterSpec } from '../../domain/counter.ts';
+import { type CounterState, grantAllOrNone } from '../../domain/lending.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import { createCounters, keyOf, type LockedCounter, lockCounters } from './counters.ts';
 import { anchorOf, bucketsOf, hasAnchor, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
