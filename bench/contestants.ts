@@ -10,7 +10,7 @@ import { installedLitellm, installedPeer } from './peers.ts';
 import { type Build, previousBuild } from './previous.ts';
 import { freePort, start, startOwnServer, waitUntilReady } from './processes.ts';
 import { startTollgate } from './tollgate.ts';
-import { gatewayPids, readCpu, readRssBytes } from './tree.ts';
+import { gatewayPids, readCpu, readRssBytes, totalUs } from './tree.ts';
 
 /** How a start went, when the gateway was first able to serve. */
 export interface Startup {
@@ -134,20 +134,27 @@ interface Entry {
   peer: boolean;
   /** Measured unless others are named. */
   usual: boolean;
-  /** Calls before anything counts, at most; fewer where no compiler gets faster by them. */
-  warmupCallsMax: number;
+  /** Calls before anything counts, as a multiple of the usual number: each process has a compiler of its own. */
+  warmup: number;
 }
 
-const OWN = { peer: false, usual: true, warmupCallsMax: Number.POSITIVE_INFINITY };
+const OWN = { peer: false, usual: true, warmup: 1 };
+/** No compiler gets faster, and each call takes ten milliseconds. */
+const WARMUP_OF_PYTHON = 0.0075;
 const thisBuild = () => ({ dir: ROOT, version: ownVersion() });
 
 const ENTRIES = {
   bare: { ...OWN, start: startBare },
   tollgate: { ...OWN, start: tollgate(thisBuild) },
   previous: { ...OWN, start: tollgate(({ previous }) => previousBuild(previous)) },
-  workers: { ...OWN, usual: false, start: tollgate(thisBuild, { TOLLGATE_WORKERS: String(WORKERS) }) },
-  portkey: { start: startPortkey, peer: true, usual: false, warmupCallsMax: Number.POSITIVE_INFINITY },
-  litellm: { start: startLitellm, peer: true, usual: false, warmupCallsMax: 300 },
+  workers: {
+    ...OWN,
+    usual: false,
+    warmup: WORKERS,
+    start: tollgate(thisBuild, { TOLLGATE_WORKERS: String(WORKERS) }),
+  },
+  portkey: { start: startPortkey, peer: true, usual: false, warmup: 1 },
+  litellm: { start: startLitellm, peer: true, usual: false, warmup: WARMUP_OF_PYTHON },
 } as const satisfies Record<string, Entry>;
 
 export type ContestantName = keyof typeof ENTRIES;
@@ -161,8 +168,9 @@ export function isPeer(name: ContestantName): boolean {
   return ENTRIES[name].peer;
 }
 
-export function warmupCallsMax(name: ContestantName): number {
-  return ENTRIES[name].warmupCallsMax;
+/** Returns how many calls warm this gateway up where others get `calls`. */
+export function warmupCalls(name: ContestantName, calls: number): number {
+  return Math.ceil(calls * ENTRIES[name].warmup);
 }
 
 /** Starts a gateway and returns when it can be called. Throws when it does not start. */
@@ -172,7 +180,7 @@ export async function startContestant(name: ContestantName, options: ContestantO
   let startup: Startup = { readyMs: Number.NaN, cpuMs: Number.NaN, rssMb: Number.NaN };
   const onReady = ({ pid }: ChildProcess) => {
     const readyMs = performance.now() - startedMs;
-    const cpuMs = readCpu(pid!).gatewayUs / 1_000;
+    const cpuMs = totalUs(readCpu(pid!).gateway) / 1_000;
     startup = { readyMs, cpuMs, rssMb: rssMb(pid!) };
   };
   const { child, version, port, headers = {}, dataDir } = await ENTRIES[name].start(options, onReady);

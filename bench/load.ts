@@ -12,7 +12,7 @@ import type { Call } from './cases.ts';
 import { Connection, type Failed, requestOf, type Target } from './connection.ts';
 import { pace } from './pace.ts';
 import type { Percentiles } from './statistics.ts';
-import { type CpuReading, cpuBetween, readCpu } from './tree.ts';
+import { type CpuUse, cpuBetween, readCpu } from './tree.ts';
 
 interface CommandBase extends Call {
   target: Target;
@@ -39,7 +39,7 @@ export interface Load {
   elapsedMs: number;
 }
 
-export interface SaturateResult extends Load, CpuReading {}
+export interface SaturateResult extends Load, CpuUse {}
 
 export interface PaceCommand extends CommandBase {
   kind: 'pace';
@@ -50,7 +50,7 @@ export interface PaceCommand extends CommandBase {
   rootPid?: number;
 }
 
-export interface PaceResult extends CpuReading {
+export interface PaceResult extends CpuUse {
   calls: number;
   /** From the sending of a call to its whole answer; to the first byte of a stream's body. */
   latency: Percentiles;
@@ -83,7 +83,7 @@ export type Command = CountCommand | SaturateCommand | PaceCommand | SequenceCom
 const WARMUP_SECONDS = 0.1;
 /** A gateway may keep its books after the answer (batches to a database): that work belongs to the calls as well. */
 const SETTLE_MS = 400;
-const NO_CPU: CpuReading = { gatewayUs: 0, databaseUs: 0 };
+const NO_CPU: CpuUse = { gatewayUs: 0, databaseUs: 0 };
 
 /** Calls without a pause while `more()`; ends when the calls then under way have been answered. Returns how many. */
 async function loop(connections: Connection[], request: Buffer, more: () => boolean): Promise<number> {
@@ -135,9 +135,9 @@ async function paceAndTakeCpu(
   failed: Failed,
 ): Promise<PaceResult> {
   const { rootPid } = command;
-  const before = rootPid === undefined ? NO_CPU : readCpu(rootPid);
+  const before = rootPid === undefined ? null : readCpu(rootPid);
   const result = await pace(command, requestOf(command), connections, failed);
-  if (rootPid === undefined) return { ...result, ...NO_CPU };
+  if (rootPid === undefined || before === null) return { ...result, ...NO_CPU };
   await sleep(SETTLE_MS);
   return { ...result, ...cpuBetween(before, readCpu(rootPid)) };
 }

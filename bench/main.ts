@@ -6,7 +6,7 @@
 import { chmodSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { SMALL_JSON } from './cases.ts';
-import { type Contestant, isPeer, startContestant, warmupCallsMax } from './contestants.ts';
+import { type Contestant, isPeer, startContestant, warmupCalls } from './contestants.ts';
 import { Generator } from './generator.ts';
 import { goalsReached } from './goals.ts';
 import { type Bench, type Cell, measureCase, measureIdle } from './measure.ts';
@@ -31,14 +31,13 @@ function progress(text: string): void {
  * 1,700 µs in the first thousand, 620 after 23,000 and 370–500 from 40,000 on.
  */
 async function warmUp({ generator }: Bench, contestant: Contestant, options: Options): Promise<void> {
-  const most = warmupCallsMax(contestant.name);
   const calls = new Map([[SMALL_JSON, options.warmupCalls]]);
   for (const one of options.cases) {
     if ('call' in one && one.kind !== 'held' && one.call !== SMALL_JSON)
       calls.set(one.call, WARMUP_CALLS_OF_OTHERS);
   }
   for (const [call, count] of calls) {
-    await generator.count(contestant.target, call, WARMUP_CONNECTIONS, Math.min(count, most));
+    await generator.count(contestant.target, call, WARMUP_CONNECTIONS, warmupCalls(contestant.name, count));
   }
 }
 

@@ -66,43 +66,81 @@ function readProcesses(): ProcessStat[] {
   return processes;
 }
 
-/**
- * CPU of a process's threads in microseconds, from the scheduler's nanoseconds. Threads that ended are missing there, and
- * kernels without these numbers have none: `stat` knows all of it, to 10 ms.
- */
-function cpuUsOf({ pid, cpuUs }: ProcessStat): number {
-  let nanoseconds = 0;
-  try {
-    for (const thread of readdirSync(`/proc/${pid}/task`)) {
-      nanoseconds += Number.parseInt(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8'), 10);
-    }
-  } catch {
-    return cpuUs;
-  }
-  return Math.max(nanoseconds / 1_000, cpuUs);
+/** The CPU time of one process at one moment. */
+export interface ProcessCpu extends ProcessStat {
+  /** By thread, in nanoseconds of the scheduler; empty on kernels that do not count them. */
+  threads: ReadonlyMap<string, number>;
 }
 
-export interface CpuReading {
-  /** User + system of the gateway's processes and of children of theirs that ended. */
+/** All processes of a gateway, and of its database, at one moment. */
+export interface CpuSnapshot {
+  gateway: readonly ProcessCpu[];
+  database: readonly ProcessCpu[];
+}
+
+export interface CpuUse {
+  /** User + system of the gateway's processes, also of those that ended meanwhile. */
   gatewayUs: number;
   databaseUs: number;
 }
 
-function sumUs(processes: readonly ProcessStat[]): number {
-  return processes.reduce((sum, process) => sum + cpuUsOf(process) + process.endedChildrenCpuUs, 0);
+function withThreads(process: ProcessStat): ProcessCpu {
+  const threads = new Map<string, number>();
+  const folder = `/proc/${process.pid}/task`;
+  try {
+    for (const thread of readdirSync(folder)) {
+      threads.set(thread, Number.parseInt(readFileSync(`${folder}/${thread}/schedstat`, 'utf8'), 10));
+    }
+  } catch {
+    // It ended, a thread of it did, or the kernel does not count: `stat` knows all of it, to 10 ms.
+    threads.clear();
+  }
+  return { ...process, threads };
 }
 
-/** Returns the CPU time so far. Throws when there is no such process. */
-export function readCpu(rootPid: number): CpuReading {
+/** Throws when there is no such process. */
+export function readCpu(rootPid: number): CpuSnapshot {
   const { gateway, database } = treeOf(readProcesses(), rootPid);
   if (gateway.length === 0) throw new Error(`there is no process ${rootPid}`);
-  return { gatewayUs: sumUs(gateway), databaseUs: sumUs(database) };
+  return { gateway: gateway.map(withThreads), database: database.map(withThreads) };
 }
 
-export function cpuBetween(before: CpuReading, after: CpuReading): CpuReading {
+/** Returns the CPU time of processes since each of them started, and of children of theirs that ended. */
+export function totalUs(processes: readonly ProcessStat[]): number {
+  return processes.reduce((sum, { cpuUs, endedChildrenCpuUs }) => sum + cpuUs + endedChildrenCpuUs, 0);
+}
+
+/**
+ * Returns the CPU time of a process between two moments: by its threads, to the nanosecond, as long as none of them ended
+ * meanwhile; else by what the process counted, in steps of 10 ms.
+ */
+function ownUs(before: ProcessCpu, after: ProcessCpu): number {
+  const known =
+    before.threads.size > 0 && [...before.threads.keys()].every((thread) => after.threads.has(thread));
+  if (!known) return after.cpuUs - before.cpuUs;
+  let nanoseconds = 0;
+  for (const [thread, ns] of after.threads) nanoseconds += ns - (before.threads.get(thread) ?? 0);
+  return nanoseconds / 1_000;
+}
+
+function usBetween(before: readonly ProcessCpu[], after: readonly ProcessCpu[]): number {
+  const earlier = new Map(before.map((process) => [process.pid, process]));
+  let sumUs = 0;
+  for (const process of after) {
+    const known = earlier.get(process.pid);
+    earlier.delete(process.pid);
+    sumUs += known
+      ? ownUs(known, process) + process.endedChildrenCpuUs - known.endedChildrenCpuUs
+      : totalUs([process]);
+  }
+  // Those left ended: all of their time is now among that of their parent's children.
+  return sumUs - totalUs([...earlier.values()]);
+}
+
+export function cpuBetween(before: CpuSnapshot, after: CpuSnapshot): CpuUse {
   return {
-    gatewayUs: after.gatewayUs - before.gatewayUs,
-    databaseUs: after.databaseUs - before.databaseUs,
+    gatewayUs: usBetween(before.gateway, after.gateway),
+    databaseUs: usBetween(before.database, after.database),
   };
 }
 

@@ -2,8 +2,8 @@
  * The judge of an attack. Pure. What was spent is what the upstream's invoice says; what a gateway wrote down is held
  * against it line by line, under the id that both know a call by.
  */
+import { momentOfUuidV7 } from '../../src/domain/ids.ts';
 import type { PicoUsd } from '../../src/domain/money.ts';
-import { momentOfUuidV7 } from '../../src/ledger/ids.ts';
 import type { InvoiceLine } from '../../src/simulator/invoice.ts';
 import type { Denial } from './crowd.ts';
 import type { BookedCall } from './gateways.ts';

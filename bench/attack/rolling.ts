@@ -3,8 +3,9 @@
  * every pattern that has beaten such limits. What counts is the most that was admitted in any 60 seconds, by the moments
  * in the calls' ids, and how much of the limit could be used.
  */
+
 import { setTimeout as delay } from 'node:timers/promises';
-import { momentOfUuidV7 } from '../../src/ledger/ids.ts';
+import { momentOfUuidV7 } from '../../src/domain/ids.ts';
 import { closeClient, openClient } from '../../src/store/database.ts';
 import { smallestCall } from './calls.ts';
 import { Doors } from './clients.ts';

@@ -19,6 +19,7 @@ import { grantRoutes } from './grants.ts';
 import { keyRoutes } from './keys.ts';
 import { limitPreviewRoute } from './limit-preview.ts';
 import { limitRoutes } from './limits.ts';
+import { operationsRoute } from './operations.ts';
 import type { AdminOptions } from './options.ts';
 import { overviewRoute } from './overview.ts';
 import { planRoutes } from './plans.ts';
@@ -59,6 +60,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     eventRoutes,
     eventsCsvRoute,
     unknownRoutes,
+    operationsRoute,
     warningsRoute,
     auditRoute,
   ]) {

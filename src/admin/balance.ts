@@ -1,7 +1,9 @@
 /** Route: a team's balance. */
+
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
+import { asId, type TeamId } from '../domain/ids.ts';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
 import {
   type GrantBalance,
@@ -27,14 +29,14 @@ export function balanceRoute(app: OpenAPIHono, { database, settleNow }: AdminOpt
     team: 'team',
   } as const;
   route(app, definition, async ({ id }) => {
-    if (!(await findTeam(database, id))) return null;
+    if (!(await findTeam(database, asId(id)))) return null;
     await settleNow();
-    return balanceOf(database, id);
+    return balanceOf(database, asId(id));
   });
 }
 
 /** Returns a team's balance, as every route shows it. */
-export async function balanceOf(database: Database, teamId: string): Promise<z.input<typeof Balance>> {
+export async function balanceOf(database: Database, teamId: TeamId): Promise<z.input<typeof Balance>> {
   return toBalance(teamId, await readBalance(database, teamId));
 }
 
@@ -46,7 +48,7 @@ const sum = (amounts: PicoUsd[]) => amounts.reduce((total, amount) => total + am
  * of it, so that the sums stay true. The sums of any other team are those of the ledger; its held sum is that of the
  * limit that holds most, because each call is held once on each of its limits.
  */
-function toBalance(teamId: string, { grants, limits, charged, unknown }: Stored): z.input<typeof Balance> {
+function toBalance(teamId: TeamId, { grants, limits, charged, unknown }: Stored): z.input<typeof Balance> {
   const prepaid = grants.length > 0;
   const granted = grants.map((each) => (each.grant.deletedAt ? each.settled : each.amount));
   const held = prepaid ? sum(grants.map((each) => each.held)) : mostHeld(limits);

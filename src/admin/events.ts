@@ -1,8 +1,10 @@
 /** Routes: the list of calls, and one of them. */
+
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { sourceIdOf } from '../domain/counter.ts';
 import { isApiError } from '../domain/errors.ts';
+import { asId } from '../domain/ids.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import type { Database } from '../store/database.ts';
 import {
@@ -56,7 +58,7 @@ export function eventRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
     {
       async load(id) {
         await settleNow();
-        return findEvent(database.db, id);
+        return findEvent(database.db, asId(id));
       },
       teamOf: (event) => event.teamId,
     },

@@ -3,6 +3,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { makeKey } from '../auth/keys.ts';
 import { isApiError } from '../domain/errors.ts';
+import { asId } from '../domain/ids.ts';
 import {
   changeKey,
   createKey,
@@ -44,7 +45,7 @@ export function keyRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
     },
     async ({ id, body }) => {
       const { key, hash, prefix } = makeKey();
-      const row = await rotateKey(database, id, { hash, prefix }, body.grace_seconds * 1000);
+      const row = await rotateKey(database, asId(id), { hash, prefix }, body.grace_seconds * 1000);
       return row === null || isApiError(row) ? row : { ...toKey(row), key };
     },
   );

@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
 import { rangeOf } from '../domain/counter.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
+import { asId, type TeamId } from '../domain/ids.ts';
 import { type Limit, ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { replay } from '../domain/replay.ts';
@@ -57,7 +58,7 @@ async function limitOfBody(database: Database, body: z.output<typeof NewLimit>):
   const owner = await ownerOf(database, subject, teamId);
   if (isApiError(owner)) return owner;
   return {
-    id: '',
+    id: asId(''),
     teamId: owner,
     subject,
     models: body.models,
@@ -73,8 +74,8 @@ async function limitOfBody(database: Database, body: z.output<typeof NewLimit>):
 async function ownerOf(
   database: Database,
   subject: Limit['subject'],
-  teamId: string | null,
-): Promise<string | ApiError> {
+  teamId: TeamId | null,
+): Promise<TeamId | ApiError> {
   const extra = { param: 'subject.id' };
   if (subject.type === 'key') {
     const key = await findKeyRow(database, subject.id);

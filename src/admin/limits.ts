@@ -1,9 +1,11 @@
 /** Routes: limits. Invariant: a limit that could not bind is an error, and never stored. */
+
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
 import { UNIT } from '../domain/claim.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
+import { asId, type TeamId } from '../domain/ids.ts';
 import type { Enforcement, Meter, Subject } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import type { Window } from '../domain/window.ts';
@@ -91,7 +93,7 @@ interface Listed extends LimitRow {
 /** Returns the subject of a new limit; for end users also their team (null: those of every team). */
 export function subjectOfBody({ subject }: Pick<z.output<typeof NewLimit>, 'subject'>): {
   subject: Subject;
-  teamId: string | null;
+  teamId: TeamId | null;
 } {
   if (subject.type !== 'user') return { subject, teamId: null };
   return { subject: { type: 'user', id: subject.id ?? null }, teamId: subject.team_id ?? null };
@@ -165,7 +167,8 @@ export function ruleOf(limit: LimitRow) {
 
 function subjectOf({ subjectType, subjectId, teamId }: LimitRow): z.output<typeof subject> {
   if (subjectType === 'org') return { type: 'org' };
-  if (subjectType !== 'user') return { type: subjectType, id: subjectId ?? teamId };
+  if (subjectType === 'team') return { type: 'team', id: teamId };
+  if (subjectType === 'key') return { type: 'key', id: asId(subjectId ?? '') };
   return { type: 'user', id: subjectId, team_id: teamOf(teamId) };
 }
 

@@ -1,5 +1,6 @@
 /** Pages of lists: their cursors; and the fields that all resources write alike. */
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
+import { asId, type TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { formatUsd, usd } from '../domain/money.ts';
 import type { After } from '../store/changes.ts';
@@ -24,8 +25,8 @@ export function dateOf(text: string | null): Date | null {
 }
 
 /** The team of a row as the API names it: null for what belongs to the whole installation, however the store files it. */
-export function teamOf(teamId: string): string | null {
-  return teamId === ORGANIZATION_ID ? null : teamId;
+export function teamOf(teamId: string): TeamId | null {
+  return teamId === ORGANIZATION_ID ? null : asId(teamId);
 }
 
 export interface PageQuery {

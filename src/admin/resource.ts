@@ -11,6 +11,7 @@ export interface Resource<
   Page extends z.ZodType,
   ListQuery extends z.ZodType<PageQuery>,
   Change extends z.ZodType,
+  Id extends string,
 > {
   /** `/teams`. */
   path: string;
@@ -26,12 +27,12 @@ export interface Resource<
   listScope?: 'query';
   /** Returns the team whose sessions may read a row; missing: only admins may. */
   teamOf?(row: Row): string;
-  idOf(row: Row): string;
+  idOf(row: Row): Id;
   view(row: Row): z.input<Item>;
   list(page: PageRequest, query: z.output<ListQuery>): Promise<Row[]>;
-  find(id: string): Promise<Row | null>;
-  change(id: string, body: z.output<Change>): Promise<Row | ApiError | null>;
-  remove(id: string): Promise<Row | ApiError | null>;
+  find(id: Id): Promise<Row | null>;
+  change(id: Id, body: z.output<Change>): Promise<Row | ApiError | null>;
+  remove(id: Id): Promise<Row | ApiError | null>;
 }
 
 export function resourceRoutes<
@@ -40,7 +41,8 @@ export function resourceRoutes<
   Page extends z.ZodType,
   ListQuery extends z.ZodType<PageQuery>,
   Change extends z.ZodType,
->(app: OpenAPIHono, resource: Resource<Row, Item, Page, ListQuery, Change>): void {
+  Id extends string,
+>(app: OpenAPIHono, resource: Resource<Row, Item, Page, ListQuery, Change, Id>): void {
   const { path, name, item, textId = false, teamOf } = resource;
   const one = { path: `${path}/{id}`, response: item, textId };
   const show = (row: Row | ApiError | null) => (row === null || isApiError(row) ? row : resource.view(row));
@@ -65,14 +67,17 @@ export function resourceRoutes<
     },
   );
   const showOne = { ...one, method: 'get', summary: `Show one ${name}` } as const;
-  if (teamOf) itemRoute(app, showOne, { load: resource.find, teamOf }, async (row) => resource.view(row));
-  else route(app, showOne, async ({ id }) => show(await resource.find(id)));
+  if (teamOf)
+    itemRoute(app, showOne, { load: (id) => resource.find(id as Id), teamOf }, async (row) =>
+      resource.view(row),
+    );
+  else route(app, showOne, async ({ id }) => show(await resource.find(id as Id)));
   route(
     app,
     { ...one, method: 'patch', summary: `Change a ${name}`, body: resource.changeBody },
-    async ({ id, body }) => show(await resource.change(id, body)),
+    async ({ id, body }) => show(await resource.change(id as Id, body)),
   );
   route(app, { ...one, method: 'delete', summary: `Delete a ${name}; its history stays` }, async ({ id }) =>
-    show(await resource.remove(id)),
+    show(await resource.remove(id as Id)),
   );
 }

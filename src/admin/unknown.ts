@@ -1,6 +1,7 @@
 /** Routes: calls of unknown outcome, and their release by evidence. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { isApiError } from '../domain/errors.ts';
+import { asId } from '../domain/ids.ts';
 import { usd } from '../domain/money.ts';
 import { listUnknown } from '../store/events.ts';
 import { releaseUnknown } from '../store/unknown.ts';
@@ -44,7 +45,7 @@ export function unknownRoutes(app: OpenAPIHono, { database, settleNow }: AdminOp
       await settleNow();
       const cost = usd(body.cost_usd);
       const row = await releaseUnknown(database, {
-        eventId: id,
+        eventId: asId(id),
         cost,
         reason: body.reason,
         actor,

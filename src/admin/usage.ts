@@ -1,6 +1,7 @@
 /** Routes: usage, denials and errors, as sums of quarter hours. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { type ErrorKind, isApiError } from '../domain/errors.ts';
+import type { KeyId, TeamId } from '../domain/ids.ts';
 import { readApiErrors } from '../store/api-errors.ts';
 import type { Database } from '../store/database.ts';
 import { readNames } from '../store/names.ts';
@@ -80,8 +81,8 @@ function countsRoute(
 
 interface UsageSelection {
   groupBy: readonly ('team' | 'key' | 'model' | 'operation')[];
-  teamId: string | undefined;
-  keyId: string | undefined;
+  teamId: TeamId | undefined;
+  keyId: KeyId | undefined;
 }
 
 /** Returns sums of usage, with the names of teams and keys. */

@@ -3,9 +3,11 @@
  * one synchronous step, and putting back what it did not need. Does not own: requests to Postgres (queue) and reports
  * to it (flusher). Invariants: what is held here was lent here; nothing is taken below zero; a counter has one lease.
  */
+
 import { type Account, type CallKind, kindKey, type Pool, poolsAt, settleInOrder } from '../domain/budget.ts';
 import { type Claim, claimed, NOTHING_USED, used } from '../domain/claim.ts';
 import type { CounterSpec } from '../domain/counter.ts';
+import type { TeamId } from '../domain/ids.ts';
 import { excessOf, isContended } from './borrow.ts';
 import type { Admission } from './decide.ts';
 import { CONTENDED_MS, Demand, Lease, LeasedPool } from './leases.ts';
@@ -39,7 +41,7 @@ export interface LeaseTableClock {
 /** One call's claim, taken out of the leases. It ends by `settle` of the lease table, then `release`. */
 export class Reservation {
   readonly kind = 'reservation';
-  readonly teamId: string;
+  readonly teamId: TeamId;
   readonly claim: Claim;
   /** The output limit to write into the request; null: none. */
   readonly outputLimit: number | null;
@@ -52,7 +54,7 @@ export class Reservation {
 
   /** @param queue the queue that its end may serve; null: none, for no pool holds anything of it */
   constructor(
-    teamId: string,
+    teamId: TeamId,
     { claim, outputLimit, amounts }: Admission,
     pools: readonly LeasedPool[],
     atMs: number,

@@ -4,6 +4,7 @@
  * nothing and gets one outcome; `insufficient` needs a fresh reply of Postgres; while calls wait, a request is under way
  * or due; an unexpected error in here ends the wait of all and leaves the queue working.
  */
+import type { TeamId } from '../domain/ids.ts';
 import type { LeasePool, LeaseReply } from '../store/hot/leases.ts';
 import { isBlocked, isLow, leaseNeeds, type WaitingClaim } from './borrow.ts';
 import {
@@ -40,7 +41,7 @@ export interface QueueOptions {
   queueTimeoutMs: number;
   /** Nothing may be admitted just now, not even on money that is here. */
   isBlocked(): boolean;
-  requestLease(teamId: string, pools: LeasePool[]): Promise<LeaseReply>;
+  requestLease(teamId: TeamId, pools: LeasePool[]): Promise<LeaseReply>;
   /** Another instance adopted this one: everything that waits must end. */
   onFenced(): void;
   onStoreError(error: unknown): void;
@@ -66,7 +67,7 @@ type Exchange =
   | { type: 'replied'; calls: ReadonlySet<QueuedCall> };
 
 export class TeamQueue {
-  readonly #teamId: string;
+  readonly #teamId: TeamId;
   readonly #options: QueueOptions;
   readonly #backoff = new LeaseRequestBackoff();
   #waiting: QueuedCall[] = [];
@@ -77,7 +78,7 @@ export class TeamQueue {
   #cancelTimer: (() => void) | null = null;
   #dueMs = 0;
 
-  constructor(teamId: string, options: QueueOptions) {
+  constructor(teamId: TeamId, options: QueueOptions) {
     this.#teamId = teamId;
     this.#options = options;
   }

@@ -31,12 +31,16 @@ export class Catalog {
     this.#options = options;
   }
 
+  get version(): number {
+    return this.#version;
+  }
+
   /** Reads the catalog for the first time. Rejects when that fails. */
   start(): Promise<void> {
     return this.#read();
   }
 
-  /** Looks for changes now, which a job does several times a second; a call while one is under way waits for that one. */
+  /** Looks for changes now, which a job does at least once a second; a call while one is under way waits for that one. */
   poll(): Promise<void> {
     this.#polling ??= this.#read()
       .catch((error) => this.#options.onError(error))

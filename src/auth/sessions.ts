@@ -4,7 +4,9 @@
  * Invariants: nothing is stored, so every replica knows every session; a session is worth no more than the key that
  * opened it: it ends when that key is revoked, expires or is rotated, and all end when the admin key changes.
  */
+
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto';
+import type { KeyId, TeamId } from '../domain/ids.ts';
 import { isSame } from './admin-key.ts';
 import type { KeyCache } from './keys.ts';
 import { hashKey, whyRefused } from './keys.ts';
@@ -13,7 +15,7 @@ const SESSION_MS = 12 * 60 * 60 * 1000;
 
 export type SessionOwner =
   | { role: 'admin' }
-  | { role: 'team'; teamId: string; teamName: string; keyId: string };
+  | { role: 'team'; teamId: TeamId; teamName: string; keyId: KeyId };
 
 export interface Session {
   owner: SessionOwner;

@@ -2,8 +2,10 @@
  * Budgets: which counters a call touches at one moment, and how an amount is spread over them. Every pool must agree to
  * a call with its full amount; inside a pool the counters pay in order (grants: earliest expiry first). Pure.
  */
+
 import type { CounterSpec } from './counter.ts';
 import { grantCounter, limitCounter, ruleKey } from './counter.ts';
+import type { CounterId } from './ids.ts';
 import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type Principal } from './limit.ts';
 import { includesModel } from './price.ts';
 import type { Warning } from './warning.ts';
@@ -140,7 +142,7 @@ export function takeInOrder(available: readonly bigint[], amount: bigint): bigin
 
 /** One pool's share of a call: what it held and, once the cost is known, what of it is spent. */
 export interface Allocation {
-  counterId: string;
+  counterId: CounterId;
   held: bigint;
   settled: bigint;
 }

@@ -2,7 +2,9 @@
  * Counters: the state of one limit or grant, for one subject and window. Owns: what names a counter, and which calls it
  * counts. Does not own: its sums (store). Pure.
  */
+
 import { type Claim, used } from './claim.ts';
+import { asId, type CounterId, type GrantId, type KeyId, type LimitId, type TeamId } from './ids.ts';
 import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type SubjectType } from './limit.ts';
 import { includesModel } from './price.ts';
 import { bucketRange, type TimeRange, windowRange } from './window.ts';
@@ -15,13 +17,17 @@ const ANCHOR = 'head';
  * JSON as it is. Making it twice makes one counter. Only this file knows its parts.
  * @param endUser null where the counter is not of one end user
  */
-function counterId(sourceId: string, window: number | typeof ANCHOR, endUser: string | null): string {
-  return `${sourceId}@${window}${endUser === null ? '' : `/${encodeURIComponent(endUser)}`}`;
+function counterId(
+  sourceId: LimitId | GrantId,
+  window: number | typeof ANCHOR,
+  endUser: string | null,
+): CounterId {
+  return asId(`${sourceId}@${window}${endUser === null ? '' : `/${encodeURIComponent(endUser)}`}`);
 }
 
 /** The limit or grant that a counter's id names. */
-export function sourceIdOf(counterId: string): string {
-  return counterId.slice(0, counterId.indexOf('@'));
+export function sourceIdOf(counterId: string): LimitId | GrantId {
+  return asId(counterId.slice(0, counterId.indexOf('@')));
 }
 
 /** What a counter counts for. */
@@ -30,11 +36,11 @@ export type CounterSource = (typeof COUNTER_SOURCES)[number];
 
 /** What names a counter and what makes it when it does not exist yet. */
 export interface CounterSpec {
-  id: string;
+  id: CounterId;
   /** Under which team it is kept; `ORGANIZATION_ID` for what counts the whole installation. */
-  teamId: string;
+  teamId: TeamId;
   source: CounterSource;
-  sourceId: string;
+  sourceId: LimitId | GrantId;
   subjectType: SubjectType;
   subjectId: string;
   meter: Meter;
@@ -68,7 +74,7 @@ export function grantCounter(grant: Grant): CounterSpec {
 /** The counter of a limit for a call of this team and end user at a moment. */
 export function limitCounter(
   limit: Limit,
-  callersTeamId: string,
+  callersTeamId: TeamId,
   endUser: string | null,
   atMs: number,
 ): CounterSpec {
@@ -108,7 +114,7 @@ export function rangeOf(limit: Pick<Limit, 'meter' | 'window'>, atMs: number): T
  * The counter that stands for what a rolling limit had counted when its first bucket was made. Who fills a bucket
  * locks it first, so that no two do at once.
  */
-export function windowAnchorId({ sourceId, subjectType, subjectId }: CounterSpec): string {
+export function windowAnchorId({ sourceId, subjectType, subjectId }: CounterSpec): CounterId {
   return counterId(sourceId, ANCHOR, subjectType === 'user' ? subjectId : null);
 }
 
@@ -119,8 +125,8 @@ export function ruleKey({ sourceId, subjectType, subjectId }: CounterSpec): stri
 
 /** A call as far as counters tell calls apart. */
 export interface CountedCall {
-  teamId: string;
-  keyId: string;
+  teamId: TeamId;
+  keyId: KeyId;
   endUser: string | null;
   model: string;
   createdAtMs: number;

@@ -2,6 +2,7 @@
  * Limits, grants and counters: the nouns of a budget. A limit is the rule, a grant is prepaid credit, a counter is
  * the state of one of them for one subject and window.
  */
+import { asId, type GrantId, type KeyId, type LimitId, type TeamId } from './ids.ts';
 import type { PicoUsd } from './money.ts';
 import type { Window } from './window.ts';
 
@@ -20,8 +21,8 @@ export type Enforcement = (typeof ENFORCEMENTS)[number];
 
 export type Subject =
   | { type: 'org' }
-  | { type: 'team'; id: string }
-  | { type: 'key'; id: string }
+  | { type: 'team'; id: TeamId }
+  | { type: 'key'; id: KeyId }
   /** An end user of a team, by the name that the application gives; null: each one, for itself. */
   | { type: 'user'; id: string | null };
 
@@ -29,18 +30,19 @@ export const SUBJECT_TYPES = ['org', 'team', 'key', 'user'] as const satisfies S
 export type SubjectType = Subject['type'];
 
 /** Reads a subject of a row; `id` null: of a team's limit the team itself, of end users each one. */
-export function subjectOf(type: SubjectType, id: string | null, teamId: string): Subject {
+export function subjectOf(type: SubjectType, id: string | null, teamId: TeamId): Subject {
   if (type === 'org') return { type };
-  return type === 'user' ? { type, id } : { type, id: id ?? teamId };
+  if (type === 'user') return { type, id };
+  return type === 'key' ? { type, id: asId(id ?? '') } : { type, id: id === null ? teamId : asId(id) };
 }
 
 /** The team id under which stands what belongs to the whole installation. No team ever has it. */
-export const ORGANIZATION_ID = '00000000-0000-0000-0000-000000000000';
+export const ORGANIZATION_ID: TeamId = asId('00000000-0000-0000-0000-000000000000');
 
 export interface Limit {
-  id: string;
+  id: LimitId;
   /** Whose it is; `ORGANIZATION_ID` for limits of the whole installation, and of the end users of every team. */
-  teamId: string;
+  teamId: TeamId;
   subject: Subject;
   /** Null: all models. */
   models: string[] | null;
@@ -54,8 +56,8 @@ export interface Limit {
 }
 
 export interface Grant {
-  id: string;
-  teamId: string;
+  id: GrantId;
+  teamId: TeamId;
   amount: PicoUsd;
   startsAtMs: number;
   /** Null: it never expires. */
@@ -64,9 +66,9 @@ export interface Grant {
 
 /** Who called: the outcome of authentication. */
 export interface Principal {
-  teamId: string;
+  teamId: TeamId;
   teamName: string;
-  keyId: string;
+  keyId: KeyId;
   /** Models that this key may use; null: all. A name allows its snapshots too. */
   models: string[] | null;
   /** Models that its team may use; null: all. A model must be in both lists. */

@@ -1,9 +1,10 @@
 /** Warnings as the gateway tells its clients of them. Pure. */
+import type { GrantId, LimitId } from './ids.ts';
 
 /** The highest threshold that a limit or grant of an account has reached in a window. */
 export interface Warning {
   /** The limit or grant. */
-  sourceId: string;
+  sourceId: LimitId | GrantId;
   /** Whom it counts, and so whose calls tell of it; null: all of them. */
   endUser: string | null;
   /** Percent of its amount. */

@@ -1,7 +1,9 @@
 /** What the gateway is wired with. */
+
 import type { KeyCache } from '../auth/keys.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { ErrorCode } from '../domain/errors.ts';
+import type { TeamId } from '../domain/ids.ts';
 import type { RateCards } from '../domain/price.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Clock } from '../ledger/time.ts';
@@ -21,7 +23,7 @@ export interface GatewayDeps {
   metrics: Metrics;
   log: Log;
   /** Counts a team's denials and errors for reports. */
-  counts: { add(teamId: string, code: ErrorCode): void };
+  counts: { add(teamId: TeamId, code: ErrorCode): void };
   maxBodyBytes: number;
   /** How long the upstream's answer is read on after its client left, to learn what it cost. */
   abandonedTimeoutMs: number;

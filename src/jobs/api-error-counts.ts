@@ -3,7 +3,9 @@
  * Best effort: counting costs a call one addition; counts not yet written are lost with their instance, and while
  * Postgres is away at most WAITING_MAX counts are kept.
  */
+
 import type { ErrorCode } from '../domain/errors.ts';
+import type { TeamId } from '../domain/ids.ts';
 import { QUARTER_HOUR_MS } from '../domain/window.ts';
 import type { ApiErrorCount } from '../store/api-errors.ts';
 import { type Job, startJob } from './every.ts';
@@ -37,7 +39,7 @@ export class ApiErrorCounts {
     });
   }
 
-  add(teamId: string, code: ErrorCode): void {
+  add(teamId: TeamId, code: ErrorCode): void {
     const atMs = this.#options.nowMs();
     this.#add({ teamId, code, atMs: atMs - (atMs % QUARTER_HOUR_MS), calls: 1 });
   }

@@ -6,9 +6,11 @@
  * A record is its length and its head's (four bytes each), the head (what a flush needs beside the row: the moment in six
  * bytes, then texts, counts and amounts), and the JSON of the row, which begins with its id.
  */
+
 import type { LeasedPool } from '../admission/leases.ts';
 import type { Allocation } from '../domain/budget.ts';
 import type { Claim } from '../domain/claim.ts';
+import { asId } from '../domain/ids.ts';
 import type { FlushEvent } from '../store/hot/flush.ts';
 import type { CallFacts } from './events.ts';
 
@@ -196,12 +198,12 @@ export class Backlog {
     const claim = { cost, input_tokens: this.#getNumber(), output_tokens: this.#getNumber() };
     const allocations: Allocation[] = [];
     for (let id = this.#getText(); id !== null; id = this.#getText()) {
-      allocations.push({ counterId: id, held: this.#getAmount(), settled: this.#getAmount() });
+      allocations.push({ counterId: asId(id), held: this.#getAmount(), settled: this.#getAmount() });
     }
     return {
       id: bytes.toString('latin1', jsonAt + ID_FROM, jsonAt + ID_TO),
-      teamId,
-      keyId,
+      teamId: asId(teamId),
+      keyId: asId(keyId),
       endUser,
       model,
       createdAtMs: bytes.readUIntBE(from + 8, 6),

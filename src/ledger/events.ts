@@ -2,20 +2,21 @@
  * Events: the event of a call, written once as JSON by column name, for the journal and for Postgres alike. A hold is
  * journaled as the few columns from which recovery makes the event of a call whose outcome is not known.
  */
+
 import { z } from 'zod';
 import type { Reservation } from '../admission/lease-table.ts';
 import { type Claim, NOTHING_USED, used } from '../domain/claim.ts';
+import { asId, type KeyId, momentOfUuidV7, type TeamId } from '../domain/ids.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import type { OutcomeName, Provenance } from '../domain/outcome.ts';
 import { isTextOnly, quantitiesJson } from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
 import type { FlushEvent } from '../store/hot/flush.ts';
-import { momentOfUuidV7 } from './ids.ts';
 
 /** What is known of a call when it is held. */
 export interface CallFacts {
-  teamId: string;
-  keyId: string;
+  teamId: TeamId;
+  keyId: KeyId;
   operation: string;
   model: string;
   stream: boolean;
@@ -209,8 +210,8 @@ export function eventFromJson(json: string): FlushEvent {
   const stored = StoredEvent.parse(JSON.parse(json));
   return {
     id: stored.id,
-    teamId: stored.team_id,
-    keyId: stored.key_id,
+    teamId: asId(stored.team_id),
+    keyId: asId(stored.key_id),
     endUser: stored.end_user ?? null,
     model: stored.model,
     createdAtMs: momentOfUuidV7(stored.id),
@@ -220,7 +221,7 @@ export function eventFromJson(json: string): FlushEvent {
       output_tokens: stored.output_tokens,
     },
     allocations: stored.allocations.map((part) => ({
-      counterId: part.counter,
+      counterId: asId(part.counter),
       held: usd(part.held),
       settled: usd(part.settled),
     })),

@@ -2,11 +2,13 @@
  * Holds: one call's money on its way, from its reservation to its event. Owns: the state of each hold, and which of the
  * open ones Postgres has to persist, so that a call that takes long does not depend on the lease of one instance.
  */
+
 import type { Denial } from '../admission/decide.ts';
 import type { Reservation } from '../admission/lease-table.ts';
 import type { Changed, QueuedCall, Unavailable } from '../admission/waiting.ts';
 import type { Allocation } from '../domain/budget.ts';
 import type { Claim } from '../domain/claim.ts';
+import type { TeamId } from '../domain/ids.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import type { DurableHold } from '../store/hot/flush.ts';
 import type { CallFacts, Outcome } from './events.ts';
@@ -42,7 +44,7 @@ export class Hold {
     return this.reservation.claim;
   }
 
-  get teamId(): string {
+  get teamId(): TeamId {
     return this.reservation.teamId;
   }
 
@@ -107,6 +109,10 @@ export class OpenHolds {
 
   remove(hold: Hold): void {
     this.#open.delete(hold.id);
+  }
+
+  get size(): number {
+    return this.#open.size;
   }
 
   has(hold: Hold): boolean {

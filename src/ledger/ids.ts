@@ -21,5 +21,3 @@ export function uuidV7(atMs: number): string {
   next += 16;
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
-
-export { momentOfUuidV7 } from '../domain/ids.ts';

@@ -50,7 +50,12 @@ export interface LedgerOptions {
 }
 
 const TICK_MS = 100;
-const HEARTBEAT_MS = 1000;
+/** The tick of an instance that has had no call for a while: a wake-up costs an idle process more than its work does. */
+const QUIET_TICK_MS = 500;
+/** By then what was free in leases has gone back, and rates of demand, which fall per tick, have fallen. */
+const QUIET_AFTER_MS = 10_000;
+/** It brings the catalog's version along, so a change binds on a quiet instance by then. */
+const HEARTBEAT_MS = 800;
 const DEGRADED_AFTER_MS = 3000;
 
 export class Ledger {
@@ -61,7 +66,10 @@ export class Ledger {
   readonly #heartbeat: Heartbeat;
   #fenced = false;
   #stopped = false;
-  readonly #stopTimers: (() => void)[];
+  readonly #stopHeartbeats: () => void;
+  #cancelTick: () => void = () => {};
+  #ticksSlowly = false;
+  #lastCallMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LedgerOptions) {
     this.#options = options;
@@ -104,10 +112,8 @@ export class Ledger {
         if (error !== null) onStoreError(error);
       },
     });
-    this.#stopTimers = [
-      every(timers, TICK_MS, () => this.#tick()),
-      every(timers, HEARTBEAT_MS, () => void this.sendHeartbeat()),
-    ];
+    this.#stopHeartbeats = every(timers, HEARTBEAT_MS, () => void this.sendHeartbeat());
+    this.#scheduleTick();
   }
 
   /** What counters lent to this instance. */
@@ -132,6 +138,13 @@ export class Ledger {
   /** The number of calls that wait for money. */
   get waiting(): number {
     return this.#admission.waiting;
+  }
+
+  /** No call has been under way for a while. */
+  get isQuiet(): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#open.size > 0 || this.waiting > 0 || this.flusher.backlog.length > 0) this.#lastCallMs = nowMs;
+    return nowMs - this.#lastCallMs > QUIET_AFTER_MS;
   }
 
   /** Why nothing can be admitted now; null: calls can. */
@@ -165,6 +178,7 @@ export class Ledger {
     hold.facts = facts;
     hold.factsJson = factsJson(hold.id, instanceId, facts, hold.amount, hold.reservation.atMs);
     this.#open.add(hold);
+    if (this.#ticksSlowly) this.#scheduleTick();
     journal.append('H', holdLine(hold));
     journal.written(done);
   }
@@ -248,7 +262,8 @@ export class Ledger {
    */
   async stop(hurry: AbortSignal): Promise<void> {
     this.#stopped = true;
-    for (const stop of this.#stopTimers) stop();
+    this.#stopHeartbeats();
+    this.#cancelTick();
     this.#admission.endAll();
     const { journal, store, instanceId } = this.#options;
     for (const hold of this.#open.all()) this.endUnknown(hold, 'drain_timeout');
@@ -260,6 +275,15 @@ export class Ledger {
       throw error;
     }
     journal.close(true);
+  }
+
+  #scheduleTick() {
+    this.#cancelTick();
+    this.#ticksSlowly = this.isQuiet;
+    this.#cancelTick = this.#options.timers.after(this.#ticksSlowly ? QUIET_TICK_MS : TICK_MS, () => {
+      this.#scheduleTick();
+      this.#tick();
+    });
   }
 
   #tick() {

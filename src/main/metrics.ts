@@ -65,11 +65,16 @@ function teamGauges(leases: LeaseTable, keys: KeyCache, nowMs: number): Iterable
   return teams.values();
 }
 
-/**
- * The ledger's store with a stopwatch: how long Postgres takes over the ledger's work, and how often it fails. Counts
- * a move whenever Postgres has learned of usage events.
- */
-export function measuredStore(store: LedgerStore, metrics: Metrics, moves: { count: number }): LedgerStore {
+/** What the rest of the instance learns from the ledger's traffic with Postgres. */
+export interface StoreListener {
+  /** Postgres has learned of usage events. */
+  moved(): void;
+  /** A heartbeat brought the catalog's version. */
+  catalogVersion(version: number): void;
+}
+
+/** The ledger's store with a stopwatch: how long Postgres takes over the ledger's work, and how often it fails. */
+export function measuredStore(store: LedgerStore, metrics: Metrics, heard: StoreListener): LedgerStore {
   async function measured<T>(work: LedgerWork, ask: () => Promise<T>): Promise<T> {
     const startMs = performance.now();
     let failed = true;
@@ -85,10 +90,14 @@ export function measuredStore(store: LedgerStore, metrics: Metrics, moves: { cou
     requestLease: (request) => measured('lease', () => store.requestLease(request)),
     flush: async (batch) => {
       const result = await measured('flush', () => store.flush(batch));
-      if (batch.events.length > 0) moves.count++;
+      if (batch.events.length > 0) heard.moved();
       return result;
     },
-    heartbeat: (instanceId) => measured('heartbeat', () => store.heartbeat(instanceId)),
+    heartbeat: async (instanceId) => {
+      const reply = await measured('heartbeat', () => store.heartbeat(instanceId));
+      heard.catalogVersion(reply.catalogVersion);
+      return reply;
+    },
     // Once, at the end of an instance: nothing to watch.
     adopt: (instanceId, events, status) => store.adopt(instanceId, events, status),
   };

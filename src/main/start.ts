@@ -9,7 +9,7 @@ import { KeyCache } from '../auth/keys.ts';
 import type { Config } from '../config.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
-import { startJob } from '../jobs/every.ts';
+import { followCatalog } from '../jobs/follow-catalog.ts';
 import { SpentBudgets } from '../jobs/warn.ts';
 import { startWatch } from '../jobs/watch.ts';
 import { uuidV7 } from '../ledger/ids.ts';
@@ -54,9 +54,6 @@ export interface App {
   stop(hurry?: AbortSignal): Promise<void>;
 }
 
-/** A change or a revocation binds on every instance within a second. */
-const CATALOG_EVERY_MS = 250;
-
 /** How long Postgres may take over the last flush; then its events stay in the journal. */
 const LAST_FLUSH_MS = 15_000;
 
@@ -88,6 +85,8 @@ interface Base {
   onStoreError: (error: unknown) => void;
   /** How often this instance told Postgres what was spent, or noticed a change of limits or grants. */
   moves: { count: number };
+  /** Where the catalog's version goes that a heartbeat brings. */
+  heartbeats: { onCatalogVersion: (version: number) => void };
 }
 
 /** @throws CannotStart for what people can mend; whatever was begun by then is undone. */
@@ -105,6 +104,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const clock = createClock();
   const metrics = createMetrics({ version });
   const moves = { count: 0 };
+  const heartbeats = { onCatalogVersion: () => {} };
   const base: Base = {
     config,
     log,
@@ -117,6 +117,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     metrics,
     onStoreError,
     moves,
+    heartbeats,
   };
 
   const adoption = await adoptJournals(store.ledgerStore, journals, log);
@@ -156,7 +157,7 @@ export async function startApp(options: AppOptions): Promise<App> {
 
 /** Registers this instance, opens its journal, and makes the first contact with Postgres. */
 async function openLedger(base: Base, journals: string) {
-  const { config, log, back, hurry, store, clock, metrics, moves, onStoreError } = base;
+  const { config, log, back, hurry, store, clock, metrics, moves, heartbeats, onStoreError } = base;
   const instanceId = uuidV7(clock.nowMs());
   await store.registerInstance(instanceId);
   const { promise: fenced, resolve: onFenced } = Promise.withResolvers<void>();
@@ -176,7 +177,10 @@ async function openLedger(base: Base, journals: string) {
   );
   const ledger = new Ledger({
     instanceId,
-    store: measuredStore(store.ledgerStore, metrics, moves),
+    store: measuredStore(store.ledgerStore, metrics, {
+      moved: () => moves.count++,
+      catalogVersion: (version) => heartbeats.onCatalogVersion(version),
+    }),
     journal,
     clock,
     timers: realTimers,
@@ -192,7 +196,7 @@ async function openLedger(base: Base, journals: string) {
 }
 
 /** Reads keys and prices, and follows their changes. */
-async function openCatalog({ back, store, moves, onStoreError }: Base, ledger: Ledger) {
+async function openCatalog({ back, store, moves, heartbeats, onStoreError }: Base, ledger: Ledger) {
   const { sql } = store.database;
   const keys = new KeyCache({ findKey: (hash) => findKey(sql, hash) });
   const catalog = new Catalog({
@@ -205,14 +209,13 @@ async function openCatalog({ back, store, moves, onStoreError }: Base, ledger: L
     onError: onStoreError,
   });
   await catalog.start();
-  const following = startJob({
-    firstAfterMs: CATALOG_EVERY_MS,
-    intervalMs: CATALOG_EVERY_MS,
-    run: () => catalog.poll(),
-    onError: onStoreError,
+  const following = followCatalog({
+    version: () => catalog.version,
+    poll: () => catalog.poll(),
+    isQuiet: () => ledger.isQuiet,
   });
-  // Not waited for: a read that Postgres does not answer must not keep the instance from stopping.
-  back.defer(() => void following.stop());
+  heartbeats.onCatalogVersion = following.heard;
+  back.defer(() => following.stop());
   return { keys, catalog };
 }
 

@@ -1,11 +1,13 @@
 /** Denials and errors: how many calls of a team ended in each code, by quarter of an hour. */
+
 import type { Fragment, Sql } from 'postgres';
 import { ERRORS, type ErrorCode, type ErrorKind } from '../domain/errors.ts';
+import type { TeamId } from '../domain/ids.ts';
 import type { Database } from './database.ts';
 import { startOf, type UsageInterval } from './usage.ts';
 
 export interface ApiErrorCount {
-  teamId: string;
+  teamId: TeamId;
   /** Within the quarter of an hour. */
   atMs: number;
   code: ErrorCode;
@@ -35,7 +37,7 @@ export interface ApiErrorQuery {
   from: Date | null;
   /** Exclusive. */
   to: Date | null;
-  teamId: string | undefined;
+  teamId: TeamId | undefined;
   /** At most so many rows. */
   limit: number;
 }

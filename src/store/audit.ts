@@ -1,6 +1,8 @@
 /** Audit: who changed what. Reads, and the one entry that no trigger writes (a release): see the migrations. */
+
 import { randomUUID } from 'node:crypto';
 import { and, desc, eq, getTableColumns } from 'drizzle-orm';
+import type { TeamId } from '../domain/ids.ts';
 import { type After, isAfter } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
 import { auditLog } from './schema.ts';
@@ -13,7 +15,7 @@ export interface AuditPage {
   limit: number;
   resource: AuditRow['resource'] | undefined;
   resourceId: string | undefined;
-  teamId: string | undefined;
+  teamId: TeamId | undefined;
 }
 
 /** Entries, newest first. */

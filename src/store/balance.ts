@@ -2,9 +2,11 @@
  * Balances: what a team, and each limit, has, spent and holds, as a projection over counters, leases and rollups; nothing
  * of it is stored. Invariant: all of one answer is read in one snapshot, at one moment of Postgres's clock.
  */
+
 import { and, asc, eq, gt, inArray, isNotNull, isNull, ne, notExists, or, sql } from 'drizzle-orm';
 import { isUsable } from '../domain/budget.ts';
 import { type CounterSpec, grantCounter, limitCounter, rangeOf } from '../domain/counter.ts';
+import type { LimitId, TeamId } from '../domain/ids.ts';
 import { type Grant, type Limit, ORGANIZATION_ID, subjectOf } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import type { TimeRange } from '../domain/window.ts';
@@ -57,7 +59,7 @@ export interface Balance {
 }
 
 /** Reads a team's balance: its grants, and the limits that touch its calls but for those of end users. */
-export function readBalance(database: Database, teamId: string): Promise<Balance> {
+export function readBalance(database: Database, teamId: TeamId): Promise<Balance> {
   return snapshot(database, async (tx, now) => {
     const touching = and(inArray(limits.teamId, [teamId, ORGANIZATION_ID]), ne(limits.subjectType, 'user'));
     const limitRows = await tx
@@ -95,7 +97,7 @@ export function snapshot<Result>(
 }
 
 /** Reads all grants that these teams ever had, in the order in which they are spent. */
-export async function readGrants(tx: Transaction, teamIds: string[], now: Date): Promise<GrantBalance[]> {
+export async function readGrants(tx: Transaction, teamIds: TeamId[], now: Date): Promise<GrantBalance[]> {
   const rows = await tx
     .select()
     .from(grants)
@@ -163,7 +165,7 @@ export function toLimit(row: LimitRow): Limit {
 }
 
 /** Undefined: no call has needed the limit in this window. */
-async function readBuckets(tx: Transaction, limitId: string, span: TimeRange): Promise<Spent | undefined> {
+async function readBuckets(tx: Transaction, limitId: LimitId, span: TimeRange): Promise<Spent | undefined> {
   const [row] = await tx
     .select({
       settled: sql<string>`coalesce(sum(${counters.settled}), 0)`,
@@ -217,7 +219,7 @@ async function readCounters(
   );
 }
 
-async function readCharged(tx: Transaction, teamId: string): Promise<PicoUsd> {
+async function readCharged(tx: Transaction, teamId: TeamId): Promise<PicoUsd> {
   const [row] = await tx
     .select({ charged: sql<string>`coalesce(sum(${usageDays.costUsd}), 0)` })
     .from(usageDays)
@@ -225,7 +227,7 @@ async function readCharged(tx: Transaction, teamId: string): Promise<PicoUsd> {
   return usd(row!.charged);
 }
 
-async function readUnknown(tx: Transaction, teamId: string): Promise<PicoUsd> {
+async function readUnknown(tx: Transaction, teamId: TeamId): Promise<PicoUsd> {
   const released = tx
     .select()
     .from(adjustments)

@@ -2,7 +2,9 @@
  * Budgets: what a team's grants and limits leave it, in the windows of this moment. Owns: which grants are usable and
  * which limits are budgets, in SQL. Does not own: what one team holds in detail (balance.ts), forecasts (admin).
  */
+
 import { and, asc, eq, gt, inArray, isNull, lte, ne, or, type SQL, sql } from 'drizzle-orm';
+import type { TeamId } from '../domain/ids.ts';
 import type { Meter } from '../domain/limit.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type PicoUsd, toFloatUsd, usd } from '../domain/money.ts';
@@ -43,7 +45,7 @@ const isStrictBudget = and(
 );
 
 export interface TeamBudget {
-  teamId: string;
+  teamId: TeamId;
   source: 'limit' | 'grant';
   id: string;
   meter: Meter;
@@ -63,7 +65,7 @@ export interface TeamBudgets {
 }
 
 /** Reads the budgets of these teams at this moment of Postgres's clock. */
-export function readTeamBudgets(database: Database, teamIds: string[]): Promise<TeamBudgets> {
+export function readTeamBudgets(database: Database, teamIds: TeamId[]): Promise<TeamBudgets> {
   return snapshot(database, async (tx, now) => {
     const credit = await readGrants(tx, teamIds, now);
     const rows = await tx
@@ -109,7 +111,7 @@ export function readTeamBudgets(database: Database, teamIds: string[]): Promise<
 }
 
 /** Reads what is left of the usable grants of these teams, or of all; null: there are none. */
-export async function readCredit(queries: Queries, teamIds: string[] | null): Promise<PicoUsd | null> {
+export async function readCredit(queries: Queries, teamIds: TeamId[] | null): Promise<PicoUsd | null> {
   const [row] = await queries
     .select({
       left: sql<string | null>`sum(greatest(${grants.amountUsd} - coalesce(${counters.settled}, 0), 0))`,
@@ -135,7 +137,7 @@ export interface TightestBudget {
 }
 
 type TightestRow = {
-  team_id: string;
+  team_id: TeamId;
   team: string;
   amount: string;
   remaining: string;
@@ -204,7 +206,7 @@ export async function readTightestBudgets(queries: Queries, budgetsMax: number):
  * fast as all together. Teams that spent nothing are left out.
  */
 async function readPaces(queries: Queries): Promise<Map<string, number>> {
-  const rows = await queries.execute<{ team_id: string; usd_per_second: number }>(sql`
+  const rows = await queries.execute<{ team_id: TeamId; usd_per_second: number }>(sql`
     select ${teams.id} as team_id, spent.usd / extract(epoch from now - hour_ago)::float8 as usd_per_second
     from ${teams}
     cross join (

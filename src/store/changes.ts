@@ -3,10 +3,12 @@
  * version by which replicas notice them. Invariants: a version is visible only together with its changes and all of
  * smaller versions; locks are taken in one order: team, row of the resource, counters by id, the version last.
  */
+
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { eq, inArray, type SQL, sql } from 'drizzle-orm';
 import type { PgColumn } from 'drizzle-orm/pg-core';
 import { type ApiError, apiError } from '../domain/errors.ts';
+import type { TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type Database, type Queries, retried, type Transaction } from './database.ts';
 import { catalogVersion, teams } from './schema.ts';
@@ -85,7 +87,7 @@ export function runAlone<Result>(
  */
 export async function raiseVersion(
   tx: Transaction,
-  teamIds: readonly string[],
+  teamIds: readonly TeamId[],
   because: 'changed' | 'warned' = 'changed',
 ): Promise<void> {
   const [row] = await tx
@@ -104,7 +106,7 @@ export async function raiseVersion(
  * Locks a team that something is about to change for, so that no counter is made meanwhile. Returns an error when there
  * is no such team or it was deleted; `param` is the field that named it.
  */
-export async function lockTeam(tx: Transaction, teamId: string, param?: string): Promise<ApiError | null> {
+export async function lockTeam(tx: Transaction, teamId: TeamId, param?: string): Promise<ApiError | null> {
   const team = await lockRow(tx, teamId);
   const extra = param === undefined ? {} : { param };
   if (!team || teamId === ORGANIZATION_ID) return apiError('not_found', `there is no team ${teamId}`, extra);
@@ -112,13 +114,13 @@ export async function lockTeam(tx: Transaction, teamId: string, param?: string):
 }
 
 /** Like {@link lockTeam}, for what may belong to the organization as well. */
-export async function lockOwner(tx: Transaction, teamId: string, param?: string): Promise<ApiError | null> {
+export async function lockOwner(tx: Transaction, teamId: TeamId, param?: string): Promise<ApiError | null> {
   if (teamId !== ORGANIZATION_ID) return lockTeam(tx, teamId, param);
   await lockRow(tx, teamId);
   return null;
 }
 
-async function lockRow(tx: Transaction, teamId: string) {
+async function lockRow(tx: Transaction, teamId: TeamId) {
   const [team] = await tx.select().from(teams).where(eq(teams.id, teamId)).for('no key update');
   return team;
 }

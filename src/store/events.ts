@@ -1,4 +1,5 @@
 /** Events: the list of calls. Reads only; the flush writes them, and nobody changes them. */
+
 import {
   and,
   asc,
@@ -13,7 +14,7 @@ import {
   type SQL,
   sql,
 } from 'drizzle-orm';
-import { momentOfUuidV7 } from '../domain/ids.ts';
+import { type EventId, type GrantId, type LimitId, momentOfUuidV7, type TeamId } from '../domain/ids.ts';
 import { type After, isAfter, type Order } from './changes.ts';
 import type { Database, Queries } from './database.ts';
 import { adjustments, grants, teams, usageEvents } from './schema.ts';
@@ -37,7 +38,7 @@ export interface EventPage {
   limit: number;
   order: Order;
   /** Undefined: of all teams. */
-  teamId: string | undefined;
+  teamId: TeamId | undefined;
   /** Inclusive. */
   from: Date | null;
   /** Exclusive. */
@@ -107,7 +108,7 @@ function eventsOf(queries: Queries) {
 }
 
 /** Finds an event by its id alone: the moment in it (RFC 9562) names the partition and the place in its index. */
-export async function findEvent(queries: Queries, id: string): Promise<EventRow | null> {
+export async function findEvent(queries: Queries, id: EventId): Promise<EventRow | null> {
   const createdAt = new Date(momentOfUuidV7(id));
   // Beyond the years that Postgres and ISO 8601 write alike: no id of ours.
   if (createdAt.getTime() >= Date.UTC(9999, 0)) return null;
@@ -123,7 +124,7 @@ export async function findEvent(queries: Queries, id: string): Promise<EventRow 
  */
 export function listUnknown(
   database: Database,
-  page: { after: After | null; limit: number; teamId: string | undefined; before?: Date },
+  page: { after: After | null; limit: number; teamId: TeamId | undefined; before?: Date },
 ): Promise<EventRow[]> {
   const corrections = database.db
     .select({ id: adjustments.id })
@@ -168,7 +169,7 @@ function deltaOf(event: string): SQL<string | null> {
 }
 
 /** What corrected an event. */
-export function listAdjustments(database: Database, event: { teamId: string; id: string }) {
+export function listAdjustments(database: Database, event: { teamId: TeamId; id: EventId }) {
   return database.db
     .select()
     .from(adjustments)
@@ -177,7 +178,13 @@ export function listAdjustments(database: Database, event: { teamId: string; id:
 }
 
 /** Which of these ids are grants. */
-export async function grantsAmong(database: Database, ids: string[]): Promise<Set<string>> {
-  const rows = await database.db.select({ id: grants.id }).from(grants).where(inArray(grants.id, ids));
+export async function grantsAmong(
+  database: Database,
+  ids: readonly (LimitId | GrantId)[],
+): Promise<Set<string>> {
+  const rows = await database.db
+    .select({ id: grants.id })
+    .from(grants)
+    .where(inArray(sql`${grants.id}`, ids));
   return new Set(rows.map((row) => row.id));
 }

@@ -1,9 +1,11 @@
 /**
  * Grants: prepaid credit. Invariant: a grant and its counter (there is at most one) change in one transaction.
  */
+
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, isNull, sql } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
+import { asId, type GrantId, type TeamId } from '../domain/ids.ts';
 import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './changes.ts';
 import type { Database } from './database.ts';
 import { counters, grants } from './schema.ts';
@@ -11,7 +13,7 @@ import { counters, grants } from './schema.ts';
 export type GrantRow = typeof grants.$inferSelect;
 
 export interface NewGrant {
-  teamId: string;
+  teamId: TeamId;
   /** Decimal text. */
   amountUsd: string;
   /** Null: now. */
@@ -32,21 +34,21 @@ export function createGrant(database: Database, grant: NewGrant): Promise<GrantR
     if (grant.expiresAt && grant.expiresAt <= startsAt) return ENDS_BEFORE_IT_STARTS;
     const [row] = await tx
       .insert(grants)
-      .values({ id: randomUUID(), ...grant, startsAt, createdAt: now })
+      .values({ id: asId<GrantId>(randomUUID()), ...grant, startsAt, createdAt: now })
       .returning();
     await raiseVersion(tx, [grant.teamId]);
     return row!;
   });
 }
 
-export async function findGrant(database: Database, id: string): Promise<GrantRow | null> {
+export async function findGrant(database: Database, id: GrantId): Promise<GrantRow | null> {
   const [row] = await database.db.select().from(grants).where(eq(grants.id, id));
   return row ?? null;
 }
 
 export function listGrants(
   database: Database,
-  page: { after: After | null; limit: number; deleted: boolean; teamId: string | undefined },
+  page: { after: After | null; limit: number; deleted: boolean; teamId: TeamId | undefined },
 ): Promise<GrantRow[]> {
   return database.db
     .select()
@@ -65,7 +67,7 @@ export function listGrants(
 /** Changes a grant and its counter. Less than what is already spent is allowed: nothing more is. */
 export function changeGrant(
   database: Database,
-  id: string,
+  id: GrantId,
   change: { amountUsd?: string; expiresAt?: Date | null },
 ): Promise<GrantRow | ApiError | null> {
   return changeCatalog(database, async (tx) => {
@@ -90,7 +92,7 @@ export function changeGrant(
 }
 
 /** Deletes a grant: what nobody spent, holds or was lent of it is gone. Deleting it again changes nothing. */
-export async function deleteGrant(database: Database, id: string): Promise<GrantRow | null> {
+export async function deleteGrant(database: Database, id: GrantId): Promise<GrantRow | null> {
   await changeCatalog(database, async (tx, now) => {
     const [grant] = await tx.select().from(grants).where(eq(grants.id, id));
     if (!grant || (await lockTeam(tx, grant.teamId))) return;

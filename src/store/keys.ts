@@ -1,7 +1,9 @@
 /** Keys: the rows of virtual keys. Their text is never here, only its hash (auth/keys). */
+
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, isNull, sql } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
+import { asId, type KeyId, type TeamId } from '../domain/ids.ts';
 import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './changes.ts';
 import type { Database } from './database.ts';
 import { keys } from './schema.ts';
@@ -9,7 +11,7 @@ import { keys } from './schema.ts';
 export type KeyRow = typeof keys.$inferSelect;
 
 export interface KeyInput {
-  teamId: string;
+  teamId: TeamId;
   name: string;
   hash: string;
   prefix: string;
@@ -24,21 +26,21 @@ export function createKey(database: Database, key: KeyInput): Promise<KeyRow | A
     if (refused) return refused;
     const [row] = await tx
       .insert(keys)
-      .values({ id: randomUUID(), ...key, createdAt: now })
+      .values({ id: asId<KeyId>(randomUUID()), ...key, createdAt: now })
       .returning();
     await raiseVersion(tx, [key.teamId]);
     return row!;
   });
 }
 
-export async function findKeyRow(database: Database, id: string): Promise<KeyRow | null> {
+export async function findKeyRow(database: Database, id: KeyId): Promise<KeyRow | null> {
   const [row] = await database.db.select().from(keys).where(eq(keys.id, id));
   return row ?? null;
 }
 
 export function listKeys(
   database: Database,
-  page: { after: After | null; limit: number; deleted: boolean; teamId: string | undefined },
+  page: { after: After | null; limit: number; deleted: boolean; teamId: TeamId | undefined },
 ): Promise<KeyRow[]> {
   return database.db
     .select()
@@ -57,7 +59,7 @@ export function listKeys(
 /** Changes a key that is not revoked; an error when it is. */
 export function changeKey(
   database: Database,
-  id: string,
+  id: KeyId,
   change: { name?: string | undefined; models?: string[] | null | undefined; expiresAt?: Date | null },
 ): Promise<KeyRow | ApiError | null> {
   return changeCatalog(database, async (tx) => {
@@ -82,7 +84,7 @@ export function changeKey(
  */
 export function rotateKey(
   database: Database,
-  id: string,
+  id: KeyId,
   text: { hash: string; prefix: string },
   graceMs: number,
 ): Promise<KeyRow | ApiError | null> {
@@ -107,7 +109,7 @@ export function rotateKey(
 }
 
 /** Revokes a key for good. Revoking it again changes nothing. */
-export async function revokeKey(database: Database, id: string): Promise<KeyRow | null> {
+export async function revokeKey(database: Database, id: KeyId): Promise<KeyRow | null> {
   await changeCatalog(database, async (tx, now) => {
     const [key] = await tx.select().from(keys).where(eq(keys.id, id));
     if (!key || (await lockTeam(tx, key.teamId))) return;

@@ -2,9 +2,11 @@
  * Limits: the rules. Invariant: a changed amount and the amount of the counters that are still open change in one
  * transaction, so no replica lends by the old rule once the new one is told.
  */
+
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
-import { type ApiError, apiError } from '../domain/errors.ts';
+import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
+import { asId, type KeyId, type LimitId, type TeamId } from '../domain/ids.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import type { Window } from '../domain/window.ts';
 import { type After, changeCatalog, isAfter, lockOwner, lockTeam, raiseVersion } from './changes.ts';
@@ -16,7 +18,7 @@ export type LimitRow = typeof limits.$inferSelect;
 export interface NewLimit {
   subject: Subject;
   /** Of end users: of which team's; null: of every team's. */
-  teamId: string | null;
+  teamId: TeamId | null;
   /** Null: all. */
   models: string[] | null;
   meter: Meter;
@@ -34,13 +36,13 @@ export function createLimit(database: Database, limit: NewLimit): Promise<LimitR
   const { subject, teamId: ofTeam, ...rule } = limit;
   return changeCatalog(database, async (tx, now) => {
     const teamId = await teamOf(tx, subject, ofTeam);
-    if (typeof teamId !== 'string') return teamId;
+    if (isApiError(teamId)) return teamId;
     const refused = await (subject.type === 'team' ? lockTeam : lockOwner)(tx, teamId, 'subject.id');
     if (refused) return refused;
     const [row] = await tx
       .insert(limits)
       .values({
-        id: randomUUID(),
+        id: asId<LimitId>(randomUUID()),
         teamId,
         subjectType: subject.type,
         subjectId: subject.type === 'org' ? null : subject.id,
@@ -54,27 +56,27 @@ export function createLimit(database: Database, limit: NewLimit): Promise<LimitR
 }
 
 /** Under which team a limit stands. */
-async function teamOf(tx: Transaction, subject: Subject, teamId: string | null): Promise<string | ApiError> {
+async function teamOf(tx: Transaction, subject: Subject, teamId: TeamId | null): Promise<TeamId | ApiError> {
   if (subject.type === 'team') return subject.id;
   if (subject.type === 'key') return await teamOfKey(tx, subject.id);
   return subject.type === 'user' ? (teamId ?? ORGANIZATION_ID) : ORGANIZATION_ID;
 }
 
-async function teamOfKey(tx: Transaction, keyId: string): Promise<string | ApiError> {
+async function teamOfKey(tx: Transaction, keyId: KeyId): Promise<TeamId | ApiError> {
   const [key] = await tx.select().from(keys).where(eq(keys.id, keyId));
   const extra = { param: 'subject.id' };
   if (!key) return apiError('not_found', `there is no key ${keyId}`, extra);
   return key.revokedAt ? apiError('conflict', `the key ${key.name} was revoked`, extra) : key.teamId;
 }
 
-export async function findLimit(database: Database, id: string): Promise<LimitRow | null> {
+export async function findLimit(database: Database, id: LimitId): Promise<LimitRow | null> {
   const [row] = await database.db.select().from(limits).where(eq(limits.id, id));
   return row ?? null;
 }
 
 export function listLimits(
   database: Database,
-  page: { after: After | null; limit: number; deleted: boolean; teamId: string | undefined },
+  page: { after: After | null; limit: number; deleted: boolean; teamId: TeamId | undefined },
 ): Promise<LimitRow[]> {
   return database.db
     .select()
@@ -96,7 +98,7 @@ export function listLimits(
  */
 export function changeLimit(
   database: Database,
-  id: string,
+  id: LimitId,
   change: {
     amount?: string | undefined;
     maxHold?: string | null | undefined;
@@ -121,7 +123,7 @@ export function changeLimit(
 }
 
 /** The amount of a rolling window stands in its head, whose span is over; buckets that are over are many, and done. */
-async function changeCounters(tx: Transaction, id: string, amount: string, now: Date): Promise<void> {
+async function changeCounters(tx: Transaction, id: LimitId, amount: string, now: Date): Promise<void> {
   const open = and(
     eq(counters.sourceId, id),
     or(isNull(counters.endsAt), gt(counters.endsAt, now), counters.isHead),
@@ -131,7 +133,7 @@ async function changeCounters(tx: Transaction, id: string, amount: string, now: 
 }
 
 /** Deletes a limit: it binds nobody any more. Deleting it again changes nothing. */
-export async function deleteLimit(database: Database, id: string): Promise<LimitRow | null> {
+export async function deleteLimit(database: Database, id: LimitId): Promise<LimitRow | null> {
   await changeCatalog(database, async (tx, now) => {
     const [limit] = await tx.select().from(limits).where(eq(limits.id, id));
     if (!limit || (await lockOwner(tx, limit.teamId))) return;

@@ -1,5 +1,5 @@
 /** Names: how teams and keys are called, for answers that name them by their ids. */
-import { inArray } from 'drizzle-orm';
+import { inArray, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { keys, teams } from './schema.ts';
 
@@ -15,6 +15,6 @@ export async function readNames(
   const rows = await database.db
     .select({ id: table.id, name: table.name })
     .from(table)
-    .where(inArray(table.id, wanted));
+    .where(inArray(sql`${table.id}`, wanted));
   return new Map(rows.map((row) => [row.id, row.name]));
 }

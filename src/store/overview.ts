@@ -3,8 +3,10 @@
  * Reads sums by day where a whole UTC day lies in a span, sums by quarter of an hour at its edges, never events;
  * a team at a time, each by the index that begins with it.
  */
+
 import type { Fragment, Sql } from 'postgres';
 import type { ErrorKind } from '../domain/errors.ts';
+import type { TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import { DAY_MS } from '../domain/window.ts';
@@ -24,7 +26,7 @@ export interface Spans {
 }
 
 export interface TeamSpend {
-  id: string;
+  id: TeamId;
   name: string;
   month: PicoUsd;
   previousMonth: PicoUsd;
@@ -38,7 +40,7 @@ export interface TeamSpend {
 }
 
 /** Of these teams, or of all; deleted ones too, because what they spent was spent. */
-export async function readSpend(sql: Sql, spans: Spans, teamIds: string[] | null): Promise<TeamSpend[]> {
+export async function readSpend(sql: Sql, spans: Spans, teamIds: TeamId[] | null): Promise<TeamSpend[]> {
   const { month, previousMonth, today, recent } = spans;
   const rows = await sql<Row[]>`
     select t.id, t.name, (${summed(sql, 'cost_usd', month)})::text as month,
@@ -64,7 +66,7 @@ export async function readSpend(sql: Sql, spans: Spans, teamIds: string[] | null
 }
 
 interface Row {
-  id: string;
+  id: TeamId;
   name: string;
   month: string;
   previous_month: string;

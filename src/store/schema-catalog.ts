@@ -1,6 +1,7 @@
 /** Tables of what admins say: plans, teams, keys, limits, grants, models and prices. They grow with the organisation. */
 import { sql } from 'drizzle-orm';
 import { boolean, check, index, integer, pgTable, text, uuid } from 'drizzle-orm/pg-core';
+import type { GrantId, KeyId, LimitId, TeamId } from '../domain/ids.ts';
 import { ENFORCEMENTS, METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { SERVICE_TIERS } from '../domain/price.ts';
 import { storedPriceLines } from './price-lines.ts';
@@ -26,7 +27,7 @@ export const plans = pgTable('plans', {
 });
 
 export const teams = pgTable('teams', {
-  id: uuid('id').primaryKey(),
+  id: uuid('id').$type<TeamId>().primaryKey(),
   name: text('name').notNull().unique(),
   plan: text('plan'),
   /** Without a grant or a cost limit a team is refused, unless an admin said that it is unlimited. */
@@ -46,8 +47,9 @@ export const teams = pgTable('teams', {
 export const keys = pgTable(
   'keys',
   {
-    id: uuid('id').primaryKey(),
+    id: uuid('id').$type<KeyId>().primaryKey(),
     teamId: uuid('team_id')
+      .$type<TeamId>()
       .notNull()
       .references(() => teams.id),
     name: text('name').notNull(),
@@ -69,8 +71,9 @@ export const keys = pgTable(
 export const limits = pgTable(
   'limits',
   {
-    id: uuid('id').primaryKey(),
+    id: uuid('id').$type<LimitId>().primaryKey(),
     teamId: uuid('team_id')
+      .$type<TeamId>()
       .notNull()
       .references(() => teams.id),
     subjectType: text('subject_type', { enum: SUBJECT_TYPES }).notNull(),
@@ -104,8 +107,9 @@ export const limits = pgTable(
 export const grants = pgTable(
   'grants',
   {
-    id: uuid('id').primaryKey(),
+    id: uuid('id').$type<GrantId>().primaryKey(),
     teamId: uuid('team_id')
+      .$type<TeamId>()
       .notNull()
       .references(() => teams.id),
     amountUsd: money('amount_usd').notNull(),
@@ -169,7 +173,7 @@ export const auditLog = pgTable(
     resource: text('resource', { enum: AUDIT_RESOURCES }).notNull(),
     resourceId: text('resource_id').notNull(),
     /** Null: it belongs to no team (a plan, a price). */
-    teamId: uuid('team_id'),
+    teamId: uuid('team_id').$type<TeamId>(),
     before: json('before', storedRow),
     after: json('after', storedRow),
   },

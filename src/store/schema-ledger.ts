@@ -14,6 +14,7 @@ import {
 } from 'drizzle-orm/pg-core';
 import { COUNTER_SOURCES } from '../domain/counter.ts';
 import type { ErrorKind } from '../domain/errors.ts';
+import type { CounterId, EventId, GrantId, KeyId, LimitId, TeamId } from '../domain/ids.ts';
 import { METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { OUTCOMES, PROVENANCES } from '../domain/outcome.ts';
 import { count, isOneOf, json, moment, money } from './schema-columns.ts';
@@ -23,11 +24,11 @@ import { storedAllocations, storedNumbers } from './stored-json.ts';
 export const counters = pgTable(
   'counters',
   {
-    teamId: uuid('team_id').notNull(),
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
     /** As domain/counter.ts makes it: making it twice makes one. No query takes it apart. */
-    id: text('id').notNull(),
+    id: text('id').$type<CounterId>().notNull(),
     source: text('source', { enum: COUNTER_SOURCES }).notNull(),
-    sourceId: uuid('source_id').notNull(),
+    sourceId: uuid('source_id').$type<LimitId | GrantId>().notNull(),
     subjectType: text('subject_type', { enum: SUBJECT_TYPES }).notNull(),
     subjectId: text('subject_id').notNull(),
     models: text('models').array(),
@@ -66,8 +67,8 @@ export const counters = pgTable(
 export const leases = pgTable(
   'leases',
   {
-    teamId: uuid('team_id').notNull(),
-    counterId: text('counter_id').notNull(),
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
+    counterId: text('counter_id').$type<CounterId>().notNull(),
     instanceId: uuid('instance_id').notNull(),
     granted: money('granted').notNull().default('0'),
     returned: money('returned').notNull().default('0'),
@@ -88,7 +89,7 @@ export const leases = pgTable(
 export const holds = pgTable(
   'holds',
   {
-    teamId: uuid('team_id').notNull(),
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
     id: uuid('id').notNull(),
     instanceId: uuid('instance_id').notNull(),
     /** `[{counter, held}]`. */
@@ -128,10 +129,10 @@ export const release = pgTable(
 export const usageEvents = pgTable(
   'usage_events',
   {
-    teamId: uuid('team_id').notNull(),
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
     createdAt: moment('created_at').notNull(),
-    id: uuid('id').notNull(),
-    keyId: uuid('key_id').notNull(),
+    id: uuid('id').$type<EventId>().notNull(),
+    keyId: uuid('key_id').$type<KeyId>().notNull(),
     instanceId: uuid('instance_id').notNull(),
     operation: text('operation').notNull(),
     model: text('model').notNull(),
@@ -192,9 +193,9 @@ const sums = () => ({
 export const usageRollups = pgTable(
   'usage_rollups',
   {
-    teamId: uuid('team_id').notNull(),
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
     bucketStart: moment('bucket_start').notNull(),
-    keyId: uuid('key_id').notNull(),
+    keyId: uuid('key_id').$type<KeyId>().notNull(),
     model: text('model').notNull(),
     operation: text('operation').notNull(),
     ...sums(),
@@ -208,9 +209,9 @@ export const usageRollups = pgTable(
 export const usageDays = pgTable(
   'usage_days',
   {
-    teamId: uuid('team_id').notNull(),
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
     day: moment('day').notNull(),
-    keyId: uuid('key_id').notNull(),
+    keyId: uuid('key_id').$type<KeyId>().notNull(),
     model: text('model').notNull(),
     operation: text('operation').notNull(),
     ...sums(),
@@ -230,9 +231,9 @@ export const usageDays = pgTable(
 export const usageQuantities = pgTable(
   'usage_quantities',
   {
-    teamId: uuid('team_id').notNull(),
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
     bucketStart: moment('bucket_start').notNull(),
-    keyId: uuid('key_id').notNull(),
+    keyId: uuid('key_id').$type<KeyId>().notNull(),
     model: text('model').notNull(),
     operation: text('operation').notNull(),
     meter: text('meter').notNull(),
@@ -250,7 +251,7 @@ export const usageQuantities = pgTable(
 export const apiErrorRollups = pgTable(
   'api_error_rollups',
   {
-    teamId: uuid('team_id').notNull(),
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
     bucketStart: moment('bucket_start').notNull(),
     code: text('code').notNull(),
     /** By the catalogue of errors: a denial or an error. */
@@ -267,9 +268,9 @@ export const apiErrorRollups = pgTable(
 export const adjustments = pgTable(
   'adjustments',
   {
-    teamId: uuid('team_id').notNull(),
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
     id: uuid('id').notNull(),
-    eventId: uuid('event_id').notNull(),
+    eventId: uuid('event_id').$type<EventId>().notNull(),
     deltaUsd: money('delta_usd').notNull(),
     reason: text('reason').notNull(),
     actor: text('actor').notNull(),

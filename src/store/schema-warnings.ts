@@ -1,6 +1,7 @@
 /** The table of warnings. It grows with the windows in which a threshold is reached. */
 import { sql } from 'drizzle-orm';
 import { boolean, index, integer, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core';
+import type { CounterId, TeamId } from '../domain/ids.ts';
 import { moment, money } from './schema-columns.ts';
 
 /**
@@ -10,8 +11,8 @@ import { moment, money } from './schema-columns.ts';
 export const warnings = pgTable(
   'warnings',
   {
-    teamId: uuid('team_id').notNull(),
-    counterId: text('counter_id').notNull(),
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
+    counterId: text('counter_id').$type<CounterId>().notNull(),
     /** Percent of the amount. */
     threshold: integer('threshold').notNull(),
     amount: money('amount').notNull(),

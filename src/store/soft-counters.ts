@@ -2,8 +2,10 @@
  * Counters of soft limits. No admission needs them, so nothing makes them on a call's way; who warns does, and from
  * then on every flush moves them as it moves those of strict limits. Made anew in each window that sees a call.
  */
+
 import { and, eq, isNull, or } from 'drizzle-orm';
 import { type CounterSpec, limitCounter } from '../domain/counter.ts';
+import type { CounterId, TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { toLimit } from './balance.ts';
 import type { Database } from './database.ts';
@@ -30,7 +32,7 @@ export async function ensureSoftCounters(database: Database, now: Date): Promise
     );
   const specs: CounterSpec[] = [];
   for (const { limit } of rows) {
-    const at = (teamId: string, endUser: string | null) =>
+    const at = (teamId: TeamId, endUser: string | null) =>
       limitCounter(toLimit(limit), teamId, endUser, now.getTime());
     if (limit.subjectType !== 'user') specs.push(at(limit.teamId, null));
     else
@@ -44,7 +46,7 @@ export async function ensureSoftCounters(database: Database, now: Date): Promise
 /** Those that do not exist, in windows that have seen a call. */
 async function missingOf({ sql: client }: Database, specs: readonly CounterSpec[]): Promise<CounterSpec[]> {
   if (specs.length === 0) return [];
-  const rows = await client<{ team_id: string; id: string }[]>`
+  const rows = await client<{ team_id: TeamId; id: CounterId }[]>`
     select w.team_id, w.id
     from unnest(${specs.map((spec) => spec.teamId)}::text[], ${specs.map((spec) => spec.id)}::text[],
       ${specs.map((spec) => new Date(spec.startsAtMs).toISOString())}::text[]) as w(team_id, id, starts_at)
@@ -61,7 +63,7 @@ const RECENT = '2 minutes';
 /** End users that a limit counts and that called lately. */
 async function recentUsers({ sql: client }: Database, limit: LimitRow, now: Date) {
   const { teamId, subjectId } = limit;
-  return client<{ team_id: string; end_user: string }[]>`
+  return client<{ team_id: TeamId; end_user: string }[]>`
     select distinct team_id, end_user from usage_events
     where end_user is not null and created_at >= ${now.toISOString()}::timestamptz - ${RECENT}::interval
       and (${teamId} = ${ORGANIZATION_ID} or team_id = ${teamId}::uuid)

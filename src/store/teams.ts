@@ -1,7 +1,9 @@
 /** Teams: whom keys, limits, grants and the ledger belong to. A deleted team keeps its history, and its name. */
+
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, inArray, isNull, ne } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
+import { asId, type GrantId, type LimitId, type TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './changes.ts';
 import { type Database, sqlState, type Transaction } from './database.ts';
@@ -35,7 +37,7 @@ export async function createTeam(database: Database, team: NewTeam): Promise<Tea
     const [row] = await tx
       .insert(teams)
       .values({
-        id: randomUUID(),
+        id: asId<TeamId>(randomUUID()),
         ...team,
         models: team.models === undefined ? (plan?.models ?? null) : team.models,
         createdAt: now,
@@ -56,9 +58,9 @@ function nameTaken(name: string): ApiError {
   });
 }
 
-function giveCredit(tx: Transaction, teamId: string, given: PlanGrant[], now: Date): Promise<GrantRow[]> {
+function giveCredit(tx: Transaction, teamId: TeamId, given: PlanGrant[], now: Date): Promise<GrantRow[]> {
   const rows = given.map(({ amount_usd, months }) => ({
-    id: randomUUID(),
+    id: asId<GrantId>(randomUUID()),
     teamId,
     amountUsd: amount_usd,
     startsAt: now,
@@ -68,9 +70,9 @@ function giveCredit(tx: Transaction, teamId: string, given: PlanGrant[], now: Da
   return tx.insert(grants).values(rows).returning();
 }
 
-async function setLimits(tx: Transaction, teamId: string, rules: PlanLimit[], now: Date): Promise<void> {
+async function setLimits(tx: Transaction, teamId: TeamId, rules: PlanLimit[], now: Date): Promise<void> {
   const rows = rules.map((rule) => ({
-    id: randomUUID(),
+    id: asId<LimitId>(randomUUID()),
     teamId,
     subjectType: 'team' as const,
     subjectId: teamId,
@@ -80,7 +82,7 @@ async function setLimits(tx: Transaction, teamId: string, rules: PlanLimit[], no
   await tx.insert(limits).values(rows);
 }
 
-export async function findTeam(database: Database, id: string): Promise<TeamRow | null> {
+export async function findTeam(database: Database, id: TeamId): Promise<TeamRow | null> {
   const rows = await database.db
     .select()
     .from(teams)
@@ -117,7 +119,7 @@ async function withGrants(database: Database, rows: (typeof teams.$inferSelect)[
 /** Renames a team, changes its models, lets it spend without a grant or limit, or lets its calls go on while Postgres is away. */
 export async function changeTeam(
   database: Database,
-  id: string,
+  id: TeamId,
   change: {
     name?: string | undefined;
     unlimited?: boolean | undefined;
@@ -142,7 +144,7 @@ export async function changeTeam(
 }
 
 /** Without the ledger nothing strict can be kept: only a team that has nothing strict may go on without it. */
-async function strictOf(tx: Transaction, teamId: string): Promise<ApiError | null> {
+async function strictOf(tx: Transaction, teamId: TeamId): Promise<ApiError | null> {
   const ofTeam = and(eq(limits.teamId, teamId), isNull(limits.deletedAt), eq(limits.enforcement, 'strict'));
   const strict = await tx.select().from(limits).where(ofTeam).limit(1);
   const prepaid = await tx.select().from(grants).where(eq(grants.teamId, teamId)).limit(1);
@@ -155,7 +157,7 @@ async function strictOf(tx: Transaction, teamId: string): Promise<ApiError | nul
 const UNIQUE_VIOLATION = '23505';
 
 /** Deletes a team: its keys are revoked, its history stays. Deleting it again changes nothing. */
-export async function deleteTeam(database: Database, id: string): Promise<TeamRow | null> {
+export async function deleteTeam(database: Database, id: TeamId): Promise<TeamRow | null> {
   await changeCatalog(database, async (tx, now) => {
     if (await lockTeam(tx, id)) return;
     await tx.update(teams).set({ deletedAt: now }).where(eq(teams.id, id));

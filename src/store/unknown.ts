@@ -2,11 +2,13 @@
  * Unknown outcomes: calls that stay charged at their hold until there is evidence. Owns: the release. Invariant: an
  * event never changes; its correction, the counters and the rollups that it moved change together, once.
  */
+
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, gt, inArray, isNull, ne, or, sql } from 'drizzle-orm';
 import { settleInOrder } from '../domain/budget.ts';
 import { counted } from '../domain/counter.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
+import type { EventId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import { addAudit } from './audit.ts';
@@ -21,7 +23,7 @@ type EventRow = typeof usageEvents.$inferSelect;
 type CounterRow = typeof counters.$inferSelect;
 
 export interface UnknownRelease {
-  eventId: string;
+  eventId: EventId;
   /** What the upstream billed after all. */
   cost: PicoUsd;
   reason: string;
@@ -122,7 +124,7 @@ async function correctCounters(tx: Transaction, event: EventRow, cost: PicoUsd):
 function counterDeltas(rows: CounterRow[], event: EventRow, cost: PicoUsd): Map<string, PicoUsd> {
   const deltas = new Map<string, PicoUsd>();
   const { allocations } = event;
-  const sourceOf = new Map(rows.map((row) => [row.id, row.source]));
+  const sourceOf = new Map<string, CounterRow['source']>(rows.map((row) => [row.id, row.source]));
   const fromGrants = allocations.filter((part) => sourceOf.get(part.counter) === 'grant');
   const paid = settleInOrder(
     fromGrants.map((part) => usd(part.held)),

@@ -1,5 +1,7 @@
 /** Usage: sums of the rollups, by any of their dimensions and any calendar interval. Never reads events, and few quarters. */
+
 import type { Fragment, Sql } from 'postgres';
+import type { KeyId, TeamId } from '../domain/ids.ts';
 import { DAY_MS } from '../domain/window.ts';
 import type { Database } from './database.ts';
 import { planUsage, type Stretch, type UsageInterval } from './usage-plan.ts';
@@ -17,8 +19,8 @@ export interface UsageQuestion {
   from: Date | null;
   /** Exclusive. */
   to: Date | null;
-  teamId: string | undefined;
-  keyId: string | undefined;
+  teamId: TeamId | undefined;
+  keyId: KeyId | undefined;
   /** At most so many rows. */
   limit: number;
 }

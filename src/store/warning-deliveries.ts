@@ -2,7 +2,9 @@
  * The sending of warnings, as rows. Invariant: a claim puts the next attempt off before anything is sent, so no two
  * replicas send the same at once, and what a dead one claimed is sent by another.
  */
+
 import { sql } from 'drizzle-orm';
+import type { CounterId, TeamId } from '../domain/ids.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID } from '../domain/limit.ts';
 import type { Window } from '../domain/window.ts';
 import type { Database } from './database.ts';
@@ -11,8 +13,8 @@ import { storedWindow } from './stored-json.ts';
 /** A warning with all that its message says. Amounts are decimal text, moments ISO 8601. */
 export interface DueWarning {
   id: string;
-  teamId: string;
-  counterId: string;
+  teamId: TeamId;
+  counterId: CounterId;
   threshold: number;
   amount: string;
   settled: string;

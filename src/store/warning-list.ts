@@ -1,5 +1,7 @@
 /** Warnings as a list for people, newest first. */
+
 import { and, desc, eq, getTableColumns } from 'drizzle-orm';
+import type { TeamId } from '../domain/ids.ts';
 import { type After, isAfter } from './changes.ts';
 import type { Database } from './database.ts';
 import { counters, warnings } from './schema.ts';
@@ -11,7 +13,7 @@ export type WarningRow = typeof warnings.$inferSelect & {
 
 export function listWarnings(
   database: Database,
-  page: { after: After | null; limit: number; teamId: string | undefined },
+  page: { after: After | null; limit: number; teamId: TeamId | undefined },
 ): Promise<WarningRow[]> {
   return database.db
     .select({

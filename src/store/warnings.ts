@@ -2,14 +2,16 @@
  * Warnings: thresholds that counters have reached. Invariants: a threshold of an amount is raised once in each window,
  * whoever looks and however often; a warning is visible together with the catalog version that tells replicas of it.
  */
+
 import { type SQL, sql } from 'drizzle-orm';
+import type { CounterId, TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { changeCatalog, raiseVersion } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
 
 export interface RaisedWarning {
-  teamId: string;
-  counterId: string;
+  teamId: TeamId;
+  counterId: CounterId;
   /** Percent. */
   threshold: number;
 }
@@ -33,7 +35,7 @@ export async function raiseWarnings(
   const { thresholds, deliver } = options;
   const raised: RaisedWarning[] = [];
   for (;;) {
-    const rows = await database.db.execute<{ team_id: string }>(sql`
+    const rows = await database.db.execute<{ team_id: TeamId }>(sql`
       select distinct r.team_id from (${reached(thresholds, now)}) r order by r.team_id limit ${TEAMS_MAX}`);
     if (rows.length === 0) return raised;
     const teamIds = rows.map((row) => row.team_id);
@@ -48,7 +50,7 @@ export async function raiseWarnings(
 
 /** A counter that denied a call. */
 export interface RefusingCounter {
-  teamId: string;
+  teamId: TeamId;
   id: string;
 }
 
@@ -85,12 +87,12 @@ interface Insertion {
 
 async function insert(
   tx: Transaction,
-  teamIds: string[],
+  teamIds: TeamId[],
   now: Date,
   { deliver, denied, rows }: Insertion,
 ): Promise<RaisedWarning[]> {
   await tx.execute(sql`select id from teams where id in ${teamIds} order by id for no key update`);
-  const inserted = await tx.execute<{ team_id: string; counter_id: string; threshold: number }>(sql`
+  const inserted = await tx.execute<{ team_id: TeamId; counter_id: CounterId; threshold: number }>(sql`
     insert into warnings
       (team_id, counter_id, threshold, amount, id, settled, denied, raised_at, next_attempt_at)
     select r.team_id, r.counter_id, r.threshold, r.amount, gen_random_uuid(), r.settled, ${denied}, ${at(now)},

@@ -2,10 +2,12 @@
  * What a limit's window has seen, as the ledger has it. Sums come from the rollups; what these do not know (end users,
  * moments within a quarter of an hour) comes from the events, by index.
  */
+
 import { and, eq, gte, inArray, lt, type SQL, sql } from 'drizzle-orm';
 import type { PgColumn } from 'drizzle-orm/pg-core';
 import { UNIT, used } from '../domain/claim.ts';
 import type { CounterSpec } from '../domain/counter.ts';
+import { asId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { includesModel } from '../domain/price.ts';
@@ -56,7 +58,7 @@ function sumsByModel(rule: Rule, fromMs: number, untilMs: number | null): SQL {
     rule.teamId === ORGANIZATION_ID
       ? inArray(table.teamId, sql`(select id from ${teams})`)
       : eq(table.teamId, rule.teamId),
-    rule.subjectType === 'key' ? eq(table.keyId, rule.subjectId) : undefined,
+    rule.subjectType === 'key' ? eq(table.keyId, asId(rule.subjectId)) : undefined,
     rule.subjectType === 'user' ? eq(usageEvents.endUser, rule.subjectId) : undefined,
   );
   return sql`

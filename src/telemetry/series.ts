@@ -2,7 +2,7 @@
 import { ERROR_CODES, ERRORS, type ErrorCode, type ErrorKind } from '../domain/errors.ts';
 import type { Usage } from '../domain/usage.ts';
 import { DurationSample, MoneySample, RateSample, Sample } from './exposition.ts';
-import { LabelMap } from './labels.ts';
+import { OTHER } from './labels.ts';
 import {
   LEDGER_WORK,
   type LedgerWork,
@@ -136,4 +136,36 @@ export function createSeries(version: string, { teamCap, modelCap, operationCap 
     },
     droppedLogLines: new Sample('tollgate_log_lines_dropped_total'),
   };
+}
+
+/** Values by label: the first `cap` labels get their own, all later ones share the one of {@link OTHER}. */
+export class LabelMap<T> {
+  readonly #values = new Map<string, T>();
+  readonly #cap: number;
+  readonly #make: (label: string) => T;
+  #other: T | null = null;
+
+  constructor(cap: number, make: (label: string) => T) {
+    this.#cap = cap;
+    this.#make = make;
+  }
+
+  get(label: string): T {
+    return this.#values.get(label) ?? this.#add(label);
+  }
+
+  *values(): Generator<T> {
+    yield* this.#values.values();
+    if (this.#other !== null) yield this.#other;
+  }
+
+  #add(label: string): T {
+    if (label === OTHER || this.#values.size >= this.#cap) {
+      this.#other ??= this.#make(OTHER);
+      return this.#other;
+    }
+    const value = this.#make(label);
+    this.#values.set(label, value);
+    return value;
+  }
 }

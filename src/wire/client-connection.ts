@@ -5,8 +5,8 @@
 import type { Socket } from 'node:net';
 import type { Carrier, ClientCall } from './client-call.ts';
 import type { Connecting, Receive } from './connect.ts';
+import { listHas, writeTogether } from './head.ts';
 import { bodyFound, Parser } from './llhttp.ts';
-import { writeTogether } from './output.ts';
 import type { UpstreamFailure, UpstreamHeaders, UpstreamOptions } from './upstream.ts';
 
 /** How long an idle connection is kept when the server does not say. As undici. */
@@ -194,7 +194,8 @@ export class ClientConnection implements Carrier {
     }
     if (status < 200) return false;
     const headers = record(raw);
-    this.#reusable = call.reusable && parser.keepAlive && !mayHaveStrayBody(status, headers);
+    this.#reusable =
+      call.reusable && parser.keepAlive && !saysClose(headers) && !mayHaveStrayBody(status, headers);
     this.#idleMs = idleMs(headers['keep-alive']);
     try {
       call.handler.onHeaders(status, headers);
@@ -287,6 +288,11 @@ function record(raw: readonly string[]): UpstreamHeaders {
     else before.push(value);
   }
   return headers;
+}
+
+/** llhttp misses a `close` behind an odd token. */
+function saysClose({ connection }: UpstreamHeaders): boolean {
+  return connection !== undefined && listHas(String(connection), 'close');
 }
 
 /** A 204 or 304 has no body; a server that speaks of one may send it all the same, ahead of the next response. */

@@ -210,7 +210,8 @@ export class ServerConnection implements Line {
     if (facts === null || facts.hosts === 0) return null;
     if (facts.hosts > 1) return 'two hosts';
     const { contentLength } = facts;
-    return { method: parser.method, url, rawHeaders, contentLength, keepAlive: parser.keepAlive };
+    const keepAlive = parser.keepAlive && !facts.closes;
+    return { method: parser.method, url, rawHeaders, contentLength, keepAlive };
   }
 
   #endRequest(exchange: ServerExchange, bytes: Buffer): void {
@@ -279,13 +280,15 @@ export class ServerConnection implements Line {
 }
 
 interface Facts {
+  /** The client says so; llhttp misses that behind an odd token. */
+  closes: boolean;
   contentLength: number | null;
   hosts: number;
 }
 
 /** Returns what the headers say of host and framing; null when they ask for something unusual. */
 function factsOf(rawHeaders: readonly string[]): Facts | null {
-  const facts: Facts = { contentLength: 0, hosts: 0 };
+  const facts: Facts = { closes: false, contentLength: 0, hosts: 0 };
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? '';
     switch (name.length) {
@@ -297,6 +300,10 @@ function factsOf(rawHeaders: readonly string[]): Facts | null {
         break;
       case 7:
         if (name.toLowerCase() === 'upgrade' || name.toLowerCase() === 'trailer') return null;
+        break;
+      case 10:
+        if (name.toLowerCase() === 'connection' && listHas(rawHeaders[index + 1] ?? '', 'close'))
+          facts.closes = true;
         break;
       case 14:
         if (name.toLowerCase() === 'content-length') facts.contentLength = Number(rawHeaders[index + 1]);

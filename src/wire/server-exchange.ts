@@ -1,8 +1,7 @@
 /** A request that the wire itself has read, and its response. */
 import type { Socket } from 'node:net';
 import type { Exchange } from './exchange.ts';
-import { dateLine, headerLine, listHas, statusLine } from './head.ts';
-import { writeTogether } from './output.ts';
+import { dateLine, headerLine, listHas, statusLine, writeTogether } from './head.ts';
 
 /** What every response that keeps its connection says of it. */
 export const KEEP_ALIVE_MS = 75_000;

@@ -75,6 +75,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'unknown/{event_id}/release',
     'audit',
     'warnings',
+    'operations',
   ];
   expected.push(...others.map((path) => `/admin/v1/${path}`));
   expected.push('/console/session', '/v1/tollgate/balance', '/v1/tollgate/usage');

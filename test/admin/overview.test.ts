@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Overview } from '../../src/admin/contract.ts';
 import type { ErrorCode } from '../../src/domain/errors.ts';
+import { asId, type TeamId } from '../../src/domain/ids.ts';
 import { addApiErrors } from '../../src/store/api-errors.ts';
 import { counterOf, createTestAdmin, createTestInstance, type Json, type TestAdmin } from './support.ts';
 
@@ -134,7 +135,12 @@ test('of one team tells what that team has left, of several their credit', async
 });
 
 test('the overview counts the denials and the errors of today apart', async () => {
-  const counted = (code: ErrorCode, atMs: number, calls: number) => ({ teamId: free.id, atMs, calls, code });
+  const counted = (code: ErrorCode, atMs: number, calls: number) => ({
+    teamId: asId<TeamId>(free.id),
+    atMs,
+    calls,
+    code,
+  });
   await addApiErrors(admin.database.sql, [
     counted('unknown_price', NOW_MS, 2),
     counted('unknown_price', NOW_MS - 86_400_000, 5),

@@ -1,8 +1,10 @@
 /** The real admin API on a real database, and calls that are leased and flushed as the gateway does it. */
+
 import { createAdmin } from '../../src/admin/admin.ts';
 import { KeyCache } from '../../src/auth/keys.ts';
 import { Sessions } from '../../src/auth/sessions.ts';
 import type { CounterSpec } from '../../src/domain/counter.ts';
+import { asId } from '../../src/domain/ids.ts';
 import { formatUsd, usd } from '../../src/domain/money.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import type { Database } from '../../src/store/database.ts';
@@ -123,10 +125,10 @@ export function counterOf(
 ): CounterSpec {
   const subject = source === 'limit' ? row.subject : { type: 'team' as const, id: teamId };
   return {
-    id: `${row.id}@${startsAtMs}`,
-    teamId,
+    id: asId(`${row.id}@${startsAtMs}`),
+    teamId: asId(teamId),
     source,
-    sourceId: row.id,
+    sourceId: asId(row.id),
     subjectType: subject.type,
     subjectId: subject.id,
     meter: 'cost_usd',
@@ -180,7 +182,9 @@ export async function createTestInstance({ sql }: Database, instanceId: string =
     const called = { endUser: null, model: made.model ?? 'gpt-4o-mini' };
     await flush(sql, {
       instanceId,
-      events: [{ id, teamId, keyId, ...called, createdAtMs, claim, allocations, json }],
+      events: [
+        { id, teamId: asId(teamId), keyId: asId(keyId), ...called, createdAtMs, claim, allocations, json },
+      ],
       reports: [],
     });
     return id;

@@ -1,7 +1,9 @@
 /** What an instance asks Postgres to lend, keeps, and gives back. */
+
 import { expect, test } from 'vitest';
 import { excessOf, leaseAim, leaseNeeds } from '../../src/admission/borrow.ts';
 import { Demand, Lease } from '../../src/admission/leases.ts';
+import { asId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
 import { counterSpec } from '../support/catalog.ts';
 import { costing, leaseWith, poolOf, poolWith } from './pools.ts';
@@ -42,7 +44,7 @@ test('when every waiting call lacks something, the smallest is asked for all the
 });
 
 test('a counter of which nothing is known is asked for', () => {
-  const spec = counterSpec('team', { sourceId: 'new', amount: 40n });
+  const spec = counterSpec('team', { sourceId: asId('new'), amount: 40n });
   const fresh = poolOf('new', [new Lease(spec, new Demand(0), 0)]);
   const call = { pools: [fresh], smallest: costing(10n), claim: costing(10n) };
   expect(leaseNeeds([call], [], 1, 0).asked).toEqual(new Set([call]));

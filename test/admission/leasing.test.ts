@@ -1,7 +1,8 @@
 /** What an instance borrows, keeps and gives back. */
+
 import { expect, test } from 'vitest';
+import { asId, momentOfUuidV7 } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
-import { momentOfUuidV7 } from '../../src/ledger/ids.ts';
 import { accountOf, grantOf, limitOf, register } from '../support/accounts.ts';
 import { createWorld, holdOf, NOON, startLedger } from '../support/test-ledger.ts';
 
@@ -125,7 +126,10 @@ test('a reply that was on its way when a limit was raised denies no call', async
 });
 
 test('teams that did not change keep their leases', async () => {
-  const other = accountOf({ teamId: 'other', limits: [limitOf('theirs', '100.00', { teamId: 'other' })] });
+  const other = accountOf({
+    teamId: 'other',
+    limits: [limitOf('theirs', '100.00', { teamId: asId('other') })],
+  });
   const bench = await startWith(account, other);
   await bench.spend(other, '1.00', '0.10');
   const before = bench.free;

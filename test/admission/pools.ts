@@ -1,6 +1,8 @@
 /** Pools of leases in some state, for tests of what is decided by it. */
+
 import { Demand, Lease, LeasedPool } from '../../src/admission/leases.ts';
 import type { Claim } from '../../src/domain/claim.ts';
+import { asId } from '../../src/domain/ids.ts';
 import { counterSpec } from '../support/catalog.ts';
 
 export interface KnownCounter {
@@ -15,7 +17,7 @@ export interface KnownCounter {
 /** A lease after a reply of Postgres. */
 export function leaseWith(id: string, known: KnownCounter, demand = new Demand(0)): Lease {
   const { amount, away = 0n, here = 0n, settled = 0n } = known;
-  const lease = new Lease(counterSpec('team', { sourceId: id, amount }), demand, 0);
+  const lease = new Lease(counterSpec('team', { sourceId: asId(id), amount }), demand, 0);
   const sums = { granted: here, returned: 0n, settled: 0n };
   lease.learn({ id: lease.spec.id, amount, settled, held: 0n, leased: away + here, lease: sums }, 0);
   return lease;

@@ -1,5 +1,7 @@
 /** Calls that wait for money: which are served, which are denied, and when. */
+
 import { expect, test } from 'vitest';
+import { asId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
 import { accountOf, grantOf, limitOf, register } from '../support/accounts.ts';
 import { openEstimate } from '../support/estimates.ts';
@@ -44,7 +46,7 @@ test('waiting calls are served oldest first as money comes back, and one that fi
 });
 
 test('a key that waits for its own spent limit keeps no other key of its team waiting', async () => {
-  const own = limitOf('own', '50.00', { subject: { type: 'key', id: 'key-1' } });
+  const own = limitOf('own', '50.00', { subject: { type: 'key', id: asId('key-1') } });
   const team = limitOf('team', '1000.00');
   const narrow = accountOf({ keyId: 'key-1', limits: [team, own] });
   const wide = accountOf({ keyId: 'key-2', limits: [team] });

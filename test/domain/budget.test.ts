@@ -11,6 +11,7 @@ import {
 } from '../../src/domain/budget.ts';
 import { UNIT } from '../../src/domain/claim.ts';
 import { type CountedCall, type CounterSpec, counted } from '../../src/domain/counter.ts';
+import { asId } from '../../src/domain/ids.ts';
 import { type Grant, type Limit, ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { bucketMs, bucketRange, oldestBucketMs } from '../../src/domain/window.ts';
 import { accountOf } from '../support/accounts.ts';
@@ -22,17 +23,17 @@ const MIDNIGHT = Date.UTC(2026, 10, 20);
 const sum = (parts: readonly bigint[]) => parts.reduce((total, part) => total + part, 0n);
 
 const grant = (id: string, startsAtMs: number, expiresAtMs: number | null): Grant => ({
-  id,
-  teamId: 'team',
+  id: asId(id),
+  teamId: asId('team'),
   amount: 100n,
   startsAtMs,
   expiresAtMs,
 });
 
 const limit = (changes: Partial<Limit> = {}): Limit => ({
-  id: 'limit',
-  teamId: 'team',
-  subject: { type: 'team', id: 'team' },
+  id: asId('limit'),
+  teamId: asId('team'),
+  subject: { type: 'team', id: asId('team') },
   models: null,
   meter: 'cost_usd',
   amount: 100n,
@@ -78,7 +79,11 @@ test('a prepaid team whose grants are gone has a pool that pays nothing, beside 
 });
 
 test('every limit of the key and its team must agree, each with the counter of its current window', () => {
-  const key = limit({ id: 'key', subject: { type: 'key', id: 'key-1' }, window: { type: 'lifetime' } });
+  const key = limit({
+    id: asId('key'),
+    subject: { type: 'key', id: asId('key-1') },
+    window: { type: 'lifetime' },
+  });
   const account = accountOf({ limits: [limit(), key] });
   expect(ids(account, NOON)).toEqual([[`limit@${MIDNIGHT}`], ['key@0']]);
   expect(poolsAt(account, KIND, NOON).validUntilMs).toBe(MIDNIGHT + DAY_MS);
@@ -114,8 +119,8 @@ test('a limit of some models counts their snapshots and fine-tuned models, and n
 });
 
 test('each end user has a counter of its own, in its own team, unless the limit names one', () => {
-  const each = limit({ id: 'each', teamId: ORGANIZATION_ID, subject: { type: 'user', id: null } });
-  const ann = limit({ id: 'ann', subject: { type: 'user', id: 'ann' } });
+  const each = limit({ id: asId('each'), teamId: ORGANIZATION_ID, subject: { type: 'user', id: null } });
+  const ann = limit({ id: asId('ann'), subject: { type: 'user', id: 'ann' } });
   const account = accountOf({ limits: [each, ann] });
   const counters = (endUser: string | null) =>
     poolsAt(account, { model: 'gpt-4o', endUser }, NOON).pools.flatMap((pool) => pool.counters);
@@ -129,8 +134,8 @@ test('each end user has a counter of its own, in its own team, unless the limit 
 });
 
 test('a rolling window is counted in sub-buckets that change every half second, slots in no window at all', () => {
-  const requests = limit({ id: 'rpm', meter: 'requests', window: { type: 'rolling', seconds: 60 } });
-  const slots = limit({ id: 'slots', meter: 'concurrency', window: { type: 'rolling', seconds: 60 } });
+  const requests = limit({ id: asId('rpm'), meter: 'requests', window: { type: 'rolling', seconds: 60 } });
+  const slots = limit({ id: asId('slots'), meter: 'concurrency', window: { type: 'rolling', seconds: 60 } });
   const { pools, validUntilMs } = poolsAt(accountOf({ limits: [requests, slots] }), KIND, NOON + 700);
   expect(pools.map(({ id, isRateLimit, rule }) => [id, isRateLimit, rule])).toEqual([
     [`rpm@${NOON + 500}`, true, 'rpm'],
@@ -167,8 +172,8 @@ test('a limit counts the calls of its subject that were admitted in its window, 
   const user = { ...team, subjectType: 'user' as const, subjectId: 'ann' };
   const counts = (counter: CounterSpec, changes: Partial<CountedCall> = {}) =>
     counted(counter, {
-      teamId: 'team',
-      keyId: 'key-2',
+      teamId: asId('team'),
+      keyId: asId('key-2'),
       endUser: null,
       model: 'gpt-4o',
       createdAtMs: NOON,
@@ -179,9 +184,11 @@ test('a limit counts the calls of its subject that were admitted in its window, 
   expect(counts(team, { createdAtMs: MIDNIGHT - 1 })).toBe(0n);
   expect(counts(team, { createdAtMs: MIDNIGHT + DAY_MS })).toBe(0n);
   expect(counts({ ...team, endsAtMs: null }, { createdAtMs: MIDNIGHT + DAY_MS })).toBe(UNIT);
-  expect(counts(team, { teamId: 'other' })).toBe(0n);
-  expect(counts({ ...team, teamId: ORGANIZATION_ID, subjectType: 'org' }, { teamId: 'other' })).toBe(UNIT);
-  expect([counts(key, { keyId: 'key-1' }), counts(key)]).toEqual([UNIT, 0n]);
+  expect(counts(team, { teamId: asId('other') })).toBe(0n);
+  expect(counts({ ...team, teamId: ORGANIZATION_ID, subjectType: 'org' }, { teamId: asId('other') })).toBe(
+    UNIT,
+  );
+  expect([counts(key, { keyId: asId('key-1') }), counts(key)]).toEqual([UNIT, 0n]);
   expect([counts(user, { endUser: 'ann' }), counts(user)]).toEqual([UNIT, 0n]);
   expect(counts({ ...team, models: ['o3'] })).toBe(0n);
   expect(counts({ ...team, source: 'grant' })).toBe(0n);

@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
+import { asId, type GrantId, type LimitId } from '../../src/domain/ids.ts';
 import { warningHeader } from '../../src/domain/warning.ts';
 
-const LIMIT = { sourceId: 'limit-1', endUser: null, percent: 80, untilMs: 1_000 };
-const GRANT = { sourceId: 'grant-1', endUser: null, percent: 50, untilMs: null };
+const LIMIT = { sourceId: asId<LimitId>('limit-1'), endUser: null, percent: 80, untilMs: 1_000 };
+const GRANT = { sourceId: asId<GrantId>('grant-1'), endUser: null, percent: 50, untilMs: null };
 
 it('the header names each budget and the percent that it has reached', () => {
   expect(warningHeader([LIMIT, GRANT], null, 999)).toBe('limit-1; percent=80, grant-1; percent=50');

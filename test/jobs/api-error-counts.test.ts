@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { asId } from '../../src/domain/ids.ts';
 import { ApiErrorCounts } from '../../src/jobs/api-error-counts.ts';
 import type { ApiErrorCount } from '../../src/store/api-errors.ts';
 
@@ -29,12 +30,12 @@ const count = (teamId: string, atMs: number, calls: number) => ({
 });
 
 test('counts are written as one sum for each team, code and quarter of an hour', async () => {
-  counts.add('a', 'insufficient_quota');
+  counts.add(asId('a'), 'insufficient_quota');
   nowMs = 1_799_999;
-  counts.add('a', 'insufficient_quota');
-  counts.add('b', 'insufficient_quota');
+  counts.add(asId('a'), 'insufficient_quota');
+  counts.add(asId('b'), 'insufficient_quota');
   nowMs = 1_800_000;
-  counts.add('a', 'insufficient_quota');
+  counts.add(asId('a'), 'insufficient_quota');
   await counts.flush();
   await counts.flush();
   expect(written).toEqual([[count('a', 900_000, 2), count('b', 900_000, 1), count('a', 1_800_000, 1)]]);
@@ -42,9 +43,9 @@ test('counts are written as one sum for each team, code and quarter of an hour',
 
 test('counts whose write failed are written with the next ones, and those added meanwhile too', async () => {
   fail = new Error('Postgres is away');
-  counts.add('a', 'insufficient_quota');
+  counts.add(asId('a'), 'insufficient_quota');
   const failing = counts.flush();
-  counts.add('a', 'insufficient_quota');
+  counts.add(asId('a'), 'insufficient_quota');
   await failing;
   expect(errors).toHaveBeenCalledWith(fail);
   fail = null;
@@ -53,8 +54,8 @@ test('counts whose write failed are written with the next ones, and those added 
 });
 
 test('the counts that wait for Postgres are bounded, however long it is away', async () => {
-  for (let team = 0; team < 10_100; team++) counts.add(`team ${team}`, 'insufficient_quota');
-  counts.add('team 0', 'insufficient_quota');
+  for (let team = 0; team < 10_100; team++) counts.add(asId(`team ${team}`), 'insufficient_quota');
+  counts.add(asId('team 0'), 'insufficient_quota');
   await counts.flush();
   expect(written[0]).toHaveLength(10_000);
   expect(written[0]![0]!.calls).toBe(2);
@@ -68,9 +69,9 @@ test('the counts are written every two seconds', async () => {
       nowMs: () => nowMs,
       onError: errors,
     });
-    timed.add('a', 'insufficient_quota');
+    timed.add(asId('a'), 'insufficient_quota');
     await vi.advanceTimersByTimeAsync(2_000);
-    timed.add('b', 'insufficient_quota');
+    timed.add(asId('b'), 'insufficient_quota');
     await vi.advanceTimersByTimeAsync(2_000);
     expect(written).toEqual([[count('a', 900_000, 1)], [count('b', 900_000, 1)]]);
     await timed.stop();

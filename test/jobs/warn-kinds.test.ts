@@ -1,5 +1,7 @@
 /** Warnings of limits of every kind: soft ones, of models and end users, of the whole installation, and what refuses. */
+
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { asId } from '../../src/domain/ids.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { usd } from '../../src/domain/money.ts';
 import { SpentBudgets, warn } from '../../src/jobs/warn.ts';
@@ -89,7 +91,7 @@ it('a soft limit of the whole installation is told to every team', async () => {
   await spend(one, '300');
   await spend(two, '300');
   expect(await raise()).toEqual([[limit.id, 50]]);
-  const told = await openWarnings(admin.database.sql, [one.teamId, ORGANIZATION_ID]);
+  const told = await openWarnings(admin.database.sql, [asId(one.teamId), ORGANIZATION_ID]);
   expect(told).toMatchObject([{ sourceId: limit.id, percent: 50 }]);
   await admin.ask('DELETE', `/limits/${limit.id}`);
 });

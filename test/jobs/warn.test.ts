@@ -1,5 +1,7 @@
 /** What is raised and when, on real counters. */
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { asId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
 import { warn } from '../../src/jobs/warn.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
@@ -173,14 +175,14 @@ describe('a warning', () => {
     await raise();
     const { sql } = admin.database;
     const warning = { sourceId: research.limit.id, endUser: null, percent: 80, untilMs: TOMORROW_MS };
-    expect(await openWarnings(sql, [research.teamId])).toEqual([warning]);
+    expect(await openWarnings(sql, [asId(research.teamId)])).toEqual([warning]);
     const tomorrow = openDatabase(admin.database.connection, {
       settings: { 'tollgate.now': '2026-11-25T00:00:00Z' },
     });
-    expect(await openWarnings(tomorrow.sql, [research.teamId])).toEqual([]);
+    expect(await openWarnings(tomorrow.sql, [asId(research.teamId)])).toEqual([]);
     await tomorrow.close();
     await admin.ask('PATCH', `/limits/${research.limit.id}`, { amount: '2' });
-    expect(await openWarnings(sql, [research.teamId])).toEqual([]);
+    expect(await openWarnings(sql, [asId(research.teamId)])).toEqual([]);
   });
 
   it('keeps the exact sum and amount of its moment', async () => {

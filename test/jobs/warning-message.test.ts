@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { asId } from '../../src/domain/ids.ts';
 import { warningBody, warningText } from '../../src/jobs/warning-message.ts';
 import type { DueWarning } from '../../src/store/warning-deliveries.ts';
 
 const OF_A_LIMIT: DueWarning = {
   id: '019aa000-0000-7000-8000-000000000001',
-  teamId: '019aa000-0000-7000-8000-000000000002',
-  counterId: '019aa000-0000-7000-8000-000000000003@1793487600000',
+  teamId: asId('019aa000-0000-7000-8000-000000000002'),
+  counterId: asId('019aa000-0000-7000-8000-000000000003@1793487600000'),
   threshold: 80,
   amount: '50.000000000000',
   settled: '40.120000000000',

@@ -1,7 +1,9 @@
 /** Events on their way to Postgres, kept as bytes. */
+
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Demand, Lease, LeasedPool } from '../../src/admission/leases.ts';
+import { asId } from '../../src/domain/ids.ts';
 import { Backlog } from '../../src/ledger/backlog.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import type { FlushEvent } from '../../src/store/hot/flush.ts';
@@ -41,7 +43,8 @@ function addTo(backlog: Backlog, each: Call): FlushEvent {
   const facts = factsOf(each.teamId, 'key-1', { endUser: each.endUser, model: each.model });
   const claim = { cost: each.cost, input_tokens: each.inputTokens, output_tokens: each.outputTokens };
   const leases = each.counters.map(
-    ([number]) => new Lease(counterSpec(each.teamId, { sourceId: `limit-${number}` }), new Demand(0), 0),
+    ([number]) =>
+      new Lease(counterSpec(each.teamId, { sourceId: asId(`limit-${number}`) }), new Demand(0), 0),
   );
   const spec = leases.map((lease) => lease.spec);
   const pool = { id: 'p', rule: 'p', meter: 'cost_usd' as const, isRateLimit: false, maxHold: null };

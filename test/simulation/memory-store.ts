@@ -66,7 +66,7 @@ export class MemoryStore implements LedgerStore {
       .map((lease) => this.counters.get(lease.counterId)!)
       .filter((counter) => counter.contendedUntilMs > nowMs)
       .map(({ spec }) => `${spec.teamId}/${spec.id}`);
-    return { nowMs, instances: live.length, contended };
+    return { nowMs, instances: live.length, contended, catalogVersion: 0 };
   }
 
   async silentMs(instanceId: string): Promise<number | null> {

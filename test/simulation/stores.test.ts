@@ -1,9 +1,11 @@
 /** The store in memory equals Postgres: one random history gets the same results from both and leaves the same state. */
+
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import { UNIT } from '../../src/domain/claim.ts';
 import type { CounterSpec } from '../../src/domain/counter.ts';
+import { asId, type TeamId } from '../../src/domain/ids.ts';
 import { formatUsd } from '../../src/domain/money.ts';
 import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
@@ -129,7 +131,7 @@ class History {
         ...each,
         counters: each.counters.map((index) => this.specs[index]!),
       }));
-      return this.#both((store) => store.requestLease({ instanceId, teamId, pools }));
+      return this.#both((store) => store.requestLease({ instanceId, teamId: asId(teamId), pools }));
     }
     const events = this.#events(step, instanceId);
     if (step.type === 'adopt') {
@@ -139,7 +141,7 @@ class History {
     }
     const named = new Map(step.reports.map((report) => [report.counter, report]));
     const reports = [...named.values()].map(({ counter, ...report }) => ({
-      teamId,
+      teamId: asId<TeamId>(teamId),
       counterId: this.specs[counter]!.id,
       ...report,
     }));

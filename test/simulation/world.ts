@@ -1,5 +1,7 @@
 /** Where a simulation begins: the moment (just before a window ends somewhere), who calls, and under which rules. */
+
 import { UNIT } from '../../src/domain/claim.ts';
+import { asId, type TeamId } from '../../src/domain/ids.ts';
 import { type Grant, type Limit, ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import type { Window } from '../../src/domain/window.ts';
 import { grantOf, limitOf } from '../support/accounts.ts';
@@ -47,12 +49,12 @@ export function makeWorld(random: Random): World {
   const money = (cents: number) => usd(cents).toFixed(2);
   const calendar = (unit: 'day' | 'week' | 'month'): Window => ({ type: 'calendar', unit, timeZone });
   const ofTeam = (id: string, teamId: string, cents: number, window: Window) =>
-    limitOf(id, money(cents), { teamId, subject: { type: 'team', id: teamId }, window });
+    limitOf(id, money(cents), { teamId: asId(teamId), subject: { type: 'team', id: asId(teamId) }, window });
   const ofKey = (id: string, keyId: string, cents: number) =>
-    limitOf(id, money(cents), { teamId: 'capped', subject: { type: 'key', id: keyId } });
+    limitOf(id, money(cents), { teamId: asId('capped'), subject: { type: 'key', id: asId(keyId) } });
   const grant = (id: string, teamId: string, cents: number, beginsMs: number, lastsMs: number | null) =>
     grantOf(id, money(cents), {
-      teamId,
+      teamId: asId(teamId),
       startsAtMs: beginsMs <= 0 ? 0 : startMs + beginsMs,
       expiresAtMs: lastsMs === null ? null : startMs + Math.max(0, beginsMs) + lastsMs,
     });
@@ -86,12 +88,12 @@ export function changeRules(admin: SimAdmin, random: Random, nowMs: number): voi
   const what = random.fraction();
   if (what < 0.3) admin.changeLimit(limit.id, rounded(limit, random.between(105, 150)));
   else if (what < 0.55) admin.changeLimit(limit.id, rounded(limit, random.between(40, 95)));
-  else if (what < 0.75) admin.makeLimit({ ...limit, id: `added-${admin.version}` });
+  else if (what < 0.75) admin.makeLimit({ ...limit, id: asId(`added-${admin.version}`) });
   else if (what < 0.9) {
     if (admin.limits.length > 4) admin.deleteLimit(limit.id);
   } else {
     const lastsMs = random.pick([null, 3_000, 20_000]);
-    const teamId = random.pick(['prepaid', 'both']);
+    const teamId = asId<TeamId>(random.pick(['prepaid', 'both']));
     const changes = { teamId, startsAtMs: nowMs, expiresAtMs: lastsMs === null ? null : nowMs + lastsMs };
     admin.makeGrant({ ...grantOf(`added-${admin.version}`, '0', changes), amount: limit.amount / 4n });
   }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ErrorCode } from '../../src/domain/errors.ts';
+import { asId, type TeamId } from '../../src/domain/ids.ts';
 import { type ApiErrorQuery, addApiErrors, readApiErrors } from '../../src/store/api-errors.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 
@@ -8,7 +9,7 @@ afterAll(drop);
 
 const [A, B] = ['019abcde-0000-7000-8000-00000000000a', '019abcde-0000-7000-8000-00000000000b'];
 const count = (teamId: string, at: string, code: ErrorCode, calls: number) => ({
-  teamId,
+  teamId: asId<TeamId>(teamId),
   atMs: Date.parse(at),
   code,
   calls,
@@ -41,7 +42,7 @@ const ask = (changes: Partial<ApiErrorQuery>) =>
   });
 
 test('counts of several writes add up in the quarter of an hour of their calls', async () => {
-  const rows = await ask({ interval: '15m', teamId: A });
+  const rows = await ask({ interval: '15m', teamId: asId(A) });
   expect(rows.map(({ startsAt, calls }) => [startsAt!.toISOString(), calls])).toEqual([
     ['2026-11-23T22:45:00.000Z', 1],
     ['2026-11-23T23:00:00.000Z', 15],

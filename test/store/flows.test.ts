@@ -1,8 +1,10 @@
 /** Rate limits in Postgres: buckets under one anchor, for every subject of their own. */
+
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
 import { UNIT } from '../../src/domain/claim.ts';
 import { type CounterSpec, windowAnchorId } from '../../src/domain/counter.ts';
+import { asId } from '../../src/domain/ids.ts';
 import { bucketRange } from '../../src/domain/window.ts';
 import { forgetBuckets } from '../../src/store/hot/flows.ts';
 import { heartbeat, registerInstance } from '../../src/store/hot/instances.ts';
@@ -30,7 +32,7 @@ function bucketOf(limit: CounterSpec, endUser: string | null = null, atMs = NOW_
   const { startMs, endMs } = bucketRange(MINUTE_MS, atMs);
   const id = `${limit.sourceId}@${startMs}${endUser === null ? '' : `/${endUser}`}`;
   const subject = endUser === null ? {} : { subjectType: 'user' as const, subjectId: endUser };
-  return { ...limit, ...subject, id, startsAtMs: startMs, endsAtMs: endMs };
+  return { ...limit, ...subject, id: asId(id), startsAtMs: startMs, endsAtMs: endMs };
 }
 
 /** A limit of so many requests a minute. */
@@ -94,9 +96,9 @@ test('a changed amount binds the window at once, and touches none of its buckets
   const earlier = bucketOf(limit, null, NOW_MS - 500);
   await ask(instanceId, earlier, 6);
   await sql`update counters set ends_at = ends_at - interval '1 second' where id = ${earlier.id}`;
-  await changeLimit(database, limit.sourceId, { amount: '5' });
+  await changeLimit(database, asId(limit.sourceId), { amount: '5' });
   expect((await ask(instanceId, bucketOf(limit), 1)).met).toBe(false);
-  await changeLimit(database, limit.sourceId, { amount: '8' });
+  await changeLimit(database, asId(limit.sourceId), { amount: '8' });
   expect((await ask(instanceId, bucketOf(limit), 2)).met).toBe(true);
   const [row] = await sql`select amount::float8 from counters where id = ${earlier.id}`;
   expect(row).toEqual({ amount: 10 });

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
+import { asId, type CounterId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
 import { eventFromJson, eventJson, factsJson } from '../../src/ledger/events.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
@@ -28,7 +29,9 @@ test('an event arrives with every column as it was written', async () => {
   const keyId = randomUUID();
   const id = uuidV7(NOW);
   const facts = factsOf(teamId, keyId, { endUser: 'ann "o\'hara"\n', stream: true, outputLimit: 256 });
-  const allocations = [{ counterId: 'limit@0', held: usd('0.02'), settled: usd('0.000000000001') }];
+  const allocations = [
+    { counterId: asId<CounterId>('limit@0'), held: usd('0.02'), settled: usd('0.000000000001') },
+  ];
   const outcome = settledOutcome(usd('0.000000000001'), { reason: 'client_gone' });
   const known = factsJson(id, instanceId, facts, usd('0.02'));
   const stageUs = { estimate: 12, forward: 3400 };
@@ -90,7 +93,11 @@ test('the same batch sent twice at the same moment lands once', async () => {
   const teamId = await insertTeam(sql);
   const spec = counterSpec(teamId);
   await insertSource(sql, spec);
-  await store.requestLease({ instanceId, teamId, pools: [{ counters: [spec], min: 0n, want: usd('0.50') }] });
+  await store.requestLease({
+    instanceId,
+    teamId: asId(teamId),
+    pools: [{ counters: [spec], min: 0n, want: usd('0.50') }],
+  });
   const part = { counterId: spec.id, held: usd('0.02'), settled: usd('0.01') };
   const events = Array.from({ length: 20 }, () =>
     eventOf({
@@ -131,7 +138,7 @@ test('many instances flush, lease and are adopted over the same counters without
     }));
     for (let round = 0; round < 6; round++) {
       const pools = own.map((spec) => ({ counters: [spec], min: usd('0.01'), want: usd('0.02') }));
-      await store.requestLease({ instanceId, teamId, pools });
+      await store.requestLease({ instanceId, teamId: asId(teamId), pools });
       const event = { id: uuidV7(NOW), instanceId, teamId, keyId, cost: usd('0.01'), held: usd('0.01') };
       await store.flush({ instanceId, events: [eventOf({ ...event, allocations })], reports: [] });
     }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
+import { asId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
 import { flush } from '../../src/store/hot/flush.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
@@ -21,7 +22,7 @@ test('what instances give back meets what others ask for without a deadlock', as
     const own = specs.map((_, index) => specs[(index * 5 + worker) % specs.length]!);
     for (let round = 1; round <= 15; round++) {
       const pools = own.map((spec) => ({ counters: [spec], min: usd('0.01'), want: usd('0.02') }));
-      await requestLease(sql, { instanceId, teamId, pools });
+      await requestLease(sql, { instanceId, teamId: asId(teamId), pools });
       const reports = own.map((spec) => ({
         teamId,
         counterId: spec.id,

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
+import { asId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
@@ -37,7 +38,9 @@ test('an adopted instance is fenced from leasing, flushing and living, and a sto
     const instanceId = await makeInstance();
     await store.adopt(instanceId, [], status);
     await store.adopt(instanceId, [], 'adopted');
-    await expect(store.requestLease({ instanceId, teamId, pools: [] })).rejects.toMatchObject(fenced);
+    await expect(store.requestLease({ instanceId, teamId: asId(teamId), pools: [] })).rejects.toMatchObject(
+      fenced,
+    );
     await expect(store.flush({ instanceId, events: [], reports: [] })).rejects.toMatchObject(fenced);
     await expect(store.heartbeat(instanceId)).rejects.toMatchObject(fenced);
     const [row] = await sql`select status from instances where id = ${instanceId}`;
@@ -50,7 +53,11 @@ test('adoption takes the calls in, gives the rest of the lease back, and a secon
   const teamId = await insertTeam(sql);
   const spec = counterSpec(teamId, { amount: usd('1.00') });
   await insertSource(sql, spec);
-  await store.requestLease({ instanceId, teamId, pools: [{ counters: [spec], min: 0n, want: usd('0.60') }] });
+  await store.requestLease({
+    instanceId,
+    teamId: asId(teamId),
+    pools: [{ counters: [spec], min: 0n, want: usd('0.60') }],
+  });
   const event = (cost: string) =>
     eventOf({
       id: uuidV7(Date.now()),

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
 import type { CounterSpec } from '../../src/domain/counter.ts';
+import { asId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
 import { uuidV7 } from '../../src/ledger/ids.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
@@ -107,7 +108,7 @@ test('a counter made while calls are being flushed counts each of them exactly o
     const asked = store.requestLease({
       instanceId: instances[0]!,
       teamId,
-      pools: [{ counters: [{ ...spec, id: `${spec.sourceId}@${round}` }], min: 0n, want: 0n }],
+      pools: [{ counters: [{ ...spec, id: asId(`${spec.sourceId}@${round}`) }], min: 0n, want: 0n }],
     });
     await Promise.all([...before, asked, ...instances.map(flushOne)]);
   }
@@ -119,7 +120,9 @@ test('asking for a limit that does not exist is an error that names the team, an
   const [instanceId] = await makeInstances(1);
   const teamId = await insertTeam(sql);
   const pools = [{ counters: [counterSpec(teamId)], min: 0n, want: 1n }];
-  await expect(store.requestLease({ instanceId: instanceId!, teamId, pools })).rejects.toThrow(teamId);
+  await expect(store.requestLease({ instanceId: instanceId!, teamId: asId(teamId), pools })).rejects.toThrow(
+    teamId,
+  );
 });
 
 test('a deleted limit or grant lends nothing', async () => {

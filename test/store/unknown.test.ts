@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
+import { asId, type EventId } from '../../src/domain/ids.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { usd } from '../../src/domain/money.ts';
 import { unknownFromHold } from '../../src/ledger/events.ts';
@@ -45,7 +46,12 @@ test('a release waits for whoever sums up the organization to make its counter, 
   let released: ReturnType<typeof releaseUnknown> | null = null;
   await sql.begin(async (tx) => {
     await tx`select 1 from teams where id = ${ORGANIZATION_ID} for update`;
-    released = releaseUnknown(database, { eventId, cost: usd('0.10'), reason: 'bill', actor: 'admin' });
+    released = releaseUnknown(database, {
+      eventId: asId(eventId),
+      cost: usd('0.10'),
+      reason: 'bill',
+      actor: 'admin',
+    });
     expect(await waits(released)).toBe(true);
   });
   expect(await released).toMatchObject({ deltaUsd: '-0.400000000000' });
@@ -62,7 +68,7 @@ test('a release waits for no counter of another key or end user', async () => {
   await createCounters(sql, others, 10);
   await sql.begin(async (tx) => {
     await tx`select 1 from counters where team_id = ${teamId} for update`;
-    const release = { eventId, cost: usd('0.10'), reason: 'bill', actor: 'admin' };
+    const release = { eventId: asId<EventId>(eventId), cost: usd('0.10'), reason: 'bill', actor: 'admin' };
     expect(await waits(releaseUnknown(database, release))).toBe(false);
   });
 });

@@ -2,6 +2,7 @@
  * From the last release to this one: a database with its schema and rows is migrated, what a process of it still does
  * afterwards is what it may do, and a journal that it left is adopted.
  */
+
 import { copyFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -10,6 +11,7 @@ import { drizzle } from 'drizzle-orm/postgres-js';
 import { migrate } from 'drizzle-orm/postgres-js/migrator';
 import type { Sql } from 'postgres';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { asId, type CounterId, type LimitId, type TeamId } from '../../src/domain/ids.ts';
 import { costOf } from '../../src/domain/price.ts';
 import { adoptDeadJournals } from '../../src/ledger/recovery.ts';
 import { closeClient, openClient } from '../../src/store/database.ts';
@@ -155,7 +157,11 @@ test('every row and every sum of the last release is the same after the migratio
     to: null,
     limit: 10,
   } as const;
-  const [total] = await readUsage(testDatabase.database, { ...question, teamId: TEAM, keyId: undefined });
+  const [total] = await readUsage(testDatabase.database, {
+    ...question,
+    teamId: asId(TEAM),
+    keyId: undefined,
+  });
   expect(total).toMatchObject({ calls: 30_000, costUsd: before[0]?.cost, quantities: {} });
 });
 
@@ -316,10 +322,10 @@ describe('a process of the last release, on a migrated database', () => {
     const id = '019ab5d0-0000-7000-8000-000000000003';
     await registerInstance(sql, id);
     const counterSpec = {
-      id: `${LIMIT}@0`,
-      teamId: TEAM,
+      id: asId<CounterId>(`${LIMIT}@0`),
+      teamId: asId<TeamId>(TEAM),
       source: 'limit',
-      sourceId: LIMIT,
+      sourceId: asId<LimitId>(LIMIT),
       subjectType: 'team',
       subjectId: TEAM,
       meter: 'cost_usd',
@@ -331,7 +337,9 @@ describe('a process of the last release, on a migrated database', () => {
     } as const;
     const pools = [{ counters: [{ ...counterSpec, models: null }], min: 10n ** 12n, want: 10n ** 12n }];
     const store = new PostgresLedgerStore(sql);
-    expect(await store.requestLease({ instanceId: id, teamId: TEAM, pools })).toMatchObject({ met: true });
+    expect(await store.requestLease({ instanceId: id, teamId: asId(TEAM), pools })).toMatchObject({
+      met: true,
+    });
     expect(await counter()).toMatchObject({ leased: '2.000000000000' });
   });
 });

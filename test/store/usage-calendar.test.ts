@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { asId } from '../../src/domain/ids.ts';
 import { readUsage, type UsageInterval, type UsageQuestion } from '../../src/store/usage.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 
@@ -78,8 +79,8 @@ test.each(ZONES)(
           from: from === null ? null : new Date(from),
           to: to === null ? null : new Date(to),
           groupBy: interval === 'day' ? ['team', 'model'] : [],
-          teamId: interval === 'week' ? TEAMS[0] : undefined,
-          keyId: interval === 'month' ? KEY : undefined,
+          teamId: interval === 'week' ? asId(TEAMS[0]!) : undefined,
+          keyId: interval === 'month' ? asId(KEY) : undefined,
           limit: 100_000,
         };
         const rows = await readUsage(database, question);

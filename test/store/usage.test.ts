@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rowsReadBy } from '../../bench/pages/rows.ts';
 import { seededTeamId, seedLedger } from '../../bench/pages/seed.ts';
+import { asId } from '../../src/domain/ids.ts';
 import { readUsage, type UsageQuestion } from '../../src/store/usage.ts';
 import { readWatch } from '../../src/store/watch.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -51,7 +52,7 @@ it.each([1, 2, 3, 4])(
         interval: random.pick(['hour', 'day', 'week', 'month', 'total']),
         timeZone: random.pick(['UTC', 'Europe/Berlin', 'Asia/Kolkata', 'America/New_York']),
         ...(from && to && from > to ? { from: to, to: from } : { from, to }),
-        teamId: random.chance(0.3) ? seededTeamId(1) : undefined,
+        teamId: random.chance(0.3) ? asId(seededTeamId(1)) : undefined,
       });
       const rows = await readUsage(test.database, question);
       const shown = rows.map(({ startsAt, model, calls, outputTokens, costUsd, unknownUsd }) => ({

@@ -191,7 +191,7 @@ it('takes no soft limit for a budget, and tells what was spent beyond it, or bey
   await limit(within, '5', '5');
   const { budgets, overLimits } = await readWatch(test.database.db, 100);
   // Teams that are made here are named after their ids.
-  const made = [soft, lowered, within];
+  const made: string[] = [soft, lowered, within];
   expect(overLimits.filter(({ team }) => made.includes(team))).toEqual([
     { team: soft, excess: usd('2.5') },
     { team: lowered, excess: usd('1') },

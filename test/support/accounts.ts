@@ -1,12 +1,14 @@
 /** Accounts as the catalog gives them, with nothing in them but what a test names. */
+
 import { type Account, inSpendingOrder } from '../../src/domain/budget.ts';
+import { asId, type TeamId } from '../../src/domain/ids.ts';
 import type { Grant, Limit } from '../../src/domain/limit.ts';
 import { usd } from '../../src/domain/money.ts';
 
 export function accountOf(changes: Partial<Account> & { teamId?: string; keyId?: string } = {}): Account {
   const { teamId = 'team', keyId = 'key-1', grants = [], ...rest } = changes;
   return {
-    principal: { teamId, teamName: teamId, keyId, models: null, teamModels: null },
+    principal: { teamId: asId(teamId), teamName: teamId, keyId: asId(keyId), models: null, teamModels: null },
     grants: inSpendingOrder(grants),
     limits: [],
     prepaid: grants.length > 0,
@@ -19,9 +21,9 @@ export function accountOf(changes: Partial<Account> & { teamId?: string; keyId?:
 
 /** A strict limit of the team on cost over its whole life, unless told otherwise. */
 export function limitOf(id: string, amount: string, changes: Partial<Limit> = {}): Limit {
-  const teamId = changes.teamId ?? 'team';
+  const teamId = changes.teamId ?? asId<TeamId>('team');
   return {
-    id,
+    id: asId(id),
     teamId,
     subject: { type: 'team', id: teamId },
     models: null,
@@ -35,7 +37,14 @@ export function limitOf(id: string, amount: string, changes: Partial<Limit> = {}
 }
 
 export function grantOf(id: string, amount: string, changes: Partial<Grant> = {}): Grant {
-  return { id, teamId: 'team', amount: usd(amount), startsAtMs: 0, expiresAtMs: null, ...changes };
+  return {
+    id: asId(id),
+    teamId: asId('team'),
+    amount: usd(amount),
+    startsAtMs: 0,
+    expiresAtMs: null,
+    ...changes,
+  };
 }
 
 /** Tells the store of the limits and grants of these accounts, as an admin would have made them. */

@@ -1,12 +1,14 @@
 /** Teams, limits and grants written straight into the tables, and the counters that stand for them. */
+
 import { randomUUID } from 'node:crypto';
 import type { Sql } from 'postgres';
 import type { CounterSpec } from '../../src/domain/counter.ts';
+import { asId, type TeamId } from '../../src/domain/ids.ts';
 import { formatUsd } from '../../src/domain/money.ts';
 
-export async function insertTeam(sql: Sql, id: string = randomUUID()): Promise<string> {
+export async function insertTeam(sql: Sql, id: string = randomUUID()): Promise<TeamId> {
   await sql`insert into teams (id, name, created_at) values (${id}, ${id}, now())`;
-  return id;
+  return asId(id);
 }
 
 /** Inserts the limit or grant that a counter counts. */
@@ -28,10 +30,10 @@ export function counterSpec(teamId: string, changes: Partial<CounterSpec> = {}):
   const sourceId = changes.sourceId ?? randomUUID();
   const startsAtMs = changes.startsAtMs ?? 0;
   return {
-    id: `${sourceId}@${startsAtMs}`,
-    teamId,
+    id: asId(`${sourceId}@${startsAtMs}`),
+    teamId: asId(teamId),
     source: 'limit',
-    sourceId,
+    sourceId: asId(sourceId),
     subjectType: 'team',
     subjectId: teamId,
     meter: 'cost_usd',

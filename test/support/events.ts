@@ -1,5 +1,7 @@
 /** Usage events as the ledger writes them, for tests that have no call to make them from. */
+
 import type { Allocation } from '../../src/domain/budget.ts';
+import { asId } from '../../src/domain/ids.ts';
 import { formatUsd } from '../../src/domain/money.ts';
 import {
   type CallFacts,
@@ -12,8 +14,8 @@ import type { FlushEvent } from '../../src/store/hot/flush.ts';
 
 export function factsOf(teamId: string, keyId: string, changes: Partial<CallFacts> = {}): CallFacts {
   return {
-    teamId,
-    keyId,
+    teamId: asId(teamId),
+    keyId: asId(keyId),
     operation: 'chat.completions',
     model: 'gpt-4o',
     stream: false,

@@ -1,6 +1,6 @@
 /** Who is signed in to the console, and who changed what. */
 import { z } from 'zod';
-import { id, instant, label, page, pageQuery } from './fields.ts';
+import { id, instant, label, page, pageQuery, teamId } from './fields.ts';
 
 export const NewSession = z
   .strictObject({
@@ -29,7 +29,7 @@ const resource = z.enum(['team', 'key', 'limit', 'grant', 'plan', 'price', 'mode
 export const AuditQuery = pageQuery.extend({
   resource: resource.optional(),
   resource_id: label(256).optional(),
-  team_id: id.optional(),
+  team_id: teamId.optional(),
 });
 
 const row = z

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import {
   id,
   instant,
+  keyId,
   label,
   modelName,
   moment,
@@ -11,17 +12,18 @@ import {
   pageQuery,
   quantities,
   rate,
+  teamId,
   tokenCount,
 } from './fields.ts';
 
 const outcome = z.enum(['settled', 'voided', 'unknown']);
 const provenance = z.enum(['reported', 'estimated', 'unknown']);
 
-export const UnknownQuery = pageQuery.extend({ team_id: id.optional() });
+export const UnknownQuery = pageQuery.extend({ team_id: teamId.optional() });
 
 const filters = {
-  team_id: id.optional(),
-  key_id: id.optional(),
+  team_id: teamId.optional(),
+  key_id: keyId.optional(),
   model: modelName.optional().meta({ description: 'As the call named it' }),
   operation: label(64).optional(),
   outcome: outcome.optional(),

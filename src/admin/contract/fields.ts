@@ -1,5 +1,6 @@
 /** Fields that several resources of the admin API share: amounts, times, names, windows, pages. */
 import { z } from 'zod';
+import type { KeyId, TeamId } from '../../domain/ids.ts';
 import { PICO_PER_USD, parseUsd } from '../../domain/money.ts';
 import { METER_NAMES } from '../../domain/quantities.ts';
 import { isTimeZone } from '../../domain/window.ts';
@@ -74,6 +75,10 @@ export const modelName = label(256);
 export const modelNames = z.array(modelName).min(1).max(100);
 /** Lower case, as Postgres writes ids: some are stored and compared as text. */
 export const id = z.uuid('must be an id').toLowerCase();
+/** The same check of an id of one kind, which the rooms below tell from others. */
+const idOf = <Id extends string>() => id as unknown as z.ZodType<Id, string>;
+export const teamId = idOf<TeamId>();
+export const keyId = idOf<KeyId>();
 export const tokenCount = z.int().min(0);
 
 /** Amounts by meter in its unit (seconds, images, calls); those of text have fields of their own. */
@@ -120,7 +125,7 @@ export const listQuery = pageQuery.extend({
     .default('false')
     .meta({ description: 'Also what was deleted, revoked or replaced' }),
 });
-export const teamListQuery = listQuery.extend({ team_id: id.optional() });
+export const teamListQuery = listQuery.extend({ team_id: teamId.optional() });
 export const priceListQuery = listQuery.extend({ model: modelName.optional() });
 
 /** A page of a list; `next` is the cursor of the following one, null at the end. */

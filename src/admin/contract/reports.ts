@@ -3,11 +3,13 @@ import { z } from 'zod';
 import {
   id,
   instant,
+  keyId,
   moment,
   money,
   page,
   pageQuery,
   quantities,
+  teamId,
   timeZone,
   tokenCount,
   window,
@@ -88,8 +90,8 @@ export const SelfServiceUsageQuery = z.strictObject({ group_by: groups(['model',
 export const UsageQuery = z.strictObject({
   group_by: groups(['team', 'key', 'model', 'operation']),
   ...range,
-  team_id: id.optional(),
-  key_id: id.optional(),
+  team_id: teamId.optional(),
+  key_id: keyId.optional(),
 });
 
 const sums = {
@@ -127,7 +129,7 @@ export const Usage = z
 export const ApiErrorsQuery = z.strictObject({
   group_by: groups(['team', 'code']),
   ...range,
-  team_id: id.optional(),
+  team_id: teamId.optional(),
 });
 /** Counts of denials, or of errors. */
 export const ApiErrors = z
@@ -148,12 +150,12 @@ export const ApiErrors = z
 const TEAMS_MAX = 100;
 
 export const OverviewQuery = z.strictObject({
-  team_id: id.optional(),
+  team_id: teamId.optional(),
   team_ids: z
     .string()
     .max(TEAMS_MAX * 40)
     .transform((text) => text.split(',').map((part) => part.trim()))
-    .pipe(z.array(id).max(TEAMS_MAX))
+    .pipe(z.array(teamId).max(TEAMS_MAX))
     .optional()
     .meta({ description: `Comma-separated: these teams alone, at most ${TEAMS_MAX}` }),
   time_zone: timeZone.default('UTC').meta({ description: 'Time zone in which days and months begin' }),
@@ -205,7 +207,7 @@ export const Overview = z
   })
   .meta({ id: 'Overview' });
 
-export const WarningsQuery = pageQuery.extend({ team_id: id.optional() });
+export const WarningsQuery = pageQuery.extend({ team_id: teamId.optional() });
 
 export const Warning = z
   .strictObject({
@@ -228,3 +230,17 @@ export const Warning = z
   })
   .meta({ id: 'Warning' });
 export const Warnings = page(Warning);
+
+export const Operations = z
+  .strictObject({
+    data: z.array(
+      z.strictObject({
+        name: z.string().meta({ description: 'As in events and metrics' }),
+        method: z.string(),
+        path: z.string(),
+        class: z.enum(['metered', 'free', 'job', 'refused']),
+        reason: z.string().nullable().meta({ description: 'Why it is refused; null: it is not' }),
+      }),
+    ),
+  })
+  .meta({ id: 'Operations' });

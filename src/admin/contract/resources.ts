@@ -8,12 +8,14 @@ import {
   amount,
   id,
   instant,
+  keyId,
   label,
   modelNames,
   moment,
   money,
   name,
   page,
+  teamId,
   teamListQuery,
   tokenCount,
   window,
@@ -82,7 +84,7 @@ export const MadeKey = z
   .meta({ id: 'MadeKey' });
 export const NewKey = z
   .strictObject({
-    team_id: id,
+    team_id: teamId,
     name,
     expires_at: moment.nullable().default(null),
     models: modelNames.nullable().default(null).meta({
@@ -112,15 +114,15 @@ export const subject = z
     'type',
     [
       z.strictObject({ type: z.literal('org') }),
-      z.strictObject({ type: z.literal('team'), id }),
-      z.strictObject({ type: z.literal('key'), id }),
+      z.strictObject({ type: z.literal('team'), id: teamId }),
+      z.strictObject({ type: z.literal('key'), id: keyId }),
       z.strictObject({
         type: z.literal('user'),
         id: label(256)
           .nullable()
           .optional()
           .meta({ description: 'Missing or null: each end user, counted apart' }),
-        team_id: id
+        team_id: teamId
           .nullable()
           .optional()
           .meta({ description: 'The team of the end users; missing or null: every team' }),
@@ -234,7 +236,7 @@ export const Grant = z
 export const Grants = page(Grant);
 export const NewGrant = z
   .strictObject({
-    team_id: id,
+    team_id: teamId,
     amount_usd: amount,
     starts_at: moment.optional().meta({ description: 'Missing: now' }),
     expires_at: moment.nullable().default(null).meta({ description: 'Null: never' }),

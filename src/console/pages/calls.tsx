@@ -12,10 +12,9 @@ import { setQuery, useLocation } from '../shell/router.ts';
 import { useSession } from '../shell/session.ts';
 import { CallTable } from './call-table.tsx';
 import { toInstant, toLocalInput } from './dates.ts';
-import { useKeyOptions, useTeamOptions } from './options.tsx';
+import { useKeyOptions, useOperationOptions, useTeamOptions } from './options.tsx';
 
 const FILTERS = ['team_id', 'key_id', 'model', 'operation', 'outcome', 'from', 'to'] as const;
-const OPERATIONS = ['chat.completions', 'responses', 'completions', 'embeddings', 'moderations'];
 
 export function CallsPage() {
   const t = useMessages();
@@ -60,6 +59,7 @@ function Filters({ withTeam }: { withTeam: boolean }) {
   const { query } = useLocation();
   const teams = useTeamOptions();
   const keys = useKeyOptions(query.get('team_id'));
+  const operations = useOperationOptions();
   const all = { value: '', text: t.common.all };
   const outcomes = (['settled', 'voided', 'unknown'] as const).map((value) => ({
     value,
@@ -90,11 +90,7 @@ function Filters({ withTeam }: { withTeam: boolean }) {
       )}
       <SelectField label={t.common.key} {...of('key_id')} options={[all, ...keys]} />
       <ModelField />
-      <SelectField
-        label={t.calls.operation}
-        {...of('operation')}
-        options={[all, ...OPERATIONS.map((value) => ({ value, text: value }))]}
-      />
+      <SelectField label={t.calls.operation} {...of('operation')} options={[all, ...operations]} />
       <SelectField label={t.calls.outcome} {...of('outcome')} options={[all, ...outcomes]} />
       <DateTimeField label={t.calls.from} {...date('from')} />
       <DateTimeField label={t.calls.to} {...date('to')} />

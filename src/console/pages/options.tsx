@@ -1,5 +1,5 @@
 /** Choices of forms and filters: teams, keys, plans. */
-import type { Key, Page, Plan, Team } from '../api/types.ts';
+import type { Key, Operations, Page, Plan, Team } from '../api/types.ts';
 import { useApi } from '../api/use.ts';
 import { SelectField } from '../parts/field.tsx';
 import { useMessages } from '../shell/language.ts';
@@ -31,6 +31,14 @@ export function nameIn(teams: readonly Option[], id: string): string {
 export function useKeyOptions(teamId: string | null): Option[] {
   const keys = useApi<Page<Key>>('/keys', { limit: CHOICES_MAX, team_id: teamId });
   return (keys.data?.data ?? []).map(({ id, name, prefix }) => ({ value: id, text: `${name} (${prefix}…)` }));
+}
+
+/** Returns the operations that are forwarded, by name. */
+export function useOperationOptions(): Option[] {
+  const operations = useApi<Operations>('/operations').data?.data ?? [];
+  return operations
+    .filter((operation) => operation.class !== 'refused')
+    .map(({ name }) => ({ value: name, text: name }));
 }
 
 export function usePlans(): Plan[] {

@@ -1,7 +1,9 @@
 /** What instances send to the ledger: the parts of a flush. */
+
 import type { Allocation } from '../../domain/budget.ts';
 import type { Claim } from '../../domain/claim.ts';
 import type { CountedCall, CounterSpec } from '../../domain/counter.ts';
+import type { CounterId, TeamId } from '../../domain/ids.ts';
 
 /** One event on its way into the ledger. */
 export interface FlushEvent extends CountedCall {
@@ -15,8 +17,8 @@ export interface FlushEvent extends CountedCall {
 
 /** What an instance tells of one of its leases: its sum of returned money and what its calls hold just now. */
 export interface LeaseReport {
-  teamId: string;
-  counterId: string;
+  teamId: TeamId;
+  counterId: CounterId;
   returned: bigint;
   held: bigint;
 }
@@ -24,7 +26,7 @@ export interface LeaseReport {
 /** A hold that Postgres is to keep on its own, with what it took from which counters. */
 export interface DurableHold {
   id: string;
-  teamId: string;
+  teamId: TeamId;
   allocations: Allocation[];
 }
 

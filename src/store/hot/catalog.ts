@@ -2,8 +2,10 @@
  * The catalog as the gateway reads it: keys with all that decides whether they may spend, the rate cards' rows, and
  * the version by which replicas notice a change.
  */
+
 import type { Sql } from 'postgres';
 import { type Account, inSpendingOrder } from '../../domain/budget.ts';
+import type { GrantId, KeyId, LimitId, TeamId } from '../../domain/ids.ts';
 import {
   type Grant,
   type Limit,
@@ -27,8 +29,8 @@ export interface KeyRecord {
 export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null> {
   const [row] = await sql<
     {
-      id: string;
-      team_id: string;
+      id: KeyId;
+      team_id: TeamId;
       team_name: string;
       models: string[] | null;
       team_models: string[] | null;
@@ -52,7 +54,7 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
     grantsOf(sql, row.team_id),
     openWarnings(sql, [row.team_id, ORGANIZATION_ID]),
   ]);
-  const sources = new Set([...limits, ...grants].map(({ id }) => id));
+  const sources = new Set<LimitId | GrantId>([...limits, ...grants].map(({ id }) => id));
   const warnings = warned.filter(({ sourceId }) => sources.has(sourceId));
   const principal = {
     teamId: row.team_id,
@@ -77,11 +79,11 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
 }
 
 /** Every limit that may touch the key's calls; which of them do, the call's model and end user decide. */
-async function limitsOf(sql: Sql, teamId: string, keyId: string): Promise<Limit[]> {
+async function limitsOf(sql: Sql, teamId: TeamId, keyId: KeyId): Promise<Limit[]> {
   const rows = await sql<
     {
-      id: string;
-      team_id: string;
+      id: LimitId;
+      team_id: TeamId;
       subject_type: SubjectType;
       subject_id: string | null;
       models: string[] | null;
@@ -110,9 +112,9 @@ async function limitsOf(sql: Sql, teamId: string, keyId: string): Promise<Limit[
   }));
 }
 
-async function grantsOf(sql: Sql, teamId: string): Promise<Grant[]> {
+async function grantsOf(sql: Sql, teamId: TeamId): Promise<Grant[]> {
   const rows = await sql<
-    { id: string; amount: string; starts_at_ms: number; expires_at_ms: number | null }[]
+    { id: GrantId; amount: string; starts_at_ms: number; expires_at_ms: number | null }[]
   >`
     select id, amount_usd::text as amount, floor(extract(epoch from starts_at) * 1000)::float8 as starts_at_ms,
       floor(extract(epoch from expires_at) * 1000)::float8 as expires_at_ms
@@ -132,9 +134,9 @@ async function grantsOf(sql: Sql, teamId: string): Promise<Grant[]> {
 const OPEN_MAX = 1_000;
 
 /** The highest threshold that each budget of these teams has reached in a window that is open, by its present amount. */
-export async function openWarnings(sql: Sql, teamIds: string[]): Promise<Warning[]> {
+export async function openWarnings(sql: Sql, teamIds: TeamId[]): Promise<Warning[]> {
   const rows = await sql<
-    { source_id: string; end_user: string | null; percent: number; until_ms: number | null }[]
+    { source_id: LimitId | GrantId; end_user: string | null; percent: number; until_ms: number | null }[]
   >`
     select c.source_id, case when c.subject_type = 'user' then c.subject_id end as end_user,
       max(w.threshold) as percent, (extract(epoch from c.ends_at) * 1000)::float8 as until_ms
@@ -153,14 +155,14 @@ export async function openWarnings(sql: Sql, teamIds: string[]): Promise<Warning
 export interface CatalogChange {
   version: number;
   /** Teams whose own row, keys, limits or grants changed; `ORGANIZATION_ID` among them stands for all teams. */
-  teamIds: string[];
+  teamIds: TeamId[];
   /** Teams of which only the warnings are new. */
-  warnedTeamIds: string[];
+  warnedTeamIds: TeamId[];
 }
 
 /** What changed since `version`; called a few times a second by every replica. */
 export async function catalogChanges(sql: Sql, version: number): Promise<CatalogChange> {
-  const [row] = await sql<{ version: number; team_ids: string[] | null; warned_ids: string[] | null }[]>`
+  const [row] = await sql<{ version: number; team_ids: TeamId[] | null; warned_ids: TeamId[] | null }[]>`
     select version::float8 as version, case when version > ${version} then
         (select array_agg(id::text) from teams where changed_at_version > ${version}) end as team_ids,
       case when version > ${version} then

@@ -3,8 +3,10 @@
  * whoever fills a bucket locks: what they hold together, the buckets that still count, never exceeds the amount. Slots
  * (concurrency) of an instance that was not heard of for ten seconds go to others.
  */
+
 import type { TransactionSql } from 'postgres';
 import { type CounterSpec, windowAnchorId } from '../../domain/counter.ts';
+import type { TeamId } from '../../domain/ids.ts';
 import { usd } from '../../domain/money.ts';
 import { bucketMs, oldestBucketMs } from '../../domain/window.ts';
 import { keyOf, type LockedCounter } from './counters.ts';
@@ -79,7 +81,7 @@ export async function takeBackSlots(
   if (slots.length === 0) return new Map();
   const teams = slots.map((spec) => spec.teamId);
   const ids = slots.map((spec) => spec.id);
-  const rows = await tx<{ team_id: string; id: string; back: string }[]>`
+  const rows = await tx<{ team_id: TeamId; id: string; back: string }[]>`
     with dead as (
       select l.team_id, l.counter_id, l.instance_id, l.granted - l.returned - l.settled as back
       from leases l join unnest(${teams}::text[], ${ids}::text[]) as w(team_id, id)

@@ -3,7 +3,9 @@
  * inserted once, whoever sends it and however often, and only what was really inserted moves counters, leases and
  * rollups; so a retry after a lost commit changes nothing.
  */
+
 import type { Sql, TransactionSql } from 'postgres';
+import type { TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd } from '../../domain/money.ts';
 import { runOnRaw } from '../database.ts';
@@ -59,7 +61,7 @@ const FAR_FUTURE_MS = Date.UTC(9999, 0);
  * The shared lock on the teams of a batch, before anything else: who makes a counter holds it exclusively and counts the
  * events before it, so every later one must see that counter.
  */
-async function shareTeams(tx: TransactionSql, batch: FlushBatch): Promise<string[]> {
+async function shareTeams(tx: TransactionSql, batch: FlushBatch): Promise<TeamId[]> {
   const { events, reports, holds = [] } = batch;
   const teams = new Set([...events, ...reports, ...holds].map((each) => each.teamId));
   if (teams.size === 0) return [];
@@ -69,7 +71,7 @@ async function shareTeams(tx: TransactionSql, batch: FlushBatch): Promise<string
 }
 
 /** Locks all that the batch may move, in order. As late as can be: whoever asks for a lease waits for these locks. */
-async function lockCounters(tx: TransactionSql, batch: FlushBatch, teamIds: string[]): Promise<CounterRow[]> {
+async function lockCounters(tx: TransactionSql, batch: FlushBatch, teamIds: TeamId[]): Promise<CounterRow[]> {
   const { events, reports, holds = [] } = batch;
   if (teamIds.length === 0) return [];
   const named = new Set(reports.map((report) => report.counterId));
@@ -93,7 +95,7 @@ async function lockCounters(tx: TransactionSql, batch: FlushBatch, teamIds: stri
     order by team_id, id for update`;
 }
 
-async function insertEvents(tx: TransactionSql, batch: FlushBatch, teamIds: string[]): Promise<Set<string>> {
+async function insertEvents(tx: TransactionSql, batch: FlushBatch, teamIds: TeamId[]): Promise<Set<string>> {
   const { instanceId, events } = batch;
   if (events.length === 0) return new Set();
   const json = `[${events.map((event) => event.json).join(',')}]`;

@@ -33,17 +33,27 @@ export interface HeartbeatReply {
   instances: number;
   /** Counters, as `<team>/<id>`, that lend to this instance and of which somebody wants more than there is. */
   contended: string[];
+  /** The catalog's version: keys, limits, grants and prices have changed when it has. */
+  catalogVersion: number;
 }
 
 /** How many contended counters one reply may name; the next one names the others. */
 const CONTENDED_MAX = 1_000;
+
+interface HeartbeatRow {
+  now_ms: number;
+  instances: number;
+  beats: number;
+  catalog_version: number;
+  contended: string[] | null;
+}
 
 /**
  * Says that the instance lives; answers Postgres's clock and how many share the counters.
  * @throws InstanceFenced when it was adopted: an instance with nothing to flush must learn it too
  */
 export async function heartbeat(sql: Sql, instanceId: string): Promise<HeartbeatReply> {
-  const [row] = await sql<{ now_ms: number; instances: number; beats: number; contended: string[] | null }[]>`
+  const [row] = await sql<HeartbeatRow[]>`
     with beat as (
       update instances set heartbeat_at = tollgate_now() where id = ${instanceId} and status = 'live' returning id)
     select (extract(epoch from tollgate_now()) * 1000)::float8 as now_ms,
@@ -51,13 +61,19 @@ export async function heartbeat(sql: Sql, instanceId: string): Promise<Heartbeat
         where status = 'live' and heartbeat_at > tollgate_now() - interval '10 seconds' and id <> ${instanceId})
         + 1 as instances,
       (select count(*)::int4 from beat) as beats,
+      coalesce((select version::float8 from catalog_version), 0) as catalog_version,
       -- One by one: few are contended, which the planner cannot know, and it would read all leases.
       (select array_agg(c.team_id || '/' || c.id)
         from (select team_id, id from counters where scarce_until > (select tollgate_now()) limit ${CONTENDED_MAX}) c
         cross join lateral (select 1 from leases l
           where l.team_id = c.team_id and l.counter_id = c.id and l.instance_id = ${instanceId} limit 1) lent) as contended`;
   if (row!.beats === 0) throw new InstanceFenced(instanceId);
-  return { nowMs: row!.now_ms, instances: row!.instances, contended: row!.contended ?? [] };
+  return {
+    nowMs: row!.now_ms,
+    instances: row!.instances,
+    contended: row!.contended ?? [],
+    catalogVersion: row!.catalog_version,
+  };
 }
 
 /** Milliseconds since a live instance was last heard of; null: there is no such instance, or it was ended. */

@@ -2,8 +2,10 @@
  * Leases and counters in Postgres: capacity lent to instances. Invariants: settled + held + leased of a counter never
  * exceeds its amount by anything granted here; rows are locked in order; only a live instance is granted.
  */
+
 import type { Sql, TransactionSql } from 'postgres';
 import type { CounterSpec } from '../../domain/counter.ts';
+import type { TeamId } from '../../domain/ids.ts';
 import { type CounterState, grantAllOrNone } from '../../domain/lending.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import { createCounters, keyOf, type LockedCounter, lockCounters } from './counters.ts';
@@ -19,7 +21,7 @@ export interface LeasePool {
 
 export interface LeaseRequest {
   instanceId: string;
-  teamId: string;
+  teamId: TeamId;
   pools: LeasePool[];
 }
 

@@ -4,8 +4,10 @@
  * counter alone, and so is everything of an instance that was ended before: its leases were taken back then. What a
  * durable hold held was the counter's own (`held`), and its lease has paid it already.
  */
+
 import { sql } from 'drizzle-orm';
 import { counted } from '../../domain/counter.ts';
+import type { TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd } from '../../domain/money.ts';
 import type { Run } from '../database.ts';
@@ -13,7 +15,7 @@ import type { CounterRow, EndedHolds, FlushEvent } from './batch.ts';
 
 /** What is added to a counter's `settled`, and taken from its lease and from what it holds for long calls. */
 export interface CounterMove {
-  teamId: string;
+  teamId: TeamId;
   id: string;
   settled: bigint;
   leased: bigint;

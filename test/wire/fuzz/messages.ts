@@ -16,7 +16,7 @@ const BODIES = [
 ];
 
 function bodyOf(random: Random): string {
-  return random.chance(0.05) ? 'y'.repeat(random.between(1, 9000)) : random.pick(BODIES);
+  return random.chance(0.01) ? 'y'.repeat(random.between(1, 9000)) : random.pick(BODIES);
 }
 
 const ODD_HEADERS = [

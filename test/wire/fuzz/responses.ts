@@ -162,9 +162,10 @@ export async function tryResponse(seed: number): Promise<Verdict> {
   ) {
     return { kind: 'taken: blank after the length' };
   }
-  // Line ends behind a response are nothing that was asked for. undici ignores them.
-  if (isSame({ ...wire, kept: true }, undici) && /[\r\n]$/.test(wanted.pieces.join(''))) {
-    return { kind: 'closed: stray line ends' };
+  // The wire closes where undici does not: behind a response that says so in an odd way, and on stray line ends.
+  const text = wanted.pieces.join('');
+  if (isSame({ ...wire, kept: true }, undici) && /[\r\n]$|\nconnection:[^\r\n]*close/i.test(text)) {
+    return { kind: 'closed' };
   }
   return { kind: 'different', difference: JSON.stringify({ seed, ...wanted, wire, undici }, null, 1) };
 }
