@@ -2,9 +2,10 @@
  * Leases: what counters lent to this instance, spent here in memory. Invariant of each, always:
  * granted = returned + settled + held + free. The first three only grow, and Postgres keeps the same sums.
  */
-import { type CounterState, unlent } from '../domain/admission.ts';
+
 import type { Pool } from '../domain/budget.ts';
 import type { CounterSpec } from '../domain/counter.ts';
+import { type CounterState, unlent } from '../domain/lending.ts';
 import type { Meter } from '../domain/limit.ts';
 import type { LeasedCounter } from '../store/hot/leases.ts';
 import type { LeaseDemand, LeaseView, PoolView } from './decide.ts';

@@ -2,9 +2,10 @@
  * The ledger's store in memory, with exactly Postgres' semantics (stores.test.ts holds the two equal). Every method does
  * its work in one synchronous step, as a transaction would.
  */
-import { grantAllOrNone } from '../../src/domain/admission.ts';
+
 import type { Allocation } from '../../src/domain/budget.ts';
 import { type CounterSpec, counted, windowAnchorId } from '../../src/domain/counter.ts';
+import { grantAllOrNone } from '../../src/domain/lending.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
 import type { FlushBatch, FlushEvent } from '../../src/store/hot/flush.ts';

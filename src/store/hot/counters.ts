@@ -3,8 +3,8 @@
  * the order of team and id; a counter starts with what its window had seen before, and misses nothing afterwards.
  */
 import type { Sql, TransactionSql } from 'postgres';
-import type { CounterState } from '../../domain/admission.ts';
 import { type CounterSpec, windowAnchorId } from '../../domain/counter.ts';
+import type { CounterState } from '../../domain/lending.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import { runOnRaw } from '../database.ts';
 import { usedInWindow } from '../window-usage.ts';

@@ -4,9 +4,9 @@
  */
 
 import type { Sql, TransactionSql } from 'postgres';
-import { type CounterState, grantAllOrNone } from '../../domain/admission.ts';
 import type { CounterSpec } from '../../domain/counter.ts';
 import type { TeamId } from '../../domain/ids.ts';
+import { type CounterState, grantAllOrNone } from '../../domain/lending.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import { createCounters, keyOf, type LockedCounter, lockCounters } from './counters.ts';
 import { anchorOf, bucketsOf, hasAnchor, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';

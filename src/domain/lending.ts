@@ -1,5 +1,5 @@
 /**
- * Granting: the state of counters, and what Postgres lends of them. Pure.
+ * Lending: the state of counters, and what Postgres grants of them. Pure.
  */
 
 const max = (a: bigint, b: bigint) => (a > b ? a : b);
