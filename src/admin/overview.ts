@@ -6,7 +6,7 @@ import { formatUsd, type PicoUsd } from '../domain/money.ts';
 import { DAY_MS, QUARTER_HOUR_MS, windowRange } from '../domain/window.ts';
 import { readCredit, readTeamBudgets, type TeamBudgets } from '../store/budgets.ts';
 import { clock } from '../store/changes.ts';
-import { readSpend, type Spans, type TeamSpend } from '../store/overview.ts';
+import { type OverviewRanges, readSpend, type TeamSpend } from '../store/overview.ts';
 import { Overview, OverviewQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { type BurnRate, type Outlook, outlookOf, spentUntil } from './outlook.ts';
@@ -23,15 +23,15 @@ export function overviewRoute(app: OpenAPIHono, { database, settleNow }: AdminOp
     async ({ query }) => {
       await settleNow();
       const nowMs = (await clock(database.db)).getTime();
-      const { spans, monthEndMs } = spansAt(nowMs, query.time_zone);
+      const { ranges, monthEndMs } = rangesAt(nowMs, query.time_zone);
       const teamIds = query.team_id === undefined ? query.team_ids : [query.team_id];
-      const teams = await readSpend(database.readSql, spans, teamIds ?? null);
+      const teams = await readSpend(database.readSql, ranges, teamIds ?? null);
       const shown = teamIds ? teams : teams.toSorted(byMonth).slice(0, TEAMS_SHOWN);
       const budgets = await readTeamBudgets(
         database,
         shown.map((team) => team.id),
       );
-      const inMs = nowMs - spans.recent.fromMs;
+      const inMs = nowMs - ranges.recent.startMs;
       const rows = shown.map((team) => ({ team, outlook: outlookFor(team, budgets, inMs, nowMs) }));
       const total = (pick: (team: TeamSpend) => PicoUsd) => teams.reduce((sum, team) => sum + pick(team), 0n);
       const burnRate = { spent: total((team) => team.recent), inMs };
@@ -59,20 +59,20 @@ export function overviewRoute(app: OpenAPIHono, { database, settleNow }: AdminOp
   );
 }
 
-/** Returns the spans of the overview; days and months begin at midnight in the query's time zone. */
-function spansAt(nowMs: number, timeZone: string): { spans: Spans; monthEndMs: number } {
-  const toMs = Math.ceil((nowMs + 1) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
+/** Returns the time ranges of the overview; days and months begin at midnight in the query's time zone. */
+function rangesAt(nowMs: number, timeZone: string): { ranges: OverviewRanges; monthEndMs: number } {
+  const endMs = Math.ceil((nowMs + 1) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
   const month = windowRange({ type: 'calendar', unit: 'month', timeZone }, nowMs);
   const previous = windowRange({ type: 'calendar', unit: 'month', timeZone }, month.startMs - 1);
   const today = windowRange({ type: 'calendar', unit: 'day', timeZone }, nowMs);
   const recentMs = Math.floor((nowMs - RECENT_MS) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
-  const spans = {
-    month: { fromMs: month.startMs, toMs },
-    previousMonth: { fromMs: previous.startMs, toMs: month.startMs },
-    today: { fromMs: today.startMs, toMs },
-    recent: { fromMs: recentMs, toMs },
+  const ranges = {
+    month: { startMs: month.startMs, endMs },
+    previousMonth: { startMs: previous.startMs, endMs: month.startMs },
+    today: { startMs: today.startMs, endMs },
+    recent: { startMs: recentMs, endMs },
   };
-  return { spans, monthEndMs: defined(month.endMs, 'the end of the month') };
+  return { ranges, monthEndMs: defined(month.endMs, 'the end of the month') };
 }
 
 function outlookFor(

@@ -7,7 +7,7 @@ import { type Claim, used } from './claim.ts';
 import { asId, type CounterId, type GrantId, type KeyId, type LimitId, type TeamId } from './ids.ts';
 import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type SubjectType } from './limit.ts';
 import { includesModel } from './price.ts';
-import { bucketRange, type TimeRange, windowRange } from './window.ts';
+import { bucketRange, type OpenTimeRange, windowRange } from './window.ts';
 
 /** The part of a counter's id that names the anchor of a rolling window instead of a window's start. */
 const ANCHOR = 'head';
@@ -103,7 +103,7 @@ function rollingMsOf({ meter, window }: Pick<Limit, 'meter' | 'window'>): number
 }
 
 /** The time range of the counter that a limit needs at a moment. */
-export function rangeOf(limit: Pick<Limit, 'meter' | 'window'>, atMs: number): TimeRange {
+export function rangeOf(limit: Pick<Limit, 'meter' | 'window'>, atMs: number): OpenTimeRange {
   const rollingMs = rollingMsOf(limit);
   if (rollingMs !== null) return bucketRange(rollingMs, atMs);
   if (limit.meter === 'concurrency' || limit.window.type === 'rolling') return { startMs: 0, endMs: null };

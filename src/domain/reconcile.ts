@@ -10,7 +10,7 @@ import { divideUp, type PicoUsd } from './money.ts';
 import type { Price } from './price.ts';
 import { type MeterName, outermost } from './quantities.ts';
 import type { Rates } from './rates.ts';
-import type { MinuteSpan, NoEvidence, ReportedQuantities, UsageReportBound } from './usage-report-bound.ts';
+import type { MinuteRange, NoEvidence, ReportedQuantities, UsageReportBound } from './usage-report-bound.ts';
 
 /**
  * How far the upstream's clock, and the moment that it reports a call under, may lie outside of the call's life on ours.
@@ -31,7 +31,7 @@ export interface UnknownCall {
 export type KeptCharge = { kept: PicoUsd } | { withheld: NoEvidence | 'unpriced' };
 
 /** The minutes under which the upstream may report a call that lived between two moments of ours. */
-export function minutesOf(fromMs: number, untilMs: number): MinuteSpan {
+export function minutesOf(fromMs: number, untilMs: number): MinuteRange {
   return {
     firstMinute: Math.floor((fromMs - CLOCK_MARGIN_MS) / MINUTE_MS),
     lastMinute: Math.floor((untilMs + CLOCK_MARGIN_MS) / MINUTE_MS),
@@ -39,7 +39,7 @@ export function minutesOf(fromMs: number, untilMs: number): MinuteSpan {
 }
 
 /** Returns what of a call's charge stays: at most the charge itself, at least what was billed. */
-export function boundUnknownCost(call: UnknownCall, report: UsageReportBound, span: MinuteSpan): KeptCharge {
+export function boundUnknownCost(call: UnknownCall, report: UsageReportBound, span: MinuteRange): KeptCharge {
   if (call.prices.length === 0) return { withheld: 'unpriced' };
   const usage = report.unexplained(call.model, span);
   if (typeof usage === 'string') return { withheld: usage };

@@ -20,7 +20,7 @@ export type ReportedQuantities = Pick<
 > & { uncached_input_tokens: number };
 
 /** Whole minutes since the epoch, both inclusive. */
-export interface MinuteSpan {
+export interface MinuteRange {
   firstMinute: number;
   lastMinute: number;
 }
@@ -34,7 +34,7 @@ export interface ReportedUsage {
 }
 
 /** Calls with the same life whose usage the upstream reported in its responses. */
-export interface KnownUsage extends MinuteSpan {
+export interface KnownUsage extends MinuteRange {
   /** As the client asked for it. */
   model: string;
   /** As the answer named it; null: it did not. */
@@ -44,7 +44,7 @@ export interface KnownUsage extends MinuteSpan {
 
 export interface UsageReportRead {
   /** The minutes that the report covers, all of them. */
-  span: MinuteSpan;
+  span: MinuteRange;
   reported: readonly ReportedUsage[];
   known: readonly KnownUsage[];
 }
@@ -90,7 +90,7 @@ export class UsageReportBound {
   }
 
   /** The most that a call to this model, which lived within the span, can have used. */
-  unexplained(model: string, span: MinuteSpan): ReportedQuantities | NoEvidence {
+  unexplained(model: string, span: MinuteRange): ReportedQuantities | NoEvidence {
     const first = span.firstMinute - this.#read.span.firstMinute;
     const last = span.lastMinute - this.#read.span.firstMinute;
     if (first < 0 || last >= this.#minutes) return 'outside';

@@ -14,9 +14,15 @@ export type RollingWindow = { type: 'rolling'; seconds: number };
 export type Window = LifetimeWindow | CalendarWindow | RollingWindow;
 
 /** Start inclusive, end exclusive; null: it never ends. */
-export interface TimeRange {
+export interface OpenTimeRange {
   startMs: number;
   endMs: number | null;
+}
+
+/** Start inclusive, end exclusive. */
+export interface TimeRange {
+  startMs: number;
+  endMs: number;
 }
 
 /**
@@ -33,7 +39,7 @@ export function bucketMs(rollingMs: number): number {
 }
 
 /** The sub-bucket of a rolling window that contains a moment. */
-export function bucketRange(rollingMs: number, atMs: number): { startMs: number; endMs: number } {
+export function bucketRange(rollingMs: number, atMs: number): TimeRange {
   const length = bucketMs(rollingMs);
   const startMs = Math.floor(atMs / length) * length;
   return { startMs, endMs: startMs + length };
@@ -45,10 +51,10 @@ export function oldestBucketMs(rollingMs: number, bucketStartMs: number): number
   return bucketStartMs - (Math.ceil(rollingMs / length) + 1) * length;
 }
 
-const LIFETIME: TimeRange = { startMs: 0, endMs: null };
+const LIFETIME: OpenTimeRange = { startMs: 0, endMs: null };
 
 /** The last range asked for, by unit and zone: shared by all limits, so a midnight costs one computation for each zone. */
-const ranges = new Map<string, { startMs: number; endMs: number }>();
+const ranges = new Map<string, TimeRange>();
 const RANGES_MAX = 2_000;
 
 /**
@@ -56,7 +62,7 @@ const RANGES_MAX = 2_000;
  * weeks on Monday (ISO 8601). Throws a RangeError for a time zone that {@link isTimeZone} refuses.
  * Rolling windows have no such range: they move with every moment.
  */
-export function windowRange(window: CalendarWindow | LifetimeWindow, atMs: number): TimeRange {
+export function windowRange(window: CalendarWindow | LifetimeWindow, atMs: number): OpenTimeRange {
   if (window.type === 'lifetime') return LIFETIME;
   const key = `${window.unit} ${window.timeZone}`;
   const known = ranges.get(key);
@@ -67,7 +73,7 @@ export function windowRange(window: CalendarWindow | LifetimeWindow, atMs: numbe
   return range;
 }
 
-function calendarRange({ unit, timeZone }: CalendarWindow, atMs: number): { startMs: number; endMs: number } {
+function calendarRange({ unit, timeZone }: CalendarWindow, atMs: number): TimeRange {
   const date = Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timeZone).toPlainDate();
   let start = firstDate(date, unit);
   let end = start.add({ [`${unit}s`]: 1 });

@@ -1,6 +1,6 @@
 /** Unknown calls that are due, and how they share reads of the usage report. */
 import { defined } from '../domain/defined.ts';
-import type { MinuteSpan } from '../domain/usage-report-bound.ts';
+import type { MinuteRange } from '../domain/usage-report-bound.ts';
 import type { EventRow } from '../store/events.ts';
 import { REPORTED_OPERATIONS, type ReportName } from './usage-report.ts';
 
@@ -8,14 +8,14 @@ import { REPORTED_OPERATIONS, type ReportName } from './usage-report.ts';
 export interface Due {
   event: EventRow;
   report: ReportName;
-  /** The minutes in which the upstream may report it. */
-  life: MinuteSpan;
+  /** The minutes under which the upstream may report it. */
+  life: MinuteRange;
 }
 
 /** One read of the report, and the calls that it decides. */
 export interface Read {
   report: ReportName;
-  span: MinuteSpan;
+  span: MinuteRange;
   calls: Due[];
 }
 

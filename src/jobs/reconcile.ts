@@ -8,7 +8,7 @@ import { isApiError } from '../domain/errors.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
 import type { Price, RateCards } from '../domain/price.ts';
 import { boundUnknownCost, CLOCK_MARGIN_MS, MINUTE_MS, minutesOf } from '../domain/reconcile.ts';
-import { type MinuteSpan, UsageReportBound } from '../domain/usage-report-bound.ts';
+import { type MinuteRange, UsageReportBound } from '../domain/usage-report-bound.ts';
 import { runAlone } from '../store/changes.ts';
 import type { Database } from '../store/database.ts';
 import { type EventRow, listUnknown } from '../store/events.ts';
@@ -168,7 +168,7 @@ function pricesOf(event: EventRow, prices: Map<string, Price>, rates: RateCards)
   return standard ? [asked, standard] : [];
 }
 
-function reasonOf({ model }: EventRow, { firstMinute, lastMinute }: MinuteSpan, kept: PicoUsd): string {
+function reasonOf({ model }: EventRow, { firstMinute, lastMinute }: MinuteRange, kept: PicoUsd): string {
   const at = (minute: number) => `${new Date(minute * MINUTE_MS).toISOString().slice(0, 16)}Z`;
   const span = `${at(firstMinute)} to ${at(lastMinute)}`;
   return `usage report of ${span}: at most $${formatUsd(kept)} is unexplained for ${model}`.slice(0, 1_000);

@@ -4,7 +4,7 @@
  * https://platform.openai.com/docs/api-reference/usage
  */
 import OpenAI from 'openai';
-import type { MinuteSpan, ReportedQuantities, ReportedUsage } from '../domain/usage-report-bound.ts';
+import type { MinuteRange, ReportedQuantities, ReportedUsage } from '../domain/usage-report-bound.ts';
 import { operationsOfReport } from '../openai/operations/table.ts';
 
 /** The reports, and the operations that each covers. */
@@ -18,7 +18,7 @@ export type ReportName = keyof typeof REPORTED_OPERATIONS;
 /** Reads one report. Rejects with the SDK's error, or an {@link UnusableReport}. */
 export type ReadReport = (
   name: ReportName,
-  span: MinuteSpan,
+  span: MinuteRange,
   signal: AbortSignal,
 ) => Promise<ReportedUsage[]>;
 

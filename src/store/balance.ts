@@ -9,7 +9,7 @@ import { type CounterSpec, grantCounter, limitCounter, rangeOf } from '../domain
 import type { LimitId, TeamId } from '../domain/ids.ts';
 import { type Grant, type Limit, ORGANIZATION_ID, subjectOf } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
-import type { TimeRange } from '../domain/window.ts';
+import type { OpenTimeRange } from '../domain/window.ts';
 import { clock } from './changes.ts';
 import { type Database, runOn, type Transaction } from './database.ts';
 import type { GrantRow } from './grants.ts';
@@ -45,7 +45,7 @@ export interface LimitBalance extends Spent {
   limit: LimitRow;
   amount: bigint;
   /** The current window; of a rolling one what counts now. */
-  span: TimeRange;
+  span: OpenTimeRange;
 }
 
 export interface Balance {
@@ -145,7 +145,7 @@ export async function readLimits(
   return balances;
 }
 
-function rollingRange(rollingMs: number, now: Date): TimeRange {
+function rollingRange(rollingMs: number, now: Date): OpenTimeRange {
   return { startMs: now.getTime() - rollingMs, endMs: null };
 }
 
@@ -165,7 +165,11 @@ export function toLimit(row: LimitRow): Limit {
 }
 
 /** Undefined: no call has needed the limit in this window. */
-async function readBuckets(tx: Transaction, limitId: LimitId, span: TimeRange): Promise<Spent | undefined> {
+async function readBuckets(
+  tx: Transaction,
+  limitId: LimitId,
+  span: OpenTimeRange,
+): Promise<Spent | undefined> {
   const [row] = await tx
     .select({
       settled: sql<string>`coalesce(sum(${counters.settled}), 0)`,

@@ -1,7 +1,7 @@
 /** Usage that the upstream reported in its responses, by the minutes in which it may report it. */
 import type { Sql } from 'postgres';
 import { CLOCK_MARGIN_MS, MINUTE_MS } from '../domain/reconcile.ts';
-import type { KnownUsage, MinuteSpan } from '../domain/usage-report-bound.ts';
+import type { KnownUsage, MinuteRange } from '../domain/usage-report-bound.ts';
 
 interface Row {
   first_minute: number;
@@ -21,7 +21,7 @@ interface Row {
 export async function readKnownUsage(
   sql: Sql,
   operations: readonly string[],
-  { firstMinute, lastMinute }: MinuteSpan,
+  { firstMinute, lastMinute }: MinuteRange,
 ): Promise<KnownUsage[]> {
   const from = new Date(firstMinute * MINUTE_MS).toISOString();
   const until = new Date((lastMinute + 1) * MINUTE_MS).toISOString();

@@ -1,5 +1,5 @@
 /**
- * Overview: what each team spent in the spans of the overview page; its calls, denials, errors and unknown outcomes.
+ * Overview: what each team spent in the time ranges of the overview page; its calls, denials, errors and unknown outcomes.
  * Reads sums by day where a whole UTC day lies in a span, sums by quarter of an hour at its edges, never events;
  * a team at a time, each by the index that begins with it.
  */
@@ -9,20 +9,15 @@ import type { ErrorKind } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
-import { DAY_MS } from '../domain/window.ts';
+import { DAY_MS, type TimeRange } from '../domain/window.ts';
 
-/** From inclusive, to exclusive, both on a quarter of an hour. */
-export interface Span {
-  fromMs: number;
-  toMs: number;
-}
-
-export interface Spans {
-  month: Span;
-  previousMonth: Span;
-  today: Span;
+/** Each begins and ends on a quarter of an hour. */
+export interface OverviewRanges {
+  month: TimeRange;
+  previousMonth: TimeRange;
+  today: TimeRange;
   /** Whose spending is the pace of what is to come. */
-  recent: Span;
+  recent: TimeRange;
 }
 
 export interface TeamSpend {
@@ -40,8 +35,12 @@ export interface TeamSpend {
 }
 
 /** Of these teams, or of all; deleted ones too, because what they spent was spent. */
-export async function readSpend(sql: Sql, spans: Spans, teamIds: TeamId[] | null): Promise<TeamSpend[]> {
-  const { month, previousMonth, today, recent } = spans;
+export async function readSpend(
+  sql: Sql,
+  ranges: OverviewRanges,
+  teamIds: TeamId[] | null,
+): Promise<TeamSpend[]> {
+  const { month, previousMonth, today, recent } = ranges;
   const rows = await sql<Row[]>`
     select t.id, t.name, (${summed(sql, 'cost_usd', month)})::text as month,
       (${summed(sql, 'cost_usd', previousMonth)})::text as previous_month,
@@ -79,21 +78,21 @@ interface Row {
 }
 
 /** A column's sum over a span, of the team `t`. */
-function summed(sql: Sql, column: 'cost_usd' | 'calls', { fromMs, toMs }: Span): Fragment {
-  const firstDayMs = Math.min(Math.ceil(fromMs / DAY_MS) * DAY_MS, toMs);
-  const lastDayMs = Math.max(Math.floor(toMs / DAY_MS) * DAY_MS, firstDayMs);
+function summed(sql: Sql, column: 'cost_usd' | 'calls', { startMs, endMs }: TimeRange): Fragment {
+  const firstDayMs = Math.min(Math.ceil(startMs / DAY_MS) * DAY_MS, endMs);
+  const lastDayMs = Math.max(Math.floor(endMs / DAY_MS) * DAY_MS, firstDayMs);
   const quarters = (from: number, to: number) => sql`
     (select coalesce(sum(r.${sql(column)}), 0) from usage_rollups r where r.team_id = t.id
       and r.bucket_start >= ${at(from)} and r.bucket_start < ${at(to)})`;
-  return sql`${quarters(fromMs, firstDayMs)} + ${quarters(lastDayMs, toMs)} +
+  return sql`${quarters(startMs, firstDayMs)} + ${quarters(lastDayMs, endMs)} +
     (select coalesce(sum(d.${sql(column)}), 0) from usage_days d where d.team_id = t.id
       and d.day >= ${at(firstDayMs)} and d.day < ${at(lastDayMs)})`;
 }
 
 /** The team's denials or errors within a span. */
-function apiErrors(sql: Sql, kind: ErrorKind, { fromMs, toMs }: Span): Fragment {
+function apiErrors(sql: Sql, kind: ErrorKind, { startMs, endMs }: TimeRange): Fragment {
   return sql`select coalesce(sum(r.calls), 0)::float8 from api_error_rollups r where r.team_id = t.id and r.kind = ${kind}
-    and r.bucket_start >= ${at(fromMs)} and r.bucket_start < ${at(toMs)}`;
+    and r.bucket_start >= ${at(startMs)} and r.bucket_start < ${at(endMs)}`;
 }
 
 function at(ms: number): string {

@@ -4,39 +4,37 @@
  * that got the whole day to the one they belong to. A day in Berlin so costs a day's sums and one hour's quarters. Pure.
  */
 import { Temporal } from 'temporal-polyfill';
-import { DAY_MS } from '../domain/window.ts';
+import { DAY_MS, type TimeRange } from '../domain/window.ts';
 
 export type UsageInterval = '15m' | 'hour' | 'day' | 'week' | 'month' | 'total';
 
-/** From inclusive, to exclusive. */
-export interface Stretch {
-  fromMs: number;
-  toMs: number;
-}
-
 export interface UsagePlan {
   /** Summed by quarter. */
-  edges: Stretch[];
+  edges: TimeRange[];
   /** Whole UTC days, or none; each counts in the interval of its noon, in UTC. */
-  days: Stretch;
+  days: TimeRange;
   /** Quarters of these days that count in another interval than the noon of their day. */
-  moved: Stretch[];
+  moved: TimeRange[];
 }
 
-/** Plans the sums over a stretch that begins and ends on quarters of an hour. */
-export function planUsage(interval: UsageInterval, timeZone: string, { fromMs, toMs }: Stretch): UsagePlan {
-  const firstDayMs = Math.ceil(fromMs / DAY_MS) * DAY_MS;
-  const lastDayMs = Math.floor(toMs / DAY_MS) * DAY_MS;
+/** Plans the sums over a time range that begins and ends on quarters of an hour. */
+export function planUsage(
+  interval: UsageInterval,
+  timeZone: string,
+  { startMs, endMs }: TimeRange,
+): UsagePlan {
+  const firstDayMs = Math.ceil(startMs / DAY_MS) * DAY_MS;
+  const lastDayMs = Math.floor(endMs / DAY_MS) * DAY_MS;
   if (interval === '15m' || interval === 'hour' || firstDayMs >= lastDayMs) {
-    return { edges: [{ fromMs, toMs }], days: { fromMs, toMs: fromMs }, moved: [] };
+    return { edges: [{ startMs, endMs }], days: { startMs, endMs: startMs }, moved: [] };
   }
   const ends = [
-    { fromMs, toMs: firstDayMs },
-    { fromMs: lastDayMs, toMs },
+    { startMs, endMs: firstDayMs },
+    { startMs: lastDayMs, endMs },
   ];
-  const days = { fromMs: firstDayMs, toMs: lastDayMs };
+  const days = { startMs: firstDayMs, endMs: lastDayMs };
   return {
-    edges: ends.filter((end) => end.fromMs < end.toMs),
+    edges: ends.filter((end) => end.startMs < end.endMs),
     days,
     moved: interval === 'total' ? [] : movedIn(interval, timeZone, days),
   };
@@ -44,15 +42,15 @@ export function planUsage(interval: UsageInterval, timeZone: string, { fromMs, t
 
 type Calendar = 'day' | 'week' | 'month';
 
-function movedIn(unit: Calendar, timeZone: string, days: Stretch): Stretch[] {
-  const moved: Stretch[] = [];
-  for (let date = firstDate(unit, timeZone, days.fromMs); ; date = date.add({ [`${unit}s`]: 1 })) {
+function movedIn(unit: Calendar, timeZone: string, days: TimeRange): TimeRange[] {
+  const moved: TimeRange[] = [];
+  for (let date = firstDate(unit, timeZone, days.startMs); ; date = date.add({ [`${unit}s`]: 1 })) {
     const cutMs = date.toZonedDateTime(timeZone).epochMilliseconds;
-    if (cutMs >= days.toMs) return moved;
+    if (cutMs >= days.endMs) return moved;
     const dayMs = Math.floor(cutMs / DAY_MS) * DAY_MS;
-    if (cutMs === dayMs || cutMs < days.fromMs) continue;
+    if (cutMs === dayMs || cutMs < days.startMs) continue;
     const isMorning = cutMs <= dayMs + DAY_MS / 2;
-    moved.push(isMorning ? { fromMs: dayMs, toMs: cutMs } : { fromMs: cutMs, toMs: dayMs + DAY_MS });
+    moved.push(isMorning ? { startMs: dayMs, endMs: cutMs } : { startMs: cutMs, endMs: dayMs + DAY_MS });
   }
 }
 

@@ -2,9 +2,9 @@
 
 import type { Fragment, Sql } from 'postgres';
 import type { KeyId, TeamId } from '../domain/ids.ts';
-import { DAY_MS } from '../domain/window.ts';
+import { DAY_MS, type TimeRange } from '../domain/window.ts';
 import type { Database } from './database.ts';
-import { planUsage, type Stretch, type UsageInterval } from './usage-plan.ts';
+import { planUsage, type UsageInterval } from './usage-plan.ts';
 
 export type { UsageInterval } from './usage-plan.ts';
 
@@ -76,10 +76,10 @@ const COLUMNS = [...Object.keys(SUMS), 'cost_usd', 'unknown_usd'];
  * Each part is summed by its own moments first: to find the interval of a moment takes longer than to add a row.
  */
 export async function readUsage({ readSql: sql }: Database, question: UsageQuestion): Promise<UsageRow[]> {
-  const stretch = await stretchOf(sql, question);
-  if (stretch === null) return [];
+  const range = await rangeOf(sql, question);
+  if (range === null) return [];
   const { interval, timeZone } = question;
-  const { edges, days, moved } = planUsage(interval, timeZone, stretch);
+  const { edges, days, moved } = planUsage(interval, timeZone, range);
   const startOfMoment = startOf(sql, sql`moment`, interval, timeZone);
   const startOfNoon = startOf(
     sql,
@@ -90,7 +90,7 @@ export async function readUsage({ readSql: sql }: Database, question: UsageQuest
   const rows = await sql<Omit<UsageRow, 'quantities'>[]>`
     with days as (
       select u.day as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)} from usage_days u
-      where u.day >= ${at(days.fromMs)} and u.day < ${at(days.toMs)} ${ofOwner(sql, question)}
+      where u.day >= ${at(days.startMs)} and u.day < ${at(days.endMs)} ${ofOwner(sql, question)}
       group by 1, 2, 3, 4, 5),
     edges as (
       select u.bucket_start as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)}
@@ -108,7 +108,7 @@ export async function readUsage({ readSql: sql }: Database, question: UsageQuest
     from parts
     group by 1, 2, 3, 4, 5 having sum(sign * calls) <> 0
     order by 1, 2, 3, 4, 5 limit ${question.limit}`;
-  const quantities = await readQuantities(sql, question, stretch);
+  const quantities = await readQuantities(sql, question, range);
   return rows.map((row) => ({ ...row, quantities: quantities.get(groupOf(row)) ?? {} }));
 }
 
@@ -131,12 +131,12 @@ function groupOf({ startsAt, team, key, model, operation }: Group): string {
 }
 
 /** Sums of what has no column, by group and meter. They are few, so all of it is read by quarters. */
-async function readQuantities(sql: Sql, question: UsageQuestion, stretch: Stretch) {
+async function readQuantities(sql: Sql, question: UsageQuestion, range: TimeRange) {
   const { interval, timeZone } = question;
   const rows = await sql<(Group & { meter: string; amount: number })[]>`
     select ${startOf(sql, sql`u.bucket_start`, interval, timeZone)} as "startsAt", ${dimensionsOf(sql, question)}
       u.meter, sum(u.amount)::float8 as amount
-    ${rowsOf(sql, 'usage_quantities', question, [stretch])} group by 1, 2, 3, 4, 5, 6`;
+    ${rowsOf(sql, 'usage_quantities', question, [range])} group by 1, 2, 3, 4, 5, 6`;
   const groups = new Map<string, Record<string, number>>();
   for (const { meter, amount, ...group } of rows) {
     const id = groupOf(group);
@@ -160,7 +160,7 @@ function ofOwner(sql: Sql, { teamId, keyId }: UsageQuestion): Fragment {
 }
 
 /**
- * The rows `u` of some stretches of quarters. A team at a time, by the index that begins with it: without, all quarters
+ * The rows `u` of some ranges of quarters. A team at a time, by the index that begins with it: without, all quarters
  * that there ever were would be read. The offset keeps Postgres from seeing a join in it, of which it would expect far
  * more than there are.
  */
@@ -168,25 +168,25 @@ function rowsOf(
   sql: Sql,
   table: 'usage_rollups' | 'usage_quantities',
   question: UsageQuestion,
-  stretches: readonly Stretch[],
+  ranges: readonly TimeRange[],
 ): Fragment {
   const { teamId } = question;
-  return sql`from unnest(${stretches.map((each) => at(each.fromMs))}::timestamptz[],
-      ${stretches.map((each) => at(each.toMs))}::timestamptz[]) as s (from_at, to_at)
+  return sql`from unnest(${ranges.map((each) => at(each.startMs))}::timestamptz[],
+      ${ranges.map((each) => at(each.endMs))}::timestamptz[]) as s (from_at, to_at)
     cross join teams t cross join lateral (
       select * from ${sql(table)} u where u.team_id = t.id and u.bucket_start >= s.from_at
         and u.bucket_start < s.to_at ${ofOwner(sql, question)} offset 0) u
     ${teamId ? sql`where t.id = ${teamId}` : sql``}`;
 }
 
-/** The stretch that is asked for, as far as there is any usage; null: there is none. */
-async function stretchOf(sql: Sql, { from, to, teamId }: UsageQuestion): Promise<Stretch | null> {
+/** The time range that is asked for, as far as there is any usage; null: there is none. */
+async function rangeOf(sql: Sql, { from, to, teamId }: UsageQuestion): Promise<TimeRange | null> {
   const [row] = await sql<{ first: Date | null; last: Date | null }[]>`
     select min(day) as first, max(day) as last from usage_days ${teamId ? sql`where team_id = ${teamId}` : sql``}`;
   if (!row?.first || !row.last) return null;
-  const fromMs = Math.max(row.first.getTime(), from?.getTime() ?? 0);
-  const toMs = Math.min(row.last.getTime() + DAY_MS, to?.getTime() ?? Number.POSITIVE_INFINITY);
-  return fromMs < toMs ? { fromMs, toMs } : null;
+  const startMs = Math.max(row.first.getTime(), from?.getTime() ?? 0);
+  const endMs = Math.min(row.last.getTime() + DAY_MS, to?.getTime() ?? Number.POSITIVE_INFINITY);
+  return startMs < endMs ? { startMs, endMs } : null;
 }
 
 function at(ms: number): string {
