@@ -219,7 +219,7 @@ describe('prices of the last release', () => {
     const [after] = await sql`select count(*)::int4 as count from audit_log`;
     expect(after).toEqual(before);
     await sql`update prices set source = 'another page' where id = 'admin-flex'`;
-    const [entry] = await sql`select action, noun_id as id from audit_log order by at desc limit 1`;
+    const [entry] = await sql`select action, resource_id as id from audit_log order by at desc limit 1`;
     expect(entry).toEqual({ action: 'change', id: 'admin-flex' });
   });
 });
