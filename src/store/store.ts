@@ -3,6 +3,7 @@
  * `DATABASE_URL`, migrations, partitions, the seed and the built-in plans at start. Does not own: what is asked of it,
  * and what is done now and then (jobs/upkeep.ts).
  */
+import type { Price } from '../domain/price.ts';
 import { CONNECTIONS_USUAL, type Connection, type Database, openDatabase, poolSizes } from './database.ts';
 import { startEmbedded } from './embedded/supervisor.ts';
 import { registerInstance } from './hot/instances.ts';
@@ -60,10 +61,11 @@ export async function openStore({
     throw error;
   }
   const { sql } = database;
+  const compiledPrices = new Map<string, Price>();
   return {
     database,
     ledgerStore: new PostgresLedgerStore(sql),
-    rateCards: () => readRateBook(sql),
+    rateCards: () => readRateBook(sql, compiledPrices),
     registerInstance: (instanceId) => registerInstance(sql, instanceId),
     close,
   };
