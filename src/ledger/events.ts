@@ -8,6 +8,7 @@ import type { Reservation } from '../admission/lease-table.ts';
 import { type Claim, NOTHING_USED, used } from '../domain/claim.ts';
 import { asId, type KeyId, momentOfUuidV7, type TeamId } from '../domain/ids.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
+import type { OutcomeName, Provenance } from '../domain/outcome.ts';
 import { isTextOnly, quantitiesJson } from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
 import type { FlushEvent } from '../store/hot/flush.ts';
@@ -26,8 +27,8 @@ export interface CallFacts {
 }
 
 export interface Outcome {
-  outcome: 'settled' | 'voided' | 'unknown';
-  provenance: 'reported' | 'estimated' | 'unknown';
+  outcome: OutcomeName;
+  provenance: Provenance;
   /** Why it is not an ordinary settled call; null: it is. */
   reason: string | null;
   upstreamStatus: number | null;
