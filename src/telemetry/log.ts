@@ -3,9 +3,11 @@
  * Invariants: writing is asynchronous and bounded, so the log can neither fail nor delay a call: with a reader that is
  * too slow, lines are dropped and counted. Usage events, not log lines, are the record of what was spent.
  */
+
 import pino, { type Logger } from 'pino';
 import type { ErrorCode } from '../domain/errors.ts';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
+import type { OutcomeName } from '../domain/outcome.ts';
 import { inUnits, METER_NAMES } from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
 import { FIELDS, usageField } from './fields.ts';
@@ -16,7 +18,7 @@ export interface CallEntry {
   eventId: string;
   /** Names of the operation: Tollgate's, and OpenTelemetry's. */
   operation: { readonly name: string; readonly otel: string };
-  outcome: 'settled' | 'voided' | 'unknown';
+  outcome: OutcomeName;
   team: string;
   keyId: string;
   requestModel: string | null;

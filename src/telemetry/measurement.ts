@@ -1,5 +1,7 @@
 /** What is measured: one call's numbers as the gateway hands them over, and the state read at each scrape. */
+
 import type { PicoUsd } from '../domain/money.ts';
+import type { OutcomeName } from '../domain/outcome.ts';
 import type { Usage } from '../domain/usage.ts';
 
 /**
@@ -41,7 +43,7 @@ export type LedgerWork = (typeof LEDGER_WORK)[number];
 export interface CallMeasurement {
   /** Name of the operation, of the table of operations. */
   operation: string;
-  outcome: 'settled' | 'voided' | 'unknown';
+  outcome: OutcomeName;
   /** The team's name: it becomes a label, within a cap. */
   team: string;
   /** The model of the rate card that priced the call, never the client's own text; null: a call without a price. */
