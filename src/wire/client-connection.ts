@@ -156,7 +156,6 @@ export class ClientConnection implements Carrier {
         rest = rest.subarray(consumed);
         continue;
       }
-      if (consumed < rest.length) this.#reusable = false;
       rest = rest.subarray(consumed);
       if (this.#held.length > 0 || this.#paused) this.#heldEnd = true;
       else this.#complete();
