@@ -292,7 +292,7 @@ function record(raw: readonly string[]): UpstreamHeaders {
   return headers;
 }
 
-/** llhttp misses a `close` behind an odd token. */
+/** undici's llhttp misses a `close` with a tab behind it. */
 function saysClose({ connection }: UpstreamHeaders): boolean {
   return connection !== undefined && listHas(String(connection), 'close');
 }

@@ -120,7 +120,7 @@ describe.each<Kind>(['wire', 'node'])('%s', (kind) => {
     });
     for (const [path, header] of [
       ['client', 'connection: close\r\n'],
-      ['oddly', 'connection: ke;ep-alive, close\r\n'],
+      ['oddly', 'connection: keep-alive, close\t\r\n'],
       ['handler', ''],
       ['header', ''],
     ]) {
