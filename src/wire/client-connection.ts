@@ -155,7 +155,6 @@ export class ClientConnection implements Carrier {
         rest = rest.subarray(consumed);
         continue;
       }
-      if (consumed < rest.length) this.#reusable = false;
       rest = rest.subarray(consumed);
       if (this.#held.length > 0 || this.#paused) this.#heldEnd = true;
       else this.#complete();
@@ -292,7 +291,7 @@ function record(raw: readonly string[]): UpstreamHeaders {
   return headers;
 }
 
-/** llhttp misses a `close` behind an odd token. */
+/** undici's llhttp misses a `close` with a tab behind it. */
 function saysClose({ connection }: UpstreamHeaders): boolean {
   return connection !== undefined && listHas(String(connection), 'close');
 }

@@ -280,7 +280,7 @@ export class ServerConnection implements Line {
 }
 
 interface Facts {
-  /** The client says so; llhttp misses that behind an odd token. */
+  /** The client says so; undici's llhttp misses a `close` with a tab behind it. */
   closes: boolean;
   contentLength: number | null;
   hosts: number;
