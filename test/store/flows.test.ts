@@ -104,7 +104,7 @@ test('a changed amount binds the window at once, and touches none of its buckets
   expect(row).toEqual({ amount: 10 });
 });
 
-test('a beat names the counters that lend to this instance and of which somebody lacks some', async () => {
+test('a heartbeat names the contended counters that lend to the instance', async () => {
   const [limit, other] = [await makeLimit(10), await makeLimit(10)];
   const [rich, poor] = [await makeInstance(), await makeInstance()];
   const spec = bucketOf(limit);
