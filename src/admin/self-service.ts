@@ -13,8 +13,8 @@ import { bearerKey } from '../openai/wire/headers.ts';
 import { balanceOf } from './balance.ts';
 import { SelfServiceUsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
+import { reportRangeOf } from './report-range.ts';
 import { errorResponse, parseQuery } from './route.ts';
-import { timeRangeOf } from './time-range.ts';
 import { sumUsage } from './usage.ts';
 
 const UNKNOWN_KEY = 'This API key is not known.';
@@ -54,7 +54,7 @@ export function createSelfService(options: SelfServiceOptions): OpenAPIHono {
   get('/usage', async ({ teamId, keyId }, context) => {
     const query = parseQuery(context, SelfServiceUsageQuery);
     if (isApiError(query)) return query;
-    const range = timeRangeOf(query.data);
+    const range = reportRangeOf(query.data);
     if (isApiError(range)) return range;
     await settleNow();
     return sumUsage(database, range, { groupBy: query.data.group_by, teamId, keyId });
