@@ -128,6 +128,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const { keys, catalog } = await openCatalog(base, ledger);
   const parts = { ledger, journal, keys, catalog, upstream };
   const { gateway, pages, stopping } = openFront(base, parts, admin.key);
+  await store.warm(instanceId).catch(onStoreError);
   const server = createHttpServer(gateway, pages);
   const port = await listen(server, config.port, config.host);
   back.defer(() => close(server));

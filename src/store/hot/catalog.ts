@@ -5,7 +5,7 @@
 
 import type { Sql } from 'postgres';
 import { type Account, inSpendingOrder } from '../../domain/budget.ts';
-import type { GrantId, KeyId, LimitId, TeamId } from '../../domain/ids.ts';
+import { asId, type GrantId, type KeyId, type LimitId, type TeamId } from '../../domain/ids.ts';
 import {
   type Grant,
   type Limit,
@@ -79,6 +79,19 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
 }
 
 /** Every limit that may touch the key's calls; which of them do, the call's model and end user decide. */
+/**
+ * Runs the statements of `findKey` for nobody's key. The first run on a connection costs it, and its first call, some ten
+ * milliseconds: Postgres starts a process, reads its own catalog and plans.
+ */
+export async function warmKeys(sql: Sql): Promise<void> {
+  await Promise.all([
+    findKey(sql, ''),
+    limitsOf(sql, ORGANIZATION_ID, asId(ORGANIZATION_ID)),
+    grantsOf(sql, ORGANIZATION_ID),
+    openWarnings(sql, [ORGANIZATION_ID]),
+  ]);
+}
+
 async function limitsOf(sql: Sql, teamId: TeamId, keyId: KeyId): Promise<Limit[]> {
   const rows = await sql<
     {

@@ -5,8 +5,9 @@
 
 import type { Sql, TransactionSql } from 'postgres';
 import type { CounterSpec } from '../../domain/counter.ts';
-import type { TeamId } from '../../domain/ids.ts';
+import { asId, type LimitId, type TeamId } from '../../domain/ids.ts';
 import { type CounterState, grantAllOrNone } from '../../domain/lending.ts';
+import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import { createCounters, keyOf, type LockedCounter, lockCounters } from './counters.ts';
 import { anchorOf, bucketsOf, hasAnchor, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
@@ -62,6 +63,25 @@ export async function requestLease(
   const second = await lend(sql, request, specs, true);
   if (second === null) throw new Error(`team ${request.teamId} asks for limits or grants that do not exist`);
   return second;
+}
+
+/** Begins a lease request for a counter that does not exist, so that nothing is written: for the first call's sake. */
+export async function warmLeases(sql: Sql, instanceId: string): Promise<void> {
+  const spec: CounterSpec = {
+    id: asId('none'),
+    teamId: ORGANIZATION_ID,
+    source: 'limit',
+    sourceId: asId<LimitId>('none'),
+    subjectType: 'team',
+    subjectId: ORGANIZATION_ID,
+    meter: 'cost_usd',
+    models: null,
+    startsAtMs: 0,
+    endsAtMs: null,
+    rollingMs: null,
+    amount: 0n,
+  };
+  await lend(sql, { instanceId, teamId: ORGANIZATION_ID, pools: [] }, [spec], false);
 }
 
 /** Null: some counter does not exist yet, and nothing was done; the last time, end users' counters may be missing. */
