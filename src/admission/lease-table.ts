@@ -254,6 +254,12 @@ export class LeaseTable {
     for (const lease of this.#leases.values()) if (lease.spec.meter === 'concurrency') lease.suspend();
   }
 
+  /** Nothing is out, and nothing is left to report. */
+  get areDone(): boolean {
+    for (const lease of this.#leases.values()) if (!lease.isDone) return false;
+    return true;
+  }
+
   all(): IterableIterator<Lease> {
     return this.#leases.values();
   }

@@ -52,7 +52,7 @@ export interface LedgerOptions {
 const TICK_MS = 100;
 /** The tick of an instance that has had no call for a while: a wake-up costs an idle process more than its work does. */
 const QUIET_TICK_MS = 500;
-/** By then what was free in leases has gone back, and rates of demand, which fall per tick, have fallen. */
+/** By then rates of demand, which fall per tick, have fallen. */
 const QUIET_AFTER_MS = 10_000;
 /** It brings the catalog's version along, so a change binds on a quiet instance by then. */
 const HEARTBEAT_MS = 800;
@@ -68,8 +68,8 @@ export class Ledger {
   #stopped = false;
   readonly #stopHeartbeats: () => void;
   #cancelTick: () => void = () => {};
-  #ticksSlowly = false;
-  #lastCallMs = Number.NEGATIVE_INFINITY;
+  #isQuiet = false;
+  #lastBusyMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LedgerOptions) {
     this.#options = options;
@@ -140,11 +140,9 @@ export class Ledger {
     return this.#admission.waiting;
   }
 
-  /** No call has been under way for a while. */
+  /** For a while no call has come, and nothing is left here that Postgres has to be told of. */
   get isQuiet(): boolean {
-    const nowMs = this.#options.clock.monotonicMs();
-    if (this.#open.size > 0 || this.waiting > 0 || this.flusher.backlog.length > 0) this.#lastCallMs = nowMs;
-    return nowMs - this.#lastCallMs > QUIET_AFTER_MS;
+    return this.#isQuiet;
   }
 
   /** Why nothing can be admitted now; null: calls can. */
@@ -158,6 +156,7 @@ export class Ledger {
 
   /** Takes a call's claim: at once when leases cover it, else the call is queued, unless it can never fit. */
   reserve(request: ReservationRequest): Hold | Denial | Unavailable | Queued {
+    if (this.#isQuiet) this.#wake();
     const { blocked } = this;
     const result =
       blocked === null
@@ -178,7 +177,6 @@ export class Ledger {
     hold.facts = facts;
     hold.factsJson = factsJson(hold.id, instanceId, facts, hold.amount, hold.reservation.atMs);
     this.#open.add(hold);
-    if (this.#ticksSlowly) this.#scheduleTick();
     journal.append('H', holdLine(hold));
     journal.written(done);
   }
@@ -277,10 +275,20 @@ export class Ledger {
     journal.close(true);
   }
 
+  /** What this call takes must be reported as soon as on any other instance, even if it is cancelled at once. */
+  #wake() {
+    this.#lastBusyMs = this.#options.clock.monotonicMs();
+    this.#scheduleTick();
+  }
+
   #scheduleTick() {
     this.#cancelTick();
-    this.#ticksSlowly = this.isQuiet;
-    this.#cancelTick = this.#options.timers.after(this.#ticksSlowly ? QUIET_TICK_MS : TICK_MS, () => {
+    const nowMs = this.#options.clock.monotonicMs();
+    const isAtRest =
+      this.#open.size + this.waiting + this.flusher.backlog.length === 0 && this.leases.areDone;
+    if (!isAtRest) this.#lastBusyMs = nowMs;
+    this.#isQuiet = nowMs - this.#lastBusyMs > QUIET_AFTER_MS;
+    this.#cancelTick = this.#options.timers.after(this.#isQuiet ? QUIET_TICK_MS : TICK_MS, () => {
       this.#scheduleTick();
       this.#tick();
     });

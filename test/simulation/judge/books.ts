@@ -123,14 +123,15 @@ export class Books {
   }
 
   /** What a call holds for longer than a minute moves from the lease to Postgres. */
-  #noteLongCalls(owner: Owner): void {
-    if (owner.unbooked === 0) owner.hasLongCalls = false;
+  #noteLongCalls(owner: Owner, ledger: Ledger): void {
+    // Postgres may have persisted a hold and booked its event while the reply is on its way, or lost.
+    if (owner.unbooked === 0 && ledger.flusher.backlog.length === 0) owner.hasLongCalls = false;
     const sinceMs = this.#judge.nowMs() - DURABLE_AFTER_MS;
     for (const { atMs } of owner.open) if (atMs < sinceMs) owner.hasLongCalls = true;
   }
 
   #checkLedger(owner: Owner, ledger: Ledger): void {
-    this.#noteLongCalls(owner);
+    this.#noteLongCalls(owner, ledger);
     const credits = new Map<Tally, bigint>();
     for (const { spec, granted, returned, settled, held, free } of ledger.leases.all()) {
       const sums = () =>
