@@ -4,7 +4,6 @@
  * cannot resolve to one address for the check and to another for the request.
  * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  */
-
 import { createHmac } from 'node:crypto';
 import { promises as dns, type LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';

@@ -2,12 +2,12 @@
  * Warnings: thresholds that counters have reached. Invariants: a threshold of an amount is raised once in each window,
  * whoever looks and however often; a warning is visible together with the catalog version that tells replicas of it.
  */
-
-import { type SQL, sql } from 'drizzle-orm';
+import { and, desc, eq, getTableColumns, type SQL, sql } from 'drizzle-orm';
 import type { CounterId, TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
-import { changeCatalog, raiseVersion } from './changes.ts';
+import { type After, changeCatalog, isAfter, raiseVersion } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
+import { counters, warnings } from './schema.ts';
 
 export interface RaisedWarning {
   teamId: TeamId;
@@ -133,4 +133,32 @@ function open(thresholds: readonly number[], now: Date): SQL {
       and coalesce(l.deleted_at, g.deleted_at, t.deleted_at) is null
       and not exists (select 1 from warnings w where w.team_id = c.team_id and w.counter_id = c.id
         and w.threshold = p.threshold and w.amount = c.amount)`;
+}
+
+export type WarningRow = typeof warnings.$inferSelect & {
+  createdAt: Date;
+  counter: typeof counters.$inferSelect;
+};
+
+/** Reads warnings, newest first. */
+export function listWarnings(
+  database: Database,
+  page: { after: After | null; limit: number; teamId: TeamId | undefined },
+): Promise<WarningRow[]> {
+  return database.db
+    .select({
+      ...getTableColumns(warnings),
+      createdAt: warnings.raisedAt,
+      counter: getTableColumns(counters),
+    })
+    .from(warnings)
+    .innerJoin(counters, and(eq(counters.teamId, warnings.teamId), eq(counters.id, warnings.counterId)))
+    .where(
+      and(
+        isAfter({ createdAt: warnings.raisedAt, id: warnings.id }, page.after, 'desc'),
+        page.teamId === undefined ? undefined : eq(warnings.teamId, page.teamId),
+      ),
+    )
+    .orderBy(desc(warnings.raisedAt), desc(warnings.id))
+    .limit(page.limit);
 }

@@ -3,7 +3,6 @@
  * Invariants: writing is asynchronous and bounded, so the log can neither fail nor delay a call: with a reader that is
  * too slow, lines are dropped and counted. Usage events, not log lines, are the record of what was spent.
  */
-
 import pino, { type Logger } from 'pino';
 import type { ErrorCode } from '../domain/errors.ts';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';

@@ -1,5 +1,4 @@
 /** What is measured: one call's numbers as the gateway hands them over, and the state read at each scrape. */
-
 import type { PicoUsd } from '../domain/money.ts';
 import type { OutcomeName } from '../domain/outcome.ts';
 import type { Usage } from '../domain/usage.ts';

@@ -1,5 +1,4 @@
 /** What is raised and when, on real counters. */
-
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { asId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';

@@ -1,5 +1,4 @@
 /** Rate limits in Postgres: buckets under one anchor, for every subject of their own. */
-
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
 import { UNIT } from '../../src/domain/claim.ts';

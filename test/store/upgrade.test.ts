@@ -2,7 +2,6 @@
  * From the last release to this one: a database with its schema and rows is migrated, what a process of it still does
  * afterwards is what it may do, and a journal that it left is adopted.
  */
-
 import { copyFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';

@@ -2,7 +2,6 @@
  * The catalog as the gateway reads it: keys with all that decides whether they may spend, the rate cards' rows, and
  * the version by which replicas notice a change.
  */
-
 import type { Sql } from 'postgres';
 import { type Account, inSpendingOrder } from '../../domain/budget.ts';
 import { asId, type GrantId, type KeyId, type LimitId, type TeamId } from '../../domain/ids.ts';

@@ -2,7 +2,6 @@
  * Leases and counters in Postgres: capacity lent to instances. Invariants: settled + held + leased of a counter never
  * exceeds its amount by anything granted here; rows are locked in order; only a live instance is granted.
  */
-
 import type { Sql, TransactionSql } from 'postgres';
 import type { CounterSpec } from '../../domain/counter.ts';
 import { asId, type LimitId, type TeamId } from '../../domain/ids.ts';
