@@ -142,7 +142,7 @@ async function grantsOf(sql: Sql, teamId: TeamId): Promise<Grant[]> {
   );
 }
 
-/** Warnings that the answers to a team's calls tell of; beyond that, of its end users the latest. */
+/** Warnings in the headers of a team's responses; beyond that, of its end users the latest. */
 const OPEN_MAX = 1_000;
 
 /** The highest threshold that each budget of these teams has reached in a window that is open, by its present amount. */
