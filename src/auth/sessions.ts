@@ -6,6 +6,7 @@
  */
 
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto';
+import { defined } from '../domain/defined.ts';
 import type { KeyId, TeamId } from '../domain/ids.ts';
 import { isSame } from './admin-key.ts';
 import type { KeyCache } from './keys.ts';
@@ -80,7 +81,7 @@ export class Sessions {
     const record = await this.#options.keys.findHashed(keyHash);
     const problem = keyProblem(record, this.#options.nowMs());
     if (problem !== null) return problem;
-    const { teamId, teamName, keyId } = record!.account.principal;
+    const { teamId, teamName, keyId } = defined(record, 'the record of the key').account.principal;
     return { role: 'team', teamId, teamName, keyId };
   }
 

@@ -140,7 +140,7 @@ export class Ledger {
     return this.#admission.waiting;
   }
 
-  /** For a while no call has come, and nothing is left here that Postgres has to be told of. */
+  /** For a while no call has come, and nothing is left here that Postgres has to hear of. */
   get isQuiet(): boolean {
     return this.#isQuiet;
   }

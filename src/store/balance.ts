@@ -2,9 +2,11 @@
  * Balances: what a team, and each limit, has, spent and holds, as a projection over counters, leases and rollups; nothing
  * of it is stored. Invariant: all of one answer is read in one snapshot, at one moment of Postgres's clock.
  */
+
 import { and, asc, eq, gt, inArray, isNotNull, isNull, ne, notExists, or, sql } from 'drizzle-orm';
 import { isUsable } from '../domain/budget.ts';
 import { type CounterSpec, grantCounter, limitCounter, rangeOf } from '../domain/counter.ts';
+import { defined } from '../domain/defined.ts';
 import type { LimitId, TeamId } from '../domain/ids.ts';
 import { type Grant, type Limit, ORGANIZATION_ID, subjectOf } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
@@ -108,7 +110,7 @@ export async function readGrants(tx: Transaction, teamIds: TeamId[], now: Date):
     grant,
     amount: usd(grant.amountUsd),
     usable: grant.deletedAt === null && isUsable(toGrant(grant), now.getTime()),
-    ...(known.get(specs[index]!.id) ?? NOTHING),
+    ...(known.get(defined(specs[index], 'a counter for each sum').id) ?? NOTHING),
   }));
 }
 
@@ -133,7 +135,7 @@ export async function readLimits(
   const known = await readCounters(tx, specs);
   const balances: LimitBalance[] = [];
   for (const [index, limit] of rows.entries()) {
-    const spec = specs[index]!;
+    const spec = defined(specs[index], 'a counter for each sum');
     const rolling = spec.rollingMs;
     const span = rolling === null ? rangeOf(toLimit(limit), now.getTime()) : rollingRange(rolling, now);
     let spent = known.get(spec.id);
@@ -183,8 +185,8 @@ async function readBuckets(
         gt(counters.endsAt, new Date(span.startMs)),
       ),
     );
-  if (row!.buckets === 0) return undefined;
-  return { settled: usd(row!.settled), held: usd(row!.held) };
+  const { buckets, settled, held } = defined(row, 'the row of the statement');
+  return buckets === 0 ? undefined : { settled: usd(settled), held: usd(held) };
 }
 
 /**
@@ -227,7 +229,7 @@ async function readCharged(tx: Transaction, teamId: TeamId): Promise<PicoUsd> {
     .select({ charged: sql<string>`coalesce(sum(${usageDays.costUsd}), 0)` })
     .from(usageDays)
     .where(eq(usageDays.teamId, teamId));
-  return usd(row!.charged);
+  return usd(defined(row, 'the row of the statement').charged);
 }
 
 async function readUnknown(tx: Transaction, teamId: TeamId): Promise<PicoUsd> {
@@ -240,5 +242,5 @@ async function readUnknown(tx: Transaction, teamId: TeamId): Promise<PicoUsd> {
     .from(usageEvents)
     // Written out, not as a parameter: only so can a prepared statement use the partial index.
     .where(and(eq(usageEvents.teamId, teamId), sql`${usageEvents.outcome} = 'unknown'`, notExists(released)));
-  return usd(row!.unknown);
+  return usd(defined(row, 'the row of the statement').unknown);
 }

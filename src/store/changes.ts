@@ -7,6 +7,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { eq, inArray, type SQL, sql } from 'drizzle-orm';
 import type { PgColumn } from 'drizzle-orm/pg-core';
+import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
@@ -57,7 +58,7 @@ export async function clock(queries: Queries): Promise<Date> {
   const [row] = await queries.execute<{ ms: number }>(
     sql`select (extract(epoch from tollgate_now()) * 1000)::float8 as ms`,
   );
-  return new Date(row!.ms);
+  return new Date(defined(row, 'the row of the statement').ms);
 }
 
 /**
@@ -76,7 +77,8 @@ export function runAlone<Result>(
       sql`select pg_try_advisory_xact_lock(${lock}::bigint) as alone,
         floor(extract(epoch from tollgate_now()) * 1000)::float8 as ms`,
     );
-    return row!.alone ? work(new Date(row!.ms)) : null;
+    const { alone, ms } = defined(row, 'the row of the statement');
+    return alone ? work(new Date(ms)) : null;
   });
 }
 
@@ -98,7 +100,11 @@ export async function raiseVersion(
   if (teamIds.length === 0) return;
   await tx
     .update(teams)
-    .set(because === 'changed' ? { changedAtVersion: row!.version } : { warnedAtVersion: row!.version })
+    .set(
+      because === 'changed'
+        ? { changedAtVersion: defined(row, 'the row of the statement').version }
+        : { warnedAtVersion: defined(row, 'the row of the statement').version },
+    )
     .where(inArray(teams.id, [...teamIds]));
 }
 

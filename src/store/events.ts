@@ -14,6 +14,7 @@ import {
   type SQL,
   sql,
 } from 'drizzle-orm';
+import { defined } from '../domain/defined.ts';
 import { type EventId, type GrantId, type LimitId, momentOfUuidV7, type TeamId } from '../domain/ids.ts';
 import { type After, isAfter, type Order } from './changes.ts';
 import type { Database, Queries } from './database.ts';
@@ -58,7 +59,9 @@ export const SEARCHED_MAX = 20_000;
 /** Events after a place, in the order of their admission. */
 export async function listEvents(database: Database, page: EventPage): Promise<FoundEvents> {
   const filters = Object.entries(page.filter).filter(([, value]) => value !== undefined);
-  const matches = filters.map(([name, value]) => eq(FILTERS[name as keyof EventFilter], value!));
+  const matches = filters.map(([name, value]) =>
+    eq(FILTERS[name as keyof EventFilter], defined(value, 'the value of the filter')),
+  );
   const last = matches.length === 0 ? null : await lastSearched(database, page);
   const rows = await eventsOf(database.db)
     .where(and(within(page), last ? upTo(last, page.order) : undefined, ...matches))

@@ -4,6 +4,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, isNull, sql } from 'drizzle-orm';
+import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { asId, type GrantId, type TeamId } from '../domain/ids.ts';
 import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './changes.ts';
@@ -37,7 +38,7 @@ export function createGrant(database: Database, grant: NewGrant): Promise<GrantR
       .values({ id: asId<GrantId>(randomUUID()), ...grant, startsAt, createdAt: now })
       .returning();
     await raiseVersion(tx, [grant.teamId]);
-    return row!;
+    return defined(row, 'the row of the statement');
   });
 }
 

@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, isNull, sql } from 'drizzle-orm';
+import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { asId, type KeyId, type TeamId } from '../domain/ids.ts';
 import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './changes.ts';
@@ -29,7 +30,7 @@ export function createKey(database: Database, key: KeyInput): Promise<KeyRow | A
       .values({ id: asId<KeyId>(randomUUID()), ...key, createdAt: now })
       .returning();
     await raiseVersion(tx, [key.teamId]);
-    return row!;
+    return defined(row, 'the row of the statement');
   });
 }
 

@@ -5,6 +5,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
+import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { asId, type KeyId, type LimitId, type TeamId } from '../domain/ids.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
@@ -51,7 +52,7 @@ export function createLimit(database: Database, limit: NewLimit): Promise<LimitR
       })
       .returning();
     await raiseVersion(tx, [teamId]);
-    return row!;
+    return defined(row, 'the row of the statement');
   });
 }
 

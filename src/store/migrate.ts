@@ -1,8 +1,10 @@
 /** Migrations: the SQL files of `drizzle/`, applied at every start, by one process at a time. */
+
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator';
 import type { Sql } from 'postgres';
+import { defined } from '../domain/defined.ts';
 import { type Connection, closeClient, openClient, sqlState } from './database.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../../drizzle', import.meta.url));
@@ -39,7 +41,7 @@ export async function migrateDatabase(connection: Connection): Promise<void> {
  */
 export async function migrate(sql: Sql, migrations: readonly MigrationMeta[]): Promise<void> {
   const [known] = await sql`select to_regclass('drizzle.__drizzle_migrations') as "table"`;
-  if (known!.table === null) {
+  if (defined(known, 'the row of the catalog').table === null) {
     await sql`create schema if not exists drizzle`;
     await sql`
       create table if not exists drizzle.__drizzle_migrations (id serial primary key, hash text not null, created_at bigint)`;

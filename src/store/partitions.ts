@@ -2,7 +2,9 @@
  * Monthly partitions of `usage_events`, by UTC month of `created_at`. Invariant: an event never lacks a place: what
  * no month takes goes to the default partition, and moves out of it when its month is made.
  */
+
 import type { Sql, TransactionSql } from 'postgres';
+import { defined } from '../domain/defined.ts';
 
 const MONTHS_AHEAD = 3;
 /** Any number, the same in every version of Tollgate. */
@@ -29,7 +31,7 @@ export async function ensurePartitions(sql: Sql, nowMs: number): Promise<string[
 /** Events that lie in the default partition: more than none means that the months ahead were not made in time. */
 export async function countUnpartitioned(sql: Sql): Promise<number> {
   const [row] = await sql<{ count: number }[]>`select count(*)::float8 as count from usage_events_default`;
-  return row!.count;
+  return defined(row, 'the row of the statement').count;
 }
 
 interface Month {

@@ -2,8 +2,10 @@
  * Prices: the rows of the rate card. Invariant: the rates of a row never change, because usage events name it; a new
  * price is a new row, which an admin's overrides the seed's.
  */
+
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, isNull } from 'drizzle-orm';
+import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { ServiceTier } from '../domain/price.ts';
 import { type After, changeCatalog, isAfter, raiseVersion } from './changes.ts';
@@ -44,7 +46,7 @@ export function createPrice(database: Database, price: NewPrice): Promise<PriceR
       })
       .returning();
     await raiseVersion(tx, []);
-    return made!;
+    return defined(made, 'the row that was made');
   });
 }
 
@@ -108,6 +110,6 @@ function changeAdminPrice(
     if (price.deletedAt) return apiError('conflict', 'the price was deleted');
     const [row] = await tx.update(prices).set(change(now)).where(eq(prices.id, id)).returning();
     await raiseVersion(tx, []);
-    return row!;
+    return defined(row, 'the row of the statement');
   });
 }

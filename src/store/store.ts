@@ -3,6 +3,7 @@
  * `DATABASE_URL`, migrations, partitions, the seed and the built-in plans at start. Does not own: what is asked of it,
  * and what is done now and then (jobs/upkeep.ts).
  */
+import { defined } from '../domain/defined.ts';
 import type { Price } from '../domain/price.ts';
 import { CONNECTIONS_USUAL, type Connection, type Database, openDatabase, poolSizes } from './database.ts';
 import { startEmbedded } from './embedded/supervisor.ts';
@@ -48,7 +49,7 @@ export async function openStore({
 }: StoreOptions): Promise<Store> {
   const embedded =
     given === null ? await startEmbedded({ dataDir, pgBin: pgBin ?? undefined, onCrash: onError }) : null;
-  const connection: Connection = given ?? embedded!.connection;
+  const connection: Connection = given ?? defined(embedded, 'the embedded server').connection;
   let database: Database | null = null;
   const close = async () => {
     await database?.close();

@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { and, asc, eq, gt, inArray, isNull, ne, or, sql } from 'drizzle-orm';
 import { settleInOrder } from '../domain/budget.ts';
 import { counted } from '../domain/counter.ts';
+import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { EventId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
@@ -73,7 +74,7 @@ export function releaseUnknown(
       before: { cost_usd: event.costUsd, outcome: event.outcome },
       after: { cost_usd: formatUsd(release.cost), reason },
     });
-    return row!;
+    return defined(row, 'the row of the statement');
   });
 }
 
@@ -131,7 +132,7 @@ function counterDeltas(rows: CounterRow[], event: EventRow, cost: PicoUsd): Map<
     cost,
   );
   fromGrants.forEach((part, index) => {
-    deltas.set(part.counter, paid[index]! - usd(part.settled));
+    deltas.set(part.counter, defined(paid[index], 'a payment for each part') - usd(part.settled));
   });
   for (const row of rows) {
     if (row.source !== 'limit') continue;

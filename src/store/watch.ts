@@ -3,7 +3,9 @@
  * is spent, and the state of the database itself. Read every few seconds by every instance, so each query reads indexes
  * only, and rollups of the last hour.
  */
+
 import { sql } from 'drizzle-orm';
+import { defined } from '../domain/defined.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import { type OverLimit, readOverLimits, readTightestBudgets, type TightestBudget } from './budgets.ts';
 import type { Queries } from './database.ts';
@@ -49,7 +51,7 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
     const name = stateOf(state);
     connections.set(name, (connections.get(name) ?? 0) + count);
   }
-  const { unresolved, unpartitioned } = totals[0]!;
+  const { unresolved, unpartitioned } = defined(totals[0], 'the row of the totals');
   return {
     budgets,
     overLimits,

@@ -79,25 +79,7 @@ export function PlanDialog({ plan, onClose, onDone }: PlanDialogProps) {
         empty={EMPTY_CREDIT}
         onLines={setCredit}
       >
-        {(value, index, change) => (
-          <div class="row">
-            <TextField
-              label={t.common.amount}
-              param={`grants[${index}].amount_usd`}
-              value={value.amount}
-              onValue={(amount) => change({ ...value, amount })}
-              numeric
-            />
-            <TextField
-              label={t.plans.months}
-              param={`grants[${index}].months`}
-              hint={t.plans.monthsHint}
-              value={value.months}
-              onValue={(months) => change({ ...value, months })}
-              numeric
-            />
-          </div>
-        )}
+        {(value, index, change) => <CreditFields credit={value} index={index} onCredit={change} />}
       </Lines>
       <Lines
         title={t.nav.limits}
@@ -120,6 +102,35 @@ export function PlanDialog({ plan, onClose, onDone }: PlanDialogProps) {
       />
       <PlanPreview lines={credit.map(({ value }) => value)} />
     </FormDialog>
+  );
+}
+
+interface CreditFieldsProps {
+  credit: Credit;
+  index: number;
+  onCredit: (credit: Credit) => void;
+}
+
+function CreditFields({ credit, index, onCredit }: CreditFieldsProps) {
+  const t = useMessages();
+  return (
+    <div class="row">
+      <TextField
+        label={t.common.amount}
+        param={`grants[${index}].amount_usd`}
+        value={credit.amount}
+        onValue={(amount) => onCredit({ ...credit, amount })}
+        numeric
+      />
+      <TextField
+        label={t.plans.months}
+        param={`grants[${index}].months`}
+        hint={t.plans.monthsHint}
+        value={credit.months}
+        onValue={(months) => onCredit({ ...credit, months })}
+        numeric
+      />
+    </div>
   );
 }
 

@@ -18,21 +18,25 @@ interface PriceDialogProps {
 const TIERS = ['default', 'flex', 'priority', 'batch'] as const;
 const PER_TOKENS = 1_000_000;
 
+/** What is typed, by field. */
+const NEW_PRICE = {
+  model: '',
+  tier: 'default',
+  input: '',
+  cached: '',
+  write: '',
+  output: '',
+  from: '',
+  most: '',
+  source: '',
+};
+type PriceForm = typeof NEW_PRICE;
+
 export function PriceDialog({ models, onClose, onDone }: PriceDialogProps) {
   const t = useMessages();
   const format = useFormat();
-  const [form, setForm] = useState({
-    model: '',
-    tier: 'default',
-    input: '',
-    cached: '',
-    write: '',
-    output: '',
-    from: '',
-    most: '',
-    source: '',
-  });
-  const set = (name: keyof typeof form) => (value: string) =>
+  const [form, setForm] = useState(NEW_PRICE);
+  const set = (name: keyof PriceForm) => (value: string) =>
     setForm((before) => ({ ...before, [name]: value }));
   const rateError = (text: string, needed: boolean) =>
     text === '' && !needed ? '' : amountError(t, text, true);
@@ -70,6 +74,21 @@ export function PriceDialog({ models, onClose, onDone }: PriceDialogProps) {
         onDone(t.prices.made(form.model.trim()));
       }}
     >
+      <PriceFields form={form} set={set} models={models} />
+    </FormDialog>
+  );
+}
+
+interface PriceFieldsProps {
+  form: PriceForm;
+  set: (name: keyof PriceForm) => (value: string) => void;
+  models: string[];
+}
+
+function PriceFields({ form, set, models }: PriceFieldsProps) {
+  const t = useMessages();
+  return (
+    <>
       <div class="row">
         <TextField
           label={t.common.model}
@@ -147,6 +166,6 @@ export function PriceDialog({ models, onClose, onDone }: PriceDialogProps) {
         value={form.source}
         onValue={set('source')}
       />
-    </FormDialog>
+    </>
   );
 }

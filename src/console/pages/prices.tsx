@@ -41,11 +41,6 @@ export function PricesPage() {
     prices.reload();
     close();
   };
-  const tabs = (['card', 'changes'] as const).map((value) => ({ value, text: t.prices.tabs[value] }));
-  const tiers = [
-    ...TIERS.map((value) => ({ value: value as string, text: value as string })),
-    { value: 'all', text: t.prices.allTiers },
-  ];
   const filter = (values: Record<string, string>) => {
     setShown(SHOWN_AT_ONCE);
     setQuery(values);
@@ -61,33 +56,7 @@ export function PricesPage() {
           {t.prices.shown(format.count(Math.min(shown, rows.length)), format.count(rows.length))}
         </span>
       }
-      filters={
-        <>
-          <div class="inline">
-            <TextField
-              label={t.prices.filter}
-              param="model"
-              value={query.get('model') ?? ''}
-              onValue={(model) => filter({ model })}
-            />
-          </div>
-          <div class="inline">
-            <SelectField
-              label={t.prices.tier}
-              param="tier"
-              value={tier}
-              onValue={(value) => filter({ tier: value })}
-              options={tiers}
-            />
-          </div>
-          <Choice
-            label={t.prices.tabs[tab]}
-            value={tab}
-            onChange={(show) => filter({ show })}
-            options={tabs}
-          />
-        </>
-      }
+      filters={<PriceFilters tab={tab} tier={tier} onFilter={filter} />}
       dialogs={
         <>
           {dialog?.what === 'create' && <PriceDialog models={modelsOf(all)} onClose={close} onDone={done} />}
@@ -129,6 +98,44 @@ export function PricesPage() {
         </p>
       )}
     </ListPage>
+  );
+}
+
+interface PriceFiltersProps {
+  tab: 'card' | 'changes';
+  tier: string;
+  onFilter: (values: Record<string, string>) => void;
+}
+
+function PriceFilters({ tab, tier, onFilter }: PriceFiltersProps) {
+  const t = useMessages();
+  const { query } = useLocation();
+  const tabs = (['card', 'changes'] as const).map((value) => ({ value, text: t.prices.tabs[value] }));
+  const tiers = [
+    ...TIERS.map((value) => ({ value: value as string, text: value as string })),
+    { value: 'all', text: t.prices.allTiers },
+  ];
+  return (
+    <>
+      <div class="inline">
+        <TextField
+          label={t.prices.filter}
+          param="model"
+          value={query.get('model') ?? ''}
+          onValue={(model) => onFilter({ model })}
+        />
+      </div>
+      <div class="inline">
+        <SelectField
+          label={t.prices.tier}
+          param="tier"
+          value={tier}
+          onValue={(value) => onFilter({ tier: value })}
+          options={tiers}
+        />
+      </div>
+      <Choice label={t.prices.tabs[tab]} value={tab} onChange={(show) => onFilter({ show })} options={tabs} />
+    </>
   );
 }
 

@@ -1,9 +1,11 @@
 /** One run of the server's process: how it is spawned, tied to us, stopped, and what it said last. */
+
 import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { defined } from '../../domain/defined.ts';
 import { type Account, ownFolder, spawnOptions } from './account.ts';
 import { isAlive } from './cluster.ts';
 import type { Programs } from './programs.ts';
@@ -48,7 +50,7 @@ export function spawnServer(directory: string, programs: Programs, account: Acco
   const logged = statSync(logPath(directory), { throwIfNoEntry: false })?.size ?? 0;
   const logStart = logged > LOG_BYTES_MAX ? 0 : logged;
   const log = openSync(logPath(directory), logStart === logged ? 'a' : 'w', 0o600);
-  const child = spawn(command!, args, {
+  const child = spawn(defined(command, 'the command of the server'), args, {
     ...spawnOptions(account, directory),
     stdio: ['ignore', log, log],
     // Out of our process group: a Ctrl-C on the terminal must reach the server only after we have drained.
@@ -111,7 +113,10 @@ let tie: string[] | undefined;
 function tieToParent(): string[] {
   if (tie === undefined) {
     const prefix = [SETPRIV, '--pdeathsig', 'INT', '--'];
-    const works = existsSync(SETPRIV) && spawnSync(prefix[0]!, [...prefix.slice(1), 'true']).status === 0;
+    const works =
+      existsSync(SETPRIV) &&
+      spawnSync(defined(prefix[0], 'the command before the server'), [...prefix.slice(1), 'true']).status ===
+        0;
     tie = works ? prefix : [];
   }
   return tie;

@@ -1,8 +1,10 @@
 /** The server's socket: its address for the driver, and whether a server responds there. */
+
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
+import { defined } from '../../domain/defined.ts';
 import { EmbeddedPostgresError } from './account.ts';
 
 /** Options by which the `postgres` driver reaches a database over a unix socket. */
@@ -84,7 +86,7 @@ export function countSessions(path: string): Promise<number> {
     const [row] = await sql<{ count: number }[]>`
       select count(*)::int4 as count from pg_stat_activity
       where backend_type = 'client backend' and pid <> pg_backend_pid()`;
-    return row!.count;
+    return defined(row, 'the row of the statement').count;
   });
 }
 

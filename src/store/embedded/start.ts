@@ -1,7 +1,9 @@
 /** Bringing the server of a data folder up, whatever its last run left behind: until it accepts sessions or cannot. */
+
 import { mkdir, realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { defined } from '../../domain/defined.ts';
 import { type Account, accountFor, EmbeddedPostgresError, isRoot } from './account.ts';
 import { ensureCluster } from './cluster.ts';
 import { findPrograms, type ProgramOptions, type Programs } from './programs.ts';
@@ -45,7 +47,7 @@ export async function bringUp(
       const answer = await ask(socketPath);
       if (answer === 'accepting') {
         const isOurs = server !== null && server.pid === (await lockHolder(cluster));
-        return isOurs ? server! : await adoptServer(cluster);
+        return isOurs ? defined(server, 'the server that runs') : await adoptServer(cluster);
       }
       const waitedMs = performance.now() - startedMs;
       if (waitedMs > START_MS_MAX) throw failure(cluster, server);

@@ -2,8 +2,10 @@
  * Counters in Postgres: found, locked, and made when a limit or grant is first needed. Invariants: rows are locked in
  * the order of team and id; a counter starts with what its window had seen before, and misses nothing afterwards.
  */
+
 import type { Sql, TransactionSql } from 'postgres';
 import { type CounterSpec, windowAnchorId } from '../../domain/counter.ts';
+import { defined } from '../../domain/defined.ts';
 import type { CounterState } from '../../domain/lending.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import { runOnRaw } from '../database.ts';
@@ -75,7 +77,7 @@ async function subjectsOf(tx: TransactionSql, spec: CounterSpec): Promise<number
   const [row] = await tx<{ subjects: number }[]>`
     select count(*)::int4 as subjects from counters
     where source_id = ${spec.sourceId} and team_id = ${spec.teamId} and ${those}`;
-  return row!.subjects;
+  return defined(row, 'the row of the statement').subjects;
 }
 
 async function createCounter(tx: TransactionSql, spec: CounterSpec): Promise<void> {

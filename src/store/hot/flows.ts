@@ -6,6 +6,7 @@
 
 import type { TransactionSql } from 'postgres';
 import { type CounterSpec, windowAnchorId } from '../../domain/counter.ts';
+import { defined } from '../../domain/defined.ts';
 import type { TeamId } from '../../domain/ids.ts';
 import { usd } from '../../domain/money.ts';
 import { bucketMs, oldestBucketMs } from '../../domain/window.ts';
@@ -34,7 +35,7 @@ export async function openBuckets(tx: TransactionSql, buckets: readonly Bucket[]
       insert into counters (team_id, id, source, source_id, subject_type, subject_id, models, meter, starts_at, ends_at,
         rolling_ms, amount)
       select team_id, ${spec.id}, source, source_id, subject_type, subject_id, models, meter,
-        ${new Date(spec.startsAtMs).toISOString()}::timestamptz, ${new Date(spec.endsAtMs!).toISOString()}::timestamptz,
+        ${new Date(spec.startsAtMs).toISOString()}::timestamptz, ${new Date(defined(spec.endsAtMs, 'the end of a bucket')).toISOString()}::timestamptz,
         rolling_ms, amount
       from counters where team_id = ${spec.teamId} and id = ${windowAnchorId(spec)}
       on conflict do nothing`;
@@ -63,8 +64,9 @@ export async function roomOfBucket(
     where source_id = ${spec.sourceId} and team_id = ${spec.teamId} and subject_id = ${spec.subjectId}
       and rolling_ms is not null and id <> ${spec.id}
       and ends_at > ${new Date(oldestMs).toISOString()}::timestamptz`;
-  const { taken, now_ms: nowMs, oldest_ms: oldestEndMs } = row!;
-  const isNow = nowMs > spec.startsAtMs - length && nowMs < spec.endsAtMs! + length;
+  const { taken, now_ms: nowMs, oldest_ms: oldestEndMs } = defined(row, 'the row of the statement');
+  const isNow =
+    nowMs > spec.startsAtMs - length && nowMs < defined(spec.endsAtMs, 'the end of a bucket') + length;
   const freesAtMs = (oldestEndMs ?? nowMs) + spec.rollingMs + length;
   return {
     amount: isNow ? anchor.amount - usd(taken ?? '0') : 0n,

@@ -2,7 +2,9 @@
  * Instances: one row a start of a gateway process. Only a live instance may lease or flush; adopting a dead one's
  * journal fences it in the same transaction.
  */
+
 import type { Sql, TransactionSql } from 'postgres';
+import { defined } from '../../domain/defined.ts';
 
 /** This instance's leases were taken over: it must stop admitting calls. */
 export class InstanceFenced extends Error {
@@ -67,12 +69,13 @@ export async function heartbeat(sql: Sql, instanceId: string): Promise<Heartbeat
         from (select team_id, id from counters where scarce_until > (select tollgate_now()) limit ${CONTENDED_MAX}) c
         cross join lateral (select 1 from leases l
           where l.team_id = c.team_id and l.counter_id = c.id and l.instance_id = ${instanceId} limit 1) lent) as contended`;
-  if (row!.beats === 0) throw new InstanceFenced(instanceId);
+  const reply = defined(row, 'the row of the statement');
+  if (reply.beats === 0) throw new InstanceFenced(instanceId);
   return {
-    nowMs: row!.now_ms,
-    instances: row!.instances,
-    contended: row!.contended ?? [],
-    catalogVersion: row!.catalog_version,
+    nowMs: reply.now_ms,
+    instances: reply.instances,
+    contended: reply.contended ?? [],
+    catalogVersion: reply.catalog_version,
   };
 }
 

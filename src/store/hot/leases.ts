@@ -2,8 +2,10 @@
  * Leases and counters in Postgres: capacity lent to instances. Invariants: settled + held + leased of a counter never
  * exceeds its amount by anything granted here; rows are locked in order; only a live instance is granted.
  */
+
 import type { Sql, TransactionSql } from 'postgres';
 import type { CounterSpec } from '../../domain/counter.ts';
+import { defined } from '../../domain/defined.ts';
 import { asId, type LimitId, type TeamId } from '../../domain/ids.ts';
 import { type CounterState, grantAllOrNone } from '../../domain/lending.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
@@ -103,13 +105,19 @@ async function lend(
     const back = await takeBackSlots(tx, specs);
     const states = new Map<string, LockedCounter & { freesInMs?: number }>();
     for (const spec of specs) {
-      const counter = missing.includes(spec) ? NOTHING : locked.get(keyOf(spec))!;
+      const counter = missing.includes(spec)
+        ? NOTHING
+        : defined(locked.get(keyOf(spec)), 'the locked counter');
       const state = { ...counter, leased: counter.leased - (back.get(keyOf(spec)) ?? 0n) };
       states.set(spec.id, state);
     }
     for (const bucket of buckets) {
       const anchor = locked.get(keyOf(anchorOf(bucket)));
-      if (anchor) Object.assign(states.get(bucket.id)!, await roomOfBucket(tx, bucket, anchor));
+      if (anchor)
+        Object.assign(
+          defined(states.get(bucket.id), 'the state of the bucket'),
+          await roomOfBucket(tx, bucket, anchor),
+        );
     }
     const needs = request.pools.map(({ counters, min, want }) => ({
       counterIds: counters.map((counter) => counter.id),
@@ -121,7 +129,7 @@ async function lend(
     if (lacking.length > 0) await markContended(tx, specs, lacking);
     const absent = new Set(missing.map((spec) => spec.id));
     const counters = specs.map(({ id }): LeasedCounter => {
-      const { isContended, ...state } = states.get(id)!;
+      const { isContended, ...state } = defined(states.get(id), 'the state of the counter');
       const leased = state.leased + (grants.get(id) ?? 0n);
       return {
         ...state,
@@ -157,7 +165,7 @@ async function writeGrants(
   const granted = specs.filter((spec) => grants.has(spec.id));
   const teams = granted.map((spec) => spec.teamId);
   const ids = granted.map((spec) => spec.id);
-  const amounts = granted.map((spec) => formatUsd(grants.get(spec.id)!));
+  const amounts = granted.map((spec) => formatUsd(defined(grants.get(spec.id), 'what was granted')));
   const writes =
     granted.length === 0
       ? []
