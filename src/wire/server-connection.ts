@@ -24,8 +24,6 @@ const EMPTY = Buffer.alloc(0);
 
 /** What serves the connections. */
 export interface ConnectionHost {
-  /** The time, as exact as the sweep of the connections is frequent. */
-  readonly nowMs: number;
   readonly headTimeoutMs: number;
   readonly requestTimeoutMs: number;
   /** Returns whether the wire serves requests for this target. */
@@ -64,7 +62,7 @@ export class ServerConnection implements Line {
   constructor(host: ConnectionHost, socket: Socket) {
     this.#host = host;
     this.socket = socket;
-    this.#deadlineMs = host.nowMs + host.headTimeoutMs;
+    this.#deadlineMs = performance.now() + host.headTimeoutMs;
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
     socket.on('drain', this.#onDrain);
@@ -146,7 +144,6 @@ export class ServerConnection implements Line {
       exchange = this.#begin(bytes, error);
       if (exchange === null) return;
       this.#exchange = exchange;
-      this.#deadlineMs = this.#host.nowMs + this.#host.requestTimeoutMs;
     }
     const before = exchange.received;
     const places = bodyFound();
@@ -165,6 +162,7 @@ export class ServerConnection implements Line {
       }
     }
     if (parser.messageComplete) this.#endRequest(exchange, bytes);
+    else if (isNew) this.#deadlineMs = performance.now() + this.#host.requestTimeoutMs;
     if (isNew) this.#host.handle(exchange);
   }
 
@@ -174,7 +172,7 @@ export class ServerConnection implements Line {
     if (!parser.headComplete) {
       if (error !== null || this.#headBytes + bytes.length > MAX_HEAD_BYTES) this.#handOver(bytes);
       else if (parser.begun) {
-        if (this.#headBytes === 0) this.#deadlineMs = this.#host.nowMs + this.#host.headTimeoutMs;
+        if (this.#headBytes === 0) this.#deadlineMs = performance.now() + this.#host.headTimeoutMs;
         this.#headPieces.push(bytes);
         this.#headBytes += bytes.length;
       }
@@ -240,7 +238,7 @@ export class ServerConnection implements Line {
     this.#exchange = null;
     this.#requestDone = false;
     this.#responseDone = false;
-    this.#deadlineMs = this.#host.nowMs + KEEP_ALIVE_MS + IDLE_MARGIN_MS;
+    this.#deadlineMs = performance.now() + KEEP_ALIVE_MS + IDLE_MARGIN_MS;
     // Not within the call that ended the response before it.
     if (this.#waitingBytes > 0) process.nextTick(() => this.#readWaiting());
   }

@@ -34,7 +34,6 @@ export function createWireServer(options: WireServerOptions): WireServer {
 }
 
 class Host implements ConnectionHost, WireServer {
-  nowMs = performance.now();
   readonly #options: WireServerOptions;
   readonly #connections = new Set<ServerConnection>();
   readonly #nodes: unknown[];
@@ -94,7 +93,6 @@ class Host implements ConnectionHost, WireServer {
 
   #accept(socket: Socket): void {
     if (this.#timer === null) {
-      this.nowMs = performance.now();
       this.#timer = setInterval(() => this.#sweep(), this.#options.sweepMs ?? SWEEP_MS);
       this.#timer.unref();
     }
@@ -102,7 +100,7 @@ class Host implements ConnectionHost, WireServer {
   }
 
   #sweep(): void {
-    this.nowMs = performance.now();
-    for (const connection of this.#connections) connection.sweep(this.nowMs);
+    const nowMs = performance.now();
+    for (const connection of this.#connections) connection.sweep(nowMs);
   }
 }

@@ -22,10 +22,12 @@ export async function fuzz(
   attempt: (seed: number) => Promise<Verdict>,
   firstSeed: number,
   cases: number,
-  onProgress: (tally: Tally) => void = () => {},
+  options: { seconds?: number; onProgress?: (tally: Tally) => void } = {},
 ): Promise<Tally> {
+  const { seconds = Number.POSITIVE_INFINITY, onProgress = () => {} } = options;
+  const endMs = performance.now() + seconds * 1000;
   const tally: Tally = { cases: 0, kinds: {}, differences: [] };
-  while (tally.cases < cases && tally.differences.length < MAX_DIFFERENCES) {
+  while (tally.cases < cases && tally.differences.length < MAX_DIFFERENCES && performance.now() < endMs) {
     const count = Math.min(AT_ONCE, cases - tally.cases);
     const start = firstSeed + tally.cases;
     const verdicts = await Promise.all(Array.from({ length: count }, (_, index) => attempt(start + index)));

@@ -9,6 +9,7 @@ const HELP = `npm run fuzz -- [options]: the wire against node:http and undici
   --cases N    cases of each side (100000)
   --seed N     first seed; a case is its seed (1)
   --side NAME  requests, responses or both (both)
+  --seconds N  stop each side after so long
   --help
 `;
 
@@ -26,6 +27,7 @@ async function main(): Promise<number> {
     options: {
       cases: { type: 'string', default: '100000' },
       seed: { type: 'string', default: '1' },
+      seconds: { type: 'string', default: 'Infinity' },
       side: { type: 'string', default: 'both' },
       help: { type: 'boolean', default: false },
     },
@@ -39,11 +41,13 @@ async function main(): Promise<number> {
     if (values.side !== 'both' && values.side !== name) continue;
     let saidMs = performance.now();
     const startedMs = saidMs;
-    const tally = await fuzz(attempt, Number(values.seed), Number(values.cases), ({ cases }) => {
+    const onProgress = ({ cases }: Tally) => {
       if (performance.now() - saidMs < PROGRESS_EVERY_MS) return;
       saidMs = performance.now();
       process.stderr.write(`${name}: ${cases} of ${values.cases}\n`);
-    });
+    };
+    const limits = { seconds: Number(values.seconds), onProgress };
+    const tally = await fuzz(attempt, Number(values.seed), Number(values.cases), limits);
     process.stdout.write(`${report(name, tally, performance.now() - startedMs)}\n`);
     if (tally.differences.length > 0) isSame = false;
   }
