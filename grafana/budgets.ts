@@ -14,7 +14,7 @@ const DAYS_LEFT = [
   [30, 'green'],
 ] as const;
 
-/** Each grant and limit as it stands, with its window of this moment. */
+/** Each grant and limit with its present state and window. */
 const EVERY_BUDGET = `
 with budget as (
   select g.team_id, 'grant' as kind, g.amount_usd as amount, c.settled, c.held, c.leased, g.expires_at as ends_at
@@ -38,7 +38,7 @@ order by used desc nulls last, team limit 500`;
 export const budgets = dashboard({
   uid: 'tollgate-budgets',
   title: 'Tollgate / Budgets',
-  description: 'What every team may still spend, and for how long it lasts.',
+  description: 'What each team has left, and for how long.',
   from: 'now-24h',
   refresh: '30s',
   rows: [
@@ -75,14 +75,14 @@ export const budgets = dashboard({
         }),
         stat({
           title: 'Spent beyond limits',
-          description: 'By all teams together: soft limits let it happen, others were lowered below it.',
+          description: 'By all teams together: beyond soft limits, and beyond limits that were lowered.',
           unit: 'usd',
           from: 'prometheus',
           queries: [promNow(`sum(max by (team) (tollgate_over_limit_usd{${TEAM}})) or vector(0)`)],
         }),
         stat({
           title: 'Held by calls in flight',
-          description: 'The worst that calls under way can cost; most of it comes back.',
+          description: 'The most that calls in flight can cost; most of it is released.',
           unit: 'usd',
           from: 'prometheus',
           queries: [promNow(`sum(tollgate_held_usd{${TEAM}})`)],
@@ -111,7 +111,7 @@ export const budgets = dashboard({
         }),
         gauges({
           title: 'Days to exhaustion',
-          description: 'At the pace of the last hour; a team that spends nothing is missing.',
+          description: 'At the rate of the last hour; a team that spends nothing is missing.',
           unit: 'days',
           max: 90,
           from: 'prometheus',
@@ -119,7 +119,7 @@ export const budgets = dashboard({
           queries: [promNow(`sort(team:tollgate_exhaustion_seconds:max{${TEAM}} / 86400)`, '{{team}}')],
         }),
         gauges({
-          title: 'Days that grants are left',
+          title: 'Days until grants expire',
           description: 'Until the first grant with money left expires.',
           unit: 'days',
           max: 90,

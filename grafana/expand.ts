@@ -1,6 +1,6 @@
 /**
- * Every query of the dashboards, and what Grafana makes of it before it is sent: for whoever runs them without a Grafana.
- * Only what our queries use; anything else that looks like Grafana's is an error.
+ * Every query of the dashboards, with Grafana's variables and macros expanded, to run them without Grafana. Supports only
+ * what these queries use; any other syntax of Grafana is an error.
  */
 import type { Panel, RowPanel } from '@grafana/grafana-foundation-sdk/dashboard';
 import { DASHBOARDS } from './dashboards.ts';
@@ -11,7 +11,7 @@ export interface DashboardQuery {
   name: string;
   language: 'promql' | 'sql';
   text: string;
-  /** PromQL of this moment, not over a range. */
+  /** An instant query, not a range. */
   instant: boolean;
 }
 

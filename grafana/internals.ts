@@ -36,8 +36,8 @@ export const INTERNALS: readonly DashboardRow[] = [
     height: 8,
     panels: [
       series({
-        title: 'Postgres’ answer',
-        description: 'To a question that costs it nothing, by instance.',
+        title: 'Postgres round trip',
+        description: 'Of a trivial query, by instance.',
         unit: 'seconds',
         from: 'prometheus',
         queries: [prom('tollgate_postgres_round_trip_seconds', '{{instance}}')],
@@ -52,7 +52,7 @@ export const INTERNALS: readonly DashboardRow[] = [
       }),
       series({
         title: 'Dropped log lines',
-        description: 'Given up because their reader is too slow, by instance.',
+        description: 'Dropped because their reader is too slow, by instance.',
         unit: 'perSecond',
         from: 'prometheus',
         queries: [prom('rate(tollgate_log_lines_dropped_total[$__rate_interval])', '{{instance}}')],

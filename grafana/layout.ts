@@ -100,7 +100,7 @@ function choice(name: string, label: string, description: string): QueryVariable
     .current({ text: 'All', value: '$__all' });
 }
 
-/** Who changed which budget, on every chart. */
+/** Annotations: changes of budgets, on every chart. */
 function changes(): AnnotationQueryBuilder {
   const rawSql = `
 select at as time, concat_ws(' ', actor, action, resource) as title,

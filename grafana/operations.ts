@@ -1,4 +1,4 @@
-/** Is it up, who is refused and why, and does anything lag behind. */
+/** Availability, denials and errors, and what lags behind. */
 
 import { INTERNALS } from './internals.ts';
 import { dashboard } from './layout.ts';
@@ -17,7 +17,7 @@ const ABOVE_NOTHING = [
 export const operations = dashboard({
   uid: 'tollgate-operations',
   title: 'Tollgate / Operations',
-  description: 'Is it up, who is refused and why, and does anything lag behind.',
+  description: 'Availability, denials and errors, and what lags behind.',
   from: 'now-6h',
   refresh: '15s',
   rows: [
@@ -27,15 +27,15 @@ export const operations = dashboard({
       panels: [
         stat({
           title: 'Instances up',
-          description: 'That answer Prometheus.',
+          description: 'Instances that respond to Prometheus.',
           unit: 'count',
           from: 'prometheus',
           steps: DOWN_IS_RED,
           queries: [promNow('sum(up{job="tollgate"})')],
         }),
         stat({
-          title: 'Postgres heard by all',
-          description: '1: every instance hears Postgres. 0: one lives on its leases, for a minute at most.',
+          title: 'Postgres reachable',
+          description: '1: from every instance. 0: one works with its leases, for a minute at most.',
           unit: 'count',
           from: 'prometheus',
           steps: DOWN_IS_RED,
@@ -56,14 +56,15 @@ export const operations = dashboard({
         }),
         stat({
           title: 'Unresolved',
-          description: 'Charged for calls whose outcome nobody knows yet.',
+          description: 'Charged for calls whose outcome is still unknown.',
           unit: 'usd',
           from: 'prometheus',
           queries: [promNow('max(tollgate_unresolved_usd)')],
         }),
         stat({
           title: 'Overrun of the last day',
-          description: 'Billed above what was held: the price list is stale, or the upstream broke it.',
+          description:
+            'Billed above the hold: the price list is stale, or the upstream billed more than its prices.',
           unit: 'usd',
           from: 'prometheus',
           steps: ABOVE_NOTHING,
@@ -101,7 +102,7 @@ export const operations = dashboard({
         }),
         series({
           title: 'Upstream errors by kind',
-          description: 'No answer, an answer that broke off, or an error status.',
+          description: 'No response, one that broke off, or an error status.',
           unit: 'perSecond',
           from: 'prometheus',
           look: 'areas',
@@ -111,7 +112,7 @@ export const operations = dashboard({
         }),
         series({
           title: 'Retries of SDKs',
-          description: 'Requests that an SDK says it sends again, by operation.',
+          description: 'Requests that an SDK marks as a retry, by operation.',
           unit: 'requestsPerSecond',
           from: 'prometheus',
           queries: [
@@ -125,15 +126,15 @@ export const operations = dashboard({
       height: 8,
       panels: [
         series({
-          title: 'Answers cut short',
-          description: 'That ended at the output limit which was written into their request.',
+          title: 'Responses cut short',
+          description: 'Responses that ended at the output limit that Tollgate wrote into their request.',
           unit: 'perSecond',
           from: 'prometheus',
           queries: [prom('sum(rate(tollgate_output_cut_total[$__rate_interval]))', 'cut')],
         }),
         series({
           title: 'Warnings sent',
-          description: 'Attempts to tell a webhook of a budget that reached a threshold, by how they ended.',
+          description: 'Attempts to send a warning to a webhook, by outcome.',
           unit: 'perSecond',
           from: 'prometheus',
           queries: [
@@ -162,12 +163,12 @@ group by 1, 2, 3 order by 4 desc limit 100`),
       ],
     },
     {
-      heading: 'Leases and the wait for money',
+      heading: 'Leases and waiting calls',
       height: 8,
       panels: [
         series({
           title: 'Lease hit rate',
-          description: 'Share of the calls whose money was there at once, without a question to Postgres.',
+          description: 'Share of the calls admitted from a lease, without a query to Postgres.',
           unit: 'share',
           from: 'prometheus',
           queries: [
@@ -179,7 +180,7 @@ group by 1, 2, 3 order by 4 desc limit 100`),
         }),
         series({
           title: 'Leased by team',
-          description: 'What all instances were lent for their next calls.',
+          description: 'Lent to all instances for their next calls.',
           unit: 'usd',
           from: 'prometheus',
           look: 'areas',
@@ -197,7 +198,8 @@ group by 1, 2, 3 order by 4 desc limit 100`),
         }),
         series({
           title: 'Reserve, 99 of 100 within',
-          description: 'Time to take a call’s money; seconds mean that it waited for others to settle.',
+          description:
+            'Time to reserve a call’s money; seconds mean that it waited for other calls to settle.',
           unit: 'seconds',
           from: 'prometheus',
           queries: [

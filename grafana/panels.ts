@@ -1,6 +1,6 @@
 /**
  * Panels, each with the unit of what it shows. Owns: their looks. A dashboard lays them out in rows (layout.ts).
- * A wrong unit is dropped by Grafana without a word, so only the SDK's own names and suffixes of ours are units here.
+ * Grafana drops a wrong unit silently, so units are only the SDK's own names and suffixes defined here.
  */
 import { PanelBuilder as BarGauge } from '@grafana/grafana-foundation-sdk/bargauge';
 import type { Builder } from '@grafana/grafana-foundation-sdk/cog';
@@ -67,7 +67,7 @@ interface AnyPanel extends Builder<Panel> {
 
 export interface PanelSpec {
   title: string;
-  /** One line for whoever does not know the word in the title. */
+  /** One line that explains the title. */
   description: string;
   unit: Unit;
   from: 'prometheus' | 'postgres';

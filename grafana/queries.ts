@@ -32,12 +32,12 @@ export function prom(expr: string, legend = ''): Query {
   return (refId) => promQuery(refId, expr, legend).range().format(PromQueryFormat.TimeSeries);
 }
 
-/** The value of this moment. */
+/** The present value. */
 export function promNow(expr: string, legend = ''): Query {
   return (refId) => promQuery(refId, expr, legend).instant().format(PromQueryFormat.TimeSeries);
 }
 
-/** The value of this moment, as rows of a table: a column a label. */
+/** The present value as rows of a table, with a column per label. */
 export function promTable(expr: string): Query {
   return (refId) => promQuery(refId, expr, '').instant().format(PromQueryFormat.Table);
 }

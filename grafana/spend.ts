@@ -15,7 +15,7 @@ from usage_days d join teams t on t.id = d.team_id
 where d.day >= (select date_trunc('${unit}', tollgate_now(), 'UTC')) and ${teamIs('t.name')} and ${modelIs('d.model')}`;
 const MONTH = since('month');
 
-/** Of many, the ten that cost most get a colour of their own. */
+/** The ten that cost most get a colour of their own. */
 function byDay(what: string): string {
   return `
 with spent as (select d.day, ${what} as what, sum(d.cost_usd) as cost_usd ${DAYS} group by 1, 2),
@@ -127,7 +127,7 @@ select coalesce(sum(d.cached_input_tokens)::float8 / nullif(sum(d.input_tokens),
         perDay('Spend by operation', 'd.operation', 'Chat completions, responses, embeddings and so on.'),
         series({
           title: 'Spend per hour, by team',
-          description: 'As the instances count it, at this moment.',
+          description: 'As the instances count it now.',
           unit: 'usdPerHour',
           from: 'prometheus',
           look: 'areas',
@@ -140,7 +140,7 @@ select coalesce(sum(d.cached_input_tokens)::float8 / nullif(sum(d.input_tokens),
         }),
         series({
           title: 'Spend per hour, by model',
-          description: 'As the instances count it, at this moment; models of the price list.',
+          description: 'As the instances count it now; models of the price list.',
           unit: 'usdPerHour',
           from: 'prometheus',
           look: 'areas',

@@ -15,7 +15,7 @@ const over = (expr: string) => expr.replaceAll('$__rate_interval', '$__range');
 export const traffic = dashboard({
   uid: 'tollgate-traffic',
   title: 'Tollgate / Traffic',
-  description: 'How many calls, how fast: so that "slow" has a number.',
+  description: 'How many calls, and how fast.',
   from: 'now-6h',
   refresh: '30s',
   rows: [
@@ -25,7 +25,7 @@ export const traffic = dashboard({
       panels: [
         stat({
           title: 'Requests',
-          description: 'Of all kinds, refused ones included.',
+          description: 'Of all outcomes, including denials and errors.',
           unit: 'requestsPerSecond',
           from: 'prometheus',
           queries: [promNow('sum(rate(tollgate_requests_total[$__rate_interval]))')],
@@ -45,7 +45,7 @@ export const traffic = dashboard({
           queries: [promNow(quantile(0.95, '', FIRST_BYTE))],
         }),
         stat({
-          title: 'Streams write, median',
+          title: 'Speed of streams, median',
           description: 'Output tokens over the time from first byte to last.',
           unit: 'tokensPerSecond',
           from: 'prometheus',
@@ -53,7 +53,7 @@ export const traffic = dashboard({
         }),
         stat({
           title: 'Tollgate’s own time, median',
-          description: 'All stages of a call but the upstream’s and the wait for money.',
+          description: 'All stages of a call except the upstream’s and the wait for money.',
           unit: 'seconds',
           from: 'prometheus',
           queries: [
@@ -107,7 +107,7 @@ export const traffic = dashboard({
       panels: [
         heatmap({
           title: 'Whole calls',
-          description: 'From the request’s first byte to the answer’s last, of all operations.',
+          description: 'From the first byte of the request to the last of the response, of all operations.',
           unit: 'seconds',
           from: 'prometheus',
           queries: [
@@ -129,14 +129,14 @@ export const traffic = dashboard({
       panels: [
         series({
           title: 'First byte by model, 95 of 100 within',
-          description: 'From sending the call upstream to the answer’s first byte.',
+          description: 'From sending the call upstream to the first byte of the response.',
           unit: 'seconds',
           from: 'prometheus',
           queries: [prom(quantile(0.95, 'model', FIRST_BYTE), '{{model}}')],
         }),
         series({
           title: 'Tokens per second by model, median',
-          description: 'How fast streams write once they have begun.',
+          description: 'Of streams, from their first byte on.',
           unit: 'tokensPerSecond',
           from: 'prometheus',
           queries: [prom(quantile(0.5, 'model', SPEED), '{{model}}')],
@@ -149,7 +149,7 @@ export const traffic = dashboard({
       panels: [
         table({
           title: 'First byte by model',
-          description: 'Half of the calls are quicker, in seconds.',
+          description: 'Median, in seconds.',
           unit: 'seconds',
           from: 'prometheus',
           columns: { model: 'text', Time: 'moment' },
@@ -157,7 +157,7 @@ export const traffic = dashboard({
         }),
         table({
           title: 'Speed by model',
-          description: 'Half of the streams write faster.',
+          description: 'Median.',
           unit: 'tokensPerSecond',
           from: 'prometheus',
           columns: { model: 'text', Time: 'moment' },
@@ -165,7 +165,7 @@ export const traffic = dashboard({
         }),
         series({
           title: 'Stages, 95 of 100 within',
-          description: 'Where a call’s time goes; forward is the upstream’s, reserve may wait for money.',
+          description: 'Time of a call by stage; forward waits for the upstream, reserve may wait for money.',
           unit: 'seconds',
           from: 'prometheus',
           queries: [

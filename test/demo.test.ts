@@ -78,7 +78,7 @@ describe('the demo', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it('starts on nothing, gives calls that work when pasted, and leaves nothing behind after Ctrl-C', async () => {
+  it('starts in an empty folder, prints calls that work when pasted, and leaves nothing running after Ctrl-C', async () => {
     const demo = start('--rate', '30');
     await demo.says(/Ctrl-C stops/);
 
@@ -114,14 +114,14 @@ describe('the demo', () => {
     expect(demo.output).toMatch(/agree to the last digit/);
   });
 
-  it('says what to do about a folder that it cannot write', async () => {
+  it('reports a folder that it cannot write, and the option to change it', async () => {
     writeFileSync(join(folder, 'file'), '');
     const demo = start('--data-dir', join(folder, 'file', 'data'));
     expect(await demo.ended()).toBe(1);
     expect(demo.output).toMatch(/cannot write to the folder .* choose one with --data-dir/);
   });
 
-  it('says what is wrong with its arguments', async () => {
+  it('reports invalid arguments', async () => {
     const demo = start('--rate', 'fast');
     expect(await demo.ended()).toBe(2);
     expect(demo.output).toContain('--rate is a number from 0 to 500');

@@ -11,7 +11,17 @@ import { METRICS } from '../src/telemetry/names.ts';
 import { circles, floors, packages, type SourceFile } from './tidy/imports.ts';
 import { brokenLinks } from './tidy/links.ts';
 import { bundledNodes, inexact, type Lock, type Manifest, resolved, unlocked } from './tidy/lock.ts';
-import { differences, openEnds, operationNames, sizes, splinters, tableRows, types } from './tidy/text.ts';
+import {
+  differences,
+  openEnds,
+  operationNames,
+  repeated,
+  sizes,
+  splinters,
+  tableRows,
+  types,
+  words,
+} from './tidy/text.ts';
 
 const ROOT = new URL('../', import.meta.url).pathname;
 const CODE = ['src', 'test', 'bench', 'bin', 'grafana'].map((folder) => `${folder}/**/*.{ts,tsx,mjs,js}`);
@@ -120,6 +130,21 @@ describe('files', () => {
     }
   });
 
+  it('are written in plain words', () => {
+    expect(words(house)).toEqual([]);
+    const bad = [
+      '/** Answers how many rows there are. */',
+      '// Nobody reads it any more.',
+      '/**\n * Read anew\n */',
+      'const refusal = 1;',
+      'function throwFault() {}',
+      'interface RefundOptions {}',
+    ];
+    for (const text of bad) expect(words([file('src/main.ts', text)]), text).toHaveLength(1);
+    const good = ["const text = 'refusal'; // returns the default", 'const renewed = defaults;'];
+    for (const text of good) expect(words([file('src/main.ts', text)]), text).toEqual([]);
+  });
+
   it('switch off no type', () => {
     expect(types(house)).toEqual([]);
     const word = ['a', 'ny'].join('');
@@ -145,6 +170,13 @@ describe('files', () => {
 });
 
 describe('pages', () => {
+  it('walk through a call with every hop a link, and no file twice', () => {
+    const page = read('docs/ARCHITECTURE.md');
+    const walk = page.slice(page.indexOf('## A call, hop by hop'));
+    expect(repeated(walk)).toEqual([]);
+    expect(repeated('[a](../src/a.ts) [b](../src/b.ts) [again](../src/a.ts)')).toEqual(['../src/a.ts']);
+  });
+
   it('list every error code with its kind, status, type and whether to retry, and no other', () => {
     const inCode = Object.entries(ERRORS).map(([code, { kind, status, type, retryable }]) =>
       [code, kind, status, type, retryable ? 'yes' : 'no'].join(' '),

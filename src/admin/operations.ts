@@ -1,7 +1,7 @@
 /** Route: the operations of the OpenAI API that the gateway knows. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { OPERATIONS } from '../openai/operations/table.ts';
-import { Operations } from './contract.ts';
+import { Operations, OperationsQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { route } from './route.ts';
 
@@ -9,7 +9,14 @@ export function operationsRoute(app: OpenAPIHono, _options: AdminOptions): void 
   const summary = 'List the operations that the gateway knows, and what becomes of each';
   route(
     app,
-    { method: 'get', path: '/operations', summary, response: Operations, team: 'open' },
+    {
+      method: 'get',
+      path: '/operations',
+      summary,
+      query: OperationsQuery,
+      response: Operations,
+      team: 'query',
+    },
     async () => ({
       data: OPERATIONS.map(({ name, method, path, class: kind, reason }) => ({
         name,

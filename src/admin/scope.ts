@@ -18,9 +18,8 @@ declare module 'hono' {
 /**
  * How a session of a team may use a route. `query`: the parameter `team_id` is its own team, also when it is missing.
  * `team`: the id in the path is its own team. `item`: what the path names belongs to its team (route.ts loads it first).
- * `open`: the same for every caller, because it says nothing of any team.
  */
-export type TeamScope = 'query' | 'team' | 'item' | 'open';
+export type TeamScope = 'query' | 'team' | 'item';
 
 /**
  * Returns the query, narrowed to the caller's team; an error when the caller may not use the route; null when there is
@@ -36,7 +35,7 @@ export function narrow(
   if (scope === undefined)
     return apiError('not_allowed', 'a session of a team cannot do this: sign in with the admin key');
   if (scope === 'team') return pathId.toLowerCase() === team ? query : null;
-  if (scope === 'item' || scope === 'open') return query;
+  if (scope === 'item') return query;
   if (query.team_id !== undefined && query.team_id !== team) {
     return apiError('not_allowed', 'a session of a team sees that team alone', { param: 'team_id' });
   }

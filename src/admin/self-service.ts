@@ -5,7 +5,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import type { KeyCache } from '../auth/keys.ts';
-import { whyRefused } from '../auth/keys.ts';
+import { keyProblem } from '../auth/keys.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';
 import { uuidV7 } from '../ledger/ids.ts';
@@ -13,8 +13,8 @@ import { bearerKey } from '../openai/wire/headers.ts';
 import { balanceOf } from './balance.ts';
 import { SelfServiceUsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
+import { reportRangeOf } from './report-range.ts';
 import { errorResponse, parseQuery } from './route.ts';
-import { timeRangeOf } from './time-range.ts';
 import { sumUsage } from './usage.ts';
 
 const UNKNOWN_KEY = 'This API key is not known.';
@@ -54,7 +54,7 @@ export function createSelfService(options: SelfServiceOptions): OpenAPIHono {
   get('/usage', async ({ teamId, keyId }, context) => {
     const query = parseQuery(context, SelfServiceUsageQuery);
     if (isApiError(query)) return query;
-    const range = timeRangeOf(query.data);
+    const range = reportRangeOf(query.data);
     if (isApiError(range)) return range;
     await settleNow();
     return sumUsage(database, range, { groupBy: query.data.group_by, teamId, keyId });
@@ -81,7 +81,7 @@ async function principalOf(
   }
   if (typeof key !== 'string') return key;
   const record = await keys.find(key);
-  const problem = whyRefused(record, nowMs());
+  const problem = keyProblem(record, nowMs());
   if (record === null || problem !== null) return apiError('invalid_api_key', problem ?? UNKNOWN_KEY);
   return record.account.principal;
 }

@@ -9,8 +9,8 @@ import { readUsage, type UsageRow } from '../store/usage.ts';
 import { ApiErrors, ApiErrorsQuery, Usage, UsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
+import { type ReportRange, ROWS_MAX, reportOf, reportRangeOf } from './report-range.ts';
 import { route } from './route.ts';
-import { ROWS_MAX, reportOf, type TimeRange, timeRangeOf } from './time-range.ts';
 
 export function usageRoute(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   const summary = 'Sum usage by team, key, model or operation and by time';
@@ -18,7 +18,7 @@ export function usageRoute(app: OpenAPIHono, { database, settleNow }: AdminOptio
     app,
     { method: 'get', path: '/usage', summary, query: UsageQuery, response: Usage, team: 'query' },
     async ({ query }) => {
-      const range = timeRangeOf(query);
+      const range = reportRangeOf(query);
       if (isApiError(range)) return range;
       await settleNow();
       const { group_by: groupBy, team_id: teamId, key_id: keyId } = query;
@@ -56,7 +56,7 @@ function countsRoute(
     app,
     { method: 'get', path, summary, query: ApiErrorsQuery, response: ApiErrors, team: 'query' },
     async ({ query }) => {
-      const range = timeRangeOf(query);
+      const range = reportRangeOf(query);
       if (isApiError(range)) return range;
       await settleNow();
       const { group_by: groupBy, team_id: teamId } = query;
@@ -86,7 +86,7 @@ interface UsageSelection {
 }
 
 /** Returns sums of usage, with the names of teams and keys. */
-export async function sumUsage(database: Database, range: TimeRange, selection: UsageSelection) {
+export async function sumUsage(database: Database, range: ReportRange, selection: UsageSelection) {
   const rows = await readUsage(database, { ...range, ...selection, limit: ROWS_MAX + 1 });
   const teams = await readNames(
     database,

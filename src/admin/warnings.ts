@@ -3,7 +3,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
 import { usd } from '../domain/money.ts';
-import { listWarnings, type WarningRow } from '../store/warning-list.ts';
+import { listWarnings, type WarningRow } from '../store/warnings.ts';
 import { type subject, type Warning, Warnings, WarningsQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, pageOf, teamOf } from './page.ts';

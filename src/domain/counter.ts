@@ -2,7 +2,6 @@
  * Counters: the state of one limit or grant, for one subject and window. Owns: what names a counter, and which calls it
  * counts. Does not own: its sums (store). Pure.
  */
-
 import { type Claim, used } from './claim.ts';
 import { asId, type CounterId, type GrantId, type KeyId, type LimitId, type TeamId } from './ids.ts';
 import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type SubjectType } from './limit.ts';

@@ -38,7 +38,7 @@ const MILLIONTHS = 1_000_000;
 const whole = { steps: 1, partOf: null, attribute: null } as const;
 
 /**
- * All meters. Cached, written, audio and image input are told apart so that they never overlap: `input_audio_tokens` are
+ * All meters. Cached, written, audio and image input never overlap: `input_audio_tokens` are
  * those that neither came from the cache nor were written to it; what did is `cached_audio_tokens`.
  */
 export const METERS = {
@@ -232,7 +232,12 @@ function isTextMeter(meter: string): boolean {
   }
 }
 
-/** An amount in units, as a decimal number without loss: `12.5` for 12,500,000 steps of a second. */
+/** An amount in units: 12.5 for 12,500,000 steps of a second. */
+export function inUnits(meter: MeterName, amount: number): number {
+  return amount / METERS[meter].steps;
+}
+
+/** The same as decimal text, exact to the last step. */
 export function formatQuantity(meter: MeterName, amount: number): string {
   const { steps } = METERS[meter];
   if (steps === 1) return String(amount);

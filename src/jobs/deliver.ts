@@ -21,7 +21,7 @@ export interface DeliverOptions {
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
-/** Sixteen hours: a night in which nobody mends the receiver. */
+/** Sixteen hours in all, so that a receiver that fails overnight still gets its warnings. */
 const RETRIES_AFTER_MS = [
   2 * SECOND,
   10 * SECOND,
@@ -36,10 +36,10 @@ const RETRIES_AFTER_MS = [
 ];
 
 const BATCH = 8;
-/** Longer than a whole batch can take to be sent, one after the other and each to its timeout. */
+/** Longer than a whole batch takes when every webhook of it times out in turn. */
 const CLAIM_MS = 2 * MINUTE;
 
-/** Sends what is due. */
+/** Sends the webhooks that are due. */
 export async function deliver(options: DeliverOptions, signal: AbortSignal): Promise<void> {
   let sent: number;
   do sent = await deliverBatch(options, signal);
@@ -67,7 +67,7 @@ async function attempt(options: DeliverOptions, warning: DueWarning, signal: Abo
     onEnd('delivered', warning, null);
     return;
   }
-  // A gateway that stops leaves it to the next one, at once.
+  // A gateway that stops makes the webhook due at once, for another instance.
   const againInMs = signal.aborted ? 0 : (retriesAfterMs[warning.attempts - 1] ?? null);
   await endDelivery(database, warning, { outcome: 'failed', problem, againInMs });
   onEnd(againInMs === null ? 'given_up' : 'failed', warning, problem);

@@ -1,10 +1,10 @@
-/** Unknown calls that are due, and how they share what is read for them. */
+/** Unknown calls that are due, and how they share reads of the usage report. */
 import { defined } from '../domain/defined.ts';
 import type { MinuteRange } from '../domain/usage-report-bound.ts';
 import type { EventRow } from '../store/events.ts';
 import { REPORTED_OPERATIONS, type ReportName } from './usage-report.ts';
 
-/** An unknown call whose whole life is reported by now. */
+/** An unknown call whose usage must be in the report by now. */
 export interface Due {
   event: EventRow;
   report: ReportName;
@@ -19,12 +19,12 @@ export interface Read {
   calls: Due[];
 }
 
-/** What is read on either side of a life: known calls there are witnesses, and tell what lies at the edges. */
+/** Minutes read before and after a call: known calls there bound the usage at its edges. */
 const AROUND_MINUTES = 60;
-/** How much later than the first a call may end to share its read: what is reckoned grows with the square of it. */
+/** How much later than the first a call may end to share its read: the computation grows with its square. */
 const SHARED_MINUTES = 120;
 
-/** Groups calls (oldest first) into reads that end at `lastMinute` at the latest: beyond it the report is not complete. */
+/** Groups calls (oldest first) into reads that end at `lastMinute` at the latest: later minutes are not complete yet. */
 export function readsOf(due: readonly Due[], lastMinute: number): Read[] {
   const reads: Read[] = [];
   for (const [report, calls] of Map.groupBy(due, (call) => call.report)) {
@@ -52,7 +52,7 @@ function readOf(report: ReportName, calls: Due[], lastMinute: number): Read {
   return { report, span, calls };
 }
 
-/** The report that covers an operation; null: none, because it costs nothing. */
+/** Returns the report that covers an operation; null for an operation that costs nothing. */
 export function reportOf(operation: string): ReportName | null {
   for (const [report, operations] of Object.entries(REPORTED_OPERATIONS)) {
     if ((operations as readonly string[]).includes(operation)) return report as ReportName;

@@ -1,6 +1,6 @@
-/** When a job runs: soon after the start, then at its interval, never twice at once. */
+/** The timer of a job: it runs soon after the start, then at its interval, never twice at once. */
 export interface Job {
-  /** Gives up the run under way and waits for its end. */
+  /** Aborts the present run and waits for its end. */
   stop(): Promise<void>;
 }
 

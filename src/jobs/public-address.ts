@@ -1,6 +1,6 @@
 /**
- * Which addresses belong to the public internet. Everything else (this machine, its network, its cloud's metadata) must
- * not be reached by a URL that somebody wrote into a setting.
+ * Which addresses belong to the public internet. The URL of a setting must reach no other: not this machine, its network
+ * or its cloud's metadata.
  * https://www.iana.org/assignments/iana-ipv4-special-registry, https://www.iana.org/assignments/iana-ipv6-special-registry
  */
 import { BlockList, isIP } from 'node:net';
@@ -35,11 +35,11 @@ const notPublic = new BlockList();
 for (const [net, prefix] of NOT_PUBLIC_V4) notPublic.addSubnet(net, prefix, 'ipv4');
 for (const [net, prefix] of NOT_PUBLIC_V6) notPublic.addSubnet(net, prefix, 'ipv6');
 
-/** All that is given to anybody in IPv6; mapped, translated and local addresses lie outside of it. */
+/** All assigned public addresses of IPv6; mapped, translated and local addresses lie outside of it. */
 const globalUnicastV6 = new BlockList();
 globalUnicastV6.addSubnet('2000::', 3, 'ipv6');
 
-/** Whether an address, as text, is one of the public internet. Text that is no address is not. */
+/** Returns whether text is an address of the public internet. */
 export function isPublicAddress(address: string): boolean {
   const family = isIP(address);
   if (family === 4) return !notPublic.check(address, 'ipv4');

@@ -38,7 +38,7 @@ export interface ReconcileOptions {
   onRelease?: (release: ReleasedCharge) => void;
 }
 
-/** What came of the calls that were due, by how it ended. */
+/** The result of a run: the due calls by how each ended. */
 export type Tally = Record<
   'released' | 'kept' | 'unpriced' | 'outside' | 'unwitnessed' | 'contradicted',
   number
@@ -46,8 +46,8 @@ export type Tally = Record<
 
 export interface Reconcile {
   /**
-   * Looks at every unknown call that is due, once. Null: another replica is at it. Rejects with the first error of the
-   * report after it went on with what that error did not concern.
+   * Handles every unknown call that is due, once; returns null while another replica does so. After an error of the report
+   * it continues with the calls that the error does not concern, then rejects with the first error.
    */
   run(signal: AbortSignal): Promise<Tally | null>;
 }
@@ -55,21 +55,21 @@ export interface Reconcile {
 /** Any number, the same in every version of Tollgate. */
 const RECONCILE_LOCK = 8_655_428_302;
 const PAGE_CALLS = 500;
-/** A report that fails so often in one run will not recover within it. */
+/** A run stops reading a report after so many failures. */
 const FAILURES_MAX = 3;
-/** Calls that are remembered as tried; forgetting them only means to try them again sooner. */
+/** The most calls that are remembered as tried; others are tried again sooner. */
 const TRIED_MAX = 50_000;
 
 export function createReconcile(options: ReconcileOptions): Reconcile {
   const { database, readReport, rates, callDurationMs, reportDelayMs, nowMs, onRelease } = options;
-  /** By event: evidence that did not suffice is looked at again, but ever more rarely. */
+  /** By event: a call without sufficient evidence is tried again, at growing intervals. */
   const nextTryMs = new Map<string, number>();
 
   async function run(signal: AbortSignal): Promise<Tally> {
     const tally: Tally = { released: 0, kept: 0, unpriced: 0, outside: 0, unwitnessed: 0, contradicted: 0 };
     const startedMs = nowMs();
     const settledMs = startedMs - reportDelayMs;
-    // The last minute that is over and reported.
+    // The last minute that is complete in the report.
     const lastMinute = Math.floor(settledMs / MINUTE_MS) - 1;
     const before = new Date((lastMinute + 1) * MINUTE_MS - callDurationMs - CLOCK_MARGIN_MS);
     const failures: unknown[] = [];
@@ -121,7 +121,7 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
       reason: reasonOf(event, life, kept),
       actor: 'reconcile',
     });
-    // Null or a fault: an administrator was faster.
+    // Null or an error: an administrator has released it meanwhile.
     if (released === null || isApiError(released)) return 'kept';
     onRelease?.({
       eventId: event.id,
@@ -151,7 +151,7 @@ async function* unknownPages(database: Database, before: Date): AsyncGenerator<E
   }
 }
 
-/** A call that charges nothing, or that no report covers, has nothing to reconcile. */
+/** Nothing is left to reconcile of a call that charges nothing, or that no report covers. */
 function dueOf(event: EventRow, callDurationMs: number): Due[] {
   const report = reportOf(event.operation);
   if (report === null || usd(event.costUsd) === 0n) return [];
@@ -159,7 +159,7 @@ function dueOf(event: EventRow, callDurationMs: number): Due[] {
   return [{ event, report, life: minutesOf(createdAtMs, createdAtMs + callDurationMs) }];
 }
 
-/** The row of the tier that was asked for, and the standard one, which any other tier may fall back to. */
+/** Returns the price rows that the call may be billed by: its tier's, and the standard one, its fallback. */
 function pricesOf(event: EventRow, prices: Map<string, Price>, rates: RateCards): Price[] {
   const asked = prices.get(event.priceId ?? '');
   if (!asked) return [];

@@ -1,4 +1,4 @@
-/** Upkeep of the database: months made ahead of their events, and buckets forgotten that no rolling window counts. */
+/** Upkeep of the database: creates partitions ahead of their month, deletes buckets that no rolling window counts. */
 import type { Database } from '../store/database.ts';
 import { forgetBuckets } from '../store/hot/flows.ts';
 import { ensurePartitions } from '../store/partitions.ts';
@@ -7,7 +7,7 @@ import { type Job, startJob } from './every.ts';
 const PARTITIONS_EVERY_MS = 6 * 60 * 60 * 1000;
 const BUCKETS_EVERY_MS = 5 * 60 * 1000;
 
-/** Starts both; the store made the first months at its start. */
+/** Starts both jobs; the store created the first partitions at its start. */
 export function startUpkeep({ sql }: Database, onError: (error: unknown) => void): Job {
   const every = (intervalMs: number, run: () => Promise<unknown>) =>
     startJob({

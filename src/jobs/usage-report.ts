@@ -1,14 +1,13 @@
 /**
- * The upstream's usage report, by the minute and by model, read with the official SDK and an admin key. Invariant: an
- * answer covers every minute asked for, or it is an error: usage that is merely missing would look like usage that
- * never was.
+ * The upstream's usage report, by the minute and by model, read with the official SDK and an admin key. Invariant: a
+ * result covers every minute of the query, or the read fails: missing usage must not look like no usage.
  * https://platform.openai.com/docs/api-reference/usage
  */
 import OpenAI from 'openai';
 import type { MinuteRange, ReportedQuantities, ReportedUsage } from '../domain/usage-report-bound.ts';
 import { operationsOfReport } from '../openai/operations/table.ts';
 
-/** The reports that there are, and the operations that each covers. */
+/** The reports, and the operations that each covers. */
 export const REPORTED_OPERATIONS = {
   completions: operationsOfReport('completions'),
   embeddings: operationsOfReport('embeddings'),
@@ -23,14 +22,14 @@ export type ReadReport = (
   signal: AbortSignal,
 ) => Promise<ReportedUsage[]>;
 
-/** The upstream answered, but not what was asked, or not all of it. */
+/** The upstream's response is not the report of the query, or not all of it. */
 export class UnusableReport extends Error {
   override name = 'UnusableReport';
 }
 
 export interface UsageReportOptions {
   adminKey: string;
-  /** Where the API is: `https://api.openai.com/v1`. */
+  /** The base URL of the API: `https://api.openai.com/v1`. */
   baseUrl: string;
 }
 
@@ -41,7 +40,7 @@ const TIMEOUT_MS = 30_000;
 type Page = OpenAI.Admin.Organization.UsageCompletionsResponse;
 type Result = Page['data'][number]['results'][number];
 
-/** Everything is said here, so that no `OPENAI_…` variable of the environment says it instead. */
+/** Sets every option, so that the SDK reads no `OPENAI_…` variable of the environment. */
 export function createUsageReport({ adminKey, baseUrl }: UsageReportOptions): ReadReport {
   const client = new OpenAI({
     adminAPIKey: adminKey,
@@ -109,7 +108,7 @@ function usageOf(result: Result): { model: string | null; usage: ReportedQuantit
   return { model: result.model ?? null, usage: countsOf(input, kinds, countOf(result.output_tokens)) };
 }
 
-/** A kind that the report does not tell apart may be all of the input that is left. */
+/** A kind of input that the report does not list may be all of the remaining input. */
 function countsOf(
   inputTokens: number,
   kinds: { uncached: number; cached: number; written: number },

@@ -1,4 +1,4 @@
-/** The job `warn`: raises the thresholds that budgets have reached. One replica at a time looks. */
+/** The job `warn`: raises the thresholds that budgets have reached. It runs on one replica at a time. */
 import type { CounterSpec } from '../domain/counter.ts';
 import { runAlone } from '../store/changes.ts';
 import type { Database } from '../store/database.ts';
@@ -8,7 +8,7 @@ import { type RaisedWarning, type RaiseOptions, raiseDenied, raiseWarnings } fro
 /** Any number, the same in every version of Tollgate. */
 const WARN_LOCK = 8_655_428_303;
 
-/** Looks once; returns what is new, null when another replica is at it. */
+/** Returns the new warnings; null while another replica runs the job. */
 export function warn(database: Database, options: RaiseOptions): Promise<RaisedWarning[] | null> {
   const look = async (now: Date) => {
     await ensureSoftCounters(database, now);
@@ -17,22 +17,22 @@ export function warn(database: Database, options: RaiseOptions): Promise<RaisedW
   return runAlone(database, WARN_LOCK, look);
 }
 
-/** Counters remembered until the next look; one that is not will refuse again. */
-const REFUSING_MAX = 1_000;
+/** The most counters kept until the next run; one beyond it is added by its next denial. */
+const DENYING_MAX = 1_000;
 
-/** What an instance remembers of its own refusals between two looks: adding to it costs a refusal next to nothing. */
+/** The budgets that denied a call on this instance since the last run; adding one costs almost nothing. */
 export class SpentBudgets {
   #counters = new Map<string, CounterSpec>();
 
   add(counter: CounterSpec): void {
-    if (this.#counters.size < REFUSING_MAX) this.#counters.set(`${counter.teamId}/${counter.id}`, counter);
+    if (this.#counters.size < DENYING_MAX) this.#counters.set(`${counter.teamId}/${counter.id}`, counter);
   }
 
   get size(): number {
     return this.#counters.size;
   }
 
-  /** Raises what they mean. When that fails they are forgotten: the next refusals say it again. */
+  /** Raises their warnings. When that fails they are dropped: the next denials add them again. */
   async raise(database: Database, options: RaiseOptions): Promise<RaisedWarning[]> {
     const counters = [...this.#counters.values()];
     this.#counters = new Map();

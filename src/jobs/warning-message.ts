@@ -1,10 +1,10 @@
-/** What a warning says: a sentence for people (Slack shows it as it is) and the same as fields for programs. Pure. */
+/** The body of a warning: a sentence for people (Slack shows it unchanged), and fields for programs. Pure. */
 import { amountText, formatAmount } from '../domain/amount.ts';
 import { usd } from '../domain/money.ts';
 import type { Window } from '../domain/window.ts';
 import type { DueWarning } from '../store/warning-deliveries.ts';
 
-/** The body of the webhook. The same warning has the same one at every attempt. */
+/** Returns the body of the webhook, the same at every attempt. */
 export function warningBody(warning: DueWarning): string {
   const { source, sourceId, meter, settled, amount, endsAt } = warning;
   const excess = usd(settled) - usd(amount);
@@ -31,19 +31,19 @@ export function warningBody(warning: DueWarning): string {
   });
 }
 
-/** As the admin API writes a window. */
+/** Returns a window as the admin API writes it. */
 function windowOf(window: Window) {
   return window.type === 'calendar'
     ? { type: window.type, unit: window.unit, time_zone: window.timeZone }
     : window;
 }
 
-/** One or two sentences. Names are escaped as Slack wants them, so that none can call a channel. */
+/** Returns one or two sentences. Names are escaped for Slack, so that none can notify a channel. */
 export function warningText(warning: DueWarning): string {
   const { meter, threshold, settled, amount, source, endsAt, denied } = warning;
   const used = `${amountText(meter, usd(settled))} of ${amountText(meter, usd(amount))}`;
   const end = endsAt === null ? '' : ` It ${source === 'limit' ? 'resets' : 'expires'} at ${endsAt}.`;
-  // What is left pays for no call: the percent would say too much.
+  // The remaining amount pays for no call, so the percentage would mislead.
   const reach = denied ? 'has used up' : `has used ${threshold} % of`;
   return `${subjectText(warning)} ${reach} its ${sourceText(warning)}: ${used}.${consequence(warning)}${end}`;
 }

@@ -1,6 +1,6 @@
 /**
  * Watch: reads the installation's state from Postgres for the metrics, every few seconds, so that a scrape reads memory
- * only. Invariant: a reading that is too old is not shown; no number is better than one that was true an hour ago.
+ * only. Invariant: an old reading is not shown: no value is better than one from an hour ago.
  */
 import type { Database } from '../store/database.ts';
 import { ping, readWatch, type WatchReading } from '../store/watch.ts';
@@ -8,7 +8,7 @@ import { type Job, startJob } from './every.ts';
 
 export interface WatchOptions {
   db: Database['db'];
-  /** How many budgets are shown, those closest to their end. */
+  /** How many budgets are read: those closest to their end. */
   budgetsMax: number;
   onError: (error: unknown) => void;
   intervalMs?: number;
@@ -16,12 +16,12 @@ export interface WatchOptions {
 }
 
 export interface Watched extends WatchReading {
-  /** How long Postgres took over a question that costs it nothing. */
+  /** How long Postgres took for a trivial query. */
   roundTripSeconds: number;
 }
 
 export interface Watch extends Job {
-  /** What was read last; null: nothing within the last minute. */
+  /** The last reading; null: none within the last minute. */
   latest(): Watched | null;
 }
 

@@ -1,10 +1,9 @@
 /**
- * One webhook: signed as Standard Webhooks says, sent once. Owns: the signature, and that nothing but the public
- * internet is reached unless that is allowed. Does not own: retries. Invariant: an address is judged where the
- * connection is made to it, so a name cannot be one thing when it is judged and another when it is used.
+ * One webhook: signed by Standard Webhooks, sent once. Owns: the signature, and that it reaches only the public internet
+ * unless more is allowed. Does not own: retries. Invariant: an address is checked as its connection is made, so a name
+ * cannot resolve to one address for the check and to another for the request.
  * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  */
-
 import { createHmac } from 'node:crypto';
 import { promises as dns, type LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
@@ -29,13 +28,13 @@ export interface WebhookMessage {
 }
 
 export interface Webhook {
-  /** Sends once; answers null when it was taken, or why not, in words that name no address and no secret. */
+  /** Sends once. Returns null when the receiver accepted it, else the problem, without addresses and secrets. */
   send(message: WebhookMessage, nowMs: number, signal: AbortSignal): Promise<string | null>;
   close(): Promise<void>;
 }
 
 const TIMEOUT_MS = 10_000;
-/** What is read of an answer: its status has said all there is to know. */
+/** How much of a response is read: only its status matters. */
 const ANSWER_BYTES_MAX = 16_384;
 const CONNECTIONS = 8;
 

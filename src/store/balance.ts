@@ -2,7 +2,6 @@
  * Balances: what a team, and each limit, has, spent and holds, as a projection over counters, leases and rollups; nothing
  * of it is stored. Invariant: all of one answer is read in one snapshot, at one moment of Postgres's clock.
  */
-
 import { and, asc, eq, gt, inArray, isNotNull, isNull, ne, notExists, or, sql } from 'drizzle-orm';
 import { isUsable } from '../domain/budget.ts';
 import { type CounterSpec, grantCounter, limitCounter, rangeOf } from '../domain/counter.ts';
@@ -54,7 +53,7 @@ export interface Balance {
   limits: LimitBalance[];
   /** Everything that the ledger ever charged the team, corrections included. */
   charged: PicoUsd;
-  /** Charged for calls whose outcome nobody knows yet. */
+  /** Charged for calls whose outcome is still unknown. */
   unknown: PicoUsd;
 }
 

@@ -3,7 +3,6 @@
  * Reads sums by day where a whole UTC day lies in a span, sums by quarter of an hour at its edges, never events;
  * a team at a time, each by the index that begins with it.
  */
-
 import type { Fragment, Sql } from 'postgres';
 import type { ErrorKind } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
@@ -30,7 +29,7 @@ export interface TeamSpend {
   callsToday: number;
   deniedToday: number;
   errorsToday: number;
-  /** Charged for calls whose outcome nobody knows yet. */
+  /** Charged for calls whose outcome is still unknown. */
   unknown: PicoUsd;
 }
 

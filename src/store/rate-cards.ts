@@ -13,7 +13,11 @@ interface PriceRow {
   origin: 'seed' | 'admin';
 }
 
-export async function readRateBook(sql: Sql): Promise<RateCards> {
+/**
+ * Reads the rate book. `compiled` holds prices by id between reads, since the lines of a row never change: the book is read
+ * at every change of the catalog, and compiling all of it takes some milliseconds.
+ */
+export async function readRateBook(sql: Sql, compiled: Map<string, Price> = new Map()): Promise<RateCards> {
   const prices = await sql<PriceRow[]>`
     select ${columns(sql)} from prices where deleted_at is null order by created_at, id`;
   const models = await sql<
@@ -24,8 +28,11 @@ export async function readRateBook(sql: Sql): Promise<RateCards> {
       unbounded_reason: string | null;
     }[]
   >`select model, max_input_tokens, max_output_tokens, unbounded_reason from models`;
+  const current = prices.map((row) => compiled.get(row.id) ?? priceOf(row));
+  compiled.clear();
+  for (const price of current) compiled.set(price.id, price);
   return new RateCards(
-    prices.map(priceOf),
+    current,
     models.map((row) => ({
       model: row.model,
       maxInputTokens: row.max_input_tokens,

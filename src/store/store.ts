@@ -3,9 +3,12 @@
  * `DATABASE_URL`, migrations, partitions, the seed and the built-in plans at start. Does not own: what is asked of it,
  * and what is done now and then (jobs/upkeep.ts).
  */
+import type { Price } from '../domain/price.ts';
 import { CONNECTIONS_USUAL, type Connection, type Database, openDatabase, poolSizes } from './database.ts';
 import { startEmbedded } from './embedded/supervisor.ts';
+import { warmKeys } from './hot/catalog.ts';
 import { registerInstance } from './hot/instances.ts';
+import { warmLeases } from './hot/leases.ts';
 import { PostgresLedgerStore } from './hot/ledger-store.ts';
 import { migrateDatabase } from './migrate.ts';
 import { ensurePartitions } from './partitions.ts';
@@ -30,6 +33,8 @@ export interface Store {
   ledgerStore: PostgresLedgerStore;
   rateCards(): ReturnType<typeof readRateBook>;
   registerInstance(instanceId: string): Promise<void>;
+  /** Opens connections and runs what a call reads before it is admitted, so that the first one need not wait for it. */
+  warm(instanceId: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -60,11 +65,15 @@ export async function openStore({
     throw error;
   }
   const { sql } = database;
+  const compiledPrices = new Map<string, Price>();
   return {
     database,
     ledgerStore: new PostgresLedgerStore(sql),
-    rateCards: () => readRateBook(sql),
+    rateCards: () => readRateBook(sql, compiledPrices),
     registerInstance: (instanceId) => registerInstance(sql, instanceId),
+    warm: async (instanceId) => {
+      await Promise.all([warmKeys(sql), warmLeases(sql, instanceId)]);
+    },
     close,
   };
 }

@@ -1,5 +1,4 @@
 /** Usage: sums of the rollups, by any of their dimensions and any calendar interval. Never reads events, and few quarters. */
-
 import type { Fragment, Sql } from 'postgres';
 import type { KeyId, TeamId } from '../domain/ids.ts';
 import { DAY_MS, type TimeRange } from '../domain/window.ts';

@@ -8,14 +8,14 @@
 import { type PicoUsd, toFloatUsd } from '../domain/money.ts';
 import { METRICS, type MergeRule, type MetricKey } from './names.ts';
 
-/** The value of one series at a moment. Money is exact. */
+/** The present value of one series. Money is exact. */
 export interface Point {
   suffix: '' | '_bucket' | '_sum' | '_count';
   labels: Readonly<Record<string, string>>;
   value: number | PicoUsd;
 }
 
-/** One metric with all its series at a moment: what workers send each other, and what becomes text. */
+/** One metric with the present values of all its series: workers send it to each other, and the page shows it. */
 export interface Family {
   name: string;
   type: 'counter' | 'gauge' | 'histogram';

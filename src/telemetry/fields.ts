@@ -3,15 +3,18 @@
  * https://opentelemetry.io/docs/specs/semconv/gen-ai/ (where those have no name: `tollgate.`)
  */
 
+import { METERS, type MeterName } from '../domain/quantities.ts';
+
+/** Returns the field of what a call used of a meter, in its unit. */
+export function usageField(meter: MeterName): string {
+  return METERS[meter].attribute ?? `tollgate.usage.${meter}`;
+}
+
 export const FIELDS = {
   provider: 'gen_ai.provider.name',
   operation: 'gen_ai.operation.name',
   requestModel: 'gen_ai.request.model',
   responseModel: 'gen_ai.response.model',
-  inputTokens: 'gen_ai.usage.input_tokens',
-  cachedInputTokens: 'gen_ai.usage.cache_read.input_tokens',
-  cacheWriteTokens: 'gen_ai.usage.cache_creation.input_tokens',
-  outputTokens: 'gen_ai.usage.output_tokens',
   status: 'http.response.status_code',
   errorType: 'error.type',
   eventId: 'tollgate.event.id',

@@ -1,4 +1,4 @@
-/** Teams and models with a label of their own, unless told otherwise. */
+/** Teams and models with a label of their own, by default. */
 export const TEAM_CAP = 64;
 export const MODEL_CAP = 16;
 

@@ -6,16 +6,18 @@
 import pino, { type Logger } from 'pino';
 import type { ErrorCode } from '../domain/errors.ts';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
+import type { OutcomeName } from '../domain/outcome.ts';
+import { inUnits, METER_NAMES } from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
-import { FIELDS } from './fields.ts';
+import { FIELDS, usageField } from './fields.ts';
 import type { StageDurationsUs } from './measurement.ts';
 
 /** One ended call, as a line. The key itself has no place in it, only its id. */
 export interface CallEntry {
   eventId: string;
-  /** Of the table of operations: our name, and OpenTelemetry's. */
+  /** Names of the operation: Tollgate's, and OpenTelemetry's. */
   operation: { readonly name: string; readonly otel: string };
-  outcome: 'settled' | 'voided' | 'unknown';
+  outcome: OutcomeName;
   team: string;
   keyId: string;
   requestModel: string | null;
@@ -23,9 +25,9 @@ export interface CallEntry {
   usage: Usage | null;
   costPicoUsd: PicoUsd;
   holdPicoUsd: PicoUsd;
-  /** What the client was answered. */
+  /** The status of the response. */
   status: number;
-  /** Set when Tollgate itself made the answer. */
+  /** Set when the response is Tollgate's own. */
   error: ErrorCode | null;
   upstreamRequestId: string | null;
   stageUs: StageDurationsUs;
@@ -130,7 +132,7 @@ export function createLog({
     else logger.info(line, 'call');
   }
 
-  // Not the stream's synchronous flush: on a pipe that nobody reads it would block the end of the process for ever.
+  // Not the stream's synchronous flush: on a pipe without a reader it would block the end of the process for ever.
   function flush(): Promise<void> {
     return new Promise((resolve) => {
       setTimeout(resolve, FLUSH_TIMEOUT_MS).unref();
@@ -160,11 +162,9 @@ function callLine(call: CallEntry, suppressedLines: number): Record<string, unkn
   if (call.responseModel !== null) line[FIELDS.responseModel] = call.responseModel;
   if (call.upstreamRequestId !== null) line[FIELDS.upstreamRequestId] = call.upstreamRequestId;
   if (call.error !== null) line[FIELDS.errorType] = call.error;
-  if (call.usage !== null) {
-    line[FIELDS.inputTokens] = call.usage.input_tokens ?? 0;
-    line[FIELDS.cachedInputTokens] = call.usage.cached_input_tokens ?? 0;
-    line[FIELDS.cacheWriteTokens] = call.usage.cache_write_tokens ?? 0;
-    line[FIELDS.outputTokens] = call.usage.output_tokens ?? 0;
+  for (const meter of METER_NAMES) {
+    const amount = call.usage?.[meter];
+    if (amount !== undefined) line[usageField(meter)] = inUnits(meter, amount);
   }
   if (suppressedLines > 0) line[FIELDS.suppressedLines] = suppressedLines;
   return line;
@@ -174,7 +174,6 @@ function callLine(call: CallEntry, suppressedLines: number): Record<string, unkn
 function redactor(secrets: readonly (string | null)[]): (line: string) => string {
   const values = secrets
     .filter((secret) => secret !== null && secret.length >= MIN_SECRET_LENGTH)
-
     .map((secret) => JSON.stringify(secret).slice(1, -1));
   return (line) => {
     let clean = line.replace(KEY_SHAPES, '[redacted]');

@@ -1,5 +1,6 @@
 /** What is measured: one call's numbers as the gateway hands them over, and the state read at each scrape. */
 import type { PicoUsd } from '../domain/money.ts';
+import type { OutcomeName } from '../domain/outcome.ts';
 import type { Usage } from '../domain/usage.ts';
 
 /**
@@ -22,7 +23,7 @@ export type Stage = (typeof STAGES)[number];
 /** Microseconds by stage; a stage that the call did not reach is missing. */
 export type StageDurationsUs = { [S in Stage]?: number };
 
-/** What may be wrong with the upstream's part: no answer, one that broke off, or an error status. */
+/** The errors of the upstream: no response, one that broke off, or an error status. */
 export const UPSTREAM_ERRORS = [
   'unreachable',
   'timeout',
@@ -41,7 +42,7 @@ export type LedgerWork = (typeof LEDGER_WORK)[number];
 export interface CallMeasurement {
   /** Name of the operation, of the table of operations. */
   operation: string;
-  outcome: 'settled' | 'voided' | 'unknown';
+  outcome: OutcomeName;
   /** The team's name: it becomes a label, within a cap. */
   team: string;
   /** The model of the rate card that priced the call, never the client's own text; null: a call without a price. */
@@ -51,7 +52,7 @@ export interface CallMeasurement {
   costPicoUsd: PicoUsd;
   /** Cost above the call's hold; 0n as a rule. */
   overrunPicoUsd: PicoUsd;
-  /** The answer ended at the output limit that was written into the request. */
+  /** The response ended at the output limit that was written into the request. */
   isOutputCut: boolean;
   stageUs: StageDurationsUs;
   /** Its money was not in a lease here: it waited for Postgres, or for other calls to end. */
@@ -60,7 +61,7 @@ export interface CallMeasurement {
   firstByteUs: number | null;
   upstreamUs: number | null;
   stream: boolean;
-  /** Null: the upstream did its part, or our side ended the call. */
+  /** Null: no error of the upstream, or Tollgate ended the call. */
   upstreamError: UpstreamError | null;
   /** An SDK sent it again, after an earlier try had failed. */
   isRetry: boolean;

@@ -27,7 +27,7 @@ export class MergedMetrics {
     this.#ended = this.#merge([this.#ended, lastReport.filter(addsUp)]);
   }
 
-  /** @param now reports of this moment; @param earlier the last reports of workers that sent none now */
+  /** @param now the present reports; @param earlier the last reports of workers that sent none now */
   merge(now: readonly (readonly Family[])[], earlier: readonly (readonly Family[])[]): Family[] {
     return this.#merge([...now, ...earlier.map((report) => report.filter(addsUp)), this.#ended]);
   }

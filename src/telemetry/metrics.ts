@@ -1,6 +1,6 @@
 /**
  * Metrics. Owns: what one call adds to them, the bounds of their labels, and the page for Prometheus.
- * Does not own: names (names.ts), series (series.ts), the page (page.ts), who may read the page (gateway).
+ * Does not own: names (names.ts), series (series.ts), the page (page.ts), who may read the page (main/http).
  * Invariants: fewer than 2,000 series at the default caps; recording never throws, never waits, and costs a call less
  * than 2 µs; money is summed exactly and becomes a float only as text.
  */
@@ -38,7 +38,7 @@ export interface Metrics {
   /** Something that the ledger asked of Postgres. */
   recordLedgerWork(work: LedgerWork, durationUs: number, failed: boolean): void;
   recordDroppedLogLines(count: number): void;
-  /** A reconciliation that ended well, at this moment in milliseconds since the epoch. */
+  /** A successful reconciliation; `atMs`: its end, in milliseconds since the epoch. */
   recordReconcileRun(atMs: number): void;
   /** What a reconciliation gave back. */
   recordRelease(releasedPicoUsd: PicoUsd): void;

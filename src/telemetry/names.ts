@@ -20,12 +20,12 @@ export const METRICS = {
     type: 'gauge',
     merge: 'max',
     labels: ['version', 'node'],
-    help: 'Always 1; the labels say what runs.',
+    help: 'Always 1; the labels are the versions of Tollgate and Node.',
   },
   tollgate_requests_total: {
     type: 'counter',
     labels: ['operation', 'outcome'],
-    help: 'Requests on /v1 by how they ended: settled, voided, unknown, denied (a limit said no) or error.',
+    help: 'Requests on /v1 by outcome: settled, voided, unknown, denied (a limit said no) or error.',
   },
   tollgate_denials_total: {
     type: 'counter',
@@ -56,12 +56,12 @@ export const METRICS = {
   tollgate_cost_usd_total: {
     type: 'counter',
     labels: ['team'],
-    help: 'What calls were charged, unknown outcomes at their hold included.',
+    help: 'Charges of calls, including unknown outcomes at their hold.',
   },
   tollgate_model_cost_usd_total: {
     type: 'counter',
     labels: ['model'],
-    help: 'What calls were charged, unknown outcomes at their hold included.',
+    help: 'Charges of calls, including unknown outcomes at their hold.',
   },
   tollgate_unknown_usd_total: {
     type: 'counter',
@@ -76,22 +76,22 @@ export const METRICS = {
   tollgate_output_cut_total: {
     type: 'counter',
     labels: [],
-    help: 'Answers that ended at the output limit which was written into their request.',
+    help: 'Responses that ended at the output limit that Tollgate wrote into their request.',
   },
   tollgate_sdk_retries_total: {
     type: 'counter',
     labels: ['operation'],
-    help: 'Requests that an SDK says it sends again.',
+    help: 'Requests that an SDK marks as a retry.',
   },
   tollgate_upstream_errors_total: {
     type: 'counter',
     labels: ['kind'],
-    help: 'Forwarded calls that the upstream did not answer well.',
+    help: 'Forwarded calls with an error of the upstream.',
   },
   tollgate_call_duration_seconds: {
     type: 'histogram',
     labels: ['operation'],
-    help: "Forwarded calls from the request's first byte to the answer's last.",
+    help: 'Forwarded calls from the first byte of the request to the last of the response.',
   },
   tollgate_stage_duration_seconds: {
     type: 'histogram',
@@ -101,12 +101,12 @@ export const METRICS = {
   tollgate_time_to_first_byte_seconds: {
     type: 'histogram',
     labels: ['model'],
-    help: "From sending the call upstream to the answer's first byte.",
+    help: 'From sending the call upstream to the first byte of the response.',
   },
   tollgate_output_tokens_per_second: {
     type: 'histogram',
     labels: ['model'],
-    help: "How fast streams write: their output tokens over the time from the answer's first byte to its last.",
+    help: 'Speed of streams: output tokens over the time from the first byte of the response to its last.',
   },
   tollgate_held_usd: {
     type: 'gauge',
@@ -136,7 +136,7 @@ export const METRICS = {
     type: 'gauge',
     merge: 'first',
     labels: ['team'],
-    help: 'Until the tightest budget is spent, at the pace of the last hour.',
+    help: 'Time until the tightest budget is spent, at the rate of the last hour.',
   },
   tollgate_budget_ends_timestamp_seconds: {
     type: 'gauge',
@@ -160,7 +160,7 @@ export const METRICS = {
     type: 'gauge',
     merge: 'first',
     labels: [],
-    help: 'Charged for calls whose outcome nobody knows yet.',
+    help: 'Charges of calls whose outcome is still unknown.',
   },
   tollgate_in_flight_calls: { type: 'gauge', merge: 'sum', labels: [], help: 'Calls being forwarded.' },
   tollgate_waiting_calls: {
@@ -196,30 +196,30 @@ export const METRICS = {
   tollgate_ledger_work_seconds: {
     type: 'histogram',
     labels: ['work'],
-    help: "How long Postgres takes over the ledger's work, its failures included.",
+    help: "How long Postgres takes for the ledger's work, including failures.",
   },
   tollgate_ledger_work_failures_total: {
     type: 'counter',
     labels: ['work'],
-    help: "The ledger's work that Postgres did not do; it is tried again.",
+    help: "Failures of the ledger's work at Postgres; each is tried again.",
   },
   tollgate_unpartitioned_events: {
     type: 'gauge',
     merge: 'first',
     labels: [],
-    help: 'Usage events that no monthly partition took; should stay 0.',
+    help: 'Usage events outside of every monthly partition; should stay 0.',
   },
   tollgate_postgres_up: {
     type: 'gauge',
     merge: 'min',
     labels: [],
-    help: 'Whether Postgres answered this instance within the last seconds: 1 or 0.',
+    help: 'Whether Postgres responded to this instance within the last seconds: 1 or 0.',
   },
   tollgate_postgres_round_trip_seconds: {
     type: 'gauge',
     merge: 'first',
     labels: [],
-    help: 'How long Postgres took over a question that costs it nothing.',
+    help: 'How long Postgres took for a trivial query.',
   },
   tollgate_postgres_connections: {
     type: 'gauge',
@@ -236,12 +236,12 @@ export const METRICS = {
   tollgate_reconcile_released_usd_total: {
     type: 'counter',
     labels: [],
-    help: "Charges of unknown outcomes given back on the evidence of the upstream's usage report.",
+    help: "Charges of unknown outcomes released by the evidence of the upstream's usage report.",
   },
   tollgate_warnings_total: {
     type: 'counter',
     labels: ['threshold'],
-    help: 'Warnings that this instance raised, by the percent of the amount that was reached.',
+    help: 'Warnings that this instance raised, by the percentage of the amount.',
   },
   tollgate_webhook_deliveries_total: {
     type: 'counter',
@@ -251,7 +251,7 @@ export const METRICS = {
   tollgate_log_lines_dropped_total: {
     type: 'counter',
     labels: [],
-    help: 'Log lines given up because their reader is too slow.',
+    help: 'Log lines dropped because their reader is too slow.',
   },
   tollgate_workers: {
     type: 'gauge',
@@ -263,12 +263,12 @@ export const METRICS = {
     type: 'gauge',
     merge: 'sum',
     labels: [],
-    help: 'Workers whose numbers of this moment are on the page; of the others it has the counters that they reported last.',
+    help: 'Workers with present values on the page; of the others it has the counters of their last report.',
   },
   tollgate_worker_restarts_total: {
     type: 'counter',
     labels: [],
-    help: 'Workers that were started again because they had ended unasked.',
+    help: 'Workers that were restarted after an unexpected end.',
   },
 } as const satisfies Record<string, MetricName>;
 

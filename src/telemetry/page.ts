@@ -1,4 +1,4 @@
-/** What the page for Prometheus shows of ours: every metric with its series, in a fixed order. */
+/** Tollgate's own metrics on the page for Prometheus, with their series, in a fixed order. */
 import { toFloatUsd } from '../domain/money.ts';
 import { type Family, familyOf, type Point, Sample } from './exposition.ts';
 import type { BudgetGauge, Gauges, InstallationGauges } from './measurement.ts';
@@ -33,7 +33,7 @@ export function counterFamilies(series: AllSeries): Family[] {
     familyOfRows('tollgate_output_tokens_per_second', models, (model) => [model.speed]),
     familyOfRows('tollgate_ledger_work_seconds', ledgerWork, (work) => [work.duration]),
     familyOfRows('tollgate_ledger_work_failures_total', ledgerWork, (work) => [work.failures]),
-    // A 0 would be 1970: who does not reconcile, or not yet, has no last run.
+    // Missing before the first run: a 0 would mean 1970.
     familyOf(
       'tollgate_reconcile_last_run_timestamp_seconds',
       series.reconcileRun.value === 0 ? [] : [series.reconcileRun],
@@ -55,7 +55,7 @@ export function workerFamilies(workers: { set: number; reporting: number; restar
   ];
 }
 
-/** Everything that is read at this moment. */
+/** The gauges, with their present values. */
 export function gaugeFamilies(series: AllSeries, reading: Gauges): Family[] {
   readTeams(series, reading);
   const teams = [...series.teams.values()];
@@ -111,7 +111,7 @@ function installationFamilies(reading: InstallationGauges): Family[] {
   ];
 }
 
-/** Made anew for each page: which budgets are shown changes, and their labels with them. */
+/** Made for each page, because the shown budgets and their labels change. */
 function budgetFamily(
   name: MetricKey,
   budgets: readonly BudgetGauge[],

@@ -16,7 +16,7 @@ import type { MetricKey } from './names.ts';
 /** A partition, so that the sum over the types is all tokens: `input` is neither read from nor written to the cache. */
 const TOKEN_TYPES = ['input', 'cached_input', 'cache_write', 'output'] as const;
 
-// Our own stages take microseconds; `forward`, and `reserve` when it waits, take seconds.
+// Most stages take microseconds; `forward`, and `reserve` when it waits, take seconds.
 const STAGE_BUCKETS = [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.05, 0.5, 5];
 const CALL_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const FIRST_BYTE_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -102,7 +102,7 @@ export interface LabelCaps {
 
 export type AllSeries = ReturnType<typeof createSeries>;
 
-/** Every series of ours. Those without a label, and those of a closed list, are there from the start, at 0. */
+/** Returns every series. Those without a label, and those of a closed list, exist from the start, at 0. */
 export function createSeries(version: string, { teamCap, modelCap, operationCap }: LabelCaps) {
   const buildInfo = new Sample('tollgate_build_info', [version, process.version]);
   buildInfo.value = 1;

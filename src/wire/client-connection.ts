@@ -97,7 +97,7 @@ export class ClientConnection implements Carrier {
     const ended = this.#heldEnd;
     this.#heldEnd = false;
     this.#socket.resume();
-    const all = this.#hand(held);
+    const all = this.#hand(held) && !this.#paused;
     if (!ended || this.#gone) return;
     if (all) this.#complete();
     else this.#heldEnd = true;
@@ -150,12 +150,12 @@ export class ClientConnection implements Carrier {
         if (this.#call === call && !this.#paused) this.#expectMore();
         return;
       }
-      if (this.#parser.status < 200) {
+      if (!this.#headGiven) {
         this.#parser.next();
-        this.#headGiven = false;
-      } else if (consumed < rest.length) this.#reusable = false;
+        rest = rest.subarray(consumed);
+        continue;
+      }
       rest = rest.subarray(consumed);
-      if (!this.#headGiven) continue;
       if (this.#held.length > 0 || this.#paused) this.#heldEnd = true;
       else this.#complete();
     }
@@ -175,7 +175,6 @@ export class ClientConnection implements Carrier {
         if (parser.begun) this.#headPieces.push(own ? bytes : Buffer.from(bytes));
         return;
       }
-      this.#headGiven = true;
       if (!this.#giveHead(call, bytes)) return;
     }
     if (pieces !== null) this.#hand(pieces);
@@ -188,11 +187,13 @@ export class ClientConnection implements Carrier {
     this.#headPieces = [];
     const raw = parser.headers(head.toString('latin1', 0, parser.headEnd));
     const { status } = parser;
-    if (parser.upgrade || status === 101) {
-      this.#end('interrupted', new Error('the upstream changed the protocol'));
+    if (parser.upgrade || status === 101 || status < 100) {
+      this.#end('interrupted', new Error(`the upstream responded with ${status}, which ends no call`));
       return false;
     }
+    // Informational: the real one follows.
     if (status < 200) return false;
+    this.#headGiven = true;
     const headers = record(raw);
     this.#reusable =
       call.reusable && parser.keepAlive && !saysClose(headers) && !mayHaveStrayBody(status, headers);
@@ -240,7 +241,7 @@ export class ClientConnection implements Carrier {
     if (this.#gone || this.#heldEnd) return;
     if (this.#call && this.#headGiven && this.#parser.finish()) {
       this.#reusable = false;
-      if (this.#held.length > 0) this.#heldEnd = true;
+      if (this.#held.length > 0 || this.#paused) this.#heldEnd = true;
       else this.#complete();
     } else this.#broken(new Error('the upstream closed the connection'));
   }
@@ -290,7 +291,7 @@ function record(raw: readonly string[]): UpstreamHeaders {
   return headers;
 }
 
-/** llhttp misses a `close` behind an odd token. */
+/** undici's llhttp misses a `close` with a tab behind it. */
 function saysClose({ connection }: UpstreamHeaders): boolean {
   return connection !== undefined && listHas(String(connection), 'close');
 }

@@ -17,7 +17,7 @@ const PIPELINED_BYTES = 64 * 1024;
 const FRAMING_BYTES = 16 * 1024;
 const FRAMING_PER_BYTE = 8;
 
-/** Added to the idle time that the client is told, so that a request which is on its way then still arrives. */
+/** Added to the idle time that the client gets, so that a request already on its way still arrives. */
 const IDLE_MARGIN_MS = 1000;
 
 const EMPTY = Buffer.alloc(0);
@@ -280,7 +280,7 @@ export class ServerConnection implements Line {
 }
 
 interface Facts {
-  /** The client says so; llhttp misses that behind an odd token. */
+  /** The client says so; undici's llhttp misses a `close` with a tab behind it. */
   closes: boolean;
   contentLength: number | null;
   hosts: number;

@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => admin.close());
 
-test('nothing is answered without the admin key, not even what is not there', async () => {
+test('every path responds 401 without the admin key, also one that does not exist', async () => {
   const { database } = admin;
   const app = createAdmin({ database, ...signIn(database), defaultPlan: null, settleNow: async () => {} });
   for (const authorization of [
@@ -33,12 +33,12 @@ test('nothing is answered without the admin key, not even what is not there', as
   }
 });
 
-test('a body above a mebibyte is refused', async () => {
+test('a body above a mebibyte ends in an error', async () => {
   const answer = await admin.ask('POST', '/teams', { name: 'x'.repeat(1_048_577) });
   expect(answer).toMatchObject({ status: 413, body: { error: { code: 'request_too_large' } } });
 });
 
-test('an error of ours is told to the log, never to the client', async () => {
+test('an internal error is in the log, and its detail is not in the response', async () => {
   const told: unknown[] = [];
   const app = createAdmin({
     database: admin.database,
@@ -89,7 +89,7 @@ test('openapi.json describes every route with the schemas that check it', async 
   expect(schemas.NewLimit?.required).toEqual(['subject', 'meter', 'amount', 'window']);
 });
 
-test('docs/ADMIN.md lists every route, its methods and whether a team may ask it, and no other', async () => {
+test('docs/ADMIN.md lists every route, its methods and whether a team may use it, and no other', async () => {
   const { paths } = (await admin.get('/openapi.json')) as unknown as {
     paths: Record<string, Record<string, { description?: string }>>;
   };

@@ -89,7 +89,7 @@ describe('every change is kept with who, what, before and after:', () => {
   });
 });
 
-test('the keys that go with a team, the grants that come with a plan, a bound that comes with a price', async () => {
+test('the log has the keys deleted with a team, the grants created by a plan, and the bound of a price', async () => {
   const team = await admin.make('/teams', { name: 'with all', plan: 'free-tier' });
   await admin.make('/keys', { team_id: team.id, name: 'one' });
   await admin.make('/keys', { team_id: team.id, name: 'two' });

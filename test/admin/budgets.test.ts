@@ -27,7 +27,7 @@ async function makeTeam(name: string): Promise<{ team: Json; key: Json }> {
 }
 
 describe('a limit', () => {
-  test('is answered as it was asked for, on a team or on one of its keys', async () => {
+  test('is returned as it was created, on a team or on one of its keys', async () => {
     const { team, key } = await makeTeam('limits');
     const window = { type: 'calendar', unit: 'month', time_zone: 'Europe/Berlin' };
     for (const subject of [
@@ -52,14 +52,14 @@ describe('a limit', () => {
     expect(listed.data).toHaveLength(2);
   });
 
-  test('of the whole installation has no team, in answers and in the audit log', async () => {
+  test('of the whole installation has no team, in responses and in the audit log', async () => {
     const window = { type: 'lifetime' };
     for (const subject of [{ type: 'org' }, { type: 'user', id: null, team_id: null }]) {
       const made = await admin.make('/limits', { subject, meter: 'requests', amount: '1000000', window });
       Limit.parse(made);
       expect(made).toMatchObject({ team_id: null, subject });
       expect(await admin.get(`/limits/${made.id}`)).toEqual(made);
-      const { data } = await admin.get(`/audit?noun_id=${made.id}`);
+      const { data } = await admin.get(`/audit?resource_id=${made.id}`);
       expect(data).toEqual([expect.objectContaining({ team_id: null })]);
       expect(data[0]?.after).toMatchObject({ id: made.id, team_id: null });
       await admin.ask('DELETE', `/limits/${made.id}`);
@@ -87,7 +87,7 @@ describe('a limit', () => {
     ).rejects.toThrow('left');
   });
 
-  test('is listed with how far it is used when that is asked for, as the balance says it', async () => {
+  test('is listed with its use on request, equal to the balance', async () => {
     const { team, key } = await makeTeam('used limits');
     const make = (subject: object, window: object) =>
       admin.make('/limits', { subject, meter: 'cost_usd', amount: '10', window });
@@ -144,7 +144,7 @@ describe('a limit', () => {
 });
 
 describe('a grant', () => {
-  test('starts now and never expires unless it is told', async () => {
+  test('starts now and never expires by default', async () => {
     const { team } = await makeTeam('credit');
     const made = await admin.make('/grants', { team_id: team.id, amount_usd: '7.5' });
     Grant.parse(made);
@@ -174,7 +174,7 @@ describe('a grant', () => {
     expect(await counters(grant.id)).toMatchObject([{ amount: 6, leased: 6, ends_at: null }]);
   });
 
-  test('that is deleted gives nothing more, also where nothing of it was used', async () => {
+  test('pays nothing after its deletion, also when nothing of it was used', async () => {
     const { team } = await makeTeam('less credit');
     const used = await admin.make('/grants', { team_id: team.id, amount_usd: '5' });
     const unused = await admin.make('/grants', { team_id: team.id, amount_usd: '5' });

@@ -45,7 +45,7 @@ async function csv(query: string): Promise<{ type: string | null; lines: string[
   return { type: response.headers.get('content-type'), lines: text.split('\r\n') };
 }
 
-describe('calls are found', () => {
+describe('the list of calls', () => {
   let other: Json;
   const ids: string[] = [];
   beforeAll(async () => {
@@ -73,18 +73,18 @@ describe('calls are found', () => {
     ['from=2026-11-24T10:00:01Z&to=2026-11-24T10:00:03Z', [1, 2]],
     ['from=2026-11-24T10:00:01Z&order=desc', [3, 2, 1]],
     ['model=gpt', []],
-  ])('by %s', async (query, found) => {
+  ])('can be filtered by %s', async (query, found) => {
     const asked = `limit=1&team_id=${team.id}&${query.replace('OTHER', other.id)}`;
     expect((await walk(asked)).map((event) => event.id)).toEqual(found.map((index) => ids[index]));
     expect((await csv(asked.replace('limit=1&', ''))).lines).toHaveLength(found.length + 2);
   });
 
-  test('with the names of their team and key', async () => {
+  test('has the names of team and key', async () => {
     const [event] = await walk(`team_id=${team.id}&key_id=${other.id}`);
     expect(event).toMatchObject({ team_name: 'research', key_name: 'batch', end_user: 'bob' });
   });
 
-  test('also when they are rare: a page looks at so many calls, and the next goes on from there', async () => {
+  test('finds rare calls: a page searches a bounded number of calls, and the next page continues', async () => {
     const { sql } = admin.database;
     const many = await admin.make('/teams', { name: 'many', plan: null });
     await sql`insert into usage_events select e.* from generate_series(1, ${SEARCHED_MAX + 15_000}) n,
@@ -104,7 +104,7 @@ describe('calls are found', () => {
   });
 
   test.each(['order=down', 'outcome=lost', 'from=yesterday', 'key_id=x', 'colour=red'])(
-    '400 by %s',
+    'responds 400 to %s',
     async (query) => {
       for (const path of ['/events', '/events.csv']) {
         const { status, body } = await admin.ask('GET', `${path}?${query}`);
@@ -115,7 +115,7 @@ describe('calls are found', () => {
 });
 
 describe('one call', () => {
-  test('200: shows what it took of each budget, and what corrected it', async () => {
+  test('shows its charge to each budget and its corrections', async () => {
     const prepaid = await admin.make('/teams', { name: 'prepaid' });
     const own = await admin.make('/keys', { team_id: prepaid.id, name: 'app' });
     const limit = await admin.make('/limits', {
@@ -160,15 +160,15 @@ describe('one call', () => {
     });
   });
 
-  test('404: there is no such call', async () => {
+  test('responds 404 when it does not exist', async () => {
     for (const id of ['019abcde-0000-7000-8000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 'x']) {
       expect(await admin.ask('GET', `/events/${id}`)).toMatchObject({ status: 404 });
     }
   });
 });
 
-describe('the calls as a table', () => {
-  test('are quoted as RFC 4180 says, all columns named', async () => {
+describe('the calls as CSV', () => {
+  test('are quoted by RFC 4180, with a header of all columns', async () => {
     const { type, lines } = await csv(`team_id=${team.id}&limit`.replace('&limit', ''));
     expect(type).toBe('text/csv; charset=utf-8; header=present');
     expect(lines[0]).toMatch(/^created_at,id,team_id,team_name,key_id,key_name,operation,model,/);
@@ -187,7 +187,7 @@ describe('the calls as a table', () => {
     ['=HYPERLINK("http://x","y")', `"'=HYPERLINK(""http://x"",""y"")"`],
     ['a,"b"', '"a,""b"""'],
     ['plain', 'plain'],
-  ])('never run as a formula, whatever callers call their models and users: %j', async (endUser, cell) => {
+  ])('never contain a formula, whatever the names of models and users: %j', async (endUser, cell) => {
     const call = { teamId: team.id, keyId: key.id, atMs: NOW_MS + 60_000, costUsd: '0' };
     const id = await instance.call({ ...call, model: endUser, endUser });
     const { lines } = await csv(`team_id=${team.id}&from=2026-11-24T10:00:30Z`);

@@ -33,7 +33,7 @@ test('a key is shown once, works at once, and is stored as a hash only', async (
   expect(await admin.snapshot()).not.toContain(key);
 });
 
-test('a key changes its name, expiry and models, each to nothing too', async () => {
+test('a key changes its name, expiry and models, the last two also to null', async () => {
   const { id, key } = await admin.make('/keys', { team_id: team.id, name: 'app' });
   const change = { name: 'renamed', expires_at: '2026-12-01T00:00:00+01:00', models: ['a', 'b'] };
   const changed = await admin.ask('PATCH', `/keys/${id}`, change);
@@ -87,7 +87,7 @@ test('with grace the text before works as long, but no longer than the key itsel
   expect([await find(made.key), await find(body.key)]).toEqual([null, null]);
 });
 
-test('404 and 409: what is not there, or was revoked, is not rotated', async () => {
+test('a key that does not exist or was revoked is not rotated (404, 409)', async () => {
   const { id } = await admin.make('/keys', { team_id: team.id, name: 'gone' });
   await admin.ask('DELETE', `/keys/${id}`);
   expect(await admin.ask('POST', `/keys/${id}/rotate`, {})).toMatchObject({ status: 409 });

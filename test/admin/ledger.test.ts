@@ -94,7 +94,7 @@ describe('a balance', () => {
     ]);
   });
 
-  test('shows what a lowered limit was passed by, and a key limit counts its key alone', async () => {
+  test('shows the excess over a lowered limit, and a key’s limit counts that key alone', async () => {
     const { team, key } = await makeTeam('lowered', null);
     const other = await admin.make('/keys', { team_id: team.id, name: 'other' });
     const limit = await makeLimit('key', key.id, { type: 'lifetime' });
@@ -143,7 +143,7 @@ describe('usage', () => {
     return answer.data;
   };
 
-  test('is cut into days at the midnight of the time zone that is asked for', async () => {
+  test('is summed by days of the query’s time zone', async () => {
     const berlin = await usage('interval=day&time_zone=Europe/Berlin');
     expect(berlin).toMatchObject([
       { starts_at: '2026-11-22T23:00:00.000Z', calls: 1, cost_usd: '1.00' },
@@ -185,7 +185,7 @@ describe('usage', () => {
     }
   });
 
-  test('is bounded in whole quarters of an hour, and says which', async () => {
+  test('is widened to whole quarters of an hour, which the response names', async () => {
     const query = 'interval=total&from=2026-11-23T23:14:00Z&to=2026-11-24T01:01:00Z';
     const answer = await admin.get(`/usage?team_id=${team.id}&${query}`);
     expect(answer).toMatchObject({ from: '2026-11-23T23:00:00.000Z', to: '2026-11-24T01:15:00.000Z' });
@@ -229,7 +229,7 @@ describe('events', () => {
   });
 });
 
-test('whatever is read of the ledger is brought up to date first', async () => {
+test('every report flushes the ledger first', async () => {
   const { team } = await makeTeam('fresh', null);
   for (const path of [`/teams/${team.id}/balance`, '/usage', '/events']) {
     const before = admin.settledCount();

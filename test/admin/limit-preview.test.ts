@@ -40,7 +40,7 @@ async function preview(changes: Record<string, unknown>) {
   return LimitPreview.parse(body);
 }
 
-test('says what the limit would count now, and whom it would have refused today', async () => {
+test('the preview shows what the limit would count now, and which calls of today it would have denied', async () => {
   expect(await preview({})).toEqual({
     window_starts_at: '2026-10-31T23:00:00.000Z',
     resets_at: '2026-11-30T23:00:00.000Z',
@@ -69,11 +69,11 @@ test.each<[string, () => Record<string, unknown>, string, number, number]>([
   ],
   ['a rolling hour', () => ({ meter: 'requests', window: { type: 'rolling', seconds: 3600 } }), '0', 2, 0],
   ['slots', () => ({ meter: 'concurrency', window: { type: 'lifetime' }, amount: '1' }), '0', 2, 0],
-])('goes by %s', async (_, changes, used, calls, refused) => {
+])('the preview counts %s', async (_, changes, used, calls, refused) => {
   expect(await preview(changes())).toMatchObject({ used, calls_today: calls, denied_calls_today: refused });
 });
 
-test('makes nothing, and refuses what could not be made', async () => {
+test('the preview creates nothing, and an invalid limit ends in an error', async () => {
   const before = await admin.snapshot();
   await preview({});
   expect(await admin.snapshot()).toBe(before);

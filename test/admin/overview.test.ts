@@ -52,7 +52,7 @@ async function overview(query: string): Promise<Seen> {
   return seen as Seen;
 }
 
-test('sums the month, the one before and today as the time zone has them', async () => {
+test('the overview sums this month, the last one and today in the query’s time zone', async () => {
   expect(await overview('time_zone=Europe/Berlin')).toMatchObject({
     month_to_date_usd: '11.50',
     previous_month_usd: '42.00',
@@ -68,7 +68,7 @@ test('sums the month, the one before and today as the time zone has them', async
   });
 });
 
-test('agrees with the sums of usage, in any time zone', async () => {
+test('the overview equals the sums of usage in any time zone', async () => {
   for (const zone of ['Europe/Berlin', 'America/St_Johns', 'Asia/Kathmandu', 'UTC']) {
     const { data } = await admin.get(`/usage?interval=month&time_zone=${zone}`);
     const sums = data.map((row) => row.cost_usd);
@@ -77,13 +77,13 @@ test('agrees with the sums of usage, in any time zone', async () => {
   }
 });
 
-test('forecasts the month at the pace of the last seven days', async () => {
+test('the overview forecasts the month at the rate of the last seven days', async () => {
   // 7.50 in 7 days; of November in Berlin 6.5 days are left, to midnight of the 1st.
   const forecast = Number((await overview('time_zone=Europe/Berlin')).forecast_month_usd);
   expect(forecast).toBeCloseTo(11.5 + (7.5 / 7) * 6.5, 6);
 });
 
-test('shows of each team what is left, what is tightest and when it runs out', async () => {
+test('the overview shows what each team has left, its tightest budget, and when it runs out', async () => {
   const cost = await limit({ type: 'team', id: limited.id }, '20', month);
   const tokens = await limit({ type: 'team', id: limited.id }, '50', month, 'tokens');
   await limit({ type: 'key', id: keyOf.get(limited)! }, '1', month);
@@ -112,7 +112,7 @@ test('shows of each team what is left, what is tightest and when it runs out', a
   expect(Math.abs(Date.parse(String(lowered!.exhausts_at)) - atMs)).toBeLessThan(1000);
 });
 
-test('of one team tells what that team has left, of several their credit', async () => {
+test('the overview of one team shows its tightest budget, of several teams their credit', async () => {
   const grant = prepaid.grants[0]!;
   const half = { heldUsd: '9', settledUsd: '9' };
   await instance.call({
@@ -151,7 +151,7 @@ test('the overview counts the denials and the errors of today apart', async () =
   expect(await overview('')).toMatchObject({ denied_today: 8, errors_today: 3 });
 });
 
-test('400: more teams than it shows, or no ids', async () => {
+test('the overview responds 400 to too many team ids, and to what is not an id', async () => {
   const many = Array.from({ length: 101 }, () => free.id).join(',');
   for (const ids of [many, 'x', '']) {
     const { status, body } = await admin.ask('GET', `/overview?team_ids=${ids}`);

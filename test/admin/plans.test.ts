@@ -32,7 +32,7 @@ const planOf = async (contents: object) => {
 };
 
 describe('a plan', () => {
-  test('is answered as it was asked for', async () => {
+  test('is returned as it was created', async () => {
     const grants = [{ amount_usd: '5.00', months: 3 }];
     const limits = [MONTHLY, RATE, SOFT];
     const { name, plan } = await planOf({ grants, limits, models: ['gpt-4o-mini'] });
@@ -41,12 +41,12 @@ describe('a plan', () => {
     expect(await admin.get(`/plans/${encodeURIComponent(name)}`)).toEqual(plan);
   });
 
-  test('needs none of what it may hold', async () => {
+  test('may be empty', async () => {
     const { plan } = await planOf({});
     expect(plan).toMatchObject({ grants: [], limits: [], models: null });
   });
 
-  test('is changed in what is told and in nothing else', async () => {
+  test('changes only in the given fields', async () => {
     const { name } = await planOf({ limits: [MONTHLY], models: ['gpt-4o'] });
     const path = `/plans/${encodeURIComponent(name)}`;
     const raised = await admin.ask('PATCH', path, { limits: [{ ...MONTHLY, amount: '60.00' }] });
@@ -58,7 +58,7 @@ describe('a plan', () => {
     expect(opened.body).toMatchObject({ limits: raised.body.limits, models: null });
   });
 
-  test('built in is the free tier: $18 for three months, no limits, all models', async () => {
+  test('free-tier is built in: $18 for three months, no limits, all models', async () => {
     expect(await admin.get('/plans/free-tier')).toMatchObject({
       grants: [{ amount_usd: '18.00', months: 3 }],
       limits: [],
@@ -105,7 +105,7 @@ describe('a team of a plan', () => {
     expect((await admin.get(`/limits?team_id=${team.id}`)).data).toHaveLength(2);
   });
 
-  test('keeps what it got when the plan changes or goes', async () => {
+  test('keeps its limits and grants when the plan changes or is deleted', async () => {
     const { name } = await planOf({ limits: [MONTHLY], models: ['gpt-4o'] });
     const team = await admin.make('/teams', { name: 'keeper', plan: name });
     const path = `/plans/${encodeURIComponent(name)}`;
@@ -115,7 +115,7 @@ describe('a team of a plan', () => {
     expect((await admin.get(`/limits?team_id=${team.id}`)).data).toHaveLength(1);
   });
 
-  test('may be given other models than the plan has, at once or later', async () => {
+  test('may have other models than the plan, at once or later', async () => {
     const { name } = await planOf({ models: ['gpt-4o'] });
     const open = await admin.make('/teams', { name: 'open', plan: name, models: null });
     expect(open.models).toBeNull();

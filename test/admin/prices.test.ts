@@ -20,7 +20,7 @@ const cardOf = async (model: string, atMs = NOW_MS) =>
   (await readRateBook(admin.database.sql)).find(model, atMs);
 
 describe("an admin's price", () => {
-  test('makes a model callable, at the rates and the divisor that were given', async () => {
+  test('makes a model callable at its rates and divisor', async () => {
     expect(await cardOf('house-1')).toBeNull();
     const body = {
       model: 'house-1',
@@ -61,7 +61,7 @@ describe("an admin's price", () => {
     expect((await inForce('2026-12-01'))?.origin).toBe('seed');
   });
 
-  test('names the price of output, be it zero', async () => {
+  test('needs a rate of output, which may be zero', async () => {
     const body = { model: 'house-embedding', input_usd: '0.5', source: 'x' };
     expect(await admin.ask('POST', '/prices', body)).toMatchObject({
       status: 400,
@@ -70,7 +70,7 @@ describe("an admin's price", () => {
     expect(await admin.make('/prices', { ...body, output_usd: '0' })).toMatchObject({ output_usd: '0.00' });
   });
 
-  test('never changes its rates, only what is said of its source', async () => {
+  test('can change its source, but not its rates', async () => {
     const made = await admin.make('/prices', {
       model: 'house-3',
       input_usd: '1',
@@ -84,7 +84,7 @@ describe("an admin's price", () => {
 });
 
 describe("an admin's price of lines", () => {
-  test('prices what is billed by other meters than tokens', async () => {
+  test('prices other meters than tokens', async () => {
     const line = { meter: 'audio_seconds', per: 60, rate: '0.006' };
     const made = await admin.make('/prices', { model: 'house-whisper', lines: [line], source: 'x' });
     Price.parse(made);
@@ -125,7 +125,7 @@ describe("an admin's price of lines", () => {
     expect(price && costOf(usage, price)).toBe(usd('0.0214'));
   });
 
-  test('may have two bands, of which the input decides', async () => {
+  test('may have two bands, chosen by the input', async () => {
     const line = (meter: string, rate: string, band: string) => ({ meter, per: 1_000_000, rate, band });
     const lines = [
       ...[line('input_tokens', '1', 'short'), line('output_tokens', '2', 'short')],
@@ -153,7 +153,7 @@ describe("an admin's price of lines", () => {
     ['a line of what a field says', { input_usd: '1', output_usd: '1', lines: [input] }, 'lines'],
     ['half of the rates of text', { output_usd: '1', lines: [input] }, 'input_usd'],
     ['no line', { lines: [] }, 'lines'],
-  ])('is refused with %s', async (_, fields, param) => {
+  ])('ends in an error with %s', async (_, fields, param) => {
     const answer = await admin.ask('POST', '/prices', { model: 'house-4', source: 'x', ...fields });
     expect(answer).toMatchObject({ status: 400, body: { error: { param } } });
   });

@@ -31,7 +31,7 @@ describe('a new team', () => {
     expect(team).toMatchObject({ plan: null, unlimited: true, grants: [] });
   });
 
-  test('of a plan gets the credit that the plan gives at that moment', async () => {
+  test('of a plan gets the credit of the plan at that time', async () => {
     const grants = [
       { amount_usd: '5', months: 1 },
       { amount_usd: '2.5', months: null },
@@ -47,7 +47,7 @@ describe('a new team', () => {
     ]);
   });
 
-  test('never shares its name, not even with a deleted team or one made at the same moment', async () => {
+  test('has a unique name, also among deleted teams and teams created at the same time', async () => {
     const twins = await Promise.all([1, 2, 3].map(() => admin.ask('POST', '/teams', { name: ' twin ' })));
     expect(twins.map((twin) => twin.status).sort()).toEqual([201, 409, 409]);
     const made = twins.find((twin) => twin.status === 201)!.body;
@@ -85,7 +85,7 @@ test('deleting a team revokes its keys, keeps its history and may be repeated', 
   }
 });
 
-test('a list is walked by its cursor, each team once, also those made at the same moment', async () => {
+test('pages of the list have each team once, also teams created at the same time', async () => {
   const seen: string[] = [];
   let next: string | null = null;
   do {
@@ -100,7 +100,7 @@ test('a list is walked by its cursor, each team once, also those made at the sam
   expect(seen.length).toBeGreaterThan(3);
 });
 
-test('what is not there is not found', async () => {
+test('a team that does not exist is not found', async () => {
   for (const path of [`/teams/${noSuch}`, '/teams/x', `/teams/${noSuch}/balance`, '/team', '/plans/none']) {
     expect(await admin.ask('GET', path)).toMatchObject({
       status: 404,

@@ -49,7 +49,7 @@ const balanceOf = (team: Json) => admin.get(`/teams/${team.id}/balance`);
 const settledOf = (rows: Json[]) => rows.map((row) => row.settled_usd ?? row.settled);
 
 describe('the release of an unknown outcome', () => {
-  test('gives back what the call did not cost: to the last grant first, to each limit, to the sums', async () => {
+  test('returns what the call did not cost: to the last grant first, to each limit, in the sums', async () => {
     const { team, eventId } = await makeUnknown('partly');
     expect(await balanceOf(team)).toMatchObject({ settled_usd: '4.00', unknown_usd: '4.00' });
     const { status, body } = await release(eventId, { reason: 'the invoice says so', cost_usd: '0.75' });
@@ -106,14 +106,14 @@ describe('the release of an unknown outcome', () => {
     expect(settledOf((await balanceOf(team)).limits)).toEqual(['1.00', '1.00', '1.00']);
   });
 
-  test('happens once, however many ask for it at the same moment', async () => {
+  test('happens once, also with concurrent requests', async () => {
     const { team, eventId } = await makeUnknown('once');
     const answers = await Promise.all([1, 2, 3, 4].map(() => release(eventId, { reason: 'evidence' })));
     expect(answers.map((answer) => answer.status).sort()).toEqual([200, 409, 409, 409]);
     expect(await balanceOf(team)).toMatchObject({ settled_usd: '0.00', remaining_usd: '5.00' });
   });
 
-  test('takes it off the list of unknown calls, which has those of all teams, oldest first', async () => {
+  test('removes it from the list of unknown calls, which has all teams, oldest first', async () => {
     const { team, key, eventId } = await makeUnknown('listed');
     const later = {
       teamId: team.id,
@@ -138,7 +138,7 @@ describe('the release of an unknown outcome', () => {
     expect((await admin.get(`/events?${own}`)).data).toHaveLength(3);
   });
 
-  test('is refused for a call whose outcome is known', async () => {
+  test('ends in an error for a call whose outcome is known', async () => {
     const { team, key } = await makeUnknown('known');
     const call = { teamId: team.id, keyId: key.id, atMs: NOW_MS, costUsd: '0.5' };
     const eventId = await instance.call(call);

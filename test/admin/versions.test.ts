@@ -52,7 +52,7 @@ test('every write raises the catalog version and marks the team that it changed'
   expect(other.id).not.toBe(team.id);
 });
 
-test('of many writes at once no change hides behind a version that was seen before it', async () => {
+test('with many writes at once no change becomes visible under a version that was already read', async () => {
   const { sql } = admin.database;
   const teams = await Promise.all([1, 2, 3, 4].map((n) => admin.make('/teams', { name: `racing ${n}` })));
   const expected = new Map<string, number>();
@@ -89,7 +89,7 @@ test('of many writes at once no change hides behind a version that was seen befo
   }
 });
 
-test('a change that a deadlock undid is made again', async () => {
+test('a change is repeated after a deadlock', async () => {
   const { sql } = admin.database;
   const team = await admin.make('/teams', { name: 'busy', plan: null });
   const limit = await admin.make('/limits', {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { readOptions } from '../../src/demo/options.ts';
 
 describe('the options of the demo', () => {
-  it('need not be given', () => {
+  it('have defaults', () => {
     expect(readOptions([])).toEqual({
       port: 8787,
       dataDir: './data/demo',
@@ -41,11 +41,11 @@ describe('the options of the demo', () => {
     ['--duration', '0'],
     ['--against', 'gateway:8787'],
     ['--against', 'http://gateway:8787/v1'],
-  ])('refuse %s %s by name', (name, value) => {
+  ])('report an invalid %s by name: %s', (name, value) => {
     expect(readOptions([`${name}=${value}`])).toEqual({ problem: expect.stringContaining(name) });
   });
 
-  it('refuse what does not exist', () => {
+  it('report an unknown option by name', () => {
     expect(readOptions(['--speed', '3'])).toEqual({ problem: expect.stringContaining('--speed') });
   });
 });

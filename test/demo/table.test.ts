@@ -20,7 +20,7 @@ const figures: TeamFigures[] = [
 ];
 
 describe('the table', () => {
-  it('is exact, with points, digits and names under each other', () => {
+  it('is exact, with aligned decimal points and names', () => {
     expect(renderTable(figures, PLAIN)).toEqual([
       'TEAM     MODEL                   CALLS  TOKENS         COST        REMAINING  DENIED',
       '────────────────────────────────────────────────────────────────────────────────────',

@@ -90,7 +90,7 @@ test('every limit of the key and its team must agree, each with the counter of i
   expect(ids(account, MIDNIGHT + DAY_MS)).toEqual([[`limit@${MIDNIGHT + DAY_MS}`], ['key@0']]);
 });
 
-test('a soft limit refuses nobody, but its team has a budget all the same', () => {
+test('a soft limit denies nothing, and still is a budget of its team', () => {
   const { pools, funded } = poolsAt(accountOf({ limits: [limit({ enforcement: 'soft' })] }), KIND, NOON);
   expect([pools, funded]).toEqual([[], true]);
 });

@@ -79,7 +79,7 @@ describe('the bound of a call', () => {
     expect(estimated('gpt-4o', images).inputTokens).toBe(128_000);
   });
 
-  test('of an operation that costs nothing is nothing, with or without a price', () => {
+  test('is zero for a free operation, with or without a price', () => {
     const free = estimate(operation({ billable: false, outputTokensLimit: null }), null, { strict: true });
     expect(free).toMatchObject({ openEnded: false, priceId: null });
     expect('code' in free || smallestClaim(free).cost).toBe(0n);
@@ -111,7 +111,7 @@ describe('an open-ended call', () => {
   });
 });
 
-describe('a call is refused', () => {
+describe('a call ends in an error', () => {
   test('when its model has no price, by name and cut to a readable length', () => {
     expect(refused({ model: 'gpt-7' }, null)).toMatchObject({ code: 'unknown_price', param: 'model' });
     expect(refused({ model: 'gpt-7' }, null)).toHaveProperty('message', expect.stringContaining("'gpt-7'"));

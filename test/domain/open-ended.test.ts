@@ -39,13 +39,13 @@ test('an open-ended call holds at least 8,192 tokens while two such holds fit, t
   expect(sized(open(128_000), usd('1.00'), usd('1.00'), 100, false)).toBe(SMALLEST_USEFUL_OUTPUT_TOKENS);
 });
 
-test('the last call takes what is left instead of waiting for what nobody will bring', () => {
+test('the last call takes what is left instead of waiting', () => {
   expect(sized(open(128_000), usd('1.01'), usd('200.00'), 0, true)).toBe(1000);
   expect(sized(open(128_000), usd('1.01'), usd('200.00'), 0, false)).toBe(4096);
   expect(sized(open(128_000), usd('0.02'), usd('200.00'), 0, true)).toBe(SMALLEST_USEFUL_OUTPUT_TOKENS);
 });
 
-test('whatever is left, an open-ended call that could be useful is never sized above it when it is the last', () => {
+test('the last open-ended call is never sized above what is left', () => {
   fc.assert(
     fc.property(fc.bigInt({ min: usd('0.27'), max: usd('500.00') }), fc.nat({ max: 200 }), (free, crowd) => {
       const tokens = sized(open(128_000), free, usd('500.00'), crowd, true);

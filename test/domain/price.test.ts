@@ -63,7 +63,7 @@ describe('the cost of usage', () => {
     expect(costOf(usage({ input_tokens: 2, output_tokens: 2 }), price)).toBe(2n);
   });
 
-  test('of nothing is nothing, not unknown', () => {
+  test('is zero for no usage, not unknown', () => {
     expect(costOf(usage({}), luna)).toBe(0n);
   });
 
@@ -74,7 +74,7 @@ describe('the cost of usage', () => {
     ['beyond exact integers', { input_tokens: 2 ** 53 }],
     ['of more partitions than input', { input_tokens: 10, cached_input_tokens: 6, cache_write_tokens: 5 }],
     ['of a negative partition', { input_tokens: 10, cached_input_tokens: -5, cache_write_tokens: 5 }],
-  ])('is unknown for usage that is %s', (_, counts) => {
+  ])('is unknown when the usage is %s', (_, counts) => {
     expect(costOf(usage(counts), luna)).toBeNull();
   });
 

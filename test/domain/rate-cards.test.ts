@@ -82,7 +82,7 @@ describe('the price of a name', () => {
 describe('the price of a moment', () => {
   const change = Date.parse('2025-06-10');
 
-  test('is the newest row at or before it, whatever was asked before', () => {
+  test('is the newest row at or before it, whatever was read before', () => {
     for (const [atMs, input] of [
       [change, '2'],
       [change - 1, '10'],
@@ -95,7 +95,7 @@ describe('the price of a moment', () => {
     expect(book.find('o3', change - 1)?.tiers.priority).toBeUndefined();
   });
 
-  test('is none before the first row', () => {
+  test('does not exist before the first row', () => {
     expect(book.find('gpt-6.2-sol', Date.parse('2026-11-16'))).toBeNull();
   });
 

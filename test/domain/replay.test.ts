@@ -14,8 +14,8 @@ const at = (atMs: number, cost: string, changes: Partial<ReplayedCall> = {}): Re
 });
 const limit = (amount: string, changes: Partial<Limit> = {}) => limitOf('limit', amount, changes);
 
-describe('a limit that was not there', () => {
-  test('would have denied what did not fit, and let smaller calls pass after it', () => {
+describe('the replay of a limit', () => {
+  test('denies what does not fit, and admits smaller calls after it', () => {
     const calls = [at(1, '4'), at(2, '5'), at(3, '3'), at(4, '1')];
     expect(replay(limit('10'), calls, usd('2'), 9)).toEqual({
       calls: 4,
@@ -25,12 +25,12 @@ describe('a limit that was not there', () => {
     });
   });
 
-  test('would have let a call use all of it, and not one unit more', () => {
+  test('admits a call that uses all of it, and not one unit more', () => {
     expect(replay(limit('10'), [at(1, '10')], 0n, 9).denied).toBe(0);
     expect(replay(limit('10'), [at(1, '10.000000000001')], 0n, 9).denied).toBe(1);
   });
 
-  test('would have denied nothing if it were soft', () => {
+  test('denies nothing when the limit is soft', () => {
     expect(replay(limit('1', { enforcement: 'soft' }), [at(1, '5')], 0n, 9)).toMatchObject({
       denied: 0,
       used: usd('5'),
@@ -64,13 +64,13 @@ describe('a limit that was not there', () => {
     expect(replay(slots, calls, 0n, 20_000)).toMatchObject({ denied: 1, firstDeniedAtMs: 150, used: 0n });
   });
 
-  test('of each end user counts each for itself, and tells of the one who used most', () => {
+  test('of each end user counts each apart, and returns the one with the largest use', () => {
     const each = limit('1', { subject: { type: 'user', id: null } });
     const calls = [at(1, '0.9', { user: 'a' }), at(2, '0.9', { user: 'b' }), at(3, '0.2', { user: 'b' })];
     expect(replay(each, calls, 0n, 9)).toMatchObject({ denied: 1, firstDeniedAtMs: 3, used: usd('1.1') });
   });
 
-  test('counts what came before, also when nobody called', () => {
+  test('counts the use before, also without calls', () => {
     expect(replay(limit('10'), [], usd('4'), 9)).toEqual({
       calls: 0,
       denied: 0,

@@ -43,7 +43,7 @@ const of = (rows: ReportedUsage[], calls: KnownUsage[]) =>
   new UsageReportBound({ span: SPAN, reported: rows, known: calls });
 
 describe('what a report leaves unexplained', () => {
-  test('is nothing when calls that we know of explain all of it', () => {
+  test('is nothing when known calls explain all of it', () => {
     const evidence = of([reported(104, counts(10, 5))], [known(104, 104, counts(10, 5))]);
     expect(evidence.unexplained('gpt-4o', life(103, 105))).toEqual(counts(0));
   });
@@ -59,7 +59,7 @@ describe('what a report leaves unexplained', () => {
     expect(busy.unexplained('gpt-4o', life(104, 105))).toEqual(counts(3));
   });
 
-  test('leaves out other models once answers have told the names apart', () => {
+  test('leaves out other models once responses have named the model', () => {
     const rows = [reported(104, counts(10)), reported(104, counts(999), 'o3-2025-04-16')];
     const calls = [known(104, 104, counts(10))];
     expect(of(rows, calls).unexplained('gpt-4o', life(104, 104))).toEqual(counts(999));
@@ -67,7 +67,7 @@ describe('what a report leaves unexplained', () => {
     expect(of(rows, [...calls, o3]).unexplained('gpt-4o', life(104, 104))).toEqual(counts(0));
   });
 
-  test('is no evidence beyond what was read, without a call of ours in it, or with less in it than we know of', () => {
+  test('is no evidence outside of what was read, without a known call, or with less than the known calls', () => {
     const evidence = of([reported(104, counts(10))], [known(104, 104, counts(10))]);
     expect(evidence.unexplained('gpt-4o', life(99, 104))).toBe('outside');
     expect(evidence.unexplained('gpt-4o', life(104, 110))).toBe('outside');
@@ -77,7 +77,7 @@ describe('what a report leaves unexplained', () => {
     ).toBe('contradicted');
   });
 
-  test('of minutes that were not read is a bug of ours', () => {
+  test('of minutes that were not read throws', () => {
     expect(() => of([reported(110, counts(1))], [])).toThrow(RangeError);
     expect(() => of([], [known(99, 101, counts(1))])).toThrow(RangeError);
   });

@@ -9,12 +9,12 @@ it('the header names each budget and the percent that it has reached', () => {
   expect(warningHeader([LIMIT, GRANT], null, 999)).toBe('limit-1; percent=80, grant-1; percent=50');
 });
 
-it('the header is gone with the window, whoever still remembers the warning', () => {
+it('the header ends with the window of its warning', () => {
   expect(warningHeader([LIMIT, GRANT], null, 1_000)).toBe('grant-1; percent=50');
   expect(warningHeader([LIMIT], null, 1_000)).toBeNull();
 });
 
-it('the header tells of an end user on the calls for that one alone', () => {
+it('a warning of an end user is in the header of that user’s calls alone', () => {
   const ann = { ...LIMIT, endUser: 'ann' };
   expect(warningHeader([ann, GRANT], 'ann', 0)).toBe('limit-1; percent=80, grant-1; percent=50');
   expect(warningHeader([ann, GRANT], 'bob', 0)).toBe('grant-1; percent=50');

@@ -17,7 +17,7 @@ describe.skipIf(!hasBrowser)('/console/api', { timeout: 60_000 }, () => {
     await stack?.stop();
   });
 
-  it('lists every route and sends a change with the session’s token, without a word to elsewhere', async () => {
+  it('lists every route, sends changes with the session’s token, and requests nothing from other hosts', async () => {
     const { page, context, complaints } = await visit(browser, stack.app.url, {
       locale: 'en-US',
       colorScheme: 'light',
@@ -37,7 +37,7 @@ describe.skipIf(!hasBrowser)('/console/api', { timeout: 60_000 }, () => {
     expect(complaints).toEqual([]);
   });
 
-  it('sends who is not signed in to the console', async () => {
+  it('sends a visitor without a session to the console', async () => {
     const { page } = await visit(browser, stack.app.url, { locale: 'en-US', colorScheme: 'light' });
     await page.goto('/console/api');
     await page.waitForURL('**/console');

@@ -12,7 +12,7 @@ it.each([
   [2, 1],
   [1, 2],
 ])(
-  'keeps every promise with replicas: %i, of workers: %i, while one of them and Postgres are killed',
+  'every promise holds with %i replicas of %i workers while one of them and Postgres are killed',
   async (replicas, workers) => {
     const row = await attackGrant({ ...SMALL, gateway: 'tollgate', replicas, workers });
     expect(brokenPromises(row, SMALL_PLAN.length), JSON.stringify(row.strikes)).toEqual([]);

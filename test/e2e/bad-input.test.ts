@@ -51,7 +51,7 @@ it.each<[string, string | Buffer]>([
   ['invalid UTF-8', Buffer.from([...Buffer.from('{"model":"gpt-4o-mini'), 0xff, 0xfe, 0x22, 0x7d])],
   ['UTF-16', Buffer.from(hello({}), 'utf16le')],
   ['a byte order mark', `\ufeff${hello({})}`],
-])('refuses %s as no JSON', async (_, body) => {
+])('a body that is %s ends in the error invalid_json', async (_, body) => {
   expectRefused(await call({ body }), 400, 'invalid_json');
 });
 
@@ -74,11 +74,11 @@ it.each<[string, object]>([
   ['user', { user: {} }],
   ['tools', { tools: 'all' }],
   ['prompt_cache_options', { prompt_cache_options: '12h' }],
-])('refuses a wrong %s: %j', async (param, fields) => {
+])('a wrong value of %s ends in an error that names it: %j', async (param, fields) => {
   expectRefused(await call({ body: hello(fields) }), 400, 'invalid_request', param);
 });
 
-it('refuses bodies nested deeper than any request, without recursing into them', async () => {
+it('a body nested deeper than any request ends in an error, and is not recursed into', async () => {
   const deep = (levels: number) =>
     `{"model":"gpt-4o-mini","messages":${'['.repeat(levels)}${']'.repeat(levels)}}`;
   expectRefused(await call({ body: deep(300) }), 400, 'invalid_request');
@@ -117,7 +117,7 @@ it.each([
   ['GET', '/v1/models/..%2ffiles'],
   ['GET', '/v1/files'],
   ['GET', '/v1/'],
-])('forwards no %s %s', async (method, path) => {
+])('the gateway does not forward %s %s', async (method, path) => {
   expectRefused(await call({ method, path, body: hello({}) }), 404, 'unsupported_operation');
 });
 
@@ -127,16 +127,16 @@ it.each([
   ['POST', '/chat/completions'],
   ['POST', 'http://127.0.0.1/v1/chat/completions'],
   ['POST', '//v1/chat/completions'],
-])('has nothing at %s %s, and says so in the shape that the SDKs read', async (method, path) => {
+])('%s %s ends in an error in the shape of the API', async (method, path) => {
   expectRefused(await call({ method, path, body: hello({}) }), 404, 'not_found');
 });
 
-it.each([false, true])('refuses 50 MB (chunked: %s)', async (chunked) => {
+it.each([false, true])('a body of 50 MB ends in an error (chunked: %s)', async (chunked) => {
   const body = Buffer.alloc(50 * 1024 * 1024, 'a');
   expectRefused(await call({ body, chunked }), 413, 'request_too_large');
 });
 
-it.each([sdk7, sdk6])('refuses 30 MB of an SDK with an exception of its own (%s)', async (sdk) => {
+it.each([sdk7, sdk6])('a body of 30 MB raises an exception of the SDK (%s)', async (sdk) => {
   const messages = [{ role: 'user' as const, content: 'a'.repeat(30 * 1024 * 1024) }];
   const tooLarge = { status: 413, code: 'request_too_large' };
   await expect(sdk(stack.app.url, key).chat.completions.create({ ...HELLO, messages })).rejects.toMatchObject(
@@ -156,6 +156,6 @@ it.each<[string, () => string[]]>([
   ['a good and a bad one', () => [...authorization(), 'Authorization', 'Bearer tg-nobody']],
   ['it in another header', () => ['api-key', key, 'x-api-key', key, 'cookie', `key=${key}`]],
   ['it hidden by Connection', () => ['connection', 'authorization']],
-])('refuses a call with %s for a key', async (_, headers) => {
+])('a call with %s for a key ends in an error', async (_, headers) => {
   expectRefused(await call({ headers: headers(), body: hello({}) }), 401, 'invalid_api_key');
 });

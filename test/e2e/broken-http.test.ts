@@ -59,7 +59,7 @@ it.each<[string, () => string]>([
   expect(stack.simulator.invoice().line_count).toBe(0);
 });
 
-it('writes the error of a broken request after the whole response to the one before it', async () => {
+it('the error of a broken request comes after the whole response to the request before it', async () => {
   const stream = BODY.replace('{', '{"stream":true,');
   const slow = 'x-simulator: chunks=5,chunk_ms=30\r\n';
   const socket = connect(Number(new URL(stack.app.url).port), '127.0.0.1');
@@ -78,7 +78,7 @@ it('writes the error of a broken request after the whole response to the one bef
   expect(answer.slice(end)).toContain('invalid_request');
 });
 
-it('takes a call whose expectation it does not know', async () => {
+it('a call with an unknown expectation is served', async () => {
   const answer = await exchange(chat('expect: the-best\r\nconnection: close\r\n'));
   expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
 });

@@ -22,7 +22,7 @@ const soon = (key: string, wanted: number) =>
 
 const limitOf = async (teamId: string) => (await readBalance(stack, teamId)).limits[0]!;
 
-it('binds a lowered limit within a second while calls run, which finish and show as over the limit', async () => {
+it('a lowered limit binds within a second; calls in flight finish and show as over the limit', async () => {
   const { teamId, key } = await stack.team({ limitUsd: '1.00' });
   const slow = stack.post(key, '/chat/completions', CALL, { 'x-simulator': 'first_byte_ms=2500,output=900' });
   await expect.poll(() => stack.simulator.invoice().line_count, { interval: 5 }).toBeGreaterThan(0);
@@ -35,7 +35,7 @@ it('binds a lowered limit within a second while calls run, which finish and show
   expect(usd(over_limit_usd)).toBe(usd(settled) - usd('0.0003'));
 });
 
-it('binds a raised limit within a second', async () => {
+it('a raised limit binds within a second', async () => {
   const { teamId, key } = await stack.team({ limitUsd: '0.0001' });
   expect(await status(key)).toBe(429);
   const { id } = await limitOf(teamId);
@@ -43,7 +43,7 @@ it('binds a raised limit within a second', async () => {
   await soon(key, 200);
 });
 
-it('binds a new limit of the key within a second, and its end as well', async () => {
+it('a new limit of a key binds within a second, and ends within a second of its deletion', async () => {
   const { key, keyId } = await stack.team({ grantUsd: '1.00' });
   expect(await status(key)).toBe(200);
   const { id } = await stack.admin<{ id: string }>('POST', '/limits', {
@@ -57,7 +57,7 @@ it('binds a new limit of the key within a second, and its end as well', async ()
   await soon(key, 200);
 });
 
-it('binds a new grant within a second, and the end of the last one too', async () => {
+it('a new grant pays within a second, and the deletion of the last one binds within a second', async () => {
   const { teamId, key } = await stack.team();
   expect(await status(key)).toBe(429);
   const { id } = await stack.admin<{ id: string }>('POST', '/grants', {
@@ -69,7 +69,7 @@ it('binds a new grant within a second, and the end of the last one too', async (
   await soon(key, 429);
 });
 
-it('binds a price within a second, for the calls that come after', async () => {
+it('a new price applies within a second, to later calls', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '100.00' });
   const custom = { model: 'gpt-4o-mini-of-ours' };
   expect(await status(key, custom)).toBe(400);
@@ -92,7 +92,7 @@ it('binds a price within a second, for the calls that come after', async () => {
     .toBe(true);
 });
 
-it('binds a call whose body is still on its way by the rules of the moment at which it is admitted', async () => {
+it('a call whose body is still arriving is bound by the rules at the time of its admission', async () => {
   const { key, keyId } = await stack.team({ grantUsd: '1.00' });
   const body = JSON.stringify(CALL);
   const { hostname, port, pathname } = new URL(`${stack.app.url}/v1/chat/completions`);

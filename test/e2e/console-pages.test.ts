@@ -1,4 +1,4 @@
-/** Every page of the console for everybody: both languages, both themes, keyboard, screen reader, a narrow window. */
+/** Every page of the console: both languages, both themes, keyboard, screen reader, a narrow window. */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { en } from '../../src/console/messages/en.ts';
@@ -63,7 +63,7 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
   ];
 
   describe.each(LOOKS)('in $locale, $colorScheme', ({ words, ...look }) => {
-    it('has no serious fault for axe, no error and no request to elsewhere', async () => {
+    it('axe finds no serious problem, and there is no error and no request to other hosts', async () => {
       const { page, complaints, faults } = await open(look);
       await page.goto('/console');
       await page.getByRole('heading', { name: words.signIn.title }).waitFor();
@@ -80,7 +80,7 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
       expect(complaints).toEqual([]);
     });
 
-    it('has no serious fault in its dialogs either', async () => {
+    it('axe finds no serious problem in the dialogs', async () => {
       const { page, complaints, faults } = await open(look);
       await page.goto('/console/limits');
       await signInAsAdmin(page, words);
@@ -144,7 +144,7 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     await expect.poll(() => page.evaluate('document.activeElement.textContent')).toBe(en.keys.new);
   });
 
-  it('keeps the language and the theme that somebody chose', async () => {
+  it('keeps the chosen language and theme', async () => {
     const { page } = await open();
     await page.goto('/console');
     await signInAsAdmin(page);
@@ -157,7 +157,7 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     expect(await page.title()).toBe(`${zh.nav.overview} · Tollgate`);
   });
 
-  it('shows the holder of a team key that team alone, and nothing to change', async () => {
+  it('shows a session of a team that team alone, and no control that changes anything', async () => {
     const { page, complaints } = await open();
     await page.goto('/console');
     await signIn(page, team.key);

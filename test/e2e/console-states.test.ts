@@ -49,7 +49,7 @@ describe.skipIf(!hasBrowser)('a page of the console', { timeout: 120_000 }, () =
     expect(await rows.first().textContent()).toBe(first);
   });
 
-  it('says what failed in place, and tries again when asked', async () => {
+  it('shows a failure in place, and loads again on request', async () => {
     const { page } = await open('/console/plans');
     await signInAsAdmin(page);
     await page.getByRole('table', { name: en.nav.plans }).waitFor();
@@ -67,7 +67,7 @@ describe.skipIf(!hasBrowser)('a page of the console', { timeout: 120_000 }, () =
     expect(await alert.count()).toBe(0);
   });
 
-  it('sets limits of flow too, and unfolds what is wrong', async () => {
+  it('sets rate limits, and opens the section of a field with an error', async () => {
     const { teamId } = await stack.team({ limitUsd: '1.00' });
     const { page, complaints } = await open(`/console/teams/${teamId}`);
     await signInAsAdmin(page);
@@ -104,7 +104,7 @@ describe.skipIf(!hasBrowser)('a page of the console', { timeout: 120_000 }, () =
     expect(complaints).toEqual([]);
   });
 
-  it('leads back to the sign-in when the key behind its session is revoked', async () => {
+  it('returns to the sign-in when the key of its session is revoked', async () => {
     const { key, keyId } = await stack.team({ limitUsd: '1.00' });
     const { page } = await open('/console');
     await signIn(page, key);

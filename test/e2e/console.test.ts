@@ -42,7 +42,7 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     return opened;
   };
 
-  it('lets nobody in without a key that is in force, and keeps no key', async () => {
+  it('needs a valid key to sign in, and does not keep it', async () => {
     const { page } = await open();
     await page.goto('/console/teams');
     await signIn(page, 'tga-wrong');
@@ -58,7 +58,7 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     await page.getByRole('heading', { level: 1, name: en.signIn.title }).waitFor();
   });
 
-  it('makes a team, its limit and its key, and shows what the key spends until it is refused', async () => {
+  it('creates a team, its limit and its key, and shows the spend of the key until the limit denies a call', async () => {
     const { page, complaints } = await asAdmin('/console');
     await page.getByText(en.overview.noSpend).waitFor();
     await goTo(page, en.nav.teams);
@@ -113,7 +113,7 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     expect(complaints).toEqual([]);
   });
 
-  it('rotates and revokes keys, sets plans and prices, and tells in its audit who did', async () => {
+  it('rotates and revokes keys, sets plans and prices, and shows each change in the audit log', async () => {
     const { teamId } = await stack.team({ limitUsd: '1.00' });
     const { page, complaints } = await asAdmin(`/console/teams/${teamId}`);
     const old = await makeKey(page, 'brush');

@@ -74,7 +74,7 @@ async function booksAfterwards(): Promise<Books> {
   }
 }
 
-it('lets a hundred streams finish, brings everything home and ends', async () => {
+it('on SIGTERM a hundred streams finish, the ledger is flushed and the gateway ends', async () => {
   const { gateway, key } = await serve();
   const answers = await start(gateway, key, 100, HALF_A_SECOND);
   gateway.signal('SIGTERM');
@@ -94,7 +94,7 @@ it('lets a hundred streams finish, brings everything home and ends', async () =>
   expect(readdirSync(join(dataDir, 'journal'))).toEqual([]);
 });
 
-it('tells new calls to come again elsewhere while it drains', async () => {
+it('new calls get a retryable error while the gateway drains', async () => {
   const { gateway, key } = await serve();
   const answers = await start(gateway, key, 3, HALF_A_SECOND);
   gateway.signal('SIGTERM');
@@ -107,7 +107,7 @@ it('tells new calls to come again elsewhere while it drains', async () => {
   expect(await gateway.ended()).toBe(0);
 });
 
-it('ends calls that outlast the drain in words, charges them at their hold, and ends soon', async () => {
+it('calls that outlast the drain end with an error and are charged at their hold', async () => {
   const { gateway, key } = await serve({ TOLLGATE_DRAIN_TIMEOUT_MS: '300' });
   const answers = await start(gateway, key, 20, FOR_EVER);
   const silent = await start(gateway, key, 5, { 'x-simulator': 'first_byte_ms=60000' }, CHAT);
@@ -135,7 +135,7 @@ it('ends calls that outlast the drain in words, charges them at their hold, and 
   expect(readdirSync(join(dataDir, 'journal'))).toEqual([]);
 });
 
-it('ends at once on a second signal, leaving its journal to the next start', async () => {
+it('a second signal ends the gateway at once and leaves its journal to the next start', async () => {
   const { gateway, key } = await serve();
   const answers = await start(gateway, key, 20, FOR_EVER);
   gateway.signal('SIGTERM');

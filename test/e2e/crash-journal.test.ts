@@ -68,7 +68,7 @@ async function crash(gateway: GatewayProcess): Promise<string> {
   return journals().find((path) => !known.has(path))!;
 }
 
-it('refuses to start on a damaged journal, names the line, and starts once the file was moved away', async () => {
+it('a damaged journal stops the start, which names the line; without the file the gateway starts', async () => {
   const first = await serve();
   key = (await first.team('acme', '5.00')).key;
   const path = await crash(first);
@@ -88,7 +88,7 @@ it('refuses to start on a damaged journal, names the line, and starts once the f
   expect(await leased(), 'what the dead instance was lent stays charged').toBeGreaterThan(0n);
 });
 
-it('replays a journal by hand beside a running gateway, and a second time changes nothing', async () => {
+it('a journal replayed by hand beside a running gateway counts once, however often it is replayed', async () => {
   const whole = join(dataDir, 'whole.log');
   expect(await replay(whole)).toEqual({
     code: 0,
@@ -106,7 +106,7 @@ it('replays a journal by hand beside a running gateway, and a second time change
   expect((await gateways.at(-1)!.post(key, '/chat/completions', CHAT)).status).toBe(200);
 });
 
-it('replays no file that is damaged, missing, or of a gateway that runs', async () => {
+it('a journal that is damaged, missing or of a running gateway is not replayed', async () => {
   const [damaged, missing, living] = await Promise.all([
     replay(join(dataDir, 'damaged.log')),
     replay(join(dataDir, 'missing.log')),
@@ -117,7 +117,7 @@ it('replays no file that is damaged, missing, or of a gateway that runs', async 
   expect(living).toMatchObject({ code: 1, output: expect.stringMatching(/is running: stop it first/) });
 });
 
-it('lets a second gateway share the data folder, and survive the first one with its Postgres', async () => {
+it('a second gateway shares the data folder and outlives the first one and its Postgres', async () => {
   const first = gateways.at(-1)!;
   const call = first.post(key, '/chat/completions', CHAT, { 'x-simulator': 'first_byte_ms=1500' });
   const second = await serve();
@@ -143,7 +143,7 @@ it('lets a second gateway share the data folder, and survive the first one with 
   expect(await leased()).toBe(0n);
 });
 
-it('adopts the journal of another machine only when that has been silent for long', async () => {
+it('the journal of another machine is adopted only after a long silence of that machine', async () => {
   const path = await crash(gateways.at(-1)!);
   const [, ...rest] = readFileSync(path, 'utf8').split('\n');
   const header = JSON.parse(readFileSync(path, 'utf8').split('\n', 1)[0]!.slice(11));

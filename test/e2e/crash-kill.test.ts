@@ -114,7 +114,7 @@ describe.each(Object.entries(KILLS))('a kill of %s', (what, kill) => {
   });
 });
 
-it('goes on afterwards as if nothing had happened', async () => {
+it('after all kills the gateway serves calls as before', async () => {
   const answer = await gateway.post(roomy, '/chat/completions', {
     model: 'gpt-4o-mini',
     messages: [{ role: 'user', content: 'still there?' }],

@@ -44,7 +44,7 @@ async function serve(name: string): Promise<GatewayProcess> {
   return gateway;
 }
 
-it('never spends more than the grant they share, though one is killed and comes back', async () => {
+it('two replicas never spend more than their shared grant while one is killed and restarted', async () => {
   // Two first starts at once: one of them makes the tables.
   const [one, two] = await Promise.all([serve('one'), serve('two')]);
   const { teamId, key } = await one.team('shared', GRANT_USD);

@@ -36,7 +36,7 @@ async function run(extra: Environment, argv?: string[]): Promise<{ code: number 
   return { code, output: gateway.output };
 }
 
-it('makes an admin key at the first start, shows it once, and keeps it for its owner only', async () => {
+it('the first start makes an admin key, shows it once, and stores it readable by its owner only', async () => {
   const first = await serve({ TOLLGATE_ADMIN_KEY: '' });
   const [, key] = await first.says(/Admin key, shown this once \(kept in (?:.*)\): (tga-\S+)\n/);
   const path = join(dataDir, 'admin-key');
@@ -56,7 +56,7 @@ it('makes an admin key at the first start, shows it once, and keeps it for its o
   expect(await second.ended()).toBe(0);
 });
 
-it('starts without an upstream key and says so to every call', async () => {
+it('without an upstream key the gateway starts, and every call ends in an error that says so', async () => {
   const gateway = await serve();
   expect(gateway.output).toContain('OPENAI_API_KEY is not set: /v1 answers 503 upstream_not_configured.');
   const { key } = await gateway.team('acme', '1.00');
@@ -70,7 +70,7 @@ it('starts without an upstream key and says so to every call', async () => {
   expect(await gateway.ended()).toBe(0);
 });
 
-it('says that its port is taken, and takes back all that it had begun', async () => {
+it('a taken port stops the start, which undoes everything that it had begun', async () => {
   const other = createServer().listen(0, '127.0.0.1');
   await once(other, 'listening');
   onTestFinished(() => void other.close());
@@ -87,7 +87,7 @@ it('says that its port is taken, and takes back all that it had begun', async ()
   expect(instances.live).toBeUndefined();
 });
 
-it('stops in good order when it is told to while it still starts', async () => {
+it('a signal during the start stops the gateway in order', async () => {
   const gateway = new GatewayProcess(env);
   await until('its Postgres', () => postgresOf(dataDir) !== null);
   gateway.signal('SIGTERM');
@@ -96,7 +96,7 @@ it('stops in good order when it is told to while it still starts', async () => {
   expect(readdirSync(join(dataDir, 'journal'))).toEqual([]);
 });
 
-it('says which data folder it cannot use', async () => {
+it('a data folder that cannot be used stops the start with its name', async () => {
   const file = join(dataDir, 'file');
   writeFileSync(file, '');
   const { code, output } = await run({ TOLLGATE_DATA_DIR: join(file, 'data') });
@@ -107,7 +107,7 @@ it('says which data folder it cannot use', async () => {
 });
 
 it.each(['serve', 'migrate'])(
-  '%s says which database it cannot reach, and never its password',
+  '%s names a database that it cannot reach, without its password',
   async (command) => {
     const url = 'postgres://me:open-sesame@localhost:1/books';
     const { code, output } = await run({ DATABASE_URL: url }, [command]);
@@ -119,14 +119,14 @@ it.each(['serve', 'migrate'])(
   },
 );
 
-it('names every setting that it cannot read', async () => {
+it('a start with invalid settings names all of them', async () => {
   const { code, output } = await run({ DATABASE_URL: 'mysql://me:open-sesame@host/books', PORT: 'http' });
   expect(code).toBe(2);
   expect(output).toMatch(/^PORT must be .*\nDATABASE_URL must be .*\n$/);
   expect(output).not.toContain('sesame');
 });
 
-it('fails a start whose folder holds no database but somebody else’s files', async () => {
+it('a data folder with other files instead of a database stops the start', async () => {
   const folder = await temporaryFolder();
   mkdirSync(join(folder, 'postgres'));
   writeFileSync(join(folder, 'postgres/letter.txt'), 'dear');

@@ -96,7 +96,7 @@ async function booksAfterwards(): Promise<Books> {
 }
 
 describe('two workers', () => {
-  it('share the port, and say on one page what both have counted', async () => {
+  it('share the port, and their metrics page has the sums of both', async () => {
     const gateway = await serve();
     const pids = await gateway.ready(2);
     const answered = await Promise.all(Array.from({ length: 10 }, () => pidOf(gateway)));
@@ -123,7 +123,7 @@ describe('two workers', () => {
     expect(await gateway.ended()).toBe(0);
   });
 
-  it('lose nothing when one is killed under load: its journal is adopted, the budget holds, another comes', async () => {
+  it('lose nothing when one is killed under load: its journal is adopted, the budget holds, another one starts', async () => {
     const gateway = await serve();
     const [victim, other] = await gateway.ready(2);
     const roomy = (await gateway.team('roomy', '100.00')).key;
@@ -243,7 +243,7 @@ describe('two workers', () => {
     expect(readdirSync(join(dataDir, 'journal'))).toEqual([]);
   });
 
-  it('come back on a machine that lost its power, and lose nothing', async () => {
+  it('start again after a loss of power, and lose nothing', async () => {
     const gateway = await serve();
     await gateway.ready(2);
     const { key } = await gateway.team('struck', '10.00');
@@ -259,7 +259,7 @@ describe('two workers', () => {
     expect(await next.ended()).toBe(0);
   });
 
-  it('are given up when none stays alive, with a word in the log', { timeout: 120_000 }, async () => {
+  it('are no longer restarted when none stays alive, and the log says so', { timeout: 120_000 }, async () => {
     const gateway = await serve();
     const pids = await gateway.ready(2);
     const journals = join(dataDir, 'journal');
@@ -274,7 +274,7 @@ describe('two workers', () => {
   });
 });
 
-it('a gateway says in one line that it has too few connections for its workers', async () => {
+it('too few connections for the workers stop the start with one line', async () => {
   const gateway = new GatewayProcess({ ...env, TOLLGATE_PG_CONNECTIONS: '11' });
   expect(await gateway.ended()).toBe(1);
   expect(gateway.output).toBe('tollgate: TOLLGATE_PG_CONNECTIONS is too low for 2 workers: each needs 6\n');

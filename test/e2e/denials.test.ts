@@ -96,7 +96,7 @@ async function deniedTotal(code: string): Promise<number> {
   return Number(new RegExp(`^tollgate_denials_total\\{code="${code}"\\} (\\d+)$`, 'm').exec(page)?.[1] ?? 0);
 }
 
-it('says how many output tokens are affordable, exactly', async () => {
+it('a denial gives the exact number of affordable output tokens', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '0.001' });
   const { id } = (await readBalance(stack, teamId)).grants[0]!;
   // Padded, so that bodies with numbers of any length are equally long, and bounded by as many input tokens.
@@ -116,7 +116,7 @@ it('says how many output tokens are affordable, exactly', async () => {
   expect((await stack.post(key, '/chat/completions', body(most))).status).toBe(200);
 });
 
-it('refuses a team that has neither a grant nor a limit, and says what is missing', async () => {
+it('a team without a grant and a limit is denied, and the denial says what is missing', async () => {
   const { key } = await stack.team();
   const refused = await refusalOf(key, {});
   expect(refused).toMatchObject({ code: 'insufficient_quota', limit_id: null, remaining_usd: '0.00' });
@@ -124,7 +124,7 @@ it('refuses a team that has neither a grant nor a limit, and says what is missin
   expect(moderation.status).toBe(200);
 });
 
-it('names the limit of the key that refused, beside a grant with money, and when it resets', async () => {
+it('a denial names the key’s limit that caused it, and when it resets, although a grant has money', async () => {
   const { teamId, key, keyId } = await stack.team({ grantUsd: '1.00' });
   const window = { type: 'calendar', unit: 'day', time_zone: 'Asia/Kathmandu' };
   const { id } = await limit({ type: 'key', id: keyId }, '0.0001', window);
@@ -138,7 +138,7 @@ it('names the limit of the key that refused, beside a grant with money, and when
   expect((await stack.post(other.key, '/chat/completions', { ...HELLO, ...body })).status).toBe(200);
 });
 
-it('names the grant when it has less than a limit beside it, and charges both for what passes', async () => {
+it('a denial names the grant when it has less than the limit, and an admitted call is charged to both', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '0.001' });
   const window = { type: 'calendar', unit: 'month', time_zone: 'UTC' };
   await limit({ type: 'team', id: teamId }, '5.00', window);
@@ -149,7 +149,7 @@ it('names the grant when it has less than a limit beside it, and charges both fo
   expect([grants[0]!.settled_usd, limits[0]!.settled]).toEqual([event!.cost_usd, event!.cost_usd]);
 });
 
-it('makes a limit count what was spent in its window before it was made', async () => {
+it('a new limit counts what was spent in its window before', async () => {
   const { teamId, key } = await stack.team({ unlimited: true });
   expect((await stack.post(key, '/chat/completions', { ...HELLO, max_tokens: 1000 })).status).toBe(200);
   const [event] = await readEvents(stack, teamId);

@@ -31,7 +31,7 @@ async function spent(teamId: string): Promise<Record<string, string>> {
   return Object.fromEntries(grants.map(({ id, settled_usd }) => [id, settled_usd]));
 }
 
-it('spends the grant that expires first, across the boundary within one call', async () => {
+it('the grant that expires first pays first, and one call may cross to the next grant', async () => {
   const { teamId, key } = await stack.team();
   // Made in the other order: neither their age nor their size decides.
   const late = await grant(teamId, '0.10', 7_200_000);
@@ -51,7 +51,7 @@ it('spends the grant that expires first, across the boundary within one call', a
   });
 });
 
-it('spends nothing of a later grant while an earlier one pays, whatever is held meanwhile', async () => {
+it('a later grant pays nothing while an earlier one can pay, whatever calls hold', async () => {
   const { teamId, key } = await stack.team();
   const late = await grant(teamId, '1.00', 7_200_000);
   const early = await grant(teamId, '0.01', 3_600_000);
@@ -61,7 +61,7 @@ it('spends nothing of a later grant while an earlier one pays, whatever is held 
   expect(await spent(teamId)).toEqual({ [early.id]: formatUsd(total), [late.id]: '0.00' });
 });
 
-it('lets a grant go when it expires, with what it has left, but pays for the call that was held before', async () => {
+it('an expired grant pays only for calls held before its expiry', async () => {
   const { teamId, key } = await stack.team();
   const { id, expiresAtMs } = await grant(teamId, '1.00', 1200);
   const slow = call(key, { 'x-simulator': 'first_byte_ms=1800' });
@@ -79,7 +79,7 @@ it('lets a grant go when it expires, with what it has left, but pays for the cal
   expect(await readBalance(stack, teamId)).toMatchObject({ remaining_usd: '0.00', held_usd: '0.00' });
 });
 
-it('begins to pay when a grant starts, and goes on with the next when one expires', async () => {
+it('a grant pays from its start on, and the next one pays when it expires', async () => {
   const { teamId, key } = await stack.team();
   const startsAt = new Date(Date.now() + 600);
   await stack.admin('POST', '/grants', {

@@ -19,7 +19,7 @@ const SEED = Number(process.env.SEED ?? 1);
 const CALLS = 1200;
 const CONCURRENCY = 32;
 
-it('says of every call what the upstream bills, and is sure of all that no fault made uncertain', async () => {
+it('the ledger equals the invoice for every call, and only calls with a lost response are unknown', async () => {
   const stack = await startStack({
     simulator: { seed: SEED, profile: { retryAfterMs: 1, slowFirstByteMs: 50, slowChunkMs: 3 } },
     env: { TOLLGATE_UPSTREAM_TIMEOUT_MS: '2000' },

@@ -29,7 +29,7 @@ async function untilRefused(key: string) {
   }
 }
 
-it('stops working within a second of its revocation, while others of its team go on', async () => {
+it('a revoked key stops working within a second, while other keys of its team work on', async () => {
   const { teamId, key, keyId } = await stack.team({ grantUsd: '1.00' });
   const other = await stack.admin<{ key: string }>('POST', '/keys', { team_id: teamId, name: 'other' });
   await stack.post(key, '/chat/completions', { model: 'gpt-4o-mini', ...HELLO });
@@ -45,13 +45,13 @@ it('stops working within a second of its revocation, while others of its team go
   expect(await readEvents(stack, teamId)).not.toEqual([]);
 });
 
-it('stops working when its team is deleted', async () => {
+it('a key stops working when its team is deleted', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '1.00' });
   await stack.admin('DELETE', `/teams/${teamId}`);
   expect((await untilRefused(key)).afterMs).toBeLessThan(1000);
 });
 
-it('stops working at the moment it expires', async () => {
+it('a key stops working when it expires', async () => {
   const { teamId } = await stack.team({ grantUsd: '1.00' });
   const expiresAt = new Date(Date.now() + 700);
   const { key } = await stack.admin<{ key: string }>('POST', '/keys', {
@@ -68,7 +68,7 @@ it('stops working at the moment it expires', async () => {
   expect(Math.abs(Date.now() - expiresAt.getTime())).toBeLessThan(500);
 });
 
-it('is rotated without a call lost: for its grace both texts work, and its limit counts them as one', async () => {
+it('a key is rotated without a failed call: both texts work for the time of grace, and its limit counts both', async () => {
   const { teamId, key, keyId } = await stack.team({ grantUsd: '1.00' });
   const limit = { subject: { type: 'key', id: keyId }, meter: 'cost_usd', amount: '0.01' };
   await stack.admin('POST', '/limits', { ...limit, window: { type: 'lifetime' } });
@@ -88,32 +88,35 @@ it('is rotated without a call lost: for its grace both texts work, and its limit
   }
 });
 
-it('works from the moment of its making', async () => {
+it('a key works as soon as it is created', async () => {
   const { teamId } = await stack.team({ grantUsd: '1.00' });
   const made = await stack.admin<{ key: string }>('POST', '/keys', { team_id: teamId, name: 'new' });
   expect((await stack.post(made.key, '/moderations', { input: 'x' })).status).toBe(200);
 });
 
-it.each([sdk7, sdk6])('uses the models it may use and their snapshots, and no other (%s)', async (sdk) => {
-  const { teamId } = await stack.team({ grantUsd: '1.00' });
-  const { key } = await stack.admin<{ key: string }>('POST', '/keys', {
-    team_id: teamId,
-    name: 'narrow',
-    models: ['gpt-4o-mini'],
-  });
-  const { chat, models } = sdk(stack.app.url, key);
-  const lines = () => stack.simulator.invoice().line_count;
-  for (const model of ['gpt-4o-mini', 'gpt-4o-mini-2024-07-18'])
-    await chat.completions.create({ model, ...HELLO });
-  const before = lines();
-  for (const model of ['gpt-4o', 'gpt-4o-mini-', 'ft:gpt-4o-mini-2024-07-18:acme::1', 'GPT-4o-mini']) {
-    await expect(chat.completions.create({ model, ...HELLO })).rejects.toMatchObject({
-      status: 403,
-      code: 'model_not_allowed',
-      param: 'model',
+it.each([sdk7, sdk6])(
+  'a key may use its allowed models and their snapshots, and no others (%s)',
+  async (sdk) => {
+    const { teamId } = await stack.team({ grantUsd: '1.00' });
+    const { key } = await stack.admin<{ key: string }>('POST', '/keys', {
+      team_id: teamId,
+      name: 'narrow',
+      models: ['gpt-4o-mini'],
     });
-  }
-  await expect(models.retrieve('gpt-4o')).rejects.toMatchObject({ status: 403 });
-  expect(lines()).toBe(before);
-  expect(await readEvents(stack, teamId)).toHaveLength(2);
-});
+    const { chat, models } = sdk(stack.app.url, key);
+    const lines = () => stack.simulator.invoice().line_count;
+    for (const model of ['gpt-4o-mini', 'gpt-4o-mini-2024-07-18'])
+      await chat.completions.create({ model, ...HELLO });
+    const before = lines();
+    for (const model of ['gpt-4o', 'gpt-4o-mini-', 'ft:gpt-4o-mini-2024-07-18:acme::1', 'GPT-4o-mini']) {
+      await expect(chat.completions.create({ model, ...HELLO })).rejects.toMatchObject({
+        status: 403,
+        code: 'model_not_allowed',
+        param: 'model',
+      });
+    }
+    await expect(models.retrieve('gpt-4o')).rejects.toMatchObject({ status: 403 });
+    expect(lines()).toBe(before);
+    expect(await readEvents(stack, teamId)).toHaveLength(2);
+  },
+);

@@ -1,4 +1,4 @@
-/** Limits of every subject, meter and window, as a client meets them: each binds, and its refusal names it. */
+/** Limits of every subject, meter and window over HTTP: each binds, and its denial names it. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { readBalance } from './books.ts';
 import { type Stack, startStack } from './stack.ts';
@@ -25,7 +25,7 @@ function call(key: string, body: object = {}, headers: Record<string, string> = 
   return stack.post(key, '/chat/completions', { ...CALL, ...body }, headers);
 }
 
-/** Calls that pass until one is refused; answers how many did, and the refusal. */
+/** Makes calls until one is denied; returns how many were admitted, and the denial. */
 async function untilRefused(key: string, most: number, body: object = {}, headers = {}) {
   for (let passed = 0; passed <= most; passed++) {
     const response = await call(key, body, headers);
@@ -35,7 +35,7 @@ async function untilRefused(key: string, most: number, body: object = {}, header
   throw new Error(`${most} calls passed`);
 }
 
-it('counts requests of a calendar month: the fourth of three is refused for good, and told when to come back', async () => {
+it('a limit of requests in a calendar month denies the fourth of three, and says when it resets', async () => {
   const { teamId, key } = await stack.team({ unlimited: true });
   const { id } = await limit({
     subject: { type: 'team', id: teamId },
@@ -56,7 +56,7 @@ it.each([
   ['tokens', '900'],
   ['output_tokens', '65'],
   ['input_tokens', '600'],
-])('counts %s as the upstream reported them, and holds the worst case before', async (meter, amount) => {
+])('a limit of %s holds the worst case, then counts what the upstream reported', async (meter, amount) => {
   const { teamId, key } = await stack.team({ unlimited: true });
   await limit({ subject: { type: 'team', id: teamId }, meter, amount });
   const { passed, body } = await untilRefused(key, 80);
@@ -71,14 +71,14 @@ it.each([
   expect(Number(limits[0]!.settled)).toBeLessThanOrEqual(Number(amount));
 });
 
-it('fits an open-ended call into what is left of its output tokens', async () => {
+it('an open-ended call gets an output limit that fits the tokens left', async () => {
   const { teamId, key } = await stack.team({ unlimited: true });
   await limit({ subject: { type: 'team', id: teamId }, meter: 'output_tokens', amount: '300' });
   const response = await call(key, { max_tokens: undefined });
   expect([response.status, response.headers.get('x-tollgate-output-limit')]).toEqual([200, '256']);
 });
 
-it('refuses flow for the moment only, in the headers that rate-limited clients read', async () => {
+it('a rate limit denies with the headers that clients read to retry', async () => {
   const { teamId, key } = await stack.team({ unlimited: true });
   const { id } = await limit({
     subject: { type: 'team', id: teamId },
@@ -97,7 +97,7 @@ it('refuses flow for the moment only, in the headers that rate-limited clients r
   expect(retryAfterMs).toBeLessThanOrEqual(60_000);
 });
 
-it('shows what a rolling window has seen, also before its limit was needed', async () => {
+it('a rolling limit shows its use, also before any call needed a lease of it', async () => {
   const { teamId, key } = await stack.team({ unlimited: true });
   expect((await call(key)).status).toBe(200);
   await limit({ subject: { type: 'team', id: teamId }, meter: 'requests', amount: '4', window: MINUTE });
@@ -105,7 +105,7 @@ it('shows what a rolling window has seen, also before its limit was needed', asy
   expect(limits[0]).toMatchObject({ settled: '1', remaining: '3' });
 });
 
-it('lets as many calls run at once as there are slots, and gives a slot back when its call ends', async () => {
+it('a concurrency limit admits as many calls as it has slots, and frees a slot when its call ends', async () => {
   const { teamId, key } = await stack.team({ unlimited: true });
   await limit({ subject: { type: 'team', id: teamId }, meter: 'concurrency', amount: '2' });
   const slow = { 'x-simulator': 'first_byte_ms=600' };
@@ -114,7 +114,7 @@ it('lets as many calls run at once as there are slots, and gives a slot back whe
   expect((await Promise.all([call(key), call(key)])).map(({ status }) => status)).toEqual([200, 200]);
 });
 
-it('counts each end user for itself, by body or header, and refuses a call that does not say whose it is', async () => {
+it('a limit of end users counts each apart, by body or header, and a call without one ends in an error', async () => {
   const { teamId, key } = await stack.team({ unlimited: true });
   const subject = { type: 'user', team_id: teamId };
   const { id } = await limit({ subject, meter: 'requests', amount: '2' });
@@ -128,7 +128,7 @@ it('counts each end user for itself, by body or header, and refuses a call that 
   expect((await call(strangers.key)).status).toBe(200);
 });
 
-it('counts the whole organization over all teams, also when the limit is made while they call', async () => {
+it('a limit of the organization counts all teams, also when it is created while they call', async () => {
   const [one, two] = [await stack.team({ unlimited: true }), await stack.team({ unlimited: true })];
   const model = 'gpt-4.1-nano';
   expect((await call(one.key, { model })).status).toBe(200);
@@ -154,7 +154,7 @@ it('counts the whole organization over all teams, also when the limit is made wh
   await expect.poll(async () => (await call(one.key, { model })).status, { timeout: 1000 }).toBe(200);
 });
 
-it('lets a soft limit be passed, counts it, and shows the excess', async () => {
+it('a soft limit admits calls beyond it, counts them, and shows the excess', async () => {
   const { teamId, key } = await stack.team();
   await limit({
     subject: { type: 'team', id: teamId },
@@ -168,7 +168,7 @@ it('lets a soft limit be passed, counts it, and shows the excess', async () => {
   expect(Number(limits[0]!.over_limit_usd)).toBeGreaterThan(0);
 });
 
-it('holds one call to what a single call may hold', async () => {
+it('max_hold bounds a single call', async () => {
   const { teamId, key } = await stack.team();
   const subject = { type: 'team', id: teamId };
   await limit({ subject, meter: 'cost_usd', amount: '10.00', max_hold: '0.0004' });
@@ -181,7 +181,7 @@ it('holds one call to what a single call may hold', async () => {
   expect(Number(data[0]!.hold_usd)).toBeLessThanOrEqual(0.0004);
 });
 
-it('binds a limit whose key was named in capitals', async () => {
+it('a limit binds although its key was named in capitals', async () => {
   const { keyId, key } = await stack.team({ unlimited: true });
   const subject = { type: 'key', id: keyId.toUpperCase() };
   const { id } = await limit({ subject, meter: 'requests', amount: '2' });
@@ -189,7 +189,7 @@ it('binds a limit whose key was named in capitals', async () => {
   expect([passed, body.error.limit_id]).toEqual([2, id]);
 });
 
-it('counts calls that cost nothing as requests', async () => {
+it('a limit of requests counts calls that cost nothing', async () => {
   const { teamId, key } = await stack.team();
   await limit({ subject: { type: 'team', id: teamId }, meter: 'requests', amount: '2' });
   const moderate = async () =>
@@ -197,7 +197,7 @@ it('counts calls that cost nothing as requests', async () => {
   expect([await moderate(), await moderate(), await moderate()]).toEqual([200, 200, 429]);
 });
 
-it('takes fail_open only where nothing strict binds', async () => {
+it('a team may fail open only without a strict limit and a grant', async () => {
   const { teamId } = await stack.team({ grantUsd: '1.00' });
   await expect(stack.admin('PATCH', `/teams/${teamId}`, { fail_open: true })).rejects.toThrow('409');
   const soft = await stack.team();

@@ -48,7 +48,7 @@ it.each([
   ['/chat/completions', { model: 'gpt-5-mini', messages: MESSAGES, stream: true }, 'max_completion_tokens'],
   ['/responses', { model: 'gpt-5-mini', input: 'hello' }, 'max_output_tokens'],
 ] as const)(
-  'writes a limit into %s that little money makes necessary, and tells client and ledger',
+  'with little money an output limit is written into %s, and shown to the client and on the event',
   async (path, body, field) => {
     const { status, told, sent, event } = await limited('0.001', path, body);
     expect(status).toBe(200);
@@ -59,7 +59,7 @@ it.each([
   },
 );
 
-it('leaves a call as it is that may run to its model’s end', async () => {
+it('a call that can afford its model’s maximum output is forwarded unchanged', async () => {
   const { told, sent, event } = await limited('18.00', '/chat/completions', {
     model: 'gpt-4o-mini',
     messages: MESSAGES,
@@ -67,7 +67,7 @@ it('leaves a call as it is that may run to its model’s end', async () => {
   expect([told, sent.max_completion_tokens, event!.output_limit]).toEqual([null, undefined, null]);
 });
 
-it('always writes a limit for a model whose longest answer nobody knows', async () => {
+it('a model without a known maximum output always gets an output limit', async () => {
   const { told, sent } = await limited('100000.00', '/chat/completions', {
     model: 'gpt-6-astra',
     messages: MESSAGES,
@@ -76,7 +76,7 @@ it('always writes a limit for a model whose longest answer nobody knows', async 
   expect(sent.max_completion_tokens).toBe(told);
 });
 
-it('divides what is affordable by the answers that are asked for', async () => {
+it('the affordable output is divided by the number of choices', async () => {
   const limitOf = async (n: number) =>
     (await limited('0.002', '/chat/completions', { model: 'gpt-4o-mini', messages: MESSAGES, n })).told!;
   const [one, four] = [await limitOf(1), await limitOf(4)];
@@ -92,14 +92,14 @@ it.each([
   ['/chat/completions', { model: 'gpt-4o-mini', messages: MESSAGES, max_completion_tokens: 5000 }],
   ['/responses', { model: 'gpt-5-mini', input: 'hello', max_output_tokens: 5000 }],
 ] as const)(
-  'refuses a limit of the client’s that is not affordable, instead of lowering it (%s)',
+  'an output limit of the client that is not affordable is denied, not lowered (%s)',
   async (path, body) => {
     const { status, sent } = await limited('0.001', path, body);
     expect([status, sent]).toEqual([429, null]);
   },
 );
 
-it('spends a small grant to its end with answers that are cut ever shorter, and not beyond', async () => {
+it('a small grant is spent to its end with ever shorter output limits, and not beyond', async () => {
   const { teamId, key } = await simulated.team({ grantUsd: '0.002' });
   const limits: number[] = [];
   for (;;) {

@@ -55,7 +55,7 @@ async function status(key: string): Promise<number> {
   return response.status;
 }
 
-it('lets calls go on while leases last, then refuses them for now, and has every event once it is back', async () => {
+it('without Postgres calls are served from leases, then get a retryable error, and every event is in the ledger afterwards', async () => {
   const { teamId, key } = await gateway.team('outage', '5.00');
   const soft = await gateway.admin<{ id: string }>('POST', '/teams', { name: 'soft', plan: null });
   await gateway.admin('POST', '/limits', {

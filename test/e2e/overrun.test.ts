@@ -19,7 +19,7 @@ const BODY = {
 const ENDLESS = { 'x-simulator': 'output=50000,ignore_limit=true' };
 
 it.each([false, true])(
-  'charges what was billed, marks it, and admits nothing after it (stream: %s)',
+  'a bill above the hold is charged in full and marked as an overrun, and denies later calls (stream: %s)',
   async (stream) => {
     const { teamId, key } = await stack.team({ grantUsd: '0.01' });
     const shown = (await readMetric(stack, 'tollgate_overrun_usd_total')).get('') ?? 0;

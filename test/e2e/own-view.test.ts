@@ -1,4 +1,4 @@
-/** What a key's holder sees of himself, and what is counted of those who are refused. */
+/** Self-service of a key, and the reports of denials and errors. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { signIn } from './sessions.ts';
 import { type Stack, startStack } from './stack.ts';
@@ -22,8 +22,8 @@ async function own(key: string | null, path: string, method = 'GET') {
   return { status, headers: answered, body: JSON.parse(body.toString()) };
 }
 
-describe('the own view of a key', () => {
-  it('200: the balance of its team, with its own limits and no other key’s', async () => {
+describe('self-service of a key', () => {
+  it('returns the balance of its team, with its own limits and no other key’s', async () => {
     const { teamId, key, keyId } = await stack.team({ grantUsd: '2', limitUsd: '1' });
     const other = await stack.admin<{ id: string; key: string }>('POST', '/keys', {
       team_id: teamId,
@@ -50,7 +50,7 @@ describe('the own view of a key', () => {
     expect(subjects).toHaveLength(2);
   });
 
-  it('200: its own usage, not that of its team', async () => {
+  it('returns its own usage, not that of its team', async () => {
     const { teamId, key } = await stack.team({ grantUsd: '2' });
     const other = await stack.admin<{ key: string }>('POST', '/keys', { team_id: teamId, name: 'other' });
     for (const each of [key, key, other.key]) await stack.post(each, '/chat/completions', hello);
@@ -63,7 +63,7 @@ describe('the own view of a key', () => {
     });
   });
 
-  it('is no call: nothing is forwarded, charged or counted', async () => {
+  it('is not a call: nothing is forwarded, charged or counted', async () => {
     const { key } = await stack.team({ grantUsd: '2' });
     const before = stack.simulator.invoice().line_count;
     await own(key, '/balance');
@@ -72,7 +72,7 @@ describe('the own view of a key', () => {
     expect((await own(key, '/usage')).body.data).toEqual([]);
   });
 
-  it('401 in the shape of the API without a key that is in force; the admin key is none', async () => {
+  it('responds 401 in the shape of the API without a valid virtual key; the admin key is not one', async () => {
     const { key, keyId } = await stack.team();
     await stack.admin('DELETE', `/keys/${keyId}`);
     for (const wrong of [null, 'tg-x', 'admin-key-of-the-tests']) {
@@ -86,7 +86,7 @@ describe('the own view of a key', () => {
     expect(await own(key, '/balance')).toMatchObject({ status: 401 });
   });
 
-  it('404: there is nothing else at that place, and nothing of it is forwarded', async () => {
+  it('responds 404 at any other path, and forwards nothing', async () => {
     const { key } = await stack.team({ grantUsd: '2' });
     const before = stack.simulator.invoice().line_count;
     for (const [method, path] of [

@@ -20,7 +20,7 @@ async function keyOf(teamId: string, models?: string[]): Promise<string> {
   return made.key;
 }
 
-it('a start with a default plan that there is not goes on; a team must then name its plan', async () => {
+it('a missing default plan does not stop the start; a new team must then name its plan', async () => {
   await expect(stack.admin('POST', '/teams', { name: 'too early' })).rejects.toThrow('no plan named starter');
   await expect(stack.admin('POST', '/teams', { name: 'named', plan: 'free-tier' })).resolves.toMatchObject({
     plan: 'free-tier',

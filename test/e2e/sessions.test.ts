@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => stack.stop());
 
 describe('signing in', () => {
-  it('200 with the admin key: a cookie that no script reads and no other site sends', async () => {
+  it('with the admin key sets a cookie that scripts cannot read and other sites cannot send', async () => {
     const admin = await signIn(origin, ADMIN_KEY);
     expect(admin.session).toMatchObject({ role: 'admin', team: null, key: null });
     expect(admin.setCookie).toMatch(/; Max-Age=43[12]\d\d; Path=\/; HttpOnly; SameSite=Strict$/);
@@ -23,7 +23,7 @@ describe('signing in', () => {
     expect(admin.cookie).not.toContain(ADMIN_KEY);
   });
 
-  it('200 with a virtual key: the session of its team', async () => {
+  it('with a virtual key opens a session of its team', async () => {
     const { teamId, key, keyId } = await stack.team();
     const team = await signIn(origin, ` ${key}\n`);
     expect(team.session).toMatchObject({
@@ -33,12 +33,12 @@ describe('signing in', () => {
     });
   });
 
-  it('keeps the cookie to https where the request came by it', async () => {
+  it('over https sets a secure cookie', async () => {
     const { setCookie } = await signIn(origin, ADMIN_KEY, ['x-forwarded-proto', 'https']);
     expect(setCookie).toContain('; Secure');
   });
 
-  it('400 when the request may be the form of another site', async () => {
+  it('responds 400 to what may be a form of another site', async () => {
     for (const type of [[], ['content-type', 'text/plain']]) {
       const answer = await postKey(origin, ADMIN_KEY, type);
       expect(answer.status).toBe(400);
@@ -46,7 +46,7 @@ describe('signing in', () => {
     }
   });
 
-  it('401 with a key that is unknown, expired or revoked; 429 once an address gave ten wrong ones', async () => {
+  it('responds 401 to a key that is unknown, expired or revoked, and 429 after ten wrong keys of an address', async () => {
     const { teamId, keyId, key } = await stack.team();
     await stack.admin('DELETE', `/keys/${keyId}`);
     const { key: expired } = await stack.admin<{ key: string }>('POST', '/keys', {
@@ -65,7 +65,7 @@ describe('signing in', () => {
     expect(JSON.parse(refused.body.toString())).toMatchObject({ error: { code: 'rate_limit_exceeded' } });
   });
 
-  it('429 is for the guesser behind a proxy alone, and no guesser passes by as many', async () => {
+  it('counts wrong keys per client behind a proxy, and also per connecting address', async () => {
     const from = (address: string, key: string) =>
       postKey(origin, key, ['content-type', 'application/json', 'x-forwarded-for', `1.2.3.4, ${address}`]);
     for (let tried = 0; tried < 10; tried++) expect((await from('10.0.0.1', 'wrong')).status).toBe(401);
@@ -104,7 +104,7 @@ describe('a session', () => {
     }
   });
 
-  it('403 csrf_failed: it changes nothing without its own token', async () => {
+  it('cannot change anything without its own CSRF token (403)', async () => {
     const body = { name: 'by a session' };
     const other = await signIn(origin, ADMIN_KEY);
     for (const csrf of [null, '', 'x', other.session.csrf]) {
@@ -118,7 +118,7 @@ describe('a session', () => {
     ]);
   });
 
-  it('401: no other text is a session, and a wrong key is not made up for by a good cookie', async () => {
+  it('needs an unchanged cookie, and no valid cookie makes up for a wrong key (401)', async () => {
     const [name, token] = admin.cookie.split('=') as [string, string];
     const [claims, signature] = token.split('.') as [string, string];
     const forged = Buffer.from('{"name":"0","keyHash":null,"expiresAtMs":9e15}').toString('base64url');
@@ -131,7 +131,7 @@ describe('a session', () => {
     expect(await admin.ask('GET', '/admin/v1/teams', { headers })).toMatchObject({ status: 401 });
   });
 
-  it('of a team reads what is its own, with its team_id filled in', async () => {
+  it('of a team reads its own team, with team_id filled in', async () => {
     const paths = ['/keys', '/grants', '/limits', '/usage', '/events', '/unknown', '/warnings'];
     for (const path of paths) {
       const { status, body } = await member.ask('GET', `/admin/v1${path}`);
@@ -147,7 +147,7 @@ describe('a session', () => {
     }
   });
 
-  it('of a team gets nothing of another team, and changes nothing, on any route that there is', async () => {
+  it('of a team can neither read another team nor change anything, on every route', async () => {
     const list = async (path: string) => (await stack.admin<{ data: { id: string }[] }>('GET', path)).data;
     const of = `?team_id=${stranger.teamId}`;
     const ids = [stranger.teamId, stranger.keyId, own.teamId, own.keyId];
@@ -173,7 +173,7 @@ describe('a session', () => {
     expect(await stack.database.sql`select version from catalog_version`).toEqual(before);
   });
 
-  it('of a team ends within a second of its key, while others of the team go on', async () => {
+  it('of a team ends within a second of its key’s revocation, while other sessions of the team go on', async () => {
     const made = await stack.admin<{ id: string; key: string }>('POST', '/keys', {
       team_id: own.teamId,
       name: 'short',
@@ -190,7 +190,7 @@ describe('a session', () => {
     expect((await member.ask('GET', '/admin/v1/keys')).status).toBe(200);
   });
 
-  it('204: signing out takes the cookie away', async () => {
+  it('ends with the sign-out, which removes the cookie (204)', async () => {
     const answer = await send(origin, { method: 'DELETE', path: '/console/session' });
     expect(answer.status).toBe(204);
     expect(answer.headers['set-cookie']).toMatch(

@@ -1,4 +1,4 @@
-/** Two hundred calls at once against ten cents: not a pico-USD too much, and most of it of use. */
+/** Two hundred calls at once on a grant of ten cents: never more than the grant, and most of it spent. */
 import OpenAI from 'openai';
 import OpenAI6 from 'openai6';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,10 +8,10 @@ import { billed, disagreements, readBalance, readEvents } from './books.ts';
 import { type Stack, startStack } from './stack.ts';
 
 const GRANT = usd('0.10');
-/** Output at $20 a million: the usual answer costs a tenth of a cent, so that the money is soon gone. */
+/** Output at $20 a million: a usual response costs a tenth of a cent, so that the grant is soon spent. */
 const MODEL = 'gpt-5.6-sol';
 
-/** One answer as it came over the wire, of the SDKs' retries too. */
+/** One response as it came over the wire, also of an SDK's retry. */
 interface Seen {
   status: number;
   code: string | null;
@@ -19,8 +19,8 @@ interface Seen {
   retryAfterMs: string | null;
 }
 
-/** A `fetch` that notes what it saw. */
-function noting(seen: Seen[]): typeof fetch {
+/** Returns a `fetch` that records each response. */
+function recording(seen: Seen[]): typeof fetch {
   return async (input, init) => {
     const response = await fetch(input, init);
     const body = response.ok ? {} : ((await response.clone().json()) as { error?: { code: string } });
@@ -34,10 +34,10 @@ function noting(seen: Seen[]): typeof fetch {
   };
 }
 
-/** One call of one of both SDKs with its default retries; every second one is bounded, every third a stream. */
+/** Makes one call with one of the two SDKs and its default retries; every second is bounded, every third a stream. */
 async function call(stack: Stack, key: string, index: number): Promise<Seen[]> {
   const seen: Seen[] = [];
-  const options = { apiKey: key, baseURL: `${stack.app.url}/v1`, fetch: noting(seen) };
+  const options = { apiKey: key, baseURL: `${stack.app.url}/v1`, fetch: recording(seen) };
   const sdk = index % 4 < 2 ? new OpenAI(options) : (new OpenAI6(options) as unknown as OpenAI);
   const bound = index % 2 === 0 ? { max_completion_tokens: 40 + (index % 7) * 30 } : {};
   const body = { model: MODEL, messages: [{ role: 'user' as const, content: `hello ${index}` }], ...bound };
@@ -50,37 +50,60 @@ async function call(stack: Stack, key: string, index: number): Promise<Seen[]> {
   return seen;
 }
 
-describe.each<Mode>(['normal', 'worst'])('with an upstream that bills as in mode %s', (mode) => {
-  let stack: Stack;
-  beforeAll(async () => {
-    // Answers take a moment, so that hundreds of holds are open at once.
-    stack = await startStack({ simulator: { mode, profile: { firstByteMs: 30, chunkMs: 1 } } });
-  });
-  afterAll(() => stack.stop());
+describe.each<Mode>(['normal', 'worst'])(
+  'two hundred calls at once on a grant of ten cents, billed in mode %s',
+  (mode) => {
+    let stack: Stack;
+    let events: Awaited<ReturnType<typeof readEvents>>;
+    let balance: Awaited<ReturnType<typeof readBalance>>;
+    /** The responses of each call, including the SDK's retries. */
+    let calls: Seen[][];
+    const withCode = (code: string) => calls.flat().filter((seen) => seen.code === code);
 
-  it('spends most of a small grant on a crowd, never more than it has, and refuses the rest once', async () => {
-    const { teamId, key } = await stack.team({ grantUsd: '0.10' });
-    const calls = await Promise.all(Array.from({ length: 200 }, (_, index) => call(stack, key, index)));
+    beforeAll(async () => {
+      // Responses take a moment, so that hundreds of holds are open at once.
+      stack = await startStack({ simulator: { mode, profile: { firstByteMs: 30, chunkMs: 1 } } });
+      const { teamId, key } = await stack.team({ grantUsd: '0.10' });
+      calls = await Promise.all(Array.from({ length: 200 }, (_, index) => call(stack, key, index)));
+      events = await readEvents(stack, teamId);
+      balance = await readBalance(stack, teamId);
+    }, 60_000);
+    afterAll(() => stack.stop());
 
-    const events = await readEvents(stack, teamId);
-    expect(disagreements(events, stack.simulator.invoice().lines, () => false)).toEqual([]);
-    expect(billed(stack)).toBeLessThanOrEqual(GRANT);
-    expect(billed(stack)).toBeGreaterThan(GRANT / 2n);
-    const balance = await readBalance(stack, teamId);
-    expect(usd(balance.settled_usd)).toBe(billed(stack));
-    expect(balance.held_usd).toBe('0.00');
+    it('are never billed more than the grant', () => {
+      expect(billed(stack)).toBeLessThanOrEqual(GRANT);
+    });
 
-    const seen = calls.flat();
-    expect(seen.filter(({ status }) => status !== 200 && status !== 429)).toEqual([]);
-    const exhausted = seen.filter(({ code }) => code === 'insufficient_quota');
-    const held = seen.filter(({ code }) => code === 'rate_limit_exceeded');
-    expect(exhausted.length).toBeGreaterThan(0);
-    expect(exhausted.every(({ shouldRetry }) => shouldRetry === 'false')).toBe(true);
-    expect(held.every(({ retryAfterMs }) => Number(retryAfterMs) >= 1000)).toBe(true);
-    expect(seen).toHaveLength(events.length + exhausted.length + held.length);
-    for (const answers of calls) {
-      const last = answers.findIndex(({ code }) => code === 'insufficient_quota');
-      if (last !== -1) expect(answers).toHaveLength(last + 1);
-    }
-  }, 60_000);
-});
+    it('spend more than half of the grant', () => {
+      expect(billed(stack)).toBeGreaterThan(GRANT / 2n);
+    });
+
+    it('leave a ledger that equals the invoice, with nothing held', () => {
+      expect(disagreements(events, stack.simulator.invoice().lines, () => false)).toEqual([]);
+      expect(usd(balance.settled_usd)).toBe(billed(stack));
+      expect(balance.held_usd).toBe('0.00');
+    });
+
+    it('end in a response or a denial, each with its event or its code', () => {
+      expect(calls.flat().filter(({ status }) => status !== 200 && status !== 429)).toEqual([]);
+      const denials = withCode('insufficient_quota').length + withCode('rate_limit_exceeded').length;
+      expect(calls.flat()).toHaveLength(events.length + denials);
+    });
+
+    it('are not retried by the SDKs once the grant is spent', () => {
+      expect(withCode('insufficient_quota').length).toBeGreaterThan(0);
+      expect(withCode('insufficient_quota').every(({ shouldRetry }) => shouldRetry === 'false')).toBe(true);
+      const retried = calls.filter((responses) => {
+        const denied = responses.findIndex(({ code }) => code === 'insufficient_quota');
+        return denied !== -1 && denied !== responses.length - 1;
+      });
+      expect(retried).toEqual([]);
+    });
+
+    it('are asked to wait a second or longer while other calls hold the money', () => {
+      for (const { retryAfterMs } of withCode('rate_limit_exceeded')) {
+        expect(Number(retryAfterMs)).toBeGreaterThanOrEqual(1000);
+      }
+    });
+  },
+);

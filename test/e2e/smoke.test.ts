@@ -7,7 +7,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 
-it('holds a call, forwards it, and writes an event that equals the invoice', async () => {
+it('a call is held and forwarded, and its event equals the invoice', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '18.00' });
   const response = await stack.post(key, '/chat/completions', {
     model: 'gpt-4o-mini',

@@ -40,14 +40,14 @@ const post = (body: string, headers: string[] = []) =>
   });
 
 describe('the request', () => {
-  it('goes on byte for byte when nothing has to be written into it', async () => {
+  it('is forwarded byte for byte when nothing has to be written into it', async () => {
     await post(EXACT);
     expect(recorder.seen.map(({ path, body }) => [path, body.toString()])).toEqual([
       ['/v1/chat/completions', EXACT],
     ]);
   });
 
-  it('gets in front what must be written in, and keeps every other byte', async () => {
+  it('gets additions at its front, and keeps every other byte', async () => {
     const rest = '"model":"gpt-4o-mini",  "stream":true,"messages":[{"role":"user","content":"\\u0041"}]}';
     await post(`{${rest}`);
     expect(recorder.seen[0]!.body.toString()).toBe(
@@ -55,7 +55,7 @@ describe('the request', () => {
     );
   });
 
-  it('says every name once, with the value that was understood', async () => {
+  it('has every name once, with the value that Tollgate read', async () => {
     await post(
       '{"model":"gpt-4o","messages":[],"max_tokens":1,"model":"gpt-4o-mini","max_tokens":9,"service_tier":"default","messages":[{"role":"user","content":"x","content":"y"}]}',
     );
@@ -65,7 +65,7 @@ describe('the request', () => {
     expect((await readEvents(stack)).at(-1)!.model).toBe('gpt-4o-mini');
   });
 
-  it('brings the client’s own headers, and none by which it could act as somebody else', async () => {
+  it('has the client’s own headers, without those that name another account', async () => {
     const own = [
       'openai-beta',
       'x=1',
@@ -119,7 +119,7 @@ const chunks = (usage: string) =>
 const RESPONSE_STREAM =
   'event: response.created\ndata: {"type":"response.created","response":{"usage":null}}\n\nevent: response.completed\ndata: {"type":"response.completed","response":{"usage":{"input_tokens":1,"output_tokens":1}}}\n\n';
 
-describe('the answer', () => {
+describe('the response', () => {
   it.each<[string, number, string[], string | Buffer]>([
     ['a completion', 200, JSON_TYPE, COMPLETION.body as string],
     [
@@ -134,7 +134,7 @@ describe('the answer', () => {
     ['an error without a body', 503, [], ''],
     ['a redirect', 307, ['location', 'https://example.com/'], ''],
     ['megabytes', 200, JSON_TYPE, `{"x":"${'é'.repeat(3_000_000)}"}`],
-  ])('brings %s as it is', async (_, status, headers, body) => {
+  ])('passes %s on unchanged', async (_, status, headers, body) => {
     recorder.answer = { status, headers: [...headers, ...MANY], body };
     const direct = await send(new URL(recorder.url).origin, { path: '/v1/chat/completions', body: EXACT });
     const through = await post(EXACT);
@@ -168,7 +168,7 @@ describe('the answer', () => {
       RESPONSE_STREAM,
       RESPONSE_STREAM,
     ],
-  ])('brings a stream %s', async (_, path, body, upstream, client) => {
+  ])('passes on a stream %s', async (_, path, body, upstream, client) => {
     recorder.answer = { status: 200, headers: [...SSE, ...MANY], body: upstream };
     const headers = ['authorization', `Bearer ${key}`, 'content-type', 'application/json'];
     const through = await send(stack.app.url, { path, headers, body: JSON.stringify(body) });
@@ -178,7 +178,7 @@ describe('the answer', () => {
     expect((await readEvents(stack)).at(-1)).toMatchObject({ provenance: 'reported', outcome: 'settled' });
   });
 
-  it('passes the head and each event on before the upstream sends the next', async () => {
+  it('passes on the head and each event before the upstream sends the next', async () => {
     const turns = new EventEmitter();
     const events = [1, 2, 3].map((id) => `data: {"id":"${id}","choices":[]}\n\n`);
     const body: FixedAnswer['body'] = async (response) => {

@@ -82,7 +82,7 @@ async function metricOf(url: string, name: string): Promise<number> {
   return Number(line?.split(' ').at(-1) ?? 0);
 }
 
-it('tells of a threshold within two seconds: once by webhook, on every answer of every replica, and as a metric', async () => {
+it('a threshold warns within two seconds: once by webhook, in a header on every response of every replica, and as a metric', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '0.001' });
   expect(await warningOn(key, replica.url)).toBeNull();
   const grantId = await spendTo(teamId, key, 0.5);
@@ -107,7 +107,7 @@ it('tells of a threshold within two seconds: once by webhook, on every answer of
   expect((await metricOf(stack.app.url, metric)) + (await metricOf(replica.url, metric))).toBe(1);
 });
 
-it('sends every threshold once, though two replicas look and send', async () => {
+it('every threshold is sent once although two replicas send warnings', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '0.0005' });
   await spendTo(teamId, key, 0.8);
   await expect.poll(() => sentOf(teamId).length, { timeout: 4000 }).toBe(2);
@@ -123,7 +123,7 @@ it('sends every threshold once, though two replicas look and send', async () => 
     ]);
 });
 
-it('lets calls pass a soft limit, and tells of it and of what is beyond', async () => {
+it('a soft limit admits calls beyond it, and warns of the excess', async () => {
   const { teamId, key } = await stack.team({ unlimited: true });
   const limit = await stack.admin<{ id: string }>('POST', '/limits', {
     subject: { type: 'team', id: teamId },
@@ -148,7 +148,7 @@ it('lets calls pass a soft limit, and tells of it and of what is beyond', async 
   expect(usd(limits[0]!.over_limit_usd)).toBe(charged - usd('0.0001'));
 });
 
-it('counts a soft limit of tokens for one model, and each end user for itself', async () => {
+it('soft limits of tokens of one model and of each end user warn', async () => {
   const { teamId, key } = await stack.team({ unlimited: true });
   const soft = (subject: object, rest: object) =>
     stack.admin<{ id: string }>('POST', '/limits', {
@@ -184,7 +184,7 @@ it('counts a soft limit of tokens for one model, and each end user for itself', 
   expect(usd(ofTokens()[0]!.json.settled as string)).toBe(used);
 });
 
-it('tells that a strict budget is spent when it refuses, for its last cents pay for no call', async () => {
+it('a strict budget warns at 100 % when it denies a call, because its last cents pay for none', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '0.0004' });
   await expect.poll(async () => (await call(key)).status, { timeout: 10_000, interval: 1 }).toBe(429);
   await expect.poll(() => sentOf(teamId).length, { timeout: 4000 }).toBe(3);
@@ -194,7 +194,7 @@ it('tells that a strict budget is spent when it refuses, for its last cents pay 
   expect(json.text).toContain('has used up its grant');
 });
 
-it('does not call a budget spent because one call was too large for it', async () => {
+it('a call that is too large does not warn that its budget is spent', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '0.001' });
   await (await call(key)).text();
   expect((await call(key, stack.app.url, { ...CALL, max_tokens: 16_000 })).status).toBe(429);
@@ -205,7 +205,7 @@ it('does not call a budget spent because one call was too large for it', async (
   expect(sentOf(teamId)).toEqual([]);
 });
 
-it('tells a client that is refused as well', async () => {
+it('a denied call has the warning header too', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '0.0005' });
   await spendTo(teamId, key, 0.5);
   await expect.poll(() => warningOn(key, replica.url), { timeout: 2500 }).not.toBeNull();

@@ -46,7 +46,7 @@ async function expectCovered(teamId: string, calls: number) {
   return lines;
 }
 
-it('holds enough for every model in every tier, open-ended or not', async () => {
+it('no call is billed above its hold, for every model in every tier, open-ended or not', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '100000.00' });
   const requests = ofKind('chat', 'responses').flatMap((model) =>
     [undefined, 'auto', 'default', 'flex', 'priority'].flatMap((service_tier) => {
@@ -73,7 +73,7 @@ it('holds enough for every model in every tier, open-ended or not', async () => 
   expect(lines.filter(({ usage }) => usage.cache_write_tokens > 0).length).toBeGreaterThan(20);
 }, 60_000);
 
-it('holds enough where the whole request moves to the long-context price', async () => {
+it('no call is billed above its hold where the whole request moves to the long-context price', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '100000.00' });
   const requests = ofKind('chat')
     .filter((model) => findModel(model)!.model.tiers.default!.long !== null)
@@ -88,7 +88,7 @@ it('holds enough where the whole request moves to the long-context price', async
   expect(lines.every(({ usage }) => usage.input_tokens > 272_000)).toBe(true);
 }, 60_000);
 
-it('holds enough for everything that multiplies or hides tokens', async () => {
+it('no call is billed above its hold whatever multiplies or hides tokens', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '100000.00' });
   const predicted = { type: 'content', content: 'all of it rejected 🦊' };
   const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }];

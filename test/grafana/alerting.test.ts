@@ -25,7 +25,7 @@ describe('the rules of Prometheus', () => {
     expect(runProgram(promtool.path, ['test', 'rules', ...TESTS], { cwd })).toContain('SUCCESS');
   });
 
-  it('have a test for each alert, and a line in the operator’s handbook', () => {
+  it('have a test and a line in docs/OPERATIONS.md for each alert', () => {
     const alerts = namesAfter(read('prometheus/alerts.yml'), 'alert');
     const tested = new Set(TESTS.flatMap((file) => namesAfter(read(`prometheus/${file}`), 'alertname')));
     const handbook = readFileSync(join(GRAFANA, '../docs/OPERATIONS.md'), 'utf8');
@@ -34,7 +34,7 @@ describe('the rules of Prometheus', () => {
     expect(named).toEqual(new Set(alerts));
   });
 
-  it('ask for metrics that there are', () => {
+  it('query only metrics that Tollgate exposes', () => {
     const known = new Set(
       Object.entries(METRICS).flatMap(([name, { type }]) =>
         type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],

@@ -20,7 +20,7 @@ function panelsOf(name: string): Panel[] {
   return DASHBOARDS[name]!.panels!.flatMap((panel) => (isRow(panel) ? [] : [panel]));
 }
 
-it('the files are what the generator writes (npm run dashboards)', () => {
+it('the dashboard files are what the generator writes (npm run dashboards)', () => {
   expect(readdirSync(FOLDER).sort()).toEqual(
     Object.keys(DASHBOARDS)
       .map((name) => `${name}.json`)
@@ -31,7 +31,7 @@ it('the files are what the generator writes (npm run dashboards)', () => {
   }
 });
 
-it('units of ours are names that Grafana knows', () => {
+it('every unit of a panel is a name that Grafana knows', () => {
   expect(Object.values(UNITS).filter((unit) => !isUnit(unit))).toEqual([]);
   expect(isUnit('currencyDollar')).toBe(false);
 });
@@ -48,7 +48,7 @@ describe.each(Object.keys(DASHBOARDS))('the dashboard %s', (name) => {
     }
   });
 
-  it('says what each panel shows, and in which unit', () => {
+  it('has a description and a unit for each panel', () => {
     for (const { title, description, fieldConfig, targets } of panelsOf(name)) {
       expect(description, title).toMatch(/^[A-Z0-9].*\.$/);
       expect(isUnit(fieldConfig?.defaults?.unit), `${title}: ${fieldConfig?.defaults?.unit}`).toBe(true);
@@ -72,7 +72,7 @@ describe.each(Object.keys(DASHBOARDS))('the dashboard %s', (name) => {
   });
 });
 
-it('dashboards ask for metrics that there are', () => {
+it('dashboards query only metrics that Tollgate exposes', () => {
   const histograms = Object.entries(METRICS).filter(([, { type }]) => type === 'histogram');
   const known = new Set([
     ...Object.keys(METRICS),
@@ -88,10 +88,10 @@ it('dashboards ask for metrics that there are', () => {
   }
 });
 
-describe('a query is expanded as Grafana does it', () => {
+describe('the expansion of a query', () => {
   const time = { from: new Date('2026-11-01T00:00:00Z'), to: new Date('2026-11-01T01:00:00Z') };
 
-  it('where all are chosen, one, or names that need care', () => {
+  it('for all, for one, and for names with quotes', () => {
     const promql = `x{${TEAM}}[$__range]`;
     expect(expandPromql(promql, time)).toBe('x{team=~".*"}[3600s]');
     expect(expandPromql(promql, { ...time, variables: { team: ['a.b', 'c'] } })).toBe(
@@ -102,7 +102,7 @@ describe('a query is expanded as Grafana does it', () => {
     );
   });
 
-  it('and nothing is left that Grafana would have filled in', () => {
+  it('leaves no variable or macro of Grafana', () => {
     expect(() => expandSql('select $__unknown', time)).toThrow('$__unknown');
     expect(() => expandPromql('x[$__interval_ms]', time)).toThrow('$__interval_ms');
   });

@@ -64,7 +64,7 @@ describe('every query of a dashboard returns rows', () => {
   });
 });
 
-it('money in Prometheus and in Postgres is the same', async () => {
+it('the spend in Prometheus equals the spend in Postgres', async () => {
   const { text } = queries.find(({ name }) => name === 'spend: Spent this month')!;
   const [row] = await reader.unsafe<{ spent: number }[]>(expandSql(text, time()));
   const page = await (await fetch(`${stack.app.url}/metrics`)).text();
@@ -77,7 +77,7 @@ it('money in Prometheus and in Postgres is the same', async () => {
   );
 });
 
-it('what a variable chose is all that a panel shows', async () => {
+it('a panel shows only what its variables select', async () => {
   const { text } = queries.find(({ name }) => name === 'budgets: Grants and limits')!;
   const rows = await reader.unsafe(expandSql(text, { ...time(), variables: { team: ['trial'] } }));
   expect(rows.map(({ team }) => team)).toEqual(['trial']);

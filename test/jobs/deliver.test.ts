@@ -64,7 +64,7 @@ const send = (changes: Partial<DeliverOptions> = {}, signal = never) =>
     signal,
   );
 
-it('sends each threshold of a budget once, in their order', async () => {
+it('deliver sends each threshold of a budget once, in their order', async () => {
   const { teamId, limit } = await spendOfOne('1');
   await send();
   await send();
@@ -77,13 +77,13 @@ it('sends each threshold of a budget once, in their order', async () => {
   expect(receiver.received.every(({ headers, json }) => headers['webhook-id'] === json.id)).toBe(true);
 });
 
-it('sends all that is due at once, however much it is', async () => {
+it('deliver sends every due warning in one run', async () => {
   for (let teams = 0; teams < 4; teams++) await spendOfOne('1');
   await send();
   expect(new Set(receiver.received.map(({ json }) => json.id)).size).toBe(12);
 });
 
-it('tries again what was not taken, with the same id and body, until it is', async () => {
+it('a failed webhook is tried again with the same id and body until it is accepted', async () => {
   await spendOfOne('0.5');
   receiver.statuses = [500, 503];
   for (let run = 0; run < 5; run++) await send();
@@ -100,7 +100,7 @@ it('tries again what was not taken, with the same id and body, until it is', asy
   expect(row!.delivered_at).not.toBeNull();
 });
 
-it('waits longer after each failure, for hours in all', async () => {
+it('retries wait longer after each failure, for hours in all', async () => {
   await spendOfOne('0.5');
   const { sql } = admin.database;
   const waits: number[] = [];
@@ -121,7 +121,7 @@ it('waits longer after each failure, for hours in all', async () => {
   expect(ends.filter((end) => end === 'given_up')).toHaveLength(1);
 });
 
-it('is sent by one of several replicas that look at the same moment', async () => {
+it('one of several concurrent replicas sends a warning', async () => {
   await spendOfOne('1');
   await spendOfOne('1');
   await Promise.all([send(), send(), send()]);
@@ -129,7 +129,7 @@ it('is sent by one of several replicas that look at the same moment', async () =
   expect(receiver.received).toHaveLength(6);
 });
 
-it('is sent by another when the one that took it dies before it was sent', async () => {
+it('another replica sends a warning when the one that claimed it dies', async () => {
   await spendOfOne('0.5');
   // Taken, and never ended: as a process does that is killed now.
   expect(await claimWarnings(admin.database, { limit: 8, forMs: 60_000 })).toHaveLength(1);
@@ -140,7 +140,7 @@ it('is sent by another when the one that took it dies before it was sent', async
   expect(receiver.received).toHaveLength(1);
 });
 
-it('is sent again when nobody wrote down that it was taken', async () => {
+it('a warning is sent again when its acceptance was not recorded', async () => {
   await spendOfOne('0.5');
   const lost = { ...admin.database, db: Object.create(admin.database.db) };
   let statements = 0;
@@ -155,7 +155,7 @@ it('is sent again when nobody wrote down that it was taken', async () => {
   expect(second!.headers['webhook-id']).toBe(first!.headers['webhook-id']);
 });
 
-it('of a gateway that stops is left to the next one, at once', async () => {
+it('a gateway that stops makes its warnings due at once', async () => {
   await spendOfOne('0.5');
   await send({}, AbortSignal.abort());
   expect(receiver.received).toEqual([]);
@@ -163,7 +163,7 @@ it('of a gateway that stops is left to the next one, at once', async () => {
   expect(ends).toEqual(['failed', 'delivered']);
 });
 
-it('goes nowhere while no webhook is set, and not later either', async () => {
+it('a warning raised without a webhook is never sent', async () => {
   const { teamId } = await spendOfOne('0.1');
   const { sql } = admin.database;
   await sql`update counters set settled = 0.5 where team_id = ${teamId}`;
@@ -172,7 +172,7 @@ it('goes nowhere while no webhook is set, and not later either', async () => {
   expect(receiver.received).toEqual([]);
 });
 
-it('is listed with what became of it, newest first, page by page', async () => {
+it('warnings are listed with their delivery, newest first, page by page', async () => {
   const { teamId, limit } = await spendOfOne('0.5');
   receiver.statuses = [500];
   await send();
@@ -204,7 +204,7 @@ it('is listed with what became of it, newest first, page by page', async () => {
   expect(thresholds.toSorted()).toEqual([50, 50, 80]);
 });
 
-it('that was given up is listed with the reason', async () => {
+it('a warning that was given up is listed with the reason', async () => {
   await spendOfOne('0.5');
   receiver.statuses = [404];
   await send({ retriesAfterMs: [] });

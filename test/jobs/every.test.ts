@@ -10,7 +10,7 @@ afterEach(() => {
 
 const times = { firstAfterMs: 10, intervalMs: 100 };
 
-it('runs soon after the start, then at its interval, which begins when a run has ended', async () => {
+it('a job runs soon after the start, then at its interval, counted from the end of a run', async () => {
   let runs = 0;
   let end = () => {};
   const run = () => {
@@ -35,7 +35,7 @@ it('runs soon after the start, then at its interval, which begins when a run has
   await job.stop();
 });
 
-it('tells of a run that failed, and tries again', async () => {
+it('a failed run is reported and tried again', async () => {
   const errors: unknown[] = [];
   let runs = 0;
   const run = async () => {
@@ -48,7 +48,7 @@ it('tells of a run that failed, and tries again', async () => {
   await job.stop();
 });
 
-it('gives up the run under way when it is stopped, says nothing of it, and runs no more', async () => {
+it('stop aborts the present run without an error, and no run follows', async () => {
   const errors: unknown[] = [];
   let runs = 0;
   const run = (signal: AbortSignal) => {

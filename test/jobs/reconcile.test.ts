@@ -64,7 +64,7 @@ async function books(): Promise<string> {
 }
 
 describe('reconcile', () => {
-  it('gives back all of a call that the upstream never served', async () => {
+  it('releases all of a call that the upstream never served', async () => {
     const { teamId, key } = await stack.team({ grantUsd: '18.00' });
     await call(key);
     await call(key, NEVER_SERVED);
@@ -84,7 +84,7 @@ describe('reconcile', () => {
     expect(released).toEqual([usd(data[1]!.hold_usd)]);
   });
 
-  it('charges a call whose answer was lost exactly what the upstream billed', async () => {
+  it('charges a call whose response was lost exactly what the upstream billed', async () => {
     const { teamId, key } = await stack.team({ grantUsd: '18.00' });
     await Promise.all([call(key), call(key, '', { ...hello, model: 'gpt-4o' }), call(key)]);
     await call(key, LOST);
@@ -116,7 +116,7 @@ describe('reconcile', () => {
     expect(await books()).toBe(before);
   });
 
-  it('keeps of every call what it may have cost when nobody can tell which of them was served', async () => {
+  it('keeps for each of several calls what it may have cost when the report does not show which was served', async () => {
     const teams = await Promise.all([stack.team({ grantUsd: '18.00' }), stack.team({ grantUsd: '18.00' })]);
     await call(teams[0]!.key);
     const known = usd((await balanceOf(teams[0]!.teamId)).settled_usd);
@@ -130,7 +130,7 @@ describe('reconcile', () => {
     expect(usd((await balanceOf(teams[1]!.teamId)).settled_usd)).toBe(lost);
   });
 
-  it('gives nothing back that calls of another application may explain', async () => {
+  it('releases nothing that calls of another application may explain', async () => {
     const { teamId, key } = await stack.team({ grantUsd: '18.00' });
     await call(key);
     await call(key, NEVER_SERVED);
@@ -145,7 +145,7 @@ describe('reconcile', () => {
     expect(await balanceOf(teamId)).toEqual(before);
   });
 
-  it('keeps what a call with an estimated charge may have used: its usage is as unknown', async () => {
+  it('keeps what a call with an estimated charge may have used', async () => {
     const { key } = await stack.team({ grantUsd: '18.00' });
     await call(key);
     const before = invoiced();
@@ -169,7 +169,7 @@ describe('reconcile', () => {
     expect(usd((await balanceOf(teamId)).settled_usd)).toBe(invoiced());
   });
 
-  it('leaves alone what the report may not have yet', async () => {
+  it('waits for calls that the report may not have yet', async () => {
     const { key } = await stack.team({ grantUsd: '18.00' });
     await call(key);
     await call(key, NEVER_SERVED);
@@ -179,7 +179,7 @@ describe('reconcile', () => {
     expect(await books()).toBe(before);
   });
 
-  it('is done by one replica at a time', async () => {
+  it('runs on one replica at a time', async () => {
     const { key } = await stack.team({ grantUsd: '18.00' });
     await call(key, NEVER_SERVED);
     await stack.settled();
@@ -207,7 +207,7 @@ describe('a report that is no evidence', () => {
   });
   afterAll(() => foreign.close());
 
-  it('of another organization gives nothing back, and is looked at again later', async () => {
+  it('of another organization releases nothing, and the call is tried again later', async () => {
     const { teamId, key } = await stack.team({ grantUsd: '18.00' });
     await call(key);
     await call(key, NEVER_SERVED);
@@ -225,7 +225,7 @@ describe('a report that is no evidence', () => {
     expect(await job.run(never)).toMatchObject({ released: 1 });
   });
 
-  it('that shows none of our calls gives nothing back', async () => {
+  it('that shows none of the known calls releases nothing', async () => {
     const { teamId, key } = await stack.team({ grantUsd: '18.00' });
     await call(key, NEVER_SERVED);
     const before = await balanceOf(teamId);

@@ -72,7 +72,7 @@ describe('the reader of the usage report', () => {
     expect(second!.url.searchParams.get('page')).toBe('page_2');
   });
 
-  it('takes input that the report does not tell apart for the most of each kind', async () => {
+  it('counts unclassified input as the most of each kind', async () => {
     const told = {
       ...USED,
       input_cached_tokens: 30,

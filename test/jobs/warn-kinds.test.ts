@@ -1,5 +1,4 @@
-/** Warnings of limits of every kind: soft ones, of models and end users, of the whole installation, and what refuses. */
-
+/** Warnings of limits of every kind: soft ones, of models and end users, of the whole installation, and denials. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { asId } from '../../src/domain/ids.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
@@ -48,7 +47,7 @@ const settledOf = async ({ id }: Json) => {
   return rows.map((row) => usd(row.settled));
 };
 
-it('a soft limit counts what its window saw before anybody looked, and every call after', async () => {
+it('a soft limit counts its whole window, also before the first run of the job', async () => {
   const research = await team();
   await spend(research, '3');
   const limit = await soft({ type: 'team', id: research.teamId }, '10');
@@ -65,7 +64,7 @@ it('a soft limit counts what its window saw before anybody looked, and every cal
   ]);
 });
 
-it('a soft limit that nobody spends from gets no counter', async () => {
+it('a soft limit without calls gets no counter', async () => {
   const research = await team();
   const limit = await soft({ type: 'team', id: research.teamId }, '10');
   expect(await raise()).toEqual([]);
@@ -85,7 +84,7 @@ it('a soft limit of a key, and of some models, counts these alone', async () => 
   expect(await raise()).toEqual([[ofKey.id, 50]]);
 });
 
-it('a soft limit of the whole installation is told to every team', async () => {
+it('a soft limit of the whole installation warns every team', async () => {
   const limit = await soft({ type: 'org' }, '1000');
   const [one, two] = [await team(), await team()];
   await spend(one, '300');
@@ -155,7 +154,7 @@ it('a rate limit raises no warning', async () => {
   expect(await raise()).toEqual([]);
 });
 
-it('warning a team is no change of it that the audit log would tell', async () => {
+it('a warning is not a change in the audit log', async () => {
   const research = await team();
   await soft({ type: 'team', id: research.teamId }, '1');
   await spend(research, '1');

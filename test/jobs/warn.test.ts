@@ -1,5 +1,4 @@
 /** What is raised and when, on real counters. */
-
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { asId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
@@ -115,7 +114,7 @@ describe('a warning', () => {
     await raise();
   });
 
-  it('is raised anew for an amount that was changed, and not again for one that comes back', async () => {
+  it('is raised again for a changed amount, and not for one that is changed back', async () => {
     const research = await team({ amount: '10' });
     const { limit } = research;
     await spend(research, ['limit', limit], '8');
@@ -129,7 +128,7 @@ describe('a warning', () => {
     expect(await raise()).toEqual([[limit.id, 100]]);
   });
 
-  it('is not raised for what was deleted', async () => {
+  it('is not raised for a deleted budget', async () => {
     const research = await team({ amount: '1' });
     const other = await team({ amount: '1' });
     const grant = await admin.make('/grants', { team_id: research.teamId, amount_usd: '1' });
@@ -141,7 +140,7 @@ describe('a warning', () => {
     expect(await raise()).toEqual([]);
   });
 
-  it('is raised once by replicas that look at the same moment', async () => {
+  it('is raised once by concurrent replicas', async () => {
     const all = await Promise.all(Array.from({ length: 5 }, () => team({ amount: '1' })));
     for (const each of all) await spend(each, ['limit', each.limit], '1');
     const others = Array.from({ length: 3 }, () => openDatabase(admin.database.connection));
@@ -168,7 +167,7 @@ describe('a warning', () => {
     expect(await catalogChanges(sql, change.version)).toMatchObject({ teamIds: [], warnedTeamIds: [] });
   });
 
-  it('stands on the account while its window lasts and its amount is the same', async () => {
+  it('stays on the account while its window lasts and its amount is unchanged', async () => {
     const research = await team({ amount: '1', window: DAY });
     const today = [TODAY_MS, TOMORROW_MS, TODAY_MS + 1] as [number, number, number];
     await spend(research, ['limit', research.limit], '0.9', today);
@@ -185,7 +184,7 @@ describe('a warning', () => {
     expect(await openWarnings(sql, [asId(research.teamId)])).toEqual([]);
   });
 
-  it('keeps the exact sum and amount of its moment', async () => {
+  it('keeps the exact sum and amount of its time', async () => {
     const research = await team({ amount: '3' });
     await spend(research, ['limit', research.limit], '1.500000000001');
     await raise();

@@ -68,14 +68,14 @@ describe('the text of a warning', () => {
     );
   });
 
-  it('lets no name call a channel or make a link', () => {
+  it('escapes names, which can neither notify a channel nor make a link', () => {
     const text = warningText({ ...OF_A_LIMIT, teamName: '<!channel> & <https://evil.example|click>' });
     expect(text).toContain('Team &lt;!channel&gt; &amp; &lt;https://evil.example|click&gt; has');
   });
 });
 
 describe('the body of a warning', () => {
-  it('says the same in fields', () => {
+  it('has the same facts as fields', () => {
     expect(JSON.parse(warningBody(OF_A_LIMIT))).toEqual({
       type: 'budget.warning',
       id: OF_A_LIMIT.id,
@@ -99,7 +99,7 @@ describe('the body of a warning', () => {
     });
   });
 
-  it('says what is beyond the amount', () => {
+  it('has the excess over the amount', () => {
     const soft = { ...OF_A_LIMIT, threshold: 100, settled: '61.5', enforcement: 'soft' as const };
     expect(JSON.parse(warningBody(soft))).toMatchObject({ over_limit: '11.50' });
   });

@@ -3,7 +3,7 @@ import { startWatch } from '../../src/jobs/watch.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 
-it('a reading is shown for a minute, and none while Postgres does not answer', async () => {
+it('a reading is shown for a minute, and none while Postgres does not respond', async () => {
   const test = await createTestDatabase();
   let nowMs = 0;
   const errors: unknown[] = [];

@@ -26,7 +26,7 @@ async function send(changes: Partial<WebhookOptions> = {}): Promise<string | nul
 }
 
 describe('a webhook', () => {
-  it('carries the id, the time, and a signature that anybody who has the secret can compute', async () => {
+  it('has the id, the time, and a signature that the receiver can compute with the secret', async () => {
     const key = Buffer.from('0123456789abcdef0123456789abcdef');
     expect(await send({ secret: `whsec_${key.toString('base64')}` })).toBeNull();
     const [{ headers, body }] = receiver.received as [Receiver['received'][number]];
@@ -61,7 +61,7 @@ describe('a webhook', () => {
     expect(receiver.received[0]!.headers).not.toHaveProperty('webhook-signature');
   });
 
-  it.each([300, 400, 410, 429, 500, 503])('is not taken when it is answered with %i', async (status) => {
+  it.each([300, 400, 410, 429, 500, 503])('is not accepted with the status %i', async (status) => {
     receiver.statuses = [status];
     expect(await send()).toBe(`the receiver answered ${status}`);
   });
@@ -75,7 +75,7 @@ describe('a webhook', () => {
     await elsewhere.close();
   });
 
-  it('does not wait for a receiver that says nothing', async () => {
+  it('times out on a silent receiver', async () => {
     const silent = createServer(() => {});
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/`;
@@ -84,7 +84,7 @@ describe('a webhook', () => {
     silent.close();
   });
 
-  it('reads no answer without end', async () => {
+  it('does not read an endless response', async () => {
     let written = 0;
     const endless = createServer((_, response) => {
       const more = () => {
@@ -101,7 +101,7 @@ describe('a webhook', () => {
     endless.close();
   });
 
-  it('says that nobody listens, without saying where', async () => {
+  it('reports a refused connection without the address', async () => {
     const { url } = receiver;
     await receiver.close();
     expect(await send({ url })).toBe('the receiver cannot be reached (ECONNREFUSED)');
@@ -133,7 +133,7 @@ describe('a webhook that may only go to the public internet', () => {
     expect(receiver.received).toEqual([]);
   });
 
-  it('does not go where a name leads to a private address, also beside a public one', async () => {
+  it('does not go to a name with a private address, also beside a public one', async () => {
     const port = new URL(receiver.url).port;
     for (const others of [[], [{ address: '1.1.1.1', family: 4 }]]) {
       const resolve = async () => [...others, { address: '127.0.0.1', family: 4 }];
@@ -143,7 +143,7 @@ describe('a webhook that may only go to the public internet', () => {
     expect(receiver.received).toEqual([]);
   });
 
-  it('connects to the very address that was judged: the name is asked once', async () => {
+  it('connects to the address that was checked: the name is resolved once', async () => {
     const { port } = new URL(receiver.url);
     let asked = 0;
     // Where nobody listens when it is judged; were it asked again, the receiver.

@@ -14,7 +14,7 @@ async function eventually<Value>(read: () => Promise<Value | undefined>): Promis
   }
 }
 
-it('the gateway reconciles by itself where an admin key is set, and sends that key on no call', async () => {
+it('the gateway reconciles when an admin key is set, and sends that key with no call', async () => {
   const env = { OPENAI_ADMIN_KEY: ADMIN, TOLLGATE_RECONCILE_INTERVAL_MS: '1000' };
   const stack = await startStack({ env });
   try {
@@ -35,7 +35,7 @@ it('the gateway reconciles by itself where an admin key is set, and sends that k
   }
 });
 
-it('a report that cannot be read stops no call', async () => {
+it('a usage report that cannot be read does not affect calls', async () => {
   const env = { OPENAI_ADMIN_KEY: 'sk-no-admin', TOLLGATE_RECONCILE_INTERVAL_MS: '1000' };
   const stack = await startStack({ env });
   try {

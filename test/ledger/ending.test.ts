@@ -181,3 +181,18 @@ test('a grant that expires later pays nothing while an earlier one has money, wh
   expect(bench.memory.counters.get('early@0')!.settled).toBe(usd('0.08'));
   expect(bench.memory.counters.get('later@0')!.settled).toBe(0n);
 });
+
+test('an instance that was quiet is as quick as ever with the event of its next call', async () => {
+  const bench = await start();
+  expect(bench.ledger.isQuiet).toBe(true);
+  await bench.pass(30_000);
+  expect(bench.ledger.isQuiet).toBe(true);
+  bench.end(await bench.begin(await bench.take(account, '1.00')), '0.10');
+  expect(bench.ledger.isQuiet).toBe(false);
+  await bench.pass(200);
+  expect(bench.memory.events.size).toBe(1);
+  await bench.pass(9_000);
+  expect(bench.ledger.isQuiet).toBe(false);
+  await bench.pass(2_000);
+  expect(bench.ledger.isQuiet).toBe(true);
+});

@@ -29,7 +29,7 @@ describe('a chat completion', () => {
     });
   });
 
-  it('may carry client tools, refusals, tool results and stored answers', () => {
+  it('may have client tools, refusals, tool results and assistant messages', () => {
     const messages = [
       { role: 'assistant', content: null, tool_calls: [] },
       { role: 'assistant', content: [{ type: 'refusal', refusal: 'no' }] },
@@ -61,7 +61,7 @@ describe('a chat completion', () => {
     ['messages[0].content[0]', user({ type: 'file', file: { file_id: 'f' } })],
     ['messages[0].content[0]', user({ type: 'something_new' })],
     ['messages[0].content[0]', user({ text: 'x' })],
-  ])('is refused as unbounded for %s: %j', (param, fields) => {
+  ])('ends in unbounded_request for %s: %j', (param, fields) => {
     expect(read('chat/completions', chat(fields))).toMatchObject({ code: 'unbounded_request', param });
   });
 
@@ -84,7 +84,7 @@ describe('a chat completion', () => {
     ['tools[0]', { tools: ['function'] }],
     ['prediction', { prediction: 'x' }],
     ['modalities', { modalities: 'text' }],
-  ])('is refused for a wrong %s: %j', (param, fields) => {
+  ])('ends in an error for a wrong %s: %j', (param, fields) => {
     expect(read('chat/completions', chat(fields))).toMatchObject({ code: 'invalid_request', param });
   });
 });
@@ -92,7 +92,7 @@ describe('a chat completion', () => {
 describe('a response', () => {
   const content = (...parts: unknown[]) => ({ input: [{ role: 'user', content: parts }] });
 
-  it('may carry messages, tool calls, their results and its own reasoning', () => {
+  it('may have messages, tool calls, their results and its own reasoning', () => {
     const input = [
       { role: 'user', content: 'x' },
       { type: 'message', role: 'assistant', content: [{ type: 'output_text', text: 'y', annotations: [] }] },
@@ -125,7 +125,7 @@ describe('a response', () => {
     ...['image_generation', 'mcp', 'local_shell', 'shell', 'apply_patch', 'namespace', 'toolbox'].map(
       (type) => [type],
     ),
-  ])('is refused as unbounded with the tool %s', (type) => {
+  ])('ends in unbounded_request with the tool %s', (type) => {
     const refusal = { code: 'unbounded_request', param: 'tools[0]' };
     expect(read('responses', response({ tools: [{ type }] }))).toMatchObject(refusal);
   });
@@ -150,7 +150,7 @@ describe('a response', () => {
     ['input[0].content[0].file_id', content({ type: 'input_image', file_id: 'f', image_url: inlineImage })],
     ['input[0].content[0].image_url', content({ type: 'input_image', image_url: 'https://a/b.png' })],
     ['input[0].output[0]', { input: [{ type: 'function_call_output', output: [{ type: 'input_file' }] }] }],
-  ])('is refused as unbounded for %s: %j', (param, fields) => {
+  ])('ends in unbounded_request for %s: %j', (param, fields) => {
     expect(read('responses', response(fields))).toMatchObject({ code: 'unbounded_request', param });
   });
 
@@ -163,7 +163,7 @@ describe('a response', () => {
     ['max_output_tokens', { max_output_tokens: 15 }],
     ['background', { background: 'true' }],
     ['instructions', { instructions: [{ type: 'input_file' }] }],
-  ])('is refused for a wrong %s: %j', (param, fields) => {
+  ])('ends in an error for a wrong %s: %j', (param, fields) => {
     expect(read('responses', response(fields))).toMatchObject({ code: 'invalid_request', param });
   });
 });

@@ -17,17 +17,17 @@ describe('decodeBody', () => {
     expect(await decodeBody(encoding, encoded)).toEqual(body);
   });
 
-  it('hands on what is not encoded', async () => {
+  it('returns an unencoded body unchanged', async () => {
     expect(await decodeBody(null, body)).toBe(body);
   });
 
-  it('gives up on unknown encodings, damage and cut answers', async () => {
+  it('returns nothing for unknown encodings, damage and truncated bodies', async () => {
     expect(await decodeBody('compress', body)).toBeNull();
     expect(await decodeBody('gzip', body)).toBeNull();
     expect(await decodeBody('gzip', gzipSync(body).subarray(0, 20))).toBeNull();
   });
 
-  it('gives up on a few kilobytes that unpack to more than it keeps', async () => {
+  it('returns nothing for a few kilobytes that unpack beyond its bound', async () => {
     const bomb = zstdCompressSync(Buffer.alloc(65 * 1024 * 1024));
     expect(bomb.length).toBeLessThan(10_000);
     expect(await decodeBody('zstd', bomb)).toBeNull();

@@ -27,7 +27,7 @@ describe('renderBody', () => {
     );
   });
 
-  it('replaces a field that is there but says nothing', () => {
+  it('replaces a field that is null', () => {
     const fields = { service_tier: 'auto', max_completion_tokens: null, stream: true };
     const stream_options = { include_obfuscation: false, include_usage: false };
     const sent = JSON.parse(render('chat/completions', chat({ ...fields, stream_options }), edits));
@@ -43,7 +43,7 @@ describe('renderBody', () => {
     expect(JSON.parse(sentWithoutOptions).stream_options).toEqual({ include_usage: true });
   });
 
-  it('keeps every digit of the numbers that it writes anew', () => {
+  it('keeps every digit of the numbers that it rewrites', () => {
     const body =
       '{"model":"m","input":"x","service_tier":null,"seed":9223372036854775807,"x":[1.0,1e400,-0]}';
     expect(render('responses', body, { serviceTier: 'default' })).toBe(body.replace('null', '"default"'));
@@ -98,7 +98,7 @@ describe('renderBody', () => {
     );
   });
 
-  it('can write anew whatever nesting was accepted', () => {
+  it('rewrites every accepted nesting', () => {
     const metadata = `${'['.repeat(254)}${']'.repeat(254)}`;
     const body = `{"model":"m","input":"x","service_tier":null,"metadata":${metadata}}`;
     expect(render('responses', body, { serviceTier: 'default' })).toBe(body.replace('null', '"default"'));

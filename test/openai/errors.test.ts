@@ -52,7 +52,7 @@ describe('errorHeaders', () => {
 
 describe('isOpenAiError', () => {
   it.each(['', '<html>502</html>', '{"error":"x"}', '{"error":{}}', '{"message":"x"}', '[]', 'null'])(
-    'does not take %j for an answer of the API',
+    'does not take %j for an error of the API',
     (body) => {
       expect(isOpenAiError(Buffer.from(body))).toBe(false);
     },

@@ -12,7 +12,7 @@ const ours = [
 ];
 
 describe('upstreamHeaders', () => {
-  it('passes on what says something about the request', () => {
+  it('passes on headers about the request', () => {
     const incoming = [
       'Accept',
       'application/json',
@@ -59,7 +59,7 @@ describe('upstreamHeaders', () => {
     expect(upstreamHeaders([name, 'close'], options)).toEqual(ours);
   });
 
-  it('drops what a Connection header names, but nothing that is ours', () => {
+  it('drops what a Connection header names, but none of Tollgate’s own', () => {
     const incoming = ['X-Hop', '1', 'connection', 'close, X-Hop, Authorization, accept-encoding', 'x-b', '2'];
     expect(upstreamHeaders(incoming, options)).toEqual(['x-b', '2', ...ours]);
   });
@@ -71,7 +71,7 @@ describe('upstreamHeaders', () => {
 });
 
 describe('clientHeaders', () => {
-  it('passes on what the upstream says, every value of it', () => {
+  it('passes on the upstream’s headers, every value of them', () => {
     const upstream = { 'content-type': 'text/event-stream', 'x-request-id': 'req_1', vary: ['a', 'b'] };
     expect(clientHeaders(upstream)).toEqual([
       ...['content-type', 'text/event-stream', 'x-request-id', 'req_1'],
@@ -79,7 +79,7 @@ describe('clientHeaders', () => {
     ]);
   });
 
-  it('keeps back the connection, cookies, the length, and names that are ours', () => {
+  it('drops connection headers, cookies, the length, and Tollgate’s own names', () => {
     const upstream = {
       connection: 'keep-alive, x-hop',
       'keep-alive': 'timeout=5',
@@ -107,7 +107,7 @@ describe('bearerKey', () => {
     expect(bearerKey(incoming)).toBeNull();
   });
 
-  it('refuses two keys, even equal ones', () => {
+  it('returns an error for two keys, even equal ones', () => {
     const incoming = ['Authorization', 'Bearer tg-1', 'authorization', 'Bearer tg-1'];
     expect(bearerKey(incoming)).toMatchObject({ code: 'invalid_api_key' });
   });

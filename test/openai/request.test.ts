@@ -29,7 +29,7 @@ describe('readRequest', () => {
     expect('body' in request && request.body.length).toBe(0);
   });
 
-  it('lets moderations pass unchecked, because they cost nothing', () => {
+  it('does not check moderations, which cost nothing', () => {
     expect(accepted('moderations', { input: [{ type: 'image_url' }] }).operation.billable).toBe(false);
   });
 
@@ -40,11 +40,11 @@ describe('readRequest', () => {
     ['a byte order mark', Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), Buffer.from('{}')])],
     ['invalid UTF-8', Buffer.from('{"model":"\xff"}', 'latin1')],
     ['UTF-16', Buffer.from('{"model":"m"}', 'utf16le')],
-  ])('refuses %s as invalid_json', (_, body) => {
+  ])('returns invalid_json for %s', (_, body) => {
     expect(read('chat/completions', body)).toMatchObject({ code: 'invalid_json' });
   });
 
-  it('refuses a million open brackets without a stack overflow', () => {
+  it('returns an error for a million open brackets, without a stack overflow', () => {
     expect(read('chat/completions', '['.repeat(1e6))).toMatchObject({ code: 'invalid_json' });
     const nested = `{"model":"m","messages":${'['.repeat(1e5)}${']'.repeat(1e5)}}`;
     expect(read('chat/completions', nested)).toMatchObject({ code: 'invalid_request' });
@@ -69,7 +69,7 @@ describe('readRequest', () => {
     ['service_tier', { service_tier: 1 }],
     ['user', { user: { id: 1 } }],
     ['safety_identifier', { safety_identifier: 'x'.repeat(300) }],
-  ])('refuses a wrong %s: %j', (param, fields) => {
+  ])('returns an error for a wrong %s: %j', (param, fields) => {
     expect(read('chat/completions', chat(fields))).toMatchObject({ code: 'invalid_request', param });
     expect(read('responses', response(fields))).toMatchObject({ code: 'invalid_request', param });
   });
@@ -92,7 +92,7 @@ describe('readRequest', () => {
     expect(accepted('responses', response({ service_tier: tier })).operation.serviceTier).toBe(tier);
   });
 
-  it('knows no price of the other service tiers', () => {
+  it('returns an error for other service tiers', () => {
     expect(accepted('responses', response({ service_tier: 'auto' })).operation.serviceTier).toBeNull();
     for (const service_tier of ['scale', 'fast', 'ultrafast', 'batch', '']) {
       const refusal = { code: 'unknown_price', param: 'service_tier' };
@@ -124,7 +124,7 @@ describe('readRequest', () => {
 describe('completions', () => {
   const completion = (fields: object = {}) => ({ model: 'davinci-002', prompt: 'Hello', ...fields });
 
-  it('multiplies its prompts by the answers written for each', () => {
+  it('multiply the prompts by the completions written for each', () => {
     const choices = (fields: object) => accepted('completions', completion(fields)).operation.choices;
     expect(choices({})).toBe(1);
     expect(choices({ prompt: ['a', 'b', 'c'], n: 2 })).toBe(6);
@@ -132,14 +132,14 @@ describe('completions', () => {
     expect(choices({ prompt: [[1], [2, 3]], best_of: 4 })).toBe(8);
   });
 
-  it('has the output limit of 16 tokens that the API assumes', () => {
+  it('have the API’s default output limit of 16 tokens', () => {
     expect(accepted('completions', completion()).operation).toMatchObject({
       outputTokensLimit: 16,
     });
     expect(accepted('completions', completion({ max_tokens: 0 })).operation.outputTokensLimit).toBe(0);
   });
 
-  it('holds an echoed prompt as if it were output', () => {
+  it('hold an echoed prompt as output', () => {
     expect(accepted('completions', completion({ echo: true })).operation.extraOutputTokens).toBe(7);
   });
 
@@ -154,7 +154,7 @@ describe('completions', () => {
     ['prompt', { prompt: [1.5] }],
     ['prompt', { prompt: null }],
     ['prompt', { prompt: { id: 'x' } }],
-  ])('refuse a wrong %s: %j', (param, fields) => {
+  ])('end in an error for a wrong %s: %j', (param, fields) => {
     expect(read('completions', completion(fields))).toMatchObject({ code: 'invalid_request', param });
   });
 });
@@ -165,7 +165,7 @@ describe('embeddings', () => {
     expect(operation).toMatchObject({ outputTokensLimit: 0, choices: 1 });
   });
 
-  it.each([[undefined], [[]], [[null]], [{}], [[['a']]]])('refuse the input %j', (input) => {
+  it.each([[undefined], [[]], [[null]], [{}], [[['a']]]])('end in an error for the input %j', (input) => {
     const refusal = { code: 'invalid_request', param: 'input' };
     expect(read('embeddings', { model: 'm', input })).toMatchObject(refusal);
   });

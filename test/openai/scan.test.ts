@@ -46,7 +46,7 @@ describe('scanNames', () => {
     expect(scanNames(`{"a":[${'{"b":1,"c":2},'.repeat(100_000)}{"n":1,"n":2}]}`)).toBe('ambiguous');
   });
 
-  it('refuses nesting beyond its limit and accepts it up to there', () => {
+  it('returns an error for nesting beyond its limit and accepts it up to there', () => {
     const nested = (depth: number) => `${'['.repeat(depth - 1)}{}${']'.repeat(depth - 1)}`;
     expect(scanNames(nested(MAX_DEPTH))).toBe('plain');
     expect(scanNames(nested(MAX_DEPTH + 1))).toBe('too_deep');

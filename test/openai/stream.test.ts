@@ -20,7 +20,7 @@ const chat = (stripUsage: boolean, ...texts: string[]) =>
   );
 
 describe('StreamMeter on chat completions', () => {
-  it('removes our usage chunk and usage fields and nothing else, however the bytes are cut', () => {
+  it('removes the usage chunk and fields that Tollgate asked for and nothing else, however the bytes are cut', () => {
     fc.assert(
       fc.property(chatStream, points, ({ upstream, client, promptTokens }, at) => {
         const result = run('chat.completions', true, chunksOf(upstream, at));
@@ -61,7 +61,7 @@ describe('StreamMeter on chat completions', () => {
     expect(meter.push(Buffer.from(':2}\n\n')).toString()).toBe('data: {"b":2}\n\n');
   });
 
-  it('keeps usage on a chunk that carries an answer, and meters it', () => {
+  it('keeps usage on a chunk with content, and meters it', () => {
     const text = 'data: {"choices":[{"index":0}],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n';
     const { client, meter } = chat(true, text);
     expect(client).toBe(text);
@@ -109,7 +109,7 @@ describe('StreamMeter on chat completions', () => {
     expect(client).toBe('');
   });
 
-  it('believes no malformed usage', () => {
+  it('ignores malformed usage', () => {
     const { meter } = chat(
       false,
       'data: {"choices":[],"usage":{"prompt_tokens":-1,"completion_tokens":2}}\n\n',
@@ -122,7 +122,7 @@ describe('StreamMeter on chat completions', () => {
     expect(chat(true, 'data: {"error":null,"x":"\\"error\\":{}"}\n\n').meter.sawError).toBe(false);
   });
 
-  it('takes [DONE] for the end only where it is all that an event says', () => {
+  it('takes [DONE] for the end only as the whole data of an event', () => {
     const completed = (text: string) => chat(false, text).meter.completed;
     expect(completed('data:[DONE]\r\n\r\n')).toBe(true);
     expect(completed('data: [DONE]')).toBe(true);
@@ -179,7 +179,7 @@ describe('StreamMeter on responses', () => {
     );
   });
 
-  it('is not fooled by text that looks like the end', () => {
+  it('is not misled by text that looks like the end', () => {
     const texts = [
       'response.completed',
       terminal('response.completed'),

@@ -68,7 +68,7 @@ describe('meterJson', () => {
     expect(model).toBe('e');
   });
 
-  it('spares the parsing of vectors, whatever is in them', () => {
+  it('does not parse vectors, whatever is in them', () => {
     const body = '{"data":[{"embedding":[NaN]}],"model":"e","usage":{"prompt_tokens":8}}';
     expect(meter('embeddings', body).usage?.input_tokens).toBe(8);
   });

@@ -6,7 +6,7 @@ import { createTestDatabase } from '../support/postgres.ts';
 const { connection, database, drop } = await createTestDatabase();
 afterAll(drop);
 
-test('no value loses a digit on its way through the raw client', async () => {
+test('no value loses a digit in the raw client', async () => {
   const [row] = await database.sql`
     select 123456789012.123456789012::numeric(24, 12) as money, 9223372036854775807::int8 as count,
       '2026-02-03T04:05:06.789Z'::timestamptz as moment, '{"a": [1, null]}'::jsonb as json`;

@@ -1,5 +1,4 @@
 /** Rate limits in Postgres: buckets under one anchor, for every subject of their own. */
-
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
 import { UNIT } from '../../src/domain/claim.ts';
@@ -104,7 +103,7 @@ test('a changed amount binds the window at once, and touches none of its buckets
   expect(row).toEqual({ amount: 10 });
 });
 
-test('a beat names the counters that lend to this instance and of which somebody lacks some', async () => {
+test('a heartbeat names the contended counters that lend to the instance', async () => {
   const [limit, other] = [await makeLimit(10), await makeLimit(10)];
   const [rich, poor] = [await makeInstance(), await makeInstance()];
   const spec = bucketOf(limit);

@@ -12,7 +12,7 @@ const { database, drop } = await createTestDatabase({ hotConnectionsMax: 12 });
 const { sql } = database;
 afterAll(drop);
 
-test('what instances give back meets what others ask for without a deadlock', async () => {
+test('concurrent returns and lease requests do not deadlock', async () => {
   const teamId = await insertTeam(sql);
   const specs = Array.from({ length: 6 }, () => counterSpec(teamId, { amount: usd('50.00') }));
   for (const spec of specs) await insertSource(sql, spec);

@@ -20,7 +20,7 @@ async function makeInstance(): Promise<string> {
   return id;
 }
 
-test('a heartbeat counts the live instances that were heard of, and tells the clock of Postgres', async () => {
+test('a heartbeat returns the number of live instances and the time of Postgres', async () => {
   const [first, second, silent] = [await makeInstance(), await makeInstance(), await makeInstance()];
   await sql`update instances set heartbeat_at = now() - interval '11 seconds' where id = ${silent}`;
   expect((await store.heartbeat(first)).instances).toBe(2);
@@ -31,7 +31,7 @@ test('a heartbeat counts the live instances that were heard of, and tells the cl
   expect((await store.heartbeat(silent)).instances).toBe(2);
 });
 
-test('an adopted instance is fenced from leasing, flushing and living, and a stopped one stays stopped', async () => {
+test('an adopted instance can no longer lease, flush or send heartbeats, and a stopped one stays stopped', async () => {
   const teamId = await insertTeam(sql);
   const fenced = { name: 'InstanceFenced' };
   for (const status of ['adopted', 'stopped'] as const) {
@@ -48,7 +48,7 @@ test('an adopted instance is fenced from leasing, flushing and living, and a sto
   }
 });
 
-test('adoption takes the calls in, gives the rest of the lease back, and a second one finds nothing to do', async () => {
+test('adoption writes the calls and returns the rest of the lease; a second adoption changes nothing', async () => {
   const instanceId = await makeInstance();
   const teamId = await insertTeam(sql);
   const spec = counterSpec(teamId, { amount: usd('1.00') });

@@ -80,7 +80,7 @@ test('known usage is what the upstream reported, by the minutes of its life, ove
   ]);
 });
 
-test('a call whose life reaches beyond what is read is not known in it', async () => {
+test('a call that may reach beyond the range is not known usage', async () => {
   const later = NOON_MS + 60 * MINUTE_MS;
   const life = await answered(later, 90_000);
   expect(await read(life)).toHaveLength(1);

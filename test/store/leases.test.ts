@@ -33,7 +33,7 @@ async function counterOf(spec: CounterSpec) {
   return { amount: usd(row!.amount), settled: usd(row!.settled), leased: usd(row!.leased) };
 }
 
-test('instances that ask at the same moment are together lent the amount and not a cent more', async () => {
+test('concurrent instances are together lent the amount and not a cent more', async () => {
   const spec = await makeCounter({ amount: usd('1.00') });
   const instances = await makeInstances(8);
   const pools = [{ counters: [spec], min: usd('0.03'), want: usd('0.07') }];
@@ -116,7 +116,7 @@ test('a counter made while calls are being flushed counts each of them exactly o
   expect(rows.map((row) => usd(row.settled))).toEqual(Array(12).fill(usd('1.44')));
 });
 
-test('asking for a limit that does not exist is an error that names the team, and changes nothing', async () => {
+test('a request for a limit that does not exist is an error that names the team, and changes nothing', async () => {
   const [instanceId] = await makeInstances(1);
   const teamId = await insertTeam(sql);
   const pools = [{ counters: [counterSpec(teamId)], min: 0n, want: 1n }];

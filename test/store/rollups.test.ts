@@ -19,7 +19,7 @@ async function differences() {
   return stack.database.sql.unsafe(`(${days} except ${quarters}) union all (${quarters} except ${days})`);
 }
 
-it('days add up to what quarters of an hour do, whatever calls end as and whatever is released later', async () => {
+it('the sums by day equal those by quarter of an hour, whatever the outcomes and later releases', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '18.00' });
   const body = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }] };
   for (const fault of ['', '', 'fault=html_502', 'fault=status_500', '']) {

@@ -14,7 +14,7 @@ afterEach(() => testDatabase.drop());
 
 const version = async () => (await catalogChanges(testDatabase.database.sql, 0)).version;
 
-test('the seed arrives whole, as it was read, and a second time changes nothing', async () => {
+test('the whole seed is loaded, and loading it again changes nothing', async () => {
   const { database } = testDatabase;
   const seed = readSeed();
   await loadSeed(database);
@@ -52,7 +52,7 @@ test('a seed that changes the rates of a price that events may name stops the st
   expect(await version()).toBeGreaterThan(before);
 });
 
-test('a newer seed renews what is known of models, except what an admin said', async () => {
+test('a newer seed updates models, except what an admin has set', async () => {
   const { database } = testDatabase;
   const model = (name: string, maxOutputTokens: number) => ({
     model: name,

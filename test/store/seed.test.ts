@@ -61,7 +61,7 @@ describe('the seed', () => {
     expect(input('text-similarity-davinci-001/default/2020-06-11')).toBe('600.00');
   });
 
-  test('bills moderations at nothing', () => {
+  test('prices moderations at zero', () => {
     expect(input('omni-moderation-latest/default/2020-06-11')).toBe('0.00');
   });
 
@@ -73,7 +73,7 @@ describe('the seed', () => {
     expect(maximum.get('babbage-002')).toBeNull();
   });
 
-  test('knows that search fees leave a model unbounded', () => {
+  test('marks models with search fees as unbounded', () => {
     expect(models.filter((row) => row.unboundedReason !== null).map((row) => row.model)).toEqual([
       'gpt-5-search-api',
     ]);

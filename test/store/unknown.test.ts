@@ -41,7 +41,7 @@ async function waits(work: Promise<unknown>): Promise<boolean> {
   return false;
 }
 
-test('a release waits for whoever sums up the organization to make its counter, which would miss it', async () => {
+test('a release waits while a counter of the organization is created, which would miss it otherwise', async () => {
   const eventId = await flushUnknown(await insertTeam(sql));
   let released: ReturnType<typeof releaseUnknown> | null = null;
   await sql.begin(async (tx) => {

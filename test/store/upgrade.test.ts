@@ -2,7 +2,6 @@
  * From the last release to this one: a database with its schema and rows is migrated, what a process of it still does
  * afterwards is what it may do, and a journal that it left is adopted.
  */
-
 import { copyFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -219,7 +218,7 @@ describe('prices of the last release', () => {
     const [after] = await sql`select count(*)::int4 as count from audit_log`;
     expect(after).toEqual(before);
     await sql`update prices set source = 'another page' where id = 'admin-flex'`;
-    const [entry] = await sql`select action, noun_id as id from audit_log order by at desc limit 1`;
+    const [entry] = await sql`select action, resource_id as id from audit_log order by at desc limit 1`;
     expect(entry).toEqual({ action: 'change', id: 'admin-flex' });
   });
 });

@@ -69,7 +69,7 @@ async function budgetOf(teamId: string): Promise<TightestBudget | undefined> {
   return budgets.find(({ team }) => team === teamId);
 }
 
-it('the tightest of a team’s cost limits is its budget, in its window of this moment', async () => {
+it('the tightest of a team’s cost limits is its budget, in its present window', async () => {
   const team = await insertTeam(test.database.sql);
   await limit(team, '50', '20');
   await limit(team, '30', '25');
@@ -114,7 +114,7 @@ it('a grant without an end keeps a budget from ending', async () => {
   expect(await budgetOf(team)).toMatchObject({ endsAtMs: null });
 });
 
-it('a budget ends when the pace of the last hour says so', async () => {
+it('a budget runs out at the rate of the last hour', async () => {
   const team = await insertTeam(test.database.sql);
   await limit(team, '50', '40');
   await spend(team, HOUR_AGO, '1.5');
@@ -127,7 +127,7 @@ it('a budget ends when the pace of the last hour says so', async () => {
   expect(await budgetOf(spent)).toMatchObject({ remaining: usd('-0.5'), exhaustedInSeconds: 0 });
 });
 
-it('those closest to their end come first, and no more than asked for', async () => {
+it('the budgets closest to their end come first, at most as many as requested', async () => {
   const { budgets } = await readWatch(test.database.db, 2);
   const { budgets: all } = await readWatch(test.database.db, 100);
   expect(budgets).toEqual(all.slice(0, 2));
@@ -157,7 +157,7 @@ it('a deleted team has no budget', async () => {
   expect(await budgetOf(team)).toBeUndefined();
 });
 
-it('what is charged for unknown outcomes is told, and events that no month took', async () => {
+it('the watch reads the charges of unknown outcomes and the events outside of every partition', async () => {
   const { sql } = test.database;
   const teamId = await insertTeam(sql);
   for (const [unknown, day] of [
@@ -182,7 +182,7 @@ it('connections are counted by a closed list of states', async () => {
   expect(connections.get('active')).toBeGreaterThanOrEqual(1);
 });
 
-it('takes no soft limit for a budget, and tells what was spent beyond it, or beyond a lowered one', async () => {
+it('a soft limit is not a budget; the spend beyond it and beyond a lowered limit is read', async () => {
   const { sql } = test.database;
   const [soft, lowered, within] = await Promise.all([insertTeam(sql), insertTeam(sql), insertTeam(sql)]);
   await limit(soft, '10', '12.5', { enforcement: 'soft' });

@@ -68,6 +68,16 @@ describe('the line of a call', () => {
     expect(line).not.toHaveProperty([FIELDS.errorType]);
   });
 
+  it('has what else was used, in units', async () => {
+    const usage = { input_tokens: 9, input_audio_tokens: 7, audio_seconds: 12_500_000 };
+    const [line] = await written((log) => log.logCall(call({ usage })));
+    expect(line).toMatchObject({
+      'gen_ai.usage.input_tokens': 9,
+      'tollgate.usage.input_audio_tokens': 7,
+      'tollgate.usage.audio_seconds': 12.5,
+    });
+  });
+
   it('is left out when calls are not logged', async () => {
     expect(await written((log) => log.logCall(call({ outcome: 'unknown' })), { logCalls: false })).toEqual(
       [],

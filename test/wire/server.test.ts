@@ -120,6 +120,7 @@ describe.each<Kind>(['wire', 'node'])('%s', (kind) => {
     });
     for (const [path, header] of [
       ['client', 'connection: close\r\n'],
+      ['oddly', 'connection: keep-alive, close\t\r\n'],
       ['handler', ''],
       ['header', ''],
     ]) {
@@ -193,6 +194,41 @@ describe.each<Kind>(['wire', 'node'])('%s', (kind) => {
     await client.until((all) => all.endsWith('\r\n0\r\n\r\n'));
     expect(client.received).toBeGreaterThan(64 * piece.length);
     expect(drains).toBeGreaterThan(0);
+  });
+
+  it('sends a slow client its own bytes, whatever others are sent meanwhile', async () => {
+    const piece = (index: number) => `${index} `.padEnd(10_000, '.');
+    let written = 0;
+    let slow: Exchange | undefined;
+    const { connect } = await start(kind, (exchange) => {
+      if (exchange.url !== '/v1/slow') {
+        exchange.respond(200, [], Buffer.alloc(10_000, '!'));
+        return;
+      }
+      exchange.writeHead(200, ['content-length', '20000000']);
+      slow = exchange;
+    });
+    const client = connect();
+    client.socket.pause();
+    client.send('GET /v1/slow HTTP/1.1\r\nhost: a\r\n\r\n');
+    while (!slow) await new Promise((resolve) => setImmediate(resolve));
+    while (slow.write(Buffer.from(piece(written++)))) {
+      // Until the kernel takes only a part of a piece.
+    }
+    const other = connect().send('GET /v1/other HTTP/1.1\r\nhost: a\r\n\r\n');
+    await other.until((text) => text.includes('!!!'));
+    let all = '';
+    client.socket.on('data', (bytes: Buffer) => {
+      all += bytes.toString('latin1');
+    });
+    client.socket.resume();
+    while (all.length < written * 10_000) await new Promise((resolve) => setTimeout(resolve, 5));
+    const body = all.slice(all.indexOf('\r\n\r\n') + 4);
+    for (let index = 0; index < written; index++) {
+      if (body.slice(index * 10_000, (index + 1) * 10_000) !== piece(index)) {
+        throw new Error(`piece ${index} of ${written} is another`);
+      }
+    }
   });
 
   it('tells the handler of the end of the exchange', async () => {

@@ -1,5 +1,7 @@
 /** Calls, and the correction of an unknown outcome. */
+
 import { z } from 'zod';
+import { OUTCOMES, PROVENANCES } from '../../domain/outcome.ts';
 import {
   id,
   instant,
@@ -16,8 +18,8 @@ import {
   tokenCount,
 } from './fields.ts';
 
-const outcome = z.enum(['settled', 'voided', 'unknown']);
-const provenance = z.enum(['reported', 'estimated', 'unknown']);
+const outcome = z.enum(OUTCOMES);
+const provenance = z.enum(PROVENANCES);
 
 export const UnknownQuery = pageQuery.extend({ team_id: teamId.optional() });
 

@@ -231,6 +231,9 @@ export const Warning = z
   .meta({ id: 'Warning' });
 export const Warnings = page(Warning);
 
+export const OperationsQuery = z.strictObject({
+  team_id: id.optional().meta({ description: 'They are the same for every team' }),
+});
 export const Operations = z
   .strictObject({
     data: z.array(

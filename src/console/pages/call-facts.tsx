@@ -8,6 +8,7 @@ import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
 import { costOf, Outcome } from './call-table.tsx';
 import { Figure } from './overview-figures.tsx';
+import { nameOf } from './quantities.ts';
 
 export function CallFigures({ call }: { call: WholeEvent }) {
   const t = useMessages();
@@ -63,6 +64,10 @@ export function Facts({ call }: { call: WholeEvent }) {
     [t.call.upstreamRequest, code(call.upstream_request_id)],
     [t.call.priceRow, code(call.price_id)],
     [t.call.writeTokens, format.count(call.cache_write_tokens)],
+    ...Object.entries(call.quantities).map(([meter, amount]): [string, ComponentChildren] => [
+      nameOf(meter),
+      format.count(amount ?? 0),
+    ]),
   ];
   return (
     <dl class="facts">

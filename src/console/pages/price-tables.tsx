@@ -6,11 +6,19 @@ import { Money, moneyText } from '../parts/money.tsx';
 import { type Column, Table } from '../parts/table.tsx';
 import { type Format, useFormat } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
+import { nameOf } from './quantities.ts';
 import { before, hasKnownStart } from './rate-card.ts';
 
 type Rate = 'input_usd' | 'cached_input_usd' | 'cache_write_usd' | 'output_usd';
 
 const RATES = ['input_usd', 'cached_input_usd', 'cache_write_usd', 'output_usd'] as const;
+
+const TEXT_METER = {
+  input_usd: 'input_tokens',
+  cached_input_usd: 'cached_input_tokens',
+  cache_write_usd: 'cache_write_tokens',
+  output_usd: 'output_tokens',
+} as const satisfies Record<Rate, string>;
 
 const labelOf = (t: Messages, rate: Rate) =>
   ({
@@ -80,9 +88,22 @@ function ModelCell({ price }: { price: Price }) {
       {price.long_context_above_tokens !== null && price.long_context && (
         <span class="under">{t.prices.longContext(format.compact(price.long_context_above_tokens))}</span>
       )}
+      {otherLines(price).map((line) => (
+        <span key={`${line.meter} ${line.band ?? ''}`} class="under">
+          {t.prices.line(nameOf(line.meter), moneyText(line.rate), format.count(line.per))}
+        </span>
+      ))}
     </>
   );
 }
+
+/** Of which meters that no column shows a price has lines. */
+function otherLines(price: Price): Price['lines'] {
+  if (price.input_usd === null) return price.lines;
+  return price.lines.filter(({ meter }) => !TEXT_METERS.has(meter));
+}
+
+const TEXT_METERS: ReadonlySet<string> = new Set(RATES.map((rate) => TEXT_METER[rate]));
 
 interface RateCellProps {
   price: Price;
@@ -97,7 +118,7 @@ function RateCell({ price, rate, reserve }: RateCellProps) {
   return (
     <>
       {amount === null ? (
-        <span class="quiet">{t.prices.asInput}</span>
+        <span class="quiet">{price.input_usd === null ? '—' : t.prices.asInput}</span>
       ) : (
         <Money usd={amount} reserve={reserve} />
       )}
@@ -192,7 +213,9 @@ function Change({ price, rate, earlier }: { price: Price; rate: Rate; earlier: P
   const t = useMessages();
   const amount = price[rate];
   const was = earlier?.[rate] ?? null;
-  if (amount === null) return <span class="quiet">{t.prices.asInput}</span>;
+  if (amount === null) {
+    return <span class="quiet">{price.input_usd === null ? '—' : t.prices.asInput}</span>;
+  }
   const isOther = was !== null && earlier?.per_tokens === price.per_tokens && compare(was, amount) !== 0;
   return (
     <>

@@ -2,10 +2,9 @@
  * The catalog as the gateway reads it: keys with all that decides whether they may spend, the rate cards' rows, and
  * the version by which replicas notice a change.
  */
-
 import type { Sql } from 'postgres';
 import { type Account, inSpendingOrder } from '../../domain/budget.ts';
-import type { GrantId, KeyId, LimitId, TeamId } from '../../domain/ids.ts';
+import { asId, type GrantId, type KeyId, type LimitId, type TeamId } from '../../domain/ids.ts';
 import {
   type Grant,
   type Limit,
@@ -79,6 +78,19 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
 }
 
 /** Every limit that may touch the key's calls; which of them do, the call's model and end user decide. */
+/**
+ * Runs the statements of `findKey` for nobody's key. The first run on a connection costs it, and its first call, some ten
+ * milliseconds: Postgres starts a process, reads its own catalog and plans.
+ */
+export async function warmKeys(sql: Sql): Promise<void> {
+  await Promise.all([
+    findKey(sql, ''),
+    limitsOf(sql, ORGANIZATION_ID, asId(ORGANIZATION_ID)),
+    grantsOf(sql, ORGANIZATION_ID),
+    openWarnings(sql, [ORGANIZATION_ID]),
+  ]);
+}
+
 async function limitsOf(sql: Sql, teamId: TeamId, keyId: KeyId): Promise<Limit[]> {
   const rows = await sql<
     {
@@ -130,7 +142,7 @@ async function grantsOf(sql: Sql, teamId: TeamId): Promise<Grant[]> {
   );
 }
 
-/** Warnings that the answers to a team's calls tell of; beyond that, of its end users the latest. */
+/** Warnings in the headers of a team's responses; beyond that, of its end users the latest. */
 const OPEN_MAX = 1_000;
 
 /** The highest threshold that each budget of these teams has reached in a window that is open, by its present amount. */

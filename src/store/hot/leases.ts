@@ -2,11 +2,11 @@
  * Leases and counters in Postgres: capacity lent to instances. Invariants: settled + held + leased of a counter never
  * exceeds its amount by anything granted here; rows are locked in order; only a live instance is granted.
  */
-
 import type { Sql, TransactionSql } from 'postgres';
 import type { CounterSpec } from '../../domain/counter.ts';
-import type { TeamId } from '../../domain/ids.ts';
+import { asId, type LimitId, type TeamId } from '../../domain/ids.ts';
 import { type CounterState, grantAllOrNone } from '../../domain/lending.ts';
+import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import { createCounters, keyOf, type LockedCounter, lockCounters } from './counters.ts';
 import { anchorOf, bucketsOf, hasAnchor, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
@@ -29,7 +29,7 @@ export interface LeaseRequest {
 export interface LeasedCounter extends CounterState {
   id: string;
   lease: { granted: bigint; returned: bigint; settled: bigint };
-  /** Somebody wants more of it than there is. */
+  /** More of it was requested than is left. */
   isContended?: boolean;
   /** It was not made, because its limit counts as many subjects as it may. */
   isAbsent?: boolean;
@@ -62,6 +62,25 @@ export async function requestLease(
   const second = await lend(sql, request, specs, true);
   if (second === null) throw new Error(`team ${request.teamId} asks for limits or grants that do not exist`);
   return second;
+}
+
+/** Begins a lease request for a counter that does not exist, so that nothing is written: for the first call's sake. */
+export async function warmLeases(sql: Sql, instanceId: string): Promise<void> {
+  const spec: CounterSpec = {
+    id: asId('none'),
+    teamId: ORGANIZATION_ID,
+    source: 'limit',
+    sourceId: asId<LimitId>('none'),
+    subjectType: 'team',
+    subjectId: ORGANIZATION_ID,
+    meter: 'cost_usd',
+    models: null,
+    startsAtMs: 0,
+    endsAtMs: null,
+    rollingMs: null,
+    amount: 0n,
+  };
+  await lend(sql, { instanceId, teamId: ORGANIZATION_ID, pools: [] }, [spec], false);
 }
 
 /** Null: some counter does not exist yet, and nothing was done; the last time, end users' counters may be missing. */
@@ -120,7 +139,7 @@ async function lend(
 const NOTHING: LockedCounter = { amount: 0n, settled: 0n, held: 0n, leased: 0n, isContended: false };
 const NO_LEASE = { granted: 0n, returned: 0n, settled: 0n };
 
-/** Whoever holds some of it idle hears of it with his next heartbeat. */
+/** An instance with idle capacity of it learns this with its next heartbeat. */
 async function markContended(tx: TransactionSql, specs: CounterSpec[], lacking: string[]): Promise<void> {
   const contended = specs.filter((spec) => lacking.includes(spec.id));
   await tx`

@@ -12,7 +12,7 @@ const madeDataDir = join(await temporaryFolder(afterAll), 'long'.repeat(30));
 
 const postmasterFile = (dataDir: string) => join(dataDir, 'postgres', 'postmaster.pid');
 
-test('it flushes to disk, listens on no network, and leaves nothing running', async () => {
+test('the server flushes to disk, listens on no network, and leaves nothing running', async () => {
   const dataDir = madeDataDir;
   const server = await startEmbedded({ dataDir });
   const sql = openClient(server.connection, 1);
@@ -30,7 +30,7 @@ test('it flushes to disk, listens on no network, and leaves nothing running', as
   expect(existsSync(postmasterFile(dataDir))).toBe(false);
 });
 
-test('its URL reaches it, also from a folder whose path is too long for a socket', async () => {
+test('the URL of the server works, also with a folder whose path is too long for a socket', async () => {
   const server = await startEmbedded({ dataDir: madeDataDir });
   const sql = openClient(server.url, 1);
   expect([...(await sql`select current_database() as name`)]).toEqual([{ name: 'tollgate' }]);
@@ -38,7 +38,7 @@ test('its URL reaches it, also from a folder whose path is too long for a socket
   await server.stop();
 });
 
-test('a second process adopts the running server, and its leaving does not stop it for the first', async () => {
+test('a second process shares the running server, and does not stop it when it leaves', async () => {
   const dataDir = await temporaryFolder();
   const writer = spawnWriter(dataDir);
   await writer.started;
@@ -51,7 +51,7 @@ test('a second process adopts the running server, and its leaving does not stop 
   expect(existsSync(postmasterFile(dataDir))).toBe(false);
 });
 
-test('the last one to leave an adopted server stops it', async () => {
+test('the last process that leaves a shared server stops it', async () => {
   const dataDir = madeDataDir;
   const first = await startEmbedded({ dataDir });
   const second = await startEmbedded({ dataDir });
@@ -75,7 +75,7 @@ test('two first starts at once share one database', async () => {
   expect(await readdir(dataDir)).toEqual(['postgres', 'postgres.log']);
 });
 
-test('a first start killed inside initdb is forgotten by the next', async () => {
+test('a start after a kill inside initdb begins again', async () => {
   const dataDir = await temporaryFolder();
   const writer = spawnWriter(dataDir);
   const draft = join(dataDir, `postgres.${writer.process.pid}.tmp`);
@@ -88,7 +88,7 @@ test('a first start killed inside initdb is forgotten by the next', async () => 
   expect(await readdir(dataDir)).toEqual(['postgres', 'postgres.log']);
 });
 
-test('data of another major version is refused and left alone', async () => {
+test('data of another major version stops the start and is not changed', async () => {
   const dataDir = await temporaryFolder();
   await mkdir(join(dataDir, 'postgres'));
   await writeFile(join(dataDir, 'postgres', 'PG_VERSION'), '12\n');
@@ -96,14 +96,14 @@ test('data of another major version is refused and left alone', async () => {
   expect(await readFile(join(dataDir, 'postgres', 'PG_VERSION'), 'utf8')).toBe('12\n');
 });
 
-test('a folder with other things in it is refused', async () => {
+test('a folder with other files stops the start', async () => {
   const dataDir = await temporaryFolder();
   await mkdir(join(dataDir, 'postgres'));
   await writeFile(join(dataDir, 'postgres', 'letter.txt'), 'dear');
   await expect(startEmbedded({ dataDir })).rejects.toThrow(/holds no PostgreSQL database: move it away/);
 });
 
-test('without programs it says what to set', async () => {
+test('without the programs of Postgres the error says what to set', async () => {
   const dataDir = await temporaryFolder();
   const pgBin = join(dataDir, 'nothing');
   await expect(startEmbedded({ dataDir, pgBin })).rejects.toThrow(
@@ -111,7 +111,7 @@ test('without programs it says what to set', async () => {
   );
 });
 
-test('a server that refuses to start is quoted', async () => {
+test('the error of a server that does not start has its own message', async () => {
   const dataDir = madeDataDir;
   await writeFile(join(dataDir, 'postgres', 'postgresql.conf'), 'shared_buffers = lots\n');
   await expect(startEmbedded({ dataDir })).rejects.toThrow(/does not start on .*\n(.*\n)*.*shared_buffers/);

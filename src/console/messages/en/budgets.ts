@@ -224,6 +224,7 @@ export const budgets = {
     write: 'Cache write',
     output: 'Output',
     asInput: 'as input',
+    line: (meter: string, rate: string, per: string) => `${meter}: ${rate} for ${per}`,
     longContext: (tokens: string) => `above ${tokens} input tokens`,
     from: 'Applies from',
     fromHint: 'Empty: from now on.',

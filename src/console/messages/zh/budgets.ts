@@ -214,6 +214,7 @@ export const budgets: Budgets = {
     cached: '缓存输入',
     write: '缓存写入',
     output: '输出',
+    line: (meter: string, rate: string, per: string) => `${meter}：每 ${per} 单位 ${rate}`,
     asInput: '同输入',
     longContext: (tokens) => `输入超过 ${tokens} tokens 时`,
     from: '生效时间',

@@ -6,14 +6,14 @@ import { instantOf } from './page.ts';
 
 export const ROWS_MAX = 10_000;
 
-interface TimeRangeQuery {
+interface ReportRangeQuery {
   interval: UsageInterval;
   time_zone: string;
   from?: string | undefined;
   to?: string | undefined;
 }
 
-export interface TimeRange {
+export interface ReportRange {
   interval: UsageInterval;
   timeZone: string;
   from: Date | null;
@@ -21,7 +21,7 @@ export interface TimeRange {
 }
 
 /** Returns the range of a query, widened to quarters of an hour: sums are kept by them. */
-export function timeRangeOf(query: TimeRangeQuery): TimeRange | ApiError {
+export function reportRangeOf(query: ReportRangeQuery): ReportRange | ApiError {
   const from = quarterOf(query.from, Math.floor);
   const to = quarterOf(query.to, Math.ceil);
   if (from && to && from >= to) return apiError('invalid_request', 'to must be after from', { param: 'to' });
@@ -34,7 +34,7 @@ function quarterOf(text: string | undefined, round: (quarters: number) => number
 }
 
 /** Returns a report of these rows; an error when there are too many. */
-export function reportOf<Row>({ interval, timeZone, from, to }: TimeRange, data: Row[]) {
+export function reportOf<Row>({ interval, timeZone, from, to }: ReportRange, data: Row[]) {
   if (data.length > ROWS_MAX) {
     const message = `more than ${ROWS_MAX} rows: ask for less time or a longer interval`;
     return apiError('invalid_request', message, { param: 'interval' });

@@ -54,7 +54,7 @@ it.skipIf(prometheus.missing || alertmanager.missing)(
     expect(alerts).toMatchObject([
       {
         labels: { alertname: 'TollgateBudgetSpent', severity: 'critical', team: 'team-1' },
-        annotations: { summary: 'team-1 has spent its tightest budget: its calls are refused' },
+        annotations: { summary: 'team-1 has spent its tightest budget: its calls are denied' },
       },
     ]);
   },
