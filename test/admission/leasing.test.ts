@@ -212,3 +212,23 @@ test('replicas share a limit to the last cent and not beyond it', async () => {
   expect(served).toBe(33);
   expect(world.memory.counters.get('limit@0')).toMatchObject({ settled: usd('0.99'), leased: 0n });
 });
+
+test('what a call takes and puts back on a quiet instance is reported as soon as on a busy one', async () => {
+  const bench = await startWith(account);
+  await bench.spend(account, '1.00', '0.10');
+  await bench.time.advance(30_000);
+  expect(bench.ledger.isQuiet).toBe(true);
+  const hold = await bench.take(account, '2.00');
+  expect(bench.ledger.isQuiet).toBe(false);
+  const held = () => [...bench.memory.leases.values()][0]!.held;
+  await bench.pass(200);
+  expect(held()).toBe(usd('2.00'));
+  bench.ledger.cancel(hold);
+  await bench.pass(200);
+  expect(held()).toBe(0n);
+  await bench.pass(9000);
+  expect(bench.ledger.isQuiet).toBe(false);
+  await bench.pass(15_000);
+  expect(bench.ledger.isQuiet).toBe(true);
+  expect(leased(bench)).toBe(0n);
+});
