@@ -1,6 +1,6 @@
 /**
  * Configuration. Owns: every setting's name, default, meaning and reading. Does not own: the environment, which is
- * an argument. Invariants: all faults are reported together; no fault repeats a value, because any of them may be a
+ * an argument. Invariants: all problems are reported together; no fault repeats a value, because any of them may be a
  * secret in the wrong place; an empty value counts as unset; the result is frozen.
  * docs/CONFIG.md lists the same table (held equal by a test).
  */
@@ -29,7 +29,7 @@ interface Setting<T, Default extends string | null> {
 }
 
 /** One setting that cannot be used. */
-export interface ConfigFault {
+export interface ConfigProblem {
   setting: string;
   /** What is wrong, never with the value itself. */
   problem: string;
@@ -204,8 +204,8 @@ type ValueOf<S> = S extends Setting<infer T, infer D> ? (D extends string ? T : 
 export type Config = { readonly [Key in keyof typeof SETTINGS]: ValueOf<(typeof SETTINGS)[Key]> };
 
 /** Reads the whole configuration from an environment, or tells every fault in it. */
-export function readConfig(env: Record<string, string | undefined>): Config | ConfigFault[] {
-  const faults: ConfigFault[] = [];
+export function readConfig(env: Record<string, string | undefined>): Config | ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
   const values: Record<string, unknown> = {};
   for (const [key, { name, default: fallback, reader }] of Object.entries(SETTINGS)) {
     const text = env[name] || fallback;
@@ -215,15 +215,15 @@ export function readConfig(env: Record<string, string | undefined>): Config | Co
     }
     const value = reader.read(text);
     if (value === null)
-      faults.push({ setting: name, problem: `must be ${reader.wanted}`, example: reader.example });
+      problems.push({ setting: name, problem: `must be ${reader.wanted}`, example: reader.example });
     values[key] = value;
   }
-  return faults.length > 0 ? faults : (Object.freeze(values) as Config);
+  return problems.length > 0 ? problems : (Object.freeze(values) as Config);
 }
 
-/** All faults as text for a terminal, one line each. */
-export function formatFaults(faults: readonly ConfigFault[]): string {
-  return faults.map((f) => `${f.setting} ${f.problem}, for example: ${f.example}`).join('\n');
+/** All problems as text for a terminal, one line each. */
+export function formatProblems(problems: readonly ConfigProblem[]): string {
+  return problems.map((each) => `${each.setting} ${each.problem}, for example: ${each.example}`).join('\n');
 }
 
 function setting<T, D extends string | null>(

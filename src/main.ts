@@ -3,7 +3,7 @@
  * the exit code. Does not own: the grammar of the command line (main/command-line.ts), what is wired (main/start.ts).
  */
 import packageJson from '../package.json' with { type: 'json' };
-import { type Config, formatFaults, readConfig } from './config.ts';
+import { type Config, formatProblems, readConfig } from './config.ts';
 import { type CommandName, readLine } from './main/command-line.ts';
 import { CannotStart, openDatabaseOf } from './main/open.ts';
 
@@ -51,6 +51,6 @@ const COMMANDS: Record<CommandName, (args: string[]) => Promise<void>> = {
 function configured(): Config {
   const config = readConfig(process.env);
   if (!Array.isArray(config)) return config;
-  process.stderr.write(`${formatFaults(config)}\n`);
+  process.stderr.write(`${formatProblems(config)}\n`);
   process.exit(2);
 }

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { type Config, formatFaults, readConfig, SETTINGS } from '../src/config.ts';
+import { type Config, formatProblems, readConfig, SETTINGS } from '../src/config.ts';
 
 const FIXTURES = new URL('fixtures/config/', import.meta.url);
 const fixtures = readdirSync(FIXTURES).map((file) => {
@@ -11,14 +11,14 @@ const fixtures = readdirSync(FIXTURES).map((file) => {
 
 function accepted(env: Record<string, string | undefined>): Config {
   const result = readConfig(env);
-  if (Array.isArray(result)) throw new Error(formatFaults(result));
+  if (Array.isArray(result)) throw new Error(formatProblems(result));
   return result;
 }
 
 function refused(env: Record<string, string | undefined>): string {
   const result = readConfig(env);
   if (!Array.isArray(result)) throw new Error('the configuration was accepted');
-  return formatFaults(result);
+  return formatProblems(result);
 }
 
 describe('a configuration without faults', () => {

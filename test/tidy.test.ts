@@ -20,6 +20,7 @@ import {
   splinters,
   tableRows,
   types,
+  words,
 } from './tidy/text.ts';
 
 const ROOT = new URL('../', import.meta.url).pathname;
@@ -127,6 +128,21 @@ describe('files', () => {
       expect(operationNames([file('src/gateway/a.ts', text)], names), text).toHaveLength(1);
       expect(operationNames([file('src/openai/operations/a.ts', text)], names)).toEqual([]);
     }
+  });
+
+  it('are written in plain words', () => {
+    expect(words(house)).toEqual([]);
+    const bad = [
+      '/** Answers how many rows there are. */',
+      '// Nobody reads it any more.',
+      '/**\n * Read anew\n */',
+      'const refusal = 1;',
+      'function throwFault() {}',
+      'interface RefundOptions {}',
+    ];
+    for (const text of bad) expect(words([file('src/main.ts', text)]), text).toHaveLength(1);
+    const good = ["const text = 'refusal'; // returns the default", 'const renewed = defaults;'];
+    for (const text of good) expect(words([file('src/main.ts', text)]), text).toEqual([]);
   });
 
   it('switch off no type', () => {

@@ -5,7 +5,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import type { KeyCache } from '../auth/keys.ts';
-import { whyRefused } from '../auth/keys.ts';
+import { keyProblem } from '../auth/keys.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';
 import { uuidV7 } from '../ledger/ids.ts';
@@ -81,7 +81,7 @@ async function principalOf(
   }
   if (typeof key !== 'string') return key;
   const record = await keys.find(key);
-  const problem = whyRefused(record, nowMs());
+  const problem = keyProblem(record, nowMs());
   if (record === null || problem !== null) return apiError('invalid_api_key', problem ?? UNKNOWN_KEY);
   return record.account.principal;
 }

@@ -1,8 +1,7 @@
 /**
  * Virtual keys. Owns: their text and how it is kept; which key text is whose, as fresh as the catalog's version says.
  * Does not own the rows (store/keys). Keys are found by their hash; a key that is not known here is looked up once,
- * however many calls ask for it at that moment. Invariant: the text of a key is never stored; whoever holds the database
- * cannot make a call with it.
+ * however many calls ask for it at that moment. Invariant: the text of a key is never stored; the database is not enough to make a call with it.
  */
 import { hash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
@@ -32,7 +31,7 @@ export function hashKey(key: string): string {
 }
 
 /** Returns why this key may not be used now, in words for its holder; null: it may be used. */
-export function whyRefused(record: KeyRecord | null, nowMs: number): string | null {
+export function keyProblem(record: KeyRecord | null, nowMs: number): string | null {
   if (record === null) return 'This API key is not known.';
   if (record.revoked) return 'This API key was revoked.';
   if (record.expiresAtMs !== null && record.expiresAtMs <= nowMs) return 'This API key has expired.';

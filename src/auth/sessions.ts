@@ -9,7 +9,7 @@ import { createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import type { KeyId, TeamId } from '../domain/ids.ts';
 import { isSame } from './admin-key.ts';
 import type { KeyCache } from './keys.ts';
-import { hashKey, whyRefused } from './keys.ts';
+import { hashKey, keyProblem } from './keys.ts';
 
 const SESSION_MS = 12 * 60 * 60 * 1000;
 
@@ -51,7 +51,7 @@ export class Sessions {
   }
 
   /**
-   * Opens a session with the admin key or a virtual key. Answers the cookie's text with it, or why the key is refused.
+   * Opens a session with the admin key or a virtual key. Returns it with its cookie, or why the key is not valid.
    * Rejects when Postgres is needed and away.
    */
   async open(key: string): Promise<{ token: string; session: Session } | string> {
@@ -78,8 +78,8 @@ export class Sessions {
   async #ownerOf(keyHash: string | null): Promise<SessionOwner | string> {
     if (keyHash === null) return { role: 'admin' };
     const record = await this.#options.keys.findHashed(keyHash);
-    const refused = whyRefused(record, this.#options.nowMs());
-    if (refused !== null) return refused;
+    const problem = keyProblem(record, this.#options.nowMs());
+    if (problem !== null) return problem;
     const { teamId, teamName, keyId } = record!.account.principal;
     return { role: 'team', teamId, teamName, keyId };
   }

@@ -98,7 +98,7 @@ export function webhookSecret(example: string): Reader<string> {
 const PERCENT_MAX = 1_000;
 const PERCENTS_MAX = 10;
 
-/** Percents, answered in ascending order, each once. */
+/** Percents, returned in ascending order, each once. */
 export function percents(example: string): Reader<number[]> {
   const read = (text: string) => {
     if (!/^\d{1,4}(,\d{1,4})*$/.test(text)) return null;

@@ -4,7 +4,7 @@
  */
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatFaults, readConfig } from '../config.ts';
+import { formatProblems, readConfig } from '../config.ts';
 import { CannotStart } from '../main/open.ts';
 import { type App, startApp } from '../main/start.ts';
 import { type Simulator, startSimulator } from '../simulator/simulator.ts';
@@ -40,7 +40,7 @@ export async function startDemoStack(options: DemoOptions, version: string): Pro
     TOLLGATE_DATA_DIR: dataDir,
     TOLLGATE_DRAIN_TIMEOUT_MS: DRAIN_TIMEOUT_MS,
   });
-  if (Array.isArray(config)) throw new CannotStart(formatFaults(config));
+  if (Array.isArray(config)) throw new CannotStart(formatProblems(config));
   const logPath = join(dataDir, 'demo.log');
   const log = createLog({ level: 'info', logCalls: true, secrets: [], destination: logPath });
   try {

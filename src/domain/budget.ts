@@ -85,7 +85,7 @@ export function needsEndUser(account: Account, model: string): boolean {
   );
 }
 
-/** The pools that a call admitted at `atMs` must satisfy. Soft limits refuse nobody, so they are none of them. */
+/** The pools that a call admitted at `atMs` must satisfy. Soft limits deny nothing, so they are not among them. */
 export function poolsAt(account: Account, kind: CallKind, atMs: number): Pools {
   let validUntilMs = Number.POSITIVE_INFINITY;
   const until = (ms: number | null) => {

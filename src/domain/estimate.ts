@@ -18,7 +18,7 @@ export interface Estimate {
   readonly priceId: string | null;
   /** The most input tokens, of all kinds. */
   readonly inputTokens: number;
-  /** How many answers the limit of each multiplies to. */
+  /** How many choices the output limit applies to, each in full. */
   readonly choices: number;
   /** Output tokens that may be billed beyond the limits of all choices. */
   readonly extraOutputTokens: number;

@@ -23,7 +23,7 @@ export interface Operation {
   inputAtMostModelMaximum: boolean;
   /** The client's own limit of output tokens per choice; null: open-ended. 0 where an operation has no output. */
   outputTokensLimit: number | null;
-  /** How many answers the request asks for (`n`, `best_of`, several prompts): multiplies the output limit. */
+  /** How many choices the request has (`n`, `best_of`, several prompts): multiplies the output limit. */
   choices: number;
   /** Output tokens billed beyond the limit (a rejected prediction), bounded by the body's bytes. */
   extraOutputTokens: number;

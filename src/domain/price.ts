@@ -105,7 +105,7 @@ export interface RateCard {
   tiers: Partial<Record<ServiceTier, Price>>;
 }
 
-/** Longer names are nobody's model: a fine-tuned one has about 60 characters. Keeps the cache small in bytes. */
+/** Longer names are no model's: a fine-tuned one has about 60 characters. Keeps the cache small in bytes. */
 const MODEL_NAME_LENGTH_MAX = 256;
 const CACHED_CARDS_MAX = 1_000;
 const NO_LIMITS: ModelLimits = { maxInputTokens: null, maxOutputTokens: null };

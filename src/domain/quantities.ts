@@ -38,7 +38,7 @@ const MILLIONTHS = 1_000_000;
 const whole = { steps: 1, partOf: null, attribute: null } as const;
 
 /**
- * All meters. Cached, written, audio and image input are told apart so that they never overlap: `input_audio_tokens` are
+ * All meters. Cached, written, audio and image input never overlap: `input_audio_tokens` are
  * those that neither came from the cache nor were written to it; what did is `cached_audio_tokens`.
  */
 export const METERS = {

@@ -61,9 +61,9 @@ type Unexplained = Record<keyof ReportedQuantities, Float64Array>;
 export class UsageReportBound {
   readonly #read: UsageReportRead;
   readonly #minutes: number;
-  /** By requested model, the names that answers gave; all without their snapshot's date. */
+  /** By requested model, the names in responses; all without their snapshot's date. */
   readonly #answeredAs = new Map<string, Set<string>>();
-  /** Names under which answers came: usage of such a name is no other model's. */
+  /** Names in responses: usage of such a name is no other model's. */
   readonly #answered = new Set<string>();
   /** By model; under null, of all models together. */
   readonly #unexplained = new Map<string | null, Unexplained | NoEvidence>();
@@ -113,7 +113,7 @@ export class UsageReportBound {
   }
 
   /**
-   * Whose usage may be the call's: anybody's; and its own model's, when answers to that model always came under its
+   * Whose usage may be the call's: any model's; and its own model's, when responses of that model always had its
    * own name (an alias is served by who knows which model).
    */
   #scopesOf(model: string): (string | null)[] {

@@ -27,6 +27,6 @@ export interface GatewayDeps {
   maxBodyBytes: number;
   /** How long the upstream's answer is read on after its client left, to learn what it cost. */
   abandonedTimeoutMs: number;
-  /** Told of a budget that a call was refused for want of. */
+  /** Called with a budget that denied a call. */
   onSpent(counter: CounterSpec): void;
 }

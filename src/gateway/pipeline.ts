@@ -19,7 +19,7 @@ import { settle } from './stages/settle.ts';
 /** Takes a call to its end. Rejects on a bug of ours only; its hold has ended then too. */
 export async function handle(deps: GatewayDeps, call: Call): Promise<void> {
   const reserved = await admit(deps, call);
-  if (reserved.kind === 'stopped') refuse(deps, reserved);
+  if (reserved.kind === 'stopped') respondStopped(deps, reserved);
   else await serve(deps, reserved);
 }
 
@@ -50,7 +50,7 @@ async function serve(deps: GatewayDeps, reserved: Reserved): Promise<void> {
 }
 
 /** Nothing was forwarded: says why and what to do. */
-function refuse(deps: GatewayDeps, stopped: Stopped): void {
+function respondStopped(deps: GatewayDeps, stopped: Stopped): void {
   const { call, error, account, endUser } = stopped;
   if (error === null) return;
   const warning = account === null ? null : warningOf(deps, account, endUser);

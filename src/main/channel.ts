@@ -97,13 +97,13 @@ export class Channel<In extends Traffic, Out extends Traffic> {
     else void this.#answer(received);
   }
 
-  /** Ends the wait for all answers. */
+  /** Ends the wait for all replies. */
   close(): void {
     for (const finish of [...this.#waiting.values()]) finish(null);
   }
 
   async #answer({ question, id }: { question: keyof In['questions']; id: number }): Promise<void> {
-    // A question that fails gets null, like one that nobody answers.
+    // A request that fails gets null, as one without a reply.
     const answer = await Promise.resolve()
       .then(() => this.#handlers.questions[question]())
       .catch(() => null);

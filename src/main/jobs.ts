@@ -17,9 +17,9 @@ export interface JobsOptions {
   log: Log;
   metrics: Metrics;
   database: Database;
-  /** How often this instance told Postgres what was spent, or noticed a change of limits or grants. */
+  /** How often this instance reported spending to Postgres, or noticed a change of limits or grants. */
   moves: { readonly count: number };
-  /** Budgets for want of which the gateway refused calls. */
+  /** Budgets that denied calls. */
   spent: SpentBudgets;
   rates: () => RateCards;
   /** Postgres's clock. */
@@ -90,7 +90,7 @@ function startReconcile(options: JobsOptions): () => Promise<void> {
   return () => job.stop();
 }
 
-/** What was spent is in Postgres a quarter of a second later; together with this it is told within two. */
+/** What was spent is in Postgres a quarter of a second later; with this interval it is warned of within two. */
 const EVERY_MS = 1000;
 /** When nothing moved here, another replica may have moved it and died. */
 const LOOK_ANYWAY_MS = 30_000;

@@ -83,7 +83,7 @@ interface Base {
   clock: Clock;
   metrics: Metrics;
   onStoreError: (error: unknown) => void;
-  /** How often this instance told Postgres what was spent, or noticed a change of limits or grants. */
+  /** How often this instance reported spending to Postgres, or noticed a change of limits or grants. */
   moves: { count: number };
   /** Where the catalog's version goes that a heartbeat brings. */
   heartbeats: { onCatalogVersion: (version: number) => void };
@@ -146,7 +146,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     async stop(signal = hurry.signal) {
       signal.addEventListener('abort', () => hurry.abort(signal.reason));
       if (signal.aborted) hurry.abort(signal.reason);
-      // Still listening: who calls meanwhile is told to try elsewhere, and /readyz says why.
+      // Still listening: new calls get a retryable error, and /readyz says why.
       stopping.now = true;
       const cut = await gateway.drain(config.drainTimeoutMs, hurry.signal);
       if (cut > 0)

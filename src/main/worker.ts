@@ -58,7 +58,7 @@ export async function work(config: Config, version: string): Promise<void> {
   channel.tell('ready', { url: app.url, instanceId: app.instanceId });
   const exitCode = await runUntilStopped(app, signals, log);
   channel.tell('ended', await app.metrics.families());
-  // Once this is answered, that was received.
+  // The reply to this message proves that the one before was received.
   if (process.connected) await channel.ask('ready', READY_WITHIN_MS);
   process.exitCode = exitCode;
   setTimeout(() => process.exit(), LINGER_MS).unref();

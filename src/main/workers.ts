@@ -27,7 +27,7 @@ const LOOK_FOR_JOURNALS_MS = 5000;
 
 export interface WorkersOptions {
   count: number;
-  /** What all of them are told; each has its number besides. */
+  /** Settings of all workers; each also has its number. */
   assignment: Omit<Assignment, 'number'>;
   journals: string;
   log: Log;

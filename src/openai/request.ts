@@ -146,7 +146,7 @@ const OPENING_BRACE = 0x7b;
 
 /**
  * The bytes to send upstream. Usually the client's own, or those with a few fields spliced in after the opening brace;
- * written anew from what was understood only if a field must change that is already there, or if another parser could
+ * rewritten from what was read only if a field must change that is already there, or if another parser could
  * read the client's bytes differently.
  * Throws when an edit would overrule what the client said: that is our bug.
  */
@@ -194,7 +194,7 @@ const exact = JSON as unknown as {
 };
 
 /**
- * Writes the body anew: each name once, with the value that was understood. Numbers keep the digits the client wrote
+ * Rewrites the body: each name once, with the value that was understood. Numbers keep the digits the client wrote
  * (a 64-bit seed would lose some as a JavaScript number). The nesting was bounded when the body was read.
  */
 function rewrite(body: Buffer, fields: JsonObject): Buffer {

@@ -8,7 +8,7 @@ export interface ApiError {
   code: string | null;
 }
 
-/** A request that the API cannot accept: 400 unless told otherwise. */
+/** A request that the API cannot accept: 400 by default. */
 export function invalidRequest(
   message: string,
   param: string | null = null,
@@ -38,7 +38,7 @@ export const NO_KEY = invalidRequest(
 );
 export const WRONG_KEY = invalidRequest('Incorrect API key provided.', null, 'invalid_api_key', 401);
 
-/** What an ordinary key is told where only an admin's opens. */
+/** The error of an ordinary key where an admin key is needed. */
 export const ADMIN_KEY_WANTED = invalidRequest(
   'You have insufficient permissions for this operation. Missing scopes: api.usage.read.',
   null,

@@ -14,7 +14,7 @@ const OPERATIONS: Record<UsageReportName, readonly (string | null)[]> = {
   embeddings: ['embeddings'],
 };
 
-/** Nobody here has several projects or users, and nothing runs as a batch. */
+/** The simulator has one project and one user, and no batches. */
 const ONLY = { project_id: 'proj_simulated', user_id: 'user-simulated', batch: false } as const;
 
 /** The page as JSON, or why there is none. `nowSeconds` ends a query that names no end. */

@@ -54,7 +54,7 @@ export interface Balance {
   limits: LimitBalance[];
   /** Everything that the ledger ever charged the team, corrections included. */
   charged: PicoUsd;
-  /** Charged for calls whose outcome nobody knows yet. */
+  /** Charged for calls whose outcome is still unknown. */
   unknown: PicoUsd;
 }
 

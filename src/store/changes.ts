@@ -63,7 +63,7 @@ export async function clock(queries: Queries): Promise<Date> {
 /**
  * Runs `work`, at this moment of Postgres's clock, unless another replica runs under the same lock; then it returns null.
  * The lock is a transaction's, which survives a pooler and ends with the connection. That transaction idles meanwhile,
- * but without a snapshot or an id, so it is in nobody's way. `work` has its own transactions: losing the lock undoes
+ * but without a snapshot or an id, so it blocks nothing. `work` has its own transactions: losing the lock undoes
  * nothing, so it must be idempotent.
  */
 export function runAlone<Result>(
@@ -82,8 +82,8 @@ export function runAlone<Result>(
 
 /**
  * Raises the version and marks the teams whose row, keys, limits or grants changed. Call it last: its lock makes
- * versions commit in order, so whoever saw version n has seen everything up to n. Changed prices mark no team. Where
- * a team is only warned, its keys are read anew and nothing else: leases stay where they are.
+ * versions commit in order, so a reader of version n has seen everything up to n. Changed prices mark no team. Where
+ * a team is only warned, only its keys are read again: leases stay where they are.
  */
 export async function raiseVersion(
   tx: Transaction,

@@ -1,7 +1,7 @@
 /**
  * The connection to Postgres. Owns: the pools, and in which form values cross them. Does not own: any query.
  * Invariant: nothing here needs a session to last (transaction pooling works); a pooler that cannot keep prepared
- * statements is told by `?prepare=false` in the URL.
+ * statements needs `?prepare=false` in the URL.
  */
 import type { SQL } from 'drizzle-orm';
 import { PgDialect } from 'drizzle-orm/pg-core';
@@ -10,7 +10,7 @@ import postgres, { type ParameterOrJSON, type Sql, type TransactionSql } from 'p
 import type { SocketConnection } from './embedded/socket.ts';
 import * as schema from './schema.ts';
 
-/** `DATABASE_URL`, or the options that the embedded database answers. */
+/** `DATABASE_URL`, or the options that the embedded database returns. */
 export type Connection = string | SocketConnection;
 
 export interface DatabaseOptions {
@@ -51,7 +51,7 @@ export type Transaction = Parameters<Parameters<Drizzle['transaction']>[0]>[0];
 export type Queries = Drizzle | Transaction;
 
 /**
- * Runs a statement in somebody's transaction, of either client: what both need is written once. The clients read moments
+ * Runs a statement in a transaction of either client: what both need is written once. The clients read moments
  * and numbers differently, so such a statement selects `text`, `int4` and `float8` alone.
  */
 export type Run = <Row extends Record<string, unknown>>(statement: SQL) => Promise<Row[]>;
@@ -99,7 +99,7 @@ export async function retried<Result>(transaction: () => Promise<Result>): Promi
 /** As many pages at once as may load the database. */
 const READ_CONNECTIONS_MAX = 2;
 const ADMIN_CONNECTIONS_MIN = 3;
-/** What an instance takes unless told otherwise. */
+/** Connections of an instance, by default. */
 export const CONNECTIONS_USUAL = 14;
 
 const CONNECT_SECONDS_MAX = 10;
@@ -140,7 +140,7 @@ export function openClient(connection: Connection, max: number, settings: Record
     max,
     connect_timeout: CONNECT_SECONDS_MAX,
     connection: { application_name: 'tollgate', ...settings },
-    // The driver's own waits grow to 20 s within the first second of an outage, and whoever asks waits with them.
+    // The driver's own waits grow to 20 s within the first second of an outage, and every query would wait with them.
     backoff: (failures: number) => Math.min(RECONNECT_SECONDS_MAX, 0.01 * 2 ** failures),
     // Notices ("relation exists, skipping") are no news, and the driver would print them.
     onnotice: () => {},

@@ -1,4 +1,4 @@
-/** Events: the list of calls. Reads only; the flush writes them, and nobody changes them. */
+/** Events: the list of calls. Reads only; the flush writes them, and nothing changes them. */
 
 import {
   and,

@@ -28,8 +28,8 @@ const ENDS_BEFORE_IT_STARTS = apiError('invalid_request', 'expires_at must be af
 
 export function createGrant(database: Database, grant: NewGrant): Promise<GrantRow | ApiError> {
   return changeCatalog(database, async (tx, now) => {
-    const refused = await lockTeam(tx, grant.teamId, 'team_id');
-    if (refused) return refused;
+    const problem = await lockTeam(tx, grant.teamId, 'team_id');
+    if (problem) return problem;
     const startsAt = grant.startsAt ?? now;
     if (grant.expiresAt && grant.expiresAt <= startsAt) return ENDS_BEFORE_IT_STARTS;
     const [row] = await tx
@@ -73,8 +73,8 @@ export function changeGrant(
   return changeCatalog(database, async (tx) => {
     const [grant] = await tx.select().from(grants).where(eq(grants.id, id));
     if (!grant) return null;
-    const refused = await lockTeam(tx, grant.teamId);
-    if (refused) return refused;
+    const problem = await lockTeam(tx, grant.teamId);
+    if (problem) return problem;
     if (change.expiresAt && change.expiresAt <= grant.startsAt) return ENDS_BEFORE_IT_STARTS;
     const [row] = await tx
       .update(grants)
@@ -91,7 +91,7 @@ export function changeGrant(
   });
 }
 
-/** Deletes a grant: what nobody spent, holds or was lent of it is gone. Deleting it again changes nothing. */
+/** Deletes a grant: what is neither spent, held nor lent of it is gone. Deleting it again changes nothing. */
 export async function deleteGrant(database: Database, id: GrantId): Promise<GrantRow | null> {
   await changeCatalog(database, async (tx, now) => {
     const [grant] = await tx.select().from(grants).where(eq(grants.id, id));

@@ -22,8 +22,8 @@ export interface KeyInput {
 
 export function createKey(database: Database, key: KeyInput): Promise<KeyRow | ApiError> {
   return changeCatalog(database, async (tx, now) => {
-    const refused = await lockTeam(tx, key.teamId, 'team_id');
-    if (refused) return refused;
+    const problem = await lockTeam(tx, key.teamId, 'team_id');
+    if (problem) return problem;
     const [row] = await tx
       .insert(keys)
       .values({ id: asId<KeyId>(randomUUID()), ...key, createdAt: now })
@@ -65,8 +65,8 @@ export function changeKey(
   return changeCatalog(database, async (tx) => {
     const [key] = await tx.select().from(keys).where(eq(keys.id, id));
     if (!key) return null;
-    const refused = await lockTeam(tx, key.teamId);
-    if (refused) return refused;
+    const problem = await lockTeam(tx, key.teamId);
+    if (problem) return problem;
     const [row] = await tx
       .update(keys)
       .set(change)
@@ -80,7 +80,7 @@ export function changeKey(
 
 /**
  * Gives a key a new text. It stays the same key, with its limits, its usage and its counters: a rotation that made
- * another one would begin its budgets anew. The text before works for the time of grace.
+ * another one would have new counters. The text before works for the time of grace.
  */
 export function rotateKey(
   database: Database,
@@ -91,8 +91,8 @@ export function rotateKey(
   return changeCatalog(database, async (tx, now) => {
     const [key] = await tx.select().from(keys).where(eq(keys.id, id));
     if (!key) return null;
-    const refused = await lockTeam(tx, key.teamId);
-    if (refused) return refused;
+    const problem = await lockTeam(tx, key.teamId);
+    if (problem) return problem;
     const previous =
       graceMs > 0
         ? { previousHash: sql`${keys.hash}`, previousExpiresAt: new Date(now.getTime() + graceMs) }

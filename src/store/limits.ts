@@ -1,6 +1,6 @@
 /**
  * Limits: the rules. Invariant: a changed amount and the amount of the counters that are still open change in one
- * transaction, so no replica lends by the old rule once the new one is told.
+ * transaction, so no replica lends by the old rule once the new one is visible.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -37,8 +37,8 @@ export function createLimit(database: Database, limit: NewLimit): Promise<LimitR
   return changeCatalog(database, async (tx, now) => {
     const teamId = await teamOf(tx, subject, ofTeam);
     if (isApiError(teamId)) return teamId;
-    const refused = await (subject.type === 'team' ? lockTeam : lockOwner)(tx, teamId, 'subject.id');
-    if (refused) return refused;
+    const problem = await (subject.type === 'team' ? lockTeam : lockOwner)(tx, teamId, 'subject.id');
+    if (problem) return problem;
     const [row] = await tx
       .insert(limits)
       .values({
@@ -108,8 +108,8 @@ export function changeLimit(
   return changeCatalog(database, async (tx, now) => {
     const [limit] = await tx.select().from(limits).where(eq(limits.id, id));
     if (!limit) return null;
-    const refused = await lockOwner(tx, limit.teamId);
-    if (refused) return refused;
+    const problem = await lockOwner(tx, limit.teamId);
+    if (problem) return problem;
     const [row] = await tx
       .update(limits)
       .set(change)
@@ -132,7 +132,7 @@ async function changeCounters(tx: Transaction, id: LimitId, amount: string, now:
   await tx.update(counters).set({ amount }).where(open);
 }
 
-/** Deletes a limit: it binds nobody any more. Deleting it again changes nothing. */
+/** Deletes a limit: it no longer binds. Deleting it again changes nothing. */
 export async function deleteLimit(database: Database, id: LimitId): Promise<LimitRow | null> {
   await changeCatalog(database, async (tx, now) => {
     const [limit] = await tx.select().from(limits).where(eq(limits.id, id));

@@ -1,4 +1,4 @@
-/** Names: how teams and keys are called, for answers that name them by their ids. */
+/** Names of teams and keys, for responses that have their ids. */
 import { inArray, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { keys, teams } from './schema.ts';

@@ -30,7 +30,7 @@ export interface TeamSpend {
   callsToday: number;
   deniedToday: number;
   errorsToday: number;
-  /** Charged for calls whose outcome nobody knows yet. */
+  /** Charged for calls whose outcome is still unknown. */
   unknown: PicoUsd;
 }
 

@@ -10,7 +10,7 @@ const PARTITION_LOCK = 8_655_428_301;
 
 /**
  * Makes the missing partitions from the month of `nowMs` to three months ahead. Repeatable; safe when several run at
- * once. Answers the names of those that it made.
+ * once. Returns the names of those that it made.
  * @throws when the default partition stays locked for five seconds: rather later than in the way of the flush
  */
 export async function ensurePartitions(sql: Sql, nowMs: number): Promise<string[]> {

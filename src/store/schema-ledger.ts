@@ -39,7 +39,7 @@ export const counters = pgTable(
     rollingMs: count('rolling_ms'),
     /** Whether it is the head of a rolling window, which is locked with its buckets. */
     isHead: boolean('is_head').notNull().generatedAlwaysAs(sql`id like '%@head%'`),
-    /** Until then somebody wants more of it than there is: who holds some idle gives it back. */
+    /** Until then it is contended: instances return what they hold idle. */
     scarceUntil: moment('scarce_until'),
     amount: money('amount').notNull(),
     settled: money('settled').notNull().default('0'),
@@ -83,7 +83,7 @@ export const leases = pgTable(
 );
 
 /**
- * Holds that outlive a lease: calls that take long, kept as part of their counters' `held`. Whoever inserts the call's
+ * Holds that outlive a lease: calls that take long, kept as part of their counters' `held`. The flush that inserts the call's
  * event deletes the row, so it ends once, on whichever instance.
  */
 export const holds = pgTable(

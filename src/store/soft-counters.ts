@@ -1,6 +1,6 @@
 /**
  * Counters of soft limits. No admission needs them, so nothing makes them on a call's way; who warns does, and from
- * then on every flush moves them as it moves those of strict limits. Made anew in each window that sees a call.
+ * then on every flush moves them as it moves those of strict limits. Each window with a call gets its own.
  */
 
 import { and, eq, isNull, or } from 'drizzle-orm';

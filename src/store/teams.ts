@@ -128,15 +128,15 @@ export async function changeTeam(
   },
 ): Promise<TeamRow | ApiError | null> {
   try {
-    const refused = await changeCatalog(database, async (tx) => {
+    const problem = await changeCatalog(database, async (tx) => {
       const locked = await lockTeam(tx, id);
-      const refused = locked ?? (change.failOpen ? await strictOf(tx, id) : null);
-      if (refused) return refused;
+      const problem = locked ?? (change.failOpen ? await strictOf(tx, id) : null);
+      if (problem) return problem;
       await tx.update(teams).set(change).where(eq(teams.id, id));
       await raiseVersion(tx, [id]);
       return null;
     });
-    return refused ?? (await findTeam(database, id));
+    return problem ?? (await findTeam(database, id));
   } catch (error) {
     if (change.name !== undefined && sqlState(error) === UNIQUE_VIOLATION) return nameTaken(change.name);
     throw error;

@@ -41,7 +41,7 @@ export interface DueWarning {
 
 export interface ClaimOptions {
   limit: number;
-  /** How long nobody else takes them. */
+  /** How long no other replica claims them. */
   forMs: number;
 }
 

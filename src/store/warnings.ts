@@ -1,6 +1,6 @@
 /**
  * Warnings: thresholds that counters have reached. Invariants: a threshold of an amount is raised once in each window,
- * whoever looks and however often; a warning is visible together with the catalog version that tells replicas of it.
+ * however often and by however many replicas the job runs; a warning is visible together with its catalog version.
  */
 
 import { type SQL, sql } from 'drizzle-orm';
@@ -19,14 +19,14 @@ export interface RaisedWarning {
 export interface RaiseOptions {
   /** Percent of the amount, ascending. */
   thresholds: readonly number[];
-  /** Whether anybody wants to be sent them. */
+  /** Whether a webhook is configured. */
   deliver: boolean;
 }
 
 /** Teams whose warnings are raised in one transaction: each is locked until it ends. */
 const TEAMS_MAX = 100;
 
-/** Raises what the counters that are open at this moment have reached since the last look. Answers what is new. */
+/** Raises the thresholds that open counters have reached since the last run. Returns the new warnings. */
 export async function raiseWarnings(
   database: Database,
   now: Date,
@@ -49,7 +49,7 @@ export async function raiseWarnings(
 }
 
 /** A counter that denied a call. */
-export interface RefusingCounter {
+export interface DenyingCounter {
   teamId: TeamId;
   id: string;
 }
@@ -65,7 +65,7 @@ const NEARLY_SPENT = 50;
  */
 export async function raiseDenied(
   database: Database,
-  counters: readonly RefusingCounter[],
+  counters: readonly DenyingCounter[],
   { thresholds, deliver }: RaiseOptions,
 ): Promise<RaisedWarning[]> {
   if (counters.length === 0) return [];
@@ -118,7 +118,7 @@ function reached(thresholds: readonly number[], now: Date): SQL {
 }
 
 /**
- * The open counters of limits and grants in force, with each threshold that nobody was warned of. Flow that comes back
+ * The open counters of active limits and grants, with each threshold without a warning. Flow that comes back
  * by itself is nothing to warn of.
  */
 function open(thresholds: readonly number[], now: Date): SQL {

@@ -13,7 +13,7 @@ export interface WatchReading {
   budgets: TightestBudget[];
   /** Teams beyond a limit, the farthest first. */
   overLimits: OverLimit[];
-  /** Charged for calls whose outcome nobody knows yet. */
+  /** Charged for calls whose outcome is still unknown. */
   unresolved: PicoUsd;
   /** Tollgate's sessions on this database by state, of all instances. */
   connections: Map<ConnectionState, number>;

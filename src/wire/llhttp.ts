@@ -216,7 +216,7 @@ export class Parser {
   addPlace(start: number, length: number, turn: 0 | 2): number {
     this.#fieldBytes += length;
     if (this.#fieldBytes > MAX_HEAD_BYTES) return FAIL;
-    // Trailers: nobody reads them.
+    // Trailers are ignored.
     if (this.headComplete) return GO_ON;
     if (((placeCount - 2) & 2) === turn && placeCount > 0 && places[placeCount - 1] === start) {
       places[placeCount - 1] = start + length;

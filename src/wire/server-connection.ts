@@ -17,7 +17,7 @@ const PIPELINED_BYTES = 64 * 1024;
 const FRAMING_BYTES = 16 * 1024;
 const FRAMING_PER_BYTE = 8;
 
-/** Added to the idle time that the client is told, so that a request which is on its way then still arrives. */
+/** Added to the idle time that the client gets, so that a request already on its way still arrives. */
 const IDLE_MARGIN_MS = 1000;
 
 const EMPTY = Buffer.alloc(0);

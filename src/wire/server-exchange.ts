@@ -18,7 +18,7 @@ const EMPTY = Buffer.alloc(0);
 /** The connection, as an exchange sees it. */
 export interface Line {
   readonly socket: Socket;
-  /** Body that nobody reads yet stays in the kernel, so that the client waits. */
+  /** An unread body stays in the kernel, so that the client waits. */
   stopReading(): void;
   startReading(): void;
   /** The last byte of the response was written to the socket. */

@@ -1,4 +1,4 @@
-/** The rules about a file's text: its size, and words that must not stand in it. */
+/** The rules about a file's text: its size, and words that it must not have. */
 import type { SourceFile } from './imports.ts';
 
 const MAX_LINES = 400;
@@ -83,4 +83,32 @@ export function splinters(files: readonly SourceFile[]): string[] {
 export function repeated(text: string): string[] {
   const targets = [...text.matchAll(/\]\(([^)]+\.ts)\)/g)].map(([, target]) => target ?? '');
   return targets.filter((target, index) => targets.indexOf(target) !== index);
+}
+
+const COMMENT = /\/\*[\s\S]*?\*\/|(?<![:'"`])\/\/.*/g;
+const TEXT = /'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"/g;
+/** A function returns, a server responds; processes are components, no persons. */
+const UNPLAIN = /\b(?:answers|answered|nobody|somebody|anybody|whoever|told|anew|in force|for want of)\b/i;
+/** Of STYLE's "never say": those that no library or standard uses as a name of its own. */
+const NEVER = new Set(['refusal', 'refusals', 'fault', 'faults', 'allowance', 'bonus', 'finalize', 'refund']);
+
+/** Comments and names in plain words. The simulator injects faults: that is the usual term. */
+export function words(files: readonly SourceFile[]): string[] {
+  return files
+    .filter(({ path }) => path.startsWith('src/'))
+    .flatMap(({ path, text }) => [
+      ...(text.match(COMMENT) ?? []).flatMap((comment) => {
+        const [word] = UNPLAIN.exec(comment) ?? [];
+        return word === undefined ? [] : [`${path}: a comment has "${word}"`];
+      }),
+      ...(path.startsWith('src/simulator/') ? [] : neverSaid(path, text)),
+    ]);
+}
+
+function neverSaid(path: string, text: string): string[] {
+  const code = text.replace(COMMENT, '').replace(TEXT, '');
+  const names = new Set(code.match(/\b[A-Za-z][A-Za-z0-9]*\b/g) ?? []);
+  return [...names]
+    .filter((name) => name.split(/(?=[A-Z][a-z])/).some((part) => NEVER.has(part.toLowerCase())))
+    .map((name) => `${path}: the name ${name}`);
 }

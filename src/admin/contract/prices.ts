@@ -1,4 +1,4 @@
-/** Prices: what a model costs, as asked for and as answered. */
+/** Prices: what a model costs, in requests and in responses. */
 import { z } from 'zod';
 import { METER_NAMES } from '../../domain/quantities.ts';
 import { instant, label, modelName, moment, money, page, rate, tokenCount } from './fields.ts';

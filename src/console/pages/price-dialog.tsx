@@ -34,7 +34,7 @@ export function PriceDialog({ models, onClose, onDone }: PriceDialogProps) {
   });
   const set = (name: keyof typeof form) => (value: string) =>
     setForm((before) => ({ ...before, [name]: value }));
-  const rateFault = (text: string, needed: boolean) =>
+  const rateError = (text: string, needed: boolean) =>
     text === '' && !needed ? '' : amountError(t, text, true);
   return (
     <FormDialog
@@ -45,10 +45,10 @@ export function PriceDialog({ models, onClose, onDone }: PriceDialogProps) {
       onClose={onClose}
       check={() => ({
         model: form.model.trim() === '' && t.common.required,
-        input_usd: rateFault(form.input, true),
-        cached_input_usd: rateFault(form.cached, false),
-        cache_write_usd: rateFault(form.write, false),
-        output_usd: rateFault(form.output, true),
+        input_usd: rateError(form.input, true),
+        cached_input_usd: rateError(form.cached, false),
+        cache_write_usd: rateError(form.write, false),
+        output_usd: rateError(form.output, true),
         effective_from: toInstant(form.from) === undefined && t.common.badDate,
         max_output_tokens: !/^\d{0,9}$/.test(form.most) && t.prices.badCount,
         source: form.source.trim() === '' && t.common.required,

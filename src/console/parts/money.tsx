@@ -18,7 +18,7 @@ export function Money({ usd, reserve = 0 }: MoneyProps) {
   );
 }
 
-/** An estimate: cents are more than anybody knows of it. */
+/** An estimate, shown without digits below a cent. */
 export function About({ usd }: { usd: string }) {
   const { sign, main } = partsOf(usd);
   return (

@@ -1,5 +1,5 @@
 /** Authenticate: from the bearer key to the account that pays, before a byte of the body is read. */
-import { whyRefused } from '../../auth/keys.ts';
+import { keyProblem } from '../../auth/keys.ts';
 import type { Account } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
 import type { Route } from '../../openai/operations/table.ts';
@@ -58,8 +58,8 @@ export function findAccount(deps: GatewayDeps, call: Call): Account | ApiError |
 }
 
 function accountOf(record: KeyRecord | null, nowMs: number): Account | ApiError {
-  const refused = whyRefused(record, nowMs);
-  if (refused !== null || record === null) return invalid(refused ?? '');
+  const problem = keyProblem(record, nowMs);
+  if (problem !== null || record === null) return invalid(problem ?? '');
   return record.account;
 }
 

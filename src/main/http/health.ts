@@ -44,7 +44,7 @@ export interface PagesOptions {
   log: Log;
   stopping: () => boolean;
   group: Group | null;
-  /** Told when Postgres did not answer. */
+  /** Called when Postgres did not respond. */
   onStoreError: (error: unknown) => void;
 }
 

@@ -32,9 +32,9 @@ export function createHttpServer(gateway: Gateway, rest: Hono): HttpServer {
     else void others(request, response);
   };
   const server = createServer(handle);
-  // An expectation that nobody knows is no reason to refuse a call, least of all without a word.
+  // A request with an unknown expectation is served.
   server.on('checkExpectation', handle);
-  server.on('clientError', refuseBroken);
+  server.on('clientError', respondToBroken);
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   // A long prompt over a slow line is fine, headers that trickle in are not.
   server.headersTimeout = 30_000;
@@ -60,14 +60,14 @@ const BROKEN: Record<string, string> = {
  * What is no HTTP is refused in the shape that clients of the API read, where Node's own answer has no body. It never
  * goes into the middle of another answer on the same connection: that client would take it for the rest of it.
  */
-function refuseBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
+function respondToBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
   const { _httpMessage: answering } = socket as Duplex & { _httpMessage?: ServerResponse | null };
   if (socket.writable && error.code !== 'ECONNRESET' && !answering?.headersSent) {
-    const refusal = apiError('invalid_request', BROKEN[error.code ?? ''] ?? 'The request is not valid HTTP.');
-    const body = errorBody(refusal);
-    const headers = { ...errorHeaders(refusal), 'content-length': body.length, connection: 'close' };
+    const invalid = apiError('invalid_request', BROKEN[error.code ?? ''] ?? 'The request is not valid HTTP.');
+    const body = errorBody(invalid);
+    const headers = { ...errorHeaders(invalid), 'content-length': body.length, connection: 'close' };
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    socket.write(`HTTP/1.1 ${ERRORS[refusal.code].status} Bad Request\r\n${lines.join('')}\r\n${body}`);
+    socket.write(`HTTP/1.1 ${ERRORS[invalid.code].status} Bad Request\r\n${lines.join('')}\r\n${body}`);
   }
   socket.destroy(error);
 }
@@ -95,7 +95,7 @@ export async function listen({ node: server }: HttpServer, port: number, host: s
   return typeof address === 'object' && address ? address.port : port;
 }
 
-/** How long answers of the admin API and pages that are being sent may take when the server closes. */
+/** How long open responses of the admin API and pages may take when the server closes. */
 const LAST_ANSWERS_MS = 1000;
 
 /** Ends the server: connections close as they become idle, and soon all of them. */

@@ -98,7 +98,7 @@ function readFile(path: string): StaticFile {
   return { bytes, etag, type: TYPES[extname(path)] ?? 'application/octet-stream', packed: null };
 }
 
-/** Asked again each time, and answered with nothing while it is the same: a new version shows at once. */
+/** Revalidated each time, with 304 while it is unchanged: a new version shows at once. */
 async function answerFile(context: Context, file: StaticFile): Promise<Response> {
   context.header('cache-control', 'no-cache');
   context.header('etag', file.etag);

@@ -7,7 +7,7 @@ const MAX_NAME_CHARACTERS = 256;
 
 /**
  * Typed reading of one request's fields. The first error found stays and later reads go on with harmless values, so
- * that a reader of an operation is a plain list of fields; whoever made the Fields reads `error` at the end.
+ * that a reader of an operation is a plain list of fields; its caller reads `error` at the end.
  * Null and missing mean the same, as they do upstream.
  */
 export class Fields {

@@ -21,7 +21,7 @@ export function errorBody(error: ApiError): Buffer {
 }
 
 /**
- * The headers of a refusal; the content length is left to whoever writes it. The official SDKs retry 409, 429 and all
+ * The headers of an error; its writer adds the content length. The official SDKs retry 409, 429 and all
  * 5xx by themselves, and each retry may be billed: `x-should-retry: false` stops them where a retry cannot help.
  */
 export function errorHeaders(error: ApiError): Record<string, string> {
@@ -38,7 +38,7 @@ export function errorHeaders(error: ApiError): Record<string, string> {
 }
 
 /**
- * Whether an error status was answered by the API itself (`{"error": {"message": …}}`), which bills nothing, and not
+ * Returns whether an error status came from the API itself (`{"error": {"message": …}}`), which bills nothing, and not
  * by something between, which may hide a call that was served.
  */
 export function isOpenAiError(body: Buffer): boolean {

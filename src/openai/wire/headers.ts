@@ -41,7 +41,7 @@ const NOT_CLIENT_PREFIX = /^(?:proxy-|x-tollgate-)/;
 
 /**
  * The headers to send upstream, as name, value, name, value … from a client's raw headers in the same form.
- * `eventId` goes as `x-client-request-id`; compressed answers are not asked for, because they hide usage.
+ * `eventId` goes as `x-client-request-id`; compressed responses are not requested, because they hide usage.
  */
 export function upstreamHeaders(
   incoming: readonly string[],

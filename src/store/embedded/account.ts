@@ -10,7 +10,7 @@ export interface Account {
   gid: number;
 }
 
-/** `nobody` by number: Debian, Alpine and Red Hat agree on it. */
+/** The unprivileged user 65534, the same on Debian, Alpine and Red Hat. */
 const UNPRIVILEGED: Account = { uid: 65534, gid: 65534 };
 
 /** Why the server cannot run here, and what to do about it. Its message is meant for people. */
@@ -24,7 +24,7 @@ export function isRoot(): boolean {
 }
 
 /**
- * The account for the database in `directory`; null: our own. Data that already belongs to somebody keeps its owner;
+ * The account for the database in `directory`; null: our own. Data with an owner keeps it;
  * data of root (a restored backup) is given away first, the folder itself last, so that an interruption is repaired
  * by the next start.
  */

@@ -106,7 +106,7 @@ async function readableCopy(programs: Programs, cacheDir: string, account: Accou
   );
 }
 
-/** Only a folder that nobody but us can have filled: what is in it will be run. */
+/** Only a folder that no other user can write: its programs are run. */
 async function isOurs(path: string): Promise<boolean> {
   const found = await lstat(path).catch(() => null);
   if (found === null) return false;
@@ -129,6 +129,6 @@ async function copyInstallation(from: string, to: string): Promise<void> {
     const executable = entry.isDirectory() || ((await lstat(path)).mode & 0o100) !== 0;
     await chmod(path, executable ? 0o755 : 0o644);
   }
-  // Whoever copied at the same time and was faster made the same files.
+  // A process that copied at the same time made the same files.
   await rename(draft, to).catch(() => rm(draft, { recursive: true }));
 }

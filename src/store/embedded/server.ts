@@ -126,7 +126,7 @@ export async function lockHolder(directory: string): Promise<number | null> {
 
 /**
  * The running server of the cluster, if we can be sure of it; else null. In a folder shared between containers the
- * lock file may name a process of the other one, whose number is anybody's here.
+ * lock file may name a process of the other one, whose number may be any process here.
  */
 async function runningServer(directory: string): Promise<number | null> {
   const pid = await lockHolder(directory);

@@ -1,4 +1,4 @@
-/** The server's socket: its address for the driver, and whether somebody answers there. */
+/** The server's socket: its address for the driver, and whether a server responds there. */
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,7 +34,7 @@ export async function socketFolder(cluster: string): Promise<SocketFolder> {
   return { directory: link, path: join(link, SOCKET_NAME), remove };
 }
 
-/** `accepting` sessions, `busy` with starting or stopping, or nobody there. */
+/** `accepting` sessions, `busy` with starting or stopping, or `absent`. */
 export type Answer = 'accepting' | 'busy' | 'absent';
 
 const ANSWER_BY_CODE: Record<string, Answer> = {
@@ -47,7 +47,7 @@ const ANSWER_BY_CODE: Record<string, Answer> = {
   ECONNRESET: 'busy',
   EPIPE: 'busy',
   CONNECTION_CLOSED: 'busy',
-  // too_many_connections: alive, and somebody else's
+  // too_many_connections: alive, and used by others
   '53300': 'busy',
 };
 

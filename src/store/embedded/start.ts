@@ -15,7 +15,7 @@ const LOCK_RETRY_MS = 5_000;
 const LOCK_ERROR = /lock file|shared memory block/;
 const POLL_MS = 20;
 
-/** Makes the data folder if it is missing; answers where the cluster lies in it. */
+/** Makes the data folder if it is missing; returns the folder of the cluster in it. */
 export async function clusterOf(dataDir: string): Promise<string> {
   try {
     // Root's server runs under another account, which on Linux needs no way in: see ownFolder().

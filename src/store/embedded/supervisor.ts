@@ -14,7 +14,7 @@ import { bringUp, clusterOf, lastLines } from './start.ts';
 export interface EmbeddedOptions extends ProgramOptions {
   /** `TOLLGATE_DATA_DIR`; the cluster is its folder `postgres`. */
   dataDir: string;
-  /** Told when the server ended unasked, with the end of its log. It is started again; told also if that fails. */
+  /** Called when the server ended unexpectedly, with the end of its log, and again if its restart fails. */
   onCrash?: ((reason: string) => void) | undefined;
 }
 

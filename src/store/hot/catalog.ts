@@ -80,7 +80,7 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
 
 /** Every limit that may touch the key's calls; which of them do, the call's model and end user decide. */
 /**
- * Runs the statements of `findKey` for nobody's key. The first run on a connection costs it, and its first call, some ten
+ * Runs the statements of `findKey` for a key that does not exist. The first run on a connection costs it, and its first call, some ten
  * milliseconds: Postgres starts a process, reads its own catalog and plans.
  */
 export async function warmKeys(sql: Sql): Promise<void> {
@@ -143,7 +143,7 @@ async function grantsOf(sql: Sql, teamId: TeamId): Promise<Grant[]> {
   );
 }
 
-/** Warnings that the answers to a team's calls tell of; beyond that, of its end users the latest. */
+/** Warnings in the headers of a team's responses; beyond that, of its end users the latest. */
 const OPEN_MAX = 1_000;
 
 /** The highest threshold that each budget of these teams has reached in a window that is open, by its present amount. */

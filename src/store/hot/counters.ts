@@ -16,7 +16,7 @@ export interface LockedCounter extends CounterState {
 /** Names a row: an id alone is the same for an end user of the same name in two teams. */
 export const keyOf = ({ teamId, id }: Pick<CounterSpec, 'teamId' | 'id'>) => `${teamId}/${id}`;
 
-/** Locks what exists of these counters until the end of the transaction; answers them by key. */
+/** Locks the existing counters among these until the end of the transaction; returns them by key. */
 export async function lockCounters(
   tx: TransactionSql,
   specs: readonly Pick<CounterSpec, 'teamId' | 'id'>[],
@@ -46,7 +46,7 @@ export async function lockCounters(
 }
 
 /**
- * Makes the counters that nobody touched before. A limit counts its whole current window, so its counter starts with
+ * Makes the counters that do not exist yet. A limit counts its whole current window, so its counter starts with
  * what the ledger says was already used; the lock on the team keeps a flush from adding events in between (it takes the
  * same row FOR KEY SHARE and then sees the new counter). In a transaction of its own: who locks a counter and then the
  * team would meet a flush that holds the team and wants the counter. Those of a subject that has `maxSubjects` already

@@ -1,6 +1,6 @@
 /**
  * Rate limits in Postgres. A rolling window is a row of sub-buckets, each a counter of its own, under one anchor, which
- * whoever fills a bucket locks: what they hold together, the buckets that still count, never exceeds the amount. Slots
+ * which every fill of a bucket locks: what they hold together, the buckets that still count, never exceeds the amount. Slots
  * (concurrency) of an instance that was not heard of for ten seconds go to others.
  */
 

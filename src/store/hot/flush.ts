@@ -1,6 +1,6 @@
 /**
  * Flush: settled calls move from an instance's memory into the ledger, one transaction a batch. Invariant: an event is
- * inserted once, whoever sends it and however often, and only what was really inserted moves counters, leases and
+ * inserted once, however often and by however many instances it is sent, and only what was really inserted moves counters, leases and
  * rollups; so a retry after a lost commit changes nothing.
  */
 
@@ -18,7 +18,7 @@ import { addRollups } from './rollups.ts';
 export type { DurableHold, FlushBatch, FlushEvent, LeaseReport } from './batch.ts';
 
 /**
- * Writes a batch. Answers the ids that were new.
+ * Writes a batch. Returns the ids that were new.
  * @throws InstanceFenced when this instance was adopted; any error of the connection (the batch may be sent again)
  */
 export async function flush(sql: Sql, batch: FlushBatch): Promise<Set<string>> {
@@ -37,7 +37,7 @@ export async function flush(sql: Sql, batch: FlushBatch): Promise<Set<string>> {
 
 /**
  * Takes over a dead instance: its journal's events (settled ones, and the calls in flight as unknown) enter the ledger,
- * its leases end, it is fenced; all in one transaction. Answers how many events were new; a second adoption of the
+ * its leases end, it is fenced; all in one transaction. Returns how many events were new; a second adoption of the
  * same journal finds none.
  */
 export async function adopt(
@@ -70,7 +70,7 @@ async function shareTeams(tx: TransactionSql, batch: FlushBatch): Promise<TeamId
   return teamIds;
 }
 
-/** Locks all that the batch may move, in order. As late as can be: whoever asks for a lease waits for these locks. */
+/** Locks all that the batch may move, in order. As late as possible: lease requests wait for these locks. */
 async function lockCounters(tx: TransactionSql, batch: FlushBatch, teamIds: TeamId[]): Promise<CounterRow[]> {
   const { events, reports, holds = [] } = batch;
   if (teamIds.length === 0) return [];

@@ -1,6 +1,6 @@
 /**
  * Durable holds: calls that take long, kept in Postgres on their own. Invariant: a hold is kept once and ends once,
- * whoever sends it and however often: what it takes moves from the lease to the counter's `held` with its row, and out
+ * however often and by however many instances it is sent: what it takes moves from the lease to the counter's `held` with its row, and out
  * of it when the event of the call is inserted.
  */
 import type { TransactionSql } from 'postgres';

@@ -31,7 +31,7 @@ export interface HeartbeatReply {
   nowMs: number;
   /** Live instances that were heard of in the last ten seconds, this one included. */
   instances: number;
-  /** Counters, as `<team>/<id>`, that lend to this instance and of which somebody wants more than there is. */
+  /** Counters, as `<team>/<id>`, that lend to this instance and are contended. */
   contended: string[];
   /** The catalog's version: keys, limits, grants and prices have changed when it has. */
   catalogVersion: number;
@@ -49,7 +49,7 @@ interface HeartbeatRow {
 }
 
 /**
- * Says that the instance lives; answers Postgres's clock and how many share the counters.
+ * Records a heartbeat; returns Postgres's time and how many instances share the counters.
  * @throws InstanceFenced when it was adopted: an instance with nothing to flush must learn it too
  */
 export async function heartbeat(sql: Sql, instanceId: string): Promise<HeartbeatReply> {
@@ -84,7 +84,7 @@ export async function silentMs(sql: Sql, instanceId: string): Promise<number | n
   return row?.silent_ms ?? null;
 }
 
-/** Holds the instance's row until the transaction ends, so that nobody adopts it meanwhile. */
+/** Locks the instance's row until the transaction ends, so that it is not adopted meanwhile. */
 export async function assertLive(tx: TransactionSql, instanceId: string): Promise<void> {
   const rows = await tx`select 1 from instances where id = ${instanceId} and status = 'live' for key share`;
   if (rows.length === 0) throw new InstanceFenced(instanceId);

@@ -30,7 +30,7 @@ export interface LeaseRequest {
 export interface LeasedCounter extends CounterState {
   id: string;
   lease: { granted: bigint; returned: bigint; settled: bigint };
-  /** Somebody wants more of it than there is. */
+  /** More of it was requested than is left. */
   isContended?: boolean;
   /** It was not made, because its limit counts as many subjects as it may. */
   isAbsent?: boolean;
@@ -140,7 +140,7 @@ async function lend(
 const NOTHING: LockedCounter = { amount: 0n, settled: 0n, held: 0n, leased: 0n, isContended: false };
 const NO_LEASE = { granted: 0n, returned: 0n, settled: 0n };
 
-/** Whoever holds some of it idle hears of it with his next heartbeat. */
+/** An instance with idle capacity of it learns this with its next heartbeat. */
 async function markContended(tx: TransactionSql, specs: CounterSpec[], lacking: string[]): Promise<void> {
   const contended = specs.filter((spec) => lacking.includes(spec.id));
   await tx`

@@ -59,7 +59,7 @@ function addEvent(
 
 /**
  * Moves counters that are locked.
- * @param instanceId whose leases pay; null: nobody's, because nothing is taken from a lease
+ * @param instanceId whose leases pay; null: nothing is taken from a lease
  */
 export async function moveCounters(
   run: Run,

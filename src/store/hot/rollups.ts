@@ -9,7 +9,7 @@ import type { Fragment, TransactionSql } from 'postgres';
  * further expressions of it.
  */
 export function addRollups(tx: TransactionSql): Fragment {
-  // The same order for everybody who adds to the same rows, so that nobody waits in a circle.
+  // Every writer of the same rows uses the same order, so that none deadlocks.
   const sums = (interval: string) => tx`
     select team_id, date_bin(${interval}::interval, created_at, 'epoch'), key_id, model, operation, count(*),
       count(*) filter (where outcome = 'voided'), count(*) filter (where outcome = 'unknown'),

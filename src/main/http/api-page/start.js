@@ -1,4 +1,4 @@
-// The admin API, to read and to try, in the session of the console. Whoever is not signed in is sent there.
+// The admin API, to read and to try, in the session of the console. A visitor without a session is sent to the console.
 const response = await fetch('/console/session');
 if (response.status !== 200) location.replace('/console');
 else {
