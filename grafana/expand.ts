@@ -1,6 +1,6 @@
 /**
- * Every query of the dashboards, with Grafana's variables and macros expanded, to run them without Grafana. Supports only
- * what these queries use; any other syntax of Grafana is an error.
+ * Every query of the dashboards, with Grafana's variables and macros expanded, to run them without Grafana. Supports
+ * only what these queries use; any other syntax of Grafana is an error.
  */
 import type { Panel, RowPanel } from '@grafana/grafana-foundation-sdk/dashboard';
 import { DASHBOARDS } from './dashboards.ts';

@@ -1,4 +1,7 @@
-/** What was spent, by whom, on what, and what the month will cost. Money of past days is SQL: exact, corrections included. */
+/**
+ * What was spent, by whom, on what, and what the month will cost. Money of past days is SQL: exact, corrections
+ * included.
+ */
 import { dashboard } from './layout.ts';
 import { series, stat, table } from './panels.ts';
 import { MODEL, modelIs, prom, sqlSeries, sqlTable, TEAM, teamIs } from './queries.ts';
@@ -9,7 +12,9 @@ from usage_days d join teams t on t.id = d.team_id
 where d.day >= date_trunc('day', $__timeFrom()::timestamptz, 'UTC') and d.day < $__timeTo()::timestamptz
   and ${teamIs('t.name')} and ${modelIs('d.model')}`;
 
-/** Days since the begin of this month, or of today, whatever the dashboard's time. In a subquery: asked once, not a row. */
+/**
+ * Days since the begin of this month, or of today, whatever the dashboard's time. In a subquery: asked once, not a row.
+ */
 const since = (unit: 'month' | 'day') => `
 from usage_days d join teams t on t.id = d.team_id
 where d.day >= (select date_trunc('${unit}', tollgate_now(), 'UTC')) and ${teamIs('t.name')} and ${modelIs('d.model')}`;

@@ -24,7 +24,9 @@ export function dateOf(text: string | null): Date | null {
   return text === null ? null : new Date(text);
 }
 
-/** The team of a row as the API names it: null for what belongs to the whole installation, however the store files it. */
+/**
+ * The team of a row as the API names it: null for what belongs to the whole installation, however the store files it.
+ */
 export function teamOf(teamId: string): TeamId | null {
   return teamId === ORGANIZATION_ID ? null : asId(teamId);
 }

@@ -1,4 +1,6 @@
-/** Scope: what of a route a session of a team may use and see. The admin key and a session of an admin see everything. */
+/**
+ * Scope: what of a route a session of a team may use and see. The admin key and a session of an admin see everything.
+ */
 import { type ApiError, apiError } from '../domain/errors.ts';
 
 /** Who sends a request. */
@@ -17,7 +19,8 @@ declare module 'hono' {
 
 /**
  * How a session of a team may use a route. `query`: the parameter `team_id` is its own team, also when it is missing.
- * `team`: the id in the path is its own team. `item`: what the path names belongs to its team (route.ts loads it first).
+ * `team`: the id in the path is its own team. `item`: what the path names belongs to its team (route.ts loads it
+ * first).
  */
 export type TeamScope = 'query' | 'team' | 'item';
 

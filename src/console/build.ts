@@ -1,6 +1,6 @@
 /**
- * Builds the console: `npm run build:console` writes src/console/dist, which is committed, so that neither a fresh clone
- * nor production needs a bundler. A test holds the folder equal to what this makes of the sources.
+ * Builds the console: `npm run build:console` writes src/console/dist, which is committed, so that neither a fresh
+ * clone nor production needs a bundler. A test holds the folder equal to what this makes of the sources.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';

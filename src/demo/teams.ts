@@ -1,4 +1,6 @@
-/** The teams of the demo: what each may spend and calls, and how they are created through the admin API at every run. */
+/**
+ * The teams of the demo: what each may spend and calls, and how they are created through the admin API at every run.
+ */
 import { Limit, MadeKey, Team, Teams } from '../admin/contract.ts';
 import type { AdminClient } from './admin-client.ts';
 

@@ -1,7 +1,7 @@
 /**
  * The job `deliver`: sends the webhooks of warnings. Owns: when a failed one is tried again, and when it is given up.
- * Does not own: the claim (store/warning-deliveries.ts), the sending (webhook.ts). Invariant: a warning is sent at least
- * once, always with the same id; several of one counter are sent in the order of their thresholds.
+ * Does not own: the claim (store/warning-deliveries.ts), the sending (webhook.ts). Invariant: a warning is sent at
+ * least once, always with the same id; several of one counter are sent in the order of their thresholds.
  */
 import type { Database } from '../store/database.ts';
 import { claimWarnings, type DueWarning, endDelivery } from '../store/warning-deliveries.ts';

@@ -24,7 +24,9 @@ const AROUND_MINUTES = 60;
 /** How much later than the first a call may end to share its read: the computation grows with its square. */
 const SHARED_MINUTES = 120;
 
-/** Groups calls (oldest first) into reads that end at `lastMinute` at the latest: later minutes are not complete yet. */
+/**
+ * Groups calls (oldest first) into reads that end at `lastMinute` at the latest: later minutes are not complete yet.
+ */
 export function readsOf(due: readonly Due[], lastMinute: number): Read[] {
   const reads: Read[] = [];
   for (const [report, calls] of Map.groupBy(due, (call) => call.report)) {

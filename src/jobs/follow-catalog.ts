@@ -1,7 +1,8 @@
 /**
- * Following the catalog: a change of keys, limits, grants or prices binds here within a second, of whatever replica it was.
- * Every heartbeat brings the version along. While calls come it is asked for twice more in between; a quiet instance spares
- * itself these statements and wake-ups, and its first call finds a catalog that is at most a heartbeat old.
+ * Following the catalog: a change of keys, limits, grants or prices binds here within a second, of whatever replica it
+ * was. Every heartbeat brings the version along. While calls come it is asked for twice more in between; a quiet
+ * instance spares itself these statements and wake-ups, and its first call finds a catalog that is at most a heartbeat
+ * old.
  */
 
 export interface FollowOptions {

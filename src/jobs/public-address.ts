@@ -1,7 +1,7 @@
 /**
- * Which addresses belong to the public internet. The URL of a setting must reach no other: not this machine, its network
- * or its cloud's metadata.
- * https://www.iana.org/assignments/iana-ipv4-special-registry, https://www.iana.org/assignments/iana-ipv6-special-registry
+ * Which addresses belong to the public internet. The URL of a setting must reach no other: not this machine, its
+ * network or its cloud's metadata. https://www.iana.org/assignments/iana-ipv4-special-registry,
+ * https://www.iana.org/assignments/iana-ipv6-special-registry
  */
 import { BlockList, isIP } from 'node:net';
 
@@ -23,7 +23,10 @@ const NOT_PUBLIC_V4: readonly [string, number][] = [
   ['240.0.0.0', 4],
 ];
 
-/** Within global unicast: protocol assignments (Teredo among them), documentation, and 6to4, which hides an IPv4 address. */
+/**
+ * Within global unicast: protocol assignments (Teredo among them), documentation, and 6to4, which hides an IPv4
+ * address.
+ */
 const NOT_PUBLIC_V6: readonly [string, number][] = [
   ['2001::', 23],
   ['2001:db8::', 32],

@@ -1,8 +1,9 @@
 /**
  * The job `reconcile`: settles calls of unknown outcome by the upstream's own usage report. Owns: which calls are due,
- * what is read for them, and that a correction is written at most once. Does not own: what is kept (domain/reconcile.ts),
- * the correction (store/unknown.ts), when it runs (every.ts). Invariants: it only ever lowers a charge, and not below
- * what the report leaves unexplained; an error leaves every charge as it was; running it again changes nothing.
+ * what is read for them, and that a correction is written at most once. Does not own: what is kept
+ * (domain/reconcile.ts), the correction (store/unknown.ts), when it runs (every.ts). Invariants: it only ever lowers a
+ * charge, and not below what the report leaves unexplained; an error leaves every charge as it was; running it again
+ * changes nothing.
  */
 import { isApiError } from '../domain/errors.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
@@ -46,8 +47,8 @@ export type Tally = Record<
 
 export interface Reconcile {
   /**
-   * Handles every unknown call that is due, once; returns null while another replica does so. After an error of the report
-   * it continues with the calls that the error does not concern, then rejects with the first error.
+   * Handles every unknown call that is due, once; returns null while another replica does so. After an error of the
+   * report it continues with the calls that the error does not concern, then rejects with the first error.
    */
   run(signal: AbortSignal): Promise<Tally | null>;
 }

@@ -1,7 +1,7 @@
 /**
- * One webhook: signed by Standard Webhooks, sent once. Owns: the signature, and that it reaches only the public internet
- * unless more is allowed. Does not own: retries. Invariant: an address is checked as its connection is made, so a name
- * cannot resolve to one address for the check and to another for the request.
+ * One webhook: signed by Standard Webhooks, sent once. Owns: the signature, and that it reaches only the public
+ * internet unless more is allowed. Does not own: retries. Invariant: an address is checked as its connection is made,
+ * so a name cannot resolve to one address for the check and to another for the request.
  * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  */
 import { createHmac } from 'node:crypto';
@@ -106,8 +106,8 @@ function problemOf(error: unknown): string {
 }
 
 /**
- * Returns the HMAC-SHA256 of `id.timestamp.body` in base64. The package `standardwebhooks` would bring an HMAC written in
- * JavaScript and two dependencies for this line; a test has the specification's own example.
+ * Returns the HMAC-SHA256 of `id.timestamp.body` in base64. The package `standardwebhooks` would bring an HMAC written
+ * in JavaScript and two dependencies for this line; a test has the specification's own example.
  */
 function signatureOf(secret: string, id: string, timestamp: string, body: string): string {
   const key = Buffer.from(secret.slice(WEBHOOK_SECRET_PREFIX.length), 'base64');

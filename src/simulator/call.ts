@@ -90,7 +90,9 @@ export function checkTools(reader: FieldReader): void {
   }
 }
 
-/** Sampling fields that every text operation shares; they do not move the bill, their types are checked all the same. */
+/**
+ * Sampling fields that every text operation shares; they do not move the bill, their types are checked all the same.
+ */
 export function checkSampling(reader: FieldReader): void {
   reader.decimal('temperature', 0, 2);
   reader.decimal('top_p', 0, 1);

@@ -1,7 +1,7 @@
 /**
  * What stands beside the API, for judges and tests: the invoice, its total, what is in flight, and the profile of a
- * running simulator. `GET /invoice[?after=N&limit=M]`, `GET /invoice/total`, `GET /in-flight` (requests by key id), `GET`
- * and `PATCH /profile` (with `mode`), `GET /healthz`.
+ * running simulator. `GET /invoice[?after=N&limit=M]`, `GET /invoice/total`, `GET /in-flight` (requests by key id),
+ * `GET` and `PATCH /profile` (with `mode`), `GET /healthz`.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ApiState } from './exchange.ts';

@@ -1,6 +1,7 @@
 /**
  * The invoice: what this upstream billed, in the order in which it committed to. A line is written before the
- * response's first byte and never changes, except `completed`. Memory is bounded: the oldest lines are dropped, the total stays.
+ * response's first byte and never changes, except `completed`. Memory is bounded: the oldest lines are dropped, the
+ * total stays.
  */
 import type { Usage } from './prices.ts';
 

@@ -4,8 +4,8 @@ import type { OutcomeName } from '../domain/outcome.ts';
 import type { Usage } from '../domain/usage.ts';
 
 /**
- * The stages of a call, in order. `upload` is the wait for the client's body, which `parse` reads: a slow client's time is
- * not the gateway's.
+ * The stages of a call, in order. `upload` is the wait for the client's body, which `parse` reads: a slow client's time
+ * is not the gateway's.
  */
 export const STAGES = [
   'route',

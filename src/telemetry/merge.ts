@@ -1,7 +1,7 @@
 /**
- * Merging: one page of what several workers report. Owns: that sums are right and never fall. A counter that fell would be
- * read as a restart, and all of it counted once more. So what an ended worker counted stays, of a worker that does not
- * report now the counters of its last report count, and a label that has a series of its own keeps it.
+ * Merging: one page of what several workers report. Owns: that sums are right and never fall. A counter that fell would
+ * be read as a restart, and all of it counted once more. So what an ended worker counted stays, of a worker that does
+ * not report now the counters of its last report count, and a label that has a series of its own keeps it.
  */
 import type { Family, Point } from './exposition.ts';
 import { OTHER } from './labels.ts';

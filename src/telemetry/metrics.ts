@@ -55,8 +55,8 @@ export interface Metrics {
 }
 
 /**
- * How often the lag of the event loop is sampled. Every sample wakes an idle process: at 10 ms, prom-client's own choice, that
- * is 0.4 % of a core.
+ * How often the lag of the event loop is sampled. Every sample wakes an idle process: at 10 ms, prom-client's own
+ * choice, that is 0.4 % of a core.
  */
 const LAG_SAMPLE_MS = 200;
 /** What is read from the samples; they count the time between two, of which all but the interval is lag. */

@@ -5,8 +5,8 @@
  */
 
 /**
- * How the values of several workers become the one of the page: `sum`, `max`, `min`, or `first` for what describes the whole
- * installation, which each of them reads alike from Postgres. Counters and histograms add up.
+ * How the values of several workers become the one of the page: `sum`, `max`, `min`, or `first` for what describes the
+ * whole installation, which each of them reads alike from Postgres. Counters and histograms add up.
  */
 export type MergeRule = 'sum' | 'max' | 'min' | 'first';
 

@@ -1,4 +1,7 @@
-/** The attack in small: the same program as `npm run attack`, on one and on two replicas, and on one of two workers, each kill once. */
+/**
+ * The attack in small: the same program as `npm run attack`, on one and on two replicas, and on one of two workers,
+ * each kill once.
+ */
 import { expect, it } from 'vitest';
 import { attackGrant } from '../../bench/attack/grant.ts';
 import { brokenPromises } from '../../bench/attack/promises.ts';

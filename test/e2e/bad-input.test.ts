@@ -1,4 +1,7 @@
-/** Bad input is told what is wrong with it, in OpenAI's shape, and leaves no trace: no event, no money, no upstream call. */
+/**
+ * Bad input is told what is wrong with it, in OpenAI's shape, and leaves no trace: no event, no money, no upstream
+ * call.
+ */
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { readBalance, readEvents } from './books.ts';
 import { sdk6, sdk7 } from './callers.ts';

@@ -1,4 +1,6 @@
-/** Several workers under one supervisor: one port, one page of metrics, and one of them killed, hung or told to stop. */
+/**
+ * Several workers under one supervisor: one port, one page of metrics, and one of them killed, hung or told to stop.
+ */
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';

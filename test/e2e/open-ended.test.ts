@@ -1,4 +1,6 @@
-/** Calls without an output limit: they get what is affordable and are told so; what a client said is never overruled. */
+/**
+ * Calls without an output limit: they get what is affordable and are told so; what a client said is never overruled.
+ */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { billed, disagreements, readEvents } from './books.ts';
 import { type Stack, startStack } from './stack.ts';

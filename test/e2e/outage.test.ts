@@ -1,4 +1,7 @@
-/** Postgres that does not answer: calls go on, on what was lent; then they are refused, and told to come back; nothing is lost. */
+/**
+ * Postgres that does not answer: calls go on, on what was lent; then they are refused, and told to come back; nothing
+ * is lost.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';

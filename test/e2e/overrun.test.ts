@@ -1,4 +1,6 @@
-/** An upstream that breaks its word bills more than was held: all of it is charged and shown, and the budget ends there. */
+/**
+ * An upstream that breaks its word bills more than was held: all of it is charged and shown, and the budget ends there.
+ */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { readBalance, readEvents, readMetric, says } from './books.ts';

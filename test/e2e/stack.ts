@@ -1,4 +1,7 @@
-/** The whole product in one process: simulator, gateway and a database of its own, reached over HTTP like any user would. */
+/**
+ * The whole product in one process: simulator, gateway and a database of its own, reached over HTTP like any user
+ * would.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

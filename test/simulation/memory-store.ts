@@ -1,6 +1,6 @@
 /**
- * The ledger's store in memory, with exactly Postgres' semantics (stores.test.ts holds the two equal). Every method does
- * its work in one synchronous step, as a transaction would.
+ * The ledger's store in memory, with exactly Postgres' semantics (stores.test.ts holds the two equal). Every method
+ * does its work in one synchronous step, as a transaction would.
  */
 
 import type { Allocation } from '../../src/domain/budget.ts';

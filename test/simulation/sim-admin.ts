@@ -1,4 +1,6 @@
-/** The administrator of a simulation: makes and changes limits and grants while calls run, for the store and the judge. */
+/**
+ * The administrator of a simulation: makes and changes limits and grants while calls run, for the store and the judge.
+ */
 import { type Account, inSpendingOrder } from '../../src/domain/budget.ts';
 import { type Grant, type Limit, ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { accountOf } from '../support/accounts.ts';

@@ -190,7 +190,10 @@ export class SimInstance {
     };
   }
 
-  /** Resolves with the reply unless the process dies; its request may happen all the same. A frozen process gets it late. */
+  /**
+   * Resolves with the reply unless the process dies; its request may happen all the same. A frozen process gets it
+   * late.
+   */
   async #replyOf<T>(question: Promise<T>): Promise<T> {
     try {
       return await question;

@@ -1,4 +1,6 @@
-/** The store in memory equals Postgres: one random history gets the same results from both and leaves the same state. */
+/**
+ * The store in memory equals Postgres: one random history gets the same results from both and leaves the same state.
+ */
 
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';

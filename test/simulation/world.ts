@@ -83,7 +83,8 @@ export function makeWorld(random: Random): World {
 
 /** Makes a random change of the rules, as an administrator may at any time. */
 export function changeRules(admin: SimAdmin, random: Random, nowMs: number): void {
-  // What a call in flight used of tokens when its process died nobody knows: a limit that is made later cannot count it.
+  // What a call in flight used of tokens when its process died nobody knows: a limit that is made later cannot count
+  // it.
   const limit = random.pick(admin.limits.filter(({ meter }) => meter !== 'tokens'));
   const what = random.fraction();
   if (what < 0.3) admin.changeLimit(limit.id, rounded(limit, random.between(105, 150)));

@@ -1,4 +1,6 @@
-/** Which price rows apply, and which replaced which. Pure; the gateway's rule: an override first, then the latest start. */
+/**
+ * Which price rows apply, and which replaced which. Pure; the gateway's rule: an override first, then the latest start.
+ */
 import type { Price } from '../api/types.ts';
 
 const subjectOf = (price: Price) => `${price.model} ${price.tier}`;

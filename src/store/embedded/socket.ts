@@ -1,5 +1,4 @@
 /** The server's socket: its address for the driver, and whether a server responds there. */
-
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * The books: what the store and the instances' ledgers say, held against what the judge added up itself. Looked at after
- * every step.
+ * The books: what the store and the instances' ledgers say, held against what the judge added up itself. Looked at
+ * after every step.
  */
 import type { Ledger } from '../../../src/ledger/ledger.ts';
 import type { FlushEvent } from '../../../src/store/hot/flush.ts';
@@ -19,7 +19,10 @@ export class Books {
   readonly #store: MemoryStore;
   readonly #events: Iterator<FlushEvent>;
   #booked = 0;
-  /** What of each counter was out when it was last looked at, less what nobody had to lend: it may not grow above the amount. */
+  /**
+   * What of each counter was out when it was last looked at, less what nobody had to lend: it may not grow above the
+   * amount.
+   */
   readonly #out = new Map<string, bigint>();
 
   constructor(judge: Judge, store: MemoryStore) {

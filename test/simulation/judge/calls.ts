@@ -44,7 +44,9 @@ export interface CallRecord extends CallFacts {
   hold: Amounts;
   /** What the upstream bills; null: the call never reached it. */
   bill: Amounts | null;
-  /** How it ended, as its process reported it; null: not reported, or the process died before the report was written. */
+  /**
+   * How it ended, as its process reported it; null: not reported, or the process died before the report was written.
+   */
   reported: CallReport | null;
   /** The report of a process that died, or was taken for dead: it may be written or not. */
   perhapsReported: CallReport | null;

@@ -1,7 +1,7 @@
 /**
- * The judge: records every call from the outside (what its process requested and reported, what the upstream billed) and
- * every rule as the administrator made it, and checks what must be true. Owns: the life of calls and the bound on them.
- * Does not own: what the store and the ledgers say of it (books.ts).
+ * The judge: records every call from the outside (what its process requested and reported, what the upstream billed)
+ * and every rule as the administrator made it, and checks what must be true. Owns: the life of calls and the bound on
+ * them. Does not own: what the store and the ledgers say of it (books.ts).
  */
 import { type Amounts, measure } from './amounts.ts';
 import {

@@ -21,7 +21,10 @@ export interface ReturnsOptions {
   freeOf(owner: Owner, tally: Tally): bigint;
 }
 
-/** Those who wait with nobody beside them: of several, the instance asks for the smallest, which may lack something else. */
+/**
+ * Those who wait with nobody beside them: of several, the instance asks for the smallest, which may lack something
+ * else.
+ */
 function aloneIn(waiting: Iterable<Waiting>): Waiting[] {
   const byOwner = Map.groupBy(waiting, ({ owner }) => owner);
   return [...byOwner.values()].filter((each) => each.length === 1).map((each) => each[0]!);

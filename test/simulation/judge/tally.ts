@@ -91,7 +91,10 @@ export function leastAllowed(rule: LimitRule, version: number): bigint | null {
   return least;
 }
 
-/** Returns whether a rule is a budget of its team for every process that knows `version` or later: credit or a cost limit. */
+/**
+ * Returns whether a rule is a budget of its team for every process that knows `version` or later: credit or a cost
+ * limit.
+ */
 export function surelyFunds({ rule }: Tally, version: number): boolean {
   if (rule.kind === 'credit') return true;
   return isBudget(rule) && rule.terms[0]!.version <= version && mostAllowed(rule, version) !== null;
