@@ -130,7 +130,7 @@ export class Ledger {
     return this.#options.journal.pendingBytes;
   }
 
-  /** Says that this instance lives and takes over Postgres's time; done by itself every second. */
+  /** Says that this instance lives and takes over Postgres's time; done by itself every 0.8 s. */
   sendHeartbeat(): Promise<void> {
     return this.#heartbeat.send();
   }
