@@ -196,7 +196,10 @@ async function main(): Promise<void> {
     rmSync(dir, { recursive: true, force: true });
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void cleanUp().finally(() => process.exit(130)));
+    process.once(signal, () => {
+      progress(`bench: ${signal}, ending what was started`);
+      void cleanUp().finally(() => process.exit(130));
+    });
   }
   try {
     await run(options, dir);
