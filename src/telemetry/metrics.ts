@@ -109,12 +109,6 @@ export function createMetrics({
     operation.duration.observe(totalUs);
   }
 
-  /** Only streams have a speed: any other response arrives whole. */
-  function observeSpeed(speed: RateSample, { usage, firstByteUs, upstreamUs }: CallMeasurement): void {
-    if (usage === null || firstByteUs === null || upstreamUs === null || upstreamUs <= firstByteUs) return;
-    speed.observe(((usage.output_tokens ?? 0) * 1e6) / (upstreamUs - firstByteUs));
-  }
-
   function recordError(code: ErrorCode, operation: string | null, isRetry: boolean): void {
     const isDenial = ERRORS[code].kind === 'denial';
     defined((isDenial ? series.denials : series.errors).get(code), 'a series').value++;
@@ -158,6 +152,12 @@ export function createMetrics({
     render: async () => pageText(await families()),
     contentType: processMetrics.contentType,
   };
+}
+
+/** Only streams have a speed: any other response arrives whole. */
+function observeSpeed(speed: RateSample, { usage, firstByteUs, upstreamUs }: CallMeasurement): void {
+  if (usage === null || firstByteUs === null || upstreamUs === null || upstreamUs <= firstByteUs) return;
+  speed.observe(((usage.output_tokens ?? 0) * 1e6) / (upstreamUs - firstByteUs));
 }
 
 /** What prom-client says of one of its metrics; its types leave these out. */
