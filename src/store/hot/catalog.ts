@@ -79,7 +79,7 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
 
 /** Every limit that may touch the key's calls; which of them do, the call's model and end user decide. */
 /**
- * Runs the statements of `findKey` for nobody's key. The first run on a connection costs it, and its first call, some ten
+ * Runs the statements of `findKey` for a key that no caller has. The first run on a connection costs it, and its first call, some ten
  * milliseconds: Postgres starts a process, reads its own catalog and plans.
  */
 export async function warmKeys(sql: Sql): Promise<void> {
