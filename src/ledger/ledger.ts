@@ -140,7 +140,7 @@ export class Ledger {
     return this.#admission.waiting;
   }
 
-  /** For a while no call has come, and nothing is left here that Postgres has to hear of. */
+  /** For a while no call has come, and nothing is left here that Postgres does not have. */
   get isQuiet(): boolean {
     return this.#isQuiet;
   }
@@ -284,10 +284,8 @@ export class Ledger {
   #scheduleTick() {
     this.#cancelTick();
     const nowMs = this.#options.clock.monotonicMs();
-    const isAtRest =
-      this.#open.size + this.waiting + this.flusher.backlog.length === 0 && this.leases.areDone;
-    if (!isAtRest) this.#lastBusyMs = nowMs;
-    this.#isQuiet = nowMs - this.#lastBusyMs > QUIET_AFTER_MS;
+    if (this.#open.size + this.waiting + this.flusher.backlog.length > 0) this.#lastBusyMs = nowMs;
+    this.#isQuiet = nowMs - this.#lastBusyMs > QUIET_AFTER_MS && this.leases.areDone;
     this.#cancelTick = this.#options.timers.after(this.#isQuiet ? QUIET_TICK_MS : TICK_MS, () => {
       this.#scheduleTick();
       this.#tick();
