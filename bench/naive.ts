@@ -7,7 +7,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import postgres from 'postgres';
 import { Agent } from 'undici';
-import { uuidV7 } from '../src/ledger/ids.ts';
+import { uuidV7 } from '../src/ledger/events.ts';
 
 const { PORT, DATABASE_URL, OPENAI_BASE_URL, OPENAI_API_KEY } = process.env;
 const upstream = new Agent({ connections: 1024 });

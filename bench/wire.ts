@@ -78,6 +78,6 @@ function handle(exchange: Exchange): void {
 }
 
 const server = createServer((request, response) => handle(nodeExchange(request, response)));
-createWireServer({ http: server, takes: (url) => url.startsWith('/v1/'), handle });
+createWireServer({ http: server, targets: { under: '/v1/', except: '/v1/tollgate/' }, handler: { handle } });
 server.listen(0, '127.0.0.1', () => readyWithPort(server));
 process.on('SIGTERM', () => process.exit(0));

@@ -3,11 +3,11 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
-import { UNIT } from '../domain/claim.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { asId, type TeamId } from '../domain/ids.ts';
 import type { Enforcement, Meter, Subject } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
+import { UNIT } from '../domain/quantities.ts';
 import type { Window } from '../domain/window.ts';
 import { type LimitBalance, readLimitBalances } from '../store/balance.ts';
 import {

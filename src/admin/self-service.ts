@@ -4,11 +4,10 @@
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import type { KeyCache } from '../auth/keys.ts';
-import { keyProblem } from '../auth/keys.ts';
+import { type KeyCache, keyProblem } from '../auth/keys.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';
-import { uuidV7 } from '../ledger/ids.ts';
+import { uuidV7 } from '../ledger/events.ts';
 import { bearerKey } from '../openai/wire/headers.ts';
 import { balanceOf } from './balance.ts';
 import { SelfServiceUsageQuery } from './contract.ts';

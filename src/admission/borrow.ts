@@ -2,7 +2,7 @@
  * Borrow: how much an instance asks Postgres to lend, keeps, and gives back. Pure. The constants come from a simulation
  * of the protocol (README.md of this room).
  */
-import { type Claim, claimed, UNIT } from '../domain/claim.ts';
+import { type Claim, claimed, UNIT } from '../domain/quantities.ts';
 import type { LeasePool } from '../store/hot/leases.ts';
 import type { LeaseDemand, LeaseView, PoolView } from './decide.ts';
 import type { LeasedPool } from './leases.ts';

@@ -4,11 +4,11 @@
  * synchronous step. Money that is sized here is checked again where it is taken.
  */
 import { type Account, type CallKind, takeInOrder } from '../domain/budget.ts';
-import { type Claim, claimed } from '../domain/claim.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { Estimate } from '../domain/estimate.ts';
 import type { Meter } from '../domain/limit.ts';
 import { openEndedClaim, smallestClaim } from '../domain/open-ended.ts';
+import { type Claim, claimed } from '../domain/quantities.ts';
 
 /** What a call asks for. */
 export interface ReservationRequest {

@@ -5,9 +5,9 @@
  */
 
 import { type Account, type CallKind, kindKey, type Pool, poolsAt, settleInOrder } from '../domain/budget.ts';
-import { type Claim, claimed, NOTHING_USED, used } from '../domain/claim.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { TeamId } from '../domain/ids.ts';
+import { type Claim, claimed, NOTHING_USED, used } from '../domain/quantities.ts';
 import { excessOf, isContended } from './borrow.ts';
 import type { Admission } from './decide.ts';
 import { CONTENDED_MS, Demand, Lease, LeasedPool } from './leases.ts';

@@ -3,9 +3,8 @@
  * granted = returned + settled + held + free. The first three only grow, and Postgres keeps the same sums.
  */
 
-import type { Pool } from '../domain/budget.ts';
+import { type CounterState, type Pool, unlent } from '../domain/budget.ts';
 import type { CounterSpec } from '../domain/counter.ts';
-import { type CounterState, unlent } from '../domain/lending.ts';
 import type { Meter } from '../domain/limit.ts';
 import type { LeasedCounter } from '../store/hot/leases.ts';
 import type { LeaseDemand, LeaseView, PoolView } from './decide.ts';

@@ -1,7 +1,7 @@
 /**
  * Waiting: one call in a team's queue, how much may wait in all, and how often Postgres is asked meanwhile.
  */
-import type { Claim } from '../domain/claim.ts';
+import type { Claim } from '../domain/quantities.ts';
 import { type Denial, leastClaim, type ReservationRequest } from './decide.ts';
 import type { Reservation } from './lease-table.ts';
 

@@ -2,10 +2,11 @@
  * Counters: the state of one limit or grant, for one subject and window. Owns: what names a counter, and which calls it
  * counts. Does not own: its sums (store). Pure.
  */
-import { type Claim, used } from './claim.ts';
+
 import { asId, type CounterId, type GrantId, type KeyId, type LimitId, type TeamId } from './ids.ts';
 import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type SubjectType } from './limit.ts';
 import { includesModel } from './price.ts';
+import { type Claim, used } from './quantities.ts';
 import { bucketRange, type OpenTimeRange, windowRange } from './window.ts';
 
 /** The part of a counter's id that names the anchor of a rolling window instead of a window's start. */

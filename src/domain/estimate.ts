@@ -9,9 +9,8 @@
 import { type ApiError, apiError } from './errors.ts';
 import { divideUp, type PicoUsd } from './money.ts';
 import type { Operation } from './operation.ts';
-import type { Price, RateCard, ServiceTier } from './price.ts';
+import { dearest, type Price, quotientUp, type RateCard, type Rates, type ServiceTier } from './price.ts';
 import { isCount, isMeterName, type MeterName, outermost, type Quantities } from './quantities.ts';
-import { dearest, quotientUp, type Rates } from './rates.ts';
 
 export interface Estimate {
   /** The price of the tier that was asked for; null: the call costs nothing. */

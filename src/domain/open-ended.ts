@@ -2,9 +2,10 @@
  * Open-ended calls: those whose client set no output limit. Owns: the limit to write in, given what every budget that
  * the call touches leaves it. Pure; the constants come from a simulation of the protocol (src/admission/README.md).
  */
-import { type Claim, UNIT } from './claim.ts';
+
 import { costUpTo, type Estimate, outputTokensFor, outputTokensUpTo } from './estimate.ts';
 import type { Meter } from './limit.ts';
+import { type Claim, UNIT } from './quantities.ts';
 
 /** Fewest output tokens that make an open-ended answer worth starting. */
 export const SMALLEST_USEFUL_OUTPUT_TOKENS = 256;

@@ -1,9 +1,11 @@
 /**
- * Quantities: amounts of named meters. Owns: the registry of meters, which part belongs to which whole, and in which
- * integer unit an amount is counted. Does not own: what a unit costs (price.ts), nor where usage stands in a response.
+ * Quantities: amounts of named meters. Owns: the registry of meters, which part belongs to which whole, in which integer
+ * unit an amount is counted, and claims: what one call takes of every meter that a limit may count. Does not own: what a unit costs (price.ts), nor where usage stands in a response.
  * Invariants: an amount is a non-negative safe integer; the parts of one whole never overlap, so that their sum is at
  * most the whole; a name never changes its meaning, because events keep it for ever.
  */
+import type { Meter } from './limit.ts';
+import type { PicoUsd } from './money.ts';
 
 /** What one unit of a meter is, as published prices name it. */
 export type MeterUnit =
@@ -264,4 +266,35 @@ export function quantityOf(meter: MeterName, units: number): number {
   // A decimal of six digits is seldom a binary fraction: what is a step within the precision of a Number is that step.
   const nearest = Math.round(amount);
   return Math.abs(amount - nearest) <= 4 * Number.EPSILON * amount ? nearest : Math.ceil(amount);
+}
+
+/** Cost beside quantities: those that limits count are always given. */
+export type Claim = Pick<Required<Quantities>, 'input_tokens' | 'output_tokens'> & { cost: PicoUsd };
+
+/** One token, request or slot in the ledger's fixed point: amounts of every meter have twelve decimals, as money has. */
+export const UNIT = 1_000_000_000_000n;
+
+/** A call that used nothing but its request. */
+export const NOTHING_USED: Claim = { cost: 0n, input_tokens: 0, output_tokens: 0 };
+
+/** How much of a meter a claim takes. */
+export function claimed(meter: Meter, claim: Claim): bigint {
+  switch (meter) {
+    case 'cost_usd':
+      return claim.cost;
+    case 'tokens':
+      return BigInt(claim.input_tokens + claim.output_tokens) * UNIT;
+    case 'input_tokens':
+      return BigInt(claim.input_tokens) * UNIT;
+    case 'output_tokens':
+      return BigInt(claim.output_tokens) * UNIT;
+    case 'requests':
+    case 'concurrency':
+      return UNIT;
+  }
+}
+
+/** How much of a meter is gone for good once the call has ended: its slot is free again. */
+export function used(meter: Meter, claim: Claim): bigint {
+  return meter === 'concurrency' ? 0n : claimed(meter, claim);
 }

@@ -2,8 +2,9 @@
  * Replay: what a limit would have denied, had it existed while these calls came. It goes by what the calls used,
  * where the gateway holds what they could use at worst, so it never shows more denials than there would have been. Pure.
  */
-import { type Claim, claimed } from './claim.ts';
+
 import type { Limit } from './limit.ts';
+import { type Claim, claimed } from './quantities.ts';
 
 export interface ReplayedCall {
   atMs: number;

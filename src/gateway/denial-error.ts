@@ -1,12 +1,12 @@
 /** The error of a denied call: which limit, what is left, when it resets, what would fit. */
 import type { Denial } from '../admission/decide.ts';
-import { claimed } from '../domain/claim.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { Estimate } from '../domain/estimate.ts';
 import type { Meter } from '../domain/limit.ts';
 import { formatUsd } from '../domain/money.ts';
 import { outputTokensWithin, smallestClaim } from '../domain/open-ended.ts';
+import { claimed } from '../domain/quantities.ts';
 
 export function errorOfDenial(denial: Denial, estimate: Estimate): ApiError {
   switch (denial.reason) {

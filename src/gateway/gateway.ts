@@ -5,7 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { apiError } from '../domain/errors.ts';
-import { uuidV7 } from '../ledger/ids.ts';
+import { uuidV7 } from '../ledger/events.ts';
 import type { Exchange } from '../wire/exchange.ts';
 import { Call } from './call.ts';
 import type { GatewayDeps } from './deps.ts';

@@ -3,7 +3,7 @@
  * Owns: their order, and that whatever happens a hold ends exactly once. Invariant: nothing is forwarded before its hold
  * was journaled.
  */
-import { uuidV7 } from '../ledger/ids.ts';
+import { uuidV7 } from '../ledger/events.ts';
 import type { Call, Stopped } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
 import { respond, warningOf, writeError } from './respond.ts';

@@ -9,8 +9,8 @@
 
 import type { LeasedPool } from '../admission/leases.ts';
 import type { Allocation } from '../domain/budget.ts';
-import type { Claim } from '../domain/claim.ts';
 import { asId } from '../domain/ids.ts';
+import type { Claim } from '../domain/quantities.ts';
 import type { FlushEvent } from '../store/hot/flush.ts';
 import type { CallFacts } from './events.ts';
 

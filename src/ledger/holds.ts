@@ -7,12 +7,11 @@ import type { Denial } from '../admission/decide.ts';
 import type { Reservation } from '../admission/lease-table.ts';
 import type { Changed, QueuedCall, Unavailable } from '../admission/waiting.ts';
 import type { Allocation } from '../domain/budget.ts';
-import type { Claim } from '../domain/claim.ts';
 import type { TeamId } from '../domain/ids.ts';
 import type { PicoUsd } from '../domain/money.ts';
+import type { Claim } from '../domain/quantities.ts';
 import type { DurableHold } from '../store/hot/flush.ts';
-import type { CallFacts, Outcome } from './events.ts';
-import { uuidV7 } from './ids.ts';
+import { type CallFacts, type Outcome, uuidV7 } from './events.ts';
 
 /** One call's money, taken out of the leases: held → settled, voided, unknown; or cancelled before it was journaled. */
 export class Hold {

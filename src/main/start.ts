@@ -12,7 +12,7 @@ import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
 import { followCatalog } from '../jobs/follow-catalog.ts';
 import { SpentBudgets } from '../jobs/warn.ts';
 import { startWatch } from '../jobs/watch.ts';
-import { uuidV7 } from '../ledger/ids.ts';
+import { uuidV7 } from '../ledger/events.ts';
 import { Journal } from '../ledger/journal.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { ownHeader } from '../ledger/recovery.ts';

@@ -5,12 +5,12 @@
 
 import { and, eq, gte, inArray, lt, type SQL, sql } from 'drizzle-orm';
 import type { PgColumn } from 'drizzle-orm/pg-core';
-import { UNIT, used } from '../domain/claim.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import { asId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { includesModel } from '../domain/price.ts';
+import { UNIT, used } from '../domain/quantities.ts';
 import { QUARTER_HOUR_MS } from '../domain/window.ts';
 import type { Run } from './database.ts';
 import { teams, usageEvents, usageRollups } from './schema.ts';

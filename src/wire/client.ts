@@ -3,8 +3,7 @@
  * one. A call is sent at most once: nothing here retries, because an unknown outcome may have been billed.
  */
 import { ClientCall, type Queue } from './client-call.ts';
-import { ClientConnection, type Pool } from './client-connection.ts';
-import { connector } from './connect.ts';
+import { ClientConnection, connector, type Pool } from './client-connection.ts';
 import type {
   Upstream,
   UpstreamCall,

@@ -14,10 +14,10 @@ const SWEEP_MS = 5000;
 export interface WireServerOptions {
   /** It listens, and serves what the wire does not; broken requests go to its `clientError` listener. */
   http: Server;
-  /** Returns whether the wire serves requests for this target. */
-  takes(url: string): boolean;
+  /** The wire serves requests for targets that begin with `under`, but for those that begin with `except`. */
+  targets: { under: string; except: string };
   /** Takes one request. Must not throw. */
-  handle(exchange: Exchange): void;
+  handler: { handle(exchange: Exchange): void };
   /** How often deadlines are looked at. */
   sweepMs?: number;
 }
@@ -56,11 +56,12 @@ class Host implements ConnectionHost, WireServer {
   }
 
   takes(url: string): boolean {
-    return this.#options.takes(url);
+    const { under, except } = this.#options.targets;
+    return url.startsWith(under) && !url.startsWith(except);
   }
 
   handle(exchange: ServerExchange): void {
-    this.#options.handle(exchange);
+    this.#options.handler.handle(exchange);
   }
 
   toNode(socket: Socket): void {

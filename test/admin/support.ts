@@ -6,7 +6,7 @@ import { Sessions } from '../../src/auth/sessions.ts';
 import type { CounterSpec } from '../../src/domain/counter.ts';
 import { asId } from '../../src/domain/ids.ts';
 import { formatUsd, usd } from '../../src/domain/money.ts';
-import { uuidV7 } from '../../src/ledger/ids.ts';
+import { uuidV7 } from '../../src/ledger/events.ts';
 import type { Database } from '../../src/store/database.ts';
 import { findKey } from '../../src/store/hot/catalog.ts';
 import { flush } from '../../src/store/hot/flush.ts';

@@ -1,6 +1,6 @@
 /** What an instance remembers of its leases: no more than it needs, and nothing out of date. */
 import { expect, test } from 'vitest';
-import { UNIT } from '../../src/domain/claim.ts';
+import { UNIT } from '../../src/domain/quantities.ts';
 import { accountOf, limitOf, register } from '../support/accounts.ts';
 import { startLedger } from '../support/test-ledger.ts';
 

@@ -1,9 +1,9 @@
 /** Rate limits over several instances: rolling windows and slots; and contention, which sends idle money home. */
 
 import { expect, test } from 'vitest';
-import { UNIT } from '../../src/domain/claim.ts';
 import { momentOfUuidV7 } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
+import { UNIT } from '../../src/domain/quantities.ts';
 import { accountOf, limitOf, register } from '../support/accounts.ts';
 import { Random } from '../support/random.ts';
 import { createWorld, startLedger, type TestLedger } from '../support/test-ledger.ts';

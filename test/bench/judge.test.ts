@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import type { BookedCall } from '../../bench/attack/gateways.ts';
 import { judge } from '../../bench/attack/judge.ts';
 import { usd } from '../../src/domain/money.ts';
-import { uuidV7 } from '../../src/ledger/ids.ts';
+import { uuidV7 } from '../../src/ledger/events.ts';
 import type { InvoiceLine } from '../../src/simulator/invoice.ts';
 
 const START_MS = Date.UTC(2026, 0, 1);

@@ -9,10 +9,10 @@ import {
   settleInOrder,
   takeInOrder,
 } from '../../src/domain/budget.ts';
-import { UNIT } from '../../src/domain/claim.ts';
 import { type CountedCall, type CounterSpec, counted } from '../../src/domain/counter.ts';
 import { asId } from '../../src/domain/ids.ts';
 import { type Grant, type Limit, ORGANIZATION_ID } from '../../src/domain/limit.ts';
+import { UNIT } from '../../src/domain/quantities.ts';
 import { bucketMs, bucketRange, oldestBucketMs } from '../../src/domain/window.ts';
 import { accountOf } from '../support/accounts.ts';
 import { counterSpec } from '../support/catalog.ts';

@@ -6,7 +6,15 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { costUpTo, type Estimate, estimate, outputTokensFor } from '../../src/domain/estimate.ts';
 import { smallestClaim } from '../../src/domain/open-ended.ts';
-import { costOf, makePrice, type Price, type RateCard } from '../../src/domain/price.ts';
+import {
+  compileRates,
+  costAt,
+  costOf,
+  makePrice,
+  type Price,
+  type PriceLine,
+  type RateCard,
+} from '../../src/domain/price.ts';
 import {
   METER_NAMES,
   METERS,
@@ -14,7 +22,6 @@ import {
   type Quantities,
   wholeOf,
 } from '../../src/domain/quantities.ts';
-import { compileRates, costAt, type PriceLine } from '../../src/domain/rates.ts';
 import { operation } from './fixtures.ts';
 
 const TEXT = [

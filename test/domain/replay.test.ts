@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { UNIT } from '../../src/domain/claim.ts';
 import type { Limit } from '../../src/domain/limit.ts';
 import { usd } from '../../src/domain/money.ts';
+import { UNIT } from '../../src/domain/quantities.ts';
 import { type ReplayedCall, replay } from '../../src/domain/replay.ts';
 import { limitOf } from '../support/accounts.ts';
 

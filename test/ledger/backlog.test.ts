@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { Demand, Lease, LeasedPool } from '../../src/admission/leases.ts';
 import { asId } from '../../src/domain/ids.ts';
 import { Backlog } from '../../src/ledger/backlog.ts';
-import { uuidV7 } from '../../src/ledger/ids.ts';
+import { uuidV7 } from '../../src/ledger/events.ts';
 import type { FlushEvent } from '../../src/store/hot/flush.ts';
 import { counterSpec } from '../support/catalog.ts';
 import { factsOf } from '../support/events.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import OpenAI from 'openai';
 import { startDemoStack } from '../../src/demo/stack.ts';
-import { uuidV7 } from '../../src/ledger/ids.ts';
+import { uuidV7 } from '../../src/ledger/events.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { startEmbedded } from '../../src/store/embedded/supervisor.ts';
 import { adopt } from '../../src/store/hot/flush.ts';

@@ -3,9 +3,8 @@
  * does its work in one synchronous step, as a transaction would.
  */
 
-import type { Allocation } from '../../src/domain/budget.ts';
+import { type Allocation, grantAllOrNone } from '../../src/domain/budget.ts';
 import { type CounterSpec, counted, windowAnchorId } from '../../src/domain/counter.ts';
-import { grantAllOrNone } from '../../src/domain/lending.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
 import type { FlushBatch, FlushEvent } from '../../src/store/hot/flush.ts';

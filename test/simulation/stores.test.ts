@@ -5,12 +5,12 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import { UNIT } from '../../src/domain/claim.ts';
 import type { CounterSpec } from '../../src/domain/counter.ts';
 import { asId, type TeamId } from '../../src/domain/ids.ts';
 import { formatUsd } from '../../src/domain/money.ts';
+import { UNIT } from '../../src/domain/quantities.ts';
+import { uuidV7 } from '../../src/ledger/events.ts';
 import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
-import { uuidV7 } from '../../src/ledger/ids.ts';
 import type { FlushBatch } from '../../src/store/hot/flush.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
 import { PostgresLedgerStore } from '../../src/store/hot/ledger-store.ts';

@@ -1,8 +1,8 @@
 /** Where a simulation begins: the moment (just before a window ends somewhere), who calls, and under which rules. */
 
-import { UNIT } from '../../src/domain/claim.ts';
 import { asId, type TeamId } from '../../src/domain/ids.ts';
 import { type Grant, type Limit, ORGANIZATION_ID } from '../../src/domain/limit.ts';
+import { UNIT } from '../../src/domain/quantities.ts';
 import type { Window } from '../../src/domain/window.ts';
 import { grantOf, limitOf } from '../support/accounts.ts';
 import type { Random } from '../support/random.ts';

@@ -1,9 +1,9 @@
 /** Rate limits in Postgres: buckets under one anchor, for every subject of their own. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
-import { UNIT } from '../../src/domain/claim.ts';
 import { type CounterSpec, windowAnchorId } from '../../src/domain/counter.ts';
 import { asId } from '../../src/domain/ids.ts';
+import { UNIT } from '../../src/domain/quantities.ts';
 import { bucketRange } from '../../src/domain/window.ts';
 import { forgetBuckets } from '../../src/store/hot/flows.ts';
 import { heartbeat, registerInstance } from '../../src/store/hot/instances.ts';

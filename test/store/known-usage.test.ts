@@ -7,8 +7,8 @@ import {
   eventJson,
   factsJson,
   type Outcome,
+  uuidV7,
 } from '../../src/ledger/events.ts';
-import { uuidV7 } from '../../src/ledger/ids.ts';
 import { flush } from '../../src/store/hot/flush.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
 import { readKnownUsage } from '../../src/store/known-usage.ts';

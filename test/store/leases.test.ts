@@ -3,7 +3,7 @@ import { afterAll, expect, test } from 'vitest';
 import type { CounterSpec } from '../../src/domain/counter.ts';
 import { asId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
-import { uuidV7 } from '../../src/ledger/ids.ts';
+import { uuidV7 } from '../../src/ledger/events.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
 import { PostgresLedgerStore } from '../../src/store/hot/ledger-store.ts';
 import { counterSpec, insertSource, insertTeam } from '../support/catalog.ts';

@@ -7,6 +7,8 @@ import type { Exchange } from '../../src/wire/exchange.ts';
 import { nodeExchange } from '../../src/wire/node-exchange.ts';
 import { createWireServer, type WireServer } from '../../src/wire/server.ts';
 
+const TARGETS = { under: '/v1/', except: '/v1/tollgate/' };
+
 export type Kind = 'wire' | 'node';
 
 export interface Served {
@@ -53,8 +55,8 @@ export async function serve(
     }
     socket.destroy(error);
   });
-  const takes = (url: string) => url.startsWith('/v1/');
-  const wire = kind === 'wire' ? createWireServer({ http, takes, handle, sweepMs: 50 }) : null;
+  const wire =
+    kind === 'wire' ? createWireServer({ http, targets: TARGETS, handler: { handle }, sweepMs: 50 }) : null;
   http.listen(0, '127.0.0.1');
   await once(http, 'listening');
   const served: Served = {

@@ -1,11 +1,11 @@
 /** Reserve: takes the call's worst case out of every counter that it touches, and journals the hold. */
 import type { ReservationRequest } from '../../admission/decide.ts';
 import type { Account, CallKind } from '../../domain/budget.ts';
-import { NOTHING_USED } from '../../domain/claim.ts';
 import { ApiError } from '../../domain/errors.ts';
 import type { Estimate } from '../../domain/estimate.ts';
 import { smallestClaim } from '../../domain/open-ended.ts';
 import type { RateCard } from '../../domain/price.ts';
+import { NOTHING_USED } from '../../domain/quantities.ts';
 import type { Hold, Queued, QueueOutcome } from '../../ledger/holds.ts';
 import type { Descriptor } from '../../openai/operations/descriptor.ts';
 import { type ParsedRequest, renderBody } from '../../openai/request.ts';

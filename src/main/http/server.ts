@@ -19,6 +19,7 @@ const KEEP_ALIVE_MS = 75_000;
 
 /** What a key's holder asks of Tollgate itself: no call, though it begins like one. */
 const OWN = `${SELF_SERVICE_ROOT}/`;
+const CALLS = { under: '/v1/', except: OWN };
 
 export interface HttpServer {
   node: Server;
@@ -41,14 +42,14 @@ export function createHttpServer(gateway: Gateway, rest: Hono): HttpServer {
   server.requestTimeout = 300_000;
   const wire = createWireServer({
     http: server,
-    takes: isCall,
-    handle: (exchange) => gateway.handle(exchange),
+    targets: CALLS,
+    handler: gateway,
   });
   return { node: server, wire };
 }
 
 function isCall(url: string): boolean {
-  return url.startsWith('/v1/') && !url.startsWith(OWN);
+  return url.startsWith(CALLS.under) && !url.startsWith(CALLS.except);
 }
 
 const BROKEN: Record<string, string> = {

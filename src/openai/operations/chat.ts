@@ -1,6 +1,13 @@
 /** Chat completions. */
-import { readContent, readPromptCache, readTextModel, readTools } from '../bound/content.ts';
-import { type Bounds, type Fields, MAX_TOKENS } from '../bound/fields.ts';
+import {
+  type Bounds,
+  type Fields,
+  MAX_TOKENS,
+  readContent,
+  readPromptCache,
+  readTextModel,
+  readTools,
+} from '../bound/fields.ts';
 import { isObject } from '../wire/json.ts';
 import { COMPLETION_USAGE, metered } from './descriptor.ts';
 

@@ -1,6 +1,13 @@
 /** Responses. */
-import { readContent, readPromptCache, readTextModel, readTools } from '../bound/content.ts';
-import { type Bounds, type Fields, MAX_TOKENS } from '../bound/fields.ts';
+import {
+  type Bounds,
+  type Fields,
+  MAX_TOKENS,
+  readContent,
+  readPromptCache,
+  readTextModel,
+  readTools,
+} from '../bound/fields.ts';
 import { isObject, type JsonObject } from '../wire/json.ts';
 import { metered, RESPONSE_USAGE } from './descriptor.ts';
 

@@ -1,9 +1,9 @@
 /** What instances send to the ledger: the parts of a flush. */
 
 import type { Allocation } from '../../domain/budget.ts';
-import type { Claim } from '../../domain/claim.ts';
 import type { CountedCall, CounterSpec } from '../../domain/counter.ts';
 import type { CounterId, TeamId } from '../../domain/ids.ts';
+import type { Claim } from '../../domain/quantities.ts';
 
 /** One event on its way into the ledger. */
 export interface FlushEvent extends CountedCall {

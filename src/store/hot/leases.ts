@@ -4,10 +4,10 @@
  */
 
 import type { Sql, TransactionSql } from 'postgres';
+import { type CounterState, grantAllOrNone } from '../../domain/budget.ts';
 import type { CounterSpec } from '../../domain/counter.ts';
 import { defined } from '../../domain/defined.ts';
 import { asId, type LimitId, type TeamId } from '../../domain/ids.ts';
-import { type CounterState, grantAllOrNone } from '../../domain/lending.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import { createCounters, keyOf, type LockedCounter, lockCounters } from './counters.ts';

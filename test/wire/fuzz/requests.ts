@@ -69,7 +69,7 @@ async function observe(
     socket.destroy();
   });
   if (kind === 'wire') {
-    createWireServer({ http, takes: (url) => url.startsWith('/v1/'), handle });
+    createWireServer({ http, targets: { under: '/v1/', except: '/v1/tollgate/' }, handler: { handle } });
   }
   const socket = new FakeSocket({ allowHalfOpen: true });
   socket.onUnshift = (text) => {
