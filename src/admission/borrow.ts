@@ -105,8 +105,8 @@ export function leaseNeeds<Call extends WaitingClaim>(
   if (smallest) asked.add(smallest);
   const needs = new Map<string, Need>();
   const needOf = (pool: LeasedPool) => {
-    const need = needs.get(pool.id) ?? { pool, min: 0n, wanted: null };
-    needs.set(pool.id, need);
+    const need = needs.get(pool.key) ?? { pool, min: 0n, wanted: null };
+    needs.set(pool.key, need);
     return need;
   };
   for (const pool of prefetch) needOf(pool).wanted = 0n;

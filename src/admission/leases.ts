@@ -229,6 +229,8 @@ export class Demand implements LeaseDemand {
 /** The leases of one pool, which together must cover a call, in the order in which they pay. */
 export class LeasedPool implements PoolView {
   readonly id: string;
+  /** Names the pool and its leases: grants that began or ended make another pool of the same id. */
+  readonly key: string;
   readonly meter: Meter;
   readonly isRateLimit: boolean;
   readonly maxHold: bigint | null;
@@ -240,6 +242,7 @@ export class LeasedPool implements PoolView {
 
   constructor(pool: Pool, demand: Demand, leases: readonly Lease[], before: Lease | null) {
     this.id = pool.id;
+    this.key = leases.length === 1 ? pool.id : `${pool.id}/${leases.map(({ spec }) => spec.id).join()}`;
     this.meter = pool.meter;
     this.isRateLimit = pool.isRateLimit;
     this.maxHold = pool.maxHold;

@@ -151,7 +151,7 @@ export class TeamQueue {
     const { table } = this.#options;
     table.take(pools, admission, nowMs);
     this.#inFlight++;
-    for (const pool of pools) if (isLow(pool, table.instances, nowMs)) this.#wanted.set(pool.id, pool);
+    for (const pool of pools) if (isLow(pool, table.instances, nowMs)) this.#wanted.set(pool.key, pool);
     return new Reservation(this.#teamId, admission, pools, atMs, this);
   }
 
@@ -310,7 +310,7 @@ export class TeamQueue {
       return { type: 'nothing' };
     }
     onStoreError(error);
-    for (const pool of pools) this.#wanted.set(pool.id, pool);
+    for (const pool of pools) this.#wanted.set(pool.key, pool);
     const nowMs = clock.monotonicMs();
     this.#backoff.failed(nowMs);
     for (const call of [...this.#waiting]) {

@@ -50,6 +50,19 @@ test('a counter of which nothing is known is asked for', () => {
   expect(leaseNeeds([call], [], 1, 0).asked).toEqual(new Set([call]));
 });
 
+test('a pool of which a grant has ended is asked for beside the pool that calls have now: its last reply may be lost', () => {
+  const [ended, usable] = [leaseWith('ended', { amount: 100n }), leaseWith('usable', { amount: 100n })];
+  const before = poolOf('grants', [ended, usable]);
+  const now = poolOf('grants', [usable]);
+  const call = { pools: [now], smallest: costing(10n), claim: costing(10n) };
+  const { request } = leaseNeeds([call], [before], 1, 0);
+  const asked = request.map(({ counters, min }) => [counters.map(({ sourceId }) => sourceId), min]);
+  expect(asked).toEqual([
+    [['ended', 'usable'], 0n],
+    [['usable'], 10n],
+  ]);
+});
+
 /** A pool of two grants whose calls hold 25, so that four times as much should be at hand. */
 function twoGrants(first: bigint, second: bigint) {
   const paying = leaseWith('first', { amount: 100_000n, here: first + 25n });
