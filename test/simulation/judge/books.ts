@@ -7,12 +7,10 @@ import type { FlushEvent } from '../../../src/store/hot/flush.ts';
 import type { MemoryCounter } from '../memory-counter.ts';
 import type { MemoryStore } from '../memory-store.ts';
 import { NOTHING } from './amounts.ts';
-import type { CallRecord, CallReport, Owner } from './calls.ts';
+import { type CallRecord, type CallReport, DURABLE_AFTER_MS, type Owner } from './calls.ts';
 import { expectThat } from './expectations.ts';
 import { amountOf, type Judge } from './judge.ts';
 import { mostAllowed, type Tally } from './tally.ts';
-
-const DURABLE_AFTER_MS = 59_000;
 
 export class Books {
   readonly #judge: Judge;

@@ -2,6 +2,9 @@
 import type { Amounts } from './amounts.ts';
 import type { Rule, Tally } from './tally.ts';
 
+/** Holds of about this age and older are rows in Postgres; an instance's clock may be ahead. */
+export const DURABLE_AFTER_MS = 59_000;
+
 /** A process. */
 export interface Owner {
   id: string;

@@ -9,6 +9,7 @@ import {
   type CallFacts,
   type CallRecord,
   type CallReport,
+  DURABLE_AFTER_MS,
   knownVersionOf,
   type Owner,
 } from './calls.ts';
@@ -137,6 +138,8 @@ export class Judge {
       return;
     }
     call.reported = report;
+    // A process that stood still may persist the hold of a call and end it before anything looks.
+    if (this.nowMs() - call.atMs > DURABLE_AFTER_MS) call.owner.hasLongCalls = true;
     this.#removeInFlight(call);
     for (const { tally, surely } of call.counts) {
       const held = amountOf(tally, call.hold);
