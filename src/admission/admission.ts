@@ -77,9 +77,13 @@ export class AdmissionController {
     }
   }
 
-  /** What the tightest of the call's budgets may still spend, held money not counted; null: nothing bounds it. */
-  remaining(account: Account, kind: CallKind): PicoUsd | null {
-    const { pools } = this.leases.poolsOf(account, kind, this.#options.clock.nowMs());
+  /**
+   * What the tightest of the call's budgets may still spend, held money not counted; null: nothing bounds it. Looks only
+   * at what is known of the account: the call may have been admitted under rules that have changed since, and must not
+   * put them back on leases which calls under the new rules share.
+   */
+  remaining(account: Account, kind: CallKind, { pools: held }: Reservation): PicoUsd | null {
+    const pools = this.leases.knownPoolsOf(account, kind) ?? held;
     let least: PicoUsd | null = null;
     for (const { meter, ceiling } of pools) {
       if (meter === 'cost_usd' && (least === null || ceiling < least)) least = ceiling;

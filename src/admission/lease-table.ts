@@ -115,6 +115,12 @@ export class LeaseTable {
     return made;
   }
 
+  /** Returns the pools that were made for calls of this kind, perhaps of a window that has ended; null: none were. */
+  knownPoolsOf(account: Account, kind: CallKind): readonly LeasedPool[] | null {
+    const key = account.limits.length === 0 ? '' : kindKey(account, kind);
+    return this.#pools.get(account)?.get(key)?.pools ?? null;
+  }
+
   #pool(pool: Pool): LeasedPool {
     let demand = this.#demands.get(pool.rule);
     if (!demand) {

@@ -100,7 +100,9 @@ export class KeyCache {
           if (generation === this.#generation) this.#known.set(hashed, { record });
           return record;
         })
-        .finally(() => this.#loading.delete(hashed));
+        .finally(() => {
+          if (this.#loading.get(hashed) === loading) this.#loading.delete(hashed);
+        });
       this.#loading.set(hashed, loading);
     }
     return loading;
@@ -110,6 +112,8 @@ export class KeyCache {
   invalidate(teamIds: ReadonlySet<string> | 'all'): void {
     this.#generation++;
     this.#byText.clear();
+    // What is being read may be older than the change: who calls from now on must not get it.
+    this.#loading.clear();
     if (teamIds === 'all') {
       this.#known.clear();
       return;

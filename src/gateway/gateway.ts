@@ -58,6 +58,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       }
       handle(deps, call)
         .catch((error: unknown) => failed(call, error))
+        .catch(() => exchange.destroy())
         .finally(() => call.served());
     },
     get inFlight() {

@@ -41,8 +41,11 @@ async function serve(deps: GatewayDeps, reserved: Reserved): Promise<void> {
   try {
     const forwarded = await forward(deps, reserved);
     const settled = settle(deps, forwarded);
-    respond(deps, reserved, settled.response, settled.outcome.cost);
-    record(deps, settled);
+    try {
+      respond(deps, reserved, settled.response, settled.outcome.cost);
+    } finally {
+      record(deps, settled);
+    }
   } catch (error) {
     deps.ledger.abandon(reserved.hold, 'internal_error');
     throw error;

@@ -79,7 +79,7 @@ function writeWhole(
   const { call, account, callKind, hold } = held;
   const flat = clientHeaders(response.headers);
   flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-cost-usd', formatUsd(cost));
-  const remaining = deps.ledger.remaining(account, callKind);
+  const remaining = deps.ledger.remaining(account, callKind, hold);
   if (remaining !== null) flat.push('x-tollgate-remaining-usd', formatUsd(remaining));
   addCommon(deps, held, flat);
   call.exchange.respond(response.status, flat, body);

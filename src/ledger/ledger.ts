@@ -174,8 +174,8 @@ export class Ledger {
    */
   begin(hold: Hold, facts: CallFacts, done: (written: boolean) => void): void {
     const { journal, instanceId } = this.#options;
-    hold.facts = facts;
     hold.factsJson = factsJson(hold.id, instanceId, facts, hold.amount, hold.reservation.atMs);
+    hold.facts = facts;
     this.#open.add(hold);
     journal.append('H', holdLine(hold));
     journal.written(done);
@@ -244,8 +244,8 @@ export class Ledger {
   }
 
   /** What the tightest of the call's budgets may still spend, held money not counted; null: nothing bounds it. */
-  remaining(account: Account, kind: CallKind): PicoUsd | null {
-    return this.#admission.remaining(account, kind);
+  remaining(account: Account, kind: CallKind, { reservation }: Hold): PicoUsd | null {
+    return this.#admission.remaining(account, kind, reservation);
   }
 
   /** Limits or grants of these teams changed: what is idle goes back, so that all calls ask under the new rules. */

@@ -39,12 +39,20 @@ export async function adoptJournals(store: RecoveryStore, folder: string, log: L
     if (error instanceof JournalDamaged) throw new CannotStart(error.message, { cause: error });
     throw error;
   }
-  const again = async () => {
+  const look = async () => {
     try {
       left = await adopt();
     } catch (error) {
       logger.error({ err: error }, 'a journal could not be adopted');
     }
+  };
+  let looking: Promise<void> | null = null;
+  // One at a time: an adoption that takes long must not be begun again meanwhile.
+  const again = () => {
+    looking ??= look().finally(() => {
+      looking = null;
+    });
+    return looking;
   };
   if (left === 0) return { again, stop: () => {} };
   logger.warn(

@@ -147,12 +147,20 @@ export class Workers {
     const run: Run = { worker, channel, ready: null, lastReport: [], ended: ended.promise };
     slot.run = run;
     worker.on('message', (message: object) => channel.receive(message));
-    worker.on('error', (error) =>
-      this.#options.log.logger.error({ err: error }, 'a worker cannot be reached'),
-    );
+    let isOver = false;
+    const over = (how: string, exitCode: number) => {
+      if (isOver) return;
+      isOver = true;
+      this.#onEnd(slot, run, how);
+      ended.resolve(exitCode);
+    };
+    worker.on('error', (error) => {
+      this.#options.log.logger.error({ err: error }, 'a worker cannot be reached');
+      // It never began, so no 'exit' follows.
+      if (worker.process.pid === undefined) over('it could not be started', 1);
+    });
     worker.once('exit', (code: number | null, signal: string | null) => {
-      this.#onEnd(slot, run, signal ?? `code ${code}`);
-      ended.resolve(code ?? 1);
+      over(signal ?? `code ${code}`, code ?? 1);
     });
     channel.tell('start', { ...this.#options.assignment, number: slot.number });
     if (this.#phase === 'stopping') channel.tell('stop', 'the supervisor stops');

@@ -47,11 +47,18 @@ export class ClientCall implements UpstreamCall {
     this.reusable = mayHaveBody || this.body === null;
   }
 
+  /** Its bytes were written, or will not be. */
+  forgetRequest(): void {
+    this.head = '';
+    this.body = null;
+  }
+
   /** Ends the call; later ends are ignored. */
   fail(failure: UpstreamFailure, error: Error): void {
     if (this.ended) return;
     this.ended = true;
     this.carrier = null;
+    this.forgetRequest();
     this.handler.onError(failure, error);
   }
 

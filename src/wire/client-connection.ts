@@ -75,7 +75,10 @@ export class ClientConnection implements Carrier {
     this.#headGiven = false;
     this.#reusable = false;
     this.#expect(this.#pool.options.headersTimeoutMs);
-    writeTogether(this.#socket, this.#plain, call.head, call.body, '');
+    const { head, body } = call;
+    // The call lasts as long as its response; its request need not.
+    call.forgetRequest();
+    writeTogether(this.#socket, this.#plain, head, body, '');
   }
 
   abort(): void {

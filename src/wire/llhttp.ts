@@ -22,8 +22,9 @@ const PAUSED = 21;
 const REQUEST = 1;
 const RESPONSE = 2;
 
-/** What a callback returns: go on, stop here with the error of the same number, or fail. */
+/** What a callback returns: go on, stop here with the error of the same number, there is no body, or fail. */
 const GO_ON = 0;
+const NO_BODY = 1;
 const FAIL = -1;
 
 type WasmFunction = (...args: number[]) => number;
@@ -237,7 +238,8 @@ export class Parser {
     this.keepAlive = keepAlive;
     this.#fieldBytes = 0;
     this.#saved = null;
-    return GO_ON;
+    // Informational responses have none, whatever their headers say (RFC 9112, section 6.3).
+    return status >= 100 && status < 200 ? NO_BODY : GO_ON;
   }
 }
 

@@ -87,7 +87,11 @@ class NodeExchange implements Exchange {
     });
     request.on('end', () => {
       if (patience !== null) deliver('too_large');
-      else deliver(pieces.length === 1 ? (pieces[0] ?? EMPTY) : Buffer.concat(pieces));
+      else {
+        const whole = pieces.length === 1 ? (pieces[0] ?? EMPTY) : Buffer.concat(pieces);
+        pieces = [];
+        deliver(whole);
+      }
     });
     request.on('error', () => deliver('gone'));
     request.on('close', () => {

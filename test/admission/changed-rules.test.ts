@@ -58,3 +58,20 @@ test('money that comes back under a limit that was lowered below what is out is 
   await bench.time.advance(1000);
   expect(waiting.result).toMatchObject({ amount: usd('0.50') });
 });
+
+test('a call of before the rules changed, which asks what is left of them, puts none of them back', async () => {
+  const rolling = { window: { type: 'rolling', seconds: 60 }, meter: 'input_tokens' } as const;
+  const before = accountOf({ unlimited: true, limits: [limitOf('limit', '1000.00', rolling)] });
+  const after = accountOf({ unlimited: true, limits: [limitOf('limit', '10000.00', rolling)] });
+  const bench = await startLedger();
+  register(bench.memory, before);
+  const old = await bench.begin(await bench.take(before, '0.01'));
+  register(bench.memory, after);
+  bench.ledger.revoke(team);
+  await bench.pass(1000);
+  const tokens = { type: 'fixed', claim: { cost: 0n, input_tokens: 5000, output_tokens: 1 } } as const;
+  const request = { ...askFor(after, 0n), size: tokens };
+  expect(bench.ledger.reserve(request).kind).not.toBe('denial');
+  bench.ledger.remaining(before, { model: 'gpt-4o', endUser: null }, old);
+  expect(bench.ledger.reserve(request).kind).not.toBe('denial');
+});

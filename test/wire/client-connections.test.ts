@@ -165,6 +165,15 @@ describe('a connection', () => {
     expect(performance.now() - startedMs).toBeLessThan(2900);
   });
 
+  it('takes no body for one of an informational response', async () => {
+    const early = 'HTTP/1.1 103 Early Hints\r\ncontent-length: 5\r\nlink: x\r\n\r\n';
+    const served = await serve((socket) => socket.write(early + OK));
+    const upstream = connect(`http://127.0.0.1:${served.port}`);
+    expect(await get(upstream)).toEqual(['200', 'ok', 'end']);
+    expect(await get(upstream)).toEqual(['200', 'ok', 'end']);
+    expect(served.sockets).toHaveLength(1);
+  });
+
   it('ends with a response that has no length', async () => {
     const served = await serve((socket) => socket.end('HTTP/1.1 200 OK\r\n\r\nuntil the end'));
     const upstream = connect(`http://127.0.0.1:${served.port}`);

@@ -119,8 +119,8 @@ class Relay implements UpstreamHandler {
   }
 
   #relay(): void {
-    this.#relaying = true;
     if (!this.#call.clientGone) beginStream(this.#deps, this.#reserved, this.#status, this.#headers);
+    this.#relaying = true;
   }
 
   #write(bytes: Buffer): void {

@@ -90,29 +90,13 @@ export async function reserve(deps: GatewayDeps, estimated: Estimated): Promise<
   const taken = await takeUnderTheRules(deps, estimated);
   if (taken.kind === 'stopped') return taken;
   const { account, hold, waited } = taken;
-  const { descriptor, operation, stream, includeUsage } = request;
+  const { descriptor, stream, includeUsage } = request;
   if (call.clientGone) {
     deps.ledger.cancel(hold);
     return stopped(call, null, descriptor.name, account, callKind.endUser);
   }
   const outgoing = outgoingOf(deps, estimated, hold);
-  const { teamId, keyId } = account.principal;
-  const written = await new Promise<boolean>((done) =>
-    deps.ledger.begin(
-      hold,
-      {
-        teamId,
-        keyId,
-        operation: descriptor.name,
-        model: operation.model ?? '',
-        stream,
-        endUser: callKind.endUser,
-        priceId: estimate.priceId,
-        outputLimit: hold.outputLimit,
-      },
-      done,
-    ),
-  );
+  const written = await journaled(deps, estimated, account, hold);
   if (!written) {
     deps.ledger.cancel(hold);
     return stopped(call, ledgerUnavailable(), descriptor.name, account, callKind.endUser);
@@ -133,6 +117,33 @@ export async function reserve(deps: GatewayDeps, estimated: Estimated): Promise<
     includeUsage,
     outgoing,
   };
+}
+
+/** Returns whether the journal has the hold. Rejects on a bug of ours; the hold has ended then. */
+async function journaled(
+  deps: GatewayDeps,
+  { request, callKind, estimate }: Estimated,
+  account: Account,
+  hold: Hold,
+): Promise<boolean> {
+  const { teamId, keyId } = account.principal;
+  const facts = {
+    teamId,
+    keyId,
+    operation: request.descriptor.name,
+    model: request.operation.model ?? '',
+    stream: request.stream,
+    endUser: callKind.endUser,
+    priceId: estimate.priceId,
+    outputLimit: hold.outputLimit,
+  };
+  try {
+    return await new Promise<boolean>((done) => deps.ledger.begin(hold, facts, done));
+  } catch (error) {
+    if (hold.facts === null) deps.ledger.cancel(hold);
+    else deps.ledger.abandon(hold, 'internal_error');
+    throw error;
+  }
 }
 
 function outgoingOf(deps: GatewayDeps, { call, request }: Estimated, hold: Hold): OutgoingRequest {
@@ -159,8 +170,7 @@ async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promi
     if (generation !== deps.keys.generation) {
       generation = deps.keys.generation;
       const found = await findAccount(deps, call);
-      if (found instanceof ApiError)
-        return { kind: 'stopped', call, error: found, operation: name, account: null, endUser: null };
+      if (found instanceof ApiError) return stopped(call, found, name, account, callKind.endUser);
       account = found;
       const error = whyNotAllowed(account, request, callKind.endUser);
       if (error !== null) return stopped(call, error, name, account, callKind.endUser);
