@@ -45,7 +45,7 @@ export const SETTINGS = {
   openaiApiKey: setting(
     'OPENAI_API_KEY',
     null,
-    "The upstream's key. Unset: calls are answered with `upstream_not_configured`.",
+    "The upstream's key. Unset: calls get `upstream_not_configured`.",
     secret(1, 'sk-proj-…'),
   ),
   openaiBaseUrl: setting(
@@ -111,7 +111,7 @@ export const SETTINGS = {
   maxBodyBytes: setting(
     'TOLLGATE_MAX_BODY_BYTES',
     '20971520',
-    'Largest request body; above it the answer is `request_too_large`.',
+    'Largest request body; above it the response is `request_too_large`.',
     integer(1024, 1_073_741_824, '20971520'),
   ),
   drainTimeoutMs: setting(

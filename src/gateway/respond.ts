@@ -132,12 +132,12 @@ function errorOf({ ending }: UpstreamResponse): ApiError {
     const message = 'The upstream could not be reached; nothing was sent or charged.';
     return apiError('upstream_unreachable', message, { retryAfterMs: 1000 });
   }
-  if (ending === 'timeout') return apiError('upstream_timeout', 'The upstream did not answer in time.');
+  if (ending === 'timeout') return apiError('upstream_timeout', 'The upstream did not respond in time.');
   if (ending === 'cut') {
-    const message = 'The gateway stopped before the answer ended; its cost is not known yet.';
+    const message = 'The gateway stopped before the response ended; its cost is not known yet.';
     return apiError('upstream_interrupted', message);
   }
-  return apiError('upstream_interrupted', "The upstream's answer broke off; its cost is not known yet.");
+  return apiError('upstream_interrupted', "The upstream's response broke off; its cost is not known yet.");
 }
 
 /** Returns what the account's budgets have reached, for the header; null, as nearly always: no threshold. */

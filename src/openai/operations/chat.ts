@@ -60,7 +60,7 @@ function readMessages(fields: Fields): void {
     const param = `messages[${index}]`;
     if (!isObject(message)) fields.invalid(param, `'${param}' must be an object.`);
     else if (message.audio !== undefined && message.audio !== null) {
-      fields.unbounded(`${param}.audio`, 'a stored audio answer is not part of the request');
+      fields.unbounded(`${param}.audio`, 'a stored audio response is not part of the request');
     } else if (typeof message.content !== 'string') readContent(fields, message.content, `${param}.content`);
   }
 }

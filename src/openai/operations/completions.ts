@@ -35,7 +35,7 @@ function readCompletions(fields: Fields): Bounds {
   if (bestOf !== null && bestOf < answers) {
     fields.invalid(
       'best_of',
-      "'best_of' must be at least 'n': it is how many answers are written to choose from.",
+      "'best_of' must be at least 'n': it is how many completions are written to choose from.",
     );
   }
   const choices = countPrompts(fields, 'prompt') * (bestOf ?? answers);
