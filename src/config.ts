@@ -9,6 +9,7 @@ import {
   databaseUrl,
   integer,
   oneOf,
+  origins,
   path,
   percents,
   type Reader,
@@ -113,6 +114,12 @@ export const SETTINGS = {
     '20971520',
     'Largest request body; above it the response is `request_too_large`.',
     integer(1024, 1_073_741_824, '20971520'),
+  ),
+  corsOrigins: setting(
+    'TOLLGATE_CORS_ORIGINS',
+    null,
+    'Origins of web pages that may call the API, or `*` for all. Unset: none.',
+    origins('https://app.example.com,http://localhost:3000'),
   ),
   drainTimeoutMs: setting(
     'TOLLGATE_DRAIN_TIMEOUT_MS',

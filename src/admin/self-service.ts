@@ -8,7 +8,7 @@ import { type KeyCache, keyProblem } from '../auth/keys.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';
 import { uuidV7 } from '../ledger/events.ts';
-import { bearerKey } from '../openai/wire/headers.ts';
+import { clientKey } from '../openai/wire/headers.ts';
 import { balanceOf } from './balance.ts';
 import { SelfServiceUsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
@@ -74,7 +74,7 @@ async function principalOf(
   context: Context,
   { keys, nowMs }: SelfServiceOptions,
 ): Promise<Principal | ApiError> {
-  const key = bearerKey([...context.req.raw.headers].flat());
+  const key = clientKey([...context.req.raw.headers].flat());
   if (key === null) {
     return apiError('invalid_api_key', 'No API key was given: send `Authorization: Bearer tg-…`.');
   }

@@ -74,6 +74,16 @@ export function upstreamUrl(example: string): Reader<string> {
   return { read, wanted, example };
 }
 
+/** Origins as browsers write them, without a path; or `*` alone. */
+export function origins(example: string): Reader<readonly string[]> {
+  const read = (text: string) => {
+    const list = text.split(',').map((each) => each.trim());
+    if (list.length === 1 && list[0] === '*') return list;
+    return list.every((each) => URL.parse(each)?.origin === each) ? list : null;
+  };
+  return { read, wanted: 'origins such as https://app.example.com, separated by commas, or *', example };
+}
+
 /** A webhook's URL: it may have a query, which is often its secret. */
 export function webhookUrl(example: string): Reader<string> {
   const read = (text: string) => {

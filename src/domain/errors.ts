@@ -30,6 +30,7 @@ export const ERRORS = {
   not_found: { kind: 'error', status: 404, type: 'invalid_request_error', retryable: false },
   conflict: { kind: 'error', status: 409, type: 'invalid_request_error', retryable: false },
   request_too_large: { kind: 'error', status: 413, type: 'invalid_request_error', retryable: false },
+  upgrade_required: { kind: 'error', status: 426, type: 'invalid_request_error', retryable: false },
   insufficient_quota: { kind: 'denial', status: 429, type: 'insufficient_quota', retryable: false },
   too_many_users: { kind: 'denial', status: 429, type: 'insufficient_quota', retryable: false },
   rate_limit_exceeded: { kind: 'denial', status: 429, type: 'requests', retryable: true },

@@ -45,6 +45,8 @@ export class Call {
   readonly clock = new StageClock();
   clientGone = false;
   isCut = false;
+  /** Headers of every response to a page that may read it; null: the caller is no page. */
+  cors: readonly string[] | null = null;
   #watcher: ((interruption: Interruption) => void) | null = null;
   readonly #onOver: (call: Call) => void;
   #isClosed = false;

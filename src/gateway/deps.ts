@@ -25,6 +25,8 @@ export interface GatewayDeps {
   /** Counts a team's denials and errors for reports. */
   counts: { add(teamId: TeamId, code: ErrorCode): void };
   maxBodyBytes: number;
+  /** Origins of web pages that may call, `*` for all; null: none. */
+  corsOrigins: readonly string[] | null;
   /** How long the upstream's answer is read on after its client left, to learn what it cost. */
   abandonedTimeoutMs: number;
   /** Called with a budget that denied a call. */

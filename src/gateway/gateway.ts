@@ -8,6 +8,7 @@ import { apiError } from '../domain/errors.ts';
 import { uuidV7 } from '../ledger/events.ts';
 import type { Exchange } from '../wire/exchange.ts';
 import { Call } from './call.ts';
+import { corsHeaders, isPreflight, respondToPreflight } from './cors.ts';
 import type { GatewayDeps } from './deps.ts';
 import { handle } from './pipeline.ts';
 import { shuttingDown, writeError } from './respond.ts';
@@ -50,6 +51,14 @@ export function createGateway(deps: GatewayDeps): Gateway {
     handle(exchange) {
       const call = new Call(exchange, over);
       calls.add(call);
+      if (deps.corsOrigins !== null) {
+        call.cors = corsHeaders(deps.corsOrigins, exchange);
+        if (isPreflight(exchange)) {
+          respondToPreflight(exchange, call.cors);
+          call.served();
+          return;
+        }
+      }
       if (draining) {
         exchange.closeAfter();
         writeError(call, shuttingDown(), uuidV7(deps.clock.nowMs()));

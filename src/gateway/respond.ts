@@ -12,6 +12,7 @@ import type { Descriptor } from '../openai/operations/descriptor.ts';
 import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
 import { clientHeaders } from '../openai/wire/headers.ts';
 import type { Call } from './call.ts';
+import { withoutCors } from './cors.ts';
 import type { GatewayDeps } from './deps.ts';
 
 export type UpstreamHeaders = Record<string, string | string[] | undefined>;
@@ -53,7 +54,7 @@ export function beginStream(
   headers: UpstreamHeaders,
 ): void {
   const { call, hold } = held;
-  const flat = clientHeaders(headers);
+  const flat = headersFor(call, headers);
   flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-hold-usd', formatUsd(hold.amount));
   addCommon(deps, held, flat);
   call.exchange.writeHead(status, flat);
@@ -77,12 +78,17 @@ function writeWhole(
   cost: PicoUsd,
 ): void {
   const { call, account, callKind, hold } = held;
-  const flat = clientHeaders(response.headers);
+  const flat = headersFor(call, response.headers);
   flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-cost-usd', formatUsd(cost));
   const remaining = deps.ledger.remaining(account, callKind, hold);
   if (remaining !== null) flat.push('x-tollgate-remaining-usd', formatUsd(remaining));
   addCommon(deps, held, flat);
   call.exchange.respond(response.status, flat, body);
+}
+
+function headersFor(call: Call, upstream: UpstreamHeaders): string[] {
+  const headers = clientHeaders(upstream);
+  return call.cors === null ? headers : [...withoutCors(headers), ...call.cors];
 }
 
 function addCommon(deps: GatewayDeps, { account, callKind, hold }: HeldCall, flat: string[]): void {
@@ -119,6 +125,7 @@ export function writeError(
   const flat = ['x-tollgate-request-id', requestId];
   for (const [name, value] of Object.entries(errorHeaders(error))) flat.push(name, value);
   if (warning !== null) flat.push('x-tollgate-warning', warning);
+  if (call.cors !== null) flat.push(...call.cors);
   exchange.respond(ERRORS[error.code].status, flat, errorBody(error));
 }
 

@@ -251,6 +251,7 @@ function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Par
     log,
     counts,
     maxBodyBytes: config.maxBodyBytes,
+    corsOrigins: config.corsOrigins,
     abandonedTimeoutMs: config.drainTimeoutMs,
     onSpent: (counter) => spent.add(counter),
   });

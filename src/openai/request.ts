@@ -22,6 +22,8 @@ export interface ParsedRequest {
   readonly includeUsage: boolean;
   /** The body's object; null for operations without a body. */
   readonly json: JsonObject | null;
+  /** The body names no model, the path does (Azure's deployments): it is written into the body. */
+  readonly modelFromPath: boolean;
   /** The client's bytes; empty for operations without a body. Send what `renderBody` makes of them, not these. */
   readonly body: Buffer;
   /** Some object may hold a name twice, so another parser could read other values from these bytes. */
@@ -56,6 +58,7 @@ export function readRequest(route: Route, body: Buffer): ParsedRequest | ApiErro
       stream: false,
       includeUsage: false,
       json: null,
+      modelFromPath: false,
       body: EMPTY,
       ambiguous: false,
     };
@@ -69,9 +72,17 @@ export function readRequest(route: Route, body: Buffer): ParsedRequest | ApiErro
   if (names === 'too_deep')
     return apiError('invalid_request', `The body is nested deeper than ${MAX_DEPTH} levels.`);
 
+  const modelFromPath = route.model !== null && (json.model === undefined || json.model === null);
+  if (modelFromPath) json.model = route.model;
   const fields = new Fields(json);
   const { bound } = descriptor;
   const model = fields.name('model');
+  if (route.model !== null && model !== route.model) {
+    fields.invalid(
+      'model',
+      "'model' is not the deployment that the path names: leave it out, or name the same.",
+    );
+  }
   if (bound !== null && model === null) fields.invalid('model', "'model' must be the name of a model.");
   const stream = bound !== null && fields.boolean('stream');
   const includeUsage = bound !== null && readIncludeUsage(fields);
@@ -84,7 +95,17 @@ export function readRequest(route: Route, body: Buffer): ParsedRequest | ApiErro
   operation.inputTokensBound = body.length + FRAMING_TOKENS;
   if (fields.error) return fields.error;
   const ambiguous = names === 'ambiguous';
-  return { descriptor, path, operation, stream, includeUsage: stream && includeUsage, json, body, ambiguous };
+  return {
+    descriptor,
+    path,
+    operation,
+    stream,
+    includeUsage: stream && includeUsage,
+    json,
+    modelFromPath,
+    body,
+    ambiguous,
+  };
 }
 
 function operationOf(descriptor: Descriptor, model: string | null, bounds: Bounds): Operation {
@@ -165,7 +186,7 @@ export function renderBody(request: ParsedRequest, edits: RequestEdits): Buffer 
 
 function editedFields(request: ParsedRequest, json: JsonObject, edits: RequestEdits): JsonObject {
   const { descriptor, operation, stream, includeUsage } = request;
-  const fields: JsonObject = {};
+  const fields: JsonObject = request.modelFromPath ? { model: operation.model } : {};
   if (edits.outputLimit !== undefined) {
     if (descriptor.outputLimitField === null || operation.outputTokensLimit !== null) {
       throw new Error(`an output limit cannot be written into this ${descriptor.name} request`);

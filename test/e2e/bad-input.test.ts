@@ -105,8 +105,7 @@ function image(url: string) {
 }
 
 it.each([
-  ['POST', '/v1/chat/completions/'],
-  ['POST', '/v1//chat/completions'],
+  ['POST', '/v1/chat/completions/x'],
   ['POST', '/v1/chat%2fcompletions'],
   ['POST', '/v1/x/../chat/completions'],
   ['POST', '/v1/CHAT/completions'],
@@ -127,9 +126,8 @@ it.each([
 it.each([
   ['GET', '/v1'],
   ['POST', '/v2/chat/completions'],
-  ['POST', '/chat/completions'],
+  ['POST', '/chat/completions/x'],
   ['POST', 'http://127.0.0.1/v1/chat/completions'],
-  ['POST', '//v1/chat/completions'],
 ])('%s %s ends in an error in the shape of the API', async (method, path) => {
   expectRefused(await call({ method, path, body: hello({}) }), 404, 'not_found');
 });
@@ -157,7 +155,7 @@ it.each<[string, () => string[]]>([
   ['the key in other letters', () => ['authorization', `Bearer ${key.toUpperCase()}`]],
   ['two of them', () => [...authorization(), ...authorization()]],
   ['a good and a bad one', () => [...authorization(), 'Authorization', 'Bearer tg-nobody']],
-  ['it in another header', () => ['api-key', key, 'x-api-key', key, 'cookie', `key=${key}`]],
+  ['it in another header', () => ['x-key', key, 'cookie', `key=${key}`]],
   ['it hidden by Connection', () => ['connection', 'authorization']],
 ])('a call with %s for a key ends in an error', async (_, headers) => {
   expectRefused(await call({ headers: headers(), body: hello({}) }), 401, 'invalid_api_key');

@@ -1,6 +1,6 @@
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { decodeBody } from '../../src/openai/usage/decode.ts';
+import { decodeBody } from '../../src/openai/wire/decode.ts';
 
 const body = Buffer.from('{"usage":{"prompt_tokens":1}}');
 

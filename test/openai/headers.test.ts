@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bearerKey, clientHeaders, upstreamHeaders } from '../../src/openai/wire/headers.ts';
+import { clientHeaders, clientKey, upstreamHeaders } from '../../src/openai/wire/headers.ts';
 
 const options = { apiKey: 'sk-upstream', eventId: 'event-1' };
 const ours = [
@@ -93,9 +93,9 @@ describe('clientHeaders', () => {
   });
 });
 
-describe('bearerKey', () => {
+describe('clientKey', () => {
   it('reads the key whatever the case of header and scheme', () => {
-    expect(bearerKey(['Accept', '*/*', 'AUTHORIZATION', 'bearer  tg-1 '])).toBe('tg-1');
+    expect(clientKey(['Accept', '*/*', 'AUTHORIZATION', 'bearer  tg-1 '])).toBe('tg-1');
   });
 
   it.each([
@@ -104,11 +104,11 @@ describe('bearerKey', () => {
     [['authorization', 'Bearer ']],
     [['authorization', '']],
   ])('finds none in %j', (incoming: string[]) => {
-    expect(bearerKey(incoming)).toBeNull();
+    expect(clientKey(incoming)).toBeNull();
   });
 
   it('returns an error for two keys, even equal ones', () => {
     const incoming = ['Authorization', 'Bearer tg-1', 'authorization', 'Bearer tg-1'];
-    expect(bearerKey(incoming)).toMatchObject({ code: 'invalid_api_key' });
+    expect(clientKey(incoming)).toMatchObject({ code: 'invalid_api_key' });
   });
 });

@@ -3,7 +3,7 @@ import { keyProblem } from '../../auth/keys.ts';
 import type { Account } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
 import type { Route } from '../../openai/operations/table.ts';
-import { bearerKey } from '../../openai/wire/headers.ts';
+import { clientKey } from '../../openai/wire/headers.ts';
 import type { KeyRecord } from '../../store/hot/catalog.ts';
 import type { Call, Stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
@@ -46,7 +46,7 @@ function authenticated(
 
 /** Returns the account behind the call's key as it is known now, or why the key may not be used. */
 export function findAccount(deps: GatewayDeps, call: Call): Account | ApiError | Promise<Account | ApiError> {
-  const key = bearerKey(call.exchange.rawHeaders);
+  const key = clientKey(call.exchange.rawHeaders);
   if (key === null) return invalid('No API key was given: send `Authorization: Bearer tg-…`.');
   if (typeof key !== 'string') return key;
   const found = deps.keys.find(key);

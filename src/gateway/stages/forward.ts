@@ -2,8 +2,9 @@
  * Forward: the upstream call, bytes streaming both ways; the stream's meter reads along. Owns: relaying, back-pressure,
  * and reading on when the client has left. Never retries: every try is billed.
  */
-import { decodeBody } from '../../openai/usage/decode.ts';
+
 import { StreamMeter } from '../../openai/usage/stream.ts';
+import { decodeBody } from '../../openai/wire/decode.ts';
 import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../../wire/upstream.ts';
 import type { Call, Interruption } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';

@@ -4,6 +4,7 @@ import { ApiError, apiError } from '../../domain/errors.ts';
 import type { Principal } from '../../domain/limit.ts';
 import { includesModel } from '../../domain/price.ts';
 import { type ParsedRequest, readRequest } from '../../openai/request.ts';
+import { decode, REQUEST_ENCODINGS } from '../../openai/wire/decode.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
 import type { Authenticated } from './authenticate.ts';
@@ -18,11 +19,19 @@ export interface Parsed {
   readonly callKind: CallKind;
 }
 
-/** Reads the body whole, bounded, and no longer than its client keeps the connection. */
+/** Reads the body whole, bounded before and after it is decoded, and no longer than its client keeps the connection. */
 export function parse(deps: GatewayDeps, authenticated: Authenticated): Promise<Parsed | Stopped> {
+  const { call } = authenticated;
   return new Promise((resolve, reject) => {
-    authenticated.call.exchange.readBody(deps.maxBodyBytes, (body) => {
-      authenticated.call.ended('upload');
+    call.exchange.readBody(deps.maxBodyBytes, (body) => {
+      call.ended('upload');
+      const encoding = call.exchange.header('content-encoding');
+      if (encoding !== undefined && body instanceof Buffer) {
+        decode(encoding, body, deps.maxBodyBytes)
+          .then((decoded) => resolve(parsed(deps, authenticated, decoded)))
+          .catch(reject);
+        return;
+      }
       try {
         resolve(parsed(deps, authenticated, body));
       } catch (error) {
@@ -35,7 +44,7 @@ export function parse(deps: GatewayDeps, authenticated: Authenticated): Promise<
 function parsed(
   deps: GatewayDeps,
   authenticated: Authenticated,
-  body: Buffer | 'too_large' | 'gone',
+  body: Buffer | 'too_large' | 'gone' | 'unknown' | 'damaged',
 ): Parsed | Stopped {
   const { call, route, account, generation } = authenticated;
   const { name } = route.descriptor;
@@ -43,6 +52,14 @@ function parsed(
   if (body === 'too_large') {
     const message = `The body is larger than ${deps.maxBodyBytes} bytes, the limit of this gateway.`;
     return stopped(call, apiError('request_too_large', message), name, account, null);
+  }
+  if (body === 'unknown' || body === 'damaged') {
+    const message =
+      body === 'damaged'
+        ? 'The body is not what its content-encoding says.'
+        : `The body's content-encoding is not read: send ${REQUEST_ENCODINGS}, or the body as it is.`;
+    const detail = { headers: { 'accept-encoding': REQUEST_ENCODINGS } };
+    return stopped(call, apiError('invalid_request', message, detail), name, account, null);
   }
   const request = readRequest(route, body);
   if (request instanceof ApiError) return stopped(call, request, name, account, null);

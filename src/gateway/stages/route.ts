@@ -1,5 +1,6 @@
 /** Route: from the request line to the operation. */
 import { apiError } from '../../domain/errors.ts';
+import { findAlias } from '../../openai/operations/aliases.ts';
 import type { Descriptor } from '../../openai/operations/descriptor.ts';
 import { findRoute, type Route } from '../../openai/operations/table.ts';
 import type { Call, Stopped } from '../call.ts';
@@ -10,14 +11,28 @@ export interface Routed {
   readonly route: Route;
 }
 
-/** Stops with `unsupported_operation` what is not in the table: an unknown product is a hole in every budget. */
+/**
+ * Stops with `unsupported_operation` what is not in the table: an unknown product is a hole in every budget. A WebSocket
+ * that asks for it gets `upgrade_required`, after which clients that can go on over plain HTTP.
+ */
 export function route(call: Call): Routed | Stopped {
   const { method, url } = call.exchange;
-  const found = findRoute(method, url);
-  if (found === null) return unsupported(call, `its cost is not known`, null);
+  const found = findRoute(method, url) ?? findAlias(method, url);
+  if (found === null) {
+    if (call.exchange.header('upgrade')?.toLowerCase() === 'websocket') return webSocket(call);
+    return unsupported(call, `its cost is not known`, null);
+  }
   if (found.descriptor.reason !== null) return unsupported(call, found.descriptor.reason, found.descriptor);
   call.ended('route');
   return { kind: 'routed', call, route: found };
+}
+
+function webSocket(call: Call): Stopped {
+  const message =
+    'Tollgate does not serve WebSockets: use the same API over plain HTTP, with server-sent events.';
+  // RFC 9110, section 15.5.22: the response says which protocol is wanted.
+  const error = apiError('upgrade_required', message, { headers: { upgrade: 'HTTP/1.1' } });
+  return { kind: 'stopped', call, error, operation: null, account: null, endUser: null };
 }
 
 function unsupported(call: Call, why: string, descriptor: Descriptor | null): Stopped {

@@ -4,8 +4,9 @@
  */
 import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
+import { cors } from 'hono/cors';
 import { createAdmin } from '../../admin/admin.ts';
-import { createSelfService } from '../../admin/self-service.ts';
+import { createSelfService, SELF_SERVICE_ROOT } from '../../admin/self-service.ts';
 import { isSame } from '../../auth/admin-key.ts';
 import type { KeyCache } from '../../auth/keys.ts';
 import { Sessions } from '../../auth/sessions.ts';
@@ -64,6 +65,10 @@ export function createPages(options: PagesOptions): Hono {
   };
   const sessions = new Sessions({ adminKey, keys, nowMs: clock.nowMs });
   pages.route('/', createAdmin({ ...shared, adminKey, sessions, defaultPlan: config.defaultPlan }));
+  if (config.corsOrigins !== null) {
+    const origin = config.corsOrigins.includes('*') ? '*' : [...config.corsOrigins];
+    pages.use(`${SELF_SERVICE_ROOT}/*`, cors({ origin, allowMethods: ['GET'] }));
+  }
   pages.route('/', createSelfService({ ...shared, keys }));
   pages.route('/', createConsole());
   return pages;

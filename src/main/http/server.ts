@@ -9,6 +9,7 @@ import type { Hono } from 'hono';
 import { SELF_SERVICE_ROOT } from '../../admin/self-service.ts';
 import { apiError, ERRORS } from '../../domain/errors.ts';
 import type { Gateway } from '../../gateway/gateway.ts';
+import { isAlias } from '../../openai/operations/aliases.ts';
 import { errorBody, errorHeaders } from '../../openai/wire/errors.ts';
 import { nodeExchange } from '../../wire/node-exchange.ts';
 import { createWireServer, type WireServer } from '../../wire/server.ts';
@@ -29,7 +30,7 @@ export interface HttpServer {
 export function createHttpServer(gateway: Gateway, rest: Hono): HttpServer {
   const others = getRequestListener(rest.fetch);
   const handle = (request: IncomingMessage, response: ServerResponse) => {
-    if (isCall(request.url ?? '')) gateway.handle(nodeExchange(request, response));
+    if (isCall(request.method ?? '', request.url ?? '')) gateway.handle(nodeExchange(request, response));
     else void others(request, response);
   };
   const server = createServer(handle);
@@ -48,8 +49,9 @@ export function createHttpServer(gateway: Gateway, rest: Hono): HttpServer {
   return { node: server, wire };
 }
 
-function isCall(url: string): boolean {
-  return url.startsWith(CALLS.under) && !url.startsWith(CALLS.except);
+function isCall(method: string, url: string): boolean {
+  if (url.startsWith(CALLS.except)) return false;
+  return url.startsWith(CALLS.under) || isAlias(method, url);
 }
 
 const BROKEN: Record<string, string> = {

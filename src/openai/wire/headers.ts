@@ -25,6 +25,8 @@ const NOT_UPSTREAM = new Set([
   'content-encoding',
   'accept-encoding',
   'authorization',
+  'api-key',
+  'x-api-key',
   'cookie',
   'openai-organization',
   'openai-project',
@@ -96,18 +98,39 @@ function namedByConnection(named: Set<string> | null, value: string): Set<string
   return names;
 }
 
+/** Headers that carry a key: OpenAI's own, Azure's, and that of other vendors' clients. */
+const KEY_HEADERS = new Map([
+  ['authorization', true],
+  ['api-key', false],
+  ['x-api-key', false],
+]);
+
 /**
- * The bearer key among raw headers; null when there is none. Two `Authorization` headers are refused: what stands
- * before us may have checked the other one.
+ * The virtual key among raw headers: of `Authorization: Bearer`, `api-key` or `x-api-key`; null when there is none. Two
+ * `Authorization` headers, and two different keys, are refused: what stands before us may have checked the other one.
  */
-export function bearerKey(incoming: readonly string[]): string | null | ApiError {
-  let authorization: string | null = null;
+export function clientKey(incoming: readonly string[]): string | null | ApiError {
+  let found: string | null = null;
+  let authorizations = 0;
   for (let index = 0; index < incoming.length; index += 2) {
     const name = incoming[index] ?? '';
-    if (name.length !== 13 || name.toLowerCase() !== 'authorization') continue;
-    if (authorization !== null) return apiError('invalid_api_key', 'Send exactly one Authorization header.');
-    authorization = incoming[index + 1] ?? '';
+    if (name.length !== 13 && name.length !== 7 && name.length !== 9) continue;
+    const isBearer = KEY_HEADERS.get(name.toLowerCase());
+    if (isBearer === undefined) continue;
+    if (isBearer && ++authorizations > 1) {
+      return apiError('invalid_api_key', 'Send exactly one Authorization header.');
+    }
+    const value = incoming[index + 1] ?? '';
+    if (isBearer && value.slice(0, 7).toLowerCase() !== 'bearer ') continue;
+    const key = (isBearer ? value.slice(7) : value).trim();
+    if (key === '' || key === found) continue;
+    if (found !== null) {
+      return apiError(
+        'invalid_api_key',
+        'The request carries two different API keys: send one, in one header.',
+      );
+    }
+    found = key;
   }
-  if (authorization === null || authorization.slice(0, 7).toLowerCase() !== 'bearer ') return null;
-  return authorization.slice(7).trim() || null;
+  return found;
 }

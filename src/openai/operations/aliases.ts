@@ -1,0 +1,49 @@
+/**
+ * Request lines that clients send instead of `/v1/…`: other base URLs, Azure's paths, doubled and trailing slashes. Each
+ * becomes the operation's own path, and that path alone goes upstream; so nothing here can reach another operation.
+ */
+import { findRoute, type Route } from './table.ts';
+
+/** Azure names the deployment, which is the model, in the path (Azure OpenAI's data-plane reference, 2024-10-21). */
+const DEPLOYMENT = /^\/openai\/deployments\/([^/]+)(\/.+)$/;
+const MODEL = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}$/;
+/** Azure's; no operation of the API has it. */
+const API_VERSION = /(?:^|&)api-version=[^&]*/;
+
+/**
+ * Finds the operation of a request line that {@link findRoute} does not know. `model` of the route is a deployment's name
+ * where the path has one. Percent-encoded paths, dot segments and other letter cases stay unknown: returns null.
+ */
+export function findAlias(method: string, url: string): Route | null {
+  // Without its name, the operation's first word would be taken for the deployment.
+  if (url.includes('/deployments//')) return null;
+  const mark = url.indexOf('?');
+  const path = (mark === -1 ? url : url.slice(0, mark)).replaceAll(/\/{2,}/g, '/').replace(/(.)\/$/, '$1');
+  const query = mark === -1 ? '' : url.slice(mark + 1).replace(API_VERSION, '');
+  const deployment = DEPLOYMENT.exec(path);
+  let rest = deployment?.[2] ?? (path.startsWith('/openai/') ? path.slice('/openai'.length) : path);
+  while (rest.startsWith('/v1/')) rest = rest.slice('/v1'.length);
+  const route = findRoute(method, `/v1${rest}${query === '' ? '' : `?${query}`}`);
+  if (route === null || deployment === null) return route;
+  const model = decoded(deployment[1] ?? '');
+  return model !== null && MODEL.test(model) && route.model === null ? { ...route, model } : null;
+}
+
+function decoded(segment: string): string | null {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Whether a target outside `/v1/` is meant for the API: Azure's root, doubled slashes before `/v1`, or an operation's
+ * path below a base URL without `/v1`.
+ */
+export function isAlias(method: string, url: string): boolean {
+  if (/^\/(?:openai\/|\/+v1\/)/.test(url)) return true;
+  // A browser asks with OPTIONS before it sends another method.
+  const methods = method === 'OPTIONS' ? ['POST', 'GET'] : [method];
+  return methods.some((each) => findAlias(each, url) !== null);
+}
