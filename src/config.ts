@@ -8,6 +8,7 @@ import {
   boolean,
   databaseUrl,
   integer,
+  networks,
   oneOf,
   origins,
   path,
@@ -96,6 +97,12 @@ export const SETTINGS = {
     null,
     'Bearer key of the admin API, at least 16 characters. Unset: made at first start and kept in the data folder.',
     secret(16, 'the output of: openssl rand -hex 32'),
+  ),
+  trustedProxies: setting(
+    'TOLLGATE_TRUSTED_PROXIES',
+    null,
+    'Addresses and networks of the proxies in front, whose `x-forwarded-for` says who the client is. Unset: none.',
+    networks('10.0.0.0/8,192.0.2.7'),
   ),
   metricsKey: setting(
     'TOLLGATE_METRICS_KEY',

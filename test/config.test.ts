@@ -35,6 +35,7 @@ describe('a configuration without faults', () => {
       workers: 1,
       pgConnections: null,
       adminKey: null,
+      trustedProxies: null,
       metricsKey: null,
       defaultPlan: 'free-tier',
       maxBodyBytes: 20 * 1024 * 1024,

@@ -2,9 +2,11 @@
  * Access: authentication of every request to the admin API. Invariants: a route without a team scope is closed to
  * sessions of teams; a session changes nothing without its CSRF token.
  */
+import type { HttpBindings } from '@hono/node-server';
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { getCookie } from 'hono/cookie';
+import type { Sender } from '../auth/addresses.ts';
 import { isAdmin, isSame } from '../auth/admin-key.ts';
 import type { Session } from '../auth/sessions.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
@@ -57,4 +59,10 @@ async function callerOf(context: Context, options: AdminOptions): Promise<Caller
 export async function sessionOf(context: Context, { sessions }: AdminOptions): Promise<Session | null> {
   const token = getCookie(context, SESSION_COOKIE);
   return token === undefined ? null : sessions.read(token);
+}
+
+/** Returns where a request comes from, as far as its connection and headers say. */
+export function senderOf(context: Context): Sender {
+  const { incoming } = context.env as Partial<HttpBindings>;
+  return { remoteAddress: incoming?.socket.remoteAddress ?? '', rawHeaders: incoming?.rawHeaders ?? [] };
 }

@@ -4,19 +4,18 @@
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { type KeyCache, keyProblem } from '../auth/keys.ts';
+import { type KeyCache, usableKey } from '../auth/keys.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';
 import { uuidV7 } from '../ledger/events.ts';
 import { clientKey } from '../openai/wire/headers.ts';
+import { senderOf } from './access.ts';
 import { balanceOf } from './balance.ts';
 import { SelfServiceUsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { reportRangeOf } from './report-range.ts';
 import { errorResponse, parseQuery } from './route.ts';
 import { sumUsage } from './usage.ts';
-
-const UNKNOWN_KEY = 'This API key is not known.';
 
 export const SELF_SERVICE_ROOT = '/v1/tollgate';
 
@@ -79,8 +78,6 @@ async function principalOf(
     return apiError('invalid_api_key', 'No API key was given: send `Authorization: Bearer tg-…`.');
   }
   if (typeof key !== 'string') return key;
-  const record = await keys.find(key);
-  const problem = keyProblem(record, nowMs());
-  if (record === null || problem !== null) return apiError('invalid_api_key', problem ?? UNKNOWN_KEY);
-  return record.account.principal;
+  const record = usableKey(await keys.find(key, senderOf(context)), nowMs());
+  return isApiError(record) ? record : record.account.principal;
 }

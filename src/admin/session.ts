@@ -1,15 +1,15 @@
 /** Routes: signing in to the web console, and out. They stand outside of the admin API: they need no authentication. */
-import type { HttpBindings } from '@hono/node-server';
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { deleteCookie, setCookie } from 'hono/cookie';
 import type { z } from 'zod';
+import { ClientAddresses } from '../auth/addresses.ts';
 import { Attempts } from '../auth/attempts.ts';
 import type { Session as Opened } from '../auth/sessions.ts';
-import { apiError, isApiError } from '../domain/errors.ts';
+import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { findKeyRow } from '../store/keys.ts';
-import { SESSION_COOKIE, sessionOf } from './access.ts';
+import { SESSION_COOKIE, senderOf, sessionOf } from './access.ts';
 import { NewSession, type Session } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf } from './page.ts';
@@ -18,16 +18,14 @@ import { errorResponse, readBody } from './route.ts';
 const PATH = '/console/session';
 const BODY_BYTES_MAX = 10_000;
 const FAILURES_MAX = 10;
-const PEER_FAILURES_MAX = 100;
 
 const tooLarge = apiError('request_too_large', `a body of more than ${BODY_BYTES_MAX} bytes`);
 /** A form on another site can send text, but not the JSON content type: it cannot sign a browser in. */
 const notJson = apiError('invalid_request', 'send the header content-type: application/json');
 
 export function sessionRoutes(app: OpenAPIHono, options: AdminOptions): void {
-  const { sessions, nowMs } = options;
+  const { sessions, nowMs, addresses = new ClientAddresses(null) } = options;
   const attempts = new Attempts(FAILURES_MAX, nowMs);
-  const attemptsOfPeer = new Attempts(PEER_FAILURES_MAX, nowMs);
   app.use(PATH, async (context, next) => {
     context.header('cache-control', 'no-store');
     await next();
@@ -41,26 +39,25 @@ export function sessionRoutes(app: OpenAPIHono, options: AdminOptions): void {
       return errorResponse(context, notJson);
     const body = await readBody(context, NewSession);
     if (isApiError(body)) return errorResponse(context, body);
-    const { peer, client } = addressesOf(context);
-    const retryAfterMs = Math.max(attempts.waitMs(client), attemptsOfPeer.waitMs(peer));
-    if (retryAfterMs > 0) {
-      return errorResponse(
-        context,
-        apiError('rate_limit_exceeded', 'too many wrong keys: wait a minute', { retryAfterMs }),
-      );
-    }
-    const opened = await sessions.open(body.data.key.trim());
-    if (typeof opened === 'string') {
-      attempts.failed(client);
-      attemptsOfPeer.failed(peer);
-      return errorResponse(context, apiError('invalid_api_key', opened, { param: 'key' }));
-    }
+    const sender = senderOf(context);
+    const opened = await sessions.open(body.data.key.trim(), sender);
+    if (isApiError(opened)) return errorResponse(context, wrongKey(addresses.of(sender), opened));
     setCookie(context, SESSION_COOKIE, opened.token, {
       ...cookieOptions(context),
       maxAge: Math.floor((opened.session.expiresAtMs - nowMs()) / 1000),
     });
     return context.json(await toSession(options, opened.session));
   });
+  /** Only wrong keys are locked out: a right one opens a session, however many guesses come from the same address. */
+  function wrongKey(address: string, error: ApiError): ApiError {
+    if (error.code !== 'invalid_api_key') return error;
+    const retryAfterMs = attempts.waitMs(address);
+    if (retryAfterMs === 0) {
+      attempts.failed(address);
+      return apiError(error.code, error.message, { param: 'key' });
+    }
+    return apiError('rate_limit_exceeded', 'too many wrong keys: wait a minute', { retryAfterMs });
+  }
   app.get(PATH, async (context) => {
     const session = await sessionOf(context, options);
     // Not an error: the console asks this first, before anyone has signed in.
@@ -77,17 +74,6 @@ function cookieOptions(context: Context) {
   const secure =
     new URL(context.req.url).protocol === 'https:' || context.req.header('x-forwarded-proto') === 'https';
   return { httpOnly: true, sameSite: 'Strict', path: '/', secure } as const;
-}
-
-/**
- * Returns the address that connects, and the client behind it. Behind a proxy, the client is the last address that the
- * proxy added: counted by the proxy's address alone, one client that guesses keys would lock out all others. Without a
- * proxy the client chooses that header, so wrong keys are counted by the connecting address as well.
- */
-function addressesOf(context: Context): { peer: string; client: string } {
-  const peer = (context.env as Partial<HttpBindings>).incoming?.socket.remoteAddress ?? '';
-  const forwarded = context.req.header('x-forwarded-for')?.split(',').at(-1)?.trim() ?? '';
-  return { peer, client: `${peer} ${forwarded.slice(0, 64)}` };
 }
 
 async function toSession(

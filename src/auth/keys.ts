@@ -1,14 +1,19 @@
 /**
- * Virtual keys. Owns: their text and how it is kept; which key text is whose, as fresh as the catalog's version says.
- * Does not own the rows (store/keys). Keys are found by their hash; a key that is not known here is looked up once,
- * however many calls ask for it at that moment. Invariant: the text of a key is never stored; the database is not enough to make a call with it.
+ * Virtual keys. Owns: their text and how it is kept; which key text is whose, as fresh as the catalog's version says; how
+ * many look-ups guesses may cause. Does not own the rows (store/keys). Keys are found by their hash; a key that is not
+ * known here is looked up once, however many calls ask for it at that moment. Invariants: the text of a key is never
+ * stored; the database is not enough to make a call with it; a text that is no key takes no key's place in memory.
  */
 import { hash, randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import { LRUCache } from 'lru-cache';
+import { ApiError, apiError } from '../domain/errors.ts';
 import type { KeyRecord } from '../store/hot/catalog.ts';
+import { ClientAddresses, type Sender } from './addresses.ts';
+import { Attempts } from './attempts.ts';
 
 export interface KeySecret {
-  /** `tg-` and 43 URL-safe characters: 256 random bits. Shown once. */
+  /** `tg-`, 43 URL-safe characters (256 random bits), and 6 that check them. Shown once. */
   key: string;
   /** What is stored: see {@link hashKey}. */
   hash: string;
@@ -18,11 +23,31 @@ export interface KeySecret {
 
 const SECRET_BYTES = 32;
 const PREFIX_LENGTH = 'tg-'.length + 6;
+const UNCHECKED_LENGTH = 'tg-'.length + 43;
+const CHECKED_LENGTH = UNCHECKED_LENGTH + 6;
+const KEY_TEXT = /^tg-[A-Za-z0-9_-]+$/;
 
 /** Returns a new virtual key. */
 export function makeKey(): KeySecret {
-  const key = `tg-${randomBytes(SECRET_BYTES).toString('base64url')}`;
+  const secret = `tg-${randomBytes(SECRET_BYTES).toString('base64url')}`;
+  const key = secret + checksumOf(secret);
   return { key, hash: hashKey(key), prefix: key.slice(0, PREFIX_LENGTH) };
+}
+
+/** It holds off typing errors and blind guesses; who knows how it is made meets the limit on look-ups. */
+function checksumOf(secret: string): string {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(crc32(secret));
+  return bytes.toString('base64url');
+}
+
+/** `unchecked`: it may be a key of a release whose keys had no checksum. Null: it cannot be a key. */
+function kindOf(text: string): 'checked' | 'unchecked' | null {
+  if (!KEY_TEXT.test(text)) return null;
+  if (text.length === UNCHECKED_LENGTH) return 'unchecked';
+  if (text.length !== CHECKED_LENGTH) return null;
+  const secret = text.slice(0, UNCHECKED_LENGTH);
+  return text === secret + checksumOf(secret) ? 'checked' : null;
 }
 
 /** Returns the SHA-256 in hex. A slow password hash would add nothing: 256 random bits cannot be guessed. */
@@ -30,9 +55,11 @@ export function hashKey(key: string): string {
   return hash('sha256', key, 'hex');
 }
 
+const UNKNOWN_KEY = 'This API key is not known.';
+
 /** Returns why this key may not be used now, in words for its holder; null: it may be used. */
 export function keyProblem(record: KeyRecord | null, nowMs: number): string | null {
-  if (record === null) return 'This API key is not known.';
+  if (record === null) return UNKNOWN_KEY;
   if (record.revoked) return 'This API key was revoked.';
   if (record.expiresAtMs !== null && record.expiresAtMs <= nowMs) return 'This API key has expired.';
   return null;
@@ -41,27 +68,49 @@ export function keyProblem(record: KeyRecord | null, nowMs: number): string | nu
 export interface KeyCacheOptions {
   findKey(hash: string): Promise<KeyRecord | null>;
   maxKeys?: number;
+  /** Default: no proxy is trusted. */
+  addresses?: ClientAddresses;
+  /** The monotonic clock. */
+  nowMs?(): number;
 }
 
 /** Keys that are found by their text: those of busy callers. */
 const TEXTS_MAX = 5_000;
-
-type Found = { record: KeyRecord | null };
+/** Texts that are known to be no key. */
+const MISSES_MAX = 10_000;
+/** So many guesses of an address in a minute may ask Postgres: of texts with a checksum, and of those without. */
+const LOOK_UPS_MAX = 60;
+/** Look-ups under way at once; Postgres does several thousand a second. */
+const LOADING_MAX = 1_000;
 
 export class KeyCache {
   readonly #findKey: KeyCacheOptions['findKey'];
-  readonly #known: LRUCache<string, Found>;
-  /** The same records by the key's text, which saves a call the hash. Texts that are no key have no place here. */
+  readonly #addresses: ClientAddresses;
+  readonly #known: LRUCache<string, KeyRecord>;
+  /** The same records by the key's text, which saves a call the hash. */
   readonly #byText: LRUCache<string, KeyRecord>;
+  /** Hashes of texts that are no key. */
+  readonly #misses = new LRUCache<string, true>({ max: MISSES_MAX });
+  readonly #guesses: Record<'checked' | 'unchecked', Attempts>;
   readonly #teamNames: LRUCache<string, string>;
   readonly #loading = new Map<string, Promise<KeyRecord | null>>();
   #generation = 0;
 
-  constructor({ findKey, maxKeys = 50_000 }: KeyCacheOptions) {
+  constructor({
+    findKey,
+    maxKeys = 50_000,
+    addresses = new ClientAddresses(null),
+    nowMs = () => performance.now(),
+  }: KeyCacheOptions) {
     this.#findKey = findKey;
+    this.#addresses = addresses;
     this.#known = new LRUCache({ max: maxKeys });
     this.#byText = new LRUCache({ max: Math.min(maxKeys, TEXTS_MAX) });
     this.#teamNames = new LRUCache({ max: maxKeys });
+    this.#guesses = {
+      checked: new Attempts(LOOK_UPS_MAX, nowMs),
+      unchecked: new Attempts(LOOK_UPS_MAX, nowMs),
+    };
   }
 
   /** Grows whenever what was found before may be out of date. */
@@ -69,19 +118,50 @@ export class KeyCache {
     return this.#generation;
   }
 
-  /** The key's record, null for a text that is no key. Rejects when Postgres is needed and away. */
-  find(key: string): KeyRecord | null | Promise<KeyRecord | null> {
+  /**
+   * Returns the key's record; null for a text that is no key; an error when its sender has guessed too often to be looked
+   * up for. What is known here needs no look-up, and so no limit. Rejects when Postgres is needed and away.
+   */
+  find(key: string, sender: Sender): KeyRecord | null | ApiError | Promise<KeyRecord | null | ApiError> {
     const known = this.#byText.get(key);
     if (known !== undefined) return known;
-    const found = this.findHashed(hashKey(key));
-    if (found !== null && !(found instanceof Promise)) this.#byText.set(key, found);
-    return found;
+    const kind = kindOf(key);
+    if (kind === null) return null;
+    const hashed = hashKey(key);
+    const record = this.#known.get(hashed);
+    if (record !== undefined) {
+      this.#byText.set(key, record);
+      return record;
+    }
+    if (this.#misses.has(hashed)) return null;
+    return this.#lookUp(hashed, this.#guesses[kind], this.#addresses.of(sender));
   }
 
-  /** The same, for who kept only the key's hash. */
+  #lookUp(hashed: string, guesses: Attempts, address: string): ApiError | Promise<KeyRecord | null> {
+    const retryAfterMs = guesses.waitMs(address);
+    if (retryAfterMs > 0) {
+      return apiError('rate_limit_exceeded', 'Too many wrong API keys came from this address.', {
+        retryAfterMs,
+      });
+    }
+    if (this.#loading.size >= LOADING_MAX && !this.#loading.has(hashed)) {
+      return apiError('ledger_unavailable', 'Too many keys are being looked up just now.', {
+        retryAfterMs: 1000,
+      });
+    }
+    // Calls that ask for the same text at once are one guess.
+    const isFirst = !this.#loading.has(hashed);
+    return this.#load(hashed).then((found) => {
+      if (found === null && isFirst) guesses.failed(address);
+      return found;
+    });
+  }
+
+  /** The same, for who kept only the hash of what was a key: it is no guess. */
   findHashed(hashed: string): KeyRecord | null | Promise<KeyRecord | null> {
-    const found = this.#known.get(hashed);
-    return found ? found.record : this.#load(hashed);
+    const known = this.#known.get(hashed);
+    if (known !== undefined) return known;
+    return this.#misses.has(hashed) ? null : this.#load(hashed);
   }
 
   /** The name of a team that called here; null: none of its keys was seen. */
@@ -97,7 +177,7 @@ export class KeyCache {
         .then((record) => {
           if (record) this.#teamNames.set(record.account.principal.teamId, record.account.principal.teamName);
           // A change that came while we read may not be in what we read: use it once, do not keep it.
-          if (generation === this.#generation) this.#known.set(hashed, { record });
+          if (generation === this.#generation) this.#keep(hashed, record);
           return record;
         })
         .finally(() => {
@@ -108,18 +188,31 @@ export class KeyCache {
     return loading;
   }
 
+  #keep(hashed: string, record: KeyRecord | null): void {
+    if (record === null) this.#misses.set(hashed, true);
+    else this.#known.set(hashed, record);
+  }
+
   /** Forgets the keys of these teams, and every text that was no key before. */
   invalidate(teamIds: ReadonlySet<string> | 'all'): void {
     this.#generation++;
     this.#byText.clear();
+    this.#misses.clear();
     // What is being read may be older than the change: who calls from now on must not get it.
     this.#loading.clear();
     if (teamIds === 'all') {
       this.#known.clear();
       return;
     }
-    for (const [hashed, { record }] of this.#known.entries()) {
-      if (record === null || teamIds.has(record.account.principal.teamId)) this.#known.delete(hashed);
+    for (const [hashed, record] of this.#known.entries()) {
+      if (teamIds.has(record.account.principal.teamId)) this.#known.delete(hashed);
     }
   }
+}
+
+/** Returns the record of a key that may be used now, or the error for its holder. */
+export function usableKey(found: KeyRecord | null | ApiError, nowMs: number): KeyRecord | ApiError {
+  if (found instanceof ApiError) return found;
+  const problem = keyProblem(found, nowMs);
+  return found === null || problem !== null ? apiError('invalid_api_key', problem ?? UNKNOWN_KEY) : found;
 }

@@ -6,17 +6,26 @@
  */
 
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto';
-import { defined } from '../domain/defined.ts';
+import { ApiError } from '../domain/errors.ts';
 import type { KeyId, TeamId } from '../domain/ids.ts';
+import type { KeyRecord } from '../store/hot/catalog.ts';
+import type { Sender } from './addresses.ts';
 import { isSame } from './admin-key.ts';
 import type { KeyCache } from './keys.ts';
-import { hashKey, keyProblem } from './keys.ts';
+import { hashKey, usableKey } from './keys.ts';
 
 const SESSION_MS = 12 * 60 * 60 * 1000;
 
 export type SessionOwner =
   | { role: 'admin' }
   | { role: 'team'; teamId: TeamId; teamName: string; keyId: KeyId };
+
+const ADMIN: SessionOwner = { role: 'admin' };
+
+function ownerOf({ account }: KeyRecord): SessionOwner {
+  const { teamId, teamName, keyId } = account.principal;
+  return { role: 'team', teamId, teamName, keyId };
+}
 
 export interface Session {
   owner: SessionOwner;
@@ -55,10 +64,16 @@ export class Sessions {
    * Opens a session with the admin key or a virtual key. Returns it with its cookie, or why the key is not valid.
    * Rejects when Postgres is needed and away.
    */
-  async open(key: string): Promise<{ token: string; session: Session } | string> {
-    const keyHash = isSame(key, this.#options.adminKey) ? null : hashKey(key);
-    const owner = await this.#ownerOf(keyHash);
-    if (typeof owner === 'string') return owner;
+  async open(key: string, sender: Sender): Promise<{ token: string; session: Session } | ApiError> {
+    const { adminKey, keys, nowMs } = this.#options;
+    let owner: SessionOwner = ADMIN;
+    let keyHash: string | null = null;
+    if (!isSame(key, adminKey)) {
+      const record = usableKey(await keys.find(key, sender), nowMs());
+      if (record instanceof ApiError) return record;
+      owner = ownerOf(record);
+      keyHash = hashKey(key);
+    }
     const expiresAtMs = this.#options.nowMs() + SESSION_MS;
     const claims: Claims = { name: randomBytes(4).toString('hex'), keyHash, expiresAtMs };
     const body = Buffer.from(JSON.stringify(claims)).toString('base64url');
@@ -73,16 +88,14 @@ export class Sessions {
     const claims = JSON.parse(Buffer.from(body, 'base64url').toString()) as Claims;
     if (claims.expiresAtMs <= this.#options.nowMs()) return null;
     const owner = await this.#ownerOf(claims.keyHash);
-    return typeof owner === 'string' ? null : this.#sessionOf(claims, owner, token);
+    return owner === null ? null : this.#sessionOf(claims, owner, token);
   }
 
-  async #ownerOf(keyHash: string | null): Promise<SessionOwner | string> {
-    if (keyHash === null) return { role: 'admin' };
-    const record = await this.#options.keys.findHashed(keyHash);
-    const problem = keyProblem(record, this.#options.nowMs());
-    if (problem !== null) return problem;
-    const { teamId, teamName, keyId } = defined(record, 'the record of the key').account.principal;
-    return { role: 'team', teamId, teamName, keyId };
+  /** Returns null when the key is not valid any more. */
+  async #ownerOf(keyHash: string | null): Promise<SessionOwner | null> {
+    if (keyHash === null) return ADMIN;
+    const record = usableKey(await this.#options.keys.findHashed(keyHash), this.#options.nowMs());
+    return record instanceof ApiError ? null : ownerOf(record);
   }
 
   #sessionOf({ name, expiresAtMs }: Claims, owner: SessionOwner, token: string): Session {

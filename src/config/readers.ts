@@ -1,4 +1,5 @@
 /** The kinds of settings: how each is read from text, and how it is asked for when it cannot be. */
+import { isIP } from 'node:net';
 
 /** Reads one setting; null when the text is not what `wanted` says. */
 export interface Reader<T> {
@@ -103,6 +104,21 @@ export function webhookSecret(example: string): Reader<string> {
     return whole && key.length >= 24 && key.length <= 64 ? text : null;
   };
   return { read, wanted: '`whsec_` and 24 to 64 random bytes in base64', example };
+}
+
+/** Addresses and networks, as `10.0.0.0/8`. */
+export function networks(example: string): Reader<string[]> {
+  const read = (text: string) => {
+    const all = text.split(',').map((each) => each.trim());
+    return all.every(isNetwork) ? all : null;
+  };
+  return { read, wanted: 'IP addresses and networks such as 10.0.0.0/8, separated by commas', example };
+}
+
+function isNetwork(text: string): boolean {
+  const [, address = '', bits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const family = isIP(address);
+  return family !== 0 && (bits === undefined || Number(bits) <= (family === 4 ? 32 : 128));
 }
 
 const PERCENT_MAX = 1_000;

@@ -3,6 +3,7 @@
  * Invariant: it listens only once journals of dead instances are in the ledger and this one's is open.
  */
 import { join } from 'node:path';
+import { ClientAddresses } from '../auth/addresses.ts';
 import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
 import { Catalog } from '../auth/catalog.ts';
 import { KeyCache } from '../auth/keys.ts';
@@ -125,8 +126,8 @@ export async function startApp(options: AppOptions): Promise<App> {
   const upstream = config.openaiApiKey === null ? null : openUpstream(config);
   back.defer(async () => upstream?.close());
   const { instanceId, ledger, journal, fenced } = await openLedger(base, journals);
-  const { keys, catalog } = await openCatalog(base, ledger);
-  const parts = { ledger, journal, keys, catalog, upstream };
+  const { addresses, keys, catalog } = await openCatalog(base, ledger);
+  const parts = { ledger, journal, addresses, keys, catalog, upstream };
   const { gateway, pages, stopping } = openFront(base, parts, admin.key);
   await store.warm(instanceId).catch(onStoreError);
   const server = createHttpServer(gateway, pages);
@@ -197,9 +198,10 @@ async function openLedger(base: Base, journals: string) {
 }
 
 /** Reads keys and prices, and follows their changes. */
-async function openCatalog({ back, store, moves, heartbeats, onStoreError }: Base, ledger: Ledger) {
+async function openCatalog({ config, back, store, moves, heartbeats, onStoreError }: Base, ledger: Ledger) {
   const { sql } = store.database;
-  const keys = new KeyCache({ findKey: (hash) => findKey(sql, hash) });
+  const addresses = new ClientAddresses(config.trustedProxies);
+  const keys = new KeyCache({ findKey: (hash) => findKey(sql, hash), addresses });
   const catalog = new Catalog({
     source: { changes: (version) => catalogChanges(sql, version), rateCards: store.rateCards },
     keys,
@@ -217,19 +219,21 @@ async function openCatalog({ back, store, moves, heartbeats, onStoreError }: Bas
   });
   heartbeats.onCatalogVersion = following.heard;
   back.defer(() => following.stop());
-  return { keys, catalog };
+  return { addresses, keys, catalog };
 }
 
 interface Parts {
   ledger: Ledger;
   journal: Journal;
+  addresses: ClientAddresses;
   keys: KeyCache;
   catalog: Catalog;
   upstream: Upstream | null;
 }
 
 /** Makes what clients and people talk to, and starts the background jobs. */
-function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Parts, adminKey: string) {
+function openFront(base: Base, parts: Parts, adminKey: string) {
+  const { ledger, journal, addresses, keys, catalog, upstream } = parts;
   const { config, log, version, group, back, store, clock, metrics, moves, onStoreError } = base;
   const { database } = store;
   const counts = new ApiErrorCounts({
@@ -264,6 +268,7 @@ function openFront(base: Base, { ledger, journal, keys, catalog, upstream }: Par
     version,
     adminKey,
     database,
+    addresses,
     keys,
     ledger,
     counts,

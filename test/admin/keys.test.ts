@@ -17,7 +17,7 @@ const find = (key: unknown) => findKey(admin.database.sql, hashKey(String(key)))
 test('a key is shown once, works at once, and is stored as a hash only', async () => {
   const made = await admin.make('/keys', { team_id: team.id, name: 'app', models: ['gpt-4o-mini'] });
   MadeKey.parse(made);
-  expect(made.key).toMatch(/^tg-[\w-]{43}$/);
+  expect(made.key).toMatch(/^tg-[\w-]{49}$/);
   expect(String(made.key).startsWith(String(made.prefix))).toBe(true);
   const record = await find(made.key);
   expect(record).toMatchObject({ revoked: false, expiresAtMs: null });

@@ -1,6 +1,8 @@
 /** What a key may do, and when that ends. */
+import { randomBytes } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { hashKey } from '../../src/auth/keys.ts';
 import { usd } from '../../src/domain/money.ts';
 import { readBalance, readEvents, sumOf } from './books.ts';
 import { sdk6, sdk7 } from './callers.ts';
@@ -120,3 +122,39 @@ it.each([sdk7, sdk6])(
     expect(await readEvents(stack, teamId)).toHaveLength(2);
   },
 );
+
+it('a key of a release before the checksum stays valid', async () => {
+  const { key, keyId } = await stack.team({ unlimited: true });
+  const old = key.slice(0, 46);
+  await stack.database.sql`update keys set hash = ${hashKey(old)} where id = ${keyId}`;
+  expect((await stack.post(old, '/moderations', { input: 'x' })).status).toBe(200);
+});
+
+it('guesses cost Postgres next to nothing, and keep no key from working', async () => {
+  const { key } = await stack.team({ unlimited: true });
+  const call = (bearer: string) =>
+    fetch(`${stack.app.url}/v1/models`, { headers: { authorization: `Bearer ${bearer}` } });
+  expect((await call(key)).status).toBe(200);
+  const transactions = async () => {
+    const [row] = await stack.database.sql<{ count: number }[]>`
+      select (xact_commit + xact_rollback)::float8 as count from pg_stat_database
+      where datname = current_database()`;
+    return row!.count;
+  };
+  const before = await transactions();
+  const statuses: Record<number, number> = {};
+  const random = () => randomBytes(64).toString('base64url');
+  for (let tried = 0; tried < 3000; tried += 3) {
+    // No key; what may be a key of before; what has a checksum's length.
+    const guesses = [random(), `tg-${random().slice(0, 43)}`, `tg-${random().slice(0, 49)}`];
+    for (const response of await Promise.all(guesses.map(call))) {
+      statuses[response.status] = (statuses[response.status] ?? 0) + 1;
+      if (response.status === 429) expect(response.headers.has('retry-after-ms')).toBe(true);
+      await response.arrayBuffer();
+    }
+  }
+  expect(statuses).toEqual({ 401: 2060, 429: 940 });
+  expect((await call(key)).status).toBe(200);
+  // Sixty look-ups, and what the gateway does by itself meanwhile.
+  expect((await transactions()) - before).toBeLessThan(400);
+});

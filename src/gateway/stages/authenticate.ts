@@ -1,5 +1,5 @@
 /** Authenticate: from the bearer key to the account that pays, before a byte of the body is read. */
-import { keyProblem } from '../../auth/keys.ts';
+import { usableKey } from '../../auth/keys.ts';
 import type { Account } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
 import type { Route } from '../../openai/operations/table.ts';
@@ -46,23 +46,20 @@ function authenticated(
 
 /** Returns the account behind the call's key as it is known now, or why the key may not be used. */
 export function findAccount(deps: GatewayDeps, call: Call): Account | ApiError | Promise<Account | ApiError> {
-  const key = clientKey(call.exchange.rawHeaders);
-  if (key === null) return invalid('No API key was given: send `Authorization: Bearer tg-…`.');
+  const { exchange } = call;
+  const key = clientKey(exchange.rawHeaders);
+  if (key === null) return NO_KEY;
   if (typeof key !== 'string') return key;
-  const found = deps.keys.find(key);
-  if (!(found instanceof Promise)) return accountOf(found, deps.clock.nowMs());
+  const found = deps.keys.find(key, exchange);
+  if (!(found instanceof Promise)) return accountOf(usableKey(found, deps.clock.nowMs()));
   return found.then(
-    (record) => accountOf(record, deps.clock.nowMs()),
+    (record) => accountOf(usableKey(record, deps.clock.nowMs())),
     () => apiError('ledger_unavailable', 'The key cannot be checked just now.', { retryAfterMs: 1000 }),
   );
 }
 
-function accountOf(record: KeyRecord | null, nowMs: number): Account | ApiError {
-  const problem = keyProblem(record, nowMs);
-  if (problem !== null || record === null) return invalid(problem ?? '');
-  return record.account;
-}
+const NO_KEY = apiError('invalid_api_key', 'No API key was given: send `Authorization: Bearer tg-…`.');
 
-function invalid(message: string): ApiError {
-  return apiError('invalid_api_key', message);
+function accountOf(found: KeyRecord | ApiError): Account | ApiError {
+  return found instanceof ApiError ? found : found.account;
 }

@@ -7,6 +7,7 @@ import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { createAdmin } from '../../admin/admin.ts';
 import { createSelfService, SELF_SERVICE_ROOT } from '../../admin/self-service.ts';
+import type { ClientAddresses } from '../../auth/addresses.ts';
 import { isSame } from '../../auth/admin-key.ts';
 import type { KeyCache } from '../../auth/keys.ts';
 import { Sessions } from '../../auth/sessions.ts';
@@ -37,6 +38,7 @@ export interface PagesOptions {
   version: string;
   adminKey: string;
   database: Database;
+  addresses: ClientAddresses;
   keys: KeyCache;
   ledger: Ledger;
   counts: ApiErrorCounts;
@@ -50,7 +52,7 @@ export interface PagesOptions {
 }
 
 export function createPages(options: PagesOptions): Hono {
-  const { config, adminKey, database, keys, ledger, counts, clock, log } = options;
+  const { config, adminKey, database, addresses, keys, ledger, counts, clock, log } = options;
   const { version, metrics, stopping, group } = options;
   const pages = createService({ version, ledger, metrics, metricsKey: config.metricsKey, stopping, group });
   const shared = {
@@ -64,7 +66,10 @@ export function createPages(options: PagesOptions): Hono {
       log.logger.error({ err: error }, 'an admin request failed on an error of ours'),
   };
   const sessions = new Sessions({ adminKey, keys, nowMs: clock.nowMs });
-  pages.route('/', createAdmin({ ...shared, adminKey, sessions, defaultPlan: config.defaultPlan }));
+  pages.route(
+    '/',
+    createAdmin({ ...shared, adminKey, addresses, sessions, defaultPlan: config.defaultPlan }),
+  );
   if (config.corsOrigins !== null) {
     const origin = config.corsOrigins.includes('*') ? '*' : [...config.corsOrigins];
     pages.use(`${SELF_SERVICE_ROOT}/*`, cors({ origin, allowMethods: ['GET'] }));
