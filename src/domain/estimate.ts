@@ -23,7 +23,10 @@ export interface Estimate {
   readonly extraOutputTokens: number;
   /** The call sets no output limit of its own. */
   readonly openEnded: boolean;
-  /** The most output tokens of one choice: by the client's limit or the model's maximum; null while open-ended. */
+  /**
+   * The client's limit of one choice, as it is sent; null while open-ended. The model's maximum never lowers it: it may be
+   * out of date, and not every upstream keeps it.
+   */
   readonly outputTokensPerChoice: number | null;
   /** The model's sourced maximum output of one choice; null: unknown, so an open-ended call needs a written-in limit. */
   readonly maxOutputTokens: number | null;
@@ -106,18 +109,13 @@ function estimateOf(
 ): Estimate {
   const { outputTokensLimit, choices, extraOutputTokens } = operation;
   const openEnded = operation.billable && outputTokensLimit === null;
-  const limit = outputTokensLimit ?? 0;
   return {
     priceId,
     inputTokens,
     choices,
     extraOutputTokens,
     openEnded,
-    outputTokensPerChoice: openEnded
-      ? null
-      : maxOutputTokens === null
-        ? limit
-        : Math.min(limit, maxOutputTokens),
+    outputTokensPerChoice: outputTokensLimit ?? (openEnded ? null : 0),
     maxOutputTokens,
     billing,
     otherBillings,

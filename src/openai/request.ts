@@ -187,13 +187,17 @@ export function renderBody(request: ParsedRequest, edits: RequestEdits): Buffer 
 function editedFields(request: ParsedRequest, json: JsonObject, edits: RequestEdits): JsonObject {
   const { descriptor, operation, stream, includeUsage } = request;
   const fields: JsonObject = request.modelFromPath ? { model: operation.model } : {};
+  const { outputLimitField, defaultOutputTokens } = descriptor;
   if (edits.outputLimit !== undefined) {
-    if (descriptor.outputLimitField === null || operation.outputTokensLimit !== null) {
+    if (outputLimitField === null || operation.outputTokensLimit !== null) {
       throw new Error(`an output limit cannot be written into this ${descriptor.name} request`);
     }
-    fields[descriptor.outputLimitField] = edits.outputLimit;
+    fields[outputLimitField] = edits.outputLimit;
+  } else if (outputLimitField !== null && defaultOutputTokens !== null) {
+    // What was estimated is what is sent: not every server has the default that the API documents.
+    if ((json[outputLimitField] ?? null) === null) fields[outputLimitField] = defaultOutputTokens;
   }
-  if (edits.serviceTier !== undefined && descriptor.outputLimitField !== null) {
+  if (edits.serviceTier !== undefined && descriptor.hasServiceTier) {
     if (operation.serviceTier !== null) throw new Error('the client named a service tier');
     fields.service_tier = edits.serviceTier;
   }

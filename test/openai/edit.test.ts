@@ -27,6 +27,17 @@ describe('renderBody', () => {
     );
   });
 
+  it('writes the documented default of a completion that names no limit, which other servers do not have', () => {
+    const body = { model: 'm', prompt: 'x' };
+    expect(render('completions', body, {})).toBe('{"max_tokens":16,"model":"m","prompt":"x"}');
+    expect(render('completions', { ...body, max_tokens: null }, {})).toBe(
+      '{"model":"m","prompt":"x","max_tokens":16}',
+    );
+    expect(render('completions', { ...body, max_tokens: 0 }, {})).toBe(
+      '{"model":"m","prompt":"x","max_tokens":0}',
+    );
+  });
+
   it('replaces a field that is null', () => {
     const fields = { service_tier: 'auto', max_completion_tokens: null, stream: true };
     const stream_options = { include_obfuscation: false, include_usage: false };

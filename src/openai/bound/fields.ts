@@ -85,7 +85,7 @@ export interface Bounds {
 }
 
 /** Fields into which the gateway can write an output limit. */
-export type OutputLimitField = 'max_completion_tokens' | 'max_output_tokens' | null;
+export type OutputLimitField = 'max_completion_tokens' | 'max_output_tokens' | 'max_tokens' | null;
 
 /** Cache writes that are kept for longer have a price of their own, twice the usual one, that no rate card holds. */
 export function readPromptCache(fields: Fields): void {

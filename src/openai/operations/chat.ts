@@ -18,6 +18,8 @@ export const CHAT = [
     bound: readChat,
     usage: { members: COMPLETION_USAGE, skipsArrays: false, stream: 'chunk' },
     outputLimitField: 'max_completion_tokens',
+    olderLimitField: 'max_tokens',
+    hasServiceTier: true,
     object: { kind: 'stored_completion', makes: true },
     report: 'completions',
     otel: 'chat',

@@ -3,12 +3,17 @@ import { type Bounds, type Fields, MAX_TOKENS } from '../bound/fields.ts';
 import type { Json } from '../wire/json.ts';
 import { COMPLETION_USAGE, metered } from './descriptor.ts';
 
+/** What the API writes when a completion names no limit (its published schema). Other servers write without end. */
+const DEFAULT_COMPLETION_TOKENS = 16;
+
 export const PROMPTS = [
   metered({
     name: 'completions',
     path: '/completions',
     bound: readCompletions,
     usage: { members: COMPLETION_USAGE, skipsArrays: false, stream: 'chunk' },
+    outputLimitField: 'max_tokens',
+    defaultOutputTokens: DEFAULT_COMPLETION_TOKENS,
     report: 'completions',
     otel: 'text_completion',
   }),
@@ -23,9 +28,6 @@ export const PROMPTS = [
     otel: 'embeddings',
   }),
 ];
-
-/** What the API writes when a completion names no limit (its published schema). */
-const DEFAULT_COMPLETION_TOKENS = 16;
 
 /** The fields of `POST /v1/completions` that move cost. */
 function readCompletions(fields: Fields): Bounds {

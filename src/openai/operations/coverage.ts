@@ -40,13 +40,15 @@ function rowOf(operation: Descriptor): string[] {
   ];
 }
 
-function boundOf({ bound, inputAtMostModelMaximum, usage, outputLimitField }: Descriptor): string {
+function boundOf(operation: Descriptor): string {
+  const { bound, inputAtMostModelMaximum, usage, outputLimitField, defaultOutputTokens } = operation;
   if (bound === null) return '';
   const input = inputAtMostModelMaximum
     ? "input: its bytes, at most the model's maximum"
     : "input: its bytes; with images the model's maximum";
   if (usage === null || usage.members.output === null) return input;
-  return `${input}; output: ${outputLimitField === null ? 'its limit, 16 if none' : `\`${outputLimitField}\``} × choices`;
+  const otherwise = defaultOutputTokens === null ? '' : `, ${defaultOutputTokens} if none,`;
+  return `${input}; output: \`${outputLimitField}\`${otherwise} × choices`;
 }
 
 function usageOf({ usage }: Descriptor): string {
@@ -56,8 +58,9 @@ function usageOf({ usage }: Descriptor): string {
   return usage.stream === 'terminal_event' ? `${json}; of a stream its last event` : json;
 }
 
-function writtenBy({ outputLimitField, usage }: Descriptor): string[] {
-  const fields = outputLimitField === null ? [] : [outputLimitField, 'service_tier'];
+function writtenBy({ outputLimitField, hasServiceTier, usage }: Descriptor): string[] {
+  const fields = outputLimitField === null ? [] : [outputLimitField as string];
+  if (hasServiceTier) fields.push('service_tier');
   return usage?.stream === 'chunk' ? [...fields, 'stream_options.include_usage'] : fields;
 }
 

@@ -53,8 +53,14 @@ export interface Descriptor {
   readonly inputAtMostModelMaximum: boolean;
   /** Null: the response reports no usage. */
   readonly usage: UsagePlace | null;
-  /** Field into which an output limit can be written; null: the operation has none, and no service tier either. */
+  /** Field into which an output limit can be written; null: the operation has no output. */
   readonly outputLimitField: OutputLimitField;
+  /** An older name of that field, which some servers read instead; null: there is none. */
+  readonly olderLimitField: 'max_tokens' | null;
+  /** The limit that the API documents where a request names none, and which is then written in; null: there is none. */
+  readonly defaultOutputTokens: number | null;
+  /** The request may name a service tier. */
+  readonly hasServiceTier: boolean;
   /** Objects that the operation makes, or names in its path; null: none. */
   readonly object: { kind: ObjectKind; makes: boolean } | null;
   /** The upstream's usage report that covers it; null: none does. */
@@ -70,6 +76,9 @@ const DEFAULTS = {
   inputAtMostModelMaximum: false,
   usage: null,
   outputLimitField: null,
+  olderLimitField: null,
+  defaultOutputTokens: null,
+  hasServiceTier: false,
   object: null,
   report: null,
 } as const;

@@ -18,6 +18,7 @@ export const RESPONSES = [
     bound: readResponses,
     usage: { members: RESPONSE_USAGE, skipsArrays: false, stream: 'terminal_event' },
     outputLimitField: 'max_output_tokens',
+    hasServiceTier: true,
     object: { kind: 'response', makes: true },
     report: 'completions',
     otel: 'chat',
