@@ -5,9 +5,9 @@
  */
 import { type Account, type CallKind, takeInOrder } from '../domain/budget.ts';
 import type { CounterSpec } from '../domain/counter.ts';
-import type { Estimate } from '../domain/estimate.ts';
+import { type Estimate, smallestClaim } from '../domain/estimate.ts';
 import type { Meter } from '../domain/limit.ts';
-import { openEndedClaim, smallestClaim } from '../domain/open-ended.ts';
+import { openEndedClaim } from '../domain/open-ended.ts';
 import { type Claim, claimed } from '../domain/quantities.ts';
 
 /** What a call asks for. */

@@ -8,9 +8,8 @@ import { type Account, type CallKind, kindKey, type Pool, poolsAt, settleInOrder
 import type { CounterSpec } from '../domain/counter.ts';
 import type { TeamId } from '../domain/ids.ts';
 import { type Claim, claimed, NOTHING_USED, used } from '../domain/quantities.ts';
-import { excessOf, isContended } from './borrow.ts';
 import type { Admission } from './decide.ts';
-import { CONTENDED_MS, Demand, Lease, LeasedPool } from './leases.ts';
+import { CONTENDED_MS, Demand, excessOf, isContended, Lease, LeasedPool } from './leases.ts';
 
 const IDLE_MS = 10_000;
 const FORGET_MS = 3_600_000;

@@ -1,11 +1,13 @@
 /**
- * Leases: what counters lent to this instance, spent here in memory. Invariant of each, always:
- * granted = returned + settled + held + free. The first three only grow, and Postgres keeps the same sums.
+ * Leases: what counters lent to this instance, spent here in memory, and how much of it an instance keeps. Invariant of
+ * each, always: granted = returned + settled + held + free. The first three only grow, and Postgres keeps the same sums.
+ * The constants come from a simulation of the protocol (README.md of this room).
  */
 
 import { type CounterState, type Pool, unlent } from '../domain/budget.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { Meter } from '../domain/limit.ts';
+import { UNIT } from '../domain/quantities.ts';
 import type { LeasedCounter } from '../store/hot/leases.ts';
 import type { LeaseDemand, LeaseView, PoolView } from './decide.ts';
 
@@ -289,4 +291,58 @@ export class LeasedPool implements PoolView {
     for (const lease of this.leases) remaining += lease.remaining;
     return remaining;
   }
+}
+
+/**
+ * How much unspent capacity an instance wants to keep: a quarter second of new holds, five seconds of burn and
+ * four mean bounds, but at most 1/16 of its share of what is left, so that no replica starves the others. Of a rate limit
+ * (a rolling window's bucket, slots) it is half a second of new holds: more would lie idle and be missed elsewhere.
+ */
+export function leaseAim(
+  demand: LeaseDemand,
+  remaining: bigint,
+  instances: number,
+  isRateLimit = false,
+): bigint {
+  const aim = isRateLimit
+    ? demand.holdsPerSecond / 2n
+    : demand.holdsPerSecond / 4n + 5n * demand.burnPerSecond + 4n * demand.meanBound;
+  const most = remaining <= 0n ? 0n : remaining / (16n * BigInt(instances));
+  return aim < most ? aim : most;
+}
+
+/** How much of the pool this instance wants to keep, from all of its counters together; nothing while it is contended. */
+export function aimOf(pool: PoolView, instances: number, nowMs: number): bigint {
+  if (isContended(pool, nowMs)) return 0n;
+  const aim = leaseAim(pool.demand, pool.remaining, instances, pool.isRateLimit);
+  return pool.meter === 'cost_usd' ? aim : aim - (aim % UNIT);
+}
+
+export function isContended(pool: PoolView, nowMs: number): boolean {
+  for (const lease of pool.leases) if (nowMs < lease.contendedUntilMs) return true;
+  return false;
+}
+
+/**
+ * What of a lease's free money its pool does not need: once there is half more than the aim, all above the aim, and the
+ * last to pay gives back first, so that no grant is spent while one that expires earlier lies idle.
+ */
+export function excessOf(pool: PoolView, lease: LeaseView, instances: number, nowMs: number): bigint {
+  const aim = aimOf(pool, instances, nowMs);
+  let before = 0n;
+  for (const each of pool.leases) {
+    if (each === lease) break;
+    before += each.free;
+  }
+  if (before + lease.free <= aim + aim / 2n) return 0n;
+  const kept = aim > before ? aim - before : 0n;
+  return lease.free > kept ? lease.free - kept : 0n;
+}
+
+/** Below three quarters of its aim, and Postgres may have more. */
+export function isLow(pool: PoolView, instances: number, nowMs: number): boolean {
+  for (const lease of pool.leases) {
+    if (lease.room > lease.free) return 4n * pool.usable < 3n * aimOf(pool, instances, nowMs);
+  }
+  return false;
 }

@@ -6,7 +6,7 @@
  */
 import type { TeamId } from '../domain/ids.ts';
 import type { LeasePool, LeaseReply } from '../store/hot/leases.ts';
-import { isBlocked, isLow, leaseNeeds, type WaitingClaim } from './borrow.ts';
+import { isBlocked, leaseNeeds, type WaitingClaim } from './borrow.ts';
 import {
   type Admission,
   admit,
@@ -19,7 +19,7 @@ import {
   type ReservationRequest,
 } from './decide.ts';
 import { type LeaseTable, Reservation } from './lease-table.ts';
-import type { Lease, LeasedPool, LeaseSnapshot } from './leases.ts';
+import { isLow, type Lease, type LeasedPool, type LeaseSnapshot } from './leases.ts';
 import {
   type Changed,
   LeaseRequestBackoff,

@@ -10,7 +10,14 @@ import { type ApiError, apiError } from './errors.ts';
 import { divideUp, type PicoUsd } from './money.ts';
 import type { Operation } from './operation.ts';
 import { dearest, type Price, quotientUp, type RateCard, type Rates, type ServiceTier } from './price.ts';
-import { isCount, isMeterName, type MeterName, outermost, type Quantities } from './quantities.ts';
+import {
+  type Claim,
+  isCount,
+  isMeterName,
+  type MeterName,
+  outermost,
+  type Quantities,
+} from './quantities.ts';
 
 export interface Estimate {
   /** The price of the tier that was asked for; null: the call costs nothing. */
@@ -313,4 +320,21 @@ function unknownPrice(what: string, param: string): ApiError {
 /** A name of the client's for a message, cut where it is longer than any model's. */
 function quote(model: string | null): string {
   return `'${(model ?? '').slice(0, 100)}'`;
+}
+
+/** Fewest output tokens that make an open-ended answer worth starting. */
+export const SMALLEST_USEFUL_OUTPUT_TOKENS = 256;
+
+/** The claim of a call whose every choice is limited to this many output tokens. */
+export function claimUpTo(estimate: Estimate, outputTokensPerChoice: number): Claim {
+  return {
+    cost: costUpTo(estimate, outputTokensPerChoice),
+    input_tokens: estimate.inputTokens,
+    output_tokens: outputTokensUpTo(estimate, outputTokensPerChoice),
+  };
+}
+
+/** The least with which a call can be admitted: its whole bound, or a useful answer where it set no output limit. */
+export function smallestClaim(estimate: Estimate): Claim {
+  return claimUpTo(estimate, estimate.outputTokensPerChoice ?? SMALLEST_USEFUL_OUTPUT_TOKENS);
 }

@@ -3,12 +3,15 @@
  * the call touches leaves it. Pure; the constants come from a simulation of the protocol (src/admission/README.md).
  */
 
-import { costUpTo, type Estimate, outputTokensFor, outputTokensUpTo } from './estimate.ts';
+import {
+  claimUpTo,
+  costUpTo,
+  type Estimate,
+  outputTokensFor,
+  SMALLEST_USEFUL_OUTPUT_TOKENS,
+} from './estimate.ts';
 import type { Meter } from './limit.ts';
 import { type Claim, UNIT } from './quantities.ts';
-
-/** Fewest output tokens that make an open-ended answer worth starting. */
-export const SMALLEST_USEFUL_OUTPUT_TOKENS = 256;
 
 /** Written in where nothing says how much a model can produce and money is plenty. */
 const UNSOURCED_MAX_OUTPUT_TOKENS = 128_000;
@@ -29,20 +32,6 @@ export interface OpenEndedRoom {
   crowd: number;
   /** Nothing else will come free in time: take what is left. */
   last: boolean;
-}
-
-/** The claim of a call whose every choice is limited to this many output tokens. */
-export function claimUpTo(estimate: Estimate, outputTokensPerChoice: number): Claim {
-  return {
-    cost: costUpTo(estimate, outputTokensPerChoice),
-    input_tokens: estimate.inputTokens,
-    output_tokens: outputTokensUpTo(estimate, outputTokensPerChoice),
-  };
-}
-
-/** The least with which a call can be admitted: its whole bound, or a useful answer where it set no output limit. */
-export function smallestClaim(estimate: Estimate): Claim {
-  return claimUpTo(estimate, estimate.outputTokensPerChoice ?? SMALLEST_USEFUL_OUTPUT_TOKENS);
 }
 
 /** What to hold for an open-ended call: the smallest of the limits that its budgets allow, in output tokens per choice. */

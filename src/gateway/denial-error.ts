@@ -2,10 +2,10 @@
 import type { Denial } from '../admission/decide.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
-import type { Estimate } from '../domain/estimate.ts';
+import { type Estimate, smallestClaim } from '../domain/estimate.ts';
 import type { Meter } from '../domain/limit.ts';
 import { formatUsd } from '../domain/money.ts';
-import { outputTokensWithin, smallestClaim } from '../domain/open-ended.ts';
+import { outputTokensWithin } from '../domain/open-ended.ts';
 import { claimed } from '../domain/quantities.ts';
 
 export function errorOfDenial(denial: Denial, estimate: Estimate): ApiError {

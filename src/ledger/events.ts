@@ -1,17 +1,21 @@
 /**
- * Events: the event of a call and its id, written once as JSON by column name, for the journal and for Postgres alike. A hold is
- * journaled as the few columns from which recovery makes the event of a call whose outcome is not known.
+ * Holds and events: one call's money on its way, from its reservation to its one event. Owns: the state of each hold, which
+ * of the open ones Postgres has to persist, the id of the event, and its JSON by column name, written once for the journal
+ * and for Postgres alike. A hold is journaled as the few columns from which recovery makes the event of a call whose
+ * outcome is not known.
  */
 
 import { randomFillSync } from 'node:crypto';
-import { z } from 'zod';
+import type { Denial } from '../admission/decide.ts';
 import type { Reservation } from '../admission/lease-table.ts';
-import { asId, type KeyId, momentOfUuidV7, type TeamId } from '../domain/ids.ts';
-import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
+import type { Changed, QueuedCall, Unavailable } from '../admission/waiting.ts';
+import type { Allocation } from '../domain/budget.ts';
+import { type KeyId, momentOfUuidV7, type TeamId } from '../domain/ids.ts';
+import { formatUsd, type PicoUsd } from '../domain/money.ts';
 import type { OutcomeName, Provenance } from '../domain/outcome.ts';
 import { type Claim, isTextOnly, NOTHING_USED, quantitiesJson, used } from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
-import type { FlushEvent } from '../store/hot/flush.ts';
+import type { DurableHold } from '../store/hot/flush.ts';
 
 /** What is known of a call when it is held. */
 export interface CallFacts {
@@ -188,71 +192,6 @@ export function eventJson(
   );
 }
 
-/** What is read back of a row: journals outlive the process, and the release, that wrote them. */
-const StoredEvent = z.object({
-  id: z.uuid(),
-  team_id: z.string(),
-  key_id: z.string(),
-  model: z.string(),
-  end_user: z.string().nullish(),
-  input_tokens: z.number(),
-  output_tokens: z.number(),
-  cost_usd: z.string(),
-  allocations: z.array(z.object({ counter: z.string(), held: z.string(), settled: z.string() })),
-});
-const StoredHold = z.looseObject({ id: z.uuid(), hold_usd: z.string() });
-
-/**
- * Reads back the row of an ended call.
- * @throws when it is no row of an event
- */
-export function eventFromJson(json: string): FlushEvent {
-  const stored = StoredEvent.parse(JSON.parse(json));
-  return {
-    id: stored.id,
-    teamId: asId(stored.team_id),
-    keyId: asId(stored.key_id),
-    endUser: stored.end_user ?? null,
-    model: stored.model,
-    createdAtMs: momentOfUuidV7(stored.id),
-    claim: {
-      cost: usd(stored.cost_usd),
-      input_tokens: stored.input_tokens,
-      output_tokens: stored.output_tokens,
-    },
-    allocations: stored.allocations.map((part) => ({
-      counterId: asId(part.counter),
-      held: usd(part.held),
-      settled: usd(part.settled),
-    })),
-    json,
-  };
-}
-
-/** Makes the event of a call whose process died: charged at its hold until there is evidence. */
-export function unknownFromHold(json: string): FlushEvent {
-  const held = StoredHold.parse(JSON.parse(json));
-  return eventFromJson(
-    JSON.stringify({
-      ...held,
-      outcome: 'unknown',
-      provenance: 'unknown',
-      reason: 'crash',
-      upstream_status: null,
-      upstream_request_id: null,
-      response_model: null,
-      service_tier: null,
-      input_tokens: 0,
-      cached_input_tokens: 0,
-      cache_write_tokens: 0,
-      output_tokens: 0,
-      reasoning_tokens: 0,
-      cost_usd: held.hold_usd,
-      stage_us: {},
-    }),
-  );
-}
-
 /*
  * Ids of events: UUIDv7 (RFC 9562), whose first 48 bits are the moment of admission. Every call needs one: here it costs
  * 0.3 µs of CPU, with the package `uuid` (14.0.3) 2.4 µs, which draws random bytes for each id.
@@ -273,4 +212,140 @@ export function uuidV7(atMs: number): string {
   const hex = pool.toString('hex', next, next + 16);
   next += 16;
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** One call's money, taken out of the leases: held → settled, voided, unknown; or cancelled before it was journaled. */
+export class Hold {
+  readonly kind = 'hold';
+  /** UUIDv7 of the moment of admission: the id of the call's event. */
+  readonly id: string;
+  readonly reservation: Reservation;
+  /** The cost that it is held at. */
+  readonly amount: PicoUsd;
+  /** `asked`: Postgres is asked to persist it; `done`: it has, and the leases know. */
+  persistence: 'none' | 'asked' | 'done' = 'none';
+  /** How it ended, and what each of its amounts is charged; null until then. Its event follows in the same turn. */
+  settled: { readonly outcome: Outcome; readonly claim: Claim; readonly amounts: readonly bigint[] } | null =
+    null;
+  ended = false;
+  /** Null until it was journaled. */
+  facts: CallFacts | null = null;
+  /** The columns of its event that are known already (see `factsJson`); empty until it was journaled. */
+  factsJson = '';
+
+  constructor(reservation: Reservation) {
+    // The id bears the moment at which the windows were chosen: a later one might lie in the next window.
+    this.id = uuidV7(reservation.atMs);
+    this.reservation = reservation;
+    this.amount = reservation.claim.cost;
+  }
+
+  get claim(): Claim {
+    return this.reservation.claim;
+  }
+
+  get teamId(): TeamId {
+    return this.reservation.teamId;
+  }
+
+  /** The output limit to write into the request; null: none. */
+  get outputLimit(): number | null {
+    return this.reservation.outputLimit;
+  }
+}
+
+/** How a wait ends. */
+export type QueueOutcome = Hold | Denial | Unavailable | Changed;
+
+/** A call that must wait for its money. */
+export class Queued {
+  readonly kind = 'queued';
+  readonly #call: QueuedCall;
+  readonly #cancel: (hold: Hold) => void;
+  #hold: Hold | null = null;
+
+  constructor(call: QueuedCall, cancel: (hold: Hold) => void) {
+    this.#call = call;
+    this.#cancel = cancel;
+  }
+
+  /** Is called once, at once if the wait has ended already, and not after `leave`. */
+  set onOutcome(callback: (outcome: QueueOutcome) => void) {
+    this.#call.onOutcome = (outcome) => {
+      if (outcome.kind !== 'reservation') {
+        callback(outcome);
+        return;
+      }
+      const hold = new Hold(outcome);
+      this.#hold = hold;
+      try {
+        callback(hold);
+      } catch (error) {
+        // An error of the caller's: unless it has sent its call already, nothing is left that could end the hold.
+        if (hold.facts === null && !hold.ended) this.#cancel(hold);
+        throw error;
+      }
+    };
+  }
+
+  /** The caller does not want the outcome any more; a hold that it was given meanwhile is put back. */
+  leave(): void {
+    const outcome = this.#call.leave();
+    if (outcome?.kind === 'reservation') this.#hold = new Hold(outcome);
+    if (this.#hold !== null && !this.#hold.ended) this.#cancel(this.#hold);
+  }
+}
+
+/** A hold this old gets a row of its own in Postgres. */
+const LONG_MS = 60_000;
+
+/** Holds that are in the journal and have not ended. Invariant: oldest first. */
+export class OpenHolds {
+  readonly #open = new Map<string, Hold>();
+
+  add(hold: Hold): void {
+    this.#open.set(hold.id, hold);
+  }
+
+  remove(hold: Hold): void {
+    this.#open.delete(hold.id);
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  has(hold: Hold): boolean {
+    return this.#open.has(hold.id);
+  }
+
+  all(): Hold[] {
+    return [...this.#open.values()];
+  }
+
+  /** Returns the holds that have become old; from now on Postgres is asked to persist them. */
+  grownOld(nowMs: number): Hold[] {
+    const old: Hold[] = [];
+    for (const hold of this.#open.values()) {
+      if (nowMs - hold.reservation.atMs < LONG_MS) break;
+      if (hold.persistence !== 'none' || !hold.reservation.pools.some((pool) => pool.isPersistable)) continue;
+      hold.persistence = 'asked';
+      old.push(hold);
+    }
+    return old;
+  }
+}
+
+/** A hold as Postgres is asked to persist it: without what comes back by time. */
+export function durableHold(hold: Hold): DurableHold {
+  const { pools, amounts } = hold.reservation;
+  const allocations: Allocation[] = [];
+  let at = 0;
+  for (const { leases, isPersistable } of pools) {
+    for (const lease of leases) {
+      const held = amounts[at++] ?? 0n;
+      if (isPersistable && held > 0n) allocations.push({ counterId: lease.spec.id, held, settled: held });
+    }
+  }
+  return { id: hold.id, teamId: hold.teamId, allocations };
 }

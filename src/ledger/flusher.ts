@@ -9,8 +9,8 @@ import { isFenced } from '../admission/queue.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import type { LeaseReport } from '../store/hot/flush.ts';
 import { Backlog } from './backlog.ts';
+import { durableHold, type Hold } from './events.ts';
 import type { LedgerStore } from './heartbeat.ts';
-import { durableHold, type Hold } from './holds.ts';
 
 export interface FlusherOptions {
   store: LedgerStore;

@@ -16,17 +16,18 @@ import {
   type CallFacts,
   eventJson,
   factsJson,
+  Hold,
   holdJson,
+  OpenHolds,
   type Outcome,
+  Queued,
   type StageUs,
   unknownOutcome,
   usedBy,
 } from './events.ts';
 import { Flusher } from './flusher.ts';
-import { Heartbeat, type LedgerStore } from './heartbeat.ts';
-import { Hold, OpenHolds, Queued } from './holds.ts';
+import { type Clock, every, Heartbeat, type LedgerStore, rejection, type Timers } from './heartbeat.ts';
 import { formatLine, type Journal } from './journal.ts';
-import { type Clock, every, rejection, type Timers } from './time.ts';
 
 export interface LedgerOptions {
   instanceId: string;

@@ -7,8 +7,9 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync,
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { asId, momentOfUuidV7 } from '../domain/ids.ts';
+import { usd } from '../domain/money.ts';
 import type { FlushEvent } from '../store/hot/flush.ts';
-import { eventFromJson, unknownFromHold } from './events.ts';
 import type { LedgerStore } from './heartbeat.ts';
 import { parseLine } from './journal.ts';
 
@@ -196,4 +197,69 @@ export async function adoptDeadJournals(
     }
   }
   return { adopted, elsewhere };
+}
+
+/** What is read back of a row: journals outlive the process, and the release, that wrote them. */
+const StoredEvent = z.object({
+  id: z.uuid(),
+  team_id: z.string(),
+  key_id: z.string(),
+  model: z.string(),
+  end_user: z.string().nullish(),
+  input_tokens: z.number(),
+  output_tokens: z.number(),
+  cost_usd: z.string(),
+  allocations: z.array(z.object({ counter: z.string(), held: z.string(), settled: z.string() })),
+});
+const StoredHold = z.looseObject({ id: z.uuid(), hold_usd: z.string() });
+
+/**
+ * Reads back the row of an ended call.
+ * @throws when it is no row of an event
+ */
+export function eventFromJson(json: string): FlushEvent {
+  const stored = StoredEvent.parse(JSON.parse(json));
+  return {
+    id: stored.id,
+    teamId: asId(stored.team_id),
+    keyId: asId(stored.key_id),
+    endUser: stored.end_user ?? null,
+    model: stored.model,
+    createdAtMs: momentOfUuidV7(stored.id),
+    claim: {
+      cost: usd(stored.cost_usd),
+      input_tokens: stored.input_tokens,
+      output_tokens: stored.output_tokens,
+    },
+    allocations: stored.allocations.map((part) => ({
+      counterId: asId(part.counter),
+      held: usd(part.held),
+      settled: usd(part.settled),
+    })),
+    json,
+  };
+}
+
+/** Makes the event of a call whose process died: charged at its hold until there is evidence. */
+export function unknownFromHold(json: string): FlushEvent {
+  const held = StoredHold.parse(JSON.parse(json));
+  return eventFromJson(
+    JSON.stringify({
+      ...held,
+      outcome: 'unknown',
+      provenance: 'unknown',
+      reason: 'crash',
+      upstream_status: null,
+      upstream_request_id: null,
+      response_model: null,
+      service_tier: null,
+      input_tokens: 0,
+      cached_input_tokens: 0,
+      cache_write_tokens: 0,
+      output_tokens: 0,
+      reasoning_tokens: 0,
+      cost_usd: held.hold_usd,
+      stage_us: {},
+    }),
+  );
 }

@@ -1,14 +1,86 @@
 /**
- * A request, from the client's bytes to those that go upstream. Owns: what a call is, every field that can move its cost,
- * and what the gateway writes into it. Invariant: what was estimated is what is sent.
+ * A request, from the client's bytes to those that go upstream. Owns: which operation a request line names, what a call
+ * is, every field that can move its cost, what the gateway writes into it, and which headers go upstream. Invariant: what
+ * was estimated is what is sent.
  */
 import { isUtf8 } from 'node:buffer';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { Operation } from '../domain/operation.ts';
-import { type Bounds, Fields } from './bound/fields.ts';
+import {
+  type Bounds,
+  Fields,
+  isObject,
+  type JsonObject,
+  MAX_DEPTH,
+  parseJson,
+  rewriteBody,
+  scanNames,
+} from './body.ts';
 import type { Descriptor } from './operations/descriptor.ts';
-import type { Route } from './operations/table.ts';
-import { isObject, type Json, type JsonObject, MAX_DEPTH, parseJson, scanNames } from './wire/json.ts';
+import { OPERATIONS } from './operations/table.ts';
+import { HOP_BY_HOP, namedByConnection } from './response.ts';
+
+/** One operation as found in a request line. */
+export interface Route {
+  readonly descriptor: Descriptor;
+  /** Path (and, on GET, a harmless query) to append to the upstream's base URL: `/chat/completions`. */
+  readonly path: string;
+  /** The model named by the path (`models.retrieve`), otherwise null. */
+  readonly model: string | null;
+}
+
+/** Ids as the API makes them; a segment that is none matches no operation. */
+const ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$/;
+const HARMLESS_QUERY = /^[A-Za-z0-9_.=&-]{1,256}$/;
+const ROOT = '/v1';
+
+/** Operations without a parameter in their path, by method and path. */
+const exact = new Map<string, Map<string, Route>>();
+/** Those with one, which is their last segment, by method and what stands before it. */
+const prefixed = new Map<string, Map<string, Descriptor>>();
+
+for (const descriptor of OPERATIONS) {
+  const { method, path } = descriptor;
+  const parameter = path.indexOf('{');
+  if (parameter === -1) entry(exact, method).set(ROOT + path, { descriptor, path, model: null });
+  else entry(prefixed, method).set(ROOT + path.slice(0, parameter), descriptor);
+}
+
+function entry<Value>(maps: Map<string, Map<string, Value>>, key: string): Map<string, Value> {
+  const known = maps.get(key);
+  if (known) return known;
+  const made = new Map<string, Value>();
+  maps.set(key, made);
+  return made;
+}
+
+/**
+ * Finds the operation of a request line. Paths match byte for byte: percent-encoding, doubled or trailing slashes and
+ * dot segments find nothing, because the upstream may read them as another operation. The one escape understood is
+ * `%3A`, which the official SDKs write for the colons of a fine-tuned model's id.
+ * A query is forwarded on GET when it is plain, and dropped otherwise: no supported operation documents one.
+ * Returns null for everything else (404 `unsupported_operation`).
+ */
+export function findRoute(method: string, url: string): Route | null {
+  const mark = url.indexOf('?');
+  const path = mark === -1 ? url : url.slice(0, mark);
+  const found = exact.get(method)?.get(path);
+  const suffix = found && (mark === -1 || method !== 'GET') ? '' : suffixOf(method, url, mark);
+  if (found) return suffix === '' ? found : { ...found, path: found.path + suffix };
+
+  const end = path.lastIndexOf('/') + 1;
+  const descriptor = prefixed.get(method)?.get(path.slice(0, end));
+  if (descriptor === undefined) return null;
+  const id = path.slice(end).replaceAll(/%3a/gi, ':');
+  if (!ID.test(id)) return null;
+  return { descriptor, path: `${path.slice(ROOT.length, end)}${id}${suffix}`, model: id };
+}
+
+function suffixOf(method: string, url: string, mark: number): string {
+  if (mark === -1 || method !== 'GET') return '';
+  const query = url.slice(mark + 1);
+  return HARMLESS_QUERY.test(query) ? `?${query}` : '';
+}
 
 /** A request as it was understood, beside the bytes it was read from. */
 export interface ParsedRequest {
@@ -176,7 +248,7 @@ export function renderBody(request: ParsedRequest, edits: RequestEdits): Buffer 
   if (json === null) return body;
   const fields = editedFields(request, json, edits);
   const names = Object.keys(fields);
-  if (request.ambiguous || names.some((name) => Object.hasOwn(json, name))) return rewrite(body, fields);
+  if (request.ambiguous || names.some((name) => Object.hasOwn(json, name))) return rewriteBody(body, fields);
   if (names.length === 0) return body;
 
   const start = body.indexOf(OPENING_BRACE) + 1;
@@ -208,26 +280,96 @@ function editedFields(request: ParsedRequest, json: JsonObject, edits: RequestEd
   return fields;
 }
 
-interface ParsedNumberSource {
-  source?: string;
-}
-
-/** ECMAScript's "JSON.parse source text access", which the runtime has and TypeScript's library does not yet. */
-const exact = JSON as unknown as {
-  parse(text: string, reviver: (name: string, value: Json, context: ParsedNumberSource) => Json): JsonObject;
-  rawJSON(text: string): Json;
-};
+/**
+ * Not for the upstream: what we set ourselves; the client's credentials and account headers; who the client is.
+ * The body's length, type and encoding are ours too, since we read it as plain UTF-8 JSON: another charset or encoding
+ * would let the upstream read another request than the one that was estimated.
+ */
+const NOT_UPSTREAM = new Set([
+  ...HOP_BY_HOP,
+  'host',
+  'expect',
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'accept-encoding',
+  'authorization',
+  'api-key',
+  'x-api-key',
+  'cookie',
+  'openai-organization',
+  'openai-project',
+  'forwarded',
+  'via',
+  'x-real-ip',
+  'x-client-request-id',
+]);
+const NOT_UPSTREAM_PREFIX = /^(?:proxy-|x-forwarded-|x-tollgate-)/;
 
 /**
- * Rewrites the body: each name once, with the value that was understood. Numbers keep the digits the client wrote
- * (a 64-bit seed would lose some as a JavaScript number). The nesting was bounded when the body was read.
+ * The headers to send upstream, as name, value, name, value … from a client's raw headers in the same form.
+ * `eventId` goes as `x-client-request-id`; compressed responses are not requested, because they hide usage.
  */
-function rewrite(body: Buffer, fields: JsonObject): Buffer {
-  const json = exact.parse(body.toString(), (_name, value, { source }) =>
-    typeof value === 'number' && source !== undefined && String(value) !== source
-      ? exact.rawJSON(source)
-      : value,
-  );
-  for (const [name, value] of Object.entries(fields)) json[name] = value;
-  return Buffer.from(JSON.stringify(json));
+export function upstreamHeaders(
+  incoming: readonly string[],
+  options: { apiKey: string; eventId: string },
+): string[] {
+  let headers: string[] = [];
+  let named: Set<string> | null = null;
+  let hasType = false;
+  for (let index = 0; index < incoming.length; index += 2) {
+    const name = (incoming[index] ?? '').toLowerCase();
+    const value = incoming[index + 1] ?? '';
+    if (name === 'connection') named = namedByConnection(named, value);
+    else if (name === 'content-type') hasType = true;
+    else if (!NOT_UPSTREAM.has(name) && !NOT_UPSTREAM_PREFIX.test(name)) headers.push(name, value);
+  }
+  if (named !== null) headers = withoutNames(headers, named);
+  // Ours come last, so that a client's Connection header cannot name them away.
+  if (hasType) headers.push('content-type', 'application/json');
+  headers.push('authorization', `Bearer ${options.apiKey}`);
+  headers.push('accept-encoding', 'identity');
+  headers.push('x-client-request-id', options.eventId);
+  return headers;
+}
+
+function withoutNames(headers: readonly string[], names: Set<string>): string[] {
+  return headers.filter((_, index) => !names.has(headers[index - (index % 2)] ?? ''));
+}
+
+/** Headers that carry a key: OpenAI's own, Azure's, and that of other vendors' clients. */
+const KEY_HEADERS = new Map([
+  ['authorization', true],
+  ['api-key', false],
+  ['x-api-key', false],
+]);
+
+/**
+ * The virtual key among raw headers: of `Authorization: Bearer`, `api-key` or `x-api-key`; null when there is none. Two
+ * `Authorization` headers, and two different keys, are refused: what stands before us may have checked the other one.
+ */
+export function clientKey(incoming: readonly string[]): string | null | ApiError {
+  let found: string | null = null;
+  let authorizations = 0;
+  for (let index = 0; index < incoming.length; index += 2) {
+    const name = incoming[index] ?? '';
+    if (name.length !== 13 && name.length !== 7 && name.length !== 9) continue;
+    const isBearer = KEY_HEADERS.get(name.toLowerCase());
+    if (isBearer === undefined) continue;
+    if (isBearer && ++authorizations > 1) {
+      return apiError('invalid_api_key', 'Send exactly one Authorization header.');
+    }
+    const value = incoming[index + 1] ?? '';
+    if (isBearer && value.slice(0, 7).toLowerCase() !== 'bearer ') continue;
+    const key = (isBearer ? value.slice(7) : value).trim();
+    if (key === '' || key === found) continue;
+    if (found !== null) {
+      return apiError(
+        'invalid_api_key',
+        'The request carries two different API keys: send one, in one header.',
+      );
+    }
+    found = key;
+  }
+  return found;
 }

@@ -3,12 +3,12 @@
  * https://opentelemetry.io/docs/specs/semconv/gen-ai/ (where those have no name: `tollgate.`)
  */
 
-import { METERS, type MeterName } from '../domain/quantities.ts';
+import { METER_NAMES, type MeterName, meterDefinition } from '../domain/quantities.ts';
 
-/** Returns the field of what a call used of a meter, in its unit. */
-export function usageField(meter: MeterName): string {
-  return METERS[meter].attribute ?? `tollgate.usage.${meter}`;
-}
+/** By meter, the field of what a call used of it, in its unit. */
+export const USAGE_FIELDS: ReadonlyMap<MeterName, string> = new Map(
+  METER_NAMES.map((meter) => [meter, meterDefinition(meter).attribute ?? `tollgate.usage.${meter}`]),
+);
 
 export const FIELDS = {
   provider: 'gen_ai.provider.name',

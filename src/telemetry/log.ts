@@ -7,9 +7,9 @@ import pino, { type Logger } from 'pino';
 import type { ErrorCode } from '../domain/errors.ts';
 import { formatUsd, type PicoUsd } from '../domain/money.ts';
 import type { OutcomeName } from '../domain/outcome.ts';
-import { inUnits, METER_NAMES } from '../domain/quantities.ts';
+import { inUnits } from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
-import { FIELDS, usageField } from './fields.ts';
+import { FIELDS, USAGE_FIELDS } from './fields.ts';
 import type { StageDurationsUs } from './measurement.ts';
 
 /** One ended call, as a line. The key itself has no place in it, only its id. */
@@ -162,9 +162,9 @@ function callLine(call: CallEntry, suppressedLines: number): Record<string, unkn
   if (call.responseModel !== null) line[FIELDS.responseModel] = call.responseModel;
   if (call.upstreamRequestId !== null) line[FIELDS.upstreamRequestId] = call.upstreamRequestId;
   if (call.error !== null) line[FIELDS.errorType] = call.error;
-  for (const meter of METER_NAMES) {
+  for (const [meter, field] of USAGE_FIELDS) {
     const amount = call.usage?.[meter];
-    if (amount !== undefined) line[usageField(meter)] = inUnits(meter, amount);
+    if (amount !== undefined) line[field] = inUnits(meter, amount);
   }
   if (suppressedLines > 0) line[FIELDS.suppressedLines] = suppressedLines;
   return line;

@@ -8,18 +8,12 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { defined } from '../domain/defined.ts';
 import { ERRORS, type ErrorCode } from '../domain/errors.ts';
 import type { PicoUsd } from '../domain/money.ts';
-import { type Family, type Point, pageText, type RateSample } from './exposition.ts';
+import { type Family, type Point, pageText } from './exposition.ts';
 import { MODEL_CAP, OTHER, TEAM_CAP } from './labels.ts';
-import {
-  type CallMeasurement,
-  type DeliveryOutcome,
-  type Gauges,
-  type LedgerWork,
-  STAGES,
-} from './measurement.ts';
+import type { CallMeasurement, DeliveryOutcome, Gauges, LedgerWork } from './measurement.ts';
 import type { MergeRule } from './names.ts';
 import { counterFamilies, gaugeFamilies } from './page.ts';
-import { addTokens, createSeries } from './series.ts';
+import { callRecorder, createSeries } from './series.ts';
 
 export interface MetricsOptions {
   version: string;
@@ -70,44 +64,10 @@ export function createMetrics({
   operationCap = 16,
 }: MetricsOptions): Metrics {
   const series = createSeries(version, { teamCap, modelCap, operationCap });
-  const { teams, models, operations, stages } = series;
+  const { operations } = series;
   const processMetrics = new Registry();
   collectDefaultMetrics({ register: processMetrics, eventLoopMonitoringPrecision: LAG_SAMPLE_MS });
   let readGauges: (() => Gauges) | null = null;
-
-  function recordCall(call: CallMeasurement): void {
-    const operation = operations.get(call.operation);
-    operation.requests[call.outcome].value++;
-    if (call.isRetry) operation.retries.value++;
-    if (call.upstreamError !== null)
-      defined(series.upstreamErrors.get(call.upstreamError), 'a series').value++;
-
-    series.reservations[call.waited ? 'waited' : 'atOnce'].value++;
-    const team = teams.get(call.team);
-    team.calls.value++;
-    team.cost.valuePicoUsd += call.costPicoUsd;
-    if (call.outcome === 'unknown') team.unknown.valuePicoUsd += call.costPicoUsd;
-    if (call.usage !== null) addTokens(team.tokens, call.usage);
-    if (call.overrunPicoUsd > 0n) series.overrun.valuePicoUsd += call.overrunPicoUsd;
-    if (call.isOutputCut) series.outputCut.value++;
-
-    if (call.model !== null) {
-      const model = models.get(call.model);
-      model.cost.valuePicoUsd += call.costPicoUsd;
-      if (call.usage !== null) addTokens(model.tokens, call.usage);
-      if (call.firstByteUs !== null) model.firstByte.observe(call.firstByteUs);
-      if (call.stream) observeSpeed(model.speed, call);
-    }
-    let totalUs = 0;
-    for (let index = 0; index < STAGES.length; index++) {
-      const stage = STAGES[index];
-      const durationUs = stage === undefined ? undefined : call.stageUs[stage];
-      if (durationUs === undefined) continue;
-      stages[index]?.observe(durationUs);
-      totalUs += durationUs;
-    }
-    operation.duration.observe(totalUs);
-  }
 
   function recordError(code: ErrorCode, operation: string | null, isRetry: boolean): void {
     const isDenial = ERRORS[code].kind === 'denial';
@@ -123,7 +83,7 @@ export function createMetrics({
   }
 
   return {
-    recordCall,
+    recordCall: callRecorder(series),
     recordError,
     recordLedgerWork: (work, durationUs, failed) => {
       const { duration, failures } = defined(series.ledgerWork.get(work), 'a series');
@@ -152,12 +112,6 @@ export function createMetrics({
     render: async () => pageText(await families()),
     contentType: processMetrics.contentType,
   };
-}
-
-/** Only streams have a speed: any other response arrives whole. */
-function observeSpeed(speed: RateSample, { usage, firstByteUs, upstreamUs }: CallMeasurement): void {
-  if (usage === null || firstByteUs === null || upstreamUs === null || upstreamUs <= firstByteUs) return;
-  speed.observe(((usage.output_tokens ?? 0) * 1e6) / (upstreamUs - firstByteUs));
 }
 
 /** What prom-client says of one of its metrics; its types leave these out. */

@@ -1,9 +1,9 @@
 /** Tollgate's own metrics on the page for Prometheus, with their series, in a fixed order. */
 import { toFloatUsd } from '../domain/money.ts';
-import { type Family, familyOf, type Point, Sample } from './exposition.ts';
+import { type Family, familyOf, type Point } from './exposition.ts';
 import type { BudgetGauge, Gauges, InstallationGauges } from './measurement.ts';
 import type { MetricKey } from './names.ts';
-import type { AllSeries } from './series.ts';
+import { type AllSeries, Sample } from './series.ts';
 
 /** Everything that was recorded. */
 export function counterFamilies(series: AllSeries): Family[] {

@@ -1,9 +1,18 @@
-/** The series that come into being together with a label value: made once, then updated by field access only. */
+/**
+ * Series: counters, gauges and histograms as plain numbers, those that come into being together with a label value, and
+ * what one call adds to them.
+ * Why not the metrics library for these: its cached children still hash their labels at each update, which made the
+ * twenty updates of a call 3.4 µs; as field accesses they take 0.2 µs. The library keeps the process metrics.
+ * Invariant: nothing on the update path allocates, except bigint sums.
+ */
+import { defined } from '../domain/defined.ts';
 import { ERROR_CODES, ERRORS, type ErrorCode, type ErrorKind } from '../domain/errors.ts';
+import type { PicoUsd } from '../domain/money.ts';
 import type { Usage } from '../domain/usage.ts';
-import { DurationSample, MoneySample, RateSample, Sample } from './exposition.ts';
+import type { Point } from './exposition.ts';
 import { OTHER } from './labels.ts';
 import {
+  type CallMeasurement,
   LEDGER_WORK,
   type LedgerWork,
   STAGES,
@@ -11,7 +20,96 @@ import {
   UPSTREAM_ERRORS,
   type UpstreamError,
 } from './measurement.ts';
-import type { MetricKey } from './names.ts';
+import { METRICS, type MetricKey } from './names.ts';
+
+/** One series of a counter or gauge. */
+export class Sample {
+  value = 0;
+  readonly #labels: Record<string, string>;
+
+  constructor(name: MetricKey, labels: readonly string[] = []) {
+    this.#labels = labelsOf(METRICS[name].labels, labels);
+  }
+
+  read(): Point[] {
+    return [{ suffix: '', labels: this.#labels, value: this.value }];
+  }
+}
+
+/** One series of money: the sum is exact, only its text is a float. */
+class MoneySample {
+  valuePicoUsd: PicoUsd = 0n;
+  readonly #labels: Record<string, string>;
+
+  constructor(name: MetricKey, labels: readonly string[] = []) {
+    this.#labels = labelsOf(METRICS[name].labels, labels);
+  }
+
+  read(): Point[] {
+    return [{ suffix: '', labels: this.#labels, value: this.valuePicoUsd }];
+  }
+}
+
+/** One histogram. It observes values in parts, of which `perUnit` make one unit of the page. */
+class HistogramSample {
+  readonly #perUnit: number;
+  readonly #bounds: Float64Array;
+  readonly #counts: Float64Array;
+  readonly #labels: Record<string, string>;
+  readonly #bucketLabels: readonly Record<string, string>[];
+  #sum = 0;
+
+  constructor(name: MetricKey, label: string, shownBounds: readonly number[], perUnit: number) {
+    this.#perUnit = perUnit;
+    const bounds = [...shownBounds, Number.POSITIVE_INFINITY];
+    this.#bounds = Float64Array.from(bounds, (bound) => bound * perUnit);
+    this.#counts = new Float64Array(bounds.length);
+    const labels = labelsOf(METRICS[name].labels, [label]);
+    this.#labels = labels;
+    this.#bucketLabels = bounds.map((bound) => ({
+      ...labels,
+      le: bound === Number.POSITIVE_INFINITY ? '+Inf' : String(bound),
+    }));
+  }
+
+  observe(value: number): void {
+    const bounds = this.#bounds;
+    let bucket = 0;
+    while (value > (bounds[bucket] ?? value)) bucket++;
+    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
+    this.#sum += value;
+  }
+
+  read(): Point[] {
+    let total = 0;
+    const points: Point[] = this.#bucketLabels.map((labels, index) => {
+      total += this.#counts[index] ?? 0;
+      return { suffix: '_bucket', labels, value: total };
+    });
+    points.push({ suffix: '_sum', labels: this.#labels, value: this.#sum / this.#perUnit });
+    points.push({ suffix: '_count', labels: this.#labels, value: total });
+    return points;
+  }
+}
+
+/** A histogram of durations, fed in microseconds, exposed in seconds. */
+class DurationSample extends HistogramSample {
+  constructor(name: MetricKey, label: string, boundsSeconds: readonly number[]) {
+    super(name, label, boundsSeconds, 1e6);
+  }
+}
+
+/** A histogram of rates per second. */
+class RateSample extends HistogramSample {
+  constructor(name: MetricKey, label: string, bounds: readonly number[]) {
+    super(name, label, bounds, 1);
+  }
+}
+
+function labelsOf(names: readonly string[], values: readonly string[]): Record<string, string> {
+  if (names.length !== values.length) throw new Error(`labels ${names} given as ${values.length} values`);
+  return Object.fromEntries(names.map((name, index) => [name, values[index] ?? '']));
+}
 
 /** A partition, so that the sum over the types is all tokens: `input` is neither read from nor written to the cache. */
 const TOKEN_TYPES = ['input', 'cached_input', 'cache_write', 'output'] as const;
@@ -33,7 +131,7 @@ function tokenSamples(name: MetricKey, label: string): TokenSamples {
   return [sample(input), sample(cached), sample(written), sample(output)];
 }
 
-export function addTokens([input, cached, written, output]: TokenSamples, usage: Usage): void {
+function addTokens([input, cached, written, output]: TokenSamples, usage: Usage): void {
   const fromCache = usage.cached_input_tokens ?? 0;
   const toCache = usage.cache_write_tokens ?? 0;
   input.value += (usage.input_tokens ?? 0) - fromCache - toCache;
@@ -136,6 +234,49 @@ export function createSeries(version: string, { teamCap, modelCap, operationCap 
     },
     droppedLogLines: new Sample('tollgate_log_lines_dropped_total'),
   };
+}
+
+/** Returns the function that adds a call to the series it touches. It never throws, and costs less than 2 µs. */
+export function callRecorder(series: AllSeries): (call: CallMeasurement) => void {
+  return (call) => {
+    const operation = series.operations.get(call.operation);
+    operation.requests[call.outcome].value++;
+    if (call.isRetry) operation.retries.value++;
+    if (call.upstreamError !== null)
+      defined(series.upstreamErrors.get(call.upstreamError), 'a series').value++;
+
+    series.reservations[call.waited ? 'waited' : 'atOnce'].value++;
+    const team = series.teams.get(call.team);
+    team.calls.value++;
+    team.cost.valuePicoUsd += call.costPicoUsd;
+    if (call.outcome === 'unknown') team.unknown.valuePicoUsd += call.costPicoUsd;
+    if (call.usage !== null) addTokens(team.tokens, call.usage);
+    if (call.overrunPicoUsd > 0n) series.overrun.valuePicoUsd += call.overrunPicoUsd;
+    if (call.isOutputCut) series.outputCut.value++;
+
+    if (call.model !== null) {
+      const model = series.models.get(call.model);
+      model.cost.valuePicoUsd += call.costPicoUsd;
+      if (call.usage !== null) addTokens(model.tokens, call.usage);
+      if (call.firstByteUs !== null) model.firstByte.observe(call.firstByteUs);
+      if (call.stream) observeSpeed(model.speed, call);
+    }
+    let totalUs = 0;
+    for (let index = 0; index < STAGES.length; index++) {
+      const stage = STAGES[index];
+      const durationUs = stage === undefined ? undefined : call.stageUs[stage];
+      if (durationUs === undefined) continue;
+      series.stages[index]?.observe(durationUs);
+      totalUs += durationUs;
+    }
+    operation.duration.observe(totalUs);
+  };
+}
+
+/** Only streams have a speed: any other response arrives whole. */
+function observeSpeed(speed: RateSample, { usage, firstByteUs, upstreamUs }: CallMeasurement): void {
+  if (usage === null || firstByteUs === null || upstreamUs === null || upstreamUs <= firstByteUs) return;
+  speed.observe(((usage.output_tokens ?? 0) * 1e6) / (upstreamUs - firstByteUs));
 }
 
 /** Values by label: the first `cap` labels get their own, all later ones share the one of {@link OTHER}. */

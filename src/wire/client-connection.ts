@@ -4,16 +4,34 @@
  */
 import { isIP, type OnReadOpts, type Socket, connect as tcpConnect } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
-import type { Carrier, ClientCall } from './client-call.ts';
-import { listHas, writeTogether } from './head.ts';
-import { bodyFound, Parser } from './llhttp.ts';
-import type { UpstreamFailure, UpstreamHeaders, UpstreamOptions } from './upstream.ts';
+import { bodyFound, listHas, Parser, writeTogether } from './message.ts';
+import type { UpstreamFailure, UpstreamHandler, UpstreamHeaders, UpstreamOptions } from './upstream.ts';
 
 /** How long an idle connection is kept when the server does not say. As undici. */
 const IDLE_MS = 4000;
 /** Taken off the time that the server says, so that it is not the one to close first. As undici. */
 const IDLE_MARGIN_MS = 2000;
 const IDLE_MAX_MS = 600_000;
+
+/** The connection that carries a call. */
+export interface Carrier {
+  abort(): void;
+  pause(): void;
+  resume(): void;
+}
+
+/** A call as its connection needs it. */
+export interface CarriedCall {
+  readonly handler: UpstreamHandler;
+  readonly head: string;
+  readonly body: Buffer | null;
+  readonly reusable: boolean;
+  carrier: Carrier | null;
+  /** Its bytes were written, or will not be. */
+  forgetRequest(): void;
+  fail(failure: UpstreamFailure, error: Error): void;
+  succeed(): void;
+}
 
 /** What keeps the connections. */
 export interface Pool {
@@ -32,7 +50,7 @@ export class ClientConnection implements Carrier {
   readonly #parser = new Parser('response');
   #connected = false;
   #gone = false;
-  #call: ClientCall | null = null;
+  #call: CarriedCall | null = null;
   /** When the connection is too old, or its call too late. */
   #deadlineMs: number;
   /** What has come of a head that is not complete. */
@@ -69,7 +87,7 @@ export class ClientConnection implements Carrier {
   }
 
   /** Sends the call. From here on it is not `unreachable` any more. */
-  start(call: ClientCall): void {
+  start(call: CarriedCall): void {
     this.#call = call;
     call.carrier = this;
     this.#headGiven = false;
@@ -170,7 +188,7 @@ export class ClientConnection implements Carrier {
   }
 
   /** Hands on what one run of the parser found. */
-  #found(call: ClientCall, bytes: Buffer, own: boolean): void {
+  #found(call: CarriedCall, bytes: Buffer, own: boolean): void {
     const parser = this.#parser;
     const pieces = piecesOf(bytes, own);
     if (!this.#headGiven) {
@@ -184,7 +202,7 @@ export class ClientConnection implements Carrier {
   }
 
   /** Returns false when there is nothing more to hand on. */
-  #giveHead(call: ClientCall, bytes: Buffer): boolean {
+  #giveHead(call: CarriedCall, bytes: Buffer): boolean {
     const parser = this.#parser;
     const head = this.#headPieces.length === 0 ? bytes : Buffer.concat([...this.#headPieces, bytes]);
     this.#headPieces = [];

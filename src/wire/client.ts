@@ -2,11 +2,18 @@
  * The client of the upstream: a pool of HTTP/1.1 connections, one call on each at a time, and the calls that wait for
  * one. A call is sent at most once: nothing here retries, because an unknown outcome may have been billed.
  */
-import { ClientCall, type Queue } from './client-call.ts';
-import { ClientConnection, connector, type Pool } from './client-connection.ts';
+import {
+  type CarriedCall,
+  type Carrier,
+  ClientConnection,
+  connector,
+  type Pool,
+} from './client-connection.ts';
+import { headerLine, isTarget } from './message.ts';
 import type {
   Upstream,
   UpstreamCall,
+  UpstreamFailure,
   UpstreamHandler,
   UpstreamOptions,
   UpstreamRequest,
@@ -188,4 +195,102 @@ class Client implements Upstream, Pool, Queue {
 
 function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+/** Where a call waits for a connection. */
+interface Queue {
+  /** A call that waited was aborted. */
+  left(): void;
+}
+
+/** One call: what is to be sent, and the handler that learns what came of it. */
+export class ClientCall implements CarriedCall, UpstreamCall {
+  readonly handler: UpstreamHandler;
+  head = '';
+  body: Buffer | null = null;
+  /** What is sent is known to every server: another request may follow on the connection. */
+  reusable = true;
+  /** Set just before the first byte is written. */
+  carrier: Carrier | null = null;
+  ended = false;
+  readonly #queue: Queue;
+
+  constructor(queue: Queue, handler: UpstreamHandler) {
+    this.#queue = queue;
+    this.handler = handler;
+  }
+
+  /** Writes down the request. Throws a TypeError when it cannot be sent. */
+  compose({ method, path, headers, body }: UpstreamRequest, host: string, prefix: string): void {
+    if (!isTarget(path)) throw new TypeError('not a path');
+    const mayHaveBody = method === 'POST' || method === 'PUT' || method === 'PATCH';
+    let head = `${method} ${prefix}${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: keep-alive\r\n`;
+    for (let index = 0; index + 1 < headers.length; index += 2) {
+      const name = headers[index] ?? '';
+      if (isOfWire(name)) throw new TypeError(`the header ${name} is not the caller's to set`);
+      head += headerLine(name, headers[index + 1] ?? '');
+    }
+    if (body !== null || mayHaveBody) head += `content-length: ${body === null ? 0 : body.length}\r\n`;
+    this.head = `${head}\r\n`;
+    this.body = body === null || body.length === 0 ? null : body;
+    this.reusable = mayHaveBody || this.body === null;
+  }
+
+  /** Its bytes were written, or will not be. */
+  forgetRequest(): void {
+    this.head = '';
+    this.body = null;
+  }
+
+  /** Ends the call; later ends are ignored. */
+  fail(failure: UpstreamFailure, error: Error): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.carrier = null;
+    this.forgetRequest();
+    this.handler.onError(failure, error);
+  }
+
+  /** Ends the call; later ends are ignored. */
+  succeed(): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.carrier = null;
+    this.handler.onEnd();
+  }
+
+  abort(): void {
+    if (this.ended) return;
+    if (this.carrier) this.carrier.abort();
+    else {
+      this.fail('unreachable', new Error('the call was aborted'));
+      this.#queue.left();
+    }
+  }
+
+  pause(): void {
+    this.carrier?.pause();
+  }
+
+  resume(): void {
+    this.carrier?.resume();
+  }
+}
+
+/** Headers that say how the message is framed, or that belong to the connection. */
+const OF_WIRE = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+function isOfWire(name: string): boolean {
+  return name.length <= 17 && OF_WIRE.has(name.toLowerCase());
 }

@@ -1,7 +1,7 @@
 /** A request that the wire itself has read, and its response. */
 import type { Socket } from 'node:net';
 import type { Exchange } from './exchange.ts';
-import { dateLine, headerLine, listHas, statusLine, writeTogether } from './head.ts';
+import { dateLine, headerLine, listHas, statusLine, writeTogether } from './message.ts';
 
 /** What every response that keeps its connection says of it. */
 export const KEEP_ALIVE_MS = 75_000;
@@ -280,4 +280,43 @@ function ofWire(name: string): string {
 function lengthOf(value: string): number {
   if (!/^\d{1,15}$/.test(value)) throw new TypeError('not a content length');
   return Number(value);
+}
+
+interface Facts {
+  /** The client says so; undici's llhttp misses a `close` with a tab behind it. */
+  closes: boolean;
+  contentLength: number | null;
+  hosts: number;
+}
+
+/** For the connection: returns what the headers say of host and framing; null when they ask for something unusual. */
+export function factsOf(rawHeaders: readonly string[]): Facts | null {
+  const facts: Facts = { closes: false, contentLength: 0, hosts: 0 };
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? '';
+    switch (name.length) {
+      case 4:
+        if (name.toLowerCase() === 'host') facts.hosts++;
+        break;
+      case 6:
+        if (name.toLowerCase() === 'expect') return null;
+        break;
+      case 7:
+        if (name.toLowerCase() === 'upgrade' || name.toLowerCase() === 'trailer') return null;
+        break;
+      case 10:
+        if (name.toLowerCase() === 'connection' && listHas(rawHeaders[index + 1] ?? '', 'close'))
+          facts.closes = true;
+        break;
+      case 14:
+        if (name.toLowerCase() === 'content-length') facts.contentLength = Number(rawHeaders[index + 1]);
+        break;
+      case 17:
+        if (name.toLowerCase() !== 'transfer-encoding') break;
+        if (!listHas(rawHeaders[index + 1] ?? '', 'chunked') || rawHeaders[index + 1]?.includes(','))
+          return null;
+        facts.contentLength = null;
+    }
+  }
+  return facts;
 }

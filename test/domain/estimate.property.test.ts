@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { costUpTo, type Estimate, estimate, outputTokensFor } from '../../src/domain/estimate.ts';
-import { smallestClaim } from '../../src/domain/open-ended.ts';
+import {
+  costUpTo,
+  type Estimate,
+  estimate,
+  outputTokensFor,
+  smallestClaim,
+} from '../../src/domain/estimate.ts';
 import type { Operation } from '../../src/domain/operation.ts';
 import { costOf, type RateCard, type ServiceTier } from '../../src/domain/price.ts';
 import { book, NOW, operation, seed } from './fixtures.ts';

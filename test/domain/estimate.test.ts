@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { costUpTo, type Estimate, estimate, outputTokensFor } from '../../src/domain/estimate.ts';
+import {
+  costUpTo,
+  type Estimate,
+  estimate,
+  outputTokensFor,
+  smallestClaim,
+} from '../../src/domain/estimate.ts';
 import { usd } from '../../src/domain/money.ts';
-import { smallestClaim } from '../../src/domain/open-ended.ts';
 import type { Operation } from '../../src/domain/operation.ts';
 import type { RateCard } from '../../src/domain/price.ts';
 import { book, NOW, operation } from './fixtures.ts';

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { costUpTo, type Estimate } from '../../src/domain/estimate.ts';
+import { costUpTo, type Estimate, SMALLEST_USEFUL_OUTPUT_TOKENS } from '../../src/domain/estimate.ts';
 import { usd } from '../../src/domain/money.ts';
-import { openEndedClaim, SMALLEST_USEFUL_OUTPUT_TOKENS } from '../../src/domain/open-ended.ts';
+import { openEndedClaim } from '../../src/domain/open-ended.ts';
 
 /** $1 a 1,000 output tokens, after an input of one cent. */
 function open(maxOutputTokens: number | null): Estimate {

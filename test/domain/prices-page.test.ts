@@ -5,7 +5,7 @@ import { NewPrice } from '../../src/admin/contract.ts';
 import { usd } from '../../src/domain/money.ts';
 import { compileRates, costAt } from '../../src/domain/price.ts';
 import { METER_NAMES, meterDefinition } from '../../src/domain/quantities.ts';
-import { usageField } from '../../src/telemetry/fields.ts';
+import { USAGE_FIELDS } from '../../src/telemetry/fields.ts';
 
 const page = readFileSync(new URL('../../docs/PRICES.md', import.meta.url), 'utf8');
 
@@ -19,7 +19,7 @@ test('its table is the registry of meters', () => {
   expect(rows).toEqual(
     METER_NAMES.map((meter) => {
       const { unit, partOf } = meterDefinition(meter);
-      return [meter, unit, partOf ?? '', usageField(meter)];
+      return [meter, unit, partOf ?? '', USAGE_FIELDS.get(meter)];
     }),
   );
 });

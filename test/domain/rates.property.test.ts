@@ -4,8 +4,13 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { costUpTo, type Estimate, estimate, outputTokensFor } from '../../src/domain/estimate.ts';
-import { smallestClaim } from '../../src/domain/open-ended.ts';
+import {
+  costUpTo,
+  type Estimate,
+  estimate,
+  outputTokensFor,
+  smallestClaim,
+} from '../../src/domain/estimate.ts';
 import {
   compileRates,
   costAt,

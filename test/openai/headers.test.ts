@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { clientHeaders, clientKey, upstreamHeaders } from '../../src/openai/wire/headers.ts';
+import { clientKey, upstreamHeaders } from '../../src/openai/request.ts';
+import { clientHeaders } from '../../src/openai/response.ts';
 
 const options = { apiKey: 'sk-upstream', eventId: 'event-1' };
 const ours = [

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { findRoute } from '../../src/openai/operations/table.ts';
+import { findRoute } from '../../src/openai/request.ts';
 
 describe('findRoute', () => {
   it.each([

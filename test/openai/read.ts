@@ -1,8 +1,8 @@
 /** Reading a request in tests: from a value or from the exact text. */
 import { type ApiError, isApiError } from '../../src/domain/errors.ts';
 import type { UsagePlace } from '../../src/openai/operations/descriptor.ts';
-import { findRoute, OPERATIONS } from '../../src/openai/operations/table.ts';
-import { type ParsedRequest, readRequest } from '../../src/openai/request.ts';
+import { OPERATIONS } from '../../src/openai/operations/table.ts';
+import { findRoute, type ParsedRequest, readRequest } from '../../src/openai/request.ts';
 
 export type PostPath = 'chat/completions' | 'responses' | 'embeddings' | 'completions' | 'moderations';
 

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { findRoute } from '../../src/openai/operations/table.ts';
-import { readRequest } from '../../src/openai/request.ts';
+import { findRoute, readRequest } from '../../src/openai/request.ts';
 import { accepted, chat, read, response } from './read.ts';
 
 describe('readRequest', () => {

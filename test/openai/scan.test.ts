@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MAX_DEPTH, scanNames } from '../../src/openai/wire/json.ts';
+import { MAX_DEPTH, scanNames } from '../../src/openai/body.ts';
 import { countDuplicates, objectText } from './json-text.ts';
 
 describe('scanNames', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { meterJson } from '../../src/openai/usage/json.ts';
+import { meterJson } from '../../src/openai/response.ts';
 import { usagePlace } from './read.ts';
 
 const meter = (name: string, body: unknown) =>

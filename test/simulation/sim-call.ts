@@ -3,8 +3,7 @@
 import { type Denial, leastClaim, type ReservationRequest } from '../../src/admission/decide.ts';
 import type { Unavailable } from '../../src/admission/waiting.ts';
 import { momentOfUuidV7 } from '../../src/domain/ids.ts';
-import type { Outcome } from '../../src/ledger/events.ts';
-import type { Hold, Queued, QueueOutcome } from '../../src/ledger/holds.ts';
+import type { Hold, Outcome, Queued, QueueOutcome } from '../../src/ledger/events.ts';
 import { factsOf, settledOutcome } from '../support/events.ts';
 import type { Random } from '../support/random.ts';
 import type { FakeTime } from './fake-time.ts';

@@ -2,8 +2,7 @@
 import { usableKey } from '../../auth/keys.ts';
 import type { Account } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
-import type { Route } from '../../openai/operations/table.ts';
-import { clientKey } from '../../openai/wire/headers.ts';
+import { clientKey, type Route } from '../../openai/request.ts';
 import type { KeyRecord } from '../../store/hot/catalog.ts';
 import type { Call, Stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';

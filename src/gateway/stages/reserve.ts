@@ -2,14 +2,12 @@
 import type { ReservationRequest } from '../../admission/decide.ts';
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError } from '../../domain/errors.ts';
-import type { Estimate } from '../../domain/estimate.ts';
-import { smallestClaim } from '../../domain/open-ended.ts';
+import { type Estimate, smallestClaim } from '../../domain/estimate.ts';
 import type { RateCard } from '../../domain/price.ts';
 import { NOTHING_USED } from '../../domain/quantities.ts';
-import type { Hold, Queued, QueueOutcome } from '../../ledger/holds.ts';
+import type { Hold, Queued, QueueOutcome } from '../../ledger/events.ts';
 import type { Descriptor } from '../../openai/operations/descriptor.ts';
-import { type ParsedRequest, renderBody } from '../../openai/request.ts';
-import { upstreamHeaders } from '../../openai/wire/headers.ts';
+import { type ParsedRequest, renderBody, upstreamHeaders } from '../../openai/request.ts';
 import type { UpstreamRequest } from '../../wire/upstream.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
 import { errorOfDenial, ledgerUnavailable } from '../denial-error.ts';

@@ -2,7 +2,7 @@
 import { apiError } from '../../domain/errors.ts';
 import { findAlias } from '../../openai/operations/aliases.ts';
 import type { Descriptor } from '../../openai/operations/descriptor.ts';
-import { findRoute, type Route } from '../../openai/operations/table.ts';
+import { findRoute, type Route } from '../../openai/request.ts';
 import type { Call, Stopped } from '../call.ts';
 
 export interface Routed {

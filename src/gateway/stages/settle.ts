@@ -2,7 +2,7 @@
 import { costOf, type RateCard, tierBilled } from '../../domain/price.ts';
 import type { MeteredResponse } from '../../domain/usage.ts';
 import type { Outcome } from '../../ledger/events.ts';
-import { meterJson } from '../../openai/usage/json.ts';
+import { meterJson } from '../../openai/response.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import { isOpenAiError } from '../../openai/wire/errors.ts';
 import type { GatewayDeps } from '../deps.ts';

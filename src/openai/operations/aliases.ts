@@ -2,7 +2,7 @@
  * Request lines that clients send instead of `/v1/…`: other base URLs, Azure's paths, doubled and trailing slashes. Each
  * becomes the operation's own path, and that path alone goes upstream; so nothing here can reach another operation.
  */
-import { findRoute, type Route } from './table.ts';
+import { findRoute, type Route } from '../request.ts';
 
 /** Azure names the deployment, which is the model, in the path (Azure OpenAI's data-plane reference, 2024-10-21). */
 const DEPLOYMENT = /^\/openai\/deployments\/([^/]+)(\/.+)$/;

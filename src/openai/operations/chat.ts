@@ -2,13 +2,13 @@
 import {
   type Bounds,
   type Fields,
+  isObject,
   MAX_TOKENS,
   readContent,
   readPromptCache,
   readTextModel,
   readTools,
-} from '../bound/fields.ts';
-import { isObject } from '../wire/json.ts';
+} from '../body.ts';
 import { COMPLETION_USAGE, metered } from './descriptor.ts';
 
 export const CHAT = [

@@ -1,6 +1,5 @@
 /** Operations whose input is a list of prompts: legacy completions and embeddings. */
-import { type Bounds, type Fields, MAX_TOKENS } from '../bound/fields.ts';
-import type { Json } from '../wire/json.ts';
+import { type Bounds, type Fields, type Json, MAX_TOKENS } from '../body.ts';
 import { COMPLETION_USAGE, metered } from './descriptor.ts';
 
 /** What the API writes when a completion names no limit (its published schema). Other servers write without end. */

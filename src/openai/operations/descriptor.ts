@@ -3,7 +3,7 @@
  * one; the table of all (table.ts) makes the router, the names, the metric labels and docs/COVERAGE.md from them.
  * Nothing else in `src/` asks which operation a call is: what differs between two operations is a field here.
  */
-import type { Bounds, Fields, OutputLimitField } from '../bound/fields.ts';
+import type { Bounds, Fields, OutputLimitField } from '../body.ts';
 
 /**
  * `metered`: costs money, held before it is sent and settled from its usage. `free`: costs nothing, only its request

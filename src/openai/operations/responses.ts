@@ -2,13 +2,14 @@
 import {
   type Bounds,
   type Fields,
+  isObject,
+  type JsonObject,
   MAX_TOKENS,
   readContent,
   readPromptCache,
   readTextModel,
   readTools,
-} from '../bound/fields.ts';
-import { isObject, type JsonObject } from '../wire/json.ts';
+} from '../body.ts';
 import { metered, RESPONSE_USAGE } from './descriptor.ts';
 
 export const RESPONSES = [

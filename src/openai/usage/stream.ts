@@ -5,8 +5,9 @@
  * is parsed before it is believed.
  */
 import type { MeteredResponse } from '../../domain/usage.ts';
+import { isObject } from '../body.ts';
 import type { UsagePlace } from '../operations/descriptor.ts';
-import { isObject } from '../wire/json.ts';
+import { meterObject } from '../response.ts';
 import {
   blankLineEnd,
   cut,
@@ -20,7 +21,6 @@ import {
   type Range,
   valueAt,
 } from '../wire/sse.ts';
-import { meterObject } from './json.ts';
 
 /** A line longer than this is not kept: the stream then passes on without being metered. */
 const MAX_LINE_BYTES = 8 * 1024 * 1024;

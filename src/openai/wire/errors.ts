@@ -1,5 +1,5 @@
 import { type ApiError, ERRORS } from '../../domain/errors.ts';
-import { isObject, parseJson } from './json.ts';
+import { isObject, parseJson } from '../body.ts';
 
 /** One SDK sleeps through any `retry-after`, however long, so none is longer than this. */
 const MAX_RETRY_AFTER_MS = 60_000;

@@ -2,7 +2,7 @@
  * Bytes of server-sent events, one `data:` line per event, as the API writes them. Lines end with LF or CRLF. All
  * positions are indexes into a Buffer of whole lines (the last may lack its end).
  */
-import { isObject, type JsonObject, parseJson } from './json.ts';
+import { isObject, type JsonObject, parseJson } from '../body.ts';
 
 /** Bytes from `start` up to, not including, `end`. */
 export interface Range {

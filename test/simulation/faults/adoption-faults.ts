@@ -1,6 +1,6 @@
 /** Faults in how the journals of dead instances are read. */
 import { readFileSync } from 'node:fs';
-import { eventFromJson } from '../../../src/ledger/events.ts';
+import { eventFromJson } from '../../../src/ledger/recovery.ts';
 import type { FlushEvent } from '../../../src/store/hot/flush.ts';
 import type { MemoryStore } from '../memory-store.ts';
 import { type Fault, Healthy, type Planted } from './fault.ts';

@@ -1,6 +1,6 @@
 /** When all is calm: nothing is held, lent or waiting, all is in the ledger, and what is left can be spent. */
 import type { Account } from '../../../src/domain/budget.ts';
-import type { QueueOutcome } from '../../../src/ledger/holds.ts';
+import type { QueueOutcome } from '../../../src/ledger/events.ts';
 import { askFor } from '../asks.ts';
 import type { Chaos } from '../chaos.ts';
 import { measure } from './amounts.ts';

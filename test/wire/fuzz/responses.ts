@@ -1,6 +1,6 @@
 /** The wire's client against undici: both are sent the same bytes as a response, and must make the same of it. */
 import { Client, type Dispatcher } from 'undici';
-import { ClientCall } from '../../../src/wire/client-call.ts';
+import { ClientCall } from '../../../src/wire/client.ts';
 import { ClientConnection, type Pool } from '../../../src/wire/client-connection.ts';
 import type { UpstreamHeaders } from '../../../src/wire/upstream.ts';
 import { Random } from '../../support/random.ts';

@@ -1,8 +1,52 @@
-/** Usage in a response's JSON: read where the operation's descriptor says that it stands. */
-import { areQuantities } from '../../domain/quantities.ts';
-import type { MeteredResponse, Usage } from '../../domain/usage.ts';
-import type { UsageMembers, UsagePlace } from '../operations/descriptor.ts';
-import { isObject, type Json, type JsonObject, parseJson } from '../wire/json.ts';
+/**
+ * A response: the usage in its JSON, read where the operation's descriptor says that it stands, and the headers that the
+ * client gets.
+ */
+import { areQuantities } from '../domain/quantities.ts';
+import type { MeteredResponse, Usage } from '../domain/usage.ts';
+import { isObject, type Json, type JsonObject, parseJson } from './body.ts';
+import type { UsageMembers, UsagePlace } from './operations/descriptor.ts';
+
+/** Headers of one connection, which no proxy passes on (RFC 9110, section 7.6.1). */
+export const HOP_BY_HOP = [
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+];
+
+/** Not for the client: the body's length changes when usage fields are removed, so the caller sets it if it holds. */
+const NOT_CLIENT = new Set([...HOP_BY_HOP, 'content-length', 'set-cookie']);
+const NOT_CLIENT_PREFIX = /^(?:proxy-|x-tollgate-)/;
+
+/**
+ * The upstream's headers for the client, as name, value, name, value … Left out: headers of the connection, cookies,
+ * the length of the body (see above), and names that only Tollgate may write.
+ */
+export function clientHeaders(upstream: Record<string, string | string[] | undefined>): string[] {
+  const headers: string[] = [];
+  const connection = upstream.connection;
+  const named = connection === undefined ? null : namedByConnection(null, String(connection));
+  for (const name in upstream) {
+    const value = upstream[name];
+    if (value === undefined || NOT_CLIENT.has(name) || NOT_CLIENT_PREFIX.test(name) || named?.has(name))
+      continue;
+    if (typeof value === 'string') headers.push(name, value);
+    else for (const item of value) headers.push(name, item);
+  }
+  return headers;
+}
+
+/** `keep-alive` and `close` are the usual values and name no further header: no set is made for them. */
+export function namedByConnection(named: Set<string> | null, value: string): Set<string> | null {
+  if (value === 'keep-alive' || value === 'close') return named;
+  const names = named ?? new Set<string>();
+  for (const option of value.split(',')) names.add(option.trim().toLowerCase());
+  return names;
+}
 
 /** Returns usage, tier and model of a complete response (decoded, not a stream). Anything malformed is null. */
 export function meterJson({ members, skipsArrays }: UsagePlace, body: Buffer): MeteredResponse {
