@@ -219,11 +219,12 @@ export function includesModel(models: readonly string[] | null, model: string): 
 
 /**
  * The tier that a response is billed at. OpenAI bills the tier that the response names, and names none (or echoes
- * `auto`) where the standard price applies. Null: a tier that we do not know or that the card does not price; then
- * the call's hold is what is charged.
+ * `auto`) where the standard price applies; newer models say `fast` for `priority`. Null: a tier that we do not know or
+ * that the card does not price; then the call's hold is what is charged.
  */
 export function tierBilled(card: RateCard, responseTier: string | null): ServiceTier | null {
-  const tier = responseTier === null || responseTier === 'auto' ? 'default' : responseTier;
+  const named = responseTier === 'fast' ? 'priority' : responseTier;
+  const tier = named === null || named === 'auto' ? 'default' : named;
   return isServiceTier(tier) && card.tiers[tier] ? tier : null;
 }
 

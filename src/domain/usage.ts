@@ -3,9 +3,19 @@ import type { Quantities } from './quantities.ts';
 /** What one call consumed, as the upstream reported it. */
 export type Usage = Quantities;
 
-/** What the response said about itself, beside its usage: both decide the bill. */
+/**
+ * How far a response came by its own account. `complete`: a whole answer. `declined`: the upstream says that it did no
+ * work. `failed`: it says that it failed, perhaps after work. `broken`: it is no answer, or ended before its last event.
+ */
+export type AnswerState = 'complete' | 'declined' | 'failed' | 'broken';
+
+/** What the response said about itself. */
 export interface MeteredResponse {
+  /** What the upstream bills; null: it did not say, or not of all. */
   usage: Usage | null;
+  /** Usage of a part of the response: the bill is no less. Null: none was reported. */
+  usageAtLeast: Usage | null;
+  state: AnswerState;
   /** The tier that the response names; null when it names none (then `default` is billed). */
   serviceTier: string | null;
   /** The model that the response names (usually a dated snapshot). */

@@ -42,7 +42,7 @@ async function serve(deps: GatewayDeps, reserved: Reserved): Promise<void> {
     const forwarded = await forward(deps, reserved);
     const settled = settle(deps, forwarded);
     try {
-      respond(deps, reserved, settled.response, settled.outcome.cost);
+      respond(deps, reserved, settled.response, settled.outcome);
     } finally {
       record(deps, settled);
     }

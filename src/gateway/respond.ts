@@ -4,13 +4,14 @@
  */
 import type { Account, CallKind } from '../domain/budget.ts';
 import { type ApiError, apiError, ERRORS } from '../domain/errors.ts';
-import { formatUsd, type PicoUsd } from '../domain/money.ts';
-import type { MeteredResponse } from '../domain/usage.ts';
+import { formatUsd } from '../domain/money.ts';
+import type { OutcomeName } from '../domain/outcome.ts';
 import { warningHeader } from '../domain/warning.ts';
-import type { Hold } from '../ledger/events.ts';
+import type { Hold, Outcome } from '../ledger/events.ts';
 import type { Descriptor } from '../openai/operations/descriptor.ts';
 import { clientHeaders } from '../openai/response.ts';
-import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
+import type { StreamMeter } from '../openai/usage/stream.ts';
+import { errorBody, errorEvent, errorHeaders } from '../openai/wire/errors.ts';
 import type { Call } from './call.ts';
 import { withoutCors } from './cors.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -27,10 +28,8 @@ export interface UpstreamResponse {
   readonly body: Buffer | null;
   /** The decoded body, to be metered; null where a stream's meter read along, or it cannot be read. */
   readonly readable: Buffer | null;
-  /** What the meter that read along found; null where there was none. */
-  readonly metered: MeteredResponse | null;
-  /** An error event stood in the stream. */
-  readonly sawError: boolean;
+  /** The meter that read along; null where there was none. */
+  readonly stream: StreamMeter | null;
   readonly firstByteUs: number | null;
   readonly totalUs: number;
 }
@@ -45,6 +44,8 @@ interface HeldCall {
 }
 
 const NOTHING = Buffer.alloc(0);
+/** A retry of a call whose outcome is not known may be charged again, whatever the upstream advises. */
+const RETRY_ADVICE: ReadonlySet<string> = new Set(['x-should-retry']);
 
 /** Writes the head of a response that is relayed as it comes; its cost is not known yet, its hold is. */
 export function beginStream(
@@ -62,12 +63,18 @@ export function beginStream(
 }
 
 /** Ends the response of a forwarded call. */
-export function respond(deps: GatewayDeps, held: HeldCall, response: UpstreamResponse, cost: PicoUsd): void {
+export function respond(
+  deps: GatewayDeps,
+  held: HeldCall,
+  response: UpstreamResponse,
+  outcome: Pick<Outcome, 'outcome' | 'cost'>,
+): void {
   const { call, account, callKind, hold } = held;
   if (call.clientGone) return;
-  if (response.body === null) endStream(held, response);
-  else if (response.ending === 'complete') writeWhole(deps, held, response, response.body, cost);
-  else writeError(call, errorOf(response), hold.id, warningOf(deps, account, callKind.endUser));
+  if (response.body === null) endStream(held, response, outcome.outcome);
+  else if (response.ending === 'complete') writeWhole(deps, held, response, response.body, outcome);
+  else
+    writeError(call, errorOf(response, outcome.outcome), hold.id, warningOf(deps, account, callKind.endUser));
 }
 
 function writeWhole(
@@ -75,19 +82,24 @@ function writeWhole(
   held: HeldCall,
   response: UpstreamResponse,
   body: Buffer,
-  cost: PicoUsd,
+  { outcome, cost }: Pick<Outcome, 'outcome' | 'cost'>,
 ): void {
   const { call, account, callKind, hold } = held;
-  const flat = headersFor(call, response.headers);
+  const flat = headersFor(call, response.headers, outcome === 'unknown' ? RETRY_ADVICE : null);
   flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-cost-usd', formatUsd(cost));
+  if (outcome === 'unknown') flat.push('x-should-retry', 'false');
   const remaining = deps.ledger.remaining(account, callKind, hold);
   if (remaining !== null) flat.push('x-tollgate-remaining-usd', formatUsd(remaining));
   addCommon(deps, held, flat);
   call.exchange.respond(response.status, flat, body);
 }
 
-function headersFor(call: Call, upstream: UpstreamHeaders): string[] {
-  const headers = clientHeaders(upstream);
+function headersFor(
+  call: Call,
+  upstream: UpstreamHeaders,
+  without: ReadonlySet<string> | null = null,
+): string[] {
+  const headers = clientHeaders(upstream, without);
   return call.cors === null ? headers : [...withoutCors(headers), ...call.cors];
 }
 
@@ -99,17 +111,17 @@ function addCommon(deps: GatewayDeps, { account, callKind, hold }: HeldCall, fla
 }
 
 /**
- * A stream that just stops looks like success to the SDKs: an interrupted one ends with an error event, or, where it is
- * compressed and nothing can be written into it, with a broken connection. The meter lets only whole lines pass, so
- * what came of the last event is at most its name, which ours replaces; a blank line ends the data of any other.
+ * A stream that just stops looks like success to the SDKs. One without its last event ends with an error event, however
+ * its connection ended; or, where it is compressed and nothing can be written into it, with a broken connection.
  */
-function endStream({ call, descriptor }: HeldCall, response: UpstreamResponse): void {
+function endStream({ call }: HeldCall, response: UpstreamResponse, outcome: OutcomeName): void {
   const { exchange } = call;
-  if (response.ending === 'complete') exchange.end();
-  else if (response.metered === null) exchange.destroy();
+  const { ending, stream } = response;
+  if (stream === null && ending !== 'complete') exchange.destroy();
+  else if (stream === null || stream.isWhole) exchange.end();
   else {
-    const start = descriptor.usage?.stream === 'terminal_event' ? 'event: error\n' : '\n';
-    exchange.end(Buffer.from(`${start}data: ${errorBody(errorOf(response))}\n\n`));
+    const event = errorEvent(errorOf(response, outcome), stream.nextSequenceNumber);
+    exchange.end(Buffer.from(stream.separator + event));
   }
 }
 
@@ -134,17 +146,23 @@ export function shuttingDown(): ApiError {
   return apiError('shutting_down', 'This gateway is stopping; try again.', { retryAfterMs: 1000 });
 }
 
-function errorOf({ ending }: UpstreamResponse): ApiError {
+const CHARGES = {
+  settled: 'its cost is known',
+  voided: 'nothing is charged',
+  unknown: 'its cost is not known yet',
+} as const satisfies Record<OutcomeName, string>;
+
+function errorOf({ ending }: UpstreamResponse, outcome: OutcomeName): ApiError {
   if (ending === 'unreachable') {
     const message = 'The upstream could not be reached; nothing was sent or charged.';
     return apiError('upstream_unreachable', message, { retryAfterMs: 1000 });
   }
   if (ending === 'timeout') return apiError('upstream_timeout', 'The upstream did not respond in time.');
-  if (ending === 'cut') {
-    const message = 'The gateway stopped before the response ended; its cost is not known yet.';
-    return apiError('upstream_interrupted', message);
-  }
-  return apiError('upstream_interrupted', "The upstream's response broke off; its cost is not known yet.");
+  const what =
+    ending === 'cut'
+      ? 'The gateway stopped before the response ended'
+      : "The upstream's response broke off before its end";
+  return apiError('upstream_interrupted', `${what}; ${CHARGES[outcome]}.`);
 }
 
 /** Returns what the account's budgets have reached, for the header; null, as nearly always: no threshold. */

@@ -315,7 +315,7 @@ export function upstreamHeaders(
   options: { apiKey: string; eventId: string },
 ): string[] {
   let headers: string[] = [];
-  let named: Set<string> | null = null;
+  let named: ReadonlySet<string> | null = null;
   let hasType = false;
   for (let index = 0; index < incoming.length; index += 2) {
     const name = (incoming[index] ?? '').toLowerCase();
@@ -333,7 +333,7 @@ export function upstreamHeaders(
   return headers;
 }
 
-function withoutNames(headers: readonly string[], names: Set<string>): string[] {
+function withoutNames(headers: readonly string[], names: ReadonlySet<string>): string[] {
   return headers.filter((_, index) => !names.has(headers[index - (index % 2)] ?? ''));
 }
 

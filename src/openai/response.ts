@@ -3,9 +3,10 @@
  * client gets.
  */
 import { areQuantities } from '../domain/quantities.ts';
-import type { MeteredResponse, Usage } from '../domain/usage.ts';
+import type { AnswerState, MeteredResponse, Usage } from '../domain/usage.ts';
 import { isObject, type Json, type JsonObject, parseJson } from './body.ts';
 import type { UsageMembers, UsagePlace } from './operations/descriptor.ts';
+import { isDeclined } from './wire/errors.ts';
 
 /** Headers of one connection, which no proxy passes on (RFC 9110, section 7.6.1). */
 export const HOP_BY_HOP = [
@@ -24,12 +25,15 @@ const NOT_CLIENT_PREFIX = /^(?:proxy-|x-tollgate-)/;
 
 /**
  * The upstream's headers for the client, as name, value, name, value … Left out: headers of the connection, cookies,
- * the length of the body (see above), and names that only Tollgate may write.
+ * the length of the body (see above), names that only Tollgate may write, and those of `without`.
  */
-export function clientHeaders(upstream: Record<string, string | string[] | undefined>): string[] {
+export function clientHeaders(
+  upstream: Record<string, string | string[] | undefined>,
+  without: ReadonlySet<string> | null = null,
+): string[] {
   const headers: string[] = [];
   const connection = upstream.connection;
-  const named = connection === undefined ? null : namedByConnection(null, String(connection));
+  const named = connection === undefined ? without : namedByConnection(without, String(connection));
   for (const name in upstream) {
     const value = upstream[name];
     if (value === undefined || NOT_CLIENT.has(name) || NOT_CLIENT_PREFIX.test(name) || named?.has(name))
@@ -41,26 +45,49 @@ export function clientHeaders(upstream: Record<string, string | string[] | undef
 }
 
 /** `keep-alive` and `close` are the usual values and name no further header: no set is made for them. */
-export function namedByConnection(named: Set<string> | null, value: string): Set<string> | null {
+export function namedByConnection(
+  named: ReadonlySet<string> | null,
+  value: string,
+): ReadonlySet<string> | null {
   if (value === 'keep-alive' || value === 'close') return named;
-  const names = named ?? new Set<string>();
+  const names = new Set(named);
   for (const option of value.split(',')) names.add(option.trim().toLowerCase());
   return names;
 }
 
-/** Returns usage, tier and model of a complete response (decoded, not a stream). Anything malformed is null. */
-export function meterJson({ members, skipsArrays }: UsagePlace, body: Buffer): MeteredResponse {
-  const response = (skipsArrays ? parseWithoutVectors(body) : undefined) ?? parseJson(body.toString());
-  return meterObject(members, isObject(response) ? response : {});
+/** Meters a response that came whole (decoded, not a stream). What is no answer of the API, or an unfinished one, is `broken`. */
+export function meterJson(place: UsagePlace, body: Buffer): MeteredResponse {
+  const parsed = (place.skipsArrays ? parseWithoutVectors(body) : undefined) ?? parseJson(body.toString());
+  const response = isObject(parsed) ? parsed : {};
+  const metered = meterObject(place, response, stateOf(place, response));
+  if (!isUnfinished(response)) return metered;
+  return { ...metered, usage: null, usageAtLeast: metered.usage };
 }
 
-/** The same of a response's object, which a Responses stream carries inside its last event. */
-export function meterObject(members: UsageMembers, response: JsonObject): MeteredResponse {
+/** Meters a response's object, which a Responses stream carries inside its last event; its usage is all of it. */
+export function meterObject(place: UsagePlace, response: JsonObject, state: AnswerState): MeteredResponse {
   return {
-    usage: readUsage(members, response.usage),
+    usage: readUsage(place.members, response.usage),
+    usageAtLeast: null,
+    state,
     serviceTier: typeof response.service_tier === 'string' ? response.service_tier : null,
     model: typeof response.model === 'string' ? response.model : null,
   };
+}
+
+/** Returns how far a response came by what it says itself; `status` is a member of the Responses API alone. */
+export function stateOf({ answer }: UsagePlace, response: JsonObject): AnswerState {
+  const { error, status } = response;
+  const output = response[answer];
+  if ((error !== undefined && error !== null) || status === 'failed') {
+    const hasOutput = Array.isArray(output) && output.length > 0;
+    return isDeclined(error) && !hasOutput ? 'declined' : 'failed';
+  }
+  return Array.isArray(output) && !isUnfinished(response) ? 'complete' : 'broken';
+}
+
+function isUnfinished({ status }: JsonObject): boolean {
+  return status === 'in_progress' || status === 'queued' || status === 'cancelled';
 }
 
 /**

@@ -209,9 +209,10 @@ const MANY = [
   ...['set-cookie', 'a=b', 'x-tollgate-remaining-usd', 'forged', 'keep-alive', 'timeout=9'],
 ];
 
-/** The headers that must be the same: not those of the connection, the framing, cookies, or Tollgate itself. */
+/** The headers that must be the same: not those of the connection, the framing, cookies, advice on retries, or Tollgate itself. */
 function comparable(rawHeaders: string[]): string[] {
-  const own = /^(?:connection|keep-alive|transfer-encoding|content-length|set-cookie|x-tollgate-.*)$/;
+  const own =
+    /^(?:connection|keep-alive|transfer-encoding|content-length|set-cookie|x-should-retry|x-tollgate-.*)$/;
   const pairs: string[] = [];
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]!.toLowerCase();

@@ -4,10 +4,11 @@ import { StreamMeter } from '../../src/openai/usage/stream.ts';
 import { usagePlace } from './read.ts';
 import { chatStream, chunksOf } from './stream-text.ts';
 
+const NONE = { usage: null, usageAtLeast: null };
 const points = fc.array(fc.nat(), { maxLength: 30 });
 
 function run(name: string, stripUsage: boolean, chunks: Buffer[]) {
-  const meter = new StreamMeter(usagePlace(name), { stripUsage });
+  const meter = new StreamMeter(usagePlace(name), { stripUsage, choices: 1 });
   const passed = chunks.map((chunk) => meter.push(chunk));
   return { meter, client: Buffer.concat([...passed, meter.end()]).toString() };
 }
@@ -25,9 +26,9 @@ describe('StreamMeter on chat completions', () => {
       fc.property(chatStream, points, ({ upstream, client, promptTokens }, at) => {
         const result = run('chat.completions', true, chunksOf(upstream, at));
         expect(result.client).toBe(client);
-        expect(result.meter.completed).toBe(true);
-        expect(result.meter.sawError).toBe(false);
+        expect(result.meter.isWhole).toBe(true);
         expect(result.meter.result()).toMatchObject({
+          state: 'complete',
           usage: { input_tokens: promptTokens, output_tokens: 5 },
           model: 'gpt-4o-mini-x',
           serviceTier: 'default',
@@ -42,7 +43,7 @@ describe('StreamMeter on chat completions', () => {
       fc.property(chatStream, points, ({ upstream, promptTokens }, at) => {
         const { meter, client } = run('chat.completions', false, chunksOf(upstream, at));
         expect(client).toBe(upstream);
-        expect(meter.completed).toBe(true);
+        expect(meter.isWhole).toBe(true);
         expect(meter.result().usage?.input_tokens).toBe(promptTokens);
       }),
       { numRuns: 500 },
@@ -50,13 +51,13 @@ describe('StreamMeter on chat completions', () => {
   });
 
   it('passes on the same Buffer when there is nothing to remove or to wait for', () => {
-    const meter = new StreamMeter(usagePlace('chat.completions'), { stripUsage: true });
+    const meter = new StreamMeter(usagePlace('chat.completions'), { stripUsage: true, choices: 1 });
     const chunk = Buffer.from('data: {"choices":[{"delta":{"content":"\\"usage\\":null"}}]}\n\n');
     expect(meter.push(chunk)).toBe(chunk);
   });
 
   it.each([true, false])('holds back no finished event, and the start of the next (%s)', (stripUsage) => {
-    const meter = new StreamMeter(usagePlace('chat.completions'), { stripUsage });
+    const meter = new StreamMeter(usagePlace('chat.completions'), { stripUsage, choices: 1 });
     expect(meter.push(Buffer.from('data: {"a":1}\n\ndata: {"b"')).toString()).toBe('data: {"a":1}\n\n');
     expect(meter.push(Buffer.from(':2}\n\n')).toString()).toBe('data: {"b":2}\n\n');
   });
@@ -65,7 +66,7 @@ describe('StreamMeter on chat completions', () => {
     const text = 'data: {"choices":[{"index":0}],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n';
     const { client, meter } = chat(true, text);
     expect(client).toBe(text);
-    expect(meter.result().usage?.output_tokens).toBe(2);
+    expect(meter.result().usageAtLeast?.output_tokens).toBe(2);
   });
 
   it('keeps a chunk that carries moderation results beside the usage', () => {
@@ -85,13 +86,16 @@ describe('StreamMeter on chat completions', () => {
       false,
       'data: {"model":"m","service_tier":"flex","choices":[]}\n\ndata: {"usage":{"prom',
     );
-    expect(meter.result()).toEqual({ usage: null, model: 'm', serviceTier: 'flex' });
-    expect(meter.completed).toBe(false);
+    expect(meter.result()).toEqual({ ...NONE, state: 'broken', model: 'm', serviceTier: 'flex' });
+    expect(meter.isWhole).toBe(false);
   });
 
   it('keeps the tier that earlier chunks named when the usage chunk names none', () => {
     const usage = 'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n';
-    const { meter } = chat(false, `data: {"model":"m","service_tier":"flex","choices":[]}\n\n${usage}`);
+    const { meter } = chat(
+      false,
+      `data: {"model":"m","service_tier":"flex","choices":[]}\n\n${usage}data: [DONE]\n\n`,
+    );
     expect(meter.result()).toMatchObject({ usage: { input_tokens: 1 }, model: 'm', serviceTier: 'flex' });
   });
 
@@ -105,7 +109,7 @@ describe('StreamMeter on chat completions', () => {
       true,
       'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}',
     );
-    expect(meter.result().usage?.input_tokens).toBe(1);
+    expect(meter.result().usageAtLeast?.input_tokens).toBe(1);
     expect(client).toBe('');
   });
 
@@ -118,12 +122,14 @@ describe('StreamMeter on chat completions', () => {
   });
 
   it('sees the error that ends a stream', () => {
-    expect(chat(true, 'data: {"error":{"message":"overloaded"}}\n\n').meter.sawError).toBe(true);
-    expect(chat(true, 'data: {"error":null,"x":"\\"error\\":{}"}\n\n').meter.sawError).toBe(false);
+    const stateOf = (text: string) => chat(true, text).meter.result().state;
+    expect(stateOf('data: {"error":{"message":"overloaded"}}\n\n')).toBe('failed');
+    expect(stateOf('data: {"error":{"code":"server_is_overloaded"}}\n\n')).toBe('declined');
+    expect(stateOf('data: {"error":null,"x":"\\"error\\":{}"}\n\n')).toBe('broken');
   });
 
   it('takes [DONE] for the end only as the whole data of an event', () => {
-    const completed = (text: string) => chat(false, text).meter.completed;
+    const completed = (text: string) => chat(false, text).meter.isWhole;
     expect(completed('data:[DONE]\r\n\r\n')).toBe(true);
     expect(completed('data: [DONE]')).toBe(true);
     expect(completed('data: {"x":"[DONE]"}\n\ndata: x [DONE]\n\n: [DONE]\n\ndata: [DONE].\n\n')).toBe(false);
@@ -162,7 +168,7 @@ describe('StreamMeter on responses', () => {
         const stream = created + delta(text) + terminal(type);
         const { meter, client } = run('responses', true, chunksOf(stream, at));
         expect(client).toBe(stream);
-        expect([meter.completed, meter.sawError]).toEqual([true, failed]);
+        expect(meter.isWhole).toBe(true);
         expect(meter.result()).toEqual({
           usage: {
             input_tokens: 7,
@@ -171,6 +177,8 @@ describe('StreamMeter on responses', () => {
             output_tokens: 2,
             reasoning_tokens: 0,
           },
+          usageAtLeast: null,
+          state: failed ? 'failed' : 'complete',
           model: 'gpt-5-x',
           serviceTier: 'default',
         });
@@ -189,19 +197,20 @@ describe('StreamMeter on responses', () => {
     ];
     const metadata = created.replace('"error"', '"metadata":{"a":"response.completed"},"error"');
     const { meter } = run('responses', false, [Buffer.from(created + metadata + texts.map(delta).join(''))]);
-    expect([meter.completed, meter.sawError, meter.result().usage]).toEqual([false, false, null]);
+    expect(meter.isWhole).toBe(false);
+    expect(meter.result()).toMatchObject({ ...NONE, state: 'broken' });
   });
 
   it('completes without usage when the last event has none', () => {
     const { meter } = run('responses', false, [Buffer.from(terminal('response.failed', 'null'))]);
-    expect([meter.completed, meter.result().usage]).toEqual([true, null]);
+    expect([meter.isWhole, meter.result().usage]).toEqual([true, null]);
   });
 
   it('sees an error event', () => {
     const { meter } = run('responses', false, [
       Buffer.from('event: error\ndata: {"type":"error","code":"x"}\n\n'),
     ]);
-    expect([meter.completed, meter.sawError]).toEqual([false, true]);
+    expect([meter.isWhole, meter.result().state]).toEqual([true, 'failed']);
   });
 
   it('keeps a last event of a megabyte that arrives in small pieces, in time that grows with its size', () => {
@@ -211,7 +220,7 @@ describe('StreamMeter on responses', () => {
       Array.from({ length: 20_000 }, (_, index) => index * 50),
     );
     const startedAt = performance.now();
-    expect(run('responses', false, chunks).meter.completed).toBe(true);
+    expect(run('responses', false, chunks).meter.isWhole).toBe(true);
     expect(performance.now() - startedAt).toBeLessThan(500);
   });
 });

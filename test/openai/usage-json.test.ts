@@ -25,6 +25,8 @@ describe('meterJson', () => {
     const body = { model: 'gpt-4o-2024-08-06', service_tier: 'default', choices: [], usage: chatUsage };
     expect(meter('chat.completions', body)).toEqual({
       usage,
+      usageAtLeast: null,
+      state: 'complete',
       model: 'gpt-4o-2024-08-06',
       serviceTier: 'default',
     });
@@ -38,8 +40,20 @@ describe('meterJson', () => {
       output_tokens_details: { reasoning_tokens: 20 },
       total_tokens: 150,
     };
-    const body = { model: 'gpt-5', service_tier: 'priority', usage: reported, tools: [{ usage: 1 }] };
-    expect(meter('responses', body)).toEqual({ usage, model: 'gpt-5', serviceTier: 'priority' });
+    const body = {
+      model: 'gpt-5',
+      service_tier: 'priority',
+      usage: reported,
+      tools: [{ usage: 1 }],
+      output: [],
+    };
+    expect(meter('responses', body)).toEqual({
+      usage,
+      usageAtLeast: null,
+      state: 'complete',
+      model: 'gpt-5',
+      serviceTier: 'priority',
+    });
   });
 
   it('reads a completion without details as one without cached or reasoning tokens', () => {
@@ -52,6 +66,8 @@ describe('meterJson', () => {
         output_tokens: 0,
         reasoning_tokens: 0,
       },
+      usageAtLeast: null,
+      state: 'broken',
       model: null,
       serviceTier: null,
     });
@@ -93,7 +109,7 @@ describe('meterJson', () => {
   it.each(['', 'Bad gateway', '[]', 'null', '{"usage":[]}', '{"usage":null}', '{"model":5}'])(
     'reads nothing into %j',
     (body) => {
-      const nothing = { usage: null, model: null, serviceTier: null };
+      const nothing = { usage: null, usageAtLeast: null, state: 'broken', model: null, serviceTier: null };
       expect(meter('chat.completions', body)).toEqual(nothing);
       expect(meter('embeddings', body)).toEqual(nothing);
     },

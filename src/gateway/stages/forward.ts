@@ -86,10 +86,11 @@ class Relay implements UpstreamHandler {
     this.#status = status;
     this.#headers = headers;
     if (status >= 400 || !isEventStream(headers)) return;
-    const { descriptor, includeUsage } = this.#reserved;
+    const { descriptor, includeUsage, estimate } = this.#reserved;
     const encoding = headers['content-encoding'];
     if (descriptor.usage !== null && (encoding === undefined || encoding === 'identity')) {
-      this.#meter = new StreamMeter(descriptor.usage, { stripUsage: !includeUsage });
+      const { choices } = estimate;
+      this.#meter = new StreamMeter(descriptor.usage, { stripUsage: !includeUsage, choices });
     }
     this.#relay();
   }
@@ -179,8 +180,7 @@ class Relay implements UpstreamHandler {
       headers: this.#headers,
       body: this.#relaying ? null : copy,
       readable,
-      metered: this.#meter?.result() ?? null,
-      sawError: this.#meter?.sawError ?? false,
+      stream: this.#meter,
       firstByteUs: this.#firstByteMs === null ? null : Math.round((this.#firstByteMs - this.#sentMs) * 1000),
       totalUs,
     };

@@ -3,7 +3,6 @@ import { ERRORS } from '../../domain/errors.ts';
 import type { UpstreamError } from '../../telemetry/measurement.ts';
 import type { Call, Stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
-import type { UpstreamResponse } from '../respond.ts';
 import type { Settled } from './settle.ts';
 
 /** Measures itself up to the event that it appends last: what follows is the journal's write, once a turn for all calls. */
@@ -28,7 +27,7 @@ export function record(deps: GatewayDeps, settled: Settled): void {
     firstByteUs: response.firstByteUs,
     upstreamUs: response.totalUs,
     stream: reserved.stream,
-    upstreamError: upstreamErrorOf(response),
+    upstreamError: upstreamErrorOf(settled),
     isRetry: isRetry(call),
   });
   deps.log.logCall({
@@ -64,10 +63,13 @@ function isOutputCut({ reserved, outcome }: Settled): boolean {
   return (outcome.usage.output_tokens ?? 0) >= hold.outputLimit * estimate.choices;
 }
 
-function upstreamErrorOf({ ending, status }: UpstreamResponse): UpstreamError | null {
+function upstreamErrorOf({ response, reserved, state }: Settled): UpstreamError | null {
+  const { ending, status } = response;
   if (ending === 'unreachable' || ending === 'timeout' || ending === 'interrupted') return ending;
-  if (status < 400) return null;
-  return status === 429 ? 'rate_limited' : status < 500 ? 'rejected' : 'failed';
+  if (status >= 400) return status === 429 ? 'rate_limited' : status < 500 ? 'rejected' : 'failed';
+  if (ending !== 'complete' || status >= 300 || reserved.descriptor.class !== 'metered') return null;
+  if (state === 'declined') return 'rejected';
+  return state === 'failed' ? 'failed' : state === 'broken' ? 'interrupted' : null;
 }
 
 /** The official SDKs count their own retries, from 0. */

@@ -1,6 +1,6 @@
 /** Settle: from how the upstream's response ended to what the call cost; the rest of its hold is free again. */
-import { costOf, type RateCard, tierBilled } from '../../domain/price.ts';
-import type { MeteredResponse } from '../../domain/usage.ts';
+import { costOf, type Price, type RateCard, tierBilled } from '../../domain/price.ts';
+import type { AnswerState, MeteredResponse, Usage } from '../../domain/usage.ts';
 import type { Outcome } from '../../ledger/events.ts';
 import { meterJson } from '../../openai/response.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
@@ -14,6 +14,8 @@ export interface Settled {
   readonly kind: 'settled';
   readonly reserved: Reserved;
   readonly response: UpstreamResponse;
+  /** How far the response came by its own account. */
+  readonly state: AnswerState;
   readonly outcome: Outcome;
   /** The rate card's name of the model that was billed; null: nothing had a price. */
   readonly pricedModel: string | null;
@@ -41,7 +43,7 @@ export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Se
   };
   deps.ledger.settle(reserved.hold, settled);
   reserved.call.ended('settle');
-  return { kind: 'settled', reserved, response, outcome: settled, pricedModel };
+  return { kind: 'settled', reserved, response, state: metered.state, outcome: settled, pricedModel };
 }
 
 function headerOf(response: UpstreamResponse, name: string): string | null {
@@ -49,68 +51,95 @@ function headerOf(response: UpstreamResponse, name: string): string | null {
   return value === undefined ? null : String(value).slice(0, 200);
 }
 
-const NOTHING: MeteredResponse = { usage: null, serviceTier: null, model: null };
+const NOTHING = { usage: null, usageAtLeast: null, serviceTier: null, model: null };
+const BROKEN: MeteredResponse = { ...NOTHING, state: 'broken' };
+/** It came whole, and cannot be read: compressed in an unknown way, or too large. */
+const UNREADABLE: MeteredResponse = { ...NOTHING, state: 'complete' };
 
 /** From the response's bytes to its usage. A stream's meter has read along (forward); the rest is read here. */
-function meter({ descriptor }: Reserved, response: UpstreamResponse): MeteredResponse {
-  if (response.metered) return response.metered;
-  const { readable, status, ending, headers } = response;
-  if (!readable || descriptor.usage === null || status >= 300 || ending !== 'complete') return NOTHING;
+function meter({ descriptor, estimate }: Reserved, response: UpstreamResponse): MeteredResponse {
+  const { stream, readable, status, ending, headers } = response;
+  if (stream) return stream.result();
+  if (ending !== 'complete' || status >= 300) return BROKEN;
+  if (!readable || descriptor.usage === null) return UNREADABLE;
   if (!isEventStream(headers)) return meterJson(descriptor.usage, readable);
   // A stream that came compressed was passed on as it is; its copy is read now.
-  const stream = new StreamMeter(descriptor.usage, { stripUsage: false });
-  stream.push(readable);
-  stream.end();
-  return stream.result();
+  const copy = new StreamMeter(descriptor.usage, { stripUsage: false, choices: estimate.choices });
+  copy.push(readable);
+  copy.end();
+  return copy.result();
 }
 
-/** What cannot be known stays charged at the hold. */
+/** docs/ERRORS.md has this as a table. What cannot be known stays charged at the hold. */
 function costOfCall(reserved: Reserved, response: UpstreamResponse, metered: MeteredResponse): Cost {
-  const { descriptor, card, hold } = reserved;
+  const { descriptor, card } = reserved;
   const { ending, status } = response;
-  const isMetered = descriptor.class === 'metered';
   if (ending === 'unreachable') return voided('upstream_unreachable');
-  if (status >= 300 && ending === 'complete') {
-    return isVoid(response) ? voided('upstream_error') : atHold(reserved, 'unknown', 'upstream_error');
+  if (status >= 300) {
+    return isDeclinedStatus(response)
+      ? voided('upstream_error')
+      : unknown(reserved, metered, REASONS[ending] ?? 'upstream_error');
   }
-  if (!isMetered || card === null) {
+  if (descriptor.class !== 'metered' || card === null) {
     const reason = ending === 'complete' ? null : `upstream_${ending}`;
     return { outcome: 'settled', provenance: 'reported', reason, cost: 0n, priceId: null, pricedModel: null };
   }
-  if (metered.usage === null) {
-    if (ending === 'abandoned') return atHold(reserved, 'estimated', 'client_gone');
-    if (ending === 'interrupted') return atHold(reserved, 'unknown', 'upstream_interrupted');
-    if (ending === 'timeout') return atHold(reserved, 'unknown', 'upstream_timeout');
-    if (ending === 'cut') return atHold(reserved, 'unknown', 'drain_timeout');
-    return atHold(reserved, 'estimated', response.sawError ? 'upstream_error' : 'usage_missing');
-  }
-  const tier = tierBilled(card, metered.serviceTier);
-  const price = tier && card.tiers[tier];
-  if (!price) return atHold(reserved, 'estimated', 'tier_unpriced');
-  const cost = costOf(metered.usage, price);
-  if (cost === null) return atHold(reserved, 'estimated', 'usage_missing');
-  const reason = cost > hold.amount ? 'overrun' : reserved.call.clientGone ? 'client_gone' : null;
+  if (metered.usage !== null) return costOfUsage(reserved, card, metered.usage, metered.serviceTier);
+  if (metered.state === 'declined') return voided('upstream_error');
+  if (metered.state === 'complete') return estimated(reserved, 'usage_missing');
+  if (metered.state === 'failed') return unknown(reserved, metered, 'upstream_error');
+  return unknown(reserved, metered, REASONS[ending] ?? 'upstream_interrupted');
+}
+
+/** Why an outcome is not known, by how its connection ended; null: it ended in order. */
+const REASONS = {
+  complete: null,
+  unreachable: null,
+  interrupted: 'upstream_interrupted',
+  timeout: 'upstream_timeout',
+  abandoned: 'client_gone',
+  cut: 'drain_timeout',
+} as const satisfies Record<UpstreamResponse['ending'], string | null>;
+
+function costOfUsage(reserved: Reserved, card: RateCard, usage: Usage, serviceTier: string | null): Cost {
+  const { hold, call } = reserved;
+  const price = priceBilled(card, serviceTier);
+  if (price === null) return estimated(reserved, 'tier_unpriced');
+  const cost = costOf(usage, price);
+  if (cost === null) return estimated(reserved, 'usage_missing');
+  const reason = cost > hold.amount ? 'overrun' : call.clientGone ? 'client_gone' : null;
+  const { id, model } = price;
+  return { outcome: 'settled', provenance: 'reported', reason, cost, priceId: id, pricedModel: model };
+}
+
+function priceBilled(card: RateCard, serviceTier: string | null): Price | null {
+  const tier = tierBilled(card, serviceTier);
+  return (tier && card.tiers[tier]) ?? null;
+}
+
+/** A whole answer without usage that can be priced: charged at the hold. */
+function estimated({ card, estimate, hold }: Reserved, reason: string): Cost {
+  const { priceId } = estimate;
   return {
     outcome: 'settled',
-    provenance: 'reported',
+    provenance: 'estimated',
     reason,
-    cost,
-    priceId: price.id,
-    pricedModel: price.model,
+    cost: hold.amount,
+    priceId,
+    pricedModel: nameOf(card),
   };
 }
 
-/** Charged at the hold: `estimated` for good, `unknown` until there is evidence. */
-function atHold(
-  { card, estimate, hold }: Reserved,
-  provenance: 'estimated' | 'unknown',
-  reason: string,
-): Cost {
+/** Charged at the hold, or at what a broken response said that it had used already, if that is more. */
+function unknown({ card, estimate, hold }: Reserved, metered: MeteredResponse, reason: string): Cost {
+  const { usageAtLeast, serviceTier } = metered;
+  const price = card && usageAtLeast && priceBilled(card, serviceTier);
+  const atLeast = price && usageAtLeast ? (costOf(usageAtLeast, price) ?? 0n) : 0n;
   return {
-    outcome: provenance === 'unknown' ? 'unknown' : 'settled',
-    provenance,
+    outcome: 'unknown',
+    provenance: 'unknown',
     reason,
-    cost: hold.amount,
+    cost: atLeast > hold.amount ? atLeast : hold.amount,
     priceId: estimate.priceId,
     pricedModel: nameOf(card),
   };
@@ -124,11 +153,14 @@ function nameOf(card: RateCard | null): string | null {
   return card?.tiers.default?.model ?? null;
 }
 
+/** After these the request may have been served: 408 gave up waiting for it, 499 was left by its client. */
+const PERHAPS_SERVED = new Set([408, 499]);
+
 /**
- * An error that OpenAI itself reports bills nothing. One without its body was made by something in between: below 500 the
- * request was turned away; from 500 on it may have been served (and a 408 may come after it was).
+ * An error that the API itself reports bills nothing. One without its body was made by something in between: below 500 the
+ * request was turned away; from 500 on it may have been served.
  */
-function isVoid(response: UpstreamResponse): boolean {
-  if (response.readable && isOpenAiError(response.readable)) return true;
-  return response.status < 500 && response.status !== 408;
+function isDeclinedStatus({ ending, status, readable }: UpstreamResponse): boolean {
+  if (ending === 'complete' && readable && isOpenAiError(readable)) return true;
+  return status < 500 && !PERHAPS_SERVED.has(status);
 }

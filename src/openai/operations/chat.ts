@@ -16,7 +16,7 @@ export const CHAT = [
     name: 'chat.completions',
     path: '/chat/completions',
     bound: readChat,
-    usage: { members: COMPLETION_USAGE, skipsArrays: false, stream: 'chunk' },
+    usage: { members: COMPLETION_USAGE, answer: 'choices', skipsArrays: false, stream: 'chunk' },
     outputLimitField: 'max_completion_tokens',
     olderLimitField: 'max_tokens',
     hasServiceTier: true,

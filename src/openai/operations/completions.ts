@@ -10,7 +10,7 @@ export const PROMPTS = [
     name: 'completions',
     path: '/completions',
     bound: readCompletions,
-    usage: { members: COMPLETION_USAGE, skipsArrays: false, stream: 'chunk' },
+    usage: { members: COMPLETION_USAGE, answer: 'choices', skipsArrays: false, stream: 'chunk' },
     outputLimitField: 'max_tokens',
     defaultOutputTokens: DEFAULT_COMPLETION_TOKENS,
     report: 'completions',
@@ -22,7 +22,12 @@ export const PROMPTS = [
     bound: readEmbeddings,
     // OpenAPI specification 2.3.0, POST /embeddings: inputs that sum to more are refused.
     inputAtMostModelMaximum: true,
-    usage: { members: { ...COMPLETION_USAGE, output: null }, skipsArrays: true, stream: 'none' },
+    usage: {
+      members: { ...COMPLETION_USAGE, output: null },
+      answer: 'data',
+      skipsArrays: true,
+      stream: 'none',
+    },
     report: 'embeddings',
     otel: 'embeddings',
   }),

@@ -28,6 +28,8 @@ export interface UsageMembers {
 /** Where the usage of a response stands. */
 export interface UsagePlace {
   members: UsageMembers;
+  /** The member that every whole answer has: without it a response is no answer. */
+  answer: 'choices' | 'output' | 'data';
   /** The response holds long lists of numbers, which are left out when its usage is read. */
   skipsArrays: boolean;
   /**

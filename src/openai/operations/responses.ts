@@ -17,7 +17,7 @@ export const RESPONSES = [
     name: 'responses',
     path: '/responses',
     bound: readResponses,
-    usage: { members: RESPONSE_USAGE, skipsArrays: false, stream: 'terminal_event' },
+    usage: { members: RESPONSE_USAGE, answer: 'output', skipsArrays: false, stream: 'terminal_event' },
     outputLimitField: 'max_output_tokens',
     hasServiceTier: true,
     object: { kind: 'response', makes: true },

@@ -4,13 +4,16 @@
  * What a name looks like inside a string does not matter: there its quotes are escaped, and what matches all the same
  * is parsed before it is believed.
  */
-import type { MeteredResponse } from '../../domain/usage.ts';
-import { isObject } from '../body.ts';
+import type { AnswerState, MeteredResponse, Usage } from '../../domain/usage.ts';
+import { isObject, type Json, type JsonObject } from '../body.ts';
 import type { UsagePlace } from '../operations/descriptor.ts';
-import { meterObject } from '../response.ts';
+import { meterObject, readUsage, stateOf } from '../response.ts';
+import { isDeclined } from '../wire/errors.ts';
 import {
   blankLineEnd,
   cut,
+  dataLines,
+  eventType,
   isNull,
   isTopLevelName,
   isWholePayload,
@@ -32,13 +35,31 @@ const NONE = Buffer.alloc(0);
 const DONE = Buffer.from('[DONE]');
 const USAGE = Buffer.from('"usage"');
 const ERROR = Buffer.from('"error"');
+const FINISH = Buffer.from('"finish_reason"');
+const SEQUENCE = Buffer.from('"sequence_number"');
+const EVENT_LINE = Buffer.from('event:');
 const NULL_BYTES = 4;
 const TERMINAL_TYPES = ['response.completed', 'response.incomplete', 'response.failed'];
 const TERMINALS = TERMINAL_TYPES.map((type) => Buffer.from(`"${type}"`));
+/** Events of a Responses stream that say nothing yet. */
+const EMPTY_TYPES = new Set([
+  'response.created',
+  'response.queued',
+  'response.in_progress',
+  ...TERMINAL_TYPES,
+]);
+
+export interface StreamMeterOptions {
+  /** Usage was asked for by us and not by the client, who then sees none of it. */
+  stripUsage: boolean;
+  /** How many choices the stream carries side by side. */
+  choices: number;
+}
 
 export class StreamMeter {
   readonly #place: UsagePlace;
   readonly #stripUsage: boolean;
+  readonly #choices: number;
   /** Bytes of a line whose end has not come yet. */
   #carry: Buffer[] = [];
   #carryBytes = 0;
@@ -46,29 +67,78 @@ export class StreamMeter {
   #opened = false;
   /** The usage chunk was removed and its blank line is still to come. */
   #dropBlankLine = false;
-  #metered: MeteredResponse = { usage: null, serviceTier: null, model: null };
+  #model: string | null = null;
+  #serviceTier: string | null = null;
+  #usage: Usage | null = null;
+  /** Chunks that were for usage alone. */
+  #usageChunks = 0;
+  /** Every choice had ended when the usage came, and nothing was written since. */
+  #usageIsAll = false;
+  /** Something was written after the usage. */
+  #usageIsOld = false;
+  #finished: Set<Json | undefined> | null = null;
+  #hasOutput = false;
   #completed = false;
-  #sawError = false;
+  #failure: 'declined' | 'failed' | null = null;
+  /** The whole lines that came last: what follows must fit behind them. */
+  #last: Buffer = NONE;
 
-  /** `stripUsage`: usage was asked for by us and not by the client, who then sees none of it. */
-  constructor(place: UsagePlace, options: { stripUsage: boolean }) {
+  constructor(place: UsagePlace, options: StreamMeterOptions) {
     this.#place = place;
     this.#stripUsage = options.stripUsage && place.stream === 'chunk';
+    this.#choices = options.choices;
   }
 
-  /** The stream ended as the API ends it: `[DONE]`, or the last event of a response. */
-  get completed(): boolean {
-    return this.#completed;
+  /** The stream ended as the API ends it, by `[DONE]` or the last event of a response, or said itself that it failed. */
+  get isWhole(): boolean {
+    return this.#completed || this.#failure !== null || this.#blind;
   }
 
-  /** The stream carried an error event or a failed response. */
-  get sawError(): boolean {
-    return this.#sawError;
+  /**
+   * What must stand before an event of ours: a blank line, if the last event lacks it. Of an event that has only its name
+   * so far, ours replaces the name.
+   */
+  get separator(): '' | '\n' {
+    const start = lineStart(this.#last, this.#last.length - 2);
+    if (start >= this.#last.length || blankLineEnd(this.#last, start) > start) return '';
+    return this.#last.indexOf(EVENT_LINE, start) === start ? '' : '\n';
   }
 
-  /** What the stream said so far; usage is null until its last chunk. */
+  /** Returns the `sequence_number` of the next event; null: the stream does not count its events. */
+  get nextSequenceNumber(): number | null {
+    if (this.#place.stream !== 'terminal_event') return null;
+    const at = this.#last.lastIndexOf(SEQUENCE);
+    const value = at === -1 ? -1 : valueAt(this.#last, at + SEQUENCE.length);
+    const last =
+      value === -1 ? Number.NaN : Number.parseInt(this.#last.toString('latin1', value, value + 16), 10);
+    return Number.isSafeInteger(last) ? last + 1 : 0;
+  }
+
+  /** What the stream said so far. */
   result(): MeteredResponse {
-    return this.#metered;
+    const { usage, isAll } = this.#usageSoFar();
+    return {
+      usage: isAll ? usage : null,
+      usageAtLeast: isAll ? null : usage,
+      state: this.#state(),
+      serviceTier: this.#serviceTier,
+      model: this.#model,
+    };
+  }
+
+  #state(): AnswerState {
+    if (this.#failure !== null) return this.#hasOutput ? 'failed' : this.#failure;
+    return this.#completed || this.#blind ? 'complete' : 'broken';
+  }
+
+  /**
+   * Running usage is not the bill: it is, once the stream ended well, or every choice had. Several usage chunks for several
+   * choices may be a part of the bill each: then none of them is.
+   */
+  #usageSoFar(): { usage: Usage | null; isAll: boolean } {
+    const isParts = this.#usageChunks > 1 && this.#choices > 1;
+    const isEnd = this.#usageIsAll || (this.#completed && this.#failure === null);
+    return { usage: this.#usage, isAll: isEnd && !this.#usageIsOld && !isParts };
   }
 
   /**
@@ -87,9 +157,17 @@ export class StreamMeter {
     return kept.length === 0 ? passed : Buffer.concat([passed, kept]);
   }
 
-  /** To be called once after the last chunk of a stream that ended well: meters and returns its unfinished line. */
+  /**
+   * To be called once after the last chunk of a stream whose connection ended in order: meters its unfinished line, and
+   * returns it if the stream is whole by it.
+   */
   end(): Buffer {
-    return this.#carryBytes === 0 ? NONE : this.#meterLines(this.#takeCarry(NONE));
+    if (this.#carryBytes === 0) return NONE;
+    const before = this.#last;
+    const passed = this.#meterLines(this.#takeCarry(NONE));
+    if (this.isWhole) return passed;
+    this.#last = before;
+    return NONE;
   }
 
   /** Keeps the start of a line; returns the bytes that may pass now: none, until it is too long for a line. */
@@ -110,11 +188,14 @@ export class StreamMeter {
 
   /** Meters whole lines and returns what the client gets of them. */
   #meterLines(lines: Buffer): Buffer {
+    this.#last = lines;
     if (this.#place.stream === 'terminal_event') {
       this.#meterResponseEvents(lines);
       return lines;
     }
     if (!this.#opened) this.#open(lines);
+    if (!this.#hasOutput) this.#hasOutput = this.#hasOutputIn(lines, 0);
+    this.#meterFinishes(lines);
     for (let at = lines.indexOf(DONE); at !== -1; at = lines.indexOf(DONE, at + DONE.length)) {
       if (isWholePayload(lines, at, at + DONE.length)) this.#completed = true;
     }
@@ -128,30 +209,78 @@ export class StreamMeter {
     const chunk = at === -1 ? null : parseLine(lines, at);
     if (chunk === null) return;
     this.#opened = true;
-    const { model, serviceTier } = meterObject(this.#place.members, chunk);
-    this.#metered = { usage: null, serviceTier, model };
+    this.#named(chunk);
+  }
+
+  #named({ model, service_tier }: JsonObject): void {
+    if (typeof model === 'string') this.#model = model;
+    if (typeof service_tier === 'string') this.#serviceTier = service_tier;
   }
 
   #meterErrors(lines: Buffer): void {
     for (let at = lines.indexOf(ERROR); at !== -1; at = lines.indexOf(ERROR, at + ERROR.length)) {
       if (isNull(lines, valueAt(lines, at + ERROR.length))) continue;
       const event = parseLine(lines, at);
-      if (event !== null && (event.type === 'error' || isObject(event.error))) this.#sawError = true;
+      if (event === null) continue;
+      const { type, object, error } = event;
+      if (isObject(error)) this.#failed(error);
+      else if (type === 'error' || object === 'error' || typeof error === 'string') this.#failed(event);
     }
   }
 
+  #failed(error: Json | undefined): void {
+    if (this.#failure === 'failed') return;
+    this.#failure = isDeclined(error) ? 'declined' : 'failed';
+  }
+
   #meterResponseEvents(lines: Buffer): void {
+    if (!this.#hasOutput) {
+      for (const at of dataLines(lines, 0)) {
+        const type = eventType(lines, at);
+        if (type.startsWith('response.') && !EMPTY_TYPES.has(type)) this.#hasOutput = true;
+      }
+    }
     this.#meterErrors(lines);
     for (const terminal of TERMINALS) {
       for (let at = lines.indexOf(terminal); at !== -1; at = lines.indexOf(terminal, at + terminal.length)) {
         const event = parseLine(lines, at);
         if (event === null || !isObject(event.response) || !TERMINAL_TYPES.includes(String(event.type)))
           continue;
-        this.#completed = true;
-        this.#sawError ||= event.type === 'response.failed';
-        this.#metered = meterObject(this.#place.members, event.response);
+        this.#meterTerminal(event.type === 'response.failed', event.response);
       }
     }
+  }
+
+  #meterTerminal(isFailure: boolean, response: JsonObject): void {
+    const { usage, state } = meterObject(this.#place, response, stateOf(this.#place, response));
+    this.#named(response);
+    this.#completed = true;
+    this.#usage = usage;
+    this.#usageIsAll = usage !== null;
+    if (isFailure || state === 'failed' || state === 'declined')
+      this.#failure = state === 'declined' ? state : 'failed';
+  }
+
+  /** Which choices have ended. Nearly every chunk says that its own has not. */
+  #meterFinishes(lines: Buffer): void {
+    for (let at = lines.indexOf(FINISH); at !== -1; at = lines.indexOf(FINISH, at + FINISH.length)) {
+      if (isNull(lines, valueAt(lines, at + FINISH.length))) continue;
+      const choices = parseLine(lines, at)?.choices;
+      if (!Array.isArray(choices)) continue;
+      this.#finished ??= new Set();
+      for (const choice of choices) {
+        if (isObject(choice) && typeof choice.finish_reason === 'string') this.#finished.add(choice.index);
+      }
+    }
+  }
+
+  /** Whether a chunk from `from` on carries a part of an answer, of whatever kind. */
+  #hasOutputIn(lines: Buffer, from: number): boolean {
+    for (const at of dataLines(lines, from)) {
+      const choices = parseLine(lines, at)?.choices;
+      if (Array.isArray(choices) && choices.some(hasOutput)) return true;
+    }
+    return false;
   }
 
   #meterChunks(lines: Buffer): Buffer {
@@ -161,12 +290,14 @@ export class StreamMeter {
       if (end > 0) cuts.push({ start: 0, end });
       this.#dropBlankLine = false;
     }
+    let metered = 0;
     for (let at = lines.indexOf(USAGE); at !== -1; ) {
       let next = at + USAGE.length;
       const value = valueAt(lines, next);
       if (lines[value] === OPENING_BRACE) {
         const start = lineStart(lines, at);
         next = lineEnd(lines, at);
+        metered = next;
         if (this.#meterUsage(lines, at) && this.#stripUsage) {
           cuts.push({ start, end: blankLineEnd(lines, next) });
           this.#dropBlankLine = next === lines.length;
@@ -176,6 +307,7 @@ export class StreamMeter {
       }
       at = lines.indexOf(USAGE, next);
     }
+    if (this.#usage !== null && this.#hasOutputIn(lines, metered)) this.#usageIsOld = true;
     return cut(lines, cuts);
   }
 
@@ -183,12 +315,26 @@ export class StreamMeter {
   #meterUsage(lines: Buffer, at: number): boolean {
     const chunk = parseLine(lines, at);
     if (chunk === null || !isObject(chunk.usage)) return false;
-    const { usage, serviceTier, model } = meterObject(this.#place.members, chunk);
-    this.#metered = {
-      usage,
-      serviceTier: serviceTier ?? this.#metered.serviceTier,
-      model: model ?? this.#metered.model,
-    };
-    return Array.isArray(chunk.choices) && chunk.choices.length === 0 && !isObject(chunk.moderation);
+    const isAlone = Array.isArray(chunk.choices) && chunk.choices.length === 0;
+    this.#named(chunk);
+    this.#usage = readUsage(this.#place.members, chunk.usage);
+    this.#usageIsOld = false;
+    this.#usageIsAll = (this.#finished?.size ?? 0) >= this.#choices;
+    if (isAlone) this.#usageChunks++;
+    return isAlone && !isObject(chunk.moderation);
   }
+}
+
+/** Whether a choice of a chunk carries a part of its answer: text, a refusal, a tool call, reasoning, audio. */
+function hasOutput(choice: Json): boolean {
+  if (!isObject(choice)) return false;
+  const { text, delta } = choice;
+  if (typeof text === 'string' && text !== '') return true;
+  if (!isObject(delta)) return false;
+  for (const name in delta) {
+    const part = delta[name];
+    if (name === 'role' || part === null || part === undefined || part === '') continue;
+    if (!Array.isArray(part) || part.length > 0) return true;
+  }
+  return false;
 }

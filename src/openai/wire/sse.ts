@@ -43,6 +43,25 @@ function payloadStart(lines: Buffer, at: number): number {
   return skipBlanks(lines, start + DATA.length);
 }
 
+/** Where the `data:` lines start that begin at `from` or after it. */
+export function* dataLines(lines: Buffer, from: number): Generator<number> {
+  for (let at = from; at < lines.length; at = lineEnd(lines, at)) {
+    if (payloadStart(lines, at) !== -1) yield at;
+  }
+}
+
+const TYPE = /"type"\s*:\s*"([\w.]*)"/;
+/** The API writes an event's type first. */
+const TYPE_WITHIN_BYTES = 128;
+
+/** The `type` of the event whose `data:` line starts at `at`; empty: it has none. Mostly found without reading the event. */
+export function eventType(lines: Buffer, at: number): string {
+  const start = payloadStart(lines, at);
+  const payload = lines.toString('latin1', start, Math.min(start + TYPE_WITHIN_BYTES, lineEnd(lines, at)));
+  if (payload.startsWith('{"type"')) return TYPE.exec(payload)?.[1] ?? '';
+  return String(parseLine(lines, at)?.type ?? '');
+}
+
 /** Whether the bytes from `start` to `end` are all that their `data:` line says. */
 export function isWholePayload(lines: Buffer, start: number, end: number): boolean {
   if (payloadStart(lines, start) !== start) return false;
