@@ -7,8 +7,9 @@
 import { type Account, type CallKind, kindKey, type Pool, poolsAt, settleInOrder } from '../domain/budget.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { TeamId } from '../domain/ids.ts';
+import type { PicoUsd } from '../domain/money.ts';
 import { type Claim, claimed, NOTHING_USED, used } from '../domain/quantities.ts';
-import type { Admission } from './decide.ts';
+import { type Admission, admit, type ReservationRequest } from './decide.ts';
 import { CONTENDED_MS, Demand, excessOf, isContended, Lease, LeasedPool } from './leases.ts';
 
 const IDLE_MS = 10_000;
@@ -115,9 +116,23 @@ export class LeaseTable {
   }
 
   /** Returns the pools that were made for calls of this kind, perhaps of a window that has ended; null: none were. */
-  knownPoolsOf(account: Account, kind: CallKind): readonly LeasedPool[] | null {
+  #knownPoolsOf(account: Account, kind: CallKind): readonly LeasedPool[] | null {
     const key = account.limits.length === 0 ? '' : kindKey(account, kind);
     return this.#pools.get(account)?.get(key)?.pools ?? null;
+  }
+
+  /**
+   * What the tightest of the call's budgets may still spend, held money not counted; null: nothing bounds it. Looks only
+   * at what is known of the account: the call may have been admitted under rules that have changed since, and must not
+   * put them back on leases which calls under the new rules share.
+   */
+  remaining(account: Account, kind: CallKind, { pools: held }: Reservation): PicoUsd | null {
+    const pools = this.#knownPoolsOf(account, kind) ?? held;
+    let least: PicoUsd | null = null;
+    for (const { meter, ceiling } of pools) {
+      if (meter === 'cost_usd' && (least === null || ceiling < least)) least = ceiling;
+    }
+    return least;
   }
 
   #pool(pool: Pool): LeasedPool {
@@ -149,6 +164,18 @@ export class LeaseTable {
     lease.spec = spec;
     lease.demand = demand;
     return lease;
+  }
+
+  /** While Postgres is silent: a team that fails open goes on where nothing strict binds its call; null: this one may not. */
+  reserveUnbound(request: ReservationRequest): Reservation | null {
+    const { account, kind } = request;
+    if (!account.failOpen) return null;
+    const atMs = this.#clock.nowMs();
+    const { pools, funded } = this.poolsOf(account, kind, atMs);
+    if (!funded || pools.length > 0) return null;
+    const admission = admit(request, pools, 0, false);
+    if (admission.kind === 'wait') return null;
+    return new Reservation(account.principal.teamId, admission, pools, atMs, null);
   }
 
   /** Takes an admission's amounts, in the step in which it was decided, at this moment of the monotonic clock. */

@@ -4,10 +4,10 @@
  * The constants come from a simulation of the protocol (README.md of this room).
  */
 
-import { type CounterState, type Pool, unlent } from '../domain/budget.ts';
+import type { Pool } from '../domain/budget.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { Meter } from '../domain/limit.ts';
-import { UNIT } from '../domain/quantities.ts';
+import { type CounterState, UNIT, unlent } from '../domain/quantities.ts';
 import type { LeasedCounter } from '../store/hot/leases.ts';
 import type { LeaseDemand, LeaseView, PoolView } from './decide.ts';
 

@@ -1,12 +1,11 @@
 /**
- * The queue of one team: its waiting calls, and the one request for a lease that is under way for them. Owns: the order
+ * Admission, and the queue of each team: its waiting calls, and the one request for a lease that is under way for them. Owns: the order
  * (oldest first, the first that fits), when Postgres is asked, and when a waiting call ends. Invariants: a waiting call holds
  * nothing and gets one outcome; `insufficient` needs a fresh reply of Postgres; while calls wait, a request is under way
  * or due; an unexpected error in here ends the wait of all and leaves the queue working.
  */
 import type { TeamId } from '../domain/ids.ts';
-import type { LeasePool, LeaseReply } from '../store/hot/leases.ts';
-import { isBlocked, leaseNeeds, type WaitingClaim } from './borrow.ts';
+import type { LeaseReply } from '../store/hot/leases.ts';
 import {
   type Admission,
   admit,
@@ -18,55 +17,34 @@ import {
   heldDenial,
   type ReservationRequest,
 } from './decide.ts';
-import { type LeaseTable, Reservation } from './lease-table.ts';
-import { isLow, type Lease, type LeasedPool, type LeaseSnapshot } from './leases.ts';
+import { LeaseTable, Reservation } from './lease-table.ts';
+import { isLow, type Lease, type LeasedPool } from './leases.ts';
 import {
+  type AdmissionOptions,
+  type AskedCall,
+  CHANGED,
   type Changed,
+  type Exchange,
+  isBlocked,
+  isFenced,
+  knownOf,
   LeaseRequestBackoff,
-  type QueueCapacity,
+  leaseNeeds,
+  markFull,
+  QueueCapacity,
   QueuedCall,
+  type QueueOptions,
   type QueueOutcome,
-  type Timers,
   UNAVAILABLE,
   type Unavailable,
 } from './waiting.ts';
-
-export interface QueueOptions {
-  table: LeaseTable;
-  capacity: QueueCapacity;
-  clock: { nowMs(): number; monotonicMs(): number };
-  timers: Timers;
-  /** In [0, 1). */
-  jitter(): number;
-  queueTimeoutMs: number;
-  /** Nothing may be admitted just now, not even on money that is here. */
-  isBlocked(): boolean;
-  requestLease(teamId: TeamId, pools: LeasePool[]): Promise<LeaseReply>;
-  /** Another instance adopted this one: everything that waits must end. */
-  onFenced(): void;
-  onStoreError(error: unknown): void;
-  /** An error of ours, after which the queue goes on. */
-  onUnexpectedError(error: unknown): void;
-}
 
 /** How long a call waits for a Postgres that does not reply. */
 const STORE_PATIENCE_MS = 2000;
 /** When to ask again, with no call waiting, after a reply was lost: Postgres may have lent what is not known here. */
 const LOST_REPLY_RETRY_MS = 5000;
 
-/** A waiting call as it was when Postgres was asked. */
-interface AskedCall extends WaitingClaim {
-  call: QueuedCall;
-  isOverdue: boolean;
-}
-
-/** How a request to Postgres ended; `calls`: those whose money was asked for. */
-type Exchange =
-  | { type: 'nothing' }
-  | { type: 'failed' }
-  | { type: 'replied'; calls: ReadonlySet<QueuedCall> };
-
-export class TeamQueue {
+class TeamQueue {
   readonly #teamId: TeamId;
   readonly #options: QueueOptions;
   readonly #backoff = new LeaseRequestBackoff();
@@ -252,10 +230,7 @@ export class TeamQueue {
     const needs = leaseNeeds(asked, this.#wanted.values(), table.instances, clock.monotonicMs());
     this.#wanted.clear();
     if (needs.pools.length === 0) return { type: 'nothing' };
-    const known = new Map<string, { lease: Lease; snapshot: LeaseSnapshot }>();
-    for (const { leases } of needs.pools) {
-      for (const lease of leases) known.set(lease.spec.id, { lease, snapshot: lease.snapshot });
-    }
+    const known = knownOf(needs.pools);
     let reply: LeaseReply;
     try {
       reply = await requestLease(this.#teamId, needs.request);
@@ -356,15 +331,62 @@ export class TeamQueue {
   }
 }
 
-/** Remembers that the rate limits among these had no room. */
-function markFull(pools: readonly LeasedPool[], untilMs: number): void {
-  for (const { isRateLimit, leases } of pools) {
-    const [bucket] = leases;
-    if (isRateLimit && bucket) bucket.fullUntilMs = untilMs;
-  }
-}
+/**
+ * From a call's request to its reservation: the leases, the queue of each team, and how much may wait in all. Invariant: a
+ * call that leaves its queue leaves no money behind.
+ */
+export class AdmissionController {
+  readonly leases: LeaseTable;
+  readonly #options: QueueOptions;
+  readonly #queues = new Map<string, TeamQueue>();
 
-/** Returns whether an error says that this instance was adopted, rather than that the store is away. */
-export function isFenced(error: unknown): boolean {
-  return error instanceof Error && error.name === 'InstanceFenced';
+  constructor(options: AdmissionOptions) {
+    this.leases = new LeaseTable(options.clock);
+    const capacity = new QueueCapacity(options.maxWaiting, options.maxWaitingBytes);
+    this.#options = { ...options, table: this.leases, capacity };
+  }
+
+  /** The number of calls that wait. */
+  get waiting(): number {
+    return this.#options.capacity.calls;
+  }
+
+  /** Takes a call's money: at once when a lease covers it, else the call is queued, unless there is no room. */
+  reserve(request: ReservationRequest): Reservation | Denial | QueuedCall {
+    const { teamId } = request.account.principal;
+    let queue = this.#queues.get(teamId);
+    if (queue === undefined) {
+      queue = new TeamQueue(teamId, this.#options);
+      this.#queues.set(teamId, queue);
+    }
+    return queue.reserve(request);
+  }
+
+  /** Puts back a reservation of which nothing was used. */
+  cancel(reservation: Reservation): void {
+    this.leases.settle(reservation, null, false);
+    reservation.release();
+  }
+
+  /** Nothing can be admitted any more: all waits end. */
+  endAll(): void {
+    for (const queue of this.#queues.values()) queue.endAll(UNAVAILABLE);
+  }
+
+  /**
+   * The rules of these teams changed: what is idle goes back, and calls that wait must ask again, so that all are
+   * admitted under the new rules.
+   */
+  revoke(teamIds: ReadonlySet<string> | 'all'): void {
+    this.leases.revoke(teamIds);
+    for (const [teamId, queue] of this.#queues) {
+      if (teamIds === 'all' || teamIds.has(teamId)) queue.endAll(CHANGED);
+    }
+  }
+
+  /** Updates rates, gives back what is not needed, and drops the queues of teams of which nothing is under way. */
+  tick(flushedMs: number): void {
+    for (const [teamId, queue] of this.#queues) if (queue.isIdle) this.#queues.delete(teamId);
+    this.leases.tick(flushedMs);
+  }
 }

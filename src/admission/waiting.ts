@@ -1,9 +1,13 @@
 /**
- * Waiting: one call in a team's queue, how much may wait in all, and how often Postgres is asked meanwhile.
+ * Waiting: one call in a team's queue, how much may wait in all, and what Postgres is asked to lend meanwhile, and how
+ * often. How much an instance keeps beside that is the aim of a lease (leases.ts).
  */
-import type { Claim } from '../domain/quantities.ts';
-import { type Denial, leastClaim, type ReservationRequest } from './decide.ts';
-import type { Reservation } from './lease-table.ts';
+import type { TeamId } from '../domain/ids.ts';
+import { type Claim, claimed } from '../domain/quantities.ts';
+import type { LeasePool, LeaseReply } from '../store/hot/leases.ts';
+import { type Denial, leastClaim, type PoolView, type ReservationRequest } from './decide.ts';
+import type { LeaseTable, Reservation } from './lease-table.ts';
+import { aimOf, type Lease, type LeasedPool, type LeaseSnapshot } from './leases.ts';
 
 /** Delays, so that a simulation can run the queue on a clock of its own. */
 export interface Timers {
@@ -25,6 +29,30 @@ export const UNAVAILABLE: Unavailable = { kind: 'unavailable' };
 export const CHANGED: Changed = { kind: 'changed' };
 
 export type QueueOutcome = Reservation | Denial | Unavailable | Changed;
+
+export interface QueueOptions {
+  table: LeaseTable;
+  capacity: QueueCapacity;
+  clock: { nowMs(): number; monotonicMs(): number };
+  timers: Timers;
+  /** In [0, 1). */
+  jitter(): number;
+  queueTimeoutMs: number;
+  /** Nothing may be admitted just now, not even on money that is here. */
+  isBlocked(): boolean;
+  requestLease(teamId: TeamId, pools: LeasePool[]): Promise<LeaseReply>;
+  /** Another instance adopted this one: everything that waits must end. */
+  onFenced(): void;
+  onStoreError(error: unknown): void;
+  /** An error of ours, after which the queue goes on. */
+  onUnexpectedError(error: unknown): void;
+}
+
+export interface AdmissionOptions extends Omit<QueueOptions, 'table' | 'capacity'> {
+  /** Waiting calls and bytes of their bodies, of the whole instance. */
+  maxWaiting: number;
+  maxWaitingBytes: number;
+}
 
 /** A call in the queue. Its outcome comes once, and is kept until `onOutcome` is set. */
 export class QueuedCall {
@@ -135,4 +163,123 @@ export class LeaseRequestBackoff {
   now(): void {
     this.#nextMs = Number.NEGATIVE_INFINITY;
   }
+}
+
+/** As far as is known, some pool cannot give this much to any instance before what is held came back. */
+export function isBlocked(pools: readonly PoolView[], claim: Claim): boolean {
+  return pools.some((pool) => pool.room < claimed(pool.meter, claim));
+}
+
+/** One waiting call: the pools it touches, the least it is served by, and what it would hold now. */
+export interface WaitingClaim {
+  pools: readonly LeasedPool[];
+  smallest: Claim;
+  claim: Claim;
+}
+
+export interface LeaseNeeds<Call extends WaitingClaim> {
+  pools: LeasedPool[];
+  /** The same pools as Postgres is asked for them. */
+  request: LeasePool[];
+  /** The calls whose money is asked for; of the others' pools only the state is. */
+  asked: Set<Call>;
+}
+
+interface Need {
+  pool: LeasedPool;
+  min: bigint;
+  /** Null: no more of it is wanted, only its state. */
+  wanted: bigint | null;
+}
+
+/**
+ * One request for all: every pool wants its aim plus all that waits, and the smallest waiting call must be met whole
+ * or not at all, so that no instance hoards one counter while the call lacks another. Calls that lack a counter which
+ * was empty at the last reply stand aside: else one key's spent limit would keep its whole team from being lent to.
+ */
+export function leaseNeeds<Call extends WaitingClaim>(
+  waiting: readonly Call[],
+  prefetch: Iterable<LeasedPool>,
+  instances: number,
+  nowMs: number,
+): LeaseNeeds<Call> {
+  const hopeful = waiting.filter((call) => !isBlocked(call.pools, call.smallest));
+  const smallest = cheapest(hopeful.length > 0 ? hopeful : waiting);
+  const asked = new Set(hopeful);
+  if (smallest) asked.add(smallest);
+  const needs = new Map<string, Need>();
+  const needOf = (pool: LeasedPool) => {
+    const need = needs.get(pool.key) ?? { pool, min: 0n, wanted: null };
+    needs.set(pool.key, need);
+    return need;
+  };
+  for (const pool of prefetch) needOf(pool).wanted = 0n;
+  for (const call of waiting) {
+    for (const pool of call.pools) {
+      const need = needOf(pool);
+      if (asked.has(call)) need.wanted = (need.wanted ?? 0n) + claimed(pool.meter, call.claim);
+      if (call === smallest) need.min = claimed(pool.meter, call.smallest);
+    }
+  }
+  const pools = [...needs.values()];
+  return {
+    pools: pools.map(({ pool }) => pool),
+    request: pools.map((need) => toRequest(need, instances, nowMs)),
+    asked,
+  };
+}
+
+/** The waiting call of the least cost: calls that cost nothing come first, whatever else they take. */
+function cheapest<Call extends WaitingClaim>(waiting: readonly Call[]): Call | null {
+  let smallest: Call | null = null;
+  for (const call of waiting) {
+    if (smallest === null || call.smallest.cost < smallest.smallest.cost) smallest = call;
+  }
+  return smallest;
+}
+
+function toRequest({ pool, min, wanted }: Need, instances: number, nowMs: number): LeasePool {
+  const { usable } = pool;
+  const above = (amount: bigint) => (amount > usable ? amount - usable : 0n);
+  return {
+    counters: pool.leases.map((lease) => lease.spec),
+    min: above(min),
+    want: wanted === null ? 0n : above(wanted + aimOf(pool, instances, nowMs)),
+  };
+}
+
+/** A waiting call as it was when Postgres was asked. */
+export interface AskedCall extends WaitingClaim {
+  call: QueuedCall;
+  isOverdue: boolean;
+}
+
+/** How a request to Postgres ended; `calls`: those whose money was asked for. */
+export type Exchange =
+  | { type: 'nothing' }
+  | { type: 'failed' }
+  | { type: 'replied'; calls: ReadonlySet<QueuedCall> };
+
+/** Returns what is known now of each lease of these pools, by the id of its counter. */
+export function knownOf(
+  pools: readonly LeasedPool[],
+): Map<string, { lease: Lease; snapshot: LeaseSnapshot }> {
+  const known = new Map<string, { lease: Lease; snapshot: LeaseSnapshot }>();
+  for (const { leases } of pools) {
+    for (const lease of leases) known.set(lease.spec.id, { lease, snapshot: lease.snapshot });
+  }
+  return known;
+}
+
+/** Remembers that the rate limits among these had no room. */
+export function markFull(pools: readonly LeasedPool[], untilMs: number): void {
+  for (const { isRateLimit, leases } of pools) {
+    const [bucket] = leases;
+    if (isRateLimit && bucket) bucket.fullUntilMs = untilMs;
+  }
+}
+
+/** Returns whether an error says that this instance was adopted, rather than that the store is away. */
+export function isFenced(error: unknown): boolean {
+  return error instanceof Error && error.name === 'InstanceFenced';
 }

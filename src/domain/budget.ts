@@ -8,6 +8,7 @@ import { type CounterSpec, grantCounter, limitCounter, ruleKey } from './counter
 import type { CounterId } from './ids.ts';
 import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type Principal } from './limit.ts';
 import { includesModel } from './price.ts';
+import { type CounterState, unlent } from './quantities.ts';
 import type { Warning } from './warning.ts';
 
 /** Counters that together must cover a call: one limit, or all usable grants in the order in which they pay. */
@@ -169,19 +170,6 @@ export function settleInOrder(held: readonly bigint[], cost: bigint): bigint[] {
 
 const max = (a: bigint, b: bigint) => (a > b ? a : b);
 const min = (a: bigint, b: bigint) => (a < b ? a : b);
-
-/** The state of a counter, as far as granting needs it. */
-export interface CounterState {
-  amount: bigint;
-  settled: bigint;
-  held: bigint;
-  leased: bigint;
-}
-
-/** What can still be lent or held. Negative when the amount was lowered below what is out. */
-export function unlent(state: CounterState): bigint {
-  return state.amount - state.settled - state.held - state.leased;
-}
 
 /** What one pool of a lease request asks for: at least `min` over its counters in order, at best `want`. */
 export interface LeaseNeed {

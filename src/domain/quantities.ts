@@ -1,6 +1,7 @@
 /**
  * Quantities: amounts of named meters. Owns: the registry of meters, which part belongs to which whole, in which integer
- * unit an amount is counted, and claims: what one call takes of every meter that a limit may count. Does not own: what a unit costs (price.ts), nor where usage stands in a response.
+ * unit an amount is counted, claims (what one call takes of every meter that a limit may count), and what a counter has
+ * left for them. Does not own: what a unit costs (price.ts), nor where usage stands in a response.
  * Invariants: an amount is a non-negative safe integer; the parts of one whole never overlap, so that their sum is at
  * most the whole; a name never changes its meaning, because events keep it for ever.
  */
@@ -297,4 +298,17 @@ export function claimed(meter: Meter, claim: Claim): bigint {
 /** How much of a meter is gone for good once the call has ended: its slot is free again. */
 export function used(meter: Meter, claim: Claim): bigint {
   return meter === 'concurrency' ? 0n : claimed(meter, claim);
+}
+
+/** The state of a counter, as far as granting needs it. */
+export interface CounterState {
+  amount: bigint;
+  settled: bigint;
+  held: bigint;
+  leased: bigint;
+}
+
+/** What can still be lent or held. Negative when the amount was lowered below what is out. */
+export function unlent(state: CounterState): bigint {
+  return state.amount - state.settled - state.held - state.leased;
 }

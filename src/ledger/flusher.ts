@@ -5,7 +5,7 @@
  */
 import type { LeaseTable } from '../admission/lease-table.ts';
 import type { Lease } from '../admission/leases.ts';
-import { isFenced } from '../admission/queue.ts';
+import { isFenced } from '../admission/waiting.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import type { LeaseReport } from '../store/hot/flush.ts';
 import { Backlog } from './backlog.ts';

@@ -2,8 +2,7 @@
  * The heartbeat: says that the instance lives, keeps its clock on Postgres's, and measures how long Postgres has been
  * silent. Owns: the clock, and delays that a simulation can run on a clock of its own.
  */
-import { isFenced } from '../admission/queue.ts';
-import type { Timers } from '../admission/waiting.ts';
+import { isFenced, type Timers } from '../admission/waiting.ts';
 import type { FlushBatch, FlushEvent } from '../store/hot/flush.ts';
 import type { HeartbeatReply } from '../store/hot/instances.ts';
 import type { LeaseReply, LeaseRequest } from '../store/hot/leases.ts';

@@ -5,9 +5,10 @@
  * event; nothing is admitted that a lease does not cover, that the journal cannot record, or after this instance was
  * fenced.
  */
-import { AdmissionController } from '../admission/admission.ts';
+
 import type { Denial, ReservationRequest } from '../admission/decide.ts';
 import type { LeaseTable } from '../admission/lease-table.ts';
+import { AdmissionController } from '../admission/queue.ts';
 import { UNAVAILABLE, type Unavailable } from '../admission/waiting.ts';
 import type { Account, CallKind } from '../domain/budget.ts';
 import type { PicoUsd } from '../domain/money.ts';
@@ -163,7 +164,7 @@ export class Ledger {
       blocked === null
         ? this.#admission.reserve(request)
         : blocked === 'postgres'
-          ? this.#admission.reserveUnbound(request)
+          ? (this.leases.reserveUnbound(request) ?? UNAVAILABLE)
           : UNAVAILABLE;
     if (result.kind === 'reservation') return new Hold(result);
     return result.kind === 'queued' ? new Queued(result, (hold) => this.cancel(hold)) : result;
@@ -246,7 +247,7 @@ export class Ledger {
 
   /** What the tightest of the call's budgets may still spend, held money not counted; null: nothing bounds it. */
   remaining(account: Account, kind: CallKind, { reservation }: Hold): PicoUsd | null {
-    return this.#admission.remaining(account, kind, reservation);
+    return this.leases.remaining(account, kind, reservation);
   }
 
   /** Limits or grants of these teams changed: what is idle goes back, so that all calls ask under the new rules. */

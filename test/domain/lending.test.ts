@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type CounterState, grantAllOrNone, unlent } from '../../src/domain/budget.ts';
+import { grantAllOrNone } from '../../src/domain/budget.ts';
+import { type CounterState, unlent } from '../../src/domain/quantities.ts';
 
 const state = (amount: bigint, leased = 0n): CounterState => ({ amount, settled: 0n, held: 0n, leased });
 const amounts = fc.bigInt({ min: 0n, max: 1_000n });

@@ -1,7 +1,7 @@
 /** A counter of the store in memory, and what it has left. */
 
-import type { CounterState } from '../../src/domain/budget.ts';
 import { type CounterSpec, windowAnchorId } from '../../src/domain/counter.ts';
+import type { CounterState } from '../../src/domain/quantities.ts';
 import { bucketMs, oldestBucketMs } from '../../src/domain/window.ts';
 
 export interface MemoryCounter extends CounterState {

@@ -78,7 +78,7 @@ export function whyNotAllowed(
   endUser: string | null,
 ): ApiError | null {
   if (model === null) return null;
-  if (endUser === null && billable && needsEndUser(account, model)) {
+  if (endUser === null && billable && account.limits.length > 0 && needsEndUser(account, model)) {
     return apiError(
       'missing_end_user',
       "A limit counts this team's end users: say whose call it is in 'safety_identifier', 'user' or the header x-tollgate-user.",

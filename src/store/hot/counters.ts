@@ -4,10 +4,10 @@
  */
 
 import type { Sql, TransactionSql } from 'postgres';
-import type { CounterState } from '../../domain/budget.ts';
 import { type CounterSpec, windowAnchorId } from '../../domain/counter.ts';
 import { defined } from '../../domain/defined.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
+import type { CounterState } from '../../domain/quantities.ts';
 import { runOnRaw } from '../database.ts';
 import { usedInWindow } from '../window-usage.ts';
 

@@ -4,12 +4,13 @@
  */
 
 import type { Sql, TransactionSql } from 'postgres';
-import { type CounterState, grantAllOrNone } from '../../domain/budget.ts';
+import { grantAllOrNone } from '../../domain/budget.ts';
 import type { CounterSpec } from '../../domain/counter.ts';
 import { defined } from '../../domain/defined.ts';
 import { asId, type LimitId, type TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
+import type { CounterState } from '../../domain/quantities.ts';
 import { createCounters, keyOf, type LockedCounter, lockCounters } from './counters.ts';
 import { anchorOf, bucketsOf, hasAnchor, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
 import { assertLive } from './instances.ts';

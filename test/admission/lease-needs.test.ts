@@ -1,8 +1,8 @@
 /** What an instance asks Postgres to lend, keeps, and gives back. */
 
 import { expect, test } from 'vitest';
-import { leaseNeeds } from '../../src/admission/borrow.ts';
 import { Demand, excessOf, Lease, leaseAim } from '../../src/admission/leases.ts';
+import { leaseNeeds } from '../../src/admission/waiting.ts';
 import { asId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
 import { counterSpec } from '../support/catalog.ts';
