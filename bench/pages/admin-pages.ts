@@ -1,9 +1,12 @@
 /** What the console's pages ask of the admin API, on a seeded ledger. */
 import { createAdmin } from '../../src/admin/admin.ts';
+import { AccessLog } from '../../src/auth/access-log.ts';
+import { ClientAddresses } from '../../src/auth/addresses.ts';
 import { KeyCache } from '../../src/auth/keys.ts';
 import { Sessions } from '../../src/auth/sessions.ts';
 import type { Database } from '../../src/store/database.ts';
 import { findKey } from '../../src/store/hot/catalog.ts';
+import { sessionStore } from '../../src/store/sessions.ts';
 import { seededTeamId } from './seed.ts';
 
 export interface AdminPage {
@@ -56,10 +59,15 @@ export function adminPages(now: Date): AdminPage[] {
 export function openAdmin(database: Database): (path: string) => Promise<string> {
   const adminKey = 'admin-key-of-the-bench';
   const keys = new KeyCache({ findKey: (hash) => findKey(database.sql, hash) });
+  const addresses = new ClientAddresses(null);
+  const log = new AccessLog({ write: async () => {}, nowMs: Date.now, onError: () => {} });
+  const store = sessionStore(database);
   const app = createAdmin({
     database,
     adminKey,
-    sessions: new Sessions({ adminKey, keys, nowMs: Date.now }),
+    addresses,
+    accessLog: log,
+    sessions: new Sessions({ adminKey, keys, addresses, log, store, nowMs: Date.now }),
     nowMs: Date.now,
     settleNow: async () => {},
     defaultPlan: null,

@@ -8,7 +8,7 @@ import type { Context } from 'hono';
 import { getCookie } from 'hono/cookie';
 import type { Sender } from '../auth/addresses.ts';
 import { isAdmin, isSame } from '../auth/admin-key.ts';
-import type { Session } from '../auth/sessions.ts';
+import { actorOf, type Session } from '../auth/sessions.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { withActor } from '../store/changes.ts';
 import type { AdminOptions } from './options.ts';
@@ -35,7 +35,8 @@ async function callerOf(context: Context, options: AdminOptions): Promise<Caller
   const authorization = context.req.header('authorization');
   // A request that sends a wrong key fails, even with a valid cookie.
   if (authorization !== undefined) {
-    if (isAdmin(authorization, options.adminKey)) return { team: null, actor: 'admin key' };
+    if (isAdmin(authorization, options.adminKey)) return { team: null, actor: 'admin key', sessionId: null };
+    noteFailure(context, options, 'admin_key');
     return apiError('invalid_api_key', 'send the admin key: Authorization: Bearer <key>');
   }
   const session = await sessionOf(context, options);
@@ -51,8 +52,26 @@ async function callerOf(context: Context, options: AdminOptions): Promise<Caller
       `a change in a session needs the header ${CSRF_HEADER}: see GET /console/session`,
     );
   }
-  const { owner, name } = session;
-  return { team: owner.role === 'team' ? owner.teamId : null, actor: `${owner.role} session ${name}` };
+  const { owner, id } = session;
+  const { teamId, keyId } = owner.role === 'team' ? owner : { teamId: null, keyId: null };
+  return { team: teamId, actor: actorOf({ id, keyId }), sessionId: id };
+}
+
+/** Notes that a key was wrong: for the admin API, or for a session. All failures are bounded together. */
+export function noteFailure(
+  context: Context,
+  { accessLog, addresses }: AdminOptions,
+  resource: 'admin_key' | 'session',
+): void {
+  const address = addresses.of(senderOf(context));
+  accessLog.note(`fail ${resource}`, {
+    actor: `address ${address}`,
+    action: 'fail',
+    resource,
+    resourceId: '',
+    teamId: null,
+    after: null,
+  });
 }
 
 /** Returns the session of the request's cookie; null without one, or when it has ended. */
@@ -63,6 +82,7 @@ export async function sessionOf(context: Context, { sessions }: AdminOptions): P
 
 /** Returns where a request comes from, as far as its connection and headers say. */
 export function senderOf(context: Context): Sender {
-  const { incoming } = context.env as Partial<HttpBindings>;
+  // Without a server there is no connection.
+  const { incoming } = (context.env ?? {}) as Partial<HttpBindings>;
   return { remoteAddress: incoming?.socket.remoteAddress ?? '', rawHeaders: incoming?.rawHeaders ?? [] };
 }

@@ -25,7 +25,7 @@ import { overviewRoute } from './overview.ts';
 import { planRoutes } from './plans.ts';
 import { priceRoutes } from './prices.ts';
 import { errorResponse, notFound, ROOT } from './route.ts';
-import { sessionRoutes } from './session.ts';
+import { sessionListRoutes, sessionRoutes } from './session.ts';
 import { teamRoutes } from './teams.ts';
 import { unknownRoutes } from './unknown.ts';
 import { apiErrorRoutes, usageRoute } from './usage.ts';
@@ -46,6 +46,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
   );
   for (const addRoutes of [
     sessionRoutes,
+    sessionListRoutes,
     teamRoutes,
     balanceRoute,
     keyRoutes,

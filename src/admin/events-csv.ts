@@ -1,13 +1,16 @@
 /** Route: all calls as comma-separated values, streamed. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import type { AccessLog } from '../auth/access-log.ts';
 import { isApiError } from '../domain/errors.ts';
+import { asId } from '../domain/ids.ts';
 import type { Database } from '../store/database.ts';
 import { type EventPage, type EventRow, listEvents } from '../store/events.ts';
 import { type Event, EventsCsvQuery } from './contract.ts';
 import { selectionOf, toEvents } from './events.ts';
 import type { AdminOptions } from './options.ts';
 import { errorResponse, ROOT, readQuery, SECURITY } from './route.ts';
+import type { Caller } from './scope.ts';
 
 /** Rows read at once: this bounds the memory of a download of any length. */
 const ROWS = 1_000;
@@ -43,7 +46,8 @@ const COLUMNS = [
 
 const PATH = '/events.csv';
 
-export function eventsCsvRoute(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+export function eventsCsvRoute(app: OpenAPIHono, options: AdminOptions): void {
+  const { database, settleNow, accessLog } = options;
   app.openAPIRegistry.registerPath({
     method: 'get',
     path: ROOT + PATH,
@@ -57,10 +61,23 @@ export function eventsCsvRoute(app: OpenAPIHono, { database, settleNow }: AdminO
   app.get(ROOT + PATH, async (context) => {
     const query = readQuery(context, EventsCsvQuery, 'query');
     if (isApiError(query)) return errorResponse(context, query);
+    noteExport(accessLog, context.get('caller'), query.data);
     await settleNow();
     context.header('content-type', 'text/csv; charset=utf-8; header=present');
     context.header('content-disposition', 'attachment; filename="tollgate-events.csv"');
     return context.body(ReadableStream.from(chunks(database, selectionOf(query.data))));
+  });
+}
+
+/** The exports of each team, and those of all admins, are bounded together. */
+function noteExport(accessLog: AccessLog, { team, actor }: Caller, filter: Record<string, unknown>): void {
+  accessLog.note(`export ${team}`, {
+    actor,
+    action: 'export',
+    resource: 'event',
+    resourceId: '',
+    teamId: team === null ? null : asId(team),
+    after: { filter },
   });
 }
 

@@ -1,4 +1,5 @@
 /** Options of the admin API. */
+import type { AccessLog } from '../auth/access-log.ts';
 import type { ClientAddresses } from '../auth/addresses.ts';
 import type { Sessions } from '../auth/sessions.ts';
 import type { Database } from '../store/database.ts';
@@ -8,8 +9,10 @@ export interface AdminOptions {
   adminKey: string;
   /** Sessions of the console. */
   sessions: Sessions;
-  /** Whose requests come from where; missing: no proxy is trusted. */
-  addresses?: ClientAddresses;
+  /** Whose requests come from where. */
+  addresses: ClientAddresses;
+  /** Where failures and exports are noted, for the audit log. */
+  accessLog: AccessLog;
   /** Milliseconds since the epoch, on Postgres's clock. */
   nowMs: () => number;
   /** Writes what this instance has in memory to the ledger; called before a route reads the ledger. */

@@ -8,6 +8,7 @@ import type { Context } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { z } from 'zod';
 import { type ApiError, apiError, ERRORS, isApiError } from '../domain/errors.ts';
+import type { SessionId } from '../domain/ids.ts';
 import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
 import { ErrorBody } from './contract.ts';
 import { type Caller, mayUse, narrow, type TeamScope } from './scope.ts';
@@ -36,6 +37,8 @@ export interface RouteRequest<Query, Body> {
   body: Body;
   /** The caller's name in the audit log. */
   actor: string;
+  /** The caller's session; null: the admin key. */
+  sessionId: SessionId | null;
 }
 
 /** Null: there is no such thing (404). */
@@ -106,7 +109,8 @@ function register<Reply extends z.ZodType, Query extends z.ZodType, Body extends
     const body = definition.body ? await readBody(context, definition.body) : { data: {} };
     if (isApiError(body)) return errorResponse(context, body);
     const caller = context.get('caller');
-    const request = { id, query: query.data, body: body.data, actor: caller.actor } as RouteRequest<
+    const { actor, sessionId } = caller;
+    const request = { id, query: query.data, body: body.data, actor, sessionId } as RouteRequest<
       z.output<Query>,
       z.output<Body>
     >;

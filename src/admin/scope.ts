@@ -2,6 +2,7 @@
  * Scope: what of a route a session of a team may use and see. The admin key and a session of an admin see everything.
  */
 import { type ApiError, apiError } from '../domain/errors.ts';
+import type { SessionId } from '../domain/ids.ts';
 
 /** Who sends a request. */
 export interface Caller {
@@ -9,6 +10,8 @@ export interface Caller {
   team: string | null;
   /** The caller's name in the audit log. */
   actor: string;
+  /** Null: the admin key. */
+  sessionId: SessionId | null;
 }
 
 declare module 'hono' {

@@ -1,19 +1,23 @@
-/** Routes: signing in to the web console, and out. They stand outside of the admin API: they need no authentication. */
+/**
+ * Routes: signing in to the web console, and out, which stand outside of the admin API because they need no
+ * authentication; and the sessions that are open.
+ */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import { deleteCookie, setCookie } from 'hono/cookie';
+import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
 import type { z } from 'zod';
-import { ClientAddresses } from '../auth/addresses.ts';
 import { Attempts } from '../auth/attempts.ts';
-import type { Session as Opened } from '../auth/sessions.ts';
+import { actorOf, type Session as Opened } from '../auth/sessions.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
+import { asId } from '../domain/ids.ts';
 import { findKeyRow } from '../store/keys.ts';
-import { SESSION_COOKIE, senderOf, sessionOf } from './access.ts';
-import { NewSession, type Session } from './contract.ts';
+import { listSessions, type SessionRow } from '../store/sessions.ts';
+import { noteFailure, SESSION_COOKIE, senderOf, sessionOf } from './access.ts';
+import { NewSession, OpenSession, OpenSessions, pageQuery, type Session } from './contract.ts';
 import type { AdminOptions } from './options.ts';
-import { instantOf } from './page.ts';
-import { errorResponse, readBody } from './route.ts';
+import { instantOf, pageOf } from './page.ts';
+import { errorResponse, readBody, route } from './route.ts';
 
 const PATH = '/console/session';
 const BODY_BYTES_MAX = 10_000;
@@ -24,7 +28,7 @@ const tooLarge = apiError('request_too_large', `a body of more than ${BODY_BYTES
 const notJson = apiError('invalid_request', 'send the header content-type: application/json');
 
 export function sessionRoutes(app: OpenAPIHono, options: AdminOptions): void {
-  const { sessions, nowMs, addresses = new ClientAddresses(null) } = options;
+  const { sessions, nowMs, addresses } = options;
   const attempts = new Attempts(FAILURES_MAX, nowMs);
   app.use(PATH, async (context, next) => {
     context.header('cache-control', 'no-store');
@@ -41,7 +45,10 @@ export function sessionRoutes(app: OpenAPIHono, options: AdminOptions): void {
     if (isApiError(body)) return errorResponse(context, body);
     const sender = senderOf(context);
     const opened = await sessions.open(body.data.key.trim(), sender);
-    if (isApiError(opened)) return errorResponse(context, wrongKey(addresses.of(sender), opened));
+    if (isApiError(opened)) {
+      noteFailure(context, options, 'session');
+      return errorResponse(context, wrongKey(addresses.of(sender), opened));
+    }
     setCookie(context, SESSION_COOKIE, opened.token, {
       ...cookieOptions(context),
       maxAge: Math.floor((opened.session.expiresAtMs - nowMs()) / 1000),
@@ -64,10 +71,57 @@ export function sessionRoutes(app: OpenAPIHono, options: AdminOptions): void {
     if (session === null) return context.body(null, 204);
     return context.json(await toSession(options, session));
   });
-  app.delete(PATH, (context) => {
+  app.delete(PATH, async (context) => {
+    const token = getCookie(context, SESSION_COOKIE);
+    if (token !== undefined) await sessions.signOut(token);
     deleteCookie(context, SESSION_COOKIE, cookieOptions(context));
     return context.body(null, 204);
   });
+}
+
+/** Routes: the sessions that are open, for admins. */
+export function sessionListRoutes(app: OpenAPIHono, { database, sessions }: AdminOptions): void {
+  const toItem = (row: SessionRow, own: string | null) => ({
+    id: row.id,
+    actor: actorOf(row),
+    role: row.keyId === null ? ('admin' as const) : ('team' as const),
+    team_id: row.teamId,
+    key_id: row.keyId,
+    address: row.address,
+    user_agent: row.userAgent,
+    created_at: instantOf(row.createdAt),
+    expires_at: instantOf(row.expiresAt),
+    current: row.id === own,
+  });
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/sessions',
+      summary: 'List the open sessions of the console, newest first',
+      query: pageQuery,
+      response: OpenSessions,
+    },
+    async ({ query, sessionId }) =>
+      pageOf(query, {
+        list: (page) => listSessions(database, page),
+        idOf: (row) => row.id,
+        view: (row) => toItem(row, sessionId),
+      }),
+  );
+  route(
+    app,
+    {
+      method: 'delete',
+      path: '/sessions/{id}',
+      summary: 'End a session, wherever it is used',
+      response: OpenSession,
+    },
+    async ({ id, actor, sessionId }) => {
+      const ended = await sessions.revoke(asId(id), actor);
+      return ended === null ? null : toItem(ended, sessionId);
+    },
+  );
 }
 
 function cookieOptions(context: Context) {

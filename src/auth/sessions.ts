@@ -1,20 +1,25 @@
 /**
- * Sessions: who is signed in to the web console. Owns: the text in the cookie, how long it is good for, and the token
- * that a change must bring besides it. Does not own: the cookie's attributes, what a role may do (admin).
- * Invariants: nothing is stored, so every replica knows every session; a session is worth no more than the key that
- * opened it: it ends when that key is revoked, expires or is rotated, and all end when the admin key changes.
+ * Sessions: who is signed in to the web console. Owns: the text in the cookie, how long it is good for, the token that a
+ * change must bring besides it, and who signed in, for the audit log. Does not own: the rows (store), the cookie's
+ * attributes, what a role may do (admin). Invariants: a session is worth no more than the key that opened it: it ends
+ * when that key is revoked, expires or is rotated, and all end when the admin key changes; one that was ended here is
+ * ended on every replica.
  */
 
-import { createHmac, hkdfSync, randomBytes } from 'node:crypto';
+import { createHmac, hkdfSync, randomUUID } from 'node:crypto';
 import { ApiError } from '../domain/errors.ts';
-import type { KeyId, TeamId } from '../domain/ids.ts';
+import { asId, type KeyId, type SessionId, type TeamId } from '../domain/ids.ts';
+import type { AccessEntry } from '../store/audit.ts';
 import type { KeyRecord } from '../store/hot/catalog.ts';
-import type { Sender } from './addresses.ts';
+import type { SessionRow } from '../store/sessions.ts';
+import type { AccessLog } from './access-log.ts';
+import type { ClientAddresses, Sender } from './addresses.ts';
 import { isSame } from './admin-key.ts';
 import type { KeyCache } from './keys.ts';
 import { hashKey, usableKey } from './keys.ts';
 
 const SESSION_MS = 12 * 60 * 60 * 1000;
+const USER_AGENT_CHARACTERS_MAX = 200;
 
 export type SessionOwner =
   | { role: 'admin' }
@@ -28,23 +33,37 @@ function ownerOf({ account }: KeyRecord): SessionOwner {
 }
 
 export interface Session {
+  id: SessionId;
   owner: SessionOwner;
-  /** Eight hex digits: enough to tell the sessions of a day apart, useless to anyone else. */
-  name: string;
   /** What a change must repeat in a header: no other site can read it. */
   csrf: string;
   expiresAtMs: number;
 }
 
+/** Returns a session's name as an actor: the first eight digits of its id tell the sessions of a day apart. */
+export function actorOf({ id, keyId }: Pick<SessionRow, 'id' | 'keyId'>): string {
+  return `${keyId === null ? 'admin' : 'team'} session ${id.slice(0, 8)}`;
+}
+
+/** Where sessions are kept. */
+export interface SessionStore {
+  add(session: SessionRow, entry: AccessEntry | null): Promise<void>;
+  isOpen(id: SessionId): Promise<boolean>;
+  end(id: SessionId, entryOf: (session: SessionRow) => AccessEntry): Promise<SessionRow | null>;
+}
+
 export interface SessionsOptions {
   adminKey: string;
   keys: KeyCache;
+  store: SessionStore;
+  log: AccessLog;
+  addresses: ClientAddresses;
   nowMs(): number;
 }
 
 /** What the cookie says. */
 interface Claims {
-  name: string;
+  id: SessionId;
   /** The hash of the team's key; null: the admin key. */
   keyHash: string | null;
   expiresAtMs: number;
@@ -74,21 +93,63 @@ export class Sessions {
       owner = ownerOf(record);
       keyHash = hashKey(key);
     }
-    const expiresAtMs = this.#options.nowMs() + SESSION_MS;
-    const claims: Claims = { name: randomBytes(4).toString('hex'), keyHash, expiresAtMs };
+    const createdAtMs = nowMs();
+    const claims: Claims = { id: asId(randomUUID()), keyHash, expiresAtMs: createdAtMs + SESSION_MS };
+    await this.#keep(claims, owner, createdAtMs, sender);
     const body = Buffer.from(JSON.stringify(claims)).toString('base64url');
     const token = `${body}.${this.#sign('session', body)}`;
     return { token, session: this.#sessionOf(claims, owner, token) };
   }
 
+  async #keep(
+    { id, expiresAtMs }: Claims,
+    owner: SessionOwner,
+    createdAtMs: number,
+    sender: Sender,
+  ): Promise<void> {
+    const { store, log, addresses } = this.#options;
+    const { keyId, teamId } = owner.role === 'team' ? owner : { keyId: null, teamId: null };
+    const session: SessionRow = {
+      id,
+      keyId,
+      teamId,
+      address: addresses.of(sender),
+      userAgent: userAgentOf(sender),
+      createdAt: new Date(createdAtMs),
+      expiresAt: new Date(expiresAtMs),
+    };
+    const entry = entryOf(session, 'sign_in', actorOf(session));
+    await store.add(session, log.admits(`sign_in ${keyId}`, entry) ? entry : null);
+  }
+
   /** The session of a cookie's text; null when it is none of ours, or over. Rejects when Postgres is needed and away. */
   async read(token: string): Promise<Session | null> {
+    const claims = this.#claimsOf(token);
+    if (claims === null || claims.expiresAtMs <= this.#options.nowMs()) return null;
+    const owner = await this.#ownerOf(claims.keyHash);
+    if (owner === null || !(await this.#options.store.isOpen(claims.id))) return null;
+    return this.#sessionOf(claims, owner, token);
+  }
+
+  /** Ends the session of a cookie's text, wherever the cookie was copied to. Does nothing on any other text. */
+  async signOut(token: string): Promise<void> {
+    const claims = this.#claimsOf(token);
+    if (claims === null) return;
+    await this.#options.store.end(claims.id, (session) => entryOf(session, 'sign_out', actorOf(session)));
+  }
+
+  /** Ends a session in an actor's name. Returns it; null: there is none that is open. */
+  revoke(id: SessionId, actor: string): Promise<SessionRow | null> {
+    return this.#options.store.end(id, (session) => entryOf(session, 'revoke', actor));
+  }
+
+  /** Returns what a cookie says when it is one of ours. */
+  #claimsOf(token: string): Claims | null {
     const [body = '', signature = '', ...rest] = token.split('.');
     if (rest.length > 0 || !isSame(signature, this.#sign('session', body))) return null;
-    const claims = JSON.parse(Buffer.from(body, 'base64url').toString()) as Claims;
-    if (claims.expiresAtMs <= this.#options.nowMs()) return null;
-    const owner = await this.#ownerOf(claims.keyHash);
-    return owner === null ? null : this.#sessionOf(claims, owner, token);
+    const claims: Partial<Claims> = JSON.parse(Buffer.from(body, 'base64url').toString());
+    // Releases before the rows signed cookies without an id.
+    return claims.id === undefined ? null : (claims as Claims);
   }
 
   /** Returns null when the key is not valid any more. */
@@ -98,11 +159,22 @@ export class Sessions {
     return record instanceof ApiError ? null : ownerOf(record);
   }
 
-  #sessionOf({ name, expiresAtMs }: Claims, owner: SessionOwner, token: string): Session {
-    return { owner, name, csrf: this.#sign('csrf', token), expiresAtMs };
+  #sessionOf({ id, expiresAtMs }: Claims, owner: SessionOwner, token: string): Session {
+    return { id, owner, csrf: this.#sign('csrf', token), expiresAtMs };
   }
 
   #sign(purpose: 'session' | 'csrf', text: string): string {
     return createHmac('sha256', this.#secret).update(`${purpose} ${text}`).digest('base64url');
   }
+}
+
+function entryOf(session: SessionRow, action: AccessEntry['action'], actor: string): AccessEntry {
+  const { id, teamId, keyId, address, userAgent } = session;
+  const after = { key_id: keyId, address, user_agent: userAgent };
+  return { actor, action, resource: 'session', resourceId: id, teamId, after };
+}
+
+function userAgentOf({ rawHeaders }: Sender): string {
+  const index = rawHeaders.findIndex((name, at) => at % 2 === 0 && name.toLowerCase() === 'user-agent');
+  return (index === -1 ? '' : (rawHeaders[index + 1] ?? '')).slice(0, USER_AGENT_CHARACTERS_MAX);
 }

@@ -12,6 +12,7 @@ export type LimitId = Id<'limit'>;
 export type GrantId = Id<'grant'>;
 export type CounterId = Id<'counter'>;
 export type EventId = Id<'event'>;
+export type SessionId = Id<'session'>;
 
 /** Calls a text an id of the kind that its place wants. For edges alone, which have checked what it names. */
 export function asId<Any extends Id<string>>(text: string): Any {

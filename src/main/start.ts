@@ -3,6 +3,7 @@
  * Invariant: it listens only once journals of dead instances are in the ledger and this one's is open.
  */
 import { join } from 'node:path';
+import { AccessLog } from '../auth/access-log.ts';
 import { ClientAddresses } from '../auth/addresses.ts';
 import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
 import { Catalog } from '../auth/catalog.ts';
@@ -19,6 +20,7 @@ import { Journal } from '../ledger/journal.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { ownHeader } from '../ledger/recovery.ts';
 import { addApiErrors } from '../store/api-errors.ts';
+import { writeAccess } from '../store/audit.ts';
 import type { Connection, Database } from '../store/database.ts';
 import { catalogChanges, findKey } from '../store/hot/catalog.ts';
 import { findPlan } from '../store/plans.ts';
@@ -262,6 +264,12 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
   const watch = startWatch({ db: database.db, budgetsMax: TEAM_CAP, onError: onStoreError });
   back.defer(() => watch.stop());
   metrics.readGaugesFrom(() => gauges({ ledger, journal, gateway, keys, watch, nowMs: clock.nowMs() }));
+  const accessLog = new AccessLog({
+    write: (entry) => writeAccess(database, entry),
+    nowMs: clock.nowMs,
+    onError: onStoreError,
+  });
+  back.defer(() => accessLog.flush());
   const stopping = { now: false };
   const pages = createPages({
     config,
@@ -269,6 +277,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     adminKey,
     database,
     addresses,
+    accessLog,
     keys,
     ledger,
     counts,

@@ -1,9 +1,12 @@
-/** Audit: who changed what. Reads, and the one entry that no trigger writes (a release): see the migrations. */
+/**
+ * Audit: who changed what, who signed in, who failed to, who took calls out. Reads, and the entries that no trigger writes:
+ * a release, and what changes no row (see the migrations).
+ */
 
 import { randomUUID } from 'node:crypto';
 import { and, desc, eq, getTableColumns } from 'drizzle-orm';
 import type { TeamId } from '../domain/ids.ts';
-import { type After, isAfter } from './changes.ts';
+import { type After, clock, isAfter } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
 import { auditLog } from './schema.ts';
 
@@ -38,4 +41,17 @@ export function listAudit(database: Database, page: AuditPage): Promise<AuditRow
 /** Adds an entry to the transaction of its change. */
 export async function addAudit(tx: Transaction, entry: Omit<AuditRow, 'id' | 'createdAt'>): Promise<void> {
   await tx.insert(auditLog).values({ id: randomUUID(), ...entry });
+}
+
+/** What happened without a change of a row that a trigger sees. */
+export type AccessEntry = Pick<AuditRow, 'actor' | 'action' | 'resource' | 'resourceId' | 'teamId' | 'after'>;
+
+/** Adds an entry at this moment, in the transaction of what it is about. */
+export async function addAccess(tx: Transaction, entry: AccessEntry): Promise<void> {
+  await addAudit(tx, { at: await clock(tx), before: null, ...entry });
+}
+
+/** Adds an entry by itself. */
+export function writeAccess(database: Database, entry: AccessEntry): Promise<void> {
+  return database.db.transaction((tx) => addAccess(tx, entry));
 }

@@ -1,7 +1,7 @@
 /** Tables of what admins say: plans, teams, keys, limits, grants, models and prices. They grow with the organisation. */
 import { sql } from 'drizzle-orm';
 import { boolean, check, index, integer, pgTable, text, uuid } from 'drizzle-orm/pg-core';
-import type { GrantId, KeyId, LimitId, TeamId } from '../domain/ids.ts';
+import type { GrantId, KeyId, LimitId, SessionId, TeamId } from '../domain/ids.ts';
 import { ENFORCEMENTS, METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { SERVICE_TIERS } from '../domain/price.ts';
 import { storedPriceLines } from './price-lines.ts';
@@ -156,8 +156,30 @@ export const prices = pgTable(
 );
 
 /** Lists for types alone, without a constraint: what later releases change is logged by triggers of theirs. */
-const AUDIT_ACTIONS = ['create', 'change', 'delete', 'revoke', 'rotate', 'release'] as const;
-const AUDIT_RESOURCES = ['team', 'key', 'limit', 'grant', 'plan', 'price', 'model', 'event'] as const;
+const AUDIT_ACTIONS = [
+  'create',
+  'change',
+  'delete',
+  'revoke',
+  'rotate',
+  'release',
+  'sign_in',
+  'sign_out',
+  'fail',
+  'export',
+] as const;
+const AUDIT_RESOURCES = [
+  'team',
+  'key',
+  'limit',
+  'grant',
+  'plan',
+  'price',
+  'model',
+  'event',
+  'session',
+  'admin_key',
+] as const;
 
 /**
  * Who changed what: one entry a changed row, before and after, without secrets. Written by triggers of the tables above
@@ -182,5 +204,25 @@ export const auditLog = pgTable(
     index('audit_log_resource').on(table.resource, table.at, table.id),
     index('audit_log_resource_id').on(table.resourceId, table.at, table.id),
     index('audit_log_team').on(table.teamId, table.at, table.id),
+  ],
+);
+
+/** Sessions of the console that are open: a row that is gone ends its session on every replica. */
+export const sessions = pgTable(
+  'sessions',
+  {
+    id: uuid('id').$type<SessionId>().primaryKey(),
+    /** The virtual key that opened it, and its team; null: the admin key. */
+    keyId: uuid('key_id').$type<KeyId>(),
+    teamId: uuid('team_id').$type<TeamId>(),
+    /** Of the client that signed in, as far as it is known. */
+    address: text('address').notNull(),
+    userAgent: text('user_agent').notNull(),
+    createdAt: moment('created_at').notNull(),
+    expiresAt: moment('expires_at').notNull(),
+  },
+  (table) => [
+    index('sessions_created').on(table.createdAt, table.id),
+    index('sessions_key').on(table.keyId, table.createdAt, table.id),
   ],
 );

@@ -74,6 +74,8 @@ test('openapi.json describes every route with the schemas that check it', async 
     'unknown',
     'unknown/{event_id}/release',
     'audit',
+    'sessions',
+    'sessions/{id}',
     'warnings',
     'operations',
   ];

@@ -27,7 +27,7 @@ function appOf(caller: Caller) {
 }
 
 test('a route about an item does not act on what belongs to another team than the caller’s', async () => {
-  const { act, request } = appOf({ team: OWN, actor: 'team session' });
+  const { act, request } = appOf({ team: OWN, actor: 'team session', sessionId: null });
   expect(await request(OTHER)).toBe(404);
   expect(act).not.toHaveBeenCalled();
   expect(await request(OWN)).toBe(200);
@@ -35,7 +35,7 @@ test('a route about an item does not act on what belongs to another team than th
 });
 
 test('a route about an item acts on every team’s for an admin, and on none that does not exist', async () => {
-  const { act, request } = appOf({ team: null, actor: 'admin key' });
+  const { act, request } = appOf({ team: null, actor: 'admin key', sessionId: null });
   expect(await request(OTHER)).toBe(200);
   expect(await request('019abcde-0000-7000-8000-00000000000c')).toBe(404);
   expect(act).toHaveBeenCalledOnce();

@@ -1,18 +1,22 @@
 /** The real admin API on a real database, and calls that are leased and flushed as the gateway does it. */
 
 import { createAdmin } from '../../src/admin/admin.ts';
+import { AccessLog } from '../../src/auth/access-log.ts';
+import { ClientAddresses } from '../../src/auth/addresses.ts';
 import { KeyCache } from '../../src/auth/keys.ts';
 import { Sessions } from '../../src/auth/sessions.ts';
 import type { CounterSpec } from '../../src/domain/counter.ts';
 import { asId } from '../../src/domain/ids.ts';
 import { formatUsd, usd } from '../../src/domain/money.ts';
 import { uuidV7 } from '../../src/ledger/events.ts';
+import { writeAccess } from '../../src/store/audit.ts';
 import type { Database } from '../../src/store/database.ts';
 import { findKey } from '../../src/store/hot/catalog.ts';
 import { flush } from '../../src/store/hot/flush.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
 import { requestLease } from '../../src/store/hot/leases.ts';
 import { ensureBuiltInPlans } from '../../src/store/plans.ts';
+import { sessionStore } from '../../src/store/sessions.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 
 export const ADMIN_KEY = 'an-admin-key-for-tests';
@@ -88,10 +92,19 @@ export async function createTestAdmin(now?: string): Promise<TestAdmin> {
 }
 
 /** What the admin API needs to know who asks. */
-export function signIn({ sql }: Database) {
+export function signIn(database: Database) {
+  const { sql } = database;
   const keys = new KeyCache({ findKey: (hash) => findKey(sql, hash) });
-  const options = { adminKey: ADMIN_KEY, nowMs: Date.now };
-  return { ...options, sessions: new Sessions({ ...options, keys }) };
+  const addresses = new ClientAddresses(null);
+  const accessLog = new AccessLog({
+    write: (entry) => writeAccess(database, entry),
+    nowMs: Date.now,
+    // An entry may be on its way when the database is dropped.
+    onError: () => {},
+  });
+  const options = { adminKey: ADMIN_KEY, nowMs: Date.now, addresses };
+  const store = sessionStore(database);
+  return { ...options, accessLog, sessions: new Sessions({ ...options, keys, store, log: accessLog }) };
 }
 
 const TABLES = [

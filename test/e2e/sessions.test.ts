@@ -1,6 +1,11 @@
 /** The console's session: who gets one, what it may do, and when it ends. */
+import { createHmac, hkdfSync } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Config, readConfig } from '../../src/config.ts';
+import { startApp } from '../../src/main/start.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { temporaryFolder } from '../support/folder.ts';
 import { postKey, type Signed, signIn } from './sessions.ts';
 import { ADMIN_KEY, type Stack, startStack } from './stack.ts';
 import { send } from './wire.ts';
@@ -191,11 +196,172 @@ describe('a session', () => {
     expect((await member.ask('GET', '/admin/v1/keys')).status).toBe(200);
   });
 
-  it('ends with the sign-out, which removes the cookie (204)', async () => {
-    const answer = await send(origin, { method: 'DELETE', path: '/console/session' });
-    expect(answer.status).toBe(204);
-    expect(answer.headers['set-cookie']).toMatch(
-      /^tollgate_session=; Max-Age=0; Path=\/; HttpOnly; SameSite=Strict/,
+  it('ends everywhere with the sign-out, which removes the cookie (204)', async () => {
+    const leaving = await signIn(origin, ADMIN_KEY);
+    const config = readConfig({
+      PORT: '0',
+      TOLLGATE_DATA_DIR: await temporaryFolder(),
+      TOLLGATE_ADMIN_KEY: ADMIN_KEY,
+    }) as Config;
+    const log = createLog({ level: 'silent', logCalls: false, secrets: [] });
+    const other = await startApp({ config, log, version: 'test', connection: stack.database.connection });
+    try {
+      const copied = { method: 'GET', path: '/admin/v1/teams', headers: ['cookie', leaving.cookie] };
+      for (const url of [origin, other.url]) expect((await send(url, copied)).status).toBe(200);
+      const headers = ['cookie', leaving.cookie];
+      const answer = await send(origin, { method: 'DELETE', path: '/console/session', headers });
+      expect(answer.status).toBe(204);
+      expect(answer.headers['set-cookie']).toMatch(
+        /^tollgate_session=; Max-Age=0; Path=\/; HttpOnly; SameSite=Strict/,
+      );
+      for (const url of [origin, other.url]) expect((await send(url, copied)).status).toBe(401);
+      expect((await admin.ask('GET', '/admin/v1/teams')).status).toBe(200);
+      // Again, without a session, or with a text that is no cookie of ours: nothing to do.
+      for (const cookie of [leaving.cookie, 'tollgate_session=x', '']) {
+        const again = await send(origin, {
+          method: 'DELETE',
+          path: '/console/session',
+          headers: ['cookie', cookie],
+        });
+        expect(again.status).toBe(204);
+      }
+    } finally {
+      await other.stop();
+    }
+  });
+
+  it('is listed for admins, who end it on every replica; teams can do neither', async () => {
+    const doomed = await signIn(origin, own.key, [
+      'user-agent',
+      'Browser/1',
+      'x-forwarded-for',
+      '198.51.100.9',
+    ]);
+    const { data } = (await admin.ask('GET', '/admin/v1/sessions')).body;
+    const [shown] = data;
+    expect(shown).toMatchObject({
+      role: 'team',
+      team_id: own.teamId,
+      key_id: own.keyId,
+      address: '198.51.100.9',
+      user_agent: 'Browser/1',
+      current: false,
+    });
+    expect(data.filter(({ current }) => current)).toMatchObject([{ role: 'admin', team_id: null }]);
+    const path = `/admin/v1/sessions/${shown!.id}`;
+    expect((await member.ask('GET', '/admin/v1/sessions')).status).toBe(403);
+    expect((await member.ask('DELETE', path)).status).toBe(403);
+    expect((await doomed.ask('GET', '/admin/v1/keys')).status).toBe(200);
+    expect(await admin.ask('DELETE', path)).toMatchObject({ status: 200, body: { id: shown!.id } });
+    expect((await doomed.ask('GET', '/admin/v1/keys')).status).toBe(401);
+    expect((await admin.ask('DELETE', path)).status).toBe(404);
+    const { data: left } = (await admin.ask('GET', '/admin/v1/sessions')).body;
+    expect(left.map(({ id }) => id)).not.toContain(shown!.id);
+  });
+
+  it('of a release before the rows is over', async () => {
+    const claims = { name: '01234567', keyHash: null, expiresAtMs: Date.now() + 60_000 };
+    const body = Buffer.from(JSON.stringify(claims)).toString('base64url');
+    const secret = Buffer.from(hkdfSync('sha256', ADMIN_KEY, '', 'tollgate console session', 32));
+    const signature = createHmac('sha256', secret).update(`session ${body}`).digest('base64url');
+    const headers = ['cookie', `tollgate_session=${body}.${signature}`];
+    expect((await send(origin, { method: 'GET', path: '/admin/v1/teams', headers })).status).toBe(401);
+  });
+
+  it('ends when its key has opened a hundred others', async () => {
+    const crowd = await stack.team();
+    const first = await signIn(origin, crowd.key);
+    for (let opened = 1; opened < 100; opened++) await signIn(origin, crowd.key);
+    expect((await first.ask('GET', '/admin/v1/keys')).status).toBe(200);
+    await signIn(origin, crowd.key);
+    expect((await first.ask('GET', '/admin/v1/keys')).status).toBe(401);
+    expect((await admin.ask('GET', '/admin/v1/teams')).status).toBe(200);
+  });
+});
+
+describe('the audit log', () => {
+  let stack: Stack;
+  let origin: string;
+  beforeAll(async () => {
+    stack = await startStack({ env: { TOLLGATE_TRUSTED_PROXIES: '127.0.0.0/8' } });
+    origin = stack.app.url;
+  });
+  afterAll(() => stack.stop());
+  const audit = (query: string) =>
+    stack.admin<{ data: { actor: string; action: string; after: Record<string, unknown> }[] }>(
+      'GET',
+      `/audit?${query}&limit=1000`,
     );
+
+  it('says who signed in and out, who ended a session, whose key was wrong, and who took calls out', async () => {
+    const { teamId, key, keyId } = await stack.team();
+    const admin = await signIn(origin, ADMIN_KEY);
+    const member = await signIn(origin, key, ['user-agent', 'Browser/2', 'x-forwarded-for', '203.0.113.5']);
+    const ofTeam = async () =>
+      (await audit(`team_id=${teamId}`)).data.filter(({ action }) => action !== 'create');
+    const [signedIn] = await ofTeam();
+    const actor = expect.stringMatching(/^team session [0-9a-f]{8}$/);
+    expect(signedIn).toMatchObject({
+      actor,
+      action: 'sign_in',
+      resource: 'session',
+      before: null,
+      after: { address: '203.0.113.5', user_agent: 'Browser/2', key_id: keyId },
+    });
+    const csv = {
+      method: 'GET',
+      path: '/admin/v1/events.csv?outcome=unknown',
+      headers: ['cookie', member.cookie],
+    };
+    expect((await send(origin, csv)).status).toBe(200);
+    await member.ask('DELETE', '/console/session');
+    await expect.poll(async () => (await ofTeam()).length).toBe(3);
+    const [signedOut, exported] = await ofTeam();
+    expect(signedOut).toMatchObject({ actor: signedIn!.actor, action: 'sign_out' });
+    expect(exported).toMatchObject({
+      actor: signedIn!.actor,
+      action: 'export',
+      resource: 'event',
+      after: { filter: { outcome: 'unknown', team_id: teamId } },
+    });
+    const { data } = (await admin.ask('GET', '/admin/v1/sessions')).body;
+    const own = data.find(({ current }) => current)!;
+    await stack.admin('DELETE', `/sessions/${own.id}`);
+    const [revoked] = (await audit(`resource=session&resource_id=${own.id}`)).data;
+    expect(revoked).toMatchObject({ actor: 'admin key', action: 'revoke' });
+
+    const from = ['x-forwarded-for', '203.0.113.6'];
+    await send(origin, {
+      method: 'GET',
+      path: '/admin/v1/teams',
+      headers: ['authorization', 'Bearer x', ...from],
+    });
+    await postKey(origin, 'wrong', ['content-type', 'application/json', ...from]);
+    for (const resource of ['admin_key', 'session']) {
+      const wrong = { actor: 'address 203.0.113.6', action: 'fail', after: null };
+      await expect.poll(async () => (await audit(`resource=${resource}`)).data[0]).toMatchObject(wrong);
+    }
+    expect(JSON.stringify(await audit(''))).not.toContain(key);
+  });
+
+  it('does not grow with a flood: the first of an hour are kept, the rest is counted when the hour or the process ends', async () => {
+    const rows = () => stack.database.sql<{ action: string; after: { count?: number } | null }[]>`
+      select action, "after" from audit_log where action in ('fail', 'export') order by at`;
+    const headers = (authorization: string) => ({ headers: { authorization: `Bearer ${authorization}` } });
+    for (let tried = 0; tried < 500; tried++) {
+      await (await fetch(`${stack.app.url}/admin/v1/teams`, headers('wrong'))).arrayBuffer();
+    }
+    for (let tried = 0; tried < 40; tried++) {
+      await (await fetch(`${stack.app.url}/admin/v1/events.csv`, headers(ADMIN_KEY))).arrayBuffer();
+    }
+    await stack.app.stop();
+    const after = await rows();
+    // Of each kind thirty, those of the test before among them, and one that counts the rest; a session, an export of a team.
+    expect(after).toHaveLength(64);
+    const counted = after.filter(({ after }) => after?.count !== undefined);
+    expect(counted).toMatchObject([
+      { action: 'fail', after: { count: 471, first_at: expect.any(String), last_at: expect.any(String) } },
+      { action: 'export', after: { count: 10 } },
+    ]);
   });
 });

@@ -24,7 +24,35 @@ export const Session = z
   })
   .meta({ id: 'Session' });
 
-const resource = z.enum(['team', 'key', 'limit', 'grant', 'plan', 'price', 'model', 'event']);
+/** A session that is open, as admins see it. */
+export const OpenSession = z
+  .strictObject({
+    id,
+    actor: z.string().meta({ description: 'Its name in the audit log' }),
+    role: z.enum(['admin', 'team']),
+    team_id: id.nullable(),
+    key_id: id.nullable().meta({ description: 'The virtual key that opened it; null: the admin key' }),
+    address: z.string().meta({ description: 'Of the client that signed in; of IPv6 the first 64 bits' }),
+    user_agent: z.string(),
+    created_at: instant,
+    expires_at: instant,
+    current: z.boolean().meta({ description: 'It is the session that asks' }),
+  })
+  .meta({ id: 'OpenSession' });
+export const OpenSessions = page(OpenSession);
+
+const resource = z.enum([
+  'team',
+  'key',
+  'limit',
+  'grant',
+  'plan',
+  'price',
+  'model',
+  'event',
+  'session',
+  'admin_key',
+]);
 
 export const AuditQuery = pageQuery.extend({
   resource: resource.optional(),
@@ -43,9 +71,20 @@ export const AuditEntry = z
     at: instant,
     actor: z.string().meta({
       description:
-        '`admin key`, `admin session …`, `reconcile`, `tollgate`, or `database …` for changes that Tollgate did not make',
+        '`admin key`, `admin session …`, `team session …`, `reconcile`, `tollgate`, `address …` for a key that was wrong, or `database …` for changes that Tollgate did not make',
     }),
-    action: z.enum(['create', 'change', 'delete', 'revoke', 'rotate', 'release']),
+    action: z.enum([
+      'create',
+      'change',
+      'delete',
+      'revoke',
+      'rotate',
+      'release',
+      'sign_in',
+      'sign_out',
+      'fail',
+      'export',
+    ]),
     resource,
     resource_id: z.string(),
     team_id: id.nullable(),

@@ -13,6 +13,7 @@ export type Key = ApiResponse<typeof contract.Key>;
 export type LimitPreview = ApiResponse<typeof contract.LimitPreview>;
 export type MadeKey = ApiResponse<typeof contract.MadeKey>;
 export type NewLimit = z.input<typeof contract.NewLimit>;
+export type OpenSession = ApiResponse<typeof contract.OpenSession>;
 export type Operations = ApiResponse<typeof contract.Operations>;
 export type Overview = ApiResponse<typeof contract.Overview>;
 export type OverviewTeam = Overview['teams'][number];

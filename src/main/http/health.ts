@@ -7,6 +7,7 @@ import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { createAdmin } from '../../admin/admin.ts';
 import { createSelfService, SELF_SERVICE_ROOT } from '../../admin/self-service.ts';
+import type { AccessLog } from '../../auth/access-log.ts';
 import type { ClientAddresses } from '../../auth/addresses.ts';
 import { isSame } from '../../auth/admin-key.ts';
 import type { KeyCache } from '../../auth/keys.ts';
@@ -18,6 +19,7 @@ import type { Clock } from '../../ledger/heartbeat.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { errorBody, errorHeaders } from '../../openai/wire/errors.ts';
 import type { Database } from '../../store/database.ts';
+import { sessionStore } from '../../store/sessions.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { createConsole } from './static.ts';
@@ -39,6 +41,7 @@ export interface PagesOptions {
   adminKey: string;
   database: Database;
   addresses: ClientAddresses;
+  accessLog: AccessLog;
   keys: KeyCache;
   ledger: Ledger;
   counts: ApiErrorCounts;
@@ -52,7 +55,7 @@ export interface PagesOptions {
 }
 
 export function createPages(options: PagesOptions): Hono {
-  const { config, adminKey, database, addresses, keys, ledger, counts, clock, log } = options;
+  const { config, adminKey, database, addresses, accessLog, keys, ledger, counts, clock, log } = options;
   const { version, metrics, stopping, group } = options;
   const pages = createService({ version, ledger, metrics, metricsKey: config.metricsKey, stopping, group });
   const shared = {
@@ -65,10 +68,17 @@ export function createPages(options: PagesOptions): Hono {
     onError: (error: unknown) =>
       log.logger.error({ err: error }, 'an admin request failed on an error of ours'),
   };
-  const sessions = new Sessions({ adminKey, keys, nowMs: clock.nowMs });
+  const sessions = new Sessions({
+    adminKey,
+    keys,
+    addresses,
+    log: accessLog,
+    store: sessionStore(database),
+    nowMs: clock.nowMs,
+  });
   pages.route(
     '/',
-    createAdmin({ ...shared, adminKey, addresses, sessions, defaultPlan: config.defaultPlan }),
+    createAdmin({ ...shared, adminKey, addresses, accessLog, sessions, defaultPlan: config.defaultPlan }),
   );
   if (config.corsOrigins !== null) {
     const origin = config.corsOrigins.includes('*') ? '*' : [...config.corsOrigins];

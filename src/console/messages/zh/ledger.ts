@@ -1,7 +1,7 @@
 /** 关于已发生之事的页面：概览、调用、单次调用、审计。 */
 import type { Messages } from '../messages.ts';
 
-type Ledger = Pick<Messages, 'overview' | 'reasons' | 'calls' | 'call' | 'audit'>;
+type Ledger = Pick<Messages, 'overview' | 'reasons' | 'calls' | 'call' | 'audit' | 'sessions'>;
 
 export const ledger: Ledger = {
   overview: {
@@ -165,7 +165,7 @@ export const ledger: Ledger = {
     back: '全部调用',
   },
   audit: {
-    lead: '管理员所做的每项更改：谁、改了什么、前后对比。',
+    lead: '管理员所做的每项更改：谁、改了什么、前后对比；也包括登录、错误的密钥和导出。',
     at: '时间',
     actor: '操作者',
     action: '动作',
@@ -184,6 +184,8 @@ export const ledger: Ledger = {
       price: '价格',
       unknown: '结果未知的调用',
       event: '调用',
+      session: '会话',
+      admin_key: '管理密钥',
     },
     actions: {
       create: '创建',
@@ -198,11 +200,27 @@ export const ledger: Ledger = {
       rotated: '轮换',
       release: '核销',
       released: '核销',
+      sign_in: '登录',
+      sign_out: '退出',
+      fail: '被拒绝',
+      export: '导出',
     },
     empty: '还没有任何更改',
     emptyText: '管理员的每项更改都会列在这里。',
     list: '更改列表',
     details: '显示字段',
     unset: '未设置',
+  },
+  sessions: {
+    title: '当前登录',
+    text: '本控制台的会话。结束后立即失效：所有副本、所有被复制的 Cookie 都不再有效。',
+    empty: '没有打开的会话',
+    from: '来源',
+    since: '登录时间',
+    current: '本会话',
+    end: '结束',
+    endTitle: '结束这个会话？',
+    endText: (who, address) => `${who}（来自 ${address}）需要重新登录。`,
+    ended: '会话已结束',
   },
 };
