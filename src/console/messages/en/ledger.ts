@@ -65,6 +65,7 @@ export const ledger = {
     hold_too_large: 'More than one call may hold',
     too_many_users: 'Too many end users',
     unsupported_operation: 'Operation not supported',
+    upgrade_required: 'WebSocket not supported',
     invalid_request: 'Invalid request',
     invalid_json: 'Invalid JSON',
     request_too_large: 'Request too large',

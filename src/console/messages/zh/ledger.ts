@@ -69,6 +69,7 @@ export const ledger: Ledger = {
     hold_too_large: '超过单次调用可预扣的上限',
     too_many_users: '最终用户过多',
     unsupported_operation: '不支持的操作',
+    upgrade_required: '不支持 WebSocket',
     invalid_request: '请求无效',
     invalid_json: 'JSON 无效',
     request_too_large: '请求过大',
