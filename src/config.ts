@@ -120,7 +120,13 @@ export const SETTINGS = {
     'TOLLGATE_MAX_BODY_BYTES',
     '20971520',
     'Largest request body; above it the response is `request_too_large`.',
-    integer(1024, 1_073_741_824, '20971520'),
+    integer(1024, 268_435_456, '20971520'),
+  ),
+  maxBodyValues: setting(
+    'TOLLGATE_MAX_BODY_VALUES',
+    '500000',
+    'Most values (strings, numbers, objects, arrays …) in a request body; above it the response is `body_too_complex`.',
+    integer(1000, 10_000_000, '500000'),
   ),
   corsOrigins: setting(
     'TOLLGATE_CORS_ORIGINS',

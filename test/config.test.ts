@@ -39,6 +39,7 @@ describe('a configuration without faults', () => {
       metricsKey: null,
       defaultPlan: 'free-tier',
       maxBodyBytes: 20 * 1024 * 1024,
+      maxBodyValues: 500_000,
       corsOrigins: null,
       drainTimeoutMs: 60_000,
       upstreamTimeoutMs: 600_000,

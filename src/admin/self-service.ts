@@ -4,11 +4,10 @@
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { type KeyCache, usableKey } from '../auth/keys.ts';
+import { clientKey, type KeyCache, usableKey } from '../auth/keys.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Principal } from '../domain/limit.ts';
 import { uuidV7 } from '../ledger/events.ts';
-import { clientKey } from '../openai/request.ts';
 import { senderOf } from './access.ts';
 import { balanceOf } from './balance.ts';
 import { SelfServiceUsageQuery } from './contract.ts';

@@ -1,5 +1,5 @@
 /**
- * Virtual keys. Owns: their text and how it is kept; which key text is whose, as fresh as the catalog's version says; how
+ * Virtual keys. Owns: where a request carries one; their text and how it is kept; which key text is whose, as fresh as the catalog's version says; how
  * many look-ups guesses may cause. Does not own the rows (store/keys). Keys are found by their hash; a key that is not
  * known here is looked up once, however many calls ask for it at that moment. Invariants: the text of a key is never
  * stored; the database is not enough to make a call with it; a text that is no key takes no key's place in memory.
@@ -215,4 +215,41 @@ export function usableKey(found: KeyRecord | null | ApiError, nowMs: number): Ke
   if (found instanceof ApiError) return found;
   const problem = keyProblem(found, nowMs);
   return found === null || problem !== null ? apiError('invalid_api_key', problem ?? UNKNOWN_KEY) : found;
+}
+
+/** Headers that carry a key: OpenAI's own, Azure's, and that of other vendors' clients. */
+const KEY_HEADERS = new Map([
+  ['authorization', true],
+  ['api-key', false],
+  ['x-api-key', false],
+]);
+
+/**
+ * The virtual key among raw headers: of `Authorization: Bearer`, `api-key` or `x-api-key`; null when there is none. Two
+ * `Authorization` headers, and two different keys, are refused: what stands before us may have checked the other one.
+ */
+export function clientKey(incoming: readonly string[]): string | null | ApiError {
+  let found: string | null = null;
+  let authorizations = 0;
+  for (let index = 0; index < incoming.length; index += 2) {
+    const name = incoming[index] ?? '';
+    if (name.length !== 13 && name.length !== 7 && name.length !== 9) continue;
+    const isBearer = KEY_HEADERS.get(name.toLowerCase());
+    if (isBearer === undefined) continue;
+    if (isBearer && ++authorizations > 1) {
+      return apiError('invalid_api_key', 'Send exactly one Authorization header.');
+    }
+    const value = incoming[index + 1] ?? '';
+    if (isBearer && value.slice(0, 7).toLowerCase() !== 'bearer ') continue;
+    const key = (isBearer ? value.slice(7) : value).trim();
+    if (key === '' || key === found) continue;
+    if (found !== null) {
+      return apiError(
+        'invalid_api_key',
+        'The request carries two different API keys: send one, in one header.',
+      );
+    }
+    found = key;
+  }
+  return found;
 }

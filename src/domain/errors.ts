@@ -17,6 +17,7 @@ interface CatalogueEntry {
 
 export const ERRORS = {
   invalid_json: { kind: 'error', status: 400, type: 'invalid_request_error', retryable: false },
+  body_too_complex: { kind: 'error', status: 400, type: 'invalid_request_error', retryable: false },
   invalid_request: { kind: 'error', status: 400, type: 'invalid_request_error', retryable: false },
   unknown_price: { kind: 'error', status: 400, type: 'invalid_request_error', retryable: false },
   missing_end_user: { kind: 'error', status: 400, type: 'invalid_request_error', retryable: false },

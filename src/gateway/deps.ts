@@ -7,6 +7,7 @@ import type { TeamId } from '../domain/ids.ts';
 import type { RateCards } from '../domain/price.ts';
 import type { Clock } from '../ledger/heartbeat.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import type { ScanBounds } from '../openai/scan.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Upstream } from '../wire/upstream.ts';
@@ -25,6 +26,8 @@ export interface GatewayDeps {
   /** Counts a team's denials and errors for reports. */
   counts: { add(teamId: TeamId, code: ErrorCode): void };
   maxBodyBytes: number;
+  /** What the shape of a body may be. */
+  bodyBounds: ScanBounds;
   /** Origins of web pages that may call, `*` for all; null: none. */
   corsOrigins: readonly string[] | null;
   /** How long the upstream's answer is read on after its client left, to learn what it cost. */

@@ -19,6 +19,7 @@ import { type Clock, createClock, realTimers } from '../ledger/heartbeat.ts';
 import { Journal } from '../ledger/journal.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { ownHeader } from '../ledger/recovery.ts';
+import { SCAN_BOUNDS } from '../openai/scan.ts';
 import { addApiErrors } from '../store/api-errors.ts';
 import { writeAccess } from '../store/audit.ts';
 import type { Connection, Database } from '../store/database.ts';
@@ -257,6 +258,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     log,
     counts,
     maxBodyBytes: config.maxBodyBytes,
+    bodyBounds: { ...SCAN_BOUNDS, values: config.maxBodyValues },
     corsOrigins: config.corsOrigins,
     abandonedTimeoutMs: config.drainTimeoutMs,
     onSpent: (counter) => spent.add(counter),

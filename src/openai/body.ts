@@ -4,6 +4,7 @@
  * model (inline images) or refused. Unknown types are refused: they may be anything.
  */
 import { type ApiError, apiError } from '../domain/errors.ts';
+import type { Operation } from '../domain/operation.ts';
 
 export type Json = null | boolean | number | string | Json[] | JsonObject;
 
@@ -24,92 +25,16 @@ export function parseJson(text: string): Json | undefined {
   }
 }
 
-/*
- * What JSON.parse hides: names that stand twice in one object. JavaScript takes the last one, other parsers the first, so
- * such a body could be estimated as one request and served as another. Rejected: counting a list of known names with
- * indexOf, which says nothing about `type` inside messages, must grow with the API and takes the names in a tool's schema
- * for duplicates.
- */
-
-/** Deeper bodies are refused: recursive code (ours on rewriting, perhaps the upstream's) must not meet them. */
-export const MAX_DEPTH = 256;
-/** Objects with more names count as ambiguous, which keeps the search for duplicates linear in the body's size. */
-const MAX_NAMES = 128;
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-
-/** Hashes of the names seen in every open object, innermost last. Scanning is synchronous, so one stack serves all. */
-const hashes = new Int32Array(MAX_DEPTH * (MAX_NAMES + 1));
-/** For each open container, where its names start in `hashes`; -1 for an array. */
-const bases = new Int32Array(MAX_DEPTH + 1);
-
-/**
- * Scans a text that JSON.parse accepted (of anything else the answer means nothing).
- * `plain`: every parser reads the same values. `ambiguous`: it may hold a name twice (never a false `plain`: equal
- * names have equal hashes, and a name with an escape counts as ambiguous). `too_deep`: nested over {@link MAX_DEPTH}.
- */
-export function scanNames(text: string): 'plain' | 'ambiguous' | 'too_deep' {
-  const length = text.length;
-  let ambiguous = false;
-  let depth = 0;
-  let base = -1;
-  let top = 0;
-  let nameIsNext = false;
-  for (let at = 0; at < length; ) {
-    switch (text.charCodeAt(at++)) {
-      case QUOTE: {
-        if (!nameIsNext) {
-          at = skipString(text, at);
-          break;
-        }
-        nameIsNext = false;
-        let hash = 0;
-        for (let code = text.charCodeAt(at++); code !== QUOTE; code = text.charCodeAt(at++)) {
-          if (code === BACKSLASH) {
-            ambiguous = true;
-            at++;
-          }
-          hash = Math.imul(hash ^ code, 0x01000193);
-        }
-        for (let other = base; other < top; other++) if (hashes[other] === hash) ambiguous = true;
-        if (top - base < MAX_NAMES) hashes[top++] = hash;
-        else ambiguous = true;
-        break;
-      }
-      case 0x2c: // ,
-        nameIsNext = base !== -1;
-        break;
-      case 0x7b: // {
-      case 0x5b: // [
-        if (depth === MAX_DEPTH) return 'too_deep';
-        nameIsNext = text.charCodeAt(at - 1) === 0x7b;
-        base = nameIsNext ? top : -1;
-        bases[++depth] = base;
-        break;
-      case 0x7d: // }
-      case 0x5d: // ]
-        if (base !== -1) top = base;
-        base = --depth > 0 ? (bases[depth] ?? -1) : -1;
-        nameIsNext = false;
-        break;
-    }
+/** Counts the names of all objects within a value. The nesting was bounded when its text was scanned. */
+export function countNames(value: Json | undefined): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  let names = 0;
+  if (Array.isArray(value)) {
+    for (const item of value) names += countNames(item);
+    return names;
   }
-  return ambiguous ? 'ambiguous' : 'plain';
-}
-
-/**
- * The index after the closing quote of the string whose first character is at `at`. The runtime's search in a string
- * is several times faster than one in a Buffer, or than a loop.
- */
-function skipString(text: string, at: number): number {
-  for (;;) {
-    const quote = text.indexOf('"', at);
-    let slashes = 0;
-    while (text.charCodeAt(quote - 1 - slashes) === BACKSLASH) slashes++;
-    at = quote + 1;
-    if (slashes % 2 === 0) return at;
-  }
+  for (const name of Object.keys(value)) names += 1 + countNames(value[name]);
+  return names;
 }
 
 interface ParsedNumberSource {
@@ -124,17 +49,91 @@ const exact = JSON as unknown as {
 
 /**
  * Rewrites the body: each name once, with the value that was understood. Numbers keep the digits the client wrote
- * (a 64-bit seed would lose some as a JavaScript number). The nesting was bounded when the body was read.
+ * (a 64-bit seed would lose some as a JavaScript number). Values and nesting were bounded when the body was scanned.
  */
-export function rewriteBody(body: Buffer, fields: JsonObject): Buffer {
+export function rewriteBody(body: Buffer): Buffer {
   const json = exact.parse(body.toString(), (_name, value, { source }) =>
     typeof value === 'number' && source !== undefined && String(value) !== source
       ? exact.rawJSON(source)
       : value,
   );
-  for (const [name, value] of Object.entries(fields)) json[name] = value;
   return Buffer.from(JSON.stringify(json));
 }
+
+/** Where the value of a member stands in a body: from its first byte to behind its last. */
+export type Span = readonly [start: number, end: number];
+
+/** Returns where the values of some members of the body's object stand, in their order. The body is one JSON object. */
+export function findSpans(body: Buffer, wanted: readonly string[]): Map<string, Span> {
+  const text = body.toString('latin1');
+  const spans = new Map<string, Span>();
+  let at = text.indexOf('{') + 1;
+  while (spans.size < wanted.length) {
+    const opening = text.indexOf('"', at);
+    if (opening === -1) break;
+    const closing = endOfString(text, opening + 1);
+    const name = JSON.parse(text.slice(opening, closing)) as string;
+    let start = text.indexOf(':', closing) + 1;
+    while (text.charCodeAt(start) <= 0x20) start++;
+    at = endOfValue(text, start);
+    if (!wanted.includes(name)) continue;
+    let end = at;
+    while (text.charCodeAt(end - 1) <= 0x20) end--;
+    spans.set(name, [start, end]);
+  }
+  return spans;
+}
+
+/** The index behind the closing quote of a string whose first character is at `start`. */
+function endOfString(text: string, start: number): number {
+  let at = start;
+  for (;;) {
+    const quote = text.indexOf('"', at);
+    let slashes = quote;
+    while (slashes > at && text[slashes - 1] === '\\') slashes--;
+    at = quote + 1;
+    if ((quote - slashes) % 2 === 0) return at;
+  }
+}
+
+/** The index of the comma or bracket that follows a value of an object. */
+function endOfValue(text: string, start: number): number {
+  let depth = 0;
+  for (let at = start; at < text.length; at++) {
+    switch (text[at]) {
+      case '"':
+        at = endOfString(text, at + 1) - 1;
+        break;
+      case '{':
+      case '[':
+        depth++;
+        break;
+      case '}':
+      case ']':
+        if (depth-- === 0) return at;
+        break;
+      case ',':
+        if (depth === 0) return at;
+    }
+  }
+  return text.length;
+}
+
+/**
+ * Names of the API's requests, at any depth (OpenAPI specification 2.3.0): those that the gateway reads, and the rest of the
+ * top level.
+ */
+const NAMES = new Set(
+  `audio background best_of content context_management conversation dimensions echo encoding_format encrypted_content
+  file_id frequency_penalty function_call functions image_url include include_usage input instructions logit_bias logprobs
+  max_completion_tokens max_output_tokens max_tokens max_tool_calls messages metadata modalities mode model moderation n
+  output parallel_tool_calls prediction presence_penalty previous_response_id prompt prompt_cache_key prompt_cache_options
+  prompt_cache_retention reasoning reasoning_effort response_format role safety_identifier seed service_tier stop store
+  stream stream_options suffix temperature text tool_choice tools top_logprobs top_p truncation ttl type url user verbosity
+  web_search_options`.split(/\s+/),
+);
+/** What stands in these is named by the client. */
+const OWN_NAMES = new Set(['headers', 'logit_bias', 'metadata', 'parameters', 'schema', 'variables']);
 
 /** The largest output limit that is passed on: OpenAI's integers are 32 bits wide. */
 export const MAX_TOKENS = 2 ** 31 - 1;
@@ -163,6 +162,32 @@ export class Fields {
   unbounded(param: string, why: string): void {
     const message = `The cost of this request cannot be bounded before it is sent: ${why}. Remove '${param}'.`;
     this.error ??= apiError('unbounded_request', message, { param });
+  }
+
+  /**
+   * Refuses names of the API in other letters (`Max_Tokens`, `ſtream`): servers written in Go read them as the names
+   * themselves, others pass over them, so what they do cannot be bounded.
+   */
+  refuseOtherCase(): void {
+    this.#refuseOtherCase(this.json, '');
+  }
+
+  #refuseOtherCase(value: Json | undefined, path: string): void {
+    if (typeof value !== 'object' || value === null || this.error !== null) return;
+    if (Array.isArray(value)) {
+      for (let index = 0; index < value.length; index++)
+        this.#refuseOtherCase(value[index], `${path}[${index}]`);
+      return;
+    }
+    for (const name of Object.keys(value)) {
+      const param = path === '' ? name : `${path}.${name}`;
+      // Upper case first: it knows the long s and the Kelvin sign for what they are.
+      const usual = name.toUpperCase().toLowerCase();
+      if (usual !== name && NAMES.has(usual)) {
+        const shown = param.slice(0, MAX_NAME_CHARACTERS);
+        this.invalid(shown, `'${shown}' is not a name of the API: write '${usual}'.`);
+      } else if (!OWN_NAMES.has(name)) this.#refuseOtherCase(value[name], param);
+    }
   }
 
   /** Refuses a field unless it is missing, null, false or an empty list. */
@@ -290,4 +315,34 @@ function readImage(fields: Fields, url: Json | undefined, param: string): void {
   if (typeof url !== 'string') fields.invalid(param, `'${param}' must hold the image's URL as a string.`);
   else if (url.startsWith('data:')) fields.inputBoundParam ??= param;
   else fields.unbounded(param, 'a remote image is not part of the request; send it inline as a data: URL');
+}
+
+/** Whether the client itself asks for the usage chunk of a stream. */
+export function readIncludeUsage(fields: Fields): boolean {
+  const includeUsage = fields.object('stream_options')?.include_usage ?? false;
+  if (typeof includeUsage !== 'boolean') {
+    fields.invalid('stream_options.include_usage', "'stream_options.include_usage' must be a boolean.");
+  }
+  return includeUsage === true;
+}
+
+/** Tiers that have no published price per token are refused; `auto` means what the upstream's project settings say. */
+export function readServiceTier(fields: Fields): Operation['serviceTier'] {
+  const tier = fields.json.service_tier;
+  switch (tier) {
+    case undefined:
+    case null:
+    case 'auto':
+      return null;
+    case 'default':
+    case 'flex':
+    case 'priority':
+      return tier;
+  }
+  if (typeof tier !== 'string') fields.invalid('service_tier', "'service_tier' must be a string.");
+  else {
+    const message = `The service tier ${JSON.stringify(tier.slice(0, 64))} has no known price.`;
+    fields.error ??= apiError('unknown_price', message, { param: 'service_tier' });
+  }
+  return null;
 }

@@ -1,24 +1,28 @@
 /**
- * A request, from the client's bytes to those that go upstream. Owns: which operation a request line names, what a call
- * is, every field that can move its cost, what the gateway writes into it, and which headers go upstream. Invariant: what
- * was estimated is what is sent.
+ * A request, from the client's bytes to those that go upstream. Owns: which operation a request line names, every field that moves
+ * its cost, what the gateway writes into it, which headers go upstream. Invariants: what was estimated is what is sent; nothing
+ * is parsed before its bytes were scanned; the parsed tree does not outlive the reading.
  */
-import { isUtf8 } from 'node:buffer';
-import { type ApiError, apiError } from '../domain/errors.ts';
+import { isAscii, isUtf8 } from 'node:buffer';
+import { ApiError, apiError } from '../domain/errors.ts';
 import type { Operation } from '../domain/operation.ts';
 import {
   type Bounds,
+  countNames,
   Fields,
+  findSpans,
   isObject,
   type JsonObject,
-  MAX_DEPTH,
   parseJson,
+  readIncludeUsage,
+  readServiceTier,
   rewriteBody,
-  scanNames,
+  type Span,
 } from './body.ts';
 import type { Descriptor } from './operations/descriptor.ts';
 import { OPERATIONS } from './operations/table.ts';
 import { HOP_BY_HOP, namedByConnection } from './response.ts';
+import { INLINE_VALUES, JsonScan, namedTwice, SCAN_BOUNDS, type ScanBounds, tooComplex } from './scan.ts';
 
 /** One operation as found in a request line. */
 export interface Route {
@@ -92,15 +96,35 @@ export interface ParsedRequest {
   readonly stream: boolean;
   /** The client itself asked for the usage chunk of a chat or completions stream. */
   readonly includeUsage: boolean;
-  /** The body's object; null for operations without a body. */
-  readonly json: JsonObject | null;
   /** The body names no model, the path does (Azure's deployments): it is written into the body. */
   readonly modelFromPath: boolean;
-  /** The client's bytes; empty for operations without a body. Send what `renderBody` makes of them, not these. */
+  /** The bytes that were understood; empty for operations without a body. Send what `renderBody` makes of them, not these. */
   readonly body: Buffer;
-  /** Some object may hold a name twice, so another parser could read other values from these bytes. */
-  readonly ambiguous: boolean;
+  /** Members of the body's object that the gateway may have to change, by name; null: there is no body. */
+  readonly members: Members | null;
 }
+
+interface Members {
+  /** The object has none at all. */
+  readonly none: boolean;
+  /** Which of the names in {@link CHANGED} it has. */
+  readonly names: readonly string[];
+  readonly streamOptions: JsonObject | null;
+  /** The client set the limit that the operation's default would be written into. */
+  readonly hasLimit: boolean;
+  /** Null: to be found when it is needed, which is rare. */
+  spans: Map<string, Span> | null;
+}
+
+/** Members that may stand in a body and yet be written by the gateway. */
+const CHANGED = [
+  'model',
+  'max_completion_tokens',
+  'max_output_tokens',
+  'max_tokens',
+  'service_tier',
+  'stream_options',
+];
 
 const EMPTY = Buffer.alloc(0);
 
@@ -114,12 +138,22 @@ const FRAMING_TOKENS = 64;
 
 const NO_BOUNDS: Bounds = { outputTokensLimit: 0, choices: 1, extraOutputTokens: 0 };
 
+/** What is scanned whole, in one turn, shares one scan. */
+const whole = new JsonScan(SCAN_BOUNDS);
+
 /**
  * Reads what a call is and everything in it that can move its cost. Fields that cannot are the upstream's business.
- * Errors: `invalid_json`; `invalid_request` for a field of a wrong type or range; `unbounded_request` for what no field
- * bounds; `unknown_price` for a service tier without a published price. All but the first name the field in `param`.
+ * Errors: `invalid_json`; `body_too_complex` for a shape beyond the bounds; `invalid_request` for a field of a wrong type or
+ * range; `unbounded_request` for what no field bounds; `unknown_price` for a service tier without a published price. Those
+ * about a field name it in `param`.
+ * @param scan of the body's bytes, where they were scanned as they came
  */
-export function readRequest(route: Route, body: Buffer): ParsedRequest | ApiError {
+export function readRequest(
+  route: Route,
+  body: Buffer,
+  bounds: ScanBounds = SCAN_BOUNDS,
+  scan: JsonScan | null = null,
+): ParsedRequest | ApiError {
   const { descriptor, path } = route;
   if (descriptor.request === 'none') {
     const operation = operationOf(descriptor, route.model, NO_BOUNDS);
@@ -129,25 +163,55 @@ export function readRequest(route: Route, body: Buffer): ParsedRequest | ApiErro
       operation,
       stream: false,
       includeUsage: false,
-      json: null,
       modelFromPath: false,
       body: EMPTY,
-      ambiguous: false,
+      members: null,
     };
   }
-  if (!isUtf8(body)) return apiError('invalid_json', 'The body is not valid UTF-8.');
-  const text = body.toString();
-  const json = parseJson(text);
-  if (json === undefined) return apiError('invalid_json', 'The body is not valid JSON.');
-  if (!isObject(json)) return apiError('invalid_json', 'The body must be a JSON object.');
-  const names = scanNames(text);
-  if (names === 'too_deep')
-    return apiError('invalid_request', `The body is nested deeper than ${MAX_DEPTH} levels.`);
+  const bytes = body.toString('latin1');
+  const scanned = scan ?? scanWhole(bytes, bounds);
+  if (scanned.exceeded !== null) return tooComplex(scanned.exceeded, bounds);
+  const json = parseBytes(body, bytes);
+  if (json instanceof ApiError) return json;
+  let understood = body;
+  if (scanned.ambiguous) {
+    // An escape in a name may hide a second one, and then the counts differ.
+    if (scanned.values <= INLINE_VALUES) understood = rewriteBody(body);
+    else if (countNames(json) !== scanned.names) return namedTwice();
+  }
+  return readFields(route, json, understood, scanned, body.length);
+}
 
+/** Returns the body's object, or why it is none. */
+function parseBytes(body: Buffer, bytes: string): JsonObject | ApiError {
+  // Of ASCII alone the two are the same, and a second copy is saved.
+  const isPlain = isAscii(body);
+  if (!isPlain && !isUtf8(body)) return apiError('invalid_json', 'The body is not valid UTF-8.');
+  const json = parseJson(isPlain ? bytes : body.toString());
+  if (json === undefined) return apiError('invalid_json', 'The body is not valid JSON.');
+  return isObject(json) ? json : apiError('invalid_json', 'The body must be a JSON object.');
+}
+
+function scanWhole(bytes: string, bounds: ScanBounds): JsonScan {
+  whole.reset(bounds);
+  whole.push(bytes);
+  return whole;
+}
+
+function readFields(
+  route: Route,
+  json: JsonObject,
+  body: Buffer,
+  scanned: JsonScan,
+  receivedBytes: number,
+): ParsedRequest | ApiError {
+  const { descriptor, path } = route;
+  const members = membersOf(descriptor, json, scanned);
   const modelFromPath = route.model !== null && (json.model === undefined || json.model === null);
   if (modelFromPath) json.model = route.model;
   const fields = new Fields(json);
   const { bound } = descriptor;
+  if (bound !== null && scanned.unusual) fields.refuseOtherCase();
   const model = fields.name('model');
   if (route.model !== null && model !== route.model) {
     fields.invalid(
@@ -164,20 +228,25 @@ export function readRequest(route: Route, body: Buffer): ParsedRequest | ApiErro
   if (bound !== null) operation.endUser = fields.name('safety_identifier') ?? fields.name('user');
   operation.inputBoundParam = fields.inputBoundParam;
   operation.inputBoundByModel = fields.inputBoundParam !== null;
-  operation.inputTokensBound = body.length + FRAMING_TOKENS;
+  operation.inputTokensBound = Math.max(receivedBytes, body.length) + FRAMING_TOKENS;
   if (fields.error) return fields.error;
-  const ambiguous = names === 'ambiguous';
   return {
     descriptor,
     path,
     operation,
     stream,
     includeUsage: stream && includeUsage,
-    json,
     modelFromPath,
     body,
-    ambiguous,
+    members,
   };
+}
+
+function membersOf({ outputLimitField }: Descriptor, json: JsonObject, scanned: JsonScan): Members {
+  const names = CHANGED.filter((name) => Object.hasOwn(json, name));
+  const streamOptions = isObject(json.stream_options) ? json.stream_options : null;
+  const hasLimit = outputLimitField !== null && (json[outputLimitField] ?? null) !== null;
+  return { none: scanned.names === 0, names, streamOptions, hasLimit, spans: null };
 }
 
 function operationOf(descriptor: Descriptor, model: string | null, bounds: Bounds): Operation {
@@ -196,35 +265,6 @@ function operationOf(descriptor: Descriptor, model: string | null, bounds: Bound
   };
 }
 
-function readIncludeUsage(fields: Fields): boolean {
-  const includeUsage = fields.object('stream_options')?.include_usage ?? false;
-  if (typeof includeUsage !== 'boolean') {
-    fields.invalid('stream_options.include_usage', "'stream_options.include_usage' must be a boolean.");
-  }
-  return includeUsage === true;
-}
-
-/** Tiers that have no published price per token are refused; `auto` means what the upstream's project settings say. */
-function readServiceTier(fields: Fields): Operation['serviceTier'] {
-  const tier = fields.json.service_tier;
-  switch (tier) {
-    case undefined:
-    case null:
-    case 'auto':
-      return null;
-    case 'default':
-    case 'flex':
-    case 'priority':
-      return tier;
-  }
-  if (typeof tier !== 'string') fields.invalid('service_tier', "'service_tier' must be a string.");
-  else {
-    const message = `The service tier ${JSON.stringify(tier.slice(0, 64))} has no known price.`;
-    fields.error ??= apiError('unknown_price', message, { param: 'service_tier' });
-  }
-  return null;
-}
-
 /** What the gateway writes into a request. Edits that the operation has no field for are left out. */
 export interface RequestEdits {
   /** Instead of a missing, null or `auto` tier, which the upstream's settings could make a dearer one. */
@@ -237,26 +277,44 @@ export interface RequestEdits {
 
 const OPENING_BRACE = 0x7b;
 
+/** Up to this size an edited body is copied into one piece. */
+const COPIED_BYTES = 64 * 1024;
+
 /**
- * The bytes to send upstream. Usually the client's own, or those with a few fields spliced in after the opening brace;
- * rewritten from what was read only if a field must change that is already there, or if another parser could
- * read the client's bytes differently.
+ * The bytes to send upstream, in one piece or several: what was understood, with new members spliced in after the opening
+ * brace, and new values in the place of those that must change.
  * Throws when an edit would overrule what the client said: that is our bug.
  */
-export function renderBody(request: ParsedRequest, edits: RequestEdits): Buffer {
-  const { json, body } = request;
-  if (json === null) return body;
-  const fields = editedFields(request, json, edits);
-  const names = Object.keys(fields);
-  if (request.ambiguous || names.some((name) => Object.hasOwn(json, name))) return rewriteBody(body, fields);
-  if (names.length === 0) return body;
-
-  const start = body.indexOf(OPENING_BRACE) + 1;
-  const text = JSON.stringify(fields).slice(0, -1) + (Object.keys(json).length > 0 ? ',' : '}');
-  return Buffer.concat([Buffer.from(text), body.subarray(start)]);
+export function renderBody(request: ParsedRequest, edits: RequestEdits): Buffer | Buffer[] {
+  const { members, body } = request;
+  if (members === null) return body;
+  const fields = editedFields(request, members, edits);
+  const changed = members.names.filter((name) => fields[name] !== undefined);
+  const pieces: Buffer[] = [];
+  let at = body.indexOf(OPENING_BRACE) + 1;
+  const added = Object.entries(fields).filter(([name]) => !changed.includes(name));
+  if (added.length > 0) {
+    const text = JSON.stringify(Object.fromEntries(added)).slice(0, -1) + (members.none ? '' : ',');
+    pieces.push(Buffer.from(text));
+  } else if (changed.length === 0) return body;
+  else at = 0;
+  for (const [name, [start, end]] of changed.length === 0 ? [] : spansOf(body, members, changed)) {
+    pieces.push(body.subarray(at, start), Buffer.from(JSON.stringify(fields[name])));
+    at = end;
+  }
+  pieces.push(body.subarray(at));
+  return body.length > COPIED_BYTES ? pieces : Buffer.concat(pieces);
 }
 
-function editedFields(request: ParsedRequest, json: JsonObject, edits: RequestEdits): JsonObject {
+/** Returns the values to be replaced, in their order. */
+function spansOf(body: Buffer, members: Members, changed: readonly string[]): [string, Span][] {
+  members.spans ??= findSpans(body, members.names);
+  const found = [...members.spans].filter(([name]) => changed.includes(name));
+  if (found.length !== changed.length) throw new Error('a member of the body is not where it was read');
+  return found;
+}
+
+function editedFields(request: ParsedRequest, members: Members, edits: RequestEdits): JsonObject {
   const { descriptor, operation, stream, includeUsage } = request;
   const fields: JsonObject = request.modelFromPath ? { model: operation.model } : {};
   const { outputLimitField, defaultOutputTokens } = descriptor;
@@ -267,15 +325,14 @@ function editedFields(request: ParsedRequest, json: JsonObject, edits: RequestEd
     fields[outputLimitField] = edits.outputLimit;
   } else if (outputLimitField !== null && defaultOutputTokens !== null) {
     // What was estimated is what is sent: not every server has the default that the API documents.
-    if ((json[outputLimitField] ?? null) === null) fields[outputLimitField] = defaultOutputTokens;
+    if (!members.hasLimit) fields[outputLimitField] = defaultOutputTokens;
   }
   if (edits.serviceTier !== undefined && descriptor.hasServiceTier) {
     if (operation.serviceTier !== null) throw new Error('the client named a service tier');
     fields.service_tier = edits.serviceTier;
   }
   if (edits.includeUsage && stream && descriptor.usage?.stream === 'chunk' && !includeUsage) {
-    const options = isObject(json.stream_options) ? json.stream_options : {};
-    fields.stream_options = { ...options, include_usage: true };
+    fields.stream_options = { ...members.streamOptions, include_usage: true };
   }
   return fields;
 }
@@ -335,41 +392,4 @@ export function upstreamHeaders(
 
 function withoutNames(headers: readonly string[], names: ReadonlySet<string>): string[] {
   return headers.filter((_, index) => !names.has(headers[index - (index % 2)] ?? ''));
-}
-
-/** Headers that carry a key: OpenAI's own, Azure's, and that of other vendors' clients. */
-const KEY_HEADERS = new Map([
-  ['authorization', true],
-  ['api-key', false],
-  ['x-api-key', false],
-]);
-
-/**
- * The virtual key among raw headers: of `Authorization: Bearer`, `api-key` or `x-api-key`; null when there is none. Two
- * `Authorization` headers, and two different keys, are refused: what stands before us may have checked the other one.
- */
-export function clientKey(incoming: readonly string[]): string | null | ApiError {
-  let found: string | null = null;
-  let authorizations = 0;
-  for (let index = 0; index < incoming.length; index += 2) {
-    const name = incoming[index] ?? '';
-    if (name.length !== 13 && name.length !== 7 && name.length !== 9) continue;
-    const isBearer = KEY_HEADERS.get(name.toLowerCase());
-    if (isBearer === undefined) continue;
-    if (isBearer && ++authorizations > 1) {
-      return apiError('invalid_api_key', 'Send exactly one Authorization header.');
-    }
-    const value = incoming[index + 1] ?? '';
-    if (isBearer && value.slice(0, 7).toLowerCase() !== 'bearer ') continue;
-    const key = (isBearer ? value.slice(7) : value).trim();
-    if (key === '' || key === found) continue;
-    if (found !== null) {
-      return apiError(
-        'invalid_api_key',
-        'The request carries two different API keys: send one, in one header.',
-      );
-    }
-    found = key;
-  }
-  return found;
 }

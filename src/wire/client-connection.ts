@@ -4,7 +4,8 @@
  */
 import { isIP, type OnReadOpts, type Socket, connect as tcpConnect } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
-import { bodyFound, listHas, Parser, writeTogether } from './message.ts';
+import { bodyFound, mayHaveStrayBody, Parser, saysClose, writeTogether } from './message.ts';
+import { writeSlices } from './slices.ts';
 import type { UpstreamFailure, UpstreamHandler, UpstreamHeaders, UpstreamOptions } from './upstream.ts';
 
 /** How long an idle connection is kept when the server does not say. As undici. */
@@ -25,6 +26,8 @@ export interface CarriedCall {
   readonly handler: UpstreamHandler;
   readonly head: string;
   readonly body: Buffer | null;
+  /** Of a body that is sent slice by slice, instead of `body`. */
+  readonly pieces: readonly Buffer[] | null;
   readonly reusable: boolean;
   carrier: Carrier | null;
   /** Its bytes were written, or will not be. */
@@ -51,6 +54,8 @@ export class ClientConnection implements Carrier {
   #connected = false;
   #gone = false;
   #call: CarriedCall | null = null;
+  /** A large body is on its way. */
+  #sending = false;
   /** When the connection is too old, or its call too late. */
   #deadlineMs: number;
   /** What has come of a head that is not complete. */
@@ -93,10 +98,16 @@ export class ClientConnection implements Carrier {
     this.#headGiven = false;
     this.#reusable = false;
     this.#expect(this.#pool.options.headersTimeoutMs);
-    const { head, body } = call;
+    const { head, body, pieces } = call;
     // The call lasts as long as its response; its request need not.
     call.forgetRequest();
     writeTogether(this.#socket, this.#plain, head, body, '');
+    if (pieces === null) return;
+    this.#sending = true;
+    writeSlices(this.#socket, pieces, () => {
+      this.#sending = false;
+      call.handler.onSent?.();
+    });
   }
 
   abort(): void {
@@ -246,8 +257,8 @@ export class ClientConnection implements Carrier {
   #complete(): void {
     const call = this.#call;
     if (call === null) return;
-    const reusable =
-      this.#reusable && this.#idleMs > 0 && this.#socket.writable && this.#socket.writableLength === 0;
+    const isSent = !this.#sending && this.#socket.writableLength === 0;
+    const reusable = this.#reusable && this.#idleMs > 0 && this.#socket.writable && isSent;
     this.#call = null;
     if (reusable) {
       this.#parser.next();
@@ -310,18 +321,6 @@ function record(raw: readonly string[]): UpstreamHeaders {
     else before.push(value);
   }
   return headers;
-}
-
-/** undici's llhttp misses a `close` with a tab behind it. */
-function saysClose({ connection }: UpstreamHeaders): boolean {
-  return connection !== undefined && listHas(String(connection), 'close');
-}
-
-/** A 204 or 304 has no body; a server that speaks of one may send it all the same, ahead of the next response. */
-function mayHaveStrayBody(status: number, headers: UpstreamHeaders): boolean {
-  if (status !== 204 && status !== 304) return false;
-  const length = headers['content-length'];
-  return headers['transfer-encoding'] !== undefined || (length !== undefined && Number(length) !== 0);
 }
 
 /** Returns how long the connection may be idle, by the server's `Keep-Alive` header. 0: not at all. */

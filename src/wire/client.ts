@@ -197,6 +197,13 @@ function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
 
+/** A body up to this size is written at once. */
+const WHOLE_BYTES = 64 * 1024;
+
+function bytesOf(body: Buffer | Buffer[]): number {
+  return Array.isArray(body) ? body.reduce((sum, { length }) => sum + length, 0) : body.length;
+}
+
 /** Where a call waits for a connection. */
 interface Queue {
   /** A call that waited was aborted. */
@@ -208,6 +215,7 @@ export class ClientCall implements CarriedCall, UpstreamCall {
   readonly handler: UpstreamHandler;
   head = '';
   body: Buffer | null = null;
+  pieces: readonly Buffer[] | null = null;
   /** What is sent is known to every server: another request may follow on the connection. */
   reusable = true;
   /** Set just before the first byte is written. */
@@ -230,16 +238,21 @@ export class ClientCall implements CarriedCall, UpstreamCall {
       if (isOfWire(name)) throw new TypeError(`the header ${name} is not the caller's to set`);
       head += headerLine(name, headers[index + 1] ?? '');
     }
-    if (body !== null || mayHaveBody) head += `content-length: ${body === null ? 0 : body.length}\r\n`;
+    const length = body === null ? 0 : bytesOf(body);
+    if (body !== null || mayHaveBody) head += `content-length: ${length}\r\n`;
     this.head = `${head}\r\n`;
-    this.body = body === null || body.length === 0 ? null : body;
-    this.reusable = mayHaveBody || this.body === null;
+    this.reusable = mayHaveBody || length === 0;
+    if (body === null || length === 0) return;
+    if (Array.isArray(body)) this.pieces = body;
+    else if (length > WHOLE_BYTES) this.pieces = [body];
+    else this.body = body;
   }
 
   /** Its bytes were written, or will not be. */
   forgetRequest(): void {
     this.head = '';
     this.body = null;
+    this.pieces = null;
   }
 
   /** Ends the call; later ends are ignored. */

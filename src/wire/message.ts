@@ -9,6 +9,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Callbacks, loadLlhttp } from './llhttp.ts';
+import type { UpstreamHeaders } from './upstream.ts';
 
 /** Longest head that is read, in bytes of names and values (as Node and undici count it), and of trailers. */
 export const MAX_HEAD_BYTES = 16 * 1024;
@@ -300,6 +301,18 @@ export function listHas(list: string, token: string): boolean {
   if (list === token) return true;
   for (const item of list.split(',')) if (item.trim().toLowerCase() === token) return true;
   return false;
+}
+
+/** undici's llhttp misses a `close` with a tab behind it. */
+export function saysClose({ connection }: UpstreamHeaders): boolean {
+  return connection !== undefined && listHas(String(connection), 'close');
+}
+
+/** A 204 or 304 has no body; a server that speaks of one may send it all the same, ahead of the next response. */
+export function mayHaveStrayBody(status: number, headers: UpstreamHeaders): boolean {
+  if (status !== 204 && status !== 304) return false;
+  const length = headers['content-length'];
+  return headers['transfer-encoding'] !== undefined || (length !== undefined && Number(length) !== 0);
 }
 
 /** More than this is not copied to be sent together: two pieces in one call cost less. */

@@ -17,7 +17,8 @@ export interface UpstreamRequest {
   path: string;
   /** Name, value, name, value …; host, connection and the length of the body are added. */
   headers: readonly string[];
-  body: Buffer | null;
+  /** In one piece or several. */
+  body: Buffer | Buffer[] | null;
 }
 
 /**
@@ -34,6 +35,8 @@ export type UpstreamHeaders = Record<string, string | string[] | undefined>;
  * `onData` ends the call by `onError`.
  */
 export interface UpstreamHandler {
+  /** The last byte of a body of more than 64 KiB has left: its memory is free. Not called when the call ends before. */
+  onSent?(): void;
   onHeaders(status: number, headers: UpstreamHeaders): void;
   onData(chunk: Buffer): void;
   onEnd(): void;

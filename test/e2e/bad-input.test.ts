@@ -84,7 +84,7 @@ it.each<[string, object]>([
 it('a body nested deeper than any request ends in an error, and is not recursed into', async () => {
   const deep = (levels: number) =>
     `{"model":"gpt-4o-mini","messages":${'['.repeat(levels)}${']'.repeat(levels)}}`;
-  expectRefused(await call({ body: deep(300) }), 400, 'invalid_request');
+  expectRefused(await call({ body: deep(300) }), 400, 'body_too_complex');
   const answer = await call({ body: deep(2_000_000) });
   expect([answer.status, answer.headers['x-should-retry']]).toEqual([400, 'false']);
 });

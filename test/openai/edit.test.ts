@@ -54,6 +54,32 @@ describe('renderBody', () => {
     expect(JSON.parse(sentWithoutOptions).stream_options).toEqual({ include_usage: true });
   });
 
+  it('replaces a value where it stands, whatever stands around it', () => {
+    fc.assert(
+      fc.property(objectText, objectText, fc.constantFrom('', ' ', '\n\t'), (before, after, blank) => {
+        const tier = `${blank}"service_tier"${blank}:${blank}null${blank}`;
+        const body = `${blank}{"model":"m","metadata":${before},${tier},"input":"]}\\"","x":${after}}${blank}`;
+        const request = accepted('responses', body);
+        const sent = renderBody(request, { serviceTier: 'default' }).toString();
+        expect(sent).toBe(request.body.toString().replace(/("service_tier"\s*:\s*)null/, '$1"default"'));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('sends a large body in pieces, without a copy of it', () => {
+    const input = 'x'.repeat(100_000);
+    const body = Buffer.from(JSON.stringify({ model: 'm', service_tier: 'auto', input }));
+    const sent = renderBody(accepted('responses', body), { serviceTier: 'default', outputLimit: 9 });
+    expect(Array.isArray(sent) && sent.at(-1)?.buffer).toBe(body.buffer);
+    expect(JSON.parse(Buffer.concat(sent as Buffer[]).toString())).toEqual({
+      max_output_tokens: 9,
+      model: 'm',
+      service_tier: 'default',
+      input,
+    });
+  });
+
   it('keeps every digit of the numbers that it rewrites', () => {
     const body =
       '{"model":"m","input":"x","service_tier":null,"seed":9223372036854775807,"x":[1.0,1e400,-0]}';

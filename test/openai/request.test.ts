@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { findRoute, readRequest } from '../../src/openai/request.ts';
-import { accepted, chat, read, response } from './read.ts';
+import { accepted, chat, type PostPath, read, response } from './read.ts';
+
+const members = (count: number, value: (index: number) => number) =>
+  Array.from({ length: count }, (_, index) => `"n${index}":${value(index)}`).join(',');
 
 describe('readRequest', () => {
   it('reads all that moves the cost of a chat completion', () => {
@@ -24,7 +27,7 @@ describe('readRequest', () => {
 
   it('needs no body for the operations without one', () => {
     const request = readRequest(findRoute('GET', '/v1/models/gpt-5')!, Buffer.from('ignored'));
-    expect(request).toMatchObject({ json: null, operation: { model: 'gpt-5', billable: false } });
+    expect(request).toMatchObject({ members: null, operation: { model: 'gpt-5', billable: false } });
     expect('body' in request && request.body.length).toBe(0);
   });
 
@@ -44,9 +47,59 @@ describe('readRequest', () => {
   });
 
   it('returns an error for a million open brackets, without a stack overflow', () => {
-    expect(read('chat/completions', '['.repeat(1e6))).toMatchObject({ code: 'invalid_json' });
     const nested = `{"model":"m","messages":${'['.repeat(1e5)}${']'.repeat(1e5)}}`;
-    expect(read('chat/completions', nested)).toMatchObject({ code: 'invalid_request' });
+    for (const body of ['['.repeat(1e6), nested]) {
+      expect(read('chat/completions', body)).toMatchObject({
+        code: 'body_too_complex',
+        message: expect.stringContaining('at most 256 passes'),
+        details: { bound: 'depth', maximum: 256 },
+      });
+    }
+  });
+
+  it.each([
+    ['members in one object', 'objectNames', `{"x":{${members(10_001, (index) => index)}}}`],
+    ['members', 'names', `{"x":[${'{"a":1,"b":2},'.repeat(50_001)}0]}`],
+    ['values where a name stands twice', 'values', `{"x":[${'1,'.repeat(5001)}{"a":1,"a":2}]}`],
+  ])('refuses too many %s, and says how many pass', (_, bound, text) => {
+    const maximum = { objectNames: 10_000, names: 100_000, values: 5000 }[bound];
+    const error = read('chat/completions', text.replace('{', '{"model":"m","messages":[{}],'));
+    expect(error).toMatchObject({ code: 'body_too_complex', details: { bound, maximum } });
+    expect(error).toHaveProperty('message', expect.stringContaining(String(maximum)));
+  });
+
+  it('reads a large body whose names have escapes, but stand once', () => {
+    const x = `[${'1,'.repeat(5001)}{"caf\\u00e9":1,"tea":2}]`;
+    const body = Buffer.from(`{"model":"m","messages":[{}],"x":${x}}`);
+    expect(accepted('chat/completions', body).body).toBe(body);
+  });
+
+  it.each<[string, PostPath, object]>([
+    ['Model', 'chat/completions', chat({ Model: 'gpt-5' })],
+    ['MAX_TOKENS', 'chat/completions', chat({ MAX_TOKENS: 5 })],
+    ['\u017ftream', 'responses', response({ '\u017ftream': true })],
+    ['to\u212aens', 'responses', response({ 'max_output_to\u212aens': 1e6 })],
+    ['messages[0].Content', 'chat/completions', chat({ messages: [{ role: 'user', Content: 'x' }] })],
+    ['tools[0].Type', 'chat/completions', chat({ tools: [{ type: 'function', Type: 'mcp' }] })],
+    [
+      'stream_options.Include_Usage',
+      'completions',
+      { model: 'm', prompt: 'x', stream_options: { Include_Usage: true } },
+    ],
+    ['N', 'completions', { model: 'm', prompt: 'x', N: 128 }],
+  ])('refuses %s, a name of the API in other letters', (param, path, body) => {
+    expect(read(path, body)).toMatchObject({
+      code: 'invalid_request',
+      param: expect.stringContaining(param),
+      message: expect.stringMatching(/write '[a-z_]+'/),
+    });
+  });
+
+  it('leaves names alone that the client gives to things of its own', () => {
+    const parameters = { type: 'object', properties: { Model: { type: 'string' }, Stream: {} } };
+    const tools = [{ type: 'function', function: { name: 'f', parameters } }];
+    accepted('chat/completions', chat({ tools, metadata: { User: 'a' }, customField: 1 }));
+    accepted('moderations', { Input: 'x' });
   });
 
   it('reads 100 KB of one letter in milliseconds', () => {

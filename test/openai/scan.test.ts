@@ -1,9 +1,24 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MAX_DEPTH, scanNames } from '../../src/openai/body.ts';
+import { JsonScan, SCAN_BOUNDS, type ScanBounds } from '../../src/openai/scan.ts';
 import { countDuplicates, objectText } from './json-text.ts';
 
-describe('scanNames', () => {
+/** Scans a text in pieces of so many bytes. */
+function scan(text: string, pieceBytes = Number.POSITIVE_INFINITY, bounds: Partial<ScanBounds> = {}) {
+  const scanned = new JsonScan({ ...SCAN_BOUNDS, ...bounds });
+  const bytes = Buffer.from(text).toString('latin1');
+  for (let at = 0; at < bytes.length; at += pieceBytes) {
+    if (!scanned.push(bytes.slice(at, at + pieceBytes))) break;
+  }
+  return scanned;
+}
+
+const scanNames = (text: string) => {
+  const { exceeded, ambiguous } = scan(text);
+  return exceeded ?? (ambiguous ? 'ambiguous' : 'plain');
+};
+
+describe('a scan of a JSON text', () => {
   it('never calls a body plain that holds a name twice in one object', () => {
     let seen = 0;
     fc.assert(
@@ -43,20 +58,23 @@ describe('scanNames', () => {
   });
 
   it('finds a name twice behind any number of other objects', () => {
-    expect(scanNames(`{"a":[${'{"b":1,"c":2},'.repeat(100_000)}{"n":1,"n":2}]}`)).toBe('ambiguous');
+    expect(scanNames(`{"a":[${'{"b":1,"c":2},'.repeat(40_000)}{"n":1,"n":2}]}`)).toBe('ambiguous');
   });
 
   it('returns an error for nesting beyond its limit and accepts it up to there', () => {
     const nested = (depth: number) => `${'['.repeat(depth - 1)}{}${']'.repeat(depth - 1)}`;
-    expect(scanNames(nested(MAX_DEPTH))).toBe('plain');
-    expect(scanNames(nested(MAX_DEPTH + 1))).toBe('too_deep');
+    expect(scanNames(nested(SCAN_BOUNDS.depth))).toBe('plain');
+    expect(scanNames(nested(SCAN_BOUNDS.depth + 1))).toBe('depth');
   });
 
   it('stays linear on objects with very many names', () => {
     const names = Array.from({ length: 200_000 }, (_, index) => `"${index}":0`);
+    const text = `{${names.join(',')}}`;
     const startedAt = performance.now();
-    expect(scanNames(`{${names.join(',')}}`)).toBe('ambiguous');
-    expect(performance.now() - startedAt).toBeLessThan(500);
+    expect(scanNames(text)).toBe('objectNames');
+    const { ambiguous } = scan(text, 1e9, { names: 1e9, objectNames: 1e9 });
+    expect(ambiguous).toBe(false);
+    expect(performance.now() - startedAt).toBeLessThan(1000);
   });
 
   it('stays linear on long runs of backslashes and escaped quotes', () => {
@@ -64,4 +82,61 @@ describe('scanNames', () => {
     expect(scanNames(`{"a":"${'\\\\'.repeat(500_000)}","b":"${'\\"'.repeat(500_000)}"}`)).toBe('plain');
     expect(performance.now() - startedAt).toBeLessThan(500);
   });
+
+  it('counts every value and every name', () => {
+    fc.assert(
+      fc.property(fc.oneof(objectText, fc.json()), (text) => {
+        const counts = count(text);
+        const { values, names } = scan(text);
+        expect({ values, names }).toEqual(counts);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('finds the same in pieces of any size as in the whole', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(objectText, fc.string({ unit: 'binary' })),
+        fc.integer({ min: 1, max: 9 }),
+        (text, size) => {
+          expect(factsOf(scan(text, size))).toEqual(factsOf(scan(text)));
+        },
+      ),
+      { numRuns: 3000 },
+    );
+  });
+
+  it.each<[string, Partial<ScanBounds>, string]>([
+    ['values', { values: 4 }, '[1,[],{"a":2}]'],
+    ['names', { names: 2 }, '[{"a":1},{"b":1},{"c":1}]'],
+    ['objectNames', { objectNames: 2 }, '{"a":1,"b":1,"c":1}'],
+    ['depth', { depth: 2 }, '[[[]]]'],
+  ])('stops at more %s than allowed, and not before', (bound, bounds, text) => {
+    expect(scan(text, 1, bounds).exceeded).toBe(bound);
+    const most = Object.fromEntries(Object.entries(bounds).map(([name, value]) => [name, value + 1]));
+    expect(scan(text, 1, most).exceeded).toBeNull();
+  });
+
+  it.each(['model', 'max_tokens', 'x1'])('takes the name %s for a usual one', (name) => {
+    expect(scan(`{"${name}":"Value"}`).unusual).toBe(false);
+  });
+
+  it.each(['Model', 'mod\\u0065l', 'ſtream', 'aKey'])('takes the name %s for an unusual one', (name) => {
+    expect(scan(`{"${name}":1}`, 1).unusual).toBe(true);
+  });
 });
+
+function factsOf({ values, names, ambiguous, unusual, exceeded }: JsonScan) {
+  return { values, names, ambiguous, unusual, exceeded };
+}
+
+/** Values and names of a text, counted one by one. */
+function count(text: string): { values: number; names: number } {
+  // Only the parser's own reading of each member shows names that stand twice.
+  const tokens = text.match(/"(?:\\.|[^"\\])*"|[{}[\],:]|[^\s{}[\],:"]+/gs) ?? [];
+  const names = tokens.filter((token) => token === ':').length;
+  const closing = tokens.filter((token) => token === '}' || token === ']').length;
+  const punctuation = tokens.filter((token) => token === ',' || token === ':').length;
+  return { values: tokens.length - punctuation - closing - names, names };
+}

@@ -55,6 +55,45 @@ function send(upstream: Upstream, body: Buffer | null = Buffer.from('{}'), onEve
 }
 
 describe('an upstream call', () => {
+  it('sends a large body in slices, whatever its pieces, and says when it has left', async () => {
+    const pieces = [Buffer.alloc(3_000_000, 'a'), Buffer.from('b'), Buffer.alloc(70_000, 'c')];
+    const { url } = await serve(async (request, response) => {
+      const chunks = (await request.toArray()) as Buffer[];
+      const isSame = Buffer.concat(chunks).equals(Buffer.concat(pieces));
+      response.end(`${request.headers['content-length']} ${isSame}`);
+    });
+    const upstream = connect(url);
+    const told: string[] = [];
+    for (let call = 0; call < 2; call++) {
+      await new Promise<void>((resolve) => {
+        upstream.send(
+          { method: 'POST', path: '/x', headers: [], body: pieces },
+          {
+            onSent: () => told.push('sent'),
+            onHeaders: (status) => told.push(String(status)),
+            onData: (chunk) => told.push(chunk.toString()),
+            onEnd: () => resolve(),
+            onError: (failure) => resolve(void told.push(failure)),
+          },
+        );
+      });
+    }
+    const each = ['sent', '200', '3070001 true'];
+    expect(told).toEqual([...each, ...each]);
+  });
+
+  it('uses a connection no more whose response came before all of the body had left', async () => {
+    const sockets = new Set<unknown>();
+    const { url } = await serve((request, response) => {
+      sockets.add(request.socket);
+      response.end('early');
+    });
+    const upstream = connect(url);
+    await send(upstream, Buffer.alloc(60_000_000)).ended;
+    expect(await send(upstream).ended).toEqual(['200 undefined', 'early', 'end']);
+    expect(sockets.size).toBe(2);
+  });
+
   it('sends the bytes below the path of the base URL and hands on the answer', async () => {
     const { url } = await serve(async (request, response) => {
       const [chunk] = await once(request, 'data');

@@ -1,8 +1,8 @@
 /** Authenticate: from the bearer key to the account that pays, before a byte of the body is read. */
-import { usableKey } from '../../auth/keys.ts';
+import { clientKey, usableKey } from '../../auth/keys.ts';
 import type { Account } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
-import { clientKey, type Route } from '../../openai/request.ts';
+import type { Route } from '../../openai/request.ts';
 import type { KeyRecord } from '../../store/hot/catalog.ts';
 import type { Call, Stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';

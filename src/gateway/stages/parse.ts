@@ -61,7 +61,7 @@ function parsed(
     const detail = { headers: { 'accept-encoding': REQUEST_ENCODINGS } };
     return stopped(call, apiError('invalid_request', message, detail), name, account, null);
   }
-  const request = readRequest(route, body);
+  const request = readRequest(route, body, deps.bodyBounds);
   if (request instanceof ApiError) return stopped(call, request, name, account, null);
   const endUser = endUserOf(request.operation.endUser ?? call.exchange.header('x-tollgate-user'));
   const callKind = { model: request.operation.model ?? '', endUser };
