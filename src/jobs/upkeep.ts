@@ -20,7 +20,7 @@ export function startUpkeep({ sql }: Database, onError: (error: unknown) => void
     });
   const jobs = [
     every(PARTITIONS_EVERY_MS, () => ensurePartitions(sql, Date.now())),
-    every(BUCKETS_EVERY_MS, () => sql.begin(forgetBuckets)),
+    every(BUCKETS_EVERY_MS, () => forgetBuckets(sql)),
   ];
   return {
     async stop() {

@@ -16,7 +16,9 @@ import { addAudit } from './audit.ts';
 import { changeCatalog } from './changes.ts';
 import { type Database, runOn, type Transaction } from './database.ts';
 import { findEvent } from './events.ts';
+import { shareFlushes } from './hot/counters.ts';
 import { moveCounters } from './hot/move-counters.ts';
+import { atPlaces, type Place, placesOf } from './hot/places.ts';
 import { adjustments, counters, teams, usageDays, type usageEvents, usageRollups } from './schema.ts';
 
 export type AdjustmentRow = typeof adjustments.$inferSelect;
@@ -44,13 +46,16 @@ export function releaseUnknown(
     // Against a counter being made of the rollups meanwhile, also the organization's, and against a second release.
     const both = inArray(teams.id, [ORGANIZATION_ID, event.teamId]);
     await tx.select().from(teams).where(both).orderBy(asc(teams.id)).for('no key update');
+    await runOn(tx)(shareFlushes([ORGANIZATION_ID, event.teamId]));
+    await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${event.id}, 0))`);
     const ofEvent = and(eq(adjustments.teamId, event.teamId), eq(adjustments.eventId, event.id));
     const earlier = await tx.select().from(adjustments).where(ofEvent).limit(1);
     if (earlier.length > 0) return apiError('conflict', 'this call was released already');
     const delta = release.cost - usd(event.costUsd);
     // In the order of a flush, so that they never wait for each other in a circle.
     await moveRollups(tx, event, delta);
-    await correctCounters(tx, event, release.cost);
+    const places = await placesOf(database.sql, [ORGANIZATION_ID, event.teamId]);
+    await correctCounters(tx, places, event, release.cost);
     const { reason, actor } = release;
     const [row] = await tx
       .insert(adjustments)
@@ -82,27 +87,14 @@ export function releaseUnknown(
  * Moves every counter that counts the event: those that held for it, and limits that were made after it. A call that
  * was not billed used no tokens either; of one that was, the evidence is about money alone, and its tokens stay held.
  */
-async function correctCounters(tx: Transaction, event: EventRow, cost: PicoUsd): Promise<void> {
-  // The other end users' counters, of which there may be a million, are none of its business.
-  const subjects = [
-    ORGANIZATION_ID,
-    event.teamId,
-    event.keyId,
-    ...(event.endUser === null ? [] : [event.endUser]),
-  ];
-  const rows = await tx
-    .select()
-    .from(counters)
-    .where(
-      and(
-        inArray(counters.teamId, [event.teamId, ORGANIZATION_ID]),
-        inArray(counters.subjectId, subjects),
-        cost === 0n ? ne(counters.meter, 'requests') : eq(counters.meter, 'cost_usd'),
-        or(eq(counters.source, 'grant'), isNull(counters.endsAt), gt(counters.endsAt, event.createdAt)),
-      ),
-    )
-    .orderBy(asc(counters.teamId), asc(counters.id))
-    .for('update');
+async function correctCounters(
+  tx: Transaction,
+  places: readonly Place[],
+  event: EventRow,
+  cost: PicoUsd,
+): Promise<void> {
+  const rows: CounterRow[] = [];
+  for (const place of places) rows.push(...(await lockCounters(tx, place, event, cost)));
   const deltas = counterDeltas(rows, event, cost);
   const moves = rows.map(({ teamId, id }) => ({
     teamId,
@@ -111,11 +103,36 @@ async function correctCounters(tx: Transaction, event: EventRow, cost: PicoUsd):
     leased: 0n,
     held: 0n,
   }));
-  await moveCounters(
-    runOn(tx),
-    null,
-    moves.filter(({ settled }) => settled !== 0n),
-  );
+  const moving = moves.filter(({ settled }) => settled !== 0n);
+  for (const group of atPlaces(places, moving)) await moveCounters(runOn(tx), null, group);
+}
+
+async function lockCounters(
+  tx: Transaction,
+  { teamIds }: Place,
+  event: EventRow,
+  cost: PicoUsd,
+): Promise<CounterRow[]> {
+  // The other end users' counters, of which there may be a million, are none of its business.
+  const subjects = [
+    ORGANIZATION_ID,
+    event.teamId,
+    event.keyId,
+    ...(event.endUser === null ? [] : [event.endUser]),
+  ];
+  return tx
+    .select()
+    .from(counters)
+    .where(
+      and(
+        inArray(counters.teamId, [...teamIds]),
+        inArray(counters.subjectId, subjects),
+        cost === 0n ? ne(counters.meter, 'requests') : eq(counters.meter, 'cost_usd'),
+        or(eq(counters.source, 'grant'), isNull(counters.endsAt), gt(counters.endsAt, event.createdAt)),
+      ),
+    )
+    .orderBy(asc(counters.teamId), asc(counters.id))
+    .for('update');
 }
 
 /**

@@ -66,10 +66,10 @@ test('a rolling limit takes further end users once those that it counts have bee
     false,
     true,
   ]);
-  await sql.begin(forgetBuckets);
+  await forgetBuckets(sql);
   expect(await isAbsent('carl')).toBe(true);
   await anHourLater();
-  for (let pass = 0; pass < 2; pass++) await sql.begin(forgetBuckets);
+  for (let pass = 0; pass < 2; pass++) await forgetBuckets(sql);
   expect([await isAbsent('carl'), await isAbsent('ann'), await isAbsent('bob')]).toEqual([
     false,
     false,

@@ -3,13 +3,16 @@
  * the order of team and id; a counter starts with what its window had seen before, and misses nothing afterwards.
  */
 
-import type { Sql, TransactionSql } from 'postgres';
+import { type SQL, sql as statement } from 'drizzle-orm';
+import type { Fragment, Sql, TransactionSql } from 'postgres';
 import { type CounterSpec, windowAnchorId } from '../../domain/counter.ts';
 import { defined } from '../../domain/defined.ts';
+import type { TeamId } from '../../domain/ids.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import type { CounterState } from '../../domain/quantities.ts';
 import { runOnRaw } from '../database.ts';
 import { usedInWindow } from '../window-usage.ts';
+import { type AtPlace, isAt } from './places.ts';
 
 export interface LockedCounter extends CounterState {
   isContended: boolean;
@@ -18,23 +21,29 @@ export interface LockedCounter extends CounterState {
 /** Names a row: an id alone is the same for an end user of the same name in two teams. */
 export const keyOf = ({ teamId, id }: Pick<CounterSpec, 'teamId' | 'id'>) => `${teamId}/${id}`;
 
+type Name = Pick<CounterSpec, 'teamId'> & { id: string };
+
 /** Locks the existing counters among these until the end of the transaction; returns them by key. */
 export async function lockCounters(
   tx: TransactionSql,
-  specs: readonly Pick<CounterSpec, 'teamId' | 'id'>[],
+  specs: readonly AtPlace<Name>[],
 ): Promise<Map<string, LockedCounter>> {
-  const teams = specs.map((spec) => spec.teamId);
-  const ids = specs.map((spec) => spec.id);
-  const rows = await tx<
-    (Record<'team_id' | 'id' | 'amount' | 'settled' | 'held' | 'leased', string> & { is_scarce: boolean })[]
-  >`
-    select c.team_id, c.id, amount::text, settled::text, held::text, leased::text,
-      coalesce(scarce_until > tollgate_now(), false) as is_scarce
-    from counters c join unnest(${teams}::text[], ${ids}::text[]) as w(team_id, id)
-      on c.team_id = w.team_id::uuid and c.id = w.id
-    order by c.team_id, c.id for update of c`;
+  type Counter = Record<'team_id' | 'id' | 'amount' | 'settled' | 'held' | 'leased', string> & {
+    is_scarce: boolean;
+  };
+  // Sent together; they run in this order.
+  const rows = await Promise.all(
+    specs.map(
+      ({ place, rows }) => tx<Counter[]>`
+        select c.team_id, c.id, amount::text, settled::text, held::text, leased::text,
+          coalesce(scarce_until > tollgate_now(), false) as is_scarce
+        from counters c join ${named(tx, rows)} as w(team_id, id) on c.team_id = w.team_id::uuid and c.id = w.id
+        where ${isAt(tx, 'c', place)}
+        order by c.team_id, c.id for update of c`,
+    ),
+  );
   return new Map(
-    rows.map((row): [string, LockedCounter] => [
+    rows.flat().map((row): [string, LockedCounter] => [
       `${row.team_id}/${row.id}`,
       {
         amount: usd(row.amount),
@@ -47,27 +56,60 @@ export async function lockCounters(
   );
 }
 
+/** A table of `(team_id, id)`, both as text. */
+export function named(tx: TransactionSql, names: readonly Name[]): Fragment {
+  return tx`unnest(${names.map((name) => name.teamId)}::text[], ${names.map((name) => name.id)}::text[])`;
+}
+
 /**
  * Makes the counters that do not exist yet. A limit counts its whole current window, so its counter starts with
  * what the ledger says was already used; the lock on the team keeps a flush from adding events in between (it takes the
- * same row FOR KEY SHARE and then sees the new counter). In a transaction of its own: who locks a counter and then the
- * team would meet a flush that holds the team and wants the counter. Those of a subject that has `maxSubjects` already
- * are not made.
+ * same row FOR KEY SHARE and then sees the new counter). In transactions of their own, one a team: who locks a counter
+ * and then the team would meet a flush that holds the team and wants the counter. Those of a subject that has
+ * `maxSubjects` already are not made.
  */
 export async function createCounters(
   sql: Sql,
   specs: readonly CounterSpec[],
   maxSubjects: number,
 ): Promise<void> {
-  await sql.begin(async (tx) => {
-    const teams = [...new Set(specs.map((spec) => spec.teamId))].sort();
-    await tx`select id from teams where id = any(${teams}::text[]::uuid[]) order by id for update`;
-    for (const spec of specs.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))) {
-      if (spec.subjectType === 'user' && (await subjectsOf(tx, spec)) >= maxSubjects) continue;
-      if (spec.rollingMs === null) await createCounter(tx, spec);
-      else await createAnchor(tx, spec, spec.rollingMs);
-    }
-  });
+  for (const [teamId, ofTeam] of Map.groupBy(specs, (spec) => spec.teamId)) {
+    await sql.begin(async (tx) => {
+      await tx`select id from teams where id = ${teamId} for update`;
+      await excludeFlushes(tx, [teamId]);
+      for (const spec of ofTeam.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
+        if (spec.subjectType === 'user' && (await subjectsOf(tx, spec)) >= maxSubjects) continue;
+        if (spec.rollingMs === null) await createCounter(tx, spec);
+        else await createAnchor(tx, spec, spec.rollingMs);
+      }
+    });
+  }
+}
+
+/** Any number, the same in every version of Tollgate; of the locks that flushes share. */
+const FLUSH_LOCKS = 865_542_831;
+const FLUSH_LOCKS_MAX = 64;
+
+/**
+ * Beside the row of a team, what a flush of that team shares and what must not meet one takes alone, always after the
+ * rows. A transaction over several machines (Citus) frees its row locks when it has committed here, some milliseconds
+ * before its rows can be seen there; an advisory lock it frees when all of it is done.
+ */
+async function excludeFlushes(tx: TransactionSql, teamIds: readonly TeamId[]): Promise<void> {
+  await tx`select pg_advisory_xact_lock(${FLUSH_LOCKS}::int4, n::int4) from unnest(${flushLocks(teamIds)}::text[]) n`;
+}
+
+/** The share of a flush in the locks of {@link excludeFlushes}: to be sent after that which locks the rows of the teams. */
+export function shareFlushes(teamIds: readonly TeamId[]): SQL {
+  const locks = statement.param(flushLocks(teamIds));
+  return statement`
+    select pg_advisory_xact_lock_shared(${FLUSH_LOCKS}::int4, n::int4) from unnest(${locks}::text[]) n`;
+}
+
+/** Few, since a server has room for some thousands; in one order. */
+function flushLocks(teamIds: readonly TeamId[]): string[] {
+  const numbers = new Set(teamIds.map((teamId) => Number.parseInt(teamId.slice(-4), 16) % FLUSH_LOCKS_MAX));
+  return [...numbers].sort((a, b) => a - b).map(String);
 }
 
 /** One counter a window, or one anchor, stands for each subject; each question has an index of its own. */

@@ -4,13 +4,14 @@
  * (concurrency) of an instance that was not heard of for ten seconds go to others.
  */
 
-import type { TransactionSql } from 'postgres';
+import type { Sql, TransactionSql } from 'postgres';
 import { type CounterSpec, windowAnchorId } from '../../domain/counter.ts';
 import { defined } from '../../domain/defined.ts';
-import type { TeamId } from '../../domain/ids.ts';
+import type { CounterId, TeamId } from '../../domain/ids.ts';
 import { usd } from '../../domain/money.ts';
 import { bucketMs, oldestBucketMs } from '../../domain/window.ts';
-import { keyOf, type LockedCounter } from './counters.ts';
+import { keyOf, type LockedCounter, named } from './counters.ts';
+import { atPlaces, isAt, type Place, placesOf } from './places.ts';
 
 export type Bucket = CounterSpec & { rollingMs: number };
 
@@ -77,28 +78,33 @@ export async function roomOfBucket(
 /** Takes back the slots of instances that are gone or silent, under the counters' locks; by key what came back. */
 export async function takeBackSlots(
   tx: TransactionSql,
+  places: readonly Place[],
   specs: readonly CounterSpec[],
 ): Promise<Map<string, bigint>> {
   const slots = specs.filter((spec) => spec.meter === 'concurrency');
   if (slots.length === 0) return new Map();
-  const teams = slots.map((spec) => spec.teamId);
-  const ids = slots.map((spec) => spec.id);
-  const rows = await tx<{ team_id: TeamId; id: string; back: string }[]>`
-    with dead as (
-      select l.team_id, l.counter_id, l.instance_id, l.granted - l.returned - l.settled as back
-      from leases l join unnest(${teams}::text[], ${ids}::text[]) as w(team_id, id)
-        on l.team_id = w.team_id::uuid and l.counter_id = w.id
-      left join instances i on i.id = l.instance_id
-      where l.granted - l.returned - l.settled > 0
-        and (i.id is null or i.status <> 'live' or i.heartbeat_at < tollgate_now() - interval '10 seconds')),
-    taken as (
-      update leases l set returned = l.returned + dead.back from dead
-      where l.team_id = dead.team_id and l.counter_id = dead.counter_id and l.instance_id = dead.instance_id),
-    sums as (select team_id, counter_id, sum(back) as back from dead group by 1, 2)
-    update counters c set leased = c.leased - sums.back from sums
-    where c.team_id = sums.team_id and c.id = sums.counter_id
-    returning c.team_id, c.id, sums.back::text`;
-  return new Map(rows.map((row) => [`${row.team_id}/${row.id}`, usd(row.back)]));
+  const live = tx<{ id: string }[]>`
+    select id from instances where status = 'live' and heartbeat_at >= tollgate_now() - interval '10 seconds'`;
+  const instanceIds = (await live).map((row) => row.id);
+  const taken = new Map<string, bigint>();
+  for (const { place, rows: counters } of atPlaces(places, slots)) {
+    const rows = await tx<{ team_id: TeamId; id: string; back: string }[]>`
+      with dead as (
+        select l.team_id, l.counter_id, l.instance_id, l.granted - l.returned - l.settled as back
+        from leases l join ${named(tx, counters)} as w(team_id, id) on l.team_id = w.team_id::uuid and l.counter_id = w.id
+        where l.granted - l.returned - l.settled > 0 and l.instance_id <> all(${instanceIds}::text[]::uuid[])
+          and ${isAt(tx, 'l', place)}),
+      taken as (
+        update leases l set returned = l.returned + dead.back from dead
+        where l.team_id = dead.team_id and l.counter_id = dead.counter_id and l.instance_id = dead.instance_id
+          and ${isAt(tx, 'l', place)}),
+      sums as (select team_id, counter_id, sum(back) as back from dead group by 1, 2)
+      update counters c set leased = c.leased - sums.back from sums
+      where c.team_id = sums.team_id and c.id = sums.counter_id and ${isAt(tx, 'c', place)}
+      returning c.team_id, c.id, sums.back::text`;
+    for (const row of rows) taken.set(`${row.team_id}/${row.id}`, usd(row.back));
+  }
+  return taken;
 }
 
 /**
@@ -106,20 +112,32 @@ export async function takeBackSlots(
  * matters to a rate limit. Anchors go once they have no bucket left, or a limit would remember every end user that
  * ever called, and take no further one. What is locked is left for the next time. To be run now and then.
  */
-export async function forgetBuckets(sql: TransactionSql): Promise<number> {
-  const gone = await sql`
-    with moment as materialized (select tollgate_now() as now),
-    past as (
-      select c.team_id, c.id from counters c cross join moment
-      where c.rolling_ms is not null and c.ends_at + (3 * c.rolling_ms + 60000) * interval '1 millisecond' < moment.now
-        and (not c.is_head or not exists (
-          select 1 from counters b where b.team_id = c.team_id and b.subject_id = c.subject_id
-            and b.source_id = c.source_id and b.rolling_ms is not null and not b.is_head))
-      order by c.team_id, c.id for update of c skip locked)
-    delete from counters c using past where c.team_id = past.team_id and c.id = past.id
-    returning c.team_id, c.id`;
-  await sql`
-    delete from leases l where not exists (
-      select 1 from counters c where c.team_id = l.team_id and c.id = l.counter_id)`;
-  return gone.length;
+export async function forgetBuckets(sql: Sql): Promise<number> {
+  const isPast = sql`c.rolling_ms is not null
+    and c.ends_at + (3 * c.rolling_ms + 60000) * interval '1 millisecond' < tollgate_now()
+    and (not c.is_head or not exists (
+      select 1 from counters b where b.team_id = c.team_id and b.subject_id = c.subject_id
+        and b.source_id = c.source_id and b.rolling_ms is not null and not b.is_head))`;
+  const teams = await sql<{ team_id: TeamId }[]>`select distinct c.team_id from counters c where ${isPast}`;
+  let forgotten = 0;
+  const places = await placesOf(
+    sql,
+    teams.map((row) => row.team_id),
+  );
+  for (const place of places) {
+    await sql.begin(async (tx) => {
+      const past = await tx<{ teamId: TeamId; id: CounterId }[]>`
+        select c.team_id as "teamId", c.id from counters c where ${isAt(tx, 'c', place)} and ${isPast}
+        order by c.team_id, c.id for update of c skip locked`;
+      if (past.length === 0) return;
+      for (const table of ['leases', 'counters']) {
+        await tx`
+          delete from ${tx(table)} c using ${named(tx, past)} as p(team_id, id)
+          where c.team_id = p.team_id::uuid and c.${tx(table === 'leases' ? 'counter_id' : 'id')} = p.id
+            and ${isAt(tx, 'c', place)}`;
+      }
+      forgotten += past.length;
+    });
+  }
+  return forgotten;
 }

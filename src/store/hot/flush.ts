@@ -1,6 +1,6 @@
 /**
- * Flush: settled calls move from an instance's memory into the ledger, one transaction a batch. Invariant: an event is
- * inserted once, however often and by however many instances it is sent, and only what was really inserted moves counters, leases and
+ * Flush: settled calls move from an instance's memory into the ledger, one transaction a batch and place (places.ts).
+ * Invariant: an event is inserted once, however often and by however many instances it is sent, and only what was really inserted moves counters, leases and
  * rollups; so a retry after a lost commit changes nothing.
  */
 
@@ -9,10 +9,12 @@ import type { TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd } from '../../domain/money.ts';
 import { runOnRaw } from '../database.ts';
-import type { CounterRow, FlushBatch, FlushEvent } from './batch.ts';
+import type { CounterRow, FlushBatch, FlushEvent, LeaseReport } from './batch.ts';
+import { shareFlushes } from './counters.ts';
 import { endHolds, keepHolds } from './holds.ts';
-import { assertLive, endInstance } from './instances.ts';
+import { assertLive, endLeases, fence } from './instances.ts';
 import { moveCounters, movesOf } from './move-counters.ts';
+import { type AtPlace, atPlaces, isAt, type Place, placesOf } from './places.ts';
 import { addRollups } from './rollups.ts';
 
 export type { DurableHold, FlushBatch, FlushEvent, LeaseReport } from './batch.ts';
@@ -22,23 +24,64 @@ export type { DurableHold, FlushBatch, FlushEvent, LeaseReport } from './batch.t
  * @throws InstanceFenced when this instance was adopted; any error of the connection (the batch may be sent again)
  */
 export async function flush(sql: Sql, batch: FlushBatch): Promise<Set<string>> {
+  const parts = await partsOf(sql, batch);
+  const done = await Promise.all(parts.map((part) => flushPart(sql, part)));
+  return new Set(done.flatMap((inserted) => [...inserted]));
+}
+
+/** The part of a batch that belongs to teams of one place. */
+interface Part extends FlushBatch {
+  /** In the order of locks. */
+  places: Place[];
+}
+
+/**
+ * Divides a batch by place. Its parts are independent: every message of a batch may be sent twice, so where one part fails
+ * all of them are sent again.
+ */
+async function partsOf(sql: Sql, batch: FlushBatch): Promise<Part[]> {
+  const { events, reports, holds = [] } = batch;
+  const teams = [...events, ...reports, ...holds].map((each) => each.teamId);
+  if (teams.length === 0) return [{ ...batch, places: [] }];
+  const places = await placesOf(sql, [...teams, ORGANIZATION_ID]);
+  const [first, ...others] = places;
+  if (first === undefined || others.length === 0) return [{ ...batch, places }];
+  // The organization is the first in the order of locks, so its place is.
+  const parts = others.map((place) => partOf(batch, place, [first, place]));
+  const own = partOf(batch, first, [first]);
+  return own.events.length + own.reports.length + (own.holds?.length ?? 0) === 0 ? parts : [own, ...parts];
+}
+
+function partOf({ instanceId, events, reports, holds = [] }: FlushBatch, place: Place, places: Place[]) {
+  const here = new Set(place.teamIds);
+  const isHere = ({ teamId }: { teamId: TeamId }) => here.has(teamId);
+  return {
+    instanceId,
+    events: events.filter(isHere),
+    reports: reports.filter(isHere),
+    holds: holds.filter(isHere),
+    places,
+  };
+}
+
+async function flushPart(sql: Sql, part: Part): Promise<Set<string>> {
   return (await sql.begin(async (tx) => {
-    await assertLive(tx, batch.instanceId);
-    const teamIds = await shareTeams(tx, batch);
+    await assertLive(tx, part.instanceId);
+    await shareTeams(tx, part);
     // A hold is kept before the event that may end it, under the locks of its counters.
-    if (batch.holds?.length) await keepHolds(tx, batch, await lockCounters(tx, batch, teamIds));
-    const inserted = await insertEvents(tx, batch, teamIds);
+    if (part.holds?.length) await keepHolds(tx, part, await lockCounters(tx, part));
+    const inserted = await insertEvents(tx, part);
     // With events among it, the batch has its locks by now.
-    if (batch.events.length === 0) await lockCounters(tx, batch, teamIds);
-    await reportLeases(tx, batch);
+    if (part.events.length === 0) await lockCounters(tx, part);
+    await reportLeases(tx, part);
     return inserted;
   })) as Set<string>;
 }
 
 /**
- * Takes over a dead instance: its journal's events (settled ones, and the calls in flight as unknown) enter the ledger,
- * its leases end, it is fenced; all in one transaction. Returns how many events were new; a second adoption of the
- * same journal finds none.
+ * Takes over a dead instance: it is fenced, its journal's events (settled ones, and the calls in flight as unknown) enter
+ * the ledger, and only then what its leases still lend is free again. Returns how many events were new. Each step may be
+ * repeated, so an adoption that was cut off is done again from its beginning; one that was not finds nothing to do.
  */
 export async function adopt(
   sql: Sql,
@@ -46,13 +89,16 @@ export async function adopt(
   events: FlushEvent[],
   status: 'stopped' | 'adopted' = 'adopted',
 ): Promise<number> {
-  return (await sql.begin(async (tx) => {
-    await tx`select 1 from instances where id = ${instanceId} for update`;
-    const batch = { instanceId, events, reports: [] };
-    const inserted = await insertEvents(tx, batch, await shareTeams(tx, batch));
-    await endInstance(tx, instanceId, status);
-    return inserted.size;
-  })) as number;
+  await fence(sql, instanceId, status);
+  let inserted = 0;
+  for (const part of await partsOf(sql, { instanceId, events, reports: [] })) {
+    await sql.begin(async (tx) => {
+      await shareTeams(tx, part);
+      inserted += (await insertEvents(tx, part)).size;
+    });
+  }
+  await endLeases(sql, instanceId);
+  return inserted;
 }
 
 const FAR_FUTURE_MS = Date.UTC(9999, 0);
@@ -61,21 +107,19 @@ const FAR_FUTURE_MS = Date.UTC(9999, 0);
  * The shared lock on the teams of a batch, before anything else: who makes a counter holds it exclusively and counts the
  * events before it, so every later one must see that counter.
  */
-async function shareTeams(tx: TransactionSql, batch: FlushBatch): Promise<TeamId[]> {
-  const { events, reports, holds = [] } = batch;
-  const teams = new Set([...events, ...reports, ...holds].map((each) => each.teamId));
-  if (teams.size === 0) return [];
-  const teamIds = [...teams.add(ORGANIZATION_ID)].sort();
-  await tx`select id from teams where id = any(${teamIds}) order by id for key share`;
-  return teamIds;
+async function shareTeams(tx: TransactionSql, { places }: Part): Promise<void> {
+  const teamIds = places.flatMap((place) => place.teamIds);
+  if (teamIds.length === 0) return;
+  // Sent at once, in this order.
+  const locked = tx`select id from teams where id = any(${teamIds}) order by id for key share`.execute();
+  await Promise.all([locked, runOnRaw(tx)(shareFlushes(teamIds))]);
 }
 
 /** Locks all that the batch may move, in order. As late as possible: lease requests wait for these locks. */
-async function lockCounters(tx: TransactionSql, batch: FlushBatch, teamIds: TeamId[]): Promise<CounterRow[]> {
-  const { events, reports, holds = [] } = batch;
-  if (teamIds.length === 0) return [];
+async function lockCounters(tx: TransactionSql, part: Part): Promise<CounterRow[]> {
+  const { events, reports, holds = [], places } = part;
   const named = new Set(reports.map((report) => report.counterId));
-  const subjects = new Set<string>(teamIds);
+  const subjects = new Set<string>(places.flatMap((place) => place.teamIds));
   let earliestMs = FAR_FUTURE_MS;
   for (const { allocations } of [...events, ...holds])
     for (const part of allocations) named.add(part.counterId);
@@ -84,19 +128,24 @@ async function lockCounters(tx: TransactionSql, batch: FlushBatch, teamIds: Team
     subjects.add(keyId);
     if (endUser !== null) subjects.add(endUser);
   }
-  return await tx<CounterRow[]>`
-    select team_id as "teamId", id, source, subject_type as "subjectType", subject_id as "subjectId", meter, models,
-      (extract(epoch from starts_at) * 1000)::float8 as "startsAtMs",
-      (extract(epoch from ends_at) * 1000)::float8 as "endsAtMs"
-    from counters
-    where team_id = any(${teamIds}) and (id = any(${[...named]}::text[])
-      or (subject_id = any(${[...subjects]}::text[]) and source = 'limit'
-        and (ends_at is null or ends_at > ${new Date(earliestMs).toISOString()}::timestamptz)))
-    order by team_id, id for update`;
+  const rows = await Promise.all(
+    places.map(
+      ({ teamIds }) => tx<CounterRow[]>`
+        select team_id as "teamId", id, source, subject_type as "subjectType", subject_id as "subjectId", meter, models,
+          (extract(epoch from starts_at) * 1000)::float8 as "startsAtMs",
+          (extract(epoch from ends_at) * 1000)::float8 as "endsAtMs"
+        from counters
+        where team_id = any(${[...teamIds]}::text[]::uuid[]) and (id = any(${[...named]}::text[])
+          or (subject_id = any(${[...subjects]}::text[]) and source = 'limit'
+            and (ends_at is null or ends_at > ${new Date(earliestMs).toISOString()}::timestamptz)))
+        order by team_id, id for update`,
+    ),
+  );
+  return rows.flat();
 }
 
-async function insertEvents(tx: TransactionSql, batch: FlushBatch, teamIds: TeamId[]): Promise<Set<string>> {
-  const { instanceId, events } = batch;
+async function insertEvents(tx: TransactionSql, part: Part): Promise<Set<string>> {
+  const { instanceId, events, places } = part;
   if (events.length === 0) return new Set();
   const json = `[${events.map((event) => event.json).join(',')}]`;
   // The rollups add up what the insert really did, in the same statement: the events cross the wire once.
@@ -109,14 +158,23 @@ async function insertEvents(tx: TransactionSql, batch: FlushBatch, teamIds: Team
     select id from fresh`;
   const inserted = new Set(rows.map((row) => row.id));
   const fresh = events.filter((event) => inserted.has(event.id));
-  const counters = await lockCounters(tx, batch, teamIds);
-  if (fresh.length > 0)
-    await moveCounters(runOnRaw(tx), instanceId, movesOf(counters, fresh, await endHolds(tx, fresh)));
+  const counters = await lockCounters(tx, part);
+  if (fresh.length > 0) {
+    const moves = movesOf(counters, fresh, await endHolds(tx, fresh));
+    for (const group of atPlaces(places, moves)) await moveCounters(runOnRaw(tx), instanceId, group);
+  }
   return inserted;
 }
 
-async function reportLeases(tx: TransactionSql, { instanceId, reports }: FlushBatch) {
-  if (reports.length === 0) return;
+async function reportLeases(tx: TransactionSql, { instanceId, reports, places }: Part): Promise<void> {
+  for (const group of atPlaces(places, reports)) await reportAt(tx, instanceId, group);
+}
+
+async function reportAt(
+  tx: TransactionSql,
+  instanceId: string,
+  { place, rows: reports }: AtPlace<LeaseReport>,
+): Promise<void> {
   const teams = reports.map((report) => report.teamId);
   const ids = reports.map((report) => report.counterId);
   const returned = reports.map((report) => formatUsd(report.returned));
@@ -128,10 +186,12 @@ async function reportLeases(tx: TransactionSql, { instanceId, reports }: FlushBa
     given as (
       select l.team_id, l.counter_id, greatest(r.returned::numeric - l.returned, 0) as amount, r.held::numeric as held
       from leases l join report r on l.team_id = r.team_id::uuid and l.counter_id = r.id
-      where l.instance_id = ${instanceId}),
+      where l.instance_id = ${instanceId} and ${isAt(tx, 'l', place)}),
     told as (
       update leases l set returned = l.returned + g.amount, held = g.held from given g
-      where l.team_id = g.team_id and l.counter_id = g.counter_id and l.instance_id = ${instanceId})
+      where l.team_id = g.team_id and l.counter_id = g.counter_id and l.instance_id = ${instanceId}
+        and ${isAt(tx, 'l', place)})
     update counters c set leased = c.leased - g.amount
-    from given g where c.team_id = g.team_id and c.id = g.counter_id and g.amount > 0`;
+    from given g where c.team_id = g.team_id and c.id = g.counter_id and g.amount > 0
+      and ${isAt(tx, 'c', place)}`;
 }

@@ -23,12 +23,16 @@ export async function keepHolds(
     allocations: allocations.map(({ counterId, held }) => ({ counter: counterId, held: formatUsd(held) })),
   }));
   const kept = await tx<{ id: string }[]>`
+    with ended as (
+      select id from usage_events
+      where team_id = any(${rows.map((row) => row.team_id)}::text[]::uuid[])
+        and created_at = any(${rows.map((row) => row.created_at)}::text[]::timestamptz[])
+        and id = any(${rows.map((row) => row.id)}::text[]::uuid[]))
     insert into holds (team_id, id, instance_id, allocations, created_at)
     select r.team_id, r.id, ${instanceId}, r.allocations, r.created_at
     from json_to_recordset(${JSON.stringify(rows)}::text::json)
       as r(team_id uuid, id uuid, allocations jsonb, created_at timestamptz)
-    where not exists (select 1 from usage_events e
-      where e.team_id = r.team_id and e.created_at = r.created_at and e.id = r.id)
+    where r.id not in (select id from ended)
     on conflict do nothing returning id`;
   const fresh = new Set(kept.map((row) => row.id));
   const known = new Set(counters.map((row) => `${row.teamId}/${row.id}`));

@@ -5,6 +5,8 @@
 
 import type { Sql, TransactionSql } from 'postgres';
 import { defined } from '../../domain/defined.ts';
+import type { TeamId } from '../../domain/ids.ts';
+import { isAt, placesOf } from './places.ts';
 
 /** This instance's leases were taken over: it must stop admitting calls. */
 export class InstanceFenced extends Error {
@@ -65,10 +67,11 @@ export async function heartbeat(sql: Sql, instanceId: string): Promise<Heartbeat
       (select count(*)::int4 from beat) as beats,
       coalesce((select version::float8 from catalog_version), 0) as catalog_version,
       -- One by one: few are contended, which the planner cannot know, and it would read all leases.
-      (select array_agg(c.team_id || '/' || c.id)
-        from (select team_id, id from counters where scarce_until > (select tollgate_now()) limit ${CONTENDED_MAX}) c
+      (select array_agg(name) from (
+        select c.team_id || '/' || c.id as name from counters c
         cross join lateral (select 1 from leases l
-          where l.team_id = c.team_id and l.counter_id = c.id and l.instance_id = ${instanceId} limit 1) lent) as contended`;
+          where l.team_id = c.team_id and l.counter_id = c.id and l.instance_id = ${instanceId} offset 0) lent
+        where c.scarce_until > tollgate_now() limit ${CONTENDED_MAX}) names) as contended`;
   const reply = defined(row, 'the row of the statement');
   if (reply.beats === 0) throw new InstanceFenced(instanceId);
   return {
@@ -87,29 +90,48 @@ export async function silentMs(sql: Sql, instanceId: string): Promise<number | n
   return row?.silent_ms ?? null;
 }
 
-/** Locks the instance's row until the transaction ends, so that it is not adopted meanwhile. */
+/** Any number, the same in every version of Tollgate. */
+const INSTANCE_LOCKS = 865_542_832;
+
+/**
+ * Locks the instance's row until the transaction ends, so that it is not adopted meanwhile; and again in a way that lasts
+ * until all of the transaction can be seen, on whatever machines (see `excludeFlushes`).
+ */
 export async function assertLive(tx: TransactionSql, instanceId: string): Promise<void> {
-  const rows = await tx`select 1 from instances where id = ${instanceId} and status = 'live' for key share`;
+  const rows = await tx`
+    select pg_advisory_xact_lock_shared(${INSTANCE_LOCKS}::int4, hashtext(${instanceId}))
+    from instances where id = ${instanceId} and status = 'live' for key share`;
   if (rows.length === 0) throw new InstanceFenced(instanceId);
 }
 
-/**
- * Ends an instance and takes back what its leases still lend. Call it after its events have been inserted, in the same
- * transaction. On an instance that was ended before, by whomever, it changes nothing.
- */
-export async function endInstance(
-  tx: TransactionSql,
-  instanceId: string,
-  status: 'stopped' | 'adopted',
-): Promise<void> {
-  await tx`update instances set status = ${status} where id = ${instanceId} and status = 'live'`;
-  await tx`
-    with locked as (
-      select c.team_id, c.id from counters c join leases l on l.team_id = c.team_id and l.counter_id = c.id
-      where l.instance_id = ${instanceId} order by c.team_id, c.id for update of c)
-    update counters c set leased = c.leased - (l.granted - l.returned - l.settled)
-    from leases l, locked
-    where l.instance_id = ${instanceId} and l.team_id = c.team_id and l.counter_id = c.id
-      and locked.team_id = c.team_id and locked.id = c.id`;
-  await tx`delete from leases where instance_id = ${instanceId}`;
+/** Ends an instance: from now on it neither borrows nor flushes. What it did under {@link assertLive} is over. */
+export async function fence(sql: Sql, instanceId: string, status: 'stopped' | 'adopted'): Promise<void> {
+  await sql.begin(async (tx) => {
+    await tx`select 1 from instances where id = ${instanceId} for update`;
+    await tx`select pg_advisory_xact_lock(${INSTANCE_LOCKS}::int4, hashtext(${instanceId}))`;
+    await tx`update instances set status = ${status} where id = ${instanceId} and status = 'live'`;
+  });
+}
+
+/** Takes back what the leases of an instance still lend. Call it when it is fenced and its events have been inserted. */
+export async function endLeases(sql: Sql, instanceId: string): Promise<void> {
+  const rows = await sql<{ team_id: TeamId }[]>`
+    select distinct team_id from leases where instance_id = ${instanceId}`;
+  const places = await placesOf(
+    sql,
+    rows.map((row) => row.team_id),
+  );
+  for (const place of places) {
+    await sql.begin(async (tx) => {
+      await tx`
+        select 1 from counters c join leases l on l.team_id = c.team_id and l.counter_id = c.id
+        where l.instance_id = ${instanceId} and ${isAt(tx, 'c', place)} and ${isAt(tx, 'l', place)}
+        order by c.team_id, c.id for update of c`;
+      await tx`
+        update counters c set leased = c.leased - (l.granted - l.returned - l.settled) from leases l
+        where l.instance_id = ${instanceId} and l.team_id = c.team_id and l.counter_id = c.id
+          and ${isAt(tx, 'c', place)} and ${isAt(tx, 'l', place)}`;
+      await tx`delete from leases l where l.instance_id = ${instanceId} and ${isAt(tx, 'l', place)}`;
+    });
+  }
 }

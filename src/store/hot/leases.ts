@@ -11,9 +11,10 @@ import { asId, type LimitId, type TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import type { CounterState } from '../../domain/quantities.ts';
-import { createCounters, keyOf, type LockedCounter, lockCounters } from './counters.ts';
+import { createCounters, keyOf, type LockedCounter, lockCounters, named } from './counters.ts';
 import { anchorOf, bucketsOf, hasAnchor, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
 import { assertLive } from './instances.ts';
+import { type AtPlace, atPlaces, isAt, placesOf } from './places.ts';
 
 /** One pool of a lease request. */
 export interface LeasePool {
@@ -93,17 +94,21 @@ async function lend(
   specs: CounterSpec[],
   isLast: boolean,
 ): Promise<LeaseReply | null> {
+  const places = await placesOf(
+    sql,
+    specs.map((spec) => spec.teamId),
+  );
   return (await sql.begin(async (tx) => {
     const buckets = bucketsOf(specs);
     if (buckets.length > 0) await openBuckets(tx, buckets);
     // Sent together: how long a lease takes is how early it has to be asked for.
     const [, locked] = await Promise.all([
       assertLive(tx, request.instanceId),
-      lockCounters(tx, [...specs, ...buckets.map(anchorOf)]),
+      lockCounters(tx, atPlaces(places, [...specs, ...buckets.map(anchorOf)])),
     ]);
     const missing = specs.filter((spec) => !locked.has(keyOf(spec)) || !hasAnchor(spec, locked));
     if (missing.some((spec) => !isLast || spec.subjectType !== 'user')) return null;
-    const back = await takeBackSlots(tx, specs);
+    const back = await takeBackSlots(tx, places, specs);
     const states = new Map<string, LockedCounter & { freesInMs?: number }>();
     for (const spec of specs) {
       const counter = missing.includes(spec)
@@ -126,8 +131,8 @@ async function lend(
       want,
     }));
     const { met, grants, lacking } = grantAllOrNone(needs, states);
-    const leases = await writeGrants(tx, request, specs, grants);
-    if (lacking.length > 0) await markContended(tx, specs, lacking);
+    const leases = await writeGrants(tx, request, atPlaces(places, specs), grants);
+    if (lacking.length > 0) await markContended(tx, atPlaces(places, specs), lacking);
     const absent = new Set(missing.map((spec) => spec.id));
     const counters = specs.map(({ id }): LeasedCounter => {
       const { isContended, ...state } = defined(states.get(id), 'the state of the counter');
@@ -149,23 +154,49 @@ const NOTHING: LockedCounter = { amount: 0n, settled: 0n, held: 0n, leased: 0n, 
 const NO_LEASE = { granted: 0n, returned: 0n, settled: 0n };
 
 /** An instance with idle capacity of it learns this with its next heartbeat. */
-async function markContended(tx: TransactionSql, specs: CounterSpec[], lacking: string[]): Promise<void> {
-  const contended = specs.filter((spec) => lacking.includes(spec.id));
-  await tx`
-    update counters c set scarce_until = tollgate_now() + interval '1 second'
-    from unnest(${contended.map((spec) => spec.teamId)}::text[], ${contended.map((spec) => spec.id)}::text[]) as s(team_id, id)
-    where c.team_id = s.team_id::uuid and c.id = s.id`;
+async function markContended(
+  tx: TransactionSql,
+  specs: readonly AtPlace<CounterSpec>[],
+  lacking: string[],
+): Promise<void> {
+  for (const { place, rows } of specs) {
+    const contended = rows.filter((spec) => lacking.includes(spec.id));
+    if (contended.length === 0) continue;
+    await tx`
+      update counters c set scarce_until = tollgate_now() + interval '1 second'
+      from ${named(tx, contended)} as s(team_id, id)
+      where c.team_id = s.team_id::uuid and c.id = s.id and ${isAt(tx, 'c', place)}`;
+  }
 }
 
 async function writeGrants(
   tx: TransactionSql,
   request: LeaseRequest,
-  specs: CounterSpec[],
+  specs: readonly AtPlace<CounterSpec>[],
   grants: Map<string, bigint>,
 ) {
+  // In one round trip, in this order.
+  const rows = await Promise.all(specs.map((group) => writeAt(tx, request.instanceId, group, grants)));
+  return new Map(
+    rows
+      .flat()
+      .map((row) => [
+        row.id,
+        { granted: usd(row.granted), returned: usd(row.returned), settled: usd(row.settled) },
+      ]),
+  );
+}
+
+type LeaseRow = Record<'id' | 'granted' | 'returned' | 'settled', string>;
+
+/** Writes what counters of one place lend; returns all that they have lent to the instance. */
+async function writeAt(
+  tx: TransactionSql,
+  instanceId: string,
+  { place, rows: specs }: AtPlace<CounterSpec>,
+  grants: Map<string, bigint>,
+): Promise<LeaseRow[]> {
   const granted = specs.filter((spec) => grants.has(spec.id));
-  const teams = granted.map((spec) => spec.teamId);
-  const ids = granted.map((spec) => spec.id);
   const amounts = granted.map((spec) => formatUsd(defined(grants.get(spec.id), 'what was granted')));
   const writes =
     granted.length === 0
@@ -173,25 +204,23 @@ async function writeGrants(
       : [
           tx`
             update counters c set leased = c.leased + g.amount::numeric
-            from unnest(${teams}::text[], ${ids}::text[], ${amounts}::text[]) as g(team_id, id, amount)
-            where c.team_id = g.team_id::uuid and c.id = g.id`,
+            from unnest(${granted.map((spec) => spec.teamId)}::text[], ${granted.map((spec) => spec.id)}::text[],
+              ${amounts}::text[]) as g(team_id, id, amount)
+            where c.team_id = g.team_id::uuid and c.id = g.id and ${isAt(tx, 'c', place)}`,
           tx`
-            insert into leases (team_id, counter_id, instance_id, granted)
-            select g.team_id::uuid, g.id, ${request.instanceId}, g.amount::numeric
-            from unnest(${teams}::text[], ${ids}::text[], ${amounts}::text[]) as g(team_id, id, amount)
+            insert into leases ${tx(
+              granted.map((spec, index) => ({
+                team_id: spec.teamId,
+                counter_id: spec.id,
+                instance_id: instanceId,
+                granted: amounts[index],
+              })),
+            )}
             on conflict (team_id, counter_id, instance_id) do update set granted = leases.granted + excluded.granted`,
         ];
-  const read = tx<Record<'id' | 'granted' | 'returned' | 'settled', string>[]>`
+  const read = tx<LeaseRow[]>`
     select l.counter_id as id, granted::text, returned::text, settled::text
-    from leases l join unnest(${specs.map((spec) => spec.teamId)}::text[], ${specs.map((spec) => spec.id)}::text[])
-      as w(team_id, id) on l.team_id = w.team_id::uuid and l.counter_id = w.id
-    where l.instance_id = ${request.instanceId}`;
-  // In this order, in one round trip.
-  const rows = (await Promise.all([...writes, read])).at(-1) as Awaited<typeof read>;
-  return new Map(
-    rows.map((row) => [
-      row.id,
-      { granted: usd(row.granted), returned: usd(row.returned), settled: usd(row.settled) },
-    ]),
-  );
+    from leases l join ${named(tx, specs)} as w(team_id, id) on l.team_id = w.team_id::uuid and l.counter_id = w.id
+    where l.instance_id = ${instanceId} and ${isAt(tx, 'l', place)}`;
+  return (await Promise.all([...writes, read])).at(-1) as LeaseRow[];
 }

@@ -4,6 +4,7 @@ import { retried } from '../database.ts';
 import { adopt, type FlushBatch, type FlushEvent, flush } from './flush.ts';
 import { type HeartbeatReply, heartbeat, silentMs } from './instances.ts';
 import { type LeaseReply, type LeaseRequest, requestLease } from './leases.ts';
+import { forgetPlaces } from './places.ts';
 
 export class PostgresLedgerStore {
   readonly #sql: Sql;
@@ -13,15 +14,25 @@ export class PostgresLedgerStore {
   }
 
   requestLease(request: LeaseRequest): Promise<LeaseReply> {
-    return retried(() => requestLease(this.#sql, request));
+    return this.#placed(() => requestLease(this.#sql, request));
   }
 
   flush(batch: FlushBatch): Promise<Set<string>> {
-    return retried(() => flush(this.#sql, batch));
+    return this.#placed(() => flush(this.#sql, batch));
   }
 
   adopt(instanceId: string, events: FlushEvent[], status: 'stopped' | 'adopted'): Promise<number> {
-    return retried(() => adopt(this.#sql, instanceId, events, status));
+    return this.#placed(() => adopt(this.#sql, instanceId, events, status));
+  }
+
+  /** After an error the next try finds teams that moved meanwhile. */
+  async #placed<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await retried(work);
+    } catch (error) {
+      forgetPlaces(this.#sql);
+      throw error;
+    }
   }
 
   heartbeat(instanceId: string): Promise<HeartbeatReply> {

@@ -12,6 +12,7 @@ import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd } from '../../domain/money.ts';
 import type { Run } from '../database.ts';
 import type { CounterRow, EndedHolds, FlushEvent } from './batch.ts';
+import type { AtPlace } from './places.ts';
 
 /** What is added to a counter's `settled`, and taken from its lease and from what it holds for long calls. */
 export interface CounterMove {
@@ -58,15 +59,19 @@ function addEvent(
 }
 
 /**
- * Moves counters that are locked.
+ * Moves counters of one place that are locked.
  * @param instanceId whose leases pay; null: nothing is taken from a lease
  */
 export async function moveCounters(
   run: Run,
   instanceId: string | null,
-  moves: readonly CounterMove[],
+  { place, rows: moves }: AtPlace<CounterMove>,
 ): Promise<void> {
   if (moves.length === 0) return;
+  const isHere = (table: string) =>
+    place.isOnly
+      ? sql`true`
+      : sql`${sql.identifier(table)}.team_id = any(${sql.param(place.teamIds)}::text[]::uuid[])`;
   const column = (pick: (move: CounterMove) => string) => sql`${sql.param(moves.map(pick))}::text[]`;
   await run(sql`
     with moved as (
@@ -76,9 +81,10 @@ export async function moveCounters(
     paid as (
       update leases l set settled = l.settled + m.leased::numeric from moved m
       where l.team_id = m.team_id::uuid and l.counter_id = m.id and l.instance_id = ${instanceId}
+        and ${isHere('l')}
       returning m.team_id, m.id, m.leased)
     update counters c set settled = c.settled + m.settled::numeric, leased = c.leased - coalesce(p.leased::numeric, 0),
       held = c.held - m.held::numeric
     from moved m left join paid p on p.team_id = m.team_id and p.id = m.id
-    where c.team_id = m.team_id::uuid and c.id = m.id`);
+    where c.team_id = m.team_id::uuid and c.id = m.id and ${isHere('c')}`);
 }
