@@ -1,6 +1,7 @@
 /** How long Postgres needs to take the usage events of a load: asks the embedded database of a gateway. */
+import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import postgres from 'postgres';
+import { closeClient, openClient } from '../src/store/database.ts';
 
 const POLL_MS = 20;
 const TIMEOUT_MS = 60_000;
@@ -13,7 +14,7 @@ const SOCKET = 'postgres/.s.PGSQL.5432';
  * takes longer than a minute.
  */
 export async function waitForEvents(dataDir: string, since: Date, count: number): Promise<void> {
-  const sql = postgres({ path: `${dataDir}/${SOCKET}`, user: 'postgres', database: 'tollgate', max: 1 });
+  const sql = openClient({ path: resolve(dataDir, SOCKET), user: 'postgres', database: 'tollgate' }, 1);
   const deadlineMs = performance.now() + TIMEOUT_MS;
   try {
     for (;;) {
@@ -28,6 +29,6 @@ export async function waitForEvents(dataDir: string, since: Date, count: number)
       await sleep(POLL_MS);
     }
   } finally {
-    await sql.end();
+    await closeClient(sql);
   }
 }

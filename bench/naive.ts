@@ -5,13 +5,13 @@
  * clients leave, and books what it could not book again and again, for as long as it lives.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import postgres from 'postgres';
 import { Agent } from 'undici';
 import { uuidV7 } from '../src/ledger/events.ts';
+import { openClient } from '../src/store/database.ts';
 
 const { PORT, DATABASE_URL, OPENAI_BASE_URL, OPENAI_API_KEY } = process.env;
 const upstream = new Agent({ connections: 1024 });
-const sql = postgres(DATABASE_URL!, { max: 10, connect_timeout: 2, backoff: () => 0.1, onnotice: () => {} });
+const sql = openClient(DATABASE_URL!, 10);
 
 /** Pico-USD a token: input, cached input, output. */
 const PRICES: Record<string, [bigint, bigint, bigint]> = {

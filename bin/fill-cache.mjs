@@ -3,7 +3,6 @@
  * the making of an image, it needs the flags of the gateway: node --max-semi-space-size=16 bin/fill-cache.mjs
  */
 import module from 'node:module';
-import './patch-driver.mjs';
 import { useCache } from './loading.mjs';
 
 if (process.env.NODE_COMPILE_CACHE === undefined) useCache();

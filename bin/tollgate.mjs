@@ -56,7 +56,6 @@ async function runHere(argv) {
   process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
   process.channel?.unref();
   if (process.env.npm_lifecycle_event) stopWithParent();
-  await import('./patch-driver.mjs');
   const { useCache } = await import('./loading.mjs');
   useCache();
   const { run } = await import('../src/main.ts');

@@ -1,7 +1,7 @@
 /** The gateways that are attacked: how each is started on a Postgres, given a budget, and asked for its books. */
 import { fileURLToPath } from 'node:url';
-import type { Sql } from 'postgres';
 import { type PicoUsd, usd } from '../../src/domain/money.ts';
+import type { Sql } from '../../src/store/database.ts';
 
 export const GATEWAYS = ['tollgate', 'naive'] as const;
 export type GatewayName = (typeof GATEWAYS)[number];

@@ -3,8 +3,8 @@
  * the books are held against the upstream's invoice.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Sql } from 'postgres';
 import { usd } from '../../src/domain/money.ts';
+import type { Sql } from '../../src/store/database.ts';
 import { closeClient, openClient } from '../../src/store/database.ts';
 import { Crowd } from './crowd.ts';
 import { type BookedCall, GATEWAY_KINDS, type GatewayName } from './gateways.ts';

@@ -4,8 +4,8 @@
  * The upstream is the bench's: the simulated OpenAI would take more of the machine than the gateways.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Sql } from 'postgres';
 import { usd } from '../../src/domain/money.ts';
+import type { Sql } from '../../src/store/database.ts';
 import { closeClient, openClient } from '../../src/store/database.ts';
 import { SMALL_JSON } from '../cases.ts';
 import type { PaceCommand } from '../load.ts';

@@ -1,6 +1,5 @@
 /** How many rows Postgres reads for a page or a query. */
-import type { Sql } from 'postgres';
-import type { Database } from '../../src/store/database.ts';
+import type { Database, Sql } from '../../src/store/database.ts';
 import type { PageQuery } from './list.ts';
 
 /** A node of `EXPLAIN (FORMAT JSON)`, as far as it is used here. */

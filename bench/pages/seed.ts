@@ -2,7 +2,7 @@
  * A ledger of months, written by Postgres itself in a minute: teams with keys, limits and grants, usage events and their
  * sums. Invariant: the sums are those of the events. What has no bearing on a query (allocations, stages) is left empty.
  */
-import type { Sql } from 'postgres';
+import type { Sql } from '../../src/store/database.ts';
 import { ensurePartitions } from '../../src/store/partitions.ts';
 
 export interface SeedSize {

@@ -1,9 +1,8 @@
 /** Denials and errors: how many calls of a team ended in each code, by quarter of an hour. */
 
-import type { Fragment, Sql } from 'postgres';
 import { ERRORS, type ErrorCode, type ErrorKind } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
-import type { Database } from './database.ts';
+import type { Database, Fragment, Sql } from './database.ts';
 import { startOf, type UsageInterval } from './usage.ts';
 
 export interface ApiErrorCount {

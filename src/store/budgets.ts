@@ -9,7 +9,7 @@ import type { Meter } from '../domain/limit.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type PicoUsd, toFloatUsd, usd } from '../domain/money.ts';
 import { readGrants, readLimits, snapshot } from './balance.ts';
-import type { Database, Queries } from './database.ts';
+import { type Database, type Queries, runOn } from './database.ts';
 import { counters, grants, limits, teams, usageRollups } from './schema.ts';
 
 const NOW = sql`tollgate_now()`;
@@ -156,7 +156,7 @@ type TightestRow = {
  *     tightest  ada  50.00,  9.50 | bob  20.00, 20.00
  */
 export async function readTightestBudgets(queries: Queries, budgetsMax: number): Promise<TightestBudget[]> {
-  const rows = await queries.execute<TightestRow>(sql`
+  const rows = await runOn(queries)<TightestRow>(sql`
     with moment as materialized (select tollgate_now() as now),
     paid as (
       select ${grants.teamId} as team_id, ${grants.amountUsd} as amount, ${grants.expiresAt} as expires_at,
@@ -206,7 +206,7 @@ export async function readTightestBudgets(queries: Queries, budgetsMax: number):
  * fast as all together. Teams that spent nothing are left out.
  */
 async function readPaces(queries: Queries): Promise<Map<string, number>> {
-  const rows = await queries.execute<{ team_id: TeamId; usd_per_second: number }>(sql`
+  const rows = await runOn(queries)<{ team_id: TeamId; usd_per_second: number }>(sql`
     select ${teams.id} as team_id, spent.usd / extract(epoch from now - hour_ago)::float8 as usd_per_second
     from ${teams}
     cross join (
@@ -229,7 +229,7 @@ export interface OverLimit {
 
 /** Reads the most that each team is beyond one of its cost limits in a window that is open, the farthest first. */
 export async function readOverLimits(queries: Queries, teamsMax: number): Promise<OverLimit[]> {
-  const rows = await queries.execute<{ team: string; excess: string }>(sql`
+  const rows = await runOn(queries)<{ team: string; excess: string }>(sql`
     with moment as materialized (select tollgate_now() as now)
     select ${teams.name} as team, max(${counters.settled} - ${counters.amount})::text as excess
     from ${counters} cross join moment

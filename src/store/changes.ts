@@ -11,7 +11,7 @@ import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
-import { type Database, type Queries, retried, type Transaction } from './database.ts';
+import { type Database, type Queries, retried, runOn, type Transaction } from './database.ts';
 import { catalogVersion, teams } from './schema.ts';
 
 /**
@@ -55,7 +55,7 @@ async function begin(tx: Transaction, actor: string): Promise<Date> {
 
 /** Returns the time of Postgres's clock, which tests can set, in whole milliseconds: a Date drops what is smaller. */
 export async function clock(queries: Queries): Promise<Date> {
-  const [row] = await queries.execute<{ ms: number }>(
+  const [row] = await runOn(queries)<{ ms: number }>(
     sql`select (extract(epoch from tollgate_now()) * 1000)::float8 as ms`,
   );
   return new Date(defined(row, 'the row of the statement').ms);
@@ -73,8 +73,9 @@ export function runAlone<Result>(
   work: (now: Date) => Promise<Result>,
 ): Promise<Result | null> {
   return database.db.transaction(async (tx) => {
-    const [row] = await tx.execute<{ alone: boolean; ms: number }>(
+    const [row] = await runOn(tx)<{ alone: boolean; ms: number }>(
       sql`select pg_try_advisory_xact_lock(${lock}::bigint) as alone,
+        set_config('idle_in_transaction_session_timeout', '0', true),
         floor(extract(epoch from tollgate_now()) * 1000)::float8 as ms`,
     );
     const { alone, ms } = defined(row, 'the row of the statement');

@@ -1,16 +1,29 @@
 /**
  * The connection to Postgres. Owns: the pools, and in which form values cross them. Does not own: any query.
- * Invariant: nothing here needs a session to last (transaction pooling works); a pooler that cannot keep prepared
- * statements needs `?prepare=false` in the URL.
+ * Invariant: nothing here needs a session to last: transaction pooling works.
  */
 import type { SQL } from 'drizzle-orm';
+import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import { PgDialect } from 'drizzle-orm/pg-core';
-import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js';
-import postgres, { type ParameterOrJSON, type Sql, type TransactionSql } from 'postgres';
-import type { SocketConnection } from './embedded/socket.ts';
+import type { QueryConfig, QueryResult } from 'pg';
+import type { SocketConnection } from './connection/address.ts';
+import { addressOf } from './connection/address.ts';
+import type { Query } from './connection/connect.ts';
+import { type ConnectionPool, isStatementLost } from './connection/pool.ts';
+import {
+  beginText,
+  CLOSE_MS_MAX,
+  createSql,
+  openPool,
+  SLOW_DEADLINE_MS,
+  type Sql,
+  type TransactionSql,
+} from './connection/sql.ts';
 import * as schema from './schema.ts';
 
-/** `DATABASE_URL`, or the options that the embedded database returns. */
+export { closeClient, type Fragment, openClient, type Sql, type TransactionSql } from './connection/sql.ts';
+
+/** `DATABASE_URL`, or where the embedded database is. */
 export type Connection = string | SocketConnection;
 
 export interface DatabaseOptions {
@@ -20,20 +33,21 @@ export interface DatabaseOptions {
   adminConnectionsMax?: number;
   /** Connections of the pool for long reads. */
   readConnectionsMax?: number;
+  /** How long a statement of the hot path's pool may take, the wait for a connection included. */
+  hotDeadlineMs?: number;
   /** Server settings of every session, for tests (`{'tollgate.now': …}`); poolers refuse most of them. */
   settings?: Record<string, string>;
 }
 
-type Drizzle = PostgresJsDatabase<typeof schema>;
+type Drizzle = NodePgDatabase<typeof schema>;
 
 export interface Database {
   /**
    * The raw client, for the hot path. Nothing is rounded: `numeric` and `int8` come as text (money goes through
-   * `usd()`; cast counts to `float8` or `int4`), `timestamptz` as a `Date`. Arrays are typed by their first element:
-   * pass booleans, dates and bigints as text and cast.
+   * `usd()`; cast counts to `float8` or `int4`), `timestamptz` as a `Date`.
    */
   sql: Sql;
-  /** Drizzle, for everything else. On a pool of its own, because it replaces its client's parsers. */
+  /** Drizzle, for everything else. On a pool of its own, so that no page or job keeps a call waiting. */
   db: Drizzle;
   /** A raw client like `sql`, for the long reads of pages: calls that wait for the hot path's pool never wait for these. */
   readSql: Sql;
@@ -59,7 +73,7 @@ export type Run = <Row extends Record<string, unknown>>(statement: SQL) => Promi
 /** Runs statements where Drizzle's queries run. */
 export function runOn(queries: Queries): Run {
   return async <Row extends Record<string, unknown>>(statement: SQL) => {
-    const rows: Record<string, unknown>[] = await queries.execute(statement);
+    const { rows } = await queries.execute(statement);
     return rows as Row[];
   };
 }
@@ -70,8 +84,7 @@ const dialect = new PgDialect();
 export function runOnRaw(tx: TransactionSql): Run {
   return async <Row extends Record<string, unknown>>(statement: SQL) => {
     const { sql: text, params } = dialect.sqlToQuery(statement);
-    const rows: Row[] = await tx.unsafe<Row[]>(text, params as ParameterOrJSON<never>[], { prepare: true });
-    return rows;
+    return await tx.unsafe<Row[]>(text, params, { prepare: true });
   };
 }
 
@@ -85,13 +98,14 @@ const ATTEMPTS_MAX = 5;
 /** serialization_failure and deadlock_detected: Postgres undid everything and asks to try again. */
 const RETRYABLE = new Set(['40001', '40P01']);
 
-/** Runs a transaction again while Postgres picks it as the victim of a deadlock, five times at most. */
+/** Runs a transaction again, five times at most, while Postgres asks for it or lost a prepared statement of it. */
 export async function retried<Result>(transaction: () => Promise<Result>): Promise<Result> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await transaction();
     } catch (error) {
-      if (attempt === ATTEMPTS_MAX || !RETRYABLE.has(sqlState(error) ?? '')) throw error;
+      const code = sqlState(error);
+      if (attempt === ATTEMPTS_MAX || !(RETRYABLE.has(code ?? '') || isStatementLost(code))) throw error;
     }
   }
 }
@@ -102,12 +116,14 @@ const ADMIN_CONNECTIONS_MIN = 3;
 /** Connections of an instance, by default. */
 export const CONNECTIONS_USUAL = 14;
 
-const CONNECT_SECONDS_MAX = 10;
-const CLOSE_SECONDS_MAX = 5;
-const RECONNECT_SECONDS_MAX = 0.5;
+/**
+ * How long a statement of the path of calls may take, the wait for a connection included: calls shall be back within five
+ * seconds when a connection falls silent, and the next try is only made when this one is given up.
+ */
+const HOT_DEADLINE_MS = 3000;
 
 /** Divides connections, at least six, among the pools: most to the path of calls, which nothing else may keep waiting. */
-export function poolSizes(connections: number): Required<Omit<DatabaseOptions, 'settings'>> {
+export function poolSizes(connections: number) {
   const readConnectionsMax = connections < CONNECTIONS_USUAL ? 1 : READ_CONNECTIONS_MAX;
   const adminConnectionsMax = Math.max(ADMIN_CONNECTIONS_MIN, Math.floor((connections * 2) / 7));
   const hotConnectionsMax = connections - adminConnectionsMax - readConnectionsMax;
@@ -120,41 +136,59 @@ export function openDatabase(connection: Connection, options: DatabaseOptions = 
   const { hotConnectionsMax = usual.hotConnectionsMax, adminConnectionsMax = usual.adminConnectionsMax } =
     options;
   const { readConnectionsMax = Math.min(READ_CONNECTIONS_MAX, adminConnectionsMax), settings = {} } = options;
-  const sql = openClient(connection, hotConnectionsMax, settings);
-  const drizzleClient = openClient(connection, adminConnectionsMax, settings);
-  const readSql = openClient(connection, readConnectionsMax, settings);
+  const address = addressOf(connection);
+  const open = (max: number, deadlineMs: number) => openPool(address, max, deadlineMs, settings);
+  const hot = open(hotConnectionsMax, options.hotDeadlineMs ?? HOT_DEADLINE_MS);
+  const admin = open(adminConnectionsMax, SLOW_DEADLINE_MS);
+  const read = open(readConnectionsMax, SLOW_DEADLINE_MS);
+  const pools = [hot, admin, read];
+  for (const pool of pools) pool.siblings = pools;
   return {
-    sql,
-    db: drizzle(drizzleClient, { schema }),
-    readSql,
+    sql: createSql(hot),
+    db: drizzle(new DrizzlePool(admin) as never, { schema }),
+    readSql: createSql(read),
     connection,
     async close() {
-      await Promise.all([sql, drizzleClient, readSql].map(closeClient));
+      await Promise.all(pools.map((pool) => pool.close(CLOSE_MS_MAX)));
     },
   };
 }
 
-/** One pool. Close it with {@link closeClient}. */
-export function openClient(connection: Connection, max: number, settings: Record<string, string> = {}): Sql {
-  const options = {
-    max,
-    connect_timeout: CONNECT_SECONDS_MAX,
-    connection: { application_name: 'tollgate', ...settings },
-    // The driver's own waits grow to 20 s within the first second of an outage, and every query would wait with them.
-    backoff: (failures: number) => Math.min(RECONNECT_SECONDS_MAX, 0.01 * 2 ** failures),
-    // Notices ("relation exists, skipping") are no news, and the driver would print them.
-    onnotice: () => {},
-  };
-  if (typeof connection !== 'string') return postgres({ ...connection, ...options });
-  const url = new URL(connection);
-  const host = url.searchParams.get('host');
-  if (host === null) return postgres(connection, options);
-  // libpq's form of a unix socket's folder, which the driver would pass on as a setting of the server.
-  const username = url.searchParams.get('user') ?? decodeURIComponent(url.username);
-  for (const name of ['host', 'user']) url.searchParams.delete(name);
-  return postgres(url.href, { ...options, host, username });
+/** What Drizzle needs of a pool of `pg`, whose name it looks for. */
+class DrizzlePool {
+  readonly #pool: ConnectionPool;
+
+  constructor(pool: ConnectionPool) {
+    this.#pool = pool;
+  }
+
+  query(config: QueryConfig, values: unknown[]): Promise<QueryResult> {
+    return this.#pool.query(queryOf(config, values));
+  }
+
+  async connect() {
+    const pool = this.#pool;
+    const connection = await pool.acquire();
+    return {
+      query: (config: QueryConfig, values: unknown[]) =>
+        pool.queryOn(connection, begun(queryOf(config, values))),
+      release: () => pool.release(connection),
+    };
+  }
 }
 
-export function closeClient(sql: Sql): Promise<void> {
-  return sql.end({ timeout: CLOSE_SECONDS_MAX });
+/** Drizzle's `begin`, with what every transaction sets. */
+function begun(query: Query): Query {
+  const [, mode] = /^begin(.*)$/.exec(query.text) ?? [];
+  return mode === undefined ? query : { ...query, text: beginText(SLOW_DEADLINE_MS, mode) };
+}
+
+/** Never prepared: a page's statement is seldom the same twice. */
+function queryOf({ text, rowMode, types }: QueryConfig & { rowMode?: 'array' }, values: unknown[]): Query {
+  return {
+    text,
+    values: values.length === 0 ? null : values,
+    ...(rowMode === undefined ? {} : { rowMode }),
+    ...(types === undefined ? {} : { types }),
+  };
 }

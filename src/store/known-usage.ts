@@ -1,7 +1,8 @@
 /** Usage that the upstream reported in its responses, by the minutes in which it may report it. */
-import type { Sql } from 'postgres';
+
 import { CLOCK_MARGIN_MS, MINUTE_MS } from '../domain/reconcile.ts';
 import type { KnownUsage, MinuteRange } from '../domain/usage-report-bound.ts';
+import type { Sql } from './database.ts';
 
 interface Row {
   first_minute: number;

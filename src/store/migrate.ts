@@ -3,8 +3,8 @@
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator';
-import type { Sql } from 'postgres';
 import { defined } from '../domain/defined.ts';
+import type { Sql } from './database.ts';
 import { type Connection, closeClient, openClient, sqlState } from './database.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../../drizzle', import.meta.url));

@@ -3,12 +3,13 @@
  * Reads sums by day where a whole UTC day lies in a span, sums by quarter of an hour at its edges, never events;
  * a team at a time, each by the index that begins with it.
  */
-import type { Fragment, Sql } from 'postgres';
+
 import type { ErrorKind } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import { DAY_MS, type TimeRange } from '../domain/window.ts';
+import type { Fragment, Sql } from './database.ts';
 
 /** Each begins and ends on a quarter of an hour. */
 export interface OverviewRanges {

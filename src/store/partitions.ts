@@ -3,8 +3,8 @@
  * no month takes goes to the default partition, and moves out of it when its month is made.
  */
 
-import type { Sql, TransactionSql } from 'postgres';
 import { defined } from '../domain/defined.ts';
+import type { Sql, TransactionSql } from './database.ts';
 
 const MONTHS_AHEAD = 3;
 /** Any number, the same in every version of Tollgate. */

@@ -1,6 +1,7 @@
 /** The rate cards as the gateway uses them: all price rows and models of the database, seed and admin's alike. */
-import type { Sql } from 'postgres';
+
 import { makePrice, type Price, RateCards, type ServiceTier } from '../domain/price.ts';
+import type { Sql } from './database.ts';
 import { parsePriceLines } from './price-lines.ts';
 
 interface PriceRow {

@@ -1,8 +1,8 @@
 /** Usage: sums of the rollups, by any of their dimensions and any calendar interval. Never reads events, and few quarters. */
-import type { Fragment, Sql } from 'postgres';
+
 import type { KeyId, TeamId } from '../domain/ids.ts';
 import { DAY_MS, type TimeRange } from '../domain/window.ts';
-import type { Database } from './database.ts';
+import type { Database, Fragment, Sql } from './database.ts';
 import { planUsage, type UsageInterval } from './usage-plan.ts';
 
 export type { UsageInterval } from './usage-plan.ts';

@@ -7,7 +7,7 @@ import { sql } from 'drizzle-orm';
 import type { CounterId, TeamId } from '../domain/ids.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID } from '../domain/limit.ts';
 import type { Window } from '../domain/window.ts';
-import type { Database } from './database.ts';
+import { type Database, runOn } from './database.ts';
 import { storedWindow } from './stored-json.ts';
 
 /** A warning with all that its message says. Amounts are decimal text, moments ISO 8601. */
@@ -50,7 +50,7 @@ export async function claimWarnings(
   database: Database,
   { limit, forMs }: ClaimOptions,
 ): Promise<DueWarning[]> {
-  const rows = await database.db.execute<DueWarning & Record<string, unknown>>(sql`
+  const rows = await runOn(database.db)<DueWarning & Record<string, unknown>>(sql`
     with due as (
       select team_id, counter_id, threshold, amount from warnings where next_attempt_at <= tollgate_now()
       order by next_attempt_at limit ${limit}),

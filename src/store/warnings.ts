@@ -6,7 +6,7 @@ import { and, desc, eq, getTableColumns, type SQL, sql } from 'drizzle-orm';
 import type { CounterId, TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type After, changeCatalog, isAfter, raiseVersion } from './changes.ts';
-import type { Database, Transaction } from './database.ts';
+import { type Database, runOn, type Transaction } from './database.ts';
 import { counters, warnings } from './schema.ts';
 
 export interface RaisedWarning {
@@ -35,7 +35,7 @@ export async function raiseWarnings(
   const { thresholds, deliver } = options;
   const raised: RaisedWarning[] = [];
   for (;;) {
-    const rows = await database.db.execute<{ team_id: TeamId }>(sql`
+    const rows = await runOn(database.db)<{ team_id: TeamId }>(sql`
       select distinct r.team_id from (${reached(thresholds, now)}) r order by r.team_id limit ${TEAMS_MAX}`);
     if (rows.length === 0) return raised;
     const teamIds = rows.map((row) => row.team_id);
@@ -92,7 +92,7 @@ async function insert(
   { deliver, denied, rows }: Insertion,
 ): Promise<RaisedWarning[]> {
   await tx.execute(sql`select id from teams where id in ${teamIds} order by id for no key update`);
-  const inserted = await tx.execute<{ team_id: TeamId; counter_id: CounterId; threshold: number }>(sql`
+  const inserted = await runOn(tx)<{ team_id: TeamId; counter_id: CounterId; threshold: number }>(sql`
     insert into warnings
       (team_id, counter_id, threshold, amount, id, settled, denied, raised_at, next_attempt_at)
     select r.team_id, r.counter_id, r.threshold, r.amount, gen_random_uuid(), r.settled, ${denied}, ${at(now)},

@@ -8,7 +8,7 @@ import { sql } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import { type OverLimit, readOverLimits, readTightestBudgets, type TightestBudget } from './budgets.ts';
-import type { Queries } from './database.ts';
+import { type Queries, runOn } from './database.ts';
 
 export interface WatchReading {
   /** Those closest to their end first. */
@@ -39,10 +39,10 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
   const [budgets, overLimits, totals, sessions] = await Promise.all([
     readTightestBudgets(queries, budgetsMax),
     readOverLimits(queries, budgetsMax),
-    queries.execute<{ unresolved: string; unpartitioned: number }>(sql`
+    runOn(queries)<{ unresolved: string; unpartitioned: number }>(sql`
       select (select coalesce(sum(unknown_usd), 0) from usage_days where unknown_usd <> 0)::text as unresolved,
         (select count(*)::float8 from usage_events_default) as unpartitioned`),
-    queries.execute<{ state: string | null; sessions: number }>(sql`
+    runOn(queries)<{ state: string | null; sessions: number }>(sql`
       select state, count(*)::int4 as sessions from pg_stat_activity
       where datname = current_database() and application_name = 'tollgate' group by state`),
   ]);

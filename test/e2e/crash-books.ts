@@ -47,7 +47,7 @@ export async function readBooks(where: { dataDir: string } | { url: string }): P
     1,
   );
   try {
-    return await sql.begin('isolation level repeatable read', async (tx) => {
+    return await sql.begin({ mode: 'isolation level repeatable read' }, async (tx) => {
       const events = await tx<EventRow[]>`
         select id, team_id, outcome, reason, cost_usd::text, hold_usd::text from usage_events order by id`;
       const counters = await tx<

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dashboardQueries, expandPromql, expandSql } from '../../grafana/expand.ts';
 import { createAdminClient } from '../../src/demo/admin-client.ts';
 import { createTeams } from '../../src/demo/teams.ts';
 import { startTraffic } from '../../src/demo/traffic.ts';
+import type { SocketConnection } from '../../src/store/connection/address.ts';
+import type { Sql } from '../../src/store/database.ts';
 import { closeClient, openClient } from '../../src/store/database.ts';
-import type { SocketConnection } from '../../src/store/embedded/socket.ts';
 import { ADMIN_KEY, type Stack, startStack } from '../e2e/stack.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { programOrSkip } from '../support/programs.ts';
@@ -90,7 +90,7 @@ describe('the role that dashboards read with', () => {
     ['read the hashes of keys', 'select hash from keys'],
     ['make tables', 'create table public.mine (id int)'],
   ])('may not %s, whatever its transaction says', async (_, statement) => {
-    const allowed = reader.begin('read write', (tx) => tx.unsafe(statement));
+    const allowed = reader.begin({ mode: 'read write' }, (tx) => tx.unsafe(statement));
     await expect(allowed).rejects.toThrow(/permission denied/);
   });
 

@@ -148,9 +148,7 @@ describe('a warning', () => {
     const raised = await Promise.all(others.map((database) => raiseWarnings(database, new Date(), OPTIONS)));
     expect(raised.flat()).toHaveLength(15);
     const [row] = await admin.database.sql`
-      select count(*)::int as rows, count(distinct id)::int as ids from warnings where team_id in ${admin.database.sql(
-        all.map(({ teamId }) => teamId),
-      )}`;
+      select count(*)::int as rows, count(distinct id)::int as ids from warnings where team_id = any(${all.map(({ teamId }) => teamId)})`;
     expect(row).toEqual({ rows: 15, ids: 15 });
     await Promise.all(others.map((database) => database.close()));
   });

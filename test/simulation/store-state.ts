@@ -1,6 +1,7 @@
 /** Everything that a store keeps of one team, in one comparable form. */
-import type { Sql } from 'postgres';
+
 import { formatUsd, usd } from '../../src/domain/money.ts';
+import type { Sql } from '../../src/store/database.ts';
 import type { MemoryStore } from './memory-store.ts';
 
 const QUARTER_MS = 900_000;

@@ -1,63 +1,72 @@
-/** What becomes of the pools when connections to Postgres are cut, at whatever moment. */
+/** What becomes of the pools when connections to Postgres are cut or fall silent, at whatever moment. */
 import { connect as connectTo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, inject, it } from 'vitest';
-import { closeClient, openClient } from '../../src/store/database.ts';
+import { afterAll, beforeAll, beforeEach, expect, inject, it } from 'vitest';
+import { closeClient, openClient, openDatabase } from '../../src/store/database.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
-/** A door to the tests' server that can be slammed. */
-const doors = new Set<Socket>();
-/** The door is slammed on who says this, and stays shut; empty: on nobody. */
-let slamOn = '';
+/** A door to the tests' server that can be slammed, or frozen in both directions: nothing comes through, nothing ends. */
+const doors = new Set<{ client: Socket; upstream: Socket }>();
+let opened = 0;
+/** The next door is slammed on its first bytes. */
+let slamNext = false;
 const server = createServer((client) => {
+  opened++;
   const upstream = connectTo(inject('postgresSocket'));
   client.pipe(upstream).pipe(client);
-  client.on('data', (bytes) => {
-    if (slamOn === '' || !bytes.includes(slamOn)) return;
-    slamOn = '';
-    server.close();
-    client.destroy();
-  });
+  const door = { client, upstream };
+  if (slamNext) client.once('data', () => client.destroy());
+  slamNext = false;
   for (const socket of [client, upstream]) socket.on('error', () => socket.destroy());
-  client.on('close', () => doors.delete(client) && upstream.destroy());
-  doors.add(client);
+  client.on('close', () => doors.delete(door) && upstream.destroy());
+  doors.add(door);
 });
 const cut = () => {
-  for (const door of doors) door.end();
+  for (const { client } of doors) client.end();
+};
+const freeze = () => {
+  for (const { client, upstream } of doors) {
+    for (const socket of [client, upstream]) socket.pause().unpipe();
+  }
+  doors.clear();
 };
 
 let path: string;
+const address = () => ({ path, user: 'postgres', database: 'postgres' });
 beforeAll(async () => {
   path = join(await temporaryFolder(afterAll), '.s.PGSQL.5432');
   await new Promise<void>((resolve) => server.listen(path, resolve));
 });
+beforeEach(() => {
+  opened = 0;
+});
 afterAll(() => {
-  for (const door of doors) door.destroy();
+  cut();
   server.close();
 });
 
 it('rejects a transaction whose connection was cut, and serves the next one', async () => {
-  const sql = openClient({ path, user: 'postgres', database: 'postgres' }, 1);
+  const sql = openClient(address(), 1);
   for (let attempt = 0; attempt < 5; attempt++) {
     const cutOff = sql.begin(async (tx) => {
       await tx`select 1`;
       setTimeout(cut, 10);
       await tx`select pg_sleep(60)`;
     });
-    await expect(cutOff).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' });
+    await expect(cutOff).rejects.toMatchObject({ code: 'CONNECTION_LOST' });
     expect(await sql.begin((tx) => tx`select ${attempt}::int4 as attempt`)).toEqual([{ attempt }]);
   }
   await closeClient(sql);
 });
 
-it('writes again on a connection that was cut while a write was due', async () => {
-  const sql = openClient({ path, user: 'postgres', database: 'postgres' }, 1);
+it('writes again on a pool that was cut while writes were due', async () => {
+  const sql = openClient(address(), 1);
   await sql`select 1`;
   for (let attempt = 0; attempt < 20; attempt++) {
     cut();
     // A query in each turn of the loop: one of them is due when the connection is found closed.
     const queries: Promise<unknown>[] = [];
-    while (doors.size > 0) {
+    for (let turn = 0; turn < 10; turn++) {
       queries.push(sql`select 1`.catch((error) => error));
       await new Promise(setImmediate);
     }
@@ -67,12 +76,67 @@ it('writes again on a connection that was cut while a write was due', async () =
   await closeClient(sql);
 });
 
-it('survives a connection that is cut while the driver prepares it for itself', async () => {
-  const sql = openClient({ path, user: 'postgres', database: 'postgres' }, 1);
-  slamOn = 'typcategory';
+it('survives a connection that is cut while it is made', async () => {
+  const sql = openClient(address(), 1);
+  slamNext = true;
   // A rejection that is nobody's would end the process, and here the run.
-  await expect(sql`select 1`).rejects.toMatchObject({ code: 'ENOENT' });
-  await new Promise<void>((resolve) => server.listen(path, resolve));
+  await expect(sql`select 1`).rejects.toMatchObject({ code: 'CONNECTION_LOST' });
   expect(await sql`select ${['a', 'b']}::text[] as list`).toEqual([{ list: ['a', 'b'] }]);
   await closeClient(sql);
+});
+
+it('a statement on a silent connection fails in time, and the next one gets a new connection', async () => {
+  const database = openDatabase(address(), { hotDeadlineMs: 500 });
+  await Promise.all([1, 2, 3].map(() => database.sql`select pg_sleep(0.05)`));
+  await database.readSql`select 1`;
+  expect(opened).toBe(4);
+  freeze();
+  const began = performance.now();
+  await expect(database.sql`select 1`).rejects.toMatchObject({ code: 'CONNECTION_LOST', isSilence: true });
+  expect(performance.now() - began).toBeLessThan(1500);
+  // The others that idled were dropped with it, in every pool: none has to be tried.
+  expect(await database.sql`select 1 as one`).toEqual([{ one: 1 }]);
+  expect(await database.readSql`select 1 as one`).toEqual([{ one: 1 }]);
+  expect(performance.now() - began).toBeLessThan(2500);
+  expect(opened).toBe(6);
+  await database.close();
+});
+
+it('a transaction that falls silent lets go of its locks', async () => {
+  const database = openDatabase(address(), { hotDeadlineMs: 500 });
+  const { sql } = database;
+  await sql`create table if not exists silent (id int primary key)`;
+  await sql`insert into silent values (1) on conflict do nothing`;
+  const silent = sql.begin(async (tx) => {
+    await tx`select 1 from silent where id = 1 for update`;
+    freeze();
+    await tx`select 1`;
+  });
+  await expect(silent).rejects.toMatchObject({ isSilence: true });
+  const [row] = await sql.within(5000)`select id from silent where id = 1 for update`;
+  expect(row).toEqual({ id: 1 });
+  await sql`drop table silent`;
+  await database.close();
+});
+
+it('a caller does not wait longer than the deadline for a connection that others use', async () => {
+  const database = openDatabase(address(), { hotConnectionsMax: 1, hotDeadlineMs: 400 });
+  const slow = database.sql.within(5000)`select pg_sleep(1)`.execute();
+  await expect(database.sql`select 1`).rejects.toThrow(/no connection to Postgres was free within 400 ms/);
+  await slow;
+  expect(await database.sql`select 1 as one`).toEqual([{ one: 1 }]);
+  await database.close();
+});
+
+it('a server that takes connections and says nothing is given up in time', async () => {
+  const mute = createServer();
+  const folder = await temporaryFolder(afterAll);
+  await new Promise<void>((resolve) => mute.listen(join(folder, '.s.PGSQL.5432'), resolve));
+  const url = `postgres:///postgres?host=${encodeURIComponent(folder)}&user=postgres&connect_timeout=1`;
+  const sql = openClient(url, 1);
+  const began = performance.now();
+  await expect(sql`select 1`).rejects.toThrow(/no connection within 1000 ms/);
+  expect(performance.now() - began).toBeLessThan(2500);
+  await closeClient(sql);
+  mute.close();
 });

@@ -6,17 +6,16 @@ import { copyFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { drizzle } from 'drizzle-orm/postgres-js';
-import { migrate } from 'drizzle-orm/postgres-js/migrator';
-import type { Sql } from 'postgres';
+import { readMigrationFiles } from 'drizzle-orm/migrator';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { asId, type CounterId, type LimitId, type TeamId } from '../../src/domain/ids.ts';
 import { costOf } from '../../src/domain/price.ts';
 import { adoptDeadJournals } from '../../src/ledger/recovery.ts';
+import type { Sql } from '../../src/store/database.ts';
 import { closeClient, openClient } from '../../src/store/database.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
 import { PostgresLedgerStore } from '../../src/store/hot/ledger-store.ts';
-import { migrateDatabase } from '../../src/store/migrate.ts';
+import { migrate, migrateDatabase } from '../../src/store/migrate.ts';
 import { ensurePartitions } from '../../src/store/partitions.ts';
 import { readPrices } from '../../src/store/rate-cards.ts';
 import { loadSeed } from '../../src/store/seed-load.ts';
@@ -59,7 +58,7 @@ async function migrateToLastRelease(): Promise<void> {
   const end = journal.entries.findIndex(({ tag }) => tag === LAST_MIGRATION) + 1;
   writeFileSync(path, JSON.stringify({ ...journal, entries: journal.entries.slice(0, end) }));
   const client = openClient(testDatabase.connection, 1);
-  await migrate(drizzle(client), { migrationsFolder: folder });
+  await migrate(client, readMigrationFiles({ migrationsFolder: folder }));
   await closeClient(client);
 }
 

@@ -34,7 +34,7 @@ async function limit(teamId: string, amount: string, settled: string, changes: R
     created_at: NOW,
     ...changes,
   };
-  await sql`insert into limits ${sql(row)}`;
+  await sql`insert into limits ${sql([row])}`;
   const counter = (starts: string, ends: string, sum: string) => ({
     team_id: teamId,
     id: `${id}@${Date.parse(starts)}`,
@@ -55,8 +55,8 @@ async function grant(teamId: string, amount: string, settled: string, expiresAt:
   const { sql } = test.database;
   const id = randomUUID();
   const starts = '2026-09-01T00:00:00Z';
-  await sql`insert into grants ${sql({ id, team_id: teamId, amount_usd: amount, starts_at: starts, expires_at: expiresAt, created_at: starts })}`;
-  await sql`insert into counters ${sql({ team_id: teamId, id: `${id}@${Date.parse(starts)}`, source: 'grant', source_id: id, subject_type: 'team', subject_id: teamId, meter: 'cost_usd', starts_at: starts, ends_at: expiresAt, amount, settled })}`;
+  await sql`insert into grants ${sql([{ id, team_id: teamId, amount_usd: amount, starts_at: starts, expires_at: expiresAt, created_at: starts }])}`;
+  await sql`insert into counters ${sql([{ team_id: teamId, id: `${id}@${Date.parse(starts)}`, source: 'grant', source_id: id, subject_type: 'team', subject_id: teamId, meter: 'cost_usd', starts_at: starts, ends_at: expiresAt, amount, settled }])}`;
 }
 
 async function spend(teamId: string, bucket: string, cost: string) {
@@ -166,10 +166,13 @@ it('the watch reads the charges of unknown outcomes and the events outside of ev
     ['0', '2026-11-19'],
   ]) {
     const nothing = [randomUUID(), 'm', 'responses', 1, 0, 0, 0, 0, 0, 0, 0];
-    await sql`insert into usage_days values ${sql([[teamId, `${day}T00:00:00Z`, ...nothing, '5', unknown!]])}`;
+    await sql.unsafe(
+      `insert into usage_days values (${Array.from({ length: 15 }, (_, i) => `$${i + 1}`).join(', ')})`,
+      [teamId, `${day}T00:00:00Z`, ...nothing, '5', unknown],
+    );
   }
   const id = randomUUID();
-  await sql`insert into usage_events ${sql({ team_id: teamId, created_at: NOW, id, key_id: id, instance_id: id, operation: 'responses', model: 'm', stream: false, outcome: 'unknown', provenance: 'unknown', input_tokens: 0, cached_input_tokens: 0, cache_write_tokens: 0, output_tokens: 0, reasoning_tokens: 0, cost_usd: '1', hold_usd: '1', allocations: '[]', stage_us: '{}' })}`;
+  await sql`insert into usage_events ${sql([{ team_id: teamId, created_at: NOW, id, key_id: id, instance_id: id, operation: 'responses', model: 'm', stream: false, outcome: 'unknown', provenance: 'unknown', input_tokens: 0, cached_input_tokens: 0, cache_write_tokens: 0, output_tokens: 0, reasoning_tokens: 0, cost_usd: '1', hold_usd: '1', allocations: '[]', stage_us: '{}' }])}`;
   expect(await readWatch(test.database.db, 0)).toMatchObject({
     unresolved: usd('3.25'),
     unpartitionedEvents: 1,

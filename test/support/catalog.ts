@@ -1,10 +1,10 @@
 /** Teams, limits and grants written straight into the tables, and the counters that stand for them. */
 
 import { randomUUID } from 'node:crypto';
-import type { Sql } from 'postgres';
 import type { CounterSpec } from '../../src/domain/counter.ts';
 import { asId, type TeamId } from '../../src/domain/ids.ts';
 import { formatUsd } from '../../src/domain/money.ts';
+import type { Sql } from '../../src/store/database.ts';
 
 export async function insertTeam(sql: Sql, id: string = randomUUID()): Promise<TeamId> {
   await sql`insert into teams (id, name, created_at) values (${id}, ${id}, now())`;

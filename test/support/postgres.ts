@@ -1,6 +1,7 @@
 /** A real, migrated, empty database for a test file, in about 20 ms. */
 import { randomUUID } from 'node:crypto';
 import { inject } from 'vitest';
+import type { SocketConnection } from '../../src/store/connection/address.ts';
 import {
   closeClient,
   type Database,
@@ -8,7 +9,6 @@ import {
   openClient,
   openDatabase,
 } from '../../src/store/database.ts';
-import type { SocketConnection } from '../../src/store/embedded/socket.ts';
 
 export const TEMPLATE = 'tollgate_template';
 
@@ -34,7 +34,8 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
   const template = migrated ? TEMPLATE : 'template1';
   await administer((sql) => sql`create database ${sql(name)} template ${sql(template)} strategy wal_log`);
   const connection = { path: inject('postgresSocket'), user: 'postgres', database: name };
-  const database = openDatabase(connection, databaseOptions);
+  // Tests also read and fill whole ledgers on the client of the hot path.
+  const database = openDatabase(connection, { hotDeadlineMs: 60_000, ...databaseOptions });
   return {
     connection,
     database,

@@ -1,17 +1,11 @@
 /** The server's socket: its address for the driver, and whether a server responds there. */
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import postgres from 'postgres';
+import { join, resolve } from 'node:path';
 import { defined } from '../../domain/defined.ts';
+import type { SocketConnection } from '../connection/address.ts';
+import { closeClient, openClient, type Sql } from '../connection/sql.ts';
 import { EmbeddedPostgresError } from './account.ts';
-
-/** Options by which the `postgres` driver reaches a database over a unix socket. */
-export interface SocketConnection {
-  path: string;
-  user: string;
-  database: string;
-}
 
 /** Bytes of a socket's path, without the final zero: 108 − 1 on Linux, 104 − 1 on macOS. */
 const SOCKET_PATH_BYTES_MAX = 103;
@@ -24,7 +18,8 @@ export interface SocketFolder {
 }
 
 /** Where the cluster's socket can be reached: in its folder or, when that path is too long, through a private link. */
-export async function socketFolder(cluster: string): Promise<SocketFolder> {
+export async function socketFolder(folder: string): Promise<SocketFolder> {
+  const cluster = resolve(folder);
   const path = join(cluster, SOCKET_NAME);
   if (Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX)
     return { directory: cluster, path, remove: async () => {} };
@@ -47,7 +42,7 @@ const ANSWER_BY_CODE: Record<string, Answer> = {
   '57P01': 'busy',
   ECONNRESET: 'busy',
   EPIPE: 'busy',
-  CONNECTION_CLOSED: 'busy',
+  CONNECTION_LOST: 'busy',
   // too_many_connections: alive, and used by others
   '53300': 'busy',
 };
@@ -73,8 +68,9 @@ export async function ensureDatabase(path: string, database: string): Promise<vo
   await withSession({ path, user: 'postgres', database: 'postgres' }, async (sql) => {
     const found = await sql`select 1 from pg_database where datname = ${database}`;
     if (found.length > 0) return;
-    await sql`create database ${sql(database)}`.catch((error: { code?: string }) => {
-      if (error.code !== '42P04' && error.code !== '23505') throw error;
+    await sql`create database ${sql(database)}`.catch((error) => {
+      const { code } = error as { code?: string };
+      if (code !== '42P04' && code !== '23505') throw error;
     });
   });
 }
@@ -89,11 +85,11 @@ export function countSessions(path: string): Promise<number> {
   });
 }
 
-async function withSession<T>(connection: SocketConnection, use: (sql: postgres.Sql) => PromiseLike<T>) {
-  const sql = postgres({ ...connection, max: 1, fetch_types: false, connect_timeout: 5 });
+async function withSession<T>(connection: SocketConnection, use: (sql: Sql) => PromiseLike<T>) {
+  const sql = openClient(connection, 1);
   try {
     return await use(sql);
   } finally {
-    await sql.end({ timeout: 1 });
+    await closeClient(sql);
   }
 }

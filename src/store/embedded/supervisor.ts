@@ -5,10 +5,11 @@
  * acknowledged survives the kill of any process.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { SocketConnection } from '../connection/address.ts';
 import { EmbeddedPostgresError } from './account.ts';
 import type { ProgramOptions } from './programs.ts';
 import type { ServerRun } from './server.ts';
-import { countSessions, ensureDatabase, type SocketConnection, socketFolder } from './socket.ts';
+import { countSessions, ensureDatabase, socketFolder } from './socket.ts';
 import { bringUp, clusterOf, lastLines } from './start.ts';
 
 export interface EmbeddedOptions extends ProgramOptions {

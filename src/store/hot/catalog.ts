@@ -2,7 +2,7 @@
  * The catalog as the gateway reads it: keys with all that decides whether they may spend, the rate cards' rows, and
  * the version by which replicas notice a change.
  */
-import type { Sql } from 'postgres';
+
 import { type Account, inSpendingOrder } from '../../domain/budget.ts';
 import { asId, type GrantId, type KeyId, type LimitId, type TeamId } from '../../domain/ids.ts';
 import {
@@ -16,6 +16,7 @@ import {
 import { usd } from '../../domain/money.ts';
 import type { Warning } from '../../domain/warning.ts';
 import type { Window } from '../../domain/window.ts';
+import type { Sql } from '../database.ts';
 
 /** A key as it stands in the database; whether it may be used at a moment is the caller's question. */
 export interface KeyRecord {

@@ -4,13 +4,12 @@
  */
 
 import { type SQL, sql as statement } from 'drizzle-orm';
-import type { Fragment, Sql, TransactionSql } from 'postgres';
 import { type CounterSpec, windowAnchorId } from '../../domain/counter.ts';
 import { defined } from '../../domain/defined.ts';
 import type { TeamId } from '../../domain/ids.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import type { CounterState } from '../../domain/quantities.ts';
-import { runOnRaw } from '../database.ts';
+import { type Fragment, runOnRaw, type Sql, type TransactionSql } from '../database.ts';
 import { usedInWindow } from '../window-usage.ts';
 import { type AtPlace, isAt } from './places.ts';
 

@@ -4,12 +4,12 @@
  * (concurrency) of an instance that was not heard of for ten seconds go to others.
  */
 
-import type { Sql, TransactionSql } from 'postgres';
 import { type CounterSpec, windowAnchorId } from '../../domain/counter.ts';
 import { defined } from '../../domain/defined.ts';
 import type { CounterId, TeamId } from '../../domain/ids.ts';
 import { usd } from '../../domain/money.ts';
 import { bucketMs, oldestBucketMs } from '../../domain/window.ts';
+import type { Sql, TransactionSql } from '../database.ts';
 import { keyOf, type LockedCounter, named } from './counters.ts';
 import { atPlaces, isAt, type Place, placesOf } from './places.ts';
 

@@ -4,10 +4,10 @@
  * rollups; so a retry after a lost commit changes nothing.
  */
 
-import type { Sql, TransactionSql } from 'postgres';
 import type { TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd } from '../../domain/money.ts';
+import type { Sql, TransactionSql } from '../database.ts';
 import { runOnRaw } from '../database.ts';
 import type { CounterRow, FlushBatch, FlushEvent, LeaseReport } from './batch.ts';
 import { shareFlushes } from './counters.ts';

@@ -3,10 +3,11 @@
  * however often and by however many instances it is sent: what it takes moves from the lease to the counter's `held` with its row, and out
  * of it when the event of the call is inserted.
  */
-import type { TransactionSql } from 'postgres';
+
 import { momentOfUuidV7 } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
+import type { TransactionSql } from '../database.ts';
 import type { CounterRow, EndedHolds, FlushBatch, FlushEvent } from './batch.ts';
 
 /** Keeps the holds of a batch that are not kept yet and whose calls have not ended, under the locks of their counters. */

@@ -3,9 +3,9 @@
  * journal fences it in the same transaction.
  */
 
-import type { Sql, TransactionSql } from 'postgres';
 import { defined } from '../../domain/defined.ts';
 import type { TeamId } from '../../domain/ids.ts';
+import type { Sql, TransactionSql } from '../database.ts';
 import { isAt, placesOf } from './places.ts';
 
 /** This instance's leases were taken over: it must stop admitting calls. */

@@ -3,7 +3,6 @@
  * exceeds its amount by anything granted here; rows are locked in order; only a live instance is granted.
  */
 
-import type { Sql, TransactionSql } from 'postgres';
 import { grantAllOrNone } from '../../domain/budget.ts';
 import type { CounterSpec } from '../../domain/counter.ts';
 import { defined } from '../../domain/defined.ts';
@@ -11,6 +10,7 @@ import { asId, type LimitId, type TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import type { CounterState } from '../../domain/quantities.ts';
+import type { Sql, TransactionSql } from '../database.ts';
 import { createCounters, keyOf, type LockedCounter, lockCounters, named } from './counters.ts';
 import { anchorOf, bucketsOf, hasAnchor, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
 import { assertLive } from './instances.ts';

@@ -1,5 +1,5 @@
 /** The ledger's store on Postgres: leases, flushes, adoption and heartbeats, each tried again when Postgres asks for it. */
-import type { Sql } from 'postgres';
+import type { Sql } from '../database.ts';
 import { retried } from '../database.ts';
 import { adopt, type FlushBatch, type FlushEvent, flush } from './flush.ts';
 import { type HeartbeatReply, heartbeat, silentMs } from './instances.ts';

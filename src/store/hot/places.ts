@@ -3,9 +3,10 @@
  * statement that names teams of one shard may lock rows. So whatever locks or moves counters does it place by place.
  * Owns: what a process knows of places.
  */
-import type { Fragment, Sql, TransactionSql } from 'postgres';
+
 import { defined } from '../../domain/defined.ts';
 import type { TeamId } from '../../domain/ids.ts';
+import type { Fragment, Sql, TransactionSql } from '../database.ts';
 
 /** Some teams that lie together. */
 export interface Place {

@@ -2,7 +2,7 @@
  * Rollups: sums of events by quarter of an hour and by UTC day, written in the transaction that inserts the events.
  * Invariant: both tables have the same total. What an event used beside tokens is summed by meter, by quarter alone.
  */
-import type { Fragment, TransactionSql } from 'postgres';
+import type { Fragment, TransactionSql } from '../database.ts';
 
 /**
  * The part of a statement that adds the rows of the common table expression `fresh` (new events) to the rollups, as
