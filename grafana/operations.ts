@@ -197,6 +197,14 @@ group by 1, 2, 3 order by 4 desc limit 100`),
           ],
         }),
         series({
+          title: 'Open circuits',
+          description:
+            'Teams, and the upstream as a whole, whose calls go one at a time because the upstream fails.',
+          unit: 'count',
+          from: 'prometheus',
+          queries: [prom('max by (scope) (tollgate_breakers_open)', '{{scope}}')],
+        }),
+        series({
           title: 'Reserve, 99 of 100 within',
           description:
             'Time to reserve a call’s money; seconds mean that it waited for other calls to settle.',

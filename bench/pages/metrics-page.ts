@@ -26,6 +26,7 @@ export async function timeMetricsPage({ db }: Database, scrapes: number): Promis
     teams: watched.budgets.map(({ team }) => ({ team, heldPicoUsd: 1n, leasedPicoUsd: 2n })),
     inFlightCalls: 0,
     waitingCalls: 0,
+    openBreakers: { team: 0, upstream: 0 },
     journalPendingBytes: 0,
     flushBacklogEvents: 0,
     flushLagSeconds: 0,

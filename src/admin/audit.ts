@@ -47,5 +47,5 @@ function textOf(name: string, value: unknown): unknown {
   if (typeof value !== 'string') return value;
   if (name === 'team_id') return teamOf(value);
   if (/_(at|from)$/.test(name)) return new Date(value).toISOString();
-  return /^(amount|max_hold)$|_usd$/.test(name) ? moneyOf(value) : value;
+  return /^(amount|max_hold|max_unknown)$|_usd$/.test(name) ? moneyOf(value) : value;
 }

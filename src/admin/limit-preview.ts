@@ -67,6 +67,7 @@ async function limitOfBody(database: Database, body: z.output<typeof NewLimit>):
     window: toWindow(body.window),
     enforcement: body.enforcement,
     maxHold: null,
+    maxUnknown: null,
   };
 }
 

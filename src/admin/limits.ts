@@ -50,6 +50,7 @@ export function limitRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
         window: toWindow(body.window),
         enforcement,
         maxHold: body.max_hold,
+        maxUnknown: body.max_unknown,
         warnAt: body.warn_at,
       });
       return isApiError(limit) ? limit : toLimit(limit);
@@ -75,12 +76,15 @@ export function limitRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
       return limits.map((limit) => ({ ...limit, balance: byId.get(limit.id) }));
     },
     find: (id) => findLimit(database, id),
-    change: async (id, { amount, max_hold: maxHold, warn_at: warnAt }) => {
+    change: async (id, { amount, max_hold: maxHold, max_unknown: maxUnknown, warn_at: warnAt }) => {
       const limit = await findLimit(database, id);
       if (!limit) return null;
       const { meter } = limit;
-      const problem = notWhole(meter, amount, 'amount') ?? notHeld(meter, limit.enforcement, maxHold);
-      return problem ?? changeLimit(database, id, { amount, maxHold, warnAt });
+      const problem =
+        notWhole(meter, amount, 'amount') ??
+        notHeld(meter, limit.enforcement, maxHold) ??
+        notUnknown(meter, maxUnknown);
+      return problem ?? changeLimit(database, id, { amount, maxHold, maxUnknown, warnAt });
     },
     remove: (id) => deleteLimit(database, id),
   });
@@ -106,6 +110,7 @@ export function limitProblem({
   enforcement,
   amount,
   max_hold,
+  max_unknown,
 }: Omit<z.output<typeof NewLimit>, 'subject'>): ApiError | null {
   if (type === 'rolling' && meter === 'cost_usd') {
     return invalid(
@@ -119,7 +124,16 @@ export function limitProblem({
   if (enforcement === 'soft' && (type === 'rolling' || meter === 'concurrency')) {
     return invalid('enforcement', 'rate limits are strict: nothing is left of them to warn of');
   }
-  return notWhole(meter, amount, 'amount') ?? notHeld(meter, enforcement, max_hold);
+  return (
+    notWhole(meter, amount, 'amount') ??
+    notHeld(meter, enforcement, max_hold) ??
+    notUnknown(meter, max_unknown)
+  );
+}
+
+function notUnknown(meter: Meter, max_unknown: string | null | undefined): ApiError | null {
+  if (meter === 'cost_usd' || !max_unknown) return null;
+  return invalid('max_unknown', 'only a limit of cost bounds what unknown outcomes may be charged');
 }
 
 function notHeld(
@@ -186,11 +200,12 @@ export function stateOf({ limit, amount, settled, held, span }: LimitBalance) {
 }
 
 function toLimit(limit: LimitRow): z.input<typeof Limit> {
-  const { maxHold } = limit;
+  const { maxHold, maxUnknown } = limit;
   return {
     ...ruleOf(limit),
     team_id: teamOf(limit.teamId),
     max_hold: maxHold === null ? null : formatAmount(limit.meter, usd(maxHold)),
+    max_unknown: maxUnknown === null ? null : formatAmount(limit.meter, usd(maxUnknown)),
     warn_at: limit.warnAt,
     created_at: instantOf(limit.createdAt),
     deleted_at: instantOf(limit.deletedAt),

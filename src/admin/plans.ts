@@ -63,23 +63,27 @@ function limitsProblem(limits: readonly PlanLimitBody[]): ApiError | null {
   return null;
 }
 
-function toPlanLimit({ max_hold: maxHold, warn_at: warnAt, window, ...rule }: PlanLimitBody): PlanLimit {
-  return { ...rule, window: toWindow(window), maxHold, warnAt };
+function toPlanLimit(body: PlanLimitBody): PlanLimit {
+  const { max_hold: maxHold, max_unknown: maxUnknown, warn_at: warnAt, window, ...rule } = body;
+  return { ...rule, window: toWindow(window), maxHold, maxUnknown, warnAt };
 }
 
 function toPlan(plan: PlanRow): z.input<typeof Plan> {
   return {
     name: plan.name,
     grants: plan.grants.map(({ amount_usd, months }) => ({ amount_usd: moneyOf(amount_usd), months })),
-    limits: plan.limits.map(({ models, meter, amount, window, enforcement, maxHold, warnAt }) => ({
-      models,
-      meter,
-      amount: formatAmount(meter, usd(amount)),
-      window: windowOf(window),
-      enforcement,
-      max_hold: maxHold === null ? null : formatAmount(meter, usd(maxHold)),
-      warn_at: warnAt,
-    })),
+    limits: plan.limits.map(
+      ({ models, meter, amount, window, enforcement, maxHold, maxUnknown, warnAt }) => ({
+        models,
+        meter,
+        amount: formatAmount(meter, usd(amount)),
+        window: windowOf(window),
+        enforcement,
+        max_hold: maxHold === null ? null : formatAmount(meter, usd(maxHold)),
+        max_unknown: maxUnknown === null ? null : formatAmount(meter, usd(maxUnknown)),
+        warn_at: warnAt,
+      }),
+    ),
     models: plan.models,
     created_at: instantOf(plan.createdAt),
   };

@@ -5,8 +5,9 @@
  */
 
 import { type CounterSpec, grantCounter, limitCounter, ruleKey } from './counter.ts';
-import type { CounterId } from './ids.ts';
+import type { CounterId, EventId, KeyId } from './ids.ts';
 import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type Principal } from './limit.ts';
+import type { PicoUsd } from './money.ts';
 import { includesModel } from './price.ts';
 import { type CounterState, unlent } from './quantities.ts';
 import type { Warning } from './warning.ts';
@@ -23,6 +24,16 @@ export interface Pool {
   counters: CounterSpec[];
 }
 
+/** A call that stays charged until there is evidence. */
+export interface UnknownCall {
+  id: EventId;
+  keyId: KeyId;
+  model: string;
+  endUser: string | null;
+  admittedMs: number;
+  charged: PicoUsd;
+}
+
 /** What a key may spend from: its team's grants and every limit that may touch its calls. */
 export interface Account {
   principal: Principal;
@@ -36,6 +47,8 @@ export interface Account {
   failOpen: boolean;
   /** Thresholds that its grants and limits have reached. */
   warnings: Warning[];
+  /** The team's calls of unknown outcome, the latest of them, as Postgres knew them when the key was read. */
+  unknown: UnknownCall[];
 }
 
 /** What of a call decides which limits touch it. */
@@ -122,7 +135,7 @@ export function poolsAt(account: Account, kind: CallKind, atMs: number): Pools {
   return { pools, funded, validUntilMs };
 }
 
-function touches({ subject, models }: Limit, { model, endUser }: CallKind): boolean {
+export function touches({ subject, models }: Limit, { model, endUser }: CallKind): boolean {
   if (!includesModel(models, model)) return false;
   return subject.type !== 'user' || (endUser !== null && (subject.id === null || subject.id === endUser));
 }

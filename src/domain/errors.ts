@@ -36,6 +36,7 @@ export const ERRORS = {
   too_many_users: { kind: 'denial', status: 429, type: 'insufficient_quota', retryable: false },
   rate_limit_exceeded: { kind: 'denial', status: 429, type: 'requests', retryable: true },
   internal_error: { kind: 'error', status: 500, type: 'api_error', retryable: false },
+  upstream_unavailable: { kind: 'error', status: 503, type: 'api_error', retryable: true },
   upstream_unreachable: { kind: 'error', status: 502, type: 'api_error', retryable: true },
   upstream_interrupted: { kind: 'error', status: 502, type: 'api_error', retryable: false },
   upstream_not_configured: { kind: 'error', status: 503, type: 'api_error', retryable: false },
@@ -49,12 +50,14 @@ export type ErrorCode = keyof typeof ERRORS;
 /** The codes, in the order of the catalogue. */
 export const ERROR_CODES = Object.keys(ERRORS) as ErrorCode[];
 
+/** Extra fields of the body's `error` object (for example `affordable_output_tokens`). */
+type ErrorDetails = Record<string, string | number | null | readonly string[]>;
+
 /** What may stand beside an error's code and text. */
 export interface ErrorDetail {
   /** The request field that is wrong, as OpenAI's `error.param`. */
   param?: string;
-  /** Extra fields of the body's `error` object (for example `affordable_output_tokens`). */
-  details?: Record<string, string | number | null>;
+  details?: ErrorDetails;
   /** Headers that belong to the error (`x-ratelimit-*`). */
   headers?: Record<string, string>;
   /** Only on retryable errors: when a retry may succeed, in milliseconds from now. */
@@ -70,7 +73,7 @@ export class ApiError {
   /** Public text: what is wrong and what to do. */
   readonly message: string;
   readonly param: string | undefined;
-  readonly details: Record<string, string | number | null> | undefined;
+  readonly details: ErrorDetails | undefined;
   readonly headers: Record<string, string> | undefined;
   readonly retryAfterMs: number | undefined;
 

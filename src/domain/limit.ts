@@ -53,6 +53,8 @@ export interface Limit {
   enforcement: Enforcement;
   /** The most that a single call may hold; null: as much as is left. */
   maxHold: bigint | null;
+  /** Of cost: above so much charged for calls of unknown outcome, calls go one at a time; null: as domain/unknown.ts says. */
+  maxUnknown: PicoUsd | null;
 }
 
 export interface Grant {

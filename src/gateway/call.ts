@@ -6,6 +6,7 @@ import type { Account } from '../domain/budget.ts';
 import type { ApiError } from '../domain/errors.ts';
 import { STAGES, type Stage, type StageDurationsUs } from '../telemetry/measurement.ts';
 import type { Exchange } from '../wire/exchange.ts';
+import type { Pass } from './breaker.ts';
 
 const INDEX = new Map<Stage, number>(STAGES.map((stage, index) => [stage, index]));
 
@@ -47,6 +48,8 @@ export class Call {
   isCut = false;
   /** Headers of every response to a page that may read it; null: the caller is no page. */
   cors: readonly string[] | null = null;
+  /** Of a circuit of the breaker that is watched; null, as a rule: none is. */
+  pass: Pass | null = null;
   #watcher: ((interruption: Interruption) => void) | null = null;
   readonly #onOver: (call: Call) => void;
   #isClosed = false;

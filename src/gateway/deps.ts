@@ -11,12 +11,14 @@ import type { ScanBounds } from '../openai/scan.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Upstream } from '../wire/upstream.ts';
+import type { Breaker } from './breaker.ts';
 
 export interface GatewayDeps {
   keys: KeyCache;
   /** The newest rate cards: replaced when prices change. */
   catalog: { readonly rates: RateCards };
   ledger: Ledger;
+  breaker: Breaker;
   clock: Clock;
   /** Null: no upstream key is set, so nothing can be forwarded. */
   upstream: Upstream | null;

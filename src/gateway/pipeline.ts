@@ -18,9 +18,13 @@ import { settle } from './stages/settle.ts';
 
 /** Takes a call to its end. Rejects on a bug of ours only; its hold has ended then too. */
 export async function handle(deps: GatewayDeps, call: Call): Promise<void> {
-  const reserved = await admit(deps, call);
-  if (reserved.kind === 'stopped') respondStopped(deps, reserved);
-  else await serve(deps, reserved);
+  try {
+    const reserved = await admit(deps, call);
+    if (reserved.kind === 'stopped') respondStopped(deps, reserved);
+    else await serve(deps, reserved);
+  } finally {
+    if (call.pass !== null) deps.breaker.leave(call.pass);
+  }
 }
 
 /** From the request line to a journaled hold. */

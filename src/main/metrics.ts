@@ -1,6 +1,7 @@
 /** What the metrics show of this process: its state at the moment of a scrape, and how long Postgres takes over the ledger's work. */
 import type { LeaseTable } from '../admission/lease-table.ts';
 import type { KeyCache } from '../auth/keys.ts';
+import type { Breaker } from '../gateway/breaker.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import type { Watch } from '../jobs/watch.ts';
 import type { LedgerStore } from '../ledger/heartbeat.ts';
@@ -13,18 +14,20 @@ export interface StateOptions {
   ledger: Ledger;
   journal: Journal;
   gateway: Gateway;
+  breaker: Breaker;
   keys: KeyCache;
   watch: Watch;
   /** Postgres's clock. */
   nowMs: number;
 }
 
-export function gauges({ ledger, journal, gateway, keys, watch, nowMs }: StateOptions): Gauges {
+export function gauges({ ledger, journal, gateway, breaker, keys, watch, nowMs }: StateOptions): Gauges {
   const { oldestMs } = ledger.flusher.backlog;
   return {
     teams: teamGauges(ledger.leases, keys, nowMs),
     inFlightCalls: gateway.inFlight,
     waitingCalls: ledger.waiting,
+    openBreakers: { team: breaker.openTeams, upstream: breaker.isUpstreamOpen ? 1 : 0 },
     journalPendingBytes: ledger.journalPendingBytes,
     flushBacklogEvents: ledger.flusher.backlog.length,
     flushLagSeconds: oldestMs === null ? 0 : Math.max(0, nowMs - oldestMs) / 1000,

@@ -9,6 +9,7 @@ import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
 import { Catalog } from '../auth/catalog.ts';
 import { KeyCache } from '../auth/keys.ts';
 import type { Config } from '../config.ts';
+import { Breaker } from '../gateway/breaker.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
 import { followCatalog } from '../jobs/follow-catalog.ts';
@@ -89,6 +90,7 @@ interface Base {
   onStoreError: (error: unknown) => void;
   /** How often this instance reported spending to Postgres, or noticed a change of limits or grants. */
   moves: { count: number };
+  breaker: Breaker;
   /** Where the catalog's version goes that a heartbeat brings. */
   heartbeats: { onCatalogVersion: (version: number) => void };
 }
@@ -109,6 +111,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const metrics = createMetrics({ version });
   const moves = { count: 0 };
   const heartbeats = { onCatalogVersion: () => {} };
+  const breaker = openBreaker(log);
   const base: Base = {
     config,
     log,
@@ -121,6 +124,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     metrics,
     onStoreError,
     moves,
+    breaker,
     heartbeats,
   };
 
@@ -201,7 +205,8 @@ async function openLedger(base: Base, journals: string) {
 }
 
 /** Reads keys and prices, and follows their changes. */
-async function openCatalog({ config, back, store, moves, heartbeats, onStoreError }: Base, ledger: Ledger) {
+async function openCatalog(base: Base, ledger: Ledger) {
+  const { config, back, store, moves, breaker, heartbeats, onStoreError } = base;
   const { sql } = store.database;
   const addresses = new ClientAddresses(config.trustedProxies);
   const keys = new KeyCache({ findKey: (hash) => findKey(sql, hash), addresses });
@@ -211,6 +216,7 @@ async function openCatalog({ config, back, store, moves, heartbeats, onStoreErro
     onChange: (teamIds) => {
       moves.count++;
       ledger.revoke(teamIds);
+      breaker.changed(teamIds);
     },
     onError: onStoreError,
   });
@@ -237,7 +243,7 @@ interface Parts {
 /** Makes what clients and people talk to, and starts the background jobs. */
 function openFront(base: Base, parts: Parts, adminKey: string) {
   const { ledger, journal, addresses, keys, catalog, upstream } = parts;
-  const { config, log, version, group, back, store, clock, metrics, moves, onStoreError } = base;
+  const { config, log, version, group, back, store, clock, metrics, moves, breaker, onStoreError } = base;
   const { database } = store;
   const counts = new ApiErrorCounts({
     write: (added) => addApiErrors(database.sql, added),
@@ -251,6 +257,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     keys,
     catalog,
     ledger,
+    breaker,
     clock,
     upstream,
     upstreamApiKey: config.openaiApiKey ?? '',
@@ -265,7 +272,9 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
   });
   const watch = startWatch({ db: database.db, budgetsMax: TEAM_CAP, onError: onStoreError });
   back.defer(() => watch.stop());
-  metrics.readGaugesFrom(() => gauges({ ledger, journal, gateway, keys, watch, nowMs: clock.nowMs() }));
+  metrics.readGaugesFrom(() =>
+    gauges({ ledger, journal, gateway, breaker, keys, watch, nowMs: clock.nowMs() }),
+  );
   const accessLog = new AccessLog({
     write: (entry) => writeAccess(database, entry),
     nowMs: clock.nowMs,
@@ -313,6 +322,17 @@ async function expectDefaultPlan({ db }: Database, name: string, { logger }: Log
     { plan: name },
     'there is no plan of the name in TOLLGATE_DEFAULT_PLAN: new teams must name one',
   );
+}
+
+function openBreaker({ logger }: Log): Breaker {
+  return new Breaker({
+    monotonicMs: () => performance.now(),
+    onChange(teamId, isOpen) {
+      const fields = teamId === null ? { scope: 'upstream' } : { scope: 'team', team: teamId };
+      if (isOpen) logger.warn(fields, 'the upstream fails: calls go one at a time');
+      else logger.info(fields, 'the upstream responds again');
+    },
+  });
 }
 
 function openUpstream(config: Config): Upstream {

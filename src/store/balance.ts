@@ -162,6 +162,7 @@ export function toLimit(row: LimitRow): Limit {
     window: row.window,
     enforcement: row.enforcement,
     maxHold: row.maxHold === null ? null : usd(row.maxHold),
+    maxUnknown: row.maxUnknown === null ? null : usd(row.maxUnknown),
   };
 }
 

@@ -29,6 +29,8 @@ export interface NewLimit {
   enforcement: Enforcement;
   /** Decimal text; null: none. */
   maxHold: string | null;
+  /** Decimal text; null: as domain/unknown.ts says. */
+  maxUnknown: string | null;
   /** Percents of the amount; null: those of the configuration. */
   warnAt: number[] | null;
 }
@@ -103,6 +105,7 @@ export function changeLimit(
   change: {
     amount?: string | undefined;
     maxHold?: string | null | undefined;
+    maxUnknown?: string | null | undefined;
     warnAt?: number[] | null | undefined;
   },
 ): Promise<LimitRow | ApiError | null> {

@@ -87,6 +87,8 @@ export const limits = pgTable(
     enforcement: text('enforcement', { enum: ENFORCEMENTS }).notNull(),
     /** The most that one call may hold; null: as much as is left. */
     maxHold: money('max_hold'),
+    /** Of cost: charged for unknown outcomes above it, calls go one at a time; null: as domain/unknown.ts says. */
+    maxUnknown: money('max_unknown'),
     /** Percents of the amount at which it warns; null: those of the configuration. */
     warnAt: integer('warn_at').array(),
     createdAt: moment('created_at').notNull(),

@@ -30,6 +30,7 @@ const planLimit = z.object({
   window: storedWindow,
   enforcement: z.enum(ENFORCEMENTS),
   maxHold: z.string().nullable().default(null),
+  maxUnknown: z.string().nullable().default(null),
   warnAt: z.array(z.number()).nullable().default(null),
 });
 export const planLimits = z.array(planLimit);

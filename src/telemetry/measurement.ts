@@ -76,6 +76,8 @@ export interface Gauges {
   teams: Iterable<{ team: string; heldPicoUsd: PicoUsd; leasedPicoUsd: PicoUsd }>;
   inFlightCalls: number;
   waitingCalls: number;
+  /** Circuits that let one call through at a time: of teams, and of the upstream. */
+  openBreakers: { readonly team: number; readonly upstream: number };
   journalPendingBytes: number;
   flushBacklogEvents: number;
   flushLagSeconds: number;

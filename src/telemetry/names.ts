@@ -169,6 +169,12 @@ export const METRICS = {
     labels: [],
     help: 'Calls waiting for money that other calls hold.',
   },
+  tollgate_breakers_open: {
+    type: 'gauge',
+    merge: 'max',
+    labels: ['scope'],
+    help: 'Circuits of the breaker that are open: of teams, and of the upstream as a whole.',
+  },
   tollgate_journal_pending_bytes: {
     type: 'gauge',
     merge: 'sum',

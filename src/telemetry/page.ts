@@ -64,6 +64,10 @@ export function gaugeFamilies(series: AllSeries, reading: Gauges): Family[] {
     familyOfRows('tollgate_leased_usd', teams, (team) => [team.leased]),
     gaugeFamily('tollgate_in_flight_calls', reading.inFlightCalls),
     gaugeFamily('tollgate_waiting_calls', reading.waitingCalls),
+    familyOf('tollgate_breakers_open', [
+      sampleOf('tollgate_breakers_open', ['team'], reading.openBreakers.team),
+      sampleOf('tollgate_breakers_open', ['upstream'], reading.openBreakers.upstream),
+    ]),
     gaugeFamily('tollgate_journal_pending_bytes', reading.journalPendingBytes),
     gaugeFamily('tollgate_flush_backlog_events', reading.flushBacklogEvents),
     gaugeFamily('tollgate_flush_lag_seconds', reading.flushLagSeconds),

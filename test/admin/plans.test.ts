@@ -21,6 +21,7 @@ const stored = (limit: object) => ({
   models: null,
   enforcement: 'strict',
   max_hold: null,
+  max_unknown: null,
   warn_at: null,
   ...limit,
 });

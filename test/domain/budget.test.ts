@@ -40,6 +40,7 @@ const limit = (changes: Partial<Limit> = {}): Limit => ({
   window: { type: 'calendar', unit: 'day', timeZone: 'UTC' },
   enforcement: 'strict',
   maxHold: null,
+  maxUnknown: null,
   ...changes,
 });
 

@@ -15,6 +15,7 @@ export function accountOf(changes: Partial<Account> & { teamId?: string; keyId?:
     unlimited: false,
     failOpen: false,
     warnings: [],
+    unknown: [],
     ...rest,
   };
 }
@@ -32,6 +33,7 @@ export function limitOf(id: string, amount: string, changes: Partial<Limit> = {}
     window: { type: 'lifetime' },
     enforcement: 'strict',
     maxHold: null,
+    maxUnknown: null,
     ...changes,
   };
 }

@@ -33,6 +33,7 @@ export function gauges(changes: Partial<Gauges> = {}): Gauges {
     teams: [],
     inFlightCalls: 3,
     waitingCalls: 2,
+    openBreakers: { team: 1, upstream: 0 },
     journalPendingBytes: 512,
     flushBacklogEvents: 9,
     flushLagSeconds: 0,

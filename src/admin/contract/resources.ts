@@ -145,6 +145,7 @@ export const Limit = z
     window,
     enforcement,
     max_hold: money.nullable(),
+    max_unknown: money.nullable(),
     warn_at: z.array(z.int()).nullable(),
     created_at: instant,
     deleted_at: instant.nullable(),
@@ -166,6 +167,14 @@ export const NewLimit = z
     max_hold: amount.nullable().default(null).meta({
       description: "The most that one call may hold, in the meter's unit; null: as much as is left",
     }),
+    max_unknown: amount
+      .nullable()
+      .default(null)
+      .meta({
+        description:
+          'Of a cost limit: while more than this is charged for calls of unknown outcome, calls go one at a time; null: ' +
+          'a tenth of the amount, or the largest hold if that is more',
+      }),
     warn_at: percents.nullable().default(null).meta({
       description: 'Percents of the amount at which it warns; null: those of the configuration; empty: never',
     }),
@@ -174,6 +183,7 @@ export const NewLimit = z
 export const LimitChange = changes({
   amount,
   max_hold: amount.nullable(),
+  max_unknown: amount.nullable(),
   warn_at: percents.nullable(),
 }).meta({ id: 'LimitChange' });
 
@@ -269,6 +279,7 @@ export const Plan = z
         window: true,
         enforcement: true,
         max_hold: true,
+        max_unknown: true,
         warn_at: true,
       }),
     ),

@@ -70,10 +70,14 @@ function ChangeDialog(props: ChangeProps) {
 
 function ChangeForm({ limit, whole, onClose, onDone }: ChangeProps & { whole: Limit }) {
   const t = useMessages();
-  const before = { maxHold: whole.max_hold ?? '', warnAt: whole.warn_at?.join(', ') ?? '' };
+  const before = {
+    maxHold: whole.max_hold ?? '',
+    maxUnknown: whole.max_unknown ?? '',
+    warnAt: whole.warn_at?.join(', ') ?? '',
+  };
   const [amount, setAmount] = useState(whole.amount);
   const [options, setOptions] = useState(before);
-  const { maxHold, warnAt } = options;
+  const { maxHold, maxUnknown, warnAt } = options;
   const isMoney = limit.meter === 'cost_usd';
   const amountProblem = quantityError(t, limit.meter, amount);
   return (
@@ -90,6 +94,7 @@ function ChangeForm({ limit, whole, onClose, onDone }: ChangeProps & { whole: Li
           amount,
           // Only changed fields are sent: "never warns" and "as configured" look the same in the form.
           ...(maxHold === before.maxHold ? {} : { max_hold: maxHold === '' ? null : maxHold }),
+          ...(maxUnknown === before.maxUnknown ? {} : { max_unknown: maxUnknown === '' ? null : maxUnknown }),
           ...(warnAt === before.warnAt ? {} : { warn_at: percentsOf(warnAt) ?? null }),
         });
         onDone(t.limits.changed);
@@ -106,7 +111,12 @@ function ChangeForm({ limit, whole, onClose, onDone }: ChangeProps & { whole: Li
       />
       <details class="more">
         <summary>{t.limits.more}</summary>
-        <LimitOptions hasMaxHold={whole.enforcement === 'strict'} values={options} onValues={setOptions} />
+        <LimitOptions
+          meter={limit.meter}
+          hasMaxHold={whole.enforcement === 'strict'}
+          values={options}
+          onValues={setOptions}
+        />
       </details>
       <LimitPreviewBox limit={amountProblem ? null : { ...ruleOf(whole), amount }} />
     </FormDialog>

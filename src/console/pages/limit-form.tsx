@@ -28,8 +28,8 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
   const [rule, setRule] = useState(NEW_RULE);
   const [models, setModels] = useState('');
   const [soft, setSoft] = useState(false);
-  const [options, setOptions] = useState({ maxHold: '', warnAt: '' });
-  const { maxHold, warnAt } = options;
+  const [options, setOptions] = useState({ maxHold: '', maxUnknown: '', warnAt: '' });
+  const { maxHold, maxUnknown, warnAt } = options;
   const keys = useKeyOptions(team === '' ? null : team);
   const needsTeam = subject !== 'org' && subject !== 'user' && team === '';
   const isSoft = soft && mayBeSoft(rule);
@@ -39,6 +39,7 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
     models: modelsOf(models),
     enforcement: isSoft ? 'soft' : 'strict',
     max_hold: isSoft || maxHold === '' ? null : maxHold,
+    max_unknown: rule.meter !== 'cost_usd' || maxUnknown === '' ? null : maxUnknown,
     warn_at: percentsOf(warnAt) ?? null,
   };
   const errors = {
@@ -99,7 +100,7 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
           {mayBeSoft(rule) && (
             <Tick label={t.limits.soft} hint={t.limits.softHint} checked={soft} onChecked={setSoft} />
           )}
-          <LimitOptions hasMaxHold={!isSoft} values={options} onValues={setOptions} />
+          <LimitOptions meter={rule.meter} hasMaxHold={!isSoft} values={options} onValues={setOptions} />
         </div>
       </details>
       <LimitPreviewBox limit={isReady ? body : null} />

@@ -8,17 +8,19 @@ import { percentsOf } from './rule.ts';
 
 export interface LimitOptionValues {
   maxHold: string;
+  maxUnknown: string;
   warnAt: string;
 }
 
 interface LimitOptionsProps {
+  meter: Meter;
   /** False: a soft limit bounds no call. */
   hasMaxHold: boolean;
   values: LimitOptionValues;
   onValues: (values: LimitOptionValues) => void;
 }
 
-export function LimitOptions({ hasMaxHold, values, onValues }: LimitOptionsProps) {
+export function LimitOptions({ meter, hasMaxHold, values, onValues }: LimitOptionsProps) {
   const t = useMessages();
   return (
     <div class="row">
@@ -30,6 +32,17 @@ export function LimitOptions({ hasMaxHold, values, onValues }: LimitOptionsProps
           optional
           value={values.maxHold}
           onValue={(maxHold) => onValues({ ...values, maxHold })}
+          numeric
+        />
+      )}
+      {meter === 'cost_usd' && (
+        <TextField
+          label={t.limits.maxUnknown}
+          param="max_unknown"
+          hint={t.limits.maxUnknownHint}
+          optional
+          value={values.maxUnknown}
+          onValue={(maxUnknown) => onValues({ ...values, maxUnknown })}
           numeric
         />
       )}
@@ -46,9 +59,11 @@ export function LimitOptions({ hasMaxHold, values, onValues }: LimitOptionsProps
 }
 
 /** Returns the errors of the options by the API's names of the fields. */
-export function limitOptionErrors(t: Messages, meter: Meter, { maxHold, warnAt }: LimitOptionValues) {
+export function limitOptionErrors(t: Messages, meter: Meter, values: LimitOptionValues) {
+  const { maxHold, maxUnknown, warnAt } = values;
   return {
     max_hold: maxHold === '' ? '' : quantityError(t, meter, maxHold),
+    max_unknown: maxUnknown === '' ? '' : quantityError(t, meter, maxUnknown),
     warn_at: percentsOf(warnAt) === undefined ? t.limits.badPercents : '',
   };
 }

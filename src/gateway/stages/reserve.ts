@@ -85,13 +85,17 @@ interface Taken {
 /** Returns when the call holds its money and the journal has it. */
 export async function reserve(deps: GatewayDeps, estimated: Estimated): Promise<Reserved | Stopped> {
   const { call, request, callKind, card, estimate } = estimated;
+  const { descriptor, stream, includeUsage } = request;
+  const closed = askBreaker(deps, estimated, estimated.account);
+  if (closed !== null) return stopped(call, closed, descriptor.name, estimated.account, callKind.endUser);
   const taken = await takeUnderTheRules(deps, estimated);
   if (taken.kind === 'stopped') return taken;
   const { account, hold, waited } = taken;
-  const { descriptor, stream, includeUsage } = request;
-  if (call.clientGone) {
+  // The upstream may have failed while it waited.
+  const error = waited ? askBreaker(deps, estimated, account) : null;
+  if (call.clientGone || error !== null) {
     deps.ledger.cancel(hold);
-    return stopped(call, null, descriptor.name, account, callKind.endUser);
+    return stopped(call, call.clientGone ? null : error, descriptor.name, account, callKind.endUser);
   }
   const outgoing = outgoingOf(deps, estimated, hold);
   const written = await journaled(deps, estimated, account, hold);
@@ -115,6 +119,22 @@ export async function reserve(deps: GatewayDeps, estimated: Estimated): Promise<
     includeUsage,
     outgoing,
   };
+}
+
+/** Returns why the call may not go upstream just now; null: it may, as the call's pass says. */
+function askBreaker(
+  { breaker, clock }: GatewayDeps,
+  { call, request, callKind }: Estimated,
+  account: Account,
+): ApiError | null {
+  if (call.pass !== null) breaker.leave(call.pass);
+  call.pass = null;
+  if (!request.operation.billable) return null;
+  if (breaker.watched === 0 && account.unknown.length === 0) return null;
+  const pass = breaker.enter(account, callKind, clock.nowMs());
+  if (pass instanceof ApiError) return pass;
+  call.pass = pass;
+  return null;
 }
 
 /** Returns whether the journal has the hold. Rejects on a bug of ours; the hold has ended then. */

@@ -1,4 +1,5 @@
 /** Settle: from how the upstream's response ended to what the call cost; the rest of its hold is free again. */
+import { asId, type EventId, momentOfUuidV7 } from '../../domain/ids.ts';
 import { costOf, type Price, type RateCard, tierBilled } from '../../domain/price.ts';
 import type { AnswerState, MeteredResponse, Usage } from '../../domain/usage.ts';
 import type { Outcome } from '../../ledger/events.ts';
@@ -42,8 +43,29 @@ export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Se
     priceId,
   };
   deps.ledger.settle(reserved.hold, settled);
+  if (outcome === 'unknown' || deps.breaker.watched > 0) informBreaker(deps, reserved, settled);
   reserved.call.ended('settle');
   return { kind: 'settled', reserved, response, state: metered.state, outcome: settled, pricedModel };
+}
+
+function informBreaker(
+  { breaker }: GatewayDeps,
+  { call, account, callKind, descriptor, hold }: Reserved,
+  { outcome, reason, cost }: Outcome,
+): void {
+  if (descriptor.class !== 'metered') return;
+  const { teamId, keyId } = account.principal;
+  if (outcome !== 'unknown') {
+    const answered = reason === 'upstream_unreachable' ? 'neither' : 'answered';
+    breaker.ended(teamId, answered, call.pass, null);
+    return;
+  }
+  const { model, endUser } = callKind;
+  const id = asId<EventId>(hold.id);
+  const unknown = { id, keyId, model, endUser, admittedMs: momentOfUuidV7(id), charged: cost };
+  // What the client or this gateway broke off says nothing of the upstream.
+  const answered = reason?.startsWith('upstream_') ? 'failed' : 'neither';
+  breaker.ended(teamId, answered, call.pass, unknown);
 }
 
 function headerOf(response: UpstreamResponse, name: string): string | null {

@@ -3,8 +3,8 @@
  * the version by which replicas notice a change.
  */
 
-import { type Account, inSpendingOrder } from '../../domain/budget.ts';
-import { asId, type GrantId, type KeyId, type LimitId, type TeamId } from '../../domain/ids.ts';
+import { type Account, inSpendingOrder, type UnknownCall } from '../../domain/budget.ts';
+import { asId, type EventId, type GrantId, type KeyId, type LimitId, type TeamId } from '../../domain/ids.ts';
 import {
   type Grant,
   type Limit,
@@ -49,9 +49,10 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
     from keys k join teams t on t.id = k.team_id
     where k.hash = ${hash} or k.previous_hash = ${hash}`;
   if (!row) return null;
-  const [limits, grants, warned] = await Promise.all([
+  const [limits, grants, unknown, warned] = await Promise.all([
     limitsOf(sql, row.team_id, row.id),
     grantsOf(sql, row.team_id),
+    unknownOf(sql, row.team_id),
     openWarnings(sql, [row.team_id, ORGANIZATION_ID]),
   ]);
   const sources = new Set<LimitId | GrantId>([...limits, ...grants].map(({ id }) => id));
@@ -72,6 +73,7 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       unlimited: row.unlimited,
       failOpen: row.fail_open,
       warnings,
+      unknown,
     },
     expiresAtMs: row.expires_at_ms,
     revoked: row.revoked,
@@ -88,6 +90,7 @@ export async function warmKeys(sql: Sql): Promise<void> {
     findKey(sql, ''),
     limitsOf(sql, ORGANIZATION_ID, asId(ORGANIZATION_ID)),
     grantsOf(sql, ORGANIZATION_ID),
+    unknownOf(sql, ORGANIZATION_ID),
     openWarnings(sql, [ORGANIZATION_ID]),
   ]);
 }
@@ -105,9 +108,11 @@ async function limitsOf(sql: Sql, teamId: TeamId, keyId: KeyId): Promise<Limit[]
       window: Window;
       enforcement: 'strict' | 'soft';
       max_hold: string | null;
+      max_unknown: string | null;
     }[]
   >`
-    select id, team_id, subject_type, subject_id, models, meter, amount::text, "window", enforcement, max_hold::text
+    select id, team_id, subject_type, subject_id, models, meter, amount::text, "window", enforcement, max_hold::text,
+      max_unknown::text
     from limits
     where team_id in (${teamId}, ${ORGANIZATION_ID}) and deleted_at is null
       and (subject_type <> 'key' or subject_id = ${keyId})
@@ -122,6 +127,37 @@ async function limitsOf(sql: Sql, teamId: TeamId, keyId: KeyId): Promise<Limit[]
     window: row.window,
     enforcement: row.enforcement,
     maxHold: row.max_hold === null ? null : usd(row.max_hold),
+    maxUnknown: row.max_unknown === null ? null : usd(row.max_unknown),
+  }));
+}
+
+/** The latest calls of unknown outcome are enough to know that there are too many. */
+const UNKNOWN_MAX = 1_000;
+
+async function unknownOf(sql: Sql, teamId: TeamId): Promise<UnknownCall[]> {
+  const rows = await sql<
+    {
+      id: EventId;
+      key_id: KeyId;
+      model: string;
+      end_user: string | null;
+      admitted_ms: number;
+      charged: string;
+    }[]
+  >`
+    select e.id, e.key_id, e.model, e.end_user, e.cost_usd::text as charged,
+      floor(extract(epoch from e.created_at) * 1000)::float8 as admitted_ms
+    from usage_events e
+    where e.team_id = ${teamId} and e.outcome = 'unknown'
+      and not exists (select from adjustments a where a.team_id = e.team_id and a.event_id = e.id)
+    order by e.created_at desc limit ${UNKNOWN_MAX}`;
+  return rows.map((row) => ({
+    id: row.id,
+    keyId: row.key_id,
+    model: row.model,
+    endUser: row.end_user,
+    admittedMs: row.admitted_ms,
+    charged: usd(row.charged),
   }));
 }
 

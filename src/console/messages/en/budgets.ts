@@ -147,6 +147,8 @@ export const budgets = {
     more: 'More settings',
     maxHold: 'Most that one call may hold',
     maxHoldHint: 'Empty: as much as is left.',
+    maxUnknown: 'Most charged for unknown outcomes',
+    maxUnknownHint: 'Above it calls go one at a time. Empty: a tenth, or the largest hold.',
     warnAt: 'Warn at (percent)',
     warnAtHint: 'Such as 50, 80, 100. Empty: as configured.',
     badPercents: 'Enter up to ten percentages from 1 to 1000, separated by commas',

@@ -70,6 +70,8 @@ export const ledger = {
     invalid_json: 'Invalid JSON',
     request_too_large: 'Request too large',
     ledger_unavailable: 'Ledger not reachable',
+    upstream_unavailable: 'Upstream failing',
+    body_too_complex: 'Request body too complex',
     shutting_down: 'Gateway was stopping',
     upstream_unreachable: 'Upstream not reachable',
     upstream_not_configured: 'No upstream key',

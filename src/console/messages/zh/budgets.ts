@@ -143,6 +143,8 @@ export const budgets: Budgets = {
     more: '更多设置',
     maxHold: '单次调用最多预扣',
     maxHoldHint: '留空表示剩余多少即可预扣多少。',
+    maxUnknown: '结果未知的费用上限',
+    maxUnknownHint: '超过后调用逐个进行。留空表示十分之一或最大的一次预扣。',
     warnAt: '预警阈值（百分比）',
     warnAtHint: '例如 50, 80, 100。留空表示按配置。',
     badPercents: '请输入最多十个 1 到 1000 的百分比，以逗号分隔',

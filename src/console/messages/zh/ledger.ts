@@ -74,6 +74,8 @@ export const ledger: Ledger = {
     invalid_json: 'JSON 无效',
     request_too_large: '请求过大',
     ledger_unavailable: '账本不可用',
+    upstream_unavailable: '上游故障中',
+    body_too_complex: '请求体过于复杂',
     shutting_down: '网关正在停止',
     upstream_unreachable: '上游不可达',
     upstream_not_configured: '未配置上游密钥',

@@ -1,0 +1,261 @@
+/**
+ * The breaker: keeps retries from paying for a failing upstream again and again. Owns: which teams may call just now, one
+ * at a time or at all. Does not own: what a failure costs (settle). It knows this instance alone.
+ *
+ * A team's circuit opens after two unknown outcomes in a row that the upstream caused; the upstream's own, for all teams,
+ * once calls of two teams failed within a minute and no call succeeded since. While a circuit is open, one call at a time
+ * goes through as a probe: soon after the last call that it turned away, or later if clients do not wait. So a client
+ * that repeats its call for half a minute pays for it twice.
+ */
+import type { Account, CallKind, UnknownCall } from '../domain/budget.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
+import type { TeamId } from '../domain/ids.ts';
+import { formatUsd } from '../domain/money.ts';
+import { type UnknownExcess, unknownExcess } from '../domain/unknown.ts';
+
+const FAILURES = 2;
+/** A probe may follow so long after the last call that was turned away, … */
+const QUIET_MS = 10_000;
+const QUIET_MAX_MS = 60_000;
+/** … or so long after the circuit opened, whatever clients do. The retries of one prompt have ended by then. */
+const PATIENCE_MS = 30_000;
+const PATIENCE_MAX_MS = 300_000;
+/** While a probe is under way, and where calls go one at a time. */
+const BUSY_RETRY_MS = 2_000;
+/** Failures of several teams within it speak of the upstream. */
+const TOGETHER_MS = 60_000;
+/** Calls of unknown outcome that are remembered of a team, and named in an error. */
+const KNOWN_MAX = 1_000;
+const NAMED_MAX = 20;
+/** By then an event that this instance has recorded is in Postgres, and in what is read from there. */
+const FLUSHED_MS = 2_000;
+
+/** How a call ended, as far as it says something of the upstream. `neither`: its client left, or nothing was sent. */
+export type Answered = 'answered' | 'failed' | 'neither';
+
+class Circuit {
+  failures = 0;
+  #openedMs: number | null = null;
+  #probes = 0;
+  #isProbing = false;
+  #turnedAwayMs: number | null = null;
+
+  get isOpen(): boolean {
+    return this.#openedMs !== null;
+  }
+
+  /** Returns how long a call has to wait at least; 0: it may go, as a probe if the circuit is open. */
+  waitMs(nowMs: number): number {
+    if (this.#openedMs === null) return 0;
+    if (this.#isProbing) return BUSY_RETRY_MS;
+    const quietMs = Math.min(QUIET_MS * 2 ** this.#probes, QUIET_MAX_MS);
+    const patienceMs = Math.min(PATIENCE_MS * 2 ** this.#probes, PATIENCE_MAX_MS);
+    const lateMs = this.#openedMs + patienceMs;
+    const quietUntilMs = (this.#turnedAwayMs ?? this.#openedMs) + quietMs;
+    if (nowMs >= Math.min(lateMs, quietUntilMs)) return 0;
+    this.#turnedAwayMs = nowMs;
+    return Math.min(lateMs - nowMs, quietMs);
+  }
+
+  /** @returns whether the call is a probe */
+  enter(): boolean {
+    this.#isProbing = this.isOpen;
+    return this.#isProbing;
+  }
+
+  leave(): void {
+    this.#isProbing = false;
+  }
+
+  open(nowMs: number): void {
+    this.#openedMs ??= nowMs;
+  }
+
+  /** The probe failed: the next one follows later. */
+  probeFailed(nowMs: number): void {
+    this.#probes++;
+    this.#openedMs = nowMs;
+    this.#turnedAwayMs = null;
+  }
+}
+
+/** A call on its way through circuits that are watched. */
+export interface Pass {
+  readonly teamId: TeamId;
+  /** Circuits of which it is the probe. */
+  readonly probes: readonly Circuit[];
+  /** Its team's calls go one at a time. */
+  readonly isAlone: boolean;
+}
+
+/** A call of unknown outcome that this instance has recorded. */
+interface RecordedCall {
+  readonly recordedMs: number;
+  /** From when on Postgres is asked about it: once the account was read again and the event must be there. Null: not yet. */
+  knownMs: number | null;
+  readonly call: UnknownCall;
+}
+
+export interface BreakerOptions {
+  monotonicMs(): number;
+  /** A circuit opened or closed; null: the upstream's. */
+  onChange(teamId: TeamId | null, isOpen: boolean): void;
+}
+
+export class Breaker {
+  /** Teams and calls that are looked at; 0, as nearly always: no call needs to ask. */
+  watched = 0;
+  readonly #options: BreakerOptions;
+  readonly #teams = new Map<TeamId, Circuit>();
+  #upstream = new Circuit();
+  /** When calls of each team failed, since any call succeeded. */
+  readonly #failing = new Map<TeamId, number>();
+  readonly #unknown = new Map<TeamId, RecordedCall[]>();
+  readonly #alone = new Set<TeamId>();
+
+  constructor(options: BreakerOptions) {
+    this.#options = options;
+  }
+
+  /** The number of teams whose circuit is open. */
+  get openTeams(): number {
+    let open = 0;
+    for (const circuit of this.#teams.values()) if (circuit.isOpen) open++;
+    return open;
+  }
+
+  get isUpstreamOpen(): boolean {
+    return this.#upstream.isOpen;
+  }
+
+  /** Lets a call through, or says why not just now. To be followed by `leave`. @param nowMs Postgres's clock */
+  enter(account: Account, kind: CallKind, nowMs: number): Pass | ApiError {
+    const { teamId } = account.principal;
+    const atMs = this.#options.monotonicMs();
+    const team = this.#teams.get(teamId);
+    const waitMs = this.#upstream.waitMs(atMs);
+    if (waitMs > 0) return unavailable('upstream', waitMs, []);
+    const teamWaitMs = team?.waitMs(atMs) ?? 0;
+    const unknown = this.#unknownOf(account);
+    if (teamWaitMs > 0) return unavailable('team', teamWaitMs, unknown);
+    const excess = unknownExcess(account, kind, unknown, nowMs);
+    if (excess !== null && this.#alone.has(teamId)) return oneAtATime(teamId, excess);
+    if (excess !== null) this.#alone.add(teamId);
+    const probes = [team, this.#upstream].filter((circuit): circuit is Circuit => circuit?.enter() ?? false);
+    return { teamId, probes, isAlone: excess !== null };
+  }
+
+  /** The call of a pass is over, or was never sent. */
+  leave({ teamId, probes, isAlone }: Pass): void {
+    for (const circuit of probes) circuit.leave();
+    if (isAlone) this.#alone.delete(teamId);
+  }
+
+  /** A call that was sent has ended. @param unknown it, if its outcome is not known */
+  ended(teamId: TeamId, answered: Answered, pass: Pass | null, unknown: UnknownCall | null): void {
+    const atMs = this.#options.monotonicMs();
+    if (unknown !== null) {
+      const calls = this.#unknown.get(teamId) ?? [];
+      calls.push({ recordedMs: atMs, knownMs: null, call: unknown });
+      if (calls.length > KNOWN_MAX) calls.shift();
+      this.#unknown.set(teamId, calls);
+    }
+    if (answered === 'failed') this.#failed(teamId, pass, atMs);
+    else if (answered === 'answered') this.#answered(teamId);
+    this.#count();
+  }
+
+  #failed(teamId: TeamId, pass: Pass | null, atMs: number): void {
+    const { onChange } = this.#options;
+    for (const circuit of pass?.probes ?? []) circuit.probeFailed(atMs);
+    const team = this.#teams.get(teamId) ?? new Circuit();
+    this.#teams.set(teamId, team);
+    if (++team.failures >= FAILURES && !team.isOpen) {
+      team.open(atMs);
+      onChange(teamId, true);
+    }
+    for (const [id, ms] of this.#failing) if (ms < atMs - TOGETHER_MS) this.#failing.delete(id);
+    this.#failing.set(teamId, atMs);
+    if (this.#failing.size < 2 || this.#upstream.isOpen) return;
+    this.#upstream.open(atMs);
+    onChange(null, true);
+  }
+
+  #answered(teamId: TeamId): void {
+    const { onChange } = this.#options;
+    if (this.#teams.get(teamId)?.isOpen) onChange(teamId, false);
+    this.#teams.delete(teamId);
+    this.#failing.clear();
+    if (!this.#upstream.isOpen) return;
+    this.#upstream = new Circuit();
+    onChange(null, false);
+  }
+
+  /** Rules or outcomes of these teams changed in Postgres: what it knows of unknown calls is read again from there. */
+  changed(teamIds: ReadonlySet<string> | 'all'): void {
+    const atMs = this.#options.monotonicMs();
+    for (const [teamId, calls] of this.#unknown) {
+      if (teamIds !== 'all' && !teamIds.has(teamId)) continue;
+      for (const call of calls) call.knownMs ??= Math.max(atMs, call.recordedMs + FLUSHED_MS);
+      this.#forgetKnown(teamId, calls, atMs);
+    }
+  }
+
+  /** Forgets the calls of which Postgres is asked: they may be released there. */
+  #forgetKnown(teamId: TeamId, calls: RecordedCall[], atMs: number): void {
+    const kept = calls.filter(({ knownMs }) => knownMs === null || knownMs > atMs);
+    if (kept.length > 0) this.#unknown.set(teamId, kept);
+    else this.#unknown.delete(teamId);
+    this.#count();
+  }
+
+  #count(): void {
+    this.watched = this.#teams.size + this.#unknown.size + (this.#upstream.isOpen ? 1 : 0);
+  }
+
+  /** What Postgres knew when the key was read, and what this instance has seen since. */
+  #unknownOf(account: Account): UnknownCall[] {
+    const { teamId } = account.principal;
+    const calls = new Map(account.unknown.map((call) => [call.id, call]));
+    this.#forgetKnown(teamId, this.#unknown.get(teamId) ?? [], this.#options.monotonicMs());
+    for (const { call } of this.#unknown.get(teamId) ?? []) calls.set(call.id, call);
+    return [...calls.values()];
+  }
+}
+
+function unavailable(scope: 'team' | 'upstream', retryAfterMs: number, calls: UnknownCall[]): ApiError {
+  const whose = scope === 'team' ? "this team's last calls" : 'the last calls of several teams';
+  return apiError(
+    'upstream_unavailable',
+    `The upstream failed ${whose}, and may have billed them: nothing was sent. One call at a time is tried again.`,
+    { retryAfterMs, details: { scope, unknown_events: idsOf(calls) } },
+  );
+}
+
+function oneAtATime(teamId: TeamId, { source, sourceId, unknown, most, calls }: UnknownExcess): ApiError {
+  const release = `POST /admin/v1/unknown/release {"filter": {"team_id": "${teamId}"}, "reason": "…"}`;
+  return apiError(
+    'rate_limit_exceeded',
+    `Calls of unknown outcome are charged $${formatUsd(unknown)} to this ${source}, more than its max_unknown of ` +
+      `$${formatUsd(most)}: until there is evidence or an administrator releases them (${release}), calls go one at a time.`,
+    {
+      retryAfterMs: BUSY_RETRY_MS,
+      details: {
+        limit_id: sourceId,
+        limit_type: source,
+        unknown_usd: formatUsd(unknown),
+        max_unknown_usd: formatUsd(most),
+        unknown_events: idsOf(calls),
+      },
+    },
+  );
+}
+
+/** The latest first. */
+function idsOf(calls: readonly UnknownCall[]): string[] {
+  return calls
+    .map(({ id }) => id as string)
+    .sort()
+    .reverse()
+    .slice(0, NAMED_MAX);
+}
