@@ -3,7 +3,13 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { formatUsd, usd } from '../domain/money.ts';
-import { type PriceLine, type TextPrice, textLines, textPriceOf } from '../domain/price.ts';
+import {
+  needsCacheWriteRate,
+  type PriceLine,
+  type TextPrice,
+  textLines,
+  textPriceOf,
+} from '../domain/price.ts';
 import { toPriceLine, toStoredLine } from '../store/price-lines.ts';
 import {
   changePrice,
@@ -11,8 +17,10 @@ import {
   deletePrice,
   findPrice,
   listPrices,
+  type NewPrice as NewPriceRow,
   type PriceRow,
 } from '../store/prices.ts';
+import { readImageRules } from '../store/seed/read-seed.ts';
 import { NewPrice, Price, PriceChange, Prices, priceListQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, instantOf } from './page.ts';
@@ -27,13 +35,15 @@ export function priceRoutes(app: OpenAPIHono, { database }: AdminOptions): void 
     async ({ body }) => {
       const lines = linesOf(body);
       if (isApiError(lines)) return lines;
+      const limits = limitsOf(body);
+      if (isApiError(limits)) return limits;
       const price = await createPrice(database, {
         model: body.model,
         tier: body.tier,
         lines: lines.map(toStoredLine),
         longContextAboveTokens: body.long_context_above_tokens ?? null,
         effectiveFrom: dateOf(body.effective_from ?? null),
-        maxOutputTokens: body.max_output_tokens ?? null,
+        limits,
         source: body.source,
       });
       return isApiError(price) ? price : toPrice(price);
@@ -72,6 +82,12 @@ function linesOf(body: z.output<typeof NewPrice>): PriceLine[] | ApiError {
           per,
         );
   const lines: PriceLine[] = [...text];
+  const writes = [...text, ...given].some(({ meter }) => meter === 'cache_write_tokens');
+  if (needsCacheWriteRate(body.model) && !writes) {
+    const what =
+      "Models of this family bill what is written to the prompt cache at a rate above that of input: give 'cache_write_usd', or the rate of input if your contract says so.";
+    return apiError('invalid_request', what, { param: 'cache_write_usd' });
+  }
   for (const { tier: _, rate, ...line } of given) {
     const isTwice = lines.some(
       ({ meter, band }) =>
@@ -84,6 +100,20 @@ function linesOf(body: z.output<typeof NewPrice>): PriceLine[] | ApiError {
     lines.push({ ...line, rate: usd(rate) });
   }
   return lines;
+}
+
+function limitsOf(body: z.output<typeof NewPrice>): NewPriceRow['limits'] | ApiError {
+  const { max_input_tokens, max_output_tokens, image_rule } = body;
+  const rules = readImageRules();
+  if (image_rule !== undefined && !rules.has(image_rule)) {
+    const message = `There is no image rule of this name. Those that there are: ${[...rules.keys()].join(', ')}.`;
+    return apiError('invalid_request', message, { param: 'image_rule' });
+  }
+  return {
+    ...(max_input_tokens === undefined ? {} : { maxInputTokens: max_input_tokens }),
+    ...(max_output_tokens === undefined ? {} : { maxOutputTokens: max_output_tokens }),
+    ...(image_rule === undefined ? {} : { imageRule: image_rule }),
+  };
 }
 
 function maybeUsd(text: string | null): bigint | null {

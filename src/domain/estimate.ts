@@ -7,8 +7,9 @@
  * client set none can be sized where the money is known.
  */
 import { type ApiError, apiError } from './errors.ts';
+import { imageTokens } from './images.ts';
 import { divideUp, type PicoUsd } from './money.ts';
-import type { Operation } from './operation.ts';
+import type { BeyondText, Operation } from './operation.ts';
 import { dearest, type Price, quotientUp, type RateCard, type Rates, type ServiceTier } from './price.ts';
 import {
   type Claim,
@@ -75,13 +76,17 @@ export function estimate(
 ): Estimate | ApiError {
   if (!operation.billable)
     return estimateOf(operation, operation.inputTokensBound, null, null, FREE, NO_OTHERS);
-  if (!card) return unknownPrice(`No price is known for the model ${quote(operation.model)}.`, 'model');
+  if (!card) return unknownModel(operation.model);
   if (card.unboundedReason !== null) {
     const why = `The cost of the model ${quote(card.model)} has no known bound: ${card.unboundedReason}.`;
     return apiError('unbounded_request', why, { param: 'model' });
   }
   const inputTokens = inputBound(operation, card);
   if (typeof inputTokens !== 'number') return inputTokens;
+  if ((operation.beyondText?.compactions ?? 0) > 0 && card.limits.maxOutputTokens === null) {
+    const what = `How much a compaction writes has no known bound with the model ${quote(card.model)}.`;
+    return apiError('unbounded_request', what, { param: 'model' });
+  }
   const asked = operation.serviceTier ?? 'default';
   const price = card.tiers[asked];
   if (!price) return noTier(card, asked, operation);
@@ -114,7 +119,9 @@ function estimateOf(
   billing: Billing,
   otherBillings: readonly Billing[],
 ): Estimate {
-  const { outputTokensLimit, choices, extraOutputTokens } = operation;
+  const { outputTokensLimit, choices } = operation;
+  const compactions = operation.beyondText?.compactions ?? 0;
+  const extraOutputTokens = operation.extraOutputTokens + compactions * (maxOutputTokens ?? 0);
   const openEnded = operation.billable && outputTokensLimit === null;
   return {
     priceId,
@@ -137,16 +144,40 @@ function estimateOf(
  */
 function inputBound(operation: Operation, card: RateCard): number | ApiError {
   const { maxInputTokens } = card.limits;
-  if (operation.inputBoundByModel) {
-    if (maxInputTokens !== null) return maxInputTokens;
-    const param = operation.inputBoundParam;
-    const what = `The input tokens of '${param ?? 'this request'}' have no known bound with the model ${quote(card.model)}.`;
-    return apiError('unbounded_request', what, param === null ? {} : { param });
-  }
   const bound = operation.inputTokensBound;
+  if (operation.beyondText !== null) return inputBeyondText(operation.beyondText, bound, card);
   return operation.inputAtMostModelMaximum && maxInputTokens !== null
     ? Math.min(bound, maxInputTokens)
     : bound;
+}
+
+/** The API takes at most this many images in a request (OpenAI's guide to images and vision). */
+const IMAGES_MAX = 500;
+
+/**
+ * Some models bill more tokens for an image than they read (gpt-4o-mini bills 5,667 for a tile), so the maximum input is
+ * no bound of a request with images: the larger counts.
+ */
+function inputBeyondText(beyond: BeyondText, textTokens: number, card: RateCard): number | ApiError {
+  const { maxInputTokens, imageRule } = card.limits;
+  let tokens = textTokens;
+  let windowParam = beyond.windowParam;
+  for (const image of beyond.images) {
+    const billed = imageRule === null ? null : imageTokens(imageRule, image);
+    if (billed === null) windowParam ??= beyond.imageParam;
+    else tokens += billed;
+  }
+  if (windowParam === null) return tokens;
+  if (maxInputTokens === null) {
+    const what = `The input tokens of '${windowParam}' have no known bound with the model ${quote(card.model)}.`;
+    const remedy = "An administrator can set the model's 'max_input_tokens' and 'image_rule' with a price.";
+    return apiError('unbounded_request', `${what} ${remedy}`, { param: windowParam });
+  }
+  if (beyond.hasFiles && imageRule !== null) {
+    const most = imageTokens(imageRule, { size: null, detail: 'auto' });
+    if (most !== null) tokens += most * IMAGES_MAX;
+  }
+  return Math.max(tokens, maxInputTokens * (1 + beyond.compactions));
 }
 
 function noTier(card: RateCard, tier: ServiceTier, operation: Operation): ApiError {
@@ -311,6 +342,15 @@ function perChoiceFor(amount: PicoUsd, billing: Billing, { choices, extraOutputT
   if (left < 0n) return 0;
   const step = BigInt(choices) * perToken;
   return step === 0n || left / step > MAX_SAFE ? Number.MAX_SAFE_INTEGER : Number(left / step);
+}
+
+/** Routers of several vendors write the vendor's name before the model's. */
+const VENDOR = /^openai\//;
+
+function unknownModel(model: string | null): ApiError {
+  const name = (model ?? '').replace(VENDOR, '');
+  const hint = name === model ? '' : ` OpenAI's name for it is ${quote(name)}, without 'openai/'.`;
+  return unknownPrice(`No price is known for the model ${quote(model)}.${hint}`, 'model');
 }
 
 function unknownPrice(what: string, param: string): ApiError {

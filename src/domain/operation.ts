@@ -2,8 +2,41 @@
  * Operation: what one call is, and everything in it that can move its cost. Made by `openai/` from the wire
  * (parse), read by the estimate. It holds bounds, not prices.
  */
+import type { ImageInput } from './images.ts';
 import type { ServiceTier } from './price.ts';
 import type { Quantities } from './quantities.ts';
+
+/** The parts of an input that may cost more tokens than they have bytes. */
+export interface BeyondText {
+  images: ImageInput[];
+  /** Bytes of the body that are images, hence no text. */
+  imageBytes: number;
+  /** The field of the first image. */
+  imageParam: string | null;
+  /** Tokens that stand nowhere in the body: definitions that the upstream writes. */
+  moreTokens: number;
+  /**
+   * The first field that only the model's sourced maximum input bounds; without a source the call is refused as unbounded.
+   * Null: none.
+   */
+  windowParam: string | null;
+  /** The field may bring images of its own, of which a request may have many. */
+  hasFiles: boolean;
+  /** How often the upstream may write the model's longest output beside the answer, to compact what came before. */
+  compactions: number;
+}
+
+export function noneBeyondText(): BeyondText {
+  return {
+    images: [],
+    imageBytes: 0,
+    imageParam: null,
+    moreTokens: 0,
+    windowParam: null,
+    hasFiles: false,
+    compactions: 0,
+  };
+}
 
 export interface Operation {
   /** Null for operations without one (`models.list`). */
@@ -12,13 +45,8 @@ export interface Operation {
   billable: boolean;
   /** Upper bound of input tokens: the bytes of the body plus framing; tokens never exceed UTF-8 bytes. */
   inputTokensBound: number;
-  /**
-   * True: parts of the input cost more tokens than bytes (inline images), so only the model's sourced
-   * maximum input bounds it; without a source the call is refused as unbounded.
-   */
-  inputBoundByModel: boolean;
-  /** Field that makes `inputBoundByModel` true, for the error. */
-  inputBoundParam: string | null;
+  /** What of the input its bytes do not bound; null: it is text. */
+  beyondText: BeyondText | null;
   /** True: the API refuses a request whose whole input is above the model's maximum. */
   inputAtMostModelMaximum: boolean;
   /** The client's own limit of output tokens per choice; null: open-ended. 0 where an operation has no output. */

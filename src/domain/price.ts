@@ -11,6 +11,7 @@
  * exact below 2^53 (a product or sum that is not below it shows in the total, which then is not either); everything
  * else in bigints. A property test holds both equal.
  */
+import type { ImageRule } from './images.ts';
 import { divideUp, type PicoUsd } from './money.ts';
 import {
   areQuantities,
@@ -106,6 +107,8 @@ export function textLines(text: TextPrice, per: number, band?: ContextBand): Pri
 export interface ModelLimits {
   maxInputTokens: number | null;
   maxOutputTokens: number | null;
+  /** What its images cost. */
+  imageRule: ImageRule | null;
 }
 
 /** A model's row beside its prices. */
@@ -126,7 +129,7 @@ export interface RateCard {
 /** Longer names are no model's: a fine-tuned one has about 60 characters. Keeps the cache small in bytes. */
 const MODEL_NAME_LENGTH_MAX = 256;
 const CACHED_CARDS_MAX = 1_000;
-const NO_LIMITS: ModelLimits = { maxInputTokens: null, maxOutputTokens: null };
+const NO_LIMITS: ModelLimits = { maxInputTokens: null, maxOutputTokens: null, imageRule: null };
 
 /** A card and the moments between which no row of its model starts: `[fromMs, untilMs)`. */
 interface ResolvedCard {
@@ -184,12 +187,13 @@ export class RateCards {
       // Tiers of two names are never mixed: a snapshot may cost more than its base.
       if (!tiers && Object.keys(own).length > 0) tiers = own;
     }
-    if (!tiers) return null;
     const known = names.map((name) => this.#models.get(name)).find((row) => row !== undefined);
-    const { maxInputTokens, maxOutputTokens } = known ?? NO_LIMITS;
-    const limits = { maxInputTokens, maxOutputTokens };
+    // Without a price but with a reason, the card says why.
+    if (!tiers && !known?.unboundedReason) return null;
+    const { maxInputTokens, maxOutputTokens, imageRule } = known ?? NO_LIMITS;
+    const limits = { maxInputTokens, maxOutputTokens, imageRule };
     return {
-      card: { model, limits, unboundedReason: known?.unboundedReason ?? null, tiers },
+      card: { model, limits, unboundedReason: known?.unboundedReason ?? null, tiers: tiers ?? {} },
       fromMs,
       untilMs,
     };
@@ -210,6 +214,14 @@ export function namesOf(model: string): string[] {
   // `ft:<base>:<organization>:<suffix>:<id>`
   const base = model.startsWith('ft:') ? model.split(':', 2).join(':') : model;
   return [...new Set([model, base, base.replace(SNAPSHOT, '')])];
+}
+
+/** From gpt-5.6 on writing to the prompt cache costs more than reading the input (OpenAI's guide to prompt caching). */
+const BILLS_CACHE_WRITES = /^(?:ft:)?gpt-(?:5\.(?:[6-9]|\d\d)|[6-9]|\d\d)/;
+
+/** Whether a price of this model would be too low without a rate for cache writes. */
+export function needsCacheWriteRate(model: string): boolean {
+  return BILLS_CACHE_WRITES.test(model);
 }
 
 /** Whether a list of models names this one; a name stands for its snapshots too. Null lists all. */

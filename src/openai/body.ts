@@ -4,7 +4,7 @@
  * model (inline images) or refused. Unknown types are refused: they may be anything.
  */
 import { type ApiError, apiError } from '../domain/errors.ts';
-import type { Operation } from '../domain/operation.ts';
+import { type BeyondText, noneBeyondText, type Operation } from '../domain/operation.ts';
 
 export type Json = null | boolean | number | string | Json[] | JsonObject;
 
@@ -124,11 +124,11 @@ function endOfValue(text: string, start: number): number {
  * top level.
  */
 const NAMES = new Set(
-  `audio background best_of content context_management conversation dimensions echo encoding_format encrypted_content
-  file_id frequency_penalty function_call functions image_url include include_usage input instructions logit_bias logprobs
+  `audio background best_of content context_management conversation detail dimensions echo encoding_format
+  encrypted_content environment execution file file_data file_id file_url frequency_penalty function_call functions image_url include include_usage input instructions logit_bias logprobs
   max_completion_tokens max_output_tokens max_tokens max_tool_calls messages metadata modalities mode model moderation n
   output parallel_tool_calls prediction presence_penalty previous_response_id prompt prompt_cache_key prompt_cache_options
-  prompt_cache_retention reasoning reasoning_effort response_format role safety_identifier seed service_tier stop store
+  prompt_cache_retention reasoning reasoning_effort response_format result role safety_identifier seed service_tier stop store
   stream stream_options suffix temperature text tool_choice tools top_logprobs top_p truncation ttl type url user verbosity
   web_search_options`.split(/\s+/),
 );
@@ -147,8 +147,7 @@ const MAX_NAME_CHARACTERS = 256;
 export class Fields {
   readonly json: JsonObject;
   error: ApiError | null = null;
-  /** The first part of the input that costs more tokens than it has bytes. */
-  inputBoundParam: string | null = null;
+  #beyondText: BeyondText | null = null;
 
   constructor(json: JsonObject) {
     this.json = json;
@@ -158,9 +157,25 @@ export class Fields {
     this.error ??= apiError('invalid_request', message, { param });
   }
 
-  /** Refuses what nothing in the request bounds, naming the field. */
-  unbounded(param: string, why: string): void {
-    const message = `The cost of this request cannot be bounded before it is sent: ${why}. Remove '${param}'.`;
+  /** What of the input is more than text; made at the first use. */
+  get beyondText(): BeyondText {
+    this.#beyondText ??= noneBeyondText();
+    return this.#beyondText;
+  }
+
+  /** Null: all of the input is text. */
+  get maybeBeyondText(): BeyondText | null {
+    return this.#beyondText;
+  }
+
+  /** The field may cost as much input as the model reads. */
+  boundByWindow(param: string): void {
+    this.beyondText.windowParam ??= param;
+  }
+
+  /** Refuses what nothing in the request bounds, naming the field and what to do instead of it. */
+  unbounded(param: string, why: string, remedy = `Remove '${param}'.`): void {
+    const message = `The cost of this request cannot be bounded before it is sent: ${why}. ${remedy}`;
     this.error ??= apiError('unbounded_request', message, { param });
   }
 
@@ -249,72 +264,12 @@ export function readPromptCache(fields: Fields): void {
   fields.unbounded('prompt_cache_options.ttl', "only what is cached for '30m' has a known price");
 }
 
-/** Parts of a prompt that are text, in the words of both chat completions and responses. */
-const TEXT_PARTS = new Set(['text', 'refusal', 'input_text', 'output_text']);
-/**
- * Tools whose definition stands in the request and which the client runs itself. All others run or fetch upstream, or
- * bring hidden instructions that no byte of the request stands for.
- */
-const CLIENT_TOOLS = new Set<unknown>(['function', 'custom']);
-
-/** Refuses tools that cost more than the tokens of their definition. */
-export function readTools(fields: Fields): void {
-  const tools = fields.json.tools ?? [];
-  if (!Array.isArray(tools)) {
-    fields.invalid('tools', "'tools' must be an array.");
-    return;
-  }
-  for (let index = 0; index < tools.length && !fields.error; index++) {
-    const tool = tools[index];
-    const param = `tools[${index}]`;
-    if (!isObject(tool)) fields.invalid(param, `'${param}' must be an object.`);
-    else if (!CLIENT_TOOLS.has(tool.type)) {
-      fields.unbounded(param, `tools of type ${JSON.stringify(tool.type ?? null)} cost more than they say`);
-    }
-  }
-}
-
 /** Refuses models of audio and of web search: they are billed by more than text tokens. */
 export function readTextModel(fields: Fields): void {
   const model = fields.json.model;
   if (typeof model !== 'string') return;
   if (model.includes('-search')) fields.unbounded('model', 'search models add fees and tokens of their own');
   else if (/audio|realtime/.test(model)) fields.unbounded('model', 'audio is not billed as text tokens');
-}
-
-/** Text, or a list of parts: the `content` of messages, the `output` of tool calls. */
-export function readContent(fields: Fields, content: Json | undefined, param: string): void {
-  if (typeof content === 'string' || content === undefined || content === null) return;
-  if (!Array.isArray(content)) {
-    fields.invalid(param, `'${param}' must be a string or an array of parts.`);
-    return;
-  }
-  for (let index = 0; index < content.length && !fields.error; index++) {
-    const part = content[index];
-    const partParam = `${param}[${index}]`;
-    if (isObject(part)) readPart(fields, part, partParam);
-    else fields.invalid(partParam, `'${partParam}' must be an object.`);
-  }
-}
-
-function readPart(fields: Fields, part: JsonObject, param: string): void {
-  const { type } = part;
-  if (typeof type === 'string' && TEXT_PARTS.has(type)) return;
-  if (type === 'image_url') {
-    const url = isObject(part.image_url) ? part.image_url.url : undefined;
-    readImage(fields, url, `${param}.image_url`);
-  } else if (type !== 'input_image') {
-    const name = JSON.stringify(type ?? null);
-    fields.unbounded(param, `content of type ${name} may cost more tokens than it has bytes`);
-  } else if (part.file_id !== undefined && part.file_id !== null) {
-    fields.unbounded(`${param}.file_id`, 'a stored file is not part of the request');
-  } else readImage(fields, part.image_url, `${param}.image_url`);
-}
-
-function readImage(fields: Fields, url: Json | undefined, param: string): void {
-  if (typeof url !== 'string') fields.invalid(param, `'${param}' must hold the image's URL as a string.`);
-  else if (url.startsWith('data:')) fields.inputBoundParam ??= param;
-  else fields.unbounded(param, 'a remote image is not part of the request; send it inline as a data: URL');
 }
 
 /** Whether the client itself asks for the usage chunk of a stream. */
@@ -338,6 +293,9 @@ export function readServiceTier(fields: Fields): Operation['serviceTier'] {
     case 'flex':
     case 'priority':
       return tier;
+    // Another name for the same tier and price (OpenAI's pricing page, 2026-09).
+    case 'fast':
+      return 'priority';
   }
   if (typeof tier !== 'string') fields.invalid('service_tier', "'service_tier' must be a string.");
   else {

@@ -226,9 +226,10 @@ function readFields(
   const operation = operationOf(descriptor, model, bound === null ? NO_BOUNDS : bound(fields));
   operation.serviceTier = serviceTier;
   if (bound !== null) operation.endUser = fields.name('safety_identifier') ?? fields.name('user');
-  operation.inputBoundParam = fields.inputBoundParam;
-  operation.inputBoundByModel = fields.inputBoundParam !== null;
+  const beyondText = fields.maybeBeyondText;
+  operation.beyondText = beyondText;
   operation.inputTokensBound = Math.max(receivedBytes, body.length) + FRAMING_TOKENS;
+  if (beyondText !== null) operation.inputTokensBound += beyondText.moreTokens - beyondText.imageBytes;
   if (fields.error) return fields.error;
   return {
     descriptor,
@@ -254,8 +255,7 @@ function operationOf(descriptor: Descriptor, model: string | null, bounds: Bound
     model,
     billable: descriptor.class === 'metered',
     inputTokensBound: 0,
-    inputBoundByModel: false,
-    inputBoundParam: null,
+    beyondText: null,
     inputAtMostModelMaximum: descriptor.inputAtMostModelMaximum,
     outputTokensLimit: bounds.outputTokensLimit,
     choices: bounds.choices,

@@ -3,6 +3,7 @@
  * the most that a text can cost, and about a quarter of them is what English usually does.
  */
 import { isObject } from './fields.ts';
+import { type Image, imageTokens } from './images.ts';
 
 export interface InputSize {
   /** UTF-8 bytes of every text that a model reads: contents, names, tool schemas with their keys. */
@@ -10,19 +11,14 @@ export interface InputSize {
   /** Tokens that the client counted itself (token arrays). */
   tokens: number;
   messages: number;
-  images: number;
+  images: Image[];
   /** A part that the simulator cannot bill (`file`, `input_audio`, …), if there is one. */
   unbillable: string | null;
 }
 
 /** The chat format adds three tokens to each message and primes the output with three (OpenAI cookbook). */
 const FRAMING_TOKENS = 3;
-/** A 1024 x 1024 image in high detail on gpt-4o: 85 + 4 tiles of 170 (OpenAI's vision guide). */
-const IMAGE_TOKENS = 765;
-/** The dearest image there is: eight tiles on gpt-4o-mini, 2,833 + 8 x 5,667. */
-const IMAGE_TOKENS_MOST = 48_169;
-
-const IMAGE_PARTS = new Set(['image_url', 'input_image']);
+const IMAGE_PARTS = new Set(['image_url', 'input_image', 'computer_screenshot']);
 const UNBILLABLE_PARTS = new Set([
   'file',
   'input_file',
@@ -35,7 +31,7 @@ const UNBILLABLE_PARTS = new Set([
 const WIRE_KEYS = new Set(['type', 'role']);
 
 export function emptyInput(): InputSize {
-  return { textBytes: 0, tokens: 0, messages: 0, images: 0, unbillable: null };
+  return { textBytes: 0, tokens: 0, messages: 0, images: [], unbillable: null };
 }
 
 /**
@@ -62,7 +58,7 @@ function measureObject(
 ): void {
   if (!withKeys && typeof part.type === 'string') {
     if (IMAGE_PARTS.has(part.type)) {
-      size.images++;
+      size.images.push(imageOf(part));
       return;
     }
     if (UNBILLABLE_PARTS.has(part.type)) size.unbillable ??= part.type;
@@ -73,14 +69,24 @@ function measureObject(
   }
 }
 
-/** Input tokens as usually billed: about one for four bytes. */
-export function usualInputTokens(size: InputSize): number {
-  return Math.ceil(size.textBytes / 4) + framing(size) + size.tokens + size.images * IMAGE_TOKENS;
+/** In chat the address and detail stand in an object, in responses beside the type. */
+function imageOf(part: Record<string, unknown>): Image {
+  const image = isObject(part.image_url) ? part.image_url : { url: part.image_url, detail: part.detail };
+  return { url: String(image.url ?? ''), detail: String(image.detail ?? 'auto') };
 }
 
-/** The most that the same input can be billed at: a token for every byte. */
-export function mostInputTokens(size: InputSize): number {
-  return size.textBytes + framing(size) + size.tokens + size.images * IMAGE_TOKENS_MOST;
+/** Input tokens as usually billed: about one for four bytes. */
+export function usualInputTokens(size: InputSize, model: string): number {
+  return Math.ceil(size.textBytes / 4) + framing(size) + size.tokens + ofImages(size, model, false);
+}
+
+/** The most that the same input can be billed at: a token for every byte, and images as large as they come. */
+export function mostInputTokens(size: InputSize, model: string): number {
+  return size.textBytes + framing(size) + size.tokens + ofImages(size, model, true);
+}
+
+function ofImages({ images }: InputSize, model: string, worst: boolean): number {
+  return images.reduce((sum, image) => sum + imageTokens(model, image, worst), 0);
 }
 
 function framing(size: InputSize): number {

@@ -42,7 +42,8 @@ const MOST_REASONING = 0.8;
 /** Returns the plan and price of a call; an error when the model does not offer its input length or tier. */
 export function planCall(call: ModelCall, context: PlanContext): Plan | ApiError {
   const { mode, random } = context;
-  const inputTokens = mode === 'worst' ? mostInputTokens(call.input) : usualInputTokens(call.input);
+  const countInput = mode === 'worst' ? mostInputTokens : usualInputTokens;
+  const inputTokens = countInput(call.input, call.model.name);
   const tooLong = checkLength(call, inputTokens);
   if (tooLong) return tooLong;
 

@@ -22,8 +22,8 @@ export interface NewPrice {
   longContextAboveTokens: number | null;
   /** Null: now. */
   effectiveFrom: Date | null;
-  /** Null: as it is known, or not. */
-  maxOutputTokens: number | null;
+  /** What the admin says of the model itself; what is missing stays as it is. */
+  limits: { maxInputTokens?: number; maxOutputTokens?: number; imageRule?: string };
   source: string;
 }
 
@@ -32,9 +32,9 @@ export const ADMIN_SOURCE = 'admin: ';
 
 /** Adds an admin's price. */
 export function createPrice(database: Database, price: NewPrice): Promise<PriceRow | ApiError> {
-  const { maxOutputTokens, ...row } = price;
+  const { limits, ...row } = price;
   return changeCatalog(database, async (tx, now) => {
-    if (maxOutputTokens !== null) await keepMaxOutput(tx, row.model, maxOutputTokens, row.source);
+    if (Object.keys(limits).length > 0) await keepLimits(tx, row.model, limits, row.source);
     const [made] = await tx
       .insert(prices)
       .values({
@@ -50,8 +50,8 @@ export function createPrice(database: Database, price: NewPrice): Promise<PriceR
   });
 }
 
-async function keepMaxOutput(tx: Transaction, model: string, maxOutputTokens: number, source: string) {
-  const known = { maxOutputTokens, source: ADMIN_SOURCE + source };
+async function keepLimits(tx: Transaction, model: string, limits: NewPrice['limits'], source: string) {
+  const known = { ...limits, source: ADMIN_SOURCE + source };
   await tx
     .insert(models)
     .values({ model, ...known })

@@ -3,6 +3,7 @@
 import { makePrice, type Price, RateCards, type ServiceTier } from '../domain/price.ts';
 import type { Sql } from './database.ts';
 import { parsePriceLines } from './price-lines.ts';
+import { readImageRules } from './seed/read-seed.ts';
 
 interface PriceRow {
   id: string;
@@ -26,9 +27,11 @@ export async function readRateBook(sql: Sql, compiled: Map<string, Price> = new 
       model: string;
       max_input_tokens: number | null;
       max_output_tokens: number | null;
+      image_rule: string | null;
       unbounded_reason: string | null;
     }[]
-  >`select model, max_input_tokens, max_output_tokens, unbounded_reason from models`;
+  >`select model, max_input_tokens, max_output_tokens, image_rule, unbounded_reason from models`;
+  const imageRules = readImageRules();
   const current = prices.map((row) => compiled.get(row.id) ?? priceOf(row));
   compiled.clear();
   for (const price of current) compiled.set(price.id, price);
@@ -38,6 +41,7 @@ export async function readRateBook(sql: Sql, compiled: Map<string, Price> = new 
       model: row.model,
       maxInputTokens: row.max_input_tokens,
       maxOutputTokens: row.max_output_tokens,
+      imageRule: imageRules.get(row.image_rule ?? '') ?? null,
       unboundedReason: row.unbounded_reason,
     })),
   );

@@ -127,6 +127,8 @@ export const models = pgTable('models', {
   model: text('model').primaryKey(),
   maxInputTokens: integer('max_input_tokens'),
   maxOutputTokens: integer('max_output_tokens'),
+  /** The name of the rule by which its images are billed (models.seed.json); null: none is known. */
+  imageRule: text('image_rule'),
   /** Why no bound of this model's bill is known yet (fees outside its tokens); null: it is bounded. */
   unboundedReason: text('unbounded_reason'),
   source: text('source').notNull(),

@@ -9,14 +9,17 @@ import type { Database, Transaction } from './database.ts';
 import { toStoredLine } from './price-lines.ts';
 import { ADMIN_SOURCE } from './prices.ts';
 import { models, prices } from './schema.ts';
-import { readSeed, type SeedModel, type SeedPrice } from './seed/read-seed.ts';
+import { readSeed, type Seed, type SeedModel, type SeedPrice } from './seed/read-seed.ts';
 
 /**
  * Adds the rows of the seed that are missing and renews what it says of models, except where an admin said otherwise.
  * Raises the catalog's version when anything changed. Idempotent, also with several replicas at once.
  * @throws when a row of the seed has other rates than the row of the same id in the database
  */
-export function loadSeed(database: Database, seed = readSeed()): Promise<void> {
+export function loadSeed(
+  database: Database,
+  seed: Pick<Seed, 'prices' | 'models'> = readSeed(),
+): Promise<void> {
   return changeCatalog(database, async (tx, now) => {
     const added = await addPrices(tx, seed.prices, now);
     const renewed = await renewModels(tx, seed.models);
@@ -63,7 +66,9 @@ function billedBy(row: typeof prices.$inferInsert) {
 }
 
 async function renewModels(tx: Transaction, seed: SeedModel[]): Promise<number> {
-  const rows = seed.toSorted((a, b) => (a.model < b.model ? -1 : 1));
+  const rows = seed
+    .map(({ imageRuleName, ...model }) => ({ ...model, imageRule: imageRuleName }))
+    .sort((a, b) => (a.model < b.model ? -1 : 1));
   if (rows.length === 0) return 0;
   const renewed = await tx
     .insert(models)
@@ -73,12 +78,13 @@ async function renewModels(tx: Transaction, seed: SeedModel[]): Promise<number> 
       set: {
         maxInputTokens: sql`excluded.max_input_tokens`,
         maxOutputTokens: sql`excluded.max_output_tokens`,
+        imageRule: sql`excluded.image_rule`,
         unboundedReason: sql`excluded.unbounded_reason`,
         source: sql`excluded.source`,
       },
       setWhere: sql`not starts_with(${models.source}, ${ADMIN_SOURCE}) and
-        (${models.maxInputTokens}, ${models.maxOutputTokens}, ${models.unboundedReason}, ${models.source})
-        is distinct from (excluded.max_input_tokens, excluded.max_output_tokens, excluded.unbounded_reason, excluded.source)`,
+        (${models.maxInputTokens}, ${models.maxOutputTokens}, ${models.imageRule}, ${models.unboundedReason}, ${models.source})
+        is distinct from (excluded.max_input_tokens, excluded.max_output_tokens, excluded.image_rule, excluded.unbounded_reason, excluded.source)`,
     })
     .returning({ model: models.model });
   return renewed.length;

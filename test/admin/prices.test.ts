@@ -49,6 +49,30 @@ describe("an admin's price", () => {
     });
   });
 
+  test("names a model's limits and the rule for its images", async () => {
+    const body = { model: 'house-eye', input_usd: '1', output_usd: '2', source: 'x' };
+    await admin.make('/prices', { ...body, max_input_tokens: 5000, image_rule: 'gpt-4o' });
+    expect((await cardOf('house-eye'))?.limits).toEqual({
+      maxInputTokens: 5000,
+      maxOutputTokens: null,
+      imageRule: expect.objectContaining({ kind: 'tiles', base: 85, tile: 170 }),
+    });
+    await admin.make('/prices', { ...body, max_output_tokens: 7 });
+    expect((await cardOf('house-eye'))?.limits).toMatchObject({ maxInputTokens: 5000, maxOutputTokens: 7 });
+    const refused = await admin.ask('POST', '/prices', { ...body, image_rule: 'gpt-9' });
+    expect(refused).toMatchObject({ status: 400, body: { error: { param: 'image_rule' } } });
+  });
+
+  test.each(['gpt-5.6-sol', 'gpt-6.3', 'gpt-10', 'ft:gpt-6-luna'])(
+    'of %s needs a rate for cache writes, which that family bills',
+    async (model) => {
+      const body = { model, input_usd: '1', output_usd: '2', source: 'x' };
+      const refused = await admin.ask('POST', '/prices', body);
+      expect(refused).toMatchObject({ status: 400, body: { error: { param: 'cache_write_usd' } } });
+      expect((await admin.ask('POST', '/prices', { ...body, cache_write_usd: '1.25' })).status).toBe(201);
+    },
+  );
+
   test('overrides what comes with Tollgate from its date on, until it is deleted', async () => {
     const body = { model: 'gpt-4o-mini', input_usd: '1', output_usd: '2', source: 'x' };
     const made = await admin.make('/prices', { ...body, effective_from: '2026-12-01' });

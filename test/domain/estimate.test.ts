@@ -8,6 +8,7 @@ import {
 } from '../../src/domain/estimate.ts';
 import { usd } from '../../src/domain/money.ts';
 import type { Operation } from '../../src/domain/operation.ts';
+import { noneBeyondText } from '../../src/domain/operation.ts';
 import type { RateCard } from '../../src/domain/price.ts';
 import { book, NOW, operation } from './fixtures.ts';
 
@@ -79,9 +80,50 @@ describe('the bound of a call', () => {
     expect(estimated('text-similarity-ada-001', embeddings).inputTokens).toBe(500_000);
   });
 
-  test("of images is the model's maximum input", () => {
-    const images = { inputBoundByModel: true, inputBoundParam: 'messages', inputTokensBound: 50 };
-    expect(estimated('gpt-4o', images).inputTokens).toBe(128_000);
+  test("of what only the window bounds is the model's maximum input", () => {
+    const beyondText = { ...noneBeyondText(), windowParam: 'messages' };
+    expect(estimated('gpt-4o', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(128_000);
+    // The larger counts.
+    expect(estimated('gpt-4o', { beyondText, inputTokensBound: 200_000 }).inputTokens).toBe(200_000);
+  });
+
+  test('of images is what their pixels cost by the rule of the family', () => {
+    const images = [
+      { size: { width: 1024, height: 1024 }, detail: 'auto' as const },
+      { size: null, detail: 'low' as const },
+    ];
+    const beyondText = { ...noneBeyondText(), images, imageParam: 'messages' };
+    expect(estimated('gpt-4o', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(50 + 765 + 85);
+    expect(estimated('gpt-5-mini', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(50 + 1659 + 2489);
+    // Some models bill more for images than they read.
+    const many = { ...beyondText, images: Array(400).fill({ size: null, detail: 'low' }) };
+    expect(estimated('gpt-4o-mini', { beyondText: many, inputTokensBound: 50 }).inputTokens).toBe(1_133_250);
+  });
+
+  test('of images without a rule, or without a size that their rule needs, is the maximum input', () => {
+    const beyondText = {
+      ...noneBeyondText(),
+      images: [{ size: null, detail: 'auto' as const }],
+      imageParam: 'messages',
+    };
+    expect(estimated('gpt-5.4', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(1_050_000);
+    expect(estimated('gpt-6-sol', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(922_000);
+  });
+
+  test('of documents counts the images that they may become', () => {
+    const beyondText = { ...noneBeyondText(), windowParam: 'messages', hasFiles: true };
+    expect(estimated('gpt-4o-mini', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(
+      50 + 500 * 48_169,
+    );
+    expect(estimated('gpt-5.4', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(1_050_000);
+  });
+
+  test('of a compaction is the window twice, and the longest output beside the answer', () => {
+    const beyondText = { ...noneBeyondText(), windowParam: 'context_management', compactions: 1 };
+    expect(estimated('gpt-5-mini', { beyondText })).toMatchObject({
+      inputTokens: 544_000,
+      extraOutputTokens: 128_000,
+    });
   });
 
   test('is zero for a free operation, with or without a price', () => {
@@ -148,7 +190,8 @@ describe('a call ends in an error', () => {
   });
 
   test('when only an unsourced maximum would bound its input, naming the field', () => {
-    const result = refused({ inputBoundByModel: true, inputBoundParam: 'messages' }, card('gpt-6-astra'));
+    const beyondText = { ...noneBeyondText(), windowParam: 'messages' };
+    const result = refused({ beyondText }, card('gpt-4-32k'));
     expect(result).toMatchObject({ code: 'unbounded_request', param: 'messages' });
   });
 });

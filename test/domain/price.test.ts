@@ -88,7 +88,7 @@ describe('the cost of usage', () => {
 describe('the tier billed', () => {
   const card: RateCard = {
     model: 'gpt-4o-mini',
-    limits: { maxInputTokens: null, maxOutputTokens: null },
+    limits: { maxInputTokens: null, maxOutputTokens: null, imageRule: null },
     unboundedReason: null,
     tiers: { default: gpt4o, priority: seedPrice('gpt-4o-mini/priority/2024-07-18') },
   };

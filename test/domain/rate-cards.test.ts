@@ -46,7 +46,6 @@ describe('the price of a name', () => {
   test.each([
     'gpt-7',
     '',
-    'gpt-4o-audio-preview-2024-12-17',
     'gpt-4o-2024-13-01',
     'gpt-4o-preview',
     'GPT-4o',
@@ -55,6 +54,11 @@ describe('the price of a name', () => {
     `ft:gpt-4o-mini-2024-07-18:${'x'.repeat(300)}`,
     '__proto__',
   ])('%s has none', (model) => expect(book.find(model, NOW)).toBeNull());
+
+  test.each(['gpt-4o-audio-preview-2024-12-17', 'gpt-5.6', 'sora-2'])('%s has a reason instead', (model) => {
+    const card = book.find(model, NOW);
+    expect(card).toMatchObject({ tiers: {}, unboundedReason: expect.stringMatching(/./) });
+  });
 
   test('a fine-tuned model without a price of its own never gets that of its plain base', () => {
     expect(book.find('ft:gpt-5-2025-08-07:acme::id', NOW)).toBeNull();

@@ -204,7 +204,7 @@ function makeFlat(lines: readonly PriceLine[]): Price {
 }
 
 function cardOf(price: Price): RateCard {
-  const limits = { maxInputTokens: null, maxOutputTokens: null };
+  const limits = { maxInputTokens: null, maxOutputTokens: null, imageRule: null };
   return { model: 'm', limits, unboundedReason: null, tiers: { default: price } };
 }
 

@@ -95,13 +95,13 @@ it.each<[string, number, string, object]>([
   ['the batch tier', 400, 'unknown_price', { service_tier: 'batch' }],
   ['a cache that is kept longer', 400, 'unbounded_request', { prompt_cache_options: { ttl: '12h' } }],
   ['a hosted tool', 400, 'unbounded_request', { tools: [{ type: 'web_search' }] }],
-  ['a remote image', 400, 'unbounded_request', image('https://example.com/a.png')],
+  ['a stored file', 400, 'unbounded_request', file('file-1')],
 ])('refuses %s', async (_, status, code, fields) => {
   expectRefused(await call({ body: hello(fields) }), status, code);
 });
 
-function image(url: string) {
-  return { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }] };
+function file(file_id: string) {
+  return { messages: [{ role: 'user', content: [{ type: 'file', file: { file_id } }] }] };
 }
 
 it.each([

@@ -113,3 +113,59 @@ it('no call is billed above its hold whatever multiplies or hides tokens', async
   expect(codes.filter((code) => code !== null)).toEqual([]);
   await expectCovered(teamId, codes.length);
 });
+
+/** The head of a PNG of a size, which is all that anyone reads of it here. */
+function png(width: number, height: number): string {
+  const bytes = Buffer.alloc(45);
+  bytes.write('\x89PNG\r\n\x1a\n', 'latin1');
+  bytes.writeUInt32BE(13, 8);
+  bytes.write('IHDR', 12);
+  bytes.writeUInt32BE(width, 16);
+  bytes.writeUInt32BE(height, 20);
+  bytes.write('IDAT', 37);
+  return `data:image/png;base64,${bytes.toString('base64')}`;
+}
+
+it('no image is billed above its hold, whatever its size, detail and model, and where a size is known not far below', async () => {
+  const { teamId, key } = await stack.team({ grantUsd: '100000.00' });
+  const sizes = [
+    [1, 1],
+    [33, 500],
+    [768, 512],
+    [1025, 1025],
+    [1920, 1080],
+    [4032, 3024],
+    [100, 9000],
+  ] as const;
+  const urls = [...sizes.map(([width, height]) => png(width, height)), 'https://a.example/b.png'];
+  const images = urls.flatMap((url) =>
+    ['low', 'high', 'auto', 'original'].map((detail) => ({ type: 'input_image', image_url: url, detail })),
+  );
+  const models = ofKind('chat').filter((model) => !/^gpt-(3|4-|4$)|^o1-|^o3-mini/.test(model));
+  const requests = models.flatMap((model) =>
+    images.map((image) =>
+      response({ model, max_output_tokens: 16, input: [{ role: 'user', content: [image] }] }),
+    ),
+  );
+  const codes = await send(key, requests);
+  const refused = requests.filter((_, index) => codes[index] !== null).map(({ body }) => body.model);
+  const unknown = [
+    'chat-latest',
+    'gpt-rosalind-research',
+    'gpt-5.6-cyber',
+    'gpt-5.5-cyber',
+    'gpt-5-search-api',
+  ];
+  expect(unknown).toEqual(expect.arrayContaining([...new Set(refused)]));
+  await expectCovered(teamId, codes.filter((code) => code === null).length);
+}, 120_000);
+
+it('two hundred images of one pixel fit into ten cents on gpt-5-mini', async () => {
+  const { teamId, key } = await stack.team({ grantUsd: '0.10' });
+  const content = [{ type: 'image_url', image_url: { url: png(1, 1) } }];
+  const requests = Array.from({ length: 200 }, () =>
+    chat({ model: 'gpt-5-mini', ...user(content), max_completion_tokens: 16 }),
+  );
+  expect((await send(key, requests)).filter((code) => code !== null)).toEqual([]);
+  await expectCovered(teamId, 200);
+}, 60_000);

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { accepted, chat, read, response } from './read.ts';
+import { accepted, chat, type PostPath, read, response } from './read.ts';
 
 const inlineImage = 'data:image/png;base64,AAAA';
+const beyond = (path: PostPath, body: unknown) => accepted(path, body).operation.beyondText;
 
 describe('a chat completion', () => {
   const user = (...content: unknown[]) => ({ messages: [{ role: 'user', content }] });
@@ -21,11 +22,13 @@ describe('a chat completion', () => {
     expect(operation.extraOutputTokens).toBe(2 * Buffer.byteLength(JSON.stringify(prediction)));
   });
 
-  it('is bounded by the model when it holds an inline image', () => {
+  it('has inline and remote images, by their size and detail', () => {
     const fields = user({ type: 'text', text: 'x' }, { type: 'image_url', image_url: { url: inlineImage } });
-    expect(accepted('chat/completions', chat(fields)).operation).toMatchObject({
-      inputBoundByModel: true,
-      inputBoundParam: 'messages[0].content[1].image_url',
+    expect(beyond('chat/completions', chat(fields))).toMatchObject({
+      images: [{ size: null, detail: 'auto' }],
+      imageParam: 'messages[0].content[1].image_url',
+      imageBytes: inlineImage.length,
+      windowParam: null,
     });
   });
 
@@ -41,7 +44,7 @@ describe('a chat completion', () => {
     ];
     const prompt_cache_options = { ttl: '30m' };
     const fields = { messages, tools, store: true, audio: null, modalities: ['text'], prompt_cache_options };
-    expect(accepted('chat/completions', chat(fields)).operation.inputBoundByModel).toBe(false);
+    expect(accepted('chat/completions', chat(fields)).operation.beyondText).toBeNull();
   });
 
   it.each([
@@ -53,12 +56,9 @@ describe('a chat completion', () => {
     ['modalities', { modalities: ['text', 'audio'] }],
     ['audio', { audio: { voice: 'alloy', format: 'wav' } }],
     ['tools[1]', { tools: [{ type: 'function' }, { type: 'web_search' }] }],
-    ['tools[0]', { tools: [{ function: { name: 'f' } }] }],
     ['messages[0].audio', { messages: [{ role: 'assistant', audio: { id: 'audio_1' } }] }],
-    ['messages[0].content[0].image_url', user({ type: 'image_url', image_url: { url: 'https://a/b.png' } })],
-    ['messages[0].content[0].image_url', user({ type: 'image_url', image_url: { url: 'HTTP://a' } })],
     ['messages[0].content[1]', user({ type: 'text' }, { type: 'input_audio', input_audio: {} })],
-    ['messages[0].content[0]', user({ type: 'file', file: { file_id: 'f' } })],
+    ['messages[0].content[0].file.file_id', user({ type: 'file', file: { file_id: 'f' } })],
     ['messages[0].content[0]', user({ type: 'something_new' })],
     ['messages[0].content[0]', user({ text: 'x' })],
   ])('ends in unbounded_request for %s: %j', (param, fields) => {
@@ -83,6 +83,12 @@ describe('a chat completion', () => {
     ['tools', { tools: {} }],
     ['tools[0]', { tools: ['function'] }],
     ['prediction', { prediction: 'x' }],
+    ['tools[0].type', { tools: [{ function: { name: 'f' } }] }],
+    [
+      'messages[0].content[0].image_url.detail',
+      user({ type: 'image_url', image_url: { url: inlineImage, detail: 'huge' } }),
+    ],
+    ['messages[0].content[0].file', user({ type: 'file', file: {} })],
     ['modalities', { modalities: 'text' }],
   ])('ends in an error for a wrong %s: %j', (param, fields) => {
     expect(read('chat/completions', chat(fields))).toMatchObject({ code: 'invalid_request', param });
@@ -102,54 +108,103 @@ describe('a response', () => {
     ];
     const fields = { input, background: false, previous_response_id: null, reasoning: { effort: 'low' } };
     expect(accepted('responses', response(fields)).operation).toMatchObject({
-      inputBoundByModel: false,
+      beyondText: null,
       outputTokensLimit: null,
     });
   });
 
-  it('is bounded by the model when it holds an inline image or encrypted reasoning', () => {
-    const bound = (fields: object) => accepted('responses', response(fields)).operation.inputBoundParam;
-    expect(bound(content({ type: 'input_image', image_url: inlineImage }))).toBe(
-      'input[0].content[0].image_url',
-    );
-    const reasoning = { type: 'reasoning', id: 'rs_1', summary: [], encrypted_content: 'gAAAA' };
-    expect(bound({ input: [reasoning] })).toBe('input[0].encrypted_content');
-    const output = [{ type: 'input_image', image_url: inlineImage }];
-    expect(bound({ input: [{ type: 'function_call_output', output }] })).toBe('input[0].output[0].image_url');
+  it('has images and files in messages and in the results of tools', () => {
+    const image = { type: 'input_image', image_url: 'https://a/b.png', detail: 'high' };
+    const input = [
+      { role: 'user', content: [image] },
+      { type: 'function_call_output', output: [image] },
+      { type: 'computer_call_output', output: { type: 'computer_screenshot', image_url: inlineImage } },
+      { type: 'image_generation_call', result: 'AAAA' },
+    ];
+    expect(beyond('responses', response({ input }))).toMatchObject({
+      images: [
+        { size: null, detail: 'high' },
+        { size: null, detail: 'high' },
+        { size: null, detail: 'auto' },
+        { size: null, detail: 'auto' },
+      ],
+      windowParam: null,
+    });
+  });
+
+  const encrypted = { type: 'reasoning', id: 'rs_1', summary: [], encrypted_content: 'gAAAA' };
+  it.each([
+    ['input[0].encrypted_content', { input: [encrypted] }],
+    ['input[0]', { input: [{ type: 'compaction', encrypted_content: 'x' }] }],
+    ['input[0]', { input: [{ type: 'compaction_trigger' }] }],
+    ['input[0].content[0].file_data', content({ type: 'input_file', file_data: 'x' })],
+    ['input[0].content[0].file_url', content({ type: 'input_file', file_url: 'https://a/b.pdf' })],
+    ['prompt', { prompt: { id: 'pmpt_1' } }],
+    ['context_management', { context_management: [{ type: 'compaction' }] }],
+    ['reasoning.mode', { reasoning: { mode: 'pro' } }],
+  ])('is bounded by the window in %s', (windowParam, fields) => {
+    expect(beyond('responses', response(fields))).toMatchObject({ windowParam });
   });
 
   it.each([
-    ...['web_search', 'web_search_preview_2025_03_11', 'file_search', 'code_interpreter', 'computer'].map(
-      (type) => [type],
-    ),
-    ...['image_generation', 'mcp', 'local_shell', 'shell', 'apply_patch', 'namespace', 'toolbox'].map(
-      (type) => [type],
-    ),
-  ])('ends in unbounded_request with the tool %s', (type) => {
-    const refusal = { code: 'unbounded_request', param: 'tools[0]' };
-    expect(read('responses', response({ tools: [{ type }] }))).toMatchObject(refusal);
+    [{ type: 'local_shell' }],
+    [{ type: 'apply_patch' }],
+    [{ type: 'computer' }],
+    [{ type: 'computer_use_preview', display_width: 1, display_height: 1, environment: 'browser' }],
+    [{ type: 'shell', environment: { type: 'local' } }],
+    [{ type: 'tool_search', execution: 'client' }],
+    [{ type: 'namespace', name: 'n', tools: [{ type: 'local_shell' }, { type: 'function', name: 'f' }] }],
+  ])('costs the bytes of a tool that the client runs, and what the upstream writes of it: %j', (tool) => {
+    const built = { type: 'additional_tools', role: 'developer', tools: [tool] };
+    expect(beyond('responses', response({ tools: [tool] }))).toMatchObject({ moreTokens: 1024 });
+    expect(beyond('responses', response({ input: [built] }))).toMatchObject({ moreTokens: 1024 });
+  });
+
+  it.each([
+    'web_search_call',
+    'file_search_call',
+    'code_interpreter_call',
+    'mcp_call',
+    'mcp_list_tools',
+    'shell_call_output',
+    'apply_patch_call',
+    'tool_search_call',
+  ])('costs the bytes of a %s in its history', (type) => {
+    expect(beyond('responses', response({ input: [{ type, id: 'x' }] }))).toBeNull();
+  });
+
+  it.each([
+    [{ type: 'web_search' }, 'tools[0]'],
+    [{ type: 'web_search_preview_2025_03_11' }, 'tools[0]'],
+    [{ type: 'file_search' }, 'tools[0]'],
+    [{ type: 'code_interpreter' }, 'tools[0]'],
+    [{ type: 'image_generation' }, 'tools[0]'],
+    [{ type: 'mcp' }, 'tools[0]'],
+    [{ type: 'toolbox' }, 'tools[0]'],
+    [{ type: 'shell' }, 'tools[0]'],
+    [{ type: 'shell', environment: { type: 'container_auto' } }, 'tools[0]'],
+    [{ type: 'tool_search' }, 'tools[0]'],
+    [{ type: 'namespace', tools: [{ type: 'mcp' }] }, 'tools[0].tools[0]'],
+  ])('ends in unbounded_request with a tool that the upstream runs: %j', (tool, param) => {
+    const refusal = { code: 'unbounded_request', param };
+    expect(read('responses', response({ tools: [tool] }))).toMatchObject(refusal);
+    const built = { type: 'tool_search_output', tools: [tool] };
+    expect(read('responses', response({ input: [built] }))).toMatchObject({ code: 'unbounded_request' });
   });
 
   it.each([
     ['background', { background: true }],
     ['previous_response_id', { previous_response_id: 'resp_1' }],
     ['conversation', { conversation: 'conv_1' }],
-    ['prompt', { prompt: { id: 'pmpt_1' } }],
-    ['context_management', { context_management: [{ type: 'compaction' }] }],
     ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: '12h' } }],
-    ['reasoning.mode', { reasoning: { mode: 'pro' } }],
+    ['reasoning.mode', { reasoning: { mode: 'fast' } }],
     ['model', { model: 'gpt-realtime' }],
     ['input[0]', { input: [{ type: 'item_reference', id: 'msg_1' }] }],
     ['input[0]', { input: [{ id: 'msg_1' }] }],
     ['input[0]', { input: [{ type: null, id: 'msg_1' }] }],
     ['input[0]', { input: [{ type: 'reasoning', id: 'rs_1', summary: [] }] }],
-    ['input[0]', { input: [{ type: 'compaction', encrypted_content: 'x' }] }],
-    ['input[0]', { input: [{ type: 'computer_call_output', output: {} }] }],
-    ['input[0].content[0]', content({ type: 'input_file', file_data: 'x' })],
     ['input[0].content[0]', content({ type: 'input_audio', input_audio: {} })],
     ['input[0].content[0].file_id', content({ type: 'input_image', file_id: 'f', image_url: inlineImage })],
-    ['input[0].content[0].image_url', content({ type: 'input_image', image_url: 'https://a/b.png' })],
-    ['input[0].output[0]', { input: [{ type: 'function_call_output', output: [{ type: 'input_file' }] }] }],
   ])('ends in unbounded_request for %s: %j', (param, fields) => {
     expect(read('responses', response(fields))).toMatchObject({ code: 'unbounded_request', param });
   });
@@ -160,6 +215,8 @@ describe('a response', () => {
     ['input', { input: {} }],
     ['input[0]', { input: ['x'] }],
     ['input[0].content[0].image_url', content({ type: 'input_image' })],
+    ['input[0].output', { input: [{ type: 'computer_call_output' }] }],
+    ['tools[0].tools', { tools: [{ type: 'namespace' }] }],
     ['max_output_tokens', { max_output_tokens: 15 }],
     ['background', { background: 'true' }],
     ['instructions', { instructions: [{ type: 'input_file' }] }],

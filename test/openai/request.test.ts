@@ -14,8 +14,7 @@ describe('readRequest', () => {
       model: 'gpt-4o-mini',
       billable: true,
       inputTokensBound: body.length + 64,
-      inputBoundByModel: false,
-      inputBoundParam: null,
+      beyondText: null,
       inputAtMostModelMaximum: false,
       outputTokensLimit: 50,
       choices: 3,
@@ -146,7 +145,7 @@ describe('readRequest', () => {
 
   it('returns an error for other service tiers', () => {
     expect(accepted('responses', response({ service_tier: 'auto' })).operation.serviceTier).toBeNull();
-    for (const service_tier of ['scale', 'fast', 'ultrafast', 'batch', '']) {
+    for (const service_tier of ['scale', 'ultrafast', 'batch', '']) {
       const refusal = { code: 'unknown_price', param: 'service_tier' };
       expect(read('responses', response({ service_tier }))).toMatchObject(refusal);
     }

@@ -23,7 +23,7 @@ test('the whole seed is loaded, and loading it again changes nothing', async () 
     expect(source).not.toBe('');
     expect(book.find(price.model, price.effectiveFromMs)?.tiers[price.tier]).toEqual(price);
   }
-  for (const { source: _, model, unboundedReason, ...limits } of seed.models) {
+  for (const { source: _, imageRuleName: __, model, unboundedReason, ...limits } of seed.models) {
     const card = book.find(model, Date.now());
     if (card) expect(card).toMatchObject({ unboundedReason, limits });
   }
@@ -58,6 +58,8 @@ test('a newer seed updates models, except what an admin has set', async () => {
     model: name,
     maxInputTokens: null,
     maxOutputTokens,
+    imageRule: null,
+    imageRuleName: null,
     unboundedReason: null,
     source: 'the model map',
   });
@@ -65,7 +67,7 @@ test('a newer seed updates models, except what an admin has set', async () => {
   const lines = [{ meter: 'input_tokens', per: 1000, rate: '1' } as const];
   await createPrice(database, {
     ...{ model: 'chat-1', tier: 'default', lines, longContextAboveTokens: null, effectiveFrom: null },
-    ...{ maxOutputTokens: 99, source: 'the vendor' },
+    ...{ limits: { maxOutputTokens: 99 }, source: 'the vendor' },
   });
   await loadSeed(database, { prices: [], models: [model('chat-1', 20), model('chat-2', 20)] });
   const rows = await database.sql`select model, max_output_tokens as max from models order by model`;

@@ -48,6 +48,7 @@ const newLine = z.strictObject({
   tier: tier.optional().meta({ description: 'That of the price, or missing' }),
   band: band.optional(),
 });
+const maxTokens = tokenCount.min(1).max(100_000_000).optional();
 const textRate = rate.nullable().default(null);
 
 export const NewPrice = z
@@ -66,7 +67,14 @@ export const NewPrice = z
       description: 'From which input on the lines of the band `long` apply; missing: there is one band',
     }),
     effective_from: moment.optional().meta({ description: 'Missing: now' }),
-    max_output_tokens: tokenCount.min(1).max(100_000_000).optional(),
+    max_input_tokens: maxTokens.meta({
+      description: 'The largest input of the model; missing: as it is known',
+    }),
+    max_output_tokens: maxTokens.meta({ description: 'Its longest output; missing: as it is known' }),
+    image_rule: label(50).optional().meta({
+      description: 'The family by whose rule its images are billed (docs/PRICES.md); missing: as it is known',
+      example: 'gpt-5.5',
+    }),
     source: label(1_000).meta({ description: 'Where this price was published or agreed' }),
   })
   .superRefine((price, context) => {

@@ -1,14 +1,6 @@
 /** Chat completions. */
-import {
-  type Bounds,
-  type Fields,
-  isObject,
-  MAX_TOKENS,
-  readContent,
-  readPromptCache,
-  readTextModel,
-  readTools,
-} from '../body.ts';
+import { type Bounds, type Fields, isObject, MAX_TOKENS, readPromptCache, readTextModel } from '../body.ts';
+import { readContent, readTools } from '../prompt.ts';
 import { COMPLETION_USAGE, metered } from './descriptor.ts';
 
 export const CHAT = [
@@ -32,7 +24,7 @@ function readChat(fields: Fields): Bounds {
   const maxTokens = fields.integer('max_tokens', 1, MAX_TOKENS);
   const choices = fields.integer('n', 1, 128) ?? 1;
   readTextModel(fields);
-  readTools(fields);
+  if (fields.json.tools !== undefined) readTools(fields, fields.json.tools);
   readPromptCache(fields);
   readModalities(fields);
   fields.unboundedIfSet(

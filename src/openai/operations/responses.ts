@@ -3,13 +3,12 @@ import {
   type Bounds,
   type Fields,
   isObject,
-  type JsonObject,
+  type Json,
   MAX_TOKENS,
-  readContent,
   readPromptCache,
   readTextModel,
-  readTools,
 } from '../body.ts';
+import { readInput, readTools, refuseStored } from '../prompt.ts';
 import { metered, RESPONSE_USAGE } from './descriptor.ts';
 
 export const RESPONSES = [
@@ -29,23 +28,19 @@ export const RESPONSES = [
 /** The least `max_output_tokens` that the API accepts (its published schema). */
 const MIN_OUTPUT_TOKENS = 16;
 
-const STORED = 'what is stored upstream is not part of the request';
-
 /** The fields of `POST /v1/responses` that move cost. */
 function readResponses(fields: Fields): Bounds {
   const outputTokensLimit = fields.integer('max_output_tokens', MIN_OUTPUT_TOKENS, MAX_TOKENS);
   if (fields.boolean('background')) {
     fields.unbounded('background', 'a background response may end without reporting its usage');
   }
-  fields.unboundedIfSet('previous_response_id', STORED);
-  fields.unboundedIfSet('conversation', STORED);
-  fields.unboundedIfSet('prompt', STORED);
-  fields.unboundedIfSet(
-    'context_management',
-    'a compaction adds tokens that the output limit does not cover',
-  );
+  for (const name of ['previous_response_id', 'conversation']) {
+    if (isSet(fields.json[name])) refuseStored(fields, name);
+  }
+  if (fields.object('prompt') !== null) fields.boundByWindow('prompt');
+  readContextManagement(fields);
   readTextModel(fields);
-  readTools(fields);
+  if (fields.json.tools !== undefined) readTools(fields, fields.json.tools);
   readPromptCache(fields);
   readReasoning(fields);
   const instructions = fields.json.instructions;
@@ -56,57 +51,36 @@ function readResponses(fields: Fields): Bounds {
   return { outputTokensLimit, choices: 1, extraOutputTokens: 0 };
 }
 
-/** No source says how often a mode other than the standard one reads the input or writes an answer. */
-function readReasoning(fields: Fields): void {
-  const mode = fields.object('reasoning')?.mode;
-  if (mode === undefined || mode === null || mode === 'standard') return;
-  fields.unbounded('reasoning.mode', 'only the standard mode is known to answer once');
+function isSet(value: Json | undefined): boolean {
+  return value !== undefined && value !== null;
 }
 
-function readInput(fields: Fields): void {
-  const input = fields.json.input;
-  if (typeof input === 'string') return;
-  if (!Array.isArray(input) || input.length === 0) {
-    fields.invalid('input', "'input' must be a string or an array with at least one item.");
+/** Where the context grows beyond a threshold, the upstream compacts it: it reads it once more, and writes a summary. */
+function readContextManagement(fields: Fields): void {
+  const management = fields.json.context_management;
+  if (!isSet(management)) return;
+  if (!Array.isArray(management)) {
+    fields.invalid('context_management', "'context_management' must be an array.");
     return;
   }
-  for (let index = 0; index < input.length && !fields.error; index++) {
-    const item = input[index];
-    if (isObject(item)) readItem(fields, item, `input[${index}]`);
-    else fields.invalid(`input[${index}]`, `'input[${index}]' must be an object.`);
+  for (const entry of management) {
+    if (isObject(entry) && entry.type === 'compaction') continue;
+    fields.unbounded('context_management', "what entries other than {type: 'compaction'} do is not known");
+    return;
   }
-}
-
-function readItem(fields: Fields, item: JsonObject, param: string): void {
-  // An item without a type is a message if it has a role, otherwise a reference to a stored item.
-  const type = item.type ?? (typeof item.role === 'string' ? 'message' : 'item_reference');
-  switch (type) {
-    case 'message':
-      readContent(fields, item.content, `${param}.content`);
-      break;
-    case 'function_call':
-    case 'custom_tool_call':
-      break;
-    case 'function_call_output':
-    case 'custom_tool_call_output':
-      readContent(fields, item.output, `${param}.output`);
-      break;
-    case 'reasoning':
-      readReasoningItem(fields, item, param);
-      break;
-    default:
-      fields.unbounded(
-        param,
-        `input items of type ${JSON.stringify(type)} may cost more tokens than they have bytes`,
-      );
-  }
+  if (management.length === 0) return;
+  fields.boundByWindow('context_management');
+  fields.beyondText.compactions = 1;
 }
 
 /**
- * Earlier reasoning: without its encrypted content the upstream reads the stored one. The encrypted content is a
- * text of unknown encoding, perhaps compressed, so only the model's maximum input bounds its tokens.
+ * `pro` works for longer on one answer, which the output limit bounds with its reasoning (published schema); how often it
+ * reads the input is not published, so the window bounds that. What other modes do is not known.
  */
-function readReasoningItem(fields: Fields, item: JsonObject, param: string): void {
-  if (typeof item.encrypted_content === 'string') fields.inputBoundParam ??= `${param}.encrypted_content`;
-  else fields.unbounded(param, `${STORED}; send reasoning with its 'encrypted_content'`);
+function readReasoning(fields: Fields): void {
+  const mode = fields.object('reasoning')?.mode;
+  if (mode === undefined || mode === null || mode === 'standard') return;
+  if (mode === 'pro') fields.boundByWindow('reasoning.mode');
+  else
+    fields.unbounded('reasoning.mode', "only the modes 'standard' and 'pro' are known", 'Name one of them.');
 }

@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import type { ImageRule } from '../../domain/images.ts';
 import { usd } from '../../domain/money.ts';
 import { type Model, makePrice, type Price, type TextPrice, textLines } from '../../domain/price.ts';
 import { storedPriceLine, toPriceLine } from '../price-lines.ts';
@@ -14,7 +15,16 @@ export interface SeedPrice extends Price {
 }
 
 export interface SeedModel extends Model {
+  /** The name of its image rule. */
+  imageRuleName: string | null;
   source: string;
+}
+
+/** What is read from both files. */
+export interface Seed {
+  prices: SeedPrice[];
+  models: SeedModel[];
+  imageRules: ReadonlyMap<string, ImageRule>;
 }
 
 /** The unit of every rate in the files, as OpenAI publishes them. */
@@ -81,13 +91,26 @@ const pricesFile = z.strictObject({
   ),
 });
 
+const budget = tokens.nullable();
+const imageRule = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('patches'),
+    hundredths: tokens,
+    budget: z.strictObject({ low: budget, high: budget, auto: budget, original: budget }),
+    source: text,
+  }),
+  z.strictObject({ kind: z.literal('tiles'), base: tokens, tile: tokens, source: text }),
+]);
+
 const modelsFile = z.strictObject({
   unit: text,
+  image_rules: z.record(text, imageRule),
   models: z.array(
     z.strictObject({
       model: text,
       max_input_tokens: tokens.nullable(),
       max_output_tokens: tokens.nullable(),
+      image_rule: text.nullable(),
       unbounded_reason: text.nullable(),
       source: text,
       note: text.optional(),
@@ -96,20 +119,35 @@ const modelsFile = z.strictObject({
 });
 
 /** Reads both files. Throws when they break their own rules: the seed is ours, so that is a bug. */
-export function readSeed(): { prices: SeedPrice[]; models: SeedModel[] } {
+export function readSeed(): Seed {
   const prices = read('prices.seed.json', pricesFile).prices.map(toSeedPrice);
-  const models = read('models.seed.json', modelsFile).models.map(
+  const file = read('models.seed.json', modelsFile);
+  const imageRules = new Map(Object.entries(file.image_rules));
+  const models = file.models.map(
     (row): SeedModel => ({
       model: row.model,
       maxInputTokens: row.max_input_tokens,
       maxOutputTokens: row.max_output_tokens,
+      imageRule: imageRules.get(row.image_rule ?? '') ?? null,
+      imageRuleName: row.image_rule,
       unboundedReason: row.unbounded_reason,
       source: row.source,
     }),
   );
   assertUnique(prices.map((price) => price.id));
   assertUnique(models.map((model) => model.model));
-  return { prices, models };
+  for (const { model, imageRule, imageRuleName } of models) {
+    if (imageRuleName !== null && imageRule === null) throw new Error(`${model}: no rule ${imageRuleName}`);
+  }
+  return { prices, models, imageRules };
+}
+
+let imageRules: ReadonlyMap<string, ImageRule> | null = null;
+
+/** Returns the rules by which images are billed, by name; read once. */
+export function readImageRules(): ReadonlyMap<string, ImageRule> {
+  imageRules ??= readSeed().imageRules;
+  return imageRules;
 }
 
 function toSeedPrice(row: z.output<typeof pricesFile>['prices'][number]): SeedPrice {

@@ -1,0 +1,261 @@
+/**
+ * The parts of a prompt that are more than text in messages: content parts, tools, and the items of a response's input.
+ * What a client runs or writes itself costs no more tokens than it has bytes; images cost what their pixels say; what
+ * only the model's window bounds says so; what the upstream runs, fetches or keeps, and nothing here bounds, is refused.
+ * Unknown types are refused: they may be anything.
+ */
+import { IMAGE_DETAILS, type ImageDetail } from '../domain/images.ts';
+import { type Fields, isObject, type Json, type JsonObject } from './body.ts';
+import { imageSizeOf } from './image-size.ts';
+
+/** Parts that are text, in the words of both chat completions and responses. */
+const TEXT_PARTS = new Set<unknown>([
+  'text',
+  'refusal',
+  'input_text',
+  'output_text',
+  'summary_text',
+  'reasoning_text',
+]);
+/** Tools that stand in the request whole, definition and all. */
+const OWN_TOOLS = new Set<unknown>(['function', 'custom']);
+/**
+ * Tools that the client runs, but whose definition the upstream writes. No source says how long it is; the definitions
+ * that are published for tools of this kind stay below this many tokens.
+ */
+const CLIENT_TOOLS = new Set<unknown>([
+  'local_shell',
+  'apply_patch',
+  'computer',
+  'computer_use_preview',
+  'computer-preview',
+]);
+const BUILT_IN_TOOL_TOKENS = 1024;
+
+/** Reads the `tools` of a request, or those that an item brings. */
+export function readTools(fields: Fields, tools: Json | undefined, param = 'tools'): void {
+  if (tools === undefined || tools === null) return;
+  if (!Array.isArray(tools)) {
+    fields.invalid(param, `'${param}' must be an array.`);
+    return;
+  }
+  for (let index = 0; index < tools.length && !fields.error; index++) {
+    const tool = tools[index];
+    const toolParam = `${param}[${index}]`;
+    if (isObject(tool)) readTool(fields, tool, toolParam);
+    else fields.invalid(toolParam, `'${toolParam}' must be an object.`);
+  }
+}
+
+function readTool(fields: Fields, tool: JsonObject, param: string): void {
+  const { type } = tool;
+  if (OWN_TOOLS.has(type)) return;
+  if (type === undefined || type === null) {
+    fields.invalid(`${param}.type`, `'${param}.type' must say what kind of tool it is.`);
+  } else if (CLIENT_TOOLS.has(type)) fields.beyondText.moreTokens += BUILT_IN_TOOL_TOKENS;
+  else if (type === 'namespace') {
+    if (Array.isArray(tool.tools)) readTools(fields, tool.tools, `${param}.tools`);
+    else fields.invalid(`${param}.tools`, `'${param}.tools' must be an array: the tools of the namespace.`);
+  } else if (type === 'shell' && isObject(tool.environment) && tool.environment.type === 'local') {
+    fields.beyondText.moreTokens += BUILT_IN_TOOL_TOKENS;
+  } else if (type === 'tool_search' && tool.execution === 'client') {
+    fields.beyondText.moreTokens += BUILT_IN_TOOL_TOKENS;
+  } else {
+    const name = JSON.stringify(type).slice(0, 100);
+    fields.unbounded(param, `the upstream runs tools of type ${name}, and bills more than the request says`);
+  }
+}
+
+/** Text, or a list of parts: the `content` of messages, the `output` of tool calls. */
+export function readContent(fields: Fields, content: Json | undefined, param: string): void {
+  if (typeof content === 'string' || content === undefined || content === null) return;
+  if (!Array.isArray(content)) {
+    fields.invalid(param, `'${param}' must be a string or an array of parts.`);
+    return;
+  }
+  for (let index = 0; index < content.length && !fields.error; index++) {
+    const part = content[index];
+    const partParam = `${param}[${index}]`;
+    if (isObject(part)) readPart(fields, part, partParam);
+    else fields.invalid(partParam, `'${partParam}' must be an object.`);
+  }
+}
+
+function readPart(fields: Fields, part: JsonObject, param: string): void {
+  const { type } = part;
+  if (TEXT_PARTS.has(type)) return;
+  switch (type) {
+    case 'image_url': {
+      const image = part.image_url;
+      if (isObject(image)) readImage(fields, image.url, image.detail, `${param}.image_url`);
+      else
+        fields.invalid(`${param}.image_url`, `'${param}.image_url' must be an object with the field 'url'.`);
+      break;
+    }
+    case 'input_image':
+    case 'computer_screenshot':
+      readImage(fields, part.image_url, part.detail, `${param}.image_url`, part.file_id);
+      break;
+    case 'file':
+      if (isObject(part.file)) readFile(fields, part.file, `${param}.file`);
+      else fields.invalid(`${param}.file`, `'${param}.file' must be an object.`);
+      break;
+    case 'input_file':
+      readFile(fields, part, param);
+      break;
+    default:
+      fields.unbounded(
+        param,
+        `content of type ${JSON.stringify(type ?? null)} may cost more tokens than it has bytes`,
+      );
+  }
+}
+
+function readImage(
+  fields: Fields,
+  url: Json | undefined,
+  detail: Json | undefined,
+  param: string,
+  fileId: Json | undefined = null,
+): void {
+  if (fileId !== undefined && fileId !== null) {
+    const fileParam = param.replace(/image_url$/, 'file_id');
+    fields.unbounded(fileParam, 'a stored file is not part of the request', 'Send the image as a data: URL.');
+    return;
+  }
+  const known =
+    detail === undefined || detail === null ? 'auto' : IMAGE_DETAILS.find((each) => each === detail);
+  if (typeof url !== 'string') {
+    fields.invalid(param, `'${param}' must hold the image's URL as a string.`);
+  } else if (known === undefined) {
+    fields.invalid(`${param}.detail`, `'detail' must be one of ${IMAGE_DETAILS.join(', ')}.`);
+  } else addImage(fields, url, known, param);
+}
+
+function addImage(fields: Fields, url: string, detail: ImageDetail, param: string): void {
+  const { beyondText } = fields;
+  beyondText.images.push({ size: url.startsWith('data:') ? imageSizeOf(url) : null, detail });
+  beyondText.imageParam ??= param;
+  // The bytes of an inline image are no text; what JSON adds to them by escapes stays counted.
+  if (url.startsWith('data:')) beyondText.imageBytes += url.length;
+}
+
+/** A document: its text is compressed, and each of its pages becomes an image too, so that only the window bounds it. */
+function readFile(fields: Fields, file: JsonObject, param: string): void {
+  const { file_id, file_data, file_url } = file;
+  if (file_id !== undefined && file_id !== null) {
+    const remedy = "Send the file inline, in 'file_data'.";
+    fields.unbounded(`${param}.file_id`, 'a stored file is not part of the request', remedy);
+  } else if (typeof file_data !== 'string' && typeof file_url !== 'string') {
+    fields.invalid(param, `'${param}' must hold the file in 'file_data' or its address in 'file_url'.`);
+  } else {
+    fields.beyondText.hasFiles = true;
+    fields.boundByWindow(`${param}.${typeof file_data === 'string' ? 'file_data' : 'file_url'}`);
+  }
+}
+
+/** What of a response's input the upstream keeps, and how to send it instead. */
+const STORED = 'what is stored upstream is not part of the request';
+const SEND_IT = `Send the whole history in 'input', with "store": false and "include": ["reasoning.encrypted_content"]; docs/CLIENTS.md says how in each client.`;
+
+/** Refuses a reference to what the upstream keeps. */
+export function refuseStored(fields: Fields, param: string): void {
+  fields.unbounded(param, STORED, SEND_IT);
+}
+
+/** Items whose cost is their bytes: what the client wrote, ran, or was sent. */
+const PLAIN_ITEMS = new Set<unknown>([
+  'function_call',
+  'custom_tool_call',
+  'local_shell_call',
+  'local_shell_call_output',
+  'shell_call',
+  'shell_call_output',
+  'apply_patch_call',
+  'apply_patch_call_output',
+  'computer_call',
+  'mcp_list_tools',
+  'mcp_call',
+  'mcp_approval_request',
+  'mcp_approval_response',
+  'web_search_call',
+  'file_search_call',
+  'code_interpreter_call',
+  'tool_search_call',
+  'program',
+  'program_output',
+]);
+
+/** Reads the input of a response. */
+export function readInput(fields: Fields): void {
+  const input = fields.json.input;
+  if (typeof input === 'string') return;
+  if (!Array.isArray(input) || input.length === 0) {
+    fields.invalid('input', "'input' must be a string or an array with at least one item.");
+    return;
+  }
+  for (let index = 0; index < input.length && !fields.error; index++) {
+    const item = input[index];
+    if (isObject(item)) readItem(fields, item, `input[${index}]`);
+    else fields.invalid(`input[${index}]`, `'input[${index}]' must be an object.`);
+  }
+}
+
+function readItem(fields: Fields, item: JsonObject, param: string): void {
+  // An item without a type is a message if it has a role, otherwise a reference to a stored item.
+  const type = item.type ?? (typeof item.role === 'string' ? 'message' : 'item_reference');
+  if (PLAIN_ITEMS.has(type)) return;
+  switch (type) {
+    case 'message':
+    case 'agent_message':
+      readContent(fields, item.content, `${param}.content`);
+      break;
+    case 'function_call_output':
+    case 'custom_tool_call_output':
+      readContent(fields, item.output, `${param}.output`);
+      break;
+    case 'computer_call_output':
+      if (isObject(item.output)) readPart(fields, item.output, `${param}.output`);
+      else fields.invalid(`${param}.output`, `'${param}.output' must be an object.`);
+      break;
+    case 'additional_tools':
+    case 'tool_search_output':
+      readTools(fields, item.tools, `${param}.tools`);
+      break;
+    case 'image_generation_call':
+      if (typeof item.result === 'string') addImage(fields, dataUrl(item.result), 'auto', `${param}.result`);
+      break;
+    case 'reasoning':
+      readReasoning(fields, item, param);
+      break;
+    case 'compaction':
+      // Encrypted text of unknown encoding, as with reasoning.
+      fields.boundByWindow(param);
+      break;
+    case 'compaction_trigger':
+      fields.boundByWindow(param);
+      fields.beyondText.compactions = 1;
+      break;
+    case 'item_reference':
+      refuseStored(fields, param);
+      break;
+    default:
+      fields.unbounded(
+        param,
+        `input items of type ${JSON.stringify(type)} may cost more tokens than they have bytes`,
+      );
+  }
+}
+
+function dataUrl(base64: string): string {
+  return base64.startsWith('data:') ? base64 : `data:image/png;base64,${base64}`;
+}
+
+/**
+ * Earlier reasoning: without its encrypted content the upstream reads the stored one. The encrypted content is a
+ * text of unknown encoding, perhaps compressed, so only the model's maximum input bounds its tokens.
+ */
+function readReasoning(fields: Fields, item: JsonObject, param: string): void {
+  if (typeof item.encrypted_content === 'string') fields.boundByWindow(`${param}.encrypted_content`);
+  else refuseStored(fields, param);
+}
