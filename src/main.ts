@@ -1,11 +1,11 @@
 /**
- * The commands serve | demo | simulator | migrate | journal replay. Owns: reading the environment, what is printed, and
+ * The commands serve | demo | simulator | migrate | distribute | journal replay. Owns: reading the environment, what is printed, and
  * the exit code. Does not own: the grammar of the command line (main/command-line.ts), what is wired (main/start.ts).
  */
 import packageJson from '../package.json' with { type: 'json' };
 import { type Config, formatProblems, readConfig } from './config.ts';
 import { type CommandName, readLine } from './main/command-line.ts';
-import { CannotStart, openDatabaseOf } from './main/open.ts';
+import { CannotStart, distributeDatabaseOf, openDatabaseOf } from './main/open.ts';
 
 /** Runs one command; the process ends with its exit code once nothing is left to do. */
 export async function run(argv: string[]): Promise<void> {
@@ -38,6 +38,7 @@ const COMMANDS: Record<CommandName, (args: string[]) => Promise<void>> = {
   demo: async (args) => (await import('./demo.ts')).run(args),
   simulator: async (args) => (await import('./simulator/main.ts')).run(args),
   migrate: async () => (await openDatabaseOf(configured())).close(),
+  distribute: () => distributeDatabaseOf(configured()),
   'journal replay': async ([file = '']) => {
     const { replayJournal } = await import('./main/journals.ts');
     const { inserted, unknown } = await replayJournal(configured(), file);

@@ -5,10 +5,12 @@
  */
 import OpenAI from 'openai';
 import { type PicoUsd, usd } from '../../src/domain/money.ts';
-import { inHouse } from './house.ts';
+import { type Citus, inHouse } from './house.ts';
 import type { Replica } from './replica.ts';
 
 export interface AgentsRun {
+  /** The database; missing: one PostgreSQL. */
+  citus?: Citus | null;
   model: AgentModel;
   replicas: number;
   workers: number;
@@ -55,10 +57,10 @@ const TASK = 'Read the module below, then write the tests that it lacks. Explain
 const PROGRESS_MS = 10_000;
 
 export async function runAgents(run: AgentsRun): Promise<AgentsRow> {
-  const { model, replicas, workers, budgetUsd, seed, tokensPerSecond, progress } = run;
+  const { model, replicas, workers, budgetUsd, seed, tokensPerSecond, citus, progress } = run;
   const pace = ['--first-byte-ms', '200', '--tokens-per-s', String(tokensPerSecond)];
   const simulator = ['--seed', String(seed), '--median-output', '600', '--p99-output', '8000', ...pace];
-  return inHouse({ gateway: 'tollgate', replicas, workers, budgetUsd, simulator }, async (house) => {
+  return inHouse({ gateway: 'tollgate', replicas, workers, budgetUsd, citus, simulator }, async (house) => {
     const startedMs = performance.now();
     const row: AgentsRow = {
       ...run,

@@ -77,6 +77,14 @@ export async function makeTeam(
   return { teamId: String(team.id), key: String(key) };
 }
 
+/** Reads a page of Tollgate's admin API. Throws unless that worked. */
+export async function read(url: string, page: string): Promise<string> {
+  const answer = await fetch(`${url}/admin/v1${page}`, { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`GET ${page}: ${answer.status} ${text}`);
+  return text;
+}
+
 /** Creates something by Tollgate's admin API. Throws unless that worked. */
 export async function create(
   url: string,

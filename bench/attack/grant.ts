@@ -8,11 +8,13 @@ import type { Sql } from '../../src/store/database.ts';
 import { closeClient, openClient } from '../../src/store/database.ts';
 import { Crowd } from './crowd.ts';
 import { type BookedCall, GATEWAY_KINDS, type GatewayName } from './gateways.ts';
-import { type House, inHouse } from './house.ts';
+import { type Citus, type House, inHouse } from './house.ts';
 import { judge, type Verdict } from './judge.ts';
 import { type PlannedStrike, planFor, type Strike, strikeAll } from './strikes.ts';
 
 export interface GrantAttack {
+  /** The database; missing: one PostgreSQL. */
+  citus?: Citus | null;
   gateway: GatewayName;
   replicas: number;
   /** Of each replica. */
@@ -53,10 +55,10 @@ const POLL_MS = 250;
 
 /** Makes one row of the table. */
 export async function attackGrant(attack: GrantAttack): Promise<GrantRow> {
-  const { gateway, replicas, workers, clients, budgetUsd, seed, progress } = attack;
+  const { gateway, replicas, workers, clients, budgetUsd, seed, citus, progress } = attack;
   const plan = planFor(attack.plan, workers);
   const simulator = ['--seed', String(seed), '--median-output', '250', '--p99-output', '900'];
-  return inHouse({ gateway, replicas, workers, budgetUsd, simulator }, async (house) => {
+  return inHouse({ gateway, replicas, workers, budgetUsd, citus, simulator }, async (house) => {
     const startedMs = performance.now();
     const crowd = new Crowd({
       replicas: house.replicas,

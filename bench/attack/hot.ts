@@ -10,10 +10,12 @@ import { closeClient, openClient } from '../../src/store/database.ts';
 import { SMALL_JSON } from '../cases.ts';
 import type { PaceCommand } from '../load.ts';
 import { nextMessage, startOwn } from '../processes.ts';
-import { inHouse } from './house.ts';
+import { type Citus, inHouse } from './house.ts';
 import type { Replica } from './replica.ts';
 
 export interface HotRun {
+  /** The database; missing: one PostgreSQL. */
+  citus?: Citus | null;
   replicas: number;
   workers: number;
   budgetUsd: string;
@@ -51,28 +53,33 @@ interface Reading {
 }
 
 export async function runHot(run: HotRun): Promise<HotRow> {
-  const { replicas, workers, budgetUsd, callsPerSecond, seconds, progress } = run;
-  return inHouse({ gateway: 'tollgate', replicas, workers, budgetUsd, simulator: null }, async (house) => {
-    const sql = openClient(house.postgres.url, 1);
-    try {
-      const loads = await Promise.all(house.replicas.map((_, index) => startLoad(house.folder, index)));
-      const rate = callsPerSecond / replicas;
-      const loaded = Promise.all(
-        loads.map((load, index) => load(house.replicas[index]!, house.key, rate, seconds + SETTLE_MS / 1000)),
-      );
-      loaded.catch(() => {});
-      await delay(SETTLE_MS);
-      progress(`measuring for ${seconds} s`);
-      const before = await read(house.replicas, sql);
-      // A little earlier than the load ends: its last moment is no load any more.
-      await Promise.race([loaded, delay(seconds * 1000 - 500)]);
-      const after = await read(house.replicas, sql);
-      await loaded;
-      return compare(run, before, after);
-    } finally {
-      await closeClient(sql);
-    }
-  });
+  const { replicas, workers, budgetUsd, callsPerSecond, seconds, citus, progress } = run;
+  return inHouse(
+    { gateway: 'tollgate', replicas, workers, budgetUsd, citus, simulator: null },
+    async (house) => {
+      const sql = openClient(house.postgres.url, 1);
+      try {
+        const loads = await Promise.all(house.replicas.map((_, index) => startLoad(house.folder, index)));
+        const rate = callsPerSecond / replicas;
+        const loaded = Promise.all(
+          loads.map((load, index) =>
+            load(house.replicas[index]!, house.key, rate, seconds + SETTLE_MS / 1000),
+          ),
+        );
+        loaded.catch(() => {});
+        await delay(SETTLE_MS);
+        progress(`measuring for ${seconds} s`);
+        const before = await read(house.replicas, sql);
+        // A little earlier than the load ends: its last moment is no load any more.
+        await Promise.race([loaded, delay(seconds * 1000 - 500)]);
+        const after = await read(house.replicas, sql);
+        await loaded;
+        return compare(run, before, after);
+      } finally {
+        await closeClient(sql);
+      }
+    },
+  );
 }
 
 type Load = (replica: Replica, key: string, callsPerSecond: number, seconds: number) => Promise<unknown>;

@@ -3,19 +3,26 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, stopAll } from '../processes.ts';
+import { CitusCluster, programsIn } from './citus.ts';
 import { GATEWAY_KINDS, type GatewayName } from './gateways.ts';
-import { Postgres } from './postgres.ts';
+import { Postgres, type Server } from './postgres.ts';
 import { Replica } from './replica.ts';
 import { Upstream } from './upstream.ts';
 
 export interface House {
   /** Where everything lies. */
   folder: string;
-  postgres: Postgres;
+  postgres: Server;
   upstream: Upstream;
   replicas: Replica[];
   /** Spends the budget. */
   key: string;
+}
+
+/** An installation of PostgreSQL with Citus, and over how many shards the database is spread; 0: one server of it. */
+export interface Citus {
+  installation: string;
+  shards: number;
 }
 
 export interface HouseOptions {
@@ -24,6 +31,8 @@ export interface HouseOptions {
   /** Of each replica. */
   workers: number;
   budgetUsd: string;
+  /** Missing or null: one PostgreSQL, as Tollgate finds it. */
+  citus?: Citus | null | undefined;
   /** Command line of the simulated upstream; null: the bench's, which always answers the same, at little cost. */
   simulator: string[] | null;
 }
@@ -53,10 +62,10 @@ export async function inHouse<Result>(
 
 async function build(
   folder: string,
-  { gateway, replicas: count, workers, budgetUsd, simulator }: HouseOptions,
+  { gateway, replicas: count, workers, budgetUsd, citus = null, simulator }: HouseOptions,
 ): Promise<House> {
   const kind = GATEWAY_KINDS[gateway];
-  const postgres = await Postgres.make(folder);
+  const postgres = await serverIn(folder, citus);
   const upstreamLog = join(folder, 'upstream.log');
   const upstream = await (simulator ? Upstream.start(upstreamLog, simulator) : Upstream.canned(upstreamLog));
   const replicas: Replica[] = [];
@@ -81,4 +90,11 @@ async function build(
   }
   const key = await kind.fund(replicas[0]!.url, budgetUsd);
   return { folder, postgres, upstream, replicas, key };
+}
+
+function serverIn(folder: string, citus: Citus | null): Promise<Server> {
+  if (citus === null) return Postgres.make(folder);
+  const { installation, shards } = citus;
+  if (shards === 0) return Postgres.make(folder, { programs: programsIn(installation) });
+  return CitusCluster.make(folder, installation, shards);
 }

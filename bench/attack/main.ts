@@ -11,6 +11,7 @@ import { HELP, type Options, readOptions, type Scenario } from './options.ts';
 import { align, brokenPromises, renderTable } from './promises.ts';
 import { runRolling } from './rolling.ts';
 import { FULL_PLAN } from './strikes.ts';
+import { brokenTeamsPromises, describeTeams, runTeams, type TeamsRow } from './teams.ts';
 import { brokenRollingPromises, type RollingRow, rollingCells } from './window.ts';
 
 /** Kills that each row of the full attack must have seen. */
@@ -76,7 +77,17 @@ async function rolling(options: Options): Promise<Outcome> {
   return { broken: rows.flatMap(brokenRollingPromises), results: rows };
 }
 
-const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = { grant, agents, hot, rolling };
+async function teams(options: Options): Promise<Outcome> {
+  const rows: TeamsRow[] = [];
+  for (const replicas of options.replicas) {
+    const row = await runTeams({ ...options, replicas, progress: say });
+    rows.push(row);
+    console.log(describeTeams(row));
+  }
+  return { broken: rows.flatMap(brokenTeamsPromises), results: rows };
+}
+
+const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = { grant, agents, hot, rolling, teams };
 
 async function main(): Promise<void> {
   if (process.platform !== 'linux') throw new Error('the attack reads /proc, so it runs on Linux only');

@@ -2,8 +2,9 @@
 import { parseArgs } from 'node:util';
 import { usd } from '../../src/domain/money.ts';
 import { GATEWAYS, type GatewayName } from './gateways.ts';
+import type { Citus } from './house.ts';
 
-export const SCENARIOS = ['grant', 'agents', 'hot', 'rolling'] as const;
+export const SCENARIOS = ['grant', 'agents', 'hot', 'rolling', 'teams'] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
 export const HELP = `Usage: npm run attack -- [options]
@@ -18,7 +19,14 @@ number of replicas, beside the same attack on a gateway that checks first and bo
                     agents    30 parallel calls without an output limit on $5, through the SDK as it comes
                     hot       one team at thousands of calls a second: who waits, and what Postgres has to do
                     rolling   a limit of 600 requests in any 60 s over 4 replicas, asked for 1,000 a minute
-  --replicas A,B    numbers of replicas, a row each (default 1,2,4; agents 1, hot 2, rolling 4)
+                    teams     100,000 calls of 1,000 teams with a budget each, then every page of the console and
+                              every query of the dashboards; once with and once without a limit above the teams
+  --citus FOLDER    on a Citus cluster of a coordinator and two workers, instead of one PostgreSQL: where PostgreSQL 15 or
+                    later is installed with the extension citus 13. It is in no package registry: build it yourself
+  --shards N        of the cluster (default 8); 0: one server of that installation, to compare with
+  --teams N         teams: how many (default 1000)
+  --calls N         teams: how many, in all (default 100000)
+  --replicas A,B    numbers of replicas, a row each (default 1,2,4; agents 1, hot 2, rolling 4, teams 2)
   --workers N       workers of each replica (TOLLGATE_WORKERS, default 1); then some strikes kill one worker, not the replica
   --gateways A,B    grant: ${GATEWAYS.join(', ')} (default both)
   --clients N       grant: clients at once (default 500); agents: how many (default 30)
@@ -44,6 +52,9 @@ export interface Options {
   tokensPerSecond: number;
   callsPerSecond: number;
   seconds: number;
+  teams: number;
+  calls: number;
+  citus: Citus | null;
   jsonFile: string | null;
 }
 
@@ -53,6 +64,7 @@ const USUAL: Record<Scenario, { replicas: string; clients: string; budget: strin
   agents: { replicas: '1', clients: '30', budget: '5.00', seconds: '1' },
   hot: { replicas: '2', clients: '64', budget: '40.00', seconds: '30' },
   rolling: { replicas: '4', clients: '1', budget: '1000.00', seconds: '185' },
+  teams: { replicas: '2', clients: '64', budget: '100.00', seconds: '1' },
 };
 
 /** Reads the arguments; null when help was asked for. Throws with a message for the user. */
@@ -70,6 +82,10 @@ export function readOptions(argv: string[]): Options | null {
       rate: { type: 'string', default: '3300' },
       seconds: { type: 'string' },
       seed: { type: 'string', default: '1' },
+      citus: { type: 'string' },
+      shards: { type: 'string', default: '8' },
+      teams: { type: 'string', default: '1000' },
+      calls: { type: 'string', default: '100000' },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -90,6 +106,10 @@ export function readOptions(argv: string[]): Options | null {
     callsPerSecond: whole('--rate', values.rate, 100_000),
     seconds: whole('--seconds', values.seconds ?? usual.seconds, 3_600),
     seed: whole('--seed', values.seed, 2 ** 31),
+    teams: whole('--teams', values.teams, 10_000),
+    calls: whole('--calls', values.calls, 10_000_000),
+    citus:
+      values.citus === undefined ? null : { installation: values.citus, shards: shardsOf(values.shards) },
     jsonFile: values.json ?? null,
   };
 }
@@ -98,6 +118,11 @@ function oneOf<Value extends string>(flag: string, text: string, all: readonly V
   const value = all.find((each) => each === text);
   if (value === undefined) throw new Error(`${flag}: ${text} is none of ${all.join(', ')}`);
   return value;
+}
+
+/** Zero too: one server. */
+function shardsOf(text: string): number {
+  return text === '0' ? 0 : whole('--shards', text, 128);
 }
 
 function whole(flag: string, text: string, most: number): number {

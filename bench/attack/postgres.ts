@@ -2,9 +2,9 @@
  * The one PostgreSQL of an attack and of tests that need one, as production has it: over TCP with a password, run by nobody of Tollgate's, fsync on.
  * Owns: that it can be killed with all of its sessions at any moment, and started again on the same files.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { chown, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -22,36 +22,63 @@ const SESSIONS_MAX = '200';
 const START_MS_MAX = 60_000;
 const POLL_MS = 50;
 
-export class Postgres {
+/** What an attack needs of its database, however many servers it is. */
+export interface Server {
+  /** `DATABASE_URL` of the database `books`. */
+  readonly url: string;
+  start(): Promise<void>;
+  kill(): Promise<void>;
+}
+
+export interface PostgresOptions {
+  /** Within the folder; its files are in it. */
+  name?: string;
+  /** Where `postgres` and `initdb` lie; default: as Tollgate finds them. */
+  programs?: string;
+  settings?: Record<string, string>;
+}
+
+export class Postgres implements Server {
   readonly #cluster: string;
   readonly #programs: string;
   readonly #account: Account | null;
-  readonly #port: number;
+  readonly #settings: Record<string, string>;
+  /** What the server says. */
+  readonly logFile: string;
+  readonly port: number;
   #child: ChildProcess | null = null;
 
-  private constructor(cluster: string, programs: string, account: Account | null, port: number) {
+  private constructor(
+    cluster: string,
+    programs: string,
+    account: Account | null,
+    settings: Record<string, string>,
+    port: number,
+  ) {
     this.#cluster = cluster;
     this.#programs = programs;
     this.#account = account;
-    this.#port = port;
+    this.#settings = settings;
+    this.logFile = `${cluster}.log`;
+    this.port = port;
   }
 
   /** Makes a cluster in a folder and starts it, with an empty database `books`. */
-  static async make(folder: string): Promise<Postgres> {
+  static async make(folder: string, given: PostgresOptions = {}): Promise<Postgres> {
     const account = await accountFor(join(folder, 'absent'));
-    const { directory: programs } = await findPrograms({}, account);
-    const directory = join(folder, 'server');
+    const programs = given.programs ?? (await findPrograms({}, account)).directory;
+    const directory = join(folder, given.name ?? 'server');
     const cluster = join(directory, 'cluster');
     const passwordFile = join(directory, 'password');
     await mkdir(cluster, { recursive: true, mode: 0o700 });
     await writeFile(passwordFile, PASSWORD);
-    const given = account === null ? [] : [directory, cluster, passwordFile];
-    for (const path of given) await chown(path, account!.uid, account!.gid);
+    const owned = account === null ? [] : [directory, cluster, passwordFile];
+    for (const path of owned) await chown(path, account!.uid, account!.gid);
     const here = ownFolder(account, cluster);
     const login = ['--username=owner', '--auth=scram-sha-256', `--pwfile=${here}/../password`];
     const options = spawnOptions(account, cluster);
     await promisify(execFile)(join(programs, 'initdb'), ['-D', here, '--no-sync', ...login], options);
-    const postgres = new Postgres(cluster, programs, account, await freePort());
+    const postgres = new Postgres(cluster, programs, account, given.settings ?? {}, await freePort());
     await postgres.start();
     await postgres.#ask('postgres', 'create database books');
     return postgres;
@@ -63,16 +90,17 @@ export class Postgres {
   }
 
   #url(database: string): string {
-    return `postgres://owner:${encodeURIComponent(PASSWORD)}@${HOST}:${this.#port}/${database}`;
+    return `postgres://owner:${encodeURIComponent(PASSWORD)}@${HOST}:${this.port}/${database}`;
   }
 
   /** Starts the server; returns when it accepts sessions. Throws after a minute without. */
   async start(): Promise<void> {
     const settings = {
       listen_addresses: HOST,
-      port: String(this.#port),
+      port: String(this.port),
       unix_socket_directories: '',
       max_connections: SESSIONS_MAX,
+      ...this.#settings,
     };
     const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     const deadlineMs = performance.now() + START_MS_MAX;
@@ -80,8 +108,11 @@ export class Postgres {
       // After a kill it refuses to start until the last session of the killed one has left: then once more.
       if (this.#child === null || this.#child.exitCode !== null || this.#child.signalCode !== null) {
         const server = [join(this.#programs, 'postgres'), '-D', ownFolder(this.#account, this.#cluster)];
-        const how = { ...spawnOptions(this.#account, this.#cluster), stdio: 'ignore' as const };
+        const log = openSync(this.logFile, 'a');
+        const stdio: StdioOptions = ['ignore', log, log];
+        const how = { ...spawnOptions(this.#account, this.#cluster), stdio };
         this.#child = keep(spawn(server[0]!, [...server.slice(1), ...options], how));
+        closeSync(log);
       }
       await delay(POLL_MS);
       if (await this.#ask('postgres', 'select 1')) return;

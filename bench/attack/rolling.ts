@@ -10,10 +10,12 @@ import { closeClient, openClient } from '../../src/store/database.ts';
 import { smallestCall } from './calls.ts';
 import { Doors } from './clients.ts';
 import { create, makeTeam } from './gateways.ts';
-import { type House, inHouse } from './house.ts';
+import { type Citus, type House, inHouse } from './house.ts';
 import { judgeWindow, LIMIT, type Moment, type RollingRow, WINDOW_MS } from './window.ts';
 
 export interface RollingRun {
+  /** The database; missing: one PostgreSQL. */
+  citus?: Citus | null;
   replicas: number;
   workers: number;
   seconds: number;

@@ -21,12 +21,11 @@ const DAY_MS = 86_400_000;
 const ZONE = 'time_zone=Europe/Berlin';
 
 /** The busiest team is the seed's first. */
-export function adminPages(now: Date): AdminPage[] {
+export function adminPages(now: Date, team = seededTeamId(1)): AdminPage[] {
   const since = (days: number) => {
     const midnightMs = Math.floor(now.getTime() / DAY_MS) * DAY_MS;
     return `from=${new Date(midnightMs - days * DAY_MS).toISOString()}`;
   };
-  const team = seededTeamId(1);
   const paths: Record<string, string> = {
     'overview: what was spent, what is left': `/overview?${ZONE}`,
     'overview: 30 days by team': `/usage?group_by=team&interval=day&${ZONE}&${since(30)}`,

@@ -33,6 +33,12 @@ a second signal ends them.`,
     operands: [],
     details: 'DATABASE_URL names the database; without it, the embedded one in TOLLGATE_DATA_DIR is meant.',
   },
+  distribute: {
+    summary: 'spread the database over a Citus cluster, then exit',
+    operands: [],
+    details: `DATABASE_URL names the coordinator; migrate first, and stop the gateways. Repeatable. docs/SCALE.md says what lies
+where afterwards.`,
+  },
   'journal replay': {
     summary: "write a dead instance's journal to the ledger",
     operands: ['FILE'],

@@ -98,3 +98,17 @@ function publicName(url: string): string {
   const { host, pathname, searchParams } = new URL(url);
   return `${host || searchParams.get('host') || 'on this machine'}${pathname}`;
 }
+
+/**
+ * Spreads the database of the configuration over its Citus cluster.
+ * @throws CannotStart naming what is missing
+ */
+export async function distributeDatabaseOf({ databaseUrl }: Config): Promise<void> {
+  if (databaseUrl === null) throw new CannotStart('set DATABASE_URL to the coordinator of a Citus cluster');
+  const { CannotDistribute, distribute } = await import('../store/distribute.ts');
+  try {
+    await distribute(databaseUrl);
+  } catch (error) {
+    throw error instanceof CannotDistribute ? new CannotStart(error.message, { cause: error }) : error;
+  }
+}

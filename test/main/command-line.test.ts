@@ -26,7 +26,7 @@ describe('the command line', () => {
 
   it.each([[[]], [['--help']], [['-h']], [['help']]])('%j lists every command', (argv) => {
     expect(readLine(argv).kind).toBe('help');
-    for (const name of ['serve', 'demo', 'simulator', 'migrate', 'journal replay FILE'])
+    for (const name of ['serve', 'demo', 'simulator', 'migrate', 'distribute', 'journal replay FILE'])
       expect(textOf(argv)).toMatch(new RegExp(`^  ${name} `, 'm'));
   });
 

@@ -44,42 +44,43 @@ export interface HeartbeatReply {
 /** How many contended counters one reply may name; the next one names the others. */
 const CONTENDED_MAX = 1_000;
 
-interface HeartbeatRow {
+interface BeatRow {
   now_ms: number;
   instances: number;
   beats: number;
+}
+
+interface LedgerRow {
   catalog_version: number;
   contended: string[] | null;
 }
 
 /**
- * Records a heartbeat; returns Postgres's time and how many instances share the counters.
+ * Records a heartbeat; returns Postgres's time and how many instances share the counters. In two statements: Citus
+ * changes a table of the coordinator by none that also reads the counters.
  * @throws InstanceFenced when it was adopted: an instance with nothing to flush must learn it too
  */
 export async function heartbeat(sql: Sql, instanceId: string): Promise<HeartbeatReply> {
-  const [row] = await sql<HeartbeatRow[]>`
+  const [beat] = await sql<BeatRow[]>`
     with beat as (
       update instances set heartbeat_at = tollgate_now() where id = ${instanceId} and status = 'live' returning id)
     select (extract(epoch from tollgate_now()) * 1000)::float8 as now_ms,
       (select count(*)::int4 from instances
         where status = 'live' and heartbeat_at > tollgate_now() - interval '10 seconds' and id <> ${instanceId})
         + 1 as instances,
-      (select count(*)::int4 from beat) as beats,
-      coalesce((select version::float8 from catalog_version), 0) as catalog_version,
+      (select count(*)::int4 from beat) as beats`;
+  const { now_ms: nowMs, instances, beats } = defined(beat, 'the row of the statement');
+  if (beats === 0) throw new InstanceFenced(instanceId);
+  const [ledger] = await sql<LedgerRow[]>`
+    select coalesce((select version::float8 from catalog_version), 0) as catalog_version,
       -- One by one: few are contended, which the planner cannot know, and it would read all leases.
       (select array_agg(name) from (
         select c.team_id || '/' || c.id as name from counters c
         cross join lateral (select 1 from leases l
           where l.team_id = c.team_id and l.counter_id = c.id and l.instance_id = ${instanceId} offset 0) lent
         where c.scarce_until > tollgate_now() limit ${CONTENDED_MAX}) names) as contended`;
-  const reply = defined(row, 'the row of the statement');
-  if (reply.beats === 0) throw new InstanceFenced(instanceId);
-  return {
-    nowMs: reply.now_ms,
-    instances: reply.instances,
-    contended: reply.contended ?? [],
-    catalogVersion: reply.catalog_version,
-  };
+  const { catalog_version: catalogVersion, contended } = defined(ledger, 'the row of the statement');
+  return { nowMs, instances, contended: contended ?? [], catalogVersion };
 }
 
 /** Milliseconds since a live instance was last heard of; null: there is no such instance, or it was ended. */
