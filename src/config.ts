@@ -4,9 +4,11 @@
  * secret in the wrong place; an empty value counts as unset; the result is frozen.
  * docs/CONFIG.md lists the same table (held equal by a test).
  */
+
 import {
   boolean,
   databaseUrl,
+  hoursOf,
   integer,
   networks,
   oneOf,
@@ -21,6 +23,7 @@ import {
   word,
   workers,
 } from './config/readers.ts';
+import { UNKNOWN_REASONS } from './domain/outcome.ts';
 
 interface Setting<T, Default extends string | null> {
   name: string;
@@ -181,6 +184,12 @@ export const SETTINGS = {
     '3600000',
     'The longest that the upstream may work on a call that was cut off.',
     integer(1_000, 21_600_000, '3600000'),
+  ),
+  releaseUnknownAfterHours: setting(
+    'TOLLGATE_RELEASE_UNKNOWN',
+    null,
+    'Unknown outcomes that are released at no cost without evidence: reason=hours, with commas. Unset: none.',
+    hoursOf(UNKNOWN_REASONS, 'upstream_error=24,upstream_timeout=72'),
   ),
   warningThresholds: setting(
     'TOLLGATE_WARNING_THRESHOLDS',

@@ -46,6 +46,7 @@ describe('a configuration without faults', () => {
       upstreamConnections: 256,
       queueTimeoutMs: 10_000,
       leaseTtlMs: 60_000,
+      releaseUnknownAfterHours: null,
       reconcileIntervalMs: 300_000,
       reconcileDelayMs: 3_600_000,
       reconcileCallDurationMs: 3_600_000,

@@ -2,13 +2,13 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { isApiError } from '../domain/errors.ts';
 import { asId } from '../domain/ids.ts';
-import { usd } from '../domain/money.ts';
+import { formatUsd, usd } from '../domain/money.ts';
 import { listUnknown } from '../store/events.ts';
-import { releaseUnknown } from '../store/unknown.ts';
-import { Events, NewRelease, Release, UnknownQuery } from './contract.ts';
+import { correctCall, releaseUnknown } from '../store/unknown.ts';
+import { BulkRelease, Events, NewBulkRelease, NewRelease, Release, UnknownQuery } from './contract.ts';
 import { toEvents } from './events.ts';
 import type { AdminOptions } from './options.ts';
-import { instantOf, moneyOf, pageOf } from './page.ts';
+import { dateOf, instantOf, moneyOf, pageOf } from './page.ts';
 import { route } from './route.ts';
 
 export function unknownRoutes(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
@@ -36,15 +36,36 @@ export function unknownRoutes(app: OpenAPIHono, { database, settleNow }: AdminOp
     app,
     {
       method: 'post',
+      path: '/unknown/release',
+      summary: 'Release all calls of unknown outcome that a filter names, at a cost of 0',
+      body: NewBulkRelease,
+      response: BulkRelease,
+    },
+    async ({ body: { filter, reason }, actor }) => {
+      await settleNow();
+      const { team_id: teamId, model, reason: because, from = null, to = null } = filter;
+      const span = { from: dateOf(from) ?? undefined, to: dateOf(to) ?? undefined };
+      const { calls, cost, isPart } = await releaseUnknown(
+        database,
+        { teamId, model, because, ...span },
+        { reason, actor },
+      );
+      return { released_calls: calls, released_usd: formatUsd(cost), more: isPart };
+    },
+  );
+  route(
+    app,
+    {
+      method: 'post',
       path: '/unknown/{event_id}/release',
-      summary: 'Settle an unknown outcome by evidence',
+      summary: 'Charge a call of unknown, estimated or void outcome what the evidence says, once',
       body: NewRelease,
       response: Release,
     },
     async ({ id, body, actor }) => {
       await settleNow();
       const cost = usd(body.cost_usd);
-      const row = await releaseUnknown(database, {
+      const row = await correctCall(database, {
         eventId: asId(id),
         cost,
         reason: body.reason,

@@ -17,6 +17,8 @@ export interface CatalogOptions {
   keys: KeyCache;
   /** The keys, limits or grants of these teams changed. */
   onChange(teamIds: ReadonlySet<string> | 'all'): void;
+  /** The accounts of these teams are read again. */
+  onReread?(teamIds: ReadonlySet<string> | 'all'): void;
   onError(error: unknown): void;
 }
 
@@ -51,13 +53,15 @@ export class Catalog {
   }
 
   async #read(): Promise<void> {
-    const { source, keys, onChange } = this.#options;
+    const { source, keys, onChange, onReread } = this.#options;
     const { version, teamIds, warnedTeamIds } = await source.changes(this.#version);
     if (version === this.#version) return;
     // Read after the version: newer rows may come along early, older ones never stay behind.
     this.rates = await source.rateCards();
     const changed = idsOf(teamIds);
-    keys.invalidate(idsOf([...teamIds, ...warnedTeamIds]));
+    const reread = idsOf([...teamIds, ...warnedTeamIds]);
+    keys.invalidate(reread);
+    onReread?.(reread);
     onChange(changed);
     this.#version = version;
   }

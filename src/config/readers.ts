@@ -136,6 +136,24 @@ export function percents(example: string): Reader<number[]> {
   return { read, wanted, example };
 }
 
+/** Names of a list, each with a number of hours: `crash=24,upstream_error=72`. */
+export function hoursOf<Name extends string>(
+  names: readonly Name[],
+  example: string,
+): Reader<ReadonlyMap<Name, number>> {
+  const read = (text: string) => {
+    const hours = new Map<Name, number>();
+    for (const part of text.split(',')) {
+      const [, word, number] = /^(\w+)=(\d{1,4})$/.exec(part) ?? [];
+      const name = names.find((each) => each === word);
+      if (name === undefined || Number(number) === 0 || hours.has(name)) return null;
+      hours.set(name, Number(number));
+    }
+    return hours;
+  };
+  return { read, wanted: `name=hours, separated by commas; names are ${names.join(', ')}`, example };
+}
+
 /** Kept as written: the driver understands parameters that URL normalisation could change. */
 export function databaseUrl(example: string): Reader<string> {
   const read = (text: string) => (/^postgres(ql)?:$/.test(URL.parse(text)?.protocol ?? '') ? text : null);

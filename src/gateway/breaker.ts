@@ -191,7 +191,7 @@ export class Breaker {
     onChange(null, false);
   }
 
-  /** Rules or outcomes of these teams changed in Postgres: what it knows of unknown calls is read again from there. */
+  /** The accounts of these teams are read again, with what Postgres knows of their unknown calls. */
   changed(teamIds: ReadonlySet<string> | 'all'): void {
     const atMs = this.#options.monotonicMs();
     for (const [teamId, calls] of this.#unknown) {

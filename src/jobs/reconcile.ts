@@ -1,5 +1,5 @@
 /**
- * The job `reconcile`: settles calls of unknown outcome by the upstream's own usage report. Owns: which calls are due,
+ * The job `reconcile`: corrects calls of unknown and estimated outcome by the upstream's own usage report. Owns: which calls are due,
  * what is read for them, and that a correction is written at most once. Does not own: what is kept
  * (domain/reconcile.ts), the correction (store/unknown.ts), when it runs (every.ts). Invariants: it only ever lowers a
  * charge, and not below what the report leaves unexplained; an error leaves every charge as it was; running it again
@@ -15,7 +15,7 @@ import type { Database } from '../store/database.ts';
 import { type EventRow, listUnknown } from '../store/events.ts';
 import { readKnownUsage } from '../store/known-usage.ts';
 import { readPrices } from '../store/rate-cards.ts';
-import { releaseUnknown } from '../store/unknown.ts';
+import { correctCall } from '../store/unknown.ts';
 import { type Due, readsOf, reportOf } from './due.ts';
 import { REPORTED_OPERATIONS, type ReadReport } from './usage-report.ts';
 
@@ -116,7 +116,7 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
     if ('withheld' in charge) return charge.withheld;
     const { kept } = charge;
     if (kept >= charged) return 'kept';
-    const released = await releaseUnknown(database, {
+    const released = await correctCall(database, {
       eventId: event.id,
       cost: kept,
       reason: reasonOf(event, life, kept),
@@ -137,6 +137,14 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
 }
 
 async function* unknownPages(database: Database, before: Date): AsyncGenerator<EventRow[]> {
+  for (const which of ['unknown', 'estimated'] as const) yield* pagesOf(database, before, which);
+}
+
+async function* pagesOf(
+  database: Database,
+  before: Date,
+  which: 'unknown' | 'estimated',
+): AsyncGenerator<EventRow[]> {
   let after: { createdAt: Date; id: string } | null = null;
   for (;;) {
     const page: EventRow[] = await listUnknown(database, {
@@ -144,6 +152,7 @@ async function* unknownPages(database: Database, before: Date): AsyncGenerator<E
       limit: PAGE_CALLS,
       teamId: undefined,
       before,
+      which,
     });
     yield page;
     const last = page.at(-1);

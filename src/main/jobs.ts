@@ -5,6 +5,7 @@ import type { RateCards } from '../domain/price.ts';
 import { deliver } from '../jobs/deliver.ts';
 import { startJob } from '../jobs/every.ts';
 import type { Reconcile } from '../jobs/reconcile.ts';
+import { releaseByPolicy } from '../jobs/release.ts';
 import { startUpkeep } from '../jobs/upkeep.ts';
 import { type SpentBudgets, warn } from '../jobs/warn.ts';
 import { createWebhook } from '../jobs/webhook.ts';
@@ -34,7 +35,7 @@ const FIRST_RUN_MS = 15_000;
 /** Starts the jobs that the configuration asks for; returns how to end them. */
 export function startJobs(options: JobsOptions): () => Promise<void> {
   const upkeep = startUpkeep(options.database, options.onStoreError);
-  const stops = [startWarnings(options), startReconcile(options), () => upkeep.stop()];
+  const stops = [startWarnings(options), startReconcile(options), startRelease(options), () => upkeep.stop()];
   return async () => {
     await Promise.all(stops.map((stop) => stop()));
   };
@@ -86,6 +87,24 @@ function startReconcile(options: JobsOptions): () => Promise<void> {
       logger.debug(tally, 'reconcile ran');
     },
     onError: (error) => logger.error({ err: error }, 'reconcile failed; it is tried again'),
+  });
+  return () => job.stop();
+}
+
+function startRelease({ config, log, database, nowMs }: JobsOptions): () => Promise<void> {
+  const policy = config.releaseUnknownAfterHours;
+  if (policy === null) return async () => {};
+  const job = startJob({
+    firstAfterMs: Math.min(FIRST_RUN_MS, config.reconcileIntervalMs),
+    intervalMs: config.reconcileIntervalMs,
+    run: async () => {
+      const released = (await releaseByPolicy(database, policy, nowMs())) ?? [];
+      for (const { because, calls, cost } of released) {
+        const fields = { reason: because, calls, released_usd: formatUsd(cost) };
+        log.logger.warn(fields, 'released calls of unknown outcome without evidence, as the policy says');
+      }
+    },
+    onError: (error) => log.logger.error({ err: error }, 'the release failed; it is tried again'),
   });
   return () => job.stop();
 }

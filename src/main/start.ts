@@ -216,8 +216,8 @@ async function openCatalog(base: Base, ledger: Ledger) {
     onChange: (teamIds) => {
       moves.count++;
       ledger.revoke(teamIds);
-      breaker.changed(teamIds);
     },
+    onReread: (teamIds) => breaker.changed(teamIds),
     onError: onStoreError,
   });
   await catalog.start();

@@ -86,7 +86,7 @@ export function runAlone<Result>(
 /**
  * Raises the version and marks the teams whose row, keys, limits or grants changed. Call it last: its lock makes
  * versions commit in order, so a reader of version n has seen everything up to n. Changed prices mark no team. Where
- * a team is only warned, only its keys are read again: leases stay where they are.
+ * a team is only warned, or its calls were corrected, only its keys are read again: leases stay where they are.
  */
 export async function raiseVersion(
   tx: Transaction,

@@ -121,13 +121,25 @@ export async function findEvent(queries: Queries, id: EventId): Promise<EventRow
   return row ?? null;
 }
 
+// As text, not as parameters, so that the partial indexes serve also a plan that is made for any parameters.
+const IS_UNKNOWN = sql`${usageEvents.outcome} = 'unknown'`;
+/** The usage of what came in an unpriced tier is known; its price is not, and no report tells it. */
+const IS_ESTIMATED = sql`${usageEvents.provenance} = 'estimated' and ${usageEvents.reason} is distinct from 'tier_unpriced'`;
+
 /**
- * Events whose outcome is still unknown, oldest first: those without a correction. `before`: admitted before it.
+ * Events whose outcome is still unknown, oldest first: those without a correction. `before`: admitted before it; `which`:
+ * those of whose bill nothing is known (default), or calls served without reported usage.
  * A team at a time, each by its part of the index of such events: few are, and the other index would read all calls.
  */
 export function listUnknown(
   database: Database,
-  page: { after: After | null; limit: number; teamId: TeamId | undefined; before?: Date },
+  page: {
+    after: After | null;
+    limit: number;
+    teamId: TeamId | undefined;
+    before?: Date;
+    which?: 'unknown' | 'estimated';
+  },
 ): Promise<EventRow[]> {
   const corrections = database.db
     .select({ id: adjustments.id })
@@ -141,8 +153,7 @@ export function listUnknown(
         eq(usageEvents.teamId, teams.id),
         isAfter(usageEvents, page.after),
         beyondMonthOf(page.after, 'asc'),
-        // As text, not as a parameter, so that the partial index serves also a plan that is made for any parameters.
-        sql`${usageEvents.outcome} = 'unknown'`,
+        page.which === 'estimated' ? IS_ESTIMATED : IS_UNKNOWN,
         page.before === undefined ? undefined : lt(usageEvents.createdAt, page.before),
         notExists(corrections),
       ),

@@ -170,6 +170,7 @@ export const usageEvents = pgTable(
       .on(table.teamId, table.endUser, table.createdAt)
       .where(sql`end_user is not null`),
     index('usage_events_unknown').on(table.teamId, table.createdAt).where(sql`outcome = 'unknown'`),
+    index('usage_events_estimated').on(table.teamId, table.createdAt).where(sql`provenance = 'estimated'`),
     isOneOf(table.outcome, OUTCOMES),
     isOneOf(table.provenance, PROVENANCES),
   ],

@@ -1,31 +1,48 @@
 /**
- * Unknown outcomes: calls that stay charged at their hold until there is evidence. Owns: the release. Invariant: an
- * event never changes; its correction, the counters and the rollups that it moved change together, once.
+ * Corrections: what a call was charged, set right by evidence. Owns: the correction of one call, and the release of many of
+ * unknown outcome. Invariant: an event never changes; its correction, the counters and the rollups that it moved change
+ * together, once.
  */
 
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, gt, inArray, isNull, ne, or, sql } from 'drizzle-orm';
+import {
+  and,
+  asc,
+  eq,
+  exists,
+  gt,
+  gte,
+  inArray,
+  isNull,
+  lt,
+  ne,
+  notExists,
+  or,
+  type SQL,
+  sql,
+} from 'drizzle-orm';
 import { settleInOrder } from '../domain/budget.ts';
 import { counted } from '../domain/counter.ts';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
-import type { EventId } from '../domain/ids.ts';
+import type { EventId, TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
+import { DAY_MS, QUARTER_HOUR_MS } from '../domain/window.ts';
 import { addAudit } from './audit.ts';
-import { changeCatalog } from './changes.ts';
-import { type Database, runOn, type Transaction } from './database.ts';
+import { changeCatalog, raiseVersion } from './changes.ts';
+import { type Database, type Queries, runOn, type Transaction } from './database.ts';
 import { findEvent } from './events.ts';
 import { shareFlushes } from './hot/counters.ts';
 import { moveCounters } from './hot/move-counters.ts';
 import { atPlaces, type Place, placesOf } from './hot/places.ts';
-import { adjustments, counters, teams, usageDays, type usageEvents, usageRollups } from './schema.ts';
+import { adjustments, counters, teams, usageDays, usageEvents, usageRollups } from './schema.ts';
 
 export type AdjustmentRow = typeof adjustments.$inferSelect;
 type EventRow = typeof usageEvents.$inferSelect;
 type CounterRow = typeof counters.$inferSelect;
 
-export interface UnknownRelease {
+export interface Correction {
   eventId: EventId;
   /** What the upstream billed after all. */
   cost: PicoUsd;
@@ -33,42 +50,21 @@ export interface UnknownRelease {
   actor: string;
 }
 
-/** Settles an unknown outcome at what the evidence says, once. Null: there is no such event. */
-export function releaseUnknown(
+/**
+ * Charges a call what the evidence says, once, unless the upstream reported its usage. Null: there is no such event.
+ */
+export function correctCall(
   database: Database,
-  release: UnknownRelease,
+  { eventId, cost, reason, actor }: Correction,
 ): Promise<AdjustmentRow | ApiError | null> {
   return changeCatalog(database, async (tx, now) => {
-    const event = await findEvent(tx, release.eventId);
+    const event = await findEvent(tx, eventId);
     if (!event) return null;
-    if (event.outcome !== 'unknown')
-      return apiError('conflict', `the outcome of this call is ${event.outcome}`);
-    // Against a counter being made of the rollups meanwhile, also the organization's, and against a second release.
-    const both = inArray(teams.id, [ORGANIZATION_ID, event.teamId]);
-    await tx.select().from(teams).where(both).orderBy(asc(teams.id)).for('no key update');
-    await runOn(tx)(shareFlushes([ORGANIZATION_ID, event.teamId]));
-    await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${event.id}, 0))`);
-    const ofEvent = and(eq(adjustments.teamId, event.teamId), eq(adjustments.eventId, event.id));
-    const earlier = await tx.select().from(adjustments).where(ofEvent).limit(1);
-    if (earlier.length > 0) return apiError('conflict', 'this call was released already');
-    const delta = release.cost - usd(event.costUsd);
-    // In the order of a flush, so that they never wait for each other in a circle.
-    await moveRollups(tx, event, delta);
-    const places = await placesOf(database.sql, [ORGANIZATION_ID, event.teamId]);
-    await correctCounters(tx, places, event, release.cost);
-    const { reason, actor } = release;
-    const [row] = await tx
-      .insert(adjustments)
-      .values({
-        teamId: event.teamId,
-        id: randomUUID(),
-        eventId: event.id,
-        deltaUsd: formatUsd(delta),
-        reason,
-        actor,
-        createdAt: now,
-      })
-      .returning();
+    if (event.outcome === 'settled' && event.provenance === 'reported')
+      return apiError('conflict', 'this call was settled at the usage that the upstream reported');
+    const places = await lockCharges(tx, database, event.teamId);
+    const [row] = await correct(tx, places, { events: [event], cost, reason, actor, now });
+    if (row === undefined) return apiError('conflict', 'this call was corrected already');
     await addAudit(tx, {
       at: now,
       actor,
@@ -77,25 +73,190 @@ export function releaseUnknown(
       resourceId: event.id,
       teamId: event.teamId,
       before: { cost_usd: event.costUsd, outcome: event.outcome },
-      after: { cost_usd: formatUsd(release.cost), reason },
+      after: { cost_usd: formatUsd(cost), reason },
     });
-    return defined(row, 'the row of the statement');
+    await raiseVersion(tx, [event.teamId], 'warned');
+    return row;
   });
 }
 
+/** Which calls of unknown outcome to release. */
+export interface ReleaseFilter {
+  teamId?: TeamId | undefined;
+  /** As the call named it. */
+  model?: string | undefined;
+  /** Admitted from then on, … */
+  from?: Date | undefined;
+  /** … and before then. */
+  to?: Date | undefined;
+  /** Why it is not known; missing: for any reason. */
+  because?: string | undefined;
+}
+
+export interface Released {
+  calls: number;
+  cost: PicoUsd;
+  /** There are more: as many are released at once as one request may take time for. */
+  isPart: boolean;
+}
+
+const BATCH_CALLS = 500;
+const RELEASED_MAX = 50_000;
+
+/** Releases all that the filter names at a cost of 0, team by team, in transactions of {@link BATCH_CALLS}. */
+export async function releaseUnknown(
+  database: Database,
+  filter: ReleaseFilter,
+  by: { reason: string; actor: string },
+): Promise<Released> {
+  const released: Released = { calls: 0, cost: 0n, isPart: false };
+  for (const teamId of await teamsOf(database, filter)) {
+    for (let found = BATCH_CALLS; found === BATCH_CALLS; ) {
+      if (released.calls >= RELEASED_MAX) return { ...released, isPart: true };
+      const batch = await releaseBatch(database, teamId, filter, by);
+      found = batch.calls;
+      released.calls += batch.calls;
+      released.cost += batch.cost;
+    }
+  }
+  return released;
+}
+
+async function teamsOf({ db }: Database, filter: ReleaseFilter): Promise<TeamId[]> {
+  const open = db
+    .select({ id: usageEvents.id })
+    .from(usageEvents)
+    .where(isOpen(db, filter, teams.id));
+  const rows = await db
+    .select({ id: teams.id })
+    .from(teams)
+    .where(and(filter.teamId === undefined ? undefined : eq(teams.id, filter.teamId), exists(open)))
+    .orderBy(asc(teams.id));
+  return rows.map(({ id }) => id);
+}
+
+/** Whether an event of a team is of unknown outcome, not corrected, and selected. */
+function isOpen(queries: Queries, filter: ReleaseFilter, teamId: TeamId | typeof teams.id): SQL | undefined {
+  const { model, from, to, because } = filter;
+  const corrections = queries
+    .select({ id: adjustments.id })
+    .from(adjustments)
+    .where(and(eq(adjustments.teamId, usageEvents.teamId), eq(adjustments.eventId, usageEvents.id)));
+  return and(
+    eq(usageEvents.teamId, teamId),
+    sql`${usageEvents.outcome} = 'unknown'`,
+    model === undefined ? undefined : eq(usageEvents.model, model),
+    because === undefined ? undefined : eq(usageEvents.reason, because),
+    from === undefined ? undefined : gte(usageEvents.createdAt, from),
+    to === undefined ? undefined : lt(usageEvents.createdAt, to),
+    notExists(corrections),
+  );
+}
+
+function releaseBatch(
+  database: Database,
+  teamId: TeamId,
+  filter: ReleaseFilter,
+  by: { reason: string; actor: string },
+): Promise<{ calls: number; cost: PicoUsd }> {
+  return changeCatalog(database, async (tx, now) => {
+    const places = await lockCharges(tx, database, teamId);
+    const events = await tx
+      .select()
+      .from(usageEvents)
+      .where(isOpen(tx, filter, teamId))
+      .orderBy(asc(usageEvents.createdAt))
+      .limit(BATCH_CALLS);
+    const [first] = events;
+    if (first === undefined) return { calls: 0, cost: 0n };
+    await correct(tx, places, { events, cost: 0n, ...by, now });
+    const cost = sumOf(events);
+    await addAudit(tx, {
+      at: now,
+      actor: by.actor,
+      action: 'release',
+      resource: 'event',
+      resourceId: first.id,
+      teamId,
+      before: { cost_usd: formatUsd(cost), outcome: 'unknown' },
+      after: {
+        cost_usd: '0',
+        reason: by.reason,
+        calls: events.length,
+        event_ids: events.map(({ id }) => id),
+      },
+    });
+    await raiseVersion(tx, [teamId], 'warned');
+    return { calls: events.length, cost };
+  });
+}
+
+/** Against a counter being made of the rollups meanwhile, also the organization's, and against a second correction. */
+async function lockCharges(tx: Transaction, database: Database, teamId: TeamId): Promise<Place[]> {
+  const both = inArray(teams.id, [ORGANIZATION_ID, teamId]);
+  await tx.select().from(teams).where(both).orderBy(asc(teams.id)).for('no key update');
+  await runOn(tx)(shareFlushes([ORGANIZATION_ID, teamId]));
+  await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${teamId}, 0))`);
+  return placesOf(database.sql, [ORGANIZATION_ID, teamId]);
+}
+
+interface Corrections {
+  /** Of one team, at least one. */
+  events: EventRow[];
+  /** What each of them cost. */
+  cost: PicoUsd;
+  reason: string;
+  actor: string;
+  now: Date;
+}
+
+/** Corrects those of the events that were not before; the team's charges are locked. */
+async function correct(
+  tx: Transaction,
+  places: readonly Place[],
+  { events, cost, reason, actor, now }: Corrections,
+): Promise<AdjustmentRow[]> {
+  const { teamId } = defined(events[0], 'an event to correct');
+  const ids = events.map(({ id }) => id);
+  const earlier = await tx
+    .select({ id: adjustments.eventId })
+    .from(adjustments)
+    .where(and(eq(adjustments.teamId, teamId), inArray(adjustments.eventId, ids)));
+  const corrected = new Set(earlier.map(({ id }) => id));
+  const open = events.filter(({ id }) => !corrected.has(id));
+  if (open.length === 0) return [];
+  // In the order of a flush, so that they never wait for each other in a circle.
+  await moveRollups(tx, open, cost);
+  await correctCounters(tx, places, open, cost);
+  const rows = open.map((event) => ({
+    teamId,
+    id: randomUUID(),
+    eventId: event.id,
+    deltaUsd: formatUsd(cost - usd(event.costUsd)),
+    reason,
+    actor,
+    createdAt: now,
+  }));
+  return tx.insert(adjustments).values(rows).returning();
+}
+
 /**
- * Moves every counter that counts the event: those that held for it, and limits that were made after it. A call that
+ * Moves every counter that counts one of the events: those that held for it, and limits that were made after it. A call that
  * was not billed used no tokens either; of one that was, the evidence is about money alone, and its tokens stay held.
  */
 async function correctCounters(
   tx: Transaction,
   places: readonly Place[],
-  event: EventRow,
+  events: readonly EventRow[],
   cost: PicoUsd,
 ): Promise<void> {
   const rows: CounterRow[] = [];
-  for (const place of places) rows.push(...(await lockCounters(tx, place, event, cost)));
-  const deltas = counterDeltas(rows, event, cost);
+  for (const place of places) rows.push(...(await lockCounters(tx, place, events, cost)));
+  const deltas = new Map<string, PicoUsd>();
+  for (const event of events) {
+    for (const [id, delta] of counterDeltas(rows, event, cost))
+      deltas.set(id, (deltas.get(id) ?? 0n) + delta);
+  }
   const moves = rows.map(({ teamId, id }) => ({
     teamId,
     id,
@@ -110,25 +271,23 @@ async function correctCounters(
 async function lockCounters(
   tx: Transaction,
   { teamIds }: Place,
-  event: EventRow,
+  events: readonly EventRow[],
   cost: PicoUsd,
 ): Promise<CounterRow[]> {
+  const { teamId } = defined(events[0], 'an event to correct');
+  const earliest = new Date(Math.min(...events.map(({ createdAt }) => createdAt.getTime())));
   // The other end users' counters, of which there may be a million, are none of its business.
-  const subjects = [
-    ORGANIZATION_ID,
-    event.teamId,
-    event.keyId,
-    ...(event.endUser === null ? [] : [event.endUser]),
-  ];
+  const endUsers = events.flatMap(({ endUser }) => (endUser === null ? [] : [endUser]));
+  const subjects = new Set([ORGANIZATION_ID, teamId, ...events.map(({ keyId }) => keyId), ...endUsers]);
   return tx
     .select()
     .from(counters)
     .where(
       and(
         inArray(counters.teamId, [...teamIds]),
-        inArray(counters.subjectId, subjects),
+        inArray(counters.subjectId, [...subjects]),
         cost === 0n ? ne(counters.meter, 'requests') : eq(counters.meter, 'cost_usd'),
-        or(eq(counters.source, 'grant'), isNull(counters.endsAt), gt(counters.endsAt, event.createdAt)),
+        or(eq(counters.source, 'grant'), isNull(counters.endsAt), gt(counters.endsAt, earliest)),
       ),
     )
     .orderBy(asc(counters.teamId), asc(counters.id))
@@ -156,8 +315,9 @@ function counterDeltas(rows: CounterRow[], event: EventRow, cost: PicoUsd): Map<
     const part = allocations.find((allocation) => allocation.counter === row.id);
     if (part) deltas.set(row.id, (row.meter === 'cost_usd' ? cost : 0n) - usd(part.settled));
     else {
-      const charged = countedBy(row, event, usd(event.costUsd));
-      if (charged > 0n) deltas.set(row.id, (row.meter === 'cost_usd' ? cost : 0n) - charged);
+      const before = countedBy(row, event, usd(event.costUsd));
+      const after = row.meter === 'cost_usd' ? countedBy(row, event, cost) : 0n;
+      if (after !== before) deltas.set(row.id, after - before);
     }
   }
   return deltas;
@@ -180,27 +340,38 @@ function countedBy(row: CounterRow, event: EventRow, cost: PicoUsd): PicoUsd {
 }
 
 /** Rollups sum what is charged: a counter made later starts from them. */
-async function moveRollups(tx: Transaction, event: EventRow, delta: PicoUsd): Promise<void> {
-  const at = event.createdAt.toISOString();
-  for (const [table, start, interval] of [
-    [usageRollups, usageRollups.bucketStart, '15 minutes'],
-    [usageDays, usageDays.day, '1 day'],
+async function moveRollups(tx: Transaction, events: readonly EventRow[], cost: PicoUsd): Promise<void> {
+  for (const [table, start, intervalMs] of [
+    [usageRollups, usageRollups.bucketStart, QUARTER_HOUR_MS],
+    [usageDays, usageDays.day, DAY_MS],
   ] as const) {
-    await tx
-      .update(table)
-      .set({
-        costUsd: sql`${table.costUsd} + ${formatUsd(delta)}::numeric`,
-        unknownUsd: sql`${table.unknownUsd} - ${event.costUsd}::numeric`,
-        unknownCalls: sql`${table.unknownCalls} - 1`,
-      })
-      .where(
-        and(
-          eq(table.teamId, event.teamId),
-          sql`${start} = date_bin(${interval}::interval, ${at}::timestamptz, 'epoch')`,
-          eq(table.keyId, event.keyId),
-          eq(table.model, event.model),
-          eq(table.operation, event.operation),
-        ),
-      );
+    const startOf = ({ createdAt }: EventRow) => createdAt.getTime() - (createdAt.getTime() % intervalMs);
+    const rowOf = (event: EventRow) => [startOf(event), event.keyId, event.model, event.operation].join('\n');
+    const groups = [...Map.groupBy(events, rowOf)].sort(([a], [b]) => (a < b ? -1 : 1));
+    for (const [, group] of groups) {
+      const event = defined(group[0], 'an event of the group');
+      const unknown = group.filter(({ outcome }) => outcome === 'unknown');
+      const delta = BigInt(group.length) * cost - sumOf(group);
+      await tx
+        .update(table)
+        .set({
+          costUsd: sql`${table.costUsd} + ${formatUsd(delta)}::numeric`,
+          unknownUsd: sql`${table.unknownUsd} - ${formatUsd(sumOf(unknown))}::numeric`,
+          unknownCalls: sql`${table.unknownCalls} - ${unknown.length}`,
+        })
+        .where(
+          and(
+            eq(table.teamId, event.teamId),
+            eq(start, new Date(startOf(event))),
+            eq(table.keyId, event.keyId),
+            eq(table.model, event.model),
+            eq(table.operation, event.operation),
+          ),
+        );
+    }
   }
+}
+
+function sumOf(events: readonly EventRow[]): PicoUsd {
+  return events.reduce((sum, { costUsd }) => sum + usd(costUsd), 0n);
 }

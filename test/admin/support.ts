@@ -160,6 +160,8 @@ export interface TestCall {
   costUsd: string;
   /** A pool a list: what each counter holds of the call. Missing: no budget touches it. */
   pools?: { counter: CounterSpec; heldUsd: string; settledUsd: string }[][];
+  provenance?: 'reported' | 'estimated';
+  reason?: string;
   outcome?: 'settled' | 'voided' | 'unknown';
   model?: string;
   operation?: string;
@@ -225,7 +227,8 @@ function columnsOf(id: string, instanceId: string, made: TestCall) {
     stream: false,
     end_user: made.endUser ?? null,
     outcome,
-    provenance: outcome === 'unknown' ? 'unknown' : 'reported',
+    reason: made.reason ?? null,
+    provenance: made.provenance ?? (outcome === 'unknown' ? 'unknown' : 'reported'),
     input_tokens: 10,
     cached_input_tokens: 4,
     cache_write_tokens: 0,

@@ -155,7 +155,8 @@ describe('reconcile', () => {
     await stack.settled();
     const kept: bigint[] = [];
     await run({ onRelease: (release) => kept.push(release.keptPicoUsd) });
-    expect(kept).toEqual([estimated]);
+    // The estimated call itself, too: either of them may be what is unexplained.
+    expect(kept).toEqual([estimated, estimated]);
   });
 
   it('reads the report of embeddings for embeddings', async () => {

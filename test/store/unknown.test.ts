@@ -8,7 +8,7 @@ import { unknownFromHold } from '../../src/ledger/recovery.ts';
 import { createCounters } from '../../src/store/hot/counters.ts';
 import { flush } from '../../src/store/hot/flush.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
-import { releaseUnknown } from '../../src/store/unknown.ts';
+import { correctCall } from '../../src/store/unknown.ts';
 import { counterSpec, insertSource, insertTeam } from '../support/catalog.ts';
 import { eventOf } from '../support/events.ts';
 import { createTestDatabase } from '../support/postgres.ts';
@@ -43,10 +43,10 @@ async function waits(work: Promise<unknown>): Promise<boolean> {
 
 test('a release waits while a counter of the organization is created, which would miss it otherwise', async () => {
   const eventId = await flushUnknown(await insertTeam(sql));
-  let released: ReturnType<typeof releaseUnknown> | null = null;
+  let released: ReturnType<typeof correctCall> | null = null;
   await sql.begin(async (tx) => {
     await tx`select 1 from teams where id = ${ORGANIZATION_ID} for update`;
-    released = releaseUnknown(database, {
+    released = correctCall(database, {
       eventId: asId(eventId),
       cost: usd('0.10'),
       reason: 'bill',
@@ -69,6 +69,6 @@ test('a release waits for no counter of another key or end user', async () => {
   await sql.begin(async (tx) => {
     await tx`select 1 from counters where team_id = ${teamId} for update`;
     const release = { eventId: asId<EventId>(eventId), cost: usd('0.10'), reason: 'bill', actor: 'admin' };
-    expect(await waits(releaseUnknown(database, release))).toBe(false);
+    expect(await waits(correctCall(database, release))).toBe(false);
   });
 });

@@ -1,7 +1,7 @@
 /** Calls, and the correction of an unknown outcome. */
 
 import { z } from 'zod';
-import { OUTCOMES, PROVENANCES } from '../../domain/outcome.ts';
+import { OUTCOMES, PROVENANCES, UNKNOWN_REASONS } from '../../domain/outcome.ts';
 import {
   id,
   instant,
@@ -106,6 +106,27 @@ export const NewRelease = z
     cost_usd: rate.default('0').meta({ description: 'What the upstream billed' }),
   })
   .meta({ id: 'NewRelease' });
+export const NewBulkRelease = z
+  .strictObject({
+    filter: z
+      .strictObject({
+        team_id: teamId.optional(),
+        model: modelName.optional().meta({ description: 'As the call named it' }),
+        reason: z.enum(UNKNOWN_REASONS).optional().meta({ description: 'Why the outcome is not known' }),
+        from: moment.optional(),
+        to: moment.optional().meta({ description: 'Exclusive' }),
+      })
+      .meta({ description: 'What all released calls have in common; empty: every call of unknown outcome' }),
+    reason: label(1_000).meta({ description: 'The evidence' }),
+  })
+  .meta({ id: 'NewBulkRelease' });
+export const BulkRelease = z
+  .strictObject({
+    released_calls: z.int(),
+    released_usd: money,
+    more: z.boolean().meta({ description: 'One request releases 50,000 calls at most: send it again' }),
+  })
+  .meta({ id: 'BulkRelease' });
 export const Release = z
   .strictObject({
     id,

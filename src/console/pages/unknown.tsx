@@ -1,7 +1,7 @@
 /** Calls of unknown outcome, and their release by evidence. */
 import { useState } from 'preact/hooks';
 import { post } from '../api/client.ts';
-import type { Event } from '../api/types.ts';
+import type { BulkRelease, Event } from '../api/types.ts';
 import { usePages } from '../api/use.ts';
 import { announce } from '../parts/announce.tsx';
 import { FormDialog } from '../parts/dialog.tsx';
@@ -23,9 +23,20 @@ interface UnknownProps {
 export function UnknownPanel({ teamId, canChange, onReleased }: UnknownProps) {
   const t = useMessages();
   const [released, setReleased] = useState<Event | null>(null);
+  const [all, setAll] = useState(false);
   const pages = usePages<Event>('/unknown', { team_id: teamId }, 20);
   return (
-    <Panel title={t.team.unknownTitle} note={t.team.unknownText}>
+    <Panel
+      title={t.team.unknownTitle}
+      note={t.team.unknownText}
+      actions={
+        canChange && (
+          <button type="button" class="button small" onClick={() => setAll(true)}>
+            {t.team.releaseMany}
+          </button>
+        )
+      }
+    >
       <Paged pages={pages} empty={<Empty title={t.overview.nothingUnknown} />}>
         {(calls) => (
           <CallTable
@@ -44,6 +55,17 @@ export function UnknownPanel({ teamId, canChange, onReleased }: UnknownProps) {
           />
         )}
       </Paged>
+      {all && (
+        <ReleaseManyDialog
+          teamId={teamId}
+          onClose={() => setAll(false)}
+          onDone={() => {
+            setAll(false);
+            pages.reload();
+            onReleased();
+          }}
+        />
+      )}
       {released && (
         <ReleaseDialog
           call={released}
@@ -56,6 +78,62 @@ export function UnknownPanel({ teamId, canChange, onReleased }: UnknownProps) {
         />
       )}
     </Panel>
+  );
+}
+
+interface ReleaseManyProps {
+  teamId: string;
+  onClose: () => void;
+  onDone: () => void;
+}
+
+/** Releases a team's calls of unknown outcome by what they have in common. */
+function ReleaseManyDialog({ teamId, onClose, onDone }: ReleaseManyProps) {
+  const t = useMessages();
+  const [model, setModel] = useState('');
+  const [from, setFrom] = useState('');
+  const [to, setTo] = useState('');
+  const [reason, setReason] = useState('');
+  return (
+    <FormDialog
+      title={t.team.releaseMany}
+      text={t.team.releaseManyText}
+      submit={t.team.release}
+      danger
+      onClose={onClose}
+      check={() => ({ reason: reason.trim() === '' && t.common.required })}
+      send={async () => {
+        const filter = {
+          team_id: teamId,
+          ...(model === '' ? {} : { model }),
+          ...(from === '' ? {} : { from }),
+          ...(to === '' ? {} : { to }),
+        };
+        const done = await post<BulkRelease>('/unknown/release', { filter, reason: reason.trim() });
+        announce(t.team.releasedMany(done.released_calls, moneyText(done.released_usd)));
+        onDone();
+      }}
+    >
+      <TextField label={t.common.model} param="filter.model" optional value={model} onValue={setModel} />
+      <div class="row">
+        <TextField
+          label={t.team.releaseFrom}
+          param="filter.from"
+          hint={t.team.releaseWhenHint}
+          optional
+          value={from}
+          onValue={setFrom}
+        />
+        <TextField label={t.team.releaseTo} param="filter.to" optional value={to} onValue={setTo} />
+      </div>
+      <TextField
+        label={t.team.releaseReason}
+        param="reason"
+        hint={t.team.releaseReasonHint}
+        value={reason}
+        onValue={setReason}
+      />
+    </FormDialog>
   );
 }
 

@@ -46,6 +46,13 @@ export const budgets = {
     releaseReason: 'Evidence',
     releaseReasonHint: 'Kept with the correction, for the audit.',
     released: 'The outcome was released',
+    releaseMany: 'Release many',
+    releaseManyText:
+      'Releases every call of unknown outcome that fits, at a cost of $0. Left empty: all of this team.',
+    releaseFrom: 'From',
+    releaseTo: 'To',
+    releaseWhenHint: 'For example 2026-11-24T10:00:00Z',
+    releasedMany: (calls: number, amount: string) => `${calls} calls were released: ${amount}`,
   },
   grants: {
     title: 'Prepaid credit',

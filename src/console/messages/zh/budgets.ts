@@ -48,6 +48,12 @@ export const budgets: Budgets = {
     releaseReason: '依据',
     releaseReasonHint: '将随更正记录保存，供审计查阅。',
     released: '已核销',
+    releaseMany: '批量核销',
+    releaseManyText: '按 $0 核销所有符合条件的结果未知的调用。留空表示该团队的全部调用。',
+    releaseFrom: '起',
+    releaseTo: '止',
+    releaseWhenHint: '例如 2026-11-24T10:00:00Z',
+    releasedMany: (calls, amount) => `已核销 ${calls} 次调用：${amount}`,
   },
   grants: {
     title: '预付额度',

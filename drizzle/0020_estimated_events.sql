@@ -1,0 +1,1 @@
+CREATE INDEX "usage_events_estimated" ON "usage_events" USING btree ("team_id","created_at") WHERE provenance = 'estimated';
