@@ -6,7 +6,7 @@
  */
 import { createServer } from 'node:http';
 import { createUpstream } from '../src/wire/client.ts';
-import type { Exchange } from '../src/wire/exchange.ts';
+import type { BodyEnd, Exchange } from '../src/wire/exchange.ts';
 import { nodeExchange } from '../src/wire/node-exchange.ts';
 import { createWireServer } from '../src/wire/server.ts';
 import type { UpstreamHandler, UpstreamHeaders } from '../src/wire/upstream.ts';
@@ -66,15 +66,20 @@ function passInto(exchange: Exchange): UpstreamHandler {
 }
 
 function handle(exchange: Exchange): void {
-  exchange.readBody(MAX_BYTES, (body) => {
-    if (typeof body === 'string') return;
+  const pieces: Buffer[] = [];
+  const take = (piece: Buffer) => pieces.push(piece) > 0;
+  const done = (end: BodyEnd) => {
+    if (end !== 'complete') return;
+    const [first = null] = pieces;
+    const body = pieces.length > 1 ? pieces : first;
     const method = exchange.method === 'GET' ? 'GET' : 'POST';
     const headers = endToEndHeaders(exchange.rawHeaders);
     const call = upstream.send({ method, path: exchange.url, headers, body }, passInto(exchange));
     exchange.onClose = (finished) => {
       if (!finished) call.abort();
     };
-  });
+  };
+  exchange.readBody({ maxBytes: MAX_BYTES, take, done });
 }
 
 const server = createServer((request, response) => handle(nodeExchange(request, response)));

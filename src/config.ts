@@ -137,6 +137,24 @@ export const SETTINGS = {
     'Origins of web pages that may call the API, or `*` for all. Unset: none.',
     origins('https://app.example.com,http://localhost:3000'),
   ),
+  bodyMemoryBytes: setting(
+    'TOLLGATE_BODY_MEMORY_BYTES',
+    '268435456',
+    'Memory of all request bodies together, shared among teams; at least four times the largest body.',
+    integer(4096, 68_719_476_736, '268435456'),
+  ),
+  clientStallMs: setting(
+    'TOLLGATE_CLIENT_STALL_MS',
+    '60000',
+    'A client that takes no byte of its response, or sends under 16 KiB of its request, for so long is cut off.',
+    integer(1_000, 3_600_000, '60000'),
+  ),
+  freeCallsPerMinute: setting(
+    'TOLLGATE_FREE_CALLS_PER_MINUTE',
+    '600',
+    'Calls of operations that cost nothing (models, moderations) that a team may make in a minute.',
+    integer(1, 1_000_000, '600'),
+  ),
   drainTimeoutMs: setting(
     'TOLLGATE_DRAIN_TIMEOUT_MS',
     '60000',

@@ -29,6 +29,7 @@ export const ERRORS = {
   model_not_allowed: { kind: 'error', status: 403, type: 'invalid_request_error', retryable: false },
   unsupported_operation: { kind: 'error', status: 404, type: 'invalid_request_error', retryable: false },
   not_found: { kind: 'error', status: 404, type: 'invalid_request_error', retryable: false },
+  request_timeout: { kind: 'error', status: 408, type: 'invalid_request_error', retryable: true },
   conflict: { kind: 'error', status: 409, type: 'invalid_request_error', retryable: false },
   request_too_large: { kind: 'error', status: 413, type: 'invalid_request_error', retryable: false },
   upgrade_required: { kind: 'error', status: 426, type: 'invalid_request_error', retryable: false },
@@ -40,6 +41,7 @@ export const ERRORS = {
   upstream_unreachable: { kind: 'error', status: 502, type: 'api_error', retryable: true },
   upstream_interrupted: { kind: 'error', status: 502, type: 'api_error', retryable: false },
   upstream_not_configured: { kind: 'error', status: 503, type: 'api_error', retryable: false },
+  gateway_busy: { kind: 'error', status: 503, type: 'api_error', retryable: true },
   ledger_unavailable: { kind: 'error', status: 503, type: 'api_error', retryable: true },
   shutting_down: { kind: 'error', status: 503, type: 'api_error', retryable: true },
   upstream_timeout: { kind: 'error', status: 504, type: 'api_error', retryable: false },
@@ -56,12 +58,12 @@ type ErrorDetails = Record<string, string | number | null | readonly string[]>;
 /** What may stand beside an error's code and text. */
 export interface ErrorDetail {
   /** The request field that is wrong, as OpenAI's `error.param`. */
-  param?: string;
-  details?: ErrorDetails;
+  param?: string | undefined;
+  details?: ErrorDetails | undefined;
   /** Headers that belong to the error (`x-ratelimit-*`). */
-  headers?: Record<string, string>;
+  headers?: Record<string, string> | undefined;
   /** Only on retryable errors: when a retry may succeed, in milliseconds from now. */
-  retryAfterMs?: number;
+  retryAfterMs?: number | undefined;
 }
 
 /**

@@ -4,8 +4,11 @@
  */
 import type { Account } from '../domain/budget.ts';
 import type { ApiError } from '../domain/errors.ts';
+import type { KeyId, TeamId } from '../domain/ids.ts';
+import type { Principal } from '../domain/limit.ts';
 import { STAGES, type Stage, type StageDurationsUs } from '../telemetry/measurement.ts';
 import type { Exchange } from '../wire/exchange.ts';
+import { type Bodies, noMemory } from './bodies.ts';
 import type { Pass } from './breaker.ts';
 
 const INDEX = new Map<Stage, number>(STAGES.map((stage, index) => [stage, index]));
@@ -41,6 +44,13 @@ class StageClock {
 /** `client_gone`: the client's connection broke. `cut`: the gateway stops and will not wait for this call any longer. */
 export type Interruption = 'client_gone' | 'cut';
 
+interface Memory {
+  bodies: Bodies;
+  teamId: TeamId;
+  keyId: KeyId;
+  bytes: number;
+}
+
 export class Call {
   readonly exchange: Exchange;
   readonly clock = new StageClock();
@@ -52,6 +62,8 @@ export class Call {
   pass: Pass | null = null;
   #watcher: ((interruption: Interruption) => void) | null = null;
   readonly #onOver: (call: Call) => void;
+  /** Memory of its body that was taken. */
+  #memory: Memory | null = null;
   #isClosed = false;
   #isServed = false;
 
@@ -69,9 +81,27 @@ export class Call {
     };
   }
 
+  /** Takes memory for the call's body, or for more of it; returns why there is none. */
+  takeMemory(bodies: Bodies, { teamId, keyId }: Principal, bytes: number): ApiError | null {
+    const shortage = bodies.take(teamId, keyId, bytes);
+    if (shortage !== null) return noMemory(shortage, bodies);
+    this.#memory ??= { bodies, teamId, keyId, bytes: 0 };
+    this.#memory.bytes += bytes;
+    return null;
+  }
+
+  /** The call's body has left, or is not needed any more. */
+  giveMemoryBack(): void {
+    const memory = this.#memory;
+    if (memory === null) return;
+    this.#memory = null;
+    memory.bodies.giveBack(memory.teamId, memory.keyId, memory.bytes);
+  }
+
   /** The gateway's part has ended: the call is in the ledger, or was refused. */
   served(): void {
     this.#isServed = true;
+    this.giveMemoryBack();
     if (this.#isClosed) this.#onOver(this);
   }
 

@@ -11,7 +11,9 @@ import type { ScanBounds } from '../openai/scan.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Upstream } from '../wire/upstream.ts';
+import type { Bodies, FreeCalls } from './bodies.ts';
 import type { Breaker } from './breaker.ts';
+import type { ParseThreads } from './parse-threads.ts';
 
 export interface GatewayDeps {
   keys: KeyCache;
@@ -28,6 +30,12 @@ export interface GatewayDeps {
   /** Counts a team's denials and errors for reports. */
   counts: { add(teamId: TeamId, code: ErrorCode): void };
   maxBodyBytes: number;
+  /** The memory of bodies, and who may have how much of it. */
+  bodies: Bodies;
+  /** Where large bodies are read. */
+  threads: ParseThreads;
+  freeCalls: FreeCalls;
+  uploadStallMs: number;
   /** What the shape of a body may be. */
   bodyBounds: ScanBounds;
   /** Origins of web pages that may call, `*` for all; null: none. */

@@ -9,8 +9,10 @@ import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
 import { Catalog } from '../auth/catalog.ts';
 import { KeyCache } from '../auth/keys.ts';
 import type { Config } from '../config.ts';
+import { Bodies, FreeCalls } from '../gateway/bodies.ts';
 import { Breaker } from '../gateway/breaker.ts';
 import { createGateway } from '../gateway/gateway.ts';
+import { ParseThreads } from '../gateway/parse-threads.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
 import { followCatalog } from '../jobs/follow-catalog.ts';
 import { SpentBudgets } from '../jobs/warn.ts';
@@ -231,6 +233,30 @@ async function openCatalog(base: Base, ledger: Ledger) {
   return { addresses, keys, catalog };
 }
 
+/** Threads that read large bodies; each takes memory only while it reads one, and some 20 MB besides. */
+const PARSE_THREADS = 2;
+const PARSE_QUEUE_MAX = 256;
+/** A text beyond Latin-1 has two bytes a character, and its parsed strings have them again. */
+const HEAP_PER_BODY_BYTE = 6;
+const HEAP_OF_VALUES_MB = 256;
+
+/** How much clients may send, and what a body may be. */
+function bodyLimits(config: Config, back: AsyncDisposableStack) {
+  const { maxBodyBytes, maxBodyValues, bodyMemoryBytes, clientStallMs, freeCallsPerMinute } = config;
+  const heapMb = Math.ceil((HEAP_PER_BODY_BYTE * maxBodyBytes) / 2 ** 20) + HEAP_OF_VALUES_MB;
+  const threads = new ParseThreads({ threads: PARSE_THREADS, queueMax: PARSE_QUEUE_MAX, heapMb });
+  back.defer(() => threads.close());
+  const totalBytes = Math.max(bodyMemoryBytes, 4 * maxBodyBytes);
+  return {
+    maxBodyBytes,
+    bodies: new Bodies({ totalBytes, stallMs: clientStallMs }),
+    threads,
+    freeCalls: new FreeCalls(freeCallsPerMinute),
+    uploadStallMs: clientStallMs,
+    bodyBounds: { ...SCAN_BOUNDS, values: maxBodyValues },
+  };
+}
+
 interface Parts {
   ledger: Ledger;
   journal: Journal;
@@ -264,8 +290,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     metrics,
     log,
     counts,
-    maxBodyBytes: config.maxBodyBytes,
-    bodyBounds: { ...SCAN_BOUNDS, values: config.maxBodyValues },
+    ...bodyLimits(config, back),
     corsOrigins: config.corsOrigins,
     abandonedTimeoutMs: config.drainTimeoutMs,
     onSpent: (counter) => spent.add(counter),

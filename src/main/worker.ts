@@ -68,8 +68,13 @@ export async function work(config: Config, version: string): Promise<void> {
 
 /** Of what the whole gateway may have, the part of one worker. */
 function shareOf(config: Config, workers: number): Config {
-  const upstreamConnections = Math.max(1, Math.floor(config.upstreamConnections / workers));
-  return { ...config, upstreamConnections };
+  const share = (amount: number) => Math.max(1, Math.floor(amount / workers));
+  return {
+    ...config,
+    upstreamConnections: share(config.upstreamConnections),
+    bodyMemoryBytes: share(config.bodyMemoryBytes),
+    freeCallsPerMinute: share(config.freeCallsPerMinute),
+  };
 }
 
 /** A supervisor that was killed must not leave workers behind, but their calls may finish. */

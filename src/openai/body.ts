@@ -3,6 +3,7 @@
  * cost, and the parts of a prompt. Text costs no more tokens than it has bytes; everything else either is bounded by the
  * model (inline images) or refused. Unknown types are refused: they may be anything.
  */
+import { isAscii, isUtf8 } from 'node:buffer';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { type BeyondText, noneBeyondText, type Operation } from '../domain/operation.ts';
 
@@ -23,6 +24,16 @@ export function parseJson(text: string): Json | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Returns the body's object, or why it is none. */
+export function parseBytes(body: Buffer, bytes: string): JsonObject | ApiError {
+  // Of ASCII alone the two are the same, and a second copy is saved.
+  const isPlain = isAscii(body);
+  if (!isPlain && !isUtf8(body)) return apiError('invalid_json', 'The body is not valid UTF-8.');
+  const json = parseJson(isPlain ? bytes : body.toString());
+  if (json === undefined) return apiError('invalid_json', 'The body is not valid JSON.');
+  return isObject(json) ? json : apiError('invalid_json', 'The body must be a JSON object.');
 }
 
 /** Counts the names of all objects within a value. The nesting was bounded when its text was scanned. */

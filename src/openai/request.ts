@@ -3,8 +3,7 @@
  * its cost, what the gateway writes into it, which headers go upstream. Invariants: what was estimated is what is sent; nothing
  * is parsed before its bytes were scanned; the parsed tree does not outlive the reading.
  */
-import { isAscii, isUtf8 } from 'node:buffer';
-import { ApiError, apiError } from '../domain/errors.ts';
+import { ApiError } from '../domain/errors.ts';
 import type { Operation } from '../domain/operation.ts';
 import {
   type Bounds,
@@ -13,7 +12,7 @@ import {
   findSpans,
   isObject,
   type JsonObject,
-  parseJson,
+  parseBytes,
   readIncludeUsage,
   readServiceTier,
   rewriteBody,
@@ -22,7 +21,15 @@ import {
 import type { Descriptor } from './operations/descriptor.ts';
 import { OPERATIONS } from './operations/table.ts';
 import { HOP_BY_HOP, namedByConnection } from './response.ts';
-import { INLINE_VALUES, JsonScan, namedTwice, SCAN_BOUNDS, type ScanBounds, tooComplex } from './scan.ts';
+import {
+  INLINE_VALUES,
+  JsonScan,
+  namedTwice,
+  SCAN_BOUNDS,
+  type ScanBounds,
+  type Scanned,
+  tooComplex,
+} from './scan.ts';
 
 /** One operation as found in a request line. */
 export interface Route {
@@ -152,7 +159,7 @@ export function readRequest(
   route: Route,
   body: Buffer,
   bounds: ScanBounds = SCAN_BOUNDS,
-  scan: JsonScan | null = null,
+  scan: Scanned | null = null,
 ): ParsedRequest | ApiError {
   const { descriptor, path } = route;
   if (descriptor.request === 'none') {
@@ -182,16 +189,6 @@ export function readRequest(
   return readFields(route, json, understood, scanned, body.length);
 }
 
-/** Returns the body's object, or why it is none. */
-function parseBytes(body: Buffer, bytes: string): JsonObject | ApiError {
-  // Of ASCII alone the two are the same, and a second copy is saved.
-  const isPlain = isAscii(body);
-  if (!isPlain && !isUtf8(body)) return apiError('invalid_json', 'The body is not valid UTF-8.');
-  const json = parseJson(isPlain ? bytes : body.toString());
-  if (json === undefined) return apiError('invalid_json', 'The body is not valid JSON.');
-  return isObject(json) ? json : apiError('invalid_json', 'The body must be a JSON object.');
-}
-
 function scanWhole(bytes: string, bounds: ScanBounds): JsonScan {
   whole.reset(bounds);
   whole.push(bytes);
@@ -202,7 +199,7 @@ function readFields(
   route: Route,
   json: JsonObject,
   body: Buffer,
-  scanned: JsonScan,
+  scanned: Scanned,
   receivedBytes: number,
 ): ParsedRequest | ApiError {
   const { descriptor, path } = route;
@@ -243,7 +240,7 @@ function readFields(
   };
 }
 
-function membersOf({ outputLimitField }: Descriptor, json: JsonObject, scanned: JsonScan): Members {
+function membersOf({ outputLimitField }: Descriptor, json: JsonObject, scanned: Scanned): Members {
   const names = CHANGED.filter((name) => Object.hasOwn(json, name));
   const streamOptions = isObject(json.stream_options) ? json.stream_options : null;
   const hasLimit = outputLimitField !== null && (json[outputLimitField] ?? null) !== null;
@@ -304,6 +301,11 @@ export function renderBody(request: ParsedRequest, edits: RequestEdits): Buffer 
   }
   pieces.push(body.subarray(at));
   return body.length > COPIED_BYTES ? pieces : Buffer.concat(pieces);
+}
+
+/** Finds now what an edit may replace, where that is no matter. */
+export function locateMembers({ body, members }: ParsedRequest): void {
+  if (members !== null) members.spans = findSpans(body, members.names);
 }
 
 /** Returns the values to be replaced, in their order. */

@@ -12,6 +12,9 @@ export interface ScanBounds {
   depth: number;
 }
 
+/** What was found in the bytes of a text. */
+export type Scanned = Pick<JsonScan, 'values' | 'names' | 'exceeded' | 'ambiguous' | 'unusual'>;
+
 /**
  * The bounds that no setting moves. Deeper texts are refused because recursive code (ours on rewriting, perhaps the upstream's)
  * must not meet them. A name costs the parser far more than a number; the largest requests of agents have a tenth of these.
@@ -28,6 +31,7 @@ export const SCAN_BOUNDS: ScanBounds = {
  * thread of their own.
  */
 export const INLINE_VALUES = 5000;
+export const INLINE_BYTES = 1024 * 1024;
 
 /** Names of one object up to this many are compared one by one; a set is made of more. */
 const COMPARED_NAMES = 32;
@@ -278,6 +282,17 @@ export function tooComplex(exceeded: keyof ScanBounds, bounds: ScanBounds): ApiE
     'body_too_complex',
     `The body has more than ${most} ${BOUND_WORDS[exceeded]}: one with at most ${most} passes${setting}.`,
     { details: { bound: exceeded, maximum: most } },
+  );
+}
+
+/** The error of a body that would take more memory than a thread may have. */
+export function tooLargeForThread(): ApiError {
+  return apiError(
+    'body_too_complex',
+    'The body takes more memory than may be used to read one: send less in one call.',
+    {
+      details: { bound: 'memory', maximum: null },
+    },
   );
 }
 

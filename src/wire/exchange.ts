@@ -1,4 +1,20 @@
 /**
+ * How a body ended. `too_large`: more than the reader's most bytes, declared or seen; `refused`: the reader wanted no more.
+ * After both the rest is read and thrown away for at most 5 s, so that the response can be delivered. `gone`: the connection
+ * broke before the body's end.
+ */
+export type BodyEnd = 'complete' | 'too_large' | 'refused' | 'gone';
+
+/** Takes the body of one request. */
+export interface BodyReader {
+  readonly maxBytes: number;
+  /** Takes the next bytes; they stay as they are. Returns false when no more are wanted. */
+  take(piece: Buffer): boolean;
+  /** Called once, after the last piece. */
+  done(end: BodyEnd): void;
+}
+
+/**
  * One request and its response, independent of the server that it came in on: the lean wire of this room, or `node:http`
  * for what the wire leaves to it. All callbacks are single: a later call replaces the earlier one.
  */
@@ -13,12 +29,8 @@ export interface Exchange {
   /** Declared length of the body; null: chunked; 0: no body. */
   readonly contentLength: number | null;
   readonly remoteAddress: string;
-  /**
-   * Reads the whole body and calls back once: with it, with 'too_large' (more than `maxBytes`, declared or seen; the rest
-   * is read and thrown away for at most 5 s so that the response can be delivered), or with 'gone' (the connection broke
-   * before its end). May call back before it returns. To be called at most once.
-   */
-  readBody(maxBytes: number, done: (body: Buffer | 'too_large' | 'gone') => void): void;
+  /** Reads the body and hands it to the reader, perhaps before it returns. To be called at most once. */
+  readBody(reader: BodyReader): void;
   readonly headersSent: boolean;
   /** `end` or `respond` was called. */
   readonly ended: boolean;

@@ -1,6 +1,6 @@
 /** The same exchange over `node:http`, for requests that the wire leaves to it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Exchange } from './exchange.ts';
+import type { BodyEnd, BodyReader, Exchange } from './exchange.ts';
 import { DISCARD_MS } from './server-exchange.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -55,50 +55,44 @@ class NodeExchange implements Exchange {
     return index === -1 ? undefined : this.rawHeaders[index + 1];
   }
 
-  readBody(maxBytes: number, done: (body: Buffer | 'too_large' | 'gone') => void): void {
+  readBody(reader: BodyReader): void {
     const request = this.#request;
-    let reader: typeof done | null = done;
-    const deliver = (body: Buffer | 'too_large' | 'gone') => {
-      const deliverOnce = reader;
-      reader = null;
-      deliverOnce?.(body);
+    const { maxBytes } = reader;
+    let isDone = false;
+    const deliver = (end: BodyEnd) => {
+      if (isDone) return;
+      isDone = true;
+      reader.done(end);
     };
     // It left before: no event will come any more.
     if (request.destroyed) {
       deliver('gone');
       return;
     }
-    let pieces: Buffer[] = [];
     let size = 0;
+    let ending: BodyEnd = 'complete';
     let patience: NodeJS.Timeout | null = null;
-    const discard = () => {
-      pieces = [];
+    const discard = (end: BodyEnd) => {
+      ending = end;
       patience = setTimeout(() => {
-        deliver('too_large');
+        deliver(end);
         // Once the response is written, which takes no more than this turn.
         setImmediate(() => request.socket.destroySoon());
       }, DISCARD_MS);
     };
     request.on('data', (piece: Buffer) => {
       size += piece.length;
-      if (patience !== null) return;
-      if (size > maxBytes) discard();
-      else pieces.push(piece);
+      if (patience !== null || isDone) return;
+      if (size > maxBytes) discard('too_large');
+      else if (!reader.take(piece)) discard('refused');
     });
-    request.on('end', () => {
-      if (patience !== null) deliver('too_large');
-      else {
-        const whole = pieces.length === 1 ? (pieces[0] ?? EMPTY) : Buffer.concat(pieces);
-        pieces = [];
-        deliver(whole);
-      }
-    });
+    request.on('end', () => deliver(ending));
     request.on('error', () => deliver('gone'));
     request.on('close', () => {
       if (patience !== null) clearTimeout(patience);
       deliver('gone');
     });
-    if ((this.contentLength ?? 0) > maxBytes) discard();
+    if ((this.contentLength ?? 0) > maxBytes) discard('too_large');
   }
 
   writeHead(status: number, headers: readonly string[]): void {

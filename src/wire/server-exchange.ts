@@ -1,6 +1,6 @@
 /** A request that the wire itself has read, and its response. */
 import type { Socket } from 'node:net';
-import type { Exchange } from './exchange.ts';
+import type { BodyEnd, BodyReader, Exchange } from './exchange.ts';
 import { dateLine, headerLine, listHas, statusLine, writeTogether } from './message.ts';
 
 /** What every response that keeps its connection says of it. */
@@ -56,8 +56,9 @@ export class ServerExchange implements Exchange {
   #body: Buffer[] = [];
   #bodyComplete = false;
   #discards = false;
-  #maxBytes = Number.POSITIVE_INFINITY;
-  #reader: ((body: Buffer | 'too_large' | 'gone') => void) | null = null;
+  /** How the body will have ended, once its rest is thrown away. */
+  #end: BodyEnd = 'complete';
+  #reader: BodyReader | null = null;
   #patience: NodeJS.Timeout | null = null;
 
   /** A head that waits to be sent together with the first bytes of the body. */
@@ -90,30 +91,38 @@ export class ServerExchange implements Exchange {
     return undefined;
   }
 
-  readBody(maxBytes: number, done: (body: Buffer | 'too_large' | 'gone') => void): void {
-    this.#reader = done;
-    this.#maxBytes = maxBytes;
+  readBody(reader: BodyReader): void {
+    this.#reader = reader;
+    const kept = this.#body;
+    this.#body = [];
     if (this.#isOver) this.#deliver('gone');
-    else if (Math.max(this.contentLength ?? 0, this.received) > maxBytes) this.#discard();
-    else if (this.#bodyComplete) this.#deliver(this.#wholeBody());
-    else this.#line.startReading();
+    else if (Math.max(this.contentLength ?? 0, this.received) > reader.maxBytes) this.#discard('too_large');
+    else {
+      for (let index = 0; index < kept.length && !this.#discards; index++) {
+        if (!reader.take(kept[index] ?? EMPTY)) this.#discard('refused');
+      }
+      if (this.#discards) return;
+      if (this.#bodyComplete) this.#deliver('complete');
+      else this.#line.startReading();
+    }
   }
 
   /** For the connection: a piece of the body. */
   push(piece: Buffer): void {
     this.received += piece.length;
     if (this.#discards) return;
-    if (this.received > this.#maxBytes) this.#discard();
-    else {
+    const reader = this.#reader;
+    if (reader === null) {
       this.#body.push(piece);
-      if (this.#reader === null && this.received > UNREAD_BYTES) this.#line.stopReading();
-    }
+      if (this.received > UNREAD_BYTES) this.#line.stopReading();
+    } else if (this.received > reader.maxBytes) this.#discard('too_large');
+    else if (!reader.take(piece)) this.#discard('refused');
   }
 
   /** For the connection: the request has ended. */
   complete(): void {
     this.#bodyComplete = true;
-    if (this.#reader) this.#deliver(this.#discards ? 'too_large' : this.#wholeBody());
+    this.#deliver(this.#end);
   }
 
   /** For the connection: the response was sent to its end, or will not be. */
@@ -231,12 +240,7 @@ export class ServerExchange implements Exchange {
     return writeTogether(socket, true, start, bytes, after);
   }
 
-  #wholeBody(): Buffer {
-    const [first = EMPTY] = this.#body;
-    return this.#body.length > 1 ? Buffer.concat(this.#body) : first;
-  }
-
-  #deliver(body: Buffer | 'too_large' | 'gone'): void {
+  #deliver(end: BodyEnd): void {
     const reader = this.#reader;
     if (reader === null) return;
     this.#reader = null;
@@ -244,23 +248,23 @@ export class ServerExchange implements Exchange {
     this.#discards = true;
     if (this.#patience) clearTimeout(this.#patience);
     this.#patience = null;
-    reader(body);
+    reader.done(end);
   }
 
   /**
-   * The response to a body that is too large waits for its end: a client that is still writing when the connection
+   * The response to a body that is not wanted waits for its end: a client that is still writing when the connection
    * closes sees a broken pipe, and no response.
    */
-  #discard(): void {
+  #discard(end: BodyEnd): void {
     this.#discards = true;
-    this.#body = [];
+    this.#end = end;
     if (this.#bodyComplete) {
-      this.#deliver('too_large');
+      this.#deliver(end);
       return;
     }
     this.#line.startReading();
     this.#patience = setTimeout(() => {
-      this.#deliver('too_large');
+      this.#deliver(end);
       // Once the response is written, which takes no more than this turn.
       setImmediate(() => this.#line.socket.destroySoon());
     }, DISCARD_MS);

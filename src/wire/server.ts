@@ -6,7 +6,14 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Exchange } from './exchange.ts';
 import { bodyFound, MAX_HEAD_BYTES, Parser } from './message.ts';
-import { factsOf, KEEP_ALIVE_MS, type Line, type RequestHead, ServerExchange } from './server-exchange.ts';
+import {
+  DISCARD_MS,
+  factsOf,
+  KEEP_ALIVE_MS,
+  type Line,
+  type RequestHead,
+  ServerExchange,
+} from './server-exchange.ts';
 
 /** How often deadlines are looked at. */
 const SWEEP_MS = 5000;
@@ -323,6 +330,8 @@ class ServerConnection implements Line {
       this.#isClosed = true;
       this.socket.destroySoon();
     } else if (this.#requestDone) this.#nextRequest();
+    // The rest of the request is of no use.
+    else this.#deadlineMs = Math.min(this.#deadlineMs, performance.now() + DISCARD_MS);
     exchange.over(true);
   }
 

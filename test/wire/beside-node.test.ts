@@ -1,5 +1,6 @@
 /** What the wire serves itself and what it leaves to node:http, on the same port and the same connection. */
 import { describe, expect, it } from 'vitest';
+import { gather } from './gather.ts';
 import { echo, post, start } from './serve.ts';
 
 describe('beside node:http, the wire', () => {
@@ -72,7 +73,7 @@ describe('beside node:http, the wire', () => {
   ])('refuses %s', async (_, request) => {
     const seen: string[] = [];
     const { connect, errors } = await start('wire', (exchange) => {
-      exchange.readBody(1000, (body) => seen.push(String(body)));
+      exchange.readBody(gather(1000, (body) => seen.push(String(body))));
     });
     expect(await connect().send(request).end()).toContain('HTTP/1.1 400 Bad Request\r\n');
     expect(errors).toHaveLength(1);

@@ -6,6 +6,7 @@ import { onTestFinished } from 'vitest';
 import type { Exchange } from '../../src/wire/exchange.ts';
 import { nodeExchange } from '../../src/wire/node-exchange.ts';
 import { createWireServer, type WireServer } from '../../src/wire/server.ts';
+import { gather } from './gather.ts';
 
 const TARGETS = { under: '/v1/', except: '/v1/tollgate/' };
 
@@ -155,11 +156,12 @@ export async function start(
 
 /** Gives back what it read. */
 export function echo(exchange: Exchange): void {
-  exchange.readBody(1024 * 1024, (body) => {
+  const reader = gather(1024 * 1024, (body) => {
     if (body === 'gone') return;
     const text = `${exchange.method} ${exchange.url} ${exchange.contentLength} ${exchange.header('x-own')} ${body}`;
     exchange.respond(200, ['content-type', 'text/plain', 'X-Own', 'é'], Buffer.from(text));
   });
+  exchange.readBody(reader);
 }
 
 export const post = (body: string, headers = '') =>

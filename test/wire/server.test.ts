@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { Exchange } from '../../src/wire/exchange.ts';
+import { gather } from './gather.ts';
 import { echo, type Kind, post, start, withoutDate } from './serve.ts';
 
 const count = (text: string, part: string) => text.split(part).length - 1;
@@ -139,10 +140,12 @@ describe.each<Kind>(['wire', 'node'])('%s', (kind) => {
     ],
   ])('reads a body that is too large (%s) to its end before it responds', async (_, request) => {
     const { connect } = await start(kind, (exchange) =>
-      exchange.readBody(100_000, (body) => {
-        if (body === 'too_large') exchange.respond(413, [], Buffer.from('too large'));
-        else if (body !== 'gone') exchange.respond(200, [], Buffer.from(String(body.length)));
-      }),
+      exchange.readBody(
+        gather(100_000, (body) => {
+          if (body === 'too_large') exchange.respond(413, [], Buffer.from('too large'));
+          else if (body !== 'gone') exchange.respond(200, [], Buffer.from(String(body.length)));
+        }),
+      ),
     );
     const client = connect().send(request('x'.repeat(1_000_000)));
     await client.until((text) => text.endsWith('too large'));
@@ -160,8 +163,10 @@ describe.each<Kind>(['wire', 'node'])('%s', (kind) => {
     while (!exchange) await new Promise((resolve) => setImmediate(resolve));
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(client.socket.writableLength).toBeGreaterThan(1024 * 1024);
-    exchange.readBody(size, (body) =>
-      exchange?.respond(200, [], Buffer.from(`read ${typeof body === 'string' ? body : body.length}`)),
+    exchange.readBody(
+      gather(size, (body) =>
+        exchange?.respond(200, [], Buffer.from(`read ${typeof body === 'string' ? body : body.length}`)),
+      ),
     );
     await client.until((text) => text.endsWith(`read ${size}`));
   });
@@ -237,7 +242,7 @@ describe.each<Kind>(['wire', 'node'])('%s', (kind) => {
       exchange.onClose = (finished) => ends.push(`${exchange.url} ${finished}`);
       if (exchange.url === '/v1/served') exchange.respond(200, [], Buffer.from('done'));
       if (exchange.url === '/v1/broken') exchange.destroy();
-      if (exchange.url === '/v1/left') exchange.readBody(10, (body) => ends.push(`body ${body}`));
+      if (exchange.url === '/v1/left') exchange.readBody(gather(10, (body) => ends.push(`body ${body}`)));
       if (exchange.url === '/v1/stream') {
         exchange.writeHead(200, []);
         exchange.write(Buffer.from('begun'));
@@ -314,7 +319,7 @@ describe.each<Kind>(['wire', 'node'])('%s', (kind) => {
     const bodies: unknown[] = [];
     const { connect, errors } = await start(
       kind,
-      (exchange) => exchange.readBody(10, (body) => bodies.push(body)),
+      (exchange) => exchange.readBody(gather(10, (body) => bodies.push(body))),
       limits,
     );
     const silent = connect();

@@ -81,6 +81,10 @@ class Relay implements UpstreamHandler {
     if (this.#call.clientGone) this.#clientLeft();
   }
 
+  onSent(): void {
+    this.#call.giveMemoryBack();
+  }
+
   onHeaders(status: number, headers: UpstreamHeaders): void {
     this.#firstByteMs = performance.now();
     this.#status = status;

@@ -1,10 +1,14 @@
 /** Parse: from the client's bytes to what they ask for, and whether this account may ask for it. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Account, type CallKind, needsEndUser } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
 import type { Principal } from '../../domain/limit.ts';
 import { includesModel } from '../../domain/price.ts';
 import { type ParsedRequest, readRequest } from '../../openai/request.ts';
-import { decode, REQUEST_ENCODINGS } from '../../openai/wire/decode.ts';
+import { INLINE_BYTES, INLINE_VALUES, JsonScan, tooComplex } from '../../openai/scan.ts';
+import { REQUEST_ENCODINGS } from '../../openai/wire/decode.ts';
+import type { BodyEnd, BodyReader } from '../../wire/exchange.ts';
+import { busy } from '../bodies.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
 import type { Authenticated } from './authenticate.ts';
@@ -19,50 +23,196 @@ export interface Parsed {
   readonly callKind: CallKind;
 }
 
-/** Reads the body whole, bounded before and after it is decoded, and no longer than its client keeps the connection. */
+/** Reads the body, bounded on its bytes as they come, and no longer than its client keeps the connection. */
 export function parse(deps: GatewayDeps, authenticated: Authenticated): Promise<Parsed | Stopped> {
-  const { call } = authenticated;
   return new Promise((resolve, reject) => {
-    call.exchange.readBody(deps.maxBodyBytes, (body) => {
-      call.ended('upload');
-      const encoding = call.exchange.header('content-encoding');
-      if (encoding !== undefined && body instanceof Buffer) {
-        decode(encoding, body, deps.maxBodyBytes)
-          .then((decoded) => resolve(parsed(deps, authenticated, decoded)))
-          .catch(reject);
+    const { call, route, account } = authenticated;
+    const { name } = route.descriptor;
+    if (route.descriptor.class === 'free') {
+      const error = deps.freeCalls.take(account.principal.teamId, deps.clock.monotonicMs());
+      if (error !== null) {
+        resolve(stopped(call, error, name, account, null));
         return;
       }
+    }
+    const upload = new Upload(deps, authenticated, (request) => {
       try {
-        resolve(parsed(deps, authenticated, body));
+        if (request instanceof Promise)
+          request.then((found) => resolve(parsed(authenticated, found)), reject);
+        else resolve(parsed(authenticated, request));
       } catch (error) {
         reject(error);
       }
     });
+    call.exchange.readBody(upload);
   });
 }
 
-function parsed(
-  deps: GatewayDeps,
-  authenticated: Authenticated,
-  body: Buffer | 'too_large' | 'gone' | 'unknown' | 'damaged',
-): Parsed | Stopped {
+/** What came of a body; null: its client left. */
+type Read = ParsedRequest | ApiError | null;
+
+const EMPTY = Buffer.alloc(0);
+/** Room for the first bytes of a body of unknown length. */
+const FIRST_BYTES = 64 * 1024;
+
+/** A body on its way in: scanned and gathered piece by piece. One that came whole with its head costs no more than its parsing. */
+class Upload implements BodyReader {
+  readonly maxBytes: number;
+  receivedBytes = 0;
+  readonly #deps: GatewayDeps;
+  readonly #authenticated: Authenticated;
+  readonly #onRead: (read: Read | Promise<Read>) => void;
+  /** What came, and room for the rest. */
+  #bytes: Buffer = EMPTY;
+  /** Null: the body came whole, or compressed. */
+  #scan: JsonScan | null = null;
+  #isWatched = false;
+  #error: ApiError | null = null;
+  #isOver = false;
+
+  constructor(deps: GatewayDeps, authenticated: Authenticated, onRead: (read: Read | Promise<Read>) => void) {
+    this.#deps = deps;
+    this.#authenticated = authenticated;
+    this.#onRead = onRead;
+    this.maxBytes = authenticated.route.descriptor.request === 'none' ? FIRST_BYTES : deps.maxBodyBytes;
+  }
+
+  take(piece: Buffer): boolean {
+    const { contentLength } = this.#authenticated.call.exchange;
+    if (this.receivedBytes === 0 && piece.length === contentLength) {
+      this.#bytes = piece;
+      this.receivedBytes = piece.length;
+      return true;
+    }
+    if (this.#takePart(piece, contentLength)) return true;
+    // What still comes is thrown away.
+    this.#bytes = EMPTY;
+    this.#authenticated.call.giveMemoryBack();
+    this.#unwatch();
+    return false;
+  }
+
+  done(end: BodyEnd): void {
+    if (this.#isOver) return;
+    const { call } = this.#authenticated;
+    this.#end();
+    call.ended('upload');
+    if (end === 'complete') this.#onRead(this.#read());
+    else this.#onRead(end === 'gone' ? null : (this.#error ?? this.#tooLarge()));
+  }
+
+  /** No byte came for long, or too few: the client has no call that could end in another way. */
+  stalled(): void {
+    if (this.#isOver) return;
+    const { call } = this.#authenticated;
+    this.#end();
+    call.ended('upload');
+    call.exchange.closeAfter();
+    this.#bytes = EMPTY;
+    const message = `The upload made no progress for ${this.#deps.uploadStallMs} ms: nothing was sent on or charged.`;
+    this.#onRead(apiError('request_timeout', message, { retryAfterMs: 1000 }));
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    this.#unwatch();
+  }
+
+  #unwatch(): void {
+    if (this.#isWatched) this.#deps.bodies.forget(this);
+    this.#isWatched = false;
+  }
+
+  #takePart(piece: Buffer, contentLength: number | null): boolean {
+    if (this.receivedBytes === 0) {
+      if (!this.#grow(contentLength ?? Math.min(FIRST_BYTES, this.maxBytes))) return false;
+      const isPlain = this.#authenticated.call.exchange.header('content-encoding') === undefined;
+      if (isPlain) this.#scan = new JsonScan(this.#deps.bodyBounds);
+      this.#deps.bodies.watch(this);
+      this.#isWatched = true;
+    }
+    const length = this.receivedBytes + piece.length;
+    if (
+      length > this.#bytes.length &&
+      !this.#grow(Math.min(Math.max(length, this.#bytes.length * 2), this.maxBytes))
+    )
+      return false;
+    this.#bytes.set(piece, this.receivedBytes);
+    this.receivedBytes = length;
+    const scan = this.#scan;
+    if (scan === null || scan.push(piece.toString('latin1')) || scan.exceeded === null) return true;
+    this.#error = tooComplex(scan.exceeded, this.#deps.bodyBounds);
+    return false;
+  }
+
+  /** Returns whether there is memory for so many bytes in all. */
+  #grow(length: number): boolean {
+    const { call, account } = this.#authenticated;
+    this.#error = call.takeMemory(this.#deps.bodies, account.principal, length - this.#bytes.length);
+    if (this.#error !== null) return false;
+    const wider = Buffer.allocUnsafeSlow(length);
+    this.#bytes.copy(wider, 0, 0, this.receivedBytes);
+    this.#bytes = wider;
+    return true;
+  }
+
+  #read(): Read | Promise<Read> {
+    const { call, route } = this.#authenticated;
+    const body = this.#bytes.subarray(0, this.receivedBytes);
+    const encoding = call.exchange.header('content-encoding');
+    if (encoding !== undefined && route.descriptor.request !== 'none') return this.#decode(encoding, body);
+    return this.#understand(body, this.#scan);
+  }
+
+  /** Small bodies are read at once, others in a thread. */
+  #understand(body: Buffer, scan: JsonScan | null): Read | Promise<Read> {
+    const { route, account } = this.#authenticated;
+    const { bodyBounds, threads } = this.#deps;
+    const isSmall = scan === null || (body.length <= INLINE_BYTES && scan.values <= INLINE_VALUES);
+    if (isSmall) return readRequest(route, body, bodyBounds, scan);
+    return threads
+      .read(account.principal.teamId, route, body, bodyBounds, scan)
+      .then((read) => (read === 'busy' ? busy('too many large bodies wait to be read') : read));
+  }
+
+  async #decode(encoding: string, body: Buffer): Promise<Read> {
+    const { call, account } = this.#authenticated;
+    const decoded = await this.#deps.threads.decode(encoding, body, this.#deps.maxBodyBytes);
+    if (decoded === 'too_large') return this.#tooLarge();
+    if (decoded === 'damaged' || decoded === 'unknown') return wrongEncoding(decoded);
+    const error = call.takeMemory(this.#deps.bodies, account.principal, decoded.length);
+    if (error !== null) return error;
+    if (decoded.length <= FIRST_BYTES) return this.#understand(decoded, null);
+    const scan = new JsonScan(this.#deps.bodyBounds);
+    for (let at = 0; at < decoded.length; at += SLICE_BYTES) {
+      if (!scan.push(decoded.toString('latin1', at, at + SLICE_BYTES)) && scan.exceeded !== null)
+        return tooComplex(scan.exceeded, this.#deps.bodyBounds);
+      await nextTurn();
+    }
+    return this.#understand(decoded, scan);
+  }
+
+  #tooLarge(): ApiError {
+    const message = `The body is larger than ${this.maxBytes} bytes, the most that passes here.`;
+    return apiError('request_too_large', message);
+  }
+}
+
+/** What is scanned of a decoded body in one turn of the event loop. */
+const SLICE_BYTES = 256 * 1024;
+
+function wrongEncoding(why: 'unknown' | 'damaged'): ApiError {
+  const message =
+    why === 'damaged'
+      ? 'The body is not what its content-encoding says.'
+      : `The body's content-encoding is not read: send ${REQUEST_ENCODINGS}, or the body as it is.`;
+  return apiError('invalid_request', message, { headers: { 'accept-encoding': REQUEST_ENCODINGS } });
+}
+
+function parsed(authenticated: Authenticated, request: Read): Parsed | Stopped {
   const { call, route, account, generation } = authenticated;
   const { name } = route.descriptor;
-  if (body === 'gone') return stopped(call, null, name, account, null);
-  if (body === 'too_large') {
-    const message = `The body is larger than ${deps.maxBodyBytes} bytes, the limit of this gateway.`;
-    return stopped(call, apiError('request_too_large', message), name, account, null);
-  }
-  if (body === 'unknown' || body === 'damaged') {
-    const message =
-      body === 'damaged'
-        ? 'The body is not what its content-encoding says.'
-        : `The body's content-encoding is not read: send ${REQUEST_ENCODINGS}, or the body as it is.`;
-    const detail = { headers: { 'accept-encoding': REQUEST_ENCODINGS } };
-    return stopped(call, apiError('invalid_request', message, detail), name, account, null);
-  }
-  const request = readRequest(route, body, deps.bodyBounds);
-  if (request instanceof ApiError) return stopped(call, request, name, account, null);
+  if (request === null || request instanceof ApiError) return stopped(call, request, name, account, null);
   const endUser = endUserOf(request.operation.endUser ?? call.exchange.header('x-tollgate-user'));
   const callKind = { model: request.operation.model ?? '', endUser };
   const error = whyNotAllowed(account, request, endUser);

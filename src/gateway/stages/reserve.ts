@@ -137,10 +137,17 @@ function askBreaker(
   return null;
 }
 
+/** Reports have a row for each name, and a name costs nothing where the call does: only known ones are written down. */
+function modelInLedger({ descriptor, operation }: ParsedRequest, card: RateCard | null): string {
+  const model = operation.model ?? '';
+  if (operation.billable || descriptor.knownModels.includes(model)) return model;
+  return card?.tiers.default?.model ?? '';
+}
+
 /** Returns whether the journal has the hold. Rejects on a bug of ours; the hold has ended then. */
 async function journaled(
   deps: GatewayDeps,
-  { request, callKind, estimate }: Estimated,
+  { request, callKind, estimate, card }: Estimated,
   account: Account,
   hold: Hold,
 ): Promise<boolean> {
@@ -149,7 +156,7 @@ async function journaled(
     teamId,
     keyId,
     operation: request.descriptor.name,
-    model: request.operation.model ?? '',
+    model: modelInLedger(request, card),
     stream: request.stream,
     endUser: callKind.endUser,
     priceId: estimate.priceId,

@@ -2,12 +2,18 @@
  * The HTTP server: the usual requests under `/v1` go straight from the wire to the gateway (docs/decisions); everything
  * else on the same port is Node's, and Hono's where it is no call.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { SELF_SERVICE_ROOT } from '../../admin/self-service.ts';
-import { apiError, ERRORS } from '../../domain/errors.ts';
+import { type ApiError, apiError, ERRORS } from '../../domain/errors.ts';
 import type { Gateway } from '../../gateway/gateway.ts';
 import { isAlias } from '../../openai/operations/aliases.ts';
 import { errorBody, errorHeaders } from '../../openai/wire/errors.ts';
@@ -54,10 +60,11 @@ function isCall(method: string, url: string): boolean {
   return url.startsWith(CALLS.under) || isAlias(method, url);
 }
 
-const BROKEN: Record<string, string> = {
-  HPE_HEADER_OVERFLOW: 'The headers are larger than this gateway reads.',
-  ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time.',
+const BROKEN: Record<string, ApiError> = {
+  HPE_HEADER_OVERFLOW: apiError('invalid_request', 'The headers are larger than this gateway reads.'),
+  ERR_HTTP_REQUEST_TIMEOUT: apiError('request_timeout', 'The request did not arrive in time.'),
 };
+const NO_HTTP = apiError('invalid_request', 'The request is not valid HTTP.');
 
 /**
  * What is no HTTP is refused in the shape that clients of the API read, where Node's own answer has no body. It never
@@ -66,11 +73,12 @@ const BROKEN: Record<string, string> = {
 function respondToBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
   const { _httpMessage: answering } = socket as Duplex & { _httpMessage?: ServerResponse | null };
   if (socket.writable && error.code !== 'ECONNRESET' && !answering?.headersSent) {
-    const invalid = apiError('invalid_request', BROKEN[error.code ?? ''] ?? 'The request is not valid HTTP.');
+    const invalid = BROKEN[error.code ?? ''] ?? NO_HTTP;
+    const { status } = ERRORS[invalid.code];
     const body = errorBody(invalid);
     const headers = { ...errorHeaders(invalid), 'content-length': body.length, connection: 'close' };
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    socket.write(`HTTP/1.1 ${ERRORS[invalid.code].status} Bad Request\r\n${lines.join('')}\r\n${body}`);
+    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
   }
   socket.destroy(error);
 }

@@ -63,6 +63,8 @@ export interface Descriptor {
   readonly defaultOutputTokens: number | null;
   /** The request may name a service tier. */
   readonly hasServiceTier: boolean;
+  /** Models that have no price; others without one are not named in the ledger. */
+  readonly knownModels: readonly string[];
   /** Objects that the operation makes, or names in its path; null: none. */
   readonly object: { kind: ObjectKind; makes: boolean } | null;
   /** The upstream's usage report that covers it; null: none does. */
@@ -81,6 +83,7 @@ const DEFAULTS = {
   olderLimitField: null,
   defaultOutputTokens: null,
   hasServiceTier: false,
+  knownModels: [],
   object: null,
   report: null,
 } as const;

@@ -1,8 +1,16 @@
 /** Operations that cost nothing: moderations and the list of models. */
 import { free } from './descriptor.ts';
 
+/** As the API's published schema lists them. */
+const MODERATION_MODELS = [
+  'omni-moderation-latest',
+  'omni-moderation-2024-09-26',
+  'text-moderation-latest',
+  'text-moderation-stable',
+];
+
 export const FREE = [
-  free({ name: 'moderations', method: 'POST', path: '/moderations' }),
+  free({ name: 'moderations', method: 'POST', path: '/moderations', knownModels: MODERATION_MODELS }),
   free({ name: 'models.list', method: 'GET', path: '/models', request: 'none' }),
   free({
     name: 'models.retrieve',

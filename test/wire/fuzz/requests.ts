@@ -4,6 +4,7 @@ import type { Exchange } from '../../../src/wire/exchange.ts';
 import { nodeExchange } from '../../../src/wire/node-exchange.ts';
 import { createWireServer } from '../../../src/wire/server.ts';
 import { Random } from '../../support/random.ts';
+import { gather } from '../gather.ts';
 import type { Verdict } from './fuzz.ts';
 import { cut, mutate, requestOf } from './messages.ts';
 import { FakeSocket, settled } from './socket.ts';
@@ -49,13 +50,14 @@ async function observe(
   const seen: Seen = { heads: [], requests: [], errors: [], sent: '', closed: false, left: null };
   const handle = (exchange: Exchange) => {
     seen.heads.push(exchange.rawHeaders);
-    exchange.readBody(20_000, (body) => {
+    const reader = gather(20_000, (body) => {
       if (body === 'gone') return;
       const text = typeof body === 'string' ? body : body.toString('latin1');
       const { method, url, rawHeaders, contentLength } = exchange;
       seen.requests.push(JSON.stringify([method, url, rawHeaders, contentLength, text]));
       exchange.respond(200, ['x-length', String(text.length)], Buffer.from(text, 'latin1'));
     });
+    exchange.readBody(reader);
   };
   const listener = (request: IncomingMessage, response: ServerResponse) =>
     handle(nodeExchange(request, response));

@@ -72,6 +72,8 @@ export const ledger = {
     ledger_unavailable: 'Ledger not reachable',
     upstream_unavailable: 'Upstream failing',
     body_too_complex: 'Request body too complex',
+    request_timeout: 'Upload made no progress',
+    gateway_busy: 'Gateway has no room',
     shutting_down: 'Gateway was stopping',
     upstream_unreachable: 'Upstream not reachable',
     upstream_not_configured: 'No upstream key',

@@ -76,6 +76,8 @@ export const ledger: Ledger = {
     ledger_unavailable: '账本不可用',
     upstream_unavailable: '上游故障中',
     body_too_complex: '请求体过于复杂',
+    request_timeout: '上传无进展',
+    gateway_busy: '网关暂无余量',
     shutting_down: '网关正在停止',
     upstream_unreachable: '上游不可达',
     upstream_not_configured: '未配置上游密钥',

@@ -1,0 +1,158 @@
+/**
+ * The memory that request bodies take while they come, wait and are sent. Owns: who may have how much of it, and the end of
+ * uploads that make no progress. Invariant: whatever a team sends, there is as much left for another as that team has.
+ */
+import { type ApiError, apiError } from '../domain/errors.ts';
+import type { KeyId, TeamId } from '../domain/ids.ts';
+
+/** Whose share is used up: the key's, its team's, or the gateway has no more for anyone. */
+export type Shortage = 'key' | 'team' | 'gateway';
+
+/** An upload under way, as far as its progress goes. */
+export interface Upload {
+  readonly receivedBytes: number;
+  stalled(): void;
+}
+
+/** In each period of the time limit so many bytes must come: one byte now and then is no progress. */
+const PROGRESS_BYTES = 16 * 1024;
+
+interface Progress {
+  bytes: number;
+  sinceMs: number;
+}
+
+export interface BodiesOptions {
+  /** Bytes of all bodies together. */
+  totalBytes: number;
+  /** An upload that makes no progress for so long ends. */
+  stallMs: number;
+}
+
+export class Bodies {
+  readonly #options: BodiesOptions;
+  #freeBytes: number;
+  readonly #teams = new Map<TeamId, number>();
+  readonly #keys = new Map<KeyId, number>();
+  readonly #uploads = new Map<Upload, Progress>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(options: BodiesOptions) {
+    this.#options = options;
+    this.#freeBytes = options.totalBytes;
+  }
+
+  get heldBytes(): number {
+    return this.#options.totalBytes - this.#freeBytes;
+  }
+
+  /** The largest body that could pass now, of a key and a team that have none under way. */
+  get largestBytes(): number {
+    return Math.floor(this.#freeBytes / 2);
+  }
+
+  /**
+   * Takes memory for a body, or for more of it; null: it was taken. A team may have as much as is free (a switch shares its
+   * buffer among ports so: Choudhury and Hahne, Dynamic Queue Length Thresholds, 1998), and a key half of that.
+   */
+  take(teamId: TeamId, keyId: KeyId, bytes: number): Shortage | null {
+    const ofTeam = this.#teams.get(teamId) ?? 0;
+    const ofKey = this.#keys.get(keyId) ?? 0;
+    const free = this.#freeBytes;
+    if (ofTeam + bytes > free) return ofTeam === 0 ? 'gateway' : 'team';
+    if (ofKey + bytes > free / 2) return ofKey === 0 ? 'gateway' : 'key';
+    this.#freeBytes -= bytes;
+    this.#teams.set(teamId, ofTeam + bytes);
+    this.#keys.set(keyId, ofKey + bytes);
+    return null;
+  }
+
+  giveBack(teamId: TeamId, keyId: KeyId, bytes: number): void {
+    this.#freeBytes += bytes;
+    lower(this.#teams, teamId, bytes);
+    lower(this.#keys, keyId, bytes);
+  }
+
+  /** Ends the upload when it stalls, until it is forgotten. */
+  watch(upload: Upload): void {
+    this.#uploads.set(upload, { bytes: upload.receivedBytes, sinceMs: performance.now() });
+    if (this.#timer !== null) return;
+    this.#timer = setInterval(() => this.#sweep(), Math.min(1000, this.#options.stallMs / 4));
+    this.#timer.unref();
+  }
+
+  forget(upload: Upload): void {
+    if (!this.#uploads.delete(upload) || this.#uploads.size > 0 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  #sweep(): void {
+    const nowMs = performance.now();
+    for (const [upload, progress] of this.#uploads) {
+      const { receivedBytes } = upload;
+      if (receivedBytes - progress.bytes >= PROGRESS_BYTES) {
+        progress.bytes = receivedBytes;
+        progress.sinceMs = nowMs;
+      } else if (nowMs - progress.sinceMs >= this.#options.stallMs) upload.stalled();
+    }
+  }
+}
+
+const RETRY_AFTER_MS = 1000;
+
+/** The error of a body for which there is no memory now; it says what would pass. */
+export function noMemory(shortage: Shortage, bodies: Bodies): ApiError {
+  const { largestBytes } = bodies;
+  if (shortage === 'gateway') return busy(`bodies of at most ${largestBytes} bytes pass now`);
+  return apiError(
+    'rate_limit_exceeded',
+    `The bodies of this ${shortage}'s calls that are on their way take all the memory that it may have: ` +
+      'the next one passes when some of them have been sent.',
+    { retryAfterMs: RETRY_AFTER_MS },
+  );
+}
+
+/** The error of what this gateway has no room for now. */
+export function busy(why: string): ApiError {
+  return apiError('gateway_busy', `This gateway has more to do than it can: ${why}.`, {
+    retryAfterMs: RETRY_AFTER_MS,
+  });
+}
+
+/**
+ * How many calls of operations that cost nothing a team may make: no budget bounds them, and each has a row in the ledger.
+ * A bucket of a minute's calls, which fills evenly.
+ */
+export class FreeCalls {
+  readonly #perMinute: number;
+  readonly #buckets = new Map<TeamId, { calls: number; atMs: number }>();
+
+  constructor(perMinute: number) {
+    this.#perMinute = perMinute;
+  }
+
+  /** Counts a call; returns why it may not be made. Time is on the monotonic clock. */
+  take(teamId: TeamId, nowMs: number): ApiError | null {
+    const bucket = this.#buckets.get(teamId) ?? { calls: this.#perMinute, atMs: nowMs };
+    this.#buckets.set(teamId, bucket);
+    const perMs = this.#perMinute / 60_000;
+    bucket.calls = Math.min(this.#perMinute, bucket.calls + (nowMs - bucket.atMs) * perMs);
+    bucket.atMs = nowMs;
+    if (bucket.calls >= 1) {
+      bucket.calls--;
+      return null;
+    }
+    return apiError(
+      'rate_limit_exceeded',
+      `A team may make ${this.#perMinute} calls a minute that cost nothing (TOLLGATE_FREE_CALLS_PER_MINUTE).`,
+      { retryAfterMs: Math.ceil((1 - bucket.calls) / perMs) },
+    );
+  }
+}
+
+function lower<Key>(amounts: Map<Key, number>, key: Key, by: number): void {
+  const left = (amounts.get(key) ?? 0) - by;
+  if (left > 0) amounts.set(key, left);
+  else amounts.delete(key);
+}
