@@ -29,6 +29,7 @@ import {
   isFenced,
   knownOf,
   LeaseRequestBackoff,
+  Lending,
   leaseNeeds,
   markFull,
   QueueCapacity,
@@ -42,7 +43,7 @@ import {
 /** How long a call waits for a Postgres that does not reply. */
 const STORE_PATIENCE_MS = 2000;
 /** When to ask again, with no call waiting, after a reply was lost: Postgres may have lent what is not known here. */
-const LOST_REPLY_RETRY_MS = 5000;
+const LOST_REPLY_RETRY_MS = 2000;
 
 class TeamQueue {
   readonly #teamId: TeamId;
@@ -126,8 +127,9 @@ class TeamQueue {
   }
 
   #take(admission: Admission, pools: readonly LeasedPool[], atMs: number, nowMs: number): Reservation {
-    const { table } = this.#options;
+    const { table, lending } = this.#options;
     table.take(pools, admission, nowMs);
+    lending.admitted();
     this.#inFlight++;
     for (const pool of pools) if (isLow(pool, table.instances, nowMs)) this.#wanted.set(pool.key, pool);
     return new Reservation(this.#teamId, admission, pools, atMs, this);
@@ -184,9 +186,15 @@ class TeamQueue {
   /** The wait is over: one last reply of Postgres, then a denial, and that soon even when no reply comes. */
   #lastChance(call: QueuedCall): void {
     call.isOverdue = true;
-    call.cancelTimer = this.#options.timers.after(STORE_PATIENCE_MS, () => this.#end(call, UNAVAILABLE));
+    call.cancelTimer = this.#options.timers.after(STORE_PATIENCE_MS, () => this.#giveUp(call));
     this.#backoff.now();
     this.#askSoon();
+  }
+
+  /** Postgres took too long. */
+  #giveUp(call: QueuedCall): void {
+    this.#options.lending.refused();
+    this.#end(call, UNAVAILABLE);
   }
 
   #askSoon(): void {
@@ -237,6 +245,7 @@ class TeamQueue {
     } catch (error) {
       return this.#storeFailed(error, needs.pools);
     }
+    this.#options.lending.isFailing = false;
     for (const counter of reply.counters) {
       const { lease, snapshot } = known.get(counter.id) ?? {};
       lease?.learn(counter, clock.monotonicMs(), snapshot);
@@ -279,7 +288,8 @@ class TeamQueue {
   }
 
   #storeFailed(error: unknown, pools: readonly LeasedPool[]): Exchange {
-    const { clock, onFenced, onStoreError } = this.#options;
+    const { clock, lending, onFenced, onStoreError } = this.#options;
+    lending.isFailing = true;
     if (isFenced(error)) {
       onFenced();
       return { type: 'nothing' };
@@ -289,7 +299,7 @@ class TeamQueue {
     const nowMs = clock.monotonicMs();
     this.#backoff.failed(nowMs);
     for (const call of [...this.#waiting]) {
-      if (nowMs - call.sinceMs >= STORE_PATIENCE_MS) this.#end(call, UNAVAILABLE);
+      if (nowMs - call.sinceMs >= STORE_PATIENCE_MS) this.#giveUp(call);
     }
     return { type: 'failed' };
   }
@@ -337,13 +347,14 @@ class TeamQueue {
  */
 export class AdmissionController {
   readonly leases: LeaseTable;
+  readonly lending = new Lending();
   readonly #options: QueueOptions;
   readonly #queues = new Map<string, TeamQueue>();
 
   constructor(options: AdmissionOptions) {
     this.leases = new LeaseTable(options.clock);
     const capacity = new QueueCapacity(options.maxWaiting, options.maxWaitingBytes);
-    this.#options = { ...options, table: this.leases, capacity };
+    this.#options = { ...options, table: this.leases, capacity, lending: this.lending };
   }
 
   /** The number of calls that wait. */

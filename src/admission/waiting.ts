@@ -33,6 +33,7 @@ export type QueueOutcome = Reservation | Denial | Unavailable | Changed;
 export interface QueueOptions {
   table: LeaseTable;
   capacity: QueueCapacity;
+  lending: Lending;
   clock: { nowMs(): number; monotonicMs(): number };
   timers: Timers;
   /** In [0, 1). */
@@ -48,7 +49,7 @@ export interface QueueOptions {
   onUnexpectedError(error: unknown): void;
 }
 
-export interface AdmissionOptions extends Omit<QueueOptions, 'table' | 'capacity'> {
+export interface AdmissionOptions extends Omit<QueueOptions, 'table' | 'capacity' | 'lending'> {
   /** Waiting calls and bytes of their bodies, of the whole instance. */
   maxWaiting: number;
   maxWaitingBytes: number;
@@ -119,6 +120,29 @@ export class QueueCapacity {
   leave(bytes: number): void {
     this.calls--;
     this.#bytes -= bytes;
+  }
+}
+
+/** Whether Postgres lends to this instance, as its calls see it. */
+export class Lending {
+  /** The last request for a lease failed, or is overdue. */
+  isFailing = false;
+  #admitted = 0;
+  #admittedAtRefusal: number | null = null;
+
+  admitted(): void {
+    this.#admitted++;
+  }
+
+  /** A call was refused because Postgres did not reply. The request for a lease goes on, or is made again. */
+  refused(): void {
+    this.isFailing = true;
+    this.#admittedAtRefusal = this.#admitted;
+  }
+
+  /** Calls are refused for want of a lease, and since the last that was none was admitted. */
+  get isDown(): boolean {
+    return this.isFailing && this.#admittedAtRefusal === this.#admitted;
   }
 }
 

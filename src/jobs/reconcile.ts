@@ -82,7 +82,7 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
       for (const { event } of due) {
         nextTryMs.set(event.id, startedMs + (startedMs - event.createdAt.getTime()) / 2);
       }
-      const prices = await readPrices(database.sql, [
+      const prices = await readPrices(database.readSql, [
         ...new Set(due.map(({ event }) => event.priceId ?? '')),
       ]);
       for (const { report, span, calls } of readsOf(due, lastMinute)) {
@@ -90,7 +90,7 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
         try {
           const [reported, known] = await Promise.all([
             readReport(report, span, signal),
-            readKnownUsage(database.sql, REPORTED_OPERATIONS[report], span),
+            readKnownUsage(database.readSql, REPORTED_OPERATIONS[report], span),
           ]);
           const bound = new UsageReportBound({ span, reported, known });
           for (const call of calls) tally[await settle(call, bound, prices)]++;

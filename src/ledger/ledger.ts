@@ -156,6 +156,11 @@ export class Ledger {
     return this.#heartbeat.silentMs > (this.#options.leaseTtlMs ?? 60_000) ? 'postgres' : null;
   }
 
+  /** Why calls are refused now, as a load balancer should see it; null: they are not, or only by limits. */
+  get unready(): Ledger['blocked'] | 'leases' {
+    return this.blocked ?? (this.#admission.lending.isDown ? 'leases' : null);
+  }
+
   /** Takes a call's claim: at once when leases cover it, else the call is queued, unless it can never fit. */
   reserve(request: ReservationRequest): Hold | Denial | Unavailable | Queued {
     if (this.#isQuiet) this.#wake();

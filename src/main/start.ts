@@ -150,7 +150,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     adminKeyMade: admin.made,
     instanceId,
     metrics,
-    blocked: () => (stopping.now ? 'stopping' : ledger.blocked),
+    blocked: () => (stopping.now ? 'stopping' : ledger.unready),
     adopt: adoption.again,
     fenced,
     async stop(signal = hurry.signal) {

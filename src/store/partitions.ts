@@ -7,6 +7,8 @@ import { defined } from '../domain/defined.ts';
 import type { Sql, TransactionSql } from './database.ts';
 
 const MONTHS_AHEAD = 3;
+/** Moving the events of a month out of the default partition may take long. */
+const MOVE_MS = 60_000;
 /** Any number, the same in every version of Tollgate. */
 const PARTITION_LOCK = 8_655_428_301;
 
@@ -19,7 +21,7 @@ export async function ensurePartitions(sql: Sql, nowMs: number): Promise<string[
   const now = new Date(nowMs);
   const months = Array.from({ length: MONTHS_AHEAD + 1 }, (_, ahead) => monthOf(now, ahead));
   if ((await missing(sql, months)).length === 0) return [];
-  return sql.begin(async (tx) => {
+  return sql.begin({ deadlineMs: MOVE_MS }, async (tx) => {
     await tx`set local lock_timeout = '5s'`;
     await tx`select pg_advisory_xact_lock(${PARTITION_LOCK}::bigint)`;
     const made = await missing(tx, months);

@@ -1,48 +1,20 @@
 /** What becomes of the pools when connections to Postgres are cut or fall silent, at whatever moment. */
-import { connect as connectTo, createServer, type Socket } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { closeClient, openClient, openDatabase } from '../../src/store/database.ts';
 import { temporaryFolder } from '../support/folder.ts';
+import { type PostgresProxy, startProxy } from '../support/proxy.ts';
 
-/** A door to the tests' server that can be slammed, or frozen in both directions: nothing comes through, nothing ends. */
-const doors = new Set<{ client: Socket; upstream: Socket }>();
-let opened = 0;
-/** The next door is slammed on its first bytes. */
-let slamNext = false;
-const server = createServer((client) => {
-  opened++;
-  const upstream = connectTo(inject('postgresSocket'));
-  client.pipe(upstream).pipe(client);
-  const door = { client, upstream };
-  if (slamNext) client.once('data', () => client.destroy());
-  slamNext = false;
-  for (const socket of [client, upstream]) socket.on('error', () => socket.destroy());
-  client.on('close', () => doors.delete(door) && upstream.destroy());
-  doors.add(door);
-});
-const cut = () => {
-  for (const { client } of doors) client.end();
-};
-const freeze = () => {
-  for (const { client, upstream } of doors) {
-    for (const socket of [client, upstream]) socket.pause().unpipe();
-  }
-  doors.clear();
-};
-
-let path: string;
-const address = () => ({ path, user: 'postgres', database: 'postgres' });
+let proxy: PostgresProxy;
+const address = () => ({ path: proxy.path, user: 'postgres', database: 'postgres' });
+const cut = () => proxy.cut();
+const freeze = () => proxy.freeze();
 beforeAll(async () => {
-  path = join(await temporaryFolder(afterAll), '.s.PGSQL.5432');
-  await new Promise<void>((resolve) => server.listen(path, resolve));
+  proxy = await startProxy();
 });
 beforeEach(() => {
-  opened = 0;
-});
-afterAll(() => {
-  cut();
-  server.close();
+  proxy.opened = 0;
 });
 
 it('rejects a transaction whose connection was cut, and serves the next one', async () => {
@@ -78,7 +50,7 @@ it('writes again on a pool that was cut while writes were due', async () => {
 
 it('survives a connection that is cut while it is made', async () => {
   const sql = openClient(address(), 1);
-  slamNext = true;
+  proxy.slamNext = true;
   // A rejection that is nobody's would end the process, and here the run.
   await expect(sql`select 1`).rejects.toMatchObject({ code: 'CONNECTION_LOST' });
   expect(await sql`select ${['a', 'b']}::text[] as list`).toEqual([{ list: ['a', 'b'] }]);
@@ -89,7 +61,7 @@ it('a statement on a silent connection fails in time, and the next one gets a ne
   const database = openDatabase(address(), { hotDeadlineMs: 500 });
   await Promise.all([1, 2, 3].map(() => database.sql`select pg_sleep(0.05)`));
   await database.readSql`select 1`;
-  expect(opened).toBe(4);
+  expect(proxy.opened).toBe(4);
   freeze();
   const began = performance.now();
   await expect(database.sql`select 1`).rejects.toMatchObject({ code: 'CONNECTION_LOST', isSilence: true });
@@ -98,7 +70,7 @@ it('a statement on a silent connection fails in time, and the next one gets a ne
   expect(await database.sql`select 1 as one`).toEqual([{ one: 1 }]);
   expect(await database.readSql`select 1 as one`).toEqual([{ one: 1 }]);
   expect(performance.now() - began).toBeLessThan(2500);
-  expect(opened).toBe(6);
+  expect(proxy.opened).toBe(6);
   await database.close();
 });
 

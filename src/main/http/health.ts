@@ -107,7 +107,7 @@ function createService(options: ServiceOptions): Hono {
     return context.json({ status: 'ok', version, pid: process.pid, workers, supervisor });
   });
   app.get('/readyz', async (context) => {
-    const reason = options.stopping() ? 'stopping' : ledger.blocked;
+    const reason = options.stopping() ? 'stopping' : ledger.unready;
     const isReady = reason === null || (group !== null && (await group.isAnyReady()));
     if (!isReady) return context.json({ ready: false, reason }, 503);
     return context.json({ ready: true, degraded: ledger.degraded });

@@ -60,6 +60,9 @@ export function named(tx: TransactionSql, names: readonly Name[]): Fragment {
   return tx`unnest(${names.map((name) => name.teamId)}::text[], ${names.map((name) => name.id)}::text[])`;
 }
 
+/** How long each statement may take that makes a counter: it may have to sum up a year of a large ledger. */
+const CREATE_MS = 20_000;
+
 /**
  * Makes the counters that do not exist yet. A limit counts its whole current window, so its counter starts with
  * what the ledger says was already used; the lock on the team keeps a flush from adding events in between (it takes the
@@ -73,7 +76,7 @@ export async function createCounters(
   maxSubjects: number,
 ): Promise<void> {
   for (const [teamId, ofTeam] of Map.groupBy(specs, (spec) => spec.teamId)) {
-    await sql.begin(async (tx) => {
+    await sql.begin({ deadlineMs: CREATE_MS }, async (tx) => {
       await tx`select id from teams where id = ${teamId} for update`;
       await excludeFlushes(tx, [teamId]);
       for (const spec of ofTeam.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {

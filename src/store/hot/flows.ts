@@ -107,6 +107,8 @@ export async function takeBackSlots(
   return taken;
 }
 
+const FORGET_MS = 30_000;
+
 /**
  * Removes buckets that no window counts any more, with their leases; what is still in flight from so long ago no longer
  * matters to a rate limit. Anchors go once they have no bucket left, or a limit would remember every end user that
@@ -118,14 +120,16 @@ export async function forgetBuckets(sql: Sql): Promise<number> {
     and (not c.is_head or not exists (
       select 1 from counters b where b.team_id = c.team_id and b.subject_id = c.subject_id
         and b.source_id = c.source_id and b.rolling_ms is not null and not b.is_head))`;
-  const teams = await sql<{ team_id: TeamId }[]>`select distinct c.team_id from counters c where ${isPast}`;
+  const teams = await sql.within(FORGET_MS)<
+    { team_id: TeamId }[]
+  >`select distinct c.team_id from counters c where ${isPast}`;
   let forgotten = 0;
   const places = await placesOf(
     sql,
     teams.map((row) => row.team_id),
   );
   for (const place of places) {
-    await sql.begin(async (tx) => {
+    await sql.begin({ deadlineMs: FORGET_MS }, async (tx) => {
       const past = await tx<{ teamId: TeamId; id: CounterId }[]>`
         select c.team_id as "teamId", c.id from counters c where ${isAt(tx, 'c', place)} and ${isPast}
         order by c.team_id, c.id for update of c skip locked`;

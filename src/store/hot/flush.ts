@@ -64,8 +64,13 @@ function partOf({ instanceId, events, reports, holds = [] }: FlushBatch, place: 
   };
 }
 
+/** How long each statement of a batch may take: on a slow disk longer than what calls wait for. */
+const FLUSH_MS = 10_000;
+/** The same for a whole journal. */
+const ADOPT_MS = 120_000;
+
 async function flushPart(sql: Sql, part: Part): Promise<Set<string>> {
-  return (await sql.begin(async (tx) => {
+  return (await sql.begin({ deadlineMs: FLUSH_MS }, async (tx) => {
     await assertLive(tx, part.instanceId);
     await shareTeams(tx, part);
     // A hold is kept before the event that may end it, under the locks of its counters.
@@ -92,7 +97,7 @@ export async function adopt(
   await fence(sql, instanceId, status);
   let inserted = 0;
   for (const part of await partsOf(sql, { instanceId, events, reports: [] })) {
-    await sql.begin(async (tx) => {
+    await sql.begin({ deadlineMs: ADOPT_MS }, async (tx) => {
       await shareTeams(tx, part);
       inserted += (await insertEvents(tx, part)).size;
     });

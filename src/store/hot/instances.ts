@@ -105,9 +105,12 @@ export async function assertLive(tx: TransactionSql, instanceId: string): Promis
   if (rows.length === 0) throw new InstanceFenced(instanceId);
 }
 
+/** How long a statement may take that ends an instance: it waits for what that instance has under way. */
+const END_MS = 30_000;
+
 /** Ends an instance: from now on it neither borrows nor flushes. What it did under {@link assertLive} is over. */
 export async function fence(sql: Sql, instanceId: string, status: 'stopped' | 'adopted'): Promise<void> {
-  await sql.begin(async (tx) => {
+  await sql.begin({ deadlineMs: END_MS }, async (tx) => {
     await tx`select 1 from instances where id = ${instanceId} for update`;
     await tx`select pg_advisory_xact_lock(${INSTANCE_LOCKS}::int4, hashtext(${instanceId}))`;
     await tx`update instances set status = ${status} where id = ${instanceId} and status = 'live'`;
@@ -123,7 +126,7 @@ export async function endLeases(sql: Sql, instanceId: string): Promise<void> {
     rows.map((row) => row.team_id),
   );
   for (const place of places) {
-    await sql.begin(async (tx) => {
+    await sql.begin({ deadlineMs: END_MS }, async (tx) => {
       await tx`
         select 1 from counters c join leases l on l.team_id = c.team_id and l.counter_id = c.id
         where l.instance_id = ${instanceId} and ${isAt(tx, 'c', place)} and ${isAt(tx, 'l', place)}

@@ -1,0 +1,100 @@
+/** Connections to Postgres that fall silent, while new ones would work: calls are back within five seconds. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
+import { temporaryFolder } from '../support/folder.ts';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { type PostgresProxy, startProxy } from '../support/proxy.ts';
+import { GatewayProcess, until } from './crash-gateway.ts';
+
+const CALL = { model: 'gpt-4o-mini', max_tokens: 20, messages: [{ role: 'user', content: 'hello' }] };
+const BACK_MS = 5000;
+
+let simulator: Simulator;
+let database: TestDatabase;
+let proxy: PostgresProxy;
+let gateway: GatewayProcess;
+
+beforeAll(async () => {
+  simulator = await startSimulator();
+  database = await createTestDatabase();
+  proxy = await startProxy();
+  gateway = await GatewayProcess.serve({
+    TOLLGATE_DATA_DIR: await temporaryFolder(afterAll),
+    DATABASE_URL: proxy.url(database.connection.database),
+    OPENAI_API_KEY: 'sk-upstream',
+    OPENAI_BASE_URL: simulator.url,
+    TOLLGATE_LEASE_TTL_MS: '4000',
+    TOLLGATE_QUEUE_TIMEOUT_MS: '1000',
+  });
+});
+afterAll(async () => {
+  await gateway.kill();
+  await simulator.close();
+  await database.drop();
+});
+
+async function status(key: string): Promise<number> {
+  const response = await gateway.post(key, '/chat/completions', CALL);
+  await response.arrayBuffer();
+  return response.status;
+}
+
+async function ready(): Promise<boolean> {
+  const response = await fetch(`${gateway.url}/readyz`);
+  await response.arrayBuffer();
+  return response.ok;
+}
+
+it.each([1, 2])(
+  'calls are back within five seconds, and nothing is lost (time %i)',
+  async (time) => {
+    const known = await gateway.team(`silent-${time}`, '5.00');
+    expect(await status(known.key)).toBe(200);
+    // A key and a team of which this instance knows nothing: its calls need Postgres at every step.
+    const fresh = await gateway.team(`fresh-${time}`, '5.00');
+    const before = proxy.opened;
+    proxy.freeze();
+    const frozenMs = performance.now();
+    while ((await status(fresh.key)) !== 200) {
+      if (performance.now() - frozenMs > BACK_MS) break;
+      await delay(50);
+    }
+    expect(performance.now() - frozenMs).toBeLessThan(BACK_MS);
+    expect(proxy.opened).toBeGreaterThan(before);
+    // And they stay, far beyond the time of the leases.
+    const endMs = performance.now() + 4500;
+    while (performance.now() < endMs) {
+      expect([await status(known.key), await status(fresh.key)]).toEqual([200, 200]);
+      await delay(250);
+    }
+    expect(await ready()).toBe(true);
+    await until('every billed call in the ledger', async () => {
+      const events = await gateway.admin<{ data: { id: string }[] }>('GET', '/events?limit=1000');
+      const ids = new Set(events.data.map((event) => event.id));
+      return simulator.invoice().lines.every((line) => ids.has(line.client_request_id ?? ''));
+    });
+  },
+  60_000,
+);
+
+it('is not ready while every call is refused, though heartbeats come through; and ready again soon after', async () => {
+  const { teamId, key } = await gateway.team('locked', '5.00');
+  const { sql } = database.database;
+  let refusedReady = 0;
+  // Another session holds the locks that lending needs; heartbeats need none of them.
+  await sql.begin({ deadlineMs: 60_000 }, async (tx) => {
+    await tx`set local idle_in_transaction_session_timeout = 0`;
+    await tx`select id from teams where id = ${teamId} for update`;
+    await tx`lock table leases in access exclusive mode`;
+    await until('not ready', async () => (await status(key)) === 503 && !(await ready()));
+    for (let i = 0; i < 3; i++) {
+      expect(await status(key)).toBe(503);
+      if (await ready()) refusedReady++;
+    }
+  });
+  expect(refusedReady).toBe(0);
+  // Without a call: a load balancer sends none.
+  await until('ready', ready);
+  expect(await status(key)).toBe(200);
+}, 60_000);
