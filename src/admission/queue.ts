@@ -145,6 +145,7 @@ class TeamQueue {
 
   #end(call: QueuedCall, outcome: QueueOutcome): void {
     this.#remove(call);
+    if (outcome === UNAVAILABLE) this.#options.lending.refused();
     try {
       call.end(outcome);
     } catch (error) {
@@ -186,15 +187,9 @@ class TeamQueue {
   /** The wait is over: one last reply of Postgres, then a denial, and that soon even when no reply comes. */
   #lastChance(call: QueuedCall): void {
     call.isOverdue = true;
-    call.cancelTimer = this.#options.timers.after(STORE_PATIENCE_MS, () => this.#giveUp(call));
+    call.cancelTimer = this.#options.timers.after(STORE_PATIENCE_MS, () => this.#end(call, UNAVAILABLE));
     this.#backoff.now();
     this.#askSoon();
-  }
-
-  /** Postgres took too long. */
-  #giveUp(call: QueuedCall): void {
-    this.#options.lending.refused();
-    this.#end(call, UNAVAILABLE);
   }
 
   #askSoon(): void {
@@ -299,7 +294,7 @@ class TeamQueue {
     const nowMs = clock.monotonicMs();
     this.#backoff.failed(nowMs);
     for (const call of [...this.#waiting]) {
-      if (nowMs - call.sinceMs >= STORE_PATIENCE_MS) this.#giveUp(call);
+      if (nowMs - call.sinceMs >= STORE_PATIENCE_MS) this.#end(call, UNAVAILABLE);
     }
     return { type: 'failed' };
   }

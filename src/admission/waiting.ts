@@ -125,24 +125,23 @@ export class QueueCapacity {
 
 /** Whether Postgres lends to this instance, as its calls see it. */
 export class Lending {
-  /** The last request for a lease failed, or is overdue. */
+  /** The last request for a lease failed; it is made again. */
   isFailing = false;
   #admitted = 0;
-  #admittedAtRefusal: number | null = null;
+  #admittedBefore: number | null = null;
 
   admitted(): void {
     this.#admitted++;
   }
 
-  /** A call was refused because Postgres did not reply. The request for a lease goes on, or is made again. */
+  /** A call was refused for no limit. While the last request for a lease succeeded, that has another reason. */
   refused(): void {
-    this.isFailing = true;
-    this.#admittedAtRefusal = this.#admitted;
+    this.#admittedBefore = this.#admitted;
   }
 
-  /** Calls are refused for want of a lease, and since the last that was none was admitted. */
+  /** Calls are refused because no lease can be had, and since the last that was none was admitted. */
   get isDown(): boolean {
-    return this.isFailing && this.#admittedAtRefusal === this.#admitted;
+    return this.isFailing && this.#admittedBefore === this.#admitted;
   }
 }
 

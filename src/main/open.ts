@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
+import { publicName } from '../store/connection/address.ts';
 import type { Connection } from '../store/database.ts';
 import { EmbeddedPostgresError } from '../store/embedded/account.ts';
 import type { Store } from '../store/store.ts';
@@ -73,12 +74,15 @@ export async function openDatabaseOf(config: Config, options: DatabaseOfOptions 
   const open = () =>
     openStore({ connection, dataDir, pgBin, connectionsMax, onError: options.onError ?? (() => {}) });
   if (typeof connection === 'string') {
-    return orCannotStart(
-      open,
-      (why) =>
-        `cannot use the database ${publicName(connection)}: ${why}. Check DATABASE_URL (host, port, user, password, ` +
-        'database) and that the server runs and may be reached from here',
-    );
+    return orCannotStart(open, (why, error) => {
+      const name = (error as Error).name;
+      if (name === 'InvalidDatabaseUrl') return `DATABASE_URL cannot be read: ${why}`;
+      const what = `cannot use the database ${publicName(connection)}: ${why}`;
+      return name === 'UnsuitableDatabase'
+        ? what
+        : `${what}. Check DATABASE_URL (host, port, user, password, database) and that the server runs and may be ` +
+            'reached from here';
+    });
   }
   return embeddedOrCannotStart(open);
 }
@@ -91,12 +95,6 @@ export async function embeddedOrCannotStart<T>(work: () => Promise<T>): Promise<
     if (error instanceof EmbeddedPostgresError) throw new CannotStart(error.message, { cause: error });
     throw error;
   }
-}
-
-/** A database's URL without what may be secret in it. */
-function publicName(url: string): string {
-  const { host, pathname, searchParams } = new URL(url);
-  return `${host || searchParams.get('host') || 'on this machine'}${pathname}`;
 }
 
 /**

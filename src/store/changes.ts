@@ -65,7 +65,7 @@ export async function clock(queries: Queries): Promise<Date> {
  * Runs `work`, at this moment of Postgres's clock, unless another replica runs under the same lock; then it returns null.
  * The lock is a transaction's, which survives a pooler and ends with the connection. That transaction idles meanwhile,
  * but without a snapshot or an id, so it blocks nothing. `work` has its own transactions: losing the lock undoes
- * nothing, so it must be idempotent.
+ * nothing, so it must be idempotent. Installations in other schemas of the database have locks of their own.
  */
 export function runAlone<Result>(
   database: Database,
@@ -74,7 +74,8 @@ export function runAlone<Result>(
 ): Promise<Result | null> {
   return database.db.transaction(async (tx) => {
     const [row] = await runOn(tx)<{ alone: boolean; ms: number }>(
-      sql`select pg_try_advisory_xact_lock(${lock}::bigint) as alone,
+      sql`select pg_try_advisory_xact_lock(case current_schema() when 'public' then ${lock}::bigint
+          else hashtextextended(current_schema(), ${lock}::bigint) end) as alone,
         set_config('idle_in_transaction_session_timeout', '0', true),
         floor(extract(epoch from tollgate_now()) * 1000)::float8 as ms`,
     );

@@ -9,7 +9,7 @@ import type { QueryConfig, QueryResult } from 'pg';
 import type { SocketConnection } from './connection/address.ts';
 import { addressOf } from './connection/address.ts';
 import type { Query } from './connection/connect.ts';
-import { type ConnectionPool, isStatementLost } from './connection/pool.ts';
+import type { ConnectionPool } from './connection/pool.ts';
 import {
   beginText,
   CLOSE_MS_MAX,
@@ -98,14 +98,13 @@ const ATTEMPTS_MAX = 5;
 /** serialization_failure and deadlock_detected: Postgres undid everything and asks to try again. */
 const RETRYABLE = new Set(['40001', '40P01']);
 
-/** Runs a transaction again, five times at most, while Postgres asks for it or lost a prepared statement of it. */
+/** Runs a transaction again, five times at most, while Postgres picks it as the victim of a deadlock. */
 export async function retried<Result>(transaction: () => Promise<Result>): Promise<Result> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await transaction();
     } catch (error) {
-      const code = sqlState(error);
-      if (attempt === ATTEMPTS_MAX || !(RETRYABLE.has(code ?? '') || isStatementLost(code))) throw error;
+      if (attempt === ATTEMPTS_MAX || !RETRYABLE.has(sqlState(error) ?? '')) throw error;
     }
   }
 }

@@ -5,6 +5,7 @@
  */
 import { defined } from '../domain/defined.ts';
 import type { Price } from '../domain/price.ts';
+import { checkServer } from './check-server.ts';
 import { CONNECTIONS_USUAL, type Connection, type Database, openDatabase, poolSizes } from './database.ts';
 import { startEmbedded } from './embedded/supervisor.ts';
 import { warmKeys } from './hot/catalog.ts';
@@ -56,8 +57,9 @@ export async function openStore({
     await embedded?.stop();
   };
   try {
-    await migrateDatabase(connection);
     database = openDatabase(connection, poolSizes(connectionsMax ?? CONNECTIONS_USUAL));
+    await checkServer(database.sql);
+    await migrateDatabase(connection);
     await ensurePartitions(database.sql, Date.now());
     await loadSeed(database);
     await ensureBuiltInPlans(database);

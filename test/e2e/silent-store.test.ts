@@ -50,7 +50,7 @@ it.each([1, 2])(
   'calls are back within five seconds, and nothing is lost (time %i)',
   async (time) => {
     const known = await gateway.team(`silent-${time}`, '5.00');
-    expect(await status(known.key)).toBe(200);
+    await until('a first call', async () => (await status(known.key)) === 200);
     // A key and a team of which this instance knows nothing: its calls need Postgres at every step.
     const fresh = await gateway.team(`fresh-${time}`, '5.00');
     const before = proxy.opened;

@@ -58,8 +58,11 @@ interface ClientParts {
   connection: NodeJS.EventEmitter & { stream: { destroy(error?: Error): void } };
 }
 
-/** Beside what the address says. Values are read in these forms, whatever the role or the database prefers. */
-const SESSION = { DateStyle: 'ISO, MDY', IntervalStyle: 'postgres', TimeZone: 'UTC' };
+/**
+ * Beside what the address says: values are read in these forms, whatever the role or the database prefers. No others: of
+ * all settings these are what every PgBouncer passes on.
+ */
+const SESSION = { DateStyle: 'ISO, MDY', TimeZone: 'UTC' };
 
 const KEEP_ALIVE_MS = 10_000;
 

@@ -45,6 +45,7 @@ export interface TransactionSql extends Statements {
 
 /** Statements, each on a connection of its own, and transactions. */
 export interface Sql extends Statements {
+  /** Runs `work` in a transaction; again when a prepared statement of it was lost. */
   begin<Result>(work: (tx: TransactionSql) => PromiseLike<Result>): Promise<Result>;
   begin<Result>(options: BeginOptions, work: (tx: TransactionSql) => PromiseLike<Result>): Promise<Result>;
   /** The same with another deadline for each statement. */
@@ -205,7 +206,7 @@ export function createSql(pool: ConnectionPool, deadlineMs = pool.options.deadli
     ) => {
       const [options, work] = typeof first === 'function' ? [{}, first] : [first, second];
       if (work === undefined) throw new TypeError('a transaction of nothing');
-      return begin(pool, { deadlineMs, ...options }, work);
+      return beginAgain(pool, { deadlineMs, ...options }, work);
     },
   });
 }
@@ -227,6 +228,23 @@ export function beginText(deadlineMs: number, mode = ''): string {
     "select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'"
   );
 }
+
+/** Runs a transaction again when the server lost a prepared statement of it: it was undone as a whole. */
+async function beginAgain<Result>(
+  pool: ConnectionPool,
+  options: BeginOptions,
+  work: (tx: TransactionSql) => PromiseLike<Result>,
+): Promise<Result> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await begin(pool, options, work);
+    } catch (error) {
+      if (attempt === ATTEMPTS_MAX || !isStatementLost((error as { code?: string }).code)) throw error;
+    }
+  }
+}
+
+const ATTEMPTS_MAX = 3;
 
 async function begin<Result>(
   pool: ConnectionPool,
