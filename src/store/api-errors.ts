@@ -62,9 +62,8 @@ export async function readApiErrors(
   return await sql<ApiErrorRow[]>`
     select ${startOf(sql, sql`r.bucket_start`, interval, timeZone)} as "startsAt", ${by('team', sql`r.team_id`)} as team,
       ${by('code', sql`r.code`)} as code, sum(r.calls)::float8 as calls
-    from teams t cross join lateral (
-      select * from api_error_rollups r where r.team_id = t.id and r.kind = ${query.kind}
-        ${from ? sql`and r.bucket_start >= ${from}` : sql``} ${to ? sql`and r.bucket_start < ${to}` : sql``} offset 0) r
-    ${teamId ? sql`where t.id = ${teamId}` : sql``}
+    from api_error_rollups r
+    where r.kind = ${query.kind} and ${teamId ? sql`r.team_id = ${teamId}` : sql`r.team_id in (select id from teams)`}
+      ${from ? sql`and r.bucket_start >= ${from}` : sql``} ${to ? sql`and r.bucket_start < ${to}` : sql``}
     group by 1, 2, 3 order by 1, 2, 3 limit ${query.limit}`;
 }

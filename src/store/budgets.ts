@@ -8,11 +8,14 @@ import type { TeamId } from '../domain/ids.ts';
 import type { Meter } from '../domain/limit.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type PicoUsd, toFloatUsd, usd } from '../domain/money.ts';
+import { QUARTER_HOUR_MS } from '../domain/window.ts';
 import { readGrants, readLimits, snapshot } from './balance.ts';
+import { clock } from './changes.ts';
 import { type Database, type Queries, runOn } from './database.ts';
 import { counters, grants, limits, teams, usageRollups } from './schema.ts';
 
 const NOW = sql`tollgate_now()`;
+const HOUR_MS = 4 * QUARTER_HOUR_MS;
 
 /** A grant that was not deleted and pays for calls at a moment: `isUsable` of domain/budget.ts in SQL. */
 function usableAt(now: SQL): SQL | undefined {
@@ -206,16 +209,14 @@ export async function readTightestBudgets(queries: Queries, budgetsMax: number):
  * fast as all together. Teams that spent nothing are left out.
  */
 async function readPaces(queries: Queries): Promise<Map<string, number>> {
+  const now = await clock(queries);
+  const hourAgoMs = Math.floor((now.getTime() - HOUR_MS) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
   const rows = await runOn(queries)<{ team_id: TeamId; usd_per_second: number }>(sql`
-    select ${teams.id} as team_id, spent.usd / extract(epoch from now - hour_ago)::float8 as usd_per_second
-    from ${teams}
-    cross join (
-      select now, date_bin('15 minutes', now - interval '1 hour', 'epoch') as hour_ago from tollgate_now() as now) moment
-    -- A team at a time, by the index that begins with it.
-    cross join lateral (
-      select sum(cost_usd)::float8 as usd from ${usageRollups}
-      where ${usageRollups.teamId} = ${teams.id} and ${usageRollups.bucketStart} >= hour_ago) spent
-    where spent.usd > 0`);
+    select r.team_id, sum(r.cost_usd)::float8 / ${(now.getTime() - hourAgoMs) / 1000}::float8 as usd_per_second
+    from ${usageRollups} r
+    -- By the index that begins with the team.
+    where r.team_id in (select id from ${teams}) and r.bucket_start >= ${new Date(hourAgoMs).toISOString()}::timestamptz
+    group by r.team_id having sum(r.cost_usd) > 0`);
   const paces = new Map(rows.map((row) => [row.team_id, row.usd_per_second]));
   const total = rows.reduce((sum, row) => sum + row.usd_per_second, 0);
   return total > 0 ? paces.set(ORGANIZATION_ID, total) : paces;

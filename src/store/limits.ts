@@ -4,7 +4,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, gt, isNull, or } from 'drizzle-orm';
+import { and, asc, eq, gt, inArray, isNull, or } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { asId, type KeyId, type LimitId, type TeamId } from '../domain/ids.ts';
@@ -12,6 +12,7 @@ import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../
 import type { Window } from '../domain/window.ts';
 import { type After, changeCatalog, isAfter, lockOwner, lockTeam, raiseVersion } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
+import { placesOf } from './hot/places.ts';
 import { counters, keys, limits } from './schema.ts';
 
 export type LimitRow = typeof limits.$inferSelect;
@@ -120,20 +121,39 @@ export function changeLimit(
       .where(and(eq(limits.id, id), isNull(limits.deletedAt)))
       .returning();
     if (!row) return apiError('conflict', 'the limit was deleted');
-    if (change.amount !== undefined) await changeCounters(tx, id, change.amount, now);
+    if (change.amount !== undefined) await changeCounters(database, tx, id, change.amount, now);
     await raiseVersion(tx, [limit.teamId]);
     return row;
   });
 }
 
 /** The amount of a rolling window stands in its head, whose span is over; buckets that are over are many, and done. */
-async function changeCounters(tx: Transaction, id: LimitId, amount: string, now: Date): Promise<void> {
+async function changeCounters(
+  { sql }: Database,
+  tx: Transaction,
+  id: LimitId,
+  amount: string,
+  now: Date,
+): Promise<void> {
   const open = and(
     eq(counters.sourceId, id),
     or(isNull(counters.endsAt), gt(counters.endsAt, now), counters.isHead),
   );
-  await tx.select().from(counters).where(open).orderBy(asc(counters.teamId), asc(counters.id)).for('update');
-  await tx.update(counters).set({ amount }).where(open);
+  const ofTeams = await tx.selectDistinct({ teamId: counters.teamId }).from(counters).where(open);
+  const places = await placesOf(
+    sql,
+    ofTeams.map((row) => row.teamId),
+  );
+  for (const { teamIds } of places) {
+    const here = and(open, inArray(counters.teamId, [...teamIds]));
+    await tx
+      .select()
+      .from(counters)
+      .where(here)
+      .orderBy(asc(counters.teamId), asc(counters.id))
+      .for('update');
+    await tx.update(counters).set({ amount }).where(here);
+  }
 }
 
 /** Deletes a limit: it no longer binds. Deleting it again changes nothing. */

@@ -1,7 +1,7 @@
 /**
  * Overview: what each team spent in the time ranges of the overview page; its calls, denials, errors and unknown outcomes.
  * Reads sums by day where a whole UTC day lies in a span, sums by quarter of an hour at its edges, never events;
- * a team at a time, each by the index that begins with it.
+ * the teams by their ids, so that the index that begins with the team serves.
  */
 
 import type { ErrorKind } from '../domain/errors.ts';
@@ -40,59 +40,74 @@ export async function readSpend(
   ranges: OverviewRanges,
   teamIds: TeamId[] | null,
 ): Promise<TeamSpend[]> {
-  const { month, previousMonth, today, recent } = ranges;
-  const rows = await sql<Row[]>`
-    select t.id, t.name, (${summed(sql, 'cost_usd', month)})::text as month,
-      (${summed(sql, 'cost_usd', previousMonth)})::text as previous_month,
-      (${summed(sql, 'cost_usd', today)})::text as today, (${summed(sql, 'cost_usd', recent)})::text as recent,
-      (${summed(sql, 'calls', today)})::float8 as calls_today,
-      (${apiErrors(sql, 'denial', today)}) as denied_today, (${apiErrors(sql, 'error', today)}) as errors_today,
-      (select coalesce(sum(d.unknown_usd), 0)::text from usage_days d
-        where d.team_id = t.id and d.unknown_usd <> 0) as unknown
-    from teams t where t.id <> ${ORGANIZATION_ID} ${teamIds === null ? sql`` : sql`and t.id = any(${teamIds}::uuid[])`}`;
-  return rows.map((row) => ({
-    id: row.id,
-    name: row.name,
-    month: usd(row.month),
-    previousMonth: usd(row.previous_month),
-    today: usd(row.today),
-    recent: usd(row.recent),
-    callsToday: row.calls_today,
-    deniedToday: row.denied_today,
-    errorsToday: row.errors_today,
-    unknown: usd(row.unknown),
-  }));
+  const ofTeams = (column: Fragment) =>
+    teamIds === null
+      ? sql`${column} in (select id from teams)`
+      : sql`${column} = any(${teamIds}::text[]::uuid[])`;
+  const { startMs, endMs } = ranges.today;
+  const [teams, sums, apiErrors, unknown] = await Promise.all([
+    sql<{ id: TeamId; name: string }[]>`
+      select id, name from teams where id <> ${ORGANIZATION_ID} and ${ofTeams(sql`id`)}`,
+    readSums(sql, ranges, ofTeams),
+    sql<{ team_id: TeamId; kind: ErrorKind; calls: number }[]>`
+      select r.team_id, r.kind, sum(r.calls)::float8 as calls from api_error_rollups r
+      where ${ofTeams(sql`r.team_id`)} and r.bucket_start >= ${at(startMs)} and r.bucket_start < ${at(endMs)}
+      group by r.team_id, r.kind`,
+    sql<{ team_id: TeamId; unknown: string }[]>`
+      select team_id, sum(unknown_usd)::text as unknown from usage_days
+      where unknown_usd <> 0 and ${ofTeams(sql`team_id`)} group by team_id`,
+  ]);
+  const counted = new Map(apiErrors.map((row) => [`${row.team_id} ${row.kind}`, row.calls]));
+  const unresolved = new Map(unknown.map((row) => [row.team_id, usd(row.unknown)]));
+  return teams.map(({ id, name }) => {
+    const cost = (range: keyof OverviewRanges) => sums.get(`${id} ${range}`)?.cost ?? 0n;
+    return {
+      id,
+      name,
+      month: cost('month'),
+      previousMonth: cost('previousMonth'),
+      today: cost('today'),
+      recent: cost('recent'),
+      callsToday: sums.get(`${id} today`)?.calls ?? 0,
+      deniedToday: counted.get(`${id} denial`) ?? 0,
+      errorsToday: counted.get(`${id} error`) ?? 0,
+      unknown: unresolved.get(id) ?? 0n,
+    };
+  });
 }
 
-interface Row {
-  id: TeamId;
-  name: string;
-  month: string;
-  previous_month: string;
-  today: string;
-  recent: string;
-  calls_today: number;
-  denied_today: number;
-  errors_today: number;
-  unknown: string;
+interface Sum {
+  cost: PicoUsd;
+  calls: number;
 }
 
-/** A column's sum over a span, of the team `t`. */
-function summed(sql: Sql, column: 'cost_usd' | 'calls', { startMs, endMs }: TimeRange): Fragment {
-  const firstDayMs = Math.min(Math.ceil(startMs / DAY_MS) * DAY_MS, endMs);
-  const lastDayMs = Math.max(Math.floor(endMs / DAY_MS) * DAY_MS, firstDayMs);
-  const quarters = (from: number, to: number) => sql`
-    (select coalesce(sum(r.${sql(column)}), 0) from usage_rollups r where r.team_id = t.id
-      and r.bucket_start >= ${at(from)} and r.bucket_start < ${at(to)})`;
-  return sql`${quarters(startMs, firstDayMs)} + ${quarters(lastDayMs, endMs)} +
-    (select coalesce(sum(d.${sql(column)}), 0) from usage_days d where d.team_id = t.id
-      and d.day >= ${at(firstDayMs)} and d.day < ${at(lastDayMs)})`;
-}
-
-/** The team's denials or errors within a span. */
-function apiErrors(sql: Sql, kind: ErrorKind, { startMs, endMs }: TimeRange): Fragment {
-  return sql`select coalesce(sum(r.calls), 0)::float8 from api_error_rollups r where r.team_id = t.id and r.kind = ${kind}
-    and r.bucket_start >= ${at(startMs)} and r.bucket_start < ${at(endMs)}`;
+/** The sums of each range, by team and name of the range: whole UTC days from their table, the ends from the quarters. */
+async function readSums(
+  sql: Sql,
+  ranges: OverviewRanges,
+  ofTeams: (column: Fragment) => Fragment,
+): Promise<Map<string, Sum>> {
+  const parts: Fragment[] = [];
+  const add = (name: string, table: string, moment: string, fromMs: number, toMs: number) => {
+    if (fromMs >= toMs) return;
+    parts.push(sql`${parts.length > 0 ? sql`union all` : sql``}
+      select r.team_id, ${name} as name, sum(r.cost_usd) as cost, sum(r.calls) as calls from ${sql(table)} r
+      where ${ofTeams(sql`r.team_id`)} and r.${sql(moment)} >= ${at(fromMs)} and r.${sql(moment)} < ${at(toMs)}
+      group by r.team_id`);
+  };
+  for (const [name, { startMs, endMs }] of Object.entries(ranges)) {
+    const firstDayMs = Math.min(Math.ceil(startMs / DAY_MS) * DAY_MS, endMs);
+    const lastDayMs = Math.max(Math.floor(endMs / DAY_MS) * DAY_MS, firstDayMs);
+    add(name, 'usage_days', 'day', firstDayMs, lastDayMs);
+    add(name, 'usage_rollups', 'bucket_start', startMs, firstDayMs);
+    add(name, 'usage_rollups', 'bucket_start', lastDayMs, endMs);
+  }
+  if (parts.length === 0) return new Map();
+  const rows = await sql<{ team_id: TeamId; name: string; cost: string; calls: number }[]>`
+    select team_id, name, sum(cost)::text as cost, sum(calls)::float8 as calls from (${parts}) parts group by 1, 2`;
+  return new Map(
+    rows.map((row) => [`${row.team_id} ${row.name}`, { cost: usd(row.cost), calls: row.calls }]),
+  );
 }
 
 function at(ms: number): string {

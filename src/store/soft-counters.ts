@@ -7,8 +7,9 @@ import { and, eq, isNull, or } from 'drizzle-orm';
 import { type CounterSpec, limitCounter } from '../domain/counter.ts';
 import type { CounterId, TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
+import { DAY_MS } from '../domain/window.ts';
 import { toLimit } from './balance.ts';
-import type { Database } from './database.ts';
+import type { Database, Sql } from './database.ts';
 import { createCounters, keyOf } from './hot/counters.ts';
 import { MAX_SUBJECTS } from './hot/leases.ts';
 import type { LimitRow } from './limits.ts';
@@ -44,17 +45,30 @@ export async function ensureSoftCounters(database: Database, now: Date): Promise
 }
 
 /** Those that do not exist, in windows that have seen a call. */
-async function missingOf({ sql: client }: Database, specs: readonly CounterSpec[]): Promise<CounterSpec[]> {
+async function missingOf({ sql }: Database, specs: readonly CounterSpec[]): Promise<CounterSpec[]> {
   if (specs.length === 0) return [];
-  const rows = await client<{ team_id: TeamId; id: CounterId }[]>`
-    select w.team_id, w.id
-    from unnest(${specs.map((spec) => spec.teamId)}::text[], ${specs.map((spec) => spec.id)}::text[],
-      ${specs.map((spec) => new Date(spec.startsAtMs).toISOString())}::text[]) as w(team_id, id, starts_at)
-    where not exists (select 1 from counters c where c.team_id = w.team_id::uuid and c.id = w.id)
-      and exists (select 1 from usage_rollups r where r.bucket_start >= w.starts_at::timestamptz
-        and (r.team_id = w.team_id::uuid or w.team_id = ${ORGANIZATION_ID}))`;
-  const missing = new Set(rows.map((row) => keyOf({ teamId: row.team_id, id: row.id })));
-  return specs.filter((spec) => missing.has(keyOf(spec)));
+  const existing = await sql<{ team_id: TeamId; id: CounterId }[]>`
+    select c.team_id, c.id from counters c
+    join unnest(${specs.map((spec) => spec.teamId)}::text[], ${specs.map((spec) => spec.id)}::text[]) as w(team_id, id)
+      on c.team_id = w.team_id::uuid and c.id = w.id`;
+  const made = new Set(existing.map((row) => keyOf({ teamId: row.team_id, id: row.id })));
+  const missing = specs.filter((spec) => !made.has(keyOf(spec)));
+  if (missing.length === 0) return [];
+  const lastDays = await lastDaysOf(
+    sql,
+    missing.map((spec) => spec.teamId),
+  );
+  return missing.filter((spec) => (lastDays.get(spec.teamId) ?? 0) > spec.startsAtMs - DAY_MS);
+}
+
+/** By team, the start of the last UTC day with a call; of the organization that of all teams. */
+async function lastDaysOf(sql: Sql, teamIds: readonly TeamId[]): Promise<Map<TeamId, number>> {
+  const [all] = await sql<{ day: Date | null }[]>`select max(day) as day from usage_days`;
+  const rows = await sql<{ team_id: TeamId; day: Date }[]>`
+    select team_id, max(day) as day from usage_days where team_id = any(${[...new Set(teamIds)]}::text[]::uuid[])
+    group by team_id`;
+  const days = new Map(rows.map((row) => [row.team_id, row.day.getTime()]));
+  return all?.day ? days.set(ORGANIZATION_ID, all.day.getTime()) : days;
 }
 
 /** Who is not looked at in time is found at the next call. */

@@ -3,7 +3,8 @@
  * replicas send the same at once, and what a dead one claimed is sent by another.
  */
 
-import { sql } from 'drizzle-orm';
+import { type SQL, sql } from 'drizzle-orm';
+import { defined } from '../domain/defined.ts';
 import type { CounterId, TeamId } from '../domain/ids.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID } from '../domain/limit.ts';
 import type { Window } from '../domain/window.ts';
@@ -50,26 +51,34 @@ export async function claimWarnings(
   database: Database,
   { limit, forMs }: ClaimOptions,
 ): Promise<DueWarning[]> {
-  const rows = await runOn(database.db)<DueWarning & Record<string, unknown>>(sql`
-    with due as (
-      select team_id, counter_id, threshold, amount from warnings where next_attempt_at <= tollgate_now()
-      order by next_attempt_at limit ${limit}),
-    claimed as (
-      update warnings w set attempts = w.attempts + 1, next_attempt_at = ${inMs(forMs)}
-      from due d
-      where w.team_id = d.team_id and w.counter_id = d.counter_id and w.threshold = d.threshold
-        and w.amount = d.amount and w.next_attempt_at <= tollgate_now()
-      returning w.*)
+  const { db } = database;
+  const now = await nowOf(database);
+  const due = await runOn(db)<Record<'team_id' | 'counter_id' | 'threshold' | 'amount', string>>(sql`
+    select team_id, counter_id, threshold::text, amount::text from warnings where next_attempt_at <= ${now}
+    order by next_attempt_at limit ${limit}`);
+  if (due.length === 0) return [];
+  const column = (name: keyof (typeof due)[number]) => sql`${sql.param(due.map((row) => row[name]))}::text[]`;
+  const claimed = await runOn(db)<{ id: string }>(sql`
+    update warnings w set attempts = w.attempts + 1, next_attempt_at = ${inMs(now, forMs)}
+    from unnest(${column('team_id')}, ${column('counter_id')}, ${column('threshold')}, ${column('amount')})
+      as d(team_id, counter_id, threshold, amount)
+    where w.team_id = d.team_id::uuid and w.counter_id = d.counter_id and w.threshold = d.threshold::int4
+      and w.amount = d.amount::numeric and w.next_attempt_at <= ${now}
+    returning w.id`);
+  if (claimed.length === 0) return [];
+  const ids = sql`${sql.param(claimed.map(({ id }) => id))}::text[]::uuid[]`;
+  const rows = await runOn(db)<DueWarning & Record<string, unknown>>(sql`
     select w.id, w.team_id as "teamId", w.counter_id as "counterId", w.threshold, w.amount::text, w.settled::text,
       w.denied, ${iso(sql`w.raised_at`)} as "raisedAt", w.attempts, t.name as "teamName", c.source,
       c.source_id as "sourceId", c.subject_type as "subjectType", c.subject_id as "subjectId",
       k.name as "keyName", c.meter, c.models, l."window", l.enforcement,
       ${iso(sql`c.starts_at`)} as "startsAt", ${iso(sql`c.ends_at`)} as "endsAt"
-    from claimed w
+    from warnings w
     join counters c on c.team_id = w.team_id and c.id = w.counter_id
     left join teams t on t.id = w.team_id and t.id <> ${ORGANIZATION_ID}
     left join limits l on l.id = c.source_id and c.source = 'limit'
     left join keys k on c.subject_type = 'key' and k.id::text = c.subject_id
+    where w.team_id = any(${column('team_id')}::uuid[]) and w.id = any(${ids})
     order by w.raised_at, w.counter_id, w.threshold`);
   return rows.map((row) => ({ ...row, window: row.window === null ? null : storedWindow.parse(row.window) }));
 }
@@ -82,17 +91,24 @@ export type DeliveryEnd =
 /** Writes how an attempt ended. */
 export async function endDelivery(database: Database, warning: DueWarning, end: DeliveryEnd): Promise<void> {
   const { teamId, counterId, threshold, amount } = warning;
+  const now = await nowOf(database);
   const change =
     end.outcome === 'delivered'
-      ? sql`delivered_at = tollgate_now(), next_attempt_at = null, problem = null`
-      : sql`problem = ${end.problem}, next_attempt_at = ${end.againInMs === null ? sql`null` : inMs(end.againInMs)}`;
+      ? sql`delivered_at = ${now}, next_attempt_at = null, problem = null`
+      : sql`problem = ${end.problem}, next_attempt_at = ${end.againInMs === null ? sql`null` : inMs(now, end.againInMs)}`;
   await database.db.execute(sql`
     update warnings set ${change}
     where team_id = ${teamId} and counter_id = ${counterId} and threshold = ${threshold}
       and amount = ${amount}::numeric and delivered_at is null`);
 }
 
-const inMs = (ms: number) => sql`tollgate_now() + ${ms}::float8 * interval '1 millisecond'`;
+/** As a value: Citus takes no function of SQL that reads a setting in an UPDATE. */
+async function nowOf({ db }: Database): Promise<SQL> {
+  const [row] = await runOn(db)<{ now: string }>(sql`select tollgate_now()::text as now`);
+  return sql`${defined(row, 'the row of the clock').now}::timestamptz`;
+}
+
+const inMs = (now: SQL, ms: number) => sql`${now} + ${ms}::float8 * interval '1 millisecond'`;
 
 type Column = ReturnType<typeof sql>;
 

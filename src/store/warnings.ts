@@ -2,6 +2,7 @@
  * Warnings: thresholds that counters have reached. Invariants: a threshold of an amount is raised once in each window,
  * however often and by however many replicas the job runs; a warning is visible together with its catalog version.
  */
+import { randomUUID } from 'node:crypto';
 import { and, desc, eq, getTableColumns, type SQL, sql } from 'drizzle-orm';
 import type { CounterId, TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
@@ -70,10 +71,10 @@ export async function raiseDenied(
 ): Promise<RaisedWarning[]> {
   if (counters.length === 0) return [];
   const teamIds = [...new Set(counters.map(({ teamId }) => teamId))];
-  const names = counters.map(({ teamId, id }) => sql`(${teamId}::uuid, ${id}::text)`);
+  const names = sql.param(counters.map(({ teamId, id }) => `${teamId}/${id}`));
   return changeCatalog(database, (tx, now) => {
     const spent = sql`p.threshold = ${SPENT} and c.settled * 100 >= c.amount * ${NEARLY_SPENT}::int`;
-    const these = sql`(c.team_id, c.id) in (${sql.join(names, sql`, `)})`;
+    const these = sql`c.team_id in ${teamIds} and c.team_id || '/' || c.id = any(${names}::text[])`;
     const rows = sql`${open(thresholds, now)} and ${spent} and ${these}`;
     return insert(tx, teamIds, now, { deliver, denied: true, rows });
   });
@@ -92,18 +93,35 @@ async function insert(
   { deliver, denied, rows }: Insertion,
 ): Promise<RaisedWarning[]> {
   await tx.execute(sql`select id from teams where id in ${teamIds} order by id for no key update`);
-  const inserted = await runOn(tx)<{ team_id: TeamId; counter_id: CounterId; threshold: number }>(sql`
-    insert into warnings
-      (team_id, counter_id, threshold, amount, id, settled, denied, raised_at, next_attempt_at)
-    select r.team_id, r.counter_id, r.threshold, r.amount, gen_random_uuid(), r.settled, ${denied}, ${at(now)},
-      ${deliver ? at(now) : sql`null`}
-    from (${rows}) r where r.team_id in ${teamIds}
-    on conflict do nothing returning team_id, counter_id, threshold`);
-  const raised = inserted.map((row) => ({
-    teamId: row.team_id,
-    counterId: row.counter_id,
-    threshold: row.threshold,
-  }));
+  // Read first, then written: Citus inserts nothing that it would have to read from tables of the coordinator and others.
+  const found = await runOn(tx)<{
+    team_id: TeamId;
+    counter_id: CounterId;
+    threshold: number;
+    amount: string;
+    settled: string;
+  }>(sql`
+    select r.team_id, r.counter_id, r.threshold, r.amount::text, r.settled::text from (${rows}) r
+    where r.team_id in ${teamIds}`);
+  if (found.length === 0) return [];
+  const inserted = await tx
+    .insert(warnings)
+    .values(
+      found.map((row) => ({
+        teamId: row.team_id,
+        counterId: row.counter_id,
+        threshold: row.threshold,
+        amount: row.amount,
+        id: randomUUID(),
+        settled: row.settled,
+        denied,
+        raisedAt: now,
+        nextAttemptAt: deliver ? now : null,
+      })),
+    )
+    .onConflictDoNothing()
+    .returning();
+  const raised = inserted.map(({ teamId, counterId, threshold }) => ({ teamId, counterId, threshold }));
   if (raised.length > 0) await raiseVersion(tx, [...new Set(raised.map(({ teamId }) => teamId))], 'warned');
   return raised;
 }
