@@ -17,6 +17,7 @@ const upstream = createUpstream({
   baseUrl: origin,
   connections: Number(connections),
   connectTimeoutMs: 10_000,
+  pausedTimeoutMs: 0,
   headersTimeoutMs: 300_000,
   bodyTimeoutMs: 300_000,
 });

@@ -205,6 +205,17 @@ group by 1, 2, 3 order by 4 desc limit 100`),
           queries: [prom('max by (scope) (tollgate_breakers_open)', '{{scope}}')],
         }),
         series({
+          title: 'Connections to the upstream',
+          description: 'Those that calls use, those that they may use, and calls that wait for one.',
+          unit: 'calls',
+          from: 'prometheus',
+          queries: [
+            prom('sum(tollgate_upstream_connections)', 'used'),
+            prom('sum(tollgate_upstream_connections_max)', 'may be used'),
+            prom('sum(tollgate_upstream_waiting_calls)', 'waiting'),
+          ],
+        }),
+        series({
           title: 'Reserve, 99 of 100 within',
           description:
             'Time to reserve a call’s money; seconds mean that it waited for other calls to settle.',

@@ -169,14 +169,14 @@ export const SETTINGS = {
   ),
   upstreamConnections: setting(
     'TOLLGATE_UPSTREAM_CONNECTIONS',
-    '256',
-    'Connections kept to the upstream at most.',
-    integer(1, 65_535, '256'),
+    '512',
+    'Connections to the upstream at most; a team alone gets half of them, beside others less.',
+    integer(1, 65_535, '512'),
   ),
   queueTimeoutMs: setting(
     'TOLLGATE_QUEUE_TIMEOUT_MS',
     '10000',
-    'How long a call may wait for money that other calls hold; 0 never waits.',
+    'How long a call may wait for money that other calls hold, and for a connection to the upstream; 0 never waits.',
     integer(0, 60_000, '10000'),
   ),
   leaseTtlMs: setting(

@@ -109,7 +109,7 @@ class TeamQueue {
   #wait(request: ReservationRequest): QueuedCall | Denial {
     const { capacity, clock, timers, queueTimeoutMs, jitter } = this.#options;
     const call = new QueuedCall(request, clock.monotonicMs(), (left) => this.#remove(left));
-    if (!capacity.enter(request.bytes)) return heldDenial(null, 0, jitter());
+    if (!capacity.enter(this.#teamId, request.bytes)) return heldDenial(null, 0, jitter());
     call.cancelTimer = timers.after(queueTimeoutMs - request.waitedMs, () => this.#lastChance(call));
     this.#waiting.push(call);
     if (!isBlocked(this.#poolsOf(request), call.smallest)) this.#backoff.hurry();
@@ -139,7 +139,7 @@ class TeamQueue {
     if (!call.isWaiting) return;
     call.isWaiting = false;
     call.cancelTimer();
-    this.#options.capacity.leave(call.request.bytes);
+    this.#options.capacity.leave(this.#teamId, call.request.bytes);
     this.#waiting.splice(this.#waiting.indexOf(call), 1);
   }
 

@@ -97,29 +97,64 @@ export class QueuedCall {
   }
 }
 
-/** How much may wait in this instance: calls keep memory while they wait, so their number and bytes are bounded. */
-export class QueueCapacity {
-  readonly #maxCalls: number;
-  readonly #maxBytes: number;
-  calls = 0;
-  #bytes = 0;
+/**
+ * Something that the teams share (connections, places, bytes), of which none can take all: a team may have as much as it
+ * leaves free. Alone it gets half, beside another that wants all a third, and a team that has nothing yet finds some free. It
+ * is how switches share their memory among queues (Choudhury and Hahne, Dynamic queue length thresholds, 1998).
+ */
+export class FairShare {
+  readonly total: number;
+  used = 0;
+  readonly #byTeam = new Map<string, number>();
 
-  constructor(maxCalls: number, maxBytes: number) {
-    this.#maxCalls = maxCalls;
-    this.#maxBytes = maxBytes;
+  constructor(total: number) {
+    this.total = total;
   }
 
-  /** Returns whether there was room for the call; if so, `leave` must follow once. */
-  enter(bytes: number): boolean {
-    if (this.calls >= this.#maxCalls || this.#bytes + bytes > this.#maxBytes) return false;
-    this.calls++;
-    this.#bytes += bytes;
+  /** Takes an amount if the team's share allows it; returns whether. If so, `give` must follow once. */
+  take(teamId: string, amount = 1): boolean {
+    if (amount === 0) return true;
+    const left = this.total - this.used - amount;
+    const own = this.#byTeam.get(teamId) ?? 0;
+    if (left < 0 || (own > 0 && own + amount > left)) return false;
+    this.used += amount;
+    this.#byTeam.set(teamId, own + amount);
     return true;
   }
 
-  leave(bytes: number): void {
-    this.calls--;
-    this.#bytes -= bytes;
+  give(teamId: string, amount = 1): void {
+    this.used -= amount;
+    const own = (this.#byTeam.get(teamId) ?? 0) - amount;
+    if (own > 0) this.#byTeam.set(teamId, own);
+    else this.#byTeam.delete(teamId);
+  }
+}
+
+/** How much may wait in this instance: calls keep memory while they wait, so their number and bytes are bounded. */
+export class QueueCapacity {
+  readonly #calls: FairShare;
+  readonly #bytes: FairShare;
+
+  constructor(maxCalls: number, maxBytes: number) {
+    this.#calls = new FairShare(maxCalls);
+    this.#bytes = new FairShare(maxBytes);
+  }
+
+  get calls(): number {
+    return this.#calls.used;
+  }
+
+  /** Returns whether there was room for a call of the team; if so, `leave` must follow once. */
+  enter(teamId: TeamId, bytes: number): boolean {
+    if (!this.#calls.take(teamId)) return false;
+    if (this.#bytes.take(teamId, bytes)) return true;
+    this.#calls.give(teamId);
+    return false;
+  }
+
+  leave(teamId: TeamId, bytes: number): void {
+    this.#calls.give(teamId);
+    this.#bytes.give(teamId, bytes);
   }
 }
 

@@ -42,6 +42,7 @@ export const ERRORS = {
   upstream_interrupted: { kind: 'error', status: 502, type: 'api_error', retryable: false },
   upstream_not_configured: { kind: 'error', status: 503, type: 'api_error', retryable: false },
   gateway_busy: { kind: 'error', status: 503, type: 'api_error', retryable: true },
+  upstream_busy: { kind: 'error', status: 503, type: 'api_error', retryable: true },
   ledger_unavailable: { kind: 'error', status: 503, type: 'api_error', retryable: true },
   shutting_down: { kind: 'error', status: 503, type: 'api_error', retryable: true },
   upstream_timeout: { kind: 'error', status: 504, type: 'api_error', retryable: false },

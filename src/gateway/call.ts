@@ -16,7 +16,7 @@ const INDEX = new Map<Stage, number>(STAGES.map((stage, index) => [stage, index]
 /** Starts when it is made. Times are in microseconds, on the monotonic clock. */
 class StageClock {
   /** In the order of STAGES; -1: the call did not reach it. Fixed in length, so that a call makes no other object for it. */
-  readonly #durationsUs = [-1, -1, -1, -1, -1, -1, -1, -1, -1];
+  readonly #durationsUs = [-1, -1, -1, -1, -1, -1, -1, -1, -1, -1];
   #startedMs = performance.now();
 
   /** Ends a stage now; time until the next end belongs to the next stage. */

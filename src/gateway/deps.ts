@@ -13,6 +13,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Upstream } from '../wire/upstream.ts';
 import type { Bodies, FreeCalls } from './bodies.ts';
 import type { Breaker } from './breaker.ts';
+import type { ConnectionShares } from './connections.ts';
 import type { ParseThreads } from './parse-threads.ts';
 
 export interface GatewayDeps {
@@ -25,6 +26,8 @@ export interface GatewayDeps {
   /** Null: no upstream key is set, so nothing can be forwarded. */
   upstream: Upstream | null;
   upstreamApiKey: string;
+  /** The connections to the upstream, by team. */
+  connections: ConnectionShares;
   metrics: Metrics;
   log: Log;
   /** Counts a team's denials and errors for reports. */

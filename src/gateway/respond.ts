@@ -20,7 +20,16 @@ export type UpstreamHeaders = Record<string, string | string[] | undefined>;
 
 /** The upstream's response, as far as it came. */
 export interface UpstreamResponse {
-  readonly ending: 'complete' | 'unreachable' | 'interrupted' | 'timeout' | 'abandoned' | 'cut';
+  /** `busy`: there was no connection in time. `unsent`: the client left, or the gateway stopped, before there was one. */
+  readonly ending:
+    | 'complete'
+    | 'busy'
+    | 'unsent'
+    | 'unreachable'
+    | 'interrupted'
+    | 'timeout'
+    | 'abandoned'
+    | 'cut';
   /** 0 when no response began. */
   readonly status: number;
   readonly headers: UpstreamHeaders;
@@ -153,6 +162,12 @@ const CHARGES = {
 } as const satisfies Record<OutcomeName, string>;
 
 function errorOf({ ending }: UpstreamResponse, outcome: OutcomeName): ApiError {
+  if (ending === 'busy') {
+    const message =
+      'All connections to the upstream that this team may use are in use; nothing was sent or charged.';
+    return apiError('upstream_busy', message, { retryAfterMs: 1000 + Math.random() * 1000 });
+  }
+  if (ending === 'unsent') return shuttingDown();
   if (ending === 'unreachable') {
     const message = 'The upstream could not be reached; nothing was sent or charged.';
     return apiError('upstream_unreachable', message, { retryAfterMs: 1000 });

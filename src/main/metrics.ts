@@ -2,6 +2,7 @@
 import type { LeaseTable } from '../admission/lease-table.ts';
 import type { KeyCache } from '../auth/keys.ts';
 import type { Breaker } from '../gateway/breaker.ts';
+import type { ConnectionShares } from '../gateway/connections.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import type { Watch } from '../jobs/watch.ts';
 import type { LedgerStore } from '../ledger/heartbeat.ts';
@@ -15,19 +16,32 @@ export interface StateOptions {
   journal: Journal;
   gateway: Gateway;
   breaker: Breaker;
+  connections: ConnectionShares;
   keys: KeyCache;
   watch: Watch;
   /** Postgres's clock. */
   nowMs: number;
 }
 
-export function gauges({ ledger, journal, gateway, breaker, keys, watch, nowMs }: StateOptions): Gauges {
+export function gauges({
+  ledger,
+  journal,
+  gateway,
+  breaker,
+  connections,
+  keys,
+  watch,
+  nowMs,
+}: StateOptions): Gauges {
   const { oldestMs } = ledger.flusher.backlog;
   return {
     teams: teamGauges(ledger.leases, keys, nowMs),
     inFlightCalls: gateway.inFlight,
     waitingCalls: ledger.waiting,
     openBreakers: { team: breaker.openTeams, upstream: breaker.isUpstreamOpen ? 1 : 0 },
+    upstreamConnectionsUsed: connections.used,
+    upstreamConnectionsMax: connections.max,
+    upstreamWaitingCalls: connections.waiting,
     journalPendingBytes: ledger.journalPendingBytes,
     flushBacklogEvents: ledger.flusher.backlog.length,
     flushLagSeconds: oldestMs === null ? 0 : Math.max(0, nowMs - oldestMs) / 1000,

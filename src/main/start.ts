@@ -11,6 +11,7 @@ import { KeyCache } from '../auth/keys.ts';
 import type { Config } from '../config.ts';
 import { Bodies, FreeCalls } from '../gateway/bodies.ts';
 import { Breaker } from '../gateway/breaker.ts';
+import { ConnectionShares } from '../gateway/connections.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { ParseThreads } from '../gateway/parse-threads.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
@@ -139,7 +140,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const parts = { ledger, journal, addresses, keys, catalog, upstream };
   const { gateway, pages, stopping } = openFront(base, parts, admin.key);
   await store.warm(instanceId).catch(onStoreError);
-  const server = createHttpServer(gateway, pages);
+  const server = createHttpServer(gateway, pages, Math.min(config.clientStallMs, config.upstreamTimeoutMs));
   const port = await listen(server, config.port, config.host);
   back.defer(() => close(server));
 
@@ -279,7 +280,9 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
   back.defer(() => counts.stop());
   const spent = new SpentBudgets();
   const rates = () => catalog.rates;
+  const connections = new ConnectionShares(config.upstreamConnections, config.queueTimeoutMs);
   const gateway = createGateway({
+    connections,
     keys,
     catalog,
     ledger,
@@ -298,7 +301,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
   const watch = startWatch({ db: database.db, budgetsMax: TEAM_CAP, onError: onStoreError });
   back.defer(() => watch.stop());
   metrics.readGaugesFrom(() =>
-    gauges({ ledger, journal, gateway, breaker, keys, watch, nowMs: clock.nowMs() }),
+    gauges({ ledger, journal, gateway, breaker, connections, keys, watch, nowMs: clock.nowMs() }),
   );
   const accessLog = new AccessLog({
     write: (entry) => writeAccess(database, entry),
@@ -367,6 +370,8 @@ function openUpstream(config: Config): Upstream {
     connectTimeoutMs: 10_000,
     headersTimeoutMs: config.upstreamTimeoutMs,
     bodyTimeoutMs: config.upstreamTimeoutMs,
+    // Longer than a client may stall: that one is cut off, and its call is read to its end.
+    pausedTimeoutMs: 2 * config.upstreamTimeoutMs,
   });
 }
 

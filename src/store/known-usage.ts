@@ -35,7 +35,8 @@ export async function readKnownUsage(
         floor((admitted_ms + lived_ms + ${CLOCK_MARGIN_MS}) / ${MINUTE_MS})::float8 as last_minute
       from (
         select *, extract(epoch from created_at)::float8 * 1000 as admitted_ms,
-          (coalesce((stage_us->>'reserve')::float8, 0) + (stage_us->>'forward')::float8) / 1000 as lived_ms
+          (coalesce((stage_us->>'reserve')::float8, 0) + coalesce((stage_us->>'connect')::float8, 0)
+            + (stage_us->>'forward')::float8) / 1000 as lived_ms
         from usage_events
         where team_id = t.id and created_at >= ${from} and created_at < ${until}
           and outcome = 'settled' and provenance = 'reported' and operation = any(${[...operations]})

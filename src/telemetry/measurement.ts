@@ -5,7 +5,7 @@ import type { Usage } from '../domain/usage.ts';
 
 /**
  * The stages of a call, in order. `upload` is the wait for the client's body, which `parse` reads: a slow client's time
- * is not the gateway's.
+ * is not the gateway's. `connect` is the wait for a connection to the upstream, of which each team has a share.
  */
 export const STAGES = [
   'route',
@@ -14,6 +14,7 @@ export const STAGES = [
   'parse',
   'estimate',
   'reserve',
+  'connect',
   'forward',
   'settle',
   'record',
@@ -78,6 +79,10 @@ export interface Gauges {
   waitingCalls: number;
   /** Circuits that let one call through at a time: of teams, and of the upstream. */
   openBreakers: { readonly team: number; readonly upstream: number };
+  /** Connections to the upstream that calls use, and may use; calls that wait for one. */
+  upstreamConnectionsUsed: number;
+  upstreamConnectionsMax: number;
+  upstreamWaitingCalls: number;
   journalPendingBytes: number;
   flushBacklogEvents: number;
   flushLagSeconds: number;

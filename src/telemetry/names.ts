@@ -175,6 +175,24 @@ export const METRICS = {
     labels: ['scope'],
     help: 'Circuits of the breaker that are open: of teams, and of the upstream as a whole.',
   },
+  tollgate_upstream_connections: {
+    type: 'gauge',
+    merge: 'sum',
+    labels: [],
+    help: 'Connections to the upstream that calls use.',
+  },
+  tollgate_upstream_connections_max: {
+    type: 'gauge',
+    merge: 'sum',
+    labels: [],
+    help: 'Connections to the upstream that calls may use; a team alone gets half of them.',
+  },
+  tollgate_upstream_waiting_calls: {
+    type: 'gauge',
+    merge: 'sum',
+    labels: [],
+    help: 'Calls waiting for a connection to the upstream.',
+  },
   tollgate_journal_pending_bytes: {
     type: 'gauge',
     merge: 'sum',

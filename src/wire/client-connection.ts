@@ -117,6 +117,7 @@ export class ClientConnection implements Carrier {
   pause(): void {
     if (this.#paused || this.#call === null) return;
     this.#paused = true;
+    this.#expect(this.#pool.options.pausedTimeoutMs);
     this.#socket.pause();
   }
 
@@ -141,8 +142,9 @@ export class ClientConnection implements Carrier {
 
   /** Ends what has passed its deadline. */
   sweep(nowMs: number): void {
-    if (this.#deadlineMs === 0 || nowMs < this.#deadlineMs || this.#paused) return;
-    if (this.#call) this.#end('timeout', new Error('the upstream did not respond in time'));
+    if (this.#deadlineMs === 0 || nowMs < this.#deadlineMs) return;
+    if (this.#paused) this.#end('interrupted', new Error('the response was not taken in time'));
+    else if (this.#call) this.#end('timeout', new Error('the upstream did not respond in time'));
     else
       this.#end('interrupted', new Error(this.#connected ? 'idle' : 'no connection to the upstream in time'));
   }

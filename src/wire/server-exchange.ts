@@ -324,3 +324,30 @@ export function factsOf(rawHeaders: readonly string[]): Facts | null {
   }
   return facts;
 }
+
+/** How a client takes what is sent to it. */
+export class Outflow {
+  #unsent = 0;
+  #movedMs = 0;
+
+  /** Returns for how long the client has taken no byte of what waits for it, as far as was looked; 0: it does, or nothing waits. */
+  stalledMs(socket: Socket, nowMs: number): number {
+    const unsent = unsentBytes(socket);
+    if (unsent === 0 || unsent !== this.#unsent) {
+      this.#unsent = unsent;
+      this.#movedMs = nowMs;
+    }
+    return nowMs - this.#movedMs;
+  }
+}
+
+/**
+ * Returns a number that changes with every byte that the kernel takes; 0: it has them all. Of a large write Node counts
+ * the bytes on its way for `socket.setTimeout` alone, which the client could put off by sending some.
+ */
+function unsentBytes(socket: Socket): number {
+  if (socket.writableLength === 0) return 0;
+  const handle: unknown = Reflect.get(socket, '_handle');
+  const queued: unknown = handle instanceof Object ? Reflect.get(handle, 'writeQueueSize') : 0;
+  return socket.writableLength + (typeof queued === 'number' ? queued : 0);
+}

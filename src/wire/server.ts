@@ -11,6 +11,7 @@ import {
   factsOf,
   KEEP_ALIVE_MS,
   type Line,
+  Outflow,
   type RequestHead,
   ServerExchange,
 } from './server-exchange.ts';
@@ -40,7 +41,9 @@ export interface WireServerOptions {
   targets: { under: string; except: string };
   /** Takes one request. Must not throw. */
   handler: { handle(exchange: Exchange): void };
-  /** How often deadlines are looked at. */
+  /** A client that takes no byte of a response for so long is cut off, whichever of the two serves it. Default: none is. */
+  stallMs?: number;
+  /** How often deadlines are looked at, at most. */
   sweepMs?: number;
 }
 
@@ -58,6 +61,8 @@ export function createWireServer(options: WireServerOptions): WireServer {
 class Host implements WireServer {
   readonly #options: WireServerOptions;
   readonly #connections = new Set<ServerConnection>();
+  /** Of every open socket, Node's too. */
+  readonly #outflows = new Map<Socket, Outflow>();
   readonly #nodes: unknown[];
   #timer: NodeJS.Timeout | null = null;
 
@@ -105,9 +110,6 @@ class Host implements WireServer {
   /** The connection has ended, or is Node's now. */
   forget(connection: ServerConnection): void {
     this.#connections.delete(connection);
-    if (this.#connections.size > 0 || this.#timer === null) return;
-    clearInterval(this.#timer);
-    this.#timer = null;
   }
 
   closeIdleConnections(): void {
@@ -120,15 +122,30 @@ class Host implements WireServer {
 
   #accept(socket: Socket): void {
     if (this.#timer === null) {
-      this.#timer = setInterval(() => this.#sweep(), this.#options.sweepMs ?? SWEEP_MS);
+      const { sweepMs = SWEEP_MS, stallMs = Number.POSITIVE_INFINITY } = this.#options;
+      this.#timer = setInterval(() => this.#sweep(), Math.min(sweepMs, stallMs / 8));
       this.#timer.unref();
     }
+    this.#outflows.set(socket, new Outflow());
+    socket.once('close', () => this.#closed(socket));
     this.#connections.add(new ServerConnection(this, socket));
+  }
+
+  #closed(socket: Socket): void {
+    this.#outflows.delete(socket);
+    if (this.#outflows.size > 0 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
   }
 
   #sweep(): void {
     const nowMs = performance.now();
     for (const connection of this.#connections) connection.sweep(nowMs);
+    const { stallMs = Number.POSITIVE_INFINITY } = this.#options;
+    for (const [socket, outflow] of this.#outflows) {
+      // A reset: what waits in the kernel would be kept for a client that does not want it.
+      if (outflow.stalledMs(socket, nowMs) >= stallMs) socket.resetAndDestroy();
+    }
   }
 }
 

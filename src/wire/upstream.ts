@@ -9,6 +9,8 @@ export interface UpstreamOptions {
   /** From the sent request to the response's headers, and the longest silence within its body. 0: no limit. */
   headersTimeoutMs: number;
   bodyTimeoutMs: number;
+  /** The longest that a response may be paused at a time. 0: no limit. */
+  pausedTimeoutMs: number;
 }
 
 export interface UpstreamRequest {

@@ -219,9 +219,9 @@ test('a call that leaves at the moment of being served leaves no money behind', 
   expect(bench.memory.counters.get('limit@0')).toMatchObject({ leased: 0n, settled: 0n });
 });
 
-test('the queue is bounded in calls and in bytes', async () => {
+test('the queue is bounded in calls and in bytes, of which a team gets half', async () => {
   const world = await createWorld();
-  const bench = await startLedger({ world, maxWaiting: 3, maxWaitingBytes: 250 });
+  const bench = await startLedger({ world, maxWaiting: 6, maxWaitingBytes: 400 });
   register(bench.memory, dollar);
   await bench.take(dollar, '1.00');
   const [first, second] = [bench.ask(dollar, '0.10'), bench.ask(dollar, '0.10')];

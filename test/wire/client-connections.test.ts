@@ -47,7 +47,13 @@ async function serve(respond: (socket: Socket, request: string) => void, tls = f
 }
 
 function connect(baseUrl: string, options: Partial<UpstreamOptions> = {}): Upstream {
-  const defaults = { connections: 4, connectTimeoutMs: 2000, headersTimeoutMs: 5000, bodyTimeoutMs: 5000 };
+  const defaults = {
+    connections: 4,
+    connectTimeoutMs: 2000,
+    headersTimeoutMs: 5000,
+    bodyTimeoutMs: 5000,
+    pausedTimeoutMs: 5000,
+  };
   const upstream = createUpstream({ baseUrl, ...defaults, ...options });
   onTestFinished(async () => {
     await upstream.close();

@@ -24,7 +24,13 @@ async function serve(listener: Listener): Promise<{ server: Server; url: string 
 }
 
 function connect(baseUrl: string, options: Partial<UpstreamOptions> = {}): Upstream {
-  const defaults = { connections: 4, connectTimeoutMs: 2000, headersTimeoutMs: 5000, bodyTimeoutMs: 5000 };
+  const defaults = {
+    connections: 4,
+    connectTimeoutMs: 2000,
+    headersTimeoutMs: 5000,
+    bodyTimeoutMs: 5000,
+    pausedTimeoutMs: 5000,
+  };
   const upstream = createUpstream({ baseUrl, ...defaults, ...options });
   closing.push(() => upstream.close());
   return upstream;

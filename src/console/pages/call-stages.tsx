@@ -14,6 +14,7 @@ const STAGES = [
   'parse',
   'estimate',
   'reserve',
+  'connect',
   'forward',
   'settle',
   'record',
@@ -108,6 +109,8 @@ function Story({ call, stage }: { call: WholeEvent; stage: Stage }): ComponentCh
       );
     case 'reserve':
       return call.allocations.length === 0 ? t.call.noBudgets : t.call.reserve(call.allocations.length);
+    case 'connect':
+      return t.call.connect;
     case 'forward':
       return call.upstream_status === null
         ? t.call.forwardNone

@@ -1,12 +1,13 @@
 /**
- * Forward: the upstream call, bytes streaming both ways; the stream's meter reads along. Owns: relaying, back-pressure,
- * and reading on when the client has left. Never retries: every try is billed.
+ * Forward: the upstream call, bytes streaming both ways; the stream's meter reads along. Owns: the wait for a connection
+ * (connections.ts says whose turn it is), relaying, back-pressure, and reading on when the client has left.
+ * Never retries: every try is billed.
  */
-
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import { decodeBody } from '../../openai/wire/decode.ts';
 import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../../wire/upstream.ts';
 import type { Call, Interruption } from '../call.ts';
+import type { Turn } from '../connections.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { beginStream, type UpstreamHeaders, type UpstreamResponse } from '../respond.ts';
 import type { Reserved } from './reserve.ts';
@@ -37,13 +38,16 @@ export function forward(deps: GatewayDeps, reserved: Reserved): Promise<Forwarde
   });
 }
 
-class Relay implements UpstreamHandler {
+class Relay implements UpstreamHandler, Turn {
+  readonly teamId: string;
   readonly #deps: GatewayDeps;
   readonly #reserved: Reserved;
   readonly #call: Call;
   readonly #resolve: (response: UpstreamResponse) => void;
   readonly #reject: (error: unknown) => void;
-  readonly #sentMs = performance.now();
+  #sentMs = performance.now();
+  /** Of a connection to the upstream. */
+  #turn: 'none' | 'waits' | 'taken' = 'none';
   #send: UpstreamCall | null = null;
   #status = 0;
   #headers: UpstreamHeaders = {};
@@ -66,19 +70,39 @@ class Relay implements UpstreamHandler {
     this.#deps = deps;
     this.#reserved = reserved;
     this.#call = reserved.call;
+    this.teamId = reserved.account.principal.teamId;
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
   start(): void {
-    const { upstream } = this.#deps;
-    if (this.#call.isCut || upstream === null) {
-      this.#finish('unreachable');
+    if (this.#call.isCut) {
+      this.#finish('unsent');
       return;
     }
     this.#call.watch((interruption) => this.#interrupted(interruption));
-    this.#send = upstream.send(this.#reserved.outgoing.take(), this);
-    if (this.#call.clientGone) this.#clientLeft();
+    const { connections } = this.#deps;
+    const turn = connections.enter(this);
+    if (turn === 'taken') this.onTurn();
+    else if (turn === 'busy') this.#finish('busy');
+    else {
+      this.#turn = turn;
+      this.#patience = setTimeout(() => this.#finish('busy'), connections.timeoutMs);
+      if (this.#call.clientGone) this.#finish('unsent');
+    }
+  }
+
+  /** There is a connection: from here on the call may be billed. */
+  onTurn(): void {
+    this.#turn = 'taken';
+    if (this.#patience) clearTimeout(this.#patience);
+    this.#patience = null;
+    this.#call.ended('connect');
+    this.#sentMs = performance.now();
+    const request = this.#reserved.outgoing.take();
+    this.#send = this.#deps.upstream?.send(request, this) ?? null;
+    if (this.#send === null) this.#finish('unreachable');
+    else if (this.#call.clientGone) this.#clientLeft();
   }
 
   onSent(): void {
@@ -138,7 +162,8 @@ class Relay implements UpstreamHandler {
   }
 
   #interrupted(interruption: Interruption): void {
-    if (interruption === 'cut') this.#send?.abort();
+    if (this.#turn === 'waits') this.#finish('unsent');
+    else if (interruption === 'cut') this.#send?.abort();
     else this.#clientLeft();
   }
 
@@ -158,6 +183,12 @@ class Relay implements UpstreamHandler {
     this.#call.unwatch();
     this.#call.exchange.onDrain = null;
     if (this.#patience) clearTimeout(this.#patience);
+    const { connections } = this.#deps;
+    if (this.#turn === 'taken') connections.release(this.teamId);
+    else {
+      this.#call.ended('connect');
+      if (this.#turn === 'waits') connections.leave(this);
+    }
     const totalUs = Math.round((performance.now() - this.#sentMs) * 1000);
     const [only] = this.#chunks;
     const copy = this.#chunks.length === 1 && only ? only : Buffer.concat(this.#chunks);

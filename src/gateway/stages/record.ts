@@ -30,6 +30,7 @@ export function record(deps: GatewayDeps, settled: Settled): void {
     upstreamError: upstreamErrorOf(settled),
     isRetry: isRetry(call),
   });
+  if (response.ending === 'busy') deps.counts.add(principal.teamId, 'upstream_busy');
   deps.log.logCall({
     eventId: hold.id,
     operation: descriptor,

@@ -48,6 +48,9 @@ export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Se
   return { kind: 'settled', reserved, response, state: metered.state, outcome: settled, pricedModel };
 }
 
+/** Reasons of void outcomes of which nothing was sent. */
+const NOT_ANSWERED = new Set(['upstream_unreachable', 'upstream_busy', 'client_gone', 'drain_timeout']);
+
 function informBreaker(
   { breaker }: GatewayDeps,
   { call, account, callKind, descriptor, hold }: Reserved,
@@ -56,7 +59,7 @@ function informBreaker(
   if (descriptor.class !== 'metered') return;
   const { teamId, keyId } = account.principal;
   if (outcome !== 'unknown') {
-    const answered = reason === 'upstream_unreachable' ? 'neither' : 'answered';
+    const answered = outcome === 'voided' && NOT_ANSWERED.has(reason ?? '') ? 'neither' : 'answered';
     breaker.ended(teamId, answered, call.pass, null);
     return;
   }
@@ -97,6 +100,8 @@ function costOfCall(reserved: Reserved, response: UpstreamResponse, metered: Met
   const { descriptor, card } = reserved;
   const { ending, status } = response;
   if (ending === 'unreachable') return voided('upstream_unreachable');
+  if (ending === 'busy') return voided('upstream_busy');
+  if (ending === 'unsent') return voided(reserved.call.clientGone ? 'client_gone' : 'drain_timeout');
   if (status >= 300) {
     return isDeclinedStatus(response)
       ? voided('upstream_error')
@@ -116,6 +121,8 @@ function costOfCall(reserved: Reserved, response: UpstreamResponse, metered: Met
 /** Why an outcome is not known, by how its connection ended; null: it ended in order. */
 const REASONS = {
   complete: null,
+  busy: null,
+  unsent: null,
   unreachable: null,
   interrupted: 'upstream_interrupted',
   timeout: 'upstream_timeout',

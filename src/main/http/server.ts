@@ -33,7 +33,8 @@ export interface HttpServer {
   wire: WireServer;
 }
 
-export function createHttpServer(gateway: Gateway, rest: Hono): HttpServer {
+/** @param stallMs a client that takes no byte of a response for so long is cut off */
+export function createHttpServer(gateway: Gateway, rest: Hono, stallMs: number): HttpServer {
   const others = getRequestListener(rest.fetch);
   const handle = (request: IncomingMessage, response: ServerResponse) => {
     if (isCall(request.method ?? '', request.url ?? '')) gateway.handle(nodeExchange(request, response));
@@ -51,6 +52,7 @@ export function createHttpServer(gateway: Gateway, rest: Hono): HttpServer {
     http: server,
     targets: CALLS,
     handler: gateway,
+    stallMs,
   });
   return { node: server, wire };
 }

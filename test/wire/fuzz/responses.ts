@@ -53,7 +53,14 @@ async function ours(wanted: ResponseCase, seed: number): Promise<Seen> {
   const seen: Seen = { head: null, body: '', end: null, error: '', kept: false };
   const socket = new FakeSocket({ allowHalfOpen: false });
   const pool: Pool = {
-    options: { baseUrl: '', connections: 1, connectTimeoutMs: 1000, headersTimeoutMs: 0, bodyTimeoutMs: 0 },
+    options: {
+      baseUrl: '',
+      connections: 1,
+      connectTimeoutMs: 1000,
+      headersTimeoutMs: 0,
+      bodyTimeoutMs: 0,
+      pausedTimeoutMs: 0,
+    },
     connected: () => {},
     released: () => {},
     gone: () => {},

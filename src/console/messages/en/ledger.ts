@@ -76,6 +76,7 @@ export const ledger = {
     gateway_busy: 'Gateway has no room',
     shutting_down: 'Gateway was stopping',
     upstream_unreachable: 'Upstream not reachable',
+    upstream_busy: 'No free connection to the upstream',
     upstream_not_configured: 'No upstream key',
   } as Record<string, string>,
   calls: {
@@ -102,7 +103,7 @@ export const ledger = {
   },
   call: {
     title: 'Call',
-    stages: 'The eight stages',
+    stages: 'The stages',
     stagesText: 'Gateway time by stage; forward waits for the upstream.',
     stage: 'Stage',
     took: 'Took',
@@ -117,6 +118,7 @@ export const ledger = {
       parse: 'Parse',
       estimate: 'Estimate',
       reserve: 'Reserve',
+      connect: 'Connect',
       forward: 'Forward',
       settle: 'Settle',
       record: 'Record',
@@ -126,6 +128,7 @@ export const ledger = {
     authenticate: (key: string, team: string) => `key ${key} of team ${team}`,
     estimate: 'most it could cost:',
     reserve: (count: number) => (count === 1 ? 'held on 1 budget' : `held on ${count} budgets`),
+    connect: 'the wait for a connection to the upstream',
     outputLimit: (tokens: string) => `; output limited to ${tokens} tokens`,
     forward: (status: string) => `upstream responded ${status}`,
     forwardNone: 'no response from the upstream',

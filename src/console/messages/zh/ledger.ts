@@ -80,6 +80,7 @@ export const ledger: Ledger = {
     gateway_busy: '网关暂无余量',
     shutting_down: '网关正在停止',
     upstream_unreachable: '上游不可达',
+    upstream_busy: '没有空闲的上游连接',
     upstream_not_configured: '未配置上游密钥',
   },
   calls: {
@@ -106,7 +107,7 @@ export const ledger: Ledger = {
   },
   call: {
     title: '调用',
-    stages: '八个阶段',
+    stages: '各个阶段',
     stagesText: '各阶段的网关耗时；转发阶段在等待上游。',
     stage: '阶段',
     took: '耗时',
@@ -121,6 +122,7 @@ export const ledger: Ledger = {
       parse: '解析',
       estimate: '估价',
       reserve: '预扣',
+      connect: '连接',
       forward: '转发',
       settle: '结算',
       record: '记录',
@@ -130,6 +132,7 @@ export const ledger: Ledger = {
     authenticate: (key, team) => `团队 ${team} 的密钥 ${key}`,
     estimate: '最多可能花费：',
     reserve: (count) => `在 ${count} 项预算上预扣`,
+    connect: '等待上游连接',
     outputLimit: (tokens) => `；输出限制为 ${tokens} tokens`,
     forward: (status) => `上游返回 ${status}`,
     forwardNone: '上游没有响应',
