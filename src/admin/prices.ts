@@ -3,13 +3,8 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { formatUsd, usd } from '../domain/money.ts';
-import {
-  needsCacheWriteRate,
-  type PriceLine,
-  type TextPrice,
-  textLines,
-  textPriceOf,
-} from '../domain/price.ts';
+import { needsCacheWriteRate, type TextPrice, textLines, textPriceOf } from '../domain/price.ts';
+import type { PriceLine } from '../domain/rates.ts';
 import { toPriceLine, toStoredLine } from '../store/price-lines.ts';
 import {
   changePrice,

@@ -7,10 +7,10 @@
  * client set none can be sized where the money is known.
  */
 import { type ApiError, apiError } from './errors.ts';
-import { imageTokens } from './images.ts';
+import { inputBeyondText, quote } from './input-bound.ts';
 import { divideUp, type PicoUsd } from './money.ts';
-import type { BeyondText, Operation } from './operation.ts';
-import { dearest, type Price, quotientUp, type RateCard, type Rates, type ServiceTier } from './price.ts';
+import type { Operation } from './operation.ts';
+import { type Price, quotientUp, type RateCard, type ServiceTier } from './price.ts';
 import {
   type Claim,
   isCount,
@@ -18,9 +18,23 @@ import {
   type MeterName,
   outermost,
   type Quantities,
+  type SearchMeter,
 } from './quantities.ts';
+import { dearest, type Rates } from './rates.ts';
+
+/** What the searches of a call may cost: each with its fee, and one more turn that reads the window. */
+export interface SearchBound {
+  readonly meter: SearchMeter;
+  readonly feePerCall: PicoUsd;
+  /** How many are held for. */
+  readonly calls: number;
+  /** Responses do not say how many there were: it is always this many. */
+  readonly always: boolean;
+}
 
 export interface Estimate {
+  /** Null: the upstream runs no search. */
+  readonly search: SearchBound | null;
   /** The price of the tier that was asked for; null: the call costs nothing. */
   readonly priceId: string | null;
   /** The most input tokens, of all kinds. */
@@ -72,16 +86,16 @@ const NO_OTHERS: readonly Billing[] = [];
 export function estimate(
   operation: Operation,
   card: RateCard | null,
-  { strict }: { strict: boolean },
+  { strict, search = null }: { strict: boolean; search?: SearchBound | null },
 ): Estimate | ApiError {
   if (!operation.billable)
-    return estimateOf(operation, operation.inputTokensBound, null, null, FREE, NO_OTHERS);
+    return estimateOf(operation, operation.inputTokensBound, null, null, FREE, NO_OTHERS, null);
   if (!card) return unknownModel(operation.model);
   if (card.unboundedReason !== null) {
     const why = `The cost of the model ${quote(card.model)} has no known bound: ${card.unboundedReason}.`;
     return apiError('unbounded_request', why, { param: 'model' });
   }
-  const inputTokens = inputBound(operation, card);
+  const inputTokens = inputBound(operation, card, search);
   if (typeof inputTokens !== 'number') return inputTokens;
   if ((operation.beyondText?.compactions ?? 0) > 0 && card.limits.maxOutputTokens === null) {
     const what = `How much a compaction writes has no known bound with the model ${quote(card.model)}.`;
@@ -107,8 +121,10 @@ export function estimate(
   if (typeof billings === 'string') {
     return unknownPrice(`The model ${quote(card.model)} has no price of ${billings}.`, 'model');
   }
-  const { first, others } = billings;
-  return estimateOf(operation, inputTokens, card.limits.maxOutputTokens, price.id, first, others);
+  const fees = search === null ? 0n : search.feePerCall * BigInt(search.calls);
+  const first = withFees(billings.first, fees);
+  const others = fees === 0n ? billings.others : billings.others.map((each) => withFees(each, fees));
+  return estimateOf(operation, inputTokens, card.limits.maxOutputTokens, price.id, first, others, search);
 }
 
 function estimateOf(
@@ -118,12 +134,14 @@ function estimateOf(
   priceId: string | null,
   billing: Billing,
   otherBillings: readonly Billing[],
+  search: SearchBound | null,
 ): Estimate {
   const { outputTokensLimit, choices } = operation;
   const compactions = operation.beyondText?.compactions ?? 0;
   const extraOutputTokens = operation.extraOutputTokens + compactions * (maxOutputTokens ?? 0);
   const openEnded = operation.billable && outputTokensLimit === null;
   return {
+    search,
     priceId,
     inputTokens,
     choices,
@@ -142,7 +160,8 @@ function estimateOf(
  * the API itself refuses a request whose inputs sum to more (OpenAPI specification 2.3.0, POST /embeddings). Only
  * where bytes bound nothing (images) is the maximum all there is.
  */
-function inputBound(operation: Operation, card: RateCard): number | ApiError {
+function inputBound(operation: Operation, card: RateCard, search: SearchBound | null): number | ApiError {
+  if (search !== null && search.calls > 0) return inputOfTurns(operation, card, search.calls);
   const { maxInputTokens } = card.limits;
   const bound = operation.inputTokensBound;
   if (operation.beyondText !== null) return inputBeyondText(operation.beyondText, bound, card);
@@ -151,33 +170,27 @@ function inputBound(operation: Operation, card: RateCard): number | ApiError {
     : bound;
 }
 
-/** The API takes at most this many images in a request (OpenAI's guide to images and vision). */
-const IMAGES_MAX = 500;
+/** After each search the model reads on: its input is sent again with what was found, which nothing but the window bounds. */
+function inputOfTurns(operation: Operation, card: RateCard, turns: number): number | ApiError {
+  const own = inputBound(operation, card, null);
+  if (typeof own !== 'number') return own;
+  const { maxInputTokens } = card.limits;
+  if (maxInputTokens !== null) return own + turns * maxInputTokens;
+  const param = operation.search?.param ?? 'tools';
+  const what = `What '${param}' reads has no known bound with the model ${quote(card.model)}.`;
+  return apiError('unbounded_request', what, { param });
+}
 
-/**
- * Some models bill more tokens for an image than they read (gpt-4o-mini bills 5,667 for a tile), so the maximum input is
- * no bound of a request with images: the larger counts.
- */
-function inputBeyondText(beyond: BeyondText, textTokens: number, card: RateCard): number | ApiError {
-  const { maxInputTokens, imageRule } = card.limits;
-  let tokens = textTokens;
-  let windowParam = beyond.windowParam;
-  for (const image of beyond.images) {
-    const billed = imageRule === null ? null : imageTokens(imageRule, image);
-    if (billed === null) windowParam ??= beyond.imageParam;
-    else tokens += billed;
-  }
-  if (windowParam === null) return tokens;
-  if (maxInputTokens === null) {
-    const what = `The input tokens of '${windowParam}' have no known bound with the model ${quote(card.model)}.`;
-    const remedy = "An administrator can set the model's 'max_input_tokens' and 'image_rule' with a price.";
-    return apiError('unbounded_request', `${what} ${remedy}`, { param: windowParam });
-  }
-  if (beyond.hasFiles && imageRule !== null) {
-    const most = imageTokens(imageRule, { size: null, detail: 'auto' });
-    if (most !== null) tokens += most * IMAGES_MAX;
-  }
-  return Math.max(tokens, maxInputTokens * (1 + beyond.compactions));
+/** Adds fees to what a billing costs whatever the output. */
+function withFees(billing: Billing, fees: PicoUsd): Billing {
+  if (fees === 0n) return billing;
+  const { fixed, perOutputToken, denominator, exact } = billing;
+  const all = {
+    fixed: (exact?.fixed ?? BigInt(fixed)) + fees * (exact?.denominator ?? BigInt(denominator)),
+    perOutputToken: exact?.perOutputToken ?? BigInt(perOutputToken),
+    denominator: exact?.denominator ?? BigInt(denominator),
+  };
+  return billingOfExact(all);
 }
 
 function noTier(card: RateCard, tier: ServiceTier, operation: Operation): ApiError {
@@ -260,11 +273,14 @@ function exactBilling(
     // How much of the output is of that kind is as open as the output itself.
     else if (factor > perOutputToken) perOutputToken = factor;
   }
-  const exact = { fixed, perOutputToken, denominator };
+  return billingOfExact({ fixed, perOutputToken, denominator });
+}
+
+function billingOfExact(exact: NonNullable<Billing['exact']>): Billing {
   const rounded = {
-    fixed: Number(fixed),
-    perOutputToken: Number(perOutputToken),
-    denominator: Number(denominator),
+    fixed: Number(exact.fixed),
+    perOutputToken: Number(exact.perOutputToken),
+    denominator: Number(exact.denominator),
   };
   return { ...rounded, exact: Object.values(rounded).every(isCount) ? null : exact };
 }
@@ -355,11 +371,6 @@ function unknownModel(model: string | null): ApiError {
 
 function unknownPrice(what: string, param: string): ApiError {
   return apiError('unknown_price', `${what} An administrator can add one.`, { param });
-}
-
-/** A name of the client's for a message, cut where it is longer than any model's. */
-function quote(model: string | null): string {
-  return `'${(model ?? '').slice(0, 100)}'`;
 }
 
 /** Fewest output tokens that make an open-ended answer worth starting. */

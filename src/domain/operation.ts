@@ -4,7 +4,7 @@
  */
 import type { ImageInput } from './images.ts';
 import type { ServiceTier } from './price.ts';
-import type { Quantities } from './quantities.ts';
+import type { Quantities, SearchMeter } from './quantities.ts';
 
 /** The parts of an input that may cost more tokens than they have bytes. */
 export interface BeyondText {
@@ -38,6 +38,17 @@ export function noneBeyondText(): BeyondText {
   };
 }
 
+/** A web search that the upstream runs, as often as the model likes up to a limit. */
+export interface WebSearch {
+  meter: SearchMeter;
+  /** The field that asks for it. */
+  param: string;
+  /** The client's own limit of calls; null: it set none, so one is written in. */
+  calls: number | null;
+  /** Every call searches, and its response does not say how often: that many are billed. */
+  always: boolean;
+}
+
 export interface Operation {
   /** Null for operations without one (`models.list`). */
   model: string | null;
@@ -55,6 +66,8 @@ export interface Operation {
   choices: number;
   /** Output tokens billed beyond the limit (a rejected prediction), bounded by the body's bytes. */
   extraOutputTokens: number;
+  /** Null: the upstream runs none. */
+  search: WebSearch | null;
   /** The most of every meter beside input and output tokens of text; missing or null: nothing else is billed. */
   otherBounds?: Quantities | null;
   /** The client's `service_tier`: null when missing, null or `auto` (then it is sent as `default`). */

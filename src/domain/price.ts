@@ -15,16 +15,15 @@ import type { ImageRule } from './images.ts';
 import { divideUp, type PicoUsd } from './money.ts';
 import {
   areQuantities,
-  isCount,
   isTextOnly,
   isTextUsage,
   METER_NAMES,
   type MeterName,
-  meterDefinition,
   PARTS,
   type Quantities,
-  wholeOf,
+  type SearchMeter,
 } from './quantities.ts';
+import { type ContextBand, compileRates, type PriceLine, type Rates } from './rates.ts';
 import type { Usage } from './usage.ts';
 
 /** A processing tier as the API names it in `service_tier`; `default` is the standard price. */
@@ -170,6 +169,25 @@ export class RateCards {
     return resolved.card;
   }
 
+  /**
+   * What one web search of a model costs at a moment; null: it has no price. Its preview has a price of its own for models
+   * that do not reason (OpenAI's pricing page, 2026-09).
+   */
+  searchFee(meter: SearchMeter, model: string, atMs: number): PicoUsd | null {
+    if (meter === 'web_search_calls') return this.#fee('web_search', meter, atMs);
+    const tool = REASONS.test(model) ? 'web_search_preview' : 'web_search_preview/non-reasoning';
+    return this.#fee(tool, meter, atMs);
+  }
+
+  /**
+   * What one call of a tool that the upstream runs costs at a moment; null: it has no price. Its price has the tool's name
+   * where another has a model's.
+   */
+  #fee(tool: string, meter: MeterName, atMs: number): PicoUsd | null {
+    const line = this.find(tool, atMs)?.tiers.default?.lines.find((each) => each.meter === meter);
+    return line === undefined ? null : divideUp(line.rate, BigInt(line.per));
+  }
+
   #resolve(model: string, atMs: number): ResolvedCard | null {
     const names = namesOf(model);
     let tiers: RateCard['tiers'] | null = null;
@@ -199,6 +217,9 @@ export class RateCards {
     };
   }
 }
+
+/** Models that reason before they answer. */
+const REASONS = /^(?:ft:)?(?:o\d|gpt-(?:[5-9]|\d\d))/;
 
 /** The seed's rows before the admin's, then by date: the last one that is in effect applies. */
 function byPrecedence(a: Price, b: Price): number {
@@ -252,92 +273,6 @@ export function costOf(usage: Usage, price: Price): PicoUsd | null {
   return rates === null ? null : costAt(rates, usage);
 }
 
-/** What a meter costs: `rate` for `per` units. */
-export interface PriceLine {
-  meter: MeterName;
-  /** Units, not steps: 1,000,000 tokens, 60 seconds, 1,000 calls. */
-  per: number;
-  rate: PicoUsd;
-  /** In which context it applies; missing: in both. */
-  band?: ContextBand | undefined;
-}
-
-/** Whether a request's input stays within the threshold of its price or passes it: all of it is billed accordingly. */
-export type ContextBand = 'short' | 'long';
-
-/** What each step of a meter adds to `denominator` times the cost. */
-export interface Rates {
-  /** Every meter that some line charges: its own or that of its whole. */
-  readonly factors: ReadonlyMap<MeterName, bigint>;
-  readonly denominator: bigint;
-  /** The same for text, in Numbers; null: some of it has no line, or a Number would not be exact. */
-  readonly text: TextRates | null;
-}
-
-export interface TextRates {
-  readonly denominator: number;
-  readonly input: number;
-  readonly cachedInput: number;
-  readonly cacheWrite: number;
-  readonly output: number;
-  readonly reasoning: number;
-  /** The dearest that input can turn out to be: plain, cached or written to the cache. */
-  readonly dearestInput: number;
-  readonly dearestOutput: number;
-}
-
-/**
- * Compiles the lines of one band. Of several lines for one meter the last counts.
- * @throws RangeError when a line's `per` is no positive integer or its rate is negative
- */
-export function compileRates(lines: readonly PriceLine[]): Rates {
-  for (const { meter, per, rate } of lines) {
-    if (!isCount(per) || per === 0 || rate < 0n)
-      throw new RangeError(`no price of ${meter}: ${rate} per ${per}`);
-  }
-  const perSteps = (line: PriceLine) => BigInt(line.per) * BigInt(meterDefinition(line.meter).steps);
-  const common = lines.map(perSteps).reduce(leastCommonMultiple, 1n);
-  const own = new Map(lines.map((line) => [line.meter, line.rate * (common / perSteps(line))]));
-  const factors = new Map<MeterName, bigint>();
-  // Wholes come before their parts.
-  for (const meter of METER_NAMES) {
-    const whole = wholeOf(meter);
-    const factor = own.get(meter) ?? (whole === null ? undefined : factors.get(whole));
-    if (factor !== undefined) factors.set(meter, factor);
-  }
-  const divisor = [...factors.values()].reduce(greatestCommonDivisor, common);
-  for (const [meter, factor] of factors) factors.set(meter, factor / divisor);
-  const denominator = common / divisor;
-  return { factors, denominator, text: textRates(factors, denominator) };
-}
-
-function textRates(factors: ReadonlyMap<MeterName, bigint>, denominator: bigint): TextRates | null {
-  const exact = (meter: MeterName) => Number(factors.get(meter) ?? -1n);
-  const text: TextRates = {
-    denominator: Number(denominator),
-    input: exact('input_tokens'),
-    cachedInput: exact('cached_input_tokens'),
-    cacheWrite: exact('cache_write_tokens'),
-    output: exact('output_tokens'),
-    reasoning: exact('reasoning_tokens'),
-    dearestInput: Number(dearest('input_tokens', factors) ?? -1n),
-    dearestOutput: Number(dearest('output_tokens', factors) ?? -1n),
-  };
-  return Object.values(text).every(isCount) ? text : null;
-}
-
-/** The dearest factor at which an amount that is bounded by a meter may be charged; null: some of it has no line. */
-export function dearest(bound: MeterName, factors: ReadonlyMap<MeterName, bigint>): bigint | null {
-  let most = 0n;
-  for (const meter of METER_NAMES) {
-    if (meterDefinition(meter).boundBy !== bound) continue;
-    const factor = factors.get(meter);
-    if (factor === undefined) return null;
-    if (factor > most) most = factor;
-  }
-  return most;
-}
-
 /**
  * The exact cost of usage in pico-USD, rounded up once. Null when it has none: amounts that are no counts, parts that
  * are more than their whole, or an amount without a line. The upstream said so, which is no bug of ours: the caller then
@@ -382,14 +317,4 @@ export function quotientUp(total: number, denominator: number): PicoUsd {
   if (denominator === 1) return BigInt(total);
   const rest = total % denominator;
   return BigInt((total - rest) / denominator + (rest > 0 ? 1 : 0));
-}
-
-function greatestCommonDivisor(a: bigint, b: bigint): bigint {
-  let [larger, smaller] = [a, b];
-  while (smaller !== 0n) [larger, smaller] = [smaller, larger % smaller];
-  return larger;
-}
-
-function leastCommonMultiple(a: bigint, b: bigint): bigint {
-  return (a / greatestCommonDivisor(a, b)) * b;
 }

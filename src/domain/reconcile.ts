@@ -7,8 +7,9 @@
  * would need to know which of them was served, and a wrong guess would release a team's budget that is spent.
  */
 import { divideUp, type PicoUsd } from './money.ts';
-import type { Price, Rates } from './price.ts';
+import type { Price } from './price.ts';
 import { type MeterName, outermost } from './quantities.ts';
+import type { Rates } from './rates.ts';
 import type { MinuteRange, NoEvidence, ReportedQuantities, UsageReportBound } from './usage-report-bound.ts';
 
 /**

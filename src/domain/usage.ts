@@ -16,6 +16,8 @@ export interface MeteredResponse {
   /** Usage of a part of the response: the bill is no less. Null: none was reported. */
   usageAtLeast: Usage | null;
   state: AnswerState;
+  /** Web searches that are billed beside the usage; missing: none. */
+  searches?: number;
   /** The tier that the response names; null when it names none (then `default` is billed). */
   serviceTier: string | null;
   /** The model that the response names (usually a dated snapshot). */

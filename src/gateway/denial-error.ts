@@ -31,6 +31,15 @@ export function errorOfDenial(denial: Denial, estimate: Estimate): ApiError {
   }
 }
 
+/** A call whose web search is what there is no money for. */
+export function searchTooDear(estimate: Estimate): ApiError {
+  const needed = claimed('cost_usd', smallestClaim(estimate));
+  const message =
+    `With a web search this call may cost up to $${formatUsd(needed)}, more than is left: a search reads the model's whole window. ` +
+    "Turn web search off in your client, give a lower 'max_tool_calls', or use a cheaper model; docs/CLIENTS.md says how in each client.";
+  return apiError('hold_too_large', message, { param: 'tools' });
+}
+
 export function ledgerUnavailable(): ApiError {
   return apiError('ledger_unavailable', 'The ledger cannot admit calls just now.', { retryAfterMs: 1000 });
 }

@@ -50,6 +50,7 @@ interface HeldCall {
   readonly callKind: CallKind;
   readonly descriptor: Descriptor;
   readonly hold: Hold;
+  readonly maxToolCalls: number | null;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -112,9 +113,14 @@ function headersFor(
   return call.cors === null ? headers : [...withoutCors(headers), ...call.cors];
 }
 
-function addCommon(deps: GatewayDeps, { account, callKind, hold }: HeldCall, flat: string[]): void {
+function addCommon(
+  deps: GatewayDeps,
+  { account, callKind, hold, maxToolCalls }: HeldCall,
+  flat: string[],
+): void {
   const { outputLimit } = hold;
   if (outputLimit !== null) flat.push('x-tollgate-output-limit', String(outputLimit));
+  if (maxToolCalls !== null) flat.push('x-tollgate-max-tool-calls', String(maxToolCalls));
   const warning = warningOf(deps, account, callKind.endUser);
   if (warning !== null) flat.push('x-tollgate-warning', warning);
 }

@@ -5,7 +5,7 @@
  */
 import { isAscii, isUtf8 } from 'node:buffer';
 import { type ApiError, apiError } from '../domain/errors.ts';
-import { type BeyondText, noneBeyondText, type Operation } from '../domain/operation.ts';
+import { type BeyondText, noneBeyondText, type Operation, type WebSearch } from '../domain/operation.ts';
 
 export type Json = null | boolean | number | string | Json[] | JsonObject;
 
@@ -159,6 +159,8 @@ export class Fields {
   readonly json: JsonObject;
   error: ApiError | null = null;
   #beyondText: BeyondText | null = null;
+  /** The web search that the upstream is to run; null: none. */
+  search: WebSearch | null = null;
 
   constructor(json: JsonObject) {
     this.json = json;
@@ -275,12 +277,11 @@ export function readPromptCache(fields: Fields): void {
   fields.unbounded('prompt_cache_options.ttl', "only what is cached for '30m' has a known price");
 }
 
-/** Refuses models of audio and of web search: they are billed by more than text tokens. */
+/** Refuses models of audio: they are billed by more than text tokens. */
 export function readTextModel(fields: Fields): void {
   const model = fields.json.model;
   if (typeof model !== 'string') return;
-  if (model.includes('-search')) fields.unbounded('model', 'search models add fees and tokens of their own');
-  else if (/audio|realtime/.test(model)) fields.unbounded('model', 'audio is not billed as text tokens');
+  if (/audio|realtime/.test(model)) fields.unbounded('model', 'audio is not billed as text tokens');
 }
 
 /** Whether the client itself asks for the usage chunk of a stream. */

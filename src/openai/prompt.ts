@@ -32,6 +32,37 @@ const CLIENT_TOOLS = new Set<unknown>([
 ]);
 const BUILT_IN_TOOL_TOKENS = 1024;
 
+/** The tool and its dated snapshots. */
+const WEB_SEARCH = /^web_search(?:_preview)?(?:_20\d\d_\d\d_\d\d)?$/;
+
+/** Its fee is held for as many calls as may be made, and for each the turn that reads what it found. */
+function readWebSearch(fields: Fields, type: string, param: string): void {
+  const meter = type.startsWith('web_search_preview') ? 'web_search_preview_calls' : 'web_search_calls';
+  if (fields.search !== null && fields.search.meter !== meter) {
+    fields.invalid(param, "'web_search' and 'web_search_preview' have fees of their own: name one of them.");
+    return;
+  }
+  const calls = fields.integer('max_tool_calls', 0, MAX_TOOL_CALLS);
+  fields.search = { meter, param, calls, always: false };
+}
+
+/**
+ * Search models, and the option of chat completions that asks others to search, make one search a completion. It is billed
+ * beside the usage, whose input has what was found (OpenAI's guide to web search).
+ */
+export function readSearchModel(fields: Fields, choices: number): void {
+  const { model } = fields.json;
+  const isSearchModel = typeof model === 'string' && model.includes('-search');
+  if (!isSearchModel && fields.object('web_search_options') === null) return;
+  if (choices > 1) fields.unbounded('n', 'how often a search for several choices is billed is not known');
+  const meter = isSearchModel && model.includes('preview') ? 'web_search_preview_calls' : 'web_search_calls';
+  const param = isSearchModel ? 'model' : 'web_search_options';
+  fields.search = { meter, param, calls: 1, always: true };
+}
+
+/** More tool calls in one response than any model makes. */
+const MAX_TOOL_CALLS = 1000;
+
 /** Reads the `tools` of a request, or those that an item brings. */
 export function readTools(fields: Fields, tools: Json | undefined, param = 'tools'): void {
   if (tools === undefined || tools === null) return;
@@ -56,7 +87,8 @@ function readTool(fields: Fields, tool: JsonObject, param: string): void {
   else if (type === 'namespace') {
     if (Array.isArray(tool.tools)) readTools(fields, tool.tools, `${param}.tools`);
     else fields.invalid(`${param}.tools`, `'${param}.tools' must be an array: the tools of the namespace.`);
-  } else if (type === 'shell' && isObject(tool.environment) && tool.environment.type === 'local') {
+  } else if (typeof type === 'string' && WEB_SEARCH.test(type)) readWebSearch(fields, type, param);
+  else if (type === 'shell' && isObject(tool.environment) && tool.environment.type === 'local') {
     fields.beyondText.moreTokens += BUILT_IN_TOOL_TOKENS;
   } else if (type === 'tool_search' && tool.execution === 'client') {
     fields.beyondText.moreTokens += BUILT_IN_TOOL_TOKENS;

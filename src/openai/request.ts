@@ -124,14 +124,10 @@ interface Members {
 }
 
 /** Members that may stand in a body and yet be written by the gateway. */
-const CHANGED = [
-  'model',
-  'max_completion_tokens',
-  'max_output_tokens',
-  'max_tokens',
-  'service_tier',
-  'stream_options',
-];
+const CHANGED =
+  'model max_completion_tokens max_output_tokens max_tokens max_tool_calls service_tier stream_options'.split(
+    ' ',
+  );
 
 const EMPTY = Buffer.alloc(0);
 
@@ -225,6 +221,7 @@ function readFields(
   if (bound !== null) operation.endUser = fields.name('safety_identifier') ?? fields.name('user');
   const beyondText = fields.maybeBeyondText;
   operation.beyondText = beyondText;
+  operation.search = fields.search;
   operation.inputTokensBound = Math.max(receivedBytes, body.length) + FRAMING_TOKENS;
   if (beyondText !== null) operation.inputTokensBound += beyondText.moreTokens - beyondText.imageBytes;
   if (fields.error) return fields.error;
@@ -253,6 +250,7 @@ function operationOf(descriptor: Descriptor, model: string | null, bounds: Bound
     billable: descriptor.class === 'metered',
     inputTokensBound: 0,
     beyondText: null,
+    search: null,
     inputAtMostModelMaximum: descriptor.inputAtMostModelMaximum,
     outputTokensLimit: bounds.outputTokensLimit,
     choices: bounds.choices,
@@ -268,6 +266,8 @@ export interface RequestEdits {
   serviceTier?: 'default' | undefined;
   /** Output tokens per choice, where the client set no limit of its own. */
   outputLimit?: number | undefined;
+  /** Hosted tool calls, where the client set no limit of its own. */
+  maxToolCalls?: number | undefined;
   /** Asks a chat or completions stream for its usage chunk. */
   includeUsage?: boolean | undefined;
 }
@@ -329,6 +329,7 @@ function editedFields(request: ParsedRequest, members: Members, edits: RequestEd
     // What was estimated is what is sent: not every server has the default that the API documents.
     if (!members.hasLimit) fields[outputLimitField] = defaultOutputTokens;
   }
+  if (edits.maxToolCalls !== undefined) fields.max_tool_calls = edits.maxToolCalls;
   if (edits.serviceTier !== undefined && descriptor.hasServiceTier) {
     if (operation.serviceTier !== null) throw new Error('the client named a service tier');
     fields.service_tier = edits.serviceTier;

@@ -66,13 +66,33 @@ export function meterJson(place: UsagePlace, body: Buffer): MeteredResponse {
 
 /** Meters a response's object, which a Responses stream carries inside its last event; its usage is all of it. */
 export function meterObject(place: UsagePlace, response: JsonObject, state: AnswerState): MeteredResponse {
-  return {
+  const metered = {
     usage: readUsage(place.members, response.usage),
     usageAtLeast: null,
     state,
     serviceTier: typeof response.service_tier === 'string' ? response.service_tier : null,
     model: typeof response.model === 'string' ? response.model : null,
   };
+  const searches = place.answer === 'output' ? searchesOf(response) : 0;
+  return searches === 0 ? metered : { ...metered, searches };
+}
+
+/**
+ * Returns how many web searches are billed: what `tool_usage` says, else the calls among the output that searched; opening
+ * a page and finding in it are not billed (OpenAI's guide to web search).
+ */
+function searchesOf({ output, tool_usage }: JsonObject): number {
+  const search = isObject(tool_usage) ? tool_usage.web_search : undefined;
+  const reported = isObject(search) ? search.num_requests : undefined;
+  if (typeof reported === 'number' && Number.isSafeInteger(reported) && reported >= 0) return reported;
+  if (!Array.isArray(output)) return 0;
+  let searches = 0;
+  for (const item of output) {
+    if (!isObject(item) || item.type !== 'web_search_call') continue;
+    const isSearch = !isObject(item.action) || item.action.type === 'search';
+    if (isSearch) searches += 1;
+  }
+  return searches;
 }
 
 /** Returns how far a response came by what it says itself; `status` is a member of the Responses API alone. */

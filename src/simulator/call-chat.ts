@@ -6,6 +6,7 @@ import {
   outputMost,
   readCache12h,
   readModel,
+  readSearches,
   readStream,
   readTier,
 } from './call.ts';
@@ -59,6 +60,7 @@ export function readChatCall(body: JsonObject): ModelCall | ApiError {
       candidates: choices,
       outputTokensMost,
       predictionBytes: prediction.textBytes,
+      searches: null,
       tier,
       keepsCache12h,
     }
@@ -115,7 +117,8 @@ export function readResponseCall(body: JsonObject): ModelCall | ApiError {
   const { model, servedName } = found;
   for (const name of SERVER_STATE) if (reader.has(name)) reader.fail(notSimulated(name));
   if (reader.boolean('background')) reader.fail(notSimulated('background'));
-  checkTools(reader);
+  checkTools(reader, ['web_search', 'web_search_preview']);
+  const searches = readSearches(reader, model);
   checkSampling(reader);
 
   const input = emptyInput();
@@ -147,6 +150,7 @@ export function readResponseCall(body: JsonObject): ModelCall | ApiError {
       candidates: 1,
       outputTokensMost,
       predictionBytes: 0,
+      searches,
       tier,
       keepsCache12h,
     }

@@ -18,6 +18,7 @@ const PLAIN = {
   candidates: 0,
   outputTokensMost: 0,
   predictionBytes: 0,
+  searches: null,
   tier: 'default',
   keepsCache12h: false,
 } as const;

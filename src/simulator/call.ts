@@ -27,6 +27,8 @@ export interface ModelCall {
   /** UTF-8 bytes of a predicted output, of which the rejected tokens are billed as output. */
   predictionBytes: number;
   tier: Exclude<Tier, 'batch'> | 'auto';
+  /** The most web searches that it may make, and what one costs. */
+  searches: { most: number; feePicoUsd: bigint } | null;
   /** Cache writes are to be kept for 12 hours, which some models price apart. */
   keepsCache12h: boolean;
 }
@@ -82,12 +84,35 @@ export function readCache12h(reader: FieldReader, model: Model, tier: ModelCall[
 }
 
 /** Tools that run on the client; hosted ones bill fees and re-sent input that no request states. */
-const CLIENT_TOOLS = ['function', 'custom'];
+const CLIENT_TOOLS = [
+  'function',
+  'custom',
+  'namespace',
+  'local_shell',
+  'apply_patch',
+  'shell',
+  'tool_search',
+  'computer',
+  'computer_use_preview',
+];
 
-export function checkTools(reader: FieldReader): void {
+export function checkTools(reader: FieldReader, hosted: readonly string[] = []): void {
   for (const tool of reader.objects('tools') ?? []) {
-    if (!CLIENT_TOOLS.includes(String(tool.type))) reader.fail(notSimulated(`tools: ${String(tool.type)}`));
+    const type = String(tool.type);
+    if (!CLIENT_TOOLS.includes(type) && !hosted.includes(type)) reader.fail(notSimulated(`tools: ${type}`));
   }
+}
+
+/** Without a limit of the client's a response makes no more searches than this. */
+const USUAL_MOST_SEARCHES = 10;
+
+/** Web search: $10 for a thousand calls; its preview costs $25 on models that do not reason. */
+export function readSearches(reader: FieldReader, model: Model): ModelCall['searches'] {
+  const types = (reader.objects('tools') ?? []).map((tool) => String(tool.type));
+  if (!types.some((type) => type.startsWith('web_search'))) return null;
+  const isDear = types.includes('web_search_preview') && !model.reasoning;
+  const most = reader.integer('max_tool_calls', 0) ?? USUAL_MOST_SEARCHES;
+  return { most, feePicoUsd: isDear ? 25_000_000_000n : 10_000_000_000n };
 }
 
 /**

@@ -19,6 +19,8 @@ export interface Candidate {
 
 export interface Plan {
   usage: Usage;
+  /** Web searches, each with a fee. */
+  searches: number;
   /** The returned candidates, prompt by prompt. */
   returned: Candidate[];
   /** Part of the output tokens: a prediction that was not used. */
@@ -43,9 +45,13 @@ const MOST_REASONING = 0.8;
 export function planCall(call: ModelCall, context: PlanContext): Plan | ApiError {
   const { mode, random } = context;
   const countInput = mode === 'worst' ? mostInputTokens : usualInputTokens;
-  const inputTokens = countInput(call.input, call.model.name);
-  const tooLong = checkLength(call, inputTokens);
+  const ownTokens = countInput(call.input, call.model.name);
+  const tooLong = checkLength(call, ownTokens);
   if (tooLong) return tooLong;
+  const searches = planSearches(call, context);
+  // Each turn after a search reads the input again, and what was found.
+  const turnTokens = mode === 'worst' ? (call.model.maxInputTokens ?? ownTokens) : ownTokens + FOUND_TOKENS;
+  const inputTokens = ownTokens + searches * turnTokens;
 
   const returned: Candidate[] = [];
   let outputTokens = 0;
@@ -70,10 +76,19 @@ export function planCall(call: ModelCall, context: PlanContext): Plan | ApiError
       output_tokens: outputTokens + rejectedPredictionTokens,
       reasoning_tokens: reasoningTokens,
     };
-    const costPicoUsd = bill(usage, rates, call.keepsCache12h, call.model.feePerCallPicoUsd);
-    return { usage, returned, rejectedPredictionTokens, tier, costPicoUsd };
+    const fees = call.model.feePerCallPicoUsd + BigInt(searches) * (call.searches?.feePicoUsd ?? 0n);
+    const costPicoUsd = bill(usage, rates, call.keepsCache12h, fees);
+    return { usage, searches, returned, rejectedPredictionTokens, tier, costPicoUsd };
   };
   return choosePlan(call, context, tierDraw, priced);
+}
+
+/** What a search usually finds. */
+const FOUND_TOKENS = 2000;
+
+function planSearches({ searches }: ModelCall, { mode, random }: PlanContext): number {
+  if (searches === null) return 0;
+  return mode === 'worst' ? searches.most : Math.min(searches.most, Math.floor(random() * 3));
 }
 
 function checkLength(call: ModelCall, inputTokens: number): ApiError | null {

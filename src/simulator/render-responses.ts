@@ -52,6 +52,24 @@ function reasoningItem(output: Output): object {
   return { id: `rs_${output.id}`, type: 'reasoning', summary: [] };
 }
 
+/** A page is opened after each search, which is no search and costs nothing. */
+function searchItems({ id, plan }: Output): object[] {
+  return Array.from({ length: plan.searches }, (_, index) => [
+    {
+      id: `ws_${id}_${index}`,
+      type: 'web_search_call',
+      status: 'completed',
+      action: { type: 'search', query: 'x' },
+    },
+    {
+      id: `wo_${id}_${index}`,
+      type: 'web_search_call',
+      status: 'completed',
+      action: { type: 'open_page', url: 'https://a.example' },
+    },
+  ]).flat();
+}
+
 function outputText(value: string): object {
   return { type: 'output_text', annotations: [], logprobs: [], text: value };
 }
@@ -66,7 +84,11 @@ function responseObject(output: Output, status: Status): object {
   const echoed: Record<string, unknown> = {};
   for (const name in ECHOED) echoed[name] = call.body[name] ?? ECHOED[name];
   const done = status !== 'in_progress';
-  const items = [...(call.model.reasoning ? [reasoningItem(output)] : []), messageItem(output, status)];
+  const items = [
+    ...(call.model.reasoning ? [reasoningItem(output)] : []),
+    ...searchItems(output),
+    messageItem(output, status),
+  ];
   return {
     id: `resp_${output.id}`,
     object: 'response',
@@ -78,6 +100,9 @@ function responseObject(output: Output, status: Status): object {
     model: call.servedName,
     output: done ? items : [],
     ...echoed,
+    ...(done && call.searches !== null
+      ? { tool_usage: { web_search: { num_requests: plan.searches } } }
+      : {}),
     service_tier: done ? plan.tier : (call.body.service_tier ?? 'auto'),
     usage: done ? (output.withUsage ? responseUsage(output) : undefined) : null,
   };

@@ -1,8 +1,8 @@
 /** Price lines as `prices.lines` keeps them: decimal USD for so many units of a meter. */
 import { z } from 'zod';
 import { formatUsd, parseUsd, usd } from '../domain/money.ts';
-import type { PriceLine } from '../domain/price.ts';
 import { METER_NAMES } from '../domain/quantities.ts';
+import type { PriceLine } from '../domain/rates.ts';
 
 /** What a line is, wherever it is written as JSON: in the database, in the seed, in the admin API. */
 export const storedPriceLine = z.strictObject({

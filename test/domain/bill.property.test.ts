@@ -4,7 +4,8 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { costUpTo, estimate } from '../../src/domain/estimate.ts';
+import { costUpTo, estimate, type SearchBound } from '../../src/domain/estimate.ts';
+import type { Operation } from '../../src/domain/operation.ts';
 import { renderBody } from '../../src/openai/request.ts';
 import { MODEL_NAMES } from '../../src/simulator/prices.ts';
 import { type PostPath, read } from '../openai/read.ts';
@@ -76,6 +77,13 @@ const request = fc.oneof(
   }),
 );
 
+/** The bound of the searches that a call asks for, two where it sets no limit. */
+function searchOf({ search, model }: Operation): SearchBound | null {
+  if (search === null) return null;
+  const feePerCall = book.searchFee(search.meter, model ?? '', NOW)!;
+  return { meter: search.meter, feePerCall, calls: search.calls ?? 2, always: search.always };
+}
+
 test('no request that is accepted is billed above its bound, even by an upstream that always bills the most', async () => {
   let billed = 0;
   await fc.assert(
@@ -83,11 +91,13 @@ test('no request that is accepted is billed above its bound, even by an upstream
       const parsed = read(path, asked);
       if ('code' in parsed || !parsed.operation.billable) return;
       const card = book.find(parsed.operation.model!, NOW);
-      const bound = estimate(parsed.operation, card, { strict: true });
+      const search = searchOf(parsed.operation);
+      const bound = estimate(parsed.operation, card, { strict: true, search });
       if ('code' in bound) return;
       const body = renderBody(parsed, {
         serviceTier: parsed.operation.serviceTier === null ? 'default' : undefined,
         outputLimit: bound.openEnded ? OUTPUT_LIMIT : undefined,
+        maxToolCalls: search !== null && parsed.operation.search?.calls === null ? search.calls : undefined,
       });
       const answer = await bench.post(`/${path}`, body.toString());
       await answer.text();

@@ -185,7 +185,7 @@ describe('a call ends in an error', () => {
   });
 
   test('when its model bills fees outside its tokens', () => {
-    const result = refused({}, card('gpt-5-search-api'));
+    const result = refused({}, card('sora-2'));
     expect(result).toMatchObject({ code: 'unbounded_request', param: 'model' });
   });
 

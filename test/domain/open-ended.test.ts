@@ -7,6 +7,7 @@ import { openEndedClaim } from '../../src/domain/open-ended.ts';
 /** $1 a 1,000 output tokens, after an input of one cent. */
 function open(maxOutputTokens: number | null): Estimate {
   return {
+    search: null,
     priceId: 'p',
     inputTokens: 10,
     choices: 1,

@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { NewPrice } from '../../src/admin/contract.ts';
 import { usd } from '../../src/domain/money.ts';
-import { compileRates, costAt } from '../../src/domain/price.ts';
+import { costAt } from '../../src/domain/price.ts';
 import { METER_NAMES, meterDefinition } from '../../src/domain/quantities.ts';
+import { compileRates } from '../../src/domain/rates.ts';
 import { USAGE_FIELDS } from '../../src/telemetry/fields.ts';
 
 const page = readFileSync(new URL('../../docs/PRICES.md', import.meta.url), 'utf8');

@@ -11,15 +11,7 @@ import {
   outputTokensFor,
   smallestClaim,
 } from '../../src/domain/estimate.ts';
-import {
-  compileRates,
-  costAt,
-  costOf,
-  makePrice,
-  type Price,
-  type PriceLine,
-  type RateCard,
-} from '../../src/domain/price.ts';
+import { costAt, costOf, makePrice, type Price, type RateCard } from '../../src/domain/price.ts';
 import {
   METER_NAMES,
   METERS,
@@ -27,6 +19,7 @@ import {
   type Quantities,
   wholeOf,
 } from '../../src/domain/quantities.ts';
+import { compileRates, type PriceLine } from '../../src/domain/rates.ts';
 import { operation } from './fixtures.ts';
 
 const TEXT = [

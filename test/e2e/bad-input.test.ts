@@ -94,7 +94,7 @@ it.each<[string, number, string, object]>([
   ['a tier without a price', 400, 'unknown_price', { service_tier: 'scale' }],
   ['the batch tier', 400, 'unknown_price', { service_tier: 'batch' }],
   ['a cache that is kept longer', 400, 'unbounded_request', { prompt_cache_options: { ttl: '12h' } }],
-  ['a hosted tool', 400, 'unbounded_request', { tools: [{ type: 'web_search' }] }],
+  ['a hosted tool', 400, 'unbounded_request', { tools: [{ type: 'file_search' }] }],
   ['a stored file', 400, 'unbounded_request', file('file-1')],
 ])('refuses %s', async (_, status, code, fields) => {
   expectRefused(await call({ body: hello(fields) }), status, code);

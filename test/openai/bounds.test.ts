@@ -48,14 +48,13 @@ describe('a chat completion', () => {
   });
 
   it.each([
-    ['model', { model: 'gpt-4o-search-preview' }],
     ['model', { model: 'gpt-4o-audio-preview' }],
-    ['web_search_options', { web_search_options: {} }],
+    ['n', { web_search_options: {}, n: 2 }],
     ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: '12h' } }],
     ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: 30 } }],
     ['modalities', { modalities: ['text', 'audio'] }],
     ['audio', { audio: { voice: 'alloy', format: 'wav' } }],
-    ['tools[1]', { tools: [{ type: 'function' }, { type: 'web_search' }] }],
+    ['tools[1]', { tools: [{ type: 'function' }, { type: 'file_search' }] }],
     ['messages[0].audio', { messages: [{ role: 'assistant', audio: { id: 'audio_1' } }] }],
     ['messages[0].content[1]', user({ type: 'text' }, { type: 'input_audio', input_audio: {} })],
     ['messages[0].content[0].file.file_id', user({ type: 'file', file: { file_id: 'f' } })],
@@ -161,6 +160,16 @@ describe('a response', () => {
   });
 
   it.each([
+    [{ tools: [{ type: 'web_search' }] }, 'web_search_calls', null, false],
+    [{ tools: [{ type: 'web_search_2025_08_26' }], max_tool_calls: 3 }, 'web_search_calls', 3, false],
+    [{ tools: [{ type: 'web_search_preview_2025_03_11' }] }, 'web_search_preview_calls', null, false],
+    [{ model: 'gpt-5-search-api' }, 'web_search_calls', 1, true],
+  ])('may search the web: %j', (fields, meter, calls, always) => {
+    const { operation } = accepted('responses', response(fields));
+    expect(operation.search).toMatchObject({ meter, calls, always });
+  });
+
+  it.each([
     'web_search_call',
     'file_search_call',
     'code_interpreter_call',
@@ -174,8 +183,6 @@ describe('a response', () => {
   });
 
   it.each([
-    [{ type: 'web_search' }, 'tools[0]'],
-    [{ type: 'web_search_preview_2025_03_11' }, 'tools[0]'],
     [{ type: 'file_search' }, 'tools[0]'],
     [{ type: 'code_interpreter' }, 'tools[0]'],
     [{ type: 'image_generation' }, 'tools[0]'],
@@ -217,6 +224,8 @@ describe('a response', () => {
     ['input[0].content[0].image_url', content({ type: 'input_image' })],
     ['input[0].output', { input: [{ type: 'computer_call_output' }] }],
     ['tools[0].tools', { tools: [{ type: 'namespace' }] }],
+    ['tools[1]', { tools: [{ type: 'web_search' }, { type: 'web_search_preview' }] }],
+    ['max_tool_calls', { tools: [{ type: 'web_search' }], max_tool_calls: -1 }],
     ['max_output_tokens', { max_output_tokens: 15 }],
     ['background', { background: 'true' }],
     ['instructions', { instructions: [{ type: 'input_file' }] }],

@@ -43,7 +43,7 @@ it.each<[string, object | string, number, string | null, string | null]>([
   [CHAT, { ...HELLO, web_search_options: {} }, 400, 'web_search_options', 'not_simulated'],
   ['/responses', { model: 'gpt-5' }, 400, 'input', 'missing_required_parameter'],
   ['/responses', { ...RESPONSE, max_output_tokens: 15 }, 400, 'max_output_tokens', 'integer_below_min_value'],
-  ['/responses', { ...RESPONSE, tools: [{ type: 'web_search' }] }, 400, 'tools: web_search', 'not_simulated'],
+  ['/responses', { ...RESPONSE, tools: [{ type: 'mcp' }] }, 400, 'tools: mcp', 'not_simulated'],
   ['/responses', { ...RESPONSE, background: true }, 400, 'background', 'not_simulated'],
   ['/responses', { ...RESPONSE, previous_response_id: 'r' }, 400, 'previous_response_id', 'not_simulated'],
   ['/completions', { model: 'davinci', prompt: 'x', n: 3, best_of: 2 }, 400, 'best_of', null],

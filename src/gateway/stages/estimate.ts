@@ -2,6 +2,7 @@
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
 import { type Estimate, estimate as estimateOf } from '../../domain/estimate.ts';
+import type { Operation } from '../../domain/operation.ts';
 import type { RateCard } from '../../domain/price.ts';
 import type { ParsedRequest } from '../../openai/request.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
@@ -24,12 +25,44 @@ export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped
   const { call, account, generation, request, callKind } = parsed;
   const { operation } = request;
   const card = operation.model === null ? null : deps.catalog.rates.find(operation.model, deps.clock.nowMs());
-  const estimated = deps.upstream === null ? NO_UPSTREAM : estimateOf(operation, card, { strict: true });
+  const estimated =
+    deps.upstream === null ? NO_UPSTREAM : estimateUpTo(deps, operation, card, SEARCHES_WRITTEN_IN);
   if (estimated instanceof ApiError) {
     return stopped(call, estimated, request.descriptor.name, account, callKind.endUser);
   }
   call.ended('estimate');
   return { kind: 'estimated', call, account, generation, request, callKind, card, estimate: estimated };
+}
+
+/** Searches that a response may make where its client set no limit; fewer where the money does not reach. */
+const SEARCHES_WRITTEN_IN = 4;
+
+/** Estimates with this many searches, or as many as the client allows. */
+function estimateUpTo(
+  deps: GatewayDeps,
+  operation: Operation,
+  card: RateCard | null,
+  searches: number,
+): Estimate | ApiError {
+  if (operation.search === null) return estimateOf(operation, card, { strict: true });
+  const { meter, param, calls, always } = operation.search;
+  const feePerCall = deps.catalog.rates.searchFee(meter, operation.model ?? '', deps.clock.nowMs());
+  if (feePerCall === null) {
+    return apiError('unknown_price', 'No price is known for a web search.', { param });
+  }
+  return estimateOf(operation, card, {
+    strict: true,
+    search: { meter, feePerCall, calls: calls ?? searches, always },
+  });
+}
+
+/** Returns the same call with half of the searches that were to be written in; null: that is no way to need less. */
+export function withFewerSearches(deps: GatewayDeps, estimated: Estimated): Estimated | null {
+  const { request, card, estimate } = estimated;
+  const { operation } = request;
+  if (estimate.search === null || operation.search?.calls !== null || estimate.search.calls < 2) return null;
+  const fewer = estimateUpTo(deps, operation, card, Math.floor(estimate.search.calls / 2));
+  return fewer instanceof ApiError ? null : { ...estimated, estimate: fewer };
 }
 
 const NO_UPSTREAM = apiError(

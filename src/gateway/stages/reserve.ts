@@ -1,5 +1,5 @@
 /** Reserve: takes the call's worst case out of every counter that it touches, and journals the hold. */
-import type { ReservationRequest } from '../../admission/decide.ts';
+import type { Denial, ReservationRequest } from '../../admission/decide.ts';
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError } from '../../domain/errors.ts';
 import { type Estimate, smallestClaim } from '../../domain/estimate.ts';
@@ -10,11 +10,11 @@ import type { Descriptor } from '../../openai/operations/descriptor.ts';
 import { type ParsedRequest, renderBody, upstreamHeaders } from '../../openai/request.ts';
 import type { UpstreamRequest } from '../../wire/upstream.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
-import { errorOfDenial, ledgerUnavailable } from '../denial-error.ts';
+import { errorOfDenial, ledgerUnavailable, searchTooDear } from '../denial-error.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { shuttingDown } from '../respond.ts';
 import { findAccount } from './authenticate.ts';
-import type { Estimated } from './estimate.ts';
+import { type Estimated, withFewerSearches } from './estimate.ts';
 import { whyNotAllowed } from './parse.ts';
 
 interface OutgoingOptions {
@@ -23,6 +23,8 @@ interface OutgoingOptions {
   eventId: string;
   /** The output limit to write in; null: none. */
   outputLimit: number | null;
+  /** The limit of hosted tool calls to write in; null: none. */
+  maxToolCalls: number | null;
 }
 
 /** The request that goes upstream, handed over once, so that nothing keeps its bytes while the call is under way. */
@@ -37,6 +39,7 @@ class OutgoingRequest {
       serviceTier: operation.serviceTier === null && operation.billable ? 'default' : undefined,
       outputLimit: outputLimit ?? undefined,
       includeUsage: stream || undefined,
+      maxToolCalls: options.maxToolCalls ?? undefined,
     });
     const headers = upstreamHeaders(rawHeaders, { apiKey, eventId });
     this.#request = {
@@ -71,6 +74,8 @@ export interface Reserved {
   /** The client asked for server-sent events, and for their usage chunk. */
   readonly stream: boolean;
   readonly includeUsage: boolean;
+  /** The limit of hosted tool calls that was written in; null: none. */
+  readonly maxToolCalls: number | null;
   readonly outgoing: OutgoingRequest;
 }
 
@@ -82,22 +87,38 @@ interface Taken {
   readonly waited: boolean;
 }
 
+/** A limit said no. */
+interface Denied {
+  readonly kind: 'denied';
+  readonly account: Account;
+  readonly denial: Denial;
+}
+
 /** Returns when the call holds its money and the journal has it. */
-export async function reserve(deps: GatewayDeps, estimated: Estimated): Promise<Reserved | Stopped> {
-  const { call, request, callKind, card, estimate } = estimated;
+export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Reserved | Stopped> {
+  const { call, request, callKind, card } = asked;
   const { descriptor, stream, includeUsage } = request;
-  const closed = askBreaker(deps, estimated, estimated.account);
-  if (closed !== null) return stopped(call, closed, descriptor.name, estimated.account, callKind.endUser);
-  const taken = await takeUnderTheRules(deps, estimated);
+  const closed = askBreaker(deps, asked, asked.account);
+  if (closed !== null) return stopped(call, closed, descriptor.name, asked.account, callKind.endUser);
+  let estimated = asked;
+  let taken = await takeUnderTheRules(deps, estimated);
+  while (taken.kind === 'denied') {
+    const fewer = isForMoney(taken.denial) ? withFewerSearches(deps, estimated) : null;
+    if (fewer === null) return denied(deps, estimated, taken);
+    estimated = fewer;
+    taken = await takeUnderTheRules(deps, estimated);
+  }
   if (taken.kind === 'stopped') return taken;
   const { account, hold, waited } = taken;
+  const { estimate } = estimated;
   // The upstream may have failed while it waited.
   const error = waited ? askBreaker(deps, estimated, account) : null;
   if (call.clientGone || error !== null) {
     deps.ledger.cancel(hold);
     return stopped(call, call.clientGone ? null : error, descriptor.name, account, callKind.endUser);
   }
-  const outgoing = outgoingOf(deps, estimated, hold);
+  const maxToolCalls = request.operation.search?.calls === null ? (estimate.search?.calls ?? null) : null;
+  const outgoing = outgoingOf(deps, estimated, hold, maxToolCalls);
   const written = await journaled(deps, estimated, account, hold);
   if (!written) {
     deps.ledger.cancel(hold);
@@ -117,6 +138,7 @@ export async function reserve(deps: GatewayDeps, estimated: Estimated): Promise<
     waited,
     stream,
     includeUsage,
+    maxToolCalls,
     outgoing,
   };
 }
@@ -171,12 +193,34 @@ async function journaled(
   }
 }
 
-function outgoingOf(deps: GatewayDeps, { call, request }: Estimated, hold: Hold): OutgoingRequest {
+/** Whether less of the call would be admitted. */
+function isForMoney({ reason }: Denial): boolean {
+  return reason === 'insufficient' || reason === 'too_large';
+}
+
+/** Says what would pass: a call that only its web search makes too dear passes without it. */
+function denied(deps: GatewayDeps, estimated: Estimated, { account, denial }: Denied): Stopped {
+  const { call, request, callKind, estimate } = estimated;
+  if (denial.reason === 'insufficient' && denial.counter !== null) deps.onSpent(denial.counter);
+  const error =
+    estimate.search !== null && isForMoney(denial)
+      ? searchTooDear(estimate)
+      : errorOfDenial(denial, estimate);
+  return stopped(call, error, request.descriptor.name, account, callKind.endUser);
+}
+
+function outgoingOf(
+  deps: GatewayDeps,
+  { call, request }: Estimated,
+  hold: Hold,
+  maxToolCalls: number | null,
+): OutgoingRequest {
   try {
     return new OutgoingRequest(request, call.exchange.rawHeaders, {
       apiKey: deps.upstreamApiKey,
       eventId: hold.id,
       outputLimit: hold.outputLimit,
+      maxToolCalls,
     });
   } catch (error) {
     deps.ledger.cancel(hold);
@@ -185,7 +229,7 @@ function outgoingOf(deps: GatewayDeps, { call, request }: Estimated, hold: Hold)
 }
 
 /** The rules and the key may change while the body comes or the call waits: what holds is what they are at the hold. */
-async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promise<Taken | Stopped> {
+async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promise<Taken | Denied | Stopped> {
   const { call, request, callKind } = estimated;
   const { name } = request.descriptor;
   const startedMs = deps.clock.monotonicMs();
@@ -214,11 +258,8 @@ async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promi
         return stopped(call, call.isCut ? shuttingDown() : null, name, account, callKind.endUser);
       case 'unavailable':
         return stopped(call, ledgerUnavailable(), name, account, callKind.endUser);
-      case 'denial': {
-        if (outcome.reason === 'insufficient' && outcome.counter !== null) deps.onSpent(outcome.counter);
-        const error = errorOfDenial(outcome, estimated.estimate);
-        return stopped(call, error, name, account, callKind.endUser);
-      }
+      case 'denial':
+        return { kind: 'denied', account, denial: outcome };
     }
   }
 }

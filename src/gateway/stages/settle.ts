@@ -38,7 +38,7 @@ export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Se
     upstreamRequestId: headerOf(response, 'x-request-id'),
     responseModel: metered.model,
     serviceTier: metered.serviceTier,
-    usage: metered.usage,
+    usage: withSearches(reserved, metered),
     cost,
     priceId,
   };
@@ -50,6 +50,13 @@ export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Se
 
 /** Reasons of void outcomes of which nothing was sent. */
 const NOT_ANSWERED = new Set(['upstream_unreachable', 'upstream_busy', 'client_gone', 'drain_timeout']);
+
+function withSearches(reserved: Reserved, metered: MeteredResponse): Usage | null {
+  const { usage } = metered;
+  const { search } = reserved.estimate;
+  const searches = searchesOf(reserved, metered);
+  return usage === null || searches === 0 || search === null ? usage : { ...usage, [search.meter]: searches };
+}
 
 function informBreaker(
   { breaker }: GatewayDeps,
@@ -111,7 +118,7 @@ function costOfCall(reserved: Reserved, response: UpstreamResponse, metered: Met
     const reason = ending === 'complete' ? null : `upstream_${ending}`;
     return { outcome: 'settled', provenance: 'reported', reason, cost: 0n, priceId: null, pricedModel: null };
   }
-  if (metered.usage !== null) return costOfUsage(reserved, card, metered.usage, metered.serviceTier);
+  if (metered.usage !== null) return costOfUsage(reserved, card, metered.usage, metered);
   if (metered.state === 'declined') return voided('upstream_error');
   if (metered.state === 'complete') return estimated(reserved, 'usage_missing');
   if (metered.state === 'failed') return unknown(reserved, metered, 'upstream_error');
@@ -130,12 +137,25 @@ const REASONS = {
   cut: 'drain_timeout',
 } as const satisfies Record<UpstreamResponse['ending'], string | null>;
 
-function costOfUsage(reserved: Reserved, card: RateCard, usage: Usage, serviceTier: string | null): Cost {
+/** Returns how many searches are billed. */
+function searchesOf({ estimate: { search } }: Reserved, { searches = 0 }: MeteredResponse): number {
+  return search?.always ? search.calls : searches;
+}
+
+/** Returns what the searches of a call cost; null: it was not known to make any. */
+function feesOf({ estimate: { search } }: Reserved, searches: number): bigint | null {
+  if (searches === 0) return 0n;
+  return search === null ? null : search.feePerCall * BigInt(searches);
+}
+
+function costOfUsage(reserved: Reserved, card: RateCard, usage: Usage, metered: MeteredResponse): Cost {
   const { hold, call } = reserved;
-  const price = priceBilled(card, serviceTier);
+  const price = priceBilled(card, metered.serviceTier);
   if (price === null) return estimated(reserved, 'tier_unpriced');
-  const cost = costOf(usage, price);
-  if (cost === null) return estimated(reserved, 'usage_missing');
+  const ofTokens = costOf(usage, price);
+  const ofSearches = feesOf(reserved, searchesOf(reserved, metered));
+  if (ofTokens === null || ofSearches === null) return estimated(reserved, 'usage_missing');
+  const cost = ofTokens + ofSearches;
   const reason = cost > hold.amount ? 'overrun' : call.clientGone ? 'client_gone' : null;
   const { id, model } = price;
   return { outcome: 'settled', provenance: 'reported', reason, cost, priceId: id, pricedModel: model };

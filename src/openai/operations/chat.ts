@@ -1,6 +1,6 @@
 /** Chat completions. */
 import { type Bounds, type Fields, isObject, MAX_TOKENS, readPromptCache, readTextModel } from '../body.ts';
-import { readContent, readTools } from '../prompt.ts';
+import { readContent, readSearchModel, readTools } from '../prompt.ts';
 import { COMPLETION_USAGE, metered } from './descriptor.ts';
 
 export const CHAT = [
@@ -27,10 +27,7 @@ function readChat(fields: Fields): Bounds {
   if (fields.json.tools !== undefined) readTools(fields, fields.json.tools);
   readPromptCache(fields);
   readModalities(fields);
-  fields.unboundedIfSet(
-    'web_search_options',
-    'a web search adds fees and input that is not part of the request',
-  );
+  readSearchModel(fields, choices);
   fields.unboundedIfSet('audio', 'audio is not billed as text tokens');
   readMessages(fields);
   return {

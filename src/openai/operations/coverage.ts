@@ -60,6 +60,7 @@ function usageOf({ usage }: Descriptor): string {
 
 function writtenBy({ outputLimitField, hasServiceTier, usage }: Descriptor): string[] {
   const fields = outputLimitField === null ? [] : [outputLimitField as string];
+  if (usage?.answer === 'output') fields.push('max_tool_calls');
   if (hasServiceTier) fields.push('service_tier');
   return usage?.stream === 'chunk' ? [...fields, 'stream_options.include_usage'] : fields;
 }

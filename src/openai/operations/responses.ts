@@ -8,7 +8,7 @@ import {
   readPromptCache,
   readTextModel,
 } from '../body.ts';
-import { readInput, readTools, refuseStored } from '../prompt.ts';
+import { readInput, readSearchModel, readTools, refuseStored } from '../prompt.ts';
 import { metered, RESPONSE_USAGE } from './descriptor.ts';
 
 export const RESPONSES = [
@@ -40,6 +40,7 @@ function readResponses(fields: Fields): Bounds {
   if (fields.object('prompt') !== null) fields.boundByWindow('prompt');
   readContextManagement(fields);
   readTextModel(fields);
+  readSearchModel(fields, 1);
   if (fields.json.tools !== undefined) readTools(fields, fields.json.tools);
   readPromptCache(fields);
   readReasoning(fields);

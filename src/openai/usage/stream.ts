@@ -70,6 +70,7 @@ export class StreamMeter {
   #model: string | null = null;
   #serviceTier: string | null = null;
   #usage: Usage | null = null;
+  #searches = 0;
   /** Chunks that were for usage alone. */
   #usageChunks = 0;
   /** Every choice had ended when the usage came, and nothing was written since. */
@@ -121,6 +122,7 @@ export class StreamMeter {
       usage: isAll ? usage : null,
       usageAtLeast: isAll ? null : usage,
       state: this.#state(),
+      ...(this.#searches === 0 ? null : { searches: this.#searches }),
       serviceTier: this.#serviceTier,
       model: this.#model,
     };
@@ -252,7 +254,8 @@ export class StreamMeter {
   }
 
   #meterTerminal(isFailure: boolean, response: JsonObject): void {
-    const { usage, state } = meterObject(this.#place, response, stateOf(this.#place, response));
+    const { usage, state, searches = 0 } = meterObject(this.#place, response, stateOf(this.#place, response));
+    this.#searches = searches;
     this.#named(response);
     this.#completed = true;
     this.#usage = usage;

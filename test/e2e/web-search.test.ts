@@ -1,0 +1,87 @@
+/** A search that the upstream runs: its fee and each turn that it adds are held, limited as the money allows, and settled. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { disagreements, readEvents } from './books.ts';
+import { type Stack, startStack } from './stack.ts';
+
+const stacks: Partial<Record<'normal' | 'worst', Stack>> = {};
+beforeAll(async () => {
+  stacks.normal = await startStack();
+  stacks.worst = await startStack({ simulator: { mode: 'worst' } });
+});
+afterAll(async () => {
+  await stacks.normal?.stop();
+  await stacks.worst?.stop();
+});
+
+const search = (fields: object = {}) => ({
+  model: 'gpt-5-mini',
+  input: 'what is new',
+  max_output_tokens: 100,
+  tools: [{ type: 'web_search' }],
+  ...fields,
+});
+
+it.each(['normal', 'worst'] as const)('the ledger equals the invoice, in mode %s', async (mode) => {
+  const stack = stacks[mode]!;
+  const { teamId, key } = await stack.team({ grantUsd: '1000.00' });
+  const requests = [
+    search(),
+    search({ stream: true }),
+    search({ max_tool_calls: 2 }),
+    search({ max_tool_calls: 0 }),
+    search({ model: 'gpt-4o', tools: [{ type: 'web_search_preview' }] }),
+    search({ model: 'gpt-5.6-sol', max_output_tokens: undefined }),
+    search({ model: 'gpt-5-search-api', tools: [] }),
+  ];
+  for (let round = 0; round < 4; round++) {
+    for (const body of requests) {
+      const response = await stack.post(key, '/responses', body);
+      expect([response.status, (await response.text()).slice(0, 0)]).toEqual([200, '']);
+    }
+  }
+  const chat = { model: 'gpt-5-search-api', max_completion_tokens: 50, web_search_options: {} };
+  const response = await stack.post(key, '/chat/completions', {
+    ...chat,
+    messages: [{ role: 'user', content: 'x' }],
+  });
+  expect(response.status).toBe(200);
+  await stack.settled();
+  const events = await readEvents(stack, teamId);
+  const ids = new Set(events.map(({ id }) => id));
+  const lines = stack.simulator.invoice().lines.filter((line) => ids.has(line.client_request_id ?? ''));
+  expect(events).toHaveLength(29);
+  expect(disagreements(events, lines, () => false)).toEqual([]);
+  expect(
+    events.filter(({ outcome, provenance }) => `${outcome} ${provenance}` !== 'settled reported'),
+  ).toEqual([]);
+});
+
+it('a limit is written in as the money allows, and said', async () => {
+  const stack = stacks.normal!;
+  // One search on gpt-5-mini holds $0.01 and a window of 272,000 tokens, $0.068; four hold $0.32.
+  for (const [grantUsd, calls] of [
+    ['18.00', '4'],
+    ['0.20', '2'],
+    ['0.10', '1'],
+  ] as const) {
+    const { key } = await stack.team({ grantUsd });
+    const response = await stack.post(key, '/responses', search({ max_tool_calls: null }));
+    expect([response.status, response.headers.get('x-tollgate-max-tool-calls')]).toEqual([200, calls]);
+    expect(((await response.json()) as { max_tool_calls: number }).max_tool_calls).toBe(Number(calls));
+  }
+  const { key } = await stack.team({ grantUsd: '18.00' });
+  const own = await stack.post(key, '/responses', search({ max_tool_calls: 7 }));
+  expect(own.headers.get('x-tollgate-max-tool-calls')).toBeNull();
+});
+
+it('where not even one search can be paid the error says how to go on without', async () => {
+  const stack = stacks.normal!;
+  const { teamId, key } = await stack.team({ grantUsd: '0.05' });
+  const response = await stack.post(key, '/responses', search());
+  expect(response.status).toBe(400);
+  const { error } = (await response.json()) as { error: { code: string; message: string } };
+  expect(error.code).toBe('hold_too_large');
+  expect(error.message).toMatch(/up to \$0\.078.*Turn web search off/);
+  expect((await stack.post(key, '/responses', search({ tools: [] }))).status).toBe(200);
+  expect((await readEvents(stack, teamId)).length).toBe(1);
+});
