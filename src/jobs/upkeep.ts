@@ -1,11 +1,13 @@
-/** Upkeep of the database: creates partitions ahead of their month, deletes buckets that no rolling window counts. */
+/** Upkeep of the database: creates partitions ahead of their month, deletes buckets that no rolling window counts, brings back events that were set aside. */
 import type { Database } from '../store/database.ts';
 import { forgetBuckets } from '../store/hot/flows.ts';
+import { restoreQuarantined } from '../store/hot/quarantine.ts';
 import { ensurePartitions } from '../store/partitions.ts';
 import { type Job, startJob } from './every.ts';
 
 const PARTITIONS_EVERY_MS = 6 * 60 * 60 * 1000;
 const BUCKETS_EVERY_MS = 5 * 60 * 1000;
+const RESTORE_EVERY_MS = 60 * 1000;
 
 /** Starts both jobs; the store created the first partitions at its start. */
 export function startUpkeep({ sql }: Database, onError: (error: unknown) => void): Job {
@@ -21,6 +23,7 @@ export function startUpkeep({ sql }: Database, onError: (error: unknown) => void
   const jobs = [
     every(PARTITIONS_EVERY_MS, () => ensurePartitions(sql, Date.now())),
     every(BUCKETS_EVERY_MS, () => forgetBuckets(sql)),
+    every(RESTORE_EVERY_MS, () => restoreQuarantined(sql)),
   ];
   return {
     async stop() {

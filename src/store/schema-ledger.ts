@@ -99,6 +99,24 @@ export const holds = pgTable(
   (table) => [primaryKey({ columns: [table.teamId, table.id] })],
 );
 
+/** Events that could not be stored as they are, as text. What they cost is on their counters. */
+export const quarantinedEvents = pgTable(
+  'quarantined_events',
+  {
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
+    id: uuid('id').$type<EventId>().notNull(),
+    instanceId: uuid('instance_id').notNull(),
+    /** The row of `usage_events` as JSON. Mend it here, and it is brought back. */
+    event: text('event').notNull(),
+    /** Why Postgres refused it. */
+    problem: text('problem').notNull(),
+    /** False: its amounts could not be read, and the lease that paid for it stays charged instead. */
+    isCharged: boolean('is_charged').notNull(),
+    setAsideAt: moment('set_aside_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.teamId, table.id] })],
+);
+
 const STATUSES = ['live', 'stopped', 'adopted'] as const;
 
 /** One start of one gateway process. `live → stopped | adopted`; only a live instance may lease or flush. */

@@ -21,6 +21,8 @@ export interface WatchReading {
   connections: Map<ConnectionState, number>;
   /** Events that no monthly partition took. */
   unpartitionedEvents: number;
+  /** Events that could not be stored and were set aside. */
+  quarantinedEvents: number;
 }
 
 export const CONNECTION_STATES = ['active', 'idle', 'idle_in_transaction', 'other'] as const;
@@ -39,9 +41,10 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
   const [budgets, overLimits, totals, sessions] = await Promise.all([
     readTightestBudgets(queries, budgetsMax),
     readOverLimits(queries, budgetsMax),
-    runOn(queries)<{ unresolved: string; unpartitioned: number }>(sql`
+    runOn(queries)<{ unresolved: string; unpartitioned: number; quarantined: number }>(sql`
       select (select coalesce(sum(unknown_usd), 0) from usage_days where unknown_usd <> 0)::text as unresolved,
-        (select count(*)::float8 from usage_events_default) as unpartitioned`),
+        (select count(*)::float8 from usage_events_default) as unpartitioned,
+        (select count(*)::float8 from quarantined_events) as quarantined`),
     runOn(queries)<{ state: string | null; sessions: number }>(sql`
       select state, count(*)::int4 as sessions from pg_stat_activity
       where datname = current_database() and application_name = 'tollgate' group by state`),
@@ -51,13 +54,14 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
     const name = stateOf(state);
     connections.set(name, (connections.get(name) ?? 0) + count);
   }
-  const { unresolved, unpartitioned } = defined(totals[0], 'the row of the totals');
+  const { unresolved, unpartitioned, quarantined } = defined(totals[0], 'the row of the totals');
   return {
     budgets,
     overLimits,
     unresolved: usd(unresolved),
     connections,
     unpartitionedEvents: unpartitioned,
+    quarantinedEvents: quarantined,
   };
 }
 

@@ -99,6 +99,7 @@ export interface InstallationGauges {
   overLimits: readonly { team: string; excess: PicoUsd }[];
   unresolved: PicoUsd;
   unpartitionedEvents: number;
+  quarantinedEvents: number;
   roundTripSeconds: number;
   /** By the session's state: a closed list. */
   connections: ReadonlyMap<string, number>;

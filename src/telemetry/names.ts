@@ -233,6 +233,12 @@ export const METRICS = {
     labels: [],
     help: 'Usage events outside of every monthly partition; should stay 0.',
   },
+  tollgate_quarantined_events: {
+    type: 'gauge',
+    merge: 'first',
+    labels: [],
+    help: 'Usage events that Postgres refused and that were set aside; should stay 0.',
+  },
   tollgate_postgres_up: {
     type: 'gauge',
     merge: 'min',

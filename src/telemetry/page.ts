@@ -108,6 +108,7 @@ function installationFamilies(reading: InstallationGauges): Family[] {
     ),
     gaugeFamily('tollgate_unresolved_usd', toFloatUsd(reading.unresolved)),
     gaugeFamily('tollgate_unpartitioned_events', reading.unpartitionedEvents),
+    gaugeFamily('tollgate_quarantined_events', reading.quarantinedEvents),
     gaugeFamily('tollgate_postgres_round_trip_seconds', reading.roundTripSeconds),
     familyOf(
       'tollgate_postgres_connections',

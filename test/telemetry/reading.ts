@@ -53,6 +53,7 @@ export function installation(changes: Partial<InstallationGauges> = {}): Install
     overLimits: [],
     unresolved: 0n,
     unpartitionedEvents: 0,
+    quarantinedEvents: 0,
     roundTripSeconds: 0.001,
     connections: new Map([['active', 1]]),
     ...changes,

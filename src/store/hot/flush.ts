@@ -15,6 +15,7 @@ import { endHolds, keepHolds } from './holds.ts';
 import { assertLive, endLeases, fence } from './instances.ts';
 import { moveCounters, movesOf } from './move-counters.ts';
 import { type AtPlace, atPlaces, isAt, type Place, placesOf } from './places.ts';
+import { isRowError, keepAside, sendApart } from './quarantine.ts';
 import { addRollups } from './rollups.ts';
 
 export type { DurableHold, FlushBatch, FlushEvent, LeaseReport } from './batch.ts';
@@ -25,8 +26,48 @@ export type { DurableHold, FlushBatch, FlushEvent, LeaseReport } from './batch.t
  */
 export async function flush(sql: Sql, batch: FlushBatch): Promise<Set<string>> {
   const parts = await partsOf(sql, batch);
-  const done = await Promise.all(parts.map((part) => flushPart(sql, part)));
+  const done = await Promise.all(parts.map((part) => flushWhole(sql, part)));
   return new Set(done.flatMap((inserted) => [...inserted]));
+}
+
+/** Where a row of the part cannot be stored, what is good of it is stored all the same. */
+async function flushWhole(sql: Sql, part: Part): Promise<Set<string>> {
+  try {
+    return await flushPart(sql, part);
+  } catch (error) {
+    if (!isRowError(error)) throw error;
+  }
+  const nothing = { ...part, events: [], reports: [], holds: [] };
+  const inserted = new Set<string>();
+  // A hold that cannot be kept stays on its lease, and a report is made again: nothing of either is set aside.
+  const skip = async () => {};
+  await sendApart(part.holds ?? [], (holds) => flushPart(sql, { ...nothing, holds: [...holds] }), skip);
+  await sendApart(
+    part.events,
+    async (events) => {
+      for (const id of await flushPart(sql, { ...nothing, events: [...events] })) inserted.add(id);
+    },
+    (event, error) => setAside(sql, { ...nothing, events: [event] }, event, error),
+  );
+  await sendApart(part.reports, (reports) => flushPart(sql, { ...nothing, reports: [...reports] }), skip);
+  return inserted;
+}
+
+/** Sets an event aside that cannot be stored; what it cost goes onto its counters as if it had been. */
+async function setAside(sql: Sql, part: Part, event: FlushEvent, error: unknown): Promise<void> {
+  const keep = (isCharged: boolean) =>
+    sql.begin({ deadlineMs: FLUSH_MS }, async (tx) => {
+      if (isCharged) await shareTeams(tx, part);
+      const isNew = await keepAside(tx, part.instanceId, event, error, isCharged);
+      if (isNew && isCharged) await charge(tx, part, [event]);
+    });
+  try {
+    await keep(true);
+  } catch (chargeError) {
+    if (!isRowError(chargeError)) throw chargeError;
+    // Not even its amounts can be read: then it stays on the lease that paid for it.
+    await keep(false);
+  }
 }
 
 /** The part of a batch that belongs to teams of one place. */
@@ -97,10 +138,16 @@ export async function adopt(
   await fence(sql, instanceId, status);
   let inserted = 0;
   for (const part of await partsOf(sql, { instanceId, events, reports: [] })) {
-    await sql.begin({ deadlineMs: ADOPT_MS }, async (tx) => {
-      await shareTeams(tx, part);
-      inserted += (await insertEvents(tx, part)).size;
-    });
+    await sendApart(
+      part.events,
+      async (some) => {
+        inserted += await sql.begin({ deadlineMs: ADOPT_MS }, async (tx) => {
+          await shareTeams(tx, part);
+          return (await insertEvents(tx, { ...part, events: [...some] })).size;
+        });
+      },
+      (event, error) => setAside(sql, { ...part, events: [event] }, event, error),
+    );
   }
   await endLeases(sql, instanceId);
   return inserted;
@@ -150,7 +197,7 @@ async function lockCounters(tx: TransactionSql, part: Part): Promise<CounterRow[
 }
 
 async function insertEvents(tx: TransactionSql, part: Part): Promise<Set<string>> {
-  const { instanceId, events, places } = part;
+  const { events } = part;
   if (events.length === 0) return new Set();
   const json = `[${events.map((event) => event.json).join(',')}]`;
   // The rollups add up what the insert really did, in the same statement: the events cross the wire once.
@@ -163,12 +210,16 @@ async function insertEvents(tx: TransactionSql, part: Part): Promise<Set<string>
     select id from fresh`;
   const inserted = new Set(rows.map((row) => row.id));
   const fresh = events.filter((event) => inserted.has(event.id));
-  const counters = await lockCounters(tx, part);
-  if (fresh.length > 0) {
-    const moves = movesOf(counters, fresh, await endHolds(tx, fresh));
-    for (const group of atPlaces(places, moves)) await moveCounters(runOnRaw(tx), instanceId, group);
-  }
+  await charge(tx, part, fresh);
   return inserted;
+}
+
+/** Moves the counters of a batch for those of its events that are new, and ends their holds. */
+async function charge(tx: TransactionSql, part: Part, fresh: FlushEvent[]): Promise<void> {
+  const counters = await lockCounters(tx, part);
+  if (fresh.length === 0) return;
+  const moves = movesOf(counters, fresh, await endHolds(tx, fresh));
+  for (const group of atPlaces(part.places, moves)) await moveCounters(runOnRaw(tx), part.instanceId, group);
 }
 
 async function reportLeases(tx: TransactionSql, { instanceId, reports, places }: Part): Promise<void> {
