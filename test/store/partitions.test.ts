@@ -65,5 +65,7 @@ test('each partition has the indexes of the whole table', async () => {
     from pg_inherits child join pg_index i on i.indrelid = child.inhrelid
     join pg_inherits attached on attached.inhrelid = i.indexrelid
     where child.inhparent = 'usage_events'::regclass`;
-  expect(row!.indexes).toBe(4 * row!.partitions);
+  const [whole] = await sql<{ indexes: number }[]>`
+    select count(*)::int4 as indexes from pg_index where indrelid = 'usage_events'::regclass`;
+  expect(row!.indexes).toBe(whole!.indexes * row!.partitions);
 });
