@@ -71,6 +71,12 @@ export const SETTINGS = {
     'The Postgres database. Unset: an embedded one in the data folder.',
     databaseUrl('postgres://tollgate:password@localhost:5432/tollgate'),
   ),
+  readDatabaseUrl: setting(
+    'TOLLGATE_READ_DATABASE_URL',
+    null,
+    "A read replica of the database, for the sums on the console's pages. Unset: the database itself.",
+    databaseUrl('postgres://tollgate:password@replica:5432/tollgate'),
+  ),
   pgBin: setting(
     'PG_BIN',
     null,

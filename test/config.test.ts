@@ -30,6 +30,7 @@ describe('a configuration without faults', () => {
       openaiBaseUrl: 'https://api.openai.com/v1',
       openaiAdminKey: null,
       databaseUrl: null,
+      readDatabaseUrl: null,
       pgBin: null,
       dataDir: './data',
       workers: 1,

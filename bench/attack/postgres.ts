@@ -77,7 +77,11 @@ export class Postgres implements Server {
     const here = ownFolder(account, cluster);
     const login = ['--username=owner', '--auth=scram-sha-256', `--pwfile=${here}/../password`];
     const options = spawnOptions(account, cluster);
-    await promisify(execFile)(join(programs, 'initdb'), ['-D', here, '--no-sync', ...login], options);
+    await promisify(execFile)(
+      join(programs, 'initdb'),
+      ['-D', here, '--no-sync', '--no-locale', '--encoding=UTF8', ...login],
+      options,
+    );
     const postgres = new Postgres(cluster, programs, account, given.settings ?? {}, await freePort());
     await postgres.start();
     await postgres.#ask('postgres', 'create database books');

@@ -66,13 +66,20 @@ export interface DatabaseOfOptions {
  * @throws CannotStart naming the server (never its password) and what to check
  */
 export async function openDatabaseOf(config: Config, options: DatabaseOfOptions = {}): Promise<Store> {
-  const { databaseUrl, dataDir, pgBin, pgConnections } = config;
+  const { databaseUrl, readDatabaseUrl, dataDir, pgBin, pgConnections } = config;
   const connection = options.connection ?? databaseUrl;
   const connectionsMax = options.connectionsMax ?? pgConnections ?? undefined;
   // Loaded when it is needed: a supervisor opens no database.
   const { openStore } = await import('../store/store.ts');
   const open = () =>
-    openStore({ connection, dataDir, pgBin, connectionsMax, onError: options.onError ?? (() => {}) });
+    openStore({
+      connection,
+      readConnection: readDatabaseUrl,
+      dataDir,
+      pgBin,
+      connectionsMax,
+      onError: options.onError ?? (() => {}),
+    });
   if (typeof connection === 'string') {
     return orCannotStart(open, (why, error) => {
       const name = (error as Error).name;

@@ -20,6 +20,7 @@ export function openLog(config: Config, fields: Record<string, unknown> | null =
       config.adminKey,
       config.metricsKey,
       config.databaseUrl,
+      config.readDatabaseUrl,
       config.webhookUrl,
       config.webhookSecret,
     ],

@@ -27,6 +27,8 @@ export { closeClient, type Fragment, openClient, type Sql, type TransactionSql }
 export type Connection = string | SocketConnection;
 
 export interface DatabaseOptions {
+  /** A read replica, for the long reads of pages; default: the same server. */
+  readConnection?: Connection;
   /** Connections of the hot path's pool. */
   hotConnectionsMax?: number;
   /** Connections of drizzle's pool; jobs that run alone hold one while they use another. */
@@ -136,10 +138,12 @@ export function openDatabase(connection: Connection, options: DatabaseOptions = 
     options;
   const { readConnectionsMax = Math.min(READ_CONNECTIONS_MAX, adminConnectionsMax), settings = {} } = options;
   const address = addressOf(connection);
-  const open = (max: number, deadlineMs: number) => openPool(address, max, deadlineMs, settings);
+  const readAddress = options.readConnection === undefined ? address : addressOf(options.readConnection);
+  const open = (max: number, deadlineMs: number, where = address) =>
+    openPool(where, max, deadlineMs, settings);
   const hot = open(hotConnectionsMax, options.hotDeadlineMs ?? HOT_DEADLINE_MS);
   const admin = open(adminConnectionsMax, SLOW_DEADLINE_MS);
-  const read = open(readConnectionsMax, SLOW_DEADLINE_MS);
+  const read = open(readConnectionsMax, SLOW_DEADLINE_MS, readAddress);
   const pools = [hot, admin, read];
   for (const pool of pools) pool.siblings = pools;
   return {

@@ -22,6 +22,8 @@ export const SPREAD_TABLES = [
   'warnings',
 ] as const;
 
+const HOURS_MAX = 12 * 60 * 60 * 1000;
+
 /** The cluster is not as it has to be; the message says what to do. */
 export class CannotDistribute extends Error {
   override name = 'CannotDistribute';
@@ -33,7 +35,9 @@ export class CannotDistribute extends Error {
  * @throws CannotDistribute, and any error of the connection
  */
 export async function distribute(connection: Connection): Promise<void> {
-  const sql = openClient(connection, 1);
+  const client = openClient(connection, 1);
+  // Rows that are there already take as long as they take.
+  const sql = client.within(HOURS_MAX);
   try {
     await checkCluster(sql);
     const [first, ...others] = SPREAD_TABLES;
@@ -47,7 +51,7 @@ export async function distribute(connection: Connection): Promise<void> {
       return get_shard_id_for_distribution_column('${first}', "team")`);
     await keepOnCoordinator(sql, first);
   } finally {
-    await closeClient(sql);
+    await closeClient(client);
   }
 }
 

@@ -21,6 +21,8 @@ import { loadSeed } from './seed-load.ts';
 export interface StoreOptions {
   /** `DATABASE_URL`, or how else a server is reached; null: the embedded one in the data folder. */
   connection: Connection | null;
+  /** `TOLLGATE_READ_DATABASE_URL`; null: pages read where calls write. */
+  readConnection?: Connection | null;
   dataDir: string;
   /** Where the embedded server's programs are; null: look for them. */
   pgBin: string | null;
@@ -43,6 +45,7 @@ export interface Store {
 /** Opens the store and makes it ready. Safe when several replicas start at once. Rejects with what to do about it. */
 export async function openStore({
   connection: given,
+  readConnection = null,
   dataDir,
   pgBin,
   connectionsMax,
@@ -57,7 +60,8 @@ export async function openStore({
     await embedded?.stop();
   };
   try {
-    database = openDatabase(connection, poolSizes(connectionsMax ?? CONNECTIONS_USUAL));
+    const sizes = poolSizes(connectionsMax ?? CONNECTIONS_USUAL);
+    database = openDatabase(connection, { ...sizes, readConnection: readConnection ?? connection });
     await checkServer(database.sql);
     await migrateDatabase(connection);
     await ensurePartitions(database.sql, Date.now());

@@ -5,22 +5,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import {
-  and,
-  asc,
-  eq,
-  exists,
-  gt,
-  gte,
-  inArray,
-  isNull,
-  lt,
-  ne,
-  notExists,
-  or,
-  type SQL,
-  sql,
-} from 'drizzle-orm';
+import { and, asc, eq, gt, gte, inArray, isNull, lt, ne, notExists, or, type SQL, sql } from 'drizzle-orm';
 import { settleInOrder } from '../domain/budget.ts';
 import { counted } from '../domain/counter.ts';
 import { defined } from '../domain/defined.ts';
@@ -123,27 +108,23 @@ export async function releaseUnknown(
 }
 
 async function teamsOf({ db }: Database, filter: ReleaseFilter): Promise<TeamId[]> {
-  const open = db
-    .select({ id: usageEvents.id })
-    .from(usageEvents)
-    .where(isOpen(db, filter, teams.id));
   const rows = await db
-    .select({ id: teams.id })
-    .from(teams)
-    .where(and(filter.teamId === undefined ? undefined : eq(teams.id, filter.teamId), exists(open)))
-    .orderBy(asc(teams.id));
+    .selectDistinct({ id: usageEvents.teamId })
+    .from(usageEvents)
+    .where(isOpen(db, filter, filter.teamId))
+    .orderBy(asc(usageEvents.teamId));
   return rows.map(({ id }) => id);
 }
 
-/** Whether an event of a team is of unknown outcome, not corrected, and selected. */
-function isOpen(queries: Queries, filter: ReleaseFilter, teamId: TeamId | typeof teams.id): SQL | undefined {
+/** Whether an event of a team, or of any, is of unknown outcome, not corrected, and selected. */
+function isOpen(queries: Queries, filter: ReleaseFilter, teamId: TeamId | undefined): SQL | undefined {
   const { model, from, to, because } = filter;
   const corrections = queries
     .select({ id: adjustments.id })
     .from(adjustments)
     .where(and(eq(adjustments.teamId, usageEvents.teamId), eq(adjustments.eventId, usageEvents.id)));
   return and(
-    eq(usageEvents.teamId, teamId),
+    teamId === undefined ? undefined : eq(usageEvents.teamId, teamId),
     sql`${usageEvents.outcome} = 'unknown'`,
     model === undefined ? undefined : eq(usageEvents.model, model),
     because === undefined ? undefined : eq(usageEvents.reason, because),

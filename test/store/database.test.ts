@@ -51,3 +51,17 @@ test('opening does not wait for the database, and a query on an absent one fails
   await expect(absent.sql`select 1`).rejects.toMatchObject({ code: 'ENOENT' });
   await absent.close();
 });
+
+test('pages read from the replica that is named, all else from the database', async () => {
+  const replica = await createTestDatabase();
+  const both = openDatabase(connection, { readConnection: replica.connection });
+  const nameOf = async (sql: typeof both.sql) =>
+    (await sql<{ name: string }[]>`select current_database() as name`)[0]!.name;
+  try {
+    expect(await nameOf(both.readSql)).toBe(replica.connection.database);
+    expect(await nameOf(both.sql)).toBe(connection.database);
+  } finally {
+    await both.close();
+    await replica.drop();
+  }
+});
