@@ -6,10 +6,11 @@ import type { Account, CallKind } from '../domain/budget.ts';
 import { type ApiError, apiError, ERRORS } from '../domain/errors.ts';
 import { formatUsd } from '../domain/money.ts';
 import type { OutcomeName } from '../domain/outcome.ts';
+import { includesModel } from '../domain/price.ts';
 import { warningHeader } from '../domain/warning.ts';
 import type { Hold, Outcome } from '../ledger/events.ts';
 import type { Descriptor } from '../openai/operations/descriptor.ts';
-import { clientHeaders } from '../openai/response.ts';
+import { clientHeaders, withoutModels } from '../openai/response.ts';
 import type { StreamMeter } from '../openai/usage/stream.ts';
 import { errorBody, errorEvent, errorHeaders } from '../openai/wire/errors.ts';
 import type { Call } from './call.ts';
@@ -94,14 +95,37 @@ function writeWhole(
   body: Buffer,
   { outcome, cost }: Pick<Outcome, 'outcome' | 'cost'>,
 ): void {
-  const { call, account, callKind, hold } = held;
+  const { call, account, callKind, descriptor, hold } = held;
   const flat = headersFor(call, response.headers, outcome === 'unknown' ? RETRY_ADVICE : null);
   flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-cost-usd', formatUsd(cost));
   if (outcome === 'unknown') flat.push('x-should-retry', 'false');
   const remaining = deps.ledger.remaining(account, callKind, hold);
   if (remaining !== null) flat.push('x-tollgate-remaining-usd', formatUsd(remaining));
   addCommon(deps, held, flat);
-  call.exchange.respond(response.status, flat, body);
+  const sent = descriptor.listsModels ? listFor(deps, held, response) : null;
+  if (sent === null) call.exchange.respond(response.status, flat, body);
+  else call.exchange.respond(response.status, withoutHeader(flat, 'content-encoding'), sent);
+}
+
+/** Free of charge, so they need no price. */
+const FREE_MODELS = /moderation/;
+
+/** Returns the models that the caller may use and that have a price; null: the response is none, or cannot be read. */
+function listFor(
+  { catalog, clock }: GatewayDeps,
+  { account: { principal } }: HeldCall,
+  { status, readable }: UpstreamResponse,
+): Buffer | null {
+  if (status !== 200 || readable === null) return null;
+  return withoutModels(readable, (id) => {
+    if (!includesModel(principal.models, id) || !includesModel(principal.teamModels, id)) return false;
+    const card = catalog.rates.find(id, clock.nowMs());
+    return FREE_MODELS.test(id) || (card !== null && card.unboundedReason === null);
+  });
+}
+
+function withoutHeader(flat: readonly string[], name: string): string[] {
+  return flat.filter((_, at) => flat[at - (at % 2)]?.toLowerCase() !== name);
 }
 
 function headersFor(

@@ -55,6 +55,16 @@ export function namedByConnection(
   return names;
 }
 
+/** Returns a list of models without those that `keep` does not want; the body itself where all of them stay, or it is no list. */
+export function withoutModels(body: Buffer, keep: (id: string) => boolean): Buffer {
+  const list = parseJson(body.toString());
+  if (!isObject(list) || !Array.isArray(list.data)) return body;
+  const data = list.data.filter(
+    (model) => !isObject(model) || typeof model.id !== 'string' || keep(model.id),
+  );
+  return data.length === list.data.length ? body : Buffer.from(JSON.stringify({ ...list, data }));
+}
+
 /** Meters a response that came whole (decoded, not a stream). What is no answer of the API, or an unfinished one, is `broken`. */
 export function meterJson(place: UsagePlace, body: Buffer): MeteredResponse {
   const parsed = (place.skipsArrays ? parseWithoutVectors(body) : undefined) ?? parseJson(body.toString());

@@ -194,3 +194,28 @@ it.each(['/v1/responses', '/v1/realtime?model=x'])('a WebSocket to %s gets 426',
   });
   expect(status).toEqual([426, 'HTTP/1.1']);
 });
+
+it('the list of models has those that the key may use and pay, and all bytes where that is all of them', async () => {
+  const list = (ids: string[]) => `{"object":"list" ,"data":${JSON.stringify(ids.map((id) => ({ id })))}}`;
+  const get = async (used: string) => {
+    const answer = await send(stack.app.url, {
+      method: 'GET',
+      path: '/v1/models',
+      headers: ['authorization', `Bearer ${used}`],
+    });
+    return answer.body.toString();
+  };
+  const usable = ['gpt-4o-mini', 'gpt-4o-mini-2024-07-18', 'omni-moderation-latest'];
+  recorder.answer = { ...COMPLETION, body: list(usable) };
+  expect(await get(key)).toBe(list(usable));
+  const gzipped = { ...COMPLETION, headers: [...COMPLETION.headers, 'content-encoding', 'gzip'] };
+  recorder.answer = { ...gzipped, body: gzipSync(list([...usable, 'gpt-99', 'gpt-5.6', 'sora-2'])) };
+  const idsOf = (body: string) => JSON.parse(body).data.map(({ id }: { id: string }) => id);
+  expect(idsOf(await get(key))).toEqual(usable);
+  const { teamId } = await stack.team({ grantUsd: '1.00' });
+  const body = { team_id: teamId, name: 'mini', models: ['gpt-4o-mini'] };
+  const limited = await stack.admin<{ key: string }>('POST', '/keys', body);
+  recorder.answer = { ...COMPLETION, body: list(['gpt-4o', 'gpt-4o-mini-2024-07-18']) };
+  expect(idsOf(await get(limited.key))).toEqual(['gpt-4o-mini-2024-07-18']);
+  recorder.answer = COMPLETION;
+});

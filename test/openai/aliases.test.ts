@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { findAlias, isAlias } from '../../src/openai/operations/aliases.ts';
+import { findAlias, isAlias, reasonAgainst } from '../../src/openai/operations/aliases.ts';
 
 describe('findAlias', () => {
   it.each([
@@ -45,5 +45,27 @@ describe('findAlias', () => {
     expect(isAlias('POST', '/openai/deployments/a/images/generations')).toBe(true);
     expect(isAlias('OPTIONS', '/chat/completions')).toBe(true);
     expect(isAlias('GET', '/console/')).toBe(false);
+  });
+});
+
+describe('reasonAgainst', () => {
+  it.each([
+    ['/v1/realtime/client_secrets', /past this gateway/],
+    ['/v1/chatkit/sessions', /past this gateway/],
+    ['/v1/assistants/asst_1', /shut down/],
+    ['/v1/threads', /shut down/],
+    ['/v1/videos', /shut down/],
+    ['/v1/edits', /gone/],
+    ['/v1/organization/costs?start_time=1', /no virtual key may/],
+    ['/v1/messages', /Anthropic/],
+    ['/v1/alpha/search', /no published operation/],
+    ['/openai/v1/files', /not priced by this gateway yet/],
+    ['//v1/files', /not priced by this gateway yet/],
+    ['/v1/chat%2fcompletions', /without escapes/],
+    ['/v1/chat/../responses', /without escapes/],
+    ['/v1/responses/resp_1/cancel', /not priced yet/],
+    ['/v1/toString', /not an operation/],
+  ])('%s is told why it is not forwarded', (url, reason) => {
+    expect(reasonAgainst(url)).toMatch(reason);
   });
 });

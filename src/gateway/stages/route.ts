@@ -1,6 +1,6 @@
 /** Route: from the request line to the operation. */
 import { apiError } from '../../domain/errors.ts';
-import { findAlias } from '../../openai/operations/aliases.ts';
+import { findAlias, reasonAgainst } from '../../openai/operations/aliases.ts';
 import type { Descriptor } from '../../openai/operations/descriptor.ts';
 import { findRoute, type Route } from '../../openai/request.ts';
 import type { Call, Stopped } from '../call.ts';
@@ -20,7 +20,7 @@ export function route(call: Call): Routed | Stopped {
   const found = findRoute(method, url) ?? findAlias(method, url);
   if (found === null) {
     if (call.exchange.header('upgrade')?.toLowerCase() === 'websocket') return webSocket(call);
-    return unsupported(call, `its cost is not known`, null);
+    return unsupported(call, reasonAgainst(url), null);
   }
   if (found.descriptor.reason !== null) return unsupported(call, found.descriptor.reason, found.descriptor);
   call.ended('route');

@@ -47,3 +47,58 @@ export function isAlias(method: string, url: string): boolean {
   const methods = method === 'OPTIONS' ? ['POST', 'GET'] : [method];
   return methods.some((each) => findAlias(each, url) !== null);
 }
+
+/** Why paths that no operation here has are not forwarded, by the first pattern that matches the path below `/v1`. */
+const REASONS: readonly [RegExp, string][] = [
+  [
+    /^\/(?:realtime\/(?:translations\/)?(?:client_secrets|sessions|transcription_sessions)|chatkit\/sessions)/,
+    'a client secret lets its holder call OpenAI past this gateway and its budgets',
+  ],
+  [/^\/realtime\/calls/, 'its audio flows between the caller and OpenAI, past this gateway'],
+  [/^\/(?:realtime|live)(?:\/|$)/, 'sessions on open lines are not served yet'],
+  [/^\/(?:assistants|threads)(?:\/|$)/, 'the Assistants API was shut down on 2026-08-26; use /v1/responses'],
+  [/^\/videos(?:\/|$)/, 'the Videos API was shut down on 2026-09-24'],
+  [
+    /^\/(?:edits|engines|answers|classifications|search)(?:\/|$)/,
+    'it is gone from the API; use /v1/responses',
+  ],
+  [
+    /^\/(?:organization|projects)(?:\/|$)/,
+    'it administers the whole organization, which no virtual key may; use an admin key of OpenAI directly',
+  ],
+  [
+    /^\/messages(?:\/|$)/,
+    "it is Anthropic's API and not OpenAI's; use /v1/chat/completions or /v1/responses",
+  ],
+  [
+    /^\/(?:alpha|beta)(?:\/|$)/,
+    'it is no published operation of the API, so that what it costs is not known; turn it off in the client',
+  ],
+  [
+    /^\/(?:audio|batches|containers|conversations|evals|files|fine_tuning|images|skills|uploads|vector_stores)(?:\/|$)/,
+    'what it costs is not priced by this gateway yet',
+  ],
+  [
+    /^\/(?:agents|chatkit|content_provenance_checks|decisions|safety|vaults|webhook_endpoints)(?:\/|$)/,
+    'what it costs is not priced by this gateway yet',
+  ],
+  [
+    /^\/(?:chat\/completions|responses|embeddings|completions|moderations|models)(?:\/|$)/,
+    'this part of it is not priced yet',
+  ],
+];
+
+/** Returns why a request line that no operation has is not forwarded, for the client to read. */
+export function reasonAgainst(url: string): string {
+  const path = url.split('?', 1)[0] ?? '';
+  if (/%|\/\.\.?(?:\/|$)/.test(path))
+    return 'write the path without escapes and dots, as the API documents it';
+  const below = path
+    .replaceAll(/\/{2,}/g, '/')
+    .replace(/^(?:\/openai(?:\/deployments\/[^/]+)?)?(?:\/v1)*/, '');
+  const known = REASONS.find(([pattern]) => pattern.test(below.toLowerCase()));
+  return (
+    known?.[1] ??
+    'it is not an operation of the OpenAI API that this gateway knows, so what it costs is not known'
+  );
+}

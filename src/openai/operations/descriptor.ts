@@ -69,6 +69,8 @@ export interface Descriptor {
   readonly object: { kind: ObjectKind; makes: boolean } | null;
   /** The upstream's usage report that covers it; null: none does. */
   readonly report: 'completions' | 'embeddings' | null;
+  /** Its response lists models: those that the key may use and pay stay in it. */
+  readonly listsModels: boolean;
   /** OpenTelemetry's `gen_ai.operation.name`; our own name where it has none. */
   readonly otel: string;
 }
@@ -86,6 +88,7 @@ const DEFAULTS = {
   knownModels: [],
   object: null,
   report: null,
+  listsModels: false,
 } as const;
 
 type Given<Required extends keyof Descriptor> = Pick<Descriptor, Required> & Partial<Descriptor>;

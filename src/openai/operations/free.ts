@@ -11,7 +11,7 @@ const MODERATION_MODELS = [
 
 export const FREE = [
   free({ name: 'moderations', method: 'POST', path: '/moderations', knownModels: MODERATION_MODELS }),
-  free({ name: 'models.list', method: 'GET', path: '/models', request: 'none' }),
+  free({ name: 'models.list', method: 'GET', path: '/models', request: 'none', listsModels: true }),
   free({
     name: 'models.retrieve',
     method: 'GET',
