@@ -13,8 +13,8 @@ import { drawFault, errorOfFault, type Fault, htmlStatus, makeFault } from './fa
 import { isObject, type JsonObject } from './fields.ts';
 import { NO_USAGE } from './invoice.ts';
 import { checkAdminKey, checkApiKey } from './keys.ts';
-import { composeOutput, type Output } from './output.ts';
-import { type Plan, planCall } from './plan.ts';
+import { composeOutput, type Output, tokensWritten } from './output.ts';
+import { billPart, type Plan, planCall } from './plan.ts';
 import type { Profile } from './profile.ts';
 import { type Random, seededRandom } from './random.ts';
 import { chatEvents, chatJson, completionEvents, completionJson } from './render-chat.ts';
@@ -24,7 +24,7 @@ import { usageJson } from './usage.ts';
 
 interface Operation {
   name: OperationName;
-  read: (body: JsonObject) => ModelCall | ApiError;
+  read: (body: JsonObject, profile: Profile) => ModelCall | ApiError;
   json: (output: Output) => string;
   /** Null: never streams. */
   events: ((output: Output) => string[]) | null;
@@ -121,7 +121,7 @@ function decodePath(text: string): string {
 }
 
 function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): void {
-  const call = readCall(operation, bytes);
+  const call = readCall(operation, bytes, exchange.state.profile);
   if (isApiError(call)) {
     exchange.fault = null;
     exchange.respondError(call);
@@ -152,14 +152,14 @@ function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): vo
   else deliverPlan(exchange, operation, call, plan);
 }
 
-function readCall(operation: Operation, bytes: Buffer): ModelCall | ApiError {
+function readCall(operation: Operation, bytes: Buffer, profile: Profile): ModelCall | ApiError {
   let body: unknown;
   try {
     body = JSON.parse(bytes.toString());
   } catch {
     return INVALID_JSON;
   }
-  return isObject(body) ? operation.read(body) : INVALID_JSON;
+  return isObject(body) ? operation.read(body, profile) : INVALID_JSON;
 }
 
 function deliverPlan(exchange: Exchange, operation: Operation, call: ModelCall, plan: Plan): void {
@@ -173,7 +173,12 @@ function deliverPlan(exchange: Exchange, operation: Operation, call: ModelCall, 
     exchange.entry.usage = NO_USAGE;
     exchange.entry.service_tier = null;
     exchange.respondError(INVALID_JSON);
-  } else exchange.send(200, type, body, plan.costPicoUsd);
+    return;
+  }
+  const stops = directives.stopsWithClient ?? state.profile.stopsWithClient;
+  const billUpTo = (written: number) =>
+    billPart(plan, tokensWritten(output, Array.isArray(body) ? body : [], written));
+  exchange.send(200, type, body, plan.costPicoUsd, stops ? billUpTo : undefined);
 }
 
 /** Returns null for a request that is nested too deeply to be repeated in its response (a RangeError of the stack). */

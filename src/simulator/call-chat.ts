@@ -14,10 +14,11 @@ import { type ApiError, invalidRequest, isApiError, notSimulated } from './error
 import { FieldReader, invalidValue, type JsonObject, missing, wrongType } from './fields.ts';
 import { emptyInput, measure } from './input.ts';
 import type { Model } from './prices.ts';
+import type { LimitNames, Profile } from './profile.ts';
 
 const ROLES = ['system', 'developer', 'assistant', 'user', 'function', 'tool'];
 
-export function readChatCall(body: JsonObject): ModelCall | ApiError {
+export function readChatCall(body: JsonObject, { limitNames }: Profile): ModelCall | ApiError {
   const reader = new FieldReader(body);
   const found = readModel(reader, ['chat']);
   if (isApiError(found)) return found;
@@ -33,7 +34,7 @@ export function readChatCall(body: JsonObject): ModelCall | ApiError {
   if (Array.isArray(body.modalities) && body.modalities.includes('audio')) {
     reader.fail(notSimulated('modalities'));
   }
-  const outputTokensMost = outputMost(model, readChatLimit(reader, model));
+  const outputTokensMost = outputMost(model, readChatLimit(reader, model, limitNames));
   const choices = reader.integer('n', 1, 128) ?? 1;
   const tier = readTier(reader, model);
   const keepsCache12h = readCache12h(reader, model, tier);
@@ -85,9 +86,11 @@ function checkMessages(reader: FieldReader, messages: JsonObject[]): void {
   }
 }
 
-function readChatLimit(reader: FieldReader, model: Model): number | null {
+function readChatLimit(reader: FieldReader, model: Model, names: LimitNames): number | null {
   const limit = reader.integer('max_completion_tokens', 1);
   const oldLimit = reader.integer('max_tokens', 1);
+  if (names === 'max_tokens') return oldLimit;
+  if (names === 'either') return limit ?? oldLimit;
   if (oldLimit !== null && model.reasoning) {
     const message =
       "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.";

@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ApiState } from './exchange.ts';
 import { isObject } from './fields.ts';
 import type { InvoiceLine } from './invoice.ts';
-import { DEFAULT_PROFILE, mergeProfile, type Profile } from './profile.ts';
+import { DEFAULT_PROFILE, LIMIT_NAMES, mergeProfile, type Profile, USAGE_REPORTS } from './profile.ts';
 
 export function handleControl(
   state: ApiState,
@@ -97,5 +97,9 @@ function changeProfile(state: ApiState, response: ServerResponse, body: Buffer):
 
 function isChange(name: string, value: unknown): boolean {
   if (!Object.hasOwn(DEFAULT_PROFILE, name)) return false;
-  return name === 'faults' ? isObject(value) : typeof value === 'number';
+  if (name === 'faults') return isObject(value);
+  if (name === 'limitNames') return LIMIT_NAMES.some((each) => each === value);
+  if (name === 'usageReports') return USAGE_REPORTS.some((each) => each === value);
+  const known: unknown = DEFAULT_PROFILE[name as keyof Profile];
+  return typeof value === typeof known;
 }

@@ -10,17 +10,27 @@ export interface Delivery {
   body: string | string[];
   firstByteMs: number;
   chunkMs: number;
+  /** Before the last event. */
+  lastEventMs: number;
   /** Cut the connection in the middle of the body. */
   cut: boolean;
   gzip: boolean;
 }
 
-/** Writes the response; calls `completed` once every byte was handed to the network, and only then. */
-export function deliver(response: ServerResponse, delivery: Delivery, completed: () => void): void {
+/**
+ * Writes the response; calls `completed` once every byte was handed to the network, and only then, and `left` with the
+ * number of events that were written when its client has left a stream before.
+ */
+export function deliver(
+  response: ServerResponse,
+  delivery: Delivery,
+  completed: () => void,
+  left: (eventsWritten: number) => void = () => {},
+): void {
   const start = (): void => {
     if (response.destroyed) return;
     if (typeof delivery.body === 'string') sendBody(response, delivery, delivery.body, completed);
-    else sendEvents(response, delivery, delivery.body, completed);
+    else sendEvents(response, delivery, delivery.body, completed, left);
   };
   if (delivery.firstByteMs > 0) setTimeout(start, delivery.firstByteMs).unref();
   else start();
@@ -47,8 +57,9 @@ function sendEvents(
   delivery: Delivery,
   events: string[],
   completed: () => void,
+  left: (eventsWritten: number) => void,
 ): void {
-  const { status, headers, cut, gzip, chunkMs } = delivery;
+  const { status, headers, cut, gzip, chunkMs, lastEventMs } = delivery;
   if (gzip) headers['content-encoding'] = 'gzip';
   response.writeHead(status, headers);
   const target: Writable = gzip ? createGzip({ flush: constants.Z_SYNC_FLUSH }) : response;
@@ -56,9 +67,18 @@ function sendEvents(
   // A cut comes after the first half of the events, in the middle of one.
   const last = cut ? events.length >> 1 : events.length;
   let next = 0;
+  let hasWaited = lastEventMs === 0;
+  response.once('close', () => {
+    if (next < last) left(next);
+  });
   const step = (): void => {
     while (next < last) {
       if (response.destroyed) return;
+      if (next === last - 1 && !hasWaited) {
+        hasWaited = true;
+        setTimeout(step, lastEventMs).unref();
+        return;
+      }
       const flowing = target.write(events[next++] ?? '');
       if (chunkMs > 0) {
         setTimeout(step, chunkMs).unref();

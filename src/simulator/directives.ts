@@ -7,13 +7,17 @@ import { type ApiError, invalidRequest } from './errors.ts';
 import type { FaultName } from './faults.ts';
 import { isFaultName } from './faults.ts';
 import type { Tier } from './prices.ts';
-import type { Mode } from './profile.ts';
+import { type Mode, USAGE_REPORTS, type UsageReports } from './profile.ts';
 
 export interface Directives {
   mode?: Mode;
   /** Output tokens of every choice; the request's limit still cuts it, unless `ignoreLimit`. */
   outputTokens?: number;
   ignoreLimit?: boolean;
+  hiddenReasoningTokens?: number;
+  usageReports?: UsageReports;
+  chunkTokens?: number;
+  stopsWithClient?: boolean;
   /** Events with text per choice. */
   chunks?: number;
   chunkMs?: number;
@@ -59,6 +63,18 @@ const SETTERS: Record<string, Setter> = {
   }, 100_000_000),
   ignore_limit: oneOf(BOOLEAN, (directives, value) => {
     directives.ignoreLimit = value === 'true';
+  }),
+  hidden_reasoning: integer((directives, value) => {
+    directives.hiddenReasoningTokens = value;
+  }, 100_000_000),
+  usage: oneOf(USAGE_REPORTS, (directives, value) => {
+    directives.usageReports = value;
+  }),
+  chunk_tokens: integer((directives, value) => {
+    directives.chunkTokens = value;
+  }, 100_000),
+  stops_with_client: oneOf(BOOLEAN, (directives, value) => {
+    directives.stopsWithClient = value === 'true';
   }),
   chunks: integer((directives, value) => {
     directives.chunks = value;

@@ -7,7 +7,8 @@ import type { Fault } from './faults.ts';
 import { responseHeaders } from './headers.ts';
 import { type Invoice, type LineEntry, NO_USAGE } from './invoice.ts';
 import { type AcceptedKeys, apiKeyIdOf } from './keys.ts';
-import type { Mode, Profile } from './profile.ts';
+import type { Usage } from './prices.ts';
+import type { Mode, Profile, UsageReports } from './profile.ts';
 import { type Random, randomHex, seededRandom } from './random.ts';
 
 export interface ApiState {
@@ -68,8 +69,17 @@ export class Exchange {
     this.send(error.status, 'application/json', errorBody(error), 0n);
   }
 
-  /** Writes the line, then the response. */
-  send(status: number, contentType: string, body: string | string[], costPicoUsd: bigint): void {
+  /**
+   * Writes the line, then the response.
+   * @param billUpTo what is billed of a stream of which so many events were written; missing: all, whatever was
+   */
+  send(
+    status: number,
+    contentType: string,
+    body: string | string[],
+    costPicoUsd: bigint,
+    billUpTo?: (eventsWritten: number) => { usage: Usage; costPicoUsd: bigint },
+  ): void {
     const { profile } = this.state;
     const fault = this.fault?.name;
     this.entry.status = status;
@@ -81,6 +91,7 @@ export class Exchange {
       body,
       firstByteMs: this.directives.firstByteMs ?? profile.firstByteMs,
       chunkMs: this.directives.chunkMs ?? profile.chunkMs,
+      lastEventMs: this.#usageReports === 'late' ? profile.usageDelayMs : 0,
       cut: fault === 'cut_mid_stream',
       gzip: fault === 'gzip',
     };
@@ -96,9 +107,18 @@ export class Exchange {
       delivery.headers['retry-after-ms'] = String(profile.retryAfterMs);
       delivery.headers['retry-after'] = String(Math.ceil(profile.retryAfterMs / 1000));
     }
-    deliver(this.response, delivery, () => {
+    const completed = (): void => {
       line.completed = true;
+    };
+    deliver(this.response, delivery, completed, (eventsWritten) => {
+      if (!billUpTo) return;
+      const billed = billUpTo(eventsWritten);
+      this.state.invoice.amend(line, billed.usage, billed.costPicoUsd);
     });
+  }
+
+  get #usageReports(): UsageReports {
+    return this.directives.usageReports ?? this.state.profile.usageReports;
   }
 
   /** Writes the line and never responds: cuts the connection at once, or leaves it open. */

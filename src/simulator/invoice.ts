@@ -1,6 +1,6 @@
 /**
  * The invoice: what this upstream billed, in the order in which it committed to. A line is written before the
- * response's first byte and never changes, except `completed`. Memory is bounded: the oldest lines are dropped, the
+ * response's first byte and never changes, except `completed`, and what is billed where the upstream stops with its client. Memory is bounded: the oldest lines are dropped, the
  * total stays.
  */
 import type { Usage } from './prices.ts';
@@ -78,6 +78,13 @@ export class Invoice {
     // Dropping a tenth at once keeps the price of a line constant.
     if (this.#lines.length > this.#maxLines * 1.1) this.#lines = this.#lines.slice(-this.#maxLines);
     return line;
+  }
+
+  /** Corrects a line: its client left, and the upstream stopped there. */
+  amend(line: InvoiceLine, usage: Usage, costPicoUsd: bigint): void {
+    this.#totalPicoUsd += costPicoUsd - BigInt(line.cost_pico_usd);
+    line.usage = usage;
+    line.cost_pico_usd = costPicoUsd.toString();
   }
 
   /** Lines numbered above `after`, oldest first. */

@@ -1,7 +1,7 @@
 /** The command `tollgate simulator`: the simulated OpenAI alone, until SIGINT or SIGTERM. */
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
-import { FAULT_PRESETS, type FaultPreset, type Mode } from './profile.ts';
+import { FAULT_PRESETS, type FaultPreset, LIMIT_NAMES, type Mode, USAGE_REPORTS } from './profile.ts';
 import { startSimulator } from './simulator.ts';
 
 const HELP = `Usage: tollgate simulator [options]
@@ -20,6 +20,12 @@ The organization's usage report (/v1/organization/usage/completions and /embeddi
   --first-byte-ms <n>    before the headers (0)
   --chunk-ms <n>         between two events of a stream (0)
   --tokens-per-s <n>     how fast a model writes (0: at once)
+  --limit-names <which>  names of a chat's limit: ${LIMIT_NAMES.join(', ')} (openai)
+  --ignore-limits        whatever output limit is asked for, the lengths above are written
+  --hidden-reasoning <n> tokens of reasoning that no limit covers and no text shows (0)
+  --usage <how>          a stream reports it: ${USAGE_REPORTS.join(', ')} (once)
+  --chunk-tokens <n>     tokens of one event of a stream (0: not counted)
+  --stops-with-client    a client that leaves is billed what was written until then
   --api-key <key>        the only key accepted (any)
   --admin-key <key>      the only key that opens the usage reports (any that begins with sk-admin-)
   --max-lines <n>        invoice lines kept in memory (1000000)
@@ -32,6 +38,13 @@ function whole(name: string, text: string): number {
   if (!/^\d{1,10}$/.test(text))
     throw new RangeError(`--${name} is a whole number, not ${JSON.stringify(text)}`);
   return Number(text);
+}
+
+function oneOf<Value extends string>(name: string, text: string, values: readonly Value[]): Value {
+  const value = values.find((each) => each === text);
+  if (value === undefined)
+    throw new RangeError(`--${name} is one of ${values.join(', ')}, not ${JSON.stringify(text)}`);
+  return value;
 }
 
 function isMode(text: string): text is Mode {
@@ -57,6 +70,12 @@ export async function run(argv: string[]): Promise<void> {
       'first-byte-ms': { type: 'string', default: '0' },
       'chunk-ms': { type: 'string', default: '0' },
       'tokens-per-s': { type: 'string', default: '0' },
+      'limit-names': { type: 'string', default: 'openai' },
+      'ignore-limits': { type: 'boolean', default: false },
+      'hidden-reasoning': { type: 'string', default: '0' },
+      usage: { type: 'string', default: 'once' },
+      'chunk-tokens': { type: 'string', default: '0' },
+      'stops-with-client': { type: 'boolean', default: false },
       'api-key': { type: 'string' },
       'admin-key': { type: 'string' },
       'max-lines': { type: 'string', default: '1000000' },
@@ -70,6 +89,8 @@ export async function run(argv: string[]): Promise<void> {
   const { mode, faults, 'api-key': apiKey, 'admin-key': adminKey } = values;
   if (!isMode(mode)) throw new RangeError(`--mode is normal or worst, not ${JSON.stringify(mode)}`);
   if (!isPreset(faults)) throw new RangeError(`no such fault preset: ${JSON.stringify(faults)}`);
+  const usage = oneOf('usage', values.usage, USAGE_REPORTS);
+  const limitNames = oneOf('limit-names', values['limit-names'], LIMIT_NAMES);
   const simulator = await startSimulator({
     port: whole('port', values.port),
     host: values.host,
@@ -82,6 +103,12 @@ export async function run(argv: string[]): Promise<void> {
       firstByteMs: whole('first-byte-ms', values['first-byte-ms']),
       chunkMs: whole('chunk-ms', values['chunk-ms']),
       outputTokensPerSecond: whole('tokens-per-s', values['tokens-per-s']),
+      limitNames,
+      ignoresLimits: values['ignore-limits'],
+      hiddenReasoningTokens: whole('hidden-reasoning', values['hidden-reasoning']),
+      usageReports: usage,
+      chunkTokens: whole('chunk-tokens', values['chunk-tokens']),
+      stopsWithClient: values['stops-with-client'],
     },
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(adminKey === undefined ? {} : { adminKey }),

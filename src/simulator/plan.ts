@@ -27,6 +27,8 @@ export interface Plan {
   rejectedPredictionTokens: number;
   tier: Tier;
   costPicoUsd: bigint;
+  /** What usage costs in the tier and at the rates of this call. */
+  billOf(usage: Usage): bigint;
 }
 
 export interface PlanContext {
@@ -77,8 +79,8 @@ export function planCall(call: ModelCall, context: PlanContext): Plan | ApiError
       reasoning_tokens: reasoningTokens,
     };
     const fees = call.model.feePerCallPicoUsd + BigInt(searches) * (call.searches?.feePicoUsd ?? 0n);
-    const costPicoUsd = bill(usage, rates, call.keepsCache12h, fees);
-    return { usage, searches, returned, rejectedPredictionTokens, tier, costPicoUsd };
+    const billOf = (used: Usage) => bill(used, rates, call.keepsCache12h, fees);
+    return { usage, searches, returned, rejectedPredictionTokens, tier, costPicoUsd: billOf(usage), billOf };
   };
   return choosePlan(call, context, tierDraw, priced);
 }
@@ -89,6 +91,19 @@ const FOUND_TOKENS = 2000;
 function planSearches({ searches }: ModelCall, { mode, random }: PlanContext): number {
   if (searches === null) return 0;
   return mode === 'worst' ? searches.most : Math.min(searches.most, Math.floor(random() * 3));
+}
+
+/** What is billed of a call whose output ended after so many tokens. */
+export function billPart(
+  { usage, billOf }: Plan,
+  outputTokens: number,
+): { usage: Usage; costPicoUsd: bigint } {
+  const used = {
+    ...usage,
+    output_tokens: outputTokens,
+    reasoning_tokens: Math.min(usage.reasoning_tokens, outputTokens),
+  };
+  return { usage: used, costPicoUsd: billOf(used) };
 }
 
 function checkLength(call: ModelCall, inputTokens: number): ApiError | null {
@@ -106,11 +121,13 @@ function planCandidate(call: ModelCall, { mode, profile, directives, random }: P
   const drawn = lognormal(random, profile.medianOutputTokens, profile.p99OutputTokens);
   const reasoningShare = random() * MOST_REASONING;
   const wanted = directives.outputTokens ?? (mode === 'worst' ? call.outputTokensMost : drawn);
-  const tokens = directives.ignoreLimit ? wanted : Math.min(wanted, call.outputTokensMost);
+  const ignoresLimit = directives.ignoreLimit ?? profile.ignoresLimits;
+  const written = ignoresLimit ? wanted : Math.min(wanted, call.outputTokensMost);
+  const hidden = directives.hiddenReasoningTokens ?? profile.hiddenReasoningTokens;
   return {
-    tokens,
-    reasoningTokens: call.model.reasoning ? Math.floor(tokens * reasoningShare) : 0,
-    cut: wanted >= call.outputTokensMost,
+    tokens: written + hidden,
+    reasoningTokens: hidden + (call.model.reasoning ? Math.floor(written * reasoningShare) : 0),
+    cut: !ignoresLimit && wanted >= call.outputTokensMost,
   };
 }
 

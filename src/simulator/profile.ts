@@ -4,6 +4,16 @@ import type { FaultName } from './faults.ts';
 /** `worst` bills every request at the most that it allows; `normal` draws from the seed. */
 export type Mode = 'normal' | 'worst';
 
+/**
+ * `once`: in the usage chunk or the last event, if it was asked for. `late`: the same, after the end and a delay. `partly`: in
+ * the events of the first half alone. `twice`: two times at the end. `never`. `every_chunk`: as it grows, and at the end.
+ */
+export const USAGE_REPORTS = ['once', 'late', 'partly', 'twice', 'never', 'every_chunk'] as const;
+export type UsageReports = (typeof USAGE_REPORTS)[number];
+
+export const LIMIT_NAMES = ['openai', 'either', 'max_tokens'] as const;
+export type LimitNames = (typeof LIMIT_NAMES)[number];
+
 /** Chances are probabilities in [0, 1]. */
 export interface Profile {
   medianOutputTokens: number;
@@ -20,6 +30,20 @@ export interface Profile {
   chunkMs: number;
   /** The speed of the output, which delays a response by its tokens, a stream piece by piece. 0: no delay. */
   outputTokensPerSecond: number;
+  /** The limit of a chat is read as OpenAI reads it, under either name as vLLM does, or as `max_tokens` alone as Ollama does. */
+  limitNames: LimitNames;
+  /** Output limits are ignored: what is written is what `medianOutputTokens` and its like say. */
+  ignoresLimits: boolean;
+  /** Tokens that a reasoning model, or one that hides it, thinks beside what it writes; no limit covers them. */
+  hiddenReasoningTokens: number;
+  /** How a stream reports its usage; JSON has it unless `never`. */
+  usageReports: UsageReports;
+  /** Before the usage, where it comes late. */
+  usageDelayMs: number;
+  /** Tokens of one event with text, each a word; 0: as many events as `maxChunks` allows, of one word each. */
+  chunkTokens: number;
+  /** A client that leaves is billed what was written until then, instead of all. */
+  stopsWithClient: boolean;
   /** Most events with text per choice; short, because a test rarely needs one event for each token. */
   maxChunks: number;
   /** Output is readable, instead of hostile to careless parsers. */
@@ -43,6 +67,13 @@ export const DEFAULT_PROFILE: Profile = {
   firstByteMs: 0,
   chunkMs: 0,
   outputTokensPerSecond: 0,
+  limitNames: 'openai',
+  ignoresLimits: false,
+  hiddenReasoningTokens: 0,
+  usageReports: 'once',
+  usageDelayMs: 200,
+  chunkTokens: 0,
+  stopsWithClient: false,
   maxChunks: 24,
   plainText: false,
   faults: {},

@@ -1,5 +1,5 @@
 /** Chat completions and legacy completions on the wire: one JSON object, or a stream of chunks. */
-import { type Choice, completionUsage, DONE_EVENT, dataEvent, type Output } from './output.ts';
+import { type Choice, completionUsage, DONE_EVENT, dataEvent, type Output, saysUsage } from './output.ts';
 
 const FINGERPRINT = 'fp_7e1f6e5c1d';
 /** Real streams pad their chunks so that their sizes do not betray the words. */
@@ -23,7 +23,7 @@ export function chatJson(output: Output): string {
         logprobs: null,
         finish_reason: finishReason(choice),
       })),
-      usage: output.withUsage ? completionUsage(output) : undefined,
+      usage: saysUsage(output) ? completionUsage(output) : undefined,
       service_tier: plan.tier,
       system_fingerprint: FINGERPRINT,
     },
@@ -44,19 +44,48 @@ export function chatEvents(output: Output): string[] {
     !options.include_obfuscation
   );
   const events: string[] = [];
-  const add = (index: number, delta: string, finish: string): void => {
+  const running = runningUsage(output);
+  const add = (index: number, delta: string, finish: string, isText = false): void => {
     const padding = obfuscated ? `,"obfuscation":"${OBFUSCATION.slice(events.length % 8)}"` : '';
     const choice = `{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":${finish}}`;
-    events.push(dataEvent(`${head}${choice}]${nullUsage}${padding}}`));
+    events.push(dataEvent(`${head}${choice}]${running(isText) ?? nullUsage}${padding}}`));
   };
   for (const { index } of output.choices)
     add(index, '{"role":"assistant","content":"","refusal":null}', 'null');
-  interleave(output.choices, (index, piece) => add(index, `{"content":${JSON.stringify(piece)}}`, 'null'));
+  interleave(output.choices, (index, piece) =>
+    add(index, `{"content":${JSON.stringify(piece)}}`, 'null', true),
+  );
   for (const choice of output.choices) add(choice.index, '{}', `"${finishReason(choice)}"`);
-  if (call.includeUsage && output.withUsage) {
-    events.push(dataEvent(`${head}],"usage":${JSON.stringify(completionUsage(output))}}`));
-  }
+  return ended(output, events, dataEvent(`${head}],"usage":${JSON.stringify(completionUsage(output))}}`));
+}
+
+/**
+ * The usage member of each event where it grows with the output; null where that event has none of its own. Of hidden
+ * reasoning it tells from the first event on.
+ */
+function runningUsage(output: Output): (isText: boolean) => string | null {
+  const { usageReports, call, plan, choices } = output;
+  if (usageReports !== 'every_chunk' && usageReports !== 'partly') return () => null;
+  const textEvents = choices.reduce((sum, { pieces }) => sum + pieces.length, 0);
+  const hidden = plan.usage.reasoning_tokens;
+  const visible = plan.usage.output_tokens - hidden;
+  let written = 0;
+  return (isText) => {
+    if (isText) written++;
+    if (!call.includeUsage || (usageReports === 'partly' && written > textEvents / 2)) return null;
+    const tokens = written === 0 ? 0 : hidden + Math.ceil((visible * written) / Math.max(1, textEvents));
+    return `,"usage":${JSON.stringify(completionUsage(output, tokens))}`;
+  };
+}
+
+/** The end of a stream of chunks, with its usage chunk as often and as early as it is reported. */
+function ended(output: Output, events: string[], usage: string): string[] {
+  const { call, usageReports } = output;
+  const isWanted = call.includeUsage && saysUsage(output) && usageReports !== 'partly';
+  if (isWanted && usageReports !== 'late') events.push(usage);
+  if (isWanted && usageReports === 'twice') events.push(usage);
   events.push(DONE_EVENT);
+  if (isWanted && usageReports === 'late') events.push(usage);
   return events;
 }
 
@@ -73,7 +102,7 @@ export function completionJson(output: Output): string {
         logprobs: null,
         finish_reason: finishReason(choice),
       })),
-      usage: output.withUsage ? completionUsage(output) : undefined,
+      usage: saysUsage(output) ? completionUsage(output) : undefined,
     },
     null,
     2,
@@ -86,17 +115,15 @@ export function completionEvents(output: Output): string[] {
   const model = `],"model":${JSON.stringify(call.servedName)}`;
   const nullUsage = call.includeUsage ? ',"usage":null' : '';
   const events: string[] = [];
-  const add = (index: number, text: string, finish: string): void => {
+  const running = runningUsage(output);
+  const add = (index: number, text: string, finish: string, isText = false): void => {
     const choice = `{"text":${JSON.stringify(text)},"index":${index},"logprobs":null,"finish_reason":${finish}}`;
-    events.push(dataEvent(`${head}${choice}${model}${nullUsage}}`));
+    events.push(dataEvent(`${head}${choice}${model}${running(isText) ?? nullUsage}}`));
   };
-  interleave(output.choices, (index, piece) => add(index, piece, 'null'));
+  interleave(output.choices, (index, piece) => add(index, piece, 'null', true));
   for (const choice of output.choices) add(choice.index, '', `"${finishReason(choice)}"`);
-  if (call.includeUsage && output.withUsage) {
-    events.push(dataEvent(`${head}${model},"usage":${JSON.stringify(completionUsage(output))}}`));
-  }
-  events.push(DONE_EVENT);
-  return events;
+  const usage = JSON.stringify(completionUsage(output));
+  return ended(output, events, dataEvent(`${head}${model},"usage":${usage}}`));
 }
 
 /** Parallel choices of one request arrive mixed. */

@@ -1,5 +1,5 @@
 /** The Responses API on the wire: the response object, and the events of its stream. */
-import type { Output } from './output.ts';
+import { type Output, saysUsage } from './output.ts';
 
 type Status = 'in_progress' | 'completed' | 'incomplete';
 
@@ -46,6 +46,13 @@ function responseUsage({ plan }: Output): object {
     output_tokens_details: { reasoning_tokens: usage.reasoning_tokens },
     total_tokens: usage.input_tokens + usage.output_tokens,
   };
+}
+
+/** Usage in the middle is no part of this API's streams: a server that reports a part of it reports none at the end. */
+function usageAtEnd(output: Output): object | null {
+  return saysUsage(output) && !(output.call.stream && output.usageReports === 'partly')
+    ? responseUsage(output)
+    : null;
 }
 
 function reasoningItem(output: Output): object {
@@ -104,7 +111,7 @@ function responseObject(output: Output, status: Status): object {
       ? { tool_usage: { web_search: { num_requests: plan.searches } } }
       : {}),
     service_tier: done ? plan.tier : (call.body.service_tier ?? 'auto'),
-    usage: done ? (output.withUsage ? responseUsage(output) : undefined) : null,
+    usage: done ? (output.withUsage ? usageAtEnd(output) : undefined) : null,
   };
 }
 
@@ -139,5 +146,7 @@ export function responseEvents(output: Output): string[] {
   add('response.content_part.done', { ...place, part: outputText(text(output)) });
   add('response.output_item.done', { output_index, item: messageItem(output, status) });
   if (output.withUsage) add(`response.${status}`, { response: responseObject(output, status) });
+  if (output.withUsage && output.usageReports === 'twice')
+    add(`response.${status}`, { response: responseObject(output, status) });
   return events;
 }
