@@ -10,6 +10,13 @@ import type { Meter } from '../domain/limit.ts';
 import { openEndedClaim } from '../domain/open-ended.ts';
 import { type Claim, claimed } from '../domain/quantities.ts';
 
+/** A claim that is known. `outputLimit`: to be written into the request all the same; missing or null: none. */
+interface FixedSize {
+  type: 'fixed';
+  claim: Claim;
+  outputLimit?: number | null;
+}
+
 /** What a call asks for. */
 export interface ReservationRequest {
   account: Account;
@@ -17,7 +24,7 @@ export interface ReservationRequest {
   /** It costs nothing: it needs no budget, but its request and its slot count. */
   isFree: boolean;
   /** `open_ended`: the client set no output limit, so the call holds a share of what its budgets have left. */
-  size: { type: 'fixed'; claim: Claim } | { type: 'open_ended'; estimate: Estimate };
+  size: FixedSize | { type: 'open_ended'; estimate: Estimate };
   /** How long the call has waited already, before the rules changed. */
   waitedMs: number;
   /** Memory that the call keeps while it waits. */
@@ -171,12 +178,15 @@ export function admit(
 ): Admission | Wait {
   let outputLimit: number | null = null;
   let claim: Claim;
-  if (size.type === 'fixed') claim = size.claim;
-  else {
+  if (size.type === 'fixed') {
+    claim = size.claim;
+    outputLimit = size.outputLimit ?? null;
+  } else {
     const { estimate } = size;
     const sized = openEndedClaim(estimate, { pools, crowd, last });
     claim = sized.claim;
-    if (sized.outputTokens !== estimate.maxOutputTokens) outputLimit = sized.outputTokens;
+    const isModels = estimate.outputCeiling === null && sized.outputTokens === estimate.maxOutputTokens;
+    if (!isModels) outputLimit = sized.outputTokens;
   }
   const amounts: bigint[] = [];
   for (const pool of pools) {

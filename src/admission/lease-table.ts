@@ -206,6 +206,7 @@ export class LeaseTable {
       for (const lease of leases) {
         const held = amounts[at] ?? 0n;
         const paid = settled[at++] ?? 0n;
+        if (paid > held) lease.overran(paid - held);
         if (held > 0n && !(isPersisted && pool.isPersistable)) {
           lease.release(held, paid < held ? paid : held, nowMs);
         }
@@ -270,6 +271,15 @@ export class LeaseTable {
     for (const lease of this.#leases.values()) {
       if (teamIds === 'all' || teamIds.has(lease.spec.teamId)) lease.revoke();
     }
+  }
+
+  /** What calls of these teams cost beyond their holds, by lease. */
+  overruns(teamIds: ReadonlySet<string>): [Lease, bigint][] {
+    const found: [Lease, bigint][] = [];
+    for (const lease of this.#leases.values()) {
+      if (lease.overrun > 0n && teamIds.has(lease.spec.teamId)) found.push([lease, lease.overrun]);
+    }
+    return found;
   }
 
   /** Others want more of these counters than there is: what is free here goes back. */

@@ -20,6 +20,8 @@ export interface LeaseSnapshot {
   revocations: number;
   /** What Postgres had persisted as holds of their own. */
   persisted: bigint;
+  /** What calls had cost beyond their holds, as far as Postgres knew. */
+  overrun: bigint;
 }
 
 export class Lease implements LeaseView {
@@ -45,6 +47,10 @@ export class Lease implements LeaseView {
   #spentInState = 0n;
   /** Of `settled`, what Postgres persists as holds of their own: not spent yet. */
   #persisted = 0n;
+  /** What calls cost beyond their holds, which no lease paid: in all, known to Postgres, and counted in `state`. */
+  #overrun = 0n;
+  #overrunFlushed = 0n;
+  #overrunInState = 0n;
   #isSuspended = false;
   #isRevoked = false;
   #revocations = 0;
@@ -80,7 +86,8 @@ export class Lease implements LeaseView {
 
   /** What is known when Postgres is asked; its reply knows no less. */
   get snapshot(): LeaseSnapshot {
-    return { revocations: this.#revocations, persisted: this.#persisted };
+    const overrun = this.#overrunFlushed;
+    return { revocations: this.#revocations, persisted: this.#persisted, overrun };
   }
 
   /**
@@ -106,6 +113,7 @@ export class Lease implements LeaseView {
       this.returned = lease.returned;
     }
     this.#spentInState = lease.settled - asked.persisted;
+    this.#overrunInState = asked.overrun;
     const { amount, settled, held } = counter;
     this.state = { amount, settled, held, leased: counter.leased - (this.returned - lease.returned) };
     this.isAbsent = counter.isAbsent ?? false;
@@ -126,6 +134,29 @@ export class Lease implements LeaseView {
   get ceiling(): bigint {
     const spentSince = this.settled - this.#persisted - this.#spentInState;
     return this.state === null ? -spentSince : this.state.amount - this.state.settled - spentSince;
+  }
+
+  /** A call cost this much more than it held here. */
+  overran(excess: bigint): void {
+    this.#overrun += excess;
+  }
+
+  /** All that calls cost beyond their holds. */
+  get overrun(): bigint {
+    return this.#overrun;
+  }
+
+  /** Postgres has the events of overruns up to this sum. */
+  overrunFlushed(sum: bigint): void {
+    if (sum > this.#overrunFlushed) this.#overrunFlushed = sum;
+  }
+
+  /**
+   * The same as `ceiling`, less overruns that Postgres's last reply did not count. One that was flushed while Postgres
+   * replied may be counted twice until its next reply: too little for a decision, and right for what is said of it.
+   */
+  get left(): bigint {
+    return this.ceiling - (this.#overrun - this.#overrunInState);
   }
 
   /** What the counter has left for this instance and all others. */
@@ -284,6 +315,13 @@ export class LeasedPool implements PoolView {
     let ceiling = 0n;
     for (const lease of this.leases) ceiling += lease.state ? lease.ceiling : lease.spec.amount;
     return ceiling;
+  }
+
+  /** What may still be spent, overruns counted. */
+  get left(): bigint {
+    let left = 0n;
+    for (const lease of this.leases) left += lease.state ? lease.left : lease.spec.amount;
+    return left;
   }
 
   get remaining(): bigint {

@@ -10,6 +10,7 @@ import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type Principal } f
 import type { PicoUsd } from './money.ts';
 import { includesModel } from './price.ts';
 import { type CounterState, unlent } from './quantities.ts';
+import type { ClientGone } from './upstream.ts';
 import type { Warning } from './warning.ts';
 
 /** Counters that together must cover a call: one limit, or all usable grants in the order in which they pay. */
@@ -45,6 +46,8 @@ export interface Account {
   unlimited: boolean;
   /** Calls go on without the ledger while Postgres is away, if nothing strict binds them. */
   failOpen: boolean;
+  /** What becomes of a call whose client leaves; null: as the upstream is set. */
+  onClientGone: ClientGone | null;
   /** Thresholds that its grants and limits have reached. */
   warnings: Warning[];
   /** The team's calls of unknown outcome, the latest of them, as Postgres knew them when the key was read. */

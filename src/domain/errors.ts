@@ -40,6 +40,7 @@ export const ERRORS = {
   upstream_unavailable: { kind: 'error', status: 503, type: 'api_error', retryable: true },
   upstream_unreachable: { kind: 'error', status: 502, type: 'api_error', retryable: true },
   upstream_interrupted: { kind: 'error', status: 502, type: 'api_error', retryable: false },
+  upstream_over_limit: { kind: 'error', status: 502, type: 'api_error', retryable: false },
   upstream_not_configured: { kind: 'error', status: 503, type: 'api_error', retryable: false },
   gateway_busy: { kind: 'error', status: 503, type: 'api_error', retryable: true },
   upstream_busy: { kind: 'error', status: 503, type: 'api_error', retryable: true },

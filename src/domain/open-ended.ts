@@ -76,8 +76,8 @@ function leastOutputTokens(estimate: Estimate, meter: Meter, room: bigint, amoun
   return Math.max(SMALLEST_USEFUL_OUTPUT_TOKENS, Math.min(4096, small));
 }
 
-function ceilingOf({ maxOutputTokens }: Estimate): number {
-  return maxOutputTokens ?? UNSOURCED_MAX_OUTPUT_TOKENS;
+function ceilingOf({ outputCeiling, maxOutputTokens }: Estimate): number {
+  return outputCeiling ?? maxOutputTokens ?? UNSOURCED_MAX_OUTPUT_TOKENS;
 }
 
 /** Whether output tokens count on a meter. */

@@ -43,9 +43,15 @@ export class Flusher {
    * again once Postgres has that call's event, since it lent in between without knowing of it.
    */
   overran(teamId: string): void {
-    const revoke = () => this.#options.leases.revoke(new Set([teamId, ORGANIZATION_ID]));
+    const { leases } = this.#options;
+    const teamIds = new Set([teamId, ORGANIZATION_ID]);
+    const overruns = leases.overruns(teamIds);
+    const revoke = () => leases.revoke(teamIds);
     revoke();
-    void this.drain().then(revoke, revoke);
+    void this.drain().then(() => {
+      for (const [lease, sum] of overruns) lease.overrunFlushed(sum);
+      revoke();
+    }, revoke);
   }
 
   /** Asks Postgres to persist these holds. Asked before their events, so it knows them when they end. */

@@ -5,6 +5,7 @@
  */
 import { ApiError } from '../domain/errors.ts';
 import type { Operation } from '../domain/operation.ts';
+import type { LimitFields } from '../domain/upstream.ts';
 import {
   type Bounds,
   countNames,
@@ -270,6 +271,8 @@ export interface RequestEdits {
   maxToolCalls?: number | undefined;
   /** Asks a chat or completions stream for its usage chunk. */
   includeUsage?: boolean | undefined;
+  /** Names under which the limit of a chat is sent, the client's own too; missing or null: the one that the API has. */
+  limitFields?: LimitFields | null;
 }
 
 const OPENING_BRACE = 0x7b;
@@ -330,6 +333,7 @@ function editedFields(request: ParsedRequest, members: Members, edits: RequestEd
     if (!members.hasLimit) fields[outputLimitField] = defaultOutputTokens;
   }
   if (edits.maxToolCalls !== undefined) fields.max_tool_calls = edits.maxToolCalls;
+  if (edits.limitFields) addLimitFields(fields, request, json, edits);
   if (edits.serviceTier !== undefined && descriptor.hasServiceTier) {
     if (operation.serviceTier !== null) throw new Error('the client named a service tier');
     fields.service_tier = edits.serviceTier;
@@ -338,6 +342,22 @@ function editedFields(request: ParsedRequest, members: Members, edits: RequestEd
     fields.stream_options = { ...members.streamOptions, include_usage: true };
   }
   return fields;
+}
+
+/** Writes the limit under every name that is to be sent and that the client left out: not every server reads the API's. */
+function addLimitFields(
+  fields: JsonObject,
+  { descriptor, operation }: ParsedRequest,
+  json: JsonObject,
+  { limitFields, outputLimit = operation.outputTokensLimit ?? undefined }: RequestEdits,
+): void {
+  const { outputLimitField, olderLimitField } = descriptor;
+  if (outputLimitField === null || olderLimitField === null || outputLimit === undefined) return;
+  if (limitFields === olderLimitField) delete fields[outputLimitField];
+  for (const name of [outputLimitField, olderLimitField]) {
+    const isWanted = limitFields === 'both' || limitFields === name;
+    if (isWanted && (json[name] ?? null) === null) fields[name] = outputLimit;
+  }
 }
 
 /**

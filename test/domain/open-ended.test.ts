@@ -15,6 +15,7 @@ function open(maxOutputTokens: number | null): Estimate {
     openEnded: true,
     outputTokensPerChoice: null,
     maxOutputTokens,
+    outputCeiling: null,
     billing: { fixed: 10 ** 10, perOutputToken: 10 ** 9, denominator: 1, exact: null },
     otherBillings: [],
   };

@@ -14,6 +14,7 @@ export function accountOf(changes: Partial<Account> & { teamId?: string; keyId?:
     prepaid: grants.length > 0,
     unlimited: false,
     failOpen: false,
+    onClientGone: null,
     warnings: [],
     unknown: [],
     ...rest,

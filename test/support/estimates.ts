@@ -21,6 +21,7 @@ export function openEstimate(options: OpenEstimateOptions): Estimate {
     openEnded: true,
     outputTokensPerChoice: null,
     maxOutputTokens,
+    outputCeiling: null,
     billing: { fixed: Number(inputCost), perOutputToken: Number(perToken), denominator: 1, exact: null },
     otherBillings: [],
   };

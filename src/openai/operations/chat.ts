@@ -1,17 +1,54 @@
 /** Chat completions. */
 import { type Bounds, type Fields, isObject, MAX_TOKENS, readPromptCache, readTextModel } from '../body.ts';
 import { readContent, readSearchModel, readTools } from '../prompt.ts';
-import { COMPLETION_USAGE, metered } from './descriptor.ts';
+import {
+  COMPLETION_USAGE,
+  CONVERSATION_FIELDS,
+  LONG_OUTPUT,
+  metered,
+  SAMPLING_FIELDS,
+  SHARED_FIELDS,
+} from './descriptor.ts';
 
 export const CHAT = [
   metered({
     name: 'chat.completions',
     path: '/chat/completions',
     bound: readChat,
-    usage: { members: COMPLETION_USAGE, answer: 'choices', skipsArrays: false, stream: 'chunk' },
+    usage: {
+      members: COMPLETION_USAGE,
+      answer: 'choices',
+      piece: 'delta',
+      skipsArrays: false,
+      stream: 'chunk',
+    },
     outputLimitField: 'max_completion_tokens',
     olderLimitField: 'max_tokens',
     hasServiceTier: true,
+    fields: [
+      ...[
+        ...SHARED_FIELDS,
+        ...SAMPLING_FIELDS,
+        ...CONVERSATION_FIELDS,
+        'audio',
+        'function_call',
+        'functions',
+      ],
+      ...[
+        'max_completion_tokens',
+        'messages',
+        'modalities',
+        'prediction',
+        'reasoning_effort',
+        'response_format',
+      ],
+      ...['verbosity', 'web_search_options'],
+    ],
+    probe: {
+      limit: 1,
+      body: { max_completion_tokens: 1, messages: [{ role: 'user', content: LONG_OUTPUT }] },
+      choicesField: 'n',
+    },
     object: { kind: 'stored_completion', makes: true },
     report: 'completions',
     otel: 'chat',

@@ -1,6 +1,6 @@
 /** Operations whose input is a list of prompts: legacy completions and embeddings. */
 import { type Bounds, type Fields, type Json, MAX_TOKENS } from '../body.ts';
-import { COMPLETION_USAGE, metered } from './descriptor.ts';
+import { COMPLETION_USAGE, LONG_OUTPUT, metered, SAMPLING_FIELDS, SHARED_FIELDS } from './descriptor.ts';
 
 /** What the API writes when a completion names no limit (its published schema). Other servers write without end. */
 const DEFAULT_COMPLETION_TOKENS = 16;
@@ -10,9 +10,17 @@ export const PROMPTS = [
     name: 'completions',
     path: '/completions',
     bound: readCompletions,
-    usage: { members: COMPLETION_USAGE, answer: 'choices', skipsArrays: false, stream: 'chunk' },
+    usage: {
+      members: COMPLETION_USAGE,
+      answer: 'choices',
+      piece: 'text',
+      skipsArrays: false,
+      stream: 'chunk',
+    },
     outputLimitField: 'max_tokens',
     defaultOutputTokens: DEFAULT_COMPLETION_TOKENS,
+    fields: [...SHARED_FIELDS, ...SAMPLING_FIELDS, 'best_of', 'echo', 'prompt', 'suffix'],
+    probe: { limit: 1, body: { max_tokens: 1, prompt: LONG_OUTPUT }, choicesField: 'n' },
     report: 'completions',
     otel: 'text_completion',
   }),
@@ -22,9 +30,11 @@ export const PROMPTS = [
     bound: readEmbeddings,
     // OpenAPI specification 2.3.0, POST /embeddings: inputs that sum to more are refused.
     inputAtMostModelMaximum: true,
+    fields: ['model', 'user', 'dimensions', 'encoding_format', 'input'],
     usage: {
       members: { ...COMPLETION_USAGE, output: null },
       answer: 'data',
+      piece: 'text',
       skipsArrays: true,
       stream: 'none',
     },

@@ -3,7 +3,7 @@
  * one; the table of all (table.ts) makes the router, the names, the metric labels and docs/COVERAGE.md from them.
  * Nothing else in `src/` asks which operation a call is: what differs between two operations is a field here.
  */
-import type { Bounds, Fields, OutputLimitField } from '../body.ts';
+import type { Bounds, Fields, JsonObject, OutputLimitField } from '../body.ts';
 
 /**
  * `metered`: costs money, held before it is sent and settled from its usage. `free`: costs nothing, only its request
@@ -30,6 +30,8 @@ export interface UsagePlace {
   members: UsageMembers;
   /** The member that every whole answer has: without it a response is no answer. */
   answer: 'choices' | 'output' | 'data';
+  /** The member that holds a piece of the output, in the chunks or events of a stream. */
+  piece: 'delta' | 'text';
   /** The response holds long lists of numbers, which are left out when its usage is read. */
   skipsArrays: boolean;
   /**
@@ -38,6 +40,40 @@ export interface UsagePlace {
    */
   stream: 'chunk' | 'terminal_event' | 'none';
 }
+
+/** A request for a long output with the least limit that the API accepts. */
+export interface LimitProbe {
+  /** Output tokens. */
+  readonly limit: number;
+  /** Without a model. */
+  readonly body: JsonObject;
+  /** The field that asks for several choices; null: there is always one. */
+  readonly choicesField: 'n' | null;
+}
+
+/** What a probe asks for: far more than its limit. */
+export const LONG_OUTPUT =
+  'Count from 1 to 2000 in words, one number a line. Begin at once and leave nothing out.';
+
+/** Fields that several operations have. */
+export const SHARED_FIELDS = ['model', 'stream', 'stream_options', 'temperature', 'top_p', 'user'];
+/** Those of the operations that sample text, before Responses. */
+export const SAMPLING_FIELDS = [
+  ...['frequency_penalty', 'logit_bias', 'logprobs', 'max_tokens', 'n', 'presence_penalty', 'seed', 'stop'],
+];
+/** Those that chat and Responses share. */
+export const CONVERSATION_FIELDS = [
+  ...['metadata', 'moderation', 'parallel_tool_calls', 'prompt_cache_key', 'prompt_cache_options'],
+  ...[
+    'prompt_cache_retention',
+    'safety_identifier',
+    'service_tier',
+    'store',
+    'tool_choice',
+    'tools',
+    'top_logprobs',
+  ],
+];
 
 export interface Descriptor {
   /** Stable name: in events, metrics, logs and the admin API. */
@@ -61,6 +97,10 @@ export interface Descriptor {
   readonly olderLimitField: 'max_tokens' | null;
   /** The limit that the API documents where a request names none, and which is then written in; null: there is none. */
   readonly defaultOutputTokens: number | null;
+  /** The fields that the API documents (specification 2.3.0); null: they are not needed, since none can move a cost. */
+  readonly fields: readonly string[] | null;
+  /** What finds out whether an upstream keeps an output limit; null: the operation has none. */
+  readonly probe: LimitProbe | null;
   /** The request may name a service tier. */
   readonly hasServiceTier: boolean;
   /** Models that have no price; others without one are not named in the ledger. */
@@ -86,6 +126,8 @@ const DEFAULTS = {
   defaultOutputTokens: null,
   hasServiceTier: false,
   knownModels: [],
+  fields: null,
+  probe: null,
   object: null,
   report: null,
   listsModels: false,

@@ -9,24 +9,48 @@ import {
   readTextModel,
 } from '../body.ts';
 import { readInput, readSearchModel, readTools, refuseStored } from '../prompt.ts';
-import { metered, RESPONSE_USAGE } from './descriptor.ts';
+import { CONVERSATION_FIELDS, LONG_OUTPUT, metered, RESPONSE_USAGE, SHARED_FIELDS } from './descriptor.ts';
+
+/** The least `max_output_tokens` that the API accepts (its published schema). */
+const MIN_OUTPUT_TOKENS = 16;
 
 export const RESPONSES = [
   metered({
     name: 'responses',
     path: '/responses',
     bound: readResponses,
-    usage: { members: RESPONSE_USAGE, answer: 'output', skipsArrays: false, stream: 'terminal_event' },
+    usage: {
+      members: RESPONSE_USAGE,
+      answer: 'output',
+      piece: 'delta',
+      skipsArrays: false,
+      stream: 'terminal_event',
+    },
     outputLimitField: 'max_output_tokens',
     hasServiceTier: true,
+    fields: [
+      ...[
+        ...SHARED_FIELDS,
+        ...CONVERSATION_FIELDS,
+        'background',
+        'context_management',
+        'conversation',
+        'include',
+      ],
+      ...['input', 'instructions', 'max_output_tokens', 'max_tool_calls', 'previous_response_id', 'prompt'],
+      ...['reasoning', 'text', 'truncation'],
+    ],
+    probe: {
+      limit: MIN_OUTPUT_TOKENS,
+      body: { max_output_tokens: MIN_OUTPUT_TOKENS, input: LONG_OUTPUT },
+      choicesField: null,
+    },
     object: { kind: 'response', makes: true },
     report: 'completions',
     otel: 'chat',
   }),
 ];
 
-/** The least `max_output_tokens` that the API accepts (its published schema). */
-const MIN_OUTPUT_TOKENS = 16;
 
 /** The fields of `POST /v1/responses` that move cost. */
 function readResponses(fields: Fields): Bounds {

@@ -24,6 +24,7 @@ import {
   type Range,
   valueAt,
 } from '../wire/sse.ts';
+import type { OutputCounter } from './count.ts';
 
 /** A line longer than this is not kept: the stream then passes on without being metered. */
 const MAX_LINE_BYTES = 8 * 1024 * 1024;
@@ -54,12 +55,15 @@ export interface StreamMeterOptions {
   stripUsage: boolean;
   /** How many choices the stream carries side by side. */
   choices: number;
+  /** Counts the output meanwhile; missing: nothing does. */
+  counter?: OutputCounter;
 }
 
 export class StreamMeter {
   readonly #place: UsagePlace;
   readonly #stripUsage: boolean;
   readonly #choices: number;
+  readonly counter: OutputCounter | null;
   /** Bytes of a line whose end has not come yet. */
   #carry: Buffer[] = [];
   #carryBytes = 0;
@@ -88,6 +92,7 @@ export class StreamMeter {
     this.#place = place;
     this.#stripUsage = options.stripUsage && place.stream === 'chunk';
     this.#choices = options.choices;
+    this.counter = options.counter ?? null;
   }
 
   /** The stream ended as the API ends it, by `[DONE]` or the last event of a response, or said itself that it failed. */
@@ -113,6 +118,11 @@ export class StreamMeter {
     const last =
       value === -1 ? Number.NaN : Number.parseInt(this.#last.toString('latin1', value, value + 16), 10);
     return Number.isSafeInteger(last) ? last + 1 : 0;
+  }
+
+  /** Whether more output than this was written, by what is counted or by what the stream says itself. */
+  isOver(outputTokens: number): boolean {
+    return (this.#usage?.output_tokens ?? 0) > outputTokens || (this.counter?.isOver(outputTokens) ?? false);
   }
 
   /** What the stream said so far. */
@@ -191,6 +201,7 @@ export class StreamMeter {
   /** Meters whole lines and returns what the client gets of them. */
   #meterLines(lines: Buffer): Buffer {
     this.#last = lines;
+    this.counter?.add(lines);
     if (this.#place.stream === 'terminal_event') {
       this.#meterResponseEvents(lines);
       return lines;
