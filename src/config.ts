@@ -8,6 +8,7 @@
 import {
   boolean,
   databaseUrl,
+  fieldNames,
   hoursOf,
   integer,
   networks,
@@ -24,6 +25,7 @@ import {
   workers,
 } from './config/readers.ts';
 import { UNKNOWN_REASONS } from './domain/outcome.ts';
+import { CLIENT_GONE, ENCODINGS, LIMIT_FIELDS, PROFILES } from './domain/upstream.ts';
 
 interface Setting<T, Default extends string | null> {
   name: string;
@@ -58,6 +60,42 @@ export const SETTINGS = {
     'https://api.openai.com/v1',
     'Where the upstream API is.',
     upstreamUrl('https://api.openai.com/v1'),
+  ),
+  upstreamProfile: setting(
+    'TOLLGATE_UPSTREAM_PROFILE',
+    'openai',
+    "`openai`, or `compatible`: a server that speaks OpenAI's API and may not keep its rules (docs/UPSTREAMS.md).",
+    oneOf(PROFILES, 'compatible'),
+  ),
+  upstreamLimitFields: setting(
+    'TOLLGATE_UPSTREAM_LIMIT_FIELDS',
+    'both',
+    "Names under which a chat's output limit goes to a `compatible` upstream: `max_completion_tokens`, `max_tokens` or `both`.",
+    oneOf(LIMIT_FIELDS, 'max_tokens'),
+  ),
+  upstreamFields: setting(
+    'TOLLGATE_UPSTREAM_FIELDS',
+    null,
+    'Fields that pass to a `compatible` upstream beside those that Tollgate knows, separated by commas.',
+    fieldNames('lora,documents'),
+  ),
+  upstreamMaxOutputTokens: setting(
+    'TOLLGATE_UPSTREAM_MAX_OUTPUT_TOKENS',
+    null,
+    'The most tokens that one answer of a `compatible` upstream can have: the length of its context. No higher limit is written in.',
+    integer(1, 100_000_000, '8192'),
+  ),
+  upstreamTokenizer: setting(
+    'TOLLGATE_UPSTREAM_TOKENIZER',
+    null,
+    `Tokeniser by which the text of a \`compatible\` upstream is counted: ${ENCODINGS.map((name) => `\`${name}\``).join(', ')}. Unset: by its bytes.`,
+    oneOf(ENCODINGS, 'o200k_base'),
+  ),
+  clientGone: setting(
+    'TOLLGATE_CLIENT_GONE',
+    null,
+    'What becomes of a call whose client leaves: `finish` (its cost is known) or `cancel`. Unset: `finish`, of a `compatible` upstream `cancel`.',
+    oneOf(CLIENT_GONE, 'finish'),
   ),
   openaiAdminKey: setting(
     'OPENAI_ADMIN_KEY',

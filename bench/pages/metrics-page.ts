@@ -35,6 +35,7 @@ export async function timeMetricsPage({ db }: Database, scrapes: number): Promis
     flushLagSeconds: 0,
     journalSyncLagSeconds: 0,
     postgresUp: true,
+    upstreamLimits: null,
     installation: watched,
   }));
   const server = createServer((_, response) => void metrics.render().then((page) => response.end(page)));

@@ -28,6 +28,7 @@ import { errorResponse, notFound, ROOT } from './route.ts';
 import { sessionListRoutes, sessionRoutes } from './session.ts';
 import { teamRoutes } from './teams.ts';
 import { unknownRoutes } from './unknown.ts';
+import { upstreamRoute } from './upstream.ts';
 import { apiErrorRoutes, usageRoute } from './usage.ts';
 import { warningsRoute } from './warnings.ts';
 
@@ -62,6 +63,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     eventsCsvRoute,
     unknownRoutes,
     operationsRoute,
+    upstreamRoute,
     warningsRoute,
     auditRoute,
   ]) {

@@ -33,7 +33,8 @@ export function teamRoutes(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
     view: toTeam,
     list: (page) => listTeams(database, page),
     find: (id) => findTeam(database, id),
-    change: (id, { fail_open: failOpen, ...body }) => changeTeam(database, id, { ...body, failOpen }),
+    change: (id, { fail_open: failOpen, on_client_gone: onClientGone, ...body }) =>
+      changeTeam(database, id, { ...body, failOpen, onClientGone }),
     remove: (id) => deleteTeam(database, id),
   });
 }
@@ -45,6 +46,7 @@ function toTeam(team: TeamRow): z.input<typeof Team> {
     plan: team.plan,
     unlimited: team.unlimited,
     fail_open: team.failOpen,
+    on_client_gone: team.onClientGone,
     models: team.models,
     grants: team.grants.map((grant) => ({
       id: grant.id,

@@ -129,10 +129,10 @@ export class LeaseTable {
   remaining(account: Account, kind: CallKind, { pools: held }: Reservation): PicoUsd | null {
     const pools = this.#knownPoolsOf(account, kind) ?? held;
     let least: PicoUsd | null = null;
-    for (const { meter, ceiling } of pools) {
-      if (meter === 'cost_usd' && (least === null || ceiling < least)) least = ceiling;
+    for (const { meter, left } of pools) {
+      if (meter === 'cost_usd' && (least === null || left < least)) least = left;
     }
-    return least;
+    return least !== null && least < 0n ? 0n : least;
   }
 
   #pool(pool: Pool): LeasedPool {

@@ -159,3 +159,15 @@ export function databaseUrl(example: string): Reader<string> {
   const read = (text: string) => (/^postgres(ql)?:\/\//.test(text) ? text : null);
   return { read, wanted: 'a postgres:// URL', example };
 }
+
+const FIELDS_MAX = 100;
+
+/** Names of JSON fields. */
+export function fieldNames(example: string): Reader<string[]> {
+  const read = (text: string) => {
+    const names = text.split(',').map((name) => name.trim());
+    const fit = names.length <= FIELDS_MAX && names.every((name) => /^[A-Za-z_][\w.-]{0,99}$/.test(name));
+    return fit ? names : null;
+  };
+  return { read, wanted: `up to ${FIELDS_MAX} names of fields, separated by commas`, example };
+}

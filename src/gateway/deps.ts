@@ -7,9 +7,11 @@ import type { TeamId } from '../domain/ids.ts';
 import type { RateCards } from '../domain/price.ts';
 import type { Clock } from '../ledger/heartbeat.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import type { ScanBounds } from '../openai/scan.ts';
+import type { RequestBounds } from '../openai/scan.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { UpstreamProfile } from '../upstreams/profile.ts';
+import type { LimitTrust } from '../upstreams/trust.ts';
 import type { Upstream } from '../wire/upstream.ts';
 import type { Bodies, FreeCalls } from './bodies.ts';
 import type { Breaker } from './breaker.ts';
@@ -28,6 +30,10 @@ export interface GatewayDeps {
   upstreamApiKey: string;
   /** The connections to the upstream, by team. */
   connections: ConnectionShares;
+  /** How the upstream may differ from OpenAI's rules. */
+  profile: UpstreamProfile;
+  /** Whether it keeps output limits; null: it does, as OpenAI does. */
+  trust: LimitTrust | null;
   metrics: Metrics;
   log: Log;
   /** Counts a team's denials and errors for reports. */
@@ -40,7 +46,7 @@ export interface GatewayDeps {
   freeCalls: FreeCalls;
   uploadStallMs: number;
   /** What the shape of a body may be. */
-  bodyBounds: ScanBounds;
+  bodyBounds: RequestBounds;
   /** Origins of web pages that may call, `*` for all; null: none. */
   corsOrigins: readonly string[] | null;
   /** How long the upstream's answer is read on after its client left, to learn what it cost. */

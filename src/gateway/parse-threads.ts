@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { ApiError } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
 import type { ParsedRequest, Route } from '../openai/request.ts';
-import { type JsonScan, type ScanBounds, type Scanned, tooLargeForThread } from '../openai/scan.ts';
+import { type JsonScan, type RequestBounds, type Scanned, tooLargeForThread } from '../openai/scan.ts';
 import { decode } from '../openai/wire/decode.ts';
 
 /** A body for a thread. */
@@ -18,7 +18,7 @@ export interface ParseJob {
   model: string | null;
   body: ArrayBuffer;
   length: number;
-  bounds: ScanBounds;
+  bounds: RequestBounds;
   scanned: Scanned;
 }
 
@@ -69,7 +69,7 @@ export class ParseThreads {
    * Reads a body whose bytes were scanned; its buffer is of no use to the caller afterwards. Returns 'busy' when too many wait.
    * Rejects on a bug of ours.
    */
-  read(teamId: TeamId, route: Route, body: Buffer, bounds: ScanBounds, scan: JsonScan): Promise<Outcome> {
+  read(teamId: TeamId, route: Route, body: Buffer, bounds: RequestBounds, scan: JsonScan): Promise<Outcome> {
     if (this.#waiting >= this.#options.queueMax || this.#isClosed) return Promise.resolve('busy');
     const { values, names, exceeded, ambiguous, unusual } = scan;
     const job: ParseJob = {

@@ -30,7 +30,8 @@ export interface UpstreamResponse {
     | 'interrupted'
     | 'timeout'
     | 'abandoned'
-    | 'cut';
+    | 'cut'
+    | 'over_limit';
   /** 0 when no response began. */
   readonly status: number;
   readonly headers: UpstreamHeaders;
@@ -201,6 +202,10 @@ function errorOf({ ending }: UpstreamResponse, outcome: OutcomeName): ApiError {
   if (ending === 'unreachable') {
     const message = 'The upstream could not be reached; nothing was sent or charged.';
     return apiError('upstream_unreachable', message, { retryAfterMs: 1000 });
+  }
+  if (ending === 'over_limit') {
+    const what = 'The upstream wrote more than the output limit that it was sent, so it was stopped';
+    return apiError('upstream_over_limit', `${what}; ${CHARGES[outcome]}.`);
   }
   if (ending === 'timeout') return apiError('upstream_timeout', 'The upstream did not respond in time.');
   const what =

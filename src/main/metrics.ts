@@ -10,6 +10,7 @@ import type { Journal } from '../ledger/journal.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Gauges, LedgerWork } from '../telemetry/measurement.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { LimitTrust } from '../upstreams/trust.ts';
 
 export interface StateOptions {
   ledger: Ledger;
@@ -19,6 +20,7 @@ export interface StateOptions {
   connections: ConnectionShares;
   keys: KeyCache;
   watch: Watch;
+  trust: LimitTrust | null;
   /** Postgres's clock. */
   nowMs: number;
 }
@@ -31,6 +33,7 @@ export function gauges({
   connections,
   keys,
   watch,
+  trust,
   nowMs,
 }: StateOptions): Gauges {
   const { oldestMs } = ledger.flusher.backlog;
@@ -47,6 +50,7 @@ export function gauges({
     flushLagSeconds: oldestMs === null ? 0 : Math.max(0, nowMs - oldestMs) / 1000,
     journalSyncLagSeconds: journal.unsyncedMs / 1000,
     postgresUp: !ledger.degraded,
+    upstreamLimits: trust?.counts() ?? null,
     installation: watch.latest(),
   };
 }

@@ -33,14 +33,13 @@ import type { Store } from '../store/store.ts';
 import { TEAM_CAP } from '../telemetry/labels.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
-import { createUpstream } from '../wire/client.ts';
-import type { Upstream } from '../wire/upstream.ts';
 import { createPages, type Group } from './http/health.ts';
 import { close, createHttpServer, listen } from './http/server.ts';
 import { startJobs } from './jobs.ts';
 import { adoptJournals } from './journals.ts';
 import { gauges, measuredStore } from './metrics.ts';
 import { inDataFolder, openDatabaseOf, openJournals } from './open.ts';
+import { type ConfiguredUpstream, openUpstream, startProbes } from './upstream.ts';
 
 export interface App {
   url: string;
@@ -133,8 +132,8 @@ export async function startApp(options: AppOptions): Promise<App> {
 
   const adoption = await adoptJournals(store.ledgerStore, journals, log);
   back.defer(adoption.stop);
-  const upstream = config.openaiApiKey === null ? null : openUpstream(config);
-  back.defer(async () => upstream?.close());
+  const upstream = await openUpstream(config, clock.nowMs);
+  back.defer(async () => upstream.upstream?.close());
   const { instanceId, ledger, journal, fenced } = await openLedger(base, journals);
   const { addresses, keys, catalog } = await openCatalog(base, ledger);
   const parts = { ledger, journal, addresses, keys, catalog, upstream };
@@ -254,7 +253,11 @@ function bodyLimits(config: Config, back: AsyncDisposableStack) {
     threads,
     freeCalls: new FreeCalls(freeCallsPerMinute),
     uploadStallMs: clientStallMs,
-    bodyBounds: { ...SCAN_BOUNDS, values: maxBodyValues },
+    bodyBounds: {
+      ...SCAN_BOUNDS,
+      values: maxBodyValues,
+      keepsNames: config.upstreamProfile === 'compatible',
+    },
   };
 }
 
@@ -264,7 +267,7 @@ interface Parts {
   addresses: ClientAddresses;
   keys: KeyCache;
   catalog: Catalog;
-  upstream: Upstream | null;
+  upstream: ConfiguredUpstream;
 }
 
 /** Makes what clients and people talk to, and starts the background jobs. */
@@ -288,7 +291,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     ledger,
     breaker,
     clock,
-    upstream,
+    ...upstream,
     upstreamApiKey: config.openaiApiKey ?? '',
     metrics,
     log,
@@ -301,7 +304,17 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
   const watch = startWatch({ db: database.db, budgetsMax: TEAM_CAP, onError: onStoreError });
   back.defer(() => watch.stop());
   metrics.readGaugesFrom(() =>
-    gauges({ ledger, journal, gateway, breaker, connections, keys, watch, nowMs: clock.nowMs() }),
+    gauges({
+      ledger,
+      journal,
+      gateway,
+      breaker,
+      connections,
+      keys,
+      watch,
+      trust: upstream.trust,
+      nowMs: clock.nowMs(),
+    }),
   );
   const accessLog = new AccessLog({
     write: (entry) => writeAccess(database, entry),
@@ -309,9 +322,11 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     onError: onStoreError,
   });
   back.defer(() => accessLog.flush());
+  back.defer(startProbes(upstream, { config, log, rates, nowMs: () => clock.nowMs() }));
   const stopping = { now: false };
   const pages = createPages({
     config,
+    upstream,
     version,
     adminKey,
     database,
@@ -360,18 +375,6 @@ function openBreaker({ logger }: Log): Breaker {
       if (isOpen) logger.warn(fields, 'the upstream fails: calls go one at a time');
       else logger.info(fields, 'the upstream responds again');
     },
-  });
-}
-
-function openUpstream(config: Config): Upstream {
-  return createUpstream({
-    baseUrl: config.openaiBaseUrl,
-    connections: config.upstreamConnections,
-    connectTimeoutMs: 10_000,
-    headersTimeoutMs: config.upstreamTimeoutMs,
-    bodyTimeoutMs: config.upstreamTimeoutMs,
-    // Longer than a client may stall: that one is cut off, and its call is read to its end.
-    pausedTimeoutMs: 2 * config.upstreamTimeoutMs,
   });
 }
 

@@ -26,6 +26,7 @@ import {
   INLINE_VALUES,
   JsonScan,
   namedTwice,
+  type RequestBounds,
   SCAN_BOUNDS,
   type ScanBounds,
   type Scanned,
@@ -110,6 +111,8 @@ export interface ParsedRequest {
   readonly body: Buffer;
   /** Members of the body's object that the gateway may have to change, by name; null: there is no body. */
   readonly members: Members | null;
+  /** Names of the body's members that are not null, where they were asked for. */
+  readonly fieldNames: readonly string[] | null;
 }
 
 interface Members {
@@ -118,8 +121,8 @@ interface Members {
   /** Which of the names in {@link CHANGED} it has. */
   readonly names: readonly string[];
   readonly streamOptions: JsonObject | null;
-  /** The client set the limit that the operation's default would be written into. */
-  readonly hasLimit: boolean;
+  /** The names under which the client set an output limit. */
+  readonly limits: readonly string[];
   /** Null: to be found when it is needed, which is rare. */
   spans: Map<string, Span> | null;
 }
@@ -155,7 +158,7 @@ const whole = new JsonScan(SCAN_BOUNDS);
 export function readRequest(
   route: Route,
   body: Buffer,
-  bounds: ScanBounds = SCAN_BOUNDS,
+  bounds: RequestBounds = SCAN_BOUNDS,
   scan: Scanned | null = null,
 ): ParsedRequest | ApiError {
   const { descriptor, path } = route;
@@ -170,6 +173,7 @@ export function readRequest(
       modelFromPath: false,
       body: EMPTY,
       members: null,
+      fieldNames: null,
     };
   }
   const bytes = body.toString('latin1');
@@ -183,7 +187,9 @@ export function readRequest(
     if (scanned.values <= INLINE_VALUES) understood = rewriteBody(body);
     else if (countNames(json) !== scanned.names) return namedTwice();
   }
-  return readFields(route, json, understood, scanned, body.length);
+  const request = readFields(route, json, understood, scanned, body.length);
+  if (!bounds.keepsNames || request instanceof ApiError) return request;
+  return { ...request, fieldNames: Object.keys(json).filter((name) => json[name] !== null) };
 }
 
 function scanWhole(bytes: string, bounds: ScanBounds): JsonScan {
@@ -235,14 +241,21 @@ function readFields(
     modelFromPath,
     body,
     members,
+    fieldNames: null,
   };
 }
 
-function membersOf({ outputLimitField }: Descriptor, json: JsonObject, scanned: Scanned): Members {
+function membersOf(
+  { outputLimitField, olderLimitField }: Descriptor,
+  json: JsonObject,
+  scanned: Scanned,
+): Members {
   const names = CHANGED.filter((name) => Object.hasOwn(json, name));
   const streamOptions = isObject(json.stream_options) ? json.stream_options : null;
-  const hasLimit = outputLimitField !== null && (json[outputLimitField] ?? null) !== null;
-  return { none: scanned.names === 0, names, streamOptions, hasLimit, spans: null };
+  const limits: string[] = [];
+  if (outputLimitField !== null && (json[outputLimitField] ?? null) !== null) limits.push(outputLimitField);
+  if (olderLimitField !== null && (json[olderLimitField] ?? null) !== null) limits.push(olderLimitField);
+  return { none: scanned.names === 0, names, streamOptions, limits, spans: null };
 }
 
 function operationOf(descriptor: Descriptor, model: string | null, bounds: Bounds): Operation {
@@ -330,10 +343,10 @@ function editedFields(request: ParsedRequest, members: Members, edits: RequestEd
     fields[outputLimitField] = edits.outputLimit;
   } else if (outputLimitField !== null && defaultOutputTokens !== null) {
     // What was estimated is what is sent: not every server has the default that the API documents.
-    if (!members.hasLimit) fields[outputLimitField] = defaultOutputTokens;
+    if (members.limits.length === 0) fields[outputLimitField] = defaultOutputTokens;
   }
   if (edits.maxToolCalls !== undefined) fields.max_tool_calls = edits.maxToolCalls;
-  if (edits.limitFields) addLimitFields(fields, request, json, edits);
+  if (edits.limitFields) addLimitFields(fields, request, members, edits);
   if (edits.serviceTier !== undefined && descriptor.hasServiceTier) {
     if (operation.serviceTier !== null) throw new Error('the client named a service tier');
     fields.service_tier = edits.serviceTier;
@@ -348,7 +361,7 @@ function editedFields(request: ParsedRequest, members: Members, edits: RequestEd
 function addLimitFields(
   fields: JsonObject,
   { descriptor, operation }: ParsedRequest,
-  json: JsonObject,
+  { limits }: Members,
   { limitFields, outputLimit = operation.outputTokensLimit ?? undefined }: RequestEdits,
 ): void {
   const { outputLimitField, olderLimitField } = descriptor;
@@ -356,7 +369,7 @@ function addLimitFields(
   if (limitFields === olderLimitField) delete fields[outputLimitField];
   for (const name of [outputLimitField, olderLimitField]) {
     const isWanted = limitFields === 'both' || limitFields === name;
-    if (isWanted && (json[name] ?? null) === null) fields[name] = outputLimit;
+    if (isWanted && !limits.includes(name)) fields[name] = outputLimit;
   }
 }
 

@@ -12,6 +12,11 @@ export interface ScanBounds {
   depth: number;
 }
 
+/** The bounds, and whether the names of the outermost object's members are wanted. */
+export interface RequestBounds extends ScanBounds {
+  keepsNames?: boolean;
+}
+
 /** What was found in the bytes of a text. */
 export type Scanned = Pick<JsonScan, 'values' | 'names' | 'exceeded' | 'ambiguous' | 'unusual'>;
 

@@ -4,6 +4,7 @@ import { boolean, check, index, integer, pgTable, text, uuid } from 'drizzle-orm
 import type { GrantId, KeyId, LimitId, SessionId, TeamId } from '../domain/ids.ts';
 import { ENFORCEMENTS, METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { SERVICE_TIERS } from '../domain/price.ts';
+import { CLIENT_GONE, type ClientGone } from '../domain/upstream.ts';
 import { storedPriceLines } from './price-lines.ts';
 import { count, isOneOf, json, moment, money } from './schema-columns.ts';
 import { planGrants, planLimits, storedRow, storedWindow } from './stored-json.ts';
@@ -26,23 +27,29 @@ export const plans = pgTable('plans', {
   createdAt: moment('created_at').notNull(),
 });
 
-export const teams = pgTable('teams', {
-  id: uuid('id').$type<TeamId>().primaryKey(),
-  name: text('name').notNull().unique(),
-  plan: text('plan'),
-  /** Without a grant or a cost limit a team is refused, unless an admin said that it is unlimited. */
-  unlimited: boolean('unlimited').notNull().default(false),
-  /** While Postgres is away its calls go on, if nothing strict binds them. */
-  failOpen: boolean('fail_open').notNull().default(false),
-  /** Models that the team's keys may use; null: all. */
-  models: text('models').array(),
-  createdAt: moment('created_at').notNull(),
-  deletedAt: moment('deleted_at'),
-  /** The catalog version that last changed this team, its keys, limits or grants. */
-  changedAtVersion: count('changed_at_version').notNull().default(0),
-  /** The catalog version at which one of its budgets last reached a threshold: its keys tell of it, nothing else changes. */
-  warnedAtVersion: count('warned_at_version').notNull().default(0),
-});
+export const teams = pgTable(
+  'teams',
+  {
+    id: uuid('id').$type<TeamId>().primaryKey(),
+    name: text('name').notNull().unique(),
+    plan: text('plan'),
+    /** Without a grant or a cost limit a team is refused, unless an admin said that it is unlimited. */
+    unlimited: boolean('unlimited').notNull().default(false),
+    /** While Postgres is away its calls go on, if nothing strict binds them. */
+    failOpen: boolean('fail_open').notNull().default(false),
+    /** What becomes of a call whose client leaves; null: as the upstream is set. */
+    onClientGone: text('on_client_gone').$type<ClientGone>(),
+    /** Models that the team's keys may use; null: all. */
+    models: text('models').array(),
+    createdAt: moment('created_at').notNull(),
+    deletedAt: moment('deleted_at'),
+    /** The catalog version that last changed this team, its keys, limits or grants. */
+    changedAtVersion: count('changed_at_version').notNull().default(0),
+    /** The catalog version at which one of its budgets last reached a threshold: its keys tell of it, nothing else changes. */
+    warnedAtVersion: count('warned_at_version').notNull().default(0),
+  },
+  (table) => [isOneOf(table.onClientGone, CLIENT_GONE)],
+);
 
 export const keys = pgTable(
   'keys',

@@ -5,6 +5,7 @@ import { and, asc, eq, inArray, isNull, ne } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { asId, type GrantId, type LimitId, type TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
+import type { ClientGone } from '../domain/upstream.ts';
 import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './changes.ts';
 import { type Database, sqlState, type Transaction } from './database.ts';
 import type { GrantRow } from './grants.ts';
@@ -116,7 +117,10 @@ async function withGrants(database: Database, rows: (typeof teams.$inferSelect)[
   return rows.map((row) => ({ ...row, grants: byTeam.get(row.id) ?? [] }));
 }
 
-/** Renames a team, changes its models, lets it spend without a grant or limit, or lets its calls go on while Postgres is away. */
+/**
+ * Renames a team, changes its models, lets it spend without a grant or limit, lets its calls go on while Postgres is
+ * away, or says what becomes of calls whose client leaves.
+ */
 export async function changeTeam(
   database: Database,
   id: TeamId,
@@ -124,6 +128,7 @@ export async function changeTeam(
     name?: string | undefined;
     unlimited?: boolean | undefined;
     failOpen?: boolean | undefined;
+    onClientGone?: ClientGone | null | undefined;
     models?: string[] | null | undefined;
   },
 ): Promise<TeamRow | ApiError | null> {

@@ -88,6 +88,8 @@ export interface Gauges {
   flushLagSeconds: number;
   journalSyncLagSeconds: number;
   postgresUp: boolean;
+  /** Operations of models by whether the upstream keeps their output limit; null: OpenAI, which does. */
+  upstreamLimits: Readonly<Record<'kept' | 'ignored' | 'unknown', number>> | null;
   /** What Postgres said of the whole installation; null: it has not, lately. */
   installation: InstallationGauges | null;
 }

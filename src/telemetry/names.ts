@@ -88,6 +88,12 @@ export const METRICS = {
     labels: ['kind'],
     help: 'Forwarded calls with an error of the upstream.',
   },
+  tollgate_upstream_limits: {
+    type: 'gauge',
+    merge: 'max',
+    labels: ['state'],
+    help: 'Operations of models by whether a compatible upstream keeps their output limit: kept, ignored or unknown.',
+  },
   tollgate_call_duration_seconds: {
     type: 'histogram',
     labels: ['operation'],

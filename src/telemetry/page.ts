@@ -76,6 +76,12 @@ export function gaugeFamilies(series: AllSeries, reading: Gauges): Family[] {
     gaugeFamily('tollgate_flush_lag_seconds', reading.flushLagSeconds),
     gaugeFamily('tollgate_journal_sync_lag_seconds', reading.journalSyncLagSeconds),
     gaugeFamily('tollgate_postgres_up', reading.postgresUp ? 1 : 0),
+    familyOf(
+      'tollgate_upstream_limits',
+      Object.entries(reading.upstreamLimits ?? {}).map(([state, count]) =>
+        sampleOf('tollgate_upstream_limits', [state], count),
+      ),
+    ),
     ...(reading.installation === null ? [] : installationFamilies(reading.installation)),
   ];
 }

@@ -78,6 +78,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'sessions/{id}',
     'warnings',
     'operations',
+    'upstream',
   ];
   expected.push(...others.map((path) => `/admin/v1/${path}`));
   expected.push('/console/session', '/v1/tollgate/balance', '/v1/tollgate/usage');

@@ -104,6 +104,9 @@ describe('docs/ERRORS.md', () => {
     expect(event).toMatchObject(OUTCOMES[outcome]!);
     expect(reasons).toContain(event!.reason ?? 'none');
     if (outcome === 'void') expect(usd(event!.cost_usd)).toBe(0n);
+    // One token more than was held was written.
+    else if (answer.row === 'over-limit')
+      expect(usd(event!.cost_usd) - usd(event!.hold_usd)).toBe(usd('0.000002'));
     else if (outcome !== 'settled') expect(event!.cost_usd).toBe(event!.hold_usd);
     if (answer.tokens) expect([event!.input_tokens, event!.output_tokens]).toEqual(answer.tokens);
     const { settled_usd, held_usd } = await readBalance(stack, team.teamId);
@@ -146,7 +149,8 @@ function expectStreamOf(answer: Answer, text: string): void {
     expect(text).not.toContain('upstream_interrupted');
     return;
   }
-  const error = { code: 'upstream_interrupted', type: 'api_error', param: null, message: expect.any(String) };
+  const code = answer.row === 'over-limit' ? 'upstream_over_limit' : 'upstream_interrupted';
+  const error = { code, type: 'api_error', param: null, message: expect.any(String) };
   const last = lastEvent(text)!;
   if (answer.operation !== 'responses') {
     expect(last).toEqual({ event: null, data: { error } });

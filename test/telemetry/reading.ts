@@ -42,6 +42,7 @@ export function gauges(changes: Partial<Gauges> = {}): Gauges {
     flushLagSeconds: 0,
     journalSyncLagSeconds: 0,
     postgresUp: true,
+    upstreamLimits: null,
     installation: null,
     ...changes,
   };

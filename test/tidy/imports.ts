@@ -15,7 +15,9 @@ interface Import {
 }
 
 const TYPES_OF = (room: string) => `type:${room}`;
-const LOWER_FLOORS = ['domain', 'openai', 'store', 'telemetry', 'config', 'admission', 'ledger', 'auth'];
+const LOWER_FLOORS = [
+  ...['domain', 'openai', 'store', 'telemetry', 'config', 'admission', 'ledger', 'auth', 'upstreams'],
+];
 
 /**
  * The floors of the house: what each room may import besides itself, as values or as types only.
@@ -29,6 +31,7 @@ const ROOMS: Record<string, readonly string[]> = {
   telemetry: ['domain'],
   config: ['domain'],
   admission: ['domain', TYPES_OF('store')],
+  upstreams: ['domain', 'openai', TYPES_OF('wire')],
   ledger: ['domain', 'admission', TYPES_OF('store'), TYPES_OF('telemetry')],
   auth: ['domain', TYPES_OF('store'), TYPES_OF('telemetry')],
   gateway: [...LOWER_FLOORS, 'wire'],

@@ -1,5 +1,6 @@
 /** What people read of the ledger as sums: balance, usage, denials, errors, overview, and the warnings of budgets. */
 import { z } from 'zod';
+import { CLIENT_GONE, PROFILES } from '../../domain/upstream.ts';
 import {
   id,
   instant,
@@ -247,3 +248,27 @@ export const Operations = z
     ),
   })
   .meta({ id: 'Operations' });
+
+export const UpstreamState = z
+  .strictObject({
+    profile: z.enum(PROFILES),
+    on_client_gone: z
+      .enum(CLIENT_GONE)
+      .meta({ description: 'Of calls of teams that have no setting of their own' }),
+    max_output_tokens: z.int().nullable().meta({ description: 'TOLLGATE_UPSTREAM_MAX_OUTPUT_TOKENS' }),
+    has_tokenizer: z.boolean().meta({ description: 'The text of responses is counted by a tokeniser' }),
+    limits: z
+      .array(
+        z.strictObject({
+          operation: z.string(),
+          model: z.string(),
+          state: z.enum(['kept', 'ignored', 'unknown']),
+          reason: z.string(),
+          probed_at: instant.nullable().meta({ description: 'Null: not yet' }),
+        }),
+      )
+      .meta({
+        description: 'As seen by the instance that responds; empty for the profile openai, which is trusted',
+      }),
+  })
+  .meta({ id: 'UpstreamState' });

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { ENFORCEMENTS, METERS } from '../../domain/limit.ts';
+import { CLIENT_GONE } from '../../domain/upstream.ts';
 import {
   amount,
   id,
@@ -35,6 +36,7 @@ export const Team = z
     plan: z.string().nullable(),
     unlimited: z.boolean(),
     fail_open: z.boolean(),
+    on_client_gone: z.enum(CLIENT_GONE).nullable(),
     models: z.array(z.string()).nullable(),
     grants: z.array(
       z.strictObject({ id, amount_usd: money, starts_at: instant, expires_at: instant.nullable() }),
@@ -59,6 +61,10 @@ export const TeamChange = changes({
   name,
   unlimited: z.boolean(),
   fail_open: z.boolean(),
+  on_client_gone: z.enum(CLIENT_GONE).nullable().meta({
+    description:
+      'What becomes of a call whose client leaves: finish (its cost is known) or cancel. Null: as the upstream is set',
+  }),
   models: modelNames.nullable(),
 }).meta({
   id: 'TeamChange',

@@ -1,7 +1,7 @@
 /** Estimate: from what is asked for to the most that it can cost. */
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
-import { type Estimate, estimate as estimateOf } from '../../domain/estimate.ts';
+import { type Estimate, estimate as estimateOf, estimateWithTrust } from '../../domain/estimate.ts';
 import type { Operation } from '../../domain/operation.ts';
 import type { RateCard } from '../../domain/price.ts';
 import type { ParsedRequest } from '../../openai/request.ts';
@@ -26,7 +26,9 @@ export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped
   const { operation } = request;
   const card = operation.model === null ? null : deps.catalog.rates.find(operation.model, deps.clock.nowMs());
   const estimated =
-    deps.upstream === null ? NO_UPSTREAM : estimateUpTo(deps, operation, card, SEARCHES_WRITTEN_IN);
+    deps.upstream === null
+      ? NO_UPSTREAM
+      : trusted(deps, request, card, estimateUpTo(deps, operation, card, SEARCHES_WRITTEN_IN));
   if (estimated instanceof ApiError) {
     return stopped(call, estimated, request.descriptor.name, account, callKind.endUser);
   }
@@ -61,8 +63,23 @@ export function withFewerSearches(deps: GatewayDeps, estimated: Estimated): Esti
   const { request, card, estimate } = estimated;
   const { operation } = request;
   if (estimate.search === null || operation.search?.calls !== null || estimate.search.calls < 2) return null;
-  const fewer = estimateUpTo(deps, operation, card, Math.floor(estimate.search.calls / 2));
+  const most = Math.floor(estimate.search.calls / 2);
+  const fewer = trusted(deps, request, card, estimateUpTo(deps, operation, card, most));
   return fewer instanceof ApiError ? null : { ...estimated, estimate: fewer };
+}
+
+/** Where it is not sure that the upstream keeps an output limit, no estimate rests on it. */
+function trusted(
+  { trust, profile }: GatewayDeps,
+  { descriptor, operation }: ParsedRequest,
+  card: RateCard | null,
+  estimate: Estimate | ApiError,
+): Estimate | ApiError {
+  if (trust === null || card === null || estimate instanceof ApiError) return estimate;
+  if (descriptor.outputLimitField === null || operation.model === null) return estimate;
+  const keepsLimits = trust.keeps(descriptor.name, operation.model);
+  const { maxOutputTokens } = profile;
+  return estimateWithTrust(estimate, { ...card.limits, model: card.model }, { maxOutputTokens, keepsLimits });
 }
 
 const NO_UPSTREAM = apiError(

@@ -3,6 +3,7 @@
  * (connections.ts says whose turn it is), relaying, back-pressure, and reading on when the client has left.
  * Never retries: every try is billed.
  */
+import { OutputCounter } from '../../openai/usage/count.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import { decodeBody } from '../../openai/wire/decode.ts';
 import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../../wire/upstream.ts';
@@ -58,6 +59,8 @@ class Relay implements UpstreamHandler, Turn {
   #relaying = false;
   #meter: StreamMeter | null = null;
   #abandoned = false;
+  /** The upstream wrote more than the request allows, and was stopped. */
+  #isOverLimit = false;
   #ended = false;
   #patience: NodeJS.Timeout | null = null;
 
@@ -118,7 +121,8 @@ class Relay implements UpstreamHandler, Turn {
     const encoding = headers['content-encoding'];
     if (descriptor.usage !== null && (encoding === undefined || encoding === 'identity')) {
       const { choices } = estimate;
-      this.#meter = new StreamMeter(descriptor.usage, { stripUsage: !includeUsage, choices });
+      const counter = new OutputCounter(descriptor.usage, this.#deps.profile.text);
+      this.#meter = new StreamMeter(descriptor.usage, { stripUsage: !includeUsage, choices, counter });
     }
     this.#relay();
   }
@@ -126,6 +130,8 @@ class Relay implements UpstreamHandler, Turn {
   onData(chunk: Buffer): void {
     if (this.#meter) {
       this.#write(this.#meter.push(chunk));
+      // One that is whole has said what it costs; what goes on beyond its limit is not waited for.
+      if (this.#meter.isOver(this.#reserved.outputTokensSent) && !this.#meter.isWhole) this.#overLimit();
       return;
     }
     this.#bytes += chunk.length;
@@ -145,7 +151,13 @@ class Relay implements UpstreamHandler, Turn {
   onError(failure: UpstreamFailure): void {
     // Whatever ends it, a call of which no byte was sent costs nothing.
     if (failure === 'unreachable') this.#finish(failure);
+    else if (this.#isOverLimit) this.#finish('over_limit');
     else this.#finish(this.#call.isCut ? 'cut' : this.#abandoned ? 'abandoned' : failure);
+  }
+
+  #overLimit(): void {
+    this.#isOverLimit = true;
+    this.#send?.abort();
   }
 
   #relay(): void {
@@ -167,14 +179,24 @@ class Relay implements UpstreamHandler, Turn {
     else this.#clientLeft();
   }
 
-  /** The upstream bills the response whether or not it is read: read on to learn its cost, but not for ever. */
+  /**
+   * Most upstreams bill the response whether or not it is read: read on to learn its cost, but not for ever. One that
+   * works for this call alone can be stopped, which leaves the cost unknown.
+   */
   #clientLeft(): void {
     if (this.#ended || this.#patience) return;
+    const { account } = this.#reserved;
+    if ((account.onClientGone ?? this.#deps.profile.onClientGone) === 'cancel') {
+      this.#abandon();
+      return;
+    }
     this.#send?.resume();
-    this.#patience = setTimeout(() => {
-      this.#abandoned = true;
-      this.#send?.abort();
-    }, this.#deps.abandonedTimeoutMs);
+    this.#patience = setTimeout(() => this.#abandon(), this.#deps.abandonedTimeoutMs);
+  }
+
+  #abandon(): void {
+    this.#abandoned = true;
+    this.#send?.abort();
   }
 
   #finish(ending: UpstreamResponse['ending']): void {

@@ -7,6 +7,7 @@ import { includesModel } from '../../domain/price.ts';
 import { type ParsedRequest, readRequest } from '../../openai/request.ts';
 import { INLINE_BYTES, INLINE_VALUES, JsonScan, tooComplex } from '../../openai/scan.ts';
 import { REQUEST_ENCODINGS } from '../../openai/wire/decode.ts';
+import { unknownField } from '../../upstreams/profile.ts';
 import type { BodyEnd, BodyReader } from '../../wire/exchange.ts';
 import { busy } from '../bodies.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
@@ -38,8 +39,8 @@ export function parse(deps: GatewayDeps, authenticated: Authenticated): Promise<
     const upload = new Upload(deps, authenticated, (request) => {
       try {
         if (request instanceof Promise)
-          request.then((found) => resolve(parsed(authenticated, found)), reject);
-        else resolve(parsed(authenticated, request));
+          request.then((found) => resolve(parsed(deps, authenticated, found)), reject);
+        else resolve(parsed(deps, authenticated, request));
       } catch (error) {
         reject(error);
       }
@@ -209,13 +210,16 @@ function wrongEncoding(why: 'unknown' | 'damaged'): ApiError {
   return apiError('invalid_request', message, { headers: { 'accept-encoding': REQUEST_ENCODINGS } });
 }
 
-function parsed(authenticated: Authenticated, request: Read): Parsed | Stopped {
+function parsed(deps: GatewayDeps, authenticated: Authenticated, request: Read): Parsed | Stopped {
   const { call, route, account, generation } = authenticated;
   const { name } = route.descriptor;
   if (request === null || request instanceof ApiError) return stopped(call, request, name, account, null);
   const endUser = endUserOf(request.operation.endUser ?? call.exchange.header('x-tollgate-user'));
   const callKind = { model: request.operation.model ?? '', endUser };
-  const error = whyNotAllowed(account, request, endUser);
+  // By OpenAI's rules a field that is not known is the upstream's business.
+  const names = request.fieldNames;
+  const field = names === null ? null : unknownField(deps.profile, route.descriptor, names);
+  const error = field ?? whyNotAllowed(account, request, endUser);
   if (error !== null) return stopped(call, error, name, account, endUser);
   call.ended('parse');
   return { kind: 'parsed', call, account, generation, request, callKind };

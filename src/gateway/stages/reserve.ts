@@ -2,12 +2,15 @@
 import type { Denial, ReservationRequest } from '../../admission/decide.ts';
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError } from '../../domain/errors.ts';
-import { type Estimate, smallestClaim } from '../../domain/estimate.ts';
+import { type Estimate, outputTokensUpTo, smallestClaim } from '../../domain/estimate.ts';
+import type { Operation } from '../../domain/operation.ts';
 import type { RateCard } from '../../domain/price.ts';
 import { NOTHING_USED } from '../../domain/quantities.ts';
+import type { LimitFields } from '../../domain/upstream.ts';
 import type { Hold, Queued, QueueOutcome } from '../../ledger/events.ts';
 import type { Descriptor } from '../../openai/operations/descriptor.ts';
 import { type ParsedRequest, renderBody, upstreamHeaders } from '../../openai/request.ts';
+import { countPrompt } from '../../openai/usage/count.ts';
 import type { UpstreamRequest } from '../../wire/upstream.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
 import { errorOfDenial, ledgerUnavailable, searchTooDear } from '../denial-error.ts';
@@ -25,6 +28,7 @@ interface OutgoingOptions {
   outputLimit: number | null;
   /** The limit of hosted tool calls to write in; null: none. */
   maxToolCalls: number | null;
+  limitFields: LimitFields | null;
 }
 
 /** The request that goes upstream, handed over once, so that nothing keeps its bytes while the call is under way. */
@@ -34,12 +38,13 @@ class OutgoingRequest {
   /** Throws when an edit would overrule what the client said: that is our bug. */
   constructor(request: ParsedRequest, rawHeaders: readonly string[], options: OutgoingOptions) {
     const { descriptor, operation, path, stream } = request;
-    const { apiKey, eventId, outputLimit } = options;
+    const { apiKey, eventId, outputLimit, limitFields } = options;
     const body = renderBody(request, {
       serviceTier: operation.serviceTier === null && operation.billable ? 'default' : undefined,
       outputLimit: outputLimit ?? undefined,
       includeUsage: stream || undefined,
       maxToolCalls: options.maxToolCalls ?? undefined,
+      limitFields,
     });
     const headers = upstreamHeaders(rawHeaders, { apiKey, eventId });
     this.#request = {
@@ -68,6 +73,10 @@ export interface Reserved {
   readonly descriptor: Descriptor;
   readonly card: RateCard | null;
   readonly estimate: Estimate;
+  /** The output tokens that the request allows, of all its choices. */
+  readonly outputTokensSent: number;
+  /** The input tokens by the upstream's tokeniser, where it reports no usage; null: they were not counted. */
+  readonly promptTokens: number | null;
   readonly hold: Hold;
   /** Its money was not in a lease here: it waited for it. */
   readonly waited: boolean;
@@ -134,6 +143,8 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     descriptor,
     card,
     estimate,
+    outputTokensSent: outputTokensSent(request.operation, estimate, hold),
+    promptTokens: deps.trust === null ? null : promptTokens(deps, request),
     hold,
     waited,
     stream,
@@ -221,6 +232,7 @@ function outgoingOf(
       eventId: hold.id,
       outputLimit: hold.outputLimit,
       maxToolCalls,
+      limitFields: deps.profile.limitFields,
     });
   } catch (error) {
     deps.ledger.cancel(hold);
@@ -281,6 +293,19 @@ function waitFor(call: Call, queued: Queued): Promise<QueueOutcome | { kind: 'le
   });
 }
 
+function outputTokensSent(operation: Operation, estimate: Estimate, hold: Hold): number {
+  const perChoice = hold.outputLimit ?? operation.outputTokensLimit ?? estimate.maxOutputTokens;
+  return perChoice === null ? Number.MAX_SAFE_INTEGER : outputTokensUpTo(estimate, perChoice);
+}
+
+function promptTokens({ profile, trust }: GatewayDeps, request: ParsedRequest): number | null {
+  const countTokens = profile.text?.countTokens ?? null;
+  const { body, descriptor, operation } = request;
+  if (countTokens === null || operation.beyondText !== null) return null;
+  if (trust?.reportsUsage(descriptor.name, operation.model ?? '')) return null;
+  return countPrompt(body, countTokens);
+}
+
 function requestOf(estimated: Estimated, account: Account, waitedMs: number): ReservationRequest {
   const { request, callKind, estimate } = estimated;
   const isFree = !request.operation.billable;
@@ -288,7 +313,7 @@ function requestOf(estimated: Estimated, account: Account, waitedMs: number): Re
     account,
     kind: callKind,
     isFree,
-    size: isFree ? FREE : sizeOf(estimate),
+    size: isFree ? FREE : sizeOf(estimate, request.operation.outputTokensLimit),
     waitedMs,
     bytes: request.body.length,
   };
@@ -296,9 +321,12 @@ function requestOf(estimated: Estimated, account: Account, waitedMs: number): Re
 
 const FREE: ReservationRequest['size'] = { type: 'fixed', claim: NOTHING_USED };
 
-/** A call whose client set no output limit holds its share of what is free; that limit is written in. */
-function sizeOf(estimate: Estimate): ReservationRequest['size'] {
-  return estimate.openEnded
-    ? { type: 'open_ended', estimate }
-    : { type: 'fixed', claim: smallestClaim(estimate) };
+/**
+ * A call whose client set no output limit holds its share of what is free; that limit is written in. Where the upstream
+ * is not trusted to keep it, the call holds more than what is written in.
+ */
+function sizeOf(estimate: Estimate, clientLimit: number | null): ReservationRequest['size'] {
+  if (estimate.openEnded) return { type: 'open_ended', estimate };
+  const outputLimit = clientLimit === null ? estimate.outputCeiling : null;
+  return { type: 'fixed', claim: smallestClaim(estimate), outputLimit };
 }

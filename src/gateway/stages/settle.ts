@@ -1,11 +1,15 @@
 /** Settle: from how the upstream's response ended to what the call cost; the rest of its hold is free again. */
+
+import { costUpTo, type Estimate } from '../../domain/estimate.ts';
 import { asId, type EventId, momentOfUuidV7 } from '../../domain/ids.ts';
+import type { PicoUsd } from '../../domain/money.ts';
 import { costOf, type Price, type RateCard, tierBilled } from '../../domain/price.ts';
 import type { AnswerState, MeteredResponse, Usage } from '../../domain/usage.ts';
 import type { Outcome } from '../../ledger/events.ts';
 import { meterJson } from '../../openai/response.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import { isOpenAiError } from '../../openai/wire/errors.ts';
+import { type Counted, count } from '../counted.ts';
 import type { GatewayDeps } from '../deps.ts';
 import type { UpstreamResponse } from '../respond.ts';
 import { type Forwarded, isEventStream } from './forward.ts';
@@ -29,7 +33,9 @@ type Cost = Pick<Outcome, 'outcome' | 'provenance' | 'reason' | 'cost' | 'priceI
 /** Meters the response and ends the hold in the leases. The event is written by record, in the same turn. */
 export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Settled {
   const metered = meter(reserved, response);
-  const { outcome, provenance, reason, cost, priceId, pricedModel } = costOfCall(reserved, response, metered);
+  const counted = deps.profile.text === null ? null : count(deps, reserved, response, metered);
+  const { usage, ...charge } = chargeOf(reserved, response, metered, counted);
+  const { outcome, provenance, reason, cost, priceId, pricedModel } = charge;
   const settled: Outcome = {
     outcome,
     provenance,
@@ -38,7 +44,7 @@ export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Se
     upstreamRequestId: headerOf(response, 'x-request-id'),
     responseModel: metered.model,
     serviceTier: metered.serviceTier,
-    usage: withSearches(reserved, metered),
+    usage: withSearches(reserved, metered, usage),
     cost,
     priceId,
   };
@@ -51,8 +57,7 @@ export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Se
 /** Reasons of void outcomes of which nothing was sent. */
 const NOT_ANSWERED = new Set(['upstream_unreachable', 'upstream_busy', 'client_gone', 'drain_timeout']);
 
-function withSearches(reserved: Reserved, metered: MeteredResponse): Usage | null {
-  const { usage } = metered;
+function withSearches(reserved: Reserved, metered: MeteredResponse, usage: Usage | null): Usage | null {
   const { search } = reserved.estimate;
   const searches = searchesOf(reserved, metered);
   return usage === null || searches === 0 || search === null ? usage : { ...usage, [search.meter]: searches };
@@ -102,6 +107,63 @@ function meter({ descriptor, estimate }: Reserved, response: UpstreamResponse): 
   return copy.result();
 }
 
+type Charge = Cost & { usage: Usage | null };
+
+/** The cost of the call, and the usage that its event shows: what was reported, or where that is not all, what was counted. */
+function chargeOf(
+  reserved: Reserved,
+  response: UpstreamResponse,
+  metered: MeteredResponse,
+  counted: Counted | null,
+): Charge {
+  const { hold, estimate, card } = reserved;
+  if (response.ending === 'over_limit') return overLimit(reserved, response, metered);
+  const { usage } = metered;
+  if (counted === null || card === null || (!counted.isShort && usage !== null))
+    return { ...costOfCall(reserved, response, metered), usage };
+  const cost = costOfCall(reserved, response, { ...metered, usage: counted.usage });
+  if (cost.provenance !== 'reported' && cost.provenance !== 'estimated') return { ...cost, usage };
+  if (cost.outcome === 'voided') return { ...cost, usage };
+  // What was counted without a tokeniser is a lower bound, and so is what was held.
+  const least = counted.usage === null ? costOfOutput(estimate, counted.outputTokens) : 0n;
+  const reason = counted.isShort ? 'usage_short' : 'usage_missing';
+  const most = cost.cost > least ? cost.cost : least;
+  return {
+    ...cost,
+    provenance: 'estimated',
+    reason: most > hold.amount ? 'overrun' : reason,
+    cost: most,
+    usage: counted.usage ?? usage,
+  };
+}
+
+/**
+ * The upstream was stopped beyond its limit: what it bills is not known, and not below what it was seen to write. Of every
+ * meter the larger of that and the hold counts.
+ */
+function overLimit(reserved: Reserved, response: UpstreamResponse, metered: MeteredResponse): Charge {
+  const { hold, estimate } = reserved;
+  const { usageAtLeast, usage } = metered;
+  const written = Math.max(
+    response.stream?.counter?.tokens ?? 0,
+    (usage ?? usageAtLeast)?.output_tokens ?? 0,
+  );
+  const cost = costOfOutput(estimate, written);
+  const most = cost > hold.amount ? cost : hold.amount;
+  const { input_tokens, output_tokens } = hold.claim;
+  return {
+    ...unknown(reserved, metered, 'over_limit'),
+    cost: most,
+    usage: { input_tokens, output_tokens: Math.max(output_tokens, written) },
+  };
+}
+
+/** What a call costs at most that wrote this much. */
+function costOfOutput(estimate: Estimate, outputTokens: number): PicoUsd {
+  const { choices, extraOutputTokens } = estimate;
+  return costUpTo(estimate, Math.ceil(Math.max(0, outputTokens - extraOutputTokens) / choices));
+}
+
 /** docs/ERRORS.md has this as a table. What cannot be known stays charged at the hold. */
 function costOfCall(reserved: Reserved, response: UpstreamResponse, metered: MeteredResponse): Cost {
   const { descriptor, card } = reserved;
@@ -135,6 +197,7 @@ const REASONS = {
   timeout: 'upstream_timeout',
   abandoned: 'client_gone',
   cut: 'drain_timeout',
+  over_limit: 'over_limit',
 } as const satisfies Record<UpstreamResponse['ending'], string | null>;
 
 /** Returns how many searches are billed. */

@@ -22,6 +22,7 @@ import type { Database } from '../../store/database.ts';
 import { sessionStore } from '../../store/sessions.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
+import type { ConfiguredUpstream } from '../upstream.ts';
 import { createConsole } from './static.ts';
 
 /** The workers of one gateway, as one of them sees the others. */
@@ -37,6 +38,7 @@ export interface Group {
 
 export interface PagesOptions {
   config: Config;
+  upstream: ConfiguredUpstream;
   version: string;
   adminKey: string;
   database: Database;
@@ -55,9 +57,11 @@ export interface PagesOptions {
 }
 
 export function createPages(options: PagesOptions): Hono {
-  const { config, adminKey, database, addresses, accessLog, keys, ledger, counts, clock, log } = options;
+  const { config, upstream, adminKey, database, addresses, accessLog, keys, ledger, counts, clock, log } =
+    options;
   const { version, metrics, stopping, group } = options;
-  const pages = createService({ version, ledger, metrics, metricsKey: config.metricsKey, stopping, group });
+  const { metricsKey } = config;
+  const pages = createService({ version, upstream, ledger, metrics, metricsKey, stopping, group });
   const shared = {
     database,
     nowMs: clock.nowMs,
@@ -78,7 +82,15 @@ export function createPages(options: PagesOptions): Hono {
   });
   pages.route(
     '/',
-    createAdmin({ ...shared, adminKey, addresses, accessLog, sessions, defaultPlan: config.defaultPlan }),
+    createAdmin({
+      ...shared,
+      upstream,
+      adminKey,
+      addresses,
+      accessLog,
+      sessions,
+      defaultPlan: config.defaultPlan,
+    }),
   );
   if (config.corsOrigins !== null) {
     const origin = config.corsOrigins.includes('*') ? '*' : [...config.corsOrigins];
@@ -91,6 +103,7 @@ export function createPages(options: PagesOptions): Hono {
 
 interface ServiceOptions {
   version: string;
+  upstream: ConfiguredUpstream;
   ledger: Ledger;
   metrics: Metrics;
   metricsKey: string | null;
@@ -110,7 +123,12 @@ function createService(options: ServiceOptions): Hono {
     const reason = options.stopping() ? 'stopping' : ledger.unready;
     const isReady = reason === null || (group !== null && (await group.isAnyReady()));
     if (!isReady) return context.json({ ready: false, reason }, 503);
-    return context.json({ ready: true, degraded: ledger.degraded });
+    const limits = options.upstream.trust?.counts();
+    return context.json({
+      ready: true,
+      degraded: ledger.degraded,
+      ...(limits && { upstream_limits: limits }),
+    });
   });
   app.get('/metrics', async (context) => {
     if (!mayReadMetrics(context, options.metricsKey)) {

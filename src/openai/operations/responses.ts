@@ -51,7 +51,6 @@ export const RESPONSES = [
   }),
 ];
 
-
 /** The fields of `POST /v1/responses` that move cost. */
 function readResponses(fields: Fields): Bounds {
   const outputTokensLimit = fields.integer('max_output_tokens', MIN_OUTPUT_TOKENS, MAX_TOKENS);

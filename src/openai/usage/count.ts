@@ -140,9 +140,10 @@ const FRAME_TOKENS = 8;
 /** Fields of a request that the model reads. */
 const READ_FIELDS = ['messages', 'prompt', 'input', 'instructions', 'tools', 'functions', 'response_format'];
 
-/** Returns the input tokens of a request by its texts; null: it is too long to be counted here, or has no texts. */
-export function countPrompt(json: JsonObject, bytes: number, countTokens: CountTokens): number | null {
-  if (bytes > PROMPT_BYTES_MOST) return null;
+/** Returns the input tokens of a request's body by its texts; null: it is too long to be counted here. */
+export function countPrompt(body: Buffer, countTokens: CountTokens): number | null {
+  const json = body.length > PROMPT_BYTES_MOST ? undefined : parseJson(body.toString());
+  if (!isObject(json)) return null;
   let tokens = FRAME_TOKENS;
   const add = (value: Json | undefined): void => {
     if (typeof value === 'string') tokens += new TextCount(countTokens, value).tokens;

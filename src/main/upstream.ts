@@ -1,0 +1,87 @@
+/** The upstream of the configuration: its client, its profile, and whether it keeps output limits. */
+import type { Config } from '../config.ts';
+import type { RateCards } from '../domain/price.ts';
+import { startProbing } from '../jobs/probe-limits.ts';
+import { uuidV7 } from '../ledger/events.ts';
+import { OPERATIONS } from '../openai/operations/table.ts';
+import { loadTokeniser } from '../openai/usage/tokeniser.ts';
+import type { Log } from '../telemetry/log.ts';
+import { listModels, probe } from '../upstreams/probe.ts';
+import { compatibleProfile, openaiProfile, type UpstreamProfile } from '../upstreams/profile.ts';
+import { LimitTrust } from '../upstreams/trust.ts';
+import { createUpstream } from '../wire/client.ts';
+import type { Upstream } from '../wire/upstream.ts';
+
+export interface ConfiguredUpstream {
+  /** Null: it has no key, so nothing can be forwarded. */
+  upstream: Upstream | null;
+  profile: UpstreamProfile;
+  /** Null: it keeps output limits, as OpenAI does. */
+  trust: LimitTrust | null;
+}
+
+/** @param nowMs milliseconds since the epoch */
+export async function openUpstream(config: Config, nowMs: () => number): Promise<ConfiguredUpstream> {
+  const upstream = config.openaiApiKey === null ? null : clientOf(config);
+  if (config.upstreamProfile === 'openai')
+    return { upstream, profile: openaiProfile(config.clientGone), trust: null };
+  const { upstreamTokenizer } = config;
+  const profile = compatibleProfile({
+    limitFields: config.upstreamLimitFields,
+    extraFields: config.upstreamFields ?? [],
+    maxOutputTokens: config.upstreamMaxOutputTokens,
+    countTokens: upstreamTokenizer === null ? null : await loadTokeniser(upstreamTokenizer),
+    onClientGone: config.clientGone,
+  });
+  return { upstream, profile, trust: new LimitTrust(nowMs) };
+}
+
+function clientOf(config: Config): Upstream {
+  return createUpstream({
+    baseUrl: config.openaiBaseUrl,
+    connections: config.upstreamConnections,
+    connectTimeoutMs: 10_000,
+    headersTimeoutMs: config.upstreamTimeoutMs,
+    bodyTimeoutMs: config.upstreamTimeoutMs,
+    // Longer than a client may stall: that one is cut off, and its call is read to its end.
+    pausedTimeoutMs: 2 * config.upstreamTimeoutMs,
+  });
+}
+
+interface ProbesOptions {
+  config: Config;
+  log: Log;
+  rates: () => RateCards;
+  nowMs: () => number;
+}
+
+/** Starts the probes of an upstream that is not trusted by its profile; returns how to end them. */
+export function startProbes(
+  { upstream, profile, trust }: ConfiguredUpstream,
+  { config, log: { logger }, rates, nowMs }: ProbesOptions,
+): () => Promise<void> {
+  if (upstream === null || trust === null) return async () => {};
+  const makeId = () => uuidV7(nowMs());
+  const asked = { upstream, profile, makeId, apiKey: config.openaiApiKey ?? '' };
+  const job = startProbing({
+    trust,
+    operation: OPERATIONS.find((each) => each.probe !== null)?.name ?? '',
+    nowMs,
+    listModels: () => listModels(asked),
+    hasPrice: (model) => rates().find(model, nowMs()) !== null,
+    probe: (operation, model, signal) => {
+      const descriptor = OPERATIONS.find(({ name }) => name === operation);
+      return descriptor === undefined ? null : probe({ ...asked, descriptor, model, signal });
+    },
+    onLearned: (known) => {
+      if (known.state === 'kept') logger.info(known, 'the upstream keeps an output limit');
+      else
+        logger.warn(
+          known,
+          'the upstream is not known to keep an output limit: calls hold all that it can write',
+        );
+    },
+    onError: (error) => logger.error({ err: error }, 'the upstream could not be probed; it is tried again'),
+  });
+  return () => job.stop();
+}
