@@ -19,6 +19,7 @@ import {
   rewriteBody,
   type Span,
 } from './body.ts';
+import { addLimitFields } from './limit-fields.ts';
 import type { Descriptor } from './operations/descriptor.ts';
 import { OPERATIONS } from './operations/table.ts';
 import { HOP_BY_HOP, namedByConnection } from './response.ts';
@@ -133,7 +134,10 @@ const CHANGED =
     ' ',
   );
 
-const EMPTY = Buffer.alloc(0);
+const NO_BODY = {
+  ...{ stream: false, includeUsage: false, modelFromPath: false },
+  ...{ body: Buffer.alloc(0), members: null, fieldNames: null },
+};
 
 /**
  * Tokens that the upstream adds to the text itself. Text costs at most one token per UTF-8 byte, and JSON writes it in
@@ -164,17 +168,7 @@ export function readRequest(
   const { descriptor, path } = route;
   if (descriptor.request === 'none') {
     const operation = operationOf(descriptor, route.model, NO_BOUNDS);
-    return {
-      descriptor,
-      path,
-      operation,
-      stream: false,
-      includeUsage: false,
-      modelFromPath: false,
-      body: EMPTY,
-      members: null,
-      fieldNames: null,
-    };
+    return { descriptor, path, operation, ...NO_BODY };
   }
   const bytes = body.toString('latin1');
   const scanned = scan ?? scanWhole(bytes, bounds);
@@ -232,17 +226,9 @@ function readFields(
   operation.inputTokensBound = Math.max(receivedBytes, body.length) + FRAMING_TOKENS;
   if (beyondText !== null) operation.inputTokensBound += beyondText.moreTokens - beyondText.imageBytes;
   if (fields.error) return fields.error;
-  return {
-    descriptor,
-    path,
-    operation,
-    stream,
-    includeUsage: stream && includeUsage,
-    modelFromPath,
-    body,
-    members,
-    fieldNames: null,
-  };
+  const isAsked = stream && includeUsage;
+  const read = { descriptor, path, operation, stream, includeUsage: isAsked, modelFromPath };
+  return { ...read, body, members, fieldNames: null };
 }
 
 function membersOf(
@@ -346,7 +332,7 @@ function editedFields(request: ParsedRequest, members: Members, edits: RequestEd
     if (members.limits.length === 0) fields[outputLimitField] = defaultOutputTokens;
   }
   if (edits.maxToolCalls !== undefined) fields.max_tool_calls = edits.maxToolCalls;
-  if (edits.limitFields) addLimitFields(fields, request, members, edits);
+  if (edits.limitFields) addLimitFields(fields, edits.limitFields, descriptor, operation, members.limits);
   if (edits.serviceTier !== undefined && descriptor.hasServiceTier) {
     if (operation.serviceTier !== null) throw new Error('the client named a service tier');
     fields.service_tier = edits.serviceTier;
@@ -355,22 +341,6 @@ function editedFields(request: ParsedRequest, members: Members, edits: RequestEd
     fields.stream_options = { ...members.streamOptions, include_usage: true };
   }
   return fields;
-}
-
-/** Writes the limit under every name that is to be sent and that the client left out: not every server reads the API's. */
-function addLimitFields(
-  fields: JsonObject,
-  { descriptor, operation }: ParsedRequest,
-  { limits }: Members,
-  { limitFields, outputLimit = operation.outputTokensLimit ?? undefined }: RequestEdits,
-): void {
-  const { outputLimitField, olderLimitField } = descriptor;
-  if (outputLimitField === null || olderLimitField === null || outputLimit === undefined) return;
-  if (limitFields === olderLimitField) delete fields[outputLimitField];
-  for (const name of [outputLimitField, olderLimitField]) {
-    const isWanted = limitFields === 'both' || limitFields === name;
-    if (isWanted && !limits.includes(name)) fields[name] = outputLimit;
-  }
 }
 
 /**

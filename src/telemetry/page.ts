@@ -78,13 +78,15 @@ export function gaugeFamilies(series: AllSeries, reading: Gauges): Family[] {
     gaugeFamily('tollgate_postgres_up', reading.postgresUp ? 1 : 0),
     familyOf(
       'tollgate_upstream_limits',
-      Object.entries(reading.upstreamLimits ?? {}).map(([state, count]) =>
+      Object.entries(reading.upstreamLimits ?? NO_LIMITS).map(([state, count]) =>
         sampleOf('tollgate_upstream_limits', [state], count),
       ),
     ),
     ...(reading.installation === null ? [] : installationFamilies(reading.installation)),
   ];
 }
+
+const NO_LIMITS = { kept: 0, ignored: 0, unknown: 0 };
 
 function readTeams({ teams }: AllSeries, reading: Gauges): void {
   for (const team of teams.values()) team.held.valuePicoUsd = team.leased.valuePicoUsd = 0n;

@@ -1,8 +1,9 @@
 /** Estimate: from what is asked for to the most that it can cost. */
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
-import { type Estimate, estimate as estimateOf, estimateWithTrust } from '../../domain/estimate.ts';
+import { type Estimate, estimate as estimateOf } from '../../domain/estimate.ts';
 import type { Operation } from '../../domain/operation.ts';
+import { estimateWithTrust } from '../../domain/output-trust.ts';
 import type { RateCard } from '../../domain/price.ts';
 import type { ParsedRequest } from '../../openai/request.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
