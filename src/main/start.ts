@@ -283,6 +283,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
   back.defer(() => counts.stop());
   const spent = new SpentBudgets();
   const rates = () => catalog.rates;
+  const nowMs = () => clock.nowMs();
   const connections = new ConnectionShares(config.upstreamConnections, config.queueTimeoutMs);
   const gateway = createGateway({
     connections,
@@ -303,26 +304,14 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
   });
   const watch = startWatch({ db: database.db, budgetsMax: TEAM_CAP, onError: onStoreError });
   back.defer(() => watch.stop());
-  metrics.readGaugesFrom(() =>
-    gauges({
-      ledger,
-      journal,
-      gateway,
-      breaker,
-      connections,
-      keys,
-      watch,
-      trust: upstream.trust,
-      nowMs: clock.nowMs(),
-    }),
-  );
+  const measured = { ledger, journal, gateway, breaker, connections, keys, watch, trust: upstream.trust };
+  metrics.readGaugesFrom(() => gauges({ ...measured, nowMs: clock.nowMs() }));
   const accessLog = new AccessLog({
     write: (entry) => writeAccess(database, entry),
     nowMs: clock.nowMs,
     onError: onStoreError,
   });
   back.defer(() => accessLog.flush());
-  back.defer(startProbes(upstream, { config, log, rates, nowMs: () => clock.nowMs() }));
   const stopping = { now: false };
   const pages = createPages({
     config,
@@ -342,19 +331,8 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     group,
     onStoreError,
   });
-  back.defer(
-    startJobs({
-      config,
-      log,
-      metrics,
-      database,
-      spent,
-      moves,
-      rates,
-      nowMs: () => clock.nowMs(),
-      onStoreError,
-    }),
-  );
+  back.defer(startProbes(upstream, { config, log, rates, nowMs }));
+  back.defer(startJobs({ config, log, metrics, database, spent, moves, rates, nowMs, onStoreError }));
   return { gateway, pages, stopping };
 }
 

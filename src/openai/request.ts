@@ -134,10 +134,7 @@ const CHANGED =
     ' ',
   );
 
-const NO_BODY = {
-  ...{ stream: false, includeUsage: false, modelFromPath: false },
-  ...{ body: Buffer.alloc(0), members: null, fieldNames: null },
-};
+const NO_BODY = { stream: false, includeUsage: false, modelFromPath: false, members: null, fieldNames: null };
 
 /**
  * Tokens that the upstream adds to the text itself. Text costs at most one token per UTF-8 byte, and JSON writes it in
@@ -168,7 +165,7 @@ export function readRequest(
   const { descriptor, path } = route;
   if (descriptor.request === 'none') {
     const operation = operationOf(descriptor, route.model, NO_BOUNDS);
-    return { descriptor, path, operation, ...NO_BODY };
+    return { descriptor, path, operation, ...NO_BODY, body: Buffer.alloc(0) };
   }
   const bytes = body.toString('latin1');
   const scanned = scan ?? scanWhole(bytes, bounds);
