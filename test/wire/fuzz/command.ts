@@ -1,17 +1,7 @@
-/** The command `npm run fuzz`. */
-import { parseArgs } from 'node:util';
+/** `npm run fuzz -- --wire`. */
 import { fuzz, type Tally, type Verdict } from './fuzz.ts';
 import { tryRequests } from './requests.ts';
 import { tryResponse } from './responses.ts';
-
-const HELP = `npm run fuzz -- [options]: the wire against node:http and undici
-
-  --cases N    cases of each side (100000)
-  --seed N     first seed; a case is its seed (1)
-  --side NAME  requests, responses or both (both)
-  --seconds N  stop each side after so long
-  --help
-`;
 
 const PROGRESS_EVERY_MS = 5000;
 
@@ -20,22 +10,17 @@ const SIDES: Record<string, (seed: number) => Promise<Verdict>> = {
   responses: tryResponse,
 };
 
-async function main(): Promise<number> {
+export const WIRE_OPTIONS = {
+  cases: { type: 'string', default: '100000' },
+  seed: { type: 'string', default: '1' },
+  seconds: { type: 'string', default: 'Infinity' },
+  side: { type: 'string', default: 'both' },
+} as const;
+
+/** Returns the exit code. */
+export async function fuzzWire(values: Record<keyof typeof WIRE_OPTIONS, string>): Promise<number> {
   // Many cases end in an error; where it was made is of no interest.
   Error.stackTraceLimit = 0;
-  const { values } = parseArgs({
-    options: {
-      cases: { type: 'string', default: '100000' },
-      seed: { type: 'string', default: '1' },
-      seconds: { type: 'string', default: 'Infinity' },
-      side: { type: 'string', default: 'both' },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) {
-    process.stdout.write(HELP);
-    return 0;
-  }
   let isSame = true;
   for (const [name, attempt] of Object.entries(SIDES)) {
     if (values.side !== 'both' && values.side !== name) continue;
@@ -67,5 +52,3 @@ function report(name: string, { cases, kinds, differences }: Tally, elapsedMs: n
     ...differences.map(shortened),
   ].join('\n');
 }
-
-process.exit(await main());
