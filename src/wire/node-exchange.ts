@@ -1,7 +1,7 @@
 /** The same exchange over `node:http`, for requests that the wire leaves to it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { BodyEnd, BodyReader, Exchange } from './exchange.ts';
-import { DISCARD_MS } from './server-exchange.ts';
+import { DISCARD_MS, TURN_BYTES } from './server-exchange.ts';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -70,6 +70,7 @@ class NodeExchange implements Exchange {
       return;
     }
     let size = 0;
+    let pauseAt = TURN_BYTES;
     let ending: BodyEnd = 'complete';
     let patience: NodeJS.Timeout | null = null;
     const discard = (end: BodyEnd) => {
@@ -85,6 +86,12 @@ class NodeExchange implements Exchange {
       if (patience !== null || isDone) return;
       if (size > maxBytes) discard('too_large');
       else if (!reader.take(piece)) discard('refused');
+      else if (size >= pauseAt) {
+        // As in the wire's own exchange.
+        pauseAt = size + TURN_BYTES;
+        request.pause();
+        setImmediate(() => request.resume());
+      }
     });
     request.on('end', () => deliver(ending));
     request.on('error', () => deliver('gone'));

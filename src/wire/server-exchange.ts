@@ -13,6 +13,9 @@ export const DISCARD_MS = 5000;
 /** Most bytes of a body that are kept before the handler asks for it. */
 const UNREAD_BYTES = 64 * 1024;
 
+/** Bytes of one body that are read in one turn of the event loop, or little more. */
+export const TURN_BYTES = 512 * 1024;
+
 const EMPTY = Buffer.alloc(0);
 
 /** The connection, as an exchange sees it. */
@@ -59,6 +62,7 @@ export class ServerExchange implements Exchange {
   /** How the body will have ended, once its rest is thrown away. */
   #end: BodyEnd = 'complete';
   #reader: BodyReader | null = null;
+  #pauseAt = TURN_BYTES;
   #patience: NodeJS.Timeout | null = null;
 
   /** A head that waits to be sent together with the first bytes of the body. */
@@ -117,6 +121,16 @@ export class ServerExchange implements Exchange {
       if (this.received > UNREAD_BYTES) this.#line.stopReading();
     } else if (this.received > reader.maxBytes) this.#discard('too_large');
     else if (!reader.take(piece)) this.#discard('refused');
+    else if (this.received >= this.#pauseAt) this.#letOthersRun();
+  }
+
+  /** A client that sends fast would otherwise be read for two megabytes without a break, which take the reader long. */
+  #letOthersRun(): void {
+    this.#pauseAt = this.received + TURN_BYTES;
+    this.#line.stopReading();
+    setImmediate(() => {
+      if (!this.#isOver) this.#line.startReading();
+    });
   }
 
   /** For the connection: the request has ended. */
