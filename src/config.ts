@@ -187,6 +187,12 @@ export const SETTINGS = {
     'Memory of all request bodies together, shared among teams; at least four times the largest body.',
     integer(4096, 68_719_476_736, '268435456'),
   ),
+  memoryBytes: setting(
+    'TOLLGATE_MEMORY_BYTES',
+    null,
+    "Memory that the gateway may take, all workers together; its heap follows. Unset: the container's limit.",
+    integer(536_870_912, 549_755_813_888, '2147483648'),
+  ),
   clientStallMs: setting(
     'TOLLGATE_CLIENT_STALL_MS',
     '60000',

@@ -48,6 +48,7 @@ describe('a configuration without faults', () => {
       maxBodyBytes: 20 * 1024 * 1024,
       maxBodyValues: 500_000,
       bodyMemoryBytes: 256 * 1024 * 1024,
+      memoryBytes: null,
       freeCallsPerMinute: 600,
       corsOrigins: null,
       drainTimeoutMs: 60_000,

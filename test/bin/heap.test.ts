@@ -1,0 +1,50 @@
+import { spawnSync } from 'node:child_process';
+import { totalmem } from 'node:os';
+import { describe, expect, it } from 'vitest';
+
+const { heapFlags }: { heapFlags(env: Record<string, string>, constrainedBytes?: number): string[] } =
+  await import(new URL('../../bin/heap.mjs', import.meta.url).href);
+
+const GB = 2 ** 30;
+const oldSpaceMb = (env: Record<string, string>, constrainedBytes?: number) =>
+  Number(/^--max-old-space-size=(\d+)$/.exec(heapFlags(env, constrainedBytes)[1] ?? '')?.[1] ?? Number.NaN);
+
+describe('the heap', () => {
+  it('is what is left of the container’s limit, after bodies, threads and the rest', () => {
+    expect(oldSpaceMb({}, 2 * GB)).toBe(2048 - 256 - 2 * (256 + 6 * 20) - 150);
+    expect(oldSpaceMb({}, 4 * GB)).toBe(oldSpaceMb({}, 2 * GB) + 2048);
+  });
+
+  it('follows the setting before the container', () => {
+    expect(oldSpaceMb({ TOLLGATE_MEMORY_BYTES: String(3 * GB) }, 2 * GB)).toBe(oldSpaceMb({}, 3 * GB));
+  });
+
+  it('is shared among workers', () => {
+    expect(oldSpaceMb({ TOLLGATE_WORKERS: '4' }, 8 * GB)).toBe(
+      Math.floor(2048 - 64 - 2 * (256 + 6 * 20) - 150),
+    );
+  });
+
+  it('leaves room for smaller and larger bodies', () => {
+    const small = {
+      TOLLGATE_MAX_BODY_BYTES: String(5 * 2 ** 20),
+      TOLLGATE_BODY_MEMORY_BYTES: String(64 * 2 ** 20),
+    };
+    expect(oldSpaceMb(small, 1.1 * GB)).toBeGreaterThan(300);
+  });
+
+  it('is never too small to start, and V8’s own where no limit is known', () => {
+    expect(oldSpaceMb({}, GB / 4)).toBe(256);
+    expect(heapFlags({}, 0)).toEqual(['--max-semi-space-size=16']);
+    expect(heapFlags({}, totalmem())).toEqual(['--max-semi-space-size=16']);
+  });
+
+  it('is what the process then has', () => {
+    const script = 'process.stdout.write(String(v8.getHeapStatistics().heap_size_limit))';
+    const flags = heapFlags({}, 2 * GB);
+    const { stdout } = spawnSync(process.execPath, [...flags, '-p', `${script};''`], { encoding: 'utf8' });
+    const limitMb = Number(stdout) / 2 ** 20;
+    expect(limitMb).toBeGreaterThanOrEqual(oldSpaceMb({}, 2 * GB));
+    expect(limitMb).toBeLessThan(oldSpaceMb({}, 2 * GB) + 100);
+  });
+});
