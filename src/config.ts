@@ -139,6 +139,12 @@ export const SETTINGS = {
     'Connections to Postgres at most, of all workers together; each needs 6. Unset: 14, or 6 for each worker if that is more.',
     integer(6, 10_000, '14'),
   ),
+  runtimeRole: setting(
+    'TOLLGATE_RUNTIME_ROLE',
+    null,
+    'Role of Postgres that serves: `tollgate migrate`, run as the owner of the tables, gives it its rights. Unset: the owner serves.',
+    word('tollgate_runtime'),
+  ),
   adminKey: setting(
     'TOLLGATE_ADMIN_KEY',
     null,

@@ -5,7 +5,7 @@
 import packageJson from '../package.json' with { type: 'json' };
 import { type Config, formatProblems, readConfig } from './config.ts';
 import { type CommandName, readLine } from './main/command-line.ts';
-import { CannotStart, distributeDatabaseOf, openDatabaseOf } from './main/open.ts';
+import { CannotStart, distributeDatabaseOf, migrateDatabaseOf } from './main/open.ts';
 
 /** Runs one command; the process ends with its exit code once nothing is left to do. */
 export async function run(argv: string[]): Promise<void> {
@@ -37,7 +37,7 @@ const COMMANDS: Record<CommandName, (args: string[]) => Promise<void>> = {
   serve: async () => (await import('./main/serve.ts')).serve(configured(), packageJson.version),
   demo: async (args) => (await import('./demo.ts')).run(args),
   simulator: async (args) => (await import('./simulator/main.ts')).run(args),
-  migrate: async () => (await openDatabaseOf(configured())).close(),
+  migrate: () => migrateDatabaseOf(configured()),
   distribute: () => distributeDatabaseOf(configured()),
   'journal replay': async ([file = '']) => {
     const { replayJournal } = await import('./main/journals.ts');

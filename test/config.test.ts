@@ -41,6 +41,7 @@ describe('a configuration without faults', () => {
       dataDir: './data',
       workers: 1,
       pgConnections: null,
+      runtimeRole: null,
       adminKey: null,
       trustedProxies: null,
       metricsKey: null,

@@ -31,7 +31,8 @@ a second signal ends them.`,
   migrate: {
     summary: "bring the database to this version's schema, then exit",
     operands: [],
-    details: 'DATABASE_URL names the database; without it, the embedded one in TOLLGATE_DATA_DIR is meant.',
+    details: `DATABASE_URL names the database; without it, the embedded one in TOLLGATE_DATA_DIR is meant. Run it as the owner of
+the tables. A role named by TOLLGATE_RUNTIME_ROLE then gets the rights that serving needs, and no others.`,
   },
   distribute: {
     summary: 'spread the database over a Citus cluster, then exit',

@@ -94,6 +94,25 @@ export async function openDatabaseOf(config: Config, options: DatabaseOfOptions 
   return embeddedOrCannotStart(open);
 }
 
+/**
+ * Brings the database of the configuration to this release's schema, and gives the role that serves its rights.
+ * @throws CannotStart naming what to check
+ */
+export async function migrateDatabaseOf(config: Config): Promise<void> {
+  const store = await openDatabaseOf(config);
+  const { runtimeRole } = config;
+  try {
+    if (runtimeRole === null) return;
+    const { grantRuntime } = await import('../store/runtime-role.ts');
+    await orCannotStart(
+      () => grantRuntime(store.database.sql, runtimeRole),
+      (why) => `cannot give the role of TOLLGATE_RUNTIME_ROLE its rights: ${why}`,
+    );
+  } finally {
+    await store.close();
+  }
+}
+
 /** Runs what starts the embedded database. */
 export async function embeddedOrCannotStart<T>(work: () => Promise<T>): Promise<T> {
   try {

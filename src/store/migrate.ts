@@ -51,14 +51,16 @@ export async function migrateDatabase(connection: Connection): Promise<void> {
  * Where the table of what was applied is. It is Drizzle's, in its schema; an installation in a schema of its own has it
  * there, so that several can share a database.
  */
-async function tableOf(sql: Sql | TransactionSql): Promise<{ schema: string; exists: boolean }> {
+export async function migrationsTable(
+  sql: Sql | TransactionSql,
+): Promise<{ schema: string; exists: boolean }> {
   const [row] = await sql<{ schema: string; exists: boolean }[]>`
-    select schema, exists (select 1 from pg_tables where schemaname = schema and tablename = ${TABLE}) as exists
+    select schema, exists (select 1 from pg_tables where schemaname = schema and tablename = ${MIGRATIONS_TABLE}) as exists
     from (select case current_schema()::text when 'public' then 'drizzle' else current_schema()::text end as schema) s`;
   return defined(row, 'the row of the catalog');
 }
 
-const TABLE = '__drizzle_migrations';
+export const MIGRATIONS_TABLE = '__drizzle_migrations';
 
 async function lastApplied(
   sql: Sql | TransactionSql,
@@ -66,7 +68,7 @@ async function lastApplied(
 ) {
   if (!exists) return 0;
   const [last] = await sql<{ at: number | null }[]>`
-    select max(created_at)::float8 as at from ${sql(schema)}.${sql(TABLE)}`;
+    select max(created_at)::float8 as at from ${sql(schema)}.${sql(MIGRATIONS_TABLE)}`;
   return last?.at ?? 0;
 }
 
@@ -76,7 +78,7 @@ async function lastApplied(
  * can lose it, and then looks again whether it is still missing.
  */
 export async function migrate(sql: Sql, migrations: readonly MigrationMeta[]): Promise<void> {
-  const last = await lastApplied(sql, await tableOf(sql));
+  const last = await lastApplied(sql, await migrationsTable(sql));
   for (const migration of migrations) {
     if (migration.folderMillis > last) await apply(sql, migration);
   }
@@ -91,12 +93,12 @@ async function apply(sql: Sql, { sql: statements, hash, folderMillis }: Migratio
     try {
       await sql.begin({ deadlineMs: STATEMENT_MS }, async (tx) => {
         await tx`select pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`;
-        const table = await tableOf(tx);
+        const table = await migrationsTable(tx);
         if ((await lastApplied(tx, table)) >= folderMillis) return;
         if (!table.exists) await createTable(tx, table.schema);
         for (const statement of statements) await tx.unsafe(statement);
         await tx`
-          insert into ${tx(table.schema)}.${tx(TABLE)} (hash, created_at) values (${hash}, ${String(folderMillis)}::bigint)`;
+          insert into ${tx(table.schema)}.${tx(MIGRATIONS_TABLE)} (hash, created_at) values (${hash}, ${String(folderMillis)}::bigint)`;
       });
       return;
     } catch (error) {
@@ -108,5 +110,5 @@ async function apply(sql: Sql, { sql: statements, hash, folderMillis }: Migratio
 
 async function createTable(tx: TransactionSql, schema: string): Promise<void> {
   if (schema === 'drizzle') await tx`create schema if not exists drizzle`;
-  await tx`create table ${tx(schema)}.${tx(TABLE)} (id serial primary key, hash text not null, created_at bigint)`;
+  await tx`create table ${tx(schema)}.${tx(MIGRATIONS_TABLE)} (id serial primary key, hash text not null, created_at bigint)`;
 }
