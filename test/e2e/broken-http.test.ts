@@ -82,3 +82,11 @@ it('a call with an unknown expectation is served', async () => {
   const answer = await exchange(chat('expect: the-best\r\nconnection: close\r\n'));
   expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
 });
+
+it('refuses a HEAD with too many headers without a body, as its client expects', async () => {
+  const [head, body] = (
+    await exchange(chat(`x-long: ${'a'.repeat(40_000)}\r\n`).replace('POST', 'HEAD'))
+  ).split('\r\n\r\n');
+  expect(head).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
+  expect(body).toBe('');
+});

@@ -72,15 +72,17 @@ const NO_HTTP = apiError('invalid_request', 'The request is not valid HTTP.');
  * What is no HTTP is refused in the shape that clients of the API read, where Node's own answer has no body. It never
  * goes into the middle of another answer on the same connection: that client would take it for the rest of it.
  */
-function respondToBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
+function respondToBroken(error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket: Duplex): void {
   const { _httpMessage: answering } = socket as Duplex & { _httpMessage?: ServerResponse | null };
   if (socket.writable && error.code !== 'ECONNRESET' && !answering?.headersSent) {
     const invalid = BROKEN[error.code ?? ''] ?? NO_HTTP;
     const { status } = ERRORS[invalid.code];
     const body = errorBody(invalid);
+    // The response to a HEAD has none, and its client would not expect it.
+    const isHead = error.rawPacket?.toString('latin1', 0, 5) === 'HEAD ';
     const headers = { ...errorHeaders(invalid), 'content-length': body.length, connection: 'close' };
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
+    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${isHead ? '' : body}`);
   }
   socket.destroy(error);
 }
