@@ -100,3 +100,12 @@ export async function create(
   if (!answer.ok) throw new Error(`POST ${noun}: ${answer.status} ${text}`);
   return JSON.parse(text);
 }
+
+/** Reads something by Tollgate's admin API. Throws unless that worked. */
+export async function adminGet<Body>(url: string, path: string): Promise<Body> {
+  const response = await fetch(`${url}/admin/v1/${path}`, {
+    headers: { authorization: `Bearer ${ADMIN_KEY}` },
+  });
+  if (!response.ok) throw new Error(`GET ${path}: ${response.status}`);
+  return (await response.json()) as Body;
+}

@@ -35,6 +35,8 @@ export interface HouseOptions {
   citus?: Citus | null | undefined;
   /** Command line of the simulated upstream; null: the bench's, which always answers the same, at little cost. */
   simulator: string[] | null;
+  /** Settings of the gateways beside their usual ones. */
+  env?: Record<string, string>;
 }
 
 /** Builds a house, lets `live` have it, and takes it down again whatever happens. */
@@ -62,7 +64,7 @@ export async function inHouse<Result>(
 
 async function build(
   folder: string,
-  { gateway, replicas: count, workers, budgetUsd, citus = null, simulator }: HouseOptions,
+  { gateway, replicas: count, workers, budgetUsd, citus = null, simulator, env = {} }: HouseOptions,
 ): Promise<House> {
   const kind = GATEWAY_KINDS[gateway];
   const postgres = await serverIn(folder, citus);
@@ -76,6 +78,7 @@ async function build(
       nodeArguments: kind.nodeArguments,
       env: {
         ...kind.env,
+        ...env,
         TOLLGATE_WORKERS: String(workers),
         TOLLGATE_DATA_DIR: dataDir,
         DATABASE_URL: postgres.url,

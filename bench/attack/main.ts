@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { stopAll } from '../processes.ts';
 import { AGENT_MODELS, type AgentsRow, brokenAgentPromises, describe, runAgents } from './agents.ts';
+import { brokenDisobeyPromises, disobeyCells, runDisobey } from './disobey.ts';
 import { attackGrant, type GrantRow } from './grant.ts';
 import { brokenHotPromises, describeHot, type HotRow, runHot } from './hot.ts';
 import { HELP, type Options, readOptions, type Scenario } from './options.ts';
@@ -87,7 +88,20 @@ async function teams(options: Options): Promise<Outcome> {
   return { broken: rows.flatMap(brokenTeamsPromises), results: rows };
 }
 
-const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = { grant, agents, hot, rolling, teams };
+async function disobey(options: Options): Promise<Outcome> {
+  const rows = await runDisobey({ progress: say });
+  console.log(align(disobeyCells(rows)));
+  return { broken: rows.flatMap(brokenDisobeyPromises), results: { rows, seed: options.seed } };
+}
+
+const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = {
+  grant,
+  agents,
+  hot,
+  rolling,
+  teams,
+  disobey,
+};
 
 async function main(): Promise<void> {
   if (process.platform !== 'linux') throw new Error('the attack reads /proc, so it runs on Linux only');

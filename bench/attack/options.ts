@@ -4,7 +4,7 @@ import { usd } from '../../src/domain/money.ts';
 import { GATEWAYS, type GatewayName } from './gateways.ts';
 import type { Citus } from './house.ts';
 
-export const SCENARIOS = ['grant', 'agents', 'hot', 'rolling', 'teams'] as const;
+export const SCENARIOS = ['grant', 'agents', 'hot', 'rolling', 'teams', 'disobey'] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
 export const HELP = `Usage: npm run attack -- [options]
@@ -21,6 +21,7 @@ number of replicas, beside the same attack on a gateway that checks first and bo
                     rolling   a limit of 600 requests in any 60 s over 4 replicas, asked for 1,000 a minute
                     teams     100,000 calls of 1,000 teams with a budget each, then every page of the console and
                               every query of the dashboards; once with and once without a limit above the teams
+                    disobey   an upstream that ignores output limits: one whose probe fails, one that turns after it
   --citus FOLDER    on a Citus cluster of a coordinator and two workers, instead of one PostgreSQL: where PostgreSQL 15 or
                     later is installed with the extension citus 13. It is in no package registry: build it yourself
   --shards N        of the cluster (default 8); 0: one server of that installation, to compare with
@@ -64,6 +65,7 @@ const USUAL: Record<Scenario, { replicas: string; clients: string; budget: strin
   agents: { replicas: '1', clients: '30', budget: '5.00', seconds: '1' },
   hot: { replicas: '2', clients: '64', budget: '40.00', seconds: '30' },
   rolling: { replicas: '4', clients: '1', budget: '1000.00', seconds: '185' },
+  disobey: { replicas: '1', clients: '6', budget: '5.00', seconds: '1' },
   teams: { replicas: '2', clients: '64', budget: '100.00', seconds: '1' },
 };
 

@@ -25,6 +25,8 @@ export interface ProbeOptions {
   signal: AbortSignal;
 }
 
+/** A token of the model's may be two of the configured tokeniser's: of one token its bytes say enough. */
+const BY_BYTES: TextRule = { countTokens: null };
 /** A small model on a slow machine responds in this time, also one that has to be loaded first. */
 const TIMEOUT_MS = 120_000;
 /** A response that is longer than this is not one of a few tokens. */
@@ -82,7 +84,7 @@ function ask(options: ProbeOptions, changes: JsonObject): Promise<Seen> {
   const headers = upstreamHeaders(['content-type', 'application/json'], { apiKey, eventId: makeId() });
   const rendered = renderBody(parsed, { includeUsage: true, limitFields: profile.limitFields });
   return new Promise((resolve) => {
-    const answer = new Answer(descriptor, profile.text, request.limit, resolve);
+    const answer = new Answer(descriptor, BY_BYTES, request.limit, resolve);
     answer.watch(upstream.send({ method: 'POST', path, headers, body: rendered }, answer), signal);
   });
 }

@@ -4,9 +4,11 @@ import { patch } from '../api/client.ts';
 import type { Team } from '../api/types.ts';
 import { announce } from '../parts/announce.tsx';
 import { FormDialog } from '../parts/dialog.tsx';
-import { TextField, Tick } from '../parts/field.tsx';
+import { SelectField, TextField, Tick } from '../parts/field.tsx';
 import { useMessages } from '../shell/language.ts';
 import { modelsOf } from './rule.ts';
+
+const CLIENT_GONE = ['', 'finish', 'cancel'] as const;
 
 interface TeamChangeProps {
   team: Team;
@@ -19,6 +21,7 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
   const [name, setName] = useState(team.name);
   const [unlimited, setUnlimited] = useState(team.unlimited);
   const [failOpen, setFailOpen] = useState(team.fail_open);
+  const [clientGone, setClientGone] = useState<string>(team.on_client_gone ?? '');
   const [models, setModels] = useState(team.models?.join(', ') ?? '');
   return (
     <FormDialog
@@ -31,6 +34,7 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
           name: name.trim(),
           unlimited,
           fail_open: failOpen,
+          on_client_gone: clientGone === '' ? null : clientGone,
           models: modelsOf(models),
         });
         announce(t.teams.changed(name.trim()));
@@ -46,6 +50,14 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
         optional
         value={models}
         onValue={setModels}
+      />
+      <SelectField
+        label={t.teams.clientGone}
+        param="on_client_gone"
+        hint={t.teams.clientGoneHint}
+        value={clientGone}
+        onValue={setClientGone}
+        options={CLIENT_GONE.map((value) => ({ value, text: t.teams.clientGoneChoices[value] }))}
       />
       <Tick
         label={t.teams.unlimited}

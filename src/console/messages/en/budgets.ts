@@ -19,6 +19,10 @@ export const budgets = {
     noPlan: 'No plan',
     unlimited: 'May spend without limit',
     unlimitedHint: 'Otherwise a team needs credit or a limit before it can make calls.',
+    clientGone: 'When a client leaves',
+    clientGoneHint:
+      'Finish: its cost is known. Cancel: the upstream stops, and the call is unknown at its hold.',
+    clientGoneChoices: { '': 'As the upstream is set', finish: 'Finish the call', cancel: 'Cancel the call' },
     failOpen: 'Continue while the database is unavailable',
     failOpenHint: 'Only for a team without credit and strict limits; its calls are recorded later.',
     unlimitedBadge: 'Unlimited',
