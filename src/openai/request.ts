@@ -285,15 +285,17 @@ export function renderBody(request: ParsedRequest, edits: RequestEdits): Buffer 
   const { members, body } = request;
   if (members === null) return body;
   const fields = editedFields(request, members, edits);
-  const changed = members.names.filter((name) => fields[name] !== undefined);
+  const names = Object.keys(fields);
+  if (names.length === 0) return body;
+  const changed = names.filter((name) => members.names.includes(name));
+  const added = { ...fields };
+  for (const name of changed) added[name] = undefined;
   const pieces: Buffer[] = [];
-  let at = body.indexOf(OPENING_BRACE) + 1;
-  const added = Object.entries(fields).filter(([name]) => !changed.includes(name));
-  if (added.length > 0) {
-    const text = JSON.stringify(Object.fromEntries(added)).slice(0, -1) + (members.none ? '' : ',');
-    pieces.push(Buffer.from(text));
-  } else if (changed.length === 0) return body;
-  else at = 0;
+  let at = 0;
+  if (changed.length < names.length) {
+    at = body.indexOf(OPENING_BRACE) + 1;
+    pieces.push(Buffer.from(JSON.stringify(added).slice(0, -1) + (members.none ? '' : ',')));
+  }
   for (const [name, [start, end]] of changed.length === 0 ? [] : spansOf(body, members, changed)) {
     pieces.push(body.subarray(at, start), Buffer.from(JSON.stringify(fields[name])));
     at = end;
