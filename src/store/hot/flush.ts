@@ -26,8 +26,15 @@ export type { DurableHold, FlushBatch, FlushEvent, LeaseReport } from './batch.t
  */
 export async function flush(sql: Sql, batch: FlushBatch): Promise<Set<string>> {
   const parts = await partsOf(sql, batch);
-  const done = await Promise.all(parts.map((part) => flushWhole(sql, part)));
-  return new Set(done.flatMap((inserted) => [...inserted]));
+  const inserted = new Set<string>();
+  const left = parts.values();
+  const work = async () => {
+    for (const part of left) for (const id of await flushWhole(sql, part)) inserted.add(id);
+  };
+  // All of them have ended when one has failed: the next try must not meet them.
+  const ends = await Promise.allSettled(Array.from({ length: PARTS_AT_ONCE }, work));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  return inserted;
 }
 
 /** Where a row of the part cannot be stored, what is good of it is stored all the same. */
@@ -69,6 +76,9 @@ async function setAside(sql: Sql, part: Part, event: FlushEvent, error: unknown)
     await keep(false);
   }
 }
+
+/** Transactions of one flush at the same time: requests for leases need connections too. */
+const PARTS_AT_ONCE = 3;
 
 /** The part of a batch that belongs to teams of one place. */
 interface Part extends FlushBatch {
