@@ -20,6 +20,7 @@ export const SPREAD_TABLES = [
   'api_error_rollups',
   'adjustments',
   'warnings',
+  'quarantined_events',
 ] as const;
 
 const HOURS_MAX = 12 * 60 * 60 * 1000;
