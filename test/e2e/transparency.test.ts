@@ -12,13 +12,14 @@ let key: string;
 beforeAll(async () => {
   recorder = await startRecorder(COMPLETION);
   stack = await startStack({ env: { OPENAI_BASE_URL: recorder.url } });
-  ({ key } = await stack.team({ grantUsd: '1000.00' }));
 });
 afterAll(async () => {
   await stack.stop();
   recorder.close();
 });
-beforeEach(() => {
+beforeEach(async () => {
+  // Some responses here are failures: a team of its own has no breaker of another test's.
+  ({ key } = await stack.team({ grantUsd: '1000.00' }));
   recorder.answer = COMPLETION;
   recorder.seen.length = 0;
 });
@@ -119,6 +120,8 @@ const chunks = (usage: string) =>
 const RESPONSE_STREAM =
   'event: response.created\ndata: {"type":"response.created","response":{"usage":null}}\n\nevent: response.completed\ndata: {"type":"response.completed","response":{"usage":{"input_tokens":1,"output_tokens":1}}}\n\n';
 
+const USAGE = '{"prompt_tokens":1,"completion_tokens":1}';
+
 describe('the response', () => {
   it.each<[string, number, string[], string | Buffer]>([
     ['a completion', 200, JSON_TYPE, COMPLETION.body as string],
@@ -131,9 +134,10 @@ describe('the response', () => {
     ['an error', 500, JSON_TYPE, ERROR],
     ['a rate limit', 429, [...JSON_TYPE, 'retry-after-ms', '7', 'retry-after', '1'], ERROR],
     ['a proxy’s page', 502, ['content-type', 'text/html'], HTML],
-    ['an error without a body', 503, [], ''],
+    // Between two failures, so that the upstream's breaker stays closed.
     ['a redirect', 307, ['location', 'https://example.com/'], ''],
-    ['megabytes', 200, JSON_TYPE, `{"x":"${'é'.repeat(3_000_000)}"}`],
+    ['an error without a body', 503, [], ''],
+    ['megabytes', 200, JSON_TYPE, `{"choices":[],"x":"${'é'.repeat(3_000_000)}","usage":${USAGE}}`],
   ])('passes %s on unchanged', async (_, status, headers, body) => {
     recorder.answer = { status, headers: [...headers, ...MANY], body };
     const direct = await send(new URL(recorder.url).origin, { path: '/v1/chat/completions', body: EXACT });
