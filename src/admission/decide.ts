@@ -7,7 +7,7 @@ import { type Account, type CallKind, takeInOrder } from '../domain/budget.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import { type Estimate, smallestClaim } from '../domain/estimate.ts';
 import type { Meter } from '../domain/limit.ts';
-import { openEndedClaim } from '../domain/open-ended.ts';
+import { type OpenEndedRoom, openEndedClaim } from '../domain/open-ended.ts';
 import { type Claim, claimed } from '../domain/quantities.ts';
 
 /** A claim that is known. `outputLimit`: to be written into the request all the same; missing or null: none. */
@@ -111,9 +111,8 @@ const WAIT: Wait = { kind: 'wait' };
 
 /** The state of a call's team at one moment. */
 export interface TeamState {
-  /** The team's calls in flight, … */
-  inFlight: number;
-  /** … and those that wait. */
+  load: TeamLoad;
+  /** The team's calls that wait. */
   waiting: number;
   /** On the monotonic clock. */
   nowMs: number;
@@ -133,7 +132,7 @@ export function decide(
 ): Admission | Denial | Wait {
   const denial = denialByRules(request, pools, funded);
   if (denial !== null) return denial;
-  const admission = admit(request, pools, state.inFlight + state.waiting, state.inFlight === 0);
+  const admission = admit(request, pools, state.load);
   if (admission.kind === 'admit') return admission;
   return denialOfFullRateLimit(request, pools, state) ?? WAIT;
 }
@@ -165,16 +164,16 @@ function denialByRules(
 
 const NO_BUDGET: Denial = { kind: 'denial', reason: 'insufficient', counter: null, ceiling: 0n };
 
+/** The team's calls when one of them is sized. */
+export type TeamLoad = Omit<OpenEndedRoom, 'pools'>;
+
 /**
  * Admits a call if every pool has what it claims.
- * @param crowd the team's calls in flight or waiting
- * @param last nothing else will come free in time: an open-ended call takes what is left
  */
 export function admit(
   { size }: ReservationRequest,
   pools: readonly PoolView[],
-  crowd: number,
-  last: boolean,
+  load: TeamLoad,
 ): Admission | Wait {
   let outputLimit: number | null = null;
   let claim: Claim;
@@ -183,7 +182,7 @@ export function admit(
     outputLimit = size.outputLimit ?? null;
   } else {
     const { estimate } = size;
-    const sized = openEndedClaim(estimate, { pools, crowd, last });
+    const sized = openEndedClaim(estimate, { pools, ...load });
     claim = sized.claim;
     const isModels = estimate.outputCeiling === null && sized.outputTokens === estimate.maxOutputTokens;
     if (!isModels) outputLimit = sized.outputTokens;
@@ -215,13 +214,8 @@ export function leastClaim({ size }: ReservationRequest): Claim {
 }
 
 /** What a call would hold now. */
-export function claimNow(
-  { size }: ReservationRequest,
-  pools: readonly PoolView[],
-  crowd: number,
-  last: boolean,
-): Claim {
-  return size.type === 'fixed' ? size.claim : openEndedClaim(size.estimate, { pools, crowd, last }).claim;
+export function claimNow({ size }: ReservationRequest, pools: readonly PoolView[], load: TeamLoad): Claim {
+  return size.type === 'fixed' ? size.claim : openEndedClaim(size.estimate, { pools, ...load }).claim;
 }
 
 export interface DenialInput {

@@ -173,7 +173,7 @@ export class LeaseTable {
     const atMs = this.#clock.nowMs();
     const { pools, funded } = this.poolsOf(account, kind, atMs);
     if (!funded || pools.length > 0) return null;
-    const admission = admit(request, pools, 0, false);
+    const admission = admit(request, pools, { crowd: 0, peak: null, last: false });
     if (admission.kind === 'wait') return null;
     return new Reservation(account.principal.teamId, admission, pools, atMs, null);
   }

@@ -16,6 +16,7 @@ import {
   FULL_MS,
   heldDenial,
   type ReservationRequest,
+  type TeamLoad,
 } from './decide.ts';
 import { LeaseTable, Reservation } from './lease-table.ts';
 import { isLow, type Lease, type LeasedPool } from './leases.ts';
@@ -36,6 +37,7 @@ import {
   QueuedCall,
   type QueueOptions,
   type QueueOutcome,
+  RecentCalls,
   UNAVAILABLE,
   type Unavailable,
 } from './waiting.ts';
@@ -53,6 +55,7 @@ class TeamQueue {
   /** Pools to ask for beside those of the waiting calls: they ran low, or their last reply was lost. */
   readonly #wanted = new Map<string, LeasedPool>();
   #inFlight = 0;
+  readonly #recent = new RecentCalls();
   #isAsking = false;
   #cancelTimer: (() => void) | null = null;
   #dueMs = 0;
@@ -64,7 +67,8 @@ class TeamQueue {
 
   /** Nothing is under way: the queue may be forgotten. */
   get isIdle(): boolean {
-    return this.#waiting.length + this.#inFlight + this.#wanted.size === 0 && !this.#isAsking;
+    if (this.#waiting.length + this.#inFlight + this.#wanted.size > 0 || this.#isAsking) return false;
+    return !this.#recent.isKnown(this.#options.clock.monotonicMs());
   }
 
   /**
@@ -77,12 +81,8 @@ class TeamQueue {
     const nowMs = clock.monotonicMs();
     const { pools, poolsOfFreeCalls, funded } = table.poolsOf(request.account, request.kind, atMs);
     const own = request.isFree ? poolsOfFreeCalls : pools;
-    const decision = decide(request, own, funded, {
-      inFlight: this.#inFlight,
-      waiting: this.#waiting.length,
-      nowMs,
-      jitter,
-    });
+    const state = { load: this.#load(false), waiting: this.#waiting.length, nowMs, jitter };
+    const decision = decide(request, own, funded, state);
     const taken = decision.kind === 'admit' ? this.#take(decision, own, atMs, nowMs) : null;
     if (this.#wanted.size > 0) this.#askSoon();
     if (decision.kind === 'denial') return decision;
@@ -92,6 +92,7 @@ class TeamQueue {
   /** The number of calls in flight falls by one, and their money may serve the next. */
   released(): void {
     this.#inFlight--;
+    this.#recent.ended(this.#options.clock.monotonicMs());
     try {
       this.#serve();
       if (this.#wanted.size > 0) this.#askSoon();
@@ -167,7 +168,7 @@ class TeamQueue {
       try {
         const atMs = this.#options.clock.nowMs();
         const pools = this.#poolsOf(call.request);
-        const admission = admit(call.request, pools, this.#crowd, this.#isLast(call));
+        const admission = admit(call.request, pools, this.#load(call.isOverdue));
         if (admission.kind !== 'admit') continue;
         this.#end(call, this.#take(admission, pools, atMs, this.#options.clock.monotonicMs()));
       } catch (error) {
@@ -176,12 +177,10 @@ class TeamQueue {
     }
   }
 
-  get #crowd(): number {
-    return this.#inFlight + this.#waiting.length;
-  }
-
-  #isLast(call: QueuedCall): boolean {
-    return call.isOverdue || this.#inFlight === 0;
+  #load(isOverdue: boolean): TeamLoad {
+    const crowd = this.#inFlight + this.#waiting.length;
+    const peak = this.#recent.peak(crowd, this.#options.table.instances, this.#options.clock.monotonicMs());
+    return { crowd, peak, last: isOverdue || this.#inFlight === 0 };
   }
 
   /** The wait is over: one last reply of Postgres, then a denial, and that soon even when no reply comes. */
@@ -258,7 +257,7 @@ class TeamQueue {
     for (const call of [...this.#waiting]) {
       try {
         const pools = this.#poolsOf(call.request);
-        const claim = claimNow(call.request, pools, this.#crowd, this.#isLast(call));
+        const claim = claimNow(call.request, pools, this.#load(call.isOverdue));
         asked.push({ call, pools, claim, smallest: call.smallest, isOverdue: call.isOverdue });
       } catch (error) {
         this.#failed(call, error);

@@ -341,3 +341,40 @@ export function markFull(pools: readonly LeasedPool[], untilMs: number): void {
 export function isFenced(error: unknown): boolean {
   return error instanceof Error && error.name === 'InstanceFenced';
 }
+
+/** How long calls of before say how many will come. */
+const RECENT_MS = 60_000;
+const HALF_MS = RECENT_MS / 2;
+
+/** How many calls of a team there were at once, within the last half to whole minute. */
+export class RecentCalls {
+  #half = -1;
+  #most = 0;
+  #mostBefore = 0;
+  #endedMs = Number.NEGATIVE_INFINITY;
+
+  ended(nowMs: number): void {
+    this.#endedMs = nowMs;
+  }
+
+  /** Whether it says something of the next calls. */
+  isKnown(nowMs: number): boolean {
+    return nowMs - this.#endedMs <= RECENT_MS;
+  }
+
+  /**
+   * Takes how many there are now and returns the most of late; null: no call ended of late. The other instances are taken
+   * to have as many, since a team's calls are spread over all of them.
+   */
+  peak(calls: number, instances: number, nowMs: number): number | null {
+    const half = Math.floor(nowMs / HALF_MS);
+    if (half !== this.#half) {
+      this.#mostBefore = half === this.#half + 1 ? this.#most : 0;
+      this.#most = 0;
+      this.#half = half;
+    }
+    if (calls > this.#most) this.#most = calls;
+    if (!this.isKnown(nowMs)) return null;
+    return Math.max(this.#most, this.#mostBefore) * Math.max(1, instances);
+  }
+}

@@ -30,6 +30,8 @@ export interface OpenEndedRoom {
   pools: readonly BudgetRoom[];
   /** The team's calls in flight or waiting. */
   crowd: number;
+  /** The most of them at once within the last minute, over all instances; null: none has ended in it, so this says nothing. */
+  peak: number | null;
   /** Nothing else will come free in time: take what is left. */
   last: boolean;
 }
@@ -37,12 +39,12 @@ export interface OpenEndedRoom {
 /** What to hold for an open-ended call: the smallest of the limits that its budgets allow, in output tokens per choice. */
 export function openEndedClaim(
   estimate: Estimate,
-  { pools, crowd, last }: OpenEndedRoom,
+  { pools, ...load }: OpenEndedRoom,
 ): { claim: Claim; outputTokens: number } {
   let tokens = ceilingOf(estimate);
   for (const pool of pools) {
     if (!weighsOn(pool.meter)) continue;
-    tokens = Math.min(tokens, shareOf(estimate, pool, crowd, last));
+    tokens = Math.min(tokens, shareOf(estimate, pool, load));
     if (pool.maxHold !== null) tokens = Math.min(tokens, tokensFor(estimate, pool.meter, pool.maxHold));
   }
   return { claim: claimUpTo(estimate, tokens), outputTokens: tokens };
@@ -53,18 +55,30 @@ export function outputTokensWithin(meter: Meter, estimate: Estimate, amount: big
   return weighsOn(meter) ? tokensFor(estimate, meter, amount) : null;
 }
 
+/** What a first call may have of a small budget, before anything says how many will come. */
+const FIRST_CALL_OUTPUT_TOKENS = 10_240;
+
 /**
  * The output limit that one budget allows: a share of what is free, so that the first call of thirty does not starve the
- * rest, and never less than is useful while that can be had. When nothing else will come free, all that is left.
+ * rest, and never less than is useful while that can be had. When nothing else will come free, all that is left. Each of
+ * the shares rises with what is free, hence the largest of them does.
+ *
+ * - A 32nd, for bursts that come without warning.
+ * - What is free by the calls under way, up to a usual answer: alone on a small budget a call gets nearly all of it.
+ * - What is free by one more than the team's recent peak: alone for a while, it gets half of any budget.
  */
 function shareOf(
   estimate: Estimate,
   { meter, room, amount }: BudgetRoom,
-  crowd: number,
-  last: boolean,
+  { crowd, peak, last }: Omit<OpenEndedRoom, 'pools'>,
 ): number {
   const ceiling = ceilingOf(estimate);
-  const share = tokensFor(estimate, meter, room / BigInt(32 + crowd));
+  const calls = Math.max(1, crowd, peak ?? 0);
+  const share = Math.max(
+    tokensFor(estimate, meter, room / BigInt(32 + crowd)),
+    Math.min(FIRST_CALL_OUTPUT_TOKENS, tokensFor(estimate, meter, room / BigInt(calls))),
+    peak === null ? 0 : tokensFor(estimate, meter, room / BigInt(calls + 1)),
+  );
   const wanted = Math.min(ceiling, Math.max(share, leastOutputTokens(estimate, meter, room, amount)));
   if (!last || amountUpTo(estimate, meter, wanted) <= room) return wanted;
   return Math.min(ceiling, Math.max(SMALLEST_USEFUL_OUTPUT_TOKENS, tokensFor(estimate, meter, room)));

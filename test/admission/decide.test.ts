@@ -9,7 +9,8 @@ import { fixedRequest } from '../support/test-ledger.ts';
 import { costing, leaseWith, poolOf, poolWith } from './pools.ts';
 
 const account = accountOf();
-const calm = { inFlight: 0, waiting: 0, nowMs: 0, jitter: () => 0 };
+const alone = { crowd: 0, peak: null, last: true };
+const calm = { load: alone, waiting: 0, nowMs: 0, jitter: () => 0 };
 const decideFixed = (pools: LeasedPool[], cost: bigint, state = calm) =>
   decide(fixedRequest(account, cost), pools, true, state);
 
@@ -78,10 +79,12 @@ test('an open-ended call holds a share that falls as its team is busier, and its
   });
   const request = fixedRequest(account, 0n, { size: { type: 'open_ended', estimate } });
   const pool = poolWith('team', { amount: usd('100000.00'), here: usd('100000.00') });
-  const limits = [0, 1000].map((inFlight) => decide(request, [pool], true, { ...calm, inFlight }));
+  const limits = [0, 1000].map((crowd) =>
+    decide(request, [pool], true, { ...calm, load: { ...alone, crowd, last: false } }),
+  );
   expect(limits).toMatchObject([
     { kind: 'admit', outputLimit: null },
-    { kind: 'admit', outputLimit: 9689 },
+    { kind: 'admit', outputLimit: 10_000 },
   ]);
 });
 

@@ -22,9 +22,16 @@ function open(maxOutputTokens: number | null): Estimate {
 }
 
 /** The output tokens of a call with one budget of money. */
-function sized(estimate: Estimate, room: bigint, amount: bigint, crowd: number, last: boolean): number {
+function sized(
+  estimate: Estimate,
+  room: bigint,
+  amount: bigint,
+  crowd: number,
+  last: boolean,
+  peak: number | null = null,
+): number {
   const pools = [{ meter: 'cost_usd', room, amount, maxHold: null } as const];
-  return openEndedClaim(estimate, { pools, crowd, last }).outputTokens;
+  return openEndedClaim(estimate, { pools, crowd, peak, last }).outputTokens;
 }
 
 test('an open-ended call holds its share of what is free, and a lone one on a large budget all that the model can say', () => {
@@ -54,5 +61,37 @@ test('the last open-ended call is never sized above what is left', () => {
       expect(costUpTo(open(null), tokens) <= free).toBe(true);
       expect(tokens).toBeGreaterThanOrEqual(SMALLEST_USEFUL_OUTPUT_TOKENS);
     }),
+  );
+});
+
+test('a lone call on a small budget gets nearly all of it', () => {
+  expect(sized(open(128_000), usd('1.01'), usd('18.00'), 1, false)).toBe(1000);
+  expect(sized(open(128_000), usd('1.01'), usd('18.00'), 4, false)).toBe(710);
+  // No more than a usual answer before anything says how many calls will come.
+  expect(sized(open(128_000), usd('30.00'), usd('30.00'), 1, false)).toBe(10_240);
+});
+
+test('who was alone of late gets half of what is free, who was one of thirty a thirtieth', () => {
+  expect(sized(open(128_000), usd('60.02'), usd('100.00'), 0, false, 1)).toBe(30_000);
+  expect(sized(open(128_000), usd('60.02'), usd('100.00'), 0, false, 30)).toBe(8192);
+  expect(sized(open(128_000), usd('600.00'), usd('600.00'), 0, false, 9)).toBe(59_990);
+});
+
+test('what is granted never falls while what is left rises', () => {
+  const cents = fc.integer({ min: 0, max: 100_000 });
+  fc.assert(
+    fc.property(
+      cents,
+      cents,
+      fc.nat({ max: 60 }),
+      fc.option(fc.nat({ max: 60 })),
+      fc.boolean(),
+      (a, b, crowd, peak, last) => {
+        const [less, more] = [Math.min(a, b), Math.max(a, b)].map((each) => usd((each / 100).toFixed(2)));
+        const limit = (room: bigint) => sized(open(128_000), room, usd('1000.00'), crowd, last, peak);
+        expect(limit(more!)).toBeGreaterThanOrEqual(limit(less!));
+      },
+    ),
+    { numRuns: 2000 },
   );
 });

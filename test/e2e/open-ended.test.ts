@@ -124,3 +124,10 @@ it('a small grant is spent to its end with ever shorter output limits, and not b
   expect(billed(simulated)).toBeLessThanOrEqual(2_000_000_000n);
   expect(billed(simulated)).toBeGreaterThan(1_800_000_000n);
 });
+
+it('a lone caller with ten cents left gets nearly all that they buy', async () => {
+  const { told, sent } = await limited('0.10', '/chat/completions', { model: 'gpt-5', messages: MESSAGES });
+  // $10 a million output tokens: ten cents buy 10,000 of them.
+  expect(told).toBeGreaterThanOrEqual(9_000);
+  expect(sent.max_completion_tokens).toBe(told);
+});
