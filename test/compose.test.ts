@@ -34,6 +34,10 @@ it('every service has a read-only root and tells whether it is well', () => {
   }
 });
 
+it('the gateway is asked whether it can admit calls', () => {
+  expect(services.get('gateway')).toContain('/readyz');
+});
+
 it('no port is open to the network, and no secret has a default', () => {
   const published = compose.match(/published:/g)!.length;
   expect(compose.match(/host_ip: 127\.0\.0\.1\n\s+published:/g)).toHaveLength(published);

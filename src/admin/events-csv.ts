@@ -118,9 +118,12 @@ function lineOf(cells: readonly unknown[]): string {
 
 /**
  * Callers choose the names of models and users, and a spreadsheet runs text that begins like a formula: such text gets
- * an apostrophe before it (OWASP, "CSV Injection"). Negative amounts stay numbers.
+ * an apostrophe before it (OWASP, "CSV Injection"). Programs skip what is blank or cannot be seen before it, read
+ * full-width signs as the plain ones, and some split a cell at a line's end. Negative amounts stay numbers.
  */
+const FORMULA = /(?:^|[\r\n])[\s\p{C}\p{Z}]*[=+\-@|%＝＋－﹣−＠﹦﹢﹫]|^[\s\p{C}]/u;
+
 function cellOf(text: string): string {
-  const safe = /^[=+\-@\t\r]/.test(text) && !/^-\d+(?:\.\d+)?$/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  const safe = FORMULA.test(text) && !/^-\d+(?:\.\d+)?$/.test(text) ? `'${text}` : text;
+  return /[",;\t\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

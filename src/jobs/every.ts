@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /** The timer of a job: it runs soon after the start, then at its interval, never twice at once. */
 export interface Job {
   /** Aborts the present run and waits for its end. */
@@ -14,6 +16,8 @@ export interface JobOptions {
 
 export function startJob({ firstAfterMs, intervalMs, run, onError }: JobOptions): Job {
   const stopping = new AbortController();
+  // The upstream's SDK adds a listener for every request of a run, and leaves it there.
+  setMaxListeners(0, stopping.signal);
   let running: Promise<void> = Promise.resolve();
   let timer = setTimeout(begin, firstAfterMs);
   timer.unref();

@@ -46,7 +46,7 @@ export interface JournalOptions {
   path: string;
   /** What identifies the writer, for the header line. */
   header: Record<string, unknown>;
-  /** Called once when a write fails (disk full, read-only): from then on nothing may be admitted. */
+  /** Called when a write fails (disk full, read-only): until `recover` succeeds nothing may be admitted. */
   onBroken?: (error: Error) => void;
   /** A callback of `written` threw: an error of ours, which must not keep the others waiting. */
   onUnexpectedError?: (error: unknown) => void;
@@ -73,6 +73,7 @@ export class Journal {
   #syncingSinceMs: number | null = null;
   #syncTimer: NodeJS.Timeout | null = null;
   #broken: Error | null = null;
+  #isClosed = false;
 
   /** @throws when the file cannot be made: the data folder must be writable */
   constructor(options: JournalOptions) {
@@ -84,7 +85,7 @@ export class Journal {
     this.#file = this.#replace('');
   }
 
-  /** Null while the journal can be written; it cannot once it is closed. */
+  /** Null while the journal can be written; it cannot after a failure, until `recover`, nor once it is closed. */
   get broken(): Error | null {
     return this.#broken;
   }
@@ -207,6 +208,25 @@ export class Journal {
     this.#compactAtBytes = Math.max(this.#compactAtBytesMin, 2 * this.#bytes);
   }
 
+  /**
+   * Goes on after a failure, in a new file that holds only these lines (open holds, events not yet flushed). Returns
+   * whether the journal can be written: not while the disk still fails, nor once it is closed.
+   */
+  recover(lines: Iterable<string>): boolean {
+    if (this.#broken === null || this.#isClosed) return this.#broken === null;
+    const old = this.#file;
+    try {
+      this.#file = this.#replace([...lines].join(''));
+    } catch {
+      rmSync(`${this.path}.tmp`, { force: true });
+      return false;
+    }
+    closeSync(old);
+    this.#pending = 0;
+    this.#broken = null;
+    return true;
+  }
+
   /** Makes a file of the header and these lines, on disk before it takes the journal's name; returns its descriptor. */
   #replace(lines: string): number {
     const file = openSync(`${this.path}.tmp`, 'w', 0o600);
@@ -226,6 +246,7 @@ export class Journal {
   /** Ends the journal; with `remove` its file goes too, once everything in it is in the ledger. */
   close(remove: boolean): void {
     this.flush();
+    this.#isClosed = true;
     this.#broken ??= new Error('the journal is closed');
     if (this.#syncTimer) clearTimeout(this.#syncTimer);
     closeSync(this.#file);

@@ -46,6 +46,8 @@ export interface LedgerOptions {
   leaseTtlMs?: number;
   maxBacklog?: number;
   onFenced?: () => void;
+  /** The journal can be written again. */
+  onJournalRecovered?: () => void;
   onStoreError?: (error: unknown) => void;
   /** An error of ours in a queue, which goes on all the same. */
   onUnexpectedError?: (error: unknown) => void;
@@ -58,6 +60,8 @@ const QUIET_TICK_MS = 500;
 const QUIET_AFTER_MS = 10_000;
 /** It brings the catalog's version along, so a change binds on a quiet instance by then. */
 const HEARTBEAT_MS = 800;
+/** How often a journal that failed is tried again. */
+const JOURNAL_RETRY_MS = 1000;
 const DEGRADED_AFTER_MS = 3000;
 
 export class Ledger {
@@ -71,6 +75,8 @@ export class Ledger {
   readonly #stopHeartbeats: () => void;
   #cancelTick: () => void = () => {};
   #isQuiet = false;
+  /** When a journal that failed is tried again; null: it works. */
+  #recoverJournalMs: number | null = null;
   #lastBusyMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LedgerOptions) {
@@ -305,7 +311,18 @@ export class Ledger {
     this.flusher.persist(this.#open.grownOld(clock.nowMs()));
     this.#admission.tick(this.flusher.flushedMs);
     if (journal.wantsCompaction) journal.compact(this.#stillNeeded());
+    if (journal.broken !== null) this.#recoverJournal();
     void this.flusher.flush();
+  }
+
+  /** The disk may have room again. What is open and what Postgres does not have is in memory, and written anew. */
+  #recoverJournal(): void {
+    const { journal, clock, onJournalRecovered } = this.#options;
+    const nowMs = clock.monotonicMs();
+    this.#recoverJournalMs ??= nowMs + JOURNAL_RETRY_MS;
+    if (nowMs < this.#recoverJournalMs) return;
+    this.#recoverJournalMs = null;
+    if (journal.recover(this.#stillNeeded())) onJournalRecovered?.();
   }
 
   *#stillNeeded() {

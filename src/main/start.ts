@@ -198,6 +198,7 @@ async function openLedger(base: Base, journals: string) {
     queueTimeoutMs: config.queueTimeoutMs,
     leaseTtlMs: config.leaseTtlMs,
     onFenced,
+    onJournalRecovered: () => log.logger.warn('the journal can be written again: calls are admitted'),
     onStoreError,
     onUnexpectedError,
   });

@@ -22,7 +22,7 @@ import {
 import { addLimitFields } from './limit-fields.ts';
 import type { Descriptor } from './operations/descriptor.ts';
 import { OPERATIONS } from './operations/table.ts';
-import { HOP_BY_HOP, namedByConnection } from './response.ts';
+import { namedByConnection } from './response.ts';
 import {
   INLINE_VALUES,
   JsonScan,
@@ -343,30 +343,23 @@ function editedFields(request: ParsedRequest, members: Members, edits: RequestEd
 }
 
 /**
- * Not for the upstream: what we set ourselves; the client's credentials and account headers; who the client is.
- * The body's length, type and encoding are ours too, since we read it as plain UTF-8 JSON: another charset or encoding
- * would let the upstream read another request than the one that was estimated.
+ * What of a client's headers the upstream gets: what the official SDKs, Codex and traces send about the request. All else
+ * stays here: credentials, accounts and addresses, and whatever may name another method, URL or length to some server.
+ * The body's length, type and encoding are ours, since we read it as plain UTF-8 JSON.
  */
-const NOT_UPSTREAM = new Set([
-  ...HOP_BY_HOP,
-  'host',
-  'expect',
-  'content-length',
-  'content-type',
-  'content-encoding',
-  'accept-encoding',
-  'authorization',
-  'api-key',
-  'x-api-key',
-  'cookie',
-  'openai-organization',
-  'openai-project',
-  'forwarded',
-  'via',
-  'x-real-ip',
-  'x-client-request-id',
+const FOR_UPSTREAM = new Set([
+  ...[
+    'accept',
+    'accept-language',
+    'user-agent',
+    'openai-beta',
+    'openai-safety-identifier',
+    'idempotency-key',
+  ],
+  ...['traceparent', 'tracestate', 'originator', 'version', 'session_id', 'session-id', 'conversation_id'],
+  ...['thread-id', 'x-openai-subagent'],
 ]);
-const NOT_UPSTREAM_PREFIX = /^(?:proxy-|x-forwarded-|x-tollgate-)/;
+const FOR_UPSTREAM_PREFIX = /^x-(?:stainless|codex)-/;
 
 /**
  * The headers to send upstream, as name, value, name, value … from a client's raw headers in the same form.
@@ -384,7 +377,7 @@ export function upstreamHeaders(
     const value = incoming[index + 1] ?? '';
     if (name === 'connection') named = namedByConnection(named, value);
     else if (name === 'content-type') hasType = true;
-    else if (!NOT_UPSTREAM.has(name) && !NOT_UPSTREAM_PREFIX.test(name)) headers.push(name, value);
+    else if (FOR_UPSTREAM.has(name) || FOR_UPSTREAM_PREFIX.test(name)) headers.push(name, value);
   }
   if (named !== null) headers = withoutNames(headers, named);
   // Ours come last, so that a client's Connection header cannot name them away.

@@ -9,7 +9,7 @@ import type { UsageMembers, UsagePlace } from './operations/descriptor.ts';
 import { isDeclined } from './wire/errors.ts';
 
 /** Headers of one connection, which no proxy passes on (RFC 9110, section 7.6.1). */
-export const HOP_BY_HOP = [
+const HOP_BY_HOP = [
   'connection',
   'keep-alive',
   'proxy-connection',

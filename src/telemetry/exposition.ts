@@ -48,10 +48,24 @@ export function pageText(families: Iterable<Family>): string {
   return text;
 }
 
+/** The same page as OpenMetrics 1.0: counters are declared without `_total`, and the page says where it ends. */
+export function openMetricsText(page: string): string {
+  const counters = new Set([...page.matchAll(/^# TYPE (\S+)_total counter$/gm)].map(([, name]) => name));
+  const lines = page.replace(/^# (HELP|TYPE) (\S+)_total /gm, (line, kind, name) =>
+    counters.has(name) ? `# ${kind} ${name} ` : line,
+  );
+  return `${lines}# EOF\n`;
+}
+
+/** What a scraper asks for: OpenMetrics, if it takes that. */
+export const OPEN_METRICS_TYPE = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
+
 function labelText(labels: Readonly<Record<string, string>>): string {
   let text = '';
   for (const [name, value] of Object.entries(labels)) {
-    text += `${text === '' ? '{' : ','}${name}="${escapeLabel(value)}"`;
+    // Prometheus 3 writes bounds as floats, version 2 as they come: so written they are the same on both.
+    const written = name === 'le' && /^\d+$/.test(value) ? `${value}.0` : value;
+    text += `${text === '' ? '{' : ','}${name}="${escapeLabel(written)}"`;
   }
   return text === '' ? '' : `${text}}`;
 }

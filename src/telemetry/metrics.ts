@@ -135,7 +135,9 @@ const PROCESS_MERGE: Record<string, MergeRule> = {
 
 async function processFamilies(registry: Registry): Promise<Family[]> {
   const metrics = (await registry.getMetricsAsJSON()) as unknown as ProcessMetric[];
-  return metrics.map(({ name, help, type, aggregator = 'sum', values }) => ({
+  // Three gauges of the library are named like counters; each is the sum of another's series.
+  const own = metrics.filter(({ name, type }) => type !== 'gauge' || !name.endsWith('_total'));
+  return own.map(({ name, help, type, aggregator = 'sum', values }) => ({
     name,
     help,
     type: type === 'counter' || type === 'histogram' ? type : 'gauge',

@@ -6,6 +6,7 @@ import { formatLine, Journal, type JournalOptions, parseLine } from '../../src/l
 import { ownHeader, readJournal } from '../../src/ledger/recovery.ts';
 import { settle } from '../simulation/fake-time.ts';
 import { accountOf, limitOf, register } from '../support/accounts.ts';
+import { factsOf } from '../support/events.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { fillDiskAt, fillDiskUnder } from '../support/full-disk.ts';
 import { beginHold, startLedger } from '../support/test-ledger.ts';
@@ -87,6 +88,29 @@ onLinux('on a full disk the writer is called back, once, and nothing more is wri
   expect(text(journal)).not.toContain('later');
   expect(text(journal)).toContain('kept');
   journal.close(false);
+});
+
+onLinux('once the disk has room again the journal goes on, with all that is open', async () => {
+  let recovered = 0;
+  const bench = await startLedger({ onJournalRecovered: () => recovered++ });
+  register(bench.memory, account);
+  const open = await bench.begin(await bench.take(account, '10.00'));
+  fillDiskUnder(bench.journal.path);
+  const lost = await bench.take(account, '1.00');
+  expect(await new Promise((done) => bench.ledger.begin(lost, factsOf('team', 'key'), done))).toBe(false);
+  bench.ledger.cancel(lost);
+  fillDiskAt(`${bench.journal.path}.tmp`);
+  await bench.pass(1_200);
+  expect([bench.ledger.blocked, recovered]).toEqual(['journal', 0]);
+  await bench.pass(1_200);
+  expect([bench.ledger.blocked, recovered]).toEqual([null, 1]);
+  expect(text(bench.journal)).toContain(open.id);
+  expect(text(bench.journal)).not.toContain(lost.id);
+  const next = await bench.begin(await bench.take(account, '1.00'));
+  await settle();
+  expect(text(bench.journal)).toContain(next.id);
+  bench.end(open, '0.00');
+  bench.end(next, '0.00');
 });
 
 onLinux(

@@ -26,7 +26,7 @@ describe('the merged page', () => {
     const duration = (part: string) =>
       values.get(`tollgate_call_duration_seconds_${part.replace('{', '{operation="chat.completions",')}`);
     expect(duration('bucket{le="0.5"}')).toBe(0);
-    expect(duration('bucket{le="1"}')).toBe(10);
+    expect(duration('bucket{le="1.0"}')).toBe(10);
     expect(values.get('tollgate_call_duration_seconds_count{operation="chat.completions"}')).toBe(10);
   });
 

@@ -1,9 +1,12 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { ERROR_CODES } from '../../src/domain/errors.ts';
+import { openMetricsText } from '../../src/telemetry/exposition.ts';
 import { TEAM_CAP } from '../../src/telemetry/labels.ts';
 import { STAGES } from '../../src/telemetry/measurement.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { METRICS } from '../../src/telemetry/names.ts';
+import { programOrSkip } from '../support/programs.ts';
 import { call, gauges, installation, ours, parse, seriesOf } from './reading.ts';
 
 const OPERATIONS: string[] = [
@@ -88,7 +91,7 @@ describe('the metrics of a call', () => {
       `tollgate_call_duration_seconds_${part}{operation="chat.completions"${le}}`;
     expect(values.get(name('bucket', ',le="0.1"'))).toBe(1);
     expect(values.get(name('bucket', ',le="0.25"'))).toBe(2);
-    expect(values.get(name('bucket', ',le="300"'))).toBe(2);
+    expect(values.get(name('bucket', ',le="300.0"'))).toBe(2);
     expect(values.get(name('bucket', ',le="+Inf"'))).toBe(3);
     expect(values.get(name('count'))).toBe(3);
     expect(values.get(name('sum'))).toBeCloseTo(400.200001, 9);
@@ -105,8 +108,8 @@ describe('the metrics of a call', () => {
     const values = parse(ours(await metrics.render()));
     const name = (part: string, le = '') =>
       `tollgate_output_tokens_per_second_${part}{model="gpt-5-mini"${le}}`;
-    expect(values.get(name('bucket', ',le="40"'))).toBe(0);
-    expect(values.get(name('bucket', ',le="80"'))).toBe(1);
+    expect(values.get(name('bucket', ',le="40.0"'))).toBe(0);
+    expect(values.get(name('bucket', ',le="80.0"'))).toBe(1);
     expect(values.get(name('sum'))).toBe(70);
     expect(values.get(name('count'))).toBe(1);
   });
@@ -227,5 +230,38 @@ describe('the page for Prometheus', () => {
     metrics.recordCall(call({ team: 'the "A" \\ team\n' }));
     const values = parse(ours(await metrics.render()));
     expect(values.get('tollgate_calls_total{team="the \\"A\\" \\\\ team\\n"}')).toBe(1);
+  });
+});
+
+describe('the page', () => {
+  const promtool = programOrSkip('prometheus', 'promtool');
+  const page = async () => {
+    const metrics = createMetrics({ version: '1.2.3' });
+    metrics.readGaugesFrom(() => gauges({ installation: installation({ budgets: [BUDGET] }) }));
+    metrics.recordCall(call());
+    return metrics.render();
+  };
+
+  it.skipIf(promtool.missing)('has nothing that promtool would name otherwise', async () => {
+    const { status, stdout, stderr } = spawnSync(promtool.path, ['check', 'metrics'], {
+      input: await page(),
+    });
+    expect([status, `${stdout}${stderr}`]).toEqual([0, '']);
+  });
+
+  it('is OpenMetrics for a scraper that asks for it: counters declared without `_total`, and an end', async () => {
+    const text = openMetricsText(await page());
+    expect(text.endsWith('\n# EOF\n')).toBe(true);
+    expect(text).toContain('# TYPE tollgate_calls counter\n');
+    expect(text).toMatch(/^tollgate_calls_total\{team="[^"]*"\} 1$/m);
+    expect([...text.matchAll(/^# TYPE \S+_total /gm)]).toEqual([]);
+    const helps = [...text.matchAll(/^# HELP (\S+)/gm)].map(([, name]) => name);
+    expect(helps).toEqual([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
+  });
+
+  it('writes bounds of buckets as Prometheus 3 does, so that both versions store the same', async () => {
+    const bounds = [...(await page()).matchAll(/le="([^"]+)"/g)].map(([, bound]) => bound!);
+    expect(bounds.length).toBeGreaterThan(0);
+    expect(bounds.filter((bound) => /^\d+$/.test(bound))).toEqual([]);
   });
 });

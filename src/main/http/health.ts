@@ -20,6 +20,7 @@ import type { Ledger } from '../../ledger/ledger.ts';
 import { errorBody, errorHeaders } from '../../openai/wire/errors.ts';
 import type { Database } from '../../store/database.ts';
 import { sessionStore } from '../../store/sessions.ts';
+import { OPEN_METRICS_TYPE, openMetricsText } from '../../telemetry/exposition.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { ConfiguredUpstream } from '../upstream.ts';
@@ -135,7 +136,10 @@ function createService(options: ServiceOptions): Hono {
       return context.text('Metrics show spend: send `Authorization: Bearer <TOLLGATE_METRICS_KEY>`.\n', 401);
     }
     const page = (await group?.metricsPage()) ?? (await metrics.render());
-    return context.body(page, 200, { 'content-type': metrics.contentType });
+    const isOpen = context.req.header('accept')?.includes('application/openmetrics-text') ?? false;
+    return isOpen
+      ? context.body(openMetricsText(page), 200, { 'content-type': OPEN_METRICS_TYPE })
+      : context.body(page, 200, { 'content-type': metrics.contentType });
   });
   // A client whose base URL lacks the `/v1` ends up here, and its SDK shows only errors of the API's shape.
   app.notFound((context) => {

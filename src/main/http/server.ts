@@ -37,6 +37,10 @@ export interface HttpServer {
 export function createHttpServer(gateway: Gateway, rest: Hono, stallMs: number): HttpServer {
   const others = getRequestListener(rest.fetch);
   const handle = (request: IncomingMessage, response: ServerResponse) => {
+    if (hasTwoHosts(request.rawHeaders)) {
+      server.emit('clientError', new Error('the request has two Host headers'), request.socket);
+      return;
+    }
     if (isCall(request.method ?? '', request.url ?? '')) gateway.handle(nodeExchange(request, response));
     else void others(request, response);
   };
@@ -55,6 +59,13 @@ export function createHttpServer(gateway: Gateway, rest: Hono, stallMs: number):
     stallMs,
   });
   return { node: server, wire };
+}
+
+/** Node takes the first of them; what stands before us may have taken the other. */
+function hasTwoHosts(rawHeaders: readonly string[]): boolean {
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === 'host') hosts++;
+  return hosts > 1;
 }
 
 function isCall(method: string, url: string): boolean {
