@@ -2,7 +2,7 @@
 
 # The image brings its own Node and expects a Postgres (DATABASE_URL), so the optional dependencies, which are the
 # pinned runtime and the embedded database, stay out.
-FROM node:24-slim AS dependencies
+FROM node:24-slim@sha256:a9f5f7c91a432850b2a8a7797adf5eadb6c733ceed61167806cee7ea7fbc29df AS dependencies
 WORKDIR /tollgate
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --omit=optional --no-audit --no-fund && npm cache clean --force
@@ -14,7 +14,7 @@ RUN npm pkg delete devDependencies optionalDependencies \
 RUN find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.md' \) -delete \
   && rm -rf node_modules/openai/src
 
-FROM node:24-slim
+FROM node:24-slim@sha256:a9f5f7c91a432850b2a8a7797adf5eadb6c733ceed61167806cee7ea7fbc29df
 LABEL org.opencontainers.image.title="Tollgate" \
       org.opencontainers.image.licenses="MIT" \
       tollgate.sbom="/app/sbom.cdx.json"

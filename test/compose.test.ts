@@ -34,6 +34,12 @@ it('every service has a read-only root and tells whether it is well', () => {
   }
 });
 
+it('every image is pinned by its digest, also those that the gateway is built from', () => {
+  const images = [...compose.matchAll(/image: (\S+)/g), ...read('Dockerfile').matchAll(/^FROM (\S+)/gm)];
+  expect(images.length).toBeGreaterThan(5);
+  for (const [, image] of images) expect(image).toMatch(/^[\w/.:-]+@sha256:[0-9a-f]{64}$/);
+});
+
 it('the gateway is asked whether it can admit calls', () => {
   expect(services.get('gateway')).toContain('/readyz');
 });
