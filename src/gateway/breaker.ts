@@ -4,9 +4,10 @@
  *
  * A team's circuit opens after two unknown outcomes in a row that the upstream caused; the upstream's own, for all teams,
  * once calls of two teams failed within a minute and no call succeeded since. While a circuit is open, one call at a time
- * goes through as a probe: soon after the last call that it turned away, or later if clients do not wait. So a client
- * that repeats its call for half a minute pays for it twice.
+ * goes through as a probe: soon after the last call that it turned away, or later if clients do not wait. A request that
+ * failed is no probe for half an hour: a client that repeats one prompt all the while pays for it twice at most.
  */
+import { createHash } from 'node:crypto';
 import type { Account, CallKind, UnknownCall } from '../domain/budget.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
@@ -20,6 +21,10 @@ const QUIET_MAX_MS = 60_000;
 /** … or so long after the circuit opened, whatever clients do. The retries of one prompt have ended by then. */
 const PATIENCE_MS = 30_000;
 const PATIENCE_MAX_MS = 300_000;
+/** The retries of one prompt have ended by then, also of clients that wait as they are told. */
+const REPEATED_MS = 1_800_000;
+const REPEATED_RETRY_MS = 60_000;
+const REPEATED_MAX = 1_000;
 /** While a probe is under way, and where calls go one at a time. */
 const BUSY_RETRY_MS = 2_000;
 /** Failures of several teams within it speak of the upstream. */
@@ -39,14 +44,18 @@ class Circuit {
   #probes = 0;
   #isProbing = false;
   #turnedAwayMs: number | null = null;
+  /** When requests failed, by their content. */
+  readonly #requests = new Map<string, number>();
 
   get isOpen(): boolean {
     return this.#openedMs !== null;
   }
 
   /** Returns how long a call has to wait at least; 0: it may go, as a probe if the circuit is open. */
-  waitMs(nowMs: number): number {
+  waitMs(nowMs: number, content: string): number {
     if (this.#openedMs === null) return 0;
+    if (nowMs - (this.#requests.get(content) ?? Number.NEGATIVE_INFINITY) < REPEATED_MS)
+      return REPEATED_RETRY_MS;
     if (this.#isProbing) return BUSY_RETRY_MS;
     const quietMs = Math.min(QUIET_MS * 2 ** this.#probes, QUIET_MAX_MS);
     const patienceMs = Math.min(PATIENCE_MS * 2 ** this.#probes, PATIENCE_MAX_MS);
@@ -65,6 +74,11 @@ class Circuit {
 
   leave(): void {
     this.#isProbing = false;
+  }
+
+  remember(content: string, nowMs: number): void {
+    if (this.#requests.size >= REPEATED_MAX) this.#requests.clear();
+    this.#requests.set(content, nowMs);
   }
 
   open(nowMs: number): void {
@@ -86,6 +100,8 @@ export interface Pass {
   readonly probes: readonly Circuit[];
   /** Its team's calls go one at a time. */
   readonly isAlone: boolean;
+  /** By which its request is known again. */
+  readonly content: string;
 }
 
 /** A call of unknown outcome that this instance has recorded. */
@@ -129,20 +145,21 @@ export class Breaker {
   }
 
   /** Lets a call through, or says why not just now. To be followed by `leave`. @param nowMs Postgres's clock */
-  enter(account: Account, kind: CallKind, nowMs: number): Pass | ApiError {
+  enter(account: Account, kind: CallKind, nowMs: number, body: Buffer): Pass | ApiError {
     const { teamId } = account.principal;
     const atMs = this.#options.monotonicMs();
     const team = this.#teams.get(teamId);
-    const waitMs = this.#upstream.waitMs(atMs);
+    const content = this.#teams.size === 0 ? '' : contentOf(body);
+    const waitMs = this.#upstream.waitMs(atMs, content);
     if (waitMs > 0) return unavailable('upstream', waitMs, []);
-    const teamWaitMs = team?.waitMs(atMs) ?? 0;
+    const teamWaitMs = team?.waitMs(atMs, content) ?? 0;
     const unknown = this.#unknownOf(account);
     if (teamWaitMs > 0) return unavailable('team', teamWaitMs, unknown);
     const excess = unknownExcess(account, kind, unknown, nowMs);
     if (excess !== null && this.#alone.has(teamId)) return oneAtATime(teamId, excess);
     if (excess !== null) this.#alone.add(teamId);
     const probes = [team, this.#upstream].filter((circuit): circuit is Circuit => circuit?.enter() ?? false);
-    return { teamId, probes, isAlone: excess !== null };
+    return { teamId, probes, isAlone: excess !== null, content };
   }
 
   /** The call of a pass is over, or was never sent. */
@@ -170,6 +187,7 @@ export class Breaker {
     for (const circuit of pass?.probes ?? []) circuit.probeFailed(atMs);
     const team = this.#teams.get(teamId) ?? new Circuit();
     this.#teams.set(teamId, team);
+    if (pass !== null) team.remember(pass.content, atMs);
     if (++team.failures >= FAILURES && !team.isOpen) {
       team.open(atMs);
       onChange(teamId, true);
@@ -221,6 +239,13 @@ export class Breaker {
     for (const { call } of this.#unknown.get(teamId) ?? []) calls.set(call.id, call);
     return [...calls.values()];
   }
+}
+
+/** The same for the same members in any order: some clients write theirs in another order each time. */
+function contentOf(body: Buffer): string {
+  const counts = new Uint32Array(256);
+  for (const byte of body) counts[byte] = (counts[byte] ?? 0) + 1;
+  return createHash('sha256').update(counts).digest('base64');
 }
 
 function unavailable(scope: 'team' | 'upstream', retryAfterMs: number, calls: UnknownCall[]): ApiError {

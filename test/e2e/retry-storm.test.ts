@@ -11,7 +11,7 @@ const GOOD: FixedAnswer = {
   body: '{"object":"chat.completion","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}',
 };
 const PAGE: FixedAnswer = { status: 502, headers: ['content-type', 'text/html'], body: '<html></html>' };
-const HELLO = { model: 'gpt-4o-mini', max_tokens: 1000, messages: [{ role: 'user', content: 'x' }] };
+const HELLO = { model: 'gpt-4o-mini', max_tokens: 1000 };
 
 let stack: Stack;
 let recorder: Recorder;
@@ -34,8 +34,11 @@ beforeEach(async () => {
   recorder.seen.length = 0;
 }, 60_000);
 
-const call = async (key: string, fields: object = {}) => {
-  const response = await stack.post(key, '/chat/completions', { ...HELLO, ...fields });
+let prompts = 0;
+/** Each call is of a prompt of its own. */
+const call = async (key: string) => {
+  const messages = [{ role: 'user', content: 'x'.repeat(++prompts) }];
+  const response = await stack.post(key, '/chat/completions', { ...HELLO, messages });
   return { status: response.status, headers: response.headers, body: await response.text() };
 };
 

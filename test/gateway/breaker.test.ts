@@ -20,7 +20,10 @@ beforeEach(() => {
 
 const KIND = { model: 'gpt-5', endUser: null };
 const team = (id: string): TeamId => asId(id);
-const enter = (id = 'a') => breaker.enter(accountOf({ teamId: id }), KIND, 0);
+let requests = 0;
+/** Each call is of a prompt of its own, unless it names one. */
+const enter = (id = 'a', prompt = `prompt ${'x'.repeat(++requests)}`) =>
+  breaker.enter(accountOf({ teamId: id }), KIND, 0, Buffer.from(prompt));
 const passOf = (entered: Pass | ApiError): Pass => {
   expect(entered).not.toBeInstanceOf(ApiError);
   return entered as Pass;
@@ -82,6 +85,16 @@ describe("a team's circuit", () => {
     for (nowMs = 31_000; nowMs < 90_000; nowMs += 1_000) errorOf(enter());
     call('a', 'failed');
     expect(errorOf(enter()).retryAfterMs).toBeGreaterThan(30_000);
+  });
+
+  it('lets no request through as a probe that failed before, in whatever order its members stand', () => {
+    call('a', 'failed');
+    call('a', 'failed', passOf(enter('a', '{"a":1,"b":2}')));
+    nowMs = 30_000;
+    expect(errorOf(enter('a', '{"b":2,"a":1}')).retryAfterMs).toBe(60_000);
+    breaker.leave(passOf(enter('a', '{"c":3}')));
+    nowMs = 1_800_000;
+    passOf(enter('a', '{"b":2,"a":1}'));
   });
 
   it('gives the place of a probe back that was not sent', () => {
@@ -154,7 +167,7 @@ describe('unknown money', () => {
   });
   const limits = [limitOf('limit', '10.00')];
   const asked = (changes: Parameters<typeof accountOf>[0]) =>
-    breaker.enter(accountOf({ teamId: 'team', ...changes }), KIND, 0);
+    breaker.enter(accountOf({ teamId: 'team', ...changes }), KIND, 0, Buffer.from('x'));
 
   it('up to a tenth of a limit, or its largest hold, leaves calls side by side', () => {
     for (const calls of [[unknown('1', '0.50'), unknown('2', '0.50')], [unknown('1', '7.00')]]) {

@@ -164,7 +164,7 @@ function askBreaker(
   call.pass = null;
   if (!request.operation.billable) return null;
   if (breaker.watched === 0 && account.unknown.length === 0) return null;
-  const pass = breaker.enter(account, callKind, clock.nowMs());
+  const pass = breaker.enter(account, callKind, clock.nowMs(), request.body);
   if (pass instanceof ApiError) return pass;
   call.pass = pass;
   return null;
