@@ -21,7 +21,7 @@ const QUIET_MAX_MS = 60_000;
 /** … or so long after the circuit opened, whatever clients do. The retries of one prompt have ended by then. */
 const PATIENCE_MS = 30_000;
 const PATIENCE_MAX_MS = 300_000;
-/** The retries of one prompt have ended by then, also of clients that wait as they are told. */
+/** The retries of one prompt have ended by then, also of clients that wait as long as they should. */
 const REPEATED_MS = 1_800_000;
 const REPEATED_RETRY_MS = 60_000;
 const REPEATED_MAX = 1_000;

@@ -315,7 +315,7 @@ export class Ledger {
     void this.flusher.flush();
   }
 
-  /** The disk may have room again. What is open and what Postgres does not have is in memory, and written anew. */
+  /** The disk may have room again. What is open and what Postgres does not have is in memory, and is written again. */
   #recoverJournal(): void {
     const { journal, clock, onJournalRecovered } = this.#options;
     const nowMs = clock.monotonicMs();
