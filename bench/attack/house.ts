@@ -35,8 +35,11 @@ export interface HouseOptions {
   citus?: Citus | null | undefined;
   /** Command line of the simulated upstream; null: the bench's, which always answers the same, at little cost. */
   simulator: string[] | null;
-  /** Settings of the gateways beside their usual ones. */
+  /** Script of an upstream among the bench's own, instead of both. */
+  upstreamScript?: string;
+  /** Further settings of the gateway, and flags of its Node. */
   env?: Record<string, string>;
+  nodeFlags?: string[];
 }
 
 /** Builds a house, lets `live` have it, and takes it down again whatever happens. */
@@ -62,23 +65,23 @@ export async function inHouse<Result>(
   }
 }
 
-async function build(
-  folder: string,
-  { gateway, replicas: count, workers, budgetUsd, citus = null, simulator, env = {} }: HouseOptions,
-): Promise<House> {
+async function build(folder: string, options: HouseOptions): Promise<House> {
+  const { gateway, replicas: count, workers, budgetUsd, citus = null, simulator, upstreamScript } = options;
   const kind = GATEWAY_KINDS[gateway];
   const postgres = await serverIn(folder, citus);
   const upstreamLog = join(folder, 'upstream.log');
-  const upstream = await (simulator ? Upstream.start(upstreamLog, simulator) : Upstream.canned(upstreamLog));
+  const upstream = await (simulator
+    ? Upstream.start(upstreamLog, simulator)
+    : Upstream.own(upstreamLog, upstreamScript));
   const replicas: Replica[] = [];
   for (let index = 0; index < count; index++) {
     const dataDir = join(folder, `replica-${index}`);
     mkdirSync(dataDir);
     const replica = new Replica({
-      nodeArguments: kind.nodeArguments,
+      nodeArguments: [...(options.nodeFlags ?? []), ...kind.nodeArguments],
       env: {
         ...kind.env,
-        ...env,
+        ...options.env,
         TOLLGATE_WORKERS: String(workers),
         TOLLGATE_DATA_DIR: dataDir,
         DATABASE_URL: postgres.url,

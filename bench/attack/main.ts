@@ -8,6 +8,7 @@ import { AGENT_MODELS, type AgentsRow, brokenAgentPromises, describe, runAgents 
 import { brokenDisobeyPromises, disobeyCells, runDisobey } from './disobey.ts';
 import { attackGrant, type GrantRow } from './grant.ts';
 import { brokenHotPromises, describeHot, type HotRow, runHot } from './hot.ts';
+import { brokenNeighbourPromises, describeNeighbours, runNeighbours } from './neighbours.ts';
 import { HELP, type Options, readOptions, type Scenario } from './options.ts';
 import { align, brokenPromises, renderTable } from './promises.ts';
 import { runRolling } from './rolling.ts';
@@ -94,6 +95,12 @@ async function disobey(options: Options): Promise<Outcome> {
   return { broken: rows.flatMap(brokenDisobeyPromises), results: { rows, seed: options.seed } };
 }
 
+async function neighbours(options: Options): Promise<Outcome> {
+  const row = await runNeighbours({ ...options, progress: say });
+  console.log(describeNeighbours(row));
+  return { broken: brokenNeighbourPromises(row), results: row };
+}
+
 const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = {
   grant,
   agents,
@@ -101,6 +108,7 @@ const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = {
   rolling,
   teams,
   disobey,
+  neighbours,
 };
 
 async function main(): Promise<void> {

@@ -4,7 +4,7 @@ import { usd } from '../../src/domain/money.ts';
 import { GATEWAYS, type GatewayName } from './gateways.ts';
 import type { Citus } from './house.ts';
 
-export const SCENARIOS = ['grant', 'agents', 'hot', 'rolling', 'teams', 'disobey'] as const;
+export const SCENARIOS = ['grant', 'agents', 'hot', 'rolling', 'teams', 'disobey', 'neighbours'] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
 export const HELP = `Usage: npm run attack -- [options]
@@ -22,6 +22,7 @@ number of replicas, beside the same attack on a gateway that checks first and bo
                     teams     100,000 calls of 1,000 teams with a budget each, then every page of the console and
                               every query of the dashboards; once with and once without a limit above the teams
                     disobey   an upstream that ignores output limits: one whose probe fails, one that turns after it
+                    neighbours  ten honest teams beside a hostile one, and beside an honest one with as many requests
   --citus FOLDER    on a Citus cluster of a coordinator and two workers, instead of one PostgreSQL: where PostgreSQL 15 or
                     later is installed with the extension citus 13. It is in no package registry: build it yourself
   --shards N        of the cluster (default 8); 0: one server of that installation, to compare with
@@ -33,7 +34,7 @@ number of replicas, beside the same attack on a gateway that checks first and bo
   --clients N       grant: clients at once (default 500); agents: how many (default 30)
   --budget USD      the grant; it covers a part of what is asked (default 6.00; agents 5.00, hot 40.00)
   --rate N          hot: calls a second over all replicas (default 3300)
-  --seconds N       how long hot measures, after 5 s of settling, and rolling asks (default 30 and 185)
+  --seconds N       how long hot measures, after 5 s of settling, and rolling and neighbours ask (default 30, 185, 20)
   --speed N         agents: output tokens a second that a model writes (default 1000; real ones some hundred)
   --seed N          what the clients ask and what the upstream answers derive from it (default 1)
   --json FILE       also writes every number of every row
@@ -67,6 +68,7 @@ const USUAL: Record<Scenario, { replicas: string; clients: string; budget: strin
   rolling: { replicas: '4', clients: '1', budget: '1000.00', seconds: '185' },
   disobey: { replicas: '1', clients: '6', budget: '5.00', seconds: '1' },
   teams: { replicas: '2', clients: '64', budget: '100.00', seconds: '1' },
+  neighbours: { replicas: '1', clients: '1', budget: '5.00', seconds: '20' },
 };
 
 /** Reads the arguments; null when help was asked for. Throws with a message for the user. */

@@ -31,6 +31,11 @@ export class Replica {
     this.#options = options;
   }
 
+  /** Null: it does not run. */
+  get pid(): number | null {
+    return this.#child?.pid ?? null;
+  }
+
   get port(): number {
     return this.#options.port;
   }

@@ -21,9 +21,9 @@ export class Upstream {
     return upstream;
   }
 
-  /** The bench's upstream, which keeps no books. */
-  static async canned(logFile: string): Promise<Upstream> {
-    const { port } = await startOwnServer({ script: 'upstream.ts', logFile });
+  /** One of the bench's own upstreams, which keep no books. */
+  static async own(logFile: string, script = 'upstream.ts'): Promise<Upstream> {
+    const { port } = await startOwnServer({ script, logFile });
     return new Upstream(port);
   }
 

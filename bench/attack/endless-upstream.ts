@@ -1,0 +1,52 @@
+/**
+ * The upstream of the neighbours, in a process of its own: every JSON answer comes after the same time, so that what a
+ * gateway adds can be told; every stream is written as fast as it is read, and is longer than all buffers on the way.
+ */
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { readyWithPort } from '../child.ts';
+import { ANSWER_MS } from './neighbours-plan.ts';
+
+const MODEL = 'gpt-4o-mini';
+const USAGE = { prompt_tokens: 9, completion_tokens: 7, total_tokens: 16 };
+const STREAM_BYTES = 48 * 1024 * 1024;
+
+const ANSWER = JSON.stringify({
+  id: 'chatcmpl-1',
+  object: 'chat.completion',
+  created: 1,
+  model: MODEL,
+  choices: [{ index: 0, message: { role: 'assistant', content: 'Hello!' }, finish_reason: 'stop' }],
+  usage: USAGE,
+});
+
+const chunk = (rest: object) =>
+  `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: MODEL, ...rest })}\n\n`;
+
+const PIECE = chunk({ choices: [{ index: 0, delta: { content: 'x'.repeat(16_000) }, finish_reason: null }] });
+
+async function stream(response: ServerResponse): Promise<void> {
+  response.setMaxListeners(0);
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  const closed = once(response, 'close');
+  for (let sent = 0; sent < STREAM_BYTES && !response.destroyed; sent += PIECE.length) {
+    if (!response.write(PIECE)) await Promise.race([once(response, 'drain'), closed]);
+  }
+  response.write(chunk({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] }));
+  response.write(chunk({ choices: [], usage: USAGE }));
+  response.end('data: [DONE]\n\n');
+}
+
+const server = createServer(async (request, response) => {
+  const parts: Buffer[] = [];
+  for await (const part of request) parts.push(part);
+  if (Buffer.concat(parts).includes('"stream":true')) await stream(response);
+  else {
+    await delay(ANSWER_MS);
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(ANSWER);
+  }
+});
+server.keepAliveTimeout = 60_000;
+server.listen(0, '127.0.0.1', () => readyWithPort(server));
