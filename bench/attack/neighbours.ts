@@ -74,7 +74,7 @@ export async function runNeighbours({ seconds, progress }: NeighboursRun): Promi
     workers: 1,
     budgetUsd: '5.00',
     simulator: null,
-    upstreamScript: 'attack/endless-upstream.ts',
+    upstreamScript: 'attack/paced-upstream.ts',
     nodeFlags: ['--import', turns],
     env: { ...ENV, LONGEST_TURN_FILE: join(tmpdir(), `tollgate-turns-${process.pid}`) },
   };

@@ -1,8 +1,7 @@
 /**
  * The upstream of the neighbours, in a process of its own: every JSON answer comes after the same time, so that what a
- * gateway adds can be told; every stream is written as fast as it is read, and is longer than all buffers on the way.
+ * gateway adds can be told; a stream takes some twenty seconds, as those of models do, and is longer than the buffers on the way.
  */
-import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readyWithPort } from '../child.ts';
@@ -10,7 +9,8 @@ import { ANSWER_MS } from './neighbours-plan.ts';
 
 const MODEL = 'gpt-4o-mini';
 const USAGE = { prompt_tokens: 9, completion_tokens: 7, total_tokens: 16 };
-const STREAM_BYTES = 48 * 1024 * 1024;
+const STREAM_BYTES = 6 * 1024 * 1024;
+const PIECE_EVERY_MS = 100;
 
 const ANSWER = JSON.stringify({
   id: 'chatcmpl-1',
@@ -24,14 +24,15 @@ const ANSWER = JSON.stringify({
 const chunk = (rest: object) =>
   `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: MODEL, ...rest })}\n\n`;
 
-const PIECE = chunk({ choices: [{ index: 0, delta: { content: 'x'.repeat(16_000) }, finish_reason: null }] });
+const PIECE = chunk({ choices: [{ index: 0, delta: { content: 'x'.repeat(32_000) }, finish_reason: null }] });
 
 async function stream(response: ServerResponse): Promise<void> {
-  response.setMaxListeners(0);
   response.writeHead(200, { 'content-type': 'text/event-stream' });
-  const closed = once(response, 'close');
   for (let sent = 0; sent < STREAM_BYTES && !response.destroyed; sent += PIECE.length) {
-    if (!response.write(PIECE)) await Promise.race([once(response, 'drain'), closed]);
+    await delay(PIECE_EVERY_MS);
+    // One that is not read has all it can hold in its buffers, and goes on once it is.
+    if (!response.writableNeedDrain) response.write(PIECE);
+    else sent -= PIECE.length;
   }
   response.write(chunk({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] }));
   response.write(chunk({ choices: [], usage: USAGE }));
