@@ -235,6 +235,18 @@ export const SETTINGS = {
     'How long a call may wait for money that other calls hold, and for a connection to the upstream; 0 never waits.',
     integer(0, 60_000, '10000'),
   ),
+  journalKeepHours: setting(
+    'TOLLGATE_JOURNAL_KEEP',
+    '24',
+    'Hours for which journals are kept, to put back what a restored or promoted database has forgotten; 0: they are deleted.',
+    integer(0, 8_760, '24'),
+  ),
+  grantsWait: setting(
+    'TOLLGATE_GRANTS_WAIT',
+    'false',
+    'Whether money is lent only where a synchronous standby has each loan before it is used.',
+    boolean(),
+  ),
   leaseTtlMs: setting(
     'TOLLGATE_LEASE_TTL_MS',
     '60000',

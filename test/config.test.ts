@@ -57,6 +57,8 @@ describe('a configuration without faults', () => {
       upstreamConnections: 512,
       clientStallMs: 60_000,
       queueTimeoutMs: 10_000,
+      journalKeepHours: 24,
+      grantsWait: false,
       leaseTtlMs: 60_000,
       releaseUnknownAfterHours: null,
       reconcileIntervalMs: 300_000,

@@ -29,7 +29,7 @@ const PAUSE_MS = 200;
 export class Crowd {
   readonly #options: CrowdOptions;
   readonly #doors: Map<Replica, Doors>;
-  readonly #deadlineMs: number;
+  #deadlineMs: number;
   readonly counts: Record<Ending, number> = {
     answered: 0,
     quota: 0,
@@ -52,6 +52,11 @@ export class Crowd {
     this.#deadlineMs = performance.now() + options.patienceMs;
     this.busy = options.clients;
     this.ended = Promise.all(Array.from({ length: options.clients }, (_, client) => this.#live(client)));
+  }
+
+  /** Nobody begins another call. */
+  end(): void {
+    this.#deadlineMs = performance.now();
   }
 
   /** Refused for good, a client tries the smallest call there is; once that is refused too, nothing is left for it. */

@@ -65,6 +65,23 @@ const NAIVE: GatewayKind = {
 
 export const GATEWAY_KINDS: Record<GatewayName, GatewayKind> = { tollgate: TOLLGATE, naive: NAIVE };
 
+export interface StoreState {
+  is_lending: boolean;
+  awaited: { instance_id: string }[];
+}
+
+/** What a gateway says of the history of its database. */
+export async function storeState(url: string): Promise<StoreState> {
+  const answer = await fetch(`${url}/admin/v1/store`, { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
+  if (!answer.ok) throw new Error(`GET store: ${answer.status}`);
+  return (await answer.json()) as StoreState;
+}
+
+/** An admin accepts that instances will not put back what the database has forgotten. */
+export async function acceptLoss(url: string, reason: string): Promise<void> {
+  await create(url, 'store/accept', { reason });
+}
+
 /** Makes a team with a grant, and a key of it. */
 export async function makeTeam(
   url: string,

@@ -12,6 +12,7 @@ import { brokenNeighbourPromises, describeNeighbours, runNeighbours } from './ne
 import { HELP, type Options, readOptions, type Scenario } from './options.ts';
 import { align, brokenPromises, renderTable } from './promises.ts';
 import { runRolling } from './rolling.ts';
+import { brokenStorePromises, runStore, storeCells } from './store.ts';
 import { FULL_PLAN } from './strikes.ts';
 import { brokenTeamsPromises, describeTeams, runTeams, type TeamsRow } from './teams.ts';
 import { brokenRollingPromises, type RollingRow, rollingCells } from './window.ts';
@@ -101,6 +102,12 @@ async function neighbours(options: Options): Promise<Outcome> {
   return { broken: brokenNeighbourPromises(row), results: row };
 }
 
+async function store(options: Options): Promise<Outcome> {
+  const rows = await runStore({ ...options, progress: say });
+  console.log(align(storeCells(rows)));
+  return { broken: rows.flatMap(brokenStorePromises), results: rows };
+}
+
 const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = {
   grant,
   agents,
@@ -109,6 +116,7 @@ const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = {
   teams,
   disobey,
   neighbours,
+  store,
 };
 
 async function main(): Promise<void> {

@@ -4,7 +4,16 @@ import { usd } from '../../src/domain/money.ts';
 import { GATEWAYS, type GatewayName } from './gateways.ts';
 import type { Citus } from './house.ts';
 
-export const SCENARIOS = ['grant', 'agents', 'hot', 'rolling', 'teams', 'disobey', 'neighbours'] as const;
+export const SCENARIOS = [
+  'grant',
+  'agents',
+  'hot',
+  'rolling',
+  'store',
+  'teams',
+  'disobey',
+  'neighbours',
+] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
 export const HELP = `Usage: npm run attack -- [options]
@@ -18,6 +27,7 @@ number of replicas, beside the same attack on a gateway that checks first and bo
                     grant     the attack itself
                     agents    30 parallel calls without an output limit on $5, through the SDK as it comes
                     hot       one team at thousands of calls a second: who waits, and what Postgres has to do
+                    store     a database that hangs, restarts, fails over, or is restored; two replicas
                     rolling   a limit of 600 requests in any 60 s over 4 replicas, asked for 1,000 a minute
                     teams     100,000 calls of 1,000 teams with a budget each, then every page of the console and
                               every query of the dashboards; once with and once without a limit above the teams
@@ -37,6 +47,7 @@ number of replicas, beside the same attack on a gateway that checks first and bo
   --seconds N       how long hot measures, after 5 s of settling, and rolling and neighbours ask (default 30, 185, 20)
   --speed N         agents: output tokens a second that a model writes (default 1000; real ones some hundred)
   --seed N          what the clients ask and what the upstream answers derive from it (default 1)
+  --only A,B        store: cases whose names contain one of these
   --json FILE       also writes every number of every row
   --help            this text
 
@@ -57,6 +68,7 @@ export interface Options {
   teams: number;
   calls: number;
   citus: Citus | null;
+  only: string[];
   jsonFile: string | null;
 }
 
@@ -65,6 +77,7 @@ const USUAL: Record<Scenario, { replicas: string; clients: string; budget: strin
   grant: { replicas: '1,2,4', clients: '500', budget: '6.00', seconds: '1' },
   agents: { replicas: '1', clients: '30', budget: '5.00', seconds: '1' },
   hot: { replicas: '2', clients: '64', budget: '40.00', seconds: '30' },
+  store: { replicas: '2', clients: '40', budget: '1.50', seconds: '1' },
   rolling: { replicas: '4', clients: '1', budget: '1000.00', seconds: '185' },
   disobey: { replicas: '1', clients: '6', budget: '5.00', seconds: '1' },
   teams: { replicas: '2', clients: '64', budget: '100.00', seconds: '1' },
@@ -90,6 +103,7 @@ export function readOptions(argv: string[]): Options | null {
       shards: { type: 'string', default: '8' },
       teams: { type: 'string', default: '1000' },
       calls: { type: 'string', default: '100000' },
+      only: { type: 'string', default: '' },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -114,6 +128,7 @@ export function readOptions(argv: string[]): Options | null {
     calls: whole('--calls', values.calls, 10_000_000),
     citus:
       values.citus === undefined ? null : { installation: values.citus, shards: shardsOf(values.shards) },
+    only: values.only.split(',').filter((part) => part !== ''),
     jsonFile: values.json ?? null,
   };
 }

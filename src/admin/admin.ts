@@ -26,6 +26,7 @@ import { planRoutes } from './plans.ts';
 import { priceRoutes } from './prices.ts';
 import { errorResponse, notFound, ROOT } from './route.ts';
 import { sessionListRoutes, sessionRoutes } from './session.ts';
+import { storeRoutes } from './store.ts';
 import { teamRoutes } from './teams.ts';
 import { unknownRoutes } from './unknown.ts';
 import { upstreamRoute } from './upstream.ts';
@@ -62,6 +63,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     eventRoutes,
     eventsCsvRoute,
     unknownRoutes,
+    storeRoutes,
     operationsRoute,
     upstreamRoute,
     warningsRoute,

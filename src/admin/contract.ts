@@ -9,3 +9,4 @@ export * from './contract/fields.ts';
 export * from './contract/prices.ts';
 export * from './contract/reports.ts';
 export * from './contract/resources.ts';
+export * from './contract/store.ts';

@@ -291,6 +291,12 @@ export class LeaseTable {
     }
   }
 
+  /** All leases have ended, and what calls in flight hold of them is kept another way. */
+  reset(): void {
+    this.#leases.clear();
+    this.#pools = new WeakMap();
+  }
+
   /** Postgres may have given our slots to others: none is given out before it was asked again. */
   suspendSlots(): void {
     for (const lease of this.#leases.values()) if (lease.spec.meter === 'concurrency') lease.suspend();

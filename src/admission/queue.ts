@@ -1,8 +1,8 @@
 /**
- * Admission, and the queue of each team: its waiting calls, and the one request for a lease that is under way for them. Owns: the order
- * (oldest first, the first that fits), when Postgres is asked, and when a waiting call ends. Invariants: a waiting call holds
- * nothing and gets one outcome; `insufficient` needs a fresh reply of Postgres; while calls wait, a request is under way
- * or due; an unexpected error in here ends the wait of all and leaves the queue working.
+ * Admission, and each team's queue: its waiting calls, and the one request for a lease under way for them. Owns: the order
+ * (oldest first, the first that fits), when Postgres is asked, when a wait ends. Invariants: a waiting call holds nothing and
+ * gets one outcome; `insufficient` needs a fresh reply of Postgres; while calls wait, a request is under way or due; an
+ * unexpected error in here ends the wait of all and leaves the queue working.
  */
 import type { TeamId } from '../domain/ids.ts';
 import type { LeaseReply } from '../store/hot/leases.ts';
@@ -53,7 +53,7 @@ class TeamQueue {
   readonly #backoff = new LeaseRequestBackoff();
   #waiting: QueuedCall[] = [];
   /** Pools to ask for beside those of the waiting calls: they ran low, or their last reply was lost. */
-  readonly #wanted = new Map<string, LeasedPool>();
+  #wanted = new Map<string, LeasedPool>();
   #inFlight = 0;
   readonly #recent = new RecentCalls();
   #isAsking = false;
@@ -102,7 +102,10 @@ class TeamQueue {
     }
   }
 
-  /** Ends the wait of all, with the same outcome. */
+  reset(): void {
+    this.#wanted = new Map();
+  }
+
   endAll(outcome: Unavailable | Changed): void {
     for (const call of [...this.#waiting]) this.#end(call, outcome);
   }
@@ -155,7 +158,6 @@ class TeamQueue {
     }
   }
 
-  /** Tries all that wait, oldest first; each that fits is served. */
   #serve(): void {
     if (this.#waiting.length === 0) return;
     if (this.#options.isBlocked()) {
@@ -233,11 +235,12 @@ class TeamQueue {
     this.#wanted.clear();
     if (needs.pools.length === 0) return { type: 'nothing' };
     const known = knownOf(needs.pools);
+    const wanted = this.#wanted;
     let reply: LeaseReply;
     try {
       reply = await requestLease(this.#teamId, needs.request);
     } catch (error) {
-      return this.#storeFailed(error, needs.pools);
+      return this.#storeFailed(error, wanted === this.#wanted ? needs.pools : []);
     }
     this.#options.lending.isFailing = false;
     for (const counter of reply.counters) {
@@ -251,7 +254,6 @@ class TeamQueue {
     return { type: 'replied', calls: new Set([...needs.asked].map(({ call }) => call)) };
   }
 
-  /** All that wait, with what they need now. */
   #askedCalls(): AskedCall[] {
     const asked: AskedCall[] = [];
     for (const call of [...this.#waiting]) {
@@ -312,13 +314,11 @@ class TeamQueue {
     else if (this.#wanted.size > 0) this.#askSoon();
   }
 
-  /** One call cannot be decided, by an error of ours: its wait ends, and the others go on. */
   #failed(call: QueuedCall, error: unknown): void {
     this.#report(error);
     this.#end(call, UNAVAILABLE);
   }
 
-  /** The queue as a whole failed, by an error of ours: all waits end, and the next call starts from scratch. */
   #unexpected(error: unknown): void {
     this.#report(error);
     this.#wanted.clear();
@@ -351,7 +351,6 @@ export class AdmissionController {
     this.#options = { ...options, table: this.leases, capacity, lending: this.lending };
   }
 
-  /** The number of calls that wait. */
   get waiting(): number {
     return this.#options.capacity.calls;
   }
@@ -367,15 +366,18 @@ export class AdmissionController {
     return queue.reserve(request);
   }
 
-  /** Puts back a reservation of which nothing was used. */
   cancel(reservation: Reservation): void {
     this.leases.settle(reservation, null, false);
     reservation.release();
   }
 
-  /** Nothing can be admitted any more: all waits end. */
   endAll(): void {
     for (const queue of this.#queues.values()) queue.endAll(UNAVAILABLE);
+  }
+
+  reset(): void {
+    this.leases.reset();
+    for (const queue of this.#queues.values()) queue.reset();
   }
 
   /**

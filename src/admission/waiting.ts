@@ -301,6 +301,7 @@ function toRequest({ pool, min, wanted }: Need, instances: number, nowMs: number
   const above = (amount: bigint) => (amount > usable ? amount - usable : 0n);
   return {
     counters: pool.leases.map((lease) => lease.spec),
+    granted: pool.leases.map((lease) => lease.granted),
     min: above(min),
     want: wanted === null ? 0n : above(wanted + aimOf(pool, instances, nowMs)),
   };

@@ -27,6 +27,7 @@ export class Catalog {
   rates = new RateCards([], []);
   readonly #options: CatalogOptions;
   #version = 0;
+  #isOld = false;
   #polling: Promise<void> | null = null;
 
   constructor(options: CatalogOptions) {
@@ -52,18 +53,26 @@ export class Catalog {
     return this.#polling;
   }
 
+  /** The store went back: what was read of it may be newer than what it has. Everything is read again. */
+  reread(): Promise<void> {
+    this.#isOld = true;
+    return this.poll();
+  }
+
   async #read(): Promise<void> {
     const { source, keys, onChange, onReread } = this.#options;
     const { version, teamIds, warnedTeamIds } = await source.changes(this.#version);
-    if (version === this.#version) return;
+    const isWhole = this.#isOld || version < this.#version;
+    if (version === this.#version && !isWhole) return;
     // Read after the version: newer rows may come along early, older ones never stay behind.
     this.rates = await source.rateCards();
-    const changed = idsOf(teamIds);
-    const reread = idsOf([...teamIds, ...warnedTeamIds]);
+    const changed = isWhole ? 'all' : idsOf(teamIds);
+    const reread = isWhole ? 'all' : idsOf([...teamIds, ...warnedTeamIds]);
     keys.invalidate(reread);
     onReread?.(reread);
     onChange(changed);
     this.#version = version;
+    this.#isOld = false;
   }
 }
 

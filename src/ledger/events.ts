@@ -336,15 +336,16 @@ export class OpenHolds {
   }
 }
 
-/** A hold as Postgres is asked to persist it: without what comes back by time. */
-export function durableHold(hold: Hold): DurableHold {
+/** A hold as Postgres is asked to persist it: without what comes back by time, unless its leases end (`isWhole`). */
+export function durableHold(hold: Hold, isWhole = false): DurableHold {
   const { pools, amounts } = hold.reservation;
   const allocations: Allocation[] = [];
   let at = 0;
   for (const { leases, isPersistable } of pools) {
     for (const lease of leases) {
       const held = amounts[at++] ?? 0n;
-      if (isPersistable && held > 0n) allocations.push({ counterId: lease.spec.id, held, settled: held });
+      if ((isPersistable || isWhole) && held > 0n)
+        allocations.push({ counterId: lease.spec.id, held, settled: held });
     }
   }
   return { id: hold.id, teamId: hold.teamId, allocations };

@@ -6,6 +6,7 @@
 import type { LeaseTable } from '../admission/lease-table.ts';
 import type { Lease } from '../admission/leases.ts';
 import { isFenced } from '../admission/waiting.ts';
+import type { Seen } from '../domain/history.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import type { LeaseReport } from '../store/hot/flush.ts';
 import { Backlog } from './backlog.ts';
@@ -17,6 +18,8 @@ export interface FlusherOptions {
   instanceId: string;
   leases: LeaseTable;
   monotonicMs(): number;
+  /** What the instance has seen of the store. */
+  seen(): Seen | null;
   /** Called after every attempt; null: it succeeded. */
   onResult(error: unknown): void;
   onFenced(): void;
@@ -33,6 +36,7 @@ export class Flusher {
   /** How many events ever left the backlog. */
   #confirmed = 0;
   #flushedMs = Number.NEGATIVE_INFINITY;
+  #isPaused = false;
 
   constructor(options: FlusherOptions) {
     this.#options = options;
@@ -57,6 +61,29 @@ export class Flusher {
   /** Asks Postgres to persist these holds. Asked before their events, so it knows them when they end. */
   persist(holds: readonly Hold[]): void {
     this.#persisting.push(...holds);
+  }
+
+  /** The number of the last event that Postgres has confirmed. */
+  get confirmed(): number {
+    return this.#confirmed;
+  }
+
+  /** Sends nothing more until `resume`; resolves once nothing is under way. */
+  async pause(): Promise<void> {
+    this.#isPaused = true;
+    await this.#running;
+  }
+
+  /** To be called while paused, once everything that was to be persisted was put back another way. */
+  resume(): void {
+    this.#isPaused = false;
+    this.#persisting = [];
+  }
+
+  /** To be called while paused: what was taken from the backlog, so many events, is in Postgres. */
+  confirm(events: number): void {
+    this.backlog.drop();
+    this.#confirmed += events;
   }
 
   /** Postgres has every event that was added before this moment, on the monotonic clock. */
@@ -99,7 +126,8 @@ export class Flusher {
   }
 
   async #send(maxBatch: number): Promise<unknown> {
-    const { store, instanceId, monotonicMs } = this.#options;
+    const { store, instanceId, monotonicMs, seen } = this.#options;
+    if (this.#isPaused) return new Error('what the database had forgotten is put back first');
     const sentMs = monotonicMs();
     const events = this.backlog.take(maxBatch);
     const isAll = events.length === this.backlog.length;
@@ -110,8 +138,14 @@ export class Flusher {
       return null;
     }
     try {
-      const holds = persisting.map(durableHold);
-      await store.flush({ instanceId, events, reports: reports.map(([, report]) => report), holds });
+      await store.flush({
+        instanceId,
+        events,
+        reports: reports.map(([, report]) => report),
+        holds: persisting.map((hold) => durableHold(hold)),
+        seen: seen(),
+        flushed: this.#confirmed + events.length,
+      });
       this.#persisting.splice(0, persisting.length);
       for (const hold of persisting) {
         this.#options.leases.persist(hold.reservation);

@@ -3,7 +3,10 @@
  * silent. Owns: the clock, and delays that a simulation can run on a clock of its own.
  */
 import { isFenced, type Timers } from '../admission/waiting.ts';
-import type { FlushBatch, FlushEvent } from '../store/hot/flush.ts';
+import type { CounterSpec } from '../domain/counter.ts';
+import type { Seen } from '../domain/history.ts';
+import type { EventGap, FlushBatch, FlushEvent, PutBackBatch } from '../store/hot/flush.ts';
+import type { RejoinRequest } from '../store/hot/history.ts';
 import type { HeartbeatReply } from '../store/hot/instances.ts';
 import type { LeaseReply, LeaseRequest } from '../store/hot/leases.ts';
 
@@ -77,17 +80,36 @@ export function rejection(signal: AbortSignal): Promise<never> {
 
 /** What the ledger needs of a store. Postgres is the real one; the simulation has one in memory. */
 export interface LedgerStore {
-  /** Rejects with an error named `InstanceFenced` once another adopted this instance; so do `flush` and `heartbeat`. */
+  /**
+   * Rejects with an error named `InstanceFenced` once another adopted this instance, `StoreWentBack` when the store has
+   * forgotten what this instance has seen of it, `NothingLent` while others put that back; so do `flush` and `heartbeat`.
+   */
   requestLease(request: LeaseRequest): Promise<LeaseReply>;
   flush(batch: FlushBatch): Promise<Set<string>>;
-  adopt(instanceId: string, events: FlushEvent[], status: 'stopped' | 'adopted'): Promise<number>;
-  heartbeat(instanceId: string): Promise<HeartbeatReply>;
+  /** @param flushed the number of its last event, where that is known */
+  adopt(
+    instanceId: string,
+    events: FlushEvent[],
+    status: 'stopped' | 'adopted',
+    flushed?: number,
+  ): Promise<number>;
+  heartbeat(instanceId: string, seen: Seen | null): Promise<HeartbeatReply>;
+  /** @param counters that the instance knows: those that the store has forgotten are made */
+  rejoin(request: RejoinRequest, counters: readonly CounterSpec[]): Promise<Seen>;
+  putBack(batch: PutBackBatch): Promise<number>;
+  /** Notes events that are in no journal. */
+  noteGap(gap: EventGap): Promise<void>;
+  /** Lets lending resume when nothing is waited for any more. Returns whether money is lent. */
+  resumeLending(): Promise<boolean>;
 }
 
 export interface HeartbeatOptions {
   store: LedgerStore;
   instanceId: string;
   clock: Clock;
+  /** What the instance has seen of the store. */
+  seen(): Seen | null;
+  onReply(reply: HeartbeatReply): void;
   /** How many instances share the counters, as of each reply. */
   onInstances(count: number): void;
   /** Counters of which others want more than there is, of those that lend to this instance. */
@@ -141,14 +163,16 @@ export class Heartbeat {
   }
 
   async #send(): Promise<void> {
-    const { store, instanceId, clock, onInstances, onContended, onFenced, onError } = this.#options;
+    const { store, instanceId, clock, seen, onReply, onInstances, onContended, onFenced, onError } =
+      this.#options;
     const sentMs = clock.monotonicMs();
     this.checkSilence();
     try {
-      const reply = await this.listen(() => store.heartbeat(instanceId));
+      const reply = await this.listen(() => store.heartbeat(instanceId, seen()));
       clock.synchronise(reply.nowMs, sentMs, clock.monotonicMs());
       this.checkSilence();
       this.#repliedMs = sentMs;
+      onReply(reply);
       onInstances(reply.instances);
       onContended(reply.contended);
     } catch (error) {

@@ -8,17 +8,38 @@
  */
 import {
   closeSync,
+  existsSync,
   fdatasync,
   fsyncSync,
+  linkSync,
   openSync,
   renameSync,
   rmSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
+import { basename, join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { z } from 'zod';
 
 export type LineType = 'J' | 'H' | 'S';
+
+/** Who writes a journal: enough to find out whether that very process still runs. */
+export const JournalHeader = z.object({
+  instance: z.string(),
+  host: z.string(),
+  /** In which of the host's process namespaces (containers) the pid counts. Empty: not known. */
+  namespace: z.string(),
+  pid: z.number(),
+  /** Start of the process in clock ticks since boot; a pid that came round again has another. Empty: not known. */
+  started: z.string(),
+  /** Which file of this journal it is, from 0; and the number of the last event before those in it. */
+  segment: z.number().default(0),
+  number: z.number().default(0),
+  /** Whose journal it is: the ledger that its events belong to. Empty: not known. */
+  ledger: z.string().default(''),
+});
+export type JournalHeader = z.infer<typeof JournalHeader>;
 
 export function formatLine(type: LineType, json: string): string {
   return `${checksum(type, json)} ${type} ${json}\n`;
@@ -45,7 +66,7 @@ export function parseLine(line: string): { type: LineType; json: string } | null
 export interface JournalOptions {
   path: string;
   /** What identifies the writer, for the header line. */
-  header: Record<string, unknown>;
+  header: Partial<JournalHeader>;
   /** Called when a write fails (disk full, read-only): until `recover` succeeds nothing may be admitted. */
   onBroken?: (error: Error) => void;
   /** A callback of `written` threw: an error of ours, which must not keep the others waiting. */
@@ -54,6 +75,11 @@ export interface JournalOptions {
   syncEveryMs?: number;
   /** Size at which the journal is rewritten with only what is still open. */
   compactAtBytes?: number;
+  /**
+   * Where a file goes that is not needed any more: the store may turn out to have forgotten what is in it. Missing: it
+   * is deleted.
+   */
+  keepFolder?: string | null;
 }
 
 export class Journal {
@@ -66,6 +92,9 @@ export class Journal {
   #waiting: ((written: boolean) => void)[] = [];
   #scheduled = false;
   #bytes = 0;
+  /** Files so far, this one not counted; and how many events had ended before the first in it. */
+  #segment = 0;
+  #number = 0;
   readonly #compactAtBytesMin: number;
   #compactAtBytes: number;
   /** Since when there are bytes that no sync has begun to bring to the disk, and since when those of the sync under way. */
@@ -193,15 +222,24 @@ export class Journal {
    * Replaces the journal by one that holds only these lines (open holds, events not yet flushed), atomically: a crash
    * leaves the old file or the new one, and either is complete. When there is no room for a second file, the old
    * one is kept.
+   * @param number of the last event before those in the lines
    */
-  compact(lines: Iterable<string>): void {
+  compact(lines: Iterable<string>, number = 0): void {
     this.flush();
     if (this.#broken) return;
     const old = this.#file;
+    const before = { segment: this.#segment, number: this.#number };
+    const kept = this.#keptPath(false);
     try {
+      if (kept !== null) linkSync(this.path, kept);
+      this.#segment++;
+      this.#number = number;
       this.#file = this.#replace([...lines].join(''));
       closeSync(old);
     } catch {
+      this.#segment = before.segment;
+      this.#number = before.number;
+      if (kept !== null) rmSync(kept, { force: true });
       rmSync(`${this.path}.tmp`, { force: true });
     }
     // While Postgres is away nearly all of it is still needed: writing that again at once would gain nothing.
@@ -212,12 +250,20 @@ export class Journal {
    * Goes on after a failure, in a new file that holds only these lines (open holds, events not yet flushed). Returns
    * whether the journal can be written: not while the disk still fails, nor once it is closed.
    */
-  recover(lines: Iterable<string>): boolean {
+  recover(lines: Iterable<string>, number = 0): boolean {
     if (this.#broken === null || this.#isClosed) return this.#broken === null;
     const old = this.#file;
+    const before = { segment: this.#segment, number: this.#number };
+    const kept = this.#keptPath(false);
     try {
+      if (kept !== null) linkSync(this.path, kept);
+      this.#segment++;
+      this.#number = number;
       this.#file = this.#replace([...lines].join(''));
     } catch {
+      this.#segment = before.segment;
+      this.#number = before.number;
+      if (kept !== null) rmSync(kept, { force: true });
       rmSync(`${this.path}.tmp`, { force: true });
       return false;
     }
@@ -227,11 +273,30 @@ export class Journal {
     return true;
   }
 
+  /** The files of this journal that are there, oldest first. */
+  files(): string[] {
+    const { keepFolder = null, path } = this.#options;
+    const id = basename(path, '.log');
+    const files: string[] = [];
+    for (let segment = 0; keepFolder !== null && segment < this.#segment; segment++) {
+      const kept = keptPath(keepFolder, id, segment, false);
+      if (existsSync(kept)) files.push(kept);
+    }
+    return [...files, path];
+  }
+
+  /** Where this file goes once it is not needed any more; null: it is deleted. */
+  #keptPath(isLast: boolean): string | null {
+    const { keepFolder = null, path } = this.#options;
+    return keepFolder === null ? null : keptPath(keepFolder, basename(path, '.log'), this.#segment, isLast);
+  }
+
   /** Makes a file of the header and these lines, on disk before it takes the journal's name; returns its descriptor. */
   #replace(lines: string): number {
     const file = openSync(`${this.path}.tmp`, 'w', 0o600);
     try {
-      const header = formatLine('J', JSON.stringify(this.#options.header));
+      const place = { segment: this.#segment, number: this.#number };
+      const header = formatLine('J', JSON.stringify({ ...this.#options.header, ...place }));
       const bytes = writeAll(file, Buffer.from(header + lines));
       fsyncSync(file);
       renameSync(`${this.path}.tmp`, this.path);
@@ -243,15 +308,23 @@ export class Journal {
     }
   }
 
-  /** Ends the journal; with `remove` its file goes too, once everything in it is in the ledger. */
+  /** Ends the journal; with `remove` its file is not needed any more, because everything in it is in the ledger. */
   close(remove: boolean): void {
     this.flush();
     this.#isClosed = true;
     this.#broken ??= new Error('the journal is closed');
     if (this.#syncTimer) clearTimeout(this.#syncTimer);
     closeSync(this.#file);
-    if (remove) unlinkSync(this.path);
+    if (!remove) return;
+    const kept = this.#keptPath(true);
+    if (kept === null) unlinkSync(this.path);
+    else renameSync(this.path, kept);
   }
+}
+
+/** Names a file of an instance's journal that is kept; the last one says that the instance has ended. */
+export function keptPath(folder: string, instanceId: string, segment: number, isLast: boolean): string {
+  return join(folder, `${instanceId}.${segment}${isLast ? '.last' : ''}.log`);
 }
 
 /** Writes all bytes at the end of the file. Returns how many. */

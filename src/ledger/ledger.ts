@@ -29,6 +29,7 @@ import {
 import { Flusher } from './flusher.ts';
 import { type Clock, every, Heartbeat, type LedgerStore, rejection, type Timers } from './heartbeat.ts';
 import { formatLine, type Journal } from './journal.ts';
+import { PutBack } from './put-back.ts';
 
 export interface LedgerOptions {
   instanceId: string;
@@ -48,6 +49,10 @@ export interface LedgerOptions {
   onFenced?: () => void;
   /** The journal can be written again. */
   onJournalRecovered?: () => void;
+  /** Puts back what instances have left that ended on this data folder, after the store has forgotten it. */
+  putBackEnded?: () => Promise<void>;
+  /** The store went back, and this instance has put back what was its own. */
+  onPutBack?: (reason: string) => void;
   onStoreError?: (error: unknown) => void;
   /** An error of ours in a queue, which goes on all the same. */
   onUnexpectedError?: (error: unknown) => void;
@@ -70,6 +75,7 @@ export class Ledger {
   readonly #admission: AdmissionController;
   readonly #open = new OpenHolds();
   readonly #heartbeat: Heartbeat;
+  readonly #putBack: PutBack;
   #fenced = false;
   #stopped = false;
   readonly #stopHeartbeats: () => void;
@@ -83,7 +89,11 @@ export class Ledger {
     this.#options = options;
     const { store, instanceId, clock, timers } = options;
     const onFenced = () => this.#fence();
-    const onStoreError = (error: unknown) => options.onStoreError?.(error);
+    const onStoreError = (error: unknown) => {
+      this.#putBack.noticed(error);
+      options.onStoreError?.(error);
+    };
+    const seen = () => this.#putBack.seen;
     this.#admission = new AdmissionController({
       clock,
       timers,
@@ -93,7 +103,10 @@ export class Ledger {
       maxWaitingBytes: options.maxWaitingBytes ?? 256 * 1024 * 1024,
       isBlocked: () => this.blocked !== null,
       requestLease: (teamId, pools) =>
-        this.#heartbeat.listen(() => store.requestLease({ instanceId, teamId, pools })),
+        // What were lent meanwhile would be forgotten with the leases that end.
+        this.#putBack.isRunning
+          ? Promise.reject(new Error('what the database had forgotten is put back first'))
+          : this.#heartbeat.listen(() => store.requestLease({ instanceId, teamId, pools, seen: seen() })),
       onFenced,
       onStoreError,
       onUnexpectedError: (error) => options.onUnexpectedError?.(error),
@@ -102,6 +115,8 @@ export class Ledger {
       store,
       instanceId,
       clock,
+      seen,
+      onReply: (reply) => this.#putBack.heard(reply),
       onInstances: (count) => {
         this.leases.instances = count;
       },
@@ -115,13 +130,34 @@ export class Ledger {
       instanceId,
       monotonicMs: clock.monotonicMs,
       leases: this.leases,
+      seen,
       onFenced,
       onResult: (error) => {
         if (error !== null) onStoreError(error);
       },
     });
+    this.#putBack = this.#createPutBack(onFenced);
     this.#stopHeartbeats = every(timers, HEARTBEAT_MS, () => void this.sendHeartbeat());
     this.#scheduleTick();
+  }
+
+  #createPutBack(onFenced: () => void): PutBack {
+    const { store, instanceId, journal, timers, putBackEnded, onPutBack, onStoreError } = this.#options;
+    return new PutBack({
+      store,
+      instanceId,
+      journal,
+      flusher: this.flusher,
+      leases: this.leases,
+      open: this.#open,
+      timers,
+      endWaits: () => this.#admission.endAll(),
+      resetLeases: () => this.#admission.reset(),
+      putBackEnded: async () => putBackEnded?.(),
+      onPutBack: (reason) => onPutBack?.(reason),
+      onFenced,
+      onError: (error) => onStoreError?.(error),
+    });
   }
 
   /** What counters lent to this instance. */
@@ -154,10 +190,11 @@ export class Ledger {
   }
 
   /** Why nothing can be admitted now; null: calls can. */
-  get blocked(): 'fenced' | 'stopped' | 'journal' | 'backlog' | 'postgres' | null {
+  get blocked(): 'fenced' | 'stopped' | 'journal' | 'backlog' | 'postgres' | 'put_back' | null {
     if (this.#fenced) return 'fenced';
     if (this.#stopped) return 'stopped';
     if (this.#options.journal.broken) return 'journal';
+    if (!this.#putBack.isWhole) return 'put_back';
     if (this.flusher.backlog.length > (this.#options.maxBacklog ?? 200_000)) return 'backlog';
     return this.#heartbeat.silentMs > (this.#options.leaseTtlMs ?? 60_000) ? 'postgres' : null;
   }
@@ -278,7 +315,10 @@ export class Ledger {
     this.#admission.endAll();
     const { journal, store, instanceId } = this.#options;
     for (const hold of this.#open.all()) this.endUnknown(hold, 'drain_timeout');
-    const stopped = this.flusher.drain().then(() => store.adopt(instanceId, [], 'stopped'));
+    const stopped = this.#putBack
+      .settled()
+      .then(() => this.flusher.drain())
+      .then(() => store.adopt(instanceId, [], 'stopped', this.flusher.confirmed));
     try {
       await Promise.race([stopped, rejection(hurry)]);
     } catch (error) {
@@ -310,7 +350,9 @@ export class Ledger {
     this.#heartbeat.checkSilence();
     this.flusher.persist(this.#open.grownOld(clock.nowMs()));
     this.#admission.tick(this.flusher.flushedMs);
-    if (journal.wantsCompaction) journal.compact(this.#stillNeeded());
+    // While its files are read none of them is replaced.
+    if (journal.wantsCompaction && !this.#putBack.isRunning)
+      journal.compact(this.#stillNeeded(), this.flusher.confirmed);
     if (journal.broken !== null) this.#recoverJournal();
     void this.flusher.flush();
   }
@@ -322,7 +364,7 @@ export class Ledger {
     this.#recoverJournalMs ??= nowMs + JOURNAL_RETRY_MS;
     if (nowMs < this.#recoverJournalMs) return;
     this.#recoverJournalMs = null;
-    if (journal.recover(this.#stillNeeded())) onJournalRecovered?.();
+    if (journal.recover(this.#stillNeeded(), this.flusher.confirmed)) onJournalRecovered?.();
   }
 
   *#stillNeeded() {

@@ -3,31 +3,37 @@
  * tail (dropped: its write never returned, so nothing was forwarded) from damage (stops, with the place), and whether
  * the writer still lives.
  */
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { asId, momentOfUuidV7 } from '../domain/ids.ts';
-import { usd } from '../domain/money.ts';
 import type { FlushEvent } from '../store/hot/flush.ts';
 import type { LedgerStore } from './heartbeat.ts';
-import { parseLine } from './journal.ts';
+import { JournalHeader, keptPath, parseLine } from './journal.ts';
+import { eventFromJson, keptFiles, lastFiles, putBackEvents, unknownFromHold } from './read-journal.ts';
 
-/** Who writes a journal: enough to find out whether that very process still runs. */
-const JournalHeader = z.object({
-  instance: z.string(),
-  host: z.string(),
-  /** In which of the host's process namespaces (containers) the pid counts. Empty: not known. */
-  namespace: z.string(),
-  pid: z.number(),
-  /** Start of the process in clock ticks since boot; a pid that came round again has another. Empty: not known. */
-  started: z.string(),
-});
-export type JournalHeader = z.infer<typeof JournalHeader>;
-
-export function ownHeader(instanceId: string): JournalHeader {
+/** @param ledger that the events of the journal belong to */
+export function ownHeader(instanceId: string, ledger = ''): JournalHeader {
   const { pid } = process;
-  return { instance: instanceId, host: hostname(), namespace: ownNamespace(), pid, started: startOf(pid) };
+  return {
+    instance: instanceId,
+    host: hostname(),
+    namespace: ownNamespace(),
+    pid,
+    started: startOf(pid),
+    segment: 0,
+    number: 0,
+    ledger,
+  };
 }
 
 /** Whether a journal's writer still runs; `elsewhere`: on a machine or in a container into which we cannot look. */
@@ -68,13 +74,15 @@ export interface JournalContent {
   /** Every event of the file: calls that ended, and as unknown the calls that were in flight. */
   events: FlushEvent[];
   unknown: number;
+  /** How many calls have ended in it. */
+  ended: number;
 }
 
 /** Headers are some hundred bytes. */
 const HEADER_BYTES_MAX = 4096;
 
 /** Who wrote a journal; null: the file is empty. Throws JournalDamaged when its first line cannot be read. */
-function readHeader(path: string): JournalHeader | null {
+export function readHeader(path: string): JournalHeader | null {
   const buffer = Buffer.alloc(HEADER_BYTES_MAX);
   const file = openSync(path, 'r');
   const length = readSync(file, buffer);
@@ -112,7 +120,7 @@ export function readJournal(path: string): JournalContent {
     }
   }
   const unknown = [...holds.values()].map(unknownFromHold);
-  return { events: [...events.values(), ...unknown], unknown: unknown.length };
+  return { events: [...events.values(), ...unknown], unknown: unknown.length, ended: events.size };
 }
 
 function damaged(path: string, line: number): JournalDamaged {
@@ -136,9 +144,11 @@ export interface Adopted {
 }
 
 /** What recovery needs of the store. */
-export interface RecoveryStore extends Pick<LedgerStore, 'adopt'> {
+export interface RecoveryStore extends Pick<LedgerStore, 'adopt' | 'putBack' | 'noteGap'> {
   /** Milliseconds since the last heartbeat of a live instance, on Postgres's clock; null: it is not live. */
   silentMs(instanceId: string): Promise<number | null>;
+  /** Of these instances, those that have not ended as far as the store knows, with the number of the last event of each. */
+  notEnded(instanceIds: readonly string[]): Promise<Map<string, number>>;
 }
 
 /**
@@ -160,37 +170,68 @@ async function whyLeftAlone(store: RecoveryStore, header: JournalHeader): Promis
 /**
  * Brings one journal into the ledger and fences its writer, unless that may still live: what it was lent must not be
  * lent again. Doing it twice changes nothing.
+ * @param keepFolder where older files of the journal are kept: what the store has forgotten of them comes first
  * @throws JournalDamaged, and the system's error when the file cannot be read
  */
-export async function adoptJournal(store: RecoveryStore, path: string): Promise<Adopted | LeftAlone> {
+export async function adoptJournal(
+  store: RecoveryStore,
+  path: string,
+  keepFolder: string | null = null,
+): Promise<Adopted | LeftAlone> {
   const header = readHeader(path);
   const leftAlone = header && (await whyLeftAlone(store, header));
   if (leftAlone) return leftAlone;
-  const { events, unknown } = readJournal(path);
+  return adoptFiles(store, header, path, keepFolder);
+}
+
+async function adoptFiles(
+  store: RecoveryStore,
+  header: JournalHeader | null,
+  path: string,
+  keepFolder: string | null,
+): Promise<Adopted> {
+  const { events, unknown, ended } = readJournal(path);
   if (header === null) return { path, inserted: 0, unknown };
-  return { path, inserted: await store.adopt(header.instance, events, 'adopted'), unknown };
+  const { instance, number } = header;
+  let inserted = 0;
+  const flushed = number === 0 ? number : (await store.notEnded([instance])).get(instance);
+  if (flushed !== undefined && flushed < number) {
+    const files = keepFolder === null ? [] : keptFiles(keepFolder).get(instance);
+    const earlier = (files ?? []).filter((file) => file !== path);
+    inserted += await putBackEvents(store, { instanceId: instance, epoch: null }, earlier, {
+      after: flushed,
+      until: number,
+    });
+  }
+  inserted += await store.adopt(instance, events, 'adopted', number + ended);
+  return { path, inserted, unknown };
 }
 
 /**
- * Adopts and removes every journal in the folder whose writer is dead; `elsewhere` counts those of which only time can
- * tell. Safe while other instances start, stop and adopt in the same folder.
+ * Adopts every journal in the folder whose writer is dead, and keeps or removes its file; `elsewhere` counts those of
+ * which only time can tell. Safe while other instances start, stop and adopt in the same folder.
+ * @param keepFolder where adopted journals go; null: they are removed
  */
 export async function adoptDeadJournals(
   store: RecoveryStore,
   folder: string,
+  keepFolder: string | null = null,
 ): Promise<{ adopted: Adopted[]; elsewhere: number }> {
   const adopted: Adopted[] = [];
   let elsewhere = 0;
   for (const name of readdirSync(folder).filter((file) => file.endsWith('.log'))) {
     const path = join(folder, name);
     try {
-      const result = await adoptJournal(store, path);
+      const result = await adoptJournal(store, path, keepFolder);
       if (result === 'elsewhere') elsewhere++;
       if (typeof result === 'string') continue;
       adopted.push(result);
       // What a kill in the middle of a compaction left.
       rmSync(`${path}.tmp`, { force: true });
-      rmSync(path, { force: true });
+      const header = keepFolder === null ? null : readHeader(path);
+      if (keepFolder !== null && header !== null)
+        renameSync(path, keptPath(keepFolder, header.instance, header.segment, true));
+      else rmSync(path, { force: true });
     } catch (error) {
       // Its writer ended in good order meanwhile, or another instance adopted it.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
@@ -199,67 +240,41 @@ export async function adoptDeadJournals(
   return { adopted, elsewhere };
 }
 
-/** What is read back of a row: journals outlive the process, and the release, that wrote them. */
-const StoredEvent = z.object({
-  id: z.uuid(),
-  team_id: z.string(),
-  key_id: z.string(),
-  model: z.string(),
-  end_user: z.string().nullish(),
-  input_tokens: z.number(),
-  output_tokens: z.number(),
-  cost_usd: z.string(),
-  allocations: z.array(z.object({ counter: z.string(), held: z.string(), settled: z.string() })),
-});
-const StoredHold = z.looseObject({ id: z.uuid(), hold_usd: z.string() });
-
-/**
- * Reads back the row of an ended call.
- * @throws when it is no row of an event
- */
-export function eventFromJson(json: string): FlushEvent {
-  const stored = StoredEvent.parse(JSON.parse(json));
-  return {
-    id: stored.id,
-    teamId: asId(stored.team_id),
-    keyId: asId(stored.key_id),
-    endUser: stored.end_user ?? null,
-    model: stored.model,
-    createdAtMs: momentOfUuidV7(stored.id),
-    claim: {
-      cost: usd(stored.cost_usd),
-      input_tokens: stored.input_tokens,
-      output_tokens: stored.output_tokens,
-    },
-    allocations: stored.allocations.map((part) => ({
-      counterId: asId(part.counter),
-      held: usd(part.held),
-      settled: usd(part.settled),
-    })),
-    json,
-  };
+/** Returns the kept journals of instances that ended, and that have not as far as the store knows. */
+export async function forgottenIn(
+  store: RecoveryStore,
+  keepFolder: string,
+  ledger: string,
+): Promise<{ path: string; header: JournalHeader }[]> {
+  const last = lastFiles(keepFolder);
+  if (last.size === 0) return [];
+  const notEnded = await store.notEnded([...last.keys()]);
+  const forgotten: { path: string; header: JournalHeader }[] = [];
+  for (const [instance, path] of last) {
+    const header = notEnded.has(instance) ? readHeader(path) : null;
+    if (header?.ledger === ledger) forgotten.push({ path, header });
+  }
+  return forgotten;
 }
 
-/** Makes the event of a call whose process died: charged at its hold until there is evidence. */
-export function unknownFromHold(json: string): FlushEvent {
-  const held = StoredHold.parse(JSON.parse(json));
-  return eventFromJson(
-    JSON.stringify({
-      ...held,
-      outcome: 'unknown',
-      provenance: 'unknown',
-      reason: 'crash',
-      upstream_status: null,
-      upstream_request_id: null,
-      response_model: null,
-      service_tier: null,
-      input_tokens: 0,
-      cached_input_tokens: 0,
-      cache_write_tokens: 0,
-      output_tokens: 0,
-      reasoning_tokens: 0,
-      cost_usd: held.hold_usd,
-      stage_us: {},
-    }),
-  );
+/**
+ * Adopts once more what the store has forgotten: kept journals of instances that ended, and that have not as far as the
+ * store knows. Returns what was adopted.
+ * @param ledger of the store: journals of another are left alone
+ */
+export async function adoptKept(
+  store: RecoveryStore,
+  keepFolder: string,
+  ledger: string,
+): Promise<Adopted[]> {
+  const adopted: Adopted[] = [];
+  for (const { path, header } of await forgottenIn(store, keepFolder, ledger)) {
+    try {
+      adopted.push(await adoptFiles(store, header, path, keepFolder));
+    } catch (error) {
+      // Its time was over just now.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+  return adopted;
 }

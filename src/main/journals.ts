@@ -1,18 +1,35 @@
 /** Journals of dead instances: adopted at the start and while their writers may still live, or replayed by an operator. */
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
+import { forgetKept } from '../ledger/read-journal.ts';
 import {
   type Adopted,
   adoptDeadJournals,
   adoptJournal,
+  adoptKept,
+  forgottenIn,
   JournalDamaged,
   type RecoveryStore,
 } from '../ledger/recovery.ts';
 import type { Log } from '../telemetry/log.ts';
-import { CannotStart, openDatabaseOf } from './open.ts';
+import { CannotStart, type JournalFolders, openDatabaseOf } from './open.ts';
 
 const LOOK_AGAIN_MS = 5000;
+const TIDY_MS = 3_600_000;
+
+export interface JournalStore extends RecoveryStore {
+  /** Begins an epoch where the database lies on another server than it did. Returns the id of the ledger. */
+  openHistory(): Promise<string>;
+  /** Begins an epoch, unless one has begun in which nothing is lent yet. */
+  beginEpoch(reason: string): Promise<void>;
+}
 
 export interface Adoption {
+  /** The id of the ledger that journals here belong to. */
+  ledger: string;
+  /** Adopts what there is, also what the database has forgotten of instances that ended here. */
+  putBack(): Promise<void>;
   /** Looks once more, now. Never rejects: what fails is logged. */
   again(): Promise<void>;
   stop(): void;
@@ -23,10 +40,24 @@ export interface Adoption {
  * are looked at again until they are adopted.
  * @throws CannotStart when a journal is damaged; any error of the database
  */
-export async function adoptJournals(store: RecoveryStore, folder: string, log: Log): Promise<Adoption> {
+export async function adoptJournals(
+  store: JournalStore,
+  { journals, kept, keepMs }: JournalFolders,
+  log: Log,
+): Promise<Adoption> {
   const { logger } = log;
+  const ledger = await store.openHistory();
+  const tidy = () => kept !== null && forgetKept(kept, keepMs, Date.now());
+  tidy();
+  if (kept !== null && (await forgottenIn(store, kept, ledger)).length > 0) {
+    await store.beginEpoch('instances that ended are live in the database');
+  }
   const adopt = async () => {
-    const { adopted, elsewhere } = await adoptDeadJournals(store, folder);
+    const forgotten = kept === null ? [] : await adoptKept(store, kept, ledger);
+    for (const { path, inserted } of forgotten) {
+      logger.warn({ journal: path, inserted }, 'put back an instance that the database had forgotten');
+    }
+    const { adopted, elsewhere } = await adoptDeadJournals(store, journals, kept);
     for (const { path, inserted, unknown } of adopted) {
       logger.warn({ journal: path, inserted, unknown }, 'adopted the journal of an instance that died');
     }
@@ -54,7 +85,12 @@ export async function adoptJournals(store: RecoveryStore, folder: string, log: L
     });
     return looking;
   };
-  if (left === 0) return { again, stop: () => {} };
+  const tidying = setInterval(tidy, TIDY_MS);
+  tidying.unref();
+  const putBack = async () => {
+    left = await adopt();
+  };
+  if (left === 0) return { ledger, again, putBack, stop: () => clearInterval(tidying) };
   logger.warn(
     { journals: left },
     'journals of another machine or container are adopted once it is surely gone',
@@ -64,7 +100,11 @@ export async function adoptJournals(store: RecoveryStore, folder: string, log: L
     if (left === 0) clearInterval(timer);
   }, LOOK_AGAIN_MS);
   timer.unref();
-  return { again, stop: () => clearInterval(timer) };
+  const stop = () => {
+    clearInterval(timer);
+    clearInterval(tidying);
+  };
+  return { ledger, again, putBack, stop };
 }
 
 /**
@@ -74,7 +114,8 @@ export async function adoptJournals(store: RecoveryStore, folder: string, log: L
 export async function replayJournal(config: Config, file: string): Promise<Adopted> {
   const store = await openDatabaseOf(config);
   try {
-    const result = await adoptJournal(store.ledgerStore, file);
+    const kept = join(dirname(dirname(file)), 'journal-kept');
+    const result = await adoptJournal(store.ledgerStore, file, existsSync(kept) ? kept : dirname(file));
     if (typeof result !== 'string') return result;
     throw new CannotStart(
       result === 'alive'

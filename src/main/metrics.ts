@@ -114,12 +114,16 @@ export function measuredStore(store: LedgerStore, metrics: Metrics, heard: Store
       if (batch.events.length > 0) heard.moved();
       return result;
     },
-    heartbeat: async (instanceId) => {
-      const reply = await measured('heartbeat', () => store.heartbeat(instanceId));
+    heartbeat: async (instanceId, seen) => {
+      const reply = await measured('heartbeat', () => store.heartbeat(instanceId, seen));
       heard.catalogVersion(reply.catalogVersion);
       return reply;
     },
-    // Once, at the end of an instance: nothing to watch.
-    adopt: (instanceId, events, status) => store.adopt(instanceId, events, status),
+    // Now and then: nothing to watch.
+    adopt: (...args) => store.adopt(...args),
+    rejoin: (...args) => store.rejoin(...args),
+    putBack: (...args) => store.putBack(...args),
+    noteGap: (...args) => store.noteGap(...args),
+    resumeLending: () => store.resumeLending(),
   };
 }

@@ -33,15 +33,26 @@ function wordsOf(error: unknown): string {
   return error.message;
 }
 
+/** Where journals are, and those that are not needed any more. */
+export interface JournalFolders {
+  journals: string;
+  /** Null: they are not kept. */
+  kept: string | null;
+  keepMs: number;
+}
+
 /**
- * Makes the folder of the journals; returns its path.
+ * Makes the folders of the journals; returns their paths.
  * @throws CannotStart when the data folder cannot be written
  */
-export function openJournals({ dataDir }: Config): Promise<string> {
-  const folder = join(dataDir, 'journal');
+export function openJournals({ dataDir, journalKeepHours }: Config): Promise<JournalFolders> {
+  const journals = join(dataDir, 'journal');
+  const kept = journalKeepHours === 0 ? null : join(dataDir, 'journal-kept');
   return inDataFolder(dataDir, () => {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    return folder;
+    for (const folder of [journals, kept]) {
+      if (folder !== null) mkdirSync(folder, { recursive: true, mode: 0o700 });
+    }
+    return { journals, kept, keepMs: journalKeepHours * 3_600_000 };
   });
 }
 
@@ -66,7 +77,7 @@ export interface DatabaseOfOptions {
  * @throws CannotStart naming the server (never its password) and what to check
  */
 export async function openDatabaseOf(config: Config, options: DatabaseOfOptions = {}): Promise<Store> {
-  const { databaseUrl, readDatabaseUrl, dataDir, pgBin, pgConnections } = config;
+  const { databaseUrl, readDatabaseUrl, dataDir, pgBin, pgConnections, grantsWait } = config;
   const connection = options.connection ?? databaseUrl;
   const connectionsMax = options.connectionsMax ?? pgConnections ?? undefined;
   // Loaded when it is needed: a supervisor opens no database.
@@ -78,6 +89,7 @@ export async function openDatabaseOf(config: Config, options: DatabaseOfOptions 
       dataDir,
       pgBin,
       connectionsMax,
+      grantsWait,
       onError: options.onError ?? (() => {}),
     });
   if (typeof connection === 'string') {

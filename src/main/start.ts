@@ -36,9 +36,9 @@ import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { createPages, type Group } from './http/health.ts';
 import { close, createHttpServer, listen } from './http/server.ts';
 import { startJobs } from './jobs.ts';
-import { adoptJournals } from './journals.ts';
+import { type Adoption, adoptJournals } from './journals.ts';
 import { gauges, measuredStore } from './metrics.ts';
-import { inDataFolder, openDatabaseOf, openJournals } from './open.ts';
+import { inDataFolder, type JournalFolders, openDatabaseOf, openJournals } from './open.ts';
 import { type ConfiguredUpstream, openUpstream, startProbes } from './upstream.ts';
 
 export interface App {
@@ -94,7 +94,7 @@ interface Base {
   moves: { count: number };
   breaker: Breaker;
   /** Where the catalog's version goes that a heartbeat brings. */
-  heartbeats: { onCatalogVersion: (version: number) => void };
+  heartbeats: { onCatalogVersion: (version: number) => void; onPutBack: () => void };
 }
 
 /** @throws CannotStart for what people can mend; whatever was begun by then is undone. */
@@ -112,7 +112,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const clock = createClock();
   const metrics = createMetrics({ version });
   const moves = { count: 0 };
-  const heartbeats = { onCatalogVersion: () => {} };
+  const heartbeats = { onCatalogVersion: () => {}, onPutBack: () => {} };
   const breaker = openBreaker(log);
   const base: Base = {
     config,
@@ -134,7 +134,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   back.defer(adoption.stop);
   const upstream = await openUpstream(config, clock.nowMs);
   back.defer(async () => upstream.upstream?.close());
-  const { instanceId, ledger, journal, fenced } = await openLedger(base, journals);
+  const { instanceId, ledger, journal, fenced } = await openLedger(base, journals, adoption);
   const { addresses, keys, catalog } = await openCatalog(base, ledger);
   const parts = { ledger, journal, addresses, keys, catalog, upstream };
   const { gateway, pages, stopping } = openFront(base, parts, admin.key);
@@ -167,7 +167,7 @@ export async function startApp(options: AppOptions): Promise<App> {
 }
 
 /** Registers this instance, opens its journal, and makes the first contact with Postgres. */
-async function openLedger(base: Base, journals: string) {
+async function openLedger(base: Base, { journals, kept }: JournalFolders, adoption: Adoption) {
   const { config, log, back, hurry, store, clock, metrics, moves, heartbeats, onStoreError } = base;
   const instanceId = uuidV7(clock.nowMs());
   await store.registerInstance(instanceId);
@@ -181,7 +181,8 @@ async function openLedger(base: Base, journals: string) {
     () =>
       new Journal({
         path: join(journals, `${instanceId}.log`),
-        header: ownHeader(instanceId),
+        header: ownHeader(instanceId, adoption.ledger),
+        keepFolder: kept,
         onBroken,
         onUnexpectedError,
       }),
@@ -197,6 +198,15 @@ async function openLedger(base: Base, journals: string) {
     timers: realTimers,
     queueTimeoutMs: config.queueTimeoutMs,
     leaseTtlMs: config.leaseTtlMs,
+    putBackEnded: adoption.putBack,
+    onPutBack: (reason) => {
+      log.logger.error(
+        { reason },
+        'the database went back: what it had forgotten of this instance is put back',
+      );
+      metrics.recordPutBack();
+      heartbeats.onPutBack();
+    },
     onFenced,
     onJournalRecovered: () => log.logger.warn('the journal can be written again: calls are admitted'),
     onStoreError,
@@ -230,6 +240,7 @@ async function openCatalog(base: Base, ledger: Ledger) {
     isQuiet: () => ledger.isQuiet,
   });
   heartbeats.onCatalogVersion = following.heard;
+  heartbeats.onPutBack = () => void catalog.reread();
   back.defer(() => following.stop());
   return { addresses, keys, catalog };
 }

@@ -29,7 +29,7 @@ async function runWorkers(config: Config, count: number, log: Log): Promise<numb
   const signals = stopSignals();
   await using back = new AsyncDisposableStack();
   const connectionsMax = connectionsOf(config, count);
-  const journals = await openJournals(config);
+  const { journals } = await openJournals(config);
   const admin = await inDataFolder(config.dataDir, () => loadOrMakeAdminKey(config.adminKey, config.dataDir));
   const connection = await openEmbedded(config, back, (error) =>
     logger.error({ err: error }, 'the embedded Postgres ended: it is started again'),

@@ -190,6 +190,7 @@ const AUDIT_RESOURCES = [
   'event',
   'session',
   'admin_key',
+  'store',
 ] as const;
 
 /**

@@ -18,7 +18,7 @@ import type { CounterId, EventId, GrantId, KeyId, LimitId, TeamId } from '../dom
 import { METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { OUTCOMES, PROVENANCES } from '../domain/outcome.ts';
 import { count, isOneOf, json, moment, money } from './schema-columns.ts';
-import { storedAllocations, storedNumbers } from './stored-json.ts';
+import { storedAllocations, storedNumbers, storedRow } from './stored-json.ts';
 
 /** The state of one limit or grant in one window: settled + held + leased never exceeds the amount. */
 export const counters = pgTable(
@@ -129,9 +129,74 @@ export const instances = pgTable(
     heartbeatAt: moment('heartbeat_at').notNull(),
     /** That of the release that runs, see `release`; 0: one that does not know of generations. */
     generation: integer('generation').notNull().default(0),
+    /** The epoch of the store's history (`store_history`) in which it put back what had been lost; null: none yet. */
+    epoch: uuid('epoch'),
+    /** Heartbeats so far: fewer than the instance remembers means that the store has forgotten some. */
+    beats: count('beats').notNull().default(0),
+    /** The number of its last event that arrived; events are numbered from 1 and arrive in order. */
+    flushed: count('flushed').notNull().default(0),
+    /** The most that another instance had heard of `flushed` when the history broke. */
+    knownFlushed: count('known_flushed').notNull().default(0),
+    /** The epoch in which another instance reported that it had heard of this one. */
+    reportedIn: uuid('reported_in'),
+    /** When everything of it was in the ledger after it ended; null: it lives, or its end is not complete. */
+    endedAt: moment('ended_at'),
+    /** Nothing waits for it: it was silent for ten minutes while all was well, or an admin accepted its loss. */
+    isGivenUp: boolean('is_given_up').notNull().default(false),
   },
   (table) => [isOneOf(table.status, STATUSES)],
 );
+
+/**
+ * One row: the history of the database that the ledger rests on, held against the server's own in every transaction
+ * that lends or settles. A new epoch begins when the store turns out to have forgotten something.
+ */
+export const storeHistory = pgTable(
+  'store_history',
+  {
+    id: integer('id').primaryKey().default(1),
+    /** Names the ledger, whatever server it lies on: journals of another are not put back here. */
+    ledgerId: uuid('ledger_id').notNull(),
+    epoch: uuid('epoch').notNull(),
+    /** Of `pg_control_system()`. */
+    systemIdentifier: text('system_identifier').notNull(),
+    timeline: integer('timeline').notNull(),
+    /** Bytes of write-ahead log that were on the disk, at `seen_at`. */
+    position: count('position').notNull(),
+    seenAt: moment('seen_at').notNull(),
+    beganAt: moment('began_at').notNull(),
+    /** Why the epoch began. */
+    reason: text('reason').notNull(),
+    /** Null: instances still put back what was lost, and nothing is lent. */
+    lendingSince: moment('lending_since'),
+    /** Who accepted that some did not put back, and why; null: all did. */
+    acceptedBy: text('accepted_by'),
+    acceptedReason: text('accepted_reason'),
+  },
+  (table) => [check('store_history_is_one_row', sql`${table.id} = 1`)],
+);
+
+/** Events of an instance, by their numbers, that the store has forgotten and that no journal has brought back. */
+export const storeGaps = pgTable(
+  'store_gaps',
+  {
+    instanceId: uuid('instance_id').notNull(),
+    firstNumber: count('first_number').notNull(),
+    lastNumber: count('last_number').notNull(),
+    epoch: uuid('epoch').notNull(),
+    notedAt: moment('noted_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.instanceId, table.firstNumber] })],
+);
+
+/** Entries of the audit log that the store has forgotten, as a living instance remembers them. */
+export const lostChanges = pgTable('lost_changes', {
+  /** That of the entry. */
+  id: uuid('id').primaryKey(),
+  epoch: uuid('epoch').notNull(),
+  /** The entry as JSON, by the columns of `audit_log`. */
+  entry: json('entry', storedRow).notNull(),
+});
 
 /**
  * One row: the generation of releases that this database belongs to. A migration raises it when an older release must

@@ -28,6 +28,8 @@ export interface StoreOptions {
   pgBin: string | null;
   /** Connections at most; default: the usual number. */
   connectionsMax?: number | undefined;
+  /** Nothing is lent unless a synchronous standby has it before the instance does. */
+  grantsWait?: boolean;
   /** Called when an embedded server died; it is started again. */
   onError: (error: unknown) => void;
 }
@@ -49,6 +51,7 @@ export async function openStore({
   dataDir,
   pgBin,
   connectionsMax,
+  grantsWait = false,
   onError,
 }: StoreOptions): Promise<Store> {
   const embedded =
@@ -75,7 +78,7 @@ export async function openStore({
   const compiledPrices = new Map<string, Price>();
   return {
     database,
-    ledgerStore: new PostgresLedgerStore(sql),
+    ledgerStore: new PostgresLedgerStore(sql, grantsWait),
     rateCards: () => readRateBook(sql, compiledPrices),
     registerInstance: (instanceId) => registerInstance(sql, instanceId),
     warm: async (instanceId) => {

@@ -36,6 +36,8 @@ export interface Metrics {
   recordReconcileRun(atMs: number): void;
   /** What a reconciliation gave back. */
   recordRelease(releasedPicoUsd: PicoUsd): void;
+  /** The database went back, and this instance has put back what was its own. */
+  recordPutBack(): void;
   recordWarning(thresholdPercent: number): void;
   /** An attempt to send a warning. */
   recordDelivery(outcome: DeliveryOutcome): void;
@@ -98,6 +100,9 @@ export function createMetrics({
     },
     recordRelease: (releasedPicoUsd) => {
       series.released.valuePicoUsd += releasedPicoUsd;
+    },
+    recordPutBack: () => {
+      series.putBacks.value++;
     },
     recordWarning: (thresholdPercent) => {
       series.warnings.get(String(thresholdPercent)).value++;

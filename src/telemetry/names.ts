@@ -274,6 +274,11 @@ export const METRICS = {
     labels: [],
     help: "Charges of unknown outcomes released by the evidence of the upstream's usage report.",
   },
+  tollgate_put_backs_total: {
+    type: 'counter',
+    labels: [],
+    help: 'How often this instance put back what Postgres had forgotten: after a fail-over or a restore.',
+  },
   tollgate_warnings_total: {
     type: 'counter',
     labels: ['threshold'],

@@ -157,7 +157,13 @@ test('a journal that cannot be adopted stays where it is', async () => {
   const dead = join(world.folder, 'dead.log');
   writeFileSync(dead, formatLine('J', JSON.stringify(deadHeader(bench.instanceId))));
   bench.store.fate = () => ({ delayMs: 0, lost: 'request' });
-  const store = { adopt: bench.store.adopt.bind(bench.store), silentMs: async () => null };
+  const store = {
+    adopt: bench.store.adopt.bind(bench.store),
+    putBack: bench.store.putBack.bind(bench.store),
+    noteGap: bench.store.noteGap.bind(bench.store),
+    notEnded: async () => new Map(),
+    silentMs: async () => null,
+  };
   const adopting = adoptDeadJournals(store, world.folder).catch((error: Error) => error.name);
   await bench.time.advance(10);
   expect(await adopting).toBe('ConnectionLost');

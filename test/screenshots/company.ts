@@ -1,7 +1,7 @@
 /** The company on the screenshots: teams, what they may spend, and two months of what they spent. The same in every run. */
 import type { PicoUsd } from '../../src/domain/money.ts';
 import { eventJson, factsJson, uuidV7 } from '../../src/ledger/events.ts';
-import { eventFromJson } from '../../src/ledger/recovery.ts';
+import { eventFromJson } from '../../src/ledger/read-journal.ts';
 import type { FlushEvent } from '../../src/store/hot/flush.ts';
 import { factsOf, settledOutcome } from '../support/events.ts';
 

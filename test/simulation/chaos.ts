@@ -3,6 +3,8 @@
  * away, processes that stand still, clients that leave, rules that change; and the judge, who looks on. Everything
  * follows from the seed.
  */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { Random } from '../support/random.ts';
 import { DeadInstances } from './dead-instances.ts';
 import { FakeTime } from './fake-time.ts';
@@ -28,7 +30,21 @@ export interface ChaosFigures {
   instances: number;
   crashes: number;
   changes: number;
+  /** How often the store went back. */
+  goneBack: number;
 }
+
+/** A backup of the store. */
+interface Backup {
+  restore(): void;
+  atMs: number;
+  timeline: number;
+}
+
+const BACKUP_EVERY_STEPS = 5;
+const BACKUPS_MAX = 8;
+/** Two heartbeats and what they take: by then each instance has something to miss. */
+const OLD_COPY_MS = 2_500;
 
 export class Chaos {
   readonly time = new FakeTime();
@@ -36,7 +52,7 @@ export class Chaos {
   readonly judge: Judge;
   readonly admin: SimAdmin;
   readonly calls: SimCalls;
-  readonly #figures: ChaosFigures = { instances: 0, crashes: 0, changes: 0 };
+  readonly #figures: ChaosFigures = { instances: 0, crashes: 0, changes: 0, goneBack: 0 };
   live: SimInstance[] = [];
   readonly #world: SimWorld;
   readonly #books: Books;
@@ -45,6 +61,10 @@ export class Chaos {
   readonly #deadInstances: DeadInstances;
   readonly #traffic: Traffic;
   #errors: unknown[] = [];
+  readonly #stopped: SimInstance[] = [];
+  #backups: Backup[] = [];
+  #timeline = 1;
+  #steps = 0;
 
   constructor({ seed, folder, fault = new Healthy() }: ChaosOptions) {
     const random = new Random(seed);
@@ -57,8 +77,11 @@ export class Chaos {
     for (const limit of limits) this.admin.makeLimit(limit);
     for (const grant of grants) this.admin.makeGrant(grant);
     const { time, memory, judge, admin } = this;
-    this.#world = { time, memory, store: memory, admin, judge, folder, random };
-    this.#deadInstances = new DeadInstances({ memory, judge, fault, folder });
+    const keepFolder = join(folder, 'kept');
+    mkdirSync(keepFolder);
+    const putBackEnded = () => this.#deadInstances.adoptForgotten(this.#stopped);
+    this.#world = { time, memory, store: memory, admin, judge, folder, keepFolder, random, putBackEnded };
+    this.#deadInstances = new DeadInstances({ memory, judge, fault, folder, keepFolder });
     this.#books = new Books(judge, memory);
     this.calls = new SimCalls({
       time,
@@ -93,6 +116,7 @@ export class Chaos {
 
   /** One step: something happens, time passes, and everything is looked at. */
   async step(): Promise<void> {
+    if (this.#steps++ % BACKUP_EVERY_STEPS === 0) this.#backUp();
     this.#act();
     await this.#pass(
       this.#random.chance(0.01) ? this.#random.between(2_000, 15_000) : this.#random.between(0, 150),
@@ -122,6 +146,8 @@ export class Chaos {
       await this.rest(60_000, 5_000);
     }
     await this.#deadInstances.adoptAll();
+    // Where the store went back, lending resumes only now.
+    await this.rest(5_000);
     this.#check();
   }
 
@@ -143,6 +169,7 @@ export class Chaos {
 
   async #pass(ms: number): Promise<void> {
     await this.time.advance(ms);
+    for (const instance of this.live) instance.rate();
     this.#bury();
     this.#check();
   }
@@ -165,9 +192,56 @@ export class Chaos {
     else if (what < 0.965) this.#freeze(instance);
     else if (what < 0.975) instance.kill();
     else if (what < 0.98) this.#restart(instance);
-    else if (what < 0.985) this.#deadInstances.copy(instance);
-    else this.#adoptSome();
+    else if (what < 0.983) this.#deadInstances.copy(instance);
+    else if (what < 0.99) this.#adoptSome();
+    else this.#goBack();
     if (what >= 0.965 && what < 0.975) this.#bury();
+  }
+
+  #backUp(): void {
+    const { server } = this.memory.history;
+    this.#backups.push({
+      restore: this.memory.backup(),
+      atMs: this.judge.nowMs(),
+      timeline: server.timeline,
+    });
+    if (this.#backups.length > BACKUPS_MAX) this.#backups.shift();
+  }
+
+  /** A standby takes over without the last commits, a backup is restored, or an old copy of the files. */
+  #goBack(): void {
+    // Who was adopted while it ran learns of it first: what it reports meanwhile is in no journal that counts.
+    if (this.live.some(({ owner }) => owner.state === 'ended')) return;
+    const { judge, memory } = this;
+    const isCopy = this.#random.chance(0.3);
+    const calm = this.live.every((each) => each.owner.fineSinceMs < judge.nowMs() - 2 * OLD_COPY_MS);
+    const backups = this.#backups.filter(({ atMs, timeline }) =>
+      isCopy ? calm && timeline === this.#timeline && atMs < judge.nowMs() - OLD_COPY_MS : true,
+    );
+    if (backups.length === 0) return;
+    this.#books.take();
+    const before = new Set(memory.events.keys());
+    const backup = this.#random.pick(backups);
+    backup.restore();
+    if (!isCopy) memory.history.server.timeline = ++this.#timeline;
+    this.#backups = [];
+    this.#figures.goneBack++;
+    for (const id of memory.events.keys()) before.delete(id);
+    for (const owner of judge.owners.values()) {
+      owner.isBehind = owner.state === 'alive';
+      if (owner.state === 'ended' && memory.notEndedNow(owner.id)) owner.state = 'dead';
+    }
+    this.#books.forget(before);
+    for (const instance of this.live) instance.rate();
+    // The machine's service manager starts what died, which brings its journal.
+    for (const dead of this.#deadInstances.instances) {
+      this.time.after(this.#random.between(500, 6_000), () => {
+        if (dead.owner.state === 'dead')
+          this.#deadInstances.adopt(dead).catch((error) => {
+            if ((error as Error).name !== 'StoreWentBack') this.#errors.push(error);
+          });
+      });
+    }
   }
 
   #everywhere(weather: Weather): void {
@@ -215,6 +289,7 @@ export class Chaos {
     instance.stopping = true;
     await instance.ledger.stop(new AbortController().signal);
     this.judge.adopted(instance.owner);
+    this.#stopped.push(instance);
   }
 
   #restart(instance: SimInstance): void {
@@ -225,7 +300,10 @@ export class Chaos {
     const { instances: dead } = this.#deadInstances;
     const candidates = [...dead, ...this.live.filter(({ elsewhere }) => elsewhere)];
     if (candidates.length === 0) return;
-    this.#deadInstances.adopt(this.#random.pick(candidates)).catch((error) => this.#errors.push(error));
+    this.#deadInstances.adopt(this.#random.pick(candidates)).catch((error) => {
+      // Who starts and finds the store gone back begins an epoch first; in here those who live do.
+      if ((error as Error).name !== 'StoreWentBack') this.#errors.push(error);
+    });
   }
 
   #start(): void {

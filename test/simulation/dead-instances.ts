@@ -1,7 +1,7 @@
 /** Dead instances: their journals are adopted and read again, as are copies of journals of running instances. */
 import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { adoptJournal } from '../../src/ledger/recovery.ts';
+import { adoptJournal, adoptKept } from '../../src/ledger/recovery.ts';
 import type { Planted } from './faults/fault.ts';
 import { expectThat } from './judge/expectations.ts';
 import type { Judge } from './judge/judge.ts';
@@ -13,6 +13,7 @@ export interface DeadInstancesOptions {
   judge: Judge;
   fault: Planted;
   folder: string;
+  keepFolder: string;
 }
 
 export class DeadInstances {
@@ -35,12 +36,23 @@ export class DeadInstances {
 
   /** Adopts an instance's journal, unless it runs or may run; and a second time, which must change nothing. */
   async adopt({ owner, journal }: SimInstance): Promise<void> {
-    const { memory, judge, fault } = this.#options;
-    const adopted = await adoptJournal(fault.adopter(memory, journal.path), journal.path);
+    const { memory, judge, fault, keepFolder } = this.#options;
+    const adopted = await adoptJournal(fault.adopter(memory, journal.path), journal.path, keepFolder);
     if (typeof adopted === 'string') return;
     if (owner.state !== 'ended') this.figures.adoptions++;
     judge.adopted(owner);
-    await this.#replay(journal.path);
+    if (memory.history.whyForeign() === null) await this.#replay(journal.path);
+  }
+
+  /** The store has forgotten that these instances had ended: their journals are read once more. */
+  async adoptForgotten(stopped: readonly SimInstance[]): Promise<void> {
+    const { memory, judge, fault, keepFolder } = this.#options;
+    const adopter = fault.adopter(memory, '');
+    await adoptKept(adopter, keepFolder, '');
+    for (const { id, owner } of stopped) if (!memory.notEndedNow(id)) judge.adopted(owner);
+    for (const instance of this.instances) {
+      if (instance.owner.wasAdopted && memory.notEndedNow(instance.id)) await this.adopt(instance);
+    }
   }
 
   async adoptAll(): Promise<void> {

@@ -26,6 +26,10 @@ export class FaultyStore implements LedgerStore {
     flush: 0,
     adopt: 0,
     heartbeat: 0,
+    rejoin: 0,
+    putBack: 0,
+    noteGap: 0,
+    resumeLending: 0,
     catalog: 0,
   };
 
@@ -48,6 +52,22 @@ export class FaultyStore implements LedgerStore {
 
   heartbeat(...args: Parameters<LedgerStore['heartbeat']>) {
     return this.send('heartbeat', () => this.#store.heartbeat(...args));
+  }
+
+  rejoin(...args: Parameters<LedgerStore['rejoin']>) {
+    return this.send('rejoin', () => this.#store.rejoin(...args));
+  }
+
+  putBack(...args: Parameters<LedgerStore['putBack']>) {
+    return this.send('putBack', () => this.#store.putBack(...args));
+  }
+
+  noteGap(...args: Parameters<LedgerStore['noteGap']>) {
+    return this.send('noteGap', () => this.#store.noteGap(...args));
+  }
+
+  resumeLending() {
+    return this.send('resumeLending', () => this.#store.resumeLending());
   }
 
   /** Asks whatever stands at the far end. */

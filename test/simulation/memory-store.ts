@@ -5,12 +5,20 @@
 
 import { type Allocation, grantAllOrNone } from '../../src/domain/budget.ts';
 import { type CounterSpec, counted, windowAnchorId } from '../../src/domain/counter.ts';
+import type { Seen } from '../../src/domain/history.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
-import type { FlushBatch, FlushEvent } from '../../src/store/hot/flush.ts';
-import { type HeartbeatReply, InstanceFenced } from '../../src/store/hot/instances.ts';
-import type { LeasedCounter, LeaseReply, LeaseRequest } from '../../src/store/hot/leases.ts';
+import type { EventGap, FlushBatch, FlushEvent, PutBackBatch } from '../../src/store/hot/flush.ts';
+import { assertStanding, type RejoinRequest, StoreWentBack } from '../../src/store/hot/history.ts';
+import type { HeartbeatReply } from '../../src/store/hot/instances.ts';
+import {
+  assertRemembered,
+  type LeasedCounter,
+  type LeaseReply,
+  type LeaseRequest,
+} from '../../src/store/hot/leases.ts';
 import { type MemoryCounter, stateOf } from './memory-counter.ts';
+import { MemoryHistory, type MemoryInstance } from './memory-history.ts';
 
 export interface MemoryLease {
   counterId: string;
@@ -28,7 +36,7 @@ const min = (a: bigint, b: bigint) => (a < b ? a : b);
 export class MemoryStore implements LedgerStore {
   readonly #nowMs: () => number;
   readonly #amounts = new Map<string, bigint>();
-  readonly #instances = new Map<string, { status: 'live' | 'stopped' | 'adopted'; heartbeatMs: number }>();
+  readonly history: MemoryHistory;
   readonly counters = new Map<string, MemoryCounter>();
   readonly leases = new Map<string, MemoryLease>();
   readonly events = new Map<string, FlushEvent>();
@@ -37,6 +45,11 @@ export class MemoryStore implements LedgerStore {
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
+    this.history = new MemoryHistory(nowMs);
+  }
+
+  get #instances(): Map<string, MemoryInstance> {
+    return this.history.instances;
   }
 
   /** Makes or changes a limit or grant, as an admin does it: its open counters change with it. */
@@ -50,13 +63,13 @@ export class MemoryStore implements LedgerStore {
   }
 
   registerInstance(id: string): void {
-    this.#instances.set(id, { status: 'live', heartbeatMs: this.#nowMs() });
+    this.history.register(id);
   }
 
-  async heartbeat(instanceId: string): Promise<HeartbeatReply> {
-    this.#assertLive(instanceId);
+  async heartbeat(instanceId: string, seen: Seen | null = null): Promise<HeartbeatReply> {
+    this.#assertLive(instanceId, seen, 'settle');
     const nowMs = this.#nowMs();
-    this.#instances.get(instanceId)!.heartbeatMs = nowMs;
+    this.history.beat(instanceId);
     const live = [...this.#instances.values()].filter(
       (each) => each.status === 'live' && each.heartbeatMs > nowMs - ALIVE_MS,
     );
@@ -65,7 +78,13 @@ export class MemoryStore implements LedgerStore {
       .map((lease) => this.counters.get(lease.counterId)!)
       .filter((counter) => counter.contendedUntilMs > nowMs)
       .map(({ spec }) => `${spec.teamId}/${spec.id}`);
-    return { nowMs, instances: live.length, contended, catalogVersion: 0 };
+    return {
+      nowMs,
+      instances: live.length,
+      contended,
+      catalogVersion: 0,
+      ...this.history.replyTo(instanceId),
+    };
   }
 
   async silentMs(instanceId: string): Promise<number | null> {
@@ -73,8 +92,12 @@ export class MemoryStore implements LedgerStore {
     return instance?.status === 'live' ? this.#nowMs() - instance.heartbeatMs : null;
   }
 
-  async requestLease({ instanceId, pools }: LeaseRequest): Promise<LeaseReply> {
-    this.#assertLive(instanceId);
+  async requestLease(request: LeaseRequest): Promise<LeaseReply> {
+    const { instanceId, pools, seen = null } = request;
+    this.#assertLive(instanceId, seen, 'lend');
+    const leases = [...this.leases.values()].filter((lease) => lease.instanceId === instanceId);
+    assertRemembered(request, new Map(leases.map((lease) => [lease.counterId, lease])));
+    this.history.write();
     const specs = pools.flatMap((pool) => pool.counters);
     for (const spec of specs) this.#create(spec);
     const needs = pools.map(({ counters, ...need }) => ({
@@ -113,10 +136,19 @@ export class MemoryStore implements LedgerStore {
     }
   }
 
-  async flush({ instanceId, events, reports, holds = [] }: FlushBatch): Promise<Set<string>> {
-    this.#assertLive(instanceId);
-    for (const hold of holds) this.#keep(instanceId, hold.id, hold.allocations);
+  async flush({
+    instanceId,
+    events,
+    reports,
+    holds = [],
+    seen = null,
+    flushed = 0,
+  }: FlushBatch): Promise<Set<string>> {
+    this.#assertLive(instanceId, seen, 'settle');
+    this.history.write();
+    for (const hold of holds) this.#keep(instanceId, hold.id, hold.allocations, true);
     const inserted = this.#insert(instanceId, events);
+    if (events.length > 0) this.history.countEvents(instanceId, flushed);
     for (const report of reports) {
       const lease = this.leases.get(`${instanceId} ${report.counterId}`);
       if (!lease) continue;
@@ -132,32 +164,95 @@ export class MemoryStore implements LedgerStore {
     instanceId: string,
     events: FlushEvent[],
     status: 'stopped' | 'adopted' = 'adopted',
+    flushed?: number,
   ): Promise<number> {
+    const why = this.history.whyForeign();
+    if (why !== null) throw new StoreWentBack(why);
+    this.history.write();
     const inserted = this.#insert(instanceId, events);
-    const instance = this.#instances.get(instanceId);
-    if (instance?.status === 'live') instance.status = status;
+    this.history.end(instanceId, status);
+    if (flushed !== undefined) this.history.countEvents(instanceId, flushed);
+    this.#endLeases(instanceId);
+    return inserted.size;
+  }
+
+  async rejoin(request: RejoinRequest, counters: readonly CounterSpec[]): Promise<Seen> {
+    const seen = this.history.rejoin(request);
+    for (const spec of counters) if (this.#amounts.has(spec.sourceId)) this.#create(spec);
+    return seen;
+  }
+
+  async putBack({ instanceId, epoch, events, last }: PutBackBatch): Promise<number> {
+    this.history.assertEpoch(epoch);
+    this.history.write();
+    for (const hold of last?.holds ?? []) this.#keep(instanceId, hold.id, hold.allocations, false);
+    const inserted = this.#insert(null, events);
+    if (last === null) return inserted.size;
+    this.#endLeases(instanceId);
+    this.history.join(instanceId, epoch, last.flushed);
+    return inserted.size;
+  }
+
+  async noteGap(gap: EventGap): Promise<void> {
+    this.history.gaps.push(gap);
+  }
+
+  async resumeLending(): Promise<boolean> {
+    return this.history.resumeLending();
+  }
+
+  async notEnded(instanceIds: readonly string[]): Promise<Map<string, number>> {
+    return this.history.notEnded(instanceIds);
+  }
+
+  /** Whether an instance has not ended, as far as the store knows. */
+  notEndedNow(instanceId: string): boolean {
+    return this.history.notEnded([instanceId]).size > 0;
+  }
+
+  #endLeases(instanceId: string): void {
     for (const [key, lease] of this.leases) {
       if (lease.instanceId !== instanceId) continue;
       this.counters.get(lease.counterId)!.leased -= lease.granted - lease.returned - lease.settled;
       this.leases.delete(key);
     }
-    return inserted.size;
   }
 
-  #assertLive(instanceId: string): void {
-    if (this.#instances.get(instanceId)?.status !== 'live') throw new InstanceFenced(instanceId);
+  #assertLive(instanceId: string, seen: Seen | null, purpose: 'lend' | 'settle'): void {
+    assertStanding(this.history.standingOf(instanceId), instanceId, seen, purpose);
+  }
+
+  /** A copy of everything, as a backup has it. */
+  backup(): () => void {
+    const copy = structuredClone({
+      counters: [...this.counters],
+      leases: [...this.leases],
+      events: [...this.events],
+      holds: [...this.holds],
+    });
+    const restoreHistory = this.history.backup();
+    return () => {
+      restoreHistory();
+      refill(this.counters, structuredClone(copy.counters));
+      refill(this.leases, structuredClone(copy.leases));
+      refill(this.events, copy.events);
+      refill(this.holds, copy.holds);
+      // Rules are as durable as an admin wants them; what becomes of lost ones is no question of money.
+      for (const [sourceId, amount] of this.#amounts) this.setAmount(sourceId, amount);
+    };
   }
 
   #lease(counterId: string, instanceId: string): MemoryLease {
     return this.leases.get(`${instanceId} ${counterId}`) ?? { counterId, instanceId, ...NO_LEASE };
   }
 
-  #keep(instanceId: string, id: string, allocations: Allocation[]): void {
+  #keep(instanceId: string, id: string, allocations: Allocation[], pays: boolean): void {
     if (this.holds.has(id) || this.events.has(id)) return;
     this.holds.set(id, allocations);
     for (const { counterId, held } of allocations) {
       const counter = this.counters.get(counterId)!;
       counter.held += held;
+      if (!pays) continue;
       counter.leased -= held;
       const lease = this.leases.get(`${instanceId} ${counterId}`);
       if (lease) lease.settled += held;
@@ -184,7 +279,11 @@ export class MemoryStore implements LedgerStore {
 
   #usedBefore(spec: CounterSpec): bigint {
     let used = 0n;
-    for (const event of this.events.values()) used += counted(spec, event);
+    for (const event of this.events.values()) {
+      // A counter that was forgotten starts with what its events say that it paid: their usage may not be known.
+      const part = event.allocations.find((allocation) => allocation.counterId === spec.id);
+      used += part && this.history.hasBroken ? part.settled : counted(spec, event);
+    }
     return used;
   }
 
@@ -193,7 +292,7 @@ export class MemoryStore implements LedgerStore {
     this.counters.set(spec.id, { spec, ...state, contendedUntilMs: Number.NEGATIVE_INFINITY });
   }
 
-  #insert(instanceId: string, events: FlushEvent[]): Set<string> {
+  #insert(instanceId: string | null, events: FlushEvent[]): Set<string> {
     const inserted = new Set<string>();
     for (const event of events) {
       if (this.events.has(event.id)) continue;
@@ -205,7 +304,7 @@ export class MemoryStore implements LedgerStore {
     return inserted;
   }
 
-  #move(counter: MemoryCounter, instanceId: string, event: FlushEvent): void {
+  #move(counter: MemoryCounter, instanceId: string | null, event: FlushEvent): void {
     const { spec } = counter;
     if (spec.teamId !== event.teamId && spec.teamId !== ORGANIZATION_ID) return;
     const part = event.allocations.find((allocation) => allocation.counterId === spec.id);
@@ -221,4 +320,9 @@ export class MemoryStore implements LedgerStore {
     lease.settled += paid;
     counter.leased -= paid;
   }
+}
+
+function refill<Key, Value>(map: Map<Key, Value>, entries: Iterable<[Key, Value]>): void {
+  map.clear();
+  for (const [key, value] of entries) map.set(key, value);
 }

@@ -39,7 +39,11 @@ export interface SimWorld {
   admin: SimAdmin;
   judge: Judge;
   folder: string;
+  /** Where journals go that are not needed any more. */
+  keepFolder: string;
   random: Random;
+  /** The store went back: what instances have left that ended is put back. */
+  putBackEnded(): Promise<void>;
 }
 
 export class SimInstance {
@@ -74,6 +78,7 @@ export class SimInstance {
       path: join(folder, `${this.id}.log`),
       header: this.elsewhere ? { ...header, host: 'elsewhere' } : header,
       compactAtBytes: 30_000,
+      keepFolder: world.keepFolder,
       syncEveryMs: 1_000_000,
     });
     this.clock = createClock(time.monotonicMs);
@@ -90,6 +95,11 @@ export class SimInstance {
       timers,
       jitter: () => random.fraction(),
       queueTimeoutMs: 10_000,
+      putBackEnded: () => this.#replyOf(world.putBackEnded()),
+      onPutBack: () => {
+        this.owner.isBehind = false;
+        this.owner.putBackMs = judge.nowMs();
+      },
     });
     every(timers, CATALOG_POLL_MS, () => void this.#pollCatalog());
   }
@@ -100,7 +110,7 @@ export class SimInstance {
 
   set weather(weather: Weather) {
     this.#weather = weather;
-    this.#rate();
+    this.rate();
   }
 
   get frozen(): boolean {
@@ -111,7 +121,7 @@ export class SimInstance {
   freeze(): void {
     this.#frozen = true;
     this.#frozenAtMs = this.#world.judge.nowMs();
-    this.#rate();
+    this.rate();
   }
 
   /** What it missed happens at once, in the order in which it was due. */
@@ -119,7 +129,7 @@ export class SimInstance {
     this.#frozen = false;
     // A question that was under way tells the time to half of what it took.
     this.owner.clockErrorMs = (this.#world.judge.nowMs() - this.#frozenAtMs) / 2 + SLOW_ANSWER_MS;
-    this.#rate();
+    this.rate();
     for (const callback of this.#thawed.splice(0)) this.#world.time.after(0, () => this.#run(callback));
   }
 
@@ -134,7 +144,7 @@ export class SimInstance {
   kill(): void {
     if (!this.alive) return;
     this.alive = false;
-    this.#rate();
+    this.rate();
     const { path, pendingBytes } = this.journal;
     const before = pendingBytes > 0 ? readFileSync(path) : null;
     this.journal.close(false);
@@ -146,8 +156,10 @@ export class SimInstance {
     }
   }
 
-  #rate(): void {
-    const fine = this.alive && !this.#frozen && this.#weather === 'fine';
+  /** Notes since when it runs, reaches Postgres, and is lent to. */
+  rate(): void {
+    const { isLending } = this.#world.memory.history;
+    const fine = this.alive && !this.#frozen && this.#weather === 'fine' && isLending && !this.owner.isBehind;
     if (!fine) this.owner.fineSinceMs = Number.POSITIVE_INFINITY;
     else if (this.owner.fineSinceMs === Number.POSITIVE_INFINITY)
       this.owner.fineSinceMs = this.#world.judge.nowMs();
@@ -206,7 +218,11 @@ export class SimInstance {
       requestLease: (request) => this.#replyOf(store.requestLease(request)),
       flush: (batch) => this.#replyOf(store.flush(batch)),
       adopt: (...args) => this.#replyOf(store.adopt(...args)),
-      heartbeat: (instanceId) => this.#replyOf(store.heartbeat(instanceId)),
+      heartbeat: (...args) => this.#replyOf(store.heartbeat(...args)),
+      rejoin: (...args) => this.#replyOf(store.rejoin(...args)),
+      putBack: (...args) => this.#replyOf(store.putBack(...args)),
+      noteGap: (...args) => this.#replyOf(store.noteGap(...args)),
+      resumeLending: () => this.#replyOf(store.resumeLending()),
     };
   }
 }

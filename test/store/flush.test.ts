@@ -3,7 +3,7 @@ import { afterAll, expect, test } from 'vitest';
 import { asId, type CounterId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
 import { eventJson, factsJson, uuidV7 } from '../../src/ledger/events.ts';
-import { eventFromJson } from '../../src/ledger/recovery.ts';
+import { eventFromJson } from '../../src/ledger/read-journal.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
 import { PostgresLedgerStore } from '../../src/store/hot/ledger-store.ts';
 import { counterSpec, insertSource, insertTeam } from '../support/catalog.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { MINUTE_MS, minutesOf } from '../../src/domain/reconcile.ts';
 import { type CallFacts, eventJson, factsJson, type Outcome, uuidV7 } from '../../src/ledger/events.ts';
-import { eventFromJson } from '../../src/ledger/recovery.ts';
+import { eventFromJson } from '../../src/ledger/read-journal.ts';
 import { flush } from '../../src/store/hot/flush.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
 import { readKnownUsage } from '../../src/store/known-usage.ts';

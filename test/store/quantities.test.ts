@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Events, Usage } from '../../src/admin/contract.ts';
 import type { Quantities } from '../../src/domain/quantities.ts';
 import { eventJson, factsJson, uuidV7 } from '../../src/ledger/events.ts';
-import { eventFromJson } from '../../src/ledger/recovery.ts';
+import { eventFromJson } from '../../src/ledger/read-journal.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
 import { PostgresLedgerStore } from '../../src/store/hot/ledger-store.ts';
 import { ADMIN_KEY, createTestAdmin, type Json, type TestAdmin } from '../admin/support.ts';

@@ -4,7 +4,7 @@ import { asId, type EventId } from '../../src/domain/ids.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { usd } from '../../src/domain/money.ts';
 import { uuidV7 } from '../../src/ledger/events.ts';
-import { unknownFromHold } from '../../src/ledger/recovery.ts';
+import { unknownFromHold } from '../../src/ledger/read-journal.ts';
 import { createCounters } from '../../src/store/hot/counters.ts';
 import { flush } from '../../src/store/hot/flush.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';

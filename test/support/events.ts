@@ -4,7 +4,7 @@ import type { Allocation } from '../../src/domain/budget.ts';
 import { asId } from '../../src/domain/ids.ts';
 import { formatUsd } from '../../src/domain/money.ts';
 import { type CallFacts, eventJson, factsJson, type Outcome } from '../../src/ledger/events.ts';
-import { eventFromJson } from '../../src/ledger/recovery.ts';
+import { eventFromJson } from '../../src/ledger/read-journal.ts';
 import type { FlushEvent } from '../../src/store/hot/flush.ts';
 
 export function factsOf(teamId: string, keyId: string, changes: Partial<CallFacts> = {}): CallFacts {

@@ -1,11 +1,6 @@
 /** Journals of processes that are gone, though this one goes on: a simulated crash leaves one behind. */
-import {
-  type Adopted,
-  adoptJournal,
-  type JournalHeader,
-  ownHeader,
-  type RecoveryStore,
-} from '../../src/ledger/recovery.ts';
+import type { JournalHeader } from '../../src/ledger/journal.ts';
+import { type Adopted, adoptJournal, ownHeader, type RecoveryStore } from '../../src/ledger/recovery.ts';
 
 /** The header of a process that had this one's number before it. */
 export function deadHeader(instanceId: string): JournalHeader {

@@ -52,6 +52,7 @@ const resource = z.enum([
   'event',
   'session',
   'admin_key',
+  'store',
 ]);
 
 export const AuditQuery = pageQuery.extend({

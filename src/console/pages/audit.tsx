@@ -24,6 +24,7 @@ const RESOURCES = [
   'event',
   'session',
   'admin_key',
+  'store',
 ];
 
 export function AuditPage() {

@@ -75,11 +75,16 @@ export class Connection {
   /** Called once when it is of no use any more. */
   onLost: (() => void) | null = null;
   #lost: Error | null = null;
+  /** The server warned of something since the last statement began. */
+  #isWarned = false;
 
   constructor(client: pg.Client & ClientParts) {
     this.#client = client;
     client.on('error', (error) => this.#lose(error));
     client.on('end', () => this.#lose(null));
+    client.on('notice', ({ severity, code }) => {
+      if (severity === 'WARNING' || code === '01000') this.#isWarned = true;
+    });
   }
 
   /** No transaction is open, as far as the server said. */
@@ -97,6 +102,7 @@ export class Connection {
     let timer: NodeJS.Timeout | undefined;
     try {
       timer = setTimeout(() => this.#giveUp(deadlineMs), deadlineMs);
+      this.#isWarned = false;
       const result: Result | Result[] = await this.#client.query({
         text,
         ...(values === null ? {} : { values, queryMode: 'extended' }),
@@ -106,6 +112,8 @@ export class Connection {
       });
       const last = Array.isArray(result) ? (result.at(-1) as Result) : result;
       if (text === 'commit' && last.command !== 'COMMIT') throw new NotCommitted(last.command);
+      // It is on this server, but the wait for a synchronous standby was cut short: a fail-over would forget it.
+      if (text === 'commit' && this.#isWarned) throw new NotCommitted('COMMIT with a warning');
       return last;
     } catch (error) {
       if (this.#lost !== null && !(error instanceof pg.DatabaseError)) throw this.#lost;

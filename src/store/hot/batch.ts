@@ -2,6 +2,7 @@
 
 import type { Allocation } from '../../domain/budget.ts';
 import type { CountedCall, CounterSpec } from '../../domain/counter.ts';
+import type { Seen } from '../../domain/history.ts';
 import type { CounterId, TeamId } from '../../domain/ids.ts';
 import type { Claim } from '../../domain/quantities.ts';
 
@@ -35,6 +36,27 @@ export interface FlushBatch {
   events: FlushEvent[];
   reports: LeaseReport[];
   holds?: readonly DurableHold[];
+  /** What the instance has seen of the store; null: nothing yet. */
+  seen?: Seen | null;
+  /** The number of the last event, where there is one: an instance numbers its events from 1. */
+  flushed?: number;
+}
+
+/** What an instance brings back of what the store has forgotten. Its leases pay nothing of it: they end. */
+export interface PutBackBatch {
+  instanceId: string;
+  /** In which it is put back; null: the instance is dead, and its journal is read. */
+  epoch: string | null;
+  events: FlushEvent[];
+  /** With the last batch: the holds of calls in flight, and the number of the last event. */
+  last: { holds: readonly DurableHold[]; flushed: number } | null;
+}
+
+/** Events of an instance, by their numbers, that are in no journal. */
+export interface EventGap {
+  instanceId: string;
+  first: number;
+  last: number;
 }
 
 /** A counter that a batch may move. */

@@ -7,6 +7,7 @@ import { type SQL, sql as statement } from 'drizzle-orm';
 import { type CounterSpec, windowAnchorId } from '../../domain/counter.ts';
 import { defined } from '../../domain/defined.ts';
 import type { TeamId } from '../../domain/ids.ts';
+import { type Meter, ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
 import type { CounterState } from '../../domain/quantities.ts';
 import { type Fragment, runOnRaw, type Sql, type TransactionSql } from '../database.ts';
@@ -125,9 +126,40 @@ async function subjectsOf(tx: TransactionSql, spec: CounterSpec): Promise<number
 }
 
 async function createCounter(tx: TransactionSql, spec: CounterSpec): Promise<void> {
-  const settled =
-    spec.source === 'grant' ? 0n : await usedInWindow(runOnRaw(tx), spec, spec.startsAtMs, spec.endsAtMs);
-  await insertCounter(tx, spec, settled);
+  const { source, startsAtMs, endsAtMs } = spec;
+  // Nothing was used of a new grant; what was used of a limit is in the rollups.
+  const used = source === 'grant' ? 0n : await usedInWindow(runOnRaw(tx), spec, startsAtMs, endsAtMs);
+  await insertCounter(tx, spec, used + (await settledBefore(tx, spec)));
+}
+
+/** What an event adds to the rollups, of the meters of which that may be less than it was charged. */
+const TOKENS: Partial<Record<Meter, string>> = {
+  tokens: 'e.input_tokens + e.output_tokens',
+  input_tokens: 'e.input_tokens',
+  output_tokens: 'e.output_tokens',
+};
+
+/**
+ * What a counter had paid for that the rollups do not know: all of a grant, and of a limit the tokens of calls whose usage is
+ * not known. Only a counter that the store has forgotten, and that is made again, was named by any event: one whose
+ * window was open when the store went back.
+ */
+async function settledBefore(tx: TransactionSql, spec: CounterSpec): Promise<bigint> {
+  const known = spec.source === 'grant' ? '0' : TOKENS[spec.meter];
+  if (known === undefined) return 0n;
+  const source = spec.source === 'limit' ? tx`limits` : tx`grants`;
+  const startsAt = new Date(spec.startsAtMs).toISOString();
+  const endsAt = spec.endsAtMs === null ? null : new Date(spec.endsAtMs).toISOString();
+  const [row] = await tx<{ settled: string | null }[]>`
+    select sum((part ->> 'settled')::numeric - (${tx.unsafe(known)}))::text as settled
+    from ${source} s
+      join store_history h on h.began_at > s.created_at and h.began_at >= ${startsAt}::timestamptz
+        and h.began_at < coalesce(${endsAt}::timestamptz, 'infinity')
+      join usage_events e on e.created_at >= greatest(s.created_at, ${startsAt}::timestamptz)
+        and (e.team_id = ${spec.teamId} or ${spec.teamId} = ${ORGANIZATION_ID})
+      cross join jsonb_array_elements(e.allocations) part
+    where s.id = ${spec.sourceId} and part ->> 'counter' = ${spec.id}`;
+  return usd(row?.settled ?? '0');
 }
 
 /** The anchor of a rolling window stands for what the window had seen before its first bucket was made. */

@@ -4,21 +4,23 @@
  * rollups; so a retry after a lost commit changes nothing.
  */
 
+import { whyForeign } from '../../domain/history.ts';
 import type { TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd } from '../../domain/money.ts';
 import type { Sql, TransactionSql } from '../database.ts';
 import { runOnRaw } from '../database.ts';
-import type { CounterRow, FlushBatch, FlushEvent, LeaseReport } from './batch.ts';
+import type { CounterRow, FlushBatch, FlushEvent, LeaseReport, PutBackBatch } from './batch.ts';
 import { shareFlushes } from './counters.ts';
+import { assertLive, readHistory, StoreWentBack } from './history.ts';
 import { endHolds, keepHolds } from './holds.ts';
-import { assertLive, endLeases, fence } from './instances.ts';
+import { endLeases, fence, noteEnd } from './instances.ts';
 import { moveCounters, movesOf } from './move-counters.ts';
 import { type AtPlace, atPlaces, isAt, type Place, placesOf } from './places.ts';
 import { isRowError, keepAside, sendApart } from './quarantine.ts';
 import { addRollups } from './rollups.ts';
 
-export type { DurableHold, FlushBatch, FlushEvent, LeaseReport } from './batch.ts';
+export type { DurableHold, EventGap, FlushBatch, FlushEvent, LeaseReport, PutBackBatch } from './batch.ts';
 
 /**
  * Writes a batch. Returns the ids that were new.
@@ -34,7 +36,19 @@ export async function flush(sql: Sql, batch: FlushBatch): Promise<Set<string>> {
   // All of them have ended when one has failed: the next try must not meet them.
   const ends = await Promise.allSettled(Array.from({ length: PARTS_AT_ONCE }, work));
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  if (parts.length > 1) await countEvents(sql, batch);
   return inserted;
+}
+
+/** Events arrive in the order of their numbers. */
+async function countEvents(
+  sql: Sql | TransactionSql,
+  { instanceId, events, flushed = 0 }: FlushBatch,
+): Promise<void> {
+  if (events.length === 0) return;
+  await sql`
+    update instances set flushed = ${String(flushed)}::int8
+    where id = ${instanceId} and flushed < ${String(flushed)}::int8`;
 }
 
 /** Where a row of the part cannot be stored, what is good of it is stored all the same. */
@@ -44,7 +58,7 @@ async function flushWhole(sql: Sql, part: Part): Promise<Set<string>> {
   } catch (error) {
     if (!isRowError(error)) throw error;
   }
-  const nothing = { ...part, events: [], reports: [], holds: [] };
+  const nothing = { ...part, events: [], reports: [], holds: [], isWhole: false };
   const inserted = new Set<string>();
   // A hold that cannot be kept stays on its lease, and a report is made again: nothing of either is set aside.
   const skip = async () => {};
@@ -57,6 +71,7 @@ async function flushWhole(sql: Sql, part: Part): Promise<Set<string>> {
     (event, error) => setAside(sql, { ...nothing, events: [event] }, event, error),
   );
   await sendApart(part.reports, (reports) => flushPart(sql, { ...nothing, reports: [...reports] }), skip);
+  if (part.isWhole) await countEvents(sql, part);
   return inserted;
 }
 
@@ -84,30 +99,41 @@ const PARTS_AT_ONCE = 3;
 interface Part extends FlushBatch {
   /** In the order of locks. */
   places: Place[];
+  /** Whose leases pay; null: none does, because they end. */
+  payer: string | null;
+  /** There is no other. */
+  isWhole: boolean;
 }
 
 /**
  * Divides a batch by place. Its parts are independent: every message of a batch may be sent twice, so where one part fails
  * all of them are sent again.
  */
-async function partsOf(sql: Sql, batch: FlushBatch): Promise<Part[]> {
+async function partsOf(
+  sql: Sql,
+  batch: FlushBatch,
+  payer: string | null = batch.instanceId,
+): Promise<Part[]> {
   const { events, reports, holds = [] } = batch;
   const teams = [...events, ...reports, ...holds].map((each) => each.teamId);
-  if (teams.length === 0) return [{ ...batch, places: [] }];
+  if (teams.length === 0) return [{ ...batch, payer, places: [], isWhole: true }];
   const places = await placesOf(sql, [...teams, ORGANIZATION_ID]);
   const [first, ...others] = places;
-  if (first === undefined || others.length === 0) return [{ ...batch, places }];
+  if (first === undefined || others.length === 0) return [{ ...batch, payer, places, isWhole: true }];
   // The organization is the first in the order of locks, so its place is.
-  const parts = others.map((place) => partOf(batch, place, [first, place]));
-  const own = partOf(batch, first, [first]);
+  const parts = others.map((place) => partOf(batch, payer, place, [first, place]));
+  const own = partOf(batch, payer, first, [first]);
   return own.events.length + own.reports.length + (own.holds?.length ?? 0) === 0 ? parts : [own, ...parts];
 }
 
-function partOf({ instanceId, events, reports, holds = [] }: FlushBatch, place: Place, places: Place[]) {
+function partOf(batch: FlushBatch, payer: string | null, place: Place, places: Place[]): Part {
+  const { events, reports, holds = [] } = batch;
   const here = new Set(place.teamIds);
   const isHere = ({ teamId }: { teamId: TeamId }) => here.has(teamId);
   return {
-    instanceId,
+    ...batch,
+    payer,
+    isWhole: false,
     events: events.filter(isHere),
     reports: reports.filter(isHere),
     holds: holds.filter(isHere),
@@ -122,7 +148,7 @@ const ADOPT_MS = 120_000;
 
 async function flushPart(sql: Sql, part: Part): Promise<Set<string>> {
   return (await sql.begin({ deadlineMs: FLUSH_MS }, async (tx) => {
-    await assertLive(tx, part.instanceId);
+    await assertLive(tx, part.instanceId, part.seen ?? null, 'settle');
     await shareTeams(tx, part);
     // A hold is kept before the event that may end it, under the locks of its counters.
     if (part.holds?.length) await keepHolds(tx, part, await lockCounters(tx, part));
@@ -130,6 +156,8 @@ async function flushPart(sql: Sql, part: Part): Promise<Set<string>> {
     // With events among it, the batch has its locks by now.
     if (part.events.length === 0) await lockCounters(tx, part);
     await reportLeases(tx, part);
+    // Last, since a heartbeat waits for this row.
+    if (part.isWhole) await countEvents(tx, part);
     return inserted;
   })) as Set<string>;
 }
@@ -144,23 +172,74 @@ export async function adopt(
   instanceId: string,
   events: FlushEvent[],
   status: 'stopped' | 'adopted' = 'adopted',
+  flushed = 0,
 ): Promise<number> {
   await fence(sql, instanceId, status);
   let inserted = 0;
-  for (const part of await partsOf(sql, { instanceId, events, reports: [] })) {
-    await sendApart(
-      part.events,
-      async (some) => {
-        inserted += await sql.begin({ deadlineMs: ADOPT_MS }, async (tx) => {
-          await shareTeams(tx, part);
-          return (await insertEvents(tx, { ...part, events: [...some] })).size;
-        });
-      },
-      (event, error) => setAside(sql, { ...part, events: [event] }, event, error),
-    );
-  }
+  for (const part of await partsOf(sql, { instanceId, events, reports: [] }))
+    inserted += await insertPart(sql, part, async () => {});
   await endLeases(sql, instanceId);
+  await noteEnd(sql, instanceId, flushed);
   return inserted;
+}
+
+/** Brings the events and holds of a part into the ledger, whatever their number; returns how many events were new. */
+async function insertPart(
+  sql: Sql,
+  part: Part,
+  check: (tx: TransactionSql) => Promise<void>,
+): Promise<number> {
+  let inserted = 0;
+  const { holds = [] } = part;
+  if (holds.length > 0) {
+    await sql.begin({ deadlineMs: ADOPT_MS }, async (tx) => {
+      await check(tx);
+      await shareTeams(tx, part);
+      await keepHolds(tx, part, await lockCounters(tx, part), part.payer);
+    });
+  }
+  await sendApart(
+    part.events,
+    async (some) => {
+      inserted += await sql.begin({ deadlineMs: ADOPT_MS }, async (tx) => {
+        await check(tx);
+        await shareTeams(tx, part);
+        return (await insertEvents(tx, { ...part, events: [...some] })).size;
+      });
+    },
+    (event, error) => setAside(sql, { ...part, events: [event] }, event, error),
+  );
+  return inserted;
+}
+
+/**
+ * Brings back a part of what the store has forgotten of an instance; with the last one its leases end, and it takes part
+ * again. Doing it twice changes nothing. Returns how many events were new.
+ * @throws StoreWentBack when another epoch has begun meanwhile
+ */
+export async function putBack(sql: Sql, { instanceId, epoch, events, last }: PutBackBatch): Promise<number> {
+  const check = (tx: TransactionSql) => assertEpoch(tx, epoch);
+  const batch = { instanceId, events, reports: [], holds: last?.holds ?? [] };
+  let inserted = 0;
+  for (const part of await partsOf(sql, batch, null)) inserted += await insertPart(sql, part, check);
+  if (last === null) return inserted;
+  // What was lent is in those events and holds by now. Until the instance takes part again it borrows nothing.
+  await endLeases(sql, instanceId);
+  await sql.begin(async (tx) => {
+    await check(tx);
+    await tx`
+      update instances set epoch = ${epoch}::uuid, is_given_up = false,
+        flushed = greatest(flushed, ${String(last.flushed)}::int8)
+      where id = ${instanceId} and status = 'live'`;
+  });
+  return inserted;
+}
+
+async function assertEpoch(tx: TransactionSql, epoch: string | null): Promise<void> {
+  const { server, history } = await readHistory(tx);
+  const isOther = epoch !== null && epoch !== history.epoch;
+  const why = whyForeign(history, server) ?? (isOther ? 'the database went back once more' : null);
+  if (why !== null) throw new StoreWentBack(why);
 }
 
 const FAR_FUTURE_MS = Date.UTC(9999, 0);
@@ -229,7 +308,7 @@ async function charge(tx: TransactionSql, part: Part, fresh: FlushEvent[]): Prom
   const counters = await lockCounters(tx, part);
   if (fresh.length === 0) return;
   const moves = movesOf(counters, fresh, await endHolds(tx, fresh));
-  for (const group of atPlaces(part.places, moves)) await moveCounters(runOnRaw(tx), part.instanceId, group);
+  for (const group of atPlaces(part.places, moves)) await moveCounters(runOnRaw(tx), part.payer, group);
 }
 
 async function reportLeases(tx: TransactionSql, { instanceId, reports, places }: Part): Promise<void> {

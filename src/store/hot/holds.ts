@@ -10,11 +10,15 @@ import { formatUsd, usd } from '../../domain/money.ts';
 import type { TransactionSql } from '../database.ts';
 import type { CounterRow, EndedHolds, FlushBatch, FlushEvent } from './batch.ts';
 
-/** Keeps the holds of a batch that are not kept yet and whose calls have not ended, under the locks of their counters. */
+/**
+ * Keeps the holds of a batch that are not kept yet and whose calls have not ended, under the locks of their counters.
+ * @param payer whose leases had lent the money; null: no lease pays
+ */
 export async function keepHolds(
   tx: TransactionSql,
-  { instanceId, holds = [] }: FlushBatch,
+  { instanceId, holds = [] }: Pick<FlushBatch, 'instanceId' | 'holds'>,
   counters: readonly CounterRow[],
+  payer: string | null = instanceId,
 ): Promise<void> {
   if (holds.length === 0) return;
   const rows = holds.map(({ id, teamId, allocations }) => ({
@@ -37,17 +41,25 @@ export async function keepHolds(
     on conflict do nothing returning id`;
   const fresh = new Set(kept.map((row) => row.id));
   const known = new Set(counters.map((row) => `${row.teamId}/${row.id}`));
+  const sums = new Map<string, { teamId: string; id: string; held: bigint }>();
   for (const hold of holds) {
     if (!fresh.has(hold.id)) continue;
     for (const { counterId, held } of hold.allocations) {
       const teamId = known.has(`${hold.teamId}/${counterId}`) ? hold.teamId : ORGANIZATION_ID;
-      await tx`
-        with paid as (
-          update leases set settled = settled + ${formatUsd(held)}::numeric
-          where team_id = ${teamId} and counter_id = ${counterId} and instance_id = ${instanceId})
-        update counters set held = held + ${formatUsd(held)}::numeric, leased = leased - ${formatUsd(held)}::numeric
-        where team_id = ${teamId} and id = ${counterId}`;
+      const sum = sums.get(`${teamId}/${counterId}`) ?? { teamId, id: counterId, held: 0n };
+      sum.held += held;
+      sums.set(`${teamId}/${counterId}`, sum);
     }
+  }
+  for (const { teamId, id, held } of sums.values()) {
+    const amount = formatUsd(held);
+    await tx`
+      with paid as (
+        update leases set settled = settled + ${amount}::numeric
+        where team_id = ${teamId} and counter_id = ${id} and instance_id = ${payer}::uuid)
+      update counters set held = held + ${amount}::numeric,
+        leased = leased - case when ${payer}::uuid is null then 0 else ${amount}::numeric end
+      where team_id = ${teamId} and id = ${id}`;
   }
 }
 

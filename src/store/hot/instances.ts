@@ -4,30 +4,35 @@
  */
 
 import { defined } from '../../domain/defined.ts';
+import { type Seen, whyForeign } from '../../domain/history.ts';
 import type { TeamId } from '../../domain/ids.ts';
-import type { Sql, TransactionSql } from '../database.ts';
+import type { Sql } from '../database.ts';
+import {
+  assertStanding,
+  currentEpoch,
+  GENERATION,
+  type HistoryColumns,
+  historyColumns,
+  INSTANCE_LOCKS,
+  type OwnColumns,
+  readHistory,
+  StoreWentBack,
+  serverColumns,
+  standingOf,
+} from './history.ts';
 import { isAt, placesOf } from './places.ts';
 
-/** This instance's leases were taken over: it must stop admitting calls. */
-export class InstanceFenced extends Error {
-  override name = 'InstanceFenced';
-  constructor(instanceId: string) {
-    super(`instance ${instanceId} is no longer live: its journal was adopted`);
-  }
-}
-
 /**
- * Of this release. A database whose migrations need a later one refuses to register its instances, and to lend to those
- * that it has: a migration raises `release.generation` together with this number when an older release would lend
- * wrongly.
+ * Makes the row of a new instance, which has nothing to put back.
+ * @throws the database's error when it belongs to a newer release
  */
-export const GENERATION = 1;
-
-/** @throws the database's error when it belongs to a newer release */
 export async function registerInstance(sql: Sql, instanceId: string): Promise<void> {
-  await sql`
-    insert into instances (id, status, started_at, heartbeat_at, generation)
-    values (${instanceId}, 'live', tollgate_now(), tollgate_now(), ${GENERATION})`;
+  await sql.begin(async (tx) => {
+    const epoch = await currentEpoch(tx);
+    await tx`
+      insert into instances (id, status, started_at, heartbeat_at, generation, epoch)
+      values (${instanceId}, 'live', tollgate_now(), tollgate_now(), ${GENERATION}, ${epoch})`;
+  });
 }
 
 export interface HeartbeatReply {
@@ -39,16 +44,18 @@ export interface HeartbeatReply {
   contended: string[];
   /** The catalog's version: keys, limits, grants and prices have changed when it has. */
   catalogVersion: number;
+  /** What the instance has seen of the store now. */
+  seen: Seen;
+  /** Whether money is lent; it is not while instances put back what the store had forgotten. */
+  isLending: boolean;
+  /** The instances heard of in the last ten seconds, with the number of the last event of each that had arrived. */
+  known: (readonly [instanceId: string, flushed: number])[];
 }
 
 /** How many contended counters one reply may name; the next one names the others. */
 const CONTENDED_MAX = 1_000;
 
-interface BeatRow {
-  now_ms: number;
-  instances: number;
-  beats: number;
-}
+type BeatRow = HistoryColumns & OwnColumns & { now_ms: number; known: string[] | null };
 
 interface LedgerRow {
   catalog_version: number;
@@ -58,19 +65,43 @@ interface LedgerRow {
 /**
  * Records a heartbeat; returns Postgres's time and how many instances share the counters. In two statements: Citus
  * changes a table of the coordinator by none that also reads the counters.
- * @throws InstanceFenced when it was adopted: an instance with nothing to flush must learn it too
+ * @param seen what the instance has seen of the store; null: nothing yet
+ * @throws InstanceFenced when it was adopted: an instance with nothing to flush must learn it too; StoreWentBack
  */
-export async function heartbeat(sql: Sql, instanceId: string): Promise<HeartbeatReply> {
+export async function heartbeat(
+  sql: Sql,
+  instanceId: string,
+  seen: Seen | null = null,
+): Promise<HeartbeatReply> {
   const [beat] = await sql<BeatRow[]>`
-    with beat as (
-      update instances set heartbeat_at = tollgate_now() where id = ${instanceId} and status = 'live' returning id)
+    with server as (select ${serverColumns(sql)}),
+    beat as (
+      -- Not where the history broke: who is silent then must look it.
+      update instances i set heartbeat_at = tollgate_now(), beats = i.beats + 1, is_given_up = false
+      from store_history h, server s
+      where i.id = ${instanceId} and i.status = 'live' and i.epoch = h.epoch and i.beats >= ${seen?.beats ?? 0}::int8
+        and h.system_identifier = s.server_system and h.timeline = s.server_timeline
+      returning i.beats),
+    mark as (
+      -- A position of some seconds ago is enough, and spares all a row that everyone writes.
+      update store_history h set position = s.server_position::int8, seen_at = tollgate_now() from server s, beat
+      where h.seen_at < tollgate_now() - interval '5 seconds' and h.lending_since is not null
+        and s.server_position >= h.position
+      returning 1),
+    silent as (
+      update instances set is_given_up = true from mark
+      where status = 'live' and not is_given_up and heartbeat_at < tollgate_now() - interval '10 minutes'
+        and id <> ${instanceId}),
+    heard as (
+      select id, flushed from instances where status = 'live' and heartbeat_at > tollgate_now() - interval '10 seconds')
     select (extract(epoch from tollgate_now()) * 1000)::float8 as now_ms,
-      (select count(*)::int4 from instances
-        where status = 'live' and heartbeat_at > tollgate_now() - interval '10 seconds' and id <> ${instanceId})
-        + 1 as instances,
-      (select count(*)::int4 from beat) as beats`;
-  const { now_ms: nowMs, instances, beats } = defined(beat, 'the row of the statement');
-  if (beats === 0) throw new InstanceFenced(instanceId);
+      (select array_agg(id || ' ' || flushed) from heard where id <> ${instanceId}) as known,
+      i.status, i.epoch as own_epoch, coalesce((select b.beats from beat b), i.beats)::float8 as beats,
+      i.flushed::float8, ${historyColumns(sql)}, s.*
+    from store_history h cross join server s left join instances i on i.id = ${instanceId}`;
+  const reply = defined(beat, 'the row of the statement');
+  const standing = standingOf(reply);
+  assertStanding(standing, instanceId, seen, 'settle');
   const [ledger] = await sql<LedgerRow[]>`
     select coalesce((select version::float8 from catalog_version), 0) as catalog_version,
       -- One by one: few are contended, which the planner cannot know, and it would read all leases.
@@ -80,7 +111,21 @@ export async function heartbeat(sql: Sql, instanceId: string): Promise<Heartbeat
           where l.team_id = c.team_id and l.counter_id = c.id and l.instance_id = ${instanceId} offset 0) lent
         where c.scarce_until > tollgate_now() limit ${CONTENDED_MAX}) names) as contended`;
   const { catalog_version: catalogVersion, contended } = defined(ledger, 'the row of the statement');
-  return { nowMs, instances, contended: contended ?? [], catalogVersion };
+  const { server, history, own } = standing;
+  const known = (reply.known ?? []).map((each): readonly [string, number] => {
+    const [id = '', flushed] = each.split(' ');
+    return [id, Number(flushed)];
+  });
+  const { beats, flushed } = defined(own, 'the row of the instance');
+  return {
+    nowMs: reply.now_ms,
+    instances: known.length + 1,
+    contended: contended ?? [],
+    catalogVersion,
+    seen: { ...server, epoch: history.epoch, beats, flushed, atMs: reply.now_ms },
+    isLending: history.isLending,
+    known,
+  };
 }
 
 /** Milliseconds since a live instance was last heard of; null: there is no such instance, or it was ended. */
@@ -91,30 +136,39 @@ export async function silentMs(sql: Sql, instanceId: string): Promise<number | n
   return row?.silent_ms ?? null;
 }
 
-/** Any number, the same in every version of Tollgate. */
-const INSTANCE_LOCKS = 865_542_832;
-
-/**
- * Locks the instance's row until the transaction ends, so that it is not adopted meanwhile; and again in a way that lasts
- * until all of the transaction can be seen, on whatever machines (see `excludeFlushes`).
- */
-export async function assertLive(tx: TransactionSql, instanceId: string): Promise<void> {
-  const rows = await tx`
-    select pg_advisory_xact_lock_shared(${INSTANCE_LOCKS}::int4, hashtext(${instanceId}))
-    from instances where id = ${instanceId} and status = 'live' for key share`;
-  if (rows.length === 0) throw new InstanceFenced(instanceId);
-}
-
 /** How long a statement may take that ends an instance: it waits for what that instance has under way. */
 const END_MS = 30_000;
 
 /** Ends an instance: from now on it neither borrows nor flushes. What it did under {@link assertLive} is over. */
 export async function fence(sql: Sql, instanceId: string, status: 'stopped' | 'adopted'): Promise<void> {
   await sql.begin({ deadlineMs: END_MS }, async (tx) => {
+    const { server, history } = await readHistory(tx);
+    const why = whyForeign(history, server);
+    if (why !== null) throw new StoreWentBack(why);
+    // The store may have forgotten it: then it is to be known that it has ended.
+    await tx`
+      insert into instances (id, status, started_at, heartbeat_at, generation)
+      values (${instanceId}, ${status}, tollgate_now(), tollgate_now(), ${GENERATION}) on conflict do nothing`;
     await tx`select 1 from instances where id = ${instanceId} for update`;
     await tx`select pg_advisory_xact_lock(${INSTANCE_LOCKS}::int4, hashtext(${instanceId}))`;
     await tx`update instances set status = ${status} where id = ${instanceId} and status = 'live'`;
   });
+}
+
+/** The last step of an adoption: everything of the instance is in the ledger. */
+export async function noteEnd(sql: Sql, instanceId: string, flushed: number): Promise<void> {
+  await sql`
+    update instances set ended_at = coalesce(ended_at, tollgate_now()), flushed = greatest(flushed, ${String(flushed)}::int8)
+    where id = ${instanceId}`;
+}
+
+/** Of these instances, returns those that have not ended as far as the store knows, with what arrived of their events. */
+export async function notEnded(sql: Sql, instanceIds: readonly string[]): Promise<Map<string, number>> {
+  const rows = await sql<{ id: string; flushed: number }[]>`
+    select w.id, coalesce(i.flushed, 0)::float8 as flushed
+    from unnest(${[...instanceIds]}::text[]) as w(id) left join instances i on i.id = w.id::uuid
+    where i.ended_at is null`;
+  return new Map(rows.map((row) => [row.id, row.flushed]));
 }
 
 /** Takes back what the leases of an instance still lend. Call it when it is fenced and its events have been inserted. */

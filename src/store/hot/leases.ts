@@ -6,6 +6,7 @@
 import { grantAllOrNone } from '../../domain/budget.ts';
 import type { CounterSpec } from '../../domain/counter.ts';
 import { defined } from '../../domain/defined.ts';
+import type { Seen } from '../../domain/history.ts';
 import { asId, type LimitId, type TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd, usd } from '../../domain/money.ts';
@@ -13,12 +14,14 @@ import type { CounterState } from '../../domain/quantities.ts';
 import type { Sql, TransactionSql } from '../database.ts';
 import { createCounters, keyOf, type LockedCounter, lockCounters, named } from './counters.ts';
 import { anchorOf, bucketsOf, hasAnchor, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
-import { assertLive } from './instances.ts';
+import { assertLive, StoreWentBack } from './history.ts';
 import { type AtPlace, atPlaces, isAt, placesOf } from './places.ts';
 
 /** One pool of a lease request. */
 export interface LeasePool {
   counters: CounterSpec[];
+  /** What each of them had granted to this instance, as far as it knows; missing: nothing. */
+  granted?: readonly bigint[];
   min: bigint;
   want: bigint;
 }
@@ -27,6 +30,8 @@ export interface LeaseRequest {
   instanceId: string;
   teamId: TeamId;
   pools: LeasePool[];
+  /** What the instance has seen of the store; null: nothing yet. */
+  seen?: Seen | null;
 }
 
 /** A counter after the request, and this instance's lease on it as sums that only grow. */
@@ -58,12 +63,13 @@ export async function requestLease(
   sql: Sql,
   request: LeaseRequest,
   maxSubjects = MAX_SUBJECTS,
+  grantsWait = false,
 ): Promise<LeaseReply> {
   const specs = [...new Map(request.pools.flatMap((pool) => pool.counters).map((c) => [c.id, c])).values()];
-  const reply = await lend(sql, request, specs, false);
+  const reply = await lend(sql, request, specs, false, grantsWait);
   if (reply) return reply;
   await createCounters(sql, specs, maxSubjects);
-  const second = await lend(sql, request, specs, true);
+  const second = await lend(sql, request, specs, true, grantsWait);
   if (second === null) throw new Error(`team ${request.teamId} asks for limits or grants that do not exist`);
   return second;
 }
@@ -93,17 +99,19 @@ async function lend(
   request: LeaseRequest,
   specs: CounterSpec[],
   isLast: boolean,
+  grantsWait = false,
 ): Promise<LeaseReply | null> {
   const places = await placesOf(
     sql,
     specs.map((spec) => spec.teamId),
   );
   return (await sql.begin(async (tx) => {
+    if (grantsWait) await waitForStandby(tx);
     const buckets = bucketsOf(specs);
     if (buckets.length > 0) await openBuckets(tx, buckets);
     // Sent together: how long a lease takes is how early it has to be asked for.
     const [, locked] = await Promise.all([
-      assertLive(tx, request.instanceId),
+      assertLive(tx, request.instanceId, request.seen ?? null, 'lend'),
       lockCounters(tx, atPlaces(places, [...specs, ...buckets.map(anchorOf)])),
     ]);
     const missing = specs.filter((spec) => !locked.has(keyOf(spec)) || !hasAnchor(spec, locked));
@@ -132,6 +140,7 @@ async function lend(
     }));
     const { met, grants, lacking } = grantAllOrNone(needs, states);
     const leases = await writeGrants(tx, request, atPlaces(places, specs), grants);
+    assertRemembered(request, leases);
     if (lacking.length > 0) await markContended(tx, atPlaces(places, specs), lacking);
     const absent = new Set(missing.map((spec) => spec.id));
     const counters = specs.map(({ id }): LeasedCounter => {
@@ -148,6 +157,32 @@ async function lend(
     });
     return { met, counters };
   })) as LeaseReply | null;
+}
+
+/**
+ * The transaction is committed once a synchronous standby has it: that of an instance that dies in the next moment too.
+ * @throws when the server has none
+ */
+async function waitForStandby(tx: TransactionSql): Promise<void> {
+  const [row] = await tx<{ names: string }[]>`
+    select current_setting('synchronous_standby_names') as names, set_config('synchronous_commit', 'on', true)`;
+  if (row?.names) return;
+  throw new Error(
+    'TOLLGATE_GRANTS_WAIT is true, and this server waits for no standby: set its synchronous_standby_names',
+  );
+}
+
+/** @throws StoreWentBack when less was granted, as far as the store remembers, than the instance knows of */
+export function assertRemembered(
+  { pools }: LeaseRequest,
+  leases: ReadonlyMap<string, { granted: bigint }>,
+): void {
+  for (const { counters, granted = [] } of pools) {
+    for (const [index, known] of granted.entries()) {
+      const id = counters[index]?.id ?? '';
+      if ((leases.get(id)?.granted ?? 0n) < known) throw new StoreWentBack(`a lease of ${id} is missing`);
+    }
+  }
 }
 
 const NOTHING: LockedCounter = { amount: 0n, settled: 0n, held: 0n, leased: 0n, isContended: false };

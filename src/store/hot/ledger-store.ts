@@ -1,28 +1,62 @@
 /** The ledger's store on Postgres: leases, flushes, adoption and heartbeats, each tried again when Postgres asks for it. */
+import type { CounterSpec } from '../../domain/counter.ts';
+import type { Seen } from '../../domain/history.ts';
 import type { Sql } from '../database.ts';
 import { retried } from '../database.ts';
-import { adopt, type FlushBatch, type FlushEvent, flush } from './flush.ts';
-import { type HeartbeatReply, heartbeat, silentMs } from './instances.ts';
-import { type LeaseReply, type LeaseRequest, requestLease } from './leases.ts';
+import { createCounters } from './counters.ts';
+import { bucketsOf, openBuckets } from './flows.ts';
+import {
+  adopt,
+  type EventGap,
+  type FlushBatch,
+  type FlushEvent,
+  flush,
+  type PutBackBatch,
+  putBack,
+} from './flush.ts';
+import { breakHistory, noteGap, openHistory, type RejoinRequest, rejoin, resumeLending } from './history.ts';
+import { type HeartbeatReply, heartbeat, notEnded, silentMs } from './instances.ts';
+import { type LeaseReply, type LeaseRequest, MAX_SUBJECTS, requestLease } from './leases.ts';
 import { forgetPlaces } from './places.ts';
 
 export class PostgresLedgerStore {
   readonly #sql: Sql;
+  readonly #grantsWait: boolean;
 
-  constructor(sql: Sql) {
+  /** @param grantsWait nothing is lent unless a synchronous standby has it before the instance does */
+  constructor(sql: Sql, grantsWait = false) {
     this.#sql = sql;
+    this.#grantsWait = grantsWait;
   }
 
   requestLease(request: LeaseRequest): Promise<LeaseReply> {
-    return this.#placed(() => requestLease(this.#sql, request));
+    return this.#placed(() => requestLease(this.#sql, request, MAX_SUBJECTS, this.#grantsWait));
   }
 
   flush(batch: FlushBatch): Promise<Set<string>> {
     return this.#placed(() => flush(this.#sql, batch));
   }
 
-  adopt(instanceId: string, events: FlushEvent[], status: 'stopped' | 'adopted'): Promise<number> {
-    return this.#placed(() => adopt(this.#sql, instanceId, events, status));
+  adopt(
+    instanceId: string,
+    events: FlushEvent[],
+    status: 'stopped' | 'adopted',
+    flushed?: number,
+  ): Promise<number> {
+    return this.#placed(() => adopt(this.#sql, instanceId, events, status, flushed));
+  }
+
+  /** Makes the counters of these specs that the store has forgotten, before their events are put back. */
+  async rejoin(request: RejoinRequest, counters: readonly CounterSpec[]): Promise<Seen> {
+    const seen = await retried(() => rejoin(this.#sql, request));
+    await this.#placed(() => createCounters(this.#sql, counters, MAX_SUBJECTS));
+    const buckets = bucketsOf(counters);
+    if (buckets.length > 0) await this.#placed(() => this.#sql.begin((tx) => openBuckets(tx, buckets)));
+    return seen;
+  }
+
+  putBack(batch: PutBackBatch): Promise<number> {
+    return this.#placed(() => putBack(this.#sql, batch));
   }
 
   /** After an error the next try finds teams that moved meanwhile. */
@@ -35,8 +69,28 @@ export class PostgresLedgerStore {
     }
   }
 
-  heartbeat(instanceId: string): Promise<HeartbeatReply> {
-    return heartbeat(this.#sql, instanceId);
+  noteGap(gap: EventGap): Promise<void> {
+    return noteGap(this.#sql, gap);
+  }
+
+  resumeLending(): Promise<boolean> {
+    return resumeLending(this.#sql);
+  }
+
+  openHistory(): Promise<string> {
+    return openHistory(this.#sql);
+  }
+
+  beginEpoch(reason: string): Promise<void> {
+    return breakHistory(this.#sql, reason);
+  }
+
+  notEnded(instanceIds: readonly string[]): Promise<Map<string, number>> {
+    return notEnded(this.#sql, instanceIds);
+  }
+
+  heartbeat(instanceId: string, seen: Seen | null = null): Promise<HeartbeatReply> {
+    return heartbeat(this.#sql, instanceId, seen);
   }
 
   silentMs(instanceId: string): Promise<number | null> {

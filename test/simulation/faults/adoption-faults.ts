@@ -1,6 +1,6 @@
 /** Faults in how the journals of dead instances are read. */
 import { readFileSync } from 'node:fs';
-import { eventFromJson } from '../../../src/ledger/recovery.ts';
+import { eventFromJson } from '../../../src/ledger/read-journal.ts';
 import type { FlushEvent } from '../../../src/store/hot/flush.ts';
 import type { MemoryStore } from '../memory-store.ts';
 import { type Fault, Healthy, type Planted } from './fault.ts';
@@ -13,10 +13,13 @@ function inAdoption(name: string, what: string, rewrite: Rewrite): Fault {
     const planted = new Healthy();
     planted.adopter = (store, path) => ({
       silentMs: (id) => store.silentMs(id),
-      adopt: (id, events, status) => {
+      notEnded: (ids) => store.notEnded(ids),
+      putBack: (batch) => store.putBack(batch),
+      noteGap: (gap) => store.noteGap(gap),
+      adopt: (id, events, status, flushed) => {
         const changed = rewrite(events, path, store);
         if (changed !== events) planted.fired++;
-        return store.adopt(id, changed, status);
+        return store.adopt(id, changed, status, flushed);
       },
     });
     return planted;

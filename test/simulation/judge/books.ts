@@ -15,7 +15,7 @@ import { mostAllowed, type Tally } from './tally.ts';
 export class Books {
   readonly #judge: Judge;
   readonly #store: MemoryStore;
-  readonly #events: Iterator<FlushEvent>;
+  #events: Iterator<FlushEvent>;
   #booked = 0;
   /**
    * What of each counter was out when it was last looked at, less what nobody had to lend: it may not grow above the
@@ -49,6 +49,15 @@ export class Books {
       );
       bookCall(call!, event);
     }
+  }
+
+  /** The store has forgotten these events: they must come back. */
+  forget(lost: Iterable<string>): void {
+    for (const id of lost) unbookCall(this.#judge.calls.get(id)!);
+    // What is still there was taken in before.
+    this.#events = this.#store.events.values();
+    this.#booked = this.#store.events.size;
+    for (let taken = 0; taken < this.#booked; taken++) this.#events.next();
   }
 
   /** Nothing lost: all that an instance forwarded is in the ledger once its journal was read. */
@@ -94,6 +103,8 @@ export class Books {
       () => `${id} has settled ${settled}, its events are ${tally.booked}`,
     );
     const out = settled + held + leased - tally.bookedOverrun - tally.loose;
+    // What is put back is there twice until the leases end that had paid for it.
+    if (!this.#store.history.isLending) return;
     const before = this.#out.get(id) ?? tally.base;
     this.#out.set(id, out);
     expectThat(
@@ -116,7 +127,11 @@ export class Books {
     for (const { spec, amount, settled, held, leased } of counters) {
       booked += settled;
       const out = settled + held + leased;
-      expectThat(out <= amount + tally.bookedOverrun, 'lent', () => `${spec.id}: ${out} is out of ${amount}`);
+      expectThat(
+        out <= amount + tally.bookedOverrun || !this.#store.history.isLending,
+        'lent',
+        () => `${spec.id}: ${out} is out of ${amount}`,
+      );
     }
     expectThat(booked === tally.booked, 'counters', () => {
       return `the grants of ${counters[0]!.spec.teamId} have settled ${booked}, their events are ${tally.booked}`;
@@ -133,6 +148,7 @@ export class Books {
 
   #checkLedger(owner: Owner, ledger: Ledger): void {
     this.#noteLongCalls(owner, ledger);
+    if (owner.isBehind) return;
     const credits = new Map<Tally, bigint>();
     for (const { spec, granted, returned, settled, held, free } of ledger.leases.all()) {
       const sums = () =>
@@ -161,6 +177,7 @@ export class Books {
 /** What an instance holds under a rule is what its calls in flight hold. */
 function checkHeld(owner: Owner, tally: Tally, held: bigint): void {
   if (owner.state === 'ended' || owner.hasLongCalls) return;
+  for (const { atMs } of owner.open) if (atMs <= owner.putBackMs) return;
   const { surely, perhaps } = owner.inFlight.get(tally) ?? { surely: 0n, perhaps: 0n };
   expectThat(held >= surely && held <= surely + perhaps, 'once', () => {
     const name = tally.rule.kind === 'limit' ? tally.rule.limit.id : tally.rule.teamId;
@@ -218,25 +235,46 @@ function bookCall(call: CallRecord, event: FlushEvent): void {
   call.booked = true;
   if (call.bill) call.owner.unbooked--;
   settleLate(call, report!);
+  addBooked(call, report!, 1n);
+}
+
+function addBooked(call: CallRecord, report: CallReport, sign: 1n | -1n): void {
   for (const { tally, surely } of call.counts) {
-    const cost = amountOf(tally, report!.amounts);
+    const cost = amountOf(tally, report.amounts);
     const held = amountOf(tally, call.hold);
-    tally.booked += cost;
-    if (cost > held) tally.bookedOverrun += cost - held;
-    if (!surely) tally.loose += cost;
+    tally.booked += sign * cost;
+    if (cost > held) tally.bookedOverrun += sign * (cost - held);
+    if (!surely) tally.loose += sign * cost;
   }
+}
+
+/** The event of a call was forgotten; what its process had not reported is open once more. */
+function unbookCall(call: CallRecord): void {
+  addBooked(call, call.reported!, -1n);
+  call.booked = false;
+  if (call.bill) call.owner.unbooked++;
+  if (!call.settledLate) return;
+  addSettled(call, call.reported!, -1n);
+  call.reported = null;
+  call.settledLate = false;
+  call.owner.open.add(call);
 }
 
 /** Ends a call that its process did not report, with the report of its event. */
 function settleLate(call: CallRecord, report: CallReport): void {
   if (call.reported) return;
   call.reported = report;
+  call.settledLate = true;
   call.owner.open.delete(call);
+  addSettled(call, report, 1n);
+}
+
+function addSettled(call: CallRecord, report: CallReport, sign: 1n | -1n): void {
   for (const { tally, surely } of call.counts) {
     const held = amountOf(tally, call.hold);
     const cost = amountOf(tally, report.amounts);
-    if (surely) tally.exposed += cost - held;
-    if (cost > held) tally.overrun += cost - held;
-    tally.due += cost - amountOf(tally, call.bill ?? NOTHING);
+    if (surely) tally.exposed += sign * (cost - held);
+    if (cost > held) tally.overrun += sign * (cost - held);
+    tally.due += sign * (cost - amountOf(tally, call.bill ?? NOTHING));
   }
 }

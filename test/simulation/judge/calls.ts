@@ -10,6 +10,8 @@ export interface Owner {
   id: string;
   /** `dead`: its journal is not adopted yet. `ended`: its journal was adopted, or it stopped. */
   state: 'alive' | 'dead' | 'ended';
+  /** Its journal was adopted, or it stopped, once; the store may have forgotten that. */
+  wasAdopted: boolean;
   /** Versions of the rules that it received, and when, oldest first. */
   knownVersions: { version: number; atMs: number }[];
   open: Set<CallRecord>;
@@ -17,6 +19,10 @@ export interface Owner {
   unbooked: number;
   /** Some of its calls last so long that their holds are rows in Postgres. */
   hasLongCalls: boolean;
+  /** The store went back, and it has not put back what was lost. */
+  isBehind: boolean;
+  /** Calls admitted up to then have their holds in rows of their own, since it put them back. */
+  putBackMs: number;
   /** How far its clock may be from Postgres's after it was frozen, until it has recovered. */
   clockErrorMs: number;
   /** Since when it runs and reaches Postgres; infinite: it does not. */
@@ -54,6 +60,8 @@ export interface CallRecord extends CallFacts {
   /** The report of a process that died, or was taken for dead: it may be written or not. */
   perhapsReported: CallReport | null;
   booked: boolean;
+  /** Its report was not made by its process, but taken from its event. */
+  settledLate: boolean;
   /** Its hold was returned before it was forwarded. */
   cancelled: boolean;
   /** The rules that count it; `surely`: its process must have known the rule. */

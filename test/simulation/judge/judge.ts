@@ -57,10 +57,13 @@ export class Judge {
     const owner: Owner = {
       id,
       state: 'alive',
+      wasAdopted: false,
       knownVersions: [],
       open: new Set(),
       unbooked: 0,
       hasLongCalls: false,
+      isBehind: false,
+      putBackMs: Number.NEGATIVE_INFINITY,
       clockErrorMs: 0,
       fineSinceMs: this.nowMs(),
       inFlight: new Map(),
@@ -103,6 +106,7 @@ export class Judge {
       reported: null,
       perhapsReported: null,
       booked: false,
+      settledLate: false,
       cancelled: false,
       counts,
     };
@@ -132,7 +136,11 @@ export class Judge {
 
   /** A process reports how its call ended, and its cost. `written`: the report is in its journal. */
   reported(call: CallRecord, report: CallReport, written = true): void {
-    if (call.owner.state === 'ended') return;
+    if (call.owner.state === 'ended') {
+      // Its journal may be read once more, if the store forgets that it was.
+      call.perhapsReported = report;
+      return;
+    }
     if (!written) {
       call.perhapsReported = report;
       return;
@@ -157,6 +165,7 @@ export class Judge {
   /** Its journal was adopted: nobody will learn more of what it did not tell. */
   adopted(owner: Owner): void {
     owner.state = 'ended';
+    owner.wasAdopted = true;
   }
 
   #addInFlight(call: CallRecord, sign: 1n | -1n): void {

@@ -21,7 +21,7 @@ export async function checkRest(chaos: Chaos): Promise<void> {
     expectThat(
       call.bill === null || call.booked,
       'events',
-      () => `${call.id} was forwarded and has no event`,
+      () => `${call.id} of ${call.owner.id} (${call.owner.state}) was forwarded and has no event`,
     );
   }
   for (const { ledger, owner } of live) {

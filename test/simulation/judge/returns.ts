@@ -46,7 +46,7 @@ export class Returns {
     this.#hearWaiting();
     const lent = this.#lent();
     for (const [owner, sums] of lent) {
-      if (owner.state !== 'alive') continue;
+      if (owner.state !== 'alive' || owner.isBehind) continue;
       for (const [tally, out] of sums) {
         const { surely, perhaps } = owner.inFlight.get(tally) ?? { surely: 0n, perhaps: 0n };
         if (out > surely + perhaps) this.#checkIdle(owner, tally, out - surely - perhaps);

@@ -190,6 +190,7 @@ export const ledger = {
       event: 'Call',
       session: 'Session',
       admin_key: 'Admin key',
+      store: 'Database',
     } as Record<string, string>,
     actions: {
       create: 'created',

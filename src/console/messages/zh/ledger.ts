@@ -194,6 +194,7 @@ export const ledger: Ledger = {
       event: '调用',
       session: '会话',
       admin_key: '管理密钥',
+      store: '数据库',
     },
     actions: {
       create: '创建',
