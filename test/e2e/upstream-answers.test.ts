@@ -58,17 +58,30 @@ const REQUESTS = {
 
 let stack: Stack;
 let recorder: Recorder;
+let healthyKey: string;
 beforeAll(async () => {
   recorder = await startRecorder({ status: 200, headers: [], body: '' });
   stack = await startStack({ env: { OPENAI_BASE_URL: recorder.url } });
+  ({ key: healthyKey } = await stack.team({ grantUsd: '100.00' }));
 });
 afterAll(async () => {
   await stack.stop();
   recorder.close();
 });
 
+const GOOD =
+  '{"object":"chat.completion","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}';
+
+/** Another team's success shows that the upstream lives; the breaker would turn the next team away otherwise. */
+async function succeed() {
+  recorder.answer = { status: 200, headers: ['content-type', 'application/json'], body: GOOD };
+  const [path, fields] = REQUESTS['chat.completions'];
+  expect((await stack.post(healthyKey, path, fields)).status).toBe(200);
+}
+
 /** Makes the upstream respond so, and calls it as a team of its own. */
 async function callFor({ operation, stream, status, content_type, body, then, request }: Answer) {
+  await succeed();
   recorder.answer = {
     status,
     headers: ['content-type', content_type, 'x-should-retry', 'true'],
