@@ -358,6 +358,8 @@ const FOR_UPSTREAM = new Set([
   ],
   ...['traceparent', 'tracestate', 'originator', 'version', 'session_id', 'session-id', 'conversation_id'],
   ...['thread-id', 'x-openai-subagent'],
+  // Asks the simulator for a fault or a pace; it means nothing to other servers.
+  'x-simulator',
 ]);
 const FOR_UPSTREAM_PREFIX = /^x-(?:stainless|codex)-/;
 
