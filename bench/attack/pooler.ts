@@ -27,9 +27,9 @@ export const Pooler = {
     writeFileSync(
       join(home, 'pgbouncer.ini'),
       `[databases]\nbooks = host=127.0.0.1 port=${target} dbname=books user=owner\n` +
-        `[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=${port}\nunix_socket_dir=\nauth_type=any\n` +
+        `[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=${port}\nunix_socket_dir=\nauth_type=trust\n` +
         `auth_file=${home}/users.txt\npool_mode=${mode}\nmax_client_conn=200\ndefault_pool_size=60\n` +
-        `max_prepared_statements=100\nserver_login_retry=1\nignore_startup_parameters=extra_float_digits\n`,
+        `server_login_retry=1\n`,
     );
     const isRoot = process.getuid?.() === 0;
     if (isRoot)

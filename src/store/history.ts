@@ -59,7 +59,7 @@ async function readAwaited(db: Queries): Promise<AwaitedInstance[]> {
       knownFlushed: instances.knownFlushed,
       leased: sql<string>`(select coalesce(sum(l.granted - l.returned - l.settled), 0)::text from ${leases} l
         join counters c on c.team_id = l.team_id and c.id = l.counter_id and c.meter = 'cost_usd'
-        where l.instance_id = ${instances.id})`,
+        where l.instance_id = ${instances}.${sql.identifier('id')})`,
     })
     .from(instances)
     .where(isAwaited)
