@@ -20,7 +20,10 @@ const call = (content: string) => Buffer.from(`${SMALL_CALL.slice(0, -1)},"metad
 const HUGE = Buffer.from(SMALL_CALL.replace('Say hello.', 'x'.repeat(BODY_BYTES)));
 const VALUES = call(`[${'0,'.repeat(BODY_BYTES / 2)}0]`);
 const NAMES = call(`{${Array.from({ length: 1_500_000 }, (_, n) => `"n${n}":0`).join(',')}}`);
-const STREAM = Buffer.from(`${SMALL_CALL.slice(0, -1)},"stream":true}`);
+/** With a limit that its stream keeps. */
+const STREAM = Buffer.from(
+  SMALL_CALL.replace('"max_completion_tokens":100', '"stream":true,"max_completion_tokens":1000'),
+);
 const MADE_UP = () =>
   Buffer.from(JSON.stringify({ input: 'x', model: `model-${randomBytes(6).toString('hex')}` }));
 

@@ -8,7 +8,7 @@ import { type Stack, startStack } from './stack.ts';
 import { type Recorder, startRecorder } from './wire.ts';
 
 const MODEL = 'gpt-4o-mini';
-const HELLO = { model: MODEL, messages: [{ role: 'user', content: 'hello' }], max_tokens: 100 };
+const HELLO = { model: MODEL, messages: [{ role: 'user', content: 'hello' }], max_tokens: 2000 };
 const STREAM = JSON.stringify({ ...HELLO, stream: true });
 const USAGE = { prompt_tokens: 9, completion_tokens: 7, total_tokens: 16 };
 /** More than the buffers of all sockets on the way. */
