@@ -31,7 +31,9 @@ export function oldPrices(): (OldPrice & { model: string; origin: string; effect
       output: formatUsd(text.output),
     };
   };
-  const seed = readSeed().prices.map((price) => ({
+  // It priced text alone.
+  const ofText = readSeed().prices.filter((price) => textPriceOf(price.lines, 'short') !== null);
+  const seed = ofText.map((price) => ({
     id: price.id,
     model: price.model,
     tier: price.tier as string,

@@ -16,7 +16,6 @@ import { closeClient, openClient } from '../../src/store/database.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
 import { PostgresLedgerStore } from '../../src/store/hot/ledger-store.ts';
 import { migrate, migrateDatabase } from '../../src/store/migrate.ts';
-import { ensurePartitions } from '../../src/store/partitions.ts';
 import { readPrices } from '../../src/store/rate-cards.ts';
 import { loadSeed } from '../../src/store/seed-load.ts';
 import { readUsage } from '../../src/store/usage.ts';
@@ -39,7 +38,7 @@ beforeEach(async () => {
   testDatabase = await createTestDatabase({ migrated: false });
   sql = testDatabase.database.sql;
   await migrateToLastRelease();
-  await ensurePartitions(sql, Date.now());
+  await makePartitionsOfLastRelease();
   await sql`insert into teams (id, name, created_at) values (${TEAM}, 'team', now())`;
   await sql`
     insert into limits (id, team_id, subject_type, meter, amount, "window", enforcement, created_at)
@@ -60,6 +59,21 @@ async function migrateToLastRelease(): Promise<void> {
   const client = openClient(testDatabase.connection, 1);
   await migrate(client, readMigrationFiles({ migrationsFolder: folder }));
   await closeClient(client);
+}
+
+/** This month's and the next, as the last release made them: by itself, where this one has a function of the database. */
+async function makePartitionsOfLastRelease(): Promise<void> {
+  const now = new Date();
+  for (const ahead of [0, 1]) {
+    const [start, end] = [ahead, ahead + 1].map((months) =>
+      new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + months, 1)).toISOString(),
+    );
+    const name = `usage_events_${start!.slice(0, 7).replace('-', '_')}`;
+    await sql.unsafe(`create table "${name}" (like usage_events including all)`);
+    await sql.unsafe(
+      `alter table usage_events attach partition "${name}" for values from ('${start}') to ('${end}')`,
+    );
+  }
 }
 
 /** The statements by which the last release registered an instance, asked for a lease and flushed. */
