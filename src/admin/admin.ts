@@ -19,6 +19,7 @@ import { grantRoutes } from './grants.ts';
 import { keyRoutes } from './keys.ts';
 import { limitPreviewRoute } from './limit-preview.ts';
 import { limitRoutes } from './limits.ts';
+import { objectRoutes } from './objects.ts';
 import { operationsRoute } from './operations.ts';
 import type { AdminOptions } from './options.ts';
 import { overviewRoute } from './overview.ts';
@@ -66,6 +67,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     storeRoutes,
     operationsRoute,
     upstreamRoute,
+    objectRoutes,
     warningsRoute,
     auditRoute,
   ]) {

@@ -3,8 +3,23 @@
  * (parse), read by the estimate. It holds bounds, not prices.
  */
 import type { ImageInput } from './images.ts';
+import type { KeptInput } from './kept.ts';
 import type { ServiceTier } from './price.ts';
 import type { Quantities, SearchMeter } from './quantities.ts';
+
+/**
+ * What a request names of what the upstream keeps. `response`, `conversation`, `item`: only its id stands in the request.
+ * `sealed`: encrypted content, which stands in it as text that says nothing of its tokens. `shown`: an item of a tool of the
+ * upstream, of which more may be kept than the request shows.
+ */
+export interface Reference {
+  readonly kind: 'response' | 'conversation' | 'item' | 'sealed' | 'shown';
+  /** The id; of `sealed` the encrypted content. */
+  readonly name: string;
+  readonly param: string;
+  /** The item itself stands in the request, with what of it is visible. */
+  readonly isSent: boolean;
+}
 
 /** The parts of an input that may cost more tokens than they have bytes. */
 export interface BeyondText {
@@ -22,8 +37,12 @@ export interface BeyondText {
   windowParam: string | null;
   /** The field may bring images of its own, of which a request may have many. */
   hasFiles: boolean;
+  /** Files are read from their address, each time. */
+  hasRemoteFiles: boolean;
   /** How often the upstream may write the model's longest output beside the answer, to compact what came before. */
   compactions: number;
+  /** What the upstream keeps; its weight is not in any of the above until it was recalled. Null: nothing. */
+  references: Reference[] | null;
 }
 
 export function noneBeyondText(): BeyondText {
@@ -34,7 +53,9 @@ export function noneBeyondText(): BeyondText {
     moreTokens: 0,
     windowParam: null,
     hasFiles: false,
+    hasRemoteFiles: false,
     compactions: 0,
+    references: null,
   };
 }
 
@@ -74,4 +95,6 @@ export interface Operation {
   serviceTier: Exclude<ServiceTier, 'batch'> | null;
   /** `safety_identifier` or `user`: the end user, where limits count one. */
   endUser: string | null;
+  /** What later calls may come back to; null: the upstream keeps nothing of it. */
+  kept: KeptInput | null;
 }

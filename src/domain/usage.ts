@@ -1,3 +1,4 @@
+import type { KeptAnswer } from './kept.ts';
 import type { Quantities } from './quantities.ts';
 
 /** What one call consumed, as the upstream reported it. */
@@ -22,4 +23,6 @@ export interface MeteredResponse {
   serviceTier: string | null;
   /** The model that the response names (usually a dated snapshot). */
   model: string | null;
+  /** What of it later calls may come back to; null: nothing, or nothing is known. */
+  kept: KeptAnswer | null;
 }

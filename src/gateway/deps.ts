@@ -16,6 +16,7 @@ import type { Upstream } from '../wire/upstream.ts';
 import type { Bodies, FreeCalls } from './bodies.ts';
 import type { Breaker } from './breaker.ts';
 import type { ConnectionShares } from './connections.ts';
+import type { ObjectMemory, ObjectStore } from './objects.ts';
 import type { ParseThreads } from './parse-threads.ts';
 
 export interface GatewayDeps {
@@ -24,6 +25,8 @@ export interface GatewayDeps {
   catalog: { readonly rates: RateCards };
   ledger: Ledger;
   breaker: Breaker;
+  /** What the upstream keeps, as it passed through. */
+  objects: { readonly memory: ObjectMemory; readonly store: ObjectStore };
   clock: Clock;
   /** Null: no upstream key is set, so nothing can be forwarded. */
   upstream: Upstream | null;

@@ -6,11 +6,12 @@
 import { uuidV7 } from '../ledger/events.ts';
 import type { Call, Stopped } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
+import { cancelRecall, namesKept, recall } from './recall.ts';
 import { respond, warningOf, writeError } from './respond.ts';
 import { authenticate } from './stages/authenticate.ts';
 import { estimate } from './stages/estimate.ts';
 import { forward } from './stages/forward.ts';
-import { parse } from './stages/parse.ts';
+import { type Parsed, parse } from './stages/parse.ts';
 import { record, recordStopped } from './stages/record.ts';
 import { type Reserved, reserve } from './stages/reserve.ts';
 import { route } from './stages/route.ts';
@@ -35,9 +36,20 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped>
   if (authenticated.kind === 'stopped') return authenticated;
   const parsed = await parse(deps, authenticated);
   if (parsed.kind === 'stopped') return parsed;
+  if (namesKept(parsed)) return admitRecalled(deps, parsed);
   const estimated = estimate(deps, parsed);
   if (estimated.kind === 'stopped') return estimated;
   return reserve(deps, estimated);
+}
+
+/** What the upstream keeps is weighed first. */
+async function admitRecalled(deps: GatewayDeps, parsed: Parsed): Promise<Reserved | Stopped> {
+  const recalled = await recall(deps, parsed);
+  if (recalled.kind === 'stopped') return recalled;
+  const estimated = estimate(deps, recalled);
+  const reserved = estimated.kind === 'stopped' ? estimated : await reserve(deps, estimated);
+  if (reserved.kind === 'stopped') cancelRecall(deps, recalled);
+  return reserved;
 }
 
 /** From the journaled hold to the call's one event. */

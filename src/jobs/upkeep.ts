@@ -1,8 +1,8 @@
-/** Upkeep of the database: creates partitions ahead of their month, deletes buckets that no rolling window counts, brings back events that were set aside. */
+/** Upkeep of the database: creates partitions ahead of their month and drops those of forgotten objects, deletes buckets that no rolling window counts, brings back events that were set aside. */
 import type { Database } from '../store/database.ts';
 import { forgetBuckets } from '../store/hot/flows.ts';
 import { restoreQuarantined } from '../store/hot/quarantine.ts';
-import { ensurePartitions } from '../store/partitions.ts';
+import { dropExpiredObjects, ensurePartitions } from '../store/partitions.ts';
 import { type Job, startJob } from './every.ts';
 
 const PARTITIONS_EVERY_MS = 6 * 60 * 60 * 1000;
@@ -21,7 +21,10 @@ export function startUpkeep({ sql }: Database, onError: (error: unknown) => void
       onError,
     });
   const jobs = [
-    every(PARTITIONS_EVERY_MS, () => ensurePartitions(sql, Date.now())),
+    every(PARTITIONS_EVERY_MS, async () => {
+      await ensurePartitions(sql, Date.now());
+      await dropExpiredObjects(sql, Date.now());
+    }),
     every(BUCKETS_EVERY_MS, () => forgetBuckets(sql)),
     every(RESTORE_EVERY_MS, () => restoreQuarantined(sql)),
   ];

@@ -167,6 +167,14 @@ function stagesJson(stageUs: StageUs): string {
   return `{${json}}`;
 }
 
+/**
+ * The row with what its call left upstream: no column, hence the last member, by which the flush tells such an event from
+ * the others (store/hot/objects.ts).
+ */
+export function withObject(event: string, object: string | null): string {
+  return object === null ? event : `${event.slice(0, -1)},"object":${object}}`;
+}
+
 /** The column of what has no column of its own; left out where there is nothing. */
 function quantitiesMember(usage: Usage | null): string {
   return usage === null || isTextOnly(usage) ? '' : `"quantities":${quantitiesJson(usage)},`;
@@ -232,6 +240,8 @@ export class Hold {
   facts: CallFacts | null = null;
   /** The columns of its event that are known already (see `factsJson`); empty until it was journaled. */
   factsJson = '';
+  /** What the call left upstream, as JSON; null: nothing that later calls may come back to. */
+  object: string | null = null;
 
   constructor(reservation: Reservation) {
     // The id bears the moment at which the windows were chosen: a later one might lie in the next window.

@@ -25,6 +25,7 @@ import {
   type StageUs,
   unknownOutcome,
   usedBy,
+  withObject,
 } from './events.ts';
 import { Flusher } from './flusher.ts';
 import { type Clock, every, Heartbeat, type LedgerStore, rejection, type Timers } from './heartbeat.ts';
@@ -279,7 +280,8 @@ export class Ledger {
     this.#finish(hold);
     const { outcome, claim, amounts } = settled;
     const { reservation } = hold;
-    const json = eventJson(hold.factsJson, outcome, allocationsJson(reservation, amounts), stageUs);
+    const event = eventJson(hold.factsJson, outcome, allocationsJson(reservation, amounts), stageUs);
+    const json = withObject(event, hold.object);
     this.#options.journal.append('S', json);
     this.flusher.backlog.add(facts, reservation.atMs, claim, reservation, amounts, json);
     if (outcome.cost > hold.amount) this.flusher.overran(facts.teamId);

@@ -13,6 +13,7 @@ import { Bodies, FreeCalls } from '../gateway/bodies.ts';
 import { Breaker } from '../gateway/breaker.ts';
 import { ConnectionShares } from '../gateway/connections.ts';
 import { createGateway } from '../gateway/gateway.ts';
+import { ObjectMemory } from '../gateway/objects.ts';
 import { ParseThreads } from '../gateway/parse-threads.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
 import { followCatalog } from '../jobs/follow-catalog.ts';
@@ -28,6 +29,7 @@ import { addApiErrors } from '../store/api-errors.ts';
 import { writeAccess } from '../store/audit.ts';
 import type { Connection, Database } from '../store/database.ts';
 import { catalogChanges, findKey } from '../store/hot/catalog.ts';
+import { PostgresObjectStore } from '../store/hot/objects.ts';
 import { findPlan } from '../store/plans.ts';
 import type { Store } from '../store/store.ts';
 import { TEAM_CAP } from '../telemetry/labels.ts';
@@ -303,6 +305,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     catalog,
     ledger,
     breaker,
+    objects: { memory: new ObjectMemory(), store: new PostgresObjectStore(database.sql) },
     clock,
     ...upstream,
     upstreamApiKey: config.openaiApiKey ?? '',

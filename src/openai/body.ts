@@ -5,7 +5,14 @@
  */
 import { isAscii, isUtf8 } from 'node:buffer';
 import { type ApiError, apiError } from '../domain/errors.ts';
-import { type BeyondText, noneBeyondText, type Operation, type WebSearch } from '../domain/operation.ts';
+import type { KeptInput } from '../domain/kept.ts';
+import {
+  type BeyondText,
+  noneBeyondText,
+  type Operation,
+  type Reference,
+  type WebSearch,
+} from '../domain/operation.ts';
 
 export type Json = null | boolean | number | string | Json[] | JsonObject;
 
@@ -186,6 +193,13 @@ export class Fields {
     this.beyondText.windowParam ??= param;
   }
 
+  /** The field names what the upstream keeps. */
+  refer(kind: Reference['kind'], name: string, param: string, isSent = false): void {
+    const { beyondText } = this;
+    beyondText.references ??= [];
+    beyondText.references.push({ kind, name, param, isSent });
+  }
+
   /** Refuses what nothing in the request bounds, naming the field and what to do instead of it. */
   unbounded(param: string, why: string, remedy = `Remove '${param}'.`): void {
     const message = `The cost of this request cannot be bounded before it is sent: ${why}. ${remedy}`;
@@ -265,6 +279,8 @@ export interface Bounds {
   outputTokensLimit: number | null;
   choices: number;
   extraOutputTokens: number;
+  /** What the upstream keeps of the call; missing: nothing. */
+  keeps?: Pick<KeptInput, 'isStored' | 'isCut' | 'reasoningContext'>;
 }
 
 /** Fields into which the gateway can write an output limit. */

@@ -182,17 +182,24 @@ function readFile(fields: Fields, file: JsonObject, param: string): void {
     fields.invalid(param, `'${param}' must hold the file in 'file_data' or its address in 'file_url'.`);
   } else {
     fields.beyondText.hasFiles = true;
+    if (typeof file_url === 'string') fields.beyondText.hasRemoteFiles = true;
     fields.boundByWindow(`${param}.${typeof file_data === 'string' ? 'file_data' : 'file_url'}`);
   }
 }
 
-/** What of a response's input the upstream keeps, and how to send it instead. */
-const STORED = 'what is stored upstream is not part of the request';
-const SEND_IT = `Send the whole history in 'input', with "store": false and "include": ["reasoning.encrypted_content"]; docs/CLIENTS.md says how in each client.`;
+/** Ids of objects and items, as the API makes them. */
+const OBJECT_ID = /^[\w.:-]{1,256}$/;
 
-/** Refuses a reference to what the upstream keeps. */
-export function refuseStored(fields: Fields, param: string): void {
-  fields.unbounded(param, STORED, SEND_IT);
+/** Notes an object or item of which only the id stands in the request. */
+export function readReference(
+  fields: Fields,
+  kind: 'response' | 'conversation' | 'item',
+  id: Json | undefined,
+  param: string,
+  isSent = false,
+): void {
+  if (typeof id === 'string' && OBJECT_ID.test(id)) fields.refer(kind, id, param, isSent);
+  else fields.invalid(param, `'${param}' must be the id of a ${kind}.`);
 }
 
 /** Items whose cost is their bytes: what the client wrote, ran, or was sent. */
@@ -210,18 +217,19 @@ const PLAIN_ITEMS = new Set<unknown>([
   'mcp_call',
   'mcp_approval_request',
   'mcp_approval_response',
-  'web_search_call',
-  'file_search_call',
-  'code_interpreter_call',
   'tool_search_call',
   'program',
   'program_output',
 ]);
+/** Calls of tools that the upstream ran: what these read may be kept with the item, and is not sent. */
+const HOSTED_ITEMS = new Set<unknown>(['web_search_call', 'file_search_call', 'code_interpreter_call']);
 
 /** Reads the input of a response. */
 export function readInput(fields: Fields): void {
   const input = fields.json.input;
   if (typeof input === 'string') return;
+  // What is kept may be all there is to answer.
+  if ((input === undefined || input === null) && fields.maybeBeyondText !== null) return;
   if (!Array.isArray(input) || input.length === 0) {
     fields.invalid('input', "'input' must be a string or an array with at least one item.");
     return;
@@ -237,6 +245,10 @@ function readItem(fields: Fields, item: JsonObject, param: string): void {
   // An item without a type is a message if it has a role, otherwise a reference to a stored item.
   const type = item.type ?? (typeof item.role === 'string' ? 'message' : 'item_reference');
   if (PLAIN_ITEMS.has(type)) return;
+  if (HOSTED_ITEMS.has(type)) {
+    readShown(fields, item, param);
+    return;
+  }
   switch (type) {
     case 'message':
     case 'agent_message':
@@ -256,20 +268,18 @@ function readItem(fields: Fields, item: JsonObject, param: string): void {
       break;
     case 'image_generation_call':
       if (typeof item.result === 'string') addImage(fields, dataUrl(item.result), 'auto', `${param}.result`);
+      else readShown(fields, item, param);
       break;
     case 'reasoning':
-      readReasoning(fields, item, param);
-      break;
     case 'compaction':
-      // Encrypted text of unknown encoding, as with reasoning.
-      fields.boundByWindow(param);
+      readSealed(fields, item, param);
       break;
     case 'compaction_trigger':
       fields.boundByWindow(param);
       fields.beyondText.compactions = 1;
       break;
     case 'item_reference':
-      refuseStored(fields, param);
+      readReference(fields, 'item', item.id, `${param}.id`);
       break;
     default:
       fields.unbounded(
@@ -284,10 +294,18 @@ function dataUrl(base64: string): string {
 }
 
 /**
- * Earlier reasoning: without its encrypted content the upstream reads the stored one. The encrypted content is a
- * text of unknown encoding, perhaps compressed, so only the model's maximum input bounds its tokens.
+ * Earlier reasoning, or a summary: without its encrypted content the upstream reads the stored one. The encrypted content
+ * is a text of unknown encoding, perhaps compressed: its bytes bound nothing.
  */
-function readReasoning(fields: Fields, item: JsonObject, param: string): void {
-  if (typeof item.encrypted_content === 'string') fields.boundByWindow(`${param}.encrypted_content`);
-  else refuseStored(fields, param);
+function readSealed(fields: Fields, item: JsonObject, param: string): void {
+  const { encrypted_content, id } = item;
+  if (typeof encrypted_content === 'string' && encrypted_content !== '') {
+    fields.refer('sealed', encrypted_content, `${param}.encrypted_content`, true);
+  } else readReference(fields, 'item', id, `${param}.id`, true);
+}
+
+function readShown(fields: Fields, item: JsonObject, param: string): void {
+  const { id } = item;
+  if (typeof id === 'string' && OBJECT_ID.test(id)) fields.refer('shown', id, `${param}.id`, true);
+  else fields.boundByWindow(param);
 }

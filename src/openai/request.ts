@@ -19,6 +19,7 @@ import {
   rewriteBody,
   type Span,
 } from './body.ts';
+import { keptInput } from './kept.ts';
 import { addLimitFields } from './limit-fields.ts';
 import type { Descriptor } from './operations/descriptor.ts';
 import { OPERATIONS } from './operations/table.ts';
@@ -205,16 +206,14 @@ function readFields(
   if (bound !== null && scanned.unusual) fields.refuseOtherCase();
   const model = fields.name('model');
   if (route.model !== null && model !== route.model) {
-    fields.invalid(
-      'model',
-      "'model' is not the deployment that the path names: leave it out, or name the same.",
-    );
+    fields.invalid('model', "'model' is not the deployment in the path: leave it out, or name the same.");
   }
   if (bound !== null && model === null) fields.invalid('model', "'model' must be the name of a model.");
   const stream = bound !== null && fields.boolean('stream');
   const includeUsage = bound !== null && readIncludeUsage(fields);
   const serviceTier = bound === null ? null : readServiceTier(fields);
-  const operation = operationOf(descriptor, model, bound === null ? NO_BOUNDS : bound(fields));
+  const bounds = bound === null ? NO_BOUNDS : bound(fields);
+  const operation = operationOf(descriptor, model, bounds);
   operation.serviceTier = serviceTier;
   if (bound !== null) operation.endUser = fields.name('safety_identifier') ?? fields.name('user');
   const beyondText = fields.maybeBeyondText;
@@ -223,6 +222,7 @@ function readFields(
   operation.inputTokensBound = Math.max(receivedBytes, body.length) + FRAMING_TOKENS;
   if (beyondText !== null) operation.inputTokensBound += beyondText.moreTokens - beyondText.imageBytes;
   if (fields.error) return fields.error;
+  if (bounds.keeps !== undefined) operation.kept = keptInput(bounds.keeps, operation);
   const isAsked = stream && includeUsage;
   const read = { descriptor, path, operation, stream, includeUsage: isAsked, modelFromPath };
   return { ...read, body, members, fieldNames: null };
@@ -254,6 +254,7 @@ function operationOf(descriptor: Descriptor, model: string | null, bounds: Bound
     extraOutputTokens: bounds.extraOutputTokens,
     serviceTier: null,
     endUser: null,
+    kept: null,
   };
 }
 

@@ -5,6 +5,7 @@
 import { areQuantities } from '../domain/quantities.ts';
 import type { AnswerState, MeteredResponse, Usage } from '../domain/usage.ts';
 import { isObject, type Json, type JsonObject, parseJson } from './body.ts';
+import { readAnswer } from './kept.ts';
 import type { UsageMembers, UsagePlace } from './operations/descriptor.ts';
 import { isDeclined } from './wire/errors.ts';
 
@@ -82,6 +83,7 @@ export function meterObject(place: UsagePlace, response: JsonObject, state: Answ
     state,
     serviceTier: typeof response.service_tier === 'string' ? response.service_tier : null,
     model: typeof response.model === 'string' ? response.model : null,
+    kept: place.answer === 'output' ? readAnswer(response) : null,
   };
   const searches = place.answer === 'output' ? searchesOf(response) : 0;
   return searches === 0 ? metered : { ...metered, searches };

@@ -4,7 +4,7 @@
  */
 
 import type { ModelCall, OperationName } from './call.ts';
-import { readChatCall, readResponseCall } from './call-chat.ts';
+import { type KeptContext, readChatCall, readResponseCall } from './call-chat.ts';
 import { readCompletionCall, readEmbeddingCall, readModerationCall } from './call-text.ts';
 import { type Directives, readDirectives } from './directives.ts';
 import { type ApiError, INVALID_JSON, isApiError, unknownUrl } from './errors.ts';
@@ -14,17 +14,17 @@ import { isObject, type JsonObject } from './fields.ts';
 import { NO_USAGE } from './invoice.ts';
 import { checkAdminKey, checkApiKey } from './keys.ts';
 import { composeOutput, type Output, tokensWritten } from './output.ts';
-import { billPart, type Plan, planCall } from './plan.ts';
+import { billPart, planCall } from './plan.ts';
 import type { Profile } from './profile.ts';
-import { type Random, seededRandom } from './random.ts';
+import { type Random, randomHex, seededRandom } from './random.ts';
 import { chatEvents, chatJson, completionEvents, completionJson } from './render-chat.ts';
-import { responseEvents, responseJson } from './render-responses.ts';
+import { keepResponse, responseEvents, responseJson } from './render-responses.ts';
 import { embeddingJson, modelJson, modelListJson, moderationJson } from './render-text.ts';
 import { usageJson } from './usage.ts';
 
 interface Operation {
   name: OperationName;
-  read: (body: JsonObject, profile: Profile) => ModelCall | ApiError;
+  read: (body: JsonObject, profile: Profile, kept: KeptContext) => ModelCall | ApiError;
   json: (output: Output) => string;
   /** Null: never streams. */
   events: ((output: Output) => string[]) | null;
@@ -64,12 +64,37 @@ export function handleApi(exchange: Exchange, body: Buffer): void {
   const directives = readDirectives(request.headers['x-simulator']);
   if (error) exchange.respondError(error);
   else if (isApiError(directives)) exchange.respondError(directives);
+  else if (request.method === 'POST' && path === '/v1/conversations') makeConversation(exchange, body);
   else if (!operation) handleModels(exchange, path);
   else {
     exchange.directives = directives;
     // Its own generator: switching faults on leaves every other choice of a run as it was.
     exchange.fault = chooseFault(directives, state.profile, seededRandom(state.seed, `fault ${key}`));
     handleCall(exchange, operation, body);
+  }
+}
+
+/** A conversation costs nothing to make. */
+function makeConversation(exchange: Exchange, bytes: Buffer): void {
+  const { state, random, entry } = exchange;
+  entry.operation = 'conversations.create';
+  const body: unknown = tryParse(bytes);
+  if (!isObject(body)) {
+    exchange.respondError(INVALID_JSON);
+    return;
+  }
+  const id = `conv_${randomHex(random, 24)}`;
+  state.kept.addConversation(id, Array.isArray(body.items) ? body.items.filter(isObject) : []);
+  const created_at = Math.floor(Date.now() / 1000);
+  const json = { id, object: 'conversation', created_at, metadata: body.metadata ?? {} };
+  exchange.send(200, 'application/json', JSON.stringify(json), 0n);
+}
+
+function tryParse(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString() || '{}');
+  } catch {
+    return null;
   }
 }
 
@@ -121,7 +146,7 @@ function decodePath(text: string): string {
 }
 
 function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): void {
-  const call = readCall(operation, bytes, exchange.state.profile);
+  const call = readCall(exchange, operation, bytes);
   if (isApiError(call)) {
     exchange.fault = null;
     exchange.respondError(call);
@@ -147,24 +172,35 @@ function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): vo
     entry.service_tier = plan.tier;
   }
   const html = fault && htmlStatus(fault.name);
+  const withUsage = fault?.name !== 'no_usage';
+  const output = composeOutput(call, plan, random, state.profile, directives, withUsage);
+  if (!fault || fault.billed) keepResponse(state.kept, output);
   if (fault?.name === 'cut_before_headers' || fault?.name === 'hang') exchange.vanish(costPicoUsd);
   else if (html) exchange.send(html, 'text/html', htmlPage(html), costPicoUsd);
-  else deliverPlan(exchange, operation, call, plan);
+  else deliverPlan(exchange, operation, output);
 }
 
-function readCall(operation: Operation, bytes: Buffer, profile: Profile): ModelCall | ApiError {
+function readCall(
+  { state, directives, key }: Exchange,
+  operation: Operation,
+  bytes: Buffer,
+): ModelCall | ApiError {
   let body: unknown;
   try {
     body = JSON.parse(bytes.toString());
   } catch {
     return INVALID_JSON;
   }
-  return isObject(body) ? operation.read(body, profile) : INVALID_JSON;
+  const mode = directives.mode ?? state.mode;
+  const context = mode === 'worst' ? 'all_turns' : state.profile.reasoningContext;
+  const random = seededRandom(state.seed, `reasoning ${key}`);
+  const kept = { state: state.kept, context, random };
+  return isObject(body) ? operation.read(body, state.profile, kept) : INVALID_JSON;
 }
 
-function deliverPlan(exchange: Exchange, operation: Operation, call: ModelCall, plan: Plan): void {
-  const { random, state, directives, fault } = exchange;
-  const output = composeOutput(call, plan, random, state.profile, directives, fault?.name !== 'no_usage');
+function deliverPlan(exchange: Exchange, operation: Operation, output: Output): void {
+  const { state, directives } = exchange;
+  const { call, plan } = output;
   const events = call.stream ? operation.events : null;
   const type = events ? 'text/event-stream; charset=utf-8' : 'application/json';
   const body = tryRender(() => (events ? events(output) : operation.json(output)));

@@ -12,9 +12,11 @@ import {
 } from './call.ts';
 import { type ApiError, invalidRequest, isApiError, notSimulated } from './errors.ts';
 import { FieldReader, invalidValue, type JsonObject, missing, wrongType } from './fields.ts';
-import { emptyInput, measure } from './input.ts';
+import { emptyInput, type InputSize, measure } from './input.ts';
+import { type KeptItem, type KeptState, measureItems, type ReasoningContext } from './kept.ts';
 import type { Model } from './prices.ts';
 import type { LimitNames, Profile } from './profile.ts';
+import type { Random } from './random.ts';
 
 const ROLES = ['system', 'developer', 'assistant', 'user', 'function', 'tool'];
 
@@ -64,6 +66,8 @@ export function readChatCall(body: JsonObject, { limitNames }: Profile): ModelCa
       searches: null,
       tier,
       keepsCache12h,
+      items: null,
+      reasoningContext: null,
     }
   );
 }
@@ -110,10 +114,10 @@ function readChatLimit(reader: FieldReader, model: Model, names: LimitNames): nu
   return asked;
 }
 
-/** Fields that bring state, files or work of the server's into a response: what they cost stands in no request. */
-const SERVER_STATE = ['previous_response_id', 'conversation', 'prompt', 'context_management'];
+/** Fields that bring files or work of the server's into a response: what they cost stands in no request. */
+const SERVER_STATE = ['prompt', 'context_management'];
 
-export function readResponseCall(body: JsonObject): ModelCall | ApiError {
+export function readResponseCall(body: JsonObject, _: Profile, kept: KeptContext): ModelCall | ApiError {
   const reader = new FieldReader(body);
   const found = readModel(reader, ['chat', 'responses']);
   if (isApiError(found)) return found;
@@ -125,12 +129,8 @@ export function readResponseCall(body: JsonObject): ModelCall | ApiError {
   checkSampling(reader);
 
   const input = emptyInput();
-  const items = body.input;
-  if (items === undefined || items === null) reader.fail(missing('input'));
-  else if (typeof items === 'string') input.messages = 1;
-  else input.messages = reader.objects('input')?.length ?? 0;
   if (reader.string('instructions') !== null) input.messages++;
-  measure(input, items);
+  const items = readItems(reader, kept, input);
   measure(input, body.instructions);
   for (const name of ['tools', 'text']) measure(input, body[name], true);
   if (input.unbillable) reader.fail(notSimulated(input.unbillable));
@@ -156,6 +156,43 @@ export function readResponseCall(body: JsonObject): ModelCall | ApiError {
       searches,
       tier,
       keepsCache12h,
+      items,
+      reasoningContext: model.reasoning && kept.context !== 'random' ? kept.context : null,
     }
   );
+}
+
+/** What earlier responses left, and how much of their reasoning is read again. */
+export interface KeptContext {
+  state: KeptState;
+  context: ReasoningContext;
+  random: Random;
+}
+
+/** Measures history and input; returns the input's own items. */
+function readItems(
+  reader: FieldReader,
+  { state, context, random }: KeptContext,
+  size: InputSize,
+): KeptItem[] {
+  const { input } = reader.body;
+  const history = state.historyOf(reader.body);
+  if (isApiError(history)) {
+    reader.fail(history);
+    return [];
+  }
+  const own: KeptItem[] = [];
+  if (input === undefined || input === null) {
+    if (history.length === 0) reader.fail(missing('input'));
+  } else if (typeof input === 'string')
+    own.push({ item: { role: 'user', content: input }, reasoningTokens: 0 });
+  else {
+    for (const item of reader.objects('input') ?? []) {
+      const found = state.itemOf(item);
+      if (isApiError(found)) reader.fail(found);
+      else own.push(found);
+    }
+  }
+  measureItems(size, [...history, ...own], context, random);
+  return own;
 }

@@ -21,6 +21,8 @@ const PLAIN = {
   searches: null,
   tier: 'default',
   keepsCache12h: false,
+  items: null,
+  reasoningContext: null,
 } as const;
 
 export function readCompletionCall(body: JsonObject): ModelCall | ApiError {

@@ -3,6 +3,7 @@
 import { type ApiError, invalidRequest, notSimulated, unknownModel } from './errors.ts';
 import type { FieldReader, JsonObject } from './fields.ts';
 import type { InputSize } from './input.ts';
+import type { KeptItem } from './kept.ts';
 import { findModel, type Model, type ModelKind, type Tier } from './prices.ts';
 
 export type OperationName = 'chat.completions' | 'responses' | 'embeddings' | 'completions' | 'moderations';
@@ -31,6 +32,10 @@ export interface ModelCall {
   searches: { most: number; feePicoUsd: bigint } | null;
   /** Cache writes are to be kept for 12 hours, which some models price apart. */
   keepsCache12h: boolean;
+  /** The request's own items, as they are kept; null: the operation keeps nothing. */
+  items: KeptItem[] | null;
+  /** What the response says of earlier reasoning; null: nothing. */
+  reasoningContext: 'all_turns' | 'current_turn' | null;
 }
 
 /** For models whose maximum output is not published: that of every current model that has one. */

@@ -6,6 +6,7 @@ import { type ApiError, errorBody } from './errors.ts';
 import type { Fault } from './faults.ts';
 import { responseHeaders } from './headers.ts';
 import { type Invoice, type LineEntry, NO_USAGE } from './invoice.ts';
+import type { KeptState } from './kept.ts';
 import { type AcceptedKeys, apiKeyIdOf } from './keys.ts';
 import type { Usage } from './prices.ts';
 import type { Mode, Profile, UsageReports } from './profile.ts';
@@ -17,6 +18,7 @@ export interface ApiState {
   profile: Profile;
   keys: AcceptedKeys;
   invoice: Invoice;
+  kept: KeptState;
   /** Requests so far: the key of randomness where the client gave none. */
   requestCount: number;
   /** Open requests by the id of their key; a key without any has no entry. */

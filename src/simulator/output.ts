@@ -24,6 +24,8 @@ export interface Output {
   /** False: the fault `no_usage` leaves it out. */
   withUsage: boolean;
   usageReports: UsageReports;
+  /** Its reasoning as clients are given it to send back; null: they did not ask. */
+  sealed: string | null;
 }
 
 export function composeOutput(
@@ -55,7 +57,17 @@ export function composeOutput(
     created: Math.floor(Date.now() / 1000),
     withUsage,
     usageReports,
+    sealed: asksForReasoning(call) ? sealedText(random, plan.usage.reasoning_tokens) : null,
   };
+}
+
+function asksForReasoning({ body: { include } }: ModelCall): boolean {
+  return Array.isArray(include) && include.includes('reasoning.encrypted_content');
+}
+
+/** A token of reasoning takes about five bytes when it is encrypted, and a little is always there. */
+function sealedText(random: Random, reasoningTokens: number): string {
+  return `gAAAA${randomHex(random, 64)}${'Qm9n'.repeat(Math.ceil((reasoningTokens * 5) / 4))}`;
 }
 
 function chunked(texts: string[], size: number): string[] {

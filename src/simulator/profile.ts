@@ -1,5 +1,6 @@
 /** How the simulator behaves: its mode, the profile of its responses, and the faults that it injects. */
 import type { FaultName } from './faults.ts';
+import type { ReasoningContext } from './kept.ts';
 
 /** `worst` bills every request at the most that it allows; `normal` draws from the seed. */
 export type Mode = 'normal' | 'worst';
@@ -54,6 +55,8 @@ export interface Profile {
   unbilledShare: number;
   slowFirstByteMs: number;
   slowChunkMs: number;
+  /** What of earlier reasoning is read, and billed, again; in the mode `worst` all of it is. */
+  reasoningContext: ReasoningContext;
   /** How long a `rate_limit` error asks the client to wait. */
   retryAfterMs: number;
 }
@@ -80,6 +83,7 @@ export const DEFAULT_PROFILE: Profile = {
   unbilledShare: 0.5,
   slowFirstByteMs: 500,
   slowChunkMs: 50,
+  reasoningContext: 'random',
   retryAfterMs: 1000,
 };
 

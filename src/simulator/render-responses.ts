@@ -1,4 +1,6 @@
 /** The Responses API on the wire: the response object, and the events of its stream. */
+import { isObject, type JsonObject } from './fields.ts';
+import { conversationOf, type KeptState } from './kept.ts';
 import { type Output, saysUsage } from './output.ts';
 
 type Status = 'in_progress' | 'completed' | 'incomplete';
@@ -12,7 +14,6 @@ const ECHOED: Record<string, unknown> = {
   parallel_tool_calls: true,
   previous_response_id: null,
   prompt_cache_key: null,
-  reasoning: { effort: null, summary: null },
   safety_identifier: null,
   store: true,
   temperature: 1,
@@ -55,12 +56,13 @@ function usageAtEnd(output: Output): object | null {
     : null;
 }
 
-function reasoningItem(output: Output): object {
-  return { id: `rs_${output.id}`, type: 'reasoning', summary: [] };
+function reasoningItem(output: Output): JsonObject {
+  const sealed = output.sealed === null ? {} : { encrypted_content: output.sealed };
+  return { id: `rs_${output.id}`, type: 'reasoning', summary: [], ...sealed };
 }
 
 /** A page is opened after each search, which is no search and costs nothing. */
-function searchItems({ id, plan }: Output): object[] {
+function searchItems({ id, plan }: Output): JsonObject[] {
   return Array.from({ length: plan.searches }, (_, index) => [
     {
       id: `ws_${id}_${index}`,
@@ -81,7 +83,7 @@ function outputText(value: string): object {
   return { type: 'output_text', annotations: [], logprobs: [], text: value };
 }
 
-function messageItem(output: Output, status: Status): object {
+function messageItem(output: Output, status: Status): JsonObject {
   const content = status === 'in_progress' ? [] : [outputText(text(output))];
   return { id: `msg_${output.id}`, type: 'message', status, content, role: 'assistant' };
 }
@@ -91,11 +93,8 @@ function responseObject(output: Output, status: Status): object {
   const echoed: Record<string, unknown> = {};
   for (const name in ECHOED) echoed[name] = call.body[name] ?? ECHOED[name];
   const done = status !== 'in_progress';
-  const items = [
-    ...(call.model.reasoning ? [reasoningItem(output)] : []),
-    ...searchItems(output),
-    messageItem(output, status),
-  ];
+  const conversation = conversationOf(call.body);
+  const reasoning = isObject(call.body.reasoning) ? call.body.reasoning : {};
   return {
     id: `resp_${output.id}`,
     object: 'response',
@@ -105,14 +104,37 @@ function responseObject(output: Output, status: Status): object {
     error: null,
     incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
     model: call.servedName,
-    output: done ? items : [],
+    output: done ? outputItems(output, status) : [],
     ...echoed,
     ...(done && call.searches !== null
       ? { tool_usage: { web_search: { num_requests: plan.searches } } }
       : {}),
+    conversation: conversation === null ? null : { id: conversation },
+    reasoning: { effort: null, summary: null, ...reasoning, context: call.reasoningContext },
     service_tier: done ? plan.tier : (call.body.service_tier ?? 'auto'),
     usage: done ? (output.withUsage ? usageAtEnd(output) : undefined) : null,
   };
+}
+
+function outputItems(output: Output, status: Status): JsonObject[] {
+  return [
+    ...(output.call.model.reasoning ? [reasoningItem(output)] : []),
+    ...searchItems(output),
+    messageItem(output, status),
+  ];
+}
+
+/** Keeps what the response leaves, as the API does whether its client hears of it or not. */
+export function keepResponse(state: KeptState, output: Output): void {
+  const { call, plan, id, sealed } = output;
+  if (call.items === null) return;
+  const { reasoning_tokens: tokens } = plan.usage;
+  if (sealed !== null) state.seal(sealed, tokens);
+  const items = outputItems(output, finalStatus(output)).map((item) => ({
+    item,
+    reasoningTokens: item.type === 'reasoning' ? tokens : 0,
+  }));
+  state.addResponse(`resp_${id}`, call.body, call.items, items);
 }
 
 export function responseJson(output: Output): string {

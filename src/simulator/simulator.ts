@@ -13,6 +13,7 @@ import { handleControl } from './control.ts';
 import { BODY_TOO_LARGE } from './errors.ts';
 import { type ApiState, Exchange } from './exchange.ts';
 import { Invoice, type InvoiceLine, type InvoiceSummary } from './invoice.ts';
+import { KeptState } from './kept.ts';
 import { DEFAULT_PROFILE, type Mode, mergeProfile, type Profile } from './profile.ts';
 
 export interface SimulatorOptions {
@@ -56,6 +57,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     profile: mergeProfile(DEFAULT_PROFILE, options.profile ?? {}),
     keys: { apiKey: options.apiKey ?? null, adminKey: options.adminKey ?? null },
     invoice: new Invoice(maxInvoiceLines),
+    kept: new KeptState(),
     requestCount: 0,
     inFlight: new Map(),
   };

@@ -21,6 +21,8 @@ export const SPREAD_TABLES = [
   'adjustments',
   'warnings',
   'quarantined_events',
+  'objects',
+  'conversation_calls',
 ] as const;
 
 const HOURS_MAX = 12 * 60 * 60 * 1000;

@@ -191,6 +191,7 @@ const AUDIT_RESOURCES = [
   'session',
   'admin_key',
   'store',
+  'object',
 ] as const;
 
 /**

@@ -5,4 +5,5 @@
  */
 export * from './schema-catalog.ts';
 export * from './schema-ledger.ts';
+export * from './schema-objects.ts';
 export * from './schema-warnings.ts';

@@ -1,5 +1,7 @@
 /** What stands in columns of JSON, as schemas: everything that is read back is parsed by one of them (schema-columns.ts). */
 import { z } from 'zod';
+import { IMAGE_DETAILS } from '../domain/images.ts';
+import type { Conversation, ConversationCall, History, KeptResponse } from '../domain/kept.ts';
 import { ENFORCEMENTS, METERS } from '../domain/limit.ts';
 import type { Window } from '../domain/window.ts';
 
@@ -38,3 +40,69 @@ export type PlanLimit = z.infer<typeof planLimit>;
 
 /** A row by the names of its columns, as the audit log keeps it. */
 export const storedRow = z.record(z.string(), z.unknown());
+
+const tokens = z.number().min(0);
+const images = z.array(
+  z.object({
+    size: z.object({ width: z.number(), height: z.number() }).nullable(),
+    detail: z.enum(IMAGE_DETAILS),
+  }),
+);
+
+const history: z.ZodType<History> = z.object({
+  models: z.array(z.string()),
+  tokens: tokens.nullable(),
+  reasoning: tokens,
+  leftOut: tokens,
+  isReasoningKnown: z.boolean(),
+  reasoningContext: z.enum(['all_turns', 'current_turn']).nullable(),
+  bytes: tokens,
+  images,
+  hasHidden: z.boolean(),
+  isOpen: z.boolean(),
+});
+
+/** What a response weighs as input. */
+export const storedResponse: z.ZodType<KeptResponse> = z.object({
+  history,
+  inputTokens: tokens,
+  outputTokens: tokens,
+  reasoningTokens: tokens,
+  items: z.array(
+    z.object({
+      names: z.array(z.string()),
+      bytes: tokens,
+      hidden: z.enum(['nothing', 'reasoning', 'output', 'input']),
+      images,
+    }),
+  ),
+});
+
+/** What a conversation weighs by the calls that have ended in it. */
+export const storedConversation: z.ZodType<Conversation> = z.object({
+  history,
+  addedTokens: tokens,
+  mixedUntil: tokens,
+});
+
+/** What a call adds to its conversation at most. */
+export const storedConversationCall: z.ZodType<ConversationCall> = z.object({
+  model: z.string(),
+  addedBefore: tokens,
+  bytes: tokens,
+  images,
+  hasHidden: z.boolean(),
+  isOpen: z.boolean(),
+  outputTokens: tokens.nullable(),
+});
+
+/** What a call left upstream, as the last member of its event in the journal. */
+export const storedObject = z.object({
+  /** Null: the upstream keeps no response. */
+  id: z.string().nullable(),
+  /** Null: the call added nothing. */
+  response: storedResponse.nullable(),
+  /** The conversation that it was in, and its row there; null: none. */
+  conversation: z.object({ id: z.string(), call: z.uuid() }).nullable(),
+});
+export type StoredObject = z.infer<typeof storedObject>;

@@ -72,6 +72,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'events/{id}',
     'events.csv',
     'unknown',
+    'unknown/release',
     'unknown/{event_id}/release',
     'audit',
     'sessions',
@@ -79,6 +80,9 @@ test('openapi.json describes every route with the schemas that check it', async 
     'warnings',
     'operations',
     'upstream',
+    'objects',
+    'store',
+    'store/accept',
   ];
   expected.push(...others.map((path) => `/admin/v1/${path}`));
   expected.push('/console/session', '/v1/tollgate/balance', '/v1/tollgate/usage');

@@ -20,6 +20,7 @@ export function operation(changes: Partial<Operation>): Operation {
     extraOutputTokens: 0,
     serviceTier: null,
     endUser: null,
+    kept: null,
     ...changes,
   };
 }

@@ -131,10 +131,8 @@ describe('a response', () => {
     });
   });
 
-  const encrypted = { type: 'reasoning', id: 'rs_1', summary: [], encrypted_content: 'gAAAA' };
   it.each([
-    ['input[0].encrypted_content', { input: [encrypted] }],
-    ['input[0]', { input: [{ type: 'compaction', encrypted_content: 'x' }] }],
+    ['input[0]', { input: [{ type: 'web_search_call' }] }],
     ['input[0]', { input: [{ type: 'compaction_trigger' }] }],
     ['input[0].content[0].file_data', content({ type: 'input_file', file_data: 'x' })],
     ['input[0].content[0].file_url', content({ type: 'input_file', file_url: 'https://a/b.pdf' })],
@@ -159,6 +157,15 @@ describe('a response', () => {
     expect(beyond('responses', response({ input: [built] }))).toMatchObject({ moreTokens: 1024 });
   });
 
+  it.each(['mcp_call', 'mcp_list_tools', 'shell_call_output', 'apply_patch_call', 'tool_search_call'])(
+    'costs the bytes of a %s in its history',
+    (type) => {
+      expect(beyond('responses', response({ input: [{ type, id: 'x' }] }))).toBeNull();
+    },
+  );
+
+  const reasoning = { type: 'reasoning', id: 'rs_1', summary: [] };
+  const item = { kind: 'item', name: 'msg_1', param: 'input[0].id', isSent: false };
   it.each([
     [{ tools: [{ type: 'web_search' }] }, 'web_search_calls', null, false],
     [{ tools: [{ type: 'web_search_2025_08_26' }], max_tool_calls: 3 }, 'web_search_calls', 3, false],
@@ -170,16 +177,35 @@ describe('a response', () => {
   });
 
   it.each([
-    'web_search_call',
-    'file_search_call',
-    'code_interpreter_call',
-    'mcp_call',
-    'mcp_list_tools',
-    'shell_call_output',
-    'apply_patch_call',
-    'tool_search_call',
-  ])('costs the bytes of a %s in its history', (type) => {
-    expect(beyond('responses', response({ input: [{ type, id: 'x' }] }))).toBeNull();
+    [{ previous_response_id: 'resp_1' }, { kind: 'response', name: 'resp_1', param: 'previous_response_id' }],
+    [{ conversation: 'conv_1' }, { kind: 'conversation', name: 'conv_1', param: 'conversation' }],
+    [{ conversation: { id: 'conv_1' } }, { kind: 'conversation', name: 'conv_1', param: 'conversation.id' }],
+    [{ input: [{ type: 'item_reference', id: 'msg_1' }] }, item],
+    [{ input: [{ id: 'msg_1' }] }, item],
+    [{ input: [{ type: null, id: 'msg_1' }] }, item],
+    [{ input: [reasoning] }, { kind: 'item', name: 'rs_1', isSent: true }],
+    [{ input: [{ ...reasoning, encrypted_content: null }] }, { kind: 'item', name: 'rs_1', isSent: true }],
+    [{ input: [{ ...reasoning, encrypted_content: 'gA' }] }, { kind: 'sealed', name: 'gA', isSent: true }],
+    [
+      { input: [{ type: 'compaction', encrypted_content: 'x' }] },
+      { kind: 'sealed', name: 'x', isSent: true },
+    ],
+    [{ input: [{ type: 'web_search_call', id: 'ws_1' }] }, { kind: 'shown', name: 'ws_1', isSent: true }],
+    [{ input: [{ type: 'image_generation_call', id: 'ig_1' }] }, { kind: 'shown', name: 'ig_1' }],
+  ])('names what the upstream keeps: %j', (fields, reference) => {
+    expect(beyond('responses', response(fields))).toMatchObject({ references: [reference] });
+  });
+
+  it.each([
+    ['previous_response_id', { previous_response_id: 'a b' }],
+    ['previous_response_id', { previous_response_id: 5 }],
+    ['conversation', { conversation: '' }],
+    ['conversation.id', { conversation: {} }],
+    ['conversation', { conversation: 'conv_1', previous_response_id: 'resp_1' }],
+    ['input[0].id', { input: [{ type: 'item_reference', id: 'x'.repeat(257) }] }],
+    ['input[0].id', { input: [{ type: 'reasoning', summary: [] }] }],
+  ])('ends in invalid_request where %s is no id: %j', (param, fields) => {
+    expect(read('responses', response(fields))).toMatchObject({ code: 'invalid_request', param });
   });
 
   it.each([
@@ -201,15 +227,9 @@ describe('a response', () => {
 
   it.each([
     ['background', { background: true }],
-    ['previous_response_id', { previous_response_id: 'resp_1' }],
-    ['conversation', { conversation: 'conv_1' }],
     ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: '12h' } }],
     ['reasoning.mode', { reasoning: { mode: 'fast' } }],
     ['model', { model: 'gpt-realtime' }],
-    ['input[0]', { input: [{ type: 'item_reference', id: 'msg_1' }] }],
-    ['input[0]', { input: [{ id: 'msg_1' }] }],
-    ['input[0]', { input: [{ type: null, id: 'msg_1' }] }],
-    ['input[0]', { input: [{ type: 'reasoning', id: 'rs_1', summary: [] }] }],
     ['input[0].content[0]', content({ type: 'input_audio', input_audio: {} })],
     ['input[0].content[0].file_id', content({ type: 'input_image', file_id: 'f', image_url: inlineImage })],
   ])('ends in unbounded_request for %s: %j', (param, fields) => {

@@ -22,6 +22,7 @@ describe('readRequest', () => {
       extraOutputTokens: 0,
       serviceTier: null,
       endUser: 'u-1',
+      kept: null,
     });
   });
 

@@ -86,7 +86,7 @@ describe('StreamMeter on chat completions', () => {
       false,
       'data: {"model":"m","service_tier":"flex","choices":[]}\n\ndata: {"usage":{"prom',
     );
-    expect(meter.result()).toEqual({ ...NONE, state: 'broken', model: 'm', serviceTier: 'flex' });
+    expect(meter.result()).toEqual({ ...NONE, state: 'broken', model: 'm', serviceTier: 'flex', kept: null });
     expect(meter.isWhole).toBe(false);
   });
 
@@ -181,6 +181,7 @@ describe('StreamMeter on responses', () => {
           state: failed ? 'failed' : 'complete',
           model: 'gpt-5-x',
           serviceTier: 'default',
+          kept: expect.objectContaining({ reasoningContext: null }),
         });
       }),
       { numRuns: 200 },
@@ -199,6 +200,16 @@ describe('StreamMeter on responses', () => {
     const { meter } = run('responses', false, [Buffer.from(created + metadata + texts.map(delta).join(''))]);
     expect(meter.isWhole).toBe(false);
     expect(meter.result()).toMatchObject({ ...NONE, state: 'broken' });
+  });
+
+  it('knows the id of a response that broke off from its first event, however the bytes are cut', () => {
+    const first = created.replace('"error"', '"id":"resp_1","output":[],"error"');
+    fc.assert(
+      fc.property(points, (at) => {
+        const { meter } = run('responses', false, chunksOf(first + delta('x'), at));
+        expect(meter.result()).toMatchObject({ ...NONE, state: 'broken', kept: { id: 'resp_1', items: [] } });
+      }),
+    );
   });
 
   it('completes without usage when the last event has none', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { sealOf } from '../../src/openai/kept.ts';
 import { meterJson } from '../../src/openai/response.ts';
 import { usagePlace } from './read.ts';
 
@@ -29,6 +30,7 @@ describe('meterJson', () => {
       state: 'complete',
       model: 'gpt-4o-2024-08-06',
       serviceTier: 'default',
+      kept: null,
     });
   });
 
@@ -53,7 +55,31 @@ describe('meterJson', () => {
       state: 'complete',
       model: 'gpt-5',
       serviceTier: 'priority',
+      kept: { id: null, items: [], reasoningContext: null },
     });
+  });
+
+  it('reads what of a response later calls may name', () => {
+    const message = { id: 'msg_1', type: 'message', content: [{ type: 'output_text', text: 'é' }] };
+    const thought = { id: 'rs_1', type: 'reasoning', summary: [], encrypted_content: 'gAAAA' };
+    const body = {
+      id: 'resp_1',
+      reasoning: { context: 'all_turns' },
+      output: [thought, message, { type: 'web_search_call', id: 'a b' }, { type: 'compaction', id: 'cmp_1' }],
+    };
+    const bytes = (item: object) => Buffer.byteLength(JSON.stringify(item));
+    const { encrypted_content, ...shown } = thought;
+    expect(meter('responses', body).kept).toEqual({
+      id: 'resp_1',
+      reasoningContext: 'all_turns',
+      items: [
+        { names: ['rs_1', sealOf(encrypted_content)], bytes: bytes(shown), hidden: 'reasoning', images: [] },
+        { names: ['msg_1'], bytes: bytes(message), hidden: 'nothing', images: [] },
+        { names: [], bytes: bytes(body.output[2]!), hidden: 'input', images: [] },
+        { names: ['cmp_1'], bytes: bytes(body.output[3]!), hidden: 'output', images: [] },
+      ],
+    });
+    expect(meter('responses', { ...body, store: false }).kept?.id).toBeNull();
   });
 
   it('reads a completion without details as one without cached or reasoning tokens', () => {
@@ -70,6 +96,7 @@ describe('meterJson', () => {
       state: 'broken',
       model: null,
       serviceTier: null,
+      kept: null,
     });
   });
 
@@ -109,7 +136,8 @@ describe('meterJson', () => {
   it.each(['', 'Bad gateway', '[]', 'null', '{"usage":[]}', '{"usage":null}', '{"model":5}'])(
     'reads nothing into %j',
     (body) => {
-      const nothing = { usage: null, usageAtLeast: null, state: 'broken', model: null, serviceTier: null };
+      const unnamed = { model: null, serviceTier: null, kept: null };
+      const nothing = { usage: null, usageAtLeast: null, state: 'broken', ...unnamed };
       expect(meter('chat.completions', body)).toEqual(nothing);
       expect(meter('embeddings', body)).toEqual(nothing);
     },

@@ -53,6 +53,7 @@ const resource = z.enum([
   'session',
   'admin_key',
   'store',
+  'object',
 ]);
 
 export const AuditQuery = pageQuery.extend({

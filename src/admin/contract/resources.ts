@@ -3,6 +3,7 @@
  * changes one; for limits also how far one is used, and what one would do.
  */
 import { z } from 'zod';
+import { OBJECT_KINDS } from '../../domain/kept.ts';
 import { ENFORCEMENTS, METERS } from '../../domain/limit.ts';
 import { CLIENT_GONE } from '../../domain/upstream.ts';
 import {
@@ -305,3 +306,23 @@ export const NewPlan = z
 export const PlanChange = changes({ grants: planGrants, limits: planLimits, models: planModels }).meta({
   id: 'PlanChange',
 });
+
+/** An object of the upstream's that was made without Tollgate. */
+export const NewKeptObject = z
+  .strictObject({
+    kind: z.enum(OBJECT_KINDS),
+    id: z
+      .string()
+      .regex(/^[\w.:-]{1,256}$/, 'must be the object\'s id, such as "conv_…"')
+      .meta({ description: 'As the upstream names it' }),
+    team_id: teamId,
+    max_tokens: z.number().int().min(0).max(1_000_000_000).nullable().default(null).meta({
+      description:
+        "The most that it is as input of any model; 0 for one that is empty. Null: not known, so calls with it hold the model's window",
+    }),
+  })
+  .meta({ id: 'NewKeptObject' });
+
+export const KeptObject = z
+  .strictObject({ kind: z.enum(OBJECT_KINDS), id: z.string(), team_id: id, created_at: instant })
+  .meta({ id: 'KeptObject' });

@@ -25,6 +25,7 @@ const RESOURCES = [
   'session',
   'admin_key',
   'store',
+  'object',
 ];
 
 export function AuditPage() {

@@ -3,6 +3,7 @@ import type { Denial, ReservationRequest } from '../../admission/decide.ts';
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError } from '../../domain/errors.ts';
 import { type Estimate, outputTokensUpTo, smallestClaim } from '../../domain/estimate.ts';
+import type { KeptInput } from '../../domain/kept.ts';
 import type { Operation } from '../../domain/operation.ts';
 import type { RateCard } from '../../domain/price.ts';
 import { NOTHING_USED } from '../../domain/quantities.ts';
@@ -86,6 +87,8 @@ export interface Reserved {
   /** The limit of hosted tool calls that was written in; null: none. */
   readonly maxToolCalls: number | null;
   readonly outgoing: OutgoingRequest;
+  /** What of its input the upstream keeps; null: nothing. */
+  readonly kept: KeptInput | null;
 }
 
 /** Under which rules a hold was taken: they may have changed while the body came or the call waited. */
@@ -151,6 +154,7 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     includeUsage,
     maxToolCalls,
     outgoing,
+    kept: request.operation.kept,
   };
 }
 

@@ -11,6 +11,7 @@ import { StreamMeter } from '../../openai/usage/stream.ts';
 import { isOpenAiError } from '../../openai/wire/errors.ts';
 import { type Counted, count } from '../counted.ts';
 import type { GatewayDeps } from '../deps.ts';
+import { keep } from '../recall.ts';
 import type { UpstreamResponse } from '../respond.ts';
 import { type Forwarded, isEventStream } from './forward.ts';
 import type { Reserved } from './reserve.ts';
@@ -48,6 +49,7 @@ export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Se
     cost,
     priceId,
   };
+  if (reserved.kept !== null) reserved.hold.object = keep(deps, reserved, metered, settled);
   deps.ledger.settle(reserved.hold, settled);
   if (outcome === 'unknown' || deps.breaker.watched > 0) informBreaker(deps, reserved, settled);
   reserved.call.ended('settle');
@@ -88,7 +90,7 @@ function headerOf(response: UpstreamResponse, name: string): string | null {
   return value === undefined ? null : String(value).slice(0, 200);
 }
 
-const NOTHING = { usage: null, usageAtLeast: null, serviceTier: null, model: null };
+const NOTHING = { usage: null, usageAtLeast: null, serviceTier: null, model: null, kept: null };
 const BROKEN: MeteredResponse = { ...NOTHING, state: 'broken' };
 /** It came whole, and cannot be read: compressed in an unknown way, or too large. */
 const UNREADABLE: MeteredResponse = { ...NOTHING, state: 'complete' };

@@ -8,7 +8,7 @@ import {
   readPromptCache,
   readTextModel,
 } from '../body.ts';
-import { readInput, readSearchModel, readTools, refuseStored } from '../prompt.ts';
+import { readInput, readReference, readSearchModel, readTools } from '../prompt.ts';
 import { CONVERSATION_FIELDS, LONG_OUTPUT, metered, RESPONSE_USAGE, SHARED_FIELDS } from './descriptor.ts';
 
 /** The least `max_output_tokens` that the API accepts (its published schema). */
@@ -57,9 +57,7 @@ function readResponses(fields: Fields): Bounds {
   if (fields.boolean('background')) {
     fields.unbounded('background', 'a background response may end without reporting its usage');
   }
-  for (const name of ['previous_response_id', 'conversation']) {
-    if (isSet(fields.json[name])) refuseStored(fields, name);
-  }
+  readKept(fields);
   if (fields.object('prompt') !== null) fields.boundByWindow('prompt');
   readContextManagement(fields);
   readTextModel(fields);
@@ -72,7 +70,30 @@ function readResponses(fields: Fields): Bounds {
     fields.invalid('instructions', "'instructions' must be a string.");
   }
   readInput(fields);
-  return { outputTokensLimit, choices: 1, extraOutputTokens: 0 };
+  return { outputTokensLimit, choices: 1, extraOutputTokens: 0, keeps: readKeeps(fields) };
+}
+
+/** What of the input the upstream has already. */
+function readKept(fields: Fields): void {
+  const { previous_response_id: previous, conversation } = fields.json;
+  if (isSet(previous)) readReference(fields, 'response', previous, 'previous_response_id');
+  if (!isSet(conversation)) return;
+  const id = isObject(conversation) ? conversation.id : conversation;
+  const param = isObject(conversation) ? 'conversation.id' : 'conversation';
+  if (isSet(previous)) {
+    fields.invalid('conversation', "'conversation' and 'previous_response_id' exclude each other.");
+  } else readReference(fields, 'conversation', id, param);
+}
+
+/** What the upstream keeps of this call: its response, unless the client says otherwise. */
+function readKeeps(fields: Fields): NonNullable<Bounds['keeps']> {
+  const { store, truncation, context_management: management, reasoning } = fields.json;
+  const context = isObject(reasoning) ? reasoning.context : null;
+  return {
+    isStored: store !== false,
+    isCut: (isSet(truncation) && truncation !== 'disabled') || isSet(management),
+    reasoningContext: context === 'all_turns' || context === 'current_turn' ? context : null,
+  };
 }
 
 function isSet(value: Json | undefined): boolean {

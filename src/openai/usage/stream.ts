@@ -4,8 +4,10 @@
  * What a name looks like inside a string does not matter: there its quotes are escaped, and what matches all the same
  * is parsed before it is believed.
  */
+import type { KeptAnswer } from '../../domain/kept.ts';
 import type { AnswerState, MeteredResponse, Usage } from '../../domain/usage.ts';
 import { isObject, type Json, type JsonObject } from '../body.ts';
+import { readAnswer } from '../kept.ts';
 import type { UsagePlace } from '../operations/descriptor.ts';
 import { meterObject, readUsage, stateOf } from '../response.ts';
 import { isDeclined } from '../wire/errors.ts';
@@ -72,6 +74,9 @@ export class StreamMeter {
   /** The usage chunk was removed and its blank line is still to come. */
   #dropBlankLine = false;
   #model: string | null = null;
+  /** The first lines of a stream of a response, which name it. */
+  #first: Buffer = NONE;
+  #kept: KeptAnswer | null = null;
   #serviceTier: string | null = null;
   #usage: Usage | null = null;
   #searches = 0;
@@ -135,7 +140,15 @@ export class StreamMeter {
       ...(this.#searches === 0 ? null : { searches: this.#searches }),
       serviceTier: this.#serviceTier,
       model: this.#model,
+      kept: this.#kept ?? this.#begun(),
     };
+  }
+
+  /** A response that broke off has its id from its first event, and may be kept all the same. */
+  #begun(): KeptAnswer | null {
+    const at = this.#first.indexOf(OPENING_BRACE);
+    const event = at === -1 ? null : parseLine(this.#first, at);
+    return event !== null && isObject(event.response) ? readAnswer(event.response) : null;
   }
 
   #state(): AnswerState {
@@ -203,6 +216,7 @@ export class StreamMeter {
     this.#last = lines;
     this.counter?.add(lines);
     if (this.#place.stream === 'terminal_event') {
+      if (this.#first.length === 0 && !this.#completed && lines.includes(OPENING_BRACE)) this.#first = lines;
       this.#meterResponseEvents(lines);
       return lines;
     }
@@ -265,10 +279,13 @@ export class StreamMeter {
   }
 
   #meterTerminal(isFailure: boolean, response: JsonObject): void {
-    const { usage, state, searches = 0 } = meterObject(this.#place, response, stateOf(this.#place, response));
+    const metered = meterObject(this.#place, response, stateOf(this.#place, response));
+    const { usage, state, searches = 0, kept } = metered;
     this.#searches = searches;
     this.#named(response);
     this.#completed = true;
+    this.#kept = kept;
+    this.#first = NONE;
     this.#usage = usage;
     this.#usageIsAll = usage !== null;
     if (isFailure || state === 'failed' || state === 'declined')

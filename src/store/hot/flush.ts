@@ -16,6 +16,7 @@ import { assertLive, readHistory, StoreWentBack } from './history.ts';
 import { endHolds, keepHolds } from './holds.ts';
 import { endLeases, fence, noteEnd } from './instances.ts';
 import { moveCounters, movesOf } from './move-counters.ts';
+import { keepObjects } from './objects.ts';
 import { type AtPlace, atPlaces, isAt, type Place, placesOf } from './places.ts';
 import { isRowError, keepAside, sendApart } from './quarantine.ts';
 import { addRollups } from './rollups.ts';
@@ -300,6 +301,7 @@ async function insertEvents(tx: TransactionSql, part: Part): Promise<Set<string>
   const inserted = new Set(rows.map((row) => row.id));
   const fresh = events.filter((event) => inserted.has(event.id));
   await charge(tx, part, fresh);
+  await keepObjects(tx, fresh);
   return inserted;
 }
 

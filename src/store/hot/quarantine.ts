@@ -7,6 +7,7 @@
 import type { TeamId } from '../../domain/ids.ts';
 import { type Sql, sqlState, type TransactionSql } from '../database.ts';
 import type { FlushEvent } from './batch.ts';
+import { keepObjects } from './objects.ts';
 import { addRollups } from './rollups.ts';
 
 /** Data that does not fit its type, a broken constraint, a limit of Postgres: sent again it fails again. */
@@ -100,5 +101,6 @@ async function restore(tx: TransactionSql, teamId: TeamId, id: string): Promise<
       on conflict do nothing returning *),
     ${addRollups(tx)}
     select id from fresh`;
+  if (rows.length > 0) await keepObjects(tx, [{ id, teamId, json: row.event }]);
   return rows.length;
 }

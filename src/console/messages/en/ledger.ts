@@ -191,6 +191,7 @@ export const ledger = {
       session: 'Session',
       admin_key: 'Admin key',
       store: 'Database',
+      object: 'Kept object',
     } as Record<string, string>,
     actions: {
       create: 'created',

@@ -195,6 +195,7 @@ export const ledger: Ledger = {
       session: '会话',
       admin_key: '管理密钥',
       store: '数据库',
+      object: '上游保存的对象',
     },
     actions: {
       create: '创建',

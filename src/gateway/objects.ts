@@ -1,0 +1,53 @@
+/**
+ * What the upstream keeps, as the gateway reaches it: the store that all instances share, and the memory of this one.
+ */
+import { LRUCache } from 'lru-cache';
+import type { TeamId } from '../domain/ids.ts';
+import type { ConversationCall, KeptResponse } from '../domain/kept.ts';
+import type { ConversationView, FoundResponse } from '../store/hot/objects.ts';
+
+/** What recall needs of the store. */
+export interface ObjectStore {
+  findResponses(teamId: TeamId, names: readonly string[]): Promise<FoundResponse[]>;
+  beginConversationCall(
+    teamId: TeamId,
+    conversationId: string,
+    callId: string,
+    call: Omit<ConversationCall, 'addedBefore'>,
+  ): Promise<ConversationView | null>;
+  cancelConversationCall(teamId: TeamId, conversationId: string, callId: string): Promise<void>;
+}
+
+export interface Remembered {
+  readonly response: KeptResponse;
+  /** Its item of that name; null: the name is its own. */
+  readonly item: KeptResponse['items'][number] | null;
+}
+
+/** Names, and what stands behind them in images and items: some tens of megabytes. */
+const NAMES_MAX = 50_000;
+const PARTS_MAX = 500_000;
+
+/** What passed through this instance lately. Only makes the way to Postgres shorter, but for what is kept by clients alone. */
+export class ObjectMemory {
+  readonly #known = new LRUCache<string, Remembered>({
+    max: NAMES_MAX,
+    maxSize: PARTS_MAX,
+    sizeCalculation: ({ response }) => 1 + response.items.length + response.history.images.length,
+  });
+
+  find(teamId: TeamId, name: string): Remembered | null {
+    return this.#known.get(`${teamId} ${name}`) ?? null;
+  }
+
+  /** @param id null: only encrypted content may come again, because the upstream keeps nothing */
+  add(teamId: TeamId, id: string | null, response: KeptResponse): void {
+    if (id !== null) this.#known.set(`${teamId} ${id}`, { response, item: null });
+    for (const item of response.items) {
+      for (const name of item.names) {
+        if (id === null && !name.startsWith('seal:')) continue;
+        this.#known.set(`${teamId} ${name}`, { response, item });
+      }
+    }
+  }
+}

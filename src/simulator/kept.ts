@@ -1,0 +1,124 @@
+/**
+ * What the simulated API keeps: responses, their items, conversations, and what is in encrypted reasoning. All of it is
+ * read again, and billed, when a later request names it.
+ */
+import { type ApiError, invalidRequest } from './errors.ts';
+import { isObject, type JsonObject } from './fields.ts';
+import { type InputSize, measure } from './input.ts';
+import type { Random } from './random.ts';
+
+/** An item of a conversation, with the reasoning behind it that nothing in it shows. */
+export interface KeptItem {
+  item: JsonObject;
+  reasoningTokens: number;
+}
+
+/**
+ * What of earlier reasoning a model is given again. `random`: of each item at random, and no response says. Of the other
+ * two the response says which.
+ */
+export type ReasoningContext = 'all_turns' | 'current_turn' | 'random';
+
+/** Of these, the oldest are forgotten. */
+const RESPONSES_MAX = 20_000;
+
+export class KeptState {
+  readonly #responses = new Map<string, { previous: string | null; items: KeptItem[] }>();
+  readonly #items = new Map<string, KeptItem>();
+  readonly #conversations = new Map<string, KeptItem[]>();
+  readonly #sealed = new Map<string, number>();
+
+  addConversation(id: string, items: readonly JsonObject[]): void {
+    this.#conversations.set(
+      id,
+      items.map((item) => ({ item, reasoningTokens: 0 })),
+    );
+  }
+
+  hasConversation(id: string): boolean {
+    return this.#conversations.has(id);
+  }
+
+  seal(content: string, reasoningTokens: number): void {
+    this.#sealed.set(content, reasoningTokens);
+  }
+
+  /** Keeps what a response leaves: its own input and its output, in its conversation, or behind the response before it. */
+  addResponse(id: string, body: JsonObject, input: readonly KeptItem[], output: readonly KeptItem[]): void {
+    const items = [...input, ...output];
+    const conversation = conversationOf(body);
+    if (conversation !== null) this.#conversations.get(conversation)?.push(...items);
+    if (body.store === false) return;
+    const previous = typeof body.previous_response_id === 'string' ? body.previous_response_id : null;
+    this.#responses.set(id, { previous, items });
+    for (const kept of output) this.#items.set(String(kept.item.id), kept);
+    const [oldest] = this.#responses.keys();
+    if (this.#responses.size <= RESPONSES_MAX || oldest === undefined) return;
+    for (const { item } of this.#responses.get(oldest)?.items ?? []) this.#items.delete(String(item.id));
+    this.#responses.delete(oldest);
+  }
+
+  /** What stands before a request's own input. */
+  historyOf(body: JsonObject): KeptItem[] | ApiError {
+    const conversation = conversationOf(body);
+    if (conversation !== null) {
+      const message = `Conversation with id '${conversation}' not found.`;
+      return (
+        this.#conversations.get(conversation)?.slice() ?? invalidRequest(message, 'conversation', null, 404)
+      );
+    }
+    const parts: KeptItem[][] = [];
+    let next = body.previous_response_id;
+    while (typeof next === 'string') {
+      const response = this.#responses.get(next);
+      if (response === undefined) {
+        const message = `Previous response with id '${next}' not found.`;
+        return invalidRequest(message, 'previous_response_id', 'previous_response_not_found');
+      }
+      parts.unshift(response.items);
+      next = response.previous;
+    }
+    return parts.flat();
+  }
+
+  /** An item of a request, with what is kept behind it. */
+  itemOf(item: JsonObject): KeptItem | ApiError {
+    const { type, id, encrypted_content: sealed } = item;
+    if (type === 'item_reference' || (type === undefined && item.role === undefined)) return this.#find(id);
+    if (type !== 'reasoning') return { item, reasoningTokens: 0 };
+    if (typeof sealed !== 'string') return this.#find(id);
+    const reasoningTokens = this.#sealed.get(sealed);
+    if (reasoningTokens !== undefined) return { item, reasoningTokens };
+    const message = 'The encrypted content could not be verified.';
+    return invalidRequest(message, 'input', 'invalid_encrypted_content');
+  }
+
+  #find(id: unknown): KeptItem | ApiError {
+    const message = `Item with id '${id}' not found. Items are not persisted when \`store\` is set to false.`;
+    return this.#items.get(String(id)) ?? invalidRequest(message, 'input', null, 404);
+  }
+}
+
+export function conversationOf({ conversation }: JsonObject): string | null {
+  if (typeof conversation === 'string') return conversation;
+  return isObject(conversation) && typeof conversation.id === 'string' ? conversation.id : null;
+}
+
+/** Adds items to what a model reads. */
+export function measureItems(
+  size: InputSize,
+  items: readonly KeptItem[],
+  context: ReasoningContext,
+  random: Random,
+): void {
+  const turn = items.findLastIndex(({ item }) => item.role === 'user');
+  for (const [index, { item, reasoningTokens }] of items.entries()) {
+    const isGiven = context === 'all_turns' || (context === 'current_turn' ? index > turn : random() < 0.5);
+    if (item.type !== 'reasoning') measure(size, item);
+    else if (isGiven) {
+      measure(size, item.summary);
+      size.tokens += reasoningTokens;
+    }
+  }
+  size.messages += items.length;
+}

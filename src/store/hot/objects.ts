@@ -1,0 +1,224 @@
+/**
+ * Objects: what the upstream keeps for a team, and what it weighs. Owns: how a call finds them, how the flush writes them,
+ * and the calls that are under way in a conversation. Invariants: only the team that made an object finds it; a call is
+ * among those of its conversation before it is forwarded, and leaves them in the transaction that inserts its event.
+ */
+
+import { momentOfUuidV7, type TeamId } from '../../domain/ids.ts';
+import {
+  afterCall,
+  afterLostCall,
+  type Conversation,
+  type ConversationCall,
+  type KeptResponse,
+  type RecordedKind,
+} from '../../domain/kept.ts';
+import { retried, type Sql, type TransactionSql } from '../database.ts';
+import {
+  type StoredObject,
+  storedConversation,
+  storedConversationCall,
+  storedObject,
+  storedResponse,
+} from '../stored-json.ts';
+import type { FlushEvent } from './batch.ts';
+
+/**
+ * OpenAI keeps a response for 30 days, and what belongs to a conversation without end (its guide to conversation state,
+ * read in November 2026).
+ */
+export const RESPONSE_MS = 30 * 24 * 60 * 60 * 1000;
+/** Of what has no end; lies in the partition `objects_kept`. */
+export const NO_END_MS = Date.UTC(9999, 11, 31);
+
+/** By then a call is over, whatever became of it: the API ends its requests within minutes. */
+const CALL_OVER = '24 hours';
+
+export interface FoundResponse {
+  id: string;
+  response: KeptResponse;
+}
+
+/** Finds the responses of a team that bear one of the names, or have an item that does. */
+async function findResponses(sql: Sql, teamId: TeamId, names: readonly string[]): Promise<FoundResponse[]> {
+  const rows = await sql<{ id: string; weight: unknown }[]>`
+    select id, weight from objects
+    where team_id = ${teamId} and kind = 'response' and expires_at > tollgate_now()
+      and (id = any(${[...names]}::text[]) or names && ${[...names]}::text[])`;
+  return rows.flatMap(({ id, weight }) => {
+    const read = storedResponse.safeParse(weight);
+    return read.success ? [{ id, response: read.data }] : [];
+  });
+}
+
+/** A conversation as it was before a call began in it. */
+export interface ConversationView {
+  conversation: Conversation;
+  /** Calls that may be under way in it on any replica, the new one not among them. */
+  calls: ConversationCall[];
+}
+
+/**
+ * Adds a call to those of its conversation. Returns what was there before; null: the team has no such conversation.
+ */
+async function beginConversationCall(
+  sql: Sql,
+  teamId: TeamId,
+  conversationId: string,
+  callId: string,
+  call: Omit<ConversationCall, 'addedBefore'>,
+): Promise<ConversationView | null> {
+  return await sql.begin(async (tx) => {
+    const before = await lockConversation(tx, teamId, conversationId);
+    if (before === null) return null;
+    const conversation = await endLostCalls(tx, teamId, conversationId, before);
+    const rows = await tx<{ weight: unknown }[]>`
+      select weight from conversation_calls where team_id = ${teamId} and conversation_id = ${conversationId}`;
+    const own: ConversationCall = { ...call, addedBefore: conversation.addedTokens };
+    await tx`
+      insert into conversation_calls (team_id, conversation_id, id, started_at, weight)
+      values (${teamId}, ${conversationId}, ${callId}, tollgate_now(), ${JSON.stringify(own)}::text::jsonb)`;
+    return { conversation, calls: rows.map(({ weight }) => storedConversationCall.parse(weight)) };
+  });
+}
+
+/** Takes back a call that was not forwarded. */
+async function cancelConversationCall(
+  sql: Sql,
+  teamId: TeamId,
+  conversationId: string,
+  callId: string,
+): Promise<void> {
+  await sql`
+    delete from conversation_calls
+    where team_id = ${teamId} and conversation_id = ${conversationId} and id = ${callId}`;
+}
+
+async function lockConversation(
+  tx: TransactionSql,
+  teamId: TeamId,
+  conversationId: string,
+): Promise<Conversation | null> {
+  const [row] = await tx<{ weight: unknown }[]>`
+    select weight from objects where team_id = ${teamId} and kind = 'conversation' and id = ${conversationId} for update`;
+  return row ? storedConversation.parse(row.weight) : null;
+}
+
+async function writeConversation(
+  tx: TransactionSql,
+  teamId: TeamId,
+  conversationId: string,
+  conversation: Conversation,
+): Promise<void> {
+  await tx`
+    update objects set weight = ${JSON.stringify(conversation)}::text::jsonb
+    where team_id = ${teamId} and kind = 'conversation' and id = ${conversationId}`;
+}
+
+async function endLostCalls(
+  tx: TransactionSql,
+  teamId: TeamId,
+  conversationId: string,
+  before: Conversation,
+): Promise<Conversation> {
+  const lost = await tx<{ weight: unknown }[]>`
+    delete from conversation_calls
+    where team_id = ${teamId} and conversation_id = ${conversationId}
+      and started_at < tollgate_now() - ${CALL_OVER}::interval
+    returning weight`;
+  if (lost.length === 0) return before;
+  let conversation = before;
+  for (const { weight } of lost)
+    conversation = afterLostCall(conversation, storedConversationCall.parse(weight));
+  await writeConversation(tx, teamId, conversationId, conversation);
+  return conversation;
+}
+
+type EventRow = Pick<FlushEvent, 'id' | 'teamId' | 'json'>;
+
+/** Only an event that left something upstream ends in two braces: that is its last member (ledger/events.ts). */
+function objectOf({ json }: EventRow): StoredObject | null {
+  if (!json.endsWith('}}')) return null;
+  const read = storedObject.safeParse((JSON.parse(json) as { object?: unknown }).object);
+  return read.success ? read.data : null;
+}
+
+/** Writes what new events left upstream, in their transaction. */
+export async function keepObjects(tx: TransactionSql, events: readonly EventRow[]): Promise<void> {
+  const kept = events.flatMap((event) => {
+    const object = objectOf(event);
+    return object === null ? [] : [{ event, object }];
+  });
+  if (kept.length === 0) return;
+  const rows = kept.flatMap(({ event, object }) => rowOf(event, object));
+  if (rows.length > 0) {
+    await tx`
+      insert into objects
+      select * from json_populate_recordset(null::objects, ${JSON.stringify(rows)}::text::json)
+      on conflict do nothing`;
+  }
+  // In one order, like all locks.
+  const ended = kept.flatMap(({ event: { teamId }, object: { conversation, response } }) =>
+    conversation === null ? [] : [{ teamId, ...conversation, response }],
+  );
+  ended.sort((a, b) => (a.teamId + a.id < b.teamId + b.id ? -1 : 1));
+  for (const { teamId, id, call, response } of ended) await endCall(tx, teamId, id, call, response);
+}
+
+function rowOf({ id: eventId, teamId }: EventRow, { id, response, conversation }: StoredObject) {
+  if (id === null || response === null) return [];
+  const createdMs = momentOfUuidV7(eventId);
+  return [
+    {
+      team_id: teamId,
+      kind: 'response' satisfies RecordedKind,
+      id,
+      created_at: new Date(createdMs).toISOString(),
+      expires_at: new Date(conversation === null ? createdMs + RESPONSE_MS : NO_END_MS).toISOString(),
+      names: response.items.flatMap((item) => item.names),
+      weight: response,
+    },
+  ];
+}
+
+async function endCall(
+  tx: TransactionSql,
+  teamId: TeamId,
+  conversationId: string,
+  callId: string,
+  response: KeptResponse | null,
+): Promise<void> {
+  const conversation = await lockConversation(tx, teamId, conversationId);
+  const [row] = await tx<{ weight: unknown }[]>`
+    delete from conversation_calls
+    where team_id = ${teamId} and conversation_id = ${conversationId} and id = ${callId} returning weight`;
+  if (conversation === null || row === undefined || response === null) return;
+  const after = afterCall(conversation, storedConversationCall.parse(row.weight), response);
+  await writeConversation(tx, teamId, conversationId, after);
+}
+
+/** The rows of objects, as calls ask for them; each statement is tried again when Postgres asks for it. */
+export class PostgresObjectStore {
+  readonly #sql: Sql;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  findResponses(teamId: TeamId, names: readonly string[]): Promise<FoundResponse[]> {
+    return retried(() => findResponses(this.#sql, teamId, names));
+  }
+
+  beginConversationCall(
+    teamId: TeamId,
+    conversationId: string,
+    callId: string,
+    call: Omit<ConversationCall, 'addedBefore'>,
+  ): Promise<ConversationView | null> {
+    return retried(() => beginConversationCall(this.#sql, teamId, conversationId, callId, call));
+  }
+
+  cancelConversationCall(teamId: TeamId, conversationId: string, callId: string): Promise<void> {
+    return retried(() => cancelConversationCall(this.#sql, teamId, conversationId, callId));
+  }
+}
