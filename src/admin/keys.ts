@@ -26,9 +26,9 @@ export function keyRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
     { method: 'post', path: '/keys', summary, body: NewKey, response: MadeKey, status: 201 },
     async ({ body }) => {
       const { key, hash, prefix } = makeKey();
-      const { team_id: teamId, name, models } = body;
+      const { team_id: teamId, name, models, on_shortage: onShortage } = body;
       const expiresAt = dateOf(body.expires_at);
-      const row = await createKey(database, { teamId, name, models, expiresAt, hash, prefix });
+      const row = await createKey(database, { teamId, name, models, onShortage, expiresAt, hash, prefix });
       return isApiError(row) ? row : { ...toKey(row), key };
     },
   );
@@ -62,9 +62,10 @@ export function keyRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
     view: toKey,
     list: (page, query) => listKeys(database, { ...page, teamId: query.team_id }),
     find: (id) => findKeyRow(database, id),
-    change: (id, { expires_at, ...change }) =>
+    change: (id, { expires_at, on_shortage: onShortage, ...change }) =>
       changeKey(database, id, {
         ...change,
+        onShortage,
         ...(expires_at === undefined ? {} : { expiresAt: dateOf(expires_at) }),
       }),
     remove: (id) => revokeKey(database, id),
@@ -78,6 +79,7 @@ function toKey(key: KeyRow): z.input<typeof Key> {
     name: key.name,
     prefix: key.prefix,
     models: key.models,
+    on_shortage: key.onShortage,
     created_at: instantOf(key.createdAt),
     expires_at: instantOf(key.expiresAt),
     revoked_at: instantOf(key.revokedAt),

@@ -33,8 +33,8 @@ export function teamRoutes(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
     view: toTeam,
     list: (page) => listTeams(database, page),
     find: (id) => findTeam(database, id),
-    change: (id, { fail_open: failOpen, on_client_gone: onClientGone, ...body }) =>
-      changeTeam(database, id, { ...body, failOpen, onClientGone }),
+    change: (id, { fail_open: failOpen, on_client_gone: onClientGone, on_shortage: onShortage, ...body }) =>
+      changeTeam(database, id, { ...body, failOpen, onClientGone, onShortage }),
     remove: (id) => deleteTeam(database, id),
   });
 }
@@ -47,6 +47,7 @@ function toTeam(team: TeamRow): z.input<typeof Team> {
     unlimited: team.unlimited,
     fail_open: team.failOpen,
     on_client_gone: team.onClientGone,
+    on_shortage: team.onShortage,
     models: team.models,
     grants: team.grants.map((grant) => ({
       id: grant.id,

@@ -8,6 +8,7 @@ import { type CounterSpec, grantCounter, limitCounter, ruleKey } from './counter
 import type { CounterId, EventId, KeyId } from './ids.ts';
 import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type Principal } from './limit.ts';
 import type { PicoUsd } from './money.ts';
+import type { OnShortage } from './open-ended.ts';
 import { includesModel } from './price.ts';
 import { type CounterState, unlent } from './quantities.ts';
 import type { ClientGone } from './upstream.ts';
@@ -48,6 +49,8 @@ export interface Account {
   failOpen: boolean;
   /** What becomes of a call whose client leaves; null: as the upstream is set. */
   onClientGone: ClientGone | null;
+  /** Of open-ended calls, by the key or else its team; null: neither says. */
+  onShortage: OnShortage | null;
   /** Thresholds that its grants and limits have reached. */
   warnings: Warning[];
   /** The team's calls of unknown outcome, the latest of them, as Postgres knew them when the key was read. */

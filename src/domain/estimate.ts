@@ -50,6 +50,8 @@ export interface Estimate {
    * out of date, and not every upstream keeps it.
    */
   readonly outputTokensPerChoice: number | null;
+  /** The fewest output tokens of one choice with which an open-ended call is sent; null: a shortened answer is of use too. */
+  readonly wholeAnswerTokens: number | null;
   /** The model's sourced maximum output of one choice; null: unknown, so an open-ended call needs a written-in limit. */
   readonly maxOutputTokens: number | null;
   /** The most that is written in as the limit of one choice, which then always is; null: the model's maximum, which is not. */
@@ -150,6 +152,7 @@ function estimateOf(
     extraOutputTokens,
     openEnded,
     outputTokensPerChoice: outputTokensLimit ?? (openEnded ? null : 0),
+    wholeAnswerTokens: null,
     maxOutputTokens,
     outputCeiling: null,
     billing,
@@ -390,5 +393,6 @@ export function claimUpTo(estimate: Estimate, outputTokensPerChoice: number): Cl
 
 /** The least with which a call can be admitted: its whole bound, or a useful answer where it set no output limit. */
 export function smallestClaim(estimate: Estimate): Claim {
-  return claimUpTo(estimate, estimate.outputTokensPerChoice ?? SMALLEST_USEFUL_OUTPUT_TOKENS);
+  const { outputTokensPerChoice, wholeAnswerTokens } = estimate;
+  return claimUpTo(estimate, outputTokensPerChoice ?? wholeAnswerTokens ?? SMALLEST_USEFUL_OUTPUT_TOKENS);
 }

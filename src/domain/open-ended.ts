@@ -16,6 +16,13 @@ import { type Claim, UNIT } from './quantities.ts';
 /** Written in where nothing says how much a model can produce and money is plenty. */
 const UNSOURCED_MAX_OUTPUT_TOKENS = 128_000;
 
+/** What becomes of an open-ended call when little money is left: a shorter answer, or a refusal before anything is paid. */
+export const ON_SHORTAGE = ['shorten', 'refuse'] as const;
+export type OnShortage = (typeof ON_SHORTAGE)[number];
+
+/** With this limit an answer counts as whole, where the model could write more. */
+const WHOLE_ANSWER_TOKENS = 8_192;
+
 /** What one budget leaves a call. */
 export interface BudgetRoom {
   meter: Meter;
@@ -36,6 +43,11 @@ export interface OpenEndedRoom {
   last: boolean;
 }
 
+/** The same call, sent with room for a whole answer or not at all. */
+export function unshortened(estimate: Estimate): Estimate {
+  return { ...estimate, wholeAnswerTokens: Math.min(WHOLE_ANSWER_TOKENS, ceilingOf(estimate)) };
+}
+
 /** What to hold for an open-ended call: the smallest of the limits that its budgets allow, in output tokens per choice. */
 export function openEndedClaim(
   estimate: Estimate,
@@ -47,6 +59,7 @@ export function openEndedClaim(
     tokens = Math.min(tokens, shareOf(estimate, pool, load));
     if (pool.maxHold !== null) tokens = Math.min(tokens, tokensFor(estimate, pool.meter, pool.maxHold));
   }
+  tokens = Math.max(tokens, estimate.wholeAnswerTokens ?? 0);
   return { claim: claimUpTo(estimate, tokens), outputTokens: tokens };
 }
 

@@ -2,7 +2,7 @@
 import type { Denial } from '../admission/decide.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
-import { type Estimate, smallestClaim } from '../domain/estimate.ts';
+import { type Estimate, SMALLEST_USEFUL_OUTPUT_TOKENS, smallestClaim } from '../domain/estimate.ts';
 import type { Meter } from '../domain/limit.ts';
 import { formatUsd } from '../domain/money.ts';
 import { outputTokensWithin } from '../domain/open-ended.ts';
@@ -13,11 +13,14 @@ export function errorOfDenial(denial: Denial, estimate: Estimate): ApiError {
     case 'held':
       return apiError(
         'rate_limit_exceeded',
-        'The budget is held by calls in flight; some of it will come back when they settle.',
+        'The budget is held by calls in flight; some of it will come back when they settle.' +
+          (estimate.wholeAnswerTokens === null
+            ? ''
+            : ` With '${SHORTEN}' this call may pass sooner, with fewer output tokens.`),
         { retryAfterMs: denial.retryAfterMs, details: nameOf(denial.counter) },
       );
     case 'rate_limit':
-      return rateLimitReached(denial.counter, denial.remaining, denial.retryAfterMs);
+      return rateLimitReached(denial, estimate);
     case 'too_large':
       return tooLarge(denial.counter, denial.maxHold, estimate);
     case 'too_many_users':
@@ -32,12 +35,29 @@ export function errorOfDenial(denial: Denial, estimate: Estimate): ApiError {
 }
 
 /** A call whose web search is what there is no money for. */
-export function searchTooDear(estimate: Estimate): ApiError {
+export function searchTooDear(denial: Denial, estimate: Estimate): ApiError {
   const needed = claimed('cost_usd', smallestClaim(estimate));
   const message =
     `With a web search this call may cost up to $${formatUsd(needed)}, more than is left: a search reads the model's whole window. ` +
-    "Turn web search off in your client, give a lower 'max_tool_calls', or use a cheaper model; docs/CLIENTS.md says how in each client.";
+    "Turn web search off in your client, give a lower 'max_tool_calls', or use a cheaper model; docs/CLIENTS.md says how in each client." +
+    wayOutOf(denial, estimate);
   return apiError('hold_too_large', message, { param: 'tools' });
+}
+
+const SHORTEN = 'x-tollgate-on-shortage: shorten';
+
+function wayOutOf(denial: Denial, estimate: Estimate): string {
+  if (denial.reason === 'too_large') return shorter(denial.counter.meter, denial.maxHold, estimate);
+  if (denial.reason !== 'insufficient' || denial.counter === null) return '';
+  return shorter(denial.counter.meter, denial.ceiling, estimate);
+}
+
+/** What a call that takes no shortened answer would get with one; empty where that would not pass either. */
+function shorter(meter: Meter, left: bigint, estimate: Estimate): string {
+  if (estimate.wholeAnswerTokens === null) return '';
+  const tokens = outputTokensWithin(meter, estimate, left);
+  if (tokens === null || tokens < SMALLEST_USEFUL_OUTPUT_TOKENS) return '';
+  return ` It takes no shortened answer: with the header '${SHORTEN}' it would pass with at most ${tokens} output tokens.`;
 }
 
 export function ledgerUnavailable(): ApiError {
@@ -68,7 +88,7 @@ function insufficient(counter: CounterSpec | null, ceiling: bigint, estimate: Es
   const needed = claimed(meter, smallestClaim(estimate));
   return apiError(
     'insufficient_quota',
-    `The ${source} has ${say(meter, left)} left, and this call may use up to ${say(meter, needed)}.`,
+    `The ${source} has ${say(meter, left)} left, and this call may use up to ${say(meter, needed)}.${shorter(meter, left, estimate)}`,
     { details: amounts(meter, counter, left, estimate) },
   );
 }
@@ -92,25 +112,32 @@ function tooLarge(counter: CounterSpec, maxHold: bigint, estimate: Estimate): Ap
   return apiError(
     'hold_too_large',
     `One call may hold at most ${say(meter, maxHold)} here, and this one may use up to ` +
-      `${say(meter, claimed(meter, smallestClaim(estimate)))}: lower its output limit or its input.`,
+      `${say(meter, claimed(meter, smallestClaim(estimate)))}: lower its output limit or its input.${shorter(meter, maxHold, estimate)}`,
     {
       details: { ...nameOf(counter), affordable_output_tokens: outputTokensWithin(meter, estimate, maxHold) },
     },
   );
 }
 
-function rateLimitReached(counter: CounterSpec, remaining: bigint, retryAfterMs: number): ApiError {
+function rateLimitReached(
+  { counter, remaining, retryAfterMs }: Extract<Denial, { reason: 'rate_limit' }>,
+  estimate: Estimate,
+): ApiError {
   const { meter, rollingMs, amount } = counter;
   const window = rollingMs === null ? '' : ` in ${rollingMs / 1000} seconds`;
   const kind = meter === 'requests' || meter === 'concurrency' ? 'requests' : 'tokens';
   const left = remaining > 0n ? remaining : 0n;
-  return apiError('rate_limit_exceeded', `The limit of ${say(meter, amount)}${window} is reached.`, {
-    retryAfterMs,
-    details: nameOf(counter),
-    headers: {
-      [`x-ratelimit-limit-${kind}`]: plain(amount),
-      [`x-ratelimit-remaining-${kind}`]: String(left / 1_000_000_000_000n),
-      [`x-ratelimit-reset-${kind}`]: `${retryAfterMs}ms`,
+  return apiError(
+    'rate_limit_exceeded',
+    `The limit of ${say(meter, amount)}${window} is reached.${shorter(meter, left, estimate)}`,
+    {
+      retryAfterMs,
+      details: nameOf(counter),
+      headers: {
+        [`x-ratelimit-limit-${kind}`]: plain(amount),
+        [`x-ratelimit-remaining-${kind}`]: String(left / 1_000_000_000_000n),
+        [`x-ratelimit-reset-${kind}`]: `${retryAfterMs}ms`,
+      },
     },
-  });
+  );
 }

@@ -5,6 +5,7 @@ import { and, asc, eq, isNull, sql } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { asId, type KeyId, type TeamId } from '../domain/ids.ts';
+import type { OnShortage } from '../domain/open-ended.ts';
 import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './changes.ts';
 import type { Database } from './database.ts';
 import { keys } from './schema.ts';
@@ -18,6 +19,8 @@ export interface KeyInput {
   prefix: string;
   /** Null: all models. */
   models: string[] | null;
+  /** Null: as the team says. */
+  onShortage: OnShortage | null;
   expiresAt: Date | null;
 }
 
@@ -61,7 +64,12 @@ export function listKeys(
 export function changeKey(
   database: Database,
   id: KeyId,
-  change: { name?: string | undefined; models?: string[] | null | undefined; expiresAt?: Date | null },
+  change: {
+    name?: string | undefined;
+    models?: string[] | null | undefined;
+    onShortage?: OnShortage | null | undefined;
+    expiresAt?: Date | null;
+  },
 ): Promise<KeyRow | ApiError | null> {
   return changeCatalog(database, async (tx) => {
     const [key] = await tx.select().from(keys).where(eq(keys.id, id));

@@ -3,6 +3,7 @@ import { sql } from 'drizzle-orm';
 import { boolean, check, index, integer, pgTable, text, uuid } from 'drizzle-orm/pg-core';
 import type { GrantId, KeyId, LimitId, SessionId, TeamId } from '../domain/ids.ts';
 import { ENFORCEMENTS, METERS, SUBJECT_TYPES } from '../domain/limit.ts';
+import { ON_SHORTAGE, type OnShortage } from '../domain/open-ended.ts';
 import { SERVICE_TIERS } from '../domain/price.ts';
 import { CLIENT_GONE, type ClientGone } from '../domain/upstream.ts';
 import { storedPriceLines } from './price-lines.ts';
@@ -39,6 +40,8 @@ export const teams = pgTable(
     failOpen: boolean('fail_open').notNull().default(false),
     /** What becomes of a call whose client leaves; null: as the upstream is set. */
     onClientGone: text('on_client_gone').$type<ClientGone>(),
+    /** What becomes of an open-ended call when little money is left; null: its answer is shortened. */
+    onShortage: text('on_shortage').$type<OnShortage>(),
     /** Models that the team's keys may use; null: all. */
     models: text('models').array(),
     createdAt: moment('created_at').notNull(),
@@ -48,7 +51,7 @@ export const teams = pgTable(
     /** The catalog version at which one of its budgets last reached a threshold: its keys tell of it, nothing else changes. */
     warnedAtVersion: count('warned_at_version').notNull().default(0),
   },
-  (table) => [isOneOf(table.onClientGone, CLIENT_GONE)],
+  (table) => [isOneOf(table.onClientGone, CLIENT_GONE), isOneOf(table.onShortage, ON_SHORTAGE)],
 );
 
 export const keys = pgTable(
@@ -65,6 +68,8 @@ export const keys = pgTable(
     /** First characters of the key, to recognise it in lists. */
     prefix: text('prefix').notNull(),
     models: text('models').array(),
+    /** As of teams; null: as the team says. */
+    onShortage: text('on_shortage').$type<OnShortage>(),
     createdAt: moment('created_at').notNull(),
     expiresAt: moment('expires_at'),
     revokedAt: moment('revoked_at'),
@@ -72,7 +77,7 @@ export const keys = pgTable(
     previousHash: text('previous_hash').unique(),
     previousExpiresAt: moment('previous_expires_at'),
   },
-  (table) => [index('keys_team').on(table.teamId)],
+  (table) => [index('keys_team').on(table.teamId), isOneOf(table.onShortage, ON_SHORTAGE)],
 );
 
 export const limits = pgTable(

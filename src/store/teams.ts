@@ -5,6 +5,7 @@ import { and, asc, eq, inArray, isNull, ne } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { asId, type GrantId, type LimitId, type TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
+import type { OnShortage } from '../domain/open-ended.ts';
 import type { ClientGone } from '../domain/upstream.ts';
 import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './changes.ts';
 import { type Database, sqlState, type Transaction } from './database.ts';
@@ -119,7 +120,7 @@ async function withGrants(database: Database, rows: (typeof teams.$inferSelect)[
 
 /**
  * Renames a team, changes its models, lets it spend without a grant or limit, lets its calls go on while Postgres is
- * away, or says what becomes of calls whose client leaves.
+ * away, or says what becomes of calls whose client leaves and of open-ended ones when little money is left.
  */
 export async function changeTeam(
   database: Database,
@@ -129,6 +130,7 @@ export async function changeTeam(
     unlimited?: boolean | undefined;
     failOpen?: boolean | undefined;
     onClientGone?: ClientGone | null | undefined;
+    onShortage?: OnShortage | null | undefined;
     models?: string[] | null | undefined;
   },
 ): Promise<TeamRow | ApiError | null> {

@@ -100,3 +100,30 @@ test('a key that does not exist or was revoked is not rotated (404, 409)', async
     });
   }
 });
+
+test('a key says what becomes of a call when little money is left, or leaves it to its team', async () => {
+  const ofKey = async (text: unknown) => (await find(text))?.account.onShortage;
+  const made = await admin.make('/keys', { team_id: team.id, name: 'agent', on_shortage: 'refuse' });
+  expect(made).toMatchObject({ on_shortage: 'refuse' });
+  expect(await ofKey(made.key)).toBe('refuse');
+  const plain = await admin.make('/keys', { team_id: team.id, name: 'plain' });
+  expect(plain).toMatchObject({ on_shortage: null });
+  expect(await ofKey(plain.key)).toBeNull();
+  const path = `/teams/${team.id}`;
+  expect((await admin.ask('PATCH', path, { on_shortage: 'refuse' })).body).toMatchObject({
+    on_shortage: 'refuse',
+  });
+  expect(await ofKey(plain.key)).toBe('refuse');
+  const shorten = await admin.ask('PATCH', `/keys/${made.id}`, { on_shortage: 'shorten' });
+  expect(shorten.body).toMatchObject({ on_shortage: 'shorten', name: 'agent' });
+  expect(await ofKey(made.key)).toBe('shorten');
+  await admin.ask('PATCH', `/keys/${made.id}`, { name: 'renamed' });
+  expect(await ofKey(made.key)).toBe('shorten');
+  await admin.ask('PATCH', `/keys/${made.id}`, { on_shortage: null });
+  expect(await ofKey(made.key)).toBe('refuse');
+  for (const where of [path, `/keys/${made.id}`]) {
+    expect((await admin.ask('PATCH', where, { on_shortage: 'deny' })).status).toBe(400);
+  }
+  await admin.ask('PATCH', path, { on_shortage: null });
+  expect(await ofKey(made.key)).toBeNull();
+});

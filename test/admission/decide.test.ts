@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { type DenialInput, decide, decideDenial, retryAfterMs } from '../../src/admission/decide.ts';
 import type { LeasedPool } from '../../src/admission/leases.ts';
 import { usd } from '../../src/domain/money.ts';
+import { unshortened } from '../../src/domain/open-ended.ts';
 import { accountOf } from '../support/accounts.ts';
 import { openEstimate } from '../support/estimates.ts';
 import { fixedRequest } from '../support/test-ledger.ts';
@@ -86,6 +87,24 @@ test('an open-ended call holds a share that falls as its team is busier, and its
     { kind: 'admit', outputLimit: null },
     { kind: 'admit', outputLimit: 10_000 },
   ]);
+});
+
+test('an open-ended call that takes no shortened answer waits where another one takes what is left', () => {
+  const options = { inputTokens: 10, inputCost: 0n, perToken: usd('0.01'), maxOutputTokens: 128_000 };
+  const shortened = openEstimate(options);
+  const sizeOf = (estimate: typeof shortened) =>
+    fixedRequest(account, 0n, { size: { type: 'open_ended', estimate } });
+  const pool = poolWith('team', { amount: usd('50.00'), here: usd('50.00') });
+  expect(decide(sizeOf(shortened), [pool], true, calm)).toMatchObject({ kind: 'admit', outputLimit: 5000 });
+  expect(decide(sizeOf(unshortened(shortened)), [pool], true, calm)).toEqual({ kind: 'wait' });
+  const enough = poolWith('team', { amount: usd('81.92'), here: usd('81.92') });
+  expect(decide(sizeOf(unshortened(shortened)), [enough], true, calm)).toMatchObject({
+    kind: 'admit',
+    outputLimit: 8192,
+  });
+  const capped = poolWith('team', { amount: usd('900.00'), here: usd('900.00') }, { maxHold: usd('50.00') });
+  expect(decide(sizeOf(shortened), [capped], true, calm)).toMatchObject({ outputLimit: 5000 });
+  expect(decide(sizeOf(unshortened(shortened)), [capped], true, calm)).toMatchObject({ reason: 'too_large' });
 });
 
 function denialOf(pools: LeasedPool[], smallest: bigint, changes: Partial<DenialInput> = {}) {

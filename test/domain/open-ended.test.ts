@@ -1,8 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { costUpTo, type Estimate, SMALLEST_USEFUL_OUTPUT_TOKENS } from '../../src/domain/estimate.ts';
+import {
+  costUpTo,
+  type Estimate,
+  SMALLEST_USEFUL_OUTPUT_TOKENS,
+  smallestClaim,
+} from '../../src/domain/estimate.ts';
 import { usd } from '../../src/domain/money.ts';
-import { openEndedClaim } from '../../src/domain/open-ended.ts';
+import { openEndedClaim, unshortened } from '../../src/domain/open-ended.ts';
 
 /** $1 a 1,000 output tokens, after an input of one cent. */
 function open(maxOutputTokens: number | null): Estimate {
@@ -14,6 +19,7 @@ function open(maxOutputTokens: number | null): Estimate {
     extraOutputTokens: 0,
     openEnded: true,
     outputTokensPerChoice: null,
+    wholeAnswerTokens: null,
     maxOutputTokens,
     outputCeiling: null,
     billing: { fixed: 10 ** 10, perOutputToken: 10 ** 9, denominator: 1, exact: null },
@@ -62,6 +68,18 @@ test('the last open-ended call is never sized above what is left', () => {
       expect(tokens).toBeGreaterThanOrEqual(SMALLEST_USEFUL_OUTPUT_TOKENS);
     }),
   );
+});
+
+test('a call that takes no shortened answer never holds less than a whole one', () => {
+  const whole = (max: number | null, room: string, last: boolean) =>
+    sized(unshortened(open(max)), usd(room), usd('200.00'), 100, last);
+  expect(whole(128_000, '1.01', true)).toBe(8192);
+  expect(whole(128_000, '1.01', false)).toBe(8192);
+  expect(whole(null, '0.02', true)).toBe(8192);
+  expect(whole(4096, '1.01', true)).toBe(4096);
+  expect(sized(unshortened(open(128_000)), usd('3200.00'), usd('3200.00'), 0, false)).toBe(99_990);
+  expect(smallestClaim(unshortened(open(128_000))).output_tokens).toBe(8192);
+  expect(smallestClaim(open(128_000)).output_tokens).toBe(SMALLEST_USEFUL_OUTPUT_TOKENS);
 });
 
 test('a lone call on a small budget gets nearly all of it', () => {

@@ -61,6 +61,14 @@ it.each([
   },
 );
 
+it('what the call says of a shortage stays here', async () => {
+  const { key } = await recorded.team({ grantUsd: '18.00' });
+  const body = { model: 'gpt-4o-mini', messages: MESSAGES };
+  const answer = await recorded.post(key, '/chat/completions', body, { 'x-tollgate-on-shortage': 'refuse' });
+  expect(answer.status).toBe(200);
+  expect(JSON.stringify(recorder.seen.at(-1))).not.toContain('on-shortage');
+});
+
 it('a call that can afford its model’s maximum output is forwarded unchanged', async () => {
   const { told, sent, event } = await limited('18.00', '/chat/completions', {
     model: 'gpt-4o-mini',

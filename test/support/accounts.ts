@@ -15,6 +15,7 @@ export function accountOf(changes: Partial<Account> & { teamId?: string; keyId?:
     unlimited: false,
     failOpen: false,
     onClientGone: null,
+    onShortage: null,
     warnings: [],
     unknown: [],
     ...rest,

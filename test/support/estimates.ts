@@ -20,6 +20,7 @@ export function openEstimate(options: OpenEstimateOptions): Estimate {
     extraOutputTokens: 0,
     openEnded: true,
     outputTokensPerChoice: null,
+    wholeAnswerTokens: null,
     maxOutputTokens,
     outputCeiling: null,
     billing: { fixed: Number(inputCost), perOutputToken: Number(perToken), denominator: 1, exact: null },

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { OBJECT_KINDS } from '../../domain/kept.ts';
 import { ENFORCEMENTS, METERS } from '../../domain/limit.ts';
+import { ON_SHORTAGE } from '../../domain/open-ended.ts';
 import { CLIENT_GONE } from '../../domain/upstream.ts';
 import {
   amount,
@@ -30,6 +31,11 @@ function isNotEmpty(body: object): boolean {
   return Object.keys(body).length > 0;
 }
 
+const onShortage = z.enum(ON_SHORTAGE);
+const keyOnShortage = onShortage.nullable().meta({
+  description: 'Of its calls without an output limit: shorten or refuse. Null: as the team says',
+});
+
 export const Team = z
   .strictObject({
     id,
@@ -38,6 +44,7 @@ export const Team = z
     unlimited: z.boolean(),
     fail_open: z.boolean(),
     on_client_gone: z.enum(CLIENT_GONE).nullable(),
+    on_shortage: onShortage.nullable(),
     models: z.array(z.string()).nullable(),
     grants: z.array(
       z.strictObject({ id, amount_usd: money, starts_at: instant, expires_at: instant.nullable() }),
@@ -66,6 +73,10 @@ export const TeamChange = changes({
     description:
       'What becomes of a call whose client leaves: finish (its cost is known) or cancel. Null: as the upstream is set',
   }),
+  on_shortage: onShortage.nullable().meta({
+    description:
+      'What becomes of a call without an output limit when little money is left: shorten its answer, or refuse it before anything is paid. Null: shorten',
+  }),
   models: modelNames.nullable(),
 }).meta({
   id: 'TeamChange',
@@ -77,6 +88,7 @@ const keyFields = {
   name: z.string(),
   prefix: z.string(),
   models: z.array(z.string()).nullable(),
+  on_shortage: onShortage.nullable(),
   created_at: instant,
   expires_at: instant.nullable(),
   revoked_at: instant.nullable(),
@@ -97,6 +109,7 @@ export const NewKey = z
     models: modelNames.nullable().default(null).meta({
       description: 'Models that the key may use; a name allows its snapshots too. Null: all',
     }),
+    on_shortage: keyOnShortage.default(null),
   })
   .meta({ id: 'NewKey' });
 const GRACE_SECONDS_MAX = 31 * 86_400;
@@ -110,11 +123,12 @@ export const NewRotation = z
       .meta({ description: 'How long the text before works too; 0: it stops at once' }),
   })
   .meta({ id: 'NewRotation' });
-export const KeyChange = changes({ name, expires_at: moment.nullable(), models: modelNames.nullable() }).meta(
-  {
-    id: 'KeyChange',
-  },
-);
+export const KeyChange = changes({
+  name,
+  expires_at: moment.nullable(),
+  models: modelNames.nullable(),
+  on_shortage: keyOnShortage,
+}).meta({ id: 'KeyChange' });
 
 export const subject = z
   .discriminatedUnion(

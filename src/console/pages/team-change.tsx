@@ -9,6 +9,7 @@ import { useMessages } from '../shell/language.ts';
 import { modelsOf } from './rule.ts';
 
 const CLIENT_GONE = ['', 'finish', 'cancel'] as const;
+const ON_SHORTAGE = ['shorten', 'refuse'] as const;
 
 interface TeamChangeProps {
   team: Team;
@@ -22,6 +23,7 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
   const [unlimited, setUnlimited] = useState(team.unlimited);
   const [failOpen, setFailOpen] = useState(team.fail_open);
   const [clientGone, setClientGone] = useState<string>(team.on_client_gone ?? '');
+  const [shortage, setShortage] = useState<string>(team.on_shortage ?? 'shorten');
   const [models, setModels] = useState(team.models?.join(', ') ?? '');
   return (
     <FormDialog
@@ -35,6 +37,7 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
           unlimited,
           fail_open: failOpen,
           on_client_gone: clientGone === '' ? null : clientGone,
+          on_shortage: shortage === 'refuse' ? 'refuse' : null,
           models: modelsOf(models),
         });
         announce(t.teams.changed(name.trim()));
@@ -58,6 +61,14 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
         value={clientGone}
         onValue={setClientGone}
         options={CLIENT_GONE.map((value) => ({ value, text: t.teams.clientGoneChoices[value] }))}
+      />
+      <SelectField
+        label={t.teams.shortage}
+        param="on_shortage"
+        hint={t.teams.shortageHint}
+        value={shortage}
+        onValue={setShortage}
+        options={ON_SHORTAGE.map((value) => ({ value, text: t.teams.shortageChoices[value] }))}
       />
       <Tick
         label={t.teams.unlimited}

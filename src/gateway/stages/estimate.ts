@@ -2,6 +2,7 @@
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
 import { type Estimate, estimate as estimateOf } from '../../domain/estimate.ts';
+import type { OnShortage } from '../../domain/open-ended.ts';
 import type { Operation } from '../../domain/operation.ts';
 import { estimateWithTrust } from '../../domain/output-trust.ts';
 import type { RateCard } from '../../domain/price.ts';
@@ -17,13 +18,14 @@ export interface Estimated {
   readonly generation: number;
   readonly request: ParsedRequest;
   readonly callKind: CallKind;
+  readonly onShortage: OnShortage | null;
   /** Null: the operation has no price, because it costs nothing. */
   readonly card: RateCard | null;
   readonly estimate: Estimate;
 }
 
 export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped {
-  const { call, account, generation, request, callKind } = parsed;
+  const { call, account, generation, request, callKind, onShortage } = parsed;
   const { operation } = request;
   const card = operation.model === null ? null : deps.catalog.rates.find(operation.model, deps.clock.nowMs());
   const estimated =
@@ -34,7 +36,8 @@ export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped
     return stopped(call, estimated, request.descriptor.name, account, callKind.endUser);
   }
   call.ended('estimate');
-  return { kind: 'estimated', call, account, generation, request, callKind, card, estimate: estimated };
+  const kind = 'estimated';
+  return { kind, call, account, generation, request, callKind, onShortage, card, estimate: estimated };
 }
 
 /** Searches that a response may make where its client set no limit; fewer where the money does not reach. */

@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Account, type CallKind, needsEndUser } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
 import type { Principal } from '../../domain/limit.ts';
+import { ON_SHORTAGE, type OnShortage } from '../../domain/open-ended.ts';
 import { includesModel } from '../../domain/price.ts';
 import { type ParsedRequest, readRequest } from '../../openai/request.ts';
 import { INLINE_BYTES, INLINE_VALUES, JsonScan, tooComplex } from '../../openai/scan.ts';
@@ -22,6 +23,8 @@ export interface Parsed {
   readonly request: ParsedRequest;
   /** What of the call decides which limits touch it: its model, and whom the application calls for. */
   readonly callKind: CallKind;
+  /** What the call's header says of a shortage; null: there is none. */
+  readonly onShortage: OnShortage | null;
 }
 
 /** Reads the body, bounded on its bytes as they come, and no longer than its client keeps the connection. */
@@ -219,10 +222,18 @@ function parsed(deps: GatewayDeps, authenticated: Authenticated, request: Read):
   // By OpenAI's rules a field that is not known is the upstream's business.
   const names = request.fieldNames;
   const field = names === null ? null : unknownField(deps.profile, route.descriptor, names);
+  const onShortage = onShortageOf(call.exchange.header('x-tollgate-on-shortage'));
+  if (onShortage instanceof ApiError) return stopped(call, onShortage, name, account, endUser);
   const error = field ?? whyNotAllowed(account, request, endUser);
   if (error !== null) return stopped(call, error, name, account, endUser);
   call.ended('parse');
-  return { kind: 'parsed', call, account, generation, request, callKind };
+  return { kind: 'parsed', call, account, generation, request, callKind, onShortage };
+}
+
+function onShortageOf(value: string | undefined): OnShortage | ApiError | null {
+  if (value === undefined) return null;
+  const known = ON_SHORTAGE.find((name) => name === value);
+  return known ?? apiError('invalid_request', "The header x-tollgate-on-shortage is 'shorten' or 'refuse'.");
 }
 
 /** Returns why the account does not allow the request; null: it does. */

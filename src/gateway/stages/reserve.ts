@@ -4,6 +4,7 @@ import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError } from '../../domain/errors.ts';
 import { type Estimate, outputTokensUpTo, smallestClaim } from '../../domain/estimate.ts';
 import type { KeptInput } from '../../domain/kept.ts';
+import { unshortened } from '../../domain/open-ended.ts';
 import type { Operation } from '../../domain/operation.ts';
 import type { RateCard } from '../../domain/price.ts';
 import { NOTHING_USED } from '../../domain/quantities.ts';
@@ -215,11 +216,12 @@ function isForMoney({ reason }: Denial): boolean {
 
 /** Says what would pass: a call that only its web search makes too dear passes without it. */
 function denied(deps: GatewayDeps, estimated: Estimated, { account, denial }: Denied): Stopped {
-  const { call, request, callKind, estimate } = estimated;
+  const { call, request, callKind } = estimated;
+  const estimate = sparing(estimated, account);
   if (denial.reason === 'insufficient' && denial.counter !== null) deps.onSpent(denial.counter);
   const error =
     estimate.search !== null && isForMoney(denial)
-      ? searchTooDear(estimate)
+      ? searchTooDear(denial, estimate)
       : errorOfDenial(denial, estimate);
   return stopped(call, error, request.descriptor.name, account, callKind.endUser);
 }
@@ -311,7 +313,8 @@ function promptTokens({ profile, trust }: GatewayDeps, request: ParsedRequest): 
 }
 
 function requestOf(estimated: Estimated, account: Account, waitedMs: number): ReservationRequest {
-  const { request, callKind, estimate } = estimated;
+  const { request, callKind } = estimated;
+  const estimate = sparing(estimated, account);
   const isFree = !request.operation.billable;
   return {
     account,
@@ -321,6 +324,12 @@ function requestOf(estimated: Estimated, account: Account, waitedMs: number): Re
     waitedMs,
     bytes: request.body.length,
   };
+}
+
+/** How far the answer of an open-ended call may be shortened: its header says, else its key, else its team. */
+function sparing({ estimate, onShortage }: Estimated, account: Account): Estimate {
+  const isWhole = (onShortage ?? account.onShortage) === 'refuse';
+  return isWhole && estimate.openEnded ? unshortened(estimate) : estimate;
 }
 
 const FREE: ReservationRequest['size'] = { type: 'fixed', claim: NOTHING_USED };

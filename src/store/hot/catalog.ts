@@ -14,6 +14,7 @@ import {
   subjectOf,
 } from '../../domain/limit.ts';
 import { usd } from '../../domain/money.ts';
+import type { OnShortage } from '../../domain/open-ended.ts';
 import type { ClientGone } from '../../domain/upstream.ts';
 import type { Warning } from '../../domain/warning.ts';
 import type { Window } from '../../domain/window.ts';
@@ -40,10 +41,12 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       unlimited: boolean;
       fail_open: boolean;
       on_client_gone: ClientGone | null;
+      on_shortage: OnShortage | null;
       prepaid: boolean;
     }[]
   >`
     select k.id, k.team_id, t.name as team_name, k.models, t.models as team_models, t.unlimited, t.fail_open, t.on_client_gone,
+      coalesce(k.on_shortage, t.on_shortage) as on_shortage,
       (extract(epoch from case when k.hash = ${hash} then k.expires_at
         else least(k.expires_at, k.previous_expires_at) end) * 1000)::float8 as expires_at_ms,
       (k.revoked_at is not null or t.deleted_at is not null) as revoked,
@@ -75,6 +78,7 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       unlimited: row.unlimited,
       failOpen: row.fail_open,
       onClientGone: row.on_client_gone,
+      onShortage: row.on_shortage,
       warnings,
       unknown,
     },

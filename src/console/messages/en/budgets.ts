@@ -23,6 +23,10 @@ export const budgets = {
     clientGoneHint:
       'Finish: its cost is known. Cancel: the upstream stops, and the call is unknown at its hold.',
     clientGoneChoices: { '': 'As the upstream is set', finish: 'Finish the call', cancel: 'Cancel the call' },
+    shortage: 'When little money is left',
+    shortageHint:
+      'For calls without an output limit. Refuse: none starts with less than a whole answer (8,192 tokens).',
+    shortageChoices: { shorten: 'Shorten the answer', refuse: 'Refuse the call' },
     failOpen: 'Continue while the database is unavailable',
     failOpenHint: 'Only for a team without credit and strict limits; its calls are recorded later.',
     unlimitedBadge: 'Unlimited',
