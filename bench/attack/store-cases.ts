@@ -37,13 +37,18 @@ export interface StoreCase {
 const LOST_MS = 3_000;
 
 /** The standby stops following, traffic goes on, and the primary dies: the standby takes over without the last seconds. */
-async function failOver({ primary, standby, address, say }: Ground, lostMs: number): Promise<void> {
+async function failOver(
+  { primary, standby, address, say }: Ground,
+  lostMs: number,
+  beforeTheEnd: () => Promise<void> = async () => {},
+): Promise<void> {
   const next = standby!;
   if (lostMs > 0) {
     await primary.caughtUp();
     await next.cutOff();
     await delay(lostMs);
   }
+  await beforeTheEnd();
   await primary.kill();
   await next.promote();
   address.to(next.port);
@@ -126,10 +131,7 @@ export const STORE_CASES: readonly StoreCase[] = [
     async strike(ground) {
       await ground.billed(0.3);
       const [, second] = ground.replicas;
-      const failed = failOver(ground, LOST_MS);
-      await delay(LOST_MS);
-      await second!.kill();
-      await failed;
+      await failOver(ground, LOST_MS, () => second!.kill());
       await second!.start();
       return null;
     },
@@ -141,11 +143,11 @@ export const STORE_CASES: readonly StoreCase[] = [
     async strike(ground) {
       await ground.billed(0.3);
       const [first, second] = ground.replicas;
-      const failed = failOver(ground, LOST_MS);
-      await delay(LOST_MS);
-      await second!.kill();
-      const lent = await lentBy(ground.primary);
-      await failed;
+      let lent = '0';
+      await failOver(ground, LOST_MS, async () => {
+        await second!.kill();
+        lent = await lentBy(ground.primary);
+      });
       await accept(ground, first!);
       return lent;
     },

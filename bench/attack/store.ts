@@ -14,6 +14,7 @@ import { Crowd } from './crowd.ts';
 import { type BookedCall, GATEWAY_KINDS } from './gateways.ts';
 import { judge } from './judge.ts';
 import { Pooler } from './pooler.ts';
+import { align } from './promises.ts';
 import { Replica } from './replica.ts';
 import { STORE_CASES, type StoreCase } from './store-cases.ts';
 import { Upstream } from './upstream.ts';
@@ -58,7 +59,9 @@ export async function runStore(run: StoreRun): Promise<StoreRow[]> {
       run.progress(`${each.name}: skipped, PgBouncer is not installed`);
       continue;
     }
-    rows.push(await runCase(each, run, programs));
+    const row = await runCase(each, run, programs);
+    rows.push(row);
+    run.progress(align(storeCells([row])));
   }
   return rows;
 }
