@@ -84,13 +84,17 @@ const NO_OTHERS: readonly Billing[] = [];
 
 /**
  * The upper bound of a call's tokens and cost. `strict` means that a call without a tier is sent as `default`; without
- * it the account's own setting may choose any tier. Errors: `unknown_price` (no card, or a possible tier without a
- * price), `unbounded_request` (fees outside the price, or input that only an unsourced maximum would bound).
+ * it the account's own setting may choose any tier. `inputAtMost` bounds the input
+ * too. Errors: `unknown_price` (no card, or a possible tier without a price), `unbounded_request` (fees outside the price, or input that only an unsourced maximum would bound).
  */
 export function estimate(
   operation: Operation,
   card: RateCard | null,
-  { strict, search = null }: { strict: boolean; search?: SearchBound | null },
+  {
+    strict,
+    search = null,
+    inputAtMost,
+  }: { strict: boolean; search?: SearchBound | null; inputAtMost?: number | null },
 ): Estimate | ApiError {
   if (!operation.billable)
     return estimateOf(operation, operation.inputTokensBound, null, null, FREE, NO_OTHERS, null);
@@ -99,8 +103,9 @@ export function estimate(
     const why = `The cost of the model ${quote(card.model)} has no known bound: ${card.unboundedReason}.`;
     return apiError('unbounded_request', why, { param: 'model' });
   }
-  const inputTokens = inputBound(operation, card, search);
-  if (typeof inputTokens !== 'number') return inputTokens;
+  const ownBound = inputBound(operation, card, search);
+  if (typeof ownBound !== 'number') return ownBound;
+  const inputTokens = Math.min(ownBound, inputAtMost ?? ownBound);
   if ((operation.beyondText?.compactions ?? 0) > 0 && card.limits.maxOutputTokens === null) {
     const what = `How much a compaction writes has no known bound with the model ${quote(card.model)}.`;
     return apiError('unbounded_request', what, { param: 'model' });
@@ -274,8 +279,10 @@ function exactBilling(
     if (factor === null) return meter;
     const whole = outermost(meter);
     if (whole === meter) fixed += BigInt(amount) * factor;
-    else if (whole === 'input_tokens')
-      fixed += more(BigInt(Math.min(amount, inputTokens)), factor, input ?? 0n);
+    else if (whole === 'input_tokens') {
+      const more = factor - (input ?? 0n);
+      if (more > 0n) fixed += BigInt(Math.min(amount, inputTokens)) * more;
+    }
     // How much of the output is of that kind is as open as the output itself.
     else if (factor > perOutputToken) perOutputToken = factor;
   }
@@ -289,11 +296,6 @@ function billingOfExact(exact: NonNullable<Billing['exact']>): Billing {
     denominator: Number(exact.denominator),
   };
   return { ...rounded, exact: Object.values(rounded).every(isCount) ? null : exact };
-}
-
-/** What a part costs beyond what its whole costs already. */
-function more(amount: bigint, factor: bigint, wholeFactor: bigint): bigint {
-  return factor > wholeFactor ? amount * (factor - wholeFactor) : 0n;
 }
 
 function boundsOf(bounds: Quantities): [MeterName, number][] {

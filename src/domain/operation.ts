@@ -7,6 +7,13 @@ import type { KeptInput } from './kept.ts';
 import type { ServiceTier } from './price.ts';
 import type { Quantities, SearchMeter } from './quantities.ts';
 
+/** An image, and which of the input's items brings it, where that is known. */
+export interface PlacedImage extends ImageInput {
+  readonly item?: number;
+  /** Its bytes in the body that are no text. */
+  readonly bytes?: number;
+}
+
 /**
  * What a request names of what the upstream keeps. `response`, `conversation`, `item`: only its id stands in the request.
  * `sealed`: encrypted content, which stands in it as text that says nothing of its tokens. `shown`: an item of a tool of the
@@ -23,7 +30,7 @@ export interface Reference {
 
 /** The parts of an input that may cost more tokens than they have bytes. */
 export interface BeyondText {
-  images: ImageInput[];
+  images: PlacedImage[];
   /** Bytes of the body that are images, hence no text. */
   imageBytes: number;
   /** The field of the first image. */

@@ -13,6 +13,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { UpstreamProfile } from '../upstreams/profile.ts';
 import type { LimitTrust } from '../upstreams/trust.ts';
 import type { Upstream } from '../wire/upstream.ts';
+import type { Anchors } from './anchors.ts';
 import type { Bodies, FreeCalls } from './bodies.ts';
 import type { Breaker } from './breaker.ts';
 import type { ConnectionShares } from './connections.ts';
@@ -37,6 +38,8 @@ export interface GatewayDeps {
   profile: UpstreamProfile;
   /** Whether it keeps output limits; null: it does, as OpenAI does. */
   trust: LimitTrust | null;
+  /** What was counted for earlier calls; null: the upstream's counts bound nothing. */
+  anchors: Anchors | null;
   metrics: Metrics;
   log: Log;
   /** Counts a team's denials and errors for reports. */

@@ -9,6 +9,7 @@ import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
 import { Catalog } from '../auth/catalog.ts';
 import { KeyCache } from '../auth/keys.ts';
 import type { Config } from '../config.ts';
+import { Anchors } from '../gateway/anchors.ts';
 import { Bodies, FreeCalls } from '../gateway/bodies.ts';
 import { Breaker } from '../gateway/breaker.ts';
 import { ConnectionShares } from '../gateway/connections.ts';
@@ -308,6 +309,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     objects: { memory: new ObjectMemory(), store: new PostgresObjectStore(database.sql) },
     clock,
     ...upstream,
+    anchors: upstream.profile.name === 'openai' ? new Anchors() : null,
     upstreamApiKey: config.openaiApiKey ?? '',
     metrics,
     log,

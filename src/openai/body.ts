@@ -103,7 +103,7 @@ export function findSpans(body: Buffer, wanted: readonly string[]): Map<string, 
 }
 
 /** The index behind the closing quote of a string whose first character is at `start`. */
-function endOfString(text: string, start: number): number {
+export function endOfString(text: string, start: number): number {
   let at = start;
   for (;;) {
     const quote = text.indexOf('"', at);
@@ -115,7 +115,7 @@ function endOfString(text: string, start: number): number {
 }
 
 /** The index of the comma or bracket that follows a value of an object. */
-function endOfValue(text: string, start: number): number {
+export function endOfValue(text: string, start: number): number {
   let depth = 0;
   for (let at = start; at < text.length; at++) {
     switch (text[at]) {
@@ -168,6 +168,8 @@ export class Fields {
   #beyondText: BeyondText | null = null;
   /** The web search that the upstream is to run; null: none. */
   search: WebSearch | null = null;
+  /** Which of the input's items is being read. */
+  item = 0;
 
   constructor(json: JsonObject) {
     this.json = json;

@@ -36,7 +36,7 @@ export function keptInput(
     isCut,
     reasoningContext,
     bytes: inputTokensBound,
-    images: beyondText?.images.slice() ?? NO_IMAGES,
+    images: beyondText?.images.map(({ size, detail }) => ({ size, detail })) ?? NO_IMAGES,
     hasHidden: (beyondText?.windowParam ?? null) !== null,
     isOpen: beyondText?.hasRemoteFiles ?? false,
     recalled: null,

@@ -166,10 +166,12 @@ function readImage(
 
 function addImage(fields: Fields, url: string, detail: ImageDetail, param: string): void {
   const { beyondText } = fields;
-  beyondText.images.push({ size: url.startsWith('data:') ? imageSizeOf(url) : null, detail });
-  beyondText.imageParam ??= param;
+  const isInline = url.startsWith('data:');
   // The bytes of an inline image are no text; what JSON adds to them by escapes stays counted.
-  if (url.startsWith('data:')) beyondText.imageBytes += url.length;
+  const bytes = isInline ? url.length : 0;
+  beyondText.images.push({ size: isInline ? imageSizeOf(url) : null, detail, item: fields.item, bytes });
+  beyondText.imageParam ??= param;
+  beyondText.imageBytes += bytes;
 }
 
 /** A document: its text is compressed, and each of its pages becomes an image too, so that only the window bounds it. */
@@ -236,6 +238,7 @@ export function readInput(fields: Fields): void {
   }
   for (let index = 0; index < input.length && !fields.error; index++) {
     const item = input[index];
+    fields.item = index;
     if (isObject(item)) readItem(fields, item, `input[${index}]`);
     else fields.invalid(`input[${index}]`, `'input[${index}]' must be an object.`);
   }

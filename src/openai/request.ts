@@ -19,6 +19,7 @@ import {
   rewriteBody,
   type Span,
 } from './body.ts';
+import { type InputParts, PARTS_BYTES_LEAST, readInputParts } from './input-parts.ts';
 import { keptInput } from './kept.ts';
 import { addLimitFields } from './limit-fields.ts';
 import type { Descriptor } from './operations/descriptor.ts';
@@ -26,12 +27,11 @@ import { OPERATIONS } from './operations/table.ts';
 import { namedByConnection } from './response.ts';
 import {
   INLINE_VALUES,
-  JsonScan,
   namedTwice,
   type RequestBounds,
   SCAN_BOUNDS,
-  type ScanBounds,
   type Scanned,
+  scanWhole,
   tooComplex,
 } from './scan.ts';
 
@@ -105,7 +105,7 @@ export interface ParsedRequest {
   readonly operation: Operation;
   /** The client asked for server-sent events. */
   readonly stream: boolean;
-  /** The client itself asked for the usage chunk of a chat or completions stream. */
+  /** The client itself asked for the usage chunk. */
   readonly includeUsage: boolean;
   /** The body names no model, the path does (Azure's deployments): it is written into the body. */
   readonly modelFromPath: boolean;
@@ -115,6 +115,8 @@ export interface ParsedRequest {
   readonly members: Members | null;
   /** Names of the body's members that are not null, where they were asked for. */
   readonly fieldNames: readonly string[] | null;
+  /** What of its input other calls may share; null: nothing, or too little to be worth a look. */
+  readonly inputParts: InputParts | null;
 }
 
 interface Members {
@@ -135,7 +137,8 @@ const CHANGED =
     ' ',
   );
 
-const NO_BODY = { stream: false, includeUsage: false, modelFromPath: false, members: null, fieldNames: null };
+const NO_PARTS = { fieldNames: null, inputParts: null };
+const NO_BODY = { stream: false, includeUsage: false, modelFromPath: false, members: null };
 
 /**
  * Tokens that the upstream adds to the text itself. Text costs at most one token per UTF-8 byte, and JSON writes it in
@@ -146,9 +149,6 @@ const NO_BODY = { stream: false, includeUsage: false, modelFromPath: false, memb
 const FRAMING_TOKENS = 64;
 
 const NO_BOUNDS: Bounds = { outputTokensLimit: 0, choices: 1, extraOutputTokens: 0 };
-
-/** What is scanned whole, in one turn, shares one scan. */
-const whole = new JsonScan(SCAN_BOUNDS);
 
 /**
  * Reads what a call is and everything in it that can move its cost. Fields that cannot are the upstream's business.
@@ -166,7 +166,7 @@ export function readRequest(
   const { descriptor, path } = route;
   if (descriptor.request === 'none') {
     const operation = operationOf(descriptor, route.model, NO_BOUNDS);
-    return { descriptor, path, operation, ...NO_BODY, body: Buffer.alloc(0) };
+    return { descriptor, path, operation, ...NO_BODY, ...NO_PARTS, body: Buffer.alloc(0) };
   }
   const bytes = body.toString('latin1');
   const scanned = scan ?? scanWhole(bytes, bounds);
@@ -180,14 +180,12 @@ export function readRequest(
     else if (countNames(json) !== scanned.names) return namedTwice();
   }
   const request = readFields(route, json, understood, scanned, body.length);
-  if (!bounds.keepsNames || request instanceof ApiError) return request;
+  if (request instanceof ApiError) return request;
+  if (!bounds.keepsNames) {
+    const hasParts = body.length >= PARTS_BYTES_LEAST && !scanned.ambiguous;
+    return hasParts ? { ...request, inputParts: readInputParts(request, json, bytes) } : request;
+  }
   return { ...request, fieldNames: Object.keys(json).filter((name) => json[name] !== null) };
-}
-
-function scanWhole(bytes: string, bounds: ScanBounds): JsonScan {
-  whole.reset(bounds);
-  whole.push(bytes);
-  return whole;
 }
 
 function readFields(
@@ -223,9 +221,8 @@ function readFields(
   if (beyondText !== null) operation.inputTokensBound += beyondText.moreTokens - beyondText.imageBytes;
   if (fields.error) return fields.error;
   if (bounds.keeps !== undefined) operation.kept = keptInput(bounds.keeps, operation);
-  const isAsked = stream && includeUsage;
-  const read = { descriptor, path, operation, stream, includeUsage: isAsked, modelFromPath };
-  return { ...read, body, members, fieldNames: null };
+  const read = { descriptor, path, operation, stream, includeUsage: stream && includeUsage, modelFromPath };
+  return { ...read, body, members, ...NO_PARTS };
 }
 
 function membersOf(

@@ -272,6 +272,16 @@ export class JsonScan {
   }
 }
 
+/** What is scanned whole, in one turn, shares one scan. */
+const whole = new JsonScan(SCAN_BOUNDS);
+
+/** Scans a whole text; what is returned holds until the next one. */
+export function scanWhole(bytes: string, bounds: ScanBounds): JsonScan {
+  whole.reset(bounds);
+  whole.push(bytes);
+  return whole;
+}
+
 const BOUND_WORDS: Record<keyof ScanBounds, string> = {
   values: 'values (strings, numbers, literals, objects and arrays)',
   names: 'names of members',

@@ -38,6 +38,8 @@ export interface Metrics {
   recordRelease(releasedPicoUsd: PicoUsd): void;
   /** The database went back, and this instance has put back what was its own. */
   recordPutBack(): void;
+  /** A bill was above what earlier calls had bounded it by. */
+  recordAnchorBreak(): void;
   recordWarning(thresholdPercent: number): void;
   /** An attempt to send a warning. */
   recordDelivery(outcome: DeliveryOutcome): void;
@@ -100,6 +102,9 @@ export function createMetrics({
     },
     recordRelease: (releasedPicoUsd) => {
       series.released.valuePicoUsd += releasedPicoUsd;
+    },
+    recordAnchorBreak: () => {
+      series.anchorBreaks.value++;
     },
     recordPutBack: () => {
       series.putBacks.value++;

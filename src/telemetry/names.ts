@@ -274,6 +274,11 @@ export const METRICS = {
     labels: [],
     help: "Charges of unknown outcomes released by the evidence of the upstream's usage report.",
   },
+  tollgate_anchor_breaks_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Inputs that cost more than the counts of earlier calls said: their model is bound by bytes for an hour.',
+  },
   tollgate_put_backs_total: {
     type: 'counter',
     labels: [],

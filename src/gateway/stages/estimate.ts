@@ -6,7 +6,9 @@ import type { OnShortage } from '../../domain/open-ended.ts';
 import type { Operation } from '../../domain/operation.ts';
 import { estimateWithTrust } from '../../domain/output-trust.ts';
 import type { RateCard } from '../../domain/price.ts';
+import type { InputParts } from '../../openai/input-parts.ts';
 import type { ParsedRequest } from '../../openai/request.ts';
+import type { AnchorUse } from '../anchors.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
 import type { Parsed } from './parse.ts';
@@ -22,22 +24,47 @@ export interface Estimated {
   /** Null: the operation has no price, because it costs nothing. */
   readonly card: RateCard | null;
   readonly estimate: Estimate;
+  /** What was counted of its input before; null: nothing can be. */
+  readonly anchor: AnchorUse | null;
 }
 
 export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped {
   const { call, account, generation, request, callKind, onShortage } = parsed;
   const { operation } = request;
   const card = operation.model === null ? null : deps.catalog.rates.find(operation.model, deps.clock.nowMs());
+  const parts = request.inputParts;
+  const anchor = parts === null || card === null ? null : anchorOf(deps, parsed, parts, card);
   const estimated =
     deps.upstream === null
       ? NO_UPSTREAM
-      : trusted(deps, request, card, estimateUpTo(deps, operation, card, SEARCHES_WRITTEN_IN));
+      : trusted(deps, request, card, estimateUpTo(deps, operation, card, SEARCHES_WRITTEN_IN, anchor));
   if (estimated instanceof ApiError) {
     return stopped(call, estimated, request.descriptor.name, account, callKind.endUser);
   }
   call.ended('estimate');
-  const kind = 'estimated';
-  return { kind, call, account, generation, request, callKind, onShortage, card, estimate: estimated };
+  return {
+    kind: 'estimated',
+    call,
+    account,
+    generation,
+    request,
+    callKind,
+    onShortage,
+    card,
+    estimate: estimated,
+    anchor,
+  };
+}
+
+function anchorOf(
+  { anchors, clock }: GatewayDeps,
+  { account, request: { operation } }: Parsed,
+  parts: InputParts,
+  card: RateCard,
+): AnchorUse | null {
+  if (anchors === null || !operation.billable || operation.model === null) return null;
+  const scope = { teamId: account.principal.teamId, model: operation.model };
+  return anchors.find(scope, parts, operation.beyondText, card.limits.imageRule, clock.nowMs());
 }
 
 /** Searches that a response may make where its client set no limit; fewer where the money does not reach. */
@@ -49,8 +76,10 @@ function estimateUpTo(
   operation: Operation,
   card: RateCard | null,
   searches: number,
+  anchor: AnchorUse | null = null,
 ): Estimate | ApiError {
-  if (operation.search === null) return estimateOf(operation, card, { strict: true });
+  if (operation.search === null)
+    return estimateOf(operation, card, { strict: true, inputAtMost: anchor?.bound ?? null });
   const { meter, param, calls, always } = operation.search;
   const feePerCall = deps.catalog.rates.searchFee(meter, operation.model ?? '', deps.clock.nowMs());
   if (feePerCall === null) {

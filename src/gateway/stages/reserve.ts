@@ -14,6 +14,7 @@ import type { Descriptor } from '../../openai/operations/descriptor.ts';
 import { type ParsedRequest, renderBody, upstreamHeaders } from '../../openai/request.ts';
 import { countPrompt } from '../../openai/usage/count.ts';
 import type { UpstreamRequest } from '../../wire/upstream.ts';
+import type { AnchorUse } from '../anchors.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
 import { errorOfDenial, ledgerUnavailable, searchTooDear } from '../denial-error.ts';
 import type { GatewayDeps } from '../deps.ts';
@@ -75,6 +76,7 @@ export interface Reserved {
   readonly descriptor: Descriptor;
   readonly card: RateCard | null;
   readonly estimate: Estimate;
+  readonly anchor: AnchorUse | null;
   /** The output tokens that the request allows, of all its choices. */
   readonly outputTokensSent: number;
   /** The input tokens by the upstream's tokeniser, where it reports no usage; null: they were not counted. */
@@ -147,6 +149,7 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     descriptor,
     card,
     estimate,
+    anchor: estimated.anchor,
     outputTokensSent: outputTokensSent(request.operation, estimate, hold),
     promptTokens: deps.trust === null ? null : promptTokens(deps, request),
     hold,

@@ -3,12 +3,13 @@
 import { costUpTo, type Estimate } from '../../domain/estimate.ts';
 import { asId, type EventId, momentOfUuidV7 } from '../../domain/ids.ts';
 import type { PicoUsd } from '../../domain/money.ts';
-import { costOf, type Price, type RateCard, tierBilled } from '../../domain/price.ts';
+import { costOf, includesModel, type Price, type RateCard, tierBilled } from '../../domain/price.ts';
 import type { AnswerState, MeteredResponse, Usage } from '../../domain/usage.ts';
 import type { Outcome } from '../../ledger/events.ts';
 import { meterJson } from '../../openai/response.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import { isOpenAiError } from '../../openai/wire/errors.ts';
+import type { AnchorUse } from '../anchors.ts';
 import { type Counted, count } from '../counted.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { keep } from '../recall.ts';
@@ -51,9 +52,34 @@ export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Se
   };
   if (reserved.kept !== null) reserved.hold.object = keep(deps, reserved, metered, settled);
   deps.ledger.settle(reserved.hold, settled);
+  if (reserved.anchor !== null) learn(deps, reserved.anchor, metered, settled);
   if (outcome === 'unknown' || deps.breaker.watched > 0) informBreaker(deps, reserved, settled);
   reserved.call.ended('settle');
   return { kind: 'settled', reserved, response, state: metered.state, outcome: settled, pricedModel };
+}
+
+/** What the upstream counted bounds later calls; a count above its own bound says that such bounds do not hold. */
+function learn(
+  { anchors, clock, metrics, log }: GatewayDeps,
+  anchor: AnchorUse,
+  { usage, state, model: answeredBy }: MeteredResponse,
+  { outcome, provenance }: Outcome,
+): void {
+  const tokens = usage?.input_tokens ?? 0;
+  if (anchors === null || tokens === 0) return;
+  const { bound, model } = anchor;
+  if (bound !== null && tokens > bound) {
+    anchors.broke(model, clock.nowMs());
+    metrics.recordAnchorBreak();
+    log.logger.warn(
+      { model, tokens, bound },
+      'an input cost more than earlier calls said: bytes bound this model',
+    );
+    return;
+  }
+  const isWhole = outcome === 'settled' && provenance === 'reported' && state === 'complete';
+  if (isWhole && answeredBy !== null && includesModel([model], answeredBy))
+    anchors.learn(anchor, tokens, clock.nowMs());
 }
 
 /** Reasons of void outcomes of which nothing was sent. */

@@ -85,6 +85,7 @@ function readMessages(fields: Fields): void {
   }
   for (let index = 0; index < messages.length && !fields.error; index++) {
     const message = messages[index];
+    fields.item = index;
     const param = `messages[${index}]`;
     if (!isObject(message)) fields.invalid(param, `'${param}' must be an object.`);
     else if (message.audio !== undefined && message.audio !== null) {

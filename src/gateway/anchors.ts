@@ -1,0 +1,189 @@
+/**
+ * Anchors: what the upstream counted for earlier calls bounds later ones that share leading items: the count, and the bytes
+ * of all that follows. Owns: the counts, in this process's memory. Does not own: which items a call has (openai/input-parts.ts).
+ * Invariants: each anchor is a bound on its own, so to lose one is safe; counts come from reported usage alone, and of one
+ * key and setting only fall; no team meets another's; a bill above its bound ends all anchors of its model for an hour.
+ */
+import { LRUCache } from 'lru-cache';
+import { type ImageInput, type ImageRule, imageTokens } from '../domain/images.ts';
+import type { BeyondText } from '../domain/operation.ts';
+import { FINGERPRINT_CHARACTERS, type InputParts } from '../openai/input-parts.ts';
+
+/** What the upstream counted with some tools, instructions and formats. */
+interface Setting {
+  readonly elements: string;
+  readonly tokens: number;
+  readonly untilMs: number;
+}
+
+interface Anchor {
+  readonly model: string;
+  readonly settings: readonly Setting[];
+}
+
+/** What one call found, and where its own count is to be written. */
+export interface AnchorUse {
+  readonly model: string;
+  /** The most input tokens by what was counted before; null: nothing was. */
+  readonly bound: number | null;
+  readonly keys: readonly string[];
+  readonly elements: string;
+}
+
+/** Whose call it is, and the model as it is sent. */
+export interface AnchorScope {
+  readonly teamId: string;
+  readonly model: string;
+}
+
+const ANCHORS_MAX = 50_000;
+const ANCHORS_BYTES_MAX = 32 * 1024 * 1024;
+/** Of an entry beside its settings. */
+const ANCHOR_BYTES = 256;
+const SETTINGS_MAX = 3;
+const KEPT_MS = 24 * 3_600_000;
+const BROKEN_MS = 3_600_000;
+/** Anchors that one call looks at, the longest first. */
+const LOOKED_AT_MAX = 16;
+/** Ends of the user's messages that a call writes its count at, the last ones. */
+const TURNS_KEPT = 8;
+/** Once for each bound: what the upstream writes by the day or the length of a conversation (a date, a reminder). */
+const HIDDEN_TOKENS = 64;
+
+export class Anchors {
+  readonly #anchors = new LRUCache<string, Anchor>({
+    max: ANCHORS_MAX,
+    maxSize: ANCHORS_BYTES_MAX,
+    sizeCalculation: ({ settings }) =>
+      settings.reduce((bytes, { elements }) => bytes + elements.length, ANCHOR_BYTES),
+  });
+  /** Until when a model has none, in milliseconds since the epoch. */
+  readonly #broken = new Map<string, number>();
+
+  /** Returns what is known of a call's input; null: nothing may be. */
+  find(
+    { teamId, model }: AnchorScope,
+    parts: InputParts,
+    beyond: BeyondText | null,
+    rule: ImageRule | null,
+    nowMs: number,
+  ): AnchorUse | null {
+    if (nowMs < (this.#broken.get(model) ?? 0)) return null;
+    const images = tokensOfImages(parts, beyond, rule);
+    if (images === null) return null;
+    const { chain, root, turns, elements } = parts;
+    const keyOf = (fingerprint: string) => `${teamId}\0${model}\0${fingerprint}`;
+    const bound = this.#boundOf(parts, images, beyond?.moreTokens ?? 0, keyOf, nowMs);
+    const ends = new Set([1, ...turns.slice(-TURNS_KEPT), chain.length - 1]);
+    const keys = [keyOf(root)];
+    for (const end of ends) {
+      const fingerprint = chain[end];
+      if (fingerprint !== undefined) keys.push(keyOf(fingerprint));
+    }
+    return { model, bound, keys, elements };
+  }
+
+  /** Takes what the upstream reported for a call: as much as any of its leading items cost, and no less. */
+  learn({ model, keys, elements }: AnchorUse, tokens: number, nowMs: number): void {
+    if (nowMs < (this.#broken.get(model) ?? 0)) return;
+    for (const key of keys) {
+      const known = this.#anchors.get(key)?.settings ?? [];
+      const same = known.find((setting) => setting.elements === elements);
+      if (same !== undefined && same.tokens <= tokens && nowMs < same.untilMs) continue;
+      const others = known.filter((setting) => setting !== same).slice(0, SETTINGS_MAX - 1);
+      const settings = [{ elements, tokens, untilMs: nowMs + KEPT_MS }, ...others];
+      this.#anchors.set(key, { model, settings });
+    }
+  }
+
+  /** A bill was above its bound: the model's name stands for another tokeniser, or its upstream hides what it reads. */
+  broke(model: string, nowMs: number): void {
+    for (const [name, untilMs] of this.#broken) if (untilMs <= nowMs) this.#broken.delete(name);
+    this.#broken.set(model, nowMs + BROKEN_MS);
+    for (const [key, anchor] of this.#anchors.entries())
+      if (anchor.model === model) this.#anchors.delete(key);
+  }
+
+  #boundOf(
+    parts: InputParts,
+    images: ImageTokens,
+    moreTokens: number,
+    keyOf: (fingerprint: string) => string,
+    nowMs: number,
+  ): number | null {
+    const { chain, weights, root } = parts;
+    const lacking = new Map<string, number>();
+    let best = Number.POSITIVE_INFINITY;
+    let left = LOOKED_AT_MAX;
+    let rest = moreTokens + HIDDEN_TOKENS;
+    let { remote } = images;
+    for (let items = weights.length; items >= 0; items--) {
+      if (left > 0 || items === 0) {
+        const anchor = this.#anchors.get(keyOf(items === 0 ? root : (chain[items] ?? '')));
+        if (anchor !== undefined) left--;
+        for (const { elements, tokens, untilMs } of anchor?.settings ?? []) {
+          if (untilMs <= nowMs) continue;
+          const more = lacking.get(elements) ?? lackingTokens(parts, elements);
+          lacking.set(elements, more);
+          best = Math.min(best, tokens + more + remote + rest);
+        }
+      }
+      const item = items - 1;
+      rest += (weights[item] ?? 0) + (images.all.get(item) ?? 0);
+      remote -= images.remoteOf.get(item) ?? 0;
+    }
+    return best === Number.POSITIVE_INFINITY ? null : best;
+  }
+}
+
+/** What the elements of a call cost that an anchor did not count. One that stands twice was counted twice. */
+function lackingTokens({ elements, elementWeights }: InputParts, counted: string): number {
+  if (elements === counted) return 0;
+  const times = new Map<string, number>();
+  for (let at = 0; at < counted.length; at += FINGERPRINT_CHARACTERS) {
+    const element = counted.slice(at, at + FINGERPRINT_CHARACTERS);
+    times.set(element, (times.get(element) ?? 0) + 1);
+  }
+  let tokens = 0;
+  for (let index = 0; index < elementWeights.length; index++) {
+    const at = index * FINGERPRINT_CHARACTERS;
+    const element = elements.slice(at, at + FINGERPRINT_CHARACTERS);
+    const left = times.get(element) ?? 0;
+    if (left > 0) times.set(element, left - 1);
+    else tokens += elementWeights[index] ?? 0;
+  }
+  return tokens;
+}
+
+/** By item. What an address names may have grown since it was counted, so remote images are paid again. */
+interface ImageTokens {
+  readonly all: ReadonlyMap<number, number>;
+  readonly remoteOf: ReadonlyMap<number, number>;
+  remote: number;
+}
+
+const NO_IMAGES: ImageTokens = { all: new Map(), remoteOf: new Map(), remote: 0 };
+
+/** Returns null where an image has no bound of its own. */
+function tokensOfImages(
+  { weights }: InputParts,
+  beyond: BeyondText | null,
+  rule: ImageRule | null,
+): ImageTokens | null {
+  const images: readonly (ImageInput & { item?: number })[] = beyond?.images ?? [];
+  if (images.length === 0) return NO_IMAGES;
+  if (rule === null) return null;
+  const all = new Map<number, number>();
+  const remoteOf = new Map<number, number>();
+  let remote = 0;
+  for (const image of images) {
+    const tokens = imageTokens(rule, image);
+    const { item } = image;
+    if (tokens === null || item === undefined || item >= weights.length) return null;
+    all.set(item, (all.get(item) ?? 0) + tokens);
+    if (image.size !== null) continue;
+    remoteOf.set(item, (remoteOf.get(item) ?? 0) + tokens);
+    remote += tokens;
+  }
+  return { all, remoteOf, remote };
+}

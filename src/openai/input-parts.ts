@@ -1,0 +1,204 @@
+/**
+ * The input of a conversation, item by item: which items lead it, and what each weighs. Owns: where the items stand in the
+ * bytes that are sent, and their fingerprints. Does not own: what was counted for them (gateway/anchors.ts).
+ * Invariants: a fingerprint covers the bytes as they go upstream, never what they mean; what moves the input and is neither
+ * an item nor an element is part of every fingerprint.
+ */
+import { createHash, hash } from 'node:crypto';
+import type { BeyondText, Operation } from '../domain/operation.ts';
+import { endOfString, endOfValue, isObject, type Json, type JsonObject, type Span } from './body.ts';
+import type { Descriptor } from './operations/descriptor.ts';
+
+/** Fingerprints are 128 bits of SHA-256, as strings of as many Latin-1 characters: others' items must not be met by search. */
+export const FINGERPRINT_CHARACTERS = 16;
+
+export interface InputParts {
+  /** A fingerprint for the first 0, 1, 2 … items, with all that moves the input beside items and elements. */
+  readonly chain: readonly string[];
+  /** The most tokens that each item costs, its images apart. */
+  readonly weights: readonly number[];
+  /** After how many items a message of the user's has ended. */
+  readonly turns: readonly number[];
+  /** The fingerprint of no items with all tools. */
+  readonly root: string;
+  /** Fingerprints, one after the other, of what may differ between calls that share items: tools, instructions, formats. */
+  readonly elements: string;
+  /** The most tokens that each element costs. */
+  readonly elementWeights: readonly number[];
+}
+
+/** Smaller bodies are held at their bytes, which costs no work. */
+export const PARTS_BYTES_LEAST = 4096;
+/** More are no conversation, and each costs a look into the memory. */
+const ITEMS_MAX = 2500;
+const ELEMENTS_MAX = 256;
+
+/**
+ * Tokens that the upstream may write around an item, or instead of its syntax. Published chat formats write 4 to 11, which the
+ * item's own JSON (28 bytes and more) covers nearly always.
+ */
+const ITEM_TOKENS = 16;
+
+/** Members that do not move what the model reads: limits, sampling, who calls, how the answer is sent and kept. */
+const NEUTRAL = new Set(
+  `frequency_penalty include logit_bias logprobs max_completion_tokens max_output_tokens max_tokens metadata model
+  presence_penalty prompt_cache_key prompt_cache_options prompt_cache_retention safety_identifier seed service_tier stop store
+  stream stream_options temperature top_logprobs top_p user`.split(/\s+/),
+);
+/** Members that the upstream writes into the input as they are: their bytes bound them. */
+const ELEMENTS = new Set(['instructions', 'response_format', 'text']);
+const ITEMS: Readonly<Record<string, string>> = { 'chat.completions': 'messages', responses: 'input' };
+
+/**
+ * Returns the parts of a request's input; null: nothing may be concluded from it for other requests, nor from them.
+ * @param text the body's bytes as Latin-1; each name stands once in each of its objects
+ */
+export function readInputParts(
+  { descriptor, operation, body }: { descriptor: Descriptor; operation: Operation; body: Buffer },
+  json: JsonObject,
+  text: string,
+): InputParts | null {
+  const itemsName = ITEMS[descriptor.name];
+  const items = itemsName === undefined ? undefined : json[itemsName];
+  if (itemsName === undefined || !Array.isArray(items) || items.length > ITEMS_MAX) return null;
+  if (!isSettled(operation, json)) return null;
+  const members = new Members(body, text, itemsName);
+  if (members.itemSpans.length !== items.length || members.weights.length > ELEMENTS_MAX) return null;
+  const start = fingerprint(`${descriptor.name}\0${members.options}`);
+  const longestName = longestNameOf(items);
+  const chain = [start];
+  const weights: number[] = [];
+  const turns: number[] = [];
+  let last = start;
+  for (let index = 0; index < items.length; index++) {
+    const [from, to] = members.itemSpans[index] ?? [0, 0];
+    last = fingerprint(last + fingerprint(body.subarray(from, to)));
+    chain.push(last);
+    const item = items[index];
+    weights.push(to - from + ITEM_TOKENS + (isToolOutput(item) ? longestName : 0));
+    if (isObject(item) && item.role === 'user') turns.push(index + 1);
+  }
+  for (const { item, bytes } of operation.beyondText?.images ?? []) {
+    if (item === undefined || bytes === undefined || weights[item] === undefined) return null;
+    weights[item] -= bytes;
+  }
+  const root = fingerprint(`${start}\0${members.tools}`);
+  return { chain, weights, turns, root, elements: members.elements, elementWeights: members.weights };
+}
+
+/** Whether the input is all that the request says: nothing of it is cut, compacted, fetched, searched for or kept upstream. */
+function isSettled({ search, beyondText }: Operation, json: JsonObject): boolean {
+  if (search !== null || !isBounded(beyondText)) return false;
+  const { truncation } = json;
+  if (truncation !== undefined && truncation !== null && truncation !== 'disabled') return false;
+  return !UPSTREAM_STATE.some((name) => json[name] !== undefined && json[name] !== null);
+}
+
+const UPSTREAM_STATE = ['context_management', 'conversation', 'previous_response_id', 'prompt'];
+
+/**
+ * Earlier reasoning may be left out at one call and read at the next, and what is kept upstream stands in no body: calls that
+ * name either are bound by its recorded weight.
+ */
+function isBounded(beyond: BeyondText | null): boolean {
+  if (beyond === null) return true;
+  const { windowParam, references, hasFiles, compactions } = beyond;
+  return windowParam === null && references === null && !hasFiles && compactions === 0;
+}
+
+function fingerprint(data: string | Buffer): string {
+  const bytes = typeof data === 'string' ? Buffer.from(data, 'latin1') : data;
+  return hash('sha256', bytes, 'buffer').toString('latin1', 0, FINGERPRINT_CHARACTERS);
+}
+
+function isToolOutput(item: Json | undefined): boolean {
+  if (!isObject(item)) return false;
+  return item.role === 'tool' || item.role === 'function' || String(item.type ?? '').endsWith('_output');
+}
+
+/** A tool's output may be headed by the name of its call. Returns the bytes of the longest. */
+function longestNameOf(items: readonly Json[]): number {
+  let most = 0;
+  const add = (name: Json | undefined) => {
+    if (typeof name === 'string') most = Math.max(most, Buffer.byteLength(name));
+  };
+  for (const item of items) {
+    if (!isObject(item)) continue;
+    add(item.name);
+    add(item.namespace);
+    if (isObject(item.function_call)) add(item.function_call.name);
+    if (!Array.isArray(item.tool_calls)) continue;
+    for (const call of item.tool_calls) {
+      if (!isObject(call)) continue;
+      if (isObject(call.function)) add(call.function.name);
+      if (isObject(call.custom)) add(call.custom.name);
+    }
+  }
+  return 2 * most;
+}
+
+/** The members of a body's object: its items, its elements, and everything else that is not neutral. */
+class Members {
+  /** Names and fingerprints of what has to be equal, in the order of the body. */
+  options = '';
+  tools = '';
+  elements = '';
+  readonly weights: number[] = [];
+  itemSpans: Span[] = [];
+  readonly #body: Buffer;
+
+  constructor(body: Buffer, text: string, itemsName: string) {
+    this.#body = body;
+    let at = text.indexOf('{') + 1;
+    for (;;) {
+      const opening = text.indexOf('"', at);
+      if (opening === -1) return;
+      const closing = endOfString(text, opening + 1);
+      const name = JSON.parse(text.slice(opening, closing)) as string;
+      const start = text.indexOf(':', closing) + 1;
+      at = endOfValue(text, start);
+      if (NEUTRAL.has(name)) continue;
+      const span = trimmed(text, start, at);
+      const spans = name === itemsName || name === 'tools' ? spansOfArray(text, span) : null;
+      if (name === itemsName) this.itemSpans = spans ?? [];
+      else if (spans !== null) this.#addTools(spans);
+      else if (ELEMENTS.has(name)) this.#addElement(name, span);
+      else this.options += `${name}\0${fingerprint(body.subarray(...span))}`;
+    }
+  }
+
+  #addTools(spans: readonly Span[]): void {
+    for (const span of spans) this.#addElement('tools', span);
+    this.tools = this.elements.slice(-spans.length * FINGERPRINT_CHARACTERS);
+    if (spans.length === 0) this.tools = '';
+  }
+
+  #addElement(name: string, [start, end]: Span): void {
+    const digest = createHash('sha256').update(`${name}\0`).update(this.#body.subarray(start, end)).digest();
+    this.elements += digest.toString('latin1', 0, FINGERPRINT_CHARACTERS);
+    this.weights.push(end - start + ITEM_TOKENS);
+  }
+}
+
+/** Returns where the values of an array stand; null: it is no array. */
+function spansOfArray(text: string, [start, end]: Span): Span[] | null {
+  if (text[start] !== '[') return null;
+  const spans: Span[] = [];
+  let at = start + 1;
+  while (at < end) {
+    const close = endOfValue(text, at);
+    const span = trimmed(text, at, close);
+    if (span[0] < span[1]) spans.push(span);
+    at = close + 1;
+  }
+  return spans;
+}
+
+/** Without the white space around a value. */
+function trimmed(text: string, from: number, to: number): Span {
+  let start = from;
+  let end = to;
+  while (start < end && text.charCodeAt(start) <= 0x20) start++;
+  while (end > start && text.charCodeAt(end - 1) <= 0x20) end--;
+  return [start, end];
+}
