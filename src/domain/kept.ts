@@ -122,7 +122,9 @@ export function addHistory(weight: Weight, history: History, model: string, want
   weight.hasHidden ||= history.hasHidden;
   weight.isOpen ||= history.isOpen;
   weight.reasoning += history.reasoning;
-  weight.isReasoningKnown &&= history.isReasoningKnown;
+  // Another model may count reasoning in other tokens, also in a later call if it is left out of this one.
+  const isOwn = history.models.includes(model) || history.reasoning === 0;
+  weight.isReasoningKnown &&= history.isReasoningKnown && isOwn;
   if (history.isOpen) weight.window = true;
   else if (tokens !== null && history.models.includes(model)) {
     const isAllCounted = reasoningContext === 'current_turn' && wanted === 'current_turn';
@@ -161,7 +163,10 @@ export function addItems(weight: Weight, uses: readonly ItemUse[], model: string
     }
     if (item.hidden === 'nothing') continue;
     weight.hasHidden = true;
-    if (!response.history.models.includes(model)) weight.window = true;
+    if (!response.history.models.includes(model)) {
+      weight.window = true;
+      weight.isReasoningKnown = false;
+    }
     const count = (times.get(item) ?? 0) + 1;
     times.set(item, count);
     const counts = most.get(response) ?? {};
@@ -191,7 +196,7 @@ export interface KeptInput {
   /** What the history it continues adds; null: it continues none. */
   recalled: Weight | null;
   /** Its place in a conversation; null: it is in none. */
-  conversation: { readonly id: string; readonly call: string } | null;
+  conversation: { readonly id: string; readonly call: string; readonly order: number } | null;
 }
 
 /** What a response says of itself that later calls may come back to. */
@@ -260,6 +265,8 @@ export function keptResponse(
 /** What a conversation holds by the calls that have ended in it. Counts only grow. */
 export interface Conversation {
   readonly history: History;
+  /** How many calls began in it. */
+  readonly begun: number;
   /** Tokens that calls added to it, one after the other. */
   readonly addedTokens: number;
   /** A call that began before this much was added lacks what its own count does not bound: of another model, or images. */
@@ -281,7 +288,7 @@ export interface ConversationCall {
 }
 
 export function newConversation(history: History): Conversation {
-  return { history, addedTokens: 0, mixedUntil: 0 };
+  return { history, begun: 0, addedTokens: 0, mixedUntil: 0 };
 }
 
 /** Adds a call that may be under way to the weight of its conversation. */
@@ -293,7 +300,7 @@ export function addCall(weight: Weight, call: ConversationCall, model: string): 
   weight.hasHidden = true;
   weight.isOpen ||= call.isOpen;
   weight.reasoning += outputTokens ?? 0;
-  weight.isReasoningKnown &&= outputTokens !== null;
+  weight.isReasoningKnown &&= outputTokens !== null && call.model === model;
   weight.tokens += bytes + ITEM_FRAME_TOKENS + (outputTokens ?? 0);
   if (call.isOpen || call.hasHidden || outputTokens === null || call.model !== model) weight.window = true;
 }
@@ -304,7 +311,7 @@ export function addCall(weight: Weight, call: ConversationCall, model: string): 
  * @param kept the call's own record
  */
 export function afterCall(
-  { history, addedTokens, mixedUntil }: Conversation,
+  { history, begun, addedTokens, mixedUntil }: Conversation,
   call: ConversationCall,
   kept: KeptResponse,
 ): Conversation {
@@ -319,15 +326,16 @@ export function afterCall(
   const images = [...history.images, ...call.images, ...kept.items.flatMap((item) => item.images)];
   const isOpen = history.isOpen || call.isOpen || own.isOpen;
   return {
+    begun,
     addedTokens: added,
     mixedUntil: isMixed ? added : mixedUntil,
     history: {
       models: own.models,
       tokens: isCounted && own.tokens !== null ? own.tokens + meanwhile : null,
-      // Reasoning of others may be twice in these: that is more, never less.
       reasoning: history.reasoning + kept.reasoningTokens,
-      leftOut: own.leftOut + (meanwhile === 0 ? 0 : history.reasoning),
-      isReasoningKnown: own.isReasoningKnown && history.isReasoningKnown,
+      leftOut: own.leftOut,
+      isReasoningKnown:
+        own.isReasoningKnown && history.isReasoningKnown && (isSameModel || history.reasoning === 0),
       reasoningContext: own.reasoningContext,
       bytes: history.bytes + call.bytes + answerBytes,
       images: images.slice(0, IMAGES_MAX),
@@ -339,12 +347,13 @@ export function afterCall(
 
 /** Returns the conversation after a call that is over by now, and of which nothing more will be known. */
 export function afterLostCall(conversation: Conversation, call: ConversationCall): Conversation {
-  const { history, addedTokens } = conversation;
+  const { history, begun, addedTokens } = conversation;
   const { bytes, images, outputTokens, model } = call;
   const tokens = bytes + ITEM_FRAME_TOKENS + (outputTokens ?? 0);
   const isKnown = history.models.includes(model) && outputTokens !== null && !call.hasHidden;
   const added = addedTokens + tokens;
   return {
+    begun,
     addedTokens: added,
     mixedUntil: added,
     history: {

@@ -15,6 +15,7 @@ export interface ObjectStore {
     callId: string,
     call: Omit<ConversationCall, 'addedBefore'>,
   ): Promise<ConversationView | null>;
+  callsBegun(teamId: TeamId, conversationId: string): Promise<number>;
   cancelConversationCall(teamId: TeamId, conversationId: string, callId: string): Promise<void>;
 }
 

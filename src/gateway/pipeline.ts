@@ -6,7 +6,7 @@
 import { uuidV7 } from '../ledger/events.ts';
 import type { Call, Stopped } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
-import { cancelRecall, namesKept, recall } from './recall.ts';
+import { cancelRecall, recall } from './recall.ts';
 import { respond, warningOf, writeError } from './respond.ts';
 import { authenticate } from './stages/authenticate.ts';
 import { estimate } from './stages/estimate.ts';
@@ -36,7 +36,8 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped>
   if (authenticated.kind === 'stopped') return authenticated;
   const parsed = await parse(deps, authenticated);
   if (parsed.kind === 'stopped') return parsed;
-  if (namesKept(parsed)) return admitRecalled(deps, parsed);
+  const names = parsed.request.operation.beyondText?.references ?? null;
+  if (names !== null) return admitRecalled(deps, parsed);
   const estimated = estimate(deps, parsed);
   if (estimated.kind === 'stopped') return estimated;
   return reserve(deps, estimated);

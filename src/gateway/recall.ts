@@ -1,7 +1,6 @@
 /**
- * Recall: what a call names of what the upstream keeps becomes weights in its estimate, and what a call leaves there is
- * remembered. Owns: the memory of this instance, and when Postgres is asked. Does not own: the weights' arithmetic
- * (domain/kept.ts) nor their rows (store/hot/objects.ts). Invariant: what neither knows is refused where only its id stands
+ * Recall: what a call names of what the upstream keeps becomes weights in its estimate. Owns: when Postgres is asked. Does
+ * not own: the weights' arithmetic (domain/kept.ts) nor their rows (store/hot/objects.ts), nor what a call leaves (keep.ts). Invariant: what neither knows is refused where only its id stands
  * in the request, and weighs the model's window where it was sent along.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,21 +11,18 @@ import {
   addHistory,
   addItems,
   type ItemUse,
-  type KeptAnswer,
-  keptResponse,
+  type KeptInput,
   noWeight,
   type Weight,
 } from '../domain/kept.ts';
 import type { BeyondText, Operation, Reference } from '../domain/operation.ts';
-import type { MeteredResponse } from '../domain/usage.ts';
-import { type Outcome, uuidV7 } from '../ledger/events.ts';
+import { uuidV7 } from '../ledger/events.ts';
 import { sealOf } from '../openai/kept.ts';
 import { type Stopped, stopped } from './call.ts';
 import { ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
 import type { Remembered } from './objects.ts';
 import type { Parsed } from './stages/parse.ts';
-import type { Reserved } from './stages/reserve.ts';
 
 /** Replicas flush ten times a second: by then what a client knows of is in Postgres. */
 const OTHERS_FLUSH_MS = 300;
@@ -68,11 +64,6 @@ class Found {
     }
     return names.filter((name) => !this.#known.has(name));
   }
-}
-
-/** Whether a call names anything that the upstream keeps. */
-export function namesKept({ request }: Parsed): boolean {
-  return (request.operation.beyondText?.references ?? null) !== null;
 }
 
 /** Weighs what the call names; its operation then says all that may be billed. */
@@ -201,10 +192,29 @@ async function joinConversation(
   };
   const view = await deps.objects.store.beginConversationCall(teamId, name, callId, own);
   if (view === null) return notKnown(reference);
-  kept.conversation = { id: name, call: callId };
+  kept.conversation = { id: name, call: callId, order: view.order };
   addHistory(weight, view.conversation.history, model ?? '', kept.reasoningContext);
   for (const call of view.calls) addCall(weight, call, model ?? '');
   return null;
+}
+
+/**
+ * A call that waited for its money may find in its conversation what a later one wrote meanwhile, which it does not hold.
+ * Returns why it may not be sent then; null: no later one began.
+ */
+export async function whyOvertaken(
+  { objects, log }: GatewayDeps,
+  teamId: TeamId,
+  { id, order }: NonNullable<KeptInput['conversation']>,
+): Promise<ApiError | null> {
+  try {
+    if ((await objects.store.callsBegun(teamId, id)) <= order) return null;
+  } catch (error) {
+    log.logger.warn({ err: error }, 'a conversation could not be looked up');
+    return ledgerUnavailable();
+  }
+  const message = 'Another call began in the conversation while this one waited for its budget: repeat it.';
+  return apiError('ledger_unavailable', message, { retryAfterMs: 500 });
 }
 
 /** A call that is not forwarded leaves its conversation. */
@@ -215,50 +225,4 @@ export function cancelRecall({ objects, log }: GatewayDeps, { account, request }
     .cancelConversationCall(account.principal.teamId, conversation.id, conversation.call)
     // It then counts as under way for a day, which is more than it is.
     .catch((error: unknown) => log.logger.warn({ err: error }, 'a call could not leave its conversation'));
-}
-
-const NO_ANSWER: KeptAnswer = { id: null, items: [], reasoningContext: null };
-
-/** Remembers what a call left upstream. Returns it as JSON for the call's event; null: nothing. */
-export function keep(
-  { objects }: GatewayDeps,
-  reserved: Reserved,
-  metered: MeteredResponse,
-  { outcome, usage, responseModel }: Pick<Outcome, 'outcome' | 'usage' | 'responseModel'>,
-): string | null {
-  const { kept, account, callKind, estimate, hold } = reserved;
-  if (kept === null) return null;
-  const { conversation } = kept;
-  if (outcome === 'voided') {
-    return conversation === null ? null : JSON.stringify({ id: null, response: null, conversation });
-  }
-  const answer = metered.kept ?? NO_ANSWER;
-  const { input_tokens = 0, output_tokens = 0, reasoning_tokens = 0 } = usage ?? {};
-  const counted =
-    usage === null
-      ? null
-      : { inputTokens: input_tokens, outputTokens: output_tokens, reasoningTokens: reasoning_tokens };
-  const heldOutput = hold.claim.output_tokens;
-  const held = {
-    inputTokens: estimate.inputTokens,
-    outputTokens: heldOutput,
-    reasoningTokens: heldOutput,
-  };
-  const models = [callKind.model, responseModel ?? ''].filter(isPlainName);
-  const response = keptResponse(kept, answer, models, counted, held);
-  const id = kept.isStored ? answer.id : null;
-  objects.memory.add(account.principal.teamId, id, response);
-  // Until its end is known it may add to its conversation at any time.
-  const left = isOver(metered) ? conversation : null;
-  if (id === null && left === null) return null;
-  return JSON.stringify({ id, response, conversation: left });
-}
-
-function isOver({ usage, state }: MeteredResponse): boolean {
-  return usage !== null || state === 'complete' || state === 'failed';
-}
-
-/** What Postgres takes in JSON. */
-function isPlainName(name: string): boolean {
-  return /^[\x20-\x7e]{1,256}$/.test(name);
 }

@@ -81,6 +81,7 @@ export const storedResponse: z.ZodType<KeptResponse> = z.object({
 /** What a conversation weighs by the calls that have ended in it. */
 export const storedConversation: z.ZodType<Conversation> = z.object({
   history,
+  begun: tokens,
   addedTokens: tokens,
   mixedUntil: tokens,
 });

@@ -211,14 +211,17 @@ describe('what the upstream keeps', () => {
 describe('a conversation', () => {
   afterAll(checkBooks);
 
-  async function converse(body: { max_tokens?: number } = { max_tokens: 0 }): Promise<string> {
+  async function converse(
+    body: { max_tokens?: number } = { max_tokens: 0 },
+    owner = teamId,
+  ): Promise<string> {
     const made = await fetch(`${stack.simulator.url}/conversations`, {
       method: 'POST',
       headers: { authorization: 'Bearer sk-upstream' },
       body: '{}',
     });
     const { id } = (await made.json()) as { id: string };
-    await stack.admin('POST', '/objects', { kind: 'conversation', id, team_id: teamId, ...body });
+    await stack.admin('POST', '/objects', { kind: 'conversation', id, team_id: owner, ...body });
     return id;
   }
 
@@ -279,6 +282,25 @@ describe('a conversation', () => {
     await ok({ input: 'on', conversation });
     expect(await lastHold()).toBeGreaterThan(3000 + 2000);
     expect(await callsIn(conversation)).toBeGreaterThanOrEqual(1);
+  });
+
+  it('is not read by a call that waited while a later one wrote into it', async () => {
+    const { key: by, teamId: owner } = await stack.team({ limitUsd: '0.006' });
+    const conversation = await converse({ max_tokens: 0 }, owner);
+    // $0.004 of output each: the second waits for the first.
+    const first = ok({ input: 'x' }, { by, headers: { 'x-simulator': 'first_byte_ms=1500,output=20' } });
+    await until(
+      async () =>
+        (await stack.admin<{ held_usd: string }>('GET', `/teams/${owner}/balance`)).held_usd > '0.004',
+    );
+    const second = respond({ input: 'x', conversation }, { by });
+    await until(async () => (await callsIn(conversation)) === 1);
+    await ok({ input: 'x', conversation, max_output_tokens: 16 }, { by });
+    await first;
+    const { status, body, headers } = await second;
+    expect([status, body.error?.code]).toEqual([503, 'ledger_unavailable']);
+    expect(Number(headers.get('retry-after-ms'))).toBeGreaterThan(0);
+    await until(async () => (await callsIn(conversation)) === 0);
   });
 
   it('is given to a team once', async () => {

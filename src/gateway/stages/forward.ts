@@ -90,6 +90,11 @@ class Relay implements UpstreamHandler, Turn {
     else if (turn === 'busy') this.#finish('busy');
     else {
       this.#turn = turn;
+      // Meanwhile a later call may write into its conversation, which this one does not hold.
+      if (this.#reserved.kept?.conversation) {
+        this.#finish('busy');
+        return;
+      }
       this.#patience = setTimeout(() => this.#finish('busy'), connections.timeoutMs);
       if (this.#call.clientGone) this.#finish('unsent');
     }

@@ -18,6 +18,7 @@ import type { AnchorUse } from '../anchors.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
 import { errorOfDenial, ledgerUnavailable, searchTooDear } from '../denial-error.ts';
 import type { GatewayDeps } from '../deps.ts';
+import { whyOvertaken } from '../recall.ts';
 import { shuttingDown } from '../respond.ts';
 import { findAccount } from './authenticate.ts';
 import { type Estimated, withFewerSearches } from './estimate.ts';
@@ -127,7 +128,7 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
   const { account, hold, waited } = taken;
   const { estimate } = estimated;
   // The upstream may have failed while it waited.
-  const error = waited ? askBreaker(deps, estimated, account) : null;
+  const error = waited ? await whyNotAfterWait(deps, estimated, account) : null;
   if (call.clientGone || error !== null) {
     deps.ledger.cancel(hold);
     return stopped(call, call.clientGone ? null : error, descriptor.name, account, callKind.endUser);
@@ -183,6 +184,18 @@ function modelInLedger({ descriptor, operation }: ParsedRequest, card: RateCard 
   const model = operation.model ?? '';
   if (operation.billable || descriptor.knownModels.includes(model)) return model;
   return card?.tiers.default?.model ?? '';
+}
+
+async function whyNotAfterWait(
+  deps: GatewayDeps,
+  estimated: Estimated,
+  account: Account,
+): Promise<ApiError | null> {
+  const conversation = estimated.request.operation.kept?.conversation ?? null;
+  return (
+    askBreaker(deps, estimated, account) ??
+    (conversation === null ? null : await whyOvertaken(deps, account.principal.teamId, conversation))
+  );
 }
 
 /** Returns whether the journal has the hold. Rejects on a bug of ours; the hold has ended then. */

@@ -12,7 +12,7 @@ import { isOpenAiError } from '../../openai/wire/errors.ts';
 import type { AnchorUse } from '../anchors.ts';
 import { type Counted, count } from '../counted.ts';
 import type { GatewayDeps } from '../deps.ts';
-import { keep } from '../recall.ts';
+import { keep } from '../keep.ts';
 import type { UpstreamResponse } from '../respond.ts';
 import { type Forwarded, isEventStream } from './forward.ts';
 import type { Reserved } from './reserve.ts';

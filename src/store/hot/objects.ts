@@ -54,6 +54,8 @@ async function findResponses(sql: Sql, teamId: TeamId, names: readonly string[])
 /** A conversation as it was before a call began in it. */
 export interface ConversationView {
   conversation: Conversation;
+  /** The new call's place among all that began in it. */
+  order: number;
   /** Calls that may be under way in it on any replica, the new one not among them. */
   calls: ConversationCall[];
 }
@@ -78,8 +80,18 @@ async function beginConversationCall(
     await tx`
       insert into conversation_calls (team_id, conversation_id, id, started_at, weight)
       values (${teamId}, ${conversationId}, ${callId}, tollgate_now(), ${JSON.stringify(own)}::text::jsonb)`;
-    return { conversation, calls: rows.map(({ weight }) => storedConversationCall.parse(weight)) };
+    const order = conversation.begun + 1;
+    await writeConversation(tx, teamId, conversationId, { ...conversation, begun: order });
+    return { conversation, order, calls: rows.map(({ weight }) => storedConversationCall.parse(weight)) };
   });
+}
+
+/** How many calls have begun in a conversation by now. */
+async function callsBegun(sql: Sql, teamId: TeamId, conversationId: string): Promise<number> {
+  const [row] = await sql<{ begun: number }[]>`
+    select (weight ->> 'begun')::float8 as begun from objects
+    where team_id = ${teamId} and kind = 'conversation' and id = ${conversationId}`;
+  return row?.begun ?? 0;
 }
 
 /** Takes back a call that was not forwarded. */
@@ -130,7 +142,6 @@ async function endLostCalls(
   let conversation = before;
   for (const { weight } of lost)
     conversation = afterLostCall(conversation, storedConversationCall.parse(weight));
-  await writeConversation(tx, teamId, conversationId, conversation);
   return conversation;
 }
 
@@ -216,6 +227,10 @@ export class PostgresObjectStore {
     call: Omit<ConversationCall, 'addedBefore'>,
   ): Promise<ConversationView | null> {
     return retried(() => beginConversationCall(this.#sql, teamId, conversationId, callId, call));
+  }
+
+  callsBegun(teamId: TeamId, conversationId: string): Promise<number> {
+    return retried(() => callsBegun(this.#sql, teamId, conversationId));
   }
 
   cancelConversationCall(teamId: TeamId, conversationId: string, callId: string): Promise<void> {

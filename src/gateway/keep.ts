@@ -1,0 +1,52 @@
+/** Keep: what a call leaves upstream is remembered here, and goes with its event to Postgres, where others recall it. */
+import { type KeptAnswer, keptResponse } from '../domain/kept.ts';
+import type { MeteredResponse } from '../domain/usage.ts';
+import type { Outcome } from '../ledger/events.ts';
+import type { GatewayDeps } from './deps.ts';
+import type { Reserved } from './stages/reserve.ts';
+
+const NO_ANSWER: KeptAnswer = { id: null, items: [], reasoningContext: null };
+
+/** Remembers what a call left upstream. Returns it as JSON for the call's event; null: nothing. */
+export function keep(
+  { objects }: GatewayDeps,
+  reserved: Reserved,
+  metered: MeteredResponse,
+  { outcome, usage, responseModel }: Pick<Outcome, 'outcome' | 'usage' | 'responseModel'>,
+): string | null {
+  const { kept, account, callKind, estimate, hold } = reserved;
+  if (kept === null) return null;
+  const { conversation } = kept;
+  if (outcome === 'voided') {
+    return conversation === null ? null : JSON.stringify({ id: null, response: null, conversation });
+  }
+  const answer = metered.kept ?? NO_ANSWER;
+  const { input_tokens = 0, output_tokens = 0, reasoning_tokens = 0 } = usage ?? {};
+  const counted =
+    usage === null
+      ? null
+      : { inputTokens: input_tokens, outputTokens: output_tokens, reasoningTokens: reasoning_tokens };
+  const heldOutput = hold.claim.output_tokens;
+  const held = {
+    inputTokens: estimate.inputTokens,
+    outputTokens: heldOutput,
+    reasoningTokens: heldOutput,
+  };
+  const models = [callKind.model, responseModel ?? ''].filter(isPlainName);
+  const response = keptResponse(kept, answer, models, counted, held);
+  const id = kept.isStored ? answer.id : null;
+  objects.memory.add(account.principal.teamId, id, response);
+  // Until its end is known it may add to its conversation at any time.
+  const left = isOver(metered) ? conversation : null;
+  if (id === null && left === null) return null;
+  return JSON.stringify({ id, response, conversation: left });
+}
+
+function isOver({ usage, state }: MeteredResponse): boolean {
+  return usage !== null || state === 'complete' || state === 'failed';
+}
+
+/** What Postgres takes in JSON. */
+function isPlainName(name: string): boolean {
+  return /^[\x20-\x7e]{1,256}$/.test(name);
+}

@@ -1,0 +1,119 @@
+/** What the upstream keeps is known after a kill, and while Postgres does not answer nothing unknown passes. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
+import { temporaryFolder } from '../support/folder.ts';
+import { GatewayProcess, postgresOf, until } from './crash-gateway.ts';
+
+interface Answer {
+  id: string;
+  error?: { code: string } | null;
+}
+
+let simulator: Simulator;
+let gateway: GatewayProcess;
+let dataDir: string;
+let key: string;
+let teamId: string;
+/** Processes of the database that stand still. */
+let stopped: number[] = [];
+
+beforeAll(async () => {
+  simulator = await startSimulator({ profile: { cacheChance: 0 } });
+  dataDir = await temporaryFolder(afterAll);
+  gateway = await serve();
+  ({ teamId, key } = await gateway.team('kept', '50.00'));
+});
+afterAll(async () => {
+  goOn();
+  await gateway.kill();
+  await simulator.close();
+});
+
+function serve(): Promise<GatewayProcess> {
+  return GatewayProcess.serve({
+    TOLLGATE_DATA_DIR: dataDir,
+    OPENAI_API_KEY: 'sk-upstream',
+    OPENAI_BASE_URL: simulator.url,
+    TOLLGATE_LEASE_TTL_MS: '60000',
+  });
+}
+
+/** The server and all of its sessions stand still: what was sent is not answered, and no connection breaks. */
+function standStill(): void {
+  const server = postgresOf(dataDir)!;
+  const parentOf = (pid: string) => {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    } catch {
+      return 0;
+    }
+  };
+  const children = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && parentOf(name) === server);
+  stopped = [server, ...children.map(Number)];
+  for (const pid of stopped) process.kill(pid, 'SIGSTOP');
+}
+
+function goOn(): void {
+  for (const pid of stopped.splice(0)) {
+    try {
+      process.kill(pid, 'SIGCONT');
+    } catch {
+      // It ended with its gateway.
+    }
+  }
+}
+
+async function respond(body: object): Promise<{ status: number; headers: Headers; body: Answer }> {
+  const wanted = { model: 'gpt-5-mini', max_output_tokens: 200, input: 'hello', ...body };
+  const response = await gateway.post(key, '/responses', wanted);
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: (await response.json()) as Answer,
+  };
+}
+
+it('a response that only the journal of a killed gateway knows is continued by the next one', async () => {
+  // Money is lent ahead.
+  for (let call = 0; call < 10; call++) expect((await respond({})).status).toBe(200);
+  standStill();
+  const last = await respond({});
+  expect(last.status).toBe(200);
+  await gateway.kill();
+  goOn();
+  gateway = await serve();
+  const next = await respond({ previous_response_id: last.body.id });
+  expect([next.status, next.body.error ?? null]).toEqual([200, null]);
+  const { lines } = simulator.invoice();
+  const events = await gateway.admin<{ data: { id: string; hold_usd: string; cost_usd: string }[] }>(
+    'GET',
+    `/events?team_id=${teamId}&limit=1000`,
+  );
+  for (const { client_request_id: id, cost_pico_usd: bill } of lines) {
+    const event = events.data.find((each) => each.id === id)!;
+    expect(Number(event.hold_usd)).toBeGreaterThanOrEqual(Number(bill) / 1e12);
+  }
+}, 60_000);
+
+it('while Postgres does not answer what memory knows goes on, and the rest is asked to come back', async () => {
+  const known = await respond({});
+  for (let call = 0; call < 10; call++) expect((await respond({})).status).toBe(200);
+  standStill();
+  const [next, unknown, conversation] = await Promise.all([
+    respond({ previous_response_id: known.body.id }),
+    respond({ previous_response_id: 'resp_unknown' }),
+    respond({ conversation: 'conv_unknown' }),
+  ]);
+  expect(next.status).toBe(200);
+  for (const refused of [unknown, conversation]) {
+    expect([refused.status, refused.body.error?.code]).toEqual([503, 'ledger_unavailable']);
+    expect(Number(refused.headers.get('retry-after-ms'))).toBeGreaterThan(0);
+  }
+  goOn();
+  await until(
+    'not found',
+    async () => (await respond({ previous_response_id: 'resp_unknown' })).status === 404,
+  );
+}, 60_000);
