@@ -227,21 +227,7 @@ export class Journal {
   compact(lines: Iterable<string>, number = 0): void {
     this.flush();
     if (this.#broken) return;
-    const old = this.#file;
-    const before = { segment: this.#segment, number: this.#number };
-    const kept = this.#keptPath(false);
-    try {
-      if (kept !== null) linkSync(this.path, kept);
-      this.#segment++;
-      this.#number = number;
-      this.#file = this.#replace([...lines].join(''));
-      closeSync(old);
-    } catch {
-      this.#segment = before.segment;
-      this.#number = before.number;
-      if (kept !== null) rmSync(kept, { force: true });
-      rmSync(`${this.path}.tmp`, { force: true });
-    }
+    this.#rewrite(lines, number);
     // While Postgres is away nearly all of it is still needed: writing that again at once would gain nothing.
     this.#compactAtBytes = Math.max(this.#compactAtBytesMin, 2 * this.#bytes);
   }
@@ -252,6 +238,14 @@ export class Journal {
    */
   recover(lines: Iterable<string>, number = 0): boolean {
     if (this.#broken === null || this.#isClosed) return this.#broken === null;
+    if (!this.#rewrite(lines, number)) return false;
+    this.#pending = 0;
+    this.#broken = null;
+    return true;
+  }
+
+  /** Goes on in a new file of these lines. Returns false, with the old file and number in place, where that fails. */
+  #rewrite(lines: Iterable<string>, number: number): boolean {
     const old = this.#file;
     const before = { segment: this.#segment, number: this.#number };
     const kept = this.#keptPath(false);
@@ -268,8 +262,6 @@ export class Journal {
       return false;
     }
     closeSync(old);
-    this.#pending = 0;
-    this.#broken = null;
     return true;
   }
 
