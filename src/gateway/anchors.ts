@@ -83,7 +83,7 @@ export class Anchors {
     return { model, bound, keys, elements };
   }
 
-  /** Takes what the upstream reported for a call: as much as any of its leading items cost, and no less. */
+  /** Keeps the input tokens that the upstream reported for a call: none of its leading items can have cost more. */
   learn({ model, keys, elements }: AnchorUse, tokens: number, nowMs: number): void {
     if (nowMs < (this.#broken.get(model) ?? 0)) return;
     for (const key of keys) {
