@@ -3,7 +3,8 @@
  * at a time or at all. Does not own: what a failure costs (settle). It knows this instance alone.
  *
  * A team's circuit opens after two unknown outcomes in a row that the upstream caused; the upstream's own, for all teams,
- * once calls of two teams failed within a minute and no call succeeded since. While a circuit is open, one call at a time
+ * once calls of two teams failed within a minute and no call succeeded since: of a busy upstream more of them, because there
+ * two in a row are no news. While a circuit is open, one call at a time
  * goes through as a probe: soon after the last call that it turned away, or later if clients do not wait. A request that
  * failed is no probe for half an hour: a client that repeats one prompt all the while pays for it twice at most.
  */
@@ -29,6 +30,11 @@ const REPEATED_MAX = 1_000;
 const BUSY_RETRY_MS = 2_000;
 /** Failures of several teams within it speak of the upstream. */
 const TOGETHER_MS = 60_000;
+/** Of so many calls that succeeded shortly before, one failure more is expected by chance. */
+const SUCCESSES_PER_FAILURE = 50;
+const SHORTLY_MS = 10_000;
+/** Bytes of a request by which it is known again; its length counts too. */
+const CONTENT_BYTES = 65_536;
 /** Calls of unknown outcome that are remembered of a team, and named in an error. */
 const KNOWN_MAX = 1_000;
 const NAMED_MAX = 20;
@@ -124,6 +130,11 @@ export class Breaker {
   readonly #options: BreakerOptions;
   readonly #teams = new Map<TeamId, Circuit>();
   #upstream = new Circuit();
+  /** Failures in a row, of all teams, and the calls that succeeded in the last one to two spans before them. */
+  #failures = 0;
+  #successes = 0;
+  #successesBefore = 0;
+  #spanFromMs = 0;
   /** When calls of each team failed, since any call succeeded. */
   readonly #failing = new Map<TeamId, number>();
   readonly #unknown = new Map<TeamId, RecordedCall[]>();
@@ -149,7 +160,8 @@ export class Breaker {
     const { teamId } = account.principal;
     const atMs = this.#options.monotonicMs();
     const team = this.#teams.get(teamId);
-    const content = this.#teams.size === 0 ? '' : contentOf(body);
+    // Another team's failures cost this one no work.
+    const content = team === undefined ? '' : contentOf(body);
     const waitMs = this.#upstream.waitMs(atMs, content);
     if (waitMs > 0) return unavailable('upstream', waitMs, []);
     const teamWaitMs = team?.waitMs(atMs, content) ?? 0;
@@ -166,6 +178,12 @@ export class Breaker {
   leave({ teamId, probes, isAlone }: Pass): void {
     for (const circuit of probes) circuit.leave();
     if (isAlone) this.#alone.delete(teamId);
+  }
+
+  /** A call was answered; said of each of them, so it looks at the clock only now and then. */
+  succeeded(): void {
+    this.#successes++;
+    if (this.#successes % SUCCESSES_PER_FAILURE === 0) this.#nextSpan(this.#options.monotonicMs());
   }
 
   /** A call that was sent has ended. @param unknown it, if its outcome is not known */
@@ -194,7 +212,10 @@ export class Breaker {
     }
     for (const [id, ms] of this.#failing) if (ms < atMs - TOGETHER_MS) this.#failing.delete(id);
     this.#failing.set(teamId, atMs);
-    if (this.#failing.size < 2 || this.#upstream.isOpen) return;
+    this.#failures++;
+    this.#nextSpan(atMs);
+    const byChance = Math.floor((this.#successes + this.#successesBefore) / SUCCESSES_PER_FAILURE);
+    if (this.#failing.size < 2 || this.#failures < FAILURES + byChance || this.#upstream.isOpen) return;
     this.#upstream.open(atMs);
     onChange(null, true);
   }
@@ -204,9 +225,18 @@ export class Breaker {
     if (this.#teams.get(teamId)?.isOpen) onChange(teamId, false);
     this.#teams.delete(teamId);
     this.#failing.clear();
+    this.#failures = 0;
     if (!this.#upstream.isOpen) return;
     this.#upstream = new Circuit();
     onChange(null, false);
+  }
+
+  #nextSpan(atMs: number): void {
+    const spans = Math.floor((atMs - this.#spanFromMs) / SHORTLY_MS);
+    if (spans < 1) return;
+    this.#successesBefore = spans === 1 ? this.#successes : 0;
+    this.#successes = 0;
+    this.#spanFromMs += spans * SHORTLY_MS;
   }
 
   /** The accounts of these teams are read again, with what Postgres knows of their unknown calls. */
@@ -243,8 +273,9 @@ export class Breaker {
 
 /** The same for the same members in any order: some clients write theirs in another order each time. */
 function contentOf(body: Buffer): string {
-  const counts = new Uint32Array(256);
-  for (const byte of body) counts[byte] = (counts[byte] ?? 0) + 1;
+  const counts = new Uint32Array(257);
+  counts[256] = body.length;
+  for (const byte of body.subarray(0, CONTENT_BYTES)) counts[byte] = (counts[byte] ?? 0) + 1;
   return createHash('sha256').update(counts).digest('base64');
 }
 

@@ -127,6 +127,22 @@ describe("the upstream's circuit", () => {
     });
   });
 
+  it('of a busy upstream needs more failures in a row, because two are chance there', () => {
+    for (let answered = 0; answered < 400; answered++) breaker.succeeded();
+    for (let failed = 0; failed < 9; failed++) call(`team ${failed}`, 'failed');
+    expect(breaker.isUpstreamOpen).toBe(false);
+    call('team 9', 'failed');
+    expect(breaker.isUpstreamOpen).toBe(true);
+  });
+
+  it('is not kept closed by what succeeded long before', () => {
+    for (let answered = 0; answered < 400; answered++) breaker.succeeded();
+    nowMs = 20_000;
+    call('a', 'failed');
+    call('b', 'failed');
+    expect(breaker.isUpstreamOpen).toBe(true);
+  });
+
   it('does not open for one team, however often it fails', () => {
     for (let minute = 0; minute < 20; minute++) {
       nowMs = minute * 600_000;

@@ -53,6 +53,7 @@ export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Se
   if (reserved.kept !== null) reserved.hold.object = keep(deps, reserved, metered, settled);
   deps.ledger.settle(reserved.hold, settled);
   if (reserved.anchor !== null) learn(deps, reserved.anchor, metered, settled);
+  if (outcome === 'settled') deps.breaker.succeeded();
   if (outcome === 'unknown' || deps.breaker.watched > 0) informBreaker(deps, reserved, settled);
   reserved.call.ended('settle');
   return { kind: 'settled', reserved, response, state: metered.state, outcome: settled, pricedModel };
