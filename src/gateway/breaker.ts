@@ -180,7 +180,7 @@ export class Breaker {
     if (isAlone) this.#alone.delete(teamId);
   }
 
-  /** A call was answered; said of each of them, so it looks at the clock only now and then. */
+  /** A call succeeded. Called for each of them, so it looks at the clock only now and then. */
   succeeded(): void {
     this.#successes++;
     if (this.#successes % SUCCESSES_PER_FAILURE === 0) this.#nextSpan(this.#options.monotonicMs());

@@ -1,4 +1,5 @@
 /** The clients of the gateway: both official SDKs and plain HTTP, patient or not. */
+import { setTimeout as delay } from 'node:timers/promises';
 import OpenAI from 'openai';
 import OpenAI6 from 'openai6';
 import type { Client, PlannedCall } from './traffic.ts';
@@ -7,6 +8,10 @@ import type { Client, PlannedCall } from './traffic.ts';
 export type Ending = 'answered' | 'refused' | 'broken' | 'left';
 
 /** Makes the calls of one key; SDKs do not retry, so that every call is one request. */
+const TURNED_AWAY = 'upstream_unavailable';
+/** The breaker lets a probe through after 30 s at the latest. */
+const PATIENCE_MS = 40_000;
+
 export class Caller {
   readonly #url: string;
   readonly #key: string;
@@ -18,8 +23,21 @@ export class Caller {
     this.#sdks = { openai: sdk7(gatewayUrl, key), openai6: sdk6(gatewayUrl, key) };
   }
 
-  /** Plays a planned call to its end and says what its client saw of it. */
+  /**
+   * Plays a planned call to its end and says what its client saw of it. A call that the breaker turns away is tried again,
+   * as an SDK does with its default of retries; nothing of it was sent.
+   */
   async play(call: PlannedCall): Promise<Ending> {
+    const untilMs = performance.now() + PATIENCE_MS;
+    for (;;) {
+      const ending = await this.#playOnce(call);
+      if (ending !== 'turned away') return ending;
+      if (performance.now() > untilMs) return 'refused';
+      await delay(50);
+    }
+  }
+
+  async #playOnce(call: PlannedCall): Promise<Ending | 'turned away'> {
     const leaving = new AbortController();
     const timer = call.leaves === 'before the first byte' ? setTimeout(() => leaving.abort(), 30) : undefined;
     try {
@@ -28,13 +46,14 @@ export class Caller {
         : await playSdk(this.#sdks[call.client], call, leaving);
     } catch (error) {
       if (leaving.signal.aborted) return 'left';
-      return error instanceof OpenAI.APIError || error instanceof OpenAI6.APIError ? 'refused' : 'broken';
+      if (!(error instanceof OpenAI.APIError || error instanceof OpenAI6.APIError)) return 'broken';
+      return error.code === TURNED_AWAY ? 'turned away' : 'refused';
     } finally {
       clearTimeout(timer);
     }
   }
 
-  async #playRaw(call: PlannedCall, leaving: AbortController): Promise<Ending> {
+  async #playRaw(call: PlannedCall, leaving: AbortController): Promise<Ending | 'turned away'> {
     const response = await fetch(this.#url + call.path, {
       method: call.body === null ? 'GET' : 'POST',
       headers: {
@@ -45,6 +64,10 @@ export class Caller {
       body: call.body === null ? null : JSON.stringify(call.body),
       signal: leaving.signal,
     });
+    if (response.status === 503) {
+      const body = await response.text();
+      return body.includes(`"${TURNED_AWAY}"`) ? 'turned away' : 'refused';
+    }
     for await (const _ of response.body ?? []) {
       if (call.leaves === 'mid-stream' && call.stream) leaving.abort();
     }

@@ -37,6 +37,9 @@ export const FAULTS: FaultName[] = [
   'gzip',
 ];
 
+/** Of more, the breaker turns a team's calls away for good parts of a minute. */
+const FAULTY = 0.2;
+
 const TEXTS = [
   'hello',
   'Wie geht es?',
@@ -66,7 +69,7 @@ function planCall(random: Random): PlannedCall {
   const chance = (probability: number) => random() < probability;
   const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)]!;
   const client = pick<Client>(['openai', 'openai6', 'raw']);
-  const fault = chance(0.4) ? pick(FAULTS) : null;
+  const fault = chance(FAULTY) ? pick(FAULTS) : null;
   const directives = [`fault=${fault ?? 'none'}`, `billed=${chance(0.5)}`];
   const operation = random();
   if (operation < 0.05) {
