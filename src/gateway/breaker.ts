@@ -31,7 +31,7 @@ const BUSY_RETRY_MS = 2_000;
 /** Failures of several teams within it speak of the upstream. */
 const TOGETHER_MS = 60_000;
 /** Of so many calls that succeeded shortly before, one failure more is expected by chance. */
-const SUCCESSES_PER_FAILURE = 50;
+export const SUCCESSES_PER_FAILURE = 50;
 const SHORTLY_MS = 10_000;
 /** Bytes of a request by which it is known again; its length counts too. */
 const CONTENT_BYTES = 65_536;
@@ -130,10 +130,11 @@ export class Breaker {
   readonly #options: BreakerOptions;
   readonly #teams = new Map<TeamId, Circuit>();
   #upstream = new Circuit();
-  /** Failures in a row, of all teams, and the calls that succeeded in the last one to two spans before them. */
-  #failures = 0;
-  #successes = 0;
+  /** Calls that succeeded in this span. Settle counts them itself, and calls `countedMore` after each fiftieth. */
+  successes = 0;
   #successesBefore = 0;
+  /** Failures in a row, of all teams. */
+  #failures = 0;
   #spanFromMs = 0;
   /** When calls of each team failed, since any call succeeded. */
   readonly #failing = new Map<TeamId, number>();
@@ -180,10 +181,9 @@ export class Breaker {
     if (isAlone) this.#alone.delete(teamId);
   }
 
-  /** A call succeeded. Called for each of them, so it looks at the clock only now and then. */
-  succeeded(): void {
-    this.#successes++;
-    if (this.#successes % SUCCESSES_PER_FAILURE === 0) this.#nextSpan(this.#options.monotonicMs());
+  /** To be called after every `SUCCESSES_PER_FAILURE` successes: a span may have ended. */
+  countedMore(): void {
+    this.#nextSpan(this.#options.monotonicMs());
   }
 
   /** A call that was sent has ended. @param unknown it, if its outcome is not known */
@@ -214,7 +214,7 @@ export class Breaker {
     this.#failing.set(teamId, atMs);
     this.#failures++;
     this.#nextSpan(atMs);
-    const byChance = Math.floor((this.#successes + this.#successesBefore) / SUCCESSES_PER_FAILURE);
+    const byChance = Math.floor((this.successes + this.#successesBefore) / SUCCESSES_PER_FAILURE);
     if (this.#failing.size < 2 || this.#failures < FAILURES + byChance || this.#upstream.isOpen) return;
     this.#upstream.open(atMs);
     onChange(null, true);
@@ -234,8 +234,8 @@ export class Breaker {
   #nextSpan(atMs: number): void {
     const spans = Math.floor((atMs - this.#spanFromMs) / SHORTLY_MS);
     if (spans < 1) return;
-    this.#successesBefore = spans === 1 ? this.#successes : 0;
-    this.#successes = 0;
+    this.#successesBefore = spans === 1 ? this.successes : 0;
+    this.successes = 0;
     this.#spanFromMs += spans * SHORTLY_MS;
   }
 

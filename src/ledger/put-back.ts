@@ -41,6 +41,8 @@ const REMEMBERED_MS = 24 * 3_600_000;
 
 export class PutBack {
   readonly #options: PutBackOptions;
+  /** The store has all that was seen of it, and lends: every call looks here. Only for reading. */
+  isWhole = true;
   #seen: Seen | null = null;
   #isLending = true;
   #running: Promise<void> | null = null;
@@ -58,11 +60,6 @@ export class PutBack {
     return this.#seen;
   }
 
-  /** Whether the store has all that was seen of it, and lends. */
-  get isWhole(): boolean {
-    return this.#running === null && this.#isLending;
-  }
-
   get isRunning(): boolean {
     return this.#running !== null;
   }
@@ -74,7 +71,7 @@ export class PutBack {
     // A reply of the time before the store went back may come late.
     if (before === null || (before.epoch === seen.epoch && seen.beats > before.beats)) {
       this.#seen = { ...seen };
-      this.#isLending = isLending;
+      this.#lends(isLending);
       if (!isLending) void this.#resume();
     }
     for (const [id, flushed] of known) {
@@ -87,11 +84,13 @@ export class PutBack {
   /** Looks whether an error of the store says that it went back; then everything is put back. */
   noticed(error: unknown): void {
     const name = error instanceof Error ? error.name : '';
-    if (name === 'NothingLent') this.#isLending = false;
+    if (name === 'NothingLent') this.#lends(false);
     if (name !== 'StoreWentBack' || this.#running !== null) return;
     this.#options.endWaits();
+    this.isWhole = false;
     this.#running = this.#putBack(String((error as Error).message)).finally(() => {
       this.#running = null;
+      this.#lends(this.#isLending);
     });
   }
 
@@ -100,11 +99,16 @@ export class PutBack {
     await this.#running;
   }
 
+  #lends(isLending: boolean): void {
+    this.#isLending = isLending;
+    this.isWhole = isLending && this.#running === null;
+  }
+
   async #resume(): Promise<void> {
     if (this.#resuming) return;
     this.#resuming = true;
     try {
-      if (await this.#options.store.resumeLending()) this.#isLending = true;
+      if (await this.#options.store.resumeLending()) this.#lends(true);
     } catch (error) {
       this.#options.onError(error);
     } finally {
@@ -119,7 +123,7 @@ export class PutBack {
       try {
         await this.#once();
         flusher.resume();
-        this.#isLending = false;
+        this.#lends(false);
         onPutBack(reason);
         return;
       } catch (error) {

@@ -302,6 +302,20 @@ export function readTextModel(fields: Fields): void {
   if (/audio|realtime/.test(model)) fields.unbounded('model', 'audio is not billed as text tokens');
 }
 
+/**
+ * Search models, and the option of chat completions that asks others to search, make one search a completion. It is billed
+ * beside the usage, whose input has what was found (OpenAI's guide to web search).
+ */
+export function readSearchModel(fields: Fields, choices: number): void {
+  const { model } = fields.json;
+  const isSearchModel = typeof model === 'string' && model.includes('-search');
+  if (!isSearchModel && fields.object('web_search_options') === null) return;
+  if (choices > 1) fields.unbounded('n', 'how often a search for several choices is billed is not known');
+  const meter = isSearchModel && model.includes('preview') ? 'web_search_preview_calls' : 'web_search_calls';
+  const param = isSearchModel ? 'model' : 'web_search_options';
+  fields.search = { meter, param, calls: 1, always: true };
+}
+
 /** Whether the client itself asks for the usage chunk of a stream. */
 export function readIncludeUsage(fields: Fields): boolean {
   const includeUsage = fields.object('stream_options')?.include_usage ?? false;

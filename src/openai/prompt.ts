@@ -46,20 +46,6 @@ function readWebSearch(fields: Fields, type: string, param: string): void {
   fields.search = { meter, param, calls, always: false };
 }
 
-/**
- * Search models, and the option of chat completions that asks others to search, make one search a completion. It is billed
- * beside the usage, whose input has what was found (OpenAI's guide to web search).
- */
-export function readSearchModel(fields: Fields, choices: number): void {
-  const { model } = fields.json;
-  const isSearchModel = typeof model === 'string' && model.includes('-search');
-  if (!isSearchModel && fields.object('web_search_options') === null) return;
-  if (choices > 1) fields.unbounded('n', 'how often a search for several choices is billed is not known');
-  const meter = isSearchModel && model.includes('preview') ? 'web_search_preview_calls' : 'web_search_calls';
-  const param = isSearchModel ? 'model' : 'web_search_options';
-  fields.search = { meter, param, calls: 1, always: true };
-}
-
 /** More tool calls in one response than any model makes. */
 const MAX_TOOL_CALLS = 1000;
 

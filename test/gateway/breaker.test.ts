@@ -3,7 +3,7 @@ import type { UnknownCall } from '../../src/domain/budget.ts';
 import { ApiError } from '../../src/domain/errors.ts';
 import { asId, type TeamId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
-import { Breaker, type Pass } from '../../src/gateway/breaker.ts';
+import { Breaker, type Pass, SUCCESSES_PER_FAILURE } from '../../src/gateway/breaker.ts';
 import { accountOf, grantOf, limitOf } from '../support/accounts.ts';
 
 let nowMs: number;
@@ -37,6 +37,10 @@ function call(id: string, answered: 'answered' | 'failed' | 'neither', pass = pa
   breaker.ended(team(id), answered, pass, null);
   breaker.leave(pass);
 }
+const succeed = (calls: number) => {
+  for (let made = 0; made < calls; made++)
+    if (++breaker.successes % SUCCESSES_PER_FAILURE === 0) breaker.countedMore();
+};
 const failTwice = (id: string) => {
   call(id, 'failed');
   call(id, 'failed');
@@ -128,7 +132,7 @@ describe("the upstream's circuit", () => {
   });
 
   it('of a busy upstream needs more failures in a row, because two are chance there', () => {
-    for (let answered = 0; answered < 400; answered++) breaker.succeeded();
+    succeed(400);
     for (let failed = 0; failed < 9; failed++) call(`team ${failed}`, 'failed');
     expect(breaker.isUpstreamOpen).toBe(false);
     call('team 9', 'failed');
@@ -136,7 +140,7 @@ describe("the upstream's circuit", () => {
   });
 
   it('is not kept closed by what succeeded long before', () => {
-    for (let answered = 0; answered < 400; answered++) breaker.succeeded();
+    succeed(400);
     nowMs = 20_000;
     call('a', 'failed');
     call('b', 'failed');

@@ -10,6 +10,7 @@ import { meterJson } from '../../openai/response.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import { isOpenAiError } from '../../openai/wire/errors.ts';
 import type { AnchorUse } from '../anchors.ts';
+import { SUCCESSES_PER_FAILURE } from '../breaker.ts';
 import { type Counted, count } from '../counted.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { keep } from '../keep.ts';
@@ -53,8 +54,9 @@ export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Se
   if (reserved.kept !== null) reserved.hold.object = keep(deps, reserved, metered, settled);
   deps.ledger.settle(reserved.hold, settled);
   if (reserved.anchor !== null) learn(deps, reserved.anchor, metered, settled);
-  if (outcome === 'settled') deps.breaker.succeeded();
-  if (outcome === 'unknown' || deps.breaker.watched > 0) informBreaker(deps, reserved, settled);
+  const { breaker } = deps;
+  if (outcome === 'settled' && ++breaker.successes % SUCCESSES_PER_FAILURE === 0) breaker.countedMore();
+  if (outcome === 'unknown' || breaker.watched > 0) informBreaker(deps, reserved, settled);
   reserved.call.ended('settle');
   return { kind: 'settled', reserved, response, state: metered.state, outcome: settled, pricedModel };
 }

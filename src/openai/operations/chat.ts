@@ -1,6 +1,14 @@
 /** Chat completions. */
-import { type Bounds, type Fields, isObject, MAX_TOKENS, readPromptCache, readTextModel } from '../body.ts';
-import { readContent, readSearchModel, readTools } from '../prompt.ts';
+import {
+  type Bounds,
+  type Fields,
+  isObject,
+  MAX_TOKENS,
+  readPromptCache,
+  readSearchModel,
+  readTextModel,
+} from '../body.ts';
+import { readContent, readTools } from '../prompt.ts';
 import {
   COMPLETION_USAGE,
   CONVERSATION_FIELDS,

@@ -6,9 +6,10 @@ import {
   type Json,
   MAX_TOKENS,
   readPromptCache,
+  readSearchModel,
   readTextModel,
 } from '../body.ts';
-import { readInput, readReference, readSearchModel, readTools } from '../prompt.ts';
+import { readInput, readReference, readTools } from '../prompt.ts';
 import { CONVERSATION_FIELDS, LONG_OUTPUT, metered, RESPONSE_USAGE, SHARED_FIELDS } from './descriptor.ts';
 
 /** The least `max_output_tokens` that the API accepts (its published schema). */
