@@ -16,7 +16,8 @@ import { createTeams, type DemoTeam, OWN_TEAM, revokeKeys } from './demo/teams.t
 import { startTraffic, type Traffic } from './demo/traffic.ts';
 import { welcome } from './demo/welcome.ts';
 import { defined } from './domain/defined.ts';
-import { formatUsd, type PicoUsd } from './domain/money.ts';
+import type { PicoUsd } from './domain/money.ts';
+import { formatUsd } from './domain/quantities.ts';
 import { CannotStart } from './main/open.ts';
 
 /** How long the last flush may take: the usual quarter of a second, and more on a busy machine. */

@@ -4,7 +4,8 @@
  * passes and disobeys afterwards, with and without a tokeniser. The judge is its own invoice.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { formatUsd, type PicoUsd, usd } from '../../src/domain/money.ts';
+import { type PicoUsd, usd } from '../../src/domain/money.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 import { USAGE_REPORTS, type UsageReports } from '../../src/simulator/profile.ts';
 import { adminGet, makeTeam } from './gateways.ts';
 import { type House, inHouse } from './house.ts';

@@ -1,5 +1,6 @@
 /** What a row has to keep, in words; and the rows as a table. Pure. */
-import { formatUsd, type PicoUsd, usd } from '../../src/domain/money.ts';
+import { type PicoUsd, usd } from '../../src/domain/money.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 import type { GrantRow } from './grant.ts';
 import { IN_FLIGHT_LEAST } from './strikes.ts';
 

@@ -6,7 +6,8 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Pool } from 'undici';
-import { formatUsd, usd } from '../../src/domain/money.ts';
+import { usd } from '../../src/domain/money.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 import type { Sql } from '../../src/store/connection/sql.ts';
 import { closeClient, openClient } from '../../src/store/database.ts';
 import { adminPages } from '../pages/admin-pages.ts';

@@ -4,7 +4,8 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
 import { asId, type TeamId } from '../domain/ids.ts';
-import { formatUsd, type PicoUsd } from '../domain/money.ts';
+import type { PicoUsd } from '../domain/money.ts';
+import { formatUsd } from '../domain/quantities.ts';
 import {
   type GrantBalance,
   type LimitBalance,

@@ -5,7 +5,8 @@ import type { z } from 'zod';
 import { sourceIdOf } from '../domain/counter.ts';
 import { isApiError } from '../domain/errors.ts';
 import { asId } from '../domain/ids.ts';
-import { formatUsd, usd } from '../domain/money.ts';
+import { usd } from '../domain/money.ts';
+import { formatUsd } from '../domain/quantities.ts';
 import type { Database } from '../store/database.ts';
 import {
   type EventPage,

@@ -2,7 +2,8 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { defined } from '../domain/defined.ts';
-import { formatUsd, type PicoUsd } from '../domain/money.ts';
+import type { PicoUsd } from '../domain/money.ts';
+import { formatUsd } from '../domain/quantities.ts';
 import { DAY_MS, QUARTER_HOUR_MS, windowRange } from '../domain/window.ts';
 import { readCredit, readTeamBudgets, type TeamBudgets } from '../store/budgets.ts';
 import { clock } from '../store/changes.ts';

@@ -2,7 +2,8 @@
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { asId, type TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
-import { formatUsd, usd } from '../domain/money.ts';
+import { usd } from '../domain/money.ts';
+import { formatUsd } from '../domain/quantities.ts';
 import type { After } from '../store/changes.ts';
 import { isUuid } from './route.ts';
 

@@ -2,8 +2,9 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
-import { formatUsd, usd } from '../domain/money.ts';
+import { usd } from '../domain/money.ts';
 import { needsCacheWriteRate, type TextPrice, textLines, textPriceOf } from '../domain/price.ts';
+import { formatUsd } from '../domain/quantities.ts';
 import type { PriceLine } from '../domain/rates.ts';
 import { toPriceLine, toStoredLine } from '../store/price-lines.ts';
 import {

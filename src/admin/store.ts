@@ -2,7 +2,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { isApiError } from '../domain/errors.ts';
-import { formatUsd } from '../domain/money.ts';
+import { formatUsd } from '../domain/quantities.ts';
 import type { Database } from '../store/database.ts';
 import { acceptLoss, readHistoryState } from '../store/history.ts';
 import { AcceptLoss, StoreState } from './contract.ts';

@@ -2,7 +2,8 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { isApiError } from '../domain/errors.ts';
 import { asId } from '../domain/ids.ts';
-import { formatUsd, usd } from '../domain/money.ts';
+import { usd } from '../domain/money.ts';
+import { formatUsd } from '../domain/quantities.ts';
 import { listUnknown } from '../store/events.ts';
 import { correctCall, releaseUnknown } from '../store/unknown.ts';
 import { BulkRelease, Events, NewBulkRelease, NewRelease, Release, UnknownQuery } from './contract.ts';

@@ -1,5 +1,6 @@
 /** The table of the demo as lines of text. Pure: figures in, lines out. */
-import { formatUsd, type PicoUsd } from '../domain/money.ts';
+import type { PicoUsd } from '../domain/money.ts';
+import { formatUsd } from '../domain/quantities.ts';
 import type { TeamFigures } from './figures.ts';
 
 /** How parts of the table are emphasised; without colour, `(text) => text`. */

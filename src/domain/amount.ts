@@ -1,6 +1,6 @@
 /** Amounts of a limit's meter as text: money with its cents, anything else as a whole number. Pure. */
 import type { Meter } from './limit.ts';
-import { formatUsd } from './money.ts';
+import { formatUsd } from './quantities.ts';
 
 const UNITS: Record<Meter, string> = {
   cost_usd: 'USD',

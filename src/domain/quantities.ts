@@ -1,7 +1,7 @@
 /**
  * Quantities: amounts of named meters. Owns: the registry of meters, which part belongs to which whole, in which integer
- * unit an amount is counted, claims (what one call takes of every meter that a limit may count), and what a counter has
- * left for them. Does not own: what a unit costs (price.ts), nor where usage stands in a response.
+ * unit an amount is counted, how amounts are written (of money too), claims (what one call takes of every meter that a
+ * limit may count), and what a counter has left for them. Does not own: what a unit costs (price.ts), nor where usage stands in a response.
  * Invariants: an amount is a non-negative safe integer; the parts of one whole never overlap, so that their sum is at
  * most the whole; a name never changes its meaning, because events keep it for ever.
  */
@@ -261,6 +261,38 @@ export function quantitiesJson(usage: Quantities): string {
     json += `${json === '' ? '{' : ','}"${meter}":${formatQuantity(meter, amount)}`;
   }
   return json === '' ? 'null' : `${json}}`;
+}
+
+/** Writes an exact decimal string of USD with at least two digits after the point: `18.00`, `0.000000125`. */
+export function formatUsd(amount: PicoUsd): string {
+  if (amount >= 0n && amount <= MAX_SAFE) return formatSafe(Number(amount));
+  const sign = amount < 0n ? '-' : '';
+  const digits = (amount < 0n ? -amount : amount).toString().padStart(13, '0');
+  let end = digits.length;
+  const point = end - 12;
+  while (end > point + 2 && digits.charCodeAt(end - 1) === 48) end--;
+  return `${sign}${digits.slice(0, point)}.${digits.slice(point, end)}`;
+}
+
+const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
+const MILLION = 1_000_000;
+
+/** The same for what a Number holds, nine thousand dollars: a call writes a dozen amounts. */
+function formatSafe(amount: number): string {
+  // Below 2^53 a quotient is further from the next integer than it is rounded.
+  const millions = Math.floor(amount / MILLION);
+  const low = amount - millions * MILLION;
+  const whole = Math.floor(millions / MILLION);
+  const high = sixDigits(millions - whole * MILLION);
+  const digits = low === 0 ? high : high + sixDigits(low);
+  let end = digits.length;
+  while (end > 2 && digits.charCodeAt(end - 1) === 48) end--;
+  return `${whole}.${end === digits.length ? digits : digits.slice(0, end)}`;
+}
+
+/** Small integers become text much faster than large ones. */
+function sixDigits(value: number): string {
+  return String(MILLION + value).slice(1);
 }
 
 /** The amount of so many units, rounded up to a step: what {@link formatQuantity} wrote comes back as it was. */

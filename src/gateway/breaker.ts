@@ -12,7 +12,7 @@ import { createHash } from 'node:crypto';
 import type { Account, CallKind, UnknownCall } from '../domain/budget.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
-import { formatUsd } from '../domain/money.ts';
+import { formatUsd } from '../domain/quantities.ts';
 import { type UnknownExcess, unknownExcess } from '../domain/unknown.ts';
 
 const FAILURES = 2;

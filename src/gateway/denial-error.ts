@@ -4,9 +4,8 @@ import type { CounterSpec } from '../domain/counter.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { type Estimate, SMALLEST_USEFUL_OUTPUT_TOKENS, smallestClaim } from '../domain/estimate.ts';
 import type { Meter } from '../domain/limit.ts';
-import { formatUsd } from '../domain/money.ts';
 import { outputTokensWithin } from '../domain/open-ended.ts';
-import { claimed } from '../domain/quantities.ts';
+import { claimed, formatUsd } from '../domain/quantities.ts';
 
 export function errorOfDenial(denial: Denial, estimate: Estimate): ApiError {
   switch (denial.reason) {

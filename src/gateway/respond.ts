@@ -4,9 +4,9 @@
  */
 import type { Account, CallKind } from '../domain/budget.ts';
 import { type ApiError, apiError, ERRORS } from '../domain/errors.ts';
-import { formatUsd } from '../domain/money.ts';
 import type { OutcomeName } from '../domain/outcome.ts';
 import { includesModel } from '../domain/price.ts';
+import { formatUsd } from '../domain/quantities.ts';
 import { warningHeader } from '../domain/warning.ts';
 import type { Hold, Outcome } from '../ledger/events.ts';
 import type { Descriptor } from '../openai/operations/descriptor.ts';

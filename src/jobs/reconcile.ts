@@ -6,8 +6,9 @@
  * changes nothing.
  */
 import { isApiError } from '../domain/errors.ts';
-import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
+import { type PicoUsd, usd } from '../domain/money.ts';
 import type { Price, RateCards } from '../domain/price.ts';
+import { formatUsd } from '../domain/quantities.ts';
 import { boundUnknownCost, CLOCK_MARGIN_MS, MINUTE_MS, minutesOf } from '../domain/reconcile.ts';
 import { type MinuteRange, UsageReportBound } from '../domain/usage-report-bound.ts';
 import { runAlone } from '../store/changes.ts';

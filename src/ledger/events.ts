@@ -11,9 +11,16 @@ import type { Reservation } from '../admission/lease-table.ts';
 import type { Changed, QueuedCall, Unavailable } from '../admission/waiting.ts';
 import type { Allocation } from '../domain/budget.ts';
 import { type KeyId, momentOfUuidV7, type TeamId } from '../domain/ids.ts';
-import { formatUsd, type PicoUsd } from '../domain/money.ts';
+import type { PicoUsd } from '../domain/money.ts';
 import type { OutcomeName, Provenance } from '../domain/outcome.ts';
-import { type Claim, isTextOnly, NOTHING_USED, quantitiesJson, used } from '../domain/quantities.ts';
+import {
+  type Claim,
+  formatUsd,
+  isTextOnly,
+  NOTHING_USED,
+  quantitiesJson,
+  used,
+} from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
 import type { DurableHold } from '../store/hot/flush.ts';
 

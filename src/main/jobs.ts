@@ -1,7 +1,7 @@
 /** Background work, wired: warnings, and reconciliation where an admin key allows it. */
 import type { Config } from '../config.ts';
-import { formatUsd } from '../domain/money.ts';
 import type { RateCards } from '../domain/price.ts';
+import { formatUsd } from '../domain/quantities.ts';
 import { deliver } from '../jobs/deliver.ts';
 import { startJob } from '../jobs/every.ts';
 import type { Reconcile } from '../jobs/reconcile.ts';

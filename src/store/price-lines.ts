@@ -1,7 +1,7 @@
 /** Price lines as `prices.lines` keeps them: decimal USD for so many units of a meter. */
 import { z } from 'zod';
-import { formatUsd, parseUsd, usd } from '../domain/money.ts';
-import { METER_NAMES } from '../domain/quantities.ts';
+import { parseUsd, usd } from '../domain/money.ts';
+import { formatUsd, METER_NAMES } from '../domain/quantities.ts';
 import type { PriceLine } from '../domain/rates.ts';
 
 /** What a line is, wherever it is written as JSON: in the database, in the seed, in the admin API. */

@@ -5,9 +5,9 @@
  */
 import pino, { type Logger } from 'pino';
 import type { ErrorCode } from '../domain/errors.ts';
-import { formatUsd, type PicoUsd } from '../domain/money.ts';
+import type { PicoUsd } from '../domain/money.ts';
 import type { OutcomeName } from '../domain/outcome.ts';
-import { inUnits } from '../domain/quantities.ts';
+import { formatUsd, inUnits } from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
 import { FIELDS, USAGE_FIELDS } from './fields.ts';
 import type { StageDurationsUs } from './measurement.ts';

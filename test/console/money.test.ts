@@ -10,7 +10,8 @@ import {
   subtract,
   sum,
 } from '../../src/console/money.ts';
-import { formatUsd, parseUsd, usd } from '../../src/domain/money.ts';
+import { parseUsd, usd } from '../../src/domain/money.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 
 const pico = fc.bigInt({ min: -(10n ** 21n), max: 10n ** 21n });
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { divideUp, formatUsd, parseUsd, usd } from '../../src/domain/money.ts';
+import { divideUp, parseUsd, usd } from '../../src/domain/money.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 
 const amounts = fc.oneof(
   fc.bigInt({ min: -(10n ** 24n) + 1n, max: 10n ** 24n - 1n }),

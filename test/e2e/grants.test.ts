@@ -1,7 +1,8 @@
 /** Grants: prepaid credit is spent earliest expiry first and ends when it expires, but not for calls under way. */
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { formatUsd, usd } from '../../src/domain/money.ts';
+import { usd } from '../../src/domain/money.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 import { readBalance, readEvents, sumOf } from './books.ts';
 import { inParallel } from './callers.ts';
 import { type Stack, startStack } from './stack.ts';

@@ -1,6 +1,7 @@
 /** Everything that a store keeps of one team, in one comparable form. */
 
-import { formatUsd, usd } from '../../src/domain/money.ts';
+import { usd } from '../../src/domain/money.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 import type { Sql } from '../../src/store/database.ts';
 import type { MemoryStore } from './memory-store.ts';
 

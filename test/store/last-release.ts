@@ -1,6 +1,7 @@
 /** Prices as the last release stored them and reckoned with them: what the upgrade is held against. */
-import { formatUsd } from '../../src/domain/money.ts';
+
 import { textPriceOf } from '../../src/domain/price.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 import { readSeed } from '../../src/store/seed/read-seed.ts';
 
 interface OldRates {

@@ -1,7 +1,8 @@
 import { calcPrice } from '@pydantic/genai-prices';
 import { describe, expect, test } from 'vitest';
-import { formatUsd, usd } from '../../src/domain/money.ts';
+import { usd } from '../../src/domain/money.ts';
 import { type Price, type TextPrice, textPriceOf } from '../../src/domain/price.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 import { readSeed } from '../../src/store/seed/read-seed.ts';
 
 const { prices, models } = readSeed();

@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import type { CounterSpec } from '../../src/domain/counter.ts';
 import { asId, type TeamId } from '../../src/domain/ids.ts';
-import { formatUsd } from '../../src/domain/money.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 import type { Sql } from '../../src/store/database.ts';
 
 export async function insertTeam(sql: Sql, id: string = randomUUID()): Promise<TeamId> {

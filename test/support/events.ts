@@ -2,7 +2,7 @@
 
 import type { Allocation } from '../../src/domain/budget.ts';
 import { asId } from '../../src/domain/ids.ts';
-import { formatUsd } from '../../src/domain/money.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 import { type CallFacts, eventJson, factsJson, type Outcome } from '../../src/ledger/events.ts';
 import { eventFromJson } from '../../src/ledger/read-journal.ts';
 import type { FlushEvent } from '../../src/store/hot/flush.ts';

@@ -7,7 +7,7 @@
 import { whyForeign } from '../../domain/history.ts';
 import type { TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
-import { formatUsd } from '../../domain/money.ts';
+import { formatUsd } from '../../domain/quantities.ts';
 import type { Sql, TransactionSql } from '../database.ts';
 import { runOnRaw } from '../database.ts';
 import type { CounterRow, FlushBatch, FlushEvent, LeaseReport, PutBackBatch } from './batch.ts';

@@ -6,7 +6,8 @@
 
 import { momentOfUuidV7 } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
-import { formatUsd, usd } from '../../domain/money.ts';
+import { usd } from '../../domain/money.ts';
+import { formatUsd } from '../../domain/quantities.ts';
 import type { TransactionSql } from '../database.ts';
 import type { CounterRow, EndedHolds, FlushBatch, FlushEvent } from './batch.ts';
 

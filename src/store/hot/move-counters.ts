@@ -9,7 +9,7 @@ import { sql } from 'drizzle-orm';
 import { counted } from '../../domain/counter.ts';
 import type { TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
-import { formatUsd } from '../../domain/money.ts';
+import { formatUsd } from '../../domain/quantities.ts';
 import type { Run } from '../database.ts';
 import type { CounterRow, EndedHolds, FlushEvent } from './batch.ts';
 import type { AtPlace } from './places.ts';
