@@ -17,8 +17,8 @@ import { composeOutput, type Output, tokensWritten } from './output.ts';
 import { billPart, planCall } from './plan.ts';
 import type { Profile } from './profile.ts';
 import { type Random, randomHex, seededRandom } from './random.ts';
-import { chatEvents, chatJson, completionEvents, completionJson } from './render-chat.ts';
-import { keepResponse, responseEvents, responseJson } from './render-responses.ts';
+import { chatEvents, chatFailure, chatJson, completionEvents, completionJson } from './render-chat.ts';
+import { keepResponse, responseEvents, responseFailure, responseJson } from './render-responses.ts';
 import { embeddingJson, modelJson, modelListJson, moderationJson } from './render-text.ts';
 import { usageJson } from './usage.ts';
 
@@ -28,6 +28,8 @@ interface Operation {
   json: (output: Output) => string;
   /** Null: never streams. */
   events: ((output: Output) => string[]) | null;
+  /** What a 200 that failed says: its JSON, or the event after so many others. Missing: an error in the usual form. */
+  failure?: (output: Output, eventsBefore: number | null) => string;
 }
 
 const OPERATIONS: Record<string, Operation> = {
@@ -37,7 +39,13 @@ const OPERATIONS: Record<string, Operation> = {
     json: chatJson,
     events: chatEvents,
   },
-  '/v1/responses': { name: 'responses', read: readResponseCall, json: responseJson, events: responseEvents },
+  '/v1/responses': {
+    name: 'responses',
+    read: readResponseCall,
+    json: responseJson,
+    events: responseEvents,
+    failure: responseFailure,
+  },
   '/v1/embeddings': { name: 'embeddings', read: readEmbeddingCall, json: embeddingJson, events: null },
   '/v1/completions': {
     name: 'completions',
@@ -174,7 +182,7 @@ function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): vo
   const html = fault && htmlStatus(fault.name);
   const withUsage = fault?.name !== 'no_usage';
   const output = composeOutput(call, plan, random, state.profile, directives, withUsage);
-  if (!fault || fault.billed) keepResponse(state.kept, output);
+  if (fault?.name !== 'failed' && (!fault || fault.billed)) keepResponse(state.kept, output);
   if (fault?.name === 'cut_before_headers' || fault?.name === 'hang') exchange.vanish(costPicoUsd);
   else if (html) exchange.send(html, 'text/html', htmlPage(html), costPicoUsd);
   else deliverPlan(exchange, operation, output);
@@ -193,8 +201,18 @@ function readCall(
   }
   const mode = directives.mode ?? state.mode;
   const context = mode === 'worst' ? 'all_turns' : state.profile.reasoningContext;
+  // Generators of their own, like that of the faults.
   const random = seededRandom(state.seed, `reasoning ${key}`);
-  const kept = { state: state.kept, context, random };
+  const { habit, toolCallChance: chance } = state.profile;
+  const kept: KeptContext = {
+    state: state.kept,
+    reading: { context, habit, mayDrop: false, random },
+    choosing: {
+      ordered: directives.toolCalls ?? null,
+      chance,
+      random: seededRandom(state.seed, `tools ${key}`),
+    },
+  };
   return isObject(body) ? operation.read(body, state.profile, kept) : INVALID_JSON;
 }
 
@@ -203,7 +221,11 @@ function deliverPlan(exchange: Exchange, operation: Operation, output: Output): 
   const { call, plan } = output;
   const events = call.stream ? operation.events : null;
   const type = events ? 'text/event-stream; charset=utf-8' : 'application/json';
-  const body = tryRender(() => (events ? events(output) : operation.json(output)));
+  const failed = exchange.fault?.name === 'failed';
+  const body = tryRender(() => {
+    if (failed) return failedBody(operation, output, events?.(output) ?? null);
+    return events ? events(output) : operation.json(output);
+  });
   if (body === null) {
     exchange.fault = null;
     exchange.entry.usage = NO_USAGE;
@@ -214,7 +236,16 @@ function deliverPlan(exchange: Exchange, operation: Operation, output: Output): 
   const stops = directives.stopsWithClient ?? state.profile.stopsWithClient;
   const billUpTo = (written: number) =>
     billPart(plan, tokensWritten(output, Array.isArray(body) ? body : [], written));
-  exchange.send(200, type, body, plan.costPicoUsd, stops ? billUpTo : undefined);
+  const isBilled = exchange.fault?.billed ?? true;
+  exchange.send(200, type, body, isBilled ? plan.costPicoUsd : 0n, stops && isBilled ? billUpTo : undefined);
+}
+
+/** Of a stream the first half, and the failure. */
+function failedBody(operation: Operation, output: Output, events: string[] | null): string | string[] {
+  const failure = operation.failure ?? ((_, before) => chatFailure(before));
+  if (events === null) return failure(output, null);
+  const before = events.slice(0, events.length >> 1);
+  return [...before, failure(output, before.length)];
 }
 
 /** Returns null for a request that is nested too deeply to be repeated in its response (a RangeError of the stack). */

@@ -1,5 +1,6 @@
 /** Readers of the two operations that converse: `POST /v1/chat/completions` and `POST /v1/responses`. */
 import {
+  type Asked,
   checkSampling,
   checkTools,
   type ModelCall,
@@ -11,16 +12,18 @@ import {
   readTier,
 } from './call.ts';
 import { type ApiError, invalidRequest, isApiError, notSimulated } from './errors.ts';
-import { FieldReader, invalidValue, type JsonObject, missing, wrongType } from './fields.ts';
-import { emptyInput, type InputSize, measure } from './input.ts';
-import { type KeptItem, type KeptState, measureItems, type ReasoningContext } from './kept.ts';
+import { FieldReader, invalidValue, isObject, type JsonObject, missing, wrongType } from './fields.ts';
+import { emptyInput, measure } from './input.ts';
+import type { KeptState } from './kept.ts';
 import type { Model } from './prices.ts';
 import type { LimitNames, Profile } from './profile.ts';
-import type { Random } from './random.ts';
+import { type KeptItem, type Reading, readItems } from './reading.ts';
+import { validValue } from './schema.ts';
+import { type Choosing, chooseCalls, offeredTools, turnOf } from './tools.ts';
 
 const ROLES = ['system', 'developer', 'assistant', 'user', 'function', 'tool'];
 
-export function readChatCall(body: JsonObject, { limitNames }: Profile): ModelCall | ApiError {
+export function readChatCall(body: JsonObject, profile: Profile, kept: KeptContext): ModelCall | ApiError {
   const reader = new FieldReader(body);
   const found = readModel(reader, ['chat']);
   if (isApiError(found)) return found;
@@ -36,16 +39,19 @@ export function readChatCall(body: JsonObject, { limitNames }: Profile): ModelCa
   if (Array.isArray(body.modalities) && body.modalities.includes('audio')) {
     reader.fail(notSimulated('modalities'));
   }
-  const outputTokensMost = outputMost(model, readChatLimit(reader, model, limitNames));
+  const outputTokensMost = outputMost(model, readChatLimit(reader, model, profile.limitNames));
   const choices = reader.integer('n', 1, 128) ?? 1;
   const tier = readTier(reader, model);
   const keepsCache12h = readCache12h(reader, model, tier);
-  const prediction = emptyInput();
+  const prediction = emptyInput('byte');
   measure(prediction, reader.object('prediction')?.content);
 
-  const input = emptyInput();
-  input.messages = messages.length;
-  measure(input, messages);
+  const input = emptyInput(profile.tokeniser);
+  readItems(
+    input,
+    messages.map((item) => ({ item, reasoningTokens: 0 })),
+    kept.reading,
+  );
   for (const name of ['tools', 'functions', 'response_format']) measure(input, body[name], true);
   if (input.unbillable) reader.fail(notSimulated(input.unbillable));
   const { stream, includeUsage } = readStream(reader);
@@ -68,8 +74,29 @@ export function readChatCall(body: JsonObject, { limitNames }: Profile): ModelCa
       keepsCache12h,
       items: null,
       reasoningContext: null,
+      asked: askedOf(body, messages, formatOf(body.response_format), kept.choosing),
     }
   );
+}
+
+/** What the model is asked to write: tools first, then the form of its answer. */
+function askedOf(
+  body: JsonObject,
+  items: readonly JsonObject[],
+  schema: unknown,
+  choosing: Choosing,
+): Asked | null {
+  const calls = chooseCalls(body, offeredTools(body, items), turnOf(items), choosing);
+  if (calls.length > 0) return { calls };
+  return schema === null ? null : { json: JSON.stringify(validValue(schema, choosing.random)) };
+}
+
+/** The schema of a format of the answer; null: a text. Chat has it in a member, responses beside the type. */
+function formatOf(format: unknown): unknown {
+  if (!isObject(format)) return null;
+  if (format.type === 'json_object') return { type: 'object', properties: { answer: {} } };
+  if (format.type !== 'json_schema') return null;
+  return (isObject(format.json_schema) ? format.json_schema.schema : format.schema) ?? {};
 }
 
 function checkMessages(reader: FieldReader, messages: JsonObject[]): void {
@@ -117,7 +144,11 @@ function readChatLimit(reader: FieldReader, model: Model, names: LimitNames): nu
 /** Fields that bring files or work of the server's into a response: what they cost stands in no request. */
 const SERVER_STATE = ['prompt', 'context_management'];
 
-export function readResponseCall(body: JsonObject, _: Profile, kept: KeptContext): ModelCall | ApiError {
+export function readResponseCall(
+  body: JsonObject,
+  profile: Profile,
+  kept: KeptContext,
+): ModelCall | ApiError {
   const reader = new FieldReader(body);
   const found = readModel(reader, ['chat', 'responses']);
   if (isApiError(found)) return found;
@@ -128,9 +159,11 @@ export function readResponseCall(body: JsonObject, _: Profile, kept: KeptContext
   const searches = readSearches(reader, model);
   checkSampling(reader);
 
-  const input = emptyInput();
+  const input = emptyInput(profile.tokeniser);
   if (reader.string('instructions') !== null) input.messages++;
-  const items = readItems(reader, kept, input);
+  const { history, own: items } = readInput(reader, kept.state);
+  const all = [...history, ...items];
+  readItems(input, all, { ...kept.reading, mayDrop: body.truncation === 'auto' });
   measure(input, body.instructions);
   for (const name of ['tools', 'text']) measure(input, body[name], true);
   if (input.unbillable) reader.fail(notSimulated(input.unbillable));
@@ -157,29 +190,35 @@ export function readResponseCall(body: JsonObject, _: Profile, kept: KeptContext
       tier,
       keepsCache12h,
       items,
-      reasoningContext: model.reasoning && kept.context !== 'random' ? kept.context : null,
+      reasoningContext: model.reasoning ? saidContext(kept.reading.context) : null,
+      asked: askedOf(
+        body,
+        all.map(({ item }) => item),
+        formatOf(reader.object('text')?.format),
+        kept.choosing,
+      ),
     }
   );
 }
 
-/** What earlier responses left, and how much of their reasoning is read again. */
+/** What a call depends on beside its request: what earlier responses left, how it is read, and what is called. */
 export interface KeptContext {
   state: KeptState;
-  context: ReasoningContext;
-  random: Random;
+  reading: Reading;
+  choosing: Choosing;
 }
 
-/** Measures history and input; returns the input's own items. */
-function readItems(
-  reader: FieldReader,
-  { state, context, random }: KeptContext,
-  size: InputSize,
-): KeptItem[] {
+function saidContext(context: Reading['context']): 'all_turns' | 'current_turn' | null {
+  return context === 'random' ? null : context === 'all_turns' ? context : 'current_turn';
+}
+
+/** The items that stand before the request's own input, and those. */
+function readInput(reader: FieldReader, state: KeptState): { history: KeptItem[]; own: KeptItem[] } {
   const { input } = reader.body;
   const history = state.historyOf(reader.body);
   if (isApiError(history)) {
     reader.fail(history);
-    return [];
+    return { history: [], own: [] };
   }
   const own: KeptItem[] = [];
   if (input === undefined || input === null) {
@@ -193,6 +232,5 @@ function readItems(
       else own.push(found);
     }
   }
-  measureItems(size, [...history, ...own], context, random);
-  return own;
+  return { history, own };
 }

@@ -3,6 +3,7 @@ import { checkSampling, type ModelCall, outputMost, readModel, readStream } from
 import { type ApiError, invalidRequest, isApiError } from './errors.ts';
 import { FieldReader, type JsonObject, missing, wrongType } from './fields.ts';
 import { emptyInput, type InputSize, measure } from './input.ts';
+import type { Profile } from './profile.ts';
 
 /** Published limits of an embeddings request. */
 const MAX_EMBEDDING_INPUTS = 2048;
@@ -23,14 +24,15 @@ const PLAIN = {
   keepsCache12h: false,
   items: null,
   reasoningContext: null,
+  asked: null,
 } as const;
 
-export function readCompletionCall(body: JsonObject): ModelCall | ApiError {
+export function readCompletionCall(body: JsonObject, { tokeniser }: Profile): ModelCall | ApiError {
   const reader = new FieldReader(body);
   const found = readModel(reader, ['completion']);
   if (isApiError(found)) return found;
   checkSampling(reader);
-  const input = emptyInput();
+  const input = emptyInput(tokeniser);
   const prompts = readTexts(reader, 'prompt', input) ?? 1;
   // A missing prompt is the token <|endoftext|>.
   if (!reader.has('prompt')) input.tokens = 1;
@@ -63,11 +65,11 @@ export function readCompletionCall(body: JsonObject): ModelCall | ApiError {
   );
 }
 
-export function readEmbeddingCall(body: JsonObject): ModelCall | ApiError {
+export function readEmbeddingCall(body: JsonObject, { tokeniser }: Profile): ModelCall | ApiError {
   const reader = new FieldReader(body);
   const found = readModel(reader, ['embedding']);
   if (isApiError(found)) return found;
-  const input = emptyInput();
+  const input = emptyInput(tokeniser);
   const prompts = readTexts(reader, 'input', input);
   if (prompts === null) return reader.error ?? missing('input');
   if (prompts > MAX_EMBEDDING_INPUTS) {
@@ -82,7 +84,7 @@ export function readEmbeddingCall(body: JsonObject): ModelCall | ApiError {
   return reader.error ?? { ...PLAIN, operation: 'embeddings', body, ...found, input, prompts };
 }
 
-export function readModerationCall(body: JsonObject): ModelCall | ApiError {
+export function readModerationCall(body: JsonObject, { tokeniser }: Profile): ModelCall | ApiError {
   const reader = new FieldReader({ model: 'omni-moderation-latest', ...body });
   const found = readModel(reader, ['moderation']);
   if (isApiError(found)) return found;
@@ -92,7 +94,7 @@ export function readModerationCall(body: JsonObject): ModelCall | ApiError {
     return wrongType('input', 'a string or an array', input);
   // An array of content parts is one multimodal input; an array of strings is one input each.
   const prompts = Array.isArray(input) && input.every((one) => typeof one === 'string') ? input.length : 1;
-  return { ...PLAIN, operation: 'moderations', body, ...found, input: emptyInput(), prompts };
+  return { ...PLAIN, operation: 'moderations', body, ...found, input: emptyInput(tokeniser), prompts };
 }
 
 /**

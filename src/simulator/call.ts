@@ -3,8 +3,10 @@
 import { type ApiError, invalidRequest, notSimulated, unknownModel } from './errors.ts';
 import type { FieldReader, JsonObject } from './fields.ts';
 import type { InputSize } from './input.ts';
-import type { KeptItem } from './kept.ts';
 import { findModel, type Model, type ModelKind, type Tier } from './prices.ts';
+import type { KeptItem } from './reading.ts';
+import { tokensOf } from './tokens.ts';
+import type { ToolCall } from './tools.ts';
 
 export type OperationName = 'chat.completions' | 'responses' | 'embeddings' | 'completions' | 'moderations';
 
@@ -36,10 +38,23 @@ export interface ModelCall {
   items: KeptItem[] | null;
   /** What the response says of earlier reasoning; null: nothing. */
   reasoningContext: 'all_turns' | 'current_turn' | null;
+  /** What it is asked to write; null: any text. */
+  asked: Asked | null;
 }
+
+/** Calls of tools, or a JSON text. */
+export type Asked = { calls: ToolCall[] } | { json: string };
 
 /** For models whose maximum output is not published: that of every current model that has one. */
 const USUAL_MAX_OUTPUT_TOKENS = 128_000;
+
+/** Tokens of what it is asked to write, each call with its name; null: any number. */
+export function askedTokens({ asked, input: { tokeniser } }: ModelCall): number | null {
+  if (asked === null) return null;
+  const texts =
+    'json' in asked ? [asked.json] : asked.calls.map(({ tool, text }) => `${tool.name}({${text}})`);
+  return Math.ceil(texts.reduce((sum, text) => sum + tokensOf(text, tokeniser), 0));
+}
 
 export function outputMost(model: Model, limit: number | null): number {
   const most = model.maxOutputTokens ?? USUAL_MAX_OUTPUT_TOKENS;

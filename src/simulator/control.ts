@@ -8,6 +8,8 @@ import type { ApiState } from './exchange.ts';
 import { isObject } from './fields.ts';
 import type { InvoiceLine } from './invoice.ts';
 import { DEFAULT_PROFILE, LIMIT_NAMES, mergeProfile, type Profile, USAGE_REPORTS } from './profile.ts';
+import { HABITS, REASONING_CONTEXTS } from './reading.ts';
+import { TOKENISERS } from './tokens.ts';
 
 export function handleControl(
   state: ApiState,
@@ -95,11 +97,20 @@ function changeProfile(state: ApiState, response: ServerResponse, body: Buffer):
   }
 }
 
+/** Settings that are one of a few. */
+const CHOICES: Record<string, readonly string[]> = {
+  limitNames: LIMIT_NAMES,
+  usageReports: USAGE_REPORTS,
+  reasoningContext: REASONING_CONTEXTS,
+  habit: HABITS,
+  tokeniser: TOKENISERS,
+};
+
 function isChange(name: string, value: unknown): boolean {
   if (!Object.hasOwn(DEFAULT_PROFILE, name)) return false;
   if (name === 'faults') return isObject(value);
-  if (name === 'limitNames') return LIMIT_NAMES.some((each) => each === value);
-  if (name === 'usageReports') return USAGE_REPORTS.some((each) => each === value);
+  const choices = CHOICES[name];
+  if (choices !== undefined) return choices.some((each) => each === value);
   const known: unknown = DEFAULT_PROFILE[name as keyof Profile];
   return typeof value === typeof known;
 }

@@ -22,6 +22,8 @@ export interface Directives {
   chunks?: number;
   chunkMs?: number;
   firstByteMs?: number;
+  /** How many tools the model calls at the begin of a turn, whatever its prompt says. */
+  toolCalls?: number;
   /** The tier to serve and bill, whatever the request asked for. */
   tier?: Tier;
   /** `none` shields the request from the profile's faults. */
@@ -85,6 +87,9 @@ const SETTERS: Record<string, Setter> = {
   first_byte_ms: integer((directives, value) => {
     directives.firstByteMs = value;
   }, 600_000),
+  tool_calls: integer((directives, value) => {
+    directives.toolCalls = value;
+  }, 100),
   tier: oneOf(['default', 'flex', 'priority'], (directives, value) => {
     directives.tier = value;
   }),

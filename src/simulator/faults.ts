@@ -20,6 +20,8 @@ const FAULT_KINDS = {
   html_502: 'lost',
   html_503: 'lost',
   html_504: 'lost',
+  /** A 200 that says it failed: `response.failed` or an error event in the middle of a stream, in JSON an error. No usage. */
+  failed: 'lost',
   slow_first_byte: 'delivered',
   slow_chunks: 'delivered',
   cut_mid_stream: 'delivered',

@@ -8,6 +8,8 @@ import { imageSize } from 'image-size';
 export interface Image {
   url: string;
   detail: string;
+  /** Of a remote one, where the upstream found it to be so large. */
+  size?: { width: number; height: number };
 }
 
 interface Patches {
@@ -47,7 +49,7 @@ const LARGEST_SIZE = { width: 4032, height: 3024 };
 /** Input tokens of an image; of a remote one, or one that cannot be read, by a usual size or the largest. */
 export function imageTokens(model: string, image: Image, worst: boolean): number {
   const rule = RULES.find(([pattern]) => pattern.test(model))?.[1] ?? UNKNOWN;
-  const size = readSize(image.url) ?? (worst ? LARGEST_SIZE : USUAL_SIZE);
+  const size = image.size ?? readSize(image.url) ?? (worst ? LARGEST_SIZE : USUAL_SIZE);
   return 'tile' in rule ? tileTokens(rule, size, image.detail) : patchTokens(rule, size, image.detail);
 }
 

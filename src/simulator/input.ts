@@ -1,13 +1,14 @@
-/**
- * Measuring the input of a request. No tokeniser runs here: a token is at least one byte of UTF-8, so the bytes are
- * the most that a text can cost, and about a quarter of them is what English usually does.
- */
+/** Measuring the input of a request. A token is at least one byte of UTF-8, so the bytes are the most that a text can cost. */
 import { isObject } from './fields.ts';
 import { type Image, imageTokens } from './images.ts';
+import { type Tokeniser, tokensOf } from './tokens.ts';
 
 export interface InputSize {
   /** UTF-8 bytes of every text that a model reads: contents, names, tool schemas with their keys. */
   textBytes: number;
+  /** The same as the tokeniser counts it; a fraction. */
+  textTokens: number;
+  tokeniser: Tokeniser;
   /** Tokens that the client counted itself (token arrays). */
   tokens: number;
   messages: number;
@@ -30,8 +31,23 @@ const UNBILLABLE_PARTS = new Set([
 /** Keys whose values name things to the API and never reach the model as text. */
 const WIRE_KEYS = new Set(['type', 'role']);
 
-export function emptyInput(): InputSize {
-  return { textBytes: 0, tokens: 0, messages: 0, images: [], unbillable: null };
+export function emptyInput(tokeniser: Tokeniser): InputSize {
+  return { textBytes: 0, textTokens: 0, tokeniser, tokens: 0, messages: 0, images: [], unbillable: null };
+}
+
+export function addText(size: InputSize, text: string): void {
+  size.textBytes += Buffer.byteLength(text);
+  size.textTokens += tokensOf(text, size.tokeniser);
+}
+
+/** Adds what was measured apart, by the same tokeniser. */
+export function add(size: InputSize, part: InputSize): void {
+  size.textBytes += part.textBytes;
+  size.textTokens += part.textTokens;
+  size.tokens += part.tokens;
+  size.messages += part.messages;
+  size.images.push(...part.images);
+  size.unbillable ??= part.unbillable;
 }
 
 /**
@@ -42,9 +58,9 @@ export function measure(size: InputSize, value: unknown, withKeys = false): void
   const rest: unknown[] = [value];
   while (rest.length > 0) {
     const next = rest.pop();
-    if (typeof next === 'string') size.textBytes += Buffer.byteLength(next);
+    if (typeof next === 'string') addText(size, next);
     // One byte at least; its decimal form may be longer than what the client wrote (1e20).
-    else if (typeof next === 'number') size.textBytes += 1;
+    else if (typeof next === 'number') addText(size, '0');
     else if (Array.isArray(next)) for (const item of next) rest.push(item);
     else if (isObject(next)) measureObject(size, next, withKeys, rest);
   }
@@ -64,7 +80,7 @@ function measureObject(
     if (UNBILLABLE_PARTS.has(part.type)) size.unbillable ??= part.type;
   }
   for (const key in part) {
-    if (withKeys) size.textBytes += Buffer.byteLength(key);
+    if (withKeys) addText(size, key);
     if (withKeys || !WIRE_KEYS.has(key)) rest.push(part[key]);
   }
 }
@@ -75,9 +91,9 @@ function imageOf(part: Record<string, unknown>): Image {
   return { url: String(image.url ?? ''), detail: String(image.detail ?? 'auto') };
 }
 
-/** Input tokens as usually billed: about one for four bytes. */
+/** Input tokens as usually billed: as the tokeniser counts them. */
 export function usualInputTokens(size: InputSize, model: string): number {
-  return Math.ceil(size.textBytes / 4) + framing(size) + size.tokens + ofImages(size, model, false);
+  return Math.ceil(size.textTokens) + framing(size) + size.tokens + ofImages(size, model, false);
 }
 
 /** The most that the same input can be billed at: a token for every byte, and images as large as they come. */

@@ -4,20 +4,7 @@
  */
 import { type ApiError, invalidRequest } from './errors.ts';
 import { isObject, type JsonObject } from './fields.ts';
-import { type InputSize, measure } from './input.ts';
-import type { Random } from './random.ts';
-
-/** An item of a conversation, with the reasoning behind it that nothing in it shows. */
-export interface KeptItem {
-  item: JsonObject;
-  reasoningTokens: number;
-}
-
-/**
- * What of earlier reasoning a model is given again. `random`: of each item at random, and no response says. Of the other
- * two the response says which.
- */
-export type ReasoningContext = 'all_turns' | 'current_turn' | 'random';
+import type { KeptItem } from './reading.ts';
 
 /** Of these, the oldest are forgotten. */
 const RESPONSES_MAX = 20_000;
@@ -102,23 +89,4 @@ export class KeptState {
 export function conversationOf({ conversation }: JsonObject): string | null {
   if (typeof conversation === 'string') return conversation;
   return isObject(conversation) && typeof conversation.id === 'string' ? conversation.id : null;
-}
-
-/** Adds items to what a model reads. */
-export function measureItems(
-  size: InputSize,
-  items: readonly KeptItem[],
-  context: ReasoningContext,
-  random: Random,
-): void {
-  const turn = items.findLastIndex(({ item }) => item.role === 'user');
-  for (const [index, { item, reasoningTokens }] of items.entries()) {
-    const isGiven = context === 'all_turns' || (context === 'current_turn' ? index > turn : random() < 0.5);
-    if (item.type !== 'reasoning') measure(size, item);
-    else if (isGiven) {
-      measure(size, item.summary);
-      size.tokens += reasoningTokens;
-    }
-  }
-  size.messages += items.length;
 }

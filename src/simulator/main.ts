@@ -2,7 +2,9 @@
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { FAULT_PRESETS, type FaultPreset, LIMIT_NAMES, type Mode, USAGE_REPORTS } from './profile.ts';
+import { HABITS, REASONING_CONTEXTS } from './reading.ts';
 import { startSimulator } from './simulator.ts';
+import { TOKENISERS } from './tokens.ts';
 
 const HELP = `Usage: tollgate simulator [options]
 
@@ -25,13 +27,18 @@ The organization's usage report (/v1/organization/usage/completions and /embeddi
   --hidden-reasoning <n> tokens of reasoning that no limit covers and no text shows (0)
   --usage <how>          a stream reports it: ${USAGE_REPORTS.join(', ')} (once)
   --chunk-tokens <n>     tokens of one event of a stream (0: not counted)
+  --tokeniser <which>    ${TOKENISERS.join(', ')} (quarter)
+  --habit <which>        what it counts beside texts: ${HABITS.join(', ')} (frames)
+  --reasoning <which>    earlier reasoning that is read again: ${REASONING_CONTEXTS.join(', ')} (random)
+  --tool-calls <percent> how often a model calls a tool that its prompt does not name (0)
   --stops-with-client    a client that leaves is billed what was written until then
   --api-key <key>        the only key accepted (any)
   --admin-key <key>      the only key that opens the usage reports (any that begins with sk-admin-)
   --max-lines <n>        invoice lines kept in memory (1000000)
   --help
 
-A request may order its own fate: "x-simulator: fault=cut_mid_stream,output=1234,chunks=100,chunk_ms=5".
+A prompt that names a tool makes the model call it: 'get_weather {"city":"Paris"} and get_time, then book'.
+A request may order its own fate: "x-simulator: fault=cut_mid_stream,output=1234,chunks=100,chunk_ms=5,tool_calls=2".
 `;
 
 function whole(name: string, text: string): number {
@@ -75,6 +82,10 @@ export async function run(argv: string[]): Promise<void> {
       'hidden-reasoning': { type: 'string', default: '0' },
       usage: { type: 'string', default: 'once' },
       'chunk-tokens': { type: 'string', default: '0' },
+      tokeniser: { type: 'string', default: 'quarter' },
+      habit: { type: 'string', default: 'frames' },
+      reasoning: { type: 'string', default: 'random' },
+      'tool-calls': { type: 'string', default: '0' },
       'stops-with-client': { type: 'boolean', default: false },
       'api-key': { type: 'string' },
       'admin-key': { type: 'string' },
@@ -109,6 +120,10 @@ export async function run(argv: string[]): Promise<void> {
       usageReports: usage,
       chunkTokens: whole('chunk-tokens', values['chunk-tokens']),
       stopsWithClient: values['stops-with-client'],
+      tokeniser: oneOf('tokeniser', values.tokeniser, TOKENISERS),
+      habit: oneOf('habit', values.habit, HABITS),
+      reasoningContext: oneOf('reasoning', values.reasoning, REASONING_CONTEXTS),
+      toolCallChance: whole('tool-calls', values['tool-calls']) / 100,
     },
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(adminKey === undefined ? {} : { adminKey }),

@@ -1,16 +1,26 @@
 /** The output of a call before it is rendered. */
-import type { ModelCall } from './call.ts';
+import { askedTokens, type ModelCall } from './call.ts';
 import type { Directives } from './directives.ts';
 import type { Candidate, Plan } from './plan.ts';
 import type { Profile, UsageReports } from './profile.ts';
 import { type Random, randomHex } from './random.ts';
+import type { ToolCall } from './tools.ts';
 import { words } from './words.ts';
 
 /** One returned choice with its text, in the pieces of a stream. */
 export interface Choice {
   index: number;
   pieces: string[];
+  /** The tools that it calls instead. */
+  calls: WrittenCall[];
   candidate: Candidate;
+}
+
+/** A call of a tool, its arguments in the pieces of a stream. */
+export interface WrittenCall extends ToolCall {
+  /** Unique in the response. */
+  id: string;
+  pieces: string[];
 }
 
 export interface Output {
@@ -36,29 +46,63 @@ export function composeOutput(
   directives: Directives,
   withUsage: boolean,
 ): Output {
+  const id = randomHex(random, 24);
   const choices = plan.returned.map((candidate, index): Choice => {
-    const visibleTokens = candidate.tokens - candidate.reasoningTokens;
     const chunkTokens = directives.chunkTokens ?? profile.chunkTokens;
+    const visibleTokens = candidate.tokens - candidate.reasoningTokens;
+    const usualEvents = Math.min(visibleTokens, profile.maxChunks);
+    const events =
+      chunkTokens > 0 ? Math.ceil(visibleTokens / chunkTokens) : (directives.chunks ?? usualEvents);
+    if (call.asked !== null)
+      return { index, ...writeAsked(call, candidate, `${id}${index}`, events), candidate };
     if (chunkTokens > 0) {
       const pieces = chunked(words(random, visibleTokens, true), chunkTokens);
-      return { index, pieces, candidate };
+      return { index, pieces, calls: [], candidate };
     }
-    const count = directives.chunks ?? Math.min(visibleTokens, profile.maxChunks);
-    const pieces = words(random, count, profile.plainText);
+    const pieces = words(random, events, profile.plainText);
     // An event with text is a token or more: what was ordered beyond that has none.
-    return { index, pieces: pieces.fill('', visibleTokens), candidate };
+    return { index, pieces: pieces.fill('', visibleTokens), calls: [], candidate };
   });
   const usageReports = directives.usageReports ?? profile.usageReports;
   return {
     call,
     plan,
     choices,
-    id: randomHex(random, 24),
+    id,
     created: Math.floor(Date.now() / 1000),
     withUsage,
     usageReports,
     sealed: asksForReasoning(call) ? sealedText(random, plan.usage.reasoning_tokens) : null,
   };
+}
+
+/** Writes what was asked for, or as much of it as fits, in so many events. */
+function writeAsked(
+  call: ModelCall,
+  { tokens, reasoningTokens, cut }: Candidate,
+  id: string,
+  events: number,
+): Pick<Choice, 'pieces' | 'calls'> {
+  const { asked } = call;
+  const share = cut ? Math.min(1, (tokens - reasoningTokens) / (askedTokens(call) ?? 1)) : 1;
+  if (asked === null) return { pieces: [], calls: [] };
+  if ('json' in asked) return { pieces: split(asked.json, share, events), calls: [] };
+  // What does not fit breaks off in its last call.
+  const count = Math.max(1, Math.ceil(asked.calls.length * share));
+  const perCall = Math.max(1, Math.floor(events / count));
+  const calls = asked.calls.slice(0, count).map((one, at): WrittenCall => {
+    const part = at < count - 1 ? 1 : Math.min(1, asked.calls.length * share - (count - 1));
+    return { ...one, id: `${id}${at}`, pieces: split(one.text, part, perCall) };
+  });
+  return { pieces: [], calls };
+}
+
+/** Splits the leading share of a text into so many pieces at most, and never a character. */
+function split(text: string, share: number, most: number): string[] {
+  const characters = [...text];
+  const kept = characters.slice(0, Math.ceil(characters.length * share));
+  const size = Math.max(1, Math.ceil(kept.length / Math.max(1, most)));
+  return chunked(kept, size);
 }
 
 function asksForReasoning({ body: { include } }: ModelCall): boolean {
@@ -87,7 +131,8 @@ export function tokensWritten(
   events: string[],
   written: number,
 ): number {
-  const pieces = choice?.pieces.length ?? 0;
+  const called = choice?.calls.reduce((sum, call) => sum + call.pieces.length, 0) ?? 0;
+  const pieces = (choice?.pieces.length ?? 0) + called;
   const before = Math.max(
     0,
     events.findIndex((event) => TEXT_EVENT.test(event)),
@@ -99,13 +144,16 @@ export function tokensWritten(
   return Math.min(plan.usage.output_tokens, hidden + perPiece * Math.max(0, written - before));
 }
 
-/** The delta of a chunk, a text of a completion, a delta of a response. */
-const TEXT_EVENT = /"delta":\{"content":"[^"]|"text":"[^"]|output_text\.delta/;
+/** The delta of a chunk, a text of a completion, arguments of a tool, a delta of a response. */
+const TEXT_EVENT =
+  /"delta":\{"content":"[^"]|"text":"[^"]|"(?:arguments|input)":"[^"]|(?:output_text|arguments|input)\.delta/;
 
 /** One server-sent event without a name, as chat and completions streams send them. */
 export function dataEvent(json: string): string {
   return `data: ${json}\n\n`;
 }
+
+export const FAILED_MESSAGE = 'The model had an error while writing its output. Sorry about that!';
 
 export const DONE_EVENT = 'data: [DONE]\n\n';
 

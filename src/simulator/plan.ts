@@ -2,7 +2,7 @@
  * Planning: what a call will consume, which tier serves it, and what it costs, all decided before the first byte.
  * The upstream is committed to this plan; a client that leaves early is billed for all of it.
  */
-import type { ModelCall } from './call.ts';
+import { askedTokens, type ModelCall } from './call.ts';
 import type { Directives } from './directives.ts';
 import { type ApiError, invalidRequest } from './errors.ts';
 import { mostInputTokens, usualInputTokens } from './input.ts';
@@ -120,14 +120,20 @@ function checkLength(call: ModelCall, inputTokens: number): ApiError | null {
 function planCandidate(call: ModelCall, { mode, profile, directives, random }: PlanContext): Candidate {
   const drawn = lognormal(random, profile.medianOutputTokens, profile.p99OutputTokens);
   const reasoningShare = random() * MOST_REASONING;
-  const wanted = directives.outputTokens ?? (mode === 'worst' ? call.outputTokensMost : drawn);
+  const thought = call.model.reasoning ? Math.floor(drawn * reasoningShare) : 0;
+  const asked = askedTokens(call);
+  const needed = directives.outputTokens ?? (asked === null ? drawn : asked + thought);
+  const wanted = mode === 'worst' ? (directives.outputTokens ?? call.outputTokensMost) : needed;
   const ignoresLimit = directives.ignoreLimit ?? profile.ignoresLimits;
   const written = ignoresLimit ? wanted : Math.min(wanted, call.outputTokensMost);
   const hidden = directives.hiddenReasoningTokens ?? profile.hiddenReasoningTokens;
+  // What it is asked to write is whole if it fits, however much is billed.
+  const cut = !ignoresLimit && (asked === null ? wanted : needed) >= call.outputTokensMost;
+  const shared = call.model.reasoning ? Math.floor(written * reasoningShare) : 0;
   return {
     tokens: written + hidden,
-    reasoningTokens: hidden + (call.model.reasoning ? Math.floor(written * reasoningShare) : 0),
-    cut: !ignoresLimit && wanted >= call.outputTokensMost,
+    reasoningTokens: hidden + (asked === null || cut ? shared : Math.min(thought, written)),
+    cut,
   };
 }
 

@@ -1,6 +1,7 @@
 /** How the simulator behaves: its mode, the profile of its responses, and the faults that it injects. */
 import type { FaultName } from './faults.ts';
-import type { ReasoningContext } from './kept.ts';
+import type { Habit, ReasoningContext } from './reading.ts';
+import type { Tokeniser } from './tokens.ts';
 
 /** `worst` bills every request at the most that it allows; `normal` draws from the seed. */
 export type Mode = 'normal' | 'worst';
@@ -57,6 +58,11 @@ export interface Profile {
   slowChunkMs: number;
   /** What of earlier reasoning is read, and billed, again; in the mode `worst` all of it is. */
   reasoningContext: ReasoningContext;
+  /** What it counts beside the texts of a conversation. */
+  habit: Habit;
+  tokeniser: Tokeniser;
+  /** Chance that a model calls a tool that it is offered where the prompt names none, with arguments of the tool's schema. */
+  toolCallChance: number;
   /** How long a `rate_limit` error asks the client to wait. */
   retryAfterMs: number;
 }
@@ -84,6 +90,9 @@ export const DEFAULT_PROFILE: Profile = {
   slowFirstByteMs: 500,
   slowChunkMs: 50,
   reasoningContext: 'random',
+  habit: 'frames',
+  tokeniser: 'quarter',
+  toolCallChance: 0,
   retryAfterMs: 1000,
 };
 
@@ -120,7 +129,8 @@ export type FaultPreset = keyof typeof FAULT_PRESETS;
 /** Throws on a profile that a caller got wrong: a run on it would prove nothing. */
 export function mergeProfile(base: Profile, change: Partial<Profile>): Profile {
   const profile = { ...base, ...change };
-  const chances = [profile.cacheChance, profile.autoPriorityChance, profile.priorityDowngradeChance];
+  const { cacheChance, autoPriorityChance, priorityDowngradeChance, toolCallChance } = profile;
+  const chances = [cacheChance, autoPriorityChance, priorityDowngradeChance, toolCallChance];
   const faultChances = Object.values(profile.faults);
   const faultSum = faultChances.reduce((sum, chance) => sum + chance, 0);
   for (const chance of [...chances, profile.unbilledShare, ...faultChances, faultSum]) {

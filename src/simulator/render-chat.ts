@@ -1,12 +1,68 @@
 /** Chat completions and legacy completions on the wire: one JSON object, or a stream of chunks. */
-import { type Choice, completionUsage, DONE_EVENT, dataEvent, type Output, saysUsage } from './output.ts';
+import type { JsonObject } from './fields.ts';
+import {
+  type Choice,
+  completionUsage,
+  DONE_EVENT,
+  dataEvent,
+  FAILED_MESSAGE,
+  type Output,
+  saysUsage,
+  type WrittenCall,
+} from './output.ts';
 
 const FINGERPRINT = 'fp_7e1f6e5c1d';
 /** Real streams pad their chunks so that their sizes do not betray the words. */
 const OBFUSCATION = 'KbQzJ8wRfT2m';
 
 function finishReason(choice: Choice): string {
-  return choice.candidate.cut ? 'length' : 'stop';
+  const [call] = choice.calls;
+  if (choice.candidate.cut) return 'length';
+  return call === undefined ? 'stop' : call.tool.kind === 'legacy' ? 'function_call' : 'tool_calls';
+}
+
+/** The message of a choice, whole. */
+function message({ pieces, calls }: Choice): object {
+  const content = calls.length === 0 ? pieces.join('') : null;
+  const base = { role: 'assistant', content, refusal: null, annotations: [] };
+  const [first] = calls;
+  if (first === undefined) return base;
+  if (first.tool.kind === 'legacy') return { ...base, function_call: calledBy(first) };
+  return { ...base, tool_calls: calls.map((call) => toolCall(call)) };
+}
+
+/** What a call says of its tool: all of its arguments, or what a delta has of them. */
+function calledBy({ tool, pieces }: WrittenCall, text = pieces.join('')): JsonObject {
+  return { name: tool.name, [tool.kind === 'custom' ? 'input' : 'arguments']: text };
+}
+
+function toolCall(call: WrittenCall, text?: string): JsonObject {
+  const type = call.tool.kind === 'custom' ? 'custom' : 'function';
+  return { id: `call_${call.id}`, type, [type]: calledBy(call, text) };
+}
+
+/** The deltas of a choice: the role, then a text, or calls whose first delta bears the name. `isText`: it is of the output. */
+function deltas({ pieces, calls }: Choice): { delta: object; isText: boolean }[] {
+  const [first] = calls;
+  const role = { role: 'assistant', content: first === undefined ? '' : null, refusal: null };
+  const begun = { delta: role, isText: false };
+  if (first === undefined) return [begun, ...pieces.map((content) => ({ delta: { content }, isText: true }))];
+  if (first.tool.kind === 'legacy') {
+    const parts = first.pieces.map((text) => ({
+      delta: { function_call: { arguments: text } },
+      isText: true,
+    }));
+    return [{ delta: { ...role, function_call: calledBy(first, '') }, isText: false }, ...parts];
+  }
+  const ofCalls = calls.flatMap((call, index) => [
+    { delta: { tool_calls: [{ index, ...toolCall(call, '') }] }, isText: false },
+    ...call.pieces.map((text) => {
+      const part =
+        call.tool.kind === 'custom' ? { custom: { input: text } } : { function: { arguments: text } };
+      return { delta: { tool_calls: [{ index, ...part }] }, isText: true };
+    }),
+  ]);
+  return [begun, ...ofCalls];
 }
 
 export function chatJson(output: Output): string {
@@ -19,7 +75,7 @@ export function chatJson(output: Output): string {
       model: call.servedName,
       choices: output.choices.map((choice) => ({
         index: choice.index,
-        message: { role: 'assistant', content: choice.pieces.join(''), refusal: null, annotations: [] },
+        message: message(choice),
         logprobs: null,
         finish_reason: finishReason(choice),
       })),
@@ -30,6 +86,13 @@ export function chatJson(output: Output): string {
     null,
     2,
   );
+}
+
+/** The JSON of a 200 that failed, or the event that ends its stream. */
+export function chatFailure(eventsBefore: number | null): string {
+  const error = { message: FAILED_MESSAGE, type: 'server_error', param: null, code: null };
+  const json = JSON.stringify({ error });
+  return eventsBefore === null ? json : dataEvent(json);
 }
 
 /** The chunks of a chat stream. `usage: null` and the usage chunk appear only if the client asked for them. */
@@ -50,10 +113,9 @@ export function chatEvents(output: Output): string[] {
     const choice = `{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":${finish}}`;
     events.push(dataEvent(`${head}${choice}]${running(isText) ?? nullUsage}${padding}}`));
   };
-  for (const { index } of output.choices)
-    add(index, '{"role":"assistant","content":"","refusal":null}', 'null');
-  interleave(output.choices, (index, piece) =>
-    add(index, `{"content":${JSON.stringify(piece)}}`, 'null', true),
+  // The roles of all choices stand before their texts.
+  interleave(output.choices.map(deltas), (index, { delta, isText }) =>
+    add(index, JSON.stringify(delta), 'null', isText),
   );
   for (const choice of output.choices) add(choice.index, '{}', `"${finishReason(choice)}"`);
   return ended(output, events, dataEvent(`${head}],"usage":${JSON.stringify(completionUsage(output))}}`));
@@ -66,7 +128,9 @@ export function chatEvents(output: Output): string[] {
 function runningUsage(output: Output): (isText: boolean) => string | null {
   const { usageReports, call, plan, choices } = output;
   if (usageReports !== 'every_chunk' && usageReports !== 'partly') return () => null;
-  const textEvents = choices.reduce((sum, { pieces }) => sum + pieces.length, 0);
+  const textEvents = choices
+    .flatMap(({ pieces, calls }) => [pieces, ...calls.map((call) => call.pieces)])
+    .reduce((sum, pieces) => sum + pieces.length, 0);
   const hidden = plan.usage.reasoning_tokens;
   const visible = plan.usage.output_tokens - hidden;
   let written = 0;
@@ -120,19 +184,21 @@ export function completionEvents(output: Output): string[] {
     const choice = `{"text":${JSON.stringify(text)},"index":${index},"logprobs":null,"finish_reason":${finish}}`;
     events.push(dataEvent(`${head}${choice}${model}${running(isText) ?? nullUsage}}`));
   };
-  interleave(output.choices, (index, piece) => add(index, piece, 'null', true));
+  interleave(
+    output.choices.map(({ pieces }) => pieces),
+    (index, piece) => add(index, piece, 'null', true),
+  );
   for (const choice of output.choices) add(choice.index, '', `"${finishReason(choice)}"`);
   const usage = JSON.stringify(completionUsage(output));
   return ended(output, events, dataEvent(`${head}${model},"usage":${usage}}`));
 }
 
 /** Parallel choices of one request arrive mixed. */
-function interleave(choices: Choice[], add: (index: number, piece: string) => void): void {
-  const longest = choices.reduce((most, { pieces }) => Math.max(most, pieces.length), 0);
-  for (let position = 0; position < longest; position++) {
-    for (const { index, pieces } of choices) {
-      const piece = pieces[position];
-      if (piece !== undefined) add(index, piece);
+function interleave<Item>(lists: Item[][], add: (index: number, item: Item) => void): void {
+  for (let round = 0; lists.some((list) => round < list.length); round++) {
+    for (const [index, list] of lists.entries()) {
+      const next = list[round];
+      if (next !== undefined) add(index, next);
     }
   }
 }

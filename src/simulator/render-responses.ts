@@ -1,9 +1,9 @@
 /** The Responses API on the wire: the response object, and the events of its stream. */
 import { isObject, type JsonObject } from './fields.ts';
 import { conversationOf, type KeptState } from './kept.ts';
-import { type Output, saysUsage } from './output.ts';
+import { FAILED_MESSAGE, type Output, saysUsage, type WrittenCall } from './output.ts';
 
-type Status = 'in_progress' | 'completed' | 'incomplete';
+type Status = 'in_progress' | 'completed' | 'incomplete' | 'failed';
 
 /** Fields of the request that the response repeats, with the API's defaults. */
 const ECHOED: Record<string, unknown> = {
@@ -92,7 +92,7 @@ function responseObject(output: Output, status: Status): object {
   const { call, plan } = output;
   const echoed: Record<string, unknown> = {};
   for (const name in ECHOED) echoed[name] = call.body[name] ?? ECHOED[name];
-  const done = status !== 'in_progress';
+  const done = status === 'completed' || status === 'incomplete';
   const conversation = conversationOf(call.body);
   const reasoning = isObject(call.body.reasoning) ? call.body.reasoning : {};
   return {
@@ -101,7 +101,7 @@ function responseObject(output: Output, status: Status): object {
     created_at: output.created,
     status,
     completed_at: status === 'completed' ? output.created : null,
-    error: null,
+    error: status === 'failed' ? { code: 'server_error', message: FAILED_MESSAGE } : null,
     incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
     model: call.servedName,
     output: done ? outputItems(output, status) : [],
@@ -117,11 +117,38 @@ function responseObject(output: Output, status: Status): object {
 }
 
 function outputItems(output: Output, status: Status): JsonObject[] {
+  const calls = output.choices[0]?.calls ?? [];
   return [
     ...(output.call.model.reasoning ? [reasoningItem(output)] : []),
     ...searchItems(output),
-    messageItem(output, status),
+    ...(calls.length === 0 ? [messageItem(output, status)] : calls.map((call) => callItem(call, status))),
   ];
+}
+
+/** The fields of a function call and of a custom tool's; of tools that have no name, the type and what they are given. */
+const CALL_ITEMS = {
+  function: { type: 'function_call', prefix: 'fc', field: 'arguments' },
+  legacy: { type: 'function_call', prefix: 'fc', field: 'arguments' },
+  custom: { type: 'custom_tool_call', prefix: 'ctc', field: 'input' },
+} as const;
+
+/** An item that calls a tool. In progress its arguments are empty. */
+function callItem({ tool, id, pieces }: WrittenCall, status: Status): JsonObject {
+  const call_id = `call_${id}`;
+  const text = status === 'in_progress' ? '' : pieces.join('');
+  if (tool.kind === 'other') {
+    const fields: unknown = status === 'completed' ? JSON.parse(text) : {};
+    return {
+      id: `tc_${id}`,
+      type: `${tool.name}_call`,
+      status,
+      call_id,
+      ...(isObject(fields) ? fields : {}),
+    };
+  }
+  const { type, prefix, field } = CALL_ITEMS[tool.kind];
+  const namespace = tool.namespace === null ? {} : { namespace: tool.namespace };
+  return { id: `${prefix}_${id}`, type, status, call_id, name: tool.name, ...namespace, [field]: text };
 }
 
 /** Keeps what the response leaves, as the API does whether its client hears of it or not. */
@@ -141,6 +168,14 @@ export function responseJson(output: Output): string {
   return JSON.stringify(responseObject(output, finalStatus(output)), null, 2);
 }
 
+/** The response that failed, or the event that says so after so many others. Its usage is not known. */
+export function responseFailure(output: Output, eventsBefore: number | null): string {
+  const response = responseObject(output, 'failed');
+  if (eventsBefore === null) return JSON.stringify(response, null, 2);
+  const json = JSON.stringify({ type: 'response.failed', sequence_number: eventsBefore, response });
+  return `event: response.failed\ndata: ${json}\n\n`;
+}
+
 /** The events of a stream, numbered from 0. Without usage it stops before its terminal event. */
 export function responseEvents(output: Output): string[] {
   const events: string[] = [];
@@ -152,12 +187,25 @@ export function responseEvents(output: Output): string[] {
   const started = responseObject(output, 'in_progress');
   add('response.created', { response: started });
   add('response.in_progress', { response: started });
-  if (output.call.model.reasoning) {
-    const place = { output_index: 0, item: reasoningItem(output) };
-    add('response.output_item.added', place);
-    add('response.output_item.done', place);
+  const calls = output.choices[0]?.calls ?? [];
+  for (const [output_index, item] of outputItems(output, status).entries()) {
+    const call = calls.find(({ id }) => String(item.call_id) === `call_${id}`);
+    if (item.type === 'message') addMessage(add, output, output_index);
+    else if (call !== undefined) addCall(add, call, status, output_index);
+    else {
+      add('response.output_item.added', { output_index, item });
+      add('response.output_item.done', { output_index, item });
+    }
   }
-  const output_index = output.call.model.reasoning ? 1 : 0;
+  if (output.withUsage) add(`response.${status}`, { response: responseObject(output, status) });
+  if (output.withUsage && output.usageReports === 'twice')
+    add(`response.${status}`, { response: responseObject(output, status) });
+  return events;
+}
+
+type Add = (type: string, fields: object) => void;
+
+function addMessage(add: Add, output: Output, output_index: number): void {
   add('response.output_item.added', { output_index, item: messageItem(output, 'in_progress') });
   const place = { item_id: `msg_${output.id}`, output_index, content_index: 0 };
   add('response.content_part.added', { ...place, part: outputText('') });
@@ -166,9 +214,19 @@ export function responseEvents(output: Output): string[] {
   }
   add('response.output_text.done', { ...place, text: text(output), logprobs: [] });
   add('response.content_part.done', { ...place, part: outputText(text(output)) });
-  add('response.output_item.done', { output_index, item: messageItem(output, status) });
-  if (output.withUsage) add(`response.${status}`, { response: responseObject(output, status) });
-  if (output.withUsage && output.usageReports === 'twice')
-    add(`response.${status}`, { response: responseObject(output, status) });
-  return events;
+  add('response.output_item.done', { output_index, item: messageItem(output, finalStatus(output)) });
+}
+
+function addCall(add: Add, call: WrittenCall, status: Status, output_index: number): void {
+  const item = callItem(call, status);
+  add('response.output_item.added', { output_index, item: callItem(call, 'in_progress') });
+  if (call.tool.kind !== 'other') {
+    const { type, field } = CALL_ITEMS[call.tool.kind];
+    // `function_call` has `function_call_arguments`, and `custom_tool_call` has `custom_tool_call_input`.
+    const name = `response.${type}_${field}`;
+    const place = { item_id: item.id, output_index };
+    for (const delta of call.pieces) add(`${name}.delta`, { ...place, delta });
+    add(`${name}.done`, { ...place, name: call.tool.name, [field]: item[field] });
+  }
+  add('response.output_item.done', { output_index, item });
 }
