@@ -1,5 +1,5 @@
 /**
- * The commands serve | demo | simulator | migrate | distribute | journal replay. Owns: reading the environment, what is printed, and
+ * The commands serve | demo | simulator | estimate | migrate | distribute | journal replay. Owns: reading the environment, what is printed, and
  * the exit code. Does not own: the grammar of the command line (main/command-line.ts), what is wired (main/start.ts).
  */
 import packageJson from '../package.json' with { type: 'json' };
@@ -37,6 +37,15 @@ const COMMANDS: Record<CommandName, (args: string[]) => Promise<void>> = {
   serve: async () => (await import('./main/serve.ts')).serve(configured(), packageJson.version),
   demo: async (args) => (await import('./demo.ts')).run(args),
   simulator: async (args) => (await import('./simulator/main.ts')).run(args),
+  estimate: async (args) => {
+    const { runEstimate } = await import('./main/estimate/run.ts');
+    process.exitCode = await runEstimate(args, {
+      env: process.env,
+      nowMs: Date.now(),
+      stdout: (text) => process.stdout.write(text),
+      stderr: (text) => process.stderr.write(text),
+    });
+  },
   migrate: () => migrateDatabaseOf(configured()),
   distribute: () => distributeDatabaseOf(configured()),
   'journal replay': async ([file = '']) => {

@@ -13,6 +13,7 @@ import { authenticate } from './access.ts';
 import { auditRoute } from './audit.ts';
 import { balanceRoute } from './balance.ts';
 import { documentRoute } from './document.ts';
+import { estimateRoute } from './estimates.ts';
 import { eventRoutes } from './events.ts';
 import { eventsCsvRoute } from './events-csv.ts';
 import { grantRoutes } from './grants.ts';
@@ -58,6 +59,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     grantRoutes,
     planRoutes,
     priceRoutes,
+    estimateRoute,
     overviewRoute,
     usageRoute,
     apiErrorRoutes,

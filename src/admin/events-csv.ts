@@ -2,6 +2,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import type { AccessLog } from '../auth/access-log.ts';
+import { csvLine } from '../domain/csv.ts';
 import { isApiError } from '../domain/errors.ts';
 import { asId } from '../domain/ids.ts';
 import type { Database } from '../store/database.ts';
@@ -83,7 +84,7 @@ function noteExport(accessLog: AccessLog, { team, actor }: Caller, filter: Recor
 
 async function* chunks(database: Database, selection: Omit<EventPage, 'after' | 'limit'>) {
   const encoder = new TextEncoder();
-  yield encoder.encode(lineOf(COLUMNS));
+  yield encoder.encode(csvLine(COLUMNS));
   let after: EventPage['after'] = null;
   do {
     const { rows, searchedTo }: Awaited<ReturnType<typeof listEvents>> = await listEvents(database, {
@@ -100,7 +101,7 @@ async function linesOf(database: Database, rows: EventRow[]): Promise<string> {
   const events = await toEvents(database, rows);
   return events
     .map((event) =>
-      lineOf(
+      csvLine(
         COLUMNS.map((column) => (column === 'quantities' ? quantitiesOf(event) : (event[column] ?? ''))),
       ),
     )
@@ -110,20 +111,4 @@ async function linesOf(database: Database, rows: EventRow[]): Promise<string> {
 /** The quantities as JSON in one cell; empty: there are none. */
 function quantitiesOf({ quantities }: z.input<typeof Event>): string {
   return Object.keys(quantities).length === 0 ? '' : JSON.stringify(quantities);
-}
-
-function lineOf(cells: readonly unknown[]): string {
-  return `${cells.map((cell) => cellOf(String(cell))).join(',')}\r\n`;
-}
-
-/**
- * Callers choose the names of models and users, and a spreadsheet runs text that begins like a formula: such text gets
- * an apostrophe before it (OWASP, "CSV Injection"). Programs skip what is blank or cannot be seen before it, read
- * full-width signs as the plain ones, and some split a cell at a line's end. Negative amounts stay numbers.
- */
-const FORMULA = /(?:^|[\r\n])[\s\p{C}\p{Z}]*[=+\-@|%＝＋－﹣−＠﹦﹢﹫]|^[\s\p{C}]/u;
-
-function cellOf(text: string): string {
-  const safe = FORMULA.test(text) && !/^-\d+(?:\.\d+)?$/.test(text) ? `'${text}` : text;
-  return /[",;\t\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

@@ -1,6 +1,6 @@
 /**
  * The command line's grammar. Owns: which command a line names, the help texts, and the message for a line that is wrong.
- * Pure: src/main.ts prints and runs. Does not own: the options of `demo` and `simulator`, which parse their own arguments.
+ * Pure: src/main.ts prints and runs. Does not own: the options of `demo`, `simulator` and `estimate`, which parse their own arguments.
  */
 import { parseArgs } from 'node:util';
 
@@ -39,6 +39,12 @@ the tables. A role named by TOLLGATE_RUNTIME_ROLE then gets the rights that serv
     operands: [],
     details: `DATABASE_URL names the coordinator; migrate first, and stop the gateways. Repeatable. docs/SCALE.md says what lies
 where afterwards.`,
+  },
+  estimate: {
+    summary: 'what training, a batch or an application would cost',
+    operands: ['KIND'],
+    details: '',
+    parsesItself: true,
   },
   'journal replay': {
     summary: "write a dead instance's journal to the ledger",

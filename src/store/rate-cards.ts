@@ -47,6 +47,16 @@ export async function readRateBook(sql: Sql, compiled: Map<string, Price> = new 
   );
 }
 
+/** Reads the rate book, and of each of its prices the model and where it was published or agreed. */
+export async function readSourcedPrices(
+  sql: Sql,
+): Promise<{ cards: RateCards; rows: { id: string; model: string; source: string }[] }> {
+  const cards = await readRateBook(sql);
+  const rows = await sql<{ id: string; model: string; source: string }[]>`
+    select id, model, source from prices where deleted_at is null`;
+  return { cards, rows };
+}
+
 /** Price rows by id, those that were deleted since too: calls were priced by them. */
 export async function readPrices(sql: Sql, ids: readonly string[]): Promise<Map<string, Price>> {
   const rows = await sql<PriceRow[]>`select ${columns(sql)} from prices where id = any(${[...ids]})`;

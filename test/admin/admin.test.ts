@@ -81,6 +81,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'operations',
     'upstream',
     'objects',
+    'estimates',
     'store',
     'store/accept',
   ];

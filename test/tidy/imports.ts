@@ -16,7 +16,18 @@ interface Import {
 
 const TYPES_OF = (room: string) => `type:${room}`;
 const LOWER_FLOORS = [
-  ...['domain', 'openai', 'store', 'telemetry', 'config', 'admission', 'ledger', 'auth', 'upstreams'],
+  ...[
+    'domain',
+    'openai',
+    'store',
+    'telemetry',
+    'config',
+    'admission',
+    'ledger',
+    'auth',
+    'upstreams',
+    'planner',
+  ],
 ];
 
 /**
@@ -32,6 +43,7 @@ const ROOMS: Record<string, readonly string[]> = {
   config: ['domain'],
   admission: ['domain', TYPES_OF('store')],
   upstreams: ['domain', 'openai', TYPES_OF('wire')],
+  planner: ['domain', 'openai'],
   ledger: ['domain', 'admission', TYPES_OF('store'), TYPES_OF('telemetry')],
   auth: ['domain', TYPES_OF('store'), TYPES_OF('telemetry')],
   gateway: [...LOWER_FLOORS, 'wire'],

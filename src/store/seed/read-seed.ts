@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { ImageRule } from '../../domain/images.ts';
-import { usd } from '../../domain/money.ts';
+import { type PicoUsd, usd } from '../../domain/money.ts';
 import { type Model, makePrice, type Price, type TextPrice, textLines } from '../../domain/price.ts';
 import { storedPriceLine, toPriceLine } from '../price-lines.ts';
 
@@ -25,10 +25,22 @@ export interface Seed {
   prices: SeedPrice[];
   models: SeedModel[];
   imageRules: ReadonlyMap<string, ImageRule>;
+  training: SeedTraining[];
+}
+
+/** What training a model costs, as published: a price beside those of its inference. */
+export interface SeedTraining {
+  model: string;
+  meter: 'trained_tokens' | 'training_seconds';
+  per: number;
+  rate: PicoUsd;
+  effectiveFromMs: number;
+  source: string;
 }
 
 /** The unit of every rate in the files, as OpenAI publishes them. */
 const PER_TOKENS = 1_000_000;
+const HOUR_SECONDS = 3_600;
 
 const amount = z
   .string()
@@ -79,7 +91,6 @@ const pricesFile = z.strictObject({
         message: 'long-context rates without a threshold',
       }),
   ),
-  // Kept beside the prices of inference for the day when fine-tuning jobs are priced.
   training: z.array(
     z.strictObject({
       model: text,
@@ -118,9 +129,25 @@ const modelsFile = z.strictObject({
   ),
 });
 
+function toSeedTraining({
+  model,
+  usd: rate,
+  per,
+  effective_from,
+  source,
+}: z.output<typeof pricesFile>['training'][number]): SeedTraining {
+  const unit =
+    per === 'hour'
+      ? ({ meter: 'training_seconds', per: HOUR_SECONDS } as const)
+      : ({ meter: 'trained_tokens', per: PER_TOKENS } as const);
+  return { model, ...unit, rate, effectiveFromMs: Date.parse(effective_from), source };
+}
+
 /** Reads both files. Throws when they break their own rules: the seed is ours, so that is a bug. */
 export function readSeed(): Seed {
-  const prices = read('prices.seed.json', pricesFile).prices.map(toSeedPrice);
+  const priced = read('prices.seed.json', pricesFile);
+  const prices = priced.prices.map(toSeedPrice);
+  const training = priced.training.map(toSeedTraining);
   const file = read('models.seed.json', modelsFile);
   const imageRules = new Map(Object.entries(file.image_rules));
   const models = file.models.map(
@@ -139,7 +166,7 @@ export function readSeed(): Seed {
   for (const { model, imageRule, imageRuleName } of models) {
     if (imageRuleName !== null && imageRule === null) throw new Error(`${model}: no rule ${imageRuleName}`);
   }
-  return { prices, models, imageRules };
+  return { prices, models, imageRules, training };
 }
 
 let imageRules: ReadonlyMap<string, ImageRule> | null = null;

@@ -1,0 +1,91 @@
+/**
+ * The command `tollgate estimate`. Owns: which prices it reckons with, and what is printed where. Nothing is sent to any
+ * upstream, and no database is started: without DATABASE_URL the prices are those of the seed.
+ */
+import { NewEstimate } from '../../admin/contract/estimates.ts';
+import { type ApiError, apiError, isApiError } from '../../domain/errors.ts';
+import { RateCards } from '../../domain/price.ts';
+import { type PriceBook, priceBook } from '../../planner/book.ts';
+import { estimate } from '../../planner/estimate.ts';
+import { readSeed } from '../../store/seed/read-seed.ts';
+import { orCannotStart } from '../open.ts';
+import { type EstimateLine, inFlags, readEstimateLine } from './options.ts';
+import { renderCsv, renderText } from './render.ts';
+
+/** The world around the command. */
+export interface EstimateWorld {
+  env: Readonly<Record<string, string | undefined>>;
+  nowMs: number;
+  stdout(text: string): void;
+  stderr(text: string): void;
+}
+
+/**
+ * Runs the command; returns its exit code: 2 for a wrong line, 1 when there is no estimate.
+ * @throws CannotStart when the database of DATABASE_URL cannot be read
+ */
+export async function runEstimate(argv: readonly string[], world: EstimateWorld): Promise<number> {
+  const line = readEstimateLine(argv);
+  if (line.kind === 'help') {
+    world.stdout(line.text);
+    return 0;
+  }
+  if (line.kind === 'wrong') {
+    world.stderr(`tollgate: ${line.text}`);
+    return 2;
+  }
+  const answer = await answerTo(line, world);
+  if (isApiError(answer)) {
+    world.stderr(`tollgate: estimate ${argv[0]}: ${inFlags(answer.message)}\n`);
+    return 1;
+  }
+  world.stdout(answer);
+  return 0;
+}
+
+async function answerTo(
+  { body, format }: Extract<EstimateLine, { kind: 'run' }>,
+  world: EstimateWorld,
+): Promise<string | ApiError> {
+  const question = NewEstimate.safeParse(body);
+  if (!question.success) return issueOf(question.error);
+  const found = await estimate(question.data, () => readBook(world.env.DATABASE_URL), world.nowMs);
+  if (isApiError(found)) return found;
+  if (format === 'json') return `${JSON.stringify(found, null, 2)}\n`;
+  return format === 'csv' ? renderCsv(found) : renderText(found);
+}
+
+function issueOf({
+  issues: [issue],
+}: {
+  issues: { path: PropertyKey[]; message: string; code: string }[];
+}): ApiError {
+  const field = String(issue?.path[0] ?? '');
+  const isMissing = /received undefined/.test(issue?.message ?? '');
+  return apiError('invalid_request', `${field}: ${isMissing ? 'must be given' : issue?.message}`, {
+    param: field,
+  });
+}
+
+/** The prices of the database, or those that come with Tollgate. */
+async function readBook(databaseUrl: string | undefined): Promise<PriceBook> {
+  const seed = readSeed();
+  if (databaseUrl === undefined || databaseUrl === '')
+    return priceBook(new RateCards(seed.prices, seed.models), seed.prices, seed.training);
+  const { openDatabase } = await import('../../store/database.ts');
+  const { readSourcedPrices } = await import('../../store/rate-cards.ts');
+  const { publicName } = await import('../../store/connection/address.ts');
+  return orCannotStart(
+    async () => {
+      const database = openDatabase(databaseUrl, { hotConnectionsMax: 1, adminConnectionsMax: 1 });
+      try {
+        const { cards, rows } = await readSourcedPrices(database.sql);
+        return priceBook(cards, rows, seed.training);
+      } finally {
+        await database.close();
+      }
+    },
+    (why) =>
+      `cannot read prices from the database ${publicName(databaseUrl)}: ${why}. Check DATABASE_URL, or unset it to use the prices that come with Tollgate`,
+  );
+}
