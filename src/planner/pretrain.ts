@@ -2,8 +2,10 @@
  * What training a model from nothing costs: FLOPs by a GPU's speed by its price. Owns: the reckoning, and its constants,
  * each with a source (pretrain.json). Pure. Invariant: integers only; money is rounded once, up, to a pico-USD.
  */
+
+import { formatUsd } from '../domain/amount.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
-import { divideUp, formatUsd, type PicoUsd, parseUsd } from '../domain/money.ts';
+import { divideUp, type PicoUsd, parseUsd } from '../domain/money.ts';
 import { parseScaled, quotientText, trimmed } from './numbers.ts';
 import DATA from './pretrain.json' with { type: 'json' };
 

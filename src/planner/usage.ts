@@ -2,8 +2,10 @@
  * What an application costs in a month: so many calls a day of so much text, by model, at the prices of any date. Owns: the
  * sum, which models were served then, and how far a credit goes. Pure; the time is an argument.
  */
+
+import { formatUsd } from '../domain/amount.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
-import { formatUsd, type PicoUsd, usd } from '../domain/money.ts';
+import { type PicoUsd, usd } from '../domain/money.ts';
 import { costOf, namesOf, type Price, type ServiceTier } from '../domain/price.ts';
 import { isTextOnly } from '../domain/quantities.ts';
 import { cardOf, type PriceBook } from './book.ts';
