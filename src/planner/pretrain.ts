@@ -3,9 +3,9 @@
  * each with a source (pretrain.json). Pure. Invariant: integers only; money is rounded once, up, to a pico-USD.
  */
 
-import { formatUsd } from '../domain/amount.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { divideUp, type PicoUsd, parseUsd } from '../domain/money.ts';
+import { formatUsd } from '../domain/quantities.ts';
 import { parseScaled, quotientText, trimmed } from './numbers.ts';
 import DATA from './pretrain.json' with { type: 'json' };
 

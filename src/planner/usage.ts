@@ -3,11 +3,10 @@
  * sum, which models were served then, and how far a credit goes. Pure; the time is an argument.
  */
 
-import { formatUsd } from '../domain/amount.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import { costOf, namesOf, type Price, type ServiceTier } from '../domain/price.ts';
-import { isTextOnly } from '../domain/quantities.ts';
+import { formatUsd, isTextOnly } from '../domain/quantities.ts';
 import { cardOf, type PriceBook } from './book.ts';
 import DATA from './models.json' with { type: 'json' };
 import { quotientText } from './numbers.ts';
