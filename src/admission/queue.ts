@@ -20,6 +20,7 @@ import {
 } from './decide.ts';
 import { LeaseTable, Reservation } from './lease-table.ts';
 import { isLow, type Lease, type LeasedPool } from './leases.ts';
+import { QueueCapacity, RecentCalls } from './shares.ts';
 import {
   type AdmissionOptions,
   type AskedCall,
@@ -33,11 +34,9 @@ import {
   Lending,
   leaseNeeds,
   markFull,
-  QueueCapacity,
   QueuedCall,
   type QueueOptions,
   type QueueOutcome,
-  RecentCalls,
   UNAVAILABLE,
   type Unavailable,
 } from './waiting.ts';
@@ -133,7 +132,7 @@ class TeamQueue {
   #take(admission: Admission, pools: readonly LeasedPool[], atMs: number, nowMs: number): Reservation {
     const { table, lending } = this.#options;
     table.take(pools, admission, nowMs);
-    lending.admitted();
+    lending.admitted++;
     this.#inFlight++;
     for (const pool of pools) if (isLow(pool, table.instances, nowMs)) this.#wanted.set(pool.key, pool);
     return new Reservation(this.#teamId, admission, pools, atMs, this);

@@ -1,6 +1,6 @@
 /**
- * Waiting: one call in a team's queue, how much may wait in all, and what Postgres is asked to lend meanwhile, and how
- * often. How much an instance keeps beside that is the aim of a lease (leases.ts).
+ * Waiting: one call in a team's queue, and what Postgres is asked to lend meanwhile, and how often. How much may wait in
+ * all is shared (shares.ts). How much an instance keeps beside that is the aim of a lease (leases.ts).
  */
 import type { TeamId } from '../domain/ids.ts';
 import { type Claim, claimed } from '../domain/quantities.ts';
@@ -8,6 +8,7 @@ import type { LeasePool, LeaseReply } from '../store/hot/leases.ts';
 import { type Denial, leastClaim, type PoolView, type ReservationRequest } from './decide.ts';
 import type { LeaseTable, Reservation } from './lease-table.ts';
 import { aimOf, type Lease, type LeasedPool, type LeaseSnapshot } from './leases.ts';
+import type { QueueCapacity } from './shares.ts';
 
 /** Delays, so that a simulation can run the queue on a clock of its own. */
 export interface Timers {
@@ -97,86 +98,22 @@ export class QueuedCall {
   }
 }
 
-/**
- * Something that the teams share (connections, places, bytes), of which none can take all: a team may have as much as it
- * leaves free. Alone it gets half, beside another that wants all a third, and a team that has nothing yet finds some free. It
- * is how switches share their memory among queues (Choudhury and Hahne, Dynamic queue length thresholds, 1998).
- */
-export class FairShare {
-  readonly total: number;
-  used = 0;
-  readonly #byTeam = new Map<string, number>();
-
-  constructor(total: number) {
-    this.total = total;
-  }
-
-  /** Takes an amount if the team's share allows it; returns whether. If so, `give` must follow once. */
-  take(teamId: string, amount = 1): boolean {
-    if (amount === 0) return true;
-    const left = this.total - this.used - amount;
-    const own = this.#byTeam.get(teamId) ?? 0;
-    if (left < 0 || (own > 0 && own + amount > left)) return false;
-    this.used += amount;
-    this.#byTeam.set(teamId, own + amount);
-    return true;
-  }
-
-  give(teamId: string, amount = 1): void {
-    this.used -= amount;
-    const own = (this.#byTeam.get(teamId) ?? 0) - amount;
-    if (own > 0) this.#byTeam.set(teamId, own);
-    else this.#byTeam.delete(teamId);
-  }
-}
-
-/** How much may wait in this instance: calls keep memory while they wait, so their number and bytes are bounded. */
-export class QueueCapacity {
-  readonly #calls: FairShare;
-  readonly #bytes: FairShare;
-
-  constructor(maxCalls: number, maxBytes: number) {
-    this.#calls = new FairShare(maxCalls);
-    this.#bytes = new FairShare(maxBytes);
-  }
-
-  get calls(): number {
-    return this.#calls.used;
-  }
-
-  /** Returns whether there was room for a call of the team; if so, `leave` must follow once. */
-  enter(teamId: TeamId, bytes: number): boolean {
-    if (!this.#calls.take(teamId)) return false;
-    if (this.#bytes.take(teamId, bytes)) return true;
-    this.#calls.give(teamId);
-    return false;
-  }
-
-  leave(teamId: TeamId, bytes: number): void {
-    this.#calls.give(teamId);
-    this.#bytes.give(teamId, bytes);
-  }
-}
-
 /** Whether Postgres lends to this instance, as its calls see it. */
 export class Lending {
   /** The last request for a lease failed; it is made again. */
   isFailing = false;
-  #admitted = 0;
+  /** Calls that were admitted; the queue counts them. */
+  admitted = 0;
   #admittedBefore: number | null = null;
-
-  admitted(): void {
-    this.#admitted++;
-  }
 
   /** A call was refused for no limit. While the last request for a lease succeeded, that has another reason. */
   refused(): void {
-    this.#admittedBefore = this.#admitted;
+    this.#admittedBefore = this.admitted;
   }
 
   /** Calls are refused because no lease can be had, and since the last that was none was admitted. */
   get isDown(): boolean {
-    return this.isFailing && this.#admittedBefore === this.#admitted;
+    return this.isFailing && this.#admittedBefore === this.admitted;
   }
 }
 
@@ -341,41 +278,4 @@ export function markFull(pools: readonly LeasedPool[], untilMs: number): void {
 /** Returns whether an error says that this instance was adopted, rather than that the store is away. */
 export function isFenced(error: unknown): boolean {
   return error instanceof Error && error.name === 'InstanceFenced';
-}
-
-/** How long calls of before say how many will come. */
-const RECENT_MS = 60_000;
-const HALF_MS = RECENT_MS / 2;
-
-/** How many calls of a team there were at once, within the last half to whole minute. */
-export class RecentCalls {
-  #half = -1;
-  #most = 0;
-  #mostBefore = 0;
-  #endedMs = Number.NEGATIVE_INFINITY;
-
-  ended(nowMs: number): void {
-    this.#endedMs = nowMs;
-  }
-
-  /** Whether it says something of the next calls. */
-  isKnown(nowMs: number): boolean {
-    return nowMs - this.#endedMs <= RECENT_MS;
-  }
-
-  /**
-   * Takes how many there are now and returns the most of late; null: no call ended of late. The other instances are taken
-   * to have as many, since a team's calls are spread over all of them.
-   */
-  peak(calls: number, instances: number, nowMs: number): number | null {
-    const half = Math.floor(nowMs / HALF_MS);
-    if (half !== this.#half) {
-      this.#mostBefore = half === this.#half + 1 ? this.#most : 0;
-      this.#most = 0;
-      this.#half = half;
-    }
-    if (calls > this.#most) this.#most = calls;
-    if (!this.isKnown(nowMs)) return null;
-    return Math.max(this.#most, this.#mostBefore) * Math.max(1, instances);
-  }
 }

@@ -1,15 +1,27 @@
 /**
- * One call's lifetime, beside what its stages find: the exchange with its client, how long each stage took, and what may
- * end the call before its time.
+ * One call's lifetime, beside what its stages find: the exchange with its client, how long each stage took, what may end
+ * the call before its time, and what the client gets: the upstream's bytes, status and headers, or an error in OpenAI's
+ * shape. Does not own: when a stage responds. Invariant: one response to each call, and none after its client has left.
  */
-import type { Account } from '../domain/budget.ts';
-import type { ApiError } from '../domain/errors.ts';
+import type { Account, CallKind } from '../domain/budget.ts';
+import { type ApiError, apiError, ERRORS } from '../domain/errors.ts';
 import type { KeyId, TeamId } from '../domain/ids.ts';
 import type { Principal } from '../domain/limit.ts';
+import type { OutcomeName } from '../domain/outcome.ts';
+import { includesModel } from '../domain/price.ts';
+import { formatUsd } from '../domain/quantities.ts';
+import { warningHeader } from '../domain/warning.ts';
+import type { Hold, Outcome } from '../ledger/events.ts';
+import type { Descriptor } from '../openai/operations/descriptor.ts';
+import { clientHeaders, withoutModels } from '../openai/response.ts';
+import type { StreamMeter } from '../openai/usage/stream.ts';
+import { errorBody, errorEvent, errorHeaders } from '../openai/wire/errors.ts';
 import { STAGES, type Stage, type StageDurationsUs } from '../telemetry/measurement.ts';
 import type { Exchange } from '../wire/exchange.ts';
 import { type Bodies, noMemory } from './bodies.ts';
 import type { Pass } from './breaker.ts';
+import { withoutCors } from './cors.ts';
+import type { GatewayDeps } from './deps.ts';
 
 const INDEX = new Map<Stage, number>(STAGES.map((stage, index) => [stage, index]));
 
@@ -154,4 +166,208 @@ export function stopped(
   endUser: string | null,
 ): Stopped {
   return { kind: 'stopped', call, error, operation, account, endUser };
+}
+
+export type UpstreamHeaders = Record<string, string | string[] | undefined>;
+
+/** The upstream's response, as far as it came. */
+export interface UpstreamResponse {
+  /** `busy`: there was no connection in time. `unsent`: the client left, or the gateway stopped, before there was one. */
+  readonly ending:
+    | 'complete'
+    | 'busy'
+    | 'unsent'
+    | 'unreachable'
+    | 'interrupted'
+    | 'timeout'
+    | 'abandoned'
+    | 'cut'
+    | 'over_limit';
+  /** 0 when no response began. */
+  readonly status: number;
+  readonly headers: UpstreamHeaders;
+  /** The whole body where it was kept back until it is metered; null once it was relayed. */
+  readonly body: Buffer | null;
+  /** The decoded body, to be metered; null where a stream's meter read along, or it cannot be read. */
+  readonly readable: Buffer | null;
+  /** The meter that read along; null where there was none. */
+  readonly stream: StreamMeter | null;
+  readonly firstByteUs: number | null;
+  readonly totalUs: number;
+}
+
+/** A call whose money is held, as far as its response needs it. */
+interface HeldCall {
+  readonly call: Call;
+  readonly account: Account;
+  readonly callKind: CallKind;
+  readonly descriptor: Descriptor;
+  readonly hold: Hold;
+  readonly maxToolCalls: number | null;
+}
+
+const NOTHING = Buffer.alloc(0);
+/** A retry of a call whose outcome is not known may be charged again, whatever the upstream advises. */
+const RETRY_ADVICE: ReadonlySet<string> = new Set(['x-should-retry']);
+
+/** Writes the head of a response that is relayed as it comes; its cost is not known yet, its hold is. */
+export function beginStream(
+  deps: GatewayDeps,
+  held: HeldCall,
+  status: number,
+  headers: UpstreamHeaders,
+): void {
+  const { call, hold } = held;
+  const flat = headersFor(call, headers);
+  flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-hold-usd', formatUsd(hold.amount));
+  addCommon(deps, held, flat);
+  call.exchange.writeHead(status, flat);
+  call.exchange.write(NOTHING);
+}
+
+/** Ends the response of a forwarded call. */
+export function respond(
+  deps: GatewayDeps,
+  held: HeldCall,
+  response: UpstreamResponse,
+  outcome: Pick<Outcome, 'outcome' | 'cost'>,
+): void {
+  const { call, account, callKind, hold } = held;
+  if (call.clientGone) return;
+  if (response.body === null) endStream(held, response, outcome.outcome);
+  else if (response.ending === 'complete') writeWhole(deps, held, response, response.body, outcome);
+  else
+    writeError(call, errorOf(response, outcome.outcome), hold.id, warningOf(deps, account, callKind.endUser));
+}
+
+function writeWhole(
+  deps: GatewayDeps,
+  held: HeldCall,
+  response: UpstreamResponse,
+  body: Buffer,
+  { outcome, cost }: Pick<Outcome, 'outcome' | 'cost'>,
+): void {
+  const { call, account, callKind, descriptor, hold } = held;
+  const flat = headersFor(call, response.headers, outcome === 'unknown' ? RETRY_ADVICE : null);
+  flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-cost-usd', formatUsd(cost));
+  if (outcome === 'unknown') flat.push('x-should-retry', 'false');
+  const remaining = deps.ledger.remaining(account, callKind, hold);
+  if (remaining !== null) flat.push('x-tollgate-remaining-usd', formatUsd(remaining));
+  addCommon(deps, held, flat);
+  const sent = descriptor.listsModels ? listFor(deps, held, response) : null;
+  if (sent === null) call.exchange.respond(response.status, flat, body);
+  else call.exchange.respond(response.status, withoutHeader(flat, 'content-encoding'), sent);
+}
+
+/** Free of charge, so they need no price. */
+const FREE_MODELS = /moderation/;
+
+/** Returns the models that the caller may use and that have a price; null: the response is none, or cannot be read. */
+function listFor(
+  { catalog, clock }: GatewayDeps,
+  { account: { principal } }: HeldCall,
+  { status, readable }: UpstreamResponse,
+): Buffer | null {
+  if (status !== 200 || readable === null) return null;
+  return withoutModels(readable, (id) => {
+    if (!includesModel(principal.models, id) || !includesModel(principal.teamModels, id)) return false;
+    const card = catalog.rates.find(id, clock.nowMs());
+    return FREE_MODELS.test(id) || (card !== null && card.unboundedReason === null);
+  });
+}
+
+function withoutHeader(flat: readonly string[], name: string): string[] {
+  return flat.filter((_, at) => flat[at - (at % 2)]?.toLowerCase() !== name);
+}
+
+function headersFor(
+  call: Call,
+  upstream: UpstreamHeaders,
+  without: ReadonlySet<string> | null = null,
+): string[] {
+  const headers = clientHeaders(upstream, without);
+  return call.cors === null ? headers : [...withoutCors(headers), ...call.cors];
+}
+
+function addCommon(
+  deps: GatewayDeps,
+  { account, callKind, hold, maxToolCalls }: HeldCall,
+  flat: string[],
+): void {
+  const { outputLimit } = hold;
+  if (outputLimit !== null) flat.push('x-tollgate-output-limit', String(outputLimit));
+  if (maxToolCalls !== null) flat.push('x-tollgate-max-tool-calls', String(maxToolCalls));
+  const warning = warningOf(deps, account, callKind.endUser);
+  if (warning !== null) flat.push('x-tollgate-warning', warning);
+}
+
+/**
+ * A stream that just stops looks like success to the SDKs. One without its last event ends with an error event, however
+ * its connection ended; or, where it is compressed and nothing can be written into it, with a broken connection.
+ */
+function endStream({ call }: HeldCall, response: UpstreamResponse, outcome: OutcomeName): void {
+  const { exchange } = call;
+  const { ending, stream } = response;
+  if (stream === null && ending !== 'complete') exchange.destroy();
+  else if (stream === null || stream.isWhole) exchange.end();
+  else {
+    const event = errorEvent(errorOf(response, outcome), stream.nextSequenceNumber);
+    exchange.end(Buffer.from(stream.separator + event));
+  }
+}
+
+/** Writes an error as the whole response; nothing where a response has begun or its client has left. */
+export function writeError(
+  call: Call,
+  error: ApiError,
+  requestId: string,
+  warning: string | null = null,
+): void {
+  const { exchange } = call;
+  if (call.clientGone || exchange.headersSent) return;
+  const flat = ['x-tollgate-request-id', requestId];
+  for (const [name, value] of Object.entries(errorHeaders(error))) flat.push(name, value);
+  if (warning !== null) flat.push('x-tollgate-warning', warning);
+  if (call.cors !== null) flat.push(...call.cors);
+  exchange.respond(ERRORS[error.code].status, flat, errorBody(error));
+}
+
+/** For calls that come to a gateway which is about to end. */
+export function shuttingDown(): ApiError {
+  return apiError('shutting_down', 'This gateway is stopping; try again.', { retryAfterMs: 1000 });
+}
+
+const CHARGES = {
+  settled: 'its cost is known',
+  voided: 'nothing is charged',
+  unknown: 'its cost is not known yet',
+} as const satisfies Record<OutcomeName, string>;
+
+function errorOf({ ending }: UpstreamResponse, outcome: OutcomeName): ApiError {
+  if (ending === 'busy') {
+    const message =
+      'All connections to the upstream that this team may use are in use; nothing was sent or charged.';
+    return apiError('upstream_busy', message, { retryAfterMs: 1000 + Math.random() * 1000 });
+  }
+  if (ending === 'unsent') return shuttingDown();
+  if (ending === 'unreachable') {
+    const message = 'The upstream could not be reached; nothing was sent or charged.';
+    return apiError('upstream_unreachable', message, { retryAfterMs: 1000 });
+  }
+  if (ending === 'over_limit') {
+    const what = 'The upstream wrote more than the output limit that it was sent, so it was stopped';
+    return apiError('upstream_over_limit', `${what}; ${CHARGES[outcome]}.`);
+  }
+  if (ending === 'timeout') return apiError('upstream_timeout', 'The upstream did not respond in time.');
+  const what =
+    ending === 'cut'
+      ? 'The gateway stopped before the response ended'
+      : "The upstream's response broke off before its end";
+  return apiError('upstream_interrupted', `${what}; ${CHARGES[outcome]}.`);
+}
+
+/** Returns what the account's budgets have reached, for the header; null, as nearly always: no threshold. */
+export function warningOf(deps: GatewayDeps, account: Account, endUser: string | null): string | null {
+  if (account.warnings.length === 0) return null;
+  return warningHeader(account.warnings, endUser, deps.clock.nowMs());
 }

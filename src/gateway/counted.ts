@@ -5,8 +5,8 @@
  */
 import type { MeteredResponse, Usage } from '../domain/usage.ts';
 import { countJson } from '../openai/usage/count.ts';
+import type { UpstreamResponse } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
-import type { UpstreamResponse } from './respond.ts';
 import type { Reserved } from './stages/reserve.ts';
 
 /** The configured tokeniser may not be the model's own: usage is only doubted where it is far below the count. */

@@ -1,5 +1,6 @@
 /** What the gateway is wired with. */
 
+import type { ConnectionShares } from '../admission/shares.ts';
 import type { KeyCache } from '../auth/keys.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { ErrorCode } from '../domain/errors.ts';
@@ -16,7 +17,6 @@ import type { Upstream } from '../wire/upstream.ts';
 import type { Anchors } from './anchors.ts';
 import type { Bodies, FreeCalls } from './bodies.ts';
 import type { Breaker } from './breaker.ts';
-import type { ConnectionShares } from './connections.ts';
 import type { ObjectMemory, ObjectStore } from './objects.ts';
 import type { ParseThreads } from './parse-threads.ts';
 

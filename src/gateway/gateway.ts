@@ -7,11 +7,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { apiError } from '../domain/errors.ts';
 import { uuidV7 } from '../ledger/events.ts';
 import type { Exchange } from '../wire/exchange.ts';
-import { Call } from './call.ts';
+import { Call, shuttingDown, writeError } from './call.ts';
 import { corsHeaders, isPreflight, respondToPreflight } from './cors.ts';
 import type { GatewayDeps } from './deps.ts';
 import { handle } from './pipeline.ts';
-import { shuttingDown, writeError } from './respond.ts';
 
 export type { GatewayDeps } from './deps.ts';
 

@@ -4,10 +4,9 @@
  * was journaled.
  */
 import { uuidV7 } from '../ledger/events.ts';
-import type { Call, Stopped } from './call.ts';
+import { type Call, respond, type Stopped, warningOf, writeError } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
 import { cancelRecall, recall } from './recall.ts';
-import { respond, warningOf, writeError } from './respond.ts';
 import { authenticate } from './stages/authenticate.ts';
 import { estimate } from './stages/estimate.ts';
 import { forward } from './stages/forward.ts';

@@ -3,6 +3,7 @@
  * Invariant: it listens only once journals of dead instances are in the ledger and this one's is open.
  */
 import { join } from 'node:path';
+import { ConnectionShares } from '../admission/shares.ts';
 import { AccessLog } from '../auth/access-log.ts';
 import { ClientAddresses } from '../auth/addresses.ts';
 import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
@@ -12,7 +13,6 @@ import type { Config } from '../config.ts';
 import { Anchors } from '../gateway/anchors.ts';
 import { Bodies, FreeCalls } from '../gateway/bodies.ts';
 import { Breaker } from '../gateway/breaker.ts';
-import { ConnectionShares } from '../gateway/connections.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { ObjectMemory } from '../gateway/objects.ts';
 import { ParseThreads } from '../gateway/parse-threads.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FairShare, QueueCapacity } from '../../src/admission/waiting.ts';
+import { FairShare, QueueCapacity } from '../../src/admission/shares.ts';
 import { asId, type TeamId } from '../../src/domain/ids.ts';
 
 /** Takes one after another until no more is given; returns how many that were. */

@@ -3,14 +3,15 @@
  * (connections.ts says whose turn it is), relaying, back-pressure, and reading on when the client has left.
  * Never retries: every try is billed.
  */
+
+import type { Turn } from '../../admission/shares.ts';
 import { OutputCounter } from '../../openai/usage/count.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import { decodeBody } from '../../openai/wire/decode.ts';
 import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../../wire/upstream.ts';
 import type { Call, Interruption } from '../call.ts';
-import type { Turn } from '../connections.ts';
+import { beginStream, type UpstreamHeaders, type UpstreamResponse } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
-import { beginStream, type UpstreamHeaders, type UpstreamResponse } from '../respond.ts';
 import type { Reserved } from './reserve.ts';
 
 /** Responses up to this size are kept until their end, so that their cost can stand in the headers. */

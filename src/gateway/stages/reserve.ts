@@ -15,11 +15,10 @@ import { type ParsedRequest, renderBody, upstreamHeaders } from '../../openai/re
 import { countPrompt } from '../../openai/usage/count.ts';
 import type { UpstreamRequest } from '../../wire/upstream.ts';
 import type { AnchorUse } from '../anchors.ts';
-import { type Call, type Stopped, stopped } from '../call.ts';
+import { type Call, type Stopped, shuttingDown, stopped } from '../call.ts';
 import { errorOfDenial, ledgerUnavailable, searchTooDear } from '../denial-error.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { whyOvertaken } from '../recall.ts';
-import { shuttingDown } from '../respond.ts';
 import { findAccount } from './authenticate.ts';
 import { type Estimated, withFewerSearches } from './estimate.ts';
 import { whyNotAllowed } from './parse.ts';

@@ -11,10 +11,10 @@ import { StreamMeter } from '../../openai/usage/stream.ts';
 import { isOpenAiError } from '../../openai/wire/errors.ts';
 import type { AnchorUse } from '../anchors.ts';
 import { SUCCESSES_PER_FAILURE } from '../breaker.ts';
+import type { UpstreamResponse } from '../call.ts';
 import { type Counted, count } from '../counted.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { keep } from '../keep.ts';
-import type { UpstreamResponse } from '../respond.ts';
 import { type Forwarded, isEventStream } from './forward.ts';
 import type { Reserved } from './reserve.ts';
 
