@@ -22,6 +22,8 @@ export class Books {
    * amount.
    */
   readonly #out = new Map<string, bigint>();
+  /** The store has forgotten some of what is out, and no instance has noticed yet: what was out before still is. */
+  #isForgotten = false;
 
   constructor(judge: Judge, store: MemoryStore) {
     this.#judge = judge;
@@ -31,6 +33,7 @@ export class Books {
 
   check(ledgers: Iterable<readonly [Owner, Ledger]>): void {
     this.take();
+    if (!this.#store.history.isLending) this.#isForgotten = false;
     this.#checkOver();
     this.#checkCounters();
     for (const [owner, ledger] of ledgers) this.#checkLedger(owner, ledger);
@@ -53,6 +56,7 @@ export class Books {
 
   /** The store has forgotten these events: they must come back. */
   forget(lost: Iterable<string>): void {
+    this.#isForgotten = true;
     for (const id of lost) unbookCall(this.#judge.calls.get(id)!);
     // What is still there was taken in before.
     this.#events = this.#store.events.values();
@@ -106,7 +110,7 @@ export class Books {
     // What is put back is there twice until the leases end that had paid for it.
     if (!this.#store.history.isLending) return;
     const before = this.#out.get(id) ?? tally.base;
-    this.#out.set(id, out);
+    if (!this.#isForgotten) this.#out.set(id, out);
     expectThat(
       out <= amount || out <= before,
       'lent',
