@@ -82,14 +82,17 @@ export async function acceptLoss(url: string, reason: string): Promise<void> {
   await create(url, 'store/accept', { reason });
 }
 
-/** Makes a team with a grant, and a key of it. */
+/**
+ * Makes a team with a grant, and a key of it. Kills leave many calls of unknown outcome: with the usual bound on what they
+ * are charged, most of the grant would be spent one call at a time.
+ */
 export async function makeTeam(
   url: string,
   name: string,
   amountUsd: string,
 ): Promise<{ teamId: string; key: string }> {
   const team = await create(url, 'teams', { name, plan: null });
-  await create(url, 'grants', { team_id: team.id, amount_usd: amountUsd });
+  await create(url, 'grants', { team_id: team.id, amount_usd: amountUsd, max_unknown_usd: amountUsd });
   const { key } = await create(url, 'keys', { team_id: team.id, name });
   return { teamId: String(team.id), key: String(key) };
 }

@@ -17,7 +17,7 @@ import { findTeam } from '../store/teams.ts';
 import { Balance } from './contract.ts';
 import { ruleOf, stateOf } from './limits.ts';
 import type { AdminOptions } from './options.ts';
-import { instantOf } from './page.ts';
+import { instantOf, moneyOf } from './page.ts';
 import { route } from './route.ts';
 
 export function balanceRoute(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
@@ -83,6 +83,7 @@ function toGrant(each: GrantBalance) {
     remaining_usd: formatUsd(remaining(each)),
     starts_at: instantOf(each.grant.startsAt),
     expires_at: instantOf(each.grant.expiresAt),
+    max_unknown_usd: each.grant.maxUnknownUsd === null ? null : moneyOf(each.grant.maxUnknownUsd),
   };
 }
 

@@ -27,6 +27,7 @@ export function grantRoutes(app: OpenAPIHono, { database }: AdminOptions): void 
         amountUsd: body.amount_usd,
         startsAt: dateOf(body.starts_at ?? null),
         expiresAt: dateOf(body.expires_at),
+        maxUnknownUsd: body.max_unknown_usd,
       });
       return isApiError(grant) ? grant : toGrant(grant);
     },
@@ -44,10 +45,11 @@ export function grantRoutes(app: OpenAPIHono, { database }: AdminOptions): void 
     view: toGrant,
     list: (page, query) => listGrants(database, { ...page, teamId: query.team_id }),
     find: (id) => findGrant(database, id),
-    change: (id, { amount_usd, expires_at }) =>
+    change: (id, { amount_usd, expires_at, max_unknown_usd }) =>
       changeGrant(database, id, {
         ...(amount_usd === undefined ? {} : { amountUsd: amount_usd }),
         ...(expires_at === undefined ? {} : { expiresAt: dateOf(expires_at) }),
+        ...(max_unknown_usd === undefined ? {} : { maxUnknownUsd: max_unknown_usd }),
       }),
     remove: (id) => deleteGrant(database, id),
   });
@@ -60,6 +62,7 @@ function toGrant(grant: GrantRow): z.input<typeof Grant> {
     amount_usd: moneyOf(grant.amountUsd),
     starts_at: instantOf(grant.startsAt),
     expires_at: instantOf(grant.expiresAt),
+    max_unknown_usd: grant.maxUnknownUsd === null ? null : moneyOf(grant.maxUnknownUsd),
     created_at: instantOf(grant.createdAt),
     deleted_at: instantOf(grant.deletedAt),
   };

@@ -64,6 +64,8 @@ export interface Grant {
   startsAtMs: number;
   /** Null: it never expires. */
   expiresAtMs: number | null;
+  /** Above this much charged for calls of unknown outcome they go one at a time; null: a tenth of the amount. */
+  maxUnknown: PicoUsd | null;
 }
 
 /** Who called: the outcome of authentication. */

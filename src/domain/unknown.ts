@@ -47,18 +47,24 @@ export function unknownExcess(
     if (unknown > most) return { source: 'limit', sourceId: limit.id, unknown, most, calls: counted };
   }
   if (!account.prepaid) return null;
-  const amount = account.grants.reduce(
-    (sum, grant) => sum + (isUsable(grant, nowMs) ? grant.amount : 0n),
+  // Grants are spent together, so they bear it together.
+  const borne = account.grants.reduce(
+    (sum, grant) => sum + (isUsable(grant, nowMs) ? (grant.maxUnknown ?? grant.amount / PART) : 0n),
     0n,
   );
-  const most = usualMost(amount, null, calls);
+  const single = largestOf(calls);
+  const most = borne > single ? borne : single;
   const unknown = sumOf(calls);
   return unknown > most ? { source: 'grant', sourceId: null, unknown, most, calls } : null;
 }
 
 function usualMost(amount: PicoUsd, maxHold: PicoUsd | null, calls: readonly UnknownCall[]): PicoUsd {
-  const hold = maxHold ?? calls.reduce((most, { charged }) => (charged > most ? charged : most), 0n);
+  const hold = maxHold ?? largestOf(calls);
   return amount / PART > hold ? amount / PART : hold;
+}
+
+function largestOf(calls: readonly UnknownCall[]): PicoUsd {
+  return calls.reduce((most, { charged }) => (charged > most ? charged : most), 0n);
 }
 
 function sumOf(calls: readonly UnknownCall[]): PicoUsd {

@@ -122,6 +122,7 @@ function toGrant(row: GrantRow): Grant {
     amount: usd(row.amountUsd),
     startsAtMs: row.startsAt.getTime(),
     expiresAtMs: row.expiresAt?.getTime() ?? null,
+    maxUnknown: row.maxUnknownUsd === null ? null : usd(row.maxUnknownUsd),
   };
 }
 

@@ -21,6 +21,8 @@ export interface NewGrant {
   startsAt: Date | null;
   /** Null: never. */
   expiresAt: Date | null;
+  /** Decimal text. */
+  maxUnknownUsd: string | null;
 }
 
 const ENDS_BEFORE_IT_STARTS = apiError('invalid_request', 'expires_at must be after starts_at', {
@@ -69,7 +71,7 @@ export function listGrants(
 export function changeGrant(
   database: Database,
   id: GrantId,
-  change: { amountUsd?: string; expiresAt?: Date | null },
+  change: { amountUsd?: string; expiresAt?: Date | null; maxUnknownUsd?: string | null },
 ): Promise<GrantRow | ApiError | null> {
   return changeCatalog(database, async (tx) => {
     const [grant] = await tx.select().from(grants).where(eq(grants.id, id));

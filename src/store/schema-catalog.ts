@@ -129,6 +129,8 @@ export const grants = pgTable(
     amountUsd: money('amount_usd').notNull(),
     startsAt: moment('starts_at').notNull(),
     expiresAt: moment('expires_at'),
+    /** What calls of unknown outcome may be charged before they go one at a time; null: a tenth of the amount. */
+    maxUnknownUsd: money('max_unknown_usd'),
     createdAt: moment('created_at').notNull(),
     deletedAt: moment('deleted_at'),
   },

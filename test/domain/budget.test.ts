@@ -28,6 +28,7 @@ const grant = (id: string, startsAtMs: number, expiresAtMs: number | null): Gran
   amount: 100n,
   startsAtMs,
   expiresAtMs,
+  maxUnknown: null,
 });
 
 const limit = (changes: Partial<Limit> = {}): Limit => ({

@@ -47,6 +47,7 @@ export function grantOf(id: string, amount: string, changes: Partial<Grant> = {}
     amount: usd(amount),
     startsAtMs: 0,
     expiresAtMs: null,
+    maxUnknown: null,
     ...changes,
   };
 }

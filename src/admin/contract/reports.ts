@@ -38,6 +38,7 @@ export const Balance = z
         remaining_usd: money.meta({ description: '0 before it starts and once it expired' }),
         starts_at: instant,
         expires_at: instant.nullable(),
+        max_unknown_usd: money.nullable(),
       }),
     ),
     limits: z.array(

@@ -260,6 +260,7 @@ export const Grant = z
     amount_usd: money,
     starts_at: instant,
     expires_at: instant.nullable(),
+    max_unknown_usd: money.nullable(),
     created_at: instant,
     deleted_at: instant.nullable(),
   })
@@ -271,11 +272,17 @@ export const NewGrant = z
     amount_usd: amount,
     starts_at: moment.optional().meta({ description: 'Missing: now' }),
     expires_at: moment.nullable().default(null).meta({ description: 'Null: never' }),
+    max_unknown_usd: amount.nullable().default(null).meta({
+      description:
+        'Above this much charged for calls of unknown outcome they go one at a time. Null: a tenth of the amount',
+    }),
   })
   .meta({ id: 'NewGrant' });
-export const GrantChange = changes({ amount_usd: amount, expires_at: moment.nullable() }).meta({
-  id: 'GrantChange',
-});
+export const GrantChange = changes({
+  amount_usd: amount,
+  expires_at: moment.nullable(),
+  max_unknown_usd: amount.nullable(),
+}).meta({ id: 'GrantChange' });
 
 const planGrants = z
   .array(z.strictObject({ amount_usd: amount, months: z.int().min(1).max(1200).nullable() }))

@@ -169,6 +169,7 @@ function GrantDialog({ teamId, grant, onClose, onDone }: GrantDialogProps) {
   // The field has no seconds, so an unchanged date is not sent.
   const before = toLocalInput(grant?.expires_at ?? null);
   const [expires, setExpires] = useState(before);
+  const [maxUnknown, setMaxUnknown] = useState(grant?.max_unknown_usd ?? '');
   return (
     <FormDialog
       title={grant ? t.grants.change : t.grants.new}
@@ -177,10 +178,15 @@ function GrantDialog({ teamId, grant, onClose, onDone }: GrantDialogProps) {
       check={() => ({
         amount_usd: amountError(t, amount),
         expires_at: toInstant(expires) === undefined && t.common.badDate,
+        max_unknown_usd: maxUnknown !== '' && amountError(t, maxUnknown),
       })}
       send={async () => {
         const expiry = expires === before ? {} : { expires_at: toInstant(expires) ?? null };
-        const body = { amount_usd: amount, ...expiry };
+        const body = {
+          amount_usd: amount,
+          max_unknown_usd: maxUnknown === '' ? null : maxUnknown,
+          ...expiry,
+        };
         if (grant) await patch<Grant>(`/grants/${grant.id}`, body);
         else await post<Grant>('/grants', { ...body, team_id: teamId });
         onDone(grant ? t.grants.changed : t.grants.made);
@@ -202,6 +208,15 @@ function GrantDialog({ teamId, grant, onClose, onDone }: GrantDialogProps) {
         optional
         value={expires}
         onValue={setExpires}
+      />
+      <TextField
+        label={t.limits.maxUnknown}
+        param="max_unknown_usd"
+        hint={t.grants.maxUnknownHint}
+        value={maxUnknown}
+        onValue={setMaxUnknown}
+        numeric
+        optional
       />
     </FormDialog>
   );

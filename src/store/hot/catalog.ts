@@ -170,10 +170,16 @@ async function unknownOf(sql: Sql, teamId: TeamId): Promise<UnknownCall[]> {
 
 async function grantsOf(sql: Sql, teamId: TeamId): Promise<Grant[]> {
   const rows = await sql<
-    { id: GrantId; amount: string; starts_at_ms: number; expires_at_ms: number | null }[]
+    {
+      id: GrantId;
+      amount: string;
+      starts_at_ms: number;
+      expires_at_ms: number | null;
+      max_unknown: string | null;
+    }[]
   >`
     select id, amount_usd::text as amount, floor(extract(epoch from starts_at) * 1000)::float8 as starts_at_ms,
-      floor(extract(epoch from expires_at) * 1000)::float8 as expires_at_ms
+      floor(extract(epoch from expires_at) * 1000)::float8 as expires_at_ms, max_unknown_usd::text as max_unknown
     from grants where team_id = ${teamId} and deleted_at is null`;
   return inSpendingOrder(
     rows.map((row) => ({
@@ -182,6 +188,7 @@ async function grantsOf(sql: Sql, teamId: TeamId): Promise<Grant[]> {
       amount: usd(row.amount),
       startsAtMs: row.starts_at_ms,
       expiresAtMs: row.expires_at_ms,
+      maxUnknown: row.max_unknown === null ? null : usd(row.max_unknown),
     })),
   );
 }

@@ -73,6 +73,7 @@ export const budgets = {
     changed: 'The grant was changed',
     deleted: 'The grant was deleted',
     expiresHint: 'Empty: it never expires.',
+    maxUnknownHint: 'Above it calls go one at a time. Empty: a tenth of the amount.',
     deleteTitle: 'Delete this grant?',
     deleteText: 'What it has left can no longer be spent. What was spent of it stays in the ledger.',
     expired: 'Expired',

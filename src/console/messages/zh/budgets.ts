@@ -72,6 +72,7 @@ export const budgets: Budgets = {
     changed: '已修改额度',
     deleted: '已删除额度',
     expiresHint: '留空表示永不到期。',
+    maxUnknownHint: '超过后调用逐个进行。留空表示额度的十分之一。',
     deleteTitle: '删除此额度？',
     deleteText: '剩余部分将不可再用；已花费部分保留在账本中。',
     expired: '已到期',

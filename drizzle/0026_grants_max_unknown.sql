@@ -1,0 +1,1 @@
+ALTER TABLE "grants" ADD COLUMN "max_unknown_usd" numeric(24, 12);
