@@ -25,7 +25,7 @@ import {
   workers,
 } from './config/readers.ts';
 import { UNKNOWN_REASONS } from './domain/outcome.ts';
-import { CLIENT_GONE, ENCODINGS, LIMIT_FIELDS, PROFILES } from './domain/upstream.ts';
+import { CLIENT_GONE, ENCODINGS, INPUT_COUNTING, LIMIT_FIELDS, PROFILES } from './domain/upstream.ts';
 
 interface Setting<T, Default extends string | null> {
   name: string;
@@ -90,6 +90,12 @@ export const SETTINGS = {
     null,
     `Tokeniser by which the text of a \`compatible\` upstream is counted: ${ENCODINGS.map((name) => `\`${name}\``).join(', ')}. Unset: by its bytes.`,
     oneOf(ENCODINGS, 'o200k_base'),
+  ),
+  inputCounting: setting(
+    'TOLLGATE_INPUT_COUNTING',
+    null,
+    'How inputs are counted that would hold much of what is left: `encoding` (as published), `upstream` (its `/responses/input_tokens`), `both` or `off`. Unset: `encoding` for api.openai.com.',
+    oneOf(INPUT_COUNTING, 'both'),
   ),
   clientGone: setting(
     'TOLLGATE_CLIENT_GONE',

@@ -33,6 +33,7 @@ describe('a configuration without faults', () => {
       upstreamFields: null,
       upstreamMaxOutputTokens: null,
       upstreamTokenizer: null,
+      inputCounting: null,
       clientGone: null,
       openaiAdminKey: null,
       databaseUrl: null,

@@ -12,6 +12,9 @@ export type LimitFields = (typeof LIMIT_FIELDS)[number];
 export const ENCODINGS = ['o200k_base', 'o200k_harmony', 'cl100k_base', 'p50k_base', 'r50k_base'] as const;
 export type Encoding = (typeof ENCODINGS)[number];
 
+/** How an input is counted where its bytes would hold too much: by published encodings here, by the upstream, both, or not. */
+export const INPUT_COUNTING = ['encoding', 'upstream', 'both', 'off'] as const;
+
 /**
  * What becomes of a call whose client has left. `finish`: the response is read to its end, so that the call is charged
  * what it costs. `cancel`: the upstream is stopped, so that the cost is not known exactly: the call is `unknown`.

@@ -24,7 +24,7 @@ interface Anchor {
 /** What one call found, and where its own count is to be written. */
 export interface AnchorUse {
   readonly model: string;
-  /** The most input tokens by what was counted before; null: nothing was. */
+  /** The most input tokens by what was counted, before or now; null: nothing was. */
   readonly bound: number | null;
   readonly keys: readonly string[];
   readonly elements: string;
@@ -48,7 +48,7 @@ const LOOKED_AT_MAX = 16;
 /** Ends of the user's messages that a call writes its count at, the last ones. */
 const TURNS_KEPT = 8;
 /** Once for each bound: what the upstream writes by the day or the length of a conversation (a date, a reminder). */
-const HIDDEN_TOKENS = 64;
+export const HIDDEN_TOKENS = 64;
 
 export class Anchors {
   readonly #anchors = new LRUCache<string, Anchor>({
@@ -68,7 +68,7 @@ export class Anchors {
     rule: ImageRule | null,
     nowMs: number,
   ): AnchorUse | null {
-    if (nowMs < (this.#broken.get(model) ?? 0)) return null;
+    if (this.isBroken(model, nowMs)) return null;
     const images = tokensOfImages(parts, beyond, rule);
     if (images === null) return null;
     const { chain, root, turns, elements } = parts;
@@ -85,7 +85,7 @@ export class Anchors {
 
   /** Keeps the input tokens that the upstream reported for a call: none of its leading items can have cost more. */
   learn({ model, keys, elements }: AnchorUse, tokens: number, nowMs: number): void {
-    if (nowMs < (this.#broken.get(model) ?? 0)) return;
+    if (this.isBroken(model, nowMs)) return;
     for (const key of keys) {
       const known = this.#anchors.get(key)?.settings ?? [];
       const same = known.find((setting) => setting.elements === elements);
@@ -94,6 +94,11 @@ export class Anchors {
       const settings = [{ elements, tokens, untilMs: nowMs + KEPT_MS }, ...others];
       this.#anchors.set(key, { model, settings });
     }
+  }
+
+  /** Whether a bill of the model was above its bound within the hour: counts say nothing of it. */
+  isBroken(model: string, nowMs: number): boolean {
+    return nowMs < (this.#broken.get(model) ?? 0);
   }
 
   /** A bill was above its bound: the model's name stands for another tokeniser, or its upstream hides what it reads. */
@@ -132,8 +137,15 @@ export class Anchors {
       rest += (weights[item] ?? 0) + (images.all.get(item) ?? 0);
       remote -= images.remoteOf.get(item) ?? 0;
     }
+    best = Math.min(best, countedWhole(parts, rest));
     return best === Number.POSITIVE_INFINITY ? null : best;
   }
+}
+
+/** What the call costs by its own count. @param items what its items cost */
+function countedWhole({ elementWeights, otherTokens }: InputParts, items: number): number {
+  if (otherTokens === null) return Number.POSITIVE_INFINITY;
+  return elementWeights.reduce((sum, tokens) => sum + tokens, items + otherTokens);
 }
 
 /** What the elements of a call cost that an anchor did not count. One that stands twice was counted twice. */

@@ -17,6 +17,7 @@ import type { Upstream } from '../wire/upstream.ts';
 import type { Anchors } from './anchors.ts';
 import type { Bodies, FreeCalls } from './bodies.ts';
 import type { Breaker } from './breaker.ts';
+import type { EncodingCounts, UpstreamCounts } from './counting.ts';
 import type { ObjectMemory, ObjectStore } from './objects.ts';
 import type { ParseThreads } from './parse-threads.ts';
 
@@ -40,6 +41,8 @@ export interface GatewayDeps {
   trust: LimitTrust | null;
   /** What was counted for earlier calls; null: the upstream's counts bound nothing. */
   anchors: Anchors | null;
+  /** How inputs are counted where their bytes would hold too much; null: not so. */
+  counting: { readonly encodings: EncodingCounts | null; readonly upstream: UpstreamCounts | null };
   metrics: Metrics;
   log: Log;
   /** Counts a team's denials and errors for reports. */

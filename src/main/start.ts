@@ -42,7 +42,7 @@ import { startJobs } from './jobs.ts';
 import { type Adoption, adoptJournals } from './journals.ts';
 import { gauges, measuredStore } from './metrics.ts';
 import { inDataFolder, type JournalFolders, openDatabaseOf, openJournals } from './open.ts';
-import { type ConfiguredUpstream, openUpstream, startProbes } from './upstream.ts';
+import { type ConfiguredUpstream, openCounting, openUpstream, startProbes } from './upstream.ts';
 
 export interface App {
   url: string;
@@ -309,6 +309,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     objects: { memory: new ObjectMemory(), store: new PostgresObjectStore(database.sql) },
     clock,
     ...upstream,
+    counting: openCounting(config, upstream, back),
     anchors: upstream.profile.name === 'openai' ? new Anchors() : null,
     upstreamApiKey: config.openaiApiKey ?? '',
     metrics,

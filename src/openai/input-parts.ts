@@ -8,6 +8,7 @@ import { createHash, hash } from 'node:crypto';
 import type { BeyondText, Operation } from '../domain/operation.ts';
 import { endOfString, endOfValue, isObject, type Json, type JsonObject, type Span } from './body.ts';
 import type { Descriptor } from './operations/descriptor.ts';
+import type { InputCount } from './usage/count-input.ts';
 
 /** Fingerprints are 128 bits of SHA-256, as strings of as many Latin-1 characters: others' items must not be met by search. */
 export const FINGERPRINT_CHARACTERS = 16;
@@ -25,6 +26,8 @@ export interface InputParts {
   readonly elements: string;
   /** The most tokens that each element costs. */
   readonly elementWeights: readonly number[];
+  /** Weights were counted by an encoding: the most that is neither item nor element costs. Null: they are bytes. */
+  readonly otherTokens: number | null;
 }
 
 /** Smaller bodies are held at their bytes, which costs no work. */
@@ -49,25 +52,33 @@ const NEUTRAL = new Set(
 const ELEMENTS = new Set(['instructions', 'response_format', 'text']);
 const ITEMS: Readonly<Record<string, string>> = { 'chat.completions': 'messages', responses: 'input' };
 
+/** A request as it is sent, and what was found in it. */
+export interface PartsSource {
+  readonly descriptor: Descriptor;
+  readonly operation: Operation;
+  readonly body: Buffer;
+}
+
 /**
  * Returns the parts of a request's input; null: nothing may be concluded from it for other requests, nor from them.
  * @param text the body's bytes as Latin-1; each name stands once in each of its objects
+ * @param count counts by the model's encoding; null: by bytes
  */
 export function readInputParts(
-  { descriptor, operation, body }: { descriptor: Descriptor; operation: Operation; body: Buffer },
+  { descriptor, operation, body }: PartsSource,
   json: JsonObject,
   text: string,
+  count: InputCount | null = null,
 ): InputParts | null {
   const itemsName = ITEMS[descriptor.name];
-  const items = itemsName === undefined ? undefined : json[itemsName];
+  const input = itemsName === undefined ? undefined : json[itemsName];
+  const items = typeof input === 'string' ? [input] : input;
   if (itemsName === undefined || !Array.isArray(items) || items.length > ITEMS_MAX) return null;
   if (!isSettled(operation, json)) return null;
   const members = new Members(body, text, itemsName);
   if (members.itemSpans.length !== items.length || members.weights.length > ELEMENTS_MAX) return null;
   const start = fingerprint(`${descriptor.name}\0${members.options}`);
-  const longestName = longestNameOf(items);
   const chain = [start];
-  const weights: number[] = [];
   const turns: number[] = [];
   let last = start;
   for (let index = 0; index < items.length; index++) {
@@ -75,15 +86,44 @@ export function readInputParts(
     last = fingerprint(last + fingerprint(body.subarray(from, to)));
     chain.push(last);
     const item = items[index];
-    weights.push(to - from + ITEM_TOKENS + (isToolOutput(item) ? longestName : 0));
     if (isObject(item) && item.role === 'user') turns.push(index + 1);
   }
-  for (const { item, bytes } of operation.beyondText?.images ?? []) {
+  const weights = weightsOf(items, members, operation, count);
+  if (weights === null) return null;
+  const root = fingerprint(`${start}\0${members.tools}`);
+  const parts = { chain, weights, turns, root, elements: members.elements };
+  if (count === null) return { ...parts, elementWeights: members.weights, otherTokens: null };
+  const elementWeights = members.weights.map((bytes, index) =>
+    Math.min(bytes, count.element(members.elementOf(index)) ?? bytes),
+  );
+  return { ...parts, elementWeights, otherTokens: body.length - members.bytesOfParts };
+}
+
+/** Returns the most tokens of each item, without its images; null: it is not known where an image stands. */
+function weightsOf(
+  items: readonly Json[],
+  { itemSpans }: Members,
+  { beyondText }: Operation,
+  count: InputCount | null,
+): number[] | null {
+  const longestName = longestNameOf(items);
+  const weights = items.map((item, index) => {
+    const [from, to] = itemSpans[index] ?? [0, 0];
+    return to - from + ITEM_TOKENS + (isToolOutput(item) ? longestName : 0);
+  });
+  const imageBytes = weights.map(() => 0);
+  for (const { item, bytes } of beyondText?.images ?? []) {
     if (item === undefined || bytes === undefined || weights[item] === undefined) return null;
     weights[item] -= bytes;
+    imageBytes[item] = (imageBytes[item] ?? 0) + bytes;
   }
-  const root = fingerprint(`${start}\0${members.tools}`);
-  return { chain, weights, turns, root, elements: members.elements, elementWeights: members.weights };
+  if (count === null) return weights;
+  return weights.map((weight, index) => {
+    const item = items[index] ?? null;
+    const { tokens, imageCharacters } = count.item(item);
+    if (imageCharacters !== imageBytes[index]) return weight;
+    return Math.min(weight, tokens + (isToolOutput(item) ? longestName : 0));
+  });
 }
 
 /** Whether the input is all that the request says: nothing of it is cut, compacted, fetched, searched for or kept upstream. */
@@ -146,6 +186,7 @@ class Members {
   readonly weights: number[] = [];
   itemSpans: Span[] = [];
   readonly #body: Buffer;
+  readonly #elementSpans: Span[] = [];
 
   constructor(body: Buffer, text: string, itemsName: string) {
     this.#body = body;
@@ -160,7 +201,7 @@ class Members {
       if (NEUTRAL.has(name)) continue;
       const span = trimmed(text, start, at);
       const spans = name === itemsName || name === 'tools' ? spansOfArray(text, span) : null;
-      if (name === itemsName) this.itemSpans = spans ?? [];
+      if (name === itemsName) this.itemSpans = spans ?? [span];
       else if (spans !== null) this.#addTools(spans);
       else if (ELEMENTS.has(name)) this.#addElement(name, span);
       else this.options += `${name}\0${fingerprint(body.subarray(...span))}`;
@@ -177,6 +218,17 @@ class Members {
     const digest = createHash('sha256').update(`${name}\0`).update(this.#body.subarray(start, end)).digest();
     this.elements += digest.toString('latin1', 0, FINGERPRINT_CHARACTERS);
     this.weights.push(end - start + ITEM_TOKENS);
+    this.#elementSpans.push([start, end]);
+  }
+
+  /** Bytes of all items and elements. */
+  get bytesOfParts(): number {
+    return [...this.itemSpans, ...this.#elementSpans].reduce((sum, [start, end]) => sum + end - start, 0);
+  }
+
+  elementOf(index: number): Json {
+    const [start, end] = this.#elementSpans[index] ?? [0, 0];
+    return JSON.parse(this.#body.toString('utf8', start, end)) as Json;
   }
 }
 

@@ -11,6 +11,7 @@ import { type ApiError, INVALID_JSON, isApiError, unknownUrl } from './errors.ts
 import type { Exchange } from './exchange.ts';
 import { drawFault, errorOfFault, type Fault, htmlStatus, makeFault } from './faults.ts';
 import { isObject, type JsonObject } from './fields.ts';
+import { mostInputTokens, usualInputTokens } from './input.ts';
 import { NO_USAGE } from './invoice.ts';
 import { checkAdminKey, checkApiKey } from './keys.ts';
 import { composeOutput, type Output, tokensWritten } from './output.ts';
@@ -32,6 +33,14 @@ interface Operation {
   failure?: (output: Output, eventsBefore: number | null) => string;
 }
 
+const RESPONSES: Operation = {
+  name: 'responses',
+  read: readResponseCall,
+  json: responseJson,
+  events: responseEvents,
+  failure: responseFailure,
+};
+
 const OPERATIONS: Record<string, Operation> = {
   '/v1/chat/completions': {
     name: 'chat.completions',
@@ -39,13 +48,7 @@ const OPERATIONS: Record<string, Operation> = {
     json: chatJson,
     events: chatEvents,
   },
-  '/v1/responses': {
-    name: 'responses',
-    read: readResponseCall,
-    json: responseJson,
-    events: responseEvents,
-    failure: responseFailure,
-  },
+  '/v1/responses': RESPONSES,
   '/v1/embeddings': { name: 'embeddings', read: readEmbeddingCall, json: embeddingJson, events: null },
   '/v1/completions': {
     name: 'completions',
@@ -73,6 +76,7 @@ export function handleApi(exchange: Exchange, body: Buffer): void {
   if (error) exchange.respondError(error);
   else if (isApiError(directives)) exchange.respondError(directives);
   else if (request.method === 'POST' && path === '/v1/conversations') makeConversation(exchange, body);
+  else if (request.method === 'POST' && path === '/v1/responses/input_tokens') countInput(exchange, body);
   else if (!operation) handleModels(exchange, path);
   else {
     exchange.directives = directives;
@@ -95,6 +99,20 @@ function makeConversation(exchange: Exchange, bytes: Buffer): void {
   state.kept.addConversation(id, Array.isArray(body.items) ? body.items.filter(isObject) : []);
   const created_at = Math.floor(Date.now() / 1000);
   const json = { id, object: 'conversation', created_at, metadata: body.metadata ?? {} };
+  exchange.send(200, 'application/json', JSON.stringify(json), 0n);
+}
+
+/** Says what the input of a response would be billed as. */
+function countInput(exchange: Exchange, bytes: Buffer): void {
+  const { state, entry } = exchange;
+  entry.operation = 'responses.input_tokens';
+  const call = readCall(exchange, RESPONSES, bytes);
+  if (isApiError(call)) {
+    exchange.respondError(call);
+    return;
+  }
+  const count = state.mode === 'worst' ? mostInputTokens : usualInputTokens;
+  const json = { object: 'response.input_tokens', input_tokens: count(call.input, call.model.name) };
   exchange.send(200, 'application/json', JSON.stringify(json), 0n);
 }
 

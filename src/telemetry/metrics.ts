@@ -38,6 +38,8 @@ export interface Metrics {
   recordRelease(releasedPicoUsd: PicoUsd): void;
   /** The database went back, and this instance has put back what was its own. */
   recordPutBack(): void;
+  /** An input was counted before its money was held: by its encoding here, or by the upstream. */
+  recordInputCount(by: 'encoding' | 'upstream'): void;
   /** A bill was above what earlier calls had bounded it by. */
   recordAnchorBreak(): void;
   recordWarning(thresholdPercent: number): void;
@@ -102,6 +104,9 @@ export function createMetrics({
     },
     recordRelease: (releasedPicoUsd) => {
       series.released.valuePicoUsd += releasedPicoUsd;
+    },
+    recordInputCount: (by) => {
+      series.inputCounts[by].value++;
     },
     recordAnchorBreak: () => {
       series.anchorBreaks.value++;

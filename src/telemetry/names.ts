@@ -274,10 +274,15 @@ export const METRICS = {
     labels: [],
     help: "Charges of unknown outcomes released by the evidence of the upstream's usage report.",
   },
+  tollgate_input_counts_total: {
+    type: 'counter',
+    labels: ['by'],
+    help: 'Inputs that were counted because their bytes would have held much of what was left: `encoding` here, `upstream` there.',
+  },
   tollgate_anchor_breaks_total: {
     type: 'counter',
     labels: [],
-    help: 'Inputs that cost more than the counts of earlier calls said: their model is bound by bytes for an hour.',
+    help: 'Inputs that cost more than counts said: their model is bound by bytes for an hour.',
   },
   tollgate_put_backs_total: {
     type: 'counter',

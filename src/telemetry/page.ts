@@ -39,6 +39,7 @@ export function counterFamilies(series: AllSeries): Family[] {
       series.reconcileRun.value === 0 ? [] : [series.reconcileRun],
     ),
     familyOf('tollgate_reconcile_released_usd_total', [series.released]),
+    familyOf('tollgate_input_counts_total', Object.values(series.inputCounts)),
     familyOf('tollgate_anchor_breaks_total', [series.anchorBreaks]),
     familyOf('tollgate_put_backs_total', [series.putBacks]),
     familyOf('tollgate_warnings_total', series.warnings.values()),

@@ -226,6 +226,10 @@ export function createSeries(version: string, { teamCap, modelCap, operationCap 
     outputCut: new Sample('tollgate_output_cut_total'),
     reconcileRun: new Sample('tollgate_reconcile_last_run_timestamp_seconds'),
     released: new MoneySample('tollgate_reconcile_released_usd_total'),
+    inputCounts: {
+      encoding: new Sample('tollgate_input_counts_total', ['encoding']),
+      upstream: new Sample('tollgate_input_counts_total', ['upstream']),
+    },
     anchorBreaks: new Sample('tollgate_anchor_breaks_total'),
     putBacks: new Sample('tollgate_put_backs_total'),
     warnings: new LabelMap(THRESHOLD_CAP, (threshold) => new Sample('tollgate_warnings_total', [threshold])),

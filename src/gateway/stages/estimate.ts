@@ -67,6 +67,16 @@ function anchorOf(
   return anchors.find(scope, parts, operation.beyondText, card.limits.imageRule, clock.nowMs());
 }
 
+/** Estimates again, with what was counted meanwhile. */
+export function estimateWithin(
+  deps: GatewayDeps,
+  { request, card, estimate }: Estimated,
+  anchor: AnchorUse,
+): Estimate | ApiError {
+  const searches = estimate.search?.calls ?? SEARCHES_WRITTEN_IN;
+  return trusted(deps, request, card, estimateUpTo(deps, request.operation, card, searches, anchor));
+}
+
 /** Searches that a response may make where its client set no limit; fewer where the money does not reach. */
 const SEARCHES_WRITTEN_IN = 4;
 

@@ -20,6 +20,7 @@ import { errorOfDenial, ledgerUnavailable, searchTooDear } from '../denial-error
 import type { GatewayDeps } from '../deps.ts';
 import { whyOvertaken } from '../recall.ts';
 import { findAccount } from './authenticate.ts';
+import { counted, mayCount } from './count.ts';
 import { type Estimated, withFewerSearches } from './estimate.ts';
 import { whyNotAllowed } from './parse.ts';
 
@@ -109,14 +110,22 @@ interface Denied {
   readonly denial: Denial;
 }
 
+/** Smaller inputs cost so little that they are counted only where they would be refused. */
+const COUNTED_BYTES_LEAST = 1024;
+
 /** Returns when the call holds its money and the journal has it. */
 export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Reserved | Stopped> {
   const { call, request, callKind, card } = asked;
   const { descriptor, stream, includeUsage } = request;
   const closed = askBreaker(deps, asked, asked.account);
   if (closed !== null) return stopped(call, closed, descriptor.name, asked.account, callKind.endUser);
-  let estimated = asked;
+  const isCounted = request.body.length >= COUNTED_BYTES_LEAST && mayCount(deps, asked);
+  let estimated = isCounted ? await counted(deps, asked) : asked;
   let taken = await takeUnderTheRules(deps, estimated);
+  if (taken.kind === 'denied' && !isCounted && isForMoney(taken.denial) && mayCount(deps, estimated)) {
+    estimated = await counted(deps, estimated);
+    taken = await takeUnderTheRules(deps, estimated);
+  }
   while (taken.kind === 'denied') {
     const fewer = isForMoney(taken.denial) ? withFewerSearches(deps, estimated) : null;
     if (fewer === null) return denied(deps, estimated, taken);

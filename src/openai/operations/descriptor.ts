@@ -103,6 +103,8 @@ export interface Descriptor {
   readonly probe: LimitProbe | null;
   /** The request may name a service tier. */
   readonly hasServiceTier: boolean;
+  /** Path of the operation that counts the input of this one; null: the API has none. */
+  readonly countPath: string | null;
   /** Models that have no price; others without one are not named in the ledger. */
   readonly knownModels: readonly string[];
   /** Objects that the operation makes, or names in its path; null: none. */
@@ -125,6 +127,7 @@ const DEFAULTS = {
   olderLimitField: null,
   defaultOutputTokens: null,
   hasServiceTier: false,
+  countPath: null,
   knownModels: [],
   fields: null,
   probe: null,

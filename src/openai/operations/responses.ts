@@ -29,6 +29,7 @@ export const RESPONSES = [
     },
     outputLimitField: 'max_output_tokens',
     hasServiceTier: true,
+    countPath: '/responses/input_tokens',
     fields: [
       ...[
         ...SHARED_FIELDS,

@@ -1,4 +1,4 @@
-/** The published tokenisers by which an upstream's text can be counted. Each is loaded when it is asked for: it takes megabytes. */
+/** The published tokenisers by which text can be counted. Each is loaded when it is asked for: it takes megabytes. */
 import type { Encoding } from '../../domain/upstream.ts';
 import type { CountTokens } from './count.ts';
 
@@ -17,4 +17,19 @@ const AS_TEXT = { disallowedSpecial: new Set<string>() };
 export async function loadTokeniser(encoding: Encoding): Promise<CountTokens> {
   const { countTokens } = await LOADERS[encoding]();
   return (text) => countTokens(text, AS_TEXT);
+}
+
+/**
+ * The encodings that OpenAI has published, by how a model's name begins; the first that fits counts. Source: model.py of
+ * tiktoken 0.14.0 (2026-08), which names no model of the GPT-6 family.
+ */
+const PUBLISHED: readonly (readonly [RegExp, Encoding])[] = [
+  [/^(?:gpt-5|chatgpt-4o-|gpt-4\.1|gpt-4\.5-|(?:ft:)?gpt-4o)/, 'o200k_base'],
+  [/^(?:o1|o3|o4-mini)(?:-|$)/, 'o200k_base'],
+  [/^(?:ft:)?(?:gpt-4(?:-|$)|gpt-3\.5-turbo)/, 'cl100k_base'],
+];
+
+/** Returns the published encoding of a model's text; null: there is none. */
+export function publishedEncoding(model: string): Encoding | null {
+  return PUBLISHED.find(([names]) => names.test(model))?.[1] ?? null;
 }

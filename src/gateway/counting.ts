@@ -1,0 +1,221 @@
+/**
+ * Counting: the tokens of an input where its bytes would hold too much of what is left. Owns: the thread that counts by
+ * published encodings, questions to the upstream's own `/responses/input_tokens`, and how long either may take. Does not own: when it
+ * is worth it (stages/estimate.ts). Invariant: whatever fails, the bytes' bound stays.
+ */
+import { Worker } from 'node:worker_threads';
+import type { Encoding } from '../domain/upstream.ts';
+import { findSpans, isObject, parseJson } from '../openai/body.ts';
+import type { InputParts } from '../openai/input-parts.ts';
+import { type ParsedRequest, upstreamHeaders } from '../openai/request.ts';
+import type { RequestBounds } from '../openai/scan.ts';
+import { publishedEncoding } from '../openai/usage/tokeniser.ts';
+import type { Upstream, UpstreamHandler } from '../wire/upstream.ts';
+
+/** A request for the thread. */
+export interface CountJob {
+  operation: string;
+  path: string;
+  model: string | null;
+  bytes: ArrayBuffer;
+  bounds: RequestBounds;
+  encoding: Encoding;
+}
+
+interface Waiting {
+  job: CountJob;
+  resolve(parts: InputParts | null): void;
+  deadline: NodeJS.Timeout;
+}
+
+/** How long a call waits for its count. */
+const WITHIN_MS = 2_000;
+/** Larger bodies would hold up the others: some 100 ms of one core for each megabyte. */
+const BODY_BYTES_MAX = 4 * 1024 * 1024;
+const WAITING_MAX = 16;
+const HEAP_MB = 512;
+/** A tokeniser takes some 60 MB, which are given back when nothing was counted for so long. */
+const IDLE_MS = 10 * 60_000;
+
+/** Counts by published encodings, in one thread that starts with the first count. */
+export class EncodingCounts {
+  #thread: Worker | null = null;
+  readonly #waiting: Waiting[] = [];
+  #idle: NodeJS.Timeout | null = null;
+  #isClosed = false;
+  readonly #withinMs: number;
+
+  /** @param withinMs how long a call waits for its count */
+  constructor(withinMs = WITHIN_MS) {
+    this.#withinMs = withinMs;
+  }
+
+  canCount({ operation, body }: ParsedRequest): boolean {
+    return body.length <= BODY_BYTES_MAX && publishedEncoding(operation.model ?? '') !== null;
+  }
+
+  /** Returns the parts of the input with their counts; null: they could not be counted, or not in time. */
+  count(
+    { descriptor, path, operation, body }: ParsedRequest,
+    bounds: RequestBounds,
+  ): Promise<InputParts | null> {
+    const { model } = operation;
+    const encoding = publishedEncoding(model ?? '');
+    if (encoding === null || this.#isClosed || this.#waiting.length >= WAITING_MAX)
+      return Promise.resolve(null);
+    const { buffer: bytes } = new Uint8Array(body);
+    const job: CountJob = { operation: descriptor.name, path, model, bytes, bounds, encoding };
+    return new Promise((resolve) => {
+      const deadline = setTimeout(() => this.#late(), this.#withinMs);
+      this.#waiting.push({ job, resolve, deadline });
+      if (this.#waiting.length === 1) this.#next();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#stop();
+  }
+
+  /** The first one waits for the thread, the others for the first. */
+  #next(): void {
+    if (this.#idle !== null) clearTimeout(this.#idle);
+    this.#idle = null;
+    const [first] = this.#waiting;
+    const thread = this.#thread ?? (first === undefined ? null : this.#start());
+    if (first !== undefined) {
+      thread?.ref();
+      thread?.postMessage(first.job, [first.job.bytes]);
+      return;
+    }
+    thread?.unref();
+    this.#idle = setTimeout(() => void this.#stop(), IDLE_MS).unref();
+  }
+
+  #start(): Worker {
+    const thread = new Worker(new URL('./count-thread.ts', import.meta.url), {
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: 16 },
+    });
+    this.#thread = thread;
+    thread.on('message', (parts: InputParts | null) => this.#counted(parts));
+    thread.on('error', () => {
+      this.#thread = null;
+      this.#counted(null);
+    });
+    return thread;
+  }
+
+  #counted(parts: InputParts | null): void {
+    const done = this.#waiting.shift();
+    if (done === undefined) return;
+    clearTimeout(done.deadline);
+    done.resolve(parts);
+    this.#next();
+  }
+
+  /** What is counted now takes too long, and all that wait would too. */
+  #late(): void {
+    for (const { resolve, deadline } of this.#waiting.splice(0)) {
+      clearTimeout(deadline);
+      resolve(null);
+    }
+    void this.#stop();
+  }
+
+  async #stop(): Promise<void> {
+    const thread = this.#thread;
+    this.#thread = null;
+    for (const { resolve, deadline } of this.#waiting.splice(0)) {
+      clearTimeout(deadline);
+      resolve(null);
+    }
+    thread?.removeAllListeners();
+    await thread?.terminate();
+  }
+}
+
+/** What the upstream's count depends on. Nothing that it keeps: its ids may be another team's. */
+const COUNTED_FIELDS =
+  'model input instructions tools tool_choice parallel_tool_calls text reasoning truncation'.split(' ');
+const ASKED_AT_ONCE = 8;
+/** Until it is asked again: an upstream that has no such operation, and one that failed. */
+const MISSING_MS = 3_600_000;
+const FAILED_MS = 10_000;
+const REPLY_BYTES_MAX = 64 * 1024;
+
+export interface UpstreamCountsOptions {
+  upstream: Upstream;
+  apiKey: string;
+  /** Milliseconds on the monotonic clock. */
+  monotonicMs(): number;
+}
+
+/** Asks the upstream for its own count, which costs nothing but a second upload. */
+export class UpstreamCounts {
+  readonly #options: UpstreamCountsOptions;
+  #asked = 0;
+  #notBeforeMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: UpstreamCountsOptions) {
+    this.#options = options;
+  }
+
+  canCount({ descriptor, operation, body, modelFromPath }: ParsedRequest): boolean {
+    if (descriptor.countPath === null || body.length > BODY_BYTES_MAX) return false;
+    const { beyondText, search } = operation;
+    // What is kept upstream, or read again by each call, is no part of what is asked.
+    if (modelFromPath || search !== null || (beyondText?.references ?? null) !== null) return false;
+    if ((beyondText?.windowParam ?? null) !== null) return false;
+    return this.#asked < ASKED_AT_ONCE && this.#options.monotonicMs() >= this.#notBeforeMs;
+  }
+
+  /** Returns the input tokens that the upstream counts now; null: it did not say in time. */
+  async count({ descriptor, body }: ParsedRequest, eventId: string): Promise<number | null> {
+    const { apiKey, monotonicMs } = this.#options;
+    const pieces: Buffer[] = [];
+    for (const [name, [start, end]] of findSpans(body, COUNTED_FIELDS))
+      pieces.push(Buffer.from(`${pieces.length === 0 ? '{' : ','}"${name}":`), body.subarray(start, end));
+    pieces.push(Buffer.from('}'));
+    const headers = upstreamHeaders(['content-type', 'application/json'], { apiKey, eventId });
+    this.#asked++;
+    const { status, tokens } = await this.#ask(descriptor.countPath ?? '', headers, Buffer.concat(pieces));
+    this.#asked--;
+    if (tokens === null) {
+      const isMissing = status === 404 || status === 405 || status === 501;
+      this.#notBeforeMs = monotonicMs() + (isMissing ? MISSING_MS : FAILED_MS);
+    }
+    return tokens;
+  }
+
+  #ask(path: string, headers: string[], body: Buffer): Promise<{ status: number; tokens: number | null }> {
+    return new Promise((resolve) => {
+      let status = 0;
+      let length = 0;
+      const chunks: Buffer[] = [];
+      const deadline = setTimeout(() => call.abort(), WITHIN_MS);
+      const end = (tokens: number | null) => {
+        clearTimeout(deadline);
+        resolve({ status, tokens });
+      };
+      const handler: UpstreamHandler = {
+        onHeaders: (code) => {
+          status = code;
+        },
+        onData: (chunk) => {
+          length += chunk.length;
+          if (length > REPLY_BYTES_MAX) throw new Error('a count is no long text');
+          chunks.push(chunk);
+        },
+        onEnd: () => end(status === 200 ? tokensIn(Buffer.concat(chunks)) : null),
+        onError: () => end(null),
+      };
+      const call = this.#options.upstream.send({ method: 'POST', path, headers, body }, handler);
+    });
+  }
+}
+
+function tokensIn(reply: Buffer): number | null {
+  const json = parseJson(reply.toString());
+  const tokens = isObject(json) && json.object === 'response.input_tokens' ? json.input_tokens : null;
+  return typeof tokens === 'number' && Number.isSafeInteger(tokens) && tokens > 0 ? tokens : null;
+}
