@@ -6,7 +6,7 @@ import type { CounterSpec } from '../domain/counter.ts';
 import type { ErrorCode } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
 import type { RateCards } from '../domain/price.ts';
-import type { Clock } from '../ledger/heartbeat.ts';
+import type { Clock } from '../ledger/events.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { RequestBounds } from '../openai/scan.ts';
 import type { Log } from '../telemetry/log.ts';

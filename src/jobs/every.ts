@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import type { Timers } from '../admission/waiting.ts';
 
 /** The timer of a job: it runs soon after the start, then at its interval, never twice at once. */
 export interface Job {
@@ -41,4 +42,25 @@ export function startJob({ firstAfterMs, intervalMs, run, onError }: JobOptions)
       await running;
     },
   };
+}
+
+export const realTimers: Timers = {
+  after(delayMs, callback) {
+    const timer = setTimeout(callback, delayMs);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
+
+/** Does the work again and again, however long one takes: the next time is counted from the start of the last. Returns how to end it. */
+export function every(timers: Timers, periodMs: number, work: () => void): () => void {
+  let cancel = () => {};
+  const again = () => {
+    cancel = timers.after(periodMs, () => {
+      again();
+      work();
+    });
+  };
+  again();
+  return () => cancel();
 }

@@ -1,15 +1,14 @@
 /**
  * Holds and events: one call's money on its way, from its reservation to its one event. Owns: the state of each hold, which
- * of the open ones Postgres has to persist, the id of the event, and its JSON by column name, written once for the journal
- * and for Postgres alike. A hold is journaled as the few columns from which recovery makes the event of a call whose
- * outcome is not known.
+ * of the open ones Postgres has to persist, the id of the event and the clock that its moment is read from, and its JSON by
+ * column name, written once for the journal and for Postgres alike. A hold is journaled as the few columns from which
+ * recovery makes the event of a call whose outcome is not known.
  */
 
 import { randomFillSync } from 'node:crypto';
 import type { Denial } from '../admission/decide.ts';
 import type { Reservation } from '../admission/lease-table.ts';
 import type { Changed, QueuedCall, Unavailable } from '../admission/waiting.ts';
-import type { Allocation } from '../domain/budget.ts';
 import { type KeyId, momentOfUuidV7, type TeamId } from '../domain/ids.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import type { OutcomeName, Provenance } from '../domain/outcome.ts';
@@ -22,7 +21,6 @@ import {
   used,
 } from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
-import type { DurableHold } from '../store/hot/flush.ts';
 
 /** What is known of a call when it is held. */
 export interface CallFacts {
@@ -229,6 +227,43 @@ export function uuidV7(atMs: number): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
+/**
+ * Postgres's time, carried on by the monotonic clock between two heartbeats, so that a jump of the machine's wall clock
+ * moves no window and no event id.
+ */
+export interface Clock {
+  /** Milliseconds since the epoch, on Postgres's clock. */
+  nowMs(): number;
+  /** Milliseconds on a clock that never jumps; only differences mean something. */
+  monotonicMs(): number;
+  /** Takes over what Postgres's clock said in reply to a request that was sent and replied to at these monotonic moments. */
+  synchronise(serverMs: number, sentAtMs: number, receivedAtMs: number): void;
+}
+
+export function createClock(monotonicMs: () => number = () => performance.now()): Clock {
+  let offsetMs = Date.now() - monotonicMs();
+  let last = 0;
+  let synchronised = false;
+  return {
+    monotonicMs,
+    nowMs() {
+      // Never backwards: a corrected offset must not admit a call into a window that is over.
+      const now = Math.floor(monotonicMs() + offsetMs);
+      if (now > last) last = now;
+      return last;
+    },
+    synchronise(serverMs, sentAtMs, receivedAtMs) {
+      // What the machine's own clock said before the first reply does not count: it may be an hour ahead.
+      if (!synchronised) last = 0;
+      synchronised = true;
+      const earliest = serverMs - receivedAtMs;
+      const latest = serverMs - sentAtMs;
+      // The server's reply was true at some moment in between; move only when our offset cannot be right.
+      if (offsetMs < earliest || offsetMs > latest) offsetMs = (earliest + latest) / 2;
+    },
+  };
+}
+
 /** One call's money, taken out of the leases: held → settled, voided, unknown; or cancelled before it was journaled. */
 export class Hold {
   readonly kind = 'hold';
@@ -351,19 +386,4 @@ export class OpenHolds {
     }
     return old;
   }
-}
-
-/** A hold as Postgres is asked to persist it: without what comes back by time, unless its leases end (`isWhole`). */
-export function durableHold(hold: Hold, isWhole = false): DurableHold {
-  const { pools, amounts } = hold.reservation;
-  const allocations: Allocation[] = [];
-  let at = 0;
-  for (const { leases, isPersistable } of pools) {
-    for (const lease of leases) {
-      const held = amounts[at++] ?? 0n;
-      if ((isPersistable || isWhole) && held > 0n)
-        allocations.push({ counterId: lease.spec.id, held, settled: held });
-    }
-  }
-  return { id: hold.id, teamId: hold.teamId, allocations };
 }

@@ -6,11 +6,12 @@
 import type { LeaseTable } from '../admission/lease-table.ts';
 import type { Lease } from '../admission/leases.ts';
 import { isFenced } from '../admission/waiting.ts';
+import type { Allocation } from '../domain/budget.ts';
 import type { Seen } from '../domain/history.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
-import type { LeaseReport } from '../store/hot/flush.ts';
+import type { DurableHold, LeaseReport } from '../store/hot/flush.ts';
 import { Backlog } from './backlog.ts';
-import { durableHold, type Hold } from './events.ts';
+import type { Hold } from './events.ts';
 import type { LedgerStore } from './heartbeat.ts';
 
 export interface FlusherOptions {
@@ -172,4 +173,19 @@ export class Flusher {
     }
     return reports;
   }
+}
+
+/** A hold as Postgres is asked to persist it: without what comes back by time, unless its leases end (`isWhole`). */
+export function durableHold(hold: Hold, isWhole = false): DurableHold {
+  const { pools, amounts } = hold.reservation;
+  const allocations: Allocation[] = [];
+  let at = 0;
+  for (const { leases, isPersistable } of pools) {
+    for (const lease of leases) {
+      const held = amounts[at++] ?? 0n;
+      if ((isPersistable || isWhole) && held > 0n)
+        allocations.push({ counterId: lease.spec.id, held, settled: held });
+    }
+  }
+  return { id: hold.id, teamId: hold.teamId, allocations };
 }

@@ -1,74 +1,15 @@
 /**
  * The heartbeat: says that the instance lives, keeps its clock on Postgres's, and measures how long Postgres has been
- * silent. Owns: the clock, and delays that a simulation can run on a clock of its own.
+ * silent. Does not own: when it is sent (jobs/keep-ledger.ts).
  */
-import { isFenced, type Timers } from '../admission/waiting.ts';
+import { isFenced } from '../admission/waiting.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { Seen } from '../domain/history.ts';
 import type { EventGap, FlushBatch, FlushEvent, PutBackBatch } from '../store/hot/flush.ts';
 import type { RejoinRequest } from '../store/hot/history.ts';
 import type { HeartbeatReply } from '../store/hot/instances.ts';
 import type { LeaseReply, LeaseRequest } from '../store/hot/leases.ts';
-
-export type { Timers } from '../admission/waiting.ts';
-
-/**
- * Postgres's time, carried on by the monotonic clock between two heartbeats, so that a jump of the machine's wall clock
- * moves no window and no event id.
- */
-export interface Clock {
-  /** Milliseconds since the epoch, on Postgres's clock. */
-  nowMs(): number;
-  /** Milliseconds on a clock that never jumps; only differences mean something. */
-  monotonicMs(): number;
-  /** Takes over what Postgres's clock said in reply to a request that was sent and replied to at these monotonic moments. */
-  synchronise(serverMs: number, sentAtMs: number, receivedAtMs: number): void;
-}
-
-export function createClock(monotonicMs: () => number = () => performance.now()): Clock {
-  let offsetMs = Date.now() - monotonicMs();
-  let last = 0;
-  let synchronised = false;
-  return {
-    monotonicMs,
-    nowMs() {
-      // Never backwards: a corrected offset must not admit a call into a window that is over.
-      const now = Math.floor(monotonicMs() + offsetMs);
-      if (now > last) last = now;
-      return last;
-    },
-    synchronise(serverMs, sentAtMs, receivedAtMs) {
-      // What the machine's own clock said before the first reply does not count: it may be an hour ahead.
-      if (!synchronised) last = 0;
-      synchronised = true;
-      const earliest = serverMs - receivedAtMs;
-      const latest = serverMs - sentAtMs;
-      // The server's reply was true at some moment in between; move only when our offset cannot be right.
-      if (offsetMs < earliest || offsetMs > latest) offsetMs = (earliest + latest) / 2;
-    },
-  };
-}
-
-export const realTimers: Timers = {
-  after(delayMs, callback) {
-    const timer = setTimeout(callback, delayMs);
-    timer.unref();
-    return () => clearTimeout(timer);
-  },
-};
-
-/** Does the work again and again, the next time counted from the start of the last. Returns how to end it. */
-export function every(timers: Timers, periodMs: number, work: () => void): () => void {
-  let cancel = () => {};
-  const again = () => {
-    cancel = timers.after(periodMs, () => {
-      again();
-      work();
-    });
-  };
-  again();
-  return () => cancel();
-}
+import type { Clock } from './events.ts';
 
 /** Returns a promise that rejects with the signal's reason once it is aborted. */
 export function rejection(signal: AbortSignal): Promise<never> {
@@ -125,8 +66,11 @@ const SLOTS_SURE_MS = 8000;
 
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
-  /** Before the first contact nothing may be admitted: the windows follow Postgres's time, which is not known yet. */
-  #contactMs = Number.NEGATIVE_INFINITY;
+  /**
+   * When something was sent that Postgres replied to, on the monotonic clock: before the request, not after the reply.
+   * Before the first contact nothing may be admitted: the windows follow Postgres's time, which is not known yet.
+   */
+  contactMs = Number.NEGATIVE_INFINITY;
   /** When the last heartbeat that got a reply was sent. */
   #repliedMs = Number.NEGATIVE_INFINITY;
   #sending: Promise<void> | null = null;
@@ -135,16 +79,11 @@ export class Heartbeat {
     this.#options = options;
   }
 
-  /** Milliseconds since something was sent that Postgres replied to: measured from before the request. */
-  get silentMs(): number {
-    return this.#options.clock.monotonicMs() - this.#contactMs;
-  }
-
   /** Runs a request to Postgres; its reply proves contact as of the moment it was sent. */
   async listen<T>(request: () => Promise<T>): Promise<T> {
     const sentMs = this.#options.clock.monotonicMs();
     const reply = await request();
-    if (sentMs > this.#contactMs) this.#contactMs = sentMs;
+    if (sentMs > this.contactMs) this.contactMs = sentMs;
     return reply;
   }
 

@@ -9,12 +9,13 @@
 import type { Denial, ReservationRequest } from '../admission/decide.ts';
 import type { LeaseTable } from '../admission/lease-table.ts';
 import { AdmissionController } from '../admission/queue.ts';
-import { UNAVAILABLE, type Unavailable } from '../admission/waiting.ts';
+import { type Timers, UNAVAILABLE, type Unavailable } from '../admission/waiting.ts';
 import type { Account, CallKind } from '../domain/budget.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import {
   allocationsJson,
   type CallFacts,
+  type Clock,
   eventJson,
   factsJson,
   Hold,
@@ -28,7 +29,7 @@ import {
   withObject,
 } from './events.ts';
 import { Flusher } from './flusher.ts';
-import { type Clock, every, Heartbeat, type LedgerStore, rejection, type Timers } from './heartbeat.ts';
+import { Heartbeat, type LedgerStore, rejection } from './heartbeat.ts';
 import { formatLine, type Journal } from './journal.ts';
 import { PutBack } from './put-back.ts';
 
@@ -59,16 +60,18 @@ export interface LedgerOptions {
   onUnexpectedError?: (error: unknown) => void;
 }
 
-const TICK_MS = 100;
-/** The tick of an instance that has had no call for a while: a wake-up costs an idle process more than its work does. */
-const QUIET_TICK_MS = 500;
 /** By then rates of demand, which fall per tick, have fallen. */
 const QUIET_AFTER_MS = 10_000;
-/** It brings the catalog's version along, so a change binds on a quiet instance by then. */
-const HEARTBEAT_MS = 800;
 /** How often a journal that failed is tried again. */
 const JOURNAL_RETRY_MS = 1000;
 const DEGRADED_AFTER_MS = 3000;
+
+/** What sends the ledger's heartbeats and calls its tick. */
+export interface LedgerTimers {
+  /** A quiet instance got a call: the next tick comes sooner. */
+  wake(): void;
+  stop(): void;
+}
 
 export class Ledger {
   readonly flusher: Flusher;
@@ -79,8 +82,7 @@ export class Ledger {
   readonly #putBack: PutBack;
   #fenced = false;
   #stopped = false;
-  readonly #stopHeartbeats: () => void;
-  #cancelTick: () => void = () => {};
+  #timers: LedgerTimers | null = null;
   #isQuiet = false;
   /** When a journal that failed is tried again; null: it works. */
   #recoverJournalMs: number | null = null;
@@ -138,8 +140,6 @@ export class Ledger {
       },
     });
     this.#putBack = this.#createPutBack(onFenced);
-    this.#stopHeartbeats = every(timers, HEARTBEAT_MS, () => void this.sendHeartbeat());
-    this.#scheduleTick();
   }
 
   #createPutBack(onFenced: () => void): PutBack {
@@ -168,14 +168,14 @@ export class Ledger {
 
   /** Calls are admitted, but only on leases: Postgres has not replied for a while. */
   get degraded(): boolean {
-    return this.#heartbeat.silentMs > DEGRADED_AFTER_MS;
+    return this.#silentMs > DEGRADED_AFTER_MS;
   }
 
   get journalPendingBytes(): number {
     return this.#options.journal.pendingBytes;
   }
 
-  /** Says that this instance lives and takes over Postgres's time; done by itself every 0.8 s. */
+  /** Says that this instance lives and takes over Postgres's time; to be called about once a second. */
   sendHeartbeat(): Promise<void> {
     return this.#heartbeat.send();
   }
@@ -197,7 +197,12 @@ export class Ledger {
     if (this.#options.journal.broken) return 'journal';
     if (!this.#putBack.isWhole) return 'put_back';
     if (this.flusher.backlog.length > (this.#options.maxBacklog ?? 200_000)) return 'backlog';
-    return this.#heartbeat.silentMs > (this.#options.leaseTtlMs ?? 60_000) ? 'postgres' : null;
+    return this.#silentMs > (this.#options.leaseTtlMs ?? 60_000) ? 'postgres' : null;
+  }
+
+  /** Milliseconds since something was sent that Postgres replied to. */
+  get #silentMs(): number {
+    return this.#options.clock.monotonicMs() - this.#heartbeat.contactMs;
   }
 
   /** Why calls are refused now, as a load balancer should see it; null: they are not, or only by limits. */
@@ -312,8 +317,7 @@ export class Ledger {
    */
   async stop(hurry: AbortSignal): Promise<void> {
     this.#stopped = true;
-    this.#stopHeartbeats();
-    this.#cancelTick();
+    this.#timers?.stop();
     this.#admission.endAll();
     const { journal, store, instanceId } = this.#options;
     for (const hold of this.#open.all()) this.endUnknown(hold, 'drain_timeout');
@@ -333,21 +337,24 @@ export class Ledger {
   /** What this call takes must be reported as soon as on any other instance, even if it is cancelled at once. */
   #wake() {
     this.#lastBusyMs = this.#options.clock.monotonicMs();
-    this.#scheduleTick();
+    this.#timers?.wake();
   }
 
-  #scheduleTick() {
-    this.#cancelTick();
+  /** Called once, by what sends heartbeats and calls `tick` from now on. */
+  keptBy(timers: LedgerTimers): void {
+    this.#timers = timers;
+  }
+
+  /** Looks whether there is anything to do; returns whether the next tick can wait (`isQuiet`). To be called before each. */
+  growsQuiet(): boolean {
     const nowMs = this.#options.clock.monotonicMs();
     if (this.#open.size + this.waiting + this.flusher.backlog.length > 0) this.#lastBusyMs = nowMs;
     this.#isQuiet = nowMs - this.#lastBusyMs > QUIET_AFTER_MS && this.leases.areDone;
-    this.#cancelTick = this.#options.timers.after(this.#isQuiet ? QUIET_TICK_MS : TICK_MS, () => {
-      this.#scheduleTick();
-      this.#tick();
-    });
+    return this.#isQuiet;
   }
 
-  #tick() {
+  /** Gives back what is idle, brings old holds and what has ended to Postgres, and keeps the journal small and working. */
+  tick(): void {
     const { journal, clock } = this.#options;
     this.#heartbeat.checkSilence();
     this.flusher.persist(this.#open.grownOld(clock.nowMs()));

@@ -17,11 +17,12 @@ import { createGateway } from '../gateway/gateway.ts';
 import { ObjectMemory } from '../gateway/objects.ts';
 import { ParseThreads } from '../gateway/parse-threads.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
+import { realTimers } from '../jobs/every.ts';
 import { followCatalog } from '../jobs/follow-catalog.ts';
+import { keepLedger } from '../jobs/keep-ledger.ts';
 import { SpentBudgets } from '../jobs/warn.ts';
 import { startWatch } from '../jobs/watch.ts';
-import { uuidV7 } from '../ledger/events.ts';
-import { type Clock, createClock, realTimers } from '../ledger/heartbeat.ts';
+import { type Clock, createClock, uuidV7 } from '../ledger/events.ts';
 import { Journal } from '../ledger/journal.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { ownHeader } from '../ledger/recovery.ts';
@@ -215,6 +216,7 @@ async function openLedger(base: Base, { journals, kept }: JournalFolders, adopti
     onStoreError,
     onUnexpectedError,
   });
+  keepLedger(ledger, realTimers);
   back.defer(() => ledger.stop(AbortSignal.any([hurry.signal, AbortSignal.timeout(LAST_FLUSH_MS)])));
   await ledger.sendHeartbeat();
   return { instanceId, ledger, journal, fenced };

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 import { momentOfUuidV7 } from '../../src/domain/ids.ts';
-import { uuidV7 } from '../../src/ledger/events.ts';
-import { createClock } from '../../src/ledger/heartbeat.ts';
+import { createClock, uuidV7 } from '../../src/ledger/events.ts';
 
 const NOON = Date.UTC(2026, 10, 20, 12);
 

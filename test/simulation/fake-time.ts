@@ -1,5 +1,5 @@
 /** Time that stands still until it is advanced: timers and a monotonic clock in one. */
-import type { Timers } from '../../src/ledger/heartbeat.ts';
+import type { Timers } from '../../src/admission/waiting.ts';
 
 interface Timer {
   dueMs: number;

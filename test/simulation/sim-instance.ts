@@ -7,7 +7,10 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Account } from '../../src/domain/budget.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
-import { type Clock, createClock, every, type LedgerStore } from '../../src/ledger/heartbeat.ts';
+import { every } from '../../src/jobs/every.ts';
+import { keepLedger } from '../../src/jobs/keep-ledger.ts';
+import { type Clock, createClock } from '../../src/ledger/events.ts';
+import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
 import { Journal } from '../../src/ledger/journal.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
 import { deadHeader } from '../support/journals.ts';
@@ -101,6 +104,7 @@ export class SimInstance {
         this.owner.putBackMs = judge.nowMs();
       },
     });
+    keepLedger(this.ledger, timers);
     every(timers, CATALOG_POLL_MS, () => void this.#pollCatalog());
   }
 

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import type { ReservationRequest } from '../../src/admission/decide.ts';
 import type { Account } from '../../src/domain/budget.ts';
 import { usd } from '../../src/domain/money.ts';
-import type { Hold, QueueOutcome } from '../../src/ledger/events.ts';
-import { createClock } from '../../src/ledger/heartbeat.ts';
+import { keepLedger } from '../../src/jobs/keep-ledger.ts';
+import { createClock, type Hold, type QueueOutcome } from '../../src/ledger/events.ts';
 import { Journal, type JournalOptions } from '../../src/ledger/journal.ts';
 import { Ledger, type LedgerOptions } from '../../src/ledger/ledger.ts';
 import { FakeTime } from '../simulation/fake-time.ts';
@@ -76,6 +76,7 @@ export class TestLedger {
       ...options,
       instanceId: this.instanceId,
     });
+    keepLedger(this.ledger, world.time);
   }
 
   reserve(request: ReservationRequest): Call {

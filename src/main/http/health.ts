@@ -15,7 +15,7 @@ import { Sessions } from '../../auth/sessions.ts';
 import type { Config } from '../../config.ts';
 import { apiError } from '../../domain/errors.ts';
 import type { ApiErrorCounts } from '../../jobs/api-error-counts.ts';
-import type { Clock } from '../../ledger/heartbeat.ts';
+import type { Clock } from '../../ledger/events.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { errorBody, errorHeaders } from '../../openai/wire/errors.ts';
 import type { Database } from '../../store/database.ts';
