@@ -24,8 +24,21 @@ export interface Reference {
   /** The id; of `sealed` the encrypted content. */
   readonly name: string;
   readonly param: string;
+  /** Which of the input's items names it. */
+  readonly item: number;
   /** The item itself stands in the request, with what of it is visible. */
   readonly isSent: boolean;
+}
+
+/** Earlier reasoning that the input brings. */
+export interface SentReasoning {
+  /** Which of the input's items it is. */
+  readonly item: number;
+  /** The id or seal by which it is known. */
+  readonly name: string;
+  /** The response that it came from, and the tokens of all reasoning in it; null: not known. */
+  readonly response: object | null;
+  readonly tokens: number | null;
 }
 
 /** The parts of an input that may cost more tokens than they have bytes. */
@@ -50,6 +63,8 @@ export interface BeyondText {
   compactions: number;
   /** What the upstream keeps; its weight is not in any of the above until it was recalled. Null: nothing. */
   references: Reference[] | null;
+  /** The references that are reasoning, as they were recalled. */
+  reasoning: SentReasoning[];
 }
 
 export function noneBeyondText(): BeyondText {
@@ -63,6 +78,7 @@ export function noneBeyondText(): BeyondText {
     hasRemoteFiles: false,
     compactions: 0,
     references: null,
+    reasoning: [],
   };
 }
 

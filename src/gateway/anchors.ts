@@ -6,12 +6,20 @@
  */
 import { LRUCache } from 'lru-cache';
 import { type ImageInput, type ImageRule, imageTokens } from '../domain/images.ts';
-import type { BeyondText } from '../domain/operation.ts';
+import type { ReasoningContext } from '../domain/kept.ts';
+import type { BeyondText, SentReasoning } from '../domain/operation.ts';
 import { FINGERPRINT_CHARACTERS, type InputParts } from '../openai/input-parts.ts';
+
+/**
+ * How much of the reasoning among the items was counted. `all`: all there is. `turn`: of the input as a whole, what a call
+ * that says `current_turn` is given. `some`: it may have been left out.
+ */
+type Given = 'all' | 'turn' | 'some';
 
 /** What the upstream counted with some tools, instructions and formats. */
 interface Setting {
   readonly elements: string;
+  readonly given: Given;
   readonly tokens: number;
   readonly untilMs: number;
 }
@@ -26,14 +34,20 @@ export interface AnchorUse {
   readonly model: string;
   /** The most input tokens by what was counted, before or now; null: nothing was. */
   readonly bound: number | null;
+  /** Of the first of its items, and last of all of them. */
   readonly keys: readonly string[];
   readonly elements: string;
+  readonly hasReasoning: boolean;
+  /** What of earlier reasoning the request says that it is to be given. */
+  readonly wanted: ReasoningContext;
 }
 
 /** Whose call it is, and the model as it is sent. */
 export interface AnchorScope {
   readonly teamId: string;
   readonly model: string;
+  /** What of earlier reasoning the request says that it is to be given. */
+  readonly wanted: ReasoningContext;
 }
 
 const ANCHORS_MAX = 50_000;
@@ -62,7 +76,7 @@ export class Anchors {
 
   /** Returns what is known of a call's input; null: nothing may be. */
   find(
-    { teamId, model }: AnchorScope,
+    { teamId, model, wanted }: AnchorScope,
     parts: InputParts,
     beyond: BeyondText | null,
     rule: ImageRule | null,
@@ -71,27 +85,42 @@ export class Anchors {
     if (this.isBroken(model, nowMs)) return null;
     const images = tokensOfImages(parts, beyond, rule);
     if (images === null) return null;
-    const { chain, root, turns, elements } = parts;
+    const { chain, root, turns, elements, weights } = parts;
+    const sent = beyond?.reasoning ?? [];
+    // Each reference is reasoning here, and was recalled.
+    if (sent.length !== (beyond?.references?.length ?? 0)) return null;
+    const reasoning = sent.length === 0 ? NO_REASONING : weighReasoning(sent, weights);
     const keyOf = (fingerprint: string) => `${teamId}\0${model}\0${fingerprint}`;
-    const bound = this.#boundOf(parts, images, beyond?.moreTokens ?? 0, keyOf, nowMs);
+    const bound = this.#boundOf(
+      { parts, images, reasoning, wanted, moreTokens: beyond?.moreTokens ?? 0 },
+      keyOf,
+      nowMs,
+    );
     const ends = new Set([1, ...turns.slice(-TURNS_KEPT), chain.length - 1]);
     const keys = [keyOf(root)];
     for (const end of ends) {
       const fingerprint = chain[end];
       if (fingerprint !== undefined) keys.push(keyOf(fingerprint));
     }
-    return { model, bound, keys, elements };
+    return { model, bound, keys, elements, hasReasoning: sent.length > 0, wanted };
   }
 
-  /** Keeps the input tokens that the upstream reported for a call: none of its leading items can have cost more. */
-  learn({ model, keys, elements }: AnchorUse, tokens: number, nowMs: number): void {
+  /**
+   * Keeps the input tokens that the upstream reported for a call: none of its leading items can have cost more.
+   * @param said what of earlier reasoning the call was given, as its response says
+   */
+  learn(use: AnchorUse, tokens: number, said: ReasoningContext, nowMs: number): void {
+    const { model, keys, elements, hasReasoning, wanted } = use;
     if (this.isBroken(model, nowMs)) return;
-    for (const key of keys) {
+    const isAll = !hasReasoning || said === 'all_turns';
+    const isTurn = said === 'current_turn' && wanted === 'current_turn';
+    for (const [index, key] of keys.entries()) {
+      const given: Given = isAll ? 'all' : isTurn && index === keys.length - 1 ? 'turn' : 'some';
       const known = this.#anchors.get(key)?.settings ?? [];
-      const same = known.find((setting) => setting.elements === elements);
+      const same = known.find((setting) => setting.elements === elements && setting.given === given);
       if (same !== undefined && same.tokens <= tokens && nowMs < same.untilMs) continue;
       const others = known.filter((setting) => setting !== same).slice(0, SETTINGS_MAX - 1);
-      const settings = [{ elements, tokens, untilMs: nowMs + KEPT_MS }, ...others];
+      const settings = [{ elements, given, tokens, untilMs: nowMs + KEPT_MS }, ...others];
       this.#anchors.set(key, { model, settings });
     }
   }
@@ -110,9 +139,7 @@ export class Anchors {
   }
 
   #boundOf(
-    parts: InputParts,
-    images: ImageTokens,
-    moreTokens: number,
+    { parts, images, reasoning, wanted, moreTokens }: Asked,
     keyOf: (fingerprint: string) => string,
     nowMs: number,
   ): number | null {
@@ -126,15 +153,17 @@ export class Anchors {
       if (left > 0 || items === 0) {
         const anchor = this.#anchors.get(keyOf(items === 0 ? root : (chain[items] ?? '')));
         if (anchor !== undefined) left--;
-        for (const { elements, tokens, untilMs } of anchor?.settings ?? []) {
+        for (const { elements, given, tokens, untilMs } of anchor?.settings ?? []) {
           if (untilMs <= nowMs) continue;
+          const isCounted = given === 'all' || (given === 'turn' && wanted === 'current_turn');
+          const leftOut = isCounted ? 0 : (reasoning.before[items] ?? 0);
           const more = lacking.get(elements) ?? lackingTokens(parts, elements);
           lacking.set(elements, more);
-          best = Math.min(best, tokens + more + remote + rest);
+          best = Math.min(best, tokens + more + leftOut + remote + rest);
         }
       }
       const item = items - 1;
-      rest += (weights[item] ?? 0) + (images.all.get(item) ?? 0);
+      rest += (weights[item] ?? 0) + (images.all.get(item) ?? 0) + (reasoning.from[item] ?? 0);
       remote -= images.remoteOf.get(item) ?? 0;
     }
     best = Math.min(best, countedWhole(parts, rest));
@@ -165,6 +194,57 @@ function lackingTokens({ elements, elementWeights }: InputParts, counted: string
     else tokens += elementWeights[index] ?? 0;
   }
   return tokens;
+}
+
+/** A call, as its bound is asked for. */
+interface Asked {
+  readonly parts: InputParts;
+  readonly images: ImageTokens;
+  readonly reasoning: ReasoningTokens;
+  readonly wanted: ReasoningContext;
+  readonly moreTokens: number;
+}
+
+/** Tokens of earlier reasoning; infinite where it is not known. */
+interface ReasoningTokens {
+  /** Of the first 0, 1, 2 … items, with all that stands around it. */
+  readonly before: readonly number[];
+  /** What each item adds to those that follow it. */
+  readonly from: readonly number[];
+}
+
+const NO_REASONING: ReasoningTokens = { before: [], from: [] };
+
+/** Only the sum of a response's reasoning was reported: it counts once for all its items, as often as the one that comes most often. */
+function weighReasoning(sent: readonly SentReasoning[], weights: readonly number[]): ReasoningTokens {
+  const from = addedBy(sent.toReversed(), weights.length);
+  const added = addedBy(sent, weights.length);
+  const before = [0];
+  const items = new Set(sent.map(({ item }) => item));
+  for (const [index, weight] of weights.entries()) {
+    const own = items.has(index) ? weight + (added[index] ?? 0) : 0;
+    before.push((before[index] ?? 0) + own);
+  }
+  return { before, from };
+}
+
+/** Returns what each item adds to those that came before it in this order. */
+function addedBy(sent: readonly SentReasoning[], length: number): number[] {
+  const added = new Array<number>(length).fill(0);
+  const times = new Map<string, number>();
+  const most = new Map<object, number>();
+  for (const { item, name, response, tokens } of sent) {
+    if (response === null || tokens === null) {
+      added[item] = Number.POSITIVE_INFINITY;
+      continue;
+    }
+    const time = (times.get(name) ?? 0) + 1;
+    times.set(name, time);
+    if (time <= (most.get(response) ?? 0)) continue;
+    most.set(response, time);
+    added[item] = tokens;
+  }
+  return added;
 }
 
 /** By item. What an address names may have grown since it was counted, so remote images are paid again. */

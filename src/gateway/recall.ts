@@ -15,7 +15,7 @@ import {
   noWeight,
   type Weight,
 } from '../domain/kept.ts';
-import type { BeyondText, Operation, Reference } from '../domain/operation.ts';
+import type { BeyondText, Operation, Reference, SentReasoning } from '../domain/operation.ts';
 import { uuidV7 } from '../ledger/events.ts';
 import { sealOf } from '../openai/kept.ts';
 import { type Stopped, stopped } from './call.ts';
@@ -27,8 +27,12 @@ import type { Parsed } from './stages/parse.ts';
 /** Replicas flush ten times a second: by then what a client knows of is in Postgres. */
 const OTHERS_FLUSH_MS = 300;
 
+export interface KnownNames {
+  get(name: string): Remembered | null;
+}
+
 /** What the references of one call stand for. */
-class Found {
+class Found implements KnownNames {
   readonly #deps: GatewayDeps;
   readonly #teamId: TeamId;
   /** By name: what memory may forget meanwhile. */
@@ -137,13 +141,14 @@ function notKnown({ kind, name, param }: Reference): ApiError {
 }
 
 /** Adds what responses and items weigh. */
-function weigh(operation: Operation, beyondText: BeyondText, found: Found, weight: Weight): void {
+export function weigh(operation: Operation, beyondText: BeyondText, found: KnownNames, weight: Weight): void {
   const { model, kept } = operation;
   const uses: ItemUse[] = [];
   for (const reference of beyondText.references ?? []) {
     const { kind, name, isSent } = reference;
     if (kind === 'conversation') continue;
     const known = found.get(nameOf(reference));
+    if (isSent) beyondText.reasoning.push(reasoningOf(reference, known, model ?? ''));
     if (known === null) {
       weight.window = true;
       weight.hasHidden = true;
@@ -157,6 +162,15 @@ function weigh(operation: Operation, beyondText: BeyondText, found: Found, weigh
     }
   }
   addItems(weight, uses, model ?? '');
+}
+
+/** What is no reasoning, or was counted for another model, has no number of tokens here. */
+function reasoningOf(reference: Reference, known: Remembered | null, model: string): SentReasoning {
+  const { item } = reference;
+  const name = nameOf(reference);
+  const isKnown = known?.item?.hidden === 'reasoning' && known.response.history.models.includes(model);
+  if (!isKnown) return { item, name, response: null, tokens: null };
+  return { item, name, response: known.response, tokens: known.response.reasoningTokens };
 }
 
 function apply(operation: Operation, beyondText: BeyondText, weight: Weight, param: string | null): void {

@@ -199,7 +199,7 @@ export class Fields {
   refer(kind: Reference['kind'], name: string, param: string, isSent = false): void {
     const { beyondText } = this;
     beyondText.references ??= [];
-    beyondText.references.push({ kind, name, param, isSent });
+    beyondText.references.push({ kind, name, param, item: this.item, isSent });
   }
 
   /** Refuses what nothing in the request bounds, naming the field and what to do instead of it. */

@@ -16,7 +16,7 @@ export const FINGERPRINT_CHARACTERS = 16;
 export interface InputParts {
   /** A fingerprint for the first 0, 1, 2 … items, with all that moves the input beside items and elements. */
   readonly chain: readonly string[];
-  /** The most tokens that each item costs, its images apart. */
+  /** The most tokens that each item costs, without its images and hidden reasoning. */
   readonly weights: readonly number[];
   /** After how many items a message of the user's has ended. */
   readonly turns: readonly number[];
@@ -74,7 +74,7 @@ export function readInputParts(
   const input = itemsName === undefined ? undefined : json[itemsName];
   const items = typeof input === 'string' ? [input] : input;
   if (itemsName === undefined || !Array.isArray(items) || items.length > ITEMS_MAX) return null;
-  if (!isSettled(operation, json)) return null;
+  if (!isSettled(operation, json, items)) return null;
   const members = new Members(body, text, itemsName);
   if (members.itemSpans.length !== items.length || members.weights.length > ELEMENTS_MAX) return null;
   const start = fingerprint(`${descriptor.name}\0${members.options}`);
@@ -111,6 +111,11 @@ function weightsOf(
     const [from, to] = itemSpans[index] ?? [0, 0];
     return to - from + ITEM_TOKENS + (isToolOutput(item) ? longestName : 0);
   });
+  for (const [index, item] of items.entries()) {
+    // What is encrypted is counted by its tokens.
+    if (!isReasoning(item) || typeof item.encrypted_content !== 'string') continue;
+    weights[index] = (weights[index] ?? 0) - item.encrypted_content.length;
+  }
   const imageBytes = weights.map(() => 0);
   for (const { item, bytes } of beyondText?.images ?? []) {
     if (item === undefined || bytes === undefined || weights[item] === undefined) return null;
@@ -127,8 +132,12 @@ function weightsOf(
 }
 
 /** Whether the input is all that the request says: nothing of it is cut, compacted, fetched, searched for or kept upstream. */
-function isSettled({ search, beyondText }: Operation, json: JsonObject): boolean {
-  if (search !== null || !isBounded(beyondText)) return false;
+function isSettled(
+  { search, beyondText }: Operation,
+  json: JsonObject,
+  items: readonly (Json | undefined)[],
+): boolean {
+  if (search !== null || !isBounded(beyondText, items)) return false;
   const { truncation } = json;
   if (truncation !== undefined && truncation !== null && truncation !== 'disabled') return false;
   return !UPSTREAM_STATE.some((name) => json[name] !== undefined && json[name] !== null);
@@ -136,14 +145,16 @@ function isSettled({ search, beyondText }: Operation, json: JsonObject): boolean
 
 const UPSTREAM_STATE = ['context_management', 'conversation', 'previous_response_id', 'prompt'];
 
-/**
- * Earlier reasoning may be left out at one call and read at the next, and what is kept upstream stands in no body: calls that
- * name either are bound by its recorded weight.
- */
-function isBounded(beyond: BeyondText | null): boolean {
+/** What is kept upstream stands in no body, but for reasoning, of which the request says where it stands. */
+function isBounded(beyond: BeyondText | null, items: readonly (Json | undefined)[]): boolean {
   if (beyond === null) return true;
   const { windowParam, references, hasFiles, compactions } = beyond;
-  return windowParam === null && references === null && !hasFiles && compactions === 0;
+  if (windowParam !== null || hasFiles || compactions > 0) return false;
+  return (references ?? []).every(({ item, isSent }) => isSent && isReasoning(items[item]));
+}
+
+function isReasoning(item: Json | undefined): item is JsonObject {
+  return isObject(item) && item.type === 'reasoning';
 }
 
 function fingerprint(data: string | Buffer): string {

@@ -96,6 +96,30 @@ describe('an agent of twenty turns', () => {
   });
 });
 
+it.each(['all_turns', 'undocumented'] as const)(
+  'bounds an agent that sends its encrypted reasoning back, of which the model reads %s',
+  async (reasoningContext) => {
+    stack.simulator.setProfile({ reasoningContext });
+    const team = await stack.team({ grantUsd: '1000.00' });
+    const input: Message[] = [{ role: 'user', content: SYSTEM.content }];
+    for (let turn = 1; turn <= 8; turn++) {
+      const fields = { include: ['reasoning.encrypted_content'], max_output_tokens: 1000 };
+      const body = { model: 'gpt-5-mini', input, store: false, ...fields };
+      const response = await stack.post(team.key, '/responses', body);
+      const { output } = (await response.json()) as { output: Message[] };
+      input.push(...output, { role: 'user', content: `line ${turn} of a file. `.repeat(40) });
+    }
+    stack.simulator.setProfile({ reasoningContext: 'all_turns' });
+    const events = await readEvents(stack, team.teamId);
+    const ratios = events.map(({ hold_usd, input_tokens }) => {
+      const held = Number((usd(hold_usd) - 1000n * OUTPUT_PRICE) / INPUT_PRICE);
+      return held / (input_tokens ?? 0);
+    });
+    expect(median(ratios.slice(1))).toBeLessThan(reasoningContext === 'all_turns' ? 1.4 : 2.2);
+    for (const event of events) expect(usd(event.hold_usd)).toBeGreaterThanOrEqual(usd(event.cost_usd));
+  },
+);
+
 describe('what was counted before', () => {
   const last = async (): Promise<UsageEvent> => (await readEvents(stack, teamId)).at(-1)!;
   const history = [...opening('Mend the build.'), ...step(1), ...step(2), ...step(3)];

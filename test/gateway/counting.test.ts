@@ -28,7 +28,7 @@ async function counted(path: PostPath, body: { model: string }): Promise<number 
   if (parts === null) return null;
   const { operation } = request;
   const rule = book.find(body.model, NOW)?.limits.imageRule ?? null;
-  const scope = { teamId: 't', model: body.model };
+  const scope = { teamId: 't', model: body.model, wanted: null };
   return new Anchors().find(scope, parts, operation.beyondText, rule, NOW)?.bound ?? null;
 }
 

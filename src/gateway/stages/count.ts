@@ -70,16 +70,18 @@ async function byEncoding(deps: GatewayDeps, asked: Estimated): Promise<Estimate
   const { counting, anchors, clock, metrics, bodyBounds } = deps;
   const { account, request, card } = asked;
   const parts = (await counting.encodings?.count(request, bodyBounds)) ?? null;
-  const { model, beyondText } = request.operation;
+  const { model, beyondText, kept } = request.operation;
   if (parts === null || anchors === null || card === null || model === null) return asked;
   metrics.recordInputCount('encoding');
-  const scope = { teamId: account.principal.teamId, model };
+  const scope = { teamId: account.principal.teamId, model, wanted: kept?.reasoningContext ?? null };
   const use = anchors.find(scope, parts, beyondText, card.limits.imageRule, clock.nowMs());
   return use === null ? asked : within(deps, asked, use);
 }
 
+const NO_KEYS = { bound: null, keys: [], elements: '', hasReasoning: false, wanted: null };
+
 function useOf({ anchor, request }: Estimated): AnchorUse {
-  return anchor ?? { model: request.operation.model ?? '', bound: null, keys: [], elements: '' };
+  return anchor ?? { ...NO_KEYS, model: request.operation.model ?? '' };
 }
 
 function within(deps: GatewayDeps, estimated: Estimated, use: AnchorUse): Estimated {

@@ -63,7 +63,8 @@ function anchorOf(
   card: RateCard,
 ): AnchorUse | null {
   if (anchors === null || !operation.billable || operation.model === null) return null;
-  const scope = { teamId: account.principal.teamId, model: operation.model };
+  const wanted = operation.kept?.reasoningContext ?? null;
+  const scope = { teamId: account.principal.teamId, model: operation.model, wanted };
   return anchors.find(scope, parts, operation.beyondText, card.limits.imageRule, clock.nowMs());
 }
 

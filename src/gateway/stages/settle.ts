@@ -65,7 +65,7 @@ export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Se
 function learn(
   { anchors, clock, metrics, log }: GatewayDeps,
   anchor: AnchorUse,
-  { usage, state, model: answeredBy }: MeteredResponse,
+  { usage, state, model: answeredBy, kept }: MeteredResponse,
   { outcome, provenance }: Outcome,
 ): void {
   const tokens = usage?.input_tokens ?? 0;
@@ -82,7 +82,7 @@ function learn(
   }
   const isWhole = outcome === 'settled' && provenance === 'reported' && state === 'complete';
   if (isWhole && answeredBy !== null && includesModel([model], answeredBy))
-    anchors.learn(anchor, tokens, clock.nowMs());
+    anchors.learn(anchor, tokens, kept?.reasoningContext ?? null, clock.nowMs());
 }
 
 /** Reasons of void outcomes of which nothing was sent. */

@@ -30,7 +30,7 @@ const NAME_TOKENS = 1;
 
 /** Names that the API gives to the parts of items. They stand for what {@link ITEM_TOKENS} is. */
 const ITEM_NAMES = new Set(
-  `annotations arguments call_id content custom detail function function_call id image_url input logprobs name namespace output
+  `annotations arguments call_id content custom detail encrypted_content function function_call id image_url input logprobs name namespace output
   phase role status summary text tool_call_id tool_calls type url`.split(/\s+/),
 );
 /** Members of items whose own members have such names. */
@@ -62,10 +62,12 @@ export class InputCount {
     this.#split = split;
   }
 
-  /** The most tokens of a message or another item. */
+  /** The most tokens of a message or another item; what is encrypted in reasoning has none here. */
   item(item: Json): ItemCount {
     this.#imageCharacters = 0;
-    const tokens = ITEM_TOKENS + this.#value(item, true);
+    const isSealed =
+      isObject(item) && item.type === 'reasoning' && typeof item.encrypted_content === 'string';
+    const tokens = ITEM_TOKENS + this.#value(isSealed ? { ...item, encrypted_content: '' } : item, true);
     return { tokens, imageCharacters: this.#imageCharacters };
   }
 
