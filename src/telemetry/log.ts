@@ -31,6 +31,17 @@ export interface CallEntry {
   error: ErrorCode | null;
   upstreamRequestId: string | null;
   stageUs: StageDurationsUs;
+  /** When it ended, in milliseconds since the epoch: its line is written later. */
+  endedMs: number;
+}
+
+/** Ended calls whose lines are not written yet: together they are, a few times a second, so that no call waits for its line. */
+export interface CallLines {
+  readonly entries: CallEntry[];
+  /** How many more may get one in this second. Calls of unknown outcome get one all the same. */
+  room: number;
+  /** Calls that got none since the last line. */
+  omitted: number;
 }
 
 export interface LogOptions {
@@ -50,13 +61,17 @@ export interface LogOptions {
 export interface Log {
   /** For everything but calls: start, stop, jobs, faults. */
   readonly logger: Logger;
-  logCall(call: CallEntry): void;
+  /** Calls to be logged; null: none are. */
+  readonly calls: CallLines | null;
+  /** To be called when the first entry was added. */
+  writeSoon(): void;
   /** Writes out what is buffered, within a second; for the end of the process. Never rejects. */
   flush(): Promise<void>;
 }
 
 /** Lines waiting for a slow reader, in bytes; above it they are dropped. */
 const MAX_BUFFER_BYTES = 4 * 1024 * 1024;
+/** How long a line waits for others. */
 const FLUSH_INTERVAL_MS = 250;
 const FLUSH_TIMEOUT_MS = 1000;
 const MIN_WRITE_BYTES = 4096;
@@ -67,7 +82,7 @@ const KEY_SHAPES = /\b(?:sk|tg)-[\w-]{8,}|\b[Bb]earer\s+[\w.~+/=-]{8,}/g;
 
 /**
  * Makes the log. A call's line costs 6–10 µs, a tenth of the whole gateway, so their rate is bounded: 100 a second are
- * 0.1 % of a core, and a suppressed line costs 0.05 µs. The next line says how many were left out.
+ * 0.1 % of a core, and an omitted line costs next to nothing. The next line says how many were left out.
  */
 export function createLog({
   level,
@@ -84,21 +99,11 @@ export function createLog({
     minLength: MIN_WRITE_BYTES,
     maxLength: MAX_BUFFER_BYTES,
   });
-  // Not the stream's own `periodicFlush`: it writes to a file that could not be opened, and throws out of its timer.
   let isOpen = false;
   let isLost = false;
-  // Set while lines wait: an idle log has no timer, because a flush of nothing is a write too.
-  let flushTimer: NodeJS.Timeout | null = null;
-  const flushSoon = () => {
-    if (flushTimer !== null || !isOpen) return;
-    flushTimer = setTimeout(() => {
-      flushTimer = null;
-      stream.flush();
-    }, FLUSH_INTERVAL_MS).unref();
-  };
   stream.on('ready', () => {
     isOpen = true;
-    flushSoon();
+    soon();
   });
   stream.on('drop', onDroppedLine);
   // A closed pipe must not stop the gateway.
@@ -107,33 +112,29 @@ export function createLog({
   });
   const redact = redactor(secrets);
   const streamWrite = (line: string) => {
-    flushSoon();
+    soon();
     return redact(line);
   };
-  const logger = pino({ level, base: fields, hooks: { streamWrite } }, stream);
-  let second = 0;
-  let linesThisSecond = 0;
-  let suppressedLines = 0;
+  const writer = new CallWriter(callsPerSecond);
+  const logger = pino({ level, base: fields, timestamp: writer.timestamp, hooks: { streamWrite } }, stream);
+  // Set while something waits: an idle log has no timer, because a flush of nothing is a write too. Not the stream's own
+  // `periodicFlush`: it writes to a file that could not be opened, and throws out of its timer.
+  let timer: NodeJS.Timeout | null = null;
 
-  function logCall(call: CallEntry): void {
-    if (!logCalls) return;
-    const now = Math.floor(performance.now() / 1000);
-    if (now !== second) {
-      second = now;
-      linesThisSecond = 0;
-    }
-    if (++linesThisSecond > callsPerSecond && call.outcome !== 'unknown') {
-      suppressedLines++;
-      return;
-    }
-    const line = callLine(call, suppressedLines);
-    suppressedLines = 0;
-    if (call.outcome === 'unknown') logger.warn(line, 'call');
-    else logger.info(line, 'call');
+  function soon(): void {
+    if (timer === null) timer = setTimeout(writeOut, FLUSH_INTERVAL_MS).unref();
+  }
+
+  function writeOut(): void {
+    const isFull = writer.write(logger);
+    timer = null;
+    if (isOpen) stream.flush();
+    if (isFull) soon();
   }
 
   // Not the stream's synchronous flush: on a pipe without a reader it would block the end of the process for ever.
   function flush(): Promise<void> {
+    writer.write(logger);
     return new Promise((resolve) => {
       setTimeout(resolve, FLUSH_TIMEOUT_MS).unref();
       if (isLost) resolve();
@@ -141,10 +142,46 @@ export function createLog({
     });
   }
 
-  return { logger, logCall, flush };
+  return { logger, calls: logCalls ? writer.calls : null, writeSoon: soon, flush };
 }
 
-function callLine(call: CallEntry, suppressedLines: number): Record<string, unknown> {
+/** Writes the lines of calls, at a bounded rate. */
+class CallWriter {
+  readonly calls: CallLines;
+  readonly #callsPerSecond: number;
+  #secondFromMs = performance.now();
+  /** When the call ended whose line is written now; null: the line is of something else. */
+  #endedMs: number | null = null;
+
+  constructor(callsPerSecond: number) {
+    this.#callsPerSecond = callsPerSecond;
+    this.calls = { entries: [], room: callsPerSecond, omitted: 0 };
+  }
+
+  /** The time of a line, as pino puts it in. */
+  readonly timestamp = (): string => `,"time":${this.#endedMs ?? Date.now()}`;
+
+  /** Writes what waits. Returns whether no more calls get a line until this was called again. */
+  write(logger: Logger): boolean {
+    const { calls } = this;
+    for (const call of calls.entries.splice(0)) {
+      const line = callLine(call, calls.omitted);
+      calls.omitted = 0;
+      this.#endedMs = call.endedMs;
+      if (call.outcome === 'unknown') logger.warn(line, 'call');
+      else logger.info(line, 'call');
+    }
+    this.#endedMs = null;
+    const nowMs = performance.now();
+    if (nowMs - this.#secondFromMs >= 1000) {
+      this.#secondFromMs = nowMs;
+      calls.room = this.#callsPerSecond;
+    }
+    return calls.room <= 0;
+  }
+}
+
+function callLine(call: CallEntry, omittedLines: number): Record<string, unknown> {
   const line: Record<string, unknown> = {
     [FIELDS.provider]: 'openai',
     [FIELDS.operation]: call.operation.otel,
@@ -166,7 +203,7 @@ function callLine(call: CallEntry, suppressedLines: number): Record<string, unkn
     const amount = call.usage?.[meter];
     if (amount !== undefined) line[field] = inUnits(meter, amount);
   }
-  if (suppressedLines > 0) line[FIELDS.suppressedLines] = suppressedLines;
+  if (omittedLines > 0) line[FIELDS.suppressedLines] = omittedLines;
   return line;
 }
 

@@ -1,6 +1,8 @@
 /** Record: the call's one usage event, metrics, one log line. It cannot delay a call: the response has been sent. */
 import { ERRORS } from '../../domain/errors.ts';
-import type { UpstreamError } from '../../telemetry/measurement.ts';
+import type { OutcomeName } from '../../domain/outcome.ts';
+import type { CallLines, Log } from '../../telemetry/log.ts';
+import type { StageDurationsUs, UpstreamError } from '../../telemetry/measurement.ts';
 import type { Call, Stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
 import type { Settled } from './settle.ts';
@@ -31,13 +33,21 @@ export function record(deps: GatewayDeps, settled: Settled): void {
     isRetry: isRetry(call),
   });
   if (response.ending === 'busy') deps.counts.add(principal.teamId, 'upstream_busy');
-  deps.log.logCall({
+  logCall(deps.log, settled, stageUs);
+}
+
+/** Notes the call for its line, if it gets one: that is written with others. */
+function logCall(log: Log, { reserved, response, outcome }: Settled, stageUs: StageDurationsUs): void {
+  if (!mayLog(log.calls, outcome.outcome)) return;
+  const { hold, descriptor, callKind } = reserved;
+  const { principal } = reserved.account;
+  const added = log.calls.entries.push({
     eventId: hold.id,
     operation: descriptor,
     outcome: outcome.outcome,
     team: principal.teamName,
     keyId: principal.keyId,
-    requestModel: reserved.callKind.model === '' ? null : reserved.callKind.model,
+    requestModel: callKind.model === '' ? null : callKind.model,
     responseModel: outcome.responseModel,
     usage: outcome.usage,
     costPicoUsd: outcome.cost,
@@ -46,7 +56,20 @@ export function record(deps: GatewayDeps, settled: Settled): void {
     error: null,
     upstreamRequestId: outcome.upstreamRequestId,
     stageUs,
+    endedMs: Date.now(),
   });
+  if (added === 1) log.writeSoon();
+}
+
+/** Whether a call of this outcome gets a line; one that does takes a place of this second. */
+export function mayLog(calls: CallLines | null, outcome: OutcomeName): calls is CallLines {
+  if (calls === null) return false;
+  if (calls.room <= 0 && outcome !== 'unknown') {
+    calls.omitted++;
+    return false;
+  }
+  calls.room--;
+  return true;
 }
 
 /** Counts a call that was not forwarded. */
