@@ -23,7 +23,7 @@ beforeAll(async () => {
     TOLLGATE_DATA_DIR: dataDir,
     OPENAI_API_KEY: 'sk-upstream',
     OPENAI_BASE_URL: simulator.url,
-    TOLLGATE_LEASE_TTL_MS: '4000',
+    TOLLGATE_LEASE_TTL_MS: '9000',
   });
 });
 afterAll(async () => {
