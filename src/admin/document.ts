@@ -3,8 +3,8 @@
  * security schemes, signing in, and self-service. Other files serve those two, by the same schemas.
  */
 import type { OpenAPIHono } from '@hono/zod-openapi';
-import type { z } from 'zod';
-import { Balance, ErrorBody, NewSession, SelfServiceUsageQuery, Session, Usage } from './contract.ts';
+import { z } from 'zod';
+import { Balance, ErrorBody, Event, NewSession, SelfServiceUsageQuery, Session, Usage } from './contract.ts';
 import { ROOT } from './route.ts';
 
 /** Call it last: the document is generated once, of the routes that the app has by then. */
@@ -71,5 +71,12 @@ function describeSelfService({ openAPIRegistry: registry }: OpenAPIHono): void {
     summary: 'Sum the usage of the calling key alone',
     request: { query: SelfServiceUsageQuery },
     responses: { 200: { description: 'Done', content: json(Usage) }, default: failed },
+  });
+  registry.registerPath({
+    ...common,
+    path: '/v1/tollgate/calls/{id}',
+    summary: 'Show one call of the calling key by its x-tollgate-request-id: its tokens, its cost, its times',
+    request: { params: z.object({ id: z.uuid() }) },
+    responses: { 200: { description: 'Done', content: json(Event) }, default: failed },
   });
 }

@@ -1,16 +1,22 @@
 /**
- * Self-service, under `/v1/tollgate`: what is left for the calling key and what it has used. Never forwarded, never
- * metered. Shows the team's budgets, because they bound the key too, and the limits and usage of no other key.
+ * Self-service, under `/v1/tollgate`: what is left for the calling key, what it has used, and what one of its calls cost.
+ * Never forwarded, never metered. Shows the team's budgets, because they bound the key too, and the limits, usage and calls
+ * of no other key.
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
+import { z } from 'zod';
 import { clientKey, type KeyCache, usableKey } from '../auth/keys.ts';
+import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
+import { asId } from '../domain/ids.ts';
 import type { Principal } from '../domain/limit.ts';
 import { uuidV7 } from '../ledger/events.ts';
+import { findEvent } from '../store/events.ts';
 import { senderOf } from './access.ts';
 import { balanceOf } from './balance.ts';
 import { SelfServiceUsageQuery } from './contract.ts';
+import { toEvents } from './events.ts';
 import type { AdminOptions } from './options.ts';
 import { reportRangeOf } from './report-range.ts';
 import { errorResponse, parseQuery } from './route.ts';
@@ -22,6 +28,12 @@ export interface SelfServiceOptions extends Pick<AdminOptions, 'database' | 'set
   keys: KeyCache;
   onError: (error: unknown) => void;
 }
+
+/** The same for calls of other keys: that they exist is not for this one. */
+const NO_SUCH_CALL = apiError(
+  'not_found',
+  'No call of this key with this id has ended. The id is in x-tollgate-request-id; a call appears within a second of its end.',
+);
 
 /** Returns what is served below `/v1/tollgate`. */
 export function createSelfService(options: SelfServiceOptions): OpenAPIHono {
@@ -55,6 +67,14 @@ export function createSelfService(options: SelfServiceOptions): OpenAPIHono {
     if (isApiError(range)) return range;
     await settleNow();
     return sumUsage(database, range, { groupBy: query.data.group_by, teamId, keyId });
+  });
+  get('/calls/:id', async ({ keyId }, context) => {
+    const id = z.uuid().safeParse(context.req.param('id'));
+    await settleNow();
+    const event = id.success ? await findEvent(database.db, asId(id.data)) : null;
+    if (event?.keyId !== keyId) return NO_SUCH_CALL;
+    const [call] = await toEvents(database, [event]);
+    return defined(call, 'the view of an event');
   });
   app.all(`${SELF_SERVICE_ROOT}/*`, (context) => {
     const nothing = `there is nothing at ${context.req.method} ${context.req.path.slice(0, 200)}`;

@@ -86,7 +86,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'store/accept',
   ];
   expected.push(...others.map((path) => `/admin/v1/${path}`));
-  expected.push('/console/session', '/v1/tollgate/balance', '/v1/tollgate/usage');
+  expected.push('/console/session', '/v1/tollgate/balance', '/v1/tollgate/usage', '/v1/tollgate/calls/{id}');
   expect(Object.keys(paths).sort()).toEqual(expected.sort());
   for (const resource of resources) {
     expect(Object.keys(paths[`/admin/v1/${resource}`]!).sort()).toEqual(['get', 'post']);

@@ -1,5 +1,6 @@
 /** Self-service of a key, and the reports of denials and errors. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { usd } from '../../src/domain/money.ts';
 import { signIn } from './sessions.ts';
 import { type Stack, startStack } from './stack.ts';
 import { send } from './wire.ts';
@@ -61,6 +62,26 @@ describe('self-service of a key', () => {
       status: 400,
       body: { error: { code: 'invalid_request', param: 'team_id' } },
     });
+  });
+
+  it('shows what one of its calls cost, also a stream, and no other key’s', async () => {
+    const { teamId, key, keyId } = await stack.team({ grantUsd: '2' });
+    const other = await stack.admin<{ key: string }>('POST', '/keys', { team_id: teamId, name: 'other' });
+    const response = await stack.post(key, '/chat/completions', { ...hello, stream: true });
+    await response.text();
+    const id = response.headers.get('x-tollgate-request-id')!;
+    const { status, body } = await own(key, `/calls/${id}`);
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ id, key_id: keyId, stream: true, outcome: 'settled' });
+    const line = stack.simulator.invoice().lines.find(({ client_request_id }) => client_request_id === id)!;
+    expect(usd(body.cost_usd)).toBe(BigInt(line.cost_pico_usd));
+    for (const [who, path] of [
+      [other.key, `/calls/${id}`],
+      [key, '/calls/no-id'],
+      [key, `/calls/${keyId}`],
+    ] as const) {
+      expect(await own(who, path)).toMatchObject({ status: 404, body: { error: { code: 'not_found' } } });
+    }
   });
 
   it('is not a call: nothing is forwarded, charged or counted', async () => {
