@@ -6,6 +6,7 @@
  */
 import type { LeaseTable } from '../admission/lease-table.ts';
 import { isFenced, type Timers } from '../admission/waiting.ts';
+import type { CounterSpec } from '../domain/counter.ts';
 import type { Seen } from '../domain/history.ts';
 import type { HeartbeatReply } from '../store/hot/instances.ts';
 import type { OpenHolds } from './events.ts';
@@ -141,8 +142,7 @@ export class PutBack {
     const { store, instanceId, journal, flusher, leases, open, resetLeases, putBackEnded } = this.#options;
     const known = [...this.#known].map(([id, { flushed }]) => [id, flushed] as const);
     const seen = this.#seen;
-    const counters = [...leases.all()].map(({ spec }) => spec);
-    const now = await store.rejoin({ instanceId, seen, known }, counters);
+    const now = await store.rejoin({ instanceId, seen, known }, countersOf(leases, open));
     this.#seen = now;
     const { epoch } = now;
     await putBackEnded();
@@ -170,4 +170,14 @@ export class PutBack {
     for (const hold of holds) hold.persistence = 'done';
     resetLeases();
   }
+}
+
+/** The counters that lent to this instance, and those that its calls in flight hold: their leases may have ended before. */
+function countersOf(leases: LeaseTable, open: OpenHolds): CounterSpec[] {
+  const counters = new Map([...leases.all()].map(({ spec }) => [`${spec.teamId}/${spec.id}`, spec]));
+  for (const { reservation } of open.all()) {
+    for (const { spec } of reservation.pools.flatMap((pool) => pool.leases))
+      counters.set(`${spec.teamId}/${spec.id}`, spec);
+  }
+  return [...counters.values()];
 }

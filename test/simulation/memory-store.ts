@@ -36,6 +36,8 @@ const min = (a: bigint, b: bigint) => (a < b ? a : b);
 export class MemoryStore implements LedgerStore {
   readonly #nowMs: () => number;
   readonly #amounts = new Map<string, bigint>();
+  /** What would be the counter of each grant. */
+  readonly #grants = new Map<string, CounterSpec>();
   readonly history: MemoryHistory;
   readonly counters = new Map<string, MemoryCounter>();
   readonly leases = new Map<string, MemoryLease>();
@@ -60,6 +62,12 @@ export class MemoryStore implements LedgerStore {
       const open = endsAtMs === null || endsAtMs > this.#nowMs() || counter.spec.rollingMs !== null;
       if (counter.spec.sourceId === sourceId && open) counter.amount = amount;
     }
+  }
+
+  /** Makes a grant, as an admin does it; its counter is made when it is needed. */
+  makeGrant(spec: CounterSpec): void {
+    this.#grants.set(spec.id, spec);
+    this.setAmount(spec.sourceId, spec.amount);
   }
 
   registerInstance(id: string): void {
@@ -169,6 +177,7 @@ export class MemoryStore implements LedgerStore {
     const why = this.history.whyForeign();
     if (why !== null) throw new StoreWentBack(why);
     this.history.write();
+    this.#createForgotten(events);
     const inserted = this.#insert(instanceId, events);
     this.history.end(instanceId, status);
     if (flushed !== undefined) this.history.countEvents(instanceId, flushed);
@@ -185,6 +194,7 @@ export class MemoryStore implements LedgerStore {
   async putBack({ instanceId, epoch, events, last }: PutBackBatch): Promise<number> {
     this.history.assertEpoch(epoch);
     this.history.write();
+    this.#createForgotten(events);
     for (const hold of last?.holds ?? []) this.#keep(instanceId, hold.id, hold.allocations, false);
     const inserted = this.#insert(null, events);
     if (last === null) return inserted.size;
@@ -250,7 +260,8 @@ export class MemoryStore implements LedgerStore {
     if (this.holds.has(id) || this.events.has(id)) return;
     this.holds.set(id, allocations);
     for (const { counterId, held } of allocations) {
-      const counter = this.counters.get(counterId)!;
+      const counter = this.counters.get(counterId);
+      if (!counter) continue;
       counter.held += held;
       if (!pays) continue;
       counter.leased -= held;
@@ -266,6 +277,13 @@ export class MemoryStore implements LedgerStore {
     if (amount === undefined) throw new Error(`there is no limit or grant ${spec.sourceId}`);
     const settled = spec.rollingMs === null ? this.#usedBefore(spec) : 0n;
     this.#add(spec, amount, settled);
+  }
+
+  #createForgotten(events: readonly FlushEvent[]): void {
+    for (const { counterId } of events.flatMap(({ allocations }) => allocations)) {
+      const spec = this.#grants.get(counterId);
+      if (spec) this.#create(spec);
+    }
   }
 
   #createAnchor(spec: CounterSpec, rollingMs: number): void {

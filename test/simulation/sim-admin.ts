@@ -2,6 +2,7 @@
  * The administrator of a simulation: makes and changes limits and grants while calls run, for the store and the judge.
  */
 import { type Account, inSpendingOrder } from '../../src/domain/budget.ts';
+import { grantCounter } from '../../src/domain/counter.ts';
 import { type Grant, type Limit, ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { accountOf } from '../support/accounts.ts';
 import type { Judge } from './judge/judge.ts';
@@ -69,7 +70,7 @@ export class SimAdmin {
 
   makeGrant(grant: Grant): void {
     this.#grants.push(grant);
-    this.#memory.setAmount(grant.id, grant.amount);
+    this.#memory.makeGrant(grantCounter(grant));
     this.#judge.rules.addGrant(grant);
     this.#publish(grant.teamId);
   }

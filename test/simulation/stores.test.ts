@@ -116,7 +116,8 @@ class History {
     await insertTeam(sql, this.teamId);
     for (const spec of this.specs) {
       await insertSource(sql, spec);
-      this.memory.setAmount(spec.sourceId, spec.amount);
+      if (spec.source === 'grant') this.memory.makeGrant(spec);
+      else this.memory.setAmount(spec.sourceId, spec.amount);
     }
     for (const index of this.instanceIds.keys()) await this.#start(index);
   }

@@ -17,7 +17,7 @@ export async function insertSource(sql: Sql, spec: CounterSpec): Promise<void> {
   const amount = formatUsd(spec.amount);
   if (spec.source === 'grant') {
     await sql`insert into grants (id, team_id, amount_usd, starts_at, created_at)
-      values (${sourceId}, ${teamId}, ${amount}, now(), now())`;
+      values (${sourceId}, ${teamId}, ${amount}, to_timestamp(${spec.startsAtMs / 1000}), now())`;
     return;
   }
   await sql`

@@ -11,7 +11,7 @@ import { formatUsd } from '../../domain/quantities.ts';
 import type { Sql, TransactionSql } from '../database.ts';
 import { runOnRaw } from '../database.ts';
 import type { CounterRow, FlushBatch, FlushEvent, LeaseReport, PutBackBatch } from './batch.ts';
-import { shareFlushes } from './counters.ts';
+import { createForgotten, shareFlushes } from './counters.ts';
 import { assertLive, readHistory, StoreWentBack } from './history.ts';
 import { endHolds, keepHolds } from './holds.ts';
 import { endLeases, fence, noteEnd } from './instances.ts';
@@ -192,6 +192,7 @@ async function insertPart(
 ): Promise<number> {
   let inserted = 0;
   const { holds = [] } = part;
+  await createForgotten(sql, part.events);
   if (holds.length > 0) {
     await sql.begin({ deadlineMs: ADOPT_MS }, async (tx) => {
       await check(tx);
