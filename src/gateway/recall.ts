@@ -24,8 +24,11 @@ import type { GatewayDeps } from './deps.ts';
 import type { Remembered } from './objects.ts';
 import type { Parsed } from './stages/parse.ts';
 
-/** Replicas flush ten times a second: by then what a client knows of is in Postgres. */
-const OTHERS_FLUSH_MS = 300;
+/**
+ * Replicas flush ten times a second: after the first wait what a client knows of is in Postgres. On a busy machine, or
+ * where a journal is being read, it may take longer: it is looked for after each wait before a client hears 404.
+ */
+const OTHERS_FLUSH_MS = [300, 500, 900];
 
 export interface KnownNames {
   get(name: string): Remembered | null;
@@ -126,9 +129,15 @@ async function lookUp(
   const isUnknown = (reference: Reference) => isRequired(reference) && unknown.has(nameOf(reference));
   if (!inStore.some(isUnknown)) return null;
   // It may be an event that is on its way: of this instance, or of another.
-  await Promise.all([deps.ledger.flusher.drain(), delay(OTHERS_FLUSH_MS)]);
-  const still = new Set(await found.inStore([...unknown]));
-  return inStore.find((reference) => isRequired(reference) && still.has(nameOf(reference))) ?? null;
+  const drained = deps.ledger.flusher.drain();
+  let first: Reference | null = null;
+  for (const waitMs of OTHERS_FLUSH_MS) {
+    await Promise.all([drained, delay(waitMs)]);
+    const still = new Set(await found.inStore([...unknown]));
+    first = inStore.find((reference) => isRequired(reference) && still.has(nameOf(reference))) ?? null;
+    if (first === null) break;
+  }
+  return first;
 }
 
 const WAY_OUT =

@@ -1,5 +1,6 @@
 /** What the upstream keeps is known after a kill, and while Postgres does not answer nothing unknown passes. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
 import { temporaryFolder } from '../support/folder.ts';
@@ -37,6 +38,12 @@ function serve(): Promise<GatewayProcess> {
     OPENAI_BASE_URL: simulator.url,
     TOLLGATE_LEASE_TTL_MS: '60000',
   });
+}
+
+function isJournaled(text: string): boolean {
+  const files = readdirSync(dataDir, { recursive: true, encoding: 'utf8' });
+  const journals = files.filter((name) => name.endsWith('.log'));
+  return journals.some((name) => readFileSync(join(dataDir, name), 'utf8').includes(text));
 }
 
 /** The server and all of its sessions stand still: what was sent is not answered, and no connection breaks. */
@@ -81,6 +88,8 @@ it('a response that only the journal of a killed gateway knows is continued by t
   standStill();
   const last = await respond({});
   expect(last.status).toBe(200);
+  // Its line is written after its response.
+  await until('journaled', async () => isJournaled(last.body.id));
   await gateway.kill();
   goOn();
   gateway = await serve();

@@ -157,8 +157,8 @@ describe('what the upstream keeps', () => {
     const made = await ok({ input: 'mine' });
     const ids = { resp: made.id, rs: made.output[0]!.id, msg: made.output[1]!.id, conv: 'conv_x' };
     const lines = stack.simulator.invoice().line_count;
-    for (const id of [ids[kind], `${kind}_unknown`]) {
-      const { status, body } = await respond(bodyOf(id), { by: strangerKey });
+    const asked = [ids[kind], `${kind}_unknown`].map((id) => respond(bodyOf(id), { by: strangerKey }));
+    for (const { status, body } of await Promise.all(asked)) {
       expect([status, body.error?.code, body.error?.param]).toEqual([404, 'not_found', param]);
       expect(body.error?.message).toContain('"store": false');
       expect(body.error?.message).toContain('reasoning.encrypted_content');
