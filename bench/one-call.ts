@@ -5,12 +5,13 @@
  */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { SMALL_JSON } from './cases.ts';
 import { Connection, requestOf } from './connection.ts';
-import type { FilesOfACall } from './coverage.ts';
-import { INSPECTED, type Inspector, openInspectors, startCoverage, watchCalls } from './inspector.ts';
+import { type FilesOfACall, filesOfACall, filesRun, type ScriptCoverage } from './coverage.ts';
+import { INSPECTED, Inspector, inspectorUrls } from './inspector.ts';
 import { startOwnServer, stopAll } from './processes.ts';
 import { startTollgate } from './tollgate.ts';
 
@@ -26,6 +27,10 @@ during one warm JSON call.
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const WARMUP_CALLS = 2_000;
+/** What a call still does after its last byte: its line in the journal, its numbers. */
+const AFTERWORK_MS = 5;
+/** Between two calls, so that batches of the one before end. */
+const PAUSE_MS = 30;
 
 interface Options {
   max: number | null;
@@ -53,14 +58,31 @@ function readOptions(argv: string[]): Options | null {
 
 const isSource = (path: string) => existsSync(`${ROOT}${path}`);
 
-async function watch(
-  inspectors: readonly Inspector[],
+async function take(inspectors: Inspector[]): Promise<ScriptCoverage[]> {
+  const taken = await Promise.all(inspectors.map((one) => one.send('Profiler.takePreciseCoverage')));
+  return taken.flatMap((result) => (result as { result: ScriptCoverage[] }).result);
+}
+
+async function inspect(
+  inspectors: Inspector[],
   call: () => Promise<void>,
   calls: number,
 ): Promise<FilesOfACall> {
-  await startCoverage(inspectors);
+  for (const one of inspectors) {
+    await one.send('Profiler.enable');
+    await one.send('Profiler.startPreciseCoverage', { callCount: true, detailed: false });
+  }
   for (let made = 0; made < WARMUP_CALLS; made++) await call();
-  return watchCalls(inspectors, { calls, call, isSource });
+  const seen: Set<string>[] = [];
+  for (let made = 0; made < calls; made++) {
+    await sleep(PAUSE_MS);
+    await take(inspectors);
+    await call();
+    await sleep(AFTERWORK_MS);
+    seen.push(filesRun(await take(inspectors), isSource));
+  }
+  for (const one of inspectors) one.close();
+  return filesOfACall(seen);
 }
 
 async function measure(dir: string, calls: number): Promise<FilesOfACall> {
@@ -78,17 +100,20 @@ async function measure(dir: string, calls: number): Promise<FilesOfACall> {
     },
     () => {},
   );
-  const inspectors = await openInspectors(readFileSync(`${gateway}/log`, 'utf8'));
+  const urls = inspectorUrls(readFileSync(`${gateway}/log`, 'utf8'));
+  // A process that made way for another, with other flags, left its address in the log.
+  const connecting = await Promise.allSettled(urls.map((url) => Inspector.connect(url)));
+  const inspectors = connecting.filter((one) => one.status === 'fulfilled').map(({ value }) => value);
+  if (inspectors.length === 0) throw new Error('no process of the gateway has an inspector');
   const target = { port, headers: { authorization: `Bearer ${key}` } };
   const broken = Promise.withResolvers<never>();
   const connection = await Connection.open(port, (reason) => broken.reject(new Error(reason)));
   const request = requestOf({ target, body: SMALL_JSON.body });
   const call = () => new Promise<void>((onEnd) => connection.start({ request, onEnd }));
   try {
-    return await Promise.race([watch(inspectors, call, calls), broken.promise]);
+    return await Promise.race([inspect(inspectors, call, calls), broken.promise]);
   } finally {
     connection.close();
-    for (const one of inspectors) one.close();
   }
 }
 
