@@ -18,6 +18,7 @@ import { eventRoutes } from './events.ts';
 import { eventsCsvRoute } from './events-csv.ts';
 import { grantRoutes } from './grants.ts';
 import { keyRoutes } from './keys.ts';
+import { labelRoutes } from './labels.ts';
 import { limitPreviewRoute } from './limit-preview.ts';
 import { limitRoutes } from './limits.ts';
 import { objectRoutes } from './objects.ts';
@@ -71,6 +72,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     upstreamRoute,
     objectRoutes,
     warningsRoute,
+    labelRoutes,
     auditRoute,
   ]) {
     addRoutes(app, options);

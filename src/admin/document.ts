@@ -4,7 +4,17 @@
  */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
-import { Balance, ErrorBody, Event, NewSession, SelfServiceUsageQuery, Session, Usage } from './contract.ts';
+import {
+  Balance,
+  ErrorBody,
+  Event,
+  Label,
+  NewLabel,
+  NewSession,
+  SelfServiceUsageQuery,
+  Session,
+  Usage,
+} from './contract.ts';
 import { ROOT } from './route.ts';
 
 /** Call it last: the document is generated once, of the routes that the app has by then. */
@@ -78,5 +88,14 @@ function describeSelfService({ openAPIRegistry: registry }: OpenAPIHono): void {
     summary: 'Show one call of the calling key by its x-tollgate-request-id: its tokens, its cost, its times',
     request: { params: z.object({ id: z.uuid() }) },
     responses: { 200: { description: 'Done', content: json(Event) }, default: failed },
+  });
+  registry.registerPath({
+    ...common,
+    method: 'post',
+    path: '/v1/tollgate/labels',
+    summary:
+      "Say whether the answer of a call of the key's team was right; the key's label before is replaced",
+    request: { body: { required: true, content: json(NewLabel) } },
+    responses: { 201: { description: 'Done', content: json(Label) }, default: failed },
   });
 }

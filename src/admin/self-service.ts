@@ -1,10 +1,11 @@
 /**
  * Self-service, under `/v1/tollgate`: what is left for the calling key, what it has used, and what one of its calls cost.
- * Never forwarded, never metered. Shows the team's budgets, because they bound the key too, and the limits, usage and calls
+ * And it may label its team's calls: right or wrong. Never forwarded, never metered. Shows the team's budgets, because they bound the key too, and the limits, usage and calls
  * of no other key.
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import { clientKey, type KeyCache, usableKey } from '../auth/keys.ts';
 import { defined } from '../domain/defined.ts';
@@ -13,26 +14,29 @@ import { asId } from '../domain/ids.ts';
 import type { Principal } from '../domain/limit.ts';
 import { uuidV7 } from '../ledger/events.ts';
 import { findEvent } from '../store/events.ts';
+import { setLabel } from '../store/labels.ts';
 import { senderOf } from './access.ts';
 import { balanceOf } from './balance.ts';
-import { SelfServiceUsageQuery } from './contract.ts';
+import { NewLabel, SelfServiceUsageQuery } from './contract.ts';
 import { toEvents } from './events.ts';
+import { toLabel } from './labels.ts';
 import type { AdminOptions } from './options.ts';
 import { reportRangeOf } from './report-range.ts';
-import { errorResponse, parseQuery } from './route.ts';
+import { errorResponse, parseQuery, readBody } from './route.ts';
 import { sumUsage } from './usage.ts';
 
 export const SELF_SERVICE_ROOT = '/v1/tollgate';
+const BODY_BYTES_MAX = 10_000;
 
 export interface SelfServiceOptions extends Pick<AdminOptions, 'database' | 'settleNow' | 'nowMs'> {
   keys: KeyCache;
   onError: (error: unknown) => void;
 }
 
-/** The same for calls of other keys: that they exist is not for this one. */
+/** The same for calls of others: that they exist is not for this one. */
 const NO_SUCH_CALL = apiError(
   'not_found',
-  'No call of this key with this id has ended. The id is in x-tollgate-request-id; a call appears within a second of its end.',
+  'No call of yours with this id has ended. The id is in x-tollgate-request-id; a call appears within a second of its end.',
 );
 
 /** Returns what is served below `/v1/tollgate`. */
@@ -44,6 +48,11 @@ export function createSelfService(options: SelfServiceOptions): OpenAPIHono {
     context.header('cache-control', 'no-store');
     await next();
   });
+  const tooLarge = apiError('request_too_large', `a body of more than ${BODY_BYTES_MAX} bytes`);
+  app.use(
+    `${SELF_SERVICE_ROOT}/*`,
+    bodyLimit({ maxSize: BODY_BYTES_MAX, onError: (context) => errorResponse(context, tooLarge) }),
+  );
   const get = (path: string, read: (principal: Principal, context: Context) => Promise<object>) => {
     app.get(SELF_SERVICE_ROOT + path, async (context) => {
       const principal = await principalOf(context, options);
@@ -75,6 +84,18 @@ export function createSelfService(options: SelfServiceOptions): OpenAPIHono {
     if (event?.keyId !== keyId) return NO_SUCH_CALL;
     const [call] = await toEvents(database, [event]);
     return defined(call, 'the view of an event');
+  });
+  app.post(`${SELF_SERVICE_ROOT}/labels`, async (context) => {
+    const principal = await principalOf(context, options);
+    if (isApiError(principal)) return errorResponse(context, principal);
+    const body = await readBody(context, NewLabel);
+    if (isApiError(body)) return errorResponse(context, body);
+    const { call_id: callId, label, reason } = body.data;
+    await settleNow();
+    const event = await findEvent(database.db, asId(callId));
+    if (event?.teamId !== principal.teamId) return errorResponse(context, NO_SUCH_CALL);
+    const labeller = `key ${principal.keyId}`;
+    return context.json(toLabel(await setLabel(database, { event, labeller, label, reason })), 201);
   });
   app.all(`${SELF_SERVICE_ROOT}/*`, (context) => {
     const nothing = `there is nothing at ${context.req.method} ${context.req.path.slice(0, 200)}`;

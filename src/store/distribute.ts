@@ -19,6 +19,7 @@ export const SPREAD_TABLES = [
   'usage_quantities',
   'api_error_rollups',
   'adjustments',
+  'labels',
   'warnings',
   'quarantined_events',
   'objects',

@@ -10,11 +10,13 @@ import {
   pgTable,
   primaryKey,
   text,
+  unique,
   uuid,
 } from 'drizzle-orm/pg-core';
 import { COUNTER_SOURCES } from '../domain/counter.ts';
 import type { ErrorKind } from '../domain/errors.ts';
 import type { CounterId, EventId, GrantId, KeyId, LimitId, TeamId } from '../domain/ids.ts';
+import { LABELS } from '../domain/labels.ts';
 import { METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { OUTCOMES, PROVENANCES } from '../domain/outcome.ts';
 import { count, isOneOf, json, moment, money } from './schema-columns.ts';
@@ -363,5 +365,27 @@ export const adjustments = pgTable(
   (table) => [
     primaryKey({ columns: [table.teamId, table.id] }),
     index('adjustments_event').on(table.teamId, table.eventId),
+  ],
+);
+
+/** What people say of the output of calls. One label of each labeller for a call: the last one counts. */
+export const labels = pgTable(
+  'labels',
+  {
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
+    id: uuid('id').notNull(),
+    eventId: uuid('event_id').$type<EventId>().notNull(),
+    /** When its call was admitted. */
+    eventAt: moment('event_at').notNull(),
+    /** The actor, as the audit log names it. */
+    labeller: text('labeller').notNull(),
+    label: text('label', { enum: LABELS }).notNull(),
+    reason: text('reason'),
+    createdAt: moment('created_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.teamId, table.id] }),
+    unique('labels_once').on(table.teamId, table.eventId, table.labeller),
+    isOneOf(table.label, LABELS),
   ],
 );

@@ -81,12 +81,20 @@ test('openapi.json describes every route with the schemas that check it', async 
     'operations',
     'upstream',
     'objects',
+    'labels',
+    'labels/report',
     'estimates',
     'store',
     'store/accept',
   ];
   expected.push(...others.map((path) => `/admin/v1/${path}`));
-  expected.push('/console/session', '/v1/tollgate/balance', '/v1/tollgate/usage', '/v1/tollgate/calls/{id}');
+  expected.push(
+    '/console/session',
+    '/v1/tollgate/balance',
+    '/v1/tollgate/usage',
+    '/v1/tollgate/calls/{id}',
+    '/v1/tollgate/labels',
+  );
   expect(Object.keys(paths).sort()).toEqual(expected.sort());
   for (const resource of resources) {
     expect(Object.keys(paths[`/admin/v1/${resource}`]!).sort()).toEqual(['get', 'post']);

@@ -1,6 +1,7 @@
 /** Self-service of a key, and the reports of denials and errors. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 import { signIn } from './sessions.ts';
 import { type Stack, startStack } from './stack.ts';
 import { send } from './wire.ts';
@@ -13,13 +14,18 @@ afterAll(() => stack.stop());
 
 const hello = { model: 'gpt-4o-mini', max_tokens: 5, messages: [{ role: 'user', content: 'hello' }] };
 
-async function own(key: string | null, path: string, method = 'GET') {
+async function own(key: string | null, path: string, method = 'GET', sent: unknown = undefined) {
   const headers = key === null ? [] : ['authorization', `Bearer ${key}`];
   const {
     status,
     headers: answered,
     body,
-  } = await send(stack.app.url, { method, path: `/v1/tollgate${path}`, headers });
+  } = await send(stack.app.url, {
+    method,
+    path: `/v1/tollgate${path}`,
+    headers,
+    ...(sent === undefined ? {} : { body: JSON.stringify(sent) }),
+  });
   return { status, headers: answered, body: JSON.parse(body.toString()) };
 }
 
@@ -118,6 +124,68 @@ describe('self-service of a key', () => {
       expect((await own(key, path, method)).status).toBe(404);
     }
     expect(stack.simulator.invoice().line_count).toBe(before);
+  });
+});
+
+describe('labels', () => {
+  it('say what was right by model, and what an accepted answer costs', async () => {
+    const { teamId, key, keyId } = await stack.team({ grantUsd: '2' });
+    const other = await stack.admin<{ key: string }>('POST', '/keys', { team_id: teamId, name: 'other' });
+    const stranger = await stack.team({ grantUsd: '2' });
+    const calls: { id: string; cost: bigint }[] = [];
+    for (let made = 0; made < 4; made++) {
+      const response = await stack.post(key, '/chat/completions', hello);
+      await response.text();
+      const { headers } = response;
+      const cost = usd(headers.get('x-tollgate-cost-usd')!);
+      calls.push({ id: headers.get('x-tollgate-request-id')!, cost });
+    }
+    const label = (who: string, call: number, sent: Record<string, unknown>) =>
+      own(who, '/labels', 'POST', { call_id: calls[call]!.id, ...sent });
+    expect(await label(key, 0, { label: 'rejected', reason: 'invents a source' })).toMatchObject({
+      status: 201,
+      body: { team_id: teamId, label: 'rejected', reason: 'invents a source', labeller: `key ${keyId}` },
+    });
+    await label(key, 1, { label: 'rejected' });
+    expect((await label(key, 1, { label: 'accepted' })).body.reason).toBeNull();
+    await label(other.key, 1, { label: 'accepted' });
+    await label(key, 2, { label: 'accepted' });
+    await stack.admin('POST', '/labels', { call_id: calls[2]!.id, label: 'edited' });
+
+    const cost = calls.slice(0, 3).reduce((sum, call) => sum + call.cost, 0n);
+    const report = (query: string) => stack.admin('GET', `/labels/report?team_id=${teamId}${query}`);
+    expect(await report('')).toMatchObject({
+      data: [
+        {
+          model: 'gpt-4o-mini',
+          labelled_calls: 3,
+          accepted: 1,
+          edited: 1,
+          rejected: 1,
+          cost_usd: formatUsd(cost),
+          cost_per_accepted_usd: formatUsd(cost),
+          agreement: 0.5,
+        },
+      ],
+    });
+    expect(await report('&to=2026-01-01')).toMatchObject({ data: [] });
+    const list = await stack.admin<{ data: { label: string }[] }>('GET', `/labels?call_id=${calls[1]!.id}`);
+    expect(list.data.map((each) => each.label)).toEqual(['accepted', 'accepted']);
+
+    expect(await label(stranger.key, 0, { label: 'accepted' })).toMatchObject({
+      status: 404,
+      body: { error: { code: 'not_found' } },
+    });
+    for (const [sent, param] of [
+      [{ label: 'good' }, 'label'],
+      [{ label: 'accepted', who: 'x' }, 'who'],
+      [{ label: 'accepted', reason: '' }, 'reason'],
+    ] as const) {
+      const { status, body } = await label(key, 0, sent);
+      expect([status, body.error.param]).toEqual([400, param]);
+    }
+    expect((await own(key, '/labels', 'POST', { reason: 'x'.repeat(10_001) })).status).toBe(413);
+    expect((await own('tg-x', '/labels', 'POST', { label: 'accepted' })).status).toBe(401);
   });
 });
 

@@ -1,0 +1,63 @@
+/** What people say of the output of calls, and what it sums up to. */
+import { z } from 'zod';
+import { LABELS } from '../../domain/labels.ts';
+import { id, instant, moment, money, page, pageQuery, teamId, label as text, tokenCount } from './fields.ts';
+
+const callId = z
+  .uuid({ error: 'must be the id of a call' })
+  .meta({ description: 'Of the call: its x-tollgate-request-id' });
+const label = z.enum(LABELS).meta({ description: 'edited: right after a change' });
+
+export const NewLabel = z
+  .strictObject({
+    call_id: callId,
+    label,
+    reason: text(1_000).nullable().default(null),
+  })
+  .meta({ id: 'NewLabel' });
+export const Label = z
+  .strictObject({
+    id,
+    team_id: id,
+    call_id: id,
+    label,
+    reason: z.string().nullable(),
+    labeller: z.string().meta({ description: 'Who gave it: a key, or an actor of the audit log' }),
+    created_at: instant,
+  })
+  .meta({ id: 'Label' });
+export const Labels = page(Label);
+export const LabelsQuery = pageQuery.extend({
+  team_id: teamId.optional(),
+  call_id: callId.optional(),
+  label: label.optional(),
+});
+
+export const LabelReportQuery = z.strictObject({
+  team_id: teamId.optional(),
+  from: moment.optional().meta({ description: 'Calls admitted from then on' }),
+  to: moment.optional().meta({ description: 'Exclusive' }),
+});
+export const LabelReport = z
+  .strictObject({
+    from: instant.nullable(),
+    to: instant.nullable(),
+    data: z.array(
+      z.strictObject({
+        model: z.string(),
+        labelled_calls: tokenCount,
+        accepted: tokenCount.meta({ description: 'By the last label of each call' }),
+        edited: tokenCount,
+        rejected: tokenCount,
+        cost_usd: money.meta({ description: 'Of all labelled calls, corrections included' }),
+        cost_per_accepted_usd: money.nullable().meta({
+          description: 'cost_usd over accepted, rounded down to 12 decimals; null: none was accepted',
+        }),
+        agreement: z.number().nullable().meta({
+          description:
+            'Of the calls that several people labelled, the part on which all agree; null: none was',
+        }),
+      }),
+    ),
+  })
+  .meta({ id: 'LabelReport' });

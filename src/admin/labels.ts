@@ -1,0 +1,96 @@
+/** Routes: labels, by which people say whether an answer was right, and what an accepted answer costs. */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { z } from 'zod';
+import { asId } from '../domain/ids.ts';
+import { usd } from '../domain/money.ts';
+import { formatUsd } from '../domain/quantities.ts';
+import { findEvent } from '../store/events.ts';
+import { type LabelRow, type LabelSums, listLabels, setLabel, sumLabels } from '../store/labels.ts';
+import { Label, LabelReport, LabelReportQuery, Labels, LabelsQuery, NewLabel } from './contract.ts';
+import type { AdminOptions } from './options.ts';
+import { dateOf, instantOf, moneyOf, pageOf } from './page.ts';
+import { route } from './route.ts';
+
+export function labelRoutes(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+  const summary = 'Say whether the answer of a call was right; your label before is replaced';
+  route(
+    app,
+    { method: 'post', path: '/labels', summary, body: NewLabel, response: Label, status: 201 },
+    async ({ body, actor }) => {
+      await settleNow();
+      const event = await findEvent(database.db, asId(body.call_id));
+      if (event === null) return null;
+      return toLabel(
+        await setLabel(database, { event, labeller: actor, label: body.label, reason: body.reason }),
+      );
+    },
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/labels',
+      summary: 'List labels, those given first first',
+      query: LabelsQuery,
+      response: Labels,
+      team: 'query',
+    },
+    async ({ query }) =>
+      pageOf(query, {
+        list: (page) =>
+          listLabels(database, {
+            ...page,
+            teamId: query.team_id,
+            eventId: query.call_id === undefined ? undefined : asId(query.call_id),
+            label: query.label,
+          }),
+        idOf: (row) => row.id,
+        view: toLabel,
+      }),
+  );
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/labels/report',
+      summary:
+        'Sum labels by model: what was accepted, edited and rejected, and what an accepted answer costs',
+      query: LabelReportQuery,
+      response: LabelReport,
+      team: 'query',
+    },
+    async ({ query }) => {
+      await settleNow();
+      const range = { from: dateOf(query.from ?? null), to: dateOf(query.to ?? null) };
+      const rows = await sumLabels(database, { ...range, teamId: query.team_id });
+      return { from: instantOf(range.from), to: instantOf(range.to), data: rows.map(toSums) };
+    },
+  );
+}
+
+/** Returns a label as the API shows it. */
+export function toLabel(row: LabelRow): z.input<typeof Label> {
+  return {
+    id: row.id,
+    team_id: row.teamId,
+    call_id: row.eventId,
+    label: row.label,
+    reason: row.reason,
+    labeller: row.labeller,
+    created_at: instantOf(row.createdAt),
+  };
+}
+
+function toSums(row: LabelSums): z.input<typeof LabelReport>['data'][number] {
+  const { model, labelled, accepted, edited, rejected, shared, agreed } = row;
+  return {
+    model,
+    labelled_calls: labelled,
+    accepted,
+    edited,
+    rejected,
+    cost_usd: moneyOf(row.costUsd),
+    cost_per_accepted_usd: accepted === 0 ? null : formatUsd(usd(row.costUsd) / BigInt(accepted)),
+    agreement: shared === 0 ? null : agreed / shared,
+  };
+}
