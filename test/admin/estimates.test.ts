@@ -33,6 +33,26 @@ test("usage is estimated at an admin's prices", async () => {
   });
 });
 
+test('a training file is counted in a thread', async () => {
+  const example = {
+    messages: [
+      { role: 'user', content: 'hello world' },
+      { role: 'assistant', content: 'yes' },
+    ],
+  };
+  const file = `${JSON.stringify(example)}\n`.repeat(10);
+  const { status, body } = await ask({ kind: 'fine_tune', model: 'gpt-4o-mini', epochs: 2, file });
+  expect(status).toBe(200);
+  expect(Estimate.parse(body)).toMatchObject({
+    examples: 10,
+    tokens: 140,
+    trained_tokens: 280,
+    problem_count: 0,
+  });
+  const known = await ask({ kind: 'fine_tune', model: 'gpt-4o-mini', tokens: 140, examples: 10 });
+  expect(known.body).toMatchObject({ epochs: 10, trained_tokens: 1400 });
+});
+
 test("the command line reckons at the same prices, with the database's URL", async () => {
   const { connection } = admin.database;
   if (typeof connection === 'string') throw new Error('the database of the tests has a socket');
@@ -49,6 +69,7 @@ test("the command line reckons at the same prices, with the database's URL", asy
         printed += text;
       },
       stderr: () => {},
+      isTerminal: false,
     },
   );
   expect(code).toBe(0);
@@ -62,6 +83,10 @@ test.each([
   [{ kind: 'pretrain', flops: '3' }, 'gpu'],
   [{ ...USAGE, prompt_tokens: -1 }, 'prompt_tokens'],
   [{ ...USAGE, more: 1 }, 'more'],
+  [{ kind: 'fine_tune', model: 'gpt-4o-mini' }, 'file'],
+  [{ kind: 'fine_tune', model: 'gpt-4o-mini', tokens: 1, file: 'x' }, 'tokens'],
+  [{ kind: 'fine_tune', model: 'gpt-4o-mini', tokens: 1, epochs: 51 }, 'epochs'],
+  [{ kind: 'fine_tune', model: 'gpt-4o-mini', file: 'x' }, 'file'],
   [{ ...USAGE, models: ['gpt-99'] }, 'model'],
 ])('%j is refused, naming the field', async (question, param) => {
   const { status, body } = await ask(question);

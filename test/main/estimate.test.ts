@@ -10,6 +10,7 @@ async function run(line: string, env: Record<string, string> = {}) {
     stdout: (text) => {
       output.stdout += text;
     },
+    isTerminal: false,
     stderr: (text) => {
       output.stderr += text;
     },
@@ -49,6 +50,7 @@ describe('tollgate estimate', () => {
     ['', 'Usage: tollgate estimate <kind>'],
     ['--help', 'Usage: tollgate estimate <kind>'],
     ['pretrain --help', 'Usage: tollgate estimate pretrain [options]'],
+    ['fine-tune --help', 'Usage: tollgate estimate fine-tune FILE [options]'],
     ['usage -h', '--calls-per-day N'],
   ])('%j explains', async (line, text) => {
     const { stdout, code } = await run(line);
@@ -68,6 +70,15 @@ describe('tollgate estimate', () => {
     [`${USAGE} --credit-usd much`, 1, '--credit-usd: must be a decimal amount'],
     [`${USAGE}-40`, 1, '--date: must be a date such as "2022-07-15"'],
     [`${USAGE} --models gpt-6-luna`, 1, "No price of the model 'gpt-6-luna' is known on 2022-07-15."],
+    ['fine-tune --model gpt-4o-mini', 2, 'takes one FILE, found none'],
+    ['fine-tune a.jsonl', 1, '--model: must be given'],
+    ['fine-tune a.jsonl --model gpt-4o-mini --epochs often', 1, '--epochs: must be "auto" or a whole number'],
+    [
+      'fine-tune /nowhere/a.jsonl --model gpt-4o-mini',
+      1,
+      'cannot read /nowhere/a.jsonl: there is no such file',
+    ],
+    ['fine-tune / --model gpt-4o-mini', 1, 'cannot read /: '],
     ['pretrain --flops 3', 1, '--gpu: must be given'],
   ])('%s ends with %d and says what is wrong', async (line, code, text) => {
     const found = await run(line);

@@ -44,9 +44,35 @@ const usage = z.strictObject({
   credit_usd: rate.default('18.00').meta({ description: 'A prepaid amount: how far does it go?' }),
 });
 
+const EPOCHS_MAX = 50;
+
+const fineTune = z
+  .strictObject({
+    kind: z.literal('fine_tune'),
+    model: modelName,
+    epochs: z
+      .union([z.literal('auto'), z.int().min(1).max(EPOCHS_MAX)], {
+        error: `must be "auto" or a whole number from 1 to ${EPOCHS_MAX}`,
+      })
+      .default('auto'),
+    hours: number('The most hours, for a model whose training is billed by them', '2.5'),
+    date,
+    file: z.string().min(1).optional().meta({ description: 'The training file (JSONL), or `tokens`' }),
+    tokens: count.optional().meta({ description: 'Of all examples, instead of the file' }),
+    examples: count.min(1).optional().meta({ description: 'How many; missing: the worst case of `auto`' }),
+  })
+  .superRefine(({ file, tokens, examples }, context) => {
+    const add = (path: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [path], message });
+    if (file === undefined && tokens === undefined) add('file', 'must be given, or tokens');
+    if (file !== undefined && tokens !== undefined) add('tokens', 'must be missing where a file is given');
+    if (file !== undefined && examples !== undefined)
+      add('examples', 'must be missing where a file is given');
+  });
+
 export const NewEstimate = z
-  .discriminatedUnion('kind', [pretrain, usage], {
-    error: 'must have a kind: "pretrain" or "usage"',
+  .discriminatedUnion('kind', [pretrain, usage, fineTune], {
+    error: 'must have a kind: "pretrain", "usage" or "fine_tune"',
   })
   .meta({ id: 'NewEstimate' });
 
@@ -97,6 +123,47 @@ const UsageEstimate = z.strictObject({
     .meta({ description: 'From the cheapest to the dearest' }),
 });
 
+const LineProblem = z.strictObject({
+  line: z.int().meta({ description: '0: of the whole file' }),
+  problem: z.string(),
+});
+
+const FineTuneEstimate = z.strictObject({
+  kind: z.literal('fine_tune'),
+  model: modelName,
+  date: z.iso.date(),
+  encoding: z.string().nullable().meta({
+    description: 'Null: none is published, so bytes are counted, which are never fewer than tokens',
+  }),
+  file_bytes: z.int().nullable(),
+  examples: z.int().nullable(),
+  tokens: tokenCount.meta({ description: 'Of all examples, once' }),
+  longest_example: z.strictObject({ line: z.int(), tokens: tokenCount }).nullable(),
+  cut_examples: z.int().meta({ description: 'That are longer than what is trained of one' }),
+  unreadable_lines: z.int(),
+  histogram: z
+    .array(z.strictObject({ from_tokens: z.int(), to_tokens: z.int(), examples: z.int() }))
+    .meta({ description: 'How long the examples are' }),
+  epochs: z.int(),
+  epochs_by: z.enum(['given', 'auto', 'auto_at_most', 'hours']),
+  trained_tokens: z.int().nullable(),
+  hours: z.string().nullable(),
+  price: z.strictObject({ usd: money, per: z.string(), source: z.string() }),
+  cost_per_epoch_usd: money.nullable(),
+  cost_usd: money,
+  inference: z
+    .strictObject({
+      input_usd: money,
+      cached_input_usd: money.nullable(),
+      output_usd: money,
+      source: z.string(),
+    })
+    .nullable()
+    .meta({ description: 'What a million tokens of the trained model cost' }),
+  problem_count: z.int(),
+  problems: z.array(LineProblem).meta({ description: 'The first hundred' }),
+});
+
 export const Estimate = z
-  .discriminatedUnion('kind', [PretrainEstimate, UsageEstimate])
+  .discriminatedUnion('kind', [PretrainEstimate, UsageEstimate, FineTuneEstimate])
   .meta({ id: 'Estimate' });

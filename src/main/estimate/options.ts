@@ -7,17 +7,26 @@ import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 export const FORMATS = ['text', 'json', 'csv'] as const;
 export type Format = (typeof FORMATS)[number];
 
+const WHOLE = /^\d{1,15}$/;
+
+const VALUES = {
+  integer: Number,
+  /** `auto`, or a number that the schema checks. */
+  epochs: (text: string) => (WHOLE.test(text) ? Number(text) : text),
+  list: (text: string) => text.split(','),
+};
+
 interface Option {
   /** What stands for its value in the help. */
   value: string;
   text: string;
   /** How its value stands in the body; missing: as text. */
-  as?: 'integer' | 'list';
+  as?: keyof typeof VALUES;
 }
 
 interface Kind {
   /** The body's kind. */
-  kind: 'pretrain' | 'usage';
+  kind: 'pretrain' | 'usage' | 'fine_tune';
   summary: string;
   details: string;
   /** The operand, where there is one. */
@@ -30,6 +39,19 @@ const MODEL_DATE: Record<string, Option> = {
 };
 
 const KINDS: Record<string, Kind> = {
+  'fine-tune': {
+    kind: 'fine_tune',
+    summary: 'training a model on a file of examples (JSONL)',
+    details: `Counts the file by the published tokeniser of the model, by bytes where there is none, and says what is wrong with which
+line. The file is read as it is and sent nowhere. --epochs auto follows OpenAI's published rule.`,
+    file: true,
+    options: {
+      model: { value: 'NAME', text: 'what is trained, such as gpt-4o-mini' },
+      epochs: { value: 'N', text: 'how often each example is trained, or auto (auto)', as: 'epochs' },
+      hours: { value: 'N', text: 'the most hours, for a model whose training is billed by them' },
+      ...MODEL_DATE,
+    },
+  },
   pretrain: {
     kind: 'pretrain',
     summary: 'training a model from nothing: GPU-hours, years, cost',
@@ -104,8 +126,8 @@ function readKind(name: string, kind: Kind, args: string[]): EstimateLine {
   for (const [flag, { as }] of Object.entries(kind.options)) {
     const text = values[flag];
     if (typeof text !== 'string') continue;
-    if (as === 'integer' && !/^\d{1,15}$/.test(text)) return wrong(name, `--${flag} must be a whole number`);
-    body[fieldOf(flag)] = as === 'integer' ? Number(text) : as === 'list' ? text.split(',') : text;
+    if (as === 'integer' && !WHOLE.test(text)) return wrong(name, `--${flag} must be a whole number`);
+    body[fieldOf(flag)] = as === undefined ? text : VALUES[as](text);
   }
   return { kind: 'run', body, file: positionals[0] ?? null, format };
 }

@@ -1,31 +1,55 @@
 /** Estimates as text for people and as CSV. Pure. Owns: the columns and how amounts are rounded to be read. */
 import { csvLine } from '../../domain/csv.ts';
-import { type PicoUsd, usd } from '../../domain/money.ts';
-import { grouped, quotientText, scientific, trimmed } from '../../planner/numbers.ts';
+import { usd } from '../../domain/money.ts';
+import type { Estimate } from '../../planner/estimate.ts';
+import type { FineTuneEstimate } from '../../planner/fine-tune.ts';
+import { grouped, quotientText, scientific } from '../../planner/numbers.ts';
 import type { PretrainEstimate } from '../../planner/pretrain.ts';
 import type { UsageEstimate } from '../../planner/usage.ts';
-
-export type AnyEstimate = PretrainEstimate | UsageEstimate;
-
-const PICO_PER_CENT: PicoUsd = 10_000_000_000n;
+import { fineTuneText } from './fine-tune-text.ts';
+import { dollars, fine, short, table } from './layout.ts';
 
 /** Returns an estimate as text that ends with a newline. */
-export function renderText(estimate: AnyEstimate): string {
+export function renderText(estimate: Estimate): string {
   switch (estimate.kind) {
     case 'pretrain':
       return pretrainText(estimate);
     case 'usage':
       return usageText(estimate);
+    case 'fine_tune':
+      return fineTuneText(estimate);
   }
 }
 
 /** Returns an estimate as CSV (RFC 4180) with a header; amounts are exact. */
-export function renderCsv(estimate: AnyEstimate): string {
-  const rows =
-    estimate.kind === 'usage' ? estimate.models.map((row) => ({ ...row })) : [pretrainRow(estimate)];
+export function renderCsv(estimate: Estimate): string {
+  const rows = csvRows(estimate);
   const names = Object.keys(rows[0] ?? {});
   const lines = [names, ...rows.map((row) => Object.values(row))];
   return lines.map(csvLine).join('');
+}
+
+function csvRows(estimate: Estimate): Record<string, unknown>[] {
+  switch (estimate.kind) {
+    case 'pretrain':
+      return [pretrainRow(estimate)];
+    case 'usage':
+      return estimate.models.map((row) => ({ ...row }));
+    case 'fine_tune':
+      return [fineTuneRow(estimate)];
+  }
+}
+
+function fineTuneRow(estimate: FineTuneEstimate): Record<string, unknown> {
+  const { histogram: _, problems: __, longest_example, price, inference, ...row } = estimate;
+  return {
+    ...row,
+    longest_example_tokens: longest_example?.tokens,
+    price_usd: price.usd,
+    price_per: price.per,
+    inference_input_usd: inference?.input_usd,
+    inference_output_usd: inference?.output_usd,
+  };
 }
 
 function pretrainRow({ published, sources: _, ...row }: PretrainEstimate): Record<string, unknown> {
@@ -84,44 +108,4 @@ function usageText(estimate: UsageEstimate): string {
     '',
     ...table([head, ...rows], 'lrrrrl'),
   ].join('\n')}\n`;
-}
-
-/** Lines of columns as wide as their widest cell, aligned left (`l`) or right (`r`). */
-function table(rows: readonly (readonly string[])[], align: string): string[] {
-  const widths = [...align].map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) =>
-        align[column] === 'r' ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
-      )
-      .join('  ')
-      .trimEnd(),
-  );
-}
-
-/** To the cent, as an invoice has it; rounded up, so that no cost is shown too low. */
-function dollars(amount: PicoUsd): string {
-  const cents = (amount + PICO_PER_CENT - 1n) / PICO_PER_CENT;
-  return `$${grouped(quotientText(cents, 100n, 2))}`;
-}
-
-/** Of a single call: all digits down to a millionth of a dollar, at least two; smaller ones round up. */
-function fine(amount: PicoUsd): string {
-  const millionths = (amount + 999_999n) / 1_000_000n;
-  const text = trimmed(quotientText(millionths, 1_000_000n, 6));
-  const [whole = '', fraction = ''] = text.split('.');
-  return `$${grouped(whole)}.${fraction.padEnd(2, '0')}`;
-}
-
-/** Three digits and the unit: `$4.67M`, rounded half up. */
-function short(amount: PicoUsd): string {
-  const units: [PicoUsd, string][] = [
-    [10n ** 24n, 'T'],
-    [10n ** 21n, 'B'],
-    [10n ** 18n, 'M'],
-  ];
-  for (const [unit, letter] of units) {
-    if (amount >= unit) return `$${grouped(quotientText(amount, unit, 2))}${letter}`;
-  }
-  return dollars(amount);
 }

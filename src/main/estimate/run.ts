@@ -6,10 +6,12 @@ import { NewEstimate } from '../../admin/contract/estimates.ts';
 import { type ApiError, apiError, isApiError } from '../../domain/errors.ts';
 import { RateCards } from '../../domain/price.ts';
 import { type PriceBook, priceBook } from '../../planner/book.ts';
+import { countTrainingFile } from '../../planner/count-file.ts';
 import { estimate } from '../../planner/estimate.ts';
 import { readSeed } from '../../store/seed/read-seed.ts';
 import { orCannotStart } from '../open.ts';
 import { type EstimateLine, inFlags, readEstimateLine } from './options.ts';
+import { readPieces } from './pieces.ts';
 import { renderCsv, renderText } from './render.ts';
 
 /** The world around the command. */
@@ -18,6 +20,8 @@ export interface EstimateWorld {
   nowMs: number;
   stdout(text: string): void;
   stderr(text: string): void;
+  /** Whether people look at stderr as it is written; else no progress is shown. */
+  isTerminal: boolean;
 }
 
 /**
@@ -44,12 +48,16 @@ export async function runEstimate(argv: readonly string[], world: EstimateWorld)
 }
 
 async function answerTo(
-  { body, format }: Extract<EstimateLine, { kind: 'run' }>,
+  { body, file, format }: Extract<EstimateLine, { kind: 'run' }>,
   world: EstimateWorld,
 ): Promise<string | ApiError> {
-  const question = NewEstimate.safeParse(body);
+  const question = NewEstimate.safeParse(file === null ? body : { ...body, file });
   if (!question.success) return issueOf(question.error);
-  const found = await estimate(question.data, () => readBook(world.env.DATABASE_URL), world.nowMs);
+  const found = await estimate(question.data, {
+    readBook: () => readBook(world.env.DATABASE_URL),
+    countTraining: (job) => readPieces(file ?? '', world, (pieces) => countTrainingFile(job, pieces)),
+    nowMs: world.nowMs,
+  });
   if (isApiError(found)) return found;
   if (format === 'json') return `${JSON.stringify(found, null, 2)}\n`;
   return format === 'csv' ? renderCsv(found) : renderText(found);

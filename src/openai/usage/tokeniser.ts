@@ -13,6 +13,18 @@ const LOADERS = {
 /** What looks like a special token is text like any other here. */
 const AS_TEXT = { disallowedSpecial: new Set<string>() };
 
+/** A tokeniser that remembers words it has merged, until `forget`. */
+export interface FileTokeniser {
+  countTokens: CountTokens;
+  forget(): void;
+}
+
+/** Loads a tokeniser for the text of files. */
+export async function loadFileTokeniser(encoding: Encoding): Promise<FileTokeniser> {
+  const { countTokens, clearMergeCache } = await LOADERS[encoding]();
+  return { countTokens: (text) => countTokens(text, AS_TEXT), forget: clearMergeCache };
+}
+
 /** Loads a tokeniser. */
 export async function loadTokeniser(encoding: Encoding): Promise<CountTokens> {
   const { countTokens } = await LOADERS[encoding]();
