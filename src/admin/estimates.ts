@@ -1,5 +1,6 @@
 /** Route: what something would cost, before it is started. */
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
@@ -15,7 +16,7 @@ import type { AdminOptions } from './options.ts';
 import { route } from './route.ts';
 
 export function estimateRoute(app: OpenAPIHono, { database, nowMs }: AdminOptions): void {
-  const summary = 'Estimate what training or an application would cost; starts and keeps nothing';
+  const summary = 'Estimate what training, a batch or an application would cost; starts and keeps nothing';
   let training: SeedTraining[] | null = null;
   const readBook = async () => {
     const { cards, rows } = await readSourcedPrices(database.readSql);
@@ -25,7 +26,13 @@ export function estimateRoute(app: OpenAPIHono, { database, nowMs }: AdminOption
   route(
     app,
     { method: 'post', path: '/estimates', summary, body: NewEstimate, response: Estimate },
-    async ({ body }) => estimate(body, { readBook, countTraining: counterOf(body), nowMs: nowMs() }),
+    async ({ body }) =>
+      estimate(body, {
+        readBook,
+        countTraining: counterOf(body),
+        readBatch: readerOf(body),
+        nowMs: nowMs(),
+      }),
   );
 }
 
@@ -51,6 +58,20 @@ function counterOf(body: z.output<typeof NewEstimate>): Sources['countTraining']
     } finally {
       counting--;
     }
+  };
+}
+
+/** What is read of a batch in one turn of the event loop. */
+const SLICE_BYTES = 16 * 1024;
+
+function readerOf(body: z.output<typeof NewEstimate>): Sources['readBatch'] {
+  return async (push) => {
+    const file = Buffer.from(body.kind === 'batch' ? body.file : '');
+    for (let at = 0; at < file.length; at += SLICE_BYTES) {
+      push(file.subarray(at, at + SLICE_BYTES));
+      await nextTurn();
+    }
+    return null;
   };
 }
 

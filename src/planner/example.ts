@@ -111,7 +111,7 @@ class ExampleCounter {
     if (typeof role !== 'string' || !ROLE_TEXT.has(role))
       this.problems.push(`${param}.role: must be one of ${ROLES.join(', ')}`);
     const isMissing = content === undefined || content === null || content === '';
-    if (isMissing && !calls && !call && !message.refusal)
+    if (isMissing && !calls && !call && writtenIn(message) === null)
       this.problems.push(`${param}.content: must not be empty`);
     else if (!isMissing && typeof content !== 'string' && !Array.isArray(content))
       this.problems.push(`${param}.content: must be text or an array of parts`);
@@ -122,8 +122,7 @@ class ExampleCounter {
     for (const [index, part] of parts.entries()) {
       const at = `${param}[${index}]`;
       if (!isObject(part)) this.problems.push(`${at}: must be an object`);
-      else if (typeof part.text === 'string') this.tokens += this.#rule.count(part.text);
-      else if (typeof part.refusal === 'string') this.tokens += this.#rule.count(part.refusal);
+      else if (writtenIn(part) !== null) this.tokens += this.#rule.count(writtenIn(part) ?? '');
       else if (isObject(part.image_url)) this.#addImage(part.image_url, at);
       else {
         this.tokens += this.#rule.count(JSON.stringify(part));
@@ -203,4 +202,15 @@ function withoutStop(text: Json | undefined): string {
 
 function isAssistant(message: Json): boolean {
   return isObject(message) && message.role === 'assistant';
+}
+
+/** Where a part, or a message without content, has its text. */
+const WRITTEN = ['text', 'refusal'];
+
+function writtenIn(json: JsonObject): string | null {
+  for (const name of WRITTEN) {
+    const text = json[name];
+    if (typeof text === 'string') return text;
+  }
+  return null;
 }

@@ -196,6 +196,7 @@ async function estimated(model: string, epochs: 'auto' | number, file: Buffer): 
     {
       readBook: () => Promise.resolve(book),
       countTraining: (job) => countTrainingFile(job, [file.subarray(0, cut), file.subarray(cut)]),
+      readBatch: () => Promise.resolve(null),
       nowMs: NOW_MS,
     },
   );

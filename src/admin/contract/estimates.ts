@@ -70,9 +70,18 @@ const fineTune = z
       add('examples', 'must be missing where a file is given');
   });
 
+const batch = z.strictObject({
+  kind: z.literal('batch'),
+  file: z.string().min(1).meta({ description: 'The input file of the batch (JSONL)' }),
+  date,
+  answer_tokens: count.min(1).optional().meta({
+    description: 'Of a call that sets no output limit; missing: the most that its model writes',
+  }),
+});
+
 export const NewEstimate = z
-  .discriminatedUnion('kind', [pretrain, usage, fineTune], {
-    error: 'must have a kind: "pretrain", "usage" or "fine_tune"',
+  .discriminatedUnion('kind', [pretrain, usage, fineTune, batch], {
+    error: 'must have a kind: "pretrain", "usage", "fine_tune" or "batch"',
   })
   .meta({ id: 'NewEstimate' });
 
@@ -164,6 +173,33 @@ const FineTuneEstimate = z.strictObject({
   problems: z.array(LineProblem).meta({ description: 'The first hundred' }),
 });
 
+const BatchEstimate = z.strictObject({
+  kind: z.literal('batch'),
+  date: z.iso.date(),
+  file_bytes: z.int(),
+  lines: z.int(),
+  open_ended_lines: z.int().meta({ description: 'Calls that set no output limit' }),
+  answer_tokens: z.int().nullable().meta({
+    description: 'What is assumed of them; null: the most that their model writes',
+  }),
+  models: z.array(
+    z.strictObject({
+      model: z.string(),
+      operation: z.string(),
+      lines: z.int(),
+      input_tokens: tokenCount.meta({ description: 'At most' }),
+      output_tokens: tokenCount.meta({ description: 'At most' }),
+      batch_usd: money,
+      single_usd: money.meta({ description: 'The same calls, sent one by one' }),
+    }),
+  ),
+  batch_usd: money,
+  single_usd: money,
+  unpriced_lines: z.int().meta({ description: 'Lines that are in no sum' }),
+  problem_count: z.int(),
+  problems: z.array(LineProblem).meta({ description: 'The first hundred' }),
+});
+
 export const Estimate = z
-  .discriminatedUnion('kind', [PretrainEstimate, UsageEstimate, FineTuneEstimate])
+  .discriminatedUnion('kind', [PretrainEstimate, UsageEstimate, FineTuneEstimate, BatchEstimate])
   .meta({ id: 'Estimate' });

@@ -2,7 +2,7 @@
 import { usd } from '../../domain/money.ts';
 import type { FineTuneEstimate } from '../../planner/fine-tune.ts';
 import { grouped } from '../../planner/numbers.ts';
-import { dollars, table } from './layout.ts';
+import { amount, dollars, table } from './layout.ts';
 
 const PROBLEMS_PRINTED = 20;
 const HISTOGRAM_WIDTH = 40;
@@ -16,8 +16,8 @@ export function fineTuneText(estimate: FineTuneEstimate): string {
     ['Longest', longestText(estimate)],
     ['Epochs', epochsText(estimate)],
     ['Price', `${dollars(usd(price.usd))} per ${perText(price.per)}`],
-    ['An epoch', perEpoch === null ? '' : dollars(usd(perEpoch))],
-    ['Cost', dollars(usd(estimate.cost_usd))],
+    ['An epoch', perEpoch === null ? '' : amount(usd(perEpoch))],
+    ['Cost', amount(usd(estimate.cost_usd))],
     ['Afterwards', inference === null ? 'no price of the trained model is known' : inferenceText(inference)],
   ];
   const known = rows.filter(([, value]) => value !== '');

@@ -23,6 +23,11 @@ export function dollars(amount: PicoUsd): string {
   return `$${grouped(quotientText(cents, 100n, 2))}`;
 }
 
+/** Cents where they say enough, more digits below a dollar. */
+export function amount(value: PicoUsd): string {
+  return value >= 100n * PICO_PER_CENT ? dollars(value) : fine(value);
+}
+
 /** Of a single call: all digits down to a millionth of a dollar, at least two; smaller ones round up. */
 export function fine(amount: PicoUsd): string {
   const millionths = (amount + 999_999n) / 1_000_000n;

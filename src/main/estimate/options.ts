@@ -26,7 +26,7 @@ interface Option {
 
 interface Kind {
   /** The body's kind. */
-  kind: 'pretrain' | 'usage' | 'fine_tune';
+  kind: 'pretrain' | 'usage' | 'fine_tune' | 'batch';
   summary: string;
   details: string;
   /** The operand, where there is one. */
@@ -49,6 +49,17 @@ line. The file is read as it is and sent nowhere. --epochs auto follows OpenAI's
       model: { value: 'NAME', text: 'what is trained, such as gpt-4o-mini' },
       epochs: { value: 'N', text: 'how often each example is trained, or auto (auto)', as: 'epochs' },
       hours: { value: 'N', text: 'the most hours, for a model whose training is billed by them' },
+      ...MODEL_DATE,
+    },
+  },
+  batch: {
+    kind: 'batch',
+    summary: 'a batch of calls (JSONL), beside the same calls sent singly',
+    details: `Each call is bounded as the gateway bounds it, so that the bill is never above; lines may differ in model and endpoint. A
+call without an output limit is taken at the most that its model writes, or at --answer-tokens.`,
+    file: true,
+    options: {
+      'answer-tokens': { value: 'N', text: 'output tokens of a call that sets no limit', as: 'integer' },
       ...MODEL_DATE,
     },
   },

@@ -1,13 +1,14 @@
 /** Estimates as text for people and as CSV. Pure. Owns: the columns and how amounts are rounded to be read. */
 import { csvLine } from '../../domain/csv.ts';
 import { usd } from '../../domain/money.ts';
+import type { BatchEstimate } from '../../planner/batch.ts';
 import type { Estimate } from '../../planner/estimate.ts';
 import type { FineTuneEstimate } from '../../planner/fine-tune.ts';
 import { grouped, quotientText, scientific } from '../../planner/numbers.ts';
 import type { PretrainEstimate } from '../../planner/pretrain.ts';
 import type { UsageEstimate } from '../../planner/usage.ts';
-import { fineTuneText } from './fine-tune-text.ts';
-import { dollars, fine, short, table } from './layout.ts';
+import { fineTuneText, problemLines } from './fine-tune-text.ts';
+import { amount, dollars, fine, short, table } from './layout.ts';
 
 /** Returns an estimate as text that ends with a newline. */
 export function renderText(estimate: Estimate): string {
@@ -18,6 +19,8 @@ export function renderText(estimate: Estimate): string {
       return usageText(estimate);
     case 'fine_tune':
       return fineTuneText(estimate);
+    case 'batch':
+      return batchText(estimate);
   }
 }
 
@@ -37,6 +40,8 @@ function csvRows(estimate: Estimate): Record<string, unknown>[] {
       return estimate.models.map((row) => ({ ...row }));
     case 'fine_tune':
       return [fineTuneRow(estimate)];
+    case 'batch':
+      return estimate.models.map((row) => ({ ...row }));
   }
 }
 
@@ -86,6 +91,30 @@ function sourceRow({ what, value, source }: PretrainEstimate['sources'][number])
 /** Digits of a decimal text as hundredths. */
 function scaled(text: string): bigint {
   return BigInt(text.replace('.', ''));
+}
+
+function batchText(estimate: BatchEstimate): string {
+  const { lines, open_ended_lines: open, answer_tokens, batch_usd, single_usd, date } = estimate;
+  const rows = estimate.models.map((row) => [
+    row.model,
+    row.operation,
+    ...[row.lines, row.input_tokens, row.output_tokens].map(grouped),
+    amount(usd(row.batch_usd)),
+    amount(usd(row.single_usd)),
+  ]);
+  const head = ['MODEL', 'OPERATION', 'CALLS', 'INPUT TOKENS', 'OUTPUT TOKENS', 'IN A BATCH', 'SENT SINGLY'];
+  const total = ['', '', '', '', '', amount(usd(batch_usd)), amount(usd(single_usd))];
+  const assumed =
+    answer_tokens === null ? 'the most that their model writes' : `${grouped(answer_tokens)} tokens`;
+  const unpriced = grouped(estimate.unpriced_lines);
+  return `${[
+    `A batch of ${grouped(lines)} calls, at most, at the prices of ${date}`,
+    '',
+    ...table([head, ...rows, ...(rows.length > 1 ? [total] : [])], 'llrrrrr'),
+    ...(open === 0 ? [] : ['', `${grouped(open)} calls set no output limit: counted at ${assumed}.`]),
+    ...(estimate.unpriced_lines === 0 ? [] : ['', `${unpriced} lines are in no sum: see the problems.`]),
+    ...problemLines(estimate.problem_count, estimate.problems),
+  ].join('\n')}\n`;
 }
 
 function usageText(estimate: UsageEstimate): string {

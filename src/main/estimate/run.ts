@@ -56,6 +56,11 @@ async function answerTo(
   const found = await estimate(question.data, {
     readBook: () => readBook(world.env.DATABASE_URL),
     countTraining: (job) => readPieces(file ?? '', world, (pieces) => countTrainingFile(job, pieces)),
+    readBatch: (push) =>
+      readPieces(file ?? '', world, async (pieces) => {
+        for await (const piece of pieces) push(piece);
+        return null;
+      }),
     nowMs: world.nowMs,
   });
   if (isApiError(found)) return found;
