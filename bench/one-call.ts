@@ -5,13 +5,12 @@
  */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { SMALL_JSON } from './cases.ts';
 import { Connection, requestOf } from './connection.ts';
-import { type FilesOfACall, filesOfACall, filesRun, type ScriptCoverage } from './coverage.ts';
-import { INSPECTED, Inspector, inspectorUrls } from './inspector.ts';
+import type { FilesOfACall } from './coverage.ts';
+import { INSPECTED, type Inspector, openInspectors, startCoverage, watchCalls } from './inspector.ts';
 import { startOwnServer, stopAll } from './processes.ts';
 import { startTollgate } from './tollgate.ts';
 
@@ -27,10 +26,6 @@ during one warm JSON call.
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const WARMUP_CALLS = 2_000;
-/** What a call still does after its last byte: its line in the journal, its numbers. */
-const AFTERWORK_MS = 5;
-/** Between two calls, so that batches of the one before end. */
-const PAUSE_MS = 30;
 
 interface Options {
   max: number | null;
@@ -58,31 +53,14 @@ function readOptions(argv: string[]): Options | null {
 
 const isSource = (path: string) => existsSync(`${ROOT}${path}`);
 
-async function take(inspectors: Inspector[]): Promise<ScriptCoverage[]> {
-  const taken = await Promise.all(inspectors.map((one) => one.send('Profiler.takePreciseCoverage')));
-  return taken.flatMap((result) => (result as { result: ScriptCoverage[] }).result);
-}
-
-async function inspect(
-  inspectors: Inspector[],
+async function watch(
+  inspectors: readonly Inspector[],
   call: () => Promise<void>,
   calls: number,
 ): Promise<FilesOfACall> {
-  for (const one of inspectors) {
-    await one.send('Profiler.enable');
-    await one.send('Profiler.startPreciseCoverage', { callCount: true, detailed: false });
-  }
+  await startCoverage(inspectors);
   for (let made = 0; made < WARMUP_CALLS; made++) await call();
-  const seen: Set<string>[] = [];
-  for (let made = 0; made < calls; made++) {
-    await sleep(PAUSE_MS);
-    await take(inspectors);
-    await call();
-    await sleep(AFTERWORK_MS);
-    seen.push(filesRun(await take(inspectors), isSource));
-  }
-  for (const one of inspectors) one.close();
-  return filesOfACall(seen);
+  return watchCalls(inspectors, { calls, call, isSource });
 }
 
 async function measure(dir: string, calls: number): Promise<FilesOfACall> {
@@ -100,20 +78,17 @@ async function measure(dir: string, calls: number): Promise<FilesOfACall> {
     },
     () => {},
   );
-  const urls = inspectorUrls(readFileSync(`${gateway}/log`, 'utf8'));
-  // A process that made way for another, with other flags, left its address in the log.
-  const connecting = await Promise.allSettled(urls.map((url) => Inspector.connect(url)));
-  const inspectors = connecting.filter((one) => one.status === 'fulfilled').map(({ value }) => value);
-  if (inspectors.length === 0) throw new Error('no process of the gateway has an inspector');
+  const inspectors = await openInspectors(readFileSync(`${gateway}/log`, 'utf8'));
   const target = { port, headers: { authorization: `Bearer ${key}` } };
   const broken = Promise.withResolvers<never>();
   const connection = await Connection.open(port, (reason) => broken.reject(new Error(reason)));
   const request = requestOf({ target, body: SMALL_JSON.body });
   const call = () => new Promise<void>((onEnd) => connection.start({ request, onEnd }));
   try {
-    return await Promise.race([inspect(inspectors, call, calls), broken.promise]);
+    return await Promise.race([watch(inspectors, call, calls), broken.promise]);
   } finally {
     connection.close();
+    for (const one of inspectors) one.close();
   }
 }
 
