@@ -174,6 +174,11 @@ async function run(options: Options, dir: string): Promise<void> {
     if (!met) process.exitCode = 1;
     return;
   }
+  if (options.holds) {
+    const { benchHolds } = await import('./holds/main.ts');
+    if (!(await benchHolds(`${dir}/holds`, progress))) process.exitCode = 1;
+    return;
+  }
   if (options.contestants.includes('previous')) resolveCommit(options.previous);
   const bench = await openBench(options, dir);
   await (options.profile ? profile : compare)(options, dir, bench);

@@ -26,6 +26,7 @@ of each, with ratios taken inside each round.
   --json FILE       also writes every number of every round
   --profile         instead of the tables: where the CPU time of one gateway goes (Tollgate, or the first of --only)
   --pages           instead: fills a ledger and times every query of dashboards and pages, and the page of metrics
+  --holds           instead: how much of what is held for inputs is billed, and how far small budgets go
   --events N        events of that ledger, of 200 teams over 90 days (default 5000000)
   --help            this text
 `;
@@ -42,6 +43,7 @@ export interface Options {
   jsonFile: string | null;
   profile: boolean;
   pages: boolean;
+  holds: boolean;
   events: number;
 }
 
@@ -85,6 +87,7 @@ export function readOptions(argv: string[]): Options | null {
       json: { type: 'string' },
       profile: { type: 'boolean', default: false },
       pages: { type: 'boolean', default: false },
+      holds: { type: 'boolean', default: false },
       events: { type: 'string', default: '5000000' },
       help: { type: 'boolean', default: false },
     },
@@ -103,6 +106,7 @@ export function readOptions(argv: string[]): Options | null {
     jsonFile: values.json ?? null,
     profile: values.profile,
     pages: values.pages,
+    holds: values.holds,
     events: Math.ceil(positive('--events', values.events, 100_000_000)),
   };
 }

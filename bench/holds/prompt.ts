@@ -16,6 +16,8 @@ export interface PromptStyle {
   tools: 'typescript' | 'json';
   /** Tokens of an image. */
   image(part: JsonObject): number;
+  /** Tokens behind an item of reasoning; missing: it is not read again. */
+  reasoning?(item: JsonObject): number;
 }
 
 /** `<|start|>`, `<|message|>`, `<|end|>`. */
@@ -38,6 +40,7 @@ export function countPrompt(body: JsonObject, count: Tokeniser, style: PromptSty
 }
 
 function countItem(item: JsonObject, count: Tokeniser, style: PromptStyle): number {
+  if (item.type === 'reasoning') return MARKS + 1 + (style.reasoning?.(item) ?? 0);
   const header = count(headerOf(item)) + MARKS;
   let tokens = header + countContent(item.content, count, style) + countContent(item.output, count, style);
   tokens += count(textOr(item.arguments)) + count(textOr(item.input));

@@ -1,0 +1,334 @@
+/**
+ * `npm run bench -- --holds`: how much of what is held for a call's input is billed, on conversations like those that clients make,
+ * beside what bytes alone would hold; and how far a small budget goes. One Tollgate, an upstream that counts as published.
+ */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { ApiError } from '../../src/domain/errors.ts';
+import { type Estimate, estimate } from '../../src/domain/estimate.ts';
+import { usd } from '../../src/domain/money.ts';
+import { RateCards } from '../../src/domain/price.ts';
+import { findRoute, readRequest } from '../../src/openai/request.ts';
+import { readSeed } from '../../src/store/seed/read-seed.ts';
+import { type StartedTollgate, startTollgate } from '../tollgate.ts';
+import {
+  type Client,
+  chatAgent,
+  Dice,
+  firstTurns,
+  images,
+  OUTPUT_LIMIT,
+  pixels,
+  type Request,
+  responsesAgent,
+} from './conversations.ts';
+import { CountingUpstream } from './upstream.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** What the bench reads of an event. */
+interface Event {
+  hold_usd: string;
+  cost_usd: string;
+  input_tokens: number;
+  output_tokens: number;
+}
+
+interface Call {
+  request: Request;
+  event: Event;
+}
+
+interface Holds {
+  rates: RateCards;
+  upstream: CountingUpstream;
+  origin: string;
+  adminKey: string;
+}
+
+export async function benchHolds(dir: string, progress: (text: string) => void): Promise<boolean> {
+  mkdirSync(dir, { mode: 0o755 });
+  const seed = readSeed();
+  const rates = new RateCards(seed.prices, seed.models);
+  const upstream = new CountingUpstream(rates);
+  const upstreamPort = await upstream.listen();
+  const env = { TOLLGATE_INPUT_COUNTING: 'encoding' };
+  const options = { build: ROOT, upstreamPort, upstreamConnections: 16, dir, nodeFlags: [], env };
+  const { port }: StartedTollgate = await startTollgate(options, () => {});
+  const { adminKey } = JSON.parse(readFileSync(`${dir}/keys.json`, 'utf8')) as { adminKey: string };
+  const holds = { rates, upstream, origin: `http://127.0.0.1:${port}`, adminKey };
+  try {
+    progress('conversations');
+    const rows = await measure(holds);
+    progress('budgets');
+    const budgets = await spend(holds);
+    console.log(
+      `${table(rows)}\n\n${budgets.map(({ text, isMet }) => `${isMet ? 'met   ' : 'missed'} ${text}`).join('\n')}`,
+    );
+    return rows.every(({ isMet }) => isMet) && budgets.every(({ isMet }) => isMet);
+  } finally {
+    upstream.close();
+  }
+}
+
+interface Row {
+  name: string;
+  calls: number;
+  input: Spread;
+  bytes: Spread;
+  dollars: number;
+  cacheShare: number;
+  isMet: boolean;
+}
+
+interface Spread {
+  median: number;
+  p95: number;
+}
+
+/** At most these, in input tokens. */
+interface Goal {
+  median: number;
+  p95: number;
+}
+const LATER: Goal = { median: 1.15, p95: 2.1 };
+const FIRST: Goal = { median: 1.6, p95: Number.POSITIVE_INFINITY };
+const IMAGES: Goal = { median: 1.3, p95: Number.POSITIVE_INFINITY };
+
+/** Where counting decides, new items are counted too. */
+const COUNTED: Goal = { median: 1.1, p95: 2.1 };
+
+const PLENTY = '1000.00';
+const AGENTS = 3;
+const TURNS = 60;
+
+async function measure(holds: Holds): Promise<Row[]> {
+  const rows: Row[] = [];
+  const later = async (name: string, client: (dice: Dice) => Client, grant = PLENTY, goal = LATER) => {
+    const calls: Call[] = [];
+    for (let agent = 1; agent <= AGENTS; agent++) {
+      const team = await makeTeam(holds, grant);
+      const all = await drive(holds, team, client(new Dice(agent)), grant !== PLENTY);
+      calls.push(...(await withEvents(holds, team, all)).slice(1));
+    }
+    rows.push(rowOf(holds, name, calls, goal));
+  };
+  await later('agent, chat, gpt-5-mini', (dice) => chatAgent('gpt-5-mini', TURNS, dice));
+  await later('agent, responses, gpt-5.6-terra', (dice) => responsesAgent('gpt-5.6-terra', TURNS, dice));
+  await later('agent, responses, gpt-6-astra', (dice) => responsesAgent('gpt-6-astra', TURNS, dice));
+  const poor = (dice: Dice) => chatAgent('gpt-5-mini', TURNS, dice);
+  await later('agent, chat, gpt-5-mini, on $0.08', poor, '0.08', COUNTED);
+  const alone = async (name: string, requests: Iterable<Request>, grant: string, goal: Goal) =>
+    rows.push(await eachAlone(holds, `${name}, on $${grant} each`, requests, grant, goal));
+  await alone('first turns, gpt-5-mini', firstTurns('gpt-5-mini', 40, new Dice(9)), '0.01', FIRST);
+  await alone('first turns, gpt-4o', firstTurns('gpt-4o', 40, new Dice(9)), '0.10', FIRST);
+  await alone('images, gpt-5-mini', images('gpt-5-mini', new Dice(5)), '0.03', IMAGES);
+  await alone('images, gpt-4o', images('gpt-4o', new Dice(5)), '0.20', IMAGES);
+  await alone('images, gpt-5.6-terra', images('gpt-5.6-terra', new Dice(5)), '0.20', IMAGES);
+  return rows;
+}
+
+/** Each call of a team of its own, on so little that counting decides. */
+async function eachAlone(
+  holds: Holds,
+  name: string,
+  client: Iterable<Request>,
+  grant: string,
+  goal: Goal,
+): Promise<Row> {
+  const calls: Call[] = [];
+  for (const request of client) {
+    const team = await makeTeam(holds, grant);
+    const response = await send(holds, team, request);
+    if (!response.ok) throw new Error(`${name}: ${response.status} ${await response.text()}`);
+    await response.text();
+    calls.push(...(await withEvents(holds, team, [request])));
+  }
+  return rowOf(holds, name, calls, goal);
+}
+
+/** How far budgets go. */
+async function spend(holds: Holds): Promise<{ text: string; isMet: boolean }[]> {
+  const found: { text: string; isMet: boolean }[] = [];
+  const agent = await makeTeam(holds, '18.00');
+  // 60,000 tokens of such texts.
+  await drive(holds, agent, responsesAgent('gpt-5.6-terra', 20_000, new Dice(3), 230_000), true);
+  const events = await eventsOf(holds, agent.id);
+  const spent = events.reduce((sum, { cost_usd }) => sum + usd(cost_usd), 0n);
+  const longest = Math.max(...events.map(({ input_tokens }) => input_tokens));
+  const share = Number(spent) / Number(usd('18.00'));
+  const what = `an agent on gpt-5.6-terra spends ${percent(share)} of $18 before its first refusal (goal 97 %)`;
+  found.push({ text: `${what}: ${events.length} calls, history to ${longest} tokens`, isMet: share >= 0.97 });
+  holds.upstream.outputTokens = 100;
+  const viewer = await makeTeam(holds, '0.10');
+  const pixelCalls = await drive(holds, viewer, pixels('gpt-5-mini', 200), true);
+  found.push({
+    text: `${pixelCalls.length} of 200 calls with one pixel pass on $0.10 with gpt-5-mini`,
+    isMet: pixelCalls.length === 200,
+  });
+  return found;
+}
+
+interface Team {
+  id: string;
+  key: string;
+}
+
+async function admin<T>(
+  { origin, adminKey }: Holds,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<T> {
+  const response = await fetch(`${origin}/admin/v1${path}`, {
+    method,
+    headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  return JSON.parse(text) as T;
+}
+
+async function makeTeam(holds: Holds, grantUsd: string): Promise<Team> {
+  const name = `holds-${Math.round(performance.now() * 1000)}`;
+  const { id } = await admin<{ id: string }>(holds, 'POST', '/teams', { name, plan: null });
+  await admin(holds, 'POST', '/grants', { team_id: id, amount_usd: grantUsd });
+  const { key } = await admin<{ key: string }>(holds, 'POST', '/keys', { team_id: id, name: 'bench' });
+  return { id, key };
+}
+
+/** A 503 costs nothing: it is tried again, as SDKs do. */
+const TRIES = 20;
+const RETRY_MS = 500;
+
+async function send({ origin }: Holds, { key }: Team, { path, body }: Request): Promise<Response> {
+  const options = {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  };
+  for (let tries = 1; ; tries++) {
+    const response = await fetch(`${origin}/v1${path}`, options);
+    if (response.status !== 503 || tries === TRIES) return response;
+    await sleep(RETRY_MS);
+  }
+}
+
+/** Lets a client work to its end, or to its first refusal; returns the calls that passed. */
+async function drive(holds: Holds, team: Team, client: Client, untilRefused = false): Promise<Request[]> {
+  const passed: Request[] = [];
+  let next = client.next();
+  while (!next.done) {
+    const response = await send(holds, team, next.value);
+    const text = await response.text();
+    if (response.status === 429 && untilRefused) break;
+    if (!response.ok) throw new Error(`${response.status} ${text}`);
+    passed.push(next.value);
+    next = client.next(JSON.parse(text));
+  }
+  return passed;
+}
+
+async function eventsOf(holds: Holds, teamId: string): Promise<Event[]> {
+  const events: Event[] = [];
+  let after: string | null = null;
+  do {
+    const query = new URLSearchParams({
+      limit: '1000',
+      team_id: teamId,
+      ...(after === null ? {} : { after }),
+    });
+    const page: { data: Event[]; next: string | null } = await admin(holds, 'GET', `/events?${query}`);
+    events.push(...page.data);
+    after = page.next;
+  } while (after !== null);
+  return events;
+}
+
+async function withEvents(holds: Holds, { id }: Team, requests: Request[]): Promise<Call[]> {
+  const events = await eventsOf(holds, id);
+  if (events.length !== requests.length)
+    throw new Error(`${requests.length} calls left ${events.length} events`);
+  return requests.map((request, index) => ({ request, event: events[index]! }));
+}
+
+/** @param inputAtMost null: by bytes alone */
+function estimateOf(rates: RateCards, { path, body }: Request, inputAtMost: number | null): Estimate {
+  const route = findRoute('POST', `/v1${path}`);
+  const read = route === null ? null : readRequest(route, Buffer.from(JSON.stringify(body)));
+  if (read === null || read instanceof ApiError) throw new Error(`not understood: ${path}`);
+  const found = estimate(read.operation, rates.find(body.model, Date.now()), { strict: true, inputAtMost });
+  if (found instanceof ApiError) throw found;
+  return found;
+}
+
+function rowOf({ rates }: Holds, name: string, calls: readonly Call[], goal: Goal): Row {
+  const inputs: number[] = [];
+  const byBytes: number[] = [];
+  let held = 0;
+  let billed = 0;
+  let discount = 0;
+  for (const { request, event } of calls) {
+    const bytes = estimateOf(rates, request, null);
+    // At the rate of what was billed: the bytes alone may reach that of long contexts.
+    const { inputTokens: counted, billing } = estimateOf(rates, request, event.input_tokens);
+    const { fixed, perOutputToken, denominator } = billing;
+    const perInputToken = fixed / counted;
+    const hold = Number(usd(event.hold_usd));
+    const inputTokens = (hold * denominator - OUTPUT_LIMIT * perOutputToken) / perInputToken;
+    const cost = Number(usd(event.cost_usd));
+    if (cost > hold || inputTokens < event.input_tokens) throw new Error(`${name}: a call held too little`);
+    inputs.push(inputTokens / event.input_tokens);
+    byBytes.push(bytes.inputTokens / event.input_tokens);
+    held += hold;
+    billed += cost;
+    discount +=
+      (event.input_tokens * perInputToken + event.output_tokens * perOutputToken) / denominator - cost;
+  }
+  const input = spreadOf(inputs);
+  const cacheShare = discount / (held - billed);
+  const isMet = input.median <= goal.median && input.p95 <= goal.p95;
+  return {
+    name,
+    calls: calls.length,
+    input,
+    bytes: spreadOf(byBytes),
+    dollars: held / billed,
+    cacheShare,
+    isMet,
+  };
+}
+
+function spreadOf(values: number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (share: number) =>
+    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+  return { median: at(0.5), p95: at(0.95) };
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+const ratio = ({ median, p95 }: Spread): string => `${median.toFixed(2)} / ${p95.toFixed(2)}`;
+
+function table(rows: readonly Row[]): string {
+  const cells = rows.map(({ name, calls, input, bytes, dollars, cacheShare, isMet }) => [
+    name,
+    String(calls),
+    ratio(input),
+    ratio(bytes),
+    dollars.toFixed(1),
+    percent(cacheShare),
+    isMet ? 'met' : 'missed',
+  ]);
+  const head = [
+    'Calls',
+    'n',
+    'hold / bill, input tokens',
+    'by bytes',
+    'dollars',
+    'of that, cache discount',
+    'goal',
+  ];
+  return [head, head.map(() => '---'), ...cells].map((row) => `| ${row.join(' | ')} |`).join('\n');
+}
