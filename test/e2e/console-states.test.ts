@@ -67,6 +67,19 @@ describe.skipIf(!hasBrowser)('a page of the console', { timeout: 120_000 }, () =
     expect(await alert.count()).toBe(0);
   });
 
+  it('says what the database has forgotten, until it lends again', async () => {
+    const { page } = await open('/console/overview');
+    const state = await stack.admin<Record<string, unknown>>('GET', '/store');
+    let changed: Record<string, unknown> = { is_lending: false };
+    await page.route('**/admin/v1/store**', (route) => route.fulfill({ json: { ...state, ...changed } }));
+    await signInAsAdmin(page);
+    await page.getByText(en.overview.storeWaits(0)).waitFor();
+    changed = { began_at: new Date().toISOString(), lost_changes: [{}, {}] };
+    await page.getByText(en.overview.storeForgot(2, 0)).waitFor();
+    changed = {};
+    await page.getByText(en.overview.storeForgot(2, 0)).waitFor({ state: 'detached' });
+  });
+
   it('sets rate limits, and opens the section of a field with an error', async () => {
     const { teamId } = await stack.team({ limitUsd: '1.00' });
     const { page, complaints } = await open(`/console/teams/${teamId}`);

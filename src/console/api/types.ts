@@ -21,6 +21,7 @@ export type OverviewTeam = Overview['teams'][number];
 export type Plan = ApiResponse<typeof contract.Plan>;
 export type Price = ApiResponse<typeof contract.Price>;
 export type Session = ApiResponse<typeof contract.Session>;
+export type StoreState = ApiResponse<typeof contract.StoreState>;
 export type Team = ApiResponse<typeof contract.Team>;
 export type Usage = ApiResponse<typeof contract.Usage>;
 export type UsageRow = Usage['data'][number];

@@ -12,6 +12,7 @@ import { ErrorsPanel } from './overview-errors.tsx';
 import { Figures } from './overview-figures.tsx';
 import { type Range, rangeOf, SpendPanel } from './overview-spend.tsx';
 import { WarningsPanel } from './overview-warnings.tsx';
+import { StoreNotice } from './store-notice.tsx';
 import { TeamTable } from './team-table.tsx';
 
 const POLL_MS = 5_000;
@@ -26,6 +27,7 @@ export function OverviewPage() {
   const from = useMemo(() => new Date(firstMs).toISOString(), [firstMs]);
   return (
     <Page title={t.nav.overview} lead={team?.name}>
+      {role === 'admin' && <StoreNotice />}
       <Load of={overview} lines={3}>
         {(data) => <Figures overview={data} />}
       </Load>

@@ -52,6 +52,10 @@ export const ledger = {
     usedShare: (share: string) => `${share} used`,
     resets: (when: string) => `resets ${when}`,
     noBudget: 'no budget',
+    storeWaits: (instances: number) =>
+      `The database has forgotten calls that are being put back: nothing is lent, and calls get 503. ${instances} instances are waited for; if one does not come back, see POST /admin/v1/store/accept.`,
+    storeForgot: (changes: number, gaps: number) =>
+      `The database had forgotten something: ${changes} changes by admins are to be made again, ${gaps} gaps in the calls stay. GET /admin/v1/store lists them.`,
     chart: (range: string, by: string) => `Spend in the last ${range}, stacked by ${by}`,
   },
   reasons: {

@@ -56,6 +56,10 @@ export const ledger: Ledger = {
     usedShare: (share) => `已用 ${share}`,
     resets: (when) => `${when}重置`,
     noBudget: '无预算',
+    storeWaits: (instances) =>
+      `数据库丢失了部分调用记录，正在补回：暂不出借额度，调用返回 503。正在等待 ${instances} 个实例；若有实例不会恢复，请使用 POST /admin/v1/store/accept。`,
+    storeForgot: (changes, gaps) =>
+      `数据库曾丢失数据：${changes} 项管理员更改需重做，调用记录有 ${gaps} 处缺口。详见 GET /admin/v1/store。`,
     chart: (range, by) => `最近 ${range}的花费，按${by}堆叠`,
   },
   reasons: {
