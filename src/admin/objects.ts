@@ -8,14 +8,14 @@ import { instantOf } from './page.ts';
 import { route } from './route.ts';
 
 export function objectRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
-  const summary = 'Give a team a response or conversation that was made without Tollgate';
+  const summary = 'Give a team, or all teams, an object that was made without Tollgate';
   route(
     app,
     { method: 'post', path: '/objects', summary, body: NewKeptObject, response: KeptObject, status: 201 },
     async ({ body: { kind, id, team_id: teamId, max_tokens: tokens }, actor }) => {
       const row = await adoptObject(database, actor, { kind, id, teamId, tokens });
       if (isApiError(row)) return row;
-      return { kind: row.kind, id: row.id, team_id: row.teamId, created_at: instantOf(row.createdAt) };
+      return { kind: row.kind, id: row.id, team_id: teamId, created_at: instantOf(row.createdAt) };
     },
   );
 }

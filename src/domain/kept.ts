@@ -6,10 +6,6 @@
  */
 import type { ImageInput } from './images.ts';
 
-/** Kinds of objects that are recorded with their team. */
-export const OBJECT_KINDS = ['response', 'conversation'] as const;
-export type RecordedKind = (typeof OBJECT_KINDS)[number];
-
 /**
  * What of an item its bytes do not show: nothing; the model's reasoning; a summary that it wrote; what a tool of the
  * upstream read. All items of one kind and response share one count, because only their sum was reported.
@@ -341,6 +337,27 @@ export function afterCall(
       images: images.slice(0, IMAGES_MAX),
       hasHidden: history.hasHidden || own.hasHidden,
       isOpen: isOpen || images.length > IMAGES_MAX,
+    },
+  };
+}
+
+/**
+ * Returns the conversation after items were put into it, which no call has read.
+ * @param tokens the most that they are as input; null: nothing bounds them
+ */
+export function afterItems(conversation: Conversation, tokens: number | null): Conversation {
+  const { history, begun, addedTokens, mixedUntil } = conversation;
+  // One more, so that a call under way is seen to lack them.
+  const added = addedTokens + (tokens ?? 1);
+  return {
+    begun: begun + 1,
+    addedTokens: added,
+    mixedUntil: tokens === null ? added : mixedUntil,
+    history: {
+      ...history,
+      tokens: tokens === null || history.tokens === null ? null : history.tokens + tokens,
+      bytes: history.bytes + (tokens ?? 0),
+      hasHidden: history.hasHidden || tokens === null,
     },
   };
 }

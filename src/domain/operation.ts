@@ -120,4 +120,6 @@ export interface Operation {
   endUser: string | null;
   /** What later calls may come back to; null: the upstream keeps nothing of it. */
   kept: KeptInput | null;
+  /** The most tokens that its items add to a conversation; null: nothing bounds them; missing: it brings none. */
+  itemTokens?: number | null;
 }

@@ -23,6 +23,8 @@ export interface MeteredResponse {
   serviceTier: string | null;
   /** The model that the response names (usually a dated snapshot). */
   model: string | null;
+  /** The id of a completion, which the upstream may have stored; missing: it has none. */
+  id?: string | undefined;
   /** What of it later calls may come back to; null: nothing, or nothing is known. */
   kept: KeptAnswer | null;
 }

@@ -4,6 +4,7 @@
  */
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { KeyId, TeamId } from '../domain/ids.ts';
+import type { Exchange } from '../wire/exchange.ts';
 
 /** Whose share is used up: the key's, its team's, or the gateway has no more for anyone. */
 export type Shortage = 'key' | 'team' | 'gateway';
@@ -110,6 +111,24 @@ export function noMemory(shortage: Shortage, bodies: Bodies): ApiError {
     `The bodies of this ${shortage}'s calls that are on their way take all the memory that it may have: ` +
       'the next one passes when some of them have been sent.',
     { retryAfterMs: RETRY_AFTER_MS },
+  );
+}
+
+/** Why a body of this length and type is not taken; null: it is. */
+export function whyNotUpload(exchange: Exchange, maxBytes: number): ApiError | null {
+  if (!/^multipart\/form-data\b/i.test(exchange.header('content-type') ?? '')) {
+    return apiError('invalid_request', 'The body must be multipart/form-data, as the API documents it.', {
+      param: 'file',
+    });
+  }
+  return (exchange.contentLength ?? 0) > maxBytes ? tooLarge(maxBytes) : null;
+}
+
+/** The error of a body that is larger than what passes. */
+export function tooLarge(maxBytes: number): ApiError {
+  return apiError(
+    'request_too_large',
+    `The body is larger than ${maxBytes} bytes, the most that passes here.`,
   );
 }
 

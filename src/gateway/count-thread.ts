@@ -37,7 +37,7 @@ async function count({
   const body = Buffer.from(bytes);
   const text = body.toString('latin1');
   if (scanWhole(text, bounds).ambiguous) return null;
-  const request = readRequest({ descriptor, path, model }, body, bounds);
+  const request = readRequest({ descriptor, path, model, objects: null }, body, bounds);
   const json = parseBytes(body, text);
   if (request instanceof ApiError || json instanceof ApiError) return null;
   return readInputParts(request, json, text, counter);

@@ -1,11 +1,13 @@
 /** The error of a denied call: which limit, what is left, when it resets, what would fit. */
 import type { Denial } from '../admission/decide.ts';
 import type { CounterSpec } from '../domain/counter.ts';
-import { type ApiError, apiError } from '../domain/errors.ts';
+import { type ApiError, apiError, ERRORS } from '../domain/errors.ts';
 import { type Estimate, SMALLEST_USEFUL_OUTPUT_TOKENS, smallestClaim } from '../domain/estimate.ts';
 import type { Meter } from '../domain/limit.ts';
 import { outputTokensWithin } from '../domain/open-ended.ts';
 import { claimed, formatUsd } from '../domain/quantities.ts';
+import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
+import type { UpstreamResponse } from './call.ts';
 
 export function errorOfDenial(denial: Denial, estimate: Estimate): ApiError {
   switch (denial.reason) {
@@ -139,4 +141,17 @@ function rateLimitReached(
       },
     },
   );
+}
+
+/** An error of ours instead of the upstream's response, after the call was sent. */
+export function errorResponse(error: ApiError, response: UpstreamResponse): UpstreamResponse {
+  const body = errorBody(error);
+  return {
+    ...response,
+    ending: 'complete',
+    status: ERRORS[error.code].status,
+    headers: errorHeaders(error),
+    body,
+    readable: body,
+  };
 }

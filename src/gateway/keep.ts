@@ -14,8 +14,9 @@ export function keep(
   metered: MeteredResponse,
   { outcome, usage, responseModel }: Pick<Outcome, 'outcome' | 'usage' | 'responseModel'>,
 ): string | null {
-  const { kept, account, callKind, estimate, hold } = reserved;
+  const { kept, account, callKind, descriptor, estimate, hold } = reserved;
   if (kept === null) return null;
+  if (descriptor.makes?.kind === 'stored_completion') return storedCompletion(metered.id, outcome);
   const { conversation } = kept;
   if (outcome === 'voided') {
     return conversation === null ? null : JSON.stringify({ id: null, response: null, conversation });
@@ -40,6 +41,12 @@ export function keep(
   const left = isOver(metered) ? conversation : null;
   if (id === null && left === null) return null;
   return JSON.stringify({ id, response, conversation: left });
+}
+
+/** Only whose it is: nothing comes back to it as input. */
+function storedCompletion(id: string | undefined, outcome: Outcome['outcome']): string | null {
+  if (outcome === 'voided' || id === undefined || !isPlainName(id)) return null;
+  return JSON.stringify({ id, kind: 'stored_completion', response: null, conversation: null });
 }
 
 function isOver({ usage, state }: MeteredResponse): boolean {

@@ -4,10 +4,15 @@
 import { LRUCache } from 'lru-cache';
 import type { TeamId } from '../domain/ids.ts';
 import type { ConversationCall, KeptResponse } from '../domain/kept.ts';
-import type { ConversationView, FoundResponse } from '../store/hot/objects.ts';
+import type { RecordedKind } from '../domain/objects.ts';
+import type { ConversationView, FoundResponse, NewObject, OwnedObject } from '../store/hot/objects.ts';
 
-/** What recall needs of the store. */
+/** What the gateway needs of the store. */
 export interface ObjectStore {
+  addObject(teamId: TeamId, object: NewObject): Promise<void>;
+  findObjects(teamId: TeamId, kinds: readonly RecordedKind[], ids: readonly string[]): Promise<OwnedObject[]>;
+  endObject(teamId: TeamId, kind: RecordedKind, id: string): Promise<void>;
+  addItems(teamId: TeamId, conversationId: string, tokens: number | null): Promise<void>;
   findResponses(teamId: TeamId, names: readonly string[]): Promise<FoundResponse[]>;
   beginConversationCall(
     teamId: TeamId,

@@ -6,16 +6,16 @@
 import { Worker } from 'node:worker_threads';
 import { ApiError } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
-import type { ParsedRequest, Route } from '../openai/request.ts';
+import type { Route } from '../openai/operations/paths.ts';
+import type { ParsedRequest } from '../openai/request.ts';
 import { type JsonScan, type RequestBounds, type Scanned, tooLargeForThread } from '../openai/scan.ts';
 import { decode } from '../openai/wire/decode.ts';
 
 /** A body for a thread. */
 export interface ParseJob {
-  /** Name of the operation, its path and model: a route has functions, which cannot be sent. */
+  /** Name of the operation, and the rest of its route: a descriptor has functions, which cannot be sent. */
   operation: string;
-  path: string;
-  model: string | null;
+  route: Omit<Route, 'descriptor'>;
   body: ArrayBuffer;
   length: number;
   bounds: RequestBounds;
@@ -74,8 +74,7 @@ export class ParseThreads {
     const { values, names, exceeded, ambiguous, unusual } = scan;
     const job: ParseJob = {
       operation: route.descriptor.name,
-      path: route.path,
-      model: route.model,
+      route: { path: route.path, model: route.model, objects: route.objects },
       body: ownBuffer(body),
       length: body.length,
       bounds,

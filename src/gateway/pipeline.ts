@@ -15,6 +15,7 @@ import { record, recordStopped } from './stages/record.ts';
 import { type Reserved, reserve } from './stages/reserve.ts';
 import { route } from './stages/route.ts';
 import { settle } from './stages/settle.ts';
+import { forwardOwned, refuseStrangers } from './tenancy.ts';
 
 /** Takes a call to its end. Rejects on a bug of ours only; its hold has ended then too. */
 export async function handle(deps: GatewayDeps, call: Call): Promise<void> {
@@ -35,6 +36,10 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped>
   if (authenticated.kind === 'stopped') return authenticated;
   const parsed = await parse(deps, authenticated);
   if (parsed.kind === 'stopped') return parsed;
+  if (parsed.request.objects !== null) {
+    const stranger = await refuseStrangers(deps, parsed);
+    if (stranger !== null) return stranger;
+  }
   const names = parsed.request.operation.beyondText?.references ?? null;
   if (names !== null) return admitRecalled(deps, parsed);
   const estimated = estimate(deps, parsed);
@@ -55,7 +60,8 @@ async function admitRecalled(deps: GatewayDeps, parsed: Parsed): Promise<Reserve
 /** From the journaled hold to the call's one event. */
 async function serve(deps: GatewayDeps, reserved: Reserved): Promise<void> {
   try {
-    const forwarded = await forward(deps, reserved);
+    const isMetered = reserved.descriptor.class === 'metered';
+    const forwarded = await (isMetered ? forward(deps, reserved) : forwardOwned(deps, reserved));
     const settled = settle(deps, forwarded);
     try {
       respond(deps, reserved, settled.response, settled.outcome);

@@ -6,6 +6,7 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { KeptInput } from '../domain/kept.ts';
+import type { NamedObject } from '../domain/objects.ts';
 import {
   type BeyondText,
   noneBeyondText,
@@ -170,6 +171,8 @@ export class Fields {
   search: WebSearch | null = null;
   /** Which of the input's items is being read. */
   item = 0;
+  /** Objects that the request names and that are not weighed by what is known of them; null: none. */
+  objects: NamedObject[] | null = null;
 
   constructor(json: JsonObject) {
     this.json = json;
@@ -200,6 +203,12 @@ export class Fields {
     const { beyondText } = this;
     beyondText.references ??= [];
     beyondText.references.push({ kind, name, param, item: this.item, isSent });
+  }
+
+  /** The field names an object that its team must own. */
+  own(kind: NamedObject['kind'], id: string, param: string): void {
+    this.objects ??= [];
+    this.objects.push({ kind, id, param });
   }
 
   /** Refuses what nothing in the request bounds, naming the field and what to do instead of it. */

@@ -136,17 +136,15 @@ function readImage(
   param: string,
   fileId: Json | undefined = null,
 ): void {
-  if (fileId !== undefined && fileId !== null) {
-    const fileParam = param.replace(/image_url$/, 'file_id');
-    fields.unbounded(fileParam, 'a stored file is not part of the request', 'Send the image as a data: URL.');
-    return;
-  }
   const known =
     detail === undefined || detail === null ? 'auto' : IMAGE_DETAILS.find((each) => each === detail);
-  if (typeof url !== 'string') {
-    fields.invalid(param, `'${param}' must hold the image's URL as a string.`);
-  } else if (known === undefined) {
+  if (known === undefined) {
     fields.invalid(`${param}.detail`, `'detail' must be one of ${IMAGE_DETAILS.join(', ')}.`);
+  } else if (fileId !== undefined && fileId !== null) {
+    const fileParam = param.replace(/image_url$/, 'file_id');
+    if (ownFile(fields, fileId, fileParam)) addStoredImage(fields, known, fileParam);
+  } else if (typeof url !== 'string') {
+    fields.invalid(param, `'${param}' must hold the image's URL as a string.`);
   } else addImage(fields, url, known, param);
 }
 
@@ -160,14 +158,33 @@ function addImage(fields: Fields, url: string, detail: ImageDetail, param: strin
   beyondText.imageBytes += bytes;
 }
 
+/** Its pixels are not in the request: the family's largest image counts. */
+function addStoredImage(fields: Fields, detail: ImageDetail, param: string): void {
+  const { beyondText } = fields;
+  beyondText.images.push({ size: null, detail, item: fields.item });
+  beyondText.imageParam ??= param;
+}
+
+/** Notes a stored file, which its team must own. Returns whether it is named by an id. */
+function ownFile(fields: Fields, id: Json, param: string): boolean {
+  const isId = typeof id === 'string' && OBJECT_ID.test(id);
+  if (isId) fields.own('file', id, param);
+  else fields.invalid(param, `'${param}' must be the id of a file.`);
+  return isId;
+}
+
 /** A document: its text is compressed, and each of its pages becomes an image too, so that only the window bounds it. */
 function readFile(fields: Fields, file: JsonObject, param: string): void {
   const { file_id, file_data, file_url } = file;
   if (file_id !== undefined && file_id !== null) {
-    const remedy = "Send the file inline, in 'file_data'.";
-    fields.unbounded(`${param}.file_id`, 'a stored file is not part of the request', remedy);
+    if (!ownFile(fields, file_id, `${param}.file_id`)) return;
+    fields.beyondText.hasFiles = true;
+    fields.boundByWindow(`${param}.file_id`);
   } else if (typeof file_data !== 'string' && typeof file_url !== 'string') {
-    fields.invalid(param, `'${param}' must hold the file in 'file_data' or its address in 'file_url'.`);
+    fields.invalid(
+      param,
+      `'${param}' must hold the file in 'file_data', its address in 'file_url' or its id in 'file_id'.`,
+    );
   } else {
     fields.beyondText.hasFiles = true;
     if (typeof file_url === 'string') fields.beyondText.hasRemoteFiles = true;

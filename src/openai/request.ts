@@ -4,6 +4,7 @@
  * is parsed before its bytes were scanned; the parsed tree does not outlive the reading.
  */
 import { ApiError } from '../domain/errors.ts';
+import type { NamedObject } from '../domain/objects.ts';
 import type { Operation } from '../domain/operation.ts';
 import type { LimitFields } from '../domain/upstream.ts';
 import {
@@ -22,7 +23,9 @@ import {
 import { type InputParts, PARTS_BYTES_LEAST, readInputParts } from './input-parts.ts';
 import { keptInput } from './kept.ts';
 import { addLimitFields } from './limit-fields.ts';
+import { itemTokens, namedObjects } from './named.ts';
 import type { Descriptor } from './operations/descriptor.ts';
+import { type Route, Templates, withQuery } from './operations/paths.ts';
 import { OPERATIONS } from './operations/table.ts';
 import { namedByConnection } from './response.ts';
 import {
@@ -35,66 +38,36 @@ import {
   tooComplex,
 } from './scan.ts';
 
-/** One operation as found in a request line. */
-export interface Route {
-  readonly descriptor: Descriptor;
-  /** Path (and, on GET, a harmless query) to append to the upstream's base URL: `/chat/completions`. */
-  readonly path: string;
-  /** The model named by the path (`models.retrieve`), otherwise null. */
-  readonly model: string | null;
-}
-
-/** Ids as the API makes them; a segment that is none matches no operation. */
-const ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$/;
-const HARMLESS_QUERY = /^[A-Za-z0-9_.=&-]{1,256}$/;
 const ROOT = '/v1';
 
 /** Operations without a parameter in their path, by method and path. */
 const exact = new Map<string, Map<string, Route>>();
-/** Those with one, which is their last segment, by method and what stands before it. */
-const prefixed = new Map<string, Map<string, Descriptor>>();
+const templates = new Templates();
 
 for (const descriptor of OPERATIONS) {
   const { method, path } = descriptor;
-  const parameter = path.indexOf('{');
-  if (parameter === -1) entry(exact, method).set(ROOT + path, { descriptor, path, model: null });
-  else entry(prefixed, method).set(ROOT + path.slice(0, parameter), descriptor);
-}
-
-function entry<Value>(maps: Map<string, Map<string, Value>>, key: string): Map<string, Value> {
-  const known = maps.get(key);
-  if (known) return known;
-  const made = new Map<string, Value>();
-  maps.set(key, made);
-  return made;
+  if (path.includes('{')) templates.add(descriptor);
+  else {
+    const routes = exact.get(method) ?? new Map<string, Route>();
+    exact.set(method, routes.set(ROOT + path, { descriptor, path, model: null, objects: null }));
+  }
 }
 
 /**
  * Finds the operation of a request line. Paths match byte for byte: percent-encoding, doubled or trailing slashes and
  * dot segments find nothing, because the upstream may read them as another operation. The one escape understood is
  * `%3A`, which the official SDKs write for the colons of a fine-tuned model's id.
- * A query is forwarded on GET when it is plain, and dropped otherwise: no supported operation documents one.
  * Returns null for everything else (404 `unsupported_operation`).
  */
 export function findRoute(method: string, url: string): Route | null {
   const mark = url.indexOf('?');
   const path = mark === -1 ? url : url.slice(0, mark);
-  const found = exact.get(method)?.get(path);
-  const suffix = found && (mark === -1 || method !== 'GET') ? '' : suffixOf(method, url, mark);
-  if (found) return suffix === '' ? found : { ...found, path: found.path + suffix };
-
-  const end = path.lastIndexOf('/') + 1;
-  const descriptor = prefixed.get(method)?.get(path.slice(0, end));
-  if (descriptor === undefined) return null;
-  const id = path.slice(end).replaceAll(/%3a/gi, ':');
-  if (!ID.test(id)) return null;
-  return { descriptor, path: `${path.slice(ROOT.length, end)}${id}${suffix}`, model: id };
+  const found = exact.get(method)?.get(path) ?? findTemplate(method, path);
+  return mark === -1 || found === null ? found : withQuery(found, url.slice(mark + 1));
 }
 
-function suffixOf(method: string, url: string, mark: number): string {
-  if (mark === -1 || method !== 'GET') return '';
-  const query = url.slice(mark + 1);
-  return HARMLESS_QUERY.test(query) ? `?${query}` : '';
+function findTemplate(method: string, path: string): Route | null {
+  return path.startsWith(`${ROOT}/`) ? templates.find(method, path.slice(ROOT.length)) : null;
 }
 
 /** A request as it was understood, beside the bytes it was read from. */
@@ -117,6 +90,8 @@ export interface ParsedRequest {
   readonly fieldNames: readonly string[] | null;
   /** What of its input other calls may share; null: nothing, or too little to be worth a look. */
   readonly inputParts: InputParts | null;
+  /** Objects that it names and its team must own; null: none, beside those that are weighed (`beyondText`). */
+  readonly objects: readonly NamedObject[] | null;
 }
 
 interface Members {
@@ -163,10 +138,10 @@ export function readRequest(
   bounds: RequestBounds = SCAN_BOUNDS,
   scan: Scanned | null = null,
 ): ParsedRequest | ApiError {
-  const { descriptor, path } = route;
-  if (descriptor.request === 'none') {
+  const { descriptor, path, objects } = route;
+  if (descriptor.request !== 'json' || (body.length === 0 && descriptor.bound === null)) {
     const operation = operationOf(descriptor, route.model, NO_BOUNDS);
-    return { descriptor, path, operation, ...NO_BODY, ...NO_PARTS, body: Buffer.alloc(0) };
+    return { descriptor, path, operation, ...NO_BODY, ...NO_PARTS, body: Buffer.alloc(0), objects };
   }
   const bytes = body.toString('latin1');
   const scanned = scan ?? scanWhole(bytes, bounds);
@@ -222,7 +197,9 @@ function readFields(
   if (fields.error) return fields.error;
   if (bounds.keeps !== undefined) operation.kept = keptInput(bounds.keeps, operation);
   const read = { descriptor, path, operation, stream, includeUsage: stream && includeUsage, modelFromPath };
-  return { ...read, body, members, ...NO_PARTS };
+  const objects = bound === null ? namedObjects(route.objects, json) : fields.objects;
+  if (descriptor.addsItems) operation.itemTokens = itemTokens(json, body.length);
+  return { ...read, body, members, ...NO_PARTS, objects };
 }
 
 function membersOf(

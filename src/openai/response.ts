@@ -83,6 +83,7 @@ export function meterObject(place: UsagePlace, response: JsonObject, state: Answ
     state,
     serviceTier: typeof response.service_tier === 'string' ? response.service_tier : null,
     model: typeof response.model === 'string' ? response.model : null,
+    id: place.answer === 'choices' && typeof response.id === 'string' ? response.id : undefined,
     kept: place.answer === 'output' ? readAnswer(response) : null,
   };
   const searches = place.answer === 'output' ? searchesOf(response) : 0;

@@ -17,10 +17,11 @@ import { checkAdminKey, checkApiKey } from './keys.ts';
 import { composeOutput, type Output, tokensWritten } from './output.ts';
 import { billPart, planCall } from './plan.ts';
 import type { Profile } from './profile.ts';
-import { type Random, randomHex, seededRandom } from './random.ts';
+import { type Random, seededRandom } from './random.ts';
 import { chatEvents, chatFailure, chatJson, completionEvents, completionJson } from './render-chat.ts';
 import { keepResponse, responseEvents, responseFailure, responseJson } from './render-responses.ts';
 import { embeddingJson, modelJson, modelListJson, moderationJson } from './render-text.ts';
+import { handleStored, storeAnswer } from './stored-api.ts';
 import { usageJson } from './usage.ts';
 
 interface Operation {
@@ -75,31 +76,15 @@ export function handleApi(exchange: Exchange, body: Buffer): void {
   const directives = readDirectives(request.headers['x-simulator']);
   if (error) exchange.respondError(error);
   else if (isApiError(directives)) exchange.respondError(directives);
-  else if (request.method === 'POST' && path === '/v1/conversations') makeConversation(exchange, body);
   else if (request.method === 'POST' && path === '/v1/responses/input_tokens') countInput(exchange, body);
-  else if (!operation) handleModels(exchange, path);
-  else {
+  else if (!operation) {
+    if (!handleStored(exchange, path, body)) handleModels(exchange, path);
+  } else {
     exchange.directives = directives;
     // Its own generator: switching faults on leaves every other choice of a run as it was.
     exchange.fault = chooseFault(directives, state.profile, seededRandom(state.seed, `fault ${key}`));
     handleCall(exchange, operation, body);
   }
-}
-
-/** A conversation costs nothing to make. */
-function makeConversation(exchange: Exchange, bytes: Buffer): void {
-  const { state, random, entry } = exchange;
-  entry.operation = 'conversations.create';
-  const body: unknown = tryParse(bytes);
-  if (!isObject(body)) {
-    exchange.respondError(INVALID_JSON);
-    return;
-  }
-  const id = `conv_${randomHex(random, 24)}`;
-  state.kept.addConversation(id, Array.isArray(body.items) ? body.items.filter(isObject) : []);
-  const created_at = Math.floor(Date.now() / 1000);
-  const json = { id, object: 'conversation', created_at, metadata: body.metadata ?? {} };
-  exchange.send(200, 'application/json', JSON.stringify(json), 0n);
 }
 
 /** Says what the input of a response would be billed as. */
@@ -114,14 +99,6 @@ function countInput(exchange: Exchange, bytes: Buffer): void {
   const count = state.mode === 'worst' ? mostInputTokens : usualInputTokens;
   const json = { object: 'response.input_tokens', input_tokens: count(call.input, call.model.name) };
   exchange.send(200, 'application/json', JSON.stringify(json), 0n);
-}
-
-function tryParse(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString() || '{}');
-  } catch {
-    return null;
-  }
 }
 
 const USAGE_ROOT = '/v1/organization/usage/';
@@ -200,10 +177,22 @@ function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): vo
   const html = fault && htmlStatus(fault.name);
   const withUsage = fault?.name !== 'no_usage';
   const output = composeOutput(call, plan, random, state.profile, directives, withUsage);
-  if (fault?.name !== 'failed' && (!fault || fault.billed)) keepResponse(state.kept, output);
+  if (fault?.name !== 'failed' && (!fault || fault.billed)) {
+    keepResponse(state.kept, output);
+    if (isStored(operation)) {
+      const { id } = output;
+      storeAnswer(state.stored, { operation: operation.name, id, body: call.body }, () =>
+        operation.json(output),
+      );
+    }
+  }
   if (fault?.name === 'cut_before_headers' || fault?.name === 'hang') exchange.vanish(costPicoUsd);
   else if (html) exchange.send(html, 'text/html', htmlPage(html), costPicoUsd);
   else deliverPlan(exchange, operation, output);
+}
+
+function isStored({ name }: Operation): boolean {
+  return name === 'responses' || name === 'chat.completions';
 }
 
 function readCall(

@@ -6,8 +6,8 @@ import { constants, createGzip, gzipSync } from 'node:zlib';
 export interface Delivery {
   status: number;
   headers: Record<string, string | number | string[]>;
-  /** A whole body, or the events of a stream. */
-  body: string | string[];
+  /** A whole body, the bytes of a file, or the events of a stream. */
+  body: string | string[] | Buffer;
   firstByteMs: number;
   chunkMs: number;
   /** Before the last event. */
@@ -29,7 +29,7 @@ export function deliver(
 ): void {
   const start = (): void => {
     if (response.destroyed) return;
-    if (typeof delivery.body === 'string') sendBody(response, delivery, delivery.body, completed);
+    if (!Array.isArray(delivery.body)) sendBody(response, delivery, delivery.body, completed);
     else sendEvents(response, delivery, delivery.body, completed, left);
   };
   if (delivery.firstByteMs > 0) setTimeout(start, delivery.firstByteMs).unref();
@@ -41,7 +41,12 @@ export function cutConnection(response: ServerResponse): void {
   response.socket?.destroy();
 }
 
-function sendBody(response: ServerResponse, delivery: Delivery, text: string, completed: () => void): void {
+function sendBody(
+  response: ServerResponse,
+  delivery: Delivery,
+  text: string | Buffer,
+  completed: () => void,
+): void {
   const { status, headers, cut, gzip } = delivery;
   // A text goes out in one write with the headers; a buffer would need two.
   const body = gzip ? gzipSync(text) : text;

@@ -11,6 +11,7 @@ import { type AcceptedKeys, apiKeyIdOf } from './keys.ts';
 import type { Usage } from './prices.ts';
 import type { Mode, Profile, UsageReports } from './profile.ts';
 import { type Random, randomHex, seededRandom } from './random.ts';
+import type { StoredState } from './stored.ts';
 
 export interface ApiState {
   seed: number;
@@ -19,6 +20,7 @@ export interface ApiState {
   keys: AcceptedKeys;
   invoice: Invoice;
   kept: KeptState;
+  stored: StoredState;
   /** Requests so far: the key of randomness where the client gave none. */
   requestCount: number;
   /** Open requests by the id of their key; a key without any has no entry. */
@@ -78,7 +80,7 @@ export class Exchange {
   send(
     status: number,
     contentType: string,
-    body: string | string[],
+    body: string | string[] | Buffer,
     costPicoUsd: bigint,
     billUpTo?: (eventsWritten: number) => { usage: Usage; costPicoUsd: bigint },
   ): void {
@@ -99,7 +101,7 @@ export class Exchange {
     };
     if (profile.outputTokensPerSecond > 0) {
       const writingMs = (1000 * this.entry.usage.output_tokens) / profile.outputTokensPerSecond;
-      if (typeof body === 'string') delivery.firstByteMs += writingMs;
+      if (!Array.isArray(body)) delivery.firstByteMs += writingMs;
       else delivery.chunkMs += Math.ceil(writingMs / body.length);
     }
     if (fault === 'slow_first_byte')

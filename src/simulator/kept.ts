@@ -22,8 +22,25 @@ export class KeptState {
     );
   }
 
-  hasConversation(id: string): boolean {
-    return this.#conversations.has(id);
+  addItems(id: string, items: readonly JsonObject[]): void {
+    this.#conversations.get(id)?.push(...items.map((item) => ({ item, reasoningTokens: 0 })));
+  }
+
+  /** Returns the items of a conversation, in their order. */
+  itemsOf(id: string): JsonObject[] {
+    return this.#conversations.get(id)?.map(({ item }) => item) ?? [];
+  }
+
+  deleteItem(id: string, itemId: string): void {
+    const kept = this.#conversations.get(id) ?? [];
+    this.#conversations.set(
+      id,
+      kept.filter(({ item }) => item.id !== itemId),
+    );
+  }
+
+  deleteConversation(id: string): void {
+    this.#conversations.delete(id);
   }
 
   seal(content: string, reasoningTokens: number): void {

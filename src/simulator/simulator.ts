@@ -15,6 +15,7 @@ import { type ApiState, Exchange } from './exchange.ts';
 import { Invoice, type InvoiceLine, type InvoiceSummary } from './invoice.ts';
 import { KeptState } from './kept.ts';
 import { DEFAULT_PROFILE, type Mode, mergeProfile, type Profile } from './profile.ts';
+import { StoredState } from './stored.ts';
 
 export interface SimulatorOptions {
   /** 0, the default: any free port. */
@@ -58,6 +59,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     keys: { apiKey: options.apiKey ?? null, adminKey: options.adminKey ?? null },
     invoice: new Invoice(maxInvoiceLines),
     kept: new KeptState(),
+    stored: new StoredState(),
     requestCount: 0,
     inFlight: new Map(),
   };

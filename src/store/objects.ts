@@ -2,7 +2,8 @@
 import { and, eq } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
-import { historyOf, newConversation, type RecordedKind } from '../domain/kept.ts';
+import { historyOf, newConversation } from '../domain/kept.ts';
+import { EVERY_TEAM, type RecordedKind } from '../domain/objects.ts';
 import { addAccess } from './audit.ts';
 import { changeCatalog, lockTeam } from './changes.ts';
 import type { Database } from './database.ts';
@@ -14,34 +15,53 @@ export type ObjectRow = Pick<typeof objects.$inferSelect, 'kind' | 'id' | 'teamI
 export interface AdoptedObject {
   kind: RecordedKind;
   id: string;
-  teamId: TeamId;
+  /** Null: every team may use it, and none may change it. */
+  teamId: TeamId | null;
   /** The most that it is as input of any model; null: not known, so it weighs the model's window. */
   tokens: number | null;
 }
 
-/** Records an object for a team. Returns `not_found` without the team, and `conflict` where the team has it already. */
+/**
+ * Records an object for a team, or for all. Returns `not_found` without the team, `conflict` where the team has it already,
+ * and `invalid_request` for one that grows with every call, which only one team can have.
+ */
 export function adoptObject(
   database: Database,
   actor: string,
   { kind, id, teamId, tokens }: AdoptedObject,
 ): Promise<ObjectRow | ApiError> {
   return changeCatalog(database, async (tx, now) => {
-    const problem = await lockTeam(tx, teamId, 'team_id');
+    const isWeighed = kind === 'response' || kind === 'conversation';
+    if (teamId === null && isWeighed) {
+      const message = `a ${kind} belongs to one team: name it, for what it weighs is counted there`;
+      return apiError('invalid_request', message, { param: 'team_id' });
+    }
+    const problem = teamId === null ? null : await lockTeam(tx, teamId, 'team_id');
     if (problem) return problem;
-    const isSame = and(eq(objects.teamId, teamId), eq(objects.kind, kind), eq(objects.id, id));
+    const owner = teamId ?? EVERY_TEAM;
+    const isSame = and(eq(objects.teamId, owner), eq(objects.kind, kind), eq(objects.id, id));
     const [before] = await tx.select({ id: objects.id }).from(objects).where(isSame).limit(1);
-    if (before) return apiError('conflict', `the team has the ${kind} ${id} already`, { param: 'id' });
-    const history = historyOf(tokens);
-    const response = { history, inputTokens: 0, outputTokens: 0, reasoningTokens: 0, items: [] };
-    const row = { kind, id, teamId, createdAt: now };
+    if (before) {
+      const who = teamId === null ? 'every team has' : 'the team has';
+      return apiError('conflict', `${who} the ${kind} ${id} already`, { param: 'id' });
+    }
+    const row = { kind, id, teamId: owner, createdAt: now };
     await tx.insert(objects).values({
       ...row,
-      expiresAt: new Date(kind === 'conversation' ? NO_END_MS : now.getTime() + RESPONSE_MS),
+      expiresAt: new Date(kind === 'response' ? now.getTime() + RESPONSE_MS : NO_END_MS),
       names: [],
-      weight: kind === 'conversation' ? newConversation(history) : response,
+      weight: weightOf(kind, tokens),
     });
     const after = { kind, id, max_tokens: tokens };
     await addAccess(tx, { actor, action: 'create', resource: 'object', resourceId: id, teamId, after });
     return row;
   });
+}
+
+function weightOf(kind: RecordedKind, tokens: number | null): object {
+  const history = historyOf(tokens);
+  if (kind === 'conversation') return newConversation(history);
+  return kind === 'response'
+    ? { history, inputTokens: 0, outputTokens: 0, reasoningTokens: 0, items: [] }
+    : {};
 }

@@ -1,7 +1,7 @@
 /** Tables of what the upstream keeps for teams. They grow with the calls that it keeps. */
 import { index, jsonb, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core';
 import type { TeamId } from '../domain/ids.ts';
-import { OBJECT_KINDS } from '../domain/kept.ts';
+import { OBJECT_KINDS } from '../domain/objects.ts';
 import { isOneOf, moment } from './schema-columns.ts';
 
 /**

@@ -101,7 +101,9 @@ export const storedConversationCall: z.ZodType<ConversationCall> = z.object({
 export const storedObject = z.object({
   /** Null: the upstream keeps no response. */
   id: z.string().nullable(),
-  /** Null: the call added nothing. */
+  /** Of an object of which only the team is recorded; missing: a response. */
+  kind: z.enum(['stored_completion']).optional(),
+  /** Null: the call added nothing, or nothing that weighs. */
   response: storedResponse.nullable(),
   /** The conversation that it was in, and its row there; null: none. */
   conversation: z.object({ id: z.string(), call: z.uuid() }).nullable(),

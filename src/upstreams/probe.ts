@@ -79,7 +79,7 @@ function ask(options: ProbeOptions, changes: JsonObject): Promise<Seen> {
   if (request === null) return Promise.resolve(failed('this operation has no limit'));
   const { path } = descriptor;
   const body = Buffer.from(JSON.stringify({ model, ...request.body, ...changes }));
-  const parsed = readRequest({ descriptor, path, model: null }, body);
+  const parsed = readRequest({ descriptor, path, model: null, objects: null }, body);
   if (!('descriptor' in parsed)) return Promise.resolve(failed(parsed.message));
   const headers = upstreamHeaders(['content-type', 'application/json'], { apiKey, eventId: makeId() });
   const rendered = renderBody(parsed, { includeUsage: true, limitFields: profile.limitFields });

@@ -4,9 +4,9 @@
  */
 import { isIP, type OnReadOpts, type Socket, connect as tcpConnect } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
-import { bodyFound, mayHaveStrayBody, Parser, saysClose, writeTogether } from './message.ts';
-import { writeSlices } from './slices.ts';
-import type { UpstreamFailure, UpstreamHandler, UpstreamHeaders, UpstreamOptions } from './upstream.ts';
+import { mayHaveStrayBody, Parser, piecesOf, record, saysClose, writeTogether } from './message.ts';
+import { sendAsItComes, writeSlices } from './slices.ts';
+import type { BodySource, UpstreamFailure, UpstreamHandler, UpstreamOptions } from './upstream.ts';
 
 /** How long an idle connection is kept when the server does not say. As undici. */
 const IDLE_MS = 4000;
@@ -28,6 +28,8 @@ export interface CarriedCall {
   readonly body: Buffer | null;
   /** Of a body that is sent slice by slice, instead of `body`. */
   readonly pieces: readonly Buffer[] | null;
+  /** Of a body that is sent as it comes, instead of both. */
+  readonly source: BodySource | null;
   readonly reusable: boolean;
   carrier: Carrier | null;
   /** Its bytes were written, or will not be. */
@@ -98,15 +100,29 @@ export class ClientConnection implements Carrier {
     this.#headGiven = false;
     this.#reusable = false;
     this.#expect(this.#pool.options.headersTimeoutMs);
-    const { head, body, pieces } = call;
+    const { head, body, pieces, source } = call;
     // The call lasts as long as its response; its request need not.
     call.forgetRequest();
     writeTogether(this.#socket, this.#plain, head, body, '');
+    if (source !== null) this.#sendOn(call, source);
     if (pieces === null) return;
     this.#sending = true;
     writeSlices(this.#socket, pieces, () => {
       this.#sending = false;
       call.handler.onSent?.();
+    });
+  }
+
+  /** Sends a body as it comes. Another call may be on the connection by the time that its sender learns of the end of this one. */
+  #sendOn(call: CarriedCall, source: BodySource): void {
+    this.#sending = true;
+    sendAsItComes(this.#socket, this.#plain, source, {
+      isOver: () => this.#gone || this.#call !== call,
+      onPiece: () => this.#expect(this.#pool.options.headersTimeoutMs),
+      onSent: () => {
+        this.#sending = false;
+      },
+      onFailure: () => this.abort(),
     });
   }
 
@@ -297,32 +313,6 @@ export class ClientConnection implements Carrier {
     this.#pool.gone(this, this.#connected ? null : error);
     call?.fail(failure, error);
   }
-}
-
-/** Returns the pieces of body in what was read, as bytes that stay; null: none. */
-function piecesOf(bytes: Buffer, own: boolean): Buffer[] | null {
-  const places = bodyFound();
-  if (places.length === 0) return null;
-  const pieces: Buffer[] = [];
-  for (let index = 0; index < places.length; index += 2) {
-    const piece = bytes.subarray(places[index], places[index + 1]);
-    pieces.push(own ? piece : Buffer.from(piece));
-  }
-  return pieces;
-}
-
-/** Returns the headers by name in lower case, in an object that inherits no names. */
-function record(raw: readonly string[]): UpstreamHeaders {
-  const headers: UpstreamHeaders = Object.create(null);
-  for (let index = 0; index + 1 < raw.length; index += 2) {
-    const name = (raw[index] ?? '').toLowerCase();
-    const value = raw[index + 1] ?? '';
-    const before = headers[name];
-    if (before === undefined) headers[name] = value;
-    else if (typeof before === 'string') headers[name] = [before, value];
-    else before.push(value);
-  }
-  return headers;
 }
 
 /** Returns how long the connection may be idle, by the server's `Keep-Alive` header. 0: not at all. */

@@ -11,6 +11,7 @@ import {
 } from './client-connection.ts';
 import { headerLine, isTarget } from './message.ts';
 import type {
+  BodySource,
   Upstream,
   UpstreamCall,
   UpstreamFailure,
@@ -216,6 +217,7 @@ export class ClientCall implements CarriedCall, UpstreamCall {
   head = '';
   body: Buffer | null = null;
   pieces: readonly Buffer[] | null = null;
+  source: BodySource | null = null;
   /** What is sent is known to every server: another request may follow on the connection. */
   reusable = true;
   /** Set just before the first byte is written. */
@@ -238,13 +240,16 @@ export class ClientCall implements CarriedCall, UpstreamCall {
       if (isOfWire(name)) throw new TypeError(`the header ${name} is not the caller's to set`);
       head += headerLine(name, headers[index + 1] ?? '');
     }
-    const length = body === null ? 0 : bytesOf(body);
-    if (body !== null || mayHaveBody) head += `content-length: ${length}\r\n`;
+    const isSource = body !== null && 'start' in body;
+    const length = isSource ? body.length : body === null ? 0 : bytesOf(body);
+    if (length === null) head += 'transfer-encoding: chunked\r\n';
+    else if (body !== null || mayHaveBody) head += `content-length: ${length}\r\n`;
     this.head = `${head}\r\n`;
     this.reusable = mayHaveBody || length === 0;
     if (body === null || length === 0) return;
-    if (Array.isArray(body)) this.pieces = body;
-    else if (length > WHOLE_BYTES) this.pieces = [body];
+    if (isSource) this.source = body;
+    else if (Array.isArray(body)) this.pieces = body;
+    else if (body.length > WHOLE_BYTES) this.pieces = [body];
     else this.body = body;
   }
 
@@ -253,6 +258,7 @@ export class ClientCall implements CarriedCall, UpstreamCall {
     this.head = '';
     this.body = null;
     this.pieces = null;
+    this.source = null;
   }
 
   /** Ends the call; later ends are ignored. */

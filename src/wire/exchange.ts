@@ -8,6 +8,8 @@ export type BodyEnd = 'complete' | 'too_large' | 'refused' | 'gone';
 /** Takes the body of one request. */
 export interface BodyReader {
   readonly maxBytes: number;
+  /** The body may take as long as it likes, as long as more of it comes. Missing: it has a time. */
+  readonly isStream?: true;
   /** Takes the next bytes; they stay as they are. Returns false when no more are wanted. */
   take(piece: Buffer): boolean;
   /** Called once, after the last piece. */
@@ -31,6 +33,9 @@ export interface Exchange {
   readonly remoteAddress: string;
   /** Reads the body and hands it to the reader, perhaps before it returns. To be called at most once. */
   readBody(reader: BodyReader): void;
+  /** Reads no more of the body, so that its client waits, until `resumeBody`. */
+  pauseBody(): void;
+  resumeBody(): void;
   readonly headersSent: boolean;
   /** `end` or `respond` was called. */
   readonly ended: boolean;

@@ -357,3 +357,29 @@ function writePieces(socket: Socket, before: string, bytes: Buffer | null, after
   socket.uncork();
   return wantsMore;
 }
+
+/** Returns the pieces of body in what was read, as bytes that stay; null: none. */
+export function piecesOf(bytes: Buffer, own: boolean): Buffer[] | null {
+  const places = bodyFound();
+  if (places.length === 0) return null;
+  const pieces: Buffer[] = [];
+  for (let index = 0; index < places.length; index += 2) {
+    const piece = bytes.subarray(places[index], places[index + 1]);
+    pieces.push(own ? piece : Buffer.from(piece));
+  }
+  return pieces;
+}
+
+/** Returns the headers by name in lower case, in an object that inherits no names. */
+export function record(raw: readonly string[]): Record<string, string | string[] | undefined> {
+  const headers: Record<string, string | string[] | undefined> = Object.create(null);
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = (raw[index] ?? '').toLowerCase();
+    const value = raw[index + 1] ?? '';
+    const before = headers[name];
+    if (before === undefined) headers[name] = value;
+    else if (typeof before === 'string') headers[name] = [before, value];
+    else before.push(value);
+  }
+  return headers;
+}

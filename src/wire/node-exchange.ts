@@ -20,6 +20,7 @@ class NodeExchange implements Exchange {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   #closes = false;
+  #isHeld = false;
 
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.#request = request;
@@ -90,7 +91,9 @@ class NodeExchange implements Exchange {
         // As in the wire's own exchange.
         pauseAt = size + TURN_BYTES;
         request.pause();
-        setImmediate(() => request.resume());
+        setImmediate(() => {
+          if (!this.#isHeld) request.resume();
+        });
       }
     });
     request.on('end', () => deliver(ending));
@@ -100,6 +103,16 @@ class NodeExchange implements Exchange {
       deliver('gone');
     });
     if ((this.contentLength ?? 0) > maxBytes) discard('too_large');
+  }
+
+  pauseBody(): void {
+    this.#isHeld = true;
+    this.#request.pause();
+  }
+
+  resumeBody(): void {
+    this.#isHeld = false;
+    this.#request.resume();
   }
 
   writeHead(status: number, headers: readonly string[]): void {

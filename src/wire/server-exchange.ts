@@ -63,6 +63,7 @@ export class ServerExchange implements Exchange {
   #end: BodyEnd = 'complete';
   #reader: BodyReader | null = null;
   #pauseAt = TURN_BYTES;
+  #isHeld = false;
   #patience: NodeJS.Timeout | null = null;
 
   /** A head that waits to be sent together with the first bytes of the body. */
@@ -129,8 +130,23 @@ export class ServerExchange implements Exchange {
     this.#pauseAt = this.received + TURN_BYTES;
     this.#line.stopReading();
     setImmediate(() => {
-      if (!this.#isOver) this.#line.startReading();
+      if (!this.#isOver && !this.#isHeld) this.#line.startReading();
     });
+  }
+
+  /** For the connection: every piece of the body restarts its clock. */
+  get isStream(): boolean {
+    return this.#reader?.isStream ?? false;
+  }
+
+  pauseBody(): void {
+    this.#isHeld = true;
+    this.#line.stopReading();
+  }
+
+  resumeBody(): void {
+    this.#isHeld = false;
+    if (!this.#isOver) this.#line.startReading();
   }
 
   /** For the connection: the request has ended. */

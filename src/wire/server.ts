@@ -278,7 +278,7 @@ class ServerConnection implements Line {
       }
     }
     if (parser.messageComplete) this.#endRequest(exchange, bytes);
-    else if (isNew) this.#deadlineMs = performance.now() + this.#host.requestTimeoutMs;
+    else if (isNew || exchange.isStream) this.#deadlineMs = performance.now() + this.#host.requestTimeoutMs;
     if (isNew) this.#host.handle(exchange);
   }
 

@@ -19,8 +19,27 @@ export interface UpstreamRequest {
   path: string;
   /** Name, value, name, value …; host, connection and the length of the body are added. */
   headers: readonly string[];
-  /** In one piece or several. */
-  body: Buffer | Buffer[] | null;
+  /** In one piece or several, or as it comes. */
+  body: Buffer | Buffer[] | BodySource | null;
+}
+
+/** A body that is sent on as it comes, no faster than the upstream takes it. */
+export interface BodySource {
+  /** Null: not known. */
+  readonly length: number | null;
+  /** Called once, when the head was written; not at all when the call ends before. */
+  start(sink: BodySink): void;
+  /** The upstream reads too slowly: no more until `resume`. */
+  pause(): void;
+  resume(): void;
+}
+
+/** Takes a body on its way. What comes after the end of the call is thrown away. */
+export interface BodySink {
+  write(piece: Buffer): void;
+  end(): void;
+  /** The rest will not come: ends the call by `onError`. */
+  fail(): void;
 }
 
 /**

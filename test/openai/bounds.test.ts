@@ -57,7 +57,6 @@ describe('a chat completion', () => {
     ['tools[1]', { tools: [{ type: 'function' }, { type: 'file_search' }] }],
     ['messages[0].audio', { messages: [{ role: 'assistant', audio: { id: 'audio_1' } }] }],
     ['messages[0].content[1]', user({ type: 'text' }, { type: 'input_audio', input_audio: {} })],
-    ['messages[0].content[0].file.file_id', user({ type: 'file', file: { file_id: 'f' } })],
     ['messages[0].content[0]', user({ type: 'something_new' })],
     ['messages[0].content[0]', user({ text: 'x' })],
   ])('ends in unbounded_request for %s: %j', (param, fields) => {
@@ -136,6 +135,7 @@ describe('a response', () => {
     ['input[0]', { input: [{ type: 'compaction_trigger' }] }],
     ['input[0].content[0].file_data', content({ type: 'input_file', file_data: 'x' })],
     ['input[0].content[0].file_url', content({ type: 'input_file', file_url: 'https://a/b.pdf' })],
+    ['input[0].content[0].file_id', content({ type: 'input_file', file_id: 'file-1' })],
     ['prompt', { prompt: { id: 'pmpt_1' } }],
     ['context_management', { context_management: [{ type: 'compaction' }] }],
     ['reasoning.mode', { reasoning: { mode: 'pro' } }],
@@ -225,13 +225,28 @@ describe('a response', () => {
     expect(read('responses', response({ input: [built] }))).toMatchObject({ code: 'unbounded_request' });
   });
 
+  it('names a stored file and a stored image, which their team must own', () => {
+    const part = { type: 'file', file: { file_id: 'file-1' } };
+    const file = read('chat/completions', chat({ messages: [{ role: 'user', content: [part] }] }));
+    expect(file).toMatchObject({
+      objects: [{ kind: 'file', id: 'file-1', param: 'messages[0].content[0].file.file_id' }],
+    });
+    const image = content({ type: 'input_image', file_id: 'file-2', detail: 'high' });
+    expect(read('responses', response(image))).toMatchObject({
+      objects: [{ kind: 'file', id: 'file-2', param: 'input[0].content[0].file_id' }],
+      operation: { beyondText: { images: [{ size: null, detail: 'high' }] } },
+    });
+    expect(read('responses', response(content({ type: 'input_file', file_id: 7 })))).toMatchObject({
+      code: 'invalid_request',
+    });
+  });
+
   it.each([
     ['background', { background: true }],
     ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: '12h' } }],
     ['reasoning.mode', { reasoning: { mode: 'fast' } }],
     ['model', { model: 'gpt-realtime' }],
     ['input[0].content[0]', content({ type: 'input_audio', input_audio: {} })],
-    ['input[0].content[0].file_id', content({ type: 'input_image', file_id: 'f', image_url: inlineImage })],
   ])('ends in unbounded_request for %s: %j', (param, fields) => {
     expect(read('responses', response(fields))).toMatchObject({ code: 'unbounded_request', param });
   });

@@ -25,6 +25,28 @@ describe('findRoute', () => {
     expect(findRoute('POST', '/v1/responses?background=true')?.path).toBe('/responses');
   });
 
+  it('sends on what an operation documents of its query, and drops the rest', () => {
+    expect(findRoute('GET', '/v1/files?purpose=batch&x=file-2&limit=3')?.path).toBe(
+      '/files?purpose=batch&limit=3',
+    );
+    expect(findRoute('GET', '/v1/responses/resp_1?include%5B%5D=a.b&include[]=c')?.path).toBe(
+      '/responses/resp_1?include%5B%5D=a.b&include%5B%5D=c',
+    );
+    expect(findRoute('GET', '/v1/files/file-1?after=x')?.path).toBe('/files/file-1');
+    expect(findRoute('GET', `/v1/files?purpose=${'x'.repeat(5000)}`)).toBeNull();
+  });
+
+  it('knows which objects a path names, and which is the cursor of a list', () => {
+    expect(findRoute('GET', '/v1/vector_stores/vs_1/files/file-1')?.objects).toEqual([
+      { kind: 'vector_store', id: 'vs_1', param: 'vector_store_id' },
+      { kind: 'file', id: 'file-1', param: 'file_id' },
+    ]);
+    expect(findRoute('GET', '/v1/files?after=file-1')?.objects).toEqual([
+      { kind: 'file', id: 'file-1', param: 'after' },
+    ]);
+    expect(findRoute('GET', '/v1/models/gpt-5')?.objects).toBeNull();
+  });
+
   it.each([
     ['POST', '/v1/chat%2fcompletions'],
     ['POST', '/v1//chat/completions'],
@@ -35,9 +57,8 @@ describe('findRoute', () => {
     ['POST', '/v1/chat/completions#x'],
     ['POST', '/V1/chat/completions'],
     ['POST', 'http://host/v1/chat/completions'],
-    ['POST', '/v1/images/generations'],
     ['POST', '/v1/models'],
-    ['GET', '/v1/chat/completions'],
+    ['PUT', '/v1/chat/completions'],
     ['GET', '/v1/models/'],
     ['GET', '/v1/models/..'],
     ['GET', '/v1/models/.'],
@@ -46,7 +67,11 @@ describe('findRoute', () => {
     ['GET', '/v1/modelsx'],
     ['GET', '/v1/models2gpt-4o'],
     ['HEAD', '/v1/models'],
-    ['DELETE', '/v1/models/gpt-4o'],
+    ['POST', '/v1/models/gpt-4o'],
+    ['GET', '/v1/files/file-1/content/more'],
+    ['GET', '/v1/files//content'],
+    ['GET', '/v1/files/..'],
+    ['GET', '/v1/files/file%2F1'],
     ['GET', ''],
   ])('%s %s is no operation', (method, url) => {
     expect(findRoute(method, url)).toBeNull();

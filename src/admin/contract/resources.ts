@@ -3,8 +3,8 @@
  * changes one; for limits also how far one is used, and what one would do.
  */
 import { z } from 'zod';
-import { OBJECT_KINDS } from '../../domain/kept.ts';
 import { ENFORCEMENTS, METERS } from '../../domain/limit.ts';
+import { OBJECT_KINDS } from '../../domain/objects.ts';
 import { ON_SHORTAGE } from '../../domain/open-ended.ts';
 import { CLIENT_GONE } from '../../domain/upstream.ts';
 import {
@@ -336,7 +336,9 @@ export const NewKeptObject = z
       .string()
       .regex(/^[\w.:-]{1,256}$/, 'must be the object\'s id, such as "conv_…"')
       .meta({ description: 'As the upstream names it' }),
-    team_id: teamId,
+    team_id: teamId.nullable().meta({
+      description: 'Null: every team may use it, and none may change or delete it',
+    }),
     max_tokens: z.number().int().min(0).max(1_000_000_000).nullable().default(null).meta({
       description:
         "The most that it is as input of any model; 0 for one that is empty. Null: not known, so calls with it hold the model's window",
@@ -345,5 +347,10 @@ export const NewKeptObject = z
   .meta({ id: 'NewKeptObject' });
 
 export const KeptObject = z
-  .strictObject({ kind: z.enum(OBJECT_KINDS), id: z.string(), team_id: id, created_at: instant })
+  .strictObject({
+    kind: z.enum(OBJECT_KINDS),
+    id: z.string(),
+    team_id: id.nullable(),
+    created_at: instant,
+  })
   .meta({ id: 'KeptObject' });

@@ -2,7 +2,7 @@
 import { clientKey, usableKey } from '../../auth/keys.ts';
 import type { Account } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
-import type { Route } from '../../openai/request.ts';
+import type { Route } from '../../openai/operations/paths.ts';
 import type { KeyRecord } from '../../store/hot/catalog.ts';
 import type { Call, Stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';

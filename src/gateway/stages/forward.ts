@@ -122,7 +122,12 @@ class Relay implements UpstreamHandler, Turn {
     this.#firstByteMs = performance.now();
     this.#status = status;
     this.#headers = headers;
-    if (status >= 400 || !isEventStream(headers)) return;
+    if (status >= 400 || this.#mustBeWhole) return;
+    if (this.#reserved.descriptor.isFile) {
+      this.#relay();
+      return;
+    }
+    if (!isEventStream(headers)) return;
     const { descriptor, includeUsage, estimate } = this.#reserved;
     const encoding = headers['content-encoding'];
     if (descriptor.usage !== null && (encoding === undefined || encoding === 'identity')) {
@@ -141,9 +146,10 @@ class Relay implements UpstreamHandler, Turn {
       return;
     }
     this.#bytes += chunk.length;
-    if (this.#bytes <= COPY_BYTES) this.#chunks.push(chunk);
+    const isRead = !this.#relaying || this.#reserved.descriptor.usage !== null;
+    if (isRead && this.#bytes <= COPY_BYTES) this.#chunks.push(chunk);
     if (this.#relaying) this.#write(chunk);
-    else if (this.#bytes > BUFFERED_BYTES) {
+    else if (this.#bytes > BUFFERED_BYTES && !this.#mustBeWhole) {
       this.#relay();
       for (const kept of this.#chunks) this.#write(kept);
     }
@@ -159,6 +165,12 @@ class Relay implements UpstreamHandler, Turn {
     if (failure === 'unreachable') this.#finish(failure);
     else if (this.#isOverLimit) this.#finish('over_limit');
     else this.#finish(this.#call.isCut ? 'cut' : this.#abandoned ? 'abandoned' : failure);
+  }
+
+  /** What it says of objects comes before the client: others' are left out, and its own recorded. */
+  get #mustBeWhole(): boolean {
+    const { lists, makes, class: kind } = this.#reserved.descriptor;
+    return lists !== null || (makes !== null && kind === 'free');
   }
 
   #overLimit(): void {

@@ -10,7 +10,7 @@ import { INLINE_BYTES, INLINE_VALUES, JsonScan, tooComplex } from '../../openai/
 import { REQUEST_ENCODINGS } from '../../openai/wire/decode.ts';
 import { unknownField } from '../../upstreams/profile.ts';
 import type { BodyEnd, BodyReader } from '../../wire/exchange.ts';
-import { busy } from '../bodies.ts';
+import { busy, tooLarge, whyNotUpload } from '../bodies.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
 import type { Authenticated } from './authenticate.ts';
@@ -27,7 +27,10 @@ export interface Parsed {
   readonly onShortage: OnShortage | null;
 }
 
-/** Reads the body, bounded on its bytes as they come, and no longer than its client keeps the connection. */
+/**
+ * Reads the body, bounded on its bytes as they come, and no longer than its client keeps the connection. Files are left to
+ * be read when they are sent on.
+ */
 export function parse(deps: GatewayDeps, authenticated: Authenticated): Promise<Parsed | Stopped> {
   return new Promise((resolve, reject) => {
     const { call, route, account } = authenticated;
@@ -38,6 +41,11 @@ export function parse(deps: GatewayDeps, authenticated: Authenticated): Promise<
         resolve(stopped(call, error, name, account, null));
         return;
       }
+    }
+    if (route.descriptor.request === 'multipart') {
+      const error = whyNotUpload(call.exchange, route.descriptor.bodyBytesMax);
+      resolve(parsed(deps, authenticated, error ?? readRequest(route, EMPTY)));
+      return;
     }
     const upload = new Upload(deps, authenticated, (request) => {
       try {
@@ -102,7 +110,7 @@ class Upload implements BodyReader {
     this.#end();
     call.ended('upload');
     if (end === 'complete') this.#onRead(this.#read());
-    else this.#onRead(end === 'gone' ? null : (this.#error ?? this.#tooLarge()));
+    else this.#onRead(end === 'gone' ? null : (this.#error ?? tooLarge(this.maxBytes)));
   }
 
   /** No byte came for long, or too few: the client has no call that could end in another way. */
@@ -182,7 +190,7 @@ class Upload implements BodyReader {
   async #decode(encoding: string, body: Buffer): Promise<Read> {
     const { call, account } = this.#authenticated;
     const decoded = await this.#deps.threads.decode(encoding, body, this.#deps.maxBodyBytes);
-    if (decoded === 'too_large') return this.#tooLarge();
+    if (decoded === 'too_large') return tooLarge(this.maxBytes);
     if (decoded === 'damaged' || decoded === 'unknown') return wrongEncoding(decoded);
     const error = call.takeMemory(this.#deps.bodies, account.principal, decoded.length);
     if (error !== null) return error;
@@ -194,11 +202,6 @@ class Upload implements BodyReader {
       await nextTurn();
     }
     return this.#understand(decoded, scan);
-  }
-
-  #tooLarge(): ApiError {
-    const message = `The body is larger than ${this.maxBytes} bytes, the most that passes here.`;
-    return apiError('request_too_large', message);
   }
 }
 

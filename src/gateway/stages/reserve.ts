@@ -90,9 +90,13 @@ export interface Reserved {
   readonly includeUsage: boolean;
   /** The limit of hosted tool calls that was written in; null: none. */
   readonly maxToolCalls: number | null;
-  readonly outgoing: OutgoingRequest;
+  readonly outgoing: { take(): UpstreamRequest };
   /** What of its input the upstream keeps; null: nothing. */
   readonly kept: KeptInput | null;
+  /** Objects that it names and its team may use; null: none. */
+  readonly objects: ParsedRequest['objects'];
+  /** The most tokens that its items add to a conversation; null: nothing bounds them; missing: it brings none. */
+  readonly itemTokens: Operation['itemTokens'];
 }
 
 /** Under which rules a hold was taken: they may have changed while the body came or the call waited. */
@@ -168,6 +172,8 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     maxToolCalls,
     outgoing,
     kept: request.operation.kept,
+    objects: request.objects,
+    itemTokens: request.operation.itemTokens,
   };
 }
 

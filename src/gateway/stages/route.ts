@@ -2,7 +2,8 @@
 import { apiError } from '../../domain/errors.ts';
 import { findAlias, reasonAgainst } from '../../openai/operations/aliases.ts';
 import type { Descriptor } from '../../openai/operations/descriptor.ts';
-import { findRoute, type Route } from '../../openai/request.ts';
+import type { Route } from '../../openai/operations/paths.ts';
+import { findRoute } from '../../openai/request.ts';
 import type { Call, Stopped } from '../call.ts';
 
 export interface Routed {

@@ -2,7 +2,9 @@
  * Request lines that clients send instead of `/v1/…`: other base URLs, Azure's paths, doubled and trailing slashes. Each
  * becomes the operation's own path, and that path alone goes upstream; so nothing here can reach another operation.
  */
-import { findRoute, type Route } from '../request.ts';
+import { findRoute } from '../request.ts';
+import type { Route } from './paths.ts';
+import { OPERATIONS } from './table.ts';
 
 /** Azure names the deployment, which is the model, in the path (Azure OpenAI's data-plane reference, 2024-10-21). */
 const DEPLOYMENT = /^\/openai\/deployments\/([^/]+)(\/.+)$/;
@@ -48,23 +50,11 @@ export function isAlias(method: string, url: string): boolean {
   return methods.some((each) => findAlias(each, url) !== null);
 }
 
-/** Why paths that no operation here has are not forwarded, by the first pattern that matches the path below `/v1`. */
+/** Why paths that the API does not have, or has no more, are not forwarded, by the first pattern that matches below `/v1`. */
 const REASONS: readonly [RegExp, string][] = [
-  [
-    /^\/(?:realtime\/(?:translations\/)?(?:client_secrets|sessions|transcription_sessions)|chatkit\/sessions)/,
-    'a client secret lets its holder call OpenAI past this gateway and its budgets',
-  ],
-  [/^\/realtime\/calls/, 'its audio flows between the caller and OpenAI, past this gateway'],
-  [/^\/(?:realtime|live)(?:\/|$)/, 'sessions on open lines are not served yet'],
-  [/^\/(?:assistants|threads)(?:\/|$)/, 'the Assistants API was shut down on 2026-08-26; use /v1/responses'],
-  [/^\/videos(?:\/|$)/, 'the Videos API was shut down on 2026-09-24'],
   [
     /^\/(?:edits|engines|answers|classifications|search)(?:\/|$)/,
     'it is gone from the API; use /v1/responses',
-  ],
-  [
-    /^\/(?:organization|projects)(?:\/|$)/,
-    'it administers the whole organization, which no virtual key may; use an admin key of OpenAI directly',
   ],
   [
     /^\/messages(?:\/|$)/,
@@ -74,19 +64,13 @@ const REASONS: readonly [RegExp, string][] = [
     /^\/(?:alpha|beta)(?:\/|$)/,
     'it is no published operation of the API, so that what it costs is not known; turn it off in the client',
   ],
-  [
-    /^\/(?:audio|batches|containers|conversations|evals|files|fine_tuning|images|skills|uploads|vector_stores)(?:\/|$)/,
-    'what it costs is not priced by this gateway yet',
-  ],
-  [
-    /^\/(?:agents|chatkit|content_provenance_checks|decisions|safety|vaults|webhook_endpoints)(?:\/|$)/,
-    'what it costs is not priced by this gateway yet',
-  ],
-  [
-    /^\/(?:chat\/completions|responses|embeddings|completions|moderations|models)(?:\/|$)/,
-    'this part of it is not priced yet',
-  ],
 ];
+
+/** Why whole families of the API are not forwarded, by the first segment of their paths; they have no other operations. */
+const FAMILIES = new Map<string, string>();
+for (const { path, reason } of OPERATIONS.toReversed())
+  if (reason !== null) FAMILIES.set(path.split('/', 2)[1] ?? '', reason);
+for (const { path, reason } of OPERATIONS) if (reason === null) FAMILIES.delete(path.split('/', 2)[1] ?? '');
 
 /** Returns why a request line that no operation has is not forwarded, for the client to read. */
 export function reasonAgainst(url: string): string {
@@ -99,6 +83,7 @@ export function reasonAgainst(url: string): string {
   const known = REASONS.find(([pattern]) => pattern.test(below.toLowerCase()));
   return (
     known?.[1] ??
+    FAMILIES.get(below.toLowerCase().split('/', 2)[1] ?? '') ??
     'it is not an operation of the OpenAI API that this gateway knows, so what it costs is not known'
   );
 }

@@ -12,11 +12,14 @@ import { readContent, readTools } from '../prompt.ts';
 import {
   COMPLETION_USAGE,
   CONVERSATION_FIELDS,
+  free,
   LONG_OUTPUT,
   metered,
   SAMPLING_FIELDS,
   SHARED_FIELDS,
 } from './descriptor.ts';
+
+const STORED = '/chat/completions/{completion_id}';
 
 export const CHAT = [
   metered({
@@ -57,11 +60,29 @@ export const CHAT = [
       body: { max_completion_tokens: 1, messages: [{ role: 'user', content: LONG_OUTPUT }] },
       choicesField: 'n',
     },
-    object: { kind: 'stored_completion', makes: true },
+    makes: { kind: 'stored_completion', at: 'id' },
     report: 'completions',
     otel: 'chat',
   }),
+  free({
+    name: 'chat.completions.list',
+    method: 'GET',
+    path: '/chat/completions',
+    lists: { kind: 'stored_completion', pageMax: 100, pageDefault: 20 },
+    query: ['after', 'limit', 'metadata', 'model', 'order'],
+  }),
+  free({ name: 'chat.completions.retrieve', method: 'GET', path: STORED }),
+  free({ name: 'chat.completions.update', method: 'POST', path: STORED }),
+  free({ name: 'chat.completions.delete', method: 'DELETE', path: STORED, ends: true }),
+  free({
+    name: 'chat.completions.messages',
+    method: 'GET',
+    path: `${STORED}/messages`,
+    query: ['after', 'limit', 'order'],
+  }),
 ];
+
+const STORED_WHOLE = { isStored: true, isCut: false, reasoningContext: null };
 
 /** The fields of `POST /v1/chat/completions` that move cost. */
 function readChat(fields: Fields): Bounds {
@@ -75,6 +96,7 @@ function readChat(fields: Fields): Bounds {
   readSearchModel(fields, choices);
   fields.unboundedIfSet('audio', 'audio is not billed as text tokens');
   readMessages(fields);
+  const isStored = fields.boolean('store');
   return {
     outputTokensLimit:
       maxCompletionTokens === null || maxTokens === null
@@ -82,6 +104,7 @@ function readChat(fields: Fields): Bounds {
         : Math.max(maxCompletionTokens, maxTokens),
     choices,
     extraOutputTokens: predictionBytes(fields) * choices,
+    ...(isStored ? { keeps: STORED_WHOLE } : null),
   };
 }
 

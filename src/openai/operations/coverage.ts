@@ -1,43 +1,113 @@
 /** docs/COVERAGE.md, made from the table of operations. */
+import { BODY_OBJECTS } from '../named.ts';
 import type { Descriptor } from './descriptor.ts';
 import { OPERATIONS } from './table.ts';
 
 /** Returns the page as Markdown. */
 export function coveragePage(): string {
-  const rows = OPERATIONS.map(rowOf);
+  const served = OPERATIONS.filter(({ reason }) => reason === null);
   return [
     '# Coverage',
     '',
-    'Which operations of the OpenAI API pass, what bounds their cost before they are sent, and where their usage stands. What is',
-    'not in this table is refused with 404 `unsupported_operation`: an operation whose price is not known would be a hole in',
-    'every budget. Made from [`src/openai/operations`](../src/openai/operations/table.ts) by `npm run build:coverage`; a test',
-    'holds it equal.',
+    'Which operations of the OpenAI API pass, what bounds their cost before they are sent, where their usage stands, and why the',
+    'others are refused: with 404 `unsupported_operation`, before anything is held or sent. So is what is in no table here: an',
+    'operation whose price is not known would be a hole in every budget. Made from',
+    '[`src/openai/operations`](../src/openai/operations/table.ts) by `npm run build:coverage`; tests hold it equal, and hold the',
+    'tables to the specification of the API (2.3.0) and to its generated client (openai 7.57.0 on npm).',
+    '',
+    '## What costs money',
     '',
     ...table(
-      ['Operation', 'Request', 'Class', 'Bounded by', 'Usage stands in', 'Written in', 'Removed'],
-      rows,
+      ['Operation', 'Request', 'Bounded by', 'Usage stands in', 'Written in', 'Removed'],
+      served.filter((operation) => operation.class === 'metered').map(rowOf),
     ),
     '',
-    'A class is _metered_ (held before it is sent, settled from its usage) or _free_ (costs nothing, but counts as a request).',
-    'Fields are written in only where the client left them out: an output limit as [LIMITS.md](LIMITS.md) says, the service',
-    'tier `default` for a missing, null or `auto` one, and the request for a usage chunk, which the client then does not see.',
+    'It is held before it is sent, and settled from its usage. Fields are written in only where the client left them out: an',
+    'output limit as [LIMITS.md](LIMITS.md) says, the service tier `default` for a missing, null or `auto` one, and the request for',
+    'a usage chunk, which the client then does not see. Ids of stored responses, conversations, items and files in the body must',
+    "be the team's own.",
     '',
+    '## What is free',
+    '',
+    ...table(
+      [
+        'Operation',
+        'Request',
+        'Must be the team’s',
+        'Becomes the team’s',
+        'Query that is sent on',
+        'Removed',
+      ],
+      served.filter((operation) => operation.class === 'free').map(freeRowOf),
+    ),
+    '',
+    'It costs nothing, but counts as a request. An object is recorded with the team that makes it before its id leaves; a name of',
+    "another team's is 404 `not_found`, in the path, in the query of a list and in the body:",
+    `${Object.keys(BODY_OBJECTS).map(code).join(', ')}, and references to items. What all teams share can be read by all of them`,
+    'and changed by none ([ADMIN.md](ADMIN.md)). Bodies of files are sent on as they come, up to the most that the API takes.',
+    '',
+    '## What is refused',
+    '',
+    'A _job_ goes on after its response; it will be held when it is made and settled when it ends.',
+    '',
+    ...refusedLines(),
   ].join('\n');
+}
+
+function code(text: string): string {
+  return `\`${text}\``;
 }
 
 function rowOf(operation: Descriptor): string[] {
   const { name, method, path } = operation;
   return [
-    `\`${name}\``,
-    `\`${method} /v1${path}\``,
-    operation.class + (operation.reason === null ? '' : `: ${operation.reason}`),
+    code(name),
+    code(`${method} /v1${path}`),
     boundOf(operation),
     usageOf(operation),
-    writtenBy(operation)
-      .map((field) => `\`${field}\``)
-      .join(', '),
+    writtenBy(operation).map(code).join(', '),
     operation.usage?.stream === 'chunk' ? 'usage chunk and `usage: null` not asked for' : '',
   ];
+}
+
+function freeRowOf({
+  name,
+  method,
+  path,
+  pathObjects,
+  makes,
+  query,
+  lists,
+  listsModels,
+}: Descriptor): string[] {
+  const removed =
+    lists !== null ? 'objects of other teams' : listsModels ? 'models that the key may not use' : '';
+  return [
+    code(name),
+    code(`${method} /v1${path}`),
+    Object.values(pathObjects).join(', '),
+    makes?.kind ?? '',
+    query === null ? (method === 'GET' ? 'all of it' : '') : query.map(code).join(', '),
+    removed,
+  ];
+}
+
+/** A list for each reason, in the order of the table. */
+function refusedLines(): string[] {
+  const lists = new Map<string, Map<string, string[]>>();
+  for (const { method, path, reason, class: kind } of OPERATIONS) {
+    if (reason === null) continue;
+    const title = `**${kind === 'job' ? 'Job: ' : ''}${reason}**`;
+    const paths = lists.get(title) ?? new Map<string, string[]>();
+    lists.set(title, paths);
+    paths.set(path, [...(paths.get(path) ?? []), method]);
+  }
+  return [...lists].flatMap(([title, paths]) => [
+    title,
+    '',
+    ...[...paths].map(([path, methods]) => `- ${code(`/v1${path}`)} ${methods.join(' ')}`),
+    '',
+  ]);
 }
 
 function boundOf(operation: Descriptor): string {

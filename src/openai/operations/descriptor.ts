@@ -3,6 +3,7 @@
  * one; the table of all (table.ts) makes the router, the names, the metric labels and docs/COVERAGE.md from them.
  * Nothing else in `src/` asks which operation a call is: what differs between two operations is a field here.
  */
+import type { RecordedKind } from '../../domain/objects.ts';
 import type { Bounds, Fields, JsonObject, OutputLimitField } from '../body.ts';
 
 /**
@@ -11,10 +12,22 @@ import type { Bounds, Fields, JsonObject, OutputLimitField } from '../body.ts';
  */
 export type OperationClass = 'metered' | 'free' | 'job' | 'refused';
 
-export type Method = 'GET' | 'POST' | 'DELETE';
+export const METHODS = ['GET', 'POST', 'DELETE'] as const;
+export type Method = (typeof METHODS)[number];
 
-/** Kinds of objects that the upstream keeps for a team. */
-export type ObjectKind = 'response' | 'stored_completion' | 'model';
+/** An object that the upstream makes: its kind, and the member of the response that has its id. */
+export interface MadeObject {
+  readonly kind: RecordedKind;
+  readonly at: 'id' | 'file';
+}
+
+/** A list of objects of all teams, of which the client gets its own, by pages of at most `pageMax`. */
+export interface OwnList {
+  readonly kind: RecordedKind;
+  readonly pageMax: number;
+  /** What the API lists where the client names no `limit`. */
+  readonly pageDefault: number;
+}
 
 /** The members of a usage object, by the API's two vocabularies. */
 export interface UsageMembers {
@@ -79,12 +92,15 @@ export interface Descriptor {
   /** Stable name: in events, metrics, logs and the admin API. */
   readonly name: string;
   readonly method: Method;
-  /** Below `/v1`; `{model}` stands for one segment. */
+  /** Below `/v1`; a name in braces stands for one segment. */
   readonly path: string;
   readonly class: OperationClass;
   /** Why it is refused; null: it is not. */
   readonly reason: string | null;
-  readonly request: 'none' | 'json';
+  /** `multipart` is sent on as it comes, unread: nothing in it moves a cost or names an object. */
+  readonly request: 'none' | 'json' | 'multipart';
+  /** The most bytes of a multipart body (the API's own limit, with room for its framing). */
+  readonly bodyBytesMax: number;
   /** Reads the fields that move the call's cost; null: none does. */
   readonly bound: ((fields: Fields) => Bounds) | null;
   /** The API refuses requests whose whole input is above the model's maximum, so that it bounds the input. */
@@ -107,8 +123,20 @@ export interface Descriptor {
   readonly countPath: string | null;
   /** Models that have no price; others without one are not named in the ledger. */
   readonly knownModels: readonly string[];
-  /** Objects that the operation makes, or names in its path; null: none. */
-  readonly object: { kind: ObjectKind; makes: boolean } | null;
+  /** Objects that are named by the parameters of its path; parameters that name none, or what lies in one of those, are left out. */
+  readonly pathObjects: Readonly<Record<string, RecordedKind>>;
+  /** The object that it makes, which is recorded with its team before its id leaves; null: none. */
+  readonly makes: MadeObject | null;
+  /** It ends the object that its path names last. */
+  readonly ends: boolean;
+  /** Its body brings `items` to a conversation, which later responses read. */
+  readonly addsItems: boolean;
+  /** Null: it lists nothing that belongs to teams, or only what lies in an object of its path. */
+  readonly lists: OwnList | null;
+  /** Parameters of its query that are sent on, others are dropped; null: any plain query on GET. */
+  readonly query: readonly string[] | null;
+  /** The response is a file: passed on as it comes, however large. */
+  readonly isFile: boolean;
   /** The upstream's usage report that covers it; null: none does. */
   readonly report: 'completions' | 'embeddings' | null;
   /** Its response lists models: those that the key may use and pay stay in it. */
@@ -131,7 +159,14 @@ const DEFAULTS = {
   knownModels: [],
   fields: null,
   probe: null,
-  object: null,
+  bodyBytesMax: 0,
+  pathObjects: {},
+  makes: null,
+  ends: false,
+  addsItems: false,
+  lists: null,
+  query: null,
+  isFile: false,
   report: null,
   listsModels: false,
 } as const;
@@ -143,9 +178,55 @@ export function metered(given: Given<'name' | 'path' | 'bound' | 'usage' | 'otel
   return { ...DEFAULTS, method: 'POST', class: 'metered', ...given };
 }
 
-/** An operation that costs nothing. */
+/** What the parameters of paths name. Items, messages and lines lie in the object that stands before them. */
+const PATH_OBJECTS: Readonly<Record<string, RecordedKind>> = {
+  response_id: 'response',
+  conversation_id: 'conversation',
+  completion_id: 'stored_completion',
+  file_id: 'file',
+  upload_id: 'upload',
+  vector_store_id: 'vector_store',
+  batch_id: 'file_batch',
+};
+
+/** An operation that costs nothing. What its path names belongs to its team. Without a body unless it is a POST. */
 export function free(given: Given<'name' | 'method' | 'path'>): Descriptor {
-  return { ...DEFAULTS, class: 'free', otel: given.name, ...given };
+  const request = given.method === 'POST' ? 'json' : 'none';
+  const pathObjects = objectsOf(given.path);
+  const query = given.method === 'GET' && Object.keys(pathObjects).length > 0 ? [] : null;
+  return { ...DEFAULTS, class: 'free', otel: given.name, request, pathObjects, query, ...given };
+}
+
+function objectsOf(path: string): Record<string, RecordedKind> {
+  const objects: Record<string, RecordedKind> = {};
+  for (const [, name = ''] of path.matchAll(/\{(\w+)\}/g)) {
+    const kind = PATH_OBJECTS[name];
+    if (kind !== undefined) objects[name] = kind;
+  }
+  return objects;
+}
+
+/**
+ * Operations that are never forwarded, for one reason.
+ * @param lines `/path/{id} GET POST`, each on its own
+ */
+export function refused(name: string, reason: string, lines: string): Descriptor[] {
+  return descriptorsOf('refused', name, reason, lines);
+}
+
+/** Operations that make work which goes on after their response: refused until what that costs can be held. */
+export function job(name: string, reason: string, lines: string): Descriptor[] {
+  return descriptorsOf('job', name, reason, lines);
+}
+
+function descriptorsOf(kind: 'refused' | 'job', name: string, reason: string, lines: string): Descriptor[] {
+  return lines.split('\n').flatMap((line) => {
+    const [path = '', ...methods] = line.trim().split(' ');
+    return METHODS.filter((method) => methods.includes(method)).map((method) => ({
+      ...DEFAULTS,
+      ...{ name, reason, method, path, class: kind, otel: name },
+    }));
+  });
 }
 
 /** `prompt_tokens`, `completion_tokens`: the API's older vocabulary (`CompletionUsage` of its published schema). */

@@ -1,4 +1,4 @@
-/** Operations that cost nothing: moderations and the list of models. */
+/** Operations that cost nothing and belong to no other family: moderations and models. A model is deleted by the team that made it. */
 import { free } from './descriptor.ts';
 
 /** As the API's published schema lists them. */
@@ -11,12 +11,13 @@ const MODERATION_MODELS = [
 
 export const FREE = [
   free({ name: 'moderations', method: 'POST', path: '/moderations', knownModels: MODERATION_MODELS }),
-  free({ name: 'models.list', method: 'GET', path: '/models', request: 'none', listsModels: true }),
+  free({ name: 'models.list', method: 'GET', path: '/models', listsModels: true }),
+  free({ name: 'models.retrieve', method: 'GET', path: '/models/{model}', pathObjects: {}, query: null }),
   free({
-    name: 'models.retrieve',
-    method: 'GET',
+    name: 'models.delete',
+    method: 'DELETE',
     path: '/models/{model}',
-    request: 'none',
-    object: { kind: 'model', makes: false },
+    pathObjects: { model: 'model' },
+    ends: true,
   }),
 ];

@@ -10,10 +10,20 @@ import {
   readTextModel,
 } from '../body.ts';
 import { readInput, readReference, readTools } from '../prompt.ts';
-import { CONVERSATION_FIELDS, LONG_OUTPUT, metered, RESPONSE_USAGE, SHARED_FIELDS } from './descriptor.ts';
+import {
+  CONVERSATION_FIELDS,
+  free,
+  LONG_OUTPUT,
+  metered,
+  RESPONSE_USAGE,
+  refused,
+  SHARED_FIELDS,
+} from './descriptor.ts';
 
 /** The least `max_output_tokens` that the API accepts (its published schema). */
 const MIN_OUTPUT_TOKENS = 16;
+
+const RESPONSE = '/responses/{response_id}';
 
 export const RESPONSES = [
   metered({
@@ -47,10 +57,30 @@ export const RESPONSES = [
       body: { max_output_tokens: MIN_OUTPUT_TOKENS, input: LONG_OUTPUT },
       choicesField: null,
     },
-    object: { kind: 'response', makes: true },
+    makes: { kind: 'response', at: 'id' },
     report: 'completions',
     otel: 'chat',
   }),
+  free({
+    name: 'responses.retrieve',
+    method: 'GET',
+    path: RESPONSE,
+    query: ['include', 'include_obfuscation', 'starting_after', 'stream'],
+  }),
+  free({ name: 'responses.delete', method: 'DELETE', path: RESPONSE, ends: true }),
+  free({ name: 'responses.cancel', method: 'POST', path: `${RESPONSE}/cancel` }),
+  free({
+    name: 'responses.input_items',
+    method: 'GET',
+    path: `${RESPONSE}/input_items`,
+    query: ['after', 'include', 'limit', 'order'],
+  }),
+  free({ name: 'responses.input_tokens', method: 'POST', path: '/responses/input_tokens' }),
+  ...refused(
+    'responses.compact',
+    'nothing that can be written into it bounds its output',
+    '/responses/compact POST',
+  ),
 ];
 
 /** The fields of `POST /v1/responses` that move cost. */

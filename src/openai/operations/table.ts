@@ -1,15 +1,24 @@
 /**
  * The table of operations. Owns: which operations exist. Does not own: what each of them is (the family files), nor how a
- * request line finds its own (request.ts). Invariant: what is not in this table is never forwarded.
+ * request line finds its own (request.ts). Invariant: what is not in this table, or stands in it with
+ * a reason against it, is never forwarded.
  */
 import { CHAT } from './chat.ts';
 import { PROMPTS } from './completions.ts';
+import { CONVERSATIONS } from './conversations.ts';
 import type { Descriptor } from './descriptor.ts';
+import { FILES } from './files.ts';
 import { FREE } from './free.ts';
+import { JOBS } from './jobs.ts';
+import { REFUSED } from './refused.ts';
 import { RESPONSES } from './responses.ts';
+import { VECTOR_STORES } from './vector-stores.ts';
 
 /** Every operation, in the order in which people look for them. */
-export const OPERATIONS: readonly Descriptor[] = [...CHAT, ...RESPONSES, ...PROMPTS, ...FREE];
+export const OPERATIONS: readonly Descriptor[] = [
+  ...[...CHAT, ...RESPONSES, ...PROMPTS, ...FREE, ...CONVERSATIONS, ...FILES, ...VECTOR_STORES],
+  ...[...JOBS, ...REFUSED],
+];
 
 /** The operations that a usage report of the upstream covers, by the report's name. */
 export function operationsOfReport(report: NonNullable<Descriptor['report']>): string[] {

@@ -74,6 +74,7 @@ export class StreamMeter {
   /** The usage chunk was removed and its blank line is still to come. */
   #dropBlankLine = false;
   #model: string | null = null;
+  #id: string | undefined;
   /** The first lines of a stream of a response, which name it. */
   #first: Buffer = NONE;
   #kept: KeptAnswer | null = null;
@@ -140,6 +141,7 @@ export class StreamMeter {
       ...(this.#searches === 0 ? null : { searches: this.#searches }),
       serviceTier: this.#serviceTier,
       model: this.#model,
+      id: this.#id,
       kept: this.#kept ?? this.#begun(),
     };
   }
@@ -230,7 +232,7 @@ export class StreamMeter {
     return this.#meterChunks(lines);
   }
 
-  /** Model and tier stand in every chunk: those of the first are known even if the stream is cut. */
+  /** Id, model and tier stand in every chunk: those of the first are known even if the stream is cut. */
   #open(lines: Buffer): void {
     const at = lines.indexOf(OPENING_BRACE);
     const chunk = at === -1 ? null : parseLine(lines, at);
@@ -239,7 +241,8 @@ export class StreamMeter {
     this.#named(chunk);
   }
 
-  #named({ model, service_tier }: JsonObject): void {
+  #named({ id, model, service_tier }: JsonObject): void {
+    if (typeof id === 'string' && this.#place.answer === 'choices') this.#id = id;
     if (typeof model === 'string') this.#model = model;
     if (typeof service_tier === 'string') this.#serviceTier = service_tier;
   }

@@ -7,12 +7,13 @@
 import { momentOfUuidV7, type TeamId } from '../../domain/ids.ts';
 import {
   afterCall,
+  afterItems,
   afterLostCall,
   type Conversation,
   type ConversationCall,
   type KeptResponse,
-  type RecordedKind,
 } from '../../domain/kept.ts';
+import { EVERY_TEAM, type RecordedKind } from '../../domain/objects.ts';
 import { retried, type Sql, type TransactionSql } from '../database.ts';
 import {
   type StoredObject,
@@ -33,6 +34,8 @@ export const NO_END_MS = Date.UTC(9999, 11, 31);
 
 /** By then a call is over, whatever became of it: the API ends its requests within minutes. */
 const CALL_OVER = '24 hours';
+/** For so long an object that has ended is known. */
+const ENDED = '30 days';
 
 export interface FoundResponse {
   id: string;
@@ -58,6 +61,67 @@ export interface ConversationView {
   order: number;
   /** Calls that may be under way in it on any replica, the new one not among them. */
   calls: ConversationCall[];
+}
+
+/** An object of which only the team is recorded, and what is shown of it. */
+export interface NewObject {
+  kind: RecordedKind;
+  id: string;
+  createdMs: number;
+  expiresMs: number;
+  weight: object;
+}
+
+/** Records an object for its team. Does nothing where the team has it. */
+async function addObject(sql: Sql, teamId: TeamId, object: NewObject): Promise<void> {
+  const { kind, id, createdMs, expiresMs, weight } = object;
+  await sql`
+    insert into objects (team_id, kind, id, created_at, expires_at, names, weight)
+    values (${teamId}, ${kind}, ${id}, ${new Date(createdMs)}, ${new Date(expiresMs)}, '{}',
+      ${JSON.stringify(weight)}::text::jsonb)
+    on conflict do nothing`;
+}
+
+/** An object that a team may use. */
+export interface OwnedObject {
+  kind: RecordedKind;
+  id: string;
+  /** It is the team's own; otherwise every team may use it. */
+  isOwn: boolean;
+}
+
+/** Returns those of the objects that a team may use. */
+async function findObjects(
+  sql: Sql,
+  teamId: TeamId,
+  kinds: readonly RecordedKind[],
+  ids: readonly string[],
+): Promise<OwnedObject[]> {
+  return await sql<OwnedObject[]>`
+    select kind, id, bool_or(team_id = ${teamId}) as "isOwn" from objects
+    where team_id in (${teamId}, ${EVERY_TEAM}) and kind = any(${[...kinds]}::text[])
+      and id = any(${[...ids]}::text[]) and expires_at > tollgate_now()
+    group by kind, id`;
+}
+
+/** Forgets an object that has ended upstream, after a while in which it may still be the cursor of a list. */
+async function endObject(sql: Sql, teamId: TeamId, kind: RecordedKind, id: string): Promise<void> {
+  await sql`
+    update objects set expires_at = tollgate_now() + ${ENDED}::interval
+    where team_id = ${teamId} and kind = ${kind} and id = ${id} and expires_at > tollgate_now() + ${ENDED}::interval`;
+}
+
+/** Adds what was put into a conversation to its weight. */
+async function addItems(
+  sql: Sql,
+  teamId: TeamId,
+  conversationId: string,
+  tokens: number | null,
+): Promise<void> {
+  await sql.begin(async (tx) => {
+    const before = await lockConversation(tx, teamId, conversationId);
+    if (before !== null) await writeConversation(tx, teamId, conversationId, afterItems(before, tokens));
+  });
 }
 
 /**
@@ -176,18 +240,18 @@ export async function keepObjects(tx: TransactionSql, events: readonly EventRow[
   for (const { teamId, id, call, response } of ended) await endCall(tx, teamId, id, call, response);
 }
 
-function rowOf({ id: eventId, teamId }: EventRow, { id, response, conversation }: StoredObject) {
-  if (id === null || response === null) return [];
+function rowOf({ id: eventId, teamId }: EventRow, { id, kind, response, conversation }: StoredObject) {
+  if (id === null || (response === null && kind === undefined)) return [];
   const createdMs = momentOfUuidV7(eventId);
   return [
     {
       team_id: teamId,
-      kind: 'response' satisfies RecordedKind,
+      kind: kind ?? ('response' satisfies RecordedKind),
       id,
       created_at: new Date(createdMs).toISOString(),
       expires_at: new Date(conversation === null ? createdMs + RESPONSE_MS : NO_END_MS).toISOString(),
-      names: response.items.flatMap((item) => item.names),
-      weight: response,
+      names: response?.items.flatMap((item) => item.names) ?? [],
+      weight: response ?? {},
     },
   ];
 }
@@ -227,6 +291,26 @@ export class PostgresObjectStore {
     call: Omit<ConversationCall, 'addedBefore'>,
   ): Promise<ConversationView | null> {
     return retried(() => beginConversationCall(this.#sql, teamId, conversationId, callId, call));
+  }
+
+  addObject(teamId: TeamId, object: NewObject): Promise<void> {
+    return retried(() => addObject(this.#sql, teamId, object));
+  }
+
+  findObjects(
+    teamId: TeamId,
+    kinds: readonly RecordedKind[],
+    ids: readonly string[],
+  ): Promise<OwnedObject[]> {
+    return retried(() => findObjects(this.#sql, teamId, kinds, ids));
+  }
+
+  endObject(teamId: TeamId, kind: RecordedKind, id: string): Promise<void> {
+    return retried(() => endObject(this.#sql, teamId, kind, id));
+  }
+
+  addItems(teamId: TeamId, conversationId: string, tokens: number | null): Promise<void> {
+    return retried(() => addItems(this.#sql, teamId, conversationId, tokens));
   }
 
   callsBegun(teamId: TeamId, conversationId: string): Promise<number> {

@@ -1,0 +1,176 @@
+/**
+ * Tenants apart: which objects of the upstream a team may name, and which it is shown. Owns: the refusal of others' objects
+ * before anything is sent, and that a new object is recorded before its id leaves. Does not own: what names an object
+ * (openai/), the rows (store/hot/objects.ts), lists (lists.ts). Invariant: nothing of an object that is not recorded for a
+ * team, or for every team, reaches that team.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type ApiError, apiError } from '../domain/errors.ts';
+import type { TeamId } from '../domain/ids.ts';
+import { historyOf, newConversation } from '../domain/kept.ts';
+import type { NamedObject, RecordedKind } from '../domain/objects.ts';
+import { isObject, type Json, type JsonObject, parseJson } from '../openai/body.ts';
+import { NO_END_MS, RESPONSE_MS } from '../store/hot/objects.ts';
+import { type Stopped, stopped } from './call.ts';
+import { errorResponse, ledgerUnavailable } from './denial-error.ts';
+import type { GatewayDeps } from './deps.ts';
+import { forwardList } from './lists.ts';
+import { type Forwarded, forward } from './stages/forward.ts';
+import type { Parsed } from './stages/parse.ts';
+import type { Reserved } from './stages/reserve.ts';
+import { forwardUpload } from './uploads.ts';
+
+/** Replicas flush ten times a second: by then what a client knows of is in Postgres. */
+const OTHERS_FLUSH_MS = 300;
+/** Recorded with the event of the call that made them, a moment after its response. */
+const RECORDED_WITH_EVENT: ReadonlySet<string> = new Set(['response', 'item', 'stored_completion']);
+
+type Ownership = 'own' | 'shared';
+
+/** Stops a call that names an object which its team may not use. Returns null when it may use all of them. */
+export async function refuseStrangers(deps: GatewayDeps, parsed: Parsed): Promise<Stopped | null> {
+  const { call, account, request, callKind } = parsed;
+  const { teamId } = account.principal;
+  const error = await whyNot(deps, teamId, parsed).catch((cause: unknown) => {
+    deps.log.logger.warn({ err: cause }, 'whose an object is could not be looked up');
+    return ledgerUnavailable();
+  });
+  return error === null ? null : stopped(call, error, request.descriptor.name, account, callKind.endUser);
+}
+
+async function whyNot(deps: GatewayDeps, teamId: TeamId, { request }: Parsed): Promise<ApiError | null> {
+  const objects = request.objects ?? [];
+  const { descriptor, operation } = request;
+  let known = await ownersOf(deps, teamId, objects);
+  if (objects.some((object) => !known.has(nameOf(object)) && RECORDED_WITH_EVENT.has(object.kind))) {
+    // It may be an event that is on its way: of this instance, or of another.
+    await Promise.all([deps.ledger.flusher.drain(), delay(OTHERS_FLUSH_MS)]);
+    known = await ownersOf(deps, teamId, objects);
+  }
+  for (const object of objects) {
+    const owner = known.get(nameOf(object));
+    if (owner === undefined) return notKnown(object);
+    const isChanged = descriptor.method !== 'GET' && Object.hasOwn(descriptor.pathObjects, object.param);
+    if (owner === 'shared' && isChanged) return notOwn(object);
+  }
+  const conversation = objects.find(({ param }) => param === 'conversation_id');
+  if (operation.itemTokens !== undefined && conversation !== undefined)
+    await deps.objects.store.addItems(teamId, conversation.id, operation.itemTokens);
+  return null;
+}
+
+function nameOf({ kind, id }: Pick<NamedObject, 'kind' | 'id'>): string {
+  return `${kind} ${id}`;
+}
+
+/** Returns those objects that the team may use. */
+async function ownersOf(
+  { objects: { memory, store } }: GatewayDeps,
+  teamId: TeamId,
+  objects: readonly NamedObject[],
+): Promise<Map<string, Ownership>> {
+  const owners = new Map<string, Ownership>();
+  const kinds = new Set<RecordedKind>();
+  const ids: string[] = [];
+  const items: string[] = [];
+  for (const { kind, id } of objects) {
+    const isKept = kind === 'response' || kind === 'item';
+    const remembered = isKept ? memory.find(teamId, id) : null;
+    if (remembered !== null && (remembered.item === null) === (kind === 'response')) {
+      owners.set(nameOf({ kind, id }), 'own');
+    } else if (kind === 'item') items.push(id);
+    else {
+      kinds.add(kind);
+      ids.push(id);
+    }
+  }
+  const [found, responses] = await Promise.all([
+    ids.length === 0 ? [] : store.findObjects(teamId, [...kinds], ids),
+    items.length === 0 ? [] : store.findResponses(teamId, items),
+  ]);
+  for (const { kind, id, isOwn } of found) owners.set(nameOf({ kind, id }), isOwn ? 'own' : 'shared');
+  for (const { response } of responses)
+    for (const name of response.items.flatMap((item) => item.names))
+      owners.set(nameOf({ kind: 'item', id: name }), 'own');
+  return owners;
+}
+
+function notKnown({ kind, id, param }: NamedObject): ApiError {
+  const what = kind.replace('_', ' ');
+  const message =
+    `No ${what} '${id.slice(0, 200)}' of this team is known. It belongs to another team, has ended, or was made without ` +
+    'Tollgate; an administrator can give it to the team (POST /admin/v1/objects).';
+  return apiError('not_found', message, { param });
+}
+
+function notOwn({ kind, id, param }: NamedObject): ApiError {
+  const message = `The ${kind.replace('_', ' ')} '${id.slice(0, 200)}' is shared by all teams, so none of them may change it.`;
+  return apiError('not_allowed', message, { param });
+}
+
+/** Forwards a call that costs nothing, and keeps the record of objects. */
+export async function forwardOwned(deps: GatewayDeps, reserved: Reserved): Promise<Forwarded> {
+  const { descriptor } = reserved;
+  if (descriptor.lists !== null) return await forwardList(deps, reserved, descriptor.lists);
+  const forwarded = await (descriptor.request === 'multipart'
+    ? forwardUpload(deps, reserved)
+    : forward(deps, reserved));
+  if (descriptor.makes === null && !descriptor.ends) return forwarded;
+  const { ending, status, readable } = forwarded.response;
+  if (ending !== 'complete' || status >= 300) return forwarded;
+  try {
+    if (descriptor.ends) await end(deps, reserved);
+    else await recordMade(deps, reserved, readable === null ? undefined : parseJson(readable.toString()));
+    return forwarded;
+  } catch (error) {
+    deps.log.logger.error(
+      { err: error, operation: descriptor.name },
+      'whose an object is could not be recorded',
+    );
+    return { ...forwarded, response: errorResponse(ledgerUnavailable(), forwarded.response) };
+  }
+}
+
+async function end({ objects }: GatewayDeps, { account, objects: named }: Reserved): Promise<void> {
+  const ended = named?.at(-1);
+  if (ended === undefined || ended.kind === 'item') return;
+  await objects.store.endObject(account.principal.teamId, ended.kind, ended.id);
+}
+
+async function recordMade(
+  deps: GatewayDeps,
+  { account, descriptor, itemTokens }: Reserved,
+  json: Json | undefined,
+): Promise<void> {
+  const { makes } = descriptor;
+  if (makes === null || !isObject(json)) return;
+  const object = makes.at === 'id' ? json : json[makes.at];
+  if (!isObject(object) || typeof object.id !== 'string') return;
+  const nowMs = deps.clock.nowMs();
+  const { kind } = makes;
+  await deps.objects.store.addObject(account.principal.teamId, {
+    kind,
+    id: object.id,
+    createdMs: nowMs,
+    expiresMs: expiryOf(kind, object, nowMs),
+    weight:
+      kind === 'conversation'
+        ? newConversation(historyOf(itemTokens === undefined ? 0 : itemTokens))
+        : shownOf(object),
+  });
+}
+
+/** What ends by itself is known for some time longer, in which it may still be named. */
+function expiryOf(kind: RecordedKind, { expires_at: endsAt }: JsonObject, nowMs: number): number {
+  if (typeof endsAt === 'number' && endsAt > 0 && endsAt * 1000 + RESPONSE_MS < NO_END_MS)
+    return endsAt * 1000 + RESPONSE_MS;
+  return kind === 'upload_part' ? nowMs + RESPONSE_MS : NO_END_MS;
+}
+
+/** The size and purpose of a file. */
+function shownOf({ bytes, purpose }: JsonObject): object {
+  return {
+    ...(typeof bytes === 'number' ? { bytes } : null),
+    ...(typeof purpose === 'string' ? { purpose: purpose.slice(0, 64) } : null),
+  };
+}

@@ -1,0 +1,100 @@
+/**
+ * Bodies that are sent on as they come: files. Owns: that neither side sends faster than the other reads, and the end of an
+ * upload that makes no progress. Invariant: of a body of any size no more is in memory than the sockets hold.
+ */
+import { type ApiError, apiError } from '../domain/errors.ts';
+import type { BodyEnd, BodyReader, Exchange } from '../wire/exchange.ts';
+import type { BodySink, BodySource } from '../wire/upstream.ts';
+import { tooLarge, type Upload as WatchedUpload } from './bodies.ts';
+import { errorResponse } from './denial-error.ts';
+import type { GatewayDeps } from './deps.ts';
+import { type Forwarded, forward } from './stages/forward.ts';
+import type { Reserved } from './stages/reserve.ts';
+
+/** Forwards a call with the body that its client sends, and the type that the client gives it. */
+export async function forwardUpload(deps: GatewayDeps, reserved: Reserved): Promise<Forwarded> {
+  const { exchange } = reserved.call;
+  const upload = new Upload(deps, exchange, reserved.descriptor.bodyBytesMax);
+  const request = reserved.outgoing.take();
+  const type = exchange.header('content-type') ?? '';
+  const headers = request.headers.map((value, at) =>
+    request.headers[at - 1] === 'content-type' ? type : value,
+  );
+  const outgoing = { take: () => ({ ...request, headers, body: upload }) };
+  const forwarded = await forward(deps, { ...reserved, outgoing });
+  upload.forget();
+  const { error } = upload;
+  return error === null ? forwarded : { ...forwarded, response: errorResponse(error, forwarded.response) };
+}
+
+class Upload implements BodySource, BodyReader, WatchedUpload {
+  readonly isStream = true;
+  readonly length: number | null;
+  readonly maxBytes: number;
+  receivedBytes = 0;
+  /** Why the upload ended before its end; null: it did not, or its client left. */
+  error: ApiError | null = null;
+  readonly #deps: GatewayDeps;
+  readonly #exchange: Exchange;
+  #sink: BodySink | null = null;
+  #isPaused = false;
+
+  constructor(deps: GatewayDeps, exchange: Exchange, maxBytes: number) {
+    this.#deps = deps;
+    this.#exchange = exchange;
+    this.length = exchange.contentLength;
+    this.maxBytes = maxBytes;
+  }
+
+  start(sink: BodySink): void {
+    this.#sink = sink;
+    this.#deps.bodies.watch(this);
+    this.#exchange.readBody(this);
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+    this.#exchange.pauseBody();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#exchange.resumeBody();
+  }
+
+  take(piece: Buffer): boolean {
+    this.receivedBytes += piece.length;
+    this.#sink?.write(piece);
+    return true;
+  }
+
+  done(end: BodyEnd): void {
+    this.forget();
+    if (end === 'complete') this.#sink?.end();
+    else {
+      if (end === 'too_large') this.error = tooLarge(this.maxBytes);
+      this.#sink?.fail();
+    }
+  }
+
+  /** No byte came for long, or too few. */
+  stalled(): void {
+    if (this.#isPaused) {
+      // It is the upstream that reads slowly, which has a time limit of its own.
+      this.forget();
+      this.#deps.bodies.watch(this);
+      return;
+    }
+    this.forget();
+    const { uploadStallMs } = this.#deps;
+    const message = `The upload made no progress for ${uploadStallMs} ms: nothing was charged.`;
+    this.error = apiError('request_timeout', message, { retryAfterMs: 1000 });
+    this.#exchange.closeAfter();
+    this.#sink?.fail();
+  }
+
+  forget(): void {
+    this.#deps.bodies.forget(this);
+  }
+}

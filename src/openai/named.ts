@@ -1,0 +1,103 @@
+/**
+ * Objects that the body of an operation names which costs nothing. Where a body moves a cost, its reader names them
+ * (prompt.ts). Invariant: a member of one of these names is an object's id wherever it stands, but for what the client names
+ * itself, and for what is shown of an earlier answer.
+ */
+import type { NamedObject } from '../domain/objects.ts';
+import { isObject, type Json, type JsonObject } from './body.ts';
+
+/** The members that name objects (OpenAPI specification 2.3.0): one id, a list of ids, or an object with the id. */
+export const BODY_OBJECTS: Readonly<Record<string, NamedObject['kind']>> = {
+  file_id: 'file',
+  file_ids: 'file',
+  input_file_id: 'file',
+  previous_response_id: 'response',
+  conversation: 'conversation',
+  conversation_id: 'conversation',
+  vector_store_id: 'vector_store',
+  vector_store_ids: 'vector_store',
+  container: 'container',
+  part_ids: 'upload_part',
+};
+/** What stands in these is the client's, or text of an earlier answer. */
+const OPAQUE = new Set(
+  'annotations attributes filters headers logprobs metadata outputs parameters results schema variables'.split(
+    ' ',
+  ),
+);
+/** Items that the upstream reads from what it keeps when their encrypted content is missing. */
+const SEALED_ITEMS = new Set<unknown>(['reasoning', 'compaction']);
+
+/** Returns the objects of the path, and those that the body names; null: none. */
+export function namedObjects(
+  ofPath: readonly NamedObject[] | null,
+  json: JsonObject,
+): readonly NamedObject[] | null {
+  const found = [...(ofPath ?? [])];
+  addNamed(found, json, '');
+  return found.length === 0 ? null : found;
+}
+
+function addNamed(found: NamedObject[], value: Json | undefined, path: string): void {
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) addNamed(found, item, `${path}[${index}]`);
+    return;
+  }
+  if (!isObject(value)) return;
+  if (isReference(value)) add(found, 'item', value.id, path === '' ? 'id' : `${path}.id`);
+  for (const name of Object.keys(value)) {
+    const member = value[name];
+    const param = path === '' ? name : `${path}.${name}`;
+    const kind = Object.hasOwn(BODY_OBJECTS, name) ? BODY_OBJECTS[name] : undefined;
+    if (kind !== undefined) addIds(found, kind, member, param);
+    if (!OPAQUE.has(name)) addNamed(found, member, param);
+  }
+}
+
+function addIds(
+  found: NamedObject[],
+  kind: NamedObject['kind'],
+  value: Json | undefined,
+  param: string,
+): void {
+  if (Array.isArray(value)) {
+    for (const [index, id] of value.entries()) add(found, kind, id, `${param}[${index}]`);
+  } else if (isObject(value)) add(found, kind, value.id, `${param}.id`);
+  else add(found, kind, value, param);
+}
+
+function add(found: NamedObject[], kind: NamedObject['kind'], id: Json | undefined, param: string): void {
+  if (typeof id === 'string') found.push({ kind, id, param });
+}
+
+/** Whether an object stands for an item of which the upstream keeps the rest. */
+function isReference({ type, id, encrypted_content: sealed }: JsonObject): boolean {
+  if (typeof id !== 'string') return false;
+  if (type === 'item_reference') return true;
+  return SEALED_ITEMS.has(type) ? typeof sealed !== 'string' || sealed === '' : false;
+}
+
+const TEXT_PARTS = new Set<unknown>(['text', 'input_text', 'output_text', 'refusal']);
+
+/** Tokens around an item that its bytes may not show. */
+const ITEM_FRAME_TOKENS = 16;
+
+/**
+ * Returns the most tokens that the items of a body add to what a later call reads; null: there are others than messages of
+ * text among them, which nothing here bounds.
+ * @param bytes of the whole body
+ */
+export function itemTokens({ items }: JsonObject, bytes: number): number | null {
+  if (items === undefined || items === null) return 0;
+  if (!Array.isArray(items)) return null;
+  const isPlain = items.every(
+    (item) => isObject(item) && typeof item.role === 'string' && isText(item.content),
+  );
+  if (!isPlain) return null;
+  return items.length === 0 ? 0 : bytes + ITEM_FRAME_TOKENS * items.length;
+}
+
+function isText(content: Json | undefined): boolean {
+  if (typeof content === 'string') return true;
+  return Array.isArray(content) && content.every((part) => isObject(part) && TEXT_PARTS.has(part.type));
+}
