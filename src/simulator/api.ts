@@ -176,7 +176,7 @@ function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): vo
   }
   const html = fault && htmlStatus(fault.name);
   const withUsage = fault?.name !== 'no_usage';
-  const output = composeOutput(call, plan, random, state.profile, directives, withUsage);
+  const output = composeOutput(call, plan, random, state.profile, directives, withUsage, entry.request_id);
   if (fault?.name !== 'failed' && (!fault || fault.billed)) {
     keepResponse(state.kept, output);
     if (isStored(operation)) {

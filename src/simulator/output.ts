@@ -45,8 +45,10 @@ export function composeOutput(
   profile: Profile,
   directives: Directives,
   withUsage: boolean,
+  requestId: string,
 ): Output {
-  const id = randomHex(random, 24);
+  // As unique as that of the request: some clients send one id with all calls of a conversation.
+  const id = `${randomHex(random, 16)}${requestId.slice(-8)}`;
   const choices = plan.returned.map((candidate, index): Choice => {
     const chunkTokens = directives.chunkTokens ?? profile.chunkTokens;
     const visibleTokens = candidate.tokens - candidate.reasoningTokens;
