@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Config, readConfig } from '../../src/config.ts';
 import { type App, startApp } from '../../src/main/start.ts';
 import type { Profile } from '../../src/simulator/profile.ts';
@@ -19,6 +19,8 @@ export interface Place {
   /** With `/v1`. */
   baseUrl: string;
   key: string;
+  /** Resolves when the upstream has a call under way. */
+  underWay(): Promise<void>;
 }
 
 /** The prompts; a tool that one names is called by the simulated model. */
@@ -67,12 +69,16 @@ export interface Client {
   denied: RegExp;
   /** What an answer that a limit cut short looks like: its text, the error's, or how it says so. */
   shortened: RegExp;
+  /** Of each team, in decimal USD; default: 200. */
+  grantUsd?: string;
+  /** What is left where money is short; default: 0.05. */
+  shortUsd?: string;
   /** Makes a plain call and returns how it ended, as it would be shown to a person. Default: {@link first}. */
   ended?(place: Place): Promise<string>;
 }
 
 const SLOW: Partial<Profile> = { medianOutputTokens: 400, p99OutputTokens: 400, chunkMs: 20 };
-const LONG: Partial<Profile> = { medianOutputTokens: 40_000, p99OutputTokens: 40_000 };
+const LONG: Partial<Profile> = { medianOutputTokens: 120_000, p99OutputTokens: 120_000 };
 const USUAL: Partial<Profile> = { medianOutputTokens: 60, p99OutputTokens: 400, chunkMs: 0 };
 
 interface House {
@@ -146,11 +152,15 @@ export function testClients(clients: Record<string, () => Client>, run: Run = {}
 
 function testClient(house: () => House, front: 'one' | 'two', make: () => Client): void {
   const placeOf = async (
-    team: { grantUsd?: string } = { grantUsd: '200.00' },
+    team: { grantUsd?: string } = { grantUsd: make().grantUsd ?? '200.00' },
   ): Promise<Place & { teamId: string }> => {
-    const { key, teamId } = await house().stack.team(team);
-    return { baseUrl: `${house()[front].url}/v1`, key, teamId };
+    const { stack, [front]: at } = house();
+    const { key, teamId } = await stack.team(team);
+    const isUnderWay = async () => (await fetch(new URL('/in-flight', stack.simulator.url))).text();
+    const underWay = () => expect.poll(isUnderWay, { timeout: 20_000, interval: 5 }).not.toBe('{}');
+    return { baseUrl: `${at.url}/v1`, key, teamId, underWay };
   };
+  afterEach(() => house().stack.simulator.setProfile(USUAL));
   const text = (value: string) => expect(value).toMatch(/\S/);
 
   it('first turn', async () => {
@@ -192,7 +202,6 @@ function testClient(house: () => House, front: 'one' | 'two', make: () => Client
     house().stack.simulator.setProfile(SLOW);
     await make().cancel(await placeOf());
     await checkBooks(house());
-    house().stack.simulator.setProfile(USUAL);
   });
 
   it('denial', async () => {
@@ -207,9 +216,8 @@ function testClient(house: () => House, front: 'one' | 'two', make: () => Client
   it('shortage', async () => {
     house().stack.simulator.setProfile(LONG);
     const client = make();
-    const place = await placeOf({ grantUsd: '0.05' });
+    const place = await placeOf({ grantUsd: client.shortUsd ?? '0.05' });
     expect(await ending(client, place)).toMatch(client.shortened);
-    house().stack.simulator.setProfile(USUAL);
     await checkBooks(house());
     const [event] = await readEvents(house().stack, place.teamId);
     // A good part of what there was.
