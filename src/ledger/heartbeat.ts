@@ -27,12 +27,17 @@ export interface LedgerStore {
    */
   requestLease(request: LeaseRequest): Promise<LeaseReply>;
   flush(batch: FlushBatch): Promise<Set<string>>;
-  /** @param flushed the number of its last event, where that is known */
+  /**
+   * Ends an instance.
+   * @param flushed the number of its last event, where that is known
+   * @param seen what an instance that stops has seen of the store: it rejects with `StoreWentBack` as `flush` does
+   */
   adopt(
     instanceId: string,
     events: FlushEvent[],
     status: 'stopped' | 'adopted',
     flushed?: number,
+    seen?: Seen | null,
   ): Promise<number>;
   heartbeat(instanceId: string, seen: Seen | null): Promise<HeartbeatReply>;
   /** @param counters that the instance knows: those that the store has forgotten are made */

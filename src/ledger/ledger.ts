@@ -321,10 +321,10 @@ export class Ledger {
     this.#admission.endAll();
     const { journal, store, instanceId } = this.#options;
     for (const hold of this.#open.all()) this.endUnknown(hold, 'drain_timeout');
-    const stopped = this.#putBack
-      .settled()
-      .then(() => this.flusher.drain())
-      .then(() => store.adopt(instanceId, [], 'stopped', this.flusher.confirmed));
+    const stopped = this.#putBack.around(async () => {
+      await this.flusher.drain();
+      await store.adopt(instanceId, [], 'stopped', this.flusher.confirmed, this.#putBack.seen);
+    });
     try {
       await Promise.race([stopped, rejection(hurry)]);
     } catch (error) {

@@ -95,9 +95,18 @@ export class PutBack {
     });
   }
 
-  /** Resolves once nothing is being put back. */
-  async settled(): Promise<void> {
-    await this.#running;
+  /** Does what ends in the store as it was seen. Where it turns out to have gone back, it is done again after putting back. */
+  async around(work: () => Promise<void>): Promise<void> {
+    for (;;) {
+      await this.#running;
+      try {
+        await work();
+        return;
+      } catch (error) {
+        this.noticed(error);
+        if (this.#running === null) throw error;
+      }
+    }
   }
 
   #lends(isLending: boolean): void {

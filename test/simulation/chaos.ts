@@ -237,9 +237,7 @@ export class Chaos {
     for (const dead of this.#deadInstances.instances) {
       this.time.after(this.#random.between(500, 6_000), () => {
         if (dead.owner.state === 'dead')
-          this.#deadInstances.adopt(dead).catch((error) => {
-            if ((error as Error).name !== 'StoreWentBack') this.#errors.push(error);
-          });
+          this.#deadInstances.adopt(dead).catch((error) => this.#adoptionFailed(error));
       });
     }
   }
@@ -300,16 +298,24 @@ export class Chaos {
     const { instances: dead } = this.#deadInstances;
     const candidates = [...dead, ...this.live.filter(({ elsewhere }) => elsewhere)];
     if (candidates.length === 0) return;
-    this.#deadInstances.adopt(this.#random.pick(candidates)).catch((error) => {
-      // Who starts and finds the store gone back begins an epoch first; in here those who live do.
-      if ((error as Error).name !== 'StoreWentBack') this.#errors.push(error);
-    });
+    this.#deadInstances.adopt(this.#random.pick(candidates)).catch((error) => this.#adoptionFailed(error));
   }
 
+  /** As a process starts: what the store has forgotten of those that ended is put back before money is lent. */
   #start(): void {
+    const hasForgotten = this.#deadInstances.hasForgotten(this.#stopped);
+    if (hasForgotten && this.memory.history.breakOff())
+      for (const { owner } of this.live) owner.isBehind = true;
     const instance = new SimInstance(this.#world);
     this.#figures.instances++;
     this.live.push(instance);
+    if (hasForgotten)
+      this.#deadInstances.adoptForgotten(this.#stopped).catch((error) => this.#adoptionFailed(error));
     void instance.ledger.sendHeartbeat();
+  }
+
+  /** Who starts and finds the store gone back begins an epoch first; in here those who live do. */
+  #adoptionFailed(error: unknown): void {
+    if ((error as Error).name !== 'StoreWentBack') this.#errors.push(error);
   }
 }

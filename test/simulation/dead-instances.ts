@@ -44,6 +44,12 @@ export class DeadInstances {
     if (memory.history.whyForeign() === null) await this.#replay(journal.path);
   }
 
+  /** Whether the store has forgotten that some of these instances, or of those that were adopted, had ended. */
+  hasForgotten(stopped: readonly SimInstance[]): boolean {
+    const adopted = this.instances.filter(({ owner }) => owner.wasAdopted);
+    return [...stopped, ...adopted].some(({ id }) => this.#options.memory.notEndedNow(id));
+  }
+
   /** The store has forgotten that these instances had ended: their journals are read once more. */
   async adoptForgotten(stopped: readonly SimInstance[]): Promise<void> {
     const { memory, judge, fault, keepFolder } = this.#options;

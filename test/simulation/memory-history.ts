@@ -135,6 +135,16 @@ export class MemoryHistory {
     return made;
   }
 
+  /**
+   * Begins an epoch for a reason that only a data folder knows, unless one has begun in which nothing is lent yet. Returns
+   * whether it has.
+   */
+  breakOff(): boolean {
+    if (!this.#row.isLending) return false;
+    this.#begin();
+    return true;
+  }
+
   #begin(): void {
     for (const instance of this.instances.values()) instance.heartbeatMs = this.#nowMs();
     this.#row = {

@@ -173,9 +173,12 @@ export class MemoryStore implements LedgerStore {
     events: FlushEvent[],
     status: 'stopped' | 'adopted' = 'adopted',
     flushed?: number,
+    seen: Seen | null = null,
   ): Promise<number> {
     const why = this.history.whyForeign();
     if (why !== null) throw new StoreWentBack(why);
+    const own = this.#instances.get(instanceId);
+    if (seen !== null && (!own || own.status === 'live')) this.#assertLive(instanceId, seen, 'settle');
     this.history.write();
     this.#createForgotten(events);
     const inserted = this.#insert(instanceId, events);

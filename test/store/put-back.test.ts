@@ -28,12 +28,13 @@ const PATIENCE = { timeout: 30_000, interval: 20 };
 /** What a backup of before the first call does not have. */
 async function goBack(): Promise<void> {
   await sql.begin(async (tx) => {
-    for (const table of ['leases', 'holds', 'counters']) await tx`delete from ${tx(table)}`;
+    for (const table of ['leases', 'holds', 'counters', 'usage_events', 'usage_rollups', 'usage_days'])
+      await tx`delete from ${tx(table)}`;
     await tx`update instances set beats = 0, flushed = 0`;
   });
 }
 
-test('a call in flight keeps its money when the store goes back twice, and gives it back once', async () => {
+test('a call in flight keeps its money when the store goes back twice, and ends once, also if it goes back before the stop', async () => {
   const [instanceId, keyId, teamId] = [randomUUID(), randomUUID(), await insertTeam(sql)];
   const spec = counterSpec(teamId, { amount: usd('1.00') });
   await insertSource(sql, spec);
@@ -75,8 +76,16 @@ test('a call in flight keeps its money when the store goes back twice, and gives
     }, PATIENCE);
   }
   ledger.end(hold, settledOutcome(usd('0.15')));
-  await ledger.stop(AbortSignal.timeout(30_000));
+  await ledger.flusher.drain();
   expect(await counter()).toEqual([{ settled: 0.15, held: 0, leased: 0 }]);
+  await goBack();
+  await ledger.stop(AbortSignal.timeout(30_000));
+  expect(await sql`select cost_usd::float8 from usage_events where id = ${hold.id}`).toEqual([
+    { cost_usd: 0.15 },
+  ]);
+  expect(await sql`select status, flushed::int4 from instances where id = ${instanceId}`).toEqual([
+    { status: 'stopped', flushed: 1 },
+  ]);
 }, 100_000);
 
 test.each(['adopted', 'put back'])('an expired grant has paid for the events that are %s', async (how) => {

@@ -4,7 +4,7 @@
  * rollups; so a retry after a lost commit changes nothing.
  */
 
-import { whyForeign } from '../../domain/history.ts';
+import { type Seen, whyForeign } from '../../domain/history.ts';
 import type { TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd } from '../../domain/quantities.ts';
@@ -174,8 +174,9 @@ export async function adopt(
   events: FlushEvent[],
   status: 'stopped' | 'adopted' = 'adopted',
   flushed = 0,
+  seen: Seen | null = null,
 ): Promise<number> {
-  await fence(sql, instanceId, status);
+  await fence(sql, instanceId, status, seen);
   let inserted = 0;
   for (const part of await partsOf(sql, { instanceId, events, reports: [] }))
     inserted += await insertPart(sql, part, async () => {});

@@ -236,7 +236,8 @@ export async function rejoin(sql: Sql, { instanceId, seen, known }: RejoinReques
   })) as Seen;
 }
 
-async function readOwn(tx: TransactionSql, instanceId: string): Promise<InstanceRow | null> {
+/** Reads the row of an instance and locks it. */
+export async function readOwn(tx: TransactionSql, instanceId: string): Promise<InstanceRow | null> {
   const [own] = await tx<InstanceRow[]>`
     select status, epoch, beats::float8, flushed::float8 from instances where id = ${instanceId} for update`;
   return own ?? null;

@@ -16,6 +16,7 @@ import {
   INSTANCE_LOCKS,
   type OwnColumns,
   readHistory,
+  readOwn,
   StoreWentBack,
   serverColumns,
   standingOf,
@@ -139,12 +140,25 @@ export async function silentMs(sql: Sql, instanceId: string): Promise<number | n
 /** How long a statement may take that ends an instance: it waits for what that instance has under way. */
 const END_MS = 30_000;
 
-/** Ends an instance: from now on it neither borrows nor flushes. What it did under {@link assertLive} is over. */
-export async function fence(sql: Sql, instanceId: string, status: 'stopped' | 'adopted'): Promise<void> {
+/**
+ * Ends an instance: from now on it neither borrows nor flushes. What it did under {@link assertLive} is over.
+ * @param seen what an instance that stops has seen of the store
+ * @throws StoreWentBack when the store lies elsewhere, or has forgotten some of that
+ */
+export async function fence(
+  sql: Sql,
+  instanceId: string,
+  status: 'stopped' | 'adopted',
+  seen: Seen | null = null,
+): Promise<void> {
   await sql.begin({ deadlineMs: END_MS }, async (tx) => {
     const { server, history } = await readHistory(tx);
     const why = whyForeign(history, server);
     if (why !== null) throw new StoreWentBack(why);
+    // What it has sent counts as arrived once it has ended: so it must still be there.
+    const own = seen === null ? null : await readOwn(tx, instanceId);
+    if (seen !== null && (own === null || own.status === 'live'))
+      assertStanding({ server, history, own }, instanceId, seen, 'settle');
     // The store may have forgotten it: then it is to be known that it has ended.
     await tx`
       insert into instances (id, status, started_at, heartbeat_at, generation)

@@ -42,8 +42,9 @@ export class PostgresLedgerStore {
     events: FlushEvent[],
     status: 'stopped' | 'adopted',
     flushed?: number,
+    seen?: Seen | null,
   ): Promise<number> {
-    return this.#placed(() => adopt(this.#sql, instanceId, events, status, flushed));
+    return this.#placed(() => adopt(this.#sql, instanceId, events, status, flushed, seen));
   }
 
   /** Makes the counters of these specs that the store has forgotten, before their events are put back. */

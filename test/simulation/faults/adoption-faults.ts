@@ -16,10 +16,10 @@ function inAdoption(name: string, what: string, rewrite: Rewrite): Fault {
       notEnded: (ids) => store.notEnded(ids),
       putBack: (batch) => store.putBack(batch),
       noteGap: (gap) => store.noteGap(gap),
-      adopt: (id, events, status, flushed) => {
+      adopt: (id, events, ...rest) => {
         const changed = rewrite(events, path, store);
         if (changed !== events) planted.fired++;
-        return store.adopt(id, changed, status, flushed);
+        return store.adopt(id, changed, ...rest);
       },
     });
     return planted;

@@ -1,5 +1,5 @@
 /** Faults in what Postgres does: the transactions of leases, flushes and adoption. */
-import type { FlushBatch, FlushEvent } from '../../../src/store/hot/flush.ts';
+import type { FlushBatch } from '../../../src/store/hot/flush.ts';
 import type { LeaseReply, LeaseRequest } from '../../../src/store/hot/leases.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { type Fault, Healthy, type Planted } from './fault.ts';
@@ -100,9 +100,10 @@ class BackOnExpiry extends FaultyMemory {
 }
 
 class UnfencedAdoption extends FaultyMemory {
-  override async adopt(id: string, events: FlushEvent[], status: 'stopped' | 'adopted' = 'adopted') {
+  override async adopt(...args: Parameters<MemoryStore['adopt']>) {
+    const [id, , status = 'adopted'] = args;
     const wasLive = (await this.silentMs(id)) !== null;
-    const inserted = await super.adopt(id, events, status);
+    const inserted = await super.adopt(...args);
     if (wasLive && status === 'adopted') {
       this.fire();
       this.registerInstance(id);
@@ -112,18 +113,19 @@ class UnfencedAdoption extends FaultyMemory {
 }
 
 class ForgottenInFlight extends FaultyMemory {
-  override async adopt(id: string, events: FlushEvent[], status: 'stopped' | 'adopted' = 'adopted') {
+  override async adopt(...[id, events, ...rest]: Parameters<MemoryStore['adopt']>) {
     const ended = events.filter(({ json }) => !json.includes('"reason":"crash"'));
     if (ended.length < events.length) this.fire();
-    return super.adopt(id, ended, status);
+    return super.adopt(id, ended, ...rest);
   }
 }
 
 class LeasesStayAtAdoption extends FaultyMemory {
-  override async adopt(id: string, events: FlushEvent[], status: 'stopped' | 'adopted' = 'adopted') {
+  override async adopt(...args: Parameters<MemoryStore['adopt']>) {
+    const [id, , status = 'adopted'] = args;
     const kept = [...this.leases].filter(([, { instanceId }]) => instanceId === id);
     const before = kept.map(([, { counterId }]) => this.counters.get(counterId)!.leased);
-    const inserted = await super.adopt(id, events, status);
+    const inserted = await super.adopt(...args);
     if (status === 'stopped') return inserted;
     for (const [index, [key, lease]] of kept.entries()) {
       this.leases.set(key, lease);
