@@ -6,15 +6,10 @@
  */
 import { LRUCache } from 'lru-cache';
 import { type ImageInput, type ImageRule, imageTokens } from '../domain/images.ts';
+import type { Given, InputCount } from '../domain/input-count.ts';
 import type { ReasoningContext } from '../domain/kept.ts';
 import type { BeyondText, SentReasoning } from '../domain/operation.ts';
 import { FINGERPRINT_CHARACTERS, type InputParts } from '../openai/input-parts.ts';
-
-/**
- * How much of the reasoning among the items was counted. `all`: all there is. `turn`: of the input as a whole, what a call
- * that says `current_turn` is given. `some`: it may have been left out.
- */
-type Given = 'all' | 'turn' | 'some';
 
 /** What the upstream counted with some tools, instructions and formats. */
 interface Setting {
@@ -31,11 +26,12 @@ interface Anchor {
 
 /** What one call found, and where its own count is to be written. */
 export interface AnchorUse {
+  readonly teamId: string;
   readonly model: string;
   /** The most input tokens by what was counted, before or now; null: nothing was. */
   readonly bound: number | null;
   /** Of the first of its items, and last of all of them. */
-  readonly keys: readonly string[];
+  readonly fingerprints: readonly string[];
   readonly elements: string;
   readonly hasReasoning: boolean;
   /** What of earlier reasoning the request says that it is to be given. */
@@ -61,6 +57,8 @@ const BROKEN_MS = 3_600_000;
 const LOOKED_AT_MAX = 16;
 /** Ends of the user's messages that a call writes its count at, the last ones. */
 const TURNS_KEPT = 8;
+/** An agent's next call has a few items more than its last one, whose count stands at all of its items. */
+const LAST_ENDS = 12;
 /** Once for each bound: what the upstream writes by the day or the length of a conversation (a date, a reminder). */
 export const HIDDEN_TOKENS = 64;
 
@@ -73,6 +71,12 @@ export class Anchors {
   });
   /** Until when a model has none, in milliseconds since the epoch. */
   readonly #broken = new Map<string, number>();
+  readonly #onLearned: ((count: InputCount) => void) | null;
+
+  /** @param onLearned gets what was learned here; null: no one else has to know */
+  constructor(onLearned: ((count: InputCount) => void) | null = null) {
+    this.#onLearned = onLearned;
+  }
 
   /** Returns what is known of a call's input; null: nothing may be. */
   find(
@@ -90,19 +94,19 @@ export class Anchors {
     // Each reference is reasoning here, and was recalled.
     if (sent.length !== (beyond?.references?.length ?? 0)) return null;
     const reasoning = sent.length === 0 ? NO_REASONING : weighReasoning(sent, weights);
-    const keyOf = (fingerprint: string) => `${teamId}\0${model}\0${fingerprint}`;
+    const keyOf = (fingerprint: string) => keyOfCount({ teamId, model, fingerprint });
     const bound = this.#boundOf(
       { parts, images, reasoning, wanted, moreTokens: beyond?.moreTokens ?? 0 },
       keyOf,
       nowMs,
     );
     const ends = new Set([1, ...turns.slice(-TURNS_KEPT), chain.length - 1]);
-    const keys = [keyOf(root)];
+    const fingerprints = [root];
     for (const end of ends) {
       const fingerprint = chain[end];
-      if (fingerprint !== undefined) keys.push(keyOf(fingerprint));
+      if (fingerprint !== undefined) fingerprints.push(fingerprint);
     }
-    return { model, bound, keys, elements, hasReasoning: sent.length > 0, wanted };
+    return { teamId, model, bound, fingerprints, elements, hasReasoning: sent.length > 0, wanted };
   }
 
   /**
@@ -110,19 +114,40 @@ export class Anchors {
    * @param said what of earlier reasoning the call was given, as its response says
    */
   learn(use: AnchorUse, tokens: number, said: ReasoningContext, nowMs: number): void {
-    const { model, keys, elements, hasReasoning, wanted } = use;
+    const { teamId, model, fingerprints, elements, hasReasoning, wanted } = use;
     if (this.isBroken(model, nowMs)) return;
     const isAll = !hasReasoning || said === 'all_turns';
     const isTurn = said === 'current_turn' && wanted === 'current_turn';
-    for (const [index, key] of keys.entries()) {
-      const given: Given = isAll ? 'all' : isTurn && index === keys.length - 1 ? 'turn' : 'some';
-      const known = this.#anchors.get(key)?.settings ?? [];
-      const same = known.find((setting) => setting.elements === elements && setting.given === given);
-      if (same !== undefined && same.tokens <= tokens && nowMs < same.untilMs) continue;
-      const others = known.filter((setting) => setting !== same).slice(0, SETTINGS_MAX - 1);
-      const settings = [{ elements, given, tokens, untilMs: nowMs + KEPT_MS }, ...others];
-      this.#anchors.set(key, { model, settings });
+    for (const [index, fingerprint] of fingerprints.entries()) {
+      const given: Given = isAll ? 'all' : isTurn && index === fingerprints.length - 1 ? 'turn' : 'some';
+      const count = { teamId, model, fingerprint, elements, given, tokens, untilMs: nowMs + KEPT_MS };
+      if (this.#keep(count, nowMs)) this.#onLearned?.(count);
     }
+  }
+
+  /** Takes over what others have learned. */
+  take(counts: readonly InputCount[], nowMs: number): void {
+    for (const count of counts)
+      if (nowMs < count.untilMs && !this.isBroken(count.model, nowMs)) this.#keep(count, nowMs);
+  }
+
+  /** Under which fingerprints others most likely wrote what they counted for the leading items of a call. */
+  likelyFingerprints({ chain, root, turns }: InputParts): string[] {
+    const ends = new Set([1, ...turns.slice(-TURNS_KEPT)]);
+    for (let end = Math.max(1, chain.length - LAST_ENDS); end < chain.length; end++) ends.add(end);
+    return [root, ...[...ends].flatMap((end) => chain[end] ?? [])];
+  }
+
+  /** Returns whether it is new, or lower than what was known. */
+  #keep(count: InputCount, nowMs: number): boolean {
+    const { model, elements, given, tokens, untilMs } = count;
+    const key = keyOfCount(count);
+    const known = this.#anchors.get(key)?.settings ?? [];
+    const same = known.find((setting) => setting.elements === elements && setting.given === given);
+    if (same !== undefined && same.tokens <= tokens && nowMs < same.untilMs) return false;
+    const others = known.filter((setting) => setting !== same).slice(0, SETTINGS_MAX - 1);
+    this.#anchors.set(key, { model, settings: [{ elements, given, tokens, untilMs }, ...others] });
+    return true;
   }
 
   /** Whether a bill of the model was above its bound within the hour: counts say nothing of it. */
@@ -169,6 +194,14 @@ export class Anchors {
     best = Math.min(best, countedWhole(parts, rest));
     return best === Number.POSITIVE_INFINITY ? null : best;
   }
+}
+
+function keyOfCount({
+  teamId,
+  model,
+  fingerprint,
+}: Pick<InputCount, 'teamId' | 'model' | 'fingerprint'>): string {
+  return `${teamId}\0${model}\0${fingerprint}`;
 }
 
 /** What the call costs by its own count. @param items what its items cost */

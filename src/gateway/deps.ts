@@ -17,6 +17,7 @@ import type { Upstream } from '../wire/upstream.ts';
 import type { Anchors } from './anchors.ts';
 import type { Bodies, FreeCalls } from './bodies.ts';
 import type { Breaker } from './breaker.ts';
+import type { CountSharing } from './count-sharing.ts';
 import type { EncodingCounts, UpstreamCounts } from './counting.ts';
 import type { ObjectMemory, ObjectStore } from './objects.ts';
 import type { ParseThreads } from './parse-threads.ts';
@@ -43,6 +44,8 @@ export interface GatewayDeps {
   anchors: Anchors | null;
   /** How inputs are counted where their bytes would hold too much; null: not so. */
   counting: { readonly encodings: EncodingCounts | null; readonly upstream: UpstreamCounts | null };
+  /** What was counted is known to others; null: counts bound nothing. */
+  sharing: CountSharing | null;
   metrics: Metrics;
   log: Log;
   /** Counts a team's denials and errors for reports. */

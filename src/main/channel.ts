@@ -2,6 +2,7 @@
  * The channel between the supervisor and a worker: notices, and questions with a time limit, because the other side may hang.
  * Both sides are of the same version, so what comes in is what the types say.
  */
+import type { InputCount } from '../domain/input-count.ts';
 import type { Connection } from '../store/database.ts';
 import type { Family } from '../telemetry/exposition.ts';
 
@@ -11,6 +12,8 @@ export interface ToWorker {
     /** The first message: what this worker is. */
     start: Assignment;
     pids: readonly number[];
+    /** What another worker was counted at. */
+    counts: readonly InputCount[];
     stop: string;
     hurry: string;
   };
@@ -24,6 +27,8 @@ export interface ToSupervisor {
     ready: { url: string; instanceId: string };
     /** What it had counted when it ended in good order. */
     ended: Family[];
+    /** What this worker was counted at, for the others. */
+    counts: readonly InputCount[];
   };
   questions: { page: string; ready: boolean };
 }

@@ -10,7 +10,7 @@ import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
 import { Catalog } from '../auth/catalog.ts';
 import { KeyCache } from '../auth/keys.ts';
 import type { Config } from '../config.ts';
-import { Anchors } from '../gateway/anchors.ts';
+import type { InputCount } from '../domain/input-count.ts';
 import { Bodies, FreeCalls } from '../gateway/bodies.ts';
 import { Breaker } from '../gateway/breaker.ts';
 import { createGateway } from '../gateway/gateway.ts';
@@ -31,19 +31,21 @@ import { addApiErrors } from '../store/api-errors.ts';
 import { writeAccess } from '../store/audit.ts';
 import type { Connection, Database } from '../store/database.ts';
 import { catalogChanges, findKey } from '../store/hot/catalog.ts';
+import { PostgresCountStore } from '../store/hot/input-counts.ts';
 import { PostgresObjectStore } from '../store/hot/objects.ts';
 import { findPlan } from '../store/plans.ts';
 import type { Store } from '../store/store.ts';
 import { TEAM_CAP } from '../telemetry/labels.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
+import { openAnchors, openCounting } from './counts.ts';
 import { createPages, type Group } from './http/health.ts';
 import { close, createHttpServer, listen } from './http/server.ts';
 import { startJobs } from './jobs.ts';
 import { type Adoption, adoptJournals } from './journals.ts';
 import { gauges, measuredStore } from './metrics.ts';
 import { inDataFolder, type JournalFolders, openDatabaseOf, openJournals } from './open.ts';
-import { type ConfiguredUpstream, openCounting, openUpstream, startProbes } from './upstream.ts';
+import { type ConfiguredUpstream, openUpstream, startProbes } from './upstream.ts';
 
 export interface App {
   url: string;
@@ -54,6 +56,8 @@ export interface App {
   metrics: Metrics;
   /** Why no call can be admitted now; null: calls can. */
   blocked(): string | null;
+  /** Takes over what another worker was counted at. */
+  takeCounts(counts: readonly InputCount[]): void;
   /** Adopts journals of dead instances that lie in the data folder by now. */
   adopt(): Promise<void>;
   /** Resolves when the instance was fenced: another adopted its journal, so this process must end. */
@@ -141,7 +145,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const { instanceId, ledger, journal, fenced } = await openLedger(base, journals, adoption);
   const { addresses, keys, catalog } = await openCatalog(base, ledger);
   const parts = { ledger, journal, addresses, keys, catalog, upstream };
-  const { gateway, pages, stopping } = openFront(base, parts, admin.key);
+  const { gateway, pages, stopping, anchors } = openFront(base, parts, admin.key);
   await store.warm(instanceId).catch(onStoreError);
   const server = createHttpServer(gateway, pages, Math.min(config.clientStallMs, config.upstreamTimeoutMs));
   const port = await listen(server, config.port, config.host);
@@ -155,6 +159,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     instanceId,
     metrics,
     blocked: () => (stopping.now ? 'stopping' : ledger.unready),
+    takeCounts: (counts) => anchors?.take(counts, clock.nowMs()),
     adopt: adoption.again,
     fenced,
     async stop(signal = hurry.signal) {
@@ -302,6 +307,9 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
   const rates = () => catalog.rates;
   const nowMs = () => clock.nowMs();
   const connections = new ConnectionShares(config.upstreamConnections, config.queueTimeoutMs);
+  const shared = { store: new PostgresCountStore(database.sql), ledger, group, onError: onStoreError };
+  const inputCounts = openAnchors({ profile: upstream.profile, ...shared });
+  back.defer(async () => inputCounts.sharing?.tell());
   const gateway = createGateway({
     connections,
     keys,
@@ -312,7 +320,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     clock,
     ...upstream,
     counting: openCounting(config, upstream, back),
-    anchors: upstream.profile.name === 'openai' ? new Anchors() : null,
+    ...inputCounts,
     upstreamApiKey: config.openaiApiKey ?? '',
     metrics,
     log,
@@ -353,7 +361,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
   });
   back.defer(startProbes(upstream, { config, log, rates, nowMs }));
   back.defer(startJobs({ config, log, metrics, database, spent, moves, rates, nowMs, onStoreError }));
-  return { gateway, pages, stopping };
+  return { gateway, pages, stopping, anchors: inputCounts.anchors };
 }
 
 /** It may be made once this runs, so it stops no start; until then a team that names no plan is refused. */

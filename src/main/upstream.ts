@@ -1,7 +1,6 @@
 /** The upstream of the configuration: its client, its profile, and whether it keeps output limits. */
 import type { Config } from '../config.ts';
 import type { RateCards } from '../domain/price.ts';
-import { EncodingCounts, UpstreamCounts } from '../gateway/counting.ts';
 import { startProbing } from '../jobs/probe-limits.ts';
 import { uuidV7 } from '../ledger/events.ts';
 import { OPERATIONS } from '../openai/operations/table.ts';
@@ -47,24 +46,6 @@ function clientOf(config: Config): Upstream {
     // Longer than a client may stall: that one is cut off, and its call is read to its end.
     pausedTimeoutMs: 2 * config.upstreamTimeoutMs,
   });
-}
-
-/** By which counts an input may be bound. What OpenAI has published holds of its own models, wherever they are served. */
-export function openCounting(
-  { inputCounting, openaiBaseUrl, openaiApiKey }: Config,
-  { upstream, profile }: ConfiguredUpstream,
-  back: AsyncDisposableStack,
-): { encodings: EncodingCounts | null; upstream: UpstreamCounts | null } {
-  const isOpenAi = new URL(openaiBaseUrl).hostname === 'api.openai.com';
-  const how = profile.name === 'openai' ? (inputCounting ?? (isOpenAi ? 'encoding' : 'off')) : 'off';
-  const encodings = how === 'encoding' || how === 'both' ? new EncodingCounts() : null;
-  back.defer(async () => encodings?.close());
-  const asks = upstream !== null && (how === 'upstream' || how === 'both');
-  const monotonicMs = () => performance.now();
-  return {
-    encodings,
-    upstream: asks ? new UpstreamCounts({ upstream, apiKey: openaiApiKey ?? '', monotonicMs }) : null,
-  };
 }
 
 interface ProbesOptions {

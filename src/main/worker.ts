@@ -22,6 +22,7 @@ export async function work(config: Config, version: string): Promise<void> {
       pids: (all) => {
         pids = all;
       },
+      counts: (counts) => app?.takeCounts(counts),
       stop: signals.ask,
       hurry: signals.hurryUp,
     },
@@ -43,6 +44,7 @@ export async function work(config: Config, version: string): Promise<void> {
   const group: Group = {
     supervisorPid,
     pids: () => pids,
+    tellCounts: (counts) => channel.tell('counts', counts),
     metricsPage: () => channel.ask('page', PAGE_WITHIN_MS),
     isAnyReady: async () => (await channel.ask('ready', READY_WITHIN_MS)) ?? false,
   };

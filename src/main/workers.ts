@@ -141,6 +141,9 @@ export class Workers {
         ended: (families) => {
           run.lastReport = families;
         },
+        counts: (counts) => {
+          for (const other of this.#ready()) if (other !== run) other.channel.tell('counts', counts);
+        },
       },
       questions: { page: () => this.#page(), ready: () => this.#isAnyReady() },
     });

@@ -24,6 +24,7 @@ export const SPREAD_TABLES = [
   'quarantined_events',
   'objects',
   'conversation_calls',
+  'input_counts',
 ] as const;
 
 const HOURS_MAX = 12 * 60 * 60 * 1000;

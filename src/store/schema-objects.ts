@@ -1,6 +1,7 @@
 /** Tables of what the upstream keeps for teams. They grow with the calls that it keeps. */
-import { index, jsonb, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core';
+import { index, integer, jsonb, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core';
 import type { TeamId } from '../domain/ids.ts';
+import { GIVEN } from '../domain/input-count.ts';
 import { OBJECT_KINDS } from '../domain/objects.ts';
 import { isOneOf, moment } from './schema-columns.ts';
 
@@ -40,4 +41,21 @@ export const conversationCalls = pgTable(
     weight: jsonb('weight').notNull(),
   },
   (table) => [primaryKey({ columns: [table.teamId, table.conversationId, table.id] })],
+);
+
+/** What the upstream counted for the leading items of inputs, for other replicas. Unlogged: a lost row only makes a hold larger. */
+export const inputCounts = pgTable(
+  'input_counts',
+  {
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
+    /** 128 bits of SHA-256 over the model and the items, and over how they were counted, in base64url. */
+    key: text('key').notNull(),
+    setting: text('setting').notNull(),
+    given: text('given', { enum: GIVEN }).notNull(),
+    /** Fingerprints of the tools, instructions and formats that were counted too, in base64. */
+    elements: text('elements').notNull(),
+    tokens: integer('tokens').notNull(),
+    expiresAt: moment('expires_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.teamId, table.key, table.setting] }), isOneOf(table.given, GIVEN)],
 );

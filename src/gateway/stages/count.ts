@@ -1,6 +1,6 @@
 /**
- * Count: where a call's input would hold much of what is left, its tokens are counted before its money is held. Owns: when that
- * is worth it. Does not own: how it is counted (counting.ts).
+ * Count: where a call's input would hold much of what is left, its tokens are counted before its money is held, or what other
+ * replicas counted is looked up. Owns: when that is worth it. Does not own: how it is counted (counting.ts, count-sharing.ts).
  */
 import { ApiError } from '../../domain/errors.ts';
 import { claimUpTo, smallestClaim } from '../../domain/estimate.ts';
@@ -9,6 +9,7 @@ import type { Meter } from '../../domain/limit.ts';
 import { unshortened } from '../../domain/open-ended.ts';
 import { claimed } from '../../domain/quantities.ts';
 import { uuidV7 } from '../../ledger/events.ts';
+import type { InputParts } from '../../openai/input-parts.ts';
 import { type AnchorUse, HIDDEN_TOKENS } from '../anchors.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { type Estimated, estimateWithin } from './estimate.ts';
@@ -41,21 +42,24 @@ function countsInput(meter: Meter): boolean {
 
 /** Whether the input can be counted, and is worth it. */
 export function mayCount(deps: GatewayDeps, estimated: Estimated): boolean {
-  const { anchors, counting, clock } = deps;
+  const { anchors, counting, sharing, clock } = deps;
   const { request, card } = estimated;
   const { operation } = request;
   if (anchors === null || card === null || !operation.billable || operation.model === null) return false;
   if (anchors.isBroken(operation.model, clock.nowMs())) return false;
   const canCount =
-    counting.encodings?.canCount(request) === true || counting.upstream?.canCount(request) === true;
+    (request.inputParts !== null && sharing?.hasReplicas === true) ||
+    counting.encodings?.canCount(request) === true ||
+    counting.upstream?.canCount(request) === true;
   return canCount && isWorthIt(deps, estimated);
 }
 
 /** Returns the same call with the bound of its counted input; the call as it was where none could be had. */
 export async function counted(deps: GatewayDeps, asked: Estimated): Promise<Estimated> {
   const { encodings, upstream } = deps.counting;
-  let estimated = asked;
-  if (encodings?.canCount(asked.request)) estimated = await byEncoding(deps, asked);
+  let estimated = await byReplicas(deps, asked);
+  const isOpen = estimated === asked || isWorthIt(deps, estimated);
+  if (isOpen && encodings?.canCount(asked.request)) estimated = await byEncoding(deps, estimated);
   if (!upstream?.canCount(asked.request) || !isWorthIt(deps, estimated)) return estimated;
   const tokens = await upstream.count(asked.request, uuidV7(deps.clock.nowMs()));
   if (tokens === null) return estimated;
@@ -66,22 +70,46 @@ export async function counted(deps: GatewayDeps, asked: Estimated): Promise<Esti
     : within(deps, estimated, { ...useOf(estimated), bound: tokens + HIDDEN_TOKENS + remote });
 }
 
-async function byEncoding(deps: GatewayDeps, asked: Estimated): Promise<Estimated> {
-  const { counting, anchors, clock, metrics, bodyBounds } = deps;
-  const { account, request, card } = asked;
-  const parts = (await counting.encodings?.count(request, bodyBounds)) ?? null;
-  const { model, beyondText, kept } = request.operation;
-  if (parts === null || anchors === null || card === null || model === null) return asked;
-  metrics.recordInputCount('encoding');
-  const scope = { teamId: account.principal.teamId, model, wanted: kept?.reasoningContext ?? null };
-  const use = anchors.find(scope, parts, beyondText, card.limits.imageRule, clock.nowMs());
+/** Takes over what other replicas counted for the leading items of the call. */
+async function byReplicas(deps: GatewayDeps, asked: Estimated): Promise<Estimated> {
+  const { sharing, anchors, clock } = deps;
+  const { inputParts, operation } = asked.request;
+  const { teamId } = asked.account.principal;
+  if (anchors === null || inputParts === null || operation.model === null || !sharing?.hasReplicas)
+    return asked;
+  const fingerprints = anchors.likelyFingerprints(inputParts);
+  const counts = await sharing.find(teamId, operation.model, fingerprints);
+  if (counts.length === 0) return asked;
+  anchors.take(counts, clock.nowMs());
+  const use = findIn(deps, asked, inputParts);
   return use === null ? asked : within(deps, asked, use);
 }
 
-const NO_KEYS = { bound: null, keys: [], elements: '', hasReasoning: false, wanted: null };
+async function byEncoding(deps: GatewayDeps, asked: Estimated): Promise<Estimated> {
+  const { counting, metrics, bodyBounds } = deps;
+  const parts = (await counting.encodings?.count(asked.request, bodyBounds)) ?? null;
+  if (parts === null) return asked;
+  metrics.recordInputCount('encoding');
+  const use = findIn(deps, asked, parts);
+  return use === null ? asked : within(deps, asked, use);
+}
 
-function useOf({ anchor, request }: Estimated): AnchorUse {
-  return anchor ?? { ...NO_KEYS, model: request.operation.model ?? '' };
+function findIn(
+  { anchors, clock }: GatewayDeps,
+  { account, request: { operation }, card }: Estimated,
+  parts: InputParts,
+): AnchorUse | null {
+  const { model, beyondText, kept } = operation;
+  if (anchors === null || card === null || model === null) return null;
+  const scope = { teamId: account.principal.teamId, model, wanted: kept?.reasoningContext ?? null };
+  return anchors.find(scope, parts, beyondText, card.limits.imageRule, clock.nowMs());
+}
+
+const NOTHING_TO_LEARN = { bound: null, fingerprints: [], elements: '', hasReasoning: false, wanted: null };
+
+function useOf({ anchor, account, request }: Estimated): AnchorUse {
+  const { teamId } = account.principal;
+  return anchor ?? { ...NOTHING_TO_LEARN, teamId, model: request.operation.model ?? '' };
 }
 
 function within(deps: GatewayDeps, estimated: Estimated, use: AnchorUse): Estimated {

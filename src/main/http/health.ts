@@ -14,6 +14,7 @@ import type { KeyCache } from '../../auth/keys.ts';
 import { Sessions } from '../../auth/sessions.ts';
 import type { Config } from '../../config.ts';
 import { apiError } from '../../domain/errors.ts';
+import type { InputCount } from '../../domain/input-count.ts';
 import type { ApiErrorCounts } from '../../jobs/api-error-counts.ts';
 import type { Clock } from '../../ledger/events.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
@@ -31,6 +32,8 @@ export interface Group {
   supervisorPid: number;
   /** Process ids of the workers that run, this one included. */
   pids(): readonly number[];
+  /** Lets the other workers know what this one was counted at. */
+  tellCounts(counts: readonly InputCount[]): void;
   /** The metrics of all as one page; null: the supervisor did not say in time. */
   metricsPage(): Promise<string | null>;
   /** Whether any of them can admit calls. */
