@@ -56,9 +56,17 @@ function usageAtEnd(output: Output): object | null {
     : null;
 }
 
+/** A summary is written where the request asks for one. */
+function summaryOf({ call: { body } }: Output): object[] {
+  const asked = isObject(body.reasoning) ? body.reasoning.summary : null;
+  return typeof asked === 'string' ? [{ type: 'summary_text', text: SUMMARY.join('') }] : [];
+}
+
+const SUMMARY = ['**Looking at', ' the question**', '\n\nIt is', ' a simple one.'];
+
 function reasoningItem(output: Output): JsonObject {
   const sealed = output.sealed === null ? {} : { encrypted_content: output.sealed };
-  return { id: `rs_${output.id}`, type: 'reasoning', summary: [], ...sealed };
+  return { id: `rs_${output.id}`, type: 'reasoning', summary: summaryOf(output), ...sealed };
 }
 
 /** A page is opened after each search, which is no search and costs nothing. */
@@ -192,6 +200,7 @@ export function responseEvents(output: Output): string[] {
     const call = calls.find(({ id }) => String(item.call_id) === `call_${id}`);
     if (item.type === 'message') addMessage(add, output, output_index);
     else if (call !== undefined) addCall(add, call, status, output_index);
+    else if (item.type === 'reasoning') addReasoning(add, item, output_index);
     else {
       add('response.output_item.added', { output_index, item });
       add('response.output_item.done', { output_index, item });
@@ -204,6 +213,18 @@ export function responseEvents(output: Output): string[] {
 }
 
 type Add = (type: string, fields: object) => void;
+
+function addReasoning(add: Add, item: JsonObject, output_index: number): void {
+  add('response.output_item.added', { output_index, item: { ...item, summary: [] } });
+  for (const [summary_index, part] of (Array.isArray(item.summary) ? item.summary : []).entries()) {
+    const place = { item_id: item.id, output_index, summary_index };
+    add('response.reasoning_summary_part.added', { ...place, part: { ...part, text: '' } });
+    for (const delta of SUMMARY) add('response.reasoning_summary_text.delta', { ...place, delta });
+    add('response.reasoning_summary_text.done', { ...place, text: part.text });
+    add('response.reasoning_summary_part.done', { ...place, part });
+  }
+  add('response.output_item.done', { output_index, item });
+}
 
 function addMessage(add: Add, output: Output, output_index: number): void {
   add('response.output_item.added', { output_index, item: messageItem(output, 'in_progress') });

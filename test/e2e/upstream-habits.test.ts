@@ -42,7 +42,13 @@ async function ask(path: string, body: object): Promise<Item> {
 
 /** Two turns of an agent that sends its whole history, with encrypted reasoning. */
 async function respond(model: string): Promise<void> {
-  const settings = { model, store: false, include: ['reasoning.encrypted_content'], max_output_tokens: 4000 };
+  const settings = {
+    model,
+    store: false,
+    include: ['reasoning.encrypted_content'],
+    max_output_tokens: 4000,
+    reasoning: { summary: 'auto' },
+  };
   const picture = { type: 'input_image', image_url: IMAGE, detail: 'low' };
   const input: Item[] = [];
   for (const text of [TASK, `again ${TASK}`]) {

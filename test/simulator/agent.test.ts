@@ -131,6 +131,19 @@ for (const sdk of ['sdk7', 'sdk6'] as const) {
   });
 }
 
+it('summarises its reasoning where it is asked to, whole and streamed', async () => {
+  const body = { model: 'gpt-5', input: 'x', reasoning: { summary: 'auto' as const } };
+  const whole = await bench.sdk7.responses.create(body);
+  const types: string[] = [];
+  const stream = bench.sdk7.responses.stream(body);
+  stream.on('event', ({ type }) => types.push(type));
+  const { output } = await stream.finalResponse();
+  for (const [reasoning] of [whole.output, output]) {
+    expect(reasoning).toMatchObject({ type: 'reasoning', summary: [{ type: 'summary_text' }] });
+  }
+  expect(types).toContain('response.reasoning_summary_text.delta');
+});
+
 it('breaks off a call and an answer that the limit cuts, and bills the limit', async () => {
   const body = { model: 'gpt-4o', tools: TOOLS.map(chatTool), max_completion_tokens: 8 };
   const content = `get_weather {"city":"${'Paris '.repeat(50)}"}`;
