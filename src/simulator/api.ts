@@ -19,7 +19,13 @@ import { billPart, planCall } from './plan.ts';
 import type { Profile } from './profile.ts';
 import { type Random, seededRandom } from './random.ts';
 import { chatEvents, chatFailure, chatJson, completionEvents, completionJson } from './render-chat.ts';
-import { keepResponse, responseEvents, responseFailure, responseJson } from './render-responses.ts';
+import {
+  compactionJson,
+  keepResponse,
+  responseEvents,
+  responseFailure,
+  responseJson,
+} from './render-responses.ts';
 import { embeddingJson, modelJson, modelListJson, moderationJson } from './render-text.ts';
 import { handleStored, storeAnswer } from './stored-api.ts';
 import { usageJson } from './usage.ts';
@@ -50,6 +56,12 @@ const OPERATIONS: Record<string, Operation> = {
     events: chatEvents,
   },
   '/v1/responses': RESPONSES,
+  '/v1/responses/compact': {
+    name: 'responses.compact',
+    read: readResponseCall,
+    json: compactionJson,
+    events: null,
+  },
   '/v1/embeddings': { name: 'embeddings', read: readEmbeddingCall, json: embeddingJson, events: null },
   '/v1/completions': {
     name: 'completions',
@@ -178,8 +190,8 @@ function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): vo
   const withUsage = fault?.name !== 'no_usage';
   const output = composeOutput(call, plan, random, state.profile, directives, withUsage, entry.request_id);
   if (fault?.name !== 'failed' && (!fault || fault.billed)) {
-    keepResponse(state.kept, output);
     if (isStored(operation)) {
+      keepResponse(state.kept, output);
       const { id } = output;
       storeAnswer(state.stored, { operation: operation.name, id, body: call.body }, () =>
         operation.json(output),

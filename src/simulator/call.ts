@@ -8,7 +8,13 @@ import type { KeptItem } from './reading.ts';
 import { tokensOf } from './tokens.ts';
 import type { ToolCall } from './tools.ts';
 
-export type OperationName = 'chat.completions' | 'responses' | 'embeddings' | 'completions' | 'moderations';
+export type OperationName =
+  | 'chat.completions'
+  | 'responses'
+  | 'responses.compact'
+  | 'embeddings'
+  | 'completions'
+  | 'moderations';
 
 export interface ModelCall {
   operation: OperationName;

@@ -124,6 +124,21 @@ function responseObject(output: Output, status: Status): object {
   };
 }
 
+/** What came before, as one item that no client can read. */
+export function compactionJson(output: Output): string {
+  const { id, created, call, plan } = output;
+  const sealed = Buffer.from(text(output)).toString('base64');
+  return JSON.stringify({
+    id: `resp_${id}`,
+    object: 'response.compaction',
+    created_at: created,
+    model: call.servedName,
+    output: [{ id: `cmp_${id}`, type: 'compaction', encrypted_content: sealed }],
+    service_tier: plan.tier,
+    usage: output.withUsage ? responseUsage(output) : undefined,
+  });
+}
+
 function outputItems(output: Output, status: Status): JsonObject[] {
   const calls = output.choices[0]?.calls ?? [];
   return [

@@ -10,7 +10,7 @@ import { readUsageQuery, type UsageQuery } from './usage-query.ts';
 export type UsageReportName = 'completions' | 'embeddings';
 
 const OPERATIONS: Record<UsageReportName, readonly (string | null)[]> = {
-  completions: ['chat.completions', 'responses', 'completions'],
+  completions: ['chat.completions', 'responses', 'responses.compact', 'completions'],
   embeddings: ['embeddings'],
 };
 

@@ -75,7 +75,7 @@ async function ok(body: object, options: Parameters<typeof respond>[1] = {}): Pr
 async function checkBooks(): Promise<void> {
   await stack.idle();
   await Promise.all([stack.settled(), fetch(`${second.url}/admin/v1/events?limit=1`, admin)]);
-  const lines = stack.simulator.invoice().lines.filter(({ operation }) => operation === 'responses');
+  const lines = stack.simulator.invoice().lines.filter(({ operation }) => operation?.startsWith('responses'));
   expect(disagreements(await readEvents(stack), lines)).toEqual([]);
 }
 const admin = { headers: { authorization: `Bearer ${ADMIN_KEY}` } };
@@ -326,4 +326,42 @@ describe('a conversation', () => {
   async function until(condition: () => Promise<boolean>): Promise<void> {
     await expect.poll(condition, { timeout: 10_000 }).toBe(true);
   }
+});
+
+describe('a compaction', () => {
+  afterAll(checkBooks);
+
+  const compact = (body: object) => stack.post(key, '/responses/compact', { model: MODEL, ...body });
+
+  it("holds the model's longest output, and its summary weighs what was written", async () => {
+    const before = await ok({ input: 'x'.repeat(20_000) });
+    for (const body of [
+      { input: [{ role: 'user', content: 'x'.repeat(20_000) }], instructions: 'be brief' },
+      { previous_response_id: before.id },
+    ]) {
+      const response = await compact(body);
+      const { output } = (await response.json()) as Answer;
+      expect(response.status).toBe(200);
+      expect(output.map(({ type }) => type)).toEqual(['compaction']);
+      await stack.settled();
+      const event = (await readEvents(stack, teamId)).findLast(
+        ({ operation }) => operation === 'responses.compact',
+      )!;
+      // 128,000 tokens at $2.00 for a million.
+      expect(Number(event.hold_usd)).toBeGreaterThan(0.256);
+      await ok({ input: [...output, { role: 'user', content: 'go on' }] });
+      expect(await lastHold()).toBeLessThan(WINDOW / 4);
+    }
+  });
+
+  it('refuses what it has not', async () => {
+    for (const [body, param] of [
+      [{ input: 'x', stream: true }, 'stream'],
+      [{ input: 'x', tools: [] }, 'tools'],
+      [{ input: 'x', previous_response_id: 'resp_unknown' }, 'previous_response_id'],
+    ] as const) {
+      const response = await compact(body);
+      expect([response.ok, ((await response.json()) as Answer).error?.param]).toEqual([false, param]);
+    }
+  });
 });

@@ -16,7 +16,6 @@ import {
   LONG_OUTPUT,
   metered,
   RESPONSE_USAGE,
-  refused,
   SHARED_FIELDS,
 } from './descriptor.ts';
 
@@ -76,11 +75,26 @@ export const RESPONSES = [
     query: ['after', 'include', 'limit', 'order'],
   }),
   free({ name: 'responses.input_tokens', method: 'POST', path: '/responses/input_tokens' }),
-  ...refused(
-    'responses.compact',
-    'nothing that can be written into it bounds its output',
-    '/responses/compact POST',
-  ),
+  metered({
+    name: 'responses.compact',
+    path: '/responses/compact',
+    bound: readCompaction,
+    usage: {
+      members: RESPONSE_USAGE,
+      answer: 'output',
+      piece: 'delta',
+      skipsArrays: false,
+      stream: 'none',
+    },
+    hasServiceTier: true,
+    fields: [
+      ...['model', 'input', 'instructions', 'previous_response_id', 'prompt_cache_key'],
+      ...['prompt_cache_options', 'prompt_cache_retention', 'service_tier'],
+    ],
+    makes: { kind: 'response', at: 'id' },
+    report: 'completions',
+    otel: 'compaction',
+  }),
 ];
 
 /** The fields of `POST /v1/responses` that move cost. */
@@ -97,12 +111,32 @@ function readResponses(fields: Fields): Bounds {
   if (fields.json.tools !== undefined) readTools(fields, fields.json.tools);
   readPromptCache(fields);
   readReasoning(fields);
-  const instructions = fields.json.instructions;
-  if (instructions !== undefined && instructions !== null && typeof instructions !== 'string') {
-    fields.invalid('instructions', "'instructions' must be a string.");
-  }
+  readInstructions(fields);
   readInput(fields);
   return { outputTokensLimit, choices: 1, extraOutputTokens: 0, keeps: readKeeps(fields) };
+}
+
+/** The fields of `POST /v1/responses/compact` that move cost. It has no output limit: the model's longest output is held. */
+function readCompaction(fields: Fields): Bounds {
+  if (fields.boolean('stream')) fields.invalid('stream', 'A compaction cannot be streamed.');
+  if (fields.json.tools !== undefined)
+    fields.invalid('tools', "A compaction has no 'tools': leave them out.");
+  const { previous_response_id: previous } = fields.json;
+  if (isSet(previous)) readReference(fields, 'response', previous, 'previous_response_id');
+  readTextModel(fields);
+  readPromptCache(fields);
+  readInstructions(fields);
+  readInput(fields);
+  fields.beyondText.compactions = 1;
+  const keeps = { isStored: true, isCut: true, reasoningContext: null };
+  return { outputTokensLimit: 0, choices: 1, extraOutputTokens: 0, keeps };
+}
+
+function readInstructions(fields: Fields): void {
+  const { instructions } = fields.json;
+  if (isSet(instructions) && typeof instructions !== 'string') {
+    fields.invalid('instructions', "'instructions' must be a string.");
+  }
 }
 
 /** What of the input the upstream has already. */
