@@ -4,6 +4,7 @@
  */
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { usd } from '../../src/domain/money.ts';
 import { HABITS, REASONING_CONTEXTS } from '../../src/simulator/reading.ts';
 import { disagreements, readEvents } from './books.ts';
 import { type Stack, startStack } from './stack.ts';
@@ -98,4 +99,20 @@ it.each(PAIRS)('$habit, reasoning $reasoningContext: no call is billed above its
   expect(disagreements(await readEvents(stack), lines)).toEqual([]);
   // Three agents of two turns, each of three calls.
   expect(line_count - before).toBeGreaterThanOrEqual(18);
+});
+
+it('a name that is re-pointed to a dearer tokeniser: one call is billed above its hold, and none after it', async () => {
+  const messages = [{ role: 'system', content: INSTRUCTIONS.repeat(2) }];
+  const teamId = (await stack.admin<{ data: { id: string }[] }>('GET', '/teams')).data[0]!.id;
+  for (const tokeniser of ['quarter', 'quarter', 'byte', 'byte', 'byte'] as const) {
+    stack.simulator.setProfile({ habit: 'frames', tokeniser });
+    messages.push({ role: 'user', content: 'Go on.' });
+    await ask('/chat/completions', { model: 'gpt-5-nano', messages, max_completion_tokens: 500 });
+  }
+  await stack.idle();
+  const events = (await readEvents(stack, teamId)).filter(({ model }) => model?.startsWith('gpt-5-nano'));
+  expect(events.map(({ reason }) => reason)).toEqual([null, null, 'overrun', null, null]);
+  for (const { reason, hold_usd, cost_usd } of events) {
+    expect(usd(hold_usd) < usd(cost_usd)).toBe(reason === 'overrun');
+  }
 });
