@@ -53,6 +53,14 @@ test('a training file is counted in a thread', async () => {
   expect(known.body).toMatchObject({ epochs: 10, trained_tokens: 1400 });
 });
 
+test('a batch is bounded as the gateway bounds its calls', async () => {
+  const body = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }], max_tokens: 1000 };
+  const call = { custom_id: '1', method: 'POST', url: '/v1/chat/completions', body };
+  const found = await ask({ kind: 'batch', file: JSON.stringify(call) });
+  expect(found.status).toBe(200);
+  expect(Estimate.parse(found.body)).toMatchObject({ lines: 1, models: [{ output_tokens: 1000 }] });
+});
+
 test("the command line reckons at the same prices, with the database's URL", async () => {
   const { connection } = admin.database;
   if (typeof connection === 'string') throw new Error('the database of the tests has a socket');

@@ -15,6 +15,19 @@ const LOOKS: (Look & { words: typeof en })[] = [
 
 const CALL = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }] };
 
+/** A hundred examples of fourteen tokens, and a line that is none. */
+const EXAMPLE = {
+  messages: [
+    { role: 'user', content: 'hello world' },
+    { role: 'assistant', content: 'yes' },
+  ],
+};
+const TRAINING_FILE = {
+  name: 'training.jsonl',
+  mimeType: 'application/jsonl',
+  buffer: Buffer.from(`${`${JSON.stringify(EXAMPLE)}\n`.repeat(100)}{`),
+};
+
 /** Everything that was asked for has been answered. */
 const loaded = (page: Page) =>
   expect.poll(() => page.locator('.loading').count(), { timeout: 20_000 }).toBe(0);
@@ -56,6 +69,8 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     '/plans',
     '/prices',
     '/prices?show=changes',
+    '/planner',
+    '/planner?kind=pretrain',
     '/calls',
     `/calls/${callId}`,
     '/audit',
@@ -77,6 +92,12 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
         await loaded(page);
         expect(await faults(), path).toEqual([]);
       }
+      await page.goto('/console/planner?kind=fine_tune');
+      await page.getByLabel(words.planner.fields.file!).setInputFiles(TRAINING_FILE);
+      await page.getByRole('button', { name: words.planner.submit }).click();
+      await page.getByRole('heading', { name: words.planner.problems('1') }).waitFor();
+      await page.getByText('$0.0042', { exact: true }).waitFor();
+      expect(await faults(), 'an estimate of a file').toEqual([]);
       expect(complaints).toEqual([]);
     });
 

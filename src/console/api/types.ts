@@ -8,6 +8,7 @@ export type ApiErrors = ApiResponse<typeof contract.ApiErrors>;
 export type AuditEntry = ApiResponse<typeof contract.AuditEntry>;
 export type Balance = ApiResponse<typeof contract.Balance>;
 export type BulkRelease = ApiResponse<typeof contract.BulkRelease>;
+export type Estimate = ApiResponse<typeof contract.Estimate>;
 export type Event = ApiResponse<typeof contract.Event>;
 export type Grant = ApiResponse<typeof contract.Grant>;
 export type Key = ApiResponse<typeof contract.Key>;

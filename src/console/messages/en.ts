@@ -1,6 +1,7 @@
 /** English. */
 import { budgets } from './en/budgets.ts';
 import { ledger } from './en/ledger.ts';
+import { planner } from './en/planner.ts';
 import { shell } from './en/shell.ts';
 
-export const en = { ...shell, ...budgets, ...ledger };
+export const en = { ...shell, ...budgets, ...ledger, ...planner };

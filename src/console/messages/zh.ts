@@ -2,6 +2,7 @@
 import type { Messages } from './messages.ts';
 import { budgets } from './zh/budgets.ts';
 import { ledger } from './zh/ledger.ts';
+import { planner } from './zh/planner.ts';
 import { shell } from './zh/shell.ts';
 
-export const zh: Messages = { ...shell, ...budgets, ...ledger };
+export const zh: Messages = { ...shell, ...budgets, ...ledger, ...planner };

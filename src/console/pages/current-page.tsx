@@ -9,6 +9,7 @@ import { CallsPage } from './calls.tsx';
 import { KeysPage } from './keys.tsx';
 import { LimitsPage } from './limits.tsx';
 import { OverviewPage } from './overview.tsx';
+import { PlannerPage } from './planner.tsx';
 import { PlansPage } from './plans.tsx';
 import { PricesPage } from './prices.tsx';
 import { TeamPage } from './team.tsx';
@@ -30,6 +31,7 @@ export function CurrentPage() {
   if (role === 'admin') {
     if (page === 'plans') return <PlansPage key={page} />;
     if (page === 'prices') return <PricesPage key={page} />;
+    if (page === 'planner') return <PlannerPage key={page} />;
     if (page === 'audit') return <AuditPage key={page} />;
   }
   return <NoPage />;

@@ -9,35 +9,32 @@ interface ChartProps {
   formatTime: (ms: number) => string;
   /** Called with the bucket under the pointer; null: none. */
   onPoint: (index: number | null) => void;
+  /** Labels of heights that are not money. */
+  formatValue?: ((value: number) => string) | undefined;
 }
 
 const HEIGHT = 248;
 export const COLOURS = 8;
 
-export function Chart({ stack, formatTime, onPoint }: ChartProps) {
+export function Chart({ stack, formatTime, onPoint, formatValue }: ChartProps) {
   const container = useRef<HTMLDivElement>(null);
   const dark = useIsDark();
   // A change of theme draws it again: colours are read from the page.
   useEffect(() => {
     const element = container.current;
     if (!element) return;
-    const plot = draw(element, stack, formatTime, onPoint);
+    const plot = draw(element, { stack, formatTime, onPoint, formatValue });
     const resized = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: HEIGHT }));
     resized.observe(element);
     return () => {
       resized.disconnect();
       plot.destroy();
     };
-  }, [stack, dark, formatTime, onPoint]);
+  }, [stack, dark, formatTime, onPoint, formatValue]);
   return <div ref={container} class="chart" aria-hidden="true" />;
 }
 
-function draw(
-  element: HTMLElement,
-  stack: Stack,
-  formatTime: (ms: number) => string,
-  onPoint: (index: number | null) => void,
-): uPlot {
+function draw(element: HTMLElement, { stack, formatTime, onPoint, formatValue }: ChartProps): uPlot {
   const style = getComputedStyle(element);
   const colour = (name: string) => style.getPropertyValue(name).trim();
   const font = `12px ${style.fontFamily}`;
@@ -75,7 +72,7 @@ function draw(
           ...axis,
           grid: { stroke: colour('--line'), width: 1 },
           size: (plot, values) => widthOf(plot, values),
-          values: (_plot, splits) => splits.map(dollars(splits)),
+          values: (_plot, splits) => splits.map(formatValue ?? dollars(splits)),
         },
       ],
       series: [

@@ -132,6 +132,27 @@ export function DateTimeField(props: FieldProps) {
   );
 }
 
+interface FileProps extends Omit<FieldProps, 'value' | 'onValue'> {
+  /** Null: none is chosen. */
+  onFile: (file: File | null) => void;
+}
+
+/** A file of lines from the user's machine. */
+export function FileField(props: FileProps) {
+  return (
+    <Frame {...props}>
+      {(attributes) => (
+        <input
+          {...attributes}
+          type="file"
+          accept=".jsonl,.ndjson,.txt,application/jsonl"
+          onChange={(event) => props.onFile(event.currentTarget.files?.[0] ?? null)}
+        />
+      )}
+    </Frame>
+  );
+}
+
 interface SelectProps extends FieldProps {
   options: readonly { value: string; text: string }[];
 }

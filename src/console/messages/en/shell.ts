@@ -29,6 +29,7 @@ export const shell = {
     limits: 'Limits',
     plans: 'Plans',
     prices: 'Prices',
+    planner: 'Planner',
     calls: 'Calls',
     audit: 'Audit',
   },
