@@ -106,15 +106,23 @@ function batchText(estimate: BatchEstimate): string {
   const total = ['', '', '', '', '', amount(usd(batch_usd)), amount(usd(single_usd))];
   const assumed =
     answer_tokens === null ? 'the most that their model writes' : `${grouped(answer_tokens)} tokens`;
-  const unpriced = grouped(estimate.unpriced_lines);
+  const unpriced = estimate.unpriced_lines;
   return `${[
-    `A batch of ${grouped(lines)} calls, at most, at the prices of ${date}`,
+    `A batch of ${counted(lines, 'call', 'calls')}, at most, at the prices of ${date}`,
     '',
     ...table([head, ...rows, ...(rows.length > 1 ? [total] : [])], 'llrrrrr'),
-    ...(open === 0 ? [] : ['', `${grouped(open)} calls set no output limit: counted at ${assumed}.`]),
-    ...(estimate.unpriced_lines === 0 ? [] : ['', `${unpriced} lines are in no sum: see the problems.`]),
+    ...(open === 0
+      ? []
+      : ['', `${counted(open, 'call sets', 'calls set')} no output limit: taken at ${assumed}.`]),
+    ...(unpriced === 0
+      ? []
+      : ['', `${counted(unpriced, 'line is', 'lines are')} in no sum: see the problems.`]),
     ...problemLines(estimate.problem_count, estimate.problems),
   ].join('\n')}\n`;
+}
+
+function counted(count: number, one: string, more: string): string {
+  return `${grouped(count)} ${count === 1 ? one : more}`;
 }
 
 function usageText(estimate: UsageEstimate): string {
