@@ -179,6 +179,11 @@ async function run(options: Options, dir: string): Promise<void> {
     if (!(await benchHolds(`${dir}/holds`, progress))) process.exitCode = 1;
     return;
   }
+  if (options.training) {
+    const { benchTraining } = await import('./training/main.ts');
+    if (!(await benchTraining(dir, options.megabytes, progress))) process.exitCode = 1;
+    return;
+  }
   if (options.contestants.includes('previous')) resolveCommit(options.previous);
   const bench = await openBench(options, dir);
   await (options.profile ? profile : compare)(options, dir, bench);

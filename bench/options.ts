@@ -28,6 +28,9 @@ of each, with ratios taken inside each round.
   --pages           instead: fills a ledger and times every query of dashboards and pages, and the page of metrics
   --holds           instead: how much of what is held for inputs is billed, and how far small budgets go
   --events N        events of that ledger, of 200 teams over 90 days (default 5000000)
+  --training        instead: counts a generated training file with tollgate estimate fine-tune, beside gpt-tokenizer
+                    alone on the same lines
+  --megabytes N     of that file (default 500)
   --help            this text
 `;
 
@@ -45,6 +48,8 @@ export interface Options {
   pages: boolean;
   holds: boolean;
   events: number;
+  training: boolean;
+  megabytes: number;
 }
 
 function chosen<T>(
@@ -89,6 +94,8 @@ export function readOptions(argv: string[]): Options | null {
       pages: { type: 'boolean', default: false },
       holds: { type: 'boolean', default: false },
       events: { type: 'string', default: '5000000' },
+      training: { type: 'boolean', default: false },
+      megabytes: { type: 'string', default: '500' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -108,5 +115,7 @@ export function readOptions(argv: string[]): Options | null {
     pages: values.pages,
     holds: values.holds,
     events: Math.ceil(positive('--events', values.events, 100_000_000)),
+    training: values.training,
+    megabytes: positive('--megabytes', values.megabytes, 10_000),
   };
 }
