@@ -4,7 +4,9 @@
  * measure is their CPU time, because the machine has other work.
  */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createWriteStream, readFileSync } from 'node:fs';
+import { finished } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 
 const COMMAND = fileURLToPath(new URL('../../bin/tollgate.mjs', import.meta.url));
@@ -55,9 +57,9 @@ async function generate(path: string, bytes: number): Promise<void> {
       text += `${JSON.stringify({ messages })}\n`;
     }
     written += Buffer.byteLength(text);
-    if (!file.write(text)) await new Promise((resolve) => file.once('drain', resolve));
+    if (!file.write(text)) await once(file, 'drain');
   }
-  await new Promise<void>((resolve) => file.end(() => resolve()));
+  await finished(file.end());
 }
 
 interface Measured {
