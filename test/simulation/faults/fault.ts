@@ -64,3 +64,16 @@ export class Healthy implements Planted {
     Object.defineProperty(target, name, { ...descriptor, get: make(descriptor.get as () => Target[Name]) });
   }
 }
+
+/** Returns a fault that replaces methods and getters. */
+export function replacing(name: string, what: string, plant: (planted: Healthy) => void): Fault {
+  return {
+    name,
+    what,
+    plant: (): Planted => {
+      const planted = new Healthy();
+      plant(planted);
+      return planted;
+    },
+  };
+}

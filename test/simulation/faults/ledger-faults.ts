@@ -3,22 +3,10 @@ import { LeaseTable } from '../../../src/admission/lease-table.ts';
 import { Lease } from '../../../src/admission/leases.ts';
 import { Journal } from '../../../src/ledger/journal.ts';
 import { Ledger } from '../../../src/ledger/ledger.ts';
-import { type Fault, Healthy, type Planted } from './fault.ts';
-
-function inLedger(name: string, what: string, plant: (planted: Healthy) => void): Fault {
-  return {
-    name,
-    what,
-    plant: (): Planted => {
-      const planted = new Healthy();
-      plant(planted);
-      return planted;
-    },
-  };
-}
+import { type Fault, replacing } from './fault.ts';
 
 export const LEDGER_FAULTS: Fault[] = [
-  inLedger('forward-before-journal', 'a call is forwarded before its hold was written', (planted) => {
+  replacing('forward-before-journal', 'a call is forwarded before its hold was written', (planted) => {
     planted.replace(
       Ledger.prototype,
       'begin',
@@ -31,7 +19,7 @@ export const LEDGER_FAULTS: Fault[] = [
         },
     );
   }),
-  inLedger('hold-ended-twice', 'a call that ends gives its money back twice', (planted) => {
+  replacing('hold-ended-twice', 'a call that ends gives its money back twice', (planted) => {
     let ended = 0;
     planted.replace(
       LeaseTable.prototype,
@@ -47,7 +35,7 @@ export const LEDGER_FAULTS: Fault[] = [
         },
     );
   }),
-  inLedger('answer-counted-twice', 'an instance adds a lease that it has added before', (planted) => {
+  replacing('answer-counted-twice', 'an instance adds a lease that it has added before', (planted) => {
     let leases = 0;
     planted.replace(
       Lease.prototype,
@@ -62,7 +50,7 @@ export const LEDGER_FAULTS: Fault[] = [
         },
     );
   }),
-  inLedger('return-lost', 'a return is taken for reported before Postgres has it', (planted) => {
+  replacing('return-lost', 'a return is taken for reported before Postgres has it', (planted) => {
     planted.replace(
       Lease.prototype,
       'report',
@@ -78,7 +66,7 @@ export const LEDGER_FAULTS: Fault[] = [
         },
     );
   }),
-  inLedger('window-mixed-up', 'an instance goes on with the windows of a moment before', (planted) => {
+  replacing('window-mixed-up', 'an instance goes on with the windows of a moment before', (planted) => {
     planted.replace(
       LeaseTable.prototype,
       'poolsOf',
@@ -91,12 +79,12 @@ export const LEDGER_FAULTS: Fault[] = [
         },
     );
   }),
-  inLedger('stale-rule', 'an instance does nothing about rules that changed', (planted) => {
+  replacing('stale-rule', 'an instance does nothing about rules that changed', (planted) => {
     planted.replace(Ledger.prototype, 'revoke', () => () => {
       planted.fired++;
     });
   }),
-  inLedger('overrun-dropped', 'a cost above its hold is booked at the hold', (planted) => {
+  replacing('overrun-dropped', 'a cost above its hold is booked at the hold', (planted) => {
     planted.replace(
       Ledger.prototype,
       'end',
@@ -108,7 +96,7 @@ export const LEDGER_FAULTS: Fault[] = [
         },
     );
   }),
-  inLedger('unknown-freed', 'an outcome that nobody knows costs nothing', (planted) => {
+  replacing('unknown-freed', 'an outcome that nobody knows costs nothing', (planted) => {
     planted.replace(
       Ledger.prototype,
       'end',
@@ -120,7 +108,7 @@ export const LEDGER_FAULTS: Fault[] = [
         },
     );
   }),
-  inLedger(
+  replacing(
     'one-pool-is-enough',
     'a call takes what it finds where a second budget lacks its money',
     (planted) => {
@@ -138,12 +126,12 @@ export const LEDGER_FAULTS: Fault[] = [
       );
     },
   ),
-  inLedger('queue-leak', 'who leaves the queue leaves his money behind', (planted) => {
+  replacing('queue-leak', 'who leaves the queue leaves his money behind', (planted) => {
     planted.replace(Ledger.prototype, 'cancel', () => () => {
       planted.fired++;
     });
   }),
-  inLedger(
+  replacing(
     'spends-while-fenced',
     'an instance admits calls though it was fenced or Postgres is silent for minutes',
     (planted) => {
@@ -160,7 +148,7 @@ export const LEDGER_FAULTS: Fault[] = [
       );
     },
   ),
-  inLedger('denies-what-is-held', 'a call is refused for good when the money is only held', (planted) => {
+  replacing('denies-what-is-held', 'a call is refused for good when the money is only held', (planted) => {
     planted.replaceGetter(
       Lease.prototype,
       'ceiling',
@@ -172,7 +160,7 @@ export const LEDGER_FAULTS: Fault[] = [
         },
     );
   }),
-  inLedger(
+  replacing(
     'holds-lost-in-compaction',
     'a journal that is rewritten forgets the calls in flight',
     (planted) => {

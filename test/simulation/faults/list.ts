@@ -2,9 +2,15 @@
 import { ADOPTION_FAULTS } from './adoption-faults.ts';
 import type { Fault } from './fault.ts';
 import { LEDGER_FAULTS } from './ledger-faults.ts';
+import { PUT_BACK_FAULTS } from './put-back-faults.ts';
 import { STORE_FAULTS } from './store-faults.ts';
 
-export const FAULTS: readonly Fault[] = [...STORE_FAULTS, ...LEDGER_FAULTS, ...ADOPTION_FAULTS];
+export const FAULTS: readonly Fault[] = [
+  ...STORE_FAULTS,
+  ...LEDGER_FAULTS,
+  ...ADOPTION_FAULTS,
+  ...PUT_BACK_FAULTS,
+];
 
 /** @throws with the valid names when there is no such fault */
 export function faultNamed(name: string): Fault {

@@ -109,6 +109,7 @@ export class Books {
     const out = settled + held + leased - tally.bookedOverrun - tally.loose;
     // What is put back is there twice until the leases end that had paid for it.
     if (!this.#store.history.isLending) return;
+    this.#checkCovered(id, tally, settled + held + leased);
     const before = this.#out.get(id) ?? tally.base;
     if (!this.#isForgotten) this.#out.set(id, out);
     expectThat(
@@ -137,9 +138,18 @@ export class Books {
         () => `${spec.id}: ${out} is out of ${amount}`,
       );
     }
+    const out = counters.reduce((sum, { settled, held, leased }) => sum + settled + held + leased, 0n);
+    if (this.#store.history.isLending)
+      this.#checkCovered(`the credit of ${counters[0]!.spec.teamId}`, tally, out);
     expectThat(booked === tally.booked, 'counters', () => {
       return `the grants of ${counters[0]!.spec.teamId} have settled ${booked}, their events are ${tally.booked}`;
     });
+  }
+
+  /** Postgres counts what calls hold and what they came to, but for what they cost beyond their holds until it has their events. */
+  #checkCovered(name: string, { exposed, base, overrun, bookedOverrun }: Tally, out: bigint): void {
+    const due = exposed + base - (overrun - bookedOverrun);
+    expectThat(this.#isForgotten || out >= due, 'covered', () => `${name}: ${out} is out, and ${due} is due`);
   }
 
   /** What a call holds for longer than a minute moves from the lease to Postgres. */

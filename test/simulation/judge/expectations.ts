@@ -2,6 +2,7 @@
 export const RULES = {
   bound: 'never a cent over: what is spent and held in a window is at most its amount',
   lent: 'settled + held + leased is at most the amount, overruns apart',
+  covered: 'what calls hold and cost is settled, held or lent in Postgres',
   counters: 'the sum of events is what the counters say',
   events: 'every forwarded call has one event, as its process reported it',
   once: 'every hold ends exactly once',
