@@ -10,6 +10,7 @@ import {
   readSearches,
   readStream,
   readTier,
+  SEARCH_FEE,
 } from './call.ts';
 import { type ApiError, invalidRequest, isApiError, notSimulated } from './errors.ts';
 import { FieldReader, invalidValue, isObject, type JsonObject, missing, wrongType } from './fields.ts';
@@ -33,9 +34,7 @@ export function readChatCall(body: JsonObject, profile: Profile, kept: KeptConte
   checkMessages(reader, messages);
   checkTools(reader);
   checkSampling(reader);
-  if (reader.has('web_search_options') && model.feePerCallPicoUsd === 0n) {
-    reader.fail(notSimulated('web_search_options'));
-  }
+  const isAskedToSearch = reader.has('web_search_options') && model.feePerCallPicoUsd === 0n;
   if (Array.isArray(body.modalities) && body.modalities.includes('audio')) {
     reader.fail(notSimulated('modalities'));
   }
@@ -69,7 +68,7 @@ export function readChatCall(body: JsonObject, profile: Profile, kept: KeptConte
       candidates: choices,
       outputTokensMost,
       predictionBytes: prediction.textBytes,
-      searches: null,
+      searches: isAskedToSearch ? { least: 1, most: 1, feePicoUsd: SEARCH_FEE } : null,
       tier,
       keepsCache12h,
       items: null,
@@ -141,9 +140,6 @@ function readChatLimit(reader: FieldReader, model: Model, names: LimitNames): nu
   return asked;
 }
 
-/** Fields that bring files or work of the server's into a response: what they cost stands in no request. */
-const SERVER_STATE = ['prompt', 'context_management'];
-
 export function readResponseCall(
   body: JsonObject,
   profile: Profile,
@@ -153,7 +149,6 @@ export function readResponseCall(
   const found = readModel(reader, ['chat', 'responses']);
   if (isApiError(found)) return found;
   const { model, servedName } = found;
-  for (const name of SERVER_STATE) if (reader.has(name)) reader.fail(notSimulated(name));
   if (reader.boolean('background')) reader.fail(notSimulated('background'));
   checkTools(reader, ['web_search', 'web_search_preview']);
   const searches = readSearches(reader, model);
@@ -166,6 +161,7 @@ export function readResponseCall(
   readItems(input, all, { ...kept.reading, mayDrop: body.truncation === 'auto' });
   measure(input, body.instructions);
   for (const name of ['tools', 'text']) measure(input, body[name], true);
+  if (reader.object('prompt') !== null) input.documents++;
   if (input.unbillable) reader.fail(notSimulated(input.unbillable));
 
   const tier = readTier(reader, model);

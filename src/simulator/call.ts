@@ -36,8 +36,8 @@ export interface ModelCall {
   /** UTF-8 bytes of a predicted output, of which the rejected tokens are billed as output. */
   predictionBytes: number;
   tier: Exclude<Tier, 'batch'> | 'auto';
-  /** The most web searches that it may make, and what one costs. */
-  searches: { most: number; feePicoUsd: bigint } | null;
+  /** How many web searches it makes, and what one costs. */
+  searches: { least: number; most: number; feePicoUsd: bigint } | null;
   /** Cache writes are to be kept for 12 hours, which some models price apart. */
   keepsCache12h: boolean;
   /** The request's own items, as they are kept; null: the operation keeps nothing. */
@@ -131,14 +131,16 @@ export function checkTools(reader: FieldReader, hosted: readonly string[] = []):
 
 /** Without a limit of the client's a response makes no more searches than this. */
 const USUAL_MOST_SEARCHES = 10;
+/** $10 for a thousand calls. */
+export const SEARCH_FEE = 10_000_000_000n;
 
-/** Web search: $10 for a thousand calls; its preview costs $25 on models that do not reason. */
+/** The preview of web search costs $25 for a thousand calls on models that do not reason. */
 export function readSearches(reader: FieldReader, model: Model): ModelCall['searches'] {
   const types = (reader.objects('tools') ?? []).map((tool) => String(tool.type));
   if (!types.some((type) => type.startsWith('web_search'))) return null;
   const isDear = types.includes('web_search_preview') && !model.reasoning;
   const most = reader.integer('max_tool_calls', 0) ?? USUAL_MOST_SEARCHES;
-  return { most, feePicoUsd: isDear ? 25_000_000_000n : 10_000_000_000n };
+  return { least: 0, most, feePicoUsd: isDear ? 25_000_000_000n : SEARCH_FEE };
 }
 
 /**

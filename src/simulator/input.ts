@@ -13,26 +13,25 @@ export interface InputSize {
   tokens: number;
   messages: number;
   images: Image[];
-  /** A part that the simulator cannot bill (`file`, `input_audio`, …), if there is one. */
+  /** Files, and prompts that are kept: what they say stands in no request. */
+  documents: number;
+  /** A part that the simulator cannot bill (`input_audio`, …), if there is one. */
   unbillable: string | null;
 }
 
 /** The chat format adds three tokens to each message and primes the output with three (OpenAI cookbook). */
 const FRAMING_TOKENS = 3;
 const IMAGE_PARTS = new Set(['image_url', 'input_image', 'computer_screenshot']);
-const UNBILLABLE_PARTS = new Set([
-  'file',
-  'input_file',
-  'input_audio',
-  'item_reference',
-  'video_url',
-  'input_video',
-]);
+const DOCUMENT_PARTS = new Set(['file', 'input_file']);
+/** A page, as text and as an image; and many. */
+const DOCUMENT_TOKENS = { usual: 2_000, most: 20_000 };
+const UNBILLABLE_PARTS = new Set(['input_audio', 'item_reference', 'video_url', 'input_video']);
 /** Keys whose values name things to the API and never reach the model as text. */
 const WIRE_KEYS = new Set(['type', 'role']);
 
 export function emptyInput(tokeniser: Tokeniser): InputSize {
-  return { textBytes: 0, textTokens: 0, tokeniser, tokens: 0, messages: 0, images: [], unbillable: null };
+  const counts = { textBytes: 0, textTokens: 0, tokens: 0, messages: 0, documents: 0 };
+  return { ...counts, tokeniser, images: [], unbillable: null };
 }
 
 export function addText(size: InputSize, text: string): void {
@@ -47,6 +46,7 @@ export function add(size: InputSize, part: InputSize): void {
   size.tokens += part.tokens;
   size.messages += part.messages;
   size.images.push(...part.images);
+  size.documents += part.documents;
   size.unbillable ??= part.unbillable;
 }
 
@@ -77,6 +77,10 @@ function measureObject(
       size.images.push(imageOf(part));
       return;
     }
+    if (DOCUMENT_PARTS.has(part.type)) {
+      size.documents++;
+      return;
+    }
     if (UNBILLABLE_PARTS.has(part.type)) size.unbillable ??= part.type;
   }
   for (const key in part) {
@@ -93,12 +97,16 @@ function imageOf(part: Record<string, unknown>): Image {
 
 /** Input tokens as usually billed: as the tokeniser counts them. */
 export function usualInputTokens(size: InputSize, model: string): number {
-  return Math.ceil(size.textTokens) + framing(size) + size.tokens + ofImages(size, model, false);
+  const { textTokens, tokens, documents } = size;
+  const text = Math.ceil(textTokens) + framing(size) + tokens + documents * DOCUMENT_TOKENS.usual;
+  return text + ofImages(size, model, false);
 }
 
 /** The most that the same input can be billed at: a token for every byte, and images as large as they come. */
 export function mostInputTokens(size: InputSize, model: string): number {
-  return size.textBytes + framing(size) + size.tokens + ofImages(size, model, true);
+  const { textBytes, tokens, documents } = size;
+  const text = textBytes + framing(size) + tokens + documents * DOCUMENT_TOKENS.most;
+  return text + ofImages(size, model, true);
 }
 
 function ofImages({ images }: InputSize, model: string, worst: boolean): number {

@@ -90,7 +90,8 @@ const FOUND_TOKENS = 2000;
 
 function planSearches({ searches }: ModelCall, { mode, random }: PlanContext): number {
   if (searches === null) return 0;
-  return mode === 'worst' ? searches.most : Math.min(searches.most, Math.floor(random() * 3));
+  const drawn = Math.max(searches.least, Math.floor(random() * 3));
+  return mode === 'worst' ? searches.most : Math.min(searches.most, drawn);
 }
 
 /** What is billed of a call whose output ended after so many tokens. */

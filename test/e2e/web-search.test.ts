@@ -85,3 +85,42 @@ it('where not even one search can be paid the error says how to go on without', 
   expect((await stack.post(key, '/responses', search({ tools: [] }))).status).toBe(200);
   expect((await readEvents(stack, teamId)).length).toBe(1);
 });
+
+const PDF = 'data:application/pdf;base64,JVBERi0xLjQKJcfs';
+const user = (...content: object[]) => [{ role: 'user', content }];
+
+it.each(['normal', 'worst'] as const)(
+  'what no byte of the request shows is held and settled: files, prompts, searches of a chat, in mode %s',
+  async (mode) => {
+    const stack = stacks[mode]!;
+    const { teamId, key } = await stack.team({ grantUsd: '1000.00' });
+    const chat = (fields: object) => ({ model: 'gpt-5-mini', max_completion_tokens: 100, ...fields });
+    const asked = (fields: object) => ({ model: 'gpt-5-mini', max_output_tokens: 100, ...fields });
+    const requests: [path: string, body: object][] = [
+      ['chat', chat({ messages: user({ type: 'file', file: { filename: 'a.pdf', file_data: PDF } }) })],
+      ['chat', chat({ messages: user({ type: 'text', text: 'hi' }), web_search_options: {} })],
+      ['responses', asked({ input: user({ type: 'input_file', filename: 'a.pdf', file_data: PDF }) })],
+      ['responses', asked({ input: user({ type: 'input_file', file_url: 'https://a.example/a.pdf' }) })],
+      ['responses', asked({ input: 'hi', prompt: { id: 'pmpt_1', variables: { a: 'b' } } })],
+      [
+        'responses',
+        asked({
+          input: 'hi',
+          context_management: [{ type: 'compaction', compact_threshold: 200_000 }],
+        }),
+      ],
+    ];
+    for (const [path, body] of requests) {
+      const response = await stack.post(key, path === 'chat' ? '/chat/completions' : '/responses', body);
+      expect([response.status, response.ok ? '' : await response.text()]).toEqual([200, '']);
+    }
+    await stack.settled();
+    const events = await readEvents(stack, teamId);
+    const ids = new Set(events.map(({ id }) => id));
+    const lines = stack.simulator.invoice().lines.filter(({ client_request_id: id }) => ids.has(id ?? ''));
+    expect(lines).toHaveLength(requests.length);
+    expect(disagreements(events, lines)).toEqual([]);
+    for (const event of events)
+      expect(Number(event.hold_usd), event.id).toBeGreaterThanOrEqual(Number(event.cost_usd));
+  },
+);

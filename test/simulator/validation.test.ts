@@ -40,7 +40,6 @@ it.each<[string, object | string, number, string | null, string | null]>([
   [CHAT, { ...HELLO, service_tier: 'gold' }, 400, 'service_tier', 'invalid_value'],
   [CHAT, { ...HELLO, service_tier: 'flex' }, 400, 'service_tier', 'invalid_service_tier'],
   [CHAT, { ...HELLO, temperature: 3 }, 400, 'temperature', 'decimal_out_of_range'],
-  [CHAT, { ...HELLO, web_search_options: {} }, 400, 'web_search_options', 'not_simulated'],
   ['/responses', { model: 'gpt-5' }, 400, 'input', 'missing_required_parameter'],
   ['/responses', { ...RESPONSE, max_output_tokens: 15 }, 400, 'max_output_tokens', 'integer_below_min_value'],
   ['/responses', { ...RESPONSE, tools: [{ type: 'mcp' }] }, 400, 'tools: mcp', 'not_simulated'],
