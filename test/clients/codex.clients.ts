@@ -115,7 +115,7 @@ testClients({
   // Its searches are held at the model's window each: where there is no money for one it is refused, and said why.
   'Codex 0.171.0, gpt-5.5': () => ({
     ...client('gpt-5.5', '200.00'),
-    denied: /web search .*web_search = \\?"disabled/s,
+    denied: /web search .*docs\/CLIENTS\.md/s,
     shortUsd: '25.00',
   }),
   'Codex 0.171.0, gpt-5.5, $18, no search': () => client('gpt-5.5', '18.00', NO_SEARCH),

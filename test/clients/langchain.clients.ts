@@ -1,4 +1,4 @@
-/** LangChain for JavaScript: chat, which is its default, and responses. */
+/** LangChain for JavaScript: chat, which is its default, and responses, which it takes by itself from gpt-5.6 on. */
 import { installed } from './installed.ts';
 import { REASONING_MODEL, Trip } from './openai.ts';
 import { type Client, PIXEL, type Place, PROMPTS, testClients, WEATHER } from './scenarios.ts';
@@ -36,10 +36,9 @@ const { langchain, core, tools, zod } = await installed<{
 function client(useResponsesApi: boolean): Client {
   const at = ({ baseUrl, key }: Place): Model =>
     new langchain.ChatOpenAI({
-      model: REASONING_MODEL,
+      model: useResponsesApi ? REASONING_MODEL : 'gpt-5-mini',
       apiKey: key,
       configuration: { baseURL: baseUrl },
-      ...(useResponsesApi ? { useResponsesApi } : {}),
     });
   const user = (content: unknown) => new core.HumanMessage(content);
   const tool = (name: string, field: string) =>

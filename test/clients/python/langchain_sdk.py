@@ -4,7 +4,6 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
-MODEL = "gpt-5.6-terra"
 WEATHER = "Sunny, 21 degrees."
 
 
@@ -31,7 +30,7 @@ class Model:
         self.options = options
 
     def at(self, place) -> ChatOpenAI:
-        return ChatOpenAI(model=MODEL, base_url=place["baseUrl"], api_key=place["key"], **self.options)
+        return ChatOpenAI(base_url=place["baseUrl"], api_key=place["key"], **self.options)
 
     def first(self, place, prompt):
         return self.at(place).invoke(prompt).text
@@ -79,4 +78,7 @@ class Model:
         stream.close()
 
 
-CLIENTS = {"chat": Model(), "responses": Model(use_responses_api=True)}
+CLIENTS = {
+    "chat": Model(model="gpt-5-mini"),
+    "responses": Model(model="gpt-5.6-terra", use_responses_api=True),
+}
