@@ -30,20 +30,22 @@ export async function forwardUpload(deps: GatewayDeps, reserved: Reserved): Prom
 class Upload implements BodySource, BodyReader, WatchedUpload {
   readonly isStream = true;
   readonly length: number | null;
-  readonly maxBytes: number;
+  /** Beyond its own limit it ends by itself, at once. */
+  readonly maxBytes = Number.POSITIVE_INFINITY;
   receivedBytes = 0;
   /** Why the upload ended before its end; null: it did not, or its client left. */
   error: ApiError | null = null;
   readonly #deps: GatewayDeps;
   readonly #exchange: Exchange;
   #sink: BodySink | null = null;
+  readonly #limitBytes: number;
   #isPaused = false;
 
-  constructor(deps: GatewayDeps, exchange: Exchange, maxBytes: number) {
+  constructor(deps: GatewayDeps, exchange: Exchange, limitBytes: number) {
     this.#deps = deps;
     this.#exchange = exchange;
     this.length = exchange.contentLength;
-    this.maxBytes = maxBytes;
+    this.#limitBytes = limitBytes;
   }
 
   start(sink: BodySink): void {
@@ -65,17 +67,22 @@ class Upload implements BodySource, BodyReader, WatchedUpload {
 
   take(piece: Buffer): boolean {
     this.receivedBytes += piece.length;
-    this.#sink?.write(piece);
-    return true;
+    const isTooLarge = this.receivedBytes > this.#limitBytes;
+    if (isTooLarge) this.#fail(tooLarge(this.#limitBytes));
+    else this.#sink?.write(piece);
+    return !isTooLarge;
   }
 
   done(end: BodyEnd): void {
     this.forget();
     if (end === 'complete') this.#sink?.end();
-    else {
-      if (end === 'too_large') this.error = tooLarge(this.maxBytes);
-      this.#sink?.fail();
-    }
+    else this.#sink?.fail();
+  }
+
+  #fail(error: ApiError): void {
+    this.error = error;
+    this.forget();
+    this.#sink?.fail();
   }
 
   /** No byte came for long, or too few. */
@@ -86,12 +93,10 @@ class Upload implements BodySource, BodyReader, WatchedUpload {
       this.#deps.bodies.watch(this);
       return;
     }
-    this.forget();
     const { uploadStallMs } = this.#deps;
     const message = `The upload made no progress for ${uploadStallMs} ms: nothing was charged.`;
-    this.error = apiError('request_timeout', message, { retryAfterMs: 1000 });
     this.#exchange.closeAfter();
-    this.#sink?.fail();
+    this.#fail(apiError('request_timeout', message, { retryAfterMs: 1000 }));
   }
 
   forget(): void {

@@ -116,7 +116,7 @@ export class ClientConnection implements Carrier {
   /** Sends a body as it comes. Another call may be on the connection by the time that its sender learns of the end of this one. */
   #sendOn(call: CarriedCall, source: BodySource): void {
     this.#sending = true;
-    sendAsItComes(this.#socket, this.#plain, source, {
+    sendAsItComes(this.#socket, source, {
       isOver: () => this.#gone || this.#call !== call,
       onPiece: () => this.#expect(this.#pool.options.headersTimeoutMs),
       onSent: () => {

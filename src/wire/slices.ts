@@ -1,6 +1,5 @@
 /** Large bodies: written slice by slice as the socket takes them, or piece by piece as they come. */
 import type { Socket } from 'node:net';
-import { writeTogether } from './message.ts';
 import type { BodySource } from './upstream.ts';
 
 /** What is written at once: TLS encrypts it in one go, which takes a few hundred microseconds. */
@@ -31,8 +30,9 @@ interface Progress {
 }
 
 /** Writes a body as its source brings it, and has the source wait while the socket is full. */
-export function sendAsItComes(socket: Socket, plain: boolean, source: BodySource, progress: Progress): void {
+export function sendAsItComes(socket: Socket, source: BodySource, progress: Progress): void {
   const { length } = source;
+  const writer = new PieceWriter(socket, length === null);
   let left = length ?? Number.POSITIVE_INFINITY;
   const fail = () => {
     if (!progress.isOver()) progress.onFailure();
@@ -43,7 +43,7 @@ export function sendAsItComes(socket: Socket, plain: boolean, source: BodySource
       left -= piece.length;
       progress.onPiece();
       if (left < 0) fail();
-      else if (!writePiece(socket, plain, piece, length === null)) {
+      else if (!writer.write(piece)) {
         source.pause();
         socket.once('drain', () => source.resume());
       }
@@ -58,7 +58,40 @@ export function sendAsItComes(socket: Socket, plain: boolean, source: BodySource
   });
 }
 
-function writePiece(socket: Socket, plain: boolean, piece: Buffer, isChunked: boolean): boolean {
-  if (!isChunked) return socket.write(piece);
-  return writeTogether(socket, plain, `${piece.length.toString(16)}\r\n`, piece, '\r\n');
+/**
+ * Writes pieces in their order, and gives the memory of what was read at once back when all of it was written: left to the
+ * collector, tens of megabytes of it are there before it looks.
+ */
+class PieceWriter {
+  readonly #socket: Socket;
+  readonly #isChunked: boolean;
+  /** What was read at once and is in no other use; null: what was written last may be. */
+  #written: ArrayBufferLike | null = null;
+
+  constructor(socket: Socket, isChunked: boolean) {
+    this.#socket = socket;
+    this.#isChunked = isChunked;
+  }
+
+  /** Returns false when the socket is full. */
+  write(piece: Buffer): boolean {
+    const socket = this.#socket;
+    const onWritten = () => this.#wrote(piece);
+    if (!this.#isChunked) return socket.write(piece, onWritten);
+    socket.cork();
+    socket.write(`${piece.length.toString(16)}\r\n`, 'latin1');
+    socket.write(piece, onWritten);
+    const wantsMore = socket.write('\r\n', 'latin1');
+    socket.uncork();
+    return wantsMore;
+  }
+
+  /** What came later was written, so all pieces of what came before were. The last one may have another request at its end. */
+  #wrote({ buffer, byteLength }: Buffer): void {
+    const before = this.#written;
+    if (before === buffer) return;
+    // Smaller ones may be cut from a common one.
+    this.#written = byteLength >= Buffer.poolSize / 2 ? buffer : null;
+    if (before instanceof ArrayBuffer) before.transfer(0);
+  }
 }
