@@ -95,7 +95,7 @@ it.each<[string, number, string, object]>([
   ['the batch tier', 400, 'unknown_price', { service_tier: 'batch' }],
   ['a cache that is kept longer', 400, 'unbounded_request', { prompt_cache_options: { ttl: '12h' } }],
   ['a hosted tool', 400, 'unbounded_request', { tools: [{ type: 'file_search' }] }],
-  ['a stored file', 400, 'unbounded_request', file('file-1')],
+  ['a stored file of no team', 404, 'not_found', file('file-1')],
 ])('refuses %s', async (_, status, code, fields) => {
   expectRefused(await call({ body: hello(fields) }), status, code);
 });
@@ -105,22 +105,28 @@ function file(file_id: string) {
 }
 
 it.each([
-  ['POST', '/v1/chat/completions/x'],
+  ['POST', '/v1/chat/completions/x/y/z'],
   ['POST', '/v1/chat%2fcompletions'],
   ['POST', '/v1/x/../chat/completions'],
   ['POST', '/v1/CHAT/completions'],
   ['PUT', '/v1/chat/completions'],
-  ['GET', '/v1/chat/completions'],
   ['POST', '/v1/batches'],
   ['POST', '/v1/fine_tuning/jobs'],
   ['POST', '/v1/realtime/client_secrets'],
-  ['POST', '/v1/responses/resp_1/cancel'],
-  ['DELETE', '/v1/models/ft:gpt-4o-mini:acme::1'],
   ['GET', '/v1/models/..%2ffiles'],
-  ['GET', '/v1/files'],
+  ['GET', '/v1/batches'],
   ['GET', '/v1/'],
 ])('the gateway does not forward %s %s', async (method, path) => {
   expectRefused(await call({ method, path, body: hello({}) }), 404, 'unsupported_operation');
+});
+
+it.each([
+  ['POST', '/v1/chat/completions/x'],
+  ['POST', '/v1/responses/resp_1/cancel'],
+  ['DELETE', '/v1/models/ft:gpt-4o-mini:acme::1'],
+  ['GET', '/v1/files/file-1'],
+])('the gateway does not forward %s %s of no team', async (method, path) => {
+  expectRefused(await call({ method, path, body: hello({}) }), 404, 'not_found');
 });
 
 it.each([
