@@ -172,19 +172,23 @@ const user = (...content: object[]) => [{ role: 'user', content }];
 function meteredBodies(name: string, other: Record<string, string>): [string, object][] {
   const file_id = other.file;
   const model = 'gpt-5-mini';
+  const ofInput: [string, object][] = [
+    ['previous_response_id', { model, input: 'x', previous_response_id: other.response }],
+    ['input[0].id', { model, input: [{ type: 'item_reference', id: other.item }] }],
+    ['input[0].id', { model, input: [{ type: 'reasoning', id: other.item, summary: [] }] }],
+    ['input[0].content[0].file_id', { model, input: user({ type: 'input_file', file_id }) }],
+    ['input[0].content[0].file_id', { model, input: user({ type: 'input_image', file_id }) }],
+  ];
   const ofName: Record<string, [string, object][]> = {
     'chat.completions': [
       ['messages[0].content[0].file.file_id', { model, messages: user({ type: 'file', file: { file_id } }) }],
     ],
     responses: [
-      ['previous_response_id', { model, input: 'x', previous_response_id: other.response }],
+      ...ofInput,
       ['conversation', { model, input: 'x', conversation: other.conversation }],
       ['conversation.id', { model, input: 'x', conversation: { id: other.conversation } }],
-      ['input[0].id', { model, input: [{ type: 'item_reference', id: other.item }] }],
-      ['input[0].id', { model, input: [{ type: 'reasoning', id: other.item, summary: [] }] }],
-      ['input[0].content[0].file_id', { model, input: user({ type: 'input_file', file_id }) }],
-      ['input[0].content[0].file_id', { model, input: user({ type: 'input_image', file_id }) }],
     ],
+    'responses.compact': ofInput,
     completions: [],
     embeddings: [],
   };
