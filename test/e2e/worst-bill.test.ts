@@ -1,4 +1,5 @@
 /** Against an upstream that bills every call at the most that its price list allows: no hold is ever too small. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { findModel, MODEL_NAMES } from '../../src/simulator/prices.ts';
 import { disagreements, readEvents, readMetric } from './books.ts';
@@ -28,9 +29,14 @@ const LONG = 'a'.repeat(272_100);
 /** Sends all and answers the bodies' error codes, null for those that were forwarded and answered well. */
 async function send(key: string, requests: Request[]): Promise<(string | null)[]> {
   return inParallel(requests, 8, async ({ path, body }) => {
-    const answer = await stack.post(key, path, body);
-    const text = await answer.text();
-    return answer.ok ? null : String(JSON.parse(text).error.code);
+    for (let attempt = 1; ; attempt++) {
+      const answer = await stack.post(key, path, body);
+      const text = await answer.text();
+      if (answer.ok) return null;
+      // On a busy machine Postgres may be slow to lend: repeated as the SDKs do.
+      if (answer.status !== 503 || attempt === 4) return String(JSON.parse(text).error.code);
+      await delay(Number(answer.headers.get('retry-after-ms')));
+    }
   });
 }
 
