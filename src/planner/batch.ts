@@ -12,7 +12,7 @@ import { formatUsd } from '../domain/quantities.ts';
 import { isObject, parseJson } from '../openai/body.ts';
 import { findRoute, readRequest } from '../openai/request.ts';
 import type { PriceBook } from './book.ts';
-import { LineSplitter } from './lines.ts';
+import { isTooComplex, LineSplitter } from './lines.ts';
 import { LINE_BYTES_MAX, type LineProblem, PROBLEMS_SHOWN } from './training-file.ts';
 
 export interface BatchQuestion {
@@ -140,6 +140,7 @@ export class BatchFile {
 
   /** Returns why the call is in no sum; null: it is. */
   #addCall(line: Buffer, number: number): string | null {
+    if (isTooComplex(line)) return 'holds too many values to be read';
     const json = parseJson(line.toString());
     if (!isObject(json)) return json === undefined ? 'is not valid JSON' : 'must be a JSON object';
     this.#checkId(json.custom_id, number);

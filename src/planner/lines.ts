@@ -1,7 +1,18 @@
 /** Lines of a file as they come in pieces, numbered from 1; memory is bounded by the longest line that is kept. */
 
+import { SCAN_BOUNDS, scanWhole } from '../openai/scan.ts';
+
 /** Called with each line, without its end; null: it is longer than what is kept, and has this many bytes. */
 export type OnLine = (line: Buffer | null, number: number, bytes: number) => void;
+
+/** Shorter lines take little memory, whatever they hold. */
+const SIMPLE_BYTES = 256 * 1024;
+const BOUNDS = { ...SCAN_BOUNDS, values: 100_000 };
+
+/** Whether a line holds so many values that parsing it would take a hundred times its bytes. */
+export function isTooComplex(line: Buffer): boolean {
+  return line.length > SIMPLE_BYTES && scanWhole(line.toString('latin1'), BOUNDS).exceeded !== null;
+}
 
 const LF = 0x0a;
 const CR = 0x0d;

@@ -6,7 +6,7 @@
 import { isUtf8 } from 'node:buffer';
 import { parseJson } from '../openai/body.ts';
 import { countExample, type ExampleRule } from './example.ts';
-import { LineSplitter } from './lines.ts';
+import { isTooComplex, LineSplitter } from './lines.ts';
 
 export interface LineProblem {
   line: number;
@@ -73,6 +73,12 @@ export class TrainingFile {
   }
 
   #addExample(line: Buffer, number: number): void {
+    if (isTooComplex(line)) {
+      this.#addCount(number, line.length, [
+        'holds too many values to be read: counted as a token for each byte',
+      ]);
+      return;
+    }
     const json = parseJson(line.toString());
     if (json === undefined) {
       this.#unreadable(number, 'is not valid JSON');

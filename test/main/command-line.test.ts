@@ -19,14 +19,25 @@ describe('the command line', () => {
     expect(readLine(argv)).toEqual(line);
   });
 
-  it.each(['demo', 'simulator'] as const)('hands all arguments to %s, --help included', (name) => {
-    const args = ['--port', '0', '--help'];
-    expect(readLine([name, ...args])).toEqual({ kind: 'run', name, args });
-  });
+  it.each(['demo', 'simulator', 'estimate'] as const)(
+    'hands all arguments to %s, --help included',
+    (name) => {
+      const args = ['--port', '0', '--help'];
+      expect(readLine([name, ...args])).toEqual({ kind: 'run', name, args });
+    },
+  );
 
   it.each([[[]], [['--help']], [['-h']], [['help']]])('%j lists every command', (argv) => {
     expect(readLine(argv).kind).toBe('help');
-    for (const name of ['serve', 'demo', 'simulator', 'migrate', 'distribute', 'journal replay FILE'])
+    for (const name of [
+      'serve',
+      'demo',
+      'simulator',
+      'migrate',
+      'distribute',
+      'estimate KIND',
+      'journal replay FILE',
+    ])
       expect(textOf(argv)).toMatch(new RegExp(`^  ${name} `, 'm'));
   });
 

@@ -1,8 +1,11 @@
 /** `tollgate estimate` in this process: its output, its errors and its exit codes. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runEstimate } from '../../src/main/estimate/run.ts';
 
-async function run(line: string, env: Record<string, string> = {}) {
+async function run(line: string, env: Record<string, string> = {}, isTerminal = false) {
   const output = { stdout: '', stderr: '' };
   const code = await runEstimate(line === '' ? [] : line.split(' '), {
     env,
@@ -10,7 +13,7 @@ async function run(line: string, env: Record<string, string> = {}) {
     stdout: (text) => {
       output.stdout += text;
     },
-    isTerminal: false,
+    isTerminal,
     stderr: (text) => {
       output.stderr += text;
     },
@@ -85,6 +88,20 @@ describe('tollgate estimate', () => {
     expect(found.code).toBe(code);
     expect(found.stdout).toBe('');
     expect(found.stderr).toContain(text);
+  });
+
+  it('shows on a terminal how far a long file is, and takes it away in the end', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'tollgate-estimate-')), 'long.jsonl');
+    writeFileSync(path, 'x'.repeat(9_000_000));
+    try {
+      const { stderr, stdout } = await run(`fine-tune ${path} --model davinci --epochs 1`, {}, true);
+      expect(stderr).toMatch(/^\r█*░* +\d+ % {2}\d+ of 9 MB /);
+      expect(stderr.endsWith('\r\u001b[2K')).toBe(true);
+      expect(stdout).toContain('line 1: has 9000000 bytes');
+      expect((await run(`fine-tune ${path} --model davinci --epochs 1`)).stderr).toBe('');
+    } finally {
+      rmSync(dirname(path), { recursive: true });
+    }
   });
 
   it('says what to check when the database of DATABASE_URL cannot be read', async () => {

@@ -226,6 +226,13 @@ describe('a training file', () => {
     expect(problemsOf(deep)).toHaveLength(1);
   });
 
+  it('does not parse a line of endless values, and counts its bytes', () => {
+    const file = new TrainingFile(RULE, null);
+    const line = `{"messages":[${'[1],'.repeat(150_000)}1]}`;
+    file.push(Buffer.from(line));
+    expect(file.end()).toMatchObject({ examples: 1, tokens: line.length, problems: 1 });
+  });
+
   it('counts both answers of a pair with its input, tools and images', () => {
     const input = { messages: [{ role: 'user', content: 'abc' }] };
     const output = [{ role: 'assistant', content: 'de' }];
