@@ -11,6 +11,7 @@ import { bucketRange, type OpenTimeRange, windowRange } from './window.ts';
 
 /** The part of a counter's id that names the anchor of a rolling window instead of a window's start. */
 const ANCHOR = 'head';
+const WINDOW_IN_ID = /@(\d+)/;
 
 /**
  * The id of a counter: `<limit or grant id>@<window start in ms>`, for end users with `/<name>`; plain enough to stand in
@@ -116,6 +117,17 @@ export function rangeOf(limit: Pick<Limit, 'meter' | 'window'>, atMs: number): O
  */
 export function windowAnchorId({ sourceId, subjectType, subjectId }: CounterSpec): CounterId {
   return counterId(sourceId, ANCHOR, subjectType === 'user' ? subjectId : null);
+}
+
+/** Returns the id of the anchor of the rolling window of which this counter may be a bucket. */
+export function anchorIdOf(counterId: CounterId): CounterId {
+  return asId(counterId.replace(WINDOW_IN_ID, `@${ANCHOR}`));
+}
+
+/** Returns when the window of a counter begins, in milliseconds since the epoch; null: it is an anchor. */
+export function windowStartOf(counterId: CounterId): number | null {
+  const [, start] = WINDOW_IN_ID.exec(counterId) ?? [];
+  return start === undefined ? null : Number(start);
 }
 
 /** The same text for the counters of a rule and subject in all windows. */

@@ -4,9 +4,17 @@
  */
 
 import { type Allocation, grantAllOrNone } from '../../src/domain/budget.ts';
-import { type CounterSpec, counted, windowAnchorId } from '../../src/domain/counter.ts';
+import {
+  anchorIdOf,
+  type CounterSpec,
+  counted,
+  windowAnchorId,
+  windowStartOf,
+} from '../../src/domain/counter.ts';
 import type { Seen } from '../../src/domain/history.ts';
+import type { CounterId } from '../../src/domain/ids.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
+import { bucketMs } from '../../src/domain/window.ts';
 import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
 import type { EventGap, FlushBatch, FlushEvent, PutBackBatch } from '../../src/store/hot/flush.ts';
 import { assertStanding, type RejoinRequest, StoreWentBack } from '../../src/store/hot/history.ts';
@@ -284,9 +292,23 @@ export class MemoryStore implements LedgerStore {
 
   #createForgotten(events: readonly FlushEvent[]): void {
     for (const { counterId } of events.flatMap(({ allocations }) => allocations)) {
-      const spec = this.#grants.get(counterId);
+      const spec = this.#grants.get(counterId) ?? this.#bucketOf(counterId);
       if (spec) this.#create(spec);
     }
+  }
+
+  #bucketOf(id: CounterId): CounterSpec | null {
+    const anchor = this.counters.get(anchorIdOf(id))?.spec;
+    const startsAtMs = windowStartOf(id);
+    if (!anchor || anchor.rollingMs === null || startsAtMs === null) return null;
+    return { ...anchor, id, startsAtMs, endsAtMs: startsAtMs + bucketMs(anchor.rollingMs) };
+  }
+
+  /** Whether the counter is the anchor of a bucket that counts the event. */
+  #isInBucket({ id }: CounterSpec, event: FlushEvent): boolean {
+    return event.allocations.some(
+      ({ counterId }) => counterId !== id && anchorIdOf(counterId) === id && this.counters.has(counterId),
+    );
   }
 
   #createAnchor(spec: CounterSpec, rollingMs: number): void {
@@ -329,7 +351,8 @@ export class MemoryStore implements LedgerStore {
     const { spec } = counter;
     if (spec.teamId !== event.teamId && spec.teamId !== ORGANIZATION_ID) return;
     const part = event.allocations.find((allocation) => allocation.counterId === spec.id);
-    counter.settled += part ? part.settled : counted(spec, event);
+    if (part) counter.settled += part.settled;
+    else if (!this.#isInBucket(spec, event)) counter.settled += counted(spec, event);
     const kept = this.holds.get(event.id)?.find((allocation) => allocation.counterId === spec.id);
     if (kept) {
       counter.held -= kept.held;

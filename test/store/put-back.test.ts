@@ -2,8 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, expect, test, vi } from 'vitest';
+import type { CounterSpec } from '../../src/domain/counter.ts';
 import { asId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
+import { bucketRange } from '../../src/domain/window.ts';
 import { realTimers } from '../../src/jobs/every.ts';
 import { createClock, type Hold, uuidV7 } from '../../src/ledger/events.ts';
 import { Journal } from '../../src/ledger/journal.ts';
@@ -114,3 +116,47 @@ test.each(['adopted', 'put back'])('an expired grant has paid for the events tha
     await sql`select settled::float8, amount::float8, ends_at < now() as is_over from counters where id = ${spec.id}`;
   expect(rows).toEqual([{ settled: 0.25, amount: 1, is_over: true }]);
 });
+
+test.each(['adopted by another', 'put back by its instance'])(
+  'a rolling limit counts once the events that are %s',
+  async (how) => {
+    const HOUR_MS = 3_600_000;
+    const [instanceId, other, keyId, teamId] = [
+      randomUUID(),
+      randomUUID(),
+      randomUUID(),
+      await insertTeam(sql),
+    ];
+    for (const id of [instanceId, other]) await registerInstance(sql, id);
+    const limit = counterSpec(teamId, { rollingMs: HOUR_MS, amount: usd('1.00') });
+    await insertSource(sql, limit);
+    const bucketAt = (atMs: number): CounterSpec => {
+      const { startMs, endMs } = bucketRange(HOUR_MS, atMs);
+      return { ...limit, id: asId(`${limit.sourceId}@${startMs}`), startsAtMs: startMs, endsAtMs: endMs };
+    };
+    // Its bucket is not the present one.
+    const atMs = Date.now() - 60_000;
+    const bucket = bucketAt(atMs);
+    const event = eventOf({
+      id: uuidV7(atMs),
+      instanceId,
+      teamId,
+      keyId,
+      cost: usd('0.25'),
+      held: usd('0.30'),
+      allocations: [{ counterId: bucket.id, held: usd('0.30'), settled: usd('0.25') }],
+    });
+    if (how === 'adopted by another') {
+      // The window was counted from the time before on, and the bucket is forgotten.
+      await store.rejoin({ instanceId: other, seen: null, known: [] }, [bucketAt(Date.now())]);
+      await sql`update counters set starts_at = starts_at - interval '1 hour', ends_at = ends_at - interval '1 hour'
+      where team_id = ${teamId} and is_head`;
+      await store.adopt(instanceId, [event], 'adopted');
+    } else {
+      await store.rejoin({ instanceId, seen: null, known: [] }, [bucket]);
+      await store.putBack({ instanceId, epoch: null, events: [event], last: null });
+    }
+    const rows = await sql`select sum(settled)::float8 as settled from counters where team_id = ${teamId}`;
+    expect(rows).toEqual([{ settled: 0.25 }]);
+  },
+);

@@ -4,15 +4,14 @@
  */
 
 import { type SQL, sql as statement } from 'drizzle-orm';
-import { type CounterSpec, grantCounter, sourceIdOf, windowAnchorId } from '../../domain/counter.ts';
+import { type CounterSpec, windowAnchorId } from '../../domain/counter.ts';
 import { defined } from '../../domain/defined.ts';
-import type { GrantId, TeamId } from '../../domain/ids.ts';
+import type { TeamId } from '../../domain/ids.ts';
 import { type Meter, ORGANIZATION_ID } from '../../domain/limit.ts';
 import { usd } from '../../domain/money.ts';
 import { type CounterState, formatUsd } from '../../domain/quantities.ts';
 import { type Fragment, runOnRaw, type Sql, type TransactionSql } from '../database.ts';
 import { usedInWindow } from '../window-usage.ts';
-import type { FlushEvent } from './batch.ts';
 import { type AtPlace, isAt } from './places.ts';
 
 export interface LockedCounter extends CounterState {
@@ -88,30 +87,6 @@ export async function createCounters(
       }
     });
   }
-}
-
-/**
- * Makes the counters of grants that these events name and that the store has forgotten. A limit's counter is made from the
- * events whenever it is needed; that of a grant which has expired never is, and what it paid for would be missing for good.
- */
-export async function createForgotten(sql: Sql, events: readonly FlushEvent[]): Promise<void> {
-  const named = new Set(events.flatMap(({ allocations }) => allocations.map((part) => part.counterId)));
-  if (named.size === 0) return;
-  const teams = [...new Set(events.map((event) => event.teamId))];
-  type Row = { id: GrantId; teamId: TeamId; startsAtMs: number; expiresAtMs: number | null };
-  const rows = await sql<Row[]>`
-    select id, team_id as "teamId", floor(extract(epoch from starts_at) * 1000)::float8 as "startsAtMs",
-      floor(extract(epoch from expires_at) * 1000)::float8 as "expiresAtMs"
-    from grants where team_id = any(${teams}::text[]::uuid[]) and id::text = any(${[...named].map(sourceIdOf)}::text[])`;
-  // Its amount is read when the counter is made.
-  const specs = rows.map((row) => grantCounter({ ...row, amount: 0n, maxUnknown: null }));
-  const existing = await sql<{ id: string }[]>`
-    select id from counters
-    where team_id = any(${teams}::text[]::uuid[]) and id = any(${specs.map((spec) => spec.id)}::text[])`;
-  const made = new Set(existing.map((row) => row.id));
-  const forgotten = specs.filter((spec) => named.has(spec.id) && !made.has(spec.id));
-  // Of a grant's subjects there is one, its team.
-  await createCounters(sql, forgotten, 1);
 }
 
 /** Any number, the same in every version of Tollgate; of the locks that flushes share. */

@@ -6,7 +6,7 @@
  */
 
 import { sql } from 'drizzle-orm';
-import { counted } from '../../domain/counter.ts';
+import { anchorIdOf, counted } from '../../domain/counter.ts';
 import type { TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd } from '../../domain/quantities.ts';
@@ -34,14 +34,27 @@ export function movesOf(
   for (const event of events) {
     const durable = ended.get(event.id);
     for (const teamId of [event.teamId, ORGANIZATION_ID]) {
-      for (const row of byTeam.get(teamId) ?? []) addEvent(moves, row, event, durable);
+      const rows = byTeam.get(teamId) ?? [];
+      for (const row of rows) addEvent(moves, rows, row, event, durable);
     }
   }
   return [...moves.values()].filter(({ settled, held }) => settled > 0n || held > 0n);
 }
 
+/**
+ * Whether the row is the anchor of a bucket that counts the event. The event may be older than the anchor where the store has
+ * forgotten both and they were made again.
+ */
+function isInBucket(rows: readonly CounterRow[], { id }: CounterRow, event: FlushEvent): boolean {
+  return event.allocations.some(
+    ({ counterId }) =>
+      counterId !== id && anchorIdOf(counterId) === id && rows.some((row) => row.id === counterId),
+  );
+}
+
 function addEvent(
   moves: Map<CounterRow, CounterMove>,
+  rows: readonly CounterRow[],
   row: CounterRow,
   event: FlushEvent,
   durable: ReadonlyMap<string, bigint> | undefined,
@@ -50,6 +63,7 @@ function addEvent(
   const settled = part ? part.settled : counted(row, event);
   const kept = durable?.get(row.id) ?? 0n;
   if (settled === 0n && kept === 0n) return;
+  if (!part && isInBucket(rows, row, event)) return;
   const { teamId, id } = row;
   const move = moves.get(row) ?? { teamId, id, settled: 0n, leased: 0n, held: 0n };
   move.settled += settled;
