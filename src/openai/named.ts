@@ -50,7 +50,10 @@ function addNamed(found: NamedObject[], value: Json | undefined, path: string): 
     const param = path === '' ? name : `${path}.${name}`;
     const kind = Object.hasOwn(BODY_OBJECTS, name) ? BODY_OBJECTS[name] : undefined;
     if (kind !== undefined) addIds(found, kind, member, param);
-    if (!OPAQUE.has(name)) addNamed(found, member, param);
+    if (name === 'variables' && isObject(member)) {
+      // The client names them; what they stand for may be a file.
+      for (const own of Object.keys(member)) addNamed(found, member[own], `${param}.${own}`);
+    } else if (!OPAQUE.has(name)) addNamed(found, member, param);
   }
 }
 

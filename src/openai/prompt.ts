@@ -99,6 +99,15 @@ export function readContent(fields: Fields, content: Json | undefined, param: st
   }
 }
 
+/** What stands for the variables of a prompt template: text, or a part of content. */
+export function readPromptVariables(fields: Fields, { variables }: JsonObject): void {
+  if (!isObject(variables)) return;
+  for (const name of Object.keys(variables)) {
+    const value = variables[name];
+    if (isObject(value)) readPart(fields, value, `prompt.variables.${name}`);
+  }
+}
+
 function readPart(fields: Fields, part: JsonObject, param: string): void {
   const { type } = part;
   if (TEXT_PARTS.has(type)) return;

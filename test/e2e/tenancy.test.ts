@@ -162,10 +162,15 @@ function freeBodies(other: Record<string, string>): [string, object][] {
   return [
     ...bodies,
     ['items[0].id', { items: [{ type: 'item_reference', id: item }] }],
+    ['prompt.variables.a.file_id', { prompt: promptWith(other.file) }],
     ['input[0].id', { input: [{ type: 'reasoning', id: item, summary: [] }] }],
   ];
 }
 
+const promptWith = (file_id?: string) => ({
+  id: 'pmpt_1',
+  variables: { a: { type: 'input_file', file_id } },
+});
 const user = (...content: object[]) => [{ role: 'user', content }];
 
 /** Of the operations that cost money each reader says by itself what names an object. */
@@ -185,6 +190,7 @@ function meteredBodies(name: string, other: Record<string, string>): [string, ob
     ],
     responses: [
       ...ofInput,
+      ['prompt.variables.a.file_id', { model, input: 'x', prompt: promptWith(file_id) }],
       ['conversation', { model, input: 'x', conversation: other.conversation }],
       ['conversation.id', { model, input: 'x', conversation: { id: other.conversation } }],
     ],

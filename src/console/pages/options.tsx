@@ -36,9 +36,7 @@ export function useKeyOptions(teamId: string | null): Option[] {
 /** Returns the operations that are forwarded, by name. */
 export function useOperationOptions(): Option[] {
   const operations = useApi<Operations>('/operations').data?.data ?? [];
-  return operations
-    .filter((operation) => operation.class !== 'refused')
-    .map(({ name }) => ({ value: name, text: name }));
+  return operations.filter(({ reason }) => reason === null).map(({ name }) => ({ value: name, text: name }));
 }
 
 export function usePlans(): Plan[] {

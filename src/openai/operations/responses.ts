@@ -9,7 +9,7 @@ import {
   readSearchModel,
   readTextModel,
 } from '../body.ts';
-import { readInput, readReference, readTools } from '../prompt.ts';
+import { readInput, readPromptVariables, readReference, readTools } from '../prompt.ts';
 import {
   CONVERSATION_FIELDS,
   free,
@@ -104,7 +104,11 @@ function readResponses(fields: Fields): Bounds {
     fields.unbounded('background', 'a background response may end without reporting its usage');
   }
   readKept(fields);
-  if (fields.object('prompt') !== null) fields.boundByWindow('prompt');
+  const prompt = fields.object('prompt');
+  if (prompt !== null) {
+    fields.boundByWindow('prompt');
+    readPromptVariables(fields, prompt);
+  }
   readContextManagement(fields);
   readTextModel(fields);
   readSearchModel(fields, 1);
