@@ -66,6 +66,8 @@ export interface ErrorDetail {
   headers?: Record<string, string> | undefined;
   /** Only on retryable errors: when a retry may succeed, in milliseconds from now. */
   retryAfterMs?: number | undefined;
+  /** The model whose prices say what was refused might cost; not part of the response. */
+  model?: string | undefined;
 }
 
 /**
@@ -80,14 +82,17 @@ export class ApiError {
   readonly details: ErrorDetails | undefined;
   readonly headers: Record<string, string> | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly model: string | undefined;
 
-  constructor(code: ErrorCode, message: string, { param, details, headers, retryAfterMs }: ErrorDetail = {}) {
+  constructor(code: ErrorCode, message: string, detail: ErrorDetail = {}) {
+    const { param, details, headers, retryAfterMs, model } = detail;
     this.code = code;
     this.message = message;
     this.param = param;
     this.details = details;
     this.headers = headers;
     this.retryAfterMs = retryAfterMs;
+    this.model = model;
   }
 }
 

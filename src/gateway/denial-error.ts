@@ -5,6 +5,7 @@ import { type ApiError, apiError, ERRORS } from '../domain/errors.ts';
 import { type Estimate, SMALLEST_USEFUL_OUTPUT_TOKENS, smallestClaim } from '../domain/estimate.ts';
 import type { Meter } from '../domain/limit.ts';
 import { outputTokensWithin } from '../domain/open-ended.ts';
+import { quotientUp, type RateCard } from '../domain/price.ts';
 import { claimed, formatUsd } from '../domain/quantities.ts';
 import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
 import type { UpstreamResponse } from './call.ts';
@@ -33,6 +34,20 @@ export function errorOfDenial(denial: Denial, estimate: Estimate): ApiError {
     case 'insufficient':
       return insufficient(denial.counter, denial.ceiling, estimate);
   }
+}
+
+/** Says what the refused field would hold if the model's window were its bound; as often as the upstream reads it, again. */
+export function withAmount(error: ApiError, card: RateCard): ApiError {
+  const { maxInputTokens } = card.limits;
+  const price = card.tiers.default;
+  if (maxInputTokens === null || !price) return error;
+  const isLong = price.longContextAboveTokens !== null && maxInputTokens >= price.longContextAboveTokens;
+  const { text } = (isLong ? price.long : null) ?? price.short;
+  if (text === null) return error;
+  const amount = formatUsd(quotientUp(maxInputTokens * text.dearestInput, text.denominator));
+  const message = `${error.message} Held at all that the model can read, it would take $${amount} for each time that it reads.`;
+  const { param, details, headers } = error;
+  return apiError(error.code, message, { param, details, headers });
 }
 
 /** A call whose web search is what there is no money for. */

@@ -214,7 +214,9 @@ export class Fields {
   /** Refuses what nothing in the request bounds, naming the field and what to do instead of it. */
   unbounded(param: string, why: string, remedy = `Remove '${param}'.`): void {
     const message = `The cost of this request cannot be bounded before it is sent: ${why}. ${remedy}`;
-    this.error ??= apiError('unbounded_request', message, { param });
+    const { model } = this.json;
+    const named = typeof model === 'string' ? model : undefined;
+    this.error ??= apiError('unbounded_request', message, { param, model: named });
   }
 
   /**

@@ -100,6 +100,13 @@ it.each<[string, number, string, object]>([
   expectRefused(await call({ body: hello(fields) }), status, code);
 });
 
+it('says of what has no bound which field it is, why, what its window would hold, and what to do', async () => {
+  const { body } = await call({ body: hello({ tools: [{ type: 'file_search' }] }) });
+  expect(JSON.parse(body.toString()).error.message).toMatch(
+    /the upstream runs tools of type "file_search".*Remove 'tools\[0\]'\..*it would take \$0\.0\d+ for each time/,
+  );
+});
+
 function file(file_id: string) {
   return { messages: [{ role: 'user', content: [{ type: 'file', file: { file_id } }] }] };
 }

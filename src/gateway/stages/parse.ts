@@ -12,6 +12,7 @@ import { unknownField } from '../../upstreams/profile.ts';
 import type { BodyEnd, BodyReader } from '../../wire/exchange.ts';
 import { busy, tooLarge, whyNotUpload } from '../bodies.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
+import { withAmount } from '../denial-error.ts';
 import type { GatewayDeps } from '../deps.ts';
 import type { Authenticated } from './authenticate.ts';
 
@@ -219,7 +220,12 @@ function wrongEncoding(why: 'unknown' | 'damaged'): ApiError {
 function parsed(deps: GatewayDeps, authenticated: Authenticated, request: Read): Parsed | Stopped {
   const { call, route, account, generation } = authenticated;
   const { name } = route.descriptor;
-  if (request === null || request instanceof ApiError) return stopped(call, request, name, account, null);
+  if (request instanceof ApiError) {
+    const card =
+      request.model === undefined ? null : deps.catalog.rates.find(request.model, deps.clock.nowMs());
+    return stopped(call, card === null ? request : withAmount(request, card), name, account, null);
+  }
+  if (request === null) return stopped(call, null, name, account, null);
   const endUser = endUserOf(request.operation.endUser ?? call.exchange.header('x-tollgate-user'));
   const callKind = { model: request.operation.model ?? '', endUser };
   // By OpenAI's rules a field that is not known is the upstream's business.
