@@ -70,6 +70,17 @@ const step = fc.oneof(
   },
   {
     weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant('put_back'),
+      instance,
+      ...batch,
+      /** Calls in flight. */
+      held: fc.array(event, { maxLength: 2 }),
+      isLast: fc.boolean(),
+    }),
+  },
+  {
+    weight: 1,
     arbitrary: fc.record({ type: fc.constant('amount'), counter: fc.nat({ max: 9 }), amount: cents(90) }),
   },
 );
@@ -112,7 +123,11 @@ class History {
   readonly instanceIds: string[] = ['', ''];
   readonly #sent: FlushBatch['events'] = [];
 
+  #epoch = '';
+
   async begin(): Promise<void> {
+    const [history] = await sql<{ epoch: string }[]>`select epoch from store_history`;
+    this.#epoch = history!.epoch;
     await insertTeam(sql, this.teamId);
     for (const spec of this.specs) {
       await insertSource(sql, spec);
@@ -136,6 +151,13 @@ class History {
       return this.#both((store) => store.requestLease({ instanceId, teamId: asId(teamId), pools }));
     }
     const events = this.#events(step, instanceId);
+    if (step.type === 'put_back') {
+      // Their events come later, when something is sent again.
+      const holds = this.#events({ events: step.held, again: 0 }, instanceId);
+      const last = step.isLast ? { holds, flushed: 0 } : null;
+      await this.#both((store, epoch) => store.putBack({ instanceId, epoch, events, last }));
+      return;
+    }
     if (step.type === 'adopt') {
       await this.#both((store) => store.adopt(instanceId, events, 'adopted'));
       if (step.restart) await this.#start(step.instance);
@@ -150,8 +172,10 @@ class History {
     await this.#both((store) => store.flush({ instanceId, events, reports }));
   }
 
-  async #both(ask: (store: LedgerStore) => Promise<unknown>): Promise<void> {
-    const [inMemory, inPostgres] = [await outcomeOf(ask(this.memory)), await outcomeOf(ask(this.postgres))];
+  async #both(ask: (store: LedgerStore, epoch: string) => Promise<unknown>): Promise<void> {
+    const { epoch } = this.memory.history.standingOf('').history;
+    const inMemory = await outcomeOf(ask(this.memory, epoch));
+    const inPostgres = await outcomeOf(ask(this.postgres, this.#epoch));
     expect(inMemory).toEqual(inPostgres);
   }
 
@@ -190,7 +214,7 @@ class History {
   }
 }
 
-test('any history of leases, flushes, adoptions and changed amounts gets the same results from both stores', async () => {
+test('any history of leases, flushes, adoptions, putting back and changed amounts gets the same results from both stores', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 30 }), async (steps) => {
       const history = new History();
