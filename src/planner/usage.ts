@@ -90,7 +90,7 @@ function usageOf(
   atMs: number,
 ): (UsageOfModel & { cost: PicoUsd }) | ApiError {
   const card = cardOf(book, model, atMs);
-  if (isApiError(card)) return card;
+  if (isApiError(card)) return apiError(card.code, card.message, { param: 'models' });
   const price = card.tiers[question.tier];
   const cost = price === undefined ? null : costOf(usageOfCall(question), price);
   if (price === undefined || cost === null) {

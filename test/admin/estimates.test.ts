@@ -95,7 +95,7 @@ test.each([
   [{ kind: 'fine_tune', model: 'gpt-4o-mini', tokens: 1, file: 'x' }, 'tokens'],
   [{ kind: 'fine_tune', model: 'gpt-4o-mini', tokens: 1, epochs: 51 }, 'epochs'],
   [{ kind: 'fine_tune', model: 'gpt-4o-mini', file: 'x' }, 'file'],
-  [{ ...USAGE, models: ['gpt-99'] }, 'model'],
+  [{ ...USAGE, models: ['gpt-99'] }, 'models'],
 ])('%j is refused, naming the field', async (question, param) => {
   const { status, body } = await ask(question);
   expect(status).toBe(400);

@@ -73,8 +73,8 @@ describe('an estimate of usage', () => {
 
   it.each<[Partial<UsageQuestion>, string]>([
     [{ cached_tokens: 501 }, 'cached_tokens'],
-    [{ models: ['gpt-99'] }, 'model'],
-    [{ models: ['gpt-6-luna'], date: '2022-07-15' }, 'model'],
+    [{ models: ['gpt-99'] }, 'models'],
+    [{ models: ['gpt-6-luna'], date: '2022-07-15' }, 'models'],
     [{ models: ['gpt-5.2-pro'], tier: 'priority' }, 'models'],
   ])('%j is refused, naming %s', (question, param) => {
     expect(estimateUsage({ ...QUESTION, ...question }, book, NOW_MS)).toMatchObject({ param });

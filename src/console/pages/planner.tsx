@@ -30,6 +30,8 @@ const FIRST: Record<Kind, Record<string, string>> = {
 };
 const COUNTS = new Set(['calls_per_day', 'prompt_tokens', 'cached_tokens', 'answer_tokens', 'days']);
 const FILE_BYTES_MAX = 900_000;
+/** Of the file as text in JSON, where each quote is two characters; the API takes a mebibyte. */
+const TEXT_BYTES_MAX = 1_030_000;
 
 export function PlannerPage() {
   const t = useMessages();
@@ -56,13 +58,14 @@ function PlannerOf({ kind }: { kind: Kind }) {
     setFailure(null);
     const wrong = wrongCounts(values, t.planner.badNumber);
     if (hasFile && file === null) wrong.file = t.planner.noFile;
-    if (file !== null && file.size > FILE_BYTES_MAX) wrong.file = t.planner.tooLarge;
+    const text = file === null ? null : await textOf(file);
+    if (file !== null && text === null) wrong.file = t.planner.tooLarge;
     setErrors(wrong);
     if (Object.keys(wrong).length > 0) return;
     setBusy(true);
     try {
-      const text = file === null ? {} : { file: await file.text() };
-      setFound(await post<Estimate>('/estimates', { kind, ...bodyOf(values), ...text }));
+      const sent = text === null ? {} : { file: text };
+      setFound(await post<Estimate>('/estimates', { kind, ...bodyOf(values), ...sent }));
       announce(t.planner.done);
     } catch (error) {
       const failed = asApiError(error);
@@ -140,6 +143,13 @@ function PlannerOf({ kind }: { kind: Kind }) {
       )}
     </>
   );
+}
+
+/** Null: it is larger than the API takes. */
+async function textOf(file: File): Promise<string | null> {
+  if (file.size > FILE_BYTES_MAX) return null;
+  const text = await file.text();
+  return new Blob([JSON.stringify(text)]).size > TEXT_BYTES_MAX ? null : text;
 }
 
 function wrongCounts(values: Record<string, string>, text: string): Record<string, string> {
