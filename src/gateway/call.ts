@@ -217,8 +217,11 @@ export function beginStream(
   status: number,
   headers: UpstreamHeaders,
 ): void {
-  const { call, hold } = held;
+  const { call, descriptor, hold } = held;
   const flat = headersFor(call, headers);
+  // A file comes as it is: nothing is removed from it.
+  const length = descriptor.isFile ? headers['content-length'] : undefined;
+  if (typeof length === 'string') flat.push('content-length', length);
   flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-hold-usd', formatUsd(hold.amount));
   addCommon(deps, held, flat);
   call.exchange.writeHead(status, flat);

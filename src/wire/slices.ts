@@ -90,8 +90,9 @@ class PieceWriter {
   #wrote({ buffer, byteLength }: Buffer): void {
     const before = this.#written;
     if (before === buffer) return;
-    // Smaller ones may be cut from a common one.
-    this.#written = byteLength >= Buffer.poolSize / 2 ? buffer : null;
+    // One of that size may be Node's pool, from which smaller buffers are cut.
+    const isOwn = buffer.byteLength !== Buffer.poolSize || byteLength >= Buffer.poolSize / 2;
+    this.#written = isOwn ? buffer : null;
     if (before instanceof ArrayBuffer) before.transfer(0);
   }
 }

@@ -38,7 +38,9 @@ describe('a file', () => {
     const { id, bytes } = await add(client, text);
     expect(bytes).toBe(text.length);
     expect((await client.files.retrieve(id)).purpose).toBe('user_data');
-    expect(await (await client.files.content(id)).text()).toBe(text);
+    const content = await client.files.content(id);
+    expect(content.headers.get('content-length')).toBe(String(text.length));
+    expect(await content.text()).toBe(text);
     expect(await client.files.delete(id)).toMatchObject({ id, deleted: true });
     await expect(client.files.retrieve(id)).rejects.toMatchObject({ status: 404 });
   });
