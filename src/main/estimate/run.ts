@@ -85,17 +85,18 @@ async function readBook(databaseUrl: string | undefined): Promise<PriceBook> {
   const seed = readSeed();
   if (databaseUrl === undefined || databaseUrl === '')
     return priceBook(new RateCards(seed.prices, seed.models), seed.prices, seed.training);
-  const { openDatabase } = await import('../../store/database.ts');
+  // Without Drizzle, which would take as much memory as the tokeniser.
+  const { closeClient, openClient } = await import('../../store/connection/sql.ts');
   const { readSourcedPrices } = await import('../../store/rate-cards.ts');
   const { publicName } = await import('../../store/connection/address.ts');
   return orCannotStart(
     async () => {
-      const database = openDatabase(databaseUrl, { hotConnectionsMax: 1, adminConnectionsMax: 1 });
+      const sql = openClient(databaseUrl, 1);
       try {
-        const { cards, rows } = await readSourcedPrices(database.sql);
+        const { cards, rows } = await readSourcedPrices(sql);
         return priceBook(cards, rows, seed.training);
       } finally {
-        await database.close();
+        await closeClient(sql);
       }
     },
     (why) =>
