@@ -3,11 +3,11 @@
  * lines, and in how much memory. Owns: the file that it generates. Both are processes of their own, one after the other; the
  * measure is their CPU time, because the machine has other work.
  */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, readFileSync } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
+import { start } from '../processes.ts';
 
 const COMMAND = fileURLToPath(new URL('../../bin/tollgate.mjs', import.meta.url));
 const ALONE = fileURLToPath(new URL('alone.ts', import.meta.url));
@@ -69,9 +69,9 @@ interface Measured {
 }
 
 /** Runs Node on a script to its end; the last sample before it is what it took. */
-async function measure(script: string, args: string[]): Promise<Measured> {
+async function measure(logFile: string, script: string, args: string[]): Promise<Measured> {
   const startedMs = performance.now();
-  const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = start({ nodeArguments: [script, ...args], logFile });
   const measured: Measured = { cpuSeconds: 0, seconds: 0, peakMb: 0 };
   const sample = setInterval(() => {
     try {
@@ -105,10 +105,10 @@ export async function benchTraining(
   progress(`writing ${megabytes} MB of training examples`);
   await generate(path, megabytes * 1e6);
   progress('gpt-tokenizer alone');
-  const alone = await measure(ALONE, [path]);
+  const alone = await measure(`${dir}/alone.log`, ALONE, [path]);
   progress('tollgate estimate fine-tune');
   const estimate = ['estimate', 'fine-tune', path, '--model', 'gpt-4o-mini'];
-  const counted = await measure(COMMAND, estimate);
+  const counted = await measure(`${dir}/estimate.log`, COMMAND, estimate);
   const speed = alone.cpuSeconds / counted.cpuSeconds;
   const row = (name: string, { cpuSeconds, seconds, peakMb }: Measured) =>
     `${name.padEnd(28)} ${(megabytes / cpuSeconds).toFixed(1).padStart(8)} MB/s of CPU ${cpuSeconds.toFixed(1).padStart(7)} s CPU ${seconds.toFixed(1).padStart(7)} s ${peakMb.toFixed(0).padStart(5)} MB at most`;
