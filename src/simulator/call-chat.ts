@@ -93,7 +93,8 @@ function askedOf(
 /** The schema of a format of the answer; null: a text. Chat has it in a member, responses beside the type. */
 function formatOf(format: unknown): unknown {
   if (!isObject(format)) return null;
-  if (format.type === 'json_object') return { type: 'object', properties: { answer: {} } };
+  if (format.type === 'json_object')
+    return { type: 'object', properties: { answer: {} }, required: ['answer'] };
   if (format.type !== 'json_schema') return null;
   return (isObject(format.json_schema) ? format.json_schema.schema : format.schema) ?? {};
 }
