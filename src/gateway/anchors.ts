@@ -204,10 +204,16 @@ function keyOfCount({
   return `${teamId}\0${model}\0${fingerprint}`;
 }
 
+/**
+ * What an upstream writes into each prompt by itself: the model's own instructions, headings of tools and formats. It is part of
+ * what was counted before, and of no count here.
+ */
+const UNSEEN_TOKENS = 192;
+
 /** What the call costs by its own count. @param items what its items cost */
 function countedWhole({ elementWeights, otherTokens }: InputParts, items: number): number {
   if (otherTokens === null) return Number.POSITIVE_INFINITY;
-  return elementWeights.reduce((sum, tokens) => sum + tokens, items + otherTokens);
+  return elementWeights.reduce((sum, tokens) => sum + tokens, items + otherTokens + UNSEEN_TOKENS);
 }
 
 /** What the elements of a call cost that an anchor did not count. One that stands twice was counted twice. */
