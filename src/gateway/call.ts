@@ -267,12 +267,13 @@ const FREE_MODELS = /moderation/;
 
 /** Returns the models that the caller may use and that have a price; null: the response is none, or cannot be read. */
 function listFor(
-  { catalog, clock }: GatewayDeps,
+  { catalog, clock, shutdowns }: GatewayDeps,
   { account: { principal } }: HeldCall,
   { status, readable }: UpstreamResponse,
 ): Buffer | null {
   if (status !== 200 || readable === null) return null;
-  return withoutModels(readable, (id) => {
+  return withoutModels(readable, (id, shutdownDate) => {
+    shutdowns.note(id, shutdownDate);
     if (!includesModel(principal.models, id) || !includesModel(principal.teamModels, id)) return false;
     const card = catalog.rates.find(id, clock.nowMs());
     return FREE_MODELS.test(id) || (card !== null && card.unboundedReason === null);
@@ -302,6 +303,10 @@ function addCommon(
   if (maxToolCalls !== null) flat.push('x-tollgate-max-tool-calls', String(maxToolCalls));
   const warning = warningOf(deps, account, callKind.endUser);
   if (warning !== null) flat.push('x-tollgate-warning', warning);
+  if (deps.shutdowns.dates.size > 0) {
+    const shutdown = deps.shutdowns.headerOf(callKind.model, deps.clock.nowMs());
+    if (shutdown !== null) flat.push('x-tollgate-warning', shutdown);
+  }
 }
 
 /**

@@ -21,6 +21,7 @@ import type { CountSharing } from './count-sharing.ts';
 import type { EncodingCounts, UpstreamCounts } from './counting.ts';
 import type { ObjectMemory, ObjectStore } from './objects.ts';
 import type { ParseThreads } from './parse-threads.ts';
+import type { Shutdowns } from './shutdowns.ts';
 
 export interface GatewayDeps {
   keys: KeyCache;
@@ -48,6 +49,8 @@ export interface GatewayDeps {
   sharing: CountSharing | null;
   metrics: Metrics;
   log: Log;
+  /** Models that will serve no more, as the upstream's lists said. */
+  shutdowns: Shutdowns;
   /** Counts a team's denials and errors for reports. */
   counts: { add(teamId: TeamId, code: ErrorCode): void };
   maxBodyBytes: number;

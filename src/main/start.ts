@@ -16,6 +16,7 @@ import { Breaker } from '../gateway/breaker.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { ObjectMemory } from '../gateway/objects.ts';
 import { ParseThreads } from '../gateway/parse-threads.ts';
+import { Shutdowns } from '../gateway/shutdowns.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
 import { realTimers } from '../jobs/every.ts';
 import { followCatalog } from '../jobs/follow-catalog.ts';
@@ -321,6 +322,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     ...upstream,
     counting: openCounting(config, upstream, back),
     ...inputCounts,
+    shutdowns: new Shutdowns(),
     upstreamApiKey: config.openaiApiKey ?? '',
     metrics,
     log,

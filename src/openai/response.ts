@@ -56,14 +56,24 @@ export function namedByConnection(
   return names;
 }
 
-/** Returns a list of models without those that `keep` does not want; the body itself where all of them stay, or it is no list. */
-export function withoutModels(body: Buffer, keep: (id: string) => boolean): Buffer {
+/**
+ * Returns a list of models without those that `keep` does not want; the body itself where all of them stay, or it is no list.
+ * `shutdownDate`: the day from which the model serves no more; null: none is set.
+ */
+export function withoutModels(
+  body: Buffer,
+  keep: (id: string, shutdownDate: string | null) => boolean,
+): Buffer {
   const list = parseJson(body.toString());
   if (!isObject(list) || !Array.isArray(list.data)) return body;
   const data = list.data.filter(
-    (model) => !isObject(model) || typeof model.id !== 'string' || keep(model.id),
+    (model) => !isObject(model) || typeof model.id !== 'string' || keep(model.id, dayOf(model.shutdown_date)),
   );
   return data.length === list.data.length ? body : Buffer.from(JSON.stringify({ ...list, data }));
+}
+
+function dayOf(value: Json | undefined): string | null {
+  return typeof value === 'string' && /^\d{4}-\d\d-\d\d$/.test(value) ? value : null;
 }
 
 /** Meters a response that came whole (decoded, not a stream). What is no answer of the API, or an unfinished one, is `broken`. */

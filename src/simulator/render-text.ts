@@ -63,8 +63,13 @@ export function moderationJson({ id, call }: Output): string {
   return JSON.stringify({ id: `modr-${id}`, model: call.servedName, results });
 }
 
+/** Of one model, the day of the specification's example. */
+const SHUT_DOWN = 'gpt-4';
+const SHUTDOWN_DATE = '2026-10-23';
+
 function modelObject(id: string): object {
-  return { id, object: 'model', created: 1_686_935_002, owned_by: 'system' };
+  const shutdown_date = id === SHUT_DOWN ? SHUTDOWN_DATE : null;
+  return { id, object: 'model', created: 1_686_935_002, owned_by: 'system', shutdown_date };
 }
 
 export function modelListJson(): string {

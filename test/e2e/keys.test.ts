@@ -47,6 +47,17 @@ it('a revoked key stops working within a second, while other keys of its team wo
   expect(await readEvents(stack, teamId)).not.toEqual([]);
 });
 
+it('warns of a model that will be shut down, once the list of models has passed', async () => {
+  const { key } = await stack.team({ grantUsd: '10.00' });
+  const warned = async (model: string) =>
+    (await stack.post(key, '/chat/completions', { model, max_tokens: 20, ...HELLO })).headers.get(
+      'x-tollgate-warning',
+    );
+  await fetch(`${stack.app.url}/v1/models`, { headers: { authorization: `Bearer ${key}` } });
+  expect(await warned('gpt-4')).toBe('gpt-4; shutdown_date=2026-10-23');
+  expect(await warned('gpt-4o-mini')).toBeNull();
+});
+
 it('a key stops working when its team is deleted', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '1.00' });
   await stack.admin('DELETE', `/teams/${teamId}`);
