@@ -291,6 +291,11 @@ export class LeaseTable {
     }
   }
 
+  /** All leases end: no call that they pay for may begin any more. */
+  end(): void {
+    for (const lease of this.#leases.values()) lease.hasEnded = true;
+  }
+
   /** All leases have ended, and what calls in flight hold of them is kept another way. */
   reset(): void {
     this.#leases.clear();

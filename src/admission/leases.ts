@@ -36,6 +36,8 @@ export class Lease implements LeaseView {
   /** The counter as of Postgres's last reply; null: never asked. */
   state: CounterState | null = null;
   isAbsent = false;
+  /** It ends, as the store went back: what is not in the journal by then holds nothing of it. */
+  hasEnded = false;
   freesInMs: number | null = null;
   fullUntilMs = Number.NEGATIVE_INFINITY;
   contendedUntilMs = Number.NEGATIVE_INFINITY;

@@ -226,9 +226,13 @@ export class Ledger {
 
   /**
    * Journals the hold, and calls back once its line was written (true), after which the call may be forwarded, or the
-   * journal is broken (false).
+   * journal is broken, or the store went back since the hold was taken (false).
    */
   begin(hold: Hold, facts: CallFacts, done: (written: boolean) => void): void {
+    if (hold.reservation.pools[0]?.leases[0]?.hasEnded) {
+      done(false);
+      return;
+    }
     const { journal, instanceId } = this.#options;
     hold.factsJson = factsJson(hold.id, instanceId, facts, hold.amount, hold.reservation.atMs);
     hold.facts = facts;

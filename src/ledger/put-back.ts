@@ -166,7 +166,8 @@ export class PutBack {
       await store.putBack({ instanceId, epoch, events, last: null });
       flusher.confirm(events.length);
     }
-    // What ends from here on finds its hold in a row of its own, or its event among these.
+    // What ends from here on finds its hold in a row of its own, or its event among these; what has not begun must not.
+    leases.end();
     const events = flusher.backlog.take(MAX_BATCH);
     const holds = open.all();
     for (const hold of holds) hold.persistence = 'asked';

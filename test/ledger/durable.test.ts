@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { accountOf, limitOf, register } from '../support/accounts.ts';
 import { adoptDead } from '../support/journals.ts';
-import { startLedger } from '../support/test-ledger.ts';
+import { beginHold, startLedger } from '../support/test-ledger.ts';
 
 const account = accountOf({ limits: [limitOf('limit', '1.00')] });
 
@@ -50,4 +50,19 @@ test('a killed instance’s kept hold ends as unknown when its journal is adopte
   expect(counter()).toMatchObject({ held: 0n, settled: usd('0.40'), leased: 0n });
   expect(bench.memory.events.get(hold.id)!.claim.cost).toBe(usd('0.40'));
   expect(bench.memory.holds.size).toBe(0);
+});
+
+test('a hold that was not journaled before the store went back pays for no call', async () => {
+  const bench = await startLedger();
+  register(bench.memory, account);
+  const restore = bench.memory.backup();
+  const hold = await bench.take(account, '0.40');
+  restore();
+  bench.memory.history.server.timeline++;
+  await bench.pass(3_000);
+  expect(await beginHold(bench.ledger, hold)).toBe(false);
+  bench.ledger.cancel(hold);
+  await bench.spend(account, '1.00');
+  await bench.pass(12_000);
+  expect(bench.memory.counters.get('limit@0')).toMatchObject({ held: 0n, settled: usd('1.00'), leased: 0n });
 });

@@ -101,7 +101,12 @@ export class SimCalls {
     const callFacts = factsOf(teamId, keyId, { model, endUser });
     const written = await new Promise<boolean>((resolve) => instance.ledger.begin(hold, callFacts, resolve));
     await instance.running();
-    if (!written) return;
+    if (!written) {
+      // The store went back since.
+      instance.ledger.cancel(hold);
+      judge.cancelled(call);
+      return;
+    }
     this.figures.forwarded++;
     await this.#forward(instance, hold, call);
   }
