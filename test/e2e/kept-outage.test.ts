@@ -110,8 +110,10 @@ it('while Postgres does not answer what memory knows goes on, and the rest is as
   const known = await respond({});
   for (let call = 0; call < 10; call++) expect((await respond({})).status).toBe(200);
   standStill();
-  const [next, unknown, conversation] = await Promise.all([
+  const [next, made, unknown, conversation] = await Promise.all([
     respond({ previous_response_id: known.body.id }),
+    // It is there upstream, and its id does not leave before it is recorded whose it is.
+    gateway.post(key, '/conversations', {}),
     respond({ previous_response_id: 'resp_unknown' }),
     respond({ conversation: 'conv_unknown' }),
   ]);
@@ -120,6 +122,8 @@ it('while Postgres does not answer what memory knows goes on, and the rest is as
     expect([refused.status, refused.body.error?.code]).toEqual([503, 'ledger_unavailable']);
     expect(Number(refused.headers.get('retry-after-ms'))).toBeGreaterThan(0);
   }
+  expect([made.status, await made.text()]).toEqual([503, expect.not.stringContaining('conv_')]);
+  expect(simulator.invoice().lines.some((line) => line.operation === 'conversations.create')).toBe(true);
   goOn();
   await until(
     'not found',
