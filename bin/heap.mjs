@@ -20,7 +20,7 @@ const YOUNG_FLAG = '--max-semi-space-size=16';
  * An estimate streams files of any length and keeps little: V8 would let garbage grow to twice as much before it looks. The old
  * generation has room for the tokeniser (40 MB) and the longest line that is read, in both of its forms.
  */
-export const ESTIMATE_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=96'];
+export const ESTIMATE_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=80'];
 
 /**
  * @param {Record<string, string | undefined>} env

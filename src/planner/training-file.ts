@@ -31,7 +31,7 @@ export interface TrainingCount {
 }
 
 /** A line is one example; the longest model context is some megabytes of text. */
-export const LINE_BYTES_MAX = 4 * 1024 * 1024;
+export const LINE_BYTES_MAX = 2 * 1024 * 1024;
 export const PROBLEMS_SHOWN = 100;
 /** Of one line: one mistake that runs through a long example is said once or twice. */
 const PROBLEMS_OF_LINE_MAX = 3;
