@@ -24,6 +24,8 @@ export class Books {
   readonly #out = new Map<string, bigint>();
   /** The store has forgotten some of what is out, and no instance has noticed yet: what was out before still is. */
   #isForgotten = false;
+  /** What was out when the store had just gone back to an older state, in which more may have been lent. */
+  readonly #outThen = new Map<string, bigint>();
 
   constructor(judge: Judge, store: MemoryStore) {
     this.#judge = judge;
@@ -57,6 +59,7 @@ export class Books {
   /** The store has forgotten these events: they must come back. */
   forget(lost: Iterable<string>): void {
     this.#isForgotten = true;
+    this.#outThen.clear();
     for (const id of lost) unbookCall(this.#judge.calls.get(id)!);
     // What is still there was taken in before.
     this.#events = this.#store.events.values();
@@ -110,8 +113,10 @@ export class Books {
     // What is put back is there twice until the leases end that had paid for it.
     if (!this.#store.history.isLending) return;
     this.#checkCovered(id, tally, settled + held + leased);
-    const before = this.#out.get(id) ?? tally.base;
-    if (!this.#isForgotten) this.#out.set(id, out);
+    const last = this.#out.get(id) ?? tally.base;
+    const then = this.#isForgotten ? (this.#outThen.get(id) ?? out) : last;
+    const before = then > last ? then : last;
+    (this.#isForgotten ? this.#outThen : this.#out).set(id, out);
     expectThat(
       out <= amount || out <= before,
       'lent',
