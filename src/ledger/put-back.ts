@@ -57,8 +57,10 @@ export class PutBack {
 
   /** What this instance has seen of the store; null: it has not heard of it yet. */
   get seen(): Seen | null {
-    if (this.#seen !== null && this.#running === null) this.#seen.flushed = this.#options.flusher.confirmed;
-    return this.#seen;
+    if (this.#seen === null) return null;
+    if (this.#running === null) this.#seen.flushed = this.#options.flusher.confirmed;
+    // A copy: a statement under way is judged by what was seen when it was sent. What is confirmed meanwhile is not in its reply.
+    return { ...this.#seen };
   }
 
   get isRunning(): boolean {
