@@ -196,3 +196,20 @@ test('an instance that was quiet is as quick as ever with the event of its next 
   await bench.pass(2_000);
   expect(bench.ledger.isQuiet).toBe(true);
 });
+
+test('what a statement was sent with as seen of the store does not grow while it is under way', async () => {
+  const bench = await start();
+  const sent: { seen: { flushed: number }; flushed: number }[] = [];
+  const flush = bench.store.flush.bind(bench.store);
+  bench.store.flush = (batch) => {
+    const { seen } = batch;
+    if (seen) sent.push({ seen, flushed: seen.flushed });
+    return flush(batch);
+  };
+  for (let call = 0; call < 6; call++) {
+    await bench.spend(account, '1.00');
+    await bench.pass(200);
+  }
+  expect(sent.map(({ seen }) => seen.flushed)).toEqual(sent.map(({ flushed }) => flushed));
+  expect(sent.at(-1)!.flushed).toBeGreaterThan(0);
+});
