@@ -1,7 +1,7 @@
 /** The gateway as an operator runs it: `tollgate serve` as a process of its own, which can be killed at any moment. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -131,6 +131,29 @@ export function postgresOf(dataDir: string): number | null {
   const path = join(dataDir, 'postgres/postmaster.pid');
   const pid = existsSync(path) ? Number.parseInt(readFileSync(path, 'utf8'), 10) : 0;
   return pid > 0 && isAlive(pid) ? pid : null;
+}
+
+/**
+ * Lets the data folder's database stand still with all of its sessions: what was sent is not answered, and no connection
+ * breaks. Returns what lets them go on; calling it again does nothing.
+ */
+export function standStill(dataDir: string): () => void {
+  const server = postgresOf(dataDir)!;
+  const parentOf = (pid: string) => {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    } catch {
+      return 0;
+    }
+  };
+  const children = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && parentOf(name) === server);
+  const stopped = [server, ...children.map(Number)];
+  for (const pid of stopped) process.kill(pid, 'SIGSTOP');
+  return () => {
+    // Some may have ended with their gateway.
+    for (const pid of stopped.splice(0)) if (isAlive(pid)) process.kill(pid, 'SIGCONT');
+  };
 }
 
 export function isAlive(pid: number): boolean {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
 import { temporaryFolder } from '../support/folder.ts';
-import { GatewayProcess, postgresOf, until } from './crash-gateway.ts';
+import { GatewayProcess, standStill, until } from './crash-gateway.ts';
 
 interface Answer {
   id: string;
@@ -16,8 +16,8 @@ let gateway: GatewayProcess;
 let dataDir: string;
 let key: string;
 let teamId: string;
-/** Processes of the database that stand still. */
-let stopped: number[] = [];
+/** Lets the database go on where it stands still. */
+let goOn = () => {};
 
 beforeAll(async () => {
   simulator = await startSimulator({ profile: { cacheChance: 0 } });
@@ -46,32 +46,6 @@ function isJournaled(text: string): boolean {
   return journals.some((name) => readFileSync(join(dataDir, name), 'utf8').includes(text));
 }
 
-/** The server and all of its sessions stand still: what was sent is not answered, and no connection breaks. */
-function standStill(): void {
-  const server = postgresOf(dataDir)!;
-  const parentOf = (pid: string) => {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-    } catch {
-      return 0;
-    }
-  };
-  const children = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && parentOf(name) === server);
-  stopped = [server, ...children.map(Number)];
-  for (const pid of stopped) process.kill(pid, 'SIGSTOP');
-}
-
-function goOn(): void {
-  for (const pid of stopped.splice(0)) {
-    try {
-      process.kill(pid, 'SIGCONT');
-    } catch {
-      // It ended with its gateway.
-    }
-  }
-}
-
 async function respond(body: object): Promise<{ status: number; headers: Headers; body: Answer }> {
   const wanted = { model: 'gpt-5-mini', max_output_tokens: 200, input: 'hello', ...body };
   const response = await gateway.post(key, '/responses', wanted);
@@ -85,7 +59,7 @@ async function respond(body: object): Promise<{ status: number; headers: Headers
 it('a response that only the journal of a killed gateway knows is continued by the next one', async () => {
   // Money is lent ahead.
   for (let call = 0; call < 10; call++) expect((await respond({})).status).toBe(200);
-  standStill();
+  goOn = standStill(dataDir);
   const last = await respond({});
   expect(last.status).toBe(200);
   // Its line is written after its response.
@@ -111,7 +85,7 @@ it('while Postgres does not answer what memory knows goes on, and the rest is as
   // Money is lent ahead for calls of this size.
   for (let call = 0; call < 12; call++)
     expect((await respond({ previous_response_id: known.body.id })).status).toBe(200);
-  standStill();
+  goOn = standStill(dataDir);
   const [next, made, unknown, conversation] = await Promise.all([
     respond({ previous_response_id: known.body.id }),
     // It is there upstream, and its id does not leave before it is recorded whose it is.

@@ -2,19 +2,18 @@
  * Postgres that does not answer: calls go on, on what was lent; then they are refused, and told to come back; nothing
  * is lost.
  */
-import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
 import { temporaryFolder } from '../support/folder.ts';
-import { GatewayProcess, postgresOf, until } from './crash-gateway.ts';
+import { GatewayProcess, standStill, until } from './crash-gateway.ts';
 
 const CALL = { model: 'gpt-4o-mini', max_tokens: 20, messages: [{ role: 'user', content: 'hello' }] };
 
 let simulator: Simulator;
 let gateway: GatewayProcess;
 let dataDir: string;
-/** Processes of the database that stand still. */
-let stopped: number[] = [];
+/** Lets the database go on where it stands still. */
+let goOn = () => {};
 
 beforeAll(async () => {
   simulator = await startSimulator();
@@ -31,26 +30,6 @@ afterAll(async () => {
   await gateway.kill();
   await simulator.close();
 });
-
-/** The server and all of its sessions stand still: what was sent is not answered, and no connection breaks. */
-function standStill(): void {
-  const server = postgresOf(dataDir)!;
-  const parentOf = (pid: string) => {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-    } catch {
-      return 0;
-    }
-  };
-  const children = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && parentOf(name) === server);
-  stopped = [server, ...children.map(Number)];
-  for (const pid of stopped) process.kill(pid, 'SIGSTOP');
-}
-
-function goOn(): void {
-  for (const pid of stopped.splice(0)) process.kill(pid, 'SIGCONT');
-}
 
 async function status(key: string): Promise<number> {
   const response = await gateway.post(key, '/chat/completions', CALL);
@@ -74,7 +53,7 @@ it('without Postgres calls are served from leases, then get a retryable error, a
   // The keys are known, and money is lent ahead.
   for (let i = 0; i < 20; i++) expect([await status(key), await status(softKey)]).toEqual([200, 200]);
 
-  standStill();
+  goOn = standStill(dataDir);
   expect(await status(key)).toBe(200);
   await until('degraded', async () => {
     const ready = await fetch(`${gateway.url}/readyz`);
