@@ -1,10 +1,12 @@
 /**
  * What the upstream keeps, as the gateway reaches it: the store that all instances share, and the memory of this one.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import type { TeamId } from '../domain/ids.ts';
 import type { ConversationCall, KeptResponse } from '../domain/kept.ts';
 import type { RecordedKind } from '../domain/objects.ts';
+import type { Flusher } from '../ledger/flusher.ts';
 import type { ConversationView, FoundResponse, NewObject, OwnedObject } from '../store/hot/objects.ts';
 
 /** What the gateway needs of the store. */
@@ -55,5 +57,20 @@ export class ObjectMemory {
         this.#known.set(`${teamId} ${name}`, { response, item });
       }
     }
+  }
+}
+
+/**
+ * Replicas flush ten times a second: after the first wait what a client knows of is in Postgres. On a busy machine, or
+ * where a journal is being read, it may take longer: it is looked for after each wait before a client hears 404.
+ */
+const OTHERS_FLUSH_MS = [300, 500, 900];
+
+/** Looks again for what may stand in an event on its way, of this instance or of another, until `look` returns true. */
+export async function lookAgain(flusher: Flusher, look: () => Promise<boolean>): Promise<void> {
+  const drained = flusher.drain();
+  for (const waitMs of OTHERS_FLUSH_MS) {
+    await Promise.all([drained, delay(waitMs)]);
+    if (await look()) return;
   }
 }

@@ -3,7 +3,6 @@
  * not own: the weights' arithmetic (domain/kept.ts) nor their rows (store/hot/objects.ts), nor what a call leaves (keep.ts). Invariant: what neither knows is refused where only its id stands
  * in the request, and weighs the model's window where it was sent along.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
 import {
@@ -21,14 +20,8 @@ import { sealOf } from '../openai/kept.ts';
 import { type Stopped, stopped } from './call.ts';
 import { ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
-import type { Remembered } from './objects.ts';
+import { lookAgain, type Remembered } from './objects.ts';
 import type { Parsed } from './stages/parse.ts';
-
-/**
- * Replicas flush ten times a second: after the first wait what a client knows of is in Postgres. On a busy machine, or
- * where a journal is being read, it may take longer: it is looked for after each wait before a client hears 404.
- */
-const OTHERS_FLUSH_MS = [300, 500, 900];
 
 export interface KnownNames {
   get(name: string): Remembered | null;
@@ -129,14 +122,12 @@ async function lookUp(
   const isUnknown = (reference: Reference) => isRequired(reference) && unknown.has(nameOf(reference));
   if (!inStore.some(isUnknown)) return null;
   // It may be an event that is on its way: of this instance, or of another.
-  const drained = deps.ledger.flusher.drain();
   let first: Reference | null = null;
-  for (const waitMs of OTHERS_FLUSH_MS) {
-    await Promise.all([drained, delay(waitMs)]);
+  await lookAgain(deps.ledger.flusher, async () => {
     const still = new Set(await found.inStore([...unknown]));
     first = inStore.find((reference) => isRequired(reference) && still.has(nameOf(reference))) ?? null;
-    if (first === null) break;
-  }
+    return first === null;
+  });
   return first;
 }
 

@@ -4,7 +4,6 @@
  * (openai/), the rows (store/hot/objects.ts), lists (lists.ts). Invariant: nothing of an object that is not recorded for a
  * team, or for every team, reaches that team.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
 import { historyOf, newConversation } from '../domain/kept.ts';
@@ -15,13 +14,12 @@ import { type Stopped, stopped } from './call.ts';
 import { errorResponse, ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
 import { forwardList } from './lists.ts';
+import { lookAgain } from './objects.ts';
 import { type Forwarded, forward } from './stages/forward.ts';
 import type { Parsed } from './stages/parse.ts';
 import type { Reserved } from './stages/reserve.ts';
 import { forwardUpload } from './uploads.ts';
 
-/** Replicas flush ten times a second: by then what a client knows of is in Postgres. */
-const OTHERS_FLUSH_MS = 300;
 /** Recorded with the event of the call that made them, a moment after its response. */
 const RECORDED_WITH_EVENT: ReadonlySet<string> = new Set(['response', 'item', 'stored_completion']);
 
@@ -44,8 +42,10 @@ async function whyNot(deps: GatewayDeps, teamId: TeamId, { request }: Parsed): P
   let known = await ownersOf(deps, teamId, objects);
   if (objects.some((object) => !known.has(nameOf(object)) && RECORDED_WITH_EVENT.has(object.kind))) {
     // It may be an event that is on its way: of this instance, or of another.
-    await Promise.all([deps.ledger.flusher.drain(), delay(OTHERS_FLUSH_MS)]);
-    known = await ownersOf(deps, teamId, objects);
+    await lookAgain(deps.ledger.flusher, async () => {
+      known = await ownersOf(deps, teamId, objects);
+      return objects.every((object) => known.has(nameOf(object)));
+    });
   }
   for (const object of objects) {
     const owner = known.get(nameOf(object));
