@@ -6,9 +6,10 @@
 import { type Account, type CallKind, takeInOrder } from '../domain/budget.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import { type Estimate, smallestClaim } from '../domain/estimate.ts';
+import { type LeaseDemand, type LeaseView, leaseAim } from '../domain/lease.ts';
 import type { Meter } from '../domain/limit.ts';
 import { type OpenEndedRoom, openEndedClaim } from '../domain/open-ended.ts';
-import { type Claim, claimed } from '../domain/quantities.ts';
+import { type Claim, claimed, UNIT } from '../domain/quantities.ts';
 
 /** A claim that is known. `outputLimit`: to be written into the request all the same; missing or null: none. */
 interface FixedSize {
@@ -29,34 +30,6 @@ export interface ReservationRequest {
   waitedMs: number;
   /** Memory that the call keeps while it waits. */
   bytes: number;
-}
-
-/** One counter's lease, as far as decisions need it. Amounts are pico-USD, or units times 10^12. */
-export interface LeaseView {
-  readonly spec: CounterSpec;
-  /** Lent to this instance and not held. */
-  readonly free: bigint;
-  /** What of it calls may take now. */
-  readonly available: bigint;
-  /** What the counter can still give, lent to this instance or not. */
-  readonly room: bigint;
-  /** Given back here, and not reported to Postgres. */
-  readonly unreported: bigint;
-  /** The counter was not made, because its limit counts as many subjects as it may. */
-  readonly isAbsent: boolean;
-  /** Milliseconds until something of a rolling window comes back; null: not known, or no such window. */
-  readonly freesInMs: number | null;
-  /** Of a rate limit: until then it counts as full without a request to Postgres (monotonic clock). */
-  readonly fullUntilMs: number;
-  /** Until then others lack this counter (monotonic clock). */
-  readonly contendedUntilMs: number;
-}
-
-/** How fast an instance takes and spends under one rule; money per second. */
-export interface LeaseDemand {
-  readonly holdsPerSecond: bigint;
-  readonly burnPerSecond: bigint;
-  readonly meanBound: bigint;
 }
 
 /** The leases that together must cover a call, in the order in which they pay. */
@@ -332,4 +305,40 @@ function shortest(
 
 function counterOf(pool: PoolView): CounterSpec | null {
   return pool.leases.at(-1)?.spec ?? null;
+}
+
+/** How much of the pool this instance wants to keep, from all of its counters together; nothing while it is contended. */
+export function aimOf(pool: PoolView, instances: number, nowMs: number): bigint {
+  if (isContended(pool, nowMs)) return 0n;
+  const aim = leaseAim(pool.demand, pool.remaining, instances, pool.isRateLimit);
+  return pool.meter === 'cost_usd' ? aim : aim - (aim % UNIT);
+}
+
+export function isContended(pool: PoolView, nowMs: number): boolean {
+  for (const lease of pool.leases) if (nowMs < lease.contendedUntilMs) return true;
+  return false;
+}
+
+/**
+ * What of a lease's free money its pool does not need: once there is half more than the aim, all above the aim, and the
+ * last to pay gives back first, so that no grant is spent while one that expires earlier lies idle.
+ */
+export function excessOf(pool: PoolView, lease: LeaseView, instances: number, nowMs: number): bigint {
+  const aim = aimOf(pool, instances, nowMs);
+  let before = 0n;
+  for (const each of pool.leases) {
+    if (each === lease) break;
+    before += each.free;
+  }
+  if (before + lease.free <= aim + aim / 2n) return 0n;
+  const kept = aim > before ? aim - before : 0n;
+  return lease.free > kept ? lease.free - kept : 0n;
+}
+
+/** Below three quarters of its aim, and Postgres may have more. */
+export function isLow(pool: PoolView, instances: number, nowMs: number): boolean {
+  for (const lease of pool.leases) {
+    if (lease.room > lease.free) return 4n * pool.usable < 3n * aimOf(pool, instances, nowMs);
+  }
+  return false;
 }

@@ -1,265 +1,31 @@
 /**
- * Leases: what counters lent to this instance, spent here in memory, and how much of it an instance keeps. Invariant of
- * each, always: granted = returned + settled + held + free. The first three only grow, and Postgres keeps the same sums.
- * The constants come from a simulation of the protocol (README.md of this room).
+ * The leases: all of this instance, in memory, by the pools that pay together. Owns: taking a call's claim out of every pool
+ * it touches in one synchronous step, and putting back what it did not need. Does not own: requests to Postgres (queue) and
+ * reports to it (flusher). Invariants: what is held here was lent here; nothing is taken below zero; a counter has one lease.
  */
 
-import type { Pool } from '../domain/budget.ts';
+import { type Account, type CallKind, kindKey, type Pool, poolsAt, settleInOrder } from '../domain/budget.ts';
 import type { CounterSpec } from '../domain/counter.ts';
+import type { TeamId } from '../domain/ids.ts';
+import { CONTENDED_MS, Demand, Lease } from '../domain/lease.ts';
 import type { Meter } from '../domain/limit.ts';
-import { type CounterState, UNIT, unlent } from '../domain/quantities.ts';
-import type { LeasedCounter } from '../store/hot/leases.ts';
-import type { LeaseDemand, LeaseView, PoolView } from './decide.ts';
+import type { PicoUsd } from '../domain/money.ts';
+import { type Claim, claimed, NOTHING_USED, used } from '../domain/quantities.ts';
+import {
+  type Admission,
+  admit,
+  excessOf,
+  isContended,
+  type PoolView,
+  type ReservationRequest,
+} from './decide.ts';
 
-/** How long a counter stays marked as contended after a request that could not be met. */
-export const CONTENDED_MS = 1000;
-
-/** What a lease knew when Postgres was asked about it. */
-export interface LeaseSnapshot {
-  /** How often its rules had changed. */
-  revocations: number;
-  /** What Postgres had persisted as holds of their own. */
-  persisted: bigint;
-  /** What calls had cost beyond their holds, as far as Postgres knew. */
-  overrun: bigint;
-}
-
-export class Lease implements LeaseView {
-  spec: CounterSpec;
-  demand: Demand;
-  granted = 0n;
-  returned = 0n;
-  settled = 0n;
-  held = 0n;
-  /** Below zero only for slots that Postgres took back from an instance which was silent (see `learn`). */
-  free = 0n;
-  /** The counter as of Postgres's last reply; null: never asked. */
-  state: CounterState | null = null;
-  isAbsent = false;
-  /** It ends, as the store went back: what is not in the journal by then holds nothing of it. */
-  hasEnded = false;
-  freesInMs: number | null = null;
-  fullUntilMs = Number.NEGATIVE_INFINITY;
-  contendedUntilMs = Number.NEGATIVE_INFINITY;
-  /** When it last paid for a call, on the monotonic clock; at first when it was made. */
-  lastUsedMs: number;
-  /** When a call that it paid for last ended, on the monotonic clock. */
-  lastEndedMs = Number.NEGATIVE_INFINITY;
-  /** Of the calls that ended here, what Postgres had counted in `state`. */
-  #spentInState = 0n;
-  /** Of `settled`, what Postgres persists as holds of their own: not spent yet. */
-  #persisted = 0n;
-  /** What calls cost beyond their holds, which no lease paid: in all, known to Postgres, and counted in `state`. */
-  #overrun = 0n;
-  #overrunFlushed = 0n;
-  #overrunInState = 0n;
-  #isSuspended = false;
-  #isRevoked = false;
-  #revocations = 0;
-  #reportedReturned = 0n;
-  #reportedHeld = 0n;
-
-  constructor(spec: CounterSpec, demand: Demand, madeAtMs: number) {
-    this.spec = spec;
-    this.demand = demand;
-    this.lastUsedMs = madeAtMs;
-  }
-
-  get available(): bigint {
-    return this.#isSuspended ? 0n : this.free;
-  }
-
-  take(amount: bigint, atMs: number): void {
-    this.free -= amount;
-    this.held += amount;
-    this.lastUsedMs = atMs;
-    this.demand.taken(amount, atMs);
-  }
-
-  /** Ends what a call held: `spent` of it (at most `held`) is gone, the rest is free again. */
-  release(held: bigint, spent: bigint, atMs: number): void {
-    this.lastEndedMs = atMs;
-    this.held -= held;
-    this.settled += spent;
-    this.free += held - spent;
-    this.demand.spent(spent);
-    if (this.#isRevoked || this.#isOverdrawn) this.giveBack(this.free);
-  }
-
-  /** What is known when Postgres is asked; its reply knows no less. */
-  get snapshot(): LeaseSnapshot {
-    const overrun = this.#overrunFlushed;
-    return { revocations: this.#revocations, persisted: this.#persisted, overrun };
-  }
-
-  /**
-   * Takes over Postgres's sums; since they only grow, a reply that was lost is made good by the next.
-   * @param asked the snapshot of when Postgres was asked
-   */
-  learn(counter: LeasedCounter, atMs: number, asked = this.snapshot): void {
-    const { lease } = counter;
-    const isOld = asked.revocations < this.#revocations;
-    // Two teams ask for the organization's counters: a reply that was overtaken says nothing new.
-    if (lease.granted < this.granted || (lease.granted === this.granted && isOld && !this.#isRevoked)) return;
-    if (this.state === null && this.granted === 0n) {
-      this.returned = lease.returned;
-      this.settled = lease.settled;
-      this.granted = lease.returned + lease.settled;
-      this.#reportedReturned = this.returned;
-    }
-    this.free += lease.granted - this.granted;
-    this.granted = lease.granted;
-    if (lease.returned > this.returned) {
-      // Slots of an instance that was silent go to others; what is still running here has no slot until it ends.
-      this.free -= lease.returned - this.returned;
-      this.returned = lease.returned;
-    }
-    this.#spentInState = lease.settled - asked.persisted;
-    this.#overrunInState = asked.overrun;
-    const { amount, settled, held } = counter;
-    this.state = { amount, settled, held, leased: counter.leased - (this.returned - lease.returned) };
-    this.isAbsent = counter.isAbsent ?? false;
-    this.freesInMs = counter.freesInMs ?? null;
-    if (counter.isContended) this.contendedUntilMs = atMs + CONTENDED_MS;
-    this.#isSuspended = false;
-    if (isOld || this.#isOverdrawn) this.giveBack(this.free);
-    if (!isOld) this.#isRevoked = false;
-  }
-
-  get room(): bigint {
-    if (this.state === null) return this.spec.amount;
-    const left = unlent(this.state);
-    return this.free + (left > 0n ? left : 0n);
-  }
-
-  /** What may still be spent at best, once all that is only held came back: what was settled here since counts too. */
-  get ceiling(): bigint {
-    const spentSince = this.settled - this.#persisted - this.#spentInState;
-    return this.state === null ? -spentSince : this.state.amount - this.state.settled - spentSince;
-  }
-
-  /** A call cost this much more than it held here. */
-  overran(excess: bigint): void {
-    this.#overrun += excess;
-  }
-
-  /** All that calls cost beyond their holds. */
-  get overrun(): bigint {
-    return this.#overrun;
-  }
-
-  /** Postgres has the events of overruns up to this sum. */
-  overrunFlushed(sum: bigint): void {
-    if (sum > this.#overrunFlushed) this.#overrunFlushed = sum;
-  }
-
-  /**
-   * The same as `ceiling`, less overruns that Postgres's last reply did not count. One that was flushed while Postgres
-   * replied may be counted twice until its next reply: too little for a decision, and right for what is said of it.
-   */
-  get left(): bigint {
-    return this.ceiling - (this.#overrun - this.#overrunInState);
-  }
-
-  /** What the counter has left for this instance and all others. */
-  get remaining(): bigint {
-    return this.state === null ? this.spec.amount : unlent(this.state) + this.free;
-  }
-
-  /** More is out than the counter has (its limit was lowered): nothing that comes back may be held again. */
-  get #isOverdrawn(): boolean {
-    return this.state !== null && unlent(this.state) < 0n;
-  }
-
-  giveBack(amount: bigint): void {
-    if (amount <= 0n) return;
-    this.free -= amount;
-    this.returned += amount;
-    if (this.state) this.state.leased -= amount;
-  }
-
-  /** Its rules changed: gives back all that is free, and what comes free before Postgres was asked again. */
-  revoke(): void {
-    this.#isRevoked = true;
-    this.#revocations++;
-    this.giveBack(this.free);
-  }
-
-  /** Its rules changed, and Postgres has not replied under the new ones: until then what comes free goes back. */
-  get isRevoked(): boolean {
-    return this.#isRevoked;
-  }
-
-  /** Postgres may have given its slots to others: nothing is taken before it was asked again. */
-  suspend(): void {
-    this.#isSuspended = true;
-  }
-
-  /** What of a hold Postgres persists moves out of the lease, as if it were spent. */
-  persist(held: bigint): void {
-    this.held -= held;
-    this.settled += held;
-    this.#persisted += held;
-  }
-
-  /** What was not reported to Postgres, or null. Call `reported` when it has been. */
-  report(): { returned: bigint; held: bigint } | null {
-    if (this.returned === this.#reportedReturned && this.held === this.#reportedHeld) return null;
-    return { returned: this.returned, held: this.held };
-  }
-
-  get unreported(): bigint {
-    return this.returned - this.#reportedReturned;
-  }
-
-  reported(report: { returned: bigint; held: bigint }): void {
-    if (report.returned > this.#reportedReturned) this.#reportedReturned = report.returned;
-    this.#reportedHeld = report.held;
-  }
-
-  /** Nothing is out and nothing is left to report: the lease may be forgotten. */
-  get isDone(): boolean {
-    return this.held === 0n && this.free === 0n && this.report() === null;
-  }
-}
-
-/** How fast an instance takes and spends under one rule, over all windows of it. Leases are sized by it. */
-export class Demand implements LeaseDemand {
-  holdsPerSecond = 0n;
-  burnPerSecond = 0n;
-  meanBound = 0n;
-  lastUsedMs: number;
-  #heldSinceTick = 0n;
-  #spentSinceTick = 0n;
-
-  constructor(madeAtMs: number) {
-    this.lastUsedMs = madeAtMs;
-  }
-
-  taken(amount: bigint, atMs: number): void {
-    this.lastUsedMs = atMs;
-    this.#heldSinceTick += amount;
-    this.meanBound = this.meanBound === 0n ? amount : this.meanBound + (amount - this.meanBound) / 16n;
-  }
-
-  spent(amount: bigint): void {
-    this.#spentSinceTick += amount;
-  }
-
-  /**
-   * Updates the rates; `elapsedMs` since the last tick. The burn rate rises within a second and falls within six: while
-   * calls wait for a slow Postgres nothing is spent, and to take that for the end of the demand would ask for less and
-   * less.
-   */
-  tick(elapsedMs: number): void {
-    const elapsed = BigInt(Math.max(1, Math.round(elapsedMs)));
-    this.holdsPerSecond = (3n * this.holdsPerSecond + (this.#heldSinceTick * 1000n) / elapsed) / 4n;
-    const burn = (this.#spentSinceTick * 1000n) / elapsed;
-    this.burnPerSecond += (burn - this.burnPerSecond) / (burn > this.burnPerSecond ? 8n : 64n);
-    this.#heldSinceTick = 0n;
-    this.#spentSinceTick = 0n;
-  }
-}
+const IDLE_MS = 10_000;
+const FORGET_MS = 3_600_000;
+/** A bucket of a rolling window is over soon, and so are its lease and the calls that it paid for. */
+const FORGET_BUCKET_MS = 60_000;
+/** Kinds of calls that are remembered for an account; end users make many. */
+const KINDS_MAX = 1_000;
 
 /** The leases of one pool, which together must cover a call, in the order in which they pay. */
 export class LeasedPool implements PoolView {
@@ -333,56 +99,301 @@ export class LeasedPool implements PoolView {
   }
 }
 
-/**
- * How much unspent capacity an instance wants to keep: a quarter second of new holds, five seconds of burn and
- * four mean bounds, but at most 1/16 of its share of what is left, so that no replica starves the others. Of a rate limit
- * (a rolling window's bucket, slots) it is half a second of new holds: more would lie idle and be missed elsewhere.
- */
-export function leaseAim(
-  demand: LeaseDemand,
-  remaining: bigint,
-  instances: number,
-  isRateLimit = false,
-): bigint {
-  const aim = isRateLimit
-    ? demand.holdsPerSecond / 2n
-    : demand.holdsPerSecond / 4n + 5n * demand.burnPerSecond + 4n * demand.meanBound;
-  const most = remaining <= 0n ? 0n : remaining / (16n * BigInt(instances));
-  return aim < most ? aim : most;
+/** The pools of one kind of call, until its windows change. */
+export interface KindPools {
+  readonly pools: readonly LeasedPool[];
+  /** Those that a call without a cost touches: it takes its request and its slot. */
+  readonly poolsOfFreeCalls: readonly LeasedPool[];
+  /** Something bounds what the call may cost, or its team needs no bound. */
+  readonly funded: boolean;
+  /** The moment for which they were made: the clock may have been ahead of Postgres's before the first heartbeat. */
+  readonly validFromMs: number;
+  readonly validUntilMs: number;
 }
 
-/** How much of the pool this instance wants to keep, from all of its counters together; nothing while it is contended. */
-export function aimOf(pool: PoolView, instances: number, nowMs: number): bigint {
-  if (isContended(pool, nowMs)) return 0n;
-  const aim = leaseAim(pool.demand, pool.remaining, instances, pool.isRateLimit);
-  return pool.meter === 'cost_usd' ? aim : aim - (aim % UNIT);
+export interface LeaseTableClock {
+  /** Postgres's clock, in milliseconds since the epoch. */
+  nowMs(): number;
+  /** Idle time and rates are measured on it: a clock that was set would forge them. */
+  monotonicMs(): number;
 }
 
-export function isContended(pool: PoolView, nowMs: number): boolean {
-  for (const lease of pool.leases) if (nowMs < lease.contendedUntilMs) return true;
-  return false;
-}
+/** One call's claim, taken out of the leases. It ends by `settle` of the lease table, then `release`. */
+export class Reservation {
+  readonly kind = 'reservation';
+  readonly teamId: TeamId;
+  readonly claim: Claim;
+  /** The output limit to write into the request; null: none. */
+  readonly outputLimit: number | null;
+  readonly pools: readonly LeasedPool[];
+  /** What it holds of each lease of each pool, in their order. */
+  readonly amounts: readonly bigint[];
+  /** The moment of admission: the call belongs to the windows of that moment. */
+  readonly atMs: number;
+  readonly #queue: { released(): void } | null;
 
-/**
- * What of a lease's free money its pool does not need: once there is half more than the aim, all above the aim, and the
- * last to pay gives back first, so that no grant is spent while one that expires earlier lies idle.
- */
-export function excessOf(pool: PoolView, lease: LeaseView, instances: number, nowMs: number): bigint {
-  const aim = aimOf(pool, instances, nowMs);
-  let before = 0n;
-  for (const each of pool.leases) {
-    if (each === lease) break;
-    before += each.free;
+  /** @param queue the queue that its end may serve; null: none, for no pool holds anything of it */
+  constructor(
+    teamId: TeamId,
+    { claim, outputLimit, amounts }: Admission,
+    pools: readonly LeasedPool[],
+    atMs: number,
+    queue: { released(): void } | null,
+  ) {
+    this.teamId = teamId;
+    this.claim = claim;
+    this.outputLimit = outputLimit;
+    this.amounts = amounts;
+    this.pools = pools;
+    this.atMs = atMs;
+    this.#queue = queue;
   }
-  if (before + lease.free <= aim + aim / 2n) return 0n;
-  const kept = aim > before ? aim - before : 0n;
-  return lease.free > kept ? lease.free - kept : 0n;
+
+  /** The call has ended and its money is back: the next in its team's queue may be served. */
+  release(): void {
+    this.#queue?.released();
+  }
 }
 
-/** Below three quarters of its aim, and Postgres may have more. */
-export function isLow(pool: PoolView, instances: number, nowMs: number): boolean {
-  for (const lease of pool.leases) {
-    if (lease.room > lease.free) return 4n * pool.usable < 3n * aimOf(pool, instances, nowMs);
+export class LeaseTable {
+  readonly #clock: LeaseTableClock;
+  readonly #leases = new Map<string, Lease>();
+  readonly #demands = new Map<string, Demand>();
+  #pools = new WeakMap<Account, Map<string, KindPools>>();
+  /** The newest two buckets of each rolling window. */
+  readonly #lastBuckets = new WeakMap<Demand, { lease: Lease; before: Lease | null }>();
+  /** The pool in which a lease was last seen. */
+  readonly #poolOf = new WeakMap<Lease, LeasedPool>();
+  #lastTickMs: number;
+  /** How many instances share the counters. */
+  instances = 1;
+
+  constructor(clock: LeaseTableClock) {
+    this.#clock = clock;
+    this.#lastTickMs = clock.monotonicMs();
   }
-  return false;
+
+  /** The pools of a call admitted at this moment (milliseconds since the epoch, Postgres's clock). */
+  poolsOf(account: Account, kind: CallKind, atMs: number): KindPools {
+    const key = account.limits.length === 0 ? '' : kindKey(account, kind);
+    const known = this.#pools.get(account)?.get(key);
+    if (known !== undefined && atMs < known.validUntilMs && atMs >= known.validFromMs) return known;
+    return this.#makePools(account, kind, key, atMs);
+  }
+
+  #makePools(account: Account, kind: CallKind, key: string, atMs: number): KindPools {
+    let kinds = this.#pools.get(account);
+    if (!kinds || kinds.size >= KINDS_MAX) {
+      kinds = new Map();
+      this.#pools.set(account, kinds);
+    }
+    const { pools, funded, validUntilMs } = poolsAt(account, kind, atMs);
+    const leased = pools.map((pool) => this.#pool(pool));
+    const poolsOfFreeCalls = leased.filter(({ meter }) => claimed(meter, NOTHING_USED) > 0n);
+    const made = { pools: leased, poolsOfFreeCalls, funded, validFromMs: atMs, validUntilMs };
+    kinds.set(key, made);
+    return made;
+  }
+
+  /** Returns the pools that were made for calls of this kind, perhaps of a window that has ended; null: none were. */
+  #knownPoolsOf(account: Account, kind: CallKind): readonly LeasedPool[] | null {
+    const key = account.limits.length === 0 ? '' : kindKey(account, kind);
+    return this.#pools.get(account)?.get(key)?.pools ?? null;
+  }
+
+  /**
+   * What the tightest of the call's budgets may still spend, held money not counted; null: nothing bounds it. Looks only
+   * at what is known of the account: the call may have been admitted under rules that have changed since, and must not
+   * put them back on leases which calls under the new rules share.
+   */
+  remaining(account: Account, kind: CallKind, { pools: held }: Reservation): PicoUsd | null {
+    const pools = this.#knownPoolsOf(account, kind) ?? held;
+    let least: PicoUsd | null = null;
+    for (const { meter, left } of pools) {
+      if (meter === 'cost_usd' && (least === null || left < least)) least = left;
+    }
+    return least !== null && least < 0n ? 0n : least;
+  }
+
+  #pool(pool: Pool): LeasedPool {
+    let demand = this.#demands.get(pool.rule);
+    if (!demand) {
+      demand = new Demand(this.#clock.monotonicMs());
+      this.#demands.set(pool.rule, demand);
+    }
+    const leases: Lease[] = [];
+    for (const spec of pool.counters) leases.push(this.#lease(spec, demand));
+    const bucket = pool.isRateLimit ? leases[0] : undefined;
+    const leased = new LeasedPool(pool, demand, leases, bucket ? this.#before(demand, bucket) : null);
+    for (const lease of leases) this.#poolOf.set(lease, leased);
+    return leased;
+  }
+
+  #before(demand: Demand, lease: Lease): Lease | null {
+    let last = this.#lastBuckets.get(demand);
+    if (last?.lease !== lease) last = { lease, before: last?.lease ?? null };
+    this.#lastBuckets.set(demand, last);
+    return last.before;
+  }
+
+  #lease(spec: CounterSpec, demand: Demand): Lease {
+    const id = `${spec.teamId}/${spec.id}`;
+    const lease = this.#leases.get(id) ?? new Lease(spec, demand, this.#clock.monotonicMs());
+    this.#leases.set(id, lease);
+    // The rule may have changed since, and its demand may have been forgotten meanwhile.
+    lease.spec = spec;
+    lease.demand = demand;
+    return lease;
+  }
+
+  /** While Postgres is silent: a team that fails open goes on where nothing strict binds its call; null: this one may not. */
+  reserveUnbound(request: ReservationRequest): Reservation | null {
+    const { account, kind } = request;
+    if (!account.failOpen) return null;
+    const atMs = this.#clock.nowMs();
+    const { pools, funded } = this.poolsOf(account, kind, atMs);
+    if (!funded || pools.length > 0) return null;
+    const admission = admit(request, pools, { crowd: 0, peak: null, last: false });
+    if (admission.kind === 'wait') return null;
+    return new Reservation(account.principal.teamId, admission, pools, atMs, null);
+  }
+
+  /** Takes an admission's amounts, in the step in which it was decided, at this moment of the monotonic clock. */
+  take(pools: readonly LeasedPool[], { amounts }: Admission, nowMs: number): void {
+    let at = 0;
+    for (const { leases } of pools) {
+      for (const lease of leases) {
+        const amount = amounts[at++] ?? 0n;
+        if (amount > 0n) lease.take(amount, nowMs);
+      }
+    }
+  }
+
+  /**
+   * Ends a reservation at what was used (null: nothing happened). Returns what each lease's counter is charged, in the
+   * order of its amounts. What Postgres persists (`isPersisted`) has left the leases before.
+   */
+  settle({ pools, amounts }: Reservation, spent: Claim | null, isPersisted: boolean): bigint[] {
+    const nowMs = this.#clock.monotonicMs();
+    const settled: bigint[] = [];
+    let at = 0;
+    for (const pool of pools) {
+      const { leases } = pool;
+      const cost = spent === null ? 0n : used(pool.meter, spent);
+      // The usual pool has one lease, which is charged whatever the call cost.
+      if (leases.length === 1) settled.push(cost);
+      else settled.push(...settleInOrder(amounts.slice(at, at + leases.length), cost));
+      for (const lease of leases) {
+        const held = amounts[at] ?? 0n;
+        const paid = settled[at++] ?? 0n;
+        if (paid > held) lease.overran(paid - held);
+        if (held > 0n && !(isPersisted && pool.isPersistable)) {
+          lease.release(held, paid < held ? paid : held, nowMs);
+        }
+      }
+    }
+    return settled;
+  }
+
+  /** Postgres has persisted a hold: what it took leaves the leases. */
+  persist({ pools, amounts }: Reservation): void {
+    let at = 0;
+    for (const { leases, isPersistable } of pools) {
+      for (const lease of leases) {
+        const held = amounts[at++] ?? 0n;
+        if (isPersistable && held > 0n) lease.persist(held);
+      }
+    }
+  }
+
+  /**
+   * Updates rates, and gives back what is idle, over, contended, or more than half above the aim.
+   * @param flushedMs until when Postgres knows what calls cost: of leases long done that paid for nothing since, it has
+   * the sums, so they can be dropped
+   */
+  tick(flushedMs: number): void {
+    const nowMs = this.#clock.monotonicMs();
+    const elapsedMs = nowMs - this.#lastTickMs;
+    this.#lastTickMs = nowMs;
+    for (const [rule, demand] of this.#demands) {
+      demand.tick(elapsedMs);
+      if (nowMs - demand.lastUsedMs > FORGET_MS) this.#demands.delete(rule);
+    }
+    let forgot = false;
+    for (const [id, lease] of this.#leases) {
+      if (lease.free > 0n) lease.giveBack(this.#unneeded(lease, nowMs));
+      else if (
+        lease.isDone &&
+        lease.lastEndedMs < flushedMs &&
+        nowMs - lease.lastUsedMs > (lease.spec.rollingMs === null ? FORGET_MS : FORGET_BUCKET_MS)
+      ) {
+        this.#leases.delete(id);
+        // Its pool names the bucket before, and that one's pool the one before that: a chain without an end.
+        this.#poolOf.delete(lease);
+        forgot = true;
+      }
+    }
+    // A pool that still named a forgotten lease would spend it beside the one that is made in its place.
+    if (forgot) this.#pools = new WeakMap();
+  }
+
+  #unneeded(lease: Lease, nowMs: number): bigint {
+    const { rollingMs, endsAtMs } = lease.spec;
+    if (rollingMs !== null && endsAtMs !== null && endsAtMs <= this.#clock.nowMs()) return lease.free;
+    const pool = this.#poolOf.get(lease);
+    if (pool === undefined || nowMs - lease.lastUsedMs > IDLE_MS || isContended(pool, nowMs))
+      return lease.free;
+    return excessOf(pool, lease, this.instances, nowMs);
+  }
+
+  /** The rules of these teams changed: gives back all that is free or comes free before Postgres was asked again. */
+  revoke(teamIds: ReadonlySet<string> | 'all'): void {
+    for (const lease of this.#leases.values()) {
+      if (teamIds === 'all' || teamIds.has(lease.spec.teamId)) lease.revoke();
+    }
+  }
+
+  /** What calls of these teams cost beyond their holds, by lease. */
+  overruns(teamIds: ReadonlySet<string>): [Lease, bigint][] {
+    const found: [Lease, bigint][] = [];
+    for (const lease of this.#leases.values()) {
+      if (lease.overrun > 0n && teamIds.has(lease.spec.teamId)) found.push([lease, lease.overrun]);
+    }
+    return found;
+  }
+
+  /** Others want more of these counters than there is: what is free here goes back. */
+  contend(counterIds: readonly string[]): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const id of counterIds) {
+      const lease = this.#leases.get(id);
+      if (lease) lease.contendedUntilMs = nowMs + CONTENDED_MS;
+    }
+  }
+
+  /** All leases end: no call that they pay for may begin any more. */
+  end(): void {
+    for (const lease of this.#leases.values()) lease.hasEnded = true;
+  }
+
+  /** All leases have ended, and what calls in flight hold of them is kept another way. */
+  reset(): void {
+    this.#leases.clear();
+    this.#pools = new WeakMap();
+  }
+
+  /** Postgres may have given our slots to others: none is given out before it was asked again. */
+  suspendSlots(): void {
+    for (const lease of this.#leases.values()) if (lease.spec.meter === 'concurrency') lease.suspend();
+  }
+
+  /** Nothing is out, and nothing is left to report. */
+  get areDone(): boolean {
+    for (const lease of this.#leases.values()) if (!lease.isDone) return false;
+    return true;
+  }
+
+  all(): IterableIterator<Lease> {
+    return this.#leases.values();
+  }
 }

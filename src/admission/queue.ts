@@ -5,6 +5,8 @@
  * unexpected error in here ends the wait of all and leaves the queue working.
  */
 import type { TeamId } from '../domain/ids.ts';
+import type { Lease } from '../domain/lease.ts';
+import { QueueCapacity, RecentCalls } from '../domain/shares.ts';
 import type { LeaseReply } from '../store/hot/leases.ts';
 import {
   type Admission,
@@ -15,12 +17,11 @@ import {
   decideDenial,
   FULL_MS,
   heldDenial,
+  isLow,
   type ReservationRequest,
   type TeamLoad,
 } from './decide.ts';
-import { LeaseTable, Reservation } from './lease-table.ts';
-import { isLow, type Lease, type LeasedPool } from './leases.ts';
-import { QueueCapacity, RecentCalls } from './shares.ts';
+import { type LeasedPool, LeaseTable, Reservation } from './leases.ts';
 import {
   type AdmissionOptions,
   type AskedCall,

@@ -1,14 +1,14 @@
 /**
- * Waiting: one call in a team's queue, and what Postgres is asked to lend meanwhile, and how often. How much may wait in
- * all is shared (shares.ts). How much an instance keeps beside that is the aim of a lease (leases.ts).
+ * Waiting: one call in a team's queue, and what Postgres is asked to lend meanwhile, and how often. How much an instance
+ * keeps beside that is the aim of a lease (decide.ts); how many calls may wait is shared among the teams (domain/shares.ts).
  */
 import type { TeamId } from '../domain/ids.ts';
+import type { Lease, LeaseSnapshot } from '../domain/lease.ts';
 import { type Claim, claimed } from '../domain/quantities.ts';
+import type { QueueCapacity } from '../domain/shares.ts';
 import type { LeasePool, LeaseReply } from '../store/hot/leases.ts';
-import { type Denial, leastClaim, type PoolView, type ReservationRequest } from './decide.ts';
-import type { LeaseTable, Reservation } from './lease-table.ts';
-import { aimOf, type Lease, type LeasedPool, type LeaseSnapshot } from './leases.ts';
-import type { QueueCapacity } from './shares.ts';
+import { aimOf, type Denial, leastClaim, type PoolView, type ReservationRequest } from './decide.ts';
+import type { LeasedPool, LeaseTable, Reservation } from './leases.ts';
 
 /** Delays, so that a simulation can run the queue on a clock of its own. */
 export interface Timers {

@@ -1,11 +1,11 @@
 /** What the gateway is wired with. */
 
-import type { ConnectionShares } from '../admission/shares.ts';
 import type { KeyCache } from '../auth/keys.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { ErrorCode } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
 import type { RateCards } from '../domain/price.ts';
+import type { ConnectionShares } from '../domain/shares.ts';
 import type { Clock } from '../ledger/events.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { RequestBounds } from '../openai/scan.ts';

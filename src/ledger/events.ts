@@ -7,7 +7,7 @@
 
 import { randomFillSync } from 'node:crypto';
 import type { Denial } from '../admission/decide.ts';
-import type { Reservation } from '../admission/lease-table.ts';
+import type { Reservation } from '../admission/leases.ts';
 import type { Changed, QueuedCall, Unavailable } from '../admission/waiting.ts';
 import { type KeyId, momentOfUuidV7, type TeamId } from '../domain/ids.ts';
 import type { PicoUsd } from '../domain/money.ts';

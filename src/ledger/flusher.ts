@@ -3,11 +3,11 @@
  * the backlog and the retries. Invariant: an event leaves the backlog only when its batch was committed; sending it
  * again is harmless.
  */
-import type { LeaseTable } from '../admission/lease-table.ts';
-import type { Lease } from '../admission/leases.ts';
+import type { LeaseTable } from '../admission/leases.ts';
 import { isFenced } from '../admission/waiting.ts';
 import type { Allocation } from '../domain/budget.ts';
 import type { Seen } from '../domain/history.ts';
+import type { Lease } from '../domain/lease.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import type { DurableHold, LeaseReport } from '../store/hot/flush.ts';
 import { Backlog } from './backlog.ts';

@@ -7,7 +7,7 @@
  */
 
 import type { Denial, ReservationRequest } from '../admission/decide.ts';
-import type { LeaseTable } from '../admission/lease-table.ts';
+import type { LeaseTable } from '../admission/leases.ts';
 import { AdmissionController } from '../admission/queue.ts';
 import { type Timers, UNAVAILABLE, type Unavailable } from '../admission/waiting.ts';
 import type { Account, CallKind } from '../domain/budget.ts';

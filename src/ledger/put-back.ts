@@ -4,7 +4,7 @@
  * steps and their repetition. Invariants: nothing is admitted from the moment at which the break is noticed until money
  * is lent again; every step may be done twice.
  */
-import type { LeaseTable } from '../admission/lease-table.ts';
+import type { LeaseTable } from '../admission/leases.ts';
 import { isFenced, type Timers } from '../admission/waiting.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { Seen } from '../domain/history.ts';

@@ -1,7 +1,7 @@
 /** What the metrics show of this process: its state at the moment of a scrape, and how long Postgres takes over the ledger's work. */
-import type { LeaseTable } from '../admission/lease-table.ts';
-import type { ConnectionShares } from '../admission/shares.ts';
+import type { LeaseTable } from '../admission/leases.ts';
 import type { KeyCache } from '../auth/keys.ts';
+import type { ConnectionShares } from '../domain/shares.ts';
 import type { Breaker } from '../gateway/breaker.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import type { Watch } from '../jobs/watch.ts';

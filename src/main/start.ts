@@ -3,7 +3,6 @@
  * Invariant: it listens only once journals of dead instances are in the ledger and this one's is open.
  */
 import { join } from 'node:path';
-import { ConnectionShares } from '../admission/shares.ts';
 import { AccessLog } from '../auth/access-log.ts';
 import { ClientAddresses } from '../auth/addresses.ts';
 import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
@@ -11,6 +10,7 @@ import { Catalog } from '../auth/catalog.ts';
 import { KeyCache } from '../auth/keys.ts';
 import type { Config } from '../config.ts';
 import type { InputCount } from '../domain/input-count.ts';
+import { ConnectionShares } from '../domain/shares.ts';
 import { Bodies, FreeCalls } from '../gateway/bodies.ts';
 import { Breaker } from '../gateway/breaker.ts';
 import { createGateway } from '../gateway/gateway.ts';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Demand } from '../../src/admission/leases.ts';
+import { Demand } from '../../src/domain/lease.ts';
 
 const TICK_MS = 100;
 

@@ -1,9 +1,10 @@
 /** What an instance asks Postgres to lend, keeps, and gives back. */
 
 import { expect, test } from 'vitest';
-import { Demand, excessOf, Lease, leaseAim } from '../../src/admission/leases.ts';
+import { excessOf } from '../../src/admission/decide.ts';
 import { leaseNeeds } from '../../src/admission/waiting.ts';
 import { asId } from '../../src/domain/ids.ts';
+import { Demand, Lease, leaseAim } from '../../src/domain/lease.ts';
 import { usd } from '../../src/domain/money.ts';
 import { counterSpec } from '../support/catalog.ts';
 import { costing, leaseWith, poolOf, poolWith } from './pools.ts';

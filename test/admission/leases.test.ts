@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Demand, Lease } from '../../src/admission/leases.ts';
-import type { LeasedCounter } from '../../src/store/hot/leases.ts';
+import type { LeasedCounter } from '../../src/domain/lease.ts';
+import { Demand, Lease } from '../../src/domain/lease.ts';
 import { counterSpec } from '../support/catalog.ts';
 
 const AMOUNT = 10_000n;

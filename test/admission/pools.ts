@@ -1,7 +1,8 @@
 /** Pools of leases in some state, for tests of what is decided by it. */
 
-import { Demand, Lease, LeasedPool } from '../../src/admission/leases.ts';
+import { LeasedPool } from '../../src/admission/leases.ts';
 import { asId } from '../../src/domain/ids.ts';
+import { Demand, Lease } from '../../src/domain/lease.ts';
 import type { Claim } from '../../src/domain/quantities.ts';
 import { counterSpec } from '../support/catalog.ts';
 

@@ -1,9 +1,9 @@
 /** Errors of our own inside a queue: they are reported, every waiting call gets an outcome, and the queue goes on. */
 import { expect, test, vi } from 'vitest';
 import type { ReservationRequest } from '../../src/admission/decide.ts';
-import { LeaseTable } from '../../src/admission/lease-table.ts';
-import { Lease } from '../../src/admission/leases.ts';
+import { LeaseTable } from '../../src/admission/leases.ts';
 import { AdmissionController } from '../../src/admission/queue.ts';
+import { Lease } from '../../src/domain/lease.ts';
 import { usd } from '../../src/domain/money.ts';
 import { accountOf, limitOf, register } from '../support/accounts.ts';
 import { fixedRequest, holdOf, startLedger, type TestLedger } from '../support/test-ledger.ts';

@@ -2,8 +2,9 @@
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Demand, Lease, LeasedPool } from '../../src/admission/leases.ts';
+import { LeasedPool } from '../../src/admission/leases.ts';
 import { asId } from '../../src/domain/ids.ts';
+import { Demand, Lease } from '../../src/domain/lease.ts';
 import { Backlog } from '../../src/ledger/backlog.ts';
 import { uuidV7 } from '../../src/ledger/events.ts';
 import type { FlushEvent } from '../../src/store/hot/flush.ts';

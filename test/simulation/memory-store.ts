@@ -13,18 +13,14 @@ import {
 } from '../../src/domain/counter.ts';
 import type { Seen } from '../../src/domain/history.ts';
 import type { CounterId } from '../../src/domain/ids.ts';
+import type { LeasedCounter } from '../../src/domain/lease.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { bucketMs } from '../../src/domain/window.ts';
 import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
 import type { EventGap, FlushBatch, FlushEvent, PutBackBatch } from '../../src/store/hot/flush.ts';
 import { assertStanding, type RejoinRequest, StoreWentBack } from '../../src/store/hot/history.ts';
 import type { HeartbeatReply } from '../../src/store/hot/instances.ts';
-import {
-  assertRemembered,
-  type LeasedCounter,
-  type LeaseReply,
-  type LeaseRequest,
-} from '../../src/store/hot/leases.ts';
+import { assertRemembered, type LeaseReply, type LeaseRequest } from '../../src/store/hot/leases.ts';
 import { type MemoryCounter, stateOf } from './memory-counter.ts';
 import { MemoryHistory, type MemoryInstance } from './memory-history.ts';
 

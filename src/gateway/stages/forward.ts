@@ -4,7 +4,7 @@
  * Never retries: every try is billed.
  */
 
-import type { Turn } from '../../admission/shares.ts';
+import type { Turn } from '../../domain/shares.ts';
 import { OutputCounter } from '../../openai/usage/count.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import { decodeBody } from '../../openai/wire/decode.ts';

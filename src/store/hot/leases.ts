@@ -8,9 +8,10 @@ import type { CounterSpec } from '../../domain/counter.ts';
 import { defined } from '../../domain/defined.ts';
 import type { Seen } from '../../domain/history.ts';
 import { asId, type LimitId, type TeamId } from '../../domain/ids.ts';
+import type { LeasedCounter } from '../../domain/lease.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { usd } from '../../domain/money.ts';
-import { type CounterState, formatUsd } from '../../domain/quantities.ts';
+import { formatUsd } from '../../domain/quantities.ts';
 import type { Sql, TransactionSql } from '../database.ts';
 import { createCounters, keyOf, type LockedCounter, lockCounters, named } from './counters.ts';
 import { anchorOf, bucketsOf, hasAnchor, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
@@ -32,18 +33,6 @@ export interface LeaseRequest {
   pools: LeasePool[];
   /** What the instance has seen of the store; null: nothing yet. */
   seen?: Seen | null;
-}
-
-/** A counter after the request, and this instance's lease on it as sums that only grow. */
-export interface LeasedCounter extends CounterState {
-  id: string;
-  lease: { granted: bigint; returned: bigint; settled: bigint };
-  /** More of it was requested than is left. */
-  isContended?: boolean;
-  /** It was not made, because its limit counts as many subjects as it may. */
-  isAbsent?: boolean;
-  /** Of a rolling window: until something of it comes back. */
-  freesInMs?: number;
 }
 
 export interface LeaseReply {

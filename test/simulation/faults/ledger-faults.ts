@@ -1,6 +1,6 @@
 /** Faults in an instance: its leases in memory, its holds, and what it does about changed rules. */
-import { LeaseTable } from '../../../src/admission/lease-table.ts';
-import { Lease } from '../../../src/admission/leases.ts';
+import { LeaseTable } from '../../../src/admission/leases.ts';
+import { Lease } from '../../../src/domain/lease.ts';
 import { Journal } from '../../../src/ledger/journal.ts';
 import { Ledger } from '../../../src/ledger/ledger.ts';
 import { type Fault, replacing } from './fault.ts';

@@ -1,5 +1,5 @@
 /** Faults in what happens after the store went back: what is put back, and when money is lent again. */
-import { LeaseTable } from '../../../src/admission/lease-table.ts';
+import { LeaseTable } from '../../../src/admission/leases.ts';
 import type { PutBackBatch } from '../../../src/store/hot/flush.ts';
 import { MemoryHistory } from '../memory-history.ts';
 import { MemoryStore } from '../memory-store.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FairShare, QueueCapacity } from '../../src/admission/shares.ts';
 import { asId, type TeamId } from '../../src/domain/ids.ts';
+import { FairShare, QueueCapacity } from '../../src/domain/shares.ts';
 
 /** Takes one after another until no more is given; returns how many that were. */
 function takeAll(share: FairShare, teamId: string): number {
