@@ -22,6 +22,7 @@ import {
   types,
   words,
 } from './tidy/text.ts';
+import { timers } from './tidy/timers.ts';
 
 const ROOT = new URL('../', import.meta.url).pathname;
 const CODE = ['src', 'test', 'bench', 'bin', 'grafana'].map((folder) => `${folder}/**/*.{ts,tsx,mjs,js}`);
@@ -129,6 +130,19 @@ describe('files', () => {
       expect(operationNames([file('src/gateway/a.ts', text)], names), text).toHaveLength(1);
       expect(operationNames([file('src/openai/operations/a.ts', text)], names)).toEqual([]);
     }
+  });
+
+  it('have timers where work repeats in jobs, and else for a listed reason alone', () => {
+    expect(timers(house)).toEqual([]);
+    const delay = file('src/ledger/ledger.ts', 'const timer = setTimeout(done, 5);\n');
+    expect(timers([delay], [], [])).toEqual(['src/ledger/ledger.ts: a delay without a reason']);
+    expect(timers([delay], [delay.path], [])).toEqual([]);
+    const imported = file('src/main/a.ts', "import { setTimeout as delay } from 'node:timers/promises';\n");
+    expect(timers([imported], [], [])).toHaveLength(1);
+    const repeated = file('src/main/a.ts', 'setInterval(look, 5);\n');
+    expect(timers([repeated], [repeated.path], [])).toHaveLength(2);
+    expect(timers([file('src/main/a.ts', '// no setInterval here\n')], [], [])).toEqual([]);
+    expect(timers([], ['src/main/a.ts'], ['src/main/b.ts'])).toHaveLength(2);
   });
 
   it('are written in plain words', () => {

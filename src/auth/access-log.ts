@@ -5,7 +5,6 @@
  */
 import type { AccessEntry } from '../store/audit.ts';
 
-const HOUR_MS = 3_600_000;
 /** Entries of one kind in an hour, before they are only counted. */
 const SINGLE_MAX = 30;
 /** Kinds in an hour, before the rest is counted together: one for each key that signs in. */
@@ -29,7 +28,6 @@ export interface AccessLogOptions {
 export class AccessLog {
   readonly #options: AccessLogOptions;
   #hours = new Map<string, Hour>();
-  #timer: NodeJS.Timeout | null = null;
 
   constructor(options: AccessLogOptions) {
     this.#options = options;
@@ -58,10 +56,8 @@ export class AccessLog {
     });
   }
 
-  /** Writes what was counted, and begins a new hour. Never rejects. */
+  /** Writes what was counted, and begins a new hour. To be called every hour and at the end. Never rejects. */
   async flush(): Promise<void> {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
     const hours = this.#hours;
     this.#hours = new Map();
     for (const [kind, hour] of hours) {
@@ -80,10 +76,6 @@ export class AccessLog {
     const kind = this.#hours.has(wanted) || this.#hours.size < KINDS_MAX ? wanted : '';
     const hour = this.#hours.get(kind) ?? { singles: 0, counted: 0, last: null, firstAtMs: 0, lastAtMs: 0 };
     this.#hours.set(kind, hour);
-    if (this.#timer === null) {
-      this.#timer = setTimeout(() => void this.flush(), HOUR_MS);
-      this.#timer.unref();
-    }
     return hour;
   }
 

@@ -1,47 +1,28 @@
+/** Work that repeats, and the one way to repeat it. Every job of this process is started by `startJob`. */
 import { setMaxListeners } from 'node:events';
 import type { Timers } from '../admission/waiting.ts';
 
-/** The timer of a job: it runs soon after the start, then at its interval, never twice at once. */
+/** Work that runs again and again, never twice at once. */
 export interface Job {
   /** Aborts the present run and waits for its end. */
   stop(): Promise<void>;
 }
 
-export interface JobOptions {
-  firstAfterMs: number;
-  intervalMs: number;
-  run: (signal: AbortSignal) => Promise<void>;
-  /** A run that rejects is tried again at the next interval. */
-  onError: (error: unknown) => void;
+export interface StartedJob extends Job {
+  /** The next run comes after the interval from now. While one is under way, nothing changes. */
+  restart(): void;
 }
 
-export function startJob({ firstAfterMs, intervalMs, run, onError }: JobOptions): Job {
-  const stopping = new AbortController();
-  // The upstream's SDK adds a listener for every request of a run, and leaves it there.
-  setMaxListeners(0, stopping.signal);
-  let running: Promise<void> = Promise.resolve();
-  let timer = setTimeout(begin, firstAfterMs);
-  timer.unref();
-
-  function begin(): void {
-    running = run(stopping.signal)
-      .catch((error) => {
-        if (!stopping.signal.aborted) onError(error);
-      })
-      .then(() => {
-        if (stopping.signal.aborted) return;
-        timer = setTimeout(begin, intervalMs);
-        timer.unref();
-      });
-  }
-
-  return {
-    async stop() {
-      stopping.abort();
-      clearTimeout(timer);
-      await running;
-    },
-  };
+export interface JobOptions {
+  /** Default: the interval. */
+  firstAfterMs?: number;
+  /** From the end of a run to the begin of the next. Work that returns at once is repeated however long it then takes. */
+  intervalMs: number | (() => number);
+  run: (signal: AbortSignal) => Promise<void> | void;
+  /** A run that fails is tried again at the next interval. Missing: `run` never fails, and where it does the process ends. */
+  onError?: (error: unknown) => void;
+  /** Default: those of the system, which keep no process alive. */
+  timers?: Timers;
 }
 
 export const realTimers: Timers = {
@@ -52,15 +33,57 @@ export const realTimers: Timers = {
   },
 };
 
-/** Does the work again and again, however long one takes: the next time is counted from the start of the last. Returns how to end it. */
-export function every(timers: Timers, periodMs: number, work: () => void): () => void {
+export function startJob({
+  firstAfterMs,
+  intervalMs,
+  run,
+  onError,
+  timers = realTimers,
+}: JobOptions): StartedJob {
+  const stopping = new AbortController();
+  // The upstream's SDK adds a listener for every request of a run, and leaves it there.
+  setMaxListeners(0, stopping.signal);
+  let running: Promise<void> | null = null;
   let cancel = () => {};
-  const again = () => {
-    cancel = timers.after(periodMs, () => {
-      again();
-      work();
+
+  function schedule(delayMs = typeof intervalMs === 'number' ? intervalMs : intervalMs()): void {
+    cancel();
+    if (!stopping.signal.aborted) cancel = timers.after(delayMs, begin);
+  }
+
+  function failed(error: unknown): void {
+    if (onError === undefined) throw error;
+    if (!stopping.signal.aborted) onError(error);
+  }
+
+  function begin(): void {
+    let result: Promise<void> | void;
+    try {
+      result = run(stopping.signal);
+    } catch (error) {
+      schedule();
+      failed(error);
+      return;
+    }
+    if (result === undefined) {
+      schedule();
+      return;
+    }
+    running = result.catch(failed).finally(() => {
+      running = null;
+      schedule();
     });
+  }
+
+  schedule(firstAfterMs);
+  return {
+    restart() {
+      if (running === null) schedule();
+    },
+    async stop() {
+      stopping.abort();
+      cancel();
+      await running;
+    },
   };
-  again();
-  return () => cancel();
 }

@@ -4,6 +4,7 @@
  * instance spares itself these statements and wake-ups, and its first call finds a catalog that is at most a heartbeat
  * old.
  */
+import { type StartedJob, startJob } from './every.ts';
 
 export interface FollowOptions {
   /** The version that is known here. */
@@ -20,32 +21,28 @@ export interface Following {
   stop(): void;
 }
 
-/** A heartbeat comes every 800 ms. */
-const LOOKS_AFTER_MS = [270, 540];
+/** A heartbeat comes every 800 ms: two looks before the next, and a third where that one is late. */
+const BUSY_LOOKS_MS = [270, 270, 660];
 /** A heartbeat may hang on a connection of its own. */
 const LOOK_ANYWAY_AFTER_MS = 1200;
 
 export function followCatalog({ version, poll, isQuiet }: FollowOptions): Following {
-  let looks: NodeJS.Timeout[] = [];
-  let overdue: NodeJS.Timeout | null = null;
+  let looks: number[] = [];
+  let job: StartedJob | null = null;
   let isStopped = false;
-  const look = () => void poll();
-  const stop = () => {
-    for (const each of looks) clearTimeout(each);
-    if (overdue !== null) clearInterval(overdue);
-    looks = [];
-  };
   return {
     heard(heardVersion) {
-      stop();
       if (isStopped) return;
-      if (heardVersion !== version()) look();
-      if (!isQuiet()) looks = LOOKS_AFTER_MS.map((afterMs) => setTimeout(look, afterMs).unref());
-      overdue = setInterval(look, LOOK_ANYWAY_AFTER_MS).unref();
+      if (heardVersion !== version()) void poll();
+      looks = isQuiet() ? [] : [...BUSY_LOOKS_MS];
+      if (job !== null) job.restart();
+      // A look that hangs holds up no other.
+      else
+        job = startJob({ intervalMs: () => looks.shift() ?? LOOK_ANYWAY_AFTER_MS, run: () => void poll() });
     },
     stop() {
       isStopped = true;
-      stop();
+      void job?.stop();
     },
   };
 }

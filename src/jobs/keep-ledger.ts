@@ -3,7 +3,7 @@
  */
 import type { Timers } from '../admission/waiting.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { every } from './every.ts';
+import { startJob } from './every.ts';
 
 /** It brings the catalog's version along, so a change binds on a quiet instance by then. */
 const HEARTBEAT_MS = 800;
@@ -13,21 +13,18 @@ const QUIET_TICK_MS = 500;
 
 /** Keeps a ledger going until it is stopped. */
 export function keepLedger(ledger: Ledger, timers: Timers): void {
-  const stopHeartbeats = every(timers, HEARTBEAT_MS, () => void ledger.sendHeartbeat());
-  let cancelTick = () => {};
-  const schedule = () => {
-    cancelTick();
-    cancelTick = timers.after(ledger.growsQuiet() ? QUIET_TICK_MS : TICK_MS, () => {
-      schedule();
-      ledger.tick();
-    });
-  };
-  schedule();
+  // A heartbeat that hangs on its connection holds up neither the next one nor a tick.
+  const heartbeats = startJob({ timers, intervalMs: HEARTBEAT_MS, run: () => void ledger.sendHeartbeat() });
+  const ticks = startJob({
+    timers,
+    intervalMs: () => (ledger.growsQuiet() ? QUIET_TICK_MS : TICK_MS),
+    run: () => ledger.tick(),
+  });
   ledger.keptBy({
-    wake: schedule,
+    wake: ticks.restart,
     stop() {
-      stopHeartbeats();
-      cancelTick();
+      void heartbeats.stop();
+      void ticks.stop();
     },
   });
 }

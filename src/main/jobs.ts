@@ -1,4 +1,5 @@
 /** Background work, wired: warnings, and reconciliation where an admin key allows it. */
+import type { AccessLog } from '../auth/access-log.ts';
 import type { Config } from '../config.ts';
 import type { RateCards } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
@@ -20,6 +21,7 @@ export interface JobsOptions {
   database: Database;
   /** How often this instance reported spending to Postgres, or noticed a change of limits or grants. */
   moves: { readonly count: number };
+  accessLog: AccessLog;
   /** Budgets that denied calls. */
   spent: SpentBudgets;
   rates: () => RateCards;
@@ -32,10 +34,19 @@ export interface JobsOptions {
 /** Soon enough to show in the log that it works, late enough to be in no start's way. */
 const FIRST_RUN_MS = 15_000;
 
+const ACCESS_SUMMARY_MS = 3_600_000;
+
 /** Starts the jobs that the configuration asks for; returns how to end them. */
 export function startJobs(options: JobsOptions): () => Promise<void> {
   const upkeep = startUpkeep(options.database, options.onStoreError);
-  const stops = [startWarnings(options), startReconcile(options), startRelease(options), () => upkeep.stop()];
+  const accesses = startJob({ intervalMs: ACCESS_SUMMARY_MS, run: () => options.accessLog.flush() });
+  const stops = [
+    startWarnings(options),
+    startReconcile(options),
+    startRelease(options),
+    () => upkeep.stop(),
+    () => accesses.stop(),
+  ];
   return async () => {
     await Promise.all(stops.map((stop) => stop()));
   };

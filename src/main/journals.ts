@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
+import { startJob } from '../jobs/every.ts';
 import { forgetKept } from '../ledger/read-journal.ts';
 import {
   type Adopted,
@@ -47,7 +48,9 @@ export async function adoptJournals(
 ): Promise<Adoption> {
   const { logger } = log;
   const ledger = await store.openHistory();
-  const tidy = () => kept !== null && forgetKept(kept, keepMs, Date.now());
+  const tidy = () => {
+    if (kept !== null) forgetKept(kept, keepMs, Date.now());
+  };
   tidy();
   if (kept !== null && (await forgottenIn(store, kept, ledger)).length > 0) {
     await store.beginEpoch('instances that ended are live in the database');
@@ -85,24 +88,26 @@ export async function adoptJournals(
     });
     return looking;
   };
-  const tidying = setInterval(tidy, TIDY_MS);
-  tidying.unref();
   const putBack = async () => {
     left = await adopt();
   };
-  if (left === 0) return { ledger, again, putBack, stop: () => clearInterval(tidying) };
+  const onError = (error: unknown) => logger.error({ err: error }, 'old journals could not be removed');
+  const tidying = startJob({ intervalMs: TIDY_MS, run: tidy, onError });
+  if (left === 0) return { ledger, again, putBack, stop: () => void tidying.stop() };
   logger.warn(
     { journals: left },
     'journals of another machine or container are adopted once it is surely gone',
   );
-  const timer = setInterval(async () => {
-    await again();
-    if (left === 0) clearInterval(timer);
-  }, LOOK_AGAIN_MS);
-  timer.unref();
+  const looks = startJob({
+    intervalMs: LOOK_AGAIN_MS,
+    run: async () => {
+      await again();
+      if (left === 0) void looks.stop();
+    },
+  });
   const stop = () => {
-    clearInterval(timer);
-    clearInterval(tidying);
+    void looks.stop();
+    void tidying.stop();
   };
   return { ledger, again, putBack, stop };
 }

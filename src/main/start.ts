@@ -362,7 +362,9 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     onStoreError,
   });
   back.defer(startProbes(upstream, { config, log, rates, nowMs }));
-  back.defer(startJobs({ config, log, metrics, database, spent, moves, rates, nowMs, onStoreError }));
+  back.defer(
+    startJobs({ config, log, metrics, database, accessLog, spent, moves, rates, nowMs, onStoreError }),
+  );
   return { gateway, pages, stopping, anchors: inputCounts.anchors };
 }
 

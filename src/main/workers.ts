@@ -6,6 +6,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { type Job, startJob } from '../jobs/every.ts';
 import { type Family, pageText } from '../telemetry/exposition.ts';
 import { MODEL_CAP, TEAM_CAP } from '../telemetry/labels.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -54,7 +55,7 @@ export class Workers {
   readonly #options: WorkersOptions;
   readonly #slots: Slot[];
   readonly #metrics = new MergedMetrics({ team: TEAM_CAP, model: MODEL_CAP });
-  readonly #journalTimer: NodeJS.Timeout;
+  readonly #journals: Job;
   #restarts = 0;
   #phase: 'starting' | 'serving' | 'stopping' = 'starting';
   readonly #given = Promise.withResolvers<void>();
@@ -68,8 +69,7 @@ export class Workers {
       restart: null,
     }));
     cluster.setupPrimary({ exec: LAUNCHER, args: ['serve'], serialization: 'advanced' });
-    this.#journalTimer = setInterval(() => this.#lookForJournals(), LOOK_FOR_JOURNALS_MS);
-    this.#journalTimer.unref();
+    this.#journals = startJob({ intervalMs: LOOK_FOR_JOURNALS_MS, run: () => this.#lookForJournals() });
   }
 
   /** Resolves when workers cannot be kept running. */
@@ -94,7 +94,7 @@ export class Workers {
   /** Stops all in good order; what is left after the time limit, or soon after the signal, is killed. Returns the exit code. */
   async stop(reason: string, timeoutMs: number, hurry: AbortSignal, hurryMs: number): Promise<number> {
     this.#phase = 'stopping';
-    clearInterval(this.#journalTimer);
+    void this.#journals.stop();
     for (const slot of this.#slots) if (slot.restart) clearTimeout(slot.restart);
     const runs = this.#runs();
     for (const { channel } of runs) channel.tell('stop', reason);

@@ -63,3 +63,55 @@ it('stop aborts the present run without an error, and no run follows', async () 
   await vi.advanceTimersByTimeAsync(1_000);
   expect([runs, errors]).toEqual([1, []]);
 });
+
+it('work that returns at once is repeated from its begin, and may be put off', async () => {
+  let runs = 0;
+  const job = startJob({ intervalMs: 100, run: () => void runs++ });
+  await vi.advanceTimersByTimeAsync(99);
+  job.restart();
+  await vi.advanceTimersByTimeAsync(99);
+  expect(runs).toBe(0);
+  await vi.advanceTimersByTimeAsync(101);
+  expect(runs).toBe(2);
+  await job.stop();
+  job.restart();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(runs).toBe(2);
+});
+
+it('the interval may change from run to run, and a restart while one is under way begins no second', async () => {
+  const at: number[] = [];
+  const startMs = Date.now();
+  const waits = [10, 20, 40];
+  let end = () => {};
+  const job = startJob({
+    intervalMs: () => waits.shift() ?? 1_000,
+    run: () => {
+      at.push(Date.now() - startMs);
+      return new Promise<void>((resolve) => {
+        end = resolve;
+      });
+    },
+  });
+  await vi.advanceTimersByTimeAsync(10);
+  job.restart();
+  await vi.advanceTimersByTimeAsync(2_000);
+  end();
+  await vi.advanceTimersByTimeAsync(20);
+  end();
+  await vi.advanceTimersByTimeAsync(40);
+  expect(at).toEqual([10, 2_030, 2_070]);
+  end();
+  await job.stop();
+});
+
+it('an error of work that returns at once is reported, and the next run comes', async () => {
+  const errors: unknown[] = [];
+  const run = () => {
+    throw new Error('no');
+  };
+  const job = startJob({ intervalMs: 100, run, onError: (error) => errors.push(error) });
+  await vi.advanceTimersByTimeAsync(200);
+  expect(errors).toHaveLength(2);
+  await job.stop();
+});

@@ -7,7 +7,7 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Account } from '../../src/domain/budget.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
-import { every } from '../../src/jobs/every.ts';
+import { startJob } from '../../src/jobs/every.ts';
 import { keepLedger } from '../../src/jobs/keep-ledger.ts';
 import { type Clock, createClock } from '../../src/ledger/events.ts';
 import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
@@ -105,7 +105,7 @@ export class SimInstance {
       },
     });
     keepLedger(this.ledger, timers);
-    every(timers, CATALOG_POLL_MS, () => void this.#pollCatalog());
+    startJob({ timers, intervalMs: CATALOG_POLL_MS, run: () => void this.#pollCatalog() });
   }
 
   get weather(): Weather {

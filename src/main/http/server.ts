@@ -15,6 +15,7 @@ import type { Hono } from 'hono';
 import { SELF_SERVICE_ROOT } from '../../admin/self-service.ts';
 import { type ApiError, apiError, ERRORS } from '../../domain/errors.ts';
 import type { Gateway } from '../../gateway/gateway.ts';
+import { startJob } from '../../jobs/every.ts';
 import { isAlias } from '../../openai/operations/aliases.ts';
 import { errorBody, errorHeaders } from '../../openai/wire/errors.ts';
 import { nodeExchange } from '../../wire/node-exchange.ts';
@@ -128,15 +129,18 @@ const LAST_ANSWERS_MS = 1000;
 export async function close({ node: server, wire }: HttpServer): Promise<void> {
   const closed = new Promise((resolve) => server.close(resolve));
   // A connection that was busy when the server closed would otherwise be kept alive after its answer.
-  const idle = setInterval(() => {
-    server.closeIdleConnections();
-    wire.closeIdleConnections();
-  }, 20);
+  const idle = startJob({
+    intervalMs: 20,
+    run() {
+      server.closeIdleConnections();
+      wire.closeIdleConnections();
+    },
+  });
   const last = setTimeout(() => {
     server.closeAllConnections();
     wire.closeAllConnections();
   }, LAST_ANSWERS_MS);
   await closed;
-  clearInterval(idle);
+  await idle.stop();
   clearTimeout(last);
 }
