@@ -3,6 +3,7 @@
  * its cost, what the gateway writes into it, which headers go upstream. Invariants: what was estimated is what is sent; nothing
  * is parsed before its bytes were scanned; the parsed tree does not outlive the reading.
  */
+import { hash } from 'node:crypto';
 import { ApiError } from '../domain/errors.ts';
 import type { NamedObject } from '../domain/objects.ts';
 import type { Operation } from '../domain/operation.ts';
@@ -323,14 +324,7 @@ function editedFields(request: ParsedRequest, members: Members, edits: RequestEd
  * The body's length, type and encoding are ours, since we read it as plain UTF-8 JSON.
  */
 const FOR_UPSTREAM = new Set([
-  ...[
-    'accept',
-    'accept-language',
-    'user-agent',
-    'openai-beta',
-    'openai-safety-identifier',
-    'idempotency-key',
-  ],
+  ...['accept', 'accept-language', 'user-agent', 'openai-beta', 'openai-safety-identifier'],
   ...['traceparent', 'tracestate', 'originator', 'version', 'session_id', 'session-id', 'conversation_id'],
   ...['thread-id', 'x-openai-subagent'],
   // Asks the simulator for a fault or a pace; it means nothing to other servers.
@@ -340,11 +334,12 @@ const FOR_UPSTREAM_PREFIX = /^x-(?:stainless|codex)-/;
 
 /**
  * The headers to send upstream, as name, value, name, value … from a client's raw headers in the same form.
- * `eventId` goes as `x-client-request-id`; compressed responses are not requested, because they hide usage.
+ * `eventId` goes as `x-client-request-id`; compressed responses are not requested, because they hide usage. An
+ * `idempotency-key` becomes one of the team's own: an upstream that answers a key twice must not give one team's answer to another.
  */
 export function upstreamHeaders(
   incoming: readonly string[],
-  options: { apiKey: string; eventId: string },
+  options: { apiKey: string; eventId: string; teamId?: string },
 ): string[] {
   let headers: string[] = [];
   let named: ReadonlySet<string> | null = null;
@@ -354,6 +349,7 @@ export function upstreamHeaders(
     const value = incoming[index + 1] ?? '';
     if (name === 'connection') named = namedByConnection(named, value);
     else if (name === 'content-type') hasType = true;
+    else if (name === 'idempotency-key') headers.push(name, keyOfTeam(options.teamId ?? '', value));
     else if (FOR_UPSTREAM.has(name) || FOR_UPSTREAM_PREFIX.test(name)) headers.push(name, value);
   }
   if (named !== null) headers = withoutNames(headers, named);
@@ -363,6 +359,11 @@ export function upstreamHeaders(
   headers.push('accept-encoding', 'identity');
   headers.push('x-client-request-id', options.eventId);
   return headers;
+}
+
+/** Returns equal keys for equal keys of one team, and others for those of another. */
+function keyOfTeam(teamId: string, key: string): string {
+  return hash('sha256', `${teamId}\0${key}`, 'base64url');
 }
 
 function withoutNames(headers: readonly string[], names: ReadonlySet<string>): string[] {

@@ -67,16 +67,7 @@ describe('the request', () => {
   });
 
   it('has the client’s own headers, without those that name another account', async () => {
-    const own = [
-      'openai-beta',
-      'x=1',
-      'user-agent',
-      'test',
-      'x-stainless-lang',
-      'js',
-      'idempotency-key',
-      'k',
-    ];
+    const own = ['openai-beta', 'x=1', 'user-agent', 'test', 'x-stainless-lang', 'js'];
     const tricks = [
       ...[
         'x-forwarded-for',
@@ -93,20 +84,38 @@ describe('the request', () => {
       ...['openai-organization', 'org-1', 'openai-project', 'p', 'cookie', 'a=b', 'proxy-authorization', 'x'],
       ...['accept-encoding', 'gzip, br', 'x-real-ip', '1.2.3.4'],
     ];
-    const answer = await post(EXACT, [...own, ...tricks]);
+    const answer = await post(EXACT, [...own, ...tricks, 'idempotency-key', 'k']);
     expect(answer.status).toBe(200);
     const { rawHeaders } = recorder.seen[0]!;
     for (let index = 0; index < own.length; index += 2) {
       expect(valuesOf(rawHeaders, own[index]!)).toEqual([own[index + 1]]);
     }
     const known = ['host', 'connection', 'content-type', 'content-length', 'authorization'];
-    const ours = [...known, 'accept-encoding', 'x-client-request-id'];
+    const ours = [...known, 'accept-encoding', 'x-client-request-id', 'idempotency-key'];
     const names = rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
     expect(names.sort()).toEqual([...ours, ...own.filter((_, index) => index % 2 === 0)].sort());
     expect(valuesOf(rawHeaders, 'authorization')).toEqual(['Bearer sk-upstream']);
     expect(valuesOf(rawHeaders, 'accept-encoding')).toEqual(['identity']);
     expect(valuesOf(rawHeaders, 'x-client-request-id')).toEqual([answer.headers['x-tollgate-request-id']]);
     expect(answer.headers['x-tollgate-request-id']).not.toBe('mine');
+    expect(valuesOf(rawHeaders, 'idempotency-key')).not.toEqual(['k']);
+  });
+
+  it('has a key of idempotency that no other team can have', async () => {
+    const other = await stack.team({ grantUsd: '10.00' });
+    const sent = async (used: string, idempotencyKey: string) => {
+      recorder.seen.length = 0;
+      const headers = ['content-type', 'application/json', 'authorization', `Bearer ${used}`];
+      headers.push('Idempotency-Key', idempotencyKey);
+      expect((await send(stack.app.url, { path: '/v1/chat/completions', headers, body: EXACT })).status).toBe(
+        200,
+      );
+      return valuesOf(recorder.seen[0]!.rawHeaders, 'idempotency-key')[0];
+    };
+    const first = await sent(key, 'order-1');
+    expect(await sent(key, 'order-1')).toBe(first);
+    expect(await sent(other.key, 'order-1')).not.toBe(first);
+    expect(await sent(key, 'order-2')).not.toBe(first);
   });
 });
 

@@ -15,16 +15,7 @@ const ours = [
 
 describe('upstreamHeaders', () => {
   it('passes on headers about the request', () => {
-    const incoming = [
-      'Accept',
-      'application/json',
-      'OpenAI-Beta',
-      'x=1',
-      'X-Stainless-Lang',
-      'js',
-      'Idempotency-Key',
-      'a',
-    ];
+    const incoming = ['Accept', 'application/json', 'OpenAI-Beta', 'x=1', 'X-Stainless-Lang', 'js'];
     expect(upstreamHeaders(incoming, options)).toEqual([
       'accept',
       'application/json',
@@ -32,10 +23,15 @@ describe('upstreamHeaders', () => {
       'x=1',
       'x-stainless-lang',
       'js',
-      'idempotency-key',
-      'a',
       ...ours,
     ]);
+  });
+
+  it('makes a key of idempotency one of the team’s own', () => {
+    const keyOf = (teamId: string, key: string) =>
+      upstreamHeaders(['Idempotency-Key', key], { ...options, teamId })[1];
+    expect(keyOf('one', 'a')).toBe(keyOf('one', 'a'));
+    expect(new Set([keyOf('one', 'a'), keyOf('two', 'a'), keyOf('one', 'b'), 'a']).size).toBe(4);
   });
 
   it.each([

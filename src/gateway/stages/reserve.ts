@@ -3,6 +3,7 @@ import type { Denial, ReservationRequest } from '../../admission/decide.ts';
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError } from '../../domain/errors.ts';
 import { type Estimate, outputTokensUpTo, smallestClaim } from '../../domain/estimate.ts';
+import type { TeamId } from '../../domain/ids.ts';
 import type { KeptInput } from '../../domain/kept.ts';
 import { unshortened } from '../../domain/open-ended.ts';
 import type { Operation } from '../../domain/operation.ts';
@@ -28,6 +29,8 @@ interface OutgoingOptions {
   apiKey: string;
   /** The call's event, as the upstream's `x-client-request-id`. */
   eventId: string;
+  /** Whose keys of idempotency are its own. */
+  teamId: TeamId;
   /** The output limit to write in; null: none. */
   outputLimit: number | null;
   /** The limit of hosted tool calls to write in; null: none. */
@@ -42,7 +45,7 @@ class OutgoingRequest {
   /** Throws when an edit would overrule what the client said: that is our bug. */
   constructor(request: ParsedRequest, rawHeaders: readonly string[], options: OutgoingOptions) {
     const { descriptor, operation, path, stream } = request;
-    const { apiKey, eventId, outputLimit, limitFields } = options;
+    const { apiKey, eventId, teamId, outputLimit, limitFields } = options;
     const body = renderBody(request, {
       serviceTier: operation.serviceTier === null && operation.billable ? 'default' : undefined,
       outputLimit: outputLimit ?? undefined,
@@ -50,7 +53,7 @@ class OutgoingRequest {
       maxToolCalls: options.maxToolCalls ?? undefined,
       limitFields,
     });
-    const headers = upstreamHeaders(rawHeaders, { apiKey, eventId });
+    const headers = upstreamHeaders(rawHeaders, { apiKey, eventId, teamId });
     this.#request = {
       method: descriptor.method,
       path,
@@ -146,7 +149,7 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     return stopped(call, call.clientGone ? null : error, descriptor.name, account, callKind.endUser);
   }
   const maxToolCalls = request.operation.search?.calls === null ? (estimate.search?.calls ?? null) : null;
-  const outgoing = outgoingOf(deps, estimated, hold, maxToolCalls);
+  const outgoing = outgoingOf(deps, estimated, hold, maxToolCalls, account.principal.teamId);
   const written = await journaled(deps, estimated, account, hold);
   if (!written) {
     deps.ledger.cancel(hold);
@@ -261,11 +264,13 @@ function outgoingOf(
   { call, request }: Estimated,
   hold: Hold,
   maxToolCalls: number | null,
+  teamId: TeamId,
 ): OutgoingRequest {
   try {
     return new OutgoingRequest(request, call.exchange.rawHeaders, {
       apiKey: deps.upstreamApiKey,
       eventId: hold.id,
+      teamId,
       outputLimit: hold.outputLimit,
       maxToolCalls,
       limitFields: deps.profile.limitFields,
