@@ -10,6 +10,8 @@ import type { KeyCache } from './keys.ts';
 export interface CatalogSource {
   changes(sinceVersion: number): Promise<CatalogChange>;
   rateCards(): Promise<RateCards>;
+  /** Reads what else changes with the catalog. */
+  readOthers(): Promise<void>;
 }
 
 export interface CatalogOptions {
@@ -66,6 +68,7 @@ export class Catalog {
     if (version === this.#version && !isWhole) return;
     // Read after the version: newer rows may come along early, older ones never stay behind.
     this.rates = await source.rateCards();
+    await source.readOthers();
     const changed = isWhole ? 'all' : idsOf(teamIds);
     const reread = isWhole ? 'all' : idsOf([...teamIds, ...warnedTeamIds]);
     keys.invalidate(reread);

@@ -10,6 +10,7 @@ import type { Principal } from '../domain/limit.ts';
 import type { OutcomeName } from '../domain/outcome.ts';
 import { includesModel } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
+import type { Shutdown } from '../domain/shutdown.ts';
 import { warningHeader } from '../domain/warning.ts';
 import type { Hold, Outcome } from '../ledger/events.ts';
 import type { Descriptor } from '../openai/operations/descriptor.ts';
@@ -272,12 +273,15 @@ function listFor(
   { status, readable }: UpstreamResponse,
 ): Buffer | null {
   if (status !== 200 || readable === null) return null;
-  return withoutModels(readable, (id, shutdownDate) => {
-    shutdowns.note(id, shutdownDate);
+  const noted: Shutdown[] = [];
+  const list = withoutModels(readable, (id, shutdownDate) => {
+    noted.push({ model: id, day: shutdownDate });
     if (!includesModel(principal.models, id) || !includesModel(principal.teamModels, id)) return false;
     const card = catalog.rates.find(id, clock.nowMs());
     return FREE_MODELS.test(id) || (card !== null && card.unboundedReason === null);
   });
+  shutdowns.note(noted);
+  return list;
 }
 
 function withoutHeader(flat: readonly string[], name: string): string[] {
@@ -303,7 +307,7 @@ function addCommon(
   if (maxToolCalls !== null) flat.push('x-tollgate-max-tool-calls', String(maxToolCalls));
   const warning = warningOf(deps, account, callKind.endUser);
   if (warning !== null) flat.push('x-tollgate-warning', warning);
-  if (deps.shutdowns.dates.size > 0) {
+  if (!deps.shutdowns.isEmpty) {
     const shutdown = deps.shutdowns.headerOf(callKind.model, deps.clock.nowMs());
     if (shutdown !== null) flat.push('x-tollgate-warning', shutdown);
   }

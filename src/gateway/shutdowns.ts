@@ -1,25 +1,62 @@
 /**
- * Models that the upstream will stop to serve, as its list of models says. Owns: the dates that passed through this process. Only
- * warns: whether a model serves is the upstream's word.
+ * Models that the upstream will stop to serve, as its list of models says. Owns: the dates that are known here. Does not own:
+ * their rows, which all replicas share (store/shutdowns.ts). Only warns: whether a model serves is the upstream's word.
  */
+import { SHUTDOWNS_MAX, type Shutdown } from '../domain/shutdown.ts';
 
 /** So long before its end calls of a model are warned. */
 const WARNED_MS = 90 * 24 * 3_600_000;
 
-export class Shutdowns {
-  /** Days (YYYY-MM-DD) by model. */
-  readonly dates = new Map<string, string>();
+export interface ShutdownOptions {
+  /** Keeps new dates for every replica and the next start. */
+  write(shutdowns: readonly Shutdown[]): Promise<void>;
+  onError(error: unknown): void;
+}
 
-  /** @param date null: no end is set */
-  note(model: string, date: string | null): void {
-    if (date === null) this.dates.delete(model);
-    else this.dates.set(model, date);
+export class Shutdowns {
+  readonly #options: ShutdownOptions;
+  /** Days (YYYY-MM-DD) by model. */
+  #days = new Map<string, string>();
+  /** The same as the store has them. */
+  #stored: ReadonlyMap<string, string> = new Map();
+  #isWriting = false;
+
+  constructor(options: ShutdownOptions) {
+    this.#options = options;
+  }
+
+  get isEmpty(): boolean {
+    return this.#days.size === 0;
+  }
+
+  /** What the store has, which every instance wrote. */
+  known(shutdowns: readonly Shutdown[]): void {
+    this.#stored = new Map(shutdowns.flatMap(({ model, day }) => (day === null ? [] : [[model, day]])));
+    this.#days = new Map(this.#stored);
+  }
+
+  /** Notes what a list of the upstream says. What could not be written is written with the next list. */
+  note(shutdowns: readonly Shutdown[]): void {
+    const changed = shutdowns.filter(({ model, day }) => (this.#stored.get(model) ?? null) !== day);
+    if (changed.length === 0 || this.#stored.size + changed.length > SHUTDOWNS_MAX) return;
+    for (const { model, day } of changed) {
+      if (day === null) this.#days.delete(model);
+      else this.#days.set(model, day);
+    }
+    if (this.#isWriting) return;
+    this.#isWriting = true;
+    this.#options
+      .write(changed)
+      .catch((error: unknown) => this.#options.onError(error))
+      .finally(() => {
+        this.#isWriting = false;
+      });
   }
 
   /** Returns the value of `x-tollgate-warning` on a call of the model; null: its end is far, or not set. */
   headerOf(model: string, nowMs: number): string | null {
-    const date = this.dates.get(model);
-    if (date === undefined || Date.parse(date) - nowMs > WARNED_MS) return null;
-    return `${model}; shutdown_date=${date}`;
+    const day = this.#days.get(model);
+    if (day === undefined || Date.parse(day) - nowMs > WARNED_MS) return null;
+    return `${model}; shutdown_date=${day}`;
   }
 }

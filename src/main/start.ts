@@ -16,7 +16,7 @@ import { Breaker } from '../gateway/breaker.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { ObjectMemory } from '../gateway/objects.ts';
 import { ParseThreads } from '../gateway/parse-threads.ts';
-import { Shutdowns } from '../gateway/shutdowns.ts';
+import type { Shutdowns } from '../gateway/shutdowns.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
 import { realTimers } from '../jobs/every.ts';
 import { followCatalog } from '../jobs/follow-catalog.ts';
@@ -31,7 +31,7 @@ import { SCAN_BOUNDS } from '../openai/scan.ts';
 import { addApiErrors } from '../store/api-errors.ts';
 import { writeAccess } from '../store/audit.ts';
 import type { Connection, Database } from '../store/database.ts';
-import { catalogChanges, findKey } from '../store/hot/catalog.ts';
+import { findKey } from '../store/hot/catalog.ts';
 import { PostgresCountStore } from '../store/hot/input-counts.ts';
 import { PostgresObjectStore } from '../store/hot/objects.ts';
 import { findPlan } from '../store/plans.ts';
@@ -39,6 +39,7 @@ import type { Store } from '../store/store.ts';
 import { TEAM_CAP } from '../telemetry/labels.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
+import { catalogSource } from './catalog-source.ts';
 import { openAnchors, openCounting } from './counts.ts';
 import { createPages, type Group } from './http/health.ts';
 import { close, createHttpServer, listen } from './http/server.ts';
@@ -144,8 +145,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const upstream = await openUpstream(config, clock.nowMs);
   back.defer(async () => upstream.upstream?.close());
   const { instanceId, ledger, journal, fenced } = await openLedger(base, journals, adoption);
-  const { addresses, keys, catalog } = await openCatalog(base, ledger);
-  const parts = { ledger, journal, addresses, keys, catalog, upstream };
+  const parts = { ledger, journal, upstream, ...(await openCatalog(base, ledger)) };
   const { gateway, pages, stopping, anchors } = openFront(base, parts, admin.key);
   await store.warm(instanceId).catch(onStoreError);
   const server = createHttpServer(gateway, pages, Math.min(config.clientStallMs, config.upstreamTimeoutMs));
@@ -233,9 +233,10 @@ async function openCatalog(base: Base, ledger: Ledger) {
   const { config, back, store, moves, breaker, heartbeats, onStoreError } = base;
   const { sql } = store.database;
   const addresses = new ClientAddresses(config.trustedProxies);
+  const { shutdowns, source } = catalogSource(store, onStoreError);
   const keys = new KeyCache({ findKey: (hash) => findKey(sql, hash), addresses });
   const catalog = new Catalog({
-    source: { changes: (version) => catalogChanges(sql, version), rateCards: store.rateCards },
+    source,
     keys,
     onChange: (teamIds) => {
       moves.count++;
@@ -253,7 +254,7 @@ async function openCatalog(base: Base, ledger: Ledger) {
   heartbeats.onCatalogVersion = following.heard;
   heartbeats.onPutBack = () => void catalog.reread();
   back.defer(() => following.stop());
-  return { addresses, keys, catalog };
+  return { addresses, keys, catalog, shutdowns };
 }
 
 /** Threads that read large bodies; each takes memory only while it reads one, and some 20 MB besides. */
@@ -290,12 +291,13 @@ interface Parts {
   addresses: ClientAddresses;
   keys: KeyCache;
   catalog: Catalog;
+  shutdowns: Shutdowns;
   upstream: ConfiguredUpstream;
 }
 
 /** Makes what clients and people talk to, and starts the background jobs. */
 function openFront(base: Base, parts: Parts, adminKey: string) {
-  const { ledger, journal, addresses, keys, catalog, upstream } = parts;
+  const { ledger, journal, addresses, keys, catalog, shutdowns, upstream } = parts;
   const { config, log, version, group, back, store, clock, metrics, moves, breaker, onStoreError } = base;
   const { database } = store;
   const counts = new ApiErrorCounts({
@@ -322,7 +324,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     ...upstream,
     counting: openCounting(config, upstream, back),
     ...inputCounts,
-    shutdowns: new Shutdowns(),
+    shutdowns,
     upstreamApiKey: config.openaiApiKey ?? '',
     metrics,
     log,

@@ -173,6 +173,14 @@ export const prices = pgTable(
   ],
 );
 
+/** The days from which models serve no more, as the upstream's list of models said. */
+export const modelShutdowns = pgTable('model_shutdowns', {
+  model: text('model').primaryKey(),
+  /** YYYY-MM-DD. */
+  day: text('day').notNull(),
+  notedAt: moment('noted_at').notNull(),
+});
+
 /** Lists for types alone, without a constraint: what later releases change is logged by triggers of theirs. */
 const AUDIT_ACTIONS = [
   'create',

@@ -1,12 +1,18 @@
 /** What a key may do, and when that ends. */
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { hashKey } from '../../src/auth/keys.ts';
+import { type Config, readConfig } from '../../src/config.ts';
 import { usd } from '../../src/domain/money.ts';
+import { startApp } from '../../src/main/start.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { readBalance, readEvents, sumOf } from './books.ts';
 import { sdk6, sdk7 } from './callers.ts';
-import { type Stack, startStack } from './stack.ts';
+import { ADMIN_KEY, type Stack, startStack } from './stack.ts';
 
 let stack: Stack;
 beforeAll(async () => {
@@ -47,15 +53,35 @@ it('a revoked key stops working within a second, while other keys of its team wo
   expect(await readEvents(stack, teamId)).not.toEqual([]);
 });
 
-it('warns of a model that will be shut down, once the list of models has passed', async () => {
+it('warns of a model that will be shut down, once the list of models has passed; so does an instance that starts later', async () => {
   const { key } = await stack.team({ grantUsd: '10.00' });
-  const warned = async (model: string) =>
-    (await stack.post(key, '/chat/completions', { model, max_tokens: 20, ...HELLO })).headers.get(
-      'x-tollgate-warning',
-    );
+  const warned = async (model: string, url = stack.app.url) => {
+    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+    const body = JSON.stringify({ model, max_tokens: 20, ...HELLO });
+    const response = await fetch(`${url}/v1/chat/completions`, { method: 'POST', headers, body });
+    return response.headers.get('x-tollgate-warning');
+  };
   await fetch(`${stack.app.url}/v1/models`, { headers: { authorization: `Bearer ${key}` } });
   expect(await warned('gpt-4')).toBe('gpt-4; shutdown_date=2026-10-23');
   expect(await warned('gpt-4o-mini')).toBeNull();
+  const stored = () => stack.database.sql`select model, day from model_shutdowns`;
+  await expect.poll(stored, { timeout: 20_000 }).toEqual([{ model: 'gpt-4', day: '2026-10-23' }]);
+  const dataDir = mkdtempSync(join(tmpdir(), 'tollgate-keys-'));
+  const config = readConfig({
+    PORT: '0',
+    OPENAI_API_KEY: 'sk-upstream',
+    OPENAI_BASE_URL: stack.simulator.url,
+    TOLLGATE_DATA_DIR: dataDir,
+    TOLLGATE_ADMIN_KEY: ADMIN_KEY,
+  }) as Config;
+  const log = createLog({ level: 'silent', logCalls: false, secrets: [] });
+  const later = await startApp({ config, log, version: 'test', connection: stack.database.connection });
+  try {
+    expect(await warned('gpt-4', later.url)).toBe('gpt-4; shutdown_date=2026-10-23');
+  } finally {
+    await later.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  }
 });
 
 it('a key stops working when its team is deleted', async () => {
