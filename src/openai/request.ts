@@ -335,7 +335,7 @@ const FOR_UPSTREAM_PREFIX = /^x-(?:stainless|codex)-/;
 /**
  * The headers to send upstream, as name, value, name, value … from a client's raw headers in the same form.
  * `eventId` goes as `x-client-request-id`; compressed responses are not requested, because they hide usage. An
- * `idempotency-key` becomes one of the team's own: an upstream that answers a key twice must not give one team's answer to another.
+ * `idempotency-key` becomes one of the team's own: an upstream that knows a key must not give one team's response to another.
  */
 export function upstreamHeaders(
   incoming: readonly string[],
