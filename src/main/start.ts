@@ -4,10 +4,10 @@
  */
 import { join } from 'node:path';
 import { AccessLog } from '../auth/access-log.ts';
-import { ClientAddresses } from '../auth/addresses.ts';
+import type { ClientAddresses } from '../auth/addresses.ts';
 import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
-import { Catalog } from '../auth/catalog.ts';
-import { KeyCache } from '../auth/keys.ts';
+import type { Catalog } from '../auth/catalog.ts';
+import type { KeyCache } from '../auth/keys.ts';
 import type { Config } from '../config.ts';
 import type { InputCount } from '../domain/input-count.ts';
 import { ConnectionShares } from '../domain/shares.ts';
@@ -19,7 +19,6 @@ import { ParseThreads } from '../gateway/parse-threads.ts';
 import type { Shutdowns } from '../gateway/shutdowns.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
 import { realTimers } from '../jobs/every.ts';
-import { followCatalog } from '../jobs/follow-catalog.ts';
 import { keepLedger } from '../jobs/keep-ledger.ts';
 import { SpentBudgets } from '../jobs/warn.ts';
 import { startWatch } from '../jobs/watch.ts';
@@ -31,15 +30,13 @@ import { SCAN_BOUNDS } from '../openai/scan.ts';
 import { addApiErrors } from '../store/api-errors.ts';
 import { writeAccess } from '../store/audit.ts';
 import type { Connection, Database } from '../store/database.ts';
-import { findKey } from '../store/hot/catalog.ts';
 import { PostgresCountStore } from '../store/hot/input-counts.ts';
 import { PostgresObjectStore } from '../store/hot/objects.ts';
 import { findPlan } from '../store/plans.ts';
-import type { Store } from '../store/store.ts';
 import { TEAM_CAP } from '../telemetry/labels.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
-import { catalogSource } from './catalog-source.ts';
+import { type CatalogBase, openCatalog } from './catalog.ts';
 import { openAnchors, openCounting } from './counts.ts';
 import { createPages, type Group } from './http/health.ts';
 import { close, createHttpServer, listen } from './http/server.ts';
@@ -87,24 +84,14 @@ export interface AppOptions {
 }
 
 /** What all parts of an instance stand on. */
-interface Base {
-  config: Config;
+interface Base extends CatalogBase {
   log: Log;
   version: string;
   group: Group | null;
-  /** Undoes the start in reverse: a failed start and an orderly stop leave the same nothing behind. */
-  back: AsyncDisposableStack;
   /** Aborted: nothing is waited for any more. */
   hurry: AbortController;
-  store: Store;
   clock: Clock;
   metrics: Metrics;
-  onStoreError: (error: unknown) => void;
-  /** How often this instance reported spending to Postgres, or noticed a change of limits or grants. */
-  moves: { count: number };
-  breaker: Breaker;
-  /** Where the catalog's version goes that a heartbeat brings. */
-  heartbeats: { onCatalogVersion: (version: number) => void; onPutBack: () => void };
 }
 
 /** @throws CannotStart for what people can mend; whatever was begun by then is undone. */
@@ -226,35 +213,6 @@ async function openLedger(base: Base, { journals, kept }: JournalFolders, adopti
   back.defer(() => ledger.stop(AbortSignal.any([hurry.signal, AbortSignal.timeout(LAST_FLUSH_MS)])));
   await ledger.sendHeartbeat();
   return { instanceId, ledger, journal, fenced };
-}
-
-/** Reads keys and prices, and follows their changes. */
-async function openCatalog(base: Base, ledger: Ledger) {
-  const { config, back, store, moves, breaker, heartbeats, onStoreError } = base;
-  const { sql } = store.database;
-  const addresses = new ClientAddresses(config.trustedProxies);
-  const { shutdowns, source } = catalogSource(store, onStoreError);
-  const keys = new KeyCache({ findKey: (hash) => findKey(sql, hash), addresses });
-  const catalog = new Catalog({
-    source,
-    keys,
-    onChange: (teamIds) => {
-      moves.count++;
-      ledger.revoke(teamIds);
-    },
-    onReread: (teamIds) => breaker.changed(teamIds),
-    onError: onStoreError,
-  });
-  await catalog.start();
-  const following = followCatalog({
-    version: () => catalog.version,
-    poll: () => catalog.poll(),
-    isQuiet: () => ledger.isQuiet,
-  });
-  heartbeats.onCatalogVersion = following.heard;
-  heartbeats.onPutBack = () => void catalog.reread();
-  back.defer(() => following.stop());
-  return { addresses, keys, catalog, shutdowns };
 }
 
 /** Threads that read large bodies; each takes memory only while it reads one, and some 20 MB besides. */
