@@ -61,6 +61,12 @@ export const SETTINGS = {
     'Where the upstream API is.',
     upstreamUrl('https://api.openai.com/v1'),
   ),
+  configFile: setting(
+    'TOLLGATE_CONFIG_FILE',
+    null,
+    'File with several upstreams (docs/UPSTREAMS.md), read again when it changes. Unset: one upstream, from `OPENAI_API_KEY`.',
+    path('/etc/tollgate/tollgate.yaml'),
+  ),
   upstreamProfile: setting(
     'TOLLGATE_UPSTREAM_PROFILE',
     'openai',

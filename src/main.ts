@@ -1,5 +1,5 @@
 /**
- * The commands serve | demo | simulator | estimate | migrate | distribute | journal replay. Owns: reading the environment, what is printed, and
+ * The commands serve | demo | simulator | estimate | check-config | migrate | distribute | journal replay. Owns: reading the environment, what is printed, and
  * the exit code. Does not own: the grammar of the command line (main/command-line.ts), what is wired (main/start.ts).
  */
 import packageJson from '../package.json' with { type: 'json' };
@@ -46,6 +46,13 @@ const COMMANDS: Record<CommandName, (args: string[]) => Promise<void>> = {
       stderr: (text) => process.stderr.write(text),
       isTerminal: process.stderr.isTTY,
     });
+  },
+  'check-config': async () => {
+    const { configFile } = configured();
+    const { readFileOrCannotStart } = await import('./main/upstreams.ts');
+    const upstreams = configFile === null ? [] : readFileOrCannotStart(configFile).upstreams;
+    const names = upstreams.map(({ name }) => name).join(', ');
+    process.stdout.write(`The settings are valid${names === '' ? '' : `; upstreams: ${names}`}\n`);
   },
   migrate: () => migrateDatabaseOf(configured()),
   distribute: () => distributeDatabaseOf(configured()),

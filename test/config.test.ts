@@ -28,6 +28,7 @@ describe('a configuration without faults', () => {
       host: '127.0.0.1',
       openaiApiKey: null,
       openaiBaseUrl: 'https://api.openai.com/v1',
+      configFile: null,
       upstreamProfile: 'openai',
       upstreamLimitFields: 'both',
       upstreamFields: null,

@@ -143,14 +143,51 @@ export class RateCards {
   readonly #prices = new Map<string, Price[]>();
   readonly #models = new Map<string, Model>();
   readonly #cards = new Map<string, ResolvedCard>();
+  readonly #source: { readonly prices: readonly Price[]; readonly models: readonly Model[] };
 
   constructor(prices: Iterable<Price>, models: Iterable<Model>) {
-    for (const price of [...prices].sort(byPrecedence)) {
+    this.#source = { prices: [...prices], models: [...models] };
+    for (const price of this.#source.prices.toSorted(byPrecedence)) {
       const rows = this.#prices.get(price.model);
       if (rows) rows.push(price);
       else this.#prices.set(price.model, [price]);
     }
-    for (const model of models) this.#models.set(model.model, model);
+    for (const model of this.#source.models) this.#models.set(model.model, model);
+  }
+
+  /**
+   * The cards of an upstream that bills a percentage of these prices, and has prices of its own: of a model that it prices
+   * itself nothing else applies. The rows' ids say whose they are.
+   * @param aliases names by which clients call models that have another one there: it is the one that has prices, unless
+   * theirs has
+   */
+  ofUpstream(
+    name: string,
+    percent: number,
+    own: { readonly prices: readonly Price[]; readonly models: readonly Model[] },
+    aliases: ReadonlyMap<string, string>,
+  ): RateCards {
+    const ownNames = new Set(own.prices.map(({ model }) => model));
+    const prices = this.#source.prices.filter(({ model }) => !ownNames.has(model));
+    const models = this.#source.models.filter(({ model }) => !ownNames.has(model));
+    for (const [alias, there] of aliases) {
+      if (ownNames.has(alias) || namesOf(alias).some((each) => this.#prices.has(each))) continue;
+      const meant = namesOf(there);
+      prices.push(...this.#pricesOf(meant).map((price) => ({ ...price, model: alias })));
+      const known = meant.map((each) => this.#models.get(each)).find((model) => model !== undefined);
+      if (known !== undefined) models.push({ ...known, model: alias });
+    }
+    const billed = percent === 100 ? prices : prices.map((price) => scaledPrice(price, name, percent));
+    return new RateCards([...billed, ...own.prices], [...models, ...own.models]);
+  }
+
+  /** The rows of the first name that has any. */
+  #pricesOf(names: readonly string[]): readonly Price[] {
+    for (const name of names) {
+      const rows = this.#prices.get(name);
+      if (rows !== undefined) return rows;
+    }
+    return [];
   }
 
   /**
@@ -220,6 +257,15 @@ export class RateCards {
 
 /** Models that reason before they answer. */
 const REASONS = /^(?:ft:)?(?:o\d|gpt-(?:[5-9]|\d\d))/;
+
+function scaledPrice(price: Price, upstream: string, percent: number): Price {
+  const lines = price.lines.map((line) => ({
+    ...line,
+    per: line.per * 100,
+    rate: line.rate * BigInt(percent),
+  }));
+  return makePrice({ ...price, id: `${price.id}@${upstream}*${percent}%`, lines });
+}
 
 /** The seed's rows before the admin's, then by date: the last one that is in effect applies. */
 function byPrecedence(a: Price, b: Price): number {

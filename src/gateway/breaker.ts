@@ -122,6 +122,8 @@ export interface BreakerOptions {
   monotonicMs(): number;
   /** A circuit opened or closed; null: the upstream's. */
   onChange(teamId: TeamId | null, isOpen: boolean): void;
+  /** A breaker of another upstream: what is not known of a team's calls counts wherever they went. */
+  beside?: Breaker | undefined;
 }
 
 export class Breaker {
@@ -138,11 +140,24 @@ export class Breaker {
   #spanFromMs = 0;
   /** When calls of each team failed, since any call succeeded. */
   readonly #failing = new Map<TeamId, number>();
-  readonly #unknown = new Map<TeamId, RecordedCall[]>();
-  readonly #alone = new Set<TeamId>();
+  readonly #unknown: Map<TeamId, RecordedCall[]>;
+  readonly #alone: Set<TeamId>;
+  /** All that share these calls, this one among them. */
+  readonly #together: Set<Breaker>;
 
   constructor(options: BreakerOptions) {
+    const { beside } = options;
     this.#options = options;
+    this.#unknown = beside === undefined ? new Map() : beside.#unknown;
+    this.#alone = beside === undefined ? new Set() : beside.#alone;
+    this.#together = beside === undefined ? new Set() : beside.#together;
+    this.#together.add(this);
+    this.#count();
+  }
+
+  /** Its upstream is no more. */
+  close(): void {
+    this.#together.delete(this);
   }
 
   /** The number of teams whose circuit is open. */
@@ -150,6 +165,11 @@ export class Breaker {
     let open = 0;
     for (const circuit of this.#teams.values()) if (circuit.isOpen) open++;
     return open;
+  }
+
+  /** Whether calls of a team go one at a time, or those of all teams. */
+  isOpenFor(teamId: TeamId): boolean {
+    return this.#upstream.isOpen || (this.#teams.get(teamId)?.isOpen ?? false);
   }
 
   get isUpstreamOpen(): boolean {
@@ -258,7 +278,8 @@ export class Breaker {
   }
 
   #count(): void {
-    this.watched = this.#teams.size + this.#unknown.size + (this.#upstream.isOpen ? 1 : 0);
+    for (const each of this.#together)
+      each.watched = each.#teams.size + each.#unknown.size + (each.#upstream.isOpen ? 1 : 0);
   }
 
   /** What Postgres knew when the key was read, and what this instance has seen since. */

@@ -268,7 +268,7 @@ const FREE_MODELS = /moderation/;
 
 /** Returns the models that the caller may use and that have a price; null: the response is none, or cannot be read. */
 function listFor(
-  { catalog, clock, shutdowns }: GatewayDeps,
+  { catalog, clock, shutdowns, upstreams }: GatewayDeps,
   { account: { principal } }: HeldCall,
   { status, readable }: UpstreamResponse,
 ): Buffer | null {
@@ -277,6 +277,7 @@ function listFor(
   const list = withoutModels(readable, (id, shutdownDate) => {
     noted.push({ model: id, day: shutdownDate });
     if (!includesModel(principal.models, id) || !includesModel(principal.teamModels, id)) return false;
+    if (upstreams?.hasPrice(id, principal)) return true;
     const card = catalog.rates.find(id, clock.nowMs());
     return FREE_MODELS.test(id) || (card !== null && card.unboundedReason === null);
   });

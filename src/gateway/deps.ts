@@ -12,6 +12,8 @@ import type { RequestBounds } from '../openai/scan.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { UpstreamProfile } from '../upstreams/profile.ts';
+import type { Upstreams } from '../upstreams/routing.ts';
+import type { Target } from '../upstreams/target.ts';
 import type { LimitTrust } from '../upstreams/trust.ts';
 import type { Upstream } from '../wire/upstream.ts';
 import type { Anchors } from './anchors.ts';
@@ -35,6 +37,10 @@ export interface GatewayDeps {
   /** Null: no upstream key is set, so nothing can be forwarded. */
   upstream: Upstream | null;
   upstreamApiKey: string;
+  /** What holds of this upstream among several; null: it is the only one, from the environment. */
+  target: Target | null;
+  /** All of them; null: there is only one. */
+  upstreams: Upstreams<GatewayDeps> | null;
   /** The connections to the upstream, by team. */
   connections: ConnectionShares;
   /** How the upstream may differ from OpenAI's rules. */

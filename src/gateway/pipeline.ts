@@ -6,6 +6,7 @@
 import { uuidV7 } from '../ledger/events.ts';
 import { type Call, respond, type Stopped, warningOf, writeError } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
+import { elsewhere, noteEnd } from './fail-over.ts';
 import { cancelRecall, recall } from './recall.ts';
 import { authenticate } from './stages/authenticate.ts';
 import { estimate } from './stages/estimate.ts';
@@ -14,15 +15,19 @@ import { type Parsed, parse } from './stages/parse.ts';
 import { record, recordStopped } from './stages/record.ts';
 import { type Reserved, reserve } from './stages/reserve.ts';
 import { route } from './stages/route.ts';
-import { settle } from './stages/settle.ts';
+import { type Settled, settle } from './stages/settle.ts';
 import { forwardOwned, refuseStrangers } from './tenancy.ts';
 
 /** Takes a call to its end. Rejects on a bug of ours only; its hold has ended then too. */
 export async function handle(deps: GatewayDeps, call: Call): Promise<void> {
   try {
     const reserved = await admit(deps, call);
-    if (reserved.kind === 'stopped') respondStopped(deps, reserved);
-    else await serve(deps, reserved);
+    if (reserved.kind === 'stopped') {
+      respondStopped(deps, reserved);
+      return;
+    }
+    let failed = await serve(reserved);
+    while (failed !== null) failed = await serveElsewhere(failed);
   } finally {
     if (call.pass !== null) deps.breaker.leave(call.pass);
   }
@@ -42,36 +47,59 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped>
   }
   const names = parsed.request.operation.beyondText?.references ?? null;
   if (names !== null) return admitRecalled(deps, parsed);
-  const estimated = estimate(deps, parsed);
-  if (estimated.kind === 'stopped') return estimated;
-  return reserve(deps, estimated);
+  return admitParsed(parsed);
+}
+
+/** From what is asked for to a journaled hold, at the upstream that was chosen. */
+function admitParsed(parsed: Parsed): Stopped | Promise<Reserved | Stopped> {
+  const { via } = parsed;
+  const estimated = estimate(via, parsed);
+  return estimated.kind === 'stopped' ? estimated : reserve(via, estimated);
 }
 
 /** What the upstream keeps is weighed first. */
 async function admitRecalled(deps: GatewayDeps, parsed: Parsed): Promise<Reserved | Stopped> {
   const recalled = await recall(deps, parsed);
   if (recalled.kind === 'stopped') return recalled;
-  const estimated = estimate(deps, recalled);
-  const reserved = estimated.kind === 'stopped' ? estimated : await reserve(deps, estimated);
+  const reserved = await admitParsed(recalled);
   if (reserved.kind === 'stopped') cancelRecall(deps, recalled);
   return reserved;
 }
 
-/** From the journaled hold to the call's one event. */
-async function serve(deps: GatewayDeps, reserved: Reserved): Promise<void> {
+/** An attempt that cost nothing and is in the ledger, and the same call for another upstream. */
+interface Failed {
+  readonly reserved: Reserved;
+  readonly settled: Settled;
+  readonly next: Parsed;
+}
+
+/** From the journaled hold to the call's one event. Returns what may be tried elsewhere; null: the client has its response. */
+async function serve(reserved: Reserved): Promise<Failed | null> {
+  const { via } = reserved;
   try {
     const isMetered = reserved.descriptor.class === 'metered';
-    const forwarded = await (isMetered ? forward(deps, reserved) : forwardOwned(deps, reserved));
-    const settled = settle(deps, forwarded);
+    const forwarded = await (isMetered ? forward(via, reserved) : forwardOwned(via, reserved));
+    const settled = settle(via, forwarded);
+    if (via.target !== null) noteEnd(via.target, settled, performance.now());
+    const next = reserved.again === null ? null : elsewhere(via, reserved, settled);
     try {
-      respond(deps, reserved, settled.response, settled.outcome);
+      if (next === null) respond(via, reserved, settled.response, settled.outcome);
     } finally {
-      record(deps, settled);
+      record(via, settled);
     }
+    return next === null ? null : { reserved, settled, next };
   } catch (error) {
-    deps.ledger.abandon(reserved.hold, 'internal_error');
+    via.ledger.abandon(reserved.hold, 'internal_error');
     throw error;
   }
+}
+
+/** Where the call cannot even be held for another upstream, its client gets what the one before said. */
+async function serveElsewhere({ reserved, settled, next }: Failed): Promise<Failed | null> {
+  const again = await admitParsed(next);
+  if (again.kind === 'reserved') return serve(again);
+  if (again.error !== null) respond(reserved.via, reserved, settled.response, settled.outcome);
+  return null;
 }
 
 /** Nothing was forwarded: says why and what to do. */

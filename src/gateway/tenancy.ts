@@ -13,6 +13,7 @@ import { NO_END_MS, RESPONSE_MS } from '../store/hot/objects.ts';
 import { type Stopped, stopped } from './call.ts';
 import { errorResponse, ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
+import { withOtherModels } from './fail-over.ts';
 import { forwardList } from './lists.ts';
 import { lookAgain } from './objects.ts';
 import { type Forwarded, forward } from './stages/forward.ts';
@@ -115,6 +116,7 @@ export async function forwardOwned(deps: GatewayDeps, reserved: Reserved): Promi
   const forwarded = await (descriptor.request === 'multipart'
     ? forwardUpload(deps, reserved)
     : forward(deps, reserved));
+  if (descriptor.listsModels) return await withOtherModels(deps, forwarded);
   if (descriptor.makes === null && !descriptor.ends) return forwarded;
   const { ending, status, readable } = forwarded.response;
   if (ending !== 'complete' || status >= 300) return forwarded;

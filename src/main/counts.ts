@@ -10,6 +10,8 @@ import type { ConfiguredUpstream } from './upstream.ts';
 
 interface SharingOptions {
   profile: UpstreamProfile;
+  /** Each of several upstreams says for itself whether it uses them. */
+  isOneOfSeveral: boolean;
   store: CountStore;
   ledger: Ledger;
   /** Null: this process is the whole gateway. */
@@ -18,11 +20,11 @@ interface SharingOptions {
 }
 
 /** What was counted for earlier calls, and who else knows it. Profiles other than OpenAI's promise nothing of their counts. */
-export function openAnchors({ profile, store, ledger, group, onError }: SharingOptions): {
+export function openAnchors({ profile, isOneOfSeveral, store, ledger, group, onError }: SharingOptions): {
   anchors: Anchors | null;
   sharing: CountSharing | null;
 } {
-  if (profile.name !== 'openai') return { anchors: null, sharing: null };
+  if (profile.name !== 'openai' && !isOneOfSeveral) return { anchors: null, sharing: null };
   const sharing = new CountSharing({
     store,
     tellWorkers: group === null ? null : (counts) => group.tellCounts(counts),
@@ -34,15 +36,19 @@ export function openAnchors({ profile, store, ledger, group, onError }: SharingO
 
 /** By which counts an input may be bound. What OpenAI has published holds of its own models, wherever they are served. */
 export function openCounting(
-  { inputCounting, openaiBaseUrl, openaiApiKey }: Config,
+  { inputCounting, openaiBaseUrl, openaiApiKey, configFile }: Config,
   { upstream, profile }: ConfiguredUpstream,
   back: AsyncDisposableStack,
 ): { encodings: EncodingCounts | null; upstream: UpstreamCounts | null } {
-  const isOpenAi = new URL(openaiBaseUrl).hostname === 'api.openai.com';
-  const how = profile.name === 'openai' ? (inputCounting ?? (isOpenAi ? 'encoding' : 'off')) : 'off';
+  // With several upstreams each says for itself whether its inputs are counted.
+  const isOpenAi = configFile !== null || new URL(openaiBaseUrl).hostname === 'api.openai.com';
+  const how =
+    profile.name === 'openai' || configFile !== null
+      ? (inputCounting ?? (isOpenAi ? 'encoding' : 'off'))
+      : 'off';
   const encodings = how === 'encoding' || how === 'both' ? new EncodingCounts() : null;
   back.defer(async () => encodings?.close());
-  const asks = upstream !== null && (how === 'upstream' || how === 'both');
+  const asks = upstream !== null && configFile === null && (how === 'upstream' || how === 'both');
   const monotonicMs = () => performance.now();
   return {
     encodings,

@@ -78,7 +78,8 @@ function startReconcile(options: JobsOptions): () => Promise<void> {
   const { config, log, metrics, nowMs } = options;
   const { logger } = log;
   const { openaiAdminKey } = config;
-  if (openaiAdminKey === null) return async () => {};
+  // The report of one upstream says nothing of calls that another had.
+  if (openaiAdminKey === null || config.configFile !== null) return async () => {};
   let reconcile: Reconcile | null = null;
   const job = startJob({
     firstAfterMs: Math.min(FIRST_RUN_MS, config.reconcileIntervalMs),

@@ -12,7 +12,7 @@ import type { Config } from '../config.ts';
 import type { InputCount } from '../domain/input-count.ts';
 import { ConnectionShares } from '../domain/shares.ts';
 import { Bodies, FreeCalls } from '../gateway/bodies.ts';
-import { Breaker } from '../gateway/breaker.ts';
+import type { GatewayDeps } from '../gateway/deps.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { ObjectMemory } from '../gateway/objects.ts';
 import { ParseThreads } from '../gateway/parse-threads.ts';
@@ -44,7 +44,8 @@ import { startJobs } from './jobs.ts';
 import { type Adoption, adoptJournals } from './journals.ts';
 import { gauges, measuredStore } from './metrics.ts';
 import { inDataFolder, type JournalFolders, openDatabaseOf, openJournals } from './open.ts';
-import { type ConfiguredUpstream, openUpstream, startProbes } from './upstream.ts';
+import { type ConfiguredUpstream, openBreaker, openUpstream, startProbes } from './upstream.ts';
+import { type FileUpstreams, openFileUpstreams } from './upstreams.ts';
 
 export interface App {
   url: string;
@@ -129,10 +130,12 @@ export async function startApp(options: AppOptions): Promise<App> {
 
   const adoption = await adoptJournals(store.ledgerStore, journals, log);
   back.defer(adoption.stop);
-  const upstream = await openUpstream(config, clock.nowMs);
+  const file = await openFileUpstreams({ config, log, breaker, nowMs: clock.nowMs });
+  back.defer(async () => file?.close());
+  const upstream = file?.first ?? (await openUpstream(config, clock.nowMs));
   back.defer(async () => upstream.upstream?.close());
   const { instanceId, ledger, journal, fenced } = await openLedger(base, journals, adoption);
-  const parts = { ledger, journal, upstream, ...(await openCatalog(base, ledger)) };
+  const parts = { ledger, journal, upstream, file, ...(await openCatalog(base, ledger)) };
   const { gateway, pages, stopping, anchors } = openFront(base, parts, admin.key);
   await store.warm(instanceId).catch(onStoreError);
   const server = createHttpServer(gateway, pages, Math.min(config.clientStallMs, config.upstreamTimeoutMs));
@@ -238,7 +241,8 @@ function bodyLimits(config: Config, back: AsyncDisposableStack) {
     bodyBounds: {
       ...SCAN_BOUNDS,
       values: maxBodyValues,
-      keepsNames: config.upstreamProfile === 'compatible',
+      keepsNames: config.upstreamProfile === 'compatible' || config.configFile !== null,
+      keepsParts: config.configFile !== null,
     },
   };
 }
@@ -251,11 +255,12 @@ interface Parts {
   catalog: Catalog;
   shutdowns: Shutdowns;
   upstream: ConfiguredUpstream;
+  file: FileUpstreams | null;
 }
 
 /** Makes what clients and people talk to, and starts the background jobs. */
 function openFront(base: Base, parts: Parts, adminKey: string) {
-  const { ledger, journal, addresses, keys, catalog, shutdowns, upstream } = parts;
+  const { ledger, journal, addresses, keys, catalog, shutdowns, upstream, file } = parts;
   const { config, log, version, group, back, store, clock, metrics, moves, breaker, onStoreError } = base;
   const { database } = store;
   const counts = new ApiErrorCounts({
@@ -269,9 +274,11 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
   const nowMs = () => clock.nowMs();
   const connections = new ConnectionShares(config.upstreamConnections, config.queueTimeoutMs);
   const shared = { store: new PostgresCountStore(database.sql), ledger, group, onError: onStoreError };
-  const inputCounts = openAnchors({ profile: upstream.profile, ...shared });
+  const inputCounts = openAnchors({ profile: upstream.profile, isOneOfSeveral: file !== null, ...shared });
   back.defer(async () => inputCounts.sharing?.tell());
-  const gateway = createGateway({
+  const deps: GatewayDeps = {
+    target: null,
+    upstreams: file?.router ?? null,
     connections,
     keys,
     catalog,
@@ -283,7 +290,6 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     counting: openCounting(config, upstream, back),
     ...inputCounts,
     shutdowns,
-    upstreamApiKey: config.openaiApiKey ?? '',
     metrics,
     log,
     counts,
@@ -291,7 +297,9 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     corsOrigins: config.corsOrigins,
     abandonedTimeoutMs: config.drainTimeoutMs,
     onSpent: (counter) => spent.add(counter),
-  });
+  };
+  file?.attach(deps);
+  const gateway = createGateway(deps);
   const watch = startWatch({ db: database.db, budgetsMax: TEAM_CAP, onError: onStoreError });
   back.defer(() => watch.stop());
   const measured = { ledger, journal, gateway, breaker, connections, keys, watch, trust: upstream.trust };
@@ -321,7 +329,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     group,
     onStoreError,
   });
-  back.defer(startProbes(upstream, { config, log, rates, nowMs }));
+  if (file === null) back.defer(startProbes(upstream, { log, rates, nowMs }));
   back.defer(
     startJobs({ config, log, metrics, database, accessLog, spent, moves, rates, nowMs, onStoreError }),
   );
@@ -335,17 +343,6 @@ async function expectDefaultPlan({ db }: Database, name: string, { logger }: Log
     { plan: name },
     'there is no plan of the name in TOLLGATE_DEFAULT_PLAN: new teams must name one',
   );
-}
-
-function openBreaker({ logger }: Log): Breaker {
-  return new Breaker({
-    monotonicMs: () => performance.now(),
-    onChange(teamId, isOpen) {
-      const fields = teamId === null ? { scope: 'upstream' } : { scope: 'team', team: teamId };
-      if (isOpen) logger.warn(fields, 'the upstream fails: calls go one at a time');
-      else logger.info(fields, 'the upstream responds again');
-    },
-  });
 }
 
 /** One line in five seconds is enough to know that Postgres is away. */

@@ -1,6 +1,7 @@
 /** The upstream of the configuration: its client, its profile, and whether it keeps output limits. */
 import type { Config } from '../config.ts';
 import type { RateCards } from '../domain/price.ts';
+import { Breaker } from '../gateway/breaker.ts';
 import { startProbing } from '../jobs/probe-limits.ts';
 import { uuidV7 } from '../ledger/events.ts';
 import { OPERATIONS } from '../openai/operations/table.ts';
@@ -15,6 +16,7 @@ import type { Upstream } from '../wire/upstream.ts';
 export interface ConfiguredUpstream {
   /** Null: it has no key, so nothing can be forwarded. */
   upstream: Upstream | null;
+  upstreamApiKey: string;
   profile: UpstreamProfile;
   /** Null: it keeps output limits, as OpenAI does. */
   trust: LimitTrust | null;
@@ -22,9 +24,10 @@ export interface ConfiguredUpstream {
 
 /** @param nowMs milliseconds since the epoch */
 export async function openUpstream(config: Config, nowMs: () => number): Promise<ConfiguredUpstream> {
+  const upstreamApiKey = config.openaiApiKey ?? '';
   const upstream = config.openaiApiKey === null ? null : clientOf(config);
   if (config.upstreamProfile === 'openai')
-    return { upstream, profile: openaiProfile(config.clientGone), trust: null };
+    return { upstream, upstreamApiKey, profile: openaiProfile(config.clientGone), trust: null };
   const { upstreamTokenizer } = config;
   const profile = compatibleProfile({
     limitFields: config.upstreamLimitFields,
@@ -33,7 +36,7 @@ export async function openUpstream(config: Config, nowMs: () => number): Promise
     countTokens: upstreamTokenizer === null ? null : await loadTokeniser(upstreamTokenizer),
     onClientGone: config.clientGone,
   });
-  return { upstream, profile, trust: new LimitTrust(nowMs) };
+  return { upstream, upstreamApiKey, profile, trust: new LimitTrust(nowMs) };
 }
 
 function clientOf(config: Config): Upstream {
@@ -49,29 +52,34 @@ function clientOf(config: Config): Upstream {
 }
 
 interface ProbesOptions {
-  config: Config;
   log: Log;
   rates: () => RateCards;
   nowMs: () => number;
+  /** Headers of its own, its key among them; missing: a bearer key. */
+  headers?: readonly string[];
+  /** Names of models that are others there. */
+  modelNames?: ReadonlyMap<string, string>;
 }
 
 /** Starts the probes of an upstream that is not trusted by its profile; returns how to end them. */
 export function startProbes(
-  { upstream, profile, trust }: ConfiguredUpstream,
-  { config, log: { logger }, rates, nowMs }: ProbesOptions,
+  { upstream, upstreamApiKey: apiKey, profile, trust }: ConfiguredUpstream,
+  { log: { logger }, rates, nowMs, headers, modelNames = new Map() }: ProbesOptions,
 ): () => Promise<void> {
   if (upstream === null || trust === null) return async () => {};
   const makeId = () => uuidV7(nowMs());
-  const asked = { upstream, profile, makeId, apiKey: config.openaiApiKey ?? '' };
+  const asked = { upstream, profile, makeId, apiKey, headers };
+  const clientNames = new Map([...modelNames].map(([name, there]) => [there, name]));
   const job = startProbing({
     trust,
     operation: OPERATIONS.find((each) => each.probe !== null)?.name ?? '',
     nowMs,
-    listModels: () => listModels(asked),
+    listModels: async () => (await listModels(asked)).map(({ id }) => clientNames.get(id) ?? id),
     hasPrice: (model) => rates().find(model, nowMs()) !== null,
     probe: (operation, model, signal) => {
       const descriptor = OPERATIONS.find(({ name }) => name === operation);
-      return descriptor === undefined ? null : probe({ ...asked, descriptor, model, signal });
+      if (descriptor === undefined) return null;
+      return probe({ ...asked, descriptor, model: modelNames.get(model) ?? model, signal });
     },
     onLearned: (known) => {
       if (known.state === 'kept') logger.info(known, 'the upstream keeps an output limit');
@@ -84,4 +92,19 @@ export function startProbes(
     onError: (error) => logger.error({ err: error }, 'the upstream could not be probed; it is tried again'),
   });
   return () => job.stop();
+}
+
+/** @param of the upstream's name, and a breaker that shares what is not known of teams' calls; missing: there is one */
+export function openBreaker({ logger }: Log, of: { upstream?: string; beside?: Breaker } = {}): Breaker {
+  const { upstream, beside } = of;
+  return new Breaker({
+    monotonicMs: () => performance.now(),
+    beside,
+    onChange(teamId, isOpen) {
+      const scope = teamId === null ? { scope: 'upstream' } : { scope: 'team', team: teamId };
+      const fields = upstream === undefined ? scope : { ...scope, upstream };
+      if (isOpen) logger.warn(fields, 'the upstream fails: calls go one at a time');
+      else logger.info(fields, 'the upstream responds again');
+    },
+  });
 }

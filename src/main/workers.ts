@@ -117,6 +117,11 @@ export class Workers {
     }
   }
 
+  /** They read the configuration file again. */
+  hangUp(): void {
+    for (const { worker } of this.#ready()) worker.process.kill('SIGHUP');
+  }
+
   #runs(): Run[] {
     return this.#slots.flatMap(({ run }) => run ?? []);
   }

@@ -157,11 +157,12 @@ export function readRequest(
   }
   const request = readFields(route, json, understood, scanned, body.length);
   if (request instanceof ApiError) return request;
-  if (!bounds.keepsNames) {
-    const hasParts = body.length >= PARTS_BYTES_LEAST && !scanned.ambiguous;
-    return hasParts ? { ...request, inputParts: readInputParts(request, json, bytes) } : request;
-  }
-  return { ...request, fieldNames: Object.keys(json).filter((name) => json[name] !== null) };
+  const mayHaveParts = !bounds.keepsNames || bounds.keepsParts === true;
+  const hasParts = mayHaveParts && body.length >= PARTS_BYTES_LEAST && !scanned.ambiguous;
+  const inputParts = hasParts ? readInputParts(request, json, bytes) : null;
+  if (!bounds.keepsNames) return hasParts ? { ...request, inputParts } : request;
+  const fieldNames = Object.keys(json).filter((name) => json[name] !== null);
+  return { ...request, inputParts, fieldNames };
 }
 
 function readFields(
@@ -243,6 +244,8 @@ export interface RequestEdits {
   maxToolCalls?: number | undefined;
   /** Asks a chat or completions stream for its usage chunk. */
   includeUsage?: boolean | undefined;
+  /** The upstream's own name of the model. */
+  model?: string | undefined;
   /** Names under which the limit of a chat is sent, the client's own too; missing or null: the one that the API has. */
   limitFields?: LimitFields | null;
 }
@@ -296,6 +299,7 @@ function spansOf(body: Buffer, members: Members, changed: readonly string[]): [s
 function editedFields(request: ParsedRequest, members: Members, edits: RequestEdits): JsonObject {
   const { descriptor, operation, stream, includeUsage } = request;
   const fields: JsonObject = request.modelFromPath ? { model: operation.model } : {};
+  if (edits.model !== undefined) fields.model = edits.model;
   const { outputLimitField, defaultOutputTokens } = descriptor;
   if (edits.outputLimit !== undefined) {
     if (outputLimitField === null || operation.outputTokensLimit !== null) {
@@ -334,12 +338,13 @@ const FOR_UPSTREAM_PREFIX = /^x-(?:stainless|codex)-/;
 
 /**
  * The headers to send upstream, as name, value, name, value … from a client's raw headers in the same form.
- * `eventId` goes as `x-client-request-id`; compressed responses are not requested, because they hide usage. An
- * `idempotency-key` becomes one of the team's own: an upstream that knows a key must not give one team's response to another.
+ * `eventId` goes as `x-client-request-id`; `own` are an upstream's headers, its key among them, instead of ours; compressed
+ * responses are not requested, because they hide usage. An `idempotency-key` becomes one of the team's own: an upstream
+ * that knows a key must not give one team's response to another.
  */
 export function upstreamHeaders(
   incoming: readonly string[],
-  options: { apiKey: string; eventId: string; teamId?: string },
+  options: { apiKey: string; eventId: string; teamId?: string; own?: readonly string[] | undefined },
 ): string[] {
   let headers: string[] = [];
   let named: ReadonlySet<string> | null = null;
@@ -355,7 +360,8 @@ export function upstreamHeaders(
   if (named !== null) headers = withoutNames(headers, named);
   // Ours come last, so that a client's Connection header cannot name them away.
   if (hasType) headers.push('content-type', 'application/json');
-  headers.push('authorization', `Bearer ${options.apiKey}`);
+  if (options.own === undefined) headers.push('authorization', `Bearer ${options.apiKey}`);
+  else headers.push(...options.own);
   headers.push('accept-encoding', 'identity');
   headers.push('x-client-request-id', options.eventId);
   return headers;

@@ -3,6 +3,7 @@
  * leaves exactly one line, written before the first byte of the response.
  */
 
+import { PROMPT_FILTER_EVENT } from './azure.ts';
 import type { ModelCall, OperationName } from './call.ts';
 import { type KeptContext, readChatCall, readResponseCall } from './call-chat.ts';
 import { readCompletionCall, readEmbeddingCall, readModerationCall } from './call-text.ts';
@@ -243,7 +244,9 @@ function deliverPlan(exchange: Exchange, operation: Operation, output: Output): 
   const failed = exchange.fault?.name === 'failed';
   const body = tryRender(() => {
     if (failed) return failedBody(operation, output, events?.(output) ?? null);
-    return events ? events(output) : operation.json(output);
+    if (events === null) return operation.json(output);
+    const isAzure = state.deployments !== null && operation.name === 'chat.completions';
+    return isAzure ? [PROMPT_FILTER_EVENT, ...events(output)] : events(output);
   });
   if (body === null) {
     exchange.fault = null;

@@ -1,5 +1,6 @@
 /** One request until its line and its response: however it ends, it leaves exactly one line. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Deployments } from './azure.ts';
 import { cutConnection, type Delivery, deliver } from './deliver.ts';
 import type { Directives } from './directives.ts';
 import { type ApiError, errorBody } from './errors.ts';
@@ -25,6 +26,8 @@ export interface ApiState {
   requestCount: number;
   /** Open requests by the id of their key; a key without any has no entry. */
   inFlight: Map<string, number>;
+  /** Null: it speaks as OpenAI does. */
+  deployments: Deployments | null;
 }
 
 export class Exchange {

@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { handleApi } from './api.ts';
+import { type Deployments, fromAzure } from './azure.ts';
 import { handleControl } from './control.ts';
 import { BODY_TOO_LARGE } from './errors.ts';
 import { type ApiState, Exchange } from './exchange.ts';
@@ -31,6 +32,8 @@ export interface SimulatorOptions {
   apiKey?: string;
   /** The only key that opens the usage reports; default: any that begins with `sk-admin-`. */
   adminKey?: string;
+  /** It is Azure's, with these deployments; missing: OpenAI's. */
+  deployments?: Deployments;
   /** How many invoice lines to keep in memory (default 1,000,000); the total covers all. */
   maxInvoiceLines?: number;
 }
@@ -62,6 +65,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     stored: new StoredState(),
     requestCount: 0,
     inFlight: new Map(),
+    deployments: options.deployments ?? null,
   };
   // Longer than any client keeps an idle connection: who closes first must not be this side, or requests get lost.
   const server = createServer({ keepAliveTimeout: 120_000, requestTimeout: 0 }, (request, response) => {
@@ -73,7 +77,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const authority =
     address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
   return {
-    url: `http://${authority}/v1`,
+    url: `http://${authority}${state.deployments === null ? '' : '/openai'}/v1`,
     port: address.port,
     invoice: () => ({ lines: state.invoice.lines(), ...state.invoice.summary() }),
     setProfile: (change) => {
@@ -104,11 +108,26 @@ function receive(state: ApiState, request: IncomingMessage, response: ServerResp
   request.on('end', () => {
     const [first] = chunks;
     const body = first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks);
-    if (!request.url?.startsWith('/v1/')) handleControl(state, request, response, body);
+    if (state.deployments !== null && request.url?.startsWith('/openai/'))
+      receiveFromAzure(state, state.deployments, request, response, body);
+    else if (!request.url?.startsWith('/v1/')) handleControl(state, request, response, body);
     else if (bytes > MAX_BODY_BYTES) Exchange.begin(state, request, response).respondError(BODY_TOO_LARGE);
     else handleApi(Exchange.begin(state, request, response), body);
   });
   // A broken connection is the client's affair; without a listener it would end the process.
   request.on('error', () => {});
   response.on('error', () => {});
+}
+
+function receiveFromAzure(
+  state: ApiState,
+  deployments: Deployments,
+  request: IncomingMessage,
+  response: ServerResponse,
+  body: Buffer,
+): void {
+  const read = fromAzure(request, body, deployments);
+  const exchange = Exchange.begin(state, request, response);
+  if (Buffer.isBuffer(read)) handleApi(exchange, read);
+  else exchange.send(read.status, 'application/json', read.body, 0n);
 }

@@ -17,6 +17,8 @@ import type { ProbeResult } from './trust.ts';
 export interface ProbeOptions {
   upstream: Upstream;
   apiKey: string;
+  /** Headers of its own, its key among them; missing: a bearer key. */
+  headers?: readonly string[] | undefined;
   profile: UpstreamProfile;
   descriptor: Descriptor;
   model: string;
@@ -74,14 +76,14 @@ type Seen =
 const SAYS_LENGTH = /"finish_reason":\s*"length"|"reason":\s*"max_output_tokens"|"status":\s*"incomplete"/;
 
 function ask(options: ProbeOptions, changes: JsonObject): Promise<Seen> {
-  const { upstream, apiKey, profile, descriptor, model, makeId, signal } = options;
+  const { upstream, apiKey, headers: own, profile, descriptor, model, makeId, signal } = options;
   const request = descriptor.probe;
   if (request === null) return Promise.resolve(failed('this operation has no limit'));
   const { path } = descriptor;
   const body = Buffer.from(JSON.stringify({ model, ...request.body, ...changes }));
   const parsed = readRequest({ descriptor, path, model: null, objects: null }, body);
   if (!('descriptor' in parsed)) return Promise.resolve(failed(parsed.message));
-  const headers = upstreamHeaders(['content-type', 'application/json'], { apiKey, eventId: makeId() });
+  const headers = upstreamHeaders(['content-type', 'application/json'], { apiKey, eventId: makeId(), own });
   const rendered = renderBody(parsed, { includeUsage: true, limitFields: profile.limitFields });
   return new Promise((resolve) => {
     const answer = new Answer(descriptor, BY_BYTES, request.limit, resolve);
@@ -190,18 +192,23 @@ function messageOf(body: Buffer): string {
   return typeof error === 'string' ? `: ${error.slice(0, 200)}` : '';
 }
 
-/** Returns the names of the models that the upstream says it has; none where it does not say. Never rejects. */
+/** How long a list of models is waited for. */
+const LIST_WITHIN_MS = 5_000;
+
+/** Asks the upstream for the models that it says it has; none where it does not say, or not in time. Never rejects. */
 export function listModels({
   upstream,
   apiKey,
+  headers: own,
   makeId,
-}: Pick<ProbeOptions, 'upstream' | 'apiKey' | 'makeId'>) {
-  const headers = upstreamHeaders([], { apiKey, eventId: makeId() });
-  return new Promise<string[]>((resolve) => {
+  path = '/models',
+}: Pick<ProbeOptions, 'upstream' | 'apiKey' | 'headers' | 'makeId'> & { path?: string | undefined }) {
+  const headers = upstreamHeaders([], { apiKey, eventId: makeId(), own });
+  return new Promise<NamedModel[]>((resolve) => {
     const chunks: Buffer[] = [];
     let isOk = false;
-    upstream.send(
-      { method: 'GET', path: '/models', headers, body: null },
+    const call = upstream.send(
+      { method: 'GET', path, headers, body: null },
       {
         onHeaders: (status) => {
           isOk = status === 200;
@@ -209,15 +216,24 @@ export function listModels({
         onData: (chunk) => {
           if (isOk) chunks.push(chunk);
         },
-        onEnd: () => resolve(modelsOf(Buffer.concat(chunks))),
-        onError: () => resolve([]),
+        onEnd: () => end(modelsOf(Buffer.concat(chunks))),
+        onError: () => end([]),
       },
     );
+    const timer = setTimeout(() => call.abort(), LIST_WITHIN_MS).unref();
+    function end(models: NamedModel[]): void {
+      clearTimeout(timer);
+      resolve(models);
+    }
   });
 }
 
-function modelsOf(body: Buffer): string[] {
-  const answer = parseJson(body.toString());
+/** A model as a list of an upstream has it. */
+export type NamedModel = JsonObject & { id: string };
+
+/** Returns the models of a list; none where it is none. */
+export function modelsOf(body: Buffer | null): NamedModel[] {
+  const answer = body === null ? undefined : parseJson(body.toString());
   const data = isObject(answer) && Array.isArray(answer.data) ? answer.data : [];
-  return data.flatMap((model) => (isObject(model) && typeof model.id === 'string' ? [model.id] : []));
+  return data.filter((model): model is NamedModel => isObject(model) && typeof model.id === 'string');
 }

@@ -33,6 +33,7 @@ describe('the command line', () => {
       'serve',
       'demo',
       'simulator',
+      'check-config',
       'migrate',
       'distribute',
       'estimate KIND',

@@ -26,6 +26,8 @@ export interface Estimated {
   readonly estimate: Estimate;
   /** What was counted of its input before; null: nothing can be. */
   readonly anchor: AnchorUse | null;
+  /** The call as it was before, while another upstream may try it; null: none may. */
+  readonly again: Parsed | null;
 }
 
 export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped {
@@ -53,7 +55,14 @@ export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped
     card,
     estimate: estimated,
     anchor,
+    again: mayFailOver(deps, parsed) ? parsed : null,
   };
+}
+
+function mayFailOver({ upstreams, target }: GatewayDeps, { request, account, attempt }: Parsed): boolean {
+  return (
+    upstreams !== null && target !== null && upstreams.hasOthers(request, account.principal, target, attempt)
+  );
 }
 
 function anchorOf(

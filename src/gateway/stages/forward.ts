@@ -8,6 +8,7 @@ import type { Turn } from '../../domain/shares.ts';
 import { OutputCounter } from '../../openai/usage/count.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import { decodeBody } from '../../openai/wire/decode.ts';
+import { NamesBack, type Target } from '../../upstreams/target.ts';
 import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../../wire/upstream.ts';
 import type { Call, Interruption } from '../call.ts';
 import { beginStream, type UpstreamHeaders, type UpstreamResponse } from '../call.ts';
@@ -64,6 +65,8 @@ class Relay implements UpstreamHandler, Turn {
   #isOverLimit = false;
   #ended = false;
   #patience: NodeJS.Timeout | null = null;
+  /** Null: the client's name of the model is the upstream's. */
+  #namesBack: NamesBack | null = null;
 
   constructor(
     deps: GatewayDeps,
@@ -108,6 +111,7 @@ class Relay implements UpstreamHandler, Turn {
     this.#patience = null;
     this.#call.ended('connect');
     this.#sentMs = performance.now();
+    this.#deps.target?.health.sent(this, this.#sentMs);
     const request = this.#reserved.outgoing.take();
     this.#send = this.#deps.upstream?.send(request, this) ?? null;
     if (this.#send === null) this.#finish('unreachable');
@@ -115,11 +119,12 @@ class Relay implements UpstreamHandler, Turn {
   }
 
   onSent(): void {
-    this.#call.giveMemoryBack();
+    if (this.#reserved.again === null) this.#call.giveMemoryBack();
   }
 
   onHeaders(status: number, headers: UpstreamHeaders): void {
     this.#firstByteMs = performance.now();
+    if (this.#deps.target !== null) this.#responds(this.#deps.target, this.#firstByteMs);
     this.#status = status;
     this.#headers = headers;
     if (status >= 400 || this.#mustBeWhole) return;
@@ -138,9 +143,16 @@ class Relay implements UpstreamHandler, Turn {
     this.#relay();
   }
 
+  #responds({ health, modelNames }: Target, nowMs: number): void {
+    health.responded(this, nowMs);
+    const { model } = this.#reserved.callKind;
+    const nameThere = modelNames.get(model);
+    if (nameThere !== undefined) this.#namesBack = new NamesBack(model, nameThere);
+  }
+
   onData(chunk: Buffer): void {
     if (this.#meter) {
-      this.#write(this.#meter.push(chunk));
+      this.#write(this.#named(this.#meter.push(chunk)));
       // One that is whole has said what it costs; what goes on beyond its limit is not waited for.
       if (this.#meter.isOver(this.#reserved.outputTokensSent) && !this.#meter.isWhole) this.#overLimit();
       return;
@@ -156,7 +168,7 @@ class Relay implements UpstreamHandler, Turn {
   }
 
   onEnd(): void {
-    if (this.#meter) this.#write(this.#meter.end());
+    if (this.#meter) this.#write(this.#named(this.#meter.end()));
     this.#finish('complete');
   }
 
@@ -176,6 +188,11 @@ class Relay implements UpstreamHandler, Turn {
   #overLimit(): void {
     this.#isOverLimit = true;
     this.#send?.abort();
+  }
+
+  /** With the client's name of the model. */
+  #named(bytes: Buffer): Buffer {
+    return this.#namesBack === null ? bytes : this.#namesBack.replaced(bytes);
   }
 
   #relay(): void {
@@ -223,7 +240,8 @@ class Relay implements UpstreamHandler, Turn {
     this.#call.unwatch();
     this.#call.exchange.onDrain = null;
     if (this.#patience) clearTimeout(this.#patience);
-    const { connections } = this.#deps;
+    const { connections, target } = this.#deps;
+    target?.health.ended(this);
     if (this.#turn === 'taken') connections.release(this.teamId);
     else {
       this.#call.ended('connect');
@@ -253,7 +271,7 @@ class Relay implements UpstreamHandler, Turn {
       ending,
       status: this.#status,
       headers: this.#headers,
-      body: this.#relaying ? null : copy,
+      body: this.#relaying ? null : readable === copy ? this.#named(copy) : copy,
       readable,
       stream: this.#meter,
       firstByteUs: this.#firstByteMs === null ? null : Math.round((this.#firstByteMs - this.#sentMs) * 1000),

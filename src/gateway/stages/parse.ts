@@ -26,7 +26,14 @@ export interface Parsed {
   readonly callKind: CallKind;
   /** What the call's header says of a shortage; null: there is none. */
   readonly onShortage: OnShortage | null;
+  /** What the call goes on with: the upstream that was chosen for it, and all that belongs to it. */
+  readonly via: GatewayDeps;
+  /** Upstreams that have failed it at no cost, and the number of this attempt. */
+  readonly tried: readonly string[];
+  readonly attempt: number;
 }
+
+const NONE: readonly string[] = [];
 
 /**
  * Reads the body, bounded on its bytes as they come, and no longer than its client keeps the connection. Files are left to
@@ -230,13 +237,27 @@ function parsed(deps: GatewayDeps, authenticated: Authenticated, request: Read):
   const callKind = { model: request.operation.model ?? '', endUser };
   // By OpenAI's rules a field that is not known is the upstream's business.
   const names = request.fieldNames;
-  const field = names === null ? null : unknownField(deps.profile, route.descriptor, names);
+  const chosen = deps.upstreams === null ? deps : deps.upstreams.choose(request, account.principal, NONE);
+  const via = chosen instanceof ApiError ? deps : chosen;
+  const field = names === null ? null : unknownField(via.profile, route.descriptor, names);
   const onShortage = onShortageOf(call.exchange.header('x-tollgate-on-shortage'));
   if (onShortage instanceof ApiError) return stopped(call, onShortage, name, account, endUser);
-  const error = field ?? whyNotAllowed(account, request, endUser);
+  const error =
+    whyNotAllowed(account, request, endUser) ?? (chosen instanceof ApiError ? chosen : null) ?? field;
   if (error !== null) return stopped(call, error, name, account, endUser);
   call.ended('parse');
-  return { kind: 'parsed', call, account, generation, request, callKind, onShortage };
+  return {
+    kind: 'parsed',
+    call,
+    account,
+    generation,
+    request,
+    callKind,
+    onShortage,
+    via,
+    tried: NONE,
+    attempt: 1,
+  };
 }
 
 function onShortageOf(value: string | undefined): OnShortage | ApiError | null {

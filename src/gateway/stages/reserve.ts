@@ -14,6 +14,7 @@ import type { Hold, Queued, QueueOutcome } from '../../ledger/events.ts';
 import type { Descriptor } from '../../openai/operations/descriptor.ts';
 import { type ParsedRequest, renderBody, upstreamHeaders } from '../../openai/request.ts';
 import { countPrompt } from '../../openai/usage/count.ts';
+import type { Target } from '../../upstreams/target.ts';
 import type { UpstreamRequest } from '../../wire/upstream.ts';
 import type { AnchorUse } from '../anchors.ts';
 import { type Call, type Stopped, shuttingDown, stopped } from '../call.ts';
@@ -23,7 +24,7 @@ import { whyOvertaken } from '../recall.ts';
 import { findAccount } from './authenticate.ts';
 import { counted, mayCount } from './count.ts';
 import { type Estimated, withFewerSearches } from './estimate.ts';
-import { whyNotAllowed } from './parse.ts';
+import { type Parsed, whyNotAllowed } from './parse.ts';
 
 interface OutgoingOptions {
   apiKey: string;
@@ -36,6 +37,8 @@ interface OutgoingOptions {
   /** The limit of hosted tool calls to write in; null: none. */
   maxToolCalls: number | null;
   limitFields: LimitFields | null;
+  /** Null: there is only one upstream. */
+  target: Target | null;
 }
 
 /** The request that goes upstream, handed over once, so that nothing keeps its bytes while the call is under way. */
@@ -45,18 +48,21 @@ class OutgoingRequest {
   /** Throws when an edit would overrule what the client said: that is our bug. */
   constructor(request: ParsedRequest, rawHeaders: readonly string[], options: OutgoingOptions) {
     const { descriptor, operation, path, stream } = request;
-    const { apiKey, eventId, teamId, outputLimit, limitFields } = options;
+    const { apiKey, eventId, teamId, outputLimit, limitFields, target } = options;
+    const { model } = operation;
+    const nameThere = model === null ? null : (target?.modelNames.get(model) ?? null);
     const body = renderBody(request, {
       serviceTier: operation.serviceTier === null && operation.billable ? 'default' : undefined,
       outputLimit: outputLimit ?? undefined,
-      includeUsage: stream || undefined,
+      includeUsage: (stream && target?.usageInStreams !== false) || undefined,
       maxToolCalls: options.maxToolCalls ?? undefined,
       limitFields,
+      model: nameThere ?? undefined,
     });
-    const headers = upstreamHeaders(rawHeaders, { apiKey, eventId, teamId });
+    const headers = upstreamHeaders(rawHeaders, { apiKey, eventId, teamId, own: target?.headers });
     this.#request = {
       method: descriptor.method,
-      path,
+      path: target === null ? path : target.pathOf(path, nameThere ?? model),
       headers,
       body: descriptor.request === 'none' ? null : body,
     };
@@ -94,6 +100,10 @@ export interface Reserved {
   /** The limit of hosted tool calls that was written in; null: none. */
   readonly maxToolCalls: number | null;
   readonly outgoing: { take(): UpstreamRequest };
+  /** The call as it was before, while another upstream may try it; null: none may. */
+  readonly again: Parsed | null;
+  /** What it goes on with. */
+  readonly via: GatewayDeps;
   /** What of its input the upstream keeps; null: nothing. */
   readonly kept: KeptInput | null;
   /** Objects that it names and its team may use; null: none. */
@@ -174,6 +184,8 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     includeUsage,
     maxToolCalls,
     outgoing,
+    again: estimated.again,
+    via: deps,
     kept: request.operation.kept,
     objects: request.objects,
     itemTokens: request.operation.itemTokens,
@@ -274,6 +286,7 @@ function outgoingOf(
       outputLimit: hold.outputLimit,
       maxToolCalls,
       limitFields: deps.profile.limitFields,
+      target: deps.target,
     });
   } catch (error) {
     deps.ledger.cancel(hold);

@@ -1,0 +1,219 @@
+/**
+ * The configuration file: the upstreams, and how calls are spread over them. Owns: its schema, where each fault in it
+ * stands, and secrets from the environment or from files. Does not own: reading the file itself, nor when it is read again
+ * (main/upstreams.ts). Invariants: all faults are reported together; none repeats a value, because it may be a secret.
+ */
+import { isNode, LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { parseUsd } from '../domain/money.ts';
+import { CLIENT_GONE, ENCODINGS, LIMIT_FIELDS } from '../domain/upstream.ts';
+
+/** One fault of the file. */
+export interface FileProblem {
+  /** As `upstreams[1].base_url`; empty: the whole file. */
+  path: string;
+  /** From 1. */
+  line: number;
+  problem: string;
+}
+
+/** What the file may ask of its surroundings. */
+export interface FileSources {
+  env: Record<string, string | undefined>;
+  /** Returns the text of a file that holds a secret. Throws where it cannot be read. */
+  readSecret(path: string): string;
+}
+
+/** `azure` keeps OpenAI's rules, and has its own header for the key and its own paths. */
+export const UPSTREAM_KINDS = ['openai', 'azure', 'compatible'] as const;
+
+const NAME = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
+const HEADER_NAME = /^[A-Za-z0-9-]{1,64}$/;
+/** What the gateway itself sets, or what frames a message. */
+const OWN_HEADERS = new Set(
+  'authorization api-key host connection content-length content-type transfer-encoding accept-encoding cookie upgrade te trailer expect x-client-request-id'.split(
+    ' ',
+  ),
+);
+const HEADER_TEXT = /^[\x20-\x7e]{0,2048}$/;
+/** A blank inside a key is a copying accident. */
+const KEY = /^[!-~]{1,4096}$/;
+/** There the API bills a surcharge that the price list does not have. */
+const REGIONAL_HOST = /\.api\.openai\.com\.?$/;
+
+const modelName = z.string().min(1).max(256);
+const timeoutMs = (usual: number) => z.int().min(1).max(3_600_000).default(usual);
+const usdText = z
+  .string('must be a decimal string of USD such as "1.25": numbers are not exact')
+  .refine((text) => (parseUsd(text) ?? -1n) >= 0n, 'must be a decimal amount of USD such as "1.25"');
+
+const baseUrl = z.string().refine((text) => {
+  const url = URL.parse(text);
+  const isPlain = url !== null && !url.username && !url.password && !url.search && !url.hash;
+  return isPlain && (url.protocol === 'http:' || url.protocol === 'https:');
+}, 'must be an http or https URL without credentials, query or fragment');
+
+const ownPrice = z.strictObject({
+  input: usdText,
+  cached_input: usdText.optional(),
+  cache_write: usdText.optional(),
+  output: usdText,
+  max_input_tokens: z.int().min(1).max(100_000_000).optional(),
+  max_output_tokens: z.int().min(1).max(100_000_000).optional(),
+});
+
+const upstream = z
+  .strictObject({
+    name: z.string().regex(NAME, 'must have 1 to 32 characters of a-z, 0-9 and -'),
+    kind: z.enum(UPSTREAM_KINDS).default('openai'),
+    base_url: baseUrl,
+    key: z.string().regex(KEY, 'must be a key without blanks').optional(),
+    key_file: z.string().min(1).optional(),
+    api_version: z
+      .string()
+      .regex(/^[\w.-]{1,64}$/, 'must be a version such as 2024-10-21 or preview')
+      .optional(),
+    headers: z
+      .record(
+        z
+          .string()
+          .regex(HEADER_NAME, 'must be the name of a header')
+          .refine((name) => !OWN_HEADERS.has(name.toLowerCase()), 'is not yours to set'),
+        z.string().regex(HEADER_TEXT, 'must be one line of ASCII'),
+      )
+      .default({}),
+    timeouts: z
+      .strictObject({
+        connect_ms: timeoutMs(10_000),
+        first_byte_ms: timeoutMs(600_000),
+        idle_ms: timeoutMs(600_000),
+      })
+      .prefault({}),
+    connections: z.int().min(1).max(65_535).default(512),
+    models: z.array(modelName).min(1).max(1_000).optional(),
+    model_names: z.record(modelName, modelName).default({}),
+    teams: z.array(z.string().min(1).max(200)).min(1).max(1_000).optional(),
+    weight: z.int().min(0).max(1_000).default(1),
+    price_percent: z.int().min(0).max(10_000).optional(),
+    prices: z.record(modelName, ownPrice).default({}),
+    has_responses: z.boolean().default(true),
+    usage_in_streams: z.boolean().default(true),
+    limit_fields: z.enum(LIMIT_FIELDS).default('both'),
+    fields: z
+      .array(z.string().regex(/^[A-Za-z_][\w.-]{0,99}$/))
+      .max(100)
+      .default([]),
+    max_output_tokens: z.int().min(1).max(100_000_000).optional(),
+    tokenizer: z.enum(ENCODINGS).optional(),
+    client_gone: z.enum(CLIENT_GONE).optional(),
+  })
+  .superRefine((value, context) => {
+    const wrong = (name: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [name], message });
+    if (value.key !== undefined && value.key_file !== undefined) wrong('key_file', 'cannot stand beside key');
+    if (value.api_version !== undefined && value.kind !== 'azure') wrong('api_version', 'is for kind azure');
+    const host = URL.parse(value.base_url)?.hostname ?? '';
+    if (REGIONAL_HOST.test(host) && value.price_percent === undefined)
+      wrong(
+        'base_url',
+        'is a regional host, which bills more than the price list: say price_percent, as 110',
+      );
+    if (value.kind === 'azure' && Object.keys(value.model_names).length === 0 && value.models === undefined)
+      wrong('model_names', 'must name the deployments of kind azure, as gpt-4.1: my-deployment');
+  });
+
+const file = z.strictObject({
+  routing: z
+    .strictObject({
+      by: z.enum(['weight', 'price']).default('weight'),
+      attempts: z.int().min(1).max(8).default(3),
+    })
+    .prefault({}),
+  upstreams: z
+    .array(upstream)
+    .min(1)
+    .max(32)
+    .superRefine((list, context) => {
+      for (const [at, { name }] of list.entries())
+        if (list.findIndex((each) => each.name === name) < at)
+          context.addIssue({
+            code: 'custom',
+            path: [at, 'name'],
+            message: 'is the name of another upstream',
+          });
+    }),
+});
+
+export type FileSettings = z.infer<typeof file>;
+export type UpstreamSettings = FileSettings['upstreams'][number];
+
+/** Reads the text of the file, or returns every fault in it. */
+export function readFileSettings(text: string, sources: FileSources): FileSettings | FileProblem[] {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const lineAt = (offset: number) => Math.max(1, lines.linePos(offset).line);
+  if (document.errors.length > 0) {
+    return document.errors.map(({ pos, code }) => ({
+      path: '',
+      line: lineAt(pos[0]),
+      problem: `is not valid YAML (${code})`,
+    }));
+  }
+  const lineOf = (path: readonly PropertyKey[]): number => {
+    for (let length = path.length; length >= 0; length--) {
+      const node: unknown = length === 0 ? document.contents : document.getIn(path.slice(0, length), true);
+      if (isNode(node) && node.range) return lineAt(node.range[0]);
+    }
+    return 1;
+  };
+  const problems: FileProblem[] = [];
+  const report = (path: readonly PropertyKey[], problem: string) =>
+    problems.push({ path: pathText(path), line: lineOf(path), problem });
+  const plain = withSecrets(document.toJS(), [], sources, report);
+  const read = file.safeParse(plain);
+  for (const issue of read.error?.issues ?? []) report(issue.path, issue.message);
+  if (!read.success || problems.length > 0) return problems.sort((a, b) => a.line - b.line);
+  return read.data;
+}
+
+type Report = (path: readonly PropertyKey[], problem: string) => void;
+
+/** Puts secrets where the file names them: `${NAME}` in any text, and `key_file`. */
+function withSecrets(value: unknown, path: PropertyKey[], sources: FileSources, report: Report): unknown {
+  if (typeof value === 'string') {
+    return value.replace(/\$\{([^}]*)\}/g, (_, name: string) => {
+      const found = sources.env[name];
+      if (!found) report(path, `names the environment variable ${name.slice(0, 64)}, which is not set`);
+      // What is missing is reported once, here.
+      return found || 'x';
+    });
+  }
+  if (Array.isArray(value)) return value.map((each, at) => withSecrets(each, [...path, at], sources, report));
+  if (typeof value !== 'object' || value === null) return value;
+  const members = Object.entries(value).map(
+    ([name, each]) => [name, withSecrets(each, [...path, name], sources, report)] as const,
+  );
+  const object: Record<string, unknown> = Object.fromEntries(members);
+  if (typeof object.key_file !== 'string' || object.key !== undefined) return object;
+  try {
+    const { key_file: from, ...rest } = object;
+    return { ...rest, key: sources.readSecret(from as string).trim() };
+  } catch {
+    report([...path, 'key_file'], 'names a file that cannot be read');
+    return object;
+  }
+}
+
+function pathText(path: readonly PropertyKey[]): string {
+  let text = '';
+  for (const part of path)
+    text += typeof part === 'number' ? `[${part}]` : `${text === '' ? '' : '.'}${String(part)}`;
+  return text;
+}
+
+/** All faults as text for a terminal, one line each. */
+export function formatFileProblems(name: string, problems: readonly FileProblem[]): string {
+  return problems
+    .map(({ path, line, problem }) => `${name}:${line}: ${path === '' ? 'the file' : path} ${problem}`)
+    .join('\n');
+}

@@ -1,0 +1,102 @@
+/**
+ * Health: how one of several upstreams does, as its calls have seen. Owns: whether new calls go there, when one is tried
+ * again, and how long it takes to respond. Does not own: which of the healthy ones a call takes (gateway/upstreams.ts), nor
+ * what a failure costs. It knows this instance alone. Times are milliseconds on the monotonic clock.
+ */
+import type { PicoUsd } from '../domain/money.ts';
+import type { OutcomeName } from '../domain/outcome.ts';
+
+/** So many failures in a row, and new calls go elsewhere. */
+const FAILURES = 3;
+/** How long until one call is tried again; it doubles with each that fails. */
+const AGAIN_MS = 2_000;
+const AGAIN_MAX_MS = 60_000;
+/** The longest that an upstream's own wish to be left alone is kept. */
+const REST_MAX_MS = 30_000;
+/** Weight of a new call in the average of the time to the first byte. */
+const NEWEST = 0.1;
+/** The upstream is stuck when so many calls wait: one alone may be a long answer. */
+const STUCK_CALLS = 3;
+
+export type HealthState = 'up' | 'down';
+
+export class UpstreamHealth {
+  /** Calls that were sent, by outcome, and what they were charged. */
+  readonly calls: Record<OutcomeName, number> = { settled: 0, voided: 0, unknown: 0 };
+  cost: PicoUsd = 0n;
+  /** Calls that were sent elsewhere after they had failed here at no cost. */
+  movedOn = 0;
+  #failuresInARow = 0;
+  #restUntilMs = Number.NEGATIVE_INFINITY;
+  #againMs = AGAIN_MS;
+  #firstByteMs: number | null = null;
+  /** When the calls that wait for their first byte were sent, the oldest first. */
+  readonly #waiting = new Map<object, number>();
+
+  get state(): HealthState {
+    return this.#failuresInARow >= FAILURES ? 'down' : 'up';
+  }
+
+  /** The average time to the first byte; null: no call had one yet. */
+  get firstByteMs(): number | null {
+    return this.#firstByteMs;
+  }
+
+  get waitingCalls(): number {
+    return this.#waiting.size;
+  }
+
+  /** Whether new calls may go there. Of one that is down a call now and then. */
+  mayTake(nowMs: number): boolean {
+    return nowMs >= this.#restUntilMs;
+  }
+
+  /** A call was chosen to go there: of one that is down the next one goes later. */
+  chosen(nowMs: number): void {
+    if (this.state === 'down') this.#restUntilMs = nowMs + this.#againMs;
+  }
+
+  /** How long a call waits for its first byte, by the calls before it and those that wait now; null: not known. */
+  expectedMs(nowMs: number): number | null {
+    if (this.#waiting.size < STUCK_CALLS) return this.#firstByteMs;
+    let number = 0;
+    for (const sentMs of this.#waiting.values())
+      if (++number === STUCK_CALLS) return Math.max(this.#firstByteMs ?? 0, nowMs - sentMs);
+    return this.#firstByteMs;
+  }
+
+  sent(call: object, nowMs: number): void {
+    this.#waiting.set(call, nowMs);
+  }
+
+  responded(call: object, nowMs: number): void {
+    const sentMs = this.#waiting.get(call);
+    if (sentMs === undefined) return;
+    this.#waiting.delete(call);
+    const tookMs = nowMs - sentMs;
+    this.#firstByteMs =
+      this.#firstByteMs === null ? tookMs : this.#firstByteMs + (tookMs - this.#firstByteMs) * NEWEST;
+  }
+
+  ended(call: object): void {
+    this.#waiting.delete(call);
+  }
+
+  succeeded(): void {
+    this.#failuresInARow = 0;
+    this.#againMs = AGAIN_MS;
+    this.#restUntilMs = Number.NEGATIVE_INFINITY;
+  }
+
+  failed(nowMs: number): void {
+    this.#failuresInARow++;
+    if (this.state === 'up') return;
+    this.#restUntilMs = nowMs + this.#againMs;
+    this.#againMs = Math.min(this.#againMs * 2, AGAIN_MAX_MS);
+  }
+
+  /** The upstream said that it wants no calls for a while. */
+  rests(forMs: number, nowMs: number): void {
+    this.#restUntilMs = Math.max(this.#restUntilMs, nowMs + Math.min(forMs, REST_MAX_MS));
+  }
+}

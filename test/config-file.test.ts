@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { formatFileProblems, readFileSettings } from '../src/config/file.ts';
+
+const ENV = {
+  OPENAI_API_KEY: 'sk-one',
+  OPENAI_EU_API_KEY: 'sk-eu',
+  AZURE_OPENAI_API_KEY: 'azure-key',
+  EMPTY: '',
+};
+const SECRETS: Record<string, string> = { '/run/secrets/openai': 'sk-from-file\n' };
+
+function read(text: string) {
+  return readFileSettings(text, {
+    env: ENV,
+    readSecret: (path) => {
+      const secret = SECRETS[path];
+      if (secret === undefined) throw new Error('no such file');
+      return secret;
+    },
+  });
+}
+
+function accepted(text: string) {
+  const settings = read(text);
+  if (Array.isArray(settings)) throw new Error(formatFileProblems('tollgate.yaml', settings));
+  return settings;
+}
+
+function refused(text: string): string {
+  const problems = read(text);
+  if (!Array.isArray(problems)) throw new Error('the file was accepted');
+  return formatFileProblems('tollgate.yaml', problems);
+}
+
+const one = (lines: string) => `upstreams:\n  - name: one\n    base_url: https://api.openai.com/v1\n${lines}`;
+
+describe('the configuration file', () => {
+  it('of the documentation is valid', () => {
+    const text = readFileSync(new URL('../docs/examples/tollgate.yaml', import.meta.url), 'utf8');
+    const { upstreams, routing } = accepted(text);
+    expect(upstreams.map(({ name, kind, key }) => [name, kind, key])).toEqual([
+      ['openai', 'openai', 'sk-one'],
+      ['openai-eu', 'openai', 'sk-eu'],
+      ['azure', 'azure', 'azure-key'],
+      ['gpu', 'compatible', undefined],
+    ]);
+    expect(routing).toEqual({ by: 'weight', attempts: 3 });
+  });
+
+  it('takes a key from a file', () => {
+    const { upstreams } = accepted(one('    key_file: /run/secrets/openai\n'));
+    expect(upstreams[0]?.key).toBe('sk-from-file');
+  });
+
+  it('reports every fault together, each with its line and no value', () => {
+    const text = `routing:
+  by: luck
+upstreams:
+  - name: One
+    base_url: ftp://secret.example
+    key: \${NOT_SET}
+    timeouts:
+      connect_ms: 0
+    surprise: 1
+  - name: two
+    base_url: https://eu.api.openai.com/v1
+    key_file: /nowhere
+    prices:
+      mine: { input: 1.5, output: '2' }
+`;
+    const lines = refused(text).split('\n');
+    const places = lines.map((line) => line.split(' ')[0]);
+    expect(places).toEqual(
+      expect.arrayContaining([
+        'tollgate.yaml:2:',
+        'tollgate.yaml:4:',
+        'tollgate.yaml:5:',
+        'tollgate.yaml:6:',
+        'tollgate.yaml:8:',
+        'tollgate.yaml:12:',
+        'tollgate.yaml:14:',
+      ]),
+    );
+    expect(lines.join('\n')).toContain('upstreams[0].timeouts.connect_ms');
+    expect(lines.join('\n')).not.toMatch(/secret\.example|luck|nowhere/);
+  });
+
+  it.each([
+    ['upstreams: []\n', 'upstreams'],
+    ['upstreams: {\n', 'is not valid YAML'],
+    ['- 1\n', 'the file'],
+    ['', 'the file'],
+    [one('    key: a b\n'), 'upstreams[0].key'],
+    [one('    key: k\n    key_file: /run/secrets/openai\n'), 'key_file'],
+    [one(`    key: \${EMPTY}\n`), 'EMPTY'],
+    [one('    headers: { authorization: x }\n'), 'upstreams[0].headers'],
+    [one('    headers: { "a b": x }\n'), 'upstreams[0].headers'],
+    [one('    headers: { a: "x\\ny" }\n'), 'upstreams[0].headers'],
+    [one('    api_version: preview\n'), 'api_version'],
+    [one('    kind: azure\n'), 'model_names'],
+    [one('    weight: -1\n'), 'weight'],
+    [one('    models: []\n'), 'models'],
+    [`${one('')}  - name: one\n    base_url: http://a/v1\n`, 'name of another upstream'],
+    [one('').replace('https://api', 'https://eu.api'), 'price_percent'],
+    [one('').replace('https://api.openai.com/v1', 'https://u:p@host/v1'), 'base_url'],
+    [one('    name: again\n'), 'is not valid YAML'],
+  ])('%j is refused', (text, why) => {
+    expect(refused(text)).toContain(why);
+  });
+});

@@ -1,0 +1,154 @@
+/** Several upstreams from a configuration file, over real HTTP: who gets which call, what it costs there, and what an end of one does. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { usd } from '../../src/domain/money.ts';
+import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
+import { readEvents } from './books.ts';
+import { type Stack, startStack } from './stack.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tollgate-upstreams-'));
+const path = join(folder, 'tollgate.yaml');
+let first: Simulator;
+let second: Simulator;
+let stack: Stack;
+let key: string;
+
+function write(upstreams: string): void {
+  writeFileSync(path, `upstreams:\n${upstreams}`);
+}
+
+const both = () => `
+  - name: first
+    base_url: ${first.url}
+    key: sk-first
+    models: ['gpt-5*']
+  - name: second
+    base_url: ${second.url}
+    key: sk-second
+    models: ['gpt-5*', 'gpt-4.1', mini]
+    model_names: { mini: gpt-4.1-mini-2025-04-14 }
+    weight: 0
+    price_percent: 110
+`;
+
+beforeAll(async () => {
+  [first, second] = await Promise.all([startSimulator({ seed: 2 }), startSimulator({ seed: 3 })]);
+  write(both());
+  stack = await startStack({ env: { TOLLGATE_CONFIG_FILE: path } });
+  ({ key } = await stack.team({ grantUsd: '100.00' }));
+});
+afterAll(async () => {
+  await stack.stop();
+  await Promise.all([first.close(), second.close()]);
+  rmSync(folder, { recursive: true });
+});
+
+const ask = (model: string, fields: object = {}, headers: Record<string, string> = {}) =>
+  stack.post(
+    key,
+    '/chat/completions',
+    { model, messages: [{ role: 'user', content: 'hi' }], ...fields },
+    headers,
+  );
+
+it('a call goes to the upstream whose models have its name', async () => {
+  for (const [model, simulator] of [
+    ['gpt-5-mini', first],
+    ['gpt-4.1', second],
+  ] as const) {
+    const before = simulator.invoice().line_count;
+    const response = await ask(model);
+    expect(response.status).toBe(200);
+    await response.text();
+    expect(simulator.invoice().line_count).toBe(before + 1);
+  }
+  expect((await ask('gpt-4o')).status).toBe(404);
+});
+
+it('a model has the name of the client in the response, and that of the upstream in its request', async () => {
+  const response = await ask('mini');
+  expect(((await response.json()) as { model: string }).model).toBe('mini');
+  const stream = await (await ask('mini', { stream: true })).text();
+  expect(stream).toContain('"model":"mini"');
+  expect(stream).not.toContain('gpt-4.1-mini');
+  const lines = second.invoice().lines.slice(-2);
+  expect(lines.map(({ model }) => model)).toEqual(Array(2).fill('gpt-4.1-mini-2025-04-14'));
+  const { event } = await lastCall();
+  expect(event.model).toBe('mini');
+});
+
+it('an upstream bills a percentage of the price list, and the hold is at that price', async () => {
+  await (await ask('gpt-4.1')).text();
+  const { event, line } = await lastCall();
+  const bill = BigInt(line.cost_pico_usd);
+  expect(usd(event.cost_usd)).toBe((bill * 110n + 99n) / 100n);
+  expect(event.provenance).toBe('reported');
+  expect(usd(event.hold_usd) >= usd(event.cost_usd)).toBe(true);
+});
+
+it('the list of models is the union of what the upstreams serve, by the names of clients', async () => {
+  const response = await fetch(`${stack.app.url}/v1/models`, { headers: { authorization: `Bearer ${key}` } });
+  const { data } = (await response.json()) as { data: { id: string }[] };
+  const ids = data.map(({ id }) => id);
+  expect(ids).toEqual(expect.arrayContaining(['gpt-5-mini', 'gpt-4.1', 'mini']));
+  expect(new Set(ids).size).toBe(ids.length);
+  expect(ids).not.toContain('gpt-4o');
+});
+
+it.each([
+  ['a response that may have been billed', { html_502: 1 }, 502, 0],
+  ['an error that bills nothing', { server_error: 1 }, 200, 1],
+  ['a rate limit', { rate_limit: 1 }, 200, 1],
+] as const)('%s: the call goes to another upstream, or not at all', async (_, faults, status, elsewhere) => {
+  first.setProfile({ faults });
+  const before = [first.invoice().line_count, second.invoice().line_count] as const;
+  const response = await ask('gpt-5-mini');
+  await response.text();
+  expect(response.status).toBe(status);
+  expect(second.invoice().line_count - before[1]).toBe(elsewhere);
+  expect(first.invoice().line_count - before[0]).toBe(1);
+  await stack.idle();
+  const lines = [...first.invoice().lines, ...second.invoice().lines];
+  const events = new Map((await readEvents(stack)).map((event) => [event.id, event]));
+  // Each attempt is an event of its own.
+  for (const line of lines)
+    if (line.operation === 'chat.completions')
+      expect(events.has(line.client_request_id ?? ''), line.model ?? '').toBe(true);
+  first.setProfile({ faults: {} });
+});
+
+it('an upstream that cannot be reached costs nothing, and its calls go elsewhere', async () => {
+  await first.close();
+  // Others settings make it another upstream, of which nothing is known yet.
+  writeFileSync(path, `upstreams:${both().replace('name: first', 'name: first\n    connections: 7')}`);
+  process.emit('SIGHUP');
+  const unreachable = async () => {
+    const response = await ask('gpt-5-mini');
+    expect(response.status).toBe(200);
+    await response.text();
+    return (await readEvents(stack)).filter(({ reason }) => reason === 'upstream_unreachable').length;
+  };
+  await expect.poll(unreachable, { timeout: 20_000 }).toBeGreaterThan(0);
+});
+
+it('a changed file is taken over without a restart; one with a fault changes nothing', async () => {
+  write('  - name: first\n    base_url: nowhere\n');
+  process.emit('SIGHUP');
+  expect((await ask('gpt-5-mini')).status).toBe(200);
+  expect((await ask('gpt-4.1')).status).toBe(200);
+  write(`
+  - { name: second, base_url: "${second.url}", key: sk-second, models: [gpt-4o] }
+`);
+  await expect.poll(async () => (await ask('gpt-4o')).status, { timeout: 20_000 }).toBe(200);
+  expect((await ask('gpt-4.1')).status).toBe(404);
+});
+
+/** The newest event and its line of the second upstream's invoice. */
+async function lastCall() {
+  await stack.idle();
+  const line = second.invoice().lines.at(-1)!;
+  const event = (await readEvents(stack)).find(({ id }) => id === line.client_request_id)!;
+  return { event, line };
+}
