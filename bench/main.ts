@@ -125,8 +125,9 @@ async function compare(options: Options, dir: string, bench: Bench): Promise<voi
 
 async function profile(options: Options, dir: string, { generator, upstream }: Bench): Promise<void> {
   const name = options.contestants.includes('tollgate') ? 'tollgate' : options.contestants[0]!;
-  const saturated = options.cases.filter((one) => one.kind === 'saturate');
-  if (saturated.length === 0) throw new Error('--profile: --cases names none with saturated connections');
+  const cases = options.cases.filter((one) => one.kind === 'saturate' || one.kind === 'rate');
+  if (cases.length === 0)
+    throw new Error('--profile: --cases names none with saturated connections or a rate');
   const contestant = await startContestant(name, {
     upstreamPort: upstream.target.port,
     dir: `${dir}/${name}`,
@@ -134,8 +135,11 @@ async function profile(options: Options, dir: string, { generator, upstream }: B
     previous: options.previous,
   });
   await generator.count(contestant.target, SMALL_JSON, WARMUP_CONNECTIONS, options.warmupCalls);
-  const seconds = PROFILE_SECONDS / saturated.length;
-  for (const one of saturated) await generator.saturate(contestant, one.call, one.connections, seconds);
+  const seconds = PROFILE_SECONDS / cases.length;
+  for (const one of cases) {
+    if (one.kind === 'saturate') await generator.saturate(contestant, one.call, one.connections, seconds);
+    else await generator.pace(contestant, one.call, one.callsPerSecond, seconds);
+  }
   await stopAll();
   console.log(`${name}: own time\n\n${readProfile(dir, PROFILE_SECONDS)}`);
 }
