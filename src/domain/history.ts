@@ -44,6 +44,17 @@ export interface Seen extends Server {
   atMs: number;
 }
 
+/** An instance whose end has begun: the store may find more of it later, never less, until all of it is in the ledger. */
+export interface Fenced {
+  epoch: string;
+  /** Its heartbeats, and what has been done since to end it. */
+  beats: number;
+  /** The number of the last of its events that had arrived. */
+  flushed: number;
+  /** Everything of it is in the ledger. */
+  hasEnded: boolean;
+}
+
 /** An old primary: a server of the same system on a timeline that was left. It is never used. */
 export function isOlder(server: Server, seen: Server): boolean {
   return server.systemIdentifier === seen.systemIdentifier && server.timeline < seen.timeline;

@@ -4,7 +4,7 @@
  */
 import { isFenced } from '../admission/waiting.ts';
 import type { CounterSpec } from '../domain/counter.ts';
-import type { Seen } from '../domain/history.ts';
+import type { Fenced, Seen } from '../domain/history.ts';
 import type { EventGap, FlushBatch, FlushEvent, PutBackBatch } from '../store/hot/flush.ts';
 import type { RejoinRequest } from '../store/hot/history.ts';
 import type { HeartbeatReply } from '../store/hot/instances.ts';
@@ -31,6 +31,7 @@ export interface LedgerStore {
    * Ends an instance.
    * @param flushed the number of its last event, where that is known
    * @param seen what an instance that stops has seen of the store: it rejects with `StoreWentBack` as `flush` does
+   * @param fenced what a dead instance was fenced at: it rejects so too when the store has forgotten some of that
    */
   adopt(
     instanceId: string,
@@ -38,6 +39,7 @@ export interface LedgerStore {
     status: 'stopped' | 'adopted',
     flushed?: number,
     seen?: Seen | null,
+    fenced?: Fenced,
   ): Promise<number>;
   heartbeat(instanceId: string, seen: Seen | null): Promise<HeartbeatReply>;
   /** @param counters that the instance knows: those that the store has forgotten are made */

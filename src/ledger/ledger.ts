@@ -11,6 +11,7 @@ import type { LeaseTable } from '../admission/leases.ts';
 import { AdmissionController } from '../admission/queue.ts';
 import { type Timers, UNAVAILABLE, type Unavailable } from '../admission/waiting.ts';
 import type { Account, CallKind } from '../domain/budget.ts';
+import type { Seen } from '../domain/history.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import {
   allocationsJson,
@@ -35,6 +36,8 @@ import { PutBack } from './put-back.ts';
 
 export interface LedgerOptions {
   instanceId: string;
+  /** What it has seen of the store since it was registered; missing: nothing is known of that. */
+  seen?: Seen;
   store: LedgerStore;
   journal: Journal;
   clock: Clock;
@@ -143,15 +146,12 @@ export class Ledger {
   }
 
   #createPutBack(onFenced: () => void): PutBack {
-    const { store, instanceId, journal, timers, putBackEnded, onPutBack, onStoreError } = this.#options;
+    const { putBackEnded, onPutBack, onStoreError } = this.#options;
     return new PutBack({
-      store,
-      instanceId,
-      journal,
+      ...this.#options,
       flusher: this.flusher,
       leases: this.leases,
       open: this.#open,
-      timers,
       endWaits: () => this.#admission.endAll(),
       resetLeases: () => this.#admission.reset(),
       putBackEnded: async () => putBackEnded?.(),

@@ -18,6 +18,8 @@ import { putBackEvents } from './read-journal.ts';
 export interface PutBackOptions {
   store: LedgerStore;
   instanceId: string;
+  /** What it has seen of the store so far. */
+  seen?: Seen;
   journal: Journal;
   flusher: Flusher;
   leases: LeaseTable;
@@ -53,6 +55,7 @@ export class PutBack {
 
   constructor(options: PutBackOptions) {
     this.#options = options;
+    this.#seen = options.seen ?? null;
   }
 
   /** What this instance has seen of the store; null: it has not heard of it yet. */

@@ -10,7 +10,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { z } from 'zod';
 import { asId, momentOfUuidV7 } from '../domain/ids.ts';
 import { usd } from '../domain/money.ts';
-import type { FlushEvent } from '../store/hot/flush.ts';
+import type { FlushEvent, PutBackBatch } from '../store/hot/flush.ts';
 import type { LedgerStore } from './heartbeat.ts';
 import { JournalHeader, parseLine } from './journal.ts';
 
@@ -66,7 +66,7 @@ export interface NumberRange {
  */
 export async function putBackEvents(
   store: Pick<LedgerStore, 'putBack' | 'noteGap'>,
-  whose: { instanceId: string; epoch: string | null },
+  whose: Pick<PutBackBatch, 'instanceId' | 'epoch' | 'fenced'>,
   files: readonly string[],
   range: NumberRange,
 ): Promise<number> {

@@ -16,6 +16,7 @@ import {
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { Fenced } from '../domain/history.ts';
 import type { FlushEvent } from '../store/hot/flush.ts';
 import type { LedgerStore } from './heartbeat.ts';
 import { JournalHeader, keptPath, parseLine } from './journal.ts';
@@ -138,6 +139,8 @@ function idOf(json: string): string {
 
 export interface Adopted {
   path: string;
+  /** Null: the journal is empty. */
+  instance: string | null;
   /** Events that were not in the ledger yet. */
   inserted: number;
   unknown: number;
@@ -147,6 +150,8 @@ export interface Adopted {
 export interface RecoveryStore extends Pick<LedgerStore, 'adopt' | 'putBack' | 'noteGap'> {
   /** Milliseconds since the last heartbeat of a live instance, on Postgres's clock; null: it is not live. */
   silentMs(instanceId: string): Promise<number | null>;
+  /** Begins the end of an instance: it neither borrows nor flushes any more. Returns what the store has of it. */
+  fence(instanceId: string): Promise<Fenced>;
   /** Of these instances, those that have not ended as far as the store knows, with the number of the last event of each. */
   notEnded(instanceIds: readonly string[]): Promise<Map<string, number>>;
 }
@@ -171,7 +176,8 @@ async function whyLeftAlone(store: RecoveryStore, header: JournalHeader): Promis
  * Brings one journal into the ledger and fences its writer, unless that may still live: what it was lent must not be
  * lent again. Doing it twice changes nothing.
  * @param keepFolder where older files of the journal are kept: what the store has forgotten of them comes first
- * @throws JournalDamaged, and the system's error when the file cannot be read
+ * @throws JournalDamaged, and the system's error when the file cannot be read; `StoreWentBack` when the store has forgotten
+ * some of it meanwhile: then it is to be done again
  */
 export async function adoptJournal(
   store: RecoveryStore,
@@ -191,20 +197,19 @@ async function adoptFiles(
   keepFolder: string | null,
 ): Promise<Adopted> {
   const { events, unknown, ended } = readJournal(path);
-  if (header === null) return { path, inserted: 0, unknown };
+  if (header === null) return { path, instance: null, inserted: 0, unknown };
   const { instance, number } = header;
   let inserted = 0;
-  const flushed = number === 0 ? number : (await store.notEnded([instance])).get(instance);
-  if (flushed !== undefined && flushed < number) {
+  // First of all: from here on the store notices when it forgets a step.
+  const fenced = await store.fence(instance);
+  if (!fenced.hasEnded && fenced.flushed < number) {
     const files = keepFolder === null ? [] : keptFiles(keepFolder).get(instance);
     const earlier = (files ?? []).filter((file) => file !== path);
-    inserted += await putBackEvents(store, { instanceId: instance, epoch: null }, earlier, {
-      after: flushed,
-      until: number,
-    });
+    const range = { after: fenced.flushed, until: number };
+    inserted += await putBackEvents(store, { instanceId: instance, epoch: null, fenced }, earlier, range);
   }
-  inserted += await store.adopt(instance, events, 'adopted', number + ended);
-  return { path, inserted, unknown };
+  inserted += await store.adopt(instance, events, 'adopted', number + ended, null, fenced);
+  return { path, instance, inserted, unknown };
 }
 
 /**

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
-import { startJob } from '../jobs/every.ts';
+import { type Job, startJob } from '../jobs/every.ts';
 import { forgetKept } from '../ledger/read-journal.ts';
 import {
   type Adopted,
@@ -18,22 +18,14 @@ import { CannotStart, type JournalFolders, openDatabaseOf } from './open.ts';
 
 const LOOK_AGAIN_MS = 5000;
 const TIDY_MS = 3_600_000;
+/** A database goes back once; more often in one start something else is wrong. */
+const BREAKS_MAX = 3;
 
 export interface JournalStore extends RecoveryStore {
   /** Begins an epoch where the database lies on another server than it did. Returns the id of the ledger. */
   openHistory(): Promise<string>;
   /** Begins an epoch, unless one has begun in which nothing is lent yet. */
   beginEpoch(reason: string): Promise<void>;
-}
-
-export interface Adoption {
-  /** The id of the ledger that journals here belong to. */
-  ledger: string;
-  /** Adopts what there is, also what the database has forgotten of instances that ended here. */
-  putBack(): Promise<void>;
-  /** Looks once more, now. Never rejects: what fails is logged. */
-  again(): Promise<void>;
-  stop(): void;
 }
 
 /**
@@ -43,73 +35,123 @@ export interface Adoption {
  */
 export async function adoptJournals(
   store: JournalStore,
-  { journals, kept, keepMs }: JournalFolders,
+  folders: JournalFolders,
   log: Log,
 ): Promise<Adoption> {
-  const { logger } = log;
-  const ledger = await store.openHistory();
-  const tidy = () => {
-    if (kept !== null) forgetKept(kept, keepMs, Date.now());
-  };
-  tidy();
-  if (kept !== null && (await forgottenIn(store, kept, ledger)).length > 0) {
-    await store.beginEpoch('instances that ended are live in the database');
+  const adoption = new Adoption(store, folders, log, await store.openHistory());
+  await adoption.start();
+  return adoption;
+}
+
+/** The journals that lie in the data folder, and what is done about them while this process runs. */
+export class Adoption {
+  /** The id of the ledger that journals here belong to. */
+  readonly ledger: string;
+  readonly #store: JournalStore;
+  readonly #folders: JournalFolders;
+  readonly #logger: Log['logger'];
+  /** What was adopted before this instance was registered; null: that is over. */
+  #ended: Set<string> | null = new Set();
+  readonly #jobs: Job[] = [];
+  /** Journals that cannot be adopted yet. */
+  #left = 0;
+  #looking: Promise<void> | null = null;
+
+  constructor(store: JournalStore, folders: JournalFolders, { logger }: Log, ledger: string) {
+    this.#store = store;
+    this.#folders = folders;
+    this.#logger = logger;
+    this.ledger = ledger;
   }
-  const adopt = async () => {
-    const forgotten = kept === null ? [] : await adoptKept(store, kept, ledger);
-    for (const { path, inserted } of forgotten) {
-      logger.warn({ journal: path, inserted }, 'put back an instance that the database had forgotten');
-    }
-    const { adopted, elsewhere } = await adoptDeadJournals(store, journals, kept);
-    for (const { path, inserted, unknown } of adopted) {
-      logger.warn({ journal: path, inserted, unknown }, 'adopted the journal of an instance that died');
-    }
-    return elsewhere;
-  };
-  let left: number;
-  try {
-    left = await adopt();
-  } catch (error) {
-    if (error instanceof JournalDamaged) throw new CannotStart(error.message, { cause: error });
-    throw error;
-  }
-  const look = async () => {
-    try {
-      left = await adopt();
-    } catch (error) {
-      logger.error({ err: error }, 'a journal could not be adopted');
-    }
-  };
-  let looking: Promise<void> | null = null;
-  // One at a time: an adoption that takes long must not be begun again meanwhile.
-  const again = () => {
-    looking ??= look().finally(() => {
-      looking = null;
+
+  async start(): Promise<void> {
+    this.#tidy();
+    await this.#breakWhereForgotten();
+    await this.#adoptAtStart();
+    const onError = (error: unknown) =>
+      this.#logger.error({ err: error }, 'old journals could not be removed');
+    this.#jobs.push(startJob({ intervalMs: TIDY_MS, run: () => this.#tidy(), onError }));
+    if (this.#left === 0) return;
+    this.#logger.warn(
+      { journals: this.#left },
+      'journals of another machine or container are adopted once it is surely gone',
+    );
+    const looks = startJob({
+      intervalMs: LOOK_AGAIN_MS,
+      run: async () => {
+        await this.again();
+        if (this.#left === 0) void looks.stop();
+      },
     });
-    return looking;
-  };
-  const putBack = async () => {
-    left = await adopt();
-  };
-  const onError = (error: unknown) => logger.error({ err: error }, 'old journals could not be removed');
-  const tidying = startJob({ intervalMs: TIDY_MS, run: tidy, onError });
-  if (left === 0) return { ledger, again, putBack, stop: () => void tidying.stop() };
-  logger.warn(
-    { journals: left },
-    'journals of another machine or container are adopted once it is surely gone',
-  );
-  const looks = startJob({
-    intervalMs: LOOK_AGAIN_MS,
-    run: async () => {
-      await again();
-      if (left === 0) void looks.stop();
-    },
-  });
-  const stop = () => {
-    void looks.stop();
-    void tidying.stop();
-  };
-  return { ledger, again, putBack, stop };
+    this.#jobs.push(looks);
+  }
+
+  /**
+   * Looks whether the database has forgotten what was adopted here, and adopts it again. To be called once this instance is
+   * registered: what the database forgets after that its heartbeats notice, and what it forgot before nothing else does.
+   */
+  async confirm(): Promise<void> {
+    if (await this.#breakWhereForgotten()) await this.#adoptAtStart();
+    this.#ended = null;
+  }
+
+  /** Adopts what there is, also what the database has forgotten of instances that ended here. */
+  async putBack(): Promise<void> {
+    const { kept, journals } = this.#folders;
+    const forgotten = kept === null ? [] : await adoptKept(this.#store, kept, this.ledger);
+    for (const { path, inserted } of forgotten) {
+      this.#logger.warn({ journal: path, inserted }, 'put back an instance that the database had forgotten');
+    }
+    const { adopted, elsewhere } = await adoptDeadJournals(this.#store, journals, kept);
+    for (const { path, instance, inserted, unknown } of adopted) {
+      if (instance !== null) this.#ended?.add(instance);
+      this.#logger.warn({ journal: path, inserted, unknown }, 'adopted the journal of an instance that died');
+    }
+    this.#left = elsewhere;
+  }
+
+  /** Looks once more, now. Never rejects: what fails is logged. One at a time: an adoption may take long. */
+  again(): Promise<void> {
+    this.#looking ??= this.putBack()
+      .catch((error: unknown) => this.#logger.error({ err: error }, 'a journal could not be adopted'))
+      .finally(() => {
+        this.#looking = null;
+      });
+    return this.#looking;
+  }
+
+  stop(): void {
+    for (const job of this.#jobs) void job.stop();
+  }
+
+  #tidy(): void {
+    const { kept, keepMs } = this.#folders;
+    if (kept !== null) forgetKept(kept, keepMs, Date.now());
+  }
+
+  /** Returns whether the database has forgotten the end of an instance; then nothing is lent before it has ended again. */
+  async #breakWhereForgotten(): Promise<boolean> {
+    const { kept } = this.#folders;
+    const inFiles = kept === null ? 0 : (await forgottenIn(this.#store, kept, this.ledger)).length;
+    // Where journals are not kept their events are lost; that they are, must not be.
+    const known = await this.#store.notEnded([...(this.#ended ?? [])]);
+    if (inFiles + known.size === 0) return false;
+    await this.#store.beginEpoch('instances that ended are live in the database');
+    return true;
+  }
+
+  async #adoptAtStart(): Promise<void> {
+    for (let breaks = 0; ; breaks++) {
+      try {
+        return await this.putBack();
+      } catch (error) {
+        if (error instanceof JournalDamaged) throw new CannotStart(error.message, { cause: error });
+        if ((error as Error).name !== 'StoreWentBack' || breaks === BREAKS_MAX) throw error;
+        this.#logger.warn({ err: error }, 'the database went back while journals were adopted: once more');
+        await this.#store.openHistory();
+      }
+    }
+  }
 }
 
 /**

@@ -34,7 +34,7 @@ import { PostgresCountStore } from '../store/hot/input-counts.ts';
 import { PostgresObjectStore } from '../store/hot/objects.ts';
 import { findPlan } from '../store/plans.ts';
 import { TEAM_CAP } from '../telemetry/labels.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Log, rateLimited } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { type CatalogBase, openCatalog } from './catalog.ts';
 import { openAnchors, openCounting } from './counts.ts';
@@ -129,7 +129,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   };
 
   const adoption = await adoptJournals(store.ledgerStore, journals, log);
-  back.defer(adoption.stop);
+  back.defer(() => adoption.stop());
   const file = await openFileUpstreams({ config, log, breaker, nowMs: clock.nowMs });
   back.defer(async () => file?.close());
   const upstream = file?.first ?? (await openUpstream(config, clock.nowMs));
@@ -151,7 +151,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     metrics,
     blocked: () => (stopping.now ? 'stopping' : ledger.unready),
     takeCounts: (counts) => anchors?.take(counts, clock.nowMs()),
-    adopt: adoption.again,
+    adopt: () => adoption.again(),
     fenced,
     async stop(signal = hurry.signal) {
       signal.addEventListener('abort', () => hurry.abort(signal.reason));
@@ -170,7 +170,8 @@ export async function startApp(options: AppOptions): Promise<App> {
 async function openLedger(base: Base, { journals, kept }: JournalFolders, adoption: Adoption) {
   const { config, log, back, hurry, store, clock, metrics, moves, heartbeats, onStoreError } = base;
   const instanceId = uuidV7(clock.nowMs());
-  await store.registerInstance(instanceId);
+  const seen = await store.registerInstance(instanceId);
+  await adoption.confirm();
   const { promise: fenced, resolve: onFenced } = Promise.withResolvers<void>();
   const onBroken = (error: Error) =>
     log.logger.fatal({ err: error }, 'the journal cannot be written: calls are refused');
@@ -189,6 +190,7 @@ async function openLedger(base: Base, { journals, kept }: JournalFolders, adopti
   );
   const ledger = new Ledger({
     instanceId,
+    seen,
     store: measuredStore(store.ledgerStore, metrics, {
       moved: () => moves.count++,
       catalogVersion: (version) => heartbeats.onCatalogVersion(version),
@@ -198,7 +200,7 @@ async function openLedger(base: Base, { journals, kept }: JournalFolders, adopti
     timers: realTimers,
     queueTimeoutMs: config.queueTimeoutMs,
     leaseTtlMs: config.leaseTtlMs,
-    putBackEnded: adoption.putBack,
+    putBackEnded: () => adoption.putBack(),
     onPutBack: (reason) => {
       log.logger.error(
         { reason },
@@ -343,15 +345,4 @@ async function expectDefaultPlan({ db }: Database, name: string, { logger }: Log
     { plan: name },
     'there is no plan of the name in TOLLGATE_DEFAULT_PLAN: new teams must name one',
   );
-}
-
-/** One line in five seconds is enough to know that Postgres is away. */
-function rateLimited(report: (error: unknown) => void): (error: unknown) => void {
-  let quietUntilMs = 0;
-  return (error) => {
-    const now = performance.now();
-    if (now < quietUntilMs) return;
-    quietUntilMs = now + 5000;
-    report(error);
-  };
 }

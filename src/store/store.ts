@@ -4,6 +4,7 @@
  * and what is done now and then (jobs/upkeep.ts).
  */
 import { defined } from '../domain/defined.ts';
+import type { Seen } from '../domain/history.ts';
 import type { Price } from '../domain/price.ts';
 import { checkServer } from './check-server.ts';
 import { CONNECTIONS_USUAL, type Connection, type Database, openDatabase, poolSizes } from './database.ts';
@@ -38,7 +39,7 @@ export interface Store {
   database: Database;
   ledgerStore: PostgresLedgerStore;
   rateCards(): ReturnType<typeof readRateBook>;
-  registerInstance(instanceId: string): Promise<void>;
+  registerInstance(instanceId: string): Promise<Seen>;
   /** Opens connections and runs what a call reads before it is admitted, so that the first one need not wait for it. */
   warm(instanceId: string): Promise<void>;
   close(): Promise<void>;

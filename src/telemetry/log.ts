@@ -218,3 +218,14 @@ function redactor(secrets: readonly (string | null)[]): (line: string) => string
     return clean;
   };
 }
+
+/** Reports an error at most once in five seconds: enough to know that a server is away. */
+export function rateLimited(report: (error: unknown) => void): (error: unknown) => void {
+  let quietUntilMs = 0;
+  return (error) => {
+    const now = performance.now();
+    if (now < quietUntilMs) return;
+    quietUntilMs = now + 5000;
+    report(error);
+  };
+}

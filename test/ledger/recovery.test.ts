@@ -161,6 +161,7 @@ test('a journal that cannot be adopted stays where it is', async () => {
     adopt: bench.store.adopt.bind(bench.store),
     putBack: bench.store.putBack.bind(bench.store),
     noteGap: bench.store.noteGap.bind(bench.store),
+    fence: async () => ({ epoch: '', beats: 0, flushed: 0, hasEnded: false }),
     notEnded: async () => new Map(),
     silentMs: async () => null,
   };

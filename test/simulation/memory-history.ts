@@ -1,5 +1,6 @@
 /** The history of the store in memory: its server, its instances, and what it does when it went back. As in Postgres. */
 import {
+  type Fenced,
   type HistoryRow,
   type InstanceRow,
   isOlder,
@@ -20,6 +21,8 @@ import {
 
 export interface MemoryInstance extends InstanceRow {
   heartbeatMs: number;
+  /** Everything of it is in the ledger. */
+  hasEnded: boolean;
   isGivenUp: boolean;
 }
 
@@ -65,7 +68,15 @@ export class MemoryHistory {
     if (why !== null) this.#begin();
     const { epoch } = this.#row;
     const heartbeatMs = this.#nowMs();
-    this.instances.set(id, { status: 'live', epoch, beats: 0, flushed: 0, heartbeatMs, isGivenUp: false });
+    this.instances.set(id, {
+      status: 'live',
+      epoch,
+      beats: 0,
+      flushed: 0,
+      heartbeatMs,
+      hasEnded: false,
+      isGivenUp: false,
+    });
   }
 
   standingOf(instanceId: string): Standing {
@@ -101,10 +112,26 @@ export class MemoryHistory {
     if (instance && flushed > instance.flushed) instance.flushed = flushed;
   }
 
-  end(instanceId: string, status: 'stopped' | 'adopted'): void {
+  fence(instanceId: string, status: 'stopped' | 'adopted'): Fenced {
+    this.assertEpoch(null);
+    const instance = this.instances.get(instanceId) ?? this.#bring(instanceId);
+    if (instance.status === 'live') instance.status = status;
+    instance.beats++;
+    this.write();
+    const { beats, flushed, hasEnded } = instance;
+    return { epoch: this.#row.epoch, beats, flushed, hasEnded };
+  }
+
+  /** As in Postgres each step of an end finds what the steps before it have left. */
+  step(instanceId: string, fenced: Fenced): MemoryInstance {
+    this.assertEpoch(fenced.epoch);
     const instance = this.instances.get(instanceId);
-    if (instance?.status === 'live') instance.status = status;
-    if (!instance) this.#bring(instanceId).status = status;
+    if (!instance || instance.status === 'live' || instance.beats < fenced.beats)
+      throw new StoreWentBack('the end of an instance is missing');
+    instance.beats++;
+    fenced.beats++;
+    this.write();
+    return instance;
   }
 
   rejoin({ instanceId, seen, known }: RejoinRequest): Seen {
@@ -129,6 +156,7 @@ export class MemoryHistory {
       beats: 0,
       flushed: 0,
       heartbeatMs,
+      hasEnded: false,
       isGivenUp: false,
     };
     this.instances.set(id, made);
@@ -174,7 +202,9 @@ export class MemoryHistory {
   get awaited(): string[] {
     const { epoch } = this.#row;
     return [...this.instances]
-      .filter(([, each]) => each.status === 'live' && !each.isGivenUp && each.epoch !== epoch)
+      .filter(
+        ([, each]) => !each.isGivenUp && (each.status === 'live' ? each.epoch !== epoch : !each.hasEnded),
+      )
       .map(([id]) => id);
   }
 
@@ -188,7 +218,7 @@ export class MemoryHistory {
     const found = new Map<string, number>();
     for (const id of instanceIds) {
       const instance = this.instances.get(id);
-      if (!instance || instance.status === 'live') found.set(id, instance?.flushed ?? 0);
+      if (!instance?.hasEnded) found.set(id, instance?.flushed ?? 0);
     }
     return found;
   }

@@ -11,14 +11,14 @@ import {
   windowAnchorId,
   windowStartOf,
 } from '../../src/domain/counter.ts';
-import type { Seen } from '../../src/domain/history.ts';
+import type { Fenced, Seen } from '../../src/domain/history.ts';
 import type { CounterId } from '../../src/domain/ids.ts';
 import type { LeasedCounter } from '../../src/domain/lease.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { bucketMs } from '../../src/domain/window.ts';
 import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
 import type { EventGap, FlushBatch, FlushEvent, PutBackBatch } from '../../src/store/hot/flush.ts';
-import { assertStanding, type RejoinRequest, StoreWentBack } from '../../src/store/hot/history.ts';
+import { assertStanding, type RejoinRequest } from '../../src/store/hot/history.ts';
 import type { HeartbeatReply } from '../../src/store/hot/instances.ts';
 import { assertRemembered, type LeaseReply, type LeaseRequest } from '../../src/store/hot/leases.ts';
 import { type MemoryCounter, stateOf } from './memory-counter.ts';
@@ -178,15 +178,17 @@ export class MemoryStore implements LedgerStore {
     status: 'stopped' | 'adopted' = 'adopted',
     flushed?: number,
     seen: Seen | null = null,
+    fenced?: Fenced,
   ): Promise<number> {
-    const why = this.history.whyForeign();
-    if (why !== null) throw new StoreWentBack(why);
     const own = this.#instances.get(instanceId);
-    if (seen !== null && (!own || own.status === 'live')) this.#assertLive(instanceId, seen, 'settle');
-    this.history.write();
+    if (seen !== null && (!own || own.status === 'live')) {
+      this.history.assertEpoch(null);
+      this.#assertLive(instanceId, seen, 'settle');
+    }
+    const instance = this.history.step(instanceId, fenced ?? this.history.fence(instanceId, status));
     this.#createForgotten(events);
     const inserted = this.#insert(instanceId, events);
-    this.history.end(instanceId, status);
+    instance.hasEnded = true;
     if (flushed !== undefined) this.history.countEvents(instanceId, flushed);
     this.#endLeases(instanceId);
     return inserted.size;
@@ -198,8 +200,13 @@ export class MemoryStore implements LedgerStore {
     return seen;
   }
 
-  async putBack({ instanceId, epoch, events, last }: PutBackBatch): Promise<number> {
-    this.history.assertEpoch(epoch);
+  async fence(instanceId: string): Promise<Fenced> {
+    return this.history.fence(instanceId, 'adopted');
+  }
+
+  async putBack({ instanceId, epoch, fenced, events, last }: PutBackBatch): Promise<number> {
+    if (fenced === undefined) this.history.assertEpoch(epoch);
+    else this.history.step(instanceId, fenced);
     this.history.write();
     this.#createForgotten(events);
     for (const hold of last?.holds ?? []) this.#keep(instanceId, hold.id, hold.allocations, false);

@@ -2,7 +2,7 @@
 
 import type { Allocation } from '../../domain/budget.ts';
 import type { CountedCall, CounterSpec } from '../../domain/counter.ts';
-import type { Seen } from '../../domain/history.ts';
+import type { Fenced, Seen } from '../../domain/history.ts';
 import type { CounterId, TeamId } from '../../domain/ids.ts';
 import type { Claim } from '../../domain/quantities.ts';
 
@@ -47,6 +47,8 @@ export interface PutBackBatch {
   instanceId: string;
   /** In which it is put back; null: the instance is dead, and its journal is read. */
   epoch: string | null;
+  /** Of a dead instance, what it was fenced at. */
+  fenced?: Fenced;
   events: FlushEvent[];
   /** With the last batch: the holds of calls in flight, and the number of the last event. */
   last: { holds: readonly DurableHold[]; flushed: number } | null;

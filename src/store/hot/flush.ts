@@ -4,7 +4,7 @@
  * rollups; so a retry after a lost commit changes nothing.
  */
 
-import { type Seen, whyForeign } from '../../domain/history.ts';
+import type { Fenced, Seen } from '../../domain/history.ts';
 import type { TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd } from '../../domain/quantities.ts';
@@ -13,9 +13,9 @@ import { runOnRaw } from '../database.ts';
 import type { CounterRow, FlushBatch, FlushEvent, LeaseReport, PutBackBatch } from './batch.ts';
 import { shareFlushes } from './counters.ts';
 import { createForgotten } from './forgotten.ts';
-import { assertLive, readHistory, StoreWentBack } from './history.ts';
+import { assertEpoch, assertLive } from './history.ts';
 import { endHolds, keepHolds } from './holds.ts';
-import { endLeases, fence, noteEnd } from './instances.ts';
+import { type Begin, ending, endLeases, fence, noteEnd } from './instances.ts';
 import { moveCounters, movesOf } from './move-counters.ts';
 import { keepObjects } from './objects.ts';
 import { type AtPlace, atPlaces, isAt, type Place, placesOf } from './places.ts';
@@ -70,7 +70,7 @@ async function flushWhole(sql: Sql, part: Part): Promise<Set<string>> {
     async (events) => {
       for (const id of await flushPart(sql, { ...nothing, events: [...events] })) inserted.add(id);
     },
-    (event, error) => setAside(sql, { ...nothing, events: [event] }, event, error),
+    (event, error) => setAside(plainly(sql), { ...nothing, events: [event] }, event, error),
   );
   await sendApart(part.reports, (reports) => flushPart(sql, { ...nothing, reports: [...reports] }), skip);
   if (part.isWhole) await countEvents(sql, part);
@@ -78,9 +78,9 @@ async function flushWhole(sql: Sql, part: Part): Promise<Set<string>> {
 }
 
 /** Sets an event aside that cannot be stored; what it cost goes onto its counters as if it had been. */
-async function setAside(sql: Sql, part: Part, event: FlushEvent, error: unknown): Promise<void> {
+async function setAside(begin: Begin, part: Part, event: FlushEvent, error: unknown): Promise<void> {
   const keep = (isCharged: boolean) =>
-    sql.begin({ deadlineMs: FLUSH_MS }, async (tx) => {
+    begin(FLUSH_MS, async (tx) => {
       if (isCharged) await shareTeams(tx, part);
       const isNew = await keepAside(tx, part.instanceId, event, error, isCharged);
       if (isNew && isCharged) await charge(tx, part, [event]);
@@ -92,6 +92,10 @@ async function setAside(sql: Sql, part: Part, event: FlushEvent, error: unknown)
     // Not even its amounts can be read: then it stays on the lease that paid for it.
     await keep(false);
   }
+}
+
+function plainly(sql: Sql): Begin {
+  return (deadlineMs, work) => sql.begin({ deadlineMs }, work);
 }
 
 /** Transactions of one flush at the same time: requests for leases need connections too. */
@@ -168,6 +172,8 @@ async function flushPart(sql: Sql, part: Part): Promise<Set<string>> {
  * Takes over a dead instance: it is fenced, its journal's events (settled ones, and the calls in flight as unknown) enter
  * the ledger, and only then what its leases still lend is free again. Returns how many events were new. Each step may be
  * repeated, so an adoption that was cut off is done again from its beginning; one that was not finds nothing to do.
+ * @param known what the instance was fenced at, where it has been
+ * @throws StoreWentBack when the store has forgotten a step meanwhile: then it is to be done again from its beginning
  */
 export async function adopt(
   sql: Sql,
@@ -176,28 +182,24 @@ export async function adopt(
   status: 'stopped' | 'adopted' = 'adopted',
   flushed = 0,
   seen: Seen | null = null,
+  known: Fenced | null = null,
 ): Promise<number> {
-  await fence(sql, instanceId, status, seen);
+  const begin = ending(sql, instanceId, known ?? (await fence(sql, instanceId, status, seen)));
   let inserted = 0;
   for (const part of await partsOf(sql, { instanceId, events, reports: [] }))
-    inserted += await insertPart(sql, part, async () => {});
-  await endLeases(sql, instanceId);
-  await noteEnd(sql, instanceId, flushed);
+    inserted += await insertPart(sql, part, begin);
+  await endLeases(sql, instanceId, begin);
+  await noteEnd(begin, instanceId, flushed);
   return inserted;
 }
 
 /** Brings the events and holds of a part into the ledger, whatever their number; returns how many events were new. */
-async function insertPart(
-  sql: Sql,
-  part: Part,
-  check: (tx: TransactionSql) => Promise<void>,
-): Promise<number> {
+async function insertPart(sql: Sql, part: Part, begin: Begin): Promise<number> {
   let inserted = 0;
   const { holds = [] } = part;
   await createForgotten(sql, part.events);
   if (holds.length > 0) {
-    await sql.begin({ deadlineMs: ADOPT_MS }, async (tx) => {
-      await check(tx);
+    await begin(ADOPT_MS, async (tx) => {
       await shareTeams(tx, part);
       await keepHolds(tx, part, await lockCounters(tx, part), part.payer);
     });
@@ -205,13 +207,12 @@ async function insertPart(
   await sendApart(
     part.events,
     async (some) => {
-      inserted += await sql.begin({ deadlineMs: ADOPT_MS }, async (tx) => {
-        await check(tx);
+      inserted += await begin(ADOPT_MS, async (tx) => {
         await shareTeams(tx, part);
         return (await insertEvents(tx, { ...part, events: [...some] })).size;
       });
     },
-    (event, error) => setAside(sql, { ...part, events: [event] }, event, error),
+    (event, error) => setAside(begin, { ...part, events: [event] }, event, error),
   );
   return inserted;
 }
@@ -221,16 +222,18 @@ async function insertPart(
  * again. Doing it twice changes nothing. Returns how many events were new.
  * @throws StoreWentBack when another epoch has begun meanwhile
  */
-export async function putBack(sql: Sql, { instanceId, epoch, events, last }: PutBackBatch): Promise<number> {
-  const check = (tx: TransactionSql) => assertEpoch(tx, epoch);
+export async function putBack(
+  sql: Sql,
+  { instanceId, epoch, fenced, events, last }: PutBackBatch,
+): Promise<number> {
+  const begin = fenced === undefined ? inEpoch(sql, epoch) : ending(sql, instanceId, fenced);
   const batch = { instanceId, events, reports: [], holds: last?.holds ?? [] };
   let inserted = 0;
-  for (const part of await partsOf(sql, batch, null)) inserted += await insertPart(sql, part, check);
+  for (const part of await partsOf(sql, batch, null)) inserted += await insertPart(sql, part, begin);
   if (last === null) return inserted;
   // What was lent is in those events and holds by now. Until the instance takes part again it borrows nothing.
-  await endLeases(sql, instanceId);
-  await sql.begin(async (tx) => {
-    await check(tx);
+  await endLeases(sql, instanceId, begin);
+  await begin(FLUSH_MS, async (tx) => {
     await tx`
       update instances set epoch = ${epoch}::uuid, is_given_up = false,
         flushed = greatest(flushed, ${String(last.flushed)}::int8)
@@ -239,11 +242,12 @@ export async function putBack(sql: Sql, { instanceId, epoch, events, last }: Put
   return inserted;
 }
 
-async function assertEpoch(tx: TransactionSql, epoch: string | null): Promise<void> {
-  const { server, history } = await readHistory(tx);
-  const isOther = epoch !== null && epoch !== history.epoch;
-  const why = whyForeign(history, server) ?? (isOther ? 'the database went back once more' : null);
-  if (why !== null) throw new StoreWentBack(why);
+function inEpoch(sql: Sql, epoch: string | null): Begin {
+  return (deadlineMs, work) =>
+    sql.begin({ deadlineMs }, async (tx) => {
+      await assertEpoch(tx, epoch);
+      return work(tx);
+    });
 }
 
 const FAR_FUTURE_MS = Date.UTC(9999, 0);

@@ -181,6 +181,15 @@ export async function beginEpoch(tx: TransactionSql, server: Server, reason: str
   return defined(row, 'the row of the history').epoch;
 }
 
+/** @throws StoreWentBack when the store lies elsewhere, or another epoch has begun (null: any will do) */
+export async function assertEpoch(tx: TransactionSql, epoch: string | null): Promise<{ epoch: string }> {
+  const { server, history } = await readHistory(tx);
+  const isOther = epoch !== null && epoch !== history.epoch;
+  const why = whyForeign(history, server) ?? (isOther ? 'the database went back once more' : null);
+  if (why !== null) throw new StoreWentBack(why);
+  return history;
+}
+
 /** For a new instance: returns the present epoch, after it has begun one if the store lies on another server now. */
 export async function currentEpoch(tx: TransactionSql): Promise<string> {
   const { server, history } = await readHistory(tx, 'lock');

@@ -4,10 +4,11 @@
  */
 
 import { defined } from '../../domain/defined.ts';
-import { type Seen, whyForeign } from '../../domain/history.ts';
+import { type Fenced, type Seen, whyForeign } from '../../domain/history.ts';
 import type { TeamId } from '../../domain/ids.ts';
-import type { Sql } from '../database.ts';
+import type { Sql, TransactionSql } from '../database.ts';
 import {
+  assertEpoch,
   assertStanding,
   currentEpoch,
   GENERATION,
@@ -24,15 +25,19 @@ import {
 import { isAt, placesOf } from './places.ts';
 
 /**
- * Makes the row of a new instance, which has nothing to put back.
+ * Makes the row of a new instance, which has nothing to put back. Returns what it has seen of the store.
  * @throws the database's error when it belongs to a newer release
  */
-export async function registerInstance(sql: Sql, instanceId: string): Promise<void> {
-  await sql.begin(async (tx) => {
+export async function registerInstance(sql: Sql, instanceId: string): Promise<Seen> {
+  return await sql.begin(async (tx): Promise<Seen> => {
     const epoch = await currentEpoch(tx);
-    await tx`
+    const { server } = await readHistory(tx);
+    const [row] = await tx<{ now_ms: number }[]>`
       insert into instances (id, status, started_at, heartbeat_at, generation, epoch)
-      values (${instanceId}, 'live', tollgate_now(), tollgate_now(), ${GENERATION}, ${epoch})`;
+      values (${instanceId}, 'live', tollgate_now(), tollgate_now(), ${GENERATION}, ${epoch})
+      returning (extract(epoch from tollgate_now()) * 1000)::float8 as now_ms`;
+    const { now_ms: atMs } = defined(row, 'the row of the instance');
+    return { ...server, epoch, beats: 0, flushed: 0, atMs };
   });
 }
 
@@ -141,7 +146,8 @@ export async function silentMs(sql: Sql, instanceId: string): Promise<number | n
 const END_MS = 30_000;
 
 /**
- * Ends an instance: from now on it neither borrows nor flushes. What it did under {@link assertLive} is over.
+ * Ends an instance: from now on it neither borrows nor flushes. What it did under {@link assertLive} is over. Returns what
+ * the store has of it, which the further steps of its end are judged by.
  * @param seen what an instance that stops has seen of the store
  * @throws StoreWentBack when the store lies elsewhere, or has forgotten some of that
  */
@@ -150,8 +156,8 @@ export async function fence(
   instanceId: string,
   status: 'stopped' | 'adopted',
   seen: Seen | null = null,
-): Promise<void> {
-  await sql.begin({ deadlineMs: END_MS }, async (tx) => {
+): Promise<Fenced> {
+  return await sql.begin({ deadlineMs: END_MS }, async (tx): Promise<Fenced> => {
     const { server, history } = await readHistory(tx);
     const why = whyForeign(history, server);
     if (why !== null) throw new StoreWentBack(why);
@@ -165,15 +171,48 @@ export async function fence(
       values (${instanceId}, ${status}, tollgate_now(), tollgate_now(), ${GENERATION}) on conflict do nothing`;
     await tx`select 1 from instances where id = ${instanceId} for update`;
     await tx`select pg_advisory_xact_lock(${INSTANCE_LOCKS}::int4, hashtext(${instanceId}))`;
-    await tx`update instances set status = ${status} where id = ${instanceId} and status = 'live'`;
+    const [row] = await tx<Omit<Fenced, 'epoch'>[]>`
+      update instances set status = case status when 'live' then ${status} else status end, beats = beats + 1
+      where id = ${instanceId}
+      returning beats::float8, flushed::float8, ended_at is not null as "hasEnded"`;
+    return { ...defined(row, 'the row of the instance'), epoch: history.epoch };
   });
 }
 
+/** Runs a transaction. */
+export type Begin = <Result>(
+  deadlineMs: number,
+  work: (tx: TransactionSql) => Promise<Result>,
+) => Promise<Result>;
+
+/**
+ * Runs the transactions that end a fenced instance. Each leaves a mark in its row: where the store has forgotten one of them,
+ * the next one fails, and all have to be done again.
+ * @throws StoreWentBack
+ */
+export function ending(sql: Sql, instanceId: string, fenced: Fenced): Begin {
+  return async (deadlineMs, work) => {
+    const result = await sql.begin({ deadlineMs }, async (tx) => {
+      await assertEpoch(tx, fenced.epoch);
+      const rows = await tx`
+        update instances set beats = beats + 1
+        where id = ${instanceId} and status <> 'live' and beats >= ${String(fenced.beats)}::int8 returning 1`;
+      if (rows.length === 0) throw new StoreWentBack('the end of an instance is missing');
+      return work(tx);
+    });
+    // Another may end the same instance: there may be more marks, never fewer.
+    fenced.beats++;
+    return result;
+  };
+}
+
 /** The last step of an adoption: everything of the instance is in the ledger. */
-export async function noteEnd(sql: Sql, instanceId: string, flushed: number): Promise<void> {
-  await sql`
-    update instances set ended_at = coalesce(ended_at, tollgate_now()), flushed = greatest(flushed, ${String(flushed)}::int8)
-    where id = ${instanceId}`;
+export async function noteEnd(begin: Begin, instanceId: string, flushed: number): Promise<void> {
+  await begin(END_MS, async (tx) => {
+    await tx`
+      update instances set ended_at = coalesce(ended_at, tollgate_now()), flushed = greatest(flushed, ${String(flushed)}::int8)
+      where id = ${instanceId}`;
+  });
 }
 
 /** Of these instances, returns those that have not ended as far as the store knows, with what arrived of their events. */
@@ -186,7 +225,7 @@ export async function notEnded(sql: Sql, instanceIds: readonly string[]): Promis
 }
 
 /** Takes back what the leases of an instance still lend. Call it when it is fenced and its events have been inserted. */
-export async function endLeases(sql: Sql, instanceId: string): Promise<void> {
+export async function endLeases(sql: Sql, instanceId: string, begin: Begin): Promise<void> {
   const rows = await sql<{ team_id: TeamId }[]>`
     select distinct team_id from leases where instance_id = ${instanceId}`;
   const places = await placesOf(
@@ -194,7 +233,7 @@ export async function endLeases(sql: Sql, instanceId: string): Promise<void> {
     rows.map((row) => row.team_id),
   );
   for (const place of places) {
-    await sql.begin({ deadlineMs: END_MS }, async (tx) => {
+    await begin(END_MS, async (tx) => {
       await tx`
         select 1 from counters c join leases l on l.team_id = c.team_id and l.counter_id = c.id
         where l.instance_id = ${instanceId} and ${isAt(tx, 'c', place)} and ${isAt(tx, 'l', place)}

@@ -1,6 +1,6 @@
 /** The ledger's store on Postgres: leases, flushes, adoption and heartbeats, each tried again when Postgres asks for it. */
 import type { CounterSpec } from '../../domain/counter.ts';
-import type { Seen } from '../../domain/history.ts';
+import type { Fenced, Seen } from '../../domain/history.ts';
 import type { Sql } from '../database.ts';
 import { retried } from '../database.ts';
 import { createCounters } from './counters.ts';
@@ -15,7 +15,7 @@ import {
   putBack,
 } from './flush.ts';
 import { breakHistory, noteGap, openHistory, type RejoinRequest, rejoin, resumeLending } from './history.ts';
-import { type HeartbeatReply, heartbeat, notEnded, silentMs } from './instances.ts';
+import { fence, type HeartbeatReply, heartbeat, notEnded, silentMs } from './instances.ts';
 import { type LeaseReply, type LeaseRequest, MAX_SUBJECTS, requestLease } from './leases.ts';
 import { forgetPlaces } from './places.ts';
 
@@ -43,8 +43,9 @@ export class PostgresLedgerStore {
     status: 'stopped' | 'adopted',
     flushed?: number,
     seen?: Seen | null,
+    fenced?: Fenced,
   ): Promise<number> {
-    return this.#placed(() => adopt(this.#sql, instanceId, events, status, flushed, seen));
+    return this.#placed(() => adopt(this.#sql, instanceId, events, status, flushed, seen, fenced));
   }
 
   /** Makes the counters of these specs that the store has forgotten, before their events are put back. */
@@ -84,6 +85,10 @@ export class PostgresLedgerStore {
 
   beginEpoch(reason: string): Promise<void> {
     return breakHistory(this.#sql, reason);
+  }
+
+  fence(instanceId: string): Promise<Fenced> {
+    return retried(() => fence(this.#sql, instanceId, 'adopted'));
   }
 
   notEnded(instanceIds: readonly string[]): Promise<Map<string, number>> {

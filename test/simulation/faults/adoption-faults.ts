@@ -13,6 +13,7 @@ function inAdoption(name: string, what: string, rewrite: Rewrite): Fault {
     const planted = new Healthy();
     planted.adopter = (store, path) => ({
       silentMs: (id) => store.silentMs(id),
+      fence: (id) => store.fence(id),
       notEnded: (ids) => store.notEnded(ids),
       putBack: (batch) => store.putBack(batch),
       noteGap: (gap) => store.noteGap(gap),
