@@ -36,6 +36,7 @@ export async function timeMetricsPage({ db }: Database, scrapes: number): Promis
     journalSyncLagSeconds: 0,
     postgresUp: true,
     upstreamLimits: null,
+    upstreams: [],
     installation: watched,
   }));
   const server = createServer((_, response) => void metrics.render().then((page) => response.end(page)));

@@ -32,7 +32,7 @@ import { sessionListRoutes, sessionRoutes } from './session.ts';
 import { storeRoutes } from './store.ts';
 import { teamRoutes } from './teams.ts';
 import { unknownRoutes } from './unknown.ts';
-import { upstreamRoute } from './upstream.ts';
+import { upstreamListRoute, upstreamRoute } from './upstream.ts';
 import { apiErrorRoutes, usageRoute } from './usage.ts';
 import { warningsRoute } from './warnings.ts';
 
@@ -70,6 +70,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     storeRoutes,
     operationsRoute,
     upstreamRoute,
+    upstreamListRoute,
     objectRoutes,
     warningsRoute,
     labelRoutes,

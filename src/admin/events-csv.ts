@@ -32,6 +32,7 @@ const COLUMNS = [
   'outcome',
   'provenance',
   'reason',
+  'upstream',
   'upstream_status',
   'upstream_request_id',
   'input_tokens',

@@ -3,6 +3,7 @@ import type { AccessLog } from '../auth/access-log.ts';
 import type { ClientAddresses } from '../auth/addresses.ts';
 import type { Sessions } from '../auth/sessions.ts';
 import type { Database } from '../store/database.ts';
+import type { UpstreamReading } from '../upstreams/health.ts';
 import type { UpstreamProfile } from '../upstreams/profile.ts';
 import type { LimitTrust } from '../upstreams/trust.ts';
 
@@ -10,6 +11,8 @@ export interface AdminOptions {
   database: Database;
   /** The upstream's profile, and whether it keeps output limits (null: it does); missing: OpenAI's. */
   upstream?: { profile: UpstreamProfile; trust: LimitTrust | null };
+  /** Several upstreams, as this instance sees them; missing: there is one. */
+  upstreams?: (() => readonly UpstreamReading[]) | undefined;
   adminKey: string;
   /** Sessions of the console. */
   sessions: Sessions;

@@ -21,3 +21,7 @@ export const INPUT_COUNTING = ['encoding', 'upstream', 'both', 'off'] as const;
  */
 export const CLIENT_GONE = ['finish', 'cancel'] as const;
 export type ClientGone = (typeof CLIENT_GONE)[number];
+
+/** Whether new calls go to one of several upstreams; `down`: its last calls failed. */
+export const HEALTH_STATES = ['up', 'down'] as const;
+export type HealthState = (typeof HEALTH_STATES)[number];

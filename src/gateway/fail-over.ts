@@ -4,13 +4,16 @@
  * Does not own: which other one (upstreams/routing.ts). Invariant: a call is sent again only when the upstream before
  * surely billed nothing for it: it could not be reached, or said itself that it did no work.
  */
-import { ApiError } from '../domain/errors.ts';
+import { ApiError, apiError } from '../domain/errors.ts';
 import { uuidV7 } from '../ledger/events.ts';
 import type { JsonObject } from '../openai/body.ts';
+import type { KeptAt } from '../store/hot/objects.ts';
 import { listModels, modelsOf } from '../upstreams/probe.ts';
 import type { Target } from '../upstreams/target.ts';
-import type { UpstreamHeaders, UpstreamResponse } from './call.ts';
+import { type Stopped, stopped, type UpstreamHeaders, type UpstreamResponse } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
+import { lookAgain, type Remembered } from './objects.ts';
+import { nameOf as referenceName } from './recall.ts';
 import type { Forwarded } from './stages/forward.ts';
 import type { Parsed } from './stages/parse.ts';
 import type { Reserved } from './stages/reserve.ts';
@@ -40,6 +43,60 @@ function isOfUpstream({ ending, status }: UpstreamResponse): boolean {
   if (ending === 'unreachable' || ending === 'busy') return true;
   if (ending !== 'complete') return false;
   return status >= 500 || status === 401 || status === 403 || status === 404 || status === 429;
+}
+
+/** Whether a request names anything that an upstream keeps. */
+export function namesKept({ objects, operation }: Parsed['request']): boolean {
+  return objects !== null || (operation.beyondText?.references ?? null) !== null;
+}
+
+/**
+ * Returns the call at the upstream that keeps what it names; as it was where that is not known here, so that it is refused
+ * as such, and stopped where there is no such upstream any more. Rejects when Postgres is away.
+ */
+export async function atKeeper(deps: GatewayDeps, parsed: Parsed): Promise<Parsed | Stopped> {
+  const { upstreams } = deps;
+  const { request, account, call, callKind } = parsed;
+  if (upstreams === null) return parsed;
+  const { teamId } = account.principal;
+  const names = namesOf(request);
+  let keepers: KeptAt[] = names
+    .flatMap((name) => deps.objects.memory.find(teamId, name) ?? [])
+    .filter(isKept);
+  if (keepers.length === 0) keepers = await deps.objects.store.findKeepers(teamId, names);
+  if (keepers.length === 0 && mustBeKnown(request)) {
+    // It may be an event that is on its way.
+    await lookAgain(deps.ledger.flusher, async () => {
+      keepers = await deps.objects.store.findKeepers(teamId, names);
+      return keepers.length > 0;
+    });
+  }
+  const [keeper, ...others] = new Set(keepers.map(({ upstream }) => upstream));
+  if (keeper === undefined) return parsed;
+  const lane = keeper === null ? upstreams.all[0] : upstreams.find(keeper);
+  const isUsable = lane?.servesTeam(account.principal) ?? false;
+  if (lane && isUsable && others.length === 0) return { ...parsed, via: lane.deps };
+  const message =
+    others.length > 0
+      ? 'What the request names is kept by several upstreams, so that none has all of it.'
+      : 'The upstream that keeps what the request names is not in use for this team any more.';
+  return stopped(call, apiError('not_found', message), request.descriptor.name, account, callKind.endUser);
+}
+
+/** What is sent along need not be known: it only weighs more then. */
+function mustBeKnown({ objects, operation }: Parsed['request']): boolean {
+  const references = operation.beyondText?.references ?? [];
+  return objects !== null || references.some(({ kind, isSent }) => kind !== 'sealed' && !isSent);
+}
+
+function isKept(found: Remembered): found is Remembered & KeptAt {
+  return found.upstream !== undefined;
+}
+
+/** Everything of what an upstream keeps that a request names. */
+function namesOf({ objects, operation }: Parsed['request']): string[] {
+  const references = operation.beyondText?.references ?? [];
+  return [...(objects ?? []).map(({ id }) => id), ...references.map(referenceName)];
 }
 
 /** Takes how a call ended for the health of its upstream. @param nowMs on the monotonic clock */

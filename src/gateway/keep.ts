@@ -9,7 +9,7 @@ const NO_ANSWER: KeptAnswer = { id: null, items: [], reasoningContext: null };
 
 /** Remembers what a call left upstream. Returns it as JSON for the call's event; null: nothing. */
 export function keep(
-  { objects }: GatewayDeps,
+  { objects, target }: GatewayDeps,
   reserved: Reserved,
   metered: MeteredResponse,
   { outcome, usage, responseModel }: Pick<Outcome, 'outcome' | 'usage' | 'responseModel'>,
@@ -36,7 +36,7 @@ export function keep(
   const models = [callKind.model, responseModel ?? ''].filter(isPlainName);
   const response = keptResponse(kept, answer, models, counted, held);
   const id = kept.isStored ? answer.id : null;
-  objects.memory.add(account.principal.teamId, id, response);
+  objects.memory.add(account.principal.teamId, id, response, target?.name ?? null);
   // Until its end is known it may add to its conversation at any time.
   const left = isOver(metered) ? conversation : null;
   if (id === null && left === null) return null;

@@ -7,12 +7,19 @@ import type { TeamId } from '../domain/ids.ts';
 import type { ConversationCall, KeptResponse } from '../domain/kept.ts';
 import type { RecordedKind } from '../domain/objects.ts';
 import type { Flusher } from '../ledger/flusher.ts';
-import type { ConversationView, FoundResponse, NewObject, OwnedObject } from '../store/hot/objects.ts';
+import type {
+  ConversationView,
+  FoundResponse,
+  KeptAt,
+  NewObject,
+  OwnedObject,
+} from '../store/hot/objects.ts';
 
 /** What the gateway needs of the store. */
 export interface ObjectStore {
   addObject(teamId: TeamId, object: NewObject): Promise<void>;
   findObjects(teamId: TeamId, kinds: readonly RecordedKind[], ids: readonly string[]): Promise<OwnedObject[]>;
+  findKeepers(teamId: TeamId, names: readonly string[]): Promise<KeptAt[]>;
   endObject(teamId: TeamId, kind: RecordedKind, id: string): Promise<void>;
   addItems(teamId: TeamId, conversationId: string, tokens: number | null): Promise<void>;
   findResponses(teamId: TeamId, names: readonly string[]): Promise<FoundResponse[]>;
@@ -30,6 +37,8 @@ export interface Remembered {
   readonly response: KeptResponse;
   /** Its item of that name; null: the name is its own. */
   readonly item: KeptResponse['items'][number] | null;
+  /** Name of the upstream that keeps it, null where there is one; undefined: it is not known here. */
+  readonly upstream: string | null | undefined;
 }
 
 /** Names, and what stands behind them in images and items: some tens of megabytes. */
@@ -49,12 +58,12 @@ export class ObjectMemory {
   }
 
   /** @param id null: only encrypted content may come again, because the upstream keeps nothing */
-  add(teamId: TeamId, id: string | null, response: KeptResponse): void {
-    if (id !== null) this.#known.set(`${teamId} ${id}`, { response, item: null });
+  add(teamId: TeamId, id: string | null, response: KeptResponse, upstream?: string | null): void {
+    if (id !== null) this.#known.set(`${teamId} ${id}`, { response, item: null, upstream });
     for (const item of response.items) {
       for (const name of item.names) {
         if (id === null && !name.startsWith('seal:')) continue;
-        this.#known.set(`${teamId} ${name}`, { response, item });
+        this.#known.set(`${teamId} ${name}`, { response, item, upstream });
       }
     }
   }

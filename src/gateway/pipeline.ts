@@ -6,7 +6,7 @@
 import { uuidV7 } from '../ledger/events.ts';
 import { type Call, respond, type Stopped, warningOf, writeError } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
-import { elsewhere, noteEnd } from './fail-over.ts';
+import { atKeeper, elsewhere, namesKept, noteEnd } from './fail-over.ts';
 import { cancelRecall, recall } from './recall.ts';
 import { authenticate } from './stages/authenticate.ts';
 import { estimate } from './stages/estimate.ts';
@@ -39,8 +39,12 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped>
   if (routed.kind === 'stopped') return routed;
   const authenticated = await authenticate(deps, routed);
   if (authenticated.kind === 'stopped') return authenticated;
-  const parsed = await parse(deps, authenticated);
+  let parsed = await parse(deps, authenticated);
   if (parsed.kind === 'stopped') return parsed;
+  if (deps.upstreams !== null && namesKept(parsed.request)) {
+    parsed = await atKeeper(deps, parsed);
+    if (parsed.kind === 'stopped') return parsed;
+  }
   if (parsed.request.objects !== null) {
     const stranger = await refuseStrangers(deps, parsed);
     if (stranger !== null) return stranger;

@@ -24,7 +24,7 @@ import { lookAgain, type Remembered } from './objects.ts';
 import type { Parsed } from './stages/parse.ts';
 
 export interface KnownNames {
-  get(name: string): Remembered | null;
+  get(name: string): Pick<Remembered, 'response' | 'item'> | null;
 }
 
 /** What the references of one call stand for. */
@@ -58,9 +58,9 @@ class Found implements KnownNames {
     const { store, memory } = this.#deps.objects;
     for (const { id, response } of await store.findResponses(this.#teamId, names)) {
       memory.add(this.#teamId, id, response);
-      this.#known.set(id, { response, item: null });
+      this.#known.set(id, { response, item: null, upstream: undefined });
       for (const item of response.items)
-        for (const name of item.names) this.#known.set(name, { response, item });
+        for (const name of item.names) this.#known.set(name, { response, item, upstream: undefined });
     }
     return names.filter((name) => !this.#known.has(name));
   }
@@ -97,7 +97,8 @@ async function recalled(deps: GatewayDeps, parsed: Parsed): Promise<ApiError | n
   }
 }
 
-function nameOf({ kind, name }: Reference): string {
+/** Returns the name under which what a reference stands for is known. */
+export function nameOf({ kind, name }: Reference): string {
   return kind === 'sealed' ? sealOf(name) : name;
 }
 
@@ -165,7 +166,11 @@ export function weigh(operation: Operation, beyondText: BeyondText, found: Known
 }
 
 /** What is no reasoning, or was counted for another model, has no number of tokens here. */
-function reasoningOf(reference: Reference, known: Remembered | null, model: string): SentReasoning {
+function reasoningOf(
+  reference: Reference,
+  known: ReturnType<KnownNames['get']>,
+  model: string,
+): SentReasoning {
   const { item } = reference;
   const name = nameOf(reference);
   const isKnown = known?.item?.hidden === 'reasoning' && known.response.history.models.includes(model);

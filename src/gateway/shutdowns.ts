@@ -15,6 +15,8 @@ export interface ShutdownOptions {
 
 export class Shutdowns {
   readonly #options: ShutdownOptions;
+  /** No model has an end: a field, since every call looks at it. */
+  isEmpty = true;
   /** Days (YYYY-MM-DD) by model. */
   #days = new Map<string, string>();
   /** The same as the store has them. */
@@ -25,14 +27,11 @@ export class Shutdowns {
     this.#options = options;
   }
 
-  get isEmpty(): boolean {
-    return this.#days.size === 0;
-  }
-
   /** What the store has, which every instance wrote. */
   known(shutdowns: readonly Shutdown[]): void {
     this.#stored = new Map(shutdowns.flatMap(({ model, day }) => (day === null ? [] : [[model, day]])));
     this.#days = new Map(this.#stored);
+    this.isEmpty = this.#days.size === 0;
   }
 
   /** Notes what a list of the upstream says. What could not be written is written with the next list. */
@@ -43,6 +42,7 @@ export class Shutdowns {
       if (day === null) this.#days.delete(model);
       else this.#days.set(model, day);
     }
+    this.isEmpty = this.#days.size === 0;
     if (this.#isWriting) return;
     this.#isWriting = true;
     this.#options

@@ -155,6 +155,7 @@ async function recordMade(
     id: object.id,
     createdMs: nowMs,
     expiresMs: expiryOf(kind, object, nowMs),
+    upstream: deps.target?.name ?? null,
     weight:
       kind === 'conversation'
         ? newConversation(historyOf(itemTokens === undefined ? 0 : itemTokens))

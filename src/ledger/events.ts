@@ -33,6 +33,8 @@ export interface CallFacts {
   /** Price row by which the hold was bounded; the event stores the one that was billed. */
   priceId: string | null;
   outputLimit: number | null;
+  /** Name of the upstream that it goes to; missing or null: there is one. */
+  upstream?: string | null;
 }
 
 export interface Outcome {
@@ -157,6 +159,7 @@ export function factsJson(
     `"id":"${id}","team_id":"${facts.teamId}","created_at":"${isoOf(atMs)}",` +
     `"key_id":"${facts.keyId}","instance_id":"${instanceId}","operation":"${facts.operation}",` +
     `"model":${quote(facts.model)},"stream":${facts.stream},${member('end_user', facts.endUser)}` +
+    `${member('upstream', facts.upstream ?? null)}` +
     `${facts.outputLimit === null ? '' : `"output_limit":${facts.outputLimit},`}"hold_usd":"${heldUsd.of(held)}"`
   );
 }

@@ -10,7 +10,9 @@ import type { Journal } from '../ledger/journal.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Gauges, LedgerWork } from '../telemetry/measurement.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { UpstreamReading } from '../upstreams/health.ts';
 import type { LimitTrust } from '../upstreams/trust.ts';
+import type { FileUpstreams } from './upstreams.ts';
 
 export interface StateOptions {
   ledger: Ledger;
@@ -21,6 +23,8 @@ export interface StateOptions {
   keys: KeyCache;
   watch: Watch;
   trust: LimitTrust | null;
+  /** Null: there is one upstream. */
+  file: FileUpstreams | null;
   /** Postgres's clock. */
   nowMs: number;
 }
@@ -34,16 +38,31 @@ export function gauges({
   keys,
   watch,
   trust,
+  file,
   nowMs,
 }: StateOptions): Gauges {
   const { oldestMs } = ledger.flusher.backlog;
+  const several = file?.readings() ?? null;
+  const sum = (read: (reading: UpstreamReading) => number) =>
+    several?.reduce((total, reading) => total + read(reading), 0) ?? null;
   return {
     teams: teamGauges(ledger.leases, keys, nowMs),
     inFlightCalls: gateway.inFlight,
     waitingCalls: ledger.waiting,
-    openBreakers: { team: breaker.openTeams, upstream: breaker.isUpstreamOpen ? 1 : 0 },
-    upstreamConnectionsUsed: connections.used,
-    upstreamConnectionsMax: connections.max,
+    openBreakers: {
+      team: sum(({ openTeams }) => openTeams) ?? breaker.openTeams,
+      upstream: sum(({ isBreakerOpen }) => Number(isBreakerOpen)) ?? Number(breaker.isUpstreamOpen),
+    },
+    upstreamConnectionsUsed: sum(({ connectionsUsed }) => connectionsUsed) ?? connections.used,
+    upstreamConnectionsMax: sum(({ connectionsMax }) => connectionsMax) ?? connections.max,
+    upstreams: (several ?? []).map(({ name, health }) => ({
+      upstream: name,
+      isUp: health.state === 'up',
+      firstByteMs: health.firstByteMs,
+      calls: health.calls,
+      movedCalls: health.movedOn,
+      costPicoUsd: health.cost,
+    })),
     upstreamWaitingCalls: connections.waiting,
     journalPendingBytes: ledger.journalPendingBytes,
     flushBacklogEvents: ledger.flusher.backlog.length,

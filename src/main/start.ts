@@ -260,22 +260,17 @@ interface Parts {
   file: FileUpstreams | null;
 }
 
-/** Makes what clients and people talk to, and starts the background jobs. */
-function openFront(base: Base, parts: Parts, adminKey: string) {
-  const { ledger, journal, addresses, keys, catalog, shutdowns, upstream, file } = parts;
-  const { config, log, version, group, back, store, clock, metrics, moves, breaker, onStoreError } = base;
-  const { database } = store;
-  const counts = new ApiErrorCounts({
-    write: (added) => addApiErrors(database.sql, added),
-    nowMs: clock.nowMs,
-    onError: onStoreError,
-  });
-  back.defer(() => counts.stop());
-  const spent = new SpentBudgets();
-  const rates = () => catalog.rates;
-  const nowMs = () => clock.nowMs();
+/** Makes the request path, with its upstreams. */
+function openGateway(
+  base: Base,
+  parts: Parts,
+  { counts, spent }: { counts: ApiErrorCounts; spent: SpentBudgets },
+) {
+  const { ledger, keys, catalog, shutdowns, upstream, file } = parts;
+  const { config, log, group, back, store, clock, metrics, breaker, onStoreError } = base;
+  const { sql } = store.database;
   const connections = new ConnectionShares(config.upstreamConnections, config.queueTimeoutMs);
-  const shared = { store: new PostgresCountStore(database.sql), ledger, group, onError: onStoreError };
+  const shared = { store: new PostgresCountStore(sql), ledger, group, onError: onStoreError };
   const inputCounts = openAnchors({ profile: upstream.profile, isOneOfSeveral: file !== null, ...shared });
   back.defer(async () => inputCounts.sharing?.tell());
   const deps: GatewayDeps = {
@@ -286,7 +281,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     catalog,
     ledger,
     breaker,
-    objects: { memory: new ObjectMemory(), store: new PostgresObjectStore(database.sql) },
+    objects: { memory: new ObjectMemory(), store: new PostgresObjectStore(sql) },
     clock,
     ...upstream,
     counting: openCounting(config, upstream, back),
@@ -301,10 +296,37 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     onSpent: (counter) => spent.add(counter),
   };
   file?.attach(deps);
-  const gateway = createGateway(deps);
+  return { gateway: createGateway(deps), connections, anchors: inputCounts.anchors };
+}
+
+/** Makes what clients and people talk to, and starts the background jobs. */
+function openFront(base: Base, parts: Parts, adminKey: string) {
+  const { ledger, journal, addresses, keys, catalog, upstream, file } = parts;
+  const { config, log, version, group, back, store, clock, metrics, moves, breaker, onStoreError } = base;
+  const { database } = store;
+  const counts = new ApiErrorCounts({
+    write: (added) => addApiErrors(database.sql, added),
+    nowMs: clock.nowMs,
+    onError: onStoreError,
+  });
+  back.defer(() => counts.stop());
+  const spent = new SpentBudgets();
+  const rates = () => catalog.rates;
+  const nowMs = () => clock.nowMs();
+  const { gateway, connections, anchors } = openGateway(base, parts, { counts, spent });
   const watch = startWatch({ db: database.db, budgetsMax: TEAM_CAP, onError: onStoreError });
   back.defer(() => watch.stop());
-  const measured = { ledger, journal, gateway, breaker, connections, keys, watch, trust: upstream.trust };
+  const measured = {
+    ledger,
+    journal,
+    gateway,
+    breaker,
+    connections,
+    keys,
+    watch,
+    trust: upstream.trust,
+    file,
+  };
   metrics.readGaugesFrom(() => gauges({ ...measured, nowMs: clock.nowMs() }));
   const accessLog = new AccessLog({
     write: (entry) => writeAccess(database, entry),
@@ -316,6 +338,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
   const pages = createPages({
     config,
     upstream,
+    file,
     version,
     adminKey,
     database,
@@ -335,7 +358,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
   back.defer(
     startJobs({ config, log, metrics, database, accessLog, spent, moves, rates, nowMs, onStoreError }),
   );
-  return { gateway, pages, stopping, anchors: inputCounts.anchors };
+  return { gateway, pages, stopping, anchors };
 }
 
 /** It may be made once this runs, so it stops no start; until then a team that names no plan is refused. */

@@ -12,15 +12,13 @@ import {
   type UpstreamSettings,
 } from '../config/file.ts';
 import type { Config } from '../config.ts';
-import { usd } from '../domain/money.ts';
-import { type Model, makePrice, type Price, type RateCards, textLines } from '../domain/price.ts';
 import { ConnectionShares } from '../domain/shares.ts';
 import type { Breaker } from '../gateway/breaker.ts';
 import type { GatewayDeps } from '../gateway/deps.ts';
 import { type Job, startJob } from '../jobs/every.ts';
 import { loadTokeniser } from '../openai/usage/tokeniser.ts';
 import type { Log } from '../telemetry/log.ts';
-import { UpstreamHealth } from '../upstreams/health.ts';
+import { UpstreamHealth, type UpstreamReading } from '../upstreams/health.ts';
 import { compatibleProfile, openaiProfile } from '../upstreams/profile.ts';
 import { type Lane, Upstreams } from '../upstreams/routing.ts';
 import { matcherOf, type Target } from '../upstreams/target.ts';
@@ -28,6 +26,7 @@ import { LimitTrust } from '../upstreams/trust.ts';
 import { createUpstream } from '../wire/client.ts';
 import { CannotStart } from './open.ts';
 import { type ConfiguredUpstream, openBreaker, startProbes } from './upstream.ts';
+import { ratesOf, tokenPrice } from './upstream-prices.ts';
 
 /** How often the file is looked at. */
 const LOOK_EVERY_MS = 1_000;
@@ -111,6 +110,25 @@ export class FileUpstreams {
     const [first] = this.#entries;
     if (first === undefined) throw new Error('a configuration file has at least one upstream');
     return first.opened;
+  }
+
+  /** What is seen of each now. */
+  readings(): UpstreamReading[] {
+    return this.#entries.map(({ settings, target, breaker, connections }) => ({
+      name: settings.name,
+      kind: settings.kind,
+      baseUrl: settings.base_url,
+      models: settings.models ?? null,
+      modelNames: settings.model_names,
+      teams: settings.teams ?? null,
+      weight: settings.weight,
+      pricePercent: settings.price_percent ?? 100,
+      health: target.health,
+      connectionsUsed: connections.used,
+      connectionsMax: connections.max,
+      isBreakerOpen: breaker.isUpstreamOpen,
+      openTeams: breaker.openTeams,
+    }));
   }
 
   /** Begins: calls take the upstreams, which get all that is not theirs from `base`. */
@@ -332,69 +350,4 @@ function laneOf(base: GatewayDeps, entry: Entry): Lane<GatewayDeps> {
 
 function isOfOpenAi(baseUrl: string): boolean {
   return /(^|\.)api\.openai\.com\.?$/.test(new URL(baseUrl).hostname);
-}
-
-/** What a token of input and one of output cost at the standard tier, in pico-USD; null: there is no price. */
-function tokenPrice(rates: RateCards, model: string, nowMs: number): number | null {
-  const price = rates.find(model, nowMs)?.tiers.default;
-  if (price === undefined) return null;
-  const { factors, denominator } = price.short;
-  const sum = (factors.get('input_tokens') ?? 0n) + (factors.get('output_tokens') ?? 0n);
-  return Number(sum) / Number(denominator);
-}
-
-/** The prices of an upstream, which follow those that all have. */
-function ratesOf(shared: GatewayDeps['catalog'], settings: UpstreamSettings): GatewayDeps['catalog'] {
-  const { name, price_percent: percent = 100, prices } = settings;
-  const own = Object.entries(prices);
-  const aliases = new Map(Object.entries(settings.model_names));
-  if (percent === 100 && own.length === 0 && aliases.size === 0) return shared;
-  const ownRows = {
-    prices: own.map(([model, price]) => priceOf(name, model, price)),
-    models: own.map(([model, price]) => modelOf(model, price)),
-  };
-  let of: RateCards | null = null;
-  let rates: RateCards | null = null;
-  return {
-    get rates() {
-      if (rates === null || of !== shared.rates) {
-        of = shared.rates;
-        rates = of.ofUpstream(name, percent, ownRows, aliases);
-      }
-      return rates;
-    },
-  };
-}
-
-const PER_TOKENS = 1_000_000;
-
-type OwnPrice = UpstreamSettings['prices'][string];
-
-function priceOf(upstream: string, model: string, price: OwnPrice): Price {
-  const { input, cached_input: cached, cache_write: written, output } = price;
-  const text = {
-    input: usd(input),
-    cachedInput: cached === undefined ? null : usd(cached),
-    cacheWrite: written === undefined ? null : usd(written),
-    output: usd(output),
-  };
-  return makePrice({
-    id: `${model}@${upstream}`,
-    model,
-    tier: 'default',
-    effectiveFromMs: 0,
-    lines: textLines(text, PER_TOKENS),
-    longContextAboveTokens: null,
-    origin: 'admin',
-  });
-}
-
-function modelOf(model: string, price: OwnPrice): Model {
-  return {
-    model,
-    maxInputTokens: price.max_input_tokens ?? null,
-    maxOutputTokens: price.max_output_tokens ?? null,
-    imageRule: null,
-    unboundedReason: null,
-  };
 }

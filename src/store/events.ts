@@ -27,6 +27,7 @@ const FILTERS = {
   keyId: usageEvents.keyId,
   model: usageEvents.model,
   operation: usageEvents.operation,
+  upstream: usageEvents.upstream,
   outcome: usageEvents.outcome,
   provenance: usageEvents.provenance,
   endUser: usageEvents.endUser,

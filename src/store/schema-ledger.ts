@@ -246,6 +246,8 @@ export const usageEvents = pgTable(
     allocations: json('allocations', storedAllocations).notNull(),
     /** Microseconds by stage. */
     stageUs: json('stage_us', storedNumbers).notNull(),
+    /** Name of the upstream that it went to; null: there was one. */
+    upstream: text('upstream'),
   },
   (table) => [
     primaryKey({ columns: [table.teamId, table.createdAt, table.id] }),

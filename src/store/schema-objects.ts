@@ -21,6 +21,8 @@ export const objects = pgTable(
     names: text('names').array().notNull(),
     /** What it weighs as input of a later call: domain/kept.ts, by the kind. */
     weight: jsonb('weight').notNull(),
+    /** Name of the upstream that keeps it; null: there was one. */
+    upstream: text('upstream'),
   },
   (table) => [
     primaryKey({ columns: [table.teamId, table.kind, table.id, table.expiresAt] }),

@@ -90,8 +90,19 @@ export interface Gauges {
   postgresUp: boolean;
   /** Operations of models by whether the upstream keeps their output limit; null: OpenAI, which does. */
   upstreamLimits: Readonly<Record<'kept' | 'ignored' | 'unknown', number>> | null;
+  /** Several upstreams by their names, as many as are configured; none: there is one. */
+  upstreams: readonly UpstreamGauge[];
   /** What Postgres said of the whole installation; null: it has not, lately. */
   installation: InstallationGauges | null;
+}
+
+export interface UpstreamGauge {
+  upstream: string;
+  isUp: boolean;
+  firstByteMs: number | null;
+  calls: Readonly<Record<OutcomeName, number>>;
+  movedCalls: number;
+  costPicoUsd: PicoUsd;
 }
 
 export interface InstallationGauges {

@@ -94,6 +94,33 @@ export const METRICS = {
     labels: ['state'],
     help: 'Operations of models by whether a compatible upstream keeps their output limit: kept, ignored or unknown.',
   },
+  tollgate_upstream_calls_total: {
+    type: 'counter',
+    labels: ['upstream', 'outcome'],
+    help: 'Calls that were sent to each of several upstreams, by outcome.',
+  },
+  tollgate_upstream_cost_usd_total: {
+    type: 'counter',
+    labels: ['upstream'],
+    help: 'Charges of calls by the upstream that they went to, of several.',
+  },
+  tollgate_upstream_moved_calls_total: {
+    type: 'counter',
+    labels: ['upstream'],
+    help: 'Calls that failed at the upstream at no cost and were sent to another one.',
+  },
+  tollgate_upstream_up: {
+    type: 'gauge',
+    merge: 'min',
+    labels: ['upstream'],
+    help: 'Whether new calls go to the upstream; 0: three in a row failed.',
+  },
+  tollgate_upstream_first_byte_seconds: {
+    type: 'gauge',
+    merge: 'max',
+    labels: ['upstream'],
+    help: 'From sending a call to the upstream to its first byte, on average of the last ones.',
+  },
   tollgate_call_duration_seconds: {
     type: 'histogram',
     labels: ['operation'],

@@ -1,7 +1,7 @@
 /** Tollgate's own metrics on the page for Prometheus, with their series, in a fixed order. */
 import { toFloatUsd } from '../domain/money.ts';
 import { type Family, familyOf, type Point } from './exposition.ts';
-import type { BudgetGauge, Gauges, InstallationGauges } from './measurement.ts';
+import type { BudgetGauge, Gauges, InstallationGauges, UpstreamGauge } from './measurement.ts';
 import type { MetricKey } from './names.ts';
 import { type AllSeries, Sample } from './series.ts';
 
@@ -85,7 +85,32 @@ export function gaugeFamilies(series: AllSeries, reading: Gauges): Family[] {
         sampleOf('tollgate_upstream_limits', [state], count),
       ),
     ),
+    ...upstreamFamilies(reading.upstreams),
     ...(reading.installation === null ? [] : installationFamilies(reading.installation)),
+  ];
+}
+
+/** None where there is one upstream. */
+function upstreamFamilies(upstreams: readonly UpstreamGauge[]): Family[] {
+  const family = (name: MetricKey, read: (each: UpstreamGauge) => number | null) =>
+    familyOf(
+      name,
+      upstreams.flatMap((each) => {
+        const value = read(each);
+        return value === null ? [] : [sampleOf(name, [each.upstream], value)];
+      }),
+    );
+  const calls = upstreams.flatMap((each) =>
+    Object.entries(each.calls).map(([outcome, count]) =>
+      sampleOf('tollgate_upstream_calls_total', [each.upstream, outcome], count),
+    ),
+  );
+  return [
+    familyOf('tollgate_upstream_calls_total', calls),
+    family('tollgate_upstream_cost_usd_total', ({ costPicoUsd }) => toFloatUsd(costPicoUsd)),
+    family('tollgate_upstream_moved_calls_total', ({ movedCalls }) => movedCalls),
+    family('tollgate_upstream_up', ({ isUp }) => (isUp ? 1 : 0)),
+    family('tollgate_upstream_first_byte_seconds', ({ firstByteMs }) => toSeconds(firstByteMs)),
   ];
 }
 

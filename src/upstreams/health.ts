@@ -5,6 +5,7 @@
  */
 import type { PicoUsd } from '../domain/money.ts';
 import type { OutcomeName } from '../domain/outcome.ts';
+import type { HealthState } from '../domain/upstream.ts';
 
 /** So many failures in a row, and new calls go elsewhere. */
 const FAILURES = 3;
@@ -18,7 +19,25 @@ const NEWEST = 0.1;
 /** The upstream is stuck when so many calls wait: one alone may be a long answer. */
 const STUCK_CALLS = 3;
 
-export type HealthState = 'up' | 'down';
+/** What is seen of one of several upstreams now, by this instance. */
+export interface UpstreamReading {
+  name: string;
+  kind: string;
+  baseUrl: string;
+  /** Patterns of models, and those that have another name there; null: all models. */
+  models: readonly string[] | null;
+  modelNames: Readonly<Record<string, string>>;
+  /** Null: all teams. */
+  teams: readonly string[] | null;
+  weight: number;
+  pricePercent: number;
+  health: UpstreamHealth;
+  connectionsUsed: number;
+  connectionsMax: number;
+  /** Calls of all teams, and of so many teams, go one at a time. */
+  isBreakerOpen: boolean;
+  openTeams: number;
+}
 
 export class UpstreamHealth {
   /** Calls that were sent, by outcome, and what they were charged. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
-import { readEvents } from './books.ts';
+import { readEvents, readMetric } from './books.ts';
 import { type Stack, startStack } from './stack.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tollgate-upstreams-'));
@@ -95,6 +95,49 @@ it('the list of models is the union of what the upstreams serve, by the names of
   expect(ids).toEqual(expect.arrayContaining(['gpt-5-mini', 'gpt-4.1', 'mini']));
   expect(new Set(ids).size).toBe(ids.length);
   expect(ids).not.toContain('gpt-4o');
+});
+
+it('an event names its upstream, and the metrics and the list of upstreams have what it did there', async () => {
+  await (await ask('gpt-4.1')).text();
+  const { event } = await lastCall();
+  expect(event.upstream).toBe('second');
+  const { data } = await stack.admin<{ data: { name: string; state: string; calls: { settled: number } }[] }>(
+    'GET',
+    '/upstreams',
+  );
+  expect(data.map(({ name, state }) => [name, state])).toEqual([
+    ['first', 'up'],
+    ['second', 'up'],
+  ]);
+  const calls = await readMetric(stack, 'tollgate_upstream_calls_total');
+  expect(calls.get('upstream="second",outcome="settled"')).toBe(data[1]!.calls.settled);
+  const found = await stack.admin<{ data: unknown[] }>('GET', '/events?upstream=second');
+  expect(found.data).toHaveLength(data[1]!.calls.settled);
+});
+
+it('what an upstream keeps is asked of that upstream alone', async () => {
+  let id = '';
+  /** Whether a response is made by one of them. */
+  const isMadeBy = async (simulator: Simulator, fields: object = {}) => {
+    const before = simulator.invoice().line_count;
+    const response = await stack.post(key, '/responses', { model: 'gpt-5-mini', input: 'hi', ...fields });
+    expect(response.status).toBe(200);
+    ({ id } = (await response.json()) as { id: string });
+    return simulator.invoice().line_count > before;
+  };
+  const rewritten = both()
+    .replace('weight: 0', 'weight: 1')
+    .replace('key: sk-first', 'key: sk-first\n    weight: 0');
+  write(rewritten);
+  process.emit('SIGHUP');
+  await expect.poll(() => isMadeBy(second), { timeout: 20_000 }).toBe(true);
+  const kept = id;
+  write(both());
+  process.emit('SIGHUP');
+  await expect.poll(() => isMadeBy(first), { timeout: 20_000 }).toBe(true);
+  expect(await isMadeBy(second, { previous_response_id: kept })).toBe(true);
+  const headers = { authorization: `Bearer ${key}` };
+  expect((await fetch(`${stack.app.url}/v1/responses/${kept}`, { headers })).status).toBe(200);
 });
 
 it.each([

@@ -43,6 +43,16 @@ export function gauges(changes: Partial<Gauges> = {}): Gauges {
     journalSyncLagSeconds: 0,
     postgresUp: true,
     upstreamLimits: null,
+    upstreams: [
+      {
+        upstream: 'openai',
+        isUp: true,
+        firstByteMs: 250,
+        calls: { settled: 3, voided: 2, unknown: 1 },
+        movedCalls: 1,
+        costPicoUsd: 5_000_000_000n,
+      },
+    ],
     installation: null,
     ...changes,
   };

@@ -1,6 +1,7 @@
 /** What people read of the ledger as sums: balance, usage, denials, errors, overview, and the warnings of budgets. */
 import { z } from 'zod';
-import { CLIENT_GONE, PROFILES } from '../../domain/upstream.ts';
+import { OUTCOMES } from '../../domain/outcome.ts';
+import { CLIENT_GONE, HEALTH_STATES, PROFILES } from '../../domain/upstream.ts';
 import {
   id,
   instant,
@@ -273,3 +274,39 @@ export const UpstreamState = z
       }),
   })
   .meta({ id: 'UpstreamState' });
+
+export const UpstreamList = z
+  .strictObject({
+    data: z
+      .array(
+        z.strictObject({
+          name: z.string(),
+          kind: z.string(),
+          base_url: z.string(),
+          models: z.array(z.string()).nullable().meta({ description: 'Patterns; null: all models' }),
+          model_names: z.record(z.string(), z.string()).meta({ description: 'Names of models there' }),
+          teams: z.array(z.string()).nullable().meta({ description: 'Null: all teams' }),
+          weight: z.int(),
+          price_percent: z.int().meta({ description: 'What it bills of the price list' }),
+          state: z
+            .enum(HEALTH_STATES)
+            .meta({ description: 'down: three calls in a row failed, so that new ones go elsewhere' }),
+          breaker_open: z.boolean().meta({ description: 'Calls of all teams go one at a time' }),
+          teams_with_open_breaker: z.int(),
+          first_byte_ms: z
+            .int()
+            .nullable()
+            .meta({ description: 'From sending a call to its first byte, on average; null: not known' }),
+          waiting_calls: z.int().meta({ description: 'Calls that wait for their first byte' }),
+          connections: z.int(),
+          connections_max: z.int(),
+          calls: z
+            .record(z.enum(OUTCOMES), z.int())
+            .meta({ description: 'Since the instance started, or the settings of the upstream changed' }),
+          moved_calls: z.int().meta({ description: 'Sent elsewhere after they failed here at no cost' }),
+          cost_usd: money.meta({ description: 'Charged for these calls' }),
+        }),
+      )
+      .meta({ description: 'As seen by the instance that responds; empty: there is one upstream' }),
+  })
+  .meta({ id: 'UpstreamList' });

@@ -60,6 +60,7 @@ export function Facts({ call }: { call: WholeEvent }) {
     [t.call.endUser, call.end_user ?? '—'],
     [t.call.responseModel, code(call.response_model)],
     [t.call.serviceTier, call.service_tier ?? '—'],
+    [t.call.upstream, call.upstream ?? '—'],
     [t.call.upstreamStatus, call.upstream_status ?? '—'],
     [t.call.upstreamRequest, code(call.upstream_request_id)],
     [t.call.priceRow, code(call.price_id)],

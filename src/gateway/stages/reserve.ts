@@ -244,6 +244,7 @@ async function journaled(
     endUser: callKind.endUser,
     priceId: estimate.priceId,
     outputLimit: hold.outputLimit,
+    upstream: deps.target === null ? null : deps.target.name,
   };
   try {
     return await new Promise<boolean>((done) => deps.ledger.begin(hold, facts, done));

@@ -25,6 +25,7 @@ import { OPEN_METRICS_TYPE, openMetricsText } from '../../telemetry/exposition.t
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { ConfiguredUpstream } from '../upstream.ts';
+import type { FileUpstreams } from '../upstreams.ts';
 import { createConsole } from './static.ts';
 
 /** The workers of one gateway, as one of them sees the others. */
@@ -43,6 +44,8 @@ export interface Group {
 export interface PagesOptions {
   config: Config;
   upstream: ConfiguredUpstream;
+  /** Null: there is one. */
+  file: FileUpstreams | null;
   version: string;
   adminKey: string;
   database: Database;
@@ -89,6 +92,7 @@ export function createPages(options: PagesOptions): Hono {
     createAdmin({
       ...shared,
       upstream,
+      upstreams: options.file === null ? undefined : () => options.file?.readings() ?? [],
       adminKey,
       addresses,
       accessLog,

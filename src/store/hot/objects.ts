@@ -70,15 +70,17 @@ export interface NewObject {
   createdMs: number;
   expiresMs: number;
   weight: object;
+  /** Name of the upstream that keeps it; null: there is one. */
+  upstream: string | null;
 }
 
 /** Records an object for its team. Does nothing where the team has it. */
 async function addObject(sql: Sql, teamId: TeamId, object: NewObject): Promise<void> {
-  const { kind, id, createdMs, expiresMs, weight } = object;
+  const { kind, id, createdMs, expiresMs, weight, upstream } = object;
   await sql`
-    insert into objects (team_id, kind, id, created_at, expires_at, names, weight)
+    insert into objects (team_id, kind, id, created_at, expires_at, names, weight, upstream)
     values (${teamId}, ${kind}, ${id}, ${new Date(createdMs)}, ${new Date(expiresMs)}, '{}',
-      ${JSON.stringify(weight)}::text::jsonb)
+      ${JSON.stringify(weight)}::text::jsonb, ${upstream})
     on conflict do nothing`;
 }
 
@@ -102,6 +104,19 @@ async function findObjects(
     where team_id in (${teamId}, ${EVERY_TEAM}) and kind = any(${[...kinds]}::text[])
       and id = any(${[...ids]}::text[]) and expires_at > tollgate_now()
     group by kind, id`;
+}
+
+/** An object's upstream by name; null: it was made while there was one. */
+export interface KeptAt {
+  upstream: string | null;
+}
+
+/** Returns where those objects are kept that a team may use and that bear one of the names, or have an item that does. */
+async function findKeepers(sql: Sql, teamId: TeamId, names: readonly string[]): Promise<KeptAt[]> {
+  return await sql<KeptAt[]>`
+    select distinct upstream from objects
+    where team_id in (${teamId}, ${EVERY_TEAM}) and expires_at > tollgate_now()
+      and (id = any(${[...names]}::text[]) or names && ${[...names]}::text[])`;
 }
 
 /** Forgets an object that has ended upstream, after a while in which it may still be the cursor of a list. */
@@ -212,10 +227,11 @@ async function endLostCalls(
 type EventRow = Pick<FlushEvent, 'id' | 'teamId' | 'json'>;
 
 /** Only an event that left something upstream ends in two braces: that is its last member (ledger/events.ts). */
-function objectOf({ json }: EventRow): StoredObject | null {
+function objectOf({ json }: EventRow): (StoredObject & KeptAt) | null {
   if (!json.endsWith('}}')) return null;
-  const read = storedObject.safeParse((JSON.parse(json) as { object?: unknown }).object);
-  return read.success ? read.data : null;
+  const { object, upstream } = JSON.parse(json) as { object?: unknown; upstream?: unknown };
+  const read = storedObject.safeParse(object);
+  return read.success ? { ...read.data, upstream: typeof upstream === 'string' ? upstream : null } : null;
 }
 
 /** Writes what new events left upstream, in their transaction. */
@@ -240,7 +256,10 @@ export async function keepObjects(tx: TransactionSql, events: readonly EventRow[
   for (const { teamId, id, call, response } of ended) await endCall(tx, teamId, id, call, response);
 }
 
-function rowOf({ id: eventId, teamId }: EventRow, { id, kind, response, conversation }: StoredObject) {
+function rowOf(
+  { id: eventId, teamId }: EventRow,
+  { id, kind, response, conversation, upstream }: StoredObject & KeptAt,
+) {
   if (id === null || (response === null && kind === undefined)) return [];
   const createdMs = momentOfUuidV7(eventId);
   return [
@@ -252,6 +271,7 @@ function rowOf({ id: eventId, teamId }: EventRow, { id, kind, response, conversa
       expires_at: new Date(conversation === null ? createdMs + RESPONSE_MS : NO_END_MS).toISOString(),
       names: response?.items.flatMap((item) => item.names) ?? [],
       weight: response ?? {},
+      upstream,
     },
   ];
 }
@@ -303,6 +323,10 @@ export class PostgresObjectStore {
     ids: readonly string[],
   ): Promise<OwnedObject[]> {
     return retried(() => findObjects(this.#sql, teamId, kinds, ids));
+  }
+
+  findKeepers(teamId: TeamId, names: readonly string[]): Promise<KeptAt[]> {
+    return retried(() => findKeepers(this.#sql, teamId, names));
   }
 
   endObject(teamId: TeamId, kind: RecordedKind, id: string): Promise<void> {

@@ -164,6 +164,7 @@ export const ledger = {
     reason: 'Reason',
     responseModel: 'Model of the response',
     serviceTier: 'Service tier',
+    upstream: 'Upstream',
     upstreamStatus: 'Upstream status',
     upstreamRequest: 'Upstream request',
     priceRow: 'Price row',

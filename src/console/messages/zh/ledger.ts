@@ -168,6 +168,7 @@ export const ledger: Ledger = {
     reason: '原因',
     responseModel: '实际应答模型',
     serviceTier: '服务层级',
+    upstream: '上游',
     upstreamStatus: '上游状态码',
     upstreamRequest: '上游请求编号',
     priceRow: '价格条目',

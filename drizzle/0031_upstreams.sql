@@ -1,0 +1,2 @@
+ALTER TABLE "usage_events" ADD COLUMN "upstream" text;--> statement-breakpoint
+ALTER TABLE "objects" ADD COLUMN "upstream" text;
