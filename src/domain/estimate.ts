@@ -14,13 +14,12 @@ import { type Price, quotientUp, type RateCard, type ServiceTier } from './price
 import {
   type Claim,
   isCount,
-  isMeterName,
+  METER_NAMES,
   type MeterName,
   outermost,
-  type Quantities,
   type SearchMeter,
 } from './quantities.ts';
-import { dearest, type Rates } from './rates.ts';
+import { dearest, pricesAny, type Rates } from './rates.ts';
 
 /** What the searches of a call may cost: each with its fee, and one more turn that reads the window. */
 export interface SearchBound {
@@ -265,17 +264,22 @@ function billingOf({ text, factors, denominator }: Rates, operation: Operation, 
 function exactBilling(
   factors: Rates['factors'],
   denominator: bigint,
-  { otherBounds, outputTokensLimit, extraOutputTokens }: Operation,
+  { otherBounds, outputTokensLimit, extraOutputTokens, isBilledEither }: Operation,
   inputTokens: number,
 ): Billing | MeterName {
   const input = dearest('input_tokens', factors);
-  if (input === null && inputTokens > 0) return 'input_tokens';
   const output = dearest('output_tokens', factors);
-  if (output === null && (outputTokensLimit !== 0 || extraOutputTokens > 0)) return 'output_tokens';
+  const isPriced = isBilledEither && (input !== null || pricesAny(otherBounds ?? {}, factors));
+  if (input === null && inputTokens > 0 && !isPriced) return 'input_tokens';
+  if (output === null && (outputTokensLimit !== 0 || extraOutputTokens > 0) && !isPriced)
+    return 'output_tokens';
   let fixed = BigInt(inputTokens) * (input ?? 0n);
   let perOutputToken = output ?? 0n;
-  for (const [meter, amount] of boundsOf(otherBounds ?? {})) {
+  for (const meter of METER_NAMES) {
+    const amount = otherBounds?.[meter];
+    if (amount === undefined) continue;
     const factor = dearest(meter, factors);
+    if (factor === null && isPriced) continue;
     if (factor === null) return meter;
     const whole = outermost(meter);
     if (whole === meter) fixed += BigInt(amount) * factor;
@@ -296,10 +300,6 @@ function billingOfExact(exact: NonNullable<Billing['exact']>): Billing {
     denominator: Number(exact.denominator),
   };
   return { ...rounded, exact: Object.values(rounded).every(isCount) ? null : exact };
-}
-
-function boundsOf(bounds: Quantities): [MeterName, number][] {
-  return Object.entries(bounds).flatMap(([meter, amount]) => (isMeterName(meter) ? [[meter, amount]] : []));
 }
 
 /** All output tokens if every choice is limited to this many, the extra ones included. */

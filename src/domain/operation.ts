@@ -93,6 +93,13 @@ export interface WebSearch {
   always: boolean;
 }
 
+/** Usage that a request itself says. */
+export interface StatedUsage {
+  readonly usage: Quantities;
+  /** The price is per what was counted, so that the bill is exact; otherwise it was measured here. */
+  readonly isExact: boolean;
+}
+
 export interface Operation {
   /** Null for operations without one (`models.list`). */
   model: string | null;
@@ -114,6 +121,15 @@ export interface Operation {
   search: WebSearch | null;
   /** The most of every meter beside input and output tokens of text; missing or null: nothing else is billed. */
   otherBounds?: Quantities | null;
+  /**
+   * It is billed by some of its bounds alone, and its price says by which: speech by characters or by tokens, an image as one
+   * or by its tokens. Missing: by all of them.
+   */
+  isBilledEither?: boolean;
+  /** What is billed where the response reports no usage, because the request says it; missing or null: nothing of it does. */
+  stated?: StatedUsage | null;
+  /** The name of its price where one model has several; missing or null: the model's. */
+  pricedAs?: string | null;
   /** The client's `service_tier`: null when missing, null or `auto` (then it is sent as `default`). */
   serviceTier: Exclude<ServiceTier, 'batch'> | null;
   /** `safety_identifier` or `user`: the end user, where limits count one. */

@@ -3,7 +3,14 @@
  * which price applies, nor the cost of usage (price.ts).
  */
 import type { PicoUsd } from './money.ts';
-import { isCount, METER_NAMES, type MeterName, meterDefinition, wholeOf } from './quantities.ts';
+import {
+  isCount,
+  METER_NAMES,
+  type MeterName,
+  meterDefinition,
+  type Quantities,
+  wholeOf,
+} from './quantities.ts';
 
 /** What a meter costs: `rate` for `per` units. */
 export interface PriceLine {
@@ -77,6 +84,11 @@ function textRates(factors: ReadonlyMap<MeterName, bigint>, denominator: bigint)
     dearestOutput: Number(dearest('output_tokens', factors) ?? -1n),
   };
   return Object.values(text).every(isCount) ? text : null;
+}
+
+/** Whether some of these meters have a line. */
+export function pricesAny(bounds: Quantities, factors: ReadonlyMap<MeterName, bigint>): boolean {
+  return METER_NAMES.some((meter) => bounds[meter] !== undefined && factors.has(meter));
 }
 
 /** The dearest factor at which an amount that is bounded by a meter may be charged; null: some of it has no line. */

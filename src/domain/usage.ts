@@ -19,6 +19,8 @@ export interface MeteredResponse {
   state: AnswerState;
   /** Web searches that are billed beside the usage; missing: none. */
   searches?: number;
+  /** The usage was not reported but measured here; missing: it was reported. */
+  isMeasured?: boolean;
   /** The tier that the response names; null when it names none (then `default` is billed). */
   serviceTier: string | null;
   /** The model that the response names (usually a dated snapshot). */

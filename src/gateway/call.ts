@@ -205,6 +205,7 @@ interface HeldCall {
   readonly descriptor: Descriptor;
   readonly hold: Hold;
   readonly maxToolCalls: number | null;
+  readonly audioType: string | null;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -316,12 +317,13 @@ function addCommon(
 
 /**
  * A stream that just stops looks like success to the SDKs. One without its last event ends with an error event, however
- * its connection ended; or, where it is compressed and nothing can be written into it, with a broken connection.
+ * its connection ended; or, where nothing can be written into it (it is compressed, or audio), with a broken connection.
  */
-function endStream({ call }: HeldCall, response: UpstreamResponse, outcome: OutcomeName): void {
+function endStream({ call, audioType }: HeldCall, response: UpstreamResponse, outcome: OutcomeName): void {
   const { exchange } = call;
   const { ending, stream } = response;
   if (stream === null && ending !== 'complete') exchange.destroy();
+  else if (stream !== null && audioType !== null && stream.result().state !== 'complete') exchange.destroy();
   else if (stream === null || stream.isWhole) exchange.end();
   else {
     const event = errorEvent(errorOf(response, outcome), stream.nextSequenceNumber);

@@ -17,6 +17,7 @@ import type { Target } from '../upstreams/target.ts';
 import type { LimitTrust } from '../upstreams/trust.ts';
 import type { Upstream } from '../wire/upstream.ts';
 import type { Anchors } from './anchors.ts';
+import type { AudioThread } from './audio.ts';
 import type { Bodies, FreeCalls } from './bodies.ts';
 import type { Breaker } from './breaker.ts';
 import type { CountSharing } from './count-sharing.ts';
@@ -64,6 +65,8 @@ export interface GatewayDeps {
   bodies: Bodies;
   /** Where large bodies are read. */
   threads: ParseThreads;
+  /** Where the length of audio is read. */
+  audio: AudioThread;
   freeCalls: FreeCalls;
   uploadStallMs: number;
   /** What the shape of a body may be. */

@@ -11,6 +11,7 @@ import type { KeyCache } from '../auth/keys.ts';
 import type { Config } from '../config.ts';
 import type { InputCount } from '../domain/input-count.ts';
 import { ConnectionShares } from '../domain/shares.ts';
+import { AudioThread } from '../gateway/audio.ts';
 import { Bodies, FreeCalls } from '../gateway/bodies.ts';
 import type { GatewayDeps } from '../gateway/deps.ts';
 import { createGateway } from '../gateway/gateway.ts';
@@ -233,11 +234,14 @@ function bodyLimits(config: Config, back: AsyncDisposableStack) {
   const heapMb = Math.ceil((HEAP_PER_BODY_BYTE * maxBodyBytes) / 2 ** 20) + HEAP_OF_VALUES_MB;
   const threads = new ParseThreads({ threads: PARSE_THREADS, queueMax: PARSE_QUEUE_MAX, heapMb });
   back.defer(() => threads.close());
+  const audio = new AudioThread();
+  back.defer(() => audio.close());
   const totalBytes = Math.max(bodyMemoryBytes, 4 * maxBodyBytes);
   return {
     maxBodyBytes,
     bodies: new Bodies({ totalBytes, stallMs: clientStallMs }),
     threads,
+    audio,
     freeCalls: new FreeCalls(freeCallsPerMinute),
     uploadStallMs: clientStallMs,
     bodyBounds: {

@@ -149,7 +149,9 @@ const NAMES = new Set(
   output parallel_tool_calls prediction presence_penalty previous_response_id prompt prompt_cache_key prompt_cache_options
   prompt_cache_retention reasoning reasoning_effort response_format result role safety_identifier seed service_tier stop store
   stream stream_options suffix temperature text tool_choice tools top_logprobs top_p truncation ttl type url user verbosity
-  web_search_options`.split(/\s+/),
+  web_search_options file images input_fidelity languages keywords mask partial_images quality size speed stream_format voice`.split(
+    /\s+/,
+  ),
 );
 /** What stands in these is named by the client. */
 const OWN_NAMES = new Set(['headers', 'logit_bias', 'metadata', 'parameters', 'schema', 'variables']);
@@ -173,6 +175,8 @@ export class Fields {
   item = 0;
   /** Objects that the request names and that are not weighed by what is known of them; null: none. */
   objects: NamedObject[] | null = null;
+  /** Files of a form. */
+  files: readonly FormFile[] = [];
 
   constructor(json: JsonObject) {
     this.json = json;
@@ -294,6 +298,32 @@ export interface Bounds {
   extraOutputTokens: number;
   /** What the upstream keeps of the call; missing: nothing. */
   keeps?: Pick<KeptInput, 'isStored' | 'isCut' | 'reasoningContext'>;
+  /** Of media: what its bytes do not bound, or what is billed instead of tokens. */
+  media?: MediaBounds;
+}
+
+/** What the fields of a request of audio or images say about its cost. */
+export type MediaBounds = Pick<Operation, 'otherBounds' | 'isBilledEither' | 'stated' | 'pricedAs'> & {
+  /** Input tokens; missing: the body's bytes bound them. */
+  inputTokens?: number;
+  /** The response is to come as events, which tell its usage, for a client that gets what they carry: of this type. */
+  audioType?: string | null;
+};
+
+/** A file of a form. */
+export interface FormFile {
+  readonly name: string;
+  readonly bytes: Buffer;
+  /** Null: its length was not measured. */
+  readonly audio: AudioLength | null;
+}
+
+/** How long a file of audio is, in seconds. */
+export interface AudioLength {
+  /** By its own header; null: it has none that can be read. */
+  readonly seconds: number | null;
+  /** What is held. */
+  readonly secondsMost: number;
 }
 
 /** Fields into which the gateway can write an output limit. */

@@ -18,7 +18,11 @@ export function imageSizeOf(url: string): ImageSize | null {
   if (start === undefined) return null;
   const text = url.slice(start, start + MAX_CHARACTERS);
   if (!PLAIN_BASE64.test(text) || (text.endsWith('=') && start + text.length < url.length)) return null;
-  const bytes = Buffer.from(text, 'base64');
+  return imageSizeIn(Buffer.from(text, 'base64'));
+}
+
+/** Returns the size of an image from its first bytes; null as above. */
+export function imageSizeIn(bytes: Buffer): ImageSize | null {
   try {
     const size = sizeOf(bytes);
     return size !== null && size.width > 0 && size.height > 0 ? size : null;

@@ -1,9 +1,8 @@
 /**
  * A request, from the client's bytes to those that go upstream. Owns: which operation a request line names, every field that moves
- * its cost, what the gateway writes into it, which headers go upstream. Invariants: what was estimated is what is sent; nothing
+ * its cost, what the gateway writes into it. Invariants: what was estimated is what is sent; nothing
  * is parsed before its bytes were scanned; the parsed tree does not outlive the reading.
  */
-import { hash } from 'node:crypto';
 import { ApiError } from '../domain/errors.ts';
 import type { NamedObject } from '../domain/objects.ts';
 import type { Operation } from '../domain/operation.ts';
@@ -12,15 +11,18 @@ import {
   type Bounds,
   countNames,
   Fields,
+  type FormFile,
   findSpans,
   isObject,
   type JsonObject,
+  type MediaBounds,
   parseBytes,
   readIncludeUsage,
   readServiceTier,
   rewriteBody,
   type Span,
 } from './body.ts';
+import { type Form, type FormEdits, withModel } from './form.ts';
 import { type InputParts, PARTS_BYTES_LEAST, readInputParts } from './input-parts.ts';
 import { keptInput } from './kept.ts';
 import { addLimitFields } from './limit-fields.ts';
@@ -28,7 +30,6 @@ import { itemTokens, namedObjects } from './named.ts';
 import type { Descriptor } from './operations/descriptor.ts';
 import { type Route, Templates, withQuery } from './operations/paths.ts';
 import { OPERATIONS } from './operations/table.ts';
-import { namedByConnection } from './response.ts';
 import {
   INLINE_VALUES,
   namedTwice,
@@ -81,7 +82,7 @@ export interface ParsedRequest {
   readonly stream: boolean;
   /** The client itself asked for the usage chunk. */
   readonly includeUsage: boolean;
-  /** The body names no model, the path does (Azure's deployments): it is written into the body. */
+  /** The body names no model; the path does (Azure's deployments), or the API has a default. It is written into the body. */
   readonly modelFromPath: boolean;
   /** The bytes that were understood; empty for operations without a body. Send what `renderBody` makes of them, not these. */
   readonly body: Buffer;
@@ -93,6 +94,10 @@ export interface ParsedRequest {
   readonly inputParts: InputParts | null;
   /** Objects that it names and its team must own; null: none, beside those that are weighed (`beyondText`). */
   readonly objects: readonly NamedObject[] | null;
+  /** Null: the body is no form. */
+  readonly form: FormEdits | null;
+  /** The response is to come as events, for a client that gets what they carry, of this type; null: it comes as it is asked for. */
+  readonly audioType: string | null;
 }
 
 interface Members {
@@ -109,11 +114,11 @@ interface Members {
 
 /** Members that may stand in a body and yet be written by the gateway. */
 const CHANGED =
-  'model max_completion_tokens max_output_tokens max_tokens max_tool_calls service_tier stream_options'.split(
+  'model max_completion_tokens max_output_tokens max_tokens max_tool_calls service_tier stream_format stream_options'.split(
     ' ',
   );
 
-const NO_PARTS = { fieldNames: null, inputParts: null };
+const NO_PARTS = { fieldNames: null, inputParts: null, form: null, audioType: null };
 const NO_BODY = { stream: false, includeUsage: false, modelFromPath: false, members: null };
 
 /**
@@ -140,7 +145,8 @@ export function readRequest(
   scan: Scanned | null = null,
 ): ParsedRequest | ApiError {
   const { descriptor, path, objects } = route;
-  if (descriptor.request !== 'json' || (body.length === 0 && descriptor.bound === null)) {
+  const isJson = descriptor.request === 'json' || descriptor.takesJson;
+  if (!isJson || (body.length === 0 && descriptor.bound === null)) {
     const operation = operationOf(descriptor, route.model, NO_BOUNDS);
     return { descriptor, path, operation, ...NO_BODY, ...NO_PARTS, body: Buffer.alloc(0), objects };
   }
@@ -165,18 +171,37 @@ export function readRequest(
   return { ...request, inputParts, fieldNames };
 }
 
+/** Reads a form: what its fields and files say of its cost. Errors as {@link readRequest}. */
+export function readFormRequest(
+  route: Route,
+  contentType: string,
+  { fields, files, delimiter, model }: Form,
+  body: Buffer,
+): ParsedRequest | ApiError {
+  const request = readFields(route, fields, body, OF_FORM, body.length, files);
+  if (request instanceof ApiError) return request;
+  return { ...request, members: null, form: { contentType, delimiter, model } };
+}
+
+/** Its names are few, and all of them are looked at. */
+const OF_FORM: Scanned = { values: 0, names: 1, exceeded: null, ambiguous: false, unusual: true };
+const NO_FILES: readonly FormFile[] = [];
+
 function readFields(
   route: Route,
   json: JsonObject,
   body: Buffer,
   scanned: Scanned,
   receivedBytes: number,
+  files = NO_FILES,
 ): ParsedRequest | ApiError {
   const { descriptor, path } = route;
   const members = membersOf(descriptor, json, scanned);
-  const modelFromPath = route.model !== null && (json.model === undefined || json.model === null);
-  if (modelFromPath) json.model = route.model;
+  const given = route.model ?? descriptor.defaultModel?.(json) ?? null;
+  const modelFromPath = given !== null && (json.model === undefined || json.model === null);
+  if (modelFromPath) json.model = given;
   const fields = new Fields(json);
+  fields.files = files;
   const { bound } = descriptor;
   if (bound !== null && scanned.unusual) fields.refuseOtherCase();
   const model = fields.name('model');
@@ -196,12 +221,22 @@ function readFields(
   operation.search = fields.search;
   operation.inputTokensBound = Math.max(receivedBytes, body.length) + FRAMING_TOKENS;
   if (beyondText !== null) operation.inputTokensBound += beyondText.moreTokens - beyondText.imageBytes;
+  if (bounds.media !== undefined) boundMedia(operation, bounds.media);
   if (fields.error) return fields.error;
   if (bounds.keeps !== undefined) operation.kept = keptInput(bounds.keeps, operation);
   const read = { descriptor, path, operation, stream, includeUsage: stream && includeUsage, modelFromPath };
   const objects = bound === null ? namedObjects(route.objects, json) : fields.objects;
   if (descriptor.addsItems) operation.itemTokens = itemTokens(json, body.length);
-  return { ...read, body, members, ...NO_PARTS, objects };
+  const request = { ...read, body, members, ...NO_PARTS, objects };
+  return bounds.media?.audioType ? { ...request, audioType: bounds.media.audioType } : request;
+}
+
+function boundMedia(operation: Operation, media: MediaBounds): void {
+  operation.otherBounds = media.otherBounds ?? null;
+  operation.isBilledEither = media.isBilledEither ?? false;
+  operation.stated = media.stated ?? null;
+  operation.pricedAs = media.pricedAs ?? null;
+  operation.inputTokensBound = media.inputTokens ?? operation.inputTokensBound;
 }
 
 function membersOf(
@@ -242,6 +277,8 @@ export interface RequestEdits {
   outputLimit?: number | undefined;
   /** Hosted tool calls, where the client set no limit of its own. */
   maxToolCalls?: number | undefined;
+  /** Asks for speech as events, which alone tell its usage. */
+  asEvents?: boolean | undefined;
   /** Asks a chat or completions stream for its usage chunk. */
   includeUsage?: boolean | undefined;
   /** The upstream's own name of the model. */
@@ -261,7 +298,11 @@ const COPIED_BYTES = 64 * 1024;
  * Throws when an edit would overrule what the client said: that is our bug.
  */
 export function renderBody(request: ParsedRequest, edits: RequestEdits): Buffer | Buffer[] {
-  const { members, body } = request;
+  const { members, body, form, operation } = request;
+  if (form !== null) {
+    const model = edits.model ?? (request.modelFromPath ? operation.model : null);
+    return model === null ? body : withModel(form, model, body);
+  }
   if (members === null) return body;
   const fields = editedFields(request, members, edits);
   const names = Object.keys(fields);
@@ -310,6 +351,7 @@ function editedFields(request: ParsedRequest, members: Members, edits: RequestEd
     // What was estimated is what is sent: not every server has the default that the API documents.
     if (members.limits.length === 0) fields[outputLimitField] = defaultOutputTokens;
   }
+  if (edits.asEvents && request.audioType !== null) fields.stream_format = 'sse';
   if (edits.maxToolCalls !== undefined) fields.max_tool_calls = edits.maxToolCalls;
   if (edits.limitFields) addLimitFields(fields, edits.limitFields, descriptor, operation, members.limits);
   if (edits.serviceTier !== undefined && descriptor.hasServiceTier) {
@@ -320,58 +362,4 @@ function editedFields(request: ParsedRequest, members: Members, edits: RequestEd
     fields.stream_options = { ...members.streamOptions, include_usage: true };
   }
   return fields;
-}
-
-/**
- * What of a client's headers the upstream gets: what the official SDKs, Codex and traces send about the request. All else
- * stays here: credentials, accounts and addresses, and whatever may name another method, URL or length to some server.
- * The body's length, type and encoding are ours, since we read it as plain UTF-8 JSON.
- */
-const FOR_UPSTREAM = new Set([
-  ...['accept', 'accept-language', 'user-agent', 'openai-beta', 'openai-safety-identifier'],
-  ...['traceparent', 'tracestate', 'originator', 'version', 'session_id', 'session-id', 'conversation_id'],
-  ...['thread-id', 'x-openai-subagent'],
-  // Asks the simulator for a fault or a pace; it means nothing to other servers.
-  'x-simulator',
-]);
-const FOR_UPSTREAM_PREFIX = /^x-(?:stainless|codex)-/;
-
-/**
- * The headers to send upstream, as name, value, name, value … from a client's raw headers in the same form.
- * `eventId` goes as `x-client-request-id`; `own` are an upstream's headers, its key among them, instead of ours; compressed
- * responses are not requested, because they hide usage. An `idempotency-key` becomes one of the team's own: an upstream
- * that knows a key must not give one team's response to another.
- */
-export function upstreamHeaders(
-  incoming: readonly string[],
-  options: { apiKey: string; eventId: string; teamId?: string; own?: readonly string[] | undefined },
-): string[] {
-  let headers: string[] = [];
-  let named: ReadonlySet<string> | null = null;
-  let hasType = false;
-  for (let index = 0; index < incoming.length; index += 2) {
-    const name = (incoming[index] ?? '').toLowerCase();
-    const value = incoming[index + 1] ?? '';
-    if (name === 'connection') named = namedByConnection(named, value);
-    else if (name === 'content-type') hasType = true;
-    else if (name === 'idempotency-key') headers.push(name, keyOfTeam(options.teamId ?? '', value));
-    else if (FOR_UPSTREAM.has(name) || FOR_UPSTREAM_PREFIX.test(name)) headers.push(name, value);
-  }
-  if (named !== null) headers = withoutNames(headers, named);
-  // Ours come last, so that a client's Connection header cannot name them away.
-  if (hasType) headers.push('content-type', 'application/json');
-  if (options.own === undefined) headers.push('authorization', `Bearer ${options.apiKey}`);
-  else headers.push(...options.own);
-  headers.push('accept-encoding', 'identity');
-  headers.push('x-client-request-id', options.eventId);
-  return headers;
-}
-
-/** Returns equal keys for equal keys of one team, and others for those of another. */
-function keyOfTeam(teamId: string, key: string): string {
-  return hash('sha256', `${teamId}\0${key}`, 'base64url');
-}
-
-function withoutNames(headers: readonly string[], names: ReadonlySet<string>): string[] {
-  return headers.filter((_, index) => !names.has(headers[index - (index % 2)] ?? ''));
 }

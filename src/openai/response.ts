@@ -1,12 +1,14 @@
 /**
- * A response: the usage in its JSON, read where the operation's descriptor says that it stands, and the headers that the
- * client gets.
+ * A response: the usage in its JSON, read where the operation's descriptor says that it stands; and the headers that the
+ * upstream and the client get of each other's.
  */
+import { hash } from 'node:crypto';
 import { areQuantities } from '../domain/quantities.ts';
 import type { AnswerState, MeteredResponse, Usage } from '../domain/usage.ts';
 import { isObject, type Json, type JsonObject, parseJson } from './body.ts';
 import { readAnswer } from './kept.ts';
 import type { UsageMembers, UsagePlace } from './operations/descriptor.ts';
+import { readMediaUsage, withAudio } from './usage/media.ts';
 import { isDeclined } from './wire/errors.ts';
 
 /** Headers of one connection, which no proxy passes on (RFC 9110, section 7.6.1). */
@@ -57,6 +59,66 @@ export function namedByConnection(
 }
 
 /**
+ * What of a client's headers the upstream gets: what the official SDKs, Codex and traces send about the request. All else
+ * stays here: credentials, accounts and addresses, and whatever may name another method, URL or length to some server.
+ * The body's length, type and encoding are ours, since we read it as plain UTF-8 JSON.
+ */
+const FOR_UPSTREAM = new Set([
+  ...['accept', 'accept-language', 'user-agent', 'openai-beta', 'openai-safety-identifier'],
+  ...['traceparent', 'tracestate', 'originator', 'version', 'session_id', 'session-id', 'conversation_id'],
+  ...['thread-id', 'x-openai-subagent'],
+  // Asks the simulator for a fault or a pace; it means nothing to other servers.
+  'x-simulator',
+]);
+const FOR_UPSTREAM_PREFIX = /^x-(?:stainless|codex)-/;
+
+interface OutgoingHeaders {
+  apiKey: string;
+  eventId: string;
+  teamId?: string;
+  /** The type of the body; missing: JSON. */
+  contentType?: string | undefined;
+  own?: readonly string[] | undefined;
+}
+
+/**
+ * The headers to send upstream, as name, value, name, value … from a client's raw headers in the same form.
+ * `eventId` goes as `x-client-request-id`; `own` are an upstream's headers, its key among them, instead of ours; compressed
+ * responses are not requested, because they hide usage. An `idempotency-key` becomes one of the team's own: an upstream
+ * that knows a key must not give one team's response to another.
+ */
+export function upstreamHeaders(incoming: readonly string[], options: OutgoingHeaders): string[] {
+  let headers: string[] = [];
+  let named: ReadonlySet<string> | null = null;
+  let hasType = false;
+  for (let index = 0; index < incoming.length; index += 2) {
+    const name = (incoming[index] ?? '').toLowerCase();
+    const value = incoming[index + 1] ?? '';
+    if (name === 'connection') named = namedByConnection(named, value);
+    else if (name === 'content-type') hasType = true;
+    else if (name === 'idempotency-key') headers.push(name, keyOfTeam(options.teamId ?? '', value));
+    else if (FOR_UPSTREAM.has(name) || FOR_UPSTREAM_PREFIX.test(name)) headers.push(name, value);
+  }
+  if (named !== null) headers = withoutNames(headers, named);
+  // Ours come last, so that a client's Connection header cannot name them away.
+  if (hasType) headers.push('content-type', options.contentType ?? 'application/json');
+  if (options.own === undefined) headers.push('authorization', `Bearer ${options.apiKey}`);
+  else headers.push(...options.own);
+  headers.push('accept-encoding', 'identity');
+  headers.push('x-client-request-id', options.eventId);
+  return headers;
+}
+
+/** Returns equal keys for equal keys of one team, and others for those of another. */
+function keyOfTeam(teamId: string, key: string): string {
+  return hash('sha256', `${teamId}\0${key}`, 'base64url');
+}
+
+function withoutNames(headers: readonly string[], names: ReadonlySet<string>): string[] {
+  return headers.filter((_, index) => !names.has(headers[index - (index % 2)] ?? ''));
+}
+
+/**
  * Returns a list of models without those that `keep` does not want; the body itself where all of them stay, or it is no list.
  * `shutdownDate`: the day from which the model serves no more; null: none is set.
  */
@@ -88,7 +150,8 @@ export function meterJson(place: UsagePlace, body: Buffer): MeteredResponse {
 /** Meters a response's object, which a Responses stream carries inside its last event; its usage is all of it. */
 export function meterObject(place: UsagePlace, response: JsonObject, state: AnswerState): MeteredResponse {
   const metered = {
-    usage: readUsage(place.members, response.usage),
+    usage:
+      place.media === undefined ? readUsage(place.members, response.usage) : readMediaUsage(place, response),
     usageAtLeast: null,
     state,
     serviceTier: typeof response.service_tier === 'string' ? response.service_tier : null,
@@ -126,7 +189,8 @@ export function stateOf({ answer }: UsagePlace, response: JsonObject): AnswerSta
     const hasOutput = Array.isArray(output) && output.length > 0;
     return isDeclined(error) && !hasOutput ? 'declined' : 'failed';
   }
-  return Array.isArray(output) && !isUnfinished(response) ? 'complete' : 'broken';
+  const isAnswer = answer === 'text' ? typeof output === 'string' : Array.isArray(output);
+  return isAnswer && !isUnfinished(response) ? 'complete' : 'broken';
 }
 
 function isUnfinished({ status }: JsonObject): boolean {
@@ -154,7 +218,9 @@ export function readUsage(members: UsageMembers, reported: Json | undefined): Us
     output_tokens: outputTokens ?? null,
     reasoning_tokens: output.reasoning_tokens ?? 0,
   };
-  return areQuantities(usage) ? usage : null;
+  if (!areQuantities(usage)) return null;
+  const hasAudio = members.hasAudio && ((input.audio_tokens ?? 0) !== 0 || (output.audio_tokens ?? 0) !== 0);
+  return hasAudio ? withAudio(usage, members, reported) : usage;
 }
 
 /**

@@ -15,6 +15,7 @@ import { isObject, type JsonObject } from './fields.ts';
 import { mostInputTokens, usualInputTokens } from './input.ts';
 import { NO_USAGE } from './invoice.ts';
 import { checkAdminKey, checkApiKey } from './keys.ts';
+import { handleMedia, isMedia } from './media.ts';
 import { composeOutput, type Output, tokensWritten } from './output.ts';
 import { billPart, planCall } from './plan.ts';
 import type { Profile } from './profile.ts';
@@ -90,7 +91,11 @@ export function handleApi(exchange: Exchange, body: Buffer): void {
   if (error) exchange.respondError(error);
   else if (isApiError(directives)) exchange.respondError(directives);
   else if (request.method === 'POST' && path === '/v1/responses/input_tokens') countInput(exchange, body);
-  else if (!operation) {
+  else if (isMedia(request.method, path)) {
+    exchange.directives = directives;
+    exchange.fault = chooseFault(directives, state.profile, seededRandom(state.seed, `fault ${key}`));
+    void handleMedia(exchange, path, body);
+  } else if (!operation) {
     if (!handleStored(exchange, path, body)) handleModels(exchange, path);
   } else {
     exchange.directives = directives;

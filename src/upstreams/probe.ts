@@ -6,8 +6,8 @@
 import type { JsonObject } from '../openai/body.ts';
 import { isObject, parseJson } from '../openai/body.ts';
 import type { Descriptor } from '../openai/operations/descriptor.ts';
-import { readRequest, renderBody, upstreamHeaders } from '../openai/request.ts';
-import { meterJson } from '../openai/response.ts';
+import { readRequest, renderBody } from '../openai/request.ts';
+import { meterJson, upstreamHeaders } from '../openai/response.ts';
 import { countJson, OutputCounter, type TextRule } from '../openai/usage/count.ts';
 import { StreamMeter } from '../openai/usage/stream.ts';
 import type { Upstream, UpstreamCall, UpstreamFailure, UpstreamHeaders } from '../wire/upstream.ts';

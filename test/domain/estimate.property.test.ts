@@ -13,7 +13,8 @@ import { book, NOW, operation, seed } from './fixtures.ts';
 
 const cards = seed.models.flatMap(({ model }): RateCard[] => {
   const card = book.find(model, NOW);
-  return card && card.unboundedReason === null ? [card] : [];
+  const isOfTokens = card?.tiers.default?.short.text ?? null;
+  return card && card.unboundedReason === null && isOfTokens !== null ? [card] : [];
 });
 const cardAndTier = fc.constantFrom(
   ...cards.flatMap((card) =>

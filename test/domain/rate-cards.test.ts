@@ -55,7 +55,7 @@ describe('the price of a name', () => {
     '__proto__',
   ])('%s has none', (model) => expect(book.find(model, NOW)).toBeNull());
 
-  test.each(['gpt-4o-audio-preview-2024-12-17', 'gpt-5.6', 'sora-2'])('%s has a reason instead', (model) => {
+  test.each(['gpt-realtime-mini-2025-10-06', 'gpt-5.6', 'sora-2'])('%s has a reason instead', (model) => {
     const card = book.find(model, NOW);
     expect(card).toMatchObject({ tiers: {}, unboundedReason: expect.stringMatching(/./) });
   });

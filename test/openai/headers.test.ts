@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { clientKey } from '../../src/auth/keys.ts';
-import { upstreamHeaders } from '../../src/openai/request.ts';
-import { clientHeaders } from '../../src/openai/response.ts';
+import { clientHeaders, upstreamHeaders } from '../../src/openai/response.ts';
 
 const options = { apiKey: 'sk-upstream', eventId: 'event-1' };
 const ours = [

@@ -64,7 +64,7 @@ it.each<[string, object | string, number, string | null, string | null]>([
     'array_above_max_length',
   ],
   ['/moderations', {}, 400, 'input', 'missing_required_parameter'],
-  ['/audio/speech', {}, 404, null, null],
+  ['/audio/voices', {}, 404, null, null],
 ])('refuses %s %j as the API does: %i', async (path, body, status, param, code) => {
   const answer = await bench.post(path, body);
   expect(answer.status).toBe(status);

@@ -18,6 +18,7 @@ const INTERVAL = /\bsetInterval\b/;
 const DELAYS: Readonly<Record<string, 'deadline' | 'retry' | 'batch'>> = {
   [JOBS]: 'retry',
   'src/gateway/count-sharing.ts': 'batch',
+  'src/gateway/audio.ts': 'deadline',
   'src/gateway/counting.ts': 'deadline',
   'src/gateway/gateway.ts': 'deadline',
   'src/gateway/objects.ts': 'retry',

@@ -1,11 +1,13 @@
 /** Estimate: from what is asked for to the most that it can cost. */
+import type { ReservationRequest } from '../../admission/decide.ts';
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
-import { type Estimate, estimate as estimateOf } from '../../domain/estimate.ts';
-import type { OnShortage } from '../../domain/open-ended.ts';
+import { type Estimate, estimate as estimateOf, smallestClaim } from '../../domain/estimate.ts';
+import { type OnShortage, unshortened } from '../../domain/open-ended.ts';
 import type { Operation } from '../../domain/operation.ts';
 import { estimateWithTrust } from '../../domain/output-trust.ts';
 import type { RateCard } from '../../domain/price.ts';
+import { NOTHING_USED } from '../../domain/quantities.ts';
 import type { InputParts } from '../../openai/input-parts.ts';
 import type { ParsedRequest } from '../../openai/request.ts';
 import type { AnchorUse } from '../anchors.ts';
@@ -33,7 +35,8 @@ export interface Estimated {
 export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped {
   const { call, account, generation, request, callKind, onShortage } = parsed;
   const { operation } = request;
-  const card = operation.model === null ? null : deps.catalog.rates.find(operation.model, deps.clock.nowMs());
+  const priced = operation.pricedAs ?? operation.model;
+  const card = priced === null ? null : deps.catalog.rates.find(priced, deps.clock.nowMs());
   const parts = request.inputParts;
   const anchor = parts === null || card === null ? null : anchorOf(deps, parsed, parts, card);
   const estimated =
@@ -139,3 +142,21 @@ const NO_UPSTREAM = apiError(
   'upstream_not_configured',
   'This gateway has no upstream: its administrator must set OPENAI_API_KEY.',
 );
+
+/** How far the answer of an open-ended call may be shortened: its header says, else its key, else its team. */
+export function sparing({ estimate, onShortage }: Estimated, account: Account): Estimate {
+  const isWhole = (onShortage ?? account.onShortage) === 'refuse';
+  return isWhole && estimate.openEnded ? unshortened(estimate) : estimate;
+}
+
+export const FREE: ReservationRequest['size'] = { type: 'fixed', claim: NOTHING_USED };
+
+/**
+ * A call whose client set no output limit holds its share of what is free; that limit is written in. Where the upstream
+ * is not trusted to keep it, the call holds more than what is written in.
+ */
+export function sizeOf(estimate: Estimate, clientLimit: number | null): ReservationRequest['size'] {
+  if (estimate.openEnded) return { type: 'open_ended', estimate };
+  const outputLimit = clientLimit === null ? estimate.outputCeiling : null;
+  return { type: 'fixed', claim: smallestClaim(estimate), outputLimit };
+}

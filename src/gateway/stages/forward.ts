@@ -6,6 +6,7 @@
 
 import type { Turn } from '../../domain/shares.ts';
 import { OutputCounter } from '../../openai/usage/count.ts';
+import { audioOf } from '../../openai/usage/media.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
 import { decodeBody } from '../../openai/wire/decode.ts';
 import { NamesBack, type Target } from '../../upstreams/target.ts';
@@ -61,6 +62,8 @@ class Relay implements UpstreamHandler, Turn {
   #relaying = false;
   #meter: StreamMeter | null = null;
   #abandoned = false;
+  /** The client gets the audio that the events carry. */
+  #carriesAudio = false;
   /** The upstream wrote more than the request allows, and was stopped. */
   #isOverLimit = false;
   #ended = false;
@@ -128,19 +131,29 @@ class Relay implements UpstreamHandler, Turn {
     this.#status = status;
     this.#headers = headers;
     if (status >= 400 || this.#mustBeWhole) return;
-    if (this.#reserved.descriptor.isFile) {
-      this.#relay();
+    const { descriptor, includeUsage, estimate, audioType } = this.#reserved;
+    if (!isEventStream(headers)) {
+      if (descriptor.isFile) this.#relay();
       return;
     }
-    if (!isEventStream(headers)) return;
-    const { descriptor, includeUsage, estimate } = this.#reserved;
     const encoding = headers['content-encoding'];
     if (descriptor.usage !== null && (encoding === undefined || encoding === 'identity')) {
       const { choices } = estimate;
-      const counter = new OutputCounter(descriptor.usage, this.#deps.profile.text);
-      this.#meter = new StreamMeter(descriptor.usage, { stripUsage: !includeUsage, choices, counter });
+      const isText = descriptor.usage.media === undefined;
+      const counting = isText
+        ? { counter: new OutputCounter(descriptor.usage, this.#deps.profile.text) }
+        : null;
+      this.#meter = new StreamMeter(descriptor.usage, { stripUsage: !includeUsage, choices, ...counting });
+      if (audioType !== null)
+        this.#headers = { ...headers, 'content-type': audioType, 'content-length': undefined };
+      this.#carriesAudio = audioType !== null;
     }
     this.#relay();
+  }
+
+  /** What the client gets of whole lines of a stream. */
+  #passed(lines: Buffer): Buffer {
+    return this.#carriesAudio ? audioOf(lines) : this.#named(lines);
   }
 
   #responds({ health, modelNames }: Target, nowMs: number): void {
@@ -152,13 +165,14 @@ class Relay implements UpstreamHandler, Turn {
 
   onData(chunk: Buffer): void {
     if (this.#meter) {
-      this.#write(this.#named(this.#meter.push(chunk)));
+      this.#write(this.#passed(this.#meter.push(chunk)));
       // One that is whole has said what it costs; what goes on beyond its limit is not waited for.
       if (this.#meter.isOver(this.#reserved.outputTokensSent) && !this.#meter.isWhole) this.#overLimit();
       return;
     }
     this.#bytes += chunk.length;
-    const isRead = !this.#relaying || this.#reserved.descriptor.usage !== null;
+    const { usage, isFile } = this.#reserved.descriptor;
+    const isRead = !this.#relaying || (usage !== null && !isFile);
     if (isRead && this.#bytes <= COPY_BYTES) this.#chunks.push(chunk);
     if (this.#relaying) this.#write(chunk);
     else if (this.#bytes > BUFFERED_BYTES && !this.#mustBeWhole) {
@@ -168,7 +182,7 @@ class Relay implements UpstreamHandler, Turn {
   }
 
   onEnd(): void {
-    if (this.#meter) this.#write(this.#named(this.#meter.end()));
+    if (this.#meter) this.#write(this.#passed(this.#meter.end()));
     this.#finish('complete');
   }
 

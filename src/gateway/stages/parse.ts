@@ -14,6 +14,7 @@ import { busy, tooLarge, whyNotUpload } from '../bodies.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
 import { withAmount } from '../denial-error.ts';
 import type { GatewayDeps } from '../deps.ts';
+import { isForm, readWholeForm, whyNotForm } from '../forms.ts';
 import type { Authenticated } from './authenticate.ts';
 
 export interface Parsed {
@@ -55,6 +56,13 @@ export function parse(deps: GatewayDeps, authenticated: Authenticated): Promise<
       resolve(parsed(deps, authenticated, error ?? readRequest(route, EMPTY)));
       return;
     }
+    if (route.descriptor.request === 'form') {
+      const error = whyNotForm(route, call.exchange);
+      if (error !== null) {
+        resolve(stopped(call, error, name, account, null));
+        return;
+      }
+    }
     const upload = new Upload(deps, authenticated, (request) => {
       try {
         if (request instanceof Promise)
@@ -86,6 +94,7 @@ class Upload implements BodyReader {
   #bytes: Buffer = EMPTY;
   /** Null: the body came whole, or compressed. */
   #scan: JsonScan | null = null;
+  readonly #isForm: boolean;
   #isWatched = false;
   #error: ApiError | null = null;
   #isOver = false;
@@ -94,7 +103,10 @@ class Upload implements BodyReader {
     this.#deps = deps;
     this.#authenticated = authenticated;
     this.#onRead = onRead;
-    this.maxBytes = authenticated.route.descriptor.request === 'none' ? FIRST_BYTES : deps.maxBodyBytes;
+    const { route, call } = authenticated;
+    this.#isForm = route.descriptor.request === 'form' && isForm(call.exchange);
+    if (this.#isForm) this.maxBytes = route.descriptor.bodyBytesMax;
+    else this.maxBytes = route.descriptor.request === 'none' ? FIRST_BYTES : deps.maxBodyBytes;
   }
 
   take(piece: Buffer): boolean {
@@ -147,7 +159,7 @@ class Upload implements BodyReader {
     if (this.receivedBytes === 0) {
       if (!this.#grow(contentLength ?? Math.min(FIRST_BYTES, this.maxBytes))) return false;
       const isPlain = this.#authenticated.call.exchange.header('content-encoding') === undefined;
-      if (isPlain) this.#scan = new JsonScan(this.#deps.bodyBounds);
+      if (isPlain && !this.#isForm) this.#scan = new JsonScan(this.#deps.bodyBounds);
       this.#deps.bodies.watch(this);
       this.#isWatched = true;
     }
@@ -179,6 +191,10 @@ class Upload implements BodyReader {
   #read(): Read | Promise<Read> {
     const { call, route } = this.#authenticated;
     const body = this.#bytes.subarray(0, this.receivedBytes);
+    if (this.#isForm) {
+      const type = call.exchange.header('content-type') ?? '';
+      return readWholeForm(this.#deps, route, type, body);
+    }
     const encoding = call.exchange.header('content-encoding');
     if (encoding !== undefined && route.descriptor.request !== 'none') return this.#decode(encoding, body);
     return this.#understand(body, this.#scan);

@@ -2,17 +2,16 @@
 import type { Denial, ReservationRequest } from '../../admission/decide.ts';
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError } from '../../domain/errors.ts';
-import { type Estimate, outputTokensUpTo, smallestClaim } from '../../domain/estimate.ts';
+import { type Estimate, outputTokensUpTo } from '../../domain/estimate.ts';
 import type { TeamId } from '../../domain/ids.ts';
 import type { KeptInput } from '../../domain/kept.ts';
-import { unshortened } from '../../domain/open-ended.ts';
-import type { Operation } from '../../domain/operation.ts';
+import type { Operation, StatedUsage } from '../../domain/operation.ts';
 import type { RateCard } from '../../domain/price.ts';
-import { NOTHING_USED } from '../../domain/quantities.ts';
 import type { LimitFields } from '../../domain/upstream.ts';
 import type { Hold, Queued, QueueOutcome } from '../../ledger/events.ts';
 import type { Descriptor } from '../../openai/operations/descriptor.ts';
-import { type ParsedRequest, renderBody, upstreamHeaders } from '../../openai/request.ts';
+import { type ParsedRequest, renderBody } from '../../openai/request.ts';
+import { upstreamHeaders } from '../../openai/response.ts';
 import { countPrompt } from '../../openai/usage/count.ts';
 import type { Target } from '../../upstreams/target.ts';
 import type { UpstreamRequest } from '../../wire/upstream.ts';
@@ -23,7 +22,7 @@ import type { GatewayDeps } from '../deps.ts';
 import { whyOvertaken } from '../recall.ts';
 import { findAccount } from './authenticate.ts';
 import { counted, mayCount } from './count.ts';
-import { type Estimated, withFewerSearches } from './estimate.ts';
+import { type Estimated, FREE, sizeOf, sparing, withFewerSearches } from './estimate.ts';
 import { type Parsed, whyNotAllowed } from './parse.ts';
 
 interface OutgoingOptions {
@@ -39,6 +38,8 @@ interface OutgoingOptions {
   limitFields: LimitFields | null;
   /** Null: there is only one upstream. */
   target: Target | null;
+  /** Speech is asked for as events. */
+  asEvents: boolean;
 }
 
 /** The request that goes upstream, handed over once, so that nothing keeps its bytes while the call is under way. */
@@ -56,10 +57,18 @@ class OutgoingRequest {
       outputLimit: outputLimit ?? undefined,
       includeUsage: (stream && target?.usageInStreams !== false) || undefined,
       maxToolCalls: options.maxToolCalls ?? undefined,
+      asEvents: options.asEvents,
       limitFields,
       model: nameThere ?? undefined,
     });
-    const headers = upstreamHeaders(rawHeaders, { apiKey, eventId, teamId, own: target?.headers });
+    const contentType = request.form?.contentType;
+    const headers = upstreamHeaders(rawHeaders, {
+      apiKey,
+      eventId,
+      teamId,
+      contentType,
+      own: target?.headers,
+    });
     this.#request = {
       method: descriptor.method,
       path: target === null ? path : target.pathOf(path, nameThere ?? model),
@@ -110,6 +119,10 @@ export interface Reserved {
   readonly objects: ParsedRequest['objects'];
   /** The most tokens that its items add to a conversation; null: nothing bounds them; missing: it brings none. */
   readonly itemTokens: Operation['itemTokens'];
+  /** What is billed where the response reports nothing; null: the request does not say. */
+  readonly stated: StatedUsage | null;
+  /** The client gets what the response's events carry, of this type; null: it gets the response. */
+  readonly audioType: string | null;
 }
 
 /** Under which rules a hold was taken: they may have changed while the body came or the call waited. */
@@ -189,6 +202,8 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     kept: request.operation.kept,
     objects: request.objects,
     itemTokens: request.operation.itemTokens,
+    stated: request.operation.stated ?? null,
+    audioType: request.audioType,
   };
 }
 
@@ -288,6 +303,7 @@ function outgoingOf(
       maxToolCalls,
       limitFields: deps.profile.limitFields,
       target: deps.target,
+      asEvents: deps.profile.name === 'openai',
     });
   } catch (error) {
     deps.ledger.cancel(hold);
@@ -373,22 +389,4 @@ function requestOf(estimated: Estimated, account: Account, waitedMs: number): Re
     waitedMs,
     bytes: request.body.length,
   };
-}
-
-/** How far the answer of an open-ended call may be shortened: its header says, else its key, else its team. */
-function sparing({ estimate, onShortage }: Estimated, account: Account): Estimate {
-  const isWhole = (onShortage ?? account.onShortage) === 'refuse';
-  return isWhole && estimate.openEnded ? unshortened(estimate) : estimate;
-}
-
-const FREE: ReservationRequest['size'] = { type: 'fixed', claim: NOTHING_USED };
-
-/**
- * A call whose client set no output limit holds its share of what is free; that limit is written in. Where the upstream
- * is not trusted to keep it, the call holds more than what is written in.
- */
-function sizeOf(estimate: Estimate, clientLimit: number | null): ReservationRequest['size'] {
-  if (estimate.openEnded) return { type: 'open_ended', estimate };
-  const outputLimit = clientLimit === null ? estimate.outputCeiling : null;
-  return { type: 'fixed', claim: smallestClaim(estimate), outputLimit };
 }

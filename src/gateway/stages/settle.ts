@@ -35,8 +35,10 @@ type Cost = Pick<Outcome, 'outcome' | 'provenance' | 'reason' | 'cost' | 'priceI
 
 /** Meters the response and ends the hold in the leases. The event is written by record, in the same turn. */
 export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Settled {
-  const metered = meter(reserved, response);
-  const counted = deps.profile.text === null ? null : count(deps, reserved, response, metered);
+  const read = meter(reserved, response);
+  const metered = reserved.stated === null ? read : withStated(reserved, read);
+  const isCounted = deps.profile.text !== null && reserved.descriptor.usage?.media === undefined;
+  const counted = isCounted ? count(deps, reserved, response, metered) : null;
   const { usage, ...charge } = chargeOf(reserved, response, metered, counted);
   const { outcome, provenance, reason, cost, priceId, pricedModel } = charge;
   const settled: Outcome = {
@@ -129,13 +131,23 @@ function meter({ descriptor, estimate }: Reserved, response: UpstreamResponse): 
   const { stream, readable, status, ending, headers } = response;
   if (stream) return stream.result();
   if (ending !== 'complete' || status >= 300) return BROKEN;
-  if (!readable || descriptor.usage === null) return UNREADABLE;
+  if (!readable || descriptor.usage === null || descriptor.isFile) return UNREADABLE;
+  if (descriptor.usage.media !== undefined && !isJson(headers)) return UNREADABLE;
   if (!isEventStream(headers)) return meterJson(descriptor.usage, readable);
   // A stream that came compressed was passed on as it is; its copy is read now.
   const copy = new StreamMeter(descriptor.usage, { stripUsage: false, choices: estimate.choices });
   copy.push(readable);
   copy.end();
   return copy.result();
+}
+
+/** A whole answer that reports nothing costs what the request itself says, where its price is by that. */
+function withStated({ stated, card }: Reserved, metered: MeteredResponse): MeteredResponse {
+  if (stated === null || card === null || metered.usage !== null || metered.state !== 'complete')
+    return metered;
+  const price = priceBilled(card, metered.serviceTier);
+  if (price === null || costOf(stated.usage, price) === null) return metered;
+  return { ...metered, usage: stated.usage, isMeasured: !stated.isExact };
 }
 
 type Charge = Cost & { usage: Usage | null };
@@ -252,7 +264,13 @@ function costOfUsage(reserved: Reserved, card: RateCard, usage: Usage, metered: 
   const cost = ofTokens + ofSearches;
   const reason = cost > hold.amount ? 'overrun' : call.clientGone ? 'client_gone' : null;
   const { id, model } = price;
-  return { outcome: 'settled', provenance: 'reported', reason, cost, priceId: id, pricedModel: model };
+  const billed = { outcome: 'settled', cost, priceId: id, pricedModel: model } as const;
+  if (metered.isMeasured) return { ...billed, provenance: 'estimated', reason: reason ?? 'usage_missing' };
+  return { ...billed, provenance: 'reported', reason };
+}
+
+function isJson({ 'content-type': type }: UpstreamResponse['headers']): boolean {
+  return /^application\/json\b/i.test(String(type ?? ''));
 }
 
 function priceBilled(card: RateCard, serviceTier: string | null): Price | null {

@@ -23,8 +23,10 @@ export function coveragePage(): string {
     ),
     '',
     'It is held before it is sent, and settled from its usage. Fields are written in only where the client left them out: an',
-    'output limit as [LIMITS.md](LIMITS.md) says, the service tier `default` for a missing, null or `auto` one, and the request for',
-    'a usage chunk, which the client then does not see. Ids of stored responses, conversations, items and files in the body must',
+    'output limit as [LIMITS.md](LIMITS.md) says, the service tier `default` for a missing, null or `auto` one, the model that the',
+    'API documents for images, and the request for a usage chunk, which the client then does not see. Speech of models that are',
+    'billed by tokens is asked for as events, which alone tell them; a client that wants audio gets the bytes that they carry, with',
+    'the type of its format. Ids of stored responses, conversations, items and files in the body must',
     "be the team's own.",
     '',
     '## What is free',
@@ -66,8 +68,13 @@ function rowOf(operation: Descriptor): string[] {
     boundOf(operation),
     usageOf(operation),
     writtenBy(operation).map(code).join(', '),
-    operation.usage?.stream === 'chunk' ? 'usage chunk and `usage: null` not asked for' : '',
+    removedBy(operation),
   ];
+}
+
+function removedBy({ name, usage }: Descriptor): string {
+  if (name === 'audio.speech') return 'the events around audio that was not asked for as events';
+  return usage?.stream === 'chunk' ? 'usage chunk and `usage: null` not asked for' : '';
 }
 
 function freeRowOf({
@@ -116,20 +123,45 @@ function boundOf(operation: Descriptor): string {
   const input = inputAtMostModelMaximum
     ? "input: its bytes, at most the model's maximum"
     : "input: its bytes; with images the model's maximum";
+  if (usage?.media !== undefined) return MEDIA_BOUNDS[operation.name] ?? '';
   if (usage === null || usage.members.output === null) return input;
   const otherwise = defaultOutputTokens === null ? '' : `, ${defaultOutputTokens} if none,`;
   return `${input}; output: \`${outputLimitField}\`${otherwise} × choices`;
 }
 
+/** As LIMITS.md explains. */
+const MEDIA_BOUNDS: Readonly<Record<string, string>> = {
+  'audio.speech': 'characters of `input`; tokens by its bytes and `speed`',
+  'audio.transcriptions': "the audio's length in the file, and what can be said in it",
+  'audio.translations': "the audio's length in the file",
+  'images.generations': '`n` × `size`, `quality` and `partial_images`; the prompt’s bytes',
+  'images.edits':
+    '`n` × `size`, `quality` and `partial_images`; pixels of each input image; the prompt’s bytes',
+  'images.variations': '`n` × `size`',
+};
+
+/** What is billed where a response of media tells no usage. */
+const UNREPORTED = {
+  images: '; else the images of the answer',
+  duration: "; else its `duration`, or the file's",
+} as const;
+
 function usageOf({ usage }: Descriptor): string {
   if (usage === null) return '';
   const json = `\`usage.${usage.members.input}\` …`;
+  if (usage.media !== undefined) {
+    const { unreported } = usage.media;
+    const otherwise = unreported === null ? '; else the characters' : UNREPORTED[unreported];
+    return `${json}${usage.doneEvent === undefined ? '' : `, of a stream its \`${usage.doneEvent}\``}${otherwise}`;
+  }
   if (usage.stream === 'chunk') return `${json}; of a stream its usage chunk`;
   return usage.stream === 'terminal_event' ? `${json}; of a stream its last event` : json;
 }
 
-function writtenBy({ outputLimitField, hasServiceTier, usage }: Descriptor): string[] {
+function writtenBy({ outputLimitField, hasServiceTier, usage, defaultModel, name }: Descriptor): string[] {
   const fields = outputLimitField === null ? [] : [outputLimitField as string];
+  if (defaultModel !== null) fields.push('model');
+  if (name === 'audio.speech') fields.push('stream_format');
   if (usage?.answer === 'output') fields.push('max_tool_calls');
   if (hasServiceTier) fields.push('service_tier');
   return usage?.stream === 'chunk' ? [...fields, 'stream_options.include_usage'] : fields;

@@ -36,22 +36,37 @@ export interface UsageMembers {
   output: string | null;
   inputDetails: string;
   outputDetails: string;
+  /** The details tell audio tokens, which have prices of their own; missing: they do not. */
+  hasAudio?: true;
 }
 
 /** Where the usage of a response stands. */
 export interface UsagePlace {
   members: UsageMembers;
   /** The member that every whole answer has: without it a response is no answer. */
-  answer: 'choices' | 'output' | 'data';
+  answer: 'choices' | 'output' | 'data' | 'text';
   /** The member that holds a piece of the output, in the chunks or events of a stream. */
   piece: 'delta' | 'text';
   /** The response holds long lists of numbers, which are left out when its usage is read. */
   skipsArrays: boolean;
   /**
    * Of a stream: `chunk`, an extra chunk that must be asked for (`stream_options.include_usage`) and is removed where the
-   * client did not ask; `terminal_event`, inside the last event; `none`: the operation has no stream.
+   * client did not ask; `terminal_event`, inside the last event; `done_event`, in an event of {@link doneEvent}, one for each
+   * answer; `none`: the operation has no stream.
    */
-  stream: 'chunk' | 'terminal_event' | 'none';
+  stream: 'chunk' | 'terminal_event' | 'done_event' | 'none';
+  /** The type of the events that end an answer of a `done_event` stream. */
+  doneEvent?: string;
+  /** How usage of media is reported; missing: the operation is one of text. */
+  media?: MediaUsage;
+}
+
+/** What usage of audio and images has beside tokens of text. */
+export interface MediaUsage {
+  /** What all output is where the usage does not say; null: text. */
+  readonly output: 'output_audio_tokens' | 'output_image_tokens' | null;
+  /** What is billed where no usage is reported: each image of the answer, or its `duration`; null: nothing of it says. */
+  readonly unreported: 'images' | 'duration' | null;
 }
 
 /** A request for a long output with the least limit that the API accepts. */
@@ -97,8 +112,15 @@ export interface Descriptor {
   readonly class: OperationClass;
   /** Why it is refused; null: it is not. */
   readonly reason: string | null;
-  /** `multipart` is sent on as it comes, unread: nothing in it moves a cost or names an object. */
-  readonly request: 'none' | 'json' | 'multipart';
+  /**
+   * `multipart` is sent on as it comes, unread: nothing in it moves a cost or names an object. Of a `form` its fields do, and the
+   * last may come behind its files, so that it is read whole.
+   */
+  readonly request: 'none' | 'json' | 'multipart' | 'form';
+  /** Its request may be JSON instead of a form. */
+  readonly takesJson: boolean;
+  /** The model that the API documents where a request names none, and which is then written in; null: it needs one. */
+  readonly defaultModel: ((json: JsonObject) => string) | null;
   /** The most bytes of a multipart body (the API's own limit, with room for its framing). */
   readonly bodyBytesMax: number;
   /** Reads the fields that move the call's cost; null: none does. */
@@ -148,6 +170,8 @@ export interface Descriptor {
 const DEFAULTS = {
   reason: null,
   request: 'json',
+  takesJson: false,
+  defaultModel: null,
   bound: null,
   inputAtMostModelMaximum: false,
   usage: null,
@@ -235,6 +259,7 @@ export const COMPLETION_USAGE: UsageMembers = {
   output: 'completion_tokens',
   inputDetails: 'prompt_tokens_details',
   outputDetails: 'completion_tokens_details',
+  hasAudio: true,
 };
 
 /** `input_tokens`, `output_tokens`: the newer one (`ResponseUsage`). */

@@ -257,21 +257,10 @@ export const REFUSED: readonly Descriptor[] = [
     'audio',
     UNPRICED,
     `
-    /audio/speech POST
-    /audio/transcriptions POST
-    /audio/translations POST
     /audio/voice_consents GET POST
     /audio/voice_consents/{consent_id} GET POST DELETE
     /audio/voices POST
     /audio/voices/{id} DELETE`,
-  ),
-  ...refused(
-    'images',
-    UNPRICED,
-    `
-    /images/edits POST
-    /images/generations POST
-    /images/variations POST`,
   ),
   ...refused(
     'decisions',

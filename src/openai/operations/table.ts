@@ -3,12 +3,14 @@
  * request line finds its own (request.ts). Invariant: what is not in this table, or stands in it with
  * a reason against it, is never forwarded.
  */
+import { AUDIO } from './audio.ts';
 import { CHAT } from './chat.ts';
 import { PROMPTS } from './completions.ts';
 import { CONVERSATIONS } from './conversations.ts';
 import type { Descriptor } from './descriptor.ts';
 import { FILES } from './files.ts';
 import { FREE } from './free.ts';
+import { IMAGES } from './images.ts';
 import { JOBS } from './jobs.ts';
 import { REFUSED } from './refused.ts';
 import { RESPONSES } from './responses.ts';
@@ -16,7 +18,17 @@ import { VECTOR_STORES } from './vector-stores.ts';
 
 /** Every operation, in the order in which people look for them. */
 export const OPERATIONS: readonly Descriptor[] = [
-  ...[...CHAT, ...RESPONSES, ...PROMPTS, ...FREE, ...CONVERSATIONS, ...FILES, ...VECTOR_STORES],
+  ...[
+    ...CHAT,
+    ...RESPONSES,
+    ...PROMPTS,
+    ...AUDIO,
+    ...IMAGES,
+    ...FREE,
+    ...CONVERSATIONS,
+    ...FILES,
+    ...VECTOR_STORES,
+  ],
   ...[...JOBS, ...REFUSED],
 ];
 

@@ -27,9 +27,10 @@ import {
   valueAt,
 } from '../wire/sse.ts';
 import type { OutputCounter } from './count.ts';
+import { readMediaUsage, sumOf } from './media.ts';
 
-/** A line longer than this is not kept: the stream then passes on without being metered. */
-const MAX_LINE_BYTES = 8 * 1024 * 1024;
+/** A longer line is not kept: the stream then passes on without being metered. The largest image has 8 million pixels. */
+const MAX_LINE_BYTES = { text: 8 * 1024 * 1024, media: 48 * 1024 * 1024 };
 
 const LF = 0x0a;
 const OPENING_BRACE = 0x7b;
@@ -81,6 +82,8 @@ export class StreamMeter {
   #serviceTier: string | null = null;
   #usage: Usage | null = null;
   #searches = 0;
+  /** Events that ended an answer. */
+  #answers = 0;
   /** Chunks that were for usage alone. */
   #usageChunks = 0;
   /** Every choice had ended when the usage came, and nothing was written since. */
@@ -201,7 +204,8 @@ export class StreamMeter {
   #keep(bytes: Buffer): Buffer {
     if (bytes.length > 0) this.#carry.push(bytes);
     this.#carryBytes += bytes.length;
-    if (this.#carryBytes <= MAX_LINE_BYTES) return NONE;
+    const most = this.#place.media === undefined ? MAX_LINE_BYTES.text : MAX_LINE_BYTES.media;
+    if (this.#carryBytes <= most) return NONE;
     this.#blind = true;
     return this.#takeCarry(NONE);
   }
@@ -217,6 +221,11 @@ export class StreamMeter {
   #meterLines(lines: Buffer): Buffer {
     this.#last = lines;
     this.counter?.add(lines);
+    if (this.#place.stream === 'done_event') {
+      this.#meterErrors(lines);
+      this.#meterAnswers(lines);
+      return lines;
+    }
     if (this.#place.stream === 'terminal_event') {
       if (this.#first.length === 0 && !this.#completed && lines.includes(OPENING_BRACE)) this.#first = lines;
       this.#meterResponseEvents(lines);
@@ -278,6 +287,21 @@ export class StreamMeter {
           continue;
         this.#meterTerminal(event.type === 'response.failed', event.response);
       }
+    }
+  }
+
+  /** Each answer ends with an event of its own, which has its usage; what is billed is their sum. */
+  #meterAnswers(lines: Buffer): void {
+    for (const at of dataLines(lines, 0)) {
+      const type = eventType(lines, at);
+      if (type !== '' && type !== 'error') this.#hasOutput = true;
+      const event = type === this.#place.doneEvent ? parseLine(lines, at) : null;
+      if (event === null) continue;
+      const usage = readMediaUsage(this.#place, event);
+      const before = this.#answers++ === 0 ? {} : this.#usage;
+      this.#usage = usage === null || before === null ? null : sumOf(before, usage);
+      this.#completed = this.#answers >= this.#choices;
+      this.#usageIsAll = this.#completed && this.#usage !== null;
     }
   }
 

@@ -1,0 +1,104 @@
+/** Usage of audio and images: by tokens of several kinds, by seconds, or by the image (OpenAPI specification 2.3.0). */
+import { areQuantities, isCount, type Quantities, quantityOf } from '../../domain/quantities.ts';
+import type { Usage } from '../../domain/usage.ts';
+import { isObject, type Json, type JsonObject } from '../body.ts';
+import type { UsageMembers, UsagePlace } from '../operations/descriptor.ts';
+import { dataLines, eventType, parseLine } from '../wire/sse.ts';
+
+/** Returns the usage of a response or event of media; null: it says none, or none that can be. */
+export function readMediaUsage(place: UsagePlace, response: JsonObject): Usage | null {
+  const { usage } = response;
+  if (isObject(usage)) return usage.type === 'duration' ? ofSeconds(usage.seconds) : ofTokens(place, usage);
+  switch (place.media?.unreported) {
+    case 'images':
+      return Array.isArray(response.data) && response.data.length > 0
+        ? { images: response.data.length }
+        : null;
+    case 'duration':
+      return ofWholeSeconds(
+        typeof response.duration === 'string' ? Number(response.duration) : response.duration,
+      );
+    default:
+      return null;
+  }
+}
+
+function ofSeconds(seconds: Json | undefined): Usage | null {
+  if (typeof seconds !== 'number' || !Number.isFinite(seconds) || seconds < 0) return null;
+  const usage = { audio_seconds: quantityOf('audio_seconds', seconds) };
+  return areQuantities(usage) ? usage : null;
+}
+
+/** A duration beside the text is that of the audio; whole seconds are billed, each that has begun. */
+function ofWholeSeconds(seconds: Json | undefined): Usage | null {
+  return ofSeconds(typeof seconds === 'number' ? Math.ceil(seconds) : undefined);
+}
+
+/** Of what is not said apart all output is of the operation's own kind, and all input text. */
+function ofTokens({ members, media }: UsagePlace, reported: JsonObject): Usage | null {
+  const input = detailsOf(reported, members.inputDetails);
+  const output = detailsOf(reported, members.outputDetails);
+  const cached = detailsOf(input, 'cached_tokens_details');
+  const whole = reported[members.output ?? 'output_tokens'];
+  const usage: Record<string, Json> = {
+    input_tokens: reported[members.input] ?? null,
+    cached_input_tokens: input.cached_tokens ?? 0,
+    output_tokens: whole ?? null,
+  };
+  addKind(usage, 'audio', input, cached, output);
+  addKind(usage, 'image', input, cached, output);
+  const kind = media?.output ?? null;
+  if (kind !== null && usage[kind] === undefined && output.text_tokens === undefined)
+    usage[kind] = whole ?? null;
+  return areQuantities(usage) ? usage : null;
+}
+
+/** Details tell all input of a kind; the meters tell what was cached of it apart. */
+function addKind(
+  usage: Record<string, Json>,
+  kind: 'audio' | 'image',
+  input: JsonObject,
+  cached: JsonObject,
+  output: JsonObject,
+): void {
+  const name = `${kind}_tokens`;
+  const fromCache = cached[name] ?? 0;
+  if (isCount(fromCache) && fromCache > 0) usage[`cached_${name}`] = fromCache;
+  const all = input[name] ?? 0;
+  if (isCount(all) && isCount(fromCache) && all > fromCache) usage[`input_${name}`] = all - fromCache;
+  const written = output[name];
+  if (written !== undefined && written !== null && written !== 0) usage[`output_${name}`] = written;
+}
+
+function detailsOf(value: JsonObject, name: string): JsonObject {
+  const details = value[name];
+  return isObject(details) ? details : {};
+}
+
+/** Adds the audio tokens of a conversation to its usage of text; null: they cannot be. */
+export function withAudio(usage: Quantities, members: UsageMembers, reported: JsonObject): Usage | null {
+  const input = detailsOf(reported, members.inputDetails);
+  const output = detailsOf(reported, members.outputDetails);
+  const whole: Record<string, Json> = { ...usage };
+  addKind(whole, 'audio', input, detailsOf(input, 'cached_tokens_details'), output);
+  return areQuantities(whole) ? whole : null;
+}
+
+/** The sum of two usages. */
+export function sumOf(a: Usage, b: Usage): Usage {
+  const sum: Record<string, number> = { ...a };
+  for (const [meter, amount] of Object.entries(b)) sum[meter] = (sum[meter] ?? 0) + amount;
+  return areQuantities(sum) ? sum : a;
+}
+
+const NONE = Buffer.alloc(0);
+
+/** Returns the audio that whole lines of a stream of speech carry. */
+export function audioOf(lines: Buffer): Buffer {
+  const pieces: Buffer[] = [];
+  for (const at of dataLines(lines, 0)) {
+    const event = eventType(lines, at) === 'speech.audio.delta' ? parseLine(lines, at) : null;
+    if (typeof event?.audio === 'string') pieces.push(Buffer.from(event.audio, 'base64'));
+  }
+  return pieces.length === 0 ? NONE : Buffer.concat(pieces);
+}
