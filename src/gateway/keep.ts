@@ -5,6 +5,12 @@ import type { Outcome } from '../ledger/events.ts';
 import type { GatewayDeps } from './deps.ts';
 import type { Reserved } from './stages/reserve.ts';
 
+/** A response of which nothing but its id is known. */
+export function begunAs(id: string): MeteredResponse {
+  const kept = { ...NO_ANSWER, id };
+  return { usage: null, usageAtLeast: null, state: 'broken', serviceTier: null, model: null, id, kept };
+}
+
 const NO_ANSWER: KeptAnswer = { id: null, items: [], reasoningContext: null };
 
 /** Remembers what a call left upstream. Returns it as JSON for the call's event; null: nothing. */
@@ -41,6 +47,16 @@ export function keep(
   const left = isOver(metered) ? conversation : null;
   if (id === null && left === null) return null;
   return JSON.stringify({ id, response, conversation: left });
+}
+
+/**
+ * Journals whose the response is that a stream has begun, before its id reaches the client: a gateway that is killed then
+ * leaves it to its team. It weighs what the call holds, until more is known.
+ */
+export function keepBegun(deps: GatewayDeps, reserved: Reserved, begun: MeteredResponse): void {
+  const unknown = { outcome: 'unknown', usage: null, responseModel: begun.model } as const;
+  const object = keep(deps, reserved, { ...begun, usage: null, state: 'broken' }, unknown);
+  if (object !== null) deps.ledger.keep(reserved.hold, object);
 }
 
 /** Only whose it is: nothing comes back to it as input. */

@@ -81,6 +81,8 @@ async function ownOf(
   const ids = objects.flatMap(({ id }) => (typeof id === 'string' ? [id] : []));
   if (ids.length === 0) return [];
   try {
+    // Its rows come with events, which may be on their way.
+    if (kind === 'stored_completion') await deps.ledger.flusher.drain();
     const found = await deps.objects.store.findObjects(account.principal.teamId, [kind], ids);
     const own = new Set(found.map(({ id }) => id));
     return objects.filter(({ id }) => typeof id === 'string' && own.has(id));

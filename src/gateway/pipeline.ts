@@ -86,10 +86,13 @@ async function serve(reserved: Reserved): Promise<Failed | null> {
     const settled = settle(via, forwarded);
     if (via.target !== null) noteEnd(via.target, settled, performance.now());
     const next = reserved.again === null ? null : elsewhere(via, reserved, settled);
+    // What is named in the response may be used by its team alone: that has to be known first.
+    const makesObject = reserved.hold.object !== null;
+    if (makesObject) record(via, settled);
     try {
       if (next === null) respond(via, reserved, settled.response, settled.outcome);
     } finally {
-      record(via, settled);
+      if (!makesObject) record(via, settled);
     }
     return next === null ? null : { reserved, settled, next };
   } catch (error) {

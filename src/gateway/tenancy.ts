@@ -21,7 +21,7 @@ import type { Parsed } from './stages/parse.ts';
 import type { Reserved } from './stages/reserve.ts';
 import { forwardUpload } from './uploads.ts';
 
-/** Recorded with the event of the call that made them, a moment after its response. */
+/** Recorded with the event of the call that made them: in the journal before its response, in Postgres a moment after it. */
 const RECORDED_WITH_EVENT: ReadonlySet<string> = new Set(['response', 'item', 'stored_completion']);
 
 type Ownership = 'own' | 'shared';

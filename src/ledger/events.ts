@@ -164,9 +164,13 @@ export function factsJson(
   );
 }
 
-/** A call that is held and not yet settled. */
-export function holdJson(facts: string, priceId: string | null, allocations: string): string {
-  return `{${facts},"price_id":${quote(priceId)},"allocations":${allocations}}`;
+/** A call that is held and not yet settled, as the journal keeps it. */
+export function holdLine({ factsJson, facts, reservation, object }: Hold): string {
+  const priceId = quote(facts?.priceId ?? null);
+  return withObject(
+    `{${factsJson},"price_id":${priceId},"allocations":${allocationsJson(reservation, null)}}`,
+    object,
+  );
 }
 
 function stagesJson(stageUs: StageUs): string {

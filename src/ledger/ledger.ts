@@ -20,7 +20,7 @@ import {
   eventJson,
   factsJson,
   Hold,
-  holdJson,
+  holdLine,
   OpenHolds,
   type Outcome,
   Queued,
@@ -241,6 +241,13 @@ export class Ledger {
     journal.written(done);
   }
 
+  /** Journals at once what a call under way has left upstream, before its client knows of it. */
+  keep(hold: Hold, object: string): void {
+    hold.object = object;
+    this.#options.journal.append('H', holdLine(hold));
+    this.#options.journal.flush();
+  }
+
   /** Puts back a hold that the journal does not have: nothing was forwarded, nothing is recorded. */
   cancel(hold: Hold): void {
     if (hold.facts && !this.#options.journal.broken) throw new Error(`hold ${hold.id} is in the journal`);
@@ -282,16 +289,16 @@ export class Ledger {
     hold.settled = { outcome, claim, amounts };
   }
 
-  /** Writes the one event of a settled hold. @param stageUs microseconds by stage of the call */
+  /** Writes the one event of a settled hold; at once where it says whose an object is. @param stageUs microseconds by stage */
   record(hold: Hold, stageUs: StageUs): void {
-    const { facts, id, settled } = hold;
+    const { facts, id, settled, reservation } = hold;
     if (facts === null || settled === null) throw new Error(`hold ${id} is not settled`);
     this.#finish(hold);
     const { outcome, claim, amounts } = settled;
-    const { reservation } = hold;
     const event = eventJson(hold.factsJson, outcome, allocationsJson(reservation, amounts), stageUs);
     const json = withObject(event, hold.object);
     this.#options.journal.append('S', json);
+    if (hold.object !== null) this.#options.journal.flush();
     this.flusher.backlog.add(facts, reservation.atMs, claim, reservation, amounts, json);
     if (outcome.cost > hold.amount) this.flusher.overran(facts.teamId);
     reservation.release();
@@ -315,9 +322,8 @@ export class Ledger {
   }
 
   /**
-   * The orderly end, after the last call: everything reaches Postgres, leases are returned, the journal goes. Calls that
-   * did not end in time become unknown. Rejects when Postgres is away or the signal ends the wait for it; the journal
-   * then stays for the next start.
+   * The orderly end: everything reaches Postgres, leases are returned, the journal goes. Calls that did not end in time become
+   * unknown. Rejects when Postgres is away or the signal ends the wait for it; the journal then stays for the next start.
    */
   async stop(hurry: AbortSignal): Promise<void> {
     this.#stopped = true;
@@ -391,10 +397,4 @@ export class Ledger {
     this.#admission.endAll();
     this.#options.onFenced?.();
   }
-}
-
-/** The hold as the journal keeps it. */
-function holdLine(hold: Hold): string {
-  const allocations = allocationsJson(hold.reservation, null);
-  return holdJson(hold.factsJson, hold.facts?.priceId ?? null, allocations);
 }

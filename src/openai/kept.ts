@@ -51,6 +51,11 @@ export function sealOf(content: string): string {
   return `seal:${hash('sha256', content, 'base64url').slice(0, 22)}`;
 }
 
+/** Returns the id with which a response's JSON begins; null: it begins otherwise. */
+export function idAtStart(bytes: Buffer): string | null {
+  return /^\s*\{\s*"id"\s*:\s*"([\w.:-]{1,256})"/.exec(bytes.toString('latin1', 0, 512))?.[1] ?? null;
+}
+
 export function readAnswer(response: JsonObject): KeptAnswer {
   const { id, store, output, reasoning } = response;
   const context = isObject(reasoning) ? reasoning.context : null;

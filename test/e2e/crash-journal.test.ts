@@ -160,3 +160,43 @@ it('the journal of another machine is adopted only after a long silence of that 
   expectTrueBooks(await readBooks({ dataDir }), simulator);
   expect(await leased()).toBe(0n);
 });
+
+/** The text of a stream up to its first event that names what it makes. */
+async function idOf(response: Response): Promise<string> {
+  let text = '';
+  for await (const chunk of response.body!) {
+    text += Buffer.from(chunk).toString();
+    const [, id] = /"id":"((?:resp|chatcmpl)[\w-]+)"/.exec(text) ?? [];
+    if (id !== undefined) return id;
+  }
+  throw new Error(`a stream without an id: ${text}`);
+}
+
+it('what a killed gateway was streaming belongs to the team that asked for it, and to no other', async () => {
+  const first = gateways.at(-1)!;
+  const owner = (await first.team('owner', '5.00')).key;
+  const stranger = (await first.team('stranger', '5.00')).key;
+  const streams = await Promise.all([
+    first.post(owner, '/responses', { model: 'gpt-4o-mini', input: 'hi', stream: true }, FOR_EVER),
+    first.post(owner, '/chat/completions', { ...CHAT, stream: true, store: true }, FOR_EVER),
+    first.post(
+      owner,
+      '/responses',
+      { model: 'gpt-4o-mini', input: 'hi', stream: true, store: false },
+      FOR_EVER,
+    ),
+  ]);
+  const [response, completion, unstored] = await Promise.all(streams.map(idOf));
+  await first.kill();
+
+  const { url } = await serve();
+  const statusOf = async (by: string, path: string) =>
+    (await fetch(`${url}/v1${path}`, { headers: { authorization: `Bearer ${by}` } })).status;
+  for (const path of [`/responses/${response}`, `/chat/completions/${completion}`]) {
+    expect([path, await statusOf(owner, path), await statusOf(stranger, path)]).toEqual([path, 200, 404]);
+  }
+  expect(await statusOf(owner, `/responses/${unstored}`)).toBe(404);
+  const continued = { model: 'gpt-4o-mini', input: 'go on', previous_response_id: response };
+  expect((await gateways.at(-1)!.post(stranger, '/responses', continued)).status).toBe(404);
+  expect((await gateways.at(-1)!.post(owner, '/responses', continued)).status).toBe(200);
+});

@@ -35,6 +35,24 @@ test('a hold that the journal has cannot be cancelled: its call may have been fo
   expect(bench.ledger.isOpen(hold)).toBe(true);
 });
 
+test('whose an object is stands in the journal at once: while its call is under way, and when it ends', async () => {
+  const bench = await start();
+  const [lost, whole] = [
+    await bench.begin(await bench.take(account, '1.00')),
+    await bench.begin(await bench.take(account, '1.00')),
+  ];
+  const objects = () =>
+    readJournal(bench.journal.path).events.map(({ id, json }) => [id, JSON.parse(json).object?.id]);
+  bench.ledger.keep(lost, '{"id":"resp_1"}');
+  whole.object = '{"id":"resp_2"}';
+  bench.end(whole, '0.10');
+  expect(objects()).toEqual([
+    [whole.id, 'resp_2'],
+    [lost.id, 'resp_1'],
+  ]);
+  expect(readJournal(bench.journal.path).events.map(({ json }) => json.endsWith('}}'))).toEqual([true, true]);
+});
+
 test('a cost above its hold is charged in full, on the counter alone, and the lease still adds up', async () => {
   const bench = await start();
   const hold = await bench.begin(await bench.take(account, '1.00'));

@@ -5,6 +5,7 @@
  */
 
 import type { Turn } from '../../domain/shares.ts';
+import { idAtStart } from '../../openai/kept.ts';
 import { OutputCounter } from '../../openai/usage/count.ts';
 import { audioOf } from '../../openai/usage/media.ts';
 import { StreamMeter } from '../../openai/usage/stream.ts';
@@ -14,6 +15,7 @@ import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../../wire/
 import type { Call, Interruption } from '../call.ts';
 import { beginStream, type UpstreamHeaders, type UpstreamResponse } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
+import { begunAs, keepBegun } from '../keep.ts';
 import type { Reserved } from './reserve.ts';
 
 /** Responses up to this size are kept until their end, so that their cost can stand in the headers. */
@@ -61,6 +63,8 @@ class Relay implements UpstreamHandler, Turn {
   /** The response is passed on as it comes; otherwise it is kept until its end. */
   #relaying = false;
   #meter: StreamMeter | null = null;
+  /** The upstream may keep what it streams, and has not said by which id. */
+  #isNameless = false;
   #abandoned = false;
   /** The client gets the audio that the events carry. */
   #carriesAudio = false;
@@ -147,6 +151,7 @@ class Relay implements UpstreamHandler, Turn {
       if (audioType !== null)
         this.#headers = { ...headers, 'content-type': audioType, 'content-length': undefined };
       this.#carriesAudio = audioType !== null;
+      this.#isNameless = this.#keepsAnswer;
     }
     this.#relay();
   }
@@ -165,7 +170,12 @@ class Relay implements UpstreamHandler, Turn {
 
   onData(chunk: Buffer): void {
     if (this.#meter) {
-      this.#write(this.#passed(this.#meter.push(chunk)));
+      const passed = this.#passed(this.#meter.push(chunk));
+      if (this.#isNameless && this.#meter.isNamed) {
+        this.#isNameless = false;
+        keepBegun(this.#deps, this.#reserved, this.#meter.result());
+      }
+      this.#write(passed);
       // One that is whole has said what it costs; what goes on beyond its limit is not waited for.
       if (this.#meter.isOver(this.#reserved.outputTokensSent) && !this.#meter.isWhole) this.#overLimit();
       return;
@@ -176,6 +186,8 @@ class Relay implements UpstreamHandler, Turn {
     if (isRead && this.#bytes <= COPY_BYTES) this.#chunks.push(chunk);
     if (this.#relaying) this.#write(chunk);
     else if (this.#bytes > BUFFERED_BYTES && !this.#mustBeWhole) {
+      const id = this.#chunks[0] && this.#keepsAnswer ? idAtStart(this.#chunks[0]) : null;
+      if (id !== null) keepBegun(this.#deps, this.#reserved, begunAs(id));
       this.#relay();
       for (const kept of this.#chunks) this.#write(kept);
     }
@@ -197,6 +209,10 @@ class Relay implements UpstreamHandler, Turn {
   get #mustBeWhole(): boolean {
     const { lists, makes, class: kind } = this.#reserved.descriptor;
     return lists !== null || (makes !== null && kind === 'free');
+  }
+
+  get #keepsAnswer(): boolean {
+    return this.#reserved.kept?.isStored ?? false;
   }
 
   #overLimit(): void {

@@ -1,4 +1,7 @@
-/** Record: the call's one usage event, metrics, one log line. It cannot delay a call: the response has been sent. */
+/**
+ * Record: the call's one usage event, metrics, one log line. It cannot delay a call: the response has been sent, unless it names
+ * what the upstream keeps, which has to be in the journal first.
+ */
 import { ERRORS } from '../../domain/errors.ts';
 import type { OutcomeName } from '../../domain/outcome.ts';
 import type { CallLines, Log } from '../../telemetry/log.ts';

@@ -1,8 +1,7 @@
 /**
- * Meters a stream of server-sent events as it passes. Works on lines of bytes: a chunk without anything of interest
- * costs a few searches and is handed on as the same Buffer; only lines that may carry usage or an error are parsed.
- * What a name looks like inside a string does not matter: there its quotes are escaped, and what matches all the same
- * is parsed before it is believed.
+ * Meters a stream of server-sent events as it passes. Works on lines of bytes: a chunk without anything of interest costs a few
+ * searches and is handed on as the same Buffer; only lines that may carry usage or an error are parsed. What a name looks like
+ * inside a string does not matter: its quotes are escaped there, and what matches all the same is parsed before it is believed.
  */
 import type { KeptAnswer } from '../../domain/kept.ts';
 import type { AnswerState, MeteredResponse, Usage } from '../../domain/usage.ts';
@@ -109,6 +108,11 @@ export class StreamMeter {
     return this.#completed || this.#failure !== null || this.#blind;
   }
 
+  /** It has said the id of what it makes. */
+  get isNamed(): boolean {
+    return this.#first.length > 0 || this.#id !== undefined || this.#completed;
+  }
+
   /**
    * What must stand before an event of ours: a blank line, if the last event lacks it. Of an event that has only its name
    * so far, ours replaces the name.
@@ -172,8 +176,8 @@ export class StreamMeter {
   }
 
   /**
-   * Takes the upstream's next bytes and returns those for the client: the same Buffer when nothing is removed. The start
-   * of a line waits for its end: no client can use a part of it, and a stream that breaks off then ends between lines.
+   * Takes the upstream's next bytes and returns those for the client: the same Buffer when nothing is removed. The start of a
+   * line waits for its end: no client can use a part of it, and a stream that breaks off then ends between lines.
    */
   push(chunk: Buffer): Buffer {
     if (this.#blind) return chunk;
@@ -187,10 +191,7 @@ export class StreamMeter {
     return kept.length === 0 ? passed : Buffer.concat([passed, kept]);
   }
 
-  /**
-   * To be called once after the last chunk of a stream whose connection ended in order: meters its unfinished line, and
-   * returns it if the stream is whole by it.
-   */
+  /** To be called after the last chunk of a connection that ended in order: returns its unfinished line if that ends the stream. */
   end(): Buffer {
     if (this.#carryBytes === 0) return NONE;
     const before = this.#last;
