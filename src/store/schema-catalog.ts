@@ -1,6 +1,7 @@
 /** Tables of what admins say: plans, teams, keys, limits, grants, models and prices. They grow with the organisation. */
 import { sql } from 'drizzle-orm';
 import { boolean, check, index, integer, pgTable, text, uuid } from 'drizzle-orm/pg-core';
+import { AUDIT_ACTIONS, AUDIT_RESOURCES } from '../domain/audit.ts';
 import type { GrantId, KeyId, LimitId, SessionId, TeamId } from '../domain/ids.ts';
 import { ENFORCEMENTS, METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { ON_SHORTAGE, type OnShortage } from '../domain/open-ended.ts';
@@ -181,34 +182,6 @@ export const modelShutdowns = pgTable('model_shutdowns', {
   notedAt: moment('noted_at').notNull(),
 });
 
-/** Lists for types alone, without a constraint: what later releases change is logged by triggers of theirs. */
-const AUDIT_ACTIONS = [
-  'create',
-  'change',
-  'delete',
-  'revoke',
-  'rotate',
-  'release',
-  'sign_in',
-  'sign_out',
-  'fail',
-  'export',
-] as const;
-const AUDIT_RESOURCES = [
-  'team',
-  'key',
-  'limit',
-  'grant',
-  'plan',
-  'price',
-  'model',
-  'event',
-  'session',
-  'admin_key',
-  'store',
-  'object',
-] as const;
-
 /**
  * Who changed what: one entry a changed row, before and after, without secrets. Written by triggers of the tables above
  * (see the migrations), in the transaction of the change: a change that forgets to say so is not possible.
@@ -219,6 +192,7 @@ export const auditLog = pgTable(
     id: uuid('id').primaryKey(),
     at: moment('at').notNull(),
     actor: text('actor').notNull(),
+    // For types alone, without a constraint: what later releases change is logged by triggers of theirs.
     action: text('action', { enum: AUDIT_ACTIONS }).notNull(),
     resource: text('resource', { enum: AUDIT_RESOURCES }).notNull(),
     resourceId: text('resource_id').notNull(),

@@ -1,5 +1,6 @@
 /** Who is signed in to the console, and who changed what. */
 import { z } from 'zod';
+import { AUDIT_ACTIONS, AUDIT_RESOURCES } from '../../domain/audit.ts';
 import { id, instant, label, page, pageQuery, teamId } from './fields.ts';
 
 export const NewSession = z
@@ -41,23 +42,8 @@ export const OpenSession = z
   .meta({ id: 'OpenSession' });
 export const OpenSessions = page(OpenSession);
 
-const resource = z.enum([
-  'team',
-  'key',
-  'limit',
-  'grant',
-  'plan',
-  'price',
-  'model',
-  'event',
-  'session',
-  'admin_key',
-  'store',
-  'object',
-]);
-
 export const AuditQuery = pageQuery.extend({
-  resource: resource.optional(),
+  resource: z.enum(AUDIT_RESOURCES).optional(),
   resource_id: label(256).optional(),
   team_id: teamId.optional(),
 });
@@ -75,19 +61,8 @@ export const AuditEntry = z
       description:
         '`admin key`, `admin session …`, `team session …`, `reconcile`, `tollgate`, `address …` for a key that was wrong, or `database …` for changes that Tollgate did not make',
     }),
-    action: z.enum([
-      'create',
-      'change',
-      'delete',
-      'revoke',
-      'rotate',
-      'release',
-      'sign_in',
-      'sign_out',
-      'fail',
-      'export',
-    ]),
-    resource,
+    action: z.enum(AUDIT_ACTIONS),
+    resource: z.enum(AUDIT_RESOURCES),
     resource_id: z.string(),
     team_id: id.nullable(),
     before: row,

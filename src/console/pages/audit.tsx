@@ -13,23 +13,9 @@ import { differences } from './differences.ts';
 import { nameIn, TeamFilter, useTeamOptions } from './options.tsx';
 import { SessionsPanel } from './sessions.tsx';
 
-const RESOURCES = [
-  'team',
-  'key',
-  'limit',
-  'grant',
-  'plan',
-  'price',
-  'model',
-  'event',
-  'session',
-  'admin_key',
-  'store',
-  'object',
-];
-
 export function AuditPage() {
   const t = useMessages();
+  const resources: Record<AuditEntry['resource'], string> = t.audit.resources;
   const format = useFormat();
   const { query } = useLocation();
   const teams = useTeamOptions();
@@ -50,7 +36,7 @@ export function AuditPage() {
                 onValue={(resource) => setQuery({ resource })}
                 options={[
                   { value: '', text: t.audit.allResources },
-                  ...RESOURCES.map((value) => ({ value, text: t.audit.resources[value] ?? value })),
+                  ...Object.entries(resources).map(([value, text]) => ({ value, text })),
                 ]}
               />
             </div>

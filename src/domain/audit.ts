@@ -1,0 +1,28 @@
+/** What the audit log tells of: what was done, and to what. The API, the database and the console have these lists from here. */
+export const AUDIT_ACTIONS = [
+  'create',
+  'change',
+  'delete',
+  'revoke',
+  'rotate',
+  'release',
+  'sign_in',
+  'sign_out',
+  'fail',
+  'export',
+] as const;
+
+export const AUDIT_RESOURCES = [
+  'team',
+  'key',
+  'limit',
+  'grant',
+  'plan',
+  'price',
+  'model',
+  'event',
+  'session',
+  'admin_key',
+  'store',
+  'object',
+] as const;
