@@ -44,10 +44,12 @@ export interface SentReasoning {
 /** The parts of an input that may cost more tokens than they have bytes. */
 export interface BeyondText {
   images: PlacedImage[];
-  /** Bytes of the body that are images, hence no text. */
+  /** Bytes of the body that are images or audio, hence no text. */
   imageBytes: number;
   /** The field of the first image. */
   imageParam: string | null;
+  /** Tokens of audio, which are among `moreTokens`; its bytes are among `imageBytes`. */
+  audioTokens: number;
   /** Tokens that stand nowhere in the body: definitions that the upstream writes. */
   moreTokens: number;
   /**
@@ -72,6 +74,7 @@ export function noneBeyondText(): BeyondText {
     images: [],
     imageBytes: 0,
     imageParam: null,
+    audioTokens: 0,
     moreTokens: 0,
     windowParam: null,
     hasFiles: false,

@@ -336,6 +336,13 @@ export function readPromptCache(fields: Fields): void {
   fields.unbounded('prompt_cache_options.ttl', "only what is cached for '30m' has a known price");
 }
 
+/** Refuses models of open lines, which no plain request reaches. */
+export function readServedModel(fields: Fields): void {
+  const { model } = fields.json;
+  if (typeof model === 'string' && model.includes('realtime'))
+    fields.unbounded('model', 'it is served on an open line');
+}
+
 /** Refuses models of audio: they are billed by more than text tokens. */
 export function readTextModel(fields: Fields): void {
   const model = fields.json.model;

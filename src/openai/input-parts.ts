@@ -148,8 +148,8 @@ const UPSTREAM_STATE = ['context_management', 'conversation', 'previous_response
 /** What is kept upstream stands in no body, but for reasoning, of which the request says where it stands. */
 function isBounded(beyond: BeyondText | null, items: readonly (Json | undefined)[]): boolean {
   if (beyond === null) return true;
-  const { windowParam, references, hasFiles, compactions } = beyond;
-  if (windowParam !== null || hasFiles || compactions > 0) return false;
+  const { windowParam, references, hasFiles, compactions, audioTokens } = beyond;
+  if (windowParam !== null || hasFiles || compactions > 0 || audioTokens > 0) return false;
   return (references ?? []).every(({ item, isSent }) => isSent && isReasoning(items[item]));
 }
 

@@ -5,8 +5,9 @@
  * Unknown types are refused: they may be anything.
  */
 import { IMAGE_DETAILS, type ImageDetail } from '../domain/images.ts';
-import { type Fields, isObject, type Json, type JsonObject } from './body.ts';
+import { type Fields, isObject, type Json, type JsonObject, MAX_TOKENS } from './body.ts';
 import { imageSizeOf } from './image-size.ts';
+import { inlineSeconds } from './inline-audio.ts';
 
 /** Parts that are text, in the words of both chat completions and responses. */
 const TEXT_PARTS = new Set<unknown>([
@@ -123,6 +124,9 @@ function readPart(fields: Fields, part: JsonObject, param: string): void {
     case 'computer_screenshot':
       readImage(fields, part.image_url, part.detail, `${param}.image_url`, part.file_id);
       break;
+    case 'input_audio':
+      readAudio(fields, part.input_audio, `${param}.input_audio`);
+      break;
     case 'file':
       if (isObject(part.file)) readFile(fields, part.file, `${param}.file`);
       else fields.invalid(`${param}.file`, `'${param}.file' must be an object.`);
@@ -155,6 +159,26 @@ function readImage(
   } else if (typeof url !== 'string') {
     fields.invalid(param, `'${param}' must hold the image's URL as a string.`);
   } else addImage(fields, url, known, param);
+}
+
+/** Tokens of a second of audio: 10, as OpenAI's guide to realtime sessions says; twice as many are held. */
+const AUDIO_TOKENS_PER_SECOND = 20;
+const AUDIO_FRAME_TOKENS = 64;
+
+/** Audio that stands in the request; where its length cannot be read, as much as the model reads. */
+function readAudio(fields: Fields, audio: Json | undefined, param: string): void {
+  const { data, format } = isObject(audio) ? audio : {};
+  if (typeof data !== 'string' || typeof format !== 'string') {
+    fields.invalid(param, `'${param}' must have the audio's base64 in 'data' and its 'format'.`);
+    return;
+  }
+  const { beyondText } = fields;
+  const seconds = inlineSeconds(data, format);
+  const tokens = AUDIO_FRAME_TOKENS + Math.ceil((seconds ?? 0) * AUDIO_TOKENS_PER_SECOND);
+  if (seconds === null) fields.boundByWindow(`${param}.data`);
+  beyondText.audioTokens += seconds === null ? MAX_TOKENS : tokens;
+  beyondText.moreTokens += tokens;
+  beyondText.imageBytes += data.length;
 }
 
 function addImage(fields: Fields, url: string, detail: ImageDetail, param: string): void {

@@ -15,6 +15,7 @@ import {
   findSpans,
   isObject,
   type JsonObject,
+  MAX_TOKENS,
   type MediaBounds,
   parseBytes,
   readIncludeUsage,
@@ -222,6 +223,9 @@ function readFields(
   operation.inputTokensBound = Math.max(receivedBytes, body.length) + FRAMING_TOKENS;
   if (beyondText !== null) operation.inputTokensBound += beyondText.moreTokens - beyondText.imageBytes;
   if (bounds.media !== undefined) boundMedia(operation, bounds.media);
+  const heard = beyondText?.audioTokens ?? 0;
+  if (heard > 0)
+    operation.otherBounds = { ...operation.otherBounds, input_audio_tokens: Math.min(heard, MAX_TOKENS) };
   if (fields.error) return fields.error;
   if (bounds.keeps !== undefined) operation.kept = keptInput(bounds.keeps, operation);
   const read = { descriptor, path, operation, stream, includeUsage: stream && includeUsage, modelFromPath };

@@ -35,9 +35,8 @@ export function readChatCall(body: JsonObject, profile: Profile, kept: KeptConte
   checkTools(reader);
   checkSampling(reader);
   const isAskedToSearch = reader.has('web_search_options') && model.feePerCallPicoUsd === 0n;
-  if (Array.isArray(body.modalities) && body.modalities.includes('audio')) {
-    reader.fail(notSimulated('modalities'));
-  }
+  const speaks = Array.isArray(body.modalities) && body.modalities.includes('audio');
+  if (speaks && !model.name.includes('audio')) reader.fail(notSimulated('modalities'));
   const outputTokensMost = outputMost(model, readChatLimit(reader, model, profile.limitNames));
   const choices = reader.integer('n', 1, 128) ?? 1;
   const tier = readTier(reader, model);
@@ -69,6 +68,7 @@ export function readChatCall(body: JsonObject, profile: Profile, kept: KeptConte
       outputTokensMost,
       predictionBytes: prediction.textBytes,
       searches: isAskedToSearch ? { least: 1, most: 1, feePicoUsd: SEARCH_FEE } : null,
+      speaks,
       tier,
       keepsCache12h,
       items: null,
@@ -184,6 +184,7 @@ export function readResponseCall(
       outputTokensMost,
       predictionBytes: 0,
       searches,
+      speaks: false,
       tier,
       keepsCache12h,
       items,

@@ -20,6 +20,7 @@ const PLAIN = {
   outputTokensMost: 0,
   predictionBytes: 0,
   searches: null,
+  speaks: false,
   tier: 'default',
   keepsCache12h: false,
   items: null,

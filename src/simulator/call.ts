@@ -38,6 +38,8 @@ export interface ModelCall {
   tier: Exclude<Tier, 'batch'> | 'auto';
   /** How many web searches it makes, and what one costs. */
   searches: { least: number; most: number; feePicoUsd: bigint } | null;
+  /** The answer may be spoken. */
+  speaks: boolean;
   /** Cache writes are to be kept for 12 hours, which some models price apart. */
   keepsCache12h: boolean;
   /** The request's own items, as they are kept; null: the operation keeps nothing. */

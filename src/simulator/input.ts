@@ -13,6 +13,8 @@ export interface InputSize {
   tokens: number;
   messages: number;
   images: Image[];
+  /** Audio, in seconds. */
+  audioSeconds: number;
   /** Files, and prompts that are kept: what they say stands in no request. */
   documents: number;
   /** A part that the simulator cannot bill (`input_audio`, …), if there is one. */
@@ -25,12 +27,12 @@ const IMAGE_PARTS = new Set(['image_url', 'input_image', 'computer_screenshot'])
 const DOCUMENT_PARTS = new Set(['file', 'input_file']);
 /** A page, as text and as an image; and many. */
 const DOCUMENT_TOKENS = { usual: 2_000, most: 20_000 };
-const UNBILLABLE_PARTS = new Set(['input_audio', 'item_reference', 'video_url', 'input_video']);
+const UNBILLABLE_PARTS = new Set(['item_reference', 'video_url', 'input_video']);
 /** Keys whose values name things to the API and never reach the model as text. */
 const WIRE_KEYS = new Set(['type', 'role']);
 
 export function emptyInput(tokeniser: Tokeniser): InputSize {
-  const counts = { textBytes: 0, textTokens: 0, tokens: 0, messages: 0, documents: 0 };
+  const counts = { textBytes: 0, textTokens: 0, tokens: 0, messages: 0, documents: 0, audioSeconds: 0 };
   return { ...counts, tokeniser, images: [], unbillable: null };
 }
 
@@ -47,6 +49,7 @@ export function add(size: InputSize, part: InputSize): void {
   size.messages += part.messages;
   size.images.push(...part.images);
   size.documents += part.documents;
+  size.audioSeconds += part.audioSeconds;
   size.unbillable ??= part.unbillable;
 }
 
@@ -77,6 +80,10 @@ function measureObject(
       size.images.push(imageOf(part));
       return;
     }
+    if (part.type === 'input_audio') {
+      size.audioSeconds += secondsOf(part.input_audio);
+      return;
+    }
     if (DOCUMENT_PARTS.has(part.type)) {
       size.documents++;
       return;
@@ -89,6 +96,19 @@ function measureObject(
   }
 }
 
+/** Ten tokens a second, and in the worst case twice as many. */
+export function audioTokens({ audioSeconds }: InputSize, worst: boolean): number {
+  return Math.ceil(audioSeconds * (worst ? 20 : 10));
+}
+
+/** As the head of a WAV says; of MP3 as if all of it were 16 kbit/s. */
+function secondsOf(audio: unknown): number {
+  const { data, format } = isObject(audio) ? audio : {};
+  const bytes = Buffer.from(String(data ?? ''), 'base64');
+  if (format === 'mp3') return bytes.length / 2000;
+  return bytes.length < 44 ? 0 : (bytes.length - 44) / Math.max(1, bytes.readUInt32LE(28));
+}
+
 /** In chat the address and detail stand in an object, in responses beside the type. */
 function imageOf(part: Record<string, unknown>): Image {
   const image = isObject(part.image_url) ? part.image_url : { url: part.image_url, detail: part.detail };
@@ -99,14 +119,14 @@ function imageOf(part: Record<string, unknown>): Image {
 export function usualInputTokens(size: InputSize, model: string): number {
   const { textTokens, tokens, documents } = size;
   const text = Math.ceil(textTokens) + framing(size) + tokens + documents * DOCUMENT_TOKENS.usual;
-  return text + ofImages(size, model, false);
+  return text + ofImages(size, model, false) + audioTokens(size, false);
 }
 
 /** The most that the same input can be billed at: a token for every byte, and images as large as they come. */
 export function mostInputTokens(size: InputSize, model: string): number {
   const { textBytes, tokens, documents } = size;
   const text = textBytes + framing(size) + tokens + documents * DOCUMENT_TOKENS.most;
-  return text + ofImages(size, model, true);
+  return text + ofImages(size, model, true) + audioTokens(size, true);
 }
 
 function ofImages({ images }: InputSize, model: string, worst: boolean): number {

@@ -177,11 +177,11 @@ export function completionUsage({ call, plan }: Output, outputTokens = plan.usag
     prompt_tokens_details: {
       cached_tokens: usage.cached_input_tokens,
       ...(pricesCacheWrites ? { cache_write_tokens: usage.cache_write_tokens } : {}),
-      audio_tokens: 0,
+      audio_tokens: usage.input_audio_tokens ?? 0,
     },
     completion_tokens_details: {
       reasoning_tokens: usage.reasoning_tokens,
-      audio_tokens: 0,
+      audio_tokens: usage.output_audio_tokens ?? 0,
       accepted_prediction_tokens: 0,
       rejected_prediction_tokens: plan.rejectedPredictionTokens,
     },

@@ -5,7 +5,7 @@
 import { askedTokens, type ModelCall } from './call.ts';
 import type { Directives } from './directives.ts';
 import { type ApiError, invalidRequest } from './errors.ts';
-import { mostInputTokens, usualInputTokens } from './input.ts';
+import { audioTokens, mostInputTokens, usualInputTokens } from './input.ts';
 import { bill, cacheWriteRate, findRates, type Rates, type Tier, type Usage } from './prices.ts';
 import type { Mode, Profile } from './profile.ts';
 import { lognormal, type Random } from './random.ts';
@@ -77,12 +77,26 @@ export function planCall(call: ModelCall, context: PlanContext): Plan | ApiError
       ...planCache(inputTokens, rates, call.keepsCache12h, context, cacheDraws),
       output_tokens: outputTokens + rejectedPredictionTokens,
       reasoning_tokens: reasoningTokens,
+      ...planAudio(call, outputTokens, context),
     };
     const fees = call.model.feePerCallPicoUsd + BigInt(searches) * (call.searches?.feePicoUsd ?? 0n);
     const billOf = (used: Usage) => bill(used, rates, call.keepsCache12h, fees);
     return { usage, searches, returned, rejectedPredictionTokens, tier, costPicoUsd: billOf(usage), billOf };
   };
   return choosePlan(call, context, tierDraw, priced);
+}
+
+/** Of an answer that may be spoken a part is text; in the worst case none of it. */
+function planAudio(
+  { input, speaks }: ModelCall,
+  outputTokens: number,
+  { mode }: PlanContext,
+): Partial<Usage> {
+  const worst = mode === 'worst';
+  const heard = audioTokens(input, worst);
+  if (heard === 0 && !speaks) return {};
+  const spoken = speaks ? (worst ? outputTokens : Math.floor(outputTokens * 0.75)) : 0;
+  return { input_audio_tokens: heard, output_audio_tokens: spoken };
 }
 
 /** What a search usually finds. */

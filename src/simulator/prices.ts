@@ -17,6 +17,9 @@ export interface Rates {
   /** Cache writes kept for 12 hours instead of 30 minutes. */
   cacheWrite12h: bigint | null;
   output: bigint;
+  /** Tokens of audio; null: as those of text. */
+  inputAudio: bigint | null;
+  outputAudio: bigint | null;
 }
 
 export interface Model {
@@ -37,6 +40,9 @@ export interface Usage {
   cache_write_tokens: number;
   output_tokens: number;
   reasoning_tokens: number;
+  /** Inside input and output; missing: none. */
+  input_audio_tokens?: number;
+  output_audio_tokens?: number;
 }
 
 interface PriceBand {
@@ -45,6 +51,8 @@ interface PriceBand {
   cache_write?: string;
   cache_write_12h?: string;
   output?: string;
+  input_audio?: string;
+  output_audio?: string;
 }
 
 interface ModelRow {
@@ -87,6 +95,8 @@ function rates(band: PriceBand): Rates {
     cacheWrite: optional(band.cache_write),
     cacheWrite12h: optional(band.cache_write_12h),
     output: optional(band.output) ?? 0n,
+    inputAudio: optional(band.input_audio),
+    outputAudio: optional(band.output_audio),
   };
 }
 
@@ -152,6 +162,8 @@ export function bill(usage: Usage, rates: Rates, keeps12h: boolean, feePicoUsd: 
     BigInt(usage.cached_input_tokens) * (rates.cachedInput ?? rates.input) +
     BigInt(usage.cache_write_tokens) * cacheWriteRate(rates, keeps12h) +
     BigInt(usage.output_tokens) * rates.output +
+    BigInt(usage.input_audio_tokens ?? 0) * ((rates.inputAudio ?? rates.input) - rates.input) +
+    BigInt(usage.output_audio_tokens ?? 0) * ((rates.outputAudio ?? rates.output) - rates.output) +
     feePicoUsd
   );
 }

@@ -22,9 +22,15 @@ function finishReason(choice: Choice): string {
 }
 
 /** The message of a choice, whole. */
-function message({ pieces, calls }: Choice): object {
+function message({ pieces, calls }: Choice, speaks: boolean): object {
   const content = calls.length === 0 ? pieces.join('') : null;
   const base = { role: 'assistant', content, refusal: null, annotations: [] };
+  if (speaks && content !== null)
+    return {
+      ...base,
+      content: null,
+      audio: { id: 'audio_1', data: 'AAAA', expires_at: 1, transcript: content },
+    };
   const [first] = calls;
   if (first === undefined) return base;
   if (first.tool.kind === 'legacy') return { ...base, function_call: calledBy(first) };
@@ -75,7 +81,7 @@ export function chatJson(output: Output): string {
       model: call.servedName,
       choices: output.choices.map((choice) => ({
         index: choice.index,
-        message: message(choice),
+        message: message(choice, call.speaks),
         logprobs: null,
         finish_reason: finishReason(choice),
       })),

@@ -34,6 +34,30 @@ function png(width: number, height: number): Buffer {
   return bytes;
 }
 
+/** A WAV of eight bits a sample, 8,000 a second. */
+function silence(seconds: number): Buffer {
+  const bytes = Buffer.alloc(44 + 8000 * seconds);
+  bytes.write('RIFF');
+  bytes.writeUInt32LE(bytes.length - 8, 4);
+  bytes.write('WAVEfmt ', 8);
+  for (const [at, value] of [
+    [16, 16],
+    [24, 8000],
+    [28, 8000],
+    [40, 8000 * seconds],
+  ] as const)
+    bytes.writeUInt32LE(value, at);
+  for (const [at, value] of [
+    [20, 1],
+    [22, 1],
+    [32, 1],
+    [34, 8],
+  ] as const)
+    bytes.writeUInt16LE(value, at);
+  bytes.write('data', 36);
+  return bytes;
+}
+
 async function drained(stream: AsyncIterable<unknown>): Promise<unknown[]> {
   const events: unknown[] = [];
   for await (const event of stream) events.push(event);
@@ -174,4 +198,54 @@ it.each(MODES)('images are billed by their tokens, or by the image, in mode %s',
   expect(disagreements(events, lines)).toEqual([]);
   const [first] = events.filter(({ model }) => model === 'dall-e-2');
   expect(first?.quantities).toMatchObject({ images: expect.any(Number) });
+});
+
+it.each(MODES)('a conversation is heard and spoken at the prices of audio, in mode %s', async (mode) => {
+  const stack = stacks[mode]!;
+  // Forty seconds of silence, a byte each eight-thousandth of a second.
+  const wav = silence(40).toString('base64');
+  const mp3 = readFileSync(new URL('tone.mp3', AUDIO)).toString('base64');
+  const said = (data: string, format: 'wav' | 'mp3'): OpenAI.ChatCompletionMessageParam => ({
+    role: 'user',
+    content: [
+      { type: 'text', text: 'hear' },
+      { type: 'input_audio', input_audio: { data, format } },
+    ],
+  });
+  const spoken = {
+    modalities: ['text' as const, 'audio' as const],
+    audio: { voice: 'alloy' as const, format: 'mp3' as const },
+  };
+  const { events, lines } = await settledAs(stack, (openai) =>
+    ['gpt-audio', 'gpt-audio-mini', 'gpt-audio-1.5'].flatMap((model) => [
+      openai.chat.completions.create({ model, messages: [said(wav, 'wav')], max_completion_tokens: 90 }),
+      openai.chat.completions.create({
+        model,
+        messages: [said(mp3, 'mp3')],
+        ...spoken,
+        max_completion_tokens: 90,
+      }),
+      openai.chat.completions.create({ model, messages: [{ role: 'user', content: 'x' }], ...spoken, n: 2 }),
+      openai.chat.completions
+        .create({ model, messages: [said(wav, 'wav')], ...spoken, stream: true })
+        .then(drained),
+    ]),
+  );
+  expect(disagreements(events, lines)).toEqual([]);
+  for (const { quantities } of events) expect(Object.keys(quantities ?? {}).join()).toMatch(/_audio_tokens/);
+});
+
+it('audio whose length cannot be read is held as all that the model reads, and passes', async () => {
+  const stack = stacks.normal!;
+  const { teamId, key } = await stack.team({ grantUsd: '10.00' });
+  const input_audio = { data: 'AAAA', format: 'wav' };
+  const body = {
+    model: 'gpt-audio',
+    max_tokens: 5,
+    messages: [{ role: 'user', content: [{ type: 'input_audio', input_audio }] }],
+  };
+  expect((await stack.post(key, '/chat/completions', body)).status).toBe(200);
+  await stack.settled();
+  // 128,000 tokens at $32 for a million.
+  expect(Number((await readEvents(stack, teamId))[0]?.hold_usd)).toBeGreaterThanOrEqual(4.096);
 });

@@ -6,7 +6,7 @@ import {
   MAX_TOKENS,
   readPromptCache,
   readSearchModel,
-  readTextModel,
+  readServedModel,
 } from '../body.ts';
 import { readContent, readTools } from '../prompt.ts';
 import {
@@ -82,6 +82,8 @@ export const CHAT = [
   }),
 ];
 
+/** Any of the output may be spoken. */
+const SPOKEN: Pick<Bounds, 'media'> = { media: { otherBounds: { output_audio_tokens: MAX_TOKENS } } };
 const STORED_WHOLE = { isStored: true, isCut: false, reasoningContext: null };
 
 /** The fields of `POST /v1/chat/completions` that move cost. */
@@ -89,12 +91,12 @@ function readChat(fields: Fields): Bounds {
   const maxCompletionTokens = fields.integer('max_completion_tokens', 1, MAX_TOKENS);
   const maxTokens = fields.integer('max_tokens', 1, MAX_TOKENS);
   const choices = fields.integer('n', 1, 128) ?? 1;
-  readTextModel(fields);
+  readServedModel(fields);
   if (fields.json.tools !== undefined) readTools(fields, fields.json.tools);
   readPromptCache(fields);
-  readModalities(fields);
+  const speaks = readModalities(fields);
   readSearchModel(fields, choices);
-  fields.unboundedIfSet('audio', 'audio is not billed as text tokens');
+  readVoice(fields);
   readMessages(fields);
   const isStored = fields.boolean('store');
   return {
@@ -105,6 +107,7 @@ function readChat(fields: Fields): Bounds {
     choices,
     extraOutputTokens: predictionBytes(fields) * choices,
     ...(isStored ? { keeps: STORED_WHOLE } : null),
+    ...(speaks ? SPOKEN : null),
   };
 }
 
@@ -120,18 +123,29 @@ function readMessages(fields: Fields): void {
     const param = `messages[${index}]`;
     if (!isObject(message)) fields.invalid(param, `'${param}' must be an object.`);
     else if (message.audio !== undefined && message.audio !== null) {
-      fields.unbounded(`${param}.audio`, 'a stored audio response is not part of the request');
+      fields.unbounded(
+        `${param}.audio`,
+        'a stored audio response is not part of the request',
+        "Send its transcript as 'content' instead.",
+      );
     } else if (typeof message.content !== 'string') readContent(fields, message.content, `${param}.content`);
   }
 }
 
-function readModalities(fields: Fields): void {
+/** Returns whether the answer may be spoken. */
+function readModalities(fields: Fields): boolean {
   const modalities = fields.json.modalities;
-  if (modalities === undefined || modalities === null) return;
+  if (modalities === undefined || modalities === null) return false;
   if (!Array.isArray(modalities)) fields.invalid('modalities', "'modalities' must be an array.");
-  else if (modalities.some((modality) => modality !== 'text')) {
-    fields.unbounded('modalities', 'only text is billed as text tokens');
-  }
+  else if (modalities.some((modality) => modality !== 'text' && modality !== 'audio')) {
+    fields.unbounded('modalities', 'only text and audio have known prices');
+  } else return modalities.includes('audio');
+  return false;
+}
+
+function readVoice(fields: Fields): void {
+  if (isObject(fields.object('audio')?.voice))
+    fields.invalid('audio.voice', "'audio.voice' must be the name of a voice: custom voices are not served.");
 }
 
 /**
