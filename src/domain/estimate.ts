@@ -7,33 +7,17 @@
  * client set none can be sized where the money is known.
  */
 import { type ApiError, apiError } from './errors.ts';
+import { type HostedBound, mostFees } from './hosted.ts';
 import { inputBeyondText, quote } from './input-bound.ts';
 import { divideUp, type PicoUsd } from './money.ts';
 import type { Operation } from './operation.ts';
 import { type Price, quotientUp, type RateCard, type ServiceTier } from './price.ts';
-import {
-  type Claim,
-  isCount,
-  METER_NAMES,
-  type MeterName,
-  outermost,
-  type SearchMeter,
-} from './quantities.ts';
+import { type Claim, isCount, METER_NAMES, type MeterName, outermost } from './quantities.ts';
 import { dearest, pricesAny, type Rates } from './rates.ts';
 
-/** What the searches of a call may cost: each with its fee, and one more turn that reads the window. */
-export interface SearchBound {
-  readonly meter: SearchMeter;
-  readonly feePerCall: PicoUsd;
-  /** How many are held for. */
-  readonly calls: number;
-  /** Responses do not say how many there were: it is always this many. */
-  readonly always: boolean;
-}
-
 export interface Estimate {
-  /** Null: the upstream runs no search. */
-  readonly search: SearchBound | null;
+  /** Null: the upstream runs no tools. */
+  readonly hosted: HostedBound | null;
   /** The price of the tier that was asked for; null: the call costs nothing. */
   readonly priceId: string | null;
   /** The most input tokens, of all kinds. */
@@ -91,9 +75,9 @@ export function estimate(
   card: RateCard | null,
   {
     strict,
-    search = null,
+    hosted = null,
     inputAtMost,
-  }: { strict: boolean; search?: SearchBound | null; inputAtMost?: number | null },
+  }: { strict: boolean; hosted?: HostedBound | null; inputAtMost?: number | null },
 ): Estimate | ApiError {
   if (!operation.billable)
     return estimateOf(operation, operation.inputTokensBound, null, null, FREE, NO_OTHERS, null);
@@ -102,7 +86,7 @@ export function estimate(
     const why = `The cost of the model ${quote(card.model)} has no known bound: ${card.unboundedReason}.`;
     return apiError('unbounded_request', why, { param: 'model' });
   }
-  const ownBound = inputBound(operation, card, search);
+  const ownBound = inputBound(operation, card, hosted);
   if (typeof ownBound !== 'number') return ownBound;
   const inputTokens = Math.min(ownBound, inputAtMost ?? ownBound);
   if ((operation.beyondText?.compactions ?? 0) > 0 && card.limits.maxOutputTokens === null) {
@@ -129,10 +113,10 @@ export function estimate(
   if (typeof billings === 'string') {
     return unknownPrice(`The model ${quote(card.model)} has no price of ${billings}.`, 'model');
   }
-  const fees = search === null ? 0n : search.feePerCall * BigInt(search.calls);
+  const fees = hosted === null ? 0n : mostFees(hosted);
   const first = withFees(billings.first, fees);
   const others = fees === 0n ? billings.others : billings.others.map((each) => withFees(each, fees));
-  return estimateOf(operation, inputTokens, card.limits.maxOutputTokens, price.id, first, others, search);
+  return estimateOf(operation, inputTokens, card.limits.maxOutputTokens, price.id, first, others, hosted);
 }
 
 function estimateOf(
@@ -142,14 +126,14 @@ function estimateOf(
   priceId: string | null,
   billing: Billing,
   otherBillings: readonly Billing[],
-  search: SearchBound | null,
+  hosted: HostedBound | null,
 ): Estimate {
   const { outputTokensLimit, choices } = operation;
   const compactions = operation.beyondText?.compactions ?? 0;
   const extraOutputTokens = operation.extraOutputTokens + compactions * (maxOutputTokens ?? 0);
   const openEnded = operation.billable && outputTokensLimit === null;
   return {
-    search,
+    hosted,
     priceId,
     inputTokens,
     choices,
@@ -170,8 +154,9 @@ function estimateOf(
  * the API itself refuses a request whose inputs sum to more (OpenAPI specification 2.3.0, POST /embeddings). Only
  * where bytes bound nothing (images) is the maximum all there is.
  */
-function inputBound(operation: Operation, card: RateCard, search: SearchBound | null): number | ApiError {
-  if (search !== null && search.calls > 0) return inputOfTurns(operation, card, search.calls);
+function inputBound(operation: Operation, card: RateCard, hosted: HostedBound | null): number | ApiError {
+  const turns = hosted === null ? 0 : hosted.calls + hosted.approved;
+  if (turns > 0) return inputOfTurns(operation, card, turns);
   const { maxInputTokens } = card.limits;
   const bound = operation.inputTokensBound;
   if (operation.beyondText !== null) return inputBeyondText(operation.beyondText, bound, card);
@@ -180,13 +165,13 @@ function inputBound(operation: Operation, card: RateCard, search: SearchBound | 
     : bound;
 }
 
-/** After each search the model reads on: its input is sent again with what was found, which nothing but the window bounds. */
+/** After each call of a tool the model reads on: its input is sent again with what came back, which nothing but the window bounds. */
 function inputOfTurns(operation: Operation, card: RateCard, turns: number): number | ApiError {
   const own = inputBound(operation, card, null);
   if (typeof own !== 'number') return own;
   const { maxInputTokens } = card.limits;
   if (maxInputTokens !== null) return own + turns * maxInputTokens;
-  const param = operation.search?.param ?? 'tools';
+  const param = operation.hosted?.param ?? 'tools';
   const what = `What '${param}' reads has no known bound with the model ${quote(card.model)}.`;
   return apiError('unbounded_request', what, { param });
 }

@@ -5,7 +5,7 @@
 import type { ImageInput } from './images.ts';
 import type { KeptInput } from './kept.ts';
 import type { ServiceTier } from './price.ts';
-import type { Quantities, SearchMeter } from './quantities.ts';
+import type { FeeMeter, Quantities } from './quantities.ts';
 
 /** An image, and which of the input's items brings it, where that is known. */
 export interface PlacedImage extends ImageInput {
@@ -85,15 +85,20 @@ export function noneBeyondText(): BeyondText {
   };
 }
 
-/** A web search that the upstream runs, as often as the model likes up to a limit. */
-export interface WebSearch {
-  meter: SearchMeter;
-  /** The field that asks for it. */
+/** Tools that the upstream runs, as often as the model likes up to a limit, and reads on after each call. */
+export interface HostedTools {
+  /** Those of which a call has a fee of its own; the others cost what is read. */
+  meters: FeeMeter[];
+  /** The first field that asks for one. */
   param: string;
-  /** The client's own limit of calls; null: it set none, so one is written in. */
+  /** The client's own limit of calls, of all these tools together; null: it set none, so one is written in. */
   calls: number | null;
-  /** Every call searches, and its response does not say how often: that many are billed. */
+  /** Every request makes that many calls, and its response does not say how many: that many are billed. */
   always: boolean;
+  /** Calls that the client approves in this request: they are made whatever the limit. */
+  approved: number;
+  /** The containers that it may begin a session of; null: there are none. */
+  containers: HostedContainer[] | null;
 }
 
 /** Usage that a request itself says. */
@@ -102,6 +107,16 @@ export interface StatedUsage {
   /** The price is per what was counted, so that the bill is exact; otherwise it was measured here. */
   readonly isExact: boolean;
 }
+
+export interface HostedContainer {
+  /** Null: the call makes it. */
+  readonly id: string | null;
+  /** Null: it is not known. */
+  memoryGib: number | null;
+}
+
+/** The memory that the API gives a container, in GiB: the least is the default (OpenAPI specification 2.3.0). */
+export const CONTAINER_GIB = [1, 4, 16, 64] as const;
 
 export interface Operation {
   /** Null for operations without one (`models.list`). */
@@ -121,7 +136,7 @@ export interface Operation {
   /** Output tokens billed beyond the limit (a rejected prediction), bounded by the body's bytes. */
   extraOutputTokens: number;
   /** Null: the upstream runs none. */
-  search: WebSearch | null;
+  hosted: HostedTools | null;
   /** The most of every meter beside input and output tokens of text; missing or null: nothing else is billed. */
   otherBounds?: Quantities | null;
   /**

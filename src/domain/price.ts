@@ -15,13 +15,13 @@ import type { ImageRule } from './images.ts';
 import { divideUp, type PicoUsd } from './money.ts';
 import {
   areQuantities,
+  type FeeMeter,
   isTextOnly,
   isTextUsage,
   METER_NAMES,
   type MeterName,
   PARTS,
   type Quantities,
-  type SearchMeter,
 } from './quantities.ts';
 import { type ContextBand, compileRates, type PriceLine, type Rates } from './rates.ts';
 import type { Usage } from './usage.ts';
@@ -207,18 +207,32 @@ export class RateCards {
   }
 
   /**
-   * What one web search of a model costs at a moment; null: it has no price. Its preview has a price of its own for models
-   * that do not reason (OpenAI's pricing page, 2026-09).
+   * What a model's call of a tool that the upstream runs costs at a moment; null: it has no price. The preview of web
+   * search has a price of its own for models that do not reason (OpenAI's pricing page, 2026-09).
    */
-  searchFee(meter: SearchMeter, model: string, atMs: number): PicoUsd | null {
-    if (meter === 'web_search_calls') return this.#fee('web_search', meter, atMs);
-    const tool = REASONS.test(model) ? 'web_search_preview' : 'web_search_preview/non-reasoning';
-    return this.#fee(tool, meter, atMs);
+  toolFee(meter: FeeMeter, model: string, atMs: number): PicoUsd | null {
+    switch (meter) {
+      case 'web_search_calls':
+        return this.#fee('web_search', meter, atMs);
+      case 'file_search_calls':
+        return this.#fee('file_search', meter, atMs);
+      case 'web_search_preview_calls':
+        return this.#fee(
+          REASONS.test(model) ? 'web_search_preview' : 'web_search_preview/non-reasoning',
+          meter,
+          atMs,
+        );
+    }
+  }
+
+  /** What a session of a container costs at a moment, for each GiB of its memory; null: it has no price. */
+  sessionFee(atMs: number): PicoUsd | null {
+    return this.#fee('container', 'container_sessions', atMs);
   }
 
   /**
-   * What one call of a tool that the upstream runs costs at a moment; null: it has no price. Its price has the tool's name
-   * where another has a model's.
+   * What one unit of a tool's meter costs at a moment; null: it has no price. Its price has the tool's name where another
+   * has a model's.
    */
   #fee(tool: string, meter: MeterName, atMs: number): PicoUsd | null {
     const line = this.find(tool, atMs)?.tiers.default?.lines.find((each) => each.meter === meter);

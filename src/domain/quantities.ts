@@ -147,8 +147,11 @@ export const METERS = {
 
 export type MeterName = keyof typeof METERS;
 
-/** The kinds of web search, each with a fee for a call. */
-export type SearchMeter = Extract<MeterName, 'web_search_calls' | 'web_search_preview_calls'>;
+/** Tools that the upstream runs, each with a fee for a call. */
+export type FeeMeter = Extract<
+  MeterName,
+  'web_search_calls' | 'web_search_preview_calls' | 'file_search_calls'
+>;
 
 /** Amounts by meter, each in the steps of its meter. What is missing is 0. */
 export type Quantities = Partial<Record<MeterName, number>>;

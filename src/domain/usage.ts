@@ -10,6 +10,14 @@ export type Usage = Quantities;
  */
 export type AnswerState = 'complete' | 'declined' | 'failed' | 'broken';
 
+/** Calls of tools that the upstream ran, as far as they have a fee. */
+export interface HostedUse {
+  readonly webSearches: number;
+  readonly fileSearches: number;
+  /** Ids of the containers that it used. */
+  readonly containers: readonly string[];
+}
+
 /** What the response said about itself. */
 export interface MeteredResponse {
   /** What the upstream bills; null: it did not say, or not of all. */
@@ -17,8 +25,8 @@ export interface MeteredResponse {
   /** Usage of a part of the response: the bill is no less. Null: none was reported. */
   usageAtLeast: Usage | null;
   state: AnswerState;
-  /** Web searches that are billed beside the usage; missing: none. */
-  searches?: number;
+  /** What the tools that the upstream ran are billed beside the usage; missing: nothing. */
+  hosted?: HostedUse;
   /** The usage was not reported but measured here; missing: it was reported. */
   isMeasured?: boolean;
   /** The tier that the response names; null when it names none (then `default` is billed). */

@@ -163,9 +163,9 @@ export class UpstreamCounts {
 
   canCount({ descriptor, operation, body, modelFromPath }: ParsedRequest): boolean {
     if (descriptor.countPath === null || body.length > BODY_BYTES_MAX) return false;
-    const { beyondText, search } = operation;
+    const { beyondText, hosted } = operation;
     // What is kept upstream, or read again by each call, is no part of what is asked.
-    if (modelFromPath || search !== null || (beyondText?.references ?? null) !== null) return false;
+    if (modelFromPath || hosted !== null || (beyondText?.references ?? null) !== null) return false;
     if ((beyondText?.windowParam ?? null) !== null) return false;
     return this.#asked < ASKED_AT_ONCE && this.#options.monotonicMs() >= this.#notBeforeMs;
   }

@@ -50,12 +50,17 @@ export function withAmount(error: ApiError, card: RateCard): ApiError {
   return apiError(error.code, message, { param, details, headers });
 }
 
-/** A call whose web search is what there is no money for. */
-export function searchTooDear(denial: Denial, estimate: Estimate): ApiError {
+/** A call whose tools that the upstream runs are what there is no money for. */
+export function toolsTooDear(denial: Denial, estimate: Estimate): ApiError {
   const needed = claimed('cost_usd', smallestClaim(estimate));
+  const fees = estimate.hosted?.fees ?? {};
+  const isSearch = 'web_search_calls' in fees || 'web_search_preview_calls' in fees;
+  const [tool, remedy] = isSearch
+    ? ['a web search', 'Turn web search off in your client']
+    : ['a tool that the upstream runs', 'Leave that tool out'];
   const message =
-    `With a web search this call may cost up to $${formatUsd(needed)}, more than is left: a search reads the model's whole window. ` +
-    "Turn web search off in your client, give a lower 'max_tool_calls', or use a cheaper model; docs/CLIENTS.md says how in each client." +
+    `With ${tool} this call may cost up to $${formatUsd(needed)}, more than is left: after each call of it the model reads up to ` +
+    `its whole window. ${remedy}, give a lower 'max_tool_calls', or use a cheaper model; docs/CLIENTS.md says how in each client.` +
     wayOutOf(denial, estimate);
   return apiError('hold_too_large', message, { param: 'tools' });
 }

@@ -7,6 +7,7 @@ import type { TeamId } from '../domain/ids.ts';
 import type { ConversationCall, KeptResponse } from '../domain/kept.ts';
 import type { RecordedKind } from '../domain/objects.ts';
 import type { Flusher } from '../ledger/flusher.ts';
+import type { UsedContainer } from '../store/hot/containers.ts';
 import type {
   ConversationView,
   FoundResponse,
@@ -21,6 +22,7 @@ export interface ObjectStore {
   findObjects(teamId: TeamId, kinds: readonly RecordedKind[], ids: readonly string[]): Promise<OwnedObject[]>;
   findKeepers(teamId: TeamId, names: readonly string[]): Promise<KeptAt[]>;
   endObject(teamId: TeamId, kind: RecordedKind, id: string): Promise<void>;
+  beginSessions(teamId: TeamId, containers: readonly UsedContainer[], nowMs: number): Promise<number | null>;
   addItems(teamId: TeamId, conversationId: string, tokens: number | null): Promise<void>;
   findResponses(teamId: TeamId, names: readonly string[]): Promise<FoundResponse[]>;
   beginConversationCall(

@@ -5,6 +5,7 @@
  */
 import { uuidV7 } from '../ledger/events.ts';
 import { type Call, respond, type Stopped, warningOf, writeError } from './call.ts';
+import { beginSessions } from './containers.ts';
 import type { GatewayDeps } from './deps.ts';
 import { atKeeper, elsewhere, namesKept, noteEnd } from './fail-over.ts';
 import { cancelRecall, recall } from './recall.ts';
@@ -83,7 +84,8 @@ async function serve(reserved: Reserved): Promise<Failed | null> {
   try {
     const isMetered = reserved.descriptor.class === 'metered';
     const forwarded = await (isMetered ? forward(via, reserved) : forwardOwned(via, reserved));
-    const settled = settle(via, forwarded);
+    const sessions = reserved.containers === null ? 0 : await beginSessions(via, forwarded);
+    const settled = settle(via, forwarded, sessions);
     if (via.target !== null) noteEnd(via.target, settled, performance.now());
     const next = reserved.again === null ? null : elsewhere(via, reserved, settled);
     // What is named in the response may be used by its team alone: that has to be known first.

@@ -22,9 +22,20 @@ import type { Reserved } from './stages/reserve.ts';
 import { forwardUpload } from './uploads.ts';
 
 /** Recorded with the event of the call that made them: in the journal before its response, in Postgres a moment after it. */
-const RECORDED_WITH_EVENT: ReadonlySet<string> = new Set(['response', 'item', 'stored_completion']);
+const RECORDED_WITH_EVENT: ReadonlySet<string> = new Set([
+  'response',
+  'item',
+  'stored_completion',
+  'container',
+]);
 
-type Ownership = 'own' | 'shared';
+interface Ownership {
+  readonly isShared: boolean;
+  /** Of a container; null: it is none, or not known. */
+  readonly memoryGib: number | null;
+}
+
+const OWN: Ownership = { isShared: false, memoryGib: null };
 
 /** Stops a call that names an object which its team may not use. Returns null when it may use all of them. */
 export async function refuseStrangers(deps: GatewayDeps, parsed: Parsed): Promise<Stopped | null> {
@@ -52,7 +63,11 @@ async function whyNot(deps: GatewayDeps, teamId: TeamId, { request }: Parsed): P
     const owner = known.get(nameOf(object));
     if (owner === undefined) return notKnown(object);
     const isChanged = descriptor.method !== 'GET' && Object.hasOwn(descriptor.pathObjects, object.param);
-    if (owner === 'shared' && isChanged) return notOwn(object);
+    if (owner.isShared && isChanged) return notOwn(object);
+  }
+  for (const container of operation.hosted?.containers ?? []) {
+    if (container.id === null) continue;
+    container.memoryGib = known.get(nameOf({ kind: 'container', id: container.id }))?.memoryGib ?? null;
   }
   const conversation = objects.find(({ param }) => param === 'conversation_id');
   if (operation.itemTokens !== undefined && conversation !== undefined)
@@ -78,7 +93,7 @@ async function ownersOf(
     const isKept = kind === 'response' || kind === 'item';
     const remembered = isKept ? memory.find(teamId, id) : null;
     if (remembered !== null && (remembered.item === null) === (kind === 'response')) {
-      owners.set(nameOf({ kind, id }), 'own');
+      owners.set(nameOf({ kind, id }), OWN);
     } else if (kind === 'item') items.push(id);
     else {
       kinds.add(kind);
@@ -89,10 +104,11 @@ async function ownersOf(
     ids.length === 0 ? [] : store.findObjects(teamId, [...kinds], ids),
     items.length === 0 ? [] : store.findResponses(teamId, items),
   ]);
-  for (const { kind, id, isOwn } of found) owners.set(nameOf({ kind, id }), isOwn ? 'own' : 'shared');
+  for (const { kind, id, isOwn, memoryGib } of found)
+    owners.set(nameOf({ kind, id }), { isShared: !isOwn, memoryGib });
   for (const { response } of responses)
     for (const name of response.items.flatMap((item) => item.names))
-      owners.set(nameOf({ kind: 'item', id: name }), 'own');
+      owners.set(nameOf({ kind: 'item', id: name }), OWN);
   return owners;
 }
 

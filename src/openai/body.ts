@@ -9,10 +9,10 @@ import type { KeptInput } from '../domain/kept.ts';
 import type { NamedObject } from '../domain/objects.ts';
 import {
   type BeyondText,
+  type HostedTools,
   noneBeyondText,
   type Operation,
   type Reference,
-  type WebSearch,
 } from '../domain/operation.ts';
 
 export type Json = null | boolean | number | string | Json[] | JsonObject;
@@ -169,8 +169,8 @@ export class Fields {
   readonly json: JsonObject;
   error: ApiError | null = null;
   #beyondText: BeyondText | null = null;
-  /** The web search that the upstream is to run; null: none. */
-  search: WebSearch | null = null;
+  /** The tools that the upstream is to run; null: none. */
+  hosted: HostedTools | null = null;
   /** Which of the input's items is being read. */
   item = 0;
   /** Objects that the request names and that are not weighed by what is known of them; null: none. */
@@ -361,7 +361,7 @@ export function readSearchModel(fields: Fields, choices: number): void {
   if (choices > 1) fields.unbounded('n', 'how often a search for several choices is billed is not known');
   const meter = isSearchModel && model.includes('preview') ? 'web_search_preview_calls' : 'web_search_calls';
   const param = isSearchModel ? 'model' : 'web_search_options';
-  fields.search = { meter, param, calls: 1, always: true };
+  fields.hosted = { meters: [meter], param, calls: 1, always: true, approved: 0, containers: null };
 }
 
 /** Whether the client itself asks for the usage chunk of a stream. */

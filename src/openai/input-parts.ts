@@ -133,11 +133,11 @@ function weightsOf(
 
 /** Whether the input is all that the request says: nothing of it is cut, compacted, fetched, searched for or kept upstream. */
 function isSettled(
-  { search, beyondText }: Operation,
+  { hosted, beyondText }: Operation,
   json: JsonObject,
   items: readonly (Json | undefined)[],
 ): boolean {
-  if (search !== null || !isBounded(beyondText, items)) return false;
+  if (hosted !== null || !isBounded(beyondText, items)) return false;
   const { truncation } = json;
   if (truncation !== undefined && truncation !== null && truncation !== 'disabled') return false;
   return !UPSTREAM_STATE.some((name) => json[name] !== undefined && json[name] !== null);

@@ -6,6 +6,7 @@
  */
 import { IMAGE_DETAILS, type ImageDetail } from '../domain/images.ts';
 import { type Fields, isObject, type Json, type JsonObject, MAX_TOKENS } from './body.ts';
+import { readApproval, readHostedTool } from './hosted-tools.ts';
 import { imageSizeOf } from './image-size.ts';
 import { inlineSeconds } from './inline-audio.ts';
 
@@ -33,23 +34,6 @@ const CLIENT_TOOLS = new Set<unknown>([
 ]);
 const BUILT_IN_TOOL_TOKENS = 1024;
 
-/** The tool and its dated snapshots. */
-const WEB_SEARCH = /^web_search(?:_preview)?(?:_20\d\d_\d\d_\d\d)?$/;
-
-/** Its fee is held for as many calls as may be made, and for each the turn that reads what it found. */
-function readWebSearch(fields: Fields, type: string, param: string): void {
-  const meter = type.startsWith('web_search_preview') ? 'web_search_preview_calls' : 'web_search_calls';
-  if (fields.search !== null && fields.search.meter !== meter) {
-    fields.invalid(param, "'web_search' and 'web_search_preview' have fees of their own: name one of them.");
-    return;
-  }
-  const calls = fields.integer('max_tool_calls', 0, MAX_TOOL_CALLS);
-  fields.search = { meter, param, calls, always: false };
-}
-
-/** More tool calls in one response than any model makes. */
-const MAX_TOOL_CALLS = 1000;
-
 /** Reads the `tools` of a request, or those that an item brings. */
 export function readTools(fields: Fields, tools: Json | undefined, param = 'tools'): void {
   if (tools === undefined || tools === null) return;
@@ -74,15 +58,22 @@ function readTool(fields: Fields, tool: JsonObject, param: string): void {
   else if (type === 'namespace') {
     if (Array.isArray(tool.tools)) readTools(fields, tool.tools, `${param}.tools`);
     else fields.invalid(`${param}.tools`, `'${param}.tools' must be an array: the tools of the namespace.`);
-  } else if (typeof type === 'string' && WEB_SEARCH.test(type)) readWebSearch(fields, type, param);
-  else if (type === 'shell' && isObject(tool.environment) && tool.environment.type === 'local') {
+  } else if (type === 'shell' && isObject(tool.environment) && tool.environment.type === 'local') {
     fields.beyondText.moreTokens += BUILT_IN_TOOL_TOKENS;
   } else if (type === 'tool_search' && tool.execution === 'client') {
     fields.beyondText.moreTokens += BUILT_IN_TOOL_TOKENS;
-  } else {
+  } else if (type === 'image_generation') {
+    const remedy = `Remove '${param}', and make images with a call of /v1/images/generations.`;
+    fields.unbounded(param, 'what an image that a response makes costs has no published bound', remedy);
+  } else if (!isHostedAllowed(fields, tool, param)) {
     const name = JSON.stringify(type).slice(0, 100);
     fields.unbounded(param, `the upstream runs tools of type ${name}, and bills more than the request says`);
   }
+}
+
+/** Chat completions run no tools: what their list may have of this kind has no bound there. */
+function isHostedAllowed(fields: Fields, tool: JsonObject, param: string): boolean {
+  return fields.json.messages === undefined && readHostedTool(fields, tool, param);
 }
 
 /** Text, or a list of parts: the `content` of messages, the `output` of tool calls. */
@@ -283,6 +274,7 @@ export function readInput(fields: Fields): void {
 function readItem(fields: Fields, item: JsonObject, param: string): void {
   // An item without a type is a message if it has a role, otherwise a reference to a stored item.
   const type = item.type ?? (typeof item.role === 'string' ? 'message' : 'item_reference');
+  if (type === 'mcp_approval_response' && item.approve !== false) readApproval(fields, param);
   if (PLAIN_ITEMS.has(type)) return;
   if (HOSTED_ITEMS.has(type)) {
     readShown(fields, item, param);

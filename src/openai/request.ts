@@ -219,7 +219,7 @@ function readFields(
   if (bound !== null) operation.endUser = fields.name('safety_identifier') ?? fields.name('user');
   const beyondText = fields.maybeBeyondText;
   operation.beyondText = beyondText;
-  operation.search = fields.search;
+  operation.hosted = fields.hosted;
   operation.inputTokensBound = Math.max(receivedBytes, body.length) + FRAMING_TOKENS;
   if (beyondText !== null) operation.inputTokensBound += beyondText.moreTokens - beyondText.imageBytes;
   if (bounds.media !== undefined) boundMedia(operation, bounds.media);
@@ -262,7 +262,7 @@ function operationOf(descriptor: Descriptor, model: string | null, bounds: Bound
     billable: descriptor.class === 'metered',
     inputTokensBound: 0,
     beyondText: null,
-    search: null,
+    hosted: null,
     inputAtMostModelMaximum: descriptor.inputAtMostModelMaximum,
     outputTokensLimit: bounds.outputTokensLimit,
     choices: bounds.choices,

@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto';
 import { areQuantities } from '../domain/quantities.ts';
-import type { AnswerState, MeteredResponse, Usage } from '../domain/usage.ts';
+import type { AnswerState, HostedUse, MeteredResponse, Usage } from '../domain/usage.ts';
 import { isObject, type Json, type JsonObject, parseJson } from './body.ts';
 import { readAnswer } from './kept.ts';
 import type { UsageMembers, UsagePlace } from './operations/descriptor.ts';
@@ -159,9 +159,29 @@ export function meterObject(place: UsagePlace, response: JsonObject, state: Answ
     id: place.answer === 'choices' && typeof response.id === 'string' ? response.id : undefined,
     kept: place.answer === 'output' ? readAnswer(response) : null,
   };
-  const searches = place.answer === 'output' ? searchesOf(response) : 0;
-  return searches === 0 ? metered : { ...metered, searches };
+  const hosted = place.answer === 'output' ? hostedUse(response) : null;
+  return hosted === null ? metered : { ...metered, hosted };
 }
+
+/** Returns what of the output are calls with a fee; null: none is. */
+function hostedUse(response: JsonObject): HostedUse | null {
+  const webSearches = searchesOf(response);
+  let fileSearches = 0;
+  let containers: Set<string> | null = null;
+  for (const item of Array.isArray(response.output) ? response.output : []) {
+    if (!isObject(item)) continue;
+    // One call may ask several queries, and is billed once.
+    if (item.type === 'file_search_call') fileSearches++;
+    const id = item.type === 'shell_call' && isObject(item.environment) ? item.environment : item;
+    if (typeof id.container_id !== 'string' || !RUNS_IN_CONTAINERS.has(item.type)) continue;
+    containers ??= new Set();
+    containers.add(id.container_id);
+  }
+  if (webSearches === 0 && fileSearches === 0 && containers === null) return null;
+  return { webSearches, fileSearches, containers: containers === null ? [] : [...containers] };
+}
+
+const RUNS_IN_CONTAINERS = new Set<unknown>(['code_interpreter_call', 'shell_call']);
 
 /**
  * Returns how many web searches are billed: what `tool_usage` says, else the calls among the output that searched; opening

@@ -5,6 +5,7 @@
  */
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { costUpTo, estimate, outputTokensUpTo } from '../domain/estimate.ts';
+import { CALLS_WRITTEN_IN, hostedBound } from '../domain/hosted.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import type { Operation } from '../domain/operation.ts';
 import type { RateCard } from '../domain/price.ts';
@@ -54,8 +55,6 @@ export interface BatchOfModel {
 /** Limits of the API (OpenAPI specification 2.3.0, POST /batches). */
 const LINES_MAX = 50_000;
 const FILE_BYTES_MAX = 200 * 1024 * 1024;
-/** A search that a call may make is bounded as the gateway bounds it. */
-const SEARCHES_WRITTEN_IN = 4;
 
 interface Sum {
   model: string;
@@ -191,7 +190,7 @@ export class BatchFile {
     operation: Operation,
     card: RateCard | null,
   ): { cost: PicoUsd; inputTokens: number; outputTokens: number } | string {
-    const bound = estimate(operation, card, { strict: true, search: this.#searchOf(operation) });
+    const bound = estimate(operation, card, { strict: true, hosted: this.#hostedOf(operation) });
     if (isApiError(bound)) return bound.message;
     const perChoice = bound.outputTokensPerChoice ?? this.#question.answer_tokens ?? bound.maxOutputTokens;
     if (perChoice === null)
@@ -204,11 +203,10 @@ export class BatchFile {
     };
   }
 
-  #searchOf({ search, model }: Operation) {
-    if (search === null) return null;
-    const { meter, calls, always } = search;
-    const feePerCall = this.#book.cards.searchFee(meter, model ?? '', this.#atMs) ?? 0n;
-    return { meter, feePerCall, calls: calls ?? SEARCHES_WRITTEN_IN, always };
+  #hostedOf({ hosted, model }: Operation) {
+    if (hosted === null) return null;
+    const context = { model: model ?? '', atMs: this.#atMs, callsWrittenIn: CALLS_WRITTEN_IN };
+    return hostedBound(hosted, this.#book.cards, context);
   }
 
   #problem(line: number, problem: string): void {

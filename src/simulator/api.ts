@@ -181,7 +181,13 @@ function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): vo
     return;
   }
   const mode = directives.mode ?? state.mode;
-  const plan = planCall(call, { mode, profile: state.profile, directives, random });
+  const plan = planCall(call, {
+    mode,
+    profile: state.profile,
+    directives,
+    random,
+    containers: state.containers,
+  });
   if (isApiError(plan)) {
     exchange.fault = null;
     exchange.respondError(plan);
@@ -237,6 +243,7 @@ function readCall(
       chance,
       random: seededRandom(state.seed, `tools ${key}`),
     },
+    hosting: { containers: state.containers, random: seededRandom(state.seed, `containers ${key}`) },
   };
   return isObject(body) ? operation.read(body, state.profile, kept) : INVALID_JSON;
 }

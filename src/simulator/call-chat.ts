@@ -7,20 +7,28 @@ import {
   outputMost,
   readCache12h,
   readModel,
-  readSearches,
   readStream,
   readTier,
-  SEARCH_FEE,
 } from './call.ts';
 import { type ApiError, invalidRequest, isApiError, notSimulated } from './errors.ts';
 import { FieldReader, invalidValue, isObject, type JsonObject, missing, wrongType } from './fields.ts';
+import { type Containers, HOSTED_TYPES, readHosted, SEARCH_FEE } from './hosted.ts';
 import { emptyInput, measure } from './input.ts';
 import type { KeptState } from './kept.ts';
 import type { Model } from './prices.ts';
 import type { LimitNames, Profile } from './profile.ts';
+import type { Random } from './random.ts';
 import { type KeptItem, type Reading, readItems } from './reading.ts';
 import { validValue } from './schema.ts';
 import { type Choosing, chooseCalls, offeredTools, turnOf } from './tools.ts';
+
+/** A chat that may search does so once, which no item shows. */
+const CHAT_SEARCH = {
+  tools: [{ item: 'web_search_call' as const, feePicoUsd: SEARCH_FEE, container: null }],
+  least: 1,
+  most: 1,
+  approved: 0,
+};
 
 const ROLES = ['system', 'developer', 'assistant', 'user', 'function', 'tool'];
 
@@ -67,7 +75,7 @@ export function readChatCall(body: JsonObject, profile: Profile, kept: KeptConte
       candidates: choices,
       outputTokensMost,
       predictionBytes: prediction.textBytes,
-      searches: isAskedToSearch ? { least: 1, most: 1, feePicoUsd: SEARCH_FEE } : null,
+      hosted: isAskedToSearch ? CHAT_SEARCH : null,
       speaks,
       tier,
       keepsCache12h,
@@ -151,14 +159,17 @@ export function readResponseCall(
   if (isApiError(found)) return found;
   const { model, servedName } = found;
   if (reader.boolean('background')) reader.fail(notSimulated('background'));
-  checkTools(reader, ['web_search', 'web_search_preview']);
-  const searches = readSearches(reader, model);
+  checkTools(reader, HOSTED_TYPES);
   checkSampling(reader);
 
   const input = emptyInput(profile.tokeniser);
   if (reader.string('instructions') !== null) input.messages++;
   const { history, own: items } = readInput(reader, kept.state);
   const all = [...history, ...items];
+  const hosted = readHosted(reader, model, { ...kept.hosting, items: items.map(({ item }) => item) });
+  // What its servers offer is read like a document.
+  if (hosted !== null && (hosted.approved > 0 || hosted.tools.some((tool) => tool.item === 'mcp_call')))
+    input.documents++;
   readItems(input, all, { ...kept.reading, mayDrop: body.truncation === 'auto' });
   measure(input, body.instructions);
   for (const name of ['tools', 'text']) measure(input, body[name], true);
@@ -183,7 +194,7 @@ export function readResponseCall(
       candidates: 1,
       outputTokensMost,
       predictionBytes: 0,
-      searches,
+      hosted,
       speaks: false,
       tier,
       keepsCache12h,
@@ -204,6 +215,7 @@ export interface KeptContext {
   state: KeptState;
   reading: Reading;
   choosing: Choosing;
+  hosting: { containers: Containers; random: Random };
 }
 
 function saidContext(context: Reading['context']): 'all_turns' | 'current_turn' | null {

@@ -19,7 +19,7 @@ const PLAIN = {
   candidates: 0,
   outputTokensMost: 0,
   predictionBytes: 0,
-  searches: null,
+  hosted: null,
   speaks: false,
   tier: 'default',
   keepsCache12h: false,

@@ -2,6 +2,7 @@
 
 import { type ApiError, invalidRequest, notSimulated, unknownModel } from './errors.ts';
 import type { FieldReader, JsonObject } from './fields.ts';
+import type { HostedCalls } from './hosted.ts';
 import type { InputSize } from './input.ts';
 import { findModel, type Model, type ModelKind, type Tier } from './prices.ts';
 import type { KeptItem } from './reading.ts';
@@ -36,8 +37,8 @@ export interface ModelCall {
   /** UTF-8 bytes of a predicted output, of which the rejected tokens are billed as output. */
   predictionBytes: number;
   tier: Exclude<Tier, 'batch'> | 'auto';
-  /** How many web searches it makes, and what one costs. */
-  searches: { least: number; most: number; feePicoUsd: bigint } | null;
+  /** What the upstream runs for it; null: nothing. */
+  hosted: HostedCalls | null;
   /** The answer may be spoken. */
   speaks: boolean;
   /** Cache writes are to be kept for 12 hours, which some models price apart. */
@@ -129,20 +130,6 @@ export function checkTools(reader: FieldReader, hosted: readonly string[] = []):
     const type = String(tool.type);
     if (!CLIENT_TOOLS.includes(type) && !hosted.includes(type)) reader.fail(notSimulated(`tools: ${type}`));
   }
-}
-
-/** Without a limit of the client's a response makes no more searches than this. */
-const USUAL_MOST_SEARCHES = 10;
-/** $10 for a thousand calls. */
-export const SEARCH_FEE = 10_000_000_000n;
-
-/** The preview of web search costs $25 for a thousand calls on models that do not reason. */
-export function readSearches(reader: FieldReader, model: Model): ModelCall['searches'] {
-  const types = (reader.objects('tools') ?? []).map((tool) => String(tool.type));
-  if (!types.some((type) => type.startsWith('web_search'))) return null;
-  const isDear = types.includes('web_search_preview') && !model.reasoning;
-  const most = reader.integer('max_tool_calls', 0) ?? USUAL_MOST_SEARCHES;
-  return { least: 0, most, feePicoUsd: isDear ? 25_000_000_000n : SEARCH_FEE };
 }
 
 /**

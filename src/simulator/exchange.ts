@@ -6,6 +6,7 @@ import type { Directives } from './directives.ts';
 import { type ApiError, errorBody } from './errors.ts';
 import type { Fault } from './faults.ts';
 import { responseHeaders } from './headers.ts';
+import type { Containers } from './hosted.ts';
 import { type Invoice, type LineEntry, NO_USAGE } from './invoice.ts';
 import type { KeptState } from './kept.ts';
 import { type AcceptedKeys, apiKeyIdOf } from './keys.ts';
@@ -22,6 +23,7 @@ export interface ApiState {
   invoice: Invoice;
   kept: KeptState;
   stored: StoredState;
+  containers: Containers;
   /** Requests so far: the key of randomness where the client gave none. */
   requestCount: number;
   /** Open requests by the id of their key; a key without any has no entry. */

@@ -5,6 +5,7 @@
 import { askedTokens, type ModelCall } from './call.ts';
 import type { Directives } from './directives.ts';
 import { type ApiError, invalidRequest } from './errors.ts';
+import type { Containers, HostedTool } from './hosted.ts';
 import { audioTokens, mostInputTokens, usualInputTokens } from './input.ts';
 import { bill, cacheWriteRate, findRates, type Rates, type Tier, type Usage } from './prices.ts';
 import type { Mode, Profile } from './profile.ts';
@@ -19,8 +20,9 @@ export interface Candidate {
 
 export interface Plan {
   usage: Usage;
-  /** Web searches, each with a fee. */
-  searches: number;
+  /** Calls of tools that the upstream ran, in their order. */
+  hosted: HostedTool[];
+
   /** The returned candidates, prompt by prompt. */
   returned: Candidate[];
   /** Part of the output tokens: a prediction that was not used. */
@@ -36,6 +38,7 @@ export interface PlanContext {
   profile: Profile;
   directives: Directives;
   random: Random;
+  containers: Containers;
 }
 
 /** Published limit of one embeddings request, over all its inputs. */
@@ -50,10 +53,11 @@ export function planCall(call: ModelCall, context: PlanContext): Plan | ApiError
   const ownTokens = countInput(call.input, call.model.name);
   const tooLong = checkLength(call, ownTokens);
   if (tooLong) return tooLong;
-  const searches = planSearches(call, context);
-  // Each turn after a search reads the input again, and what was found.
+  const hosted = planHosted(call, context);
+  // Each turn after a call of a tool reads the input again, and what came back.
   const turnTokens = mode === 'worst' ? (call.model.maxInputTokens ?? ownTokens) : ownTokens + FOUND_TOKENS;
-  const inputTokens = ownTokens + searches * turnTokens;
+  const turns = hosted.length + (call.hosted?.approved ?? 0);
+  const inputTokens = ownTokens + turns * turnTokens;
 
   const returned: Candidate[] = [];
   let outputTokens = 0;
@@ -67,6 +71,7 @@ export function planCall(call: ModelCall, context: PlanContext): Plan | ApiError
   const rejectedShare = mode === 'worst' ? 1 : random() / 4;
   const rejectedPredictionTokens = Math.floor(call.predictionBytes * rejectedShare);
 
+  const toolFees = hosted.reduce((sum, { feePicoUsd }) => sum + feePicoUsd, sessionFees(hosted, context));
   const cacheDraws: [number, number, number] = [random(), random(), random()];
   const tierDraw = random();
   const priced = (tier: Tier): Plan | null => {
@@ -79,9 +84,9 @@ export function planCall(call: ModelCall, context: PlanContext): Plan | ApiError
       reasoning_tokens: reasoningTokens,
       ...planAudio(call, outputTokens, context),
     };
-    const fees = call.model.feePerCallPicoUsd + BigInt(searches) * (call.searches?.feePicoUsd ?? 0n);
+    const fees = call.model.feePerCallPicoUsd + toolFees;
     const billOf = (used: Usage) => bill(used, rates, call.keepsCache12h, fees);
-    return { usage, searches, returned, rejectedPredictionTokens, tier, costPicoUsd: billOf(usage), billOf };
+    return { usage, hosted, returned, rejectedPredictionTokens, tier, costPicoUsd: billOf(usage), billOf };
   };
   return choosePlan(call, context, tierDraw, priced);
 }
@@ -102,10 +107,25 @@ function planAudio(
 /** What a search usually finds. */
 const FOUND_TOKENS = 2000;
 
-function planSearches({ searches }: ModelCall, { mode, random }: PlanContext): number {
-  if (searches === null) return 0;
-  const drawn = Math.max(searches.least, Math.floor(random() * 3));
-  return mode === 'worst' ? searches.most : Math.min(searches.most, drawn);
+function planHosted({ hosted }: ModelCall, { mode, random }: PlanContext): HostedTool[] {
+  if (hosted === null) return [];
+  const { tools, least, most } = hosted;
+  const drawn = Math.max(least, Math.floor(random() * 3));
+  const calls = mode === 'worst' ? most : Math.min(most, drawn);
+  const dearest = tools.toSorted((a, b) => Number(b.feePicoUsd - a.feePicoUsd));
+  // At worst all are of the dearest, but those that begin a session.
+  const order = [...tools.filter(({ container }) => container !== null), ...dearest];
+  return Array.from({ length: calls }, (_, at) =>
+    mode === 'worst' ? (order[at] ?? dearest[0]) : tools[Math.floor(random() * tools.length)],
+  ).filter((tool) => tool !== undefined);
+}
+
+/** Bills the sessions of what a call used. */
+function sessionFees(hosted: readonly HostedTool[], { containers }: PlanContext): bigint {
+  return hosted.reduce(
+    (sum, { container }) => sum + (container === null ? 0n : containers.use(container, Date.now())),
+    0n,
+  );
 }
 
 /** What is billed of a call whose output ended after so many tokens. */

@@ -1,5 +1,6 @@
 /** The Responses API on the wire: the response object, and the events of its stream. */
 import { isObject, type JsonObject } from './fields.ts';
+import { hostedItem } from './hosted.ts';
 import { conversationOf, type KeptState } from './kept.ts';
 import { FAILED_MESSAGE, type Output, saysUsage, type WrittenCall } from './output.ts';
 
@@ -69,22 +70,15 @@ function reasoningItem(output: Output): JsonObject {
   return { id: `rs_${output.id}`, type: 'reasoning', summary: summaryOf(output), ...sealed };
 }
 
-/** A page is opened after each search, which is no search and costs nothing. */
-function searchItems({ id, plan }: Output): JsonObject[] {
-  return Array.from({ length: plan.searches }, (_, index) => [
-    {
-      id: `ws_${id}_${index}`,
-      type: 'web_search_call',
-      status: 'completed',
-      action: { type: 'search', query: 'x' },
-    },
-    {
-      id: `wo_${id}_${index}`,
-      type: 'web_search_call',
-      status: 'completed',
-      action: { type: 'open_page', url: 'https://a.example' },
-    },
-  ]).flat();
+/** A page is opened after each search of the web, which is no search and costs nothing. */
+function hostedItems({ id, plan }: Output): JsonObject[] {
+  return plan.hosted.flatMap((tool, index) => {
+    const opened = { status: 'completed', action: { type: 'open_page', url: 'https://a.example' } };
+    const item = hostedItem(tool, `tl_${id}_${index}`);
+    return tool.item === 'web_search_call'
+      ? [item, { id: `wo_${id}_${index}`, type: tool.item, ...opened }]
+      : [item];
+  });
 }
 
 function outputText(value: string): object {
@@ -114,14 +108,18 @@ function responseObject(output: Output, status: Status): object {
     model: call.servedName,
     output: done ? outputItems(output, status) : [],
     ...echoed,
-    ...(done && call.searches !== null
-      ? { tool_usage: { web_search: { num_requests: plan.searches } } }
+    ...(done && call.hosted?.tools.some(({ item }) => item === 'web_search_call')
+      ? { tool_usage: { web_search: { num_requests: searchesOf(plan) } } }
       : {}),
     conversation: conversation === null ? null : { id: conversation },
     reasoning: { effort: null, summary: null, ...reasoning, context: call.reasoningContext },
     service_tier: done ? plan.tier : (call.body.service_tier ?? 'auto'),
     usage: done ? (output.withUsage ? usageAtEnd(output) : undefined) : null,
   };
+}
+
+function searchesOf({ hosted }: Output['plan']): number {
+  return hosted.filter(({ item }) => item === 'web_search_call').length;
 }
 
 /** What came before, as one item that no client can read. */
@@ -143,7 +141,7 @@ function outputItems(output: Output, status: Status): JsonObject[] {
   const calls = output.choices[0]?.calls ?? [];
   return [
     ...(output.call.model.reasoning ? [reasoningItem(output)] : []),
-    ...searchItems(output),
+    ...hostedItems(output),
     ...(calls.length === 0 ? [messageItem(output, status)] : calls.map((call) => callItem(call, status))),
   ];
 }

@@ -13,6 +13,7 @@ import { type Deployments, fromAzure } from './azure.ts';
 import { handleControl } from './control.ts';
 import { BODY_TOO_LARGE } from './errors.ts';
 import { type ApiState, Exchange } from './exchange.ts';
+import { Containers } from './hosted.ts';
 import { Invoice, type InvoiceLine, type InvoiceSummary } from './invoice.ts';
 import { KeptState } from './kept.ts';
 import { DEFAULT_PROFILE, type Mode, mergeProfile, type Profile } from './profile.ts';
@@ -63,6 +64,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     invoice: new Invoice(maxInvoiceLines),
     kept: new KeptState(),
     stored: new StoredState(),
+    containers: new Containers(),
     requestCount: 0,
     inFlight: new Map(),
     deployments: options.deployments ?? null,

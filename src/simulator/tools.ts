@@ -70,7 +70,14 @@ function read(tool: JsonObject, namespace: string | null): OfferedTool[] {
     return [named(type, isObject(inner) ? inner : tool, namespace)];
   }
   const name = String(type);
+  if (isHosted(tool)) return [];
   return CALLED_BY_TYPE.includes(name) ? [{ kind: 'other', name, namespace: null, parameters: null }] : [];
+}
+
+/** Tools that the upstream runs itself leave nothing for the client to do. */
+function isHosted({ type, environment, execution }: JsonObject): boolean {
+  if (type === 'tool_search') return execution !== 'client';
+  return type === 'shell' && isObject(environment) && environment.type !== 'local';
 }
 
 function named(kind: OfferedTool['kind'], tool: JsonObject, namespace: string | null): OfferedTool {

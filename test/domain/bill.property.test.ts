@@ -4,7 +4,8 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { costUpTo, estimate, type SearchBound } from '../../src/domain/estimate.ts';
+import { costUpTo, estimate } from '../../src/domain/estimate.ts';
+import { type HostedBound, hostedBound } from '../../src/domain/hosted.ts';
 import type { Operation } from '../../src/domain/operation.ts';
 import { renderBody } from '../../src/openai/request.ts';
 import { MODEL_NAMES } from '../../src/simulator/prices.ts';
@@ -77,11 +78,10 @@ const request = fc.oneof(
   }),
 );
 
-/** The bound of the searches that a call asks for, two where it sets no limit. */
-function searchOf({ search, model }: Operation): SearchBound | null {
-  if (search === null) return null;
-  const feePerCall = book.searchFee(search.meter, model ?? '', NOW)!;
-  return { meter: search.meter, feePerCall, calls: search.calls ?? 2, always: search.always };
+/** The bound of the tools that a call asks for, two calls where it sets no limit. */
+function hostedOf({ hosted, model }: Operation): HostedBound | null {
+  if (hosted === null) return null;
+  return hostedBound(hosted, book, { model: model ?? '', atMs: NOW, callsWrittenIn: 2 });
 }
 
 test('no request that is accepted is billed above its bound, even by an upstream that always bills the most', async () => {
@@ -91,13 +91,13 @@ test('no request that is accepted is billed above its bound, even by an upstream
       const parsed = read(path, asked);
       if ('code' in parsed || !parsed.operation.billable) return;
       const card = book.find(parsed.operation.model!, NOW);
-      const search = searchOf(parsed.operation);
-      const bound = estimate(parsed.operation, card, { strict: true, search });
+      const hosted = hostedOf(parsed.operation);
+      const bound = estimate(parsed.operation, card, { strict: true, hosted });
       if ('code' in bound) return;
       const body = renderBody(parsed, {
         serviceTier: parsed.operation.serviceTier === null ? 'default' : undefined,
         outputLimit: bound.openEnded ? OUTPUT_LIMIT : undefined,
-        maxToolCalls: search !== null && parsed.operation.search?.calls === null ? search.calls : undefined,
+        maxToolCalls: hosted !== null && parsed.operation.hosted?.calls === null ? hosted.calls : undefined,
       });
       const answer = await bench.post(`/${path}`, body.toString());
       await answer.text();

@@ -13,7 +13,7 @@ export function operation(changes: Partial<Operation>): Operation {
     billable: true,
     inputTokensBound: 1_000,
     beyondText: null,
-    search: null,
+    hosted: null,
     inputAtMostModelMaximum: false,
     outputTokensLimit: 100,
     choices: 1,

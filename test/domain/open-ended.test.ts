@@ -12,7 +12,7 @@ import { openEndedClaim, unshortened } from '../../src/domain/open-ended.ts';
 /** $1 a 1,000 output tokens, after an input of one cent. */
 function open(maxOutputTokens: number | null): Estimate {
   return {
-    search: null,
+    hosted: null,
     priceId: 'p',
     inputTokens: 10,
     choices: 1,

@@ -171,7 +171,7 @@ describe('a response', () => {
     [{ model: 'gpt-5-search-api' }, 'web_search_calls', 1, true],
   ])('may search the web: %j', (fields, meter, calls, always) => {
     const { operation } = accepted('responses', response(fields));
-    expect(operation.search).toMatchObject({ meter, calls, always });
+    expect(operation.hosted).toMatchObject({ meters: [meter], calls, always });
   });
 
   it.each([
@@ -207,20 +207,43 @@ describe('a response', () => {
   });
 
   it.each([
-    [{ type: 'file_search' }, 'tools[0]'],
-    [{ type: 'code_interpreter' }, 'tools[0]'],
     [{ type: 'image_generation' }, 'tools[0]'],
-    [{ type: 'mcp' }, 'tools[0]'],
     [{ type: 'toolbox' }, 'tools[0]'],
-    [{ type: 'shell' }, 'tools[0]'],
-    [{ type: 'shell', environment: { type: 'container_auto' } }, 'tools[0]'],
-    [{ type: 'tool_search' }, 'tools[0]'],
-    [{ type: 'namespace', tools: [{ type: 'mcp' }] }, 'tools[0].tools[0]'],
+    [{ type: 'namespace', tools: [{ type: 'toolbox' }] }, 'tools[0].tools[0]'],
   ])('ends in unbounded_request with a tool that the upstream runs: %j', (tool, param) => {
     const refusal = { code: 'unbounded_request', param };
     expect(read('responses', response({ tools: [tool] }))).toMatchObject(refusal);
     const built = { type: 'tool_search_output', tools: [tool] };
     expect(read('responses', response({ input: [built] }))).toMatchObject({ code: 'unbounded_request' });
+  });
+
+  const gib = (memoryGib: number, id: string | null = null) => ({ id, memoryGib });
+  it.each([
+    [{ type: 'file_search', vector_store_ids: ['vs_1'] }, ['file_search_calls'], null],
+    [{ type: 'code_interpreter', container: { type: 'auto' } }, [], [gib(1)]],
+    [{ type: 'shell', environment: { type: 'container_auto', memory_limit: '64g' } }, [], [gib(64)]],
+    [{ type: 'code_interpreter', container: 'cntr_1' }, [], [{ id: 'cntr_1', memoryGib: null }]],
+    [{ type: 'mcp', server_label: 's', server_url: 'https://a.example' }, [], null],
+    [{ type: 'tool_search' }, [], null],
+    [{ type: 'tool_search', execution: 'server' }, [], null],
+  ])('bounds a tool that the upstream runs by its calls: %j', (tool, meters, containers) => {
+    const most = { meters, containers, calls: null, approved: 0 };
+    for (const body of [{ tools: [tool] }, { input: [{ type: 'additional_tools', tools: [tool] }] }])
+      expect(accepted('responses', response(body)).operation.hosted).toMatchObject(most);
+    const limited = accepted('responses', response({ tools: [tool], max_tool_calls: 2 }));
+    expect(limited.operation.hosted?.calls).toBe(2);
+    const chats = chat({ tools: [tool] });
+    expect(read('chat/completions', chats)).toMatchObject({ code: 'unbounded_request' });
+  });
+
+  it('counts the calls that the client approves beyond its limit', () => {
+    const given = (approve: boolean) => ({
+      type: 'mcp_approval_response',
+      approval_request_id: 'm',
+      approve,
+    });
+    const { operation } = accepted('responses', response({ input: [given(true), given(false)] }));
+    expect(operation.hosted).toMatchObject({ approved: 1, calls: null });
   });
 
   it('names a stored file and a stored image, which their team must own', () => {

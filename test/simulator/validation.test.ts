@@ -42,7 +42,13 @@ it.each<[string, object | string, number, string | null, string | null]>([
   [CHAT, { ...HELLO, temperature: 3 }, 400, 'temperature', 'decimal_out_of_range'],
   ['/responses', { model: 'gpt-5' }, 400, 'input', 'missing_required_parameter'],
   ['/responses', { ...RESPONSE, max_output_tokens: 15 }, 400, 'max_output_tokens', 'integer_below_min_value'],
-  ['/responses', { ...RESPONSE, tools: [{ type: 'mcp' }] }, 400, 'tools: mcp', 'not_simulated'],
+  [
+    '/responses',
+    { ...RESPONSE, tools: [{ type: 'image_generation' }] },
+    400,
+    'tools: image_generation',
+    'not_simulated',
+  ],
   ['/responses', { ...RESPONSE, background: true }, 400, 'background', 'not_simulated'],
   [
     '/responses',

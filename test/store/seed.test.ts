@@ -81,7 +81,8 @@ describe('the seed', () => {
   test('marks models with search fees as unbounded, and says why a name has no price', () => {
     const reasons = models.filter((row) => row.unboundedReason !== null);
     const tools = reasons.filter((row) => isPriced(row.model)).map((row) => row.model);
-    expect(tools).toEqual(['web_search', 'web_search_preview', 'web_search_preview/non-reasoning']);
+    const searches = ['web_search', 'web_search_preview', 'web_search_preview/non-reasoning'];
+    expect(tools).toEqual([...searches, 'file_search', 'container', 'vector_store']);
     expect(reasons.length).toBeGreaterThan(20);
   });
 });

@@ -13,7 +13,7 @@ export interface OpenEstimateOptions {
 export function openEstimate(options: OpenEstimateOptions): Estimate {
   const { inputTokens, inputCost, perToken, maxOutputTokens } = options;
   return {
-    search: null,
+    hosted: null,
     priceId: 'price-1',
     inputTokens,
     choices: 1,

@@ -3,6 +3,7 @@ import type { ReservationRequest } from '../../admission/decide.ts';
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
 import { type Estimate, estimate as estimateOf, smallestClaim } from '../../domain/estimate.ts';
+import { CALLS_WRITTEN_IN, hostedBound } from '../../domain/hosted.ts';
 import { type OnShortage, unshortened } from '../../domain/open-ended.ts';
 import type { Operation } from '../../domain/operation.ts';
 import { estimateWithTrust } from '../../domain/output-trust.ts';
@@ -42,7 +43,7 @@ export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped
   const estimated =
     deps.upstream === null
       ? NO_UPSTREAM
-      : trusted(deps, request, card, estimateUpTo(deps, operation, card, SEARCHES_WRITTEN_IN, anchor));
+      : trusted(deps, request, card, estimateUpTo(deps, operation, card, CALLS_WRITTEN_IN, anchor));
   if (estimated instanceof ApiError) {
     return stopped(call, estimated, request.descriptor.name, account, callKind.endUser);
   }
@@ -86,40 +87,35 @@ export function estimateWithin(
   { request, card, estimate }: Estimated,
   anchor: AnchorUse,
 ): Estimate | ApiError {
-  const searches = estimate.search?.calls ?? SEARCHES_WRITTEN_IN;
-  return trusted(deps, request, card, estimateUpTo(deps, request.operation, card, searches, anchor));
+  const calls = estimate.hosted?.calls ?? CALLS_WRITTEN_IN;
+  return trusted(deps, request, card, estimateUpTo(deps, request.operation, card, calls, anchor));
 }
 
-/** Searches that a response may make where its client set no limit; fewer where the money does not reach. */
-const SEARCHES_WRITTEN_IN = 4;
-
-/** Estimates with this many searches, or as many as the client allows. */
+/** Estimates with this many calls of tools that the upstream runs, or as many as the client allows. */
 function estimateUpTo(
   deps: GatewayDeps,
   operation: Operation,
   card: RateCard | null,
-  searches: number,
+  callsWrittenIn: number,
   anchor: AnchorUse | null = null,
 ): Estimate | ApiError {
-  if (operation.search === null)
+  if (operation.hosted === null)
     return estimateOf(operation, card, { strict: true, inputAtMost: anchor?.bound ?? null });
-  const { meter, param, calls, always } = operation.search;
-  const feePerCall = deps.catalog.rates.searchFee(meter, operation.model ?? '', deps.clock.nowMs());
-  if (feePerCall === null) {
-    return apiError('unknown_price', 'No price is known for a web search.', { param });
+  const context = { model: operation.model ?? '', atMs: deps.clock.nowMs(), callsWrittenIn };
+  const hosted = hostedBound(operation.hosted, deps.catalog.rates, context);
+  if (hosted === null) {
+    const { param } = operation.hosted;
+    return apiError('unknown_price', `No price is known for what '${param}' offers.`, { param });
   }
-  return estimateOf(operation, card, {
-    strict: true,
-    search: { meter, feePerCall, calls: calls ?? searches, always },
-  });
+  return estimateOf(operation, card, { strict: true, hosted });
 }
 
-/** Returns the same call with half of the searches that were to be written in; null: that is no way to need less. */
-export function withFewerSearches(deps: GatewayDeps, estimated: Estimated): Estimated | null {
+/** Returns the same call with half of the tool calls that were to be written in; null: that is no way to need less. */
+export function withFewerToolCalls(deps: GatewayDeps, estimated: Estimated): Estimated | null {
   const { request, card, estimate } = estimated;
   const { operation } = request;
-  if (estimate.search === null || operation.search?.calls !== null || estimate.search.calls < 2) return null;
-  const most = Math.floor(estimate.search.calls / 2);
+  if (estimate.hosted === null || operation.hosted?.calls !== null || estimate.hosted.calls < 2) return null;
+  const most = Math.floor(estimate.hosted.calls / 2);
   const fewer = trusted(deps, request, card, estimateUpTo(deps, operation, card, most));
   return fewer instanceof ApiError ? null : { ...estimated, estimate: fewer };
 }

@@ -5,7 +5,7 @@ import { ApiError } from '../../domain/errors.ts';
 import { type Estimate, outputTokensUpTo } from '../../domain/estimate.ts';
 import type { TeamId } from '../../domain/ids.ts';
 import type { KeptInput } from '../../domain/kept.ts';
-import type { Operation, StatedUsage } from '../../domain/operation.ts';
+import type { HostedContainer, Operation, StatedUsage } from '../../domain/operation.ts';
 import type { RateCard } from '../../domain/price.ts';
 import type { LimitFields } from '../../domain/upstream.ts';
 import type { Hold, Queued, QueueOutcome } from '../../ledger/events.ts';
@@ -17,12 +17,12 @@ import type { Target } from '../../upstreams/target.ts';
 import type { UpstreamRequest } from '../../wire/upstream.ts';
 import type { AnchorUse } from '../anchors.ts';
 import { type Call, type Stopped, shuttingDown, stopped } from '../call.ts';
-import { errorOfDenial, ledgerUnavailable, searchTooDear } from '../denial-error.ts';
+import { errorOfDenial, ledgerUnavailable, toolsTooDear } from '../denial-error.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { whyOvertaken } from '../recall.ts';
 import { findAccount } from './authenticate.ts';
 import { counted, mayCount } from './count.ts';
-import { type Estimated, FREE, sizeOf, sparing, withFewerSearches } from './estimate.ts';
+import { type Estimated, FREE, sizeOf, sparing, withFewerToolCalls } from './estimate.ts';
 import { type Parsed, whyNotAllowed } from './parse.ts';
 
 interface OutgoingOptions {
@@ -123,6 +123,8 @@ export interface Reserved {
   readonly stated: StatedUsage | null;
   /** The client gets what the response's events carry, of this type; null: it gets the response. */
   readonly audioType: string | null;
+  /** The containers that it may use; null: none. */
+  readonly containers: readonly HostedContainer[] | null;
 }
 
 /** Under which rules a hold was taken: they may have changed while the body came or the call waited. */
@@ -157,7 +159,7 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     taken = await takeUnderTheRules(deps, estimated);
   }
   while (taken.kind === 'denied') {
-    const fewer = isForMoney(taken.denial) ? withFewerSearches(deps, estimated) : null;
+    const fewer = isForMoney(taken.denial) ? withFewerToolCalls(deps, estimated) : null;
     if (fewer === null) return denied(deps, estimated, taken);
     estimated = fewer;
     taken = await takeUnderTheRules(deps, estimated);
@@ -171,7 +173,7 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     deps.ledger.cancel(hold);
     return stopped(call, call.clientGone ? null : error, descriptor.name, account, callKind.endUser);
   }
-  const maxToolCalls = request.operation.search?.calls === null ? (estimate.search?.calls ?? null) : null;
+  const maxToolCalls = request.operation.hosted?.calls === null ? (estimate.hosted?.calls ?? null) : null;
   const outgoing = outgoingOf(deps, estimated, hold, maxToolCalls, account.principal.teamId);
   const written = await journaled(deps, estimated, account, hold);
   if (!written) {
@@ -204,6 +206,7 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     itemTokens: request.operation.itemTokens,
     stated: request.operation.stated ?? null,
     audioType: request.audioType,
+    containers: request.operation.hosted?.containers ?? null,
   };
 }
 
@@ -275,14 +278,14 @@ function isForMoney({ reason }: Denial): boolean {
   return reason === 'insufficient' || reason === 'too_large';
 }
 
-/** Says what would pass: a call that only its web search makes too dear passes without it. */
+/** Says what would pass: a call that only the upstream's tools make too dear passes without them. */
 function denied(deps: GatewayDeps, estimated: Estimated, { account, denial }: Denied): Stopped {
   const { call, request, callKind } = estimated;
   const estimate = sparing(estimated, account);
   if (denial.reason === 'insufficient' && denial.counter !== null) deps.onSpent(denial.counter);
   const error =
-    estimate.search !== null && isForMoney(denial)
-      ? searchTooDear(denial, estimate)
+    estimate.hosted !== null && isForMoney(denial)
+      ? toolsTooDear(denial, estimate)
       : errorOfDenial(denial, estimate);
   return stopped(call, error, request.descriptor.name, account, callKind.endUser);
 }

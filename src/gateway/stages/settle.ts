@@ -1,9 +1,11 @@
 /** Settle: from how the upstream's response ended to what the call cost; the rest of its hold is free again. */
 
 import { costUpTo, type Estimate } from '../../domain/estimate.ts';
+import type { HostedBound } from '../../domain/hosted.ts';
 import { asId, type EventId, momentOfUuidV7 } from '../../domain/ids.ts';
 import type { PicoUsd } from '../../domain/money.ts';
 import { costOf, includesModel, type Price, type RateCard, tierBilled } from '../../domain/price.ts';
+import type { FeeMeter } from '../../domain/quantities.ts';
 import type { AnswerState, MeteredResponse, Usage } from '../../domain/usage.ts';
 import type { Outcome } from '../../ledger/events.ts';
 import { meterJson } from '../../openai/response.ts';
@@ -33,13 +35,20 @@ export interface Settled {
 type Cost = Pick<Outcome, 'outcome' | 'provenance' | 'reason' | 'cost' | 'priceId'> &
   Pick<Settled, 'pricedModel'>;
 
-/** Meters the response and ends the hold in the leases. The event is written by record, in the same turn. */
-export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Settled {
+/**
+ * Meters the response and ends the hold in the leases. The event is written by record, in the same turn.
+ * @param sessions of containers that it began, counted by their GiB; null: that could not be found out
+ */
+export function settle(
+  deps: GatewayDeps,
+  { reserved, response }: Forwarded,
+  sessions: number | null = 0,
+): Settled {
   const read = meter(reserved, response);
   const metered = reserved.stated === null ? read : withStated(reserved, read);
   const isCounted = deps.profile.text !== null && reserved.descriptor.usage?.media === undefined;
   const counted = isCounted ? count(deps, reserved, response, metered) : null;
-  const { usage, ...charge } = chargeOf(reserved, response, metered, counted);
+  const { usage, ...charge } = chargeOf(reserved, response, metered, counted, sessions);
   const { outcome, provenance, reason, cost, priceId, pricedModel } = charge;
   const settled: Outcome = {
     outcome,
@@ -49,7 +58,7 @@ export function settle(deps: GatewayDeps, { reserved, response }: Forwarded): Se
     upstreamRequestId: headerOf(response, 'x-request-id'),
     responseModel: metered.model,
     serviceTier: metered.serviceTier,
-    usage: withSearches(reserved, metered, usage),
+    usage: withTools(reserved, metered, usage, sessions),
     cost,
     priceId,
   };
@@ -90,10 +99,13 @@ function learn(
 /** Reasons of void outcomes of which nothing was sent. */
 const NOT_ANSWERED = new Set(['upstream_unreachable', 'upstream_busy', 'client_gone', 'drain_timeout']);
 
-function withSearches(reserved: Reserved, metered: MeteredResponse, usage: Usage | null): Usage | null {
-  const { search } = reserved.estimate;
-  const searches = searchesOf(reserved, metered);
-  return usage === null || searches === 0 || search === null ? usage : { ...usage, [search.meter]: searches };
+function withTools(
+  { estimate: { hosted } }: Reserved,
+  metered: MeteredResponse,
+  usage: Usage | null,
+  sessions: number | null,
+): Usage | null {
+  return usage === null || hosted === null ? usage : { ...usage, ...toolsOf(hosted, metered, sessions) };
 }
 
 function informBreaker(
@@ -127,7 +139,7 @@ const BROKEN: MeteredResponse = { ...NOTHING, state: 'broken' };
 const UNREADABLE: MeteredResponse = { ...NOTHING, state: 'complete' };
 
 /** From the response's bytes to its usage. A stream's meter has read along (forward); the rest is read here. */
-function meter({ descriptor, estimate }: Reserved, response: UpstreamResponse): MeteredResponse {
+export function meter({ descriptor, estimate }: Reserved, response: UpstreamResponse): MeteredResponse {
   const { stream, readable, status, ending, headers } = response;
   if (stream) return stream.result();
   if (ending !== 'complete' || status >= 300) return BROKEN;
@@ -158,13 +170,14 @@ function chargeOf(
   response: UpstreamResponse,
   metered: MeteredResponse,
   counted: Counted | null,
+  sessions: number | null,
 ): Charge {
   const { hold, estimate, card } = reserved;
   if (response.ending === 'over_limit') return overLimit(reserved, response, metered);
   const { usage } = metered;
   if (counted === null || card === null || (!counted.isShort && usage !== null))
-    return { ...costOfCall(reserved, response, metered), usage };
-  const cost = costOfCall(reserved, response, { ...metered, usage: counted.usage });
+    return { ...costOfCall(reserved, response, metered, sessions), usage };
+  const cost = costOfCall(reserved, response, { ...metered, usage: counted.usage }, sessions);
   if (cost.provenance !== 'reported' && cost.provenance !== 'estimated') return { ...cost, usage };
   if (cost.outcome === 'voided') return { ...cost, usage };
   // What was counted without a tokeniser is a lower bound, and so is what was held.
@@ -208,7 +221,12 @@ function costOfOutput(estimate: Estimate, outputTokens: number): PicoUsd {
 }
 
 /** docs/ERRORS.md has this as a table. What cannot be known stays charged at the hold. */
-function costOfCall(reserved: Reserved, response: UpstreamResponse, metered: MeteredResponse): Cost {
+function costOfCall(
+  reserved: Reserved,
+  response: UpstreamResponse,
+  metered: MeteredResponse,
+  sessions: number | null,
+): Cost {
   const { descriptor, card } = reserved;
   const { ending, status } = response;
   if (ending === 'unreachable') return voided('upstream_unreachable');
@@ -223,7 +241,7 @@ function costOfCall(reserved: Reserved, response: UpstreamResponse, metered: Met
     const reason = ending === 'complete' ? null : `upstream_${ending}`;
     return { outcome: 'settled', provenance: 'reported', reason, cost: 0n, priceId: null, pricedModel: null };
   }
-  if (metered.usage !== null) return costOfUsage(reserved, card, metered.usage, metered);
+  if (metered.usage !== null) return costOfUsage(reserved, card, metered.usage, metered, sessions);
   if (metered.state === 'declined') return voided('upstream_error');
   if (metered.state === 'complete') return estimated(reserved, 'usage_missing');
   if (metered.state === 'failed') return unknown(reserved, metered, 'upstream_error');
@@ -243,25 +261,49 @@ const REASONS = {
   over_limit: 'over_limit',
 } as const satisfies Record<UpstreamResponse['ending'], string | null>;
 
-/** Returns how many searches are billed. */
-function searchesOf({ estimate: { search } }: Reserved, { searches = 0 }: MeteredResponse): number {
-  return search?.always ? search.calls : searches;
+/** Returns which calls of the upstream's tools are billed, and sessions. */
+function toolsOf(
+  { fees, always, calls }: HostedBound,
+  { hosted }: MeteredResponse,
+  sessions: number | null,
+): Usage {
+  const used: Usage = {};
+  const webSearches = always ? calls : (hosted?.webSearches ?? 0);
+  const meter = fees.web_search_preview_calls === undefined ? 'web_search_calls' : 'web_search_preview_calls';
+  if (webSearches > 0) used[meter] = webSearches;
+  if (hosted?.fileSearches) used.file_search_calls = hosted.fileSearches;
+  if (sessions) used.container_sessions = sessions;
+  return used;
 }
 
-/** Returns what the searches of a call cost; null: it was not known to make any. */
-function feesOf({ estimate: { search } }: Reserved, searches: number): bigint | null {
-  if (searches === 0) return 0n;
-  return search === null ? null : search.feePerCall * BigInt(searches);
+/** Returns what the upstream's tools cost beside the usage; null: that is not known of some that it ran. */
+function feesOf(reserved: Reserved, metered: MeteredResponse, sessions: number | null): bigint | null {
+  const { hosted } = reserved.estimate;
+  if (hosted === null) return metered.hosted === undefined ? 0n : null;
+  if (sessions === null) return null;
+  let sum = 0n;
+  for (const [meter, amount] of Object.entries(toolsOf(hosted, metered, sessions))) {
+    const fee = meter === 'container_sessions' ? hosted.feePerSession : hosted.fees[meter as FeeMeter];
+    if (fee === undefined) return null;
+    sum += fee * BigInt(amount);
+  }
+  return sum;
 }
 
-function costOfUsage(reserved: Reserved, card: RateCard, usage: Usage, metered: MeteredResponse): Cost {
+function costOfUsage(
+  reserved: Reserved,
+  card: RateCard,
+  usage: Usage,
+  metered: MeteredResponse,
+  sessions: number | null,
+): Cost {
   const { hold, call } = reserved;
   const price = priceBilled(card, metered.serviceTier);
   if (price === null) return estimated(reserved, 'tier_unpriced');
   const ofTokens = costOf(usage, price);
-  const ofSearches = feesOf(reserved, searchesOf(reserved, metered));
-  if (ofTokens === null || ofSearches === null) return estimated(reserved, 'usage_missing');
-  const cost = ofTokens + ofSearches;
+  const ofTools = feesOf(reserved, metered, sessions);
+  if (ofTokens === null || ofTools === null) return estimated(reserved, 'usage_missing');
+  const cost = ofTokens + ofTools;
   const reason = cost > hold.amount ? 'overrun' : call.clientGone ? 'client_gone' : null;
   const { id, model } = price;
   const billed = { outcome: 'settled', cost, priceId: id, pricedModel: model } as const;

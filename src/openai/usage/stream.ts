@@ -4,7 +4,7 @@
  * inside a string does not matter: its quotes are escaped there, and what matches all the same is parsed before it is believed.
  */
 import type { KeptAnswer } from '../../domain/kept.ts';
-import type { AnswerState, MeteredResponse, Usage } from '../../domain/usage.ts';
+import type { AnswerState, HostedUse, MeteredResponse, Usage } from '../../domain/usage.ts';
 import { isObject, type Json, type JsonObject } from '../body.ts';
 import { readAnswer } from '../kept.ts';
 import type { UsagePlace } from '../operations/descriptor.ts';
@@ -80,7 +80,7 @@ export class StreamMeter {
   #kept: KeptAnswer | null = null;
   #serviceTier: string | null = null;
   #usage: Usage | null = null;
-  #searches = 0;
+  #hosted: HostedUse | undefined;
   /** Events that ended an answer. */
   #answers = 0;
   /** Chunks that were for usage alone. */
@@ -145,7 +145,7 @@ export class StreamMeter {
       usage: isAll ? usage : null,
       usageAtLeast: isAll ? null : usage,
       state: this.#state(),
-      ...(this.#searches === 0 ? null : { searches: this.#searches }),
+      ...(this.#hosted === undefined ? null : { hosted: this.#hosted }),
       serviceTier: this.#serviceTier,
       model: this.#model,
       id: this.#id,
@@ -308,8 +308,8 @@ export class StreamMeter {
 
   #meterTerminal(isFailure: boolean, response: JsonObject): void {
     const metered = meterObject(this.#place, response, stateOf(this.#place, response));
-    const { usage, state, searches = 0, kept } = metered;
-    this.#searches = searches;
+    const { usage, state, hosted, kept } = metered;
+    this.#hosted = hosted;
     this.#named(response);
     this.#completed = true;
     this.#kept = kept;

@@ -23,6 +23,7 @@ import {
   storedResponse,
 } from '../stored-json.ts';
 import type { FlushEvent } from './batch.ts';
+import { beginSessions, type UsedContainer } from './containers.ts';
 
 /**
  * OpenAI keeps a response for 30 days, and what belongs to a conversation without end (its guide to conversation state,
@@ -90,6 +91,8 @@ export interface OwnedObject {
   id: string;
   /** It is the team's own; otherwise every team may use it. */
   isOwn: boolean;
+  /** Of a container its memory; null: it is none, or not known. */
+  memoryGib: number | null;
 }
 
 /** Returns those of the objects that a team may use. */
@@ -100,7 +103,8 @@ async function findObjects(
   ids: readonly string[],
 ): Promise<OwnedObject[]> {
   return await sql<OwnedObject[]>`
-    select kind, id, bool_or(team_id = ${teamId}) as "isOwn" from objects
+    select kind, id, bool_or(team_id = ${teamId}) as "isOwn", max((weight ->> 'memory_gib')::float8) as "memoryGib"
+    from objects
     where team_id in (${teamId}, ${EVERY_TEAM}) and kind = any(${[...kinds]}::text[])
       and id = any(${[...ids]}::text[]) and expires_at > tollgate_now()
     group by kind, id`;
@@ -327,6 +331,10 @@ export class PostgresObjectStore {
 
   findKeepers(teamId: TeamId, names: readonly string[]): Promise<KeptAt[]> {
     return retried(() => findKeepers(this.#sql, teamId, names));
+  }
+
+  beginSessions(teamId: TeamId, containers: readonly UsedContainer[], nowMs: number): Promise<number | null> {
+    return retried(() => beginSessions(this.#sql, teamId, containers, nowMs));
   }
 
   endObject(teamId: TeamId, kind: RecordedKind, id: string): Promise<void> {

@@ -1,0 +1,120 @@
+/**
+ * Tools that the upstream runs inside of a response. `max_tool_calls` bounds how often ("total calls to built-in tools … in a
+ * response", OpenAPI specification 2.3.0; of MCP servers too, OpenAI's guide to deep research): each call has its fee, and
+ * the turn that reads on may read the model's window. What a tool names of the team's must be its own.
+ */
+
+import { CONTAINER_GIB, type HostedTools } from '../domain/operation.ts';
+import type { FeeMeter } from '../domain/quantities.ts';
+import { type Fields, isObject, type Json, type JsonObject } from './body.ts';
+
+/** The tool and its dated snapshots. */
+const WEB_SEARCH = /^web_search(?:_preview)?(?:_20\d\d_\d\d_\d\d)?$/;
+
+/** More tool calls in one response than any model makes. */
+const MAX_TOOL_CALLS = 1000;
+
+/** Reads a tool that the upstream runs. Returns whether it is one that is known. */
+export function readHostedTool(fields: Fields, tool: JsonObject, param: string): boolean {
+  const { type } = tool;
+  switch (type) {
+    case 'file_search':
+      addCalls(fields, param, 'file_search_calls');
+      readIds(fields, 'vector_store', tool.vector_store_ids, `${param}.vector_store_ids`);
+      return true;
+    case 'code_interpreter':
+      readContainer(fields, tool.container, `${param}.container`, 'auto');
+      return true;
+    case 'shell':
+      readContainer(fields, tool.environment, `${param}.environment`, 'container_auto');
+      return true;
+    case 'mcp':
+      // What its server offers is read with the first turn already, and stands nowhere in the request.
+      addCalls(fields, param);
+      fields.boundByWindow(param);
+      return true;
+    case 'tool_search':
+      addCalls(fields, param);
+      return true;
+    default:
+      if (typeof type !== 'string' || !WEB_SEARCH.test(type)) return false;
+      readWebSearch(fields, type, param);
+      return true;
+  }
+}
+
+/** Calls that wait for the client's consent are made when it comes, each with a turn of its own. */
+export function readApproval(fields: Fields, param: string): void {
+  addCalls(fields, param).approved++;
+  fields.boundByWindow(param);
+}
+
+function readWebSearch(fields: Fields, type: string, param: string): void {
+  const meter = type.startsWith('web_search_preview') ? 'web_search_preview_calls' : 'web_search_calls';
+  const other = meter === 'web_search_calls' ? 'web_search_preview_calls' : 'web_search_calls';
+  if (fields.hosted?.meters.includes(other)) {
+    fields.invalid(param, "'web_search' and 'web_search_preview' have fees of their own: name one of them.");
+  } else addCalls(fields, param, meter);
+}
+
+function addCalls(fields: Fields, param: string, meter?: FeeMeter): HostedTools {
+  const calls = fields.integer('max_tool_calls', 0, MAX_TOOL_CALLS);
+  const none = { meters: [], param, calls, always: false, approved: 0, containers: null };
+  const hosted = fields.hosted ?? none;
+  fields.hosted = hosted;
+  hosted.calls = calls;
+  hosted.always = false;
+  if (meter !== undefined && !hosted.meters.includes(meter)) hosted.meters.push(meter);
+  return hosted;
+}
+
+/** A container of the team's by its id, or one that the call makes. */
+function readContainer(fields: Fields, given: Json | undefined, param: string, auto: string): void {
+  const hosted = addCalls(fields, param);
+  hosted.containers ??= [];
+  const isNamed = isObject(given) && given.type === 'container_reference';
+  const id = isNamed ? given.container_id : given;
+  if (typeof id === 'string' && OBJECT_ID.test(id)) {
+    fields.own('container', id, isNamed ? `${param}.container_id` : param);
+    hosted.containers.push({ id, memoryGib: null });
+    return;
+  }
+  if (!isObject(given) || given.type !== auto) {
+    fields.invalid(param, `'${param}' must be the id of a container, or an object of the type '${auto}'.`);
+    return;
+  }
+  const gib = memoryGib(given.memory_limit);
+  if (gib === null) {
+    const limits = CONTAINER_GIB.map((each) => `${each}g`).join(', ');
+    fields.invalid(`${param}.memory_limit`, `'memory_limit' must be one of ${limits}.`);
+  } else hosted.containers.push({ id: null, memoryGib: gib });
+  readIds(fields, 'file', given.file_ids ?? [], `${param}.file_ids`);
+  readSkills(fields, given.skills, `${param}.skills`);
+}
+
+/** Returns the memory that `1g` stands for, in GiB, 1 where nothing is said; null: it is none of the API's. */
+export function memoryGib(limit: Json | undefined): number | null {
+  if (limit === undefined || limit === null) return CONTAINER_GIB[0];
+  return CONTAINER_GIB.find((gib) => limit === `${gib}g`) ?? null;
+}
+
+/** Skills by an id are of no team that is known. */
+function readSkills(fields: Fields, skills: Json | undefined, param: string): void {
+  if (skills === undefined || skills === null) return;
+  if (Array.isArray(skills) && skills.every((skill) => isObject(skill) && skill.type === 'inline')) return;
+  fields.invalid(param, "Skills that are stored belong to no team: send them 'inline'.");
+}
+
+function readIds(fields: Fields, kind: 'vector_store' | 'file', ids: Json | undefined, param: string): void {
+  if (!Array.isArray(ids)) {
+    fields.invalid(param, `'${param}' must be an array of ids.`);
+    return;
+  }
+  for (const [index, id] of ids.entries()) {
+    if (typeof id === 'string' && OBJECT_ID.test(id)) fields.own(kind, id, `${param}[${index}]`);
+    else fields.invalid(`${param}[${index}]`, `'${param}[${index}]' must be the id of a ${kind}.`);
+  }
+}
+
+/** Ids of objects, as the API makes them. */
+const OBJECT_ID = /^[\w.:-]{1,256}$/;

@@ -1,0 +1,161 @@
+/**
+ * Tools that this upstream runs inside of a response: what their calls cost, and the containers that some run in. A container
+ * is billed a session for each of its GiB when it is first used, and again with the first use after twenty minutes.
+ */
+import { type ApiError, invalidRequest } from './errors.ts';
+import { type FieldReader, isObject, type JsonObject } from './fields.ts';
+import type { Model } from './prices.ts';
+import { type Random, randomHex } from './random.ts';
+
+/** One hosted tool of a request. */
+export interface HostedTool {
+  item:
+    | 'web_search_call'
+    | 'file_search_call'
+    | 'code_interpreter_call'
+    | 'shell_call'
+    | 'mcp_call'
+    | 'tool_search_call';
+  feePicoUsd: bigint;
+  /** The container that it runs in; null: it runs in none. */
+  container: SimulatedContainer | null;
+}
+
+export interface SimulatedContainer {
+  id: string;
+  gib: number;
+}
+
+/** What a request lets the upstream do. */
+export interface HostedCalls {
+  tools: HostedTool[];
+  least: number;
+  most: number;
+  /** Calls that its client approved, which are made beyond those. */
+  approved: number;
+}
+
+const SESSION_MS = 20 * 60 * 1000;
+/** $0.03 for a session of one GiB. */
+const SESSION_PICO_USD = 30_000_000_000n;
+const MEMORY: Record<string, number> = { '1g': 1, '4g': 4, '16g': 16, '64g': 64 };
+/** Without a limit of the client's a response makes no more calls than this. */
+const USUAL_MOST_CALLS = 10;
+
+/** $10 for a thousand searches; the preview $25 on models that do not reason. A search of files costs $2.50 a thousand. */
+export const SEARCH_FEE = 10_000_000_000n;
+const PREVIEW_FEE = 25_000_000_000n;
+const FILE_SEARCH_FEE = 2_500_000_000n;
+
+/** The containers that live. */
+export class Containers {
+  readonly #known = new Map<string, { gib: number; endsMs: number }>();
+
+  add(id: string, gib: number): void {
+    this.#known.set(id, { gib, endsMs: 0 });
+  }
+
+  delete(id: string): void {
+    this.#known.delete(id);
+  }
+
+  memoryOf(id: string): number | null {
+    return this.#known.get(id)?.gib ?? null;
+  }
+
+  /** Bills the use of a container now: nothing within a session. */
+  use({ id, gib }: SimulatedContainer, nowMs: number): bigint {
+    const known = this.#known.get(id) ?? { gib, endsMs: 0 };
+    this.#known.set(id, known);
+    if (known.endsMs > nowMs) return 0n;
+    known.endsMs = nowMs + SESSION_MS;
+    return SESSION_PICO_USD * BigInt(known.gib);
+  }
+}
+
+export const HOSTED_TYPES = ['web_search', 'web_search_preview', 'file_search', 'code_interpreter', 'mcp'];
+
+/** Reads which tools of a request the upstream runs; null: none. */
+export function readHosted(
+  reader: FieldReader,
+  model: Model,
+  { containers, random, items }: { containers: Containers; random: Random; items: readonly JsonObject[] },
+): HostedCalls | null {
+  const tools: HostedTool[] = [];
+  for (const tool of reader.objects('tools') ?? []) {
+    const read = readTool(tool, model, containers, random);
+    if (read === null) continue;
+    if ('error' in read) reader.fail(read.error);
+    else tools.push(read);
+  }
+  const approved = items.filter(
+    ({ type, approve }) => type === 'mcp_approval_response' && approve !== false,
+  ).length;
+  if (tools.length === 0 && approved === 0) return null;
+  const most = tools.length === 0 ? 0 : (reader.integer('max_tool_calls', 0) ?? USUAL_MOST_CALLS);
+  return { tools, least: 0, most, approved };
+}
+
+function readTool(
+  tool: JsonObject,
+  model: Model,
+  containers: Containers,
+  random: Random,
+): HostedTool | { error: ApiError } | null {
+  const type = String(tool.type);
+  if (type.startsWith('web_search')) {
+    const isDear = type.startsWith('web_search_preview') && !model.reasoning;
+    return { item: 'web_search_call', feePicoUsd: isDear ? PREVIEW_FEE : SEARCH_FEE, container: null };
+  }
+  if (type === 'file_search')
+    return { item: 'file_search_call', feePicoUsd: FILE_SEARCH_FEE, container: null };
+  if (type === 'mcp') return { item: 'mcp_call', feePicoUsd: 0n, container: null };
+  if (type === 'tool_search' && tool.execution !== 'client')
+    return { item: 'tool_search_call', feePicoUsd: 0n, container: null };
+  const isShell = type === 'shell';
+  const place = isShell ? tool.environment : tool.container;
+  if (!isShell && type !== 'code_interpreter') return null;
+  if (isShell && (!isObject(place) || place.type === 'local')) return null;
+  const container = containerOf(place, containers, random);
+  if ('error' in container) return container;
+  return { item: isShell ? 'shell_call' : 'code_interpreter_call', feePicoUsd: 0n, container };
+}
+
+function containerOf(
+  place: unknown,
+  containers: Containers,
+  random: Random,
+): SimulatedContainer | { error: ApiError } {
+  const id = isObject(place) ? place.container_id : place;
+  if (typeof id === 'string') {
+    const gib = containers.memoryOf(id);
+    const error = invalidRequest(`Container with id '${id}' not found.`, 'tools', null, 404);
+    return gib === null ? { error } : { id, gib };
+  }
+  const limit = isObject(place) ? String(place.memory_limit ?? '1g') : '1g';
+  return { id: `cntr_${randomHex(random, 24)}`, gib: MEMORY[limit] ?? 1 };
+}
+
+/** The item that shows a call. */
+export function hostedItem({ item, container }: HostedTool, id: string): JsonObject {
+  const shown = { id, type: item, status: 'completed' };
+  switch (item) {
+    case 'web_search_call':
+      return { ...shown, action: { type: 'search', query: 'x' } };
+    case 'file_search_call':
+      return { ...shown, queries: ['x', 'y'], results: null };
+    case 'code_interpreter_call':
+      return { ...shown, code: '1 + 1', container_id: container?.id ?? null, outputs: null };
+    case 'shell_call':
+      return {
+        ...shown,
+        call_id: `call_${id}`,
+        action: { commands: ['ls'], timeout_ms: null, max_output_length: null },
+        environment: { type: 'container_reference', container_id: container?.id ?? null },
+      };
+    case 'mcp_call':
+      return { ...shown, server_label: 'server', name: 'tool', arguments: '{}', output: 'done', error: null };
+    case 'tool_search_call':
+      return { ...shown, call_id: null, execution: 'server', arguments: {} };
+  }
+}

@@ -1,0 +1,148 @@
+/** Tools that the upstream runs: their fees, sessions of containers and each turn are held, limited as money allows, and settled. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { disagreements, readEvents } from './books.ts';
+import { type Stack, startStack } from './stack.ts';
+
+const stacks: Partial<Record<'normal' | 'worst', Stack>> = {};
+beforeAll(async () => {
+  stacks.normal = await startStack();
+  stacks.worst = await startStack({ simulator: { mode: 'worst' } });
+});
+afterAll(async () => {
+  await stacks.normal?.stop();
+  await stacks.worst?.stop();
+});
+
+const asked = (fields: object) => ({ model: 'gpt-5-mini', input: 'hi', max_output_tokens: 100, ...fields });
+const MCP = { type: 'mcp', server_label: 's', server_url: 'https://mcp.example', require_approval: 'never' };
+const python = (fields: object = {}) => ({
+  type: 'code_interpreter',
+  container: { type: 'auto', ...fields },
+});
+const SHELL = { type: 'shell', environment: { type: 'container_auto' } };
+
+interface Answer {
+  output: { type: string; container_id?: string }[];
+  error: { code: string; message: string; param: string | null };
+}
+
+async function send(stack: Stack, key: string, body: object): Promise<{ status: number; text: string }> {
+  const response = await stack.post(key, '/responses', body);
+  return { status: response.status, text: await response.text() };
+}
+
+it.each(['normal', 'worst'] as const)('the ledger equals the invoice, in mode %s', async (mode) => {
+  const stack = stacks[mode]!;
+  const { teamId, key } = await stack.team({ grantUsd: '5000.00' });
+  const store = `vs_${mode}`;
+  await stack.admin('POST', '/objects', { kind: 'vector_store', id: store, team_id: teamId });
+  const files = { type: 'file_search', vector_store_ids: [store] };
+  const requests = [
+    asked({ tools: [files] }),
+    asked({ tools: [files], stream: true }),
+    asked({ tools: [files, { type: 'web_search' }], max_tool_calls: 3 }),
+    asked({ tools: [python()] }),
+    asked({ tools: [python({ memory_limit: '4g' })], stream: true }),
+    asked({ tools: [SHELL, python(), files, MCP], max_tool_calls: 5 }),
+    asked({ tools: [MCP], max_tool_calls: 0 }),
+    asked({ tools: [MCP], model: 'gpt-5.6-sol', stream: true, max_output_tokens: undefined }),
+    asked({
+      tools: [MCP],
+      max_tool_calls: 0,
+      input: [
+        { role: 'user', content: 'hi' },
+        { type: 'mcp_approval_response', approval_request_id: 'mcpr_1', approve: true },
+      ],
+    }),
+    asked({ tools: [{ type: 'tool_search' }] }),
+  ];
+  for (let round = 0; round < 3; round++) {
+    for (const body of requests) {
+      const { status, text } = await send(stack, key, body);
+      expect([status, status === 200 ? '' : text]).toEqual([200, '']);
+    }
+  }
+  await stack.settled();
+  const events = await readEvents(stack, teamId);
+  const ids = new Set(events.map(({ id }) => id));
+  const lines = stack.simulator.invoice().lines.filter((line) => ids.has(line.client_request_id ?? ''));
+  expect(events).toHaveLength(30);
+  expect(disagreements(events, lines, () => false)).toEqual([]);
+  const meters = new Set(events.flatMap(({ quantities }) => Object.keys(quantities ?? {})));
+  if (mode === 'worst')
+    expect([...meters].sort()).toEqual(['container_sessions', 'file_search_calls', 'web_search_calls']);
+  for (const event of events)
+    expect(Number(event.hold_usd), event.id).toBeGreaterThanOrEqual(Number(event.cost_usd));
+});
+
+it('a container is billed once in a session, whoever names it', async () => {
+  const stack = stacks.worst!;
+  const { teamId, key } = await stack.team({ grantUsd: '1000.00' });
+  const { text } = await send(stack, key, asked({ tools: [python({ memory_limit: '16g' })] }));
+  const { output } = JSON.parse(text) as Answer;
+  const container = output.find(({ type }) => type === 'code_interpreter_call')?.container_id;
+  const again = asked({ tools: [{ type: 'code_interpreter', container }], stream: true });
+  expect((await send(stack, key, again)).status).toBe(200);
+  const { key: stranger } = await stack.team({ grantUsd: '1000.00' });
+  const refused = await send(stack, stranger, again);
+  const { error } = JSON.parse(refused.text) as Answer;
+  expect([refused.status, error.code, error.param]).toEqual([404, 'not_found', 'tools[0].container']);
+  await stack.settled();
+  const events = await readEvents(stack, teamId);
+  const ids = new Set(events.map(({ id }) => id));
+  const lines = stack.simulator.invoice().lines.filter((line) => ids.has(line.client_request_id ?? ''));
+  expect(disagreements(events, lines, () => false)).toEqual([]);
+  expect(events.map(({ quantities }) => quantities?.container_sessions ?? 0)).toEqual([16, 0]);
+  // Its memory is known from its first call: 16 GiB are held, not the most that a container can have.
+  const [first, second] = events.map(({ hold_usd: held }) => Number(held));
+  expect(Math.abs((first ?? 0) - (second ?? 0))).toBeLessThan(0.01);
+});
+
+it("another team's store is 404, and what cannot be bounded says what would pass", async () => {
+  const stack = stacks.normal!;
+  const { key } = await stack.team({ grantUsd: '100.00' });
+  const cases: [object, number, string, RegExp][] = [
+    [{ type: 'file_search', vector_store_ids: ['vs_other'] }, 404, 'tools[0].vector_store_ids[0]', /adm/],
+    [{ type: 'file_search' }, 400, 'tools[0].vector_store_ids', /array of ids/],
+    [{ type: 'code_interpreter', container: 'cntr_other' }, 404, 'tools[0].container', /No container/],
+    [python({ memory_limit: '2g' }), 400, 'tools[0].container.memory_limit', /1g, 4g, 16g, 64g/],
+    [python({ file_ids: ['file-x'] }), 404, 'tools[0].container.file_ids[0]', /No file/],
+    [
+      python({ skills: [{ type: 'skill_reference', skill_id: 's' }] }),
+      400,
+      'tools[0].container.skills',
+      /inline/,
+    ],
+    [{ type: 'image_generation' }, 400, 'tools[0]', /\/v1\/images\/generations/],
+    [{ type: 'brand_new' }, 400, 'tools[0]', /cannot be bounded/],
+  ];
+  const before = stack.simulator.invoice().line_count;
+  for (const [tool, status, param, words] of cases) {
+    const { status: got, text } = await send(stack, key, asked({ tools: [tool] }));
+    const { error } = JSON.parse(text) as Answer;
+    expect([got, error.param]).toEqual([status, param]);
+    expect(error.message).toMatch(words);
+  }
+  expect(stack.simulator.invoice().line_count).toBe(before);
+});
+
+it('as many calls are written in as the money allows', async () => {
+  const stack = stacks.normal!;
+  // A session and a window of 272,000 tokens a call: $0.03 + $0.0682 for one, $0.03 + 4 × $0.068 for four.
+  for (const [grantUsd, calls] of [
+    ['18.00', '4'],
+    ['0.20', '2'],
+    ['0.11', '1'],
+  ] as const) {
+    const { key } = await stack.team({ grantUsd });
+    const response = await stack.post(key, '/responses', asked({ tools: [python()] }));
+    expect([response.status, response.headers.get('x-tollgate-max-tool-calls')]).toEqual([200, calls]);
+    expect(((await response.json()) as { max_tool_calls: number }).max_tool_calls).toBe(Number(calls));
+  }
+  const { key } = await stack.team({ grantUsd: '0.05' });
+  const { status, text } = await send(stack, key, asked({ tools: [python()] }));
+  expect([status, (JSON.parse(text) as Answer).error.message]).toEqual([
+    400,
+    expect.stringMatching(/Leave that tool out, give a lower 'max_tool_calls'/),
+  ]);
+});
