@@ -138,7 +138,7 @@ function attemptsOf(
       path: `${pathWith(null)}?${cursor}=${other[lists?.kind ?? '']}`,
       param: cursor,
     });
-  if (request !== 'json') return attempts;
+  if (request !== 'json' && !operation.takesJson) return attempts;
   const bodies = bound === null ? freeBodies(other) : meteredBodies(name, other);
   for (const [param, body] of bodies) attempts.push({ name, method, path: pathWith(null), body, param });
   return attempts;
@@ -173,6 +173,21 @@ const promptWith = (file_id?: string) => ({
 });
 const user = (...content: object[]) => [{ role: 'user', content }];
 
+const PIXEL =
+  'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+
+function toolsNaming({ file, vector_store, container }: Record<string, string>): [string, object][] {
+  const type = 'code_interpreter';
+  const environment = (fields: object) => ({ type: 'shell', environment: fields });
+  return [
+    ['vector_store_ids[0]', { type: 'file_search', vector_store_ids: [vector_store] }],
+    ['container', { type, container }],
+    ['container.file_ids[0]', { type, container: { type: 'auto', file_ids: [file] } }],
+    ['environment.file_ids[0]', environment({ type: 'container_auto', file_ids: [file] })],
+    ['environment.container_id', environment({ type: 'container_reference', container_id: container })],
+  ];
+}
+
 /** Of the operations that cost money each reader says by itself what names an object. */
 function meteredBodies(name: string, other: Record<string, string>): [string, object][] {
   const file_id = other.file;
@@ -193,10 +208,23 @@ function meteredBodies(name: string, other: Record<string, string>): [string, ob
       ['prompt.variables.a.file_id', { model, input: 'x', prompt: promptWith(file_id) }],
       ['conversation', { model, input: 'x', conversation: other.conversation }],
       ['conversation.id', { model, input: 'x', conversation: { id: other.conversation } }],
+      ...toolsNaming(other).map(([param, tool]): [string, object] => [
+        `tools[0].${param}`,
+        { model, input: 'x', tools: [tool] },
+      ]),
     ],
     'responses.compact': ofInput,
     completions: [],
     embeddings: [],
+    'audio.speech': [],
+    'images.generations': [],
+    'images.edits': [
+      ['images[0].file_id', { model: 'gpt-image-1.5', prompt: 'x', images: [{ file_id }] }],
+      [
+        'mask.file_id',
+        { model: 'gpt-image-1.5', prompt: 'x', images: [{ image_url: PIXEL }], mask: { file_id } },
+      ],
+    ],
   };
   const bodies = ofName[name];
   if (bodies === undefined) throw new Error(`say which objects the body of ${name} may name`);
