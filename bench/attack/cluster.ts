@@ -213,6 +213,17 @@ export class Switch {
     }
   }
 
+  /** Nothing listens any more, and what was open breaks. */
+  die(): void {
+    this.close();
+  }
+
+  /** It listens again, at the same port. */
+  async revive(): Promise<void> {
+    this.#server.listen(this.port, HOST);
+    await once(this.#server, 'listening');
+  }
+
   close(): void {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();

@@ -15,6 +15,7 @@ import { runRolling } from './rolling.ts';
 import { brokenStorePromises, runStore, storeCells } from './store.ts';
 import { FULL_PLAN } from './strikes.ts';
 import { brokenTeamsPromises, describeTeams, runTeams, type TeamsRow } from './teams.ts';
+import { brokenUpstreamsPromises, describeUpstreams, runUpstreams } from './upstreams.ts';
 import { brokenRollingPromises, type RollingRow, rollingCells } from './window.ts';
 
 /** Kills that each row of the full attack must have seen. */
@@ -108,6 +109,12 @@ async function store(options: Options): Promise<Outcome> {
   return { broken: rows.flatMap(brokenStorePromises), results: rows };
 }
 
+async function upstreams(options: Options): Promise<Outcome> {
+  const row = await runUpstreams({ ...options, progress: say });
+  console.log(describeUpstreams(row));
+  return { broken: brokenUpstreamsPromises(row), results: row };
+}
+
 const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = {
   grant,
   agents,
@@ -117,6 +124,7 @@ const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = {
   disobey,
   neighbours,
   store,
+  upstreams,
 };
 
 async function main(): Promise<void> {

@@ -13,6 +13,7 @@ export const SCENARIOS = [
   'teams',
   'disobey',
   'neighbours',
+  'upstreams',
 ] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
@@ -33,6 +34,7 @@ number of replicas, beside the same attack on a gateway that checks first and bo
                               every query of the dashboards; once with and once without a limit above the teams
                     disobey   an upstream that ignores output limits: one whose probe fails, one that turns after it
                     neighbours  ten honest teams beside a hostile one, and beside an honest one with as many requests
+                    upstreams  three upstreams, of which one dies, one is slow, and one answers 502, in turn
   --citus FOLDER    on a Citus cluster of a coordinator and two workers, instead of one PostgreSQL: where PostgreSQL 15 or
                     later is installed with the extension citus 13. It is in no package registry: build it yourself
   --shards N        of the cluster (default 8); 0: one server of that installation, to compare with
@@ -44,7 +46,8 @@ number of replicas, beside the same attack on a gateway that checks first and bo
   --clients N       grant: clients at once (default 500); agents: how many (default 30)
   --budget USD      the grant; it covers a part of what is asked (default 6.00; agents 5.00, hot 40.00)
   --rate N          hot: calls a second over all replicas (default 3300)
-  --seconds N       how long hot measures, after 5 s of settling, and rolling and neighbours ask (default 30, 185, 20)
+  --seconds N       how long hot measures, after 5 s of settling, and rolling and neighbours ask (default 30, 185, 20);
+                    upstreams: how long each fault lasts beyond 10 s (default 10)
   --speed N         agents: output tokens a second that a model writes (default 1000; real ones some hundred)
   --seed N          what the clients ask and what the upstream answers derive from it (default 1)
   --only A,B        store: cases whose names contain one of these
@@ -81,6 +84,7 @@ const USUAL: Record<Scenario, { replicas: string; clients: string; budget: strin
   rolling: { replicas: '4', clients: '1', budget: '1000.00', seconds: '185' },
   disobey: { replicas: '1', clients: '6', budget: '5.00', seconds: '1' },
   teams: { replicas: '2', clients: '64', budget: '100.00', seconds: '1' },
+  upstreams: { replicas: '1', clients: '24', budget: '5.00', seconds: '10' },
   neighbours: { replicas: '1', clients: '1', budget: '5.00', seconds: '20' },
 };
 

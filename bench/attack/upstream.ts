@@ -1,6 +1,7 @@
 /** The simulated OpenAI of an attack, in a process of its own, and its books: the judge of what was really spent. */
 import { fileURLToPath } from 'node:url';
 import type { InvoiceLine, InvoiceSummary } from '../../src/simulator/invoice.ts';
+import type { Profile } from '../../src/simulator/profile.ts';
 import { freePort, start, startOwnServer, waitUntilReady } from '../processes.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/tollgate.mjs', import.meta.url));
@@ -30,6 +31,15 @@ export class Upstream {
   /** The base URL for gateways. */
   get url(): string {
     return `${this.#origin}/v1`;
+  }
+
+  /** From the next request on. */
+  async setProfile(change: Partial<Profile>): Promise<void> {
+    const response = await fetch(`${this.#origin}/profile`, {
+      method: 'PATCH',
+      body: JSON.stringify(change),
+    });
+    if (!response.ok) throw new Error(`PATCH /profile: ${response.status} ${await response.text()}`);
   }
 
   async billed(): Promise<bigint> {

@@ -63,13 +63,25 @@ class Circuit {
     if (nowMs - (this.#requests.get(content) ?? Number.NEGATIVE_INFINITY) < REPEATED_MS)
       return REPEATED_RETRY_MS;
     if (this.#isProbing) return BUSY_RETRY_MS;
-    const quietMs = Math.min(QUIET_MS * 2 ** this.#probes, QUIET_MAX_MS);
-    const patienceMs = Math.min(PATIENCE_MS * 2 ** this.#probes, PATIENCE_MAX_MS);
-    const lateMs = this.#openedMs + patienceMs;
-    const quietUntilMs = (this.#turnedAwayMs ?? this.#openedMs) + quietMs;
+    const { quietMs, lateMs, quietUntilMs } = this.#probing(this.#openedMs);
     if (nowMs >= Math.min(lateMs, quietUntilMs)) return 0;
     this.#turnedAwayMs = nowMs;
     return Math.min(lateMs - nowMs, quietMs);
+  }
+
+  /** Whether it is closed, or a probe may go. */
+  isDue(nowMs: number): boolean {
+    if (this.#openedMs === null) return true;
+    const { lateMs, quietUntilMs } = this.#probing(this.#openedMs);
+    return !this.#isProbing && nowMs >= Math.min(lateMs, quietUntilMs);
+  }
+
+  /** When the next probe may go. */
+  #probing(openedMs: number): { quietMs: number; lateMs: number; quietUntilMs: number } {
+    const quietMs = Math.min(QUIET_MS * 2 ** this.#probes, QUIET_MAX_MS);
+    const patienceMs = Math.min(PATIENCE_MS * 2 ** this.#probes, PATIENCE_MAX_MS);
+    const quietUntilMs = (this.#turnedAwayMs ?? openedMs) + quietMs;
+    return { quietMs, lateMs: openedMs + patienceMs, quietUntilMs };
   }
 
   /** @returns whether the call is a probe */
@@ -167,9 +179,10 @@ export class Breaker {
     return open;
   }
 
-  /** Whether calls of a team go one at a time, or those of all teams. */
-  isOpenFor(teamId: TeamId): boolean {
-    return this.#upstream.isOpen || (this.#teams.get(teamId)?.isOpen ?? false);
+  /** Whether a call of a team would be let through now, whatever it asks: where another upstream may have it, it need not wait. */
+  wouldTake(teamId: TeamId): boolean {
+    const atMs = this.#options.monotonicMs();
+    return this.#upstream.isDue(atMs) && (this.#teams.get(teamId)?.isDue(atMs) ?? true);
   }
 
   get isUpstreamOpen(): boolean {

@@ -38,6 +38,15 @@ export function elsewhere(
   return { ...again, via, tried, attempt: again.attempt + 1 };
 }
 
+/** Returns a call of which nothing was sent, for another upstream; null: there is none. */
+export function besides(parsed: Parsed): Parsed | null {
+  const { via, request, account } = parsed;
+  if (via.upstreams === null || via.target === null || namesKept(request)) return null;
+  const tried = [...parsed.tried, via.target.name];
+  const other = via.upstreams.choose(request, account.principal, tried);
+  return other instanceof ApiError ? null : { ...parsed, via: other, tried };
+}
+
 /** What another upstream may do better: not what the request itself has wrong. */
 function isOfUpstream({ ending, status }: UpstreamResponse): boolean {
   if (ending === 'unreachable' || ending === 'busy') return true;

@@ -7,7 +7,7 @@ import { uuidV7 } from '../ledger/events.ts';
 import { type Call, respond, type Stopped, warningOf, writeError } from './call.ts';
 import { beginSessions } from './containers.ts';
 import type { GatewayDeps } from './deps.ts';
-import { atKeeper, elsewhere, namesKept, noteEnd } from './fail-over.ts';
+import { atKeeper, besides, elsewhere, namesKept, noteEnd } from './fail-over.ts';
 import { cancelRecall, recall } from './recall.ts';
 import { authenticate } from './stages/authenticate.ts';
 import { estimate } from './stages/estimate.ts';
@@ -59,7 +59,20 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped>
 function admitParsed(parsed: Parsed): Stopped | Promise<Reserved | Stopped> {
   const { via } = parsed;
   const estimated = estimate(via, parsed);
-  return estimated.kind === 'stopped' ? estimated : reserve(via, estimated);
+  if (estimated.kind === 'stopped') return estimated;
+  const reserved = reserve(via, estimated);
+  return via.target === null ? reserved : orBesides(parsed, reserved);
+}
+
+/** Where the breaker of an upstream lets the call not through, another may. */
+async function orBesides(
+  parsed: Parsed,
+  reserving: Promise<Reserved | Stopped>,
+): Promise<Reserved | Stopped> {
+  const reserved = await reserving;
+  if (reserved.kind !== 'stopped' || reserved.error?.code !== 'upstream_unavailable') return reserved;
+  const next = besides(parsed);
+  return next === null ? reserved : admitParsed(next);
 }
 
 /** What the upstream keeps is weighed first. */

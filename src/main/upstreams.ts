@@ -344,7 +344,7 @@ function laneOf(base: GatewayDeps, entry: Entry): Lane<GatewayDeps> {
     servesTeam: ({ teamId, teamName }) =>
       teams === undefined || teams.includes(teamName) || teams.includes(teamId),
     priceOf: (model) => tokenPrice(catalog.rates, model, base.clock.nowMs()),
-    isOpenFor: (teamId) => breaker.isOpenFor(teamId),
+    wouldTake: (teamId) => breaker.wouldTake(teamId),
   };
 }
 

@@ -18,6 +18,8 @@ const REST_MAX_MS = 30_000;
 const NEWEST = 0.1;
 /** The upstream is stuck when so many calls wait: one alone may be a long answer. */
 const STUCK_CALLS = 3;
+/** What was measured longer ago says nothing any more: one call finds out. */
+const STALE_MS = 10_000;
 
 /** What is seen of one of several upstreams now, by this instance. */
 export interface UpstreamReading {
@@ -49,6 +51,8 @@ export class UpstreamHealth {
   #restUntilMs = Number.NEGATIVE_INFINITY;
   #againMs = AGAIN_MS;
   #firstByteMs: number | null = null;
+  #sentMs = Number.NEGATIVE_INFINITY;
+  #respondedMs = Number.NEGATIVE_INFINITY;
   /** When the calls that wait for their first byte were sent, the oldest first. */
   readonly #waiting = new Map<object, number>();
 
@@ -77,7 +81,7 @@ export class UpstreamHealth {
 
   /** How long a call waits for its first byte, by the calls before it and those that wait now; null: not known. */
   expectedMs(nowMs: number): number | null {
-    if (this.#waiting.size < STUCK_CALLS) return this.#firstByteMs;
+    if (this.#waiting.size < STUCK_CALLS) return nowMs - this.#sentMs > STALE_MS ? null : this.#firstByteMs;
     let number = 0;
     for (const sentMs of this.#waiting.values())
       if (++number === STUCK_CALLS) return Math.max(this.#firstByteMs ?? 0, nowMs - sentMs);
@@ -85,6 +89,7 @@ export class UpstreamHealth {
   }
 
   sent(call: object, nowMs: number): void {
+    this.#sentMs = nowMs;
     this.#waiting.set(call, nowMs);
   }
 
@@ -93,8 +98,14 @@ export class UpstreamHealth {
     if (sentMs === undefined) return;
     this.#waiting.delete(call);
     const tookMs = nowMs - sentMs;
-    this.#firstByteMs =
-      this.#firstByteMs === null ? tookMs : this.#firstByteMs + (tookMs - this.#firstByteMs) * NEWEST;
+    const isStale = this.#firstByteMs === null || nowMs - this.#respondedMs > STALE_MS;
+    this.#respondedMs = nowMs;
+    this.#firstByteMs = isStale ? tookMs : this.#average(tookMs);
+  }
+
+  #average(tookMs: number): number {
+    const before = this.#firstByteMs ?? tookMs;
+    return before + (tookMs - before) * NEWEST;
   }
 
   ended(call: object): void {

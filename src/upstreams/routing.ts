@@ -22,8 +22,8 @@ export interface Lane<Deps> {
   servesTeam(principal: Principal): boolean;
   /** What one token of input and one of output cost, in pico-USD; null: there is no price. */
   priceOf(model: string): number | null;
-  /** Whether the breaker lets a team's calls through one at a time only. */
-  isOpenFor(teamId: TeamId): boolean;
+  /** Whether the breaker would let a call of a team through now. */
+  wouldTake(teamId: TeamId): boolean;
 }
 
 /** How calls are spread. */
@@ -110,7 +110,7 @@ export class Upstreams<Deps> {
 
   #pick(able: Lane<Deps>[], model: string, { teamId }: Principal): Lane<Deps> {
     const nowMs = this.#monotonicMs();
-    const healthy = able.filter((lane) => lane.target.health.mayTake(nowMs) && !lane.isOpenFor(teamId));
+    const healthy = able.filter((lane) => lane.target.health.mayTake(nowMs) && lane.wouldTake(teamId));
     let left = quickOnes(healthy.length === 0 ? able : healthy, nowMs);
     if (this.#routing.by === 'price') left = cheapest(left, model);
     const wanted = left.filter(({ weight }) => weight > 0);
