@@ -265,6 +265,12 @@ export const SETTINGS = {
     'How long calls go on, on what was lent before, while Postgres does not answer.',
     integer(1_000, 60_000, '60000'),
   ),
+  jobPollMs: setting(
+    'TOLLGATE_JOB_POLL_MS',
+    '10000',
+    'How often the upstream is asked how a training job, a batch or a background response stands.',
+    integer(50, 600_000, '10000'),
+  ),
   reconcileIntervalMs: setting(
     'TOLLGATE_RECONCILE_INTERVAL_MS',
     '300000',

@@ -63,6 +63,7 @@ describe('a configuration without faults', () => {
       grantsWait: false,
       leaseTtlMs: 60_000,
       releaseUnknownAfterHours: null,
+      jobPollMs: 10_000,
       reconcileIntervalMs: 300_000,
       reconcileDelayMs: 3_600_000,
       reconcileCallDurationMs: 3_600_000,

@@ -4,7 +4,7 @@ import { asId, type TeamId } from './ids.ts';
 /** Kinds of objects that are recorded with their team. Of the first two the weight as input is recorded too. */
 export const OBJECT_KINDS = [
   ...(['response', 'conversation', 'stored_completion', 'file', 'upload', 'upload_part'] as const),
-  ...(['vector_store', 'file_batch', 'container', 'batch', 'model'] as const),
+  ...(['vector_store', 'file_batch', 'container', 'batch', 'model', 'fine_tuning_job'] as const),
 ] as const;
 export type RecordedKind = (typeof OBJECT_KINDS)[number];
 

@@ -3,6 +3,7 @@
  * (parse), read by the estimate. It holds bounds, not prices.
  */
 import type { ImageInput } from './images.ts';
+import type { JobRequest } from './job.ts';
 import type { KeptInput } from './kept.ts';
 import type { ServiceTier } from './price.ts';
 import type { FeeMeter, Quantities } from './quantities.ts';
@@ -156,4 +157,6 @@ export interface Operation {
   kept: KeptInput | null;
   /** The most tokens that its items add to a conversation; null: nothing bounds them; missing: it brings none. */
   itemTokens?: number | null;
+  /** What it is to do as a job; missing: it is none. */
+  job?: JobRequest;
 }

@@ -190,6 +190,12 @@ export class RateCards {
     return [];
   }
 
+  /** Returns all that it was made of, as plain data: another thread makes the same cards of it. */
+  rows(): { prices: PriceFields[]; models: Model[] } {
+    const fields = ({ short: _short, long: _long, ...own }: Price): PriceFields => own;
+    return { prices: [...this.#prices.values()].flat().map(fields), models: [...this.#models.values()] };
+  }
+
   /**
    * The card of a model at a moment (milliseconds since the epoch), or null when it has no price then. Looked up are,
    * in this order: the exact name, a fine-tuned model's `ft:` base, and that name without its snapshot date. A

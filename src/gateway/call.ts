@@ -254,7 +254,10 @@ function writeWhole(
 ): void {
   const { call, account, callKind, descriptor, hold } = held;
   const flat = headersFor(call, response.headers, outcome === 'unknown' ? RETRY_ADVICE : null);
-  flat.push('x-tollgate-request-id', hold.id, 'x-tollgate-cost-usd', formatUsd(cost));
+  // What a job costs is known when it ends.
+  const isKnown = hold.job === null;
+  flat.push('x-tollgate-request-id', hold.id);
+  flat.push(isKnown ? 'x-tollgate-cost-usd' : 'x-tollgate-hold-usd', formatUsd(isKnown ? cost : hold.amount));
   if (outcome === 'unknown') flat.push('x-should-retry', 'false');
   const remaining = deps.ledger.remaining(account, callKind, hold);
   if (remaining !== null) flat.push('x-tollgate-remaining-usd', formatUsd(remaining));

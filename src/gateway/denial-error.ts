@@ -1,8 +1,10 @@
 /** The error of a denied call: which limit, what is left, when it resets, what would fit. */
+
 import type { Denial } from '../admission/decide.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import { type ApiError, apiError, ERRORS } from '../domain/errors.ts';
 import { type Estimate, SMALLEST_USEFUL_OUTPUT_TOKENS, smallestClaim } from '../domain/estimate.ts';
+import type { PlannedJob } from '../domain/job.ts';
 import type { Meter } from '../domain/limit.ts';
 import { outputTokensWithin } from '../domain/open-ended.ts';
 import { quotientUp, type RateCard } from '../domain/price.ts';
@@ -10,7 +12,23 @@ import { claimed, formatUsd } from '../domain/quantities.ts';
 import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
 import type { UpstreamResponse } from './call.ts';
 
-export function errorOfDenial(denial: Denial, estimate: Estimate): ApiError {
+/** @param job what the call would go on with; null: nothing */
+export function errorOfDenial(denial: Denial, estimate: Estimate, job: PlannedJob | null = null): ApiError {
+  const error = errorOf(denial, estimate);
+  if (job === null || (denial.reason !== 'insufficient' && denial.reason !== 'too_large')) return error;
+  const left = denial.reason === 'too_large' ? denial.maxHold : denial.ceiling;
+  const isMoney = denial.counter === null || denial.counter.meter === 'cost_usd';
+  const { text, details } = job.wouldFit(isMoney && left > 0n ? left : 0n);
+  const known = { ...error.details, ...details };
+  return apiError(error.code, `${error.message.split(': lower its')[0]} ${text}`, {
+    details: Object.fromEntries(
+      Object.entries(known).filter(([name]) => name !== 'affordable_output_tokens'),
+    ),
+    headers: error.headers,
+  });
+}
+
+function errorOf(denial: Denial, estimate: Estimate): ApiError {
   switch (denial.reason) {
     case 'held':
       return apiError(

@@ -22,6 +22,8 @@ import type { Bodies, FreeCalls } from './bodies.ts';
 import type { Breaker } from './breaker.ts';
 import type { CountSharing } from './count-sharing.ts';
 import type { EncodingCounts, UpstreamCounts } from './counting.ts';
+import type { FileCounts } from './file-counts.ts';
+import type { JobStore } from './job-store.ts';
 import type { ObjectMemory, ObjectStore } from './objects.ts';
 import type { ParseThreads } from './parse-threads.ts';
 import type { Shutdowns } from './shutdowns.ts';
@@ -34,6 +36,10 @@ export interface GatewayDeps {
   breaker: Breaker;
   /** What the upstream keeps, as it passed through. */
   objects: { readonly memory: ObjectMemory; readonly store: ObjectStore };
+  /** Files that jobs may read are counted while they pass. */
+  fileCounts: FileCounts;
+  /** Calls that go on after their response. */
+  jobs: JobStore;
   clock: Clock;
   /** Null: no upstream key is set, so nothing can be forwarded. */
   upstream: Upstream | null;

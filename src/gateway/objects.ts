@@ -23,6 +23,10 @@ export interface ObjectStore {
   findKeepers(teamId: TeamId, names: readonly string[]): Promise<KeptAt[]>;
   endObject(teamId: TeamId, kind: RecordedKind, id: string): Promise<void>;
   beginSessions(teamId: TeamId, containers: readonly UsedContainer[], nowMs: number): Promise<number | null>;
+  /** Returns what is known of a file of the team, or of all teams; null: there is none. */
+  findFile(teamId: TeamId, id: string): Promise<unknown>;
+  /** Whether a model that a job made may be used by the team; null: none of that name is recorded. */
+  mayUseModel(teamId: TeamId, id: string): Promise<boolean | null>;
   addItems(teamId: TeamId, conversationId: string, tokens: number | null): Promise<void>;
   findResponses(teamId: TeamId, names: readonly string[]): Promise<FoundResponse[]>;
   beginConversationCall(

@@ -8,6 +8,8 @@ import { type Call, respond, type Stopped, warningOf, writeError } from './call.
 import { beginSessions } from './containers.ts';
 import type { GatewayDeps } from './deps.ts';
 import { atKeeper, besides, elsewhere, namesKept, noteEnd } from './fail-over.ts';
+import { serveJob } from './job-calls.ts';
+import { estimateJob } from './job-estimate.ts';
 import { cancelRecall, recall } from './recall.ts';
 import { authenticate } from './stages/authenticate.ts';
 import { estimate } from './stages/estimate.ts';
@@ -17,7 +19,7 @@ import { record, recordStopped } from './stages/record.ts';
 import { type Reserved, reserve } from './stages/reserve.ts';
 import { route } from './stages/route.ts';
 import { type Settled, settle } from './stages/settle.ts';
-import { forwardOwned, refuseStrangers } from './tenancy.ts';
+import { forwardOwned, refuseOthersModel, refuseStrangers } from './tenancy.ts';
 
 /** Takes a call to its end. Rejects on a bug of ours only; its hold has ended then too. */
 export async function handle(deps: GatewayDeps, call: Call): Promise<void> {
@@ -49,6 +51,16 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped>
   if (parsed.request.objects !== null) {
     const stranger = await refuseStrangers(deps, parsed);
     if (stranger !== null) return stranger;
+  }
+  const { model, job } = parsed.request.operation;
+  if (model?.startsWith('ft:')) {
+    const stranger = await refuseOthersModel(deps, parsed);
+    if (stranger !== null) return stranger;
+  }
+  if (job !== undefined) {
+    const { via } = parsed;
+    const planned = await estimateJob(via, parsed, job);
+    return planned.kind === 'stopped' ? planned : reserve(via, planned);
   }
   const names = parsed.request.operation.beyondText?.references ?? null;
   if (names !== null) return admitRecalled(deps, parsed);
@@ -94,6 +106,10 @@ interface Failed {
 /** From the journaled hold to the call's one event. Returns what may be tried elsewhere; null: the client has its response. */
 async function serve(reserved: Reserved): Promise<Failed | null> {
   const { via } = reserved;
+  if (reserved.job !== null) {
+    await serveJob(via, reserved, reserved.job);
+    return null;
+  }
   try {
     const isMetered = reserved.descriptor.class === 'metered';
     const forwarded = await (isMetered ? forward(via, reserved) : forwardOwned(via, reserved));

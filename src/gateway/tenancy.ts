@@ -6,9 +6,11 @@
  */
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
+import type { JobKind } from '../domain/job.ts';
 import { historyOf, newConversation } from '../domain/kept.ts';
 import type { NamedObject, RecordedKind } from '../domain/objects.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../openai/body.ts';
+import type { FileCount } from '../planner/file-count.ts';
 import { NO_END_MS, RESPONSE_MS } from '../store/hot/objects.ts';
 import { type Stopped, stopped } from './call.ts';
 import { errorResponse, ledgerUnavailable } from './denial-error.ts';
@@ -125,20 +127,41 @@ function notOwn({ kind, id, param }: NamedObject): ApiError {
   return apiError('not_allowed', message, { param });
 }
 
+/** Stops a call that names a model which another team's job has made. Returns null when its team may use it. */
+export async function refuseOthersModel(deps: GatewayDeps, parsed: Parsed): Promise<Stopped | null> {
+  const { call, account, request, callKind } = parsed;
+  const model = request.operation.model ?? '';
+  const error = await whyNotModel(deps, account.principal.teamId, model);
+  return error === null ? null : stopped(call, error, request.descriptor.name, account, callKind.endUser);
+}
+
+/** Returns why a team may not use a model; null: it may. One that no job here has made is as any other. */
+export async function whyNotModel(
+  deps: GatewayDeps,
+  teamId: TeamId,
+  model: string,
+): Promise<ApiError | null> {
+  if (!model.startsWith('ft:')) return null;
+  const may = await deps.objects.store.mayUseModel(teamId, model).catch(() => 'unavailable' as const);
+  if (may === 'unavailable') return ledgerUnavailable();
+  return may === false ? notKnown({ kind: 'model', id: model, param: 'model' }) : null;
+}
+
 /** Forwards a call that costs nothing, and keeps the record of objects. */
 export async function forwardOwned(deps: GatewayDeps, reserved: Reserved): Promise<Forwarded> {
   const { descriptor } = reserved;
   if (descriptor.lists !== null) return await forwardList(deps, reserved, descriptor.lists);
-  const forwarded = await (descriptor.request === 'multipart'
-    ? forwardUpload(deps, reserved)
-    : forward(deps, reserved));
+  const { count = null, ...forwarded }: Forwarded & { count?: FileCount | null } =
+    await (descriptor.request === 'multipart' ? forwardUpload(deps, reserved) : forward(deps, reserved));
   if (descriptor.listsModels) return await withOtherModels(deps, forwarded);
-  if (descriptor.makes === null && !descriptor.ends) return forwarded;
+  if (descriptor.makes === null && !descriptor.ends && descriptor.movesJob === null) return forwarded;
   const { ending, status, readable } = forwarded.response;
   if (ending !== 'complete' || status >= 300) return forwarded;
+  if (descriptor.movesJob !== null) lookSoon(deps, reserved, descriptor.movesJob);
   try {
     if (descriptor.ends) await end(deps, reserved);
-    else await recordMade(deps, reserved, readable === null ? undefined : parseJson(readable.toString()));
+    else
+      await recordMade(deps, reserved, readable === null ? undefined : parseJson(readable.toString()), count);
     return forwarded;
   } catch (error) {
     deps.log.logger.error(
@@ -149,16 +172,26 @@ export async function forwardOwned(deps: GatewayDeps, reserved: Reserved): Promi
   }
 }
 
+/** How a job ends now is seen all the same, only later. */
+function lookSoon({ jobs, log }: GatewayDeps, { account, objects }: Reserved, kind: JobKind): void {
+  const id = objects?.at(-1)?.id;
+  if (id === undefined) return;
+  jobs.lookSoon(account.principal.teamId, kind, id).catch((error: unknown) => {
+    log.logger.warn({ err: error }, 'a job that was changed is looked at later');
+  });
+}
+
 async function end({ objects }: GatewayDeps, { account, objects: named }: Reserved): Promise<void> {
   const ended = named?.at(-1);
   if (ended === undefined || ended.kind === 'item') return;
   await objects.store.endObject(account.principal.teamId, ended.kind, ended.id);
 }
 
-async function recordMade(
+export async function recordMade(
   deps: GatewayDeps,
   { account, descriptor, itemTokens }: Reserved,
   json: Json | undefined,
+  count: FileCount | null = null,
 ): Promise<void> {
   const { makes } = descriptor;
   if (makes === null || !isObject(json)) return;
@@ -175,7 +208,7 @@ async function recordMade(
     weight:
       kind === 'conversation'
         ? newConversation(historyOf(itemTokens === undefined ? 0 : itemTokens))
-        : shownOf(object),
+        : { ...shownOf(object), ...(count === null ? null : { count }) },
   });
 }
 

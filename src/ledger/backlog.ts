@@ -7,12 +7,11 @@
  * bytes, then texts, counts and amounts), and the JSON of the row, which begins with its id.
  */
 
-import type { LeasedPool } from '../admission/leases.ts';
 import type { Allocation } from '../domain/budget.ts';
 import { asId } from '../domain/ids.ts';
 import type { Claim } from '../domain/quantities.ts';
 import type { FlushEvent } from '../store/hot/flush.ts';
-import type { CallFacts } from './events.ts';
+import type { CallFacts, HeldAmounts } from './events.ts';
 
 const SLAB_BYTES = 256 * 1024;
 /** Slabs that are kept for reuse. */
@@ -78,7 +77,7 @@ export class Backlog {
     { teamId, keyId, endUser, model }: CallFacts,
     createdAtMs: number,
     claim: Claim,
-    held: { pools: readonly LeasedPool[]; amounts: readonly bigint[] },
+    held: Pick<HeldAmounts, 'pools' | 'amounts'>,
     charged: readonly bigint[],
     json: string,
   ): void {

@@ -9,7 +9,9 @@ import { randomFillSync } from 'node:crypto';
 import type { Denial } from '../admission/decide.ts';
 import type { Reservation } from '../admission/leases.ts';
 import type { Changed, QueuedCall, Unavailable } from '../admission/waiting.ts';
+import type { CounterSpec } from '../domain/counter.ts';
 import { type KeyId, momentOfUuidV7, type TeamId } from '../domain/ids.ts';
+import type { Meter } from '../domain/limit.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import type { OutcomeName, Provenance } from '../domain/outcome.ts';
 import {
@@ -21,6 +23,7 @@ import {
   used,
 } from '../domain/quantities.ts';
 import type { Usage } from '../domain/usage.ts';
+import type { NamedJob } from '../store/hot/jobs.ts';
 
 /** What is known of a call when it is held. */
 export interface CallFacts {
@@ -123,12 +126,23 @@ class UsdText {
 const heldUsd = new UsdText();
 const chargedUsd = new UsdText();
 
+/** What a call holds of which counters, by pool. */
+export interface HeldAmounts {
+  readonly pools: readonly {
+    readonly meter: Meter;
+    readonly leases: readonly { readonly spec: Pick<CounterSpec, 'id'> }[];
+  }[];
+  /** Of each counter of each pool, in their order. */
+  readonly amounts: readonly bigint[];
+  readonly claim: Claim;
+}
+
 /**
  * What each counter holds of a call and is charged, where that is anything.
  * @param charged in the order of the reservation's amounts; null: as if all of the hold were used
  */
 export function allocationsJson(
-  { pools, amounts, claim }: Pick<Reservation, 'pools' | 'amounts' | 'claim'>,
+  { pools, amounts, claim }: HeldAmounts,
   charged: readonly bigint[] | null,
 ): string {
   let json = '';
@@ -285,6 +299,8 @@ export class Hold {
   settled: { readonly outcome: Outcome; readonly claim: Claim; readonly amounts: readonly bigint[] } | null =
     null;
   ended = false;
+  /** What its call goes on as, upstream: any instance writes its event, and this one only remembers it until then. */
+  job: NamedJob | null = null;
   /** Null until it was journaled. */
   facts: CallFacts | null = null;
   /** The columns of its event that are known already (see `factsJson`); empty until it was journaled. */
@@ -352,45 +368,5 @@ export class Queued {
     const outcome = this.#call.leave();
     if (outcome?.kind === 'reservation') this.#hold = new Hold(outcome);
     if (this.#hold !== null && !this.#hold.ended) this.#cancel(this.#hold);
-  }
-}
-
-/** A hold this old gets a row of its own in Postgres. */
-const LONG_MS = 60_000;
-
-/** Holds that are in the journal and have not ended. Invariant: oldest first. */
-export class OpenHolds {
-  readonly #open = new Map<string, Hold>();
-
-  add(hold: Hold): void {
-    this.#open.set(hold.id, hold);
-  }
-
-  remove(hold: Hold): void {
-    this.#open.delete(hold.id);
-  }
-
-  get size(): number {
-    return this.#open.size;
-  }
-
-  has(hold: Hold): boolean {
-    return this.#open.has(hold.id);
-  }
-
-  all(): Hold[] {
-    return [...this.#open.values()];
-  }
-
-  /** Returns the holds that have become old; from now on Postgres is asked to persist them. */
-  grownOld(nowMs: number): Hold[] {
-    const old: Hold[] = [];
-    for (const hold of this.#open.values()) {
-      if (nowMs - hold.reservation.atMs < LONG_MS) break;
-      if (hold.persistence !== 'none' || !hold.reservation.pools.some((pool) => pool.isPersistable)) continue;
-      hold.persistence = 'asked';
-      old.push(hold);
-    }
-    return old;
   }
 }

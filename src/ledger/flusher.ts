@@ -183,7 +183,7 @@ export function durableHold(hold: Hold, isWhole = false): DurableHold {
   for (const { leases, isPersistable } of pools) {
     for (const lease of leases) {
       const held = amounts[at++] ?? 0n;
-      if ((isPersistable || isWhole) && held > 0n)
+      if ((isPersistable || (isWhole && hold.job === null)) && held > 0n)
         allocations.push({ counterId: lease.spec.id, held, settled: held });
     }
   }

@@ -21,7 +21,6 @@ import {
   factsJson,
   Hold,
   holdLine,
-  OpenHolds,
   type Outcome,
   Queued,
   type StageUs,
@@ -31,7 +30,9 @@ import {
 } from './events.ts';
 import { Flusher } from './flusher.ts';
 import { Heartbeat, type LedgerStore, rejection } from './heartbeat.ts';
+import { JobHolds } from './job-holds.ts';
 import { formatLine, type Journal } from './journal.ts';
+import { OpenHolds } from './open-holds.ts';
 import { PutBack } from './put-back.ts';
 
 export interface LedgerOptions {
@@ -78,6 +79,8 @@ export interface LedgerTimers {
 
 export class Ledger {
   readonly flusher: Flusher;
+  /** Holds whose calls go on upstream as jobs. */
+  readonly jobs: JobHolds;
   readonly #options: LedgerOptions;
   readonly #admission: AdmissionController;
   readonly #open = new OpenHolds();
@@ -143,6 +146,7 @@ export class Ledger {
       },
     });
     this.#putBack = this.#createPutBack(onFenced);
+    this.jobs = new JobHolds({ open: this.#open, journal: options.journal, clock, flusher: this.flusher });
   }
 
   #createPutBack(onFenced: () => void): PutBack {
@@ -169,10 +173,6 @@ export class Ledger {
   /** Calls are admitted, but only on leases: Postgres has not replied for a while. */
   get degraded(): boolean {
     return this.#silentMs > DEGRADED_AFTER_MS;
-  }
-
-  get journalPendingBytes(): number {
-    return this.#options.journal.pendingBytes;
   }
 
   /** Says that this instance lives and takes over Postgres's time; to be called about once a second. */
@@ -330,7 +330,7 @@ export class Ledger {
     this.#timers?.stop();
     this.#admission.endAll();
     const { journal, store, instanceId } = this.#options;
-    for (const hold of this.#open.all()) this.endUnknown(hold, 'drain_timeout');
+    for (const hold of this.#open.own()) this.endUnknown(hold, 'drain_timeout');
     const stopped = this.#putBack.around(async () => {
       await this.flusher.drain();
       await store.adopt(instanceId, [], 'stopped', this.flusher.confirmed, this.#putBack.seen);

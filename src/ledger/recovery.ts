@@ -120,7 +120,7 @@ export function readJournal(path: string): JournalContent {
       events.set(event.id, event);
     }
   }
-  const unknown = [...holds.values()].map(unknownFromHold);
+  const unknown = [...holds.values()].map((json) => ({ ...unknownFromHold(json), isGuess: true as const }));
   return { events: [...events.values(), ...unknown], unknown: unknown.length, ended: events.size };
 }
 

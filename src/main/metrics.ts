@@ -64,7 +64,7 @@ export function gauges({
       costPicoUsd: health.cost,
     })),
     upstreamWaitingCalls: connections.waiting,
-    journalPendingBytes: ledger.journalPendingBytes,
+    journalPendingBytes: journal.pendingBytes,
     flushBacklogEvents: ledger.flusher.backlog.length,
     flushLagSeconds: oldestMs === null ? 0 : Math.max(0, nowMs - oldestMs) / 1000,
     journalSyncLagSeconds: journal.unsyncedMs / 1000,

@@ -11,12 +11,9 @@ import type { KeyCache } from '../auth/keys.ts';
 import type { Config } from '../config.ts';
 import type { InputCount } from '../domain/input-count.ts';
 import { ConnectionShares } from '../domain/shares.ts';
-import { AudioThread } from '../gateway/audio.ts';
-import { Bodies, FreeCalls } from '../gateway/bodies.ts';
 import type { GatewayDeps } from '../gateway/deps.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { ObjectMemory } from '../gateway/objects.ts';
-import { ParseThreads } from '../gateway/parse-threads.ts';
 import type { Shutdowns } from '../gateway/shutdowns.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
 import { realTimers } from '../jobs/every.ts';
@@ -27,18 +24,20 @@ import { type Clock, createClock, uuidV7 } from '../ledger/events.ts';
 import { Journal } from '../ledger/journal.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { ownHeader } from '../ledger/recovery.ts';
-import { SCAN_BOUNDS } from '../openai/scan.ts';
 import { addApiErrors } from '../store/api-errors.ts';
 import { writeAccess } from '../store/audit.ts';
 import type { Connection, Database } from '../store/database.ts';
 import { PostgresCountStore } from '../store/hot/input-counts.ts';
+import { PostgresJobStore } from '../store/hot/jobs.ts';
 import { PostgresObjectStore } from '../store/hot/objects.ts';
 import { findPlan } from '../store/plans.ts';
 import { TEAM_CAP } from '../telemetry/labels.ts';
 import { type Log, rateLimited } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
+import { bodyLimits } from './bodies.ts';
 import { type CatalogBase, openCatalog } from './catalog.ts';
 import { openAnchors, openCounting } from './counts.ts';
+import { startFollowing } from './follow.ts';
 import { createPages, type Group } from './http/health.ts';
 import { close, createHttpServer, listen } from './http/server.ts';
 import { startJobs } from './jobs.ts';
@@ -136,7 +135,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const upstream = file?.first ?? (await openUpstream(config, clock.nowMs));
   back.defer(async () => upstream.upstream?.close());
   const { instanceId, ledger, journal, fenced } = await openLedger(base, journals, adoption);
-  const parts = { ledger, journal, upstream, file, ...(await openCatalog(base, ledger)) };
+  const parts = { instanceId, ledger, journal, upstream, file, ...(await openCatalog(base, ledger)) };
   const { gateway, pages, stopping, anchors } = openFront(base, parts, admin.key);
   await store.warm(instanceId).catch(onStoreError);
   const server = createHttpServer(gateway, pages, Math.min(config.clientStallMs, config.upstreamTimeoutMs));
@@ -221,39 +220,8 @@ async function openLedger(base: Base, { journals, kept }: JournalFolders, adopti
   return { instanceId, ledger, journal, fenced };
 }
 
-/** Threads that read large bodies; each takes memory only while it reads one, and some 20 MB besides. */
-const PARSE_THREADS = 2;
-const PARSE_QUEUE_MAX = 256;
-/** A text beyond Latin-1 has two bytes a character, and its parsed strings have them again. */
-const HEAP_PER_BODY_BYTE = 6;
-const HEAP_OF_VALUES_MB = 256;
-
-/** How much clients may send, and what a body may be. */
-function bodyLimits(config: Config, back: AsyncDisposableStack) {
-  const { maxBodyBytes, maxBodyValues, bodyMemoryBytes, clientStallMs, freeCallsPerMinute } = config;
-  const heapMb = Math.ceil((HEAP_PER_BODY_BYTE * maxBodyBytes) / 2 ** 20) + HEAP_OF_VALUES_MB;
-  const threads = new ParseThreads({ threads: PARSE_THREADS, queueMax: PARSE_QUEUE_MAX, heapMb });
-  back.defer(() => threads.close());
-  const audio = new AudioThread();
-  back.defer(() => audio.close());
-  const totalBytes = Math.max(bodyMemoryBytes, 4 * maxBodyBytes);
-  return {
-    maxBodyBytes,
-    bodies: new Bodies({ totalBytes, stallMs: clientStallMs }),
-    threads,
-    audio,
-    freeCalls: new FreeCalls(freeCallsPerMinute),
-    uploadStallMs: clientStallMs,
-    bodyBounds: {
-      ...SCAN_BOUNDS,
-      values: maxBodyValues,
-      keepsNames: config.upstreamProfile === 'compatible' || config.configFile !== null,
-      keepsParts: config.configFile !== null,
-    },
-  };
-}
-
 interface Parts {
+  instanceId: string;
   ledger: Ledger;
   journal: Journal;
   addresses: ClientAddresses;
@@ -286,6 +254,7 @@ function openGateway(
     ledger,
     breaker,
     objects: { memory: new ObjectMemory(), store: new PostgresObjectStore(sql) },
+    jobs: new PostgresJobStore(sql),
     clock,
     ...upstream,
     counting: openCounting(config, upstream, back),
@@ -294,7 +263,7 @@ function openGateway(
     metrics,
     log,
     counts,
-    ...bodyLimits(config, back),
+    ...bodyLimits(config, back, onStoreError),
     corsOrigins: config.corsOrigins,
     abandonedTimeoutMs: config.drainTimeoutMs,
     onSpent: (counter) => spent.add(counter),
@@ -305,7 +274,7 @@ function openGateway(
 
 /** Makes what clients and people talk to, and starts the background jobs. */
 function openFront(base: Base, parts: Parts, adminKey: string) {
-  const { ledger, journal, addresses, keys, catalog, upstream, file } = parts;
+  const { instanceId, ledger, journal, addresses, keys, catalog, upstream, file } = parts;
   const { config, log, version, group, back, store, clock, metrics, moves, breaker, onStoreError } = base;
   const { database } = store;
   const counts = new ApiErrorCounts({
@@ -359,9 +328,9 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     onStoreError,
   });
   if (file === null) back.defer(startProbes(upstream, { log, rates, nowMs }));
-  back.defer(
-    startJobs({ config, log, metrics, database, accessLog, spent, moves, rates, nowMs, onStoreError }),
-  );
+  const work = { config, log, metrics, database, accessLog, spent, moves, rates, nowMs, onStoreError };
+  back.defer(startJobs(work));
+  back.defer(startFollowing(work, { instanceId, ledger, upstream, file }));
   return { gateway, pages, stopping, anchors };
 }
 

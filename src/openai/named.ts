@@ -11,6 +11,8 @@ export const BODY_OBJECTS: Readonly<Record<string, NamedObject['kind']>> = {
   file_id: 'file',
   file_ids: 'file',
   input_file_id: 'file',
+  training_file: 'file',
+  validation_file: 'file',
   previous_response_id: 'response',
   conversation: 'conversation',
   conversation_id: 'conversation',

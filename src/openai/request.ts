@@ -147,7 +147,8 @@ export function readRequest(
 ): ParsedRequest | ApiError {
   const { descriptor, path, objects } = route;
   const isJson = descriptor.request === 'json' || descriptor.takesJson;
-  if (!isJson || (body.length === 0 && descriptor.bound === null)) {
+  const isRead = descriptor.bound !== null || descriptor.job !== null;
+  if (!isJson || (body.length === 0 && !isRead)) {
     const operation = operationOf(descriptor, route.model, NO_BOUNDS);
     return { descriptor, path, operation, ...NO_BODY, ...NO_PARTS, body: Buffer.alloc(0), objects };
   }
@@ -204,7 +205,7 @@ function readFields(
   const fields = new Fields(json);
   fields.files = files;
   const { bound } = descriptor;
-  if (bound !== null && scanned.unusual) fields.refuseOtherCase();
+  if ((bound !== null || descriptor.job !== null) && scanned.unusual) fields.refuseOtherCase();
   const model = fields.name('model');
   if (route.model !== null && model !== route.model) {
     fields.invalid('model', "'model' is not the deployment in the path: leave it out, or name the same.");
@@ -226,6 +227,8 @@ function readFields(
   const heard = beyondText?.audioTokens ?? 0;
   if (heard > 0)
     operation.otherBounds = { ...operation.otherBounds, input_audio_tokens: Math.min(heard, MAX_TOKENS) };
+  const job = descriptor.job === null ? null : descriptor.job(fields);
+  if (job !== null) operation.job = job;
   if (fields.error) return fields.error;
   if (bounds.keeps !== undefined) operation.kept = keptInput(bounds.keeps, operation);
   const read = { descriptor, path, operation, stream, includeUsage: stream && includeUsage, modelFromPath };
@@ -259,7 +262,7 @@ function membersOf(
 function operationOf(descriptor: Descriptor, model: string | null, bounds: Bounds): Operation {
   return {
     model,
-    billable: descriptor.class === 'metered',
+    billable: descriptor.class === 'metered' || descriptor.class === 'job',
     inputTokensBound: 0,
     beyondText: null,
     hosted: null,

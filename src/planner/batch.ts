@@ -11,7 +11,7 @@ import type { Operation } from '../domain/operation.ts';
 import type { RateCard } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import { isObject, parseJson } from '../openai/body.ts';
-import { findRoute, readRequest } from '../openai/request.ts';
+import { findRoute, type ParsedRequest, readRequest } from '../openai/request.ts';
 import type { PriceBook } from './book.ts';
 import { isTooComplex, LineSplitter } from './lines.ts';
 import { LINE_BYTES_MAX, type LineProblem, PROBLEMS_SHOWN } from './training-file.ts';
@@ -21,6 +21,8 @@ export interface BatchQuestion {
   date?: string | undefined;
   /** Output tokens of a call that sets no limit; missing: the most that its model writes. */
   answer_tokens?: number | undefined;
+  /** A batch will be held at it: lines that may cost what the file does not show are refused. */
+  is_held?: boolean;
 }
 
 export interface BatchEstimate {
@@ -150,6 +152,10 @@ export class BatchFile {
     const request = readRequest(route, Buffer.from(JSON.stringify(json.body)));
     if (isApiError(request)) return request.message;
     if (request.stream) return 'body.stream: a batch has no streams';
+    if (this.#question.is_held) {
+      const hidden = hiddenIn(request);
+      if (hidden !== null) return hidden;
+    }
     return this.#price(route.descriptor.name, request.operation);
   }
 
@@ -213,6 +219,14 @@ export class BatchFile {
     this.#problems++;
     if (this.#firstProblems.length < PROBLEMS_SHOWN) this.#firstProblems.push({ line, problem });
   }
+}
+
+/** Returns what of a line its file does not show; null: nothing. */
+function hiddenIn({ objects, operation: { hosted, beyondText, billable } }: ParsedRequest): string | null {
+  const named = objects?.[0]?.param ?? beyondText?.references?.[0]?.param;
+  if (named !== undefined) return `body.${named}: what the upstream keeps is not read for a batch`;
+  if (hosted !== null) return `body.${hosted.param}: what tools of the upstream add is not held in a batch`;
+  return billable ? null : 'url: costs nothing by itself, so that it is not sent in a batch';
 }
 
 function newSum(model: string, operation: string): Sum {

@@ -4,75 +4,25 @@
  */
 
 import { PROMPT_FILTER_EVENT } from './azure.ts';
-import type { ModelCall, OperationName } from './call.ts';
-import { type KeptContext, readChatCall, readResponseCall } from './call-chat.ts';
-import { readCompletionCall, readEmbeddingCall, readModerationCall } from './call-text.ts';
+import { startBackground } from './background.ts';
 import { type Directives, readDirectives } from './directives.ts';
-import { type ApiError, INVALID_JSON, isApiError, unknownUrl } from './errors.ts';
+import { INVALID_JSON, isApiError, unknownUrl } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { drawFault, errorOfFault, type Fault, htmlStatus, makeFault } from './faults.ts';
-import { isObject, type JsonObject } from './fields.ts';
 import { mostInputTokens, usualInputTokens } from './input.ts';
 import { NO_USAGE } from './invoice.ts';
 import { checkAdminKey, checkApiKey } from './keys.ts';
 import { handleMedia, isMedia } from './media.ts';
+import { OPERATIONS, type Operation, RESPONSES, readCall } from './operations.ts';
 import { composeOutput, type Output, tokensWritten } from './output.ts';
 import { billPart, planCall } from './plan.ts';
 import type { Profile } from './profile.ts';
 import { type Random, seededRandom } from './random.ts';
-import { chatEvents, chatFailure, chatJson, completionEvents, completionJson } from './render-chat.ts';
-import {
-  compactionJson,
-  keepResponse,
-  responseEvents,
-  responseFailure,
-  responseJson,
-} from './render-responses.ts';
-import { embeddingJson, modelJson, modelListJson, moderationJson } from './render-text.ts';
+import { chatFailure } from './render-chat.ts';
+import { keepResponse } from './render-responses.ts';
+import { modelJson, modelListJson } from './render-text.ts';
 import { handleStored, storeAnswer } from './stored-api.ts';
 import { usageJson } from './usage.ts';
-
-interface Operation {
-  name: OperationName;
-  read: (body: JsonObject, profile: Profile, kept: KeptContext) => ModelCall | ApiError;
-  json: (output: Output) => string;
-  /** Null: never streams. */
-  events: ((output: Output) => string[]) | null;
-  /** What a 200 that failed says: its JSON, or the event after so many others. Missing: an error in the usual form. */
-  failure?: (output: Output, eventsBefore: number | null) => string;
-}
-
-const RESPONSES: Operation = {
-  name: 'responses',
-  read: readResponseCall,
-  json: responseJson,
-  events: responseEvents,
-  failure: responseFailure,
-};
-
-const OPERATIONS: Record<string, Operation> = {
-  '/v1/chat/completions': {
-    name: 'chat.completions',
-    read: readChatCall,
-    json: chatJson,
-    events: chatEvents,
-  },
-  '/v1/responses': RESPONSES,
-  '/v1/responses/compact': {
-    name: 'responses.compact',
-    read: readResponseCall,
-    json: compactionJson,
-    events: null,
-  },
-  '/v1/embeddings': { name: 'embeddings', read: readEmbeddingCall, json: embeddingJson, events: null },
-  '/v1/completions': {
-    name: 'completions',
-    read: readCompletionCall,
-    json: completionJson,
-    events: completionEvents,
-  },
-  '/v1/moderations': { name: 'moderations', read: readModerationCall, json: moderationJson, events: null },
-};
 
 /** Handles one request whose body has arrived. */
 export function handleApi(exchange: Exchange, body: Buffer): void {
@@ -210,6 +160,10 @@ function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): vo
       );
     }
   }
+  if (call.body.background === true && operation === RESPONSES && !fault) {
+    startBackground(exchange, output, operation.json);
+    return;
+  }
   if (fault?.name === 'cut_before_headers' || fault?.name === 'hang') exchange.vanish(costPicoUsd);
   else if (html) exchange.send(html, 'text/html', htmlPage(html), costPicoUsd);
   else deliverPlan(exchange, operation, output);
@@ -217,35 +171,6 @@ function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): vo
 
 function isStored({ name }: Operation): boolean {
   return name === 'responses' || name === 'chat.completions';
-}
-
-function readCall(
-  { state, directives, key }: Exchange,
-  operation: Operation,
-  bytes: Buffer,
-): ModelCall | ApiError {
-  let body: unknown;
-  try {
-    body = JSON.parse(bytes.toString());
-  } catch {
-    return INVALID_JSON;
-  }
-  const mode = directives.mode ?? state.mode;
-  const context = mode === 'worst' ? 'all_turns' : state.profile.reasoningContext;
-  // Generators of their own, like that of the faults.
-  const random = seededRandom(state.seed, `reasoning ${key}`);
-  const { habit, toolCallChance: chance } = state.profile;
-  const kept: KeptContext = {
-    state: state.kept,
-    reading: { context, habit, mayDrop: false, random },
-    choosing: {
-      ordered: directives.toolCalls ?? null,
-      chance,
-      random: seededRandom(state.seed, `tools ${key}`),
-    },
-    hosting: { containers: state.containers, random: seededRandom(state.seed, `containers ${key}`) },
-  };
-  return isObject(body) ? operation.read(body, state.profile, kept) : INVALID_JSON;
 }
 
 function deliverPlan(exchange: Exchange, operation: Operation, output: Output): void {

@@ -66,6 +66,9 @@ interface ModelRow {
 
 interface PriceFile {
   long_context_above_input_tokens: number;
+  /** USD per million trained tokens, and per hour. */
+  training: Record<string, string>;
+  training_usd_per_hour: Record<string, string>;
   models: Record<string, ModelRow>;
 }
 
@@ -171,4 +174,13 @@ export function bill(usage: Usage, rates: Rates, keeps12h: boolean, feePicoUsd: 
 /** What a cache-written token costs; without a price of its own it is plain input. */
 export function cacheWriteRate(rates: Rates, keeps12h: boolean): bigint {
   return (keeps12h ? rates.cacheWrite12h : rates.cacheWrite) ?? rates.input;
+}
+
+/** What training a model costs: pico-USD for a token, or for an hour. Null: it cannot be trained. */
+export function trainingRate(name: string): { perToken: bigint } | { perHour: bigint } | null {
+  const base = (name.startsWith('ft:') ? (name.split(':')[1] ?? '') : name).replace(DATED, '');
+  const token = PRICES.training[base];
+  const hour = PRICES.training_usd_per_hour[base];
+  if (token !== undefined) return { perToken: picoUsdPerToken(token) };
+  return hour === undefined ? null : { perHour: picoUsd(hour) };
 }

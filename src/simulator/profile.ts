@@ -63,6 +63,8 @@ export interface Profile {
   tokeniser: Tokeniser;
   /** Chance that a model calls a tool that it is offered where the prompt names none, with arguments of the tool's schema. */
   toolCallChance: number;
+  /** How long a training job, a batch or a background response takes. */
+  jobMs: number;
   /** How long a `rate_limit` error asks the client to wait. */
   retryAfterMs: number;
 }
@@ -93,6 +95,7 @@ export const DEFAULT_PROFILE: Profile = {
   habit: 'frames',
   tokeniser: 'quarter',
   toolCallChance: 0,
+  jobMs: 300,
   retryAfterMs: 1000,
 };
 

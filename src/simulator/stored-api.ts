@@ -1,9 +1,12 @@
 /** Operations on what is kept: responses, stored completions, conversations. None of them is billed. */
+
+import { BATCH_ROUTES } from './batches.ts';
 import { type ApiError, invalidRequest, isApiError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { isObject, type JsonObject } from './fields.ts';
 import { newId, nowSeconds, pageOf, type StoredAnswer, type StoredState } from './stored.ts';
 import { FILE_ROUTES, type StoredRequest, type StoredRoute } from './stored-files.ts';
+import { TRAINING_ROUTES } from './training.ts';
 
 const deleted = (id: string, object: string): JsonObject => ({ id, object, deleted: true });
 
@@ -39,7 +42,9 @@ const ROUTES: readonly StoredRoute[] = [
     '/responses/{}/cancel',
     'responses.cancel',
     ({ stored, ids }) =>
-      on(stored.responses.find(ids[0] ?? ''), () => invalidRequest('Cannot cancel a synchronous response.')),
+      on(stored.responses.find(ids[0] ?? ''), ({ cancel }) =>
+        cancel === undefined ? invalidRequest('Cannot cancel a synchronous response.') : cancel(),
+      ),
   ],
   [
     'GET',
@@ -149,6 +154,8 @@ const ROUTES: readonly StoredRoute[] = [
       }),
   ],
   ...FILE_ROUTES,
+  ...TRAINING_ROUTES,
+  ...BATCH_ROUTES,
 ];
 
 function listCompletions({ stored, search }: StoredRequest): JsonObject | ApiError {

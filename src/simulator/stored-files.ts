@@ -196,8 +196,9 @@ function createFile(request: StoredRequest): JsonObject | ApiError {
   return keepFile(request, file.filename ?? 'file', purpose, file.bytes);
 }
 
-function keepFile(
-  { exchange, stored }: StoredRequest,
+/** Keeps a file, as if it had been uploaded. */
+export function keepFile(
+  { exchange, stored }: Pick<StoredRequest, 'exchange' | 'stored'>,
   filename: string,
   purpose: string,
   content: Buffer,

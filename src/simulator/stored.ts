@@ -45,6 +45,8 @@ export interface StoredAnswer extends JsonObject {
   json: () => JsonObject;
   input: () => JsonObject[];
   metadata: unknown;
+  /** Ends it; missing: it was whole when it was made. */
+  cancel?: () => JsonObject | ApiError;
 }
 
 export interface StoredFile extends JsonObject {
@@ -64,7 +66,18 @@ export interface StoredStore extends JsonObject {
   batches: Map<string, { json: JsonObject; fileIds: string[] }>;
 }
 
+/** A fine-tuning job or a batch. */
+export interface StoredJob extends JsonObject {
+  json: JsonObject;
+  /** Stops what it does now; null: it does nothing. */
+  stop: (() => void) | null;
+  events: JsonObject[];
+}
+
 export class StoredState {
+  readonly trainings = new Shelf<StoredJob>((id) => `Could not find fine tune: ${id}`);
+  readonly batches = new Shelf<StoredJob>((id) => `No batch found with id '${id}'.`);
+
   readonly responses = new Shelf<StoredAnswer>((id) => `Response with id '${id}' not found.`);
   readonly completions = new Shelf<StoredAnswer>((id) => `Chat completion with id '${id}' not found.`);
   readonly conversations = new Shelf<{ id: string; json: JsonObject; items: JsonObject[] }>(

@@ -25,6 +25,7 @@ export const SPREAD_TABLES = [
   'objects',
   'conversation_calls',
   'input_counts',
+  'jobs',
 ] as const;
 
 const HOURS_MAX = 12 * 60 * 60 * 1000;

@@ -4,6 +4,7 @@
  * month of `created_at` (the migration appends PARTITION BY RANGE (created_at) and a default partition).
  */
 export * from './schema-catalog.ts';
+export * from './schema-jobs.ts';
 export * from './schema-ledger.ts';
 export * from './schema-objects.ts';
 export * from './schema-warnings.ts';

@@ -39,6 +39,7 @@ const DELAYS: Readonly<Record<string, 'deadline' | 'retry' | 'batch'>> = {
   'src/store/migrate.ts': 'retry',
   'src/telemetry/log.ts': 'batch',
   'src/upstreams/probe.ts': 'deadline',
+  'src/upstreams/read.ts': 'deadline',
   'src/wire/node-exchange.ts': 'deadline',
   'src/wire/server-exchange.ts': 'deadline',
 };

@@ -4,6 +4,7 @@ import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
 import { type Estimate, estimate as estimateOf, smallestClaim } from '../../domain/estimate.ts';
 import { CALLS_WRITTEN_IN, hostedBound } from '../../domain/hosted.ts';
+import type { PlannedJob } from '../../domain/job.ts';
 import { type OnShortage, unshortened } from '../../domain/open-ended.ts';
 import type { Operation } from '../../domain/operation.ts';
 import { estimateWithTrust } from '../../domain/output-trust.ts';
@@ -31,6 +32,8 @@ export interface Estimated {
   readonly anchor: AnchorUse | null;
   /** The call as it was before, while another upstream may try it; null: none may. */
   readonly again: Parsed | null;
+  /** What goes on after its response; null: nothing does. */
+  readonly job: PlannedJob | null;
 }
 
 export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped {
@@ -60,6 +63,7 @@ export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped
     estimate: estimated,
     anchor,
     again: mayFailOver(deps, parsed) ? parsed : null,
+    job: null,
   };
 }
 

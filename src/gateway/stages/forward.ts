@@ -208,7 +208,7 @@ class Relay implements UpstreamHandler, Turn {
   /** What it says of objects comes before the client: others' are left out, and its own recorded. */
   get #mustBeWhole(): boolean {
     const { lists, makes, class: kind } = this.#reserved.descriptor;
-    return lists !== null || (makes !== null && kind === 'free');
+    return lists !== null || (makes !== null && kind !== 'metered') || this.#reserved.job !== null;
   }
 
   get #keepsAnswer(): boolean {
@@ -251,7 +251,9 @@ class Relay implements UpstreamHandler, Turn {
   #clientLeft(): void {
     if (this.#ended || this.#patience) return;
     const { account } = this.#reserved;
-    if ((account.onClientGone ?? this.#deps.profile.onClientGone) === 'cancel') {
+    // A job goes on without its client: what it is called must be learnt.
+    const isJob = this.#reserved.job !== null;
+    if (!isJob && (account.onClientGone ?? this.#deps.profile.onClientGone) === 'cancel') {
       this.#abandon();
       return;
     }

@@ -1,9 +1,11 @@
 /** Reserve: takes the call's worst case out of every counter that it touches, and journals the hold. */
+
 import type { Denial, ReservationRequest } from '../../admission/decide.ts';
 import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError } from '../../domain/errors.ts';
 import { type Estimate, outputTokensUpTo } from '../../domain/estimate.ts';
 import type { TeamId } from '../../domain/ids.ts';
+import type { PlannedJob } from '../../domain/job.ts';
 import type { KeptInput } from '../../domain/kept.ts';
 import type { HostedContainer, Operation, StatedUsage } from '../../domain/operation.ts';
 import type { RateCard } from '../../domain/price.ts';
@@ -125,6 +127,8 @@ export interface Reserved {
   readonly audioType: string | null;
   /** The containers that it may use; null: none. */
   readonly containers: readonly HostedContainer[] | null;
+  /** What goes on after its response; null: nothing does. */
+  readonly job: PlannedJob | null;
 }
 
 /** Under which rules a hold was taken: they may have changed while the body came or the call waited. */
@@ -207,6 +211,7 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     stated: request.operation.stated ?? null,
     audioType: request.audioType,
     containers: request.operation.hosted?.containers ?? null,
+    job: estimated.job,
   };
 }
 
@@ -286,7 +291,7 @@ function denied(deps: GatewayDeps, estimated: Estimated, { account, denial }: De
   const error =
     estimate.hosted !== null && isForMoney(denial)
       ? toolsTooDear(denial, estimate)
-      : errorOfDenial(denial, estimate);
+      : errorOfDenial(denial, estimate, estimated.job);
   return stopped(call, error, request.descriptor.name, account, callKind.endUser);
 }
 

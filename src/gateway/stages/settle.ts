@@ -237,11 +237,12 @@ function costOfCall(
       ? voided('upstream_error')
       : unknown(reserved, metered, REASONS[ending] ?? 'upstream_error');
   }
-  if (descriptor.class !== 'metered' || card === null) {
+  if (descriptor.class === 'free' || (descriptor.class === 'metered' && card === null)) {
     const reason = ending === 'complete' ? null : `upstream_${ending}`;
     return { outcome: 'settled', provenance: 'reported', reason, cost: 0n, priceId: null, pricedModel: null };
   }
-  if (metered.usage !== null) return costOfUsage(reserved, card, metered.usage, metered, sessions);
+  if (metered.usage !== null && card !== null)
+    return costOfUsage(reserved, card, metered.usage, metered, sessions);
   if (metered.state === 'declined') return voided('upstream_error');
   if (metered.state === 'complete') return estimated(reserved, 'usage_missing');
   if (metered.state === 'failed') return unknown(reserved, metered, 'upstream_error');

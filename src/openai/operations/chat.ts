@@ -28,6 +28,7 @@ export const CHAT = [
     bound: readChat,
     usage: {
       members: COMPLETION_USAGE,
+      object: 'chat.completion',
       answer: 'choices',
       piece: 'delta',
       skipsArrays: false,

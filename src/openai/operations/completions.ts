@@ -12,6 +12,7 @@ export const PROMPTS = [
     bound: readCompletions,
     usage: {
       members: COMPLETION_USAGE,
+      object: 'text_completion',
       answer: 'choices',
       piece: 'text',
       skipsArrays: false,
@@ -33,6 +34,7 @@ export const PROMPTS = [
     fields: ['model', 'user', 'dimensions', 'encoding_format', 'input'],
     usage: {
       members: { ...COMPLETION_USAGE, output: null },
+      object: 'list',
       answer: 'data',
       piece: 'text',
       skipsArrays: true,

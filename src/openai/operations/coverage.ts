@@ -29,6 +29,16 @@ export function coveragePage(): string {
     'the type of its format. Ids of stored responses, conversations, items and files in the body must',
     "be the team's own.",
     '',
+    '## What goes on after its response',
+    '',
+    ...table(
+      ['Operation', 'Request', 'Held at, when it is asked for', 'Settled, when it ends, from'],
+      served.filter((operation) => operation.class === 'job').map(jobRowOf),
+    ),
+    '',
+    'It is held before it is sent, followed by the gateway whether or not its client comes back, and settled once',
+    '([LIMITS.md](LIMITS.md)). What it makes belongs to its team: the job, its files, a trained model.',
+    '',
     '## What is free',
     '',
     ...table(
@@ -49,8 +59,6 @@ export function coveragePage(): string {
     'and changed by none ([ADMIN.md](ADMIN.md)). Bodies of files are sent on as they come, up to the most that the API takes.',
     '',
     '## What is refused',
-    '',
-    'A _job_ goes on after its response; it will be held when it is made and settled when it ends.',
     '',
     ...refusedLines(),
   ].join('\n');
@@ -75,6 +83,22 @@ function rowOf(operation: Descriptor): string[] {
 function removedBy({ name, usage }: Descriptor): string {
   if (name === 'audio.speech') return 'the events around audio that was not asked for as events';
   return usage?.stream === 'chunk' ? 'usage chunk and `usage: null` not asked for' : '';
+}
+
+/** By the kind of object that a job is upstream. */
+const JOB_MONEY: Readonly<Record<string, readonly [held: string, settled: string]>> = {
+  batch: [
+    'the lines of its file, each as a call of its own, at the price of a batch',
+    '`usage` of the lines of its output file',
+  ],
+  fine_tuning_job: [
+    'tokens of its file × epochs, or the hours of `x-tollgate-max-hours`',
+    '`trained_tokens`, or the time of its loop',
+  ],
+};
+
+function jobRowOf({ name, method, path, makes }: Descriptor): string[] {
+  return [code(name), code(`${method} /v1${path}`), ...(JOB_MONEY[makes?.kind ?? ''] ?? ['', ''])];
 }
 
 function freeRowOf({
@@ -102,9 +126,9 @@ function freeRowOf({
 /** A list for each reason, in the order of the table. */
 function refusedLines(): string[] {
   const lists = new Map<string, Map<string, string[]>>();
-  for (const { method, path, reason, class: kind } of OPERATIONS) {
+  for (const { method, path, reason } of OPERATIONS) {
     if (reason === null) continue;
-    const title = `**${kind === 'job' ? 'Job: ' : ''}${reason}**`;
+    const title = `**${reason}**`;
     const paths = lists.get(title) ?? new Map<string, string[]>();
     lists.set(title, paths);
     paths.set(path, [...(paths.get(path) ?? []), method]);

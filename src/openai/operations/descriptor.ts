@@ -3,6 +3,7 @@
  * one; the table of all (table.ts) makes the router, the names, the metric labels and docs/COVERAGE.md from them.
  * Nothing else in `src/` asks which operation a call is: what differs between two operations is a field here.
  */
+import type { JobKind, JobRequest } from '../../domain/job.ts';
 import type { RecordedKind } from '../../domain/objects.ts';
 import type { Bounds, Fields, JsonObject, OutputLimitField } from '../body.ts';
 
@@ -43,6 +44,8 @@ export interface UsageMembers {
 /** Where the usage of a response stands. */
 export interface UsagePlace {
   members: UsageMembers;
+  /** What a whole response says that it is, in `object`; missing: it does not say. */
+  object?: string;
   /** The member that every whole answer has: without it a response is no answer. */
   answer: 'choices' | 'output' | 'data' | 'text';
   /** The member that holds a piece of the output, in the chunks or events of a stream. */
@@ -147,6 +150,10 @@ export interface Descriptor {
   readonly knownModels: readonly string[];
   /** Objects that are named by the parameters of its path; parameters that name none, or what lies in one of those, are left out. */
   readonly pathObjects: Readonly<Record<string, RecordedKind>>;
+  /** Reads what a job is to do, where it makes one; null: it makes none, or the fields say why not. */
+  readonly job: ((fields: Fields) => JobRequest | null) | null;
+  /** Jobs of this kind stand otherwise after it: they are looked at soon. */
+  readonly movesJob: JobKind | null;
   /** The object that it makes, which is recorded with its team before its id leaves; null: none. */
   readonly makes: MadeObject | null;
   /** It ends the object that its path names last. */
@@ -185,6 +192,8 @@ const DEFAULTS = {
   probe: null,
   bodyBytesMax: 0,
   pathObjects: {},
+  job: null,
+  movesJob: null,
   makes: null,
   ends: false,
   addsItems: false,
@@ -211,6 +220,7 @@ const PATH_OBJECTS: Readonly<Record<string, RecordedKind>> = {
   upload_id: 'upload',
   vector_store_id: 'vector_store',
   batch_id: 'file_batch',
+  fine_tuning_job_id: 'fine_tuning_job',
 };
 
 /** An operation that costs nothing. What its path names belongs to its team. Without a body unless it is a POST. */
@@ -230,25 +240,21 @@ function objectsOf(path: string): Record<string, RecordedKind> {
   return objects;
 }
 
+/** An operation that makes work which goes on after its response: held when it is asked for, settled when it ends. */
+export function job(given: Given<'name' | 'path' | 'job' | 'makes'>): Descriptor {
+  return { ...DEFAULTS, method: 'POST', class: 'job', otel: given.name, ...given };
+}
+
 /**
  * Operations that are never forwarded, for one reason.
  * @param lines `/path/{id} GET POST`, each on its own
  */
 export function refused(name: string, reason: string, lines: string): Descriptor[] {
-  return descriptorsOf('refused', name, reason, lines);
-}
-
-/** Operations that make work which goes on after their response: refused until what that costs can be held. */
-export function job(name: string, reason: string, lines: string): Descriptor[] {
-  return descriptorsOf('job', name, reason, lines);
-}
-
-function descriptorsOf(kind: 'refused' | 'job', name: string, reason: string, lines: string): Descriptor[] {
   return lines.split('\n').flatMap((line) => {
     const [path = '', ...methods] = line.trim().split(' ');
     return METHODS.filter((method) => methods.includes(method)).map((method) => ({
       ...DEFAULTS,
-      ...{ name, reason, method, path, class: kind, otel: name },
+      ...{ name, reason, method, path, class: 'refused' as const, otel: name },
     }));
   });
 }

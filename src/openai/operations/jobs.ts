@@ -1,35 +1,79 @@
-/** Work that goes on after its response: it is to be held when it is made, and settled when it ends. */
+/** Jobs: work that goes on after its response. What they ask for is read here; what it costs is in gateway/job-estimate.ts. */
+import type { BatchRequest, FineTuningRequest } from '../../domain/job.ts';
+import { type Fields, isObject, type Json, type JsonObject } from '../body.ts';
 import type { Descriptor } from './descriptor.ts';
-import { job } from './descriptor.ts';
+import { free, job, refused } from './descriptor.ts';
+
+const TRAINING = '/fine_tuning/jobs/{fine_tuning_job_id}';
+const BATCH = '/batches/{batch_id}';
+const ofBatch = { pathObjects: { batch_id: 'batch' } } as const;
 
 export const JOBS: readonly Descriptor[] = [
-  ...job(
-    'batches',
-    'batches are not served yet: their lines run on after the response, and are held by nothing so far',
-    `
-    /batches GET POST
-    /batches/{batch_id} GET
-    /batches/{batch_id}/cancel POST`,
+  job({
+    name: 'batches.create',
+    path: '/batches',
+    job: readBatch,
+    makes: { kind: 'batch', at: 'id' },
+  }),
+  free({
+    name: 'batches.list',
+    method: 'GET',
+    path: '/batches',
+    lists: { kind: 'batch', pageMax: 100, pageDefault: 20 },
+    query: ['after', 'limit'],
+  }),
+  free({ name: 'batches.retrieve', method: 'GET', path: BATCH, ...ofBatch, query: [] }),
+  free({ name: 'batches.cancel', method: 'POST', path: `${BATCH}/cancel`, ...ofBatch, movesJob: 'batch' }),
+  job({
+    name: 'fine_tuning.jobs.create',
+    path: '/fine_tuning/jobs',
+    job: readTraining,
+    makes: { kind: 'fine_tuning_job', at: 'id' },
+  }),
+  free({
+    name: 'fine_tuning.jobs.list',
+    method: 'GET',
+    path: '/fine_tuning/jobs',
+    lists: { kind: 'fine_tuning_job', pageMax: 100, pageDefault: 20 },
+    query: ['after', 'limit', 'metadata'],
+  }),
+  free({ name: 'fine_tuning.jobs.retrieve', method: 'GET', path: TRAINING }),
+  free({
+    name: 'fine_tuning.jobs.events',
+    method: 'GET',
+    path: `${TRAINING}/events`,
+    query: ['after', 'limit'],
+  }),
+  free({
+    name: 'fine_tuning.jobs.checkpoints',
+    method: 'GET',
+    path: `${TRAINING}/checkpoints`,
+    query: ['after', 'limit'],
+  }),
+  ...['cancel', 'pause', 'resume'].map((change) =>
+    free({
+      name: `fine_tuning.jobs.${change}`,
+      method: 'POST',
+      path: `${TRAINING}/${change}`,
+      movesJob: 'fine_tuning',
+    }),
   ),
-  ...job(
-    'fine_tuning',
-    'training jobs are not served yet: they run on after the response, and are held by nothing so far',
+  free({ name: 'fine_tuning.graders.validate', method: 'POST', path: '/fine_tuning/alpha/graders/validate' }),
+  ...refused(
+    'fine_tuning.graders.run',
+    'a grader that is run by itself asks models of its own, whose tokens nothing in the request bounds',
+    '/fine_tuning/alpha/graders/run POST',
+  ),
+  ...refused(
+    'fine_tuning.permissions',
+    "who may use a checkpoint is set for the projects of the upstream's account, which teams share",
     `
-    /fine_tuning/alpha/graders/run POST
-    /fine_tuning/alpha/graders/validate POST
     /fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions GET POST
-    /fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions/{permission_id} DELETE
-    /fine_tuning/jobs GET POST
-    /fine_tuning/jobs/{fine_tuning_job_id} GET
-    /fine_tuning/jobs/{fine_tuning_job_id}/cancel POST
-    /fine_tuning/jobs/{fine_tuning_job_id}/checkpoints GET
-    /fine_tuning/jobs/{fine_tuning_job_id}/events GET
-    /fine_tuning/jobs/{fine_tuning_job_id}/pause POST
-    /fine_tuning/jobs/{fine_tuning_job_id}/resume POST`,
+    /fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions/{permission_id} DELETE`,
   ),
-  ...job(
+  ...refused(
     'evals',
-    'eval runs are not served yet: they run on after the response, and the API ends on 2026-11-30',
+    'eval runs are not served: they run on after the response, and the API ends on 2026-11-30',
     `
     /evals GET POST
     /evals/{eval_id} GET POST DELETE
@@ -40,3 +84,77 @@ export const JOBS: readonly Descriptor[] = [
     /evals/{id}/runs/{id}/cancel POST`,
   ),
 ];
+
+/** Of the API (specification 2.3.0): `n_epochs` of a fine-tuning job. */
+const EPOCHS_MAX = 50;
+const METHODS = ['supervised', 'dpo', 'reinforcement'] as const;
+
+/** The fields of `POST /v1/fine_tuning/jobs` that move its cost. */
+function readTraining(fields: Fields): FineTuningRequest | null {
+  const { training_file: file } = fields.json;
+  if (fields.name('model') === null) fields.invalid('model', "'model' must be the name of a model.");
+  if (typeof file !== 'string' || file === '') {
+    fields.invalid('training_file', "'training_file' must be the id of a file.");
+    return null;
+  }
+  const given = fields.object('method');
+  const type = given?.type ?? 'supervised';
+  const method = METHODS.find((name) => name === type);
+  if (method === undefined) {
+    fields.unbounded('method.type', `only the methods ${METHODS.join(', ')} are known`, 'Name one of them.');
+    return null;
+  }
+  const own = given?.[method];
+  if (method === 'reinforcement' && isObject(own) && asksModels(own.grader))
+    fields.unbounded(
+      'method.reinforcement.grader',
+      'a grader that asks a model has a bill of its own',
+      'Use a grader of text or code.',
+    );
+  const epochs = [
+    readEpochs(fields, fields.json.hyperparameters, 'hyperparameters'),
+    readEpochs(fields, isObject(own) ? own.hyperparameters : undefined, `method.${method}.hyperparameters`),
+  ].filter((each) => each !== null);
+  const numbers = epochs.filter((each) => each !== 'auto');
+  // Where both places name them, which one counts is not published.
+  const isAuto = numbers.length < epochs.length || numbers.length === 0;
+  return { kind: 'fine_tuning', method, epochs: isAuto ? 'auto' : Math.max(...numbers), file };
+}
+
+/** Returns the epochs that hyperparameters name; null: none. */
+function readEpochs(fields: Fields, value: Json | undefined, place: string): 'auto' | number | null {
+  if (value === undefined || value === null) return null;
+  const epochs = isObject(value) ? (value.n_epochs ?? null) : undefined;
+  if (epochs === null || epochs === 'auto') return epochs;
+  if (typeof epochs === 'number' && Number.isInteger(epochs) && epochs >= 1 && epochs <= EPOCHS_MAX)
+    return epochs;
+  fields.invalid(`${place}.n_epochs`, `'n_epochs' must be 'auto' or an integer from 1 to ${EPOCHS_MAX}.`);
+  return null;
+}
+
+const PLAIN_GRADERS = new Set<unknown>(['string_check', 'text_similarity', 'python']);
+
+function asksModels(grader: Json | undefined): boolean {
+  if (!isObject(grader)) return true;
+  if (grader.type === 'multi')
+    return !areGraders(grader.graders) || Object.values(grader.graders).some(asksModels);
+  return !PLAIN_GRADERS.has(grader.type);
+}
+
+function areGraders(graders: Json | undefined): graders is JsonObject {
+  return isObject(graders) && Object.keys(graders).length > 0;
+}
+
+/** The fields of `POST /v1/batches` that move its cost. */
+function readBatch(fields: Fields): BatchRequest | null {
+  const { input_file_id: file, endpoint } = fields.json;
+  if (typeof file !== 'string' || file === '') {
+    fields.invalid('input_file_id', "'input_file_id' must be the id of a file.");
+    return null;
+  }
+  if (typeof endpoint !== 'string' || endpoint === '') {
+    fields.invalid('endpoint', "'endpoint' must be the path of an operation.");
+    return null;
+  }
+  return { kind: 'batch', file, endpoint };
+}

@@ -31,6 +31,7 @@ export const RESPONSES = [
     bound: readResponses,
     usage: {
       members: RESPONSE_USAGE,
+      object: 'response',
       answer: 'output',
       piece: 'delta',
       skipsArrays: false,
@@ -81,6 +82,7 @@ export const RESPONSES = [
     bound: readCompaction,
     usage: {
       members: RESPONSE_USAGE,
+      object: 'response.compaction',
       answer: 'output',
       piece: 'delta',
       skipsArrays: false,

@@ -14,6 +14,8 @@ export interface FlushEvent extends CountedCall {
   allocations: Allocation[];
   /** The row of `usage_events` as JSON, by column name: written once, for the journal and for Postgres. */
   json: string;
+  /** Made from a hold whose process died; a job of that hold goes on, and ends in an event of its own. */
+  isGuess?: true;
 }
 
 /** What an instance tells of one of its leases: its sum of returned money and what its calls hold just now. */

@@ -16,6 +16,7 @@ import { createForgotten } from './forgotten.ts';
 import { assertEpoch, assertLive } from './history.ts';
 import { endHolds, keepHolds } from './holds.ts';
 import { type Begin, ending, endLeases, fence, noteEnd } from './instances.ts';
+import { jobsGoingOn } from './jobs.ts';
 import { moveCounters, movesOf } from './move-counters.ts';
 import { keepObjects } from './objects.ts';
 import { type AtPlace, atPlaces, isAt, type Place, placesOf } from './places.ts';
@@ -186,11 +187,19 @@ export async function adopt(
 ): Promise<number> {
   const begin = ending(sql, instanceId, known ?? (await fence(sql, instanceId, status, seen)));
   let inserted = 0;
-  for (const part of await partsOf(sql, { instanceId, events, reports: [] }))
+  const real = await withoutJobs(sql, events);
+  for (const part of await partsOf(sql, { instanceId, events: real, reports: [] }))
     inserted += await insertPart(sql, part, begin);
   await endLeases(sql, instanceId, begin);
   await noteEnd(begin, instanceId, flushed);
   return inserted;
+}
+
+/** A job goes on without the process that asked for it: its end is in another event. */
+async function withoutJobs(sql: Sql, events: FlushEvent[]): Promise<FlushEvent[]> {
+  const guesses = events.flatMap(({ id, isGuess }) => (isGuess ? [id] : []));
+  const jobs = await jobsGoingOn(sql, guesses);
+  return jobs.size === 0 ? events : events.filter(({ id, isGuess }) => !isGuess || !jobs.has(id));
 }
 
 /** Brings the events and holds of a part into the ledger, whatever their number; returns how many events were new. */

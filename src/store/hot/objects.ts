@@ -123,6 +123,21 @@ async function findKeepers(sql: Sql, teamId: TeamId, names: readonly string[]): 
       and (id = any(${[...names]}::text[]) or names && ${[...names]}::text[])`;
 }
 
+async function findFile(sql: Sql, teamId: TeamId, id: string): Promise<unknown> {
+  const [row] = await sql<{ weight: unknown }[]>`
+    select weight from objects
+    where team_id in (${teamId}, ${EVERY_TEAM}) and kind = 'file' and id = ${id} and expires_at > tollgate_now()`;
+  return row?.weight ?? null;
+}
+
+/** Of all teams: a name that another team's job made is not this team's. */
+async function mayUseModel(sql: Sql, teamId: TeamId, id: string): Promise<boolean | null> {
+  const [row] = await sql<{ may: boolean | null }[]>`
+    select bool_or(team_id in (${teamId}, ${EVERY_TEAM})) as may from objects
+    where kind = 'model' and id = ${id} and expires_at > tollgate_now()`;
+  return row?.may ?? null;
+}
+
 /** Forgets an object that has ended upstream, after a while in which it may still be the cursor of a list. */
 async function endObject(sql: Sql, teamId: TeamId, kind: RecordedKind, id: string): Promise<void> {
   await sql`
@@ -335,6 +350,14 @@ export class PostgresObjectStore {
 
   beginSessions(teamId: TeamId, containers: readonly UsedContainer[], nowMs: number): Promise<number | null> {
     return retried(() => beginSessions(this.#sql, teamId, containers, nowMs));
+  }
+
+  findFile(teamId: TeamId, id: string): Promise<unknown> {
+    return retried(() => findFile(this.#sql, teamId, id));
+  }
+
+  mayUseModel(teamId: TeamId, id: string): Promise<boolean | null> {
+    return retried(() => mayUseModel(this.#sql, teamId, id));
   }
 
   endObject(teamId: TeamId, kind: RecordedKind, id: string): Promise<void> {

@@ -1,0 +1,111 @@
+/**
+ * Calls that go on after their response. Owns: that their hold and their row are in Postgres before the upstream is asked, and
+ * that what the upstream names is theirs before its id leaves. Does not own: what they cost (job-estimate.ts), how they end
+ * (jobs/follow-jobs.ts). Invariant: a job that may run is held, by its maker's journal and by a row that outlives it.
+ */
+import type { EventId } from '../domain/ids.ts';
+import { asId } from '../domain/ids.ts';
+import type { PlannedJob } from '../domain/job.ts';
+import type { Hold } from '../ledger/events.ts';
+import { jobHoldOf } from '../ledger/job-holds.ts';
+import { isObject, parseJson } from '../openai/body.ts';
+import type { NewJob, StoredJobHold } from '../store/hot/jobs.ts';
+import { respond, stopped, type UpstreamResponse, warningOf, writeError } from './call.ts';
+import { ledgerUnavailable } from './denial-error.ts';
+import type { GatewayDeps } from './deps.ts';
+import { forward } from './stages/forward.ts';
+import { record, recordStopped } from './stages/record.ts';
+import type { Reserved } from './stages/reserve.ts';
+import { settle } from './stages/settle.ts';
+import { recordMade } from './tenancy.ts';
+
+/** How soon a new job is first looked at. */
+const FIRST_LOOK_MS = 1000;
+
+/** From the journaled hold of a job to its first response; its end is another's. */
+export async function serveJob(deps: GatewayDeps, reserved: Reserved, job: PlannedJob): Promise<void> {
+  const { hold, call, account, callKind, descriptor } = reserved;
+  const { teamId } = account.principal;
+  const id = asId<EventId>(hold.id);
+  try {
+    const row = rowOf(deps, reserved, job);
+    if (!(await isDurable(deps, hold, row))) {
+      deps.ledger.end(hold, NOT_ASKED);
+      const error = ledgerUnavailable();
+      writeError(call, error, hold.id, warningOf(deps, account, callKind.endUser));
+      recordStopped(deps, stopped(call, error, descriptor.name, account, callKind.endUser));
+      return;
+    }
+    const forwarded = await forward(deps, reserved);
+    const named = namedIn(forwarded.response);
+    if (named !== null) {
+      const known = { job: row, upstreamId: named.id, status: named.status };
+      await deps.jobs.name(known, FIRST_LOOK_MS);
+      await recordMade(deps, reserved, named.json);
+      deps.ledger.jobs.handOver(hold, known);
+      call.ended('settle');
+      respond(deps, reserved, forwarded.response, { outcome: 'settled', cost: 0n });
+      return;
+    }
+    const settled = settle(deps, forwarded);
+    try {
+      respond(deps, reserved, settled.response, settled.outcome);
+    } finally {
+      record(deps, settled);
+    }
+    if (settled.outcome.outcome === 'voided') await deps.jobs.drop(teamId, id);
+  } catch (error) {
+    deps.ledger.abandon(hold, 'internal_error');
+    throw error;
+  }
+}
+
+const NOT_ASKED = {
+  outcome: 'voided',
+  provenance: 'reported',
+  reason: 'ledger_unavailable',
+  upstreamStatus: null,
+  upstreamRequestId: null,
+  responseModel: null,
+  serviceTier: null,
+  usage: null,
+  cost: 0n,
+  priceId: null,
+} as const;
+
+/** Returns whether Postgres has the job and its hold. */
+async function isDurable({ jobs, ledger, log }: GatewayDeps, hold: Hold, row: NewJob): Promise<boolean> {
+  try {
+    await Promise.all([jobs.add(row), ledger.jobs.persist(hold)]);
+    return true;
+  } catch (error) {
+    log.logger.warn({ err: error, job: row.kind }, 'the hold of a job could not be kept');
+    return false;
+  }
+}
+
+function rowOf({ target }: GatewayDeps, { hold, account }: Reserved, { terms, model }: PlannedJob): NewJob {
+  const { teamId, keyId } = account.principal;
+  const id = asId<EventId>(hold.id);
+  const held = { heldPicoUsd: hold.amount, hold: storedHold(hold) };
+  return { teamId, id, keyId, kind: terms.kind, upstream: target?.name ?? null, model, ...held, terms };
+}
+
+function storedHold(hold: Hold): StoredJobHold {
+  const { facts, factsJson, held } = jobHoldOf(hold);
+  const { cost, input_tokens, output_tokens } = held.claim;
+  let at = 0;
+  const pools = held.pools.map(({ meter, leases }) => ({
+    meter,
+    counters: leases.map(({ spec }) => ({ id: spec.id, held: String(held.amounts[at++] ?? 0n) })),
+  }));
+  return { facts, factsJson, claim: { cost: String(cost), input_tokens, output_tokens }, pools };
+}
+
+/** Returns what the upstream calls the job; null: it did not make one, or did not say. */
+function namedIn({ ending, status, readable }: UpstreamResponse) {
+  if (ending !== 'complete' || status >= 300 || readable === null) return null;
+  const json = parseJson(readable.toString());
+  if (!isObject(json) || typeof json.id !== 'string') return null;
+  return { id: json.id, status: typeof json.status === 'string' ? json.status : null, json };
+}

@@ -1,0 +1,203 @@
+/**
+ * How a job ended, and what it cost, by what the upstream says of it. Owns: the rules of each kind. Does not own: asking the
+ * upstream, nor the ledger (follow-jobs.ts). Invariants: what is not over has no end; where the cost is not said, it is the
+ * hold, never less.
+ */
+import type { FineTuningTerms, JobEnd, ResponseTerms } from '../domain/job.ts';
+import { divideUp, type PicoUsd } from '../domain/money.ts';
+import { costOf, includesModel, type Price } from '../domain/price.ts';
+import { isCount, quantityOf } from '../domain/quantities.ts';
+import type { Usage } from '../domain/usage.ts';
+import { isObject, type Json, type JsonObject, parseJson } from '../openai/body.ts';
+import { OPERATIONS } from '../openai/operations/table.ts';
+import { meterJson } from '../openai/response.ts';
+import type { JobProgress } from '../store/hot/jobs.ts';
+
+const NOTHING = { usage: null, responseModel: null, serviceTier: null, priceId: null, made: [] } as const;
+
+export function voidedEnd(reason: string): JobEnd {
+  return { ...NOTHING, outcome: 'voided', provenance: 'reported', reason, cost: 0n };
+}
+
+/** Nothing says what it cost: it stays charged at its hold. */
+export function unknownEnd(held: PicoUsd, reason: string): JobEnd {
+  return { ...NOTHING, outcome: 'unknown', provenance: 'unknown', reason, cost: held };
+}
+
+/** What is over by the upstream's account. */
+const OVER = new Set(['succeeded', 'failed', 'cancelled', 'completed', 'expired', 'incomplete']);
+
+export function isOver(job: JsonObject): boolean {
+  return typeof job.status === 'string' && OVER.has(job.status);
+}
+
+/**
+ * The end of a fine-tuning job. `trained_tokens` are all that is billed (specification 2.3.0: null while it runs). By the hour its
+ * core loop is billed, and no failure (OpenAI's article on the billing of reinforcement fine-tuning).
+ * @param seconds how long its loop ran, where it is billed by them; null: nothing says
+ */
+export function fineTuningEnd(
+  job: JsonObject,
+  terms: FineTuningTerms,
+  held: PicoUsd,
+  { hasRun }: JobProgress,
+  seconds: number | null,
+): JobEnd {
+  const { status, trained_tokens: trained, fine_tuned_model: model, result_files: files } = job;
+  const names = [model, ...(Array.isArray(files) ? files : [])];
+  const made = names.flatMap((id, index) =>
+    typeof id === 'string' && id !== ''
+      ? [{ kind: index === 0 ? ('model' as const) : ('file' as const), id }]
+      : [],
+  );
+  const responseModel = typeof model === 'string' ? model : null;
+  const isDone = status === 'succeeded';
+  const known = { ...NOTHING, made, responseModel, priceId: terms.priceId };
+  if (terms.meter === 'training_seconds') {
+    if (status === 'failed') return { ...voidedEnd('upstream_error'), made };
+    if (seconds === null)
+      return hasRun || isDone ? { ...unknownEnd(held, 'usage_missing'), made } : voidedEnd('cancelled');
+    const cost = divideUp(BigInt(seconds) * BigInt(terms.rate), BigInt(terms.per));
+    const usage = { training_seconds: quantityOf('training_seconds', seconds) };
+    return {
+      ...known,
+      outcome: 'settled',
+      provenance: 'estimated',
+      reason: overrun(cost, held),
+      cost,
+      usage,
+    };
+  }
+  if (isCount(trained)) {
+    const cost = divideUp(BigInt(trained) * BigInt(terms.rate), BigInt(terms.per));
+    if (cost === 0n && !isDone) return { ...voidedEnd(String(status)), made };
+    const reason = overrun(cost, held) ?? (isDone ? null : String(status));
+    return {
+      ...known,
+      outcome: 'settled',
+      provenance: 'reported',
+      reason,
+      cost,
+      usage: { trained_tokens: trained },
+    };
+  }
+  if (status === 'failed' || (status === 'cancelled' && !hasRun))
+    return { ...voidedEnd(String(status)), made };
+  return { ...unknownEnd(held, 'usage_missing'), made };
+}
+
+function overrun(cost: PicoUsd, held: PicoUsd): string | null {
+  return cost > held ? 'overrun' : null;
+}
+
+/** Where the usage of a response stands, by the object that it says it is. */
+const BY_OBJECT = new Map(
+  OPERATIONS.flatMap(({ usage }) => (usage?.object === undefined ? [] : [[usage.object, usage] as const])),
+);
+
+/** Adds up the lines that a batch has finished. */
+export class BatchBill {
+  /** Of the lines that could be priced. */
+  cost = 0n;
+  lines = 0;
+  /** Finished lines whose cost nothing says. */
+  unpriced = 0;
+  readonly usage = {
+    input_tokens: 0,
+    cached_input_tokens: 0,
+    cache_write_tokens: 0,
+    output_tokens: 0,
+    reasoning_tokens: 0,
+  };
+  readonly #prices: ReadonlyMap<string, Price>;
+
+  /** @param prices in a batch, by the names that its lines ask for */
+  constructor(prices: ReadonlyMap<string, Price>) {
+    this.#prices = prices;
+  }
+
+  /** A line of an output file: `{custom_id, response: {status_code, body}, error}`. */
+  add(line: Buffer | null): void {
+    if (line !== null && line.length === 0) return;
+    const json = line === null ? undefined : parseJson(line.toString());
+    const response = isObject(json) ? json.response : undefined;
+    const isRefused = isObject(json) && (!isObject(response) || !isAnswered(response.status_code));
+    if (isRefused) return;
+    this.lines++;
+    const cost = isObject(response) ? this.#priceOf(response.body) : null;
+    if (cost === null) this.unpriced++;
+    else this.cost += cost;
+  }
+
+  #priceOf(body: Json | undefined): PicoUsd | null {
+    if (!isObject(body)) return null;
+    const place = BY_OBJECT.get(typeof body.object === 'string' ? body.object : '') ?? null;
+    if (place === null) return null;
+    const { usage, model } = meterJson(place, Buffer.from(JSON.stringify(body)));
+    if (usage === null || model === null) return null;
+    const asked = [...this.#prices.keys()].find((name) => includesModel([name], model));
+    const price = asked === undefined ? undefined : this.#prices.get(asked);
+    const cost = price === undefined ? null : costOf(usage, price);
+    if (cost !== null) this.#addUsage(usage);
+    return cost;
+  }
+
+  #addUsage(usage: Usage): void {
+    for (const name of Object.keys(this.usage) as (keyof BatchBill['usage'])[])
+      this.usage[name] += usage[name] ?? 0;
+  }
+}
+
+function isAnswered(status: Json | undefined): boolean {
+  return typeof status === 'number' && status >= 200 && status < 300;
+}
+
+/** The end of a batch: its finished lines are billed, whatever ended it. */
+export function batchEnd(batch: JsonObject, bill: BatchBill, held: PicoUsd, priceId: string | null): JobEnd {
+  const made = [batch.output_file_id, batch.error_file_id].flatMap((id) =>
+    typeof id === 'string' && id !== '' ? [{ kind: 'file' as const, id }] : [],
+  );
+  if (bill.lines === 0) return { ...voidedEnd(String(batch.status)), made };
+  const known = { ...NOTHING, made, serviceTier: 'batch', priceId, usage: bill.usage };
+  if (bill.unpriced > 0) {
+    const cost = bill.cost > held ? bill.cost : held;
+    return { ...known, outcome: 'settled', provenance: 'estimated', reason: 'usage_missing', cost };
+  }
+  const reason = overrun(bill.cost, held) ?? (batch.status === 'completed' ? null : String(batch.status));
+  return { ...known, outcome: 'settled', provenance: 'reported', reason, cost: bill.cost };
+}
+
+/**
+ * The end of a response that the upstream worked on by itself. One that was cancelled reports no usage: it stays at its hold.
+ * @param prices by the tier that may be billed
+ */
+export function responseEnd(
+  response: JsonObject,
+  _terms: ResponseTerms,
+  held: PicoUsd,
+  prices: ReadonlyMap<string, Price>,
+): JobEnd {
+  const place = BY_OBJECT.get('response');
+  const metered = place === undefined ? null : meterJson(place, Buffer.from(JSON.stringify(response)));
+  if (metered?.state === 'declined') return voidedEnd('upstream_error');
+  const tier = metered?.serviceTier ?? 'default';
+  const price = prices.get(tier === 'fast' ? 'priority' : tier === 'auto' ? 'default' : tier);
+  const usage = metered?.usage ?? null;
+  const cost = price === undefined || usage === null ? null : costOf(usage, price);
+  const known = {
+    ...NOTHING,
+    responseModel: metered?.model ?? null,
+    serviceTier: metered?.serviceTier ?? null,
+  };
+  if (cost === null || price === undefined)
+    return { ...known, ...unknownEnd(held, usage === null ? 'usage_missing' : 'tier_unpriced') };
+  return {
+    ...known,
+    outcome: 'settled',
+    provenance: 'reported',
+    reason: overrun(cost, held),
+    cost,
+    usage,
+    priceId: price.id,
+  };
+}

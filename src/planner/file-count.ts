@@ -1,0 +1,143 @@
+/**
+ * What is kept of a file that jobs may read: its size, and what its lines may cost. Owns: whether a file is of examples
+ * or of calls, and its sums. Pure but for the tokeniser.
+ */
+import { z } from 'zod';
+import { isApiError } from '../domain/errors.ts';
+import { loadFileTokeniser } from '../openai/usage/tokeniser.ts';
+import { BatchFile } from './batch.ts';
+import type { PriceBook } from './book.ts';
+import { boundedCount } from './text-count.ts';
+import DATA from './training.json' with { type: 'json' };
+import { TrainingFile } from './training-file.ts';
+
+const count = z.number().int().min(0);
+
+export const fileCount = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('training'),
+    examples: count,
+    /** Of all examples, by the encoding. */
+    tokens: count,
+    encoding: z.literal('o200k_base'),
+    longest: count,
+  }),
+  z.object({
+    kind: z.literal('batch'),
+    lines: count,
+    /** Why the lines cannot be held; null: they can. */
+    problem: z.string().nullable(),
+    models: z.array(
+      z.object({
+        model: z.string(),
+        operation: z.string(),
+        lines: count,
+        inputTokens: count,
+        outputTokens: count,
+      }),
+    ),
+    /** At most, in a batch, at the prices of these rows. */
+    usd: z.string(),
+    priceIds: z.record(z.string(), z.string()),
+  }),
+]);
+export type FileCount = z.infer<typeof fileCount>;
+
+/** What is recorded of a file with its team. */
+export const storedFile = z.object({
+  bytes: count.optional(),
+  purpose: z.string().optional(),
+  count: fileCount.optional(),
+});
+export type FileFacts = z.infer<typeof storedFile>;
+
+/** What is needed to see of which kind a file is. */
+const HEAD_BYTES = 4096;
+const CALL = /^\s*\{(?=[^\n]*"custom_id")/;
+/** What the tokeniser remembers of words are parts of texts, each of which keeps its whole text in memory. */
+const REMEMBERED_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Counts one file as its pieces come. A file that holds no lines of JSON has no count. */
+export class FileReader {
+  readonly #book: PriceBook;
+  readonly #nowMs: number;
+  #head: Buffer | null = Buffer.alloc(0);
+  #batch: BatchFile | null = null;
+  #training: TrainingFile | null = null;
+  #forget: (() => void) | null = null;
+  #remembered = 0;
+
+  constructor(book: PriceBook, nowMs: number) {
+    this.#book = book;
+    this.#nowMs = nowMs;
+  }
+
+  async push(piece: Buffer): Promise<void> {
+    if (this.#head !== null) {
+      this.#head = Buffer.concat([this.#head, piece]);
+      if (this.#head.length < HEAD_BYTES && !this.#head.includes('\n')) return;
+      await this.#begin();
+      return;
+    }
+    this.#add(piece);
+  }
+
+  async end(): Promise<FileCount | null> {
+    if (this.#head !== null) await this.#begin();
+    if (this.#batch !== null) return this.#batchCount(this.#batch);
+    if (this.#training === null) return null;
+    const { examples, tokens, longest } = this.#training.end();
+    return { kind: 'training', examples, tokens, encoding: 'o200k_base', longest: longest?.tokens ?? 0 };
+  }
+
+  async #begin(): Promise<void> {
+    const head = this.#head ?? Buffer.alloc(0);
+    this.#head = null;
+    const text = head.toString('latin1').replace(/^\u00ef\u00bb\u00bf/, '');
+    if (!/^\s*\{/.test(text)) return;
+    if (CALL.test(text))
+      this.#batch = new BatchFile({ kind: 'batch', is_held: true }, this.#book, this.#nowMs);
+    else {
+      const { countTokens, forget } = await loadFileTokeniser('o200k_base');
+      this.#forget = forget;
+      const rule = {
+        count: boundedCount(countTokens),
+        imageRule: null,
+        perTool: DATA.tools.per_tool.o200k_base,
+      };
+      this.#training = new TrainingFile(rule, null);
+    }
+    this.#add(head);
+  }
+
+  #add(piece: Buffer): void {
+    this.#batch?.push(piece);
+    this.#training?.push(piece);
+    this.#remembered += piece.length;
+    if (this.#remembered < REMEMBERED_BYTES_MAX) return;
+    this.#forget?.();
+    this.#remembered = 0;
+  }
+
+  #batchCount(file: BatchFile): FileCount {
+    const found = file.end();
+    if (isApiError(found))
+      return { kind: 'batch', lines: 0, problem: found.message, models: [], usd: '0.00', priceIds: {} };
+    const [first] = found.problems;
+    const priceIds: Record<string, string> = {};
+    for (const { model } of found.models) {
+      const price = this.#book.cards.find(model, this.#nowMs)?.tiers.batch;
+      if (price !== undefined) priceIds[model] = price.id;
+    }
+    return {
+      kind: 'batch',
+      lines: found.lines,
+      problem: first === undefined ? null : `line ${first.line}: ${first.problem}`.slice(0, 500),
+      models: found.models.map(({ model, operation, lines, input_tokens, output_tokens }) => ({
+        ...{ model, operation, lines, inputTokens: input_tokens, outputTokens: output_tokens },
+      })),
+      usd: found.batch_usd,
+      priceIds,
+    };
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * Jobs in Postgres. Owns: that one instance at a time follows a job, by a lease with a number that only grows. Invariants: a row is
+ * there before the upstream is asked; who lost its lease changes nothing; a job ends once.
+ */
+import { z } from 'zod';
+import type { EventId, KeyId, TeamId } from '../../domain/ids.ts';
+import { asId, momentOfUuidV7 } from '../../domain/ids.ts';
+import type { JobKind, JobState, JobTerms } from '../../domain/job.ts';
+import { METERS } from '../../domain/limit.ts';
+import type { OutcomeName } from '../../domain/outcome.ts';
+import { formatUsd } from '../../domain/quantities.ts';
+import type { Sql } from '../database.ts';
+
+/** A job before the upstream is asked. */
+export interface NewJob {
+  teamId: TeamId;
+  id: EventId;
+  keyId: KeyId;
+  kind: JobKind;
+  /** By name, among several; null: there is only one. */
+  upstream: string | null;
+  model: string;
+  heldPicoUsd: bigint;
+  hold: StoredJobHold;
+  terms: JobTerms;
+}
+
+/** A job that the upstream has named. */
+export interface NamedJob {
+  job: NewJob;
+  upstreamId: string;
+  status: string | null;
+}
+
+const count = z.number().int().min(0);
+/** The hold of a job (ledger/job-holds.ts), as JSON. */
+export const storedJobHold = z.object({
+  facts: z.object({
+    teamId: z.string(),
+    keyId: z.string(),
+    operation: z.string(),
+    model: z.string(),
+    stream: z.boolean(),
+    endUser: z.string().nullable(),
+    priceId: z.string().nullable(),
+    outputLimit: z.number().nullable(),
+  }),
+  factsJson: z.string(),
+  claim: z.object({ cost: z.string(), input_tokens: count, output_tokens: count }),
+  pools: z.array(
+    z.object({
+      meter: z.enum(METERS),
+      counters: z.array(z.object({ id: z.string(), held: z.string() })),
+    }),
+  ),
+});
+export type StoredJobHold = z.infer<typeof storedJobHold>;
+
+/** A job that may be followed, by the number of who followed it last. */
+export interface DueJob {
+  teamId: TeamId;
+  id: EventId;
+  fence: string;
+}
+
+/** A job that an instance follows. */
+export interface FollowedJob {
+  teamId: TeamId;
+  id: EventId;
+  kind: JobKind;
+  state: JobState;
+  upstream: string | null;
+  upstreamId: string | null;
+  upstreamStatus: string | null;
+  hold: StoredJobHold;
+  terms: JobTerms;
+  progress: JobProgress;
+  failures: number;
+  fence: string;
+  createdAtMs: number;
+}
+
+/** What was seen of a job on the way. */
+export interface JobProgress {
+  /** Between these moments its training loop began, in milliseconds since the epoch. */
+  startedAfterMs?: number | undefined;
+  startedBeforeMs?: number | undefined;
+  /** It was seen at work. */
+  hasRun?: boolean | undefined;
+  /** The gateway asked for its end, and why. */
+  cancelledFor?: string | undefined;
+  /** How much of it is done, of how much. */
+  done?: number | undefined;
+  total?: number | undefined;
+}
+
+/** Until it is looked at: before, its maker may still wait for the upstream's response. */
+const ASKED = '20 seconds';
+
+export class PostgresJobStore {
+  readonly #sql: Sql;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  /** Adds a job, once. */
+  async add(job: NewJob): Promise<void> {
+    const { teamId, id, keyId, kind, upstream, model, heldPicoUsd, hold, terms } = job;
+    const createdAt = new Date(momentOfUuidV7(id)).toISOString();
+    await this.#sql`
+      insert into jobs (team_id, id, key_id, kind, state, upstream, model, hold, terms, progress, held_usd, created_at, next_poll_at)
+      values (${teamId}, ${id}, ${keyId}, ${kind}, 'asked', ${upstream}, ${model}, ${JSON.stringify(hold)}::text::jsonb,
+        ${JSON.stringify(terms)}::text::jsonb, '{}', ${formatUsd(heldPicoUsd)}::numeric, ${createdAt}::timestamptz,
+        tollgate_now() + ${ASKED}::interval)
+      on conflict do nothing`;
+  }
+
+  /** The upstream has named a job, which is first looked at after so long. */
+  async name({ job: { teamId, id }, upstreamId, status }: NamedJob, nextMs: number): Promise<void> {
+    await this.#sql`
+      update jobs set state = 'running', upstream_id = ${upstreamId}, upstream_status = ${status},
+        next_poll_at = tollgate_now() + ${`${nextMs} ms`}::interval
+      where team_id = ${teamId} and id = ${id} and ended_at is null`;
+  }
+
+  /** A job that the upstream did not take. */
+  async drop(teamId: TeamId, id: EventId): Promise<void> {
+    await this.#sql`delete from jobs where team_id = ${teamId} and id = ${id} and state = 'asked'`;
+  }
+
+  /** Looks at a job soon: its team asked for a change of it. */
+  async lookSoon(teamId: TeamId, kind: JobKind, upstreamId: string): Promise<void> {
+    await this.#sql`
+      update jobs set next_poll_at = least(next_poll_at, tollgate_now())
+      where team_id = ${teamId} and kind = ${kind} and upstream_id = ${upstreamId} and ended_at is null`;
+  }
+
+  /** Returns jobs that are due and that no instance follows, at most so many. */
+  async due(most: number): Promise<DueJob[]> {
+    return await this.#sql<DueJob[]>`
+      select team_id as "teamId", id, fence::text from jobs
+      where ended_at is null and next_poll_at <= tollgate_now()
+        and (followed_until is null or followed_until < tollgate_now())
+      order by next_poll_at limit ${most}`;
+  }
+
+  /** Takes a job for so long; null: another instance was faster. */
+  async follow(
+    { teamId, id, fence }: DueJob,
+    instanceId: string,
+    forMs: number,
+  ): Promise<FollowedJob | null> {
+    const [row] = await this.#sql<JobColumns[]>`
+      update jobs set fence = fence + 1, followed_by = ${instanceId},
+        followed_until = tollgate_now() + ${`${forMs} ms`}::interval
+      where team_id = ${teamId} and id = ${id} and fence = ${fence}::int8 and ended_at is null
+      returning team_id, id, kind, state, upstream, upstream_id, upstream_status, hold, terms, progress, failures,
+        fence::text, created_at`;
+    return row === undefined ? null : jobOf(row);
+  }
+
+  /** Notes how a job stands, and leaves it until the next time. */
+  async note(
+    { teamId, id, fence }: FollowedJob,
+    seen: {
+      status: string | null;
+      progress: JobProgress;
+      forecastPicoUsd: bigint | null;
+      failures: number;
+      problem: string | null;
+      nextMs: number;
+    },
+  ): Promise<void> {
+    const forecast = seen.forecastPicoUsd === null ? null : formatUsd(seen.forecastPicoUsd);
+    await this.#sql`
+      update jobs set upstream_status = ${seen.status}, progress = ${JSON.stringify(seen.progress)}::text::jsonb,
+        forecast_usd = ${forecast}::text::numeric, failures = ${seen.failures}, problem = ${seen.problem},
+        next_poll_at = tollgate_now() + ${`${Math.round(seen.nextMs)} ms`}::interval, followed_by = null, followed_until = null
+      where team_id = ${teamId} and id = ${id} and fence = ${fence}::int8 and ended_at is null`;
+  }
+
+  /** Ends a job whose event is in the ledger. Returns whether this did it. */
+  async end(
+    { teamId, id, fence }: FollowedJob,
+    ended: { state: JobState; status: string | null; settledPicoUsd: bigint; problem: string | null },
+  ): Promise<boolean> {
+    const rows = await this.#sql<{ id: string }[]>`
+      update jobs set state = ${ended.state}, upstream_status = ${ended.status},
+        settled_usd = ${formatUsd(ended.settledPicoUsd)}::numeric, problem = ${ended.problem}, ended_at = tollgate_now(),
+        followed_by = null, followed_until = null
+      where team_id = ${teamId} and id = ${id} and fence = ${fence}::int8 and ended_at is null returning id`;
+    return rows.length > 0;
+  }
+
+  /** Returns how the event of a job stands in the ledger; null: it is not there. */
+  async eventOf(teamId: TeamId, id: EventId): Promise<{ outcome: OutcomeName; costUsd: string } | null> {
+    const createdAt = new Date(momentOfUuidV7(id)).toISOString();
+    const [row] = await this.#sql<{ outcome: OutcomeName; cost_usd: string }[]>`
+      select outcome, cost_usd from usage_events
+      where team_id = ${teamId} and created_at = ${createdAt}::timestamptz and id = ${id}`;
+    return row === undefined ? null : { outcome: row.outcome, costUsd: row.cost_usd };
+  }
+
+  /** Of these jobs, returns those that go on. */
+  async goingOn(ids: readonly string[]): Promise<Set<string>> {
+    return await jobsGoingOn(this.#sql, ids);
+  }
+}
+
+/** Of these ids, returns those of jobs that the upstream has named and whose end is not in the ledger. */
+export async function jobsGoingOn(sql: Sql, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await sql<{ id: string }[]>`
+    select id from jobs where id = any(${[...ids]}::text[]::uuid[]) and upstream_id is not null and ended_at is null`;
+  return new Set(rows.map(({ id }) => id));
+}
+
+interface JobColumns {
+  team_id: string;
+  id: string;
+  kind: JobKind;
+  state: JobState;
+  upstream: string | null;
+  upstream_id: string | null;
+  upstream_status: string | null;
+  hold: unknown;
+  terms: JobTerms;
+  progress: JobProgress;
+  failures: number;
+  fence: string;
+  created_at: Date;
+}
+
+function jobOf(row: JobColumns): FollowedJob {
+  return {
+    teamId: asId(row.team_id),
+    id: asId(row.id),
+    kind: row.kind,
+    state: row.state,
+    upstream: row.upstream,
+    upstreamId: row.upstream_id,
+    upstreamStatus: row.upstream_status,
+    hold: storedJobHold.parse(row.hold),
+    terms: row.terms,
+    progress: row.progress,
+    failures: row.failures,
+    fence: row.fence,
+    createdAtMs: row.created_at.getTime(),
+  };
+}

@@ -1,0 +1,101 @@
+/** Jobs on two replicas of which one is killed at any moment: one settlement, and it is the bill. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import OpenAI, { toFile } from 'openai';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Postgres } from '../../bench/attack/postgres.ts';
+import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
+import { temporaryFolder } from '../support/folder.ts';
+import { readBooks } from './crash-books.ts';
+import { GatewayProcess, until } from './crash-gateway.ts';
+
+let folder: string;
+let simulator: Simulator;
+let postgres: Postgres;
+const gateways: GatewayProcess[] = [];
+
+beforeAll(async () => {
+  folder = await temporaryFolder(afterAll);
+  // Long enough that the kill comes while they run.
+  simulator = await startSimulator({ profile: { jobMs: 4000 } });
+  postgres = await Postgres.make(folder);
+});
+afterAll(async () => {
+  await Promise.all(gateways.map((gateway) => gateway.kill()));
+  await postgres?.stop();
+  await simulator?.close();
+});
+
+async function serve(name: string): Promise<GatewayProcess> {
+  const dataDir = join(folder, name);
+  mkdirSync(dataDir, { recursive: true });
+  const gateway = await GatewayProcess.serve({
+    TOLLGATE_DATA_DIR: dataDir,
+    DATABASE_URL: postgres.url,
+    OPENAI_API_KEY: 'sk-upstream',
+    OPENAI_BASE_URL: simulator.url,
+    TOLLGATE_LOG_LEVEL: 'warn',
+    TOLLGATE_JOB_POLL_MS: '100',
+  });
+  gateways.push(gateway);
+  return gateway;
+}
+
+function jsonLines(count: number, line: (at: number) => object): Buffer {
+  return Buffer.from(Array.from({ length: count }, (_, at) => JSON.stringify(line(at))).join('\n'));
+}
+
+async function startJobs(gateway: GatewayProcess, key: string): Promise<void> {
+  const client = new OpenAI({ apiKey: key, baseURL: `${gateway.url}/v1`, maxRetries: 0 });
+  const messages = [
+    { role: 'user', content: 'What is it? 这是什么？' },
+    { role: 'assistant', content: 'It is what it is.' },
+  ];
+  const body = { model: 'gpt-4o-mini', max_completion_tokens: 30, messages: messages.slice(0, 1) };
+  const training = await client.files.create({
+    file: await toFile(
+      jsonLines(12, () => ({ messages })),
+      'training.jsonl',
+    ),
+    purpose: 'fine-tune',
+  });
+  const calls = await client.files.create({
+    file: await toFile(
+      jsonLines(8, (at) => ({ custom_id: `${at}`, method: 'POST', url: '/v1/chat/completions', body })),
+      'calls.jsonl',
+    ),
+    purpose: 'batch',
+  });
+  await client.fineTuning.jobs.create({ model: 'gpt-4.1', training_file: training.id });
+  await client.batches.create({
+    endpoint: '/v1/chat/completions',
+    completion_window: '24h',
+    input_file_id: calls.id,
+  });
+}
+
+it('each job is settled once, at its bill, whichever replica is killed, and its hold comes back', async () => {
+  const [maker, other] = await Promise.all([serve('maker'), serve('other')]);
+  const { key } = await maker.team('team', '50.00');
+  await startJobs(maker, key);
+  await startJobs(other, key);
+  await maker.kill();
+  // Its journal is adopted while its jobs run.
+  const again = await serve('maker');
+  await other.kill();
+  await until('the end of all jobs', async () => {
+    const { data } = await again.admin<{ data: { operation: string }[] }>('GET', '/events?limit=100');
+    return (
+      data.filter(({ operation }) => /^(?:batches|fine_tuning\.jobs)\.create$/.test(operation)).length === 4
+    );
+  });
+  again.signal('SIGTERM');
+  expect(await again.ended()).toBe(0);
+  const books = await readBooks(postgres);
+  const jobs = books.events.filter(({ hold }) => hold > 0n);
+  expect(jobs.map(({ outcome }) => outcome)).toEqual(['settled', 'settled', 'settled', 'settled']);
+  const cost = books.events.reduce((sum, event) => sum + event.cost, 0n);
+  expect(cost).toBe(BigInt(simulator.invoice().total_pico_usd));
+  for (const job of jobs) expect(job.hold).toBeGreaterThanOrEqual(job.cost);
+  expect(books.counters).toMatchObject([{ settled: cost, held: 0n }]);
+}, 120_000);

@@ -1,0 +1,306 @@
+/** Jobs through the SDK, the gateway and the simulator: held before they start, followed to their end, settled once. */
+import OpenAI, { toFile } from 'openai';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { usd } from '../../src/domain/money.ts';
+import { until } from './crash-gateway.ts';
+import { type Stack, startStack } from './stack.ts';
+
+let stack: Stack;
+
+beforeAll(async () => {
+  stack = await startStack({ env: { TOLLGATE_JOB_POLL_MS: '50' } });
+});
+afterAll(() => stack.stop());
+
+function clientOf(key: string): OpenAI {
+  return new OpenAI({ apiKey: key, baseURL: `${stack.app.url}/v1`, maxRetries: 0 });
+}
+
+function examples(count: number): string {
+  return Array.from({ length: count }, (_, at) =>
+    JSON.stringify({
+      messages: [
+        { role: 'user', content: `What is the capital of country number ${at}? 首都是什么？` },
+        { role: 'assistant', content: `It is the city number ${at}, as everybody there knows well.` },
+      ],
+    }),
+  ).join('\n');
+}
+
+async function trainingFile(client: OpenAI, count = 20): Promise<string> {
+  const file = await toFile(Buffer.from(examples(count)), 'training.jsonl');
+  return (await client.files.create({ file, purpose: 'fine-tune' })).id;
+}
+
+interface JobRow {
+  state: string;
+  held_usd: string;
+  settled_usd: string | null;
+}
+
+async function jobOf(upstreamId: string): Promise<JobRow | undefined> {
+  const rows = await stack.database.sql<(JobRow & { id: string })[]>`
+    select state, held_usd, settled_usd from jobs where upstream_id = ${upstreamId}`;
+  return rows[0];
+}
+
+async function ended(upstreamId: string): Promise<JobRow> {
+  let row: JobRow | undefined;
+  await until(`the end of ${upstreamId}`, async () => {
+    row = await jobOf(upstreamId);
+    return row !== undefined && row.settled_usd !== null;
+  });
+  return row!;
+}
+
+/** What the invoice bills for the call of a job, in pico-USD. */
+function billedFor(operation: RegExp, since: number): bigint {
+  return stack.simulator
+    .invoice()
+    .lines.filter((line) => line.line > since && operation.test(line.operation ?? ''))
+    .reduce((sum, line) => sum + BigInt(line.cost_pico_usd), 0n);
+}
+
+async function heldBy(teamId: string): Promise<{ held: bigint; settled: bigint; leased: bigint }> {
+  await stack.settled();
+  const [row] = await stack.database.sql<{ held: string; settled: string; leased: string }[]>`
+    select sum(held) as held, sum(settled) as settled, sum(leased) as leased from counters where team_id = ${teamId}`;
+  return { held: usd(row!.held), settled: usd(row!.settled), leased: usd(row!.leased) };
+}
+
+describe('a fine-tuning job', () => {
+  it('is held at its tokens by epochs, and settled at what was trained', async () => {
+    const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+    const client = clientOf(key);
+    const file = await trainingFile(client);
+    const since = stack.simulator.invoice().line_count;
+    const { data: job, response } = await client.fineTuning.jobs
+      .create({ model: 'gpt-4o-mini', training_file: file, hyperparameters: { n_epochs: 2 } })
+      .withResponse();
+    const held = usd(response.headers.get('x-tollgate-hold-usd')!);
+    expect((await heldBy(teamId)).held).toBe(held);
+    const row = await ended(job.id);
+    const billed = billedFor(/^fine_tuning.job$/, since);
+    expect(billed).toBeGreaterThan(0n);
+    expect(row).toMatchObject({ state: 'settled' });
+    expect(usd(row.settled_usd!)).toBe(billed);
+    expect(held).toBeGreaterThanOrEqual(billed);
+    expect(await heldBy(teamId)).toMatchObject({ held: 0n, settled: billed });
+    const again = await client.fineTuning.jobs.retrieve(job.id);
+    expect(again.status).toBe('succeeded');
+    const answer = await client.chat.completions.create({
+      model: again.fine_tuned_model!,
+      max_completion_tokens: 10,
+      messages: [{ role: 'user', content: 'hi' }],
+    });
+    expect(answer.model).toBe(again.fine_tuned_model);
+    const other = clientOf((await stack.team({ grantUsd: '5.00' })).key);
+    const stolen = other.chat.completions.create({
+      model: again.fine_tuned_model!,
+      max_completion_tokens: 10,
+      messages: [{ role: 'user', content: 'hi' }],
+    });
+    await expect(stolen).rejects.toMatchObject({ status: 404, code: 'not_found' });
+    await expect(other.fineTuning.jobs.retrieve(job.id)).rejects.toMatchObject({ status: 404 });
+    expect((await other.fineTuning.jobs.list()).data).toEqual([]);
+    expect((await client.fineTuning.jobs.list()).data.map(({ id }) => id)).toEqual([job.id]);
+    expect((await client.fineTuning.jobs.listEvents(job.id)).data.length).toBeGreaterThan(0);
+  });
+
+  it('that does not fit is refused before it starts, with what would', async () => {
+    const { key, teamId } = await stack.team({ grantUsd: '0.01' });
+    const client = clientOf(key);
+    const file = await trainingFile(client, 40);
+    const since = stack.simulator.invoice().line_count;
+    const refused = client.fineTuning.jobs.create({
+      model: 'gpt-4o-mini',
+      training_file: file,
+      method: { type: 'supervised', supervised: { hyperparameters: { n_epochs: 50 } } },
+    });
+    await expect(refused).rejects.toMatchObject({
+      status: 429,
+      code: 'insufficient_quota',
+      error: { remaining_usd: '0.01', epochs: 50, affordable_epochs: expect.any(Number) },
+      message: expect.stringMatching(/\$0\.01 left.*tokens × 50 epochs.*epochs would fit/),
+    });
+    expect(stack.simulator.invoice().line_count).toBe(since);
+    expect(await heldBy(teamId)).toEqual({ held: 0n, settled: 0n, leased: expect.anything() });
+  });
+});
+
+function lines(count: number, url = '/v1/chat/completions'): string {
+  return Array.from({ length: count }, (_, at) =>
+    JSON.stringify({
+      custom_id: `line-${at}`,
+      method: 'POST',
+      url,
+      body: {
+        model: at % 2 === 0 ? 'gpt-4o-mini' : 'gpt-4.1',
+        max_completion_tokens: 50,
+        messages: [{ role: 'user', content: `Say ${at}.` }],
+      },
+    }),
+  ).join('\n');
+}
+
+async function batchFile(client: OpenAI, text: string): Promise<string> {
+  const file = await toFile(Buffer.from(text), 'lines.jsonl');
+  return (await client.files.create({ file, purpose: 'batch' })).id;
+}
+
+const BATCH = { endpoint: '/v1/chat/completions', completion_window: '24h' } as const;
+
+describe('a batch', () => {
+  it('is held line by line, and settled from the lines of its output', async () => {
+    const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+    const client = clientOf(key);
+    const since = stack.simulator.invoice().line_count;
+    const input = await batchFile(client, lines(6));
+    const batch = await client.batches.create({ ...BATCH, input_file_id: input });
+    const { held } = await heldBy(teamId);
+    expect(held).toBeGreaterThan(0n);
+    const row = await ended(batch.id);
+    const billed = billedFor(/^batch\./, since);
+    expect(usd(row.settled_usd!)).toBe(billed);
+    expect(held).toBeGreaterThanOrEqual(billed);
+    expect(await heldBy(teamId)).toMatchObject({ held: 0n, settled: billed });
+    const done = await client.batches.retrieve(batch.id);
+    const output = await (await client.files.content(done.output_file_id!)).text();
+    expect(output.trim().split('\n')).toHaveLength(6);
+    const other = clientOf((await stack.team({ grantUsd: '1.00' })).key);
+    await expect(other.files.content(done.output_file_id!)).rejects.toMatchObject({ status: 404 });
+    await expect(other.batches.cancel(batch.id)).rejects.toMatchObject({ status: 404 });
+    await expect(other.batches.create({ ...BATCH, input_file_id: input })).rejects.toMatchObject({
+      status: 404,
+    });
+  });
+
+  it.each([
+    [
+      'expired',
+      async (client: OpenAI, input: string) =>
+        client.batches.create({ ...BATCH, input_file_id: input, metadata: { simulator: 'expire' } }),
+    ],
+    [
+      'cancelled',
+      async (client: OpenAI, input: string) => {
+        const batch = await client.batches.create({ ...BATCH, input_file_id: input });
+        await until(
+          'a finished line',
+          async () => ((await client.batches.retrieve(batch.id)).request_counts?.completed ?? 0) > 0,
+        );
+        return client.batches.cancel(batch.id);
+      },
+    ],
+  ])('that has %s pays for the lines that were finished', async (reason, begin) => {
+    const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+    const client = clientOf(key);
+    const since = stack.simulator.invoice().line_count;
+    const batch = await begin(client, await batchFile(client, lines(40)));
+    const row = await ended(batch.id);
+    const billed = billedFor(/^batch\./, since);
+    expect(billed).toBeGreaterThan(0n);
+    expect(usd(row.settled_usd!)).toBe(billed);
+    expect(usd(row.held_usd)).toBeGreaterThan(billed);
+    expect(await heldBy(teamId)).toMatchObject({ held: 0n, settled: billed });
+    const [event] = await stack.database.sql<{ reason: string }[]>`
+      select reason from usage_events where team_id = ${teamId} and operation = 'batches.create'`;
+    expect(event!.reason).toBe(reason);
+  });
+
+  it.each([
+    [
+      'a line without a price',
+      '{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"nobody","messages":[{"role":"user","content":"hi"}]}}',
+      'invalid_request',
+      /line 1: .*nobody/,
+    ],
+    [
+      'a line of an operation that is not known',
+      '{"custom_id":"a","method":"POST","url":"/v1/videos","body":{}}',
+      'invalid_request',
+      /line 1: url/,
+    ],
+    [
+      "a line that names another's response",
+      '{"custom_id":"a","method":"POST","url":"/v1/responses","body":{"model":"gpt-4.1","input":"x","max_output_tokens":20,"previous_response_id":"resp_1"}}',
+      'invalid_request',
+      /previous_response_id/,
+    ],
+    ['a line that is no JSON', `${lines(1)}\n{"custom_id"`, 'invalid_request', /line 2: is not valid JSON/],
+  ])('with %s is refused as a whole', async (_what, text, code, message) => {
+    const { key } = await stack.team({ grantUsd: '5.00' });
+    const client = clientOf(key);
+    const made = client.batches.create({ ...BATCH, input_file_id: await batchFile(client, text) });
+    await expect(made).rejects.toMatchObject({ status: 400, code, message: expect.stringMatching(message) });
+  });
+});
+
+describe('a fine-tuning job that is changed', () => {
+  it.each([
+    ['cancelled', {}, 'cancelled'],
+    ['failed', { simulator: 'fail' }, 'failed'],
+  ])('and has %s pays for what was trained by then', async (_what, metadata, reason) => {
+    const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+    const client = clientOf(key);
+    const since = stack.simulator.invoice().line_count;
+    const job = await client.fineTuning.jobs.create({
+      model: 'gpt-4.1',
+      training_file: await trainingFile(client, 30),
+      metadata,
+    });
+    if (reason === 'cancelled') {
+      await until(
+        'its training',
+        async () => (await client.fineTuning.jobs.retrieve(job.id)).status === 'running',
+      );
+      await client.fineTuning.jobs.pause(job.id);
+      await client.fineTuning.jobs.resume(job.id);
+      await client.fineTuning.jobs.cancel(job.id);
+    }
+    const row = await ended(job.id);
+    const billed = billedFor(/^fine_tuning.job$/, since);
+    expect(usd(row.settled_usd!)).toBe(billed);
+    expect(await heldBy(teamId)).toMatchObject({ held: 0n, settled: billed });
+    const [event] = await stack.database.sql<{ reason: string }[]>`
+      select reason from usage_events where team_id = ${teamId} and operation = 'fine_tuning.jobs.create'`;
+    expect(event!.reason).toBe(reason);
+  });
+
+  it('costs nothing when it failed before any training', async () => {
+    const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+    const client = clientOf(key);
+    const job = await client.fineTuning.jobs.create({
+      model: 'gpt-4o-mini',
+      training_file: await trainingFile(client),
+      metadata: { simulator: 'fail_early' },
+    });
+    expect(await ended(job.id)).toMatchObject({ state: 'voided' });
+    expect(await heldBy(teamId)).toMatchObject({ held: 0n, settled: 0n });
+  });
+
+  it('by the hour needs to say how long it may run', async () => {
+    const { key } = await stack.team({ grantUsd: '500.00' });
+    const client = clientOf(key);
+    const file = await trainingFile(client);
+    const asked = {
+      model: 'o4-mini-2025-04-16',
+      training_file: file,
+      method: {
+        type: 'reinforcement',
+        reinforcement: {
+          grader: { type: 'string_check', name: 'g', input: '{{a}}', reference: 'b', operation: 'eq' },
+        },
+      },
+    } as const;
+    await expect(client.fineTuning.jobs.create(asked)).rejects.toMatchObject({
+      code: 'unbounded_request',
+      message: expect.stringContaining('x-tollgate-max-hours'),
+    });
+    const { data: job, response } = await client.fineTuning.jobs
+      .create(asked, { headers: { 'x-tollgate-max-hours': '2.5' } })
+      .withResponse();
+    expect(response.headers.get('x-tollgate-hold-usd')).toBe('250.00');
+    expect(await ended(job.id)).toMatchObject({ state: 'settled' });
+  });
+});
