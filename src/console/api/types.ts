@@ -24,6 +24,7 @@ export type Price = ApiResponse<typeof contract.Price>;
 export type Session = ApiResponse<typeof contract.Session>;
 export type StoreState = ApiResponse<typeof contract.StoreState>;
 export type Team = ApiResponse<typeof contract.Team>;
+export type Upstream = ApiResponse<typeof contract.UpstreamList>['data'][number];
 export type Usage = ApiResponse<typeof contract.Usage>;
 export type UsageRow = Usage['data'][number];
 export type Warning = ApiResponse<typeof contract.Warning>;

@@ -14,7 +14,7 @@ import { CallTable } from './call-table.tsx';
 import { toInstant, toLocalInput } from './dates.ts';
 import { useKeyOptions, useOperationOptions, useTeamOptions } from './options.tsx';
 
-const FILTERS = ['team_id', 'key_id', 'model', 'operation', 'outcome', 'from', 'to'] as const;
+const FILTERS = ['team_id', 'key_id', 'model', 'operation', 'upstream', 'outcome', 'from', 'to'] as const;
 
 export function CallsPage() {
   const t = useMessages();

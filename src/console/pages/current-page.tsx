@@ -14,6 +14,7 @@ import { PlansPage } from './plans.tsx';
 import { PricesPage } from './prices.tsx';
 import { TeamPage } from './team.tsx';
 import { TeamsPage } from './teams.tsx';
+import { UpstreamsPage } from './upstreams.tsx';
 
 export function CurrentPage() {
   const { parts } = useLocation();
@@ -31,6 +32,7 @@ export function CurrentPage() {
   if (role === 'admin') {
     if (page === 'plans') return <PlansPage key={page} />;
     if (page === 'prices') return <PricesPage key={page} />;
+    if (page === 'upstreams') return <UpstreamsPage key={page} />;
     if (page === 'planner') return <PlannerPage key={page} />;
     if (page === 'audit') return <AuditPage key={page} />;
   }

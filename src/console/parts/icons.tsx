@@ -20,6 +20,7 @@ export const ICONS = {
   limits: 'M2 12a6 6 0 1 1 12 0M8 12l3-4',
   plans: 'M3 3h10v10H3zM3 6.5h10M6 9.5h4',
   prices: 'M2.5 2.5h5l6 6-5 5-6-6zM5.5 5.5h.01',
+  upstreams: 'M2.5 3h11v4h-11zM2.5 9h11v4h-11zM5 5h.01M5 11h.01',
   planner: 'M3 2.5h10v11H3zM5.5 5h5M5.5 8h1m2 0h2m-5 2.5h1m2 0h2',
   calls: 'M2.5 4h11m-11 4h11m-11 4h7',
   audit: 'M8 4.5V8l2.5 1.5M2.5 8a5.5 5.5 0 1 0 1.8-4.1M2.5 2.5v3h3',

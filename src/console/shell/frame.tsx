@@ -49,7 +49,17 @@ export function Frame({ onLanguage, onSignOut, children }: FrameProps) {
   );
 }
 
-const ADMIN_PAGES = ['teams', 'keys', 'limits', 'plans', 'prices', 'planner', 'calls', 'audit'] as const;
+const ADMIN_PAGES = [
+  'teams',
+  'keys',
+  'limits',
+  'plans',
+  'prices',
+  'upstreams',
+  'planner',
+  'calls',
+  'audit',
+] as const;
 const TEAM_PAGES = ['teams', 'keys', 'limits', 'calls'] as const;
 
 function Navigation() {

@@ -29,6 +29,7 @@ export const shell = {
     limits: 'Limits',
     plans: 'Plans',
     prices: 'Prices',
+    upstreams: 'Upstreams',
     planner: 'Planner',
     calls: 'Calls',
     audit: 'Audit',

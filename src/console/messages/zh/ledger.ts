@@ -1,7 +1,7 @@
 /** 关于已发生之事的页面：概览、调用、单次调用、审计。 */
 import type { Messages } from '../messages.ts';
 
-type Ledger = Pick<Messages, 'overview' | 'reasons' | 'calls' | 'call' | 'audit' | 'sessions'>;
+type Ledger = Pick<Messages, 'overview' | 'reasons' | 'calls' | 'call' | 'audit' | 'sessions' | 'upstreams'>;
 
 export const ledger: Ledger = {
   overview: {
@@ -225,6 +225,25 @@ export const ledger: Ledger = {
     list: '更改列表',
     details: '显示字段',
     unset: '未设置',
+  },
+  upstreams: {
+    title: '上游',
+    lead: '调用发往何处，以及各上游的状态。',
+    note: '由响应的实例所见，自其启动或该上游的设置更改以来。失败且无费用的调用会转到另一个上游。',
+    one: '只有一个上游',
+    oneText: '它来自环境变量。TOLLGATE_CONFIG_FILE 指定含多个上游的文件（docs/UPSTREAMS.md）。',
+    state: '状态',
+    states: { up: '正常', down: '故障' },
+    breaker: '每次只放行一个调用',
+    teamBreakers: (count: number) => `${count} 个团队每次只放行一个调用`,
+    models: '模型、团队',
+    all: '所有模型',
+    weight: '权重',
+    firstByte: '首字节',
+    waiting: '等待中',
+    moved: '已转移',
+    spend: '支出',
+    percent: (percent: number) => `价目表的 ${percent}%`,
   },
   sessions: {
     title: '当前登录',

@@ -31,6 +31,7 @@ export const shell: Shell = {
     limits: '限额',
     plans: '方案',
     prices: '价格',
+    upstreams: '上游',
     planner: '费用预估',
     calls: '调用',
     audit: '审计',
