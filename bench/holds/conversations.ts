@@ -81,20 +81,34 @@ function tools(isChat: boolean): JsonObject[] {
   });
 }
 
-/** An agent of chat completions. */
-export function* chatAgent(model: string, turns: number, dice: Dice): Client {
-  const messages: JsonObject[] = [
-    { role: 'system', content: SYSTEM },
-    { role: 'user', content: `Mend the build. ${textOf(dice, 1_500)}` },
-  ];
+/** An agent of chat completions, whose history grows up to so many bytes; then it starts again. */
+export function* chatAgent(
+  model: string,
+  turns: number,
+  dice: Dice,
+  bytesMost = Number.MAX_SAFE_INTEGER,
+): Client {
+  let messages: JsonObject[] = [];
+  let bytes = 0;
   for (let turn = 0; turn < turns; turn++) {
+    if (messages.length === 0) {
+      const task = `Task ${dice.between(1, 1e9)}: mend the build. ${textOf(dice, 1_500)}`;
+      messages = [
+        { role: 'system', content: `You are engineer ${dice.between(1, 1e9)}. ${SYSTEM}` },
+        { role: 'user', content: task },
+      ];
+      bytes = 0;
+    }
     const answer = yield {
       path: '/chat/completions',
       body: { model, messages: [...messages], tools: tools(true), max_completion_tokens: OUTPUT_LIMIT },
     };
     const message = (answer.choices as { message: JsonObject }[])[0]!.message;
     const [call] = message.tool_calls as { id: string }[];
-    messages.push(message, { role: 'tool', tool_call_id: call!.id, content: toolResult(dice) });
+    const result = toolResult(dice);
+    messages.push(message, { role: 'tool', tool_call_id: call!.id, content: result });
+    bytes += Buffer.byteLength(result) + 2_000;
+    if (bytes > bytesMost) messages = [];
   }
 }
 

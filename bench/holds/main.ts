@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ApiError } from '../../src/domain/errors.ts';
-import { type Estimate, estimate } from '../../src/domain/estimate.ts';
+import { costUpTo, type Estimate, estimate } from '../../src/domain/estimate.ts';
 import { usd } from '../../src/domain/money.ts';
 import { RateCards } from '../../src/domain/price.ts';
 import { findRoute, readRequest } from '../../src/openai/request.ts';
@@ -160,6 +160,7 @@ async function spend(holds: Holds): Promise<{ text: string; isMet: boolean }[]> 
   const share = Number(spent) / Number(usd('18.00'));
   const what = `an agent on gpt-5.6-terra spends ${percent(share)} of $18 before its first refusal (goal 97 %)`;
   found.push({ text: `${what}: ${events.length} calls, history to ${longest} tokens`, isMet: share >= 0.97 });
+  for (const [model, grant, agent] of AGENTS_ON_GRANTS) found.push(await beside(holds, model, grant, agent));
   holds.upstream.outputTokens = 100;
   const viewer = await makeTeam(holds, '0.10');
   const pixelCalls = await drive(holds, viewer, pixels('gpt-5-mini', 200), true);
@@ -168,6 +169,62 @@ async function spend(holds: Holds): Promise<{ text: string; isMet: boolean }[]> 
     isMet: pixelCalls.length === 200,
   });
   return found;
+}
+
+/** Agents of several families of models, each on a grant of some thirty of its longest holds. */
+const AGENTS_ON_GRANTS = [
+  ['gpt-4o', '2.00', chatAgent],
+  ['gpt-4.1', '2.00', chatAgent],
+  ['o4-mini', '1.00', responsesAgent],
+  ['gpt-5-mini', '0.25', responsesAgent],
+  ['gpt-5.6-terra', '3.00', responsesAgent],
+  ['gpt-6-astra', '10.00', responsesAgent],
+] as const;
+const HISTORY_BYTES = 100_000;
+/** Of a grant's share, below what exact counts would allow. */
+const POINTS_MOST = 0.04;
+
+/**
+ * How much of a grant an agent spends before its first refusal, and how much it would with exact counts: until a call's own
+ * input, as it was billed, at the rate of its hold, and its whole output do not fit any more. The agent goes on with another
+ * grant to get there.
+ */
+async function beside(holds: Holds, model: string, grant: string, agentOf: typeof chatAgent) {
+  const team = await makeTeam(holds, grant);
+  const client = agentOf(model, 20_000, new Dice(7), HISTORY_BYTES);
+  const amount = usd(grant);
+  let spent = 0n;
+  let own: bigint | null = null;
+  let calls = 0;
+  let refusals = 0;
+  for (let next = client.next(); !next.done && refusals < TRIES; ) {
+    const response = await send(holds, team, next.value);
+    const text = await response.text();
+    if (response.status === 429) refusals++;
+    if (response.status === 429 && own === null) {
+      own = spent;
+      await admin(holds, 'POST', '/grants', { team_id: team.id, amount_usd: PLENTY });
+    }
+    if (response.status === 429 && own !== null) {
+      await sleep(RETRY_MS);
+      continue;
+    }
+    if (!response.ok) throw new Error(`${model}: ${response.status} ${text}`);
+    const answer = JSON.parse(text) as { usage: { prompt_tokens?: number; input_tokens?: number } };
+    const input = answer.usage.input_tokens ?? answer.usage.prompt_tokens ?? 0;
+    if (spent + costUpTo(estimateOf(holds.rates, next.value, input), OUTPUT_LIMIT) > amount) break;
+    spent += usd(response.headers.get('x-tollgate-cost-usd') ?? '');
+    calls++;
+    next = client.next(JSON.parse(text));
+  }
+  // Never refused by then: it went as far as exact counts.
+  const share = Number(own ?? spent) / Number(amount);
+  const exact = Number(spent) / Number(amount);
+  const what = `an agent on ${model} spends ${percent(share)} of $${grant} before its first refusal`;
+  return {
+    text: `${what}; exact counts would allow ${percent(exact)}, in ${calls} calls (goal: within 4 points)`,
+    isMet: share >= exact - POINTS_MOST,
+  };
 }
 
 interface Team {
