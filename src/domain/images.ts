@@ -52,6 +52,17 @@ export function imageTokens(rule: ImageRule, { size, detail }: ImageInput): numb
   return Math.ceil((most * rule.hundredths) / 100);
 }
 
+/**
+ * Returns the most input tokens of a page of a document, which the upstream renders at a size that is not published. It is
+ * rendered as `auto`, which from GPT-5.6 on is like `high` (OpenAPI specification, `FileInputDetail`): so it is the largest image
+ * of what `auto` is scaled down to or, where that is not, of `high`. Null: nothing bounds it.
+ */
+export function pageTokens(rule: ImageRule): number | null {
+  if (rule.kind === 'tiles') return imageTokens(rule, { size: null, detail: 'high' });
+  const { auto, high } = rule.budget;
+  return high === null ? null : Math.ceil((Math.max(auto ?? 0, high) * rule.hundredths) / 100);
+}
+
 function patchesOf({ width, height }: ImageSize): number {
   return Math.ceil(width / PATCH_PIXELS) * Math.ceil(height / PATCH_PIXELS);
 }

@@ -1,6 +1,6 @@
-/** The bound of an input that is more than text: images by their rule, documents and what is encrypted by the window. */
+/** The bound of an input that is more than text: images and counted pages by their rule, the rest by the window. */
 import { type ApiError, apiError } from './errors.ts';
-import { imageTokens } from './images.ts';
+import { type ImageRule, imageTokens, pageTokens } from './images.ts';
 import type { BeyondText } from './operation.ts';
 import type { RateCard } from './price.ts';
 
@@ -20,17 +20,25 @@ export function inputBeyondText(beyond: BeyondText, textTokens: number, card: Ra
     if (billed === null) windowParam ??= beyond.imageParam;
     else tokens += billed;
   }
-  if (windowParam === null) return tokens;
+  const byPages = tokensOfPages(beyond, imageRule);
+  if (byPages === null) windowParam ??= beyond.imageParam;
+  if (windowParam === null && (maxInputTokens === null || beyond.pages === 0)) return tokens + (byPages ?? 0);
   if (maxInputTokens === null) {
     const what = `The input tokens of '${windowParam}' have no known bound with the model ${quote(card.model)}.`;
     const remedy = "An administrator can set the model's 'max_input_tokens' and 'image_rule' with a price.";
-    return apiError('unbounded_request', `${what} ${remedy}`, { param: windowParam });
+    return apiError('unbounded_request', `${what} ${remedy}`, { param: windowParam ?? 'input' });
   }
-  if (beyond.hasFiles && imageRule !== null) {
-    const most = imageTokens(imageRule, { size: null, detail: 'auto' });
-    if (most !== null) tokens += most * IMAGES_MAX;
-  }
-  return Math.max(tokens, maxInputTokens * (1 + beyond.compactions));
+  const most = beyond.hasFiles && imageRule !== null ? imageTokens(imageRule, ANY_IMAGE) : null;
+  const window = Math.max(tokens + (most ?? 0) * IMAGES_MAX, maxInputTokens * (1 + beyond.compactions));
+  return windowParam === null ? Math.min(window, tokens + (byPages ?? 0)) : window;
+}
+
+const ANY_IMAGE = { size: null, detail: 'auto' } as const;
+
+function tokensOfPages({ pages, documentTokens }: BeyondText, rule: ImageRule | null): number | null {
+  if (pages === 0) return 0;
+  const each = rule === null ? null : pageTokens(rule);
+  return each === null ? null : pages * each + documentTokens;
 }
 
 /** A name of the client's for a message, cut where it is longer than any model's. */

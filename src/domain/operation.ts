@@ -47,7 +47,7 @@ export interface BeyondText {
   images: PlacedImage[];
   /** Bytes of the body that are images or audio, hence no text. */
   imageBytes: number;
-  /** The field of the first image. */
+  /** The field of the first image or page. */
   imageParam: string | null;
   /** Tokens of audio, which are among `moreTokens`; its bytes are among `imageBytes`. */
   audioTokens: number;
@@ -60,6 +60,9 @@ export interface BeyondText {
   windowParam: string | null;
   /** The field may bring images of its own, of which a request may have many. */
   hasFiles: boolean;
+  /** Pages of documents, and the most tokens of their text, where both are known. */
+  pages: number;
+  documentTokens: number;
   /** Files are read from their address, each time. */
   hasRemoteFiles: boolean;
   /** How often the upstream may write the model's longest output beside the answer, to compact what came before. */
@@ -79,6 +82,8 @@ export function noneBeyondText(): BeyondText {
     moreTokens: 0,
     windowParam: null,
     hasFiles: false,
+    pages: 0,
+    documentTokens: 0,
     hasRemoteFiles: false,
     compactions: 0,
     references: null,

@@ -37,7 +37,8 @@ export function keptInput(
     reasoningContext,
     bytes: inputTokensBound,
     images: beyondText?.images.map(({ size, detail }) => ({ size, detail })) ?? NO_IMAGES,
-    hasHidden: (beyondText?.windowParam ?? null) !== null,
+    // What another model reads of a document's pages is not recorded.
+    hasHidden: beyondText !== null && (beyondText.windowParam !== null || beyondText.pages > 0),
     isOpen: beyondText?.hasRemoteFiles ?? false,
     recalled: null,
     conversation: null,

@@ -9,6 +9,7 @@ import { type Fields, isObject, type Json, type JsonObject, MAX_TOKENS } from '.
 import { readApproval, readHostedTool } from './hosted-tools.ts';
 import { imageSizeOf } from './image-size.ts';
 import { inlineSeconds } from './inline-audio.ts';
+import { type PdfSize, pdfSizeOf } from './pdf.ts';
 
 /** Parts that are text, in the words of both chat completions and responses. */
 const TEXT_PARTS = new Set<unknown>([
@@ -197,7 +198,10 @@ function ownFile(fields: Fields, id: Json, param: string): boolean {
   return isId;
 }
 
-/** A document: its text is compressed, and each of its pages becomes an image too, so that only the window bounds it. */
+/**
+ * A document: the upstream reads its text and an image of each page. A PDF that stands in the request is counted so, where every
+ * reader sees the same in it; all else is bounded by the window alone.
+ */
 function readFile(fields: Fields, file: JsonObject, param: string): void {
   const { file_id, file_data, file_url } = file;
   if (file_id !== undefined && file_id !== null) {
@@ -211,10 +215,28 @@ function readFile(fields: Fields, file: JsonObject, param: string): void {
     );
   } else {
     fields.beyondText.hasFiles = true;
+    const pdf = typeof file_data === 'string' && file_url === undefined ? pdfSizeOf(file_data) : null;
+    if (pdf !== null && PAGE_DETAILS.has(file.detail)) {
+      addPages(fields, pdf, String(file_data).length, `${param}.file_data`);
+      return;
+    }
     if (typeof file_url === 'string') fields.beyondText.hasRemoteFiles = true;
     fields.boundByWindow(`${param}.${typeof file_data === 'string' ? 'file_data' : 'file_url'}`);
   }
 }
+
+/** `low` is not believed: what it saves is not published. */
+const PAGE_DETAILS = new Set<unknown>([undefined, null, 'auto', 'low', 'high']);
+
+function addPages({ beyondText }: Fields, { pages, textBytes }: PdfSize, bytes: number, param: string): void {
+  beyondText.pages += pages;
+  beyondText.imageParam ??= param;
+  beyondText.imageBytes += bytes;
+  beyondText.documentTokens += textBytes + pages * PAGE_TOKENS;
+}
+
+/** Around a page's text: its number, and where its image stands. */
+const PAGE_TOKENS = 32;
 
 /** Ids of objects and items, as the API makes them. */
 const OBJECT_ID = /^[\w.:-]{1,256}$/;

@@ -1,4 +1,5 @@
 /** Measuring the input of a request. A token is at least one byte of UTF-8, so the bytes are the most that a text can cost. */
+import { readDocument } from './documents.ts';
 import { isObject } from './fields.ts';
 import { type Image, imageTokens } from './images.ts';
 import { type Tokeniser, tokensOf } from './tokens.ts';
@@ -15,7 +16,7 @@ export interface InputSize {
   images: Image[];
   /** Audio, in seconds. */
   audioSeconds: number;
-  /** Files, and prompts that are kept: what they say stands in no request. */
+  /** Files that cannot be read here, and prompts that are kept: what they say stands in no request. */
   documents: number;
   /** A part that the simulator cannot bill (`input_audio`, …), if there is one. */
   unbillable: string | null;
@@ -85,7 +86,7 @@ function measureObject(
       return;
     }
     if (DOCUMENT_PARTS.has(part.type)) {
-      size.documents++;
+      addDocument(size, part);
       return;
     }
     if (UNBILLABLE_PARTS.has(part.type)) size.unbillable ??= part.type;
@@ -107,6 +108,17 @@ function secondsOf(audio: unknown): number {
   const bytes = Buffer.from(String(data ?? ''), 'base64');
   if (format === 'mp3') return bytes.length / 2000;
   return bytes.length < 44 ? 0 : (bytes.length - 44) / Math.max(1, bytes.readUInt32LE(28));
+}
+
+/** A PDF is an image of each page and its text; of other documents nothing is known. */
+function addDocument(size: InputSize, part: Record<string, unknown>): void {
+  const document = readDocument(part);
+  if (document === null) {
+    size.documents++;
+    return;
+  }
+  for (let page = 0; page < document.pages; page++) size.images.push({ url: '', detail: 'high' });
+  addText(size, document.text);
 }
 
 /** In chat the address and detail stand in an object, in responses beside the type. */

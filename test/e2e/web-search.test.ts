@@ -1,4 +1,5 @@
 /** A search that the upstream runs: its fee and each turn that it adds are held, limited as the money allows, and settled. */
+import { deflateSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { disagreements, readEvents } from './books.ts';
 import { type Stack, startStack } from './stack.ts';
@@ -87,7 +88,50 @@ it('where not even one search can be paid the error says how to go on without', 
 });
 
 const PDF = 'data:application/pdf;base64,JVBERi0xLjQKJcfs';
+const CONTENT = deflateSync('BT /F1 12 Tf (A page about budgets.) Tj ET').toString('latin1');
+/** Two pages with the same text. */
+const READ_PDF = `data:application/pdf;base64,${Buffer.from(
+  [
+    '%PDF-1.7\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj',
+    '2 0 obj\n<< /Type /Pages /Kids [3 0 R 4 0 R] /Count 2 >>\nendobj',
+    '3 0 obj\n<< /Type /Page /Parent 2 0 R /Contents 5 0 R >>\nendobj',
+    '4 0 obj\n<< /Type /Page /Parent 2 0 R /Contents 5 0 R >>\nendobj',
+    `5 0 obj\n<< /Length ${CONTENT.length} /Filter /FlateDecode >>\nstream\n${CONTENT}\nendstream\nendobj`,
+    'trailer\n<< /Root 1 0 R >>\n%%EOF\n',
+  ].join('\n'),
+  'latin1',
+).toString('base64')}`;
 const user = (...content: object[]) => [{ role: 'user', content }];
+
+it.each(['normal', 'worst'] as const)(
+  'a PDF in the request is held by its pages and their text, in mode %s',
+  async (mode) => {
+    const stack = stacks[mode]!;
+    const { teamId, key } = await stack.team({ grantUsd: '100.00' });
+    const file = { filename: 'a.pdf', file_data: READ_PDF };
+    const models = ['gpt-5-mini', 'gpt-5', 'gpt-5.6-terra', 'gpt-4o-mini'];
+    for (const model of models) {
+      const chat = { model, max_completion_tokens: 16, messages: user({ type: 'file', file }) };
+      expect((await stack.post(key, '/chat/completions', chat)).status).toBe(200);
+      const input = user(
+        { type: 'input_text', text: 'Sum up.' },
+        { type: 'input_file', ...file, detail: 'high' },
+      );
+      expect((await stack.post(key, '/responses', { model, max_output_tokens: 16, input })).status).toBe(200);
+    }
+    await stack.settled();
+    const events = await readEvents(stack, teamId);
+    const ids = new Set(events.map(({ id }) => id));
+    const lines = stack.simulator.invoice().lines.filter(({ client_request_id: id }) => ids.has(id ?? ''));
+    expect(lines).toHaveLength(2 * models.length);
+    expect(disagreements(events, lines)).toEqual([]);
+    for (const event of events) {
+      expect(Number(event.hold_usd), event.id).toBeGreaterThanOrEqual(Number(event.cost_usd));
+      // The model's window is some hundred times as much, or five hundred images.
+      expect(Number(event.hold_usd), event.id).toBeLessThan(event.model === 'gpt-4o-mini' ? 0.02 : 0.05);
+    }
+  },
+);
 
 it.each(['normal', 'worst'] as const)(
   'what no byte of the request shows is held and settled: files, prompts, searches of a chat, in mode %s',

@@ -5,6 +5,7 @@ import { ApiError, apiError } from '../../domain/errors.ts';
 import type { Principal } from '../../domain/limit.ts';
 import { ON_SHORTAGE, type OnShortage } from '../../domain/open-ended.ts';
 import { includesModel } from '../../domain/price.ts';
+import { PDF_IN_BASE64 } from '../../openai/pdf.ts';
 import { type ParsedRequest, readRequest } from '../../openai/request.ts';
 import { INLINE_BYTES, INLINE_VALUES, JsonScan, tooComplex } from '../../openai/scan.ts';
 import { REQUEST_ENCODINGS } from '../../openai/wire/decode.ts';
@@ -200,11 +201,13 @@ class Upload implements BodyReader {
     return this.#understand(body, this.#scan);
   }
 
-  /** Small bodies are read at once, others in a thread. */
+  /** Small bodies are read at once, others in a thread, and those with a document. */
   #understand(body: Buffer, scan: JsonScan | null): Read | Promise<Read> {
     const { route, account } = this.#authenticated;
     const { bodyBounds, threads } = this.#deps;
-    const isSmall = scan === null || (body.length <= INLINE_BYTES && scan.values <= INLINE_VALUES);
+    const isSmall =
+      scan === null ||
+      (body.length <= INLINE_BYTES && scan.values <= INLINE_VALUES && !body.includes(PDF_IN_BASE64));
     if (isSmall) return readRequest(route, body, bodyBounds, scan);
     return threads
       .read(account.principal.teamId, route, body, bodyBounds, scan)
