@@ -373,7 +373,7 @@ export class Ledger {
     if (journal.wantsCompaction && !this.#putBack.isRunning)
       journal.compact(this.#stillNeeded(), this.flusher.confirmed);
     if (journal.broken !== null) this.#recoverJournal();
-    void this.flusher.flush();
+    this.flusher.flushIfDue(this.waiting > 0);
   }
 
   /** The disk may have room again. What is open and what Postgres does not have is in memory, and is written again. */

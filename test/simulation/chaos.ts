@@ -233,13 +233,24 @@ export class Chaos {
     }
     this.#books.forget(before);
     for (const instance of this.live) instance.rate();
-    // The machine's service manager starts what died, which brings its journal.
-    for (const dead of this.#deadInstances.instances) {
-      this.time.after(this.#random.between(500, 6_000), () => {
-        if (dead.owner.state === 'dead')
-          this.#deadInstances.adopt(dead).catch((error) => this.#adoptionFailed(error));
+    for (const dead of this.#deadInstances.instances) this.#bringJournal(dead);
+  }
+
+  /**
+   * The machine's service manager starts what died, which brings its journal. For those that the store knows lending waits. Of
+   * one that began and died in the lost seconds nothing is known: money that it spent is safe only where it comes back first.
+   */
+  #bringJournal(dead: SimInstance): void {
+    const isKnown = this.memory.history.instances.has(dead.id);
+    const bring = () => {
+      if (dead.owner.state !== 'dead') return;
+      this.#deadInstances.adopt(dead).catch((error) => {
+        this.#adoptionFailed(error);
+        // No epoch has begun yet.
+        if (!isKnown) this.time.after(200, bring);
       });
-    }
+    };
+    this.time.after(this.#random.between(500, isKnown ? 6_000 : 1_500), bring);
   }
 
   #everywhere(weather: Weather): void {
@@ -275,7 +286,10 @@ export class Chaos {
   #replace(instance: SimInstance): void {
     if (!this.live.includes(instance)) return;
     this.live = this.live.filter((each) => each !== instance);
-    if (!instance.alive) this.#deadInstances.instances.push(instance);
+    if (!instance.alive) {
+      this.#deadInstances.instances.push(instance);
+      if (!this.memory.history.instances.has(instance.id)) this.#bringJournal(instance);
+    }
     this.#start();
   }
 
