@@ -183,6 +183,7 @@ it('readers of calls wait for no validation: the constraints are added in a tran
     expect(await notValidated(sql)).toContain('usage_events_outcome');
     // A read that goes on, with its locks, all through the validation.
     await sql.begin({ deadlineMs: 60_000 }, async (reader) => {
+      await reader`set local idle_in_transaction_session_timeout = 0`;
       await reader`select count(*) from usage_events`;
       await migrateDatabase(test.connection);
     });

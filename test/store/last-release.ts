@@ -20,6 +20,8 @@ export interface OldPrice {
   threshold: number | null;
 }
 
+const TEXT = new Set<string>(['input_tokens', 'cached_input_tokens', 'cache_write_tokens', 'output_tokens']);
+
 /** The seed as the last release stored it, and what admins may have added. */
 export function oldPrices(): (OldPrice & { model: string; origin: string; effectiveFromMs: number })[] {
   const ratesOf = (lines: Parameters<typeof textPriceOf>[0], band: 'short' | 'long'): OldRates => {
@@ -33,7 +35,7 @@ export function oldPrices(): (OldPrice & { model: string; origin: string; effect
     };
   };
   // It priced text alone.
-  const ofText = readSeed().prices.filter((price) => textPriceOf(price.lines, 'short') !== null);
+  const ofText = readSeed().prices.filter(({ lines }) => lines.every(({ meter }) => TEXT.has(meter)));
   const seed = ofText.map((price) => ({
     id: price.id,
     model: price.model,

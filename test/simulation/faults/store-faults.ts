@@ -100,11 +100,17 @@ class BackOnExpiry extends FaultyMemory {
 }
 
 class UnfencedAdoption extends FaultyMemory {
+  readonly #live = new Set<string>();
+
+  override async fence(id: string) {
+    if ((await this.silentMs(id)) !== null) this.#live.add(id);
+    return super.fence(id);
+  }
+
   override async adopt(...args: Parameters<MemoryStore['adopt']>) {
     const [id, , status = 'adopted'] = args;
-    const wasLive = (await this.silentMs(id)) !== null;
     const inserted = await super.adopt(...args);
-    if (wasLive && status === 'adopted') {
+    if (this.#live.delete(id) && status === 'adopted') {
       this.fire();
       this.registerInstance(id);
     }
