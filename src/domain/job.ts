@@ -33,8 +33,13 @@ export interface BatchRequest {
   readonly endpoint: string;
 }
 
+/** A response in the background: bounded as one that is waited for. */
+export interface BackgroundRequest {
+  readonly kind: 'response';
+}
+
 /** What a job's request asks for. */
-export type JobRequest = FineTuningRequest | BatchRequest;
+export type JobRequest = FineTuningRequest | BatchRequest | BackgroundRequest;
 
 /** By which a fine-tuning job is settled. */
 export interface FineTuningTerms {
@@ -84,8 +89,18 @@ export interface PlannedJob {
   readonly terms: JobTerms;
   /** As reports name it; empty: several. */
   readonly model: string;
-  /** What would pass where so much money is left. */
-  wouldFit(left: PicoUsd): { text: string; details: Record<string, string | number | null> };
+  /** What would pass where so much money is left; null: what would of any call. */
+  readonly wouldFit:
+    | ((left: PicoUsd) => { text: string; details: Record<string, string | number | null> })
+    | null;
+}
+
+/** How a response in the background is settled: at the tier that it names. */
+export function backgroundJob(model: string, tiers: Readonly<Partial<Record<string, Price>>>): PlannedJob {
+  const prices: Record<string, TermPrice> = {};
+  for (const [tier, price] of Object.entries(tiers))
+    if (price !== undefined && tier !== 'batch') prices[tier] = termPriceOf(price);
+  return { terms: { kind: 'response', model, prices }, model, wouldFit: null };
 }
 
 /** What a job cost, once it has ended. */

@@ -15,7 +15,12 @@ import type { UpstreamResponse } from './call.ts';
 /** @param job what the call would go on with; null: nothing */
 export function errorOfDenial(denial: Denial, estimate: Estimate, job: PlannedJob | null = null): ApiError {
   const error = errorOf(denial, estimate);
-  if (job === null || (denial.reason !== 'insufficient' && denial.reason !== 'too_large')) return error;
+  if (
+    job === null ||
+    job.wouldFit === null ||
+    (denial.reason !== 'insufficient' && denial.reason !== 'too_large')
+  )
+    return error;
   const left = denial.reason === 'too_large' ? denial.maxHold : denial.ceiling;
   const isMoney = denial.counter === null || denial.counter.meter === 'cost_usd';
   const { text, details } = job.wouldFit(isMoney && left > 0n ? left : 0n);

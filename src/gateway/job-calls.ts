@@ -5,14 +5,16 @@
  */
 import type { EventId } from '../domain/ids.ts';
 import { asId } from '../domain/ids.ts';
-import type { PlannedJob } from '../domain/job.ts';
+import type { JobKind, PlannedJob } from '../domain/job.ts';
 import type { Hold } from '../ledger/events.ts';
 import { jobHoldOf } from '../ledger/job-holds.ts';
 import { isObject, parseJson } from '../openai/body.ts';
 import type { NewJob, StoredJobHold } from '../store/hot/jobs.ts';
+import { RESPONSE_MS } from '../store/hot/objects.ts';
 import { respond, stopped, type UpstreamResponse, warningOf, writeError } from './call.ts';
 import { ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
+import { begunAs, keep } from './keep.ts';
 import { forward } from './stages/forward.ts';
 import { record, recordStopped } from './stages/record.ts';
 import type { Reserved } from './stages/reserve.ts';
@@ -37,11 +39,12 @@ export async function serveJob(deps: GatewayDeps, reserved: Reserved, job: Plann
       return;
     }
     const forwarded = await forward(deps, reserved);
-    const named = namedIn(forwarded.response);
+    const named = namedIn(forwarded.response, job.terms.kind);
     if (named !== null) {
       const known = { job: row, upstreamId: named.id, status: named.status };
       await deps.jobs.name(known, FIRST_LOOK_MS);
-      await recordMade(deps, reserved, named.json);
+      if (named.kind === 'response') await recordResponse(deps, reserved, named);
+      else await recordMade(deps, reserved, named.json);
       deps.ledger.jobs.handOver(hold, known);
       call.ended('settle');
       respond(deps, reserved, forwarded.response, { outcome: 'settled', cost: 0n });
@@ -53,7 +56,7 @@ export async function serveJob(deps: GatewayDeps, reserved: Reserved, job: Plann
     } finally {
       record(deps, settled);
     }
-    if (settled.outcome.outcome === 'voided') await deps.jobs.drop(teamId, id);
+    if (settled.outcome.outcome !== 'unknown') await deps.jobs.drop(teamId, id);
   } catch (error) {
     deps.ledger.abandon(hold, 'internal_error');
     throw error;
@@ -102,10 +105,24 @@ function storedHold(hold: Hold): StoredJobHold {
   return { facts, factsJson, claim: { cost: String(cost), input_tokens, output_tokens }, pools };
 }
 
-/** Returns what the upstream calls the job; null: it did not make one, or did not say. */
-function namedIn({ ending, status, readable }: UpstreamResponse) {
+/** Returns what the upstream calls the job; null: it did not make one, did not say, or has done it already. */
+function namedIn({ ending, status, readable }: UpstreamResponse, kind: JobKind) {
   if (ending !== 'complete' || status >= 300 || readable === null) return null;
   const json = parseJson(readable.toString());
   if (!isObject(json) || typeof json.id !== 'string') return null;
-  return { id: json.id, status: typeof json.status === 'string' ? json.status : null, json };
+  const stands = typeof json.status === 'string' ? json.status : null;
+  if (kind === 'response' && stands !== 'queued' && stands !== 'in_progress') return null;
+  return { kind, id: json.id, status: stands, json };
+}
+
+/** Records a response that goes on: it weighs what it holds. */
+async function recordResponse(deps: GatewayDeps, reserved: Reserved, { id }: { id: string }): Promise<void> {
+  const kept = keep(deps, reserved, begunAs(id), { outcome: 'unknown', usage: null, responseModel: null });
+  const object = kept === null ? undefined : parseJson(kept);
+  const nowMs = deps.clock.nowMs();
+  await deps.objects.store.addObject(reserved.account.principal.teamId, {
+    ...{ kind: 'response', id, createdMs: nowMs, expiresMs: nowMs + RESPONSE_MS },
+    weight: isObject(object) && isObject(object.response) ? object.response : {},
+    upstream: deps.target?.name ?? null,
+  });
 }

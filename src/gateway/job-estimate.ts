@@ -5,7 +5,14 @@
  */
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Estimate } from '../domain/estimate.ts';
-import type { BatchRequest, FineTuningRequest, JobRequest, PlannedJob, TermPrice } from '../domain/job.ts';
+import type {
+  BackgroundRequest,
+  BatchRequest,
+  FineTuningRequest,
+  JobRequest,
+  PlannedJob,
+  TermPrice,
+} from '../domain/job.ts';
 import { termPriceOf } from '../domain/job.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import { includesModel, type RateCard } from '../domain/price.ts';
@@ -32,7 +39,7 @@ interface Planned extends PlannedJob {
 export async function estimateJob(
   deps: GatewayDeps,
   parsed: Parsed,
-  request: JobRequest,
+  request: Exclude<JobRequest, BackgroundRequest>,
 ): Promise<Estimated | Stopped> {
   const { call, account, callKind } = parsed;
   const planned = await plan(deps, parsed, request).catch((error: unknown) => {
@@ -74,7 +81,11 @@ function fixed({ cost, inputTokens, outputTokens, priceId }: Planned): Estimate 
   };
 }
 
-async function plan(deps: GatewayDeps, parsed: Parsed, request: JobRequest): Promise<Planned | ApiError> {
+async function plan(
+  deps: GatewayDeps,
+  parsed: Parsed,
+  request: Exclude<JobRequest, BackgroundRequest>,
+): Promise<Planned | ApiError> {
   if (deps.upstream === null)
     return apiError(
       'upstream_not_configured',

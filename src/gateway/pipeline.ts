@@ -57,7 +57,7 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped>
     const stranger = await refuseOthersModel(deps, parsed);
     if (stranger !== null) return stranger;
   }
-  if (job !== undefined) {
+  if (job !== undefined && job.kind !== 'response') {
     const { via } = parsed;
     const planned = await estimateJob(via, parsed, job);
     return planned.kind === 'stopped' ? planned : reserve(via, planned);

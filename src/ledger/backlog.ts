@@ -3,6 +3,8 @@
  * until then, which is as bytes: a busy instance has thousands of them, and as objects each would be copied twice by the
  * garbage collector and leave nothing behind. Invariant: first in, first out; what was taken stays until it is dropped.
  *
+ * Beside them the holds of calls that have not ended: what Postgres does not have of this instance is in this file.
+ *
  * A record is its length and its head's (four bytes each), the head (what a flush needs beside the row: the moment in six
  * bytes, then texts, counts and amounts), and the JSON of the row, which begins with its id.
  */
@@ -11,7 +13,7 @@ import type { Allocation } from '../domain/budget.ts';
 import { asId } from '../domain/ids.ts';
 import type { Claim } from '../domain/quantities.ts';
 import type { FlushEvent } from '../store/hot/flush.ts';
-import type { CallFacts, HeldAmounts } from './events.ts';
+import type { CallFacts, HeldAmounts, Hold } from './events.ts';
 
 const SLAB_BYTES = 256 * 1024;
 /** Slabs that are kept for reuse. */
@@ -286,4 +288,68 @@ export class Backlog {
 
 function newSlab(bytes: number): Slab {
   return { bytes: Buffer.allocUnsafeSlow(bytes), used: 0 };
+}
+
+/** A hold this old gets a row of its own in Postgres. */
+const LONG_MS = 60_000;
+
+/** Holds that are in the journal and have not ended. Invariant: oldest first. */
+export class OpenHolds {
+  readonly #open = new Map<string, Hold>();
+  readonly #handedOver = new Map<string, Hold>();
+
+  add(hold: Hold): void {
+    this.#open.set(hold.id, hold);
+  }
+
+  remove(hold: Hold): void {
+    this.#open.delete(hold.id);
+  }
+
+  /** Its event is written by whichever instance sees the end of its job. */
+  handOver(hold: Hold): void {
+    this.#open.delete(hold.id);
+    this.#handedOver.set(hold.id, hold);
+  }
+
+  /** Those that were handed over and are not known to have ended, by id. */
+  get handedOver(): ReadonlyMap<string, Hold> {
+    return this.#handedOver;
+  }
+
+  /** The event of a hold that was handed over is in Postgres. */
+  forget(id: string): void {
+    this.#handedOver.delete(id);
+  }
+
+  /** Those whose events this instance is to write. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  has(hold: Hold): boolean {
+    return this.#open.has(hold.id);
+  }
+
+  /** Those whose events this instance is to write. */
+  own(): Hold[] {
+    return [...this.#open.values()];
+  }
+
+  /** Those that were handed over too: the journal keeps them, and the store may forget them. */
+  all(): Hold[] {
+    return [...this.#handedOver.values(), ...this.#open.values()];
+  }
+
+  /** Returns the holds that have become old; from now on Postgres is asked to persist them. */
+  grownOld(nowMs: number): Hold[] {
+    const old: Hold[] = [];
+    for (const hold of this.#open.values()) {
+      if (nowMs - hold.reservation.atMs < LONG_MS) break;
+      if (hold.persistence !== 'none' || !hold.reservation.pools.some((pool) => pool.isPersistable)) continue;
+      hold.persistence = 'asked';
+      old.push(hold);
+    }
+    return old;
+  }
 }

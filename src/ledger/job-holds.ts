@@ -7,6 +7,7 @@
 import { settleInOrder } from '../domain/budget.ts';
 import { type Claim, used } from '../domain/quantities.ts';
 import type { NamedJob } from '../store/hot/jobs.ts';
+import type { OpenHolds } from './backlog.ts';
 import {
   allocationsJson,
   type CallFacts,
@@ -19,7 +20,6 @@ import {
 } from './events.ts';
 import type { Flusher } from './flusher.ts';
 import type { Journal } from './journal.ts';
-import type { OpenHolds } from './open-holds.ts';
 
 /** What any instance needs to end the hold of a job. */
 export interface JobHold {

@@ -13,6 +13,7 @@ import { type Timers, UNAVAILABLE, type Unavailable } from '../admission/waiting
 import type { Account, CallKind } from '../domain/budget.ts';
 import type { Seen } from '../domain/history.ts';
 import type { PicoUsd } from '../domain/money.ts';
+import { OpenHolds } from './backlog.ts';
 import {
   allocationsJson,
   type CallFacts,
@@ -32,7 +33,6 @@ import { Flusher } from './flusher.ts';
 import { Heartbeat, type LedgerStore, rejection } from './heartbeat.ts';
 import { JobHolds } from './job-holds.ts';
 import { formatLine, type Journal } from './journal.ts';
-import { OpenHolds } from './open-holds.ts';
 import { PutBack } from './put-back.ts';
 
 export interface LedgerOptions {

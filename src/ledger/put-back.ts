@@ -9,10 +9,10 @@ import { isFenced, type Timers } from '../admission/waiting.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { Seen } from '../domain/history.ts';
 import type { HeartbeatReply } from '../store/hot/instances.ts';
+import type { OpenHolds } from './backlog.ts';
 import { durableHold, type Flusher } from './flusher.ts';
 import type { LedgerStore } from './heartbeat.ts';
 import type { Journal } from './journal.ts';
-import type { OpenHolds } from './open-holds.ts';
 import { putBackEvents } from './read-journal.ts';
 
 export interface PutBackOptions {

@@ -298,6 +298,8 @@ export interface Bounds {
   extraOutputTokens: number;
   /** What the upstream keeps of the call; missing: nothing. */
   keeps?: Pick<KeptInput, 'isStored' | 'isCut' | 'reasoningContext'>;
+  /** The upstream works on it after its response. */
+  isBackground?: boolean;
   /** Of media: what its bytes do not bound, or what is billed instead of tokens. */
   media?: MediaBounds;
 }

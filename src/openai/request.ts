@@ -229,6 +229,7 @@ function readFields(
     operation.otherBounds = { ...operation.otherBounds, input_audio_tokens: Math.min(heard, MAX_TOKENS) };
   const job = descriptor.job === null ? null : descriptor.job(fields);
   if (job !== null) operation.job = job;
+  else if (bounds.isBackground) operation.job = { kind: 'response' };
   if (fields.error) return fields.error;
   if (bounds.keeps !== undefined) operation.kept = keptInput(bounds.keeps, operation);
   const read = { descriptor, path, operation, stream, includeUsage: stream && includeUsage, modelFromPath };

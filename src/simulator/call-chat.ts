@@ -158,7 +158,6 @@ export function readResponseCall(
   const found = readModel(reader, ['chat', 'responses']);
   if (isApiError(found)) return found;
   const { model, servedName } = found;
-  if (reader.boolean('background')) reader.fail(notSimulated('background'));
   checkTools(reader, HOSTED_TYPES);
   checkSampling(reader);
 

@@ -304,3 +304,39 @@ describe('a fine-tuning job that is changed', () => {
     expect(await ended(job.id)).toMatchObject({ state: 'settled' });
   });
 });
+
+describe('a response in the background', () => {
+  const asked = { model: 'gpt-4.1', input: 'Say it.', max_output_tokens: 200, background: true } as const;
+
+  it('is settled although its client never comes back, and is its own before', async () => {
+    const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+    const client = clientOf(key);
+    const since = stack.simulator.invoice().line_count;
+    const { data: begun, response } = await client.responses.create(asked).withResponse();
+    expect(begun.status).toBe('queued');
+    expect((await heldBy(teamId)).held).toBe(usd(response.headers.get('x-tollgate-hold-usd')!));
+    expect((await client.responses.retrieve(begun.id)).id).toBe(begun.id);
+    const other = clientOf((await stack.team({ grantUsd: '1.00' })).key);
+    await expect(other.responses.retrieve(begun.id)).rejects.toMatchObject({ status: 404 });
+    await ended(begun.id);
+    const billed = billedFor(/^responses.background$/, since);
+    expect(billed).toBeGreaterThan(0n);
+    expect(await heldBy(teamId)).toMatchObject({ held: 0n, settled: billed });
+    const [event] = await stack.database.sql<{ provenance: string; output_tokens: string }[]>`
+      select provenance, output_tokens from usage_events where team_id = ${teamId} and operation = 'responses'`;
+    expect(event).toMatchObject({ provenance: 'reported' });
+    expect(Number(event!.output_tokens)).toBeGreaterThan(0);
+  });
+
+  it('that was cancelled stays at its hold: no usage of it is reported', async () => {
+    const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+    const client = clientOf(key);
+    const since = stack.simulator.invoice().line_count;
+    const begun = await client.responses.create(asked);
+    await client.responses.cancel(begun.id);
+    const row = await ended(begun.id);
+    expect(row).toMatchObject({ state: 'unknown', settled_usd: row.held_usd });
+    expect(usd(row.settled_usd!)).toBeGreaterThanOrEqual(billedFor(/^responses.background$/, since));
+    expect((await heldBy(teamId)).held).toBe(0n);
+  });
+});

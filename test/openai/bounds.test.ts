@@ -263,7 +263,8 @@ describe('a response', () => {
   });
 
   it.each([
-    ['background', { background: true }],
+    ['tools', { background: true, tools: [{ type: 'web_search' }] }],
+    ['conversation', { background: true, conversation: 'conv_1' }],
     ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: '12h' } }],
     ['reasoning.mode', { reasoning: { mode: 'fast' } }],
     ['model', { model: 'gpt-realtime' }],
@@ -283,6 +284,8 @@ describe('a response', () => {
     ['max_tool_calls', { tools: [{ type: 'web_search' }], max_tool_calls: -1 }],
     ['max_output_tokens', { max_output_tokens: 15 }],
     ['background', { background: 'true' }],
+    ['stream', { background: true, stream: true }],
+    ['store', { background: true, store: false }],
     ['instructions', { instructions: [{ type: 'input_file' }] }],
   ])('ends in an error for a wrong %s: %j', (param, fields) => {
     expect(read('responses', response(fields))).toMatchObject({ code: 'invalid_request', param });

@@ -4,7 +4,7 @@ import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
 import { type Estimate, estimate as estimateOf, smallestClaim } from '../../domain/estimate.ts';
 import { CALLS_WRITTEN_IN, hostedBound } from '../../domain/hosted.ts';
-import type { PlannedJob } from '../../domain/job.ts';
+import { backgroundJob, type PlannedJob } from '../../domain/job.ts';
 import { type OnShortage, unshortened } from '../../domain/open-ended.ts';
 import type { Operation } from '../../domain/operation.ts';
 import { estimateWithTrust } from '../../domain/output-trust.ts';
@@ -63,7 +63,7 @@ export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped
     estimate: estimated,
     anchor,
     again: mayFailOver(deps, parsed) ? parsed : null,
-    job: null,
+    job: operation.job === undefined || card === null ? null : backgroundJob(card.model, card.tiers),
   };
 }
 

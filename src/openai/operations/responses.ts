@@ -68,7 +68,7 @@ export const RESPONSES = [
     query: ['include', 'include_obfuscation', 'starting_after', 'stream'],
   }),
   free({ name: 'responses.delete', method: 'DELETE', path: RESPONSE, ends: true }),
-  free({ name: 'responses.cancel', method: 'POST', path: `${RESPONSE}/cancel` }),
+  free({ name: 'responses.cancel', method: 'POST', path: `${RESPONSE}/cancel`, movesJob: 'response' }),
   free({
     name: 'responses.input_items',
     method: 'GET',
@@ -102,9 +102,7 @@ export const RESPONSES = [
 /** The fields of `POST /v1/responses` that move cost. */
 function readResponses(fields: Fields): Bounds {
   const outputTokensLimit = fields.integer('max_output_tokens', MIN_OUTPUT_TOKENS, MAX_TOKENS);
-  if (fields.boolean('background')) {
-    fields.unbounded('background', 'a background response may end without reporting its usage');
-  }
+  const isBackground = fields.boolean('background');
   readKept(fields);
   const prompt = fields.object('prompt');
   if (prompt !== null) {
@@ -119,7 +117,30 @@ function readResponses(fields: Fields): Bounds {
   readReasoning(fields);
   readInstructions(fields);
   readInput(fields);
-  return { outputTokensLimit, choices: 1, extraOutputTokens: 0, keeps: readKeeps(fields) };
+  if (isBackground) readBackground(fields);
+  return { outputTokensLimit, choices: 1, extraOutputTokens: 0, keeps: readKeeps(fields), isBackground };
+}
+
+/** The gateway asks how it stands, so nothing may be in it that only a response on its way says. */
+function readBackground(fields: Fields): void {
+  const { stream, store, conversation } = fields.json;
+  if (stream === true)
+    fields.invalid(
+      'stream',
+      "A background response is not streamed here: leave 'stream' out, and retrieve it.",
+    );
+  if (store === false)
+    fields.invalid(
+      'store',
+      "A background response is stored, or it could not be retrieved: leave 'store' out.",
+    );
+  if (isSet(conversation))
+    fields.unbounded('conversation', 'when a background response adds to a conversation is not known');
+  if (fields.hosted !== null)
+    fields.unbounded(
+      fields.hosted.param,
+      'what tools of the upstream do in a background response is not counted',
+    );
 }
 
 /** The fields of `POST /v1/responses/compact` that move cost. It has no output limit: the model's longest output is held. */
