@@ -216,6 +216,26 @@ group by 1, 2, 3 order by 4 desc limit 100`),
           ],
         }),
         series({
+          title: 'Calls by upstream',
+          description: 'Where there are several upstreams: the calls that each of them got.',
+          unit: 'requestsPerSecond',
+          from: 'prometheus',
+          look: 'areas',
+          queries: [
+            prom(
+              'sum by (upstream) (rate(tollgate_upstream_calls_total[$__rate_interval])) or vector(0)',
+              '{{upstream}}',
+            ),
+          ],
+        }),
+        series({
+          title: 'Upstreams that are down',
+          description: 'Of several: those whose last three calls failed, so that new ones go elsewhere.',
+          unit: 'count',
+          from: 'prometheus',
+          queries: [prom('1 - min by (upstream) (tollgate_upstream_up) or vector(0)', '{{upstream}}')],
+        }),
+        series({
           title: 'Reserve, 99 of 100 within',
           description:
             'Time to reserve a call’s money; seconds mean that it waited for other calls to settle.',

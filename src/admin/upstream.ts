@@ -2,6 +2,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { formatUsd } from '../domain/quantities.ts';
 import { openaiProfile } from '../upstreams/profile.ts';
+import type { LimitTrust } from '../upstreams/trust.ts';
 import { UpstreamList, UpstreamState } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf } from './page.ts';
@@ -15,13 +16,7 @@ export function upstreamRoute(app: OpenAPIHono, { upstream }: AdminOptions): voi
     on_client_gone: profile.onClientGone,
     max_output_tokens: profile.maxOutputTokens,
     has_tokenizer: (profile.text?.countTokens ?? null) !== null,
-    limits: (trust?.list() ?? []).map(({ operation, model, state, reason, probedAtMs }) => ({
-      operation,
-      model,
-      state,
-      reason,
-      probed_at: probedAtMs === null ? null : instantOf(new Date(probedAtMs)),
-    })),
+    limits: limitsOf(trust),
   }));
 }
 
@@ -47,6 +42,17 @@ export function upstreamListRoute(app: OpenAPIHono, { upstreams }: AdminOptions)
       calls: { ...reading.health.calls },
       moved_calls: reading.health.movedOn,
       cost_usd: formatUsd(reading.health.cost),
+      limits: limitsOf(reading.trust),
     })),
+  }));
+}
+
+function limitsOf(trust: LimitTrust | null) {
+  return (trust?.list() ?? []).map(({ operation, model, state, reason, probedAtMs }) => ({
+    operation,
+    model,
+    state,
+    reason,
+    probed_at: probedAtMs === null ? null : instantOf(new Date(probedAtMs)),
   }));
 }

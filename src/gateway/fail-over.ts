@@ -144,7 +144,8 @@ export async function withOtherModels(deps: GatewayDeps, forwarded: Forwarded): 
     lanes.map(async (lane) => {
       if (lane.target === deps.target) return { lane, models: modelsOf(response.readable) };
       const { upstream, upstreamApiKey: apiKey, target, clock } = lane.deps;
-      if (upstream === null) return { lane, models: [] };
+      // One that does not respond would be waited for.
+      if (upstream === null || lane.target.health.state === 'down') return { lane, models: [] };
       const path = target?.pathOf('/models', null);
       const makeId = () => uuidV7(clock.nowMs());
       return { lane, models: await listModels({ upstream, apiKey, headers: target?.headers, makeId, path }) };

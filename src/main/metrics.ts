@@ -11,7 +11,7 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Gauges, LedgerWork } from '../telemetry/measurement.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { UpstreamReading } from '../upstreams/health.ts';
-import type { LimitTrust } from '../upstreams/trust.ts';
+import { LIMIT_STATES, type LimitTrust } from '../upstreams/trust.ts';
 import type { FileUpstreams } from './upstreams.ts';
 
 export interface StateOptions {
@@ -69,9 +69,17 @@ export function gauges({
     flushLagSeconds: oldestMs === null ? 0 : Math.max(0, nowMs - oldestMs) / 1000,
     journalSyncLagSeconds: journal.unsyncedMs / 1000,
     postgresUp: !ledger.degraded,
-    upstreamLimits: trust?.counts() ?? null,
+    upstreamLimits: several === null ? (trust?.counts() ?? null) : limitCounts(several),
     installation: watch.latest(),
   };
+}
+
+/** Of all upstreams together. */
+function limitCounts(upstreams: readonly UpstreamReading[]): Gauges['upstreamLimits'] {
+  const counts = { kept: 0, ignored: 0, unknown: 0 };
+  for (const { trust } of upstreams)
+    for (const state of LIMIT_STATES) counts[state] += trust?.counts()[state] ?? 0;
+  return counts;
 }
 
 interface TeamGauge {

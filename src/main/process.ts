@@ -36,12 +36,13 @@ interface Greeting {
 
 /** Says where the gateway listens and how to get in. */
 export function greet({ url, adminKey, adminKeyMade }: Greeting, config: Config, log: Log): void {
-  log.logger.info({ url, upstream: config.openaiApiKey === null ? null : config.openaiBaseUrl }, 'listening');
+  const upstream = config.configFile ?? (config.openaiApiKey === null ? null : config.openaiBaseUrl);
+  log.logger.info({ url, upstream }, 'listening');
   const lines = [`Tollgate listens on ${url}`];
   const keyPath = join(config.dataDir, 'admin-key');
   if (adminKeyMade) lines.push(`Admin key, shown this once (kept in ${keyPath}): ${adminKey}`);
   else if (config.adminKey === null) lines.push(`The admin key is in ${keyPath}`);
-  if (config.openaiApiKey === null) {
+  if (config.openaiApiKey === null && config.configFile === null) {
     lines.push('OPENAI_API_KEY is not set: /v1 answers 503 upstream_not_configured.');
   }
   process.stdout.write(`${lines.join('\n')}\n`);

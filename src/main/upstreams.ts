@@ -114,7 +114,7 @@ export class FileUpstreams {
 
   /** What is seen of each now. */
   readings(): UpstreamReading[] {
-    return this.#entries.map(({ settings, target, breaker, connections }) => ({
+    return this.#entries.map(({ settings, opened, target, breaker, connections }) => ({
       name: settings.name,
       kind: settings.kind,
       baseUrl: settings.base_url,
@@ -124,6 +124,7 @@ export class FileUpstreams {
       weight: settings.weight,
       pricePercent: settings.price_percent ?? 100,
       health: target.health,
+      trust: opened.trust,
       connectionsUsed: connections.used,
       connectionsMax: connections.max,
       isBreakerOpen: breaker.isUpstreamOpen,

@@ -6,6 +6,7 @@
 import type { PicoUsd } from '../domain/money.ts';
 import type { OutcomeName } from '../domain/outcome.ts';
 import type { HealthState } from '../domain/upstream.ts';
+import type { LimitTrust } from './trust.ts';
 
 /** So many failures in a row, and new calls go elsewhere. */
 const FAILURES = 3;
@@ -34,6 +35,8 @@ export interface UpstreamReading {
   weight: number;
   pricePercent: number;
   health: UpstreamHealth;
+  /** Whether it keeps output limits; null: it does. */
+  trust: LimitTrust | null;
   connectionsUsed: number;
   connectionsMax: number;
   /** Calls of all teams, and of so many teams, go one at a time. */

@@ -80,6 +80,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'warnings',
     'operations',
     'upstream',
+    'upstreams',
     'objects',
     'labels',
     'labels/report',

@@ -251,6 +251,16 @@ export const Operations = z
   })
   .meta({ id: 'Operations' });
 
+const limits = z.array(
+  z.strictObject({
+    operation: z.string(),
+    model: z.string(),
+    state: z.enum(['kept', 'ignored', 'unknown']),
+    reason: z.string(),
+    probed_at: instant.nullable().meta({ description: 'Null: not yet' }),
+  }),
+);
+
 export const UpstreamState = z
   .strictObject({
     profile: z.enum(PROFILES),
@@ -259,19 +269,9 @@ export const UpstreamState = z
       .meta({ description: 'Of calls of teams that have no setting of their own' }),
     max_output_tokens: z.int().nullable().meta({ description: 'TOLLGATE_UPSTREAM_MAX_OUTPUT_TOKENS' }),
     has_tokenizer: z.boolean().meta({ description: 'The text of responses is counted by a tokeniser' }),
-    limits: z
-      .array(
-        z.strictObject({
-          operation: z.string(),
-          model: z.string(),
-          state: z.enum(['kept', 'ignored', 'unknown']),
-          reason: z.string(),
-          probed_at: instant.nullable().meta({ description: 'Null: not yet' }),
-        }),
-      )
-      .meta({
-        description: 'As seen by the instance that responds; empty for the profile openai, which is trusted',
-      }),
+    limits: limits.meta({
+      description: 'As seen by the instance that responds; empty for the profile openai, which is trusted',
+    }),
   })
   .meta({ id: 'UpstreamState' });
 
@@ -305,6 +305,7 @@ export const UpstreamList = z
             .meta({ description: 'Since the instance started, or the settings of the upstream changed' }),
           moved_calls: z.int().meta({ description: 'Sent elsewhere after they failed here at no cost' }),
           cost_usd: money.meta({ description: 'Charged for these calls' }),
+          limits: limits.meta({ description: 'Which output limits it keeps; empty: it is trusted' }),
         }),
       )
       .meta({ description: 'As seen by the instance that responds; empty: there is one upstream' }),
