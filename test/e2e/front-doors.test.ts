@@ -1,6 +1,6 @@
 /** The ways in other than `/v1` with a bearer key: what clients of other servers, pages and proxies send. */
 import { request as httpRequest } from 'node:http';
-import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { AzureOpenAI } from 'openai';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from './stack.ts';
@@ -48,9 +48,12 @@ describe('paths', () => {
     expect(recorder.seen.map((seen) => seen.path)).toEqual(['/v1/chat/completions']);
   });
 
-  it('a deployment in the path is the model, and what is sent says so', async () => {
+  it.each([
+    '/openai/deployments/gpt-4o-mini/chat/completions?api-version=2024-10-21',
+    '//openai//deployments//gpt-4o-mini//chat//completions/',
+    '/v1/openai/deployments/gpt-4o-mini/chat/completions',
+  ])('a deployment in the path is the model, and what is sent says so: %s', async (path) => {
     const { model: _, ...body } = CHAT;
-    const path = '/openai/deployments/gpt-4o-mini/chat/completions?api-version=2024-10-21';
     expect((await post(path, bearer(), JSON.stringify(body))).status).toBe(200);
     expect(JSON.parse(recorder.seen[0]!.body.toString())).toMatchObject(CHAT);
   });
@@ -106,6 +109,8 @@ describe('compressed bodies', () => {
     ['br', brotliCompressSync],
     ['zstd', zstdCompressSync],
     ['deflate', deflateSync],
+    // Not what its name means, but what some clients send.
+    ['deflate', deflateRawSync],
   ] as const)('%s is decoded and goes upstream as plain JSON', async (encoding, compress) => {
     const body = compress(JSON.stringify(CHAT));
     const answer = await post('/v1/chat/completions', [...bearer(), 'content-encoding', encoding], body);

@@ -9,6 +9,7 @@ import { OPERATIONS } from './table.ts';
 /** Azure names the deployment, which is the model, in the path (Azure OpenAI's data-plane reference, 2024-10-21). */
 const DEPLOYMENT = /^\/openai\/deployments\/([^/]+)(\/.+)$/;
 const MODEL = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}$/;
+const FIRST_WORDS = new Set(OPERATIONS.map(({ path }) => path.split('/', 2)[1] ?? ''));
 /** Azure's; no operation of the API has it. */
 const API_VERSION = /(?:^|&)api-version=[^&]*/;
 
@@ -17,12 +18,15 @@ const API_VERSION = /(?:^|&)api-version=[^&]*/;
  * where the path has one. Percent-encoded paths, dot segments and other letter cases stay unknown: returns null.
  */
 export function findAlias(method: string, url: string): Route | null {
-  // Without its name, the operation's first word would be taken for the deployment.
-  if (url.includes('/deployments//')) return null;
   const mark = url.indexOf('?');
-  const path = (mark === -1 ? url : url.slice(0, mark)).replaceAll(/\/{2,}/g, '/').replace(/(.)\/$/, '$1');
+  const path = (mark === -1 ? url : url.slice(0, mark))
+    .replaceAll(/\/{2,}/g, '/')
+    .replace(/(.)\/$/, '$1')
+    .replace(/^(?:\/v1)+(?=\/openai\/)/, '');
   const query = mark === -1 ? '' : url.slice(mark + 1).replace(API_VERSION, '');
   const deployment = DEPLOYMENT.exec(path);
+  // The name is missing: the operation's first word is no deployment.
+  if (url.includes('/deployments//') && FIRST_WORDS.has(deployment?.[1] ?? '')) return null;
   let rest = deployment?.[2] ?? (path.startsWith('/openai/') ? path.slice('/openai'.length) : path);
   while (rest.startsWith('/v1/')) rest = rest.slice('/v1'.length);
   const route = findRoute(method, `/v1${rest}${query === '' ? '' : `?${query}`}`);
@@ -44,7 +48,7 @@ function decoded(segment: string): string | null {
  * path below a base URL without `/v1`.
  */
 export function isAlias(method: string, url: string): boolean {
-  if (/^\/(?:openai\/|\/+v1\/)/.test(url)) return true;
+  if (/^\/+(?:openai|v1)\//.test(url)) return true;
   // A browser asks with OPTIONS before it sends another method.
   const methods = method === 'OPTIONS' ? ['POST', 'GET'] : [method];
   return methods.some((each) => findAlias(each, url) !== null);
@@ -60,6 +64,7 @@ const REASONS: readonly [RegExp, string][] = [
     /^\/messages(?:\/|$)/,
     "it is Anthropic's API and not OpenAI's; use /v1/chat/completions or /v1/responses",
   ],
+  [/^\/deployments(?:\/|$)/, 'names of deployments are models here: GET /v1/models lists them'],
   [
     /^\/(?:alpha|beta)(?:\/|$)/,
     'it is no published operation of the API, so that what it costs is not known; turn it off in the client',
@@ -79,7 +84,7 @@ export function reasonAgainst(url: string): string {
     return 'write the path without escapes and dots, as the API documents it';
   const below = path
     .replaceAll(/\/{2,}/g, '/')
-    .replace(/^(?:\/openai(?:\/deployments\/[^/]+)?)?(?:\/v1)*/, '');
+    .replace(/^(?:\/v1)*(?:\/openai(?:\/deployments\/[^/]+)?)?(?:\/v1)*/, '');
   const known = REASONS.find(([pattern]) => pattern.test(below.toLowerCase()));
   return (
     known?.[1] ??

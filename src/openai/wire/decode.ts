@@ -1,5 +1,5 @@
 import { promisify } from 'node:util';
-import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib';
+import { brotliDecompress, gunzip, inflate, inflateRaw, zstdDecompress } from 'node:zlib';
 
 /** A decoded response larger than this is not metered: a few kilobytes can unpack to gigabytes. */
 const MAX_METERED_BYTES = 64 * 1024 * 1024;
@@ -8,10 +8,18 @@ const MAX_ENCODINGS = 2;
 
 type Decoder = (body: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>;
 
+const inflateAll = promisify(inflate);
+const inflateRawAll = promisify(inflateRaw);
+
+/** RFC 1950, 2.2; some clients send `deflate` without the format that its name means (RFC 9110, 8.4.1.2). */
+function hasZlibHeader(body: Buffer): boolean {
+  return body.length >= 2 && ((body[0] ?? 0) & 0x0f) === 8 && body.readUInt16BE(0) % 31 === 0;
+}
+
 const DECODERS = new Map<string, Decoder>([
   ['gzip', promisify(gunzip)],
   ['x-gzip', promisify(gunzip)],
-  ['deflate', promisify(inflate)],
+  ['deflate', (body, options) => (hasZlibHeader(body) ? inflateAll : inflateRawAll)(body, options)],
   ['br', promisify(brotliDecompress)],
   ['zstd', promisify(zstdDecompress)],
 ]);
