@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { readMigrationFiles } from 'drizzle-orm/migrator';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
-import type { Sql } from '../../src/store/database.ts';
+import { closeClient, openClient, type Sql } from '../../src/store/database.ts';
 import { migrate, migrateDatabase } from '../../src/store/migrate.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
@@ -179,14 +179,16 @@ it('readers of calls wait for no validation: the constraints are added in a tran
   const test = await filledDatabase();
   try {
     const { sql } = test.database;
-    await migrate(sql, readMigrationFiles({ migrationsFolder: MIGRATIONS }).slice(0, BEFORE + 1));
+    const migrations = readMigrationFiles({ migrationsFolder: MIGRATIONS });
+    await migrate(sql, migrations.slice(0, BEFORE + 1));
     expect(await notValidated(sql)).toContain('usage_events_outcome');
     // A read that goes on, with its locks, all through the validation.
+    const other = openClient(test.connection, 1);
     await sql.begin({ deadlineMs: 60_000 }, async (reader) => {
-      await reader`set local idle_in_transaction_session_timeout = 0`;
       await reader`select count(*) from usage_events`;
-      await migrateDatabase(test.connection);
+      await migrate(other, migrations.slice(0, BEFORE + 2));
     });
+    await closeClient(other);
     expect(await notValidated(sql)).toEqual([]);
   } finally {
     await test.drop();
