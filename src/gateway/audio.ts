@@ -48,15 +48,18 @@ export class AudioThread {
    * thread ended.
    */
   async measure(body: Buffer, file: Buffer): Promise<{ audio: AudioLength; body: Buffer | null }> {
+    // Once it has moved, nothing of it is here.
+    const { length } = body;
     const own = ownBuffer(body);
     const start = file.byteOffset - body.byteOffset;
-    const job = { body: own, start, end: start + file.length };
+    const fileLength = file.length;
+    const job = { body: own, start, end: start + fileLength };
     const reply = await new Promise<Parameters<Waiting['resolve']>[0]>((resolve) => {
       this.#queue.push({ job, resolve });
       this.#next();
     });
-    const audio = audioLength(reply, job.end - job.start);
-    return { audio, body: reply.body === null ? null : Buffer.from(reply.body, 0, body.length) };
+    const audio = audioLength(reply, fileLength);
+    return { audio, body: reply.body === null ? null : Buffer.from(reply.body, 0, length) };
   }
 
   async close(): Promise<void> {

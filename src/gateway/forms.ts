@@ -4,7 +4,6 @@ import { readForm, withAudioLength } from '../openai/form.ts';
 import type { Route } from '../openai/operations/paths.ts';
 import { type ParsedRequest, readFormRequest } from '../openai/request.ts';
 import type { Exchange } from '../wire/exchange.ts';
-import { tooLarge } from './bodies.ts';
 import type { GatewayDeps } from './deps.ts';
 
 const FORM = /^multipart\/form-data\b/i;
@@ -14,9 +13,9 @@ export function isForm(exchange: Exchange): boolean {
   return FORM.test(exchange.header('content-type') ?? '');
 }
 
-/** Why a body of this length, type and encoding is not taken as a form; null: it is. */
+/** Why a body of this type and encoding is not taken as a form; null: it is. */
 export function whyNotForm({ descriptor }: Route, exchange: Exchange): ApiError | null {
-  const { takesJson, bodyBytesMax } = descriptor;
+  const { takesJson } = descriptor;
   if (!isForm(exchange)) {
     const wanted = takesJson ? 'multipart/form-data or application/json' : 'multipart/form-data';
     if (takesJson && /^application\/json\b/i.test(exchange.header('content-type') ?? '')) return null;
@@ -26,7 +25,7 @@ export function whyNotForm({ descriptor }: Route, exchange: Exchange): ApiError 
   }
   if (exchange.header('content-encoding') !== undefined)
     return apiError('invalid_request', 'A form is not read compressed: send it as it is.');
-  return (exchange.contentLength ?? 0) > bodyBytesMax ? tooLarge(bodyBytesMax) : null;
+  return null;
 }
 
 /** Reads a form that came whole. */

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import OpenAI, { toFile } from 'openai';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { OPERATIONS } from '../../src/openai/operations/table.ts';
+import { readEvents } from './books.ts';
 import { type Stack, startStack } from './stack.ts';
 import { type Recorder, type SeenRequest, send, startRecorder, valuesOf, type WireAnswer } from './wire.ts';
 
@@ -72,6 +73,34 @@ function formOf(fields: string[]): Buffer {
 
 const typeOf = (text: string) =>
   /^(?:data|event):/.test(text) ? 'text/event-stream; charset=utf-8' : 'application/json';
+
+/** A form with a WAV of silence of so many bytes, 8,000 a second. */
+function longForm(bytes: number): Buffer {
+  const head = Buffer.alloc(44);
+  head.write('RIFF');
+  head.write('WAVEfmt ', 8);
+  for (const [at, value] of [
+    [4, bytes - 8],
+    [16, 16],
+    [24, 8000],
+    [28, 8000],
+    [40, bytes - 44],
+  ] as const)
+    head.writeUInt32LE(value, at);
+  for (const [at, value] of [
+    [20, 1],
+    [22, 1],
+    [32, 1],
+    [34, 8],
+  ] as const)
+    head.writeUInt16LE(value, at);
+  head.write('data', 36);
+  const disposition = 'Content-Disposition: form-data; name="file"; filename="a.wav"';
+  const start = Buffer.from(`--${BOUNDARY}\r\n${disposition}\r\nContent-Type: audio/wav\r\n\r\n`);
+  const model = `\r\n--${BOUNDARY}\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1`;
+  const end = Buffer.from(`${model}\r\n--${BOUNDARY}--\r\n`);
+  return Buffer.concat([start, head, Buffer.alloc(bytes - 44, 0x80), end]);
+}
 
 /** Sends a pair, and gives its team whatever object it names. */
 async function exchange(pair: Pair): Promise<{ answer: WireAnswer; sent: Buffer | undefined; path: string }> {
@@ -268,4 +297,30 @@ it('calls of the official client pass as they are: JSON, events, forms and files
     );
     expect(got['content-type']).toBe(type);
   }
+});
+
+it('a long file passes as it is, held by its length, and what is longer than the API takes is refused', async () => {
+  const { teamId, key } = await stack.team({ grantUsd: '1.00' });
+  const type = `multipart/form-data; boundary=${BOUNDARY}`;
+  const headers = ['authorization', `Bearer ${key}`, 'content-type', type];
+  const path = '/v1/audio/transcriptions';
+  recorder.answer = { status: 200, headers: ['content-type', 'text/plain'], body: 'x' };
+  recorder.seen.length = 0;
+  // The longest that the API takes: 52 minutes at this rate.
+  const body = longForm(25_000_000);
+  expect((await send(stack.app.url, { path, headers, body })).status).toBe(200);
+  expect(recorder.seen[0]!.body.equals(body)).toBe(true);
+  const chunked = await send(stack.app.url, { path, headers, body, chunked: true });
+  expect([chunked.status, recorder.seen[1]!.body.equals(body)]).toEqual([200, true]);
+  const refused = await send(stack.app.url, { path, headers, body: longForm(28_000_000) });
+  expect([refused.status, recorder.seen.length]).toEqual([413, 2]);
+  await stack.settled();
+  const events = await readEvents(stack, teamId);
+  // 25,000,000 bytes are 3,125 seconds at $0.006 a minute; a second more is held.
+  expect(events.map(({ cost_usd, hold_usd }) => [cost_usd, hold_usd])).toEqual([
+    ...[
+      ['0.3125', '0.3126'],
+      ['0.3125', '0.3126'],
+    ],
+  ]);
 });

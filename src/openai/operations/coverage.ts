@@ -3,8 +3,11 @@ import { BODY_OBJECTS } from '../named.ts';
 import type { Descriptor } from './descriptor.ts';
 import { OPERATIONS } from './table.ts';
 
-/** Returns the page as Markdown. */
-export function coveragePage(): string {
+/**
+ * Returns the page as Markdown.
+ * @param suite docs/sdk-suite.txt: which tests of the official client do not pass, and why
+ */
+export function coveragePage(suite: string): string {
   const served = OPERATIONS.filter(({ reason }) => reason === null);
   return [
     '# Coverage',
@@ -61,6 +64,7 @@ export function coveragePage(): string {
     '## What is refused',
     '',
     ...refusedLines(),
+    ...suiteLines(suite),
   ].join('\n');
 }
 
@@ -139,6 +143,30 @@ function refusedLines(): string[] {
     ...[...paths].map(([path, methods]) => `- ${code(`/v1${path}`)} ${methods.join(' ')}`),
     '',
   ]);
+}
+
+/** The tests that pass directly and not through the gateway, by reason. */
+function suiteLines(suite: string): string[] {
+  const [head = '', ...lines] = suite.trimEnd().split('\n');
+  const byReason = Map.groupBy(lines, (line) => line.slice(line.indexOf(' | ') + 3));
+  const most = [...byReason].sort(([a, ofA], [b, ofB]) => ofB.length - ofA.length || (a < b ? -1 : 1));
+  return [
+    '## The official client’s own tests',
+    '',
+    `${head.replace(/^# (\S+) (\S+): of/, 'Generated tests of [openai-node]($1) $2: of')}, with prices set, each object that they name`,
+    'the team’s own, and a server behind it that answers every operation (`npm run test:sdk`). Those that pass directly alone:',
+    '',
+    ...most.flatMap(([reason, names]) => [`**${reason}**`, '', ...namesOf(names), '']),
+  ];
+}
+
+/** One line for each of their files. */
+function namesOf(lines: string[]): string[] {
+  const byFile = Map.groupBy(lines, (line) => line.slice(0, line.indexOf(': ')));
+  return [...byFile].map(([file, tests]) => {
+    const names = tests.map((line) => code(line.slice(file.length + 2, line.indexOf(' | '))));
+    return `- ${file}: ${names.join(', ')}`;
+  });
 }
 
 function boundOf(operation: Descriptor): string {
