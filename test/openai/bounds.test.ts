@@ -263,7 +263,7 @@ describe('a response', () => {
   });
 
   it.each([
-    ['tools', { background: true, tools: [{ type: 'web_search' }] }],
+    ['tools[0]', { background: true, tools: [{ type: 'web_search' }] }],
     ['conversation', { background: true, conversation: 'conv_1' }],
     ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: '12h' } }],
     ['reasoning.mode', { reasoning: { mode: 'fast' } }],
