@@ -32,6 +32,8 @@ export interface ChaosFigures {
   changes: number;
   /** How often the store went back. */
   goneBack: number;
+  /** Calls of unknown outcome of which an administrator had evidence. */
+  corrected: number;
 }
 
 /** A backup of the store. */
@@ -41,6 +43,8 @@ interface Backup {
   timeline: number;
 }
 
+/** How often an administrator corrects charges. */
+const CORRECTS = 0.12;
 const BACKUP_EVERY_STEPS = 5;
 const BACKUPS_MAX = 8;
 /** Two heartbeats and what they take: by then each instance has something to miss. */
@@ -52,12 +56,14 @@ export class Chaos {
   readonly judge: Judge;
   readonly admin: SimAdmin;
   readonly calls: SimCalls;
-  readonly #figures: ChaosFigures = { instances: 0, crashes: 0, changes: 0, goneBack: 0 };
+  readonly #figures: ChaosFigures = { instances: 0, crashes: 0, changes: 0, goneBack: 0, corrected: 0 };
   live: SimInstance[] = [];
   readonly #world: SimWorld;
   readonly #books: Books;
   readonly #returns: Returns;
   readonly #random: Random;
+  /** Of every other seed, so that what is charged at its hold is seen as it is, too. */
+  readonly #correcting: Random | null;
   readonly #deadInstances: DeadInstances;
   readonly #traffic: Traffic;
   #errors: unknown[] = [];
@@ -69,6 +75,7 @@ export class Chaos {
   constructor({ seed, folder, fault = new Healthy() }: ChaosOptions) {
     const random = new Random(seed);
     this.#random = random;
+    this.#correcting = seed % 2 === 1 ? new Random(-seed) : null;
     const { startMs, limits, grants } = makeWorld(random);
     const nowMs = () => startMs + this.time.monotonicMs();
     this.memory = fault.store(nowMs);
@@ -79,8 +86,20 @@ export class Chaos {
     const { time, memory, judge, admin } = this;
     const keepFolder = join(folder, 'kept');
     mkdirSync(keepFolder);
+    const hasCaps = seed % 4 === 1;
     const putBackEnded = () => this.#deadInstances.adoptForgotten(this.#stopped);
-    this.#world = { time, memory, store: memory, admin, judge, folder, keepFolder, random, putBackEnded };
+    this.#world = {
+      time,
+      memory,
+      store: memory,
+      admin,
+      judge,
+      folder,
+      keepFolder,
+      random,
+      hasCaps,
+      putBackEnded,
+    };
     this.#deadInstances = new DeadInstances({ memory, judge, fault, folder, keepFolder });
     this.#books = new Books(judge, memory);
     this.calls = new SimCalls({
@@ -118,6 +137,7 @@ export class Chaos {
   async step(): Promise<void> {
     if (this.#steps++ % BACKUP_EVERY_STEPS === 0) this.#backUp();
     this.#act();
+    if (this.#correcting?.chance(CORRECTS)) this.#correct(this.#correcting);
     await this.#pass(
       this.#random.chance(0.01) ? this.#random.between(2_000, 15_000) : this.#random.between(0, 150),
     );
@@ -231,6 +251,8 @@ export class Chaos {
       owner.isBehind = owner.state === 'alive';
       if (owner.state === 'ended' && memory.notEndedNow(owner.id)) owner.state = 'dead';
     }
+    for (const call of judge.unknown)
+      if (call.uncorrected !== null && !memory.releases.costs.has(call.id)) judge.correctionForgotten(call);
     this.#books.forget(before);
     for (const instance of this.live) instance.rate();
     for (const dead of this.#deadInstances.instances) this.#bringJournal(dead);
@@ -251,6 +273,19 @@ export class Chaos {
       });
     };
     this.time.after(this.#random.between(500, isKnown ? 6_000 : 1_500), bring);
+  }
+
+  /** An administrator has evidence of what some calls of unknown outcome cost. */
+  #correct(random: Random): void {
+    this.#books.take();
+    const open = [...this.judge.unknown].filter(
+      ({ booked, bill, uncorrected }) => booked && bill !== null && uncorrected === null,
+    );
+    const { teamId } = open.length > 0 ? random.pick(open) : {};
+    const calls = open.filter((call) => call.teamId === teamId && random.chance(0.7));
+    if (calls.length === 0) return;
+    this.#figures.corrected += calls.length;
+    this.admin.correct(calls);
   }
 
   #everywhere(weather: Weather): void {

@@ -23,6 +23,7 @@ import type { HeartbeatReply } from '../../src/store/hot/instances.ts';
 import { assertRemembered, type LeaseReply, type LeaseRequest } from '../../src/store/hot/leases.ts';
 import { type MemoryCounter, stateOf } from './memory-counter.ts';
 import { MemoryHistory, type MemoryInstance } from './memory-history.ts';
+import { MemoryReleases } from './memory-releases.ts';
 
 export interface MemoryLease {
   counterId: string;
@@ -48,6 +49,7 @@ export class MemoryStore implements LedgerStore {
   readonly events = new Map<string, FlushEvent>();
   /** Durable holds by event id. */
   readonly holds = new Map<string, Allocation[]>();
+  readonly releases = new MemoryReleases((counterId) => this.#grants.has(counterId));
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
@@ -217,6 +219,18 @@ export class MemoryStore implements LedgerStore {
     return inserted.size;
   }
 
+  /** Corrects the charge of a call of unknown outcome by what the upstream billed. */
+  release(eventId: string, cost: bigint): void {
+    const event = this.events.get(eventId)!;
+    this.releases.costs.set(eventId, cost);
+    this.history.write();
+    for (const counter of this.counters.values()) {
+      const { spec } = counter;
+      if (spec.teamId !== event.teamId && spec.teamId !== ORGANIZATION_ID) continue;
+      if (!this.#isInBucket(spec, event)) counter.settled += this.releases.change(spec, event);
+    }
+  }
+
   async noteGap(gap: EventGap): Promise<void> {
     this.history.gaps.push(gap);
   }
@@ -253,6 +267,7 @@ export class MemoryStore implements LedgerStore {
       leases: [...this.leases],
       events: [...this.events],
       holds: [...this.holds],
+      released: [...this.releases.costs],
     });
     const restoreHistory = this.history.backup();
     return () => {
@@ -261,6 +276,7 @@ export class MemoryStore implements LedgerStore {
       refill(this.leases, structuredClone(copy.leases));
       refill(this.events, copy.events);
       refill(this.holds, copy.holds);
+      refill(this.releases.costs, copy.released);
       // Rules are as durable as an admin wants them; what becomes of lost ones is no question of money.
       for (const [sourceId, amount] of this.#amounts) this.setAmount(sourceId, amount);
     };
@@ -328,7 +344,9 @@ export class MemoryStore implements LedgerStore {
     for (const event of this.events.values()) {
       // A counter that was forgotten starts with what its events say that it paid: their usage may not be known.
       const part = event.allocations.find((allocation) => allocation.counterId === spec.id);
-      used += part && this.history.hasBroken ? part.settled : counted(spec, event);
+      const isPart = part !== undefined && this.history.hasBroken;
+      used += isPart ? part.settled : counted(spec, event);
+      used += this.releases.change(spec, event, isPart);
     }
     return used;
   }

@@ -13,6 +13,7 @@ const LABELS: Record<string, string> = {
   forwarded: 'calls forwarded',
   waited: 'calls that waited',
   left: 'clients that left the queue',
+  turnedAway: 'turned away: money of unknown outcome',
   insufficient: 'denied: spent',
   held: 'denied: held by others',
   rate_limit: 'denied: rate limit',
@@ -22,6 +23,7 @@ const LABELS: Record<string, string> = {
   adoptions: 'journals adopted',
   replays: 'journals replayed',
   changes: 'rules changed',
+  corrected: 'charges corrected',
   seconds: 'seconds on the fake clock',
 };
 

@@ -5,6 +5,7 @@ import { type Account, inSpendingOrder } from '../../src/domain/budget.ts';
 import { grantCounter } from '../../src/domain/counter.ts';
 import { type Grant, type Limit, ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { accountOf } from '../support/accounts.ts';
+import type { CallRecord } from './judge/calls.ts';
 import type { Judge } from './judge/judge.ts';
 import type { MemoryStore } from './memory-store.ts';
 
@@ -20,7 +21,7 @@ export class SimAdmin {
   readonly #keys: readonly SimKey[];
   readonly #limits = new Map<string, Limit>();
   readonly #grants: Grant[] = [];
-  #changedTeams: { version: number; teamId: string }[] = [];
+  #changedTeams: { version: number; teamId: string; areRules: boolean }[] = [];
   /** By key; a change makes new ones. */
   accounts = new Map<string, Account>();
 
@@ -39,11 +40,22 @@ export class SimAdmin {
     return [...this.#limits.values()];
   }
 
-  /** Teams whose rules changed after a version. */
-  changedSince(version: number): Set<string> {
-    return new Set(
-      this.#changedTeams.filter((change) => change.version > version).map(({ teamId }) => teamId),
+  /** Teams whose accounts are to be read again after a version; `rules`: those alone of which the rules changed. */
+  changedSince(version: number, what: 'all' | 'rules'): Set<string> {
+    const changes = this.#changedTeams.filter(
+      (change) => change.version > version && (what === 'all' || change.areRules),
     );
+    return new Set(changes.map(({ teamId }) => teamId));
+  }
+
+  /** Corrects the charges of calls of unknown outcome by what the upstream billed. */
+  correct(calls: readonly CallRecord[]): void {
+    this.#judge.rules.version++;
+    for (const call of calls) {
+      this.#memory.release(call.id, call.bill!.cost);
+      this.#judge.corrected(call);
+      this.#changedTeams.push({ version: this.version, teamId: call.teamId, areRules: false });
+    }
   }
 
   makeLimit(limit: Limit): void {
@@ -76,7 +88,7 @@ export class SimAdmin {
   }
 
   #publish(changedTeam: string): void {
-    this.#changedTeams.push({ version: this.version, teamId: changedTeam });
+    this.#changedTeams.push({ version: this.version, teamId: changedTeam, areRules: true });
     const accounts = new Map(this.accounts);
     for (const { keyId, teamId } of this.#keys) {
       if (changedTeam !== '' && changedTeam !== ORGANIZATION_ID && changedTeam !== teamId) continue;

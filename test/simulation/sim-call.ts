@@ -2,7 +2,9 @@
 
 import { type Denial, leastClaim, type ReservationRequest } from '../../src/admission/decide.ts';
 import type { Unavailable } from '../../src/admission/waiting.ts';
-import { momentOfUuidV7 } from '../../src/domain/ids.ts';
+import { ApiError } from '../../src/domain/errors.ts';
+import { asId, type EventId, type KeyId, momentOfUuidV7 } from '../../src/domain/ids.ts';
+import type { Pass } from '../../src/gateway/breaker.ts';
 import type { Hold, Outcome, Queued, QueueOutcome } from '../../src/ledger/events.ts';
 import { factsOf, settledOutcome } from '../support/events.ts';
 import type { Random } from '../support/random.ts';
@@ -12,8 +14,10 @@ import { type CallRecord, type CallReport, knownVersionOf } from './judge/calls.
 import { checkInsufficient } from './judge/denials.ts';
 import { expectThat as must } from './judge/expectations.ts';
 import type { Judge } from './judge/judge.ts';
+import { heldBack, letThrough } from './judge/unknown.ts';
 import type { SimInstance } from './sim-instance.ts';
 
+const NO_BODY = Buffer.alloc(0);
 const QUEUE_TIMEOUT_MS = 10_000;
 /** The wait, one last word from Postgres and its own patience, and what a step of the simulation is long. */
 const ANSWER_WITHIN_MS = QUEUE_TIMEOUT_MS + 2300;
@@ -33,6 +37,8 @@ export interface CallFigures {
   forwarded: number;
   waited: number;
   left: number;
+  /** Calls that may not go beside another one. */
+  turnedAway: number;
   denied: Record<Denial['reason'] | 'unavailable', number>;
 }
 
@@ -52,6 +58,7 @@ export class SimCalls {
     forwarded: 0,
     waited: 0,
     left: 0,
+    turnedAway: 0,
     denied: {
       insufficient: 0,
       held: 0,
@@ -86,6 +93,37 @@ export class SimCalls {
   }
 
   async #run(instance: SimInstance, ask: ReservationRequest): Promise<void> {
+    const pass = this.#enter(instance, ask);
+    if (pass === 'turned away') return;
+    try {
+      await this.#runPast(instance, ask);
+    } finally {
+      if (pass !== null) {
+        instance.breaker?.leave(pass.real);
+        if (pass.isAlone) instance.owner.alone.delete(pass.real.teamId);
+      }
+    }
+  }
+
+  /** Where too much money is of unknown outcome calls go one at a time. Null: nothing is. */
+  #enter(
+    { owner, breaker, clock, accounts }: SimInstance,
+    { account, kind }: ReservationRequest,
+  ): { real: Pass; isAlone: boolean } | null | 'turned away' {
+    if (breaker === null) return null;
+    const { judge } = this.#options;
+    const { teamId, keyId } = account.principal;
+    const facts = { id: '', teamId, keyId, ...kind, atMs: judge.nowMs() };
+    const real = breaker.enter(accounts.get(keyId)!, kind, clock.nowMs(), NO_BODY);
+    if (real instanceof ApiError) {
+      this.figures.turnedAway++;
+      heldBack(judge, owner, facts);
+      return 'turned away';
+    }
+    return { real, isAlone: letThrough(judge, owner, facts) };
+  }
+
+  async #runPast(instance: SimInstance, ask: ReservationRequest): Promise<void> {
     const { judge, random } = this.#options;
     const hold = await this.#reserve(instance, ask);
     if (hold === null || !instance.alive) return;
@@ -188,6 +226,7 @@ export class SimCalls {
     if (report.outcome === 'unknown') instance.ledger.endUnknown(hold, 'upstream_timeout');
     else instance.ledger.end(hold, outcomeOf(report));
     const crashes = random.chance(CRASHES) && !instance.stopping;
+    if (!crashes) inform(instance, call, report);
     judge.reported(call, report, !crashes);
     if (crashes) instance.kill();
   }
@@ -245,6 +284,20 @@ export class SimCalls {
     const well = owner.fineSinceMs < came.atMs;
     must(!well || waitedMs <= ANSWER_WITHIN_MS, 'admitting', () => `answered after ${waitedMs} ms`);
   }
+}
+
+/** What happened to one call says nothing of the upstream here: of the breaker only what money may be unknown is looked at. */
+function inform({ breaker }: SimInstance, call: CallRecord, { outcome, amounts }: CallReport): void {
+  const { id, teamId, keyId, model, endUser, atMs } = call;
+  const unknown = {
+    id: asId<EventId>(id),
+    keyId: asId<KeyId>(keyId),
+    model,
+    endUser,
+    admittedMs: atMs,
+    charged: amounts.cost,
+  };
+  breaker?.ended(asId(teamId), 'neither', null, outcome === 'unknown' ? unknown : null);
 }
 
 /** Returns the outcome that a process reports to its ledger. */

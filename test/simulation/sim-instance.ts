@@ -5,8 +5,9 @@
 import { randomUUID } from 'node:crypto';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Account } from '../../src/domain/budget.ts';
+import type { Account, UnknownCall } from '../../src/domain/budget.ts';
 import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
+import { Breaker } from '../../src/gateway/breaker.ts';
 import { startJob } from '../../src/jobs/every.ts';
 import { keepLedger } from '../../src/jobs/keep-ledger.ts';
 import { type Clock, createClock } from '../../src/ledger/events.ts';
@@ -21,6 +22,7 @@ import { knownVersionOf, type Owner } from './judge/calls.ts';
 import type { Judge } from './judge/judge.ts';
 import type { MemoryStore } from './memory-store.ts';
 import type { SimAdmin } from './sim-admin.ts';
+import { KEYS } from './world.ts';
 
 const WEATHERS = {
   fine: { delayMs: [1, 8], lost: 0 },
@@ -45,6 +47,8 @@ export interface SimWorld {
   /** Where journals go that are not needed any more. */
   keepFolder: string;
   random: Random;
+  /** Calls go one at a time where too much money is of unknown outcome. */
+  hasCaps: boolean;
   /** The store went back: what instances have left that ended is put back. */
   putBackEnded(): Promise<void>;
 }
@@ -58,6 +62,8 @@ export class SimInstance {
   /** It runs where nobody who adopts journals can see whether it lives. */
   readonly elsewhere: boolean;
   accounts: ReadonlyMap<string, Account>;
+  /** Null: calls of unknown outcome keep none from going side by side. */
+  readonly breaker: Breaker | null;
   alive = true;
   /** It ends in good order. */
   stopping = false;
@@ -74,6 +80,8 @@ export class SimInstance {
     memory.registerInstance(this.id);
     this.owner = judge.started(this.id);
     this.accounts = admin.accounts;
+    this.breaker = world.hasCaps ? new Breaker({ monotonicMs: time.monotonicMs, onChange: () => {} }) : null;
+    if (this.breaker !== null) this.#take(admin.accounts, this.#unknownIn(new Set([''])));
     judge.received(this.owner, admin.version);
     this.elsewhere = random.chance(0.08);
     const header = deadHeader(this.id);
@@ -180,20 +188,44 @@ export class SimInstance {
     const known = knownVersionOf(this.owner);
     if (admin.version === known) return;
     try {
-      const { version, accounts, teamIds } = await this.#replyOf(
+      const { version, accounts, teamIds, reread } = await this.#replyOf(
         this.#store.send('catalog', () => ({
           version: admin.version,
           accounts: admin.accounts,
-          teamIds: admin.changedSince(known),
+          teamIds: admin.changedSince(known, 'rules'),
+          reread: this.breaker === null ? null : this.#unknownIn(admin.changedSince(known, 'all')),
         })),
       );
       if (version <= knownVersionOf(this.owner)) return;
-      this.accounts = accounts;
+      if (reread === null) this.accounts = accounts;
+      else this.#take(accounts, reread);
       this.ledger.revoke(teamIds.has(ORGANIZATION_ID) ? 'all' : teamIds);
       judge.received(this.owner, version);
     } catch {
       // It asks again.
     }
+  }
+
+  /** What the store knows now of calls of unknown outcome of these teams; the organization's stand for all. */
+  #unknownIn(teamIds: ReadonlySet<string>): Map<string, UnknownCall[]> {
+    const { memory } = this.#world;
+    const all = new Set(KEYS.map(({ teamId }) => teamId));
+    const read = teamIds.has(ORGANIZATION_ID) || teamIds.has('') ? all : teamIds;
+    return new Map([...read].map((id) => [id, memory.releases.unknownOf(id, memory.events.values())]));
+  }
+
+  #take(accounts: ReadonlyMap<string, Account>, reread: ReadonlyMap<string, UnknownCall[]>): void {
+    const before = this.accounts;
+    this.accounts = new Map(
+      [...accounts].map(([keyId, account]) => {
+        const unknown = reread.get(account.principal.teamId);
+        return [keyId, unknown === undefined ? before.get(keyId)! : { ...account, unknown }];
+      }),
+    );
+    const atMs = this.#world.judge.nowMs();
+    for (const [teamId, calls] of reread)
+      this.owner.readUnknown.set(teamId, { calls: new Set(calls.map(({ id }) => id)), atMs });
+    this.breaker?.changed(new Set(reread.keys()));
   }
 
   #fate(): Fate {

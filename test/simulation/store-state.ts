@@ -19,7 +19,10 @@ export function stateInMemory(store: MemoryStore): StoreState {
   for (const event of store.events.values()) {
     const bucket = `${Math.floor(event.createdAtMs / QUARTER_MS) * QUARTER_MS} ${event.keyId}`;
     const sum = rollups.get(bucket) ?? { calls: 0, cost: 0n };
-    rollups.set(bucket, { calls: sum.calls + 1, cost: sum.cost + event.claim.cost });
+    rollups.set(bucket, {
+      calls: sum.calls + 1,
+      cost: sum.cost + (store.releases.costs.get(event.id) ?? event.claim.cost),
+    });
   }
   return {
     counters: [...store.counters]

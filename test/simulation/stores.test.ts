@@ -6,16 +6,19 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import type { CounterSpec } from '../../src/domain/counter.ts';
-import { asId, type TeamId } from '../../src/domain/ids.ts';
+import { ApiError } from '../../src/domain/errors.ts';
+import { asId, type EventId, type TeamId } from '../../src/domain/ids.ts';
 import { formatUsd, UNIT } from '../../src/domain/quantities.ts';
 import { uuidV7 } from '../../src/ledger/events.ts';
 import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
 import type { FlushBatch } from '../../src/store/hot/flush.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
 import { PostgresLedgerStore } from '../../src/store/hot/ledger-store.ts';
+import { correctCall } from '../../src/store/unknown.ts';
 import { counterSpec, insertSource, insertTeam } from '../support/catalog.ts';
 import { eventOf } from '../support/events.ts';
 import { createTestDatabase } from '../support/postgres.ts';
+import { isUnknown } from './memory-releases.ts';
 import { MemoryStore } from './memory-store.ts';
 import { stateInMemory, stateInPostgres } from './store-state.ts';
 
@@ -39,6 +42,7 @@ const event = fc.record({
   key: fc.nat({ max: 1 }),
   hour: fc.constantFrom(-1, 1, 24),
   cost: cents(15),
+  isUnknown: fc.boolean(),
   parts: fc.array(fc.record({ counter: fc.nat({ max: 9 }), held: cents(12), settled: cents(12) }), {
     maxLength: 3,
   }),
@@ -82,6 +86,11 @@ const step = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.record({ type: fc.constant('amount'), counter: fc.nat({ max: 9 }), amount: cents(90) }),
+  },
+  {
+    weight: 2,
+    /** One of the latest events, at its cost or at none. */
+    arbitrary: fc.record({ type: fc.constant('correct'), back: fc.nat({ max: 4 }), cost: cents(15) }),
   },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
@@ -139,6 +148,7 @@ class History {
 
   async take(step: Step): Promise<void> {
     if (step.type === 'amount') return this.#setAmount(step.counter, step.amount);
+    if (step.type === 'correct') return this.#correct(step.back, step.cost);
     const instanceId = this.instanceIds[step.instance]!;
     const { teamId } = this;
     if (step.type === 'lease') {
@@ -180,7 +190,7 @@ class History {
   }
 
   #events({ events, again }: Pick<Step & { type: 'flush' }, 'events' | 'again'>, instanceId: string) {
-    const made = events.map(({ key, hour, cost, parts }) => {
+    const made = events.map(({ key, hour, cost, isUnknown, parts }) => {
       const unique = new Map(parts.map(({ counter, ...part }) => [this.specs[counter]!.id, part]));
       return eventOf({
         id: uuidV7(MIDNIGHT + hour * HOUR_MS),
@@ -190,11 +200,23 @@ class History {
         cost,
         held: cost,
         allocations: [...unique].map(([counterId, part]) => ({ counterId, ...part })),
+        outcome: isUnknown ? { outcome: 'unknown', provenance: 'unknown' } : {},
       });
     });
     const repeated = again === 0 ? [] : this.#sent.slice(-again);
     this.#sent.push(...made);
     return [...repeated, ...made];
+  }
+
+  /** Evidence of what the upstream billed of one of the latest calls. */
+  async #correct(back: number, cost: bigint): Promise<void> {
+    const event = this.#sent.at(-1 - back);
+    if (event === undefined) return;
+    const id = asId<EventId>(event.id);
+    const corrected = await correctCall(database, { eventId: id, cost, reason: 'evidence', actor: 'test' });
+    const isOpen = this.memory.events.has(id) && isUnknown(event) && !this.memory.releases.costs.has(id);
+    expect(corrected !== null && !(corrected instanceof ApiError)).toBe(isOpen);
+    if (isOpen) this.memory.release(id, cost);
   }
 
   async #setAmount(index: number, amount: bigint): Promise<void> {
@@ -214,7 +236,7 @@ class History {
   }
 }
 
-test('any history of leases, flushes, adoptions, putting back and changed amounts gets the same results from both stores', async () => {
+test('any history of leases, flushes, adoptions, putting back, corrections and changed amounts gets the same results from both stores', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 30 }), async (steps) => {
       const history = new History();

@@ -51,14 +51,18 @@ export interface EventOptions {
   cost: bigint;
   held: bigint;
   allocations: Allocation[];
+  /** What differs from a call that was settled. */
+  outcome?: Partial<Outcome>;
 }
 
-/** The event of a settled call. */
+/** The event of a call, settled unless told otherwise. */
 export function eventOf(options: EventOptions): FlushEvent {
-  const { id, instanceId, teamId, keyId, cost, held, allocations } = options;
+  const { id, instanceId, teamId, keyId, cost, held, allocations, outcome = {} } = options;
   const facts = factsJson(id, instanceId, factsOf(teamId, keyId), held);
   const stageUs = { estimate: 12, forward: 3400 };
-  return eventFromJson(eventJson(facts, settledOutcome(cost), allocationsText(allocations), stageUs));
+  return eventFromJson(
+    eventJson(facts, settledOutcome(cost, outcome), allocationsText(allocations), stageUs),
+  );
 }
 
 /** Allocations as they stand in the row of an event. */

@@ -4,12 +4,14 @@ import type { Fault } from './fault.ts';
 import { LEDGER_FAULTS } from './ledger-faults.ts';
 import { PUT_BACK_FAULTS } from './put-back-faults.ts';
 import { STORE_FAULTS } from './store-faults.ts';
+import { UNKNOWN_FAULTS } from './unknown-faults.ts';
 
 export const FAULTS: readonly Fault[] = [
   ...STORE_FAULTS,
   ...LEDGER_FAULTS,
   ...ADOPTION_FAULTS,
   ...PUT_BACK_FAULTS,
+  ...UNKNOWN_FAULTS,
 ];
 
 /** @throws with the valid names when there is no such fault */

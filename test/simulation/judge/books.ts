@@ -53,6 +53,7 @@ export class Books {
         () => `nobody made the call of event ${event.id}`,
       );
       bookCall(call!, event);
+      if (call!.settledLate && call!.reported!.outcome === 'unknown') this.#judge.unknown.add(call!);
     }
   }
 
@@ -109,7 +110,7 @@ export class Books {
       'counters',
       () => `${id} has settled ${settled}, its events are ${tally.booked}`,
     );
-    const out = settled + held + leased - tally.bookedOverrun - tally.loose;
+    const out = settled + held + leased - tally.bookedOverrun - tally.loose - tally.recharged;
     // What is put back is there twice until the leases end that had paid for it.
     if (!this.#store.history.isLending) return;
     this.#checkCovered(id, tally, settled + held + leased);
@@ -138,7 +139,7 @@ export class Books {
       booked += settled;
       const out = settled + held + leased;
       expectThat(
-        out <= amount + tally.bookedOverrun || !this.#store.history.isLending,
+        out <= amount + tally.bookedOverrun + tally.recharged || !this.#store.history.isLending,
         'lent',
         () => `${spec.id}: ${out} is out of ${amount}`,
       );

@@ -29,6 +29,10 @@ export interface Owner {
   fineSinceMs: number;
   /** What its calls in flight hold under each rule: surely, and perhaps (it may not have known the rule). */
   inFlight: Map<Tally, { surely: bigint; perhaps: bigint }>;
+  /** Teams of which a call is under way beside which no other may be, because too much money is of unknown outcome. */
+  alone: Set<string>;
+  /** By team, the calls of unknown outcome that the store had when the process last read its accounts, and when that was. */
+  readUnknown: Map<string, { calls: ReadonlySet<string>; atMs: number }>;
   /** When one of its calls last used a rule, in any window, on Postgres's clock. */
   lastUsedMs: Map<Rule, number>;
 }
@@ -65,7 +69,12 @@ export interface CallRecord extends CallFacts {
   /** Its hold was returned before it was forwarded. */
   cancelled: boolean;
   /** The rules that count it; `surely`: its process must have known the rule. */
-  counts: { tally: Tally; surely: boolean }[];
+  counts: { tally: Tally; surely: boolean /** It was booked when the limit was made. */; isBase?: boolean }[];
+  /** What its process reported, before its charge was corrected; null: it was not. */
+  uncorrected: CallReport | null;
+  /** When its process reported it, and when its charge was corrected. */
+  reportedMs: number;
+  correctedMs: number;
 }
 
 /** Returns the version that binds a process: the latest that it received a second ago or longer. */

@@ -13,6 +13,8 @@ export const RULES = {
   wanted: 'money that is not in flight returns within 1.5 s when another wants it',
   adoption: 'money returns at replay from a dead instance',
   denial: 'insufficient_quota is sent only when the money is spent',
+  alone: 'while too much money of a team is of unknown outcome, an instance has one call of it under way',
+  freed: 'an instance lets calls go side by side while little money is of unknown outcome',
   admitting: 'a healthy instance decides every call in time',
   rest: 'once all calls have ended nothing is held, lent or waiting, and what is left can be spent',
   crash: 'nothing throws',

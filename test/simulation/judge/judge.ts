@@ -3,7 +3,7 @@
  * and every rule as the administrator made it, and checks what must be true. Owns: the life of calls and the bound on
  * them. Does not own: what the store and the ledgers say of it (books.ts).
  */
-import { type Amounts, measure } from './amounts.ts';
+import { type Amounts, measure, NOTHING } from './amounts.ts';
 import {
   bindingVersionOf,
   type CallFacts,
@@ -35,6 +35,8 @@ export class Judge {
   readonly nowMs: () => number;
   /** By the counter's id, once its window was found right. */
   readonly tallyOfCounter = new Map<string, Tally>();
+  /** Calls that a process reported as of unknown outcome, or of which it did not report any. */
+  readonly unknown = new Set<CallRecord>();
   /** Calls that wait in a queue. */
   readonly waiting = new Set<Waiting>();
 
@@ -67,6 +69,8 @@ export class Judge {
       clockErrorMs: 0,
       fineSinceMs: this.nowMs(),
       inFlight: new Map(),
+      alone: new Set(),
+      readUnknown: new Map(),
       lastUsedMs: new Map(),
     };
     this.owners.set(id, owner);
@@ -107,6 +111,9 @@ export class Judge {
       perhapsReported: null,
       booked: false,
       settledLate: false,
+      uncorrected: null,
+      reportedMs: nowMs,
+      correctedMs: Number.NEGATIVE_INFINITY,
       cancelled: false,
       counts,
     };
@@ -146,6 +153,8 @@ export class Judge {
       return;
     }
     call.reported = report;
+    call.reportedMs = this.nowMs();
+    if (report.outcome === 'unknown') this.unknown.add(call);
     // A process that stood still may persist the hold of a call and end it before anything looks.
     if (this.nowMs() - call.atMs > DURABLE_AFTER_MS) call.owner.hasLongCalls = true;
     this.#removeInFlight(call);
@@ -156,6 +165,25 @@ export class Judge {
       if (cost > held) tally.overrun += cost - held;
       tally.due += cost - amountOf(tally, call.bill!);
     }
+  }
+
+  /** An administrator has evidence of what the upstream billed. */
+  corrected(call: CallRecord): void {
+    const { cost } = call.bill!;
+    call.uncorrected = call.reported;
+    call.correctedMs = this.nowMs();
+    // A call that was not billed used no tokens; of another the evidence is about money alone.
+    const amounts = cost === 0n ? NOTHING : { ...call.reported!.amounts, cost };
+    addCorrection(call, amounts, 1n);
+    call.reported = { outcome: 'unknown', amounts };
+  }
+
+  /** The store has forgotten that. */
+  correctionForgotten(call: CallRecord): void {
+    const { amounts } = call.reported!;
+    call.reported = call.uncorrected;
+    call.uncorrected = null;
+    addCorrection(call, amounts, -1n);
   }
 
   killed(owner: Owner): void {
@@ -192,7 +220,7 @@ export class Judge {
     const most = mostAllowed(rule, obeys);
     if (most === null) return;
     const out = tally.exposed + tally.base;
-    expectThat(out <= most + tally.overrun, 'bound', () => {
+    expectThat(out <= most + tally.overrun + tally.recharged, 'bound', () => {
       return `${rule.limit.id} (${tally.window}) has ${out} out of ${most}, with the call ${call.id}`;
     });
   }
@@ -206,7 +234,7 @@ export class Judge {
       let overrun = 0n;
       for (let last = first; last < stretches.length; last++) {
         out += stretches[last]!.exposed;
-        overrun += stretches[last]!.overrun;
+        overrun += stretches[last]!.overrun + stretches[last]!.recharged;
         if (last < at) continue;
         const most = usableBetween(credit, credit.bounds[first]!, credit.bounds[last + 1] ?? null);
         expectThat(out <= most + overrun, 'bound', () => {
@@ -214,6 +242,23 @@ export class Judge {
         });
       }
     }
+  }
+}
+
+/** What a call of unknown outcome counts for since its charge was corrected to these amounts. */
+function addCorrection(call: CallRecord, corrected: Amounts, sign: 1n | -1n): void {
+  for (const { tally, surely, isBase = false } of call.counts) {
+    const less = sign * (amountOf(tally, call.hold) - amountOf(tally, corrected));
+    if (less * sign < 0n) {
+      // It had cost more than it held.
+      tally.overrun -= less;
+      tally.bookedOverrun -= less;
+    } else if (sign === -1n) tally.recharged -= less;
+    tally.booked -= less;
+    tally.due -= less;
+    if (surely) tally.exposed -= less;
+    else if (isBase) tally.base -= less;
+    else tally.loose -= less;
   }
 }
 

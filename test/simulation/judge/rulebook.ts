@@ -83,7 +83,7 @@ export class RuleBook {
       if (call.cancelled || !counts(rule, call)) continue;
       const tally = this.tallyAt(rule, call.atMs);
       const { meter } = rule.limit;
-      call.counts.push({ tally, surely: false });
+      call.counts.push({ tally, surely: false, isBase: call.booked });
       const due = call.reported?.amounts ?? call.bill;
       if (due) tally.due += measure(meter, due);
       if (!call.booked) continue;

@@ -46,6 +46,8 @@ export interface Tally {
   bookedOverrun: bigint;
   /** What was booked already when the limit was made. */
   base: bigint;
+  /** Charges that were corrected, until the store forgot it: they count as before, though their money may be spent. */
+  recharged: bigint;
 }
 
 export function newTally(rule: Rule, window: string): Tally {
@@ -59,6 +61,7 @@ export function newTally(rule: Rule, window: string): Tally {
     overrun: 0n,
     bookedOverrun: 0n,
     base: 0n,
+    recharged: 0n,
   };
 }
 

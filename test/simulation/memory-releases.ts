@@ -1,0 +1,59 @@
+/** Corrections of the store in memory: what calls of unknown outcome cost after all, and what that moves. As in Postgres. */
+import { settleInOrder, type UnknownCall } from '../../src/domain/budget.ts';
+import { type CounterSpec, counted } from '../../src/domain/counter.ts';
+import { asId, type EventId, momentOfUuidV7 } from '../../src/domain/ids.ts';
+import type { FlushEvent } from '../../src/store/hot/flush.ts';
+
+export class MemoryReleases {
+  /** What the upstream billed, by event id. */
+  readonly costs = new Map<string, bigint>();
+  readonly #isGrant: (counterId: string) => boolean;
+
+  constructor(isGrant: (counterId: string) => boolean) {
+    this.#isGrant = isGrant;
+  }
+
+  /**
+   * How much more (or less) a counter counts of an event since it was corrected, than it did before.
+   * @param asPart it counts what it paid, where it paid; false: it was made later, and counts what the call used
+   */
+  change(spec: CounterSpec, event: FlushEvent, asPart = true): bigint {
+    const cost = this.costs.get(event.id);
+    if (cost === undefined) return 0n;
+    const moves = cost === 0n ? spec.meter !== 'requests' : spec.meter === 'cost_usd';
+    // The counter of another key is none of its business.
+    if (!moves || (spec.subjectType === 'key' && spec.subjectId !== event.keyId)) return 0n;
+    const part = asPart ? event.allocations.find(({ counterId }) => counterId === spec.id) : undefined;
+    const due = spec.meter === 'cost_usd' ? cost : 0n;
+    if (part === undefined) {
+      const claim =
+        spec.meter === 'cost_usd'
+          ? { ...event.claim, cost }
+          : { ...event.claim, input_tokens: 0, output_tokens: 0 };
+      return counted(spec, { ...event, claim }) - counted(spec, event);
+    }
+    if (spec.source !== 'grant') return due - part.settled;
+    const grants = event.allocations.filter(({ counterId }) => this.#isGrant(counterId));
+    const paid = settleInOrder(
+      grants.map(({ held }) => held),
+      cost,
+    );
+    return paid[grants.indexOf(part)]! - part.settled;
+  }
+
+  /** The calls of a team whose outcome is not known. */
+  unknownOf(teamId: string, events: Iterable<FlushEvent>): UnknownCall[] {
+    const calls: UnknownCall[] = [];
+    for (const event of events) {
+      if (event.teamId !== teamId || !isUnknown(event) || this.costs.has(event.id)) continue;
+      const { keyId, model, endUser, claim } = event;
+      const id = asId<EventId>(event.id);
+      calls.push({ id, keyId, model, endUser, admittedMs: momentOfUuidV7(event.id), charged: claim.cost });
+    }
+    return calls;
+  }
+}
+
+export function isUnknown({ json }: FlushEvent): boolean {
+  return json.includes('"outcome":"unknown"');
+}
