@@ -111,7 +111,8 @@ async function serve(reserved: Reserved): Promise<Failed | null> {
     return null;
   }
   try {
-    const isMetered = reserved.descriptor.class === 'metered';
+    const { class: kind, pricedAs } = reserved.descriptor;
+    const isMetered = kind === 'metered' && pricedAs === null;
     const forwarded = await (isMetered ? forward(via, reserved) : forwardOwned(via, reserved));
     const sessions = reserved.containers === null ? 0 : await beginSessions(via, forwarded);
     const settled = settle(via, forwarded, sessions);

@@ -5,12 +5,14 @@
  * team, or for every team, reaches that team.
  */
 import { type ApiError, apiError } from '../domain/errors.ts';
-import type { TeamId } from '../domain/ids.ts';
+import type { KeyId, TeamId } from '../domain/ids.ts';
 import type { JobKind } from '../domain/job.ts';
 import { historyOf, newConversation } from '../domain/kept.ts';
 import type { NamedObject, RecordedKind } from '../domain/objects.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../openai/body.ts';
+import { memoryGib } from '../openai/hosted-tools.ts';
 import type { FileCount } from '../planner/file-count.ts';
+import { SESSION_MS } from '../store/hot/containers.ts';
 import { NO_END_MS, RESPONSE_MS } from '../store/hot/objects.ts';
 import { type Stopped, stopped } from './call.ts';
 import { errorResponse, ledgerUnavailable } from './denial-error.ts';
@@ -208,7 +210,10 @@ export async function recordMade(
     weight:
       kind === 'conversation'
         ? newConversation(historyOf(itemTokens === undefined ? 0 : itemTokens))
-        : { ...shownOf(object), ...(count === null ? null : { count }) },
+        : {
+            ...shownOf(kind, object, { nowMs, keyId: account.principal.keyId }),
+            ...(count === null ? null : { count }),
+          },
   });
 }
 
@@ -216,11 +221,17 @@ export async function recordMade(
 function expiryOf(kind: RecordedKind, { expires_at: endsAt }: JsonObject, nowMs: number): number {
   if (typeof endsAt === 'number' && endsAt > 0 && endsAt * 1000 + RESPONSE_MS < NO_END_MS)
     return endsAt * 1000 + RESPONSE_MS;
-  return kind === 'upload_part' ? nowMs + RESPONSE_MS : NO_END_MS;
+  return kind === 'upload_part' || kind === 'container' ? nowMs + RESPONSE_MS : NO_END_MS;
 }
 
-/** The size and purpose of a file. */
-function shownOf({ bytes, purpose }: JsonObject): object {
+/** The size and purpose of a file; of a container its memory, and the session that began with it; by which key a store was made. */
+function shownOf(
+  kind: RecordedKind,
+  { bytes, purpose, memory_limit: memory }: JsonObject,
+  { nowMs, keyId }: { nowMs: number; keyId: KeyId },
+): object {
+  if (kind === 'container') return { memory_gib: memoryGib(memory), session_ends_ms: nowMs + SESSION_MS };
+  if (kind === 'vector_store') return { key_id: keyId };
   return {
     ...(typeof bytes === 'number' ? { bytes } : null),
     ...(typeof purpose === 'string' ? { purpose: purpose.slice(0, 64) } : null),

@@ -13,6 +13,7 @@ import { createWebhook } from '../jobs/webhook.ts';
 import type { Database } from '../store/database.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { startStorage } from './storage.ts';
 
 export interface JobsOptions {
   config: Config;
@@ -44,6 +45,7 @@ export function startJobs(options: JobsOptions): () => Promise<void> {
     startWarnings(options),
     startReconcile(options),
     startRelease(options),
+    startStorage(options),
     () => upkeep.stop(),
     () => accesses.stop(),
   ];

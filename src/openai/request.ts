@@ -204,13 +204,14 @@ function readFields(
   if (modelFromPath) json.model = given;
   const fields = new Fields(json);
   fields.files = files;
-  const { bound } = descriptor;
+  const { bound, pricedAs } = descriptor;
   if ((bound !== null || descriptor.job !== null) && scanned.unusual) fields.refuseOtherCase();
   const model = fields.name('model');
   if (route.model !== null && model !== route.model) {
     fields.invalid('model', "'model' is not the deployment in the path: leave it out, or name the same.");
   }
-  if (bound !== null && model === null) fields.invalid('model', "'model' must be the name of a model.");
+  if (bound !== null && model === null && pricedAs === null)
+    fields.invalid('model', "'model' must be the name of a model.");
   const stream = bound !== null && fields.boolean('stream');
   const includeUsage = bound !== null && readIncludeUsage(fields);
   const serviceTier = bound === null ? null : readServiceTier(fields);
@@ -221,7 +222,7 @@ function readFields(
   const beyondText = fields.maybeBeyondText;
   operation.beyondText = beyondText;
   operation.hosted = fields.hosted;
-  operation.inputTokensBound = Math.max(receivedBytes, body.length) + FRAMING_TOKENS;
+  operation.inputTokensBound = pricedAs === null ? Math.max(receivedBytes, body.length) + FRAMING_TOKENS : 0;
   if (beyondText !== null) operation.inputTokensBound += beyondText.moreTokens - beyondText.imageBytes;
   if (bounds.media !== undefined) boundMedia(operation, bounds.media);
   const heard = beyondText?.audioTokens ?? 0;
@@ -233,7 +234,8 @@ function readFields(
   if (fields.error) return fields.error;
   if (bounds.keeps !== undefined) operation.kept = keptInput(bounds.keeps, operation);
   const read = { descriptor, path, operation, stream, includeUsage: stream && includeUsage, modelFromPath };
-  const objects = bound === null ? namedObjects(route.objects, json) : fields.objects;
+  const isRead = bound !== null && pricedAs === null;
+  const objects = isRead ? fields.objects : namedObjects(route.objects, json);
   if (descriptor.addsItems) operation.itemTokens = itemTokens(json, body.length);
   const request = { ...read, body, members, ...NO_PARTS, objects };
   return bounds.media?.audioType ? { ...request, audioType: bounds.media.audioType } : request;

@@ -1,6 +1,6 @@
 /**
  * What stands beside the API, for judges and tests: the invoice, its total, what is in flight, and the profile of a
- * running simulator. `GET /invoice[?after=N&limit=M]`, `GET /invoice/total`, `GET /in-flight` (requests by key id),
+ * running simulator. `POST /storage-day` bills a day of storage. `GET /invoice[?after=N&limit=M]`, `GET /invoice/total`, `GET /in-flight` (requests by key id),
  * `GET` and `PATCH /profile` (with `mode`), `GET /healthz`.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -9,6 +9,7 @@ import { isObject } from './fields.ts';
 import type { InvoiceLine } from './invoice.ts';
 import { DEFAULT_PROFILE, LIMIT_NAMES, mergeProfile, type Profile, USAGE_REPORTS } from './profile.ts';
 import { HABITS, REASONING_CONTEXTS } from './reading.ts';
+import { billStorage } from './storage.ts';
 import { TOKENISERS } from './tokens.ts';
 
 export function handleControl(
@@ -25,6 +26,9 @@ export function handleControl(
       break;
     case 'GET /invoice/total':
       sendJson(response, 200, state.invoice.summary());
+      break;
+    case 'POST /storage-day':
+      sendJson(response, 200, billStorage(state));
       break;
     case 'GET /in-flight':
       sendJson(response, 200, Object.fromEntries(state.inFlight));

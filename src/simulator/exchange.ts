@@ -42,6 +42,8 @@ export class Exchange {
   readonly entry: LineEntry;
   directives: Directives = {};
   fault: Fault | null = null;
+  /** What is billed of a request that no model serves. */
+  feePicoUsd = 0n;
 
   private constructor(state: ApiState, request: IncomingMessage, response: ServerResponse) {
     const header = request.headers['x-client-request-id'];

@@ -38,7 +38,8 @@ export interface HostedCalls {
 const SESSION_MS = 20 * 60 * 1000;
 /** $0.03 for a session of one GiB. */
 const SESSION_PICO_USD = 30_000_000_000n;
-const MEMORY: Record<string, number> = { '1g': 1, '4g': 4, '16g': 16, '64g': 64 };
+/** GiB by their name. */
+export const MEMORY: Record<string, number> = { '1g': 1, '4g': 4, '16g': 16, '64g': 64 };
 /** Without a limit of the client's a response makes no more calls than this. */
 const USUAL_MOST_CALLS = 10;
 

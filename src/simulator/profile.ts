@@ -44,6 +44,8 @@ export interface Profile {
   usageDelayMs: number;
   /** Tokens of one event with text, each a word; 0: as many events as `maxChunks` allows, of one word each. */
   chunkTokens: number;
+  /** What a byte of a file takes in a vector store, where one is enough for a test of many GiB. */
+  storedBytesPerByte: number;
   /** A client that leaves is billed what was written until then, instead of all. */
   stopsWithClient: boolean;
   /** Most events with text per choice; short, because a test rarely needs one event for each token. */
@@ -84,6 +86,7 @@ export const DEFAULT_PROFILE: Profile = {
   usageReports: 'once',
   usageDelayMs: 200,
   chunkTokens: 0,
+  storedBytesPerByte: 1,
   stopsWithClient: false,
   maxChunks: 24,
   plainText: false,

@@ -5,6 +5,7 @@ import { type ApiError, invalidRequest, isApiError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { isObject, type JsonObject } from './fields.ts';
 import { newId, nowSeconds, pageOf, type StoredAnswer, type StoredState } from './stored.ts';
+import { CONTAINER_ROUTES } from './stored-containers.ts';
 import { FILE_ROUTES, type StoredRequest, type StoredRoute } from './stored-files.ts';
 import { TRAINING_ROUTES } from './training.ts';
 
@@ -156,6 +157,7 @@ const ROUTES: readonly StoredRoute[] = [
   ...FILE_ROUTES,
   ...TRAINING_ROUTES,
   ...BATCH_ROUTES,
+  ...CONTAINER_ROUTES,
 ];
 
 function listCompletions({ stored, search }: StoredRequest): JsonObject | ApiError {
@@ -248,7 +250,7 @@ export function handleStored(exchange: Exchange, path: string, bytes: Buffer): b
       : invalidRequest('We could not parse the JSON body of your request.');
     if (Buffer.isBuffer(found)) exchange.send(200, 'application/octet-stream', found, 0n);
     else if (isApiError(found)) exchange.respondError(found);
-    else exchange.send(200, 'application/json', JSON.stringify(found, null, 2), 0n);
+    else exchange.send(200, 'application/json', JSON.stringify(found, null, 2), exchange.feePicoUsd);
     return true;
   }
   return false;

@@ -1,4 +1,4 @@
-/** Files, uploads and vector stores. The simulator bills none of them, so that a gateway may add to no store. */
+/** Files, uploads and vector stores. What is in stores is billed by the day (storage.ts), nothing else of them. */
 import { type ApiError, invalidRequest, isApiError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { isObject, type JsonObject } from './fields.ts';
@@ -72,6 +72,7 @@ export const FILE_ROUTES: readonly StoredRoute[] = [
     },
   ],
   ['POST', '/vector_stores', 'vector_stores.create', createStore],
+  ['POST', '/vector_stores/{}/search', 'vector_stores.search', searchStore],
   [
     'GET',
     '/vector_stores',
@@ -287,15 +288,38 @@ function createStore(request: StoredRequest): JsonObject | ApiError {
   return store.json;
 }
 
-function addFile({ stored }: StoredRequest, store: StoredStore, id: string): JsonObject | ApiError {
+function addFile({ exchange, stored }: StoredRequest, store: StoredStore, id: string): JsonObject | ApiError {
   const file = stored.files.find(id);
   if (isApiError(file)) return file;
   const json = {
     ...{ id, object: 'vector_store.file', created_at: nowSeconds(), vector_store_id: store.json.id },
-    ...{ usage_bytes: file.content.length, status: 'completed', last_error: null, attributes: {} },
+    ...{
+      usage_bytes: file.content.length * exchange.state.profile.storedBytesPerByte,
+      status: 'completed',
+      last_error: null,
+      attributes: {},
+    },
   };
   store.files.set(id, json);
+  store.json = { ...store.json, usage_bytes: bytesOf(store) };
   return json;
+}
+
+function bytesOf({ files }: StoredStore): number {
+  return [...files.values()].reduce((sum, { usage_bytes: bytes }) => sum + Number(bytes), 0);
+}
+
+function searchStore(request: StoredRequest): JsonObject | ApiError {
+  return inStore(request, ({ files }) => {
+    const data = [...files.values()].map(({ id, attributes }) => ({
+      ...{ file_id: id ?? null, filename: 'a.txt', score: 0.5, attributes },
+      content: [{ type: 'text', text: 'x' }],
+    }));
+    return {
+      ...{ object: 'vector_store.search_results.page', search_query: [request.body.query], data },
+      ...{ has_more: false, next_page: null },
+    };
+  });
 }
 
 function noFile(id: string): ApiError {

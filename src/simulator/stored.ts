@@ -74,10 +74,16 @@ export interface StoredJob extends JsonObject {
   events: JsonObject[];
 }
 
+export interface StoredContainer extends JsonObject {
+  json: JsonObject;
+  files: Map<string, { json: JsonObject; content: Buffer }>;
+}
+
 export class StoredState {
   readonly trainings = new Shelf<StoredJob>((id) => `Could not find fine tune: ${id}`);
   readonly batches = new Shelf<StoredJob>((id) => `No batch found with id '${id}'.`);
 
+  readonly containers = new Shelf<StoredContainer>((id) => `Container with id '${id}' not found.`);
   readonly responses = new Shelf<StoredAnswer>((id) => `Response with id '${id}' not found.`);
   readonly completions = new Shelf<StoredAnswer>((id) => `Chat completion with id '${id}' not found.`);
   readonly conversations = new Shelf<{ id: string; json: JsonObject; items: JsonObject[] }>(

@@ -194,11 +194,3 @@ describe('an object that all teams share', () => {
     ).rejects.toThrow(/400/);
   });
 });
-
-it('stores nothing that is billed by the day and charged to no team', async () => {
-  await expect(client.vectorStores.create({})).rejects.toMatchObject({
-    status: 404,
-    code: 'unsupported_operation',
-    message: expect.stringContaining('billed by the day'),
-  });
-});

@@ -126,7 +126,7 @@ function attemptsOf(
     });
   const attempts: Attempt[] = Object.keys(pathObjects).map((param) => ({
     ...{ name, method, path: pathWith(param), param },
-    ...(request === 'json' ? { body: {} } : {}),
+    ...(request === 'json' || operation.takesJson ? { body: {} } : {}),
     ...(request === 'multipart' ? { body: form({ data: 'x' }) } : {}),
   }));
   for (const cursor of lists === null
@@ -139,7 +139,8 @@ function attemptsOf(
       param: cursor,
     });
   if (request !== 'json' && !operation.takesJson) return attempts;
-  const bodies = bound === null ? freeBodies(other) : meteredBodies(name, other);
+  const isFree = bound === null || operation.pricedAs !== null;
+  const bodies = isFree ? freeBodies(other) : meteredBodies(name, other);
   for (const [param, body] of bodies) attempts.push({ name, method, path: pathWith(null), body, param });
   return attempts;
 }

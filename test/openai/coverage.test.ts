@@ -42,7 +42,9 @@ test('a path with parameters finds its operation, whatever its ids are', () => {
 });
 
 test('an operation that costs money has a bound and reports its usage, and a free one has neither', () => {
-  for (const { name, class: kind, bound, usage } of OPERATIONS) {
-    expect([name, bound !== null, usage !== null]).toEqual([name, kind === 'metered', kind === 'metered']);
+  for (const { name, class: kind, bound, usage, pricedAs } of OPERATIONS) {
+    // What is billed by no model is billed as it was asked for.
+    const reports = kind === 'metered' && pricedAs === null;
+    expect([name, bound !== null, usage !== null]).toEqual([name, kind === 'metered', reports]);
   }
 });

@@ -15,7 +15,7 @@ describe('readRequest', () => {
       billable: true,
       inputTokensBound: body.length + 64,
       beyondText: null,
-      search: null,
+      hosted: null,
       inputAtMostModelMaximum: false,
       outputTokensLimit: 50,
       choices: 3,

@@ -82,7 +82,7 @@ describe('the seed', () => {
     const reasons = models.filter((row) => row.unboundedReason !== null);
     const tools = reasons.filter((row) => isPriced(row.model)).map((row) => row.model);
     const searches = ['web_search', 'web_search_preview', 'web_search_preview/non-reasoning'];
-    expect(tools).toEqual([...searches, 'file_search', 'container', 'vector_store']);
+    expect(tools).toEqual([...searches, 'file_search']);
     expect(reasons.length).toBeGreaterThan(20);
   });
 });

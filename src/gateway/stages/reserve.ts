@@ -233,7 +233,7 @@ function askBreaker(
 
 /** Reports have a row for each name, and a name costs nothing where the call does: only known ones are written down. */
 function modelInLedger({ descriptor, operation }: ParsedRequest, card: RateCard | null): string {
-  const model = operation.model ?? '';
+  const model = operation.model ?? descriptor.pricedAs ?? '';
   if (operation.billable || descriptor.knownModels.includes(model)) return model;
   return card?.tiers.default?.model ?? '';
 }

@@ -172,6 +172,8 @@ function namesOf(lines: string[]): string[] {
 function boundOf(operation: Descriptor): string {
   const { bound, inputAtMostModelMaximum, usage, outputLimitField, defaultOutputTokens } = operation;
   if (bound === null) return '';
+  if (operation.pricedAs === 'container') return '`memory_limit`: a session of 20 minutes';
+  if (operation.pricedAs === 'vector_store') return 'a GiB for a day, of which nothing is taken';
   const input = inputAtMostModelMaximum
     ? "input: its bytes, at most the model's maximum"
     : "input: its bytes; with images the model's maximum";

@@ -126,6 +126,8 @@ export interface Descriptor {
   readonly defaultModel: ((json: JsonObject) => string) | null;
   /** The most bytes of a multipart body (the API's own limit, with room for its framing). */
   readonly bodyBytesMax: number;
+  /** The name of its price, where it is billed by no model; null: its request names a model. */
+  readonly pricedAs: 'container' | 'vector_store' | null;
   /** Reads the fields that move the call's cost; null: none does. */
   readonly bound: ((fields: Fields) => Bounds) | null;
   /** The API refuses requests whose whole input is above the model's maximum, so that it bounds the input. */
@@ -179,6 +181,7 @@ const DEFAULTS = {
   request: 'json',
   takesJson: false,
   defaultModel: null,
+  pricedAs: null,
   bound: null,
   inputAtMostModelMaximum: false,
   usage: null,
@@ -221,7 +224,14 @@ const PATH_OBJECTS: Readonly<Record<string, RecordedKind>> = {
   vector_store_id: 'vector_store',
   batch_id: 'file_batch',
   fine_tuning_job_id: 'fine_tuning_job',
+  container_id: 'container',
 };
+
+/** An operation that makes what is billed by the time that it lasts. What its path and body name belongs to its team. */
+export function lasting(given: Given<'name' | 'path' | 'bound' | 'pricedAs'>): Descriptor {
+  const pathObjects = objectsOf(given.path);
+  return { ...DEFAULTS, method: 'POST', class: 'metered', otel: given.name, pathObjects, ...given };
+}
 
 /** An operation that costs nothing. What its path names belongs to its team. Without a body unless it is a POST. */
 export function free(given: Given<'name' | 'method' | 'path'>): Descriptor {

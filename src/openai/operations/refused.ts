@@ -172,18 +172,8 @@ export const REFUSED: readonly Descriptor[] = [
     /projects/{project_id}/users/{user_id}/roles/{role_id} GET DELETE`,
   ),
   ...refused(
-    'containers',
-    'a container is billed for as long as it lives, which is not charged to its team yet',
-    `
-    /containers GET POST
-    /containers/{container_id} GET DELETE
-    /containers/{container_id}/files GET POST
-    /containers/{container_id}/files/{file_id} GET DELETE
-    /containers/{container_id}/files/{file_id}/content GET`,
-  ),
-  ...refused(
     'skills',
-    'skills run in containers, which are not charged to their teams yet',
+    'skills that are stored belong to no team; send them inline with a tool or a container',
     `
     /skills GET POST
     /skills/{skill_id} GET POST DELETE

@@ -6,6 +6,7 @@
 import { AUDIO } from './audio.ts';
 import { CHAT } from './chat.ts';
 import { PROMPTS } from './completions.ts';
+import { CONTAINERS } from './containers.ts';
 import { CONVERSATIONS } from './conversations.ts';
 import type { Descriptor } from './descriptor.ts';
 import { FILES } from './files.ts';
@@ -28,6 +29,7 @@ export const OPERATIONS: readonly Descriptor[] = [
     ...CONVERSATIONS,
     ...FILES,
     ...VECTOR_STORES,
+    ...CONTAINERS,
   ],
   ...[...JOBS, ...REFUSED],
 ];

@@ -6,7 +6,7 @@ import type { TeamId } from '../../domain/ids.ts';
 import type { Sql } from '../database.ts';
 
 /** A session of a container: from its first use for twenty minutes (OpenAI's pricing page, 2026-09). */
-const SESSION_MS = 20 * 60 * 1000;
+export const SESSION_MS = 20 * 60 * 1000;
 
 /** For so long a container is known after the begin of its last session. */
 const KNOWN_MS = 30 * 24 * 60 * 60 * 1000;
