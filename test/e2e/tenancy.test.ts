@@ -65,7 +65,8 @@ const upload = (by: string, content = '{}\n') =>
   ok(by, 'POST', '/files', form({ purpose: 'user_data', file: content }));
 const adopt = (kind: string, id: string, team: string | null) =>
   stack.admin('POST', '/objects', { kind, id, team_id: team });
-const lines = () => stack.simulator.invoice().lines.length;
+/** What was forwarded for clients; the gateway itself asks how jobs stand. */
+const lines = () => stack.simulator.invoice().lines.filter(({ client_request_id: id }) => id !== null).length;
 
 /** Ids of each kind that the team owns, made through the gateway, or given to it where that cannot be. */
 async function objectsOf(by: string, team: string): Promise<Record<string, string>> {
@@ -98,8 +99,10 @@ async function objectsOf(by: string, team: string): Promise<Record<string, strin
     file_batch: `vsfb_${team.replaceAll('-', '')}`,
     container: `cntr_${team.replaceAll('-', '')}`,
     model: `ft:gpt-4o-mini:${team.slice(0, 8)}::x`,
+    batch: `batch_${team.replaceAll('-', '')}`,
+    fine_tuning_job: `ftjob-${team.replaceAll('-', '')}`,
   };
-  for (const kind of ['vector_store', 'file_batch', 'container', 'model'])
+  for (const kind of ['vector_store', 'file_batch', 'container', 'model', 'batch', 'fine_tuning_job'])
     await adopt(kind, ids[kind] ?? '', team);
   return ids;
 }
@@ -140,7 +143,8 @@ function attemptsOf(
     });
   if (request !== 'json' && !operation.takesJson) return attempts;
   const isFree = bound === null || operation.pricedAs !== null;
-  const bodies = isFree ? freeBodies(other) : meteredBodies(name, other);
+  const ofJob = bodiesOfJobs(other)[name];
+  const bodies = ofJob ?? (isFree ? freeBodies(other) : meteredBodies(name, other));
   for (const [param, body] of bodies) attempts.push({ name, method, path: pathWith(null), body, param });
   return attempts;
 }
@@ -187,6 +191,15 @@ function toolsNaming({ file, vector_store, container }: Record<string, string>):
     ['environment.file_ids[0]', environment({ type: 'container_auto', file_ids: [file] })],
     ['environment.container_id', environment({ type: 'container_reference', container_id: container })],
   ];
+}
+
+/** What makes a job names its files, and nothing else. */
+function bodiesOfJobs({ file }: Record<string, string>): Record<string, [string, object][]> {
+  const batch = { endpoint: '/v1/responses', completion_window: '24h' };
+  return {
+    'batches.create': [['input_file_id', { ...batch, input_file_id: file }]],
+    'fine_tuning.jobs.create': [['training_file', { model: 'gpt-4o-mini-2024-07-18', training_file: file }]],
+  };
 }
 
 /** Of the operations that cost money each reader says by itself what names an object. */
