@@ -12,8 +12,8 @@ export function objectRoutes(app: OpenAPIHono, { database }: AdminOptions): void
   route(
     app,
     { method: 'post', path: '/objects', summary, body: NewKeptObject, response: KeptObject, status: 201 },
-    async ({ body: { kind, id, team_id: teamId, max_tokens: tokens }, actor }) => {
-      const row = await adoptObject(database, actor, { kind, id, teamId, tokens });
+    async ({ body: { kind, id, team_id: teamId, max_tokens: tokens, upstream }, actor }) => {
+      const row = await adoptObject(database, actor, { kind, id, teamId, tokens, upstream });
       if (isApiError(row)) return row;
       return { kind: row.kind, id: row.id, team_id: teamId, created_at: instantOf(row.createdAt) };
     },

@@ -56,7 +56,14 @@ function isOfUpstream({ ending, status }: UpstreamResponse): boolean {
 
 /** Whether a request names anything that an upstream keeps. */
 export function namesKept({ objects, operation }: Parsed['request']): boolean {
-  return objects !== null || (operation.beyondText?.references ?? null) !== null;
+  return (
+    objects !== null || (operation.beyondText?.references ?? null) !== null || isMadeUpstream(operation.model)
+  );
+}
+
+/** A fine-tuned model is at the upstream that made it. */
+function isMadeUpstream(model: string | null): model is string {
+  return model?.startsWith('ft:') ?? false;
 }
 
 /**
@@ -105,7 +112,8 @@ function isKept(found: Remembered): found is Remembered & KeptAt {
 /** Everything of what an upstream keeps that a request names. */
 function namesOf({ objects, operation }: Parsed['request']): string[] {
   const references = operation.beyondText?.references ?? [];
-  return [...(objects ?? []).map(({ id }) => id), ...references.map(referenceName)];
+  const model = isMadeUpstream(operation.model) ? [operation.model] : [];
+  return [...(objects ?? []).map(({ id }) => id), ...references.map(referenceName), ...model];
 }
 
 /** Takes how a call ended for the health of its upstream. @param nowMs on the monotonic clock */

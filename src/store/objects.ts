@@ -19,6 +19,8 @@ export interface AdoptedObject {
   teamId: TeamId | null;
   /** The most that it is as input of any model; null: not known, so it weighs the model's window. */
   tokens: number | null;
+  /** Name of the upstream that keeps it, of several; null: the first. */
+  upstream: string | null;
 }
 
 /**
@@ -28,7 +30,7 @@ export interface AdoptedObject {
 export function adoptObject(
   database: Database,
   actor: string,
-  { kind, id, teamId, tokens }: AdoptedObject,
+  { kind, id, teamId, tokens, upstream }: AdoptedObject,
 ): Promise<ObjectRow | ApiError> {
   return changeCatalog(database, async (tx, now) => {
     const isWeighed = kind === 'response' || kind === 'conversation';
@@ -50,9 +52,10 @@ export function adoptObject(
       ...row,
       expiresAt: new Date(kind === 'response' ? now.getTime() + RESPONSE_MS : NO_END_MS),
       names: [],
+      upstream,
       weight: weightOf(kind, tokens),
     });
-    const after = { kind, id, max_tokens: tokens };
+    const after = { kind, id, max_tokens: tokens, ...(upstream === null ? null : { upstream }) };
     await addAccess(tx, { actor, action: 'create', resource: 'object', resourceId: id, teamId, after });
     return row;
   });

@@ -95,7 +95,8 @@ export class Upstreams<Deps> {
     const { model, beyondText } = request.operation;
     if (model === null || attempt >= this.#routing.attempts) return false;
     // What it names is kept by one upstream alone.
-    if (request.objects !== null || (beyondText?.references ?? null) !== null) return false;
+    const isKept = request.objects !== null || (beyondText?.references ?? null) !== null;
+    if (isKept || model.startsWith('ft:')) return false;
     // Its body is sent on as it comes, and gone.
     if (request.descriptor.request === 'multipart') return false;
     return this.#able(request, principal).some(({ target }) => target.name !== name);
@@ -103,8 +104,13 @@ export class Upstreams<Deps> {
 
   #able({ descriptor, operation: { model } }: ParsedRequest, principal: Principal): Lane<Deps>[] {
     const isResponse = descriptor.path.startsWith('/responses');
+    // A form is sent on as it comes, so that no name in it can be changed.
+    const isForm = descriptor.request === 'multipart';
     return this.of(principal).filter(
-      (lane) => lane.serves(model ?? '') && (lane.hasResponses || !isResponse),
+      (lane) =>
+        lane.serves(model ?? '') &&
+        (lane.hasResponses || !isResponse) &&
+        !(isForm && lane.target.modelNames.has(model ?? '')),
     );
   }
 

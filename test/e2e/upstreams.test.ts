@@ -140,6 +140,18 @@ it('what an upstream keeps is asked of that upstream alone', async () => {
   expect((await fetch(`${stack.app.url}/v1/responses/${kept}`, { headers })).status).toBe(200);
 });
 
+it('what was made without Tollgate is asked of the upstream that an administrator names', async () => {
+  const headers = { authorization: `Bearer ${key}` };
+  const at = { first, second };
+  for (const [upstream, simulator] of Object.entries(at)) {
+    const id = `file-${upstream}`;
+    await stack.admin('POST', '/objects', { kind: 'file', id, team_id: null, upstream });
+    const before = simulator.invoice().line_count;
+    await (await fetch(`${stack.app.url}/v1/files/${id}`, { headers })).text();
+    expect(simulator.invoice().line_count).toBe(before + 1);
+  }
+});
+
 it.each([
   ['a response that may have been billed', { html_502: 1 }, 502, 0],
   ['an error that bills nothing', { server_error: 1 }, 200, 1],

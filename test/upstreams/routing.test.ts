@@ -97,6 +97,8 @@ describe('a call', () => {
     expect(upstreams.hasOthers(request('m'), PRINCIPAL, a.target, 1)).toBe(true);
     expect(upstreams.hasOthers(request('m'), PRINCIPAL, a.target, 2)).toBe(false);
     expect(upstreams.choose(request('m'), PRINCIPAL, ['a'])).toBe('b');
+    // What was made at one upstream is at no other.
+    expect(upstreams.hasOthers(request('ft:gpt-4.1:org::id'), PRINCIPAL, a.target, 1)).toBe(false);
   });
 });
 

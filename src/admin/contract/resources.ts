@@ -343,6 +343,9 @@ export const NewKeptObject = z
       description:
         "The most that it is as input of any model; 0 for one that is empty. Null: not known, so calls with it hold the model's window",
     }),
+    upstream: label(32).nullable().default(null).meta({
+      description: 'Name of the upstream that keeps it, of several; null: the first of them',
+    }),
   })
   .meta({ id: 'NewKeptObject' });
 
