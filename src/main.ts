@@ -49,9 +49,13 @@ const COMMANDS: Record<CommandName, (args: string[]) => Promise<void>> = {
   },
   'check-config': async () => {
     const { configFile } = configured();
-    const { readFileOrCannotStart } = await import('./main/upstreams.ts');
-    const upstreams = configFile === null ? [] : readFileOrCannotStart(configFile).upstreams;
-    const names = upstreams.map(({ name }) => name).join(', ');
+    const { readFileNow } = await import('./main/upstreams.ts');
+    const read = configFile === null ? null : readFileNow(configFile);
+    if (typeof read === 'string') {
+      process.stderr.write(`${read}\n`);
+      process.exit(2);
+    }
+    const names = read?.upstreams.map(({ name }) => name).join(', ') ?? '';
     process.stdout.write(`The settings are valid${names === '' ? '' : `; upstreams: ${names}`}\n`);
   },
   migrate: () => migrateDatabaseOf(configured()),

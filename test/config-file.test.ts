@@ -1,4 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { formatFileProblems, readFileSettings } from '../src/config/file.ts';
 
@@ -109,3 +111,23 @@ upstreams:
     expect(refused(text)).toContain(why);
   });
 });
+
+it('is checked by the command, which exits with 2 on a fault', () => {
+  const check = (env: Record<string, string>) => {
+    const path = fileURLToPath(new URL('../docs/examples/tollgate.yaml', import.meta.url));
+    const bin = fileURLToPath(new URL('../bin/tollgate.mjs', import.meta.url));
+    const { PATH = '' } = process.env;
+    return spawnSync(process.execPath, [bin, 'check-config'], {
+      env: { PATH, TOLLGATE_CONFIG_FILE: path, ...env },
+      encoding: 'utf8',
+    });
+  };
+  const good = check(ENV);
+  expect([good.status, good.stdout]).toEqual([
+    0,
+    'The settings are valid; upstreams: openai, openai-eu, azure, gpu\n',
+  ]);
+  const bad = check({});
+  expect(bad.status).toBe(2);
+  expect(bad.stderr.split('\n').filter((line) => line.includes('which is not set'))).toHaveLength(3);
+}, 60_000);

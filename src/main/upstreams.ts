@@ -55,12 +55,13 @@ interface Entry {
 
 /** Reads and checks the file. @throws CannotStart which names every fault in it */
 export function readFileOrCannotStart(path: string): FileSettings {
-  const read = readNow(path);
+  const read = readFileNow(path);
   if (typeof read === 'string') throw new CannotStart(read);
   return read;
 }
 
-function readNow(path: string): FileSettings | string {
+/** Reads and checks the file. Returns what is wrong, in words with every place, where something is. */
+export function readFileNow(path: string): FileSettings | string {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -169,7 +170,7 @@ export class FileUpstreams {
 
   async #replace(): Promise<void> {
     const { log } = this.#options;
-    const read = readNow(this.#path);
+    const read = readFileNow(this.#path);
     if (typeof read === 'string') {
       log.logger.error(
         { problems: read },
