@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { disagreements, readEvents } from './books.ts';
 import { type Stack, startStack } from './stack.ts';
+import { startRecorder } from './wire.ts';
 
 const stacks: Partial<Record<'normal' | 'worst', Stack>> = {};
 beforeAll(async () => {
@@ -248,4 +249,56 @@ it('audio whose length cannot be read is held as all that the model reads, and p
   await stack.settled();
   // 128,000 tokens at $32 for a million.
   expect(Number((await readEvents(stack, teamId))[0]?.hold_usd)).toBeGreaterThanOrEqual(4.096);
+});
+
+it('speech reaches its client while it is spoken', async () => {
+  const pieces = [Buffer.from('first piece'), Buffer.from('second piece')];
+  for (const asEvents of [false, true]) {
+    let goOn = () => {};
+    const recorder = await startRecorder({
+      status: 200,
+      headers: ['content-type', asEvents ? 'text/event-stream' : 'audio/mpeg'],
+      body: (response) => {
+        const write = (piece: Buffer) =>
+          response.write(
+            asEvents
+              ? `data: {"type":"speech.audio.delta","audio":"${piece.toString('base64')}"}\n\n`
+              : piece,
+          );
+        write(pieces[0]!);
+        goOn = () => {
+          write(pieces[1]!);
+          const usage = '{"input_tokens":1,"output_tokens":2,"total_tokens":3}';
+          response.end(asEvents ? `data: {"type":"speech.audio.done","usage":${usage}}\n\n` : undefined);
+        };
+      },
+    });
+    const stack = await startStack({ env: { OPENAI_BASE_URL: recorder.url } });
+    try {
+      const { teamId, key } = await stack.team({ grantUsd: '1.00' });
+      const model = asEvents ? 'gpt-4o-mini-tts' : 'tts-1';
+      const response = await client(stack, key).audio.speech.create({
+        model,
+        input: 'hello',
+        voice: 'alloy',
+      });
+      const reader = response.body!.getReader();
+      const first = await reader.read();
+      expect(Buffer.from(first.value!).toString()).toBe('first piece');
+      goOn();
+      const rest: Buffer[] = [];
+      for (let next = await reader.read(); !next.done; next = await reader.read())
+        rest.push(Buffer.from(next.value));
+      expect(Buffer.concat(rest).toString()).toBe('second piece');
+      await stack.settled();
+      // 5 characters at $15, or a token at $0.60 and two at $12, for a million.
+      expect((await readEvents(stack, teamId))[0]).toMatchObject({
+        provenance: 'reported',
+        cost_usd: asEvents ? '0.0000246' : '0.000075',
+      });
+    } finally {
+      await stack.stop();
+      recorder.close();
+    }
+  }
 });
