@@ -4,7 +4,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { and, desc, eq, getTableColumns } from 'drizzle-orm';
+import { and, desc, eq, getTableColumns, notInArray } from 'drizzle-orm';
 import type { TeamId } from '../domain/ids.ts';
 import { type After, clock, isAfter } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
@@ -36,6 +36,21 @@ export function listAudit(database: Database, page: AuditPage): Promise<AuditRow
     )
     .orderBy(desc(auditLog.at), desc(auditLog.id))
     .limit(page.limit);
+}
+
+/** What changes no rule is no change that could be lost. */
+const ACCESSES = ['sign_in', 'sign_out', 'fail', 'export'] as const;
+const RECENT_MAX = 500;
+
+/** The latest changes of rows, newest first. */
+export function recentChanges({ db }: Database) {
+  const { id, at, actor, action, resource, resourceId, teamId } = auditLog;
+  return db
+    .select({ id, at, actor, action, resource, resourceId, teamId })
+    .from(auditLog)
+    .where(notInArray(action, [...ACCESSES]))
+    .orderBy(desc(at), desc(id))
+    .limit(RECENT_MAX);
 }
 
 /** Adds an entry to the transaction of its change. */
