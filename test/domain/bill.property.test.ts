@@ -39,7 +39,37 @@ const tools = maybe(
     { minLength: 1, maxLength: 3 },
   ),
 );
+const memory = maybe(fc.constantFrom('1g', '4g', '16g', '64g'));
+const hosted = fc.oneof(
+  fc.constantFrom('web_search', 'web_search_preview').map((type) => ({ type })),
+  fc.constant({ type: 'file_search', vector_store_ids: ['vs_1'] }),
+  fc.constant({ type: 'mcp', server_label: 's', server_url: 'https://mcp.example' }),
+  fc.constant({ type: 'tool_search' }),
+  memory.map((memory_limit) => ({ type: 'code_interpreter', container: { type: 'auto', memory_limit } })),
+  memory.map((memory_limit) => ({ type: 'shell', environment: { type: 'container_auto', memory_limit } })),
+);
+const approval = fc.record({
+  type: fc.constant('mcp_approval_response'),
+  approval_request_id: fc.constant('mcpr_1'),
+  approve: fc.boolean(),
+});
 const request = fc.oneof(
+  fc.record({
+    path: fc.constant<PostPath>('responses'),
+    body: fc.record({
+      model: fc.constantFrom(...MODEL_NAMES.filter((name) => name.startsWith('gpt-'))),
+      input: fc.oneof(
+        text,
+        fc
+          .array(approval, { maxLength: 2 })
+          .map((approvals) => [{ role: 'user', content: 'x' }, ...approvals]),
+      ),
+      tools: fc.array(hosted, { minLength: 1, maxLength: 4 }),
+      max_tool_calls: maybe(fc.integer({ min: 0, max: 6 })),
+      max_output_tokens: maybe(fc.integer({ min: 16, max: 200 })),
+      service_tier: tier,
+    }),
+  }),
   fc.record({
     path: fc.constant<PostPath>('chat/completions'),
     body: fc.record({

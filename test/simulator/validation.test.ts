@@ -49,7 +49,6 @@ it.each<[string, object | string, number, string | null, string | null]>([
     'tools: image_generation',
     'not_simulated',
   ],
-  ['/responses', { ...RESPONSE, background: true }, 400, 'background', 'not_simulated'],
   [
     '/responses',
     { ...RESPONSE, previous_response_id: 'r' },
