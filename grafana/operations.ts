@@ -81,6 +81,37 @@ export const operations = dashboard({
       ],
     },
     {
+      heading: 'Jobs',
+      height: 4,
+      panels: [
+        stat({
+          title: 'Jobs under way',
+          description: 'Training jobs, batches and background responses that have not ended.',
+          unit: 'count',
+          from: 'prometheus',
+          queries: [promNow('sum(max by (state) (tollgate_jobs))')],
+        }),
+        stat({
+          title: 'Held by jobs',
+          description: 'What they may still cost; it comes back as they end.',
+          unit: 'usd',
+          from: 'prometheus',
+          queries: [promNow('max(tollgate_jobs_held_usd)')],
+        }),
+        stat({
+          title: 'Oldest job',
+          description: 'Age of the oldest that has not ended.',
+          unit: 'seconds',
+          from: 'prometheus',
+          steps: [
+            [null, 'green'],
+            [172_800, 'orange'],
+          ],
+          queries: [promNow('max(tollgate_oldest_job_seconds)')],
+        }),
+      ],
+    },
+    {
       heading: 'Denials, errors and the upstream',
       height: 8,
       panels: [

@@ -17,6 +17,7 @@ import { estimateRoute } from './estimates.ts';
 import { eventRoutes } from './events.ts';
 import { eventsCsvRoute } from './events-csv.ts';
 import { grantRoutes } from './grants.ts';
+import { jobsRoute } from './jobs.ts';
 import { keyRoutes } from './keys.ts';
 import { labelRoutes } from './labels.ts';
 import { limitPreviewRoute } from './limit-preview.ts';
@@ -67,6 +68,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     eventRoutes,
     eventsCsvRoute,
     unknownRoutes,
+    jobsRoute,
     storeRoutes,
     operationsRoute,
     upstreamRoute,

@@ -7,6 +7,7 @@ export * from './contract/access.ts';
 export * from './contract/estimates.ts';
 export * from './contract/events.ts';
 export * from './contract/fields.ts';
+export * from './contract/jobs.ts';
 export * from './contract/labels.ts';
 export * from './contract/prices.ts';
 export * from './contract/reports.ts';

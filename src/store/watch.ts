@@ -23,6 +23,16 @@ export interface WatchReading {
   unpartitionedEvents: number;
   /** Events that could not be stored and were set aside. */
   quarantinedEvents: number;
+  jobs: JobsReading;
+}
+
+/** Jobs that have not ended. */
+export interface JobsReading {
+  asked: number;
+  running: number;
+  held: PicoUsd;
+  /** Age of the oldest, in seconds; 0: there is none. */
+  oldestSeconds: number;
 }
 
 export const CONNECTION_STATES = ['active', 'idle', 'idle_in_transaction', 'other'] as const;
@@ -38,7 +48,7 @@ export async function ping(queries: Queries): Promise<void> {
  * @throws any error of the connection
  */
 export async function readWatch(queries: Queries, budgetsMax: number): Promise<WatchReading> {
-  const [budgets, overLimits, totals, sessions] = await Promise.all([
+  const [budgets, overLimits, totals, sessions, jobs] = await Promise.all([
     readTightestBudgets(queries, budgetsMax),
     readOverLimits(queries, budgetsMax),
     runOn(queries)<{ unresolved: string; unpartitioned: number; quarantined: number }>(sql`
@@ -48,6 +58,7 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
     runOn(queries)<{ state: string | null; sessions: number }>(sql`
       select state, count(*)::int4 as sessions from pg_stat_activity
       where datname = current_database() and application_name = 'tollgate' group by state`),
+    readJobs(queries),
   ]);
   const connections = new Map(CONNECTION_STATES.map((state) => [state, 0]));
   for (const { state, sessions: count } of sessions) {
@@ -62,7 +73,18 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
     connections,
     unpartitionedEvents: unpartitioned,
     quarantinedEvents: quarantined,
+    jobs,
   };
+}
+
+async function readJobs(queries: Queries): Promise<JobsReading> {
+  const rows = await runOn(queries)<{ asked: number; running: number; held: string; oldest: number }>(sql`
+    select (count(*) filter (where state = 'asked'))::int4 as asked,
+      (count(*) filter (where state = 'running'))::int4 as running, coalesce(sum(held_usd), 0)::text as held,
+      coalesce(extract(epoch from tollgate_now() - min(created_at)), 0)::float8 as oldest
+    from jobs where ended_at is null`);
+  const { asked, running, held, oldest } = defined(rows[0], 'the row of the sums');
+  return { asked, running, held: usd(held), oldestSeconds: Math.max(0, oldest) };
 }
 
 function stateOf(state: string | null): ConnectionState {

@@ -113,6 +113,8 @@ export interface InstallationGauges {
   unresolved: PicoUsd;
   unpartitionedEvents: number;
   quarantinedEvents: number;
+  /** Jobs that have not ended: how many by state, what they hold, and how old the oldest is. */
+  jobs: { asked: number; running: number; held: PicoUsd; oldestSeconds: number };
   roundTripSeconds: number;
   /** By the session's state: a closed list. */
   connections: ReadonlyMap<string, number>;

@@ -272,6 +272,24 @@ export const METRICS = {
     labels: [],
     help: 'Usage events that Postgres refused and that were set aside; should stay 0.',
   },
+  tollgate_jobs: {
+    type: 'gauge',
+    merge: 'first',
+    labels: ['state'],
+    help: 'Training jobs, batches and background responses that have not ended: `asked`, the upstream has not named it yet, or `running`.',
+  },
+  tollgate_jobs_held_usd: {
+    type: 'gauge',
+    merge: 'first',
+    labels: [],
+    help: 'What jobs that have not ended hold.',
+  },
+  tollgate_oldest_job_seconds: {
+    type: 'gauge',
+    merge: 'first',
+    labels: [],
+    help: 'Age of the oldest job that has not ended; 0 if there is none.',
+  },
   tollgate_postgres_up: {
     type: 'gauge',
     merge: 'min',

@@ -145,6 +145,12 @@ function installationFamilies(reading: InstallationGauges): Family[] {
     gaugeFamily('tollgate_unresolved_usd', toFloatUsd(reading.unresolved)),
     gaugeFamily('tollgate_unpartitioned_events', reading.unpartitionedEvents),
     gaugeFamily('tollgate_quarantined_events', reading.quarantinedEvents),
+    familyOf(
+      'tollgate_jobs',
+      (['asked', 'running'] as const).map((state) => sampleOf('tollgate_jobs', [state], reading.jobs[state])),
+    ),
+    gaugeFamily('tollgate_jobs_held_usd', toFloatUsd(reading.jobs.held)),
+    gaugeFamily('tollgate_oldest_job_seconds', reading.jobs.oldestSeconds),
     gaugeFamily('tollgate_postgres_round_trip_seconds', reading.roundTripSeconds),
     familyOf(
       'tollgate_postgres_connections',

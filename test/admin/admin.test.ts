@@ -69,6 +69,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'denials',
     'errors',
     'events',
+    'jobs',
     'events/{id}',
     'events.csv',
     'unknown',

@@ -2,6 +2,7 @@
 import OpenAI, { toFile } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 import { until } from './crash-gateway.ts';
 import { type Stack, startStack } from './stack.ts';
 
@@ -86,6 +87,16 @@ describe('a fine-tuning job', () => {
     expect(usd(row.settled_usd!)).toBe(billed);
     expect(held).toBeGreaterThanOrEqual(billed);
     expect(await heldBy(teamId)).toMatchObject({ held: 0n, settled: billed });
+    const { data: listed } = await stack.admin<{ data: object[] }>('GET', `/jobs?team_id=${teamId}`);
+    expect(listed).toMatchObject([
+      {
+        kind: 'fine_tuning',
+        state: 'settled',
+        upstream_id: job.id,
+        settled_usd: formatUsd(billed),
+        problem: null,
+      },
+    ]);
     const again = await client.fineTuning.jobs.retrieve(job.id);
     expect(again.status).toBe('succeeded');
     const answer = await client.chat.completions.create({

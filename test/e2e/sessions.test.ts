@@ -138,7 +138,7 @@ describe('a session', () => {
   });
 
   it('of a team reads its own team, with team_id filled in', async () => {
-    const paths = ['/keys', '/grants', '/limits', '/usage', '/events', '/unknown', '/warnings'];
+    const paths = ['/keys', '/grants', '/limits', '/usage', '/events', '/unknown', '/jobs', '/warnings'];
     for (const path of paths) {
       const { status, body } = await member.ask('GET', `/admin/v1${path}`);
       expect(status, path).toBe(200);

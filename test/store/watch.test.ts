@@ -177,6 +177,7 @@ it('the watch reads the charges of unknown outcomes and the events outside of ev
     unresolved: usd('3.25'),
     unpartitionedEvents: 1,
     quarantinedEvents: 0,
+    jobs: { asked: 0, running: 0, held: 0n, oldestSeconds: 0 },
   });
 });
 

@@ -65,6 +65,7 @@ export function installation(changes: Partial<InstallationGauges> = {}): Install
     unresolved: 0n,
     unpartitionedEvents: 0,
     quarantinedEvents: 0,
+    jobs: { asked: 0, running: 0, held: 0n, oldestSeconds: 0 },
     roundTripSeconds: 0.001,
     connections: new Map([['active', 1]]),
     ...changes,
