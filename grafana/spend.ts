@@ -159,6 +159,28 @@ select coalesce(sum(d.cached_input_tokens)::float8 / nullif(sum(d.input_tokens),
       ],
     },
     {
+      heading: 'Beside tokens of text',
+      height: 8,
+      panels: [
+        table({
+          title: 'Tools, storage and media',
+          description:
+            'What was used of other meters in the dashboard’s time: calls of tools, sessions of containers, storage by the day, audio, images. In units of each meter; what they cost stands with their operation.',
+          unit: 'count',
+          from: 'postgres',
+          columns: { team: 'text', operation: 'text', meter: 'text' },
+          queries: [
+            sqlTable(`
+select t.name as team, q.operation, q.meter, sum(q.amount)::float8 as amount
+from usage_quantities q join teams t on t.id = q.team_id
+where q.bucket_start >= date_trunc('day', $__timeFrom()::timestamptz, 'UTC') and q.bucket_start < $__timeTo()::timestamptz
+  and ${teamIs('t.name')} and ${modelIs('q.model')}
+group by 1, 2, 3 order by 4 desc limit 100`),
+          ],
+        }),
+      ],
+    },
+    {
       heading: 'Who',
       height: 10,
       panels: [

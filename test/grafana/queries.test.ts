@@ -23,7 +23,7 @@ let stack: Stack;
 let prometheus: Prometheus | null = null;
 let reader: Sql;
 
-/** The demo's teams spend, one of them until a limit denies its calls, while Prometheus scrapes; one call is an error. */
+/** The demo's teams spend, one of them until a limit denies its calls, while Prometheus scrapes; one call is an error, and one makes a container. */
 beforeAll(async () => {
   stack = await startStack({ simulator: { profile: { chunkMs: 2, firstByteMs: 5 } } });
   const folder = await temporaryFolder(afterAll);
@@ -32,6 +32,8 @@ beforeAll(async () => {
   const traffic = startTraffic({ baseUrl: `${stack.app.url}/v1`, teams, callsPerSecond: 60 });
   await delay(TRAFFIC_MS / 2);
   await stack.post('tg-unknown', '/chat/completions', {});
+  const { key } = await stack.team({ grantUsd: '1.00' });
+  await stack.post(key, '/containers', { name: 'a session that has a meter of its own' });
   await delay(TRAFFIC_MS / 2);
   await traffic.stop();
   await stack.settled();
