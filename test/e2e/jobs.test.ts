@@ -278,6 +278,21 @@ describe('a fine-tuning job that is changed', () => {
     expect(event!.reason).toBe(reason);
   });
 
+  it('and that the store has forgotten is put back by its maker, and settled once', async () => {
+    const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+    const client = clientOf(key);
+    const since = stack.simulator.invoice().line_count;
+    const job = await client.fineTuning.jobs.create({
+      model: 'gpt-4o-mini',
+      training_file: await trainingFile(client),
+    });
+    await stack.database.sql`delete from jobs where team_id = ${teamId}`;
+    const row = await ended(job.id);
+    const billed = billedFor(/^fine_tuning.job$/, since);
+    expect(usd(row.settled_usd!)).toBe(billed);
+    expect(await heldBy(teamId)).toMatchObject({ held: 0n, settled: billed });
+  });
+
   it('costs nothing when it failed before any training', async () => {
     const { key, teamId } = await stack.team({ grantUsd: '5.00' });
     const client = clientOf(key);
