@@ -107,7 +107,7 @@ export class SimCalls {
 
   /** Where too much money is of unknown outcome calls go one at a time. Null: nothing is. */
   #enter(
-    { owner, breaker, clock, accounts }: SimInstance,
+    { owner, breaker, clock, accounts, ledger }: SimInstance,
     { account, kind }: ReservationRequest,
   ): { real: Pass; isAlone: boolean } | null | 'turned away' {
     if (breaker === null) return null;
@@ -120,7 +120,9 @@ export class SimCalls {
       heldBack(judge, owner, facts);
       return 'turned away';
     }
-    return { real, isAlone: letThrough(judge, owner, facts) };
+    // Before its first contact it knows no time, and admits nothing.
+    const isAlone = ledger.blocked === null && letThrough(judge, owner, facts);
+    return { real, isAlone };
   }
 
   async #runPast(instance: SimInstance, ask: ReservationRequest): Promise<void> {
