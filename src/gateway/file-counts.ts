@@ -92,6 +92,8 @@ class Upload implements CountedUpload {
   }
 
   push(piece: Buffer): void {
+    // Of a file that is not counted nothing is read: its copies would be tens of megabytes before they are collected.
+    if (this.#hasBegun && this.#thread === null) return;
     this.#reader.push(piece);
   }
 
