@@ -137,6 +137,9 @@ export async function refuseOthersModel(deps: GatewayDeps, parsed: Parsed): Prom
   return error === null ? null : stopped(call, error, request.descriptor.name, account, callKind.endUser);
 }
 
+/** What a model's name ends in that stands for a step of its training. */
+const CHECKPOINT = /:ckpt-step-\d+$/;
+
 /** Returns why a team may not use a model; null: it may. One that no job here has made is as any other. */
 export async function whyNotModel(
   deps: GatewayDeps,
@@ -144,7 +147,8 @@ export async function whyNotModel(
   model: string,
 ): Promise<ApiError | null> {
   if (!model.startsWith('ft:')) return null;
-  const may = await deps.objects.store.mayUseModel(teamId, model).catch(() => 'unavailable' as const);
+  const trained = model.replace(CHECKPOINT, '');
+  const may = await deps.objects.store.mayUseModel(teamId, trained).catch(() => 'unavailable' as const);
   if (may === 'unavailable') return ledgerUnavailable();
   return may === false ? notKnown({ kind: 'model', id: model, param: 'model' }) : null;
 }

@@ -112,6 +112,12 @@ describe('a fine-tuning job', () => {
       messages: [{ role: 'user', content: 'hi' }],
     });
     await expect(stolen).rejects.toMatchObject({ status: 404, code: 'not_found' });
+    const checkpoint = other.chat.completions.create({
+      model: `${again.fine_tuned_model}:ckpt-step-90`,
+      max_completion_tokens: 10,
+      messages: [{ role: 'user', content: 'hi' }],
+    });
+    await expect(checkpoint).rejects.toMatchObject({ status: 404, code: 'not_found' });
     await expect(other.fineTuning.jobs.retrieve(job.id)).rejects.toMatchObject({ status: 404 });
     expect((await other.fineTuning.jobs.list()).data).toEqual([]);
     expect((await client.fineTuning.jobs.list()).data.map(({ id }) => id)).toEqual([job.id]);
