@@ -12,13 +12,14 @@ export function jobsRoute(app: OpenAPIHono, { database }: AdminOptions): void {
   route(
     app,
     { method: 'get', path: '/jobs', summary, query: JobsQuery, response: Jobs, team: 'query' },
-    async ({ query: { team_id: teamId, kind, open, ...query } }) =>
+    async ({ query: { team_id: teamId, kind, state, open, ...query } }) =>
       pageOf(query, {
         list: (page) =>
           listJobs(database, {
             ...page,
             teamId,
             kind,
+            state,
             isOpen: open === undefined ? undefined : open === 'true',
           }),
         idOf: (row) => row.id,

@@ -1,7 +1,7 @@
 /** Jobs as people look at them, newest first. */
 import { and, desc, eq, isNotNull, isNull } from 'drizzle-orm';
 import type { TeamId } from '../domain/ids.ts';
-import type { JobKind } from '../domain/job.ts';
+import type { JobKind, JobState } from '../domain/job.ts';
 import { type After, isAfter } from './changes.ts';
 import type { Database } from './database.ts';
 import { jobs } from './schema.ts';
@@ -16,10 +16,11 @@ export function listJobs(
     limit: number;
     teamId: TeamId | undefined;
     kind: JobKind | undefined;
+    state: JobState | undefined;
     isOpen: boolean | undefined;
   },
 ): Promise<JobRow[]> {
-  const { teamId, kind, isOpen } = page;
+  const { teamId, kind, state, isOpen } = page;
   return db
     .select()
     .from(jobs)
@@ -28,6 +29,7 @@ export function listJobs(
         isAfter(jobs, page.after, 'desc'),
         teamId === undefined ? undefined : eq(jobs.teamId, teamId),
         kind === undefined ? undefined : eq(jobs.kind, kind),
+        state === undefined ? undefined : eq(jobs.state, state),
         isOpen === undefined ? undefined : isOpen ? isNull(jobs.endedAt) : isNotNull(jobs.endedAt),
       ),
     )

@@ -5,6 +5,7 @@ import { en } from '../../src/console/messages/en.ts';
 import { zh } from '../../src/console/messages/zh.ts';
 import { hasBrowser, type Look, launchBrowser, type Visit, visit } from './browser.ts';
 import { goTo, openDialog, signIn, signInAsAdmin } from './console-steps.ts';
+import { until } from './crash-gateway.ts';
 import { type Stack, startStack } from './stack.ts';
 
 /** Structure differs by language, contrast by theme: two looks show both of both. */
@@ -38,9 +39,10 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
   let team: { teamId: string; key: string };
   let other: { teamId: string; key: string };
   let callId: string;
+  let jobId: string;
   const visits: Visit[] = [];
   beforeAll(async () => {
-    stack = await startStack();
+    stack = await startStack({ env: { TOLLGATE_JOB_POLL_MS: '50' } });
     browser = await launchBrowser();
     team = await stack.team({ grantUsd: '18.00', limitUsd: '5.00' });
     other = await stack.team({ limitUsd: '0.000001' });
@@ -49,6 +51,14 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     await stack.post(other.key, '/chat/completions', CALL);
     const events = await stack.admin<{ data: { id: string }[] }>('GET', `/events?team_id=${team.teamId}`);
     callId = events.data[0]!.id;
+    await stack.post(team.key, '/responses', {
+      ...{ model: 'gpt-4.1', input: 'Say it.', max_output_tokens: 200, background: true },
+    });
+    await until('the end of the job', async () => {
+      const jobs = await stack.admin<{ data: { id: string; state: string }[] }>('GET', '/jobs?state=settled');
+      jobId = jobs.data[0]?.id ?? '';
+      return jobId !== '';
+    });
   }, 120_000);
   afterEach(() => Promise.all(visits.splice(0).map((each) => each.close())));
   afterAll(async () => {
@@ -74,6 +84,8 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     '/planner?kind=pretrain',
     '/calls',
     `/calls/${callId}`,
+    '/jobs',
+    '/jobs?state=running',
     '/audit',
     '/nothing-here',
   ];
@@ -184,7 +196,7 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     await page.goto('/console');
     await signIn(page, team.key);
     await page.getByText(en.app.readOnly).waitFor();
-    for (const name of [en.nav.keys, en.nav.limits, en.nav.calls]) await goTo(page, name);
+    for (const name of [en.nav.keys, en.nav.limits, en.nav.calls, en.nav.jobs]) await goTo(page, name);
     expect(await page.getByRole('link', { name: en.nav.audit }).count()).toBe(0);
     await page.getByRole('link', { name: en.nav.team, exact: true }).click();
     await page.getByRole('table', { name: en.nav.limits }).waitFor();
@@ -199,6 +211,26 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     await page.getByText(en.common.failed).first().waitFor();
     await page.goto('/console/audit');
     await page.getByRole('heading', { level: 1, name: en.app.notFound }).waitFor();
+  });
+
+  it('lists jobs, filters them by state and team, and leads to the call of each', async () => {
+    const { page, complaints } = await open();
+    await page.goto('/console/jobs');
+    await signInAsAdmin(page);
+    const job = page.getByRole('table', { name: en.jobs.list }).getByRole('row').nth(1);
+    await job.getByText(en.jobs.kinds.response).waitFor();
+    await page.getByLabel(en.common.state, { exact: true }).selectOption('unknown');
+    await page.getByText(en.jobs.empty).waitFor();
+    await page.getByText(en.jobs.emptyText).waitFor();
+    await page.getByLabel(en.common.state, { exact: true }).selectOption('settled');
+    await job.waitFor();
+    await page.getByLabel(en.common.team, { exact: true }).selectOption(other.teamId);
+    await page.getByText(en.jobs.empty).waitFor();
+    await page.getByLabel(en.common.team, { exact: true }).selectOption(team.teamId);
+    await job.locator(`a[href="/console/teams/${team.teamId}"]`).waitFor();
+    await job.locator(`a[href="/console/calls/${jobId}"]`).click();
+    await page.getByRole('heading', { level: 1, name: en.call.title }).waitFor();
+    expect(complaints).toEqual([]);
   });
 
   it('settles an unknown outcome by evidence', async () => {

@@ -6,6 +6,7 @@ import { id, instant, money, page, pageQuery, teamId } from './fields.ts';
 export const JobsQuery = pageQuery.extend({
   team_id: teamId.optional(),
   kind: z.enum(JOB_KINDS).optional(),
+  state: z.enum(JOB_STATES).optional(),
   open: z.enum(['true', 'false']).optional().meta({ description: 'Those that have not ended, or that have' }),
 });
 

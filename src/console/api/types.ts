@@ -11,6 +11,7 @@ export type BulkRelease = ApiResponse<typeof contract.BulkRelease>;
 export type Estimate = ApiResponse<typeof contract.Estimate>;
 export type Event = ApiResponse<typeof contract.Event>;
 export type Grant = ApiResponse<typeof contract.Grant>;
+export type Job = ApiResponse<typeof contract.Job>;
 export type Key = ApiResponse<typeof contract.Key>;
 export type LimitPreview = ApiResponse<typeof contract.LimitPreview>;
 export type MadeKey = ApiResponse<typeof contract.MadeKey>;

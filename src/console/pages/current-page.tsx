@@ -6,6 +6,7 @@ import { useSession } from '../shell/session.ts';
 import { AuditPage } from './audit.tsx';
 import { CallPage } from './call.tsx';
 import { CallsPage } from './calls.tsx';
+import { JobsPage } from './jobs.tsx';
 import { KeysPage } from './keys.tsx';
 import { LimitsPage } from './limits.tsx';
 import { OverviewPage } from './overview.tsx';
@@ -29,6 +30,7 @@ export function CurrentPage() {
   if (page === 'keys') return <KeysPage key={page} />;
   if (page === 'limits') return <LimitsPage key={page} />;
   if (page === 'calls') return <CallsPage key={page} />;
+  if (page === 'jobs') return <JobsPage key={page} />;
   if (role === 'admin') {
     if (page === 'plans') return <PlansPage key={page} />;
     if (page === 'prices') return <PricesPage key={page} />;

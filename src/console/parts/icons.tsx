@@ -23,6 +23,7 @@ export const ICONS = {
   upstreams: 'M2.5 3h11v4h-11zM2.5 9h11v4h-11zM5 5h.01M5 11h.01',
   planner: 'M3 2.5h10v11H3zM5.5 5h5M5.5 8h1m2 0h2m-5 2.5h1m2 0h2',
   calls: 'M2.5 4h11m-11 4h11m-11 4h7',
+  jobs: 'M3.5 2.5h9m-9 11h9M5 2.5c0 3 6 8 6 11m0-11c0 3-6 8-6 11',
   audit: 'M8 4.5V8l2.5 1.5M2.5 8a5.5 5.5 0 1 0 1.8-4.1M2.5 2.5v3h3',
   api: 'M5.5 4 2 8l3.5 4m5-8L14 8l-3.5 4',
 } as const;

@@ -58,9 +58,10 @@ const ADMIN_PAGES = [
   'upstreams',
   'planner',
   'calls',
+  'jobs',
   'audit',
 ] as const;
-const TEAM_PAGES = ['teams', 'keys', 'limits', 'calls'] as const;
+const TEAM_PAGES = ['teams', 'keys', 'limits', 'calls', 'jobs'] as const;
 
 function Navigation() {
   const t = useMessages();

@@ -173,6 +173,28 @@ export const ledger = {
     by: 'By',
     back: 'All calls',
   },
+  jobs: {
+    lead: 'What goes on upstream after its response: it holds its most until it ends, then costs what was used.',
+    list: 'Jobs',
+    kind: 'Kind',
+    kinds: { fine_tuning: 'Fine-tuning', batch: 'Batch', response: 'Background response' },
+    states: {
+      asked: 'Asked',
+      running: 'Running',
+      settled: 'Settled',
+      voided: 'Voided',
+      unknown: 'Unknown',
+    },
+    severalModels: 'several',
+    forecast: 'Forecast',
+    settled: 'Settled',
+    problem: 'Last problem',
+    started: 'Started',
+    lines: (done: string, total: string) => `${done} of ${total} lines`,
+    empty: 'No job matches',
+    emptyText:
+      'Fine-tuning jobs, batches and responses in the background are listed here from their first call.',
+  },
   audit: {
     lead: 'Every change by an administrator: who, what, before and after. Sign-ins, wrong keys and exports, too.',
     at: 'When',

@@ -32,6 +32,7 @@ export const shell = {
     upstreams: 'Upstreams',
     planner: 'Planner',
     calls: 'Calls',
+    jobs: 'Jobs',
     audit: 'Audit',
   },
   signIn: {

@@ -1,7 +1,10 @@
 /** 关于已发生之事的页面：概览、调用、单次调用、审计。 */
 import type { Messages } from '../messages.ts';
 
-type Ledger = Pick<Messages, 'overview' | 'reasons' | 'calls' | 'call' | 'audit' | 'sessions' | 'upstreams'>;
+type Ledger = Pick<
+  Messages,
+  'overview' | 'reasons' | 'calls' | 'call' | 'jobs' | 'audit' | 'sessions' | 'upstreams'
+>;
 
 export const ledger: Ledger = {
   overview: {
@@ -176,6 +179,27 @@ export const ledger: Ledger = {
     adjustments: '更正',
     by: '操作者',
     back: '全部调用',
+  },
+  jobs: {
+    lead: '响应之后仍在上游继续的工作：结束前按最高费用冻结，结束后按实际用量计费。',
+    list: '任务',
+    kind: '类型',
+    kinds: { fine_tuning: '微调', batch: '批处理', response: '后台响应' },
+    states: {
+      asked: '已提交',
+      running: '进行中',
+      settled: '已结算',
+      voided: '已作废',
+      unknown: '未知',
+    },
+    severalModels: '多个',
+    forecast: '预测',
+    settled: '结算',
+    problem: '最近的问题',
+    started: '开始时间',
+    lines: (done, total) => `${done} / ${total} 行`,
+    empty: '没有符合条件的任务',
+    emptyText: '微调任务、批处理和后台响应自首次调用起列在这里。',
   },
   audit: {
     lead: '管理员所做的每项更改：谁、改了什么、前后对比；也包括登录、错误的密钥和导出。',

@@ -34,6 +34,7 @@ export const shell: Shell = {
     upstreams: '上游',
     planner: '费用预估',
     calls: '调用',
+    jobs: '任务',
     audit: '审计',
   },
   signIn: {
