@@ -25,8 +25,8 @@ export interface ObjectStore {
   beginSessions(teamId: TeamId, containers: readonly UsedContainer[], nowMs: number): Promise<number | null>;
   /** Returns what is known of a file of the team, or of all teams; null: there is none. */
   findFile(teamId: TeamId, id: string): Promise<unknown>;
-  /** Whether a model that a job made may be used by the team; null: none of that name is recorded. */
-  mayUseModel(teamId: TeamId, id: string): Promise<boolean | null>;
+  /** Returns those of the names that are models which other teams' jobs have made. */
+  othersModels(teamId: TeamId, ids: readonly string[]): Promise<string[]>;
   addItems(teamId: TeamId, conversationId: string, tokens: number | null): Promise<void>;
   findResponses(teamId: TeamId, names: readonly string[]): Promise<FoundResponse[]>;
   beginConversationCall(

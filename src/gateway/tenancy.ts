@@ -11,9 +11,11 @@ import { historyOf, newConversation } from '../domain/kept.ts';
 import type { NamedObject, RecordedKind } from '../domain/objects.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../openai/body.ts';
 import { memoryGib } from '../openai/hosted-tools.ts';
+import { withoutModels } from '../openai/response.ts';
 import type { FileCount } from '../planner/file-count.ts';
 import { SESSION_MS } from '../store/hot/containers.ts';
 import { NO_END_MS, RESPONSE_MS } from '../store/hot/objects.ts';
+import { modelsOf } from '../upstreams/probe.ts';
 import { type Stopped, stopped } from './call.ts';
 import { errorResponse, ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -137,7 +139,8 @@ export async function refuseOthersModel(deps: GatewayDeps, parsed: Parsed): Prom
   return error === null ? null : stopped(call, error, request.descriptor.name, account, callKind.endUser);
 }
 
-/** What a model's name ends in that stands for a step of its training. */
+/** What the name of a model begins with that a job has made, and ends in when it stands for a step of its training. */
+const TRAINED = 'ft:';
 const CHECKPOINT = /:ckpt-step-\d+$/;
 
 /** Returns why a team may not use a model; null: it may. One that no job here has made is as any other. */
@@ -146,11 +149,39 @@ export async function whyNotModel(
   teamId: TeamId,
   model: string,
 ): Promise<ApiError | null> {
-  if (!model.startsWith('ft:')) return null;
-  const trained = model.replace(CHECKPOINT, '');
-  const may = await deps.objects.store.mayUseModel(teamId, trained).catch(() => 'unavailable' as const);
-  if (may === 'unavailable') return ledgerUnavailable();
-  return may === false ? notKnown({ kind: 'model', id: model, param: 'model' }) : null;
+  if (!model.startsWith(TRAINED)) return null;
+  const others = await othersModels(deps, teamId, [model]);
+  if (others === null) return ledgerUnavailable();
+  return others.size > 0 ? notKnown({ kind: 'model', id: model, param: 'model' }) : null;
+}
+
+/** Returns those of the models that only other teams may use, by their names without a step; null: Postgres is away. */
+async function othersModels(
+  { objects, log }: GatewayDeps,
+  teamId: TeamId,
+  models: readonly string[],
+): Promise<ReadonlySet<string> | null> {
+  try {
+    const names = new Set(models.map((model) => model.replace(CHECKPOINT, '')));
+    return new Set(await objects.store.othersModels(teamId, [...names]));
+  } catch (error) {
+    log.logger.warn({ err: error }, 'whose a trained model is could not be looked up');
+    return null;
+  }
+}
+
+/** Returns a list of models without those that only other teams may use. */
+async function withoutOthersModels(deps: GatewayDeps, forwarded: Forwarded): Promise<Forwarded> {
+  const { reserved, response } = forwarded;
+  const { readable } = response;
+  const trained = modelsOf(readable).flatMap(({ id }) => (id.startsWith(TRAINED) ? [id] : []));
+  if (readable === null || trained.length === 0) return forwarded;
+  const others = await othersModels(deps, reserved.account.principal.teamId, trained);
+  if (others === null)
+    return { ...forwarded, response: errorResponse(ledgerUnavailable(), forwarded.response) };
+  const body = withoutModels(readable, (id) => !others.has(id.replace(CHECKPOINT, '')));
+  const headers = { ...response.headers, 'content-encoding': undefined };
+  return { ...forwarded, response: { ...response, headers, body, readable: body } };
 }
 
 /** Forwards a call that costs nothing, and keeps the record of objects. */
@@ -159,7 +190,7 @@ export async function forwardOwned(deps: GatewayDeps, reserved: Reserved): Promi
   if (descriptor.lists !== null) return await forwardList(deps, reserved, descriptor.lists);
   const { count = null, ...forwarded }: Forwarded & { count?: FileCount | null } =
     await (descriptor.request === 'multipart' ? forwardUpload(deps, reserved) : forward(deps, reserved));
-  if (descriptor.listsModels) return await withOtherModels(deps, forwarded);
+  if (descriptor.listsModels) return await withoutOthersModels(deps, await withOtherModels(deps, forwarded));
   if (descriptor.makes === null && !descriptor.ends && descriptor.movesJob === null) return forwarded;
   const { ending, status, readable } = forwarded.response;
   if (ending !== 'complete' || status >= 300) return forwarded;

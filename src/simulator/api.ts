@@ -102,9 +102,14 @@ function handleModels(exchange: Exchange, path: string): void {
     return;
   }
   exchange.entry.operation = id === undefined ? 'models.list' : 'models.retrieve';
-  const json = id === undefined ? modelListJson() : modelJson(id);
+  const json = id === undefined ? modelListJson(trainedModels(exchange)) : modelJson(id);
   if (typeof json === 'string') exchange.send(200, 'application/json', json, 0n);
   else exchange.respondError(json);
+}
+
+function trainedModels({ state }: Exchange): string[] {
+  const made = state.stored.trainings.list(({ json }) => json).map((job) => job.fine_tuned_model);
+  return made.filter((name) => typeof name === 'string');
 }
 
 /** SDKs write `ft:…` as `ft%3A…`. A path that is no valid encoding names no model. */

@@ -72,8 +72,9 @@ function modelObject(id: string): object {
   return { id, object: 'model', created: 1_686_935_002, owned_by: 'system', shutdown_date };
 }
 
-export function modelListJson(): string {
-  return JSON.stringify({ object: 'list', data: MODEL_NAMES.map(modelObject) });
+/** @param trained names of the models that jobs have made */
+export function modelListJson(trained: readonly string[]): string {
+  return JSON.stringify({ object: 'list', data: [...MODEL_NAMES, ...trained].map(modelObject) });
 }
 
 export function modelJson(name: string): string | ApiError {

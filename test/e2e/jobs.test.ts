@@ -118,6 +118,12 @@ describe('a fine-tuning job', () => {
       messages: [{ role: 'user', content: 'hi' }],
     });
     await expect(checkpoint).rejects.toMatchObject({ status: 404, code: 'not_found' });
+    await expect(other.models.retrieve(again.fine_tuned_model!)).rejects.toMatchObject({ status: 404 });
+    const listedFor = async (of: OpenAI) => (await of.models.list()).data.map(({ id }) => id);
+    expect(await listedFor(client)).toContain(again.fine_tuned_model);
+    const shown = await listedFor(other);
+    expect(shown).toContain('gpt-4o-mini');
+    expect(shown).not.toContain(again.fine_tuned_model);
     await expect(other.fineTuning.jobs.retrieve(job.id)).rejects.toMatchObject({ status: 404 });
     expect((await other.fineTuning.jobs.list()).data).toEqual([]);
     expect((await client.fineTuning.jobs.list()).data.map(({ id }) => id)).toEqual([job.id]);

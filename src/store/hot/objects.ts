@@ -130,12 +130,13 @@ async function findFile(sql: Sql, teamId: TeamId, id: string): Promise<unknown> 
   return row?.weight ?? null;
 }
 
-/** Of all teams: a name that another team's job made is not this team's. */
-async function mayUseModel(sql: Sql, teamId: TeamId, id: string): Promise<boolean | null> {
-  const [row] = await sql<{ may: boolean | null }[]>`
-    select bool_or(team_id in (${teamId}, ${EVERY_TEAM})) as may from objects
-    where kind = 'model' and id = ${id} and expires_at > tollgate_now()`;
-  return row?.may ?? null;
+/** Returns those of the names that are models which other teams' jobs have made, and no admin has given to this one. */
+async function othersModels(sql: Sql, teamId: TeamId, ids: readonly string[]): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
+    select id from objects
+    where kind = 'model' and id = any(${[...ids]}::text[]) and expires_at > tollgate_now()
+    group by id having not bool_or(team_id in (${teamId}, ${EVERY_TEAM}))`;
+  return rows.map(({ id }) => id);
 }
 
 /** Forgets an object that has ended upstream, after a while in which it may still be the cursor of a list. */
@@ -356,8 +357,8 @@ export class PostgresObjectStore {
     return retried(() => findFile(this.#sql, teamId, id));
   }
 
-  mayUseModel(teamId: TeamId, id: string): Promise<boolean | null> {
-    return retried(() => mayUseModel(this.#sql, teamId, id));
+  othersModels(teamId: TeamId, ids: readonly string[]): Promise<string[]> {
+    return retried(() => othersModels(this.#sql, teamId, ids));
   }
 
   endObject(teamId: TeamId, kind: RecordedKind, id: string): Promise<void> {
