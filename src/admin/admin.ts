@@ -16,6 +16,7 @@ import { documentRoute } from './document.ts';
 import { estimateRoute } from './estimates.ts';
 import { eventRoutes } from './events.ts';
 import { eventsCsvRoute } from './events-csv.ts';
+import { focusCsvRoute } from './focus-csv.ts';
 import { grantRoutes } from './grants.ts';
 import { jobsRoute } from './jobs.ts';
 import { keyRoutes } from './keys.ts';
@@ -67,6 +68,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     apiErrorRoutes,
     eventRoutes,
     eventsCsvRoute,
+    focusCsvRoute,
     unknownRoutes,
     jobsRoute,
     storeRoutes,

@@ -1,17 +1,15 @@
 /** Route: all calls as comma-separated values, streamed. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
-import type { AccessLog } from '../auth/access-log.ts';
 import { csvLine } from '../domain/csv.ts';
 import { isApiError } from '../domain/errors.ts';
-import { asId } from '../domain/ids.ts';
 import type { Database } from '../store/database.ts';
 import { type EventPage, type EventRow, listEvents } from '../store/events.ts';
 import { type Event, EventsCsvQuery } from './contract.ts';
 import { selectionOf, toEvents } from './events.ts';
+import { csvResponse, noteExport } from './export.ts';
 import type { AdminOptions } from './options.ts';
 import { errorResponse, ROOT, readQuery, SECURITY } from './route.ts';
-import type { Caller } from './scope.ts';
 
 /** Rows read at once: this bounds the memory of a download of any length. */
 const ROWS = 1_000;
@@ -65,27 +63,12 @@ export function eventsCsvRoute(app: OpenAPIHono, options: AdminOptions): void {
     if (isApiError(query)) return errorResponse(context, query);
     noteExport(accessLog, context.get('caller'), query.data);
     await settleNow();
-    context.header('content-type', 'text/csv; charset=utf-8; header=present');
-    context.header('content-disposition', 'attachment; filename="tollgate-events.csv"');
-    return context.body(ReadableStream.from(chunks(database, selectionOf(query.data))));
-  });
-}
-
-/** The exports of each team, and those of all admins, are bounded together. */
-function noteExport(accessLog: AccessLog, { team, actor }: Caller, filter: Record<string, unknown>): void {
-  accessLog.note(`export ${team}`, {
-    actor,
-    action: 'export',
-    resource: 'event',
-    resourceId: '',
-    teamId: team === null ? null : asId(team),
-    after: { filter },
+    return csvResponse(context, 'tollgate-events.csv', chunks(database, selectionOf(query.data)));
   });
 }
 
 async function* chunks(database: Database, selection: Omit<EventPage, 'after' | 'limit'>) {
-  const encoder = new TextEncoder();
-  yield encoder.encode(csvLine(COLUMNS));
+  yield csvLine(COLUMNS);
   let after: EventPage['after'] = null;
   do {
     const { rows, searchedTo }: Awaited<ReturnType<typeof listEvents>> = await listEvents(database, {
@@ -93,7 +76,7 @@ async function* chunks(database: Database, selection: Omit<EventPage, 'after' | 
       after,
       limit: ROWS,
     });
-    if (rows.length > 0) yield encoder.encode(await linesOf(database, rows));
+    if (rows.length > 0) yield await linesOf(database, rows);
     after = rows.length === ROWS ? (rows.at(-1) ?? null) : searchedTo;
   } while (after !== null);
 }

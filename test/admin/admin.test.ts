@@ -72,6 +72,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'jobs',
     'events/{id}',
     'events.csv',
+    'focus.csv',
     'unknown',
     'unknown/release',
     'unknown/{event_id}/release',

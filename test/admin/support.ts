@@ -167,6 +167,8 @@ export interface TestCall {
   model?: string;
   operation?: string;
   endUser?: string | null;
+  serviceTier?: string;
+  priceId?: string;
 }
 
 /** Registers an instance that leases what calls need and flushes them. */
@@ -225,6 +227,8 @@ function columnsOf(id: string, instanceId: string, made: TestCall) {
     created_at: new Date(made.atMs).toISOString(),
     operation: made.operation ?? 'chat.completions',
     model: made.model ?? 'gpt-4o-mini',
+    service_tier: made.serviceTier ?? null,
+    price_id: made.priceId ?? null,
     stream: false,
     end_user: made.endUser ?? null,
     outcome,

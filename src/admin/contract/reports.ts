@@ -311,3 +311,18 @@ export const UpstreamList = z
       .meta({ description: 'As seen by the instance that responds; empty: there is one upstream' }),
   })
   .meta({ id: 'UpstreamList' });
+
+const DAY_MS = 86_400_000;
+
+/** Charges are summed by UTC day, so a range is made of whole days. */
+const utcDay = moment
+  .refine((text) => Date.parse(text) % DAY_MS === 0, { error: 'must be where a UTC day begins' })
+  .meta({ description: 'Where a UTC day begins; a date alone does', example: '2026-11-01' });
+
+export const FocusQuery = z
+  .strictObject({
+    team_id: teamId.optional(),
+    from: utcDay,
+    to: utcDay.meta({ description: 'Exclusive' }),
+  })
+  .refine(({ from, to }) => Date.parse(from) < Date.parse(to), { path: ['to'], error: 'must be after from' });

@@ -1,0 +1,175 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { usd } from '../../src/domain/money.ts';
+import { ADMIN_KEY, createTestAdmin, createTestInstance, type Json, type TestAdmin } from './support.ts';
+
+/** Three days into December: what is corrected now of November comes after its month. */
+const NOW = '2026-12-03T10:00:00.000Z';
+const at = (text: string) => Date.parse(text);
+
+let admin: TestAdmin;
+let research: Json;
+let sales: Json;
+beforeAll(async () => {
+  admin = await createTestAdmin(NOW);
+  const instance = await createTestInstance(admin.database);
+  research = await admin.make('/teams', { name: 'research', plan: null });
+  sales = await admin.make('/teams', { name: '=sales <b>&"', plan: null });
+  const researchKey = await admin.make('/keys', { team_id: research.id, name: 'app' });
+  const salesKey = await admin.make('/keys', { team_id: sales.id, name: 'app' });
+  const own = { teamId: research.id, keyId: researchKey.id, priceId: 'price-1' };
+  // Amounts that floats do not add up: every digit after the point is used.
+  const tiny = { ...own, costUsd: '0.100000000001' };
+  const calls = [
+    { ...tiny, atMs: at('2026-11-01T00:00:00Z') },
+    { ...tiny, atMs: at('2026-11-01T12:00:00Z') },
+    { ...tiny, atMs: at('2026-11-01T12:00:00Z'), serviceTier: 'flex' },
+    { ...tiny, atMs: at('2026-11-01T13:00:00Z'), operation: 'responses' },
+    { ...own, costUsd: '123456789.000000000003', atMs: at('2026-11-30T23:59:59.999Z'), model: '=1+1' },
+    { ...own, costUsd: '0', atMs: at('2026-11-02T00:00:00Z'), outcome: 'voided' },
+    { ...own, costUsd: '7', atMs: at('2026-12-01T00:00:00Z') },
+    { ...own, costUsd: '9', atMs: at('2026-10-31T23:59:59.999Z') },
+    { teamId: sales.id, keyId: salesKey.id, costUsd: '2.5', atMs: at('2026-11-15T08:00:00Z') },
+  ] as const;
+  for (const call of calls) await instance.call(call);
+  const unknown = { ...own, costUsd: '0.50', outcome: 'unknown' } as const;
+  const late = await instance.call({ ...unknown, atMs: at('2026-11-01T15:00:00Z') });
+  await admin.make(`/unknown/${late}/release`, { reason: 'a ticket', cost_usd: '0.200000000007' });
+  const early = await instance.call({ ...unknown, atMs: at('2026-12-02T15:00:00Z') });
+  await admin.make(`/unknown/${early}/release`, { reason: 'a ticket' });
+});
+afterAll(() => admin.close());
+
+function request(path: string) {
+  return admin.app.request(`/admin/v1${path}`, { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
+}
+
+/** The rows of a CSV whose cells have no line ends and quotes only around cells. */
+async function table(path: string): Promise<Record<string, string>[]> {
+  const response = await request(path);
+  const text = await response.text();
+  expect([response.status, text.endsWith('\r\n')], text).toEqual([200, true]);
+  expect(response.headers.get('content-type')).toBe('text/csv; charset=utf-8; header=present');
+  const [header = [], ...rows] = text
+    .trimEnd()
+    .split('\r\n')
+    .map((line) =>
+      [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)].map(
+        ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '',
+      ),
+    );
+  return rows.map((row) => {
+    expect(row).toHaveLength(header.length);
+    return Object.fromEntries(header.map((name, place) => [name, row[place] ?? '']));
+  });
+}
+
+function sum(rows: Record<string, string>[], column: string): bigint {
+  return rows.reduce((total, row) => total + usd(row[column]!), 0n);
+}
+
+/** What the ledger has of a range of days, of its events and corrections and of its sums. */
+async function ledger(from: string, to: string, teamId: string | null = null) {
+  const [row] = await admin.database.sql<{ events: string; days: string }[]>`
+    select (select coalesce(sum(cost_usd), 0) + (select coalesce(sum(c.delta_usd), 0) from adjustments c join usage_events e
+          on e.team_id = c.team_id and e.id = c.event_id where e.created_at >= ${from} and e.created_at < ${to}
+          and (${teamId}::uuid is null or e.team_id = ${teamId}::uuid))
+        from usage_events where created_at >= ${from} and created_at < ${to}
+          and (${teamId}::uuid is null or team_id = ${teamId}::uuid))::text as events,
+      (select sum(cost_usd) from usage_days where day >= ${from} and day < ${to}
+        and (${teamId}::uuid is null or team_id = ${teamId}::uuid))::text as days`;
+  expect(usd(row!.events)).toBe(usd(row!.days));
+  return usd(row!.events);
+}
+
+const [NOVEMBER, DECEMBER, JANUARY] = ['2026-11-01', '2026-12-01', '2027-01-01'];
+
+describe('the charges in the columns of FOCUS', () => {
+  test.each([
+    [NOVEMBER, DECEMBER],
+    [DECEMBER, JANUARY],
+    [NOVEMBER, '2026-11-02'],
+    ['2026-10-01', JANUARY],
+  ])('from %s to %s have the sum of the ledger to the last digit, in each cost', async (from, to) => {
+    const rows = await table(`/focus.csv?from=${from}&to=${to}`);
+    const total = await ledger(`${from}T00:00:00Z`, `${to}T00:00:00Z`);
+    for (const cost of ['BilledCost', 'EffectiveCost', 'ContractedCost', 'ListCost'])
+      expect(sum(rows, cost)).toBe(total);
+  });
+
+  test('are one line by day, model, tier and operation, with the corrections of it apart', async () => {
+    const rows = await table(`/focus.csv?from=${NOVEMBER}&to=2026-11-02&team_id=${research.id}`);
+    const shown = rows.map((row) => [
+      row.ChargeCategory,
+      row.ChargeClass,
+      row.SkuId,
+      row.x_Provenance,
+      row.x_Calls,
+      row.ConsumedQuantity,
+      row.BilledCost,
+    ]);
+    expect(shown).toEqual([
+      ['Usage', '', 'gpt-4o-mini/chat.completions/default', 'reported', '2', '30.0', '0.200000000002'],
+      ['Usage', '', 'gpt-4o-mini/chat.completions/default', 'unknown', '1', '15.0', '0.50'],
+      [
+        'Adjustment',
+        'Correction',
+        'gpt-4o-mini/chat.completions/default',
+        'unknown',
+        '1',
+        '',
+        '-0.299999999993',
+      ],
+      ['Usage', '', 'gpt-4o-mini/responses/default', 'reported', '1', '15.0', '0.100000000001'],
+      ['Usage', '', 'gpt-4o-mini/chat.completions/flex', 'reported', '1', '15.0', '0.100000000001'],
+    ]);
+    expect(rows[0]).toMatchObject({
+      BillingPeriodStart: '2026-11-01T00:00:00Z',
+      BillingPeriodEnd: '2026-12-01T00:00:00Z',
+      ChargePeriodStart: '2026-11-01T00:00:00Z',
+      ChargePeriodEnd: '2026-11-02T00:00:00Z',
+      ProviderName: 'OpenAI',
+      SkuPriceId: 'gpt-4o-mini/chat.completions/default@price-1',
+      SubAccountId: research.id,
+      SubAccountName: 'research',
+      ConsumedUnit: 'Tokens',
+      PricingQuantity: '30.0',
+    });
+  });
+
+  test('have a correction within the month of its call without a class', async () => {
+    const rows = await table(`/focus.csv?from=${DECEMBER}&to=${JANUARY}`);
+    const [correction] = rows.filter((row) => row.ChargeCategory === 'Adjustment');
+    expect(correction).toMatchObject({ ChargeClass: '', BilledCost: '-0.50', x_Calls: '1' });
+  });
+
+  test('leave out void calls, and let no spreadsheet run a name', async () => {
+    const rows = await table(`/focus.csv?from=${NOVEMBER}&to=${DECEMBER}`);
+    expect(rows.filter((row) => row.ChargePeriodStart === '2026-11-02T00:00:00Z')).toEqual([]);
+    expect(rows.find((row) => row.x_Model?.endsWith('1+1'))).toMatchObject({ x_Model: "'=1+1" });
+    expect(rows.find((row) => row.SubAccountId === sales.id)).toMatchObject({
+      SubAccountName: `'=sales <b>&"`,
+      SkuPriceId: 'gpt-4o-mini/chat.completions/default@none',
+    });
+  });
+
+  test('are a header alone where nothing was charged', async () => {
+    expect(await table('/focus.csv?from=2025-01-01&to=2025-02-01')).toEqual([]);
+  });
+
+  test.each([
+    ['from=2026-11-01', 'to'],
+    ['from=2026-11-01&to=2026-11-01', 'to'],
+    ['from=2026-11-01T01:00:00Z&to=2026-12-01', 'from'],
+    ['from=2026-11-01&to=2026-12-01&colour=red', 'colour'],
+  ])('respond 400 to %s', async (query, param) => {
+    const { status, body } = await admin.ask('GET', `/focus.csv?${query}`);
+    expect([status, (body.error as { param: string }).param]).toEqual([400, param]);
+  });
+
+  test('are in the audit log when they were taken out', async () => {
+    await table(`/focus.csv?from=${NOVEMBER}&to=2026-11-03`);
+    await expect
+      .poll(async () => JSON.stringify((await admin.get('/audit?resource=event')).data), { timeout: 20_000 })
+      .toContain('"filter":{"to":"2026-11-03","from":"2026-11-01","export":"focus.csv"}');
+  });
+});
