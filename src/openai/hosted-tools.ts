@@ -49,6 +49,51 @@ export function readApproval(fields: Fields, param: string): void {
   fields.boundByWindow(param);
 }
 
+/**
+ * A prompt template may bring tools of its own, which stand nowhere in the request, and no source says that the request's
+ * `tools` replace them. What the model may call is bounded by `tool_choice` alone: nothing with `none`, else what
+ * `allowed_tools` names (OpenAPI specification 2.3.0). `max_tool_calls` bounds no container and no image.
+ */
+export function readTemplateTools(fields: Fields): void {
+  const { tool_choice: choice } = fields.json;
+  if (choice === 'none') return;
+  if (!isObject(choice) || choice.type !== 'allowed_tools') {
+    fields.unbounded(
+      'prompt',
+      'its template may bring tools that the upstream runs, and bills more than the request says',
+      TEMPLATE_REMEDY,
+    );
+    return;
+  }
+  const { tools } = choice;
+  if (!Array.isArray(tools)) {
+    fields.invalid(
+      'tool_choice.tools',
+      "'tool_choice.tools' must be an array: the tools that may be called.",
+    );
+    return;
+  }
+  for (const [index, tool] of tools.entries())
+    readAllowedTool(fields, isObject(tool) ? tool.type : null, `tool_choice.tools[${index}]`);
+}
+
+const TEMPLATE_REMEDY =
+  "Set 'tool_choice' to 'none', or to {type: 'allowed_tools', mode: 'auto', tools: […]} with no other types than 'function', " +
+  "'custom', 'mcp' and 'web_search'.";
+
+/** A tool of which the template may say the rest: the stores of its files, the memory of its container, its images. */
+function readAllowedTool(fields: Fields, type: Json | undefined, param: string): void {
+  if (type === 'function' || type === 'custom') return;
+  if (type === 'mcp') addCalls(fields, param);
+  else if (typeof type === 'string' && WEB_SEARCH.test(type)) readWebSearch(fields, type, param);
+  else
+    fields.unbounded(
+      param,
+      'what a tool of this type may use is said by the prompt template',
+      "Remove it, or leave 'prompt' out and send the tool itself in 'tools'.",
+    );
+}
+
 function readWebSearch(fields: Fields, type: string, param: string): void {
   const meter = type.startsWith('web_search_preview') ? 'web_search_preview_calls' : 'web_search_calls';
   const other = meter === 'web_search_calls' ? 'web_search_preview_calls' : 'web_search_calls';

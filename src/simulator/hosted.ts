@@ -83,7 +83,7 @@ export function readHosted(
   { containers, random, items }: { containers: Containers; random: Random; items: readonly JsonObject[] },
 ): HostedCalls | null {
   const tools: HostedTool[] = [];
-  for (const tool of reader.objects('tools') ?? []) {
+  for (const tool of allowedOf(reader)) {
     const read = readTool(tool, model, containers, random);
     if (read === null) continue;
     if ('error' in read) reader.fail(read.error);
@@ -95,6 +95,23 @@ export function readHosted(
   if (tools.length === 0 && approved === 0) return null;
   const most = tools.length === 0 ? 0 : (reader.integer('max_tool_calls', 0) ?? USUAL_MOST_CALLS);
   return { tools, least: 0, most, approved };
+}
+
+/** What the prompt templates of this upstream bring, by their id. */
+const TEMPLATE_TOOLS: Record<string, JsonObject[]> = {
+  pmpt_web_search: [{ type: 'web_search' }],
+  pmpt_python: [{ type: 'code_interpreter', container: { type: 'auto', memory_limit: '64g' } }],
+};
+
+/** The tools of the request and those of its template, as far as `tool_choice` lets the model call them. */
+function allowedOf(reader: FieldReader): JsonObject[] {
+  const { tool_choice: choice, prompt } = reader.body;
+  const brought = isObject(prompt) ? (TEMPLATE_TOOLS[String(prompt.id)] ?? []) : [];
+  const tools = [...(reader.objects('tools') ?? []), ...brought];
+  if (choice === 'none') return [];
+  if (!isObject(choice) || choice.type !== 'allowed_tools' || !Array.isArray(choice.tools)) return tools;
+  const allowed = new Set(choice.tools.map((tool) => (isObject(tool) ? tool.type : null)));
+  return tools.filter(({ type }) => allowed.has(type));
 }
 
 function readTool(

@@ -75,6 +75,68 @@ it.each(['normal', 'worst'] as const)('the ledger equals the invoice, in mode %s
     expect(Number(event.hold_usd), event.id).toBeGreaterThanOrEqual(Number(event.cost_usd));
 });
 
+const allowing = (...tools: object[]) => ({ type: 'allowed_tools', mode: 'auto', tools });
+
+it.each(['normal', 'worst'] as const)(
+  'tools that a prompt template brings are held for as far as the request lets them be called, in mode %s',
+  async (mode) => {
+    const stack = stacks[mode]!;
+    const { teamId, key } = await stack.team({ grantUsd: '5000.00' });
+    const prompt = { id: 'pmpt_web_search', variables: { a: 'b' } };
+    const search = { type: 'web_search' };
+    const named = allowing({ type: 'function', name: 'f' }, search);
+    const requests = [
+      asked({ prompt, tool_choice: 'none' }),
+      asked({ prompt: { id: 'pmpt_python' }, tool_choice: 'none', stream: true }),
+      asked({ prompt: { id: 'pmpt_python' }, tool_choice: allowing() }),
+      asked({ prompt, tool_choice: allowing(search) }),
+      asked({ prompt, tool_choice: named, max_tool_calls: 2, stream: true }),
+      asked({ prompt, tool_choice: allowing(search), model: 'gpt-5.6-sol', max_output_tokens: undefined }),
+      asked({ prompt, tool_choice: allowing(search, { type: 'mcp', server_label: 's' }), tools: [MCP] }),
+    ];
+    for (const body of [...requests, ...requests]) {
+      const { status, text } = await send(stack, key, body);
+      expect([status, status === 200 ? '' : text]).toEqual([200, '']);
+    }
+    await stack.settled();
+    const events = await readEvents(stack, teamId);
+    const ids = new Set(events.map(({ id }) => id));
+    const lines = stack.simulator.invoice().lines.filter((line) => ids.has(line.client_request_id ?? ''));
+    expect(lines).toHaveLength(2 * requests.length);
+    expect(disagreements(events, lines, () => false)).toEqual([]);
+    for (const event of events)
+      expect(Number(event.hold_usd), event.id).toBeGreaterThanOrEqual(Number(event.cost_usd));
+    if (mode !== 'worst') return;
+    const searches = events.slice(0, requests.length).map(({ quantities }) => quantities?.web_search_calls);
+    expect(searches).toEqual([undefined, undefined, undefined, 4, 2, 4, 3]);
+  },
+);
+
+it('a prompt template whose tools nothing bounds is refused before it is sent, with what would pass', async () => {
+  const stack = stacks.worst!;
+  const { key } = await stack.team({ grantUsd: '1000.00' });
+  const place = 'tool_choice.tools[0]';
+  const cases: [object, string, RegExp][] = [
+    [{}, 'prompt', /'tool_choice' to 'none'/],
+    [{ max_tool_calls: 1 }, 'prompt', /'tool_choice' to 'none'/],
+    [{ tools: [], tool_choice: 'auto' }, 'prompt', /allowed_tools/],
+    [{ tools: [{ type: 'web_search' }], tool_choice: { type: 'web_search' } }, 'prompt', /allowed_tools/],
+    [{ tool_choice: 'required', background: true }, 'prompt', /allowed_tools/],
+    [{ tool_choice: { type: 'allowed_tools' } }, 'tool_choice.tools', /array/],
+    ...['code_interpreter', 'shell', 'image_generation', 'file_search', 'brand_new'].map(
+      (type): [object, string, RegExp] => [{ tool_choice: allowing({ type }) }, place, /leave 'prompt' out/],
+    ),
+  ];
+  const before = stack.simulator.invoice().line_count;
+  for (const [fields, param, words] of cases) {
+    const { status, text } = await send(stack, key, asked({ prompt: { id: 'pmpt_web_search' }, ...fields }));
+    const { error } = JSON.parse(text) as Answer;
+    expect([status, error.param]).toEqual([400, param]);
+    expect(error.message).toMatch(words);
+  }
+  expect(stack.simulator.invoice().line_count).toBe(before);
+});
+
 it('a container is billed once in a session, whoever names it', async () => {
   const stack = stacks.worst!;
   const { teamId, key } = await stack.team({ grantUsd: '1000.00' });

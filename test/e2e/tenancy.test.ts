@@ -219,7 +219,7 @@ function meteredBodies(name: string, other: Record<string, string>): [string, ob
     ],
     responses: [
       ...ofInput,
-      ['prompt.variables.a.file_id', { model, input: 'x', prompt: promptWith(file_id) }],
+      ['prompt.variables.a.file_id', { model, input: 'x', prompt: promptWith(file_id), tool_choice: 'none' }],
       ['conversation', { model, input: 'x', conversation: other.conversation }],
       ['conversation.id', { model, input: 'x', conversation: { id: other.conversation } }],
       ...toolsNaming(other).map(([param, tool]): [string, object] => [

@@ -9,6 +9,7 @@ import {
   readSearchModel,
   readTextModel,
 } from '../body.ts';
+import { readTemplateTools } from '../hosted-tools.ts';
 import { readInput, readPromptVariables, readReference, readTools } from '../prompt.ts';
 import {
   CONVERSATION_FIELDS,
@@ -113,6 +114,7 @@ function readResponses(fields: Fields): Bounds {
   readTextModel(fields);
   readSearchModel(fields, 1);
   if (fields.json.tools !== undefined) readTools(fields, fields.json.tools);
+  if (prompt !== null) readTemplateTools(fields);
   readPromptCache(fields);
   readReasoning(fields);
   readInstructions(fields);
