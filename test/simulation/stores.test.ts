@@ -246,4 +246,4 @@ test('any history of leases, flushes, adoptions, putting back, corrections and c
     }),
     { numRuns: 40 },
   );
-}, 60_000);
+}, 180_000);
