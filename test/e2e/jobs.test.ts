@@ -1,9 +1,10 @@
 /** Jobs through the SDK, the gateway and the simulator: held before they start, followed to their end, settled once. */
-import OpenAI, { toFile } from 'openai';
+import { type OpenAI, toFile } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { formatUsd } from '../../src/domain/quantities.ts';
 import { until } from './crash-gateway.ts';
+import * as steps from './job-steps.ts';
 import { type Stack, startStack } from './stack.ts';
 
 let stack: Stack;
@@ -13,9 +14,10 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 
-function clientOf(key: string): OpenAI {
-  return new OpenAI({ apiKey: key, baseURL: `${stack.app.url}/v1`, maxRetries: 0 });
-}
+const clientOf = (key: string) => steps.clientOf(stack, key);
+const ended = (upstreamId: string) => steps.endOf(stack, upstreamId);
+const billedFor = (operation: RegExp, since: number) => steps.billedFor(stack, operation, since);
+const heldBy = (teamId: string) => steps.heldBy(stack, teamId);
 
 function examples(count: number): string {
   return Array.from({ length: count }, (_, at) =>
@@ -31,42 +33,6 @@ function examples(count: number): string {
 async function trainingFile(client: OpenAI, count = 20): Promise<string> {
   const file = await toFile(Buffer.from(examples(count)), 'training.jsonl');
   return (await client.files.create({ file, purpose: 'fine-tune' })).id;
-}
-
-interface JobRow {
-  state: string;
-  held_usd: string;
-  settled_usd: string | null;
-}
-
-async function jobOf(upstreamId: string): Promise<JobRow | undefined> {
-  const rows = await stack.database.sql<(JobRow & { id: string })[]>`
-    select state, held_usd, settled_usd from jobs where upstream_id = ${upstreamId}`;
-  return rows[0];
-}
-
-async function ended(upstreamId: string): Promise<JobRow> {
-  let row: JobRow | undefined;
-  await until(`the end of ${upstreamId}`, async () => {
-    row = await jobOf(upstreamId);
-    return row !== undefined && row.settled_usd !== null;
-  });
-  return row!;
-}
-
-/** What the invoice bills for the call of a job, in pico-USD. */
-function billedFor(operation: RegExp, since: number): bigint {
-  return stack.simulator
-    .invoice()
-    .lines.filter((line) => line.line > since && operation.test(line.operation ?? ''))
-    .reduce((sum, line) => sum + BigInt(line.cost_pico_usd), 0n);
-}
-
-async function heldBy(teamId: string): Promise<{ held: bigint; settled: bigint; leased: bigint }> {
-  await stack.settled();
-  const [row] = await stack.database.sql<{ held: string; settled: string; leased: string }[]>`
-    select sum(held) as held, sum(settled) as settled, sum(leased) as leased from counters where team_id = ${teamId}`;
-  return { held: usd(row!.held), settled: usd(row!.settled), leased: usd(row!.leased) };
 }
 
 describe('a fine-tuning job', () => {
@@ -128,6 +94,38 @@ describe('a fine-tuning job', () => {
     expect((await other.fineTuning.jobs.list()).data).toEqual([]);
     expect((await client.fineTuning.jobs.list()).data.map(({ id }) => id)).toEqual([job.id]);
     expect((await client.fineTuning.jobs.listEvents(job.id)).data.length).toBeGreaterThan(0);
+  });
+
+  it('by preference is held at its prompts with both answers, and settled at what was trained', async () => {
+    const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+    const client = clientOf(key);
+    const answer = (content: string) => [{ role: 'assistant', content }];
+    const pairs = Array.from({ length: 12 }, (_, at) =>
+      JSON.stringify({
+        input: { messages: [{ role: 'user', content: `Question ${at}?` }] },
+        preferred_output: answer('It is short.'),
+        non_preferred_output: answer('It is said at length, with all that nobody asked for. '.repeat(20)),
+      }),
+    );
+    const file = await toFile(Buffer.from(pairs.join('\n')), 'pairs.jsonl');
+    const { id: training_file } = await client.files.create({ file, purpose: 'fine-tune' });
+    const since = stack.simulator.invoice().line_count;
+    const method = { type: 'dpo', dpo: { hyperparameters: { beta: 0.1, n_epochs: 2 } } } as const;
+    const priceless = client.fineTuning.jobs.create({ model: 'o4-mini-2025-04-16', training_file, method });
+    await expect(priceless).rejects.toMatchObject({ code: 'unknown_price', param: 'method.type' });
+    const { data: job, response } = await client.fineTuning.jobs
+      .create({ model: 'gpt-4.1-mini', training_file, method })
+      .withResponse();
+    const held = usd(response.headers.get('x-tollgate-hold-usd')!);
+    expect((await heldBy(teamId)).held).toBe(held);
+    const row = await ended(job.id);
+    const billed = billedFor(/^fine_tuning.job$/, since);
+    expect(billed).toBeGreaterThan(0n);
+    expect(held).toBeGreaterThanOrEqual(billed);
+    expect(row.state).toBe('settled');
+    expect(usd(row.settled_usd!)).toBe(billed);
+    expect(await heldBy(teamId)).toMatchObject({ held: 0n, settled: billed });
+    expect((await client.fineTuning.jobs.retrieve(job.id)).method?.type).toBe('dpo');
   });
 
   it('that does not fit is refused before it starts, with what would', async () => {
