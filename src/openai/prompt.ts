@@ -5,7 +5,7 @@
  * Unknown types are refused: they may be anything.
  */
 import { IMAGE_DETAILS, type ImageDetail } from '../domain/images.ts';
-import { type Fields, isObject, type Json, type JsonObject, MAX_TOKENS } from './body.ts';
+import { Fields, isObject, type Json, type JsonObject, MAX_TOKENS } from './body.ts';
 import { readApproval, readHostedTool } from './hosted-tools.ts';
 import { imageSizeOf } from './image-size.ts';
 import { inlineSeconds } from './inline-audio.ts';
@@ -49,6 +49,38 @@ export function readTools(fields: Fields, tools: Json | undefined, param = 'tool
     else fields.invalid(toolParam, `'${toolParam}' must be an object.`);
   }
 }
+
+/**
+ * Tools that an item brings are "made available at this item" (OpenAPI specification 2.3.0): where the upstream keeps the
+ * item, later calls have them too and name them nowhere. So those that the upstream runs stand in items that are not kept.
+ */
+function readItemTools(fields: Fields, tools: Json | undefined, param: string, kept: boolean): void {
+  const alone = new Fields(fields.json);
+  readTools(alone, tools, param);
+  if (alone.hosted !== null && kept) {
+    const why = 'the upstream keeps this item, and later calls could have its tools run without naming them';
+    fields.unbounded(alone.hosted.param, why, KEPT_TOOLS_REMEDY);
+  }
+  readTools(fields, tools, param);
+}
+
+const KEPT_TOOLS_REMEDY =
+  "Send it in the 'tools' of each response, or in an item of a response with 'store': false and no 'conversation'.";
+
+function isKept({ json: { store, conversation } }: Fields): boolean {
+  return store !== false || (conversation !== undefined && conversation !== null);
+}
+
+/** Reads the tools among the items that a conversation is to keep. */
+export function readKeptTools(fields: Fields): void {
+  const { items } = fields.json;
+  if (!Array.isArray(items)) return;
+  for (const [index, item] of items.entries())
+    if (isObject(item) && TOOL_ITEMS.has(item.type))
+      readItemTools(fields, item.tools, `items[${index}].tools`, true);
+}
+
+const TOOL_ITEMS = new Set<unknown>(['additional_tools', 'tool_search_output']);
 
 function readTool(fields: Fields, tool: JsonObject, param: string): void {
   const { type } = tool;
@@ -317,7 +349,7 @@ function readItem(fields: Fields, item: JsonObject, param: string): void {
       break;
     case 'additional_tools':
     case 'tool_search_output':
-      readTools(fields, item.tools, `${param}.tools`);
+      readItemTools(fields, item.tools, `${param}.tools`, isKept(fields));
       break;
     case 'image_generation_call':
       if (typeof item.result === 'string') addImage(fields, dataUrl(item.result), 'auto', `${param}.result`);

@@ -31,6 +31,7 @@ import { itemTokens, namedObjects } from './named.ts';
 import type { Descriptor } from './operations/descriptor.ts';
 import { type Route, Templates, withQuery } from './operations/paths.ts';
 import { OPERATIONS } from './operations/table.ts';
+import { readKeptTools } from './prompt.ts';
 import {
   INLINE_VALUES,
   namedTwice,
@@ -231,6 +232,7 @@ function readFields(
   const job = descriptor.job === null ? null : descriptor.job(fields);
   if (job !== null) operation.job = job;
   else if (bounds.isBackground) operation.job = { kind: 'response' };
+  if (descriptor.addsItems) readKeptTools(fields);
   if (fields.error) return fields.error;
   if (bounds.keeps !== undefined) operation.kept = keptInput(bounds.keeps, operation);
   const read = { descriptor, path, operation, stream, includeUsage: stream && includeUsage, modelFromPath };

@@ -165,7 +165,11 @@ export function readResponseCall(
   if (reader.string('instructions') !== null) input.messages++;
   const { history, own: items } = readInput(reader, kept.state);
   const all = [...history, ...items];
-  const hosted = readHosted(reader, model, { ...kept.hosting, items: items.map(({ item }) => item) });
+  const hosted = readHosted(reader, model, {
+    ...kept.hosting,
+    items: items.map(({ item }) => item),
+    all: all.map(({ item }) => item),
+  });
   // What its servers offer is read like a document.
   if (hosted !== null && (hosted.approved > 0 || hosted.tools.some((tool) => tool.item === 'mcp_call')))
     input.documents++;

@@ -76,14 +76,23 @@ export class Containers {
 
 export const HOSTED_TYPES = ['web_search', 'web_search_preview', 'file_search', 'code_interpreter', 'mcp'];
 
+interface Hosting {
+  containers: Containers;
+  random: Random;
+  /** Of the request itself. */
+  items: readonly JsonObject[];
+  /** Those, and what the upstream kept before. */
+  all: readonly JsonObject[];
+}
+
 /** Reads which tools of a request the upstream runs; null: none. */
 export function readHosted(
   reader: FieldReader,
   model: Model,
-  { containers, random, items }: { containers: Containers; random: Random; items: readonly JsonObject[] },
+  { containers, random, items, all }: Hosting,
 ): HostedCalls | null {
   const tools: HostedTool[] = [];
-  for (const tool of allowedOf(reader)) {
+  for (const tool of allowedOf(reader, all)) {
     const read = readTool(tool, model, containers, random);
     if (read === null) continue;
     if ('error' in read) reader.fail(read.error);
@@ -103,11 +112,14 @@ const TEMPLATE_TOOLS: Record<string, JsonObject[]> = {
   pmpt_python: [{ type: 'code_interpreter', container: { type: 'auto', memory_limit: '64g' } }],
 };
 
-/** The tools of the request and those of its template, as far as `tool_choice` lets the model call them. */
-function allowedOf(reader: FieldReader): JsonObject[] {
+/** The tools of the request, its template and its items, kept ones too, as far as `tool_choice` lets the model call them. */
+function allowedOf(reader: FieldReader, all: readonly JsonObject[]): JsonObject[] {
   const { tool_choice: choice, prompt } = reader.body;
   const brought = isObject(prompt) ? (TEMPLATE_TOOLS[String(prompt.id)] ?? []) : [];
-  const tools = [...(reader.objects('tools') ?? []), ...brought];
+  const added = all.flatMap(({ type, tools }) =>
+    type === 'additional_tools' && Array.isArray(tools) ? tools.filter(isObject) : [],
+  );
+  const tools = [...(reader.objects('tools') ?? []), ...brought, ...added];
   if (choice === 'none') return [];
   if (!isObject(choice) || choice.type !== 'allowed_tools' || !Array.isArray(choice.tools)) return tools;
   const allowed = new Set(choice.tools.map((tool) => (isObject(tool) ? tool.type : null)));

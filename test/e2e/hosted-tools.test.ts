@@ -137,6 +137,43 @@ it('a prompt template whose tools nothing bounds is refused before it is sent, w
   expect(stack.simulator.invoice().line_count).toBe(before);
 });
 
+it('an item that brings tools of the upstream is held, and not kept where later calls would have them', async () => {
+  const stack = stacks.worst!;
+  const { teamId, key } = await stack.team({ grantUsd: '1000.00' });
+  const added = { type: 'additional_tools', role: 'developer', tools: [{ type: 'web_search' }] };
+  const said = { role: 'user', content: 'hi' };
+  const created = await stack.post(key, '/conversations', { items: [said] });
+  const { id } = (await created.json()) as { id: string };
+  const cases: [string, object, string][] = [
+    ['/responses', asked({ input: [added, said] }), 'input[0].tools[0]'],
+    ['/responses', asked({ input: [said, added], store: false, conversation: id }), 'input[1].tools[0]'],
+    ['/conversations', { items: [said, added] }, 'items[1].tools[0]'],
+    [`/conversations/${id}/items`, { items: [added] }, 'items[0].tools[0]'],
+    [
+      `/conversations/${id}/items`,
+      { items: [{ type: 'tool_search_output', tools: [{ type: 'namespace', name: 'n', tools: [MCP] }] }] },
+      'items[0].tools[0].tools[0]',
+    ],
+  ];
+  for (const [path, body, param] of cases) {
+    const response = await stack.post(key, path, body);
+    const { error } = (await response.json()) as Answer;
+    expect([response.status, error.code, error.param]).toEqual([400, 'unbounded_request', param]);
+    expect(error.message).toMatch(/'store': false/);
+  }
+  const own = { ...added, tools: [{ type: 'function', name: 'f', parameters: {} }] };
+  expect((await stack.post(key, `/conversations/${id}/items`, { items: [own] })).status).toBe(200);
+  expect((await send(stack, key, asked({ input: [added, said], store: false }))).status).toBe(200);
+  await stack.settled();
+  const events = (await readEvents(stack, teamId)).filter(({ operation }) => operation === 'responses');
+  const ids = new Set(events.map(({ id: event }) => event));
+  const lines = stack.simulator.invoice().lines.filter((line) => ids.has(line.client_request_id ?? ''));
+  expect(lines).toHaveLength(1);
+  expect(disagreements(events, lines, () => false)).toEqual([]);
+  expect(events[0]?.quantities?.web_search_calls).toBe(4);
+  expect(Number(events[0]?.hold_usd)).toBeGreaterThanOrEqual(Number(events[0]?.cost_usd));
+});
+
 it('a container is billed once in a session, whoever names it', async () => {
   const stack = stacks.worst!;
   const { teamId, key } = await stack.team({ grantUsd: '1000.00' });

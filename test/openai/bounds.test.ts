@@ -228,12 +228,16 @@ describe('a response', () => {
     [{ type: 'tool_search', execution: 'server' }, [], null],
   ])('bounds a tool that the upstream runs by its calls: %j', (tool, meters, containers) => {
     const most = { meters, containers, calls: null, approved: 0 };
-    for (const body of [{ tools: [tool] }, { input: [{ type: 'additional_tools', tools: [tool] }] }])
+    const added = [{ type: 'additional_tools', tools: [tool] }];
+    for (const body of [{ tools: [tool] }, { input: added, store: false }])
       expect(accepted('responses', response(body)).operation.hosted).toMatchObject(most);
     const limited = accepted('responses', response({ tools: [tool], max_tool_calls: 2 }));
     expect(limited.operation.hosted?.calls).toBe(2);
     const chats = chat({ tools: [tool] });
     expect(read('chat/completions', chats)).toMatchObject({ code: 'unbounded_request' });
+    const param: unknown = expect.stringMatching(/^input\[0\]\.tools\[0\]/);
+    for (const body of [{ input: added }, { input: added, store: false, conversation: 'conv_1' }])
+      expect(read('responses', response(body))).toMatchObject({ code: 'unbounded_request', param });
   });
 
   it('counts the calls that the client approves beyond its limit', () => {
