@@ -31,6 +31,7 @@ import { planRoutes } from './plans.ts';
 import { priceRoutes } from './prices.ts';
 import { errorResponse, notFound, ROOT } from './route.ts';
 import { sessionListRoutes, sessionRoutes } from './session.ts';
+import { statementRoute } from './statement.ts';
 import { storeRoutes } from './store.ts';
 import { teamRoutes } from './teams.ts';
 import { unknownRoutes } from './unknown.ts';
@@ -69,6 +70,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     eventRoutes,
     eventsCsvRoute,
     focusCsvRoute,
+    statementRoute,
     unknownRoutes,
     jobsRoute,
     storeRoutes,

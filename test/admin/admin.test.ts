@@ -62,6 +62,7 @@ test('openapi.json describes every route with the schemas that check it', async 
   const expected = resources.flatMap((resource) => [`/admin/v1/${resource}`, `/admin/v1/${resource}/{id}`]);
   const others = [
     'teams/{id}/balance',
+    'teams/{id}/statement',
     'keys/{id}/rotate',
     'limits/preview',
     'overview',

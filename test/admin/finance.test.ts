@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { statementPage } from '../../src/admin/statement-page.ts';
 import { usd } from '../../src/domain/money.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
 import { ADMIN_KEY, createTestAdmin, createTestInstance, type Json, type TestAdmin } from './support.ts';
 
 /** Three days into December: what is corrected now of November comes after its month. */
@@ -25,6 +27,7 @@ beforeAll(async () => {
     { ...tiny, atMs: at('2026-11-01T12:00:00Z'), serviceTier: 'flex' },
     { ...tiny, atMs: at('2026-11-01T13:00:00Z'), operation: 'responses' },
     { ...own, costUsd: '123456789.000000000003', atMs: at('2026-11-30T23:59:59.999Z'), model: '=1+1' },
+    { ...tiny, atMs: at('2026-11-20T12:00:00Z') },
     { ...own, costUsd: '0', atMs: at('2026-11-02T00:00:00Z'), outcome: 'voided' },
     { ...own, costUsd: '7', atMs: at('2026-12-01T00:00:00Z') },
     { ...own, costUsd: '9', atMs: at('2026-10-31T23:59:59.999Z') },
@@ -75,7 +78,7 @@ async function ledger(from: string, to: string, teamId: string | null = null) {
           and (${teamId}::uuid is null or e.team_id = ${teamId}::uuid))
         from usage_events where created_at >= ${from} and created_at < ${to}
           and (${teamId}::uuid is null or team_id = ${teamId}::uuid))::text as events,
-      (select sum(cost_usd) from usage_days where day >= ${from} and day < ${to}
+      (select coalesce(sum(cost_usd), 0) from usage_days where day >= ${from} and day < ${to}
         and (${teamId}::uuid is null or team_id = ${teamId}::uuid))::text as days`;
   expect(usd(row!.events)).toBe(usd(row!.days));
   return usd(row!.events);
@@ -173,3 +176,76 @@ describe('the charges in the columns of FOCUS', () => {
       .toContain('"filter":{"to":"2026-11-03","from":"2026-11-01","export":"focus.csv"}');
   });
 });
+
+describe('the statement of a month', () => {
+  const path = (team: Json, query: string) => `/teams/${team.id}/statement?${query}`;
+
+  test.each(['2026-10', '2026-11', '2026-12', '2026-01'])(
+    'of %s has the sum of the ledger, on paper too',
+    async (month) => {
+      const rows = await table(path(research, `month=${month}&format=csv`));
+      const [from, to] = [`${month}-01`, new Date(Date.UTC(2026, Number(month.slice(5)))).toISOString()];
+      const total = await ledger(from, to, research.id);
+      expect(sum(rows, 'cost_usd')).toBe(total);
+      const page = await (await request(path(research, `month=${month}`))).text();
+      expect(page).toContain(`Total</th><td>${formatUsd(total)}</td>`);
+    },
+  );
+
+  test('has a line by model, operation, tier and provenance, with corrections apart', async () => {
+    const rows = await table(path(research, 'month=2026-11&format=csv'));
+    const shown = rows.map(
+      ({ charge, model, operation, service_tier, provenance, calls, input_tokens, cost_usd }) =>
+        [charge, model, operation, service_tier, provenance, calls, input_tokens, cost_usd].join(' '),
+    );
+    expect(shown).toEqual([
+      "usage '=1+1 chat.completions default reported 1 10 123456789.000000000003",
+      'usage gpt-4o-mini chat.completions default unknown 1 10 0.50',
+      'usage gpt-4o-mini chat.completions default reported 3 30 0.300000000003',
+      'usage gpt-4o-mini chat.completions flex reported 1 10 0.100000000001',
+      'usage gpt-4o-mini responses default reported 1 10 0.100000000001',
+      'correction gpt-4o-mini chat.completions default unknown 1 0 -0.299999999993',
+    ]);
+  });
+
+  test('is a page that shows names as text, loads nothing and says whether the month is over', async () => {
+    const response = await request(path(sales, 'month=2026-11'));
+    expect(response.headers.get('content-type')).toMatch(/^text\/html/);
+    expect(response.headers.get('content-security-policy')).toBe(
+      "default-src 'none'; style-src 'unsafe-inline'",
+    );
+    const page = await response.text();
+    expect(page).toContain('<h1>Statement of November 2026</h1>');
+    expect(page).toContain('=sales &lt;b&gt;&amp;&quot;');
+    expect([...page.matchAll(/href="([^"]*)"/g)].map(([, target]) => target)).toEqual([
+      '?month=2026-10',
+      '?month=2026-12',
+      '?month=2026-11&amp;format=csv',
+    ]);
+    expect(page).not.toMatch(/<b>|<script|https?:|url\(/);
+    expect(statementPage({ ...EMPTY, month: '2026-11', atMs: at('2026-11-30T23:59:59Z') })).toContain(
+      'not over',
+    );
+    expect(statementPage({ ...EMPTY, month: '2026-11', atMs: at('2026-12-01T00:00:00Z') })).not.toContain(
+      'not over',
+    );
+  });
+
+  test.each([
+    'month=2026-13',
+    'month=2026-1',
+    'month=2026-11&format=pdf',
+    'month=2026-11&colour=red',
+    'format=csv',
+  ])('responds 400 to %s', async (query) => {
+    expect((await request(path(research, query))).status).toBe(400);
+  });
+
+  test('responds 404 for a team that does not exist', async () => {
+    for (const id of ['019abcde-0000-7000-8000-000000000000', 'x']) {
+      expect((await request(`/teams/${id}/statement?month=2026-11`)).status).toBe(404);
+    }
+  });
+});
+
+const EMPTY = { teamId: 't', teamName: 'research', lines: [] };

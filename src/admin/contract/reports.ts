@@ -326,3 +326,11 @@ export const FocusQuery = z
     to: utcDay.meta({ description: 'Exclusive' }),
   })
   .refine(({ from, to }) => Date.parse(from) < Date.parse(to), { path: ['to'], error: 'must be after from' });
+
+export const StatementQuery = z.strictObject({
+  month: z
+    .string()
+    .regex(/^2\d{3}-(0[1-9]|1[0-2])$/, { error: 'must be a month, such as "2026-11"' })
+    .meta({ description: 'In UTC', example: '2026-11' }),
+  format: z.enum(['html', 'csv']).default('html'),
+});

@@ -1,6 +1,6 @@
 /** A team's page: its budgets, keys, last calls, and calls of unknown outcome. */
 import { useMemo, useState } from 'preact/hooks';
-import { remove } from '../api/client.ts';
+import { remove, urlOf } from '../api/client.ts';
 import type { Balance, Event, Key, Page as PageOf, Team } from '../api/types.ts';
 import { type Loaded, useApi } from '../api/use.ts';
 import { isZero } from '../money.ts';
@@ -45,16 +45,21 @@ export function TeamPage({ id }: { id: string }) {
       back={isAdmin ? { href: `${BASE}/teams`, text: t.nav.teams } : undefined}
       lead={<Badges team={team.data ?? undefined} />}
       actions={
-        canChange && (
-          <>
-            <button type="button" class="button" onClick={() => setDialog('change')}>
-              {t.common.change}
-            </button>
-            <button type="button" class="button" onClick={() => setDialog('delete')}>
-              {t.common.remove}
-            </button>
-          </>
-        )
+        <>
+          <a class="button" href={urlOf(`/teams/${id}/statement`, { month: monthNow() })}>
+            {t.team.statement}
+          </a>
+          {canChange && (
+            <>
+              <button type="button" class="button" onClick={() => setDialog('change')}>
+                {t.common.change}
+              </button>
+              <button type="button" class="button" onClick={() => setDialog('delete')}>
+                {t.common.remove}
+              </button>
+            </>
+          )}
+        </>
       }
     >
       <Load of={balance} lines={3}>
@@ -102,6 +107,11 @@ export function TeamPage({ id }: { id: string }) {
       )}
     </Page>
   );
+}
+
+/** The month in UTC, as the statement names it. */
+function monthNow(): string {
+  return new Date().toISOString().slice(0, 7);
 }
 
 function TeamFigures({ balance, team }: { balance: Balance; team: Loaded<Team> }) {

@@ -42,6 +42,7 @@ export const budgets = {
     unknown: 'Outcome unknown',
     noCredit: 'no prepaid credit',
     unbounded: 'This team has neither credit nor a limit: its calls are denied until it gets one.',
+    statement: 'Monthly statement',
     recentCalls: 'Recent calls',
     allCalls: 'All calls of this team',
     noCalls: 'No calls yet',

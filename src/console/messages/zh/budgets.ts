@@ -42,6 +42,7 @@ export const budgets: Budgets = {
     unknown: '结果未知',
     noCredit: '无预付额度',
     unbounded: '该团队既无额度又无限额：在设置其一之前，其调用都会被拒绝。',
+    statement: '月度账单',
     recentCalls: '最近的调用',
     allCalls: '该团队的全部调用',
     noCalls: '还没有调用',
