@@ -63,6 +63,8 @@ describe('a fine-tuning job', () => {
         problem: null,
       },
     ]);
+    const going = await stack.admin<{ data: object[] }>('GET', `/jobs?team_id=${teamId}&state=running`);
+    expect(going.data).toEqual([]);
     const again = await client.fineTuning.jobs.retrieve(job.id);
     expect(again.status).toBe('succeeded');
     const answer = await client.chat.completions.create({
@@ -71,7 +73,8 @@ describe('a fine-tuning job', () => {
       messages: [{ role: 'user', content: 'hi' }],
     });
     expect(answer.model).toBe(again.fine_tuned_model);
-    const other = clientOf((await stack.team({ grantUsd: '5.00' })).key);
+    const others = await stack.team({ grantUsd: '5.00' });
+    const other = clientOf(others.key);
     const stolen = other.chat.completions.create({
       model: again.fine_tuned_model!,
       max_completion_tokens: 10,
@@ -94,6 +97,9 @@ describe('a fine-tuning job', () => {
     expect((await other.fineTuning.jobs.list()).data).toEqual([]);
     expect((await client.fineTuning.jobs.list()).data.map(({ id }) => id)).toEqual([job.id]);
     expect((await client.fineTuning.jobs.listEvents(job.id)).data.length).toBeGreaterThan(0);
+    const given = { kind: 'model', id: again.fine_tuned_model, team_id: others.teamId };
+    await stack.admin('POST', '/objects', given);
+    expect(await listedFor(other)).toContain(again.fine_tuned_model);
   });
 
   it('by preference is held at its prompts with both answers, and settled at what was trained', async () => {
