@@ -2,6 +2,7 @@
 import type { Job } from '../api/types.ts';
 import { usePages } from '../api/use.ts';
 import type { Messages } from '../messages/messages.ts';
+import { restDigits } from '../money.ts';
 import { SelectField } from '../parts/field.tsx';
 import { Money } from '../parts/money.tsx';
 import { Page, Panel } from '../parts/page.tsx';
@@ -47,7 +48,7 @@ export function JobsPage() {
               caption={t.jobs.list}
               rows={jobs}
               keyOf={({ id }) => id}
-              columns={columnsOf(t, format, isAdmin ? teams : null)}
+              columns={columnsOf(t, format, jobs, isAdmin ? teams : null)}
             />
           )}
         </Paged>
@@ -77,16 +78,20 @@ function ChoiceFilter({ label, param, texts }: { label: string; param: string; t
 }
 
 /** @param teams by name; null: there is only the team of the session */
-function columnsOf(t: Messages, format: Format, teams: readonly Option[] | null): (Column<Job> | null)[] {
-  const money = (key: string, label: string, read: (job: Job) => string | null): Column<Job> => ({
-    key,
-    label,
-    number: true,
-    cell: (job) => {
+function columnsOf(
+  t: Messages,
+  format: Format,
+  jobs: readonly Job[],
+  teams: readonly Option[] | null,
+): (Column<Job> | null)[] {
+  const money = (key: string, label: string, read: (job: Job) => string | null): Column<Job> => {
+    const reserve = restDigits(jobs.flatMap((job) => read(job) ?? []));
+    const cell = (job: Job) => {
       const usd = read(job);
-      return usd === null ? '—' : <Money usd={usd} />;
-    },
-  });
+      return usd === null ? '—' : <Money usd={usd} reserve={reserve} />;
+    };
+    return { key, label, number: true, cell };
+  };
   return [
     {
       key: 'started',
