@@ -191,6 +191,8 @@ const COLUMNS = [
   'ChargeFrequency',
   'ChargePeriodEnd',
   'ChargePeriodStart',
+  // Always empty: focus-validator cannot judge ConsumedQuantity without it.
+  'CommitmentDiscountStatus',
   'ConsumedQuantity',
   'ConsumedUnit',
   'ContractedCost',

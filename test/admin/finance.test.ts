@@ -1,8 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createAdmin } from '../../src/admin/admin.ts';
 import { statementPage } from '../../src/admin/statement-page.ts';
 import { usd } from '../../src/domain/money.ts';
 import { formatUsd } from '../../src/domain/quantities.ts';
-import { ADMIN_KEY, createTestAdmin, createTestInstance, type Json, type TestAdmin } from './support.ts';
+import type { UpstreamReading } from '../../src/upstreams/health.ts';
+import {
+  ADMIN_KEY,
+  createTestAdmin,
+  createTestInstance,
+  type Json,
+  signIn,
+  type TestAdmin,
+} from './support.ts';
 
 /** Three days into December: what is corrected now of November comes after its month. */
 const NOW = '2026-12-03T10:00:00.000Z';
@@ -31,6 +40,9 @@ beforeAll(async () => {
     { ...own, costUsd: '0', atMs: at('2026-11-02T00:00:00Z'), outcome: 'voided' },
     { ...own, costUsd: '7', atMs: at('2026-12-01T00:00:00Z') },
     { ...own, costUsd: '9', atMs: at('2026-10-31T23:59:59.999Z') },
+    { ...own, costUsd: '1', atMs: at('2026-09-01T00:00:00Z'), upstream: 'eastus' },
+    { ...own, costUsd: '1', atMs: at('2026-09-01T00:00:00Z'), upstream: 'eu' },
+    { ...own, costUsd: '1', atMs: at('2026-09-01T00:00:00Z'), upstream: 'gone' },
     { teamId: sales.id, keyId: salesKey.id, costUsd: '2.5', atMs: at('2026-11-15T08:00:00Z') },
   ] as const;
   for (const call of calls) await instance.call(call);
@@ -42,13 +54,13 @@ beforeAll(async () => {
 });
 afterAll(() => admin.close());
 
-function request(path: string) {
-  return admin.app.request(`/admin/v1${path}`, { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
+function request(path: string, app = admin.app) {
+  return app.request(`/admin/v1${path}`, { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
 }
 
 /** The rows of a CSV whose cells have no line ends and quotes only around cells. */
-async function table(path: string): Promise<Record<string, string>[]> {
-  const response = await request(path);
+async function table(path: string, app = admin.app): Promise<Record<string, string>[]> {
+  const response = await request(path, app);
   const text = await response.text();
   expect([response.status, text.endsWith('\r\n')], text).toEqual([200, true]);
   expect(response.headers.get('content-type')).toBe('text/csv; charset=utf-8; header=present');
@@ -153,6 +165,28 @@ describe('the charges in the columns of FOCUS', () => {
       SubAccountName: `'=sales <b>&"`,
       SkuPriceId: 'gpt-4o-mini/chat.completions/default@none',
     });
+  });
+
+  test('name who provides each upstream; of one that the configuration no longer has, its name', async () => {
+    const { database } = admin;
+    const readings = [
+      { name: 'eastus', kind: 'azure' },
+      { name: 'eu', kind: 'openai' },
+    ] as UpstreamReading[];
+    const options = { ...signIn(database), defaultPlan: null, settleNow: async () => {} };
+    const app = createAdmin({ database, ...options, upstreams: () => readings });
+    const rows = await table('/focus.csv?from=2026-09-01&to=2026-09-02', app);
+    const shown = rows.map((row) => [
+      row.x_Upstream,
+      row.ProviderName,
+      row.InvoiceIssuerName,
+      row.PublisherName,
+    ]);
+    expect(shown).toEqual([
+      ['eastus', 'Microsoft', 'Microsoft', 'OpenAI'],
+      ['eu', 'OpenAI', 'OpenAI', 'OpenAI'],
+      ['gone', 'gone', 'gone', 'gone'],
+    ]);
   });
 
   test('are a header alone where nothing was charged', async () => {

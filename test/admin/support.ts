@@ -169,6 +169,7 @@ export interface TestCall {
   endUser?: string | null;
   serviceTier?: string;
   priceId?: string;
+  upstream?: string;
 }
 
 /** Registers an instance that leases what calls need and flushes them. */
@@ -229,6 +230,7 @@ function columnsOf(id: string, instanceId: string, made: TestCall) {
     model: made.model ?? 'gpt-4o-mini',
     service_tier: made.serviceTier ?? null,
     price_id: made.priceId ?? null,
+    upstream: made.upstream ?? null,
     stream: false,
     end_user: made.endUser ?? null,
     outcome,
