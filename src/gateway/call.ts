@@ -205,6 +205,8 @@ interface HeldCall {
   readonly descriptor: Descriptor;
   readonly hold: Hold;
   readonly maxToolCalls: number | null;
+  /** The choice of tools was written in. */
+  readonly hasOwnTools: boolean;
   readonly audioType: string | null;
 }
 
@@ -304,12 +306,13 @@ function headersFor(
 
 function addCommon(
   deps: GatewayDeps,
-  { account, callKind, hold, maxToolCalls }: HeldCall,
+  { account, callKind, hold, maxToolCalls, hasOwnTools }: HeldCall,
   flat: string[],
 ): void {
   const { outputLimit } = hold;
   if (outputLimit !== null) flat.push('x-tollgate-output-limit', String(outputLimit));
   if (maxToolCalls !== null) flat.push('x-tollgate-max-tool-calls', String(maxToolCalls));
+  if (hasOwnTools) flat.push('x-tollgate-tool-choice', 'own');
   const warning = warningOf(deps, account, callKind.endUser);
   if (warning !== null) flat.push('x-tollgate-warning', warning);
   if (!deps.shutdowns.isEmpty) {

@@ -173,9 +173,10 @@ export class Fields {
   hosted: HostedTools | null = null;
   /** Which of the input's items is being read. */
   item = 0;
+  /** What the gateway has to write in as the choice of tools; null: nothing. */
+  toolChoice: Json = null;
   /** Objects that the request names and that are not weighed by what is known of them; null: none. */
   objects: NamedObject[] | null = null;
-  /** Files of a form. */
   files: readonly FormFile[] = [];
 
   constructor(json: JsonObject) {
@@ -369,9 +370,8 @@ export function readSearchModel(fields: Fields, choices: number): void {
 /** Whether the client itself asks for the usage chunk of a stream. */
 export function readIncludeUsage(fields: Fields): boolean {
   const includeUsage = fields.object('stream_options')?.include_usage ?? false;
-  if (typeof includeUsage !== 'boolean') {
+  if (typeof includeUsage !== 'boolean')
     fields.invalid('stream_options.include_usage', "'stream_options.include_usage' must be a boolean.");
-  }
   return includeUsage === true;
 }
 

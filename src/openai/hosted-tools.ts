@@ -52,12 +52,18 @@ export function readApproval(fields: Fields, param: string): void {
 /**
  * A prompt template may bring tools of its own, which stand nowhere in the request, and no source says that the request's
  * `tools` replace them. What the model may call is bounded by `tool_choice` alone: nothing with `none`, else what
- * `allowed_tools` names (OpenAPI specification 2.3.0). `max_tool_calls` bounds no container and no image.
+ * `allowed_tools` names (OpenAPI specification 2.3.0). `max_tool_calls` bounds no container and no image. Where the request
+ * has no choice, the choice of its own tools is written in.
  */
 export function readTemplateTools(fields: Fields): void {
-  const { tool_choice: choice } = fields.json;
+  const choice = fields.json.tool_choice ?? null;
   if (choice === 'none') return;
-  if (!isObject(choice) || choice.type !== 'allowed_tools') {
+  if (fields.json.tool_choice === undefined) {
+    fields.toolChoice = ownTools(fields.json.tools);
+    if (fields.toolChoice === 'none') return;
+  }
+  const bounded = fields.toolChoice ?? choice;
+  if (!isObject(bounded) || bounded.type !== 'allowed_tools') {
     fields.unbounded(
       'prompt',
       'its template may bring tools that the upstream runs, and bills more than the request says',
@@ -65,7 +71,7 @@ export function readTemplateTools(fields: Fields): void {
     );
     return;
   }
-  const { tools } = choice;
+  const { tools } = bounded;
   if (!Array.isArray(tools)) {
     fields.invalid(
       'tool_choice.tools',
@@ -75,6 +81,25 @@ export function readTemplateTools(fields: Fields): void {
   }
   for (const [index, tool] of tools.entries())
     readAllowedTool(fields, isObject(tool) ? tool.type : null, `tool_choice.tools[${index}]`);
+}
+
+/** The members that name a tool in `allowed_tools`, by its type. */
+const NAMED_BY: Readonly<Record<string, string>> = { function: 'name', custom: 'name', mcp: 'server_label' };
+
+/** Returns the choice of the request's own tools, so that none of its template's is called; null: not all can be named. */
+function ownTools(tools: Json | undefined): Json {
+  if (tools === undefined || tools === null || (Array.isArray(tools) && tools.length === 0)) return 'none';
+  if (!Array.isArray(tools)) return null;
+  const named: Json[] = [];
+  for (const tool of tools) {
+    const type = isObject(tool) && typeof tool.type === 'string' ? tool.type : '';
+    const member = NAMED_BY[type];
+    const name = isObject(tool) && member !== undefined ? tool[member] : undefined;
+    if (member !== undefined && typeof name === 'string') named.push({ type, [member]: name });
+    else if (WEB_SEARCH.test(type)) named.push({ type });
+    else return null;
+  }
+  return { type: 'allowed_tools', mode: 'auto', tools: named };
 }
 
 const TEMPLATE_REMEDY =

@@ -14,6 +14,7 @@ import {
   type FormFile,
   findSpans,
   isObject,
+  type Json,
   type JsonObject,
   MAX_TOKENS,
   type MediaBounds,
@@ -100,6 +101,8 @@ export interface ParsedRequest {
   readonly form: FormEdits | null;
   /** The response is to come as events, for a client that gets what they carry, of this type; null: it comes as it is asked for. */
   readonly audioType: string | null;
+  /** What is written in as the choice of tools; null: nothing. */
+  readonly toolChoice: Json;
 }
 
 interface Members {
@@ -120,7 +123,7 @@ const CHANGED =
     ' ',
   );
 
-const NO_PARTS = { fieldNames: null, inputParts: null, form: null, audioType: null };
+const NO_PARTS = { fieldNames: null, inputParts: null, form: null, audioType: null, toolChoice: null };
 const NO_BODY = { stream: false, includeUsage: false, modelFromPath: false, members: null };
 
 /**
@@ -240,6 +243,7 @@ function readFields(
   const objects = isRead ? fields.objects : namedObjects(route.objects, json);
   if (descriptor.addsItems) operation.itemTokens = itemTokens(json, body.length);
   const request = { ...read, body, members, ...NO_PARTS, objects };
+  if (fields.toolChoice !== null) return { ...request, toolChoice: fields.toolChoice };
   return bounds.media?.audioType ? { ...request, audioType: bounds.media.audioType } : request;
 }
 
@@ -364,6 +368,7 @@ function editedFields(request: ParsedRequest, members: Members, edits: RequestEd
     if (members.limits.length === 0) fields[outputLimitField] = defaultOutputTokens;
   }
   if (edits.asEvents && request.audioType !== null) fields.stream_format = 'sse';
+  if (request.toolChoice !== null) fields.tool_choice = request.toolChoice;
   if (edits.maxToolCalls !== undefined) fields.max_tool_calls = edits.maxToolCalls;
   if (edits.limitFields) addLimitFields(fields, edits.limitFields, descriptor, operation, members.limits);
   if (edits.serviceTier !== undefined && descriptor.hasServiceTier) {

@@ -87,6 +87,9 @@ it.each(['normal', 'worst'] as const)(
     const named = allowing({ type: 'function', name: 'f' }, search);
     const requests = [
       asked({ prompt, tool_choice: 'none' }),
+      asked({ prompt }),
+      asked({ prompt: { id: 'pmpt_python' }, tools: [{ type: 'function', name: 'f', parameters: {} }] }),
+      asked({ prompt, tools: [search, MCP], max_tool_calls: 2 }),
       asked({ prompt: { id: 'pmpt_python' }, tool_choice: 'none', stream: true }),
       asked({ prompt: { id: 'pmpt_python' }, tool_choice: allowing() }),
       asked({ prompt, tool_choice: allowing(search) }),
@@ -108,7 +111,7 @@ it.each(['normal', 'worst'] as const)(
       expect(Number(event.hold_usd), event.id).toBeGreaterThanOrEqual(Number(event.cost_usd));
     if (mode !== 'worst') return;
     const searches = events.slice(0, requests.length).map(({ quantities }) => quantities?.web_search_calls);
-    expect(searches).toEqual([undefined, undefined, undefined, 4, 2, 4, 3]);
+    expect(searches).toEqual([...new Array(3).fill(undefined), 2, ...[undefined, undefined, 4, 2, 4, 3]]);
   },
 );
 
@@ -117,8 +120,8 @@ it('a prompt template whose tools nothing bounds is refused before it is sent, w
   const { key } = await stack.team({ grantUsd: '1000.00' });
   const place = 'tool_choice.tools[0]';
   const cases: [object, string, RegExp][] = [
-    [{}, 'prompt', /'tool_choice' to 'none'/],
-    [{ max_tool_calls: 1 }, 'prompt', /'tool_choice' to 'none'/],
+    [{ tools: [{ type: 'local_shell' }] }, 'prompt', /'tool_choice' to 'none'/],
+    [{ tool_choice: null }, 'prompt', /'tool_choice' to 'none'/],
     [{ tools: [], tool_choice: 'auto' }, 'prompt', /allowed_tools/],
     [{ tools: [{ type: 'web_search' }], tool_choice: { type: 'web_search' } }, 'prompt', /allowed_tools/],
     [{ tool_choice: 'required', background: true }, 'prompt', /allowed_tools/],

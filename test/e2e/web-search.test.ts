@@ -145,10 +145,7 @@ it.each(['normal', 'worst'] as const)(
       ['chat', chat({ messages: user({ type: 'text', text: 'hi' }), web_search_options: {} })],
       ['responses', asked({ input: user({ type: 'input_file', filename: 'a.pdf', file_data: PDF }) })],
       ['responses', asked({ input: user({ type: 'input_file', file_url: 'https://a.example/a.pdf' }) })],
-      [
-        'responses',
-        asked({ input: 'hi', prompt: { id: 'pmpt_1', variables: { a: 'b' } }, tool_choice: 'none' }),
-      ],
+      ['responses', asked({ input: 'hi', prompt: { id: 'pmpt_1', variables: { a: 'b' } } })],
       [
         'responses',
         asked({

@@ -134,7 +134,7 @@ describe('a response', () => {
     ['input[0].content[0].file_data', content({ type: 'input_file', file_data: 'x' })],
     ['input[0].content[0].file_url', content({ type: 'input_file', file_url: 'https://a/b.pdf' })],
     ['input[0].content[0].file_id', content({ type: 'input_file', file_id: 'file-1' })],
-    ['prompt', { prompt: { id: 'pmpt_1' }, tool_choice: 'none' }],
+    ['prompt', { prompt: { id: 'pmpt_1' } }],
     ['context_management', { context_management: [{ type: 'compaction' }] }],
     ['reasoning.mode', { reasoning: { mode: 'pro' } }],
   ])('is bounded by the window in %s', (windowParam, fields) => {

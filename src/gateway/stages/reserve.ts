@@ -63,12 +63,11 @@ class OutgoingRequest {
       limitFields,
       model: nameThere ?? undefined,
     });
-    const contentType = request.form?.contentType;
     const headers = upstreamHeaders(rawHeaders, {
       apiKey,
       eventId,
       teamId,
-      contentType,
+      contentType: request.form?.contentType,
       own: target?.headers,
     });
     this.#request = {
@@ -108,8 +107,9 @@ export interface Reserved {
   /** The client asked for server-sent events, and for their usage chunk. */
   readonly stream: boolean;
   readonly includeUsage: boolean;
-  /** The limit of hosted tool calls that was written in; null: none. */
+  /** What was written in: the limit of hosted tool calls (null: none), and the choice of the request's own tools. */
   readonly maxToolCalls: number | null;
+  readonly hasOwnTools: boolean;
   readonly outgoing: { take(): UpstreamRequest };
   /** The call as it was before, while another upstream may try it; null: none may. */
   readonly again: Parsed | null;
@@ -185,9 +185,8 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     return stopped(call, ledgerUnavailable(), descriptor.name, account, callKind.endUser);
   }
   call.ended('reserve');
-  const kind = 'reserved';
   return {
-    kind,
+    kind: 'reserved',
     call,
     account,
     callKind,
@@ -202,6 +201,7 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     stream,
     includeUsage,
     maxToolCalls,
+    hasOwnTools: request.toolChoice !== null,
     outgoing,
     again: estimated.again,
     via: deps,
