@@ -36,7 +36,9 @@ export function letThrough(judge: Judge, owner: Owner, facts: CallFacts): boolea
 /** An instance turns a call away, because another one of its team is under way. */
 export function heldBack(judge: Judge, owner: Owner, facts: CallFacts): void {
   const { teamId, keyId } = facts;
-  const perhaps = unknownOf(judge, teamId, FREED_MS);
+  // Who cannot reach Postgres hears of no correction.
+  const isFine = owner.fineSinceMs < judge.nowMs() - FREED_MS;
+  const perhaps = unknownOf(judge, teamId, isFine ? FREED_MS : Number.POSITIVE_INFINITY);
   const version = knownVersionOf(owner);
   const mayBe =
     perhaps.length > 1 &&
