@@ -20,6 +20,7 @@ import type { FakeTime } from './fake-time.ts';
 import { type Fate, FaultyStore } from './faulty-store.ts';
 import { knownVersionOf, type Owner } from './judge/calls.ts';
 import type { Judge } from './judge/judge.ts';
+import { heardMsOf } from './judge/unknown.ts';
 import type { MemoryStore } from './memory-store.ts';
 import type { SimAdmin } from './sim-admin.ts';
 import { KEYS } from './world.ts';
@@ -171,6 +172,7 @@ export class SimInstance {
   /** Notes since when it runs, reaches Postgres, and is lent to. */
   rate(): void {
     const { isLending } = this.#world.memory.history;
+    this.owner.heardMs = heardMsOf(this.owner, this.#world.judge.nowMs());
     const fine = this.alive && !this.#frozen && this.#weather === 'fine' && isLending && !this.owner.isBehind;
     if (!fine) this.owner.fineSinceMs = Number.POSITIVE_INFINITY;
     else if (this.owner.fineSinceMs === Number.POSITIVE_INFINITY)

@@ -27,6 +27,8 @@ export interface Owner {
   clockErrorMs: number;
   /** Since when it runs and reaches Postgres; infinite: it does not. */
   fineSinceMs: number;
+  /** It has heard of every correction of outcomes that was made until then. */
+  heardMs: number;
   /** What its calls in flight hold under each rule: surely, and perhaps (it may not have known the rule). */
   inFlight: Map<Tally, { surely: bigint; perhaps: bigint }>;
   /** Teams of which a call is under way beside which no other may be, because too much money is of unknown outcome. */

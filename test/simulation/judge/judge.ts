@@ -68,6 +68,7 @@ export class Judge {
       putBackMs: Number.NEGATIVE_INFINITY,
       clockErrorMs: 0,
       fineSinceMs: this.nowMs(),
+      heardMs: this.nowMs(),
       inFlight: new Map(),
       alone: new Set(),
       readUnknown: new Map(),

@@ -36,9 +36,8 @@ export function letThrough(judge: Judge, owner: Owner, facts: CallFacts): boolea
 /** An instance turns a call away, because another one of its team is under way. */
 export function heldBack(judge: Judge, owner: Owner, facts: CallFacts): void {
   const { teamId, keyId } = facts;
-  // Who cannot reach Postgres hears of no correction.
-  const isFine = owner.fineSinceMs < judge.nowMs() - FREED_MS;
-  const perhaps = unknownOf(judge, teamId, isFine ? FREED_MS : Number.POSITIVE_INFINITY);
+  owner.heardMs = heardMsOf(owner, judge.nowMs());
+  const perhaps = unknownOf(judge, teamId, owner.heardMs);
   const version = knownVersionOf(owner);
   const mayBe =
     perhaps.length > 1 &&
@@ -52,9 +51,13 @@ export function heldBack(judge: Judge, owner: Owner, facts: CallFacts): void {
   });
 }
 
-/** Calls of a team of unknown outcome that were not corrected; or that were, less than some time ago. */
-function unknownOf(judge: Judge, teamId: string, correctedWithinMs = 0): CallRecord[] {
-  const sinceMs = judge.nowMs() - correctedWithinMs;
+/** Returns until when an instance has heard of all corrections. Who cannot reach Postgres hears of none. */
+export function heardMsOf({ fineSinceMs, heardMs }: Owner, nowMs: number): number {
+  return fineSinceMs <= nowMs - FREED_MS ? nowMs - FREED_MS : heardMs;
+}
+
+/** Calls of a team of unknown outcome that were not corrected; or that were after some moment. */
+function unknownOf(judge: Judge, teamId: string, sinceMs = judge.nowMs()): CallRecord[] {
   return [...judge.unknown].filter((call) => {
     if (call.teamId !== teamId || call.cancelled) return false;
     return call.uncorrected === null || call.correctedMs > sinceMs;
