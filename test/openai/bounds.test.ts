@@ -49,6 +49,10 @@ describe('a chat completion', () => {
 
   it.each([
     ['model', { model: 'gpt-realtime' }],
+    [
+      'model',
+      { model: 'gpt-5-search-api', tools: [{ type: 'mcp', server_label: 's', server_url: 'https://a' }] },
+    ],
     ['n', { web_search_options: {}, n: 2 }],
     ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: '12h' } }],
     ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: 30 } }],

@@ -113,12 +113,17 @@ function readResponses(fields: Fields): Bounds {
   readContextManagement(fields);
   readTextModel(fields);
   readSearchModel(fields, 1);
+  const searchesItself = fields.hosted !== null;
   if (fields.json.tools !== undefined) readTools(fields, fields.json.tools);
   if (prompt !== null) readTemplateTools(fields);
   readPromptCache(fields);
   readReasoning(fields);
   readInstructions(fields);
   readInput(fields);
+  if (searchesItself && fields.hosted?.always === false) {
+    const why = 'this model makes a search of its own beside the tools that the upstream runs';
+    fields.unbounded(fields.hosted.param, why, "Send such tools with a model whose name has no '-search'.");
+  }
   if (isBackground) readBackground(fields);
   return { outputTokensLimit, choices: 1, extraOutputTokens: 0, keeps: readKeeps(fields), isBackground };
 }
