@@ -49,10 +49,6 @@ describe('a chat completion', () => {
 
   it.each([
     ['model', { model: 'gpt-realtime' }],
-    [
-      'model',
-      { model: 'gpt-5-search-api', tools: [{ type: 'mcp', server_label: 's', server_url: 'https://a' }] },
-    ],
     ['n', { web_search_options: {}, n: 2 }],
     ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: '12h' } }],
     ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: 30 } }],
@@ -276,6 +272,7 @@ describe('a response', () => {
     ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: '12h' } }],
     ['reasoning.mode', { reasoning: { mode: 'fast' } }],
     ['model', { model: 'gpt-realtime' }],
+    ['model', { model: 'gpt-5-search-api', tools: [{ type: 'web_search' }] }],
   ])('ends in unbounded_request for %s: %j', (param, fields) => {
     expect(read('responses', response(fields))).toMatchObject({ code: 'unbounded_request', param });
   });
