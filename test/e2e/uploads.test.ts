@@ -162,8 +162,8 @@ describe('an upload', () => {
         resume = () => takeAll(request.resume(), response);
       });
     };
-    const upload = new Upload('/v1/files', 64 * MIB, false);
-    const sent = upload.send(64 * MIB);
+    const upload = new Upload('/v1/files', 160 * MIB, false);
+    const sent = upload.send(160 * MIB);
     let still = 0;
     let last = -1;
     await until(() => {
@@ -171,8 +171,8 @@ describe('an upload', () => {
       last = upload.sentBytes;
       return still > 150;
     });
-    // What the kernels on the way hold, and one block.
-    expect(upload.sentBytes).toBeLessThan(40 * MIB);
+    // What the kernels on the way hold, which varies (42 MB were seen), and one block.
+    expect(upload.sentBytes).toBeLessThan(80 * MIB);
     expect(upload.response).toBe('');
     resume();
     await sent;
