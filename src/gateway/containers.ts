@@ -18,8 +18,9 @@ export async function beginSessions(
   const used = meter(reserved, response).hosted?.containers ?? [];
   if (used.length === 0 || containers === null) return 0;
   // A container of its own has the memory that was asked for, unless it is an earlier one that lives on.
-  const made = containers.flatMap(({ id, memoryGib }) => (id === null ? [memoryGib ?? 0] : []));
-  const asked = made.length === 0 ? null : Math.max(...made);
+  const made = containers.flatMap(({ id, memoryGib }) => (id === null ? [memoryGib ?? Number.NaN] : []));
+  const most = Math.max(...made);
+  const asked = Number.isFinite(most) ? most : null;
   const all = used.map((id) => ({
     id,
     upstream: target?.name ?? null,

@@ -76,7 +76,7 @@ export class ObjectMemory {
 }
 
 /**
- * Replicas flush ten times a second: after the first wait what a client knows of is in Postgres. On a busy machine, or
+ * Replicas flush several times a second: after the first wait what a client knows of is in Postgres. On a busy machine, or
  * where a journal is being read, it may take longer: it is looked for after each wait before a client hears 404.
  */
 const OTHERS_FLUSH_MS = [300, 500, 900];
