@@ -5,10 +5,10 @@
 
 import { PROMPT_FILTER_EVENT } from './azure.ts';
 import { startBackground } from './background.ts';
-import { type Directives, readDirectives } from './directives.ts';
+import { chooseFault, readDirectives } from './directives.ts';
 import { INVALID_JSON, isApiError, unknownUrl } from './errors.ts';
 import type { Exchange } from './exchange.ts';
-import { drawFault, errorOfFault, type Fault, htmlStatus, makeFault } from './faults.ts';
+import { errorOfFault, htmlStatus } from './faults.ts';
 import { mostInputTokens, usualInputTokens } from './input.ts';
 import { NO_USAGE } from './invoice.ts';
 import { checkAdminKey, checkApiKey } from './keys.ts';
@@ -16,8 +16,7 @@ import { handleMedia, isMedia } from './media.ts';
 import { OPERATIONS, type Operation, RESPONSES, readCall } from './operations.ts';
 import { composeOutput, type Output, tokensWritten } from './output.ts';
 import { billPart, planCall } from './plan.ts';
-import type { Profile } from './profile.ts';
-import { type Random, seededRandom } from './random.ts';
+import { seededRandom } from './random.ts';
 import { chatFailure } from './render-chat.ts';
 import { keepResponse } from './render-responses.ts';
 import { modelJson, modelListJson } from './render-text.ts';
@@ -86,12 +85,6 @@ function handleUsage(exchange: Exchange, name: string): void {
     if (typeof json === 'string') exchange.send(200, 'application/json', json, 0n);
     else exchange.respondError(json);
   }
-}
-
-function chooseFault(directives: Directives, profile: Profile, random: Random): Fault | null {
-  if (directives.fault === 'none') return null;
-  if (directives.fault) return makeFault(directives.fault, directives.billed ?? true);
-  return drawFault(profile, random);
 }
 
 function handleModels(exchange: Exchange, path: string): void {

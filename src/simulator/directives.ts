@@ -4,10 +4,10 @@
  */
 
 import { type ApiError, invalidRequest } from './errors.ts';
-import type { FaultName } from './faults.ts';
-import { isFaultName } from './faults.ts';
+import { drawFault, type Fault, type FaultName, isFaultName, makeFault } from './faults.ts';
 import type { Tier } from './prices.ts';
-import { type Mode, USAGE_REPORTS, type UsageReports } from './profile.ts';
+import { type Mode, type Profile, USAGE_REPORTS, type UsageReports } from './profile.ts';
+import type { Random } from './random.ts';
 
 export interface Directives {
   mode?: Mode;
@@ -120,4 +120,11 @@ export function readDirectives(header: string | string[] | undefined): Directive
     }
   }
   return directives;
+}
+
+/** The fault of a request: what it orders, else what is drawn. */
+export function chooseFault(directives: Directives, profile: Profile, random: Random): Fault | null {
+  if (directives.fault === 'none') return null;
+  if (directives.fault) return makeFault(directives.fault, directives.billed ?? true);
+  return drawFault(profile, random);
 }

@@ -53,18 +53,7 @@ export class Exchange {
     this.response = response;
     this.key = clientId ?? `#${state.requestCount}`;
     this.random = seededRandom(state.seed, this.key);
-    this.entry = {
-      // Seeded, and still unique when a client id is used twice.
-      request_id: `req_${randomHex(this.random, 24)}${state.requestCount.toString(16).padStart(8, '0')}`,
-      client_request_id: clientId,
-      api_key_id: apiKeyIdOf(request.headers.authorization),
-      operation: null,
-      model: null,
-      service_tier: null,
-      status: null,
-      usage: NO_USAGE,
-      fault: null,
-    };
+    this.entry = newEntry(state, request, this.random);
   }
 
   static begin(state: ApiState, request: IncomingMessage, response: ServerResponse): Exchange {
@@ -141,7 +130,24 @@ export class Exchange {
   }
 }
 
-function count(counts: Map<string, number>, key: string, change: 1 | -1): void {
+/** A line to be, of a request or of a part of it. */
+export function newEntry(state: ApiState, request: IncomingMessage, random: Random): LineEntry {
+  const header = request.headers['x-client-request-id'];
+  return {
+    // Seeded, and still unique when a client id is used twice.
+    request_id: `req_${randomHex(random, 24)}${state.requestCount.toString(16).padStart(8, '0')}`,
+    client_request_id: typeof header === 'string' ? header : null,
+    api_key_id: apiKeyIdOf(request.headers.authorization),
+    operation: null,
+    model: null,
+    service_tier: null,
+    status: null,
+    usage: NO_USAGE,
+    fault: null,
+  };
+}
+
+export function count(counts: Map<string, number>, key: string, change: 1 | -1): void {
   const next = (counts.get(key) ?? 0) + change;
   if (next === 0) counts.delete(key);
   else counts.set(key, next);

@@ -14,6 +14,13 @@ export class KeptState {
   readonly #items = new Map<string, KeptItem>();
   readonly #conversations = new Map<string, KeptItem[]>();
   readonly #sealed = new Map<string, number>();
+  /** Where is looked what is not found here; null: nowhere. */
+  readonly #shared: KeptState | null;
+
+  /** `shared`: this is what one connection keeps beside it. */
+  constructor(shared: KeptState | null = null) {
+    this.#shared = shared;
+  }
 
   addConversation(id: string, items: readonly JsonObject[]): void {
     this.#conversations.set(
@@ -62,19 +69,41 @@ export class KeptState {
     this.#responses.delete(oldest);
   }
 
+  /** Keeps one response until the next, whatever its request says of storing. */
+  keepLast(id: string, items: readonly KeptItem[]): void {
+    this.#responses.clear();
+    this.#items.clear();
+    this.#responses.set(id, { previous: null, items: [...items] });
+    for (const kept of items) if (kept.item.id !== undefined) this.#items.set(String(kept.item.id), kept);
+  }
+
+  #responseOf(id: string): { previous: string | null; items: KeptItem[] } | undefined {
+    const own = this.#responses.get(id);
+    return own !== undefined || this.#shared === null ? own : this.#shared.#responseOf(id);
+  }
+
+  #itemsIn(conversation: string): KeptItem[] | undefined {
+    const own = this.#conversations.get(conversation);
+    return own !== undefined || this.#shared === null ? own : this.#shared.#itemsIn(conversation);
+  }
+
+  #sealedIn(content: string): number | undefined {
+    const own = this.#sealed.get(content);
+    return own !== undefined || this.#shared === null ? own : this.#shared.#sealedIn(content);
+  }
+
   /** What stands before a request's own input. */
   historyOf(body: JsonObject): KeptItem[] | ApiError {
     const conversation = conversationOf(body);
     if (conversation !== null) {
       const message = `Conversation with id '${conversation}' not found.`;
-      return (
-        this.#conversations.get(conversation)?.slice() ?? invalidRequest(message, 'conversation', null, 404)
-      );
+      const items = this.#itemsIn(conversation);
+      return items?.slice() ?? invalidRequest(message, 'conversation', null, 404);
     }
     const parts: KeptItem[][] = [];
     let next = body.previous_response_id;
     while (typeof next === 'string') {
-      const response = this.#responses.get(next);
+      const response = this.#responseOf(next);
       if (response === undefined) {
         const message = `Previous response with id '${next}' not found.`;
         return invalidRequest(message, 'previous_response_id', 'previous_response_not_found');
@@ -91,7 +120,7 @@ export class KeptState {
     if (type === 'item_reference' || (type === undefined && item.role === undefined)) return this.#find(id);
     if (type !== 'reasoning') return { item, reasoningTokens: 0 };
     if (typeof sealed !== 'string') return this.#find(id);
-    const reasoningTokens = this.#sealed.get(sealed);
+    const reasoningTokens = this.#sealedIn(sealed);
     if (reasoningTokens !== undefined) return { item, reasoningTokens };
     const message = 'The encrypted content could not be verified.';
     return invalidRequest(message, 'input', 'invalid_encrypted_content');
@@ -99,7 +128,9 @@ export class KeptState {
 
   #find(id: unknown): KeptItem | ApiError {
     const message = `Item with id '${id}' not found. Items are not persisted when \`store\` is set to false.`;
-    return this.#items.get(String(id)) ?? invalidRequest(message, 'input', null, 404);
+    const own = this.#items.get(String(id));
+    if (own !== undefined) return own;
+    return this.#shared === null ? invalidRequest(message, 'input', null, 404) : this.#shared.#find(id);
   }
 }
 

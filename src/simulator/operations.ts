@@ -56,7 +56,7 @@ export const OPERATIONS: Record<string, Operation> = {
 
 /** Reads one call of a model from its body. */
 export function readCall(
-  { state, directives, key }: Exchange,
+  { state, directives, key }: Pick<Exchange, 'state' | 'directives' | 'key'>,
   operation: Operation,
   bytes: Buffer,
 ): ModelCall | ApiError {

@@ -67,6 +67,8 @@ export interface Profile {
   toolCallChance: number;
   /** How long a training job, a batch or a background response takes. */
   jobMs: number;
+  /** The longest that a WebSocket stays open. */
+  sessionMs: number;
   /** How long a `rate_limit` error asks the client to wait. */
   retryAfterMs: number;
 }
@@ -99,6 +101,7 @@ export const DEFAULT_PROFILE: Profile = {
   tokeniser: 'quarter',
   toolCallChance: 0,
   jobMs: 300,
+  sessionMs: 3_600_000,
   retryAfterMs: 1000,
 };
 

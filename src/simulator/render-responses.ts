@@ -3,6 +3,7 @@ import { isObject, type JsonObject } from './fields.ts';
 import { hostedItem } from './hosted.ts';
 import { conversationOf, type KeptState } from './kept.ts';
 import { FAILED_MESSAGE, type Output, saysUsage, type WrittenCall } from './output.ts';
+import type { KeptItem } from './reading.ts';
 
 type Status = 'in_progress' | 'completed' | 'incomplete' | 'failed';
 
@@ -176,13 +177,16 @@ function callItem({ tool, id, pieces }: WrittenCall, status: Status): JsonObject
 export function keepResponse(state: KeptState, output: Output): void {
   const { call, plan, id, sealed } = output;
   if (call.items === null) return;
-  const { reasoning_tokens: tokens } = plan.usage;
-  if (sealed !== null) state.seal(sealed, tokens);
-  const items = outputItems(output, finalStatus(output)).map((item) => ({
+  if (sealed !== null) state.seal(sealed, plan.usage.reasoning_tokens);
+  state.addResponse(`resp_${id}`, call.body, call.items, outputItemsOf(output));
+}
+
+/** What a response leaves, with what its reasoning weighs. */
+export function outputItemsOf(output: Output): KeptItem[] {
+  return outputItems(output, finalStatus(output)).map((item) => ({
     item,
-    reasoningTokens: item.type === 'reasoning' ? tokens : 0,
+    reasoningTokens: item.type === 'reasoning' ? output.plan.usage.reasoning_tokens : 0,
   }));
-  state.addResponse(`resp_${id}`, call.body, call.items, items);
 }
 
 export function responseJson(output: Output): string {

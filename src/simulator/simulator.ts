@@ -17,6 +17,10 @@ import { Containers } from './hosted.ts';
 import { Invoice, type InvoiceLine, type InvoiceSummary } from './invoice.ts';
 import { KeptState } from './kept.ts';
 import { DEFAULT_PROFILE, type Mode, mergeProfile, type Profile } from './profile.ts';
+import { serveRealtime } from './realtime.ts';
+import { serveTranslation } from './realtime-translation.ts';
+import { socketServer } from './socket.ts';
+import { serveResponses } from './socket-responses.ts';
 import { StoredState } from './stored.ts';
 
 export interface SimulatorOptions {
@@ -73,6 +77,12 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const server = createServer({ keepAliveTimeout: 120_000, requestTimeout: 0 }, (request, response) => {
     receive(state, request, response);
   });
+  const sockets = socketServer(state, {
+    '/v1/responses': serveResponses,
+    '/v1/realtime': serveRealtime,
+    '/v1/realtime/translations': serveTranslation,
+  });
+  server.on('upgrade', sockets.upgrade);
   server.listen(port, host);
   await once(server, 'listening');
   const address = server.address() as AddressInfo;
@@ -93,6 +103,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       const closed = once(server, 'close');
       server.close();
       server.closeAllConnections();
+      sockets.close();
       await closed;
     },
   };
