@@ -1,10 +1,13 @@
 /**
- * The commands serve | demo | simulator | estimate | check-config | migrate | distribute | journal replay. Owns: reading the environment, what is printed, and
- * the exit code. Does not own: the grammar of the command line (main/command-line.ts), what is wired (main/start.ts).
+ * The commands of `tollgate`. Owns: reading the environment, what is printed, and the exit code. Does not own: the grammar
+ * of the command line (main/command-line.ts), what is wired (main/start.ts), the commands for a running gateway (cli).
  */
+import { homedir } from 'node:os';
+import { text } from 'node:stream/consumers';
 import packageJson from '../package.json' with { type: 'json' };
+import type { CliWorld } from './cli/world.ts';
 import { type Config, formatProblems, readConfig } from './config.ts';
-import { type CommandName, readLine } from './main/command-line.ts';
+import { type CommandName, commandNames, readLine } from './main/command-line.ts';
 import { CannotStart, distributeDatabaseOf, migrateDatabaseOf } from './main/open.ts';
 
 /** Runs one command; the process ends with its exit code once nothing is left to do. */
@@ -24,16 +27,34 @@ export async function run(argv: string[]): Promise<void> {
 
 async function execute(name: CommandName, args: string[]): Promise<void> {
   try {
-    await COMMANDS[name](args);
+    if (isOwn(name)) await COMMANDS[name](args);
+    else process.exitCode = await (await import('./cli/commands.ts')).runCommand(name, args, cliWorld());
   } catch (error) {
     // An operator's mistake is said in one line; anything else is a bug of ours, and its place is what helps.
-    const text = error instanceof CannotStart ? error.message : (error as Error).stack;
-    process.stderr.write(`tollgate: ${text}\n`);
+    const why = error instanceof CannotStart ? error.message : (error as Error).stack;
+    process.stderr.write(`tollgate: ${why}\n`);
     process.exit(1);
   }
 }
 
-const COMMANDS: Record<CommandName, (args: string[]) => Promise<void>> = {
+function isOwn(name: CommandName): name is keyof typeof COMMANDS {
+  return Object.hasOwn(COMMANDS, name);
+}
+
+function cliWorld(): CliWorld {
+  return {
+    env: process.env,
+    home: homedir(),
+    commands: commandNames(),
+    stdout: (text) => process.stdout.write(text),
+    stderr: (text) => process.stderr.write(text),
+    stdin: () => text(process.stdin),
+    isTerminal: process.stdin.isTTY === true,
+  };
+}
+
+/** All commands but those for a running gateway. */
+const COMMANDS = {
   serve: async () => (await import('./main/serve.ts')).serve(configured(), packageJson.version),
   demo: async (args) => (await import('./demo.ts')).run(args),
   simulator: async (args) => (await import('./simulator/main.ts')).run(args),
@@ -67,7 +88,7 @@ const COMMANDS: Record<CommandName, (args: string[]) => Promise<void>> = {
       `${inserted} events were new, ${unknown} calls had no outcome (charged at their hold)\n`,
     );
   },
-};
+} satisfies Partial<Record<CommandName, (args: string[]) => Promise<void>>>;
 
 /** The configuration; with any fault in it the process ends and names them all. */
 function configured(): Config {

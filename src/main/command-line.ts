@@ -6,6 +6,10 @@ import { parseArgs } from 'node:util';
 
 interface Command {
   summary: string;
+  /** It asks a running gateway, over its admin API. */
+  isRemote?: true;
+  /** Only scripts use it. */
+  isHidden?: true;
   /** Names of the operands, all required. */
   operands: readonly string[];
   /** What `--help` says below the summary. */
@@ -52,6 +56,46 @@ where afterwards.`,
     details: '',
     parsesItself: true,
   },
+  ...remote({
+    teams: 'teams, their balance and statement',
+    keys: 'virtual keys',
+    limits: 'limits',
+    grants: 'prepaid credit',
+    plans: 'what a new team gets',
+    prices: 'the rate card',
+    usage: 'sums by team, key, model or operation',
+    calls: 'calls, the newest first',
+    unknown: 'calls of unknown outcome, and their release',
+    overview: 'what was spent, what is left, when it ends',
+    denials: 'how many calls a limit denied',
+    errors: 'how many calls ended in another error',
+    warnings: 'warnings of budgets',
+    jobs: 'fine-tuning, batches and background responses',
+    labels: 'whether answers were right',
+    objects: 'what the upstream keeps, given to a team',
+    operations: 'what the gateway knows of the OpenAI API',
+    upstream: 'the upstream as it was probed',
+    upstreams: 'several upstreams: health, calls, spend',
+    store: 'whether the database has forgotten something',
+    audit: 'who changed what',
+    sessions: 'open sessions of the console',
+    apply: 'make teams, limits, plans and prices as a file says',
+    export: 'download calls, charges or a statement',
+    profile: 'gateways and their admin keys, by name',
+  }),
+  complete: {
+    summary: 'words for completion',
+    operands: [],
+    details: '',
+    parsesItself: true,
+    isHidden: true,
+  },
+  completion: {
+    summary: 'a script for bash, zsh or fish',
+    operands: ['SHELL'],
+    details: '',
+    parsesItself: true,
+  },
   'journal replay': {
     summary: "write a dead instance's journal to the ledger",
     operands: ['FILE'],
@@ -59,6 +103,15 @@ where afterwards.`,
 may be repeated. Calls without an outcome stay charged at their hold.`,
   },
 } as const satisfies Record<string, Command>;
+
+/** They parse their own arguments. */
+function remote<const Name extends string>(summaries: Record<Name, string>): Record<Name, Command> {
+  const entries = Object.entries<string>(summaries).map(([name, summary]): [string, Command] => [
+    name,
+    { summary, operands: [], details: '', parsesItself: true, isRemote: true },
+  ]);
+  return Object.fromEntries(entries) as Record<Name, Command>;
+}
 
 export type CommandName = keyof typeof COMMANDS;
 
@@ -104,23 +157,42 @@ function isHelp(word: string): boolean {
   return word === '--help' || word === '-h';
 }
 
-function commandNames(): CommandName[] {
+export function commandNames(): CommandName[] {
   return Object.keys(COMMANDS).filter((name): name is CommandName => Object.hasOwn(COMMANDS, name));
 }
 
 function overview(): string {
-  const rows = commandNames().map((name) => [[name, ...COMMANDS[name].operands].join(' '), name] as const);
+  const shown = commandNames().filter((name) => !commandOf(name).isHidden);
+  const rows = shown.map((name) => [[name, ...commandOf(name).operands].join(' '), name] as const);
   const width = Math.max(...rows.map(([usage]) => usage.length)) + 2;
-  const lines = rows.map(([usage, name]) => `  ${usage.padEnd(width)}${COMMANDS[name].summary}`);
+  const linesOf = (isRemote: boolean) =>
+    rows
+      .filter(([, name]) => (commandOf(name).isRemote ?? false) === isRemote)
+      .map(([usage, name]) => `  ${usage.padEnd(width)}${commandOf(name).summary}`)
+      .join('\n');
   return `Usage: tollgate <command> [options]
 
-${lines.join('\n')}
+On this machine:
+
+${linesOf(false)}
+
+For a running gateway, over its admin API (TOLLGATE_URL and TOLLGATE_ADMIN_KEY, or a profile):
+
+${linesOf(true)}
 
   --help, --version
 
-'tollgate <command> --help' says more about one. Teams, keys and limits are managed in the console and over the admin
-API (docs/ADMIN.md).
+'tollgate <command> --help' says more about one.
 `;
+}
+
+/** Names of the commands for a running gateway. */
+export function remoteCommands(): CommandName[] {
+  return commandNames().filter((name) => commandOf(name).isRemote);
+}
+
+function commandOf(name: CommandName): Command {
+  return COMMANDS[name];
 }
 
 function help(name: CommandName): string {

@@ -19,7 +19,7 @@ describe('the command line', () => {
     expect(readLine(argv)).toEqual(line);
   });
 
-  it.each(['demo', 'simulator', 'estimate'] as const)(
+  it.each(['demo', 'simulator', 'estimate', 'teams', 'apply'] as const)(
     'hands all arguments to %s, --help included',
     (name) => {
       const args = ['--port', '0', '--help'];
@@ -53,7 +53,7 @@ describe('the command line', () => {
   });
 
   it.each([
-    [['teams'], "there is no command 'teams'\n\nUsage: tollgate <command>"],
+    [['team'], "there is no command 'team'\n\nUsage: tollgate <command>"],
     [['--port'], "there is no option '--port'\n\nUsage: tollgate <command>"],
     [['journal'], "there is no command 'journal'\n\nUsage: tollgate <command>"],
     [['journal', 'erase'], "there is no command 'journal erase'\n\nUsage: tollgate <command>"],

@@ -50,6 +50,7 @@ const ROOMS: Record<string, readonly string[]> = {
   admin: LOWER_FLOORS,
   jobs: LOWER_FLOORS,
   simulator: [],
+  cli: [],
   console: ['admin/contract'],
   demo: ['*'],
   main: ['*'],

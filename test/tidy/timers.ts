@@ -17,6 +17,7 @@ const INTERVAL = /\bsetInterval\b/;
  */
 const DELAYS: Readonly<Record<string, 'deadline' | 'retry' | 'batch'>> = {
   [JOBS]: 'retry',
+  'src/cli/client.ts': 'deadline',
   'src/gateway/count-sharing.ts': 'batch',
   'src/gateway/audio.ts': 'deadline',
   'src/gateway/counting.ts': 'deadline',

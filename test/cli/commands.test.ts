@@ -1,0 +1,256 @@
+import { execFile } from 'node:child_process';
+import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { remoteCommands } from '../../src/main/command-line.ts';
+import { ADMIN_KEY } from '../admin/support.ts';
+import { createTestCli, type TestCli } from './support.ts';
+
+let cli: TestCli;
+beforeAll(async () => {
+  cli = await createTestCli();
+});
+afterAll(() => cli.close());
+
+describe('resources', () => {
+  it('makes, lists, shows, changes and deletes a team', async () => {
+    const made = await cli.json([
+      'teams',
+      'create',
+      '--name',
+      'Atlas',
+      '--plan',
+      'null',
+      '--models',
+      'gpt-5,gpt-5-mini',
+    ]);
+    expect(made).toMatchObject({
+      name: 'Atlas',
+      plan: null,
+      models: ['gpt-5', 'gpt-5-mini'],
+      unlimited: false,
+    });
+    const listed = await cli.run(['teams']);
+    expect(listed.stdout).toMatch(/^ID +NAME/);
+    expect(listed.stdout).toContain(`${made.id}  Atlas`);
+    await cli.json(['teams', 'change', 'Atlas', '--unlimited', '--models', 'null']);
+    expect(await cli.json(['teams', 'show', String(made.id)])).toMatchObject({
+      unlimited: true,
+      models: null,
+    });
+    expect((await cli.run(['teams', 'balance', 'Atlas'])).stdout).toMatch(/^team_id +\S{36}$/m);
+    expect((await cli.run(['teams', 'delete', 'Atlas'])).code).toBe(0);
+    expect((await cli.run(['teams', 'list'])).stdout).not.toContain('Atlas');
+    expect((await cli.run(['teams', 'list', '--include-deleted'])).stdout).toContain('Atlas');
+  });
+
+  it.each([
+    ['lifetime', { type: 'lifetime' }],
+    ['month@Europe/Berlin', { type: 'calendar', unit: 'month', time_zone: 'Europe/Berlin' }],
+    ['day', { type: 'calendar', unit: 'day', time_zone: 'UTC' }],
+    ['rolling:24h', { type: 'rolling', seconds: 86_400 }],
+    ['{"type":"rolling","seconds":60}', { type: 'rolling', seconds: 60 }],
+  ])('takes the window %s and a team by its name', async (window, expected) => {
+    const name = `Team of ${window}`;
+    const { id } = await cli.json(['teams', 'create', '--name', name]);
+    const limit = await cli.json([
+      'limits',
+      'create',
+      '--subject',
+      `team:${name}`,
+      '--meter',
+      'requests',
+      '--amount',
+      '5',
+      '--window',
+      window,
+    ]);
+    expect(limit).toMatchObject({
+      window: expected,
+      subject: { type: 'team', id },
+      amount: '5',
+      enforcement: 'strict',
+    });
+  });
+
+  it('pages through a list, and says that there is more', async () => {
+    for (let n = 0; n < 5; n += 1) await cli.json(['teams', 'create', '--name', `Paged ${n}`]);
+    const first = await cli.run(['teams', 'list', '--limit', '3']);
+    expect(first.stdout.trim().split('\n')).toHaveLength(4);
+    const cursor = /--after (\S+)/.exec(first.stderr)?.[1] ?? '';
+    const rest = await cli.run(['teams', 'list', '--after', cursor, '--all']);
+    expect(rest.stdout).toContain('Paged 4');
+    expect(rest.stderr).toBe('');
+  });
+
+  it('shows the columns that are asked for', async () => {
+    const { stdout } = await cli.run(['plans', 'list', '--columns', 'name,grants']);
+    expect(stdout.split('\n')[0]).toMatch(/^NAME +GRANTS$/);
+  });
+
+  it('prints usage as a table', async () => {
+    expect(await cli.run(['usage', '--group-by', 'team', '--interval', 'total'])).toMatchObject({
+      code: 0,
+      stdout: 'none\n',
+    });
+  });
+
+  it('releases unknown calls in bulk, by a filter', async () => {
+    const released = await cli.json([
+      'unknown',
+      'release',
+      '--filter',
+      'model=gpt-5',
+      '--reason',
+      'billed nothing',
+    ]);
+    expect(released).toMatchObject({ released_calls: 0 });
+  });
+});
+
+describe('lines that are wrong', () => {
+  it.each<[string[], number, string]>([
+    [['teams', 'frobnicate'], 2, "there is no 'frobnicate'. There is create, list, show"],
+    [['teams', 'create', '--nmae', 'x'], 2, "Unknown option '--nmae'"],
+    [['teams', 'show'], 2, 'takes one ID, found none'],
+    [['teams', 'create', '--name', 'x', 'y'], 2, "found 'y'"],
+    [['teams', 'show', 'Nobody'], 1, "none of the teams is called 'Nobody'"],
+    [['teams', 'create'], 1, 'name'],
+    [['limits', 'create', '--window', 'rolling:soon'], 2, '--window must be lifetime'],
+    [['limits', 'create', '--subject', 'everyone'], 2, '--subject must begin with one of org, team'],
+    [['keys', 'rotate', 'x', '--grace-seconds', 'long'], 2, '--grace-seconds must be a number'],
+  ])('%j', async (args, code, message) => {
+    const ran = await cli.run(args);
+    expect(ran).toMatchObject({ code, stdout: '' });
+    expect(ran.stderr).toContain(message);
+  });
+
+  it('says so of a name that several have', async () => {
+    const { id } = await cli.json(['teams', 'show', 'Paged 0']);
+    for (let n = 0; n < 2; n += 1)
+      await cli.json(['keys', 'create', '--team-id', 'Paged 0', '--name', 'twin']);
+    const { data } = (await cli.json(['keys', 'list', '--team-id', String(id)])) as {
+      data: { name: string }[];
+    };
+    expect(data.map(({ name }) => name)).toEqual(['twin', 'twin']);
+    expect((await cli.run(['keys', 'delete', 'twin'])).stderr).toMatch(
+      /2 of the keys are called 'twin': use an id/,
+    );
+  });
+
+  it('says which gateway cannot be reached, and what a wrong key is', async () => {
+    const away = await cli.run(['teams'], {
+      env: { TOLLGATE_URL: 'http://127.0.0.1:9', TOLLGATE_ADMIN_KEY: 'x' },
+    });
+    expect(away).toMatchObject({ code: 1 });
+    expect(away.stderr).toMatch(/cannot reach http:\/\/127\.0\.0\.1:9: .+ Name the gateway with/);
+    const wrong = await cli.run(['teams'], { env: { TOLLGATE_URL: cli.url, TOLLGATE_ADMIN_KEY: 'x' } });
+    expect(wrong.stderr).toContain('(invalid_api_key)');
+    const none = await cli.run(['teams'], { env: { TOLLGATE_URL: cli.url, TOLLGATE_DATA_DIR: cli.home } });
+    expect(none.stderr).toContain('no admin key: set TOLLGATE_ADMIN_KEY');
+  });
+});
+
+describe('help and completion', () => {
+  it('knows every noun of the admin API as a command', async () => {
+    const { paths } = (await cli.admin.get('/openapi.json')) as unknown as { paths: Record<string, object> };
+    const nouns = Object.keys(paths).flatMap(
+      (path) => /^\/admin\/v1\/([a-z-]+)(?:\/|$)/.exec(path)?.[1] ?? [],
+    );
+    const commands = remoteCommands().map((name) => (name === 'calls' ? 'events' : name));
+    expect(commands).toEqual(
+      expect.arrayContaining([...new Set(nouns)].filter((noun) => noun !== 'estimates')),
+    );
+  });
+
+  it('lists the actions of a noun and the fields of an action, also when the gateway is away', async () => {
+    expect((await cli.run(['limits', '--help'])).stdout).toMatch(/limits create +\S/);
+    const away = { TOLLGATE_URL: cli.url, TOLLGATE_ADMIN_KEY: 'wrong' };
+    const { stdout } = await cli.run(['limits', 'create', '--help'], { env: away });
+    expect(stdout).toMatch(/--enforcement strict\|soft +strict: never exceeded/);
+    expect(stdout).toMatch(/--subject SUBJECT/);
+  });
+
+  it.each<[string[], string]>([
+    [['li'], 'limits'],
+    [['limits', 'cr'], 'create'],
+    [['limits', 'create', '--enf'], '--enforcement'],
+    [['limits', 'create', '--enforcement', 's'], 'soft\nstrict'],
+    [['calls', 'list', '--outcome', 'unk'], 'unknown'],
+  ])('completes %j', async (words, expected) => {
+    await cli.run(['teams']);
+    expect((await cli.run(['complete', '--', ...words])).stdout.trim()).toBe(expected);
+  });
+
+  it('prints a script that bash reads', async () => {
+    const { stdout } = await cli.run(['completion', 'bash']);
+    await promisify(execFile)('bash', ['-n', '-c', stdout]);
+    expect((await cli.run(['completion', 'tcsh'])).code).toBe(2);
+  });
+});
+
+describe('profiles', () => {
+  it('keeps keys in a file of its own, and uses the default', async () => {
+    const env = { XDG_CONFIG_HOME: join(cli.home, 'config') };
+    const path = join(cli.home, 'config/tollgate/profiles.json');
+    const added = await cli.run(['profile', 'add', 'prod', '--url', `${cli.url}/v1/`], {
+      stdin: `${ADMIN_KEY}\n`,
+      env,
+    });
+    expect(added).toMatchObject({ code: 0 });
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    await cli.run(['profile', 'add', 'dead', '--url', 'http://127.0.0.1:9'], { stdin: 'key', env });
+    expect((await cli.run(['profile', 'list'], { env })).stdout).toBe(
+      `   NAME  URL\n*  prod  ${cli.url}\n   dead  http://127.0.0.1:9\n`,
+    );
+    expect((await cli.run(['plans'], { env })).stdout).toContain('free-tier');
+    expect((await cli.run(['plans', '--profile', 'dead'], { env })).code).toBe(1);
+    await cli.run(['profile', 'use', 'dead'], { env });
+    expect((await cli.run(['plans'], { env })).code).toBe(1);
+    expect((await cli.run(['plans', '--profile=prod'], { env })).code).toBe(0);
+    expect((await cli.run(['plans', '--profile', 'nobody'], { env })).stderr).toContain(
+      'there are prod, dead',
+    );
+    expect(await readFile(path, 'utf8')).not.toContain('.part');
+    await chmod(path, 0o644);
+    expect((await cli.run(['plans'], { env })).stderr).toContain(`chmod 600 ${path}`);
+  });
+});
+
+describe('export', () => {
+  it('writes calls to stdout or a file that is whole', async () => {
+    const { stdout } = await cli.run(['export', 'events']);
+    expect(stdout).toMatch(/^created_at,id,team_id/);
+    const out = join(cli.home, 'calls.csv');
+    expect(await cli.run(['export', 'events', '--out', out])).toMatchObject({ code: 0, stdout: '' });
+    expect(await readFile(out, 'utf8')).toBe(stdout);
+    const statement = await cli.run([
+      'export',
+      'statement',
+      'Paged 0',
+      '--month',
+      '2026-10',
+      '--format',
+      'csv',
+    ]);
+    expect(statement.code).toBe(0);
+    expect((await cli.run(['export', 'nothing'])).stderr).toMatch(/there is no 'nothing'[\s\S]+statement ID/);
+    await writeFile(join(cli.home, 'folder-taken'), '');
+    expect((await cli.run(['export', 'events', '--out', join(cli.home, 'folder-taken/x.csv')])).code).toBe(1);
+  });
+});
+
+describe('the program', () => {
+  it('runs a command as a process, with its exit code', async () => {
+    const run = (args: string[]) =>
+      promisify(execFile)(process.execPath, ['bin/tollgate.mjs', ...args], {
+        env: { ...process.env, TOLLGATE_URL: cli.url, TOLLGATE_ADMIN_KEY: ADMIN_KEY, HOME: cli.home },
+      });
+    expect(JSON.parse((await run(['plans', '--json'])).stdout).data).toContainEqual(
+      expect.objectContaining({ name: 'free-tier' }),
+    );
+    await expect(run(['plans', 'show', 'nobody'])).rejects.toMatchObject({ code: 1 });
+    await expect(run(['plans', 'paint'])).rejects.toMatchObject({ code: 2 });
+  });
+});
