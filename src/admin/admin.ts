@@ -16,7 +16,7 @@ import { documentRoute } from './document.ts';
 import { estimateRoute } from './estimates.ts';
 import { eventRoutes } from './events.ts';
 import { eventsCsvRoute } from './events-csv.ts';
-import { focusCsvRoute } from './focus-csv.ts';
+import { focusRoutes } from './focus.ts';
 import { grantRoutes } from './grants.ts';
 import { jobsRoute } from './jobs.ts';
 import { keyRoutes } from './keys.ts';
@@ -69,7 +69,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     apiErrorRoutes,
     eventRoutes,
     eventsCsvRoute,
-    focusCsvRoute,
+    focusRoutes,
     statementRoute,
     unknownRoutes,
     jobsRoute,

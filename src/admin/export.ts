@@ -22,9 +22,19 @@ export function noteExport(
 
 /** Returns lines of comma-separated values, the first of which is their header, as a file of this name. */
 export function csvResponse(context: Context, fileName: string, chunks: AsyncIterable<string>): Response {
-  context.header('content-type', 'text/csv; charset=utf-8; header=present');
+  return fileResponse(context, fileName, 'text/csv; charset=utf-8; header=present', encoded(chunks));
+}
+
+/** Returns bytes as a file of this name, sent as they come. */
+export function fileResponse(
+  context: Context,
+  fileName: string,
+  type: string,
+  chunks: AsyncIterable<Uint8Array>,
+): Response {
+  context.header('content-type', type);
   context.header('content-disposition', `attachment; filename="${fileName}"`);
-  return context.body(ReadableStream.from(encoded(chunks)));
+  return context.body(ReadableStream.from(chunks));
 }
 
 async function* encoded(chunks: AsyncIterable<string>) {

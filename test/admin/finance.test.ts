@@ -1,7 +1,9 @@
+import { parquetMetadata } from 'hyparquet';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createAdmin } from '../../src/admin/admin.ts';
 import { statementPage } from '../../src/admin/statement-page.ts';
 import { usd } from '../../src/domain/money.ts';
+import { rowsOfParquet } from '../../src/domain/parquet.ts';
 import { formatUsd } from '../../src/domain/quantities.ts';
 import type { UpstreamReading } from '../../src/upstreams/health.ts';
 import {
@@ -76,6 +78,19 @@ async function table(path: string, app = admin.app): Promise<Record<string, stri
     expect(row).toHaveLength(header.length);
     return Object.fromEntries(header.map((name, place) => [name, row[place] ?? '']));
   });
+}
+
+/** The rows of a Parquet file, with what its footer says of each column. */
+async function parquet(path: string) {
+  const response = await request(path);
+  expect(response.status).toBe(200);
+  expect(response.headers.get('content-type')).toBe('application/vnd.apache.parquet');
+  const file = await response.arrayBuffer();
+  const { schema } = parquetMetadata(file);
+  const rows: Record<string, unknown>[] = [];
+  const open = { byteLength: file.byteLength, slice: (from: number, to?: number) => file.slice(from, to) };
+  for await (const some of rowsOfParquet(open)) rows.push(...some);
+  return { rows, columns: new Map(schema.slice(1).map((column) => [column.name, column])) };
 }
 
 function sum(rows: Record<string, string>[], column: string): bigint {
@@ -208,6 +223,66 @@ describe('the charges in the columns of FOCUS', () => {
     await expect
       .poll(async () => JSON.stringify((await admin.get('/audit?resource=event')).data), { timeout: 20_000 })
       .toContain('"filter":{"to":"2026-11-03","from":"2026-11-01","export":"focus.csv"}');
+  });
+});
+
+describe('the charges as Parquet', () => {
+  const COSTS = ['BilledCost', 'EffectiveCost', 'ContractedCost', 'ListCost'];
+
+  test.each([
+    [NOVEMBER, DECEMBER],
+    [DECEMBER, JANUARY],
+    ['2026-09-01', JANUARY],
+  ])('from %s to %s are the lines of the CSV, each decimal to the last digit', async (from, to) => {
+    const range = `from=${from}&to=${to}`;
+    const [{ rows, columns }, lines] = [
+      await parquet(`/focus.parquet?${range}`),
+      await table(`/focus.csv?${range}`),
+    ];
+    expect([...columns.keys()]).toEqual(Object.keys(lines[0]!));
+    const plain = (cell: string) => (/^'[=+@-]/.test(cell) ? cell.slice(1) : cell);
+    const asText = (name: string, value: unknown) => {
+      if (value === null || value === undefined) return '';
+      if (value instanceof Date) return value.toISOString().replace('.000Z', 'Z');
+      if (name.endsWith('Quantity')) return `${value}`;
+      return String(value);
+    };
+    const shown = rows.map((row) =>
+      Object.fromEntries(Object.entries(row).map(([name, value]) => [name, asText(name, value)])),
+    );
+    const expected = lines.map((line) =>
+      Object.fromEntries(
+        Object.entries(line).map(([name, cell]) => [
+          name,
+          name.endsWith('Quantity') && cell !== '' ? formatUsd(usd(cell)) : plain(cell),
+        ]),
+      ),
+    );
+    expect(shown).toEqual(expected);
+    const total = await ledger(`${from}T00:00:00Z`, `${to}T00:00:00Z`);
+    for (const cost of COSTS) {
+      const amounts = rows.map((row) => String(row[cost]));
+      for (const amount of amounts) expect(amount).toMatch(/^-?\d+\.\d{2,12}$/);
+      expect(amounts.reduce((sum, amount) => sum + usd(amount), 0n)).toBe(total);
+    }
+  });
+
+  test('have decimals, moments and whole numbers as such', async () => {
+    const { columns } = await parquet(`/focus.parquet?from=${NOVEMBER}&to=${DECEMBER}`);
+    for (const name of [...COSTS, 'ConsumedQuantity', 'PricingQuantity']) {
+      const logical_type = { type: 'DECIMAL', precision: 38, scale: 12 };
+      expect(columns.get(name)).toMatchObject({ type: 'FIXED_LEN_BYTE_ARRAY', logical_type });
+    }
+    const logical_type = { type: 'TIMESTAMP', isAdjustedToUTC: true, unit: 'MILLIS' };
+    for (const name of ['BillingPeriodStart', 'BillingPeriodEnd', 'ChargePeriodStart', 'ChargePeriodEnd'])
+      expect(columns.get(name)).toMatchObject({ type: 'INT64', logical_type });
+    expect(columns.get('x_Calls')).toMatchObject({ type: 'INT64' });
+    expect(columns.get('SubAccountName')).toMatchObject({ type: 'BYTE_ARRAY', converted_type: 'UTF8' });
+  });
+
+  test('are a file without rows where nothing was charged', async () => {
+    const { rows, columns } = await parquet('/focus.parquet?from=2025-01-01&to=2025-02-01');
+    expect([rows, columns.size]).toEqual([[], 45]);
   });
 });
 

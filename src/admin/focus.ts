@@ -1,52 +1,64 @@
 /**
- * Route: the charges as a table in the columns of FOCUS 1.2 (https://focus.finops.org), streamed. Each line is the usage of
- * a UTC day by team, model, tier, operation, price and provenance, or what corrected it.
+ * Routes: the charges as a table in the columns of FOCUS 1.2 (https://focus.finops.org), streamed, as comma-separated values
+ * and as Parquet. Each line is the usage of a UTC day by team, model, tier, operation, price and provenance, or what
+ * corrected it.
  */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { csvLine } from '../domain/csv.ts';
 import { isApiError } from '../domain/errors.ts';
+import { type ParquetType, parquetOf } from '../domain/parquet.ts';
 import { DAY_MS } from '../domain/window.ts';
 import { type Charge, type ChargeRange, readCharges } from '../store/charges.ts';
 import type { Database } from '../store/database.ts';
 import { FocusQuery } from './contract.ts';
-import { csvResponse, noteExport } from './export.ts';
+import { csvResponse, fileResponse, noteExport } from './export.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, moneyOf } from './page.ts';
 import { errorResponse, ROOT, readQuery, SECURITY } from './route.ts';
 
-const PATH = '/focus.csv';
+const PARQUET_TYPE = 'application/vnd.apache.parquet';
 
-export function focusCsvRoute(app: OpenAPIHono, options: AdminOptions): void {
+const FORMATS = {
+  'focus.csv': { named: 'CSV', type: 'text/csv', schema: { type: 'string' } },
+  'focus.parquet': { named: 'Parquet', type: PARQUET_TYPE, schema: { type: 'string', format: 'binary' } },
+} as const;
+
+export function focusRoutes(app: OpenAPIHono, options: AdminOptions): void {
   const { database, settleNow, accessLog } = options;
-  app.openAPIRegistry.registerPath({
-    method: 'get',
-    path: ROOT + PATH,
-    summary:
-      'What was charged by UTC day, team, model, tier and operation, in the columns of FOCUS 1.2 (CSV)',
-    tags: ['finance'],
-    description: 'A session of a team may use this for that team.',
-    security: SECURITY,
-    request: { query: FocusQuery },
-    responses: { 200: { description: 'Done', content: { 'text/csv': { schema: { type: 'string' } } } } },
-  });
-  app.get(ROOT + PATH, async (context) => {
-    const query = readQuery(context, FocusQuery, 'query');
-    if (isApiError(query)) return errorResponse(context, query);
-    noteExport(accessLog, context.get('caller'), { export: 'focus.csv', ...query.data });
-    await settleNow();
-    const { team_id: teamId, from, to } = query.data;
-    const range = { teamId, from: dateOf(from), to: dateOf(to) };
-    return csvResponse(context, 'tollgate-focus.csv', lines(database, range, providersOf(options)));
-  });
+  for (const [path, { named, type, schema }] of Object.entries(FORMATS)) {
+    app.openAPIRegistry.registerPath({
+      method: 'get',
+      path: `${ROOT}/${path}`,
+      summary: `What was charged by UTC day, team, model, tier and operation, in the columns of FOCUS 1.2 (${named})`,
+      tags: ['finance'],
+      description: 'A session of a team may use this for that team.',
+      security: SECURITY,
+      request: { query: FocusQuery },
+      responses: { 200: { description: 'Done', content: { [type]: { schema } } } },
+    });
+    app.get(`${ROOT}/${path}`, async (context) => {
+      const query = readQuery(context, FocusQuery, 'query');
+      if (isApiError(query)) return errorResponse(context, query);
+      noteExport(accessLog, context.get('caller'), { export: path, ...query.data });
+      await settleNow();
+      const { team_id: teamId, from, to } = query.data;
+      const range = { teamId, from: dateOf(from), to: dateOf(to) };
+      const rows = readRows(database, range, providersOf(options));
+      const name = `tollgate-${path}`;
+      return type === 'text/csv'
+        ? csvResponse(context, name, csvOf(rows))
+        : fileResponse(context, name, type, parquetOf(COLUMNS, typed(rows)));
+    });
+  }
 }
 
-type Row = Record<string, string>;
+type Row = Partial<Record<keyof typeof COLUMNS, string>>;
 
-async function* lines(database: Database, range: ChargeRange, providers: Providers) {
+/** Cells as text; what a charge does not have is missing or empty. */
+async function* readRows(database: Database, range: ChargeRange, providers: Providers) {
   const ledgerId = await ledgerIdOf(database);
-  yield csvLine(COLUMNS);
   for await (const charges of readCharges(database, range)) {
-    const rows = charges.map(
+    yield charges.map(
       (charge): Row => ({
         ...periodsOf(charge.day),
         ...partiesOf(charge, ledgerId, providers),
@@ -55,7 +67,26 @@ async function* lines(database: Database, range: ChargeRange, providers: Provide
         ...detailsOf(charge),
       }),
     );
-    yield rows.map((row) => csvLine(COLUMNS.map((column) => row[column]))).join('');
+  }
+}
+
+async function* csvOf(batches: AsyncIterable<Row[]>) {
+  const names = Object.keys(COLUMNS) as (keyof typeof COLUMNS)[];
+  yield csvLine(names);
+  for await (const rows of batches) yield rows.map((row) => csvLine(names.map((name) => row[name]))).join('');
+}
+
+/** Moments as Parquet wants them, and empty cells as nulls; all else is text already. */
+async function* typed(batches: AsyncIterable<Row[]>) {
+  for await (const rows of batches) {
+    yield rows.map((row) =>
+      Object.fromEntries(
+        Object.entries(COLUMNS).map(([name, type]) => {
+          const cell = row[name as keyof typeof COLUMNS] || null;
+          return [name, type === 'moment' && cell !== null ? new Date(cell) : cell];
+        }),
+      ),
+    );
   }
 }
 
@@ -176,52 +207,52 @@ function detailsOf(charge: Charge): Row {
   };
 }
 
-/** By their names; what FOCUS does not know begins with `x_`. */
-const COLUMNS = [
-  'BilledCost',
-  'BillingAccountId',
-  'BillingAccountName',
-  'BillingAccountType',
-  'BillingCurrency',
-  'BillingPeriodEnd',
-  'BillingPeriodStart',
-  'ChargeCategory',
-  'ChargeClass',
-  'ChargeDescription',
-  'ChargeFrequency',
-  'ChargePeriodEnd',
-  'ChargePeriodStart',
+/** By their names, with their types; what FOCUS does not know begins with `x_`. */
+const COLUMNS = {
+  BilledCost: 'decimal',
+  BillingAccountId: 'text',
+  BillingAccountName: 'text',
+  BillingAccountType: 'text',
+  BillingCurrency: 'text',
+  BillingPeriodEnd: 'moment',
+  BillingPeriodStart: 'moment',
+  ChargeCategory: 'text',
+  ChargeClass: 'text',
+  ChargeDescription: 'text',
+  ChargeFrequency: 'text',
+  ChargePeriodEnd: 'moment',
+  ChargePeriodStart: 'moment',
   // Always empty: focus-validator cannot judge ConsumedQuantity without it.
-  'CommitmentDiscountStatus',
-  'ConsumedQuantity',
-  'ConsumedUnit',
-  'ContractedCost',
-  'EffectiveCost',
-  'InvoiceId',
-  'InvoiceIssuerName',
-  'ListCost',
-  'PricingCategory',
-  'PricingCurrency',
-  'PricingQuantity',
-  'PricingUnit',
-  'ProviderName',
-  'PublisherName',
-  'ServiceCategory',
-  'ServiceName',
-  'ServiceSubcategory',
-  'SkuId',
-  'SkuMeter',
-  'SkuPriceId',
-  'SubAccountId',
-  'SubAccountName',
-  'SubAccountType',
-  'x_CachedInputTokens',
-  'x_Calls',
-  'x_InputTokens',
-  'x_Model',
-  'x_Operation',
-  'x_OutputTokens',
-  'x_Provenance',
-  'x_ServiceTier',
-  'x_Upstream',
-] as const;
+  CommitmentDiscountStatus: 'text',
+  ConsumedQuantity: 'decimal',
+  ConsumedUnit: 'text',
+  ContractedCost: 'decimal',
+  EffectiveCost: 'decimal',
+  InvoiceId: 'text',
+  InvoiceIssuerName: 'text',
+  ListCost: 'decimal',
+  PricingCategory: 'text',
+  PricingCurrency: 'text',
+  PricingQuantity: 'decimal',
+  PricingUnit: 'text',
+  ProviderName: 'text',
+  PublisherName: 'text',
+  ServiceCategory: 'text',
+  ServiceName: 'text',
+  ServiceSubcategory: 'text',
+  SkuId: 'text',
+  SkuMeter: 'text',
+  SkuPriceId: 'text',
+  SubAccountId: 'text',
+  SubAccountName: 'text',
+  SubAccountType: 'text',
+  x_CachedInputTokens: 'count',
+  x_Calls: 'count',
+  x_InputTokens: 'count',
+  x_Model: 'text',
+  x_Operation: 'text',
+  x_OutputTokens: 'count',
+  x_Provenance: 'text',
+  x_ServiceTier: 'text',
+  x_Upstream: 'text',
+} as const satisfies Record<string, ParquetType>;
