@@ -253,6 +253,18 @@ export const SETTINGS = {
     'Hours for which journals are kept, to put back what a restored or promoted database has forgotten; 0: they are deleted.',
     integer(0, 8_760, '24'),
   ),
+  eventsKeepMonths: setting(
+    'TOLLGATE_EVENTS_KEEP_MONTHS',
+    null,
+    'Whole months for which usage events stay in the database; older ones are archived as files. Unset: all stay.',
+    integer(2, 1_200, '13'),
+  ),
+  archiveDir: setting(
+    'TOLLGATE_ARCHIVE_DIR',
+    null,
+    'Folder of archived events. Unset: `archive` in the data folder.',
+    path('/srv/tollgate/archive'),
+  ),
   grantsWait: setting(
     'TOLLGATE_GRANTS_WAIT',
     'false',

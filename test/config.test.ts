@@ -54,6 +54,8 @@ describe('a configuration without faults', () => {
       memoryBytes: null,
       freeCallsPerMinute: 600,
       corsOrigins: null,
+      eventsKeepMonths: null,
+      archiveDir: null,
       drainTimeoutMs: 60_000,
       upstreamTimeoutMs: 600_000,
       upstreamConnections: 512,

@@ -10,6 +10,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { apiError } from '../domain/errors.ts';
 import { sqlState } from '../store/database.ts';
 import { authenticate } from './access.ts';
+import { archiveRoute } from './archive.ts';
 import { auditRoute } from './audit.ts';
 import { balanceRoute } from './balance.ts';
 import { documentRoute } from './document.ts';
@@ -70,6 +71,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     eventRoutes,
     eventsCsvRoute,
     focusRoutes,
+    archiveRoute,
     statementRoute,
     unknownRoutes,
     jobsRoute,

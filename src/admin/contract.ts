@@ -4,6 +4,7 @@
  * it); money is a decimal string, a time is ISO 8601.
  */
 export * from './contract/access.ts';
+export * from './contract/archive.ts';
 export * from './contract/estimates.ts';
 export * from './contract/events.ts';
 export * from './contract/fields.ts';

@@ -13,6 +13,7 @@ import { createWebhook } from '../jobs/webhook.ts';
 import type { Database } from '../store/database.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { startArchive } from './archive.ts';
 import { startStorage } from './storage.ts';
 
 export interface JobsOptions {
@@ -46,6 +47,7 @@ export function startJobs(options: JobsOptions): () => Promise<void> {
     startReconcile(options),
     startRelease(options),
     startStorage(options),
+    startArchive(options),
     () => upkeep.stop(),
     () => accesses.stop(),
   ];

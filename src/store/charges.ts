@@ -1,6 +1,6 @@
 /**
  * Charges: what each team's calls of a UTC day cost, by model, tier, operation, price and provenance, and what corrected
- * them. Reads events, because sums of quarters know neither tiers nor prices. Invariant: the charges of a day have the
+ * them. Reads events, because sums of quarters know neither tiers nor prices; of archived months what their events summed to. Invariant: the charges of a day have the
  * total of the day in the ledger; a correction stands on the day of its call, as in every sum of Tollgate.
  */
 import { asId, type TeamId } from '../domain/ids.ts';
@@ -86,6 +86,10 @@ async function chargesOf(sql: Sql, day: Date, teamId: TeamId, teamName: string):
       sum(c.delta_usd)::text
     from of_day e join adjustments c on c.team_id = e.team_id and c.event_id = e.id
     where c.team_id = ${teamId} group by 2, ${groups}
+    union all
+    select kind, is_late, model, tier, operation, provenance, upstream, price_id, calls::text, input_tokens::text,
+      cached_input_tokens::text, output_tokens::text, cost_usd::text
+    from usage_charges where team_id = ${teamId} and day = ${day.toISOString()}
     order by 3, 4, 5, 6, 7, 8, 1 desc, 2`;
   return rows.map((row) => ({ ...row, day, teamId, teamName }));
 }

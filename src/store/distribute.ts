@@ -17,6 +17,7 @@ export const SPREAD_TABLES = [
   'usage_rollups',
   'usage_days',
   'usage_quantities',
+  'usage_charges',
   'api_error_rollups',
   'adjustments',
   'labels',

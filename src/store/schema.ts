@@ -3,6 +3,7 @@
  * `team_id` first in its keys, so that it can be distributed by team; no serials. `usage_events` is partitioned by
  * month of `created_at` (the migration appends PARTITION BY RANGE (created_at) and a default partition).
  */
+export * from './schema-archive.ts';
 export * from './schema-catalog.ts';
 export * from './schema-jobs.ts';
 export * from './schema-ledger.ts';

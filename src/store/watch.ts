@@ -24,6 +24,8 @@ export interface WatchReading {
   /** Events that could not be stored and were set aside. */
   quarantinedEvents: number;
   jobs: JobsReading;
+  /** Months of events that are old enough to be archived, and are not. */
+  archiveWaitingMonths: number;
 }
 
 /** Jobs that have not ended. */
@@ -51,10 +53,11 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
   const [budgets, overLimits, totals, sessions, jobs] = await Promise.all([
     readTightestBudgets(queries, budgetsMax),
     readOverLimits(queries, budgetsMax),
-    runOn(queries)<{ unresolved: string; unpartitioned: number; quarantined: number }>(sql`
+    runOn(queries)<{ unresolved: string; unpartitioned: number; quarantined: number; waiting: number }>(sql`
       select (select coalesce(sum(unknown_usd), 0) from usage_days where unknown_usd <> 0)::text as unresolved,
         (select count(*)::float8 from usage_events_default) as unpartitioned,
-        (select count(*)::float8 from quarantined_events) as quarantined`),
+        (select count(*)::float8 from quarantined_events) as quarantined,
+        (select count(*)::float8 from archived_months where archived_at is null) as waiting`),
     runOn(queries)<{ state: string | null; sessions: number }>(sql`
       select state, count(*)::int4 as sessions from pg_stat_activity
       where datname = current_database() and application_name = 'tollgate' group by state`),
@@ -65,7 +68,7 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
     const name = stateOf(state);
     connections.set(name, (connections.get(name) ?? 0) + count);
   }
-  const { unresolved, unpartitioned, quarantined } = defined(totals[0], 'the row of the totals');
+  const { unresolved, unpartitioned, quarantined, waiting } = defined(totals[0], 'the row of the totals');
   return {
     budgets,
     overLimits,
@@ -74,6 +77,7 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
     unpartitionedEvents: unpartitioned,
     quarantinedEvents: quarantined,
     jobs,
+    archiveWaitingMonths: waiting,
   };
 }
 

@@ -112,6 +112,7 @@ export interface InstallationGauges {
   overLimits: readonly { team: string; excess: PicoUsd }[];
   unresolved: PicoUsd;
   unpartitionedEvents: number;
+  archiveWaitingMonths: number;
   quarantinedEvents: number;
   /** Jobs that have not ended: how many by state, what they hold, and how old the oldest is. */
   jobs: { asked: number; running: number; held: PicoUsd; oldestSeconds: number };

@@ -290,6 +290,12 @@ export const METRICS = {
     labels: [],
     help: 'Age of the oldest job that has not ended; 0 if there is none.',
   },
+  tollgate_archive_waiting_months: {
+    type: 'gauge',
+    merge: 'first',
+    labels: [],
+    help: 'Months of usage events that are old enough to be archived and are not; GET /admin/v1/archive says why.',
+  },
   tollgate_postgres_up: {
     type: 'gauge',
     merge: 'min',

@@ -151,6 +151,7 @@ function installationFamilies(reading: InstallationGauges): Family[] {
     ),
     gaugeFamily('tollgate_jobs_held_usd', toFloatUsd(reading.jobs.held)),
     gaugeFamily('tollgate_oldest_job_seconds', reading.jobs.oldestSeconds),
+    gaugeFamily('tollgate_archive_waiting_months', reading.archiveWaitingMonths),
     gaugeFamily('tollgate_postgres_round_trip_seconds', reading.roundTripSeconds),
     familyOf(
       'tollgate_postgres_connections',

@@ -74,6 +74,8 @@ test('openapi.json describes every route with the schemas that check it', async 
     'events/{id}',
     'events.csv',
     'focus.csv',
+    'focus.parquet',
+    'archive',
     'unknown',
     'unknown/release',
     'unknown/{event_id}/release',

@@ -176,6 +176,7 @@ it('the watch reads the charges of unknown outcomes and the events outside of ev
   expect(await readWatch(test.database.db, 0)).toMatchObject({
     unresolved: usd('3.25'),
     unpartitionedEvents: 1,
+    archiveWaitingMonths: 0,
     quarantinedEvents: 0,
     jobs: { asked: 0, running: 0, held: 0n, oldestSeconds: 0 },
   });

@@ -64,6 +64,7 @@ export function installation(changes: Partial<InstallationGauges> = {}): Install
     overLimits: [],
     unresolved: 0n,
     unpartitionedEvents: 0,
+    archiveWaitingMonths: 0,
     quarantinedEvents: 0,
     jobs: { asked: 0, running: 0, held: 0n, oldestSeconds: 0 },
     roundTripSeconds: 0.001,

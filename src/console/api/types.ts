@@ -5,6 +5,7 @@ import type * as contract from '../../admin/contract.ts';
 type ApiResponse<Schema extends z.ZodType> = z.output<Schema>;
 
 export type ApiErrors = ApiResponse<typeof contract.ApiErrors>;
+export type Archive = ApiResponse<typeof contract.Archive>;
 export type AuditEntry = ApiResponse<typeof contract.AuditEntry>;
 export type Balance = ApiResponse<typeof contract.Balance>;
 export type BulkRelease = ApiResponse<typeof contract.BulkRelease>;

@@ -1,8 +1,8 @@
 /** Calls: the filtered list, page by page, and as a file. */
 import { useState } from 'preact/hooks';
 import { urlOf } from '../api/client.ts';
-import type { Event } from '../api/types.ts';
-import { usePages } from '../api/use.ts';
+import type { Archive, Event } from '../api/types.ts';
+import { useApi, usePages } from '../api/use.ts';
 import { DateTimeField, SelectField, TextField } from '../parts/field.tsx';
 import { Page, Panel } from '../parts/page.tsx';
 import { Paged } from '../parts/pager.tsx';
@@ -23,6 +23,7 @@ export function CallsPage() {
   const filter = Object.fromEntries(FILTERS.map((name) => [name, query.get(name)]));
   const isFiltered = FILTERS.some((name) => query.has(name));
   const pages = usePages<Event>('/events', { ...filter, order: 'desc' });
+  const since = useApi<Archive>('/archive').data?.events_since;
   return (
     <Page
       title={t.nav.calls}
@@ -33,6 +34,11 @@ export function CallsPage() {
         </a>
       }
     >
+      {since && (
+        <p class="notice apart" role="status">
+          {t.calls.archived(new Date(since).toISOString().slice(0, 10))}
+        </p>
+      )}
       <Panel plain title={t.calls.list}>
         <Filters withTeam={isAdmin} />
         {isFiltered && (

@@ -8,6 +8,7 @@ import type { Fenced, Seen } from '../../domain/history.ts';
 import type { TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd } from '../../domain/quantities.ts';
+import { archivedAmong } from '../archive.ts';
 import type { Sql, TransactionSql } from '../database.ts';
 import { runOnRaw } from '../database.ts';
 import type { CounterRow, FlushBatch, FlushEvent, LeaseReport, PutBackBatch } from './batch.ts';
@@ -317,7 +318,7 @@ async function lockCounters(tx: TransactionSql, part: Part): Promise<CounterRow[
 }
 
 async function insertEvents(tx: TransactionSql, part: Part): Promise<Set<string>> {
-  const { events } = part;
+  const events = await withoutArchived(tx, part.events);
   if (events.length === 0) return new Set();
   const json = `[${events.map((event) => event.json).join(',')}]`;
   // The rollups add up what the insert really did, in the same statement: the events cross the wire once.
@@ -333,6 +334,24 @@ async function insertEvents(tx: TransactionSql, part: Part): Promise<Set<string>
   await charge(tx, part, fresh);
   await keepObjects(tx, fresh);
   return inserted;
+}
+
+/** Events younger than this are of no archived month. */
+const ARCHIVED_AFTER_MS = 28 * 24 * 60 * 60 * 1000;
+
+/** An event that comes again after its month was archived (an old journal is replayed) finds no row that exists. */
+async function withoutArchived(
+  tx: TransactionSql,
+  events: readonly FlushEvent[],
+): Promise<readonly FlushEvent[]> {
+  // The machine's clock is near enough, and nearly every batch needs no look.
+  const oldMs = Date.now() - ARCHIVED_AFTER_MS;
+  if (!events.some(({ createdAtMs }) => createdAtMs < oldMs)) return events;
+  const archived = await archivedAmong(
+    tx,
+    events.map(({ createdAtMs }) => createdAtMs),
+  );
+  return events.filter(({ createdAtMs }) => !archived.has(createdAtMs));
 }
 
 /** Moves the counters of a batch for those of its events that are new, and ends their holds. */

@@ -89,6 +89,8 @@ export const ledger = {
     clear: 'Clear filters',
     csv: 'Export CSV',
     csvHint: 'all calls that match',
+    archived: (day: string) =>
+      `Calls before ${day} are archived as files. Sums and statements still have them.`,
     empty: 'No call matches',
     emptyText: 'Change the filter, or make a call.',
     time: 'Time',

@@ -96,6 +96,7 @@ export const ledger: Ledger = {
     clear: '清除筛选',
     csv: '导出 CSV',
     csvHint: '所有匹配的调用',
+    archived: (day: string) => `${day} 之前的调用已归档为文件；汇总和对账单仍包含它们。`,
     empty: '没有匹配的调用',
     emptyText: '请更改筛选条件，或发起一次调用。',
     time: '时间',
