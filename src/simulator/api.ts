@@ -11,9 +11,10 @@ import type { Exchange } from './exchange.ts';
 import { errorOfFault, htmlStatus } from './faults.ts';
 import { mostInputTokens, usualInputTokens } from './input.ts';
 import { NO_USAGE } from './invoice.ts';
-import { checkAdminKey, checkApiKey } from './keys.ts';
+import { checkApiKey } from './keys.ts';
 import { handleMedia, isMedia } from './media.ts';
 import { OPERATIONS, type Operation, RESPONSES, readCall } from './operations.ts';
+import { handleOrganization, isOrganization } from './organization.ts';
 import { composeOutput, type Output, tokensWritten } from './output.ts';
 import { billPart, planCall } from './plan.ts';
 import { seededRandom } from './random.ts';
@@ -21,7 +22,6 @@ import { chatFailure } from './render-chat.ts';
 import { keepResponse } from './render-responses.ts';
 import { modelJson, modelListJson } from './render-text.ts';
 import { handleStored, storeAnswer } from './stored-api.ts';
-import { usageJson } from './usage.ts';
 
 /** Handles one request whose body has arrived. */
 export function handleApi(exchange: Exchange, body: Buffer): void {
@@ -31,8 +31,8 @@ export function handleApi(exchange: Exchange, body: Buffer): void {
     request.method === 'POST' && Object.hasOwn(OPERATIONS, path) ? (OPERATIONS[path] ?? null) : null;
   entry.operation = operation?.name ?? null;
 
-  if (path.startsWith(USAGE_ROOT)) {
-    handleUsage(exchange, path.slice(USAGE_ROOT.length));
+  if (isOrganization(path)) {
+    handleOrganization(exchange, path);
     return;
   }
   const error = checkApiKey(request.headers.authorization, state.keys);
@@ -66,25 +66,6 @@ function countInput(exchange: Exchange, bytes: Buffer): void {
   const count = state.mode === 'worst' ? mostInputTokens : usualInputTokens;
   const json = { object: 'response.input_tokens', input_tokens: count(call.input, call.model.name) };
   exchange.send(200, 'application/json', JSON.stringify(json), 0n);
-}
-
-const USAGE_ROOT = '/v1/organization/usage/';
-
-/** The reports of an administrator: they never meet a fault, for they are the evidence after faults. */
-function handleUsage(exchange: Exchange, name: string): void {
-  const { state, request, entry } = exchange;
-  const { method = 'GET', url = '' } = request;
-  const error = checkAdminKey(request.headers.authorization, state.keys);
-  if (error) exchange.respondError(error);
-  else if (method !== 'GET' || (name !== 'completions' && name !== 'embeddings')) {
-    exchange.respondError(unknownUrl(method, `${USAGE_ROOT}${name}`));
-  } else {
-    entry.operation = `usage.${name}`;
-    const search = new URLSearchParams(url.split('?', 2)[1]);
-    const json = usageJson(name, state.invoice.lines(), search, Math.floor(Date.now() / 1000));
-    if (typeof json === 'string') exchange.send(200, 'application/json', json, 0n);
-    else exchange.respondError(json);
-  }
 }
 
 function handleModels(exchange: Exchange, path: string): void {

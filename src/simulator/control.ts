@@ -1,12 +1,13 @@
 /**
  * What stands beside the API, for judges and tests: the invoice, its total, what is in flight, and the profile of a
- * running simulator. `POST /storage-day` bills a day of storage. `GET /invoice[?after=N&limit=M]`, `GET /invoice/total`, `GET /in-flight` (requests by key id),
+ * running simulator. `POST /storage-day` bills a day of storage, `POST /plant` what no request asked for (plant.ts). `GET /invoice[?after=N&limit=M]`, `GET /invoice/total`, `GET /in-flight` (requests by key id),
  * `GET` and `PATCH /profile` (with `mode`), `GET /healthz`.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ApiState } from './exchange.ts';
 import { isObject } from './fields.ts';
 import type { InvoiceLine } from './invoice.ts';
+import { plant } from './plant.ts';
 import { DEFAULT_PROFILE, LIMIT_NAMES, mergeProfile, type Profile, USAGE_REPORTS } from './profile.ts';
 import { HABITS, REASONING_CONTEXTS } from './reading.ts';
 import { billStorage } from './storage.ts';
@@ -29,6 +30,9 @@ export function handleControl(
       break;
     case 'POST /storage-day':
       sendJson(response, 200, billStorage(state));
+      break;
+    case 'POST /plant':
+      plantOne(state, response, body);
       break;
     case 'GET /in-flight':
       sendJson(response, 200, Object.fromEntries(state.inFlight));
@@ -83,6 +87,14 @@ function writeLines(response: ServerResponse, lines: InvoiceLine[], first: numbe
     }
   }
   response.end(']}');
+}
+
+function plantOne(state: ApiState, response: ServerResponse, body: Buffer): void {
+  try {
+    sendJson(response, 200, plant(state, JSON.parse(body.toString())));
+  } catch (error) {
+    sendJson(response, 400, { error: error instanceof Error ? error.message : String(error) });
+  }
 }
 
 function changeProfile(state: ApiState, response: ServerResponse, body: Buffer): void {

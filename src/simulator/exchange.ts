@@ -10,6 +10,7 @@ import type { Containers } from './hosted.ts';
 import { type Invoice, type LineEntry, NO_USAGE } from './invoice.ts';
 import type { KeptState } from './kept.ts';
 import { type AcceptedKeys, apiKeyIdOf } from './keys.ts';
+import type { Planted } from './plant.ts';
 import type { Usage } from './prices.ts';
 import type { Mode, Profile, UsageReports } from './profile.ts';
 import { type Random, randomHex, seededRandom } from './random.ts';
@@ -24,6 +25,8 @@ export interface ApiState {
   kept: KeptState;
   stored: StoredState;
   containers: Containers;
+  /** What costs differ in from the invoice, as a test planted it. */
+  planted: Planted;
   /** Requests so far: the key of randomness where the client gave none. */
   requestCount: number;
   /** Open requests by the id of their key; a key without any has no entry. */

@@ -17,18 +17,27 @@ export interface InvoiceLine {
   api_key_id: string | null;
   /** `chat.completions`, `responses`, …; null for an unknown path. */
   operation: string | null;
+  /** The project that it is billed to; missing: the only one. */
+  project_id?: string;
   model: string | null;
   /** The tier that was billed. */
   service_tier: string | null;
   /** The status sent; null when the connection was cut or left hanging before any. */
   status: number | null;
   usage: Usage;
+  /** What is billed, or reported, in another unit than tokens. */
+  units?: Units;
   /** Integer pico-USD; `"0"` for what failed unbilled. */
   cost_pico_usd: string;
   /** The injected fault, by name. */
   fault: string | null;
   /** Every byte of the response was handed to the network. */
   completed: boolean;
+}
+
+export interface Units {
+  unit: 'characters' | 'seconds' | 'images' | 'sessions' | 'bytes';
+  amount: number;
 }
 
 /** What the caller of {@link Invoice.add} knows of a line. */
@@ -63,13 +72,14 @@ export class Invoice {
     this.#maxLines = Math.max(1, maxLines);
   }
 
-  add(entry: LineEntry, costPicoUsd: bigint): InvoiceLine {
+  /** @param atMs when it was committed to, in milliseconds since the epoch */
+  add(entry: LineEntry, costPicoUsd: bigint, atMs = Date.now()): InvoiceLine {
     this.#count++;
     this.#totalPicoUsd += costPicoUsd;
     if (costPicoUsd > 0n) this.#billedCount++;
     const line: InvoiceLine = {
       line: this.#count,
-      at: new Date().toISOString(),
+      at: new Date(atMs).toISOString(),
       ...entry,
       cost_pico_usd: costPicoUsd.toString(),
       completed: false,

@@ -11,6 +11,8 @@ export interface AcceptedKeys {
 const ADMIN_PREFIX = 'sk-admin-';
 const KNOWN_IDS_MAX = 1_000;
 const ids = new Map<string, string>();
+/** By id, as an administrator sees a key: its begin and its end. */
+const redacted = new Map<string, string>();
 
 /** Null: the key opens the API. */
 export function checkApiKey(authorization: string | undefined, { apiKey }: AcceptedKeys): ApiError | null {
@@ -34,10 +36,19 @@ export function apiKeyIdOf(authorization: string | undefined): string | null {
   let id = ids.get(key);
   if (id === undefined) {
     id = `key_${createHash('sha256').update(key).digest('hex').slice(0, 16)}`;
-    if (ids.size >= KNOWN_IDS_MAX) ids.clear();
+    if (ids.size >= KNOWN_IDS_MAX) {
+      ids.clear();
+      redacted.clear();
+    }
     ids.set(key, id);
+    redacted.set(id, `${key.slice(0, 6)}...${key.slice(-4)}`);
   }
   return id;
+}
+
+/** What an administrator sees of a key that made requests; null: none that did has this id. */
+export function redactedKey(id: string): string | null {
+  return redacted.get(id) ?? null;
 }
 
 function keyOf(authorization: string | undefined): string | null {

@@ -55,7 +55,8 @@ export function planSpeech({ exchange, body, worst }: MediaRequest): MediaPlan |
       : priceOf(inputTokens, tokens?.text_in ?? '0', MILLION) +
         priceOf(outputTokens, tokens?.text_out ?? '0', MILLION);
   const usage = perMillion === undefined ? usageOf(inputTokens, outputTokens) : usageOf(0, 0);
-  const plan = { model, usage, costPicoUsd };
+  const units = { unit: 'characters', amount: characters } as const;
+  const plan = { model, usage, units, costPicoUsd };
   if (!isStream) return { ...plan, contentType: TYPES[format] ?? '', body: audio };
   const events: string[] = [];
   for (let at = 0; at < audio.length; at += PIECE_BYTES) {
@@ -117,7 +118,8 @@ export async function planTranscript(
     format,
     translates,
   };
-  return { model, usage, costPicoUsd, ...(stream ? eventsOf(heard) : bodyOf(heard)) };
+  const units = { unit: 'seconds', amount: seconds } as const;
+  return { model, usage, units, costPicoUsd, ...(stream ? eventsOf(heard) : bodyOf(heard)) };
 }
 
 function heardTokens({ body, worst, exchange }: MediaRequest, duration: number) {

@@ -54,7 +54,7 @@ export function planImages(
     priceOf(bill.textOut, textOutPrice, MILLION) +
     priceOf(bill.imageOut, prices.image_out, MILLION);
   const usage = usageOf(bill.textIn + bill.imageIn, bill.textOut + bill.imageOut);
-  const plan = { model, usage, costPicoUsd };
+  const plan = { model, usage, units: { unit: 'images', amount: n } as const, costPicoUsd };
   const created = Math.floor(Date.now() / 1000);
   const withUsage = exchange.fault?.name !== 'no_usage';
   if (!stream) {
@@ -177,6 +177,7 @@ function dallE(body: JsonObject, model: string, n: number): MediaPlan | ApiError
   return {
     model,
     usage: usageOf(0, 0),
+    units: { unit: 'images', amount: n },
     costPicoUsd: priceOf(n, price, 1),
     contentType: 'application/json',
     body: json,

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { type ApiError, invalidRequest } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import type { JsonObject } from './fields.ts';
+import type { Units } from './invoice.ts';
 import type { Part } from './multipart.ts';
 import type { Usage } from './prices.ts';
 
@@ -19,6 +20,8 @@ export interface MediaRequest {
 export interface MediaPlan {
   model: string;
   usage: Usage;
+  /** What the reports count beside tokens. */
+  units: Units;
   costPicoUsd: bigint;
   contentType: string;
   body: string | string[] | Buffer;

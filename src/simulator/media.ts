@@ -46,7 +46,10 @@ export async function handleMedia(exchange: Exchange, path: string, bytes: Buffe
   const costPicoUsd = fault && !fault.billed ? 0n : plan.costPicoUsd;
   if (faultError) exchange.respondError(faultError);
   else {
-    if (!fault || fault.billed) entry.usage = plan.usage;
+    if (!fault || fault.billed) {
+      entry.usage = plan.usage;
+      entry.units = plan.units;
+    }
     if (fault?.name === 'cut_before_headers' || fault?.name === 'hang') exchange.vanish(costPicoUsd);
     else if (html) exchange.send(html, 'text/html', `<html>${html}</html>`, costPicoUsd);
     else exchange.send(200, plan.contentType, plan.body, costPicoUsd);

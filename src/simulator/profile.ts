@@ -71,6 +71,11 @@ export interface Profile {
   sessionMs: number;
   /** How long a `rate_limit` error asks the client to wait. */
   retryAfterMs: number;
+  /** How late a line comes into the usage reports, and into the costs. */
+  usageLagMs: number;
+  costsLagMs: number;
+  /** Decimals of an amount in the costs; 12: exact. */
+  costDecimals: number;
 }
 
 export const DEFAULT_PROFILE: Profile = {
@@ -103,6 +108,9 @@ export const DEFAULT_PROFILE: Profile = {
   jobMs: 300,
   sessionMs: 3_600_000,
   retryAfterMs: 1000,
+  usageLagMs: 0,
+  costsLagMs: 0,
+  costDecimals: 12,
 };
 
 /** Ready-made fault profiles for the command line: a good day, a bad day, and the worst day ever. */

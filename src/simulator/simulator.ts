@@ -16,6 +16,7 @@ import { type ApiState, Exchange } from './exchange.ts';
 import { Containers } from './hosted.ts';
 import { Invoice, type InvoiceLine, type InvoiceSummary } from './invoice.ts';
 import { KeptState } from './kept.ts';
+import { Planted } from './plant.ts';
 import { DEFAULT_PROFILE, type Mode, mergeProfile, type Profile } from './profile.ts';
 import { serveRealtime } from './realtime.ts';
 import { serveTranslation } from './realtime-translation.ts';
@@ -69,6 +70,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     kept: new KeptState(),
     stored: new StoredState(),
     containers: new Containers(),
+    planted: new Planted(),
     requestCount: 0,
     inFlight: new Map(),
     deployments: options.deployments ?? null,

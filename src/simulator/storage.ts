@@ -20,6 +20,7 @@ export function billStorage({ stored, invoice }: ApiState): InvoiceLine {
       operation: 'vector_stores.storage',
     },
     ...{ model: null, service_tier: null, status: null, usage: NO_USAGE, fault: null },
+    units: { unit: 'bytes', amount: Number(bytes) } as const,
   };
   return invoice.add(line, millionths * MILLIONTH_PICO_USD);
 }

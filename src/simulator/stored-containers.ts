@@ -88,6 +88,7 @@ function createContainer({ exchange, stored, body }: StoredRequest): JsonObject 
   stored.containers.add({ id, json, files: new Map() });
   exchange.state.containers.add(id, gib);
   exchange.feePicoUsd = exchange.state.containers.use({ id, gib }, Date.now());
+  if (exchange.feePicoUsd > 0n) exchange.entry.units = { unit: 'sessions', amount: 1 };
   return json;
 }
 

@@ -23,18 +23,27 @@ const WIDTHS: Record<string, { seconds: number; limit: number; limitMax: number 
   '1h': { seconds: 3600, limit: 24, limitMax: 168 },
   '1d': { seconds: 86_400, limit: 7, limitMax: 31 },
 };
-const GROUPS = ['project_id', 'user_id', 'api_key_id', 'model', 'batch', 'service_tier'];
+/** Of costs, which have buckets of a day alone. */
+export const COSTS_WIDTHS = { '1d': { seconds: 86_400, limit: 7, limitMax: 180 } };
 
-/** `nowSeconds` ends a query that names no end. */
-export function readUsageQuery(search: URLSearchParams, nowSeconds: number): UsageQuery | ApiError {
+/**
+ * @param nowSeconds ends a query that names no end
+ * @param groups by which the results may be grouped
+ */
+export function readUsageQuery(
+  search: URLSearchParams,
+  nowSeconds: number,
+  groups: readonly string[],
+  widths: typeof WIDTHS = WIDTHS,
+): UsageQuery | ApiError {
   const list = (name: string) => [...search.getAll(name), ...search.getAll(`${name}[]`)];
   const whole = (name: string, fallback: number | null) => {
     const text = search.get(name);
     if (text === null) return fallback;
     return /^\d{1,10}$/.test(text) ? Number(text) : null;
   };
-  const width = WIDTHS[search.get('bucket_width') ?? '1d'];
-  if (!width) return invalid('bucket_width', `one of ${Object.keys(WIDTHS).join(', ')}`);
+  const width = widths[search.get('bucket_width') ?? '1d'];
+  if (!width) return invalid('bucket_width', `one of ${Object.keys(widths).join(', ')}`);
   const start = whole('start_time', null);
   if (start === null) return invalid('start_time', 'Unix seconds, and is required');
   const end = whole('end_time', nowSeconds);
@@ -44,8 +53,8 @@ export function readUsageQuery(search: URLSearchParams, nowSeconds: number): Usa
     return invalid('limit', `a whole number from 1 to ${width.limitMax}`);
   }
   const groupBy = list('group_by');
-  if (!groupBy.every((group) => GROUPS.includes(group))) {
-    return invalid('group_by', `among ${GROUPS.join(', ')}`);
+  if (!groupBy.every((group) => groups.includes(group))) {
+    return invalid('group_by', `among ${groups.join(', ')}`);
   }
   const page = search.get('page');
   const from = page === null ? start : cursorOf(page);
@@ -65,6 +74,11 @@ export function readUsageQuery(search: URLSearchParams, nowSeconds: number): Usa
     userIds: list('user_ids'),
     batch: batch === null ? null : batch === 'true',
   };
+}
+
+/** The cursor of the page that begins there. */
+export function cursorAt(seconds: number): string {
+  return `page_${Buffer.from(String(seconds)).toString('base64')}`;
 }
 
 function cursorOf(page: string): number | null {

@@ -1,43 +1,137 @@
 /**
- * The usage report: `GET /v1/organization/usage/{completions,embeddings}` as the API documents it, summed from the
- * billed lines of the invoice. A line counts in the bucket of the moment at which the upstream committed to it.
+ * The usage reports: `GET /v1/organization/usage/…` as the API documents them, summed from the billed lines of the invoice. A
+ * line counts in the bucket of the moment at which the upstream committed to it.
  */
 
 import { type ApiError, isApiError } from './errors.ts';
 import type { InvoiceLine } from './invoice.ts';
-import { readUsageQuery, type UsageQuery } from './usage-query.ts';
+import { cursorAt, readUsageQuery, type UsageQuery } from './usage-query.ts';
 
-export type UsageReportName = 'completions' | 'embeddings';
-
-const OPERATIONS: Record<UsageReportName, readonly (string | null)[]> = {
-  completions: ['chat.completions', 'responses', 'responses.compact', 'completions'],
-  embeddings: ['embeddings'],
+export const ONLY_PROJECT = 'proj_simulated';
+const ONLY_USER = 'user-simulated';
+const BATCH = 'batch.';
+const CHATS = ['chat.completions', 'responses', 'responses.compact', 'responses.background', 'completions'];
+const IMAGE_SOURCES: Record<string, string> = {
+  'images.generations': 'image.generation',
+  'images.edits': 'image.edit',
+  'images.variations': 'image.variation',
 };
 
-/** The simulator has one project and one user, and no batches. */
-const ONLY = { project_id: 'proj_simulated', user_id: 'user-simulated', batch: false } as const;
+interface Report {
+  /** Below `organization.usage.`. */
+  object: string;
+  operations: readonly string[];
+  groups: readonly string[];
+  /** What is free is reported too. */
+  countsFree?: true;
+  amounts(lines: readonly InvoiceLine[]): Record<string, number>;
+}
+
+const KEYS = ['project_id', 'user_id', 'api_key_id', 'model'];
+const inputOf = (lines: readonly InvoiceLine[]) => sum(lines, ({ usage }) => usage.input_tokens);
+const unitsOf = (lines: readonly InvoiceLine[]) => sum(lines, ({ units }) => units?.amount ?? 0);
+const requests = (lines: readonly InvoiceLine[]) => ({ num_model_requests: lines.length });
+
+const REPORTS: Record<string, Report> = {
+  completions: {
+    object: 'completions',
+    operations: [...CHATS, ...CHATS.map((name) => BATCH + name)],
+    groups: [...KEYS, 'batch', 'service_tier'],
+    amounts: tokensOf,
+  },
+  embeddings: {
+    object: 'embeddings',
+    operations: ['embeddings', `${BATCH}embeddings`],
+    groups: KEYS,
+    amounts: (lines) => ({ input_tokens: inputOf(lines), ...requests(lines) }),
+  },
+  moderations: {
+    object: 'moderations',
+    operations: ['moderations'],
+    groups: KEYS,
+    countsFree: true,
+    amounts: (lines) => ({ input_tokens: inputOf(lines), ...requests(lines) }),
+  },
+  images: {
+    object: 'images',
+    operations: Object.keys(IMAGE_SOURCES),
+    groups: [...KEYS, 'size', 'source'],
+    amounts: (lines) => ({ images: unitsOf(lines), ...requests(lines) }),
+  },
+  audio_speeches: {
+    object: 'audio_speeches',
+    operations: ['audio.speech'],
+    groups: KEYS,
+    amounts: (lines) => ({ characters: unitsOf(lines), ...requests(lines) }),
+  },
+  audio_transcriptions: {
+    object: 'audio_transcriptions',
+    operations: ['audio.transcriptions', 'audio.translations'],
+    groups: KEYS,
+    amounts: (lines) => ({ seconds: unitsOf(lines), ...requests(lines) }),
+  },
+  vector_stores: {
+    object: 'vector_stores',
+    operations: ['vector_stores.storage'],
+    groups: ['project_id'],
+    countsFree: true,
+    amounts: (lines) => ({ usage_bytes: unitsOf(lines) }),
+  },
+  code_interpreter_sessions: {
+    object: 'code_interpreter_sessions',
+    operations: ['containers.create'],
+    groups: ['project_id'],
+    amounts: (lines) => ({ num_sessions: unitsOf(lines) }),
+  },
+};
+
+export function isUsageReport(name: string): boolean {
+  return Object.hasOwn(REPORTS, name);
+}
+
+function sum(lines: readonly InvoiceLine[], pick: (line: InvoiceLine) => number): number {
+  return lines.reduce((total, line) => total + pick(line), 0);
+}
+
+function tokensOf(lines: readonly InvoiceLine[]): Record<string, number> {
+  const input = inputOf(lines);
+  const cached = sum(lines, ({ usage }) => usage.cached_input_tokens);
+  const written = sum(lines, ({ usage }) => usage.cache_write_tokens);
+  return {
+    input_tokens: input,
+    ...requests(lines),
+    input_cached_tokens: cached,
+    input_cache_write_tokens: written,
+    input_uncached_tokens: input - cached - written,
+    output_tokens: sum(lines, ({ usage }) => usage.output_tokens),
+    input_audio_tokens: sum(lines, ({ usage }) => usage.input_audio_tokens ?? 0),
+    output_audio_tokens: sum(lines, ({ usage }) => usage.output_audio_tokens ?? 0),
+  };
+}
 
 /** The page as JSON, or why there is none. `nowSeconds` ends a query that names no end. */
 export function usageJson(
-  name: UsageReportName,
+  name: string,
   lines: readonly InvoiceLine[],
   search: URLSearchParams,
   nowSeconds: number,
 ): string | ApiError {
-  const query = readUsageQuery(search, nowSeconds);
+  const report = REPORTS[name];
+  if (report === undefined) throw new RangeError(`no report: ${name}`);
+  const query = readUsageQuery(search, nowSeconds, report.groups);
   if (isApiError(query)) return query;
   const { startSeconds, endSeconds, widthSeconds, limit } = query;
   const pageEnd = Math.min(endSeconds, startSeconds + limit * widthSeconds);
   const byBucket = Map.groupBy(
-    lines.filter((line) => counts(name, line, query)),
+    lines.filter((line) => counts(report, line, query)),
     (line) => Math.floor(secondsOf(line) / widthSeconds) * widthSeconds,
   );
   const data: object[] = [];
   for (let start = startSeconds; start < pageEnd; start += widthSeconds) {
-    const results = resultsOf(name, byBucket.get(start) ?? [], query);
+    const results = resultsOf(report, byBucket.get(start) ?? [], query);
     data.push({ object: 'bucket', start_time: start, end_time: start + widthSeconds, results });
   }
-  const next = pageEnd < endSeconds ? `page_${Buffer.from(String(pageEnd)).toString('base64')}` : null;
+  const next = pageEnd < endSeconds ? cursorAt(pageEnd) : null;
   return JSON.stringify({ object: 'page', data, has_more: next !== null, next_page: next });
 }
 
@@ -45,50 +139,56 @@ function secondsOf(line: InvoiceLine): number {
   return Math.floor(Date.parse(line.at) / 1000);
 }
 
-function counts(name: UsageReportName, line: InvoiceLine, query: UsageQuery): boolean {
-  if (line.cost_pico_usd === '0' || !OPERATIONS[name].includes(line.operation)) return false;
-  if (query.batch === true) return false;
+export function isBatch({ operation, service_tier: tier }: InvoiceLine): boolean {
+  return tier === 'batch' || operation?.startsWith(BATCH) === true;
+}
+
+function counts(report: Report, line: InvoiceLine, query: UsageQuery): boolean {
+  if (line.cost_pico_usd === '0' && !report.countsFree) return false;
+  if (!report.operations.includes(line.operation ?? '')) return false;
+  if (query.batch !== null && query.batch !== isBatch(line)) return false;
   const isOneOf = (wanted: readonly string[], value: string | null) =>
     wanted.length === 0 || (value !== null && wanted.includes(value));
   return (
     isOneOf(query.models, line.model) &&
     isOneOf(query.apiKeyIds, line.api_key_id) &&
-    isOneOf(query.projectIds, ONLY.project_id) &&
-    isOneOf(query.userIds, ONLY.user_id)
+    isOneOf(query.projectIds, line.project_id ?? ONLY_PROJECT) &&
+    isOneOf(query.userIds, ONLY_USER)
   );
 }
 
-function resultsOf(name: UsageReportName, lines: readonly InvoiceLine[], { groupBy }: UsageQuery): object[] {
+function resultsOf(report: Report, lines: readonly InvoiceLine[], { groupBy }: UsageQuery): object[] {
   const groups = Map.groupBy(lines, (line) => JSON.stringify(groupBy.map((field) => fieldOf(line, field))));
   return [...groups.values()].map((group) => {
     const [first] = group;
-    const named = (field: string) => (first && groupBy.includes(field) ? fieldOf(first, field) : null);
-    const sum = (pick: (line: InvoiceLine) => number) => group.reduce((total, line) => total + pick(line), 0);
-    const common = {
-      input_tokens: sum((line) => line.usage.input_tokens),
-      num_model_requests: group.length,
-      project_id: named('project_id'),
-      user_id: named('user_id'),
-      api_key_id: named('api_key_id'),
-      model: named('model'),
-    };
-    if (name === 'embeddings') return { object: 'organization.usage.embeddings.result', ...common };
-    const cached = sum((line) => line.usage.cached_input_tokens);
-    const written = sum((line) => line.usage.cache_write_tokens);
+    const named = report.groups.map((field) => [
+      field,
+      first && groupBy.includes(field) ? fieldOf(first, field) : null,
+    ]);
     return {
-      object: 'organization.usage.completions.result',
-      ...common,
-      input_cached_tokens: cached,
-      input_cache_write_tokens: written,
-      input_uncached_tokens: common.input_tokens - cached - written,
-      output_tokens: sum((line) => line.usage.output_tokens),
-      batch: named('batch'),
-      service_tier: named('service_tier'),
+      object: `organization.usage.${report.object}.result`,
+      ...report.amounts(group),
+      ...Object.fromEntries(named),
     };
   });
 }
 
 function fieldOf(line: InvoiceLine, field: string): string | boolean | null {
-  if (field === 'model' || field === 'api_key_id' || field === 'service_tier') return line[field];
-  return field === 'project_id' || field === 'user_id' || field === 'batch' ? ONLY[field] : null;
+  switch (field) {
+    case 'model':
+    case 'api_key_id':
+      return line[field];
+    case 'service_tier':
+      return isBatch(line) ? 'default' : line.service_tier;
+    case 'project_id':
+      return line.project_id ?? ONLY_PROJECT;
+    case 'user_id':
+      return ONLY_USER;
+    case 'batch':
+      return isBatch(line);
+    case 'source':
+      return IMAGE_SOURCES[line.operation ?? ''] ?? null;
+    default:
+      return null;
+  }
 }
