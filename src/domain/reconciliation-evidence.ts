@@ -1,0 +1,335 @@
+/** What numbers of a day show, for reconciliation.ts: which keys are the gateway's, whose tokens are whose, which rate is one. Pure. */
+import {
+  type CostRow,
+  type Crossing,
+  type DayInput,
+  type Difference,
+  type LedgerRow,
+  OPEN_STATES,
+  type OpenState,
+  type UsageRow,
+} from './differences.ts';
+import { lineSubject } from './line-items.ts';
+import type { PicoUsd } from './money.ts';
+import type { Price, ServiceTier } from './price.ts';
+import { METER_NAMES, type MeterName, PARTS, type Quantities } from './quantities.ts';
+
+/** Both sides of what is compared of a model and tier. */
+export interface Group {
+  /** Empty: several. */
+  model: string;
+  tier: ServiceTier;
+  ledger: LedgerRow[];
+  /** Of the gateway's keys. */
+  usage: UsageRow[];
+  crossing: Crossing[];
+}
+
+/** What is compared in dollars: a meter of a model and tier, or what has no meters that both sides know. */
+export interface Bucket {
+  /** Null: of no model. */
+  model: string | null;
+  tier: ServiceTier;
+  /** Null: it is compared as a whole. */
+  meter: MeterName | null;
+  lineItems: Set<string>;
+  billed: PicoUsd;
+  /** Rows of the costs, each of which may be rounded. */
+  costRows: number;
+  /** Null: some row does not say. */
+  quantity: number | null;
+  charged: PicoUsd;
+  /** In units, as the ledger has them. */
+  used: number;
+  calls: number;
+  isLong: boolean;
+  /** By calls that are named for it already: tokens, and dollars at our rate. */
+  explained: PicoUsd;
+  /** What the usage report has more of than the ledger; null: it was not compared in tokens. */
+  beyond: PicoUsd | null;
+  reported: number | null;
+}
+
+export function isOpen(state: LedgerRow['state']): state is OpenState {
+  return state !== 'reported' && state !== 'voided';
+}
+
+/** What of each meter is none of its parts', in steps. */
+export function ownAmounts(usage: Quantities): [MeterName, number][] {
+  return METER_NAMES.flatMap((meter) => {
+    const parts = PARTS.get(meter) ?? [];
+    const own = parts.reduce((left, part) => left - (usage[part] ?? 0), usage[meter] ?? 0);
+    return own === 0 ? [] : [[meter, own]];
+  });
+}
+
+/** The line item that bills a meter, where it has none of its own. */
+const BILLED_AS: Partial<Record<MeterName, MeterName>> = {
+  cached_audio_tokens: 'cached_input_tokens',
+  cached_image_tokens: 'cached_input_tokens',
+  cache_write_12h_tokens: 'cache_write_tokens',
+  reasoning_tokens: 'output_tokens',
+};
+/** The usage report counts images among text. */
+const REPORTED_AS: Partial<Record<MeterName, MeterName>> = {
+  ...BILLED_AS,
+  input_image_tokens: 'input_tokens',
+  output_image_tokens: 'output_tokens',
+};
+
+export function billedAs(meter: MeterName): MeterName {
+  return BILLED_AS[meter] ?? meter;
+}
+
+/** Sums tokens by the meters that the usage report tells apart. */
+export function tokensOf(usages: readonly Quantities[]): Map<MeterName, number> {
+  const sums = new Map<MeterName, number>();
+  for (const usage of usages) {
+    for (const [meter, amount] of ownAmounts(usage)) {
+      if (!meter.endsWith('_tokens') || meter === 'trained_tokens') continue;
+      const name = REPORTED_AS[meter] ?? meter;
+      sums.set(name, (sums.get(name) ?? 0) + amount);
+    }
+  }
+  return sums;
+}
+
+/** What an amount of one meter costs, rounded towards 0; 0 where it has no rate. */
+export function costAt(price: Price, meter: MeterName, amount: number, isLong: boolean): PicoUsd {
+  const rates = isLong && price.long !== null ? price.long : price.short;
+  return (BigInt(amount) * (rates.factors.get(meter) ?? 0n)) / rates.denominator;
+}
+
+/** What the usage report has more of than the ledger, by meter, and what of it was named already. */
+export class Beyond {
+  readonly rest: Map<MeterName, number>;
+  /** In dollars, by meter: all of it, and what was named. */
+  readonly whole = new Map<MeterName, PicoUsd>();
+  readonly named = new Map<MeterName, PicoUsd>();
+  readonly #price: Price;
+
+  constructor(price: Price, reported: ReadonlyMap<MeterName, number>, known: ReadonlyMap<MeterName, number>) {
+    this.#price = price;
+    this.rest = new Map(
+      [...new Set([...reported.keys(), ...known.keys()])].map((meter) => [
+        meter,
+        (reported.get(meter) ?? 0) - (known.get(meter) ?? 0),
+      ]),
+    );
+    for (const [meter, tokens] of this.rest) this.whole.set(meter, costAt(price, meter, tokens, false));
+  }
+
+  costOf(meter: MeterName, tokens: number): PicoUsd {
+    return costAt(this.#price, meter, tokens, false);
+  }
+
+  /** Returns what so many tokens cost, which are named from now on. */
+  take(meter: MeterName, tokens: number): PicoUsd {
+    const left = (this.rest.get(meter) ?? 0) - tokens;
+    this.rest.set(meter, left);
+    const before = this.named.get(meter) ?? 0n;
+    const now = (this.whole.get(meter) ?? 0n) - this.costOf(meter, left);
+    this.named.set(meter, now);
+    return now - before;
+  }
+}
+
+/** Names what calls of other days explain, at most what they used. */
+export function takeCrossing(
+  beyond: Beyond,
+  rows: readonly Crossing[],
+): { amount: PicoUsd; quantity: number } {
+  const mostOf = (direction: Crossing['direction'], meter: MeterName) => {
+    const pool = rows.filter((row) => row.direction === direction);
+    // Of a job that goes on no usage is known: as much as its hold pays.
+    if (pool.some(({ usage }) => usage === null)) {
+      const held = pool.reduce((sum, { cost }) => sum + cost, 0n);
+      return beyond.costOf(meter, beyond.rest.get(meter) ?? 0) <= held ? Number.MAX_SAFE_INTEGER : 0;
+    }
+    return tokensOf(pool.map(({ usage }) => usage ?? {})).get(meter) ?? 0;
+  };
+  let amount = 0n;
+  let quantity = 0;
+  for (const [meter, tokens] of [...beyond.rest]) {
+    const taken =
+      tokens > 0 ? Math.min(tokens, mostOf('in', meter)) : -Math.min(-tokens, mostOf('out', meter));
+    if (taken === 0) continue;
+    amount += beyond.take(meter, taken);
+    quantity += taken;
+  }
+  return { amount, quantity };
+}
+
+/** How many requests the usage report has that the ledger has no call for. */
+export function requestsBeyond({ ledger, usage, crossing }: Group): number {
+  const reported = usage.reduce((sum, { requests }) => sum + requests, 0);
+  const known = ledger.reduce((sum, { calls }) => sum + calls, 0);
+  const late = crossing.reduce((sum, { direction, calls }) => sum + (direction === 'in' ? calls : 0), 0);
+  return reported - known - late;
+}
+
+type Named = Pick<Difference, 'kind' | 'with' | 'amount' | 'corrected' | 'calls'>;
+
+/**
+ * Shares what was billed of calls of several states. Where all calls of a state were corrected, the corrections say what they
+ * cost; what is left is another state's. Between two states without such evidence nothing tells.
+ */
+export function shareOpen(rows: readonly LedgerRow[], billed: PicoUsd): Named[] {
+  const states = OPEN_STATES.flatMap((kind) => {
+    const own = rows.filter(({ state }) => state === kind);
+    const sum = (pick: (row: LedgerRow) => PicoUsd) => own.reduce((total, row) => total + pick(row), 0n);
+    const calls = own.reduce((total, row) => total + row.calls, 0);
+    const isCorrected = own.every((row) => row.correctedCalls === row.calls);
+    const charged = sum(({ cost }) => cost);
+    return own.length === 0
+      ? []
+      : [{ kind, calls, charged, corrected: sum((row) => row.corrected), isCorrected }];
+  });
+  const [first, ...others] = states;
+  if (first === undefined) return [];
+  const known = states.filter(({ isCorrected }) => isCorrected);
+  const open = states.filter(({ isCorrected }) => !isCorrected);
+  const costKnown = known.reduce((sum, { charged, corrected }) => sum + charged + corrected, 0n);
+  const left = billed - costKnown;
+  if (others.length > 0 && left >= 0n && (open.length === 1 || (open.length === 0 && left === 0n))) {
+    return states.map(({ kind, calls, charged, corrected, isCorrected }) => {
+      const amount = isCorrected ? corrected : left - charged;
+      return { kind, with: [], amount, corrected, calls };
+    });
+  }
+  const total = (pick: (state: (typeof states)[number]) => PicoUsd) =>
+    states.reduce((sum, state) => sum + pick(state), 0n);
+  return [
+    {
+      kind: first.kind,
+      with: others.map(({ kind }) => kind),
+      amount: billed - total(({ charged }) => charged),
+      corrected: total(({ corrected }) => corrected),
+      calls: states.reduce((sum, { calls }) => sum + calls, 0),
+    },
+  ];
+}
+
+/** In how many units prices are published, and the smallest step between two of them, in pico-USD. */
+const STEPS: Partial<Record<MeterName, [per: bigint, step: PicoUsd]>> = {
+  audio_seconds: [60n, 100_000_000n],
+  images: [1n, 1_000_000_000n],
+};
+const PER_MILLION: [bigint, PicoUsd] = [1_000_000n, 50_000_000n];
+/** By chance one amount in so many looks like a published rate. */
+const SURE = 100n;
+/** No price changed by more. */
+const FACTOR_MOST = 10n;
+
+/**
+ * Returns the rate, in pico-USD for as many units as prices are published in, that makes all of the quantity cost what was
+ * billed; null: none that could be published does, or the quantity is too small to tell.
+ */
+export function publishedRate(
+  meter: MeterName,
+  { billed, quantity, tolerance }: { billed: PicoUsd; quantity: number; tolerance: PicoUsd },
+  { charged, used }: { charged: PicoUsd; used: number },
+): PicoUsd | null {
+  if (!Number.isSafeInteger(quantity) || quantity <= 0 || !Number.isSafeInteger(used) || used <= 0)
+    return null;
+  const [per, step] = STEPS[meter] ?? PER_MILLION;
+  const [units, before] = [BigInt(quantity), (charged * per) / BigInt(used)];
+  if ((step * units) / per < SURE * tolerance) return null;
+  const nearest = (2n * billed * per + step * units) / (2n * step * units);
+  const rate = nearest * step;
+  const off = billed - (rate * units) / per;
+  if (off > tolerance || off < -tolerance) return null;
+  return rate * FACTOR_MOST >= before && rate <= before * FACTOR_MOST ? rate : null;
+}
+
+/**
+ * Returns the key under which all usage is reported that the ledger knows of; null: none has all of it, or several have.
+ * @param nameOf the ledger's name of a model, as the report says it
+ */
+export function ownKeysOf(
+  { ledger, usage, crossing }: DayInput,
+  nameOf: (model: string) => string,
+): ReadonlySet<string> | null {
+  const ids = new Set(
+    usage.flatMap(({ apiKeyId, tokens }) => (apiKeyId === null || !tokens ? [] : [apiKeyId])),
+  );
+  const known = ledger.filter(
+    ({ state, subject, model }) => state === 'reported' && subject === 'text' && model !== '',
+  );
+  const least = Map.groupBy(known, ({ model, tier }) => `${nameOf(model)}/${tier}`);
+  if (least.size === 0) return null;
+  const covers = (id: string) =>
+    [...least].every(([name, rows]) => {
+      const own = tokensOf(
+        usage.flatMap((row) =>
+          row.apiKeyId === id && `${row.model}/${row.tier ?? 'default'}` === name ? [row.tokens ?? {}] : [],
+        ),
+      );
+      const late = tokensOf(
+        crossing.flatMap((row) =>
+          row.direction === 'out' && `${nameOf(row.model)}/${row.tier}` === name ? [row.usage ?? {}] : [],
+        ),
+      );
+      return [...tokensOf(rows.map((row) => row.usage))].every(
+        ([meter, tokens]) => (own.get(meter) ?? 0) + (late.get(meter) ?? 0) >= tokens,
+      );
+    });
+  const own = [...ids].filter(covers);
+  return own.length === 1 ? new Set(own) : null;
+}
+
+/** Returns the costs by key: where the report does not tell keys apart, each line by what each key used of it. */
+export function costsByKey(
+  { costs, usage }: DayInput,
+  isForeign: (key: string | null) => boolean,
+): CostRow[] {
+  if (costs.some(({ apiKeyId }) => apiKeyId !== null)) return [...costs];
+  return costs.flatMap((row) => {
+    const subject = row.lineItem === null ? null : lineSubject(row.lineItem);
+    if (subject?.of !== 'model') return [row];
+    const { model, tier, meter } = subject;
+    const used = usage.flatMap((each) => {
+      if (each.model !== model || (each.tier ?? tier) !== tier) return [];
+      const amount = each.tokens === null ? each.units : amountOf(each.tokens, meter);
+      return amount > 0 ? [{ key: each.apiKeyId, amount }] : [];
+    });
+    const all = used.reduce((sum, { amount }) => sum + amount, 0);
+    let rest = row;
+    const foreign = used.filter(({ key }) => isForeign(key));
+    const split = foreign.map(({ key, amount }): CostRow => {
+      const part = { amount: (row.amount * BigInt(amount)) / BigInt(all), quantity: amount };
+      const { quantity } = rest;
+      rest = {
+        ...rest,
+        amount: rest.amount - part.amount,
+        quantity: quantity === null ? null : quantity - amount,
+      };
+      return { ...row, ...part, apiKeyId: key };
+    });
+    return [...split, rest];
+  });
+}
+
+function amountOf(tokens: Quantities, meter: MeterName | null): number {
+  const sums = tokensOf([tokens]);
+  if (meter !== null) return sums.get(REPORTED_AS[meter] ?? meter) ?? 0;
+  return [...sums.values()].reduce((sum, amount) => sum + amount, 0);
+}
+
+/** The names of models, as the upstream's reports say them. */
+export function namesBilled({ usage, costs }: DayInput): Set<string> {
+  const names = new Set(usage.flatMap(({ model }) => (model === null ? [] : [model])));
+  for (const { lineItem } of costs) {
+    const subject = lineItem === null ? null : lineSubject(lineItem);
+    if (subject?.of === 'model') names.add(subject.model);
+  }
+  return names;
+}
+
+export function abs(amount: PicoUsd): PicoUsd {
+  return amount < 0n ? -amount : amount;
+}
+
+export function least(a: PicoUsd, b: PicoUsd): PicoUsd {
+  return a < b ? a : b;
+}
