@@ -46,6 +46,15 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     browser = await launchBrowser();
     team = await stack.team({ grantUsd: '18.00', limitUsd: '5.00' });
     other = await stack.team({ limitUsd: '0.000001' });
+    const company = await stack.admin<{ id: string }>('POST', '/departments', { name: 'company' });
+    const research = await stack.admin<{ id: string }>('POST', '/departments', {
+      ...{ name: 'research', parent_id: company.id },
+    });
+    await stack.admin('PATCH', `/teams/${team.teamId}`, { department_id: research.id });
+    await stack.admin('POST', '/limits', {
+      ...{ subject: { type: 'department', id: company.id }, meter: 'cost_usd', amount: '50.00' },
+      window: { type: 'calendar', unit: 'quarter', time_zone: 'UTC', start_month: 2 },
+    });
     await stack.post(team.key, '/chat/completions', CALL);
     await stack.post(team.key, '/chat/completions', CALL, { 'x-simulator': 'fault=cut_before_headers' });
     await stack.post(other.key, '/chat/completions', CALL);
@@ -72,6 +81,7 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
   };
   const paths = () => [
     '',
+    '/departments',
     '/teams',
     `/teams/${team.teamId}`,
     '/keys',

@@ -6,6 +6,7 @@ import { useSession } from '../shell/session.ts';
 import { AuditPage } from './audit.tsx';
 import { CallPage } from './call.tsx';
 import { CallsPage } from './calls.tsx';
+import { DepartmentsPage } from './departments.tsx';
 import { JobsPage } from './jobs.tsx';
 import { KeysPage } from './keys.tsx';
 import { LimitsPage } from './limits.tsx';
@@ -32,6 +33,7 @@ export function CurrentPage() {
   if (page === 'calls') return <CallsPage key={page} />;
   if (page === 'jobs') return <JobsPage key={page} />;
   if (role === 'admin') {
+    if (page === 'departments') return <DepartmentsPage key={page} />;
     if (page === 'plans') return <PlansPage key={page} />;
     if (page === 'prices') return <PricesPage key={page} />;
     if (page === 'upstreams') return <UpstreamsPage key={page} />;

@@ -3,7 +3,7 @@
 import type { Messages } from '../messages/messages.ts';
 import { amountProblem } from '../money.ts';
 import type { Meter } from './limit-text.tsx';
-import { type Rule, windowNameOf } from './rule.ts';
+import { type Rule, startsOf, windowNameOf } from './rule.ts';
 
 const ROLLING_SECONDS_MAX = 2_678_400;
 
@@ -27,7 +27,16 @@ export function ruleErrors(t: Messages, rule: Rule, prefix = ''): Record<string,
     [`${prefix}amount`]: quantityError(t, rule.meter, rule.amount),
     [`${prefix}window.time_zone`]: hasZone && !isTimeZone(rule.timeZone) ? t.limits.badTimeZone : '',
     [`${prefix}window.seconds`]: name === 'rolling' && !isSeconds(rule.seconds) ? t.limits.badLength : '',
+    [`${prefix}window.start_month`]: startError(t, rule.startMonth, 1, startsOf(name).start_month),
+    [`${prefix}window.start_day`]: startError(t, rule.startDay, 1, startsOf(name).start_day),
+    [`${prefix}window.start_hour`]: startError(t, rule.startHour, 0, startsOf(name).start_hour),
   };
+}
+
+function startError(t: Messages, text: string, least: number, most: number | undefined): string {
+  if (most === undefined || text === '') return '';
+  const isGood = /^\d{1,2}$/.test(text) && Number(text) >= least && Number(text) <= most;
+  return isGood ? '' : t.limits.badStart(least, most);
 }
 
 function isSeconds(text: string): boolean {

@@ -8,9 +8,11 @@ import { useMessages } from '../shell/language.ts';
 import { ruleErrors } from './errors.ts';
 import { LimitOptions, limitOptionErrors } from './limit-options.tsx';
 import { LimitPreviewBox } from './limit-preview.tsx';
-import { useKeyOptions, useTeamOptions } from './options.tsx';
+import { type Option, useDepartmentOptions, useKeyOptions, useTeamOptions } from './options.tsx';
 import { mayBeSoft, modelsOf, percentsOf, toBody } from './rule.ts';
 import { NEW_RULE, RuleFields } from './rule-fields.tsx';
+
+const DEPARTMENT = 'department ';
 
 interface NewLimitProps {
   /** The team of the limit; null: the form has a field for it. */
@@ -23,15 +25,16 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
   const t = useMessages();
   const teams = useTeamOptions();
   const [team, setTeam] = useState(teamId ?? '');
-  /** `team`, `org`, `user` or a key's id. */
+  const subjects = useSubjectOptions(team, teamId === null);
+  /** `team`, `org`, `user`, a key's id, or `department` and an id. */
   const [subject, setSubject] = useState('team');
   const [rule, setRule] = useState(NEW_RULE);
   const [models, setModels] = useState('');
   const [soft, setSoft] = useState(false);
   const [options, setOptions] = useState({ maxHold: '', maxUnknown: '', warnAt: '' });
   const { maxHold, maxUnknown, warnAt } = options;
-  const keys = useKeyOptions(team === '' ? null : team);
-  const needsTeam = subject !== 'org' && subject !== 'user' && team === '';
+  const isOfTeam = subject !== 'org' && !subject.startsWith(DEPARTMENT);
+  const needsTeam = isOfTeam && subject !== 'user' && team === '';
   const isSoft = soft && mayBeSoft(rule);
   const body: NewLimit = {
     subject: subjectOf(subject, team),
@@ -60,7 +63,7 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
       }}
     >
       <div class="row">
-        {teamId === null && subject !== 'org' && (
+        {teamId === null && isOfTeam && (
           <SelectField
             label={t.common.team}
             param="team"
@@ -77,12 +80,7 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
           param="subject"
           value={subject}
           onValue={setSubject}
-          options={[
-            { value: 'team', text: t.limits.subjectTeam },
-            ...(team === '' ? [] : keys.map(({ value, text }) => ({ value, text: t.limits.ofKey(text) }))),
-            { value: 'user', text: t.limits.subjectUser },
-            ...(teamId === null ? [{ value: 'org', text: t.limits.subjectOrg }] : []),
-          ]}
+          options={subjects}
         />
       </div>
       <RuleFields rule={rule} onRule={setRule} />
@@ -108,9 +106,26 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
   );
 }
 
+/** Returns what a limit may be on: the chosen team and its keys, and what is above all teams where the form is not one team's. */
+function useSubjectOptions(team: string, withAbove: boolean): Option[] {
+  const t = useMessages();
+  const keys = useKeyOptions(team === '' ? null : team);
+  const departments = useDepartmentOptions();
+  const ofKeys = team === '' ? [] : keys;
+  const above = withAbove ? departments : [];
+  return [
+    { value: 'team', text: t.limits.subjectTeam },
+    ...ofKeys.map(({ value, text }) => ({ value, text: t.limits.ofKey(text) })),
+    { value: 'user', text: t.limits.subjectUser },
+    ...above.map(({ value, text }) => ({ value: DEPARTMENT + value, text: t.limits.ofDepartment(text) })),
+    ...(withAbove ? [{ value: 'org', text: t.limits.subjectOrg }] : []),
+  ];
+}
+
 /** Returns the subject; without a team it is the end users of every team. */
 function subjectOf(subject: string, team: string): NewLimit['subject'] {
   if (subject === 'org') return { type: 'org' };
+  if (subject.startsWith(DEPARTMENT)) return { type: 'department', id: subject.slice(DEPARTMENT.length) };
   if (subject === 'team') return { type: 'team', id: team };
   if (subject === 'user') return { type: 'user', ...(team === '' ? {} : { team_id: team }) };
   return { type: 'key', id: subject };

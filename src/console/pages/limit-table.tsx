@@ -18,11 +18,12 @@ interface LimitTableProps {
   limits: LimitRow[];
   /** To name them; null: all are of one team. */
   teams: Option[] | null;
-  keyName: (id: string) => string;
+  /** Of a key or a department. */
+  nameOf: (id: string) => string;
   actions?: ((limit: LimitRow) => ComponentChildren) | undefined;
 }
 
-export function LimitTable({ limits, teams, keyName, actions }: LimitTableProps) {
+export function LimitTable({ limits, teams, nameOf, actions }: LimitTableProps) {
   const t = useMessages();
   const format = useFormat();
   const leftRest = restDigits(limits.map((limit) => limit.remaining));
@@ -47,7 +48,7 @@ export function LimitTable({ limits, teams, keyName, actions }: LimitTableProps)
           heads: teams === null,
           cell: ({ subject, models, enforcement }) => (
             <>
-              {subjectText(t, subject, keyName)}{' '}
+              {subjectText(t, subject, nameOf)}{' '}
               {enforcement === 'soft' && <span class="badge">{t.limits.softBadge}</span>}
               {models && <span class="under">{t.limits.modelsOf(models.join(', '))}</span>}
             </>

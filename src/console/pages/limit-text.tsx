@@ -10,18 +10,21 @@ import { useMessages } from '../shell/language.ts';
 export type Meter = keyof Messages['limits']['meters'];
 
 export interface LimitSubject {
-  type: 'org' | 'team' | 'key' | 'user';
+  type: 'org' | 'department' | 'team' | 'key' | 'user';
   id?: string | null | undefined;
 }
 
-export function subjectText(t: Messages, subject: LimitSubject, keyName: (id: string) => string): string {
+/** @param nameOf the name of a key or a department */
+export function subjectText(t: Messages, subject: LimitSubject, nameOf: (id: string) => string): string {
   switch (subject.type) {
     case 'org':
       return t.limits.subjectOrg;
     case 'team':
       return t.limits.subjectTeam;
+    case 'department':
+      return t.limits.ofDepartment(nameOf(subject.id ?? ''));
     case 'key':
-      return t.limits.ofKey(keyName(subject.id ?? ''));
+      return t.limits.ofKey(nameOf(subject.id ?? ''));
     case 'user':
       return subject.id ? t.limits.ofUser(subject.id) : t.limits.subjectUser;
   }

@@ -11,7 +11,7 @@ import { useSession } from '../shell/session.ts';
 import { type LimitDialogState, LimitDialogs } from './limit-dialogs.tsx';
 import { type LimitRow, LimitTable } from './limit-table.tsx';
 import { quantityText } from './limit-text.tsx';
-import { nameIn, TeamFilter, useKeyOptions, useTeamOptions } from './options.tsx';
+import { nameIn, TeamFilter, useDepartmentOptions, useKeyOptions, useTeamOptions } from './options.tsx';
 
 export function LimitsPage() {
   const t = useMessages();
@@ -19,6 +19,7 @@ export function LimitsPage() {
   const teamId = useLocation().query.get('team_id');
   const teams = useTeamOptions();
   const keys = useKeyOptions(teamId);
+  const departments = useDepartmentOptions();
   const [dialog, setDialog] = useState<LimitDialogState | null>(null);
   const pages = usePages<Limit>('/limits', { team_id: teamId, state: true });
   return (
@@ -36,7 +37,7 @@ export function LimitsPage() {
           <LimitTable
             limits={limits.map(({ state, ...limit }) => ({ ...limit, ...state }))}
             teams={isAdmin ? teams : null}
-            keyName={(id) => nameIn(keys, id)}
+            nameOf={(id) => nameIn([...keys, ...departments], id)}
             actions={isAdmin ? (limit) => <LimitActions limit={limit} onOpen={setDialog} /> : undefined}
           />
         )}
@@ -55,7 +56,8 @@ interface TeamLimitsProps {
 export function TeamLimitsPanel({ teamId, balance, keys, canChange }: TeamLimitsProps) {
   const t = useMessages();
   const [dialog, setDialog] = useState<LimitDialogState | null>(null);
-  const keyName = (id: string) => keys.find((key) => key.id === id)?.name ?? id.slice(0, 8);
+  const departments = useDepartmentOptions();
+  const nameOf = (id: string) => keys.find((key) => key.id === id)?.name ?? nameIn(departments, id);
   return (
     <Panel
       title={t.nav.limits}
@@ -75,7 +77,7 @@ export function TeamLimitsPanel({ teamId, balance, keys, canChange }: TeamLimits
             <LimitTable
               limits={limits}
               teams={null}
-              keyName={keyName}
+              nameOf={nameOf}
               actions={canChange ? (limit) => <LimitActions limit={limit} onOpen={setDialog} /> : undefined}
             />
           )

@@ -1,5 +1,5 @@
-/** Choices of forms and filters: teams, keys, plans. */
-import type { Key, Operations, Page, Plan, Team } from '../api/types.ts';
+/** Choices of forms and filters: teams, departments, keys, plans. */
+import type { Department, Key, Operations, Page, Plan, Team } from '../api/types.ts';
 import { useApi } from '../api/use.ts';
 import { SelectField } from '../parts/field.tsx';
 import { useMessages } from '../shell/language.ts';
@@ -19,6 +19,25 @@ export function useTeamOptions(): Option[] {
   const { role } = useSession();
   const teams = useApi<Page<Team>>(role === 'admin' ? '/teams' : null, { limit: CHOICES_MAX });
   const options = (teams.data?.data ?? []).map(({ id, name }) => ({ value: id, text: name }));
+  return options.sort((a, b) => a.text.localeCompare(b.text, undefined, { numeric: true }));
+}
+
+/** Returns the departments that are there; none in a session of a team. */
+export function useDepartments(): Department[] {
+  const { role } = useSession();
+  const path = role === 'admin' ? '/departments' : null;
+  return useApi<Page<Department>>(path, { limit: CHOICES_MAX }).data?.data ?? [];
+}
+
+/** Returns the departments by their names from the top down. */
+export function useDepartmentOptions(): Option[] {
+  const departments = useDepartments();
+  const byId = new Map(departments.map((department) => [department.id, department]));
+  const pathOf = ({ name, parent_id }: Department): string => {
+    const parent = parent_id === null ? undefined : byId.get(parent_id);
+    return parent ? `${pathOf(parent)} / ${name}` : name;
+  };
+  const options = departments.map((each) => ({ value: each.id, text: pathOf(each) }));
   return options.sort((a, b) => a.text.localeCompare(b.text, undefined, { numeric: true }));
 }
 

@@ -8,7 +8,7 @@ import { useFormat } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
 import { quantityText, subjectText } from './limit-text.tsx';
-import { nameIn, useKeyOptions, useTeamOptions } from './options.tsx';
+import { nameIn, useDepartmentOptions, useKeyOptions, useTeamOptions } from './options.tsx';
 
 const SHOWN_MAX = 8;
 
@@ -23,9 +23,10 @@ export function WarningsPanel({ pollMs, teamId }: WarningsProps) {
   const format = useFormat();
   const teams = useTeamOptions();
   const keys = useKeyOptions(teamId ?? null);
+  const departments = useDepartmentOptions();
   const warnings = useApi<Page<Warning>>('/warnings', { team_id: teamId, limit: SHOWN_MAX }, pollMs);
   const budgetOf = ({ grant_id: grant, subject }: Warning) =>
-    grant === null ? subjectText(t, subject, (id) => nameIn(keys, id)) : t.grants.title;
+    grant === null ? subjectText(t, subject, (id) => nameIn([...keys, ...departments], id)) : t.grants.title;
   return (
     <Panel title={t.overview.warnings}>
       <Load of={warnings}>

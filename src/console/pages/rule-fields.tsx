@@ -3,7 +3,7 @@ import { SelectField, TextField } from '../parts/field.tsx';
 import { TIME_ZONE } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
 import type { Meter } from './limit-text.tsx';
-import { type Rule, type WindowName, windowNameOf, windowsOf } from './rule.ts';
+import { type Rule, startsOf, type WindowName, windowNameOf, windowsOf } from './rule.ts';
 
 const METERS = ['cost_usd', 'tokens', 'input_tokens', 'output_tokens', 'requests', 'concurrency'] as const;
 const TIME_ZONES = [...new Set(['UTC', TIME_ZONE, ...Intl.supportedValuesOf('timeZone')])];
@@ -14,6 +14,9 @@ export const NEW_RULE: Rule = {
   window: 'month',
   timeZone: TIME_ZONE,
   seconds: '60',
+  startMonth: '',
+  startDay: '',
+  startHour: '',
 };
 
 interface RuleFieldsProps {
@@ -81,6 +84,53 @@ export function RuleFields({ rule, onRule, prefix = '' }: RuleFieldsProps) {
           )}
         </div>
       )}
+      <StartFields rule={rule} window={window} onRule={onRule} prefix={prefix} />
     </>
+  );
+}
+
+/** Where a calendar window begins; closed, because most begin as the calendar does. */
+function StartFields({ rule, window, onRule, prefix }: Required<RuleFieldsProps> & { window: WindowName }) {
+  const t = useMessages();
+  const starts = startsOf(window);
+  if (starts.start_hour === undefined) return null;
+  const set = (part: Partial<Rule>) => onRule({ ...rule, ...part });
+  return (
+    <details class="more">
+      <summary>{t.limits.starts}</summary>
+      <div class="row">
+        {starts.start_month !== undefined && (
+          <TextField
+            label={t.limits.startMonth}
+            param={`${prefix}window.start_month`}
+            hint={t.limits.startMonthHint}
+            optional
+            value={rule.startMonth}
+            onValue={(startMonth) => set({ startMonth })}
+            numeric
+          />
+        )}
+        {starts.start_day !== undefined && (
+          <TextField
+            label={t.limits.startDay}
+            param={`${prefix}window.start_day`}
+            hint={window === 'week' ? t.limits.startWeekdayHint : t.limits.startDayHint}
+            optional
+            value={rule.startDay}
+            onValue={(startDay) => set({ startDay })}
+            numeric
+          />
+        )}
+        <TextField
+          label={t.limits.startHour}
+          param={`${prefix}window.start_hour`}
+          hint={t.limits.startHourHint}
+          optional
+          value={rule.startHour}
+          onValue={(startHour) => set({ startHour })}
+          numeric
+        />
+      </div>
+    </details>
   );
 }

@@ -2,7 +2,7 @@
 import type { NewLimit, Window } from '../api/types.ts';
 import type { Meter } from './limit-text.tsx';
 
-export type WindowName = 'day' | 'week' | 'month' | 'lifetime' | 'rolling';
+export type WindowName = 'day' | 'week' | 'month' | 'quarter' | 'year' | 'lifetime' | 'rolling';
 
 export interface Rule {
   meter: Meter;
@@ -10,12 +10,16 @@ export interface Rule {
   window: WindowName;
   timeZone: string;
   seconds: string;
+  /** Where a calendar window begins; empty: as usual. */
+  startMonth: string;
+  startDay: string;
+  startHour: string;
 }
 
 /** Returns the windows that a meter may have: money has no rolling one, concurrency only the lifetime. */
 export function windowsOf(meter: Meter): readonly [WindowName, ...WindowName[]] {
   if (meter === 'concurrency') return ['lifetime'];
-  const calendar = ['day', 'week', 'month', 'lifetime'] as const;
+  const calendar = ['day', 'week', 'month', 'quarter', 'year', 'lifetime'] as const;
   return meter === 'cost_usd' ? calendar : ['rolling', ...calendar];
 }
 
@@ -37,8 +41,31 @@ export function toBody(rule: Rule): Pick<NewLimit, 'meter' | 'amount' | 'window'
       ? { type: name }
       : name === 'rolling'
         ? { type: name, seconds: Number(rule.seconds) }
-        : { type: 'calendar', unit: name, time_zone: rule.timeZone };
+        : { type: 'calendar', unit: name, time_zone: rule.timeZone, ...startOf(rule, name) };
   return { meter: rule.meter, amount: rule.amount, window };
+}
+
+/** Returns which starts a window may have, and the highest value of each. */
+export function startsOf(name: WindowName): {
+  start_month?: number;
+  start_day?: number;
+  start_hour?: number;
+} {
+  if (name === 'lifetime' || name === 'rolling') return {};
+  return {
+    ...(name === 'quarter' || name === 'year' ? { start_month: 12 } : {}),
+    ...(name === 'day' ? {} : { start_day: name === 'week' ? 7 : 31 }),
+    start_hour: 23,
+  };
+}
+
+function startOf({ startMonth, startDay, startHour }: Rule, name: WindowName) {
+  const starts = startsOf(name);
+  return {
+    ...(starts.start_month && startMonth !== '' ? { start_month: Number(startMonth) } : {}),
+    ...(starts.start_day && startDay !== '' ? { start_day: Number(startDay) } : {}),
+    ...(starts.start_hour && startHour !== '' ? { start_hour: Number(startHour) } : {}),
+  };
 }
 
 /** Returns the rule of an existing limit; `timeZone` is the form's, for limits without one. */
@@ -50,7 +77,15 @@ export function toRule(limit: { meter: Meter; amount: string; window: Window }, 
     window: window.type === 'calendar' ? window.unit : window.type,
     timeZone: window.type === 'calendar' ? window.time_zone : timeZone,
     seconds: window.type === 'rolling' ? String(window.seconds) : '60',
+    startMonth: startText(window, 'start_month'),
+    startDay: startText(window, 'start_day'),
+    startHour: startText(window, 'start_hour'),
   };
+}
+
+function startText(window: Window, name: 'start_month' | 'start_day' | 'start_hour'): string {
+  const value = window.type === 'calendar' ? window[name] : undefined;
+  return value === undefined ? '' : String(value);
 }
 
 /** Returns the names of models, written apart by commas or blanks; null: all models. */

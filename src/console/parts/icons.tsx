@@ -14,6 +14,7 @@ export function Logo() {
 /** Paths in a box of 16 by 16. */
 export const ICONS = {
   overview: 'M2 13.5h12M4 13.5V8m4 5.5V3m4 10.5V6',
+  departments: 'M6 2.5h4v3H6zM1.5 10.5h4v3h-4zm9 0h4v3h-4zM8 5.5V8M3.5 10.5V8h9v2.5',
   teams:
     'M6 8a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5Zm-4.5 5.5a4.5 4.5 0 0 1 9 0M10.5 3.2a2.5 2.5 0 0 1 0 4.6m1.5 2a4.5 4.5 0 0 1 2.5 3.7',
   keys: 'M5 13.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6Zm2.2-5.2L13.5 2m-3 3 2 2',

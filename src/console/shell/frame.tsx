@@ -50,6 +50,7 @@ export function Frame({ onLanguage, onSignOut, children }: FrameProps) {
 }
 
 const ADMIN_PAGES = [
+  'departments',
   'teams',
   'keys',
   'limits',

@@ -23,6 +23,7 @@ export const shell = {
   },
   nav: {
     overview: 'Overview',
+    departments: 'Departments',
     teams: 'Teams',
     team: 'Team',
     keys: 'Keys',

@@ -1,7 +1,10 @@
 /** 关于可以花多少的页面：团队、密钥、限额、预付额度、方案、价格。 */
 import type { Messages } from '../messages.ts';
 
-type Budgets = Pick<Messages, 'teams' | 'team' | 'grants' | 'keys' | 'limits' | 'plans' | 'prices'>;
+type Budgets = Pick<
+  Messages,
+  'teams' | 'departments' | 'team' | 'grants' | 'keys' | 'limits' | 'plans' | 'prices'
+>;
 
 export const budgets: Budgets = {
   teams: {
@@ -33,6 +36,30 @@ export const budgets: Budgets = {
     deleteTitle: (name) => `删除团队 ${name}？`,
     deleteText: '其密钥立即失效；已产生的花费保留在账本中。',
     edit: '修改团队',
+  },
+  departments: {
+    lead: '团队的分组，最多五层。一次调用必须符合其团队之上所有部门的预算。',
+    new: '新建部门',
+    edit: '修改部门',
+    department: '部门',
+    empty: '还没有部门',
+    emptyText: '部门把团队编在一起，共享预算并一并计费。',
+    budgets: '预算',
+    parent: '隶属于',
+    parentHint: '其中的一切随之移动；已经花费的仍记在原处。',
+    top: '无：位于顶层',
+    none: '无部门',
+    addTeam: '移入团队',
+    addBelow: '新建下级',
+    made: (name) => `已创建部门 ${name}`,
+    changed: (name) => `已修改部门 ${name}`,
+    deleted: (name) => `已删除部门 ${name}`,
+    deleteTitle: (name) => `删除部门 ${name}？`,
+    deleteText: '只能删除没有团队和下级的部门。它的限额会一并删除。',
+    moveTitle: '移动团队',
+    moveText: '新的预算在一秒内生效；已经花费的仍记在原处。',
+    move: '移动',
+    moved: (name) => `已移动团队 ${name}`,
   },
   team: {
     granted: '已授予额度',
@@ -118,8 +145,17 @@ export const budgets: Budgets = {
     subjectTeam: '整个团队',
     subjectKey: '单个密钥',
     window: '周期',
-    windows: { day: '日', week: '周', month: '月', lifetime: '永久' },
-    per: { day: '每日', week: '每周', month: '每月', lifetime: '永久' },
+    windows: { day: '日', week: '周', month: '月', quarter: '季度', year: '年', lifetime: '永久' },
+    per: { day: '每日', week: '每周', month: '每月', quarter: '每季度', year: '每年', lifetime: '永久' },
+    starts: '周期从何时开始',
+    startMonth: '月份',
+    startMonthHint: '财年开始的月份，1 至 12。留空表示 1。',
+    startDay: '日',
+    startDayHint: '当月的第几日；不足时为月末。留空表示 1。',
+    startWeekdayHint: '1（周一）至 7。留空表示 1。',
+    startHour: '小时',
+    startHourHint: '0 至 23。留空表示零点。',
+    badStart: (least, most) => `请输入 ${least} 到 ${most} 的整数`,
     rolling: (length) => `任意 ${length}内`,
     rollingWindow: '滚动',
     seconds: (count) => `${count} 秒`,
@@ -147,6 +183,7 @@ export const budgets: Budgets = {
       concurrency: '个并发调用',
     },
     subjectOrg: '整个组织',
+    ofDepartment: (name) => `部门 ${name}`,
     subjectUser: '每个最终用户',
     ofUser: (name) => `最终用户 ${name}`,
     soft: '仅警告',

@@ -25,6 +25,7 @@ export const shell: Shell = {
   },
   nav: {
     overview: '概览',
+    departments: '部门',
     teams: '团队',
     team: '团队',
     keys: '密钥',
