@@ -121,6 +121,17 @@ export async function create(
   return JSON.parse(text);
 }
 
+/** Changes something by Tollgate's admin API. Throws unless that worked. */
+export async function change(url: string, path: string, body: Record<string, unknown>): Promise<void> {
+  const answer = await fetch(`${url}/admin/v1/${path}`, {
+    method: 'PATCH',
+    headers: { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!answer.ok) throw new Error(`PATCH ${path}: ${answer.status} ${await answer.text()}`);
+  await answer.body?.cancel();
+}
+
 /** Reads something by Tollgate's admin API. Throws unless that worked. */
 export async function adminGet<Body>(url: string, path: string): Promise<Body> {
   const response = await fetch(`${url}/admin/v1/${path}`, {

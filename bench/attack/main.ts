@@ -9,6 +9,7 @@ import { brokenDisobeyPromises, disobeyCells, runDisobey } from './disobey.ts';
 import { attackGrant, type GrantRow } from './grant.ts';
 import { brokenHotPromises, describeHot, type HotRow, runHot } from './hot.ts';
 import { brokenNeighbourPromises, describeNeighbours, runNeighbours } from './neighbours.ts';
+import { brokenNestedPromises, describeNested, type NestedRow, runNested } from './nested.ts';
 import { HELP, type Options, readOptions, type Scenario } from './options.ts';
 import { align, brokenPromises, renderTable } from './promises.ts';
 import { runRolling } from './rolling.ts';
@@ -91,6 +92,16 @@ async function teams(options: Options): Promise<Outcome> {
   return { broken: rows.flatMap(brokenTeamsPromises), results: rows };
 }
 
+async function nested(options: Options): Promise<Outcome> {
+  const rows: NestedRow[] = [];
+  for (const replicas of options.replicas) {
+    const row = await runNested({ ...options, replicas, progress: say });
+    rows.push(row);
+    console.log(describeNested(row));
+  }
+  return { broken: rows.flatMap((row) => brokenNestedPromises(row, STRIKES_LEAST)), results: rows };
+}
+
 async function disobey(options: Options): Promise<Outcome> {
   const rows = await runDisobey({ progress: say });
   console.log(align(disobeyCells(rows)));
@@ -121,6 +132,7 @@ const RUN: Record<Scenario, (options: Options) => Promise<Outcome>> = {
   hot,
   rolling,
   teams,
+  nested,
   disobey,
   neighbours,
   store,

@@ -11,6 +11,7 @@ export const SCENARIOS = [
   'rolling',
   'store',
   'teams',
+  'nested',
   'disobey',
   'neighbours',
   'upstreams',
@@ -32,15 +33,17 @@ number of replicas, beside the same attack on a gateway that checks first and bo
                     rolling   a limit of 600 requests in any 60 s over 4 replicas, asked for 1,000 a minute
                     teams     100,000 calls of 1,000 teams with a budget each, then every page of the console and
                               every query of the dashboards; once with and once without a limit above the teams
+                    nested    budgets of three levels of departments and of 40 teams in them: with plenty of money, then
+                              with little, while processes are killed and teams move
                     disobey   an upstream that ignores output limits: one whose probe fails, one that turns after it
                     neighbours  ten honest teams beside a hostile one, and beside an honest one with as many requests
                     upstreams  three upstreams, of which one dies, one is slow, and one answers 502, in turn
   --citus FOLDER    on a Citus cluster of a coordinator and two workers, instead of one PostgreSQL: where PostgreSQL 15 or
                     later is installed with the extension citus 13. It is in no package registry: build it yourself
   --shards N        of the cluster (default 8); 0: one server of that installation, to compare with
-  --teams N         teams: how many (default 1000)
-  --calls N         teams: how many, in all (default 100000)
-  --replicas A,B    numbers of replicas, a row each (default 1,2,4; agents 1, hot 2, rolling 4, teams 2)
+  --teams N         teams, nested: how many (default 1000, 40)
+  --calls N         teams: how many, in all; nested: with plenty of money (default 100000, 20000)
+  --replicas A,B    numbers of replicas, a row each (default 1,2,4; agents 1, hot 2, rolling 4, teams 2, nested 4)
   --workers N       workers of each replica (TOLLGATE_WORKERS, default 1); then some strikes kill one worker, not the replica
   --gateways A,B    grant: ${GATEWAYS.join(', ')} (default both)
   --clients N       grant: clients at once (default 500); agents: how many (default 30)
@@ -84,6 +87,7 @@ const USUAL: Record<Scenario, { replicas: string; clients: string; budget: strin
   rolling: { replicas: '4', clients: '1', budget: '1000.00', seconds: '185' },
   disobey: { replicas: '1', clients: '6', budget: '5.00', seconds: '1' },
   teams: { replicas: '2', clients: '64', budget: '100.00', seconds: '1' },
+  nested: { replicas: '4', clients: '200', budget: '4.00', seconds: '1' },
   upstreams: { replicas: '1', clients: '24', budget: '5.00', seconds: '10' },
   neighbours: { replicas: '1', clients: '1', budget: '5.00', seconds: '20' },
 };
@@ -105,8 +109,8 @@ export function readOptions(argv: string[]): Options | null {
       seed: { type: 'string', default: '1' },
       citus: { type: 'string' },
       shards: { type: 'string', default: '8' },
-      teams: { type: 'string', default: '1000' },
-      calls: { type: 'string', default: '100000' },
+      teams: { type: 'string' },
+      calls: { type: 'string' },
       only: { type: 'string', default: '' },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -117,6 +121,7 @@ export function readOptions(argv: string[]): Options | null {
   const usual = USUAL[scenario];
   const { replicas = usual.replicas, clients = usual.clients, budget = usual.budget } = values;
   usd(budget);
+  const isNested = scenario === 'nested';
   return {
     scenario,
     replicas: replicas.split(',').map((text) => whole('--replicas', text, 16)),
@@ -128,8 +133,8 @@ export function readOptions(argv: string[]): Options | null {
     callsPerSecond: whole('--rate', values.rate, 100_000),
     seconds: whole('--seconds', values.seconds ?? usual.seconds, 3_600),
     seed: whole('--seed', values.seed, 2 ** 31),
-    teams: whole('--teams', values.teams, 10_000),
-    calls: whole('--calls', values.calls, 10_000_000),
+    teams: whole('--teams', values.teams ?? (isNested ? '40' : '1000'), 10_000),
+    calls: whole('--calls', values.calls ?? (isNested ? '20000' : '100000'), 10_000_000),
     citus:
       values.citus === undefined ? null : { installation: values.citus, shards: shardsOf(values.shards) },
     only: values.only.split(',').filter((part) => part !== ''),

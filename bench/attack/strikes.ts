@@ -50,17 +50,21 @@ const POLL_MS = 20;
 /** How long what was killed stays away. */
 const AWAY_MS = 500;
 
-/** Strikes by the plan, for as long as somebody calls. */
+/**
+ * Strikes by the plan, for as long as somebody calls.
+ * @param before what was billed before the budget began
+ */
 export async function strikeAll(
   house: House,
   plan: readonly PlannedStrike[],
   budget: PicoUsd,
   isOver: () => boolean,
   progress: (text: string) => void,
+  before: PicoUsd = 0n,
 ): Promise<Strike[]> {
   const strikes: Strike[] = [];
   for (const { target, atShare } of plan) {
-    const due = (budget * BigInt(Math.round(atShare * 1000))) / 1000n;
+    const due = before + (budget * BigInt(Math.round(atShare * 1000))) / 1000n;
     while (!isOver() && (await house.upstream.billed()) < due) await delay(POLL_MS);
     const victim = await busiest(house, target, isOver);
     if (victim === null) break;

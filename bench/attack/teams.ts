@@ -126,7 +126,13 @@ async function makeTeams({ replicas }: House, { teams, budgetUsd }: TeamsRun): P
   return made;
 }
 
-async function callAll(house: House, sql: Sql, teams: Team[], run: TeamsRun): Promise<TeamsPhase> {
+/** Calls of all teams in turn, on all replicas. */
+export async function callAll(
+  house: House,
+  sql: Sql,
+  teams: readonly Team[],
+  run: Pick<TeamsRun, 'clients' | 'calls' | 'progress'>,
+): Promise<TeamsPhase> {
   const pools = house.replicas.map(({ url }) => new Pool(url, { connections: run.clients, pipelining: 1 }));
   const statuses: Record<string, number> = {};
   const before = await readReservations(house);
