@@ -5,6 +5,7 @@ import { type Account, inSpendingOrder } from '../../src/domain/budget.ts';
 import { grantCounter } from '../../src/domain/counter.ts';
 import { type Grant, type Limit, ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { accountOf } from '../support/accounts.ts';
+import { departmentsOfTeam } from './departments.ts';
 import type { CallRecord } from './judge/calls.ts';
 import type { Judge } from './judge/judge.ts';
 import type { MemoryStore } from './memory-store.ts';
@@ -29,7 +30,7 @@ export class SimAdmin {
     this.#memory = memory;
     this.#judge = judge;
     this.#keys = keys;
-    this.#publish('');
+    this.#publish(null);
   }
 
   get version(): number {
@@ -62,7 +63,7 @@ export class SimAdmin {
     this.#limits.set(limit.id, limit);
     this.#memory.setAmount(limit.id, limit.amount);
     this.#judge.addLimit(limit);
-    this.#publish(limit.teamId);
+    this.#publish(limit);
   }
 
   changeLimit(id: string, amount: bigint): void {
@@ -70,35 +71,50 @@ export class SimAdmin {
     this.#limits.set(id, limit);
     this.#memory.setAmount(id, amount);
     this.#judge.rules.changeLimit(id, amount);
-    this.#publish(limit.teamId);
+    this.#publish(limit);
   }
 
   deleteLimit(id: string): void {
-    const { teamId } = this.#limits.get(id)!;
+    const limit = this.#limits.get(id)!;
     this.#limits.delete(id);
     this.#judge.rules.changeLimit(id, null);
-    this.#publish(teamId);
+    this.#publish(limit);
   }
 
   makeGrant(grant: Grant): void {
     this.#grants.push(grant);
     this.#memory.makeGrant(grantCounter(grant));
     this.#judge.rules.addGrant(grant);
-    this.#publish(grant.teamId);
+    this.#publish(grant);
   }
 
-  #publish(changedTeam: string): void {
-    this.#changedTeams.push({ version: this.version, teamId: changedTeam, areRules: true });
+  /** Makes the accounts anew whose rules changed; null: all, for the first time. */
+  #publish(changed: Limit | Grant | null): void {
+    const teams = changed === null ? [''] : this.#teamsOf(changed);
+    for (const teamId of teams) this.#changedTeams.push({ version: this.version, teamId, areRules: true });
     const accounts = new Map(this.accounts);
     for (const { keyId, teamId } of this.#keys) {
-      if (changedTeam !== '' && changedTeam !== ORGANIZATION_ID && changedTeam !== teamId) continue;
+      if (changed !== null && !teams.includes(teamId) && !teams.includes(ORGANIZATION_ID)) continue;
       const grants = inSpendingOrder(this.#grants.filter((grant) => grant.teamId === teamId));
-      const limits = this.limits.filter(
-        ({ teamId: team, subject }) =>
-          subject.type === 'org' || (team === teamId && (subject.type !== 'key' || subject.id === keyId)),
-      );
-      accounts.set(keyId, accountOf({ keyId, teamId, grants, limits }));
+      const limits = this.limits.filter((limit) => binds(limit, teamId, keyId));
+      const path = departmentsOfTeam(teamId);
+      const departments = path.length === 0 ? null : `{${path.join()}}`;
+      accounts.set(keyId, accountOf({ keyId, teamId, grants, limits, departments }));
     }
     this.accounts = accounts;
   }
+
+  /** Like Postgres: a department's limit concerns the teams below it. */
+  #teamsOf(changed: Limit | Grant): string[] {
+    const { teamId } = changed;
+    if (!('subject' in changed) || changed.subject.type !== 'department') return [teamId];
+    const { id } = changed.subject;
+    return this.#keys.map((key) => key.teamId).filter((team) => departmentsOfTeam(team).includes(id));
+  }
+}
+
+function binds({ teamId: team, subject }: Limit, teamId: string, keyId: string): boolean {
+  if (subject.type === 'org') return true;
+  if (subject.type === 'department') return departmentsOfTeam(teamId).includes(subject.id);
+  return team === teamId && (subject.type !== 'key' || subject.id === keyId);
 }

@@ -138,7 +138,8 @@ export class SimCalls {
       judge.cancelled(call);
       return;
     }
-    const callFacts = factsOf(teamId, keyId, { model, endUser });
+    const { departments } = ask.account;
+    const callFacts = factsOf(teamId, keyId, { model, endUser, departments });
     const written = await new Promise<boolean>((resolve) => instance.ledger.begin(hold, callFacts, resolve));
     await instance.running();
     if (!written) {

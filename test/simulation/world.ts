@@ -52,6 +52,10 @@ export function makeWorld(random: Random): World {
     limitOf(id, money(cents), { teamId: asId(teamId), subject: { type: 'team', id: asId(teamId) }, window });
   const ofKey = (id: string, keyId: string, cents: number) =>
     limitOf(id, money(cents), { teamId: asId('capped'), subject: { type: 'key', id: asId(keyId) } });
+  const ofDepartment = (id: string, cents: number, window: Window) =>
+    limitOf(`of-${id}`, money(cents), {
+      ...{ teamId: ORGANIZATION_ID, subject: { type: 'department', id: asId(id) }, window },
+    });
   const grant = (id: string, teamId: string, cents: number, beginsMs: number, lastsMs: number | null) =>
     grantOf(id, money(cents), {
       teamId: asId(teamId),
@@ -68,6 +72,9 @@ export function makeWorld(random: Random): World {
       ofTeam('monthly', 'both', 300, calendar('month')),
       { ...ofTeam('one-model', 'both', 150, { type: 'lifetime' }), models: ['gpt-5-mini'] },
       { ...ofTeam('ada', 'capped', 200, calendar('day')), subject: { type: 'user', id: 'ada' } },
+      ofDepartment('unit', 700, calendar('day')),
+      ofDepartment('division', 1100, calendar('week')),
+      ofDepartment('company', 1500, calendar('day')),
       { ...ofTeam('all', ORGANIZATION_ID, 2500, calendar('month')), subject: { type: 'org' } },
       { ...ofTeam('tokens', 'capped', 0, calendar('day')), meter: 'tokens', amount: scale * 60_000n * UNIT },
       { ...ofKey('requests', 'key-3', 0), meter: 'requests', amount: scale * 5n * UNIT },

@@ -1,5 +1,7 @@
 /** Faults in an instance: its leases in memory, its holds, and what it does about changed rules. */
 import { LeaseTable } from '../../../src/admission/leases.ts';
+import type { Account } from '../../../src/domain/budget.ts';
+import { departmentsOf } from '../../../src/domain/ids.ts';
 import { Lease } from '../../../src/domain/lease.ts';
 import { Journal } from '../../../src/ledger/journal.ts';
 import { Ledger } from '../../../src/ledger/ledger.ts';
@@ -16,6 +18,27 @@ export const LEDGER_FAULTS: Fault[] = [
           const [hold, facts, done] = args;
           begin.call(this, hold, facts, () => {});
           done(true);
+        },
+    );
+  }),
+  replacing('parent-forgotten', 'of the departments of a call only the lowest one binds it', (planted) => {
+    const known = new WeakMap<Account, Account>();
+    const withoutParents = (account: Account): Account => {
+      const own = departmentsOf(account.departments)[0];
+      const limits = account.limits.filter(
+        ({ subject }) => subject.type !== 'department' || subject.id === own,
+      );
+      const found = known.get(account) ?? { ...account, limits };
+      known.set(account, found);
+      if (limits.length < account.limits.length) planted.fired++;
+      return found;
+    };
+    planted.replace(
+      LeaseTable.prototype,
+      'poolsOf',
+      (poolsOf) =>
+        function (this: LeaseTable, account, ...args) {
+          return poolsOf.call(this, withoutParents(account), ...args);
         },
     );
   }),

@@ -1,5 +1,6 @@
 /** The rules as an administrator made them, version by version, and the judge's tallies of each. */
 import type { Grant, Limit } from '../../../src/domain/limit.ts';
+import { departmentsOfTeam } from '../departments.ts';
 import { measure } from './amounts.ts';
 import type { CallFacts, CallRecord } from './calls.ts';
 import { type CreditRule, type LimitRule, newTally, type Rule, type Tally } from './tally.ts';
@@ -108,6 +109,7 @@ function counts({ limit }: LimitRule, call: CallFacts): boolean {
   const { subject, models } = limit;
   if (models !== null && !models.includes(call.model)) return false;
   if (subject.type === 'org') return true;
+  if (subject.type === 'department') return departmentsOfTeam(call.teamId).includes(subject.id);
   if (subject.type === 'team') return subject.id === call.teamId;
   if (subject.type === 'key') return subject.id === call.keyId;
   return limit.teamId === call.teamId && subject.id === call.endUser;
