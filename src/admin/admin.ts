@@ -13,6 +13,7 @@ import { authenticate } from './access.ts';
 import { archiveRoute } from './archive.ts';
 import { auditRoute } from './audit.ts';
 import { balanceRoute } from './balance.ts';
+import { departmentRoutes } from './departments.ts';
 import { documentRoute } from './document.ts';
 import { estimateRoute } from './estimates.ts';
 import { eventRoutes } from './events.ts';
@@ -56,6 +57,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
   for (const addRoutes of [
     sessionRoutes,
     sessionListRoutes,
+    departmentRoutes,
     teamRoutes,
     balanceRoute,
     keyRoutes,

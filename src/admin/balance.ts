@@ -3,6 +3,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
+import { isOfSeveralTeams } from '../domain/counter.ts';
 import { asId, type TeamId } from '../domain/ids.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import { formatUsd } from '../domain/quantities.ts';
@@ -66,7 +67,9 @@ function toBalance(teamId: TeamId, { grants, limits, charged, unknown }: Stored)
 }
 
 function mostHeld(limits: LimitBalance[]): PicoUsd {
-  const ofTeam = limits.filter(({ limit }) => limit.meter === 'cost_usd' && limit.subjectType !== 'org');
+  const ofTeam = limits.filter(
+    ({ limit }) => limit.meter === 'cost_usd' && !isOfSeveralTeams(limit.subjectType),
+  );
   return ofTeam.reduce((most, each) => (each.held > most ? each.held : most), 0n);
 }
 

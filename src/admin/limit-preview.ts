@@ -9,6 +9,7 @@ import { type Limit, ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { replay } from '../domain/replay.ts';
 import type { Database } from '../store/database.ts';
+import { findDepartment } from '../store/departments.ts';
 import { findKeyRow } from '../store/keys.ts';
 import { readHistory } from '../store/limit-preview.ts';
 import { findTeam } from '../store/teams.ts';
@@ -81,6 +82,12 @@ async function ownerOf(
   if (subject.type === 'key') {
     const key = await findKeyRow(database, subject.id);
     return key?.teamId ?? apiError('not_found', `there is no key ${subject.id}`, extra);
+  }
+  if (subject.type === 'department') {
+    const department = await findDepartment(database, subject.id);
+    return department
+      ? ORGANIZATION_ID
+      : apiError('not_found', `there is no department ${subject.id}`, extra);
   }
   const named = subject.type === 'team' ? subject.id : teamId;
   if (named === null) return ORGANIZATION_ID;

@@ -8,7 +8,7 @@ import { asId, type TeamId } from '../domain/ids.ts';
 import type { Enforcement, Meter, Subject } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { UNIT } from '../domain/quantities.ts';
-import type { Window } from '../domain/window.ts';
+import { type Window, windowFields } from '../domain/window.ts';
 import { type LimitBalance, readLimitBalances } from '../store/balance.ts';
 import {
   changeLimit,
@@ -106,12 +106,13 @@ export function subjectOfBody({ subject }: Pick<z.output<typeof NewLimit>, 'subj
 /** Returns why a limit could not bind, or contradicts itself; null: it is valid. */
 export function limitProblem({
   meter,
-  window: { type },
+  window,
   enforcement,
   amount,
   max_hold,
   max_unknown,
 }: Omit<z.output<typeof NewLimit>, 'subject'>): ApiError | null {
+  const { type } = window;
   if (type === 'rolling' && meter === 'cost_usd') {
     return invalid(
       'window.type',
@@ -125,9 +126,23 @@ export function limitProblem({
     return invalid('enforcement', 'rate limits are strict: nothing is left of them to warn of');
   }
   return (
+    badStart(window) ??
     notWhole(meter, amount, 'amount') ??
     notHeld(meter, enforcement, max_hold) ??
     notUnknown(meter, max_unknown)
+  );
+}
+
+/** A start that the unit does not have would be dropped without a word. */
+function badStart(window: WindowBody): ApiError | null {
+  if (window.type !== 'calendar') return null;
+  const { unit, start_month: month, start_day: day } = window;
+  if (month !== undefined && unit !== 'quarter' && unit !== 'year')
+    return invalid('window.start_month', `a ${unit} begins in no month: only a quarter and a year have one`);
+  if (day === undefined || (unit !== 'day' && (unit !== 'week' || day <= 7))) return null;
+  return invalid(
+    'window.start_day',
+    unit === 'day' ? 'a day begins at an hour: use start_hour' : 'a week begins on a weekday, 1 to 7',
   );
 }
 
@@ -158,11 +173,15 @@ function invalid(param: string, why: string): ApiError {
 type WindowBody = z.output<typeof window>;
 
 export function toWindow(body: WindowBody): Window {
-  return body.type === 'calendar' ? { type: body.type, unit: body.unit, timeZone: body.time_zone } : body;
-}
-
-export function windowOf(rule: Window): WindowBody {
-  return rule.type === 'calendar' ? { type: rule.type, unit: rule.unit, time_zone: rule.timeZone } : rule;
+  if (body.type !== 'calendar') return body;
+  const { type, unit, time_zone: timeZone, start_month, start_day, start_hour } = body;
+  // What is as usual is not stored: equal windows are equal texts.
+  return {
+    ...{ type, unit, timeZone },
+    ...(start_month === undefined || start_month === 1 ? {} : { startMonth: start_month }),
+    ...(start_day === undefined || start_day === 1 ? {} : { startDay: start_day }),
+    ...(start_hour === undefined || start_hour === 0 ? {} : { startHour: start_hour }),
+  };
 }
 
 /** Returns a limit's rule, as every response shows it. */
@@ -174,7 +193,7 @@ export function ruleOf(limit: LimitRow) {
     models: limit.models,
     meter,
     amount: formatAmount(meter, usd(limit.amount)),
-    window: windowOf(limit.window),
+    window: windowFields(limit.window),
     enforcement: limit.enforcement,
   };
 }
@@ -183,6 +202,7 @@ function subjectOf({ subjectType, subjectId, teamId }: LimitRow): z.output<typeo
   if (subjectType === 'org') return { type: 'org' };
   if (subjectType === 'team') return { type: 'team', id: teamId };
   if (subjectType === 'key') return { type: 'key', id: asId(subjectId ?? '') };
+  if (subjectType === 'department') return { type: 'department', id: asId(subjectId ?? '') };
   return { type: 'user', id: subjectId, team_id: teamOf(teamId) };
 }
 

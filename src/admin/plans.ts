@@ -4,10 +4,11 @@ import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { usd } from '../domain/money.ts';
+import { windowFields } from '../domain/window.ts';
 import { changePlan, createPlan, deletePlan, findPlan, listPlans, type PlanRow } from '../store/plans.ts';
 import type { PlanLimit } from '../store/stored-json.ts';
 import { NewPlan, Plan, PlanChange, Plans, pageQuery } from './contract.ts';
-import { limitProblem, toWindow, windowOf } from './limits.ts';
+import { limitProblem, toWindow } from './limits.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
 import { resourceRoutes } from './resource.ts';
@@ -77,7 +78,7 @@ function toPlan(plan: PlanRow): z.input<typeof Plan> {
         models,
         meter,
         amount: formatAmount(meter, usd(amount)),
-        window: windowOf(window),
+        window: windowFields(window),
         enforcement,
         max_hold: maxHold === null ? null : formatAmount(meter, usd(maxHold)),
         max_unknown: maxUnknown === null ? null : formatAmount(meter, usd(maxUnknown)),

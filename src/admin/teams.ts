@@ -16,8 +16,8 @@ export function teamRoutes(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
     { method: 'post', path: '/teams', summary, body: NewTeam, response: Team, status: 201 },
     async ({ body }) => {
       const plan = body.plan === undefined ? defaultPlan : body.plan;
-      const { name, unlimited, models } = body;
-      const team = await createTeam(database, { name, plan, unlimited, models });
+      const { name, unlimited, models, department_id: departmentId } = body;
+      const team = await createTeam(database, { name, plan, departmentId, unlimited, models });
       return isApiError(team) ? team : toTeam(team);
     },
   );
@@ -33,8 +33,16 @@ export function teamRoutes(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
     view: toTeam,
     list: (page) => listTeams(database, page),
     find: (id) => findTeam(database, id),
-    change: (id, { fail_open: failOpen, on_client_gone: onClientGone, on_shortage: onShortage, ...body }) =>
-      changeTeam(database, id, { ...body, failOpen, onClientGone, onShortage }),
+    change: (
+      id,
+      {
+        department_id: departmentId,
+        fail_open: failOpen,
+        on_client_gone: onClientGone,
+        on_shortage: onShortage,
+        ...body
+      },
+    ) => changeTeam(database, id, { ...body, departmentId, failOpen, onClientGone, onShortage }),
     remove: (id) => deleteTeam(database, id),
   });
 }
@@ -44,6 +52,7 @@ function toTeam(team: TeamRow): z.input<typeof Team> {
     id: team.id,
     name: team.name,
     plan: team.plan,
+    department_id: team.departmentId,
     unlimited: team.unlimited,
     fail_open: team.failOpen,
     on_client_gone: team.onClientGone,

@@ -1,11 +1,11 @@
 /** Routes: usage, denials and errors, as sums of quarter hours. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { type ErrorKind, isApiError } from '../domain/errors.ts';
-import type { KeyId, TeamId } from '../domain/ids.ts';
+import type { DepartmentId, KeyId, TeamId } from '../domain/ids.ts';
 import { readApiErrors } from '../store/api-errors.ts';
 import type { Database } from '../store/database.ts';
 import { readNames } from '../store/names.ts';
-import { readUsage, type UsageRow } from '../store/usage.ts';
+import { readUsage, type UsageDimension, type UsageRow } from '../store/usage.ts';
 import { ApiErrors, ApiErrorsQuery, Usage, UsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
@@ -13,7 +13,7 @@ import { type ReportRange, ROWS_MAX, reportOf, reportRangeOf } from './report-ra
 import { route } from './route.ts';
 
 export function usageRoute(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
-  const summary = 'Sum usage by team, key, model or operation and by time';
+  const summary = 'Sum usage by team, department, key, model or operation and by time';
   route(
     app,
     { method: 'get', path: '/usage', summary, query: UsageQuery, response: Usage, team: 'query' },
@@ -21,8 +21,8 @@ export function usageRoute(app: OpenAPIHono, { database, settleNow }: AdminOptio
       const range = reportRangeOf(query);
       if (isApiError(range)) return range;
       await settleNow();
-      const { group_by: groupBy, team_id: teamId, key_id: keyId } = query;
-      return sumUsage(database, range, { groupBy, teamId, keyId });
+      const { group_by: groupBy, team_id: teamId, key_id: keyId, department_id: departmentId } = query;
+      return sumUsage(database, range, { groupBy, teamId, keyId, departmentId });
     },
   );
 }
@@ -80,12 +80,13 @@ function countsRoute(
 }
 
 interface UsageSelection {
-  groupBy: readonly ('team' | 'key' | 'model' | 'operation')[];
+  groupBy: readonly UsageDimension[];
   teamId: TeamId | undefined;
   keyId: KeyId | undefined;
+  departmentId?: DepartmentId | undefined;
 }
 
-/** Returns sums of usage, with the names of teams and keys. */
+/** Returns sums of usage, with the names of teams, keys and departments. */
 export async function sumUsage(database: Database, range: ReportRange, selection: UsageSelection) {
   const rows = await readUsage(database, { ...range, ...selection, limit: ROWS_MAX + 1 });
   const teams = await readNames(
@@ -98,9 +99,22 @@ export async function sumUsage(database: Database, range: ReportRange, selection
     'keys',
     idsOf(rows, (row) => row.key),
   );
+  const departments = await readNames(
+    database,
+    'departments',
+    idsOf(rows, (row) => row.department),
+  );
   return reportOf(
     range,
-    rows.map((row) => toSum(row, teams, keys)),
+    rows.map((row) => ({
+      ...toSum(row, teams, keys),
+      ...(selection.groupBy.includes('department')
+        ? {
+            department_id: row.department,
+            department_name: row.department === null ? null : (departments.get(row.department) ?? ''),
+          }
+        : {}),
+    })),
   );
 }
 

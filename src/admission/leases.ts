@@ -346,10 +346,11 @@ export class LeaseTable {
     return excessOf(pool, lease, this.instances, nowMs);
   }
 
-  /** The rules of these teams changed: gives back all that is free or comes free before Postgres was asked again. */
+  /** The rules of these teams changed, perhaps a department's: gives back all that is free or comes free before Postgres was asked. */
   revoke(teamIds: ReadonlySet<string> | 'all'): void {
     for (const lease of this.#leases.values()) {
-      if (teamIds === 'all' || teamIds.has(lease.spec.teamId)) lease.revoke();
+      const { teamId, subjectType } = lease.spec;
+      if (teamIds === 'all' || teamIds.has(teamId) || subjectType === 'department') lease.revoke();
     }
   }
 

@@ -14,6 +14,7 @@ export const AUDIT_ACTIONS = [
 
 export const AUDIT_RESOURCES = [
   'team',
+  'department',
   'key',
   'limit',
   'grant',

@@ -45,6 +45,8 @@ export interface Account {
   /** A team that ever had a grant is prepaid: without a usable one it may spend nothing. */
   prepaid: boolean;
   unlimited: boolean;
+  /** Its team's department, then the one above, … as Postgres writes an array; null: none. It stands in every event. */
+  departments: string | null;
   /** Calls go on without the ledger while Postgres is away, if nothing strict binds them. */
   failOpen: boolean;
   /** What becomes of a call whose client leaves; null: as the upstream is set. */
@@ -125,7 +127,11 @@ export function poolsAt(account: Account, kind: CallKind, atMs: number): Pools {
   let funded = account.unlimited || account.prepaid;
   for (const limit of account.limits) {
     if (!touches(limit, kind)) continue;
-    if (limit.meter === 'cost_usd' && limit.teamId !== ORGANIZATION_ID) funded = true;
+    if (
+      limit.meter === 'cost_usd' &&
+      (limit.teamId !== ORGANIZATION_ID || limit.subject.type === 'department')
+    )
+      funded = true;
     if (limit.enforcement === 'soft') continue;
     const counter = limitCounter(limit, account.principal.teamId, kind.endUser, atMs);
     until(counter.endsAtMs);

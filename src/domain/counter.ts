@@ -3,7 +3,15 @@
  * counts. Does not own: its sums (store). Pure.
  */
 
-import { asId, type CounterId, type GrantId, type KeyId, type LimitId, type TeamId } from './ids.ts';
+import {
+  asId,
+  type CounterId,
+  type DepartmentId,
+  type GrantId,
+  type KeyId,
+  type LimitId,
+  type TeamId,
+} from './ids.ts';
 import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type SubjectType } from './limit.ts';
 import { includesModel } from './price.ts';
 import { type Claim, used } from './quantities.ts';
@@ -38,7 +46,7 @@ export type CounterSource = (typeof COUNTER_SOURCES)[number];
 /** What names a counter and what makes it when it does not exist yet. */
 export interface CounterSpec {
   id: CounterId;
-  /** Under which team it is kept; `ORGANIZATION_ID` for what counts the whole installation. */
+  /** Under which team it is kept; `ORGANIZATION_ID` for what counts several teams. */
   teamId: TeamId;
   source: CounterSource;
   sourceId: LimitId | GrantId;
@@ -84,7 +92,7 @@ export function limitCounter(
   const user = (endUser ?? '').toWellFormed();
   return {
     id: counterId(limit.id, range.startMs, subject.type === 'user' ? user : null),
-    teamId: subject.type === 'org' ? ORGANIZATION_ID : callersTeamId,
+    teamId: isOfSeveralTeams(subject.type) ? ORGANIZATION_ID : callersTeamId,
     source: 'limit',
     sourceId: limit.id,
     subjectType: subject.type,
@@ -96,6 +104,11 @@ export function limitCounter(
     rollingMs: rollingMsOf(limit),
     amount: limit.amount,
   };
+}
+
+/** Whether limits of such a subject count calls of several teams together. */
+export function isOfSeveralTeams(type: SubjectType): boolean {
+  return type === 'org' || type === 'department';
 }
 
 /** Slots have no past: a limit of concurrency counts what runs now, whatever its window says. */
@@ -140,6 +153,8 @@ export interface CountedCall {
   teamId: TeamId;
   keyId: KeyId;
   endUser: string | null;
+  /** The department of its team when it was admitted, then the one above, …; empty: none. */
+  departments: readonly DepartmentId[];
   model: string;
   createdAtMs: number;
 }
@@ -152,7 +167,8 @@ export function counted(
   const { source, subjectType, subjectId, teamId, models, startsAtMs, endsAtMs } = counter;
   const counts =
     source === 'limit' &&
-    (teamId === call.teamId || subjectType === 'org') &&
+    (teamId === call.teamId || isOfSeveralTeams(subjectType)) &&
+    (subjectType === 'department' ? call.departments.includes(asId(subjectId)) : true) &&
     (subjectType === 'key' ? subjectId === call.keyId : true) &&
     (subjectType === 'user' ? subjectId === call.endUser : true) &&
     startsAtMs <= call.createdAtMs &&

@@ -12,6 +12,7 @@ export type LimitId = Id<'limit'>;
 export type GrantId = Id<'grant'>;
 export type CounterId = Id<'counter'>;
 export type EventId = Id<'event'>;
+export type DepartmentId = Id<'department'>;
 export type SessionId = Id<'session'>;
 
 /** Calls a text an id of the kind that its place wants. For edges alone, which have checked what it names. */
@@ -22,4 +23,16 @@ export function asId<Any extends Id<string>>(text: string): Any {
 /** Returns the moment in a UUIDv7 (RFC 9562), in milliseconds since the epoch: its first 48 bits. */
 export function momentOfUuidV7(id: string): number {
   return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+}
+
+const NO_DEPARTMENTS: readonly DepartmentId[] = [];
+
+/** Reads departments as Postgres writes an array of ids: `{a,b}`. Null, missing: none. */
+export function departmentsOf(text: string | null | undefined): readonly DepartmentId[] {
+  return text
+    ? text
+        .slice(1, -1)
+        .split(',')
+        .map(asId<DepartmentId>)
+    : NO_DEPARTMENTS;
 }

@@ -2,7 +2,7 @@
  * Limits, grants and counters: the nouns of a budget. A limit is the rule, a grant is prepaid credit, a counter is
  * the state of one of them for one subject and window.
  */
-import { asId, type GrantId, type KeyId, type LimitId, type TeamId } from './ids.ts';
+import { asId, type DepartmentId, type GrantId, type KeyId, type LimitId, type TeamId } from './ids.ts';
 import type { PicoUsd } from './money.ts';
 import type { Window } from './window.ts';
 
@@ -21,18 +21,30 @@ export type Enforcement = (typeof ENFORCEMENTS)[number];
 
 export type Subject =
   | { type: 'org' }
+  /** All teams in it and in the departments below it. */
+  | { type: 'department'; id: DepartmentId }
   | { type: 'team'; id: TeamId }
   | { type: 'key'; id: KeyId }
   /** An end user of a team, by the name that the application gives; null: each one, for itself. */
   | { type: 'user'; id: string | null };
 
-export const SUBJECT_TYPES = ['org', 'team', 'key', 'user'] as const satisfies Subject['type'][];
+export const SUBJECT_TYPES = [
+  'org',
+  'department',
+  'team',
+  'key',
+  'user',
+] as const satisfies Subject['type'][];
 export type SubjectType = Subject['type'];
+
+/** A department of the lowest level stands in so many, itself counted. */
+export const DEPARTMENT_LEVELS_MAX = 5;
 
 /** Reads a subject of a row; `id` null: of a team's limit the team itself, of end users each one. */
 export function subjectOf(type: SubjectType, id: string | null, teamId: TeamId): Subject {
   if (type === 'org') return { type };
   if (type === 'user') return { type, id };
+  if (type === 'department') return { type, id: asId(id ?? '') };
   return type === 'key' ? { type, id: asId(id ?? '') } : { type, id: id === null ? teamId : asId(id) };
 }
 
@@ -41,7 +53,7 @@ export const ORGANIZATION_ID: TeamId = asId('00000000-0000-0000-0000-00000000000
 
 export interface Limit {
   id: LimitId;
-  /** Whose it is; `ORGANIZATION_ID` for limits of the whole installation, and of the end users of every team. */
+  /** Whose it is; `ORGANIZATION_ID` for limits of the whole installation, of departments, and of the end users of every team. */
   teamId: TeamId;
   subject: Subject;
   /** Null: all models. */

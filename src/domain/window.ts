@@ -9,7 +9,19 @@ export const QUARTER_HOUR_MS = 900_000;
 export const DAY_MS = 86_400_000;
 
 export type LifetimeWindow = { type: 'lifetime' };
-export type CalendarWindow = { type: 'calendar'; unit: 'day' | 'week' | 'month'; timeZone: string };
+export const CALENDAR_UNITS = ['day', 'week', 'month', 'quarter', 'year'] as const;
+export type CalendarUnit = (typeof CALENDAR_UNITS)[number];
+export interface CalendarWindow {
+  type: 'calendar';
+  unit: CalendarUnit;
+  timeZone: string;
+  /** Of a quarter and a year: in which month a year begins, 1–12; missing: 1. */
+  startMonth?: number | undefined;
+  /** Of a week: the weekday on which it begins, 1 (Monday) to 7. Of a longer unit the day of the month, 1–31; missing: 1. */
+  startDay?: number | undefined;
+  /** The hour at which it begins, 0–23; missing: the first instant of the day. */
+  startHour?: number | undefined;
+}
 export type RollingWindow = { type: 'rolling'; seconds: number };
 export type Window = LifetimeWindow | CalendarWindow | RollingWindow;
 
@@ -58,13 +70,15 @@ const ranges = new Map<string, TimeRange>();
 const RANGES_MAX = 2_000;
 
 /**
- * The time range of a window that contains a moment. Days begin at the zone's first instant of the date (not always 00:00),
- * weeks on Monday (ISO 8601). Throws a RangeError for a time zone that {@link isTimeZone} refuses.
- * Rolling windows have no such range: they move with every moment.
+ * The time range of a window that contains a moment. Days begin at the zone's first instant of the date (not always 00:00), or
+ * at the hour that was chosen: where clocks skip it as much later as they skip, where they repeat it the first time. Weeks begin
+ * on Monday (ISO 8601) or on the weekday that was chosen; where a month has no such day, on its last.
+ * Throws a RangeError for a time zone that {@link isTimeZone} refuses. Rolling windows have no such range: they move with every moment.
  */
 export function windowRange(window: CalendarWindow | LifetimeWindow, atMs: number): OpenTimeRange {
   if (window.type === 'lifetime') return LIFETIME;
-  const key = `${window.unit} ${window.timeZone}`;
+  const { unit, timeZone, startMonth = 1, startDay = 1, startHour = 0 } = window;
+  const key = `${unit} ${timeZone} ${startMonth} ${startDay} ${startHour}`;
   const known = ranges.get(key);
   if (known && atMs >= known.startMs && atMs < known.endMs) return known;
   const range = calendarRange(window, atMs);
@@ -73,27 +87,69 @@ export function windowRange(window: CalendarWindow | LifetimeWindow, atMs: numbe
   return range;
 }
 
-function calendarRange({ unit, timeZone }: CalendarWindow, atMs: number): TimeRange {
-  const date = Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timeZone).toPlainDate();
-  let start = firstDate(date, unit);
-  let end = start.add({ [`${unit}s`]: 1 });
+/** Months of a unit; of the others days. */
+const MONTHS = { day: null, week: null, month: 1, quarter: 3, year: 12 } as const;
+
+function calendarRange(window: CalendarWindow, atMs: number): TimeRange {
+  const { timeZone } = window;
+  const start = (number: number) => instantMs(startDate(window, number), timeZone, window.startHour ?? 0);
+  let number = numberOf(window, Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timeZone));
+  while (start(number) > atMs) number--;
   // Where clocks went back over midnight (St. John's, until 2011) an instant of the new day bears the old date again;
   // it belongs to the window that has already begun, or windows would overlap.
-  while (firstInstantMs(end, timeZone) <= atMs) {
-    start = end;
-    end = start.add({ [`${unit}s`]: 1 });
+  while (start(number + 1) <= atMs) number++;
+  return { startMs: start(number), endMs: start(number + 1) };
+}
+
+/** Windows of a unit are numbered. Returns the number of the one in which a date lies, or of one beside it. */
+function numberOf(
+  { unit, startMonth = 1, startDay = 1 }: CalendarWindow,
+  date: Temporal.ZonedDateTime,
+): number {
+  const months = MONTHS[unit];
+  if (months !== null) return Math.floor((date.year * 12 + date.month - startMonth) / months);
+  const day = Date.UTC(date.year, date.month - 1, date.day) / DAY_MS;
+  return unit === 'day' ? day : Math.floor((day - MONDAY - (startDay - 1)) / 7);
+}
+
+/** The first Monday before 1970, as a number of days since 1 January 1970. */
+const MONDAY = -3;
+
+function startDate(
+  { unit, startMonth = 1, startDay = 1 }: CalendarWindow,
+  number: number,
+): Temporal.PlainDate {
+  const months = MONTHS[unit];
+  if (months === null) {
+    const days = unit === 'day' ? number : MONDAY + (startDay - 1) + number * 7;
+    return new Temporal.PlainDate(1970, 1, 1).add({ days });
   }
-  return { startMs: firstInstantMs(start, timeZone), endMs: firstInstantMs(end, timeZone) };
+  const month = number * months + startMonth - 1;
+  // A day that the month does not have becomes its last.
+  return Temporal.PlainDate.from({
+    year: Math.floor(month / 12),
+    month: (month % 12) + 1,
+    day: startDay,
+  });
 }
 
-function firstDate(date: Temporal.PlainDate, unit: CalendarWindow['unit']): Temporal.PlainDate {
-  if (unit === 'day') return date;
-  if (unit === 'week') return date.subtract({ days: date.dayOfWeek - 1 });
-  return date.with({ day: 1 });
+function instantMs(date: Temporal.PlainDate, timeZone: string, hour: number): number {
+  // Without a time it is the first instant of the day, which is not 00:00 everywhere.
+  const start =
+    hour === 0 ? date.toZonedDateTime(timeZone) : date.toZonedDateTime({ timeZone, plainTime: { hour } });
+  return start.epochMilliseconds;
 }
 
-function firstInstantMs(date: Temporal.PlainDate, timeZone: string): number {
-  return date.toZonedDateTime(timeZone).epochMilliseconds;
+/** Returns a window as the admin API writes it. */
+export function windowFields(window: Window) {
+  if (window.type !== 'calendar') return window;
+  const { type, unit, timeZone, startMonth, startDay, startHour } = window;
+  return {
+    ...{ type, unit, time_zone: timeZone },
+    ...(startMonth === undefined ? {} : { start_month: startMonth }),
+    ...(startDay === undefined ? {} : { start_day: startDay }),
+    ...(startHour === undefined ? {} : { start_hour: startHour }),
+  };
 }
 
 /**

@@ -82,11 +82,14 @@ async function eventOf(
   const cost = price === null ? null : costOf(usage, price);
   if (price === null || cost === null) throw new Error('storage has no price');
   const id = idOf(store, dayMs);
-  const { teamId, keyId } = store;
+  const { teamId, keyId, departments } = store;
   const facts = factsJson(
     id,
     NO_KEY,
-    { ...FACTS, teamId, keyId: keyId ?? asId(NO_KEY), priceId: price.id, upstream: store.upstream },
+    {
+      ...{ ...FACTS, teamId, departments, keyId: keyId ?? asId(NO_KEY) },
+      ...{ priceId: price.id, upstream: store.upstream },
+    },
     cost,
   );
   const paid = await allocationsOf(sql, store, cost, dayMs);

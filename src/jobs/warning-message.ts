@@ -1,7 +1,7 @@
 /** The body of a warning: a sentence for people (Slack shows it unchanged), and fields for programs. Pure. */
 import { amountText, formatAmount } from '../domain/amount.ts';
 import { usd } from '../domain/money.ts';
-import type { Window } from '../domain/window.ts';
+import { windowFields } from '../domain/window.ts';
 import type { DueWarning } from '../store/warning-deliveries.ts';
 
 /** Returns the body of the webhook, the same at every attempt. */
@@ -25,17 +25,10 @@ export function warningBody(warning: DueWarning): string {
     settled: formatAmount(meter, usd(settled)),
     over_limit: formatAmount(meter, excess > 0n ? excess : 0n),
     denied: warning.denied,
-    window: warning.window === null ? null : windowOf(warning.window),
+    window: warning.window === null ? null : windowFields(warning.window),
     window_starts_at: warning.window?.type === 'lifetime' ? null : warning.startsAt,
     ...(source === 'limit' ? { resets_at: endsAt } : { expires_at: endsAt }),
   });
-}
-
-/** Returns a window as the admin API writes it. */
-function windowOf(window: Window) {
-  return window.type === 'calendar'
-    ? { type: window.type, unit: window.unit, time_zone: window.timeZone }
-    : window;
 }
 
 /** Returns one or two sentences. Names are escaped for Slack, so that none can notify a channel. */
@@ -48,9 +41,10 @@ export function warningText(warning: DueWarning): string {
   return `${subjectText(warning)} ${reach} its ${sourceText(warning)}: ${used}.${consequence(warning)}${end}`;
 }
 
-function subjectText({ subjectType, subjectId, teamName, keyName }: DueWarning): string {
+function subjectText({ subjectType, subjectId, teamName, keyName, departmentName }: DueWarning): string {
   const team = escaped(teamName ?? '');
   if (subjectType === 'org') return 'The whole installation';
+  if (subjectType === 'department') return `Department ${escaped(departmentName ?? subjectId)}`;
   if (subjectType === 'key') return `Key ${escaped(keyName ?? subjectId)} of team ${team}`;
   if (subjectType === 'user') return `End user ${escaped(subjectId)} of team ${team}`;
   return `Team ${team}`;

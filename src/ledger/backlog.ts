@@ -10,7 +10,7 @@
  */
 
 import type { Allocation } from '../domain/budget.ts';
-import { asId } from '../domain/ids.ts';
+import { asId, departmentsOf } from '../domain/ids.ts';
 import type { Claim } from '../domain/quantities.ts';
 import type { FlushEvent } from '../store/hot/flush.ts';
 import type { CallFacts, HeldAmounts, Hold } from './events.ts';
@@ -76,14 +76,20 @@ export class Backlog {
    * @param json the row of the event, which begins with its id
    */
   add(
-    { teamId, keyId, endUser, model }: CallFacts,
+    { teamId, keyId, endUser, departments, model }: CallFacts,
     createdAtMs: number,
     claim: Claim,
     held: Pick<HeldAmounts, 'pools' | 'amounts'>,
     charged: readonly bigint[],
     json: string,
   ): void {
-    const texts = teamId.length + keyId.length + (endUser?.length ?? 0) + model.length + json.length;
+    const texts =
+      teamId.length +
+      keyId.length +
+      (endUser?.length ?? 0) +
+      (departments?.length ?? 0) +
+      model.length +
+      json.length;
     const most = FIXED_BYTES + CLAIM_BYTES_MAX + held.amounts.length * ALLOCATION_BYTES_MAX + 3 * texts + 32;
     const slab = this.#slabFor(most);
     this.#bytes = slab.bytes;
@@ -92,6 +98,7 @@ export class Backlog {
     this.#putText(teamId);
     this.#putText(keyId);
     this.#putText(endUser);
+    this.#putText(departments);
     this.#putText(model);
     this.#putAmount(claim.cost);
     this.#putNumber(claim.input_tokens);
@@ -194,6 +201,7 @@ export class Backlog {
     const teamId = this.#getText() ?? '';
     const keyId = this.#getText() ?? '';
     const endUser = this.#getText();
+    const departments = departmentsOf(this.#getText());
     const model = this.#getText() ?? '';
     const cost = this.#getAmount();
     const claim = { cost, input_tokens: this.#getNumber(), output_tokens: this.#getNumber() };
@@ -206,6 +214,7 @@ export class Backlog {
       teamId: asId(teamId),
       keyId: asId(keyId),
       endUser,
+      departments,
       model,
       createdAtMs: bytes.readUIntBE(from + 8, 6),
       claim,

@@ -33,6 +33,8 @@ export interface CallFacts {
   model: string;
   stream: boolean;
   endUser: string | null;
+  /** The team's department, then the one above, … as Postgres writes an array; null: none. */
+  departments: string | null;
   /** Price row by which the hold was bounded; the event stores the one that was billed. */
   priceId: string | null;
   outputLimit: number | null;
@@ -95,6 +97,11 @@ function quote(text: string | null): string {
 /** A column that is mostly null: it is left out then, which Postgres takes for null. */
 function member(name: string, text: string | null): string {
   return text === null ? '' : `"${name}":${quote(text)},`;
+}
+
+/** Ids in braces, which need no escaping. */
+function departmentsMember(departments: string | null): string {
+  return departments === null ? '' : `"departments":"${departments}",`;
 }
 
 let lastMs = 0;
@@ -173,7 +180,7 @@ export function factsJson(
     `"id":"${id}","team_id":"${facts.teamId}","created_at":"${isoOf(atMs)}",` +
     `"key_id":"${facts.keyId}","instance_id":"${instanceId}","operation":"${facts.operation}",` +
     `"model":${quote(facts.model)},"stream":${facts.stream},${member('end_user', facts.endUser)}` +
-    `${member('upstream', facts.upstream ?? null)}` +
+    `${member('upstream', facts.upstream ?? null)}${departmentsMember(facts.departments)}` +
     `${facts.outputLimit === null ? '' : `"output_limit":${facts.outputLimit},`}"hold_usd":"${heldUsd.of(held)}"`
   );
 }

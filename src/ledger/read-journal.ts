@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { setImmediate as turn } from 'node:timers/promises';
 import { z } from 'zod';
-import { asId, momentOfUuidV7 } from '../domain/ids.ts';
+import { asId, departmentsOf, momentOfUuidV7 } from '../domain/ids.ts';
 import { usd } from '../domain/money.ts';
 import type { FlushEvent, PutBackBatch } from '../store/hot/flush.ts';
 import type { LedgerStore } from './heartbeat.ts';
@@ -138,6 +138,7 @@ const StoredEvent = z.object({
   key_id: z.string(),
   model: z.string(),
   end_user: z.string().nullish(),
+  departments: z.string().nullish(),
   input_tokens: z.number(),
   output_tokens: z.number(),
   cost_usd: z.string(),
@@ -156,6 +157,7 @@ export function eventFromJson(json: string): FlushEvent {
     teamId: asId(stored.team_id),
     keyId: asId(stored.key_id),
     endUser: stored.end_user ?? null,
+    departments: departmentsOf(stored.departments),
     model: stored.model,
     createdAtMs: momentOfUuidV7(stored.id),
     claim: {

@@ -3,7 +3,7 @@
  * of it is stored. Invariant: all of one answer is read in one snapshot, at one moment of Postgres's clock.
  */
 
-import { and, asc, eq, gt, inArray, isNotNull, isNull, ne, notExists, or, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, inArray, isNotNull, isNull, ne, notExists, or, type SQL, sql } from 'drizzle-orm';
 import { isUsable } from '../domain/budget.ts';
 import { type CounterSpec, grantCounter, limitCounter, rangeOf } from '../domain/counter.ts';
 import { defined } from '../domain/defined.ts';
@@ -22,6 +22,7 @@ import {
   instances,
   leases,
   limits,
+  teams,
   usageDays,
   usageEvents,
 } from './schema.ts';
@@ -62,7 +63,11 @@ export interface Balance {
 /** Reads a team's balance: its grants, and the limits that touch its calls but for those of end users. */
 export function readBalance(database: Database, teamId: TeamId): Promise<Balance> {
   return snapshot(database, async (tx, now) => {
-    const touching = and(inArray(limits.teamId, [teamId, ORGANIZATION_ID]), ne(limits.subjectType, 'user'));
+    const touching = and(
+      inArray(limits.teamId, [teamId, ORGANIZATION_ID]),
+      ne(limits.subjectType, 'user'),
+      or(ne(limits.subjectType, 'department'), bindsByDepartment(teamId)),
+    );
     const limitRows = await tx
       .select()
       .from(limits)
@@ -75,6 +80,12 @@ export function readBalance(database: Database, teamId: TeamId): Promise<Balance
       unknown: await readUnknown(tx, teamId),
     };
   });
+}
+
+/** A limit of the department of a team, or of one above it. */
+function bindsByDepartment(teamId: TeamId): SQL {
+  return sql`${limits.subjectId} = any((
+    select department_path(${teams.departmentId}) from ${teams} where ${teams.id} = ${teamId})::text[])`;
 }
 
 /**

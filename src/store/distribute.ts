@@ -16,6 +16,7 @@ export const SPREAD_TABLES = [
   'usage_events',
   'usage_rollups',
   'usage_days',
+  'usage_departments',
   'usage_quantities',
   'usage_charges',
   'api_error_rollups',

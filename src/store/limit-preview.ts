@@ -27,7 +27,10 @@ export function readHistory(database: Database, limit: Limit): Promise<LimitHist
   return snapshot(database, async (tx, now) => {
     const nowMs = now.getTime();
     const timeZone = limit.window.type === 'calendar' ? limit.window.timeZone : 'UTC';
-    const { startMs } = windowRange({ type: 'calendar', unit: 'day', timeZone }, nowMs);
+    const day = windowRange({ type: 'calendar', unit: 'day', timeZone }, nowMs);
+    // A window that began later today has seen nothing before.
+    const beganMs = limit.window.type === 'calendar' ? rangeOf(limit, nowMs).startMs : 0;
+    const startMs = Math.max(day.startMs, beganMs);
     return {
       nowMs,
       before: await usedUntil(tx, limit, startMs, nowMs),
@@ -73,6 +76,7 @@ async function readCalls(tx: Transaction, limit: Limit, dayMs: number): Promise<
 
 function countedBy({ subject, teamId }: Limit): SQL | undefined {
   const ofTeam = teamId === ORGANIZATION_ID ? undefined : eq(usageEvents.teamId, teamId);
+  if (subject.type === 'department') return sql`${subject.id}::uuid = any(${usageEvents.departments})`;
   if (subject.type === 'key') return and(ofTeam, eq(usageEvents.keyId, subject.id));
   if (subject.type !== 'user' || subject.id === null) return ofTeam;
   return and(ofTeam, eq(usageEvents.endUser, subject.id));

@@ -12,6 +12,7 @@ import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../
 import type { Window } from '../domain/window.ts';
 import { type After, changeCatalog, isAfter, lockOwner, lockTeam, raiseVersion } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
+import { lockDepartment, teamsBelow } from './departments.ts';
 import { placesOf } from './hot/places.ts';
 import { counters, keys, limits } from './schema.ts';
 
@@ -41,7 +42,9 @@ export function createLimit(database: Database, limit: NewLimit): Promise<LimitR
   return changeCatalog(database, async (tx, now) => {
     const teamId = await teamOf(tx, subject, ofTeam);
     if (isApiError(teamId)) return teamId;
-    const problem = await (subject.type === 'team' ? lockTeam : lockOwner)(tx, teamId, 'subject.id');
+    const problem =
+      (await (subject.type === 'team' ? lockTeam : lockOwner)(tx, teamId, 'subject.id')) ??
+      (subject.type === 'department' ? await lockDepartment(tx, subject.id, 'subject.id') : null);
     if (problem) return problem;
     const [row] = await tx
       .insert(limits)
@@ -54,9 +57,17 @@ export function createLimit(database: Database, limit: NewLimit): Promise<LimitR
         createdAt: now,
       })
       .returning();
-    await raiseVersion(tx, [teamId]);
+    await raiseVersion(tx, await teamsBoundBy(tx, defined(row, 'the row of the statement')));
     return defined(row, 'the row of the statement');
   });
+}
+
+/** Teams whose calls a limit binds; the organization's id stands for all of them. */
+async function teamsBoundBy(
+  tx: Transaction,
+  { teamId, subjectType, subjectId }: LimitRow,
+): Promise<readonly TeamId[]> {
+  return subjectType === 'department' ? await teamsBelow(tx, asId(subjectId ?? '')) : [teamId];
 }
 
 /** Under which team a limit stands. */
@@ -122,7 +133,7 @@ export function changeLimit(
       .returning();
     if (!row) return apiError('conflict', 'the limit was deleted');
     if (change.amount !== undefined) await changeCounters(database, tx, id, change.amount, now);
-    await raiseVersion(tx, [limit.teamId]);
+    await raiseVersion(tx, await teamsBoundBy(tx, limit));
     return row;
   });
 }
@@ -165,7 +176,7 @@ export async function deleteLimit(database: Database, id: LimitId): Promise<Limi
       .update(limits)
       .set({ deletedAt: now })
       .where(and(eq(limits.id, id), isNull(limits.deletedAt)));
-    await raiseVersion(tx, [limit.teamId]);
+    await raiseVersion(tx, await teamsBoundBy(tx, limit));
   });
   return findLimit(database, id);
 }

@@ -1,8 +1,18 @@
 /** Tables of what admins say: plans, teams, keys, limits, grants, models and prices. They grow with the organisation. */
 import { sql } from 'drizzle-orm';
-import { boolean, check, index, integer, pgTable, text, uuid } from 'drizzle-orm/pg-core';
+import {
+  type AnyPgColumn,
+  boolean,
+  check,
+  index,
+  integer,
+  pgTable,
+  text,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core';
 import { AUDIT_ACTIONS, AUDIT_RESOURCES } from '../domain/audit.ts';
-import type { GrantId, KeyId, LimitId, SessionId, TeamId } from '../domain/ids.ts';
+import type { DepartmentId, GrantId, KeyId, LimitId, SessionId, TeamId } from '../domain/ids.ts';
 import { ENFORCEMENTS, METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { ON_SHORTAGE, type OnShortage } from '../domain/open-ended.ts';
 import { SERVICE_TIERS } from '../domain/price.ts';
@@ -29,12 +39,35 @@ export const plans = pgTable('plans', {
   createdAt: moment('created_at').notNull(),
 });
 
+/** Groups of teams, in a tree of a few levels. A deleted one keeps its history. */
+export const departments = pgTable(
+  'departments',
+  {
+    id: uuid('id').$type<DepartmentId>().primaryKey(),
+    name: text('name').notNull(),
+    /** Null: it stands at the top. */
+    parentId: uuid('parent_id')
+      .$type<DepartmentId>()
+      .references((): AnyPgColumn => departments.id),
+    createdAt: moment('created_at').notNull(),
+    deletedAt: moment('deleted_at'),
+  },
+  (table) => [
+    uniqueIndex('departments_name').on(table.name).where(sql`deleted_at is null`),
+    index('departments_parent').on(table.parentId),
+  ],
+);
+
 export const teams = pgTable(
   'teams',
   {
     id: uuid('id').$type<TeamId>().primaryKey(),
     name: text('name').notNull().unique(),
     plan: text('plan'),
+    /** Null: in none. */
+    departmentId: uuid('department_id')
+      .$type<DepartmentId>()
+      .references(() => departments.id),
     /** Without a grant or a cost limit a team is refused, unless an admin said that it is unlimited. */
     unlimited: boolean('unlimited').notNull().default(false),
     /** While Postgres is away its calls go on, if nothing strict binds them. */
@@ -52,7 +85,11 @@ export const teams = pgTable(
     /** The catalog version at which one of its budgets last reached a threshold: its keys tell of it, nothing else changes. */
     warnedAtVersion: count('warned_at_version').notNull().default(0),
   },
-  (table) => [isOneOf(table.onClientGone, CLIENT_GONE), isOneOf(table.onShortage, ON_SHORTAGE)],
+  (table) => [
+    index('teams_department').on(table.departmentId),
+    isOneOf(table.onClientGone, CLIENT_GONE),
+    isOneOf(table.onShortage, ON_SHORTAGE),
+  ],
 );
 
 export const keys = pgTable(
@@ -90,7 +127,7 @@ export const limits = pgTable(
       .notNull()
       .references(() => teams.id),
     subjectType: text('subject_type', { enum: SUBJECT_TYPES }).notNull(),
-    /** The key, or the name of an end user; null: the team, the organization, or each end user. */
+    /** The department, the key, or the name of an end user; null: the team, the organization, or each end user. */
     subjectId: text('subject_id'),
     models: text('models').array(),
     meter: text('meter', { enum: METERS }).notNull(),

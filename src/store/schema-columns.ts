@@ -21,3 +21,17 @@ export function isOneOf(column: PgColumn, words: readonly string[]) {
   const list = words.map((word) => `'${word}'`).join(', ');
   return check(`${getTableName(column.table)}_${column.name}`, sql`${column} in (${sql.raw(list)})`);
 }
+
+/** What is summed of events, whatever the interval. */
+export const sums = () => ({
+  calls: count('calls').notNull(),
+  voidedCalls: count('voided_calls').notNull(),
+  unknownCalls: count('unknown_calls').notNull(),
+  inputTokens: count('input_tokens').notNull(),
+  cachedInputTokens: count('cached_input_tokens').notNull(),
+  cacheWriteTokens: count('cache_write_tokens').notNull(),
+  outputTokens: count('output_tokens').notNull(),
+  reasoningTokens: count('reasoning_tokens').notNull(),
+  costUsd: money('cost_usd').notNull(),
+  unknownUsd: money('unknown_usd').notNull(),
+});

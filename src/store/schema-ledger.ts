@@ -15,11 +15,11 @@ import {
 } from 'drizzle-orm/pg-core';
 import { COUNTER_SOURCES } from '../domain/counter.ts';
 import type { ErrorKind } from '../domain/errors.ts';
-import type { CounterId, EventId, GrantId, KeyId, LimitId, TeamId } from '../domain/ids.ts';
+import type { CounterId, DepartmentId, EventId, GrantId, KeyId, LimitId, TeamId } from '../domain/ids.ts';
 import { LABELS } from '../domain/labels.ts';
 import { METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { OUTCOMES, PROVENANCES } from '../domain/outcome.ts';
-import { count, isOneOf, json, moment, money } from './schema-columns.ts';
+import { count, isOneOf, json, moment, money, sums } from './schema-columns.ts';
 import { storedAllocations, storedNumbers, storedRow } from './stored-json.ts';
 
 /** The state of one limit or grant in one window: settled + held + leased never exceeds the amount. */
@@ -225,6 +225,8 @@ export const usageEvents = pgTable(
     serviceTier: text('service_tier'),
     stream: boolean('stream').notNull(),
     endUser: text('end_user'),
+    /** The department of its team when it was admitted, then the one above, …; null: none. */
+    departments: uuid('departments').array().$type<DepartmentId[]>(),
     outcome: text('outcome', { enum: OUTCOMES }).notNull(),
     provenance: text('provenance', { enum: PROVENANCES }).notNull(),
     /** Why the outcome is not an ordinary settled one: `upstream_error`, `client_gone`, `crash`, …; null: ordinary. */
@@ -262,20 +264,6 @@ export const usageEvents = pgTable(
     isOneOf(table.provenance, PROVENANCES),
   ],
 );
-
-/** What is summed of events, whatever the interval. */
-const sums = () => ({
-  calls: count('calls').notNull(),
-  voidedCalls: count('voided_calls').notNull(),
-  unknownCalls: count('unknown_calls').notNull(),
-  inputTokens: count('input_tokens').notNull(),
-  cachedInputTokens: count('cached_input_tokens').notNull(),
-  cacheWriteTokens: count('cache_write_tokens').notNull(),
-  outputTokens: count('output_tokens').notNull(),
-  reasoningTokens: count('reasoning_tokens').notNull(),
-  costUsd: money('cost_usd').notNull(),
-  unknownUsd: money('unknown_usd').notNull(),
-});
 
 /** Sums of events by quarter of an hour: every time zone's midnight is a boundary. */
 export const usageRollups = pgTable(

@@ -11,6 +11,8 @@ import { createCounters } from './hot/counters.ts';
 
 export interface KeptStore {
   teamId: TeamId;
+  /** That the team is in now, as an event has them. */
+  departments: string | null;
   id: string;
   /** Under whose key it was made; null: an administrator gave it to the team. */
   keyId: KeyId | null;
@@ -23,13 +25,19 @@ export interface KeptStore {
 
 /** Returns the stores that belong to a team, oldest first; those that have ended are among them for some weeks. */
 export async function listKeptStores(sql: Sql): Promise<KeptStore[]> {
-  return await sql<KeptStore[]>`
+  const stores = await sql<Omit<KeptStore, 'departments'>[]>`
     select team_id as "teamId", id, weight ->> 'key_id' as "keyId", upstream,
       (extract(epoch from created_at) * 1000)::float8 as "createdMs",
       (weight ->> 'charged_until_ms')::float8 as "chargedUntilMs"
     from objects
     where kind = 'vector_store' and team_id <> ${EVERY_TEAM} and expires_at > tollgate_now()
     order by created_at, team_id, id`;
+  const teamIds = [...new Set(stores.map(({ teamId }) => teamId))];
+  const teams = await sql<{ id: TeamId; departments: string | null }[]>`
+    select id, department_path(department_id)::text as departments from teams
+    where id = any(${teamIds}::text[]::uuid[])`;
+  const departmentsOf = new Map(teams.map(({ id, departments }) => [id, departments]));
+  return stores.map((store) => ({ ...store, departments: departmentsOf.get(store.teamId) ?? null }));
 }
 
 /** Notes up to when the storage of a store was charged. */

@@ -3,11 +3,18 @@ import { z } from 'zod';
 import { IMAGE_DETAILS } from '../domain/images.ts';
 import type { Conversation, ConversationCall, History, KeptResponse } from '../domain/kept.ts';
 import { ENFORCEMENTS, METERS } from '../domain/limit.ts';
-import type { Window } from '../domain/window.ts';
+import { CALENDAR_UNITS, type Window } from '../domain/window.ts';
 
 export const storedWindow: z.ZodType<Window> = z.discriminatedUnion('type', [
   z.object({ type: z.literal('lifetime') }),
-  z.object({ type: z.literal('calendar'), unit: z.enum(['day', 'week', 'month']), timeZone: z.string() }),
+  z.object({
+    type: z.literal('calendar'),
+    unit: z.enum(CALENDAR_UNITS),
+    timeZone: z.string(),
+    startMonth: z.number().optional(),
+    startDay: z.number().optional(),
+    startHour: z.number().optional(),
+  }),
   z.object({ type: z.literal('rolling'), seconds: z.number() }),
 ]);
 

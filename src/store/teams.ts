@@ -3,12 +3,13 @@
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, inArray, isNull, ne } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
-import { asId, type GrantId, type LimitId, type TeamId } from '../domain/ids.ts';
+import { asId, type DepartmentId, type GrantId, type LimitId, type TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import type { OnShortage } from '../domain/open-ended.ts';
 import type { ClientGone } from '../domain/upstream.ts';
 import { type After, changeCatalog, isAfter, lockTeam, raiseVersion } from './changes.ts';
 import { type Database, sqlState, type Transaction } from './database.ts';
+import { lockDepartment } from './departments.ts';
 import type { GrantRow } from './grants.ts';
 import { addMonths, findPlan } from './plans.ts';
 import { grants, keys, limits, teams } from './schema.ts';
@@ -24,6 +25,7 @@ export interface NewTeam {
   name: string;
   /** Null: none, so no credit. */
   plan: string | null;
+  departmentId: DepartmentId | null;
   unlimited: boolean;
   /** Missing: those of the plan; null: all. */
   models: string[] | null | undefined;
@@ -36,6 +38,9 @@ export async function createTeam(database: Database, team: NewTeam): Promise<Tea
     if (team.plan !== null && !plan) {
       return apiError('not_found', `there is no plan named ${team.plan}`, { param: 'plan' });
     }
+    const problem =
+      team.departmentId === null ? null : await lockDepartment(tx, team.departmentId, 'department_id');
+    if (problem) return problem;
     const [row] = await tx
       .insert(teams)
       .values({
@@ -119,7 +124,7 @@ async function withGrants(database: Database, rows: (typeof teams.$inferSelect)[
 }
 
 /**
- * Renames a team, changes its models, lets it spend without a grant or limit, lets its calls go on while Postgres is
+ * Renames a team, moves it to another department, changes its models, lets it spend without a grant or limit, lets its calls go on while Postgres is
  * away, or says what becomes of calls whose client leaves and of open-ended ones when little money is left.
  */
 export async function changeTeam(
@@ -127,6 +132,7 @@ export async function changeTeam(
   id: TeamId,
   change: {
     name?: string | undefined;
+    departmentId?: DepartmentId | null | undefined;
     unlimited?: boolean | undefined;
     failOpen?: boolean | undefined;
     onClientGone?: ClientGone | null | undefined;
@@ -137,7 +143,11 @@ export async function changeTeam(
   try {
     const problem = await changeCatalog(database, async (tx) => {
       const locked = await lockTeam(tx, id);
-      const problem = locked ?? (change.failOpen ? await strictOf(tx, id) : null);
+      const { departmentId, failOpen } = change;
+      const problem =
+        locked ??
+        (failOpen ? await strictOf(tx, id) : null) ??
+        (departmentId ? await lockDepartment(tx, departmentId, 'department_id') : null);
       if (problem) return problem;
       await tx.update(teams).set(change).where(eq(teams.id, id));
       await raiseVersion(tx, [id]);

@@ -22,7 +22,15 @@ import { findEvent } from './events.ts';
 import { shareFlushes } from './hot/counters.ts';
 import { moveCounters } from './hot/move-counters.ts';
 import { atPlaces, type Place, placesOf } from './hot/places.ts';
-import { adjustments, counters, teams, usageDays, usageEvents, usageRollups } from './schema.ts';
+import {
+  adjustments,
+  counters,
+  teams,
+  usageDays,
+  usageDepartments,
+  usageEvents,
+  usageRollups,
+} from './schema.ts';
 
 export type AdjustmentRow = typeof adjustments.$inferSelect;
 type EventRow = typeof usageEvents.$inferSelect;
@@ -260,7 +268,11 @@ async function lockCounters(
   const earliest = new Date(Math.min(...events.map(({ createdAt }) => createdAt.getTime())));
   // The other end users' counters, of which there may be a million, are none of its business.
   const endUsers = events.flatMap(({ endUser }) => (endUser === null ? [] : [endUser]));
-  const subjects = new Set([ORGANIZATION_ID, teamId, ...events.map(({ keyId }) => keyId), ...endUsers]);
+  const groups = events.flatMap(({ departments }) => departments ?? []);
+  const subjects = new Set([
+    ...[ORGANIZATION_ID, teamId, ...events.map(({ keyId }) => keyId)],
+    ...[...endUsers, ...groups],
+  ]);
   return tx
     .select()
     .from(counters)
@@ -318,7 +330,11 @@ function countedBy(row: CounterRow, event: EventRow, cost: PicoUsd): PicoUsd {
   };
   const { teamId, keyId, endUser, model, createdAt } = event;
   const claim = { cost, input_tokens: event.inputTokens, output_tokens: event.outputTokens };
-  return counted(counter, { teamId, keyId, endUser, model, createdAtMs: createdAt.getTime(), claim });
+  const departments = event.departments ?? [];
+  return counted(counter, {
+    ...{ teamId, keyId, endUser, departments, model, claim },
+    createdAtMs: createdAt.getTime(),
+  });
 }
 
 /** Rollups sum what is charged: a counter made later starts from them. */
@@ -326,10 +342,13 @@ async function moveRollups(tx: Transaction, events: readonly EventRow[], cost: P
   for (const [table, start, intervalMs] of [
     [usageRollups, usageRollups.bucketStart, QUARTER_HOUR_MS],
     [usageDays, usageDays.day, DAY_MS],
+    [usageDepartments, usageDepartments.bucketStart, QUARTER_HOUR_MS],
   ] as const) {
+    const counted = table === usageDepartments ? events.filter(({ departments }) => departments) : events;
     const startOf = ({ createdAt }: EventRow) => createdAt.getTime() - (createdAt.getTime() % intervalMs);
-    const rowOf = (event: EventRow) => [startOf(event), event.keyId, event.model, event.operation].join('\n');
-    const groups = [...Map.groupBy(events, rowOf)].sort(([a], [b]) => (a < b ? -1 : 1));
+    const rowOf = (event: EventRow) =>
+      [startOf(event), event.departments, event.keyId, event.model, event.operation].join('\n');
+    const groups = [...Map.groupBy(counted, rowOf)].sort(([a], [b]) => (a < b ? -1 : 1));
     for (const [, group] of groups) {
       const event = defined(group[0], 'an event of the group');
       const unknown = group.filter(({ outcome }) => outcome === 'unknown');
@@ -345,6 +364,9 @@ async function moveRollups(tx: Transaction, events: readonly EventRow[], cost: P
           and(
             eq(table.teamId, event.teamId),
             eq(start, new Date(startOf(event))),
+            table === usageDepartments && event.departments
+              ? eq(usageDepartments.departments, event.departments)
+              : undefined,
             eq(table.keyId, event.keyId),
             eq(table.model, event.model),
             eq(table.operation, event.operation),

@@ -1,13 +1,20 @@
 /** Usage: sums of the rollups, by any of their dimensions and any calendar interval. Never reads events, and few quarters. */
 
-import type { KeyId, TeamId } from '../domain/ids.ts';
+import type { DepartmentId, KeyId, TeamId } from '../domain/ids.ts';
 import { DAY_MS, type TimeRange } from '../domain/window.ts';
 import type { Database, Fragment, Sql } from './database.ts';
 import { planUsage, type UsageInterval } from './usage-plan.ts';
 
 export type { UsageInterval } from './usage-plan.ts';
 
-const DIMENSIONS = { team: 'team_id', key: 'key_id', model: 'model', operation: 'operation' } as const;
+const DIMENSIONS = {
+  team: 'team_id',
+  key: 'key_id',
+  model: 'model',
+  operation: 'operation',
+  /** The one of the call's team, which is the first of those that it bears. */
+  department: 'departments',
+} as const;
 export type UsageDimension = keyof typeof DIMENSIONS;
 
 export interface UsageQuestion {
@@ -20,6 +27,8 @@ export interface UsageQuestion {
   to: Date | null;
   teamId: TeamId | undefined;
   keyId: KeyId | undefined;
+  /** Only calls admitted in it or below it. */
+  departmentId?: DepartmentId | undefined;
   /** At most so many rows. */
   limit: number;
 }
@@ -32,6 +41,7 @@ export interface UsageRow {
   key: string | null;
   model: string | null;
   operation: string | null;
+  department: string | null;
   calls: number;
   voidedCalls: number;
   unknownCalls: number;
@@ -42,7 +52,7 @@ export interface UsageRow {
   reasoningTokens: number;
   costUsd: string;
   unknownUsd: string;
-  /** What else was used, by meter in its unit. */
+  /** What else was used, by meter in its unit; nothing is known of it by department. */
   quantities: Record<string, number>;
 }
 
@@ -73,12 +83,19 @@ const COLUMNS = [...Object.keys(SUMS), 'cost_usd', 'unknown_usd'];
  *     3rd        -1    4      … and so not in Berlin's 3rd
  *
  * Each part is summed by its own moments first: to find the interval of a moment takes longer than to add a row.
+ *
+ * By department, the sums by departments come on top, and the same is taken away from what has none. Of the calls in one
+ * department their sums are all that is read.
  */
 export async function readUsage({ readSql: sql }: Database, question: UsageQuestion): Promise<UsageRow[]> {
   const range = await rangeOf(sql, question);
   if (range === null) return [];
   const { interval, timeZone } = question;
-  const { edges, days, moved } = planUsage(interval, timeZone, range);
+  const isOfDepartment = question.departmentId !== undefined;
+  const { edges, days, moved } = isOfDepartment
+    ? { edges: [], days: { startMs: 0, endMs: 0 }, moved: [] }
+    : planUsage(interval, timeZone, range);
+  const isByDepartment = isOfDepartment || question.groupBy.includes('department');
   const startOfMoment = startOf(sql, sql`moment`, interval, timeZone);
   const startOfNoon = startOf(
     sql,
@@ -90,26 +107,36 @@ export async function readUsage({ readSql: sql }: Database, question: UsageQuest
     with days as (
       select u.day as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)} from usage_days u
       where u.day >= ${at(days.startMs)} and u.day < ${at(days.endMs)} ${ofOwner(sql, question)}
-      group by 1, 2, 3, 4, 5),
+      group by ${GROUPS(sql)}),
     edges as (
       select u.bucket_start as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)}
-      ${rowsOf(sql, 'usage_rollups', question, edges)} group by 1, 2, 3, 4, 5),
+      ${rowsOf(sql, 'usage_rollups', question, edges)} group by ${GROUPS(sql)}),
     moved as (
       select u.bucket_start as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)}
-      ${rowsOf(sql, 'usage_rollups', question, moved)} group by 1, 2, 3, 4, 5),
+      ${rowsOf(sql, 'usage_rollups', question, moved)} group by ${GROUPS(sql)}),
+    grouped as (
+      select u.bucket_start as moment, ${dimensionsOf(sql, question, 'usage_departments')} ${sumsOf(sql)}
+      ${rowsOf(sql, 'usage_departments', question, isByDepartment ? [range] : [])} group by ${GROUPS(sql)}),
     parts as (
       select ${startOfNoon} as starts_at, 1 as sign, * from days
       union all select ${startOfMoment}, 1, * from edges
       union all select ${startOfMoment}, 1, * from moved
-      union all select ${startOfNoon}, -1, * from moved)
-    select starts_at as "startsAt", team, key, model, operation, ${countsOf(sql)}
+      union all select ${startOfNoon}, -1, * from moved
+      union all select ${startOfMoment}, 1, * from grouped
+      ${isOfDepartment ? sql`` : sql`union all select ${startOfMoment}, -1, moment, team, key, model, operation, null, ${COLUMNS_OF(sql)} from grouped`})
+    select starts_at as "startsAt", team, key, model, operation, department, ${countsOf(sql)}
       sum(sign * cost_usd)::text as "costUsd", sum(sign * unknown_usd)::text as "unknownUsd"
     from parts
-    group by 1, 2, 3, 4, 5 having sum(sign * calls) <> 0
-    order by 1, 2, 3, 4, 5 limit ${question.limit}`;
-  const quantities = await readQuantities(sql, question, range);
+    group by ${GROUPS(sql)} having sum(sign * calls) <> 0
+    order by ${GROUPS(sql)} limit ${question.limit}`;
+  const quantities = isByDepartment ? new Map() : await readQuantities(sql, question, range);
   return rows.map((row) => ({ ...row, quantities: quantities.get(groupOf(row)) ?? {} }));
 }
+
+/** The moment and the dimensions, which every part has first. */
+const GROUPS = (sql: Sql) => sql`1, 2, 3, 4, 5, 6`;
+const COLUMNS_OF = (sql: Sql) =>
+  COLUMNS.map((name, place) => sql`${place > 0 ? sql`, ` : sql``}${sql(name)}`);
 
 /** Sums of a table of rollups, by the names of its columns. */
 function sumsOf(sql: Sql): Fragment[] {
@@ -125,8 +152,8 @@ function countsOf(sql: Sql): Fragment[] {
 
 type Group = Pick<UsageRow, 'startsAt' | UsageDimension>;
 
-function groupOf({ startsAt, team, key, model, operation }: Group): string {
-  return JSON.stringify([startsAt, team, key, model, operation]);
+function groupOf({ startsAt, team, key, model, operation, department }: Group): string {
+  return JSON.stringify([startsAt, team, key, model, operation, department]);
 }
 
 /** Sums of what has no column, by group and meter. They are few, so all of it is read by quarters. */
@@ -135,7 +162,7 @@ async function readQuantities(sql: Sql, question: UsageQuestion, range: TimeRang
   const rows = await sql<(Group & { meter: string; amount: number })[]>`
     select ${startOf(sql, sql`u.bucket_start`, interval, timeZone)} as "startsAt", ${dimensionsOf(sql, question)}
       u.meter, sum(u.amount)::float8 as amount
-    ${rowsOf(sql, 'usage_quantities', question, [range])} group by 1, 2, 3, 4, 5, 6`;
+    ${rowsOf(sql, 'usage_quantities', question, [range])} group by ${GROUPS(sql)}, 7`;
   const groups = new Map<string, Record<string, number>>();
   for (const { meter, amount, ...group } of rows) {
     const id = groupOf(group);
@@ -144,13 +171,13 @@ async function readQuantities(sql: Sql, question: UsageQuestion, range: TimeRang
   return groups;
 }
 
-/** What is grouped by, as columns; null for what is not. */
-function dimensionsOf(sql: Sql, { groupBy }: UsageQuestion): Fragment[] {
-  return Object.entries(DIMENSIONS).map(([name, column]) =>
-    groupBy.includes(name as UsageDimension)
-      ? sql`u.${sql(column)} as ${sql(name)}, `
-      : sql`null as ${sql(name)}, `,
-  );
+/** What is grouped by, as columns; null for what is not, and for departments where the table has none. */
+function dimensionsOf(sql: Sql, { groupBy }: UsageQuestion, table?: 'usage_departments'): Fragment[] {
+  return Object.entries(DIMENSIONS).map(([name, column]) => {
+    if (!groupBy.includes(name as UsageDimension)) return sql`null as ${sql(name)}, `;
+    if (name !== 'department') return sql`u.${sql(column)} as ${sql(name)}, `;
+    return table === undefined ? sql`null as department, ` : sql`u.departments[1]::text as department, `;
+  });
 }
 
 /** The condition that a row is one of the team and key that are asked for, where any is. */
@@ -164,15 +191,17 @@ function ofOwner(sql: Sql, { teamId, keyId }: UsageQuestion): Fragment {
  */
 function rowsOf(
   sql: Sql,
-  table: 'usage_rollups' | 'usage_quantities',
+  table: 'usage_rollups' | 'usage_quantities' | 'usage_departments',
   question: UsageQuestion,
   ranges: readonly TimeRange[],
 ): Fragment {
+  const { departmentId } = question;
+  const below = departmentId ? sql`and ${departmentId}::uuid = any(u.departments)` : sql``;
   const ofAll = question.teamId ? sql`` : sql`and u.team_id in (select id from teams)`;
   return sql`from unnest(${ranges.map((each) => at(each.startMs))}::timestamptz[],
       ${ranges.map((each) => at(each.endMs))}::timestamptz[]) as s (from_at, to_at)
     join ${sql(table)} u on u.bucket_start >= s.from_at and u.bucket_start < s.to_at
-    where true ${ofAll} ${ofOwner(sql, question)}`;
+    where true ${ofAll} ${ofOwner(sql, question)} ${below}`;
 }
 
 /** The time range that is asked for, as far as there is any usage; null: there is none. */

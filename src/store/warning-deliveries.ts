@@ -29,6 +29,8 @@ export interface DueWarning {
   sourceId: string;
   subjectType: string;
   subjectId: string;
+  /** Set where the subject is a department. */
+  departmentName: string | null;
   /** Set where the subject is a key. */
   keyName: string | null;
   meter: Meter;
@@ -71,13 +73,14 @@ export async function claimWarnings(
     select w.id, w.team_id as "teamId", w.counter_id as "counterId", w.threshold, w.amount::text, w.settled::text,
       w.denied, ${iso(sql`w.raised_at`)} as "raisedAt", w.attempts, t.name as "teamName", c.source,
       c.source_id as "sourceId", c.subject_type as "subjectType", c.subject_id as "subjectId",
-      k.name as "keyName", c.meter, c.models, l."window", l.enforcement,
+      k.name as "keyName", d.name as "departmentName", c.meter, c.models, l."window", l.enforcement,
       ${iso(sql`c.starts_at`)} as "startsAt", ${iso(sql`c.ends_at`)} as "endsAt"
     from warnings w
     join counters c on c.team_id = w.team_id and c.id = w.counter_id
     left join teams t on t.id = w.team_id and t.id <> ${ORGANIZATION_ID}
     left join limits l on l.id = c.source_id and c.source = 'limit'
     left join keys k on c.subject_type = 'key' and k.id::text = c.subject_id
+    left join departments d on c.subject_type = 'department' and d.id::text = c.subject_id
     where w.team_id = any(${column('team_id')}::uuid[]) and w.id = any(${ids})
     order by w.raised_at, w.counter_id, w.threshold`);
   return rows.map((row) => ({ ...row, window: row.window === null ? null : storedWindow.parse(row.window) }));

@@ -13,7 +13,7 @@ import { includesModel } from '../domain/price.ts';
 import { UNIT, used } from '../domain/quantities.ts';
 import { QUARTER_HOUR_MS } from '../domain/window.ts';
 import type { Run } from './database.ts';
-import { teams, usageEvents, usageRollups } from './schema.ts';
+import { teams, usageDepartments, usageEvents, usageRollups } from './schema.ts';
 
 type Rule = Pick<CounterSpec, 'teamId' | 'subjectType' | 'subjectId' | 'meter' | 'models'>;
 
@@ -49,8 +49,10 @@ function amountOf({ meter }: Rule, { cost, input_tokens, output_tokens, calls }:
 function sumsByModel(rule: Rule, fromMs: number, untilMs: number | null): SQL {
   const isWhole = fromMs % QUARTER_HOUR_MS === 0 && (untilMs === null || untilMs % QUARTER_HOUR_MS === 0);
   const isInRollups = isWhole && rule.subjectType !== 'user';
-  const table = isInRollups ? usageRollups : usageEvents;
-  const moment: PgColumn = isInRollups ? usageRollups.bucketStart : usageEvents.createdAt;
+  const rollups = rule.subjectType === 'department' ? usageDepartments : usageRollups;
+  const table = isInRollups ? rollups : usageEvents;
+  const moment: PgColumn = isInRollups ? rollups.bucketStart : usageEvents.createdAt;
+  const departments = isInRollups ? usageDepartments.departments : usageEvents.departments;
   const conditions = and(
     gte(moment, new Date(fromMs)),
     untilMs === null ? undefined : lt(moment, new Date(untilMs)),
@@ -58,6 +60,7 @@ function sumsByModel(rule: Rule, fromMs: number, untilMs: number | null): SQL {
     rule.teamId === ORGANIZATION_ID
       ? inArray(table.teamId, sql`(select id from ${teams})`)
       : eq(table.teamId, rule.teamId),
+    rule.subjectType === 'department' ? sql`${rule.subjectId}::uuid = any(${departments})` : undefined,
     rule.subjectType === 'key' ? eq(table.keyId, asId(rule.subjectId)) : undefined,
     rule.subjectType === 'user' ? eq(usageEvents.endUser, rule.subjectId) : undefined,
   );

@@ -137,7 +137,13 @@ test('a change that no request asked for has the actor tollgate', async () => {
 
 test('a change of the admin API whose actor was lost fails, and is not made', async () => {
   const database = { ...admin.database, actorRequired: true };
-  const team = { name: 'without an actor', plan: null, unlimited: false, models: undefined };
+  const team = {
+    name: 'without an actor',
+    plan: null,
+    departmentId: null,
+    unlimited: false,
+    models: undefined,
+  };
   await expect(createTeam(database, team)).rejects.toThrow(/actor/);
   expect(await admin.database.sql`select from teams where name = ${team.name}`).toHaveLength(0);
 });

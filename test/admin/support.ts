@@ -198,7 +198,7 @@ export async function createTestInstance({ sql }: Database, instanceId: string =
     const json = JSON.stringify(columnsOf(id, instanceId, made));
     const { teamId, keyId, atMs: createdAtMs } = made;
     const claim = { cost: usd(made.costUsd), input_tokens: 10, output_tokens: 5 };
-    const called = { endUser: null, model: made.model ?? 'gpt-4o-mini' };
+    const called = { endUser: null, departments: [], model: made.model ?? 'gpt-4o-mini' };
     await flush(sql, {
       instanceId,
       events: [

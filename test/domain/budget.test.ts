@@ -172,16 +172,24 @@ test('a limit counts the calls of its subject that were admitted in its window, 
   const team = counterSpec('team', { meter: 'requests', ...span });
   const key = { ...team, subjectType: 'key' as const, subjectId: 'key-1' };
   const user = { ...team, subjectType: 'user' as const, subjectId: 'ann' };
+  const department = {
+    ...team,
+    ...{ teamId: ORGANIZATION_ID, subjectType: 'department' as const, subjectId: 'above' },
+  };
   const counts = (counter: CounterSpec, changes: Partial<CountedCall> = {}) =>
     counted(counter, {
       teamId: asId('team'),
       keyId: asId('key-2'),
       endUser: null,
+      departments: [],
       model: 'gpt-4o',
       createdAtMs: NOON,
       ...changes,
       claim: { cost: 7n, input_tokens: 2, output_tokens: 3 },
     });
+  expect(counts(department)).toBe(0n);
+  expect(counts(department, { departments: [asId('own')] })).toBe(0n);
+  expect(counts(department, { departments: [asId('own'), asId('above')] })).toBe(UNIT);
   expect(counts(team, { createdAtMs: MIDNIGHT })).toBe(UNIT);
   expect(counts(team, { createdAtMs: MIDNIGHT - 1 })).toBe(0n);
   expect(counts(team, { createdAtMs: MIDNIGHT + DAY_MS })).toBe(0n);

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type CalendarWindow, isTimeZone, windowRange } from '../../src/domain/window.ts';
+import {
+  CALENDAR_UNITS,
+  type CalendarWindow,
+  isTimeZone,
+  QUARTER_HOUR_MS,
+  windowRange,
+} from '../../src/domain/window.ts';
 
 function calendar(unit: CalendarWindow['unit'], timeZone: string): CalendarWindow {
   return { type: 'calendar', unit, timeZone };
@@ -35,6 +41,41 @@ describe('a calendar window', () => {
     expect(span(unit, timeZone, at)).toEqual([start, end]);
   });
 
+  test.each([
+    ['quarter', {}, '2026-06-30T23:59:59Z', '2026-04-01T00:00:00Z', '2026-07-01T00:00:00Z'],
+    ['year', {}, '2026-06-30T00:00:00Z', '2026-01-01T00:00:00Z', '2027-01-01T00:00:00Z'],
+    // A fiscal year from October, and its quarters.
+    ['year', { startMonth: 10 }, '2026-09-30T12:00:00Z', '2025-10-01T00:00:00Z', '2026-10-01T00:00:00Z'],
+    ['year', { startMonth: 10 }, '2026-10-01T00:00:00Z', '2026-10-01T00:00:00Z', '2027-10-01T00:00:00Z'],
+    ['quarter', { startMonth: 2 }, '2026-01-31T00:00:00Z', '2025-11-01T00:00:00Z', '2026-02-01T00:00:00Z'],
+    // Billing days; a month without the day begins on its last.
+    ['month', { startDay: 15 }, '2026-03-14T23:00:00Z', '2026-02-15T00:00:00Z', '2026-03-15T00:00:00Z'],
+    ['month', { startDay: 31 }, '2026-02-28T00:00:00Z', '2026-02-28T00:00:00Z', '2026-03-31T00:00:00Z'],
+    ['month', { startDay: 31 }, '2026-02-27T00:00:00Z', '2026-01-31T00:00:00Z', '2026-02-28T00:00:00Z'],
+    ['week', { startDay: 7 }, '2026-11-28T12:00:00Z', '2026-11-22T00:00:00Z', '2026-11-29T00:00:00Z'],
+    ['day', { startHour: 6 }, '2026-11-28T05:59:00Z', '2026-11-27T06:00:00Z', '2026-11-28T06:00:00Z'],
+    [
+      'month',
+      { startDay: 1, startHour: 9 },
+      '2026-11-01T08:00:00Z',
+      '2026-10-01T09:00:00Z',
+      '2026-11-01T09:00:00Z',
+    ],
+  ] as const)('%s with %j around %s is from %s to %s', (unit, start, at, from, to) => {
+    const { startMs, endMs } = windowRange({ ...calendar(unit, 'UTC'), ...start }, Date.parse(at));
+    expect([startMs, endMs]).toEqual([Date.parse(from), Date.parse(to)]);
+  });
+
+  test.each([
+    // In Berlin 02:00 does not exist on 29 March, and exists twice on 25 October.
+    ['2026-03-29T12:00:00Z', '2026-03-29T01:00:00Z', '2026-03-30T00:00:00Z'],
+    ['2026-10-25T12:00:00Z', '2026-10-25T00:00:00Z', '2026-10-26T01:00:00Z'],
+  ])('a day from 02:00 in Berlin around %s is from %s to %s', (at, from, to) => {
+    const window = { ...calendar('day', 'Europe/Berlin'), startHour: 2 };
+    const { startMs, endMs } = windowRange(window, Date.parse(at));
+    expect([startMs, endMs]).toEqual([Date.parse(from), Date.parse(to)]);
+  });
+
   test('starts at its first instant and ends before its last', () => {
     expect(span('day', 'Europe/Berlin', '2026-10-24T22:00:00Z')[0]).toBe('2026-10-24T22:00:00Z');
     expect(span('day', 'Europe/Berlin', '2026-10-24T21:59:59.999Z')[1]).toBe('2026-10-24T22:00:00Z');
@@ -52,18 +93,29 @@ describe('a calendar window', () => {
     'Pacific/Apia',
     'UTC',
   );
-  const units = fc.constantFrom('day', 'week', 'month');
+  const units = fc.constantFrom(...CALENDAR_UNITS);
   const moments = fc.integer({ min: Date.parse('1990-01-01'), max: Date.parse('2060-01-01') });
 
-  test('contains its moment, and the next one starts where it ends', () => {
+  const starts = fc.record(
+    {
+      startMonth: fc.integer({ min: 1, max: 12 }),
+      startDay: fc.integer({ min: 1, max: 31 }),
+      startHour: fc.integer({ min: 0, max: 23 }),
+    },
+    { requiredKeys: [] },
+  );
+
+  test('contains its moment, and the next one starts where it ends, on a quarter of an hour', () => {
     fc.assert(
-      fc.property(units, zones, moments, (unit, timeZone, atMs) => {
-        const window = calendar(unit, timeZone);
+      fc.property(units, zones, moments, starts, (unit, timeZone, atMs, start) => {
+        const startDay = unit === 'week' && start.startDay ? ((start.startDay - 1) % 7) + 1 : start.startDay;
+        const window = { ...calendar(unit, timeZone), ...start, startDay };
         const { startMs, endMs } = windowRange(window, atMs);
         if (endMs === null) return false;
         return (
           startMs <= atMs &&
           atMs < endMs &&
+          startMs % QUARTER_HOUR_MS === 0 &&
           windowRange(window, endMs).startMs === endMs &&
           windowRange(window, startMs - 1).endMs === startMs
         );

@@ -18,6 +18,7 @@ const OF_A_LIMIT: DueWarning = {
   sourceId: '019aa000-0000-7000-8000-000000000003',
   subjectType: 'team',
   subjectId: '019aa000-0000-7000-8000-000000000002',
+  departmentName: null,
   keyName: null,
   meter: 'cost_usd',
   models: null,

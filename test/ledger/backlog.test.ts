@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { LeasedPool } from '../../src/admission/leases.ts';
-import { asId } from '../../src/domain/ids.ts';
+import { asId, type DepartmentId } from '../../src/domain/ids.ts';
 import { Demand, Lease } from '../../src/domain/lease.ts';
 import { Backlog } from '../../src/ledger/backlog.ts';
 import { uuidV7 } from '../../src/ledger/events.ts';
@@ -28,6 +28,7 @@ const text = fc.oneof(
 const call = fc.record({
   teamId: fc.constantFrom('team-1', 'team-2'),
   endUser: fc.option(text),
+  departments: fc.array(fc.constantFrom('unit', 'division', 'company'), { maxLength: 3 }),
   model: text,
   moment: fc.nat(1_000_000),
   cost: amount,
@@ -41,7 +42,11 @@ type Call = typeof call extends fc.Arbitrary<infer T> ? T : never;
 
 function addTo(backlog: Backlog, each: Call): FlushEvent {
   const id = uuidV7(NOON + each.moment);
-  const facts = factsOf(each.teamId, 'key-1', { endUser: each.endUser, model: each.model });
+  const facts = factsOf(each.teamId, 'key-1', {
+    endUser: each.endUser,
+    departments: each.departments.length === 0 ? null : `{${each.departments.join()}}`,
+    model: each.model,
+  });
   const claim = { cost: each.cost, input_tokens: each.inputTokens, output_tokens: each.outputTokens };
   const leases = each.counters.map(
     ([number]) =>
@@ -58,12 +63,25 @@ function addTo(backlog: Backlog, each: Call): FlushEvent {
     .map(([, held, settled], index) => ({ counterId: spec[index]!.id, held, settled }))
     .filter(({ held, settled }) => held > 0n || settled > 0n);
   const { teamId, keyId, endUser, model } = facts;
-  return { id, teamId, keyId, endUser, model, createdAtMs: NOON + each.moment, claim, allocations, json };
+  const departments = each.departments.map((name) => asId<DepartmentId>(name));
+  return {
+    id,
+    teamId,
+    keyId,
+    endUser,
+    departments,
+    model,
+    createdAtMs: NOON + each.moment,
+    claim,
+    allocations,
+    json,
+  };
 }
 
 const plain: Call = {
   teamId: 'team-1',
   endUser: null,
+  departments: [],
   model: 'gpt-4o',
   moment: 0,
   cost: 5n,

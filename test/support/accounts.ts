@@ -13,6 +13,7 @@ export function accountOf(changes: Partial<Account> & { teamId?: string; keyId?:
     limits: [],
     prepaid: grants.length > 0,
     unlimited: false,
+    departments: null,
     failOpen: false,
     onClientGone: null,
     onShortage: null,

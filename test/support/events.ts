@@ -15,6 +15,7 @@ export function factsOf(teamId: string, keyId: string, changes: Partial<CallFact
     model: 'gpt-4o',
     stream: false,
     endUser: null,
+    departments: null,
     priceId: 'price-1',
     outputLimit: null,
     ...changes,

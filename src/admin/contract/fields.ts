@@ -1,9 +1,9 @@
 /** Fields that several resources of the admin API share: amounts, times, names, windows, pages. */
 import { z } from 'zod';
-import type { KeyId, TeamId } from '../../domain/ids.ts';
+import type { DepartmentId, KeyId, TeamId } from '../../domain/ids.ts';
 import { PICO_PER_USD, parseUsd } from '../../domain/money.ts';
 import { METER_NAMES } from '../../domain/quantities.ts';
-import { isTimeZone } from '../../domain/window.ts';
+import { CALENDAR_UNITS, isTimeZone } from '../../domain/window.ts';
 
 const AMOUNT_MAX_USD = 1_000_000_000n;
 
@@ -79,6 +79,7 @@ export const id = z.uuid('must be an id').toLowerCase();
 const idOf = <Id extends string>() => id as unknown as z.ZodType<Id, string>;
 export const teamId = idOf<TeamId>();
 export const keyId = idOf<KeyId>();
+export const departmentId = idOf<DepartmentId>();
 export const tokenCount = z.int().min(0);
 
 /** Amounts by meter in its unit (seconds, images, calls); those of text have fields of their own. */
@@ -101,8 +102,18 @@ export const window = z
       z.strictObject({ type: z.literal('lifetime') }),
       z.strictObject({
         type: z.literal('calendar'),
-        unit: z.enum(['day', 'week', 'month']),
+        unit: z.enum(CALENDAR_UNITS),
         time_zone: timeZone,
+        start_month: z.int().min(1).max(12).optional().meta({
+          description: 'Of a quarter or a year: the month in which the fiscal year begins. Missing: 1',
+        }),
+        start_day: z.int().min(1).max(31).optional().meta({
+          description:
+            'Of a week: the weekday on which it begins, 1 (Monday) to 7. Of a month, quarter or year: the day of the month, or its last day. Missing: 1',
+        }),
+        start_hour: z.int().min(0).max(23).optional().meta({
+          description: 'The hour at which it begins. Missing: 0',
+        }),
       }),
       z.strictObject({ type: z.literal('rolling'), seconds: z.int().min(1).max(ROLLING_SECONDS_MAX) }),
     ],

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { OUTCOMES } from '../../domain/outcome.ts';
 import { CLIENT_GONE, HEALTH_STATES, PROFILES } from '../../domain/upstream.ts';
 import {
+  departmentId,
   id,
   instant,
   keyId,
@@ -91,10 +92,13 @@ const shownRange = {
 /** Query of self-service: the usage of the calling key. */
 export const SelfServiceUsageQuery = z.strictObject({ group_by: groups(['model', 'operation']), ...range });
 export const UsageQuery = z.strictObject({
-  group_by: groups(['team', 'key', 'model', 'operation']),
+  group_by: groups(['team', 'key', 'model', 'operation', 'department']),
   ...range,
   team_id: teamId.optional(),
   key_id: keyId.optional(),
+  department_id: departmentId
+    .optional()
+    .meta({ description: 'Only calls admitted while their team was in it, or below it' }),
 });
 
 const sums = {
@@ -106,7 +110,7 @@ const sums = {
   cache_write_tokens: tokenCount,
   output_tokens: tokenCount,
   reasoning_tokens: tokenCount,
-  quantities: quantities.meta({ description: 'What else was used, by meter, in units' }),
+  quantities: quantities.meta({ description: 'What else was used, by meter, in units; empty by department' }),
   cost_usd: money.meta({ description: 'With corrections' }),
   unknown_usd: money,
 };
@@ -121,6 +125,10 @@ export const Usage = z
         team_name: z.string().optional(),
         key_id: id.optional(),
         key_name: z.string().optional(),
+        department_id: id.nullable().optional().meta({
+          description: 'That of the team when the call was admitted; null: none',
+        }),
+        department_name: z.string().nullable().optional(),
         model: z.string().optional(),
         operation: z.string().optional(),
         ...sums,

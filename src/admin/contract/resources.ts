@@ -9,6 +9,7 @@ import { ON_SHORTAGE } from '../../domain/open-ended.ts';
 import { CLIENT_GONE } from '../../domain/upstream.ts';
 import {
   amount,
+  departmentId,
   id,
   instant,
   keyId,
@@ -36,11 +37,37 @@ const keyOnShortage = onShortage.nullable().meta({
   description: 'Of its calls without an output limit: shorten or refuse. Null: as the team says',
 });
 
+export const Department = z
+  .strictObject({
+    id,
+    name: z.string(),
+    parent_id: id.nullable().meta({ description: 'Null: it stands at the top' }),
+    created_at: instant,
+    deleted_at: instant.nullable(),
+  })
+  .meta({ id: 'Department' });
+export const Departments = page(Department);
+export const NewDepartment = z
+  .strictObject({
+    name,
+    parent_id: departmentId.nullable().default(null).meta({
+      description: 'The department that it is a part of, at most five levels; null: it stands at the top',
+    }),
+  })
+  .meta({ id: 'NewDepartment' });
+export const DepartmentChange = changes({ name, parent_id: departmentId.nullable() }).meta({
+  id: 'DepartmentChange',
+});
+const teamsDepartment = departmentId.nullable().meta({
+  description: 'Budgets of it, and of those above it, bind the calls of the team. Null: none',
+});
+
 export const Team = z
   .strictObject({
     id,
     name: z.string(),
     plan: z.string().nullable(),
+    department_id: id.nullable(),
     unlimited: z.boolean(),
     fail_open: z.boolean(),
     on_client_gone: z.enum(CLIENT_GONE).nullable(),
@@ -58,6 +85,7 @@ export const NewTeam = z
   .strictObject({
     name,
     plan: label(200).nullable().optional().meta({ description: 'Missing: the default plan. Null: none' }),
+    department_id: teamsDepartment.default(null),
     unlimited: z.boolean().default(false).meta({ description: 'May spend without a grant or a cost limit' }),
     models: modelNames.nullable().optional().meta({
       description:
@@ -67,6 +95,7 @@ export const NewTeam = z
   .meta({ id: 'NewTeam' });
 export const TeamChange = changes({
   name,
+  department_id: teamsDepartment,
   unlimited: z.boolean(),
   fail_open: z.boolean(),
   on_client_gone: z.enum(CLIENT_GONE).nullable().meta({
@@ -135,6 +164,7 @@ export const subject = z
     'type',
     [
       z.strictObject({ type: z.literal('org') }),
+      z.strictObject({ type: z.literal('department'), id: departmentId }),
       z.strictObject({ type: z.literal('team'), id: teamId }),
       z.strictObject({ type: z.literal('key'), id: keyId }),
       z.strictObject({
@@ -149,7 +179,7 @@ export const subject = z
           .meta({ description: 'The team of the end users; missing or null: every team' }),
       }),
     ],
-    { error: 'must have a type: "org", "team", "key" or "user"' },
+    { error: 'must have a type: "org", "department", "team", "key" or "user"' },
   )
   .meta({ id: 'Subject' });
 export const meter = z.enum(METERS);

@@ -265,12 +265,13 @@ async function journaled(
     model: modelInLedger(request, card),
     stream: request.stream,
     endUser: callKind.endUser,
+    departments: account.departments,
     priceId: estimate.priceId,
     outputLimit: hold.outputLimit,
     upstream: deps.target === null ? null : deps.target.name,
   };
   try {
-    return await new Promise<boolean>((done) => deps.ledger.begin(hold, facts, done));
+    return await new Promise((done) => deps.ledger.begin(hold, facts, done));
   } catch (error) {
     if (hold.facts === null) deps.ledger.cancel(hold);
     else deps.ledger.abandon(hold, 'internal_error');
@@ -279,9 +280,7 @@ async function journaled(
 }
 
 /** Whether less of the call would be admitted. */
-function isForMoney({ reason }: Denial): boolean {
-  return reason === 'insufficient' || reason === 'too_large';
-}
+const isForMoney = ({ reason }: Denial) => reason === 'insufficient' || reason === 'too_large';
 
 /** Says what would pass: a call that only the upstream's tools make too dear passes without them. */
 function denied(deps: GatewayDeps, estimated: Estimated, { account, denial }: Denied): Stopped {

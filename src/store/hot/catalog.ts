@@ -43,6 +43,7 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       on_client_gone: ClientGone | null;
       on_shortage: OnShortage | null;
       prepaid: boolean;
+      departments: string | null;
     }[]
   >`
     select k.id, k.team_id, t.name as team_name, k.models, t.models as team_models, t.unlimited, t.fail_open, t.on_client_gone,
@@ -50,12 +51,13 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       (extract(epoch from case when k.hash = ${hash} then k.expires_at
         else least(k.expires_at, k.previous_expires_at) end) * 1000)::float8 as expires_at_ms,
       (k.revoked_at is not null or t.deleted_at is not null) as revoked,
-      exists (select 1 from grants g where g.team_id = t.id) as prepaid
+      exists (select 1 from grants g where g.team_id = t.id) as prepaid,
+      department_path(t.department_id)::text as departments
     from keys k join teams t on t.id = k.team_id
     where k.hash = ${hash} or k.previous_hash = ${hash}`;
   if (!row) return null;
   const [limits, grants, unknown, warned] = await Promise.all([
-    limitsOf(sql, row.team_id, row.id),
+    limitsOf(sql, row.team_id, row.id, row.departments),
     grantsOf(sql, row.team_id),
     unknownOf(sql, row.team_id),
     openWarnings(sql, [row.team_id, ORGANIZATION_ID]),
@@ -75,6 +77,7 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       limits,
       grants,
       prepaid: row.prepaid,
+      departments: row.departments,
       unlimited: row.unlimited,
       failOpen: row.fail_open,
       onClientGone: row.on_client_gone,
@@ -87,7 +90,6 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
   };
 }
 
-/** Every limit that may touch the key's calls; which of them do, the call's model and end user decide. */
 /**
  * Runs the statements of `findKey` for a key that does not exist. The first run on a connection costs it, and its first
  * call, some ten milliseconds: Postgres starts a process, reads its own catalog and plans.
@@ -95,14 +97,20 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
 export async function warmKeys(sql: Sql): Promise<void> {
   await Promise.all([
     findKey(sql, ''),
-    limitsOf(sql, ORGANIZATION_ID, asId(ORGANIZATION_ID)),
+    limitsOf(sql, ORGANIZATION_ID, asId(ORGANIZATION_ID), null),
     grantsOf(sql, ORGANIZATION_ID),
     unknownOf(sql, ORGANIZATION_ID),
     openWarnings(sql, [ORGANIZATION_ID]),
   ]);
 }
 
-async function limitsOf(sql: Sql, teamId: TeamId, keyId: KeyId): Promise<Limit[]> {
+/** Every limit that may touch the key's calls; which of them do, the call's model and end user decide. */
+async function limitsOf(
+  sql: Sql,
+  teamId: TeamId,
+  keyId: KeyId,
+  departments: string | null,
+): Promise<Limit[]> {
   const rows = await sql<
     {
       id: LimitId;
@@ -123,6 +131,7 @@ async function limitsOf(sql: Sql, teamId: TeamId, keyId: KeyId): Promise<Limit[]
     from limits
     where team_id in (${teamId}, ${ORGANIZATION_ID}) and deleted_at is null
       and (subject_type <> 'key' or subject_id = ${keyId})
+      and (subject_type <> 'department' or subject_id = any(${departments}::text::text[]))
     order by created_at, id`;
   return rows.map((row) => ({
     id: row.id,

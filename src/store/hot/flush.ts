@@ -296,10 +296,11 @@ async function lockCounters(tx: TransactionSql, part: Part): Promise<CounterRow[
   let earliestMs = FAR_FUTURE_MS;
   for (const { allocations } of [...events, ...holds])
     for (const part of allocations) named.add(part.counterId);
-  for (const { createdAtMs, keyId, endUser } of events) {
+  for (const { createdAtMs, keyId, endUser, departments } of events) {
     earliestMs = Math.min(earliestMs, createdAtMs);
     subjects.add(keyId);
     if (endUser !== null) subjects.add(endUser);
+    for (const department of departments) subjects.add(department);
   }
   const rows = await Promise.all(
     places.map(

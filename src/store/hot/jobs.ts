@@ -42,6 +42,7 @@ export const storedJobHold = z.object({
     model: z.string(),
     stream: z.boolean(),
     endUser: z.string().nullable(),
+    departments: z.string().nullable().default(null),
     priceId: z.string().nullable(),
     outputLimit: z.number().nullable(),
   }),

@@ -1,6 +1,6 @@
 /**
  * Rollups: sums of events by quarter of an hour and by UTC day, written in the transaction that inserts the events.
- * Invariant: both tables have the same total. What an event used beside tokens is summed by meter, by quarter alone.
+ * Invariant: both tables have the same total, and of calls in departments theirs has it too. What an event used beside tokens is summed by meter, by quarter alone.
  */
 import type { Fragment, TransactionSql } from '../database.ts';
 
@@ -10,11 +10,12 @@ import type { Fragment, TransactionSql } from '../database.ts';
  */
 export function addRollups(tx: TransactionSql): Fragment {
   // Every writer of the same rows uses the same order, so that none deadlocks.
-  const sums = (interval: string) => tx`
-    select team_id, date_bin(${interval}::interval, created_at, 'epoch'), key_id, model, operation, count(*),
+  const totals = tx`count(*),
       count(*) filter (where outcome = 'voided'), count(*) filter (where outcome = 'unknown'),
       sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens),
-      sum(reasoning_tokens), sum(cost_usd), coalesce(sum(cost_usd) filter (where outcome = 'unknown'), 0)
+      sum(reasoning_tokens), sum(cost_usd), coalesce(sum(cost_usd) filter (where outcome = 'unknown'), 0)`;
+  const sums = (interval: string) => tx`
+    select team_id, date_bin(${interval}::interval, created_at, 'epoch'), key_id, model, operation, ${totals}
     from fresh group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5`;
   const add = tx`
     calls = r.calls + excluded.calls, voided_calls = r.voided_calls + excluded.voided_calls,
@@ -32,6 +33,11 @@ export function addRollups(tx: TransactionSql): Fragment {
     days as (
       insert into usage_days as r ${sums('1 day')}
       on conflict (team_id, day, key_id, model, operation) do update set ${add}),
+    grouped as (
+      insert into usage_departments as r
+      select team_id, date_bin('15 minutes', created_at, 'epoch'), departments, key_id, model, operation, ${totals}
+      from fresh where departments is not null group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3, 4, 5, 6
+      on conflict (team_id, bucket_start, departments, key_id, model, operation) do update set ${add}),
     quantities as (
       insert into usage_quantities as r
       select team_id, date_bin('15 minutes', created_at, 'epoch'), key_id, model, operation, q.key, sum(q.value::numeric)
