@@ -217,6 +217,24 @@ export const SETTINGS = {
     'A client that takes no byte of its response, or sends under 16 KiB of its request, for so long is cut off.',
     integer(1_000, 3_600_000, '60000'),
   ),
+  sessionIdleMs: setting(
+    'TOLLGATE_SESSION_IDLE_MS',
+    '600000',
+    'A WebSocket on which no response is under way, and no message comes, is closed after so long.',
+    integer(1, 86_400_000, '600000'),
+  ),
+  sessionMs: setting(
+    'TOLLGATE_SESSION_MS',
+    '3600000',
+    'A WebSocket is closed after so long, once the response on it has ended.',
+    integer(1, 86_400_000, '3600000'),
+  ),
+  sessionsPerKey: setting(
+    'TOLLGATE_SESSIONS_PER_KEY',
+    '100',
+    'WebSockets that one key may have open at once.',
+    integer(1, 65_535, '100'),
+  ),
   freeCallsPerMinute: setting(
     'TOLLGATE_FREE_CALLS_PER_MINUTE',
     '600',

@@ -97,6 +97,7 @@ const upstream = z
     price_percent: z.int().min(0).max(10_000).optional(),
     prices: z.record(modelName, ownPrice).default({}),
     has_responses: z.boolean().default(true),
+    has_websockets: z.boolean().optional(),
     usage_in_streams: z.boolean().default(true),
     limit_fields: z.enum(LIMIT_FIELDS).default('both'),
     fields: z

@@ -23,6 +23,18 @@ export const ERRORS = {
   missing_end_user: { kind: 'error', status: 400, type: 'invalid_request_error', retryable: false },
   hold_too_large: { kind: 'denial', status: 400, type: 'invalid_request_error', retryable: false },
   unbounded_request: { kind: 'error', status: 400, type: 'invalid_request_error', retryable: false },
+  websocket_connection_limit_reached: {
+    kind: 'error',
+    status: 400,
+    type: 'invalid_request_error',
+    retryable: false,
+  },
+  websocket_stream_limit_reached: {
+    kind: 'error',
+    status: 400,
+    type: 'invalid_request_error',
+    retryable: false,
+  },
   invalid_api_key: { kind: 'error', status: 401, type: 'invalid_request_error', retryable: false },
   csrf_failed: { kind: 'error', status: 403, type: 'invalid_request_error', retryable: false },
   not_allowed: { kind: 'error', status: 403, type: 'invalid_request_error', retryable: false },

@@ -197,8 +197,10 @@ export interface KeptInput {
 
 /** What a response says of itself that later calls may come back to. */
 export interface KeptAnswer {
-  /** Null: the upstream does not keep it. */
+  /** Null: it has no plain one. */
   readonly id: string | null;
+  /** The upstream keeps it; otherwise only the connection that it came on may name it. */
+  readonly isStored: boolean;
   readonly items: readonly KeptItem[];
   readonly reasoningContext: ReasoningContext;
 }

@@ -12,7 +12,7 @@ import type { RequestBounds } from '../openai/scan.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { UpstreamProfile } from '../upstreams/profile.ts';
-import type { Upstreams } from '../upstreams/routing.ts';
+import type { Choice } from '../upstreams/routing.ts';
 import type { Target } from '../upstreams/target.ts';
 import type { LimitTrust } from '../upstreams/trust.ts';
 import type { Upstream } from '../wire/upstream.ts';
@@ -24,9 +24,20 @@ import type { CountSharing } from './count-sharing.ts';
 import type { EncodingCounts, UpstreamCounts } from './counting.ts';
 import type { FileCounts } from './file-counts.ts';
 import type { JobStore } from './job-store.ts';
+import type { UpstreamSockets } from './lines/upstream-line.ts';
 import type { ObjectMemory, ObjectStore } from './objects.ts';
 import type { ParseThreads } from './parse-threads.ts';
 import type { Shutdowns } from './shutdowns.ts';
+
+/** What sessions on WebSockets may take. Times are in milliseconds. */
+export interface SessionBounds {
+  /** A session in which nothing is under way ends after so long. */
+  readonly idleMs: number;
+  /** No session begins anything more after so long. */
+  readonly maxMs: number;
+  /** So many of one key may be open at once. */
+  readonly perKey: number;
+}
 
 export interface GatewayDeps {
   keys: KeyCache;
@@ -47,7 +58,11 @@ export interface GatewayDeps {
   /** What holds of this upstream among several; null: it is the only one, from the environment. */
   target: Target | null;
   /** All of them; null: there is only one. */
-  upstreams: Upstreams<GatewayDeps> | null;
+  upstreams: Choice<GatewayDeps> | null;
+  /** How its WebSockets are reached; null: it has none. */
+  sockets: UpstreamSockets | null;
+  /** What sessions on WebSockets may take. */
+  sessions: SessionBounds;
   /** The connections to the upstream, by team. */
   connections: ConnectionShares;
   /** How the upstream may differ from OpenAI's rules. */

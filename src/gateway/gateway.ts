@@ -10,6 +10,7 @@ import type { Exchange } from '../wire/exchange.ts';
 import { Call, shuttingDown, writeError } from './call.ts';
 import { corsHeaders, isPreflight, respondToPreflight } from './cors.ts';
 import type { GatewayDeps } from './deps.ts';
+import { Lines } from './lines/lines.ts';
 import { handle } from './pipeline.ts';
 
 export type { GatewayDeps } from './deps.ts';
@@ -17,6 +18,8 @@ export type { GatewayDeps } from './deps.ts';
 export interface Gateway {
   /** Takes one request under `/v1`. */
   handle(exchange: Exchange): void;
+  /** Sessions on WebSockets. */
+  readonly lines: Pick<Lines, 'takes' | 'connect' | 'open'>;
   readonly inFlight: number;
   /**
    * Refuses new calls and waits for those in flight, until their last byte has left. Those that take longer than the
@@ -46,34 +49,52 @@ export function createGateway(deps: GatewayDeps): Gateway {
     if (!call.exchange.ended) call.exchange.destroy();
   };
 
-  return {
-    handle(exchange) {
-      const call = new Call(exchange, over);
-      calls.add(call);
-      if (deps.corsOrigins !== null) {
-        call.cors = corsHeaders(deps.corsOrigins, exchange);
-        if (isPreflight(exchange)) {
-          respondToPreflight(exchange, call.cors);
-          call.served();
-          return;
-        }
-      }
-      if (draining) {
-        exchange.closeAfter();
-        writeError(call, shuttingDown(), uuidV7(deps.clock.nowMs()));
+  /** @param own what the call is wired with */
+  const begin = (own: GatewayDeps, exchange: Exchange, served: (() => void) | null): void => {
+    const call = new Call(exchange, over);
+    calls.add(call);
+    if (deps.corsOrigins !== null) {
+      call.cors = corsHeaders(deps.corsOrigins, exchange);
+      if (isPreflight(exchange)) {
+        respondToPreflight(exchange, call.cors);
         call.served();
         return;
       }
-      handle(deps, call)
-        .catch((error: unknown) => failed(call, error))
-        .catch(() => exchange.destroy())
-        .finally(() => call.served());
+    }
+    if (draining) {
+      exchange.closeAfter();
+      writeError(call, shuttingDown(), uuidV7(deps.clock.nowMs()));
+      call.served();
+      served?.();
+      return;
+    }
+    handle(own, call)
+      .catch((error: unknown) => failed(call, error))
+      .catch(() => exchange.destroy())
+      .finally(() => {
+        call.served();
+        served?.();
+      });
+  };
+
+  const lines = new Lines(deps, {
+    deps,
+    run: begin,
+    count(error, { principal }) {
+      deps.metrics.recordError(error.code, null, false);
+      deps.counts.add(principal.teamId, error.code);
     },
+  });
+
+  return {
+    handle: (exchange) => begin(deps, exchange, null),
+    lines,
     get inFlight() {
       return calls.size;
     },
     async drain(timeoutMs, hurry) {
       draining = true;
+      lines.drain();
       const idle = new Promise<void>((resolve) => {
         onIdle = resolve;
         if (calls.size === 0) resolve();

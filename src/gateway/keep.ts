@@ -11,7 +11,7 @@ export function begunAs(id: string): MeteredResponse {
   return { usage: null, usageAtLeast: null, state: 'broken', serviceTier: null, model: null, id, kept };
 }
 
-const NO_ANSWER: KeptAnswer = { id: null, items: [], reasoningContext: null };
+const NO_ANSWER: KeptAnswer = { id: null, isStored: true, items: [], reasoningContext: null };
 
 /** Remembers what a call left upstream. Returns it as JSON for the call's event; null: nothing. */
 export function keep(
@@ -41,8 +41,10 @@ export function keep(
   };
   const models = [callKind.model, responseModel ?? ''].filter(isPlainName);
   const response = keptResponse(kept, answer, models, counted, held);
-  const id = kept.isStored ? answer.id : null;
-  objects.memory.add(account.principal.teamId, id, response, target?.name ?? null);
+  const id = kept.isStored && answer.isStored ? answer.id : null;
+  // On a WebSocket the upstream goes on from what it does not store.
+  const name = descriptor.socket === null ? id : answer.id;
+  objects.memory.add(account.principal.teamId, name, response, target?.name ?? null);
   // Until its end is known it may add to its conversation at any time.
   const left = isOver(metered) ? conversation : null;
   if (id === null && left === null) return null;

@@ -264,6 +264,7 @@ function openGateway(
     log,
     counts,
     ...bodyLimits(config, back, onStoreError),
+    sessions: { idleMs: config.sessionIdleMs, maxMs: config.sessionMs, perKey: config.sessionsPerKey },
     corsOrigins: config.corsOrigins,
     abandonedTimeoutMs: config.drainTimeoutMs,
     onSpent: (counter) => spent.add(counter),

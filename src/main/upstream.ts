@@ -2,6 +2,7 @@
 import type { Config } from '../config.ts';
 import type { RateCards } from '../domain/price.ts';
 import { Breaker } from '../gateway/breaker.ts';
+import type { UpstreamSockets } from '../gateway/lines/upstream-line.ts';
 import { startProbing } from '../jobs/probe-limits.ts';
 import { uuidV7 } from '../ledger/events.ts';
 import { OPERATIONS } from '../openai/operations/table.ts';
@@ -20,14 +21,24 @@ export interface ConfiguredUpstream {
   profile: UpstreamProfile;
   /** Null: it keeps output limits, as OpenAI does. */
   trust: LimitTrust | null;
+  /** Null: it has no WebSockets. */
+  sockets: UpstreamSockets | null;
 }
+
+const CONNECT_TIMEOUT_MS = 10_000;
 
 /** @param nowMs milliseconds since the epoch */
 export async function openUpstream(config: Config, nowMs: () => number): Promise<ConfiguredUpstream> {
   const upstreamApiKey = config.openaiApiKey ?? '';
   const upstream = config.openaiApiKey === null ? null : clientOf(config);
   if (config.upstreamProfile === 'openai')
-    return { upstream, upstreamApiKey, profile: openaiProfile(config.clientGone), trust: null };
+    return {
+      upstream,
+      upstreamApiKey,
+      profile: openaiProfile(config.clientGone),
+      trust: null,
+      sockets: upstream === null ? null : socketsOf(config),
+    };
   const { upstreamTokenizer } = config;
   const profile = compatibleProfile({
     limitFields: config.upstreamLimitFields,
@@ -36,14 +47,23 @@ export async function openUpstream(config: Config, nowMs: () => number): Promise
     countTokens: upstreamTokenizer === null ? null : await loadTokeniser(upstreamTokenizer),
     onClientGone: config.clientGone,
   });
-  return { upstream, upstreamApiKey, profile, trust: new LimitTrust(nowMs) };
+  return { upstream, upstreamApiKey, profile, trust: new LimitTrust(nowMs), sockets: null };
+}
+
+function socketsOf({ openaiBaseUrl: baseUrl, upstreamTimeoutMs }: Config): UpstreamSockets {
+  return {
+    baseUrl,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    firstEventTimeoutMs: upstreamTimeoutMs,
+    idleTimeoutMs: upstreamTimeoutMs,
+  };
 }
 
 function clientOf(config: Config): Upstream {
   return createUpstream({
     baseUrl: config.openaiBaseUrl,
     connections: config.upstreamConnections,
-    connectTimeoutMs: 10_000,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
     headersTimeoutMs: config.upstreamTimeoutMs,
     bodyTimeoutMs: config.upstreamTimeoutMs,
     // Longer than a client may stall: that one is cut off, and its call is read to its end.

@@ -273,6 +273,15 @@ async function openEntry(
       upstreamApiKey: settings.key ?? '',
       profile,
       trust: kind === 'compatible' ? new LimitTrust(nowMs) : null,
+      sockets:
+        (settings.has_websockets ?? kind === 'openai')
+          ? {
+              baseUrl: settings.base_url,
+              connectTimeoutMs: timeouts.connect_ms,
+              firstEventTimeoutMs: timeouts.first_byte_ms,
+              idleTimeoutMs: timeouts.idle_ms,
+            }
+          : null,
     },
     target: targetOf(settings),
     breaker: openBreaker(log, { upstream: settings.name, beside: breaker }),

@@ -76,6 +76,7 @@ function shareOf(config: Config, workers: number): Config {
     upstreamConnections: share(config.upstreamConnections),
     bodyMemoryBytes: share(config.bodyMemoryBytes),
     freeCallsPerMinute: share(config.freeCallsPerMinute),
+    sessionsPerKey: share(config.sessionsPerKey),
   };
 }
 

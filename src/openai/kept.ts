@@ -62,7 +62,8 @@ export function readAnswer(response: JsonObject): KeptAnswer {
   const context = isObject(reasoning) ? reasoning.context : null;
   const items = Array.isArray(output) ? output.slice(0, ITEMS_MAX).filter(isObject).map(readItem) : [];
   return {
-    id: typeof id === 'string' && PLAIN_ID.test(id) && store !== false ? id : null,
+    id: typeof id === 'string' && PLAIN_ID.test(id) ? id : null,
+    isStored: store !== false,
     items,
     reasoningContext: context === 'all_turns' || context === 'current_turn' ? context : null,
   };

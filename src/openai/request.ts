@@ -216,7 +216,7 @@ function readFields(
   }
   if (bound !== null && model === null && pricedAs === null)
     fields.invalid('model', "'model' must be the name of a model.");
-  const stream = bound !== null && fields.boolean('stream');
+  const stream = bound !== null && (fields.boolean('stream') || descriptor.socket !== null);
   const includeUsage = bound !== null && readIncludeUsage(fields);
   const serviceTier = bound === null ? null : readServiceTier(fields);
   const bounds = bound === null ? NO_BOUNDS : bound(fields);

@@ -37,6 +37,9 @@ export interface Routing {
 const SLOW_TIMES = 3;
 const SLOW_MORE_MS = 1_000;
 
+/** What a call asks of the upstreams. */
+export type Choice<Deps> = Pick<Upstreams<Deps>, 'all' | 'find' | 'of' | 'hasPrice' | 'choose' | 'hasOthers'>;
+
 export class Upstreams<Deps> {
   #lanes: readonly Lane<Deps>[] = [];
   #routing: Routing = { by: 'weight', attempts: 1 };

@@ -109,7 +109,12 @@ const HELD_OUTPUT = 1100;
 const WINDOW = 1_000_000;
 
 function record(turn: Turn, recalled: Weight | null, real: number, name: string): KeptResponse {
-  const answer = { id: `resp_${name}`, items: itemsOf(turn, name), reasoningContext: turn.context };
+  const answer = {
+    id: `resp_${name}`,
+    isStored: true,
+    items: itemsOf(turn, name),
+    reasoningContext: turn.context,
+  };
   const reasoningTokens = turn.reasoning.tokens[turn.model];
   const outputTokens = turn.written + reasoningTokens;
   const counted = { inputTokens: real, outputTokens, reasoningTokens };

@@ -55,7 +55,7 @@ describe('meterJson', () => {
       state: 'complete',
       model: 'gpt-5',
       serviceTier: 'priority',
-      kept: { id: null, items: [], reasoningContext: null },
+      kept: { id: null, isStored: true, items: [], reasoningContext: null },
     });
   });
 
@@ -71,6 +71,7 @@ describe('meterJson', () => {
     const { encrypted_content, ...shown } = thought;
     expect(meter('responses', body).kept).toEqual({
       id: 'resp_1',
+      isStored: true,
       reasoningContext: 'all_turns',
       items: [
         { names: ['rs_1', sealOf(encrypted_content)], bytes: bytes(shown), hidden: 'reasoning', images: [] },
@@ -79,7 +80,7 @@ describe('meterJson', () => {
         { names: ['cmp_1'], bytes: bytes(body.output[3]!), hidden: 'output', images: [] },
       ],
     });
-    expect(meter('responses', { ...body, store: false }).kept?.id).toBeNull();
+    expect(meter('responses', { ...body, store: false }).kept?.isStored).toBe(false);
   });
 
   it('reads a completion without details as one without cached or reasoning tokens', () => {

@@ -46,7 +46,12 @@ const DELAYS: Readonly<Record<string, 'deadline' | 'retry' | 'batch'>> = {
 };
 
 /** One timer for the deadlines of all open connections or uploads, which runs only while there are some. */
-const SWEEPS = ['src/gateway/bodies.ts', 'src/wire/client.ts', 'src/wire/server.ts'];
+const SWEEPS = [
+  'src/gateway/bodies.ts',
+  'src/gateway/lines/lines.ts',
+  'src/wire/client.ts',
+  'src/wire/server.ts',
+];
 
 /** Timers that stand where none may, and places listed here that have none any more. */
 export function timers(

@@ -71,7 +71,7 @@ class OutgoingRequest {
       own: target?.headers,
     });
     this.#request = {
-      method: descriptor.method,
+      method: descriptor.method === 'WEBSOCKET' ? 'GET' : descriptor.method,
       path: target === null ? path : target.pathOf(path, nameThere ?? model),
       headers,
       body: descriptor.request === 'none' ? null : body,

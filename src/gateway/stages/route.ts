@@ -29,8 +29,7 @@ export function route(call: Call): Routed | Stopped {
 }
 
 function webSocket(call: Call): Stopped {
-  const message =
-    'Tollgate does not serve WebSockets: use the same API over plain HTTP, with server-sent events.';
+  const message = 'There is no WebSocket at this path: use the API over plain HTTP, with server-sent events.';
   // RFC 9110, section 15.5.22: the response says which protocol is wanted.
   const error = apiError('upgrade_required', message, { headers: { upgrade: 'HTTP/1.1' } });
   return { kind: 'stopped', call, error, operation: null, account: null, endUser: null };

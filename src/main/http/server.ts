@@ -9,6 +9,7 @@ import {
   type ServerResponse,
   STATUS_CODES,
 } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
@@ -45,7 +46,18 @@ export function createHttpServer(gateway: Gateway, rest: Hono, stallMs: number):
     if (isCall(request.method ?? '', request.url ?? '')) gateway.handle(nodeExchange(request, response));
     else void others(request, response);
   };
-  const server = createServer(handle);
+  const server = createServer(
+    {
+      // All other requests to change the protocol are served as if they had not asked.
+      shouldUpgradeCallback: (request) => isSession(gateway, request),
+    },
+    handle,
+  );
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    if (isSession(gateway, request) && !hasTwoHosts(request.rawHeaders))
+      gateway.lines.connect(request, socket, head);
+    else socket.destroy();
+  });
   // A request with an unknown expectation is served.
   server.on('checkExpectation', handle);
   server.on('clientError', respondToBroken);
@@ -67,6 +79,14 @@ function hasTwoHosts(rawHeaders: readonly string[]): boolean {
   let hosts = 0;
   for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === 'host') hosts++;
   return hosts > 1;
+}
+
+/** Whether a request asks for a WebSocket at a target that has one. */
+function isSession(
+  { lines }: Gateway,
+  { method, url = '', headers: { upgrade = '' } }: IncomingMessage,
+): boolean {
+  return method === 'GET' && upgrade.toLowerCase() === 'websocket' && isCall(method, url) && lines.takes(url);
 }
 
 function isCall(method: string, url: string): boolean {

@@ -14,7 +14,11 @@ import type { Bounds, Fields, JsonObject, OutputLimitField } from '../body.ts';
 export type OperationClass = 'metered' | 'free' | 'job' | 'refused';
 
 export const METHODS = ['GET', 'POST', 'DELETE'] as const;
-export type Method = (typeof METHODS)[number];
+/** `WEBSOCKET` is a message on an open line: no HTTP request has it, so that none finds such an operation. */
+export type Method = (typeof METHODS)[number] | 'WEBSOCKET';
+
+/** What is spoken on a WebSocket. */
+export type SocketKind = 'responses';
 
 /** An object that the upstream makes: its kind, and the member of the response that has its id. */
 export interface MadeObject {
@@ -172,6 +176,8 @@ export interface Descriptor {
   readonly report: 'completions' | 'embeddings' | null;
   /** Its response lists models: those that the key may use and pay stay in it. */
   readonly listsModels: boolean;
+  /** What is spoken on its WebSocket, of which each message that costs money is a call of its own; null: it is a request. */
+  readonly socket: SocketKind | null;
   /** OpenTelemetry's `gen_ai.operation.name`; our own name where it has none. */
   readonly otel: string;
 }
@@ -205,6 +211,7 @@ const DEFAULTS = {
   isFile: false,
   report: null,
   listsModels: false,
+  socket: null,
 } as const;
 
 type Given<Required extends keyof Descriptor> = Pick<Descriptor, Required> & Partial<Descriptor>;

@@ -25,39 +25,57 @@ const MIN_OUTPUT_TOKENS = 16;
 
 const RESPONSE = '/responses/{response_id}';
 
+const USAGE = {
+  members: RESPONSE_USAGE,
+  object: 'response',
+  answer: 'output',
+  piece: 'delta',
+  skipsArrays: false,
+  stream: 'terminal_event',
+} as const;
+
+const FIELDS = [
+  ...[
+    ...SHARED_FIELDS,
+    ...CONVERSATION_FIELDS,
+    'background',
+    'context_management',
+    'conversation',
+    'include',
+  ],
+  ...['input', 'instructions', 'max_output_tokens', 'max_tool_calls', 'previous_response_id', 'prompt'],
+  ...['reasoning', 'text', 'truncation'],
+];
+
 export const RESPONSES = [
   metered({
     name: 'responses',
     path: '/responses',
     bound: readResponses,
-    usage: {
-      members: RESPONSE_USAGE,
-      object: 'response',
-      answer: 'output',
-      piece: 'delta',
-      skipsArrays: false,
-      stream: 'terminal_event',
-    },
+    usage: USAGE,
     outputLimitField: 'max_output_tokens',
     hasServiceTier: true,
     countPath: '/responses/input_tokens',
-    fields: [
-      ...[
-        ...SHARED_FIELDS,
-        ...CONVERSATION_FIELDS,
-        'background',
-        'context_management',
-        'conversation',
-        'include',
-      ],
-      ...['input', 'instructions', 'max_output_tokens', 'max_tool_calls', 'previous_response_id', 'prompt'],
-      ...['reasoning', 'text', 'truncation'],
-    ],
+    fields: FIELDS,
     probe: {
       limit: MIN_OUTPUT_TOKENS,
       body: { max_output_tokens: MIN_OUTPUT_TOKENS, input: LONG_OUTPUT },
       choicesField: null,
     },
+    makes: { kind: 'response', at: 'id' },
+    report: 'completions',
+    otel: 'chat',
+  }),
+  metered({
+    name: 'responses.connect',
+    method: 'WEBSOCKET',
+    path: '/responses',
+    socket: 'responses',
+    bound: readResponseCreate,
+    usage: USAGE,
+    outputLimitField: 'max_output_tokens',
+    hasServiceTier: true,
+    fields: [...FIELDS, 'type', 'stream_id', 'generate', 'client_metadata'],
     makes: { kind: 'response', at: 'id' },
     report: 'completions',
     otel: 'chat',
@@ -126,6 +144,15 @@ function readResponses(fields: Fields): Bounds {
   }
   if (isBackground) readBackground(fields);
   return { outputTokensLimit, choices: 1, extraOutputTokens: 0, keeps: readKeeps(fields), isBackground };
+}
+
+/** The message `response.create` of a WebSocket: the fields of `POST /v1/responses`, without those that make no sense there. */
+function readResponseCreate(fields: Fields): Bounds {
+  if (fields.json.type !== 'response.create')
+    fields.invalid('type', "Tollgate sends on messages of the type 'response.create' alone.");
+  if (fields.boolean('background'))
+    fields.invalid('background', 'A response on a WebSocket cannot be one of the background: use POST.');
+  return readResponses(fields);
 }
 
 /** The gateway asks how it stands, so nothing may be in it that only a response on its way says. */

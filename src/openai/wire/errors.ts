@@ -12,7 +12,8 @@ export function errorBody(error: ApiError): Buffer {
   return Buffer.from(JSON.stringify({ error: errorObject(error) }));
 }
 
-function errorObject(error: ApiError) {
+/** An error as it stands in a body, or in an event. */
+export function errorObject(error: ApiError) {
   return {
     message: error.message,
     type: ERRORS[error.code].type,

@@ -69,6 +69,8 @@ export const ledger = {
     hold_too_large: 'More than one call may hold',
     too_many_users: 'Too many end users',
     unsupported_operation: 'Operation not supported',
+    websocket_connection_limit_reached: 'WebSocket too old',
+    websocket_stream_limit_reached: 'Too many lanes on a WebSocket',
     upgrade_required: 'WebSocket not supported',
     invalid_request: 'Invalid request',
     invalid_json: 'Invalid JSON',

@@ -76,6 +76,8 @@ export const ledger: Ledger = {
     hold_too_large: '超过单次调用可预扣的上限',
     too_many_users: '最终用户过多',
     unsupported_operation: '不支持的操作',
+    websocket_connection_limit_reached: 'WebSocket 已到最长时间',
+    websocket_stream_limit_reached: 'WebSocket 上的通道过多',
     upgrade_required: '不支持 WebSocket',
     invalid_request: '请求无效',
     invalid_json: 'JSON 无效',
