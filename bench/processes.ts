@@ -3,9 +3,10 @@
  * Ctrl-C and on errors. Invariant: whatever was started here is gone when the bench is.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
 /** Longer than a gateway needs to drain calls of the bench, shorter than a person's patience. */
@@ -125,11 +126,20 @@ export async function waitUntilReady(child: ChildProcess, url: string, logFile: 
   await whileAlive(child, logFile, poll());
 }
 
-/** A port that was free a moment ago, for servers that have to be told one. */
+/**
+ * A port that nothing listens on. Not one of those that the kernel gives to outgoing connections (from 32768 on, on Linux):
+ * a server that is killed and started again would find its port taken by a client's connection.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
+  for (;;) {
+    const port = randomInt(10_000, 32_000);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    server.close();
+    return port;
+  }
 }

@@ -6,6 +6,7 @@
  */
 
 import {
+  baseUrl,
   boolean,
   databaseUrl,
   fieldNames,
@@ -18,6 +19,7 @@ import {
   percents,
   type Reader,
   secret,
+  share,
   upstreamUrl,
   webhookSecret,
   webhookUrl,
@@ -348,6 +350,24 @@ export const SETTINGS = {
     'false',
     'Whether the webhook may lead to loopback, link-local and private addresses.',
     boolean(),
+  ),
+  otlpEndpoint: setting(
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    null,
+    'OpenTelemetry collector that gets spans and metrics of calls, as JSON over HTTP. Unset: none.',
+    baseUrl('http://localhost:4318'),
+  ),
+  otlpHeaders: setting(
+    'OTEL_EXPORTER_OTLP_HEADERS',
+    null,
+    'Headers for the collector, as `name=value,name=value`.',
+    secret(3, 'authorization=Bearer%20…'),
+  ),
+  traceRatio: setting(
+    'OTEL_TRACES_SAMPLER_ARG',
+    '1',
+    "Share of calls that get a span, from 0 to 1; a caller's `traceparent` decides for its own.",
+    share('0.1'),
   ),
   logLevel: setting(
     'TOLLGATE_LOG_LEVEL',

@@ -76,6 +76,9 @@ describe('a configuration without faults', () => {
       webhookUrl: null,
       webhookSecret: null,
       webhookAllowPrivate: false,
+      otlpEndpoint: null,
+      otlpHeaders: null,
+      traceRatio: 1,
       logLevel: 'info',
       logCalls: true,
     });

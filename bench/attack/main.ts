@@ -164,5 +164,6 @@ async function main(): Promise<void> {
 
 main().catch((error: Error) => {
   console.error(`attack: ${error.message}`);
-  process.exitCode = 1;
+  // Clients and replicas may still be at work, and would keep the process alive.
+  process.exit(1);
 });

@@ -121,7 +121,8 @@ export class Postgres implements Server {
       await delay(POLL_MS);
       if (await this.#ask('postgres', 'select 1')) return;
     } while (performance.now() < deadlineMs);
-    throw new Error('PostgreSQL does not start');
+    const said = readFileSync(this.logFile, 'utf8').trim().split('\n').slice(-3).join(' | ');
+    throw new Error(`PostgreSQL does not start: ${said}`);
   }
 
   /** SIGKILL to the server and to each of its sessions: as if the machine had lost its power, but for the disk. */

@@ -61,18 +61,35 @@ export function secret(minLength: number, example: string): Reader<string> {
  */
 const REGIONAL_HOST = /\.api\.openai\.com$/;
 
-/** The upstream's base URL: paths are appended to it, so a query or fragment cannot be meant, and the trailing slash goes. */
-export function upstreamUrl(example: string): Reader<string> {
+/** A base URL: paths are appended to it, so a query or fragment cannot be meant, and the trailing slash goes. */
+export function baseUrl(example: string): Reader<string> {
   const read = (text: string) => {
     const parsed = URL.parse(text);
     if (!parsed || !['http:', 'https:'].includes(parsed.protocol)) return null;
-    if (parsed.username || parsed.password || parsed.search || parsed.hash) return null;
-    // A trailing dot names the same host.
-    return REGIONAL_HOST.test(parsed.hostname.replace(/\.$/, '')) ? null : text.replace(/\/+$/, '');
+    const isBare = !(parsed.username || parsed.password || parsed.search || parsed.hash);
+    return isBare ? text.replace(/\/+$/, '') : null;
   };
-  const wanted =
-    'an http or https URL without credentials, query or fragment, and not of a regional host of OpenAI';
-  return { read, wanted, example };
+  return { read, wanted: 'an http or https URL without credentials, query or fragment', example };
+}
+
+/** The upstream's base URL. */
+export function upstreamUrl(example: string): Reader<string> {
+  const { read: readBase, wanted } = baseUrl(example);
+  const read = (text: string) => {
+    const url = readBase(text);
+    // A trailing dot names the same host.
+    return url === null || REGIONAL_HOST.test(new URL(url).hostname.replace(/\.$/, '')) ? null : url;
+  };
+  return { read, wanted: `${wanted}, and not of a regional host of OpenAI`, example };
+}
+
+/** A share, as a decimal from 0 to 1. */
+export function share(example: string): Reader<number> {
+  const read = (text: string) => {
+    const value = /^\d(?:\.\d{1,9})?$/.test(text) ? Number(text) : 2;
+    return value <= 1 ? value : null;
+  };
+  return { read, wanted: 'a number from 0 to 1', example };
 }
 
 /** Origins as browsers write them, without a path; or `*` alone. */

@@ -10,6 +10,7 @@ import type { Clock } from '../ledger/events.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { RequestBounds } from '../openai/scan.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { CallTraces } from '../telemetry/measurement.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { UpstreamProfile } from '../upstreams/profile.ts';
 import type { Choice } from '../upstreams/routing.ts';
@@ -77,6 +78,8 @@ export interface GatewayDeps {
   sharing: CountSharing | null;
   metrics: Metrics;
   log: Log;
+  /** Spans of calls; null: OpenTelemetry is off. */
+  traces: CallTraces | null;
   /** Models that will serve no more, as the upstream's lists said. */
   shutdowns: Shutdowns;
   /** Counts a team's denials and errors for reports. */

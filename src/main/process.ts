@@ -23,6 +23,7 @@ export function openLog(config: Config, fields: Record<string, unknown> | null =
       config.readDatabaseUrl,
       config.webhookUrl,
       config.webhookSecret,
+      config.otlpHeaders,
     ],
   });
 }

@@ -33,6 +33,7 @@ import { PostgresObjectStore } from '../store/hot/objects.ts';
 import { findPlan } from '../store/plans.ts';
 import { TEAM_CAP } from '../telemetry/labels.ts';
 import { type Log, rateLimited } from '../telemetry/log.ts';
+import type { CallTraces } from '../telemetry/measurement.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { bodyLimits } from './bodies.ts';
 import { type CatalogBase, openCatalog } from './catalog.ts';
@@ -135,7 +136,8 @@ export async function startApp(options: AppOptions): Promise<App> {
   const upstream = file?.first ?? (await openUpstream(config, clock.nowMs));
   back.defer(async () => upstream.upstream?.close());
   const { instanceId, ledger, journal, fenced } = await openLedger(base, journals, adoption);
-  const parts = { instanceId, ledger, journal, upstream, file, ...(await openCatalog(base, ledger)) };
+  const traces = await openTracesOf(base, instanceId);
+  const parts = { instanceId, ledger, journal, upstream, file, traces, ...(await openCatalog(base, ledger)) };
   const { gateway, pages, stopping, anchors } = openFront(base, parts, admin.key);
   await store.warm(instanceId).catch(onStoreError);
   const server = createHttpServer(gateway, pages, Math.min(config.clientStallMs, config.upstreamTimeoutMs));
@@ -164,6 +166,22 @@ export async function startApp(options: AppOptions): Promise<App> {
       await undo.disposeAsync();
     },
   };
+}
+
+/** OpenTelemetry's SDK is large, so it is loaded where it is asked for. */
+async function openTracesOf(
+  { config, version, log, back }: Base,
+  instanceId: string,
+): Promise<CallTraces | null> {
+  const { otlpEndpoint: endpoint, traceRatio: ratio } = config;
+  if (endpoint === null) return null;
+  const { openTraces } = await import('../telemetry/traces.ts');
+  const report = rateLimited((problem) =>
+    log.logger.warn({ problem }, 'OpenTelemetry: spans or metrics were lost'),
+  );
+  const traces = openTraces({ endpoint, ratio, version, instanceId, onError: report });
+  back.defer(() => traces.close());
+  return traces;
 }
 
 /** Registers this instance, opens its journal, and makes the first contact with Postgres. */
@@ -230,6 +248,7 @@ interface Parts {
   shutdowns: Shutdowns;
   upstream: ConfiguredUpstream;
   file: FileUpstreams | null;
+  traces: CallTraces | null;
 }
 
 /** Makes the request path, with its upstreams. */
@@ -238,7 +257,7 @@ function openGateway(
   parts: Parts,
   { counts, spent }: { counts: ApiErrorCounts; spent: SpentBudgets },
 ) {
-  const { ledger, keys, catalog, shutdowns, upstream, file } = parts;
+  const { ledger, keys, catalog, shutdowns, upstream, file, traces } = parts;
   const { config, log, group, back, store, clock, metrics, breaker, onStoreError } = base;
   const { sql } = store.database;
   const connections = new ConnectionShares(config.upstreamConnections, config.queueTimeoutMs);
@@ -262,6 +281,7 @@ function openGateway(
     shutdowns,
     metrics,
     log,
+    traces,
     counts,
     ...bodyLimits(config, back, onStoreError),
     sessions: { idleMs: config.sessionIdleMs, maxMs: config.sessionMs, perKey: config.sessionsPerKey },

@@ -4,36 +4,9 @@
  * too slow, lines are dropped and counted. Usage events, not log lines, are the record of what was spent.
  */
 import pino, { type Logger } from 'pino';
-import type { ErrorCode } from '../domain/errors.ts';
-import type { PicoUsd } from '../domain/money.ts';
-import type { OutcomeName } from '../domain/outcome.ts';
 import { formatUsd, inUnits } from '../domain/quantities.ts';
-import type { Usage } from '../domain/usage.ts';
 import { FIELDS, USAGE_FIELDS } from './fields.ts';
-import type { StageDurationsUs } from './measurement.ts';
-
-/** One ended call, as a line. The key itself has no place in it, only its id. */
-export interface CallEntry {
-  eventId: string;
-  /** Names of the operation: Tollgate's, and OpenTelemetry's. */
-  operation: { readonly name: string; readonly otel: string };
-  outcome: OutcomeName;
-  team: string;
-  keyId: string;
-  requestModel: string | null;
-  responseModel: string | null;
-  usage: Usage | null;
-  costPicoUsd: PicoUsd;
-  holdPicoUsd: PicoUsd;
-  /** The status of the response. */
-  status: number;
-  /** Set when the response is Tollgate's own. */
-  error: ErrorCode | null;
-  upstreamRequestId: string | null;
-  stageUs: StageDurationsUs;
-  /** When it ended, in milliseconds since the epoch: its line is written later. */
-  endedMs: number;
-}
+import type { CallEntry } from './measurement.ts';
 
 /** Ended calls whose lines are not written yet: together they are, a few times a second, so that no call waits for its line. */
 export interface CallLines {

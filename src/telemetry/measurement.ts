@@ -1,4 +1,5 @@
 /** What is measured: one call's numbers as the gateway hands them over, and the state read at each scrape. */
+import type { ErrorCode } from '../domain/errors.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import type { OutcomeName } from '../domain/outcome.ts';
 import type { Usage } from '../domain/usage.ts';
@@ -66,6 +67,58 @@ export interface CallMeasurement {
   upstreamError: UpstreamError | null;
   /** An SDK sent it again, after an earlier try had failed. */
   isRetry: boolean;
+}
+
+/** One ended call, as a line. The key itself has no place in it, only its id. */
+export interface CallEntry {
+  eventId: string;
+  /** Names of the operation: Tollgate's, and OpenTelemetry's. */
+  operation: { readonly name: string; readonly otel: string };
+  outcome: OutcomeName;
+  team: string;
+  keyId: string;
+  requestModel: string | null;
+  responseModel: string | null;
+  usage: Usage | null;
+  costPicoUsd: PicoUsd;
+  holdPicoUsd: PicoUsd;
+  /** The status of the response. */
+  status: number;
+  /** Set when the response is Tollgate's own. */
+  error: ErrorCode | null;
+  upstreamRequestId: string | null;
+  stageUs: StageDurationsUs;
+  /** When it ended, in milliseconds since the epoch: its line is written later. */
+  endedMs: number;
+}
+
+/** What a span says of a forwarded call beside its line. */
+export interface TracedCall {
+  pricedModel: string | null;
+  firstByteUs: number | null;
+  upstreamUs: number | null;
+  upstreamError: UpstreamError | null;
+  /** The caller's header, as it came. */
+  traceparent: string | undefined;
+}
+
+/** A request that was not forwarded. */
+export interface StoppedCall {
+  /** Null: none of the known ones. */
+  operation: string | null;
+  code: string;
+  status: number;
+  team: string | null;
+  stageUs: StageDurationsUs;
+  traceparent: string | undefined;
+}
+
+/** Where calls are noted for OpenTelemetry (traces.ts). */
+export interface CallTraces {
+  add(entry: CallEntry, traced: TracedCall): void;
+  addStopped(stopped: StoppedCall): void;
+  /** Sends what waits, for a few seconds at most. Never rejects. */
+  close(): Promise<void>;
 }
 
 /** How an attempt to send a warning ended: a failed one is tried again. */

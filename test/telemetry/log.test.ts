@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { mayLog } from '../../src/gateway/stages/record.ts';
 import { FIELDS } from '../../src/telemetry/fields.ts';
-import { type CallEntry, createLog, type Log, type LogOptions } from '../../src/telemetry/log.ts';
+import { createLog, type Log, type LogOptions } from '../../src/telemetry/log.ts';
+import type { CallEntry } from '../../src/telemetry/measurement.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tollgate-log-'));
 afterAll(() => rmSync(folder, { recursive: true }));

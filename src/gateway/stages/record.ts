@@ -4,7 +4,7 @@
  */
 import { ERRORS } from '../../domain/errors.ts';
 import type { OutcomeName } from '../../domain/outcome.ts';
-import type { CallLines, Log } from '../../telemetry/log.ts';
+import type { CallLines } from '../../telemetry/log.ts';
 import type { StageDurationsUs, UpstreamError } from '../../telemetry/measurement.ts';
 import type { Call, Stopped } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
@@ -18,6 +18,7 @@ export function record(deps: GatewayDeps, settled: Settled): void {
   call.ended('record');
   const stageUs = call.clock.durations();
   deps.ledger.record(hold, stageUs);
+  const upstreamError = upstreamErrorOf(settled);
   deps.metrics.recordCall({
     operation: descriptor.name,
     outcome: outcome.outcome,
@@ -32,19 +33,25 @@ export function record(deps: GatewayDeps, settled: Settled): void {
     firstByteUs: response.firstByteUs,
     upstreamUs: response.totalUs,
     stream: reserved.stream,
-    upstreamError: upstreamErrorOf(settled),
+    upstreamError,
     isRetry: isRetry(call),
   });
   if (response.ending === 'busy') deps.counts.add(principal.teamId, 'upstream_busy');
-  logCall(deps.log, settled, stageUs);
+  noteCall(deps, settled, stageUs, upstreamError);
 }
 
-/** Notes the call for its line, if it gets one: that is written with others. */
-function logCall(log: Log, { reserved, response, outcome }: Settled, stageUs: StageDurationsUs): void {
-  if (!mayLog(log.calls, outcome.outcome)) return;
-  const { hold, descriptor, callKind } = reserved;
+/** Notes the call for its line, if it gets one, and for its span: both are written with others. */
+function noteCall(
+  { log, traces }: GatewayDeps,
+  { reserved, response, outcome, pricedModel }: Settled,
+  stageUs: StageDurationsUs,
+  upstreamError: UpstreamError | null,
+): void {
+  const lines = mayLog(log.calls, outcome.outcome) ? log.calls : null;
+  if (lines === null && traces === null) return;
+  const { hold, descriptor, callKind, call } = reserved;
   const { principal } = reserved.account;
-  const added = log.calls.entries.push({
+  const entry = {
     eventId: hold.id,
     operation: descriptor,
     outcome: outcome.outcome,
@@ -60,8 +67,12 @@ function logCall(log: Log, { reserved, response, outcome }: Settled, stageUs: St
     upstreamRequestId: outcome.upstreamRequestId,
     stageUs,
     endedMs: Date.now(),
-  });
-  if (added === 1) log.writeSoon();
+  };
+  if (lines?.entries.push(entry) === 1) log.writeSoon();
+  if (traces === null) return;
+  const traceparent = call.exchange.header('traceparent');
+  const { firstByteUs, totalUs: upstreamUs } = response;
+  traces.add(entry, { pricedModel, firstByteUs, upstreamUs, upstreamError, traceparent });
 }
 
 /** Whether a call of this outcome gets a line; one that does takes a place of this second. */
@@ -80,7 +91,16 @@ export function recordStopped(deps: GatewayDeps, { call, error, operation, accou
   if (error === null) return;
   deps.metrics.recordError(error.code, operation, isRetry(call));
   if (account !== null) deps.counts.add(account.principal.teamId, error.code);
-  if (ERRORS[error.code].status >= 500) deps.log.logger.warn({ code: error.code }, 'call refused');
+  const { status } = ERRORS[error.code];
+  deps.traces?.addStopped({
+    operation,
+    code: error.code,
+    status,
+    team: account?.principal.teamName ?? null,
+    stageUs: call.clock.durations(),
+    traceparent: call.exchange.header('traceparent'),
+  });
+  if (status >= 500) deps.log.logger.warn({ code: error.code }, 'call refused');
 }
 
 /** Every choice used up what was written in; where there are several, one that did shows only in all of them. */
