@@ -5,8 +5,8 @@
  * docs/CONFIG.md lists the same table (held equal by a test).
  */
 
+import { NOTICES } from './config/notices.ts';
 import {
-  baseUrl,
   boolean,
   databaseUrl,
   fieldNames,
@@ -16,26 +16,14 @@ import {
   oneOf,
   origins,
   path,
-  percents,
-  type Reader,
   secret,
-  share,
   upstreamUrl,
-  webhookSecret,
-  webhookUrl,
   word,
   workers,
 } from './config/readers.ts';
+import { type Setting, setting } from './config/setting.ts';
 import { UNKNOWN_REASONS } from './domain/outcome.ts';
 import { CLIENT_GONE, ENCODINGS, INPUT_COUNTING, LIMIT_FIELDS, PROFILES } from './domain/upstream.ts';
-
-interface Setting<T, Default extends string | null> {
-  name: string;
-  /** As it would be written in the environment; null: unset means null in the Config. */
-  default: Default;
-  meaning: string;
-  reader: Reader<T>;
-}
 
 /** One setting that cannot be used. */
 export interface ConfigProblem {
@@ -44,8 +32,6 @@ export interface ConfigProblem {
   problem: string;
   example: string;
 }
-
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 /** Every setting, by its name in the Config. Milliseconds and bytes are whole numbers. */
 export const SETTINGS = {
@@ -327,60 +313,7 @@ export const SETTINGS = {
     'Unknown outcomes that are released at no cost without evidence: reason=hours, with commas. Unset: none.',
     hoursOf(UNKNOWN_REASONS, 'upstream_error=24,upstream_timeout=72'),
   ),
-  warningThresholds: setting(
-    'TOLLGATE_WARNING_THRESHOLDS',
-    '50,80,100',
-    "Percents of a limit's or grant's amount at which a warning is raised.",
-    percents('50,80,100'),
-  ),
-  webhookUrl: setting(
-    'TOLLGATE_WEBHOOK_URL',
-    null,
-    'Where warnings are sent, a Slack webhook for example. Unset: nowhere.',
-    webhookUrl('https://hooks.example.com/tollgate'),
-  ),
-  webhookSecret: setting(
-    'TOLLGATE_WEBHOOK_SECRET',
-    null,
-    'Signs what is sent, as Standard Webhooks says: `whsec_` and 24 to 64 random bytes in base64. Unset: unsigned.',
-    webhookSecret('the output of: echo whsec_$(openssl rand -base64 32)'),
-  ),
-  webhookAllowPrivate: setting(
-    'TOLLGATE_WEBHOOK_ALLOW_PRIVATE',
-    'false',
-    'Whether the webhook may lead to loopback, link-local and private addresses.',
-    boolean(),
-  ),
-  otlpEndpoint: setting(
-    'OTEL_EXPORTER_OTLP_ENDPOINT',
-    null,
-    'OpenTelemetry collector that gets spans and metrics of calls, as JSON over HTTP. Unset: none.',
-    baseUrl('http://localhost:4318'),
-  ),
-  otlpHeaders: setting(
-    'OTEL_EXPORTER_OTLP_HEADERS',
-    null,
-    'Headers for the collector, as `name=value,name=value`.',
-    secret(3, 'authorization=Bearer%20…'),
-  ),
-  traceRatio: setting(
-    'OTEL_TRACES_SAMPLER_ARG',
-    '1',
-    "Share of calls that get a span, from 0 to 1; a caller's `traceparent` decides for its own.",
-    share('0.1'),
-  ),
-  logLevel: setting(
-    'TOLLGATE_LOG_LEVEL',
-    'info',
-    `One of ${LOG_LEVELS.join(', ')}.`,
-    oneOf(LOG_LEVELS, 'info'),
-  ),
-  logCalls: setting(
-    'TOLLGATE_LOG_CALLS',
-    'true',
-    'Whether calls are logged, one line each up to a bounded rate. Usage events are complete either way.',
-    boolean(),
-  ),
+  ...NOTICES,
 } as const;
 
 type ValueOf<S> = S extends Setting<infer T, infer D> ? (D extends string ? T : T | null) : never;
@@ -407,13 +340,4 @@ export function readConfig(env: Record<string, string | undefined>): Config | Co
 /** All problems as text for a terminal, one line each. */
 export function formatProblems(problems: readonly ConfigProblem[]): string {
   return problems.map((each) => `${each.setting} ${each.problem}, for example: ${each.example}`).join('\n');
-}
-
-function setting<T, D extends string | null>(
-  name: string,
-  fallback: D,
-  meaning: string,
-  reader: Reader<T>,
-): Setting<T, D> {
-  return { name, default: fallback, meaning, reader };
 }
