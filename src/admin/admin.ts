@@ -1,7 +1,7 @@
 /**
  * The admin API. Owns: its routes, who may use them, and the form of every response. Does not own: what the resources
- * mean (domain), their rows (store), the calls (gateway). Invariants: no route responds without the admin key or a
- * session; a request that ends in an error changes nothing; every change raises the catalog's version in its own
+ * mean (domain), their rows (store), the calls (gateway). Invariants: no route responds without the admin key, a
+ * service token or a session; a request that ends in an error changes nothing; every change raises the catalog's version in its own
  * transaction.
  */
 
@@ -29,6 +29,7 @@ import { objectRoutes } from './objects.ts';
 import { operationsRoute } from './operations.ts';
 import type { AdminOptions } from './options.ts';
 import { overviewRoute } from './overview.ts';
+import { peopleRoutes } from './people.ts';
 import { planRoutes } from './plans.ts';
 import { priceRoutes } from './prices.ts';
 import { errorResponse, notFound, ROOT } from './route.ts';
@@ -36,6 +37,7 @@ import { sessionListRoutes, sessionRoutes } from './session.ts';
 import { statementRoute } from './statement.ts';
 import { storeRoutes } from './store.ts';
 import { teamRoutes } from './teams.ts';
+import { tokenRoutes } from './tokens.ts';
 import { unknownRoutes } from './unknown.ts';
 import { upstreamListRoute, upstreamRoute } from './upstream.ts';
 import { apiErrorRoutes, usageRoute } from './usage.ts';
@@ -58,6 +60,8 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     sessionRoutes,
     sessionListRoutes,
     departmentRoutes,
+    peopleRoutes,
+    tokenRoutes,
     teamRoutes,
     balanceRoute,
     keyRoutes,

@@ -11,10 +11,10 @@ export function archiveRoute(app: OpenAPIHono, { database }: AdminOptions): void
   const summary = 'From which moment on events are in the ledger, and the months that were archived as files';
   route(
     app,
-    { method: 'get', path: '/archive', summary, query: ArchiveQuery, response: Archive, team: 'query' },
-    async ({ query }) => {
+    { method: 'get', path: '/archive', summary, query: ArchiveQuery, response: Archive },
+    async ({ teams }) => {
       const months = await listArchive(database);
-      const shown = query.team_id === undefined ? months : [];
+      const shown = teams === undefined ? months : [];
       return { events_since: instantOf(eventsSince(months)), months: shown.map(toMonth) };
     },
   );

@@ -12,10 +12,10 @@ export function auditRoute(app: OpenAPIHono, { database }: AdminOptions): void {
   route(
     app,
     { method: 'get', path: '/audit', summary, query: AuditQuery, response: Audit },
-    async ({ query }) => {
-      const { resource, resource_id: resourceId, team_id: teamId } = query;
+    async ({ query, teams: teamIds }) => {
+      const { resource, resource_id: resourceId } = query;
       return pageOf(query, {
-        list: (page) => listAudit(database, { ...page, resource, resourceId, teamId }),
+        list: (page) => listAudit(database, { ...page, resource, resourceId, teamIds }),
         idOf: (row) => row.id,
         view: toEntry,
       });

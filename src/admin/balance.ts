@@ -28,7 +28,6 @@ export function balanceRoute(app: OpenAPIHono, { database, settleNow }: AdminOpt
     path: '/teams/{id}/balance',
     summary,
     response: Balance,
-    team: 'team',
   } as const;
   route(app, definition, async ({ id }) => {
     if (!(await findTeam(database, asId(id)))) return null;

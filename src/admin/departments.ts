@@ -35,7 +35,7 @@ export function departmentRoutes(app: OpenAPIHono, { database }: AdminOptions): 
     changeBody: DepartmentChange,
     idOf: (department: DepartmentRow) => department.id,
     view: toDepartment,
-    list: (page) => listDepartments(database, page),
+    list: (page, _query, teamIds) => listDepartments(database, { ...page, teamIds }),
     find: (id) => findDepartment(database, id),
     change: (id, { name, parent_id: parentId }) => changeDepartment(database, id, { name, parentId }),
     remove: (id) => deleteDepartment(database, id),

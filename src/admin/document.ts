@@ -21,6 +21,7 @@ import { ROOT } from './route.ts';
 export function documentRoute(app: OpenAPIHono): void {
   const registry = app.openAPIRegistry;
   registry.registerComponent('securitySchemes', 'adminKey', { type: 'http', scheme: 'bearer' });
+  registry.registerComponent('securitySchemes', 'serviceToken', { type: 'http', scheme: 'bearer' });
   registry.registerComponent('securitySchemes', 'session', {
     type: 'apiKey',
     in: 'cookie',

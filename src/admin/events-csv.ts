@@ -9,7 +9,8 @@ import { type Event, EventsCsvQuery } from './contract.ts';
 import { selectionOf, toEvents } from './events.ts';
 import { csvResponse, noteExport } from './export.ts';
 import type { AdminOptions } from './options.ts';
-import { errorResponse, ROOT, readQuery, SECURITY } from './route.ts';
+import { describeNeed, needOf } from './permissions.ts';
+import { errorResponse, permittedQuery, ROOT, SECURITY } from './route.ts';
 
 /** Rows read at once: this bounds the memory of a download of any length. */
 const ROWS = 1_000;
@@ -53,17 +54,21 @@ export function eventsCsvRoute(app: OpenAPIHono, options: AdminOptions): void {
     path: ROOT + PATH,
     summary: 'The list of calls as comma-separated values (RFC 4180), all of them',
     tags: ['events'],
-    description: 'A session of a team may use this for that team.',
+    description: describeNeed(needOf('get', PATH)),
     security: SECURITY,
     request: { query: EventsCsvQuery },
     responses: { 200: { description: 'Done', content: { 'text/csv': { schema: { type: 'string' } } } } },
   });
   app.get(ROOT + PATH, async (context) => {
-    const query = readQuery(context, EventsCsvQuery, 'query');
+    const query = permittedQuery(context, PATH, EventsCsvQuery);
     if (isApiError(query)) return errorResponse(context, query);
-    noteExport(accessLog, context.get('caller'), query.data);
+    noteExport(accessLog, context.get('caller'), query.data, query.teams);
     await settleNow();
-    return csvResponse(context, 'tollgate-events.csv', chunks(database, selectionOf(query.data)));
+    return csvResponse(
+      context,
+      'tollgate-events.csv',
+      chunks(database, selectionOf(query.data, query.teams)),
+    );
   });
 }
 

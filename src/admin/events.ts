@@ -4,7 +4,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { sourceIdOf } from '../domain/counter.ts';
 import { isApiError } from '../domain/errors.ts';
-import { asId } from '../domain/ids.ts';
+import { asId, type TeamId } from '../domain/ids.ts';
 import { usd } from '../domain/money.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import type { Database } from '../store/database.ts';
@@ -20,9 +20,13 @@ import { readNames } from '../store/names.ts';
 import { type Event, Events, type EventsCsvQuery, EventsQuery, WholeEvent } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, formatCursor, instantOf, moneyOf, parseCursor } from './page.ts';
-import { itemRoute, route } from './route.ts';
+import { route } from './route.ts';
 
 export function eventRoutes(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+  const find = async (id: string) => {
+    await settleNow();
+    return findEvent(database.db, asId(id));
+  };
   route(
     app,
     {
@@ -31,15 +35,14 @@ export function eventRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
       summary: 'List calls by the time of their admission',
       query: EventsQuery,
       response: Events,
-      team: 'query',
     },
-    async ({ query }) => {
+    async ({ query, teams }) => {
       const after = parseCursor(query.after);
       if (isApiError(after)) return after;
       await settleNow();
       const { limit } = query;
       const { rows, searchedTo } = await listEvents(database, {
-        ...selectionOf(query),
+        ...selectionOf(query, teams),
         after,
         limit: limit + 1,
       });
@@ -48,29 +51,29 @@ export function eventRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
       return { data: await toEvents(database, shown), next: last && formatCursor(last.createdAt, last.id) };
     },
   );
-  itemRoute(
+  route(
     app,
     {
       method: 'get',
       path: '/events/{id}',
       summary: 'Show one call, with its charge to each budget and its corrections',
       response: WholeEvent,
+      ownerOfItem: async (id) => (await find(id))?.teamId ?? null,
     },
-    {
-      async load(id) {
-        await settleNow();
-        return findEvent(database.db, asId(id));
-      },
-      teamOf: (event) => event.teamId,
+    async ({ id }) => {
+      const event = await find(id);
+      return event && toWholeEvent(database, event);
     },
-    (event) => toWholeEvent(database, event),
   );
 }
 
 /** Returns which events a query selects, apart from the page. */
-export function selectionOf(query: z.output<typeof EventsCsvQuery>): Omit<EventPage, 'after' | 'limit'> {
+export function selectionOf(
+  query: z.output<typeof EventsCsvQuery>,
+  teamIds: readonly TeamId[] | undefined,
+): Omit<EventPage, 'after' | 'limit'> {
   return {
-    teamId: query.team_id,
+    teamIds,
     order: query.order,
     from: dateOf(query.from ?? null),
     to: dateOf(query.to ?? null),

@@ -1,21 +1,28 @@
 /** What all exports share: their entry in the audit log, and the response as a file. */
 import type { Context } from 'hono';
 import type { AccessLog } from '../auth/access-log.ts';
-import { asId } from '../domain/ids.ts';
-import type { Caller } from './scope.ts';
+import type { TeamId } from '../domain/ids.ts';
+import { type Caller, onlyTeam } from './scope.ts';
 
-/** The exports of each team, and those of all admins, are bounded together. */
+/**
+ * The exports of each person and of each team, and those of the admin key, are bounded together. `teams`: those whose calls
+ * may be in it; undefined: all.
+ */
 export function noteExport(
   accessLog: AccessLog,
-  { team, actor }: Caller,
-  filter: Record<string, unknown>,
+  caller: Caller,
+  given: Record<string, unknown>,
+  teams: readonly TeamId[] | undefined,
 ): void {
-  accessLog.note(`export ${team}`, {
-    actor,
+  const team = onlyTeam(caller);
+  const of = teams === undefined ? {} : teams.length === 1 ? { team_id: teams[0] } : { team_ids: teams };
+  const filter = { ...given, ...of };
+  accessLog.note(`export ${caller.personId ?? team}`, {
+    actor: caller.actor,
     action: 'export',
     resource: 'event',
     resourceId: '',
-    teamId: team === null ? null : asId(team),
+    teamId: team,
     after: { filter },
   });
 }

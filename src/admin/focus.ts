@@ -14,7 +14,8 @@ import { FocusQuery } from './contract.ts';
 import { csvResponse, fileResponse, noteExport } from './export.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, moneyOf } from './page.ts';
-import { errorResponse, ROOT, readQuery, SECURITY } from './route.ts';
+import { describeNeed, needOf } from './permissions.ts';
+import { errorResponse, permittedQuery, ROOT, SECURITY } from './route.ts';
 
 const PARQUET_TYPE = 'application/vnd.apache.parquet';
 
@@ -31,18 +32,18 @@ export function focusRoutes(app: OpenAPIHono, options: AdminOptions): void {
       path: `${ROOT}/${path}`,
       summary: `What was charged by UTC day, team, model, tier and operation, in the columns of FOCUS 1.2 (${named})`,
       tags: ['finance'],
-      description: 'A session of a team may use this for that team.',
+      description: describeNeed(needOf('get', `/${path}`)),
       security: SECURITY,
       request: { query: FocusQuery },
       responses: { 200: { description: 'Done', content: { [type]: { schema } } } },
     });
     app.get(`${ROOT}/${path}`, async (context) => {
-      const query = readQuery(context, FocusQuery, 'query');
+      const query = permittedQuery(context, `/${path}`, FocusQuery);
       if (isApiError(query)) return errorResponse(context, query);
-      noteExport(accessLog, context.get('caller'), { export: path, ...query.data });
+      noteExport(accessLog, context.get('caller'), { export: path, ...query.data }, query.teams);
       await settleNow();
-      const { team_id: teamId, from, to } = query.data;
-      const range = { teamId, from: dateOf(from), to: dateOf(to) };
+      const { from, to } = query.data;
+      const range = { teamIds: query.teams, from: dateOf(from), to: dateOf(to) };
       const rows = readRows(database, range, providersOf(options));
       const name = `tollgate-${path}`;
       return type === 'text/csv'

@@ -20,7 +20,15 @@ export function grantRoutes(app: OpenAPIHono, { database }: AdminOptions): void 
   const summary = 'Give a team credit';
   route(
     app,
-    { method: 'post', path: '/grants', summary, body: NewGrant, response: Grant, status: 201 },
+    {
+      method: 'post',
+      path: '/grants',
+      summary,
+      body: NewGrant,
+      response: Grant,
+      status: 201,
+      ownerOfBody: async (body) => body.team_id,
+    },
     async ({ body }) => {
       const grant = await createGrant(database, {
         teamId: body.team_id,
@@ -37,13 +45,12 @@ export function grantRoutes(app: OpenAPIHono, { database }: AdminOptions): void 
     name: 'grant',
     item: Grant,
     page: Grants,
-    listScope: 'query',
     listQuery: teamListQuery,
     changeBody: GrantChange,
     idOf: (grant: GrantRow) => grant.id,
     teamOf: (grant) => grant.teamId,
     view: toGrant,
-    list: (page, query) => listGrants(database, { ...page, teamId: query.team_id }),
+    list: (page, _query, teamIds) => listGrants(database, { ...page, teamIds }),
     find: (id) => findGrant(database, id),
     change: (id, { amount_usd, expires_at, max_unknown_usd }) =>
       changeGrant(database, id, {

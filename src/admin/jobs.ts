@@ -11,13 +11,13 @@ export function jobsRoute(app: OpenAPIHono, { database }: AdminOptions): void {
   const summary = 'List training jobs, batches and background responses, newest first';
   route(
     app,
-    { method: 'get', path: '/jobs', summary, query: JobsQuery, response: Jobs, team: 'query' },
-    async ({ query: { team_id: teamId, kind, state, open, ...query } }) =>
+    { method: 'get', path: '/jobs', summary, query: JobsQuery, response: Jobs },
+    async ({ query: { kind, state, open, ...query }, teams: teamIds }) =>
       pageOf(query, {
         list: (page) =>
           listJobs(database, {
             ...page,
-            teamId,
+            teamIds,
             kind,
             state,
             isOpen: open === undefined ? undefined : open === 'true',

@@ -23,7 +23,15 @@ export function keyRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
   const summary = 'Make a key; only this response shows it';
   route(
     app,
-    { method: 'post', path: '/keys', summary, body: NewKey, response: MadeKey, status: 201 },
+    {
+      method: 'post',
+      path: '/keys',
+      summary,
+      body: NewKey,
+      response: MadeKey,
+      status: 201,
+      ownerOfBody: async (body) => body.team_id,
+    },
     async ({ body }) => {
       const { key, hash, prefix } = makeKey();
       const { team_id: teamId, name, models, on_shortage: onShortage } = body;
@@ -42,6 +50,7 @@ export function keyRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
       body: NewRotation,
       response: MadeKey,
       status: 201,
+      ownerOfItem: async (id) => (await findKeyRow(database, asId(id)))?.teamId ?? null,
     },
     async ({ id, body }) => {
       const { key, hash, prefix } = makeKey();
@@ -54,13 +63,12 @@ export function keyRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
     name: 'key',
     item: Key,
     page: Keys,
-    listScope: 'query',
     listQuery: teamListQuery,
     changeBody: KeyChange,
     idOf: (key: KeyRow) => key.id,
     teamOf: (key) => key.teamId,
     view: toKey,
-    list: (page, query) => listKeys(database, { ...page, teamId: query.team_id }),
+    list: (page, _query, teamIds) => listKeys(database, { ...page, teamIds }),
     find: (id) => findKeyRow(database, id),
     change: (id, { expires_at, on_shortage: onShortage, ...change }) =>
       changeKey(database, id, {

@@ -15,13 +15,24 @@ export function labelRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
   const summary = 'Say whether the answer of a call was right; your label before is replaced';
   route(
     app,
-    { method: 'post', path: '/labels', summary, body: NewLabel, response: Label, status: 201 },
-    async ({ body, actor }) => {
+    {
+      method: 'post',
+      path: '/labels',
+      summary,
+      body: NewLabel,
+      response: Label,
+      status: 201,
+      async ownerOfBody(body) {
+        await settleNow();
+        return (await findEvent(database.db, asId(body.call_id)))?.teamId ?? null;
+      },
+    },
+    async ({ body, caller }) => {
       await settleNow();
       const event = await findEvent(database.db, asId(body.call_id));
       if (event === null) return null;
       return toLabel(
-        await setLabel(database, { event, labeller: actor, label: body.label, reason: body.reason }),
+        await setLabel(database, { event, labeller: caller.actor, label: body.label, reason: body.reason }),
       );
     },
   );
@@ -33,14 +44,13 @@ export function labelRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
       summary: 'List labels, those given first first',
       query: LabelsQuery,
       response: Labels,
-      team: 'query',
     },
-    async ({ query }) =>
+    async ({ query, teams: teamIds }) =>
       pageOf(query, {
         list: (page) =>
           listLabels(database, {
             ...page,
-            teamId: query.team_id,
+            teamIds,
             eventId: query.call_id === undefined ? undefined : asId(query.call_id),
             label: query.label,
           }),
@@ -57,12 +67,11 @@ export function labelRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
         'Sum labels by model: what was accepted, edited and rejected, and what an accepted answer costs',
       query: LabelReportQuery,
       response: LabelReport,
-      team: 'query',
     },
-    async ({ query }) => {
+    async ({ query, teams: teamIds }) => {
       await settleNow();
       const range = { from: dateOf(query.from ?? null), to: dateOf(query.to ?? null) };
-      const rows = await sumLabels(database, { ...range, teamId: query.team_id });
+      const rows = await sumLabels(database, { ...range, teamIds });
       return { from: instantOf(range.from), to: instantOf(range.to), data: rows.map(toSums) };
     },
   );

@@ -14,7 +14,7 @@ import { findKeyRow } from '../store/keys.ts';
 import { readHistory } from '../store/limit-preview.ts';
 import { findTeam } from '../store/teams.ts';
 import { LimitPreview, NewLimit } from './contract.ts';
-import { limitProblem, subjectOfBody, toWindow } from './limits.ts';
+import { limitOwner, limitProblem, subjectOfBody, toWindow } from './limits.ts';
 import type { AdminOptions } from './options.ts';
 import { route } from './route.ts';
 
@@ -28,6 +28,7 @@ export function limitPreviewRoute(app: OpenAPIHono, { database, settleNow }: Adm
         'Show what a limit would count now, and which calls of today it would have denied; creates nothing',
       body: NewLimit,
       response: LimitPreview,
+      ownerOfBody: (body) => limitOwner(database, body),
     },
     async ({ body }) => {
       const limit = await limitOfBody(database, body);

@@ -5,11 +5,13 @@ import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { asId, type TeamId } from '../domain/ids.ts';
-import type { Enforcement, Meter, Subject } from '../domain/limit.ts';
+import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { UNIT } from '../domain/quantities.ts';
 import { type Window, windowFields } from '../domain/window.ts';
 import { type LimitBalance, readLimitBalances } from '../store/balance.ts';
+import type { Database } from '../store/database.ts';
+import { findKeyRow } from '../store/keys.ts';
 import {
   changeLimit,
   createLimit,
@@ -37,7 +39,15 @@ export function limitRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
   const summary = 'Make a limit; it counts the whole of its current window';
   route(
     app,
-    { method: 'post', path: '/limits', summary, body: NewLimit, response: Limit, status: 201 },
+    {
+      method: 'post',
+      path: '/limits',
+      summary,
+      body: NewLimit,
+      response: Limit,
+      status: 201,
+      ownerOfBody: (body) => limitOwner(database, body),
+    },
     async ({ body }) => {
       const problem = limitProblem(body);
       if (problem) return problem;
@@ -61,14 +71,13 @@ export function limitRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
     name: 'limit',
     item: ListedLimit,
     page: ListedLimits,
-    listScope: 'query',
     listQuery: limitListQuery,
     changeBody: LimitChange,
     idOf: (limit: Listed) => limit.id,
     teamOf: (limit) => limit.teamId,
     view: (limit) => ({ ...toLimit(limit), ...(limit.balance ? { state: stateOf(limit.balance) } : {}) }),
-    list: async (page, query): Promise<Listed[]> => {
-      const limits = await listLimits(database, { ...page, teamId: query.team_id });
+    list: async (page, query, teamIds): Promise<Listed[]> => {
+      const limits = await listLimits(database, { ...page, teamIds });
       if (query.state === 'false') return limits;
       await settleNow();
       const balances = await readLimitBalances(database, limits);
@@ -101,6 +110,16 @@ export function subjectOfBody({ subject }: Pick<z.output<typeof NewLimit>, 'subj
 } {
   if (subject.type !== 'user') return { subject, teamId: null };
   return { subject: { type: 'user', id: subject.id ?? null }, teamId: subject.team_id ?? null };
+}
+
+/** Returns the team to which a new limit would belong; null: there is no such key. */
+export async function limitOwner(
+  database: Database,
+  { subject }: Pick<z.output<typeof NewLimit>, 'subject'>,
+): Promise<string | null> {
+  if (subject.type === 'team') return subject.id;
+  if (subject.type === 'key') return (await findKeyRow(database, subject.id))?.teamId ?? null;
+  return (subject.type === 'user' ? subject.team_id : null) ?? ORGANIZATION_ID;
 }
 
 /** Returns why a limit could not bind, or contradicts itself; null: it is valid. */

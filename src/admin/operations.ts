@@ -15,7 +15,6 @@ export function operationsRoute(app: OpenAPIHono, _options: AdminOptions): void 
       summary,
       query: OperationsQuery,
       response: Operations,
-      team: 'query',
     },
     async () => ({
       data: OPERATIONS.map(({ name, method, path, class: kind, reason }) => ({

@@ -20,14 +20,15 @@ export function overviewRoute(app: OpenAPIHono, { database, settleNow }: AdminOp
   const summary = 'Show what was spent, what is left, and when it ends';
   route(
     app,
-    { method: 'get', path: '/overview', summary, query: OverviewQuery, response: Overview, team: 'query' },
-    async ({ query }) => {
+    { method: 'get', path: '/overview', summary, query: OverviewQuery, response: Overview },
+    async ({ query, teams: reached }) => {
       await settleNow();
       const nowMs = (await clock(database.db)).getTime();
       const { ranges, monthEndMs } = rangesAt(nowMs, query.time_zone);
-      const teamIds = query.team_id === undefined ? query.team_ids : [query.team_id];
+      const named = query.team_id === undefined ? query.team_ids : [query.team_id];
+      const teamIds = named && reached ? named.filter((id) => reached.includes(id)) : (named ?? reached);
       const teams = await readSpend(database.readSql, ranges, teamIds ?? null);
-      const shown = teamIds ? teams : teams.toSorted(byMonth).slice(0, TEAMS_SHOWN);
+      const shown = named ? teams : teams.toSorted(byMonth).slice(0, TEAMS_SHOWN);
       const budgets = await readTeamBudgets(
         database,
         shown.map((team) => team.id),
@@ -38,7 +39,7 @@ export function overviewRoute(app: OpenAPIHono, { database, settleNow }: AdminOp
       const burnRate = { spent: total((team) => team.recent), inMs };
       const month = total((team) => team.month);
       const remaining =
-        query.team_id === undefined
+        query.team_id === undefined && reached?.length !== 1
           ? await readCredit(database.db, teamIds ?? null)
           : rows[0]?.outlook.remaining;
       const count = (pick: (team: TeamSpend) => number) => teams.reduce((sum, team) => sum + pick(team), 0);

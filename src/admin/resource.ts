@@ -2,8 +2,10 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { type ApiError, isApiError } from '../domain/errors.ts';
+import type { TeamId } from '../domain/ids.ts';
 import { type PageQuery, type PageRequest, pageOf } from './page.ts';
-import { itemRoute, route } from './route.ts';
+import { route } from './route.ts';
+import type { Caller } from './scope.ts';
 
 export interface Resource<
   Row extends { createdAt: Date },
@@ -23,15 +25,14 @@ export interface Resource<
   page: Page;
   listQuery: ListQuery;
   changeBody: Change;
-  /** `query`: a session of a team lists its own; missing: it cannot list. */
-  listScope?: 'query';
-  /** Returns the team whose sessions may read a row; missing: only admins may. */
+  /** Returns the team to which a row belongs; missing: rows belong to none. */
   teamOf?(row: Row): string;
   idOf(row: Row): Id;
   view(row: Row): z.input<Item>;
-  list(page: PageRequest, query: z.output<ListQuery>): Promise<Row[]>;
+  /** `teams`: whose rows may be shown; undefined: all. */
+  list(page: PageRequest, query: z.output<ListQuery>, teams: TeamId[] | undefined): Promise<Row[]>;
   find(id: Id): Promise<Row | null>;
-  change(id: Id, body: z.output<Change>): Promise<Row | ApiError | null>;
+  change(id: Id, body: z.output<Change>, caller: Caller): Promise<Row | ApiError | null>;
   remove(id: Id): Promise<Row | ApiError | null>;
 }
 
@@ -44,7 +45,11 @@ export function resourceRoutes<
   Id extends string,
 >(app: OpenAPIHono, resource: Resource<Row, Item, Page, ListQuery, Change, Id>): void {
   const { path, name, item, textId = false, teamOf } = resource;
-  const one = { path: `${path}/{id}`, response: item, textId };
+  const ownerOfItem = async (id: string) => {
+    const row = teamOf ? await resource.find(id as Id) : null;
+    return row === null || teamOf === undefined ? null : teamOf(row);
+  };
+  const one = { path: `${path}/{id}`, response: item, textId, ownerOfItem };
   const show = (row: Row | ApiError | null) => (row === null || isApiError(row) ? row : resource.view(row));
   route(
     app,
@@ -54,11 +59,10 @@ export function resourceRoutes<
       summary: `List ${path.slice(1)}, oldest first`,
       query: resource.listQuery,
       response: resource.page,
-      team: resource.listScope,
     },
-    async ({ query }) => {
+    async ({ query, teams }) => {
       const page = await pageOf(query, {
-        list: (request) => resource.list(request, query),
+        list: (request) => resource.list(request, query, teams),
         idOf: resource.idOf,
         view: resource.view,
         textId,
@@ -66,16 +70,13 @@ export function resourceRoutes<
       return page as z.input<Page> | ApiError;
     },
   );
-  const showOne = { ...one, method: 'get', summary: `Show one ${name}` } as const;
-  if (teamOf)
-    itemRoute(app, showOne, { load: (id) => resource.find(id as Id), teamOf }, async (row) =>
-      resource.view(row),
-    );
-  else route(app, showOne, async ({ id }) => show(await resource.find(id as Id)));
+  route(app, { ...one, method: 'get', summary: `Show one ${name}` }, async ({ id }) =>
+    show(await resource.find(id as Id)),
+  );
   route(
     app,
     { ...one, method: 'patch', summary: `Change a ${name}`, body: resource.changeBody },
-    async ({ id, body }) => show(await resource.change(id as Id, body)),
+    async ({ id, body, caller }) => show(await resource.change(id as Id, body, caller)),
   );
   route(app, { ...one, method: 'delete', summary: `Delete a ${name}; its history stays` }, async ({ id }) =>
     show(await resource.remove(id as Id)),

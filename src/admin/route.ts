@@ -8,10 +8,12 @@ import type { Context } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { z } from 'zod';
 import { type ApiError, apiError, ERRORS, isApiError } from '../domain/errors.ts';
-import type { SessionId } from '../domain/ids.ts';
+import type { TeamId } from '../domain/ids.ts';
+import { type Reach, reaches } from '../domain/roles.ts';
 import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
 import { ErrorBody } from './contract.ts';
-import { type Caller, mayUse, narrow, type TeamScope } from './scope.ts';
+import { describeNeed, type Need, needOf, outOfReach, reachFor } from './permissions.ts';
+import { type Caller, teamsOf } from './scope.ts';
 
 const EMPTY = z.strictObject({});
 
@@ -26,8 +28,13 @@ export interface RouteDefinition<Query extends z.ZodType, Body extends z.ZodType
   body?: Body;
   response: Reply;
   status?: 200 | 201;
-  /** How a session of a team may use it; missing: not at all. */
-  team?: TeamScope | undefined;
+  /**
+   * Return the team to which what the path, or the body, names belongs (the organization's id: to the whole installation);
+   * null: there is no such thing. One is needed where permissions.ts says `owner`; it is asked only for callers who do not
+   * reach all teams, before the body is looked at, or after its schema.
+   */
+  ownerOfItem?: ((id: string) => Promise<string | null>) | undefined;
+  ownerOfBody?: ((body: z.output<Body>) => Promise<string | null>) | undefined;
 }
 
 export interface RouteRequest<Query, Body> {
@@ -35,26 +42,18 @@ export interface RouteRequest<Query, Body> {
   id: string;
   query: Query;
   body: Body;
-  /** The caller's name in the audit log. */
-  actor: string;
-  /** The caller's session; null: the admin key. */
-  sessionId: SessionId | null;
+  /** The teams that a list may show; undefined: all. */
+  teams: TeamId[] | undefined;
+  caller: Caller;
 }
 
 /** Null: there is no such thing (404). */
 export type RouteResult<Value> = Promise<Value | ApiError | null>;
 
-/** What a path names: loaded, then checked against the caller's team, before the route acts. */
-export interface RouteItem<Item> {
-  load(id: string): Promise<Item | null>;
-  /** Returns the team that the item belongs to. */
-  teamOf(item: Item): string;
-}
-
 export const ROOT = '/admin/v1';
 
-/** Security of every route of the admin API: the admin key, or a session. */
-export const SECURITY: Record<string, string[]>[] = [{ adminKey: [] }, { session: [] }];
+/** Security of every route of the admin API: the admin key, a service token, or a session. */
+export const SECURITY: Record<string, string[]>[] = [{ adminKey: [] }, { serviceToken: [] }, { session: [] }];
 
 export function isUuid(text: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
@@ -67,69 +66,93 @@ export function route<
   Body extends z.ZodType = typeof EMPTY,
 >(
   app: OpenAPIHono,
-  definition: RouteDefinition<Query, Body, Reply> & { team?: Exclude<TeamScope, 'item'> | undefined },
+  definition: RouteDefinition<Query, Body, Reply>,
   act: (request: RouteRequest<z.output<Query>, z.output<Body>>) => RouteResult<z.input<Reply>>,
 ): void {
-  register(app, definition, act);
-}
-
-/** Adds a route about one item that belongs to a team: loads the item, checks that the caller may use it, then acts. */
-export function itemRoute<Item, Reply extends z.ZodType>(
-  app: OpenAPIHono,
-  definition: Omit<RouteDefinition<typeof EMPTY, typeof EMPTY, Reply>, 'team' | 'query' | 'body'>,
-  { load, teamOf }: RouteItem<Item>,
-  act: (item: Item) => RouteResult<z.input<Reply>>,
-): void {
-  register<Reply, typeof EMPTY, typeof EMPTY>(
-    app,
-    { ...definition, team: 'item' },
-    async ({ id }, caller) => {
-      const item = await load(id);
-      return item === null || !mayUse(caller, teamOf(item)) ? null : act(item);
-    },
-  );
-}
-
-function register<Reply extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType>(
-  app: OpenAPIHono,
-  definition: RouteDefinition<Query, Body, Reply>,
-  act: (
-    request: RouteRequest<z.output<Query>, z.output<Body>>,
-    caller: Caller,
-  ) => RouteResult<z.input<Reply>>,
-): void {
-  const { method, path, textId, team, status = 200 } = definition;
-  const querySchema: z.ZodType = definition.query ?? EMPTY;
-  app.openAPIRegistry.registerPath(describe(definition));
+  const { method, path, textId, status = 200 } = definition;
+  const need = needOf(method, path);
+  app.openAPIRegistry.registerPath(describe(definition, need));
   app.on(method.toUpperCase(), ROOT + path.replace(/\{(\w+)\}/, ':$1'), async (context) => {
     const [id = ''] = Object.values<string>(context.req.param());
-    if (id !== '' && !textId && !isUuid(id)) return errorResponse(context, notFound(context));
-    const query = readQuery(context, querySchema, team, id);
-    if (isApiError(query)) return errorResponse(context, query);
-    const body = definition.body ? await readBody(context, definition.body) : { data: {} };
-    if (isApiError(body)) return errorResponse(context, body);
     const caller = context.get('caller');
-    const { actor, sessionId } = caller;
-    const request = { id, query: query.data, body: body.data, actor, sessionId } as RouteRequest<
-      z.output<Query>,
-      z.output<Body>
-    >;
-    const value = await act(request, caller);
+    const reach = reachFor(caller.authority, need);
+    if (isApiError(reach)) return errorResponse(context, reach);
+    if (id !== '' && !textId && !isUuid(id)) return errorResponse(context, notFound(context));
+    const request = await readRequest(context, definition, need, reach, id);
+    if (isApiError(request)) return errorResponse(context, request);
+    const value = await act(request);
     if (value === null) return errorResponse(context, notFound(context));
     return isApiError(value) ? errorResponse(context, value) : context.json(value, status);
   });
 }
 
-/** Returns the query as its schema reads it, narrowed to the caller's team; or the error. */
+/** Returns what the handler gets, as the schemas read it and after the caller's reach was checked; or the error. */
+async function readRequest<Query extends z.ZodType, Body extends z.ZodType>(
+  context: Context,
+  definition: RouteDefinition<Query, Body, z.ZodType>,
+  need: Need,
+  reach: Reach,
+  id: string,
+): Promise<RouteRequest<z.output<Query>, z.output<Body>> | ApiError> {
+  const { ownerOfItem, ownerOfBody, body: bodySchema } = definition;
+  const querySchema: z.ZodType = definition.query ?? EMPTY;
+  const query = readQuery(context, querySchema, need, reach, id);
+  if (isApiError(query)) return query;
+  const isBound = need.where === 'owner' && reach !== 'all';
+  if (isBound && ownerOfBody === undefined) {
+    const away = awayProblem(context, need, reach, (await ownerOfItem?.(id)) ?? null);
+    if (away !== null) return away;
+  }
+  const body = bodySchema ? await readBody(context, bodySchema) : { data: {} };
+  if (isApiError(body)) return body;
+  if (isBound && ownerOfBody !== undefined) {
+    const away = awayProblem(context, need, reach, await ownerOfBody(body.data as z.output<Body>));
+    if (away !== null) return away;
+  }
+  const { data, teams } = query;
+  const request = { id, query: data, body: body.data, teams, caller: context.get('caller') };
+  return request as RouteRequest<z.output<Query>, z.output<Body>>;
+}
+
+/** Returns why the caller may not touch what belongs to a team (null: there is nothing); null: it may. */
+function awayProblem(context: Context, need: Need, reach: Reach, team: string | null): ApiError | null {
+  if (team === null) return notFound(context);
+  if (reaches(reach, team)) return null;
+  // That something exists out of reach is not for this caller to know.
+  return context.req.method === 'GET' ? notFound(context) : outOfReach(need);
+}
+
+/** Returns the query as its schema reads it, and which teams it may show; or the error. */
 export function readQuery<Query extends z.ZodType>(
   context: Context,
   schema: Query,
-  scope: TeamScope | undefined,
-  pathId = '',
-): ApiError | { data: z.output<Query> } {
-  const narrowed = narrow(scope, context.get('caller'), pathId, queryOf(context));
-  if (narrowed === null) return notFound(context);
-  return isApiError(narrowed) ? narrowed : parseQuery(context, schema, narrowed);
+  need: Need,
+  reach: Reach,
+  id = '',
+): ApiError | { data: z.output<Query>; teams: TeamId[] | undefined } {
+  if (need.where === 'path' && !reaches(reach, id.toLowerCase())) {
+    return context.req.method === 'GET' ? notFound(context) : outOfReach(need);
+  }
+  const given = queryOf(context);
+  const teams = need.where === 'list' ? teamsOf(reach, given) : undefined;
+  if (isApiError(teams)) return teams;
+  const query = parseQuery(context, schema, given);
+  return isApiError(query) ? query : { ...query, teams };
+}
+
+/**
+ * Like {@link readQuery}, for what responds with no JSON: checks the caller's permission for the operation first.
+ * @param path as in the table of permissions
+ */
+export function permittedQuery<Query extends z.ZodType>(
+  context: Context,
+  path: string,
+  schema: Query,
+  id = '',
+): ApiError | { data: z.output<Query>; teams: TeamId[] | undefined } {
+  const need = needOf('get', path);
+  const reach = reachFor(context.get('caller').authority, need);
+  return isApiError(reach) ? reach : readQuery(context, schema, need, reach, id);
 }
 
 /** Returns the query as its schema reads it, or the error. */
@@ -194,6 +217,7 @@ export function errorResponse(context: Context, error: ApiError): Response {
 
 function describe<Query extends z.ZodType, Body extends z.ZodType, Reply extends z.ZodType>(
   route: RouteDefinition<Query, Body, Reply>,
+  need: Need,
 ) {
   const param = /\{(\w+)\}/.exec(route.path)?.[1];
   const json = (schema: z.ZodType) => ({ 'application/json': { schema } });
@@ -201,7 +225,7 @@ function describe<Query extends z.ZodType, Body extends z.ZodType, Reply extends
     method: route.method,
     path: ROOT + route.path,
     summary: route.summary,
-    ...(route.team ? { description: 'A session of a team may use this for that team.' } : {}),
+    description: describeNeed(need),
     tags: route.path.split('/').slice(1, 2),
     security: SECURITY,
     request: {

@@ -1,17 +1,19 @@
-/**
- * Scope: what of a route a session of a team may use and see. The admin key and a session of an admin see everything.
- */
+/** Scope: who sends a request, and which teams its response may speak of. */
 import { type ApiError, apiError } from '../domain/errors.ts';
-import type { SessionId } from '../domain/ids.ts';
+import { asId, type PersonId, type SessionId, type TeamId } from '../domain/ids.ts';
+import { type Authority, type Reach, reaches } from '../domain/roles.ts';
 
 /** Who sends a request. */
 export interface Caller {
-  /** The only team that the caller sees; null: all. */
-  team: string | null;
+  authority: Authority;
   /** The caller's name in the audit log. */
   actor: string;
-  /** Null: the admin key. */
+  /** Null: the admin key, or a service token. */
   sessionId: SessionId | null;
+  /** Null: the admin key, a service token, or a virtual key. */
+  personId: PersonId | null;
+  /** A service token. */
+  isToken: boolean;
 }
 
 declare module 'hono' {
@@ -21,34 +23,23 @@ declare module 'hono' {
 }
 
 /**
- * How a session of a team may use a route. `query`: the parameter `team_id` is its own team, also when it is missing.
- * `team`: the id in the path is its own team. `item`: what the path names belongs to its team (route.ts loads it
- * first).
+ * Returns the teams that a list may show: the one that its query names, else all within reach; undefined: every team. An
+ * error when the query names one that is out of reach.
  */
-export type TeamScope = 'query' | 'team' | 'item';
-
-/**
- * Returns the query, narrowed to the caller's team; an error when the caller may not use the route; null when there is
- * nothing at this path for the caller.
- */
-export function narrow(
-  scope: TeamScope | undefined,
-  { team }: Caller,
-  pathId: string,
-  query: Record<string, unknown>,
-): Record<string, unknown> | ApiError | null {
-  if (team === null) return query;
-  if (scope === undefined)
-    return apiError('not_allowed', 'a session of a team cannot do this: sign in with the admin key');
-  if (scope === 'team') return pathId.toLowerCase() === team ? query : null;
-  if (scope === 'item') return query;
-  if (query.team_id !== undefined && query.team_id !== team) {
-    return apiError('not_allowed', 'a session of a team sees that team alone', { param: 'team_id' });
-  }
-  return { ...query, team_id: team };
+export function teamsOf(reach: Reach, query: Record<string, unknown>): TeamId[] | undefined | ApiError {
+  const { team_id: named } = query;
+  if (typeof named !== 'string') return reach === 'all' ? undefined : [...reach].map((id) => asId(id));
+  const team: TeamId = asId(named.toLowerCase());
+  if (reaches(reach, team)) return [team];
+  return apiError('not_allowed', 'your role holds for other teams alone: name one of those, or none', {
+    param: 'team_id',
+  });
 }
 
-/** Returns whether the caller may use what belongs to a team. */
-export function mayUse({ team }: Caller, ownerTeamId: string): boolean {
-  return team === null || team === ownerTeamId;
+/** Returns the only team that the caller sees, for its entries in the audit log; null: there are several. */
+export function onlyTeam({ authority }: Caller): TeamId | null {
+  const reach = authority.reach('read');
+  if (reach === null || reach === 'all' || reach.size !== 1) return null;
+  const [team = ''] = reach;
+  return asId(team);
 }

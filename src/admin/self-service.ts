@@ -75,7 +75,7 @@ export function createSelfService(options: SelfServiceOptions): OpenAPIHono {
     const range = reportRangeOf(query.data);
     if (isApiError(range)) return range;
     await settleNow();
-    return sumUsage(database, range, { groupBy: query.data.group_by, teamId, keyId });
+    return sumUsage(database, range, { groupBy: query.data.group_by, teamIds: [teamId], keyId });
   });
   get('/calls/:id', async ({ keyId }, context) => {
     const id = z.uuid().safeParse(context.req.param('id'));

@@ -10,14 +10,16 @@ import type { z } from 'zod';
 import { Attempts } from '../auth/attempts.ts';
 import { actorOf, type Session as Opened } from '../auth/sessions.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
-import { asId } from '../domain/ids.ts';
+import { asId, type PersonId } from '../domain/ids.ts';
+import { type Authority, PERMISSIONS, type Permission } from '../domain/roles.ts';
 import { findKeyRow } from '../store/keys.ts';
 import { listSessions, type SessionRow } from '../store/sessions.ts';
-import { noteFailure, SESSION_COOKIE, senderOf, sessionOf } from './access.ts';
+import { authorityOf, noteFailure, SESSION_COOKIE, senderOf, sessionOf } from './access.ts';
 import { NewSession, OpenSession, OpenSessions, pageQuery, type Session } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, pageOf } from './page.ts';
 import { errorResponse, readBody, route } from './route.ts';
+import type { Caller } from './scope.ts';
 
 const PATH = '/console/session';
 const BODY_BYTES_MAX = 10_000;
@@ -79,14 +81,15 @@ export function sessionRoutes(app: OpenAPIHono, options: AdminOptions): void {
   });
 }
 
-/** Routes: the sessions that are open, for admins. */
+/** Routes: the sessions that are open: one's own, and for admins those of everyone. */
 export function sessionListRoutes(app: OpenAPIHono, { database, sessions }: AdminOptions): void {
   const toItem = (row: SessionRow, own: string | null) => ({
     id: row.id,
     actor: actorOf(row),
-    role: row.keyId === null ? ('admin' as const) : ('team' as const),
+    role: roleOf(row),
     team_id: row.teamId,
     key_id: row.keyId,
+    person_id: row.personId,
     address: row.address,
     user_agent: row.userAgent,
     created_at: instantOf(row.createdAt),
@@ -98,15 +101,19 @@ export function sessionListRoutes(app: OpenAPIHono, { database, sessions }: Admi
     {
       method: 'get',
       path: '/sessions',
-      summary: 'List the open sessions of the console, newest first',
+      summary:
+        "List the open sessions of the console, newest first: all of them for admins, one's own for others",
       query: pageQuery,
       response: OpenSessions,
     },
-    async ({ query, sessionId }) =>
+    async ({ query, caller }) =>
       pageOf(query, {
-        list: (page) => listSessions(database, page),
+        list: async (page) => {
+          const of = sessionsOf(caller);
+          return of === 'none' ? [] : listSessions(database, { ...page, personId: of });
+        },
         idOf: (row) => row.id,
-        view: (row) => toItem(row, sessionId),
+        view: (row) => toItem(row, caller.sessionId),
       }),
   );
   route(
@@ -117,14 +124,25 @@ export function sessionListRoutes(app: OpenAPIHono, { database, sessions }: Admi
       summary: 'End a session, wherever it is used',
       response: OpenSession,
     },
-    async ({ id, actor, sessionId }) => {
-      const ended = await sessions.revoke(asId(id), actor);
-      return ended === null ? null : toItem(ended, sessionId);
+    async ({ id, caller }) => {
+      const of = sessionsOf(caller);
+      const ended = of === 'none' ? null : await sessions.revoke(asId(id), caller.actor, of);
+      return ended === null ? null : toItem(ended, caller.sessionId);
     },
   );
 }
 
-function cookieOptions(context: Context) {
+function roleOf({ keyId, personId }: SessionRow): 'admin' | 'team' | 'person' {
+  if (personId !== null) return 'person';
+  return keyId === null ? 'admin' : 'team';
+}
+
+/** Returns whose sessions the caller may see and end; null: everyone's. */
+function sessionsOf({ authority, personId }: Caller): PersonId | null | 'none' {
+  return authority.reach('people') === 'all' ? null : (personId ?? 'none');
+}
+
+export function cookieOptions(context: Context) {
   const secure =
     new URL(context.req.url).protocol === 'https:' || context.req.header('x-forwarded-proto') === 'https';
   return { httpOnly: true, sameSite: 'Strict', path: '/', secure } as const;
@@ -134,13 +152,33 @@ async function toSession(
   { database }: AdminOptions,
   { owner, csrf, expiresAtMs }: Opened,
 ): Promise<z.input<typeof Session>> {
-  const expires = { csrf, expires_at: instantOf(new Date(expiresAtMs)) };
-  if (owner.role === 'admin') return { role: 'admin', team: null, key: null, ...expires };
+  const common = {
+    csrf,
+    expires_at: instantOf(new Date(expiresAtMs)),
+    permissions: permissionsOf(authorityOf(owner)),
+    person: null,
+    team: null,
+    key: null,
+  };
+  if (owner.role === 'admin') return { ...common, role: 'admin' };
+  if (owner.role === 'person') {
+    const { id, userName, displayName } = owner.person;
+    return { ...common, role: 'person', person: { id, user_name: userName, display_name: displayName } };
+  }
   const key = await findKeyRow(database, owner.keyId);
   return {
+    ...common,
     role: 'team',
     team: { id: owner.teamId, name: owner.teamName },
     key: { id: owner.keyId, name: key?.name ?? '' },
-    ...expires,
   };
+}
+
+/** Returns the permissions that are held, each with whether it holds for all teams. */
+function permissionsOf(authority: Authority) {
+  const held = PERMISSIONS.flatMap((name) => {
+    const reach = authority.reach(name);
+    return reach === null ? [] : [[name, reach === 'all' ? ('all' as const) : ('some' as const)]];
+  });
+  return Object.fromEntries(held) as Partial<Record<Permission, 'all' | 'some'>>;
 }

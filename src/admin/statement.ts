@@ -15,7 +15,8 @@ import { findTeam } from '../store/teams.ts';
 import { StatementQuery } from './contract.ts';
 import { csvResponse, noteExport } from './export.ts';
 import type { AdminOptions } from './options.ts';
-import { errorResponse, isUuid, notFound, ROOT, readQuery, SECURITY } from './route.ts';
+import { describeNeed, needOf } from './permissions.ts';
+import { errorResponse, isUuid, notFound, permittedQuery, ROOT, SECURITY } from './route.ts';
 import { type Statement, type StatementLine, statementPage } from './statement-page.ts';
 
 const PATH = '/teams/{id}/statement';
@@ -30,7 +31,7 @@ export function statementRoute(
     path: ROOT + PATH,
     summary: 'What a team was charged in a month: a page to print, or comma-separated values',
     tags: ['teams'],
-    description: 'A session of a team may use this for that team.',
+    description: describeNeed(needOf('get', PATH)),
     security: SECURITY,
     request: { params: z.object({ id: z.string() }), query: StatementQuery },
     responses: { 200: { description: 'Done', content: { 'text/html': text, 'text/csv': text } } },
@@ -38,12 +39,12 @@ export function statementRoute(
   app.get(`${ROOT}/teams/:id/statement`, async (context) => {
     const id = context.req.param('id');
     if (!isUuid(id)) return errorResponse(context, notFound(context));
-    const query = readQuery(context, StatementQuery, 'team', id);
+    const query = permittedQuery(context, PATH, StatementQuery, id);
     if (isApiError(query)) return errorResponse(context, query);
     const team = await findTeam(database, asId(id));
     if (!team) return errorResponse(context, notFound(context));
     const { month, format } = query.data;
-    noteExport(accessLog, context.get('caller'), { export: 'statement', team_id: team.id, month, format });
+    noteExport(accessLog, context.get('caller'), { export: 'statement', month, format }, [team.id]);
     await settleNow();
     const lines = await linesOf(database, team.id, month);
     const statement = { teamId: team.id, teamName: team.name, month, lines, atMs: nowMs() };
@@ -59,7 +60,11 @@ export function statementRoute(
 /** Returns the lines of a month, dearest first within what they are. */
 async function linesOf(database: Database, teamId: TeamId, month: string): Promise<StatementLine[]> {
   const [year = 0, number = 0] = month.split('-').map(Number);
-  const range = { teamId, from: new Date(Date.UTC(year, number - 1)), to: new Date(Date.UTC(year, number)) };
+  const range = {
+    teamIds: [teamId],
+    from: new Date(Date.UTC(year, number - 1)),
+    to: new Date(Date.UTC(year, number)),
+  };
   const lines = new Map<string, StatementLine>();
   for await (const charges of readCharges(database, range)) {
     for (const charge of charges) add(lines, charge);

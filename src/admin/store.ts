@@ -31,8 +31,8 @@ export function storeRoutes(app: OpenAPIHono, { database }: AdminOptions): void 
       body: AcceptLoss,
       response: StoreState,
     },
-    async ({ body, actor }) => {
-      const accepted = await acceptLoss(database, { reason: body.reason, actor });
+    async ({ body, caller }) => {
+      const accepted = await acceptLoss(database, { reason: body.reason, actor: caller.actor });
       return isApiError(accepted) ? accepted : stateOf(database);
     },
   );

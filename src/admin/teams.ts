@@ -1,7 +1,7 @@
 /** Routes: teams. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
-import { isApiError } from '../domain/errors.ts';
+import { apiError, isApiError } from '../domain/errors.ts';
 import { changeTeam, createTeam, deleteTeam, findTeam, listTeams, type TeamRow } from '../store/teams.ts';
 import { listQuery, NewTeam, Team, TeamChange, Teams } from './contract.ts';
 import type { AdminOptions } from './options.ts';
@@ -31,9 +31,9 @@ export function teamRoutes(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
     idOf: (team: TeamRow) => team.id,
     teamOf: (team) => team.id,
     view: toTeam,
-    list: (page) => listTeams(database, page),
+    list: (page, _query, teamIds) => listTeams(database, { ...page, teamIds }),
     find: (id) => findTeam(database, id),
-    change: (
+    change: async (
       id,
       {
         department_id: departmentId,
@@ -42,10 +42,21 @@ export function teamRoutes(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
         on_shortage: onShortage,
         ...body
       },
-    ) => changeTeam(database, id, { ...body, departmentId, failOpen, onClientGone, onShortage }),
+      caller,
+    ) => {
+      // Whose budget pays, and who may see it, changes with it.
+      if (departmentId !== undefined && caller.authority.reach('teams:write') !== 'all') return MOVES_TEAM;
+      return changeTeam(database, id, { ...body, departmentId, failOpen, onClientGone, onShortage });
+    },
     remove: (id) => deleteTeam(database, id),
   });
 }
+
+const MOVES_TEAM = apiError(
+  'not_allowed',
+  'to move a team to another department needs one of the roles owner, admin for the whole organisation',
+  { param: 'department_id' },
+);
 
 function toTeam(team: TeamRow): z.input<typeof Team> {
   return {

@@ -2,9 +2,10 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { isApiError } from '../domain/errors.ts';
 import { asId } from '../domain/ids.ts';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { formatUsd } from '../domain/quantities.ts';
-import { listUnknown } from '../store/events.ts';
+import { findEvent, listUnknown } from '../store/events.ts';
 import { correctCall, releaseUnknown } from '../store/unknown.ts';
 import { BulkRelease, Events, NewBulkRelease, NewRelease, Release, UnknownQuery } from './contract.ts';
 import { toEvents } from './events.ts';
@@ -21,12 +22,11 @@ export function unknownRoutes(app: OpenAPIHono, { database, settleNow }: AdminOp
       summary: 'List calls whose outcome is still unknown, oldest first',
       query: UnknownQuery,
       response: Events,
-      team: 'query',
     },
-    async ({ query }) => {
+    async ({ query, teams: teamIds }) => {
       await settleNow();
       const page = await pageOf(query, {
-        list: (page) => listUnknown(database, { ...page, teamId: query.team_id }),
+        list: (page) => listUnknown(database, { ...page, teamIds }),
         idOf: (event) => event.id,
         view: (event) => event,
       });
@@ -41,8 +41,9 @@ export function unknownRoutes(app: OpenAPIHono, { database, settleNow }: AdminOp
       summary: 'Release all calls of unknown outcome that a filter names, at a cost of 0',
       body: NewBulkRelease,
       response: BulkRelease,
+      ownerOfBody: async (body) => body.filter.team_id ?? ORGANIZATION_ID,
     },
-    async ({ body: { filter, reason }, actor }) => {
+    async ({ body: { filter, reason }, caller: { actor } }) => {
       await settleNow();
       const { team_id: teamId, model, reason: because, from = null, to = null } = filter;
       const span = { from: dateOf(from) ?? undefined, to: dateOf(to) ?? undefined };
@@ -62,8 +63,12 @@ export function unknownRoutes(app: OpenAPIHono, { database, settleNow }: AdminOp
       summary: 'Charge a call of unknown, estimated or void outcome what the evidence says, once',
       body: NewRelease,
       response: Release,
+      async ownerOfItem(id) {
+        await settleNow();
+        return (await findEvent(database.db, asId(id)))?.teamId ?? null;
+      },
     },
-    async ({ id, body, actor }) => {
+    async ({ id, body, caller: { actor } }) => {
       await settleNow();
       const cost = usd(body.cost_usd);
       const row = await correctCall(database, {

@@ -16,13 +16,13 @@ export function usageRoute(app: OpenAPIHono, { database, settleNow }: AdminOptio
   const summary = 'Sum usage by team, department, key, model or operation and by time';
   route(
     app,
-    { method: 'get', path: '/usage', summary, query: UsageQuery, response: Usage, team: 'query' },
-    async ({ query }) => {
+    { method: 'get', path: '/usage', summary, query: UsageQuery, response: Usage },
+    async ({ query, teams: teamIds }) => {
       const range = reportRangeOf(query);
       if (isApiError(range)) return range;
       await settleNow();
-      const { group_by: groupBy, team_id: teamId, key_id: keyId, department_id: departmentId } = query;
-      return sumUsage(database, range, { groupBy, teamId, keyId, departmentId });
+      const { group_by: groupBy, key_id: keyId, department_id: departmentId } = query;
+      return sumUsage(database, range, { groupBy, teamIds, keyId, departmentId });
     },
   );
 }
@@ -54,13 +54,13 @@ function countsRoute(
 ): void {
   route(
     app,
-    { method: 'get', path, summary, query: ApiErrorsQuery, response: ApiErrors, team: 'query' },
-    async ({ query }) => {
+    { method: 'get', path, summary, query: ApiErrorsQuery, response: ApiErrors },
+    async ({ query, teams: teamIds }) => {
       const range = reportRangeOf(query);
       if (isApiError(range)) return range;
       await settleNow();
-      const { group_by: groupBy, team_id: teamId } = query;
-      const rows = await readApiErrors(database, { ...range, kind, groupBy, teamId, limit: ROWS_MAX + 1 });
+      const { group_by: groupBy } = query;
+      const rows = await readApiErrors(database, { ...range, kind, groupBy, teamIds, limit: ROWS_MAX + 1 });
       const teams = await readNames(
         database,
         'teams',
@@ -81,7 +81,7 @@ function countsRoute(
 
 interface UsageSelection {
   groupBy: readonly UsageDimension[];
-  teamId: TeamId | undefined;
+  teamIds: readonly TeamId[] | undefined;
   keyId: KeyId | undefined;
   departmentId?: DepartmentId | undefined;
 }

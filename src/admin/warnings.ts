@@ -13,10 +13,10 @@ export function warningsRoute(app: OpenAPIHono, { database }: AdminOptions): voi
   const summary = 'List warnings of budgets, newest first, and whether their webhooks arrived';
   route(
     app,
-    { method: 'get', path: '/warnings', summary, query: WarningsQuery, response: Warnings, team: 'query' },
-    async ({ query }) =>
+    { method: 'get', path: '/warnings', summary, query: WarningsQuery, response: Warnings },
+    async ({ query, teams: teamIds }) =>
       pageOf(query, {
-        list: (page) => listWarnings(database, { ...page, teamId: query.team_id }),
+        list: (page) => listWarnings(database, { ...page, teamIds }),
         idOf: (row) => row.id,
         view: toWarning,
       }),

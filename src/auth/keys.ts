@@ -13,7 +13,7 @@ import { ClientAddresses, type Sender } from './addresses.ts';
 import { Attempts } from './attempts.ts';
 
 export interface KeySecret {
-  /** `tg-`, 43 URL-safe characters (256 random bits), and 6 that check them. Shown once. */
+  /** `tg-` (of a service token `tgs-`), 43 URL-safe characters (256 random bits), and 6 that check them. Shown once. */
   key: string;
   /** What is stored: see {@link hashKey}. */
   hash: string;
@@ -22,16 +22,25 @@ export interface KeySecret {
 }
 
 const SECRET_BYTES = 32;
-const PREFIX_LENGTH = 'tg-'.length + 6;
-const UNCHECKED_LENGTH = 'tg-'.length + 43;
-const CHECKED_LENGTH = UNCHECKED_LENGTH + 6;
+const KEY_MARK = 'tg-';
+export const TOKEN_MARK = 'tgs-';
+const SHOWN_CHARACTERS = 6;
+const CHECK_LENGTH = 6;
+const UNCHECKED_LENGTH = KEY_MARK.length + 43;
+const CHECKED_LENGTH = UNCHECKED_LENGTH + CHECK_LENGTH;
 const KEY_TEXT = /^tg-[A-Za-z0-9_-]+$/;
 
-/** Returns a new virtual key. */
-export function makeKey(): KeySecret {
-  const secret = `tg-${randomBytes(SECRET_BYTES).toString('base64url')}`;
+/** Returns a new virtual key; with the mark of tokens, a service token. */
+export function makeKey(mark: typeof KEY_MARK | typeof TOKEN_MARK = KEY_MARK): KeySecret {
+  const secret = mark + randomBytes(SECRET_BYTES).toString('base64url');
   const key = secret + checksumOf(secret);
-  return { key, hash: hashKey(key), prefix: key.slice(0, PREFIX_LENGTH) };
+  return { key, hash: hashKey(key), prefix: key.slice(0, mark.length + SHOWN_CHARACTERS) };
+}
+
+/** Returns whether a text may be a service token: the check holds off guesses before Postgres is asked. */
+export function isTokenText(text: string): boolean {
+  const secret = text.slice(0, -CHECK_LENGTH);
+  return /^tgs-[A-Za-z0-9_-]{49}$/.test(text) && text === secret + checksumOf(secret);
 }
 
 /** It holds off typing errors and blind guesses; who knows how it is made meets the limit on look-ups. */

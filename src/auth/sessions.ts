@@ -8,7 +8,8 @@
 
 import { createHmac, hkdfSync, randomUUID } from 'node:crypto';
 import { ApiError } from '../domain/errors.ts';
-import { asId, type KeyId, type SessionId, type TeamId } from '../domain/ids.ts';
+import { asId, type KeyId, type PersonId, type SessionId, type TeamId } from '../domain/ids.ts';
+import type { HeldRole } from '../domain/roles.ts';
 import type { AccessEntry } from '../store/audit.ts';
 import type { KeyRecord } from '../store/hot/catalog.ts';
 import type { SessionRow } from '../store/sessions.ts';
@@ -21,9 +22,18 @@ import { hashKey, usableKey } from './keys.ts';
 const SESSION_MS = 12 * 60 * 60 * 1000;
 const USER_AGENT_CHARACTERS_MAX = 200;
 
+/** Who signed in by name, and what they may do now. */
+export interface SignedInPerson {
+  id: PersonId;
+  userName: string;
+  displayName: string;
+  held: readonly HeldRole[];
+}
+
 export type SessionOwner =
   | { role: 'admin' }
-  | { role: 'team'; teamId: TeamId; teamName: string; keyId: KeyId };
+  | { role: 'team'; teamId: TeamId; teamName: string; keyId: KeyId }
+  | { role: 'person'; person: SignedInPerson };
 
 const ADMIN: SessionOwner = { role: 'admin' };
 
@@ -40,16 +50,23 @@ export interface Session {
   expiresAtMs: number;
 }
 
-/** Returns a session's name as an actor: the first eight digits of its id tell the sessions of a day apart. */
-export function actorOf({ id, keyId }: Pick<SessionRow, 'id' | 'keyId'>): string {
+/** Returns a session's name as an actor: the person, or the first eight digits of its id, which tell the sessions of a day apart. */
+export function actorOf({ id, keyId, userName }: Pick<SessionRow, 'id' | 'keyId' | 'userName'>): string {
+  if (userName !== null) return `person ${userName}`;
   return `${keyId === null ? 'admin' : 'team'} session ${id.slice(0, 8)}`;
 }
 
 /** Where sessions are kept. */
 export interface SessionStore {
   add(session: SessionRow, entry: AccessEntry | null): Promise<void>;
-  isOpen(id: SessionId): Promise<boolean>;
-  end(id: SessionId, entryOf: (session: SessionRow) => AccessEntry): Promise<SessionRow | null>;
+  /** Returns whose the session is; null: it is over. A person who is not active has none. */
+  holder(id: SessionId): Promise<{ person: SignedInPerson | null } | null>;
+  /** `of`: only a session of this person. */
+  end(
+    id: SessionId,
+    entryOf: (session: SessionRow) => AccessEntry,
+    of?: PersonId | null,
+  ): Promise<SessionRow | null>;
 }
 
 export interface SessionsOptions {
@@ -64,10 +81,15 @@ export interface SessionsOptions {
 /** What the cookie says. */
 interface Claims {
   id: SessionId;
-  /** The hash of the team's key; null: the admin key. */
+  /** The hash of the team's key; null: the admin key, or a person. */
   keyHash: string | null;
+  /** Missing: whoever has the key. */
+  personId?: PersonId;
   expiresAtMs: number;
 }
+
+/** What a signature stands for: releases before people must not take the cookie of one for that of an admin. */
+type Purpose = 'session' | 'person session' | 'csrf';
 
 export class Sessions {
   readonly #options: SessionsOptions;
@@ -96,8 +118,22 @@ export class Sessions {
     const createdAtMs = nowMs();
     const claims: Claims = { id: asId(randomUUID()), keyHash, expiresAtMs: createdAtMs + SESSION_MS };
     await this.#keep(claims, owner, createdAtMs, sender);
+    return this.#opened(claims, owner);
+  }
+
+  /** Opens a session of a person, whom the identity provider has vouched for. */
+  async openFor(person: SignedInPerson, sender: Sender): Promise<{ token: string; session: Session }> {
+    const createdAtMs = this.#options.nowMs();
+    const expiresAtMs = createdAtMs + SESSION_MS;
+    const claims: Claims = { id: asId(randomUUID()), keyHash: null, personId: person.id, expiresAtMs };
+    const owner: SessionOwner = { role: 'person', person };
+    await this.#keep(claims, owner, createdAtMs, sender);
+    return this.#opened(claims, owner);
+  }
+
+  #opened(claims: Claims, owner: SessionOwner): { token: string; session: Session } {
     const body = Buffer.from(JSON.stringify(claims)).toString('base64url');
-    const token = `${body}.${this.#sign('session', body)}`;
+    const token = `${body}.${this.#sign(purposeOf(claims), body)}`;
     return { token, session: this.#sessionOf(claims, owner, token) };
   }
 
@@ -109,26 +145,32 @@ export class Sessions {
   ): Promise<void> {
     const { store, log, addresses } = this.#options;
     const { keyId, teamId } = owner.role === 'team' ? owner : { keyId: null, teamId: null };
+    const { id: personId, userName } = owner.role === 'person' ? owner.person : { id: null, userName: null };
     const session: SessionRow = {
       id,
       keyId,
       teamId,
+      personId,
+      userName,
       address: addresses.of(sender),
       userAgent: userAgentOf(sender),
       createdAt: new Date(createdAtMs),
       expiresAt: new Date(expiresAtMs),
     };
     const entry = entryOf(session, 'sign_in', actorOf(session));
-    await store.add(session, log.admits(`sign_in ${keyId}`, entry) ? entry : null);
+    await store.add(session, log.admits(`sign_in ${personId ?? keyId}`, entry) ? entry : null);
   }
 
   /** The session of a cookie's text; null when it is none of ours, or over. Rejects when Postgres is needed and away. */
   async read(token: string): Promise<Session | null> {
     const claims = this.#claimsOf(token);
     if (claims === null || claims.expiresAtMs <= this.#options.nowMs()) return null;
-    const owner = await this.#ownerOf(claims.keyHash);
-    if (owner === null || !(await this.#options.store.isOpen(claims.id))) return null;
-    return this.#sessionOf(claims, owner, token);
+    const holder = await this.#options.store.holder(claims.id);
+    if (holder === null || holder.person?.id !== claims.personId) return null;
+    const { person } = holder;
+    const owner: SessionOwner | null =
+      person === null ? await this.#ownerOf(claims.keyHash) : { role: 'person', person };
+    return owner && this.#sessionOf(claims, owner, token);
   }
 
   /** Ends the session of a cookie's text, wherever the cookie was copied to. Does nothing on any other text. */
@@ -138,18 +180,23 @@ export class Sessions {
     await this.#options.store.end(claims.id, (session) => entryOf(session, 'sign_out', actorOf(session)));
   }
 
-  /** Ends a session in an actor's name. Returns it; null: there is none that is open. */
-  revoke(id: SessionId, actor: string): Promise<SessionRow | null> {
-    return this.#options.store.end(id, (session) => entryOf(session, 'revoke', actor));
+  /** Ends a session in an actor's name. `of`: only one of this person. Returns it; null: there is none that is open. */
+  revoke(id: SessionId, actor: string, of: PersonId | null = null): Promise<SessionRow | null> {
+    return this.#options.store.end(id, (session) => entryOf(session, 'revoke', actor), of);
   }
 
   /** Returns what a cookie says when it is one of ours. */
   #claimsOf(token: string): Claims | null {
     const [body = '', signature = '', ...rest] = token.split('.');
-    if (rest.length > 0 || !isSame(signature, this.#sign('session', body))) return null;
+    if (rest.length > 0) return null;
+    const purposes = (['session', 'person session'] as const).filter((purpose) =>
+      isSame(signature, this.#sign(purpose, body)),
+    );
+    const [purpose] = purposes;
+    if (purpose === undefined) return null;
     const claims: Partial<Claims> = JSON.parse(Buffer.from(body, 'base64url').toString());
     // Releases before the rows signed cookies without an id.
-    return claims.id === undefined ? null : (claims as Claims);
+    return claims.id === undefined || purposeOf(claims) !== purpose ? null : (claims as Claims);
   }
 
   /** Returns null when the key is not valid any more. */
@@ -163,14 +210,18 @@ export class Sessions {
     return { id, owner, csrf: this.#sign('csrf', token), expiresAtMs };
   }
 
-  #sign(purpose: 'session' | 'csrf', text: string): string {
+  #sign(purpose: Purpose, text: string): string {
     return createHmac('sha256', this.#secret).update(`${purpose} ${text}`).digest('base64url');
   }
 }
 
+function purposeOf({ personId }: Partial<Claims>): 'session' | 'person session' {
+  return personId === undefined ? 'session' : 'person session';
+}
+
 function entryOf(session: SessionRow, action: AccessEntry['action'], actor: string): AccessEntry {
-  const { id, teamId, keyId, address, userAgent } = session;
-  const after = { key_id: keyId, address, user_agent: userAgent };
+  const { id, teamId, keyId, personId, address, userAgent } = session;
+  const after = { key_id: keyId, person_id: personId, address, user_agent: userAgent };
   return { actor, action, resource: 'session', resourceId: id, teamId, after };
 }
 

@@ -26,4 +26,7 @@ export const AUDIT_RESOURCES = [
   'admin_key',
   'store',
   'object',
+  'person',
+  'token',
+  'role_mapping',
 ] as const;

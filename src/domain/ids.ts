@@ -14,6 +14,8 @@ export type CounterId = Id<'counter'>;
 export type EventId = Id<'event'>;
 export type DepartmentId = Id<'department'>;
 export type SessionId = Id<'session'>;
+export type PersonId = Id<'person'>;
+export type TokenId = Id<'token'>;
 
 /** Calls a text an id of the kind that its place wants. For edges alone, which have checked what it names. */
 export function asId<Any extends Id<string>>(text: string): Any {

@@ -151,7 +151,7 @@ async function* pagesOf(
     const page: EventRow[] = await listUnknown(database, {
       after,
       limit: PAGE_CALLS,
-      teamId: undefined,
+      teamIds: undefined,
       before,
       which,
     });

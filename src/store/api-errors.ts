@@ -36,7 +36,7 @@ export interface ApiErrorQuery {
   from: Date | null;
   /** Exclusive. */
   to: Date | null;
-  teamId: TeamId | undefined;
+  teamIds: readonly TeamId[] | undefined;
   /** At most so many rows. */
   limit: number;
 }
@@ -57,13 +57,13 @@ export async function readApiErrors(
   { readSql: sql }: Database,
   query: ApiErrorQuery,
 ): Promise<ApiErrorRow[]> {
-  const { groupBy, interval, timeZone, from, to, teamId } = query;
+  const { groupBy, interval, timeZone, from, to, teamIds } = query;
   const by = (name: 'team' | 'code', column: Fragment) => (groupBy.includes(name) ? column : sql`null`);
   return await sql<ApiErrorRow[]>`
     select ${startOf(sql, sql`r.bucket_start`, interval, timeZone)} as "startsAt", ${by('team', sql`r.team_id`)} as team,
       ${by('code', sql`r.code`)} as code, sum(r.calls)::float8 as calls
     from api_error_rollups r
-    where r.kind = ${query.kind} and ${teamId ? sql`r.team_id = ${teamId}` : sql`r.team_id in (select id from teams)`}
+    where r.kind = ${query.kind} and ${teamIds ? sql`r.team_id = any(${teamIds}::text[]::uuid[])` : sql`r.team_id in (select id from teams)`}
       ${from ? sql`and r.bucket_start >= ${from}` : sql``} ${to ? sql`and r.bucket_start < ${to}` : sql``}
     group by 1, 2, 3 order by 1, 2, 3 limit ${query.limit}`;
 }

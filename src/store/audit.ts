@@ -4,7 +4,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { and, desc, eq, getTableColumns, notInArray } from 'drizzle-orm';
+import { and, desc, eq, getTableColumns, inArray, notInArray } from 'drizzle-orm';
 import type { TeamId } from '../domain/ids.ts';
 import { type After, clock, isAfter } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
@@ -18,7 +18,7 @@ export interface AuditPage {
   limit: number;
   resource: AuditRow['resource'] | undefined;
   resourceId: string | undefined;
-  teamId: TeamId | undefined;
+  teamIds: readonly TeamId[] | undefined;
 }
 
 /** Entries, newest first. */
@@ -31,7 +31,7 @@ export function listAudit(database: Database, page: AuditPage): Promise<AuditRow
         isAfter({ createdAt: auditLog.at, id: auditLog.id }, page.after, 'desc'),
         page.resource === undefined ? undefined : eq(auditLog.resource, page.resource),
         page.resourceId === undefined ? undefined : eq(auditLog.resourceId, page.resourceId),
-        page.teamId === undefined ? undefined : eq(auditLog.teamId, page.teamId),
+        page.teamIds && inArray(auditLog.teamId, [...page.teamIds]),
       ),
     )
     .orderBy(desc(auditLog.at), desc(auditLog.id))

@@ -37,7 +37,7 @@ export interface Charge {
 
 export interface ChargeRange {
   /** Undefined: of all teams. */
-  teamId: TeamId | undefined;
+  teamIds: readonly TeamId[] | undefined;
   /** Inclusive; where a UTC day begins, as `to`. */
   from: Date;
   /** Exclusive. */
@@ -50,15 +50,16 @@ export interface ChargeRange {
  */
 export async function* readCharges(database: Database, range: ChargeRange): AsyncGenerator<Charge[]> {
   const { readSql: sql } = database;
-  const { teamId } = range;
+  const { teamIds } = range;
+  const ofTeams = teamIds ? sql`and team_id = any(${teamIds}::text[]::uuid[])` : sql``;
   const days = await sql<{ day: Date }[]>`
     select distinct day from usage_days
     where day >= ${range.from.toISOString()} and day < ${range.to.toISOString()}
-      ${teamId ? sql`and team_id = ${teamId}` : sql``} order by 1`;
+      ${ofTeams} order by 1`;
   for (const { day } of days) {
     const teams = await sql<{ id: string }[]>`
       select distinct team_id as id from usage_days
-      where day = ${day.toISOString()} ${teamId ? sql`and team_id = ${teamId}` : sql``} order by 1`;
+      where day = ${day.toISOString()} ${ofTeams} order by 1`;
     const names = await readNames(
       database,
       'teams',

@@ -5,13 +5,13 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { and, asc, count, eq, isNull, sql } from 'drizzle-orm';
+import { and, asc, count, eq, inArray, isNull, sql } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { asId, type DepartmentId, type TeamId } from '../domain/ids.ts';
 import { DEPARTMENT_LEVELS_MAX, ORGANIZATION_ID } from '../domain/limit.ts';
 import { type After, changeCatalog, isAfter, lockOwner, raiseVersion } from './changes.ts';
-import { type Database, runOn, sqlState, type Transaction } from './database.ts';
+import { type Database, type Queries, runOn, sqlState, type Transaction } from './database.ts';
 import { departments, limits, teams } from './schema.ts';
 
 export type DepartmentRow = typeof departments.$inferSelect;
@@ -63,14 +63,26 @@ export async function findDepartment(database: Database, id: DepartmentId): Prom
 
 export function listDepartments(
   database: Database,
-  page: { after: After | null; limit: number; deleted: boolean },
+  page: { after: After | null; limit: number; deleted: boolean; teamIds: readonly TeamId[] | undefined },
 ): Promise<DepartmentRow[]> {
   return database.db
     .select()
     .from(departments)
-    .where(and(isAfter(departments, page.after), page.deleted ? undefined : isNull(departments.deletedAt)))
+    .where(
+      and(
+        isAfter(departments, page.after),
+        page.deleted ? undefined : isNull(departments.deletedAt),
+        page.teamIds && isAbove(page.teamIds),
+      ),
+    )
     .orderBy(asc(departments.createdAt), asc(departments.id))
     .limit(page.limit);
+}
+
+/** Departments in which any of the teams is, directly or further down. */
+function isAbove(teamIds: readonly TeamId[]) {
+  return sql`${departments.id} in (
+    select unnest(department_path(m.department_id)) from ${teams} m where ${inArray(sql`m.id`, [...teamIds])})`;
 }
 
 /** Renames a department, or moves it with all that is in it: its calls count above it where it stands when they come. */
@@ -139,8 +151,8 @@ async function levelsFrom(tx: Transaction, id: DepartmentId): Promise<number> {
 }
 
 /** Returns the teams in a department and below it. */
-export async function teamsBelow(tx: Transaction, id: DepartmentId): Promise<TeamId[]> {
-  const rows = await runOn(tx)<{ id: TeamId }>(
+export async function teamsBelow(queries: Queries, id: DepartmentId): Promise<TeamId[]> {
+  const rows = await runOn(queries)<{ id: TeamId }>(
     sql`${treeOf(id)} select m.id from ${teams} m join tree t on m.department_id = t.id order by m.id`,
   );
   return rows.map((row) => row.id);

@@ -40,7 +40,7 @@ export interface EventPage {
   limit: number;
   order: Order;
   /** Undefined: of all teams. */
-  teamId: TeamId | undefined;
+  teamIds: readonly TeamId[] | undefined;
   /** Inclusive. */
   from: Date | null;
   /** Exclusive. */
@@ -83,9 +83,9 @@ async function lastSearched(database: Database, page: EventPage): Promise<After 
   return row ?? null;
 }
 
-function within({ teamId, after, order, from, to }: EventPage): SQL | undefined {
+function within({ teamIds, after, order, from, to }: EventPage): SQL | undefined {
   return and(
-    teamId === undefined ? undefined : eq(usageEvents.teamId, teamId),
+    teamIds && inArray(usageEvents.teamId, [...teamIds]),
     isAfter(usageEvents, after, order),
     beyondMonthOf(after, order),
     from ? gte(usageEvents.createdAt, from) : undefined,
@@ -139,7 +139,7 @@ export function listUnknown(
   page: {
     after: After | null;
     limit: number;
-    teamId: TeamId | undefined;
+    teamIds: readonly TeamId[] | undefined;
     before?: Date;
     which?: 'unknown' | 'estimated';
   },
@@ -153,7 +153,7 @@ export function listUnknown(
     .from(usageEvents)
     .where(
       and(
-        page.teamId === undefined ? undefined : eq(usageEvents.teamId, page.teamId),
+        page.teamIds && inArray(usageEvents.teamId, [...page.teamIds]),
         isAfter(usageEvents, page.after),
         beyondMonthOf(page.after, 'asc'),
         page.which === 'estimated' ? IS_ESTIMATED : IS_UNKNOWN,

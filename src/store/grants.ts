@@ -3,7 +3,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, isNull, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNull, sql } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { asId, type GrantId, type TeamId } from '../domain/ids.ts';
@@ -51,7 +51,7 @@ export async function findGrant(database: Database, id: GrantId): Promise<GrantR
 
 export function listGrants(
   database: Database,
-  page: { after: After | null; limit: number; deleted: boolean; teamId: TeamId | undefined },
+  page: { after: After | null; limit: number; deleted: boolean; teamIds: readonly TeamId[] | undefined },
 ): Promise<GrantRow[]> {
   return database.db
     .select()
@@ -59,7 +59,7 @@ export function listGrants(
     .where(
       and(
         isAfter(grants, page.after),
-        page.teamId === undefined ? undefined : eq(grants.teamId, page.teamId),
+        page.teamIds && inArray(grants.teamId, [...page.teamIds]),
         page.deleted ? undefined : isNull(grants.deletedAt),
       ),
     )

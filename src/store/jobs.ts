@@ -1,5 +1,5 @@
 /** Jobs as people look at them, newest first. */
-import { and, desc, eq, isNotNull, isNull } from 'drizzle-orm';
+import { and, desc, eq, inArray, isNotNull, isNull } from 'drizzle-orm';
 import type { TeamId } from '../domain/ids.ts';
 import type { JobKind, JobState } from '../domain/job.ts';
 import { type After, isAfter } from './changes.ts';
@@ -14,20 +14,20 @@ export function listJobs(
   page: {
     after: After | null;
     limit: number;
-    teamId: TeamId | undefined;
+    teamIds: readonly TeamId[] | undefined;
     kind: JobKind | undefined;
     state: JobState | undefined;
     isOpen: boolean | undefined;
   },
 ): Promise<JobRow[]> {
-  const { teamId, kind, state, isOpen } = page;
+  const { teamIds, kind, state, isOpen } = page;
   return db
     .select()
     .from(jobs)
     .where(
       and(
         isAfter(jobs, page.after, 'desc'),
-        teamId === undefined ? undefined : eq(jobs.teamId, teamId),
+        teamIds && inArray(jobs.teamId, [...teamIds]),
         kind === undefined ? undefined : eq(jobs.kind, kind),
         state === undefined ? undefined : eq(jobs.state, state),
         isOpen === undefined ? undefined : isOpen ? isNull(jobs.endedAt) : isNotNull(jobs.endedAt),

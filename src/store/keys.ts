@@ -1,7 +1,7 @@
 /** Keys: the rows of virtual keys. Their text is never here, only its hash (auth/keys). */
 
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, isNull, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNull, sql } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { asId, type KeyId, type TeamId } from '../domain/ids.ts';
@@ -44,7 +44,7 @@ export async function findKeyRow(database: Database, id: KeyId): Promise<KeyRow 
 
 export function listKeys(
   database: Database,
-  page: { after: After | null; limit: number; deleted: boolean; teamId: TeamId | undefined },
+  page: { after: After | null; limit: number; deleted: boolean; teamIds: readonly TeamId[] | undefined },
 ): Promise<KeyRow[]> {
   return database.db
     .select()
@@ -52,7 +52,7 @@ export function listKeys(
     .where(
       and(
         isAfter(keys, page.after),
-        page.teamId === undefined ? undefined : eq(keys.teamId, page.teamId),
+        page.teamIds && inArray(keys.teamId, [...page.teamIds]),
         page.deleted ? undefined : isNull(keys.revokedAt),
       ),
     )

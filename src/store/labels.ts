@@ -3,7 +3,7 @@
  * event stays as it is.
  */
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, type SQL, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, type SQL, sql } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import type { EventId, TeamId } from '../domain/ids.ts';
 import type { Label } from '../domain/labels.ts';
@@ -47,7 +47,7 @@ export function listLabels(
   page: {
     after: After | null;
     limit: number;
-    teamId: TeamId | undefined;
+    teamIds: readonly TeamId[] | undefined;
     eventId: EventId | undefined;
     label: Label | undefined;
   },
@@ -58,7 +58,7 @@ export function listLabels(
     .where(
       and(
         isAfter(labels, page.after),
-        page.teamId === undefined ? undefined : eq(labels.teamId, page.teamId),
+        page.teamIds && inArray(labels.teamId, [...page.teamIds]),
         page.eventId === undefined ? undefined : eq(labels.eventId, page.eventId),
         page.label === undefined ? undefined : eq(labels.label, page.label),
       ),
@@ -84,11 +84,11 @@ export interface LabelSums {
 /** Sums labels by the model of the call, of calls that were admitted in a range. @param to exclusive */
 export async function sumLabels(
   database: Database,
-  { teamId, from, to }: { teamId: TeamId | undefined; from: Date | null; to: Date | null },
+  { teamIds, from, to }: { teamIds: readonly TeamId[] | undefined; from: Date | null; to: Date | null },
 ): Promise<LabelSums[]> {
   const at = (moment: Date) => sql`${moment.toISOString()}::timestamptz`;
   const conditions: SQL[] = [
-    ...(teamId === undefined ? [] : [sql`l.team_id = ${teamId}::uuid`]),
+    ...(teamIds === undefined ? [] : [inArray(sql`l.team_id`, [...teamIds])]),
     ...(from === null ? [] : [sql`l.event_at >= ${at(from)}`]),
     ...(to === null ? [] : [sql`l.event_at < ${at(to)}`]),
   ];

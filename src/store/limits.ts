@@ -91,7 +91,7 @@ export async function findLimit(database: Database, id: LimitId): Promise<LimitR
 
 export function listLimits(
   database: Database,
-  page: { after: After | null; limit: number; deleted: boolean; teamId: TeamId | undefined },
+  page: { after: After | null; limit: number; deleted: boolean; teamIds: readonly TeamId[] | undefined },
 ): Promise<LimitRow[]> {
   return database.db
     .select()
@@ -99,7 +99,7 @@ export function listLimits(
     .where(
       and(
         isAfter(limits, page.after),
-        page.teamId === undefined ? undefined : eq(limits.teamId, page.teamId),
+        page.teamIds && inArray(limits.teamId, [...page.teamIds]),
         page.deleted ? undefined : isNull(limits.deletedAt),
       ),
     )

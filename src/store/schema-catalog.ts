@@ -12,7 +12,7 @@ import {
   uuid,
 } from 'drizzle-orm/pg-core';
 import { AUDIT_ACTIONS, AUDIT_RESOURCES } from '../domain/audit.ts';
-import type { DepartmentId, GrantId, KeyId, LimitId, SessionId, TeamId } from '../domain/ids.ts';
+import type { DepartmentId, GrantId, KeyId, LimitId, PersonId, SessionId, TeamId } from '../domain/ids.ts';
 import { ENFORCEMENTS, METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { ON_SHORTAGE, type OnShortage } from '../domain/open-ended.ts';
 import { SERVICE_TIERS } from '../domain/price.ts';
@@ -251,9 +251,12 @@ export const sessions = pgTable(
   'sessions',
   {
     id: uuid('id').$type<SessionId>().primaryKey(),
-    /** The virtual key that opened it, and its team; null: the admin key. */
+    /** The virtual key that opened it, and its team; null: the admin key, or a person. */
     keyId: uuid('key_id').$type<KeyId>(),
     teamId: uuid('team_id').$type<TeamId>(),
+    /** Who signed in, and what they are named; null: nobody that is known. */
+    personId: uuid('person_id').$type<PersonId>(),
+    userName: text('user_name'),
     /** Of the client that signed in, as far as it is known. */
     address: text('address').notNull(),
     userAgent: text('user_agent').notNull(),
@@ -263,5 +266,6 @@ export const sessions = pgTable(
   (table) => [
     index('sessions_created').on(table.createdAt, table.id),
     index('sessions_key').on(table.keyId, table.createdAt, table.id),
+    index('sessions_person').on(table.personId, table.createdAt, table.id),
   ],
 );

@@ -9,4 +9,5 @@ export * from './schema-departments.ts';
 export * from './schema-jobs.ts';
 export * from './schema-ledger.ts';
 export * from './schema-objects.ts';
+export * from './schema-people.ts';
 export * from './schema-warnings.ts';

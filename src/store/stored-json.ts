@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { IMAGE_DETAILS } from '../domain/images.ts';
 import type { Conversation, ConversationCall, History, KeptResponse } from '../domain/kept.ts';
 import { ENFORCEMENTS, METERS } from '../domain/limit.ts';
+import { ROLES } from '../domain/roles.ts';
 import { CALENDAR_UNITS, type Window } from '../domain/window.ts';
 
 export const storedWindow: z.ZodType<Window> = z.discriminatedUnion('type', [
@@ -44,6 +45,17 @@ const planLimit = z.object({
 });
 export const planLimits = z.array(planLimit);
 export type PlanLimit = z.infer<typeof planLimit>;
+
+/** Where a role holds: in the whole organization, in a department with all below it, or for one team. */
+export const storedScope = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('org') }),
+  z.object({ type: z.literal('department'), id: z.string() }),
+  z.object({ type: z.literal('team'), id: z.string() }),
+]);
+
+/** Roles of a person, a token or a group. */
+export const givenRoles = z.array(z.object({ role: z.enum(ROLES), scope: storedScope }));
+export type GivenRole = z.infer<typeof givenRoles>[number];
 
 /** A row by the names of its columns, as the audit log keeps it. */
 export const storedRow = z.record(z.string(), z.unknown());

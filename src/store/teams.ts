@@ -100,12 +100,19 @@ export async function findTeam(database: Database, id: TeamId): Promise<TeamRow 
 
 export async function listTeams(
   database: Database,
-  page: { after: After | null; limit: number; deleted: boolean },
+  page: { after: After | null; limit: number; deleted: boolean; teamIds: readonly TeamId[] | undefined },
 ): Promise<TeamRow[]> {
   const rows = await database.db
     .select()
     .from(teams)
-    .where(and(isTeam, isAfter(teams, page.after), page.deleted ? undefined : isNull(teams.deletedAt)))
+    .where(
+      and(
+        isTeam,
+        isAfter(teams, page.after),
+        page.teamIds && inArray(teams.id, [...page.teamIds]),
+        page.deleted ? undefined : isNull(teams.deletedAt),
+      ),
+    )
     .orderBy(asc(teams.createdAt), asc(teams.id))
     .limit(page.limit);
   return withGrants(database, rows);

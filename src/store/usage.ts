@@ -25,7 +25,8 @@ export interface UsageQuestion {
   from: Date | null;
   /** Exclusive. */
   to: Date | null;
-  teamId: TeamId | undefined;
+  /** Undefined: of all teams. */
+  teamIds: readonly TeamId[] | undefined;
   keyId: KeyId | undefined;
   /** Only calls admitted in it or below it. */
   departmentId?: DepartmentId | undefined;
@@ -180,9 +181,9 @@ function dimensionsOf(sql: Sql, { groupBy }: UsageQuestion, table?: 'usage_depar
   });
 }
 
-/** The condition that a row is one of the team and key that are asked for, where any is. */
-function ofOwner(sql: Sql, { teamId, keyId }: UsageQuestion): Fragment {
-  return sql`${teamId ? sql`and u.team_id = ${teamId}` : sql``} ${keyId ? sql`and u.key_id = ${keyId}` : sql``}`;
+/** The condition that a row is one of the teams and key that are asked for, where any is. */
+function ofOwner(sql: Sql, { teamIds, keyId }: UsageQuestion): Fragment {
+  return sql`${teamIds ? sql`and u.team_id = any(${teamIds}::text[]::uuid[])` : sql``} ${keyId ? sql`and u.key_id = ${keyId}` : sql``}`;
 }
 
 /**
@@ -197,7 +198,7 @@ function rowsOf(
 ): Fragment {
   const { departmentId } = question;
   const below = departmentId ? sql`and ${departmentId}::uuid = any(u.departments)` : sql``;
-  const ofAll = question.teamId ? sql`` : sql`and u.team_id in (select id from teams)`;
+  const ofAll = question.teamIds ? sql`` : sql`and u.team_id in (select id from teams)`;
   return sql`from unnest(${ranges.map((each) => at(each.startMs))}::timestamptz[],
       ${ranges.map((each) => at(each.endMs))}::timestamptz[]) as s (from_at, to_at)
     join ${sql(table)} u on u.bucket_start >= s.from_at and u.bucket_start < s.to_at
@@ -205,9 +206,10 @@ function rowsOf(
 }
 
 /** The time range that is asked for, as far as there is any usage; null: there is none. */
-async function rangeOf(sql: Sql, { from, to, teamId }: UsageQuestion): Promise<TimeRange | null> {
+async function rangeOf(sql: Sql, { from, to, teamIds }: UsageQuestion): Promise<TimeRange | null> {
   const [row] = await sql<{ first: Date | null; last: Date | null }[]>`
-    select min(day) as first, max(day) as last from usage_days ${teamId ? sql`where team_id = ${teamId}` : sql``}`;
+    select min(day) as first, max(day) as last from usage_days 
+      ${teamIds ? sql`where team_id = any(${teamIds}::text[]::uuid[])` : sql``}`;
   if (!row?.first || !row.last) return null;
   const startMs = Math.max(row.first.getTime(), from?.getTime() ?? 0);
   const endMs = Math.min(row.last.getTime() + DAY_MS, to?.getTime() ?? Number.POSITIVE_INFINITY);

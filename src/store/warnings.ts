@@ -3,7 +3,7 @@
  * however often and by however many replicas the job runs; a warning is visible together with its catalog version.
  */
 import { randomUUID } from 'node:crypto';
-import { and, desc, eq, getTableColumns, type SQL, sql } from 'drizzle-orm';
+import { and, desc, eq, getTableColumns, inArray, type SQL, sql } from 'drizzle-orm';
 import type { CounterId, TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type After, changeCatalog, isAfter, raiseVersion } from './changes.ts';
@@ -161,7 +161,7 @@ export type WarningRow = typeof warnings.$inferSelect & {
 /** Reads warnings, newest first. */
 export function listWarnings(
   database: Database,
-  page: { after: After | null; limit: number; teamId: TeamId | undefined },
+  page: { after: After | null; limit: number; teamIds: readonly TeamId[] | undefined },
 ): Promise<WarningRow[]> {
   return database.db
     .select({
@@ -174,7 +174,7 @@ export function listWarnings(
     .where(
       and(
         isAfter({ createdAt: warnings.raisedAt, id: warnings.id }, page.after, 'desc'),
-        page.teamId === undefined ? undefined : eq(warnings.teamId, page.teamId),
+        page.teamIds && inArray(warnings.teamId, [...page.teamIds]),
       ),
     )
     .orderBy(desc(warnings.raisedAt), desc(warnings.id))

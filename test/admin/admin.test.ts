@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createAdmin } from '../../src/admin/admin.ts';
+import { PERMISSIONS, ROLE_PERMISSIONS, ROLES } from '../../src/domain/roles.ts';
 import { differences, tableRows } from '../tidy/text.ts';
 import { ADMIN_KEY, createTestAdmin, type Json, signIn, type TestAdmin } from './support.ts';
 
@@ -58,7 +59,17 @@ test('openapi.json describes every route with the schemas that check it', async 
   const document = await admin.get('/openapi.json');
   expect(document.openapi).toBe('3.1.0');
   const paths = document.paths as Record<string, Record<string, unknown>>;
-  const resources = ['teams', 'keys', 'limits', 'grants', 'plans', 'prices'];
+  const resources = [
+    'teams',
+    'keys',
+    'limits',
+    'grants',
+    'plans',
+    'prices',
+    'people',
+    'tokens',
+    'departments',
+  ];
   const expected = resources.flatMap((resource) => [`/admin/v1/${resource}`, `/admin/v1/${resource}/{id}`]);
   const others = [
     'teams/{id}/balance',
@@ -116,7 +127,7 @@ test('docs/ADMIN.md lists every route, its methods and whether a team may use it
     paths: Record<string, Record<string, { description?: string }>>;
   };
   const inCode = Object.entries(paths).map(([path, methods]) => {
-    const isOfTeam = Object.values(methods).some(({ description }) => description !== undefined);
+    const isOfTeam = Object.values(methods).some(({ description }) => description?.includes('virtual key'));
     return [path, Object.keys(methods).sort().join(' '), isOfTeam ? 'yes' : ''].join(' | ');
   });
   const page = readFileSync(new URL('../../docs/ADMIN.md', import.meta.url), 'utf8');
@@ -125,6 +136,28 @@ test('docs/ADMIN.md lists every route, its methods and whether a team may use it
     differences(
       inCode,
       onPage.map((cells) => cells.slice(0, 3).join(' | ')),
+    ),
+  ).toEqual([]);
+});
+
+test('docs/ADMIN.md says which role has which permission, as the code does', () => {
+  const inCode = PERMISSIONS.map((permission) => [
+    permission,
+    ...ROLES.map((role) => (ROLE_PERMISSIONS[role].includes(permission) ? 'yes' : '')),
+  ]);
+  const page = readFileSync(new URL('../../docs/ADMIN.md', import.meta.url), 'utf8');
+  const names = new Set<string>(PERMISSIONS);
+  const onPage = tableRows(page).filter(([name = '']) => names.has(name.replaceAll('`', '')));
+  const written = onPage.map((cells) =>
+    cells
+      .slice(0, 1 + ROLES.length)
+      .join(' | ')
+      .replaceAll('`', ''),
+  );
+  expect(
+    differences(
+      inCode.map((cells) => cells.join(' | ')),
+      written,
     ),
   ).toEqual([]);
 });

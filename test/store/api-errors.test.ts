@@ -36,13 +36,13 @@ const ask = (changes: Partial<ApiErrorQuery>) =>
     timeZone: 'Europe/Berlin',
     from: null,
     to: null,
-    teamId: undefined,
+    teamIds: undefined,
     limit: 100,
     ...changes,
   });
 
 test('counts of several writes add up in the quarter of an hour of their calls', async () => {
-  const rows = await ask({ interval: '15m', teamId: asId(A) });
+  const rows = await ask({ interval: '15m', teamIds: [asId(A)] });
   expect(rows.map(({ startsAt, calls }) => [startsAt!.toISOString(), calls])).toEqual([
     ['2026-11-23T22:45:00.000Z', 1],
     ['2026-11-23T23:00:00.000Z', 15],

@@ -171,7 +171,7 @@ test('every row and every sum of the last release is the same after the migratio
   } as const;
   const [total] = await readUsage(testDatabase.database, {
     ...question,
-    teamId: asId(TEAM),
+    teamIds: [asId(TEAM)],
     keyId: undefined,
   });
   expect(total).toMatchObject({ calls: 30_000, costUsd: before[0]?.cost, quantities: {} });

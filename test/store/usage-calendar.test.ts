@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 
 /** The same sums from the quarters alone. */
-async function fromQuarters({ interval, timeZone, from, to, groupBy, teamId }: UsageQuestion) {
+async function fromQuarters({ interval, timeZone, from, to, groupBy, teamIds }: UsageQuestion) {
   const column = { team: 'team_id', model: 'model', key: 'key_id', operation: 'operation' };
   const by = (name: keyof typeof column) => (groupBy.includes(name) ? sql(column[name]) : sql`null`);
   const start =
@@ -39,7 +39,7 @@ async function fromQuarters({ interval, timeZone, from, to, groupBy, teamId }: U
     select ${start} as "startsAt", ${by('team')} as team, ${by('model')} as model, sum(calls)::float8 as calls,
       sum(input_tokens)::float8 as "inputTokens", sum(cost_usd)::text as "costUsd"
     from usage_rollups where ${from ? sql`bucket_start >= ${from}` : sql`true`}
-      and ${to ? sql`bucket_start < ${to}` : sql`true`} and ${teamId ? sql`team_id = ${teamId}` : sql`true`}
+      and ${to ? sql`bucket_start < ${to}` : sql`true`} and ${teamIds ? sql`team_id = any(${teamIds}::text[]::uuid[])` : sql`true`}
     group by 1, 2, 3 order by 1, 2, 3`;
 }
 
@@ -79,7 +79,7 @@ test.each(ZONES)(
           from: from === null ? null : new Date(from),
           to: to === null ? null : new Date(to),
           groupBy: interval === 'day' ? ['team', 'model'] : [],
-          teamId: interval === 'week' ? asId(TEAMS[0]!) : undefined,
+          teamIds: interval === 'week' ? [asId(TEAMS[0]!)] : undefined,
           keyId: interval === 'month' ? asId(KEY) : undefined,
           limit: 100_000,
         };

@@ -18,12 +18,12 @@ beforeAll(async () => {
 afterAll(() => test.drop());
 
 function questionOf(changes: Partial<UsageQuestion>): UsageQuestion {
-  const all = { from: null, to: null, teamId: undefined, keyId: undefined, limit: 100_000 };
+  const all = { from: null, to: null, teamIds: undefined, keyId: undefined, limit: 100_000 };
   return { groupBy: [], interval: 'day', timeZone: 'UTC', ...all, ...changes };
 }
 
 /** The same sums of quarters of an hour alone, in plain SQL. */
-async function expected({ interval, timeZone, from, to, teamId }: UsageQuestion) {
+async function expected({ interval, timeZone, from, to, teamIds }: UsageQuestion) {
   const { sql } = test.database;
   const start =
     interval === 'total' ? sql`null` : sql`date_trunc(${interval}::text, bucket_start, ${timeZone}::text)`;
@@ -32,7 +32,7 @@ async function expected({ interval, timeZone, from, to, teamId }: UsageQuestion)
       sum(cost_usd)::text as "costUsd", sum(unknown_usd)::text as "unknownUsd"
     from usage_rollups
     where (${from}::timestamptz is null or bucket_start >= ${from}) and (${to}::timestamptz is null or bucket_start < ${to})
-      and (${teamId ?? null}::uuid is null or team_id = ${teamId ?? null})
+      and (${teamIds === undefined} or team_id = any(${teamIds ?? []}::text[]::uuid[]))
     group by 1, 2 order by 1, 2`;
 }
 
@@ -52,7 +52,7 @@ it.each([1, 2, 3, 4])(
         interval: random.pick(['hour', 'day', 'week', 'month', 'total']),
         timeZone: random.pick(['UTC', 'Europe/Berlin', 'Asia/Kolkata', 'America/New_York']),
         ...(from && to && from > to ? { from: to, to: from } : { from, to }),
-        teamId: random.chance(0.3) ? asId(seededTeamId(1)) : undefined,
+        teamIds: random.chance(0.3) ? [asId(seededTeamId(1))] : undefined,
       });
       const rows = await readUsage(test.database, question);
       const shown = rows.map(({ startsAt, model, calls, outputTokens, costUsd, unknownUsd }) => ({

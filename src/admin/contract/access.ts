@@ -1,6 +1,7 @@
 /** Who is signed in to the console, and who changed what. */
 import { z } from 'zod';
 import { AUDIT_ACTIONS, AUDIT_RESOURCES } from '../../domain/audit.ts';
+import { PERMISSIONS } from '../../domain/roles.ts';
 import { id, instant, label, page, pageQuery, teamId } from './fields.ts';
 
 export const NewSession = z
@@ -17,9 +18,15 @@ const named = z.strictObject({ id, name: z.string() });
 
 export const Session = z
   .strictObject({
-    role: z.enum(['admin', 'team']),
-    team: named.nullable().meta({ description: 'Null: an admin, with access to every team' }),
+    role: z.enum(['admin', 'team', 'person']).meta({
+      description: 'admin: the admin key; team: a virtual key; person: somebody by name',
+    }),
+    team: named.nullable().meta({ description: 'Of the virtual key; null: it was none' }),
     key: named.nullable(),
+    person: z.strictObject({ id, user_name: z.string(), display_name: z.string() }).nullable(),
+    permissions: z.partialRecord(z.enum(PERMISSIONS), z.enum(['all', 'some'])).meta({
+      description: 'What may be done: all: of every team; some: of the teams that the roles hold for',
+    }),
     csrf: z.string().meta({ description: 'Changes in this session send it in the header x-tollgate-csrf' }),
     expires_at: instant,
   })
@@ -30,9 +37,10 @@ export const OpenSession = z
   .strictObject({
     id,
     actor: z.string().meta({ description: 'Its name in the audit log' }),
-    role: z.enum(['admin', 'team']),
+    role: z.enum(['admin', 'team', 'person']),
     team_id: id.nullable(),
-    key_id: id.nullable().meta({ description: 'The virtual key that opened it; null: the admin key' }),
+    key_id: id.nullable().meta({ description: 'The virtual key that opened it' }),
+    person_id: id.nullable().meta({ description: 'Who signed in; null: whoever has the key' }),
     address: z.string().meta({ description: 'Of the client that signed in; of IPv6 the first 64 bits' }),
     user_agent: z.string(),
     created_at: instant,
@@ -59,7 +67,7 @@ export const AuditEntry = z
     at: instant,
     actor: z.string().meta({
       description:
-        '`admin key`, `admin session …`, `team session …`, `reconcile`, `tollgate`, `address …` for a key that was wrong, or `database …` for changes that Tollgate did not make',
+        '`admin key`, `person …`, `token …`, `admin session …`, `team session …`, `reconcile`, `tollgate`, `address …` for a key that was wrong, or `database …` for changes that Tollgate did not make',
     }),
     action: z.enum(AUDIT_ACTIONS),
     resource: z.enum(AUDIT_RESOURCES),
