@@ -1,4 +1,4 @@
-/** Routes: people. Invariant: nobody gives, takes or touches more than they may do themselves. */
+/** Routes: people. Invariant: no one gives, takes or touches more than they may do themselves. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';

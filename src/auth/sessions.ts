@@ -83,7 +83,7 @@ interface Claims {
   id: SessionId;
   /** The hash of the team's key; null: the admin key, or a person. */
   keyHash: string | null;
-  /** Missing: whoever has the key. */
+  /** Missing: it was opened with a key. */
   personId?: PersonId;
   expiresAtMs: number;
 }

@@ -1,6 +1,6 @@
 /**
- * Roles: what a person or a service token may do, and of which teams. Owns: which role has which permission, and that nobody
- * gives more than they have. Does not own: which operation needs which permission (admin/permissions.ts), who has which role
+ * Roles: what a person or a service token may do, and of which teams. Owns: which role has which permission, and that no
+ * one gives more than they have. Does not own: which operation needs which permission (admin/permissions.ts), who has which role
  * (store/people.ts). Pure.
  */
 import { ORGANIZATION_ID } from './limit.ts';
@@ -39,7 +39,7 @@ export type Permission = (typeof PERMISSIONS)[number];
 const READER: readonly Permission[] = ['read', 'settings:read', 'sessions'];
 const ADMIN: readonly Permission[] = PERMISSIONS.filter((permission) => permission !== 'owners');
 
-/** `key` is nobody's to give: a virtual key that signed in sees its own team. */
+/** `key` cannot be given: a virtual key that signed in sees its own team. */
 export const ROLE_PERMISSIONS: Record<Role | 'key', readonly Permission[]> = {
   owner: PERMISSIONS,
   admin: ADMIN,
@@ -63,7 +63,7 @@ export interface HeldRole {
   teams: Reach;
 }
 
-/** What somebody may do, and of which teams. Immutable. */
+/** What a caller may do, and of which teams. Immutable. */
 export class Authority {
   readonly #held: readonly HeldRole[];
   /** Who gave it: it is never worth more than theirs. */

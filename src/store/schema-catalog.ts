@@ -254,7 +254,7 @@ export const sessions = pgTable(
     /** The virtual key that opened it, and its team; null: the admin key, or a person. */
     keyId: uuid('key_id').$type<KeyId>(),
     teamId: uuid('team_id').$type<TeamId>(),
-    /** Who signed in, and what they are named; null: nobody that is known. */
+    /** Who signed in, and what they are named; null: not known by name. */
     personId: uuid('person_id').$type<PersonId>(),
     userName: text('user_name'),
     /** Of the client that signed in, as far as it is known. */
