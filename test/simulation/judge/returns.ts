@@ -1,4 +1,5 @@
 /** Money that is not in flight comes back: from the living soon, sooner when another wants it. */
+import type { MemoryCounter } from '../memory-counter.ts';
 import type { MemoryStore } from '../memory-store.ts';
 import { tallyOf } from './books.ts';
 import type { Owner } from './calls.ts';
@@ -97,8 +98,12 @@ export class Returns {
       if (owner.state !== 'alive' || owner.fineSinceMs + SLOW_ANSWER_MS > sinceMs) continue;
       for (const tally of tallies) {
         const needs = amountOf(tally, smallest);
-        const room = this.#roomOf(tally);
-        if (room !== null && room + this.#options.freeOf(owner, tally) < needs) lacking.add(tally);
+        const counter = this.#counterOf(tally);
+        if (counter === null) continue;
+        // Nothing is asked back where all that is lent would not do.
+        const lendable = counter.amount - counter.settled - counter.held;
+        const room = lendable - counter.leased;
+        if (room + this.#options.freeOf(owner, tally) < needs && lendable >= needs) lacking.add(tally);
       }
     }
     for (const tally of this.#wantedSinceMs.keys())
@@ -106,8 +111,8 @@ export class Returns {
     for (const tally of lacking) if (!this.#wantedSinceMs.has(tally)) this.#wantedSinceMs.set(tally, nowMs());
   }
 
-  /** What Postgres could lend of a limit; null: it has no counter yet, or its window is over. */
-  #roomOf(tally: Tally): bigint | null {
+  /** The counter of a limit; null: it has none yet, or its window is over. */
+  #counterOf(tally: Tally): MemoryCounter | null {
     if (tally.rule.kind !== 'limit') return null;
     for (const counter of this.#options.store.counters.values()) {
       if (counter.spec.sourceId !== tally.rule.limit.id || tallyOf(this.#options.judge, counter) !== tally)
@@ -115,7 +120,7 @@ export class Returns {
       // Who has waited past midnight wants the money of the new window.
       const { endsAtMs } = counter.spec;
       if (endsAtMs !== null && endsAtMs <= this.#options.nowMs()) return null;
-      return counter.amount - counter.settled - counter.held - counter.leased;
+      return counter;
     }
     return null;
   }
