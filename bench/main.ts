@@ -180,7 +180,8 @@ async function run(options: Options, dir: string): Promise<void> {
   }
   if (options.holds) {
     const { benchHolds } = await import('./holds/main.ts');
-    if (!(await benchHolds(`${dir}/holds`, progress))) process.exitCode = 1;
+    const previous = options.contestants.includes('previous') ? options.previous : null;
+    if (!(await benchHolds(`${dir}/holds`, previous, progress))) process.exitCode = 1;
     return;
   }
   if (options.training) {

@@ -26,7 +26,8 @@ of each, with ratios taken inside each round.
   --json FILE       also writes every number of every round
   --profile         instead of the tables: where the CPU time of one gateway goes (Tollgate, or the first of --only)
   --pages           instead: fills a ledger and times every query of dashboards and pages, and the page of metrics
-  --holds           instead: how much of what is held for inputs is billed, and how far small budgets go
+  --holds           instead: how much of what is held for inputs is billed, and how far small budgets go, beside the
+                    earlier build (--only tollgate: alone)
   --events N        events of that ledger, of 200 teams over 90 days (default 5000000)
   --training        instead: counts a generated training file with tollgate estimate fine-tune, beside gpt-tokenizer
                     alone on the same lines

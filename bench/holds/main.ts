@@ -1,8 +1,9 @@
 /**
  * `npm run bench -- --holds`: how much of what is held for a call's input is billed, on conversations like those that clients make,
- * beside what bytes alone would hold; and how far a small budget goes. One Tollgate, an upstream that counts as published.
+ * beside what bytes alone would hold and what an earlier build holds; and how far a small budget goes. Each build has an
+ * upstream of its own that counts as published.
  */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ApiError } from '../../src/domain/errors.ts';
@@ -11,7 +12,7 @@ import { usd } from '../../src/domain/money.ts';
 import { RateCards } from '../../src/domain/price.ts';
 import { findRoute, readRequest } from '../../src/openai/request.ts';
 import { readSeed } from '../../src/store/seed/read-seed.ts';
-import { type StartedTollgate, startTollgate } from '../tollgate.ts';
+import { previousBuild } from '../previous.ts';
 import {
   type Client,
   chatAgent,
@@ -23,58 +24,65 @@ import {
   type Request,
   responsesAgent,
 } from './conversations.ts';
-import { CountingUpstream } from './upstream.ts';
+import {
+  admin,
+  type Event,
+  eventsOf,
+  type Holds,
+  makeTeam,
+  RETRY_MS,
+  send,
+  startHolds,
+  type Team,
+  TRIES,
+} from './gateway.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-
-/** What the bench reads of an event. */
-interface Event {
-  hold_usd: string;
-  cost_usd: string;
-  input_tokens: number;
-  output_tokens: number;
-}
 
 interface Call {
   request: Request;
   event: Event;
 }
 
-interface Holds {
-  rates: RateCards;
-  upstream: CountingUpstream;
-  origin: string;
-  adminKey: string;
-}
-
-export async function benchHolds(dir: string, progress: (text: string) => void): Promise<boolean> {
+/** @param previous the commit of the earlier build; null: none */
+export async function benchHolds(
+  dir: string,
+  previous: string | null,
+  progress: (text: string) => void,
+): Promise<boolean> {
   mkdirSync(dir, { mode: 0o755 });
   const seed = readSeed();
   const rates = new RateCards(seed.prices, seed.models);
-  const upstream = new CountingUpstream(rates);
-  const upstreamPort = await upstream.listen();
-  const env = { TOLLGATE_INPUT_COUNTING: 'encoding' };
-  const options = { build: ROOT, upstreamPort, upstreamConnections: 16, dir, nodeFlags: [], env };
-  const { port }: StartedTollgate = await startTollgate(options, () => {});
-  const { adminKey } = JSON.parse(readFileSync(`${dir}/keys.json`, 'utf8')) as { adminKey: string };
-  const holds = { rates, upstream, origin: `http://127.0.0.1:${port}`, adminKey };
+  const holds = await startHolds(ROOT, `${dir}/tollgate`, rates, false);
+  const older =
+    previous === null ? null : await startHolds(previousBuild(previous).dir, `${dir}/previous`, rates, true);
   try {
     progress('conversations');
     const rows = await measure(holds);
     progress('budgets');
     const budgets = await spend(holds);
+    let before: Row[] = [];
+    if (older !== null) {
+      progress('the same with the earlier build');
+      before = await measure(older);
+      budgets.push(...(await spend(older)));
+    }
     console.log(
-      `${table(rows)}\n\n${budgets.map(({ text, isMet }) => `${isMet ? 'met   ' : 'missed'} ${text}`).join('\n')}`,
+      `${table(rows, before)}\n\n${budgets.map(({ text, isMet }) => `${isMet ? 'met   ' : 'missed'} ${text}`).join('\n')}`,
     );
     return rows.every(({ isMet }) => isMet) && budgets.every(({ isMet }) => isMet);
   } finally {
-    upstream.close();
+    holds.upstream.close();
+    older?.upstream.close();
   }
 }
 
 interface Row {
   name: string;
   calls: number;
+  /** Of an earlier build: calls that were refused (an agent ends with the first), and that held less than their bill. */
+  refused: number;
+  short: number;
   input: Spread;
   bytes: Spread;
   dollars: number;
@@ -107,12 +115,14 @@ async function measure(holds: Holds): Promise<Row[]> {
   const rows: Row[] = [];
   const later = async (name: string, client: (dice: Dice) => Client, grant = PLENTY, goal = LATER) => {
     const calls: Call[] = [];
+    let refused = 0;
     for (let agent = 1; agent <= AGENTS; agent++) {
       const team = await makeTeam(holds, grant);
       const all = await drive(holds, team, client(new Dice(agent)), grant !== PLENTY);
+      if (holds.isOlder && all.length < TURNS) refused++;
       calls.push(...(await withEvents(holds, team, all)).slice(1));
     }
-    rows.push(rowOf(holds, name, calls, goal));
+    rows.push(rowOf(holds, name, calls, refused, goal));
   };
   await later('agent, chat, gpt-5-mini', (dice) => chatAgent('gpt-5-mini', TURNS, dice));
   await later('agent, responses, gpt-5.6-terra', (dice) => responsesAgent('gpt-5.6-terra', TURNS, dice));
@@ -138,19 +148,25 @@ async function eachAlone(
   goal: Goal,
 ): Promise<Row> {
   const calls: Call[] = [];
+  let refused = 0;
   for (const request of client) {
     const team = await makeTeam(holds, grant);
     const response = await send(holds, team, request);
-    if (!response.ok) throw new Error(`${name}: ${response.status} ${await response.text()}`);
-    await response.text();
+    const text = await response.text();
+    if (!response.ok && holds.isOlder) {
+      refused++;
+      continue;
+    }
+    if (!response.ok) throw new Error(`${name}: ${response.status} ${text}`);
     calls.push(...(await withEvents(holds, team, [request])));
   }
-  return rowOf(holds, name, calls, goal);
+  return rowOf(holds, name, calls, refused, goal);
 }
 
 /** How far budgets go. */
 async function spend(holds: Holds): Promise<{ text: string; isMet: boolean }[]> {
   const found: { text: string; isMet: boolean }[] = [];
+  const of = holds.isOlder ? 'the earlier build: ' : '';
   const agent = await makeTeam(holds, '18.00');
   // 60,000 tokens of such texts.
   await drive(holds, agent, responsesAgent('gpt-5.6-terra', 20_000, new Dice(3), 230_000), true);
@@ -159,7 +175,9 @@ async function spend(holds: Holds): Promise<{ text: string; isMet: boolean }[]> 
   const longest = Math.max(...events.map(({ input_tokens }) => input_tokens));
   const share = Number(spent) / Number(usd('18.00'));
   const what = `an agent on gpt-5.6-terra spends ${percent(share)} of $18 before its first refusal (goal 97 %)`;
-  found.push({ text: `${what}: ${events.length} calls, history to ${longest} tokens`, isMet: share >= 0.97 });
+  const isMet = holds.isOlder || share >= 0.97;
+  found.push({ text: `${of}${what}: ${events.length} calls, history to ${longest} tokens`, isMet });
+  if (holds.isOlder) return found;
   for (const [model, grant, agent] of AGENTS_ON_GRANTS) found.push(await beside(holds, model, grant, agent));
   holds.upstream.outputTokens = 100;
   const viewer = await makeTeam(holds, '0.10');
@@ -227,52 +245,6 @@ async function beside(holds: Holds, model: string, grant: string, agentOf: typeo
   };
 }
 
-interface Team {
-  id: string;
-  key: string;
-}
-
-async function admin<T>(
-  { origin, adminKey }: Holds,
-  method: string,
-  path: string,
-  body?: object,
-): Promise<T> {
-  const response = await fetch(`${origin}/admin/v1${path}`, {
-    method,
-    headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-  return JSON.parse(text) as T;
-}
-
-async function makeTeam(holds: Holds, grantUsd: string): Promise<Team> {
-  const name = `holds-${Math.round(performance.now() * 1000)}`;
-  const { id } = await admin<{ id: string }>(holds, 'POST', '/teams', { name, plan: null });
-  await admin(holds, 'POST', '/grants', { team_id: id, amount_usd: grantUsd });
-  const { key } = await admin<{ key: string }>(holds, 'POST', '/keys', { team_id: id, name: 'bench' });
-  return { id, key };
-}
-
-/** A 503 costs nothing: it is tried again, as SDKs do. */
-const TRIES = 20;
-const RETRY_MS = 500;
-
-async function send({ origin }: Holds, { key }: Team, { path, body }: Request): Promise<Response> {
-  const options = {
-    method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  };
-  for (let tries = 1; ; tries++) {
-    const response = await fetch(`${origin}/v1${path}`, options);
-    if (response.status !== 503 || tries === TRIES) return response;
-    await sleep(RETRY_MS);
-  }
-}
-
 /** Lets a client work to its end, or to its first refusal; returns the calls that passed. */
 async function drive(holds: Holds, team: Team, client: Client, untilRefused = false): Promise<Request[]> {
   const passed: Request[] = [];
@@ -281,27 +253,12 @@ async function drive(holds: Holds, team: Team, client: Client, untilRefused = fa
     const response = await send(holds, team, next.value);
     const text = await response.text();
     if (response.status === 429 && untilRefused) break;
+    if (!response.ok && holds.isOlder) break;
     if (!response.ok) throw new Error(`${response.status} ${text}`);
     passed.push(next.value);
     next = client.next(JSON.parse(text));
   }
   return passed;
-}
-
-async function eventsOf(holds: Holds, teamId: string): Promise<Event[]> {
-  const events: Event[] = [];
-  let after: string | null = null;
-  do {
-    const query = new URLSearchParams({
-      limit: '1000',
-      team_id: teamId,
-      ...(after === null ? {} : { after }),
-    });
-    const page: { data: Event[]; next: string | null } = await admin(holds, 'GET', `/events?${query}`);
-    events.push(...page.data);
-    after = page.next;
-  } while (after !== null);
-  return events;
 }
 
 async function withEvents(holds: Holds, { id }: Team, requests: Request[]): Promise<Call[]> {
@@ -321,7 +278,14 @@ function estimateOf(rates: RateCards, { path, body }: Request, inputAtMost: numb
   return found;
 }
 
-function rowOf({ rates }: Holds, name: string, calls: readonly Call[], goal: Goal): Row {
+function rowOf(
+  { rates, isOlder }: Holds,
+  name: string,
+  calls: readonly Call[],
+  refused: number,
+  goal: Goal,
+): Row {
+  let short = 0;
   const inputs: number[] = [];
   const byBytes: number[] = [];
   let held = 0;
@@ -336,7 +300,10 @@ function rowOf({ rates }: Holds, name: string, calls: readonly Call[], goal: Goa
     const hold = Number(usd(event.hold_usd));
     const inputTokens = (hold * denominator - OUTPUT_LIMIT * perOutputToken) / perInputToken;
     const cost = Number(usd(event.cost_usd));
-    if (cost > hold || inputTokens < event.input_tokens) throw new Error(`${name}: a call held too little`);
+    if (cost > hold || inputTokens < event.input_tokens) {
+      if (!isOlder) throw new Error(`${name}: a call held too little`);
+      short++;
+    }
     inputs.push(inputTokens / event.input_tokens);
     byBytes.push(bytes.inputTokens / event.input_tokens);
     held += hold;
@@ -350,6 +317,8 @@ function rowOf({ rates }: Holds, name: string, calls: readonly Call[], goal: Goa
   return {
     name,
     calls: calls.length,
+    refused,
+    short,
     input,
     bytes: spreadOf(byBytes),
     dollars: held / billed,
@@ -368,8 +337,9 @@ function spreadOf(values: number[]): Spread {
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const ratio = ({ median, p95 }: Spread): string => `${median.toFixed(2)} / ${p95.toFixed(2)}`;
 
-function table(rows: readonly Row[]): string {
-  const cells = rows.map(({ name, calls, input, bytes, dollars, cacheShare, isMet }) => [
+/** @param before the same calls of an earlier build; empty: there is none */
+function table(rows: readonly Row[], before: readonly Row[]): string {
+  const cells = rows.map(({ name, calls, input, bytes, dollars, cacheShare, isMet }, index) => [
     name,
     String(calls),
     ratio(input),
@@ -377,6 +347,7 @@ function table(rows: readonly Row[]): string {
     dollars.toFixed(1),
     percent(cacheShare),
     isMet ? 'met' : 'missed',
+    ...before.slice(index, index + 1).flatMap(cellsBefore),
   ]);
   const head = [
     'Calls',
@@ -386,6 +357,13 @@ function table(rows: readonly Row[]): string {
     'dollars',
     'of that, cache discount',
     'goal',
+    ...(before.length === 0 ? [] : ['earlier build: n', 'hold / bill', 'dollars']),
   ];
   return [head, head.map(() => '---'), ...cells].map((row) => `| ${row.join(' | ')} |`).join('\n');
+}
+
+function cellsBefore({ calls, refused, short, input, dollars }: Row): string[] {
+  const less = short === 0 ? '' : `, ${short} below the bill`;
+  const count = `${calls}${refused === 0 ? '' : `, ${refused} refused`}${less}`;
+  return calls === 0 ? [count, '–', '–'] : [count, ratio(input), dollars.toFixed(1)];
 }
