@@ -57,6 +57,9 @@ const BROKEN_MS = 3_600_000;
 const LOOKED_AT_MAX = 16;
 /** Ends of the user's messages that a call writes its count at, the last ones. */
 const TURNS_KEPT = 8;
+/** A team that continues a conversation most likely begins others soon. */
+const CONTINUING_MS = 3_600_000;
+const TEAMS_MAX = 10_000;
 /** An agent's next call has a few items more than its last one, whose count stands at all of its items. */
 const LAST_ENDS = 12;
 /** Once for each bound: what the upstream writes by the day or the length of a conversation (a date, a reminder). */
@@ -69,6 +72,8 @@ export class Anchors {
     sizeCalculation: ({ settings }) =>
       settings.reduce((bytes, { elements }) => bytes + elements.length, ANCHOR_BYTES),
   });
+  /** Until when what a team's calls begin with is remembered, in milliseconds since the epoch. */
+  readonly #continuing = new LRUCache<string, number>({ max: TEAMS_MAX });
   /** Until when a model has none, in milliseconds since the epoch. */
   readonly #broken = new Map<string, number>();
   readonly #onLearned: ((count: InputCount) => void) | null;
@@ -76,6 +81,14 @@ export class Anchors {
   /** @param onLearned gets what was learned here; null: no one else has to know */
   constructor(onLearned: ((count: InputCount) => void) | null = null) {
     this.#onLearned = onLearned;
+  }
+
+  /**
+   * Whether the first call of a conversation is worth its fingerprints: its team has continued one within the hour. Where it
+   * has not, that would be work for nothing in each of its calls.
+   */
+  isContinuing(teamId: string, nowMs: number): boolean {
+    return nowMs < (this.#continuing.get(teamId) ?? 0);
   }
 
   /** Returns what is known of a call's input; null: nothing may be. */
@@ -86,6 +99,7 @@ export class Anchors {
     rule: ImageRule | null,
     nowMs: number,
   ): AnchorUse | null {
+    if (parts.isContinued) this.#continuing.set(teamId, nowMs + CONTINUING_MS);
     if (this.isBroken(model, nowMs)) return null;
     const images = tokensOfImages(parts, beyond, rule);
     if (images === null) return null;
@@ -127,8 +141,10 @@ export class Anchors {
 
   /** Takes over what others have learned. */
   take(counts: readonly InputCount[], nowMs: number): void {
-    for (const count of counts)
+    for (const count of counts) {
+      this.#continuing.set(count.teamId, nowMs + CONTINUING_MS);
       if (nowMs < count.untilMs && !this.isBroken(count.model, nowMs)) this.#keep(count, nowMs);
+    }
   }
 
   /** Under which fingerprints others most likely wrote what they counted for the leading items of a call. */

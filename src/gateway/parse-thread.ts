@@ -5,10 +5,18 @@ import { OPERATIONS } from '../openai/operations/table.ts';
 import { locateMembers, type ParsedRequest, readRequest } from '../openai/request.ts';
 import type { ParseJob, ParseReply } from './parse-threads.ts';
 
-function read({ operation, route, body, length, bounds, scanned }: ParseJob): ParsedRequest | ApiError {
+function read({
+  operation,
+  route,
+  body,
+  length,
+  bounds,
+  scanned,
+  parts,
+}: ParseJob): ParsedRequest | ApiError {
   const descriptor = OPERATIONS.find(({ name }) => name === operation);
   if (descriptor === undefined) throw new Error(`there is no operation ${operation}`);
-  return readRequest({ descriptor, ...route }, Buffer.from(body, 0, length), bounds, scanned);
+  return readRequest({ descriptor, ...route }, Buffer.from(body, 0, length), bounds, scanned, parts);
 }
 
 parentPort?.on('message', (job: ParseJob) => {

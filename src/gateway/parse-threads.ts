@@ -20,6 +20,8 @@ export interface ParseJob {
   length: number;
   bounds: RequestBounds;
   scanned: Scanned;
+  /** Which calls' inputs are read for what others may share. */
+  parts: 'all' | 'none';
 }
 
 /** What a thread sends back. */
@@ -69,7 +71,14 @@ export class ParseThreads {
    * Reads a body whose bytes were scanned; its buffer is of no use to the caller afterwards. Returns 'busy' when too many wait.
    * Rejects on a bug of ours.
    */
-  read(teamId: TeamId, route: Route, body: Buffer, bounds: RequestBounds, scan: JsonScan): Promise<Outcome> {
+  read(
+    teamId: TeamId,
+    route: Route,
+    body: Buffer,
+    bounds: RequestBounds,
+    scan: JsonScan,
+    parts: ParseJob['parts'] = 'none',
+  ): Promise<Outcome> {
     if (this.#waiting >= this.#options.queueMax || this.#isClosed) return Promise.resolve('busy');
     const { values, names, exceeded, ambiguous, unusual } = scan;
     const job: ParseJob = {
@@ -79,6 +88,7 @@ export class ParseThreads {
       length: body.length,
       bounds,
       scanned: { values, names, exceeded, ambiguous, unusual },
+      parts,
     };
     return new Promise((resolve, reject) => {
       const queue = this.#queues.get(teamId);

@@ -36,7 +36,6 @@ export function bodyLimits(config: Config, back: AsyncDisposableStack, onError: 
       ...SCAN_BOUNDS,
       values: maxBodyValues,
       keepsNames: config.upstreamProfile === 'compatible' || config.configFile !== null,
-      keepsParts: config.configFile !== null,
     },
   };
 }

@@ -28,6 +28,8 @@ export interface InputParts {
   readonly elementWeights: readonly number[];
   /** Weights were counted by an encoding: the most that is neither item nor element costs. Null: they are bytes. */
   readonly otherTokens: number | null;
+  /** Among the items are some that the model wrote, or that reply to it. */
+  readonly isContinued: boolean;
 }
 
 /** Smaller bodies are held at their bytes, which costs no work. */
@@ -51,6 +53,24 @@ const NEUTRAL = new Set(
 /** Members that the upstream writes into the input as they are: their bytes bound them. */
 const ELEMENTS = new Set(['instructions', 'response_format', 'text']);
 const ITEMS: Readonly<Record<string, string>> = { 'chat.completions': 'messages', responses: 'input' };
+/** Whose items a conversation begins with. */
+const FIRST_ROLES = new Set<Json | undefined>(['user', 'system', 'developer']);
+
+/** Whether a request's body is worth to be read for its parts. */
+export function mayHaveParts({ name }: Descriptor, body: Buffer): boolean {
+  return body.length >= PARTS_BYTES_LEAST && ITEMS[name] !== undefined;
+}
+
+/** Whether the input goes on with what the model wrote before, so that an earlier call most likely had its leading items. */
+export function isContinued({ name }: Descriptor, json: JsonObject): boolean {
+  const input = json[ITEMS[name] ?? ''];
+  return Array.isArray(input) && input.some(isReply);
+}
+
+/** Calls of tools, reasoning and the like have no role at all. */
+function isReply(item: Json): boolean {
+  return isObject(item) && !FIRST_ROLES.has(item.role);
+}
 
 /** A request as it is sent, and what was found in it. */
 export interface PartsSource {
@@ -91,7 +111,7 @@ export function readInputParts(
   const weights = weightsOf(items, members, operation, count);
   if (weights === null) return null;
   const root = fingerprint(`${start}\0${members.tools}`);
-  const parts = { chain, weights, turns, root, elements: members.elements };
+  const parts = { chain, weights, turns, root, elements: members.elements, isContinued: items.some(isReply) };
   if (count === null) return { ...parts, elementWeights: members.weights, otherTokens: null };
   const elementWeights = members.weights.map((bytes, index) =>
     Math.min(bytes, count.element(members.elementOf(index)) ?? bytes),

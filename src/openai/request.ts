@@ -25,7 +25,7 @@ import {
   type Span,
 } from './body.ts';
 import { type Form, type FormEdits, withModel } from './form.ts';
-import { type InputParts, PARTS_BYTES_LEAST, readInputParts } from './input-parts.ts';
+import { type InputParts, isContinued, PARTS_BYTES_LEAST, readInputParts } from './input-parts.ts';
 import { keptInput } from './kept.ts';
 import { addLimitFields } from './limit-fields.ts';
 import { itemTokens, namedObjects } from './named.ts';
@@ -93,7 +93,7 @@ export interface ParsedRequest {
   readonly members: Members | null;
   /** Names of the body's members that are not null, where they were asked for. */
   readonly fieldNames: readonly string[] | null;
-  /** What of its input other calls may share; null: nothing, or too little to be worth a look. */
+  /** What of its input other calls may share; null: nothing, too little to be worth a look, or it was not looked at. */
   readonly inputParts: InputParts | null;
   /** Objects that it names and its team must own; null: none, beside those that are weighed (`beyondText`). */
   readonly objects: readonly NamedObject[] | null;
@@ -142,12 +142,14 @@ const NO_BOUNDS: Bounds = { outputTokensLimit: 0, choices: 1, extraOutputTokens:
  * range; `unbounded_request` for what no field bounds; `unknown_price` for a service tier without a published price. Those
  * about a field name it in `param`.
  * @param scan of the body's bytes, where they were scanned as they came
+ * @param parts which calls' `inputParts` are read; of others {@link readParts} can do it later
  */
 export function readRequest(
   route: Route,
   body: Buffer,
   bounds: RequestBounds = SCAN_BOUNDS,
   scan: Scanned | null = null,
+  parts: 'all' | 'continued' | 'none' = 'none',
 ): ParsedRequest | ApiError {
   const { descriptor, path, objects } = route;
   const isJson = descriptor.request === 'json' || descriptor.takesJson;
@@ -169,12 +171,23 @@ export function readRequest(
   }
   const request = readFields(route, json, understood, scanned, body.length);
   if (request instanceof ApiError) return request;
-  const mayHaveParts = !bounds.keepsNames || bounds.keepsParts === true;
-  const hasParts = mayHaveParts && body.length >= PARTS_BYTES_LEAST && !scanned.ambiguous;
+  const hasParts =
+    body.length >= PARTS_BYTES_LEAST &&
+    parts !== 'none' &&
+    !scanned.ambiguous &&
+    (parts === 'all' || isContinued(descriptor, json));
   const inputParts = hasParts ? readInputParts(request, json, bytes) : null;
   if (!bounds.keepsNames) return hasParts ? { ...request, inputParts } : request;
   const fieldNames = Object.keys(json).filter((name) => json[name] !== null);
   return { ...request, inputParts, fieldNames };
+}
+
+/** Returns what of a request's input other calls may share, from its bytes once more; null: nothing. */
+export function readParts(request: ParsedRequest): InputParts | null {
+  const { body } = request;
+  const text = body.toString('latin1');
+  const json = parseBytes(body, text);
+  return json instanceof ApiError ? null : readInputParts(request, json, text);
 }
 
 /** Reads a form: what its fields and files say of its cost. Errors as {@link readRequest}. */

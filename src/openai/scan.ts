@@ -15,8 +15,6 @@ export interface ScanBounds {
 /** The bounds, and whether the names of the outermost object's members are wanted. */
 export interface RequestBounds extends ScanBounds {
   keepsNames?: boolean;
-  /** What of an input other calls may share is read although the names are kept. */
-  keepsParts?: boolean;
 }
 
 /** What was found in the bytes of a text. */

@@ -171,6 +171,23 @@ describe('what was counted before', () => {
     expect(ratio(await last())).toBeGreaterThan(2.5);
   });
 
+  it('is not remembered of calls that stand alone, until their team goes on with a conversation', async () => {
+    for (let call = 1; call <= 3; call++) await chat(opening('Mend the build.'));
+    expect(ratio(await last())).toBeGreaterThan(3);
+    for (let call = 1; call <= 3; call++) await chat(history);
+    await chat(opening('Write the docs.'));
+    await chat(opening('Write the docs.'));
+    expect(ratio(await last())).toBeLessThan(1.2);
+  });
+
+  it('is remembered of a call that stands alone where its bytes would take much of what is free', async () => {
+    const { key: poor, teamId: poorId } = await stack.team({ grantUsd: '0.04' });
+    for (let call = 1; call <= 2; call++) await chat(opening('Mend the build.'), {}, poor);
+    const [first, second] = await readEvents(stack, poorId);
+    expect(ratio(first!)).toBeGreaterThan(3);
+    expect(ratio(second!)).toBeLessThan(1.2);
+  });
+
   it('ends for the model when a bill is above it, and is said', async () => {
     await chat(history, { model: 'gpt-5-nano' });
     stack.simulator.setMode('worst');

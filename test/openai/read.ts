@@ -3,13 +3,20 @@ import { type ApiError, isApiError } from '../../src/domain/errors.ts';
 import type { UsagePlace } from '../../src/openai/operations/descriptor.ts';
 import { OPERATIONS } from '../../src/openai/operations/table.ts';
 import { findRoute, type ParsedRequest, readRequest } from '../../src/openai/request.ts';
+import { SCAN_BOUNDS } from '../../src/openai/scan.ts';
 
 export type PostPath = 'chat/completions' | 'responses' | 'embeddings' | 'completions' | 'moderations';
 
 export function read(path: PostPath, body: unknown): ParsedRequest | ApiError {
   const route = findRoute('POST', `/v1/${path}`);
   if (route === null) throw new Error(`no route ${path}`);
-  return readRequest(route, Buffer.isBuffer(body) ? body : Buffer.from(textOf(body)));
+  return readRequest(
+    route,
+    Buffer.isBuffer(body) ? body : Buffer.from(textOf(body)),
+    SCAN_BOUNDS,
+    null,
+    'all',
+  );
 }
 
 /** Where the usage of an operation's responses stands. */

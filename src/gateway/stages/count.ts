@@ -9,13 +9,16 @@ import type { Meter } from '../../domain/limit.ts';
 import { unshortened } from '../../domain/open-ended.ts';
 import { claimed } from '../../domain/quantities.ts';
 import { uuidV7 } from '../../ledger/events.ts';
-import type { InputParts } from '../../openai/input-parts.ts';
+import { type InputParts, mayHaveParts } from '../../openai/input-parts.ts';
+import { type ParsedRequest, readParts } from '../../openai/request.ts';
 import { type AnchorUse, HIDDEN_TOKENS } from '../anchors.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { type Estimated, estimateWithin } from './estimate.ts';
 
 /** A twentieth of what is free is worth a count. */
 const PARTS = 20n;
+/** Smaller inputs cost so little that they are counted only where they would be refused. */
+export const COUNTED_BYTES_LEAST = 1024;
 
 /** Whether a count of its input may change what becomes of the call: it would be refused, wait, be shortened, or take much. */
 function isWorthIt(
@@ -48,7 +51,7 @@ export function mayCount(deps: GatewayDeps, estimated: Estimated): boolean {
   if (anchors === null || card === null || !operation.billable || operation.model === null) return false;
   if (anchors.isBroken(operation.model, clock.nowMs())) return false;
   const canCount =
-    (request.inputParts !== null && sharing?.hasReplicas === true) ||
+    (request.inputParts !== null ? sharing?.hasReplicas === true : isUnread(request)) ||
     counting.encodings?.canCount(request) === true ||
     counting.upstream?.canCount(request) === true;
   return canCount && isWorthIt(deps, estimated);
@@ -57,7 +60,7 @@ export function mayCount(deps: GatewayDeps, estimated: Estimated): boolean {
 /** Returns the same call with the bound of its counted input; the call as it was where none could be had. */
 export async function counted(deps: GatewayDeps, asked: Estimated): Promise<Estimated> {
   const { encodings, upstream } = deps.counting;
-  let estimated = await byReplicas(deps, asked);
+  let estimated = await byReplicas(deps, byMemory(deps, asked));
   const isOpen = estimated === asked || isWorthIt(deps, estimated);
   if (isOpen && encodings?.canCount(asked.request)) estimated = await byEncoding(deps, estimated);
   if (!upstream?.canCount(asked.request) || !isWorthIt(deps, estimated)) return estimated;
@@ -68,6 +71,21 @@ export async function counted(deps: GatewayDeps, asked: Estimated): Promise<Esti
   return remote === null
     ? estimated
     : within(deps, estimated, { ...useOf(estimated), bound: tokens + HIDDEN_TOKENS + remote });
+}
+
+/** What it begins with was not looked up, because most calls of its team share nothing. */
+function isUnread({ inputParts, members, descriptor, body }: ParsedRequest): boolean {
+  return inputParts === null && members !== null && mayHaveParts(descriptor, body);
+}
+
+/** Looks up what was counted here for the leading items of the call, where that was not worth it before. */
+function byMemory(deps: GatewayDeps, asked: Estimated): Estimated {
+  const { request } = asked;
+  const inputParts = isUnread(request) ? readParts(request) : null;
+  if (inputParts === null) return asked;
+  const use = findIn(deps, asked, inputParts);
+  const read = { ...asked, request: { ...request, inputParts } };
+  return use === null ? read : within(deps, read, use);
 }
 
 /** Takes over what other replicas counted for the leading items of the call. */

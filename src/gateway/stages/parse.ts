@@ -5,6 +5,7 @@ import { ApiError, apiError } from '../../domain/errors.ts';
 import type { Principal } from '../../domain/limit.ts';
 import { ON_SHORTAGE, type OnShortage } from '../../domain/open-ended.ts';
 import { includesModel } from '../../domain/price.ts';
+import { PARTS_BYTES_LEAST } from '../../openai/input-parts.ts';
 import { PDF_IN_BASE64 } from '../../openai/pdf.ts';
 import { type ParsedRequest, readRequest } from '../../openai/request.ts';
 import { INLINE_BYTES, INLINE_VALUES, JsonScan, tooComplex } from '../../openai/scan.ts';
@@ -204,14 +205,22 @@ class Upload implements BodyReader {
   /** Small bodies are read at once, others in a thread, and those with a document. */
   #understand(body: Buffer, scan: JsonScan | null): Read | Promise<Read> {
     const { route, account } = this.#authenticated;
-    const { bodyBounds, threads } = this.#deps;
+    const { bodyBounds, threads, anchors } = this.#deps;
     const isSmall =
       scan === null ||
       (body.length <= INLINE_BYTES && scan.values <= INLINE_VALUES && !body.includes(PDF_IN_BASE64));
-    if (isSmall) return readRequest(route, body, bodyBounds, scan);
+    if (isSmall) return readRequest(route, body, bodyBounds, scan, this.#partsOf(body));
     return threads
-      .read(account.principal.teamId, route, body, bodyBounds, scan)
+      .read(account.principal.teamId, route, body, bodyBounds, scan, anchors === null ? 'none' : 'all')
       .then((read) => (read === 'busy' ? busy('too many large bodies wait to be read') : read));
+  }
+
+  /** Of which inputs the parts are read that other calls may share. */
+  #partsOf({ length }: Buffer): 'all' | 'continued' | 'none' {
+    const { anchors, clock } = this.#deps;
+    if (anchors === null || length < PARTS_BYTES_LEAST) return 'none';
+    const { teamId } = this.#authenticated.account.principal;
+    return anchors.isContinuing(teamId, clock.nowMs()) ? 'all' : 'continued';
   }
 
   async #decode(encoding: string, body: Buffer): Promise<Read> {

@@ -23,7 +23,7 @@ import { errorOfDenial, ledgerUnavailable, toolsTooDear } from '../denial-error.
 import type { GatewayDeps } from '../deps.ts';
 import { whyOvertaken } from '../recall.ts';
 import { findAccount } from './authenticate.ts';
-import { counted, mayCount } from './count.ts';
+import { COUNTED_BYTES_LEAST, counted, mayCount } from './count.ts';
 import { type Estimated, FREE, sizeOf, sparing, withFewerToolCalls } from './estimate.ts';
 import { type Parsed, whyNotAllowed } from './parse.ts';
 
@@ -146,9 +146,6 @@ interface Denied {
   readonly denial: Denial;
 }
 
-/** Smaller inputs cost so little that they are counted only where they would be refused. */
-const COUNTED_BYTES_LEAST = 1024;
-
 /** Returns when the call holds its money and the journal has it. */
 export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Reserved | Stopped> {
   const { call, request, callKind, card } = asked;
@@ -171,8 +168,9 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
   if (taken.kind === 'stopped') return taken;
   const { account, hold, waited } = taken;
   const { estimate } = estimated;
-  // The upstream may have failed while it waited.
-  const error = waited ? await whyNotAfterWait(deps, estimated, account) : null;
+  // The upstream may have failed while it waited; an account that was read again knows of other failures.
+  const isLater = waited || account !== asked.account;
+  const error = isLater ? await whyNotAfterWait(deps, estimated, account) : null;
   if (call.clientGone || error !== null) {
     deps.ledger.cancel(hold);
     return stopped(call, call.clientGone ? null : error, descriptor.name, account, callKind.endUser);
