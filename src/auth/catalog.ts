@@ -19,8 +19,8 @@ export interface CatalogOptions {
   keys: KeyCache;
   /** The keys, limits or grants of these teams changed. */
   onChange(teamIds: ReadonlySet<string> | 'all'): void;
-  /** The accounts of these teams are read again. */
-  onReread?(teamIds: ReadonlySet<string> | 'all'): void;
+  /** Returns teams whose accounts are to be read again, though nothing of theirs has changed. */
+  outdated?(): ReadonlySet<string>;
   onError(error: unknown): void;
 }
 
@@ -62,17 +62,18 @@ export class Catalog {
   }
 
   async #read(): Promise<void> {
-    const { source, keys, onChange, onReread } = this.#options;
+    const { source, keys, onChange, outdated } = this.#options;
     const { version, teamIds, warnedTeamIds } = await source.changes(this.#version);
+    // Only now that Postgres replies: while it is away what was read of an account must do.
+    const others = outdated?.();
+    if (others !== undefined && others.size > 0) keys.invalidate(others);
     const isWhole = this.#isOld || version < this.#version;
     if (version === this.#version && !isWhole) return;
     // Read after the version: newer rows may come along early, older ones never stay behind.
     this.rates = await source.rateCards();
     await source.readOthers();
     const changed = isWhole ? 'all' : idsOf(teamIds);
-    const reread = isWhole ? 'all' : idsOf([...teamIds, ...warnedTeamIds]);
-    keys.invalidate(reread);
-    onReread?.(reread);
+    keys.invalidate(isWhole ? 'all' : idsOf([...teamIds, ...warnedTeamIds]));
     onChange(changed);
     this.#version = version;
     this.#isOld = false;

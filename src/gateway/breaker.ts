@@ -38,8 +38,6 @@ const CONTENT_BYTES = 65_536;
 /** Calls of unknown outcome that are remembered of a team, and named in an error. */
 const KNOWN_MAX = 1_000;
 const NAMED_MAX = 20;
-/** By then an event that this instance has recorded is in Postgres, and in what is read from there. */
-const FLUSHED_MS = 2_000;
 
 /** How a call ended, as far as it says something of the upstream. `neither`: its client left, or nothing was sent. */
 export type Answered = 'answered' | 'failed' | 'neither';
@@ -124,9 +122,8 @@ export interface Pass {
 
 /** A call of unknown outcome that this instance has recorded. */
 interface RecordedCall {
+  /** On the monotonic clock; its event is written after that. */
   readonly recordedMs: number;
-  /** From when on Postgres is asked about it: once the account was read again and the event must be there. Null: not yet. */
-  knownMs: number | null;
   readonly call: UnknownCall;
 }
 
@@ -224,7 +221,7 @@ export class Breaker {
     const atMs = this.#options.monotonicMs();
     if (unknown !== null) {
       const calls = this.#unknown.get(teamId) ?? [];
-      calls.push({ recordedMs: atMs, knownMs: null, call: unknown });
+      calls.push({ recordedMs: atMs, call: unknown });
       if (calls.length > KNOWN_MAX) calls.shift();
       this.#unknown.set(teamId, calls);
     }
@@ -272,21 +269,24 @@ export class Breaker {
     this.#spanFromMs += spans * SHORTLY_MS;
   }
 
-  /** The accounts of these teams are read again, with what Postgres knows of their unknown calls. */
-  changed(teamIds: ReadonlySet<string> | 'all'): void {
-    const atMs = this.#options.monotonicMs();
-    for (const [teamId, calls] of this.#unknown) {
-      if (teamIds !== 'all' && !teamIds.has(teamId)) continue;
-      for (const call of calls) call.knownMs ??= Math.max(atMs, call.recordedMs + FLUSHED_MS);
-      this.#forgetKnown(teamId, calls, atMs);
-    }
+  /** Teams of which calls of unknown outcome were recorded here before a moment. */
+  recordedBefore(untilMs: number): ReadonlySet<TeamId> {
+    const teamIds = new Set<TeamId>();
+    for (const [teamId, calls] of this.#unknown)
+      if (calls.some(({ recordedMs }) => recordedMs < untilMs)) teamIds.add(teamId);
+    return teamIds;
   }
 
-  /** Forgets the calls of which Postgres is asked: they may be released there. */
-  #forgetKnown(teamId: TeamId, calls: RecordedCall[], atMs: number): void {
-    const kept = calls.filter(({ knownMs }) => knownMs === null || knownMs > atMs);
-    if (kept.length > 0) this.#unknown.set(teamId, kept);
-    else this.#unknown.delete(teamId);
+  /**
+   * Forgets the calls of unknown outcome that were recorded before a moment, so that they may be released. To be called once
+   * Postgres has their events, in the turn in which their teams' accounts are forgotten too: what is read later has them.
+   */
+  forgetBefore(untilMs: number): void {
+    for (const [teamId, calls] of this.#unknown) {
+      const kept = calls.filter(({ recordedMs }) => recordedMs >= untilMs);
+      if (kept.length > 0) this.#unknown.set(teamId, kept);
+      else this.#unknown.delete(teamId);
+    }
     this.#count();
   }
 
@@ -295,11 +295,10 @@ export class Breaker {
       each.watched = each.#teams.size + each.#unknown.size + (each.#upstream.isOpen ? 1 : 0);
   }
 
-  /** What Postgres knew when the key was read, and what this instance has seen since. */
+  /** What Postgres knew when the key was read, and what this instance has recorded that was perhaps not there yet. */
   #unknownOf(account: Account): UnknownCall[] {
     const { teamId } = account.principal;
     const calls = new Map(account.unknown.map((call) => [call.id, call]));
-    this.#forgetKnown(teamId, this.#unknown.get(teamId) ?? [], this.#options.monotonicMs());
     for (const { call } of this.#unknown.get(teamId) ?? []) calls.set(call.id, call);
     return [...calls.values()];
   }

@@ -58,7 +58,12 @@ export async function openCatalog(base: CatalogBase, ledger: Ledger) {
       moves.count++;
       ledger.revoke(teamIds);
     },
-    onReread: (teamIds) => breaker.changed(teamIds),
+    outdated() {
+      const { flushedMs } = ledger.flusher;
+      const teamIds = breaker.recordedBefore(flushedMs);
+      breaker.forgetBefore(flushedMs);
+      return teamIds;
+    },
     onError: onStoreError,
   });
   await catalog.start();

@@ -220,24 +220,38 @@ describe('unknown money', () => {
     passOf(asked({ limits, unknown: calls }));
   });
 
-  it('counts what this instance has seen itself, until Postgres is read again', () => {
+  it('counts what this instance has recorded itself until Postgres has it', () => {
     for (const id of ['1', '2']) breaker.ended(team('team'), 'neither', null, unknown(id, '0.60'));
     passOf(asked({ limits }));
     errorOf(asked({ limits, unknown: [unknown('1', '0.60')] }));
-    breaker.changed(new Set(['other']));
-    nowMs = 3_000;
+    // An hour may pass: by time alone nothing is in Postgres.
+    nowMs = 3_600_000;
+    breaker.forgetBefore(0);
     errorOf(asked({ limits }));
-    breaker.changed(new Set(['team']));
+    breaker.forgetBefore(1);
     passOf(asked({ limits }));
     expect(breaker.watched).toBe(0);
   });
 
-  it('forgets what was released at once, as soon as it must have been in Postgres', () => {
+  it('says which teams are to be read again, and forgets no call of which Postgres may not know', () => {
+    breaker.ended(team('other'), 'neither', null, unknown('0', '0.60'));
+    nowMs = 10;
+    breaker.ended(team('team'), 'neither', null, unknown('1', '0.60'));
+    nowMs = 20;
+    breaker.ended(team('team'), 'neither', null, unknown('2', '0.60'));
+    expect([...breaker.recordedBefore(10)]).toEqual(['other']);
+    breaker.forgetBefore(20);
+    expect([...breaker.recordedBefore(30)]).toEqual(['team']);
+    const read = [unknown('1', '0.60')];
+    expect(passOf(asked({ limits, unknown: read })).isAlone).toBe(true);
+    errorOf(asked({ limits, unknown: read }));
+  });
+
+  it('forgets what was released at once, once its event was in Postgres', () => {
     for (const id of ['1', '2']) breaker.ended(team('team'), 'neither', null, unknown(id, '0.60'));
     passOf(asked({ limits }));
-    breaker.changed(new Set(['team']));
     errorOf(asked({ limits }));
-    nowMs = 2_000;
+    breaker.forgetBefore(1);
     expect(passOf(asked({ limits })).isAlone).toBe(false);
     expect(breaker.watched).toBe(0);
   });

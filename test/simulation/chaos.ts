@@ -34,6 +34,8 @@ export interface ChaosFigures {
   goneBack: number;
   /** Calls of unknown outcome of which an administrator had evidence. */
   corrected: number;
+  /** Calls of unknown outcome that a policy released. */
+  released: number;
 }
 
 /** A backup of the store. */
@@ -45,6 +47,9 @@ interface Backup {
 
 /** How often an administrator corrects charges. */
 const CORRECTS = 0.12;
+/** How often a policy releases what is due, and after how long without evidence. */
+const RELEASES = 0.15;
+const RELEASED_AFTER_MS = 5_000;
 const BACKUP_EVERY_STEPS = 5;
 const BACKUPS_MAX = 8;
 /** Two heartbeats and what they take: by then each instance has something to miss. */
@@ -56,7 +61,14 @@ export class Chaos {
   readonly judge: Judge;
   readonly admin: SimAdmin;
   readonly calls: SimCalls;
-  readonly #figures: ChaosFigures = { instances: 0, crashes: 0, changes: 0, goneBack: 0, corrected: 0 };
+  readonly #figures: ChaosFigures = {
+    instances: 0,
+    crashes: 0,
+    changes: 0,
+    goneBack: 0,
+    corrected: 0,
+    released: 0,
+  };
   live: SimInstance[] = [];
   readonly #world: SimWorld;
   readonly #books: Books;
@@ -64,6 +76,8 @@ export class Chaos {
   readonly #random: Random;
   /** Of every other seed, so that what is charged at its hold is seen as it is, too. */
   readonly #correcting: Random | null;
+  /** Of some of those. */
+  readonly #releasing: Random | null;
   readonly #deadInstances: DeadInstances;
   readonly #traffic: Traffic;
   #errors: unknown[] = [];
@@ -76,6 +90,7 @@ export class Chaos {
     const random = new Random(seed);
     this.#random = random;
     this.#correcting = seed % 2 === 1 ? new Random(-seed) : null;
+    this.#releasing = seed % 8 === 5 ? new Random(~seed) : null;
     const { startMs, limits, grants } = makeWorld(random);
     const nowMs = () => startMs + this.time.monotonicMs();
     this.memory = fault.store(nowMs);
@@ -138,6 +153,7 @@ export class Chaos {
     if (this.#steps++ % BACKUP_EVERY_STEPS === 0) this.#backUp();
     this.#act();
     if (this.#correcting?.chance(CORRECTS)) this.#correct(this.#correcting);
+    if (this.#releasing?.chance(RELEASES)) this.#release();
     await this.#pass(
       this.#random.chance(0.01) ? this.#random.between(2_000, 15_000) : this.#random.between(0, 150),
     );
@@ -286,6 +302,12 @@ export class Chaos {
     if (calls.length === 0) return;
     this.#figures.corrected += calls.length;
     this.admin.correct(calls);
+  }
+
+  /** What no one had evidence of for long is released. */
+  #release(): void {
+    this.#books.take();
+    this.#figures.released += this.admin.releaseByPolicy(RELEASED_AFTER_MS);
   }
 
   #everywhere(weather: Weather): void {

@@ -43,11 +43,22 @@ export class MemoryReleases {
     return paid[grants.indexOf(part)]! - part.settled;
   }
 
+  /** Events of calls that began before a moment, of which neither the outcome nor the cost is known. */
+  openBefore(untilMs: number, events: Iterable<FlushEvent>): string[] {
+    const open: string[] = [];
+    for (const event of events) if (event.createdAtMs < untilMs && this.#isOpen(event)) open.push(event.id);
+    return open;
+  }
+
+  #isOpen(event: FlushEvent): boolean {
+    return isUnknown(event) && !this.costs.has(event.id);
+  }
+
   /** The calls of a team whose outcome is not known. */
   unknownOf(teamId: string, events: Iterable<FlushEvent>): UnknownCall[] {
     const calls: UnknownCall[] = [];
     for (const event of events) {
-      if (event.teamId !== teamId || !isUnknown(event) || this.costs.has(event.id)) continue;
+      if (event.teamId !== teamId || !this.#isOpen(event)) continue;
       const { keyId, model, endUser, claim } = event;
       const id = asId<EventId>(event.id);
       calls.push({ id, keyId, model, endUser, admittedMs: momentOfUuidV7(event.id), charged: claim.cost });

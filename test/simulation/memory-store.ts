@@ -231,6 +231,13 @@ export class MemoryStore implements LedgerStore {
     }
   }
 
+  /** Charges nothing for calls of unknown outcome that began before a moment. Returns the ids of their events. */
+  releaseBefore(untilMs: number): string[] {
+    const released = this.releases.openBefore(untilMs, this.events.values());
+    for (const id of released) this.release(id, 0n);
+    return released;
+  }
+
   async noteGap(gap: EventGap): Promise<void> {
     this.history.gaps.push(gap);
   }

@@ -24,6 +24,7 @@ const LABELS: Record<string, string> = {
   replays: 'journals replayed',
   changes: 'rules changed',
   corrected: 'charges corrected',
+  released: 'charges released by policy',
   seconds: 'seconds on the fake clock',
 };
 

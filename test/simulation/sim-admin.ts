@@ -59,6 +59,18 @@ export class SimAdmin {
     }
   }
 
+  /** Charges nothing for calls of unknown outcome of which there was no evidence for so long. */
+  releaseByPolicy(afterMs: number): number {
+    const released = this.#memory.releaseBefore(this.#judge.nowMs() - afterMs);
+    if (released.length > 0) this.#judge.rules.version++;
+    for (const id of released) {
+      const call = this.#judge.calls.get(id)!;
+      this.#judge.released(call, afterMs);
+      this.#changedTeams.push({ version: this.version, teamId: call.teamId, areRules: false });
+    }
+    return released.length;
+  }
+
   makeLimit(limit: Limit): void {
     this.#limits.set(limit.id, limit);
     this.#memory.setAmount(limit.id, limit.amount);

@@ -36,6 +36,7 @@ export type Weather = keyof typeof WEATHERS;
 
 const CATALOG_POLL_MS = 250;
 const SLOW_ANSWER_MS = 3000;
+const NO_CALLS: ReadonlyMap<string, UnknownCall[]> = new Map();
 
 export interface SimWorld {
   time: FakeTime;
@@ -74,6 +75,9 @@ export class SimInstance {
   #weather: Weather = 'fine';
   #frozen = false;
   #frozenAtMs = 0;
+  /** What was read while the store had forgotten some of it is to be read again. */
+  #hasPutBack = false;
+  #isPolling = false;
 
   constructor(world: SimWorld) {
     this.#world = world;
@@ -109,6 +113,7 @@ export class SimInstance {
       queueTimeoutMs: 10_000,
       putBackEnded: () => this.#replyOf(world.putBackEnded()),
       onPutBack: () => {
+        this.#hasPutBack = true;
         this.owner.isBehind = false;
         this.owner.putBackMs = judge.nowMs();
       },
@@ -188,24 +193,41 @@ export class SimInstance {
   async #pollCatalog(): Promise<void> {
     const { admin, judge } = this.#world;
     const known = knownVersionOf(this.owner);
-    if (admin.version === known) return;
+    const { flushedMs } = this.ledger.flusher;
+    const outdated = this.#outdatedSince(flushedMs);
+    if (this.#isPolling || (admin.version === known && outdated.length === 0)) return;
+    this.#isPolling = true;
     try {
       const { version, accounts, teamIds, reread } = await this.#replyOf(
         this.#store.send('catalog', () => ({
           version: admin.version,
           accounts: admin.accounts,
           teamIds: admin.changedSince(known, 'rules'),
-          reread: this.breaker === null ? null : this.#unknownIn(admin.changedSince(known, 'all')),
+          reread:
+            this.breaker === null
+              ? NO_CALLS
+              : this.#unknownIn(new Set([...admin.changedSince(known, 'all'), ...outdated])),
         })),
       );
-      if (version <= knownVersionOf(this.owner)) return;
-      if (reread === null) this.accounts = accounts;
+      if (version < knownVersionOf(this.owner)) return;
+      if (this.breaker === null) this.accounts = accounts;
       else this.#take(accounts, reread);
+      this.breaker?.forgetBefore(flushedMs);
+      if (outdated[0] === '') this.#hasPutBack = false;
+      if (version === knownVersionOf(this.owner)) return;
       this.ledger.revoke(teamIds.has(ORGANIZATION_ID) ? 'all' : teamIds);
       judge.received(this.owner, version);
     } catch {
       // It asks again.
+    } finally {
+      this.#isPolling = false;
     }
+  }
+
+  /** Teams whose accounts are to be read again, whatever the version is; an empty name: all. */
+  #outdatedSince(flushedMs: number): string[] {
+    if (this.breaker === null) return [];
+    return this.#hasPutBack ? [''] : [...this.breaker.recordedBefore(flushedMs)];
   }
 
   /** What the store knows now of calls of unknown outcome of these teams; the organization's stand for all. */
@@ -227,7 +249,6 @@ export class SimInstance {
     const atMs = this.#world.judge.nowMs();
     for (const [teamId, calls] of reread)
       this.owner.readUnknown.set(teamId, { calls: new Set(calls.map(({ id }) => id)), atMs });
-    this.breaker?.changed(new Set(reread.keys()));
   }
 
   #fate(): Fate {

@@ -29,7 +29,7 @@ export const UNKNOWN_FAULTS: Fault[] = [
     (planted) => {
       planted.replace(
         Breaker.prototype,
-        'changed',
+        'forgetBefore',
         () =>
           function (this: Breaker) {
             if (this.watched > 0) planted.fired++;
@@ -37,6 +37,62 @@ export const UNKNOWN_FAULTS: Fault[] = [
       );
     },
   ),
+  replacing(
+    'forgotten-before-flush',
+    'an instance forgets calls of unknown outcome before Postgres has their events',
+    (planted) => {
+      planted.replace(
+        Breaker.prototype,
+        'recordedBefore',
+        (recordedBefore) =>
+          function (this: Breaker) {
+            return recordedBefore.call(this, Number.POSITIVE_INFINITY);
+          },
+      );
+      planted.replace(
+        Breaker.prototype,
+        'forgetBefore',
+        (forgetBefore) =>
+          function (this: Breaker, untilMs) {
+            forgetBefore.call(this, untilMs);
+            if (this.recordedBefore(Number.POSITIVE_INFINITY).size > 0) planted.fired++;
+            forgetBefore.call(this, Number.POSITIVE_INFINITY);
+          },
+      );
+    },
+  ),
+  replacing(
+    'released-early',
+    'a policy releases calls of unknown outcome that have just begun',
+    (planted) => {
+      planted.replace(
+        MemoryStore.prototype,
+        'releaseBefore',
+        (releaseBefore) =>
+          function (this: MemoryStore, untilMs) {
+            const due = releaseBefore.call(this, untilMs);
+            const early = releaseBefore.call(this, Number.POSITIVE_INFINITY);
+            planted.fired += early.length;
+            return [...due, ...early];
+          },
+      );
+    },
+  ),
+  replacing('released-over-evidence', 'a policy charges nothing for calls whose cost is known', (planted) => {
+    planted.replace(
+      MemoryStore.prototype,
+      'releaseBefore',
+      (releaseBefore) =>
+        function (this: MemoryStore, untilMs) {
+          for (const [id, cost] of this.releases.costs) {
+            if (cost === 0n || !this.events.has(id)) continue;
+            planted.fired++;
+            this.release(id, 0n);
+          }
+          return releaseBefore.call(this, untilMs);
+        },
+    );
+  }),
   replacing('corrected-twice', 'evidence of what a call cost moves its counters twice', (planted) => {
     planted.replace(
       MemoryStore.prototype,

@@ -15,6 +15,7 @@ export const RULES = {
   denial: 'insufficient_quota is sent only when the money is spent',
   alone: 'while too much money of a team is of unknown outcome, an instance has one call of it under way',
   freed: 'an instance lets calls go side by side while little money is of unknown outcome',
+  policy: 'a policy releases calls of unknown outcome of which there was no evidence for long, and no others',
   admitting: 'a healthy instance decides every call in time',
   rest: 'once all calls have ended nothing is held, lent or waiting, and what is left can be spent',
   crash: 'nothing throws',

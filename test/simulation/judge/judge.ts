@@ -168,9 +168,20 @@ export class Judge {
     }
   }
 
+  /** There was no evidence for so long: by policy the call is charged nothing, whatever the upstream billed. */
+  released(call: CallRecord, afterMs: number): void {
+    const ageMs = this.nowMs() - call.atMs;
+    expectThat(ageMs > afterMs, 'policy', () => `${call.id} was released ${ageMs} ms after it began`);
+    expectThat(
+      call.uncorrected === null,
+      'policy',
+      () => `${call.id} was released although there was evidence`,
+    );
+    this.corrected(call, 0n);
+  }
+
   /** An administrator has evidence of what the upstream billed. */
-  corrected(call: CallRecord): void {
-    const { cost } = call.bill!;
+  corrected(call: CallRecord, cost = call.bill!.cost): void {
     call.uncorrected = call.reported;
     call.correctedMs = this.nowMs();
     // A call that was not billed used no tokens; of another the evidence is about money alone.

@@ -64,11 +64,11 @@ function unknownOf(judge: Judge, teamId: string, sinceMs = judge.nowMs()): CallR
   });
 }
 
-/** It was in what the process last read of its team, or its own process has reported it since. */
+/** It was in what the process last read of its team, or its own process has reported it, since what was lost is back. */
 function isSurelyKnown(owner: Owner, call: CallRecord): boolean {
   const read = owner.readUnknown.get(call.teamId);
   if (read?.calls.has(call.id)) return true;
-  return call.owner === owner && call.reportedMs > (read?.atMs ?? Number.NEGATIVE_INFINITY);
+  return call.owner === owner && call.reportedMs > owner.putBackMs;
 }
 
 function limitsOf(judge: Judge, facts: CallFacts): Tally[] {
