@@ -16,11 +16,15 @@ plans:
     grants: [{ amount_usd: "18", months: 3 }]
 prices:
   - { model: house-model, input_usd: "1", output_usd: "2.50", effective_from: 2026-01-01, source: the contract }
+departments:
+  - { name: Science }
+  - { name: Physics, parent_id: Science }
 teams:
-  - { name: Atlas, plan: research }
+  - { name: Atlas, plan: research, department_id: Physics }
   - { name: Borealis, plan: null, unlimited: true }
 limits:
   - { subject: team:Atlas, meter: cost_usd, window: month@Europe/Berlin, amount: "500.00" }
+  - { subject: department:Science, meter: cost_usd, window: lifetime, amount: "9000" }
   - { subject: org, meter: requests, window: rolling:1m, amount: "6000", warn_at: [80] }
 `;
 
@@ -38,16 +42,19 @@ describe('apply', () => {
     expect(dry.stdout.match(/^\+ .*/gm)).toEqual([
       '+ plans research',
       expect.stringMatching(/^\+ prices house-model 2026-01-01/),
+      '+ departments Science',
+      '+ departments Physics',
       '+ teams Atlas',
       '+ teams Borealis',
       '+ limits team:Atlas cost_usd month@Europe/Berlin',
+      '+ limits department:Science cost_usd lifetime',
       '+ limits org requests rolling:1m',
     ]);
     expect(await cli.admin.snapshot()).toBe(before);
 
     const done = await apply(ORGANISATION);
     expect(done).toMatchObject({ code: 0, stderr: '' });
-    expect(done.stdout).toMatch(/6 changes were made\n$/);
+    expect(done.stdout).toMatch(/9 changes were made\n$/);
     const { data: teams } = (await cli.json(['teams', '--all'])) as {
       data: { name: string; id: string; grants: object[] }[];
     };

@@ -118,7 +118,7 @@ describe('lines that are wrong', () => {
     [['teams', 'show', 'Nobody'], 1, "none of the teams is called 'Nobody'"],
     [['teams', 'create'], 1, 'name'],
     [['limits', 'create', '--window', 'rolling:soon'], 2, '--window must be lifetime'],
-    [['limits', 'create', '--subject', 'everyone'], 2, '--subject must begin with one of org, team'],
+    [['limits', 'create', '--subject', 'everyone'], 2, '--subject must begin with one of org'],
     [['keys', 'rotate', 'x', '--grace-seconds', 'long'], 2, '--grace-seconds must be a number'],
   ])('%j', async (args, code, message) => {
     const ran = await cli.run(args);
