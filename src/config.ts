@@ -22,6 +22,7 @@ import {
   workers,
 } from './config/readers.ts';
 import { type Setting, setting } from './config/setting.ts';
+import { NEEDED, SIGN_IN } from './config/sign-in.ts';
 import { UNKNOWN_REASONS } from './domain/outcome.ts';
 import { CLIENT_GONE, ENCODINGS, INPUT_COUNTING, LIMIT_FIELDS, PROFILES } from './domain/upstream.ts';
 
@@ -313,6 +314,7 @@ export const SETTINGS = {
     'Unknown outcomes that are released at no cost without evidence: reason=hours, with commas. Unset: none.',
     hoursOf(UNKNOWN_REASONS, 'upstream_error=24,upstream_timeout=72'),
   ),
+  ...SIGN_IN,
   ...NOTICES,
 } as const;
 
@@ -333,6 +335,12 @@ export function readConfig(env: Record<string, string | undefined>): Config | Co
     if (value === null)
       problems.push({ setting: name, problem: `must be ${reader.wanted}`, example: reader.example });
     values[key] = value;
+  }
+  for (const key of NEEDED) {
+    if (!values.oidcIssuer || values[key] !== null) continue;
+    const { name, reader } = SETTINGS[key];
+    const problem = `must be set beside ${SETTINGS.oidcIssuer.name}`;
+    problems.push({ setting: name, problem, example: reader.example });
   }
   return problems.length > 0 ? problems : (Object.freeze(values) as Config);
 }

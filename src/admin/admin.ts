@@ -32,8 +32,10 @@ import { overviewRoute } from './overview.ts';
 import { peopleRoutes } from './people.ts';
 import { planRoutes } from './plans.ts';
 import { priceRoutes } from './prices.ts';
+import { roleMappingRoutes } from './role-mappings.ts';
 import { errorResponse, notFound, ROOT } from './route.ts';
 import { sessionListRoutes, sessionRoutes } from './session.ts';
+import { signInRoutes } from './sign-in.ts';
 import { statementRoute } from './statement.ts';
 import { storeRoutes } from './store.ts';
 import { teamRoutes } from './teams.ts';
@@ -59,6 +61,8 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
   for (const addRoutes of [
     sessionRoutes,
     sessionListRoutes,
+    signInRoutes,
+    roleMappingRoutes,
     departmentRoutes,
     peopleRoutes,
     tokenRoutes,

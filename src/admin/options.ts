@@ -1,6 +1,7 @@
 /** Options of the admin API. */
 import type { AccessLog } from '../auth/access-log.ts';
 import type { ClientAddresses } from '../auth/addresses.ts';
+import type { OidcClient } from '../auth/oidc.ts';
 import type { Sessions } from '../auth/sessions.ts';
 import type { Database } from '../store/database.ts';
 import type { UpstreamReading } from '../upstreams/health.ts';
@@ -16,6 +17,8 @@ export interface AdminOptions {
   adminKey: string;
   /** Sessions of the console. */
   sessions: Sessions;
+  /** By which people sign in; null: there is no identity provider. Missing: the same. */
+  oidc?: OidcClient | null;
   /** Whose requests come from where. */
   addresses: ClientAddresses;
   /** Where failures and exports are noted, for the audit log. */

@@ -33,7 +33,7 @@ export interface Resource<
   list(page: PageRequest, query: z.output<ListQuery>, teams: TeamId[] | undefined): Promise<Row[]>;
   find(id: Id): Promise<Row | null>;
   change(id: Id, body: z.output<Change>, caller: Caller): Promise<Row | ApiError | null>;
-  remove(id: Id): Promise<Row | ApiError | null>;
+  remove(id: Id, caller: Caller): Promise<Row | ApiError | null>;
 }
 
 export function resourceRoutes<
@@ -78,7 +78,9 @@ export function resourceRoutes<
     { ...one, method: 'patch', summary: `Change a ${name}`, body: resource.changeBody },
     async ({ id, body, caller }) => show(await resource.change(id as Id, body, caller)),
   );
-  route(app, { ...one, method: 'delete', summary: `Delete a ${name}; its history stays` }, async ({ id }) =>
-    show(await resource.remove(id as Id)),
+  route(
+    app,
+    { ...one, method: 'delete', summary: `Delete a ${name}; its history stays` },
+    async ({ id, caller }) => show(await resource.remove(id as Id, caller)),
   );
 }

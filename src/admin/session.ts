@@ -51,10 +51,7 @@ export function sessionRoutes(app: OpenAPIHono, options: AdminOptions): void {
       noteFailure(context, options, 'session');
       return errorResponse(context, wrongKey(addresses.of(sender), opened));
     }
-    setCookie(context, SESSION_COOKIE, opened.token, {
-      ...cookieOptions(context),
-      maxAge: Math.floor((opened.session.expiresAtMs - nowMs()) / 1000),
-    });
+    setSessionCookie(context, options, opened);
     return context.json(await toSession(options, opened.session));
   });
   /** Only wrong keys are locked out: a right one opens a session, however many guesses come from the same address. */
@@ -142,7 +139,17 @@ function sessionsOf({ authority, personId }: Caller): PersonId | null | 'none' {
   return authority.reach('people') === 'all' ? null : (personId ?? 'none');
 }
 
-export function cookieOptions(context: Context) {
+/** Gives the browser its session. */
+export function setSessionCookie(
+  context: Context,
+  { nowMs }: AdminOptions,
+  { token, session }: { token: string; session: Opened },
+): void {
+  const maxAge = Math.floor((session.expiresAtMs - nowMs()) / 1000);
+  setCookie(context, SESSION_COOKIE, token, { ...cookieOptions(context), maxAge });
+}
+
+function cookieOptions(context: Context) {
   const secure =
     new URL(context.req.url).protocol === 'https:' || context.req.header('x-forwarded-proto') === 'https';
   return { httpOnly: true, sameSite: 'Strict', path: '/', secure } as const;

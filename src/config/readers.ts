@@ -188,3 +188,43 @@ export function fieldNames(example: string): Reader<string[]> {
   };
   return { read, wanted: `up to ${FIELDS_MAX} names of fields, separated by commas`, example };
 }
+
+const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
+
+/** The issuer of an identity provider: a secret goes there, so unencrypted to this machine alone. */
+export function issuerUrl(example: string): Reader<string> {
+  const read = (text: string) => {
+    const url = URL.parse(text);
+    if (url === null || url.username || url.password || url.search || url.hash || /\s/.test(text))
+      return null;
+    const isSafe = url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.includes(url.hostname));
+    return isSafe ? text : null;
+  };
+  return { read, wanted: 'an https URL without credentials, query or fragment (http on loopback)', example };
+}
+
+/** Where a site is: scheme and host, without a path. */
+export function siteUrl(example: string): Reader<string> {
+  const read = (text: string) => {
+    const url = URL.parse(text);
+    const isSite = url !== null && /^https?:$/.test(url.protocol) && url.origin === text.replace(/\/$/, '');
+    return isSite ? url.origin : null;
+  };
+  return { read, wanted: 'an http or https URL without a path', example };
+}
+
+/** Scopes of OpenID Connect, with `openid` among them. */
+export function scopes(example: string): Reader<string> {
+  const read = (text: string) =>
+    /^[!-~]+( [!-~]+)*$/.test(text) && text.split(' ').includes('openid') ? text : null;
+  return { read, wanted: 'scopes with `openid` among them, separated by single blanks', example };
+}
+
+/** Names of domains, in lower case. */
+export function domains(example: string): Reader<readonly string[]> {
+  const read = (text: string) => {
+    const list = text.split(',').map((each) => each.trim().toLowerCase());
+    return list.every((each) => /^[a-z0-9-]+(\.[a-z0-9-]+)+$/.test(each)) ? list : null;
+  };
+  return { read, wanted: 'domains such as example.com, separated by commas', example };
+}

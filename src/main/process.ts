@@ -24,6 +24,7 @@ export function openLog(config: Config, fields: Record<string, unknown> | null =
       config.webhookUrl,
       config.webhookSecret,
       config.otlpHeaders,
+      config.oidcClientSecret,
     ],
   });
 }

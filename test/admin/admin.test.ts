@@ -69,6 +69,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'people',
     'tokens',
     'departments',
+    'role-mappings',
   ];
   const expected = resources.flatMap((resource) => [`/admin/v1/${resource}`, `/admin/v1/${resource}/{id}`]);
   const others = [

@@ -70,6 +70,17 @@ export const PersonChange = z
   .refine((body) => Object.keys(body).length > 0, 'must change at least one field')
   .meta({ id: 'PersonChange' });
 
+export const RoleMapping = z
+  .strictObject({
+    name: z.string().meta({ description: 'The group, as the identity provider names it' }),
+    roles,
+    created_at: instant,
+  })
+  .meta({ id: 'RoleMapping' });
+export const RoleMappings = page(RoleMapping);
+export const NewRoleMapping = z.strictObject({ name: label(256), roles }).meta({ id: 'NewRoleMapping' });
+export const RoleMappingChange = z.strictObject({ roles }).meta({ id: 'RoleMappingChange' });
+
 const tokenFields = {
   id,
   name: z.string(),

@@ -26,6 +26,7 @@ import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { ConfiguredUpstream } from '../upstream.ts';
 import type { FileUpstreams } from '../upstreams.ts';
+import { identityProvider } from './identity-provider.ts';
 import { createConsole } from './static.ts';
 
 /** The workers of one gateway, as one of them sees the others. */
@@ -97,6 +98,7 @@ export function createPages(options: PagesOptions): Hono {
       addresses,
       accessLog,
       sessions,
+      oidc: identityProvider(config, log),
       defaultPlan: config.defaultPlan,
     }),
   );
