@@ -38,6 +38,7 @@ import { sessionListRoutes, sessionRoutes } from './session.ts';
 import { signInRoutes } from './sign-in.ts';
 import { statementRoute } from './statement.ts';
 import { storeRoutes } from './store.ts';
+import { tagRoutes } from './tags.ts';
 import { teamRoutes } from './teams.ts';
 import { tokenRoutes } from './tokens.ts';
 import { unknownRoutes } from './unknown.ts';
@@ -71,6 +72,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     keyRoutes,
     limitRoutes,
     limitPreviewRoute,
+    tagRoutes,
     grantRoutes,
     planRoutes,
     priceRoutes,

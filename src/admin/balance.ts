@@ -10,6 +10,7 @@ import { formatUsd } from '../domain/quantities.ts';
 import {
   type GrantBalance,
   type LimitBalance,
+  toLimit as limitOf,
   readBalance,
   type Balance as Stored,
 } from '../store/balance.ts';
@@ -67,7 +68,7 @@ function toBalance(teamId: TeamId, { grants, limits, charged, unknown }: Stored)
 
 function mostHeld(limits: LimitBalance[]): PicoUsd {
   const ofTeam = limits.filter(
-    ({ limit }) => limit.meter === 'cost_usd' && !isOfSeveralTeams(limit.subjectType),
+    ({ limit }) => limit.meter === 'cost_usd' && !isOfSeveralTeams(limitOf(limit)),
   );
   return ofTeam.reduce((most, each) => (each.held > most ? each.held : most), 0n);
 }

@@ -15,3 +15,4 @@ export * from './contract/prices.ts';
 export * from './contract/reports.ts';
 export * from './contract/resources.ts';
 export * from './contract/store.ts';
+export * from './contract/tags.ts';

@@ -1,11 +1,10 @@
 /** Route: all calls as comma-separated values, streamed. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
-import type { z } from 'zod';
 import { csvLine } from '../domain/csv.ts';
 import { isApiError } from '../domain/errors.ts';
 import type { Database } from '../store/database.ts';
 import { type EventPage, type EventRow, listEvents } from '../store/events.ts';
-import { type Event, EventsCsvQuery } from './contract.ts';
+import { EventsCsvQuery } from './contract.ts';
 import { selectionOf, toEvents } from './events.ts';
 import { csvResponse, noteExport } from './export.ts';
 import type { AdminOptions } from './options.ts';
@@ -43,6 +42,7 @@ const COLUMNS = [
   'cost_usd',
   'adjusted_usd',
   'hold_usd',
+  'tags',
 ] as const;
 
 const PATH = '/events.csv';
@@ -91,13 +91,15 @@ async function linesOf(database: Database, rows: EventRow[]): Promise<string> {
   return events
     .map((event) =>
       csvLine(
-        COLUMNS.map((column) => (column === 'quantities' ? quantitiesOf(event) : (event[column] ?? ''))),
+        COLUMNS.map((column) =>
+          column === 'quantities' || column === 'tags' ? jsonOf(event[column]) : (event[column] ?? ''),
+        ),
       ),
     )
     .join('');
 }
 
-/** The quantities as JSON in one cell; empty: there are none. */
-function quantitiesOf({ quantities }: z.input<typeof Event>): string {
-  return Object.keys(quantities).length === 0 ? '' : JSON.stringify(quantities);
+/** Quantities or tags as JSON in one cell; empty: there are none. */
+function jsonOf(record: Readonly<Record<string, unknown>>): string {
+  return Object.keys(record).length === 0 ? '' : JSON.stringify(record);
 }

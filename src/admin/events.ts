@@ -85,6 +85,7 @@ export function selectionOf(
       outcome: query.outcome,
       provenance: query.provenance,
       endUser: query.end_user,
+      tag: query.tag,
     },
   };
 }
@@ -118,6 +119,7 @@ function toEvent(event: EventRow, { teams, keys }: Names): EventView {
     service_tier: event.serviceTier,
     stream: event.stream,
     end_user: event.endUser,
+    tags: event.tags ?? {},
     outcome: event.outcome,
     provenance: event.provenance,
     reason: event.reason,

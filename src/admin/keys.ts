@@ -18,6 +18,7 @@ import type { AdminOptions } from './options.ts';
 import { dateOf, instantOf } from './page.ts';
 import { resourceRoutes } from './resource.ts';
 import { route } from './route.ts';
+import { keyTagsProblem } from './tags.ts';
 
 export function keyRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
   const summary = 'Make a key; only this response shows it';
@@ -34,9 +35,20 @@ export function keyRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
     },
     async ({ body }) => {
       const { key, hash, prefix } = makeKey();
-      const { team_id: teamId, name, models, on_shortage: onShortage } = body;
+      const problem = await keyTagsProblem(database, body.tags);
+      if (problem) return problem;
+      const { team_id: teamId, name, models, on_shortage: onShortage, tags } = body;
       const expiresAt = dateOf(body.expires_at);
-      const row = await createKey(database, { teamId, name, models, onShortage, expiresAt, hash, prefix });
+      const row = await createKey(database, {
+        teamId,
+        name,
+        models,
+        onShortage,
+        tags,
+        expiresAt,
+        hash,
+        prefix,
+      });
       return isApiError(row) ? row : { ...toKey(row), key };
     },
   );
@@ -70,7 +82,8 @@ export function keyRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
     view: toKey,
     list: (page, _query, teamIds) => listKeys(database, { ...page, teamIds }),
     find: (id) => findKeyRow(database, id),
-    change: (id, { expires_at, on_shortage: onShortage, ...change }) =>
+    change: async (id, { expires_at, on_shortage: onShortage, ...change }) =>
+      (await keyTagsProblem(database, change.tags)) ??
       changeKey(database, id, {
         ...change,
         onShortage,
@@ -88,6 +101,7 @@ function toKey(key: KeyRow): z.input<typeof Key> {
     prefix: key.prefix,
     models: key.models,
     on_shortage: key.onShortage,
+    tags: key.tags ?? {},
     created_at: instantOf(key.createdAt),
     expires_at: instantOf(key.expiresAt),
     revoked_at: instantOf(key.revokedAt),

@@ -8,6 +8,7 @@ import { asId, type TeamId } from '../domain/ids.ts';
 import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { UNIT } from '../domain/quantities.ts';
+import { parseTag } from '../domain/tags.ts';
 import { type Window, windowFields } from '../domain/window.ts';
 import { type LimitBalance, readLimitBalances } from '../store/balance.ts';
 import type { Database } from '../store/database.ts';
@@ -103,11 +104,15 @@ interface Listed extends LimitRow {
   balance?: LimitBalance | undefined;
 }
 
-/** Returns the subject of a new limit; for end users also their team (null: those of every team). */
+/** Returns the subject of a new limit; for end users and tags also the team (null: every team). */
 export function subjectOfBody({ subject }: Pick<z.output<typeof NewLimit>, 'subject'>): {
   subject: Subject;
   teamId: TeamId | null;
 } {
+  if (subject.type === 'tag') {
+    const { type, name, value = null, team_id: teamId = null } = subject;
+    return { subject: { type, name, value }, teamId };
+  }
   if (subject.type !== 'user') return { subject, teamId: null };
   return { subject: { type: 'user', id: subject.id ?? null }, teamId: subject.team_id ?? null };
 }
@@ -119,7 +124,8 @@ export async function limitOwner(
 ): Promise<string | null> {
   if (subject.type === 'team') return subject.id;
   if (subject.type === 'key') return (await findKeyRow(database, subject.id))?.teamId ?? null;
-  return (subject.type === 'user' ? subject.team_id : null) ?? ORGANIZATION_ID;
+  const isOfATeam = subject.type === 'user' || subject.type === 'tag';
+  return (isOfATeam ? subject.team_id : null) ?? ORGANIZATION_ID;
 }
 
 /** Returns why a limit could not bind, or contradicts itself; null: it is valid. */
@@ -222,6 +228,7 @@ function subjectOf({ subjectType, subjectId, teamId }: LimitRow): z.output<typeo
   if (subjectType === 'team') return { type: 'team', id: teamId };
   if (subjectType === 'key') return { type: 'key', id: asId(subjectId ?? '') };
   if (subjectType === 'department') return { type: 'department', id: asId(subjectId ?? '') };
+  if (subjectType === 'tag') return { type: 'tag', ...parseTag(subjectId ?? ''), team_id: teamOf(teamId) };
   return { type: 'user', id: subjectId, team_id: teamOf(teamId) };
 }
 

@@ -1,10 +1,13 @@
 /** Routes: usage, denials and errors, as sums of quarter hours. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
-import { type ErrorKind, isApiError } from '../domain/errors.ts';
+import type { z } from 'zod';
+import { type ApiError, apiError, type ErrorKind, isApiError } from '../domain/errors.ts';
 import type { DepartmentId, KeyId, TeamId } from '../domain/ids.ts';
+import { parseTag } from '../domain/tags.ts';
 import { readApiErrors } from '../store/api-errors.ts';
 import type { Database } from '../store/database.ts';
 import { readNames } from '../store/names.ts';
+import { readTagUsage } from '../store/tag-usage.ts';
 import { readUsage, type UsageDimension, type UsageRow } from '../store/usage.ts';
 import { ApiErrors, ApiErrorsQuery, Usage, UsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
@@ -13,16 +16,20 @@ import { type ReportRange, ROWS_MAX, reportOf, reportRangeOf } from './report-ra
 import { route } from './route.ts';
 
 export function usageRoute(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
-  const summary = 'Sum usage by team, department, key, model or operation and by time';
+  const summary = 'Sum usage by team, department, key, model, operation or tag and by time';
   route(
     app,
     { method: 'get', path: '/usage', summary, query: UsageQuery, response: Usage },
     async ({ query, teams: teamIds }) => {
       const range = reportRangeOf(query);
       if (isApiError(range)) return range;
+      const problem = tagProblem(query);
+      if (problem) return problem;
       await settleNow();
-      const { group_by: groupBy, key_id: keyId, department_id: departmentId } = query;
-      return sumUsage(database, range, { groupBy, teamIds, keyId, departmentId });
+      const { group_by: groups, key_id: keyId, department_id: departmentId } = query;
+      const { name, value } = parseTag(query.tag ?? groups.tag ?? '');
+      const tag = name === '' ? undefined : { name, value, isApart: groups.tag !== null };
+      return sumUsage(database, range, { groupBy: groups.dimensions, teamIds, keyId, departmentId, tag });
     },
   );
 }
@@ -84,11 +91,13 @@ interface UsageSelection {
   teamIds: readonly TeamId[] | undefined;
   keyId: KeyId | undefined;
   departmentId?: DepartmentId | undefined;
+  /** Calls with this tag (`value` null: one of this name); `isApart`: by its values. Groups are then by team and model at most. */
+  tag?: { name: string; value: string | null; isApart: boolean } | undefined;
 }
 
 /** Returns sums of usage, with the names of teams, keys and departments. */
 export async function sumUsage(database: Database, range: ReportRange, selection: UsageSelection) {
-  const rows = await readUsage(database, { ...range, ...selection, limit: ROWS_MAX + 1 });
+  const rows = await readRows(database, range, selection);
   const teams = await readNames(
     database,
     'teams',
@@ -108,6 +117,7 @@ export async function sumUsage(database: Database, range: ReportRange, selection
     range,
     rows.map((row) => ({
       ...toSum(row, teams, keys),
+      ...(selection.tag?.isApart ? { tag_name: selection.tag.name, tag_value: row.tag ?? null } : {}),
       ...(selection.groupBy.includes('department')
         ? {
             department_id: row.department,
@@ -116,6 +126,34 @@ export async function sumUsage(database: Database, range: ReportRange, selection
         : {}),
     })),
   );
+}
+
+async function readRows(
+  database: Database,
+  range: ReportRange,
+  { tag, ...selection }: UsageSelection,
+): Promise<(UsageRow & { tag?: string | null })[]> {
+  const asked = { ...range, ...selection, limit: ROWS_MAX + 1 };
+  if (tag === undefined) return readUsage(database, asked);
+  const groupBy = selection.groupBy.filter((name) => name === 'team' || name === 'model');
+  return readTagUsage(database, { ...asked, groupBy, tag, byTag: tag.isApart });
+}
+
+/** Returns why usage cannot be summed so: sums by tag know teams, models and time alone; null: it can. */
+function tagProblem(query: z.output<typeof UsageQuery>): ApiError | null {
+  const { group_by: groups, tag } = query;
+  if (groups.tag === null && tag === undefined) return null;
+  const because = 'sums by tag are by team, model and time alone';
+  if (query.key_id !== undefined) return invalid('key_id', because);
+  if (query.department_id !== undefined) return invalid('department_id', because);
+  if (!groups.dimensions.every((name) => name === 'team' || name === 'model'))
+    return invalid('group_by', because);
+  const isOther = groups.tag !== null && tag !== undefined && parseTag(tag).name !== groups.tag;
+  return isOther ? invalid('tag', 'must be of the name that is grouped by') : null;
+}
+
+function invalid(param: string, why: string): ApiError {
+  return apiError('invalid_request', `${param}: ${why}`, { param });
 }
 
 function idsOf<Row>(rows: Row[], pick: (row: Row) => string | null): Set<string> {

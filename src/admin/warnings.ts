@@ -3,6 +3,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
 import { usd } from '../domain/money.ts';
+import { parseTag } from '../domain/tags.ts';
 import { listWarnings, type WarningRow } from '../store/warnings.ts';
 import { type subject, type Warning, Warnings, WarningsQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
@@ -49,6 +50,7 @@ function toWarning(row: WarningRow): z.input<typeof Warning> {
 function subjectOf({ subjectType, subjectId, teamId }: WarningRow['counter']): z.input<typeof subject> {
   if (subjectType === 'org') return { type: 'org' };
   if (subjectType === 'user') return { type: 'user', id: subjectId, team_id: teamId };
+  if (subjectType === 'tag') return { type: 'tag', ...parseTag(subjectId), team_id: teamOf(teamId) };
   return { type: subjectType, id: subjectId };
 }
 

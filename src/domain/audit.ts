@@ -20,6 +20,7 @@ export const AUDIT_RESOURCES = [
   'grant',
   'plan',
   'price',
+  'tag',
   'model',
   'event',
   'session',

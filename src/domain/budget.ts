@@ -4,13 +4,14 @@
  * expiry first). Pure.
  */
 
-import { type CounterSpec, grantCounter, limitCounter, ruleKey } from './counter.ts';
+import { type CallSubjects, type CounterSpec, grantCounter, limitCounter, ruleKey } from './counter.ts';
 import type { CounterId, EventId, KeyId } from './ids.ts';
 import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type Principal } from './limit.ts';
 import type { PicoUsd } from './money.ts';
 import type { OnShortage } from './open-ended.ts';
 import { includesModel } from './price.ts';
 import { type CounterState, unlent } from './quantities.ts';
+import { type TagRule, type TagText, tagNamed, tagText } from './tags.ts';
 import type { ClientGone } from './upstream.ts';
 import type { Warning } from './warning.ts';
 
@@ -27,11 +28,10 @@ export interface Pool {
 }
 
 /** A call that stays charged until there is evidence. */
-export interface UnknownCall {
+export interface UnknownCall extends CallSubjects {
   id: EventId;
   keyId: KeyId;
   model: string;
-  endUser: string | null;
   admittedMs: number;
   charged: PicoUsd;
 }
@@ -53,6 +53,10 @@ export interface Account {
   onClientGone: ClientGone | null;
   /** Of open-ended calls, by the key or else its team; null: neither says. */
   onShortage: OnShortage | null;
+  /** Tags of the key's own; null: none. */
+  tags: readonly TagText[] | null;
+  /** What admins say of tags; empty: no name is allowed. */
+  tagRules: readonly TagRule[];
   /** Thresholds that its grants and limits have reached. */
   warnings: Warning[];
   /** The team's calls of unknown outcome, the latest of them, as Postgres knew them when the key was read. */
@@ -60,9 +64,8 @@ export interface Account {
 }
 
 /** What of a call decides which limits touch it. */
-export interface CallKind {
+export interface CallKind extends CallSubjects {
   model: string;
-  endUser: string | null;
 }
 
 /** The pools of a call at a moment, and until when they stay the same. */
@@ -90,11 +93,12 @@ export function isUsable(grant: Pick<Grant, 'startsAtMs' | 'expiresAtMs'>, atMs:
 }
 
 /** By what the calls of an account differ, as far as its limits tell them apart: equal texts touch the same counters. */
-export function kindKey(account: Account, { model, endUser }: CallKind): string {
+export function kindKey(account: Account, { model, endUser, tags = null }: CallKind): string {
   let key = '';
   for (const { models, subject } of account.limits) {
     if (models !== null) key += includesModel(models, model) ? '+' : '-';
     if (subject.type === 'user') key += `${endUser ?? ''}\n`;
+    else if (subject.type === 'tag') key += `${tagNamed(tags, subject.name) ?? ''}\n`;
   }
   return key;
 }
@@ -133,7 +137,7 @@ export function poolsAt(account: Account, kind: CallKind, atMs: number): Pools {
     )
       funded = true;
     if (limit.enforcement === 'soft') continue;
-    const counter = limitCounter(limit, account.principal.teamId, kind.endUser, atMs);
+    const counter = limitCounter(limit, account.principal.teamId, kind, atMs);
     until(counter.endsAtMs);
     pools.push({
       id: counter.id,
@@ -147,8 +151,12 @@ export function poolsAt(account: Account, kind: CallKind, atMs: number): Pools {
   return { pools, funded, validUntilMs };
 }
 
-export function touches({ subject, models }: Limit, { model, endUser }: CallKind): boolean {
+export function touches({ subject, models }: Limit, { model, endUser, tags = null }: CallKind): boolean {
   if (!includesModel(models, model)) return false;
+  if (subject.type === 'tag') {
+    const tag = tagNamed(tags, subject.name);
+    return tag !== null && (subject.value === null || tag === tagText(subject.name, subject.value));
+  }
   return subject.type !== 'user' || (endUser !== null && (subject.id === null || subject.id === endUser));
 }
 

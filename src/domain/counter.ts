@@ -12,9 +12,17 @@ import {
   type LimitId,
   type TeamId,
 } from './ids.ts';
-import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type SubjectType } from './limit.ts';
+import {
+  type Grant,
+  type Limit,
+  type Meter,
+  ORGANIZATION_ID,
+  type SubjectType,
+  subjectIdOf,
+} from './limit.ts';
 import { includesModel } from './price.ts';
 import { type Claim, used } from './quantities.ts';
+import { type TagText, tagNamed } from './tags.ts';
 import { bucketRange, type OpenTimeRange, windowRange } from './window.ts';
 
 /** The part of a counter's id that names the anchor of a rolling window instead of a window's start. */
@@ -22,16 +30,16 @@ const ANCHOR = 'head';
 const WINDOW_IN_ID = /@(\d+)/;
 
 /**
- * The id of a counter: `<limit or grant id>@<window start in ms>`, for end users with `/<name>`; plain enough to stand in
- * JSON as it is. Making it twice makes one counter. Only this file knows its parts.
- * @param endUser null where the counter is not of one end user
+ * The id of a counter: `<limit or grant id>@<window start in ms>`, for end users and tags with `/<name>`; plain enough
+ * to stand in JSON as it is. Making it twice makes one counter. Only this file knows its parts.
+ * @param part the end user or the tag that it counts; null where its limit or grant counts one subject
  */
 function counterId(
   sourceId: LimitId | GrantId,
   window: number | typeof ANCHOR,
-  endUser: string | null,
+  part: string | null,
 ): CounterId {
-  return asId(`${sourceId}@${window}${endUser === null ? '' : `/${encodeURIComponent(endUser)}`}`);
+  return asId(`${sourceId}@${window}${part === null ? '' : `/${encodeURIComponent(part)}`}`);
 }
 
 /** The limit or grant that a counter's id names. */
@@ -80,23 +88,43 @@ export function grantCounter(grant: Grant): CounterSpec {
   };
 }
 
-/** The counter of a limit for a call of this team and end user at a moment. */
+/** Which of its subjects a limit counts a call for: an end user, or a tag as text; null: it counts one subject. */
+export function partOf({ subject }: Pick<Limit, 'subject'>, { endUser, tags }: CallSubjects): string | null {
+  if (subject.type === 'user') return (endUser ?? '').toWellFormed();
+  return subject.type === 'tag' ? (subjectPart(subject) ?? tagNamed(tags ?? null, subject.name)) : null;
+}
+
+function subjectPart(subject: Limit['subject']): string | null {
+  return subject.type === 'tag' && subject.value !== null ? subjectIdOf(subject) : null;
+}
+
+/** Whom a call is for, beside its team and key. */
+export interface CallSubjects {
+  endUser: string | null;
+  /** As texts, in the order of their names; missing or null: none. */
+  tags?: readonly TagText[] | null;
+}
+
+/** Of a limit that counts one subject, or when none of its subjects is meant. */
+export const NO_SUBJECTS: CallSubjects = { endUser: null, tags: null };
+
+/** The counter of a limit for a call of this team, end user and tags at a moment. */
 export function limitCounter(
   limit: Limit,
   callersTeamId: TeamId,
-  endUser: string | null,
+  call: CallSubjects,
   atMs: number,
 ): CounterSpec {
   const { subject } = limit;
   const range = rangeOf(limit, atMs);
-  const user = (endUser ?? '').toWellFormed();
+  const part = partOf(limit, call);
   return {
-    id: counterId(limit.id, range.startMs, subject.type === 'user' ? user : null),
-    teamId: isOfSeveralTeams(subject.type) ? ORGANIZATION_ID : callersTeamId,
+    id: counterId(limit.id, range.startMs, part),
+    teamId: isOfSeveralTeams(limit) ? ORGANIZATION_ID : callersTeamId,
     source: 'limit',
     sourceId: limit.id,
     subjectType: subject.type,
-    subjectId: subject.type === 'org' ? ORGANIZATION_ID : subject.type === 'user' ? user : subject.id,
+    subjectId: subject.type === 'org' ? ORGANIZATION_ID : (part ?? subjectIdOf(subject) ?? ''),
     meter: limit.meter,
     models: limit.models,
     startsAtMs: range.startMs,
@@ -106,9 +134,15 @@ export function limitCounter(
   };
 }
 
-/** Whether limits of such a subject count calls of several teams together. */
-export function isOfSeveralTeams(type: SubjectType): boolean {
-  return type === 'org' || type === 'department';
+/** Whether a limit counts calls of several teams together. Each value of a tag counts within its team, also by a limit of all teams. */
+export function isOfSeveralTeams({ subject, teamId }: Limit): boolean {
+  if (subject.type === 'org' || subject.type === 'department') return true;
+  return subject.type === 'tag' && subject.value !== null && teamId === ORGANIZATION_ID;
+}
+
+/** Whether a counter is of one of many end users or tags. */
+function isPart(subjectType: SubjectType): boolean {
+  return subjectType === 'user' || subjectType === 'tag';
 }
 
 /** Slots have no past: a limit of concurrency counts what runs now, whatever its window says. */
@@ -129,7 +163,7 @@ export function rangeOf(limit: Pick<Limit, 'meter' | 'window'>, atMs: number): O
  * locks it first, so that no two do at once.
  */
 export function windowAnchorId({ sourceId, subjectType, subjectId }: CounterSpec): CounterId {
-  return counterId(sourceId, ANCHOR, subjectType === 'user' ? subjectId : null);
+  return counterId(sourceId, ANCHOR, isPart(subjectType) ? subjectId : null);
 }
 
 /** Returns the id of the anchor of the rolling window of which this counter may be a bucket. */
@@ -145,14 +179,13 @@ export function windowStartOf(counterId: CounterId): number | null {
 
 /** The same text for the counters of a rule and subject in all windows. */
 export function ruleKey({ sourceId, subjectType, subjectId }: CounterSpec): string {
-  return subjectType === 'user' ? `${sourceId}/${encodeURIComponent(subjectId)}` : sourceId;
+  return isPart(subjectType) ? `${sourceId}/${encodeURIComponent(subjectId)}` : sourceId;
 }
 
 /** A call as far as counters tell calls apart. */
-export interface CountedCall {
+export interface CountedCall extends CallSubjects {
   teamId: TeamId;
   keyId: KeyId;
-  endUser: string | null;
   /** The department of its team when it was admitted, then the one above, …; empty: none. */
   departments: readonly DepartmentId[];
   model: string;
@@ -167,10 +200,11 @@ export function counted(
   const { source, subjectType, subjectId, teamId, models, startsAtMs, endsAtMs } = counter;
   const counts =
     source === 'limit' &&
-    (teamId === call.teamId || isOfSeveralTeams(subjectType)) &&
+    (teamId === call.teamId || teamId === ORGANIZATION_ID) &&
     (subjectType === 'department' ? call.departments.includes(asId(subjectId)) : true) &&
     (subjectType === 'key' ? subjectId === call.keyId : true) &&
     (subjectType === 'user' ? subjectId === call.endUser : true) &&
+    (subjectType === 'tag' ? call.tags?.includes(subjectId) === true : true) &&
     startsAtMs <= call.createdAtMs &&
     (endsAtMs === null || call.createdAtMs < endsAtMs) &&
     includesModel(models, call.model);

@@ -4,6 +4,7 @@
  */
 import { asId, type DepartmentId, type GrantId, type KeyId, type LimitId, type TeamId } from './ids.ts';
 import type { PicoUsd } from './money.ts';
+import { parseTag, tagText } from './tags.ts';
 import type { Window } from './window.ts';
 
 export const METERS = [
@@ -26,7 +27,9 @@ export type Subject =
   | { type: 'team'; id: TeamId }
   | { type: 'key'; id: KeyId }
   /** An end user of a team, by the name that the application gives; null: each one, for itself. */
-  | { type: 'user'; id: string | null };
+  | { type: 'user'; id: string | null }
+  /** A tag of calls; `value` null: each value, for itself. */
+  | { type: 'tag'; name: string; value: string | null };
 
 export const SUBJECT_TYPES = [
   'org',
@@ -34,6 +37,7 @@ export const SUBJECT_TYPES = [
   'team',
   'key',
   'user',
+  'tag',
 ] as const satisfies Subject['type'][];
 export type SubjectType = Subject['type'];
 
@@ -45,7 +49,20 @@ export function subjectOf(type: SubjectType, id: string | null, teamId: TeamId):
   if (type === 'org') return { type };
   if (type === 'user') return { type, id };
   if (type === 'department') return { type, id: asId(id ?? '') };
+  if (type === 'tag') return { type, ...parseTag(id ?? '') };
   return type === 'key' ? { type, id: asId(id ?? '') } : { type, id: id === null ? teamId : asId(id) };
+}
+
+/** The same as it stands in a row, beside the type. */
+export function subjectIdOf(subject: Subject): string | null {
+  if (subject.type === 'org') return null;
+  if (subject.type !== 'tag') return subject.id;
+  return subject.value === null ? subject.name : tagText(subject.name, subject.value);
+}
+
+/** Whether a limit counts many subjects, each for itself: then it has no sum of its own. */
+export function countsApart(subject: Subject): boolean {
+  return subject.type === 'user' || (subject.type === 'tag' && subject.value === null);
 }
 
 /** The team id under which stands what belongs to the whole installation. No team ever has it. */

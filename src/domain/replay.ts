@@ -10,7 +10,7 @@ export interface ReplayedCall {
   atMs: number;
   /** How long it ran. */
   durationMs: number;
-  /** For whom a limit of each end user counts it. */
+  /** For whom a limit counts it that counts end users, or values of a tag, apart. */
   user: string;
   claim: Claim;
 }
@@ -61,12 +61,14 @@ export function replay(
   before: bigint,
   nowMs: number,
 ): Replayed {
-  const isEachUser = limit.subject.type === 'user' && limit.subject.id === null;
+  const { subject } = limit;
+  const isEach =
+    (subject.type === 'user' && subject.id === null) || (subject.type === 'tag' && subject.value === null);
   const admitted = new Map<string, Sum>();
   const made = new Map<string, Sum>();
   const result: Replayed = { calls: calls.length, denied: 0, firstDeniedAtMs: null, used: before };
   for (const call of calls) {
-    const whom = isEachUser ? call.user : '';
+    const whom = isEach ? call.user : '';
     const amount = claimed(limit.meter, call.claim);
     const leavesAtMs = leavesAt(limit, call);
     const sum = sumOf(admitted, whom, before);

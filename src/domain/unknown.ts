@@ -7,6 +7,7 @@ import { rangeOf } from './counter.ts';
 import type { GrantId, LimitId } from './ids.ts';
 import type { PicoUsd } from './money.ts';
 import { includesModel } from './price.ts';
+import { tagNamed } from './tags.ts';
 
 /** A budget of which too much is charged for calls of unknown outcome. */
 export interface UnknownExcess {
@@ -35,10 +36,12 @@ export function unknownExcess(
     const { startMs } = rangeOf(limit, nowMs);
     const { subject, models } = limit;
     const counted = calls.filter(
-      ({ admittedMs, keyId, endUser, model }) =>
+      ({ admittedMs, keyId, endUser, tags = null, model }) =>
         admittedMs >= startMs &&
         (subject.type !== 'key' || subject.id === keyId) &&
         (subject.type !== 'user' || kind.endUser === endUser) &&
+        (subject.type !== 'tag' ||
+          tagNamed(tags, subject.name) === tagNamed(kind.tags ?? null, subject.name)) &&
         includesModel(models, model),
     );
     const { amount, maxHold, maxUnknown } = limit;

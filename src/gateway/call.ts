@@ -4,6 +4,7 @@
  * shape. Does not own: when a stage responds. Invariant: one response to each call, and none after its client has left.
  */
 import type { Account, CallKind } from '../domain/budget.ts';
+import type { CallSubjects } from '../domain/counter.ts';
 import { type ApiError, apiError, ERRORS } from '../domain/errors.ts';
 import type { KeyId, TeamId } from '../domain/ids.ts';
 import type { Principal } from '../domain/limit.ts';
@@ -243,8 +244,7 @@ export function respond(
   if (call.clientGone) return;
   if (response.body === null) endStream(held, response, outcome.outcome);
   else if (response.ending === 'complete') writeWhole(deps, held, response, response.body, outcome);
-  else
-    writeError(call, errorOf(response, outcome.outcome), hold.id, warningOf(deps, account, callKind.endUser));
+  else writeError(call, errorOf(response, outcome.outcome), hold.id, warningOf(deps, account, callKind));
 }
 
 function writeWhole(
@@ -313,7 +313,7 @@ function addCommon(
   if (outputLimit !== null) flat.push('x-tollgate-output-limit', String(outputLimit));
   if (maxToolCalls !== null) flat.push('x-tollgate-max-tool-calls', String(maxToolCalls));
   if (hasOwnTools) flat.push('x-tollgate-tool-choice', 'own');
-  const warning = warningOf(deps, account, callKind.endUser);
+  const warning = warningOf(deps, account, callKind);
   if (warning !== null) flat.push('x-tollgate-warning', warning);
   if (!deps.shutdowns.isEmpty) {
     const shutdown = deps.shutdowns.headerOf(callKind.model, deps.clock.nowMs());
@@ -388,7 +388,11 @@ function errorOf({ ending }: UpstreamResponse, outcome: OutcomeName): ApiError {
 }
 
 /** Returns what the account's budgets have reached, for the header; null, as nearly always: no threshold. */
-export function warningOf(deps: GatewayDeps, account: Account, endUser: string | null): string | null {
+export function warningOf(
+  deps: GatewayDeps,
+  account: Account,
+  { endUser, tags = null }: CallSubjects,
+): string | null {
   if (account.warnings.length === 0) return null;
-  return warningHeader(account.warnings, endUser, deps.clock.nowMs());
+  return warningHeader(account.warnings, endUser, deps.clock.nowMs(), tags);
 }

@@ -9,6 +9,7 @@ import type { Meter } from '../domain/limit.ts';
 import { outputTokensWithin } from '../domain/open-ended.ts';
 import { quotientUp, type RateCard } from '../domain/price.ts';
 import { claimed, formatUsd } from '../domain/quantities.ts';
+import { parseTag } from '../domain/tags.ts';
 import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
 import type { UpstreamResponse } from './call.ts';
 
@@ -49,6 +50,7 @@ function errorOf(denial: Denial, estimate: Estimate): ApiError {
     case 'too_large':
       return tooLarge(denial.counter, denial.maxHold, estimate);
     case 'too_many_users':
+      if (denial.counter.subjectType === 'tag') return tooManyTagValues(denial.counter);
       return apiError(
         'too_many_users',
         'This limit counts as many end users as it may; no further one can be told apart in its window.',
@@ -57,6 +59,14 @@ function errorOf(denial: Denial, estimate: Estimate): ApiError {
     case 'insufficient':
       return insufficient(denial.counter, denial.ceiling, estimate);
   }
+}
+
+function tooManyTagValues(counter: CounterSpec): ApiError {
+  const { name } = parseTag(counter.subjectId);
+  const message =
+    `This limit counts as many values of the tag '${name}' as it may, and this one is new: use a value that is open, or have ` +
+    "an administrator raise the tag's max_values; a value without calls is closed after its idle_days.";
+  return apiError('too_many_tag_values', message, { details: nameOf(counter), param: 'x-tollgate-tags' });
 }
 
 /** Says what the refused field would hold if the model's window were its bound; as often as the upstream reads it, again. */

@@ -29,6 +29,7 @@ import type { UpstreamSockets } from './lines/upstream-line.ts';
 import type { ObjectMemory, ObjectStore } from './objects.ts';
 import type { ParseThreads } from './parse-threads.ts';
 import type { Shutdowns } from './shutdowns.ts';
+import type { TagValues } from './tag-values.ts';
 
 /** What sessions on WebSockets may take. Times are in milliseconds. */
 export interface SessionBounds {
@@ -80,6 +81,8 @@ export interface GatewayDeps {
   log: Log;
   /** Spans of calls; null: OpenTelemetry is off. */
   traces: CallTraces | null;
+  /** Values of tags that teams have open. */
+  tagValues: TagValues;
   /** Models that will serve no more, as the upstream's lists said. */
   shutdowns: Shutdowns;
   /** Counts a team's denials and errors for reports. */

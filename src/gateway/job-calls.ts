@@ -34,7 +34,7 @@ export async function serveJob(deps: GatewayDeps, reserved: Reserved, job: Plann
     if (!(await isDurable(deps, hold, row))) {
       deps.ledger.end(hold, NOT_ASKED);
       const error = ledgerUnavailable();
-      writeError(call, error, hold.id, warningOf(deps, account, callKind.endUser));
+      writeError(call, error, hold.id, warningOf(deps, account, callKind));
       recordStopped(deps, stopped(call, error, descriptor.name, account, callKind.endUser));
       return;
     }
@@ -102,7 +102,12 @@ function storedHold(hold: Hold): StoredJobHold {
     meter,
     counters: leases.map(({ spec }) => ({ id: spec.id, held: String(held.amounts[at++] ?? 0n) })),
   }));
-  return { facts, factsJson, claim: { cost: String(cost), input_tokens, output_tokens }, pools };
+  return {
+    facts: { ...facts, tags: facts.tags ?? null },
+    factsJson,
+    claim: { cost: String(cost), input_tokens, output_tokens },
+    pools,
+  };
 }
 
 /** Returns what the upstream calls the job; null: it did not make one, did not say, or has done it already. */

@@ -4,7 +4,7 @@
  * was journaled.
  */
 import { uuidV7 } from '../ledger/events.ts';
-import { type Call, respond, type Stopped, warningOf, writeError } from './call.ts';
+import { type Call, respond, type Stopped, stopped, warningOf, writeError } from './call.ts';
 import { beginSessions } from './containers.ts';
 import type { GatewayDeps } from './deps.ts';
 import { atKeeper, besides, elsewhere, namesKept, noteEnd } from './fail-over.ts';
@@ -19,6 +19,7 @@ import { record, recordStopped } from './stages/record.ts';
 import { type Reserved, reserve } from './stages/reserve.ts';
 import { route } from './stages/route.ts';
 import { type Settled, settle } from './stages/settle.ts';
+import { tooManyTagValues } from './tag-values.ts';
 import { forwardOwned, refuseOthersModel, refuseStrangers } from './tenancy.ts';
 
 /** Takes a call to its end. Rejects on a bug of ours only; its hold has ended then too. */
@@ -44,6 +45,10 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped>
   if (authenticated.kind === 'stopped') return authenticated;
   let parsed = await parse(deps, authenticated);
   if (parsed.kind === 'stopped') return parsed;
+  if (parsed.openTags !== null) {
+    const full = await openTagValues(deps, parsed, parsed.openTags);
+    if (full !== null) return full;
+  }
   if (deps.upstreams !== null && namesKept(parsed.request)) {
     parsed = await atKeeper(deps, parsed);
     if (parsed.kind === 'stopped') return parsed;
@@ -65,6 +70,21 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped>
   const names = parsed.request.operation.beyondText?.references ?? null;
   if (names !== null) return admitRecalled(deps, parsed);
   return admitParsed(parsed);
+}
+
+/** Returns why a call may not go on: its team has as many values of a tag open as it may; null: it may. */
+async function openTagValues(
+  { tagValues }: GatewayDeps,
+  { call, account, request, callKind }: Parsed,
+  open: NonNullable<Parsed['openTags']>,
+): Promise<Stopped | null> {
+  const { teamId } = account.principal;
+  for (const { rule, value } of open) {
+    const known = tagValues.mayUse(teamId, rule, value);
+    if (known === true || (known !== false && (await known))) continue;
+    return stopped(call, tooManyTagValues(rule), request.descriptor.name, account, callKind.endUser);
+  }
+  return null;
 }
 
 /** From what is asked for to a journaled hold, at the upstream that was chosen. */
@@ -142,10 +162,10 @@ async function serveElsewhere({ reserved, settled, next }: Failed): Promise<Fail
 }
 
 /** Nothing was forwarded: says why and what to do. */
-function respondStopped(deps: GatewayDeps, stopped: Stopped): void {
-  const { call, error, account, endUser } = stopped;
+function respondStopped(deps: GatewayDeps, end: Stopped): void {
+  const { call, error, account, endUser } = end;
   if (error === null) return;
-  const warning = account === null ? null : warningOf(deps, account, endUser);
+  const warning = account === null ? null : warningOf(deps, account, { endUser });
   writeError(call, error, uuidV7(deps.clock.nowMs()), warning);
-  recordStopped(deps, stopped);
+  recordStopped(deps, end);
 }

@@ -23,6 +23,7 @@ const FIXED_BYTES = 14;
 /** Upper bounds of what is written beside texts: cost and tokens; two amounts and an index. */
 const CLAIM_BYTES_MAX = 64;
 const ALLOCATION_BYTES_MAX = 96;
+const TAG_BYTES_MAX = 8;
 /** Where the id stands in the JSON of a row: `{"id":"…"`. */
 const ID_FROM = 7;
 const ID_TO = ID_FROM + 36;
@@ -76,20 +77,21 @@ export class Backlog {
    * @param json the row of the event, which begins with its id
    */
   add(
-    { teamId, keyId, endUser, departments, model }: CallFacts,
+    { teamId, keyId, endUser, departments, tags = null, model }: CallFacts,
     createdAtMs: number,
     claim: Claim,
     held: Pick<HeldAmounts, 'pools' | 'amounts'>,
     charged: readonly bigint[],
     json: string,
   ): void {
-    const texts =
+    let texts =
       teamId.length +
       keyId.length +
       (endUser?.length ?? 0) +
       (departments?.length ?? 0) +
       model.length +
       json.length;
+    if (tags !== null) for (const tag of tags) texts += tag.length + TAG_BYTES_MAX;
     const most = FIXED_BYTES + CLAIM_BYTES_MAX + held.amounts.length * ALLOCATION_BYTES_MAX + 3 * texts + 32;
     const slab = this.#slabFor(most);
     this.#bytes = slab.bytes;
@@ -100,6 +102,8 @@ export class Backlog {
     this.#putText(endUser);
     this.#putText(departments);
     this.#putText(model);
+    if (tags !== null) for (const tag of tags) this.#putText(tag);
+    this.#putText(null);
     this.#putAmount(claim.cost);
     this.#putNumber(claim.input_tokens);
     this.#putNumber(claim.output_tokens);
@@ -203,6 +207,7 @@ export class Backlog {
     const endUser = this.#getText();
     const departments = departmentsOf(this.#getText());
     const model = this.#getText() ?? '';
+    const tags = this.#getTexts();
     const cost = this.#getAmount();
     const claim = { cost, input_tokens: this.#getNumber(), output_tokens: this.#getNumber() };
     const allocations: Allocation[] = [];
@@ -215,12 +220,23 @@ export class Backlog {
       keyId: asId(keyId),
       endUser,
       departments,
+      ...(tags === null ? null : { tags }),
       model,
       createdAtMs: bytes.readUIntBE(from + 8, 6),
       claim,
       allocations,
       json: bytes.toString('utf8', jsonAt, from + bytes.readUInt32LE(from)),
     };
+  }
+
+  /** Texts up to the end of their list; null: it is empty. */
+  #getTexts(): string[] | null {
+    let texts: string[] | null = null;
+    for (let text = this.#getText(); text !== null; text = this.#getText()) {
+      texts ??= [];
+      texts.push(text);
+    }
+    return texts;
   }
 
   /** Seven bits a byte, the lowest first. */

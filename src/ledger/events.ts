@@ -22,6 +22,7 @@ import {
   quantitiesJson,
   used,
 } from '../domain/quantities.ts';
+import { parseTag, type TagText } from '../domain/tags.ts';
 import type { Usage } from '../domain/usage.ts';
 import type { NamedJob } from '../store/hot/jobs.ts';
 
@@ -35,6 +36,8 @@ export interface CallFacts {
   endUser: string | null;
   /** The team's department, then the one above, … as Postgres writes an array; null: none. */
   departments: string | null;
+  /** As texts, in the order of their names; missing or null: none. */
+  tags?: readonly TagText[] | null;
   /** Price row by which the hold was bounded; the event stores the one that was billed. */
   priceId: string | null;
   outputLimit: number | null;
@@ -102,6 +105,17 @@ function member(name: string, text: string | null): string {
 /** Ids in braces, which need no escaping. */
 function departmentsMember(departments: string | null): string {
   return departments === null ? '' : `"departments":"${departments}",`;
+}
+
+/** The column of tags, left out where there are none. */
+function tagsMember(tags: readonly TagText[] | null): string {
+  if (tags === null) return '';
+  let json = '';
+  for (const tag of tags) {
+    const { name, value } = parseTag(tag);
+    json += `${json === '' ? '' : ','}${quote(name)}:${quote(value ?? '')}`;
+  }
+  return `"tags":{${json}},`;
 }
 
 let lastMs = 0;
@@ -180,7 +194,7 @@ export function factsJson(
     `"id":"${id}","team_id":"${facts.teamId}","created_at":"${isoOf(atMs)}",` +
     `"key_id":"${facts.keyId}","instance_id":"${instanceId}","operation":"${facts.operation}",` +
     `"model":${quote(facts.model)},"stream":${facts.stream},${member('end_user', facts.endUser)}` +
-    `${member('upstream', facts.upstream ?? null)}${departmentsMember(facts.departments)}` +
+    `${member('upstream', facts.upstream ?? null)}${departmentsMember(facts.departments)}${tagsMember(facts.tags ?? null)}` +
     `${facts.outputLimit === null ? '' : `"output_limit":${facts.outputLimit},`}"hold_usd":"${heldUsd.of(held)}"`
   );
 }

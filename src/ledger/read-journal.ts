@@ -10,6 +10,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { z } from 'zod';
 import { asId, departmentsOf, momentOfUuidV7 } from '../domain/ids.ts';
 import { usd } from '../domain/money.ts';
+import { tagTexts } from '../domain/tags.ts';
 import type { FlushEvent, PutBackBatch } from '../store/hot/flush.ts';
 import type { LedgerStore } from './heartbeat.ts';
 import { JournalHeader, parseLine } from './journal.ts';
@@ -139,6 +140,7 @@ const StoredEvent = z.object({
   model: z.string(),
   end_user: z.string().nullish(),
   departments: z.string().nullish(),
+  tags: z.record(z.string(), z.string()).nullish(),
   input_tokens: z.number(),
   output_tokens: z.number(),
   cost_usd: z.string(),
@@ -152,12 +154,14 @@ const StoredHold = z.looseObject({ id: z.uuid(), hold_usd: z.string() });
  */
 export function eventFromJson(json: string): FlushEvent {
   const stored = StoredEvent.parse(JSON.parse(json));
+  const tags = tagTexts(stored.tags ?? null);
   return {
     id: stored.id,
     teamId: asId(stored.team_id),
     keyId: asId(stored.key_id),
     endUser: stored.end_user ?? null,
     departments: departmentsOf(stored.departments),
+    ...(tags === null ? null : { tags }),
     model: stored.model,
     createdAtMs: momentOfUuidV7(stored.id),
     claim: {

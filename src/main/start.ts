@@ -15,6 +15,7 @@ import type { GatewayDeps } from '../gateway/deps.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { ObjectMemory } from '../gateway/objects.ts';
 import type { Shutdowns } from '../gateway/shutdowns.ts';
+import { TagValues } from '../gateway/tag-values.ts';
 import { ApiErrorCounts } from '../jobs/api-error-counts.ts';
 import { realTimers } from '../jobs/every.ts';
 import { keepLedger } from '../jobs/keep-ledger.ts';
@@ -31,6 +32,7 @@ import { PostgresCountStore } from '../store/hot/input-counts.ts';
 import { PostgresJobStore } from '../store/hot/jobs.ts';
 import { PostgresObjectStore } from '../store/hot/objects.ts';
 import { findPlan } from '../store/plans.ts';
+import { openTagValue } from '../store/tag-values.ts';
 import { TEAM_CAP } from '../telemetry/labels.ts';
 import { type Log, rateLimited } from '../telemetry/log.ts';
 import type { CallTraces } from '../telemetry/measurement.ts';
@@ -279,6 +281,10 @@ function openGateway(
     counting: openCounting(config, upstream, back),
     ...inputCounts,
     shutdowns,
+    tagValues: new TagValues({
+      open: (teamId, name, value, most) => openTagValue(sql, teamId, name, value, most),
+      onError: onStoreError,
+    }),
     metrics,
     log,
     traces,

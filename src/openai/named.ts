@@ -106,3 +106,20 @@ function isText(content: Json | undefined): boolean {
   if (typeof content === 'string') return true;
   return Array.isArray(content) && content.every((part) => isObject(part) && TEXT_PARTS.has(part.type));
 }
+
+/** What OpenAI takes as metadata, so that nothing larger is kept. */
+const METADATA_MAX = { pairs: 16, name: 64, value: 512 };
+
+/** Returns the texts of a body's metadata; null: there are none. */
+export function shortTexts(metadata: JsonObject): Record<string, string> | null {
+  const texts: Record<string, string> = {};
+  let pairs = 0;
+  for (const name in metadata) {
+    const value = metadata[name];
+    if (typeof value !== 'string' || name.length > METADATA_MAX.name || value.length > METADATA_MAX.value)
+      continue;
+    if (pairs++ === METADATA_MAX.pairs) break;
+    texts[name] = value;
+  }
+  return pairs === 0 ? null : texts;
+}

@@ -28,7 +28,7 @@ import { type Form, type FormEdits, withModel } from './form.ts';
 import { type InputParts, isContinued, PARTS_BYTES_LEAST, readInputParts } from './input-parts.ts';
 import { keptInput } from './kept.ts';
 import { addLimitFields } from './limit-fields.ts';
-import { itemTokens, namedObjects } from './named.ts';
+import { itemTokens, namedObjects, shortTexts } from './named.ts';
 import type { Descriptor } from './operations/descriptor.ts';
 import { type Route, Templates, withQuery } from './operations/paths.ts';
 import { OPERATIONS } from './operations/table.ts';
@@ -103,6 +103,8 @@ export interface ParsedRequest {
   readonly audioType: string | null;
   /** What is written in as the choice of tools; null: nothing. */
   readonly toolChoice: Json;
+  /** The short texts of the body's `metadata`, which goes upstream as it is; null: there are none. */
+  readonly metadata: Readonly<Record<string, string>> | null;
 }
 
 interface Members {
@@ -124,7 +126,7 @@ const CHANGED =
   );
 
 const NO_PARTS = { fieldNames: null, inputParts: null, form: null, audioType: null, toolChoice: null };
-const NO_BODY = { stream: false, includeUsage: false, modelFromPath: false, members: null };
+const NO_BODY = { stream: false, includeUsage: false, modelFromPath: false, members: null, metadata: null };
 
 /**
  * Tokens that the upstream adds to the text itself. Text costs at most one token per UTF-8 byte, and JSON writes it in
@@ -255,7 +257,8 @@ function readFields(
   const isRead = bound !== null && pricedAs === null;
   const objects = isRead ? fields.objects : namedObjects(route.objects, json);
   if (descriptor.addsItems) operation.itemTokens = itemTokens(json, body.length);
-  const request = { ...read, body, members, ...NO_PARTS, objects };
+  const metadata = isObject(json.metadata) ? shortTexts(json.metadata) : null;
+  const request = { ...read, body, members, ...NO_PARTS, metadata, objects };
   if (fields.toolChoice !== null) return { ...request, toolChoice: fields.toolChoice };
   return bounds.media?.audioType ? { ...request, audioType: bounds.media.audioType } : request;
 }

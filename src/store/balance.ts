@@ -3,12 +3,26 @@
  * of it is stored. Invariant: all of one answer is read in one snapshot, at one moment of Postgres's clock.
  */
 
-import { and, asc, eq, gt, inArray, isNotNull, isNull, ne, notExists, or, type SQL, sql } from 'drizzle-orm';
+import {
+  and,
+  asc,
+  eq,
+  gt,
+  inArray,
+  isNotNull,
+  isNull,
+  like,
+  ne,
+  notExists,
+  or,
+  type SQL,
+  sql,
+} from 'drizzle-orm';
 import { isUsable } from '../domain/budget.ts';
-import { type CounterSpec, grantCounter, limitCounter, rangeOf } from '../domain/counter.ts';
+import { type CounterSpec, grantCounter, limitCounter, NO_SUBJECTS, rangeOf } from '../domain/counter.ts';
 import { defined } from '../domain/defined.ts';
 import type { LimitId, TeamId } from '../domain/ids.ts';
-import { type Grant, type Limit, ORGANIZATION_ID, subjectOf } from '../domain/limit.ts';
+import { countsApart, type Grant, type Limit, ORGANIZATION_ID, subjectOf } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import type { OpenTimeRange } from '../domain/window.ts';
 import { clock } from './changes.ts';
@@ -60,12 +74,18 @@ export interface Balance {
   unknown: PicoUsd;
 }
 
-/** Reads a team's balance: its grants, and the limits that touch its calls but for those of end users. */
+/** Limits that do not count end users, or values of a tag, each for itself (`countsApart`). */
+const HAS_SUM = and(
+  ne(limits.subjectType, 'user'),
+  or(ne(limits.subjectType, 'tag'), like(limits.subjectId, '%=%')),
+);
+
+/** Reads a team's balance: its grants, and the limits that touch its calls but for those that count each of many subjects. */
 export function readBalance(database: Database, teamId: TeamId): Promise<Balance> {
   return snapshot(database, async (tx, now) => {
     const touching = and(
       inArray(limits.teamId, [teamId, ORGANIZATION_ID]),
-      ne(limits.subjectType, 'user'),
+      HAS_SUM,
       or(ne(limits.subjectType, 'department'), bindsByDepartment(teamId)),
     );
     const limitRows = await tx
@@ -89,11 +109,11 @@ function bindsByDepartment(teamId: TeamId): SQL {
 }
 
 /**
- * Reads how far the limits of a list are used, of whatever teams; but for those that count each end user for itself, and
+ * Reads how far the limits of a list are used, of whatever teams; but for those that count each of many subjects for itself, and
  * those that were deleted: they have no state of their own.
  */
 export function readLimitBalances(database: Database, rows: readonly LimitRow[]): Promise<LimitBalance[]> {
-  const withState = rows.filter((row) => row.deletedAt === null && row.subjectType !== 'user');
+  const withState = rows.filter((row) => row.deletedAt === null && !countsApart(toLimit(row).subject));
   return snapshot(database, (tx, now) => readLimits(tx, withState, now));
 }
 
@@ -143,7 +163,7 @@ export async function readLimits(
   rows: readonly LimitRow[],
   now: Date,
 ): Promise<LimitBalance[]> {
-  const specs = rows.map((row) => limitCounter(toLimit(row), row.teamId, null, now.getTime()));
+  const specs = rows.map((row) => limitCounter(toLimit(row), row.teamId, NO_SUBJECTS, now.getTime()));
   const known = await readCounters(tx, specs);
   const balances: LimitBalance[] = [];
   for (const [index, limit] of rows.entries()) {

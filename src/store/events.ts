@@ -16,6 +16,7 @@ import {
 } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import { type EventId, type GrantId, type LimitId, momentOfUuidV7, type TeamId } from '../domain/ids.ts';
+import { parseTag } from '../domain/tags.ts';
 import { type After, isAfter, type Order } from './changes.ts';
 import type { Database, Queries } from './database.ts';
 import { adjustments, grants, usageEvents } from './schema.ts';
@@ -33,7 +34,10 @@ const FILTERS = {
   endUser: usageEvents.endUser,
 };
 
-export type EventFilter = { [Name in keyof typeof FILTERS]?: string | undefined };
+export type EventFilter = { [Name in keyof typeof FILTERS]?: string | undefined } & {
+  /** As text. */
+  tag?: string | undefined;
+};
 
 export interface EventPage {
   after: After | null;
@@ -60,15 +64,21 @@ export const SEARCHED_MAX = 20_000;
 /** Events after a place, in the order of their admission. */
 export async function listEvents(database: Database, page: EventPage): Promise<FoundEvents> {
   const filters = Object.entries(page.filter).filter(([, value]) => value !== undefined);
-  const matches = filters.map(([name, value]) =>
-    eq(FILTERS[name as keyof EventFilter], defined(value, 'the value of the filter')),
-  );
+  const matches = filters.map(([name, value]) => {
+    const wanted = defined(value, 'the value of the filter');
+    return name === 'tag' ? hasTag(wanted) : eq(FILTERS[name as keyof typeof FILTERS], wanted);
+  });
   const last = matches.length === 0 ? null : await lastSearched(database, page);
   const rows = await eventsOf(database.db)
     .where(and(within(page), last ? upTo(last, page.order) : undefined, ...matches))
     .orderBy(...ordered(page.order))
     .limit(page.limit);
   return { rows, searchedTo: rows.length < page.limit ? last : null };
+}
+
+function hasTag(text: string): SQL {
+  const { name, value } = parseTag(text);
+  return sql`${usageEvents.tags} ->> ${name} = ${value}`;
 }
 
 /** The last event that a filtered page looks at; null: the list ends before it. */

@@ -21,6 +21,8 @@ export interface KeyInput {
   models: string[] | null;
   /** Null: as the team says. */
   onShortage: OnShortage | null;
+  /** Of all its calls, by name; null: none. */
+  tags: Record<string, string> | null;
   expiresAt: Date | null;
 }
 
@@ -68,6 +70,7 @@ export function changeKey(
     name?: string | undefined;
     models?: string[] | null | undefined;
     onShortage?: OnShortage | null | undefined;
+    tags?: Record<string, string> | null | undefined;
     expiresAt?: Date | null;
   },
 ): Promise<KeyRow | ApiError | null> {

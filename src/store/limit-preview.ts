@@ -1,10 +1,11 @@
 /** Preview: the calls of today that a limit which does not exist yet would count, and what its window saw before. */
 import { and, asc, eq, gte, type SQL, sql } from 'drizzle-orm';
-import { limitCounter, rangeOf } from '../domain/counter.ts';
-import { type Limit, ORGANIZATION_ID } from '../domain/limit.ts';
+import { limitCounter, NO_SUBJECTS, partOf, rangeOf } from '../domain/counter.ts';
+import { countsApart, type Limit, ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { includesModel } from '../domain/price.ts';
 import type { ReplayedCall } from '../domain/replay.ts';
+import { tagTexts } from '../domain/tags.ts';
 import { windowRange } from '../domain/window.ts';
 import { snapshot } from './balance.ts';
 import { type Database, runOn, type Transaction } from './database.ts';
@@ -42,10 +43,10 @@ export function readHistory(database: Database, limit: Limit): Promise<LimitHist
 /** Nothing where the window begins with the day, and for each end user: only their calls of today are looked at. */
 async function usedUntil(tx: Transaction, limit: Limit, dayMs: number, nowMs: number): Promise<bigint> {
   const { window, meter, subject } = limit;
-  if (window.type === 'rolling' || meter === 'concurrency' || subject.type === 'user') return 0n;
+  if (window.type === 'rolling' || meter === 'concurrency' || countsApart(subject)) return 0n;
   const span = rangeOf(limit, nowMs);
   if (span.startMs >= dayMs) return 0n;
-  return usedInWindow(runOn(tx), limitCounter(limit, limit.teamId, null, nowMs), span.startMs, dayMs);
+  return usedInWindow(runOn(tx), limitCounter(limit, limit.teamId, NO_SUBJECTS, nowMs), span.startMs, dayMs);
 }
 
 async function readCalls(tx: Transaction, limit: Limit, dayMs: number): Promise<ReplayedCall[]> {
@@ -53,7 +54,8 @@ async function readCalls(tx: Transaction, limit: Limit, dayMs: number): Promise<
     .select({
       at: usageEvents.createdAt,
       teamId: usageEvents.teamId,
-      user: usageEvents.endUser,
+      endUser: usageEvents.endUser,
+      tags: usageEvents.tags,
       model: usageEvents.model,
       cost: usageEvents.costUsd,
       inputTokens: usageEvents.inputTokens,
@@ -69,15 +71,23 @@ async function readCalls(tx: Transaction, limit: Limit, dayMs: number): Promise<
     .map((row) => ({
       atMs: row.at.getTime(),
       durationMs: row.durationMs,
-      user: `${row.teamId}/${row.user ?? ''}`,
+      user: `${row.teamId}/${partOf(limit, { endUser: row.endUser, tags: tagTexts(row.tags) }) ?? ''}`,
       claim: { cost: usd(row.cost), input_tokens: row.inputTokens, output_tokens: row.outputTokens },
     }));
+}
+
+function hasTag(name: string): SQL {
+  return sql`${usageEvents.tags} -> ${name}::text is not null`;
 }
 
 function countedBy({ subject, teamId }: Limit): SQL | undefined {
   const ofTeam = teamId === ORGANIZATION_ID ? undefined : eq(usageEvents.teamId, teamId);
   if (subject.type === 'department') return sql`${subject.id}::uuid = any(${usageEvents.departments})`;
   if (subject.type === 'key') return and(ofTeam, eq(usageEvents.keyId, subject.id));
+  if (subject.type === 'tag') {
+    const { name, value } = subject;
+    return and(ofTeam, value === null ? hasTag(name) : sql`${usageEvents.tags} ->> ${name} = ${value}`);
+  }
   if (subject.type !== 'user' || subject.id === null) return ofTeam;
   return and(ofTeam, eq(usageEvents.endUser, subject.id));
 }

@@ -8,7 +8,7 @@ import { and, asc, eq, gt, inArray, isNull, or } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { asId, type KeyId, type LimitId, type TeamId } from '../domain/ids.ts';
-import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
+import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject, subjectIdOf } from '../domain/limit.ts';
 import type { Window } from '../domain/window.ts';
 import { type After, changeCatalog, isAfter, lockOwner, lockTeam, raiseVersion } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
@@ -20,7 +20,7 @@ export type LimitRow = typeof limits.$inferSelect;
 
 export interface NewLimit {
   subject: Subject;
-  /** Of end users: of which team's; null: of every team's. */
+  /** Of end users and tags: of which team's; null: of every team's. */
   teamId: TeamId | null;
   /** Null: all. */
   models: string[] | null;
@@ -52,7 +52,7 @@ export function createLimit(database: Database, limit: NewLimit): Promise<LimitR
         id: asId<LimitId>(randomUUID()),
         teamId,
         subjectType: subject.type,
-        subjectId: subject.type === 'org' ? null : subject.id,
+        subjectId: subjectIdOf(subject),
         ...rule,
         createdAt: now,
       })
@@ -74,7 +74,7 @@ async function teamsBoundBy(
 async function teamOf(tx: Transaction, subject: Subject, teamId: TeamId | null): Promise<TeamId | ApiError> {
   if (subject.type === 'team') return subject.id;
   if (subject.type === 'key') return await teamOfKey(tx, subject.id);
-  return subject.type === 'user' ? (teamId ?? ORGANIZATION_ID) : ORGANIZATION_ID;
+  return subject.type === 'user' || subject.type === 'tag' ? (teamId ?? ORGANIZATION_ID) : ORGANIZATION_ID;
 }
 
 async function teamOfKey(tx: Transaction, keyId: KeyId): Promise<TeamId | ApiError> {

@@ -19,7 +19,7 @@ import { SERVICE_TIERS } from '../domain/price.ts';
 import { CLIENT_GONE, type ClientGone } from '../domain/upstream.ts';
 import { storedPriceLines } from './price-lines.ts';
 import { count, isOneOf, json, moment, money } from './schema-columns.ts';
-import { planGrants, planLimits, storedRow, storedWindow } from './stored-json.ts';
+import { planGrants, planLimits, storedRow, storedTags, storedWindow } from './stored-json.ts';
 
 /** One row. Every change to keys, teams, limits, grants or prices raises it in the same transaction. */
 export const catalogVersion = pgTable(
@@ -108,6 +108,8 @@ export const keys = pgTable(
     models: text('models').array(),
     /** As of teams; null: as the team says. */
     onShortage: text('on_shortage').$type<OnShortage>(),
+    /** Tags of all its calls, by name; null: none. */
+    tags: json('tags', storedTags),
     createdAt: moment('created_at').notNull(),
     expiresAt: moment('expires_at'),
     revokedAt: moment('revoked_at'),
@@ -127,7 +129,7 @@ export const limits = pgTable(
       .notNull()
       .references(() => teams.id),
     subjectType: text('subject_type', { enum: SUBJECT_TYPES }).notNull(),
-    /** The department, the key, or the name of an end user; null: the team, the organization, or each end user. */
+    /** The department, the key, the name of an end user, a tag's name or the tag as text; null: the team, the organization, or each end user. */
     subjectId: text('subject_id'),
     models: text('models').array(),
     meter: text('meter', { enum: METERS }).notNull(),

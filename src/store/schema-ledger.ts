@@ -20,7 +20,7 @@ import { LABELS } from '../domain/labels.ts';
 import { METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { OUTCOMES, PROVENANCES } from '../domain/outcome.ts';
 import { count, isOneOf, json, moment, money, sums } from './schema-columns.ts';
-import { storedAllocations, storedNumbers, storedRow } from './stored-json.ts';
+import { storedAllocations, storedNumbers, storedRow, storedTags } from './stored-json.ts';
 
 /** The state of one limit or grant in one window: settled + held + leased never exceeds the amount. */
 export const counters = pgTable(
@@ -250,6 +250,8 @@ export const usageEvents = pgTable(
     stageUs: json('stage_us', storedNumbers).notNull(),
     /** Name of the upstream that it went to; null: there was one. */
     upstream: text('upstream'),
+    /** `{name: value}`; null, as nearly always: none. */
+    tags: json('tags', storedTags),
   },
   (table) => [
     primaryKey({ columns: [table.teamId, table.createdAt, table.id] }),

@@ -10,4 +10,5 @@ export * from './schema-jobs.ts';
 export * from './schema-ledger.ts';
 export * from './schema-objects.ts';
 export * from './schema-people.ts';
+export * from './schema-tags.ts';
 export * from './schema-warnings.ts';

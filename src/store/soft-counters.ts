@@ -3,10 +3,11 @@
  * then on every flush moves them as it moves those of strict limits. Each window with a call gets its own.
  */
 
-import { and, eq, gte, inArray, isNotNull, isNull, max, or } from 'drizzle-orm';
-import { type CounterSpec, limitCounter } from '../domain/counter.ts';
+import { and, eq, gte, inArray, isNotNull, isNull, max, or, sql } from 'drizzle-orm';
+import { type CallSubjects, type CounterSpec, limitCounter, NO_SUBJECTS } from '../domain/counter.ts';
 import type { TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
+import { tagText } from '../domain/tags.ts';
 import { DAY_MS } from '../domain/window.ts';
 import { toLimit } from './balance.ts';
 import type { Database } from './database.ts';
@@ -33,11 +34,14 @@ export async function ensureSoftCounters(database: Database, now: Date): Promise
     );
   const specs: CounterSpec[] = [];
   for (const { limit } of rows) {
-    const at = (teamId: TeamId, endUser: string | null) =>
-      limitCounter(toLimit(limit), teamId, endUser, now.getTime());
-    if (limit.subjectType !== 'user') specs.push(at(limit.teamId, null));
-    else
-      for (const user of await recentUsers(database, limit, now)) specs.push(at(user.teamId, user.endUser));
+    const rule = toLimit(limit);
+    const at = (teamId: TeamId, call: CallSubjects) => limitCounter(rule, teamId, call, now.getTime());
+    if (rule.subject.type === 'user')
+      for (const user of await recentUsers(database, limit, now)) specs.push(at(user.teamId, user));
+    else if (rule.subject.type === 'tag' && rule.subject.value === null)
+      for (const { teamId, tags } of await recentTags(database, limit, rule.subject.name, now))
+        specs.push(at(teamId, { endUser: null, tags }));
+    else specs.push(at(limit.teamId, NO_SUBJECTS));
   }
   const missing = await missingOf(database, specs);
   // One by one: a team is locked no longer than its own counter takes.
@@ -93,4 +97,23 @@ async function recentUsers({ db }: Database, { teamId, subjectId }: LimitRow, no
     )
     .limit(MAX_SUBJECTS);
   return rows;
+}
+
+/** Values of a tag that a limit counts and that were called with lately, as tags of one call each. */
+async function recentTags({ db }: Database, { teamId }: LimitRow, name: string, now: Date) {
+  const value = sql<string | null>`${usageEvents.tags} ->> ${name}`;
+  const rows = await db
+    .selectDistinct({ teamId: usageEvents.teamId, value })
+    .from(usageEvents)
+    .where(
+      and(
+        isNotNull(usageEvents.tags),
+        gte(usageEvents.createdAt, new Date(now.getTime() - RECENT_MS)),
+        teamId === ORGANIZATION_ID ? undefined : eq(usageEvents.teamId, teamId),
+      ),
+    )
+    .limit(MAX_SUBJECTS);
+  return rows.flatMap((row) =>
+    row.value === null ? [] : [{ teamId: row.teamId, tags: [tagText(name, row.value)] }],
+  );
 }

@@ -27,6 +27,9 @@ export const storedAllocations = z.array(
 /** Numbers by name: microseconds by stage, quantities by meter. */
 export const storedNumbers = z.record(z.string(), z.number());
 
+/** Tags by name. */
+export const storedTags = z.record(z.string(), z.string());
+
 /** Credit that a plan gives. Null months: it never expires. */
 const planGrant = z.object({ amount_usd: z.string(), months: z.number().nullable() });
 export const planGrants = z.array(planGrant);

@@ -14,7 +14,7 @@ import type { EventId, TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import { formatUsd } from '../domain/quantities.ts';
-import { DAY_MS, QUARTER_HOUR_MS } from '../domain/window.ts';
+import { tagTexts } from '../domain/tags.ts';
 import { addAudit } from './audit.ts';
 import { changeCatalog, raiseVersion } from './changes.ts';
 import { type Database, type Queries, runOn, type Transaction } from './database.ts';
@@ -22,15 +22,8 @@ import { findEvent } from './events.ts';
 import { shareFlushes } from './hot/counters.ts';
 import { moveCounters } from './hot/move-counters.ts';
 import { atPlaces, type Place, placesOf } from './hot/places.ts';
-import {
-  adjustments,
-  counters,
-  teams,
-  usageDays,
-  usageDepartments,
-  usageEvents,
-  usageRollups,
-} from './schema.ts';
+import { moveRollups, sumOf } from './move-rollups.ts';
+import { adjustments, counters, teams, usageEvents } from './schema.ts';
 
 export type AdjustmentRow = typeof adjustments.$inferSelect;
 type EventRow = typeof usageEvents.$inferSelect;
@@ -269,9 +262,14 @@ async function lockCounters(
   // The other end users' counters, of which there may be a million, are none of its business.
   const endUsers = events.flatMap(({ endUser }) => (endUser === null ? [] : [endUser]));
   const groups = events.flatMap(({ departments }) => departments ?? []);
+  const tags = events.flatMap((event) => tagTexts(event.tags) ?? []);
   const subjects = new Set([
-    ...[ORGANIZATION_ID, teamId, ...events.map(({ keyId }) => keyId)],
-    ...[...endUsers, ...groups],
+    ORGANIZATION_ID,
+    teamId,
+    ...events.map(({ keyId }) => keyId),
+    ...endUsers,
+    ...tags,
+    ...groups,
   ]);
   return tx
     .select()
@@ -329,53 +327,11 @@ function countedBy(row: CounterRow, event: EventRow, cost: PicoUsd): PicoUsd {
     endsAtMs: row.endsAt?.getTime() ?? null,
   };
   const { teamId, keyId, endUser, model, createdAt } = event;
+  const tags = tagTexts(event.tags);
   const claim = { cost, input_tokens: event.inputTokens, output_tokens: event.outputTokens };
   const departments = event.departments ?? [];
   return counted(counter, {
-    ...{ teamId, keyId, endUser, departments, model, claim },
+    ...{ teamId, keyId, endUser, departments, tags, model, claim },
     createdAtMs: createdAt.getTime(),
   });
-}
-
-/** Rollups sum what is charged: a counter made later starts from them. */
-async function moveRollups(tx: Transaction, events: readonly EventRow[], cost: PicoUsd): Promise<void> {
-  for (const [table, start, intervalMs] of [
-    [usageRollups, usageRollups.bucketStart, QUARTER_HOUR_MS],
-    [usageDays, usageDays.day, DAY_MS],
-    [usageDepartments, usageDepartments.bucketStart, QUARTER_HOUR_MS],
-  ] as const) {
-    const counted = table === usageDepartments ? events.filter(({ departments }) => departments) : events;
-    const startOf = ({ createdAt }: EventRow) => createdAt.getTime() - (createdAt.getTime() % intervalMs);
-    const rowOf = (event: EventRow) =>
-      [startOf(event), event.departments, event.keyId, event.model, event.operation].join('\n');
-    const groups = [...Map.groupBy(counted, rowOf)].sort(([a], [b]) => (a < b ? -1 : 1));
-    for (const [, group] of groups) {
-      const event = defined(group[0], 'an event of the group');
-      const unknown = group.filter(({ outcome }) => outcome === 'unknown');
-      const delta = BigInt(group.length) * cost - sumOf(group);
-      await tx
-        .update(table)
-        .set({
-          costUsd: sql`${table.costUsd} + ${formatUsd(delta)}::numeric`,
-          unknownUsd: sql`${table.unknownUsd} - ${formatUsd(sumOf(unknown))}::numeric`,
-          unknownCalls: sql`${table.unknownCalls} - ${unknown.length}`,
-        })
-        .where(
-          and(
-            eq(table.teamId, event.teamId),
-            eq(start, new Date(startOf(event))),
-            table === usageDepartments && event.departments
-              ? eq(usageDepartments.departments, event.departments)
-              : undefined,
-            eq(table.keyId, event.keyId),
-            eq(table.model, event.model),
-            eq(table.operation, event.operation),
-          ),
-        );
-    }
-  }
-}
-
-function sumOf(events: readonly EventRow[]): PicoUsd {
-  return events.reduce((sum, { costUsd }) => sum + usd(costUsd), 0n);
 }

@@ -89,7 +89,7 @@ const COLUMNS = [...Object.keys(SUMS), 'cost_usd', 'unknown_usd'];
  * department their sums are all that is read.
  */
 export async function readUsage({ readSql: sql }: Database, question: UsageQuestion): Promise<UsageRow[]> {
-  const range = await rangeOf(sql, question);
+  const range = await usageRange(sql, question);
   if (range === null) return [];
   const { interval, timeZone } = question;
   const isOfDepartment = question.departmentId !== undefined;
@@ -140,12 +140,12 @@ const COLUMNS_OF = (sql: Sql) =>
   COLUMNS.map((name, place) => sql`${place > 0 ? sql`, ` : sql``}${sql(name)}`);
 
 /** Sums of a table of rollups, by the names of its columns. */
-function sumsOf(sql: Sql): Fragment[] {
+export function sumsOf(sql: Sql): Fragment[] {
   return COLUMNS.map((name, place) => sql`${place > 0 ? sql`, ` : sql``}sum(${sql(name)}) as ${sql(name)}`);
 }
 
 /** The counts of all parts of an interval, as a row of the answer names them. */
-function countsOf(sql: Sql): Fragment[] {
+export function countsOf(sql: Sql): Fragment[] {
   return Object.entries(SUMS).map(
     ([column, name]) => sql`sum(sign * ${sql(column)})::float8 as ${sql(name)}, `,
   );
@@ -206,7 +206,10 @@ function rowsOf(
 }
 
 /** The time range that is asked for, as far as there is any usage; null: there is none. */
-async function rangeOf(sql: Sql, { from, to, teamIds }: UsageQuestion): Promise<TimeRange | null> {
+export async function usageRange(
+  sql: Sql,
+  { from, to, teamIds }: Pick<UsageQuestion, 'from' | 'to' | 'teamIds'>,
+): Promise<TimeRange | null> {
   const [row] = await sql<{ first: Date | null; last: Date | null }[]>`
     select min(day) as first, max(day) as last from usage_days 
       ${teamIds ? sql`where team_id = any(${teamIds}::text[]::uuid[])` : sql``}`;
@@ -216,7 +219,7 @@ async function rangeOf(sql: Sql, { from, to, teamIds }: UsageQuestion): Promise<
   return startMs < endMs ? { startMs, endMs } : null;
 }
 
-function at(ms: number): string {
+export function at(ms: number): string {
   return new Date(ms).toISOString();
 }
 

@@ -23,6 +23,8 @@ export interface WatchReading {
   unpartitionedEvents: number;
   /** Events that could not be stored and were set aside. */
   quarantinedEvents: number;
+  /** The highest part of the values that a team may have open of a tag. */
+  tagValuesUsedRatio: number;
   jobs: JobsReading;
   /** Months of events that are old enough to be archived, and are not. */
   archiveWaitingMonths: number;
@@ -53,11 +55,19 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
   const [budgets, overLimits, totals, sessions, jobs] = await Promise.all([
     readTightestBudgets(queries, budgetsMax),
     readOverLimits(queries, budgetsMax),
-    runOn(queries)<{ unresolved: string; unpartitioned: number; quarantined: number; waiting: number }>(sql`
+    runOn(queries)<{
+      unresolved: string;
+      unpartitioned: number;
+      quarantined: number;
+      waiting: number;
+      tags: number;
+    }>(sql`
       select (select coalesce(sum(unknown_usd), 0) from usage_days where unknown_usd <> 0)::text as unresolved,
         (select count(*)::float8 from usage_events_default) as unpartitioned,
         (select count(*)::float8 from quarantined_events) as quarantined,
-        (select count(*)::float8 from archived_months where archived_at is null) as waiting`),
+        (select count(*)::float8 from archived_months where archived_at is null) as waiting,
+        (select coalesce(max(v.open / r.max_values::float8), 0)
+          from tags r join (select name, count(*) as open from tag_values group by team_id, name) v on v.name = r.name) as tags`),
     runOn(queries)<{ state: string | null; sessions: number }>(sql`
       select state, count(*)::int4 as sessions from pg_stat_activity
       where datname = current_database() and application_name = 'tollgate' group by state`),
@@ -68,7 +78,10 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
     const name = stateOf(state);
     connections.set(name, (connections.get(name) ?? 0) + count);
   }
-  const { unresolved, unpartitioned, quarantined, waiting } = defined(totals[0], 'the row of the totals');
+  const { unresolved, unpartitioned, quarantined, waiting, tags } = defined(
+    totals[0],
+    'the row of the totals',
+  );
   return {
     budgets,
     overLimits,
@@ -76,6 +89,7 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
     connections,
     unpartitionedEvents: unpartitioned,
     quarantinedEvents: quarantined,
+    tagValuesUsedRatio: tags,
     jobs,
     archiveWaitingMonths: waiting,
   };

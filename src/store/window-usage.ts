@@ -11,9 +11,10 @@ import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { includesModel } from '../domain/price.ts';
 import { UNIT, used } from '../domain/quantities.ts';
+import { parseTag } from '../domain/tags.ts';
 import { QUARTER_HOUR_MS } from '../domain/window.ts';
 import type { Run } from './database.ts';
-import { teams, usageDepartments, usageEvents, usageRollups } from './schema.ts';
+import { teams, usageDepartments, usageEvents, usageRollups, usageTags } from './schema.ts';
 
 type Rule = Pick<CounterSpec, 'teamId' | 'subjectType' | 'subjectId' | 'meter' | 'models'>;
 
@@ -48,18 +49,15 @@ function amountOf({ meter }: Rule, { cost, input_tokens, output_tokens, calls }:
 
 function sumsByModel(rule: Rule, fromMs: number, untilMs: number | null): SQL {
   const isWhole = fromMs % QUARTER_HOUR_MS === 0 && (untilMs === null || untilMs % QUARTER_HOUR_MS === 0);
+  if (rule.subjectType === 'tag') return sumsOfTag(rule, fromMs, untilMs);
   const isInRollups = isWhole && rule.subjectType !== 'user';
   const rollups = rule.subjectType === 'department' ? usageDepartments : usageRollups;
   const table = isInRollups ? rollups : usageEvents;
   const moment: PgColumn = isInRollups ? rollups.bucketStart : usageEvents.createdAt;
   const departments = isInRollups ? usageDepartments.departments : usageEvents.departments;
   const conditions = and(
-    gte(moment, new Date(fromMs)),
-    untilMs === null ? undefined : lt(moment, new Date(untilMs)),
-    // All teams, so that the index that begins with the team serves both.
-    rule.teamId === ORGANIZATION_ID
-      ? inArray(table.teamId, sql`(select id from ${teams})`)
-      : eq(table.teamId, rule.teamId),
+    within(moment, fromMs, untilMs),
+    ofTeams(table.teamId, rule),
     rule.subjectType === 'department' ? sql`${rule.subjectId}::uuid = any(${departments})` : undefined,
     rule.subjectType === 'key' ? eq(table.keyId, asId(rule.subjectId)) : undefined,
     rule.subjectType === 'user' ? eq(usageEvents.endUser, rule.subjectId) : undefined,
@@ -69,4 +67,50 @@ function sumsByModel(rule: Rule, fromMs: number, untilMs: number | null): SQL {
       sum(output_tokens)::float8 as output_tokens,
       ${isInRollups ? sql`sum(calls)` : sql`count(*)`}::float8 as calls
     from ${table} where ${conditions} group by model`;
+}
+
+function within(moment: PgColumn, fromMs: number, untilMs: number | null): SQL | undefined {
+  return and(gte(moment, new Date(fromMs)), untilMs === null ? undefined : lt(moment, new Date(untilMs)));
+}
+
+/** All teams by their ids, so that the index that begins with the team serves both. */
+function ofTeams(column: PgColumn, { teamId }: Rule): SQL {
+  return teamId === ORGANIZATION_ID ? inArray(column, sql`(select id from ${teams})`) : eq(column, teamId);
+}
+
+/**
+ * Whole quarters from the rollups of tags, which have an index by value; the pieces of a quarter at both ends from the
+ * events of the teams in them. Windows of calendars have no such pieces.
+ */
+function sumsOfTag(rule: Rule, fromMs: number, untilMs: number | null): SQL {
+  const { name, value } = parseTag(rule.subjectId);
+  const firstMs = Math.ceil(fromMs / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
+  const lastMs =
+    untilMs === null ? null : Math.max(firstMs, Math.floor(untilMs / QUARTER_HOUR_MS) * QUARTER_HOUR_MS);
+  const pieces: SQL[] = [];
+  const ofEvents = (startMs: number, endMs: number) => {
+    if (startMs >= endMs) return;
+    const conditions = and(
+      within(usageEvents.createdAt, startMs, endMs),
+      ofTeams(usageEvents.teamId, rule),
+      sql`${usageEvents.tags} ->> ${name} = ${value}`,
+    );
+    pieces.push(sql`
+      select model, cost_usd, input_tokens, output_tokens, 1 as calls from ${usageEvents} where ${conditions}`);
+  };
+  ofEvents(fromMs, untilMs === null ? firstMs : Math.min(firstMs, untilMs));
+  if (untilMs !== null && lastMs !== null) ofEvents(lastMs, untilMs);
+  const quarters = and(
+    within(usageTags.bucketStart, firstMs, lastMs),
+    ofTeams(usageTags.teamId, rule),
+    eq(usageTags.name, name),
+    eq(usageTags.value, value ?? ''),
+  );
+  pieces.push(
+    sql`select model, cost_usd, input_tokens, output_tokens, calls from ${usageTags} where ${quarters}`,
+  );
+  return sql`
+    select model, sum(cost_usd)::text as cost, sum(input_tokens)::float8 as input_tokens,
+      sum(output_tokens)::float8 as output_tokens, sum(calls)::float8 as calls
+    from (${sql.join(pieces, sql` union all `)}) parts group by model`;
 }

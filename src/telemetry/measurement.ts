@@ -167,6 +167,7 @@ export interface InstallationGauges {
   unpartitionedEvents: number;
   archiveWaitingMonths: number;
   quarantinedEvents: number;
+  tagValuesUsedRatio: number;
   /** Jobs that have not ended: how many by state, what they hold, and how old the oldest is. */
   jobs: { asked: number; running: number; held: PicoUsd; oldestSeconds: number };
   roundTripSeconds: number;

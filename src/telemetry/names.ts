@@ -272,6 +272,12 @@ export const METRICS = {
     labels: [],
     help: 'Usage events that Postgres refused and that were set aside; should stay 0.',
   },
+  tollgate_tag_values_used_ratio: {
+    type: 'gauge',
+    merge: 'first',
+    labels: [],
+    help: 'Values of a tag that a team has open, as a part of those that it may: the highest of all teams and tags.',
+  },
   tollgate_jobs: {
     type: 'gauge',
     merge: 'first',

@@ -145,6 +145,7 @@ function installationFamilies(reading: InstallationGauges): Family[] {
     gaugeFamily('tollgate_unresolved_usd', toFloatUsd(reading.unresolved)),
     gaugeFamily('tollgate_unpartitioned_events', reading.unpartitionedEvents),
     gaugeFamily('tollgate_quarantined_events', reading.quarantinedEvents),
+    gaugeFamily('tollgate_tag_values_used_ratio', reading.tagValuesUsedRatio),
     familyOf(
       'tollgate_jobs',
       (['asked', 'running'] as const).map((state) => sampleOf('tollgate_jobs', [state], reading.jobs[state])),

@@ -66,6 +66,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'grants',
     'plans',
     'prices',
+    'tags',
     'people',
     'tokens',
     'departments',

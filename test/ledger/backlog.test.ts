@@ -29,6 +29,7 @@ const call = fc.record({
   teamId: fc.constantFrom('team-1', 'team-2'),
   endUser: fc.option(text),
   departments: fc.array(fc.constantFrom('unit', 'division', 'company'), { maxLength: 3 }),
+  tags: fc.option(fc.array(text, { minLength: 1, maxLength: 16 })),
   model: text,
   moment: fc.nat(1_000_000),
   cost: amount,
@@ -45,6 +46,7 @@ function addTo(backlog: Backlog, each: Call): FlushEvent {
   const facts = factsOf(each.teamId, 'key-1', {
     endUser: each.endUser,
     departments: each.departments.length === 0 ? null : `{${each.departments.join()}}`,
+    tags: each.tags,
     model: each.model,
   });
   const claim = { cost: each.cost, input_tokens: each.inputTokens, output_tokens: each.outputTokens };
@@ -64,12 +66,14 @@ function addTo(backlog: Backlog, each: Call): FlushEvent {
     .filter(({ held, settled }) => held > 0n || settled > 0n);
   const { teamId, keyId, endUser, model } = facts;
   const departments = each.departments.map((name) => asId<DepartmentId>(name));
+  const tags = each.tags === null ? {} : { tags: each.tags };
   return {
     id,
     teamId,
     keyId,
     endUser,
     departments,
+    ...tags,
     model,
     createdAtMs: NOON + each.moment,
     claim,
@@ -82,6 +86,7 @@ const plain: Call = {
   teamId: 'team-1',
   endUser: null,
   departments: [],
+  tags: null,
   model: 'gpt-4o',
   moment: 0,
   cost: 5n,

@@ -37,6 +37,7 @@ describe('upstreamHeaders', () => {
     ...['Host', 'Connection', 'Keep-Alive', 'TE', 'Trailer', 'Transfer-Encoding', 'Upgrade', 'Expect', 'Via'],
     ...[
       'Authorization',
+      'X-Tollgate-Tags',
       'Cookie',
       'OpenAI-Organization',
       'OpenAI-Project',

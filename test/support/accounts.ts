@@ -17,6 +17,8 @@ export function accountOf(changes: Partial<Account> & { teamId?: string; keyId?:
     failOpen: false,
     onClientGone: null,
     onShortage: null,
+    tags: null,
+    tagRules: [],
     warnings: [],
     unknown: [],
     ...rest,

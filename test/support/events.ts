@@ -52,6 +52,8 @@ export interface EventOptions {
   cost: bigint;
   held: bigint;
   allocations: Allocation[];
+  /** What else was known when it was held. */
+  facts?: Partial<CallFacts>;
   /** What differs from a call that was settled. */
   outcome?: Partial<Outcome>;
 }
@@ -59,7 +61,7 @@ export interface EventOptions {
 /** The event of a call, settled unless told otherwise. */
 export function eventOf(options: EventOptions): FlushEvent {
   const { id, instanceId, teamId, keyId, cost, held, allocations, outcome = {} } = options;
-  const facts = factsJson(id, instanceId, factsOf(teamId, keyId), held);
+  const facts = factsJson(id, instanceId, factsOf(teamId, keyId, options.facts), held);
   const stageUs = { estimate: 12, forward: 3400 };
   return eventFromJson(
     eventJson(facts, settledOutcome(cost, outcome), allocationsText(allocations), stageUs),

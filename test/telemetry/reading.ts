@@ -66,6 +66,7 @@ export function installation(changes: Partial<InstallationGauges> = {}): Install
     unpartitionedEvents: 0,
     archiveWaitingMonths: 0,
     quarantinedEvents: 0,
+    tagValuesUsedRatio: 0.25,
     jobs: { asked: 0, running: 0, held: 0n, oldestSeconds: 0 },
     roundTripSeconds: 0.001,
     connections: new Map([['active', 1]]),

@@ -17,6 +17,7 @@ import {
   teamId,
   tokenCount,
 } from './fields.ts';
+import { tagText } from './tags.ts';
 
 const outcome = z.enum(OUTCOMES);
 const provenance = z.enum(PROVENANCES);
@@ -32,6 +33,7 @@ const filters = {
   outcome: outcome.optional(),
   provenance: provenance.optional(),
   end_user: label(512).optional(),
+  tag: tagText.optional(),
   from: moment.optional(),
   to: moment.optional().meta({ description: 'Exclusive' }),
   order: z.enum(['asc', 'desc']).default('asc').meta({ description: 'Oldest or newest first' }),
@@ -51,6 +53,7 @@ const eventFields = {
   service_tier: z.string().nullable(),
   stream: z.boolean(),
   end_user: z.string().nullable(),
+  tags: z.record(z.string(), z.string()),
   outcome,
   provenance,
   reason: z.string().nullable(),

@@ -1,6 +1,7 @@
 /** What people read of the ledger as sums: balance, usage, denials, errors, overview, and the warnings of budgets. */
 import { z } from 'zod';
 import { OUTCOMES } from '../../domain/outcome.ts';
+import { TAG_NAME } from '../../domain/tags.ts';
 import { CLIENT_GONE, HEALTH_STATES, PROFILES } from '../../domain/upstream.ts';
 import {
   departmentId,
@@ -18,6 +19,7 @@ import {
   window,
 } from './fields.ts';
 import { enforcement, meter, subject } from './resources.ts';
+import { tagText } from './tags.ts';
 
 export const Balance = z
   .strictObject({
@@ -91,14 +93,46 @@ const shownRange = {
 
 /** Query of self-service: the usage of the calling key. */
 export const SelfServiceUsageQuery = z.strictObject({ group_by: groups(['model', 'operation']), ...range });
+const DIMENSIONS = ['team', 'key', 'model', 'operation', 'department'] as const;
+const GROUPS = `must be a comma-separated list of ${DIMENSIONS.join(', ')}, tag:NAME`;
+const TAG_GROUP = new RegExp(`^tag:${TAG_NAME.source.slice(1)}`);
+
+/** `team,model,tag:project`: what is grouped by, and by the values of which tag (null: of none). */
+const usageGroups = z
+  .string()
+  .default('')
+  .transform((text) => [...new Set(text.split(',').map((part) => part.trim()))].filter((part) => part !== ''))
+  .pipe(
+    z
+      .array(
+        z.union([z.enum(DIMENSIONS, { error: GROUPS }), z.string().regex(TAG_GROUP, GROUPS)], {
+          error: GROUPS,
+        }),
+      )
+      .refine((parts) => parts.filter((part) => TAG_GROUP.test(part)).length <= 1, {
+        error: 'must name one tag at most',
+        abort: true,
+      }),
+  )
+  .transform((parts) => ({
+    dimensions: parts.filter(isDimension),
+    tag: parts.find((part) => TAG_GROUP.test(part))?.slice('tag:'.length) ?? null,
+  }))
+  .meta({ description: `Comma-separated: ${DIMENSIONS.join(', ')}, and tag:NAME` });
+
+function isDimension(part: string): part is (typeof DIMENSIONS)[number] {
+  return DIMENSIONS.some((name) => name === part);
+}
+
 export const UsageQuery = z.strictObject({
-  group_by: groups(['team', 'key', 'model', 'operation', 'department']),
+  group_by: usageGroups,
   ...range,
   team_id: teamId.optional(),
   key_id: keyId.optional(),
   department_id: departmentId
     .optional()
     .meta({ description: 'Only calls admitted while their team was in it, or below it' }),
+  tag: tagText.optional(),
 });
 
 const sums = {
@@ -131,6 +165,8 @@ export const Usage = z
         department_name: z.string().nullable().optional(),
         model: z.string().optional(),
         operation: z.string().optional(),
+        tag_name: z.string().optional(),
+        tag_value: z.string().nullable().optional().meta({ description: 'Null: calls without this tag' }),
         ...sums,
       }),
     ),

@@ -24,6 +24,7 @@ import {
   tokenCount,
   window,
 } from './fields.ts';
+import { keyTags, tagSubject } from './tags.ts';
 
 const changes = <Shape extends z.ZodRawShape>(shape: Shape) =>
   z.strictObject(shape).partial().refine(isNotEmpty, 'must change at least one field');
@@ -118,6 +119,7 @@ const keyFields = {
   prefix: z.string(),
   models: z.array(z.string()).nullable(),
   on_shortage: onShortage.nullable(),
+  tags: z.record(z.string(), z.string()),
   created_at: instant,
   expires_at: instant.nullable(),
   revoked_at: instant.nullable(),
@@ -139,6 +141,7 @@ export const NewKey = z
       description: 'Models that the key may use; a name allows its snapshots too. Null: all',
     }),
     on_shortage: keyOnShortage.default(null),
+    tags: keyTags.default(null),
   })
   .meta({ id: 'NewKey' });
 const GRACE_SECONDS_MAX = 31 * 86_400;
@@ -157,6 +160,7 @@ export const KeyChange = changes({
   expires_at: moment.nullable(),
   models: modelNames.nullable(),
   on_shortage: keyOnShortage,
+  tags: keyTags,
 }).meta({ id: 'KeyChange' });
 
 export const subject = z
@@ -178,8 +182,9 @@ export const subject = z
           .optional()
           .meta({ description: 'The team of the end users; missing or null: every team' }),
       }),
+      tagSubject,
     ],
-    { error: 'must have a type: "org", "department", "team", "key" or "user"' },
+    { error: 'must have a type: "org", "department", "team", "key", "user" or "tag"' },
   )
   .meta({ id: 'Subject' });
 export const meter = z.enum(METERS);
@@ -257,7 +262,7 @@ export const ListedLimit = Limit.extend({
     .optional()
     .meta({
       description:
-        'Missing without `state=true`, for a deleted limit, and for one that counts each end user apart',
+        'Missing without `state=true`, for a deleted limit, and for one that counts each end user, or each value of a tag, apart',
     }),
 }).meta({ id: 'ListedLimit' });
 export const ListedLimits = page(ListedLimit);

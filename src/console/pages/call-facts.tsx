@@ -58,6 +58,7 @@ export function Facts({ call }: { call: WholeEvent }) {
     [t.call.provenance, t.calls.provenances[call.provenance]],
     [t.call.reason, code(call.reason)],
     [t.call.endUser, call.end_user ?? '—'],
+    [t.call.tags, Object.keys(call.tags).length === 0 ? '—' : tagsText(call.tags)],
     [t.call.responseModel, code(call.response_model)],
     [t.call.serviceTier, call.service_tier ?? '—'],
     [t.call.upstream, call.upstream ?? '—'],
@@ -80,4 +81,10 @@ export function Facts({ call }: { call: WholeEvent }) {
       ))}
     </dl>
   );
+}
+
+function tagsText(tags: Readonly<Record<string, string>>): string {
+  return Object.entries(tags)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(', ');
 }

@@ -10,8 +10,10 @@ import { useMessages } from '../shell/language.ts';
 export type Meter = keyof Messages['limits']['meters'];
 
 export interface LimitSubject {
-  type: 'org' | 'department' | 'team' | 'key' | 'user';
+  type: 'org' | 'department' | 'team' | 'key' | 'user' | 'tag';
   id?: string | null | undefined;
+  name?: string | undefined;
+  value?: string | null | undefined;
 }
 
 /** @param nameOf the name of a key or a department */
@@ -27,6 +29,8 @@ export function subjectText(t: Messages, subject: LimitSubject, nameOf: (id: str
       return t.limits.ofKey(nameOf(subject.id ?? ''));
     case 'user':
       return subject.id ? t.limits.ofUser(subject.id) : t.limits.subjectUser;
+    case 'tag':
+      return t.limits.ofTag(subject.name ?? '', subject.value ?? null);
   }
 }
 

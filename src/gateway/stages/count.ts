@@ -11,6 +11,7 @@ import { claimed } from '../../domain/quantities.ts';
 import { uuidV7 } from '../../ledger/events.ts';
 import { type InputParts, mayHaveParts } from '../../openai/input-parts.ts';
 import { type ParsedRequest, readParts } from '../../openai/request.ts';
+import { countPrompt } from '../../openai/usage/count.ts';
 import { type AnchorUse, HIDDEN_TOKENS } from '../anchors.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { type Estimated, estimateWithin } from './estimate.ts';
@@ -149,4 +150,13 @@ function remoteImageTokens({ request, card }: Estimated): number | null {
     tokens += most;
   }
   return tokens;
+}
+
+/** Returns the input tokens by the upstream's tokeniser, where it reports no usage; null: they are not counted. */
+export function promptTokens({ profile, trust }: GatewayDeps, request: ParsedRequest): number | null {
+  const countTokens = profile.text?.countTokens ?? null;
+  const { body, descriptor, operation } = request;
+  if (countTokens === null || operation.beyondText !== null) return null;
+  if (trust?.reportsUsage(descriptor.name, operation.model ?? '')) return null;
+  return countPrompt(body, countTokens);
 }

@@ -5,6 +5,7 @@ import { ApiError, apiError } from '../../domain/errors.ts';
 import type { Principal } from '../../domain/limit.ts';
 import { ON_SHORTAGE, type OnShortage } from '../../domain/open-ended.ts';
 import { includesModel } from '../../domain/price.ts';
+import { type CallTags, tagsOf } from '../../domain/tags.ts';
 import { PARTS_BYTES_LEAST } from '../../openai/input-parts.ts';
 import { PDF_IN_BASE64 } from '../../openai/pdf.ts';
 import { type ParsedRequest, readRequest } from '../../openai/request.ts';
@@ -27,6 +28,8 @@ export interface Parsed {
   readonly request: ParsedRequest;
   /** What of the call decides which limits touch it: its model, and whom the application calls for. */
   readonly callKind: CallKind;
+  /** Tags of which it must be asked whether their values may be open; null: none. */
+  readonly openTags: CallTags['open'];
   /** What the call's header says of a shortage; null: there is none. */
   readonly onShortage: OnShortage | null;
   /** What the call goes on with: the upstream that was chosen for it, and all that belongs to it. */
@@ -262,7 +265,9 @@ function parsed(deps: GatewayDeps, authenticated: Authenticated, request: Read):
   }
   if (request === null) return stopped(call, null, name, account, null);
   const endUser = endUserOf(request.operation.endUser ?? call.exchange.header('x-tollgate-user'));
-  const callKind = { model: request.operation.model ?? '', endUser };
+  const found = mayHaveTags(account, call) ? tagsOfCall(account, call, request) : NO_TAGS;
+  if (found instanceof ApiError) return stopped(call, found, name, account, endUser);
+  const callKind = { model: request.operation.model ?? '', endUser, tags: found.tags };
   // By OpenAI's rules a field that is not known is the upstream's business.
   const names = request.fieldNames;
   const chosen = deps.upstreams === null ? deps : deps.upstreams.choose(request, account.principal, NONE);
@@ -281,11 +286,29 @@ function parsed(deps: GatewayDeps, authenticated: Authenticated, request: Read):
     generation,
     request,
     callKind,
+    openTags: found.open,
     onShortage,
     via,
     tried: NONE,
     attempt: 1,
   };
+}
+
+const NO_TAGS: CallTags = { tags: null, open: null };
+const TAGS_HEADER = 'x-tollgate-tags';
+
+function mayHaveTags({ tags, tagRules }: Account, { exchange }: Call): boolean {
+  return tags !== null || tagRules.length > 0 || exchange.header(TAGS_HEADER) !== undefined;
+}
+
+function tagsOfCall(account: Account, { exchange }: Call, request: ParsedRequest): CallTags | ApiError {
+  const { rawHeaders } = exchange;
+  const headers = rawHeaders.filter(
+    (_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === TAGS_HEADER,
+  );
+  const { billable } = request.operation;
+  const { metadata } = request;
+  return tagsOf(account.tagRules, { own: account.tags, headers, metadata, isBillable: billable });
 }
 
 function onShortageOf(value: string | undefined): OnShortage | ApiError | null {

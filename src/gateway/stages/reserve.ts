@@ -14,7 +14,6 @@ import type { Hold, Queued, QueueOutcome } from '../../ledger/events.ts';
 import type { Descriptor } from '../../openai/operations/descriptor.ts';
 import { type ParsedRequest, renderBody } from '../../openai/request.ts';
 import { upstreamHeaders } from '../../openai/response.ts';
-import { countPrompt } from '../../openai/usage/count.ts';
 import type { Target } from '../../upstreams/target.ts';
 import type { UpstreamRequest } from '../../wire/upstream.ts';
 import type { AnchorUse } from '../anchors.ts';
@@ -23,7 +22,7 @@ import { errorOfDenial, ledgerUnavailable, toolsTooDear } from '../denial-error.
 import type { GatewayDeps } from '../deps.ts';
 import { whyOvertaken } from '../recall.ts';
 import { findAccount } from './authenticate.ts';
-import { COUNTED_BYTES_LEAST, counted, mayCount } from './count.ts';
+import { COUNTED_BYTES_LEAST, counted, mayCount, promptTokens } from './count.ts';
 import { type Estimated, FREE, sizeOf, sparing, withFewerToolCalls } from './estimate.ts';
 import { type Parsed, whyNotAllowed } from './parse.ts';
 
@@ -264,6 +263,7 @@ async function journaled(
     stream: request.stream,
     endUser: callKind.endUser,
     departments: account.departments,
+    tags: callKind.tags ?? null,
     priceId: estimate.priceId,
     outputLimit: hold.outputLimit,
     upstream: deps.target === null ? null : deps.target.name,
@@ -372,14 +372,6 @@ function waitFor(call: Call, queued: Queued): Promise<QueueOutcome | { kind: 'le
 function outputTokensSent(operation: Operation, estimate: Estimate, hold: Hold): number {
   const perChoice = hold.outputLimit ?? operation.outputTokensLimit ?? estimate.maxOutputTokens;
   return perChoice === null ? Number.MAX_SAFE_INTEGER : outputTokensUpTo(estimate, perChoice);
-}
-
-function promptTokens({ profile, trust }: GatewayDeps, request: ParsedRequest): number | null {
-  const countTokens = profile.text?.countTokens ?? null;
-  const { body, descriptor, operation } = request;
-  if (countTokens === null || operation.beyondText !== null) return null;
-  if (trust?.reportsUsage(descriptor.name, operation.model ?? '')) return null;
-  return countPrompt(body, countTokens);
 }
 
 function requestOf(estimated: Estimated, account: Account, waitedMs: number): ReservationRequest {

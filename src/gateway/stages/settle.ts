@@ -120,9 +120,9 @@ function informBreaker(
     breaker.ended(teamId, answered, call.pass, null);
     return;
   }
-  const { model, endUser } = callKind;
+  const { model, endUser, tags = null } = callKind;
   const id = asId<EventId>(hold.id);
-  const unknown = { id, keyId, model, endUser, admittedMs: momentOfUuidV7(id), charged: cost };
+  const unknown = { id, keyId, model, endUser, tags, admittedMs: momentOfUuidV7(id), charged: cost };
   // What the client or this gateway broke off says nothing of the upstream.
   const answered = reason?.startsWith('upstream_') ? 'failed' : 'neither';
   breaker.ended(teamId, answered, call.pass, unknown);

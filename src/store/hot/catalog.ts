@@ -15,6 +15,7 @@ import {
 } from '../../domain/limit.ts';
 import { usd } from '../../domain/money.ts';
 import type { OnShortage } from '../../domain/open-ended.ts';
+import { TAG_RULES_MAX, type TagRule, tagTexts } from '../../domain/tags.ts';
 import type { ClientGone } from '../../domain/upstream.ts';
 import type { Warning } from '../../domain/warning.ts';
 import type { Window } from '../../domain/window.ts';
@@ -42,12 +43,13 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       fail_open: boolean;
       on_client_gone: ClientGone | null;
       on_shortage: OnShortage | null;
+      tags: Record<string, string> | null;
       prepaid: boolean;
       departments: string | null;
     }[]
   >`
     select k.id, k.team_id, t.name as team_name, k.models, t.models as team_models, t.unlimited, t.fail_open, t.on_client_gone,
-      coalesce(k.on_shortage, t.on_shortage) as on_shortage,
+      coalesce(k.on_shortage, t.on_shortage) as on_shortage, k.tags,
       (extract(epoch from case when k.hash = ${hash} then k.expires_at
         else least(k.expires_at, k.previous_expires_at) end) * 1000)::float8 as expires_at_ms,
       (k.revoked_at is not null or t.deleted_at is not null) as revoked,
@@ -56,10 +58,11 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
     from keys k join teams t on t.id = k.team_id
     where k.hash = ${hash} or k.previous_hash = ${hash}`;
   if (!row) return null;
-  const [limits, grants, unknown, warned] = await Promise.all([
+  const [limits, grants, unknown, tagRules, warned] = await Promise.all([
     limitsOf(sql, row.team_id, row.id, row.departments),
     grantsOf(sql, row.team_id),
     unknownOf(sql, row.team_id),
+    readTagRules(sql),
     openWarnings(sql, [row.team_id, ORGANIZATION_ID]),
   ]);
   const sources = new Set<LimitId | GrantId>([...limits, ...grants].map(({ id }) => id));
@@ -82,6 +85,8 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       failOpen: row.fail_open,
       onClientGone: row.on_client_gone,
       onShortage: row.on_shortage,
+      tags: tagTexts(row.tags),
+      tagRules,
       warnings,
       unknown,
     },
@@ -100,6 +105,7 @@ export async function warmKeys(sql: Sql): Promise<void> {
     limitsOf(sql, ORGANIZATION_ID, asId(ORGANIZATION_ID), null),
     grantsOf(sql, ORGANIZATION_ID),
     unknownOf(sql, ORGANIZATION_ID),
+    readTagRules(sql),
     openWarnings(sql, [ORGANIZATION_ID]),
   ]);
 }
@@ -157,11 +163,12 @@ async function unknownOf(sql: Sql, teamId: TeamId): Promise<UnknownCall[]> {
       key_id: KeyId;
       model: string;
       end_user: string | null;
+      tags: Record<string, string> | null;
       admitted_ms: number;
       charged: string;
     }[]
   >`
-    select e.id, e.key_id, e.model, e.end_user, e.cost_usd::text as charged,
+    select e.id, e.key_id, e.model, e.end_user, e.tags, e.cost_usd::text as charged,
       floor(extract(epoch from e.created_at) * 1000)::float8 as admitted_ms
     from usage_events e
     where e.team_id = ${teamId} and e.outcome = 'unknown'
@@ -172,6 +179,7 @@ async function unknownOf(sql: Sql, teamId: TeamId): Promise<UnknownCall[]> {
     keyId: row.key_id,
     model: row.model,
     endUser: row.end_user,
+    tags: tagTexts(row.tags),
     admittedMs: row.admitted_ms,
     charged: usd(row.charged),
   }));
@@ -202,26 +210,42 @@ async function grantsOf(sql: Sql, teamId: TeamId): Promise<Grant[]> {
   );
 }
 
-/** Warnings in the headers of a team's responses; beyond that, of its end users the latest. */
+/** Warnings in the headers of a team's responses; beyond that, of its end users and tags the latest. */
 const OPEN_MAX = 1_000;
 
 /** The highest threshold that each budget of these teams has reached in a window that is open, by its present amount. */
 export async function openWarnings(sql: Sql, teamIds: TeamId[]): Promise<Warning[]> {
   const rows = await sql<
-    { source_id: LimitId | GrantId; end_user: string | null; percent: number; until_ms: number | null }[]
+    {
+      source_id: LimitId | GrantId;
+      end_user: string | null;
+      tag: string | null;
+      percent: number;
+      until_ms: number | null;
+    }[]
   >`
     select c.source_id, case when c.subject_type = 'user' then c.subject_id end as end_user,
+      case when c.subject_type = 'tag' then c.subject_id end as tag,
       max(w.threshold) as percent, (extract(epoch from c.ends_at) * 1000)::float8 as until_ms
     from warnings w join counters c on c.team_id = w.team_id and c.id = w.counter_id and c.amount = w.amount
     where w.team_id = any(${teamIds}::text[]::uuid[]) and (c.ends_at is null or c.ends_at > tollgate_now())
-    group by c.source_id, c.subject_type, 2, c.ends_at
-    order by c.subject_type = 'user', max(w.raised_at) desc, c.source_id limit ${OPEN_MAX}`;
+    group by c.source_id, c.subject_type, 2, 3, c.ends_at
+    order by c.subject_type in ('user', 'tag'), max(w.raised_at) desc, c.source_id limit ${OPEN_MAX}`;
   return rows.map((row) => ({
     sourceId: row.source_id,
     endUser: row.end_user,
+    tag: row.tag,
     percent: row.percent,
     untilMs: row.until_ms,
   }));
+}
+
+/** What admins say of tags; all of them, since they are few. */
+async function readTagRules(sql: Sql): Promise<TagRule[]> {
+  return await sql<TagRule[]>`
+    select name, "values", pattern, sources, required as "isRequired", on_unknown as "onUnknown",
+      max_values as "valuesMax", idle_days as "idleDays"
+    from tags order by name limit ${TAG_RULES_MAX}`;
 }
 
 export interface CatalogChange {

@@ -10,6 +10,7 @@ import type { TeamId } from '../../domain/ids.ts';
 import { type Meter, ORGANIZATION_ID } from '../../domain/limit.ts';
 import { usd } from '../../domain/money.ts';
 import { type CounterState, formatUsd } from '../../domain/quantities.ts';
+import { parseTag } from '../../domain/tags.ts';
 import { type Fragment, runOnRaw, type Sql, type TransactionSql } from '../database.ts';
 import { usedInWindow } from '../window-usage.ts';
 import { type AtPlace, isAt } from './places.ts';
@@ -78,15 +79,21 @@ export async function createCounters(
 ): Promise<void> {
   for (const [teamId, ofTeam] of Map.groupBy(specs, (spec) => spec.teamId)) {
     await sql.begin({ deadlineMs: CREATE_MS }, async (tx) => {
-      await tx`select id from teams where id = ${teamId} for update`;
-      await excludeFlushes(tx, [teamId]);
+      await lockTeamAlone(tx, teamId);
       for (const spec of ofTeam.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
-        if (spec.subjectType === 'user' && (await subjectsOf(tx, spec)) >= maxSubjects) continue;
+        if (mayBeTooMany(spec) && (await subjectsOf(tx, spec)) >= (await subjectsMax(tx, spec, maxSubjects)))
+          continue;
         if (spec.rollingMs === null) await createCounter(tx, spec);
         else await createAnchor(tx, spec, spec.rollingMs);
       }
     });
   }
+}
+
+/** Locks a team so that no counter of it is made, and no event of it arrives, until the end of the transaction. */
+export async function lockTeamAlone(tx: TransactionSql, teamId: TeamId): Promise<void> {
+  await tx`select id from teams where id = ${teamId} for update`;
+  await excludeFlushes(tx, [teamId]);
 }
 
 /** Any number, the same in every version of Tollgate; of the locks that flushes share. */
@@ -113,6 +120,23 @@ export function shareFlushes(teamIds: readonly TeamId[]): SQL {
 function flushLocks(teamIds: readonly TeamId[]): string[] {
   const numbers = new Set(teamIds.map((teamId) => Number.parseInt(teamId.slice(-4), 16) % FLUSH_LOCKS_MAX));
   return [...numbers].sort((a, b) => a - b).map(String);
+}
+
+/** Whether a limit may count so many subjects of this kind that one more is refused. */
+export function mayBeTooMany({ subjectType }: Pick<CounterSpec, 'subjectType'>): boolean {
+  return subjectType === 'user' || subjectType === 'tag';
+}
+
+/** Of a tag, as many as its rule says. */
+async function subjectsMax(
+  tx: TransactionSql,
+  { subjectType, subjectId }: CounterSpec,
+  usual: number,
+): Promise<number> {
+  if (subjectType !== 'tag') return usual;
+  const { name } = parseTag(subjectId);
+  const [row] = await tx<{ most: number }[]>`select max_values as most from tags where name = ${name}`;
+  return row?.most ?? usual;
 }
 
 /** One counter a window, or one anchor, stands for each subject; each question has an index of its own. */

@@ -296,11 +296,12 @@ async function lockCounters(tx: TransactionSql, part: Part): Promise<CounterRow[
   let earliestMs = FAR_FUTURE_MS;
   for (const { allocations } of [...events, ...holds])
     for (const part of allocations) named.add(part.counterId);
-  for (const { createdAtMs, keyId, endUser, departments } of events) {
+  for (const { createdAtMs, keyId, endUser, departments, tags = null } of events) {
     earliestMs = Math.min(earliestMs, createdAtMs);
     subjects.add(keyId);
     if (endUser !== null) subjects.add(endUser);
     for (const department of departments) subjects.add(department);
+    if (tags !== null) for (const tag of tags) subjects.add(tag);
   }
   const rows = await Promise.all(
     places.map(

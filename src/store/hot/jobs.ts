@@ -43,6 +43,7 @@ export const storedJobHold = z.object({
     stream: z.boolean(),
     endUser: z.string().nullable(),
     departments: z.string().nullable().default(null),
+    tags: z.array(z.string()).readonly().nullable().default(null),
     priceId: z.string().nullable(),
     outputLimit: z.number().nullable(),
   }),

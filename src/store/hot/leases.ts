@@ -13,7 +13,7 @@ import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { usd } from '../../domain/money.ts';
 import { formatUsd } from '../../domain/quantities.ts';
 import type { Sql, TransactionSql } from '../database.ts';
-import { createCounters, keyOf, type LockedCounter, lockCounters, named } from './counters.ts';
+import { createCounters, keyOf, type LockedCounter, lockCounters, mayBeTooMany, named } from './counters.ts';
 import { anchorOf, bucketsOf, hasAnchor, openBuckets, roomOfBucket, takeBackSlots } from './flows.ts';
 import { assertLive, StoreWentBack } from './history.ts';
 import { type AtPlace, atPlaces, isAt, placesOf } from './places.ts';
@@ -41,7 +41,7 @@ export interface LeaseReply {
   counters: LeasedCounter[];
 }
 
-/** How many subjects (end users) one limit may count in a window. */
+/** How many subjects (end users, or values of a tag without a rule) one limit may count in a window. */
 export const MAX_SUBJECTS = 10_000;
 
 /**
@@ -82,7 +82,7 @@ export async function warmLeases(sql: Sql, instanceId: string): Promise<void> {
   await lend(sql, { instanceId, teamId: ORGANIZATION_ID, pools: [] }, [spec], false);
 }
 
-/** Null: some counter does not exist yet, and nothing was done; the last time, end users' counters may be missing. */
+/** Null: some counter does not exist yet, and nothing was done; the last time, those of end users and tags may be missing. */
 async function lend(
   sql: Sql,
   request: LeaseRequest,
@@ -104,7 +104,7 @@ async function lend(
       lockCounters(tx, atPlaces(places, [...specs, ...buckets.map(anchorOf)])),
     ]);
     const missing = specs.filter((spec) => !locked.has(keyOf(spec)) || !hasAnchor(spec, locked));
-    if (missing.some((spec) => !isLast || spec.subjectType !== 'user')) return null;
+    if (missing.some((spec) => !isLast || !mayBeTooMany(spec))) return null;
     const back = await takeBackSlots(tx, places, specs);
     const states = new Map<string, LockedCounter & { freesInMs?: number }>();
     for (const spec of specs) {

@@ -1,6 +1,7 @@
 /**
  * Rollups: sums of events by quarter of an hour and by UTC day, written in the transaction that inserts the events.
- * Invariant: both tables have the same total, and of calls in departments theirs has it too. What an event used beside tokens is summed by meter, by quarter alone.
+ * Invariant: both tables have the same total, and of calls in departments theirs has it too. What an event used beside tokens is summed by meter, by quarter alone. A call
+ * with tags is summed once more for each of them, by model.
  */
 import type { Fragment, TransactionSql } from '../database.ts';
 
@@ -10,13 +11,17 @@ import type { Fragment, TransactionSql } from '../database.ts';
  */
 export function addRollups(tx: TransactionSql): Fragment {
   // Every writer of the same rows uses the same order, so that none deadlocks.
-  const totals = tx`count(*),
+  const sum = tx`count(*),
       count(*) filter (where outcome = 'voided'), count(*) filter (where outcome = 'unknown'),
       sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens),
       sum(reasoning_tokens), sum(cost_usd), coalesce(sum(cost_usd) filter (where outcome = 'unknown'), 0)`;
+  const start = (interval: string) => tx`date_bin(${interval}::interval, created_at, 'epoch')`;
   const sums = (interval: string) => tx`
-    select team_id, date_bin(${interval}::interval, created_at, 'epoch'), key_id, model, operation, ${totals}
+    select team_id, ${start(interval)}, key_id, model, operation, ${sum}
     from fresh group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5`;
+  const ofTags = (columns: Fragment) => tx`
+    select team_id, t.key, ${columns}, model, ${sum}
+    from fresh, jsonb_each_text(tags) t where tags is not null group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5`;
   const add = tx`
     calls = r.calls + excluded.calls, voided_calls = r.voided_calls + excluded.voided_calls,
     unknown_calls = r.unknown_calls + excluded.unknown_calls,
@@ -35,9 +40,15 @@ export function addRollups(tx: TransactionSql): Fragment {
       on conflict (team_id, day, key_id, model, operation) do update set ${add}),
     grouped as (
       insert into usage_departments as r
-      select team_id, date_bin('15 minutes', created_at, 'epoch'), departments, key_id, model, operation, ${totals}
+      select team_id, date_bin('15 minutes', created_at, 'epoch'), departments, key_id, model, operation, ${sum}
       from fresh where departments is not null group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3, 4, 5, 6
       on conflict (team_id, bucket_start, departments, key_id, model, operation) do update set ${add}),
+    tag_quarters as (
+      insert into usage_tags as r ${ofTags(tx`t.value, ${start('15 minutes')}`)}
+      on conflict (team_id, name, value, bucket_start, model) do update set ${add}),
+    tag_days as (
+      insert into usage_tag_days as r ${ofTags(tx`${start('1 day')}, t.value`)}
+      on conflict (team_id, name, day, value, model) do update set ${add}),
     quantities as (
       insert into usage_quantities as r
       select team_id, date_bin('15 minutes', created_at, 'epoch'), key_id, model, operation, q.key, sum(q.value::numeric)

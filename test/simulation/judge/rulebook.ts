@@ -112,7 +112,8 @@ function counts({ limit }: LimitRule, call: CallFacts): boolean {
   if (subject.type === 'department') return departmentsOfTeam(call.teamId).includes(subject.id);
   if (subject.type === 'team') return subject.id === call.teamId;
   if (subject.type === 'key') return subject.id === call.keyId;
-  return limit.teamId === call.teamId && subject.id === call.endUser;
+  if (subject.type === 'user') return limit.teamId === call.teamId && subject.id === call.endUser;
+  return false;
 }
 
 function stretchOf({ bounds }: CreditRule, atMs: number): number {

@@ -204,6 +204,8 @@ export const budgets = {
     ofDepartment: (name: string) => `department ${name}`,
     subjectUser: 'Each end user',
     ofUser: (name: string) => `end user ${name}`,
+    ofTag: (name: string, value: string | null) =>
+      value === null ? `each value of the tag ${name}` : `tag ${name}=${value}`,
     soft: 'Only warn',
     softBadge: 'warns only',
     softHint: 'Such a limit never denies a call; it counts and warns.',

@@ -186,6 +186,7 @@ export const budgets: Budgets = {
     ofDepartment: (name) => `部门 ${name}`,
     subjectUser: '每个最终用户',
     ofUser: (name) => `最终用户 ${name}`,
+    ofTag: (name, value) => (value === null ? `标签 ${name} 的每个值` : `标签 ${name}=${value}`),
     soft: '仅警告',
     softBadge: '仅警告',
     softHint: '这样的限额从不拒绝，只计量并警告。',
