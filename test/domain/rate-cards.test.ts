@@ -55,10 +55,13 @@ describe('the price of a name', () => {
     '__proto__',
   ])('%s has none', (model) => expect(book.find(model, NOW)).toBeNull());
 
-  test.each(['gpt-realtime-mini-2025-10-06', 'gpt-5.6', 'sora-2'])('%s has a reason instead', (model) => {
-    const card = book.find(model, NOW);
-    expect(card).toMatchObject({ tiers: {}, unboundedReason: expect.stringMatching(/./) });
-  });
+  test.each(['gpt-4o-realtime-preview-2025-06-03', 'gpt-5.6', 'sora-2'])(
+    '%s has a reason instead',
+    (model) => {
+      const card = book.find(model, NOW);
+      expect(card).toMatchObject({ tiers: {}, unboundedReason: expect.stringMatching(/./) });
+    },
+  );
 
   test('a fine-tuned model without a price of its own never gets that of its plain base', () => {
     expect(book.find('ft:gpt-5-2025-08-07:acme::id', NOW)).toBeNull();
