@@ -17,7 +17,7 @@ test('the table has every operation of the specification and of its client, and 
   const text = readFileSync(new URL('../fixtures/openai-operations.txt', import.meta.url), 'utf8');
   const published = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   // A WebSocket is in no specification of operations: its messages are schemas of their own.
-  const requests = OPERATIONS.filter(({ socket }) => socket === null);
+  const requests = OPERATIONS.filter(({ method }) => method !== 'WEBSOCKET');
   const known = requests.map(({ method, path }) => nameless(`${method} ${path}`));
   expect(published.length).toBeGreaterThan(380);
   expect(known.toSorted()).toEqual(published.map((line) => nameless(line.replace(/ \*$/, ''))).toSorted());

@@ -20,11 +20,15 @@ import { authenticate, findAccount } from '../stages/authenticate.ts';
 import { recordStopped } from '../stages/record.ts';
 import { ClientLine, type LineEnd } from './client-line.ts';
 import { errorEventOf } from './message-exchange.ts';
+import { openRealtime } from './realtime.ts';
 import { openResponses } from './responses.ts';
 import type { OpenSession, Session, SessionHost } from './session.ts';
 import { hasSockets } from './session-deps.ts';
 
-const SESSIONS: Readonly<Record<SocketKind, OpenSession>> = { responses: openResponses };
+const SESSIONS: Readonly<Record<SocketKind, OpenSession>> = {
+  responses: openResponses,
+  realtime: openRealtime,
+};
 
 const SWEEP_MS_MAX = 1000;
 /** How long a client may take to close its side. */
@@ -76,7 +80,7 @@ export class Lines {
 
   /** Whether a target is that of a session. */
   takes(url: string): boolean {
-    return findRoute('WEBSOCKET', url) !== null;
+    return (findRoute('WEBSOCKET', url)?.descriptor.socket ?? null) !== null;
   }
 
   /** Takes a request to become a session, whose socket Node's server has given up. It gets a response otherwise. */

@@ -195,6 +195,6 @@ class ResponsesSession implements Session, SessionConnection, ConnectionOwner, M
 /** Codes that stand in no closing frame (RFC 6455, section 7.4.1). */
 const NEVER_SENT = new Set([1004, 1005, 1006, 1015]);
 
-function isSendable(code: number): boolean {
+export function isSendable(code: number): boolean {
   return code >= 3000 ? code < 5000 : code >= 1000 && code < 1015 && !NEVER_SENT.has(code);
 }

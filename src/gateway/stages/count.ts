@@ -50,6 +50,8 @@ export function mayCount(deps: GatewayDeps, estimated: Estimated): boolean {
   const { request, card } = estimated;
   const { operation } = request;
   if (anchors === null || card === null || !operation.billable || operation.model === null) return false;
+  // Of media, and of what the gateway asks for itself, the body says nothing of the input.
+  if (request.descriptor.usage?.media !== undefined) return false;
   if (anchors.isBroken(operation.model, clock.nowMs())) return false;
   const canCount =
     (request.inputParts !== null ? sharing?.hasReplicas === true : isUnread(request)) ||

@@ -71,11 +71,12 @@ const REASONS: readonly [RegExp, string][] = [
   ],
 ];
 
-/** Why whole families of the API are not forwarded, by the first segment of their paths; they have no other operations. */
+/** Why whole families of the API are not forwarded, by the first segment of their paths; they have no other requests. */
 const FAMILIES = new Map<string, string>();
 for (const { path, reason } of OPERATIONS.toReversed())
   if (reason !== null) FAMILIES.set(path.split('/', 2)[1] ?? '', reason);
-for (const { path, reason } of OPERATIONS) if (reason === null) FAMILIES.delete(path.split('/', 2)[1] ?? '');
+for (const { path, reason, method } of OPERATIONS)
+  if (reason === null && method !== 'WEBSOCKET') FAMILIES.delete(path.split('/', 2)[1] ?? '');
 
 /** Returns why a request line that no operation has is not forwarded, for the client to read. */
 export function reasonAgainst(url: string): string {

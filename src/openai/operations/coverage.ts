@@ -188,6 +188,9 @@ const MEDIA_BOUNDS: Readonly<Record<string, string>> = {
   'audio.speech': 'characters of `input`; tokens by its bytes and `speed`',
   'audio.transcriptions': "the audio's length in the file, and what can be said in it",
   'audio.translations': "the audio's length in the file",
+  'realtime.responses':
+    'the conversation, by what was reported of it and what came since, at most the window; output: `max_output_tokens`',
+  'realtime.transcriptions': 'the seconds of audio in the buffer, and what can be said in them',
   'images.generations': '`n` × `size`, `quality` and `partial_images`; the prompt’s bytes',
   'images.edits':
     '`n` × `size`, `quality` and `partial_images`; pixels of each input image; the prompt’s bytes',

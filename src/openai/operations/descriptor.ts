@@ -18,7 +18,7 @@ export const METHODS = ['GET', 'POST', 'DELETE'] as const;
 export type Method = (typeof METHODS)[number] | 'WEBSOCKET';
 
 /** What is spoken on a WebSocket. */
-export type SocketKind = 'responses';
+export type SocketKind = 'responses' | 'realtime';
 
 /** An object that the upstream makes: its kind, and the member of the response that has its id. */
 export interface MadeObject {

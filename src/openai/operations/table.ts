@@ -13,6 +13,7 @@ import { FILES } from './files.ts';
 import { FREE } from './free.ts';
 import { IMAGES } from './images.ts';
 import { JOBS } from './jobs.ts';
+import { REALTIME } from './realtime.ts';
 import { REFUSED } from './refused.ts';
 import { RESPONSES } from './responses.ts';
 import { VECTOR_STORES } from './vector-stores.ts';
@@ -24,6 +25,7 @@ export const OPERATIONS: readonly Descriptor[] = [
     ...RESPONSES,
     ...PROMPTS,
     ...AUDIO,
+    ...REALTIME,
     ...IMAGES,
     ...FREE,
     ...CONVERSATIONS,
