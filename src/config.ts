@@ -38,6 +38,18 @@ export interface ConfigProblem {
 export const SETTINGS = {
   port: setting('PORT', '8787', 'Port to listen on; 0 takes a free one.', integer(0, 65_535, '8787')),
   host: setting('HOST', '127.0.0.1', 'Address to listen on; containers set `0.0.0.0`.', word('0.0.0.0')),
+  tlsCert: setting(
+    'TOLLGATE_TLS_CERT',
+    null,
+    'File with the certificate, and those between it and its root, in PEM; read again when it changes. With `TOLLGATE_TLS_KEY`. Unset: plain HTTP.',
+    path('/etc/tollgate/tls.crt'),
+  ),
+  tlsKey: setting(
+    'TOLLGATE_TLS_KEY',
+    null,
+    "File with the certificate's private key, in PEM, without a passphrase. With `TOLLGATE_TLS_CERT`.",
+    path('/etc/tollgate/tls.key'),
+  ),
   openaiApiKey: setting(
     'OPENAI_API_KEY',
     null,
@@ -341,6 +353,13 @@ export function readConfig(env: Record<string, string | undefined>): Config | Co
     const { name, reader } = SETTINGS[key];
     const problem = `must be set beside ${SETTINGS.oidcIssuer.name}`;
     problems.push({ setting: name, problem, example: reader.example });
+  }
+  if ((values.tlsCert === null) !== (values.tlsKey === null)) {
+    const { name, reader } = values.tlsCert === null ? SETTINGS.tlsCert : SETTINGS.tlsKey;
+    const other = values.tlsCert === null ? SETTINGS.tlsKey : SETTINGS.tlsCert;
+    // One that cannot be read is reported as such.
+    if (!problems.some(({ setting }) => setting === name || setting === other.name))
+      problems.push({ setting: name, problem: `must be set beside ${other.name}`, example: reader.example });
   }
   return problems.length > 0 ? problems : (Object.freeze(values) as Config);
 }

@@ -26,6 +26,8 @@ describe('a configuration without faults', () => {
     expect(accepted({})).toEqual({
       port: 8787,
       host: '127.0.0.1',
+      tlsCert: null,
+      tlsKey: null,
       openaiApiKey: null,
       openaiBaseUrl: 'https://api.openai.com/v1',
       configFile: null,
@@ -145,8 +147,10 @@ describe('a configuration with faults', () => {
   });
 
   it('gives examples that are accepted', () => {
-    // What an identity provider cannot be without.
+    // What an identity provider, a certificate or its key cannot be without.
     const besides = {
+      TOLLGATE_TLS_CERT: '/etc/tollgate/tls.crt',
+      TOLLGATE_TLS_KEY: '/etc/tollgate/tls.key',
       TOLLGATE_OIDC_CLIENT_ID: 'tollgate',
       TOLLGATE_PUBLIC_URL: 'https://tollgate.example.com',
     };

@@ -2,6 +2,7 @@
  * The wiring: config → store → ledger → gateway + admin → listen, and the way back. Owns: the order of start and stop.
  * Invariant: it listens only once journals of dead instances are in the ledger and this one's is open.
  */
+import { Server as TlsServer } from 'node:https';
 import { join } from 'node:path';
 import { AccessLog } from '../auth/access-log.ts';
 import type { ClientAddresses } from '../auth/addresses.ts';
@@ -47,6 +48,7 @@ import { startJobs } from './jobs.ts';
 import { type Adoption, adoptJournals } from './journals.ts';
 import { gauges, measuredStore } from './metrics.ts';
 import { inDataFolder, type JournalFolders, openDatabaseOf, openJournals } from './open.ts';
+import { openTls } from './tls.ts';
 import { type ConfiguredUpstream, openBreaker, openUpstream, startProbes } from './upstream.ts';
 import { type FileUpstreams, openFileUpstreams } from './upstreams.ts';
 
@@ -104,6 +106,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   await using back = new AsyncDisposableStack();
   const hurry = new AbortController();
   const journals = await openJournals(config);
+  const tls = openTls(config, log);
   const admin = await inDataFolder(config.dataDir, () => loadOrMakeAdminKey(config.adminKey, config.dataDir));
   const onStoreError = rateLimited((error) => log.logger.error({ err: error }, 'Postgres did not answer'));
   const { connection = null, connectionsMax, group = null } = options;
@@ -142,13 +145,16 @@ export async function startApp(options: AppOptions): Promise<App> {
   const parts = { instanceId, ledger, journal, upstream, file, traces, ...(await openCatalog(base, ledger)) };
   const { gateway, pages, stopping, anchors } = openFront(base, parts, admin.key);
   await store.warm(instanceId).catch(onStoreError);
-  const server = createHttpServer(gateway, pages, Math.min(config.clientStallMs, config.upstreamTimeoutMs));
+  const stallMs = Math.min(config.clientStallMs, config.upstreamTimeoutMs);
+  const server = createHttpServer(gateway, pages, stallMs, tls?.pair ?? null);
+  if (tls !== null && server.node instanceof TlsServer) tls.attach(server.node);
+  back.defer(async () => tls?.close());
   const port = await listen(server, config.port, config.host);
   back.defer(() => close(server));
 
   const undo = back.move();
   return {
-    url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`,
+    url: `${tls === null ? 'http' : 'https'}://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`,
     adminKey: admin.key,
     adminKeyMade: admin.made,
     instanceId,

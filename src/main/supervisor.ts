@@ -37,8 +37,8 @@ async function runWorkers(config: Config, count: number, log: Log): Promise<numb
   const assignment = { workers: count, supervisorPid: process.pid, connection, connectionsMax };
   const workers = new Workers({ count, assignment, journals, log });
   back.defer(() => workers.kill());
-  // Each reads the configuration file for itself; without one the signal ends the gateway, as it does by default.
-  if (config.configFile !== null) process.on('SIGHUP', () => workers.hangUp());
+  // Each reads the files for itself; without any the signal ends the gateway, as it does by default.
+  if (config.configFile !== null || config.tlsCert !== null) process.on('SIGHUP', () => workers.hangUp());
 
   const started = await Promise.race([workers.start(), stopBeforeStart(signals.hurry)]);
   if ('exitCode' in started) return started.exitCode;

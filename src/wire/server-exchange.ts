@@ -1,5 +1,6 @@
 /** A request that the wire itself has read, and its response. */
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { BodyEnd, BodyReader, Exchange } from './exchange.ts';
 import { dateLine, headerLine, listHas, statusLine, writeTogether } from './message.ts';
 
@@ -380,4 +381,12 @@ function unsentBytes(socket: Socket): number {
   const handle: unknown = Reflect.get(socket, '_handle');
   const queued: unknown = handle instanceof Object ? Reflect.get(handle, 'writeQueueSize') : 0;
   return socket.writableLength + (typeof queued === 'number' ? queued : 0);
+}
+
+/** Ends a connection by a reset: what waits in the kernel would be kept for a client that does not want it. */
+export function reset(socket: Socket): void {
+  // TLS has no reset; the connection below it has.
+  const below: unknown = socket instanceof TLSSocket ? Reflect.get(socket, '_parent') : socket;
+  if (below instanceof Socket) below.resetAndDestroy();
+  socket.destroy();
 }

@@ -3,7 +3,9 @@
  * for some targets itself, and leaves all other connections to that server as they came.
  */
 import type { Server } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import type { Exchange } from './exchange.ts';
 import { bodyFound, MAX_HEAD_BYTES, Parser } from './message.ts';
 import {
@@ -13,6 +15,7 @@ import {
   type Line,
   Outflow,
   type RequestHead,
+  reset,
   ServerExchange,
 } from './server-exchange.ts';
 
@@ -35,8 +38,8 @@ const IDLE_MARGIN_MS = 1000;
 const EMPTY = Buffer.alloc(0);
 
 export interface WireServerOptions {
-  /** It listens, and serves what the wire does not; broken requests go to its `clientError` listener. */
-  http: Server;
+  /** It listens, ends TLS where it does, and serves what the wire does not; broken requests go to its `clientError` listener. */
+  http: Server | HttpsServer;
   /** The wire serves requests for targets that begin with `under`, but for those that begin with `except`. */
   targets: { under: string; except: string };
   /** Takes one request. Must not throw. */
@@ -69,9 +72,10 @@ class Host implements WireServer {
   constructor(options: WireServerOptions) {
     this.#options = options;
     const { http } = options;
-    this.#nodes = http.listeners('connection');
-    http.removeAllListeners('connection');
-    http.on('connection', (socket: Socket) => this.#accept(socket));
+    const event = http instanceof TlsServer ? 'secureConnection' : 'connection';
+    this.#nodes = http.listeners(event);
+    http.removeAllListeners(event);
+    http.on(event, (socket: Socket) => this.#accept(socket));
   }
 
   get headTimeoutMs(): number {
@@ -143,8 +147,7 @@ class Host implements WireServer {
     for (const connection of this.#connections) connection.sweep(nowMs);
     const { stallMs = Number.POSITIVE_INFINITY } = this.#options;
     for (const [socket, outflow] of this.#outflows) {
-      // A reset: what waits in the kernel would be kept for a client that does not want it.
-      if (outflow.stalledMs(socket, nowMs) >= stallMs) socket.resetAndDestroy();
+      if (outflow.stalledMs(socket, nowMs) >= stallMs) reset(socket);
     }
   }
 }

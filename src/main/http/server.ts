@@ -9,8 +9,10 @@ import {
   type ServerResponse,
   STATUS_CODES,
 } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { SELF_SERVICE_ROOT } from '../../admin/self-service.ts';
@@ -22,21 +24,33 @@ import { errorBody, errorHeaders } from '../../openai/wire/errors.ts';
 import { nodeExchange } from '../../wire/node-exchange.ts';
 import { createWireServer, type WireServer } from '../../wire/server.ts';
 import { orCannotStart } from '../open.ts';
+import type { TlsPair } from '../tls.ts';
 
 /** Longer than the idle time of usual load balancers, so that they and not we close an idle connection. */
 const KEEP_ALIVE_MS = 75_000;
+
+/** As long as for the head of a request. */
+const HANDSHAKE_MS = 30_000;
 
 /** What a key's holder asks of Tollgate itself: no call, though it begins like one. */
 const OWN = `${SELF_SERVICE_ROOT}/`;
 const CALLS = { under: '/v1/', except: OWN };
 
 export interface HttpServer {
-  node: Server;
+  node: Server | TlsServer;
   wire: WireServer;
 }
 
-/** @param stallMs a client that takes no byte of a response for so long is cut off */
-export function createHttpServer(gateway: Gateway, rest: Hono, stallMs: number): HttpServer {
+/**
+ * @param stallMs a client that takes no byte of a response for so long is cut off
+ * @param tls null: plain HTTP
+ */
+export function createHttpServer(
+  gateway: Gateway,
+  rest: Hono,
+  stallMs: number,
+  tls: TlsPair | null,
+): HttpServer {
   const others = getRequestListener(rest.fetch);
   const handle = (request: IncomingMessage, response: ServerResponse) => {
     if (hasTwoHosts(request.rawHeaders)) {
@@ -46,13 +60,12 @@ export function createHttpServer(gateway: Gateway, rest: Hono, stallMs: number):
     if (isCall(request.method ?? '', request.url ?? '')) gateway.handle(nodeExchange(request, response));
     else void others(request, response);
   };
-  const server = createServer(
-    {
-      // All other requests to change the protocol are served as if they had not asked.
-      shouldUpgradeCallback: (request) => isSession(gateway, request),
-    },
-    handle,
-  );
+  // All other requests to change the protocol are served as if they had not asked.
+  const shouldUpgradeCallback = (request: IncomingMessage) => isSession(gateway, request);
+  const server =
+    tls === null
+      ? createServer({ shouldUpgradeCallback }, handle)
+      : createTlsServer({ ...tls, shouldUpgradeCallback, handshakeTimeout: HANDSHAKE_MS }, handle);
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     if (isSession(gateway, request) && !hasTwoHosts(request.rawHeaders))
       gateway.lines.connect(request, socket, head);
@@ -105,6 +118,11 @@ const NO_HTTP = apiError('invalid_request', 'The request is not valid HTTP.');
  * goes into the middle of another answer on the same connection: that client would take it for the rest of it.
  */
 function respondToBroken(error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket: Duplex): void {
+  // Without a handshake nothing can be said.
+  if (socket instanceof TLSSocket && socket.getCipher() === undefined) {
+    socket.destroy(error);
+    return;
+  }
   const { _httpMessage: answering } = socket as Duplex & { _httpMessage?: ServerResponse | null };
   if (socket.writable && error.code !== 'ECONNRESET' && !answering?.headersSent) {
     const invalid = BROKEN[error.code ?? ''] ?? NO_HTTP;
