@@ -181,11 +181,11 @@ async function toSession(
   };
 }
 
-/** Returns the permissions that are held, each with whether it holds for all teams. */
+/** Returns the permissions that are held, each with the teams of which it is. */
 function permissionsOf(authority: Authority) {
   const held = PERMISSIONS.flatMap((name) => {
     const reach = authority.reach(name);
-    return reach === null ? [] : [[name, reach === 'all' ? ('all' as const) : ('some' as const)]];
+    return reach === null ? [] : [[name, reach === 'all' ? reach : [...reach]]];
   });
-  return Object.fromEntries(held) as Partial<Record<Permission, 'all' | 'some'>>;
+  return Object.fromEntries(held) as Partial<Record<Permission, 'all' | string[]>>;
 }

@@ -38,6 +38,8 @@ export interface Look {
   colorScheme: 'light' | 'dark';
   viewport?: { width: number; height: number };
   timeZone?: string;
+  /** Another site that may be asked: an identity provider. */
+  besides?: string;
 }
 
 export async function visit(browser: Browser, origin: string, look: Look): Promise<Visit> {
@@ -52,7 +54,8 @@ export async function visit(browser: Browser, origin: string, look: Look): Promi
   const complaints: string[] = [];
   await context.route('**/*', (route) => {
     const url = route.request().url();
-    if (url.startsWith(`${origin}/`) || url.startsWith('data:')) return route.continue();
+    const isBesides = look.besides !== undefined && url.startsWith(`${look.besides}/`);
+    if (url.startsWith(`${origin}/`) || url.startsWith('data:') || isBesides) return route.continue();
     complaints.push(`a request to elsewhere: ${url}`);
     return route.abort();
   });

@@ -96,6 +96,8 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     `/calls/${callId}`,
     '/jobs',
     '/jobs?state=running',
+    '/people',
+    '/sessions',
     '/audit',
     '/nothing-here',
   ];
@@ -135,6 +137,8 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
         [words.nav.plans, words.plans.new],
         [words.nav.prices, words.prices.new],
         [words.nav.teams, words.teams.new],
+        [words.nav.people, words.people.new],
+        [words.nav.people, words.tokens.new],
       ] as const) {
         await goTo(page, pageName);
         const dialog = await openDialog(page, button);

@@ -24,8 +24,8 @@ export const Session = z
     team: named.nullable().meta({ description: 'Of the virtual key; null: it was none' }),
     key: named.nullable(),
     person: z.strictObject({ id, user_name: z.string(), display_name: z.string() }).nullable(),
-    permissions: z.partialRecord(z.enum(PERMISSIONS), z.enum(['all', 'some'])).meta({
-      description: 'What may be done: all: of every team; some: of the teams that the roles hold for',
+    permissions: z.partialRecord(z.enum(PERMISSIONS), z.union([z.literal('all'), z.array(id)])).meta({
+      description: 'What may be done, and of which teams; all: of the whole organisation',
     }),
     csrf: z.string().meta({ description: 'Changes in this session send it in the header x-tollgate-csrf' }),
     expires_at: instant,

@@ -1,4 +1,4 @@
-/** Audit: what admins changed, each with the fields that differ; who signed in, and who is signed in now. */
+/** Audit: what admins changed, each with the fields that differ and who signed in. */
 import type { AuditEntry } from '../api/types.ts';
 import { usePages } from '../api/use.ts';
 import { SelectField } from '../parts/field.tsx';
@@ -11,7 +11,6 @@ import { useMessages } from '../shell/language.ts';
 import { BASE, setQuery, useLocation } from '../shell/router.ts';
 import { differences } from './differences.ts';
 import { nameIn, TeamFilter, useTeamOptions } from './options.tsx';
-import { SessionsPanel } from './sessions.tsx';
 
 export function AuditPage() {
   const t = useMessages();
@@ -75,7 +74,6 @@ export function AuditPage() {
           )}
         </Paged>
       </Panel>
-      <SessionsPanel teams={teams} onEnded={pages.reload} />
     </Page>
   );
 }

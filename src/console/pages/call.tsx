@@ -10,7 +10,7 @@ import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
-import { useSession } from '../shell/session.ts';
+import { useMay } from '../shell/session.ts';
 import { CallFigures, Facts } from './call-facts.tsx';
 import { Stages } from './call-stages.tsx';
 import { ReleaseDialog } from './unknown.tsx';
@@ -18,7 +18,7 @@ import { ReleaseDialog } from './unknown.tsx';
 export function CallPage({ id }: { id: string }) {
   const t = useMessages();
   const format = useFormat();
-  const isAdmin = useSession().role === 'admin';
+  const may = useMay();
   const [releasing, setReleasing] = useState(false);
   const call = useApi<WholeEvent>(`/events/${id}`);
   const isOpen = call.data?.outcome === 'unknown' && call.data.adjustments.length === 0;
@@ -28,8 +28,8 @@ export function CallPage({ id }: { id: string }) {
       back={{ href: `${BASE}/calls`, text: t.call.back }}
       lead={call.data && `${format.dateTime(call.data.created_at)} · ${call.data.model}`}
       actions={
-        isAdmin &&
-        isOpen && (
+        isOpen &&
+        may('calls:correct', call.data?.team_id ?? null) && (
           <button type="button" class="button primary" onClick={() => setReleasing(true)}>
             {t.team.release}
           </button>

@@ -18,7 +18,7 @@ const FILTERS = ['team_id', 'key_id', 'model', 'operation', 'upstream', 'outcome
 
 export function CallsPage() {
   const t = useMessages();
-  const isAdmin = useSession().role === 'admin';
+  const withTeam = useSession().role !== 'team';
   const { query } = useLocation();
   const filter = Object.fromEntries(FILTERS.map((name) => [name, query.get(name)]));
   const isFiltered = FILTERS.some((name) => query.has(name));
@@ -40,7 +40,7 @@ export function CallsPage() {
         </p>
       )}
       <Panel plain title={t.calls.list}>
-        <Filters withTeam={isAdmin} />
+        <Filters withTeam={withTeam} />
         {isFiltered && (
           <p class="filters-foot">
             <button
@@ -53,7 +53,7 @@ export function CallsPage() {
           </p>
         )}
         <Paged pages={pages} empty={<Empty title={t.calls.empty} text={t.calls.emptyText} />}>
-          {(calls) => <CallTable calls={calls} withTeam={isAdmin} />}
+          {(calls) => <CallTable calls={calls} withTeam={withTeam} />}
         </Paged>
       </Panel>
     </Page>

@@ -1,8 +1,10 @@
 /** The page of the current location. */
+import type { VNode } from 'preact';
 import { Page } from '../parts/page.tsx';
+import { PAGES } from '../shell/frame.tsx';
 import { useMessages } from '../shell/language.ts';
 import { BASE, useLocation } from '../shell/router.ts';
-import { useSession } from '../shell/session.ts';
+import { useMay, useSession } from '../shell/session.ts';
 import { AuditPage } from './audit.tsx';
 import { CallPage } from './call.tsx';
 import { CallsPage } from './calls.tsx';
@@ -11,36 +13,60 @@ import { JobsPage } from './jobs.tsx';
 import { KeysPage } from './keys.tsx';
 import { LimitsPage } from './limits.tsx';
 import { OverviewPage } from './overview.tsx';
+import { PeoplePage } from './people.tsx';
 import { PlannerPage } from './planner.tsx';
 import { PlansPage } from './plans.tsx';
 import { PricesPage } from './prices.tsx';
+import { SessionsPage } from './sessions.tsx';
 import { TeamPage } from './team.tsx';
 import { TeamsPage } from './teams.tsx';
 import { UpstreamsPage } from './upstreams.tsx';
 
+const LISTS: Record<keyof typeof PAGES, () => VNode> = {
+  overview: OverviewPage,
+  departments: DepartmentsPage,
+  teams: TeamsPage,
+  keys: KeysPage,
+  limits: LimitsPage,
+  plans: PlansPage,
+  prices: PricesPage,
+  upstreams: UpstreamsPage,
+  planner: PlannerPage,
+  calls: CallsPage,
+  jobs: JobsPage,
+  people: PeoplePage,
+  sessions: SessionsPage,
+  audit: AuditPage,
+};
+
 export function CurrentPage() {
   const { parts } = useLocation();
-  const { role, team } = useSession();
+  const { team, permissions } = useSession();
+  const may = useMay();
   const [page = 'overview', id, beyond] = parts;
+  if (Object.keys(permissions).length === 0) return <NoRole />;
   if (beyond !== undefined) return <NoPage />;
   if (page === 'teams' && id !== undefined) return <TeamPage key={id} id={id} />;
   if (page === 'calls' && id !== undefined) return <CallPage key={id} id={id} />;
-  if (id !== undefined) return <NoPage />;
-  if (page === 'overview') return <OverviewPage key={page} />;
-  if (page === 'teams') return team ? <TeamPage key={team.id} id={team.id} /> : <TeamsPage key={page} />;
-  if (page === 'keys') return <KeysPage key={page} />;
-  if (page === 'limits') return <LimitsPage key={page} />;
-  if (page === 'calls') return <CallsPage key={page} />;
-  if (page === 'jobs') return <JobsPage key={page} />;
-  if (role === 'admin') {
-    if (page === 'departments') return <DepartmentsPage key={page} />;
-    if (page === 'plans') return <PlansPage key={page} />;
-    if (page === 'prices') return <PricesPage key={page} />;
-    if (page === 'upstreams') return <UpstreamsPage key={page} />;
-    if (page === 'planner') return <PlannerPage key={page} />;
-    if (page === 'audit') return <AuditPage key={page} />;
-  }
-  return <NoPage />;
+  if (id !== undefined || !isPage(page) || !may(PAGES[page])) return <NoPage />;
+  if (page === 'teams' && team) return <TeamPage key={team.id} id={team.id} />;
+  const List = LISTS[page];
+  return <List key={page} />;
+}
+
+function isPage(name: string): name is keyof typeof PAGES {
+  return Object.hasOwn(PAGES, name);
+}
+
+/** For a person without a role: whom to ask. */
+function NoRole() {
+  const t = useMessages();
+  const { person } = useSession();
+  return (
+    <Page title={t.people.noRole} lead={person?.user_name}>
+      <p>{t.people.noRoleText}</p>
+    </Page>
+  );
 }
 
 function NoPage() {

@@ -10,7 +10,7 @@ import { Quantity, UsedBar, windowText } from './limit-text.tsx';
 
 interface DepartmentTableProps {
   nodes: DepartmentNode[];
-  actions: (node: DepartmentNode) => ComponentChildren;
+  actions: ((node: DepartmentNode) => ComponentChildren) | null;
 }
 
 export function DepartmentTable({ nodes, actions }: DepartmentTableProps) {
@@ -52,7 +52,7 @@ export function DepartmentTable({ nodes, actions }: DepartmentTableProps) {
           label: t.departments.budgets,
           cell: ({ limits }) => (limits.length === 0 ? '—' : limits.map((limit) => <Budget limit={limit} />)),
         },
-        { key: 'actions', label: t.common.actions, quiet: true, cell: actions },
+        actions && { key: 'actions', label: t.common.actions, quiet: true, cell: actions },
       ]}
     />
   );

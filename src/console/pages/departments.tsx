@@ -10,6 +10,7 @@ import { ListPage } from '../parts/page.tsx';
 import { Empty, Load } from '../parts/states.tsx';
 import { TIME_ZONE } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
+import { useMay } from '../shell/session.ts';
 import { DepartmentTable } from './department-table.tsx';
 import { type DepartmentNode, monthStart, treeOf } from './department-tree.ts';
 import { type Option, useDepartmentOptions } from './options.tsx';
@@ -25,6 +26,7 @@ export type DepartmentDialogState =
 
 export function DepartmentsPage() {
   const t = useMessages();
+  const mayChange = useMay()('teams:write', null);
   const [dialog, setDialog] = useState<DepartmentDialogState | null>(null);
   const departments = useApi<PageOf<Department>>('/departments', { limit: LIST_MAX });
   const teams = useApi<PageOf<Team>>('/teams', { limit: LIST_MAX });
@@ -43,7 +45,11 @@ export function DepartmentsPage() {
     <ListPage
       title={t.nav.departments}
       lead={t.departments.lead}
-      create={{ text: t.departments.new, onClick: () => setDialog({ what: 'create', parentId: null }) }}
+      create={
+        mayChange
+          ? { text: t.departments.new, onClick: () => setDialog({ what: 'create', parentId: null }) }
+          : null
+      }
       dialogs={
         dialog && (
           <DepartmentDialogs
@@ -62,7 +68,7 @@ export function DepartmentsPage() {
           ) : (
             <DepartmentTable
               nodes={treeOf(data, teams.data?.data ?? [], limits.data?.data ?? [], spent.data?.data ?? [])}
-              actions={(node) => <DepartmentActions node={node} onOpen={setDialog} />}
+              actions={mayChange ? (node) => <DepartmentActions node={node} onOpen={setDialog} /> : null}
             />
           )
         }

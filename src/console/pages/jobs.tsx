@@ -21,7 +21,7 @@ const LOOKS = { asked: '', running: '', settled: 'fine', voided: '', unknown: 'n
 export function JobsPage() {
   const t = useMessages();
   const format = useFormat();
-  const isAdmin = useSession().role === 'admin';
+  const withTeam = useSession().role !== 'team';
   const { query } = useLocation();
   const teams = useTeamOptions();
   const pages = usePages<Job>('/jobs', {
@@ -38,7 +38,7 @@ export function JobsPage() {
           <>
             <ChoiceFilter label={t.jobs.kind} param="kind" texts={t.jobs.kinds} />
             <ChoiceFilter label={t.common.state} param="state" texts={t.jobs.states} />
-            {isAdmin && <TeamFilter teams={teams} />}
+            {withTeam && <TeamFilter teams={teams} />}
           </>
         }
       >
@@ -48,7 +48,7 @@ export function JobsPage() {
               caption={t.jobs.list}
               rows={jobs}
               keyOf={({ id }) => id}
-              columns={columnsOf(t, format, jobs, isAdmin ? teams : null)}
+              columns={columnsOf(t, format, jobs, withTeam ? teams : null)}
             />
           )}
         </Paged>

@@ -86,7 +86,7 @@ interface NewKeyProps {
 
 function NewKeyDialog({ teamId, onClose, onMade }: NewKeyProps) {
   const t = useMessages();
-  const teams = useTeamOptions();
+  const teams = useTeamOptions('keys:write');
   const [team, setTeam] = useState(teamId ?? '');
   const [name, setName] = useState('');
   const [models, setModels] = useState('');

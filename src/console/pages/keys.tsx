@@ -10,13 +10,14 @@ import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
 import { BASE, setQuery, useLocation } from '../shell/router.ts';
-import { useSession } from '../shell/session.ts';
+import { useMay, useSession } from '../shell/session.ts';
 import { type KeyDialogState, KeyDialogs } from './key-dialogs.tsx';
 import { nameIn, type Option, TeamFilter, useTeamOptions } from './options.tsx';
 
 export function KeysPage() {
   const t = useMessages();
-  const isAdmin = useSession().role === 'admin';
+  const withTeam = useSession().role !== 'team';
+  const may = useMay();
   const { query } = useLocation();
   const teamId = query.get('team_id');
   const withRevoked = query.get('include_deleted') === 'true';
@@ -27,10 +28,10 @@ export function KeysPage() {
     <ListPage
       title={t.nav.keys}
       lead={t.keys.lead}
-      create={isAdmin ? { text: t.keys.new, onClick: () => setDialog({ what: 'create' }) } : null}
+      create={may('keys:write') ? { text: t.keys.new, onClick: () => setDialog({ what: 'create' }) } : null}
       filters={
         <>
-          {isAdmin && <TeamFilter teams={teams} />}
+          {withTeam && <TeamFilter teams={teams} />}
           <Tick
             label={t.keys.showRevoked}
             checked={withRevoked}
@@ -44,7 +45,11 @@ export function KeysPage() {
     >
       <Paged pages={pages} empty={<Empty title={t.keys.empty} text={t.keys.emptyText} />}>
         {(keys) => (
-          <KeyTable keys={keys} teams={isAdmin ? teams : null} onOpen={isAdmin ? setDialog : null} />
+          <KeyTable
+            keys={keys}
+            teams={withTeam ? teams : null}
+            onOpen={may('keys:write') ? setDialog : null}
+          />
         )}
       </Paged>
     </ListPage>
@@ -94,6 +99,7 @@ interface KeyTableProps {
 
 function KeyTable({ keys, teams, onOpen }: KeyTableProps) {
   const t = useMessages();
+  const may = useMay();
   const format = useFormat();
   return (
     <Table
@@ -141,7 +147,8 @@ function KeyTable({ keys, teams, onOpen }: KeyTableProps) {
               label: t.common.actions,
               quiet: true,
               cell: (key) =>
-                key.revoked_at === null && (
+                key.revoked_at === null &&
+                may('keys:write', key.team_id) && (
                   <>
                     <button
                       type="button"

@@ -23,7 +23,7 @@ interface NewLimitProps {
 
 export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
   const t = useMessages();
-  const teams = useTeamOptions();
+  const teams = useTeamOptions('budgets:write');
   const [team, setTeam] = useState(teamId ?? '');
   const subjects = useSubjectOptions(team, teamId === null);
   /** `team`, `org`, `user`, a key's id, or `department` and an id. */

@@ -7,7 +7,7 @@ import { Paged } from '../parts/pager.tsx';
 import { Empty, Load } from '../parts/states.tsx';
 import { useMessages } from '../shell/language.ts';
 import { useLocation } from '../shell/router.ts';
-import { useSession } from '../shell/session.ts';
+import { useMay, useSession } from '../shell/session.ts';
 import { type LimitDialogState, LimitDialogs } from './limit-dialogs.tsx';
 import { type LimitRow, LimitTable } from './limit-table.tsx';
 import { quantityText } from './limit-text.tsx';
@@ -15,7 +15,8 @@ import { nameIn, TeamFilter, useDepartmentOptions, useKeyOptions, useTeamOptions
 
 export function LimitsPage() {
   const t = useMessages();
-  const isAdmin = useSession().role === 'admin';
+  const withTeam = useSession().role !== 'team';
+  const may = useMay();
   const teamId = useLocation().query.get('team_id');
   const teams = useTeamOptions();
   const keys = useKeyOptions(teamId);
@@ -26,8 +27,10 @@ export function LimitsPage() {
     <ListPage
       title={t.nav.limits}
       lead={t.limits.lead}
-      create={isAdmin ? { text: t.limits.new, onClick: () => setDialog({ what: 'create' }) } : null}
-      filters={isAdmin && <TeamFilter teams={teams} />}
+      create={
+        may('budgets:write') ? { text: t.limits.new, onClick: () => setDialog({ what: 'create' }) } : null
+      }
+      filters={withTeam && <TeamFilter teams={teams} />}
       dialogs={
         <LimitDialogs dialog={dialog} teamId={teamId} onClose={() => setDialog(null)} onDone={pages.reload} />
       }
@@ -36,9 +39,14 @@ export function LimitsPage() {
         {(limits) => (
           <LimitTable
             limits={limits.map(({ state, ...limit }) => ({ ...limit, ...state }))}
-            teams={isAdmin ? teams : null}
+            teams={withTeam ? teams : null}
             nameOf={(id) => nameIn([...keys, ...departments], id)}
-            actions={isAdmin ? (limit) => <LimitActions limit={limit} onOpen={setDialog} /> : undefined}
+            actions={
+              may('budgets:write')
+                ? (limit) =>
+                    may('budgets:write', limit.team_id) && <LimitActions limit={limit} onOpen={setDialog} />
+                : undefined
+            }
           />
         )}
       </Paged>

@@ -4,7 +4,7 @@ import { useApi } from '../api/use.ts';
 import { SelectField } from '../parts/field.tsx';
 import { useMessages } from '../shell/language.ts';
 import { setQuery, useLocation } from '../shell/router.ts';
-import { useSession } from '../shell/session.ts';
+import { type Permission, useMay, useSession } from '../shell/session.ts';
 
 /** The most that one request returns; a form offers no more. */
 const CHOICES_MAX = 1_000;
@@ -14,18 +14,22 @@ export interface Option {
   text: string;
 }
 
-/** Returns the teams by name; none in a session of a team, which has no choice. */
-export function useTeamOptions(): Option[] {
+/**
+ * Returns the teams by name, of which something may be done; none in a session of a team, which has no choice.
+ */
+export function useTeamOptions(permission: Permission = 'read'): Option[] {
   const { role } = useSession();
-  const teams = useApi<Page<Team>>(role === 'admin' ? '/teams' : null, { limit: CHOICES_MAX });
-  const options = (teams.data?.data ?? []).map(({ id, name }) => ({ value: id, text: name }));
+  const may = useMay();
+  const teams = useApi<Page<Team>>(role === 'team' ? null : '/teams', { limit: CHOICES_MAX });
+  const reached = (teams.data?.data ?? []).filter(({ id }) => may(permission, id));
+  const options = reached.map(({ id, name }) => ({ value: id, text: name }));
   return options.sort((a, b) => a.text.localeCompare(b.text, undefined, { numeric: true }));
 }
 
 /** Returns the departments that are there; none in a session of a team. */
 export function useDepartments(): Department[] {
   const { role } = useSession();
-  const path = role === 'admin' ? '/departments' : null;
+  const path = role === 'team' ? null : '/departments';
   return useApi<Page<Department>>(path, { limit: CHOICES_MAX }).data?.data ?? [];
 }
 

@@ -22,7 +22,7 @@ export function ErrorsPanel({ kind, from, range, pollMs }: ErrorsProps) {
   const t = useMessages();
   const format = useFormat();
   const { role } = useSession();
-  const query = { from, interval: 'total', group_by: role === 'admin' ? 'team,code' : 'code' };
+  const query = { from, interval: 'total', group_by: role !== 'team' ? 'team,code' : 'code' };
   const counts = useApi<ApiErrors>(kind === 'denial' ? '/denials' : '/errors', query, pollMs);
   const title = kind === 'denial' ? t.overview.denials : t.overview.errors;
   return (
@@ -37,7 +37,7 @@ export function ErrorsPanel({ kind, from, range, pollMs }: ErrorsProps) {
               rows={[...data].sort((a, b) => b.count - a.count).slice(0, SHOWN_MAX)}
               keyOf={(row) => `${row.team_id} ${row.code}`}
               columns={[
-                role === 'admin'
+                role !== 'team'
                   ? { key: 'team', label: t.common.team, heads: true, cell: (row) => row.team_name ?? '—' }
                   : null,
                 {

@@ -25,15 +25,15 @@ export function Figures({ overview }: { overview: Overview }) {
         <About usd={overview.forecast_month_usd} />
       </Figure>
       <Figure
-        label={role === 'admin' ? t.overview.remaining : t.grants.left}
+        label={role !== 'team' ? t.overview.remaining : t.grants.left}
         warns={exhausts !== null}
         notes={[
           exhausts !== null
-            ? role === 'admin'
+            ? role !== 'team'
               ? t.overview.firstRunsOut(format.relative(exhausts))
               : t.overview.runsOut(format.relative(exhausts))
             : remaining === null
-              ? role === 'admin'
+              ? role !== 'team'
                 ? t.overview.noCredit
                 : t.overview.noBudget
               : t.overview.lasts,

@@ -50,7 +50,7 @@ interface SpendProps {
 export function SpendPanel({ range, onRange, from, pollMs, teamId }: SpendProps) {
   const t = useMessages();
   const { role } = useSession();
-  const groups: readonly [Group, Group] = role === 'admin' && !teamId ? ['team', 'model'] : ['model', 'key'];
+  const groups: readonly [Group, Group] = role !== 'team' && !teamId ? ['team', 'model'] : ['model', 'key'];
   const [group, setGroup] = useState<Group>(groups[0]);
   const [asTable, setAsTable] = useState(false);
   const { step } = RANGES[range];

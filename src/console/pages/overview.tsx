@@ -7,7 +7,7 @@ import { Load } from '../parts/states.tsx';
 import { TIME_ZONE } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
-import { useSession } from '../shell/session.ts';
+import { useMay, useSession } from '../shell/session.ts';
 import { ErrorsPanel } from './overview-errors.tsx';
 import { Figures } from './overview-figures.tsx';
 import { type Range, rangeOf, SpendPanel } from './overview-spend.tsx';
@@ -20,6 +20,7 @@ const POLL_MS = 5_000;
 export function OverviewPage() {
   const t = useMessages();
   const { role, team } = useSession();
+  const may = useMay();
   const [range, setRange] = useState<Range>('30d');
   const overview = useApi<Overview>('/overview', { time_zone: TIME_ZONE }, POLL_MS);
   // Read at each render, so that the range moves on when a new bucket begins.
@@ -27,12 +28,12 @@ export function OverviewPage() {
   const from = useMemo(() => new Date(firstMs).toISOString(), [firstMs]);
   return (
     <Page title={t.nav.overview} lead={team?.name}>
-      {role === 'admin' && <StoreNotice />}
+      {may('store', null) && <StoreNotice />}
       <Load of={overview} lines={3}>
         {(data) => <Figures overview={data} />}
       </Load>
       <SpendPanel range={range} onRange={setRange} from={from} pollMs={POLL_MS} />
-      {role === 'admin' ? (
+      {role !== 'team' ? (
         <div class="columns">
           <Panel title={t.overview.teams} actions={<a href={`${BASE}/teams`}>{t.overview.allTeams}</a>}>
             <Load of={overview}>

@@ -12,6 +12,7 @@ import { Empty } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
+import { useMay } from '../shell/session.ts';
 import { quantityText, windowText } from './limit-text.tsx';
 import { PlanDialog } from './plan-dialog.tsx';
 
@@ -19,6 +20,7 @@ type PlanDialogState = { what: 'create' } | { what: 'change' | 'delete'; plan: P
 
 export function PlansPage() {
   const t = useMessages();
+  const mayChange = useMay()('plans:write', null);
   const [dialog, setDialog] = useState<PlanDialogState | null>(null);
   const pages = usePages<Plan>('/plans', {});
   const close = () => setDialog(null);
@@ -31,7 +33,7 @@ export function PlansPage() {
     <ListPage
       title={t.nav.plans}
       lead={t.plans.lead}
-      create={{ text: t.plans.new, onClick: () => setDialog({ what: 'create' }) }}
+      create={mayChange ? { text: t.plans.new, onClick: () => setDialog({ what: 'create' }) } : null}
       dialogs={
         <>
           {dialog?.what === 'create' && <PlanDialog plan={null} onClose={close} onDone={done} />}
@@ -53,7 +55,9 @@ export function PlansPage() {
       }
     >
       <Paged pages={pages} empty={<Empty title={t.plans.empty} text={t.plans.emptyText} />}>
-        {(plans) => <PlanTable plans={plans} onOpen={(what, plan) => setDialog({ what, plan })} />}
+        {(plans) => (
+          <PlanTable plans={plans} onOpen={mayChange ? (what, plan) => setDialog({ what, plan }) : null} />
+        )}
       </Paged>
     </ListPage>
   );
@@ -61,7 +65,7 @@ export function PlansPage() {
 
 interface PlanTableProps {
   plans: Plan[];
-  onOpen: (what: 'change' | 'delete', plan: Plan) => void;
+  onOpen: ((what: 'change' | 'delete', plan: Plan) => void) | null;
 }
 
 function PlanTable({ plans, onOpen }: PlanTableProps) {
@@ -89,7 +93,7 @@ function PlanTable({ plans, onOpen }: PlanTableProps) {
           number: true,
           cell: (plan) => format.day(plan.created_at),
         },
-        {
+        onOpen && {
           key: 'actions',
           label: t.common.actions,
           quiet: true,

@@ -30,7 +30,7 @@ const labelOf = (t: Messages, rate: Rate) =>
 
 interface PriceTableProps {
   prices: Price[];
-  onDelete: (price: Price) => void;
+  onDelete: ((price: Price) => void) | null;
 }
 
 export function PriceTable({ prices, onDelete }: PriceTableProps) {
@@ -62,7 +62,7 @@ export function PriceTable({ prices, onDelete }: PriceTableProps) {
         },
         { key: 'from', label: t.prices.from, number: true, cell: (price) => <Start price={price} /> },
         { key: 'origin', label: t.prices.origin, cell: (price) => <Origin price={price} /> },
-        {
+        onDelete && {
           key: 'actions',
           label: t.common.actions,
           quiet: true,

@@ -12,6 +12,7 @@ import { Empty, Load } from '../parts/states.tsx';
 import { useFormat } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
 import { setQuery, useLocation } from '../shell/router.ts';
+import { useMay } from '../shell/session.ts';
 import { PriceDialog } from './price-dialog.tsx';
 import { ChangeTable, PriceTable } from './price-tables.tsx';
 import { byModel, changesOf, currentPrices } from './rate-card.ts';
@@ -27,6 +28,7 @@ export function PricesPage() {
   const text = (query.get('model') ?? '').toLowerCase();
   const tier = query.get('tier') ?? 'default';
   const tab = query.get('show') === 'changes' ? 'changes' : 'card';
+  const mayChange = useMay()('prices:write', null);
   const [shown, setShown] = useState(SHOWN_AT_ONCE);
   const [dialog, setDialog] = useState<{ what: 'create' } | { what: 'delete'; price: Price } | null>(null);
   const prices = useApi<PageOf<Price>>('/prices', { limit: PRICES_MAX, include_deleted: true });
@@ -49,7 +51,7 @@ export function PricesPage() {
     <ListPage
       title={t.nav.prices}
       lead={t.prices.lead}
-      create={{ text: t.prices.new, onClick: () => setDialog({ what: 'create' }) }}
+      create={mayChange ? { text: t.prices.new, onClick: () => setDialog({ what: 'create' }) } : null}
       listTitle={t.prices.tabs[tab]}
       note={
         <span aria-live="polite">
@@ -83,7 +85,7 @@ export function PricesPage() {
           ) : tab === 'card' ? (
             <PriceTable
               prices={rows.slice(0, shown)}
-              onDelete={(price) => setDialog({ what: 'delete', price })}
+              onDelete={mayChange ? (price) => setDialog({ what: 'delete', price }) : null}
             />
           ) : (
             <ChangeTable prices={rows.slice(0, shown)} all={all} />

@@ -1,4 +1,4 @@
-/** Sign in: exchanges a key for a session; the page does not keep the key. */
+/** Sign in: through the identity provider, or with a key, which the page exchanges for a session and does not keep. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Session } from '../api/types.ts';
 import { asApiError } from '../api/use.ts';
@@ -7,12 +7,31 @@ import { Logo } from '../parts/icons.tsx';
 import { errorText } from '../parts/states.tsx';
 import { Preferences } from '../shell/frame.tsx';
 import { type Language, useMessages } from '../shell/language.ts';
-import { signIn } from '../shell/session.ts';
+import { BASE, currentLocation } from '../shell/router.ts';
+import { readProvider, signIn } from '../shell/session.ts';
 
 interface SignInProps {
   onSession: (session: Session) => void;
   ended: boolean;
   onLanguage: (language: Language) => void;
+}
+
+/** Returns whether people can sign in through an identity provider; not while that is not known. */
+function useProvider(): boolean {
+  const [enabled, setEnabled] = useState(false);
+  useEffect(() => {
+    readProvider().then(setEnabled, () => setEnabled(false));
+  }, []);
+  return enabled;
+}
+
+/** Where a sign-in begins, to end on this page. */
+function startUrl(): string {
+  const { query } = currentLocation();
+  query.delete('sign_in');
+  const text = query.toString();
+  const to = location.pathname + (text === '' ? '' : `?${text}`);
+  return `${BASE}/oidc/start?to=${encodeURIComponent(to)}`;
 }
 
 export function SignIn({ onSession, ended, onLanguage }: SignInProps) {
@@ -21,6 +40,8 @@ export function SignIn({ onSession, ended, onLanguage }: SignInProps) {
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const form = useRef<HTMLFormElement>(null);
+  const hasProvider = useProvider();
+  const refused = currentLocation().query.get('sign_in');
   useEffect(() => {
     document.title = `${t.signIn.title} · Tollgate`;
   }, [t]);
@@ -57,6 +78,19 @@ export function SignIn({ onSession, ended, onLanguage }: SignInProps) {
           <p class="notice" role="status">
             {t.signIn.ended}
           </p>
+        )}
+        {refused !== null && (
+          <p class="notice" role="alert">
+            {t.provider.problems[refused] ?? t.provider.problems.failed}
+          </p>
+        )}
+        {hasProvider && (
+          <>
+            <a class="button primary" href={startUrl()}>
+              {t.provider.signIn}
+            </a>
+            <p class="hint">{t.provider.or}</p>
+          </>
         )}
         <form ref={form} noValidate onSubmit={submitted}>
           <FieldErrors.Provider value={problem === null ? {} : { key: problem }}>

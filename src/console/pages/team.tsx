@@ -11,7 +11,7 @@ import { Page, Panel } from '../parts/page.tsx';
 import { Empty, Load } from '../parts/states.tsx';
 import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
-import { useSession } from '../shell/session.ts';
+import { type Permission, useMay, useSession } from '../shell/session.ts';
 import { CallTable } from './call-table.tsx';
 import { GrantsPanel } from './grants.tsx';
 import { TeamKeysPanel } from './keys.tsx';
@@ -28,8 +28,8 @@ const KEYS_MAX = 1_000;
 
 export function TeamPage({ id }: { id: string }) {
   const t = useMessages();
-  const { role } = useSession();
-  const isAdmin = role === 'admin';
+  const isTeam = useSession().role === 'team';
+  const may = useMay();
   const [dialog, setDialog] = useState<'change' | 'delete' | null>(null);
   const [range, setRange] = useState<Range>('30d');
   const firstMs = rangeOf(range, Date.now())[0];
@@ -38,18 +38,19 @@ export function TeamPage({ id }: { id: string }) {
   const balance = useApi<Balance>(`/teams/${id}/balance`, {}, POLL_MS);
   const keys = useApi<PageOf<Key>>('/keys', { team_id: id, limit: KEYS_MAX });
   const calls = useApi<PageOf<Event>>('/events', { team_id: id, order: 'desc', limit: CALLS_SHOWN }, POLL_MS);
-  const canChange = isAdmin && team.data !== null && team.data.deleted_at === null;
+  const isThere = team.data !== null && team.data.deleted_at === null;
+  const canChange = (permission: Permission) => isThere && may(permission, id);
   return (
     <Page
       title={team.data?.name ?? t.common.team}
-      back={isAdmin ? { href: `${BASE}/teams`, text: t.nav.teams } : undefined}
+      back={!isTeam ? { href: `${BASE}/teams`, text: t.nav.teams } : undefined}
       lead={<Badges team={team.data ?? undefined} />}
       actions={
         <>
           <a class="button" href={urlOf(`/teams/${id}/statement`, { month: monthNow() })}>
             {t.team.statement}
           </a>
-          {canChange && (
+          {canChange('teams:write') && (
             <>
               <button type="button" class="button" onClick={() => setDialog('change')}>
                 {t.common.change}
@@ -65,16 +66,21 @@ export function TeamPage({ id }: { id: string }) {
       <Load of={balance} lines={3}>
         {(data) => <TeamFigures balance={data} team={team} />}
       </Load>
-      <TeamLimitsPanel teamId={id} balance={balance} keys={keys.data?.data ?? []} canChange={canChange} />
-      <GrantsPanel teamId={id} balance={balance} canChange={canChange} />
+      <TeamLimitsPanel
+        teamId={id}
+        balance={balance}
+        keys={keys.data?.data ?? []}
+        canChange={canChange('budgets:write')}
+      />
+      <GrantsPanel teamId={id} balance={balance} canChange={canChange('budgets:write')} />
       <SpendPanel range={range} onRange={setRange} from={from} pollMs={POLL_MS} teamId={id} />
-      <TeamKeysPanel teamId={id} keys={keys} canChange={canChange} />
+      <TeamKeysPanel teamId={id} keys={keys} canChange={canChange('keys:write')} />
       {balance.data && !isZero(balance.data.unknown_usd) && (
-        <UnknownPanel teamId={id} canChange={isAdmin} onReleased={balance.reload} />
+        <UnknownPanel teamId={id} canChange={may('calls:correct', id)} onReleased={balance.reload} />
       )}
       <Panel
         title={t.team.recentCalls}
-        actions={<a href={`${BASE}/calls${isAdmin ? `?team_id=${id}` : ''}`}>{t.team.allCalls}</a>}
+        actions={<a href={`${BASE}/calls${isTeam ? '' : `?team_id=${id}`}`}>{t.team.allCalls}</a>}
       >
         <Load of={calls}>
           {({ data }) =>

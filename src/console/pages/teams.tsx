@@ -12,6 +12,7 @@ import { Empty } from '../parts/states.tsx';
 import { TIME_ZONE } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
 import { BASE, navigate } from '../shell/router.ts';
+import { useMay } from '../shell/session.ts';
 import { usePlans } from './options.tsx';
 import { TeamTable } from './team-table.tsx';
 
@@ -19,6 +20,7 @@ const POLL_MS = 10_000;
 
 export function TeamsPage() {
   const t = useMessages();
+  const may = useMay();
   const [making, setMaking] = useState(false);
   const [withDeleted, setWithDeleted] = useState(false);
   const pages = usePages<Team>('/teams', { include_deleted: withDeleted || null });
@@ -30,7 +32,7 @@ export function TeamsPage() {
     <ListPage
       title={t.nav.teams}
       lead={t.teams.lead}
-      create={{ text: t.teams.new, onClick: () => setMaking(true) }}
+      create={may('teams:write', null) ? { text: t.teams.new, onClick: () => setMaking(true) } : null}
       filters={<Tick label={t.common.showDeleted} checked={withDeleted} onChecked={setWithDeleted} />}
       dialogs={making && <NewTeamDialog onClose={() => setMaking(false)} />}
     >

@@ -26,6 +26,8 @@ export const ICONS = {
   calls: 'M2.5 4h11m-11 4h11m-11 4h7',
   jobs: 'M3.5 2.5h9m-9 11h9M5 2.5c0 3 6 8 6 11m0-11c0 3-6 8-6 11',
   audit: 'M8 4.5V8l2.5 1.5M2.5 8a5.5 5.5 0 1 0 1.8-4.1M2.5 2.5v3h3',
+  people: 'M8 8a3 3 0 1 0 0-6 3 3 0 0 0 0 6Zm-5.5 6a5.5 5.5 0 0 1 11 0',
+  sessions: 'M2 3.5h12v7H2zM6 13.5h4M8 10.5v3',
   api: 'M5.5 4 2 8l3.5 4m5-8L14 8l-3.5 4',
 } as const;
 

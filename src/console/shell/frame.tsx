@@ -6,7 +6,7 @@ import { ICONS, type IconName, Logo } from '../parts/icons.tsx';
 import { TIME_ZONE } from './format.ts';
 import { type Language, useLanguage, useMessages } from './language.ts';
 import { BASE, useLocation } from './router.ts';
-import { useSession } from './session.ts';
+import { type Permission, useMay, useSession } from './session.ts';
 import { chosenTheme, setTheme, type Theme } from './theme.ts';
 
 interface FrameProps {
@@ -17,7 +17,8 @@ interface FrameProps {
 
 export function Frame({ onLanguage, onSignOut, children }: FrameProps) {
   const t = useMessages();
-  const { role, team } = useSession();
+  const { role, team, person } = useSession();
+  const who = { admin: t.app.admin, team: t.app.teamKey(team?.name ?? ''), person: person?.display_name };
   return (
     <div class="frame">
       <a class="skip" href="#content">
@@ -32,7 +33,10 @@ export function Frame({ onLanguage, onSignOut, children }: FrameProps) {
         <div class="side-foot">
           <p class="who">
             <span class="who-label">{t.app.signedInAs}</span>
-            <strong>{role === 'admin' ? t.app.admin : t.app.teamKey(team?.name ?? '')}</strong>
+            <strong>{who[role]}</strong>
+            {person && person.display_name !== person.user_name && (
+              <span class="who-label">{person.user_name}</span>
+            )}
             {role === 'team' && <span class="who-label">{t.app.readOnly}</span>}
           </p>
           <button type="button" class="button quiet" onClick={onSignOut}>
@@ -49,26 +53,30 @@ export function Frame({ onLanguage, onSignOut, children }: FrameProps) {
   );
 }
 
-const ADMIN_PAGES = [
-  'departments',
-  'teams',
-  'keys',
-  'limits',
-  'plans',
-  'prices',
-  'upstreams',
-  'planner',
-  'calls',
-  'jobs',
-  'audit',
-] as const;
-const TEAM_PAGES = ['teams', 'keys', 'limits', 'calls', 'jobs'] as const;
+/** The pages, and what one must be allowed to see them. */
+export const PAGES = {
+  overview: 'read',
+  departments: 'settings:read',
+  teams: 'read',
+  keys: 'read',
+  limits: 'read',
+  plans: 'settings:read',
+  prices: 'settings:read',
+  upstreams: 'settings:read',
+  planner: 'settings:read',
+  calls: 'read',
+  jobs: 'read',
+  people: 'people',
+  sessions: 'sessions',
+  audit: 'audit:read',
+} as const satisfies Partial<Record<IconName, Permission>>;
 
 function Navigation() {
   const t = useMessages();
   const { role } = useSession();
+  const may = useMay();
   const [current = 'overview'] = useLocation().parts;
-  const pages = ['overview', ...(role === 'admin' ? ADMIN_PAGES : TEAM_PAGES)] as const;
+  const pages = (Object.keys(PAGES) as (keyof typeof PAGES)[]).filter((page) => may(PAGES[page]));
   return (
     <nav aria-label={t.app.navigation}>
       <ul>

@@ -60,11 +60,15 @@ export function listenToLinks(): void {
       return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const isOurs = link.pathname === BASE || link.pathname.startsWith(`${BASE}/`);
-    if (link.origin !== location.origin || !isOurs || link.pathname.startsWith(`${BASE}/api`) || link.hash)
-      return;
+    if (link.origin !== location.origin || !isOurs || isServed(link.pathname) || link.hash) return;
     event.preventDefault();
     navigate(link.pathname + link.search);
   });
+}
+
+/** Below the console's address, and yet no page of it. */
+function isServed(pathname: string): boolean {
+  return pathname.startsWith(`${BASE}/api`) || pathname.startsWith(`${BASE}/oidc/`);
 }
 
 function changed(): void {

@@ -22,6 +22,11 @@ export async function signIn(key: string): Promise<Session> {
   return accept(await request<Session>('POST', URL_OF_SESSION, { key }));
 }
 
+/** Returns whether there is an identity provider. */
+export async function readProvider(): Promise<boolean> {
+  return (await request<{ enabled: boolean }>('GET', '/console/oidc')).enabled;
+}
+
 export async function signOut(): Promise<void> {
   await request<null>('DELETE', URL_OF_SESSION);
   setCsrf('');
@@ -33,6 +38,21 @@ function accept(session: Session): Session {
 }
 
 export const SessionContext = createContext<Session | null>(null);
+
+export type Permission = keyof Session['permissions'];
+
+/**
+ * Returns what tells whether something may be done: of one team (its id), of `any`, or of the whole organisation (`all`; null
+ * is the same: what belongs to no team). What may not be done is not offered; the server asks again.
+ */
+export function useMay(): (permission: Permission, of?: string | null) => boolean {
+  const { permissions } = useSession();
+  return (permission, of = 'any') => {
+    const reach = permissions[permission];
+    if (reach === undefined || reach === 'all' || of === 'any') return reach !== undefined;
+    return of !== null && reach.includes(of);
+  };
+}
 
 /** Returns the session. Pages use it; the shell shows none without a session. */
 export function useSession(): Session {

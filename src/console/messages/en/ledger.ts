@@ -228,6 +228,9 @@ export const ledger = {
       admin_key: 'Admin key',
       store: 'Database',
       object: 'Kept object',
+      person: 'Person',
+      token: 'Service token',
+      role_mapping: 'Group',
     } as Record<string, string>,
     actions: {
       create: 'created',

@@ -34,6 +34,8 @@ export const shell = {
     planner: 'Planner',
     calls: 'Calls',
     jobs: 'Jobs',
+    people: 'People',
+    sessions: 'Sessions',
     audit: 'Audit',
   },
   signIn: {

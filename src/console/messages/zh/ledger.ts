@@ -233,6 +233,9 @@ export const ledger: Ledger = {
       admin_key: '管理密钥',
       store: '数据库',
       object: '上游保存的对象',
+      person: '人员',
+      token: '服务令牌',
+      role_mapping: '组',
     },
     actions: {
       create: '创建',

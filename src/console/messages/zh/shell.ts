@@ -36,6 +36,8 @@ export const shell: Shell = {
     planner: '费用预估',
     calls: '调用',
     jobs: '任务',
+    people: '人员',
+    sessions: '会话',
     audit: '审计',
   },
   signIn: {
