@@ -181,6 +181,51 @@ group by 1, 2, 3 order by 4 desc limit 100`),
       ],
     },
     {
+      heading: "The upstream's bill",
+      height: 8,
+      panels: [
+        series({
+          title: 'Differences by cause',
+          description:
+            'What the upstream billed of a day less what was charged, by cause; calls over midnight left out.',
+          unit: 'usd',
+          from: 'postgres',
+          look: 'bars',
+          queries: [
+            sqlSeries(`
+select r.day::timestamp at time zone 'UTC' as time, d.kind as metric, sum(d.amount)::float8 as value
+from reconciliations r cross join lateral jsonb_to_recordset(r.differences) as d(kind text, amount numeric)
+where r.day >= ($__timeFrom()::timestamptz at time zone 'UTC')::date and r.day < $__timeTo()::timestamptz
+  and d.kind not in ('late_batch', 'day_boundary')
+group by 1, 2 order by 1, 2`),
+          ],
+        }),
+        table({
+          title: 'Days of the bill',
+          description: 'By day and upstream: billed, charged, and what no number explains.',
+          unit: 'count',
+          from: 'postgres',
+          columns: {
+            day: 'text',
+            upstream: 'text',
+            billed: 'usd',
+            charged: 'usd',
+            unexplained: 'usd',
+            state: 'text',
+          },
+          queries: [
+            sqlTable(`
+select r.day::text as day, r.upstream, r.billed_usd::float8 as billed,
+  (r.charged_usd + r.corrected_usd)::float8 as charged, r.unexplained_usd::float8 as unexplained,
+  case when r.is_final then 'final' else 'moving' end as state
+from reconciliations r
+where r.day >= ($__timeFrom()::timestamptz at time zone 'UTC')::date and r.day < $__timeTo()::timestamptz
+order by 1 desc, 2 limit 100`),
+          ],
+        }),
+      ],
+    },
+    {
       heading: 'Who',
       height: 10,
       panels: [

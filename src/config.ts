@@ -113,7 +113,7 @@ export const SETTINGS = {
   openaiAdminKey: setting(
     'OPENAI_ADMIN_KEY',
     null,
-    "The upstream's admin key, used only to reconcile. Unset: no reconciliation.",
+    "The upstream's admin key, used only to reconcile: it reads usage and costs. Unset: no reconciliation.",
     secret(1, 'sk-admin-…'),
   ),
   databaseUrl: setting(
@@ -319,6 +319,12 @@ export const SETTINGS = {
     '3600000',
     'The longest that the upstream may work on a call that was cut off.',
     integer(1_000, 21_600_000, '3600000'),
+  ),
+  reconcileFinalDays: setting(
+    'TOLLGATE_RECONCILE_FINAL_DAYS',
+    '3',
+    "Days after which a day's reconciliation is final; until then it is computed again, as costs come late.",
+    integer(1, 30, '3'),
   ),
   releaseUnknownAfterHours: setting(
     'TOLLGATE_RELEASE_UNKNOWN',

@@ -82,6 +82,7 @@ describe('a configuration without faults', () => {
       oidcScope: 'openid profile email',
       oidcGroupsClaim: 'groups',
       oidcAllowedDomains: null,
+      reconcileFinalDays: 3,
       warningThresholds: [50, 80, 100],
       webhookUrl: null,
       webhookSecret: null,

@@ -11,5 +11,5 @@ ALTER ROLE tollgate_reader CONNECTION LIMIT 10;
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM tollgate_reader;
 GRANT USAGE ON SCHEMA public TO tollgate_reader;
 GRANT SELECT ON teams, limits, grants, plans, prices, models, counters, leases, instances, usage_days, usage_rollups,
-  usage_quantities, usage_events, api_error_rollups, adjustments, labels, audit_log TO tollgate_reader;
+  usage_quantities, usage_events, api_error_rollups, adjustments, labels, audit_log, reconciliations, reconciliation_postings TO tollgate_reader;
 GRANT SELECT (id, team_id, name, prefix, created_at, expires_at, revoked_at) ON keys TO tollgate_reader;

@@ -32,6 +32,7 @@ import { overviewRoute } from './overview.ts';
 import { peopleRoutes } from './people.ts';
 import { planRoutes } from './plans.ts';
 import { priceRoutes } from './prices.ts';
+import { reconciliationRoutes } from './reconciliation.ts';
 import { roleMappingRoutes } from './role-mappings.ts';
 import { errorResponse, notFound, ROOT } from './route.ts';
 import { sessionListRoutes, sessionRoutes } from './session.ts';
@@ -87,6 +88,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     statementRoute,
     unknownRoutes,
     jobsRoute,
+    reconciliationRoutes,
     storeRoutes,
     operationsRoute,
     upstreamRoute,

@@ -12,6 +12,7 @@ export * from './contract/jobs.ts';
 export * from './contract/labels.ts';
 export * from './contract/people.ts';
 export * from './contract/prices.ts';
+export * from './contract/reconciliation.ts';
 export * from './contract/reports.ts';
 export * from './contract/resources.ts';
 export * from './contract/store.ts';

@@ -14,6 +14,8 @@ export interface AdminOptions {
   upstream?: { profile: UpstreamProfile; trust: LimitTrust | null };
   /** Several upstreams, as this instance sees them; missing: there is one. */
   upstreams?: (() => readonly UpstreamReading[]) | undefined;
+  /** Which upstreams of the file are reconciled; missing: none. */
+  reconciliation?: (() => { isOn: boolean; without: string[] }) | undefined;
   adminKey: string;
   /** Sessions of the console. */
   sessions: Sessions;

@@ -78,6 +78,8 @@ const NEEDS: Record<string, readonly [Permission, Where]> = {
   'GET /role-mappings/{id}': ['people', 'installation'],
   'PATCH /role-mappings/{id}': ['people', 'installation'],
   'DELETE /role-mappings/{id}': ['people', 'installation'],
+  'GET /reconciliation': ['read', 'installation'],
+  'POST /reconciliation/postings': ['calls:correct', 'installation'],
   'GET /sessions': ['sessions', 'anywhere'],
   'DELETE /sessions/{id}': ['sessions', 'anywhere'],
   'GET /store': ['store', 'installation'],

@@ -69,6 +69,7 @@ const upstream = z
     base_url: baseUrl,
     key: z.string().regex(KEY, 'must be a key without blanks').optional(),
     key_file: z.string().min(1).optional(),
+    admin_key: z.string().regex(KEY, 'must be a key without blanks').optional(),
     api_version: z
       .string()
       .regex(/^[\w.-]{1,64}$/, 'must be a version such as 2024-10-21 or preview')
@@ -112,6 +113,7 @@ const upstream = z
     const wrong = (name: string, message: string) =>
       context.addIssue({ code: 'custom', path: [name], message });
     if (value.key !== undefined && value.key_file !== undefined) wrong('key_file', 'cannot stand beside key');
+    if (value.admin_key !== undefined && value.kind !== 'openai') wrong('admin_key', 'is for kind openai');
     if (value.api_version !== undefined && value.kind !== 'azure') wrong('api_version', 'is for kind azure');
     const host = URL.parse(value.base_url)?.hostname ?? '';
     if (REGIONAL_HOST.test(host) && value.price_percent === undefined)

@@ -30,4 +30,5 @@ export const AUDIT_RESOURCES = [
   'person',
   'token',
   'role_mapping',
+  'reconciliation',
 ] as const;

@@ -362,7 +362,7 @@ class Day {
   }
 
   #hasNewPrice(
-    { isLong, billed, charged, used, meter, lineItems }: Bucket,
+    { isLong, billed, charged, used, meter, lineItems, costRows, calls }: Bucket,
     quantity: number,
     tolerance: PicoUsd,
   ) {
@@ -370,6 +370,11 @@ class Day {
     const [name = ''] = lineItems;
     const subject = lineSubject(name);
     const unit = meter ?? (subject?.of === 'model' ? subject.meter : null);
-    return unit !== null && publishedRate(unit, { billed, quantity, tolerance }, { charged, used }) !== null;
+    if (unit === null) return false;
+    // A report that happens to have few decimals may be exact all the same.
+    const exact = BigInt(costRows + calls) + (abs(billed) >> 50n);
+    return [exact, tolerance].some(
+      (most) => publishedRate(unit, { billed, quantity, tolerance: most }, { charged, used }) !== null,
+    );
   }
 }

@@ -29,6 +29,8 @@ export interface ReleasedCharge {
 
 export interface ReconcileOptions {
   database: Database;
+  /** Name of the upstream, among several; null: there is only one. */
+  upstream: string | null;
   readReport: ReadReport;
   rates: () => RateCards;
   /** The longest that a call can last at the upstream, from its admission. */
@@ -63,7 +65,7 @@ const FAILURES_MAX = 3;
 const TRIED_MAX = 50_000;
 
 export function createReconcile(options: ReconcileOptions): Reconcile {
-  const { database, readReport, rates, callDurationMs, reportDelayMs, nowMs, onRelease } = options;
+  const { database, upstream, readReport, rates, callDurationMs, reportDelayMs, nowMs, onRelease } = options;
   /** By event: a call without sufficient evidence is tried again, at growing intervals. */
   const nextTryMs = new Map<string, number>();
 
@@ -76,7 +78,7 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
     const before = new Date((lastMinute + 1) * MINUTE_MS - callDurationMs - CLOCK_MARGIN_MS);
     const failures: unknown[] = [];
     if (nextTryMs.size > TRIED_MAX) nextTryMs.clear();
-    for await (const page of unknownPages(database, before)) {
+    for await (const page of unknownPages(database, upstream, before)) {
       const due = page
         .filter((event) => (nextTryMs.get(event.id) ?? 0) <= startedMs)
         .flatMap((event) => dueOf(event, callDurationMs));
@@ -91,7 +93,7 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
         try {
           const [reported, known] = await Promise.all([
             readReport(report, span, signal),
-            readKnownUsage(database.readSql, REPORTED_OPERATIONS[report], span),
+            readKnownUsage(database.readSql, upstream, REPORTED_OPERATIONS[report], span),
           ]);
           const bound = new UsageReportBound({ span, reported, known });
           for (const call of calls) tally[await settle(call, bound, prices)]++;
@@ -137,12 +139,17 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
   return { run: (signal) => runAlone(database, RECONCILE_LOCK, () => run(signal)) };
 }
 
-async function* unknownPages(database: Database, before: Date): AsyncGenerator<EventRow[]> {
-  for (const which of ['unknown', 'estimated'] as const) yield* pagesOf(database, before, which);
+async function* unknownPages(
+  database: Database,
+  upstream: string | null,
+  before: Date,
+): AsyncGenerator<EventRow[]> {
+  for (const which of ['unknown', 'estimated'] as const) yield* pagesOf(database, upstream, before, which);
 }
 
 async function* pagesOf(
   database: Database,
+  upstream: string | null,
   before: Date,
   which: 'unknown' | 'estimated',
 ): AsyncGenerator<EventRow[]> {
@@ -152,6 +159,7 @@ async function* pagesOf(
       after,
       limit: PAGE_CALLS,
       teamIds: undefined,
+      upstream,
       before,
       which,
     });

@@ -41,8 +41,8 @@ type Page = OpenAI.Admin.Organization.UsageCompletionsResponse;
 type Result = Page['data'][number]['results'][number];
 
 /** Sets every option, so that the SDK reads no `OPENAI_…` variable of the environment. */
-export function createUsageReport({ adminKey, baseUrl }: UsageReportOptions): ReadReport {
-  const client = new OpenAI({
+export function adminClient({ adminKey, baseUrl }: UsageReportOptions): OpenAI {
+  return new OpenAI({
     adminAPIKey: adminKey,
     apiKey: null,
     organization: null,
@@ -52,7 +52,10 @@ export function createUsageReport({ adminKey, baseUrl }: UsageReportOptions): Re
     maxRetries: 2,
     logLevel: 'off',
   });
-  const { usage } = client.admin.organization;
+}
+
+export function createUsageReport(options: UsageReportOptions): ReadReport {
+  const { usage } = adminClient(options).admin.organization;
   return async (name, { firstMinute, lastMinute }, signal) => {
     const rows: ReportedUsage[] = [];
     const missing = new Set<number>();

@@ -5,7 +5,6 @@ import type { RateCards } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import { deliver } from '../jobs/deliver.ts';
 import { startJob } from '../jobs/every.ts';
-import type { Reconcile } from '../jobs/reconcile.ts';
 import { releaseByPolicy } from '../jobs/release.ts';
 import { startUpkeep } from '../jobs/upkeep.ts';
 import { type SpentBudgets, warn } from '../jobs/warn.ts';
@@ -14,6 +13,7 @@ import type { Database } from '../store/database.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { startArchive } from './archive.ts';
+import { startReconcile } from './reconcile.ts';
 import { startStorage } from './storage.ts';
 
 export interface JobsOptions {
@@ -54,57 +54,6 @@ export function startJobs(options: JobsOptions): () => Promise<void> {
   return async () => {
     await Promise.all(stops.map((stop) => stop()));
   };
-}
-
-/** Loaded when it first runs: most installations do not reconcile, and OpenAI's SDK, which it asks with, is large. */
-async function loadReconcile(
-  { config, log, metrics, database, rates, nowMs }: JobsOptions,
-  adminKey: string,
-): Promise<Reconcile> {
-  const { createReconcile } = await import('../jobs/reconcile.ts');
-  const { createUsageReport } = await import('../jobs/usage-report.ts');
-  return createReconcile({
-    database,
-    readReport: createUsageReport({ adminKey, baseUrl: config.openaiBaseUrl }),
-    rates,
-    callDurationMs: Math.max(config.reconcileCallDurationMs, config.upstreamTimeoutMs),
-    reportDelayMs: config.reconcileDelayMs,
-    nowMs,
-    onRelease: ({ eventId, teamId, releasedPicoUsd, keptPicoUsd }) => {
-      metrics.recordRelease(releasedPicoUsd);
-      const money = { released_usd: formatUsd(releasedPicoUsd), kept_usd: formatUsd(keptPicoUsd) };
-      log.logger.info({ event: eventId, team: teamId, ...money }, 'reconciled a call of unknown outcome');
-    },
-  });
-}
-
-function startReconcile(options: JobsOptions): () => Promise<void> {
-  const { config, log, metrics, nowMs } = options;
-  const { logger } = log;
-  const { openaiAdminKey } = config;
-  // The report of one upstream says nothing of calls that another had.
-  if (openaiAdminKey === null || config.configFile !== null) return async () => {};
-  let reconcile: Reconcile | null = null;
-  const job = startJob({
-    firstAfterMs: Math.min(FIRST_RUN_MS, config.reconcileIntervalMs),
-    intervalMs: config.reconcileIntervalMs,
-    run: async (signal) => {
-      reconcile ??= await loadReconcile(options, openaiAdminKey);
-      const tally = await reconcile.run(signal);
-      if (tally === null) return;
-      metrics.recordReconcileRun(nowMs());
-      const { contradicted } = tally;
-      if (contradicted > 0) {
-        logger.warn(
-          { calls: contradicted },
-          "the upstream's usage report lacks calls that we know of: nothing of these was released",
-        );
-      }
-      logger.debug(tally, 'reconcile ran');
-    },
-    onError: (error) => logger.error({ err: error }, 'reconcile failed; it is tried again'),
-  });
-  return () => job.stop();
 }
 
 function startRelease({ config, log, database, nowMs }: JobsOptions): () => Promise<void> {

@@ -91,7 +91,9 @@ function writeLines(response: ServerResponse, lines: InvoiceLine[], first: numbe
 
 function plantOne(state: ApiState, response: ServerResponse, body: Buffer): void {
   try {
-    sendJson(response, 200, plant(state, JSON.parse(body.toString())));
+    const value: unknown = JSON.parse(body.toString());
+    const made = Array.isArray(value) ? value.map((each) => plant(state, each)) : plant(state, value);
+    sendJson(response, 200, made);
   } catch (error) {
     sendJson(response, 400, { error: error instanceof Error ? error.message : String(error) });
   }

@@ -4,9 +4,9 @@
  * line item from a moment on, or `dollars` on a line item that nothing used. Late usage and rounding are in the profile.
  */
 import { isObject, type JsonObject } from './fields.ts';
-import { type Invoice, type InvoiceLine, NO_USAGE } from './invoice.ts';
+import { type Invoice, type InvoiceLine, NO_USAGE, type Units } from './invoice.ts';
 import { apiKeyIdOf } from './keys.ts';
-import { bill, findModel, findRates, type Tier, type Usage } from './prices.ts';
+import { bill, findModel, findRates, type Rates, type Tier, type Usage } from './prices.ts';
 
 /** Dollars on a line item. */
 export interface PlantedItem {
@@ -71,7 +71,7 @@ export function plant(state: PlantedState, body: unknown): object {
   }
 }
 
-/** Bills a call that no request asked for, at the simulator's own prices. */
+/** Bills a call that no request asked for: at the simulator's own prices, or at `usd`, with `units` where it is no text. */
 function plantCall(state: PlantedState, body: JsonObject): InvoiceLine {
   const name = textOf(body, 'model');
   const found = findModel(name);
@@ -80,7 +80,11 @@ function plantCall(state: PlantedState, body: JsonObject): InvoiceLine {
   const rates = found && findRates(found.model, tier as Tier, usage.input_tokens);
   const key = typeof body.api_key === 'string' ? body.api_key : null;
   if (!rates && typeof body.usd !== 'string') throw new RangeError(`${name} has no price: say usd`);
-  const cost = rates ? bill(usage, rates, false, 0n) : BigInt(Math.round(Number(body.usd) * 1e12));
+  const cost =
+    typeof body.usd === 'string'
+      ? BigInt(Math.round(Number(body.usd) * 1e12))
+      : bill(usage, rates as Rates, false, 0n);
+  const units = isObject(body.units) ? (body.units as unknown as Units) : null;
   const operation = typeof body.operation === 'string' ? body.operation : 'chat.completions';
   const line = {
     request_id: 'planted',
@@ -92,6 +96,7 @@ function plantCall(state: PlantedState, body: JsonObject): InvoiceLine {
     service_tier: tier,
     status: 200,
     usage,
+    ...(units === null ? {} : { units }),
     fault: null,
   };
   return state.invoice.add(line, cost, Date.parse(momentOf(body, 'at')));

@@ -150,6 +150,8 @@ export function listUnknown(
     after: After | null;
     limit: number;
     teamIds: readonly TeamId[] | undefined;
+    /** Of this upstream alone; null: of no named one; missing: of all. */
+    upstream?: string | null;
     before?: Date;
     which?: 'unknown' | 'estimated';
   },
@@ -166,6 +168,9 @@ export function listUnknown(
         page.teamIds && inArray(usageEvents.teamId, [...page.teamIds]),
         isAfter(usageEvents, page.after),
         beyondMonthOf(page.after, 'asc'),
+        page.upstream === undefined
+          ? undefined
+          : sql`${usageEvents.upstream} is not distinct from ${page.upstream}`,
         page.which === 'estimated' ? IS_ESTIMATED : IS_UNKNOWN,
         page.before === undefined ? undefined : lt(usageEvents.createdAt, page.before),
         notExists(corrections),

@@ -16,11 +16,12 @@ interface Row {
 }
 
 /**
- * Sums the calls of all teams whose whole life lies in the span (`minutesOf` in domain/reconcile.ts, said again in SQL:
+ * Sums the calls of all teams to an upstream (null: the only one) whose whole life lies in the span (`minutesOf` in domain/reconcile.ts, said again in SQL:
  * a busy hour has a million events). What was estimated is not known, and a call without a measured end has no life.
  */
 export async function readKnownUsage(
   sql: Sql,
+  upstream: string | null,
   operations: readonly string[],
   { firstMinute, lastMinute }: MinuteRange,
 ): Promise<KnownUsage[]> {
@@ -40,6 +41,7 @@ export async function readKnownUsage(
         from usage_events
         where team_id = t.id and created_at >= ${from} and created_at < ${until}
           and outcome = 'settled' and provenance = 'reported' and operation = any(${[...operations]})
+          and upstream is not distinct from ${upstream}
       ) lives
     ) e
     where e.first_minute >= ${firstMinute} and e.last_minute <= ${lastMinute}

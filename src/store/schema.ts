@@ -10,5 +10,6 @@ export * from './schema-jobs.ts';
 export * from './schema-ledger.ts';
 export * from './schema-objects.ts';
 export * from './schema-people.ts';
+export * from './schema-reconciliation.ts';
 export * from './schema-tags.ts';
 export * from './schema-warnings.ts';

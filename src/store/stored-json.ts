@@ -1,8 +1,10 @@
 /** What stands in columns of JSON, as schemas: everything that is read back is parsed by one of them (schema-columns.ts). */
 import { z } from 'zod';
+import { DIFFERENCE_KINDS } from '../domain/differences.ts';
 import { IMAGE_DETAILS } from '../domain/images.ts';
 import type { Conversation, ConversationCall, History, KeptResponse } from '../domain/kept.ts';
 import { ENFORCEMENTS, METERS } from '../domain/limit.ts';
+import { SERVICE_TIERS } from '../domain/price.ts';
 import { ROLES } from '../domain/roles.ts';
 import { CALENDAR_UNITS, type Window } from '../domain/window.ts';
 
@@ -131,3 +133,23 @@ export const storedObject = z.object({
   conversation: z.object({ id: z.string(), call: z.uuid() }).nullable(),
 });
 export type StoredObject = z.infer<typeof storedObject>;
+
+export const storedNames = z.array(z.string());
+
+/** Differences of a day between the upstream's bill and the ledger; amounts are decimal text. */
+export const storedDifferences = z.array(
+  z.object({
+    id: z.string(),
+    kind: z.enum(DIFFERENCE_KINDS),
+    with: z.array(z.enum(DIFFERENCE_KINDS)),
+    model: z.string().nullable(),
+    tier: z.enum(SERVICE_TIERS).nullable(),
+    lineItem: z.string().nullable(),
+    apiKeyId: z.string().nullable(),
+    quantity: z.number().nullable(),
+    amount: z.string(),
+    corrected: z.string(),
+    calls: z.number(),
+  }),
+);
+export type StoredDifference = z.infer<typeof storedDifferences>[number];

@@ -26,6 +26,8 @@ export interface WatchReading {
   /** The highest part of the values that a team may have open of a tag. */
   tagValuesUsedRatio: number;
   jobs: JobsReading;
+  /** The most of one day's bill that is unexplained and not posted. */
+  unexplained: { final: PicoUsd; moving: PicoUsd };
   /** Months of events that are old enough to be archived, and are not. */
   archiveWaitingMonths: number;
 }
@@ -52,7 +54,7 @@ export async function ping(queries: Queries): Promise<void> {
  * @throws any error of the connection
  */
 export async function readWatch(queries: Queries, budgetsMax: number): Promise<WatchReading> {
-  const [budgets, overLimits, totals, sessions, jobs] = await Promise.all([
+  const [budgets, overLimits, totals, sessions, jobs, unexplained] = await Promise.all([
     readTightestBudgets(queries, budgetsMax),
     readOverLimits(queries, budgetsMax),
     runOn(queries)<{
@@ -72,6 +74,7 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
       select state, count(*)::int4 as sessions from pg_stat_activity
       where datname = current_database() and application_name = 'tollgate' group by state`),
     readJobs(queries),
+    readUnexplained(queries),
   ]);
   const connections = new Map(CONNECTION_STATES.map((state) => [state, 0]));
   for (const { state, sessions: count } of sessions) {
@@ -91,6 +94,7 @@ export async function readWatch(queries: Queries, budgetsMax: number): Promise<W
     quarantinedEvents: quarantined,
     tagValuesUsedRatio: tags,
     jobs,
+    unexplained,
     archiveWaitingMonths: waiting,
   };
 }
@@ -103,6 +107,22 @@ async function readJobs(queries: Queries): Promise<JobsReading> {
     from jobs where ended_at is null`);
   const { asked, running, held, oldest } = defined(rows[0], 'the row of the sums');
   return { asked, running, held: usd(held), oldestSeconds: Math.max(0, oldest) };
+}
+
+/** Older days are in the console alone. */
+const UNEXPLAINED_DAYS = 31;
+
+async function readUnexplained(queries: Queries): Promise<WatchReading['unexplained']> {
+  const rows = await runOn(queries)<{ final: string; moving: string }>(sql`
+    select coalesce(max(rest) filter (where is_final), 0)::text as final,
+      coalesce(max(rest) filter (where not is_final), 0)::text as moving
+    from (
+      select r.is_final, abs(r.unexplained_usd - coalesce((
+        select sum(p.amount_usd) from reconciliation_postings p
+        where p.day = r.day and p.upstream = r.upstream and p.difference like 'unexplained/%'), 0)) as rest
+      from reconciliations r where r.day >= (tollgate_now() at time zone 'UTC')::date - ${UNEXPLAINED_DAYS}::int) days`);
+  const { final, moving } = defined(rows[0], 'the row of the sums');
+  return { final: usd(final), moving: usd(moving) };
 }
 
 function stateOf(state: string | null): ConnectionState {

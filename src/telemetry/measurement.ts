@@ -170,6 +170,8 @@ export interface InstallationGauges {
   tagValuesUsedRatio: number;
   /** Jobs that have not ended: how many by state, what they hold, and how old the oldest is. */
   jobs: { asked: number; running: number; held: PicoUsd; oldestSeconds: number };
+  /** The most of one day's bill that is unexplained and not posted. */
+  unexplained: { final: PicoUsd; moving: PicoUsd };
   roundTripSeconds: number;
   /** By the session's state: a closed list. */
   connections: ReadonlyMap<string, number>;

@@ -320,6 +320,12 @@ export const METRICS = {
     labels: ['state'],
     help: "Tollgate's connections to Postgres, of all instances.",
   },
+  tollgate_reconciliation_unexplained_usd: {
+    type: 'gauge',
+    merge: 'first',
+    labels: ['state'],
+    help: 'The most that is unexplained, and not posted, of the bill of one day among the last 31: of days that are `final`, or still `moving`.',
+  },
   tollgate_reconcile_last_run_timestamp_seconds: {
     type: 'gauge',
     merge: 'max',

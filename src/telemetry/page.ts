@@ -152,6 +152,12 @@ function installationFamilies(reading: InstallationGauges): Family[] {
     ),
     gaugeFamily('tollgate_jobs_held_usd', toFloatUsd(reading.jobs.held)),
     gaugeFamily('tollgate_oldest_job_seconds', reading.jobs.oldestSeconds),
+    familyOf(
+      'tollgate_reconciliation_unexplained_usd',
+      (['final', 'moving'] as const).map((state) =>
+        sampleOf('tollgate_reconciliation_unexplained_usd', [state], toFloatUsd(reading.unexplained[state])),
+      ),
+    ),
     gaugeFamily('tollgate_archive_waiting_months', reading.archiveWaitingMonths),
     gaugeFamily('tollgate_postgres_round_trip_seconds', reading.roundTripSeconds),
     familyOf(

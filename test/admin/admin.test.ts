@@ -84,6 +84,8 @@ test('openapi.json describes every route with the schemas that check it', async 
     'errors',
     'events',
     'jobs',
+    'reconciliation',
+    'reconciliation/postings',
     'events/{id}',
     'events.csv',
     'focus.csv',

@@ -23,6 +23,7 @@ async function reconcileOf(changes: Partial<ReconcileOptions> = {}): Promise<Rec
   const rates = await readRateBook(database.sql);
   return createReconcile({
     database,
+    upstream: null,
     readReport: createUsageReport({ adminKey: 'sk-admin-1', baseUrl: simulator.url }),
     rates: () => rates,
     callDurationMs: HOUR_MS,

@@ -48,7 +48,7 @@ async function answered(
 }
 let answeredCount = 0;
 
-const read = (span = SPAN) => readKnownUsage(db.database.sql, CHAT, span);
+const read = (span = SPAN) => readKnownUsage(db.database.sql, null, CHAT, span);
 
 test('known usage is what the upstream reported, by the minutes of its life, over all teams', async () => {
   const short = await answered(NOON_MS, 1_000);

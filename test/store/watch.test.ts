@@ -179,6 +179,7 @@ it('the watch reads the charges of unknown outcomes and the events outside of ev
     archiveWaitingMonths: 0,
     quarantinedEvents: 0,
     jobs: { asked: 0, running: 0, held: 0n, oldestSeconds: 0 },
+    unexplained: { final: 0n, moving: 0n },
   });
 });
 

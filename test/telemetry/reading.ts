@@ -68,6 +68,7 @@ export function installation(changes: Partial<InstallationGauges> = {}): Install
     quarantinedEvents: 0,
     tagValuesUsedRatio: 0.25,
     jobs: { asked: 0, running: 0, held: 0n, oldestSeconds: 0 },
+    unexplained: { final: 0n, moving: 0n },
     roundTripSeconds: 0.001,
     connections: new Map([['active', 1]]),
     ...changes,

@@ -24,6 +24,7 @@ import { sessionStore } from '../../store/sessions.ts';
 import { OPEN_METRICS_TYPE, openMetricsText } from '../../telemetry/exposition.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
+import { reconciliationState } from '../reconcile.ts';
 import type { ConfiguredUpstream } from '../upstream.ts';
 import type { FileUpstreams } from '../upstreams.ts';
 import { identityProvider } from './identity-provider.ts';
@@ -94,6 +95,7 @@ export function createPages(options: PagesOptions): Hono {
       ...shared,
       upstream,
       upstreams: options.file === null ? undefined : () => options.file?.readings() ?? [],
+      reconciliation: () => reconciliationState(config),
       adminKey,
       addresses,
       accessLog,

@@ -31,14 +31,15 @@ export function movesOf(
 ): CounterMove[] {
   const byTeam = Map.groupBy(counters, (row) => row.teamId);
   const moves = new Map<CounterRow, CounterMove>();
+  const common = byTeam.get(ORGANIZATION_ID) ?? [];
   for (const event of events) {
     const durable = ended.get(event.id);
-    for (const teamId of [event.teamId, ORGANIZATION_ID]) {
-      const rows = byTeam.get(teamId) ?? [];
-      for (const row of rows) addEvent(moves, rows, row, event, durable);
-    }
+    const own = byTeam.get(event.teamId) ?? [];
+    for (const row of own) addEvent(moves, own, row, event, durable);
+    if (own !== common) for (const row of common) addEvent(moves, common, row, event, durable);
   }
-  return [...moves.values()].filter(({ settled, held }) => settled > 0n || held > 0n);
+  // Below 0 is what a posting pays back.
+  return [...moves.values()].filter(({ settled, held }) => settled !== 0n || held > 0n);
 }
 
 /**

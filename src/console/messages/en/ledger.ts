@@ -231,6 +231,7 @@ export const ledger = {
       person: 'Person',
       token: 'Service token',
       role_mapping: 'Group',
+      reconciliation: 'Posted difference',
     } as Record<string, string>,
     actions: {
       create: 'created',

@@ -236,6 +236,7 @@ export const ledger: Ledger = {
       person: '人员',
       token: '服务令牌',
       role_mapping: '组',
+      reconciliation: '入账差异',
     },
     actions: {
       create: '创建',
