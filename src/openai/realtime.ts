@@ -180,6 +180,16 @@ export function audioWeight(seconds: number): Weight {
 /** Of an item that audio was made to. */
 export const FRAME: Weight = { ...WEIGHTLESS, text: ITEM_FRAME_TOKENS };
 
+const PARTS = new Set([
+  'input_text',
+  'input_audio',
+  'input_image',
+  'output_text',
+  'output_audio',
+  'text',
+  'audio',
+]);
+
 /** Returns the most that an item weighs. An image is bounded by the model's window alone. */
 export function weighItem(item: Json | undefined, bytesPerSecond: number): Weight | ApiError {
   if (!isObject(item)) return invalid('item', 'must be an object');
@@ -191,7 +201,12 @@ export function weighItem(item: Json | undefined, bytesPerSecond: number): Weigh
   let bytes = bytesOf(item);
   let weight: Weight = WEIGHTLESS;
   for (const part of Array.isArray(item.content) ? item.content : []) {
-    const { audio, image_url: image } = objectOf(part);
+    const { type, audio, image_url: image = type === 'input_image' ? null : undefined } = objectOf(part);
+    if (typeof type !== 'string' || !PARTS.has(type))
+      return unbounded(
+        'item.content',
+        `send parts of the types ${[...PARTS].map((each) => `'${each}'`).join(', ')} alone`,
+      );
     if (typeof audio === 'string') {
       bytes -= audio.length;
       weight = added(weight, audioWeight(secondsOf(audio, bytesPerSecond)));

@@ -200,6 +200,24 @@ describe('a turn', () => {
     expect(invoice).toBe(0n);
   });
 
+  it('of several in one piece is transcribed all the same, each held, if late', async () => {
+    const { socket, books } = await session();
+    const turn_detection = { type: 'server_vad', create_response: false };
+    await configure(socket, { audio: { input: { turn_detection, transcription: { model: 'whisper-1' } } } });
+    const pieces = [speech(300), silence(600), speech(300), silence(600), speech(300), silence(600)];
+    const audio = Buffer.concat(pieces.map((piece) => Buffer.from(piece, 'base64'))).toString('base64');
+    socket.send({ type: 'input_audio_buffer.append', audio });
+    for (let turn = 0; turn < 3; turn++)
+      await socket.next('conversation.item.input_audio_transcription.completed');
+    await respond(socket, { output_modalities: ['text'], max_output_tokens: 20 });
+    const { events, billed: invoice, isHeld } = await books();
+    const charged = events.filter(({ outcome }) => outcome !== 'voided');
+    expect(charged).toHaveLength(4);
+    expect(charged.every(settled)).toBe(true);
+    expect(sumOf(events)).toBe(invoice);
+    expect(isHeld).toBe(true);
+  });
+
   it('that the client does not want responded to is not', async () => {
     const { socket, books } = await session();
     const turn_detection = { type: 'server_vad', create_response: false };

@@ -5,16 +5,11 @@ import { type RealtimeConfig, readConfig, turnsOf, withTurns } from '../../opena
 import type { RealtimeCall } from './realtime-call.ts';
 import { RealtimeMemory } from './realtime-memory.ts';
 import type { RealtimeOpening } from './realtime-opening.ts';
+import type { TaskQueue } from './realtime-queue.ts';
 import { Transcriptions } from './realtime-transcriptions.ts';
 
 /** Where the upstream detects turns, a transcription is held for so much audio beyond what waits to be committed. */
 export const TRANSCRIPTION_BLOCK_SECONDS = 600;
-
-/** What waits for its turn: an event of the client; the response to a turn; a transcription that was not held in time. */
-export type Task =
-  | { readonly kind: 'event'; readonly event: JsonObject; readonly bytes: number }
-  | { readonly kind: 'turn' }
-  | { readonly kind: 'late'; readonly itemId: string; readonly seconds: number };
 
 /** A change of the configuration that the upstream was asked for. */
 export interface Update {
@@ -33,7 +28,7 @@ export class RealtimeState {
   readonly transcriptions = new Transcriptions();
   /** Responses under way. */
   readonly responses = new Set<RealtimeCall>();
-  readonly queue: Task[] = [];
+  readonly queue: TaskQueue;
   /** Null: the upstream has not said it yet. */
   config: RealtimeConfig | null = null;
   /** The client wants each turn to be responded to. */
@@ -42,8 +37,9 @@ export class RealtimeState {
   /** Null: there is none, and the session ends. */
   readonly opening: RealtimeOpening | null;
 
-  constructor(opening: RealtimeOpening | null) {
+  constructor(opening: RealtimeOpening | null, queue: TaskQueue) {
     this.opening = opening;
+    this.queue = queue;
   }
 }
 

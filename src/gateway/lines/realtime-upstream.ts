@@ -50,6 +50,10 @@ export class RealtimeUpstream implements Upstream, UpstreamLineHandler {
     this.#line.send(Buffer.from(JSON.stringify(event)));
   }
 
+  get unsentBytes(): number {
+    return this.#line.unsentBytes;
+  }
+
   pause(): void {
     this.#line.pause();
   }

@@ -27,19 +27,19 @@ import { type CallOptions, RealtimeCall } from './realtime-call.ts';
 import {
   type RealtimeActions,
   RealtimeState,
-  type Task,
   TRANSCRIPTION_BLOCK_SECONDS,
   takeEvent,
   type Update,
 } from './realtime-events.ts';
 import { openingOf } from './realtime-opening.ts';
+import { type Task, TaskQueue } from './realtime-queue.ts';
 import { type RealtimeOwner, RealtimeUpstream } from './realtime-upstream.ts';
 import { isSendable } from './responses.ts';
 import type { Session, SessionHost } from './session.ts';
 import { type SessionConnection, sessionDeps } from './session-deps.ts';
 
-/** Events of the client that wait for a hold or for the upstream. */
-const QUEUE_BYTES_MAX = 32 * 1024 * 1024;
+/** What the upstream has not taken yet of what it was sent: nothing more is sent beyond it. */
+const UNSENT_BYTES_MAX = 4 * 1024 * 1024;
 /** Of a call that was not sent. */
 const ENDED = { abort() {}, pause() {}, resume() {} };
 /** How long the upstream may take to say that nothing is left in its buffer. */
@@ -55,7 +55,6 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
   readonly #deps: GatewayDeps;
   readonly #state: RealtimeState;
   #upstream: RealtimeUpstream | null = null;
-  #queuedBytes = 0;
   /** The call whose money is asked for. */
   #asking: RealtimeCall | null = null;
   /** What waits for that. */
@@ -69,13 +68,14 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
     this.#host = host;
     this.#deps = sessionDeps(host.deps, this);
     const opening = openingOf(this.#deps, line);
+    const queue = new TaskQueue(host.deps.bodies, line.account.principal);
     if (opening instanceof ApiError) {
-      this.#state = new RealtimeState(null);
+      this.#state = new RealtimeState(null, queue);
       this.refuse(opening, null);
       this.finish({ code: 1008, reason: opening.code, last: null });
       return;
     }
-    this.#state = new RealtimeState(opening);
+    this.#state = new RealtimeState(opening, queue);
     this.#upstream = new RealtimeUpstream(opening, this);
   }
 
@@ -109,11 +109,9 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
       this.refuse(apiError('invalid_json', 'An event must be a JSON object.'), null);
       return;
     }
-    this.#queuedBytes += text.length;
     this.#state.queue.push({ kind: 'event', event, bytes: text.length });
-    if (this.#queuedBytes > QUEUE_BYTES_MAX)
-      this.finish({ code: 1013, reason: 'too many events wait', last: null });
-    else this.next();
+    this.next();
+    if (!this.#state.queue.keep()) this.finish({ code: 1013, reason: 'too many events wait', last: null });
   }
 
   onDrain(): void {
@@ -129,7 +127,7 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
 
   finish(end: LineEnd): void {
     this.#end ??= end;
-    this.#state.queue.length = 0;
+    this.#state.queue.clear();
     this.#shut();
   }
 
@@ -145,6 +143,8 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
     for (const { sentMs, id } of [...this.#state.responses, ...this.#state.transcriptions.calls])
       isLate ||= isSilent(sentMs, id === null ? firstEventTimeoutMs : idleTimeoutMs);
     if (isLate) this.lost('timeout');
+    // What the upstream was too slow for.
+    else this.next();
   }
 
   // What the client asks for.
@@ -156,19 +156,12 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
       this.#state.update === null &&
       this.#end === null
     ) {
-      const [task] = this.#state.queue;
-      if (task === undefined) return;
+      const task = this.#state.queue.first;
+      if (task === undefined || this.#connected.unsentBytes > UNSENT_BYTES_MAX) return;
       // What has to be held first is done again when it is.
-      if (this.#take(task, this.#state.config)) this.#drop(task);
+      if (this.#take(task, this.#state.config)) this.#state.queue.drop(task);
       else this.#heldUp = task;
     }
-  }
-
-  #drop(task: Task): void {
-    const at = this.#state.queue.indexOf(task);
-    if (at === -1) return;
-    this.#state.queue.splice(at, 1);
-    if (task.kind === 'event') this.#queuedBytes -= task.bytes;
   }
 
   /** Returns false where something was asked for first. */
@@ -302,7 +295,8 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
     if (this.#asking === call) {
       this.#asking = null;
       // What the hold was for is refused with it.
-      if (call.facts === null && call.id === null && this.#heldUp !== null) this.#drop(this.#heldUp);
+      if (call.facts === null && call.id === null && this.#heldUp !== null)
+        this.#state.queue.drop(this.#heldUp);
     }
     if (this.#end !== null) this.#shut();
     else this.next();

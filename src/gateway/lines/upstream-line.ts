@@ -93,6 +93,11 @@ export class UpstreamLine {
     this.#socket.send(text, TEXT);
   }
 
+  /** Bytes that were sent, and have not left yet. */
+  get unsentBytes(): number {
+    return this.#socket.bufferedAmount;
+  }
+
   /** No more messages are handed on, and read, until `resume`; those that were read already still come. */
   pause(): void {
     this.#socket.pause();
