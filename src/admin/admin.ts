@@ -35,6 +35,7 @@ import { priceRoutes } from './prices.ts';
 import { reconciliationRoutes } from './reconciliation.ts';
 import { roleMappingRoutes } from './role-mappings.ts';
 import { errorResponse, notFound, ROOT } from './route.ts';
+import { savingRoutes } from './savings.ts';
 import { sessionListRoutes, sessionRoutes } from './session.ts';
 import { signInRoutes } from './sign-in.ts';
 import { statementRoute } from './statement.ts';
@@ -74,6 +75,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     limitRoutes,
     limitPreviewRoute,
     tagRoutes,
+    savingRoutes,
     grantRoutes,
     planRoutes,
     priceRoutes,

@@ -15,5 +15,6 @@ export * from './contract/prices.ts';
 export * from './contract/reconciliation.ts';
 export * from './contract/reports.ts';
 export * from './contract/resources.ts';
+export * from './contract/savings.ts';
 export * from './contract/store.ts';
 export * from './contract/tags.ts';

@@ -197,6 +197,8 @@ function detailsOf(charge: Charge): Row {
     // FOCUS wants one SKU for each of these, and several share a price of ours.
     SkuPriceId: `${skuId}@${priceId ?? 'none'}`,
     x_Calls: charge.calls,
+    // FOCUS writes keys and values as JSON; null where there are none.
+    Tags: charge.tags === null ? '' : JSON.stringify(charge.tags),
     x_CachedInputTokens: charge.cachedInputTokens,
     x_InputTokens: charge.inputTokens,
     x_Model: model,
@@ -247,6 +249,7 @@ const COLUMNS = {
   SubAccountId: 'text',
   SubAccountName: 'text',
   SubAccountType: 'text',
+  Tags: 'text',
   x_CachedInputTokens: 'count',
   x_Calls: 'count',
   x_InputTokens: 'count',

@@ -84,6 +84,8 @@ const NEEDS: Record<string, readonly [Permission, Where]> = {
   'DELETE /sessions/{id}': ['sessions', 'anywhere'],
   'GET /store': ['store', 'installation'],
   'POST /store/accept': ['store', 'installation'],
+  'GET /savings': ['read', 'list'],
+  'GET /models/report': ['read', 'list'],
   'GET /tags': ['read', 'list'],
   'POST /tags': ['plans:write', 'installation'],
   'GET /tags/{id}': ['settings:read', 'anywhere'],

@@ -24,6 +24,8 @@ export interface Charge {
   provenance: Provenance;
   /** Name of the upstream; null: there was one. */
   upstream: string | null;
+  /** Tags of its calls; null: none, or its month is archived. */
+  tags: Record<string, string> | null;
   /** Null: no price is known. */
   priceId: string | null;
   /** Calls that were charged, or corrections. */
@@ -71,7 +73,7 @@ export async function* readCharges(database: Database, range: ChargeRange): Asyn
 
 /** A void call cost nothing and is no charge. */
 async function chargesOf(sql: Sql, day: Date, teamId: TeamId, teamName: string): Promise<Charge[]> {
-  const groups = sql`model, coalesce(service_tier, 'default'), operation, provenance, upstream, price_id`;
+  const groups = sql`model, coalesce(service_tier, 'default'), operation, provenance, upstream, price_id, tags`;
   const rows = await sql<Omit<Charge, 'day' | 'teamId' | 'teamName'>[]>`
     with of_day as (
       select * from usage_events where team_id = ${teamId}
@@ -79,17 +81,17 @@ async function chargesOf(sql: Sql, day: Date, teamId: TeamId, teamName: string):
     select 'usage' as kind, false as "isLate", model, coalesce(service_tier, 'default') as tier, operation, provenance,
       upstream, price_id as "priceId", count(*)::text as calls, sum(input_tokens)::text as "inputTokens",
       sum(cached_input_tokens)::text as "cachedInputTokens", sum(output_tokens)::text as "outputTokens",
-      sum(cost_usd)::text as "costUsd"
+      sum(cost_usd)::text as "costUsd", tags
     from of_day where outcome <> 'voided' or cost_usd <> 0 group by ${groups}
     union all
     select 'correction', c.created_at >= date_trunc('month', e.created_at, 'UTC') + interval '1 month', model,
       coalesce(service_tier, 'default'), operation, provenance, upstream, price_id, count(*)::text, '0', '0', '0',
-      sum(c.delta_usd)::text
+      sum(c.delta_usd)::text, tags
     from of_day e join adjustments c on c.team_id = e.team_id and c.event_id = e.id
     where c.team_id = ${teamId} group by 2, ${groups}
     union all
     select kind, is_late, model, tier, operation, provenance, upstream, price_id, calls::text, input_tokens::text,
-      cached_input_tokens::text, output_tokens::text, cost_usd::text
+      cached_input_tokens::text, output_tokens::text, cost_usd::text, null::jsonb
     from usage_charges where team_id = ${teamId} and day = ${day.toISOString()}
     order by 3, 4, 5, 6, 7, 8, 1 desc, 2`;
   return rows.map((row) => ({ ...row, day, teamId, teamName }));

@@ -84,7 +84,18 @@ export interface LabelSums {
 /** Sums labels by the model of the call, of calls that were admitted in a range. @param to exclusive */
 export async function sumLabels(
   database: Database,
-  { teamIds, from, to }: { teamIds: readonly TeamId[] | undefined; from: Date | null; to: Date | null },
+  {
+    teamIds,
+    from,
+    to,
+    tag,
+  }: {
+    teamIds: readonly TeamId[] | undefined;
+    from: Date | null;
+    to: Date | null;
+    /** Calls with this tag; missing: all. */
+    tag?: { name: string; value: string | null } | undefined;
+  },
 ): Promise<LabelSums[]> {
   const at = (moment: Date) => sql`${moment.toISOString()}::timestamptz`;
   const conditions: SQL[] = [
@@ -92,6 +103,7 @@ export async function sumLabels(
     ...(from === null ? [] : [sql`l.event_at >= ${at(from)}`]),
     ...(to === null ? [] : [sql`l.event_at < ${at(to)}`]),
   ];
+  const ofTag = tag === undefined ? sql`true` : sql`e.tags ->> ${tag.name} = ${tag.value ?? ''}`;
   const selected = conditions.length === 0 ? sql`true` : sql.join(conditions, sql` and `);
   return runOn(database.db)<LabelSums & Record<string, unknown>>(sql`
     with calls as (
@@ -110,5 +122,5 @@ export async function sumLabels(
       (count(*) filter (where c.labels > 1 and c.opinions = 1))::int4 as agreed
     from calls c
     join usage_events e on e.team_id = c.team_id and e.id = c.event_id and e.created_at = c.event_at
-    group by e.model order by e.model`);
+    where ${ofTag} group by e.model order by e.model`);
 }

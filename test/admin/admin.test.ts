@@ -104,6 +104,8 @@ test('openapi.json describes every route with the schemas that check it', async 
     'objects',
     'labels',
     'labels/report',
+    'savings',
+    'models/report',
     'estimates',
     'store',
     'store/accept',

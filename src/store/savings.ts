@@ -1,0 +1,106 @@
+/**
+ * Savings and the report on models: what only the calls themselves tell (streams, written-in limits, latencies), summed over
+ * the latest calls of a range, at most so many, so that no report reads the whole ledger.
+ */
+import type { TeamId } from '../domain/ids.ts';
+import type { Database, Fragment, Sql } from './database.ts';
+
+/** How many calls a report looks at: the latest. */
+export const LOOKED_AT_MAX = 50_000;
+/** OpenAI caches prompts from so many tokens on. */
+const CACHED_PROMPT_LEAST = 1_024;
+
+export interface CallsSelection {
+  teamIds: readonly TeamId[] | undefined;
+  from: Date;
+  to: Date;
+  /** Calls with this tag; undefined: all. */
+  tag?: { name: string; value: string | null } | undefined;
+}
+
+/** Of the calls of one model that were looked at. Money is decimal text. */
+export interface CallSums {
+  model: string;
+  calls: number;
+  /** Prompts long enough for the cache, of which nothing came from it. */
+  missedCalls: number;
+  missedTokens: number;
+  missedUsd: string;
+  /** Not streamed, of operations that batches serve, at the standard tier. */
+  batchableCalls: number;
+  batchableInput: number;
+  batchableCached: number;
+  batchableOutput: number;
+  batchableUsd: string;
+  /** Ended at the output limit that was written in. */
+  cutCalls: number;
+  cutUsd: string;
+}
+
+const BATCHABLE = ['chat.completions', 'responses', 'completions', 'embeddings', 'moderations'];
+
+/** The latest calls of a selection as the common table expression `looked`. */
+function looked(sql: Sql, { teamIds, from, to, tag }: CallsSelection): Fragment {
+  const ofTeams = teamIds ? sql`and team_id = any(${[...teamIds]}::text[]::uuid[])` : sql``;
+  const ofTag = !tag
+    ? sql``
+    : tag.value === null
+      ? sql`and tags -> ${tag.name}::text is not null`
+      : sql`and tags ->> ${tag.name} = ${tag.value}`;
+  return sql`looked as (
+    select model, operation, stream, service_tier, input_tokens, cached_input_tokens, output_tokens, output_limit, cost_usd,
+      stage_us, created_at
+    from usage_events
+    where created_at >= ${from.toISOString()} and created_at < ${to.toISOString()} and outcome = 'settled' ${ofTeams} ${ofTag}
+    order by created_at desc limit ${LOOKED_AT_MAX})`;
+}
+
+export async function readCallSums(
+  { readSql: sql }: Database,
+  selection: CallsSelection,
+): Promise<CallSums[]> {
+  const missed = sql`input_tokens >= ${CACHED_PROMPT_LEAST}::int8 and cached_input_tokens = 0`;
+  const batchable = sql`not stream and operation = any(${BATCHABLE}::text[]) and coalesce(service_tier, 'default') = 'default'`;
+  const cut = sql`output_limit is not null and output_tokens >= output_limit`;
+  const count = (tokens: Fragment, when: Fragment) =>
+    sql`coalesce(sum(${tokens}) filter (where ${when}), 0)::float8`;
+  const usd = (when: Fragment) => sql`coalesce(sum(cost_usd) filter (where ${when}), 0)::text`;
+  return await sql<CallSums[]>`
+    with ${looked(sql, selection)}
+    select model, count(*)::float8 as calls,
+      (count(*) filter (where ${missed}))::float8 as "missedCalls", ${count(sql`input_tokens`, missed)} as "missedTokens",
+      ${usd(missed)} as "missedUsd",
+      (count(*) filter (where ${batchable}))::float8 as "batchableCalls",
+      ${count(sql`input_tokens`, batchable)} as "batchableInput",
+      ${count(sql`cached_input_tokens`, batchable)} as "batchableCached",
+      ${count(sql`output_tokens`, batchable)} as "batchableOutput", ${usd(batchable)} as "batchableUsd",
+      (count(*) filter (where ${cut}))::float8 as "cutCalls", ${usd(cut)} as "cutUsd"
+    from looked group by model order by model`;
+}
+
+/** How fast one model's calls were; null: nothing is known. */
+export interface CallSpeed {
+  model: string;
+  calls: number;
+  /** From the request's arrival to the end of the response. */
+  medianMs: number | null;
+  p95Ms: number | null;
+  /** Output tokens over the time at the upstream. */
+  tokensPerSecond: number | null;
+}
+
+export async function readSpeeds(
+  { readSql: sql }: Database,
+  selection: CallsSelection,
+): Promise<CallSpeed[]> {
+  return await sql<CallSpeed[]>`
+    with ${looked(sql, selection)},
+    timed as (
+      select model, output_tokens, (stage_us ->> 'forward')::float8 as forward_us,
+        (select sum(value::float8) from jsonb_each_text(stage_us)) / 1000 as whole_ms
+      from looked)
+    select model, count(*)::float8 as calls, percentile_cont(0.5) within group (order by whole_ms) as "medianMs",
+      percentile_cont(0.95) within group (order by whole_ms) as "p95Ms",
+      sum(output_tokens) filter (where forward_us > 0) * 1e6 / nullif(sum(forward_us), 0) as "tokensPerSecond"
+    from timed group by model order by model`;
+}
