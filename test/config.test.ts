@@ -90,6 +90,9 @@ describe('a configuration without faults', () => {
       otlpEndpoint: null,
       otlpHeaders: null,
       traceRatio: 1,
+      smtpUrl: null,
+      mailFrom: null,
+      spikeTimes: 5,
       logLevel: 'info',
       logCalls: true,
     });

@@ -25,6 +25,7 @@ import { keyRoutes } from './keys.ts';
 import { labelRoutes } from './labels.ts';
 import { limitPreviewRoute } from './limit-preview.ts';
 import { limitRoutes } from './limits.ts';
+import { noticeRoutes } from './notices.ts';
 import { objectRoutes } from './objects.ts';
 import { operationsRoute } from './operations.ts';
 import type { AdminOptions } from './options.ts';
@@ -87,6 +88,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     eventsCsvRoute,
     focusRoutes,
     archiveRoute,
+    noticeRoutes,
     statementRoute,
     unknownRoutes,
     jobsRoute,

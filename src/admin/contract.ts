@@ -10,6 +10,7 @@ export * from './contract/events.ts';
 export * from './contract/fields.ts';
 export * from './contract/jobs.ts';
 export * from './contract/labels.ts';
+export * from './contract/notices.ts';
 export * from './contract/people.ts';
 export * from './contract/prices.ts';
 export * from './contract/reconciliation.ts';

@@ -3,6 +3,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { defined } from '../domain/defined.ts';
 import type { PicoUsd } from '../domain/money.ts';
+import { type BurnRate, type Outlook, outlookOf, spentUntil } from '../domain/outlook.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import { DAY_MS, QUARTER_HOUR_MS, windowRange } from '../domain/window.ts';
 import { readCredit, readTeamBudgets, type TeamBudgets } from '../store/budgets.ts';
@@ -10,7 +11,6 @@ import { clock } from '../store/changes.ts';
 import { type OverviewRanges, readSpend, type TeamSpend } from '../store/overview.ts';
 import { Overview, OverviewQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
-import { type BurnRate, type Outlook, outlookOf, spentUntil } from './outlook.ts';
 import { route } from './route.ts';
 
 const RECENT_MS = 7 * DAY_MS;

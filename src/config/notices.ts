@@ -1,5 +1,17 @@
 /** Settings of what Tollgate tells people and other programs: warnings, OpenTelemetry, the log. */
-import { baseUrl, boolean, oneOf, percents, secret, share, webhookSecret, webhookUrl } from './readers.ts';
+import {
+  baseUrl,
+  boolean,
+  integer,
+  mailSender,
+  oneOf,
+  percents,
+  secret,
+  share,
+  smtpUrl,
+  webhookSecret,
+  webhookUrl,
+} from './readers.ts';
 import { setting } from './setting.ts';
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -28,6 +40,24 @@ export const NOTICES = {
     'false',
     'Whether the webhook may lead to loopback, link-local and private addresses.',
     boolean(),
+  ),
+  smtpUrl: setting(
+    'TOLLGATE_SMTP_URL',
+    null,
+    'The mail server through which notices are sent. Unset: no mails are sent.',
+    smtpUrl('smtps://tollgate:password@mail.example.com'),
+  ),
+  mailFrom: setting(
+    'TOLLGATE_MAIL_FROM',
+    null,
+    'The sender of notices by mail. Unset: no mails are sent.',
+    mailSender('Tollgate <tollgate@example.com>'),
+  ),
+  spikeTimes: setting(
+    'TOLLGATE_SPIKE_TIMES',
+    '5',
+    "How many times a team's usual hour an hour must cost to be told of as a spike.",
+    integer(2, 1_000, '5'),
   ),
   otlpEndpoint: setting(
     'OTEL_EXPORTER_OTLP_ENDPOINT',

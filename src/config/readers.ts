@@ -112,6 +112,23 @@ export function webhookUrl(example: string): Reader<string> {
   return { read, wanted: 'an http or https URL without credentials or fragment', example };
 }
 
+/** The URL of a mail server; user and password are part of it. */
+export function smtpUrl(example: string): Reader<string> {
+  const read = (text: string) => {
+    const parsed = URL.parse(text);
+    if (!parsed || !['smtp:', 'smtps:'].includes(parsed.protocol) || parsed.hostname === '') return null;
+    return parsed.pathname.length > 1 || parsed.hash ? null : parsed.href;
+  };
+  return { read, wanted: 'an smtp or smtps URL without a path', example };
+}
+
+/** The sender of mails: `Tollgate <tollgate@example.com>`, or the address alone. */
+export function mailSender(example: string): Reader<string> {
+  const read = (text: string) =>
+    /^(?:[^<>\r\n]+ <[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$/.test(text) ? text : null;
+  return { read, wanted: 'an e-mail address, or a name and an address in <>', example };
+}
+
 /** A secret of Standard Webhooks: `whsec_` and 24 to 64 random bytes in base64. */
 export function webhookSecret(example: string): Reader<string> {
   const read = (text: string) => {

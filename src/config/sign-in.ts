@@ -6,7 +6,7 @@ export const SIGN_IN = {
   publicUrl: setting(
     'TOLLGATE_PUBLIC_URL',
     null,
-    'Where browsers reach Tollgate. The identity provider sends people back to `<url>/console/oidc/callback`.',
+    'Where browsers reach Tollgate: links in notices lead there, the identity provider back to `<url>/console/oidc/callback`.',
     siteUrl('https://tollgate.example.com'),
   ),
   oidcIssuer: setting(

@@ -31,4 +31,5 @@ export const AUDIT_RESOURCES = [
   'token',
   'role_mapping',
   'reconciliation',
+  'recipient',
 ] as const;

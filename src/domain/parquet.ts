@@ -17,7 +17,7 @@ export type ParquetColumns = Readonly<Record<string, ParquetType>>;
 export type ParquetRow = Readonly<Record<string, unknown>>;
 
 /** Rows encoded at once: what a turn of the event loop takes, and what is in memory. */
-const GROUP_ROWS = 2_000;
+const GROUP_ROWS = 500;
 const DECIMAL_SCALE = 12;
 
 /**

@@ -22,6 +22,8 @@ export const PERMISSIONS = [
   /** Saying what a call of unknown outcome cost. */
   'calls:correct',
   'labels:write',
+  /** Who gets notices of a team. */
+  'recipients:write',
   'plans:write',
   'prices:write',
   'objects:write',
@@ -43,8 +45,18 @@ const ADMIN: readonly Permission[] = PERMISSIONS.filter((permission) => permissi
 export const ROLE_PERMISSIONS: Record<Role | 'key', readonly Permission[]> = {
   owner: PERMISSIONS,
   admin: ADMIN,
-  finance: [...READER, 'audit:read', 'budgets:write', 'calls:correct', 'plans:write', 'prices:write'],
-  team_lead: [...READER, 'audit:read', 'keys:write', 'labels:write'],
+  finance: [
+    ...READER,
+    ...([
+      'audit:read',
+      'budgets:write',
+      'calls:correct',
+      'recipients:write',
+      'plans:write',
+      'prices:write',
+    ] as const),
+  ],
+  team_lead: [...READER, 'audit:read', 'keys:write', 'labels:write', 'recipients:write'],
   viewer: READER,
   key: ['read'],
 };

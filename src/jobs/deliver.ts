@@ -22,7 +22,7 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 /** Sixteen hours in all, so that a receiver that fails overnight still gets its warnings. */
-const RETRIES_AFTER_MS = [
+export const RETRIES_AFTER_MS = [
   2 * SECOND,
   10 * SECOND,
   MINUTE,

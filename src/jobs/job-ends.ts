@@ -40,7 +40,7 @@ export function fineTuningEnd(
   job: JsonObject,
   terms: FineTuningTerms,
   held: PicoUsd,
-  { hasRun }: JobProgress,
+  { hasRun, cancelledFor }: JobProgress,
   seconds: number | null,
 ): JobEnd {
   const { status, trained_tokens: trained, fine_tuned_model: model, result_files: files } = job;
@@ -56,17 +56,11 @@ export function fineTuningEnd(
   if (terms.meter === 'training_seconds') {
     if (status === 'failed') return { ...voidedEnd('upstream_error'), made };
     if (seconds === null)
-      return hasRun || isDone ? { ...unknownEnd(held, 'usage_missing'), made } : voidedEnd('cancelled');
+      return hasRun || isDone ? { ...unknownEnd(held, 'usage_missing'), made } : voidedEnd(String(status));
     const cost = divideUp(BigInt(seconds) * BigInt(terms.rate), BigInt(terms.per));
     const usage = { training_seconds: quantityOf('training_seconds', seconds) };
-    return {
-      ...known,
-      outcome: 'settled',
-      provenance: 'estimated',
-      reason: overrun(cost, held),
-      cost,
-      usage,
-    };
+    const reason = overrun(cost, held) ?? (isDone ? null : (cancelledFor ?? String(status)));
+    return { ...known, outcome: 'settled', provenance: 'estimated', reason, cost, usage };
   }
   if (isCount(trained)) {
     const cost = divideUp(BigInt(trained) * BigInt(terms.rate), BigInt(terms.per));

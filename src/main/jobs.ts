@@ -13,6 +13,7 @@ import type { Database } from '../store/database.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { startArchive } from './archive.ts';
+import { startNotices } from './notices.ts';
 import { startReconcile } from './reconcile.ts';
 import { startStorage } from './storage.ts';
 
@@ -48,6 +49,7 @@ export function startJobs(options: JobsOptions): () => Promise<void> {
     startRelease(options),
     startStorage(options),
     startArchive(options),
+    startNotices(options),
     () => upkeep.stop(),
     () => accesses.stop(),
   ];

@@ -25,6 +25,7 @@ export function openLog(config: Config, fields: Record<string, unknown> | null =
       config.webhookSecret,
       config.otlpHeaders,
       config.oidcClientSecret,
+      config.smtpUrl,
     ],
   });
 }

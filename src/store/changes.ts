@@ -29,7 +29,7 @@ export function withActor<Result>(actor: string, work: () => Result): Result {
  * Returns the actor of the present request; outside of requests, Tollgate itself.
  * @throws when a request has lost its actor: the audit log must not name another
  */
-function actorOf({ actorRequired = false }: Database): string {
+export function actorOf({ actorRequired = false }: Database): string {
   const actor = actors.getStore();
   if (actor === undefined && actorRequired) throw new Error('the actor of this change is not known');
   return actor ?? 'tollgate';

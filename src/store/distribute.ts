@@ -26,6 +26,7 @@ export const SPREAD_TABLES = [
   'adjustments',
   'labels',
   'warnings',
+  'notices',
   'quarantined_events',
   'objects',
   'conversation_calls',

@@ -8,6 +8,7 @@ export * from './schema-catalog.ts';
 export * from './schema-departments.ts';
 export * from './schema-jobs.ts';
 export * from './schema-ledger.ts';
+export * from './schema-notices.ts';
 export * from './schema-objects.ts';
 export * from './schema-people.ts';
 export * from './schema-reconciliation.ts';

@@ -4,10 +4,12 @@
  * Invariants: fewer than 2,000 series at the default caps; recording never throws, never waits, and costs a call less
  * than 2 µs; money is summed exactly and becomes a float only as text.
  */
+
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { defined } from '../domain/defined.ts';
 import { ERRORS, type ErrorCode } from '../domain/errors.ts';
 import type { PicoUsd } from '../domain/money.ts';
+import type { RecipientKind } from '../domain/notice.ts';
 import { type Family, type Point, pageText } from './exposition.ts';
 import { MODEL_CAP, OTHER, TEAM_CAP } from './labels.ts';
 import type { CallMeasurement, DeliveryOutcome, Gauges, LedgerWork } from './measurement.ts';
@@ -45,6 +47,8 @@ export interface Metrics {
   recordWarning(thresholdPercent: number): void;
   /** An attempt to send a warning. */
   recordDelivery(outcome: DeliveryOutcome): void;
+  /** An attempt to send a notice. */
+  recordNotice(channel: RecipientKind, outcome: DeliveryOutcome): void;
   /** Where {@link Gauges} are read from at each scrape. */
   readGaugesFrom(source: () => Gauges): void;
   /** Every metric with its series as they are now, those of the process last. */
@@ -116,6 +120,9 @@ export function createMetrics({
     },
     recordWarning: (thresholdPercent) => {
       series.warnings.get(String(thresholdPercent)).value++;
+    },
+    recordNotice: (channel, outcome) => {
+      series.noticeDeliveries[channel][outcome].value++;
     },
     recordDelivery: (outcome) => {
       series.deliveries[outcome].value++;

@@ -362,6 +362,11 @@ export const METRICS = {
     labels: ['outcome'],
     help: 'Attempts of this instance to send a warning: delivered, failed (tried again) or given_up.',
   },
+  tollgate_notice_deliveries_total: {
+    type: 'counter',
+    labels: ['channel', 'outcome'],
+    help: 'Attempts of this instance to send a notice, by how the recipient is reached: delivered, failed (tried again) or given_up.',
+  },
   tollgate_log_lines_dropped_total: {
     type: 'counter',
     labels: [],

@@ -44,6 +44,10 @@ export function counterFamilies(series: AllSeries): Family[] {
     familyOf('tollgate_put_backs_total', [series.putBacks]),
     familyOf('tollgate_warnings_total', series.warnings.values()),
     familyOf('tollgate_webhook_deliveries_total', Object.values(series.deliveries)),
+    familyOf(
+      'tollgate_notice_deliveries_total',
+      Object.values(series.noticeDeliveries).flatMap(Object.values),
+    ),
     familyOf('tollgate_log_lines_dropped_total', [series.droppedLogLines]),
     ...workerFamilies({ set: 1, reporting: 1, restarts: 0 }),
   ];

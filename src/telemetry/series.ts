@@ -5,12 +5,15 @@
  * twenty updates of a call 3.4 µs; as field accesses they take 0.2 µs. The library keeps the process metrics.
  * Invariant: nothing on the update path allocates, except bigint sums.
  */
+
 import { defined } from '../domain/defined.ts';
 import { ERROR_CODES, ERRORS, type ErrorCode, type ErrorKind } from '../domain/errors.ts';
 import type { PicoUsd } from '../domain/money.ts';
+import type { RecipientKind } from '../domain/notice.ts';
 import type { Usage } from '../domain/usage.ts';
 import type { Point } from './exposition.ts';
 import { OTHER } from './labels.ts';
+import type { DeliveryOutcome } from './measurement.ts';
 import {
   type CallMeasurement,
   LEDGER_WORK,
@@ -233,6 +236,12 @@ export function createSeries(version: string, { teamCap, modelCap, operationCap 
     anchorBreaks: new Sample('tollgate_anchor_breaks_total'),
     putBacks: new Sample('tollgate_put_backs_total'),
     warnings: new LabelMap(THRESHOLD_CAP, (threshold) => new Sample('tollgate_warnings_total', [threshold])),
+    noticeDeliveries: {
+      email: noticeDeliveries('email'),
+      slack: noticeDeliveries('slack'),
+      teams: noticeDeliveries('teams'),
+      webhook: noticeDeliveries('webhook'),
+    },
     deliveries: {
       delivered: new Sample('tollgate_webhook_deliveries_total', ['delivered']),
       failed: new Sample('tollgate_webhook_deliveries_total', ['failed']),
@@ -315,4 +324,10 @@ export class LabelMap<T> {
     this.#values.set(label, value);
     return value;
   }
+}
+
+function noticeDeliveries(channel: RecipientKind): Record<DeliveryOutcome, Sample> {
+  const sample = (outcome: DeliveryOutcome) =>
+    new Sample('tollgate_notice_deliveries_total', [channel, outcome]);
+  return { delivered: sample('delivered'), failed: sample('failed'), given_up: sample('given_up') };
 }

@@ -71,6 +71,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'tokens',
     'departments',
     'role-mappings',
+    'recipients',
   ];
   const expected = resources.flatMap((resource) => [`/admin/v1/${resource}`, `/admin/v1/${resource}/{id}`]);
   const others = [
@@ -98,6 +99,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'sessions',
     'sessions/{id}',
     'warnings',
+    'notices',
     'operations',
     'upstream',
     'upstreams',

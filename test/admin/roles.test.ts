@@ -19,6 +19,7 @@ interface Side {
   key: string;
   limit: string;
   grant: string;
+  recipient: string;
   /** Ids that no response may show to who sees only the other side. */
   ids: string[];
   call: string;
@@ -39,6 +40,7 @@ beforeAll(async () => {
     const { id: limit } = await admin.make('/limits', limitOf(team));
     const credit = await admin.make('/grants', { team_id: team, amount_usd: '10' });
     const { id: grant } = credit;
+    const { id: recipient } = await admin.make('/recipients', recipientOf(team));
     const atMs = Date.now();
     const counter = counterOf('grant', credit, team, Date.parse(String(credit.starts_at)));
     const pools = [[{ counter, heldUsd: '1', settledUsd: '1' }]];
@@ -57,7 +59,13 @@ beforeAll(async () => {
     await sql`
       insert into warnings (team_id, counter_id, threshold, amount, id, settled, raised_at)
       select team_id, id, 50, amount, gen_random_uuid(), settled, now() from counters where team_id = ${team} limit 1`;
-    return { name, team, key, limit, grant, call, ids: [team, key, limit, grant, call, department] };
+    await sql`
+      insert into notices (team_id, id, recipient_id, topic, kind, facts, raised_at)
+      values (${team}, gen_random_uuid(), ${recipient}, 'x', 'projection', ${sql.json({
+        ...{ kind: 'projection', team: name, remaining: '1', exhaustsAt: '2026-12-01T00:00:00Z', spent: '1' },
+      })}, now())`;
+    const ids = [team, key, limit, grant, recipient, call, department];
+    return { name, team, key, limit, grant, recipient, call, ids };
   };
   inside = await makeSide('inside');
   outside = await makeSide('outside');
@@ -80,6 +88,12 @@ const limitOf = (team: string) => ({
   window: { type: 'lifetime' },
 });
 
+const recipientOf = (team: string) => ({
+  subject: { type: 'team', id: team },
+  kind: 'email',
+  address: 'lead@example.com',
+});
+
 /** Bodies by which an operation touches a team, where its path does not name what it touches. */
 const BODIES: Record<string, (side: Side) => object> = {
   'POST /grants': ({ team }) => ({ team_id: team, amount_usd: '1' }),
@@ -88,6 +102,7 @@ const BODIES: Record<string, (side: Side) => object> = {
   'POST /limits': ({ team }) => limitOf(team),
   'POST /limits/preview': ({ team }) => limitOf(team),
   'POST /objects': ({ team }) => ({ kind: 'conversation', id: `conv_${Math.random()}`, team_id: team }),
+  'POST /recipients': ({ team }) => recipientOf(team),
   'POST /unknown/release': ({ team }) => ({
     filter: { team_id: team, model: 'none' },
     reason: 'none of this model',
@@ -110,13 +125,14 @@ const UNNAMED = new Set(['/teams', '/departments']);
 
 /** Returns something of a team, by the path that names it; what will be changed is made for it. */
 async function itemOf(path: string, side: Side, isChanged: boolean): Promise<string> {
-  const { team, call, key, limit, grant } = side;
+  const { team, call, key, limit, grant, recipient } = side;
   if (path.startsWith('/teams/')) return team;
   const [, resource = ''] = path.split('/');
   const items: Record<string, [string, object]> = {
     keys: [key, { team_id: team, name: 'to be changed' }],
     limits: [limit, limitOf(team)],
     grants: [grant, { team_id: team, amount_usd: '1' }],
+    recipients: [recipient, recipientOf(team)],
   };
   const [kept, body] = items[resource] ?? [call, null];
   return isChanged && body !== null ? (await admin.make(`/${resource}`, body)).id : kept;

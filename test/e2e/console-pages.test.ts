@@ -98,6 +98,7 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     '/jobs?state=running',
     '/people',
     '/sessions',
+    '/notices',
     '/audit',
     '/nothing-here',
   ];

@@ -59,6 +59,19 @@ async function startJobs(gateway: GatewayProcess, key: string): Promise<void> {
     ),
     purpose: 'fine-tune',
   });
+  const answer = (content: string) => [{ role: 'assistant', content }];
+  const pair = {
+    input: { messages: messages.slice(0, 1) },
+    preferred_output: answer('It is short.'),
+    non_preferred_output: answer('It is said at length. '.repeat(5)),
+  };
+  const pairs = await client.files.create({
+    file: await toFile(
+      jsonLines(12, () => pair),
+      'pairs.jsonl',
+    ),
+    purpose: 'fine-tune',
+  });
   const calls = await client.files.create({
     file: await toFile(
       jsonLines(8, (at) => ({ custom_id: `${at}`, method: 'POST', url: '/v1/chat/completions', body })),
@@ -67,6 +80,14 @@ async function startJobs(gateway: GatewayProcess, key: string): Promise<void> {
     purpose: 'batch',
   });
   await client.fineTuning.jobs.create({ model: 'gpt-4.1', training_file: training.id });
+  const method = { type: 'dpo', dpo: { hyperparameters: { beta: 0.1, n_epochs: 2 } } } as const;
+  await client.fineTuning.jobs.create({ model: 'gpt-4.1-mini', training_file: pairs.id, method });
+  await client.responses.create({
+    model: 'gpt-4o-mini',
+    input: 'What is it? 这是什么？',
+    max_output_tokens: 40,
+    background: true,
+  });
   await client.batches.create({
     endpoint: '/v1/chat/completions',
     completion_window: '24h',
@@ -85,15 +106,15 @@ it('each job is settled once, at its bill, whichever replica is killed, and its 
   await other.kill();
   await until('the end of all jobs', async () => {
     const { data } = await again.admin<{ data: { operation: string }[] }>('GET', '/events?limit=100');
-    return (
-      data.filter(({ operation }) => /^(?:batches|fine_tuning\.jobs)\.create$/.test(operation)).length === 4
-    );
+    const isJob = ({ operation }: (typeof data)[number]) =>
+      /^(?:batches\.create|fine_tuning\.jobs\.create|responses)$/.test(operation);
+    return data.filter(isJob).length === 8;
   });
   again.signal('SIGTERM');
   expect(await again.ended()).toBe(0);
   const books = await readBooks(postgres);
   const jobs = books.events.filter(({ hold }) => hold > 0n);
-  expect(jobs.map(({ outcome }) => outcome)).toEqual(['settled', 'settled', 'settled', 'settled']);
+  expect(jobs.map(({ outcome }) => outcome)).toEqual(Array(8).fill('settled'));
   const cost = books.events.reduce((sum, event) => sum + event.cost, 0n);
   expect(cost).toBe(BigInt(simulator.invoice().total_pico_usd));
   for (const job of jobs) expect(job.hold).toBeGreaterThanOrEqual(job.cost);

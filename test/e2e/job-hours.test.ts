@@ -61,6 +61,8 @@ it('is cancelled when it has run for the hours of its header, and pays for its t
   expect(billed).toBeLessThan(held);
   expect((await client.fineTuning.jobs.retrieve(job.id)).status).toBe('cancelled');
   expect(await heldBy(stack, teamId)).toMatchObject({ held: 0n, settled: billed });
+  const { data: events } = await stack.admin<{ data: object[] }>('GET', `/events?team_id=${teamId}`);
+  expect(events).toContainEqual(expect.objectContaining({ reason: 'max_hours', provenance: 'estimated' }));
 });
 
 async function progressOf(upstreamId: string): Promise<Record<string, unknown>> {

@@ -12,6 +12,7 @@ import { DepartmentsPage } from './departments.tsx';
 import { JobsPage } from './jobs.tsx';
 import { KeysPage } from './keys.tsx';
 import { LimitsPage } from './limits.tsx';
+import { NoticesPage } from './notices.tsx';
 import { OverviewPage } from './overview.tsx';
 import { PeoplePage } from './people.tsx';
 import { PlannerPage } from './planner.tsx';
@@ -34,6 +35,7 @@ const LISTS: Record<keyof typeof PAGES, () => VNode> = {
   planner: PlannerPage,
   calls: CallsPage,
   jobs: JobsPage,
+  notices: NoticesPage,
   people: PeoplePage,
   sessions: SessionsPage,
   audit: AuditPage,

@@ -25,6 +25,7 @@ export const ICONS = {
   planner: 'M3 2.5h10v11H3zM5.5 5h5M5.5 8h1m2 0h2m-5 2.5h1m2 0h2',
   calls: 'M2.5 4h11m-11 4h11m-11 4h7',
   jobs: 'M3.5 2.5h9m-9 11h9M5 2.5c0 3 6 8 6 11m0-11c0 3-6 8-6 11',
+  notices: 'M3 12h10l-1.2-2V7a3.8 3.8 0 0 0-7.6 0v3zM6.6 12a1.5 1.5 0 0 0 2.8 0',
   audit: 'M8 4.5V8l2.5 1.5M2.5 8a5.5 5.5 0 1 0 1.8-4.1M2.5 2.5v3h3',
   people: 'M8 8a3 3 0 1 0 0-6 3 3 0 0 0 0 6Zm-5.5 6a5.5 5.5 0 0 1 11 0',
   sessions: 'M2 3.5h12v7H2zM6 13.5h4M8 10.5v3',

@@ -66,6 +66,7 @@ export const PAGES = {
   planner: 'settings:read',
   calls: 'read',
   jobs: 'read',
+  notices: 'read',
   people: 'people',
   sessions: 'sessions',
   audit: 'audit:read',

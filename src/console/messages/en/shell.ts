@@ -36,6 +36,7 @@ export const shell = {
     jobs: 'Jobs',
     people: 'People',
     sessions: 'Sessions',
+    notices: 'Notices',
     audit: 'Audit',
   },
   signIn: {

@@ -3,7 +3,7 @@ import type { Messages } from '../messages.ts';
 
 type Ledger = Pick<
   Messages,
-  'overview' | 'reasons' | 'calls' | 'call' | 'jobs' | 'audit' | 'sessions' | 'upstreams'
+  'overview' | 'reasons' | 'calls' | 'call' | 'jobs' | 'notices' | 'audit' | 'sessions' | 'upstreams'
 >;
 
 export const ledger: Ledger = {
@@ -187,6 +187,48 @@ export const ledger: Ledger = {
     by: '操作者',
     back: '全部调用',
   },
+  notices: {
+    lead: '通过邮件、Slack、Teams 或 Webhook 通知团队负责人，以及已发送的内容。',
+    recipients: '通知对象',
+    new: '新建通知对象',
+    made: '此后将通知该对象',
+    changed: '通知对象已更改',
+    deleted: '通知对象已删除',
+    deleteTitle: '删除该通知对象？',
+    deleteText: (address) => `不再通知 ${address}。已发送的内容仍会列出。`,
+    about: '关于',
+    everything: '整个系统',
+    channel: '方式',
+    channels: {
+      email: '邮件',
+      slack: 'Slack 频道',
+      teams: 'Microsoft Teams 频道',
+      webhook: 'Webhook 接口',
+    },
+    address: '地址',
+    addressHint: '邮件地址，或 Webhook 的网址',
+    secret: '签名密钥',
+    secretHint: '为 Webhook 内容签名：whsec_ 加 base64 随机字节',
+    wants: '通知内容',
+    kinds: {
+      warning: '预算预警',
+      projection: '资金用完之日',
+      spike: '费用激增',
+      weekly: '每周摘要',
+      monthly: '每月摘要',
+    },
+    language: '语言',
+    empty: '尚无通知对象',
+    emptyText: '通知对象会得知预警、费用激增、资金用完之日，以及每周和每月的费用。',
+    sent: '已发送',
+    what: '内容',
+    to: '发送至',
+    when: '时间',
+    state: '状态',
+    states: { pending: '待发送', delivered: '已送达', given_up: '已放弃' },
+    attempts: (count) => `${count} 次尝试`,
+    nothing: '尚未发送任何通知',
+  },
   jobs: {
     lead: '响应之后仍在上游继续的工作：结束前按最高费用冻结，结束后按实际用量计费。',
     list: '任务',
@@ -237,6 +279,7 @@ export const ledger: Ledger = {
       token: '服务令牌',
       role_mapping: '组',
       reconciliation: '入账差异',
+      recipient: '通知对象',
     },
     actions: {
       create: '创建',

@@ -38,6 +38,7 @@ export const shell: Shell = {
     jobs: '任务',
     people: '人员',
     sessions: '会话',
+    notices: '通知',
     audit: '审计',
   },
   signIn: {

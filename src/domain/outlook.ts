@@ -1,7 +1,19 @@
 /** Outlook: what a team has left, its tightest budget, and when it runs out at its burn rate. Pure. */
-import type { PicoUsd } from '../domain/money.ts';
-import { DAY_MS } from '../domain/window.ts';
-import type { TeamBudget } from '../store/budgets.ts';
+import type { PicoUsd } from './money.ts';
+import { DAY_MS } from './window.ts';
+
+/** A budget of a team, as far as an outlook needs it. */
+interface TeamBudget {
+  source: 'limit' | 'grant';
+  id: string;
+  meter: string;
+  /** It counts some models only. */
+  isPartial: boolean;
+  amount: bigint;
+  settled: bigint;
+  /** When a limit's window ends, or a grant expires; null: never. */
+  endsAtMs: number | null;
+}
 
 /** Spending over a time, taken to go on at the same rate. */
 export interface BurnRate {

@@ -1,0 +1,78 @@
+/**
+ * Notices: what team leads learn of their teams. Owns: their kinds, how recipients are reached, and the facts of each kind, which any
+ * language can be made of. Pure.
+ */
+import { z } from 'zod';
+
+export const NOTICE_KINDS = ['warning', 'projection', 'spike', 'weekly', 'monthly'] as const;
+export type NoticeKind = (typeof NOTICE_KINDS)[number];
+
+/** `slack` and `teams` take their own shapes; `webhook` gets the facts, signed by Standard Webhooks. */
+export const RECIPIENT_KINDS = ['email', 'slack', 'teams', 'webhook'] as const;
+export type RecipientKind = (typeof RECIPIENT_KINDS)[number];
+
+export const LANGUAGES = ['en', 'zh'] as const;
+export type Language = (typeof LANGUAGES)[number];
+
+const amount = z.string();
+const named = z.object({ name: z.string(), cost: amount });
+/** Null: the whole installation. */
+const team = z.string().nullable();
+
+const digest = {
+  team,
+  /** In UTC; the end is exclusive. */
+  from: z.string(),
+  to: z.string(),
+  cost: amount,
+  /** Of the period before. */
+  before: amount,
+  calls: z.number(),
+  /** Each UTC day, in order. */
+  days: z.array(z.object({ day: z.string(), cost: amount })),
+  /** Dearest first. */
+  models: z.array(named),
+  keys: z.array(named),
+};
+
+/** Money is decimal text of USD, other amounts decimal text of their meter; moments are ISO 8601. */
+export const noticeFacts = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('warning'),
+    team,
+    source: z.enum(['limit', 'grant']),
+    /** The limit or grant. */
+    sourceId: z.string(),
+    meter: z.string(),
+    threshold: z.number(),
+    settled: amount,
+    amount,
+    /** A call was denied. */
+    denied: z.boolean(),
+    endsAt: z.string().nullable(),
+  }),
+  z.object({
+    kind: z.literal('projection'),
+    team,
+    remaining: amount,
+    exhaustsAt: z.string(),
+    /** Spent in the last seven days. */
+    spent: amount,
+  }),
+  z.object({
+    kind: z.literal('spike'),
+    team,
+    /** The hour that ended then. */
+    at: z.string(),
+    cost: amount,
+    /** An hour's mean of the week before. */
+    usual: amount,
+    times: z.number(),
+    /** The dearest of that hour. */
+    calls: z.array(z.object({ id: z.string(), model: z.string(), key: z.string(), cost: amount })),
+  }),
+  z.object({ kind: z.literal('weekly'), ...digest }),
+  z.object({ kind: z.literal('monthly'), ...digest }),
+]);
+export type NoticeFacts = z.output<typeof noticeFacts>;
+export type DigestFacts = Extract<NoticeFacts, { kind: 'weekly' | 'monthly' }>;

@@ -1,0 +1,204 @@
+/**
+ * Notices as rows. Invariants: a topic is raised once for each recipient, by whichever replica and however often it looks; a claim puts the
+ * next attempt off before anything is sent, so no two replicas send the same at once, and what a dead one claimed is sent
+ * by another.
+ */
+import { randomUUID } from 'node:crypto';
+import { and, asc, desc, eq, gte, inArray, isNull, lte, type SQL, sql } from 'drizzle-orm';
+import { formatAmount } from '../domain/amount.ts';
+import type { TeamId } from '../domain/ids.ts';
+import { ORGANIZATION_ID } from '../domain/limit.ts';
+import { usd } from '../domain/money.ts';
+import { type NoticeFacts, noticeFacts } from '../domain/notice.ts';
+import { type After, clock, isAfter } from './changes.ts';
+import type { Database } from './database.ts';
+import type { RecipientRow } from './recipients.ts';
+import { counters, notices, recipients, teams, warnings } from './schema.ts';
+
+export type NoticeRow = typeof notices.$inferSelect;
+
+export interface NewNotice {
+  teamId: TeamId;
+  recipientId: string;
+  topic: string;
+  facts: NoticeFacts;
+}
+
+/** Raises those that are new; returns them. */
+export async function raiseNotices(
+  { db }: Database,
+  raised: readonly NewNotice[],
+  now: Date,
+): Promise<NoticeRow[]> {
+  if (raised.length === 0) return [];
+  const rows = raised.map((each) => ({
+    ...each,
+    id: randomUUID(),
+    kind: each.facts.kind,
+    facts: noticeFacts.parse(each.facts),
+    raisedAt: now,
+    nextAttemptAt: now,
+  }));
+  return db.insert(notices).values(rows).onConflictDoNothing().returning();
+}
+
+/** Of some topics, returns those that were raised, as `<recipient> <topic>`: their facts need not be read again. */
+export async function raisedAmong({ db }: Database, topics: readonly string[]): Promise<Set<string>> {
+  if (topics.length === 0) return new Set();
+  const rows = await db
+    .select({ recipientId: notices.recipientId, topic: notices.topic })
+    .from(notices)
+    .where(inArray(notices.topic, [...topics]));
+  return new Set(rows.map(({ recipientId, topic }) => `${recipientId} ${topic}`));
+}
+
+/** Returns all recipients that are not deleted and whose team is not. */
+export async function openRecipients({ db }: Database): Promise<RecipientRow[]> {
+  const rows = await db
+    .select({ recipient: recipients })
+    .from(recipients)
+    .innerJoin(teams, eq(teams.id, recipients.teamId))
+    .where(
+      and(
+        isNull(recipients.deletedAt),
+        sql`(${teams.deletedAt} is null or ${teams.id} = ${ORGANIZATION_ID})`,
+      ),
+    );
+  return rows.map(({ recipient }) => recipient);
+}
+
+/** A warning of a budget, as recipients learn of it. */
+export interface RaisedBudgetWarning {
+  id: string;
+  teamId: TeamId;
+  raisedAt: Date;
+  facts: Omit<Extract<NoticeFacts, { kind: 'warning' }>, 'team'>;
+}
+
+/** Returns the warnings raised since a moment, oldest first. */
+export async function warningsSince({ db }: Database, since: Date): Promise<RaisedBudgetWarning[]> {
+  const rows = await db
+    .select({ warning: warnings, counter: counters })
+    .from(warnings)
+    .innerJoin(counters, and(eq(counters.teamId, warnings.teamId), eq(counters.id, warnings.counterId)))
+    .where(gte(warnings.raisedAt, since))
+    .orderBy(asc(warnings.raisedAt), asc(warnings.id))
+    .limit(WARNINGS_MAX);
+  return rows.map(({ warning, counter }) => {
+    const { id, teamId, raisedAt, threshold, denied } = warning;
+    const { source, sourceId, meter, endsAt } = counter;
+    const amounts = {
+      settled: formatAmount(meter, usd(warning.settled)),
+      amount: formatAmount(meter, usd(warning.amount)),
+    };
+    return {
+      ...{ id, teamId, raisedAt },
+      facts: {
+        ...{ kind: 'warning', source, sourceId, meter, threshold, denied, ...amounts },
+        endsAt: endsAt?.toISOString() ?? null,
+      },
+    };
+  });
+}
+
+const WARNINGS_MAX = 1_000;
+
+/** A notice on its way, with whom it goes to. */
+export interface DueNotice extends NoticeRow {
+  recipient: RecipientRow;
+}
+
+/** Takes notices whose attempt is due, oldest first. What was raised for a recipient that is gone ends here. */
+export async function claimNotices(
+  { db }: Database,
+  { limit, forMs }: { limit: number; forMs: number },
+): Promise<DueNotice[]> {
+  const now = await clock(db);
+  const isDue = lte(notices.nextAttemptAt, now);
+  const due = await db
+    .select({ teamId: notices.teamId, id: notices.id })
+    .from(notices)
+    .where(isDue)
+    .orderBy(asc(notices.nextAttemptAt))
+    .limit(limit);
+  if (due.length === 0) return [];
+  const claimed = await db
+    .update(notices)
+    .set({ attempts: sql`${notices.attempts} + 1`, nextAttemptAt: new Date(now.getTime() + forMs) })
+    .where(
+      and(
+        isDue,
+        among(notices.teamId, due),
+        inArray(
+          notices.id,
+          due.map(({ id }) => id),
+        ),
+      ),
+    )
+    .returning();
+  const ids = [...new Set(claimed.map(({ recipientId }) => recipientId))];
+  const found = ids.length === 0 ? [] : await db.select().from(recipients).where(inArray(recipients.id, ids));
+  const byId = new Map(found.map((recipient) => [recipient.id, recipient]));
+  const kept: DueNotice[] = [];
+  for (const notice of claimed) {
+    const recipient = byId.get(notice.recipientId);
+    if (recipient !== undefined && recipient.deletedAt === null) kept.push({ ...notice, recipient });
+    else await endNotice({ db }, notice, { problem: 'the recipient was deleted', againAt: null });
+  }
+  return kept.sort((a, b) => a.raisedAt.getTime() - b.raisedAt.getTime());
+}
+
+function among(column: typeof notices.teamId, rows: readonly { teamId: TeamId }[]): SQL {
+  return inArray(column, [...new Set(rows.map(({ teamId }) => teamId))]);
+}
+
+/** How an attempt ended; null as a problem: it was delivered. */
+export interface NoticeEnd {
+  problem: string | null;
+  /** Null: it is given up, or was delivered. */
+  againAt: Date | null;
+}
+
+export async function endNotice(
+  { db }: Pick<Database, 'db'>,
+  { teamId, id }: NoticeRow,
+  { problem, againAt }: NoticeEnd,
+): Promise<void> {
+  const now = await clock(db);
+  await db
+    .update(notices)
+    .set({ problem, nextAttemptAt: againAt, ...(problem === null ? { deliveredAt: now } : {}) })
+    .where(and(eq(notices.teamId, teamId), eq(notices.id, id), isNull(notices.deliveredAt)));
+}
+
+/** A notice in a list; its recipient may be deleted. */
+export interface ListedNotice extends NoticeRow {
+  createdAt: Date;
+  recipient: RecipientRow | null;
+}
+
+/** Reads notices, newest first. */
+export async function listNotices(
+  { db }: Database,
+  page: { after: After | null; limit: number; teamIds: readonly TeamId[] | undefined },
+): Promise<ListedNotice[]> {
+  const rows = await db
+    .select()
+    .from(notices)
+    .where(
+      and(
+        isAfter({ createdAt: notices.raisedAt, id: notices.id }, page.after, 'desc'),
+        page.teamIds && inArray(notices.teamId, [...page.teamIds]),
+      ),
+    )
+    .orderBy(desc(notices.raisedAt), desc(notices.id))
+    .limit(page.limit);
+  const ids = [...new Set(rows.map(({ recipientId }) => recipientId))];
+  const found = ids.length === 0 ? [] : await db.select().from(recipients).where(inArray(recipients.id, ids));
+  const byId = new Map(found.map((recipient) => [recipient.id, recipient]));
+  return rows.map((row) => ({
+    ...row,
+    createdAt: row.raisedAt,
+    recipient: byId.get(row.recipientId) ?? null,
+  }));
+}
