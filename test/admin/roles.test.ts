@@ -119,9 +119,9 @@ const QUERIES: Record<string, string> = {
   '/teams/{id}/statement': 'month=2026-11',
 };
 /** These show what belongs to no team. */
-const OF_NO_TEAM = new Set(['/operations', '/archive']);
+const OF_NO_TEAM = new Set(['/operations', '/archive', '/savings', '/tags']);
 /** Lists without a field that names a team. */
-const UNNAMED = new Set(['/teams', '/departments']);
+const UNNAMED = new Set(['/teams', '/departments', '/tags']);
 
 /** Returns something of a team, by the path that names it; what will be changed is made for it. */
 async function itemOf(path: string, side: Side, isChanged: boolean): Promise<string> {
