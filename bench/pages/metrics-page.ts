@@ -25,6 +25,7 @@ export async function timeMetricsPage({ db }: Database, scrapes: number): Promis
   metrics.readGaugesFrom(() => ({
     teams: watched.budgets.map(({ team }) => ({ team, heldPicoUsd: 1n, leasedPicoUsd: 2n })),
     inFlightCalls: 0,
+    openSessions: 0,
     waitingCalls: 0,
     openBreakers: { team: 0, upstream: 0 },
     upstreamConnectionsUsed: 0,

@@ -48,6 +48,7 @@ export function gauges({
   return {
     teams: teamGauges(ledger.leases, keys, nowMs),
     inFlightCalls: gateway.inFlight,
+    openSessions: gateway.lines.open,
     waitingCalls: ledger.waiting,
     openBreakers: {
       team: sum(({ openTeams }) => openTeams) ?? breaker.openTeams,

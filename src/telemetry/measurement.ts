@@ -129,6 +129,8 @@ export interface Gauges {
   /** What this instance's leases say. */
   teams: Iterable<{ team: string; heldPicoUsd: PicoUsd; leasedPicoUsd: PicoUsd }>;
   inFlightCalls: number;
+  /** WebSockets of clients. */
+  openSessions: number;
   waitingCalls: number;
   /** Circuits that let one call through at a time: of teams, and of the upstream. */
   openBreakers: { readonly team: number; readonly upstream: number };

@@ -196,6 +196,12 @@ export const METRICS = {
     help: 'Charges of calls whose outcome is still unknown.',
   },
   tollgate_in_flight_calls: { type: 'gauge', merge: 'sum', labels: [], help: 'Calls being forwarded.' },
+  tollgate_open_sessions: {
+    type: 'gauge',
+    merge: 'sum',
+    labels: [],
+    help: 'WebSockets of clients that are open.',
+  },
   tollgate_waiting_calls: {
     type: 'gauge',
     merge: 'sum',

@@ -70,6 +70,7 @@ export function gaugeFamilies(series: AllSeries, reading: Gauges): Family[] {
     familyOfRows('tollgate_held_usd', teams, (team) => [team.held]),
     familyOfRows('tollgate_leased_usd', teams, (team) => [team.leased]),
     gaugeFamily('tollgate_in_flight_calls', reading.inFlightCalls),
+    gaugeFamily('tollgate_open_sessions', reading.openSessions),
     gaugeFamily('tollgate_waiting_calls', reading.waitingCalls),
     familyOf('tollgate_breakers_open', [
       sampleOf('tollgate_breakers_open', ['team'], reading.openBreakers.team),

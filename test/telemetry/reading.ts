@@ -32,6 +32,7 @@ export function gauges(changes: Partial<Gauges> = {}): Gauges {
   return {
     teams: [],
     inFlightCalls: 3,
+    openSessions: 2,
     waitingCalls: 2,
     openBreakers: { team: 1, upstream: 0 },
     upstreamConnectionsUsed: 3,
