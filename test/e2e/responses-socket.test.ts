@@ -94,6 +94,21 @@ describe('a session', () => {
     );
   });
 
+  it('may begin with a response that writes nothing, and goes on from it', async () => {
+    const { socket, books } = await session();
+    socket.send(create({ generate: false, input: [], store: false }));
+    const { response } = await socket.next('response.completed');
+    const { id } = response as { id: string };
+    socket.send(create({ store: false, previous_response_id: id }));
+    await socket.next('response.completed');
+    socket.send(create({ input: [] }));
+    expect(await errorOf(socket)).toMatchObject({ code: 'invalid_request', param: 'input' });
+    socket.close();
+    const { events, billed: sum } = await books();
+    expect(events.map(({ output_tokens }) => (output_tokens ?? 0) > 0)).toEqual([false, true]);
+    expect(sumOf(events)).toBe(sum);
+  });
+
   it('runs what names no lane one after another, and lanes side by side with their names on every event', async () => {
     const { socket, books } = await session();
     socket.send(create({}, 'output=20,chunk_ms=10'));

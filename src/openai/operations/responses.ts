@@ -51,7 +51,7 @@ export const RESPONSES = [
   metered({
     name: 'responses',
     path: '/responses',
-    bound: readResponses,
+    bound: (fields) => readResponses(fields),
     usage: USAGE,
     outputLimitField: 'max_output_tokens',
     hasServiceTier: true,
@@ -118,8 +118,11 @@ export const RESPONSES = [
   }),
 ];
 
-/** The fields of `POST /v1/responses` that move cost. */
-function readResponses(fields: Fields): Bounds {
+/**
+ * The fields of `POST /v1/responses` that move cost.
+ * @param mayBeEmpty the request may have no input, because it asks for no response to it
+ */
+function readResponses(fields: Fields, mayBeEmpty = false): Bounds {
   const outputTokensLimit = fields.integer('max_output_tokens', MIN_OUTPUT_TOKENS, MAX_TOKENS);
   const isBackground = fields.boolean('background');
   readKept(fields);
@@ -137,7 +140,7 @@ function readResponses(fields: Fields): Bounds {
   readPromptCache(fields);
   readReasoning(fields);
   readInstructions(fields);
-  readInput(fields);
+  if (!mayBeEmpty || !isEmpty(fields.json.input)) readInput(fields);
   if (searchesItself && fields.hosted?.always === false) {
     const why = 'this model makes a search of its own beside the tools that the upstream runs';
     fields.unbounded(fields.hosted.param, why, "Send such tools with a model whose name has no '-search'.");
@@ -152,7 +155,8 @@ function readResponseCreate(fields: Fields): Bounds {
     fields.invalid('type', "Tollgate sends on messages of the type 'response.create' alone.");
   if (fields.boolean('background'))
     fields.invalid('background', 'A response on a WebSocket cannot be one of the background: use POST.');
-  return readResponses(fields);
+  // Codex opens its sessions so: the upstream gets ready, and writes nothing.
+  return readResponses(fields, fields.json.generate === false);
 }
 
 /** The gateway asks how it stands, so nothing may be in it that only a response on its way says. */
@@ -221,6 +225,10 @@ function readKeeps(fields: Fields): NonNullable<Bounds['keeps']> {
     isCut: (isSet(truncation) && truncation !== 'disabled') || isSet(management),
     reasoningContext: context === 'all_turns' || context === 'current_turn' ? context : null,
   };
+}
+
+function isEmpty(value: Json | undefined): boolean {
+  return Array.isArray(value) && value.length === 0;
 }
 
 function isSet(value: Json | undefined): boolean {
