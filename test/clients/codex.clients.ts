@@ -99,7 +99,7 @@ function client(model: keyof typeof TASKS, grantUsd: string, config = ''): Clien
     // It streams always, and prints what is whole.
     stream: async (place) => (await run(place, [PROMPTS.stream])).map((event) => JSON.stringify(event)),
     cancel: async (place) => void (await run(place, [PROMPTS.stream], () => place.underWay())),
-    // It asks for a WebSocket first.
+    // Two WebSockets: the first is made ready, which is denied too.
     deniedRequests: 2,
     denied: /quota/i,
     shortened: /max_output_tokens/,

@@ -219,9 +219,9 @@ function testClient(house: () => House, front: 'one' | 'two', make: () => Client
     const place = await placeOf({ grantUsd: client.shortUsd ?? '0.05' });
     expect(await ending(client, place)).toMatch(client.shortened);
     await checkBooks(house());
-    const [event] = await readEvents(house().stack, place.teamId);
-    // A good part of what there was.
-    expect(Number(event?.cost_usd)).toBeGreaterThan(0.01);
+    const costs = (await readEvents(house().stack, place.teamId)).map(({ cost_usd }) => Number(cost_usd));
+    // A good part of what there was. Codex makes a session ready first, for next to nothing.
+    expect(Math.max(...costs)).toBeGreaterThan(0.01);
   });
 }
 

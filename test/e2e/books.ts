@@ -45,9 +45,13 @@ export function disagreements(
   const found: string[] = [];
   const byId = new Map(events.map((event) => [event.id, event]));
   if (byId.size !== events.length) found.push('two events bear the same id');
+  // A WebSocket's lines have the id of its first call, which its handshake named; the others come in their order.
+  const named = new Set(lines.map(({ client_request_id: id }) => id));
+  const others = events.filter(({ id, operation }) => operation === 'responses.connect' && !named.has(id));
   for (const line of lines) {
-    const event = byId.get(line.client_request_id ?? '');
-    byId.delete(line.client_request_id ?? '');
+    const id = line.client_request_id ?? '';
+    const event = byId.get(id) ?? others.shift();
+    byId.delete(event?.id ?? id);
     if (!event) found.push(`line ${line.line} has no event of its own: ${line.operation} ${line.fault}`);
     else
       found.push(
