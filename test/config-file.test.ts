@@ -101,6 +101,8 @@ upstreams:
     [one('    headers: { a: "x\\ny" }\n'), 'upstreams[0].headers'],
     [one('    api_version: preview\n'), 'api_version'],
     [one('    kind: azure\n'), 'model_names'],
+    [one('    kind: compatible\n    admin_key: k\n'), 'admin_key'],
+    [one('    admin_key: a b\n'), 'upstreams[0].admin_key'],
     [one('    weight: -1\n'), 'weight'],
     [one('    models: []\n'), 'models'],
     [`${one('')}  - name: one\n    base_url: http://a/v1\n`, 'name of another upstream'],

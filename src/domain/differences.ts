@@ -50,6 +50,8 @@ export interface LedgerRow {
 /** Calls that the upstream may report under another day than the ledger: at most these. */
 export interface Crossing {
   kind: 'late_batch' | 'day_boundary';
+  /** It is a training job, which is compared in dollars. */
+  isTraining: boolean;
   /** `in`: of another day in the ledger, maybe of this day upstream; `out`: the other way round. */
   direction: 'in' | 'out';
   model: string;

@@ -42,13 +42,40 @@ export interface Bucket {
   /** In units, as the ledger has them. */
   used: number;
   calls: number;
-  isLong: boolean;
+  /** At several rates: its amount says none of them. */
+  isMixed: boolean;
   /** By calls that are named for it already: tokens, and dollars at our rate. */
   explained: PicoUsd;
   /** What the usage report has more of than the ledger; null: it was not compared in tokens. */
   beyond: PicoUsd | null;
   reported: number | null;
 }
+
+export function emptyBucket(model: string | null, tier: ServiceTier, meter: MeterName | null): Bucket {
+  return {
+    ...{
+      model,
+      tier,
+      meter,
+      lineItems: new Set(),
+      billed: 0n,
+      costRows: 0,
+      quantity: 0,
+      charged: 0n,
+      used: 0,
+    },
+    ...{ calls: 0, isMixed: false, explained: 0n, beyond: null, reported: null },
+  };
+}
+
+/** What tools that the upstream runs are counted in. */
+export const TOOL_METERS: readonly MeterName[] = [
+  'web_search_calls',
+  'web_search_preview_calls',
+  'file_search_calls',
+  'container_sessions',
+  'container_minutes',
+];
 
 export function isOpen(state: LedgerRow['state']): state is OpenState {
   return state !== 'reported' && state !== 'voided';
@@ -324,6 +351,16 @@ export function namesBilled({ usage, costs }: DayInput): Set<string> {
     if (subject?.of === 'model') names.add(subject.model);
   }
   return names;
+}
+
+/** A report that rounds to cents, or finer, rounds; what is larger is no rounding. */
+const ROUNDING_MOST: PicoUsd = 10_000_000_000n;
+
+/** Returns a unit of the last digit that the amounts of a report have. */
+export function unitOf(costs: readonly CostRow[]): PicoUsd {
+  const decimals = costs.reduce((most, row) => Math.max(most, row.decimals), 2);
+  const unit = 10n ** BigInt(12 - Math.min(12, decimals));
+  return unit < ROUNDING_MOST ? unit : ROUNDING_MOST;
 }
 
 export function abs(amount: PicoUsd): PicoUsd {

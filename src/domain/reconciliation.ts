@@ -11,7 +11,7 @@
  * from requests that it never saw. Then by line item, in dollars: what tokens do not explain is a price that changed, where all
  * of the line's tokens have another published rate, or a rounding of the report.
  */
-import type { DayInput, Difference, LedgerRow, Reconciled } from './differences.ts';
+import type { Crossing, DayInput, Difference, LedgerRow, Reconciled } from './differences.ts';
 import { lineSubject } from './line-items.ts';
 import type { PicoUsd } from './money.ts';
 import { namesOf, type ServiceTier } from './price.ts';
@@ -23,6 +23,7 @@ import {
   billedAs,
   costAt,
   costsByKey,
+  emptyBucket,
   type Group,
   isOpen,
   least,
@@ -32,8 +33,10 @@ import {
   publishedRate,
   requestsBeyond,
   shareOpen,
+  TOOL_METERS,
   takeCrossing,
   tokensOf,
+  unitOf,
 } from './reconciliation-evidence.ts';
 
 /** Explains a day. */
@@ -50,16 +53,6 @@ export function reconcileDay(input: DayInput): Reconciled {
   };
 }
 
-const TOOL_METERS: readonly MeterName[] = [
-  'web_search_calls',
-  'web_search_preview_calls',
-  'file_search_calls',
-  'container_sessions',
-  'container_minutes',
-];
-/** A report that rounds to cents, or finer, rounds; what is larger is no rounding. */
-const ROUNDING_MOST: PicoUsd = 10_000_000_000n;
-
 class Day {
   readonly #input: DayInput;
   readonly #ownKeys: ReadonlySet<string> | null;
@@ -68,6 +61,8 @@ class Day {
   /** Models and tiers that are compared as a whole. */
   readonly #whole = new Set<string>();
   readonly #billedNames: ReadonlySet<string>;
+  /** Models and tiers with a line item of their own. */
+  readonly #billedTiers = new Set<string>();
   /** Half a unit of the last digit may be missing, or a whole one. */
   readonly #unit: PicoUsd;
   #rounding = 0n;
@@ -76,9 +71,7 @@ class Day {
     this.#input = input;
     this.#billedNames = namesBilled(input);
     this.#ownKeys = input.ownKeys ?? ownKeysOf(input, (model) => this.#nameOf(model));
-    const decimals = input.costs.reduce((most, row) => Math.max(most, row.decimals), 2);
-    const unit = 10n ** BigInt(12 - Math.min(12, decimals));
-    this.#unit = unit < ROUNDING_MOST ? unit : ROUNDING_MOST;
+    this.#unit = unitOf(input.costs);
   }
 
   explain(): Difference[] {
@@ -92,6 +85,7 @@ class Day {
       if (this.#isWhole(group.model, group.tier)) this.#compareWhole(group);
       else this.#compareTokens(group);
     }
+    this.#compareTraining();
     for (const bucket of this.#buckets.values()) this.#compareDollars(bucket);
     if (this.#rounding !== 0n) this.#name({ kind: 'rounding', amount: this.#rounding });
     return this.#differences;
@@ -119,13 +113,14 @@ class Day {
   /** Where one side does not tell meters apart, or the ledger not even models. */
   #findWhole(): void {
     for (const { model, tier, subject, price, state, cost } of this.#input.ledger) {
-      if (subject !== 'text' && subject !== 'whole') continue;
-      const isUnpriced = price === null && state !== 'voided' && cost !== 0n;
+      if ((subject !== 'text' && subject !== 'whole') || cost === 0n) continue;
+      const isUnpriced = price === null && state !== 'voided';
       if (model === '') this.#whole.add(`*/${tier}`);
       else if (subject === 'whole' || isUnpriced) this.#whole.add(`${this.#nameOf(model)}/${tier}`);
     }
     for (const { lineItem } of this.#input.costs) {
       const subject = lineItem === null ? null : lineSubject(lineItem);
+      if (subject?.of === 'model') this.#billedTiers.add(`${subject.model}/${subject.tier}`);
       if (subject?.of === 'model' && subject.meter === null)
         this.#whole.add(`${subject.model}/${subject.tier}`);
     }
@@ -135,15 +130,18 @@ class Day {
     return this.#whole.has(`*/${tier}`) || this.#whole.has(`${model}/${tier}`);
   }
 
-  #bucket(model: string | null, tier: ServiceTier, meter: MeterName | null): Bucket {
+  /** A tier without line items of its own is on those of the standard one, where it is billed at another rate. */
+  #bucket(model: string | null, asked: ServiceTier, meter: MeterName | null): Bucket {
+    const isOwn = asked === 'default' || this.#billedTiers.has(`${model}/${asked}`);
+    const isShared =
+      !isOwn && this.#billedTiers.has(`${model}/default`) && !this.#isWhole(model ?? '', asked);
+    const tier = isShared ? 'default' : asked;
     const isAll = this.#whole.has(`*/${tier}`);
     const named = model === null ? null : isAll ? '' : model;
     const shown = named !== null && this.#isWhole(named, tier) ? null : meter;
     const key = `${named} ${tier} ${shown}`;
-    const bucket = this.#buckets.get(key) ?? {
-      ...{ model: named, tier, meter: shown, lineItems: new Set(), billed: 0n, costRows: 0, quantity: 0 },
-      ...{ charged: 0n, used: 0, calls: 0, isLong: false, explained: 0n, beyond: null, reported: null },
-    };
+    const bucket = this.#buckets.get(key) ?? emptyBucket(named, tier, shown);
+    bucket.isMixed ||= isShared;
     this.#buckets.set(key, bucket);
     return bucket;
   }
@@ -178,7 +176,7 @@ class Day {
     if (subject.of === 'tools') return this.#bucket(null, 'default', 'web_search_calls');
     if (subject.of === 'storage') return this.#bucket(null, 'default', 'storage_gib_days');
     const bucket = this.#bucket(subject.model, subject.tier, subject.meter);
-    bucket.isLong ||= subject.isLong;
+    bucket.isMixed ||= subject.isLong;
     return bucket;
   }
 
@@ -203,7 +201,7 @@ class Day {
       last.charged += part;
       last.used += amount / meterDefinition(meter).steps;
       last.calls += calls;
-      last.isLong ||= row.isLong;
+      last.isMixed ||= row.isLong;
       rest -= part;
     }
     // Less than a pico-USD of each call was rounded up; what is more is what tools cost.
@@ -237,7 +235,8 @@ class Day {
     for (const row of this.#input.usage)
       if (row.model !== null && row.tokens !== null && !this.#isForeign(row.apiKeyId))
         groupOf(row.model, row.tier ?? 'default').usage.push(row);
-    for (const row of this.#input.crossing) groupOf(this.#nameOf(row.model), row.tier).crossing.push(row);
+    for (const row of this.#input.crossing)
+      if (!row.isTraining) groupOf(this.#nameOf(row.model), row.tier).crossing.push(row);
     return [...groups.values()];
   }
 
@@ -259,9 +258,9 @@ class Day {
     if (requestsBeyond(group) > 0) this.#nameOutside(group, beyond);
     for (const [meter, amount] of beyond.whole) {
       const bucket = this.#bucket(model, tier, meter);
-      bucket.beyond = amount;
-      bucket.reported = reported.get(meter) ?? 0;
-      bucket.explained = beyond.named.get(meter) ?? 0n;
+      bucket.beyond = (bucket.beyond ?? 0n) + amount;
+      bucket.reported = (bucket.reported ?? 0) + (reported.get(meter) ?? 0);
+      bucket.explained += beyond.named.get(meter) ?? 0n;
     }
   }
 
@@ -300,16 +299,7 @@ class Day {
   #compareWhole(group: Group): void {
     const { model, tier, ledger, crossing } = group;
     const bucket = this.#bucket(model, tier, null);
-    let rest = bucket.billed - bucket.charged;
-    for (const kind of ['late_batch', 'day_boundary'] as const) {
-      const rows = crossing.filter((row) => row.kind === kind && (row.direction === 'in') === rest > 0n);
-      const most = rows.reduce((sum, { cost }) => sum + cost, 0n);
-      const amount = rest > 0n ? least(rest, most) : -least(-rest, most);
-      if (amount === 0n) continue;
-      const calls = rows.reduce((sum, row) => sum + row.calls, 0);
-      this.#name({ kind, model: model || null, tier, amount, calls });
-      rest -= amount;
-    }
+    let rest = this.#takeWhole(bucket, crossing);
     const open = ledger.filter(({ state }) => isOpen(state));
     if (open.length > 0) {
       const most = open.reduce((sum, { held, cost }) => sum + (held > cost ? held : cost), 0n);
@@ -319,6 +309,35 @@ class Day {
       rest -= billed;
     }
     bucket.explained = bucket.billed - bucket.charged - rest;
+  }
+
+  /** Training that ended on another day than it began is billed when it ends. */
+  #compareTraining(): void {
+    const rows = Map.groupBy(
+      this.#input.crossing.filter(({ isTraining }) => isTraining),
+      ({ model }) => this.#nameOf(model),
+    );
+    for (const [model, jobs] of rows) {
+      const bucket = this.#bucket(model, 'default', 'trained_tokens');
+      if (bucket.meter !== null) this.#takeWhole(bucket, jobs);
+    }
+  }
+
+  /** Names what jobs and calls of other days explain in dollars; returns what is left. */
+  #takeWhole(bucket: Bucket, crossing: readonly Crossing[]): PicoUsd {
+    const { model, tier } = bucket;
+    let rest = bucket.billed - bucket.charged - bucket.explained;
+    for (const kind of ['late_batch', 'day_boundary'] as const) {
+      const rows = crossing.filter((row) => row.kind === kind && (row.direction === 'in') === rest > 0n);
+      const most = rows.reduce((sum, { cost }) => sum + cost, 0n);
+      const amount = rest > 0n ? least(rest, most) : -least(-rest, most);
+      if (amount === 0n) continue;
+      const calls = rows.reduce((sum, row) => sum + row.calls, 0);
+      this.#name({ kind, model: model || null, tier, amount, calls });
+      bucket.explained += amount;
+      rest -= amount;
+    }
+    return rest;
   }
 
   /** Names what is left of a line item: a price that changed, rounding, or nothing that is known. */
@@ -362,11 +381,11 @@ class Day {
   }
 
   #hasNewPrice(
-    { isLong, billed, charged, used, meter, lineItems, costRows, calls }: Bucket,
+    { isMixed, billed, charged, used, meter, lineItems, costRows, calls }: Bucket,
     quantity: number,
     tolerance: PicoUsd,
   ) {
-    if (isLong || lineItems.size !== 1 || used === 0) return false;
+    if (isMixed || lineItems.size !== 1 || used === 0) return false;
     const [name = ''] = lineItems;
     const subject = lineSubject(name);
     const unit = meter ?? (subject?.of === 'model' ? subject.meter : null);

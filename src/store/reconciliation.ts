@@ -166,6 +166,7 @@ function usageOf(row: Amounts): Quantities {
 interface CrossingRow extends Amounts {
   direction: 'in' | 'out';
   is_batch: boolean;
+  is_training: boolean;
   is_open: boolean;
   model: string;
   service_tier: string | null;
@@ -191,6 +192,7 @@ export async function readCrossing(
   ];
   return rows.map((row) => ({
     kind: row.is_batch ? 'late_batch' : 'day_boundary',
+    isTraining: row.is_training,
     direction: row.direction,
     model: row.model,
     tier: row.is_batch ? 'batch' : tierNamed(row.service_tier),
@@ -226,12 +228,12 @@ async function callsOver(
       where (created_at < ${begin} and ended_at >= ${begin}) or created_at >= ${end}
         or (created_at < ${end} and ended_at >= ${end})
         or (created_at >= ${begin} and created_at < ${begin}::timestamptz + ${margin}::interval))
-    select direction, false as is_batch, false as is_open, coalesce(nullif(response_model, ''), model) as model, service_tier,
+    select direction, false as is_batch, false as is_training, false as is_open, coalesce(nullif(response_model, ''), model) as model, service_tier,
       count(*)::float8 as calls, sum(input_tokens)::float8 as input_tokens,
       sum(cached_input_tokens)::float8 as cached_input_tokens, sum(cache_write_tokens)::float8 as cache_write_tokens,
       sum(output_tokens)::float8 as output_tokens, sum(reasoning_tokens)::float8 as reasoning_tokens,
       null as quantities, sum(cost_usd)::text as cost
-    from crossing group by 1, 2, 3, 4, 5`;
+    from crossing group by 1, 2, 3, 4, 5, 6`;
 }
 
 /** A month after it was made no job bills any more. */
@@ -242,13 +244,13 @@ async function jobsOver(sql: Sql, dayMs: number, upstream: string | null): Promi
   const [begin, end] = [at(dayMs), at(dayMs + DAY_MS)];
   return await sql<CrossingRow[]>`
     select case when j.created_at < ${begin} or j.ended_at is null then 'in' else 'out' end as direction,
-      j.kind = 'batch' as is_batch, j.ended_at is null as is_open, j.model, e.service_tier, 1::float8 as calls,
+      j.kind = 'batch' as is_batch, j.kind = 'fine_tuning' as is_training, j.ended_at is null as is_open, j.model, e.service_tier, 1::float8 as calls,
       coalesce(e.input_tokens, 0)::float8 as input_tokens, coalesce(e.cached_input_tokens, 0)::float8 as cached_input_tokens,
       coalesce(e.cache_write_tokens, 0)::float8 as cache_write_tokens, coalesce(e.output_tokens, 0)::float8 as output_tokens,
       coalesce(e.reasoning_tokens, 0)::float8 as reasoning_tokens, null as quantities,
       coalesce(e.cost_usd, j.held_usd)::text as cost
     from jobs j left join usage_events e on e.team_id = j.team_id and e.id = j.id and e.created_at = j.created_at
-    where j.created_at >= ${at(dayMs - JOB_DAYS * DAY_MS)} and j.created_at < ${end} and j.kind <> 'fine_tuning'
+    where j.created_at >= ${at(dayMs - JOB_DAYS * DAY_MS)} and j.created_at < ${end}
       and j.upstream is not distinct from ${upstream}
       and (j.ended_at is null or (j.created_at < ${begin} and j.ended_at >= ${begin}) or (j.created_at >= ${begin} and j.ended_at >= ${end}))`;
 }

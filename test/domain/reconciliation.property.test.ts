@@ -1,6 +1,6 @@
 /**
- * A simulated truth of a day: calls through the gateway and beside it, with outcomes that it knows or not, billed at prices
- * that may have changed, and a dollar that nothing explains. Whatever the truth was, each cause is named with its dollars.
+ * A simulated truth of a day: calls through the gateway and beside it, known or not, prices that may have changed, and a
+ * dollar that nothing explains. Whatever the truth was, each cause is named with its dollars.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -13,14 +13,12 @@ import type {
   LedgerRow,
   UsageRow,
 } from '../../src/domain/differences.ts';
-import { billedAmount, lineSubject } from '../../src/domain/line-items.ts';
 import { costOf, type Price } from '../../src/domain/price.ts';
 import type { MeterName } from '../../src/domain/quantities.ts';
 import { reconcileDay } from '../../src/domain/reconciliation.ts';
 import { seed } from './fixtures.ts';
 
-const OWN = 'key_own';
-const FOREIGN = 'key_foreign';
+const [OWN, FOREIGN] = ['key_own', 'key_foreign'];
 const USD = 10n ** 12n;
 const MODELS = { 'gpt-4o-mini': 'gpt-4o-mini-2024-07-18', 'gpt-4o': 'gpt-4o-2024-08-06' };
 type Model = keyof typeof MODELS;
@@ -42,7 +40,7 @@ interface Call {
   kind: CallKind;
   model: Model;
   tier: Tier;
-  /** Of an open call: the upstream served it. */
+  /** By the upstream. */
   served: boolean;
   uncached: number;
   cached: number;
@@ -59,7 +57,6 @@ const usageOf = ({ uncached, cached, output }: Call) => ({
 const isBilled = ({ kind, served }: Call) =>
   kind === 'known' || kind === 'foreign' || kind === 'late_in' || (kind !== 'late_out' && served);
 const OPEN = ['unknown_outcome', 'estimated_outcome', 'disconnect'];
-/** What an open call is charged: more than it can have cost. */
 const HELD = 5n * USD;
 
 const LINES: [string, MeterName, (call: Call) => number][] = [
@@ -69,7 +66,7 @@ const LINES: [string, MeterName, (call: Call) => number][] = [
 ];
 
 interface Planted {
-  /** Output of this model costs a multiple of 5 % more. */
+  /** Output costs a multiple of 5 % more. */
   change: { model: Model; twentieths: number } | null;
   dollar: { model: Model; line: string; picoUsd: bigint } | null;
 }
@@ -129,6 +126,7 @@ function dayOf(calls: readonly Call[], planted: Planted, tellsKeys: boolean): Da
       const direction = kind === 'late_in' ? 'in' : 'out';
       crossing.push({
         kind: 'late_batch',
+        isTraining: false,
         direction,
         model,
         tier,
@@ -190,7 +188,6 @@ const call = fc.oneof(
     ...{ served: fc.constant(true), ...tokens },
   }),
 );
-/** So that the ledger has usage of each model: a price of what it never used cannot be said to have changed. */
 const WITNESSES: Call[] = (['gpt-4o-mini', 'gpt-4o'] as const).flatMap((model) =>
   (['default', 'batch'] as const).map(
     (tier): Call => ({
@@ -337,6 +334,62 @@ describe('a day', () => {
     expect(differences.reduce((sum, { amount }) => sum + amount, 0n)).toBe(billed - charged);
   });
 
+  test('is the same where the costs have no lines of their own for batches, and what costs nothing is beside the point', () => {
+    const day = dayOf(WITNESSES, { change: null, dollar: null }, true);
+    const costs = byLine(
+      day.costs.map((row) => ({ ...row, lineItem: row.lineItem!.replace('batch | ', '') })),
+    );
+    const [first] = day.ledger;
+    const free: LedgerRow = {
+      ...first!,
+      subject: 'whole',
+      model: 'gpt-4o',
+      price: null,
+      cost: 0n,
+      held: 0n,
+      usage: {},
+    };
+    const files: LedgerRow = { ...free, model: '' };
+    expect(reconcileDay({ ...day, costs, ledger: [...day.ledger, free, files] }).differences).toEqual([]);
+    const dollar = { ...costs[0]!, amount: costs[0]!.amount + USD };
+    const { differences } = reconcileDay({ ...day, costs: [dollar, ...costs.slice(1)] });
+    expect(differences.map(({ kind, amount }) => [kind, amount])).toEqual([['unexplained', USD]]);
+  });
+
+  test('has training that ended on another day as such', () => {
+    const day = dayOf(WITNESSES, { change: null, dollar: null }, true);
+    const row: LedgerRow = {
+      ...day.ledger[0]!,
+      subject: 'training',
+      usage: { trained_tokens: 1_000 },
+      cost: 3n * USD,
+    };
+    const crossing: Crossing = {
+      ...{
+        kind: 'day_boundary',
+        isTraining: true,
+        direction: 'out',
+        model: row.model,
+        tier: 'default',
+        calls: 1,
+      },
+      ...{ usage: { trained_tokens: 1_000 }, cost: 3n * USD },
+    };
+    const out = reconcileDay({ ...day, ledger: [...day.ledger, row], crossing: [crossing] });
+    expect(out.differences.map(({ kind, amount }) => [kind, amount])).toEqual([['day_boundary', -3n * USD]]);
+    const lineItem = `${row.model}, training`;
+    const line = { lineItem, projectId: null, apiKeyId: OWN, amount: 3n * USD, decimals: 0, quantity: null };
+    const here = reconcileDay({
+      ...day,
+      costs: [...day.costs, line],
+      crossing: [{ ...crossing, direction: 'in' }],
+    });
+    expect(here.differences.map(({ kind, amount }) => [kind, amount])).toEqual([['day_boundary', 3n * USD]]);
+    expect(
+      reconcileDay({ ...day, costs: [...day.costs, line], ledger: [...day.ledger, row] }).differences,
+    ).toEqual([]);
+  });
+
   test('has no changed price where the amount of tokens is too small to tell', () => {
     const day = dayOf(WITNESSES, { change: null, dollar: null }, true);
     const [first, ...others] = day.costs;
@@ -344,44 +397,4 @@ describe('a day', () => {
     const { differences } = reconcileDay({ ...day, costs: [more, ...others] });
     expect(differences.map(({ kind, amount }) => [kind, amount])).toEqual([['unexplained', 12_345_678n]]);
   });
-});
-
-describe('the name of a line item', () => {
-  const model = (name: string, meter: MeterName | null, tier = 'default', isLong = false) => ({
-    ...{ of: 'model', model: name, tier, meter, isLong },
-  });
-  test.each([
-    ['gpt-4o-mini-2024-07-18, cached input', model('gpt-4o-mini-2024-07-18', 'cached_input_tokens')],
-    ['priority | gpt-5.6-sol, output, long context', model('gpt-5.6-sol', 'output_tokens', 'priority', true)],
-    ['batch | gpt-4o-2024-08-06, Input', model('gpt-4o-2024-08-06', 'input_tokens', 'batch')],
-    ['gpt-5.6-sol, cache writes', model('gpt-5.6-sol', 'cache_write_tokens')],
-    [
-      'ft:gpt-4o-mini-2024-07-18:org::abc, input',
-      model('ft:gpt-4o-mini-2024-07-18:org::abc', 'input_tokens'),
-    ],
-    ['gpt-4o', model('gpt-4o', null)],
-    ['web search tool calls', { of: 'tools' }],
-    ['code interpreter sessions', { of: 'tools' }],
-    ['vector store storage', { of: 'storage' }],
-    ['Data residency uplift', null],
-    ['gpt-4o, residency', null],
-    ['Credits', null],
-  ])('%s', (name, subject) => expect(lineSubject(name)).toEqual(subject));
-});
-
-describe('an amount of the costs', () => {
-  test.each([
-    ['0.06', 60_000_000_000n, 2],
-    ['12', 12n * USD, 0],
-    ['0.06000000000000001', 60_000_000_000n, 2],
-    ['0.8958740000000000', 895_874_000_000n, 6],
-    ['1.5e-7', 150_000n, 8],
-    ['0E-6176', 0n, 0],
-    ['-0.5', -USD / 2n, 1],
-    ['0.0000000000005', 1n, 12],
-  ])('%s', (text, amount, decimals) => expect(billedAmount(text)).toEqual({ amount, decimals }));
-
-  test.each(['', 'x', '1,5', 'NaN', '1e400', '0x10'])('%j is none', (text) =>
-    expect(billedAmount(text)).toBeNull(),
-  );
 });

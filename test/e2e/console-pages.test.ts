@@ -3,6 +3,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { en } from '../../src/console/messages/en.ts';
 import { zh } from '../../src/console/messages/zh.ts';
+import { writeReconciliation } from '../../src/store/reconciliation.ts';
 import { hasBrowser, type Look, launchBrowser, type Visit, visit } from './browser.ts';
 import { goTo, openDialog, signIn, signInAsAdmin } from './console-steps.ts';
 import { until } from './crash-gateway.ts';
@@ -99,6 +100,7 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     '/people',
     '/sessions',
     '/notices',
+    '/reconciliation',
     '/audit',
     '/nothing-here',
   ];
@@ -248,6 +250,40 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     expect(complaints).toEqual([]);
   });
 
+  it('says what to set while nothing is reconciled, names differences of a day, and posts one', async () => {
+    const { page, complaints, faults } = await open();
+    await page.goto('/console/reconciliation');
+    await signInAsAdmin(page);
+    await page.getByText(en.reconciliation.off).waitFor();
+    await page.getByText('OPENAI_ADMIN_KEY').waitFor();
+    await addDay(stack);
+    for (const words of [en, zh]) {
+      if (words === zh) await page.getByRole('radio', { name: '中文' }).check();
+      await page.goto('/console/reconciliation');
+      await page
+        .getByRole('table', { name: words.reconciliation.days })
+        .getByRole('link', { name: BILL_DAY })
+        .click();
+      const table = page.getByRole('table', { name: words.reconciliation.ofDay(BILL_DAY) });
+      await table.getByRole('rowheader', { name: words.reconciliation.kinds.unexplained }).waitFor();
+      await table.getByRole('rowheader', { name: words.reconciliation.kinds.late_batch }).waitFor();
+      await table.getByText(words.reconciliation.evensOut).waitFor();
+      expect(await faults()).toEqual([]);
+    }
+    const dialog = await openDialog(page, new RegExp(`^${zh.reconciliation.post}`));
+    expect(await faults()).toEqual([]);
+    await dialog.getByLabel(zh.team.releaseReason).fill('the bill');
+    await dialog.getByLabel(zh.reconciliation.bearer).selectOption(other.teamId);
+    await dialog.getByRole('button', { name: zh.reconciliation.post }).click();
+    await page.getByText(zh.reconciliation.isPosted, { exact: true }).first().waitFor();
+    const { data } = await stack.admin<{ data: { operation: string; cost_usd: string }[] }>(
+      'GET',
+      `/events?team_id=${other.teamId}&operation=reconciliation`,
+    );
+    expect(data.map(({ cost_usd: cost }) => cost)).toEqual(['1.00']);
+    expect(complaints).toEqual([]);
+  });
+
   it('settles an unknown outcome by evidence', async () => {
     const { page, complaints } = await open();
     await page.goto(`/console/teams/${team.teamId}`);
@@ -262,3 +298,44 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     expect(complaints).toEqual([]);
   });
 });
+
+const BILL_DAY = '2026-11-02';
+
+/** A day of the bill that is final, with a dollar that nothing explains. */
+async function addDay({ database }: Stack): Promise<void> {
+  const nothing = { with: [], tier: null, apiKeyId: null, quantity: null, corrected: 0n, calls: 0 };
+  const model = 'gpt-4o-mini-2024-07-18';
+  await writeReconciliation(
+    database,
+    {
+      day: BILL_DAY,
+      upstream: null,
+      ownKeys: ['key_1'],
+      isFinal: true,
+      at: new Date('2026-11-06T00:00:00Z'),
+    },
+    {
+      ...{ billed: 3n * USD, charged: 3n * USD, corrected: 0n, unexplained: USD },
+      differences: [
+        {
+          ...nothing,
+          id: `unexplained/${model}/-/-/-`,
+          kind: 'unexplained',
+          model,
+          lineItem: `${model}, input`,
+          amount: USD,
+        },
+        {
+          ...nothing,
+          id: `late_batch/${model}/batch/-/-`,
+          kind: 'late_batch',
+          model,
+          lineItem: null,
+          amount: -USD,
+        },
+      ],
+    },
+  );
+}
+
+const USD = 10n ** 12n;

@@ -25,7 +25,7 @@ export let admin: TestAdmin;
 let simulator: Simulator;
 let rates: RateCards;
 export let teams: { team: Json; key: Json }[];
-const events: FlushEvent[] = [];
+export const events: FlushEvent[] = [];
 const planted: object[] = [];
 
 /** Makes the ledger and the bill of the month. */
@@ -70,13 +70,15 @@ interface Call {
   /** Charged, where no usage says it. */
   costUsd?: string;
   forwardUs?: number;
+  /** Among several. */
+  upstream?: string;
 }
 
 const TEXT = { input_tokens: 1_234, cached_input_tokens: 512, output_tokens: 345 };
 let salt = 0;
 
 /** An event of the ledger; returns its id, usage and cost. */
-function enter(call: Call) {
+export function enter(call: Call) {
   const { model = 'gpt-4o-mini', operation = 'chat.completions', tier = 'default', team = 0 } = call;
   const {
     outcome = 'settled',
@@ -103,7 +105,7 @@ function enter(call: Call) {
         endUser: null,
         departments: null,
       },
-      ...{ outputLimit: null, priceId: price?.id ?? null, upstream: null },
+      ...{ outputLimit: null, priceId: price?.id ?? null, upstream: call.upstream ?? null },
     },
     cost,
   );
@@ -353,15 +355,18 @@ async function addJob(id: string, createdMs: number, endedMs: number): Promise<v
 }
 
 /** Runs the job as it would run then. */
-export function run(nowMs = Date.parse(NOW)): Promise<number | null> {
-  const read = createDayReport({ baseUrl: simulator.url, adminKey: 'sk-admin-month', keys: [KEY] });
+export function run(
+  nowMs = Date.parse(NOW),
+  { upstream = null as string | null, at = simulator } = {},
+): Promise<number | null> {
+  const read = createDayReport({ baseUrl: at.url, adminKey: 'sk-admin-month', keys: [KEY] });
   return reconcileDays(
     {
       database: admin.database,
-      upstream: null,
+      upstream,
       readDay: (dayMs, signal) => {
         // 20: the bill is rounded.
-        simulator.setProfile({ costDecimals: dayMs === momentOf(20, 0) ? 6 : 12 });
+        at.setProfile({ costDecimals: dayMs === momentOf(20, 0) ? 6 : 12 });
         return read(dayMs, signal);
       },
       rates: () => rates,

@@ -5,6 +5,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
+import { startSimulator } from '../../src/simulator/simulator.ts';
+import { book } from '../../src/store/hot/flush.ts';
 import { readWatch } from '../../src/store/watch.ts';
 import { ADMIN_KEY } from '../admin/support.ts';
 
@@ -12,8 +14,11 @@ import {
   admin,
   closeMonth,
   dayOf,
+  enter,
+  events,
   expect_,
   expected,
+  KEY,
   momentOf,
   openMonth,
   plant,
@@ -195,5 +200,29 @@ describe('posting', () => {
     expect(balances.map(({ unknown_usd: open }) => open)).toEqual(['0.00', '0.00']);
     const { data } = await admin.get('/audit?resource=reconciliation&limit=1');
     expect(data[0]).toMatchObject({ action: 'create', resource: 'reconciliation' });
+  });
+});
+
+describe('one of several upstreams', () => {
+  test('is compared with its own calls alone', async () => {
+    const other = await startSimulator({ adminKey: 'sk-admin-month' });
+    try {
+      const before = events.length;
+      const { cost } = enter({ atMs: momentOf(28), upstream: 'eu' });
+      await book(admin.database.sql, events.slice(before));
+      const at = new Date(momentOf(28)).toISOString();
+      const usage = { input_tokens: 1_234, cached_input_tokens: 512, output_tokens: 345 };
+      const line = { kind: 'call', at, api_key: KEY, model: 'gpt-4o-mini', usage };
+      await fetch(`${other.url.replace('/v1', '')}/plant`, { method: 'POST', body: JSON.stringify(line) });
+      await run(momentOf(34), { upstream: 'eu', at: other });
+      const found = (await admin.get(`/reconciliation?day=${dayOf(28)}`)).data as unknown as (Day & {
+        upstream: string | null;
+      })[];
+      const own = found.find(({ upstream }) => upstream === 'eu')!;
+      expect([usd(own.billed_usd), usd(own.charged_usd), own.differences]).toEqual([cost, cost, []]);
+      expect(found.find(({ upstream }) => upstream === null)?.differences).toEqual([]);
+    } finally {
+      await other.close();
+    }
   });
 });

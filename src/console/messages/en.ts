@@ -3,6 +3,7 @@ import { budgets } from './en/budgets.ts';
 import { ledger } from './en/ledger.ts';
 import { people } from './en/people.ts';
 import { planner } from './en/planner.ts';
+import { reconciliation } from './en/reconciliation.ts';
 import { shell } from './en/shell.ts';
 
-export const en = { ...shell, ...budgets, ...ledger, ...planner, ...people };
+export const en = { ...shell, ...budgets, ...ledger, ...planner, ...people, ...reconciliation };

@@ -4,6 +4,7 @@ import { budgets } from './zh/budgets.ts';
 import { ledger } from './zh/ledger.ts';
 import { people } from './zh/people.ts';
 import { planner } from './zh/planner.ts';
+import { reconciliation } from './zh/reconciliation.ts';
 import { shell } from './zh/shell.ts';
 
-export const zh: Messages = { ...shell, ...budgets, ...ledger, ...planner, ...people };
+export const zh: Messages = { ...shell, ...budgets, ...ledger, ...planner, ...people, ...reconciliation };

@@ -18,6 +18,7 @@ import { PeoplePage } from './people.tsx';
 import { PlannerPage } from './planner.tsx';
 import { PlansPage } from './plans.tsx';
 import { PricesPage } from './prices.tsx';
+import { ReconciliationPage } from './reconciliation.tsx';
 import { SessionsPage } from './sessions.tsx';
 import { TeamPage } from './team.tsx';
 import { TeamsPage } from './teams.tsx';
@@ -36,6 +37,7 @@ const LISTS: Record<keyof typeof PAGES, () => VNode> = {
   calls: CallsPage,
   jobs: JobsPage,
   notices: NoticesPage,
+  reconciliation: ReconciliationPage,
   people: PeoplePage,
   sessions: SessionsPage,
   audit: AuditPage,

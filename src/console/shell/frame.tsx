@@ -67,6 +67,7 @@ export const PAGES = {
   calls: 'read',
   jobs: 'read',
   notices: 'read',
+  reconciliation: 'settings:read',
   people: 'people',
   sessions: 'sessions',
   audit: 'audit:read',

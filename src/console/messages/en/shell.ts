@@ -37,6 +37,7 @@ export const shell = {
     people: 'People',
     sessions: 'Sessions',
     notices: 'Notices',
+    reconciliation: 'Bill',
     audit: 'Audit',
   },
   signIn: {

@@ -39,6 +39,7 @@ export const shell: Shell = {
     people: '人员',
     sessions: '会话',
     notices: '通知',
+    reconciliation: '账单',
     audit: '审计',
   },
   signIn: {
