@@ -22,7 +22,7 @@ import { moveCounters, movesOf } from './move-counters.ts';
 import { keepObjects } from './objects.ts';
 import { type AtPlace, atPlaces, isAt, type Place, placesOf } from './places.ts';
 import { isRowError, keepAside, sendApart } from './quarantine.ts';
-import { addRollups } from './rollups.ts';
+import { addRollups, rolledUp } from './rollups.ts';
 
 export type { DurableHold, EventGap, FlushBatch, FlushEvent, LeaseReport, PutBackBatch } from './batch.ts';
 
@@ -328,7 +328,7 @@ async function insertEvents(tx: TransactionSql, part: Part): Promise<Set<string>
     with fresh as (
       insert into usage_events
       select * from json_populate_recordset(null::usage_events, ${json}::text::json)
-      on conflict do nothing returning *),
+      on conflict do nothing returning id, ${rolledUp(tx)}),
     ${addRollups(tx)}
     select id from fresh`;
   const inserted = new Set(rows.map((row) => row.id));

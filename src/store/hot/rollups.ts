@@ -5,9 +5,16 @@
  */
 import type { Fragment, TransactionSql } from '../database.ts';
 
+/** The columns of events that are summed. Others are some hundred bytes each, of which every sum would get a copy. */
+export function rolledUp(tx: TransactionSql): Fragment {
+  return tx`
+    team_id, created_at, key_id, model, operation, outcome, input_tokens, cached_input_tokens, cache_write_tokens,
+    output_tokens, reasoning_tokens, cost_usd, quantities, departments, tags`;
+}
+
 /**
- * The part of a statement that adds the rows of the common table expression `fresh` (new events) to the rollups, as
- * further expressions of it.
+ * The part of a statement that adds the rows of the common table expression `fresh` (new events, with {@link rolledUp}) to the
+ * rollups, as further expressions of it.
  */
 export function addRollups(tx: TransactionSql): Fragment {
   // Every writer of the same rows uses the same order, so that none deadlocks.
@@ -16,9 +23,6 @@ export function addRollups(tx: TransactionSql): Fragment {
       sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens),
       sum(reasoning_tokens), sum(cost_usd), coalesce(sum(cost_usd) filter (where outcome = 'unknown'), 0)`;
   const start = (interval: string) => tx`date_bin(${interval}::interval, created_at, 'epoch')`;
-  const sums = (interval: string) => tx`
-    select team_id, ${start(interval)}, key_id, model, operation, ${sum}
-    from fresh group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5`;
   const ofTags = (columns: Fragment) => tx`
     select team_id, t.key, ${columns}, model, ${sum}
     from fresh, jsonb_each_text(tags) t where tags is not null group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5`;
@@ -32,11 +36,17 @@ export function addRollups(tx: TransactionSql): Fragment {
     reasoning_tokens = r.reasoning_tokens + excluded.reasoning_tokens,
     cost_usd = r.cost_usd + excluded.cost_usd, unknown_usd = r.unknown_usd + excluded.unknown_usd`;
   return tx`
+    sums (team_id, quarter, key_id, model, operation, calls, voided, unknown, input, cached, cache_written, output, reasoning,
+      cost, unknown_cost) as (
+      select team_id, ${start('15 minutes')}, key_id, model, operation, ${sum} from fresh group by 1, 2, 3, 4, 5),
     quarters as (
-      insert into usage_rollups as r ${sums('15 minutes')}
+      insert into usage_rollups as r select * from sums order by 1, 2, 3, 4, 5
       on conflict (team_id, bucket_start, key_id, model, operation) do update set ${add}),
     days as (
-      insert into usage_days as r ${sums('1 day')}
+      insert into usage_days as r
+      select team_id, date_bin('1 day', quarter, 'epoch'), key_id, model, operation, sum(calls), sum(voided), sum(unknown),
+        sum(input), sum(cached), sum(cache_written), sum(output), sum(reasoning), sum(cost), sum(unknown_cost)
+      from sums group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
       on conflict (team_id, day, key_id, model, operation) do update set ${add}),
     grouped as (
       insert into usage_departments as r
