@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RateCards } from '../../src/domain/price.ts';
 import { startTollgate } from '../tollgate.ts';
 import type { Request } from './conversations.ts';
-import { CountingUpstream } from './upstream.ts';
+import type { CountingUpstream } from './upstream.ts';
 
 /** What the bench reads of an event. */
 export interface Event {
@@ -23,15 +23,16 @@ export interface Holds {
   isOlder: boolean;
 }
 
-/** Starts a build with an upstream of its own. @param build its folder, with a slash at its end */
-export async function startHolds(
-  build: string,
-  dir: string,
-  rates: RateCards,
-  isOlder: boolean,
-): Promise<Holds> {
+interface HoldsOptions extends Pick<Holds, 'rates' | 'upstream' | 'isOlder'> {
+  /** Its folder, with a slash at its end. */
+  build: string;
+  /** Gets its data. */
+  dir: string;
+}
+
+/** Starts a build, and its upstream. */
+export async function startHolds({ build, dir, rates, upstream, isOlder }: HoldsOptions): Promise<Holds> {
   mkdirSync(dir, { mode: 0o755 });
-  const upstream = new CountingUpstream(rates);
   const upstreamPort = await upstream.listen();
   const env = { TOLLGATE_INPUT_COUNTING: 'encoding' };
   const options = { build, upstreamPort, upstreamConnections: 16, dir, nodeFlags: [], env };

@@ -36,6 +36,7 @@ import {
   type Team,
   TRIES,
 } from './gateway.ts';
+import { CountingUpstream } from './upstream.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -53,10 +54,16 @@ export async function benchHolds(
   mkdirSync(dir, { mode: 0o755 });
   const seed = readSeed();
   const rates = new RateCards(seed.prices, seed.models);
-  const holds = await startHolds(ROOT, `${dir}/tollgate`, rates, false);
-  const older =
-    previous === null ? null : await startHolds(previousBuild(previous).dir, `${dir}/previous`, rates, true);
+  const upstreams: CountingUpstream[] = [];
+  const started = (build: string, name: string, isOlder: boolean) => {
+    const upstream = new CountingUpstream(rates);
+    upstreams.push(upstream);
+    return startHolds({ build, dir: `${dir}/${name}`, rates, upstream, isOlder });
+  };
+  const earlier = previous === null ? null : previousBuild(previous);
   try {
+    const holds = await started(ROOT, 'tollgate', false);
+    const older = earlier === null ? null : await started(earlier.dir, 'previous', true);
     progress('conversations');
     const rows = await measure(holds);
     progress('budgets');
@@ -72,8 +79,7 @@ export async function benchHolds(
     );
     return rows.every(({ isMet }) => isMet) && budgets.every(({ isMet }) => isMet);
   } finally {
-    holds.upstream.close();
-    older?.upstream.close();
+    for (const upstream of upstreams) upstream.close();
   }
 }
 
