@@ -1,5 +1,4 @@
 /** TLS by setting, as clients meet it: the SDK over https and wss, pages, and a certificate that is replaced meanwhile. */
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as plainConnect } from 'node:net';
@@ -12,19 +11,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Config, readConfig } from '../../src/config.ts';
 import { openTls } from '../../src/main/tls.ts';
 import { createLog } from '../../src/telemetry/log.ts';
+import { makeCertificate } from '../support/certificate.ts';
 import { billed, readEvents, sumOf } from './books.ts';
 import { ADMIN_KEY, type Stack, startStack } from './stack.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tollgate-tls-'));
 const file = (name: string) => join(folder, name);
-
-/** Makes a certificate for `localhost` that is signed by itself. */
-function makePair(name: string): void {
-  const out = ['-keyout', file(`${name}.key`), '-out', file(`${name}.crt`)];
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const subject = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost', '-days', '100'];
-  execFileSync('openssl', ['req', '-x509', ...curve, ...subject, ...out], { stdio: 'ignore' });
-}
 
 const [CERT, KEY] = [file('tls.crt'), file('tls.key')];
 const trustedBefore = getCACertificates('default');
@@ -33,8 +25,7 @@ let stack: Stack;
 let key: string;
 let teamId: string;
 beforeAll(async () => {
-  makePair('first');
-  makePair('second');
+  for (const name of ['first', 'second']) makeCertificate(name, file(`${name}.crt`), file(`${name}.key`));
   copyFileSync(file('first.crt'), CERT);
   copyFileSync(file('first.key'), KEY);
   setDefaultCACertificates([

@@ -55,6 +55,8 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
   readonly #deps: GatewayDeps;
   readonly #state: RealtimeState;
   #upstream: RealtimeUpstream | null = null;
+  /** Name of the upstream, once it was chosen. */
+  #boundTo: string | null = null;
   /** The call whose money is asked for. */
   #asking: RealtimeCall | null = null;
   /** What waits for that. */
@@ -76,6 +78,7 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
       return;
     }
     this.#state = new RealtimeState(opening, queue);
+    this.#boundTo = opening.upstream;
     this.#upstream = new RealtimeUpstream(opening, this);
   }
 
@@ -84,7 +87,7 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
   }
 
   get boundTo(): string | null {
-    return this.#state.opening?.upstream ?? null;
+    return this.#boundTo;
   }
 
   upstreamOf(): Upstream {
