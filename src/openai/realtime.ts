@@ -118,16 +118,18 @@ export function readUpdate(session: Json | undefined, model: string | null): Ses
   if (error !== null) return error;
   if (session.model !== undefined && session.model !== model)
     return invalid('session.model', 'cannot be changed: open another session');
+  // The upstream may have another name for it.
+  const { model: _model, ...rest } = session;
   const { turn_detection: turns } = objectOf(objectOf(session.audio).input);
-  if (turns === undefined) return { session, responds: null };
-  if (!isObject(turns)) return { session, responds: false };
+  if (turns === undefined) return { session: rest, responds: null };
+  if (!isObject(turns)) return { session: rest, responds: false };
   const unknown = unknownIn(turns, TURN_FIELDS, 'session.audio.input.turn_detection');
   if (unknown !== null) return unknown;
   const at = 'session.audio.input.turn_detection.idle_timeout_ms';
   if ((turns.idle_timeout_ms ?? null) !== null)
     return unbounded(at, 'the upstream would respond again and again while nobody speaks: leave it out');
   return {
-    session: withTurns(session, { ...turns, create_response: false }),
+    session: withTurns(rest, { ...turns, create_response: false }),
     responds: turns.create_response !== false,
   };
 }

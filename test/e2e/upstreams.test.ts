@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
+import { openSocket } from '../simulator/socket.ts';
 import { readEvents, readMetric } from './books.ts';
 import { type Stack, startStack } from './stack.ts';
 
@@ -27,8 +28,8 @@ const both = () => `
   - name: second
     base_url: ${second.url}
     key: sk-second
-    models: ['gpt-5*', 'gpt-4.1', mini]
-    model_names: { mini: gpt-4.1-mini-2025-04-14 }
+    models: ['gpt-5*', 'gpt-4.1', mini, 'gpt-realtime']
+    model_names: { mini: gpt-4.1-mini-2025-04-14, gpt-realtime: gpt-realtime-2025-08-28 }
     weight: 0
     price_percent: 110
 `;
@@ -77,6 +78,24 @@ it('a model has the name of the client in the response, and that of the upstream
   expect(lines.map(({ model }) => model)).toEqual(Array(2).fill('gpt-4.1-mini-2025-04-14'));
   const { event } = await lastCall();
   expect(event.model).toBe('mini');
+});
+
+it('a realtime session is one of the upstream that serves its model, by its name there', async () => {
+  const socket = await openSocket(`${stack.app.url}/v1/realtime?model=gpt-realtime`, {
+    authorization: `Bearer ${key}`,
+  });
+  expect(await socket.next('session.created')).toMatchObject({ session: { model: 'gpt-realtime' } });
+  socket.send({ type: 'session.update', session: { type: 'realtime', model: 'gpt-realtime' } });
+  expect(await socket.next('session.updated')).toMatchObject({ session: { model: 'gpt-realtime' } });
+  socket.send({ type: 'response.create', response: { output_modalities: ['text'] } });
+  await socket.next('response.done');
+  socket.close();
+  await stack.idle();
+  const { line } = await lastCall();
+  const event = (await readEvents(stack)).at(-1)!;
+  expect(line.model).toBe('gpt-realtime-2025-08-28');
+  expect(event).toMatchObject({ operation: 'realtime.responses', model: 'gpt-realtime', upstream: 'second' });
+  expect(usd(event.cost_usd)).toBe((BigInt(line.cost_pico_usd) * 110n + 99n) / 100n);
 });
 
 it('an upstream bills a percentage of the price list, and the hold is at that price', async () => {

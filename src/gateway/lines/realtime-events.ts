@@ -112,7 +112,8 @@ function configured(
   else if (update !== null) state.responds = update.responds ?? state.responds;
   if (update === null || !update.isOwn) {
     const isPlain = turns === null || config.type === 'transcription';
-    const shown = isPlain ? said : withTurns(said, { ...turns, create_response: state.responds });
+    const named = said.model === undefined ? said : { ...said, model: state.opening?.model ?? said.model };
+    const shown = isPlain ? named : withTurns(named, { ...turns, create_response: state.responds });
     session.pass(asText({ ...event, session: shown }));
   }
   if (mustNotRespond && turns !== null) {
