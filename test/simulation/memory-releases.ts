@@ -59,9 +59,17 @@ export class MemoryReleases {
     const calls: UnknownCall[] = [];
     for (const event of events) {
       if (event.teamId !== teamId || !this.#isOpen(event)) continue;
-      const { keyId, model, endUser, claim } = event;
+      const { keyId, model, endUser, tags = null, claim } = event;
       const id = asId<EventId>(event.id);
-      calls.push({ id, keyId, model, endUser, admittedMs: momentOfUuidV7(event.id), charged: claim.cost });
+      calls.push({
+        id,
+        keyId,
+        model,
+        endUser,
+        tags,
+        admittedMs: momentOfUuidV7(event.id),
+        charged: claim.cost,
+      });
     }
     return calls;
   }

@@ -128,5 +128,6 @@ export class SimAdmin {
 function binds({ teamId: team, subject }: Limit, teamId: string, keyId: string): boolean {
   if (subject.type === 'org') return true;
   if (subject.type === 'department') return departmentsOfTeam(teamId).includes(subject.id);
+  if (subject.type === 'tag' && team === ORGANIZATION_ID) return true;
   return team === teamId && (subject.type !== 'key' || subject.id === keyId);
 }

@@ -130,8 +130,16 @@ export class SimCalls {
     const hold = await this.#reserve(instance, ask);
     if (hold === null || !instance.alive) return;
     const { teamId, keyId } = ask.account.principal;
-    const { model, endUser } = ask.kind;
-    const facts = { id: hold.id, teamId, keyId, model, endUser, atMs: momentOfUuidV7(hold.id) };
+    const { model, endUser, tags = null } = ask.kind;
+    const facts = {
+      id: hold.id,
+      teamId,
+      keyId,
+      model,
+      endUser,
+      tags,
+      atMs: momentOfUuidV7(hold.id),
+    };
     const call = judge.admitted(instance.owner, facts, hold.claim);
     if (random.chance(LEAVES_AT_HOLD)) {
       instance.ledger.cancel(hold);
@@ -139,7 +147,7 @@ export class SimCalls {
       return;
     }
     const { departments } = ask.account;
-    const callFacts = factsOf(teamId, keyId, { model, endUser, departments });
+    const callFacts = factsOf(teamId, keyId, { model, endUser, tags, departments });
     const written = await new Promise<boolean>((resolve) => instance.ledger.begin(hold, callFacts, resolve));
     await instance.running();
     if (!written) {
@@ -291,12 +299,13 @@ export class SimCalls {
 
 /** What happened to one call says nothing of the upstream here: of the breaker only what money may be unknown is looked at. */
 function inform({ breaker }: SimInstance, call: CallRecord, { outcome, amounts }: CallReport): void {
-  const { id, teamId, keyId, model, endUser, atMs } = call;
+  const { id, teamId, keyId, model, endUser, tags = null, atMs } = call;
   const unknown = {
     id: asId<EventId>(id),
     keyId: asId<KeyId>(keyId),
     model,
     endUser,
+    tags,
     admittedMs: atMs,
     charged: amounts.cost,
   };

@@ -3,7 +3,7 @@ import type { Random } from '../support/random.ts';
 import { fixedAsk, openAsk } from './asks.ts';
 import type { SimCalls } from './sim-call.ts';
 import type { SimInstance } from './sim-instance.ts';
-import { END_USERS, KEYS, MODELS } from './world.ts';
+import { END_USERS, KEYS, MODELS, TAGS } from './world.ts';
 
 const MAX_INSTANCES = 16;
 
@@ -34,7 +34,9 @@ export class Traffic {
     for (let count = random.between(0, this.#callsMax); count > 0; count--) {
       const instance = random.pick(busy);
       const account = instance.accounts.get(random.pick(this.#keys))!;
-      const kind = { model: random.pick(MODELS), endUser: random.pick(END_USERS) };
+      const model = random.pick(MODELS);
+      const endUser = random.pick(END_USERS);
+      const kind = { model, endUser, tags: TAGS.get(endUser) ?? null };
       const ask = random.chance(0.25)
         ? openAsk(account, kind)
         : fixedAsk(account, random.between(1, 40), kind);

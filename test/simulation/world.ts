@@ -32,6 +32,12 @@ export const KEYS: readonly SimKey[] = [
 export const MODELS = ['gpt-4o', 'gpt-4o', 'gpt-5-mini'] as const;
 export const END_USERS = [null, 'ada', 'bob'] as const;
 
+/** Tags of the calls of an end user; of other calls there are none. */
+export const TAGS: ReadonlyMap<string | null, readonly string[]> = new Map([
+  ['ada', ['project=alpha', 'run=a']],
+  ['bob', ['run=b']],
+]);
+
 export interface World {
   startMs: number;
   limits: Limit[];
@@ -72,6 +78,14 @@ export function makeWorld(random: Random): World {
       ofTeam('monthly', 'both', 300, calendar('month')),
       { ...ofTeam('one-model', 'both', 150, { type: 'lifetime' }), models: ['gpt-5-mini'] },
       { ...ofTeam('ada', 'capped', 200, calendar('day')), subject: { type: 'user', id: 'ada' } },
+      {
+        ...ofTeam('run', 'capped', 220, { type: 'lifetime' }),
+        subject: { type: 'tag', name: 'run', value: null },
+      },
+      {
+        ...ofTeam('project', ORGANIZATION_ID, 450, calendar('day')),
+        subject: { type: 'tag', name: 'project', value: 'alpha' },
+      },
       ofDepartment('unit', 700, calendar('day')),
       ofDepartment('division', 1100, calendar('week')),
       ofDepartment('company', 1500, calendar('day')),

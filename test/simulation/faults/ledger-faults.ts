@@ -42,6 +42,17 @@ export const LEDGER_FAULTS: Fault[] = [
         },
     );
   }),
+  replacing('tag-forgotten', 'a call is held against no limit of its tags', (planted) => {
+    planted.replace(
+      LeaseTable.prototype,
+      'poolsOf',
+      (poolsOf) =>
+        function (this: LeaseTable, account, kind, ...args) {
+          if (kind.tags) planted.fired++;
+          return poolsOf.call(this, account, { ...kind, tags: null }, ...args);
+        },
+    );
+  }),
   replacing('hold-ended-twice', 'a call that ends gives its money back twice', (planted) => {
     let ended = 0;
     planted.replace(

@@ -218,15 +218,18 @@ export function tallyOf(judge: Judge, { spec }: Pick<MemoryCounter, 'spec'>): Ta
 function findTally(judge: Judge, { spec }: Pick<MemoryCounter, 'spec'>): Tally {
   if (spec.source === 'grant') return judge.rules.whole(judge.rules.credits.get(spec.teamId)!);
   const rule = judge.rules.limits.get(spec.sourceId)!;
-  const tally = judge.rules.tallyAt(rule, spec.startsAtMs);
+  const { subject } = rule.limit;
+  const isEach = subject.type === 'tag' && subject.value === null;
+  const value = isEach ? spec.subjectId.slice(subject.name.length + 1) : '';
+  const tally = judge.rules.tallyAt(rule, spec.startsAtMs, value);
   const { endsAtMs } = spec;
   const right =
     rule.limit.window.type === 'lifetime'
       ? endsAtMs === null
       : endsAtMs !== null &&
-        judge.rules.tallyAt(rule, endsAtMs - 1) === tally &&
-        judge.rules.tallyAt(rule, endsAtMs) !== tally &&
-        judge.rules.tallyAt(rule, spec.startsAtMs - 1) !== tally;
+        judge.rules.tallyAt(rule, endsAtMs - 1, value) === tally &&
+        judge.rules.tallyAt(rule, endsAtMs, value) !== tally &&
+        judge.rules.tallyAt(rule, spec.startsAtMs - 1, value) !== tally;
   expectThat(
     right,
     'moment',

@@ -50,6 +50,8 @@ export interface CallFacts {
   keyId: string;
   model: string;
   endUser: string | null;
+  /** `name=value`; missing or null: none. */
+  tags?: readonly string[] | null;
   /** The time in its id. */
   atMs: number;
 }

@@ -1,5 +1,5 @@
 /** The rules as an administrator made them, version by version, and the judge's tallies of each. */
-import type { Grant, Limit } from '../../../src/domain/limit.ts';
+import { type Grant, type Limit, ORGANIZATION_ID } from '../../../src/domain/limit.ts';
 import { departmentsOfTeam } from '../departments.ts';
 import { measure } from './amounts.ts';
 import type { CallFacts, CallRecord } from './calls.ts';
@@ -48,19 +48,21 @@ export class RuleBook {
   talliesOf(call: CallFacts): Tally[] {
     const tallies: Tally[] = [];
     for (const rule of this.limits.values())
-      if (counts(rule, call)) tallies.push(this.tallyAt(rule, call.atMs));
+      if (counts(rule, call)) tallies.push(this.tallyAt(rule, call.atMs, tagValueOf(rule, call)));
     const credit = this.credits.get(call.teamId);
     if (credit) tallies.push(this.whole(credit), this.#tally(credit, String(stretchOf(credit, call.atMs))));
     return tallies;
   }
 
-  tallyAt(rule: LimitRule, atMs: number): Tally {
+  /** @param value of the tag of which a limit counts each value; empty: it counts one subject */
+  tallyAt(rule: LimitRule, atMs: number, value: string): Tally {
     // Every zone's midnight is the start of a quarter of an hour, so a quarter lies in one window.
     const quarter = Math.floor(atMs / 900_000);
-    let tally = rule.byQuarter.get(quarter);
+    const key = `${quarter} ${value}`;
+    let tally = rule.byQuarter.get(key);
     if (!tally) {
-      tally = this.#tally(rule, windowName(rule.limit.window, atMs));
-      rule.byQuarter.set(quarter, tally);
+      tally = this.#tally(rule, `${windowName(rule.limit.window, atMs)} ${value}`);
+      rule.byQuarter.set(key, tally);
     }
     return tally;
   }
@@ -82,7 +84,7 @@ export class RuleBook {
   countBackwards(rule: LimitRule, calls: Iterable<CallRecord>): void {
     for (const call of calls) {
       if (call.cancelled || !counts(rule, call)) continue;
-      const tally = this.tallyAt(rule, call.atMs);
+      const tally = this.tallyAt(rule, call.atMs, tagValueOf(rule, call));
       const { meter } = rule.limit;
       call.counts.push({ tally, surely: false, isBase: call.booked });
       const due = call.reported?.amounts ?? call.bill;
@@ -113,9 +115,22 @@ function counts({ limit }: LimitRule, call: CallFacts): boolean {
   if (subject.type === 'team') return subject.id === call.teamId;
   if (subject.type === 'key') return subject.id === call.keyId;
   if (subject.type === 'user') return limit.teamId === call.teamId && subject.id === call.endUser;
-  return false;
+  const value = named(call, subject.name);
+  if (value === undefined || (limit.teamId !== ORGANIZATION_ID && limit.teamId !== call.teamId)) return false;
+  return subject.value === null || subject.value === value;
 }
 
 function stretchOf({ bounds }: CreditRule, atMs: number): number {
   return bounds.findLast((startMs) => startMs <= atMs)!;
+}
+
+/** The value of a call for a limit that counts each value of a tag; empty: the limit counts one subject. */
+function tagValueOf({ limit: { subject } }: LimitRule, call: CallFacts): string {
+  return subject.type === 'tag' && subject.value === null ? (named(call, subject.name) ?? '') : '';
+}
+
+/** The value of a call's tag of this name; undefined: it has none. */
+function named({ tags }: CallFacts, name: string): string | undefined {
+  const start = `${name}=`;
+  return tags?.find((tag) => tag.startsWith(start))?.slice(start.length);
 }

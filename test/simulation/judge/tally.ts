@@ -2,7 +2,7 @@
  * Tallies: what the judge itself adds up for each rule and window (a limit's), or for each prepaid team (its credit).
  * Nothing here is read from the ledger, but the moment at which an event came into it.
  */
-import type { Grant, Limit } from '../../../src/domain/limit.ts';
+import { type Grant, type Limit, ORGANIZATION_ID } from '../../../src/domain/limit.ts';
 
 /** An amount, from a version of the rules on. Null: the limit was deleted. */
 export interface Term {
@@ -15,7 +15,7 @@ export interface LimitRule {
   limit: Limit;
   terms: Term[];
   /** Its tallies, by the quarter of an hour. */
-  byQuarter: Map<number, Tally>;
+  byQuarter: Map<string, Tally>;
 }
 
 export interface CreditRule {
@@ -109,6 +109,8 @@ export function perhapsFunds({ rule }: Tally, version: number): boolean {
   return isBudget(rule) && amountsSince(rule, version).some((amount) => amount !== null);
 }
 
-function isBudget({ limit: { meter, subject } }: LimitRule): boolean {
+/** Of a tag, where the limit is a team's own: what is of all teams is no budget of one. */
+function isBudget({ limit: { meter, subject, teamId } }: LimitRule): boolean {
+  if (subject.type === 'tag' && teamId === ORGANIZATION_ID) return false;
   return meter === 'cost_usd' && subject.type !== 'org';
 }
