@@ -62,6 +62,7 @@ export class ClientLine {
   readonly #socket: WebSocket;
   readonly #stream: Socket;
   #pingedMs = this.startedMs;
+  #isCorked = false;
   /** Bytes since the last whole message, and those of them for which memory was taken. */
   #arriving = 0;
   #taken = 0;
@@ -95,6 +96,7 @@ export class ClientLine {
   /** Sends a message. Returns false when the client reads too slowly: the handler's `onDrain` follows. */
   send(text: Buffer): boolean {
     if (!this.isOpen) return true;
+    if (!this.#isCorked) this.#cork();
     this.#socket.send(text, TEXT);
     return !this.#stream.writableNeedDrain;
   }
@@ -115,6 +117,16 @@ export class ClientLine {
     if (nowMs - Math.max(this.lastMs, this.#pingedMs) < PING_EVERY_MS || !this.isOpen) return;
     this.#pingedMs = nowMs;
     this.#socket.ping();
+  }
+
+  /** What is sent in one turn leaves in one write: an upstream's events come several at a time. */
+  #cork(): void {
+    this.#isCorked = true;
+    this.#stream.cork();
+    process.nextTick(() => {
+      this.#isCorked = false;
+      this.#stream.uncork();
+    });
   }
 
   #onMessage(handler: LineHandler, data: RawData, isBinary: boolean): void {
