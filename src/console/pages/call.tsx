@@ -88,7 +88,11 @@ function Budgets({ call }: { call: WholeEvent }) {
           cell: (part) => (
             <>
               {part.source === 'grant' ? t.call.grant : t.call.limit}{' '}
-              <span class="code quiet">{(part.limit_id ?? part.grant_id ?? part.counter_id).slice(-8)}</span>
+              {part.name ?? (
+                <span class="code quiet">
+                  {(part.limit_id ?? part.grant_id ?? part.counter_id).slice(-8)}
+                </span>
+              )}
             </>
           ),
         },

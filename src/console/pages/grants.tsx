@@ -104,7 +104,12 @@ function GrantTable({ grants, onOpen }: GrantTableProps) {
           key: 'amount',
           label: t.common.amount,
           heads: true,
-          cell: (grant) => <Money usd={grant.amount_usd} />,
+          cell: (grant) => (
+            <>
+              <Money usd={grant.amount_usd} />
+              {grant.name && <span class="under">{grant.name}</span>}
+            </>
+          ),
         },
         {
           key: 'used',
@@ -165,6 +170,7 @@ interface GrantDialogProps {
 
 function GrantDialog({ teamId, grant, onClose, onDone }: GrantDialogProps) {
   const t = useMessages();
+  const [name, setName] = useState(grant?.name ?? '');
   const [amount, setAmount] = useState(grant?.amount_usd ?? '');
   // The field has no seconds, so an unchanged date is not sent.
   const before = toLocalInput(grant?.expires_at ?? null);
@@ -183,6 +189,7 @@ function GrantDialog({ teamId, grant, onClose, onDone }: GrantDialogProps) {
       send={async () => {
         const expiry = expires === before ? {} : { expires_at: toInstant(expires) ?? null };
         const body = {
+          name: name.trim() === '' ? null : name.trim(),
           amount_usd: amount,
           max_unknown_usd: maxUnknown === '' ? null : maxUnknown,
           ...expiry,
@@ -201,6 +208,7 @@ function GrantDialog({ teamId, grant, onClose, onDone }: GrantDialogProps) {
         numeric
         autofocus
       />
+      <TextField label={t.common.name} param="name" optional value={name} onValue={setName} />
       <DateTimeField
         label={t.common.expires}
         param="expires_at"

@@ -12,10 +12,13 @@ import { quantityError } from './errors.ts';
 import { NewLimitDialog } from './limit-form.tsx';
 import { LimitOptions, limitOptionErrors } from './limit-options.tsx';
 import { LimitPreviewBox } from './limit-preview.tsx';
+import { RaiseDialog, ResetDialog } from './limit-raise.tsx';
 import type { LimitRow } from './limit-table.tsx';
 import { percentsOf } from './rule.ts';
 
-export type LimitDialogState = { what: 'create' } | { what: 'change' | 'delete'; limit: LimitRow };
+export type LimitDialogState =
+  | { what: 'create' }
+  | { what: 'change' | 'delete' | 'raise' | 'reset'; limit: LimitRow };
 
 interface LimitDialogsProps {
   dialog: LimitDialogState | null;
@@ -34,6 +37,8 @@ export function LimitDialogs({ dialog, teamId, onClose, onDone }: LimitDialogsPr
   };
   if (dialog === null) return null;
   if (dialog.what === 'create') return <NewLimitDialog teamId={teamId} onClose={onClose} onDone={done} />;
+  if (dialog.what === 'raise') return <RaiseDialog limit={dialog.limit} onClose={onClose} onDone={done} />;
+  if (dialog.what === 'reset') return <ResetDialog limit={dialog.limit} onClose={onClose} onDone={done} />;
   if (dialog.what === 'change') return <ChangeDialog limit={dialog.limit} onClose={onClose} onDone={done} />;
   return (
     <FormDialog
@@ -75,6 +80,7 @@ function ChangeForm({ limit, whole, onClose, onDone }: ChangeProps & { whole: Li
     maxUnknown: whole.max_unknown ?? '',
     warnAt: whole.warn_at?.join(', ') ?? '',
   };
+  const [name, setName] = useState(whole.name ?? '');
   const [amount, setAmount] = useState(whole.amount);
   const [options, setOptions] = useState(before);
   const { maxHold, maxUnknown, warnAt } = options;
@@ -91,6 +97,7 @@ function ChangeForm({ limit, whole, onClose, onDone }: ChangeProps & { whole: Li
       })}
       send={async () => {
         await patch<Limit>(`/limits/${limit.id}`, {
+          name: name.trim() === '' ? null : name.trim(),
           amount,
           // Only changed fields are sent: "never warns" and "as configured" look the same in the form.
           ...(maxHold === before.maxHold ? {} : { max_hold: maxHold === '' ? null : maxHold }),
@@ -109,6 +116,7 @@ function ChangeForm({ limit, whole, onClose, onDone }: ChangeProps & { whole: Li
         numeric
         autofocus
       />
+      <TextField label={t.common.name} param="name" optional value={name} onValue={setName} />
       <details class="more">
         <summary>{t.limits.more}</summary>
         <LimitOptions

@@ -29,6 +29,7 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
   /** `team`, `org`, `user`, a key's id, or `department` and an id. */
   const [subject, setSubject] = useState('team');
   const [rule, setRule] = useState(NEW_RULE);
+  const [name, setName] = useState('');
   const [models, setModels] = useState('');
   const [soft, setSoft] = useState(false);
   const [options, setOptions] = useState({ maxHold: '', maxUnknown: '', warnAt: '' });
@@ -37,6 +38,7 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
   const needsTeam = isOfTeam && subject !== 'user' && team === '';
   const isSoft = soft && mayBeSoft(rule);
   const body: NewLimit = {
+    name: name.trim() === '' ? null : name.trim(),
     subject: subjectOf(subject, team),
     ...toBody(rule),
     models: modelsOf(models),
@@ -87,6 +89,7 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
       <details class="more">
         <summary>{t.limits.more}</summary>
         <div class="dialog-body">
+          <TextField label={t.common.name} param="name" optional value={name} onValue={setName} />
           <TextField
             label={t.keys.models}
             param="models"

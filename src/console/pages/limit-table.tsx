@@ -10,7 +10,7 @@ import { Quantity, quantityText, subjectText, UsedBar, windowText } from './limi
 import { nameIn, type Option } from './options.tsx';
 
 /** What both lists of limits have: the rule, and the state of its window where it is known. */
-export type LimitRow = Pick<Limit, 'id' | 'subject' | 'meter' | 'amount' | 'window'> &
+export type LimitRow = Pick<Limit, 'id' | 'name' | 'subject' | 'meter' | 'amount' | 'window'> &
   Partial<Pick<Limit, 'team_id' | 'models' | 'enforcement'>> &
   Partial<NonNullable<Limit['state']>> & { over_limit_usd?: string };
 
@@ -46,10 +46,11 @@ export function LimitTable({ limits, teams, nameOf, actions }: LimitTableProps) 
           key: 'subject',
           label: t.limits.subject,
           heads: teams === null,
-          cell: ({ subject, models, enforcement }) => (
+          cell: ({ name, subject, models, enforcement }) => (
             <>
-              {subjectText(t, subject, nameOf)}{' '}
+              {name ?? subjectText(t, subject, nameOf)}{' '}
               {enforcement === 'soft' && <span class="badge">{t.limits.softBadge}</span>}
+              {name && <span class="under">{subjectText(t, subject, nameOf)}</span>}
               {models && <span class="under">{t.limits.modelsOf(models.join(', '))}</span>}
             </>
           ),
@@ -62,6 +63,11 @@ export function LimitTable({ limits, teams, nameOf, actions }: LimitTableProps) 
               <Quantity meter={limit.meter} amount={limit.amount} />{' '}
               <span class="quiet">{windowText(t, limit.window)}</span>
               {limit.window.type === 'calendar' && <span class="under">{limit.window.time_zone}</span>}
+              {limit.raises?.map(({ id, amount, until, reason }) => (
+                <span key={id} class="under" title={reason}>
+                  {t.limits.raisedBy(quantityText(t, limit.meter, amount), format.dateTime(until))}
+                </span>
+              ))}
             </>
           ),
         },

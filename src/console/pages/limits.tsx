@@ -98,17 +98,20 @@ export function TeamLimitsPanel({ teamId, balance, keys, canChange }: TeamLimits
 
 function LimitActions({ limit, onOpen }: { limit: LimitRow; onOpen: (dialog: LimitDialogState) => void }) {
   const t = useMessages();
-  const which = <span class="hidden"> {quantityText(t, limit.meter, limit.amount)}</span>;
+  const which = <span class="hidden"> {limit.name ?? quantityText(t, limit.meter, limit.amount)}</span>;
+  const isBudget = limit.window.type !== 'rolling' && limit.meter !== 'concurrency';
+  const button = (what: Exclude<LimitDialogState['what'], 'create'>, text: string) => (
+    <button type="button" class="button small" onClick={() => onOpen({ what, limit })}>
+      {text}
+      {which}
+    </button>
+  );
   return (
     <>
-      <button type="button" class="button small" onClick={() => onOpen({ what: 'change', limit })}>
-        {t.common.change}
-        {which}
-      </button>
-      <button type="button" class="button small" onClick={() => onOpen({ what: 'delete', limit })}>
-        {t.common.remove}
-        {which}
-      </button>
+      {isBudget && limit.enforcement !== 'soft' && button('raise', t.limits.raise)}
+      {isBudget && button('reset', t.limits.reset)}
+      {button('change', t.common.change)}
+      {button('delete', t.common.remove)}
     </>
   );
 }

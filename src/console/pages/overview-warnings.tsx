@@ -25,8 +25,11 @@ export function WarningsPanel({ pollMs, teamId }: WarningsProps) {
   const keys = useKeyOptions(teamId ?? null);
   const departments = useDepartmentOptions();
   const warnings = useApi<Page<Warning>>('/warnings', { team_id: teamId, limit: SHOWN_MAX }, pollMs);
-  const budgetOf = ({ grant_id: grant, subject }: Warning) =>
-    grant === null ? subjectText(t, subject, (id) => nameIn([...keys, ...departments], id)) : t.grants.title;
+  const budgetOf = ({ grant_id: grant, name, subject }: Warning) =>
+    name ??
+    (grant === null
+      ? subjectText(t, subject, (id) => nameIn([...keys, ...departments], id))
+      : t.grants.title);
   return (
     <Panel title={t.overview.warnings}>
       <Load of={warnings}>

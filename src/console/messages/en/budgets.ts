@@ -245,6 +245,18 @@ export const budgets = {
     deleteTitle: 'Delete this limit?',
     deleteText:
       'It no longer applies within a second. A team with neither credit nor a limit cannot make calls.',
+    raise: 'Raise',
+    raiseTitle: 'Raise this limit for some time',
+    raiseText: 'The amount is added once. When the time is over the limit is as it was.',
+    raiseBy: 'Amount to add',
+    until: 'Until',
+    reason: 'Reason',
+    raised: 'The limit was raised',
+    reset: 'Reset',
+    resetTitle: 'Reset this limit now?',
+    resetText: 'Its present window counts from now on. What was spent stays in the ledger.',
+    wasReset: 'The limit was reset',
+    raisedBy: (amount: string, until: string) => `and ${amount} until ${until}`,
     ofKey: (key: string) => `key ${key}`,
   },
   plans: {
