@@ -197,7 +197,9 @@ function rowsOf(
   ranges: readonly TimeRange[],
 ): Fragment {
   const { departmentId } = question;
-  const below = departmentId ? sql`and ${departmentId}::uuid = any(u.departments)` : sql``;
+  // Nothing is asked of the others then.
+  const isBelow = departmentId !== undefined && table === 'usage_departments';
+  const below = isBelow ? sql`and ${departmentId}::uuid = any(u.departments)` : sql``;
   const ofAll = question.teamIds ? sql`` : sql`and u.team_id in (select id from teams)`;
   return sql`from unnest(${ranges.map((each) => at(each.startMs))}::timestamptz[],
       ${ranges.map((each) => at(each.endMs))}::timestamptz[]) as s (from_at, to_at)

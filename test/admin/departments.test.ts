@@ -1,7 +1,8 @@
 /** Departments over the admin API: their tree, what is in them, and what is audited. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Department, Departments, Team } from '../../src/admin/contract.ts';
-import { createTestAdmin, type Json, type TestAdmin } from './support.ts';
+import { usd } from '../../src/domain/money.ts';
+import { createTestAdmin, createTestInstance, type Json, type TestAdmin } from './support.ts';
 
 let admin: TestAdmin;
 beforeAll(async () => {
@@ -184,4 +185,44 @@ test('a limit of a department needs one that is there; a balance shows those tha
   expect(await amounts()).toEqual(['10.00', '4.00']);
   await admin.ask('PATCH', `/teams/${team.id}`, { department_id: other.id });
   expect(await amounts()).toEqual(['3.00']);
+});
+
+test('usage by department counts a call where its team was, and what is below one department on request', async () => {
+  const [top, low] = await chain('spending', 2);
+  const mover = await admin.make('/teams', {
+    name: 'mover',
+    plan: null,
+    unlimited: true,
+    department_id: low!.id,
+  });
+  const outside = await admin.make('/teams', { name: 'outside', plan: null, unlimited: true });
+  const instance = await createTestInstance(admin.database);
+  const key = await admin.make('/keys', { team_id: mover.id, name: 'any' });
+  const atMs = Date.parse('2026-11-29T10:05:00Z');
+  const spend = (team: Json, path: Json[], costUsd: string, outcome: 'settled' | 'unknown' = 'settled') =>
+    instance.call({
+      ...{ teamId: team.id, keyId: key.id, atMs, costUsd, outcome },
+      ...(path.length === 0 ? {} : { departments: path.map(({ id }) => id) }),
+    });
+  await spend(mover, [low!, top!], '1.00');
+  await spend(mover, [top!], '0.20');
+  const lost = await spend(mover, [low!, top!], '7.00', 'unknown');
+  await admin.make(`/unknown/${lost}/release`, { cost_usd: '0', reason: 'the upstream has no such call' });
+  await spend(outside, [], '0.03');
+  const usage = async (query: string) => {
+    const { data } = await admin.get(`/usage?interval=total&team_id=${mover.id}&${query}`);
+    return data.map(({ department_name: name, cost_usd: cost, calls }) => [name, cost, calls]);
+  };
+  expect((await usage('group_by=department')).sort()).toEqual([
+    ['spending 1', '0.20', 1],
+    ['spending 2', '1.00', 2],
+  ]);
+  expect(await usage(`department_id=${top!.id}`)).toEqual([[undefined, '1.20', 3]]);
+  expect(await usage(`department_id=${low!.id}&group_by=department`)).toEqual([['spending 2', '1.00', 2]]);
+  const all = await admin.get('/usage?interval=day&group_by=department,team');
+  const ofOutside = all.data.filter(({ team_id: id }) => id === outside.id);
+  expect(ofOutside).toMatchObject([{ department_id: null, department_name: null, cost_usd: '0.03' }]);
+  const whole = await admin.get('/usage?interval=total');
+  const sumOf = (rows: Json[]) => rows.reduce((sum, { cost_usd: cost }) => sum + usd(String(cost)), 0n);
+  expect(sumOf(all.data)).toBe(sumOf(whole.data));
 });

@@ -6,7 +6,7 @@ import { ClientAddresses } from '../../src/auth/addresses.ts';
 import { KeyCache } from '../../src/auth/keys.ts';
 import { Sessions } from '../../src/auth/sessions.ts';
 import type { CounterSpec } from '../../src/domain/counter.ts';
-import { asId } from '../../src/domain/ids.ts';
+import { asId, type DepartmentId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
 import { formatUsd } from '../../src/domain/quantities.ts';
 import { uuidV7 } from '../../src/ledger/events.ts';
@@ -167,6 +167,8 @@ export interface TestCall {
   model?: string;
   operation?: string;
   endUser?: string | null;
+  /** Ids, from the team's own up. */
+  departments?: string[];
   serviceTier?: string;
   priceId?: string;
   upstream?: string;
@@ -198,7 +200,8 @@ export async function createTestInstance({ sql }: Database, instanceId: string =
     const json = JSON.stringify(columnsOf(id, instanceId, made));
     const { teamId, keyId, atMs: createdAtMs } = made;
     const claim = { cost: usd(made.costUsd), input_tokens: 10, output_tokens: 5 };
-    const called = { endUser: null, departments: [], model: made.model ?? 'gpt-4o-mini' };
+    const departments = (made.departments ?? []).map((each) => asId<DepartmentId>(each));
+    const called = { endUser: null, departments, model: made.model ?? 'gpt-4o-mini' };
     await flush(sql, {
       instanceId,
       events: [
@@ -233,6 +236,7 @@ function columnsOf(id: string, instanceId: string, made: TestCall) {
     upstream: made.upstream ?? null,
     stream: false,
     end_user: made.endUser ?? null,
+    departments: made.departments ? `{${made.departments.join()}}` : null,
     outcome,
     reason: made.reason ?? null,
     provenance: made.provenance ?? (outcome === 'unknown' ? 'unknown' : 'reported'),
