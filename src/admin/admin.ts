@@ -33,6 +33,7 @@ import { overviewRoute } from './overview.ts';
 import { peopleRoutes } from './people.ts';
 import { planRoutes } from './plans.ts';
 import { priceRoutes } from './prices.ts';
+import { raiseRoutes } from './raises.ts';
 import { reconciliationRoutes } from './reconciliation.ts';
 import { roleMappingRoutes } from './role-mappings.ts';
 import { errorResponse, notFound, ROOT } from './route.ts';
@@ -74,6 +75,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     balanceRoute,
     keyRoutes,
     limitRoutes,
+    raiseRoutes,
     limitPreviewRoute,
     tagRoutes,
     savingRoutes,

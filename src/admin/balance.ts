@@ -80,6 +80,7 @@ function remaining(each: GrantBalance): PicoUsd {
 function toGrant(each: GrantBalance) {
   return {
     id: each.grant.id,
+    name: each.grant.name,
     amount_usd: formatUsd(each.amount),
     settled_usd: formatUsd(each.settled),
     held_usd: formatUsd(each.held),

@@ -5,6 +5,7 @@
  */
 export * from './contract/access.ts';
 export * from './contract/archive.ts';
+export * from './contract/departments.ts';
 export * from './contract/estimates.ts';
 export * from './contract/events.ts';
 export * from './contract/fields.ts';
@@ -13,6 +14,7 @@ export * from './contract/labels.ts';
 export * from './contract/notices.ts';
 export * from './contract/people.ts';
 export * from './contract/prices.ts';
+export * from './contract/raises.ts';
 export * from './contract/reconciliation.ts';
 export * from './contract/reports.ts';
 export * from './contract/resources.ts';

@@ -144,16 +144,19 @@ function toEvent(event: EventRow, { teams, keys }: Names): EventView {
 
 async function toWholeEvent(database: Database, event: EventRow): Promise<z.input<typeof WholeEvent>> {
   const { allocations } = event;
-  const grants = await grantsAmong(
-    database,
-    allocations.map((part) => sourceIdOf(part.counter)),
-  );
+  const sources = allocations.map((part) => sourceIdOf(part.counter));
+  const grants = await grantsAmong(database, sources);
+  const names = new Map([
+    ...(await readNames(database, 'limits', sources)),
+    ...(await readNames(database, 'grants', sources)),
+  ]);
   const corrections = await listAdjustments(database, event);
   return {
     ...toEvent(event, await namesOf(database, [event])),
     allocations: allocations.map(({ counter, held, settled }) => {
       const source = sourceIdOf(counter);
-      const amounts = { held: moneyOf(held), settled: moneyOf(settled) };
+      const name = names.get(source) ?? null;
+      const amounts = { name, held: moneyOf(held), settled: moneyOf(settled) };
       return grants.has(source)
         ? { counter_id: counter, source: 'grant', grant_id: source, ...amounts }
         : { counter_id: counter, source: 'limit', limit_id: source, ...amounts };

@@ -32,6 +32,7 @@ export function grantRoutes(app: OpenAPIHono, { database }: AdminOptions): void 
     async ({ body }) => {
       const grant = await createGrant(database, {
         teamId: body.team_id,
+        name: body.name,
         amountUsd: body.amount_usd,
         startsAt: dateOf(body.starts_at ?? null),
         expiresAt: dateOf(body.expires_at),
@@ -52,8 +53,9 @@ export function grantRoutes(app: OpenAPIHono, { database }: AdminOptions): void 
     view: toGrant,
     list: (page, _query, teamIds) => listGrants(database, { ...page, teamIds }),
     find: (id) => findGrant(database, id),
-    change: (id, { amount_usd, expires_at, max_unknown_usd }) =>
+    change: (id, { name, amount_usd, expires_at, max_unknown_usd }) =>
       changeGrant(database, id, {
+        ...(name === undefined ? {} : { name }),
         ...(amount_usd === undefined ? {} : { amountUsd: amount_usd }),
         ...(expires_at === undefined ? {} : { expiresAt: dateOf(expires_at) }),
         ...(max_unknown_usd === undefined ? {} : { maxUnknownUsd: max_unknown_usd }),
@@ -65,6 +67,7 @@ export function grantRoutes(app: OpenAPIHono, { database }: AdminOptions): void 
 function toGrant(grant: GrantRow): z.input<typeof Grant> {
   return {
     id: grant.id,
+    name: grant.name,
     team_id: grant.teamId,
     amount_usd: moneyOf(grant.amountUsd),
     starts_at: instantOf(grant.startsAt),

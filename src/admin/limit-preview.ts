@@ -70,6 +70,9 @@ async function limitOfBody(database: Database, body: z.output<typeof NewLimit>):
     enforcement: body.enforcement,
     maxHold: null,
     maxUnknown: null,
+    name: body.name,
+    resetAtMs: null,
+    raises: [],
   };
 }
 

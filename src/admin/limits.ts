@@ -10,7 +10,7 @@ import { usd } from '../domain/money.ts';
 import { UNIT } from '../domain/quantities.ts';
 import { parseTag } from '../domain/tags.ts';
 import { type Window, windowFields } from '../domain/window.ts';
-import { type LimitBalance, readLimitBalances } from '../store/balance.ts';
+import { type LimitBalance, type RaiseBalance, readLimitBalances } from '../store/balance.ts';
 import type { Database } from '../store/database.ts';
 import { findKeyRow } from '../store/keys.ts';
 import {
@@ -52,8 +52,9 @@ export function limitRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
     async ({ body }) => {
       const problem = limitProblem(body);
       if (problem) return problem;
-      const { models, meter, amount, enforcement } = body;
+      const { name, models, meter, amount, enforcement } = body;
       const limit = await createLimit(database, {
+        name,
         ...subjectOfBody(body),
         models,
         meter,
@@ -86,7 +87,7 @@ export function limitRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
       return limits.map((limit) => ({ ...limit, balance: byId.get(limit.id) }));
     },
     find: (id) => findLimit(database, id),
-    change: async (id, { amount, max_hold: maxHold, max_unknown: maxUnknown, warn_at: warnAt }) => {
+    change: async (id, { name, amount, max_hold: maxHold, max_unknown: maxUnknown, warn_at: warnAt }) => {
       const limit = await findLimit(database, id);
       if (!limit) return null;
       const { meter } = limit;
@@ -94,7 +95,7 @@ export function limitRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
         notWhole(meter, amount, 'amount') ??
         notHeld(meter, limit.enforcement, maxHold) ??
         notUnknown(meter, maxUnknown);
-      return problem ?? changeLimit(database, id, { amount, maxHold, maxUnknown, warnAt });
+      return problem ?? changeLimit(database, id, { name, amount, maxHold, maxUnknown, warnAt });
     },
     remove: (id) => deleteLimit(database, id),
   });
@@ -136,7 +137,7 @@ export function limitProblem({
   amount,
   max_hold,
   max_unknown,
-}: Omit<z.output<typeof NewLimit>, 'subject'>): ApiError | null {
+}: Omit<z.output<typeof NewLimit>, 'subject' | 'name'>): ApiError | null {
   const { type } = window;
   if (type === 'rolling' && meter === 'cost_usd') {
     return invalid(
@@ -186,7 +187,7 @@ function notHeld(
   return notWhole(meter, max_hold, 'max_hold');
 }
 
-function notWhole(meter: Meter, amount: string | null | undefined, param: string): ApiError | null {
+export function notWhole(meter: Meter, amount: string | null | undefined, param: string): ApiError | null {
   if (meter === 'cost_usd' || !amount || usd(amount) % UNIT === 0n) return null;
   return invalid(param, `must be a whole number of ${meter.replace('_', ' ')}`);
 }
@@ -214,6 +215,7 @@ export function ruleOf(limit: LimitRow) {
   const { meter } = limit;
   return {
     id: limit.id,
+    name: limit.name,
     subject: subjectOf(limit),
     models: limit.models,
     meter,
@@ -232,20 +234,35 @@ function subjectOf({ subjectType, subjectId, teamId }: LimitRow): z.output<typeo
   return { type: 'user', id: subjectId, team_id: teamOf(teamId) };
 }
 
+function raiseStateOf({ raise, ...each }: RaiseBalance, inUnit: (each: bigint) => string) {
+  return {
+    id: raise.id,
+    amount: inUnit(each.amount),
+    settled: inUnit(each.settled),
+    held: inUnit(each.held),
+    until: instantOf(raise.until),
+    reason: raise.reason,
+  };
+}
+
 /** Returns how far a limit is used, in its meter's unit. */
-export function stateOf({ limit, amount, settled, held, span }: LimitBalance) {
+export function stateOf({ limit, amount, settled, held, span, raises }: LimitBalance) {
   const isRolling = limit.window.type === 'rolling';
   const inUnit = (each: bigint) => formatAmount(limit.meter, each);
+  const leftOf = (each: { amount: bigint; settled: bigint }) =>
+    each.amount > each.settled ? each.amount - each.settled : 0n;
+  const left = raises.reduce((sum, raise) => sum + leftOf(raise), leftOf({ amount, settled }));
   return {
     settled: inUnit(settled),
     held: inUnit(held),
-    remaining: inUnit(amount > settled ? amount - settled : 0n),
+    remaining: inUnit(left),
+    ...(raises.length === 0 ? {} : { raises: raises.map((raise) => raiseStateOf(raise, inUnit)) }),
     window_starts_at: span.endMs === null && !isRolling ? null : new Date(span.startMs).toISOString(),
     resets_at: span.endMs === null ? null : new Date(span.endMs).toISOString(),
   };
 }
 
-function toLimit(limit: LimitRow): z.input<typeof Limit> {
+export function toLimit(limit: LimitRow): z.input<typeof Limit> {
   const { maxHold, maxUnknown } = limit;
   return {
     ...ruleOf(limit),
@@ -253,6 +270,8 @@ function toLimit(limit: LimitRow): z.input<typeof Limit> {
     max_hold: maxHold === null ? null : formatAmount(limit.meter, usd(maxHold)),
     max_unknown: maxUnknown === null ? null : formatAmount(limit.meter, usd(maxUnknown)),
     warn_at: limit.warnAt,
+    reset_at: instantOf(limit.resetAt),
+    reset_reason: limit.resetReason,
     created_at: instantOf(limit.createdAt),
     deleted_at: instantOf(limit.deletedAt),
   };

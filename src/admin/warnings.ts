@@ -32,6 +32,7 @@ function toWarning(row: WarningRow): z.input<typeof Warning> {
     team_id: teamOf(row.teamId),
     limit_id: counter.source === 'limit' ? counter.sourceId : null,
     grant_id: counter.source === 'grant' ? counter.sourceId : null,
+    name: row.name,
     subject: subjectOf(counter),
     meter,
     threshold: row.threshold,

@@ -17,6 +17,7 @@ export const AUDIT_RESOURCES = [
   'department',
   'key',
   'limit',
+  'raise',
   'grant',
   'plan',
   'price',

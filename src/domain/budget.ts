@@ -4,7 +4,14 @@
  * expiry first). Pure.
  */
 
-import { type CallSubjects, type CounterSpec, grantCounter, limitCounter, ruleKey } from './counter.ts';
+import {
+  type CallSubjects,
+  type CounterSpec,
+  grantCounter,
+  limitCounter,
+  raiseCounter,
+  ruleKey,
+} from './counter.ts';
 import type { CounterId, EventId, KeyId } from './ids.ts';
 import { type Grant, type Limit, type Meter, ORGANIZATION_ID, type Principal } from './limit.ts';
 import type { PicoUsd } from './money.ts';
@@ -139,13 +146,20 @@ export function poolsAt(account: Account, kind: CallKind, atMs: number): Pools {
     if (limit.enforcement === 'soft') continue;
     const counter = limitCounter(limit, account.principal.teamId, kind, atMs);
     until(counter.endsAtMs);
+    until(limit.resetAtMs);
+    const counters = [counter];
+    for (const raise of limit.raises) {
+      until(raise.startsAtMs);
+      until(raise.untilMs);
+      if (raise.startsAtMs <= atMs && atMs < raise.untilMs) counters.push(raiseCounter(counter, raise));
+    }
     pools.push({
       id: counter.id,
       rule: ruleKey(counter),
       meter: limit.meter,
       isRateLimit: limit.window.type === 'rolling' || limit.meter === 'concurrency',
       maxHold: limit.maxHold,
-      counters: [counter],
+      counters,
     });
   }
   return { pools, funded, validUntilMs };

@@ -10,6 +10,7 @@ import {
   type GrantId,
   type KeyId,
   type LimitId,
+  type RaiseId,
   type TeamId,
 } from './ids.ts';
 import {
@@ -17,6 +18,7 @@ import {
   type Limit,
   type Meter,
   ORGANIZATION_ID,
+  type Raise,
   type SubjectType,
   subjectIdOf,
 } from './limit.ts';
@@ -28,10 +30,12 @@ import { bucketRange, type OpenTimeRange, windowRange } from './window.ts';
 /** The part of a counter's id that names the anchor of a rolling window instead of a window's start. */
 const ANCHOR = 'head';
 const WINDOW_IN_ID = /@(\d+)/;
+/** Follows the window's start in the id of a raise's counter, before the raise. */
+const RAISE = '+';
 
 /**
- * The id of a counter: `<limit or grant id>@<window start in ms>`, for end users and tags with `/<name>`; plain enough
- * to stand in JSON as it is. Making it twice makes one counter. Only this file knows its parts.
+ * The id of a counter: `<limit or grant id>@<window start in ms>`, for a raise with `+<its id>`, for end users and tags with
+ * `/<name>`; plain enough to stand in JSON as it is. Making it twice makes one counter. Only this file knows its parts.
  * @param part the end user or the tag that it counts; null where its limit or grant counts one subject
  */
 function counterId(
@@ -42,13 +46,13 @@ function counterId(
   return asId(`${sourceId}@${window}${part === null ? '' : `/${encodeURIComponent(part)}`}`);
 }
 
-/** The limit or grant that a counter's id names. */
+/** The limit or grant that a counter's id names; of a raise, its limit. */
 export function sourceIdOf(counterId: string): LimitId | GrantId {
   return asId(counterId.slice(0, counterId.indexOf('@')));
 }
 
 /** What a counter counts for. */
-export const COUNTER_SOURCES = ['limit', 'grant'] as const;
+export const COUNTER_SOURCES = ['limit', 'grant', 'raise'] as const;
 export type CounterSource = (typeof COUNTER_SOURCES)[number];
 
 /** What names a counter and what makes it when it does not exist yet. */
@@ -57,7 +61,9 @@ export interface CounterSpec {
   /** Under which team it is kept; `ORGANIZATION_ID` for what counts several teams. */
   teamId: TeamId;
   source: CounterSource;
-  sourceId: LimitId | GrantId;
+  sourceId: LimitId | GrantId | RaiseId;
+  /** That of the limit or grant; missing or null: it has none. */
+  name?: string | null;
   subjectType: SubjectType;
   subjectId: string;
   meter: Meter;
@@ -77,6 +83,7 @@ export function grantCounter(grant: Grant): CounterSpec {
     teamId: grant.teamId,
     source: 'grant',
     sourceId: grant.id,
+    name: grant.name,
     subjectType: 'team',
     subjectId: grant.teamId,
     meter: 'cost_usd',
@@ -123,6 +130,7 @@ export function limitCounter(
     teamId: isOfSeveralTeams(limit) ? ORGANIZATION_ID : callersTeamId,
     source: 'limit',
     sourceId: limit.id,
+    name: limit.name,
     subjectType: subject.type,
     subjectId: subject.type === 'org' ? ORGANIZATION_ID : (part ?? subjectIdOf(subject) ?? ''),
     meter: limit.meter,
@@ -131,6 +139,19 @@ export function limitCounter(
     endsAtMs: range.endMs,
     rollingMs: rollingMsOf(limit),
     amount: limit.amount,
+  };
+}
+
+/** The counter of a raise of a limit, beside that which the limit itself has of the same call. */
+export function raiseCounter(ofLimit: CounterSpec, { id, amount, startsAtMs, untilMs }: Raise): CounterSpec {
+  return {
+    ...ofLimit,
+    id: asId(ofLimit.id.replace(WINDOW_IN_ID, `@${startsAtMs}${RAISE}${id}`)),
+    source: 'raise',
+    sourceId: id,
+    startsAtMs,
+    endsAtMs: untilMs,
+    amount,
   };
 }
 
@@ -150,25 +171,41 @@ function rollingMsOf({ meter, window }: Pick<Limit, 'meter' | 'window'>): number
   return window.type === 'rolling' && meter !== 'concurrency' ? window.seconds * 1000 : null;
 }
 
-/** The time range of the counter that a limit needs at a moment. */
-export function rangeOf(limit: Pick<Limit, 'meter' | 'window'>, atMs: number): OpenTimeRange {
+/** The time range of the counter that a limit needs at a moment: that of its window, from its last reset on. */
+export function rangeOf(limit: Pick<Limit, 'meter' | 'window' | 'resetAtMs'>, atMs: number): OpenTimeRange {
   const rollingMs = rollingMsOf(limit);
   if (rollingMs !== null) return bucketRange(rollingMs, atMs);
   if (limit.meter === 'concurrency' || limit.window.type === 'rolling') return { startMs: 0, endMs: null };
-  return windowRange(limit.window, atMs);
+  const range = windowRange(limit.window, atMs);
+  const { resetAtMs } = limit;
+  if (resetAtMs === null || resetAtMs > atMs || resetAtMs <= range.startMs) return range;
+  return { startMs: resetAtMs, endMs: range.endMs };
 }
 
 /**
  * The counter that stands for what a rolling limit had counted when its first bucket was made. Who fills a bucket
  * locks it first, so that no two do at once.
  */
-export function windowAnchorId({ sourceId, subjectType, subjectId }: CounterSpec): CounterId {
-  return counterId(sourceId, ANCHOR, isPart(subjectType) ? subjectId : null);
+export function windowAnchorId({ id, subjectType, subjectId }: CounterSpec): CounterId {
+  return counterId(sourceIdOf(id), ANCHOR, isPart(subjectType) ? subjectId : null);
 }
 
 /** Returns the id of the anchor of the rolling window of which this counter may be a bucket. */
 export function anchorIdOf(counterId: CounterId): CounterId {
   return asId(counterId.replace(WINDOW_IN_ID, `@${ANCHOR}`));
+}
+
+/**
+ * Whether a call that did not hold on a counter held on another one of the same limit: before a reset that its instance had not
+ * heard of, or on a raise. It counts there alone. An anchor stands beside its buckets.
+ */
+export function isHeldBeside(
+  counterId: CounterId,
+  allocations: readonly { readonly counterId: CounterId }[],
+): boolean {
+  if (windowStartOf(counterId) === null) return false;
+  const limitId = sourceIdOf(counterId);
+  return allocations.some((part) => part.counterId !== counterId && sourceIdOf(part.counterId) === limitId);
 }
 
 /** Returns when the window of a counter begins, in milliseconds since the epoch; null: it is an anchor. */

@@ -13,6 +13,7 @@ export type GrantId = Id<'grant'>;
 export type CounterId = Id<'counter'>;
 export type EventId = Id<'event'>;
 export type DepartmentId = Id<'department'>;
+export type RaiseId = Id<'raise'>;
 export type SessionId = Id<'session'>;
 export type PersonId = Id<'person'>;
 export type TokenId = Id<'token'>;

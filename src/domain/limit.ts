@@ -2,7 +2,15 @@
  * Limits, grants and counters: the nouns of a budget. A limit is the rule, a grant is prepaid credit, a counter is
  * the state of one of them for one subject and window.
  */
-import { asId, type DepartmentId, type GrantId, type KeyId, type LimitId, type TeamId } from './ids.ts';
+import {
+  asId,
+  type DepartmentId,
+  type GrantId,
+  type KeyId,
+  type LimitId,
+  type RaiseId,
+  type TeamId,
+} from './ids.ts';
 import type { PicoUsd } from './money.ts';
 import { parseTag, tagText } from './tags.ts';
 import type { Window } from './window.ts';
@@ -70,6 +78,8 @@ export const ORGANIZATION_ID: TeamId = asId('00000000-0000-0000-0000-00000000000
 
 export interface Limit {
   id: LimitId;
+  /** Null: it has none. */
+  name: string | null;
   /** Whose it is; `ORGANIZATION_ID` for limits of the whole installation, of departments, and of the end users of every team. */
   teamId: TeamId;
   subject: Subject;
@@ -84,10 +94,24 @@ export interface Limit {
   maxHold: bigint | null;
   /** Of cost: above so much charged for calls of unknown outcome, calls go one at a time; null: as domain/unknown.ts says. */
   maxUnknown: PicoUsd | null;
+  /** From this moment on its window counts again from nothing, milliseconds since the epoch; null: it was never reset. */
+  resetAtMs: number | null;
+  /** Those that have not ended, oldest first. */
+  raises: readonly Raise[];
+}
+
+/** More of a limit for some time: it pays for what the limit's own amount does not. */
+export interface Raise {
+  id: RaiseId;
+  amount: bigint;
+  startsAtMs: number;
+  untilMs: number;
 }
 
 export interface Grant {
   id: GrantId;
+  /** Null: it has none. */
+  name: string | null;
   teamId: TeamId;
   amount: PicoUsd;
   startsAtMs: number;

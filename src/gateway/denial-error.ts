@@ -1,7 +1,7 @@
 /** The error of a denied call: which limit, what is left, when it resets, what would fit. */
 
 import type { Denial } from '../admission/decide.ts';
-import type { CounterSpec } from '../domain/counter.ts';
+import { type CounterSpec, sourceIdOf } from '../domain/counter.ts';
 import { type ApiError, apiError, ERRORS } from '../domain/errors.ts';
 import { type Estimate, SMALLEST_USEFUL_OUTPUT_TOKENS, smallestClaim } from '../domain/estimate.ts';
 import type { PlannedJob } from '../domain/job.ts';
@@ -118,8 +118,20 @@ export function ledgerUnavailable(): ApiError {
   return apiError('ledger_unavailable', 'The ledger cannot admit calls just now.', { retryAfterMs: 1000 });
 }
 
+/** A raise is part of its limit. */
 function nameOf(counter: CounterSpec | null) {
-  return { limit_id: counter?.sourceId ?? null, limit_type: counter?.source ?? null };
+  if (counter === null) return { limit_id: null, limit_type: null };
+  const type = counter.source === 'raise' ? 'limit' : counter.source;
+  return {
+    ...{ limit_id: sourceIdOf(counter.id), limit_type: type },
+    ...(counter.name ? { limit_name: counter.name } : {}),
+  };
+}
+
+/** `limit`, or with its name: `limit "Q4 research"`. */
+function called({ source, name }: CounterSpec): string {
+  const what = source === 'raise' ? 'limit' : source;
+  return name ? `${what} ${JSON.stringify(name)}` : what;
 }
 
 /** An amount of a meter as people write it: `$1.25`, `1200 tokens`. */
@@ -137,12 +149,12 @@ function insufficient(counter: CounterSpec | null, ceiling: bigint, estimate: Es
     const why = 'This team has no budget: no usable grant and no cost limit. An administrator can add one.';
     return apiError('insufficient_quota', why, { details: amounts('cost_usd', null, 0n, estimate) });
   }
-  const { meter, source } = counter;
+  const { meter } = counter;
   const left = ceiling > 0n ? ceiling : 0n;
   const needed = claimed(meter, smallestClaim(estimate));
   return apiError(
     'insufficient_quota',
-    `The ${source} has ${say(meter, left)} left, and this call may use up to ${say(meter, needed)}.${shorter(meter, left, estimate)}`,
+    `The ${called(counter)} has ${say(meter, left)} left, and this call may use up to ${say(meter, needed)}.${shorter(meter, left, estimate)}`,
     { details: amounts(meter, counter, left, estimate) },
   );
 }
@@ -151,7 +163,7 @@ function amounts(meter: Meter, counter: CounterSpec | null, left: bigint, estima
   const needed = claimed(meter, smallestClaim(estimate));
   const unit = meter === 'cost_usd' ? 'usd' : meter;
   const write = meter === 'cost_usd' ? formatUsd : plain;
-  const endsAtMs = counter?.source === 'limit' ? counter.endsAtMs : null;
+  const endsAtMs = counter === null || counter.source === 'grant' ? null : counter.endsAtMs;
   return {
     ...nameOf(counter),
     [`remaining_${unit}`]: write(left),
@@ -183,7 +195,7 @@ function rateLimitReached(
   const left = remaining > 0n ? remaining : 0n;
   return apiError(
     'rate_limit_exceeded',
-    `The limit of ${say(meter, amount)}${window} is reached.${shorter(meter, left, estimate)}`,
+    `The ${called(counter)} of ${say(meter, amount)}${window} is reached.${shorter(meter, left, estimate)}`,
     {
       retryAfterMs,
       details: nameOf(counter),

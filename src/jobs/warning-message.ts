@@ -16,6 +16,7 @@ export function warningBody(warning: DueWarning): string {
     team_id: warning.teamName === null ? null : warning.teamId,
     team_name: warning.teamName,
     [`${source}_id`]: sourceId,
+    ...(warning.sourceName === null ? {} : { [`${source}_name`]: warning.sourceName }),
     subject: { type: warning.subjectType, id: warning.subjectType === 'org' ? undefined : warning.subjectId },
     models: warning.models,
     meter,
@@ -50,11 +51,12 @@ function subjectText({ subjectType, subjectId, teamName, keyName, departmentName
   return `Team ${team}`;
 }
 
-function sourceText({ source, window, enforcement, models }: DueWarning): string {
-  if (source === 'grant' || window === null) return 'grant';
+function sourceText({ source, sourceName, window, enforcement, models }: DueWarning): string {
+  const name = sourceName === null ? '' : ` "${escaped(sourceName)}"`;
+  if (source === 'grant' || window === null) return `grant${name}`;
   const soft = enforcement === 'soft' ? 'soft ' : '';
   const unit = window.type === 'calendar' ? ` of this ${window.unit}` : '';
-  return `${soft}limit${unit}${models === null ? '' : ` for ${escaped(models.join(', '))}`}`;
+  return `${soft}limit${name}${unit}${models === null ? '' : ` for ${escaped(models.join(', '))}`}`;
 }
 
 function consequence({ threshold, enforcement, denied }: DueWarning): string {

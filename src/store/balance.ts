@@ -19,22 +19,38 @@ import {
   sql,
 } from 'drizzle-orm';
 import { isUsable } from '../domain/budget.ts';
-import { type CounterSpec, grantCounter, limitCounter, NO_SUBJECTS, rangeOf } from '../domain/counter.ts';
+import {
+  type CounterSpec,
+  grantCounter,
+  limitCounter,
+  NO_SUBJECTS,
+  raiseCounter,
+  rangeOf,
+} from '../domain/counter.ts';
 import { defined } from '../domain/defined.ts';
 import type { LimitId, TeamId } from '../domain/ids.ts';
-import { countsApart, type Grant, type Limit, ORGANIZATION_ID, subjectOf } from '../domain/limit.ts';
+import {
+  countsApart,
+  type Grant,
+  type Limit,
+  ORGANIZATION_ID,
+  type Raise,
+  subjectOf,
+} from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import type { OpenTimeRange } from '../domain/window.ts';
 import { clock } from './changes.ts';
 import { type Database, runOn, type Transaction } from './database.ts';
 import type { GrantRow } from './grants.ts';
 import type { LimitRow } from './limits.ts';
+import type { RaiseRow } from './raises.ts';
 import {
   adjustments,
   counters,
   grants,
   instances,
   leases,
+  limitRaises,
   limits,
   teams,
   usageDays,
@@ -62,6 +78,13 @@ export interface LimitBalance extends Spent {
   amount: bigint;
   /** The current window; of a rolling one what counts now. */
   span: OpenTimeRange;
+  raises: RaiseBalance[];
+}
+
+/** A raise that has not ended. */
+export interface RaiseBalance extends Spent {
+  raise: RaiseRow;
+  amount: bigint;
 }
 
 export interface Balance {
@@ -154,6 +177,7 @@ function toGrant(row: GrantRow): Grant {
     startsAtMs: row.startsAt.getTime(),
     expiresAtMs: row.expiresAt?.getTime() ?? null,
     maxUnknown: row.maxUnknownUsd === null ? null : usd(row.maxUnknownUsd),
+    name: row.name,
   };
 }
 
@@ -173,16 +197,46 @@ export async function readLimits(
     let spent = known.get(spec.id);
     if (rolling !== null && limit.enforcement === 'strict') spent = await readBuckets(tx, limit.id, span);
     spent ??= { ...NOTHING, settled: await usedInWindow(runOn(tx), spec, span.startMs, span.endMs) };
-    balances.push({ limit, amount: usd(limit.amount), span, ...spent });
+    const raises = await readRaises(tx, spec, limit, now);
+    balances.push({ limit, amount: usd(limit.amount), span, raises, ...spent });
   }
   return balances;
+}
+
+async function readRaises(
+  tx: Transaction,
+  spec: CounterSpec,
+  limit: LimitRow,
+  now: Date,
+): Promise<RaiseBalance[]> {
+  const rows = await tx
+    .select()
+    .from(limitRaises)
+    .where(and(eq(limitRaises.limitId, limit.id), gt(limitRaises.until, now)))
+    .orderBy(asc(limitRaises.until), asc(limitRaises.id));
+  const specs = rows.map((row) => raiseCounter(spec, toRaise(row)));
+  const known = await readCounters(tx, specs);
+  return rows.map((raise, index) => ({
+    ...{ raise, amount: usd(raise.amount) },
+    ...(known.get(defined(specs[index], 'a counter for each raise').id) ?? NOTHING),
+  }));
+}
+
+/** A stored raise as the domain knows it. */
+export function toRaise(row: RaiseRow): Raise {
+  return {
+    id: row.id,
+    amount: usd(row.amount),
+    startsAtMs: row.startsAt.getTime(),
+    untilMs: row.until.getTime(),
+  };
 }
 
 function rollingRange(rollingMs: number, now: Date): OpenTimeRange {
   return { startMs: now.getTime() - rollingMs, endMs: null };
 }
 
-/** A stored limit as the domain knows it. */
+/** A stored limit as the domain knows it, without its raises. */
 export function toLimit(row: LimitRow): Limit {
   return {
     id: row.id,
@@ -195,6 +249,9 @@ export function toLimit(row: LimitRow): Limit {
     enforcement: row.enforcement,
     maxHold: row.maxHold === null ? null : usd(row.maxHold),
     maxUnknown: row.maxUnknown === null ? null : usd(row.maxUnknown),
+    name: row.name,
+    resetAtMs: row.resetAt?.getTime() ?? null,
+    raises: [],
   };
 }
 

@@ -14,6 +14,7 @@ import { counters, grants } from './schema.ts';
 export type GrantRow = typeof grants.$inferSelect;
 
 export interface NewGrant {
+  name: string | null;
   teamId: TeamId;
   /** Decimal text. */
   amountUsd: string;
@@ -71,7 +72,12 @@ export function listGrants(
 export function changeGrant(
   database: Database,
   id: GrantId,
-  change: { amountUsd?: string; expiresAt?: Date | null; maxUnknownUsd?: string | null },
+  change: {
+    name?: string | null;
+    amountUsd?: string;
+    expiresAt?: Date | null;
+    maxUnknownUsd?: string | null;
+  },
 ): Promise<GrantRow | ApiError | null> {
   return changeCatalog(database, async (tx) => {
     const [grant] = await tx.select().from(grants).where(eq(grants.id, id));

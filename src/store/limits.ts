@@ -19,6 +19,7 @@ import { counters, keys, limits } from './schema.ts';
 export type LimitRow = typeof limits.$inferSelect;
 
 export interface NewLimit {
+  name: string | null;
   subject: Subject;
   /** Of end users and tags: of which team's; null: of every team's. */
   teamId: TeamId | null;
@@ -63,7 +64,7 @@ export function createLimit(database: Database, limit: NewLimit): Promise<LimitR
 }
 
 /** Teams whose calls a limit binds; the organization's id stands for all of them. */
-async function teamsBoundBy(
+export async function teamsBoundBy(
   tx: Transaction,
   { teamId, subjectType, subjectId }: LimitRow,
 ): Promise<readonly TeamId[]> {
@@ -115,6 +116,7 @@ export function changeLimit(
   database: Database,
   id: LimitId,
   change: {
+    name?: string | null | undefined;
     amount?: string | undefined;
     maxHold?: string | null | undefined;
     maxUnknown?: string | null | undefined;

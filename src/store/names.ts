@@ -1,11 +1,11 @@
-/** Names of teams, keys and departments, for responses that have their ids. */
+/** Names of teams, keys, departments, limits and grants, for responses that have their ids. */
 import { inArray, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
-import { departments, keys, teams } from './schema.ts';
+import { departments, grants, keys, limits, teams } from './schema.ts';
 
-const TABLES = { departments, keys, teams };
+const TABLES = { departments, grants, keys, limits, teams };
 
-/** By id; what was deleted keeps its name. */
+/** By id; what was deleted keeps its name, and what has none is left out. */
 export async function readNames(
   database: Database,
   which: keyof typeof TABLES,
@@ -18,5 +18,5 @@ export async function readNames(
     .select({ id: table.id, name: table.name })
     .from(table)
     .where(inArray(sql`${table.id}`, wanted));
-  return new Map(rows.map((row) => [row.id, row.name]));
+  return new Map(rows.flatMap(({ id, name }) => (name === null ? [] : [[id, name] as const])));
 }

@@ -12,7 +12,16 @@ import {
   uuid,
 } from 'drizzle-orm/pg-core';
 import { AUDIT_ACTIONS, AUDIT_RESOURCES } from '../domain/audit.ts';
-import type { DepartmentId, GrantId, KeyId, LimitId, PersonId, SessionId, TeamId } from '../domain/ids.ts';
+import type {
+  DepartmentId,
+  GrantId,
+  KeyId,
+  LimitId,
+  PersonId,
+  RaiseId,
+  SessionId,
+  TeamId,
+} from '../domain/ids.ts';
 import { ENFORCEMENTS, METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { ON_SHORTAGE, type OnShortage } from '../domain/open-ended.ts';
 import { SERVICE_TIERS } from '../domain/price.ts';
@@ -131,6 +140,8 @@ export const limits = pgTable(
     subjectType: text('subject_type', { enum: SUBJECT_TYPES }).notNull(),
     /** The department, the key, the name of an end user, a tag's name or the tag as text; null: the team, the organization, or each end user. */
     subjectId: text('subject_id'),
+    /** Null: it has none. */
+    name: text('name'),
     models: text('models').array(),
     meter: text('meter', { enum: METERS }).notNull(),
     /** USD, tokens, requests or slots, as the meter says. */
@@ -143,6 +154,9 @@ export const limits = pgTable(
     maxUnknown: money('max_unknown'),
     /** Percents of the amount at which it warns; null: those of the configuration. */
     warnAt: integer('warn_at').array(),
+    /** From this moment on its window counts again from nothing, and why; null: it was never reset. */
+    resetAt: moment('reset_at'),
+    resetReason: text('reset_reason'),
     createdAt: moment('created_at').notNull(),
     deletedAt: moment('deleted_at'),
   },
@@ -158,6 +172,28 @@ export const limits = pgTable(
   ],
 );
 
+/** More of a limit for some time, beside its amount. Its counter pays for what that of the limit does not. */
+export const limitRaises = pgTable(
+  'limit_raises',
+  {
+    id: uuid('id').$type<RaiseId>().primaryKey(),
+    limitId: uuid('limit_id')
+      .$type<LimitId>()
+      .notNull()
+      .references(() => limits.id),
+    /** In the limit's unit. */
+    amount: money('amount').notNull(),
+    startsAt: moment('starts_at').notNull(),
+    /** When it ends by itself, or was ended. */
+    until: moment('until').notNull(),
+    reason: text('reason').notNull(),
+    createdAt: moment('created_at').notNull(),
+    /** When an admin ended it; null: it ends by itself. */
+    deletedAt: moment('deleted_at'),
+  },
+  (table) => [index('limit_raises_limit').on(table.limitId, table.until)],
+);
+
 export const grants = pgTable(
   'grants',
   {
@@ -166,6 +202,8 @@ export const grants = pgTable(
       .$type<TeamId>()
       .notNull()
       .references(() => teams.id),
+    /** Null: it has none. */
+    name: text('name'),
     amountUsd: money('amount_usd').notNull(),
     startsAt: moment('starts_at').notNull(),
     expiresAt: moment('expires_at'),

@@ -15,7 +15,16 @@ import {
 } from 'drizzle-orm/pg-core';
 import { COUNTER_SOURCES } from '../domain/counter.ts';
 import type { ErrorKind } from '../domain/errors.ts';
-import type { CounterId, DepartmentId, EventId, GrantId, KeyId, LimitId, TeamId } from '../domain/ids.ts';
+import type {
+  CounterId,
+  DepartmentId,
+  EventId,
+  GrantId,
+  KeyId,
+  LimitId,
+  RaiseId,
+  TeamId,
+} from '../domain/ids.ts';
 import { LABELS } from '../domain/labels.ts';
 import { METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { OUTCOMES, PROVENANCES } from '../domain/outcome.ts';
@@ -30,7 +39,7 @@ export const counters = pgTable(
     /** As domain/counter.ts makes it: making it twice makes one. No query takes it apart. */
     id: text('id').$type<CounterId>().notNull(),
     source: text('source', { enum: COUNTER_SOURCES }).notNull(),
-    sourceId: uuid('source_id').$type<LimitId | GrantId>().notNull(),
+    sourceId: uuid('source_id').$type<LimitId | GrantId | RaiseId>().notNull(),
     subjectType: text('subject_type', { enum: SUBJECT_TYPES }).notNull(),
     subjectId: text('subject_id').notNull(),
     models: text('models').array(),

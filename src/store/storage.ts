@@ -65,7 +65,7 @@ export async function payingGrants(sql: Sql, teamId: TeamId, atMs: number): Prom
   const paying = valid.length > 0 ? valid : rows.slice(-1);
   if (paying.length === 0) return [];
   const specs = paying.map((row) =>
-    grantCounter({ ...row, teamId, amount: usd(row.amount), maxUnknown: null }),
+    grantCounter({ ...row, teamId, amount: usd(row.amount), maxUnknown: null, name: null }),
   );
   await createCounters(sql, specs, Number.MAX_SAFE_INTEGER);
   const ids = specs.map(({ id }) => id);

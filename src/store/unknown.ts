@@ -7,10 +7,10 @@
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, gt, gte, inArray, isNull, lt, ne, notExists, or, type SQL, sql } from 'drizzle-orm';
 import { settleInOrder } from '../domain/budget.ts';
-import { counted } from '../domain/counter.ts';
+import { counted, isHeldBeside, sourceIdOf } from '../domain/counter.ts';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
-import type { EventId, TeamId } from '../domain/ids.ts';
+import { asId, type CounterId, type EventId, type TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import { formatUsd } from '../domain/quantities.ts';
@@ -287,30 +287,34 @@ async function lockCounters(
 }
 
 /**
- * By counter id, how much more (or less) it has to count. Grants pay as a call pays: in the order in which they held,
- * what is beyond falls on the last.
+ * By counter id, how much more (or less) it has to count. Grants, and a limit with its raises, pay as a call pays: in the order in
+ * which they held, what is beyond falls on the last.
  */
 function counterDeltas(rows: CounterRow[], event: EventRow, cost: PicoUsd): Map<string, PicoUsd> {
   const deltas = new Map<string, PicoUsd>();
-  const { allocations } = event;
-  const sourceOf = new Map<string, CounterRow['source']>(rows.map((row) => [row.id, row.source]));
-  const fromGrants = allocations.filter((part) => sourceOf.get(part.counter) === 'grant');
-  const paid = settleInOrder(
-    fromGrants.map((part) => usd(part.held)),
-    cost,
-  );
-  fromGrants.forEach((part, index) => {
-    deltas.set(part.counter, defined(paid[index], 'a payment for each part') - usd(part.settled));
-  });
+  const byId = new Map<string, CounterRow>(rows.map((row) => [row.id, row]));
+  const allocations = event.allocations.map((part) => ({
+    ...part,
+    counterId: asId<CounterId>(part.counter),
+  }));
+  const poolOf = ({ counter }: { counter: string }) =>
+    byId.get(counter)?.source === 'grant' ? 'grants' : sourceIdOf(counter);
+  for (const parts of Map.groupBy(allocations, poolOf).values()) {
+    const isMoney = parts.some(({ counter }) => byId.get(counter)?.meter === 'cost_usd');
+    const paid = settleInOrder(
+      parts.map((part) => usd(part.held)),
+      isMoney ? cost : 0n,
+    );
+    parts.forEach((part, index) => {
+      if (byId.has(part.counter))
+        deltas.set(part.counter, defined(paid[index], 'a payment for each part') - usd(part.settled));
+    });
+  }
   for (const row of rows) {
-    if (row.source !== 'limit') continue;
-    const part = allocations.find((allocation) => allocation.counter === row.id);
-    if (part) deltas.set(row.id, (row.meter === 'cost_usd' ? cost : 0n) - usd(part.settled));
-    else {
-      const before = countedBy(row, event, usd(event.costUsd));
-      const after = row.meter === 'cost_usd' ? countedBy(row, event, cost) : 0n;
-      if (after !== before) deltas.set(row.id, after - before);
-    }
+    if (row.source !== 'limit' || deltas.has(row.id) || isHeldBeside(row.id, allocations)) continue;
+    const before = countedBy(row, event, usd(event.costUsd));
+    const after = row.meter === 'cost_usd' ? countedBy(row, event, cost) : 0n;
+    if (after !== before) deltas.set(row.id, after - before);
   }
   return deltas;
 }

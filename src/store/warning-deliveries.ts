@@ -27,6 +27,8 @@ export interface DueWarning {
   teamName: string | null;
   source: 'limit' | 'grant';
   sourceId: string;
+  /** Of the limit or grant; null: it has none. */
+  sourceName: string | null;
   subjectType: string;
   subjectId: string;
   /** Set where the subject is a department. */
@@ -74,11 +76,13 @@ export async function claimWarnings(
       w.denied, ${iso(sql`w.raised_at`)} as "raisedAt", w.attempts, t.name as "teamName", c.source,
       c.source_id as "sourceId", c.subject_type as "subjectType", c.subject_id as "subjectId",
       k.name as "keyName", d.name as "departmentName", c.meter, c.models, l."window", l.enforcement,
+      coalesce(l.name, g.name) as "sourceName",
       ${iso(sql`c.starts_at`)} as "startsAt", ${iso(sql`c.ends_at`)} as "endsAt"
     from warnings w
     join counters c on c.team_id = w.team_id and c.id = w.counter_id
     left join teams t on t.id = w.team_id and t.id <> ${ORGANIZATION_ID}
     left join limits l on l.id = c.source_id and c.source = 'limit'
+    left join grants g on g.id = c.source_id and c.source = 'grant'
     left join keys k on c.subject_type = 'key' and k.id::text = c.subject_id
     left join departments d on c.subject_type = 'department' and d.id::text = c.subject_id
     where w.team_id = any(${column('team_id')}::uuid[]) and w.id = any(${ids})

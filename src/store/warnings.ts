@@ -8,7 +8,7 @@ import type { CounterId, TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type After, changeCatalog, isAfter, raiseVersion } from './changes.ts';
 import { type Database, runOn, type Transaction } from './database.ts';
-import { counters, warnings } from './schema.ts';
+import { counters, grants, limits, warnings } from './schema.ts';
 
 export interface RaisedWarning {
   teamId: TeamId;
@@ -148,6 +148,7 @@ function open(thresholds: readonly number[], now: Date): SQL {
     left join teams t on t.id = c.team_id and t.id <> ${ORGANIZATION_ID}
     cross join lateral unnest(coalesce(l.warn_at, ${`{${thresholds.join(',')}}`}::int[])) as p(threshold)
     where (c.ends_at is null or c.ends_at > ${at(now)}) and c.amount > 0 and c.rolling_ms is null
+      and c.source <> 'raise'
       and coalesce(l.deleted_at, g.deleted_at, t.deleted_at) is null
       and not exists (select 1 from warnings w where w.team_id = c.team_id and w.counter_id = c.id
         and w.threshold = p.threshold and w.amount = c.amount)`;
@@ -156,6 +157,8 @@ function open(thresholds: readonly number[], now: Date): SQL {
 export type WarningRow = typeof warnings.$inferSelect & {
   createdAt: Date;
   counter: typeof counters.$inferSelect;
+  /** Of the limit or grant. */
+  name: string | null;
 };
 
 /** Reads warnings, newest first. */
@@ -168,9 +171,12 @@ export function listWarnings(
       ...getTableColumns(warnings),
       createdAt: warnings.raisedAt,
       counter: getTableColumns(counters),
+      name: sql<string | null>`coalesce(${limits.name}, ${grants.name})`,
     })
     .from(warnings)
     .innerJoin(counters, and(eq(counters.teamId, warnings.teamId), eq(counters.id, warnings.counterId)))
+    .leftJoin(limits, sql`${limits.id} = ${counters.sourceId}`)
+    .leftJoin(grants, sql`${grants.id} = ${counters.sourceId}`)
     .where(
       and(
         isAfter({ createdAt: warnings.raisedAt, id: warnings.id }, page.after, 'desc'),

@@ -5,7 +5,7 @@
 
 import { and, eq, gte, inArray, lt, type SQL, sql } from 'drizzle-orm';
 import type { PgColumn } from 'drizzle-orm/pg-core';
-import type { CounterSpec } from '../domain/counter.ts';
+import { type CounterSpec, sourceIdOf, windowStartOf } from '../domain/counter.ts';
 import { asId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
@@ -16,7 +16,7 @@ import { QUARTER_HOUR_MS } from '../domain/window.ts';
 import type { Run } from './database.ts';
 import { teams, usageDepartments, usageEvents, usageRollups, usageTags } from './schema.ts';
 
-type Rule = Pick<CounterSpec, 'teamId' | 'subjectType' | 'subjectId' | 'meter' | 'models'>;
+type Rule = Pick<CounterSpec, 'id' | 'teamId' | 'subjectType' | 'subjectId' | 'meter' | 'models'>;
 
 /** Usage of one model. */
 type Sum = {
@@ -36,8 +36,10 @@ export async function usedInWindow(
 ): Promise<bigint> {
   // Slots have no past.
   if (rule.meter === 'concurrency') return 0n;
-  const sums = await run<Sum>(sumsByModel(rule, fromMs, untilMs));
+  const parts = partsOf(rule, fromMs, untilMs);
+  const sums = await Promise.all(parts.map((part) => run<Sum>(sumsByModel(rule, part))));
   return sums
+    .flat()
     .filter(({ model }) => includesModel(rule.models, model))
     .reduce((total, sum) => total + amountOf(rule, sum), 0n);
 }
@@ -47,10 +49,39 @@ function amountOf({ meter }: Rule, { cost, input_tokens, output_tokens, calls }:
   return used(meter, { cost: usd(cost), input_tokens, output_tokens });
 }
 
-function sumsByModel(rule: Rule, fromMs: number, untilMs: number | null): SQL {
-  const isWhole = fromMs % QUARTER_HOUR_MS === 0 && (untilMs === null || untilMs % QUARTER_HOUR_MS === 0);
+interface Part {
+  fromMs: number;
+  untilMs: number | null;
+  isInRollups: boolean;
+}
+
+/** So long after a reset calls may still be admitted by an instance that has not heard of it: leases last a minute without Postgres. */
+const STALE_MS = 120_000;
+
+/** Events up to the first quarter of an hour that is a while away, and rollups from then on; a part that ends within one is read from events. */
+function partsOf({ subjectType }: Rule, fromMs: number, untilMs: number | null): Part[] {
+  const isWhole = (ms: number | null) => ms === null || ms % QUARTER_HOUR_MS === 0;
+  // Those of tags are put together by themselves.
+  const isPart = subjectType === 'user' || subjectType === 'tag';
+  if (isPart || !isWhole(untilMs)) return [{ fromMs, untilMs, isInRollups: false }];
+  if (isWhole(fromMs)) return [{ fromMs, untilMs, isInRollups: true }];
+  const cutMs = Math.ceil((fromMs + STALE_MS) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
+  if (untilMs !== null && cutMs >= untilMs) return [{ fromMs, untilMs, isInRollups: false }];
+  return [
+    { fromMs, untilMs: cutMs, isInRollups: false },
+    { fromMs: cutMs, untilMs, isInRollups: true },
+  ];
+}
+
+/** A call that held on another counter of the same limit counts there: it was admitted before a reset was heard of. */
+function isNotBeside({ id }: Rule): SQL {
+  return sql`not exists (
+    select from jsonb_array_elements(${usageEvents.allocations}) p
+    where p ->> 'counter' like ${`${sourceIdOf(id)}@%`} and p ->> 'counter' <> ${id})`;
+}
+
+function sumsByModel(rule: Rule, { fromMs, untilMs, isInRollups }: Part): SQL {
   if (rule.subjectType === 'tag') return sumsOfTag(rule, fromMs, untilMs);
-  const isInRollups = isWhole && rule.subjectType !== 'user';
   const rollups = rule.subjectType === 'department' ? usageDepartments : usageRollups;
   const table = isInRollups ? rollups : usageEvents;
   const moment: PgColumn = isInRollups ? rollups.bucketStart : usageEvents.createdAt;
@@ -61,6 +92,7 @@ function sumsByModel(rule: Rule, fromMs: number, untilMs: number | null): SQL {
     rule.subjectType === 'department' ? sql`${rule.subjectId}::uuid = any(${departments})` : undefined,
     rule.subjectType === 'key' ? eq(table.keyId, asId(rule.subjectId)) : undefined,
     rule.subjectType === 'user' ? eq(usageEvents.endUser, rule.subjectId) : undefined,
+    isInRollups || windowStartOf(rule.id) !== fromMs ? undefined : isNotBeside(rule),
   );
   return sql`
     select model, sum(cost_usd)::text as cost, sum(input_tokens)::float8 as input_tokens,
@@ -94,6 +126,7 @@ function sumsOfTag(rule: Rule, fromMs: number, untilMs: number | null): SQL {
       within(usageEvents.createdAt, startMs, endMs),
       ofTeams(usageEvents.teamId, rule),
       sql`${usageEvents.tags} ->> ${name} = ${value}`,
+      windowStartOf(rule.id) === startMs ? isNotBeside(rule) : undefined,
     );
     pieces.push(sql`
       select model, cost_usd, input_tokens, output_tokens, 1 as calls from ${usageEvents} where ${conditions}`);

@@ -29,6 +29,7 @@ const grant = (id: string, startsAtMs: number, expiresAtMs: number | null): Gran
   startsAtMs,
   expiresAtMs,
   maxUnknown: null,
+  name: null,
 });
 
 const limit = (changes: Partial<Limit> = {}): Limit => ({
@@ -42,6 +43,9 @@ const limit = (changes: Partial<Limit> = {}): Limit => ({
   enforcement: 'strict',
   maxHold: null,
   maxUnknown: null,
+  name: null,
+  resetAtMs: null,
+  raises: [],
   ...changes,
 });
 

@@ -9,7 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import { type Config, readConfig } from '../../src/config.ts';
 import { type App, startApp } from '../../src/main/start.ts';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/simulator.ts';
-import type { Database } from '../../src/store/database.ts';
+import type { Connection, Database } from '../../src/store/database.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 
@@ -19,6 +19,8 @@ export interface Stack {
   app: App;
   simulator: Simulator;
   database: Database;
+  /** Of the database, for further replicas. */
+  connection: Connection;
   /** Calls the admin API; throws unless the answer is 2xx. */
   admin<T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<T>;
   /** A new team with one key. */
@@ -75,6 +77,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     app,
     simulator,
     database,
+    connection,
     admin,
     async team({ grantUsd, limitUsd, unlimited } = {}) {
       const { id } = await admin<{ id: string }>('POST', '/teams', {

@@ -16,6 +16,7 @@ const OF_A_LIMIT: DueWarning = {
   teamName: 'research',
   source: 'limit',
   sourceId: '019aa000-0000-7000-8000-000000000003',
+  sourceName: null,
   subjectType: 'team',
   subjectId: '019aa000-0000-7000-8000-000000000002',
   departmentName: null,

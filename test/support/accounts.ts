@@ -39,6 +39,9 @@ export function limitOf(id: string, amount: string, changes: Partial<Limit> = {}
     enforcement: 'strict',
     maxHold: null,
     maxUnknown: null,
+    name: null,
+    resetAtMs: null,
+    raises: [],
     ...changes,
   };
 }
@@ -51,6 +54,7 @@ export function grantOf(id: string, amount: string, changes: Partial<Grant> = {}
     startsAtMs: 0,
     expiresAtMs: null,
     maxUnknown: null,
+    name: null,
     ...changes,
   };
 }

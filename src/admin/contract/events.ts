@@ -95,6 +95,7 @@ export const WholeEvent = z
         source: z.enum(['limit', 'grant']),
         limit_id: id.optional(),
         grant_id: id.optional(),
+        name: z.string().nullable().meta({ description: 'Of the limit or grant; null: it has none' }),
         held: money,
         settled: money,
       }),

@@ -144,6 +144,14 @@ export function page<Item extends z.ZodType>(item: Item) {
   return z.strictObject({ data: z.array(item), next: z.string().nullable() });
 }
 
+/** The fields that a change may have, at least one of them. */
+export const changes = <Shape extends z.ZodRawShape>(shape: Shape) =>
+  z.strictObject(shape).partial().refine(isNotEmpty, 'must change at least one field');
+
+function isNotEmpty(body: object): boolean {
+  return Object.keys(body).length > 0;
+}
+
 /** Every response that is not 2xx: OpenAI's error shape, with the codes of docs/ERRORS.md. */
 export const ErrorBody = z
   .strictObject({

@@ -18,6 +18,7 @@ import {
   tokenCount,
   window,
 } from './fields.ts';
+import { raiseStates } from './raises.ts';
 import { enforcement, meter, subject } from './resources.ts';
 import { tagText } from './tags.ts';
 
@@ -36,6 +37,7 @@ export const Balance = z
     grants: z.array(
       z.strictObject({
         id,
+        name: z.string().nullable(),
         amount_usd: money,
         settled_usd: money,
         held_usd: money,
@@ -48,6 +50,7 @@ export const Balance = z
     limits: z.array(
       z.strictObject({
         id,
+        name: z.string().nullable(),
         subject,
         models: z.array(z.string()).nullable(),
         meter,
@@ -56,6 +59,7 @@ export const Balance = z
         settled: money,
         held: money,
         remaining: money,
+        raises: raiseStates,
         over_limit_usd: money.meta({
           description: "What is settled or held beyond a lowered amount, or a soft one; in the meter's unit",
         }),
@@ -262,6 +266,7 @@ export const Warning = z
     team_id: id.nullable().meta({ description: 'Null: the whole installation' }),
     limit_id: id.nullable(),
     grant_id: id.nullable(),
+    name: z.string().nullable().meta({ description: 'Of the limit or grant; null: it has none' }),
     subject,
     meter,
     threshold: z.int().meta({ description: 'Percent of the amount' }),

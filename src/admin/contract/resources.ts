@@ -9,6 +9,7 @@ import { ON_SHORTAGE } from '../../domain/open-ended.ts';
 import { CLIENT_GONE } from '../../domain/upstream.ts';
 import {
   amount,
+  changes,
   departmentId,
   id,
   instant,
@@ -24,41 +25,14 @@ import {
   tokenCount,
   window,
 } from './fields.ts';
+import { raiseStates } from './raises.ts';
 import { keyTags, tagSubject } from './tags.ts';
-
-const changes = <Shape extends z.ZodRawShape>(shape: Shape) =>
-  z.strictObject(shape).partial().refine(isNotEmpty, 'must change at least one field');
-
-function isNotEmpty(body: object): boolean {
-  return Object.keys(body).length > 0;
-}
 
 const onShortage = z.enum(ON_SHORTAGE);
 const keyOnShortage = onShortage.nullable().meta({
   description: 'Of its calls without an output limit: shorten or refuse. Null: as the team says',
 });
 
-export const Department = z
-  .strictObject({
-    id,
-    name: z.string(),
-    parent_id: id.nullable().meta({ description: 'Null: it stands at the top' }),
-    created_at: instant,
-    deleted_at: instant.nullable(),
-  })
-  .meta({ id: 'Department' });
-export const Departments = page(Department);
-export const NewDepartment = z
-  .strictObject({
-    name,
-    parent_id: departmentId.nullable().default(null).meta({
-      description: 'The department that it is a part of, at most five levels; null: it stands at the top',
-    }),
-  })
-  .meta({ id: 'NewDepartment' });
-export const DepartmentChange = changes({ name, parent_id: departmentId.nullable() }).meta({
-  id: 'DepartmentChange',
-});
 const teamsDepartment = departmentId.nullable().meta({
   description: 'Budgets of it, and of those above it, bind the calls of the team. Null: none',
 });
@@ -190,9 +164,13 @@ export const subject = z
 export const meter = z.enum(METERS);
 export const enforcement = z.enum(ENFORCEMENTS);
 
+const ruleName = name
+  .nullable()
+  .meta({ description: 'Shown wherever its id is, also to who is denied; null: none' });
 export const Limit = z
   .strictObject({
     id,
+    name: z.string().nullable(),
     team_id: id.nullable().meta({ description: 'Null: it belongs to the whole installation' }),
     subject,
     models: z.array(z.string()).nullable(),
@@ -203,6 +181,8 @@ export const Limit = z
     max_hold: money.nullable(),
     max_unknown: money.nullable(),
     warn_at: z.array(z.int()).nullable(),
+    reset_at: instant.nullable().meta({ description: 'When its window was last reset; null: never' }),
+    reset_reason: z.string().nullable(),
     created_at: instant,
     deleted_at: instant.nullable(),
   })
@@ -210,6 +190,7 @@ export const Limit = z
 const percents = z.array(z.int().min(1).max(1_000)).max(10);
 export const NewLimit = z
   .strictObject({
+    name: ruleName.default(null),
     subject,
     models: modelNames.nullable().default(null).meta({
       description: 'Only calls to these models count; a name stands for its snapshots too. Null: all',
@@ -237,6 +218,7 @@ export const NewLimit = z
   })
   .meta({ id: 'NewLimit' });
 export const LimitChange = changes({
+  name: ruleName,
   amount,
   max_hold: amount.nullable(),
   max_unknown: amount.nullable(),
@@ -255,7 +237,8 @@ export const ListedLimit = Limit.extend({
     .strictObject({
       settled: money.meta({ description: "In the meter's unit, as are held and remaining" }),
       held: money,
-      remaining: money,
+      remaining: money.meta({ description: 'With what its raises have left' }),
+      raises: raiseStates,
       window_starts_at: instant.nullable().meta({ description: 'Null: lifetime' }),
       resets_at: instant.nullable().meta({ description: 'Null: never' }),
     })
@@ -291,6 +274,7 @@ export const LimitPreview = z
 export const Grant = z
   .strictObject({
     id,
+    name: z.string().nullable(),
     team_id: id,
     amount_usd: money,
     starts_at: instant,
@@ -304,6 +288,7 @@ export const Grants = page(Grant);
 export const NewGrant = z
   .strictObject({
     team_id: teamId,
+    name: ruleName.default(null),
     amount_usd: amount,
     starts_at: moment.optional().meta({ description: 'Missing: now' }),
     expires_at: moment.nullable().default(null).meta({ description: 'Null: never' }),
@@ -314,6 +299,7 @@ export const NewGrant = z
   })
   .meta({ id: 'NewGrant' });
 export const GrantChange = changes({
+  name: ruleName,
   amount_usd: amount,
   expires_at: moment.nullable(),
   max_unknown_usd: amount.nullable(),
@@ -326,7 +312,7 @@ const planGrants = z
     description: 'Credit that a new team gets, and after how many calendar months it expires (null: never)',
   });
 const planLimits = z
-  .array(NewLimit.omit({ subject: true }))
+  .array(NewLimit.omit({ subject: true, name: true }))
   .max(20)
   .meta({ description: 'Limits that a new team gets, each on the team' });
 const planModels = modelNames.nullable().meta({ description: 'Models that a new team may use. Null: all' });

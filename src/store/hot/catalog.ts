@@ -4,7 +4,15 @@
  */
 
 import { type Account, inSpendingOrder, type UnknownCall } from '../../domain/budget.ts';
-import { asId, type EventId, type GrantId, type KeyId, type LimitId, type TeamId } from '../../domain/ids.ts';
+import {
+  asId,
+  type EventId,
+  type GrantId,
+  type KeyId,
+  type LimitId,
+  type RaiseId,
+  type TeamId,
+} from '../../domain/ids.ts';
 import {
   type Grant,
   type Limit,
@@ -130,10 +138,17 @@ async function limitsOf(
       enforcement: 'strict' | 'soft';
       max_hold: string | null;
       max_unknown: string | null;
+      name: string | null;
+      reset_at_ms: number | null;
+      raises: { id: RaiseId; amount: string; starts_at_ms: number; until_ms: number }[] | null;
     }[]
   >`
-    select id, team_id, subject_type, subject_id, models, meter, amount::text, "window", enforcement, max_hold::text,
-      max_unknown::text
+    select id, team_id, name, subject_type, subject_id, models, meter, amount::text, "window", enforcement, max_hold::text,
+      max_unknown::text, floor(extract(epoch from reset_at) * 1000)::float8 as reset_at_ms,
+      (select json_agg(json_build_object('id', r.id, 'amount', r.amount::text,
+          'starts_at_ms', floor(extract(epoch from r.starts_at) * 1000)::float8,
+          'until_ms', floor(extract(epoch from r.until) * 1000)::float8) order by r.until, r.id)
+        from limit_raises r where r.limit_id = limits.id and r.until > tollgate_now()) as raises
     from limits
     where team_id in (${teamId}, ${ORGANIZATION_ID}) and deleted_at is null
       and (subject_type <> 'key' or subject_id = ${keyId})
@@ -150,6 +165,11 @@ async function limitsOf(
     enforcement: row.enforcement,
     maxHold: row.max_hold === null ? null : usd(row.max_hold),
     maxUnknown: row.max_unknown === null ? null : usd(row.max_unknown),
+    name: row.name,
+    resetAtMs: row.reset_at_ms,
+    raises: (row.raises ?? []).map(({ id, amount, starts_at_ms: startsAtMs, until_ms: untilMs }) => ({
+      ...{ id, amount: usd(amount), startsAtMs, untilMs },
+    })),
   }));
 }
 
@@ -193,9 +213,10 @@ async function grantsOf(sql: Sql, teamId: TeamId): Promise<Grant[]> {
       starts_at_ms: number;
       expires_at_ms: number | null;
       max_unknown: string | null;
+      name: string | null;
     }[]
   >`
-    select id, amount_usd::text as amount, floor(extract(epoch from starts_at) * 1000)::float8 as starts_at_ms,
+    select id, name, amount_usd::text as amount, floor(extract(epoch from starts_at) * 1000)::float8 as starts_at_ms,
       floor(extract(epoch from expires_at) * 1000)::float8 as expires_at_ms, max_unknown_usd::text as max_unknown
     from grants where team_id = ${teamId} and deleted_at is null`;
   return inSpendingOrder(
@@ -206,6 +227,7 @@ async function grantsOf(sql: Sql, teamId: TeamId): Promise<Grant[]> {
       startsAtMs: row.starts_at_ms,
       expiresAtMs: row.expires_at_ms,
       maxUnknown: row.max_unknown === null ? null : usd(row.max_unknown),
+      name: row.name,
     })),
   );
 }

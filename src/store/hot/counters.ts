@@ -149,10 +149,13 @@ async function subjectsOf(tx: TransactionSql, spec: CounterSpec): Promise<number
   return defined(row, 'the row of the statement').subjects;
 }
 
+/** What each source is a row of. */
+const TABLES = { limit: 'limits', grant: 'grants', raise: 'limit_raises' } as const;
+
 async function createCounter(tx: TransactionSql, spec: CounterSpec): Promise<void> {
   const { source, startsAtMs, endsAtMs } = spec;
-  // Nothing was used of a new grant; what was used of a limit is in the rollups.
-  const used = source === 'grant' ? 0n : await usedInWindow(runOnRaw(tx), spec, startsAtMs, endsAtMs);
+  // Nothing was used of a new grant or raise; what was used of a limit is in the rollups.
+  const used = source !== 'limit' ? 0n : await usedInWindow(runOnRaw(tx), spec, startsAtMs, endsAtMs);
   await insertCounter(tx, spec, used + (await settledBefore(tx, spec)));
 }
 
@@ -169,9 +172,9 @@ const TOKENS: Partial<Record<Meter, string>> = {
  * window was open when the store went back.
  */
 async function settledBefore(tx: TransactionSql, spec: CounterSpec): Promise<bigint> {
-  const known = spec.source === 'grant' ? '0' : TOKENS[spec.meter];
+  const known = spec.source !== 'limit' ? '0' : TOKENS[spec.meter];
   if (known === undefined) return 0n;
-  const source = spec.source === 'limit' ? tx`limits` : tx`grants`;
+  const source = tx(TABLES[spec.source]);
   const startsAt = new Date(spec.startsAtMs).toISOString();
   const endsAt = spec.endsAtMs === null ? null : new Date(spec.endsAtMs).toISOString();
   const [row] = await tx<{ settled: string | null }[]>`
@@ -196,8 +199,8 @@ async function createAnchor(tx: TransactionSql, spec: CounterSpec, rollingMs: nu
 }
 
 async function insertCounter(tx: TransactionSql, spec: CounterSpec, settled: bigint): Promise<void> {
-  const table = spec.source === 'limit' ? tx`limits` : tx`grants`;
-  const amount = spec.source === 'limit' ? tx`amount` : tx`amount_usd`;
+  const table = tx(TABLES[spec.source]);
+  const amount = spec.source === 'grant' ? tx`amount_usd` : tx`amount`;
   const endsAt = spec.endsAtMs === null ? null : new Date(spec.endsAtMs).toISOString();
   await tx`
     insert into counters (team_id, id, source, source_id, subject_type, subject_id, models, meter, starts_at, ends_at,

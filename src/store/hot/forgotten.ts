@@ -72,7 +72,7 @@ async function grantsOf(
       floor(extract(epoch from expires_at) * 1000)::float8 as "expiresAtMs"
     from grants where team_id = any(${teams}::text[]::uuid[]) and id::text = any(${[...ids].map(sourceIdOf)}::text[])`;
   return grants
-    .map((grant) => grantCounter({ ...grant, amount: 0n, maxUnknown: null }))
+    .map((grant) => grantCounter({ ...grant, amount: 0n, maxUnknown: null, name: null }))
     .filter((spec) => ids.has(spec.id));
 }
 

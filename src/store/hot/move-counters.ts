@@ -6,7 +6,7 @@
  */
 
 import { sql } from 'drizzle-orm';
-import { anchorIdOf, counted } from '../../domain/counter.ts';
+import { anchorIdOf, counted, isHeldBeside } from '../../domain/counter.ts';
 import type { TeamId } from '../../domain/ids.ts';
 import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { formatUsd } from '../../domain/quantities.ts';
@@ -64,7 +64,7 @@ function addEvent(
   const settled = part ? part.settled : counted(row, event);
   const kept = durable?.get(row.id) ?? 0n;
   if (settled === 0n && kept === 0n) return;
-  if (!part && isInBucket(rows, row, event)) return;
+  if (!part && (isInBucket(rows, row, event) || isHeldBeside(row.id, event.allocations))) return;
   const { teamId, id } = row;
   const move = moves.get(row) ?? { teamId, id, settled: 0n, leased: 0n, held: 0n };
   move.settled += settled;
