@@ -16,10 +16,18 @@ import { route } from './route.ts';
 
 export function raiseRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
   const path = '/limits/{id}/raises';
+  const ownerOfItem = async (id: string) => (await findLimit(database, asId(id)))?.teamId ?? null;
   const reset = 'Let the present window of a limit count from now on';
   route(
     app,
-    { method: 'post', path: '/limits/{id}/reset', summary: reset, body: NewReset, response: Limit },
+    {
+      method: 'post',
+      path: '/limits/{id}/reset',
+      summary: reset,
+      body: NewReset,
+      response: Limit,
+      ownerOfItem,
+    },
     async ({ id, body }) => {
       const limit = await resetLimit(database, asId(id), body.reason);
       return limit === null || isApiError(limit) ? limit : toLimit(limit);
@@ -28,7 +36,7 @@ export function raiseRoutes(app: OpenAPIHono, { database }: AdminOptions): void 
   const summary = 'Raise a limit until a moment; then it is as it was';
   route(
     app,
-    { method: 'post', path, summary, body: NewRaise, response: Raise, status: 201 },
+    { method: 'post', path, summary, body: NewRaise, response: Raise, status: 201, ownerOfItem },
     async ({ id, body }) => {
       const limit = await findLimit(database, asId(id));
       if (limit === null) return null;
@@ -46,7 +54,13 @@ export function raiseRoutes(app: OpenAPIHono, { database }: AdminOptions): void 
   );
   route(
     app,
-    { method: 'delete', path, summary: 'End the raises of a limit before their time', response: Limit },
+    {
+      method: 'delete',
+      path,
+      summary: 'End the raises of a limit before their time',
+      response: Limit,
+      ownerOfItem,
+    },
     async ({ id }) => {
       const limit = await endRaises(database, asId(id));
       return limit && toLimit(limit);
@@ -60,6 +74,7 @@ export function raiseRoutes(app: OpenAPIHono, { database }: AdminOptions): void 
       summary: 'List the raises of a limit, oldest first',
       query: pageQuery,
       response: Raises,
+      ownerOfItem,
     },
     async ({ id, query }) => {
       const limit: LimitRow | null = await findLimit(database, asId(id));
