@@ -86,7 +86,9 @@ export async function warningsSince({ db }: Database, since: Date): Promise<Rais
     .limit(WARNINGS_MAX);
   return rows.map(({ warning, counter }) => {
     const { id, teamId, raisedAt, threshold, denied } = warning;
-    const { source, sourceId, meter, endsAt } = counter;
+    const { sourceId, meter, endsAt } = counter;
+    // A raise has no warnings of its own.
+    const source = counter.source === 'grant' ? 'grant' : 'limit';
     const amounts = {
       settled: formatAmount(meter, usd(warning.settled)),
       amount: formatAmount(meter, usd(warning.amount)),
