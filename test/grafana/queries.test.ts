@@ -8,6 +8,7 @@ import { startTraffic } from '../../src/demo/traffic.ts';
 import type { SocketConnection } from '../../src/store/connection/address.ts';
 import type { Sql } from '../../src/store/database.ts';
 import { closeClient, openClient } from '../../src/store/database.ts';
+import { writeReconciliation } from '../../src/store/reconciliation.ts';
 import { ADMIN_KEY, type Stack, startStack } from '../e2e/stack.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { programOrSkip } from '../support/programs.ts';
@@ -39,6 +40,7 @@ beforeAll(async () => {
   await delay(TRAFFIC_MS / 2);
   await traffic.stop();
   await stack.settled();
+  await addBill();
   await stack.database.sql.unsafe(readFileSync(READER, 'utf8'));
   reader = openClient({ ...(stack.database.connection as SocketConnection), user: 'tollgate_reader' }, 2);
 });
@@ -48,6 +50,22 @@ afterAll(async () => {
   await prometheus?.stop();
   await stack.stop();
 });
+
+/** A day of the upstream's bill, with a difference. */
+function addBill(): Promise<void> {
+  const at = new Date();
+  const about = { with: [], model: null, tier: null, lineItem: 'Surcharge', apiKeyId: null, quantity: null };
+  return writeReconciliation(
+    stack.database,
+    { day: at.toISOString().slice(0, 10), upstream: null, ownKeys: null, isFinal: false, at },
+    {
+      ...{ billed: 2n, charged: 1n, corrected: 0n, unexplained: 0n },
+      differences: [
+        { ...about, id: 'unpriced_line/-', kind: 'unpriced_line', amount: 1n, corrected: 0n, calls: 0 },
+      ],
+    },
+  );
+}
 
 const time = () => ({ from: new Date(Date.now() - 3_600_000), to: new Date(Date.now() + 1000) });
 
