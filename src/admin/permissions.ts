@@ -96,7 +96,7 @@ const NEEDS: Record<string, readonly [Permission, Where]> = {
   'POST /store/accept': ['store', 'installation'],
   'GET /savings': ['read', 'list'],
   'GET /models/report': ['read', 'list'],
-  'GET /tags': ['read', 'list'],
+  'GET /tags': ['settings:read', 'anywhere'],
   'POST /tags': ['plans:write', 'installation'],
   'GET /tags/{id}': ['settings:read', 'anywhere'],
   'PATCH /tags/{id}': ['plans:write', 'installation'],

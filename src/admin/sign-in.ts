@@ -6,20 +6,25 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
+import { Attempts } from '../auth/attempts.ts';
 import { attempt, CALLBACK_PATH, consolePage, type SignInAttempt, type SignInProblem } from '../auth/oidc.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import { withActor } from '../store/changes.ts';
 import { signInPerson } from '../store/sign-in.ts';
 import { noteFailure, senderOf } from './access.ts';
 import type { AdminOptions } from './options.ts';
+import { errorResponse } from './route.ts';
 import { setSessionCookie } from './session.ts';
 
 const PATH = '/console/oidc';
 const COOKIE = 'tollgate_sign_in';
 /** How long one may take at the provider. */
 const ATTEMPT_S = 600;
+/** Sign-ins from one address that may fail in a minute. */
+const FAILURES_MAX = 30;
 
 export function signInRoutes(app: OpenAPIHono, options: AdminOptions): void {
-  const { database, sessions, oidc = null } = options;
+  const { database, sessions, oidc = null, addresses, nowMs } = options;
   app.use(`${PATH}/*`, async (context, next) => {
     context.header('cache-control', 'no-store');
     context.header('referrer-policy', 'no-referrer');
@@ -27,8 +32,10 @@ export function signInRoutes(app: OpenAPIHono, options: AdminOptions): void {
   });
   app.get(PATH, (context) => context.json({ enabled: oidc !== null }));
   if (oidc === null) return;
+  const attempts = new Attempts(FAILURES_MAX, nowMs);
   const back = (context: Context, problem: SignInProblem) => {
     noteFailure(context, options, 'session');
+    attempts.failed(addresses.of(senderOf(context)));
     return context.redirect(`/console?sign_in=${problem}`, 303);
   };
   app.get(`${PATH}/start`, async (context) => {
@@ -42,6 +49,9 @@ export function signInRoutes(app: OpenAPIHono, options: AdminOptions): void {
     const kept = unpacked(getCookie(context, COOKIE));
     deleteCookie(context, COOKIE, cookieOptions(context));
     if (kept === null) return back(context, 'expired');
+    // Each makes Tollgate ask the provider: not as often as a sender likes.
+    const retryAfterMs = attempts.waitMs(addresses.of(senderOf(context)));
+    if (retryAfterMs > 0) return errorResponse(context, tooMany(retryAfterMs));
     const identity = await oidc.finish(new URL(context.req.url).search, kept);
     if (typeof identity === 'string') return back(context, identity);
     const person = await withActor('identity provider', () => signInPerson(database, identity));
@@ -49,6 +59,12 @@ export function signInRoutes(app: OpenAPIHono, options: AdminOptions): void {
     const opened = await sessions.openFor(person, senderOf(context));
     setSessionCookie(context, options, opened);
     return context.redirect(consolePage(kept.to), 303);
+  });
+}
+
+function tooMany(retryAfterMs: number): ApiError {
+  return apiError('rate_limit_exceeded', 'too many sign-ins failed from here: wait a minute', {
+    retryAfterMs,
   });
 }
 

@@ -185,6 +185,29 @@ describe('nobody gets more than they have:', () => {
     await admin.ask('DELETE', `/people/${owner.id}`);
   });
 
+  it('an admin maps no group to an owner, and takes none away', async () => {
+    const boss = await person({ role: 'admin', scope: ORG });
+    const roles = [{ role: 'owner', scope: ORG }];
+    await admin.make('/role-mappings', { name: 'owners', roles });
+    const of = '/role-mappings/owners';
+    for (const [method, path, body] of [
+      ['POST', '/role-mappings', { name: 'mine', roles }],
+      ['PATCH', of, { roles: [] }],
+      ['DELETE', of, undefined],
+    ] as const) {
+      expect((await boss.ask(method, path, body)).status, `${method} ${path}`).toBe(403);
+    }
+    expect(
+      await boss.ask('POST', '/role-mappings', { name: 'staff', roles: [{ role: 'viewer', scope: ORG }] }),
+    ).toMatchObject({ status: 201 });
+    expect(await admin.get(of)).toMatchObject({ name: 'owners', roles });
+    expect(await lastEntry('resource=role_mapping')).toMatchObject({
+      actor: `person ${boss.userName}`,
+      resource_id: 'staff',
+    });
+    expect((await admin.ask('DELETE', of)).status).toBe(200);
+  });
+
   it('a role of one team, even owner, manages no people', async () => {
     const little = await person({ role: 'owner', scope: { type: 'team', id: own.id } });
     expect((await little.ask('GET', '/people')).status).toBe(403);

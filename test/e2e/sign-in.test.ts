@@ -286,6 +286,16 @@ describe('what cannot be forged on the way', () => {
   });
 });
 
+it('sign-ins that fail over and over ask the provider no more for a minute', async () => {
+  const browser = new Browser();
+  let status = 303;
+  for (let tried = 0; tried < 40 && status === 303; tried++) {
+    await browser.ask(`${origin}/console/oidc/start`);
+    ({ status } = await browser.ask(`${origin}/console/oidc/callback?code=x&state=x`));
+  }
+  expect(status).toBe(429);
+});
+
 describe('an identity provider that is away', () => {
   it('hinders no other way to sign in, and is asked again by the next one', async () => {
     const away = await startStack({
