@@ -14,9 +14,12 @@ export interface NoticeMessage {
   html: string;
 }
 
+type About = NonNullable<Extract<NoticeFacts, { kind: 'warning' }>['about']>;
+
 interface Words {
   installation: string;
   team(name: string): string;
+  about(type: About['type'], name: string, team: string | null): string;
   warning(used: string, of: string, percent: number, source: 'limit' | 'grant'): string;
   denied: string;
   ends(at: string, source: 'limit' | 'grant'): string;
@@ -38,6 +41,10 @@ const WORDS: Record<Language, Words> = {
   en: {
     installation: 'The whole installation',
     team: (name) => `Team ${name}`,
+    about: (type, name, team) => {
+      const what = { department: 'Department', key: 'Key', user: 'End user', tag: 'Tag' }[type];
+      return `${what} ${name}${team === null ? '' : ` of team ${team}`}`;
+    },
     warning: (used, of, percent, source) => `has used ${percent} % of its ${source}: ${used} of ${of}`,
     denied: 'A call was denied, because it may have cost more than is left.',
     ends: (at, source) => (source === 'limit' ? `It resets at ${at}.` : `It expires at ${at}.`),
@@ -59,6 +66,10 @@ const WORDS: Record<Language, Words> = {
   zh: {
     installation: '整个系统',
     team: (name) => `团队 ${name}`,
+    about: (type, name, team) => {
+      const what = { department: '部门', key: '密钥', user: '终端用户', tag: '标签' }[type];
+      return `${team === null ? '' : `团队 ${team} 的`}${what} ${name}`;
+    },
     warning: (used, of, percent, source) =>
       `已用去${source === 'limit' ? '限额' : '额度'}的 ${percent} %：${used}（共 ${of}）`,
     denied: '有一次调用被拒绝，因为其费用可能超过剩余金额。',
@@ -83,7 +94,7 @@ const WORDS: Record<Language, Words> = {
 /** Returns the message of a notice. @param consoleUrl where the console is, for links; null: without */
 export function messageOf(facts: NoticeFacts, language: Language, consoleUrl: string | null): NoticeMessage {
   const words = WORDS[language];
-  const who = facts.team === null ? words.installation : words.team(facts.team);
+  const who = whoOf(facts, words);
   const { said, lines, tables } = partsOf(facts, words);
   const subject = `${who}${language === 'zh' ? '：' : ' '}${said}`;
   const texts = tables.flatMap(({ title, rows }) => [
@@ -96,6 +107,12 @@ export function messageOf(facts: NoticeFacts, language: Language, consoleUrl: st
     lines: [...lines, ...texts, ...(consoleUrl === null ? [] : ['', consoleUrl])],
     html: pageOf(subject, lines, tables, consoleUrl === null ? null : { url: consoleUrl, text: words.open }),
   };
+}
+
+function whoOf(facts: NoticeFacts, words: Words): string {
+  const { team } = facts;
+  if (facts.kind === 'warning' && facts.about) return words.about(facts.about.type, facts.about.name, team);
+  return team === null ? words.installation : words.team(team);
 }
 
 interface Rows {

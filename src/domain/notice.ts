@@ -40,6 +40,8 @@ export const noticeFacts = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('warning'),
     team,
+    /** Whom the limit counts, where it is no team and not the whole installation; missing: it is. */
+    about: z.object({ type: z.enum(['department', 'key', 'user', 'tag']), name: z.string() }).optional(),
     source: z.enum(['limit', 'grant']),
     /** The limit or grant. */
     sourceId: z.string(),

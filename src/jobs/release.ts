@@ -8,7 +8,7 @@ import type { Database } from '../store/database.ts';
 import { type Released, releaseUnknown } from '../store/unknown.ts';
 
 /** Any number, the same in every version of Tollgate. */
-const RELEASE_LOCK = 8_655_428_303;
+const RELEASE_LOCK = 8_655_428_304;
 const HOUR_MS = 3_600_000;
 
 /**

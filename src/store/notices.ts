@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { and, asc, desc, eq, gte, inArray, isNull, lte, type SQL, sql } from 'drizzle-orm';
+import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 import { formatAmount } from '../domain/amount.ts';
 import type { TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
@@ -13,7 +14,7 @@ import { type NoticeFacts, noticeFacts } from '../domain/notice.ts';
 import { type After, clock, isAfter } from './changes.ts';
 import type { Database } from './database.ts';
 import type { RecipientRow } from './recipients.ts';
-import { counters, notices, recipients, teams, warnings } from './schema.ts';
+import { counters, departments, keys, notices, recipients, teams, warnings } from './schema.ts';
 
 export type NoticeRow = typeof notices.$inferSelect;
 
@@ -78,13 +79,15 @@ export interface RaisedBudgetWarning {
 /** Returns the warnings raised since a moment, oldest first. */
 export async function warningsSince({ db }: Database, since: Date): Promise<RaisedBudgetWarning[]> {
   const rows = await db
-    .select({ warning: warnings, counter: counters })
+    .select({ warning: warnings, counter: counters, key: keys.name, department: departments.name })
     .from(warnings)
     .innerJoin(counters, and(eq(counters.teamId, warnings.teamId), eq(counters.id, warnings.counterId)))
+    .leftJoin(keys, named('key', keys.id))
+    .leftJoin(departments, named('department', departments.id))
     .where(gte(warnings.raisedAt, since))
     .orderBy(asc(warnings.raisedAt), asc(warnings.id))
     .limit(WARNINGS_MAX);
-  return rows.map(({ warning, counter }) => {
+  return rows.map(({ warning, counter, key, department }) => {
     const { id, teamId, raisedAt, threshold, denied } = warning;
     const { sourceId, meter, endsAt } = counter;
     // A raise has no warnings of its own.
@@ -96,11 +99,22 @@ export async function warningsSince({ db }: Database, since: Date): Promise<Rais
     return {
       ...{ id, teamId, raisedAt },
       facts: {
+        ...aboutOf(counter, key ?? department),
         ...{ kind: 'warning', source, sourceId, meter, threshold, denied, ...amounts },
         endsAt: endsAt?.toISOString() ?? null,
       },
     };
   });
+}
+
+/** The row that a counter's subject names. */
+function named(type: 'key' | 'department', id: AnyPgColumn): SQL | undefined {
+  return and(eq(counters.subjectType, type), eq(sql`${id}::text`, counters.subjectId));
+}
+
+/** Whom a budget counts, where it is neither a team nor the whole installation. */
+function aboutOf({ subjectType: type, subjectId }: typeof counters.$inferSelect, name: string | null) {
+  return type === 'org' || type === 'team' ? {} : { about: { type, name: name ?? subjectId } };
 }
 
 const WARNINGS_MAX = 1_000;
