@@ -96,7 +96,9 @@ it('a month of a department: budgets, a raise that ends, mail, a correction, and
   expect((await callUntilDenied(key)).calls).toBe(0);
 
   // Whoever answers for the money was told.
-  await expect.poll(() => mails.join('\n'), { timeout: 20_000 }).toMatch(/Subject: Department Physics has used 80 % /);
+  await expect
+    .poll(() => mails.join('\n'), { timeout: 20_000 })
+    .toMatch(/Subject: Department Physics has used 80 % /);
 
   // A call that broke off is charged its hold, until evidence says what it cost.
   await stack.admin('PATCH', `/limits/${limit.id}`, { amount: '0.005' });
