@@ -79,6 +79,8 @@ test('openapi.json describes every route with the schemas that check it', async 
     'teams/{id}/statement',
     'keys/{id}/rotate',
     'limits/preview',
+    'limits/{id}/raises',
+    'limits/{id}/reset',
     'overview',
     'usage',
     'denials',

@@ -170,8 +170,8 @@ testInvalidRequests([
     /time zone/,
   ],
   [
-    'a year as a window',
-    ({ team }) => ['POST', '/limits', limitOf(team, { window: calendar({ unit: 'year' }) })],
+    'an hour as a window',
+    ({ team }) => ['POST', '/limits', limitOf(team, { window: calendar({ unit: 'hour' }) })],
     400,
     'window.unit',
     /day/,

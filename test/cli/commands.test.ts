@@ -174,7 +174,7 @@ describe('help and completion', () => {
 
   it.each<[string[], string]>([
     [['li'], 'limits'],
-    [['limits', 'cr'], 'create'],
+    [['limits', 'cr'], 'create\ncreate-raises'],
     [['limits', 'create', '--enf'], '--enforcement'],
     [['limits', 'create', '--enforcement', 's'], 'soft\nstrict'],
     [['calls', 'list', '--outcome', 'unk'], 'unknown'],

@@ -171,7 +171,10 @@ describe('a warning', () => {
     await spend(research, ['limit', research.limit], '0.9', today);
     await raise();
     const { sql } = admin.database;
-    const warning = { sourceId: research.limit.id, endUser: null, percent: 80, untilMs: TOMORROW_MS };
+    const warning = {
+      ...{ sourceId: research.limit.id, endUser: null, tag: null },
+      ...{ percent: 80, untilMs: TOMORROW_MS },
+    };
     expect(await openWarnings(sql, [asId(research.teamId)])).toEqual([warning]);
     const tomorrow = openDatabase(admin.database.connection, {
       settings: { 'tollgate.now': '2026-11-25T00:00:00Z' },
