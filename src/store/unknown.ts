@@ -19,6 +19,7 @@ import { addAudit } from './audit.ts';
 import { changeCatalog, raiseVersion } from './changes.ts';
 import { type Database, type Queries, runOn, type Transaction } from './database.ts';
 import { findEvent } from './events.ts';
+import { NO_INSTANCE } from './hot/batch.ts';
 import { shareFlushes } from './hot/counters.ts';
 import { moveCounters } from './hot/move-counters.ts';
 import { atPlaces, type Place, placesOf } from './hot/places.ts';
@@ -248,7 +249,7 @@ async function correctCounters(
     held: 0n,
   }));
   const moving = moves.filter(({ settled }) => settled !== 0n);
-  for (const group of atPlaces(places, moving)) await moveCounters(runOn(tx), null, group);
+  for (const group of atPlaces(places, moving)) await moveCounters(runOn(tx), NO_INSTANCE, group);
 }
 
 async function lockCounters(

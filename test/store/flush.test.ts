@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, onTestFinished, test } from 'vitest';
 import { asId, type CounterId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
 import { eventJson, factsJson, uuidV7 } from '../../src/ledger/events.ts';
@@ -147,4 +147,34 @@ test('many instances flush, lease and are adopted over the same counters without
   await Promise.all(work);
   const rows = await sql`select settled::text, leased::text from counters where team_id = ${teamId}`;
   expect(rows).toEqual(Array(5).fill({ settled: '0.600000000000', leased: '0.000000000000' }));
+});
+
+test('the events of a batch of one team are counted, wherever that team lies', async () => {
+  const { database: spread, drop: dropSpread } = await createTestDatabase();
+  onTestFinished(dropSpread);
+  // As on a cluster: every team lies elsewhere, and none where the organization does.
+  await spread.sql.unsafe(`create or replace function tollgate_place("team" uuid) returns bigint
+    language sql stable parallel safe return hashtext("team"::text)`);
+  const instanceId = randomUUID();
+  await registerInstance(spread.sql, instanceId);
+  const spreadStore = new PostgresLedgerStore(spread.sql);
+  const teamIds = [await insertTeam(spread.sql), await insertTeam(spread.sql)];
+  let flushed = 0;
+  for (const here of [teamIds.slice(0, 1), teamIds, teamIds.slice(1)]) {
+    const events = here.map((teamId) =>
+      eventOf({
+        id: uuidV7(NOW),
+        instanceId,
+        teamId,
+        keyId: randomUUID(),
+        cost: usd('0.01'),
+        held: 0n,
+        allocations: [],
+      }),
+    );
+    flushed += events.length;
+    await spreadStore.flush({ instanceId, events, reports: [], flushed });
+    const [row] = await spread.sql`select flushed::int4 from instances where id = ${instanceId}`;
+    expect(row).toEqual({ flushed });
+  }
 });

@@ -6,6 +6,12 @@ import type { Fenced, Seen } from '../../domain/history.ts';
 import type { CounterId, TeamId } from '../../domain/ids.ts';
 import type { Claim } from '../../domain/quantities.ts';
 
+/**
+ * Stands for the instance of what none holds, and whose leases pay for nothing. Not null: of a statement with a condition that is
+ * null Citus runs no part, so that the counters would not move either.
+ */
+export const NO_INSTANCE = '00000000-0000-0000-0000-000000000000';
+
 /** One event on its way into the ledger. */
 export interface FlushEvent extends CountedCall {
   id: string;

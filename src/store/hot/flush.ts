@@ -11,7 +11,14 @@ import { formatUsd } from '../../domain/quantities.ts';
 import { archivedAmong } from '../archive.ts';
 import type { Sql, TransactionSql } from '../database.ts';
 import { runOnRaw } from '../database.ts';
-import type { CounterRow, FlushBatch, FlushEvent, LeaseReport, PutBackBatch } from './batch.ts';
+import {
+  type CounterRow,
+  type FlushBatch,
+  type FlushEvent,
+  type LeaseReport,
+  NO_INSTANCE,
+  type PutBackBatch,
+} from './batch.ts';
 import { shareFlushes } from './counters.ts';
 import { createForgotten } from './forgotten.ts';
 import { assertEpoch, assertLive } from './history.ts';
@@ -107,8 +114,8 @@ const PARTS_AT_ONCE = 3;
 interface Part extends FlushBatch {
   /** In the order of locks. */
   places: Place[];
-  /** Whose leases pay; null: none does, because they end. */
-  payer: string | null;
+  /** Whose leases pay; `NO_INSTANCE`: none does, because they end. */
+  payer: string;
   /** There is no other. */
   isWhole: boolean;
 }
@@ -117,11 +124,7 @@ interface Part extends FlushBatch {
  * Divides a batch by place. Its parts are independent: every message of a batch may be sent twice, so where one part fails
  * all of them are sent again.
  */
-async function partsOf(
-  sql: Sql,
-  batch: FlushBatch,
-  payer: string | null = batch.instanceId,
-): Promise<Part[]> {
+async function partsOf(sql: Sql, batch: FlushBatch, payer: string = batch.instanceId): Promise<Part[]> {
   const { events, reports, holds = [] } = batch;
   const teams = [...events, ...reports, ...holds].map((each) => each.teamId);
   if (teams.length === 0) return [{ ...batch, payer, places: [], isWhole: true }];
@@ -131,10 +134,12 @@ async function partsOf(
   // The organization is the first in the order of locks, so its place is.
   const parts = others.map((place) => partOf(batch, payer, place, [first, place]));
   const own = partOf(batch, payer, first, [first]);
-  return own.events.length + own.reports.length + (own.holds?.length ?? 0) === 0 ? parts : [own, ...parts];
+  if (own.events.length + own.reports.length + (own.holds?.length ?? 0) > 0) parts.unshift(own);
+  // A batch of one place has one part, also where that place is another than the organization's.
+  return parts.map((part) => ({ ...part, isWhole: parts.length === 1 }));
 }
 
-function partOf(batch: FlushBatch, payer: string | null, place: Place, places: Place[]): Part {
+function partOf(batch: FlushBatch, payer: string, place: Place, places: Place[]): Part {
   const { events, reports, holds = [] } = batch;
   const here = new Set(place.teamIds);
   const isHere = ({ teamId }: { teamId: TeamId }) => here.has(teamId);
@@ -239,7 +244,7 @@ export async function putBack(
   const begin = fenced === undefined ? inEpoch(sql, epoch) : ending(sql, instanceId, fenced);
   const batch = { instanceId, events, reports: [], holds: last?.holds ?? [] };
   let inserted = 0;
-  for (const part of await partsOf(sql, batch, null)) inserted += await insertPart(sql, part, begin);
+  for (const part of await partsOf(sql, batch, NO_INSTANCE)) inserted += await insertPart(sql, part, begin);
   if (last === null) return inserted;
   // What was lent is in those events and holds by now. Until the instance takes part again it borrows nothing.
   await endLeases(sql, instanceId, begin);
@@ -266,13 +271,10 @@ function inEpoch(sql: Sql, epoch: string | null): Begin {
  */
 export async function book(sql: Sql, events: FlushEvent[]): Promise<number> {
   let inserted = 0;
-  for (const part of await partsOf(sql, { instanceId: NO_INSTANCE, events, reports: [] }, null))
+  for (const part of await partsOf(sql, { instanceId: NO_INSTANCE, events, reports: [] }))
     inserted += await insertPart(sql, part, inEpoch(sql, null));
   return inserted;
 }
-
-/** Stands for the instance of what none did. */
-const NO_INSTANCE = '00000000-0000-0000-0000-000000000000';
 
 const FAR_FUTURE_MS = Date.UTC(9999, 0);
 

@@ -9,17 +9,17 @@ import { ORGANIZATION_ID } from '../../domain/limit.ts';
 import { usd } from '../../domain/money.ts';
 import { formatUsd } from '../../domain/quantities.ts';
 import type { TransactionSql } from '../database.ts';
-import type { CounterRow, EndedHolds, FlushBatch, FlushEvent } from './batch.ts';
+import { type CounterRow, type EndedHolds, type FlushBatch, type FlushEvent, NO_INSTANCE } from './batch.ts';
 
 /**
  * Keeps the holds of a batch that are not kept yet and whose calls have not ended, under the locks of their counters.
- * @param payer whose leases had lent the money; null: no lease pays
+ * @param payer whose leases had lent the money; `NO_INSTANCE`: no lease pays
  */
 export async function keepHolds(
   tx: TransactionSql,
   { instanceId, holds = [] }: Pick<FlushBatch, 'instanceId' | 'holds'>,
   counters: readonly CounterRow[],
-  payer: string | null = instanceId,
+  payer: string = instanceId,
 ): Promise<void> {
   if (holds.length === 0) return;
   const rows = holds.map(({ id, teamId, allocations }) => ({
@@ -54,12 +54,13 @@ export async function keepHolds(
   }
   for (const { teamId, id, held } of sums.values()) {
     const amount = formatUsd(held);
+    const paid = payer === NO_INSTANCE ? '0' : amount;
     await tx`
       with paid as (
         update leases set settled = settled + ${amount}::numeric
-        where team_id = ${teamId} and counter_id = ${id} and instance_id = ${payer}::uuid)
+        where team_id = ${teamId} and counter_id = ${id} and instance_id = ${payer})
       update counters set held = held + ${amount}::numeric,
-        leased = leased - case when ${payer}::uuid is null then 0 else ${amount}::numeric end
+        leased = leased - ${paid}::numeric
       where team_id = ${teamId} and id = ${id}`;
   }
 }

@@ -75,11 +75,11 @@ function addEvent(
 
 /**
  * Moves counters of one place that are locked.
- * @param instanceId whose leases pay; null: nothing is taken from a lease
+ * @param payer whose leases pay; `NO_INSTANCE`: nothing is taken from a lease
  */
 export async function moveCounters(
   run: Run,
-  instanceId: string | null,
+  payer: string,
   { place, rows: moves }: AtPlace<CounterMove>,
 ): Promise<void> {
   if (moves.length === 0) return;
@@ -95,7 +95,7 @@ export async function moveCounters(
         ${column((move) => formatUsd(move.held))}) as m(team_id, id, settled, leased, held)),
     paid as (
       update leases l set settled = l.settled + m.leased::numeric from moved m
-      where l.team_id = m.team_id::uuid and l.counter_id = m.id and l.instance_id = ${instanceId}
+      where l.team_id = m.team_id::uuid and l.counter_id = m.id and l.instance_id = ${payer}
         and ${isHere('l')}
       returning m.team_id, m.id, m.leased)
     update counters c set settled = c.settled + m.settled::numeric, leased = c.leased - coalesce(p.leased::numeric, 0),
