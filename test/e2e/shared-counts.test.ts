@@ -51,9 +51,12 @@ afterAll(async () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
+/** A conversation that the model has taken part in: what others begin with is remembered only where its team went on with one. */
 const history = (team: string) => [
   { role: 'system', content: `You work for ${team}. ${'You are a careful agent. '.repeat(400)}` },
   { role: 'user', content: 'Mend the build.' },
+  { role: 'assistant', content: 'Which one?' },
+  { role: 'user', content: 'The last.' },
 ];
 const OUTPUT = 100;
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BODY_OBJECTS } from '../../src/openai/named.ts';
 import type { Descriptor } from '../../src/openai/operations/descriptor.ts';
 import { OPERATIONS } from '../../src/openai/operations/table.ts';
+import { openSocket } from '../simulator/socket.ts';
 import { type Stack, startStack } from './stack.ts';
 
 let stack: Stack;
@@ -246,11 +247,16 @@ function meteredBodies(name: string, other: Record<string, string>): [string, ob
 }
 
 describe("another team's object", () => {
+  let own: Record<string, string>;
+  let other: Record<string, string>;
+  beforeAll(async () => {
+    own = await objectsOf(key, teamId);
+    other = await objectsOf(strangerKey, strangerId);
+  }, 60_000);
+
   it('is 404 wherever an operation names it, and nothing is forwarded', { timeout: 120_000 }, async () => {
-    const own = await objectsOf(key, teamId);
-    const other = await objectsOf(strangerKey, strangerId);
     await stack.settled();
-    const served = OPERATIONS.filter(({ reason }) => reason === null);
+    const served = OPERATIONS.filter(({ reason, method }) => reason === null && method !== 'WEBSOCKET');
     const attempts = served.flatMap((operation) => attemptsOf(operation, own, other));
     expect(attempts.length).toBeGreaterThan(200);
     const before = lines();
@@ -265,6 +271,19 @@ describe("another team's object", () => {
       );
     }
     expect(wrong).toEqual([]);
+    expect(lines()).toBe(before);
+  });
+
+  it('is not found by a message on a WebSocket either', async () => {
+    const before = lines();
+    const socket = await openSocket(`${stack.app.url}/v1/responses`, { authorization: `Bearer ${key}` });
+    for (const [param, body] of meteredBodies('responses', other)) {
+      socket.send({ type: 'response.create', ...body });
+      const { error, status } = await socket.next('error');
+      const { code, param: named } = error as Reply['body']['error'];
+      expect([status, code, named]).toEqual([404, 'not_found', param]);
+    }
+    socket.close();
     expect(lines()).toBe(before);
   });
 });
