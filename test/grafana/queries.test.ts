@@ -39,6 +39,8 @@ beforeAll(async () => {
   await stack.post(key, '/containers', { name: 'a session that has a meter of its own' });
   await delay(TRAFFIC_MS / 2);
   await traffic.stop();
+  // Of calls whose client has left, too.
+  await stack.idle();
   await stack.settled();
   await addBill();
   await stack.database.sql.unsafe(readFileSync(READER, 'utf8'));
