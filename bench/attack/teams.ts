@@ -13,7 +13,7 @@ import { closeClient, openClient } from '../../src/store/database.ts';
 import { adminPages } from '../pages/admin-pages.ts';
 import { dashboardPages } from '../pages/list.ts';
 import { CitusCluster } from './citus.ts';
-import { create, GATEWAY_KINDS, makeTeam, read } from './gateways.ts';
+import { change, create, GATEWAY_KINDS, makeTeam, read } from './gateways.ts';
 import { type Citus, type House, inHouse } from './house.ts';
 import { judge, type Verdict } from './judge.ts';
 import { align } from './promises.ts';
@@ -51,8 +51,10 @@ export interface TeamsRow {
   withoutLimitAbove: TeamsPhase;
   withLimitAbove: TeamsPhase;
   verdict: Pick<Verdict, 'calls' | 'billed' | 'lost' | 'double' | 'wrong'>;
-  /** In USD, as the upstream billed, and as events, rollups and the teams' counters have it. */
-  sums: Record<'invoice' | 'events' | 'quarters' | 'days' | 'counters' | 'above', string>;
+  /** In USD, as the upstream billed, and as events, rollups and the teams' counters have it; every call has a department and a tag. */
+  sums: Record<(typeof SUMS)[number] | 'invoice' | 'above', string>;
+  /** Why the instances' present epoch of the store's history began. */
+  epochReason: string;
   /** Milliseconds, median of three. */
   pages: { name: string; ms: number }[];
   /** Pages that failed, and errors in the logs of the database servers. */
@@ -66,9 +68,18 @@ const TEAMS_AT_ONCE = 16;
 /** The most that all may spend: it binds nobody, and every call holds of it. */
 const ABOVE_USD = '100000.00';
 
+/** What has to be the invoice, to the last digit. */
+const SUMS = ['events', 'quarters', 'days', 'departments', 'tags', 'tagDays', 'counters'] as const;
+const DEPARTMENTS = 4;
+const TAG = 'project';
+/** The reason of the first epoch. */
+const NEW_LEDGER = 'the ledger is new here';
+
 interface Team {
   teamId: string;
   key: string;
+  /** What its calls send as `x-tollgate-tags`. */
+  tags?: string;
 }
 
 export async function runTeams(run: TeamsRun): Promise<TeamsRow> {
@@ -105,6 +116,7 @@ export async function runTeams(run: TeamsRun): Promise<TeamsRow> {
         withLimitAbove,
         verdict,
         sums: await readSums(sql, verdict.billed),
+        epochReason: await readEpochReason(sql),
         pages,
         sqlErrors: [...failures, ...errorsOf(house)],
       };
@@ -115,11 +127,21 @@ export async function runTeams(run: TeamsRun): Promise<TeamsRow> {
 }
 
 async function makeTeams({ replicas }: House, { teams, budgetUsd }: TeamsRun): Promise<Team[]> {
+  const first = replicas[0]!.url;
+  await create(first, 'tags', { name: TAG });
+  const departments: string[] = [];
+  for (let index = 0; index < DEPARTMENTS; index++) {
+    const { id } = await create(first, 'departments', { name: `department-${index}` });
+    departments.push(String(id));
+  }
   const made: Team[] = [];
   let next = 0;
   const make = async () => {
     for (let index = next++; index < teams; index = next++) {
-      made.push(await makeTeam(replicas[index % replicas.length]!.url, `team-${index}`, budgetUsd));
+      const { url } = replicas[index % replicas.length]!;
+      const team = await makeTeam(url, `team-${index}`, budgetUsd);
+      await change(url, `teams/${team.teamId}`, { department_id: departments[index % DEPARTMENTS] });
+      made.push({ ...team, tags: `${TAG}=p${index}` });
     }
   };
   await Promise.all(Array.from({ length: TEAMS_AT_ONCE }, make));
@@ -162,8 +184,12 @@ const BODY = JSON.stringify({
   max_completion_tokens: 100,
 });
 
-async function call(pool: Pool, { key }: Team): Promise<number> {
-  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+async function call(pool: Pool, { key, tags }: Team): Promise<number> {
+  const headers = {
+    authorization: `Bearer ${key}`,
+    'content-type': 'application/json',
+    ...(tags && { 'x-tollgate-tags': tags }),
+  };
   const answer = await pool.request({ path: '/v1/chat/completions', method: 'POST', headers, body: BODY });
   await answer.body.dump();
   return answer.statusCode;
@@ -231,9 +257,17 @@ async function readSums(sql: Sql, billed: bigint): Promise<TeamsRow['sums']> {
     events: await sum('(select sum(cost_usd) from usage_events)'),
     quarters: await sum('(select sum(cost_usd) from usage_rollups)'),
     days: await sum('(select sum(cost_usd) from usage_days)'),
+    departments: await sum('(select sum(cost_usd) from usage_departments)'),
+    tags: await sum('(select sum(cost_usd) from usage_tags)'),
+    tagDays: await sum('(select sum(cost_usd) from usage_tag_days)'),
     counters: await sum(`(select sum(settled) from counters where source = 'grant')`),
     above: await sum(`(select sum(settled) from counters where subject_type = 'org')`),
   };
+}
+
+async function readEpochReason(sql: Sql): Promise<string> {
+  const [row] = await sql<{ reason: string }[]>`select reason from store_history`;
+  return row!.reason;
 }
 
 async function describeDatabase(sql: Sql, citus: Citus | null): Promise<string> {
@@ -247,7 +281,9 @@ async function describeDatabase(sql: Sql, citus: Citus | null): Promise<string> 
 function errorsOf({ postgres }: House): string[] {
   if (!(postgres instanceof CitusCluster)) return [];
   const lines = postgres.logFiles.flatMap((file) => readFileSync(file, 'utf8').split('\n'));
-  return lines.filter((line) => / (ERROR|FATAL|PANIC): /.test(line) && !line.includes('not yet accepting'));
+  return lines.filter(
+    (line) => / (ERROR|FATAL|PANIC): /.test(line) && !/not yet accepting|is starting up/.test(line),
+  );
 }
 
 /** A row in words. */
@@ -267,11 +303,13 @@ export function describeTeams(row: TeamsRow): string {
 }
 
 /** Every promise that a row breaks. */
-export function brokenTeamsPromises({ verdict, sums, sqlErrors, withLimitAbove }: TeamsRow): string[] {
+export function brokenTeamsPromises(row: TeamsRow): string[] {
+  const { verdict, sums, epochReason, sqlErrors, withLimitAbove } = row;
   const broken: string[] = [];
   const { lost, double, wrong } = verdict;
   if (lost + double + wrong > 0) broken.push(`${lost} calls lost, ${double} double, ${wrong} wrong`);
-  for (const name of ['events', 'quarters', 'days', 'counters'] as const) {
+  if (epochReason !== NEW_LEDGER) broken.push(`the store was taken for one that went back: ${epochReason}`);
+  for (const name of SUMS) {
     if (sums[name] !== sums.invoice)
       broken.push(`the ${name} sum up to $${sums[name]}, the invoice to $${sums.invoice}`);
   }

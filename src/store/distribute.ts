@@ -61,6 +61,11 @@ export async function distribute(connection: Connection): Promise<void> {
     await sql.unsafe(`
       create or replace function tollgate_place("team" uuid) returns bigint language sql stable parallel safe
       return get_shard_id_for_distribution_column('${first}', "team")`);
+    // Of PL/pgSQL, since a function that is written out where it is called is not allowed in what changes spread tables.
+    await sql.unsafe(`
+      create or replace function tollgate_now() returns timestamptz language plpgsql stable parallel safe as $$ begin
+        return coalesce(nullif(current_setting('tollgate.now', true), '')::timestamptz, statement_timestamp());
+      end $$`);
     await keepOnCoordinator(sql, first);
   } finally {
     await closeClient(client);
