@@ -167,10 +167,18 @@ export class Lease implements LeaseView {
     return this.free + (left > 0n ? left : 0n);
   }
 
-  /** What may still be spent at best, once all that is only held came back: what was settled here since counts too. */
+  /**
+   * What may still be spent at best, once all that is only held came back: what was settled here since counts too. Of a counter
+   * that an overrun has overdrawn nothing: what other counters of its pool have left is left all the same.
+   */
   get ceiling(): bigint {
+    const unspent = this.#unspent;
+    return unspent > 0n ? unspent : 0n;
+  }
+
+  get #unspent(): bigint {
     const spentSince = this.settled - this.#persisted - this.#spentInState;
-    return this.state === null ? -spentSince : this.state.amount - this.state.settled - spentSince;
+    return (this.state === null ? 0n : this.state.amount - this.state.settled) - spentSince;
   }
 
   /** A call cost this much more than it held here. */
@@ -193,7 +201,7 @@ export class Lease implements LeaseView {
    * replied may be counted twice until its next reply: too little for a decision, and right for what is said of it.
    */
   get left(): bigint {
-    return this.ceiling - (this.#overrun - this.#overrunInState);
+    return this.#unspent - (this.#overrun - this.#overrunInState);
   }
 
   /** What the counter has left for this instance and all others. */
