@@ -39,7 +39,7 @@ CREATE TABLE "tokens" (
 --> statement-breakpoint
 ALTER TABLE "sessions" ADD COLUMN "person_id" uuid;--> statement-breakpoint
 ALTER TABLE "sessions" ADD COLUMN "user_name" text;--> statement-breakpoint
-ALTER TABLE "tokens" ADD CONSTRAINT "tokens_person_id_people_id_fk" FOREIGN KEY ("person_id") REFERENCES "public"."people"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "tokens" ADD CONSTRAINT "tokens_person_id_people_id_fk" FOREIGN KEY ("person_id") REFERENCES "people"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "people_created" ON "people" USING btree ("created_at","id");--> statement-breakpoint
 CREATE INDEX "tokens_created" ON "tokens" USING btree ("created_at","id");--> statement-breakpoint
 CREATE INDEX "tokens_person" ON "tokens" USING btree ("person_id");--> statement-breakpoint

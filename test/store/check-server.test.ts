@@ -1,5 +1,6 @@
 /** A start on a database that the ledger cannot rest on ends with words that say what would do. */
 import { randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, inject, it } from 'vitest';
 import { checkServer } from '../../src/store/check-server.ts';
 import { closeClient, openClient, type Sql } from '../../src/store/database.ts';
@@ -98,6 +99,15 @@ it('a transaction never runs with synchronous_commit off; another choice of the 
     expect(inside).toEqual({ synchronous_commit: used });
     await closeClient(sql);
   }
+});
+
+it('no migration names a schema, which would be that of another installation', () => {
+  const folder = new URL('../../drizzle/', import.meta.url);
+  for (const file of readdirSync(folder).filter((name) => name.endsWith('.sql')))
+    expect([file, readFileSync(new URL(file, folder), 'utf8')]).toEqual([
+      file,
+      expect.not.stringContaining('"public"'),
+    ]);
 });
 
 it('two installations share a database, each in its own schema', async () => {
