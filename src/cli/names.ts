@@ -76,8 +76,7 @@ export class Names {
   async idOf(noun: string, text: string): Promise<string> {
     if (UUID.test(text)) return text;
     const items = await this.#list(noun);
-    const isNamed = items.every(({ id, name }) => typeof name === 'string' && UUID.test(String(id)));
-    if (!isNamed) return text;
+    if (!items.every(({ id }) => UUID.test(String(id)))) return text;
     const ids = items.filter(({ name }) => name === text).map(({ id }) => String(id));
     const id = ids[0] ?? this.#placeholders.of(noun, text);
     if (id === undefined) throw new Failed(`none of the ${noun} is called '${text}'`);

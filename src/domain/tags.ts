@@ -171,7 +171,7 @@ export function tagsOf(rules: readonly TagRule[], call: TagsOfCall): CallTags | 
     ? rules.find((rule) => rule.isRequired && !found.has(rule.name))
     : undefined;
   if (missing !== undefined) return missingTag(missing);
-  if (found.size > TAGS_PER_CALL_MAX) return tooMany(`A call has at most ${TAGS_PER_CALL_MAX} tags.`);
+  if (found.size > TAGS_PER_CALL_MAX) return invalid(`A call has at most ${TAGS_PER_CALL_MAX} tags.`);
   const tags = [...found].map(([name, value]) => tagText(name, value)).sort();
   return { tags: tags.length === 0 ? null : tags, open: open.length === 0 ? null : open };
 }
@@ -183,7 +183,7 @@ function headerTags(headers: readonly string[]): Map<string, string> | ApiError 
   for (const header of headers) {
     characters += header.length;
     if (characters > HEADER_CHARACTERS_MAX) {
-      return tooMany(`The header ${NAME} has at most ${HEADER_CHARACTERS_MAX} characters.`);
+      return invalid(`The header ${NAME} has at most ${HEADER_CHARACTERS_MAX} characters.`);
     }
     for (const part of header.split(',')) {
       if (part.trim() === '') continue;
@@ -197,7 +197,7 @@ function headerTags(headers: readonly string[]): Map<string, string> | ApiError 
       }
       if (tags.has(name)) return invalid(`The header ${NAME} says '${name}' twice: say it once.`);
       tags.set(name, decoded);
-      if (tags.size > TAGS_PER_CALL_MAX) return tooMany(`A call has at most ${TAGS_PER_CALL_MAX} tags.`);
+      if (tags.size > TAGS_PER_CALL_MAX) return invalid(`A call has at most ${TAGS_PER_CALL_MAX} tags.`);
     }
   }
   return tags;
@@ -267,5 +267,3 @@ function missingTag({ name, values, sources }: TagRule): ApiError {
 function invalid(message: string): ApiError {
   return apiError('invalid_tag', message, { param: NAME });
 }
-
-const tooMany = invalid;

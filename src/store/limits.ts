@@ -4,7 +4,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, gt, inArray, isNull, or } from 'drizzle-orm';
+import { and, asc, eq, gt, inArray, isNull, or, type SQL } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { asId, type KeyId, type LimitId, type TeamId } from '../domain/ids.ts';
@@ -141,31 +141,38 @@ export function changeLimit(
 }
 
 /** The amount of a rolling window stands in its head, whose span is over; buckets that are over are many, and done. */
-async function changeCounters(
-  { sql }: Database,
+function changeCounters(
+  database: Database,
   tx: Transaction,
   id: LimitId,
   amount: string,
   now: Date,
 ): Promise<void> {
-  const open = and(
-    eq(counters.sourceId, id),
-    or(isNull(counters.endsAt), gt(counters.endsAt, now), counters.isHead),
-  );
-  const ofTeams = await tx.selectDistinct({ teamId: counters.teamId }).from(counters).where(open);
+  const open = or(isNull(counters.endsAt), gt(counters.endsAt, now), counters.isHead);
+  return updateCounters(database, tx, and(eq(counters.sourceId, id), open), { amount });
+}
+
+/** Changes counters of a limit or a raise, place by place, each locked in the order in which all are. */
+export async function updateCounters(
+  { sql }: Database,
+  tx: Transaction,
+  which: SQL | undefined,
+  change: { amount?: string | SQL; endsAt?: Date },
+): Promise<void> {
+  const ofTeams = await tx.selectDistinct({ teamId: counters.teamId }).from(counters).where(which);
   const places = await placesOf(
     sql,
     ofTeams.map((row) => row.teamId),
   );
   for (const { teamIds } of places) {
-    const here = and(open, inArray(counters.teamId, [...teamIds]));
+    const here = and(which, inArray(counters.teamId, [...teamIds]));
     await tx
       .select()
       .from(counters)
       .where(here)
       .orderBy(asc(counters.teamId), asc(counters.id))
       .for('update');
-    await tx.update(counters).set({ amount }).where(here);
+    await tx.update(counters).set(change).where(here);
   }
 }
 

@@ -4,14 +4,13 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, gt, inArray, isNull, or, type SQL, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, isNull, or, type SQL, sql } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { asId, type LimitId, type RaiseId } from '../domain/ids.ts';
 import { type After, changeCatalog, isAfter, lockOwner, raiseVersion } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
-import { placesOf } from './hot/places.ts';
-import { findLimit, type LimitRow, teamsBoundBy } from './limits.ts';
+import { findLimit, type LimitRow, teamsBoundBy, updateCounters } from './limits.ts';
 import { counters, limitRaises, limits } from './schema.ts';
 
 export type RaiseRow = typeof limitRaises.$inferSelect;
@@ -114,29 +113,12 @@ async function lockBudget(
 const TAKEN = sql`least(${counters.amount}, ${counters.settled} + ${counters.held} + ${counters.leased})`;
 
 /** Ends the open counters of a limit or a raise: what calls hold of them stays charged there. */
-async function endCounters(
-  { sql: client }: Database,
+function endCounters(
+  database: Database,
   tx: Transaction,
   sourceId: LimitId | RaiseId,
   end: { endsAt: Date; amount?: SQL },
 ): Promise<void> {
-  const open = and(
-    eq(counters.sourceId, sourceId),
-    or(isNull(counters.endsAt), gt(counters.endsAt, end.endsAt)),
-  );
-  const teams = await tx.selectDistinct({ teamId: counters.teamId }).from(counters).where(open);
-  const places = await placesOf(
-    client,
-    teams.map((row) => row.teamId),
-  );
-  for (const { teamIds } of places) {
-    const here = and(open, inArray(counters.teamId, [...teamIds]));
-    await tx
-      .select()
-      .from(counters)
-      .where(here)
-      .orderBy(asc(counters.teamId), asc(counters.id))
-      .for('update');
-    await tx.update(counters).set(end).where(here);
-  }
+  const open = or(isNull(counters.endsAt), gt(counters.endsAt, end.endsAt));
+  return updateCounters(database, tx, and(eq(counters.sourceId, sourceId), open), end);
 }
