@@ -1,15 +1,8 @@
 /** The Codex CLI with its built-in provider, on its default model and on one that searches the web unasked. */
-import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { inject } from 'vitest';
+import { homeOf, runCodex, textOf } from './codex.ts';
 import { type Client, PIXEL, type Place, PROMPTS, testClients } from './scenarios.ts';
-
-const { folder } = inject('clients');
-const CODEX = join(folder, 'node_modules', '.bin', 'codex');
 
 const SCHEMA = {
   type: 'object',
@@ -30,47 +23,11 @@ const TASKS = {
   'gpt-5.5': COMMANDS.map((cmd) => `exec_command ${JSON.stringify({ cmd })}`).join(', then '),
 };
 
-interface Event {
-  type: string;
-  message?: string;
-  error?: { message: string };
-  item?: { type: string; text?: string; aggregated_output?: string; exit_code?: number };
-}
-
-/** A home and a folder of work for each key. */
-function homeOf({ baseUrl, key }: Place, config: string): string {
-  const path = join(folder, 'codex', createHash('sha256').update(key).digest('hex').slice(0, 16));
-  mkdirSync(join(path, 'work'), { recursive: true });
-  writeFileSync(join(path, 'config.toml'), `openai_base_url = "${baseUrl}"\n${config}`);
-  return path;
-}
-
 function client(model: keyof typeof TASKS, grantUsd: string, config = ''): Client {
-  /** Runs it once, and returns its events. Rejects with what it says where its turn failed. */
-  const run = async (place: Place, parameters: string[], leave?: () => Promise<void>): Promise<Event[]> => {
-    const path = homeOf(place, config);
+  const run = (place: Place, parameters: string[], leave?: () => Promise<void>) => {
     const chosen = model === 'newest' ? [] : ['--model', model];
-    const flags = ['--json', '--skip-git-repo-check', ...chosen];
-    const child = spawn(CODEX, ['exec', ...flags, ...parameters], {
-      cwd: join(path, 'work'),
-      env: { PATH: process.env.PATH, HOME: path, CODEX_HOME: path, CODEX_API_KEY: place.key },
-      stdio: ['ignore', 'pipe', 'ignore'],
-      timeout: 100_000,
-    });
-    const events: Event[] = [];
-    const exited = once(child, 'exit');
-    if (leave !== undefined) {
-      await leave();
-      child.kill('SIGINT');
-    }
-    for await (const line of createInterface(child.stdout)) events.push(JSON.parse(line) as Event);
-    await exited;
-    const failed = events.find(({ type }) => type === 'turn.failed');
-    if (failed !== undefined && leave === undefined) throw new Error(failed.error?.message);
-    return events;
+    return runCodex(place, [...chosen, ...parameters], { config, leave });
   };
-  const textOf = (events: Event[]) =>
-    events.findLast(({ item }) => item?.type === 'agent_message')?.item?.text ?? '';
   return {
     grantUsd,
     first: async (place) => textOf(await run(place, [PROMPTS.first])),
@@ -87,12 +44,12 @@ function client(model: keyof typeof TASKS, grantUsd: string, config = ''): Clien
       return texts;
     },
     async vision(place) {
-      const file = join(homeOf(place, config), 'pixel.png');
+      const file = join(homeOf(place.key), 'pixel.png');
       writeFileSync(file, Buffer.from(PIXEL.split(',')[1] ?? '', 'base64'));
       return textOf(await run(place, [PROMPTS.vision, '--image', file]));
     },
     async structured(place) {
-      const file = join(homeOf(place, config), 'schema.json');
+      const file = join(homeOf(place.key), 'schema.json');
       writeFileSync(file, JSON.stringify(SCHEMA));
       return JSON.parse(textOf(await run(place, ['--output-schema', file, PROMPTS.structured])));
     },

@@ -11,6 +11,7 @@ import type { TestProject } from 'vitest/node';
 
 const NPM_PACKAGES = [
   'openai@7.59.0',
+  'ws@8.23.0',
   'zod@4.6.7',
   'ai@7.0.173',
   '@ai-sdk/openai@3.0.141',
@@ -20,7 +21,7 @@ const NPM_PACKAGES = [
   '@openai/codex@0.171.0',
 ];
 const PYTHON_PACKAGES = [
-  'openai==3.57.0',
+  'openai[realtime]==3.57.0',
   'openai-agents==0.24.0',
   'langchain-openai==1.7.4',
   'pydantic-ai-slim[openai]==2.68.0',
@@ -35,6 +36,8 @@ const MODULES = {
   tools: '@langchain/core/tools',
   zod: 'zod',
   openai: 'openai',
+  responses: 'openai/resources/responses/ws',
+  realtime: 'openai/realtime/ws',
 };
 
 export interface Installed {
@@ -56,7 +59,7 @@ declare module 'vitest' {
 /** Installs what is missing. Throws when npm cannot; without Python, or its packages, its clients are skipped. */
 export default function setup(project: TestProject): void {
   const pins = createHash('sha256')
-    .update([...NPM_PACKAGES, ...PYTHON_PACKAGES].join())
+    .update([...NPM_PACKAGES, ...PYTHON_PACKAGES, ...Object.values(MODULES)].join())
     .digest('hex');
   const root = process.env.TOLLGATE_CLIENTS_DIR ?? join(tmpdir(), 'tollgate-test-clients');
   const folder = join(root, pins.slice(0, 12));

@@ -8,18 +8,20 @@ import { type Client, PIXEL, type Place, PROMPTS, testClients } from './scenario
 const SERVE = fileURLToPath(new URL('python/serve.py', import.meta.url));
 
 /** Calls and answers in turn. */
-class PythonProcess {
+export class PythonProcess {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
   readonly #reader: Interface;
 
-  constructor(python: string, module: string) {
+  /** @param more environment for this process */
+  constructor(python: string, module: string, more: Record<string, string> = {}) {
     // What the caller's environment says of proxies and keys is not for the clients.
     const env = {
       PATH: process.env.PATH,
       PYTHONUNBUFFERED: '1',
       PYTHONDONTWRITEBYTECODE: '1',
       LANGSMITH_TRACING: 'false',
+      ...more,
     };
     this.#child = spawn(python, [SERVE, module], { env, stdio: ['pipe', 'pipe', 'inherit'] });
     if (this.#child.stdout === null) throw new Error('no output to read');
@@ -27,7 +29,12 @@ class PythonProcess {
     this.#lines = this.#reader[Symbol.asyncIterator]();
   }
 
-  async call(client: string, scenario: string, place: Place, input: unknown): Promise<unknown> {
+  async call(
+    client: string,
+    scenario: string,
+    place: Pick<Place, 'baseUrl' | 'key'>,
+    input: unknown,
+  ): Promise<unknown> {
     this.#child.stdin?.write(`${JSON.stringify({ client, scenario, place, input })}\n`);
     const { value, done } = await this.#lines.next();
     if (done) throw new Error('the process of Python has ended');
