@@ -21,7 +21,8 @@ export default defineConfig({
     // One for each core: by itself vitest leaves one core idle, and many tests wait more than they compute.
     maxWorkers: Math.max(2, availableParallelism()),
     sequence: { sequencer: LongestFirst },
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Tests end processes and start them again: on a busy machine that takes its time, and none of them is about speed.
+    testTimeout: 90_000,
+    hookTimeout: 120_000,
   },
 });
