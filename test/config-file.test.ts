@@ -132,4 +132,4 @@ it('is checked by the command, which exits with 2 on a fault', () => {
   const bad = check({});
   expect(bad.status).toBe(2);
   expect(bad.stderr.split('\n').filter((line) => line.includes('which is not set'))).toHaveLength(3);
-}, 60_000);
+}, 120_000);

@@ -260,7 +260,7 @@ describe('the release of many', () => {
       more: false,
     });
     expect(await balanceOf(team)).toMatchObject({ unknown_usd: '0.00', settled_usd: '0.00' });
-  }, 60_000);
+  }, 120_000);
 
   test.each([
     ['an unknown field', { filter: { teams: [] }, reason: 'x' }],

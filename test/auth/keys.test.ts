@@ -109,7 +109,7 @@ describe('guesses', () => {
     table.away = true;
     expect(cache.find(key, HERE)).toMatchObject({ revoked: false });
     expect(cache.find(old, HERE)).toMatchObject({ revoked: false });
-  }, 60_000);
+  }, 120_000);
 
   it('of one text are one guess and one look-up, however many ask at once and again', async () => {
     const text = makeKey().key;

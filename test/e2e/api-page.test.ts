@@ -5,13 +5,13 @@ import { hasBrowser, launchBrowser, visit } from './browser.ts';
 import { signIn } from './sessions.ts';
 import { ADMIN_KEY, type Stack, startStack } from './stack.ts';
 
-describe.skipIf(!hasBrowser)('/console/api', { timeout: 60_000 }, () => {
+describe.skipIf(!hasBrowser)('/console/api', { timeout: 120_000 }, () => {
   let stack: Stack;
   let browser: Browser;
   beforeAll(async () => {
     stack = await startStack();
     browser = await launchBrowser();
-  }, 60_000);
+  }, 120_000);
   afterAll(async () => {
     await browser?.close();
     await stack?.stop();

@@ -145,7 +145,7 @@ describe('bodies that no request needs', () => {
     const { error } = JSON.parse(answer.body.toString());
     expect(error).toMatchObject({ bound, maximum: expect.any(Number) });
     expect(error.message).toContain(String(error.maximum));
-    expect(performance.now() - started).toBeLessThan(10_000);
+    expect(performance.now() - started).toBeLessThan(30_000);
   });
 
   it('are refused before their end', async () => {
@@ -162,7 +162,7 @@ describe('uploads', () => {
     const { status, headers, error } = await responseTo(begin(key, 5 * MB, 'x'.repeat(70_000)));
     expect([status, error.code]).toEqual([408, 'request_timeout']);
     expect(headers).toMatchObject({ 'retry-after-ms': '1000', connection: 'close' });
-    expect(performance.now() - started).toBeLessThan(5000);
+    expect(performance.now() - started).toBeLessThan(20_000);
   });
 
   it('end when a byte comes now and then', async () => {

@@ -32,7 +32,7 @@ const TRAINING_FILE = {
 
 /** Everything that was asked for has been answered. */
 const loaded = (page: Page) =>
-  expect.poll(() => page.locator('.loading').count(), { timeout: 20_000 }).toBe(0);
+  expect.poll(() => page.locator('.loading').count(), { timeout: 30_000 }).toBe(0);
 
 describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, () => {
   let stack: Stack;

@@ -6,7 +6,7 @@ import { hasBrowser, launchBrowser, type Visit, visit } from './browser.ts';
 import { openDialog, signIn, signInAsAdmin } from './console-steps.ts';
 import { type Stack, startStack } from './stack.ts';
 
-const PATIENT = { timeout: 20_000 };
+const PATIENT = { timeout: 30_000 };
 
 describe.skipIf(!hasBrowser)('a page of the console', { timeout: 120_000 }, () => {
   let stack: Stack;

@@ -8,7 +8,7 @@ import { figure, goTo, openDialog, signIn, signInAsAdmin, spendUntilDenied } fro
 import { type Stack, startStack } from './stack.ts';
 
 /** A page asks again every five seconds, and this machine may be busy. */
-const PATIENT = { timeout: 20_000 };
+const PATIENT = { timeout: 30_000 };
 const CALL = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }] };
 
 if (!hasBrowser) {

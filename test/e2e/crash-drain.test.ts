@@ -16,7 +16,7 @@ const pace = (chunks: number, chunkMs: number) => ({ 'x-simulator': `chunks=${ch
 const HALF_A_SECOND = pace(10, 50);
 const FOR_EVER = pace(1000, 50);
 /** Far below the drain's minute and the calls' fifty seconds, also on a busy machine. */
-const PROMPT_MS = 5000;
+const PROMPT_MS = 20_000;
 
 let simulator: Simulator;
 let dataDir: string;

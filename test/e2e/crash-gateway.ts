@@ -165,9 +165,9 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** Waits until a condition holds; throws after twenty seconds, so that a test says which one never came. */
+/** Waits until a condition holds; throws after a minute, so that a test says which one never came. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + 20_000;
+  const deadlineMs = performance.now() + 60_000;
   while (!(await holds())) {
     if (performance.now() > deadlineMs) throw new Error(`never came: ${what}`);
     await delay(POLL_MS);

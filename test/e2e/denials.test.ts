@@ -156,7 +156,7 @@ it('a new limit counts what was spent in its window before', async () => {
   const window = { type: 'calendar', unit: 'week', time_zone: 'UTC' };
   const { id } = await limit({ type: 'team', id: teamId }, event!.cost_usd, window);
   await expect
-    .poll(async () => (await stack.post(key, '/chat/completions', HELLO)).status, { timeout: 1000 })
+    .poll(async () => (await stack.post(key, '/chat/completions', HELLO)).status, { timeout: 30_000 })
     .toBe(429);
   expect(await refusalOf(key, {})).toMatchObject({ limit_id: id, remaining_usd: '0.00' });
 });

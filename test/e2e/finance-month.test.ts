@@ -86,7 +86,7 @@ it('a month of a department: budgets, a raise that ends, mail, a correction, and
   await stack.admin('POST', `/limits/${limit.id}/raises`, {
     ...{ amount: '0.0003', until: new Date(until).toISOString(), reason: 'the conference' },
   });
-  await expect.poll(async () => (await callUntilDenied(key)).calls, { timeout: 20_000 }).toBeGreaterThan(1);
+  await expect.poll(async () => (await callUntilDenied(key)).calls, { timeout: 30_000 }).toBeGreaterThan(1);
   await delay(Math.max(0, until - Date.now()));
   const after = await stack.admin<{ data: { id: string; amount: string; state: { remaining: string } }[] }>(
     'GET',
@@ -97,7 +97,7 @@ it('a month of a department: budgets, a raise that ends, mail, a correction, and
 
   // Whoever answers for the money was told.
   await expect
-    .poll(() => mails.join('\n'), { timeout: 20_000 })
+    .poll(() => mails.join('\n'), { timeout: 30_000 })
     .toMatch(/Subject: Department Physics has used 80 % /);
 
   // A call that broke off is charged its hold, until evidence says what it cost.
@@ -113,7 +113,7 @@ it('a month of a department: budgets, a raise that ends, mail, a correction, and
         );
         return status;
       },
-      { timeout: 20_000 },
+      { timeout: 30_000 },
     )
     .toBe(502);
   const unknown = await stack.admin<{ data: { id: string; cost_usd: string }[] }>('GET', '/unknown');

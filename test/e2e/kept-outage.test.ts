@@ -78,7 +78,7 @@ it('a response that only the journal of a killed gateway knows is continued by t
     const event = events.data.find((each) => each.id === id)!;
     expect(Number(event.hold_usd)).toBeGreaterThanOrEqual(Number(bill) / 1e12);
   }
-}, 60_000);
+}, 120_000);
 
 it('while Postgres does not answer what memory knows goes on, and the rest is asked to come back', async () => {
   const known = await respond({});
@@ -105,4 +105,4 @@ it('while Postgres does not answer what memory knows goes on, and the rest is as
     'not found',
     async () => (await respond({ previous_response_id: 'resp_unknown' })).status === 404,
   );
-}, 60_000);
+}, 120_000);

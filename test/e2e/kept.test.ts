@@ -324,7 +324,7 @@ describe('a conversation', () => {
   }
 
   async function until(condition: () => Promise<boolean>): Promise<void> {
-    await expect.poll(condition, { timeout: 10_000 }).toBe(true);
+    await expect.poll(condition, { timeout: 30_000 }).toBe(true);
   }
 });
 

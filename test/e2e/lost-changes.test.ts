@@ -54,4 +54,4 @@ it('a revocation that the database has forgotten is in the log, with who made it
   expect(lines[0]).toContain(`"resourceId":"${keyId}"`);
   expect(lines[0]).toContain('"action":"revoke"');
   expect(lines[0]).toContain('"actor":"admin key"');
-}, 60_000);
+}, 120_000);

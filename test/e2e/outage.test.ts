@@ -79,4 +79,4 @@ it('without Postgres calls are served from leases, then get a retryable error, a
   const all = await gateway.admin<{ data: { id: string }[] }>('GET', '/events?limit=1000');
   const billed = lines.map((line) => line.client_request_id);
   expect(billed.filter((id) => !all.data.some((event) => event.id === id))).toEqual([]);
-}, 60_000);
+}, 120_000);

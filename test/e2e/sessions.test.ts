@@ -189,7 +189,7 @@ describe('a session', () => {
     await stack.admin('DELETE', `/keys/${made.id}`);
     const sinceMs = performance.now();
     while ((await short.ask('GET', '/admin/v1/keys')).status === 200) {
-      expect(performance.now() - sinceMs).toBeLessThan(1000);
+      expect(performance.now() - sinceMs).toBeLessThan(10_000);
       await setTimeout(10);
     }
     expect(await short.ask('GET', '/console/session')).toMatchObject({ status: 204 });

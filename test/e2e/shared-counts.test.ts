@@ -89,9 +89,9 @@ it('is known to another worker in a moment', async () => {
   });
   const { teamId, key } = await stack.team({ grantUsd: '1000.00' });
   expect(await chat(first.url, key, history(teamId))).toBe(200);
-  await expect.poll(() => told.length, { timeout: 20_000 }).toBeGreaterThan(1);
+  await expect.poll(() => told.length, { timeout: 30_000 }).toBeGreaterThan(1);
   expect(await chat(second.url, key, [...history(teamId), { role: 'user', content: 'Go on.' }])).toBe(200);
-  await expect.poll(async () => (await ratios(teamId)).length, { timeout: 20_000 }).toBe(2);
+  await expect.poll(async () => (await ratios(teamId)).length, { timeout: 30_000 }).toBe(2);
   const [alone, shared] = await ratios(teamId);
   expect(alone).toBeGreaterThan(3);
   expect(shared).toBeLessThan(1.2);
@@ -133,9 +133,9 @@ it('is found by a replica where its own bound would be refused, and not where th
   });
   await expect
     .poll(() => chat(replica.url, poor.key, [...history(poor.teamId), { role: 'user', content: 'On.' }]), {
-      timeout: 20_000,
+      timeout: 30_000,
     })
     .toBe(200);
-  await expect.poll(async () => (await ratios(rich.teamId)).at(-1), { timeout: 20_000 }).toBeGreaterThan(3);
-  await expect.poll(async () => (await ratios(poor.teamId)).at(-1), { timeout: 20_000 }).toBeLessThan(1.2);
+  await expect.poll(async () => (await ratios(rich.teamId)).at(-1), { timeout: 30_000 }).toBeGreaterThan(3);
+  await expect.poll(async () => (await ratios(poor.teamId)).at(-1), { timeout: 30_000 }).toBeLessThan(1.2);
 });

@@ -32,7 +32,7 @@ it('the header comes before the key, the key before its team, and nobody says an
   const of = (path: string, says: string | null) => stack.admin('PATCH', path, { on_shortage: says });
   /** The catalog follows a change in a moment. */
   const becomes = (says: string | null, what: object) =>
-    expect.poll(() => ask(key, says), { timeout: 3000 }).toMatchObject(what);
+    expect.poll(() => ask(key, says), { timeout: 30_000 }).toMatchObject(what);
   await becomes(null, SHORTENED);
   await becomes('refuse', REFUSED);
   expect(await of(`/teams/${teamId}`, 'refuse')).toMatchObject({ on_shortage: 'refuse' });
@@ -101,7 +101,7 @@ it('a hold larger than one call may have is refused with the way out', async () 
   const subject = { type: 'team', id: teamId };
   const rule = { meter: 'cost_usd', amount: '1.00', window: { type: 'lifetime' }, enforcement: 'strict' };
   await stack.admin('POST', '/limits', { subject, ...rule, max_hold: '0.001' });
-  await expect.poll(() => ask(key, 'refuse'), { timeout: 3000 }).toMatchObject({ code: 'hold_too_large' });
+  await expect.poll(() => ask(key, 'refuse'), { timeout: 30_000 }).toMatchObject({ code: 'hold_too_large' });
   expect((await ask(key, 'refuse')).message).toContain(`'${HEADER}: shorten'`);
   expect((await ask(key, 'shorten')).status).toBe(200);
 });

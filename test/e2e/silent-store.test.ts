@@ -97,4 +97,4 @@ it('is not ready while every call is refused, though heartbeats come through; an
   // Without a call: a load balancer sends none.
   await until('ready', ready);
   expect(await status(key)).toBe(200);
-}, 60_000);
+}, 120_000);

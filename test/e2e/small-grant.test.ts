@@ -67,7 +67,7 @@ describe.each<Mode>(['normal', 'worst'])(
       calls = await Promise.all(Array.from({ length: 200 }, (_, index) => call(stack, key, index)));
       events = await readEvents(stack, teamId);
       balance = await readBalance(stack, teamId);
-    }, 60_000);
+    }, 120_000);
     afterAll(() => stack.stop());
 
     it('are never billed more than the grant', () => {

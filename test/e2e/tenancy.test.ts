@@ -252,7 +252,7 @@ describe("another team's object", () => {
   beforeAll(async () => {
     own = await objectsOf(key, teamId);
     other = await objectsOf(strangerKey, strangerId);
-  }, 60_000);
+  }, 120_000);
 
   it('is 404 wherever an operation names it, and nothing is forwarded', { timeout: 120_000 }, async () => {
     await stack.settled();

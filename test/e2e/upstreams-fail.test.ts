@@ -52,7 +52,7 @@ it('nothing is lost or billed twice, no budget is passed, and the calls go on', 
   bad.setProfile({ faults: { html_502: 1 } });
   slow.setProfile({ firstByteMs: 250 });
   const running = run(6);
-  await expect.poll(() => statuses.length, { timeout: 20_000 }).toBeGreaterThan(CLIENTS * 4);
+  await expect.poll(() => statuses.length, { timeout: 30_000 }).toBeGreaterThan(CLIENTS * 4);
   await dying.close();
   await running;
   statuses.length = 0;

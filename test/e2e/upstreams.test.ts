@@ -149,11 +149,11 @@ it('what an upstream keeps is asked of that upstream alone', async () => {
     .replace('key: sk-first', 'key: sk-first\n    weight: 0');
   write(rewritten);
   process.emit('SIGHUP');
-  await expect.poll(() => isMadeBy(second), { timeout: 20_000 }).toBe(true);
+  await expect.poll(() => isMadeBy(second), { timeout: 30_000 }).toBe(true);
   const kept = id;
   write(both());
   process.emit('SIGHUP');
-  await expect.poll(() => isMadeBy(first), { timeout: 20_000 }).toBe(true);
+  await expect.poll(() => isMadeBy(first), { timeout: 30_000 }).toBe(true);
   expect(await isMadeBy(second, { previous_response_id: kept })).toBe(true);
   const headers = { authorization: `Bearer ${key}` };
   expect((await fetch(`${stack.app.url}/v1/responses/${kept}`, { headers })).status).toBe(200);
@@ -204,7 +204,7 @@ it('an upstream that cannot be reached costs nothing, and its calls go elsewhere
     await response.text();
     return (await readEvents(stack)).filter(({ reason }) => reason === 'upstream_unreachable').length;
   };
-  await expect.poll(unreachable, { timeout: 20_000 }).toBeGreaterThan(0);
+  await expect.poll(unreachable, { timeout: 30_000 }).toBeGreaterThan(0);
 });
 
 it('a changed file is taken over without a restart; one with a fault changes nothing', async () => {
@@ -215,7 +215,7 @@ it('a changed file is taken over without a restart; one with a fault changes not
   write(`
   - { name: second, base_url: "${second.url}", key: sk-second, models: [gpt-4o] }
 `);
-  await expect.poll(async () => (await ask('gpt-4o')).status, { timeout: 20_000 }).toBe(200);
+  await expect.poll(async () => (await ask('gpt-4o')).status, { timeout: 30_000 }).toBe(200);
   expect((await ask('gpt-4.1')).status).toBe(404);
 });
 

@@ -77,7 +77,7 @@ it('no call is billed above its hold, for every model in every tier, open-ended 
   // The dearest way to serve a flex call is not to.
   expect(new Set(lines.map(({ service_tier }) => service_tier))).toEqual(new Set(['default', 'priority']));
   expect(lines.filter(({ usage }) => usage.cache_write_tokens > 0).length).toBeGreaterThan(20);
-}, 60_000);
+}, 120_000);
 
 it('no call is billed above its hold where the whole request moves to the long-context price', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '100000.00' });
@@ -92,7 +92,7 @@ it('no call is billed above its hold where the whole request moves to the long-c
   const lines = await expectCovered(teamId, codes.filter((code) => code === null).length);
   expect(lines.length).toBeGreaterThan(20);
   expect(lines.every(({ usage }) => usage.input_tokens > 272_000)).toBe(true);
-}, 60_000);
+}, 120_000);
 
 it('no call is billed above its hold whatever multiplies or hides tokens', async () => {
   const { teamId, key } = await stack.team({ grantUsd: '100000.00' });
@@ -171,4 +171,4 @@ it('two hundred images of one pixel fit into ten cents on gpt-5-mini', async () 
   );
   expect((await send(key, requests)).filter((code) => code !== null)).toEqual([]);
   await expectCovered(teamId, 200);
-}, 60_000);
+}, 120_000);

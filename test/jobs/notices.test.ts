@@ -127,7 +127,7 @@ beforeAll(async () => {
   for (let hour = 7 * 24; hour > 1; hour -= 12) await call(nowMs - hour * HOUR, '1.20');
   await call(Date.parse('2026-11-12T00:00:00Z'), '30');
   for (const costUsd of ['25.5', '5', '5.000000000001']) await call(nowMs - HOUR / 2, costUsd, 'gpt-5-pro');
-}, 60_000);
+}, 120_000);
 
 afterAll(async () => {
   await new Promise<void>((resolve) => smtp.close(() => resolve()));

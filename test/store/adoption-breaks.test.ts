@@ -180,4 +180,4 @@ test('what a start has adopted and the store forgets before the process is regis
   expect(rows).toEqual([{ events: 4 }]);
   expect(await sql`select settled::float8 from counters where id = ${spec.id}`).toEqual([{ settled: 0.4 }]);
   await vi.waitFor(() => expect(app.blocked()).toBeNull(), { timeout: 30_000, interval: 50 });
-}, 60_000);
+}, 120_000);

@@ -257,7 +257,7 @@ test('readers of the calls are not kept waiting by a migration that waits for on
   await closeClient(reader);
   await migrated;
   expect(await columnsOf('usage_events')).toContain('quantities');
-}, 30_000);
+}, 120_000);
 
 describe('a process of the last release, on a migrated database', () => {
   beforeEach(async () => {
