@@ -36,7 +36,13 @@ export type Weather = keyof typeof WEATHERS;
 
 const CATALOG_POLL_MS = 250;
 const SLOW_ANSWER_MS = 3000;
-const NO_CALLS: ReadonlyMap<string, UnknownCall[]> = new Map();
+/** What was read of a team: its calls of unknown outcome, and which of those that this process reported the store has. */
+interface ReadUnknown {
+  calls: UnknownCall[];
+  own: ReadonlySet<string>;
+}
+
+const NO_CALLS: ReadonlyMap<string, ReadUnknown> = new Map();
 
 export interface SimWorld {
   time: FakeTime;
@@ -231,24 +237,30 @@ export class SimInstance {
   }
 
   /** What the store knows now of calls of unknown outcome of these teams; the organization's stand for all. */
-  #unknownIn(teamIds: ReadonlySet<string>): Map<string, UnknownCall[]> {
-    const { memory } = this.#world;
+  #unknownIn(teamIds: ReadonlySet<string>): Map<string, ReadUnknown> {
+    const { memory, judge } = this.#world;
     const all = new Set(KEYS.map(({ teamId }) => teamId));
     const read = teamIds.has(ORGANIZATION_ID) || teamIds.has('') ? all : teamIds;
-    return new Map([...read].map((id) => [id, memory.releases.unknownOf(id, memory.events.values())]));
+    const own = new Set(
+      [...judge.unknown]
+        .filter(({ id, owner }) => owner === this.owner && memory.events.has(id))
+        .map(({ id }) => id),
+    );
+    return new Map(
+      [...read].map((id) => [id, { calls: memory.releases.unknownOf(id, memory.events.values()), own }]),
+    );
   }
 
-  #take(accounts: ReadonlyMap<string, Account>, reread: ReadonlyMap<string, UnknownCall[]>): void {
+  #take(accounts: ReadonlyMap<string, Account>, reread: ReadonlyMap<string, ReadUnknown>): void {
     const before = this.accounts;
     this.accounts = new Map(
       [...accounts].map(([keyId, account]) => {
-        const unknown = reread.get(account.principal.teamId);
-        return [keyId, unknown === undefined ? before.get(keyId)! : { ...account, unknown }];
+        const read = reread.get(account.principal.teamId);
+        return [keyId, read === undefined ? before.get(keyId)! : { ...account, unknown: read.calls }];
       }),
     );
-    const atMs = this.#world.judge.nowMs();
-    for (const [teamId, calls] of reread)
-      this.owner.readUnknown.set(teamId, { calls: new Set(calls.map(({ id }) => id)), atMs });
+    for (const [teamId, { calls, own }] of reread)
+      this.owner.readUnknown.set(teamId, { calls: new Set(calls.map(({ id }) => id)), own });
   }
 
   #fate(): Fate {

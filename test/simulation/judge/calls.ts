@@ -33,8 +33,11 @@ export interface Owner {
   inFlight: Map<Tally, { surely: bigint; perhaps: bigint }>;
   /** Teams of which a call is under way beside which no other may be, because too much money is of unknown outcome. */
   alone: Set<string>;
-  /** By team, the calls of unknown outcome that the store had when the process last read its accounts, and when that was. */
-  readUnknown: Map<string, { calls: ReadonlySet<string>; atMs: number }>;
+  /**
+   * By team, what the store had when the process last read its accounts: calls of unknown outcome, and the events of
+   * those that the process itself reported, whether or not their charges were corrected.
+   */
+  readUnknown: Map<string, { calls: ReadonlySet<string>; own: ReadonlySet<string> }>;
   /** When one of its calls last used a rule, in any window, on Postgres's clock. */
   lastUsedMs: Map<Rule, number>;
 }

@@ -56,19 +56,26 @@ export function heardMsOf({ fineSinceMs, heardMs }: Owner, nowMs: number): numbe
   return fineSinceMs <= nowMs - FREED_MS ? nowMs - FREED_MS : heardMs;
 }
 
-/** Calls of a team of unknown outcome that were not corrected; or that were after some moment. */
-function unknownOf(judge: Judge, teamId: string, sinceMs = judge.nowMs()): CallRecord[] {
+/**
+ * Calls of a team of unknown outcome that were not corrected; or that were at some moment or later: the clock stands still in
+ * a step, in which a process may read first.
+ */
+function unknownOf(judge: Judge, teamId: string, sinceMs = Number.POSITIVE_INFINITY): CallRecord[] {
   return [...judge.unknown].filter((call) => {
     if (call.teamId !== teamId || call.cancelled) return false;
-    return call.uncorrected === null || call.correctedMs > sinceMs;
+    return call.uncorrected === null || call.correctedMs >= sinceMs;
   });
 }
 
-/** It was in what the process last read of its team, or its own process has reported it, since what was lost is back. */
+/**
+ * It was in what the process last read of its team, or the process has reported it and the store did not have it then. What
+ * the store had, corrected, is known from that reading alone: that the store has forgotten the correction since, a process
+ * learns when it reads again.
+ */
 function isSurelyKnown(owner: Owner, call: CallRecord): boolean {
   const read = owner.readUnknown.get(call.teamId);
   if (read?.calls.has(call.id)) return true;
-  return call.owner === owner && call.reportedMs > owner.putBackMs;
+  return call.owner === owner && !read?.own.has(call.id);
 }
 
 function limitsOf(judge: Judge, facts: CallFacts): Tally[] {
