@@ -105,6 +105,8 @@ upstreams:
     [one('    admin_key: a b\n'), 'upstreams[0].admin_key'],
     [one('    weight: -1\n'), 'weight'],
     [one('    models: []\n'), 'models'],
+    [one('    prices: { mine: { second: "0.1" } }\n'), 'timeouts.call_ms'],
+    [one('    prices: { mine: { input: "1" } }\n'), 'prices.mine.output'],
     [`${one('')}  - name: one\n    base_url: http://a/v1\n`, 'name of another upstream'],
     [one('').replace('https://api', 'https://eu.api'), 'price_percent'],
     [one('').replace('https://api.openai.com/v1', 'https://u:p@host/v1'), 'base_url'],

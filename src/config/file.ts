@@ -54,10 +54,11 @@ const baseUrl = z.string().refine((text) => {
 }, 'must be an http or https URL without credentials, query or fragment');
 
 const ownPrice = z.strictObject({
-  input: usdText,
+  input: usdText.optional(),
   cached_input: usdText.optional(),
   cache_write: usdText.optional(),
-  output: usdText,
+  output: usdText.optional(),
+  second: usdText.optional(),
   max_input_tokens: z.int().min(1).max(100_000_000).optional(),
   max_output_tokens: z.int().min(1).max(100_000_000).optional(),
 });
@@ -88,6 +89,7 @@ const upstream = z
         connect_ms: timeoutMs(10_000),
         first_byte_ms: timeoutMs(600_000),
         idle_ms: timeoutMs(600_000),
+        call_ms: z.int().min(1).max(3_600_000).optional(),
       })
       .prefault({}),
     connections: z.int().min(1).max(65_535).default(512),
@@ -115,6 +117,15 @@ const upstream = z
     if (value.key !== undefined && value.key_file !== undefined) wrong('key_file', 'cannot stand beside key');
     if (value.admin_key !== undefined && value.kind !== 'openai') wrong('admin_key', 'is for kind openai');
     if (value.api_version !== undefined && value.kind !== 'azure') wrong('api_version', 'is for kind azure');
+    for (const [model, price] of Object.entries(value.prices)) {
+      const wrongPrice = (name: string, message: string) =>
+        context.addIssue({ code: 'custom', path: ['prices', model, name], message });
+      if (price.second !== undefined && value.timeouts.call_ms === undefined)
+        wrongPrice('second', 'needs timeouts.call_ms, which bounds what a call may cost');
+      for (const name of ['input', 'output'] as const)
+        if (price.second === undefined && price[name] === undefined)
+          wrongPrice(name, 'is missing: only a price with second may be without it');
+    }
     const host = URL.parse(value.base_url)?.hostname ?? '';
     if (REGIONAL_HOST.test(host) && value.price_percent === undefined)
       wrong(

@@ -11,9 +11,11 @@ import { type HostedBound, mostFees } from './hosted.ts';
 import { inputBeyondText, quote } from './input-bound.ts';
 import { divideUp, type PicoUsd } from './money.ts';
 import type { Operation } from './operation.ts';
-import { type Price, quotientUp, type RateCard, type ServiceTier } from './price.ts';
+import { type Price, quotientUp, type RateCard } from './price.ts';
 import { type Claim, isCount, METER_NAMES, type MeterName, outermost } from './quantities.ts';
 import { dearest, pricesAny, type Rates } from './rates.ts';
+import { noTier, unknownModel, unknownPrice, untimed } from './unpriced.ts';
+import { mostOfTime } from './upstream-time.ts';
 
 export interface Estimate {
   /** Null: the upstream runs no tools. */
@@ -39,6 +41,8 @@ export interface Estimate {
   readonly maxOutputTokens: number | null;
   /** The most that is written in as the limit of one choice, which then always is; null: the model's maximum, which is not. */
   readonly outputCeiling: number | null;
+  /** The most time of the upstream, in ms, where it costs money; null: it does not. */
+  readonly upstreamMs: number | null;
   /** What may be billed. The dearest total bounds the bill: a call is billed in one tier and band, never in two. */
   readonly billing: Billing;
   /** Further ones that are dearer than `billing` for some output; nearly always none. */
@@ -67,8 +71,9 @@ const NO_OTHERS: readonly Billing[] = [];
 
 /**
  * The upper bound of a call's tokens and cost. `strict` means that a call without a tier is sent as `default`; without
- * it the account's own setting may choose any tier. `inputAtMost` bounds the input
- * too. Errors: `unknown_price` (no card, or a possible tier without a price), `unbounded_request` (fees outside the price, or input that only an unsourced maximum would bound).
+ * it the account's own setting may choose any tier. `inputAtMost` bounds the input too, `upstreamMsAtMost` the upstream's time. Errors:
+ * `unknown_price` (no card, or a possible tier without a price), `unbounded_request` (fees outside the price, or what only an unsourced
+ * maximum would bound: input, the upstream's time).
  */
 export function estimate(
   operation: Operation,
@@ -77,7 +82,13 @@ export function estimate(
     strict,
     hosted = null,
     inputAtMost,
-  }: { strict: boolean; hosted?: HostedBound | null; inputAtMost?: number | null },
+    upstreamMsAtMost = null,
+  }: {
+    strict: boolean;
+    hosted?: HostedBound | null;
+    inputAtMost?: number | null;
+    upstreamMsAtMost?: number | null;
+  },
 ): Estimate | ApiError {
   if (!operation.billable)
     return estimateOf(operation, operation.inputTokensBound, null, null, FREE, NO_OTHERS, null);
@@ -113,10 +124,23 @@ export function estimate(
   if (typeof billings === 'string') {
     return unknownPrice(`The model ${quote(card.model)} has no price of ${billings}.`, 'model');
   }
-  const fees = hosted === null ? 0n : mostFees(hosted);
+  const isTimed = price.short.ofTime !== 0n || standard.short.ofTime !== 0n;
+  const upstreamMs = isTimed ? upstreamMsAtMost : null;
+  if (isTimed && upstreamMs === null) return untimed(card.model);
+  const time = upstreamMs === null ? 0n : mostOfTime([price, standard], upstreamMs);
+  const fees = time + (hosted === null ? 0n : mostFees(hosted));
   const first = withFees(billings.first, fees);
   const others = fees === 0n ? billings.others : billings.others.map((each) => withFees(each, fees));
-  return estimateOf(operation, inputTokens, card.limits.maxOutputTokens, price.id, first, others, hosted);
+  return estimateOf(
+    operation,
+    inputTokens,
+    card.limits.maxOutputTokens,
+    price.id,
+    first,
+    others,
+    hosted,
+    upstreamMs,
+  );
 }
 
 function estimateOf(
@@ -127,6 +151,7 @@ function estimateOf(
   billing: Billing,
   otherBillings: readonly Billing[],
   hosted: HostedBound | null,
+  upstreamMs: number | null = null,
 ): Estimate {
   const { outputTokensLimit, choices } = operation;
   const compactions = operation.beyondText?.compactions ?? 0;
@@ -143,6 +168,7 @@ function estimateOf(
     wholeAnswerTokens: null,
     maxOutputTokens,
     outputCeiling: null,
+    upstreamMs,
     billing,
     otherBillings,
   };
@@ -186,11 +212,6 @@ function withFees(billing: Billing, fees: PicoUsd): Billing {
     denominator: exact?.denominator ?? BigInt(denominator),
   };
   return billingOfExact(all);
-}
-
-function noTier(card: RateCard, tier: ServiceTier, operation: Operation): ApiError {
-  const what = `No price is known for the model ${quote(card.model)} in the tier '${tier}'.`;
-  return unknownPrice(what, tier === operation.serviceTier ? 'service_tier' : 'model');
 }
 
 /** Published as "< 272K" for some models and "more than 272K" for others: at exactly the threshold, both may be billed. */
@@ -351,19 +372,6 @@ function perChoiceFor(amount: PicoUsd, billing: Billing, { choices, extraOutputT
   if (left < 0n) return 0;
   const step = BigInt(choices) * perToken;
   return step === 0n || left / step > MAX_SAFE ? Number.MAX_SAFE_INTEGER : Number(left / step);
-}
-
-/** Routers of several vendors write the vendor's name before the model's. */
-const VENDOR = /^openai\//;
-
-function unknownModel(model: string | null): ApiError {
-  const name = (model ?? '').replace(VENDOR, '');
-  const hint = name === model ? '' : ` OpenAI's name for it is ${quote(name)}, without 'openai/'.`;
-  return unknownPrice(`No price is known for the model ${quote(model)}.${hint}`, 'model');
-}
-
-function unknownPrice(what: string, param: string): ApiError {
-  return apiError('unknown_price', `${what} An administrator can add one.`, { param });
 }
 
 /** Fewest output tokens that make an open-ended answer worth starting. */

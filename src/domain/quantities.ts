@@ -131,6 +131,8 @@ export const METERS = {
   /** How long a live session was open. */
   session_seconds: { ...whole, unit: 'second', steps: MILLIONTHS, boundBy: 'session_seconds' },
   video_seconds: { ...whole, unit: 'second', steps: MILLIONTHS, boundBy: 'video_seconds' },
+  /** From the sending of a call to the end of its response, where an upstream is paid for its time; measured here. */
+  upstream_seconds: { ...whole, unit: 'second', steps: MILLIONTHS, boundBy: 'upstream_seconds' },
   /** Of text that is spoken. */
   characters: { ...whole, unit: 'character', boundBy: 'characters' },
   /** Made by a model that is billed by the image, not by its tokens. */

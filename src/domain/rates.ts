@@ -30,6 +30,8 @@ export interface Rates {
   /** Every meter that some line charges: its own or that of its whole. */
   readonly factors: ReadonlyMap<MeterName, bigint>;
   readonly denominator: bigint;
+  /** That of a step of the upstream's time; 0: it costs nothing. */
+  readonly ofTime: bigint;
   /** The same for text, in Numbers; null: some of it has no line, or a Number would not be exact. */
   readonly text: TextRates | null;
 }
@@ -68,7 +70,8 @@ export function compileRates(lines: readonly PriceLine[]): Rates {
   const divisor = [...factors.values()].reduce(greatestCommonDivisor, common);
   for (const [meter, factor] of factors) factors.set(meter, factor / divisor);
   const denominator = common / divisor;
-  return { factors, denominator, text: textRates(factors, denominator) };
+  const ofTime = factors.get('upstream_seconds') ?? 0n;
+  return { factors, denominator, ofTime, text: textRates(factors, denominator) };
 }
 
 function textRates(factors: ReadonlyMap<MeterName, bigint>, denominator: bigint): TextRates | null {

@@ -76,6 +76,7 @@ function fixed({ cost, inputTokens, outputTokens, priceId }: Planned): Estimate 
     wholeAnswerTokens: null,
     maxOutputTokens: null,
     outputCeiling: null,
+    upstreamMs: null,
     billing: { fixed: 0, perOutputToken: 0, denominator: 1, exact },
     otherBillings: [],
   };

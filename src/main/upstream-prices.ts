@@ -41,7 +41,7 @@ const PER_TOKENS = 1_000_000;
 type OwnPrice = UpstreamSettings['prices'][string];
 
 function priceOf(upstream: string, model: string, price: OwnPrice): Price {
-  const { input, cached_input: cached, cache_write: written, output } = price;
+  const { input = '0', cached_input: cached, cache_write: written, output = '0', second } = price;
   const text = {
     input: usd(input),
     cachedInput: cached === undefined ? null : usd(cached),
@@ -53,7 +53,10 @@ function priceOf(upstream: string, model: string, price: OwnPrice): Price {
     model,
     tier: 'default',
     effectiveFromMs: 0,
-    lines: textLines(text, PER_TOKENS),
+    lines: [
+      ...textLines(text, PER_TOKENS),
+      ...(second === undefined ? [] : [{ meter: 'upstream_seconds' as const, per: 1, rate: usd(second) }]),
+    ],
     longContextAboveTokens: null,
     origin: 'admin',
   });

@@ -307,6 +307,7 @@ function targetOf(settings: UpstreamSettings): Target {
     modelNames: new Map(Object.entries(names)),
     usageInStreams: settings.usage_in_streams,
     health: new UpstreamHealth(),
+    callMs: settings.timeouts.call_ms ?? null,
     pathOf: kind === 'azure' ? azurePaths(settings) : (path) => path,
   };
 }

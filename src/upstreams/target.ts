@@ -14,6 +14,8 @@ export interface Target {
   /** Whether a stream may be asked for its usage. */
   readonly usageInStreams: boolean;
   readonly health: UpstreamHealth;
+  /** A call that takes longer is stopped; null: no call is. In ms. */
+  readonly callMs: number | null;
   /** Returns the path below the base URL at which the upstream has an operation. @param model by its name here */
   pathOf(path: string, model: string | null): string;
 }

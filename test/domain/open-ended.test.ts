@@ -22,6 +22,7 @@ function open(maxOutputTokens: number | null): Estimate {
     wholeAnswerTokens: null,
     maxOutputTokens,
     outputCeiling: null,
+    upstreamMs: null,
     billing: { fixed: 10 ** 10, perOutputToken: 10 ** 9, denominator: 1, exact: null },
     otherBillings: [],
   };

@@ -23,6 +23,7 @@ export function openEstimate(options: OpenEstimateOptions): Estimate {
     wholeAnswerTokens: null,
     maxOutputTokens,
     outputCeiling: null,
+    upstreamMs: null,
     billing: { fixed: Number(inputCost), perOutputToken: Number(perToken), denominator: 1, exact: null },
     otherBillings: [],
   };

@@ -32,6 +32,7 @@ function lane(name: string, { price = 1, ...options }: Options = {}): Lane<strin
       modelNames: new Map(),
       usageInStreams: true,
       health: new UpstreamHealth(),
+      callMs: null,
       pathOf: (path) => path,
     },
     weight: 1,

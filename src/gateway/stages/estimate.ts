@@ -103,15 +103,21 @@ function estimateUpTo(
   callsWrittenIn: number,
   anchor: AnchorUse | null = null,
 ): Estimate | ApiError {
+  // What goes on in the background is no time of the call.
+  const upstreamMsAtMost = operation.job === undefined ? (deps.target?.callMs ?? null) : null;
   if (operation.hosted === null)
-    return estimateOf(operation, card, { strict: true, inputAtMost: anchor?.bound ?? null });
+    return estimateOf(operation, card, {
+      strict: true,
+      inputAtMost: anchor?.bound ?? null,
+      upstreamMsAtMost,
+    });
   const context = { model: operation.model ?? '', atMs: deps.clock.nowMs(), callsWrittenIn };
   const hosted = hostedBound(operation.hosted, deps.catalog.rates, context);
   if (hosted === null) {
     const { param } = operation.hosted;
     return apiError('unknown_price', `No price is known for what '${param}' offers.`, { param });
   }
-  return estimateOf(operation, card, { strict: true, hosted });
+  return estimateOf(operation, card, { strict: true, hosted, upstreamMsAtMost });
 }
 
 /** Returns the same call with half of the tool calls that were to be written in; null: that is no way to need less. */

@@ -72,6 +72,9 @@ class Relay implements UpstreamHandler, Turn {
   #isOverLimit = false;
   #ended = false;
   #patience: NodeJS.Timeout | null = null;
+  /** Of the upstream, for the whole call. */
+  #deadline: NodeJS.Timeout | null = null;
+  #isLate = false;
   /** Null: the client's name of the model is the upstream's. */
   #namesBack: NamesBack | null = null;
 
@@ -118,7 +121,10 @@ class Relay implements UpstreamHandler, Turn {
     this.#patience = null;
     this.#call.ended('connect');
     this.#sentMs = performance.now();
-    this.#deps.target?.health.sent(this, this.#sentMs);
+    const { target } = this.#deps;
+    target?.health.sent(this, this.#sentMs);
+    const callMs = target?.callMs ?? null;
+    if (callMs !== null) this.#deadline = setTimeout(() => this.#late(), callMs);
     const request = this.#reserved.outgoing.take();
     this.#send = this.#deps.upstream?.send(request, this) ?? null;
     if (this.#send === null) this.#finish('unreachable');
@@ -202,6 +208,7 @@ class Relay implements UpstreamHandler, Turn {
     // Whatever ends it, a call of which no byte was sent costs nothing.
     if (failure === 'unreachable') this.#finish(failure);
     else if (this.#isOverLimit) this.#finish('over_limit');
+    else if (this.#isLate) this.#finish('timeout');
     else this.#finish(this.#call.isCut ? 'cut' : this.#abandoned ? 'abandoned' : failure);
   }
 
@@ -217,6 +224,11 @@ class Relay implements UpstreamHandler, Turn {
 
   #overLimit(): void {
     this.#isOverLimit = true;
+    this.#send?.abort();
+  }
+
+  #late(): void {
+    this.#isLate = true;
     this.#send?.abort();
   }
 
@@ -272,6 +284,7 @@ class Relay implements UpstreamHandler, Turn {
     this.#call.unwatch();
     this.#call.exchange.onDrain = null;
     if (this.#patience) clearTimeout(this.#patience);
+    if (this.#deadline) clearTimeout(this.#deadline);
     const { connections, target } = this.#deps;
     target?.health.ended(this);
     if (this.#turn === 'taken') connections.release(this.teamId);

@@ -6,6 +6,7 @@ import { asId, type EventId, momentOfUuidV7 } from '../../domain/ids.ts';
 import type { PicoUsd } from '../../domain/money.ts';
 import { costOf, includesModel, type Price, type RateCard, tierBilled } from '../../domain/price.ts';
 import type { FeeMeter } from '../../domain/quantities.ts';
+import { chargesTimeAlone } from '../../domain/upstream-time.ts';
 import type { AnswerState, MeteredResponse, Usage } from '../../domain/usage.ts';
 import type { Outcome } from '../../ledger/events.ts';
 import { meterJson } from '../../openai/response.ts';
@@ -50,6 +51,7 @@ export function settle(
   const counted = isCounted ? count(deps, reserved, response, metered) : null;
   const { usage, ...charge } = chargeOf(reserved, response, metered, counted, sessions);
   const { outcome, provenance, reason, cost, priceId, pricedModel } = charge;
+  const shown = withTools(reserved, metered, usage, sessions);
   const settled: Outcome = {
     outcome,
     provenance,
@@ -58,7 +60,7 @@ export function settle(
     upstreamRequestId: headerOf(response, 'x-request-id'),
     responseModel: metered.model,
     serviceTier: metered.serviceTier,
-    usage: withTools(reserved, metered, usage, sessions),
+    usage: outcome === 'settled' ? withTime(reserved, response, shown) : shown,
     cost,
     priceId,
   };
@@ -67,7 +69,8 @@ export function settle(
   if (reserved.anchor !== null) learn(deps, reserved.anchor, metered, settled);
   const { breaker } = deps;
   if (outcome === 'settled' && ++breaker.successes % SUCCESSES_PER_FAILURE === 0) breaker.countedMore();
-  if (outcome === 'unknown' || breaker.watched > 0) informBreaker(deps, reserved, settled);
+  const mayHaveFailed = outcome === 'unknown' || reserved.estimate.upstreamMs !== null;
+  if (mayHaveFailed || breaker.watched > 0) informBreaker(deps, reserved, settled);
   reserved.call.ended('settle');
   return { kind: 'settled', reserved, response, state: metered.state, outcome: settled, pricedModel };
 }
@@ -108,6 +111,16 @@ function withTools(
   return usage === null || hosted === null ? usage : { ...usage, ...toolsOf(hosted, metered, sessions) };
 }
 
+/** Returns usage with the upstream's time, where that costs money. It was stopped at the end of what was held. */
+function withTime<T extends Usage | null>(
+  { estimate: { upstreamMs } }: Reserved,
+  { totalUs }: UpstreamResponse,
+  usage: T,
+): T | Usage {
+  if (upstreamMs === null) return usage;
+  return { ...usage, upstream_seconds: Math.min(totalUs, upstreamMs * 1_000) };
+}
+
 function informBreaker(
   { breaker }: GatewayDeps,
   { call, account, callKind, descriptor, hold }: Reserved,
@@ -116,8 +129,10 @@ function informBreaker(
   if (descriptor.class !== 'metered') return;
   const { teamId, keyId } = account.principal;
   if (outcome !== 'unknown') {
-    const answered = outcome === 'voided' && NOT_ANSWERED.has(reason ?? '') ? 'neither' : 'answered';
-    breaker.ended(teamId, answered, call.pass, null);
+    const isSent = outcome !== 'voided' || !NOT_ANSWERED.has(reason ?? '');
+    // One that is paid by its time is settled however it ended.
+    const isBroken = outcome === 'settled' && (reason?.startsWith('upstream_') ?? false);
+    breaker.ended(teamId, isBroken ? 'failed' : isSent ? 'answered' : 'neither', call.pass, null);
     return;
   }
   const { model, endUser, tags = null } = callKind;
@@ -242,8 +257,11 @@ function costOfCall(
     return { outcome: 'settled', provenance: 'reported', reason, cost: 0n, priceId: null, pricedModel: null };
   }
   if (metered.usage !== null && card !== null)
-    return costOfUsage(reserved, card, metered.usage, metered, sessions);
+    return costOfUsage(reserved, response, card, metered.usage, metered, sessions);
   if (metered.state === 'declined') return voided('upstream_error');
+  // The time is known however the call ended.
+  if (card !== null && isPaidByTime(reserved, card, metered))
+    return costOfUsage(reserved, response, card, {}, { ...metered, isMeasured: true }, sessions);
   if (metered.state === 'complete') return estimated(reserved, 'usage_missing');
   if (metered.state === 'failed') return unknown(reserved, metered, 'upstream_error');
   return unknown(reserved, metered, REASONS[ending] ?? 'upstream_interrupted');
@@ -291,8 +309,14 @@ function feesOf(reserved: Reserved, metered: MeteredResponse, sessions: number |
   return sum;
 }
 
+function isPaidByTime({ estimate }: Reserved, card: RateCard, { serviceTier }: MeteredResponse): boolean {
+  const price = estimate.upstreamMs === null ? null : priceBilled(card, serviceTier);
+  return price !== null && chargesTimeAlone(price);
+}
+
 function costOfUsage(
   reserved: Reserved,
+  response: UpstreamResponse,
   card: RateCard,
   usage: Usage,
   metered: MeteredResponse,
@@ -301,14 +325,17 @@ function costOfUsage(
   const { hold, call } = reserved;
   const price = priceBilled(card, metered.serviceTier);
   if (price === null) return estimated(reserved, 'tier_unpriced');
-  const ofTokens = costOf(usage, price);
+  const ofTokens = costOf(withTime(reserved, response, usage), price);
   const ofTools = feesOf(reserved, metered, sessions);
   if (ofTokens === null || ofTools === null) return estimated(reserved, 'usage_missing');
   const cost = ofTokens + ofTools;
   const reason = cost > hold.amount ? 'overrun' : call.clientGone ? 'client_gone' : null;
   const { id, model } = price;
   const billed = { outcome: 'settled', cost, priceId: id, pricedModel: model } as const;
-  if (metered.isMeasured) return { ...billed, provenance: 'estimated', reason: reason ?? 'usage_missing' };
+  if (metered.isMeasured) {
+    const why = reason ?? REASONS[response.ending] ?? 'usage_missing';
+    return { ...billed, provenance: 'estimated', reason: why };
+  }
   return { ...billed, provenance: 'reported', reason };
 }
 
