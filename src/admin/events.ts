@@ -86,6 +86,7 @@ export function selectionOf(
       provenance: query.provenance,
       endUser: query.end_user,
       tag: query.tag,
+      labelled: query.labelled,
     },
   };
 }

@@ -41,7 +41,7 @@ export function labelRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
     {
       method: 'get',
       path: '/labels',
-      summary: 'List labels, those given first first',
+      summary: 'List labels by the time when they were given',
       query: LabelsQuery,
       response: Labels,
     },
@@ -53,6 +53,7 @@ export function labelRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
             teamIds,
             eventId: query.call_id === undefined ? undefined : asId(query.call_id),
             label: query.label,
+            order: query.order,
           }),
         idOf: (row) => row.id,
         view: toLabel,

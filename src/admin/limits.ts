@@ -79,7 +79,7 @@ export function limitRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
     teamOf: (limit) => limit.teamId,
     view: (limit) => ({ ...toLimit(limit), ...(limit.balance ? { state: stateOf(limit.balance) } : {}) }),
     list: async (page, query, teamIds): Promise<Listed[]> => {
-      const limits = await listLimits(database, { ...page, teamIds });
+      const limits = await listLimits(database, { ...page, teamIds, subjectType: query.subject_type });
       if (query.state === 'false') return limits;
       await settleNow();
       const balances = await readLimitBalances(database, limits);

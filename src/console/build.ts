@@ -19,6 +19,9 @@ export async function buildConsole(): Promise<Map<string, string>> {
     ],
     tsconfig: join(SOURCE, 'tsconfig.json'),
     bundle: true,
+    // What pages/later.ts alone needs is a file of its own, and what it shares with the rest another.
+    splitting: true,
+    chunkNames: '[name]',
     minify: true,
     format: 'esm',
     target: ['es2022', 'chrome111', 'firefox114', 'safari16.4'],

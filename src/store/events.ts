@@ -10,6 +10,7 @@ import {
   inArray,
   lt,
   lte,
+  not,
   notExists,
   type SQL,
   sql,
@@ -19,7 +20,7 @@ import { type EventId, type GrantId, type LimitId, momentOfUuidV7, type TeamId }
 import { parseTag } from '../domain/tags.ts';
 import { type After, isAfter, type Order } from './changes.ts';
 import type { Database, Queries } from './database.ts';
-import { adjustments, grants, usageEvents } from './schema.ts';
+import { adjustments, grants, labels, usageEvents } from './schema.ts';
 
 /** An event, and the sum of its corrections (decimal USD; null: there are none). */
 export type EventRow = typeof usageEvents.$inferSelect & { deltaUsd: string | null };
@@ -37,6 +38,8 @@ const FILTERS = {
 export type EventFilter = { [Name in keyof typeof FILTERS]?: string | undefined } & {
   /** As text. */
   tag?: string | undefined;
+  /** Whether people said of it if it was right. */
+  labelled?: 'true' | 'false' | undefined;
 };
 
 export interface EventPage {
@@ -66,7 +69,9 @@ export async function listEvents(database: Database, page: EventPage): Promise<F
   const filters = Object.entries(page.filter).filter(([, value]) => value !== undefined);
   const matches = filters.map(([name, value]) => {
     const wanted = defined(value, 'the value of the filter');
-    return name === 'tag' ? hasTag(wanted) : eq(FILTERS[name as keyof typeof FILTERS], wanted);
+    if (name === 'tag') return hasTag(wanted);
+    if (name === 'labelled') return wanted === 'true' ? LABELLED : not(LABELLED);
+    return eq(FILTERS[name as keyof typeof FILTERS], wanted);
   });
   const last = matches.length === 0 ? null : await lastSearched(database, page);
   const rows = await eventsOf(database.db)
@@ -75,6 +80,9 @@ export async function listEvents(database: Database, page: EventPage): Promise<F
     .limit(page.limit);
   return { rows, searchedTo: rows.length < page.limit ? last : null };
 }
+
+const LABELLED = sql`exists (
+  select from ${labels} l where l.team_id = ${usageEvents.teamId} and l.event_id = ${usageEvents.id})`;
 
 function hasTag(text: string): SQL {
   const { name, value } = parseTag(text);

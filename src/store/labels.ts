@@ -3,11 +3,11 @@
  * event stays as it is.
  */
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, inArray, type SQL, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, inArray, type SQL, sql } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import type { EventId, TeamId } from '../domain/ids.ts';
 import type { Label } from '../domain/labels.ts';
-import { type After, clock, isAfter } from './changes.ts';
+import { type After, clock, isAfter, type Order } from './changes.ts';
 import { type Database, runOn } from './database.ts';
 import { labels } from './schema.ts';
 
@@ -41,7 +41,7 @@ export async function setLabel(database: Database, { event, ...given }: NewLabel
   return defined(row, 'the row of the statement');
 }
 
-/** Reads labels, those given first first. */
+/** Reads labels by the time when they were given. */
 export function listLabels(
   database: Database,
   page: {
@@ -50,20 +50,22 @@ export function listLabels(
     teamIds: readonly TeamId[] | undefined;
     eventId: EventId | undefined;
     label: Label | undefined;
+    order: Order;
   },
 ): Promise<LabelRow[]> {
+  const by = page.order === 'asc' ? asc : desc;
   return database.db
     .select()
     .from(labels)
     .where(
       and(
-        isAfter(labels, page.after),
+        isAfter(labels, page.after, page.order),
         page.teamIds && inArray(labels.teamId, [...page.teamIds]),
         page.eventId === undefined ? undefined : eq(labels.eventId, page.eventId),
         page.label === undefined ? undefined : eq(labels.label, page.label),
       ),
     )
-    .orderBy(asc(labels.createdAt), asc(labels.id))
+    .orderBy(by(labels.createdAt), by(labels.id))
     .limit(page.limit);
 }
 

@@ -8,7 +8,14 @@ import { and, asc, eq, gt, inArray, isNull, or, type SQL } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { asId, type KeyId, type LimitId, type TeamId } from '../domain/ids.ts';
-import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject, subjectIdOf } from '../domain/limit.ts';
+import {
+  type Enforcement,
+  type Meter,
+  ORGANIZATION_ID,
+  type Subject,
+  type SubjectType,
+  subjectIdOf,
+} from '../domain/limit.ts';
 import type { Window } from '../domain/window.ts';
 import { type After, changeCatalog, isAfter, lockOwner, lockTeam, raiseVersion } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
@@ -92,7 +99,14 @@ export async function findLimit(database: Database, id: LimitId): Promise<LimitR
 
 export function listLimits(
   database: Database,
-  page: { after: After | null; limit: number; deleted: boolean; teamIds: readonly TeamId[] | undefined },
+  page: {
+    after: After | null;
+    limit: number;
+    deleted: boolean;
+    teamIds: readonly TeamId[] | undefined;
+    /** Undefined: of every kind of subject. */
+    subjectType: SubjectType | undefined;
+  },
 ): Promise<LimitRow[]> {
   return database.db
     .select()
@@ -101,6 +115,7 @@ export function listLimits(
       and(
         isAfter(limits, page.after),
         page.teamIds && inArray(limits.teamId, [...page.teamIds]),
+        page.subjectType && eq(limits.subjectType, page.subjectType),
         page.deleted ? undefined : isNull(limits.deletedAt),
       ),
     )

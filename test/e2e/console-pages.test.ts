@@ -9,7 +9,7 @@ import { goTo, openDialog, signIn, signInAsAdmin } from './console-steps.ts';
 import { until } from './crash-gateway.ts';
 import { type Stack, startStack } from './stack.ts';
 
-/** Structure differs by language, contrast by theme: two looks show both of both. */
+/** Each walk looks at its pages in both themes: so every language is seen in every theme. */
 const LOOKS: (Look & { words: typeof en })[] = [
   { locale: 'en-US', colorScheme: 'light', words: en },
   { locale: 'zh-CN', colorScheme: 'dark', words: zh },
@@ -29,6 +29,17 @@ const TRAINING_FILE = {
   mimeType: 'application/jsonl',
   buffer: Buffer.from(`${`${JSON.stringify(EXAMPLE)}\n`.repeat(100)}{`),
 };
+
+/** What axe finds on the page in the other theme, then in the one that it was opened in. */
+async function faultsInBothThemes({ page, faults }: Visit, colorScheme: Look['colorScheme']) {
+  const found: string[] = [];
+  for (const theme of [colorScheme === 'dark' ? 'light' : 'dark', colorScheme] as const) {
+    await page.emulateMedia({ colorScheme: theme });
+    await page.locator(`html[data-theme="${theme}"]`).waitFor();
+    found.push(...(await faults()).map((fault) => `${theme}: ${fault}`));
+  }
+  return found;
+}
 
 /** Everything that was asked for has been answered. */
 const loaded = (page: Page) =>
@@ -56,11 +67,26 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
       ...{ subject: { type: 'department', id: company.id }, meter: 'cost_usd', amount: '50.00' },
       window: { type: 'calendar', unit: 'quarter', time_zone: 'UTC', start_month: 2 },
     });
+    const budget = { meter: 'cost_usd', amount: '2.00', window: { type: 'lifetime' } };
+    await stack.admin('POST', '/tags', { name: 'project', required: false });
+    await stack.admin('POST', '/tags', { name: 'stage', values: ['test', 'production'] });
+    await stack.admin('POST', '/limits', { subject: { type: 'tag', name: 'project' }, ...budget });
+    await stack.admin('POST', '/limits', {
+      ...{ name: 'alpha in all', subject: { type: 'tag', name: 'project', value: 'alpha' }, ...budget },
+    });
+    await stack.admin('POST', '/people', { user_name: 'ada@example.com', display_name: 'Ada' });
+    await until('the tag to be known', async () => {
+      const answer = await stack.post(team.key, '/chat/completions', CALL, {
+        'x-tollgate-tags': 'project=alpha',
+      });
+      return answer.ok;
+    });
     await stack.post(team.key, '/chat/completions', CALL);
     await stack.post(team.key, '/chat/completions', CALL, { 'x-simulator': 'fault=cut_before_headers' });
     await stack.post(other.key, '/chat/completions', CALL);
     const events = await stack.admin<{ data: { id: string }[] }>('GET', `/events?team_id=${team.teamId}`);
     callId = events.data[0]!.id;
+    await stack.admin('POST', '/labels', { call_id: callId, label: 'rejected', reason: 'made up' });
     await stack.post(team.key, '/responses', {
       ...{ model: 'gpt-4.1', input: 'Say it.', max_output_tokens: 200, background: true },
     });
@@ -87,6 +113,8 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     `/teams/${team.teamId}`,
     '/keys',
     '/limits',
+    '/tags',
+    '/tags?name=project&value=alpha',
     '/plans',
     '/prices',
     '/prices?show=changes',
@@ -97,6 +125,11 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     `/calls/${callId}`,
     '/jobs',
     '/jobs?state=running',
+    '/savings',
+    '/models',
+    '/models?tag=project%3Dalpha',
+    '/labels',
+    '/labels?show=given',
     '/people',
     '/sessions',
     '/notices',
@@ -105,9 +138,10 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     '/nothing-here',
   ];
 
-  describe.each(LOOKS)('in $locale, $colorScheme', ({ words, ...look }) => {
-    it('axe finds no serious problem, and there is no error and no request to other hosts', async () => {
-      const { page, complaints, faults } = await open(look);
+  describe.each(LOOKS)('in $locale, from $colorScheme', ({ words, ...look }) => {
+    it('axe finds no serious problem in either theme, and there is no error and no request to other hosts', async () => {
+      const visited = await open(look);
+      const { page, complaints, faults } = visited;
       await page.goto('/console');
       await page.getByRole('heading', { name: words.signIn.title }).waitFor();
       expect(await faults()).toEqual([]);
@@ -118,7 +152,7 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
         await page.goto(`/console${path}`);
         await page.getByRole('heading', { level: 1 }).waitFor();
         await loaded(page);
-        expect(await faults(), path).toEqual([]);
+        expect(await faultsInBothThemes(visited, look.colorScheme), path).toEqual([]);
       }
       await page.goto('/console/planner?kind=fine_tune');
       await page.getByLabel(words.planner.fields.file!).setInputFiles(TRAINING_FILE);
@@ -129,23 +163,26 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
       expect(complaints).toEqual([]);
     });
 
-    it('axe finds no serious problem in the dialogs', async () => {
-      const { page, complaints, faults } = await open(look);
+    it('axe finds no serious problem in the dialogs in either theme', async () => {
+      const visited = await open(look);
+      const { page, complaints } = visited;
       await page.goto('/console/limits');
       await signInAsAdmin(page, words);
       for (const [pageName, button] of [
         [words.nav.limits, words.limits.new],
+        [words.nav.tags, words.tags.new],
         [words.nav.keys, words.keys.new],
         [words.nav.keys, new RegExp(`^${words.keys.rotate}`)],
         [words.nav.plans, words.plans.new],
         [words.nav.prices, words.prices.new],
         [words.nav.teams, words.teams.new],
+        [words.nav.departments, words.departments.new],
         [words.nav.people, words.people.new],
         [words.nav.people, words.tokens.new],
       ] as const) {
         await goTo(page, pageName);
         const dialog = await openDialog(page, button);
-        expect(await faults(), String(button)).toEqual([]);
+        expect(await faultsInBothThemes(visited, look.colorScheme), String(button)).toEqual([]);
         await page.keyboard.press('Escape');
         await dialog.waitFor({ state: 'detached' });
       }

@@ -34,6 +34,7 @@ const filters = {
   provenance: provenance.optional(),
   end_user: label(512).optional(),
   tag: tagText.optional(),
+  labelled: z.enum(['true', 'false']).optional().meta({ description: 'Whether it has a label' }),
   from: moment.optional(),
   to: moment.optional().meta({ description: 'Exclusive' }),
   order: z.enum(['asc', 'desc']).default('asc').meta({ description: 'Oldest or newest first' }),

@@ -31,6 +31,7 @@ export const LabelsQuery = pageQuery.extend({
   team_id: teamId.optional(),
   call_id: callId.optional(),
   label: label.optional(),
+  order: z.enum(['asc', 'desc']).default('asc').meta({ description: 'Given first or last first' }),
 });
 
 export const LabelReportQuery = z.strictObject({

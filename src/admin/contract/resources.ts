@@ -3,7 +3,7 @@
  * changes one; for limits also how far one is used, and what one would do.
  */
 import { z } from 'zod';
-import { ENFORCEMENTS, METERS } from '../../domain/limit.ts';
+import { ENFORCEMENTS, METERS, SUBJECT_TYPES } from '../../domain/limit.ts';
 import { OBJECT_KINDS } from '../../domain/objects.ts';
 import { ON_SHORTAGE } from '../../domain/open-ended.ts';
 import { CLIENT_GONE } from '../../domain/upstream.ts';
@@ -226,6 +226,7 @@ export const LimitChange = changes({
 }).meta({ id: 'LimitChange' });
 
 export const limitListQuery = teamListQuery.extend({
+  subject_type: z.enum(SUBJECT_TYPES).optional(),
   state: z
     .enum(['true', 'false'])
     .default('false')

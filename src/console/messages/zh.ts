@@ -5,6 +5,15 @@ import { ledger } from './zh/ledger.ts';
 import { people } from './zh/people.ts';
 import { planner } from './zh/planner.ts';
 import { reconciliation } from './zh/reconciliation.ts';
+import { reports } from './zh/reports.ts';
 import { shell } from './zh/shell.ts';
 
-export const zh: Messages = { ...shell, ...budgets, ...ledger, ...planner, ...people, ...reconciliation };
+export const zh: Messages = {
+  ...shell,
+  ...budgets,
+  ...ledger,
+  ...planner,
+  ...people,
+  ...reconciliation,
+  ...reports,
+};

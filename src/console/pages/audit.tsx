@@ -10,7 +10,8 @@ import { useFormat } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
 import { BASE, setQuery, useLocation } from '../shell/router.ts';
 import { differences } from './differences.ts';
-import { nameIn, TeamFilter, useTeamOptions } from './options.tsx';
+import { TeamFilter } from './filters.tsx';
+import { nameIn, useTeamOptions } from './options.tsx';
 
 export function AuditPage() {
   const t = useMessages();

@@ -1,6 +1,6 @@
 /** A call's amounts as figures, and its other fields as a list. */
 import type { ComponentChildren } from 'preact';
-import type { WholeEvent } from '../api/types.ts';
+import type { Event, WholeEvent } from '../api/types.ts';
 import { compare, subtract } from '../money.ts';
 import { Money, moneyText } from '../parts/money.tsx';
 import { useFormat } from '../shell/format.ts';
@@ -45,7 +45,7 @@ export function CallFigures({ call }: { call: WholeEvent }) {
   );
 }
 
-export function Facts({ call }: { call: WholeEvent }) {
+export function Facts({ call }: { call: Event }) {
   const t = useMessages();
   const format = useFormat();
   const code = (text: string | null) => (text === null ? '—' : <span class="code">{text}</span>);

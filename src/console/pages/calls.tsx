@@ -1,9 +1,8 @@
 /** Calls: the filtered list, page by page, and as a file. */
-import { useState } from 'preact/hooks';
 import { urlOf } from '../api/client.ts';
 import type { Archive, Event } from '../api/types.ts';
 import { useApi, usePages } from '../api/use.ts';
-import { DateTimeField, SelectField, TextField } from '../parts/field.tsx';
+import { DateTimeField, SelectField } from '../parts/field.tsx';
 import { Page, Panel } from '../parts/page.tsx';
 import { Paged } from '../parts/pager.tsx';
 import { Empty } from '../parts/states.tsx';
@@ -12,9 +11,20 @@ import { setQuery, useLocation } from '../shell/router.ts';
 import { useSession } from '../shell/session.ts';
 import { CallTable } from './call-table.tsx';
 import { toInstant, toLocalInput } from './dates.ts';
+import { TextFilter } from './filters.tsx';
 import { useKeyOptions, useOperationOptions, useTeamOptions } from './options.tsx';
 
-const FILTERS = ['team_id', 'key_id', 'model', 'operation', 'upstream', 'outcome', 'from', 'to'] as const;
+const FILTERS = [
+  'team_id',
+  'key_id',
+  'model',
+  'operation',
+  'upstream',
+  'tag',
+  'outcome',
+  'from',
+  'to',
+] as const;
 
 export function CallsPage() {
   const t = useMessages();
@@ -95,34 +105,12 @@ function Filters({ withTeam }: { withTeam: boolean }) {
         />
       )}
       <SelectField label={t.common.key} {...of('key_id')} options={[all, ...keys]} />
-      <ModelField />
+      <TextFilter label={`${t.common.model} (${t.calls.modelHint})`} param="model" />
       <SelectField label={t.calls.operation} {...of('operation')} options={[all, ...operations]} />
+      <TextFilter label={t.calls.tag} param="tag" />
       <SelectField label={t.calls.outcome} {...of('outcome')} options={[all, ...outcomes]} />
       <DateTimeField label={t.calls.from} {...date('from')} />
       <DateTimeField label={t.calls.to} {...date('to')} />
     </search>
-  );
-}
-
-/** Filters once the name is complete, not at each letter. */
-function ModelField() {
-  const t = useMessages();
-  const model = useLocation().query.get('model') ?? '';
-  const [text, setText] = useState(model);
-  return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault();
-        setQuery({ model: text.trim() });
-      }}
-      onFocusOut={() => setQuery({ model: text.trim() })}
-    >
-      <TextField
-        label={`${t.common.model} (${t.calls.modelHint})`}
-        param="model"
-        value={text}
-        onValue={setText}
-      />
-    </form>
   );
 }

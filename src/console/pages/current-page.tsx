@@ -1,7 +1,7 @@
 /** The page of the current location. */
 import type { VNode } from 'preact';
 import { Page } from '../parts/page.tsx';
-import { PAGES } from '../shell/frame.tsx';
+import { mayOpen, PAGES, type PageName } from '../shell/frame.tsx';
 import { useMessages } from '../shell/language.ts';
 import { BASE, useLocation } from '../shell/router.ts';
 import { useMay, useSession } from '../shell/session.ts';
@@ -11,34 +11,36 @@ import { CallsPage } from './calls.tsx';
 import { DepartmentsPage } from './departments.tsx';
 import { JobsPage } from './jobs.tsx';
 import { KeysPage } from './keys.tsx';
+import { lazy } from './lazy.tsx';
 import { LimitsPage } from './limits.tsx';
 import { NoticesPage } from './notices.tsx';
 import { OverviewPage } from './overview.tsx';
-import { PeoplePage } from './people.tsx';
-import { PlannerPage } from './planner.tsx';
 import { PlansPage } from './plans.tsx';
 import { PricesPage } from './prices.tsx';
-import { ReconciliationPage } from './reconciliation.tsx';
 import { SessionsPage } from './sessions.tsx';
 import { TeamPage } from './team.tsx';
 import { TeamsPage } from './teams.tsx';
 import { UpstreamsPage } from './upstreams.tsx';
 
-const LISTS: Record<keyof typeof PAGES, () => VNode> = {
+const LISTS: Record<PageName, () => VNode> = {
   overview: OverviewPage,
   departments: DepartmentsPage,
   teams: TeamsPage,
   keys: KeysPage,
   limits: LimitsPage,
+  tags: lazy('tags'),
   plans: PlansPage,
   prices: PricesPage,
   upstreams: UpstreamsPage,
-  planner: PlannerPage,
+  planner: lazy('planner'),
   calls: CallsPage,
   jobs: JobsPage,
+  savings: lazy('savings'),
+  models: lazy('models'),
+  labels: lazy('labels'),
   notices: NoticesPage,
-  reconciliation: ReconciliationPage,
-  people: PeoplePage,
+  reconciliation: lazy('reconciliation'),
+  people: lazy('people'),
   sessions: SessionsPage,
   audit: AuditPage,
 };
@@ -52,13 +54,13 @@ export function CurrentPage() {
   if (beyond !== undefined) return <NoPage />;
   if (page === 'teams' && id !== undefined) return <TeamPage key={id} id={id} />;
   if (page === 'calls' && id !== undefined) return <CallPage key={id} id={id} />;
-  if (id !== undefined || !isPage(page) || !may(PAGES[page])) return <NoPage />;
+  if (id !== undefined || !isPage(page) || !mayOpen(may, page)) return <NoPage />;
   if (page === 'teams' && team) return <TeamPage key={team.id} id={team.id} />;
   const List = LISTS[page];
   return <List key={page} />;
 }
 
-function isPage(name: string): name is keyof typeof PAGES {
+function isPage(name: string): name is PageName {
   return Object.hasOwn(PAGES, name);
 }
 

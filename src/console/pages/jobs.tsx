@@ -3,7 +3,6 @@ import type { Job } from '../api/types.ts';
 import { usePages } from '../api/use.ts';
 import type { Messages } from '../messages/messages.ts';
 import { restDigits } from '../money.ts';
-import { SelectField } from '../parts/field.tsx';
 import { Money } from '../parts/money.tsx';
 import { Page, Panel } from '../parts/page.tsx';
 import { Paged } from '../parts/pager.tsx';
@@ -11,9 +10,10 @@ import { Empty } from '../parts/states.tsx';
 import { type Column, Table } from '../parts/table.tsx';
 import { type Format, useFormat } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
-import { BASE, setQuery, useLocation } from '../shell/router.ts';
+import { BASE, useLocation } from '../shell/router.ts';
 import { useSession } from '../shell/session.ts';
-import { nameIn, type Option, TeamFilter, useTeamOptions } from './options.tsx';
+import { ChoiceFilter, TeamFilter } from './filters.tsx';
+import { nameIn, type Option, useTeamOptions } from './options.tsx';
 
 /** A badge's look by state. */
 const LOOKS = { asked: '', running: '', settled: 'fine', voided: '', unknown: 'near' } as const;
@@ -54,26 +54,6 @@ export function JobsPage() {
         </Paged>
       </Panel>
     </Page>
-  );
-}
-
-/** The filter of the list by one of few values, in the query of the page. */
-function ChoiceFilter({ label, param, texts }: { label: string; param: string; texts: object }) {
-  const t = useMessages();
-  const { query } = useLocation();
-  return (
-    <div class="inline">
-      <SelectField
-        label={label}
-        param={param}
-        value={query.get(param) ?? ''}
-        onValue={(value) => setQuery({ [param]: value })}
-        options={[
-          { value: '', text: t.common.all },
-          ...Object.entries(texts).map(([value, text]) => ({ value, text })),
-        ]}
-      />
-    </div>
   );
 }
 

@@ -11,8 +11,9 @@ import { useFormat } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
 import { BASE, setQuery, useLocation } from '../shell/router.ts';
 import { useMay, useSession } from '../shell/session.ts';
+import { TeamFilter } from './filters.tsx';
 import { type KeyDialogState, KeyDialogs } from './key-dialogs.tsx';
-import { nameIn, type Option, TeamFilter, useTeamOptions } from './options.tsx';
+import { nameIn, type Option, useTeamOptions } from './options.tsx';
 
 export function KeysPage() {
   const t = useMessages();

@@ -13,11 +13,12 @@ import { NewLimitDialog } from './limit-form.tsx';
 import { LimitOptions, limitOptionErrors } from './limit-options.tsx';
 import { LimitPreviewBox } from './limit-preview.tsx';
 import { RaiseDialog, ResetDialog } from './limit-raise.tsx';
+import type { LimitTag } from './limit-subject.tsx';
 import type { LimitRow } from './limit-table.tsx';
 import { percentsOf } from './rule.ts';
 
 export type LimitDialogState =
-  | { what: 'create' }
+  | { what: 'create'; tag?: LimitTag }
   | { what: 'change' | 'delete' | 'raise' | 'reset'; limit: LimitRow };
 
 interface LimitDialogsProps {
@@ -36,7 +37,8 @@ export function LimitDialogs({ dialog, teamId, onClose, onDone }: LimitDialogsPr
     onClose();
   };
   if (dialog === null) return null;
-  if (dialog.what === 'create') return <NewLimitDialog teamId={teamId} onClose={onClose} onDone={done} />;
+  if (dialog.what === 'create')
+    return <NewLimitDialog teamId={teamId} tag={dialog.tag} onClose={onClose} onDone={done} />;
   if (dialog.what === 'raise') return <RaiseDialog limit={dialog.limit} onClose={onClose} onDone={done} />;
   if (dialog.what === 'reset') return <ResetDialog limit={dialog.limit} onClose={onClose} onDone={done} />;
   if (dialog.what === 'change') return <ChangeDialog limit={dialog.limit} onClose={onClose} onDone={done} />;

@@ -3,43 +3,47 @@ import { useState } from 'preact/hooks';
 import { post } from '../api/client.ts';
 import type { Limit, NewLimit } from '../api/types.ts';
 import { FormDialog } from '../parts/dialog.tsx';
-import { SelectField, TextField, Tick } from '../parts/field.tsx';
+import { TextField, Tick } from '../parts/field.tsx';
 import { useMessages } from '../shell/language.ts';
 import { ruleErrors } from './errors.ts';
 import { LimitOptions, limitOptionErrors } from './limit-options.tsx';
 import { LimitPreviewBox } from './limit-preview.tsx';
-import { type Option, useDepartmentOptions, useKeyOptions, useTeamOptions } from './options.tsx';
+import {
+  type LimitTag,
+  SubjectFields,
+  type SubjectValues,
+  subjectErrors,
+  subjectOf,
+} from './limit-subject.tsx';
 import { mayBeSoft, modelsOf, percentsOf, toBody } from './rule.ts';
 import { NEW_RULE, RuleFields } from './rule-fields.tsx';
-
-const DEPARTMENT = 'department ';
 
 interface NewLimitProps {
   /** The team of the limit; null: the form has a field for it. */
   teamId: string | null;
+  /** What it is on; missing: the form says. */
+  tag?: LimitTag | undefined;
   onClose: () => void;
   onDone: (text: string) => void;
 }
 
-export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
+export function NewLimitDialog({ teamId, tag, onClose, onDone }: NewLimitProps) {
   const t = useMessages();
-  const teams = useTeamOptions('budgets:write');
-  const [team, setTeam] = useState(teamId ?? '');
-  const subjects = useSubjectOptions(team, teamId === null);
-  /** `team`, `org`, `user`, a key's id, or `department` and an id. */
-  const [subject, setSubject] = useState('team');
+  const [subject, setSubject] = useState<SubjectValues>({
+    team: teamId ?? '',
+    on: tag ? 'tag' : 'team',
+    tag: tag ?? { name: '', value: '' },
+  });
   const [rule, setRule] = useState(NEW_RULE);
   const [name, setName] = useState('');
   const [models, setModels] = useState('');
   const [soft, setSoft] = useState(false);
   const [options, setOptions] = useState({ maxHold: '', maxUnknown: '', warnAt: '' });
   const { maxHold, maxUnknown, warnAt } = options;
-  const isOfTeam = subject !== 'org' && !subject.startsWith(DEPARTMENT);
-  const needsTeam = isOfTeam && subject !== 'user' && team === '';
   const isSoft = soft && mayBeSoft(rule);
   const body: NewLimit = {
     name: name.trim() === '' ? null : name.trim(),
-    subject: subjectOf(subject, team),
+    subject: subjectOf(subject),
     ...toBody(rule),
     models: modelsOf(models),
     enforcement: isSoft ? 'soft' : 'strict',
@@ -48,48 +52,36 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
     warn_at: percentsOf(warnAt) ?? null,
   };
   const errors = {
+    ...subjectErrors(t, subject),
     ...ruleErrors(t, rule),
     ...limitOptionErrors(t, rule.meter, isSoft ? { ...options, maxHold: '' } : options),
   };
-  const isReady = !needsTeam && Object.values(errors).every((text) => text === '');
+  const isReady = Object.values(errors).every((text) => text === '');
   return (
     <FormDialog
       title={t.limits.new}
       submit={t.limits.new}
       wide
       onClose={onClose}
-      check={() => ({ team: needsTeam && t.common.required, ...errors })}
+      check={() => errors}
       send={async () => {
         await post<Limit>('/limits', body);
         onDone(t.limits.made);
       }}
     >
-      <div class="row">
-        {teamId === null && isOfTeam && (
-          <SelectField
-            label={t.common.team}
-            param="team"
-            value={team}
-            onValue={(id) => {
-              setTeam(id);
-              if (!['org', 'user'].includes(subject)) setSubject('team');
-            }}
-            options={[{ value: '', text: '—' }, ...teams]}
-          />
-        )}
-        <SelectField
-          label={t.limits.subject}
-          param="subject"
-          value={subject}
-          onValue={setSubject}
-          options={subjects}
-        />
-      </div>
+      <SubjectFields values={subject} onValues={setSubject} withAbove={teamId === null} />
+      <TextField
+        label={t.common.name}
+        param="name"
+        hint={t.limits.nameHint}
+        optional
+        value={name}
+        onValue={setName}
+      />
       <RuleFields rule={rule} onRule={setRule} />
       <details class="more">
         <summary>{t.limits.more}</summary>
         <div class="dialog-body">
-          <TextField label={t.common.name} param="name" optional value={name} onValue={setName} />
           <TextField
             label={t.keys.models}
             param="models"
@@ -107,29 +99,4 @@ export function NewLimitDialog({ teamId, onClose, onDone }: NewLimitProps) {
       <LimitPreviewBox limit={isReady ? body : null} />
     </FormDialog>
   );
-}
-
-/** Returns what a limit may be on: the chosen team and its keys, and what is above all teams where the form is not one team's. */
-function useSubjectOptions(team: string, withAbove: boolean): Option[] {
-  const t = useMessages();
-  const keys = useKeyOptions(team === '' ? null : team);
-  const departments = useDepartmentOptions();
-  const ofKeys = team === '' ? [] : keys;
-  const above = withAbove ? departments : [];
-  return [
-    { value: 'team', text: t.limits.subjectTeam },
-    ...ofKeys.map(({ value, text }) => ({ value, text: t.limits.ofKey(text) })),
-    { value: 'user', text: t.limits.subjectUser },
-    ...above.map(({ value, text }) => ({ value: DEPARTMENT + value, text: t.limits.ofDepartment(text) })),
-    ...(withAbove ? [{ value: 'org', text: t.limits.subjectOrg }] : []),
-  ];
-}
-
-/** Returns the subject; without a team it is the end users of every team. */
-function subjectOf(subject: string, team: string): NewLimit['subject'] {
-  if (subject === 'org') return { type: 'org' };
-  if (subject.startsWith(DEPARTMENT)) return { type: 'department', id: subject.slice(DEPARTMENT.length) };
-  if (subject === 'team') return { type: 'team', id: team };
-  if (subject === 'user') return { type: 'user', ...(team === '' ? {} : { team_id: team }) };
-  return { type: 'key', id: subject };
 }

@@ -8,10 +8,11 @@ import { Empty, Load } from '../parts/states.tsx';
 import { useMessages } from '../shell/language.ts';
 import { useLocation } from '../shell/router.ts';
 import { useMay, useSession } from '../shell/session.ts';
+import { TeamFilter } from './filters.tsx';
 import { type LimitDialogState, LimitDialogs } from './limit-dialogs.tsx';
 import { type LimitRow, LimitTable } from './limit-table.tsx';
 import { quantityText } from './limit-text.tsx';
-import { nameIn, TeamFilter, useDepartmentOptions, useKeyOptions, useTeamOptions } from './options.tsx';
+import { nameIn, useDepartmentOptions, useKeyOptions, useTeamOptions } from './options.tsx';
 
 export function LimitsPage() {
   const t = useMessages();
@@ -96,7 +97,13 @@ export function TeamLimitsPanel({ teamId, balance, keys, canChange }: TeamLimits
   );
 }
 
-function LimitActions({ limit, onOpen }: { limit: LimitRow; onOpen: (dialog: LimitDialogState) => void }) {
+export function LimitActions({
+  limit,
+  onOpen,
+}: {
+  limit: LimitRow;
+  onOpen: (dialog: LimitDialogState) => void;
+}) {
   const t = useMessages();
   const which = <span class="hidden"> {limit.name ?? quantityText(t, limit.meter, limit.amount)}</span>;
   const isBudget = limit.window.type !== 'rolling' && limit.meter !== 'concurrency';

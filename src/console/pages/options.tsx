@@ -1,9 +1,6 @@
 /** Choices of forms and filters: teams, departments, keys, plans. */
-import type { Department, Key, Operations, Page, Plan, Team } from '../api/types.ts';
+import type { Department, Key, Operations, Page, Plan, Tag, Team } from '../api/types.ts';
 import { useApi } from '../api/use.ts';
-import { SelectField } from '../parts/field.tsx';
-import { useMessages } from '../shell/language.ts';
-import { setQuery, useLocation } from '../shell/router.ts';
 import { type Permission, useMay, useSession } from '../shell/session.ts';
 
 /** The most that one request returns; a form offers no more. */
@@ -56,6 +53,13 @@ export function useKeyOptions(teamId: string | null): Option[] {
   return (keys.data?.data ?? []).map(({ id, name, prefix }) => ({ value: id, text: `${name} (${prefix}…)` }));
 }
 
+/** Returns the rules of tags, by which forms suggest names and values; none in a session of a team. */
+export function useTags(): Tag[] {
+  const may = useMay();
+  const path = may('settings:read') ? '/tags' : null;
+  return useApi<Page<Tag>>(path, { limit: CHOICES_MAX }).data?.data ?? [];
+}
+
 /** Returns the operations that are forwarded, by name. */
 export function useOperationOptions(): Option[] {
   const operations = useApi<Operations>('/operations').data?.data ?? [];
@@ -64,21 +68,4 @@ export function useOperationOptions(): Option[] {
 
 export function usePlans(): Plan[] {
   return useApi<Page<Plan>>('/plans', { limit: CHOICES_MAX }).data?.data ?? [];
-}
-
-/** The filter of a list by team, in the query of the page. */
-export function TeamFilter({ teams }: { teams: readonly Option[] }) {
-  const t = useMessages();
-  const { query } = useLocation();
-  return (
-    <div class="inline">
-      <SelectField
-        label={t.common.team}
-        param="team_id"
-        value={query.get('team_id') ?? ''}
-        onValue={(id) => setQuery({ team_id: id })}
-        options={[{ value: '', text: t.common.allTeams }, ...teams]}
-      />
-    </div>
-  );
 }

@@ -15,7 +15,7 @@ import { useMessages } from '../shell/language.ts';
 import { useSession } from '../shell/session.ts';
 
 export type Range = '6h' | '24h' | '30d' | '12m';
-type Group = 'team' | 'model' | 'key';
+type Group = 'team' | 'model' | 'key' | 'tag';
 
 const RANGES: Record<Range, { step: Step; count: number }> = {
   '6h': { step: '15m', count: 24 },
@@ -35,27 +35,42 @@ function timeFormat(format: Format, range: Range): (ms: number) => string {
   return range === '30d' ? format.shortDay : format.clock;
 }
 
-const nameOf = (row: UsageRow, group: Group) =>
-  group === 'model' ? row.model : group === 'team' ? row.team_name : row.key_name;
+const NAMES: Record<Group, (row: UsageRow) => string | null | undefined> = {
+  model: (row) => row.model,
+  team: (row) => row.team_name,
+  key: (row) => row.key_name,
+  tag: (row) => row.tag_value,
+};
 
 interface SpendProps {
   range: Range;
   onRange: (range: Range) => void;
   from: string;
-  pollMs: number;
+  pollMs?: number;
   /** Only this team's spend. */
   teamId?: string;
+  /** Only what calls with this tag spent; `value` null: with any of this name, by its values. */
+  tag?: { name: string; value: string | null };
 }
 
-export function SpendPanel({ range, onRange, from, pollMs, teamId }: SpendProps) {
+export function SpendPanel({ range, onRange, from, pollMs, teamId, tag }: SpendProps) {
   const t = useMessages();
   const { role } = useSession();
-  const groups: readonly [Group, Group] = role !== 'team' && !teamId ? ['team', 'model'] : ['model', 'key'];
+  const ofTeams: readonly [Group, ...Group[]] =
+    role !== 'team' && !teamId ? ['team', 'model'] : ['model', 'key'];
+  const groups: readonly [Group, ...Group[]] = tag?.value === null ? ['tag'] : ofTeams;
   const [group, setGroup] = useState<Group>(groups[0]);
   const [asTable, setAsTable] = useState(false);
   const { step } = RANGES[range];
-  const query = { group_by: group, interval: step, time_zone: TIME_ZONE, from, team_id: teamId };
-  const usage = useApi<Usage>('/usage', query, pollMs);
+  const usage = useApi<Usage>(
+    '/usage',
+    {
+      ...{ interval: step, time_zone: TIME_ZONE, from, team_id: teamId },
+      group_by: group === 'tag' ? `tag:${tag?.name}` : group,
+      tag: tag && tag.value !== null ? `${tag.name}=${tag.value}` : null,
+    },
+    pollMs,
+  );
   const ranges = (['6h', '24h', '30d', '12m'] as const).map((value) => ({
     value,
     text: t.overview.ranges[value],
@@ -64,18 +79,21 @@ export function SpendPanel({ range, onRange, from, pollMs, teamId }: SpendProps)
     team: t.overview.byTeam,
     model: t.overview.byModel,
     key: t.common.key,
+    tag: tag?.name ?? '',
   };
   return (
     <Panel
-      title={t.overview.spend}
+      title={tag && tag.value !== null ? t.tags.spendOf(`${tag.name}=${tag.value}`) : t.overview.spend}
       actions={
         <>
-          <Choice
-            label={t.overview.by}
-            value={group}
-            onChange={setGroup}
-            options={groups.map((value) => ({ value, text: groupNames[value] }))}
-          />
+          {groups.length > 1 && (
+            <Choice
+              label={t.overview.by}
+              value={group}
+              onChange={setGroup}
+              options={groups.map((value) => ({ value, text: groupNames[value] }))}
+            />
+          )}
           <Choice label={t.overview.range} value={range} onChange={onRange} options={ranges} />
           <button type="button" class="button" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
             {asTable ? t.common.asChart : t.common.asTable}
@@ -108,7 +126,7 @@ function Spend({ usage, range, group, asTable, by }: ShownProps) {
   const stack = useMemo(() => {
     const points = usage.data.map((row) => ({
       at: row.starts_at ?? '',
-      series: nameOf(row, group) ?? '—',
+      series: NAMES[group](row) ?? (group === 'tag' ? t.tags.without : '—'),
       usd: row.cost_usd,
     }));
     return stackOf(points, rangeOf(range, Date.now()), COLOURS, t.common.other);

@@ -5,12 +5,14 @@ interface BarProps {
   used: number;
   /** The share that calls in flight hold beyond it. */
   held?: number;
+  /** A part of a sum: nothing runs out. */
+  plain?: boolean;
 }
 
 const NEAR = 0.8;
 
-export function Bar({ label, used, held = 0 }: BarProps) {
-  const state = used >= 1 ? 'full' : used >= NEAR ? 'near' : 'fine';
+export function Bar({ label, used, held = 0, plain = false }: BarProps) {
+  const state = plain ? 'fine' : used >= 1 ? 'full' : used >= NEAR ? 'near' : 'fine';
   const percent = (share: number) => `${Math.min(100, Math.max(0, share * 100))}%`;
   return (
     // biome-ignore lint/a11y/useSemanticElements: a <meter> cannot show two parts, and looks different everywhere

@@ -58,7 +58,7 @@ function Frame({ label, param, hint, optional, children }: FrameProps) {
 
 interface TextProps extends FieldProps {
   /** Suggestions. */
-  among?: readonly string[];
+  among?: readonly string[] | undefined;
   numeric?: boolean;
   autofocus?: boolean;
 }

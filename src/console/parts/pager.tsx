@@ -1,5 +1,6 @@
 /** A list that is read page by page: its table, and the links to other pages. */
 import type { ComponentChildren } from 'preact';
+import { useState } from 'preact/hooks';
 import type { Pages } from '../api/use.ts';
 import { useFormat } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
@@ -26,7 +27,31 @@ export function Paged<Item>({ pages, empty, children }: PagedProps<Item>) {
   );
 }
 
-function Pager<Item>({ pages }: { pages: Pages<Item> }) {
+interface SlicedProps<Item> {
+  items: readonly Item[];
+  size: number;
+  children: (items: readonly Item[]) => ComponentChildren;
+}
+
+/** A list that is there as a whole, shown page by page. */
+export function Sliced<Item>({ items, size, children }: SlicedProps<Item>) {
+  const [page, setPage] = useState(1);
+  const number = Math.min(page, Math.max(1, Math.ceil(items.length / size)));
+  return (
+    <>
+      {children(items.slice((number - 1) * size, number * size))}
+      <Pager
+        pages={{
+          number,
+          toPrevious: number > 1 ? () => setPage(number - 1) : null,
+          toNext: number * size < items.length ? () => setPage(number + 1) : null,
+        }}
+      />
+    </>
+  );
+}
+
+function Pager({ pages }: { pages: Pick<Pages<unknown>, 'number' | 'toPrevious' | 'toNext'> }) {
   const t = useMessages();
   const format = useFormat();
   if (!pages.toPrevious && !pages.toNext) return null;

@@ -53,32 +53,43 @@ export function Frame({ onLanguage, onSignOut, children }: FrameProps) {
   );
 }
 
-/** The pages, and what one must be allowed to see them. */
+/** The pages, and what one must be allowed to see them: of any team, or of the whole organisation. */
 export const PAGES = {
-  overview: 'read',
-  departments: 'settings:read',
-  teams: 'read',
-  keys: 'read',
-  limits: 'read',
-  plans: 'settings:read',
-  prices: 'settings:read',
-  upstreams: 'settings:read',
-  planner: 'settings:read',
-  calls: 'read',
-  jobs: 'read',
-  notices: 'read',
-  reconciliation: 'settings:read',
-  people: 'people',
-  sessions: 'sessions',
-  audit: 'audit:read',
-} as const satisfies Partial<Record<IconName, Permission>>;
+  overview: ['read', 'any'],
+  departments: ['settings:read', 'any'],
+  teams: ['read', 'any'],
+  keys: ['read', 'any'],
+  limits: ['read', 'any'],
+  tags: ['settings:read', 'any'],
+  plans: ['settings:read', 'any'],
+  prices: ['settings:read', 'any'],
+  upstreams: ['settings:read', 'any'],
+  planner: ['settings:read', 'any'],
+  calls: ['read', 'any'],
+  jobs: ['read', 'any'],
+  savings: ['read', 'any'],
+  models: ['read', 'any'],
+  labels: ['read', 'any'],
+  notices: ['read', 'any'],
+  reconciliation: ['read', 'all'],
+  people: ['people', 'all'],
+  sessions: ['sessions', 'any'],
+  audit: ['audit:read', 'any'],
+} as const satisfies Partial<Record<IconName, readonly [Permission, 'any' | 'all']>>;
+
+export type PageName = keyof typeof PAGES;
+
+export function mayOpen(may: ReturnType<typeof useMay>, page: PageName): boolean {
+  const [permission, of] = PAGES[page];
+  return may(permission, of);
+}
 
 function Navigation() {
   const t = useMessages();
   const { role } = useSession();
   const may = useMay();
   const [current = 'overview'] = useLocation().parts;
-  const pages = (Object.keys(PAGES) as (keyof typeof PAGES)[]).filter((page) => may(PAGES[page]));
+  const pages = (Object.keys(PAGES) as PageName[]).filter((page) => mayOpen(may, page));
   return (
     <nav aria-label={t.app.navigation}>
       <ul>

@@ -50,7 +50,7 @@ export function useMay(): (permission: Permission, of?: string | null) => boolea
   return (permission, of = 'any') => {
     const reach = permissions[permission];
     if (reach === undefined || reach === 'all' || of === 'any') return reach !== undefined;
-    return of !== null && reach.includes(of);
+    return of !== null && of !== 'all' && reach.includes(of);
   };
 }
 

@@ -203,6 +203,8 @@ export const budgets = {
     subjectOrg: 'The whole installation',
     ofDepartment: (name: string) => `department ${name}`,
     subjectUser: 'Each end user',
+    subjectTag: 'Calls with a tag',
+    nameHint: 'Shown wherever the limit is, also to who is denied.',
     ofUser: (name: string) => `end user ${name}`,
     ofTag: (name: string, value: string | null) =>
       value === null ? `each value of the tag ${name}` : `tag ${name}=${value}`,

@@ -108,6 +108,7 @@ export const ledger = {
     from: 'From',
     to: 'To',
     modelHint: 'exact name',
+    tag: 'Tag (name=value)',
     outcomes: { settled: 'Settled', voided: 'Voided', unknown: 'Unknown' },
     provenances: { reported: 'reported', estimated: 'estimated', unknown: 'unknown' },
     list: 'Calls',

@@ -185,6 +185,8 @@ export const budgets: Budgets = {
     subjectOrg: '整个组织',
     ofDepartment: (name) => `部门 ${name}`,
     subjectUser: '每个最终用户',
+    subjectTag: '带有某标签的调用',
+    nameHint: '凡显示该限额之处均显示，被拒绝者也能看到。',
     ofUser: (name) => `最终用户 ${name}`,
     ofTag: (name, value) => (value === null ? `标签 ${name} 的每个值` : `标签 ${name}=${value}`),
     soft: '仅警告',

@@ -114,6 +114,7 @@ export const ledger: Ledger = {
     from: '从',
     to: '到',
     modelHint: '完整名称',
+    tag: '标签（名称=值）',
     outcomes: { settled: '已结算', voided: '未计费', unknown: '未知' },
     provenances: { reported: '上游报告', estimated: '估算', unknown: '未知' },
     list: '调用列表',

@@ -1,0 +1,158 @@
+/** Which model for what: price, speed and what people said of the output, on one's own traffic. */
+import type { ModelReport } from '../api/types.ts';
+import { useApi } from '../api/use.ts';
+import type { Messages } from '../messages/messages.ts';
+import { restDigits } from '../money.ts';
+import { Money } from '../parts/money.tsx';
+import { Page, Panel } from '../parts/page.tsx';
+import { Empty, Load } from '../parts/states.tsx';
+import { type Column, Table } from '../parts/table.tsx';
+import { type Format, useFormat } from '../shell/format.ts';
+import { useMessages } from '../shell/language.ts';
+import { useLocation } from '../shell/router.ts';
+import { useSession } from '../shell/session.ts';
+import { DaysFilter, TeamFilter, TextFilter, useDays, useSince } from './filters.tsx';
+import { useTags, useTeamOptions } from './options.tsx';
+
+type Model = ModelReport['data'][number];
+const TAG = /^[^=]+=.+$/;
+
+export function ModelsPage() {
+  const t = useMessages();
+  const format = useFormat();
+  const withTeam = useSession().role !== 'team';
+  const teams = useTeamOptions();
+  const suggested = useTags().flatMap(({ name, values }) =>
+    (values ?? ['']).map((value) => `${name}=${value}`),
+  );
+  const { query } = useLocation();
+  const tag = query.get('tag') ?? '';
+  const from = useSince(useDays());
+  const report = useApi<ModelReport>('/models/report', {
+    ...{ from, team_id: query.get('team_id') },
+    tag: TAG.test(tag) ? tag : null,
+  });
+  return (
+    <Page title={t.nav.models} lead={t.models.lead}>
+      <Panel plain title={t.models.list}>
+        <search class="filters" aria-label={t.models.filter}>
+          {withTeam && <TeamFilter teams={teams} />}
+          <TextFilter label={t.calls.tag} param="tag" among={suggested} />
+          <DaysFilter />
+        </search>
+        <Load of={report} lines={8}>
+          {({ data, looked_at: lookedAt }) =>
+            data.length === 0 ? (
+              <Empty title={t.models.empty} text={t.models.emptyText} />
+            ) : (
+              <>
+                <Table
+                  caption={t.models.list}
+                  rows={data}
+                  keyOf={({ model }) => model}
+                  columns={columnsOf(t, format, data)}
+                />
+                <p class="hint apart">
+                  {t.reports.lookedAt(format.count(lookedAt.calls), format.count(lookedAt.most))}{' '}
+                  {t.models.note}
+                </p>
+              </>
+            )
+          }
+        </Load>
+      </Panel>
+    </Page>
+  );
+}
+
+function columnsOf(t: Messages, format: Format, models: readonly Model[]): Column<Model>[] {
+  const money = (key: string, label: string, read: (model: Model) => string | null): Column<Model> => {
+    const reserve = restDigits(models.map(read));
+    const cell = (model: Model) => {
+      const usd = read(model);
+      return usd === null ? '—' : <Money usd={usd} reserve={reserve} />;
+    };
+    return { key, label, number: true, cell };
+  };
+  const seconds = (ms: number | null) => (ms === null ? '—' : format.duration(Math.round(ms * 1_000)));
+  return [
+    {
+      key: 'model',
+      label: t.common.model,
+      heads: true,
+      cell: ({ model, calls }) => (
+        <>
+          <span class="unbroken">{model}</span>
+          <span class="under">{t.common.callCount(calls, format.count(calls))}</span>
+        </>
+      ),
+    },
+    money('cost', t.overview.spent, (model) => model.cost_usd),
+    { key: 'price', label: t.models.price, number: true, cell: (model) => <Price model={model} /> },
+    money('perCall', t.models.perCall, (model) => model.cost_per_call_usd),
+    {
+      key: 'latency',
+      label: t.models.latency,
+      number: true,
+      cell: ({ latency_median_ms: median, latency_p95_ms: p95 }) => (
+        <>
+          {seconds(median)}
+          {p95 !== null && <span class="under">{t.models.p95(seconds(p95))}</span>}
+        </>
+      ),
+    },
+    {
+      key: 'firstByte',
+      label: t.upstreams.firstByte,
+      number: true,
+      cell: ({ first_byte_ms: ms }) => seconds(ms),
+    },
+    {
+      key: 'speed',
+      label: t.models.speed,
+      number: true,
+      cell: ({ output_tokens_per_second: speed }) => (speed === null ? '—' : format.count(Math.round(speed))),
+    },
+    { key: 'labels', label: t.models.accepted, number: true, cell: (model) => <Accepted model={model} /> },
+    money('perAccepted', t.models.perAccepted, (model) => model.cost_per_accepted_usd),
+    {
+      key: 'agreement',
+      label: t.models.agreement,
+      number: true,
+      cell: ({ agreement }) => (agreement === null ? '—' : format.percent(agreement)),
+    },
+  ];
+}
+
+function Price({ model }: { model: Model }) {
+  const { input_usd_per_million: input, output_usd_per_million: output } = model;
+  if (input === null) return <>—</>;
+  return (
+    <span class="unbroken">
+      <Money usd={input} /> / {output === null ? '—' : <Money usd={output} />}
+    </span>
+  );
+}
+
+/** The share that people accepted, what it was before, and how the labels fell. */
+function Accepted({ model }: { model: Model }) {
+  const t = useMessages();
+  const format = useFormat();
+  const { accepted_share: share, accepted_share_before: before, accepted, edited, rejected } = model;
+  if (share === null) return <>—</>;
+  const trend = before === null || before === share ? '' : share > before ? ' ↑' : ' ↓';
+  return (
+    <>
+      {format.percent(share)}
+      {before !== null && (
+        <span title={t.models.before(format.percent(before))}>
+          <span aria-hidden="true">{trend}</span>
+          <span class="hidden"> {t.models.before(format.percent(before))}</span>
+        </span>
+      )}
+      <span class="under">
+        {t.models.labels(format.count(accepted), format.count(edited), format.count(rejected))}
+      </span>
+    </>
+  );
+}
