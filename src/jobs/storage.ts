@@ -17,9 +17,10 @@ import { runAlone } from '../store/changes.ts';
 import type { Database } from '../store/database.ts';
 import { book, type FlushEvent } from '../store/hot/flush.ts';
 import { type KeptStore, listKeptStores, noteCharged, payingGrants } from '../store/storage.ts';
+import type { UpstreamReader } from '../upstreams/read.ts';
 
 /** Returns the bytes that a store takes; null: it is there no more. Rejects where that cannot be read. */
-export type ReadBytes = (store: KeptStore, signal: AbortSignal) => Promise<number | null>;
+export type ReadBytes = (store: KeptStore) => Promise<number | null>;
 
 export interface StorageOptions {
   database: Database;
@@ -35,6 +36,31 @@ const OPERATION = 'vector_stores.storage';
 const MODEL = 'vector_store';
 /** Stands for the key of a store that no key made. */
 const NO_KEY = '00000000-0000-0000-0000-000000000000';
+
+/** How often a store is asked for before its size is one that cannot be read. */
+const TRIES = 3;
+/** As the official SDK asks for it. */
+const BETA = ['openai-beta', 'assistants=v2'];
+
+/**
+ * Reads the size of a store from the upstream that keeps it.
+ * @param reader of that upstream; null: it is not configured
+ */
+export async function readSize(
+  reader: UpstreamReader | null,
+  { id, upstream }: KeptStore,
+): Promise<number | null> {
+  if (reader === null)
+    throw new Error(`the upstream '${upstream}' of the vector store ${id} is not configured`);
+  for (let tries = 1; ; tries++) {
+    const { status, json } = await reader.ask('GET', `/vector_stores/${encodeURIComponent(id)}`, BETA);
+    if (status === 404) return null;
+    const bytes = status === 200 ? json?.usage_bytes : undefined;
+    if (typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes >= 0) return bytes;
+    if (tries < TRIES && (status === 0 || status >= 500)) continue;
+    throw new Error(`the size of the vector store ${id} cannot be read: status ${status}`);
+  }
+}
 
 /** Charges every day that is due, once; returns how many events were new. Null: another replica is at it. */
 export function chargeStorage(options: StorageOptions, signal: AbortSignal): Promise<number | null> {
@@ -52,7 +78,7 @@ async function chargeDue(
   const sized: { store: KeptStore; days: number[]; bytes: number }[] = [];
   for (const each of due) {
     signal.throwIfAborted();
-    const bytes = await readBytes(each.store, signal);
+    const bytes = await readBytes(each.store);
     if (bytes !== null) sized.push({ ...each, bytes });
   }
   // A store that was charged today already has its part of the free GiB all the same.

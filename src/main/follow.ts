@@ -57,8 +57,11 @@ export function startFollowing(
   return () => job.stop();
 }
 
-/** @param name of an upstream of the file; null: a job of a time when there was only one */
-function readerOf(
+/**
+ * Returns how the gateway asks an upstream; null: there is none of that name.
+ * @param name of an upstream of the file; null: of a time when there was only one
+ */
+export function readerOf(
   name: string | null,
   { upstream, upstreamApiKey }: ConfiguredUpstream,
   file: FileUpstreams | null,

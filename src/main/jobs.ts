@@ -15,7 +15,6 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { startArchive } from './archive.ts';
 import { startNotices } from './notices.ts';
 import { startReconcile } from './reconcile.ts';
-import { startStorage } from './storage.ts';
 
 export interface JobsOptions {
   config: Config;
@@ -47,7 +46,6 @@ export function startJobs(options: JobsOptions): () => Promise<void> {
     startWarnings(options),
     startReconcile(options),
     startRelease(options),
-    startStorage(options),
     startArchive(options),
     startNotices(options),
     () => upkeep.stop(),

@@ -40,6 +40,8 @@ const BACKOFF_MOST_MS = 6 * 3_600_000;
 export function startReconcile(options: ReconcileJobOptions): () => Promise<void> {
   const { config, log, metrics, nowMs } = options;
   if (config.openaiAdminKey === null && config.configFile === null) return async () => {};
+  // Now, while no call is under way: to load it takes the event loop for a tenth of a second.
+  if (billedUpstreams(config).length > 0) loadParts().catch(() => {});
   const failures = new Map<string | null, { count: number; untilMs: number }>();
   const runs = new Map<string, (signal: AbortSignal) => Promise<boolean>>();
   const job = startJob({
@@ -92,15 +94,22 @@ export function reconciliationState(config: Config): { isOn: boolean; without: s
   };
 }
 
-/** Loaded when it first runs: most installations do not reconcile, and OpenAI's SDK, which it asks with, is large. */
+/** Loaded only where there is something to ask for: most installations do not reconcile, and OpenAI's SDK is large. */
+function loadParts() {
+  return Promise.all([
+    import('../jobs/reconcile.ts'),
+    import('../jobs/usage-report.ts'),
+    import('../jobs/day-report.ts'),
+    import('../jobs/reconcile-days.ts'),
+  ]);
+}
+
 async function loadRun(
   { config, log, metrics, database, rates, nowMs }: ReconcileJobOptions,
   { name: upstream, baseUrl, adminKey, keys }: Billed,
 ): Promise<(signal: AbortSignal) => Promise<boolean>> {
-  const { createReconcile } = await import('../jobs/reconcile.ts');
-  const { createUsageReport } = await import('../jobs/usage-report.ts');
-  const { createDayReport } = await import('../jobs/day-report.ts');
-  const { reconcileDays } = await import('../jobs/reconcile-days.ts');
+  const [{ createReconcile }, { createUsageReport }, { createDayReport }, { reconcileDays }] =
+    await loadParts();
   const shared = {
     ...{ database, upstream, rates, nowMs, reportDelayMs: config.reconcileDelayMs },
     callDurationMs: Math.max(config.reconcileCallDurationMs, config.upstreamTimeoutMs),

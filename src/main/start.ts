@@ -48,6 +48,7 @@ import { startJobs } from './jobs.ts';
 import { type Adoption, adoptJournals } from './journals.ts';
 import { gauges, measuredStore } from './metrics.ts';
 import { inDataFolder, type JournalFolders, openDatabaseOf, openJournals } from './open.ts';
+import { startStorage } from './storage.ts';
 import { openTls } from './tls.ts';
 import { type ConfiguredUpstream, openBreaker, openUpstream, startProbes } from './upstream.ts';
 import { type FileUpstreams, openFileUpstreams } from './upstreams.ts';
@@ -364,6 +365,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
   const work = { config, log, metrics, database, accessLog, spent, moves, rates, nowMs, onStoreError };
   back.defer(startJobs(work));
   back.defer(startFollowing(work, { instanceId, ledger, upstream, file }));
+  back.defer(startStorage(work, { upstream, file }));
   return { gateway, pages, stopping, anchors };
 }
 

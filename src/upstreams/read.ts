@@ -26,11 +26,14 @@ export class UpstreamReader {
     this.#options = options;
   }
 
-  /** Asks for an object. */
-  async ask(method: 'GET' | 'POST', path: string): Promise<Reply> {
+  /**
+   * Asks for an object.
+   * @param more headers of this question, as name, value, name, value …
+   */
+  async ask(method: 'GET' | 'POST', path: string, more: readonly string[] = []): Promise<Reply> {
     const pieces: Buffer[] = [];
     let bytes = 0;
-    const status = await this.#send(method, path, (piece) => {
+    const status = await this.#send(method, path, more, (piece) => {
       bytes += piece.length;
       if (bytes > JSON_BYTES_MAX) throw new Error('the response is too long');
       pieces.push(piece);
@@ -41,10 +44,15 @@ export class UpstreamReader {
 
   /** Reads a file as it comes; returns whether all of it came. */
   async file(id: string, onData: (piece: Buffer) => void): Promise<boolean> {
-    return (await this.#send('GET', `/files/${encodeURIComponent(id)}/content`, onData)) === 200;
+    return (await this.#send('GET', `/files/${encodeURIComponent(id)}/content`, [], onData)) === 200;
   }
 
-  #send(method: 'GET' | 'POST', path: string, onData: (piece: Buffer) => void): Promise<number> {
+  #send(
+    method: 'GET' | 'POST',
+    path: string,
+    more: readonly string[],
+    onData: (piece: Buffer) => void,
+  ): Promise<number> {
     const { upstream, headers: own, pathOf = (there) => there, timeoutMs } = this.#options;
     return new Promise((resolve) => {
       let status = 0;
@@ -61,7 +69,7 @@ export class UpstreamReader {
         onEnd: () => end(status),
         onError: () => end(0),
       };
-      const headers = [...own, 'accept-encoding', 'identity'];
+      const headers = [...own, ...more, 'accept-encoding', 'identity'];
       const call = upstream.send({ method, path: pathOf(path), headers, body: null }, handler);
     });
   }

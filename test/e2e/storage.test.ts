@@ -1,9 +1,14 @@
 /** What lasts upstream is billed to the team that made it: containers by their sessions, vector stores by the day. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
-import { chargeStorage } from '../../src/jobs/storage.ts';
-import { createReadBytes } from '../../src/jobs/store-sizes.ts';
+import { chargeStorage, readSize } from '../../src/jobs/storage.ts';
 import { readRateBook } from '../../src/store/rate-cards.ts';
+import type { KeptStore } from '../../src/store/storage.ts';
+import { UpstreamReader } from '../../src/upstreams/read.ts';
+import { createUpstream } from '../../src/wire/client.ts';
 import { disagreements, readBalance, readEvents } from './books.ts';
 import { type Stack, startStack } from './stack.ts';
 
@@ -96,12 +101,27 @@ describe('a container', () => {
 });
 
 /** Charges what is due, as one of the replicas would. */
+/** Asks an upstream, as the gateway asks its own. */
+async function reading<Result>(baseUrl: string, ask: (reader: UpstreamReader) => Promise<Result>) {
+  const timeoutMs = 30_000;
+  const waits = { connectTimeoutMs: timeoutMs, headersTimeoutMs: timeoutMs, bodyTimeoutMs: timeoutMs };
+  const upstream = createUpstream({ baseUrl, connections: 1, pausedTimeoutMs: timeoutMs, ...waits });
+  const headers = ['authorization', 'Bearer sk-upstream'];
+  try {
+    return await ask(new UpstreamReader({ upstream, headers, timeoutMs }));
+  } finally {
+    await upstream.close();
+  }
+}
+
 async function charge(nowMs: number): Promise<number | null> {
   const { database, simulator } = stack;
   const book = await readRateBook(database.sql);
-  const readBytes = createReadBytes(() => ({ baseUrl: simulator.url, apiKey: 'sk-upstream' }));
-  const options = { database, readBytes, rates: () => book, nowMs: () => nowMs };
-  return chargeStorage(options, new AbortController().signal);
+  return reading(simulator.url, (reader) => {
+    const readBytes = (store: KeptStore) => readSize(reader, store);
+    const options = { database, readBytes, rates: () => book, nowMs: () => nowMs };
+    return chargeStorage(options, new AbortController().signal);
+  });
 }
 
 async function billDay(): Promise<bigint> {
@@ -112,6 +132,29 @@ async function billDay(): Promise<bigint> {
 const DAY_MS = 86_400_000;
 
 describe('a vector store', () => {
+  it('is asked for its size as often as three times, and has none when it is gone', async () => {
+    const replies = [500, 503, 200, 404, 500, 500, 500, 200, 200];
+    const seen: string[] = [];
+    const server = createServer((request, response) => {
+      seen.push(`${request.method} ${request.url} ${request.headers['openai-beta']}`);
+      response.writeHead(replies[seen.length - 1] ?? 0, { 'content-type': 'application/json' });
+      response.end(seen.length === 9 ? '{"usage_bytes":-1}' : '{"usage_bytes":2048}');
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    const store = { id: 'vs_1/2', upstream: null } as KeptStore;
+    await reading(`http://127.0.0.1:${port}/v1`, async (reader) => {
+      expect(await readSize(reader, store)).toBe(2048);
+      expect(await readSize(reader, store)).toBeNull();
+      await expect(readSize(reader, store)).rejects.toThrow('status 500');
+      expect(await readSize(reader, store)).toBe(2048);
+      await expect(readSize(reader, store)).rejects.toThrow('status 200');
+      await expect(readSize(null, store)).rejects.toThrow('not configured');
+    });
+    expect(seen).toEqual(replies.map(() => 'GET /v1/vector_stores/vs_1%2F2 assistants=v2'));
+    server.close();
+  });
+
   it('is charged by the day to the team that made it, once, and in sum as the account is billed', async () => {
     const teams = [await stack.team({ grantUsd: '5.00' }), await stack.team({ limitUsd: '5.00' })];
     for (const [index, { key }] of teams.entries()) {
