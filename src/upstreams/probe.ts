@@ -133,7 +133,9 @@ class Answer {
     const { usage } = this.#descriptor;
     if (usage === null || !String(headers['content-type']).startsWith('text/event-stream')) return;
     const counter = new OutputCounter(usage, this.#rule);
-    this.#stream = { meter: new StreamMeter(usage, { stripUsage: false, choices: 1, counter }), counter };
+    const outputTokensMost = this.#limit;
+    const meter = new StreamMeter(usage, { stripUsage: false, choices: 1, counter, outputTokensMost });
+    this.#stream = { meter, counter };
   }
 
   onData(chunk: Buffer): void {
@@ -142,7 +144,7 @@ class Answer {
     if (this.#stream !== null) {
       const { meter } = this.#stream;
       meter.push(chunk);
-      if (meter.isOver(this.#limit)) this.#end(over());
+      if (meter.isOver) this.#end(over());
     }
     if (this.#bytes > BODY_BYTES_MOST) this.#end(over());
   }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { OutputCounter } from '../../src/openai/usage/count.ts';
 import { StreamMeter } from '../../src/openai/usage/stream.ts';
 import { usagePlace } from './read.ts';
 import { chatStream, chunksOf } from './stream-text.ts';
@@ -230,8 +231,73 @@ describe('StreamMeter on responses', () => {
       big,
       Array.from({ length: 20_000 }, (_, index) => index * 50),
     );
-    const startedAt = performance.now();
+    const before = process.threadCpuUsage();
     expect(run('responses', false, chunks).meter.isWhole).toBe(true);
-    expect(performance.now() - startedAt).toBeLessThan(5000);
+    const { user, system } = process.threadCpuUsage(before);
+    expect((user + system) / 1000).toBeLessThan(5000);
+  });
+});
+
+describe('a stream that goes on beyond what may be written', () => {
+  const usageOf = (tokens: number) =>
+    `"usage":{"prompt_tokens":1,"completion_tokens":${tokens},"total_tokens":9}`;
+  const chatChunk = (text: string, more = '') =>
+    `data: {"choices":[{"index":0,"delta":{"content":"${text}"}}]${more}}\n\n`;
+  const done = 'data: [DONE]\n\n';
+
+  function passed(
+    name: string,
+    rule: 'bytes' | 'events' | null,
+    text: string,
+    at: number[],
+    stripUsage = false,
+  ) {
+    const place = usagePlace(name);
+    const counter = new OutputCounter(place, rule === 'events' ? { countTokens: null } : null);
+    const most = { outputTokensMost: 3, ...(rule === null ? {} : { counter }) };
+    const meter = new StreamMeter(place, { stripUsage, choices: 1, ...most });
+    let client = '';
+    for (const chunk of chunksOf(text, at)) {
+      client += meter.push(chunk);
+      // Here the gateway stops it.
+      if (meter.isOver) break;
+    }
+    return { client, isOver: meter.isOver, separator: meter.separator };
+  }
+
+  it.each(['bytes', 'events'] as const)(
+    'passes the event that went beyond, and nothing behind it (%s)',
+    (rule) => {
+      const events = ['a', 'b', '', 'c', 'd', 'e', 'f'].map((text) => chatChunk(text));
+      fc.assert(
+        fc.property(points, (at) => {
+          const { client, isOver, separator } = passed('chat.completions', rule, events.join(''), at);
+          expect([isOver, client + separator]).toEqual([true, events.slice(0, 5).join('')]);
+        }),
+      );
+      const responses = ['a', 'b', 'c', 'd', 'e'].map(
+        (delta) =>
+          `event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"${delta}"}\n\n`,
+      );
+      expect(passed('responses', rule, responses.join(''), []).client).toBe(responses.slice(0, 4).join(''));
+    },
+  );
+
+  it.each([true, false])('is seen by the usage that it reports meanwhile (removed: %s)', (stripUsage) => {
+    const events = [1, 3, 5, 7].map((tokens) => chatChunk('x', `,${usageOf(tokens)}`));
+    const alone = `data: {"choices":[],${usageOf(4)}}\n\n`;
+    const text = events.slice(0, 2).join('') + alone + events.slice(2).join('');
+    const { client, isOver } = passed('chat.completions', null, text, [], stripUsage);
+    const [first, second] = events;
+    expect([isOver, client]).toEqual([true, `${first}${second}${stripUsage ? '' : alone}`]);
+  });
+
+  it('passes as it is when it came to its end', () => {
+    const text =
+      'abcdefg'
+        .split('')
+        .map((each) => chatChunk(each))
+        .join('') + done;
+    expect(passed('chat.completions', 'bytes', text, [])).toMatchObject({ client: text, isOver: false });
   });
 });

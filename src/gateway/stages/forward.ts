@@ -153,7 +153,10 @@ class Relay implements UpstreamHandler, Turn {
       const counting = isText
         ? { counter: new OutputCounter(descriptor.usage, this.#deps.profile.text) }
         : null;
-      this.#meter = new StreamMeter(descriptor.usage, { stripUsage: !includeUsage, choices, ...counting });
+      this.#meter = new StreamMeter(descriptor.usage, {
+        ...{ stripUsage: !includeUsage, choices, outputTokensMost: this.#reserved.outputTokensSent },
+        ...counting,
+      });
       if (audioType !== null)
         this.#headers = { ...headers, 'content-type': audioType, 'content-length': undefined };
       this.#carriesAudio = audioType !== null;
@@ -183,7 +186,7 @@ class Relay implements UpstreamHandler, Turn {
       }
       this.#write(passed);
       // One that is whole has said what it costs; what goes on beyond its limit is not waited for.
-      if (this.#meter.isOver(this.#reserved.outputTokensSent) && !this.#meter.isWhole) this.#overLimit();
+      if (this.#meter.isOver) this.#overLimit();
       return;
     }
     this.#bytes += chunk.length;

@@ -5,7 +5,7 @@
  */
 import { isObject, type Json, type JsonObject, parseJson } from '../body.ts';
 import type { UsageMembers, UsagePlace } from '../operations/descriptor.ts';
-import { lineEnd, lineStart, parseLine, valueAt } from '../wire/sse.ts';
+import { dataLines, eventEnd, lineEnd, lineStart, parseLine, valueAt } from '../wire/sse.ts';
 
 /** Returns the tokens of a text. */
 export type CountTokens = (text: string) => number;
@@ -46,11 +46,15 @@ export class OutputCounter {
     this.#rule = rule;
   }
 
-  /** Takes whole lines of the stream. */
-  add(lines: Buffer): void {
-    if (this.#rule !== null) this.#addEvents(lines);
-    else if (this.#place.stream === 'terminal_event') this.#deltas += strings(lines, DELTA);
-    else this.#deltas += this.#place.piece === 'text' ? strings(lines, TEXT) : chatDeltas(lines);
+  /**
+   * Takes whole lines of the stream. Returns where the event ends with which more than `most` output tokens were written;
+   * -1: they were not.
+   */
+  add(lines: Buffer, most = Number.POSITIVE_INFINITY): number {
+    if (this.#rule !== null) return this.#addEvents(lines, most);
+    const before = this.#deltas;
+    this.#deltas += this.#deltasIn(lines);
+    return this.#deltas > most ? this.#placeOf(lines, most - before) : -1;
   }
 
   /** Whether more than this many output tokens were written. */
@@ -90,11 +94,32 @@ export class OutputCounter {
     return tokens;
   }
 
-  #addEvents(lines: Buffer): void {
+  #deltasIn(lines: Buffer): number {
+    if (this.#place.stream === 'terminal_event') return strings(lines, DELTA);
+    return this.#place.piece === 'text' ? strings(lines, TEXT) : chatDeltas(lines);
+  }
+
+  /** Where the event ends with which there are more deltas than `most`. */
+  #placeOf(lines: Buffer, most: number): number {
+    let deltas = 0;
+    for (let at = 0; at < lines.length; ) {
+      const end = eventEnd(lines, at);
+      deltas += this.#deltasIn(lines.subarray(at, end));
+      if (deltas > most) return end;
+      at = end;
+    }
+    return lines.length;
+  }
+
+  #addEvents(lines: Buffer, most: number): number {
+    let over = -1;
     for (let at = 0; at < lines.length; at = lineEnd(lines, at)) {
       const event = lines[at] === LF ? null : parseLine(lines, at);
-      if (event !== null) this.#addEvent(event);
+      if (event === null) continue;
+      this.#addEvent(event);
+      if (over === -1 && this.isOver(most)) over = eventEnd(lines, at);
     }
+    return over;
   }
 
   #addEvent(event: JsonObject): void {
@@ -167,6 +192,29 @@ export function countJson(body: Buffer, { countTokens }: TextRule): { choices: n
   let tokens = 0;
   for (const text of texts) tokens += new TextCount(countTokens, text).tokens;
   return { choices, tokens };
+}
+
+/** Whether a chunk from `from` on carries a part of an answer, of whatever kind. */
+export function hasOutputIn(lines: Buffer, from: number): boolean {
+  for (const at of dataLines(lines, from)) {
+    const choices = parseLine(lines, at)?.choices;
+    if (Array.isArray(choices) && choices.some(hasOutput)) return true;
+  }
+  return false;
+}
+
+/** Whether a choice of a chunk carries a part of its answer: text, a refusal, a tool call, reasoning, audio. */
+function hasOutput(choice: Json): boolean {
+  if (!isObject(choice)) return false;
+  const { text, delta } = choice;
+  if (typeof text === 'string' && text !== '') return true;
+  if (!isObject(delta)) return false;
+  for (const name in delta) {
+    const part = delta[name];
+    if (name === 'role' || part === null || part === undefined || part === '') continue;
+    if (!Array.isArray(part) || part.length > 0) return true;
+  }
+  return false;
 }
 
 function tokensOfBytes(bytes: number): number {

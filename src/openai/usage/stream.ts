@@ -14,6 +14,7 @@ import {
   blankLineEnd,
   cut,
   dataLines,
+  eventEnd,
   eventType,
   isNull,
   isTopLevelName,
@@ -25,7 +26,7 @@ import {
   type Range,
   valueAt,
 } from '../wire/sse.ts';
-import type { OutputCounter } from './count.ts';
+import { hasOutputIn, type OutputCounter } from './count.ts';
 import { readMediaUsage, sumOf } from './media.ts';
 
 /** A longer line is not kept: the stream then passes on without being metered. The largest image has 8 million pixels. */
@@ -59,6 +60,8 @@ export interface StreamMeterOptions {
   choices: number;
   /** Counts the output meanwhile; missing: nothing does. */
   counter?: OutputCounter;
+  /** Output tokens that may be written; what comes behind the event that goes beyond does not pass. Missing: any number. */
+  outputTokensMost?: number;
 }
 
 export class StreamMeter {
@@ -66,6 +69,9 @@ export class StreamMeter {
   readonly #stripUsage: boolean;
   readonly #choices: number;
   readonly counter: OutputCounter | null;
+  readonly #outputTokensMost: number;
+  /** More was written than may be. */
+  #isOver = false;
   /** Bytes of a line whose end has not come yet. */
   #carry: Buffer[] = [];
   #carryBytes = 0;
@@ -101,6 +107,7 @@ export class StreamMeter {
     this.#stripUsage = options.stripUsage && place.stream === 'chunk';
     this.#choices = options.choices;
     this.counter = options.counter ?? null;
+    this.#outputTokensMost = options.outputTokensMost ?? Number.POSITIVE_INFINITY;
   }
 
   /** The stream ended as the API ends it, by `[DONE]` or the last event of a response, or said itself that it failed. */
@@ -133,9 +140,9 @@ export class StreamMeter {
     return Number.isSafeInteger(last) ? last + 1 : 0;
   }
 
-  /** Whether more output than this was written, by what is counted or by what the stream says itself. */
-  isOver(outputTokens: number): boolean {
-    return (this.#usage?.output_tokens ?? 0) > outputTokens || (this.counter?.isOver(outputTokens) ?? false);
+  /** More output was written than may be, by what is counted or by what the stream says itself, and it goes on. */
+  get isOver(): boolean {
+    return this.#isOver && !this.isWhole;
   }
 
   /** What the stream said so far. */
@@ -221,7 +228,8 @@ export class StreamMeter {
   /** Meters whole lines and returns what the client gets of them. */
   #meterLines(lines: Buffer): Buffer {
     this.#last = lines;
-    this.counter?.add(lines);
+    const over = this.counter?.add(lines, this.#outputTokensMost) ?? -1;
+    if (over !== -1) this.#isOver = true;
     if (this.#place.stream === 'done_event') {
       this.#meterErrors(lines);
       this.#meterAnswers(lines);
@@ -230,16 +238,26 @@ export class StreamMeter {
     if (this.#place.stream === 'terminal_event') {
       if (this.#first.length === 0 && !this.#completed && lines.includes(OPENING_BRACE)) this.#first = lines;
       this.#meterResponseEvents(lines);
-      return lines;
+      return this.#within(lines, over, []);
     }
     if (!this.#opened) this.#open(lines);
-    if (!this.#hasOutput) this.#hasOutput = this.#hasOutputIn(lines, 0);
+    if (!this.#hasOutput) this.#hasOutput = hasOutputIn(lines, 0);
     this.#meterFinishes(lines);
     for (let at = lines.indexOf(DONE); at !== -1; at = lines.indexOf(DONE, at + DONE.length)) {
       if (isWholePayload(lines, at, at + DONE.length)) this.#completed = true;
     }
     this.#meterErrors(lines);
-    return this.#meterChunks(lines);
+    return this.#meterChunks(lines, over);
+  }
+
+  /** What passes of lines: without `cuts`, and while the stream goes on beyond what may be written, nothing behind `over`. */
+  #within(lines: Buffer, over: number, cuts: Range[]): Buffer {
+    if (over === -1 || !this.isOver) return cut(lines, cuts);
+    this.#last = lines.subarray(0, over);
+    return cut(
+      this.#last,
+      cuts.filter(({ start }) => start < over),
+    );
   }
 
   /** Id, model and tier stand in every chunk: those of the first are known even if the stream is cut. */
@@ -333,16 +351,8 @@ export class StreamMeter {
     }
   }
 
-  /** Whether a chunk from `from` on carries a part of an answer, of whatever kind. */
-  #hasOutputIn(lines: Buffer, from: number): boolean {
-    for (const at of dataLines(lines, from)) {
-      const choices = parseLine(lines, at)?.choices;
-      if (Array.isArray(choices) && choices.some(hasOutput)) return true;
-    }
-    return false;
-  }
-
-  #meterChunks(lines: Buffer): Buffer {
+  #meterChunks(lines: Buffer, counted: number): Buffer {
+    let over = counted;
     const cuts: Range[] = [];
     if (this.#dropBlankLine) {
       const end = blankLineEnd(lines, 0);
@@ -361,13 +371,17 @@ export class StreamMeter {
           cuts.push({ start, end: blankLineEnd(lines, next) });
           this.#dropBlankLine = next === lines.length;
         }
+        if (over === -1 && (this.#usage?.output_tokens ?? 0) > this.#outputTokensMost) {
+          over = eventEnd(lines, at);
+          this.#isOver = true;
+        }
       } else if (this.#stripUsage && isNull(lines, value) && isTopLevelName(lines, at)) {
         cuts.push(memberRange(lines, at, value + NULL_BYTES));
       }
       at = lines.indexOf(USAGE, next);
     }
-    if (this.#usage !== null && this.#hasOutputIn(lines, metered)) this.#usageIsOld = true;
-    return cut(lines, cuts);
+    if (this.#usage !== null && hasOutputIn(lines, metered)) this.#usageIsOld = true;
+    return this.#within(lines, over, cuts);
   }
 
   /** Reads the usage of a chunk; true if that is all the chunk is for. */
@@ -382,18 +396,4 @@ export class StreamMeter {
     if (isAlone) this.#usageChunks++;
     return isAlone && !isObject(chunk.moderation);
   }
-}
-
-/** Whether a choice of a chunk carries a part of its answer: text, a refusal, a tool call, reasoning, audio. */
-function hasOutput(choice: Json): boolean {
-  if (!isObject(choice)) return false;
-  const { text, delta } = choice;
-  if (typeof text === 'string' && text !== '') return true;
-  if (!isObject(delta)) return false;
-  for (const name in delta) {
-    const part = delta[name];
-    if (name === 'role' || part === null || part === undefined || part === '') continue;
-    if (!Array.isArray(part) || part.length > 0) return true;
-  }
-  return false;
 }

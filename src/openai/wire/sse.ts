@@ -36,6 +36,17 @@ export function blankLineEnd(lines: Buffer, at: number): number {
   return lines[at] === CR && lines[at + 1] === LF ? at + 2 : at;
 }
 
+/** The index after the event that has the line around `at`, its blank line included. */
+export function eventEnd(lines: Buffer, at: number): number {
+  let end = lineEnd(lines, at);
+  while (end < lines.length) {
+    const next = blankLineEnd(lines, end);
+    if (next > end) return next;
+    end = lineEnd(lines, end);
+  }
+  return end;
+}
+
 /** Where the payload of the `data:` line around `at` starts; -1 if it is another line. */
 function payloadStart(lines: Buffer, at: number): number {
   const start = lineStart(lines, at);
