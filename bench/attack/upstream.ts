@@ -52,6 +52,14 @@ export class Upstream {
     return new Map(Object.entries(await this.#get<Record<string, number>>('/in-flight')));
   }
 
+  /** The client of a stream has so many of its events with text. */
+  async taken(callId: string, events: number): Promise<void> {
+    const body = JSON.stringify({ client_request_id: callId, events });
+    const response = await fetch(`${this.#origin}/taken`, { method: 'POST', body });
+    if (!response.ok) throw new Error(`POST /taken: ${response.status} ${await response.text()}`);
+    await response.body?.cancel();
+  }
+
   async lines(): Promise<InvoiceLine[]> {
     return (await this.#get<{ lines: InvoiceLine[] }>('/invoice')).lines;
   }

@@ -1,6 +1,7 @@
 /**
  * What stands beside the API, for judges and tests: the invoice, its total, what is in flight, and the profile of a
- * running simulator. `POST /storage-day` bills a day of storage, `POST /plant` what no request asked for (plant.ts). `GET /invoice[?after=N&limit=M]`, `GET /invoice/total`, `GET /in-flight` (requests by key id),
+ * running simulator. `POST /storage-day` bills a day of storage, `POST /plant` what no request asked for (plant.ts), `POST /taken`
+ * says how many events with text the client of a stream has (`awaits_client`). `GET /invoice[?after=N&limit=M]`, `GET /invoice/total`, `GET /in-flight` (requests by key id),
  * `GET` and `PATCH /profile` (with `mode`), `GET /healthz`.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -33,6 +34,9 @@ export function handleControl(
       break;
     case 'POST /plant':
       plantOne(state, response, body);
+      break;
+    case 'POST /taken':
+      take(state, response, body);
       break;
     case 'GET /in-flight':
       sendJson(response, 200, Object.fromEntries(state.inFlight));
@@ -94,6 +98,17 @@ function plantOne(state: ApiState, response: ServerResponse, body: Buffer): void
     const value: unknown = JSON.parse(body.toString());
     const made = Array.isArray(value) ? value.map((each) => plant(state, each)) : plant(state, value);
     sendJson(response, 200, made);
+  } catch (error) {
+    sendJson(response, 400, { error: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+function take(state: ApiState, response: ServerResponse, body: Buffer): void {
+  try {
+    const value: unknown = JSON.parse(body.toString());
+    if (!isObject(value) || typeof value.events !== 'number') throw new RangeError('events is a number');
+    state.taken.get(String(value.client_request_id))?.has(value.events);
+    sendJson(response, 200, {});
   } catch (error) {
     sendJson(response, 400, { error: error instanceof Error ? error.message : String(error) });
   }

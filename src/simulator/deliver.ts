@@ -10,11 +10,37 @@ export interface Delivery {
   body: string | string[] | Buffer;
   firstByteMs: number;
   chunkMs: number;
+  /** Missing: the events come at their own pace. */
+  taken?: Taken;
   /** Before the last event. */
   lastEventMs: number;
   /** Cut the connection in the middle of the body. */
   cut: boolean;
   gzip: boolean;
+}
+
+/** An event of a stream that has text. */
+const WITH_TEXT = /"(?:content|text|delta)":"[^"]/;
+
+/** How many events with text a client says that it has: the next one is written when it has those before. */
+export class Taken {
+  #events = 0;
+  #waiting: (() => void) | null = null;
+
+  /** The client has so many. */
+  has(events: number): void {
+    this.#events = events;
+    const go = this.#waiting;
+    this.#waiting = null;
+    go?.();
+  }
+
+  /** Returns whether the client has all of so many; else calls back when it has more. */
+  hasAll(events: number, go: () => void): boolean {
+    if (this.#events >= events) return true;
+    this.#waiting = go;
+    return false;
+  }
 }
 
 /**
@@ -64,7 +90,7 @@ function sendEvents(
   completed: () => void,
   left: (eventsWritten: number) => void,
 ): void {
-  const { status, headers, cut, gzip, chunkMs, lastEventMs } = delivery;
+  const { status, headers, cut, gzip, chunkMs, lastEventMs, taken } = delivery;
   if (gzip) headers['content-encoding'] = 'gzip';
   response.writeHead(status, headers);
   const target: Writable = gzip ? createGzip({ flush: constants.Z_SYNC_FLUSH }) : response;
@@ -72,6 +98,7 @@ function sendEvents(
   // A cut comes after the first half of the events, in the middle of one.
   const last = cut ? events.length >> 1 : events.length;
   let next = 0;
+  let texts = 0;
   let hasWaited = lastEventMs === 0;
   response.once('close', () => {
     if (next < last) left(next);
@@ -84,7 +111,13 @@ function sendEvents(
         setTimeout(step, lastEventMs).unref();
         return;
       }
-      const flowing = target.write(events[next++] ?? '');
+      const event = events[next] ?? '';
+      if (taken !== undefined && WITH_TEXT.test(event)) {
+        if (!taken.hasAll(texts, step)) return;
+        texts++;
+      }
+      next++;
+      const flowing = target.write(event);
       if (chunkMs > 0) {
         setTimeout(step, chunkMs).unref();
         return;

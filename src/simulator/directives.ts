@@ -21,6 +21,8 @@ export interface Directives {
   /** Events with text per choice. */
   chunks?: number;
   chunkMs?: number;
+  /** An event with text is written when the client has said that it has those before (`POST /taken`). */
+  awaitsClient?: boolean;
   firstByteMs?: number;
   /** How many tools the model calls at the begin of a turn, whatever its prompt says. */
   toolCalls?: number;
@@ -84,6 +86,9 @@ const SETTERS: Record<string, Setter> = {
   chunk_ms: integer((directives, value) => {
     directives.chunkMs = value;
   }, 600_000),
+  awaits_client: oneOf(BOOLEAN, (directives, value) => {
+    directives.awaitsClient = value === 'true';
+  }),
   first_byte_ms: integer((directives, value) => {
     directives.firstByteMs = value;
   }, 600_000),

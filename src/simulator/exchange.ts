@@ -1,7 +1,7 @@
 /** One request until its line and its response: however it ends, it leaves exactly one line. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Deployments } from './azure.ts';
-import { cutConnection, type Delivery, deliver } from './deliver.ts';
+import { cutConnection, type Delivery, deliver, Taken } from './deliver.ts';
 import type { Directives } from './directives.ts';
 import { type ApiError, errorBody } from './errors.ts';
 import type { Fault } from './faults.ts';
@@ -31,6 +31,8 @@ export interface ApiState {
   requestCount: number;
   /** Open requests by the id of their key; a key without any has no entry. */
   inFlight: Map<string, number>;
+  /** Streams whose client says what it has, by their `x-client-request-id`. */
+  taken: Map<string, Taken>;
   /** Null: it speaks as OpenAI does. */
   deployments: Deployments | null;
 }
@@ -110,6 +112,7 @@ export class Exchange {
       delivery.headers['retry-after-ms'] = String(profile.retryAfterMs);
       delivery.headers['retry-after'] = String(Math.ceil(profile.retryAfterMs / 1000));
     }
+    if (this.directives.awaitsClient) delivery.taken = this.#taken();
     const completed = (): void => {
       line.completed = true;
     };
@@ -118,6 +121,13 @@ export class Exchange {
       const billed = billUpTo(eventsWritten);
       this.state.invoice.amend(line, billed.usage, billed.costPicoUsd);
     });
+  }
+
+  #taken(): Taken {
+    const taken = new Taken();
+    this.state.taken.set(this.key, taken);
+    this.response.once('close', () => this.state.taken.delete(this.key));
+    return taken;
   }
 
   get #usageReports(): UsageReports {

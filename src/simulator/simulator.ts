@@ -73,6 +73,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     planted: new Planted(),
     requestCount: 0,
     inFlight: new Map(),
+    taken: new Map(),
     deployments: options.deployments ?? null,
   };
   // Longer than any client keeps an idle connection: who closes first must not be this side, or requests get lost.
