@@ -1,6 +1,10 @@
-/** The eleventh team of the neighbours, in a process of its own: hostile in every way that costs it nothing, or honest. */
+/**
+ * The eleventh team of the neighbours, in a process of its own: hostile in every way that costs it nothing, or honest. Both
+ * ways it runs at the lowest priority, for no client computes on the gateway's machine; its rates do not depend on that.
+ */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import { constants, setPriority } from 'node:os';
 import {
   DEAF_STREAMS_MAX,
   HOSTILE_RATES,
@@ -12,8 +16,11 @@ import {
   UPLOADS_MAX,
 } from './neighbours-plan.ts';
 
+setPriority(constants.priority.PRIORITY_LOW);
+
 const BODY_BYTES = 19_000_000;
 const UPLOAD_BYTES = 1_000_000;
+const TICK_MS = 5;
 
 const call = (content: string) => Buffer.from(`${SMALL_CALL.slice(0, -1)},"metadata":${content}}`);
 /** Made once: the hostile team's own cost must not slow its attack. */
@@ -122,20 +129,29 @@ function act(kind: HostileAct, { port, key }: HostileCommand): void {
   }
 }
 
+/** Calls so often a second, and makes up for what it was late for; returns how to end that. */
+function often(rate: number, call: () => void): () => void {
+  const startedMs = performance.now();
+  let made = 0;
+  const timer = setInterval(() => {
+    for (const due = ((performance.now() - startedMs) * rate) / 1000; made + 1 <= due; made++) call();
+  }, TICK_MS);
+  return () => clearInterval(timer);
+}
+
 function run(command: HostileCommand): void {
   const { port, key, seconds, honest } = command;
-  const timers: NodeJS.Timeout[] = [];
+  const stops: (() => void)[] = [];
   if (honest) {
     const body = Buffer.from(SMALL_CALL);
-    timers.push(setInterval(() => send(port, 'honest', { path: CHAT, key, body }), 1000 / HOSTILE_TOTAL));
+    stops.push(often(HOSTILE_TOTAL, () => send(port, 'honest', { path: CHAT, key, body })));
   } else {
-    for (const [kind, rate] of Object.entries(HOSTILE_RATES)) {
-      timers.push(setInterval(() => act(kind as HostileAct, command), 1000 / rate));
-    }
+    for (const [kind, rate] of Object.entries(HOSTILE_RATES))
+      stops.push(often(rate, () => act(kind as HostileAct, command)));
   }
   setTimeout(() => {
     isOver = true;
-    for (const timer of timers) clearInterval(timer);
+    for (const stop of stops) stop();
     for (const socket of sockets) socket.destroy();
     // The sockets' last events.
     setTimeout(() => process.send?.(report), 500);

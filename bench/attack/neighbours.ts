@@ -14,7 +14,6 @@ import { percentiles } from '../statistics.ts';
 import { makeTeam } from './gateways.ts';
 import { type House, inHouse } from './house.ts';
 import {
-  ANSWER_MS,
   HONEST_RATE,
   HONEST_TEAMS,
   type HostileCommand,
@@ -31,7 +30,7 @@ export interface NeighboursPhase {
   calls: number;
   /** Honest calls that did not end in 200, by what they ended in. */
   failed: Record<string, number>;
-  /** What the gateway added to the honest calls, in milliseconds. */
+  /** What the gateway added to the honest calls beyond what the upstream says that it took, in milliseconds. */
   addedP50Ms: number;
   addedP99Ms: number;
   /** Of the gateway's process. */
@@ -164,11 +163,14 @@ class Street {
       headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
       body: SMALL_CALL,
     }).then(
-      async ({ statusCode, body }) =>
-        `${statusCode}${statusCode === 200 ? await end(body.text()) : ` ${await body.text()}`}`,
+      async ({ statusCode, headers, body }) => {
+        const text = await body.text();
+        const addedMs = performance.now() - startMs - Number(headers['openai-processing-ms']);
+        if (statusCode === 200) this.#addedUs.push(Math.max(0, addedMs) * 1000);
+        return statusCode === 200 ? '200' : `${statusCode} ${text}`;
+      },
       (error: Error) => error.message,
     );
-    this.#addedUs.push(Math.max(0, performance.now() - startMs - ANSWER_MS) * 1000);
     if (ending !== '200') this.#failed[ending] = (this.#failed[ending] ?? 0) + 1;
   }
 
@@ -186,12 +188,6 @@ class Street {
       },
     };
   }
-}
-
-/** Waits for the text of a whole response. */
-async function end(text: Promise<string>): Promise<''> {
-  await text;
-  return '';
 }
 
 function longestTurnSince(file: string, sinceMs: number): number {
