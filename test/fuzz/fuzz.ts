@@ -3,21 +3,22 @@
  * must hold whatever they are: no crash, no error of the gateway's own making, no long turn of its event loop, and nothing
  * held afterwards.
  */
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { Agent, type IncomingMessage, request } from 'node:http';
+import { readdirSync } from 'node:fs';
+import { Agent } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startSimulator } from '../../src/simulator/simulator.ts';
-import { GatewayProcess, until } from '../e2e/crash-gateway.ts';
+import { GatewayProcess } from '../e2e/crash-gateway.ts';
 import { type FuzzRequest, requestOf } from './requests.ts';
+import { Sender, type Sent } from './send.ts';
+import { judgeTurns, Timeline, TURN_MS_MAX, Turns } from './turns.ts';
 
-/** CPU that a turn may take beyond the longest of honest calls, whose size is that of the largest here. */
-export const TURN_MS_MAX = 20;
 const CONCURRENCY = 16;
-const TIMEOUT_MS = 60_000;
 const LARGE_BYTES = 1_000_000;
 const HONEST_BYTES = [1000, 100_000, 1_000_000, 5_000_000, 19_000_000];
+/** A ledger that cannot admit calls is asked again for so long, as its response says: Postgres may lack a processor, too. */
+const PATIENCE_MS = 60_000;
 
 export interface FuzzOptions {
   dataDir: string;
@@ -35,12 +36,13 @@ export interface FuzzReport {
   /** Longest turns, in milliseconds of CPU: of honest calls up to the largest size, and of all that was sent. */
   honestTurnMs: number;
   longestTurnMs: number;
+  /** Turns above what is allowed, of a gateway that lacked a processor (turns.ts). */
+  excusedTurns: number;
+  /** Requests that were sent again because their connection had been idle for longer than the gateway keeps one. */
+  staleConnections: number;
+  /** Responses that the ledger is not available just now; each was repeated until there was another. */
+  unavailable: number;
   heldUsd: string;
-}
-
-interface Sent {
-  status: number;
-  text: string;
 }
 
 export async function fuzzApi(options: FuzzOptions): Promise<FuzzReport> {
@@ -58,14 +60,28 @@ export async function fuzzApi(options: FuzzOptions): Promise<FuzzReport> {
   const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENCY });
   try {
     const { teamId, key } = await gateway.team('fuzz', '1000000.00');
-    const send = (wanted: FuzzRequest) => sendTo(gateway.url, agent, key, wanted);
-    for (const bytes of [...HONEST_BYTES, ...HONEST_BYTES]) await send(honest(bytes));
-    await longestTurn(gateway, turnsFile);
-    for (const bytes of HONEST_BYTES) for (let call = 0; call < 3; call++) await send(honest(bytes));
-    const honestTurnMs = await longestTurn(gateway, turnsFile);
-    const report = { sent: 0, statuses: {}, failures: [] as string[] };
-    await sendAll(gateway, send, options, report);
-    const longestTurnMs = await longestTurn(gateway, turnsFile);
+    const sender = new Sender(gateway.url, agent, key);
+    const turns = new Turns(gateway, turnsFile);
+    for (const bytes of [...HONEST_BYTES, ...HONEST_BYTES]) await sender.send(honest(bytes));
+    await turns.read();
+    const honestTurn = async () => {
+      for (const bytes of HONEST_BYTES) for (let call = 0; call < 3; call++) await sender.send(honest(bytes));
+      return turns.longestMs();
+    };
+    const before = await honestTurn();
+    const report: Report = { sent: 0, statuses: {}, failures: [], unavailable: 0 };
+    const timeline = new Timeline();
+    await sendAll(gateway, sender, options, report, timeline);
+    const all = await turns.read();
+    // The machine may be slower by now.
+    const honestTurnMs = Math.max(before, await honestTurn());
+    const again = (seed: number) => sender.send(requestOf(seed));
+    const { failures, excused } = await judgeTurns(all, honestTurnMs + TURN_MS_MAX, {
+      turns,
+      timeline,
+      again,
+    });
+    report.failures.push(...failures);
     const heldUsd = await heldAfterwards(gateway, teamId);
     if (heldUsd !== '0.00') report.failures.push(`$${heldUsd} are held afterwards`);
     gateway.signal('SIGTERM');
@@ -74,7 +90,9 @@ export async function fuzzApi(options: FuzzOptions): Promise<FuzzReport> {
       report.failures.push(`the gateway ended with ${exitCode}: ${gateway.output.slice(-2000)}`);
     const journals = readdirSync(join(options.dataDir, 'journal')).filter((name) => name.endsWith('.log'));
     if (journals.length > 0) report.failures.push(`journals are left: ${journals.join(', ')}`);
-    return { ...report, honestTurnMs, longestTurnMs, heldUsd };
+    const longestTurnMs = all[0]?.cpuMs ?? 0;
+    const { stale: staleConnections } = sender;
+    return { ...report, honestTurnMs, longestTurnMs, excusedTurns: excused, staleConnections, heldUsd };
   } finally {
     agent.destroy();
     if (gateway.running) await gateway.kill();
@@ -82,23 +100,30 @@ export async function fuzzApi(options: FuzzOptions): Promise<FuzzReport> {
   }
 }
 
-type Report = Pick<FuzzReport, 'sent' | 'statuses' | 'failures'>;
+type Report = Pick<FuzzReport, 'sent' | 'statuses' | 'failures' | 'unavailable'>;
 
 async function sendAll(
   gateway: GatewayProcess,
-  send: (wanted: FuzzRequest) => Promise<Sent>,
+  sender: Sender,
   { firstSeed, count, onProgress }: FuzzOptions,
   report: Report,
+  timeline: Timeline,
 ): Promise<void> {
   let next = firstSeed;
   // One large body at a time: what is measured is what one does, not how many wait.
   let large: Promise<unknown> = Promise.resolve();
-  const persist = async (wanted: FuzzRequest): Promise<Sent> => {
-    for (let tries = 1; ; tries++) {
-      const sent = await send(wanted);
-      report.statuses[sent.status] = (report.statuses[sent.status] ?? 0) + 1;
-      // A machine that is busy with other work may keep Postgres waiting: the response says when to try again.
-      if (tries === 3 || !sent.text.includes('"ledger_unavailable"')) return sent;
+  const persist = async (seed: number, wanted: FuzzRequest): Promise<Sent> => {
+    const deadlineMs = performance.now() + PATIENCE_MS;
+    for (;;) {
+      const beganMs = Date.now();
+      const sent = await sender.send(wanted);
+      timeline.add(seed, beganMs, Date.now());
+      const isUnavailable = sent.text.includes('"ledger_unavailable"');
+      if (!isUnavailable || performance.now() > deadlineMs) {
+        report.statuses[sent.status] = (report.statuses[sent.status] ?? 0) + 1;
+        return sent;
+      }
+      report.unavailable++;
       await delay(1000);
     }
   };
@@ -107,7 +132,7 @@ async function sendAll(
       const seed = next++;
       const wanted = requestOf(seed);
       const isLarge = (wanted.body?.length ?? 0) > LARGE_BYTES;
-      const sent = isLarge ? large.then(() => persist(wanted)) : persist(wanted);
+      const sent = isLarge ? large.then(() => persist(seed, wanted)) : persist(seed, wanted);
       if (isLarge) large = sent.catch(() => {});
       try {
         const { status, text } = await sent;
@@ -139,54 +164,6 @@ function honest(bytes: number): FuzzRequest {
     chunked: false,
     authorization: 'key',
   };
-}
-
-function sendTo(origin: string, agent: Agent, key: string, wanted: FuzzRequest): Promise<Sent> {
-  const { method, path, body, chunked, authorization } = wanted;
-  const headers: string[] = ['host', new URL(origin).host, ...wanted.headers.flat()];
-  if (authorization !== 'none')
-    headers.push('authorization', `Bearer ${authorization === 'wrong' ? 'tg-wrong' : key}`);
-  if (authorization === 'twice') headers.push('authorization', 'Bearer tg-other');
-  if (body !== null)
-    headers.push(...(chunked ? ['transfer-encoding', 'chunked'] : ['content-length', String(body.length)]));
-  const { hostname, port } = new URL(origin);
-  return new Promise((resolve, reject) => {
-    const outgoing = request({
-      agent,
-      hostname,
-      port,
-      method,
-      path: encodeURI(path).replaceAll('%25', '%'),
-      headers,
-    });
-    outgoing.setTimeout(TIMEOUT_MS, () => outgoing.destroy(new Error('no response in time')));
-    outgoing.on('error', reject);
-    outgoing.on('response', (incoming: IncomingMessage) => {
-      const chunks: Buffer[] = [];
-      incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
-      incoming.on('error', reject);
-      incoming.on('end', () =>
-        resolve({ status: incoming.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
-      );
-    });
-    outgoing.end(body ?? undefined);
-  });
-}
-
-/** Returns the longest turn since the question before. */
-async function longestTurn(gateway: GatewayProcess, file: string): Promise<number> {
-  rmSync(file, { force: true });
-  gateway.signal('SIGUSR2');
-  let text = '';
-  await until('the measured turns', () => {
-    try {
-      text = readFileSync(file, 'utf8');
-    } catch {
-      return false;
-    }
-    return text !== '';
-  });
-  return Number(text);
 }
 
 /** Returns what is held once no call is under way. */

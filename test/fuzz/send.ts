@@ -1,0 +1,89 @@
+/** Sends a fuzzer's requests over connections that are kept, as clients do. */
+import { type Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FuzzRequest } from './requests.ts';
+
+const TIMEOUT_MS = 60_000;
+/** The gateway keeps an idle connection for longer, and reads the rest of a body that it has answered for so long. */
+const KEPT_MS = 5000;
+const TRIES = 3;
+
+export interface Sent {
+  status: number;
+  text: string;
+}
+
+export class Sender {
+  readonly #origin: URL;
+  readonly #agent: Agent;
+  readonly #key: string;
+  /** When the last request on each connection was begun. */
+  readonly #begun = new WeakMap<Socket, number>();
+  /** Requests that were sent again on another connection. */
+  stale = 0;
+
+  constructor(origin: string, agent: Agent, key: string) {
+    this.#origin = new URL(origin);
+    this.#agent = agent;
+    this.#key = key;
+  }
+
+  /**
+   * Rejects where the connection breaks. One that may have been closed by then, idle for longer than the gateway keeps it, as any
+   * client's is when its machine is busy, is replaced.
+   */
+  async send(wanted: FuzzRequest): Promise<Sent> {
+    for (let tries = 1; ; tries++) {
+      const atMs = performance.now();
+      let usedMs = atMs;
+      try {
+        return await this.#sendOnce(wanted, (socket) => {
+          usedMs = this.#begun.get(socket) ?? atMs;
+          this.#begun.set(socket, atMs);
+        });
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        const isClosed = code === 'ECONNRESET' || code === 'EPIPE';
+        if (!isClosed || performance.now() - usedMs < KEPT_MS || tries === TRIES) throw error;
+        this.stale++;
+      }
+    }
+  }
+
+  #sendOnce(wanted: FuzzRequest, onSocket: (socket: Socket) => void): Promise<Sent> {
+    const { method, path, body } = wanted;
+    const { hostname, port } = this.#origin;
+    return new Promise((resolve, reject) => {
+      const outgoing: ClientRequest = request({
+        agent: this.#agent,
+        hostname,
+        port,
+        method,
+        path: encodeURI(path).replaceAll('%25', '%'),
+        headers: this.#headersOf(wanted),
+      });
+      outgoing.setTimeout(TIMEOUT_MS, () => outgoing.destroy(new Error('no response in time')));
+      outgoing.once('socket', onSocket);
+      outgoing.on('error', reject);
+      outgoing.on('response', (incoming: IncomingMessage) => {
+        const chunks: Buffer[] = [];
+        incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+        incoming.on('error', reject);
+        incoming.on('end', () =>
+          resolve({ status: incoming.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
+        );
+      });
+      outgoing.end(body ?? undefined);
+    });
+  }
+
+  #headersOf({ headers: own, body, chunked, authorization }: FuzzRequest): string[] {
+    const headers = ['host', this.#origin.host, ...own.flat()];
+    if (authorization !== 'none')
+      headers.push('authorization', `Bearer ${authorization === 'wrong' ? 'tg-wrong' : this.#key}`);
+    if (authorization === 'twice') headers.push('authorization', 'Bearer tg-other');
+    if (body !== null)
+      headers.push(...(chunked ? ['transfer-encoding', 'chunked'] : ['content-length', String(body.length)]));
+    return headers;
+  }
+}
