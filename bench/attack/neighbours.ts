@@ -35,8 +35,9 @@ export interface NeighboursPhase {
   addedP99Ms: number;
   /** Of the gateway's process. */
   rssMaxMb: number;
-  /** CPU of the event loop's thread. */
+  /** CPU of the event loop's thread; apart of turns that had waited for a processor, and so had more to do. */
   longestTurnMs: number;
+  longestLateTurnMs: number;
   eleventh: HostileReport;
 }
 
@@ -51,10 +52,7 @@ export interface NeighboursRow {
 const P99_TIMES_MOST = 3;
 /** docs/CONFIG.md: the process itself, and the memory of all bodies, which are copied once on their way. */
 const RSS_MOST_MB = 300 + 2 * 256;
-/**
- * A request may hold the loop for 20 ms of CPU. A turn takes what came by then of all connections, so on a busy machine it
- * serves several of them.
- */
+/** A request may hold the loop for 20 ms of CPU. A turn takes what came by then of all connections, so it may serve several. */
 const TURN_MOST_MS = 100;
 const WARM_UP_ROUNDS = 20;
 const SAMPLE_MS = 100;
@@ -150,7 +148,7 @@ class Street {
       addedP50Ms: p50Us / 1000,
       addedP99Ms: p99Us / 1000,
       rssMaxMb: memory.stop(),
-      longestTurnMs: longestTurnSince(this.#turnsFile, startedMs),
+      ...longestTurnsSince(this.#turnsFile, startedMs),
       eleventh,
     };
   }
@@ -190,10 +188,14 @@ class Street {
   }
 }
 
-function longestTurnSince(file: string, sinceMs: number): number {
+function longestTurnsSince(file: string, sinceMs: number) {
   const lines = readFileSync(file, 'utf8').trim().split('\n');
-  const turns = lines.map((line) => line.split(' ').map(Number) as [number, number]);
-  return Math.max(0, ...turns.filter(([atMs]) => atMs > sinceMs).map(([, ms]) => ms));
+  const turns = lines.map((line) => line.split(' ').map(Number) as [number, number, number]);
+  const since = turns.filter(([atMs]) => atMs > sinceMs);
+  return {
+    longestTurnMs: Math.max(0, ...since.map(([, ms]) => ms)),
+    longestLateTurnMs: Math.max(0, ...since.map(([, , ms]) => ms)),
+  };
 }
 
 function describePhase({
@@ -203,11 +205,13 @@ function describePhase({
   addedP99Ms,
   rssMaxMb,
   longestTurnMs,
+  longestLateTurnMs,
 }: NeighboursPhase): string {
   const failures = Object.values(failed).reduce((sum, count) => sum + count, 0);
   return (
     `${calls} honest calls, ${failures} failed, added p50 ${addedP50Ms.toFixed(1)} ms, p99 ${addedP99Ms.toFixed(1)} ms, ` +
-    `RSS at most ${rssMaxMb.toFixed(0)} MB, longest turn ${longestTurnMs.toFixed(0)} ms of CPU`
+    `RSS at most ${rssMaxMb.toFixed(0)} MB, longest turn ${longestTurnMs.toFixed(0)} ms of CPU ` +
+    `(${longestLateTurnMs.toFixed(0)} ms when it had waited for a processor)`
   );
 }
 
