@@ -4,7 +4,7 @@ import { temporaryFolder } from '../support/folder.ts';
 import { fuzzApi } from './fuzz.ts';
 
 it('whatever a request is, nothing breaks, nothing takes long, and nothing is held', {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async () => {
   const dataDir = await temporaryFolder(afterAll);
   const { sent, statuses, failures, heldUsd } = await fuzzApi({ dataDir, firstSeed: 1, count: 3000 });
