@@ -29,8 +29,8 @@ export class Sender {
   }
 
   /**
-   * Rejects where the connection breaks. One that may have been closed by then, idle for longer than the gateway keeps it, as any
-   * client's is when its machine is busy, is replaced.
+   * Rejects where the connection breaks. One that may have been closed by then, because the fuzzer's machine was busy and left it
+   * idle for longer than the gateway keeps it, is replaced.
    */
   async send(wanted: FuzzRequest): Promise<Sent> {
     for (let tries = 1; ; tries++) {
