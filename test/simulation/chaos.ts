@@ -5,6 +5,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Limit } from '../../src/domain/limit.ts';
 import { Random } from '../support/random.ts';
 import { DeadInstances } from './dead-instances.ts';
 import { FakeTime } from './fake-time.ts';
@@ -18,7 +19,7 @@ import { SimAdmin } from './sim-admin.ts';
 import { SimCalls } from './sim-call.ts';
 import { SimInstance, type SimWorld, type Weather } from './sim-instance.ts';
 import { Traffic } from './traffic.ts';
-import { changeRules, KEYS, makeWorld } from './world.ts';
+import { changeForNow, changeRules, KEYS, makeWorld } from './world.ts';
 
 export interface ChaosOptions {
   seed: number;
@@ -30,6 +31,10 @@ export interface ChaosFigures {
   instances: number;
   crashes: number;
   changes: number;
+  resets: number;
+  raises: number;
+  /** How often a team went to another department. */
+  moves: number;
   /** How often the store went back. */
   goneBack: number;
   /** Calls of unknown outcome of which an administrator had evidence. */
@@ -50,6 +55,8 @@ const CORRECTS = 0.12;
 /** How often a policy releases what is due, and after how long without evidence. */
 const RELEASES = 0.15;
 const RELEASED_AFTER_MS = 5_000;
+/** How often a limit is reset or raised, or a team goes to another department. */
+const CHANGES_FOR_NOW = 0.06;
 const BACKUP_EVERY_STEPS = 5;
 const BACKUPS_MAX = 8;
 /** Two heartbeats and what they take: by then each instance has something to miss. */
@@ -65,6 +72,9 @@ export class Chaos {
     instances: 0,
     crashes: 0,
     changes: 0,
+    resets: 0,
+    raises: 0,
+    moves: 0,
     goneBack: 0,
     corrected: 0,
     released: 0,
@@ -78,6 +88,7 @@ export class Chaos {
   readonly #correcting: Random | null;
   /** Of some of those. */
   readonly #releasing: Random | null;
+  readonly #changing: Random;
   readonly #deadInstances: DeadInstances;
   readonly #traffic: Traffic;
   #errors: unknown[] = [];
@@ -91,6 +102,7 @@ export class Chaos {
     this.#random = random;
     this.#correcting = seed % 2 === 1 ? new Random(-seed) : null;
     this.#releasing = seed % 8 === 5 ? new Random(~seed) : null;
+    this.#changing = new Random(seed + 1_000_000_000);
     const { startMs, limits, grants } = makeWorld(random);
     const nowMs = () => startMs + this.time.monotonicMs();
     this.memory = fault.store(nowMs);
@@ -154,6 +166,7 @@ export class Chaos {
     this.#act();
     if (this.#correcting?.chance(CORRECTS)) this.#correct(this.#correcting);
     if (this.#releasing?.chance(RELEASES)) this.#release();
+    if (this.#changing.chance(CHANGES_FOR_NOW)) this.#changeForNow();
     await this.#pass(
       this.#random.chance(0.01) ? this.#random.between(2_000, 15_000) : this.#random.between(0, 150),
     );
@@ -317,6 +330,18 @@ export class Chaos {
   #change(): void {
     this.#figures.changes++;
     changeRules(this.admin, this.#random, Math.floor(this.judge.nowMs()));
+  }
+
+  #changeForNow(): void {
+    const { memory } = this;
+    const nowMs = Math.floor(this.judge.nowMs());
+    const isUsed = ({ id }: Limit) =>
+      [...memory.counters.values()].some(
+        ({ spec: { sourceId, startsAtMs, endsAtMs } }) =>
+          sourceId === id && startsAtMs < nowMs && (endsAtMs === null || endsAtMs > nowMs),
+      );
+    const what = changeForNow(this.admin, isUsed, this.#changing, nowMs);
+    if (what !== null) this.#figures[what]++;
   }
 
   #freeze(instance: SimInstance): void {

@@ -1,6 +1,6 @@
 /** Corrections of the store in memory: what calls of unknown outcome cost after all, and what that moves. As in Postgres. */
 import { settleInOrder, type UnknownCall } from '../../src/domain/budget.ts';
-import { type CounterSpec, counted } from '../../src/domain/counter.ts';
+import { type CounterSpec, counted, isHeldBeside, sourceIdOf } from '../../src/domain/counter.ts';
 import { asId, type EventId, momentOfUuidV7 } from '../../src/domain/ids.ts';
 import type { FlushEvent } from '../../src/store/hot/flush.ts';
 
@@ -28,19 +28,24 @@ export class MemoryReleases {
     const part = asPart ? event.allocations.find(({ counterId }) => counterId === spec.id) : undefined;
     const due = spec.meter === 'cost_usd' ? cost : 0n;
     if (part === undefined) {
+      if (isHeldBeside(spec.id, event.allocations)) return 0n;
       const claim =
         spec.meter === 'cost_usd'
           ? { ...event.claim, cost }
           : { ...event.claim, input_tokens: 0, output_tokens: 0 };
       return counted(spec, { ...event, claim }) - counted(spec, event);
     }
-    if (spec.source !== 'grant') return due - part.settled;
-    const grants = event.allocations.filter(({ counterId }) => this.#isGrant(counterId));
-    const paid = settleInOrder(
-      grants.map(({ held }) => held),
-      cost,
+    const together = event.allocations.filter(({ counterId }) =>
+      spec.source === 'grant'
+        ? this.#isGrant(counterId)
+        : !this.#isGrant(counterId) && sourceIdOf(counterId) === sourceIdOf(spec.id),
     );
-    return paid[grants.indexOf(part)]! - part.settled;
+    if (together.length === 1) return due - part.settled;
+    const paid = settleInOrder(
+      together.map(({ held }) => held),
+      due,
+    );
+    return paid[together.indexOf(part)]! - part.settled;
   }
 
   /** Events of calls that began before a moment, of which neither the outcome nor the cost is known. */

@@ -8,6 +8,7 @@ import {
   anchorIdOf,
   type CounterSpec,
   counted,
+  isHeldBeside,
   windowAnchorId,
   windowStartOf,
 } from '../../src/domain/counter.ts';
@@ -67,6 +68,15 @@ export class MemoryStore implements LedgerStore {
       const { endsAtMs } = counter.spec;
       const open = endsAtMs === null || endsAtMs > this.#nowMs() || counter.spec.rollingMs !== null;
       if (counter.spec.sourceId === sourceId && open) counter.amount = amount;
+    }
+  }
+
+  /** Ends the open counters of a limit that is reset, as an admin does it: what calls hold of them stays there. */
+  endCounters(sourceId: string, atMs: number): void {
+    for (const counter of this.counters.values()) {
+      const { endsAtMs } = counter.spec;
+      if (counter.spec.sourceId === sourceId && (endsAtMs === null || endsAtMs > atMs))
+        counter.spec = { ...counter.spec, endsAtMs: atMs };
     }
   }
 
@@ -352,6 +362,7 @@ export class MemoryStore implements LedgerStore {
       // A counter that was forgotten starts with what its events say that it paid: their usage may not be known.
       const part = event.allocations.find((allocation) => allocation.counterId === spec.id);
       const isPart = part !== undefined && this.history.hasBroken;
+      if (part === undefined && isHeldBeside(spec.id, event.allocations)) continue;
       used += isPart ? part.settled : counted(spec, event);
       used += this.releases.change(spec, event, isPart);
     }
@@ -380,7 +391,8 @@ export class MemoryStore implements LedgerStore {
     if (spec.teamId !== event.teamId && spec.teamId !== ORGANIZATION_ID) return;
     const part = event.allocations.find((allocation) => allocation.counterId === spec.id);
     if (part) counter.settled += part.settled;
-    else if (!this.#isInBucket(spec, event)) counter.settled += counted(spec, event);
+    else if (!this.#isInBucket(spec, event) && !isHeldBeside(spec.id, event.allocations))
+      counter.settled += counted(spec, event);
     const kept = this.holds.get(event.id)?.find((allocation) => allocation.counterId === spec.id);
     if (kept) {
       counter.held -= kept.held;

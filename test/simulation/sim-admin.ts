@@ -3,9 +3,10 @@
  */
 import { type Account, inSpendingOrder } from '../../src/domain/budget.ts';
 import { grantCounter } from '../../src/domain/counter.ts';
+import { asId, type RaiseId } from '../../src/domain/ids.ts';
 import { type Grant, type Limit, ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { accountOf } from '../support/accounts.ts';
-import { departmentsOfTeam } from './departments.ts';
+import { FIRST_DEPARTMENTS, pathOf } from './departments.ts';
 import type { CallRecord } from './judge/calls.ts';
 import type { Judge } from './judge/judge.ts';
 import type { MemoryStore } from './memory-store.ts';
@@ -22,6 +23,7 @@ export class SimAdmin {
   readonly #keys: readonly SimKey[];
   readonly #limits = new Map<string, Limit>();
   readonly #grants: Grant[] = [];
+  readonly #departments = new Map<string, string | null>(Object.entries(FIRST_DEPARTMENTS));
   #changedTeams: { version: number; teamId: string; areRules: boolean }[] = [];
   /** By key; a change makes new ones. */
   accounts = new Map<string, Account>();
@@ -93,6 +95,41 @@ export class SimAdmin {
     this.#publish(limit);
   }
 
+  /** Lets the present window of a limit count from now on. */
+  resetLimit(id: string, atMs: number): void {
+    const limit = { ...this.#limits.get(id)!, resetAtMs: atMs };
+    this.#limits.set(id, limit);
+    this.#memory.endCounters(id, atMs);
+    this.#judge.rules.resetLimit(id, atMs);
+    this.#publish(limit);
+  }
+
+  /** Raises a limit for some time. */
+  raiseLimit(id: string, amount: bigint, startsAtMs: number, lastsMs: number): void {
+    const raise = {
+      id: asId<RaiseId>(`raise-${this.version}`),
+      amount,
+      startsAtMs,
+      untilMs: startsAtMs + lastsMs,
+    } as const;
+    const before = this.#limits.get(id)!;
+    const limit = { ...before, raises: [...before.raises, raise] };
+    this.#limits.set(id, limit);
+    this.#memory.setAmount(raise.id, amount);
+    this.#judge.rules.raiseLimit(id, raise);
+    this.#publish(limit);
+  }
+
+  departmentOf(teamId: string): string | null {
+    return this.#departments.get(teamId) ?? null;
+  }
+
+  moveTeam(teamId: string, department: string | null): void {
+    this.#departments.set(teamId, department);
+    this.#judge.rules.moveTeam(teamId, department);
+    this.#publishTeams([teamId]);
+  }
+
   makeGrant(grant: Grant): void {
     this.#grants.push(grant);
     this.#memory.makeGrant(grantCounter(grant));
@@ -102,14 +139,19 @@ export class SimAdmin {
 
   /** Makes the accounts anew whose rules changed; null: all, for the first time. */
   #publish(changed: Limit | Grant | null): void {
-    const teams = changed === null ? [''] : this.#teamsOf(changed);
+    this.#publishTeams(changed === null ? null : this.#teamsOf(changed));
+  }
+
+  /** Makes the accounts of these teams anew; null: all, for the first time. */
+  #publishTeams(changed: readonly string[] | null): void {
+    const teams = changed ?? [''];
     for (const teamId of teams) this.#changedTeams.push({ version: this.version, teamId, areRules: true });
     const accounts = new Map(this.accounts);
     for (const { keyId, teamId } of this.#keys) {
       if (changed !== null && !teams.includes(teamId) && !teams.includes(ORGANIZATION_ID)) continue;
       const grants = inSpendingOrder(this.#grants.filter((grant) => grant.teamId === teamId));
-      const limits = this.limits.filter((limit) => binds(limit, teamId, keyId));
-      const path = departmentsOfTeam(teamId);
+      const path = pathOf(this.departmentOf(teamId));
+      const limits = this.limits.filter((limit) => binds(limit, teamId, keyId, path));
       const departments = path.length === 0 ? null : `{${path.join()}}`;
       accounts.set(keyId, accountOf({ keyId, teamId, grants, limits, departments }));
     }
@@ -121,13 +163,18 @@ export class SimAdmin {
     const { teamId } = changed;
     if (!('subject' in changed) || changed.subject.type !== 'department') return [teamId];
     const { id } = changed.subject;
-    return this.#keys.map((key) => key.teamId).filter((team) => departmentsOfTeam(team).includes(id));
+    return this.#keys.map((key) => key.teamId).filter((team) => pathOf(this.departmentOf(team)).includes(id));
   }
 }
 
-function binds({ teamId: team, subject }: Limit, teamId: string, keyId: string): boolean {
+function binds(
+  { teamId: team, subject }: Limit,
+  teamId: string,
+  keyId: string,
+  path: readonly string[],
+): boolean {
   if (subject.type === 'org') return true;
-  if (subject.type === 'department') return departmentsOfTeam(teamId).includes(subject.id);
+  if (subject.type === 'department') return path.includes(subject.id);
   if (subject.type === 'tag' && team === ORGANIZATION_ID) return true;
   return team === teamId && (subject.type !== 'key' || subject.id === keyId);
 }

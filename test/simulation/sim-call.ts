@@ -2,15 +2,16 @@
 
 import { type Denial, leastClaim, type ReservationRequest } from '../../src/admission/decide.ts';
 import type { Unavailable } from '../../src/admission/waiting.ts';
+import type { Account } from '../../src/domain/budget.ts';
 import { ApiError } from '../../src/domain/errors.ts';
-import { asId, type EventId, type KeyId, momentOfUuidV7 } from '../../src/domain/ids.ts';
+import { asId, departmentsOf, type EventId, type KeyId, momentOfUuidV7 } from '../../src/domain/ids.ts';
 import type { Pass } from '../../src/gateway/breaker.ts';
 import type { Hold, Outcome, Queued, QueueOutcome } from '../../src/ledger/events.ts';
 import { factsOf, settledOutcome } from '../support/events.ts';
 import type { Random } from '../support/random.ts';
 import type { FakeTime } from './fake-time.ts';
 import { type Amounts, NOTHING } from './judge/amounts.ts';
-import { type CallRecord, type CallReport, knownVersionOf } from './judge/calls.ts';
+import { type CallRecord, type CallReport, type HeldPart, knownVersionOf } from './judge/calls.ts';
 import { checkInsufficient } from './judge/denials.ts';
 import { expectThat as must } from './judge/expectations.ts';
 import type { Judge } from './judge/judge.ts';
@@ -113,8 +114,10 @@ export class SimCalls {
     if (breaker === null) return null;
     const { judge } = this.#options;
     const { teamId, keyId } = account.principal;
-    const facts = { id: '', teamId, keyId, ...kind, atMs: judge.nowMs() };
-    const real = breaker.enter(accounts.get(keyId)!, kind, clock.nowMs(), NO_BODY);
+    const present = accounts.get(keyId)!;
+    const departments = departmentsOf(present.departments);
+    const facts = { id: '', teamId, keyId, ...kind, departments, atMs: judge.nowMs() };
+    const real = breaker.enter(present, kind, clock.nowMs(), NO_BODY);
     if (real instanceof ApiError) {
       this.figures.turnedAway++;
       heldBack(judge, owner, facts);
@@ -127,8 +130,9 @@ export class SimCalls {
 
   async #runPast(instance: SimInstance, ask: ReservationRequest): Promise<void> {
     const { judge, random } = this.#options;
-    const hold = await this.#reserve(instance, ask);
-    if (hold === null || !instance.alive) return;
+    const reserved = await this.#reserve(instance, ask);
+    if (reserved === null || !instance.alive) return;
+    const { hold, account } = reserved;
     const { teamId, keyId } = ask.account.principal;
     const { model, endUser, tags = null } = ask.kind;
     const facts = {
@@ -138,15 +142,16 @@ export class SimCalls {
       model,
       endUser,
       tags,
+      departments: departmentsOf(account.departments),
       atMs: momentOfUuidV7(hold.id),
     };
-    const call = judge.admitted(instance.owner, facts, hold.claim);
+    const call = judge.admitted(instance.owner, facts, hold.claim, partsOf(hold));
     if (random.chance(LEAVES_AT_HOLD)) {
       instance.ledger.cancel(hold);
       judge.cancelled(call);
       return;
     }
-    const { departments } = ask.account;
+    const { departments } = account;
     const callFacts = factsOf(teamId, keyId, { model, endUser, tags, departments });
     const written = await new Promise<boolean>((resolve) => instance.ledger.begin(hold, callFacts, resolve));
     await instance.running();
@@ -160,23 +165,29 @@ export class SimCalls {
     await this.#forward(instance, hold, call);
   }
 
-  async #reserve(instance: SimInstance, ask: ReservationRequest): Promise<Hold | null> {
+  /** Returns the hold and the account of which it was taken; null: there is none. */
+  async #reserve(
+    instance: SimInstance,
+    ask: ReservationRequest,
+  ): Promise<{ hold: Hold; account: Account } | null> {
     const { judge } = this.#options;
     const atMs = judge.nowMs();
     const knownVersion = knownVersionOf(instance.owner);
     let answer: QueueOutcome | 'left';
+    let { account } = ask;
     // Like the gateway: when the rules changed meanwhile, it asks again with the present account.
     do {
       const { keyId } = ask.account.principal;
       const waitedMs = judge.nowMs() - atMs;
+      account = instance.accounts.get(keyId)!;
       const tallies = judge.rules.talliesOf({
-        ...ask.account.principal,
+        ...account.principal,
         ...ask.kind,
-        id: '',
+        departments: departmentsOf(account.departments),
         atMs: judge.nowMs(),
       });
       judge.used(instance.owner, tallies);
-      const now = { ...ask, account: instance.accounts.get(keyId)!, waitedMs };
+      const now = { ...ask, account, waitedMs };
       const asked = instance.ledger.reserve(now);
       answer = asked.kind === 'queued' ? await this.#wait(instance, ask, asked, tallies) : asked;
     } while (answer !== 'left' && answer.kind === 'changed');
@@ -184,9 +195,9 @@ export class SimCalls {
       this.figures.left++;
       return null;
     }
-    if (answer.kind === 'hold') return answer;
+    if (answer.kind === 'hold') return { hold: answer, account };
     this.figures.denied[answer.kind === 'denial' ? answer.reason : answer.kind]++;
-    this.#checkDenial(instance, ask, answer, { atMs, knownVersion });
+    this.#checkDenial(instance, { ...ask, account }, answer, { atMs, knownVersion });
     return null;
   }
 
@@ -279,6 +290,7 @@ export class SimCalls {
         teamId,
         keyId,
         ...ask.kind,
+        departments: departmentsOf(ask.account.departments),
         atMs: nowMs,
         smallest: leastClaim(ask),
         knownVersion: came.knownVersion,
@@ -295,6 +307,25 @@ export class SimCalls {
     const well = owner.fineSinceMs < came.atMs;
     must(!well || waitedMs <= ANSWER_WITHIN_MS, 'admitting', () => `answered after ${waitedMs} ms`);
   }
+}
+
+/** What a hold takes of limits, as its process has it. */
+function partsOf({ reservation: { pools, amounts } }: Hold): HeldPart[] {
+  const parts: HeldPart[] = [];
+  let at = 0;
+  for (const { leases } of pools) {
+    const held = amounts.slice(at, at + leases.length);
+    at += leases.length;
+    const [spec, ...raises] = leases.map((lease) => lease.spec);
+    if (spec?.source !== 'limit') continue;
+    parts.push({
+      limitId: spec.sourceId,
+      windowStartsMs: spec.startsAtMs,
+      held: held[0]!,
+      raises: raises.map(({ sourceId }, index) => ({ id: sourceId, held: held[index + 1]! })),
+    });
+  }
+  return parts;
 }
 
 /** What happened to one call says nothing of the upstream here: of the breaker only what money may be unknown is looked at. */

@@ -6,6 +6,7 @@ import { UNIT } from '../../src/domain/quantities.ts';
 import type { Window } from '../../src/domain/window.ts';
 import { grantOf, limitOf } from '../support/accounts.ts';
 import type { Random } from '../support/random.ts';
+import { DEPARTMENTS } from './departments.ts';
 import type { SimAdmin, SimKey } from './sim-admin.ts';
 
 /** Midnights at which a day, a week or a month ends; some of them the night before clocks change, or after. */
@@ -87,6 +88,7 @@ export function makeWorld(random: Random): World {
         subject: { type: 'tag', name: 'project', value: 'alpha' },
       },
       ofDepartment('unit', 700, calendar('day')),
+      ofDepartment('branch', 500, calendar('day')),
       ofDepartment('division', 1100, calendar('week')),
       ofDepartment('company', 1500, calendar('day')),
       { ...ofTeam('all', ORGANIZATION_ID, 2500, calendar('month')), subject: { type: 'org' } },
@@ -110,7 +112,8 @@ export function changeRules(admin: SimAdmin, random: Random, nowMs: number): voi
   const what = random.fraction();
   if (what < 0.3) admin.changeLimit(limit.id, rounded(limit, random.between(105, 150)));
   else if (what < 0.55) admin.changeLimit(limit.id, rounded(limit, random.between(40, 95)));
-  else if (what < 0.75) admin.makeLimit({ ...limit, id: asId(`added-${admin.version}`) });
+  else if (what < 0.75)
+    admin.makeLimit({ ...limit, id: asId(`added-${admin.version}`), resetAtMs: null, raises: [] });
   else if (what < 0.9) {
     if (admin.limits.length > 4) admin.deleteLimit(limit.id);
   } else {
@@ -120,6 +123,36 @@ export function changeRules(admin: SimAdmin, random: Random, nowMs: number): voi
     admin.makeGrant({ ...grantOf(`added-${admin.version}`, '0', changes), amount: limit.amount / 4n });
   }
 }
+
+/** For how long limits are raised. */
+const RAISED_MS = [2_000, 10_000, 60_000];
+
+/** Makes a random change that leaves every rule as it is: of a window, for some time, or of who is where. */
+export function changeForNow(
+  admin: SimAdmin,
+  isUsed: (limit: Limit) => boolean,
+  random: Random,
+  nowMs: number,
+): Changed | null {
+  const limits = admin.limits.filter(({ meter }) => meter !== 'tokens');
+  const limit = random.pick(limits);
+  const what = random.pick<Changed>(['resets', 'raises', 'moves']);
+  if (what === 'moves') {
+    const teamId = random.pick(['capped', 'prepaid', 'both', 'unfunded']);
+    const department = random.pick([null, ...DEPARTMENTS]);
+    if (admin.departmentOf(teamId) === department) return null;
+    admin.moveTeam(teamId, department);
+  } else if (what === 'raises') {
+    admin.raiseLimit(limit.id, rounded(limit, random.between(10, 100)), nowMs, random.pick(RAISED_MS));
+  } else {
+    // Of a limit that nothing was lent of there is nothing to reset.
+    if (limit.subject.type === 'tag' || limit.subject.type === 'user' || !isUsed(limit)) return null;
+    admin.resetLimit(limit.id, nowMs);
+  }
+  return what;
+}
+
+export type Changed = 'resets' | 'raises' | 'moves';
 
 /** A part of a limit's amount, in whole units where it counts anything but money. */
 function rounded({ meter, amount }: Limit, percent: number): bigint {

@@ -2,6 +2,7 @@
  * The books: what the store and the instances' ledgers say, held against what the judge added up itself. Looked at
  * after every step.
  */
+import type { Window } from '../../../src/domain/window.ts';
 import type { Ledger } from '../../../src/ledger/ledger.ts';
 import type { FlushEvent } from '../../../src/store/hot/flush.ts';
 import type { MemoryCounter } from '../memory-counter.ts';
@@ -9,8 +10,10 @@ import type { MemoryStore } from '../memory-store.ts';
 import { NOTHING } from './amounts.ts';
 import { type CallRecord, type CallReport, DURABLE_AFTER_MS, type Owner } from './calls.ts';
 import { expectThat } from './expectations.ts';
-import { amountOf, type Judge } from './judge.ts';
-import { mostAllowed, type Tally } from './tally.ts';
+import { countedOf, type Judge } from './judge.ts';
+import { isReset } from './rulebook.ts';
+import { type LimitRule, mostOf, type Tally } from './tally.ts';
+import { windowName } from './windows.ts';
 
 export class Books {
   readonly #judge: Judge;
@@ -97,10 +100,21 @@ export class Books {
         () => `${id} has lent ${counter.leased}, its leases are ${leased}`,
       );
       const tally = tallyOf(this.#judge, counter);
+      if (this.#isRemade(counter, tally)) continue;
       if (tally.rule.kind === 'credit') credits.set(tally, [...(credits.get(tally) ?? []), counter]);
       else this.#checkLimit(id, counter, tally);
     }
     for (const [tally, counters] of credits) this.#checkPurse(tally, counters);
+  }
+
+  /**
+   * A window that a reset has ended. Since the store went back its counter may have been made again, with all of its time. A
+   * correction moves no counter that is over, though it may hold a call of a process that had not heard of the reset.
+   */
+  #isRemade({ spec }: MemoryCounter, { rule, raise, isCorrected }: Tally): boolean {
+    if (rule.kind !== 'limit' || raise !== null) return false;
+    const isEnded = spec.startsAtMs < (rule.resets.at(-1)?.atMs ?? 0);
+    return isEnded && (isCorrected || this.#store.history.hasBroken);
   }
 
   #checkLimit(id: string, counter: MemoryCounter, tally: Tally): void {
@@ -125,7 +139,7 @@ export class Books {
     );
     const over = counter.spec.endsAtMs !== null && counter.spec.endsAtMs <= this.#judge.nowMs();
     if (tally.rule.kind !== 'limit' || over) return;
-    const expected = mostAllowed(tally.rule, this.#judge.rules.version);
+    const expected = mostOf(tally, this.#judge.rules.version);
     expectThat(
       expected === null || expected === amount,
       'lent',
@@ -216,26 +230,37 @@ export function tallyOf(judge: Judge, { spec }: Pick<MemoryCounter, 'spec'>): Ta
 }
 
 function findTally(judge: Judge, { spec }: Pick<MemoryCounter, 'spec'>): Tally {
-  if (spec.source === 'grant') return judge.rules.whole(judge.rules.credits.get(spec.teamId)!);
-  const rule = judge.rules.limits.get(spec.sourceId)!;
+  const { rules } = judge;
+  if (spec.source === 'grant') return rules.whole(rules.credits.get(spec.teamId)!);
+  const raised = rules.raises.get(spec.sourceId);
+  const rule = raised?.rule ?? rules.limits.get(spec.sourceId)!;
   const { subject } = rule.limit;
   const isEach = subject.type === 'tag' && subject.value === null;
   const value = isEach ? spec.subjectId.slice(subject.name.length + 1) : '';
-  const tally = judge.rules.tallyAt(rule, spec.startsAtMs, value);
-  const { endsAtMs } = spec;
-  const right =
-    rule.limit.window.type === 'lifetime'
-      ? endsAtMs === null
-      : endsAtMs !== null &&
-        judge.rules.tallyAt(rule, endsAtMs - 1, value) === tally &&
-        judge.rules.tallyAt(rule, endsAtMs, value) !== tally &&
-        judge.rules.tallyAt(rule, spec.startsAtMs - 1, value) !== tally;
+  const isRight = raised
+    ? spec.startsAtMs === raised.raise.startsAtMs && spec.endsAtMs === raised.raise.untilMs
+    : isWindow(rule, spec.startsAtMs, spec.endsAtMs);
   expectThat(
-    right,
+    isRight,
     'moment',
-    () => `${spec.id} does not begin and end where its window does (until ${endsAtMs})`,
+    () => `${spec.id} does not begin and end where its window does (until ${spec.endsAtMs})`,
   );
-  return tally;
+  return raised ? rules.raiseTally(rule, raised.raise, value) : rules.tallyFrom(rule, spec.startsAtMs, value);
+}
+
+/** Whether a window begins at one moment, or was reset there, and ends at the other, or was reset there. */
+function isWindow(rule: LimitRule, startsAtMs: number, endsAtMs: number | null): boolean {
+  const { window } = rule.limit;
+  const isStart = isReset(rule, startsAtMs);
+  if (endsAtMs !== null && isReset(rule, endsAtMs)) return isStart || startsIn(window, startsAtMs);
+  if (window.type === 'lifetime') return endsAtMs === null && (isStart || startsAtMs === 0);
+  if (endsAtMs === null || windowName(window, startsAtMs) !== windowName(window, endsAtMs - 1)) return false;
+  return startsIn(window, endsAtMs) && (isStart || startsIn(window, startsAtMs));
+}
+
+/** Whether a window of the calendar begins at a moment; one without an end begins with time itself. */
+function startsIn(window: Window, atMs: number): boolean {
+  return window.type === 'lifetime' ? atMs === 0 : windowName(window, atMs) !== windowName(window, atMs - 1);
 }
 
 /** The event of a call is as its process reported it; without a report it is charged at its hold. */
@@ -262,9 +287,10 @@ function bookCall(call: CallRecord, event: FlushEvent): void {
 }
 
 function addBooked(call: CallRecord, report: CallReport, sign: 1n | -1n): void {
-  for (const { tally, surely } of call.counts) {
-    const cost = amountOf(tally, report.amounts);
-    const held = amountOf(tally, call.hold);
+  for (const count of call.counts) {
+    const { tally, surely } = count;
+    const cost = countedOf(count, report.amounts);
+    const held = countedOf(count, call.hold);
     tally.booked += sign * cost;
     if (cost > held) tally.bookedOverrun += sign * (cost - held);
     if (!surely) tally.loose += sign * cost;
@@ -293,11 +319,12 @@ function settleLate(call: CallRecord, report: CallReport): void {
 }
 
 function addSettled(call: CallRecord, report: CallReport, sign: 1n | -1n): void {
-  for (const { tally, surely } of call.counts) {
-    const held = amountOf(tally, call.hold);
-    const cost = amountOf(tally, report.amounts);
-    if (surely) tally.exposed += sign * (cost - held);
+  for (const count of call.counts) {
+    const { tally } = count;
+    const held = countedOf(count, call.hold);
+    const cost = countedOf(count, report.amounts);
+    if (count.surely) tally.exposed += sign * (cost - held);
     if (cost > held) tally.overrun += sign * (cost - held);
-    tally.due += sign * (cost - amountOf(tally, call.bill ?? NOTHING));
+    tally.due += sign * (cost - countedOf(count, call.bill ?? NOTHING));
   }
 }

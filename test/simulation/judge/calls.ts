@@ -42,6 +42,25 @@ export interface Owner {
   lastUsedMs: Map<Rule, number>;
 }
 
+/** One rule, in one window, that counts a call. */
+export interface Count {
+  tally: Tally;
+  /** Its process must have known the rule. */
+  surely: boolean;
+  /** It was booked when the limit was made. */
+  isBase?: boolean;
+  /** Where several pay in order: what the call holds of each of them, and which of them this one is. Missing: it pays alone. */
+  shared?: { held: readonly bigint[]; index: number };
+}
+
+/** What a process says that a call holds of a limit: of its window, and of its raises. */
+export interface HeldPart {
+  limitId: string;
+  windowStartsMs: number;
+  held: bigint;
+  raises: { id: string; held: bigint }[];
+}
+
 export interface CallReport {
   outcome: 'settled' | 'voided' | 'unknown';
   amounts: Amounts;
@@ -55,6 +74,8 @@ export interface CallFacts {
   endUser: string | null;
   /** `name=value`; missing or null: none. */
   tags?: readonly string[] | null;
+  /** In which its process counts it: its team's, then the one above, …; empty: none. */
+  departments: readonly string[];
   /** The time in its id. */
   atMs: number;
 }
@@ -75,8 +96,8 @@ export interface CallRecord extends CallFacts {
   settledLate: boolean;
   /** Its hold was returned before it was forwarded. */
   cancelled: boolean;
-  /** The rules that count it; `surely`: its process must have known the rule. */
-  counts: { tally: Tally; surely: boolean /** It was booked when the limit was made. */; isBase?: boolean }[];
+  /** The rules that count it. */
+  counts: Count[];
   /** What its process reported, before its charge was corrected; null: it was not. */
   uncorrected: CallReport | null;
   /** When its process reported it, and when its charge was corrected. */

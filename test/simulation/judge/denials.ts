@@ -3,7 +3,7 @@ import type { Amounts } from './amounts.ts';
 import type { CallFacts } from './calls.ts';
 import { expectThat } from './expectations.ts';
 import { amountOf, type Judge } from './judge.ts';
-import { type CreditRule, leastAllowed, surelyFunds, type Tally } from './tally.ts';
+import { type CreditRule, type LimitRule, leastAllowed, surelyFunds, type Tally } from './tally.ts';
 
 const REPLY_MS = 4_000;
 
@@ -27,7 +27,7 @@ export function checkInsufficient(judge: Judge, denied: DeniedCall, clockErrorMs
 
 /** A decision may be as old as the reply of a slow Postgres: what evidence has freed since is not in it. */
 function wasJustCorrected(judge: Judge, denied: DeniedCall): boolean {
-  const tallies = new Set(judge.rules.talliesOf({ ...denied, id: 'denied' }));
+  const tallies = new Set(judge.rules.talliesOf(denied));
   const sinceMs = denied.atMs - REPLY_MS;
   for (const { correctedMs, counts } of judge.unknown)
     if (correctedMs > sinceMs && counts.some(({ tally }) => tallies.has(tally))) return true;
@@ -37,7 +37,7 @@ function wasJustCorrected(judge: Judge, denied: DeniedCall): boolean {
 /** What every rule leaves the call; null: some rule refuses it. */
 function leftFor(judge: Judge, denied: DeniedCall): string[] | null {
   const left: string[] = [];
-  const tallies = judge.rules.talliesOf({ ...denied, id: 'denied' });
+  const tallies = judge.rules.talliesOf(denied);
   // Who has no budget at all is denied for that.
   if (!tallies.some((tally) => surelyFunds(tally, denied.knownVersion))) return null;
   for (const tally of tallies) {
@@ -50,11 +50,22 @@ function leftFor(judge: Judge, denied: DeniedCall): string[] | null {
     }
     const least = leastAllowed(rule, denied.knownVersion);
     if (least === null) continue;
-    const room = least - tally.due;
+    const room = roomOf(judge, rule, least, denied);
     if (room < amountOf(tally, denied.smallest)) return null;
     left.push(`${rule.limit.id} ${room}`);
   }
   return left.length === 0 ? null : left;
+}
+
+/** What a limit leaves by the window that its process may take for the present one, and its raises. */
+function roomOf(judge: Judge, rule: LimitRule, least: bigint, denied: DeniedCall): bigint {
+  const { rules } = judge;
+  const ofWindows = [...rules.talliesSince(rule, denied, denied.knownVersion)].map(({ due }) => least - due);
+  const room = ofWindows.reduce((min, each) => (each < min ? each : min));
+  const ofRaises = rules
+    .raisesAt(rule, denied, denied.knownVersion)
+    .map(({ raise, due }) => raise!.amount - due);
+  return [room, ...ofRaises].reduce((sum, each) => (each > 0n ? sum + each : sum), 0n);
 }
 
 /** The least that can be left of the grants that are usable now, whichever paid for what. */

@@ -8,6 +8,8 @@ export const RULES = {
   once: 'every hold ends exactly once',
   leases: 'an instance spends what it was lent, and no more',
   moment: 'a call belongs to the window in which it was admitted',
+  place: 'a call counts in the departments that its team is in',
+  raise: 'a raise pays while it lasts, and beside its limit',
   replay: 'replaying any journal twice changes nothing',
   returns: 'money that is not in flight returns from a running instance within 11 s',
   wanted: 'money that is not in flight returns within 1.5 s when another wants it',

@@ -9,13 +9,24 @@ import {
   type CallFacts,
   type CallRecord,
   type CallReport,
+  type Count,
   DURABLE_AFTER_MS,
+  type HeldPart,
   knownVersionOf,
   type Owner,
 } from './calls.ts';
 import { expectThat } from './expectations.ts';
-import { RuleBook } from './rulebook.ts';
-import { type CreditRule, type LimitRule, mostAllowed, perhapsFunds, type Tally } from './tally.ts';
+import { isOn, RuleBook, tagValueOf } from './rulebook.ts';
+import { type CreditRule, type LimitRule, mostAllowed, mostOf, perhapsFunds, type Tally } from './tally.ts';
+
+/** A call that was admitted, and what its process says of it. */
+interface Admitted {
+  owner: Owner;
+  facts: CallFacts;
+  obeys: number;
+  parts: readonly HeldPart[];
+  held: Amounts;
+}
 
 /** A call in a queue, and what it lacks. */
 export interface Waiting {
@@ -88,8 +99,8 @@ export class Judge {
     for (const tally of tallies) owner.lastUsedMs.set(tally.rule, this.nowMs());
   }
 
-  /** A process has reserved this much for a call. */
-  admitted(owner: Owner, facts: CallFacts, held: Amounts): CallRecord {
+  /** A process has reserved this much for a call; `parts`: of limits, as it says. */
+  admitted(owner: Owner, facts: CallFacts, held: Amounts, parts: readonly HeldPart[]): CallRecord {
     const nowMs = this.nowMs();
     expectThat(owner.state === 'alive', 'adoption', () => `${owner.id} admitted a call after it was adopted`);
     expectThat(!this.calls.has(facts.id), 'once', () => `${facts.id} was given to two calls`);
@@ -102,7 +113,11 @@ export class Judge {
     const tallies = this.rules.talliesOf(facts);
     const funded = tallies.some((tally) => perhapsFunds(tally, obeys));
     expectThat(funded, 'bound', () => `a call of ${facts.keyId}, which has no budget, was admitted`);
-    const counts = tallies.map((tally) => ({ tally, surely: surelyBinds(tally, obeys) }));
+    const paths = this.rules.pathsSince(facts.teamId, obeys).map(String);
+    expectThat(paths.includes(String(facts.departments)), 'place', () => {
+      return `a call of ${facts.keyId} counts in ${facts.departments}, and its team is in ${paths.join(' or ')}`;
+    });
+    const counts = tallies.flatMap((tally) => this.#countsOf(tally, { owner, facts, obeys, parts, held }));
     const call: CallRecord = {
       ...facts,
       owner,
@@ -121,8 +136,8 @@ export class Judge {
     this.calls.set(facts.id, call);
     owner.open.add(call);
     this.#addInFlight(call, 1n);
-    for (const { tally, surely } of counts) {
-      if (surely) tally.exposed += amountOf(tally, held);
+    for (const count of counts) {
+      if (count.surely) count.tally.exposed += countedOf(count, held);
     }
     this.used(owner, tallies);
     for (const { tally, surely } of counts) if (surely) this.#checkBound(tally, obeys, call);
@@ -133,13 +148,13 @@ export class Judge {
   cancelled(call: CallRecord): void {
     call.cancelled = true;
     this.#removeInFlight(call);
-    for (const { tally, surely } of call.counts) if (surely) tally.exposed -= amountOf(tally, call.hold);
+    for (const count of call.counts) if (count.surely) count.tally.exposed -= countedOf(count, call.hold);
   }
 
   forwarded(call: CallRecord, bill: Amounts): void {
     call.bill = bill;
     call.owner.unbooked++;
-    for (const { tally } of call.counts) tally.due += amountOf(tally, bill);
+    for (const count of call.counts) count.tally.due += countedOf(count, bill);
   }
 
   /** A process reports how its call ended, and its cost. `written`: the report is in its journal. */
@@ -159,12 +174,13 @@ export class Judge {
     // A process that stood still may persist the hold of a call and end it before anything looks.
     if (this.nowMs() - call.atMs > DURABLE_AFTER_MS) call.owner.hasLongCalls = true;
     this.#removeInFlight(call);
-    for (const { tally, surely } of call.counts) {
-      const held = amountOf(tally, call.hold);
-      const cost = amountOf(tally, report.amounts);
-      if (surely) tally.exposed += cost - held;
+    for (const count of call.counts) {
+      const { tally } = count;
+      const held = countedOf(count, call.hold);
+      const cost = countedOf(count, report.amounts);
+      if (count.surely) tally.exposed += cost - held;
       if (cost > held) tally.overrun += cost - held;
-      tally.due += cost - amountOf(tally, call.bill!);
+      tally.due += cost - countedOf(count, call.bill!);
     }
   }
 
@@ -209,8 +225,8 @@ export class Judge {
   }
 
   #addInFlight(call: CallRecord, sign: 1n | -1n): void {
-    for (const { tally, surely } of call.counts) {
-      changeInFlight(call.owner.inFlight, tally, surely, sign * amountOf(tally, call.hold));
+    for (const count of call.counts) {
+      changeInFlight(call.owner.inFlight, count.tally, count.surely, sign * countedOf(count, call.hold));
     }
   }
 
@@ -223,13 +239,41 @@ export class Judge {
     );
   }
 
+  /** In which window a rule counts a call, and which raises pay for it, is what its process says, if that may be. */
+  #countsOf(tally: Tally, { owner, facts, obeys, parts, held }: Admitted): Count[] {
+    const { rule } = tally;
+    const surely = surelyBinds(tally, obeys);
+    const part = rule.kind === 'limit' ? parts.find(({ limitId }) => limitId === rule.limit.id) : undefined;
+    if (rule.kind === 'credit' || part === undefined) return [{ tally, surely }];
+    const value = tagValueOf(rule, facts);
+    const own = this.rules.tallyFrom(rule, part.windowStartsMs, value);
+    expectThat(this.rules.talliesSince(rule, facts, obeys).has(own), 'moment', () => {
+      return `a call of ${new Date(facts.atMs).toISOString()} is held on ${rule.limit.id} in ${own.window}`;
+    });
+    const all = [part.held, ...part.raises.map((each) => each.held)];
+    const sum = all.reduce((total, each) => total + each, 0n);
+    expectThat(sum === amountOf(own, held), 'raise', () => `${rule.limit.id} holds ${sum} of a call`);
+    if (part.raises.length === 0) return [{ tally: own, surely }];
+    const known = knownVersionOf(owner);
+    const raised = part.raises.map(({ id }, at): Count => {
+      const { raise } = this.rules.raises.get(id)!;
+      const made = rule.raises.find((each) => each.raise === raise)?.version ?? Number.POSITIVE_INFINITY;
+      expectThat(isOn(raise, facts.atMs) && made <= known, 'raise', () => {
+        return `${id} pays for a call of ${new Date(facts.atMs).toISOString()}`;
+      });
+      const shared = { held: all, index: at + 1 };
+      return { tally: this.rules.raiseTally(rule, raise, value), surely: true, shared };
+    });
+    return [{ tally: own, surely, shared: { held: all, index: 0 } }, ...raised];
+  }
+
   #checkBound(tally: Tally, obeys: number, call: CallRecord): void {
     const { rule } = tally;
     if (rule.kind === 'credit') {
       this.#checkPurse(rule, call);
       return;
     }
-    const most = mostAllowed(rule, obeys);
+    const most = mostOf(tally, obeys);
     if (most === null) return;
     const out = tally.exposed + tally.base;
     expectThat(out <= most + tally.overrun + tally.recharged, 'bound', () => {
@@ -259,13 +303,15 @@ export class Judge {
 
 /** What a call of unknown outcome counts for since its charge was corrected to these amounts. */
 function addCorrection(call: CallRecord, corrected: Amounts, sign: 1n | -1n): void {
-  for (const { tally, surely, isBase = false } of call.counts) {
-    const less = sign * (amountOf(tally, call.hold) - amountOf(tally, corrected));
+  for (const count of call.counts) {
+    const { tally, surely, isBase = false } = count;
+    const less = sign * (countedOf(count, call.hold) - countedOf(count, corrected));
     if (less * sign < 0n) {
       // It had cost more than it held.
       tally.overrun -= less;
       tally.bookedOverrun -= less;
     } else if (sign === -1n) tally.recharged -= less;
+    tally.isCorrected = true;
     tally.booked -= less;
     tally.due -= less;
     if (surely) tally.exposed -= less;
@@ -291,9 +337,23 @@ function usableBetween({ grants }: CreditRule, fromMs: number, untilMs: number |
 }
 
 /** Returns whether a rule binds every process for which this version is binding: it was made, and not deleted since. */
-function surelyBinds({ rule }: Tally, version: number): boolean {
+function surelyBinds({ rule }: Pick<Tally, 'rule'>, version: number): boolean {
   if (rule.kind === 'credit') return true;
   return rule.terms[0]!.version <= version && mostAllowed(rule, version) !== null;
+}
+
+/** What a count is of these amounts of its call: where several pay in order, each up to what it holds, the last that holds any the rest. */
+export function countedOf({ tally, shared }: Count, amounts: Amounts): bigint {
+  const all = amountOf(tally, amounts);
+  if (shared === undefined) return all;
+  const last = shared.held.findLastIndex((held) => held > 0n);
+  let rest = all;
+  for (const [index, held] of shared.held.entries()) {
+    const part = index === last || rest < held ? rest : held;
+    if (index === shared.index) return index > last ? 0n : part;
+    rest -= part;
+  }
+  return 0n;
 }
 
 export function amountOf({ rule }: Tally, amounts: Amounts): bigint {

@@ -1,5 +1,6 @@
 /** When all is calm: nothing is held, lent or waiting, all is in the ledger, and what is left can be spent. */
 import type { Account } from '../../../src/domain/budget.ts';
+import { departmentsOf } from '../../../src/domain/ids.ts';
 import type { QueueOutcome } from '../../../src/ledger/events.ts';
 import { askFor } from '../asks.ts';
 import type { Chaos } from '../chaos.ts';
@@ -56,19 +57,23 @@ async function probe(chaos: Chaos, account: Account): Promise<void> {
 }
 
 /** The least that any rule leaves; null: there is no budget at all. */
-function leftOf({ judge, memory }: Chaos, { principal }: Account): bigint | null {
+function leftOf({ judge, memory }: Chaos, { principal, departments }: Account): bigint | null {
   const nowMs = judge.nowMs();
   let least: bigint | null = null;
-  const tallies = judge.rules.talliesOf({
+  const call = {
     ...principal,
     model: 'gpt-4o',
     endUser: null,
+    departments: departmentsOf(departments),
     id: 'probe',
     atMs: nowMs,
-  });
+  };
+  const tallies = judge.rules.talliesOf(call);
   if (!tallies.some((tally) => surelyFunds(tally, judge.rules.version))) return null;
   for (const tally of tallies) {
-    const left = leftUnder(tally, nowMs, (grantId) => {
+    const { rule } = tally;
+    const raises = rule.kind === 'limit' ? judge.rules.raisesAt(rule, call, judge.rules.version) : [];
+    const left = leftUnder(tally, raises, nowMs, (grantId) => {
       for (const { spec, settled } of memory.counters.values()) if (spec.sourceId === grantId) return settled;
       return 0n;
     });
@@ -78,13 +83,24 @@ function leftOf({ judge, memory }: Chaos, { principal }: Account): bigint | null
 }
 
 /** Which grant paid for which call only the ledger knows; that the sums are right was checked. */
-function leftUnder({ rule, window, booked }: Tally, nowMs: number, settledOf: (grantId: string) => bigint) {
+function leftUnder(
+  { rule, window, booked }: Tally,
+  raises: readonly Tally[],
+  nowMs: number,
+  settledOf: (grantId: string) => bigint,
+) {
   if (rule.kind === 'limit') {
     const { amount } = rule.terms.at(-1)!;
     if (amount === null) return null;
-    if (rule.limit.meter === 'cost_usd') return amount - booked;
+    const ofRaises = raises
+      .map(({ raise, booked: used }) => raise!.amount - used)
+      .filter((rest) => rest > 0n);
+    // What was spent beyond the limit's own amount no raise makes up for.
+    const own = ofRaises.length > 0 && amount < booked ? 0n : amount - booked;
+    const left = ofRaises.reduce((sum, rest) => sum + rest, own);
+    if (rule.limit.meter === 'cost_usd') return left;
     // No money makes up for a request or a token that is not left.
-    return amount - booked < measure(rule.limit.meter, SMALLEST_PROBE) ? 0n : null;
+    return left < measure(rule.limit.meter, SMALLEST_PROBE) ? 0n : null;
   }
   if (window !== WHOLE) return null;
   let left = 0n;

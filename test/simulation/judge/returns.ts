@@ -98,6 +98,8 @@ export class Returns {
       if (owner.state !== 'alive' || owner.fineSinceMs + SLOW_ANSWER_MS > sinceMs) continue;
       for (const tally of tallies) {
         const needs = amountOf(tally, smallest);
+        // What a limit lacks a raise of it may have.
+        if (tally.rule.kind === 'limit' && tally.rule.raises.length > 0) continue;
         const counter = this.#counterOf(tally);
         if (counter === null) continue;
         // Nothing is asked back where all that is lent would not do.

@@ -2,7 +2,7 @@
  * Tallies: what the judge itself adds up for each rule and window (a limit's), or for each prepaid team (its credit).
  * Nothing here is read from the ledger, but the moment at which an event came into it.
  */
-import { type Grant, type Limit, ORGANIZATION_ID } from '../../../src/domain/limit.ts';
+import { type Grant, type Limit, ORGANIZATION_ID, type Raise } from '../../../src/domain/limit.ts';
 
 /** An amount, from a version of the rules on. Null: the limit was deleted. */
 export interface Term {
@@ -14,6 +14,9 @@ export interface LimitRule {
   kind: 'limit';
   limit: Limit;
   terms: Term[];
+  /** Moments from which its window counts again from nothing, in order. */
+  resets: { version: number; atMs: number }[];
+  raises: { version: number; raise: Raise }[];
   /** Its tallies, by the quarter of an hour. */
   byQuarter: Map<string, Tally>;
 }
@@ -32,6 +35,8 @@ export interface Tally {
   rule: Rule;
   /** The window's name; for a credit the start of the stretch in which the same grants are usable. */
   window: string;
+  /** It counts what a raise of the limit pays, in whatever windows; null: what the limit's own amount pays in one. */
+  raise: Raise | null;
   /** Worst case of the calls that were surely held against it: what they hold, or what they came to. */
   exposed: bigint;
   /** What the upstream bills for all calls that it counts; unknown ones at their hold. */
@@ -48,12 +53,15 @@ export interface Tally {
   base: bigint;
   /** Charges that were corrected, until the store forgot it: they count as before, though their money may be spent. */
   recharged: bigint;
+  /** A charge that it counts was corrected. */
+  isCorrected: boolean;
 }
 
-export function newTally(rule: Rule, window: string): Tally {
+export function newTally(rule: Rule, window: string, raise: Raise | null): Tally {
   return {
     rule,
     window,
+    raise,
     exposed: 0n,
     due: 0n,
     booked: 0n,
@@ -62,6 +70,7 @@ export function newTally(rule: Rule, window: string): Tally {
     bookedOverrun: 0n,
     base: 0n,
     recharged: 0n,
+    isCorrected: false,
   };
 }
 
@@ -83,6 +92,12 @@ export function mostAllowed(rule: LimitRule, version: number): bigint | null {
     if (amount > most) most = amount;
   }
   return most;
+}
+
+/** Returns the same for what a tally counts. */
+export function mostOf({ rule, raise }: Tally, version: number): bigint | null {
+  if (raise !== null) return raise.amount;
+  return rule.kind === 'limit' ? mostAllowed(rule, version) : null;
 }
 
 /** Returns the least amount by which a process that knows `version` may deny; null: no rule denies. */
