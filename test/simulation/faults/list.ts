@@ -1,5 +1,6 @@
 /** All planted faults, by name. */
 import { ADOPTION_FAULTS } from './adoption-faults.ts';
+import { CHANGE_FAULTS } from './change-faults.ts';
 import type { Fault } from './fault.ts';
 import { LEDGER_FAULTS } from './ledger-faults.ts';
 import { PUT_BACK_FAULTS } from './put-back-faults.ts';
@@ -12,6 +13,7 @@ export const FAULTS: readonly Fault[] = [
   ...ADOPTION_FAULTS,
   ...PUT_BACK_FAULTS,
   ...UNKNOWN_FAULTS,
+  ...CHANGE_FAULTS,
 ];
 
 /** @throws with the valid names when there is no such fault */
