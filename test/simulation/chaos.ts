@@ -5,7 +5,6 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Limit } from '../../src/domain/limit.ts';
 import { Random } from '../support/random.ts';
 import { DeadInstances } from './dead-instances.ts';
 import { FakeTime } from './fake-time.ts';
@@ -15,6 +14,7 @@ import { expectThat } from './judge/expectations.ts';
 import { Judge } from './judge/judge.ts';
 import { Returns } from './judge/returns.ts';
 import type { MemoryStore } from './memory-store.ts';
+import { newFigures } from './report.ts';
 import { SimAdmin } from './sim-admin.ts';
 import { SimCalls } from './sim-call.ts';
 import { SimInstance, type SimWorld, type Weather } from './sim-instance.ts';
@@ -25,22 +25,6 @@ export interface ChaosOptions {
   seed: number;
   folder: string;
   fault?: Planted;
-}
-
-export interface ChaosFigures {
-  instances: number;
-  crashes: number;
-  changes: number;
-  resets: number;
-  raises: number;
-  /** How often a team went to another department. */
-  moves: number;
-  /** How often the store went back. */
-  goneBack: number;
-  /** Calls of unknown outcome of which an administrator had evidence. */
-  corrected: number;
-  /** Calls of unknown outcome that a policy released. */
-  released: number;
 }
 
 /** A backup of the store. */
@@ -68,17 +52,7 @@ export class Chaos {
   readonly judge: Judge;
   readonly admin: SimAdmin;
   readonly calls: SimCalls;
-  readonly #figures: ChaosFigures = {
-    instances: 0,
-    crashes: 0,
-    changes: 0,
-    resets: 0,
-    raises: 0,
-    moves: 0,
-    goneBack: 0,
-    corrected: 0,
-    released: 0,
-  };
+  readonly #figures = newFigures();
   live: SimInstance[] = [];
   readonly #world: SimWorld;
   readonly #books: Books;
@@ -333,14 +307,7 @@ export class Chaos {
   }
 
   #changeForNow(): void {
-    const { memory } = this;
-    const nowMs = Math.floor(this.judge.nowMs());
-    const isUsed = ({ id }: Limit) =>
-      [...memory.counters.values()].some(
-        ({ spec: { sourceId, startsAtMs, endsAtMs } }) =>
-          sourceId === id && startsAtMs < nowMs && (endsAtMs === null || endsAtMs > nowMs),
-      );
-    const what = changeForNow(this.admin, isUsed, this.#changing, nowMs);
+    const what = changeForNow(this.admin, this.#changing, Math.floor(this.judge.nowMs()));
     if (what !== null) this.#figures[what]++;
   }
 

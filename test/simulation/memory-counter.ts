@@ -1,4 +1,4 @@
-/** A counter of the store in memory, and what it has left. */
+/** A counter of the store in memory, what it has left, and what it lent. */
 
 import { type CounterSpec, windowAnchorId } from '../../src/domain/counter.ts';
 import type { CounterState } from '../../src/domain/quantities.ts';
@@ -8,6 +8,17 @@ export interface MemoryCounter extends CounterState {
   spec: CounterSpec;
   contendedUntilMs: number;
 }
+
+export interface MemoryLease {
+  counterId: string;
+  instanceId: string;
+  granted: bigint;
+  returned: bigint;
+  settled: bigint;
+  held: bigint;
+}
+
+export const NO_LEASE = { granted: 0n, returned: 0n, settled: 0n, held: 0n };
 
 /** What a counter has; of a bucket, what the others of its window leave it. */
 export function stateOf(
@@ -39,4 +50,10 @@ export function stateOf(
     leased,
     freesInMs: Math.max(1, Math.ceil(freesAtMs - nowMs)),
   };
+}
+
+/** Gives a map these entries and no others. */
+export function refill<Key, Value>(map: Map<Key, Value>, entries: Iterable<[Key, Value]>): void {
+  map.clear();
+  for (const [key, value] of entries) map.set(key, value);
 }

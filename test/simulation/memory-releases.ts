@@ -2,6 +2,7 @@
 import { settleInOrder, type UnknownCall } from '../../src/domain/budget.ts';
 import { type CounterSpec, counted, isHeldBeside, sourceIdOf } from '../../src/domain/counter.ts';
 import { asId, type EventId, momentOfUuidV7 } from '../../src/domain/ids.ts';
+import { QUARTER_HOUR_MS } from '../../src/domain/window.ts';
 import type { FlushEvent } from '../../src/store/hot/flush.ts';
 
 export class MemoryReleases {
@@ -78,6 +79,27 @@ export class MemoryReleases {
     }
     return calls;
   }
+}
+
+/** What the window of a counter that is made had seen before, as the events say. @param hasBroken the store went back once */
+export function usedBefore(
+  spec: CounterSpec,
+  events: Iterable<FlushEvent>,
+  releases: MemoryReleases,
+  hasBroken: boolean,
+): bigint {
+  let used = 0n;
+  // Of whole quarters rollups are read, which do not know on what a call was held.
+  const isInRollups = spec.startsAtMs % QUARTER_HOUR_MS === 0;
+  for (const event of events) {
+    // A counter that was forgotten starts with what its events say that it paid: their usage may not be known.
+    const part = event.allocations.find((allocation) => allocation.counterId === spec.id);
+    const isPart = part !== undefined && hasBroken;
+    if (part === undefined && !isInRollups && isHeldBeside(spec.id, event.allocations)) continue;
+    used += isPart ? part.settled : counted(spec, event);
+    used += releases.change(spec, event, isPart);
+  }
+  return used;
 }
 
 export function isUnknown({ json }: FlushEvent): boolean {

@@ -22,21 +22,11 @@ import type { EventGap, FlushBatch, FlushEvent, PutBackBatch } from '../../src/s
 import { assertStanding, type RejoinRequest } from '../../src/store/hot/history.ts';
 import type { HeartbeatReply } from '../../src/store/hot/instances.ts';
 import { assertRemembered, type LeaseReply, type LeaseRequest } from '../../src/store/hot/leases.ts';
-import { type MemoryCounter, stateOf } from './memory-counter.ts';
+import { type MemoryCounter, type MemoryLease, NO_LEASE, refill, stateOf } from './memory-counter.ts';
 import { MemoryHistory, type MemoryInstance } from './memory-history.ts';
-import { MemoryReleases } from './memory-releases.ts';
-
-export interface MemoryLease {
-  counterId: string;
-  instanceId: string;
-  granted: bigint;
-  returned: bigint;
-  settled: bigint;
-  held: bigint;
-}
+import { MemoryReleases, usedBefore } from './memory-releases.ts';
 
 const ALIVE_MS = 10_000;
-const NO_LEASE = { granted: 0n, returned: 0n, settled: 0n, held: 0n };
 const min = (a: bigint, b: bigint) => (a < b ? a : b);
 
 export class MemoryStore implements LedgerStore {
@@ -74,9 +64,9 @@ export class MemoryStore implements LedgerStore {
   /** Ends the open counters of a limit that is reset, as an admin does it: what calls hold of them stays there. */
   endCounters(sourceId: string, atMs: number): void {
     for (const counter of this.counters.values()) {
-      const { endsAtMs } = counter.spec;
-      if (counter.spec.sourceId === sourceId && (endsAtMs === null || endsAtMs > atMs))
-        counter.spec = { ...counter.spec, endsAtMs: atMs };
+      const { spec } = counter;
+      const isOpen = spec.endsAtMs === null || spec.endsAtMs > atMs;
+      if (spec.sourceId === sourceId && isOpen) counter.spec = { ...spec, endsAtMs: atMs };
     }
   }
 
@@ -320,10 +310,18 @@ export class MemoryStore implements LedgerStore {
   #create(spec: CounterSpec): void {
     if (spec.rollingMs !== null) this.#createAnchor(spec, spec.rollingMs);
     if (this.counters.has(spec.id)) return;
-    const amount = this.#amounts.get(spec.sourceId);
-    if (amount === undefined) throw new Error(`there is no limit or grant ${spec.sourceId}`);
-    const settled = spec.rollingMs === null ? this.#usedBefore(spec) : 0n;
+    const amount = this.#amountOf(spec);
+    const settled =
+      spec.rollingMs === null
+        ? usedBefore(spec, this.events.values(), this.releases, this.history.hasBroken)
+        : 0n;
     this.#add(spec, amount, settled);
+  }
+
+  #amountOf({ sourceId }: CounterSpec): bigint {
+    const amount = this.#amounts.get(sourceId);
+    if (amount === undefined) throw new Error(`there is no limit, grant or raise ${sourceId}`);
+    return amount;
   }
 
   #createForgotten(events: readonly FlushEvent[]): void {
@@ -351,22 +349,12 @@ export class MemoryStore implements LedgerStore {
     const nowMs = Math.floor(this.#nowMs());
     const anchor = { ...spec, id: windowAnchorId(spec), startsAtMs: nowMs - rollingMs, endsAtMs: nowMs };
     if (this.counters.has(anchor.id)) return;
-    const amount = this.#amounts.get(spec.sourceId);
-    if (amount === undefined) throw new Error(`there is no limit or grant ${spec.sourceId}`);
-    this.#add(anchor, amount, this.#usedBefore(anchor));
-  }
-
-  #usedBefore(spec: CounterSpec): bigint {
-    let used = 0n;
-    for (const event of this.events.values()) {
-      // A counter that was forgotten starts with what its events say that it paid: their usage may not be known.
-      const part = event.allocations.find((allocation) => allocation.counterId === spec.id);
-      const isPart = part !== undefined && this.history.hasBroken;
-      if (part === undefined && isHeldBeside(spec.id, event.allocations)) continue;
-      used += isPart ? part.settled : counted(spec, event);
-      used += this.releases.change(spec, event, isPart);
-    }
-    return used;
+    const amount = this.#amountOf(spec);
+    this.#add(
+      anchor,
+      amount,
+      usedBefore(anchor, this.events.values(), this.releases, this.history.hasBroken),
+    );
   }
 
   #add(spec: CounterSpec, amount: bigint, settled: bigint): void {
@@ -404,9 +392,4 @@ export class MemoryStore implements LedgerStore {
     lease.settled += paid;
     counter.leased -= paid;
   }
-}
-
-function refill<Key, Value>(map: Map<Key, Value>, entries: Iterable<[Key, Value]>): void {
-  map.clear();
-  for (const [key, value] of entries) map.set(key, value);
 }

@@ -95,6 +95,14 @@ export class SimAdmin {
     this.#publish(limit);
   }
 
+  /** Whether something of a limit was lent in its present window. */
+  isUsed({ id }: Limit, nowMs: number): boolean {
+    return [...this.#memory.counters.values()].some(
+      ({ spec: { sourceId, startsAtMs, endsAtMs } }) =>
+        sourceId === id && startsAtMs < nowMs && (endsAtMs === null || endsAtMs > nowMs),
+    );
+  }
+
   /** Lets the present window of a limit count from now on. */
   resetLimit(id: string, atMs: number): void {
     const limit = { ...this.#limits.get(id)!, resetAtMs: atMs };

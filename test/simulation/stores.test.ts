@@ -5,15 +5,16 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import type { CounterSpec } from '../../src/domain/counter.ts';
+import { type CounterSpec, raiseCounter } from '../../src/domain/counter.ts';
 import { ApiError } from '../../src/domain/errors.ts';
-import { asId, type EventId, type TeamId } from '../../src/domain/ids.ts';
+import { asId, type EventId, type RaiseId, type TeamId } from '../../src/domain/ids.ts';
 import { formatUsd, UNIT } from '../../src/domain/quantities.ts';
 import { uuidV7 } from '../../src/ledger/events.ts';
 import type { LedgerStore } from '../../src/ledger/heartbeat.ts';
 import type { FlushBatch } from '../../src/store/hot/flush.ts';
 import { registerInstance } from '../../src/store/hot/instances.ts';
 import { PostgresLedgerStore } from '../../src/store/hot/ledger-store.ts';
+import { resetLimit } from '../../src/store/raises.ts';
 import { correctCall } from '../../src/store/unknown.ts';
 import { counterSpec, insertSource, insertTeam } from '../support/catalog.ts';
 import { eventOf } from '../support/events.ts';
@@ -24,9 +25,11 @@ import { stateInMemory, stateInPostgres } from './store-state.ts';
 
 const CENT = 10_000_000_000n;
 const MIDNIGHT = Date.UTC(2026, 10, 20);
-const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const NOW = '2026-11-20T12:07:00Z';
 
-const { database, drop } = await createTestDatabase({ settings: { 'tollgate.now': '2026-11-20T12:00:00Z' } });
+const { database, drop } = await createTestDatabase({ settings: { 'tollgate.now': NOW } });
 const { sql } = database;
 afterAll(drop);
 
@@ -34,16 +37,16 @@ const cents = (max: number) => fc.integer({ min: 0, max }).map((count) => BigInt
 const instance = fc.nat({ max: 1 });
 /** Which of the counters below; the same few, so that histories collide. */
 const pool = fc.record({
-  counters: fc.constantFrom([0], [1], [2], [3], [4, 5], [6], [7], [8], [9]),
+  counters: fc.constantFrom([0], [1], [2], [3], [4, 5], [6], [7], [8], [9], [0, 10], [11]),
   min: fc.oneof(fc.constant(0n), cents(40)),
   want: cents(60),
 });
 const event = fc.record({
   key: fc.nat({ max: 1 }),
-  hour: fc.constantFrom(-1, 1, 24),
+  minute: fc.constantFrom(-60, 60, 12 * 60 + 10, 24 * 60),
   cost: cents(15),
   isUnknown: fc.boolean(),
-  parts: fc.array(fc.record({ counter: fc.nat({ max: 9 }), held: cents(12), settled: cents(12) }), {
+  parts: fc.array(fc.record({ counter: fc.nat({ max: 11 }), held: cents(12), settled: cents(12) }), {
     maxLength: 3,
   }),
 });
@@ -63,7 +66,7 @@ const step = fc.oneof(
       type: fc.constant('flush'),
       instance,
       ...batch,
-      reports: fc.array(fc.record({ counter: fc.nat({ max: 9 }), returned: cents(30), held: cents(9) }), {
+      reports: fc.array(fc.record({ counter: fc.nat({ max: 11 }), returned: cents(30), held: cents(9) }), {
         maxLength: 2,
       }),
     }),
@@ -85,33 +88,47 @@ const step = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: fc.record({ type: fc.constant('amount'), counter: fc.nat({ max: 9 }), amount: cents(90) }),
+    arbitrary: fc.record({ type: fc.constant('amount'), counter: fc.nat({ max: 11 }), amount: cents(90) }),
   },
   {
     weight: 2,
     /** One of the latest events, at its cost or at none. */
     arbitrary: fc.record({ type: fc.constant('correct'), back: fc.nat({ max: 4 }), cost: cents(15) }),
   },
+  { weight: 1, arbitrary: fc.constant({ type: 'reset' as const }) },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-/** Two keys and ten counters: on the team, each key, a day; two grants; of tokens, of requests, of two models. */
+/** When the day is reset, and a limit is raised. */
+const RESET = Date.parse(NOW);
+
+/** Two keys and twelve counters: on the team, each key, a day; two grants; of tokens, of requests, of two models; a raise; the day since its reset. */
 function counters(teamId: string, keyIds: string[]): CounterSpec[] {
   const key = (subjectId: string) =>
     counterSpec(teamId, { subjectType: 'key', subjectId, amount: 50n * CENT });
   const day = { startsAtMs: MIDNIGHT, endsAtMs: MIDNIGHT + 24 * HOUR_MS, amount: 40n * CENT };
   const grant = { source: 'grant' as const, amount: 30n * CENT };
+  const whole = counterSpec(teamId, { amount: 80n * CENT });
+  const daily = counterSpec(teamId, day);
+  const raise = {
+    id: asId<RaiseId>(randomUUID()),
+    amount: 20n * CENT,
+    startsAtMs: RESET,
+    untilMs: RESET + HOUR_MS,
+  };
   return [
-    counterSpec(teamId, { amount: 80n * CENT }),
+    whole,
     key(keyIds[0]!),
     key(keyIds[1]!),
-    counterSpec(teamId, day),
+    daily,
     counterSpec(teamId, grant),
     counterSpec(teamId, grant),
     counterSpec(teamId, { meter: 'tokens', amount: 60n * UNIT }),
     counterSpec(teamId, { meter: 'requests', amount: 5n * UNIT }),
     counterSpec(teamId, { models: ['gpt-4o'], amount: 30n * CENT }),
     counterSpec(teamId, { models: ['gpt-5'], amount: 30n * CENT }),
+    raiseCounter(whole, raise),
+    { ...daily, id: asId(`${daily.sourceId}@${RESET}`), startsAtMs: RESET },
   ];
 }
 
@@ -124,7 +141,7 @@ async function outcomeOf(work: Promise<unknown>): Promise<unknown> {
 }
 
 class History {
-  readonly memory = new MemoryStore(() => Date.parse('2026-11-20T12:00:00Z'));
+  readonly memory = new MemoryStore(() => Date.parse(NOW));
   readonly postgres = new PostgresLedgerStore(sql);
   readonly teamId = randomUUID();
   readonly keyIds = [randomUUID(), randomUUID()];
@@ -139,6 +156,7 @@ class History {
     this.#epoch = history!.epoch;
     await insertTeam(sql, this.teamId);
     for (const spec of this.specs) {
+      if (spec.id.endsWith(`@${RESET}`)) continue;
       await insertSource(sql, spec);
       if (spec.source === 'grant') this.memory.makeGrant(spec);
       else this.memory.setAmount(spec.sourceId, spec.amount);
@@ -149,6 +167,7 @@ class History {
   async take(step: Step): Promise<void> {
     if (step.type === 'amount') return this.#setAmount(step.counter, step.amount);
     if (step.type === 'correct') return this.#correct(step.back, step.cost);
+    if (step.type === 'reset') return this.#reset();
     const instanceId = this.instanceIds[step.instance]!;
     const { teamId } = this;
     if (step.type === 'lease') {
@@ -190,10 +209,10 @@ class History {
   }
 
   #events({ events, again }: Pick<Step & { type: 'flush' }, 'events' | 'again'>, instanceId: string) {
-    const made = events.map(({ key, hour, cost, isUnknown, parts }) => {
+    const made = events.map(({ key, minute, cost, isUnknown, parts }) => {
       const unique = new Map(parts.map(({ counter, ...part }) => [this.specs[counter]!.id, part]));
       return eventOf({
-        id: uuidV7(MIDNIGHT + hour * HOUR_MS),
+        id: uuidV7(MIDNIGHT + minute * MINUTE_MS),
         instanceId,
         teamId: this.teamId,
         keyId: this.keyIds[key]!,
@@ -219,12 +238,23 @@ class History {
     if (isOpen) this.memory.release(id, cost);
   }
 
+  /** The day counts from now on; what is held of it stays where it is. */
+  async #reset(): Promise<void> {
+    const { sourceId } = this.specs[3]!;
+    const limit = await resetLimit(database, asId(sourceId), 'test');
+    expect(limit).not.toBeInstanceOf(ApiError);
+    this.memory.endCounters(sourceId, RESET);
+  }
+
   async #setAmount(index: number, amount: bigint): Promise<void> {
     const { sourceId, source } = this.specs[index]!;
     const text = formatUsd(amount);
     if (source === 'limit') await sql`update limits set amount = ${text} where id = ${sourceId}`;
+    else if (source === 'raise') await sql`update limit_raises set amount = ${text} where id = ${sourceId}`;
     else await sql`update grants set amount_usd = ${text} where id = ${sourceId}`;
-    await sql`update counters set amount = ${text} where source_id = ${sourceId}`;
+    await sql`
+      update counters set amount = ${text}
+      where source_id = ${sourceId} and coalesce(ends_at > tollgate_now(), true)`;
     this.memory.setAmount(sourceId, amount);
   }
 
@@ -236,7 +266,7 @@ class History {
   }
 }
 
-test('any history of leases, flushes, adoptions, putting back, corrections and changed amounts gets the same results from both stores', async () => {
+test('any history of leases, flushes, adoptions, putting back, corrections, resets and changed amounts gets the same results from both stores', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 30 }), async (steps) => {
       const history = new History();

@@ -128,12 +128,7 @@ export function changeRules(admin: SimAdmin, random: Random, nowMs: number): voi
 const RAISED_MS = [2_000, 10_000, 60_000];
 
 /** Makes a random change that leaves every rule as it is: of a window, for some time, or of who is where. */
-export function changeForNow(
-  admin: SimAdmin,
-  isUsed: (limit: Limit) => boolean,
-  random: Random,
-  nowMs: number,
-): Changed | null {
+export function changeForNow(admin: SimAdmin, random: Random, nowMs: number): Changed | null {
   const limits = admin.limits.filter(({ meter }) => meter !== 'tokens');
   const limit = random.pick(limits);
   const what = random.pick<Changed>(['resets', 'raises', 'moves']);
@@ -146,7 +141,8 @@ export function changeForNow(
     admin.raiseLimit(limit.id, rounded(limit, random.between(10, 100)), nowMs, random.pick(RAISED_MS));
   } else {
     // Of a limit that nothing was lent of there is nothing to reset.
-    if (limit.subject.type === 'tag' || limit.subject.type === 'user' || !isUsed(limit)) return null;
+    if (limit.subject.type === 'tag' || limit.subject.type === 'user' || !admin.isUsed(limit, nowMs))
+      return null;
     admin.resetLimit(limit.id, nowMs);
   }
   return what;

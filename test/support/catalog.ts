@@ -1,7 +1,7 @@
 /** Teams, limits and grants written straight into the tables, and the counters that stand for them. */
 
 import { randomUUID } from 'node:crypto';
-import type { CounterSpec } from '../../src/domain/counter.ts';
+import { type CounterSpec, sourceIdOf } from '../../src/domain/counter.ts';
 import { asId, type TeamId } from '../../src/domain/ids.ts';
 import { formatUsd } from '../../src/domain/quantities.ts';
 import type { Sql } from '../../src/store/database.ts';
@@ -11,13 +11,19 @@ export async function insertTeam(sql: Sql, id: string = randomUUID()): Promise<T
   return asId(id);
 }
 
-/** Inserts the limit or grant that a counter counts. */
+/** Inserts the limit, grant or raise that a counter counts. */
 export async function insertSource(sql: Sql, spec: CounterSpec): Promise<void> {
   const { sourceId, teamId, subjectType, subjectId, meter, models } = spec;
   const amount = formatUsd(spec.amount);
   if (spec.source === 'grant') {
     await sql`insert into grants (id, team_id, amount_usd, starts_at, created_at)
       values (${sourceId}, ${teamId}, ${amount}, to_timestamp(${spec.startsAtMs / 1000}), now())`;
+    return;
+  }
+  if (spec.source === 'raise') {
+    await sql`insert into limit_raises (id, limit_id, amount, starts_at, until, reason, created_at)
+      values (${sourceId}, ${sourceIdOf(spec.id)}, ${amount}, to_timestamp(${spec.startsAtMs / 1000}),
+        to_timestamp(${(spec.endsAtMs ?? 0) / 1000}), 'test', now())`;
     return;
   }
   await sql`
