@@ -7,7 +7,7 @@ import { Judge } from './judge/judge.ts';
 import { heldBack, letThrough } from './judge/unknown.ts';
 
 const HELD: Amounts = { cost: 600_000_000_000n, input_tokens: 1, output_tokens: 1 };
-const KIND = { teamId: 'team', keyId: 'key-1', model: 'gpt-4o', endUser: null };
+const KIND = { teamId: 'team', keyId: 'key-1', model: 'gpt-4o', endUser: null, departments: [] };
 
 let nowMs: number;
 let judge: Judge;
@@ -24,7 +24,7 @@ beforeEach(() => {
 const factsOf = (id: string) => ({ ...KIND, id, atMs: nowMs });
 /** A call of 60 cents that a process of its own reports as unknown: two are more than a tenth of the limit. */
 function unknownCall(id: string): CallRecord {
-  const call = judge.admitted(owner, factsOf(id), HELD);
+  const call = judge.admitted(owner, factsOf(id), HELD, []);
   judge.forwarded(call, HELD);
   judge.reported(call, { outcome: 'unknown', amounts: HELD });
   return call;
