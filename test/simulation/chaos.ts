@@ -40,7 +40,7 @@ const CORRECTS = 0.12;
 const RELEASES = 0.15;
 const RELEASED_AFTER_MS = 5_000;
 /** How often a limit is reset or raised, or a team goes to another department. */
-const CHANGES_FOR_NOW = 0.06;
+const CHANGES_FOR_NOW = 0.1;
 const BACKUP_EVERY_STEPS = 5;
 const BACKUPS_MAX = 8;
 /** Two heartbeats and what they take: by then each instance has something to miss. */

@@ -95,12 +95,15 @@ export class SimAdmin {
     this.#publish(limit);
   }
 
-  /** Whether something of a limit was lent in its present window. */
-  isUsed({ id }: Limit, nowMs: number): boolean {
-    return [...this.#memory.counters.values()].some(
-      ({ spec: { sourceId, startsAtMs, endsAtMs } }) =>
-        sourceId === id && startsAtMs < nowMs && (endsAtMs === null || endsAtMs > nowMs),
-    );
+  /** How much of a limit is out in its present window, in percent of its amount; null: nothing of it was ever lent there. */
+  usedOf({ id }: Limit, nowMs: number): number | null {
+    let most: number | null = null;
+    for (const { spec, amount, settled, held, leased } of this.#memory.counters.values()) {
+      if (spec.sourceId !== id || spec.startsAtMs >= nowMs) continue;
+      if (spec.endsAtMs !== null && spec.endsAtMs <= nowMs) continue;
+      most = Math.max(most ?? 0, Number(((settled + held + leased) * 100n) / (amount || 1n)));
+    }
+    return most;
   }
 
   /** Lets the present window of a limit count from now on. */

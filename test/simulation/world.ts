@@ -130,7 +130,6 @@ const RAISED_MS = [2_000, 10_000, 60_000];
 /** Makes a random change that leaves every rule as it is: of a window, for some time, or of who is where. */
 export function changeForNow(admin: SimAdmin, random: Random, nowMs: number): Changed | null {
   const limits = admin.limits.filter(({ meter }) => meter !== 'tokens');
-  const limit = random.pick(limits);
   const what = random.pick<Changed>(['resets', 'raises', 'moves']);
   if (what === 'moves') {
     const teamId = random.pick(['capped', 'prepaid', 'both', 'unfunded']);
@@ -138,11 +137,16 @@ export function changeForNow(admin: SimAdmin, random: Random, nowMs: number): Ch
     if (admin.departmentOf(teamId) === department) return null;
     admin.moveTeam(teamId, department);
   } else if (what === 'raises') {
+    // Of some that which is the most used: what is not spent needs no raise.
+    const some = [1, 2, 3, 4].map(() => random.pick(limits));
+    const used = some.map((limit) => admin.usedOf(limit, nowMs) ?? 0);
+    const limit = some[used.indexOf(Math.max(...used))]!;
     admin.raiseLimit(limit.id, rounded(limit, random.between(10, 100)), nowMs, random.pick(RAISED_MS));
   } else {
-    // Of a limit that nothing was lent of there is nothing to reset.
-    if (limit.subject.type === 'tag' || limit.subject.type === 'user' || !admin.isUsed(limit, nowMs))
-      return null;
+    const limit = random.pick(limits);
+    const isEach = limit.subject.type === 'tag' || limit.subject.type === 'user';
+    // Of a limit of which nothing was lent there is nothing to reset.
+    if (isEach || admin.usedOf(limit, nowMs) === null) return null;
     admin.resetLimit(limit.id, nowMs);
   }
   return what;
