@@ -140,7 +140,8 @@ export class Judge {
       if (count.surely) count.tally.exposed += countedOf(count, held);
     }
     this.used(owner, tallies);
-    for (const { tally, surely } of counts) if (surely) this.#checkBound(tally, obeys, call);
+    for (const count of counts)
+      if (count.surely && countedOf(count, held) > 0n) this.#checkBound(count.tally, obeys, call);
     return call;
   }
 
