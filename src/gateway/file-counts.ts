@@ -6,12 +6,13 @@
 import { Worker } from 'node:worker_threads';
 import type { RateCards } from '../domain/price.ts';
 import { boundaryOf, MultipartReader } from '../openai/multipart.ts';
+import type { TrainingPrice } from '../planner/book.ts';
 import type { FileCount } from '../planner/file-count.ts';
 import type { FileMessage } from '../planner/file-thread.ts';
 
-/** Each has a tokeniser, which takes a hundred megabytes. */
+/** Each has two tokenisers, which take a hundred megabytes each. */
 const THREADS_MAX = 2;
-const THREAD_MB = 192;
+const THREAD_MB = 288;
 /** What may wait for a thread before its upload waits too. */
 const BEHIND_BYTES_MAX = 2 * 1024 * 1024;
 /** How lines of JSON begin. */
@@ -34,10 +35,13 @@ export interface CountedUpload {
 }
 
 export class FileCounts {
+  readonly #training: readonly TrainingPrice[];
   readonly #onError: (error: unknown) => void;
   readonly #threads = new Set<Worker>();
 
-  constructor(onError: (error: unknown) => void) {
+  /** @param training what training costs, as published: it says which models a file may train */
+  constructor(training: readonly TrainingPrice[], onError: (error: unknown) => void) {
+    this.#training = training;
     this.#onError = onError;
   }
 
@@ -55,7 +59,7 @@ export class FileCounts {
     this.#threads.add(thread);
     thread.on('error', this.#onError);
     thread.once('exit', () => this.#threads.delete(thread));
-    const begin: FileMessage = { ...rates.rows(), nowMs };
+    const begin: FileMessage = { ...rates.rows(), training: this.#training, nowMs };
     thread.postMessage(begin);
     return thread;
   }

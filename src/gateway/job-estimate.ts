@@ -19,7 +19,15 @@ import { includesModel, type RateCard } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import { type PriceBook, priceBook } from '../planner/book.ts';
 import { type FileCount, type FileFacts, storedFile } from '../planner/file-count.ts';
-import { type FineTuneEstimate, planFineTune, reckonFineTune } from '../planner/fine-tune.ts';
+import {
+  type CountJob,
+  countJobOf,
+  type FineTuneEstimate,
+  type KnownCount,
+  planFineTune,
+  reckonFineTune,
+} from '../planner/fine-tune.ts';
+import { countedAs } from '../planner/training-ways.ts';
 import { readSeed, type SeedTraining } from '../store/seed/read-seed.ts';
 import { type Stopped, stopped } from './call.ts';
 import { ledgerUnavailable } from './denial-error.ts';
@@ -131,12 +139,8 @@ function planTraining(
     const what = `This training is billed by the hour, which nothing in the request bounds: say the most that it may run in the header '${HOURS}', for example '2.5'. It is cancelled then.`;
     return apiError('unbounded_request', what, { param: 'method' });
   }
-  const count = countOf(planned.encoding, file);
-  if (count === null) {
-    const what =
-      'How large the training file is, is not known here: upload it through Tollgate (POST /v1/files).';
-    return apiError('unbounded_request', what, { param: 'training_file' });
-  }
+  const count = byHours ? NOT_COUNTED : countOf(countJobOf(planned, book), file);
+  if (isApiError(count)) return count;
   const reckoned = reckonFineTune(planned, count, book);
   if (isApiError(reckoned)) return reckoned;
   const own = deps.catalog.rates.find(model, nowMs)?.tiers.default;
@@ -160,13 +164,24 @@ function planTraining(
   };
 }
 
-/** Tokens and examples of a training file, at most; null: nothing is known of it. */
-function countOf(encoding: string | null, { bytes, count }: FileFacts) {
+/** What is billed by the hour costs the same whatever the file. */
+const NOT_COUNTED: KnownCount = { tokens: 0, examples: null };
+
+/** Tokens and examples of a training file, at most; an error where nothing bounds them. */
+function countOf(job: CountJob, { bytes, count }: FileFacts): KnownCount | ApiError {
+  const param = 'training_file';
   const counted = count?.kind === 'training' ? count : null;
   const examples = counted?.examples ?? null;
-  if (counted !== null && encoding === counted.encoding) return { tokens: counted.tokens, examples };
-  // A token is at least a byte.
-  return bytes === undefined ? null : { tokens: bytes, examples };
+  const tokens = counted === null ? null : (countedAs(counted, job)?.tokens ?? null);
+  if (tokens !== null) return { tokens, examples };
+  // A token is at least a byte of text; an image may be a few bytes, as its address is.
+  const mayHaveImages = counted === null ? job.imageRule !== null : counted.images > 0;
+  if (bytes !== undefined && !mayHaveImages) return { tokens: bytes, examples };
+  const what =
+    counted === null
+      ? 'How large the training file is, is not known here: upload it through Tollgate in one piece (POST /v1/files).'
+      : 'The training file has images, and no rule bounds what the model would be billed for them.';
+  return apiError('unbounded_request', what, { param });
 }
 
 function fittingTraining(estimate: FineTuneEstimate, left: PicoUsd) {

@@ -5,6 +5,7 @@ import { Bodies, FreeCalls } from '../gateway/bodies.ts';
 import { FileCounts } from '../gateway/file-counts.ts';
 import { ParseThreads } from '../gateway/parse-threads.ts';
 import { SCAN_BOUNDS } from '../openai/scan.ts';
+import { readSeed } from '../store/seed/read-seed.ts';
 
 /** Threads that read large bodies; each takes memory only while it reads one, and some 20 MB besides. */
 const PARSE_THREADS = 2;
@@ -21,7 +22,7 @@ export function bodyLimits(config: Config, back: AsyncDisposableStack, onError: 
   back.defer(() => threads.close());
   const audio = new AudioThread();
   back.defer(() => audio.close());
-  const fileCounts = new FileCounts(onError);
+  const fileCounts = new FileCounts(readSeed().training, onError);
   back.defer(() => fileCounts.close());
   const totalBytes = Math.max(bodyMemoryBytes, 4 * maxBodyBytes);
   return {

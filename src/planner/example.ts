@@ -3,7 +3,13 @@
  * completion), the published framing of messages and tools, and the checks of the published guide. Pure.
  * Invariant: the tokens are at least those that the published rules count.
  */
-import { IMAGE_DETAILS, type ImageDetail, type ImageRule, imageTokens } from '../domain/images.ts';
+import {
+  IMAGE_DETAILS,
+  type ImageDetail,
+  type ImageInput,
+  type ImageRule,
+  imageTokens,
+} from '../domain/images.ts';
 import { isObject, type Json, type JsonObject } from '../openai/body.ts';
 import { imageSizeOf } from '../openai/image-size.ts';
 import type { CountText } from './text-count.ts';
@@ -17,7 +23,11 @@ export interface ExampleRule {
 }
 
 export interface Example {
+  /** Its images by the rule, where there is one for them. */
   tokens: number;
+  /** Without its images. */
+  textTokens: number;
+  images: readonly ImageInput[];
   /** What makes the API refuse it; empty: nothing is known. */
   problems: string[];
 }
@@ -32,14 +42,18 @@ const EXAMPLE_FIELDS = new Set(['messages', 'tools', 'functions', 'parallel_tool
 
 /** Counts and checks one example, as it was parsed from its line. */
 export function countExample(json: Json, rule: ExampleRule): Example {
-  if (!isObject(json)) return { tokens: 0, problems: ['must be a JSON object'] };
+  if (!isObject(json)) return { tokens: 0, textTokens: 0, images: [], problems: ['must be a JSON object'] };
   const counter = new ExampleCounter(rule);
   counter.add(json);
-  return { tokens: counter.tokens, problems: counter.problems };
+  const { tokens, imageTokens, images, problems } = counter;
+  return { tokens: tokens + imageTokens, textTokens: tokens, images, problems };
 }
 
 class ExampleCounter {
+  /** Of the text. */
   tokens = 0;
+  imageTokens = 0;
+  readonly images: ImageInput[] = [];
   readonly problems: string[] = [];
   readonly #rule: ExampleRule;
 
@@ -135,10 +149,12 @@ class ExampleCounter {
     const detail: ImageDetail = IMAGE_DETAILS.find((each) => each === given) ?? 'auto';
     const { imageRule } = this.#rule;
     const size = typeof url === 'string' ? imageSizeOf(url) : null;
-    const tokens = imageRule === null ? null : imageTokens(imageRule, { size, detail });
+    const image = { size, detail };
+    this.images.push(image);
+    const tokens = imageRule === null ? null : imageTokens(imageRule, image);
     if (tokens === null)
       this.problems.push(`${param}: no rule says how many tokens this image has; it is not counted`);
-    else this.tokens += tokens;
+    else this.imageTokens += tokens;
   }
 
   #addTools(tools: Json, param: string): void {

@@ -4,12 +4,9 @@
  */
 import { z } from 'zod';
 import { isApiError } from '../domain/errors.ts';
-import { loadFileTokeniser } from '../openai/usage/tokeniser.ts';
 import { BatchFile } from './batch.ts';
 import type { PriceBook } from './book.ts';
-import { boundedCount } from './text-count.ts';
-import DATA from './training.json' with { type: 'json' };
-import { TrainingFile } from './training-file.ts';
+import { WaysReader, waysOf } from './training-ways.ts';
 
 const count = z.number().int().min(0);
 
@@ -17,10 +14,18 @@ export const fileCount = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('training'),
     examples: count,
-    /** Of all examples, by the encoding. */
-    tokens: count,
-    encoding: z.literal('o200k_base'),
     longest: count,
+    images: count,
+    /** Of all examples, as the models that may be trained count them; null: nothing bounds one of the images. */
+    ways: z.array(
+      z.object({
+        encoding: z.enum(['o200k_base', 'cl100k_base']),
+        /** The rule as JSON; null: images are not seen. */
+        imageRule: z.string().nullable(),
+        exampleTokensMax: count.nullable(),
+        tokens: count.nullable(),
+      }),
+    ),
   }),
   z.object({
     kind: z.literal('batch'),
@@ -47,7 +52,8 @@ export type FileCount = z.infer<typeof fileCount>;
 export const storedFile = z.object({
   bytes: count.optional(),
   purpose: z.string().optional(),
-  count: fileCount.optional(),
+  /** One of an earlier release, which said less, is none. */
+  count: fileCount.optional().catch(undefined),
 });
 export type FileFacts = z.infer<typeof storedFile>;
 
@@ -63,8 +69,7 @@ export class FileReader {
   readonly #nowMs: number;
   #head: Buffer | null = Buffer.alloc(0);
   #batch: BatchFile | null = null;
-  #training: TrainingFile | null = null;
-  #forget: (() => void) | null = null;
+  #training: WaysReader | null = null;
   #remembered = 0;
 
   constructor(book: PriceBook, nowMs: number) {
@@ -86,8 +91,7 @@ export class FileReader {
     if (this.#head !== null) await this.#begin();
     if (this.#batch !== null) return this.#batchCount(this.#batch);
     if (this.#training === null) return null;
-    const { examples, tokens, longest } = this.#training.end();
-    return { kind: 'training', examples, tokens, encoding: 'o200k_base', longest: longest?.tokens ?? 0 };
+    return { kind: 'training', ...this.#training.end() };
   }
 
   async #begin(): Promise<void> {
@@ -97,16 +101,7 @@ export class FileReader {
     if (!/^\s*\{/.test(text)) return;
     if (CALL.test(text))
       this.#batch = new BatchFile({ kind: 'batch', is_held: true }, this.#book, this.#nowMs);
-    else {
-      const { countTokens, forget } = await loadFileTokeniser('o200k_base');
-      this.#forget = forget;
-      const rule = {
-        count: boundedCount(countTokens),
-        imageRule: null,
-        perTool: DATA.tools.per_tool.o200k_base,
-      };
-      this.#training = new TrainingFile(rule, null);
-    }
+    else this.#training = await WaysReader.load(waysOf(this.#book, this.#nowMs));
     this.#add(head);
   }
 
@@ -115,7 +110,7 @@ export class FileReader {
     this.#training?.push(piece);
     this.#remembered += piece.length;
     if (this.#remembered < REMEMBERED_BYTES_MAX) return;
-    this.#forget?.();
+    this.#training?.forget();
     this.#remembered = 0;
   }
 

@@ -4,6 +4,7 @@
  * the API takes no file with such a line.
  */
 import { isUtf8 } from 'node:buffer';
+import { type ImageInput, type ImageRule, imageTokens } from '../domain/images.ts';
 import { parseJson } from '../openai/body.ts';
 import { countExample, type ExampleRule } from './example.ts';
 import { isTooComplex, LineSplitter } from './lines.ts';
@@ -13,12 +14,21 @@ export interface LineProblem {
   problem: string;
 }
 
+/** How else the same text may be trained: by models that see images, or cut examples, by other rules. */
+export interface OtherWay {
+  imageRule: ImageRule | null;
+  exampleTokensMax: number | null;
+}
+
 export interface TrainingCount {
   bytes: number;
   examples: number;
   /** Of all examples, each cut at the longest that is trained. */
   tokens: number;
   longest: { line: number; tokens: number } | null;
+  images: number;
+  /** In each of the other ways; null: there is an image whose tokens no rule bounds. */
+  otherTokens: (number | null)[];
   /** Examples that are longer than the longest that is trained, hence cut. */
   cut: number;
   /** Lines that are no example: broken or empty. */
@@ -40,15 +50,19 @@ const HISTOGRAM_LENGTH = 32;
 export class TrainingFile {
   readonly #rule: ExampleRule;
   readonly #tokensMax: number;
+  readonly #others: readonly OtherWay[];
   readonly #lines = new LineSplitter((line, number, bytes) => this.#add(line, number, bytes), LINE_BYTES_MAX);
   readonly count: TrainingCount = {
-    ...{ bytes: 0, examples: 0, tokens: 0, longest: null, cut: 0, unreadable: 0 },
+    ...{ bytes: 0, examples: 0, tokens: 0, longest: null, images: 0, cut: 0, unreadable: 0 },
+    otherTokens: [],
     ...{ histogram: Array<number>(HISTOGRAM_LENGTH).fill(0), problems: 0, firstProblems: [] },
   };
 
   /** @param tokensMax the longest example that is trained; null: nothing says that it is cut */
-  constructor(rule: ExampleRule, tokensMax: number | null) {
+  constructor(rule: ExampleRule, tokensMax: number | null, others: readonly OtherWay[] = []) {
     this.#rule = rule;
+    this.#others = others;
+    this.count.otherTokens = others.map(() => 0);
     this.#tokensMax = tokensMax ?? Number.POSITIVE_INFINITY;
   }
 
@@ -84,13 +98,25 @@ export class TrainingFile {
       this.#unreadable(number, 'is not valid JSON');
       return;
     }
-    const { tokens, problems } = this.#countSafely(json, line);
-    this.#addCount(number, tokens, problems);
+    const { tokens, textTokens, images, problems } = this.#countSafely(json, line);
+    this.#addCount(number, tokens, problems, textTokens, images);
   }
 
-  #addCount(number: number, tokens: number, problems: readonly string[]): void {
+  #addCount(
+    number: number,
+    tokens: number,
+    problems: readonly string[],
+    textTokens = tokens,
+    images: readonly ImageInput[] = [],
+  ): void {
     const { count } = this;
     count.examples++;
+    count.images += images.length;
+    for (const [at, way] of this.#others.entries()) {
+      const sum = count.otherTokens[at] ?? null;
+      const added = inWay(way, textTokens, images);
+      count.otherTokens[at] = sum === null || added === null ? null : sum + added;
+    }
     count.tokens += Math.min(tokens, this.#tokensMax);
     const bucket = tokens === 0 ? 0 : Math.min(HISTOGRAM_LENGTH - 1, Math.floor(Math.log2(tokens)));
     count.histogram[bucket] = (count.histogram[bucket] ?? 0) + 1;
@@ -107,7 +133,8 @@ export class TrainingFile {
       return countExample(json, this.#rule);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      return { tokens: line.length, problems: ['is nested too deep to be read'] };
+      const tokens = line.length;
+      return { tokens, textTokens: tokens, images: [], problems: ['is nested too deep to be read'] };
     }
   }
 
@@ -120,4 +147,15 @@ export class TrainingFile {
     this.count.problems++;
     if (this.count.firstProblems.length < PROBLEMS_SHOWN) this.count.firstProblems.push({ line, problem });
   }
+}
+
+/** What an example adds in one of the other ways; null: nothing bounds one of its images. */
+function inWay({ imageRule, exampleTokensMax }: OtherWay, textTokens: number, images: readonly ImageInput[]) {
+  let tokens = textTokens;
+  for (const image of images) {
+    const seen = imageRule === null ? null : imageTokens(imageRule, image);
+    if (seen === null) return null;
+    tokens += seen;
+  }
+  return Math.min(tokens, exampleTokensMax ?? tokens);
 }

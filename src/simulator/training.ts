@@ -1,6 +1,7 @@
 /**
  * Fine-tuning jobs: `validating_files`, `running`, then an end, within `jobMs`. What is billed stands on the invoice when the job
- * ends, and in `trained_tokens`. `metadata.simulator` orders another end: `fail`, or `fail_early` before any training.
+ * ends, and in `trained_tokens`. `metadata.simulator` orders another end: `fail`, or `fail_early` before any training. A file with a
+ * broken line fails its job before any training, as the API has it; with the order `skip_broken` the rest is trained.
  */
 import { type ApiError, invalidRequest, isApiError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
@@ -9,12 +10,10 @@ import { NO_USAGE } from './invoice.ts';
 import { findModel, trainingRate } from './prices.ts';
 import { newId, nowSeconds, pageOf, type StoredJob } from './stored.ts';
 import type { StoredRequest, StoredRoute } from './stored-files.ts';
+import { trainingTokens } from './training-tokens.ts';
 
 const PAGES = { limit: 20, most: 100 };
 const HOUR_S = 3600n;
-/** A tokeniser of its own: six bytes of text are a token, more than of any published one. */
-const BYTES_PER_TOKEN = 6;
-const PER_MESSAGE = 3;
 
 export const TRAINING_ROUTES: readonly StoredRoute[] = [
   ['POST', '/fine_tuning/jobs', 'fine_tuning.jobs.create', create],
@@ -90,7 +89,7 @@ function create({ exchange, stored, body }: StoredRequest): JsonObject | ApiErro
       'model',
       'model_not_available',
     );
-  const { tokens, examples } = count(file.content);
+  const { tokens, examples, broken } = trainingTokens(file.content, name);
   const epochs = epochsOf(body, examples);
   const id = newId('ftjob-', exchange.random);
   const json: JsonObject = {
@@ -132,31 +131,12 @@ function create({ exchange, stored, body }: StoredRequest): JsonObject | ApiErro
   };
   stored.trainings.add(Object.assign(job, { id }));
   note(job, exchange, 'Created fine-tuning job');
-  run(exchange, job, stored);
+  run(exchange, job, stored, broken > 0);
   return json;
 }
 
 function servedName(name: string): string {
   return findModel(name)?.servedName ?? name;
-}
-
-/** Tokens and examples of a file. */
-function count(content: Buffer): { tokens: number; examples: number } {
-  let tokens = 0;
-  let examples = 0;
-  for (const line of content.toString().split('\n')) {
-    if (line.trim() === '') continue;
-    examples++;
-    const texts: string[] = [];
-    let messages = 0;
-    JSON.parse(line, (key, value) => {
-      if (key === 'role') messages++;
-      else if (typeof value === 'string') texts.push(value);
-      return value;
-    });
-    tokens += Math.floor(Buffer.byteLength(texts.join('')) / BYTES_PER_TOKEN) + messages * PER_MESSAGE;
-  }
-  return { tokens, examples };
 }
 
 /** Three epochs where the request names none; more for few examples, fewer for many. */
@@ -181,9 +161,10 @@ function note({ events }: StoredJob, exchange: Exchange, message: string): void 
 }
 
 /** Runs what is left of a job. A quarter of its time it validates its file. */
-function run(exchange: Exchange, job: Training, stored: StoredRequest['stored']): void {
+function run(exchange: Exchange, job: Training, stored: StoredRequest['stored'], isBroken = false): void {
   const { jobMs } = exchange.state.profile;
-  const order = isObject(job.json.metadata) ? job.json.metadata.simulator : undefined;
+  const asked = isObject(job.json.metadata) ? job.json.metadata.simulator : undefined;
+  const order = isBroken && asked !== 'skip_broken' ? 'fail_early' : asked;
   const timers: NodeJS.Timeout[] = [];
   const later = (ms: number, work: () => void) => timers.push(setTimeout(work, ms).unref());
   const start = () => {

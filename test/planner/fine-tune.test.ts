@@ -237,7 +237,7 @@ describe('a training file', () => {
     const input = { messages: [{ role: 'user', content: 'abc' }] };
     const output = [{ role: 'assistant', content: 'de' }];
     const pair = { input, preferred_output: output, non_preferred_output: output };
-    expect(countExample(pair, RULE)).toEqual({ tokens: 2 * (3 + 3 + 1 + 3 + 3 + 1 + 2), problems: [] });
+    expect(countExample(pair, RULE)).toMatchObject({ tokens: 2 * (3 + 3 + 1 + 3 + 3 + 1 + 2), problems: [] });
     const image = { type: 'image_url', image_url: { url: 'https://example.com/x.png', detail: 'low' } };
     const seen = {
       messages: [

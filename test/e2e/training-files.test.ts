@@ -1,0 +1,107 @@
+/**
+ * Training files through an upload and a job: what is held against what the simulator bills, whose tokeniser is OpenAI's own. Some
+ * of a thousand here; `npm run test:training` takes all.
+ */
+import { toFile } from 'openai';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { usd } from '../../src/domain/money.ts';
+import { fileOf, MODELS, randomOf } from '../planner/generated-training.ts';
+import * as steps from './job-steps.ts';
+import { type Stack, startStack } from './stack.ts';
+
+const FILES = Number(process.env.TRAINING_FILES ?? 8);
+/** Counted at once: two threads do. */
+const AT_ONCE = 2;
+const MOST_ABOVE = 1.05;
+
+let stack: Stack;
+
+beforeAll(async () => {
+  stack = await startStack({
+    simulator: { profile: { jobMs: 20 } },
+    env: { TOLLGATE_JOB_POLL_MS: '50' },
+  });
+});
+afterAll(() => stack.stop());
+
+interface Judged {
+  file: number;
+  model: string;
+  held: bigint;
+  billed: bigint;
+}
+
+/** Uploads a file, has a model trained on it, and waits for its bill. */
+async function judge(key: string, file: number): Promise<Judged> {
+  const random = randomOf(file);
+  const { model } = MODELS[file % MODELS.length]!;
+  const client = steps.clientOf(stack, key);
+  const content = await toFile(fileOf(random, model === 'davinci-002'), 'training.jsonl');
+  const { id: training_file } = await client.files.create({ file: content, purpose: 'fine-tune' });
+  const { data: job, response } = await client.fineTuning.jobs
+    .create({
+      model,
+      training_file,
+      hyperparameters: { n_epochs: 1 + random(5) },
+      metadata: { simulator: 'skip_broken' },
+    })
+    .withResponse();
+  const held = usd(response.headers.get('x-tollgate-hold-usd')!);
+  const row = await steps.endOf(stack, job.id);
+  return { file, model, held, billed: usd(row.settled_usd!) };
+}
+
+it('a job is held at its bill at least, and at 5 % more at most', { timeout: 3_600_000 }, async () => {
+  const { key, teamId } = await stack.team({ grantUsd: '100000.00' });
+  const judged: Judged[] = [];
+  const files = Array.from({ length: FILES }, (_, file) => file).values();
+  const work = async () => {
+    for (const file of files) judged.push(await judge(key, file));
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  expect(judged).toHaveLength(FILES);
+  for (const { file, model, held, billed } of judged) {
+    const ratio = Number((held * 1_000_000n) / billed) / 1_000_000;
+    const what = `file ${file} of ${model}: held ${held}, billed ${billed}`;
+    expect(ratio, what).toBeGreaterThanOrEqual(1);
+    expect(ratio, what).toBeLessThanOrEqual(MOST_ABOVE);
+  }
+  const billed = judged.reduce((sum, each) => sum + each.billed, 0n);
+  expect(await steps.heldBy(stack, teamId)).toMatchObject({ held: 0n, settled: billed });
+  expect(steps.billedFor(stack, /^fine_tuning.job$/, 0)).toBe(billed);
+});
+
+it('a file with a broken line is held, and its job fails before anything is trained', async () => {
+  const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+  const client = steps.clientOf(stack, key);
+  const example = JSON.stringify({ messages: [{ role: 'assistant', content: 'Yes.' }] });
+  const content = await toFile(Buffer.from(`${`${example}\n`.repeat(12)}{"messages": [`), 'broken.jsonl');
+  const { id: training_file } = await client.files.create({ file: content, purpose: 'fine-tune' });
+  const job = await client.fineTuning.jobs.create({ model: 'gpt-4o-mini', training_file });
+  expect(await steps.endOf(stack, job.id)).toMatchObject({ state: 'voided' });
+  expect(await steps.heldBy(stack, teamId)).toMatchObject({ held: 0n, settled: 0n });
+});
+
+it('images of a training file are in its hold, and refused where nothing bounds them', async () => {
+  const { key } = await stack.team({ grantUsd: '50.00' });
+  const client = steps.clientOf(stack, key);
+  const image = { type: 'image_url', image_url: { url: 'https://images.example/cat.png', detail: 'high' } };
+  const messages = [
+    { role: 'user', content: [{ type: 'text', text: 'What is it?' }, image] },
+    { role: 'assistant', content: 'A cat.' },
+  ];
+  const lines = `${JSON.stringify({ messages })}\n`.repeat(12);
+  const content = await toFile(Buffer.from(lines), 'seen.jsonl');
+  const { id: training_file } = await client.files.create({ file: content, purpose: 'fine-tune' });
+  const { data: job, response } = await client.fineTuning.jobs
+    .create({ model: 'gpt-4o-2024-08-06', training_file, hyperparameters: { n_epochs: 2 } })
+    .withResponse();
+  const row = await steps.endOf(stack, job.id);
+  expect(row.state).toBe('settled');
+  const billed = usd(row.settled_usd!);
+  // 12 images of 4 tiles each, twice, at $25 a million.
+  expect(billed).toBeGreaterThan(12n * 2n * 765n * 25_000_000n);
+  expect(usd(response.headers.get('x-tollgate-hold-usd')!)).toBeGreaterThanOrEqual(billed);
+  const blind = client.fineTuning.jobs.create({ model: 'gpt-3.5-turbo', training_file });
+  await expect(blind).rejects.toMatchObject({ code: 'unbounded_request', param: 'training_file' });
+});
