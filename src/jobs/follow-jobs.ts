@@ -254,7 +254,9 @@ async function settle(
   if (isBooked) await correct(job.id, end);
   else ledger.jobs.settle(holdOf(job), outcomeOf(end));
   await ledger.flusher.drain();
-  if (await noteEnd(options, job, status)) options.onEnd(job, end);
+  // What was corrected stands in the ledger as it was booked, and beside it what the job cost.
+  const known = isBooked ? { outcome: end.outcome, cost: end.cost } : null;
+  if (await noteEnd(options, job, status, known)) options.onEnd(job, end);
 }
 
 /** Notes that the event of a job is in the ledger. Returns whether this instance was the one that did. */
@@ -262,11 +264,15 @@ async function noteEnd(
   { store, ledger }: FollowOptions,
   job: FollowedJob,
   status: string | null,
+  corrected: Pick<JobEnd, 'outcome' | 'cost'> | null = null,
 ): Promise<boolean> {
   const event = await store.eventOf(job.teamId, job.id);
   if (event === null) throw new Error('the event of a job is not in the ledger');
-  const settledPicoUsd = usd(event.costUsd);
-  const isFirst = await store.end(job, { state: event.outcome, status, settledPicoUsd, problem: null });
+  const { outcome: state, cost: settledPicoUsd } = corrected ?? {
+    outcome: event.outcome,
+    cost: usd(event.costUsd),
+  };
+  const isFirst = await store.end(job, { state, status, settledPicoUsd, problem: null });
   ledger.jobs.forget(job.id);
   return isFirst;
 }

@@ -200,12 +200,18 @@ export function factsJson(
 }
 
 /** A call that is held and not yet settled, as the journal keeps it. */
-export function holdLine({ factsJson, facts, reservation, object }: Hold): string {
+export function holdLine({ factsJson, facts, reservation, object, job }: Hold): string {
   const priceId = quote(facts?.priceId ?? null);
+  const goesOn = job === null ? '' : `,"job":${jobJson(job)}`;
   return withObject(
-    `{${factsJson},"price_id":${priceId},"allocations":${allocationsJson(reservation, null)}}`,
+    `{${factsJson},"price_id":${priceId},"allocations":${allocationsJson(reservation, null)}${goesOn}}`,
     object,
   );
+}
+
+/** A job that the upstream has named, as the journal keeps it. */
+function jobJson({ job, upstreamId, status }: NamedJob): string {
+  return JSON.stringify({ job: { ...job, heldPicoUsd: String(job.heldPicoUsd) }, upstreamId, status });
 }
 
 function stagesJson(stageUs: StageUs): string {

@@ -15,6 +15,7 @@ import {
   eventJson,
   type HeldAmounts,
   type Hold,
+  holdLine,
   type Outcome,
   usedBy,
 } from './events.ts';
@@ -62,10 +63,11 @@ export class JobHolds {
 
   /**
    * The call of a persisted hold goes on upstream: any instance ends it by `settle`. Its slot is free, what it took of a
-   * rate stays taken, and the journal keeps its line until `forget`.
+   * rate stays taken, and the journal keeps its line until `forget`: now with the job, so that it is found again when the
+   * store has forgotten it and its maker is gone.
    */
   handOver(hold: Hold, job: NamedJob): void {
-    const { open, clock } = this.#options;
+    const { open, clock, journal } = this.#options;
     if (hold.persistence !== 'done') throw new Error(`hold ${hold.id} is not persisted`);
     const { reservation } = hold;
     let at = 0;
@@ -77,6 +79,7 @@ export class JobHolds {
       }
     }
     hold.job = job;
+    journal.append('H', holdLine(hold));
     open.handOver(hold);
     reservation.release();
   }

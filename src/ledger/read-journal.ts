@@ -180,7 +180,7 @@ export function eventFromJson(json: string): FlushEvent {
 
 /** Makes the event of a call whose process died: charged at its hold until there is evidence. */
 export function unknownFromHold(json: string): FlushEvent {
-  const held = StoredHold.parse(JSON.parse(json));
+  const { job: _job, ...held } = StoredHold.parse(JSON.parse(json));
   return eventFromJson(
     JSON.stringify({
       ...held,

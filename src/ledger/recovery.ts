@@ -77,6 +77,8 @@ export interface JournalContent {
   unknown: number;
   /** How many calls have ended in it. */
   ended: number;
+  /** Jobs that went on when it ended, as JSON. */
+  jobs: unknown[];
 }
 
 /** Headers are some hundred bytes. */
@@ -120,8 +122,10 @@ export function readJournal(path: string): JournalContent {
       events.set(event.id, event);
     }
   }
-  const unknown = [...holds.values()].map((json) => ({ ...unknownFromHold(json), isGuess: true as const }));
-  return { events: [...events.values(), ...unknown], unknown: unknown.length, ended: events.size };
+  const open = [...holds.values()];
+  const unknown = open.map((json) => ({ ...unknownFromHold(json), isGuess: true as const }));
+  const jobs = open.flatMap((json) => WithJob.parse(JSON.parse(json)).job ?? []);
+  return { events: [...events.values(), ...unknown], unknown: unknown.length, ended: events.size, jobs };
 }
 
 function damaged(path: string, line: number): JournalDamaged {
@@ -132,6 +136,7 @@ function damaged(path: string, line: number): JournalDamaged {
 }
 
 const WithId = z.object({ id: z.string() });
+const WithJob = z.object({ job: z.unknown().optional() });
 
 function idOf(json: string): string {
   return WithId.parse(JSON.parse(json)).id;
@@ -154,6 +159,8 @@ export interface RecoveryStore extends Pick<LedgerStore, 'adopt' | 'putBack' | '
   fence(instanceId: string): Promise<Fenced>;
   /** Of these instances, those that have not ended as far as the store knows, with the number of the last event of each. */
   notEnded(instanceIds: readonly string[]): Promise<Map<string, number>>;
+  /** Puts back a job that the store may have forgotten. @param job as the journal has it */
+  putBackJob(job: unknown): Promise<void>;
 }
 
 /**
@@ -196,7 +203,7 @@ async function adoptFiles(
   path: string,
   keepFolder: string | null,
 ): Promise<Adopted> {
-  const { events, unknown, ended } = readJournal(path);
+  const { events, unknown, ended, jobs } = readJournal(path);
   if (header === null) return { path, instance: null, inserted: 0, unknown };
   const { instance, number } = header;
   let inserted = 0;
@@ -209,6 +216,8 @@ async function adoptFiles(
     inserted += await putBackEvents(store, { instanceId: instance, epoch: null, fenced }, earlier, range);
   }
   inserted += await store.adopt(instance, events, 'adopted', number + ended, null, fenced);
+  // After it: the hold of a job that the store has forgotten is charged first, and corrected at the end of the job.
+  for (const job of jobs) await store.putBackJob(job);
   return { path, instance, inserted, unknown };
 }
 

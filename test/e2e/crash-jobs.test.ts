@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import OpenAI, { toFile } from 'openai';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Postgres } from '../../bench/attack/postgres.ts';
+import { usd } from '../../src/domain/money.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
+import { closeClient, openClient } from '../../src/store/database.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { readBooks } from './crash-books.ts';
 import { GatewayProcess, until } from './crash-gateway.ts';
@@ -119,4 +121,48 @@ it('each job is settled once, at its bill, whichever replica is killed, and its 
   expect(cost).toBe(BigInt(simulator.invoice().total_pico_usd));
   for (const job of jobs) expect(job.hold).toBeGreaterThanOrEqual(job.cost);
   expect(books.counters).toMatchObject([{ settled: cost, held: 0n }]);
+}, 120_000);
+
+it('a job that the store has forgotten with the end of its maker is found in the journal, and costs its bill', async () => {
+  const maker = await serve('forgotten');
+  const { key, teamId } = await maker.team('forgotten', '50.00');
+  const client = new OpenAI({ apiKey: key, baseURL: `${maker.url}/v1`, maxRetries: 0 });
+  const example = { messages: [{ role: 'assistant', content: 'It is what it is.' }] };
+  const { id: training_file } = await client.files.create({
+    file: await toFile(
+      jsonLines(12, () => example),
+      'training.jsonl',
+    ),
+    purpose: 'fine-tune',
+  });
+  const before = BigInt(simulator.invoice().total_pico_usd);
+  const job = await client.fineTuning.jobs.create({ model: 'gpt-4.1', training_file });
+  await maker.kill();
+  // As after a restore to a moment before the job.
+  const sql = openClient(postgres.url, 1);
+  await sql`delete from jobs where team_id = ${teamId}`;
+  await sql`delete from holds where team_id = ${teamId}`;
+  await closeClient(sql);
+  const again = await serve('forgotten');
+  interface Listed {
+    upstream_id: string;
+    state: string;
+    settled_usd: string | null;
+  }
+  let found: Listed | undefined;
+  await until('the end of the job', async () => {
+    const { data } = await again.admin<{ data: Listed[] }>('GET', `/jobs?team_id=${teamId}`);
+    found = data.find((each) => each.upstream_id === job.id);
+    return found !== undefined && found.settled_usd !== null;
+  });
+  const billed = BigInt(simulator.invoice().total_pico_usd) - before;
+  expect(billed).toBeGreaterThan(0n);
+  expect(found).toMatchObject({ state: 'settled' });
+  expect(usd(found?.settled_usd ?? '0')).toBe(billed);
+  const balance = await again.admin<{ settled_usd: string; held_usd: string; unknown_usd: string }>(
+    'GET',
+    `/teams/${teamId}/balance`,
+  );
+  expect(usd(balance.settled_usd)).toBe(billed);
+  expect(usd(balance.unknown_usd)).toBe(0n);
 }, 120_000);

@@ -164,6 +164,7 @@ test('a journal that cannot be adopted stays where it is', async () => {
     fence: async () => ({ epoch: '', beats: 0, flushed: 0, hasEnded: false }),
     notEnded: async () => new Map(),
     silentMs: async () => null,
+    putBackJob: async () => {},
   };
   const adopting = adoptDeadJournals(store, world.folder).catch((error: Error) => error.name);
   await bench.time.advance(10);

@@ -2,7 +2,6 @@
  * The ledger's store in memory, with exactly Postgres' semantics (stores.test.ts holds the two equal). Every method
  * does its work in one synchronous step, as a transaction would.
  */
-
 import { type Allocation, grantAllOrNone } from '../../src/domain/budget.ts';
 import {
   anchorIdOf,
@@ -106,6 +105,7 @@ export class MemoryStore implements LedgerStore {
     return instance?.status === 'live' ? this.#nowMs() - instance.heartbeatMs : null;
   }
 
+  async putBackJob(): Promise<void> {}
   async requestLease(request: LeaseRequest): Promise<LeaseReply> {
     const { instanceId, pools, seen = null } = request;
     this.#assertLive(instanceId, seen, 'lend');

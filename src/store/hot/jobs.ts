@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import type { EventId, KeyId, TeamId } from '../../domain/ids.ts';
 import { asId, momentOfUuidV7 } from '../../domain/ids.ts';
-import type { JobKind, JobState, JobTerms } from '../../domain/job.ts';
+import { JOB_KINDS, type JobKind, type JobState, type JobTerms } from '../../domain/job.ts';
 import { METERS } from '../../domain/limit.ts';
 import type { OutcomeName } from '../../domain/outcome.ts';
 import { formatUsd } from '../../domain/quantities.ts';
@@ -57,6 +57,28 @@ export const storedJobHold = z.object({
   ),
 });
 export type StoredJobHold = z.infer<typeof storedJobHold>;
+
+const storedNamedJob = z.object({
+  job: z.object({
+    ...{ teamId: z.uuid(), id: z.uuid(), keyId: z.uuid() },
+    kind: z.enum(JOB_KINDS),
+    upstream: z.string().nullable(),
+    model: z.string(),
+    heldPicoUsd: z.string().transform(BigInt),
+    hold: storedJobHold,
+    terms: z.looseObject({ kind: z.enum(JOB_KINDS) }),
+  }),
+  upstreamId: z.string(),
+  status: z.string().nullable(),
+});
+
+/** Reads a job as the journal has it (ledger/events.ts). @throws when it is none */
+export function namedJobOf(json: unknown): NamedJob {
+  const { job, ...named } = storedNamedJob.parse(json);
+  const ids = { teamId: asId<TeamId>(job.teamId), id: asId<EventId>(job.id), keyId: asId<KeyId>(job.keyId) };
+  // Settling reads the terms as any row of the table has them.
+  return { ...named, job: { ...job, ...ids, terms: job.terms as unknown as JobTerms } };
+}
 
 /** A job that may be followed, by the number of who followed it last. */
 export interface DueJob {
@@ -208,6 +230,16 @@ export class PostgresJobStore {
   async goingOn(ids: readonly string[]): Promise<Set<string>> {
     return await jobsGoingOn(this.#sql, ids);
   }
+}
+
+/**
+ * Puts back a job that a journal has and the store may have forgotten. One that it knows stays as it is; of one that it had forgotten the
+ * hold was charged meanwhile, and the instance that follows it corrects that.
+ */
+export async function putBackJob(sql: Sql, named: NamedJob, nextMs: number): Promise<void> {
+  const store = new PostgresJobStore(sql);
+  await store.add(named.job);
+  await store.name(named, nextMs);
 }
 
 /** Of these ids, returns those of jobs that the upstream has named and whose end is not in the ledger. */

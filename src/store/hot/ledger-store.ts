@@ -16,8 +16,12 @@ import {
 } from './flush.ts';
 import { breakHistory, noteGap, openHistory, type RejoinRequest, rejoin, resumeLending } from './history.ts';
 import { fence, type HeartbeatReply, heartbeat, notEnded, silentMs } from './instances.ts';
+import { namedJobOf, putBackJob } from './jobs.ts';
 import { type LeaseReply, type LeaseRequest, MAX_SUBJECTS, requestLease } from './leases.ts';
 import { forgetPlaces } from './places.ts';
+
+/** How soon a job is looked at that was put back. */
+const LOOK_AT_JOB_MS = 1000;
 
 export class PostgresLedgerStore {
   readonly #sql: Sql;
@@ -97,6 +101,10 @@ export class PostgresLedgerStore {
 
   heartbeat(instanceId: string, seen: Seen | null = null): Promise<HeartbeatReply> {
     return heartbeat(this.#sql, instanceId, seen);
+  }
+
+  putBackJob(job: unknown): Promise<void> {
+    return retried(() => putBackJob(this.#sql, namedJobOf(job), LOOK_AT_JOB_MS));
   }
 
   silentMs(instanceId: string): Promise<number | null> {

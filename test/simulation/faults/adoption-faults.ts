@@ -15,6 +15,7 @@ function inAdoption(name: string, what: string, rewrite: Rewrite): Fault {
       silentMs: (id) => store.silentMs(id),
       fence: (id) => store.fence(id),
       notEnded: (ids) => store.notEnded(ids),
+      putBackJob: () => store.putBackJob(),
       putBack: (batch) => store.putBack(batch),
       noteGap: (gap) => store.noteGap(gap),
       adopt: (id, events, ...rest) => {
