@@ -5,6 +5,7 @@
  * docs/CONFIG.md lists the same table (held equal by a test).
  */
 
+import { CONTENTS } from './config/contents.ts';
 import { NOTICES } from './config/notices.ts';
 import {
   boolean,
@@ -332,6 +333,7 @@ export const SETTINGS = {
     'Unknown outcomes that are released at no cost without evidence: reason=hours, with commas. Unset: none.',
     hoursOf(UNKNOWN_REASONS, 'upstream_error=24,upstream_timeout=72'),
   ),
+  ...CONTENTS,
   ...SIGN_IN,
   ...NOTICES,
 } as const;

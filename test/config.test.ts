@@ -70,6 +70,8 @@ describe('a configuration without faults', () => {
       grantsWait: false,
       leaseTtlMs: 60_000,
       releaseUnknownAfterHours: null,
+      encryptionKey: null,
+      encryptionKeyFile: null,
       jobPollMs: 10_000,
       reconcileIntervalMs: 300_000,
       reconcileDelayMs: 3_600_000,

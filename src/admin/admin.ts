@@ -23,6 +23,7 @@ import { grantRoutes } from './grants.ts';
 import { jobsRoute } from './jobs.ts';
 import { keyRoutes } from './keys.ts';
 import { labelRoutes } from './labels.ts';
+import { labelsExportRoute } from './labels-export.ts';
 import { limitPreviewRoute } from './limit-preview.ts';
 import { limitRoutes } from './limits.ts';
 import { noticeRoutes } from './notices.ts';
@@ -40,7 +41,7 @@ import { errorResponse, notFound, ROOT } from './route.ts';
 import { savingRoutes } from './savings.ts';
 import { sessionListRoutes, sessionRoutes } from './session.ts';
 import { signInRoutes } from './sign-in.ts';
-import { statementRoute } from './statement.ts';
+import { statementRoutes } from './statement.ts';
 import { storeRoutes } from './store.ts';
 import { tagRoutes } from './tags.ts';
 import { teamRoutes } from './teams.ts';
@@ -91,7 +92,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     focusRoutes,
     archiveRoute,
     noticeRoutes,
-    statementRoute,
+    statementRoutes,
     unknownRoutes,
     jobsRoute,
     reconciliationRoutes,
@@ -102,6 +103,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     objectRoutes,
     warningsRoute,
     labelRoutes,
+    labelsExportRoute,
     auditRoute,
   ]) {
     addRoutes(app, options);

@@ -44,7 +44,8 @@ export function fileResponse(
   return context.body(ReadableStream.from(chunks));
 }
 
-async function* encoded(chunks: AsyncIterable<string>) {
+/** Returns texts as bytes. */
+export async function* encoded(chunks: AsyncIterable<string>) {
   const encoder = new TextEncoder();
   for await (const chunk of chunks) yield encoder.encode(chunk);
 }

@@ -1,17 +1,40 @@
 /** Routes: labels, by which people say whether an answer was right, and what an accepted answer costs. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import { asId } from '../domain/ids.ts';
 import { usd } from '../domain/money.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import { findEvent } from '../store/events.ts';
 import { type LabelRow, type LabelSums, listLabels, setLabel, sumLabels } from '../store/labels.ts';
 import { Label, LabelReport, LabelReportQuery, Labels, LabelsQuery, NewLabel } from './contract.ts';
+import { keepEdit } from './labels-export.ts';
 import type { AdminOptions } from './options.ts';
 import { dateOf, instantOf, moneyOf, pageOf } from './page.ts';
 import { route } from './route.ts';
 
-export function labelRoutes(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
+type Called = NonNullable<Awaited<ReturnType<typeof findEvent>>>;
+
+/** Sets a label, and keeps the answer as it was changed where one is given. */
+export async function giveLabel(
+  { database, sealer = null }: Pick<AdminOptions, 'database' | 'sealer'>,
+  event: Called,
+  labeller: string,
+  { label, reason, edited_text: edited }: z.output<typeof NewLabel>,
+): Promise<z.input<typeof Label> | ApiError> {
+  if (edited !== undefined && (sealer === null || !(await keepEdit(database, sealer, event, edited))))
+    return NOT_KEPT;
+  return toLabel(await setLabel(database, { event, labeller, label, reason }));
+}
+
+const NOT_KEPT = apiError(
+  'conflict',
+  'what this call said is not kept, so its edited answer is not either: leave edited_text out',
+  { param: 'edited_text' },
+);
+
+export function labelRoutes(app: OpenAPIHono, options: AdminOptions): void {
+  const { database, settleNow } = options;
   const summary = 'Say whether the answer of a call was right; your label before is replaced';
   route(
     app,
@@ -31,9 +54,7 @@ export function labelRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
       await settleNow();
       const event = await findEvent(database.db, asId(body.call_id));
       if (event === null) return null;
-      return toLabel(
-        await setLabel(database, { event, labeller: caller.actor, label: body.label, reason: body.reason }),
-      );
+      return giveLabel(options, event, caller.actor, body);
     },
   );
   route(

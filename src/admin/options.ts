@@ -2,6 +2,7 @@
 import type { AccessLog } from '../auth/access-log.ts';
 import type { ClientAddresses } from '../auth/addresses.ts';
 import type { OidcClient } from '../auth/oidc.ts';
+import type { Sealer } from '../auth/seal.ts';
 import type { Sessions } from '../auth/sessions.ts';
 import type { Database } from '../store/database.ts';
 import type { UpstreamReading } from '../upstreams/health.ts';
@@ -29,6 +30,8 @@ export interface AdminOptions {
   nowMs: () => number;
   /** Writes what this instance has in memory to the ledger; called before a route reads the ledger. */
   settleNow: () => Promise<void>;
+  /** Seals what calls say, of teams that keep it; null: there is no key, so none may. Missing: the same. */
+  sealer?: Sealer | null;
   /** The plan of a new team that names none; null: such a team gets no plan. */
   defaultPlan: string | null;
   /** Called with errors that the request did not cause. */

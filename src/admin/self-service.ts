@@ -14,21 +14,22 @@ import { asId } from '../domain/ids.ts';
 import type { Principal } from '../domain/limit.ts';
 import { uuidV7 } from '../ledger/events.ts';
 import { findEvent } from '../store/events.ts';
-import { setLabel } from '../store/labels.ts';
 import { senderOf } from './access.ts';
 import { balanceOf } from './balance.ts';
 import { NewLabel, SelfServiceUsageQuery } from './contract.ts';
 import { toEvents } from './events.ts';
-import { toLabel } from './labels.ts';
+import { giveLabel } from './labels.ts';
 import type { AdminOptions } from './options.ts';
 import { reportRangeOf } from './report-range.ts';
 import { errorResponse, parseQuery, readBody } from './route.ts';
 import { sumUsage } from './usage.ts';
 
 export const SELF_SERVICE_ROOT = '/v1/tollgate';
-const BODY_BYTES_MAX = 10_000;
+/** The longest is a label with an edited answer. */
+const BODY_BYTES_MAX = 500_000;
 
-export interface SelfServiceOptions extends Pick<AdminOptions, 'database' | 'settleNow' | 'nowMs'> {
+export interface SelfServiceOptions
+  extends Pick<AdminOptions, 'database' | 'settleNow' | 'nowMs' | 'sealer'> {
   keys: KeyCache;
   onError: (error: unknown) => void;
 }
@@ -90,12 +91,11 @@ export function createSelfService(options: SelfServiceOptions): OpenAPIHono {
     if (isApiError(principal)) return errorResponse(context, principal);
     const body = await readBody(context, NewLabel);
     if (isApiError(body)) return errorResponse(context, body);
-    const { call_id: callId, label, reason } = body.data;
     await settleNow();
-    const event = await findEvent(database.db, asId(callId));
+    const event = await findEvent(database.db, asId(body.data.call_id));
     if (event?.teamId !== principal.teamId) return errorResponse(context, NO_SUCH_CALL);
-    const labeller = `key ${principal.keyId}`;
-    return context.json(toLabel(await setLabel(database, { event, labeller, label, reason })), 201);
+    const given = await giveLabel(options, event, `key ${principal.keyId}`, body.data);
+    return isApiError(given) ? errorResponse(context, given) : context.json(given, 201);
   });
   app.all(`${SELF_SERVICE_ROOT}/*`, (context) => {
     const nothing = `there is nothing at ${context.req.method} ${context.req.path.slice(0, 200)}`;

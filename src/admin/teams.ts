@@ -4,12 +4,13 @@ import type { z } from 'zod';
 import { apiError, isApiError } from '../domain/errors.ts';
 import { changeTeam, createTeam, deleteTeam, findTeam, listTeams, type TeamRow } from '../store/teams.ts';
 import { listQuery, NewTeam, Team, TeamChange, Teams } from './contract.ts';
+import { NO_KEY } from './labels-export.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
 import { resourceRoutes } from './resource.ts';
 import { route } from './route.ts';
 
-export function teamRoutes(app: OpenAPIHono, { database, defaultPlan }: AdminOptions): void {
+export function teamRoutes(app: OpenAPIHono, { database, defaultPlan, sealer = null }: AdminOptions): void {
   const summary = 'Make a team, with the grants, limits and models of its plan';
   route(
     app,
@@ -40,13 +41,16 @@ export function teamRoutes(app: OpenAPIHono, { database, defaultPlan }: AdminOpt
         fail_open: failOpen,
         on_client_gone: onClientGone,
         on_shortage: onShortage,
+        content_retention_days: contentDays,
         ...body
       },
       caller,
     ) => {
       // Whose budget pays, and who may see it, changes with it.
       if (departmentId !== undefined && caller.authority.reach('teams:write') !== 'all') return MOVES_TEAM;
-      return changeTeam(database, id, { ...body, departmentId, failOpen, onClientGone, onShortage });
+      if (typeof contentDays === 'number' && sealer === null) return NO_KEY;
+      const change = { ...body, departmentId, failOpen, onClientGone, onShortage, contentDays };
+      return changeTeam(database, id, change);
     },
     remove: (id) => deleteTeam(database, id),
   });
@@ -68,6 +72,7 @@ function toTeam(team: TeamRow): z.input<typeof Team> {
     fail_open: team.failOpen,
     on_client_gone: team.onClientGone,
     on_shortage: team.onShortage,
+    content_retention_days: team.contentDays,
     models: team.models,
     grants: team.grants.map((grant) => ({
       id: grant.id,

@@ -55,6 +55,15 @@ export function secret(minLength: number, example: string): Reader<string> {
   };
 }
 
+/** Thirty-two bytes, as text. */
+export function sealingKeyText(example: string): Reader<string> {
+  return {
+    read: (text) => (/^(?:[0-9a-f]{64}|[A-Za-z0-9+/_-]{43}=?)$/i.test(text) ? text : null),
+    wanted: '32 bytes in hex or base64',
+    example,
+  };
+}
+
 /**
  * `eu.api.openai.com` and the like: there the API bills a surcharge on newer models that the rate card does not have, so
  * what was held could be less than the bill.

@@ -60,6 +60,8 @@ export interface Account {
   onClientGone: ClientGone | null;
   /** Of open-ended calls, by the key or else its team; null: neither says. */
   onShortage: OnShortage | null;
+  /** What its calls say is kept; missing: it is not. */
+  keepsContents?: boolean;
   /** Tags of the key's own; null: none. */
   tags: readonly TagText[] | null;
   /** What admins say of tags; empty: no name is allowed. */

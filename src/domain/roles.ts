@@ -22,6 +22,8 @@ export const PERMISSIONS = [
   /** Saying what a call of unknown outcome cost. */
   'calls:correct',
   'labels:write',
+  /** What calls said, of teams that keep it. */
+  'contents:export',
   /** Who gets notices of a team. */
   'recipients:write',
   'plans:write',

@@ -1,6 +1,7 @@
 /** What the gateway is wired with. */
 
 import type { KeyCache } from '../auth/keys.ts';
+import type { ContentQueue } from '../domain/contents.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { ErrorCode } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
@@ -79,6 +80,8 @@ export interface GatewayDeps {
   sharing: CountSharing | null;
   metrics: Metrics;
   log: Log;
+  /** What calls say, of teams that keep it; null: there is no key to seal it with. */
+  contents: ContentQueue | null;
   /** Spans of calls; null: OpenTelemetry is off. */
   traces: CallTraces | null;
   /** Values of tags that teams have open. */

@@ -1,10 +1,14 @@
 /** Background work, wired: warnings, and reconciliation where an admin key allows it. */
+
 import type { AccessLog } from '../auth/access-log.ts';
+import type { Sealer } from '../auth/seal.ts';
 import type { Config } from '../config.ts';
+import { ContentQueue } from '../domain/contents.ts';
 import type { RateCards } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import { deliver } from '../jobs/deliver.ts';
 import { startJob } from '../jobs/every.ts';
+import { startKeepContents } from '../jobs/keep-contents.ts';
 import { releaseByPolicy } from '../jobs/release.ts';
 import { startUpkeep } from '../jobs/upkeep.ts';
 import { type SpentBudgets, warn } from '../jobs/warn.ts';
@@ -24,6 +28,9 @@ export interface JobsOptions {
   /** How often this instance reported spending to Postgres, or noticed a change of limits or grants. */
   moves: { readonly count: number };
   accessLog: AccessLog;
+  /** Null: there is no key, so nothing that calls say is kept. */
+  sealer: Sealer | null;
+  contents: ContentQueue | null;
   /** Budgets that denied calls. */
   spent: SpentBudgets;
   rates: () => RateCards;
@@ -41,6 +48,14 @@ const ACCESS_SUMMARY_MS = 3_600_000;
 /** Starts the jobs that the configuration asks for; returns how to end them. */
 export function startJobs(options: JobsOptions): () => Promise<void> {
   const upkeep = startUpkeep(options.database, options.onStoreError);
+  const { sealer, contents, metrics, onStoreError: onError } = options;
+  const keeping = startKeepContents({
+    sql: options.database.sql,
+    queue: contents ?? new ContentQueue(() => {}),
+    sealer,
+    onEnd: (end) => metrics.recordContent(end),
+    onError,
+  });
   const accesses = startJob({ intervalMs: ACCESS_SUMMARY_MS, run: () => options.accessLog.flush() });
   const stops = [
     startWarnings(options),
@@ -49,6 +64,7 @@ export function startJobs(options: JobsOptions): () => Promise<void> {
     startArchive(options),
     startNotices(options),
     () => upkeep.stop(),
+    () => keeping.stop(),
     () => accesses.stop(),
   ];
   return async () => {

@@ -26,6 +26,7 @@ export function openLog(config: Config, fields: Record<string, unknown> | null =
       config.otlpHeaders,
       config.oidcClientSecret,
       config.smtpUrl,
+      config.encryptionKey,
     ],
   });
 }

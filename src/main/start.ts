@@ -2,6 +2,7 @@
  * The wiring: config → store → ledger → gateway + admin → listen, and the way back. Owns: the order of start and stop.
  * Invariant: it listens only once journals of dead instances are in the ledger and this one's is open.
  */
+
 import { Server as TlsServer } from 'node:https';
 import { join } from 'node:path';
 import { AccessLog } from '../auth/access-log.ts';
@@ -9,7 +10,9 @@ import type { ClientAddresses } from '../auth/addresses.ts';
 import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
 import type { Catalog } from '../auth/catalog.ts';
 import type { KeyCache } from '../auth/keys.ts';
+import type { Sealer } from '../auth/seal.ts';
 import type { Config } from '../config.ts';
+import type { ContentQueue } from '../domain/contents.ts';
 import type { InputCount } from '../domain/input-count.ts';
 import { ConnectionShares } from '../domain/shares.ts';
 import type { GatewayDeps } from '../gateway/deps.ts';
@@ -40,6 +43,7 @@ import type { CallTraces } from '../telemetry/measurement.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { bodyLimits } from './bodies.ts';
 import { type CatalogBase, openCatalog } from './catalog.ts';
+import { openContents } from './contents.ts';
 import { openAnchors, openCounting } from './counts.ts';
 import { startFollowing } from './follow.ts';
 import { createPages, type Group } from './http/health.ts';
@@ -143,7 +147,8 @@ export async function startApp(options: AppOptions): Promise<App> {
   back.defer(async () => upstream.upstream?.close());
   const { instanceId, ledger, journal, fenced } = await openLedger(base, journals, adoption);
   const traces = await openTracesOf(base, instanceId);
-  const parts = { instanceId, ledger, journal, upstream, file, traces, ...(await openCatalog(base, ledger)) };
+  const opened = { ...(await openCatalog(base, ledger)), ...(await openContents(config, metrics)) };
+  const parts = { instanceId, ledger, journal, upstream, file, traces, ...opened };
   const { gateway, pages, stopping, anchors } = openFront(base, parts, admin.key);
   await store.warm(instanceId).catch(onStoreError);
   const stallMs = Math.min(config.clientStallMs, config.upstreamTimeoutMs);
@@ -258,6 +263,8 @@ interface Parts {
   upstream: ConfiguredUpstream;
   file: FileUpstreams | null;
   traces: CallTraces | null;
+  sealer: Sealer | null;
+  contents: ContentQueue | null;
 }
 
 /** Makes the request path, with its upstreams. */
@@ -266,7 +273,7 @@ function openGateway(
   parts: Parts,
   { counts, spent }: { counts: ApiErrorCounts; spent: SpentBudgets },
 ) {
-  const { ledger, keys, catalog, shutdowns, upstream, file, traces } = parts;
+  const { ledger, keys, catalog, shutdowns, upstream, file, traces, contents } = parts;
   const { config, log, group, back, store, clock, metrics, breaker, onStoreError } = base;
   const { sql } = store.database;
   const connections = new ConnectionShares(config.upstreamConnections, config.queueTimeoutMs);
@@ -295,6 +302,7 @@ function openGateway(
     metrics,
     log,
     traces,
+    contents,
     counts,
     ...bodyLimits(config, back, onStoreError),
     sessions: { idleMs: config.sessionIdleMs, maxMs: config.sessionMs, perKey: config.sessionsPerKey },
@@ -308,7 +316,7 @@ function openGateway(
 
 /** Makes what clients and people talk to, and starts the background jobs. */
 function openFront(base: Base, parts: Parts, adminKey: string) {
-  const { instanceId, ledger, journal, addresses, keys, catalog, upstream, file } = parts;
+  const { instanceId, ledger, journal, addresses, keys, catalog, upstream, file, sealer, contents } = parts;
   const { config, log, version, group, back, store, clock, metrics, moves, breaker, onStoreError } = base;
   const { database } = store;
   const counts = new ApiErrorCounts({
@@ -351,6 +359,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     database,
     addresses,
     accessLog,
+    sealer,
     keys,
     ledger,
     counts,
@@ -362,7 +371,8 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     onStoreError,
   });
   if (file === null) back.defer(startProbes(upstream, { log, rates, nowMs }));
-  const work = { config, log, metrics, database, accessLog, spent, moves, rates, nowMs, onStoreError };
+  const jobsOf = { sealer, contents, spent, moves, rates, nowMs };
+  const work = { config, log, metrics, database, accessLog, ...jobsOf, onStoreError };
   back.defer(startJobs(work));
   back.defer(startFollowing(work, { instanceId, ledger, upstream, file }));
   back.defer(startStorage(work, { upstream, file }));

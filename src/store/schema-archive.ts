@@ -1,8 +1,9 @@
 /** Tables of what was archived: the events are in files, and this is what reports need of them. They grow with days and months. */
 import { boolean, index, integer, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core';
-import type { TeamId } from '../domain/ids.ts';
+import type { DepartmentId, TeamId } from '../domain/ids.ts';
 import { PROVENANCES } from '../domain/outcome.ts';
-import { count, isOneOf, moment, money } from './schema-columns.ts';
+import { count, isOneOf, json, moment, money } from './schema-columns.ts';
+import { storedTags } from './stored-json.ts';
 
 const CHARGE_KINDS = ['usage', 'correction'] as const;
 
@@ -21,6 +22,9 @@ export const usageCharges = pgTable(
     provenance: text('provenance', { enum: PROVENANCES }).notNull(),
     upstream: text('upstream'),
     priceId: text('price_id'),
+    /** As its events had them; null: none, or it was archived before they were kept. */
+    tags: json('tags', storedTags),
+    departments: uuid('departments').array().$type<DepartmentId[]>(),
     calls: count('calls').notNull(),
     inputTokens: count('input_tokens').notNull(),
     cachedInputTokens: count('cached_input_tokens').notNull(),

@@ -87,6 +87,8 @@ export const teams = pgTable(
     onShortage: text('on_shortage').$type<OnShortage>(),
     /** Models that the team's keys may use; null: all. */
     models: text('models').array(),
+    /** For so many days contents of its calls are kept, sealed; null: none are. */
+    contentDays: integer('content_days'),
     createdAt: moment('created_at').notNull(),
     deletedAt: moment('deleted_at'),
     /** The catalog version that last changed this team, its keys, limits or grants. */
@@ -98,6 +100,7 @@ export const teams = pgTable(
     index('teams_department').on(table.departmentId),
     isOneOf(table.onClientGone, CLIENT_GONE),
     isOneOf(table.onShortage, ON_SHORTAGE),
+    check('teams_content_days', sql`content_days between 1 and 3650`),
   ],
 );
 

@@ -5,6 +5,7 @@
  */
 export * from './schema-archive.ts';
 export * from './schema-catalog.ts';
+export * from './schema-contents.ts';
 export * from './schema-departments.ts';
 export * from './schema-jobs.ts';
 export * from './schema-ledger.ts';

@@ -1,7 +1,7 @@
 /** Teams: whom keys, limits, grants and the ledger belong to. A deleted team keeps its history, and its name. */
 
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, inArray, isNull, ne } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNull, ne, sql } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { asId, type DepartmentId, type GrantId, type LimitId, type TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
@@ -12,7 +12,7 @@ import { type Database, sqlState, type Transaction } from './database.ts';
 import { lockDepartment } from './departments.ts';
 import type { GrantRow } from './grants.ts';
 import { addMonths, findPlan } from './plans.ts';
-import { grants, keys, limits, teams } from './schema.ts';
+import { callContents, grants, keys, limits, teams } from './schema.ts';
 import type { PlanGrant, PlanLimit } from './stored-json.ts';
 
 /** A team with its grants that were not deleted, oldest first. */
@@ -144,6 +144,7 @@ export async function changeTeam(
     failOpen?: boolean | undefined;
     onClientGone?: ClientGone | null | undefined;
     onShortage?: OnShortage | null | undefined;
+    contentDays?: number | null | undefined;
     models?: string[] | null | undefined;
   },
 ): Promise<TeamRow | ApiError | null> {
@@ -157,6 +158,7 @@ export async function changeTeam(
         (departmentId ? await lockDepartment(tx, departmentId, 'department_id') : null);
       if (problem) return problem;
       await tx.update(teams).set(change).where(eq(teams.id, id));
+      if (change.contentDays !== undefined) await shortenContents(tx, id, change.contentDays);
       await raiseVersion(tx, [id]);
       return null;
     });
@@ -165,6 +167,17 @@ export async function changeTeam(
     if (change.name !== undefined && sqlState(error) === UNIQUE_VIOLATION) return nameTaken(change.name);
     throw error;
   }
+}
+
+/** No content outlives the days that its team keeps them; null: none are kept, and what there is is deleted. */
+async function shortenContents(tx: Transaction, teamId: TeamId, days: number | null): Promise<void> {
+  const ofTeam = eq(callContents.teamId, teamId);
+  if (days === null) await tx.delete(callContents).where(ofTeam);
+  else
+    await tx
+      .update(callContents)
+      .set({ expiresAt: sql`${callContents.eventAt} + make_interval(days => ${days})` })
+      .where(ofTeam);
 }
 
 /** Without the ledger nothing strict can be kept: only a team that has nothing strict may go on without it. */
@@ -185,6 +198,7 @@ export async function deleteTeam(database: Database, id: TeamId): Promise<TeamRo
   await changeCatalog(database, async (tx, now) => {
     if (await lockTeam(tx, id)) return;
     await tx.update(teams).set({ deletedAt: now }).where(eq(teams.id, id));
+    await shortenContents(tx, id, null);
     await tx
       .update(keys)
       .set({ revokedAt: now })

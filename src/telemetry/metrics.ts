@@ -6,6 +6,7 @@
  */
 
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { ContentEnd } from '../domain/contents.ts';
 import { defined } from '../domain/defined.ts';
 import { ERRORS, type ErrorCode } from '../domain/errors.ts';
 import type { PicoUsd } from '../domain/money.ts';
@@ -40,6 +41,8 @@ export interface Metrics {
   recordRelease(releasedPicoUsd: PicoUsd): void;
   /** The database went back, and this instance has put back what was its own. */
   recordPutBack(): void;
+  /** What calls said was stored, or was not. */
+  recordContent(end: ContentEnd): void;
   /** An input was counted before its money was held: by its encoding here, or by the upstream. */
   recordInputCount(by: 'encoding' | 'upstream'): void;
   /** A bill was above what earlier calls had bounded it by. */
@@ -117,6 +120,10 @@ export function createMetrics({
     },
     recordPutBack: () => {
       series.putBacks.value++;
+    },
+    recordContent: (end) => {
+      const sample = series.contents.get(end);
+      if (sample !== undefined) sample.value++;
     },
     recordWarning: (thresholdPercent) => {
       series.warnings.get(String(thresholdPercent)).value++;

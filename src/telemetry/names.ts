@@ -1,7 +1,6 @@
 /**
- * Every metric that Tollgate exposes, in one file: name, type, labels, meaning. docs/METRICS.md lists the same
- * (held equal by a test). Prometheus' rules apply: prefix `tollgate_`, base units, `_total` last on counters, and
- * bounded labels only: never a key, a user or an unpriced model.
+ * Every metric that Tollgate exposes, in one file: name, type, labels, meaning. docs/METRICS.md lists the same (held equal by a test).
+ * Prometheus' rules apply: prefix `tollgate_`, base units, `_total` last on counters, and bounded labels only: never a key or a user.
  */
 
 /**
@@ -358,6 +357,7 @@ export const METRICS = {
     labels: [],
     help: 'How often this instance put back what Postgres had forgotten: after a fail-over or a restore.',
   },
+  tollgate_contents_total: { type: 'counter', labels: ['outcome'], help: 'Contents kept, or why not.' },
   tollgate_warnings_total: {
     type: 'counter',
     labels: ['threshold'],

@@ -6,6 +6,7 @@
  * Invariant: nothing on the update path allocates, except bigint sums.
  */
 
+import { CONTENT_ENDS, type ContentEnd } from '../domain/contents.ts';
 import { defined } from '../domain/defined.ts';
 import { ERROR_CODES, ERRORS, type ErrorCode, type ErrorKind } from '../domain/errors.ts';
 import type { PicoUsd } from '../domain/money.ts';
@@ -235,6 +236,9 @@ export function createSeries(version: string, { teamCap, modelCap, operationCap 
     },
     anchorBreaks: new Sample('tollgate_anchor_breaks_total'),
     putBacks: new Sample('tollgate_put_backs_total'),
+    contents: new Map(
+      CONTENT_ENDS.map((end): [ContentEnd, Sample] => [end, new Sample('tollgate_contents_total', [end])]),
+    ),
     warnings: new LabelMap(THRESHOLD_CAP, (threshold) => new Sample('tollgate_warnings_total', [threshold])),
     noticeDeliveries: {
       email: noticeDeliveries('email'),

@@ -4,6 +4,7 @@ import { createAdmin } from '../../src/admin/admin.ts';
 import { AccessLog } from '../../src/auth/access-log.ts';
 import { ClientAddresses } from '../../src/auth/addresses.ts';
 import { KeyCache } from '../../src/auth/keys.ts';
+import { Sealer } from '../../src/auth/seal.ts';
 import { Sessions } from '../../src/auth/sessions.ts';
 import type { CounterSpec } from '../../src/domain/counter.ts';
 import { asId, type DepartmentId } from '../../src/domain/ids.ts';
@@ -63,6 +64,7 @@ export async function createTestAdmin(now?: string): Promise<TestAdmin> {
     database,
     ...signIn(database),
     defaultPlan: 'free-tier',
+    sealer: new Sealer(Buffer.alloc(32, 7)),
     settleNow: async () => {
       settled++;
     },
@@ -169,6 +171,8 @@ export interface TestCall {
   endUser?: string | null;
   /** Ids, from the team's own up. */
   departments?: string[];
+  /** Of its event; no sums of tags. */
+  tags?: Record<string, string>;
   serviceTier?: string;
   priceId?: string;
   upstream?: string;
@@ -237,6 +241,7 @@ function columnsOf(id: string, instanceId: string, made: TestCall) {
     stream: false,
     end_user: made.endUser ?? null,
     departments: made.departments ? `{${made.departments.join()}}` : null,
+    tags: made.tags ?? null,
     outcome,
     reason: made.reason ?? null,
     provenance: made.provenance ?? (outcome === 'unknown' ? 'unknown' : 'reported'),

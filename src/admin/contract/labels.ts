@@ -13,6 +13,14 @@ export const NewLabel = z
     call_id: callId,
     label,
     reason: text(1_000).nullable().default(null),
+    edited_text: z.string().min(1).max(100_000).optional().meta({
+      description:
+        'The answer as it should have been, of a call whose team keeps contents; with the label edited',
+    }),
+  })
+  .refine(({ label, edited_text: edited }) => edited === undefined || label === 'edited', {
+    path: ['edited_text'],
+    error: 'goes with the label edited alone',
   })
   .meta({ id: 'NewLabel' });
 export const Label = z
@@ -32,6 +40,13 @@ export const LabelsQuery = pageQuery.extend({
   call_id: callId.optional(),
   label: label.optional(),
   order: z.enum(['asc', 'desc']).default('asc').meta({ description: 'Given first or last first' }),
+});
+
+export const LabelsExportQuery = z.strictObject({
+  team_id: teamId.optional(),
+  label: z.enum(['accepted', 'edited']).optional().meta({ description: 'Missing: both' }),
+  from: moment.optional().meta({ description: 'Calls admitted from then on' }),
+  to: moment.optional().meta({ description: 'Exclusive' }),
 });
 
 export const LabelReportQuery = z.strictObject({

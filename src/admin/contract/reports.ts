@@ -383,3 +383,7 @@ export const StatementQuery = z.strictObject({
     .meta({ description: 'In UTC', example: '2026-11' }),
   format: z.enum(['html', 'csv']).default('html'),
 });
+
+export const DepartmentStatementQuery = StatementQuery.extend({
+  team_id: teamId.optional().meta({ description: 'Of this team of it alone' }),
+});

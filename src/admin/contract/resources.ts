@@ -47,6 +47,7 @@ export const Team = z
     fail_open: z.boolean(),
     on_client_gone: z.enum(CLIENT_GONE).nullable(),
     on_shortage: onShortage.nullable(),
+    content_retention_days: z.int().nullable(),
     models: z.array(z.string()).nullable(),
     grants: z.array(
       z.strictObject({ id, amount_usd: money, starts_at: instant, expires_at: instant.nullable() }),
@@ -80,6 +81,10 @@ export const TeamChange = changes({
   on_shortage: onShortage.nullable().meta({
     description:
       'What becomes of a call without an output limit when little money is left: shorten its answer, or refuse it before anything is paid. Null: shorten',
+  }),
+  content_retention_days: z.int().min(1).max(3_650).nullable().meta({
+    description:
+      'Keeps what its calls say for so many days, encrypted, for exports of labelled calls. Null: nothing is kept, and what there is is deleted',
   }),
   models: modelNames.nullable(),
 }).meta({

@@ -4,6 +4,8 @@
  * Never retries: every try is billed.
  */
 
+import { type CallContent, ContentReader } from '../../domain/contents.ts';
+import { asId, type EventId } from '../../domain/ids.ts';
 import type { Turn } from '../../domain/shares.ts';
 import { idAtStart } from '../../openai/kept.ts';
 import { OutputCounter } from '../../openai/usage/count.ts';
@@ -77,6 +79,8 @@ class Relay implements UpstreamHandler, Turn {
   #isLate = false;
   /** Null: the client's name of the model is the upstream's. */
   #namesBack: NamesBack | null = null;
+  /** Keeps what the call says, where its team wants that; null, as a rule. */
+  #content: ContentReader | null = null;
 
   constructor(
     deps: GatewayDeps,
@@ -126,6 +130,10 @@ class Relay implements UpstreamHandler, Turn {
     const callMs = target?.callMs ?? null;
     if (callMs !== null) this.#deadline = setTimeout(() => this.#late(), callMs);
     const request = this.#reserved.outgoing.take();
+    if (this.#reserved.account.keepsContents === true && this.#reserved.job === null) {
+      this.#content = ContentReader.of(this.#reserved.descriptor.name);
+      this.#content?.sends(request.body);
+    }
     this.#send = this.#deps.upstream?.send(request, this) ?? null;
     if (this.#send === null) this.#finish('unreachable');
     else if (this.#call.clientGone) this.#clientLeft();
@@ -178,6 +186,7 @@ class Relay implements UpstreamHandler, Turn {
   }
 
   onData(chunk: Buffer): void {
+    if (this.#content !== null) this.#content.responds(chunk);
     if (this.#meter) {
       const passed = this.#passed(this.#meter.push(chunk));
       if (this.#isNameless && this.#meter.isNamed) {
@@ -324,7 +333,14 @@ class Relay implements UpstreamHandler, Turn {
       stream: this.#meter,
       firstByteUs: this.#firstByteMs === null ? null : Math.round((this.#firstByteMs - this.#sentMs) * 1000),
       totalUs,
+      content: ending === 'complete' && this.#content !== null ? this.#said(this.#content) : null,
     };
+  }
+
+  #said(content: ContentReader): CallContent {
+    const { hold } = this.#reserved;
+    const eventId = asId<EventId>(hold.id);
+    return content.end({ teamId: asId(this.teamId), eventId, atMs: hold.reservation.atMs });
   }
 }
 

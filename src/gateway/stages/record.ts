@@ -36,6 +36,8 @@ export function record(deps: GatewayDeps, settled: Settled): void {
     upstreamError,
     isRetry: isRetry(call),
   });
+  if (response.content && response.status < 300 && outcome.outcome === 'settled')
+    deps.contents?.add(response.content);
   if (response.ending === 'busy') deps.counts.add(principal.teamId, 'upstream_busy');
   noteCall(deps, settled, stageUs, upstreamError);
 }

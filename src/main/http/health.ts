@@ -2,6 +2,7 @@
  * Everything over HTTP that is no call. Owns: what operators and Prometheus ask (`/healthz`: alive, `/readyz`: calls can be
  * admitted, `/metrics`) and the error for paths that do not exist; adds the admin API, the key holder's view and the console.
  */
+
 import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
@@ -11,6 +12,7 @@ import type { AccessLog } from '../../auth/access-log.ts';
 import type { ClientAddresses } from '../../auth/addresses.ts';
 import { isSame } from '../../auth/admin-key.ts';
 import type { KeyCache } from '../../auth/keys.ts';
+import type { Sealer } from '../../auth/seal.ts';
 import { Sessions } from '../../auth/sessions.ts';
 import type { Config } from '../../config.ts';
 import { apiError } from '../../domain/errors.ts';
@@ -61,6 +63,7 @@ export interface PagesOptions {
   log: Log;
   stopping: () => boolean;
   group: Group | null;
+  sealer: Sealer | null;
   /** Called when Postgres did not respond. */
   onStoreError: (error: unknown) => void;
 }
@@ -70,9 +73,11 @@ export function createPages(options: PagesOptions): Hono {
     options;
   const { version, metrics, stopping, group } = options;
   const { metricsKey } = config;
+  const { sealer } = options;
   const pages = createService({ version, upstream, ledger, metrics, metricsKey, stopping, group });
   const shared = {
     database,
+    sealer,
     nowMs: clock.nowMs,
     async settleNow() {
       await ledger.flusher.drain().catch(options.onStoreError);

@@ -51,12 +51,13 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       fail_open: boolean;
       on_client_gone: ClientGone | null;
       on_shortage: OnShortage | null;
+      content_days: number | null;
       tags: Record<string, string> | null;
       prepaid: boolean;
       departments: string | null;
     }[]
   >`
-    select k.id, k.team_id, t.name as team_name, k.models, t.models as team_models, t.unlimited, t.fail_open, t.on_client_gone,
+    select k.id, k.team_id, t.name as team_name, k.models, t.models as team_models, t.unlimited, t.fail_open, t.on_client_gone, t.content_days,
       coalesce(k.on_shortage, t.on_shortage) as on_shortage, k.tags,
       (extract(epoch from case when k.hash = ${hash} then k.expires_at
         else least(k.expires_at, k.previous_expires_at) end) * 1000)::float8 as expires_at_ms,
@@ -93,6 +94,7 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       failOpen: row.fail_open,
       onClientGone: row.on_client_gone,
       onShortage: row.on_shortage,
+      keepsContents: row.content_days !== null,
       tags: tagTexts(row.tags),
       tagRules,
       warnings,
