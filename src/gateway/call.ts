@@ -4,11 +4,11 @@
  * shape. Does not own: when a stage responds. Invariant: one response to each call, and none after its client has left.
  */
 import type { Account, CallKind } from '../domain/budget.ts';
+import type { CallContent } from '../domain/contents.ts';
 import type { CallSubjects } from '../domain/counter.ts';
-import { type ApiError, apiError, ERRORS } from '../domain/errors.ts';
+import { type ApiError, ERRORS } from '../domain/errors.ts';
 import type { KeyId, TeamId } from '../domain/ids.ts';
 import type { Principal } from '../domain/limit.ts';
-import type { OutcomeName } from '../domain/outcome.ts';
 import { includesModel } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import type { Shutdown } from '../domain/shutdown.ts';
@@ -24,6 +24,7 @@ import { type Bodies, noMemory } from './bodies.ts';
 import type { Pass } from './breaker.ts';
 import { withoutCors } from './cors.ts';
 import type { GatewayDeps } from './deps.ts';
+import { type Ending, errorOfEnding } from './ending-error.ts';
 
 const INDEX = new Map<Stage, number>(STAGES.map((stage, index) => [stage, index]));
 
@@ -174,17 +175,7 @@ export type UpstreamHeaders = Record<string, string | string[] | undefined>;
 
 /** The upstream's response, as far as it came. */
 export interface UpstreamResponse {
-  /** `busy`: there was no connection in time. `unsent`: the client left, or the gateway stopped, before there was one. */
-  readonly ending:
-    | 'complete'
-    | 'busy'
-    | 'unsent'
-    | 'unreachable'
-    | 'interrupted'
-    | 'timeout'
-    | 'abandoned'
-    | 'cut'
-    | 'over_limit';
+  readonly ending: Ending;
   /** 0 when no response began. */
   readonly status: number;
   readonly headers: UpstreamHeaders;
@@ -196,6 +187,8 @@ export interface UpstreamResponse {
   readonly stream: StreamMeter | null;
   readonly firstByteUs: number | null;
   readonly totalUs: number;
+  /** What was said, for a team that keeps it; missing or null: it is not kept. */
+  readonly content?: CallContent | null;
 }
 
 /** A call whose money is held, as far as its response needs it. */
@@ -233,18 +226,27 @@ export function beginStream(
   call.exchange.write(NOTHING);
 }
 
+/** What a call was charged, as far as its client can know. */
+type Charged = Pick<Outcome, 'outcome' | 'provenance' | 'cost'>;
+
 /** Ends the response of a forwarded call. */
 export function respond(
   deps: GatewayDeps,
   held: HeldCall,
   response: UpstreamResponse,
-  outcome: Pick<Outcome, 'outcome' | 'cost'>,
+  outcome: Charged,
 ): void {
   const { call, account, callKind, hold } = held;
   if (call.clientGone) return;
-  if (response.body === null) endStream(held, response, outcome.outcome);
+  if (response.body === null) endStream(held, response, outcome);
   else if (response.ending === 'complete') writeWhole(deps, held, response, response.body, outcome);
-  else writeError(call, errorOf(response, outcome.outcome), hold.id, warningOf(deps, account, callKind));
+  else
+    writeError(
+      call,
+      errorOfEnding(response.ending, outcome.outcome),
+      hold.id,
+      warningOf(deps, account, callKind),
+    );
 }
 
 function writeWhole(
@@ -325,16 +327,33 @@ function addCommon(
  * A stream that just stops looks like success to the SDKs. One without its last event ends with an error event, however
  * its connection ended; or, where nothing can be written into it (it is compressed, or audio), with a broken connection.
  */
-function endStream({ call, audioType }: HeldCall, response: UpstreamResponse, outcome: OutcomeName): void {
+function endStream(held: HeldCall, response: UpstreamResponse, charged: Charged): void {
+  const { call, audioType } = held;
   const { exchange } = call;
   const { ending, stream } = response;
   if (stream === null && ending !== 'complete') exchange.destroy();
   else if (stream !== null && audioType !== null && stream.result().state !== 'complete') exchange.destroy();
-  else if (stream === null || stream.isWhole) exchange.end();
+  else if (stream === null) exchange.end();
   else {
-    const event = errorEvent(errorOf(response, outcome), stream.nextSequenceNumber);
-    exchange.end(Buffer.from(stream.separator + event));
+    const comment = audioType === null ? costComment(held, charged) : '';
+    const error = stream.isWhole
+      ? ''
+      : errorEvent(errorOfEnding(response.ending, charged.outcome), stream.nextSequenceNumber);
+    if (comment === '' && error === '') exchange.end();
+    else exchange.end(Buffer.from(stream.separator + error + comment));
   }
+}
+
+const COST_HEADER = 'x-tollgate-cost';
+
+/** What a stream cost, as a comment that readers of events pass over; empty: its client did not ask for it. */
+function costComment({ call, hold }: HeldCall, { provenance, cost }: Charged): string {
+  if (call.exchange.header(COST_HEADER) !== 'comment') return '';
+  const isExact = provenance === 'reported';
+  const said = isExact
+    ? `x-tollgate-cost-usd: ${formatUsd(cost)}`
+    : `x-tollgate-hold-usd: ${formatUsd(hold.amount)}`;
+  return `: ${said}\n\n`;
 }
 
 /** Writes an error as the whole response; nothing where a response has begun or its client has left. */
@@ -351,40 +370,6 @@ export function writeError(
   if (warning !== null) flat.push('x-tollgate-warning', warning);
   if (call.cors !== null) flat.push(...call.cors);
   exchange.respond(ERRORS[error.code].status, flat, errorBody(error));
-}
-
-/** For calls that come to a gateway which is about to end. */
-export function shuttingDown(): ApiError {
-  return apiError('shutting_down', 'This gateway is stopping; try again.', { retryAfterMs: 1000 });
-}
-
-const CHARGES = {
-  settled: 'its cost is known',
-  voided: 'nothing is charged',
-  unknown: 'its cost is not known yet',
-} as const satisfies Record<OutcomeName, string>;
-
-function errorOf({ ending }: UpstreamResponse, outcome: OutcomeName): ApiError {
-  if (ending === 'busy') {
-    const message =
-      'All connections to the upstream that this team may use are in use; nothing was sent or charged.';
-    return apiError('upstream_busy', message, { retryAfterMs: 1000 + Math.random() * 1000 });
-  }
-  if (ending === 'unsent') return shuttingDown();
-  if (ending === 'unreachable') {
-    const message = 'The upstream could not be reached; nothing was sent or charged.';
-    return apiError('upstream_unreachable', message, { retryAfterMs: 1000 });
-  }
-  if (ending === 'over_limit') {
-    const what = 'The upstream wrote more than the output limit that it was sent, so it was stopped';
-    return apiError('upstream_over_limit', `${what}; ${CHARGES[outcome]}.`);
-  }
-  if (ending === 'timeout') return apiError('upstream_timeout', 'The upstream did not respond in time.');
-  const what =
-    ending === 'cut'
-      ? 'The gateway stopped before the response ended'
-      : "The upstream's response broke off before its end";
-  return apiError('upstream_interrupted', `${what}; ${CHARGES[outcome]}.`);
 }
 
 /** Returns what the account's budgets have reached, for the header; null, as nearly always: no threshold. */

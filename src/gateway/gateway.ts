@@ -7,9 +7,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { apiError } from '../domain/errors.ts';
 import { uuidV7 } from '../ledger/events.ts';
 import type { Exchange } from '../wire/exchange.ts';
-import { Call, shuttingDown, writeError } from './call.ts';
+import { Call, writeError } from './call.ts';
 import { corsHeaders, isPreflight, respondToPreflight } from './cors.ts';
 import type { GatewayDeps } from './deps.ts';
+import { shuttingDown } from './ending-error.ts';
 import { Lines } from './lines/lines.ts';
 import { handle } from './pipeline.ts';
 

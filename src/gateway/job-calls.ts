@@ -47,7 +47,7 @@ export async function serveJob(deps: GatewayDeps, reserved: Reserved, job: Plann
       else await recordMade(deps, reserved, named.json);
       deps.ledger.jobs.handOver(hold, known);
       call.ended('settle');
-      respond(deps, reserved, forwarded.response, { outcome: 'settled', cost: 0n });
+      respond(deps, reserved, forwarded.response, { outcome: 'settled', provenance: 'reported', cost: 0n });
       return;
     }
     const settled = settle(deps, forwarded);

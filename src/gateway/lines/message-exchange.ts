@@ -75,8 +75,8 @@ export class MessageExchange implements Exchange {
   }
 
   header(name: string): string | undefined {
-    // They would speak of the handshake's body, which has none.
-    if (name.startsWith('content-')) return undefined;
+    // They would speak of the handshake's body, which has none, or ask for a comment, which messages cannot have.
+    if (name.startsWith('content-') || name === 'x-tollgate-cost') return undefined;
     const { rawHeaders } = this;
     for (let at = 0; at < rawHeaders.length; at += 2)
       if (rawHeaders[at]?.toLowerCase() === name) return rawHeaders[at + 1];
