@@ -2,8 +2,10 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { csvLine } from '../domain/csv.ts';
 import { isApiError } from '../domain/errors.ts';
+import { departmentPath } from '../store/charges.ts';
 import type { Database } from '../store/database.ts';
 import { type EventPage, type EventRow, listEvents } from '../store/events.ts';
+import { readNames } from '../store/names.ts';
 import { EventsCsvQuery } from './contract.ts';
 import { selectionOf, toEvents } from './events.ts';
 import { csvResponse, noteExport } from './export.ts';
@@ -43,6 +45,7 @@ const COLUMNS = [
   'adjusted_usd',
   'hold_usd',
   'tags',
+  'department_path',
 ] as const;
 
 const PATH = '/events.csv';
@@ -88,7 +91,11 @@ async function* chunks(database: Database, selection: Omit<EventPage, 'after' | 
 
 async function linesOf(database: Database, rows: EventRow[]): Promise<string> {
   const events = await toEvents(database, rows);
-  return events
+  const departments = rows.flatMap((row) => row.departments ?? []);
+  const names = await readNames(database, 'departments', departments);
+  const paths = new Map(rows.map((row) => [row.id as string, departmentPath(row.departments ?? [], names)]));
+  const cells = events.map((event) => ({ ...event, department_path: paths.get(event.id) ?? '' }));
+  return cells
     .map((event) =>
       csvLine(
         COLUMNS.map((column) =>

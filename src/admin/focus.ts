@@ -200,6 +200,8 @@ function detailsOf(charge: Charge): Row {
     // FOCUS writes keys and values as JSON; null where there are none.
     Tags: charge.tags === null ? '' : JSON.stringify(charge.tags),
     x_CachedInputTokens: charge.cachedInputTokens,
+    x_DepartmentId: charge.departments[0] ?? '',
+    x_DepartmentPath: charge.departmentPath,
     x_InputTokens: charge.inputTokens,
     x_Model: model,
     x_Operation: operation,
@@ -252,6 +254,8 @@ const COLUMNS = {
   Tags: 'text',
   x_CachedInputTokens: 'count',
   x_Calls: 'count',
+  x_DepartmentId: 'text',
+  x_DepartmentPath: 'text',
   x_InputTokens: 'count',
   x_Model: 'text',
   x_Operation: 'text',

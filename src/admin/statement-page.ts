@@ -4,6 +4,8 @@ import type { Provenance } from '../domain/outcome.ts';
 import { formatUsd } from '../domain/quantities.ts';
 
 export interface StatementLine {
+  /** Null: all lines are of one team. */
+  team: { id: string; name: string } | null;
   kind: 'usage' | 'correction';
   model: string;
   operation: string;
@@ -18,18 +20,20 @@ export interface StatementLine {
 }
 
 export interface Statement {
-  teamId: string;
-  teamName: string;
+  of: 'Team' | 'Department';
+  id: string;
+  name: string;
   /** `2026-11`, in UTC. */
   month: string;
-  lines: StatementLine[];
+  lines: readonly StatementLine[];
   /** When it was made. */
   atMs: number;
 }
 
-export function statementPage({ teamId, teamName, month, lines, atMs }: Statement): string {
+export function statementPage({ of, id, name, month, lines, atMs }: Statement): string {
   const total = lines.reduce((sum, line) => sum + line.cost, 0n);
-  const title = `Statement of ${month}: ${teamName}`;
+  const title = `Statement of ${month}: ${name}`;
+  const heads = of === 'Team' ? HEADS : ['Team', ...HEADS];
   const isOpen = new Date(atMs).toISOString().slice(0, 7) <= month;
   const notes = [
     isOpen ? 'The month is not over: this is what was charged until now.' : '',
@@ -55,18 +59,18 @@ export function statementPage({ teamId, teamName, month, lines, atMs }: Statemen
 <a href="?month=${month}&amp;format=csv">CSV</a></nav>
 <h1>Statement of ${monthName(month)}</h1>
 <dl>
-<div><dt>Team</dt><dd>${escaped(teamName)}</dd></div>
-<div><dt>Team id</dt><dd>${escaped(teamId)}</dd></div>
+<div><dt>${of}</dt><dd>${escaped(name)}</dd></div>
+<div><dt>${of} id</dt><dd>${escaped(id)}</dd></div>
 <div><dt>Made</dt><dd>${new Date(atMs).toISOString().slice(0, 16).replace('T', ' ')} UTC</dd></div>
 <div><dt>Total</dt><dd class="total">${formatUsd(total)} USD</dd></div>
 </dl>
 <table>
 <caption>Charges by model, operation and tier</caption>
-<thead><tr>${HEADS.map((head) => `<th scope="col">${head}</th>`).join('')}</tr></thead>
+<thead><tr>${heads.map((head) => `<th scope="col">${head}</th>`).join('')}</tr></thead>
 <tbody>
 ${lines.map(rowOf).join('\n')}
 </tbody>
-<tfoot><tr><th scope="row" colspan="${HEADS.length - 1}">Total</th><td>${formatUsd(total)}</td></tr></tfoot>
+<tfoot><tr><th scope="row" colspan="${heads.length - 1}">Total</th><td>${formatUsd(total)}</td></tr></tfoot>
 </table>
 ${notes.map((note) => `<p>${note}</p>`).join('\n')}
 </main>
@@ -79,7 +83,7 @@ const HEADS = ['Model', 'Operation', 'Charge', 'Calls', 'Input tokens', 'Output 
 
 function rowOf(line: StatementLine): string {
   const operation = line.tier === 'default' ? line.operation : `${line.operation}, ${line.tier}`;
-  const texts = [line.model, operation, chargeText(line)];
+  const texts = [...(line.team === null ? [] : [line.team.name]), line.model, operation, chargeText(line)];
   const isUsage = line.kind === 'usage';
   const amounts = [line.calls, isUsage ? line.inputTokens : '', isUsage ? line.outputTokens : ''];
   const [first = '', ...others] = texts.map(escaped);

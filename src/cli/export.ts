@@ -48,15 +48,23 @@ export async function runExport(args: readonly string[], world: CliWorld): Promi
   });
 }
 
-/** Downloads by the last word of their path, without what says the format: `events` of events.csv. */
+/**
+ * Downloads by the last word of their path, without what says the format: `events` of events.csv. Of several of the same word
+ * that of teams has it alone, the others their noun before it: `department-statement`. What is called `export` is named by its noun.
+ */
 function exportsOf(api: Api): Map<string, Action> {
   const downloads = api.actions.filter((action) => action.method === 'GET' && action.downloads.length > 0);
+  const lastOf = ({ path, noun }: Action) => {
+    const last = path.split('/').at(-1) ?? '';
+    return last === 'export' ? noun : last;
+  };
   const named = downloads.map((action) => {
-    const last = action.path.split('/').at(-1) ?? '';
+    const last = lastOf(action);
     const [stem = last, format] = last.split('.');
-    const isOnly =
-      downloads.filter(({ path }) => (path.split('/').at(-1) ?? '').split('.')[0] === stem).length === 1;
-    return [isOnly || format === undefined ? stem : last, action] as const;
+    const same = downloads.filter((other) => lastOf(other).split('.')[0] === stem);
+    if (same.length === 1) return [stem, action] as const;
+    if (format !== undefined || action.noun === 'teams') return [last, action] as const;
+    return [`${action.noun.replace(/s$/, '')}-${stem}`, action] as const;
   });
   return new Map(named);
 }

@@ -77,6 +77,7 @@ test('openapi.json describes every route with the schemas that check it', async 
   const others = [
     'teams/{id}/balance',
     'teams/{id}/statement',
+    'departments/{id}/statement',
     'keys/{id}/rotate',
     'limits/preview',
     'limits/{id}/raises',
@@ -108,6 +109,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'objects',
     'labels',
     'labels/report',
+    'labels/export',
     'savings',
     'models/report',
     'estimates',

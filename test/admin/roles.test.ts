@@ -23,6 +23,7 @@ interface Side {
   /** Ids that no response may show to who sees only the other side. */
   ids: string[];
   call: string;
+  department: string;
 }
 
 let admin: TestAdmin;
@@ -65,7 +66,7 @@ beforeAll(async () => {
         ...{ kind: 'projection', team: name, remaining: '1', exhaustsAt: '2026-12-01T00:00:00Z', spent: '1' },
       })}, now())`;
     const ids = [team, key, limit, grant, recipient, call, department];
-    return { name, team, key, limit, grant, recipient, call, ids };
+    return { name, team, key, limit, grant, recipient, call, department, ids };
   };
   inside = await makeSide('inside');
   outside = await makeSide('outside');
@@ -117,9 +118,16 @@ const QUERIES: Record<string, string> = {
   '/focus.csv': 'from=2020-01-01&to=2040-01-01',
   '/focus.parquet': 'from=2020-01-01&to=2040-01-01',
   '/teams/{id}/statement': 'month=2026-11',
+  '/departments/{id}/statement': 'month=2026-11',
 };
 /** These show what belongs to no team. */
-const OF_NO_TEAM = new Set(['/operations', '/archive', '/savings', '/tags']);
+const OF_NO_TEAM = new Set([
+  ...['/operations', '/archive', '/savings', '/tags'],
+  // The path names which.
+  '/departments/{id}/statement',
+  // Nothing is kept of either (test/e2e/contents.test.ts).
+  '/labels/export',
+]);
 /** Lists without a field that names a team. */
 const UNNAMED = new Set(['/teams', '/departments', '/tags']);
 
@@ -127,6 +135,7 @@ const UNNAMED = new Set(['/teams', '/departments', '/tags']);
 async function itemOf(path: string, side: Side, isChanged: boolean): Promise<string> {
   const { team, call, key, limit, grant, recipient } = side;
   if (path.startsWith('/teams/')) return team;
+  if (path === '/departments/{id}/statement') return side.department;
   const [, resource = ''] = path.split('/');
   const items: Record<string, [string, object]> = {
     keys: [key, { team_id: team, name: 'to be changed' }],

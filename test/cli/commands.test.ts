@@ -235,7 +235,10 @@ describe('export', () => {
       'csv',
     ]);
     expect(statement.code).toBe(0);
-    expect((await cli.run(['export', 'nothing'])).stderr).toMatch(/there is no 'nothing'[\s\S]+statement ID/);
+    const { stderr } = await cli.run(['export', 'nothing']);
+    expect(stderr).toMatch(
+      /there is no 'nothing'[\s\S]+ {2}statement ID[\s\S]+ {2}department-statement ID[\s\S]+ {2}labels/,
+    );
     await writeFile(join(cli.home, 'folder-taken'), '');
     expect((await cli.run(['export', 'events', '--out', join(cli.home, 'folder-taken/x.csv')])).code).toBe(1);
   });

@@ -24,6 +24,7 @@ const at = (text: string) => Date.parse(text);
 let admin: TestAdmin;
 let folder: string;
 let team: Json;
+let science: Json;
 let unknown: string;
 beforeAll(async () => {
   admin = await createTestAdmin(NOW);
@@ -33,7 +34,13 @@ beforeAll(async () => {
   const instance = await createTestInstance(admin.database);
   team = await admin.make('/teams', { name: 'research', plan: null });
   const { id: keyId } = await admin.make('/keys', { team_id: team.id, name: 'app' });
-  const own = { teamId: team.id, keyId, costUsd: '0.100000000001', priceId: 'price-1', endUser: 'é,"x"' };
+  science = await admin.make('/departments', { name: 'Science' });
+  const physics = await admin.make('/departments', { name: 'Physics', parent_id: science.id });
+  const of = { departments: [physics.id, science.id], tags: { project: 'alpha' } };
+  const own = {
+    ...{ teamId: team.id, keyId, costUsd: '0.100000000001', priceId: 'price-1', endUser: 'é,"x"' },
+    ...of,
+  };
   for (const day of ['2026-07-01', '2026-07-31', '2026-08-15', '2026-09-30', '2026-10-01', '2026-11-30']) {
     for (const serviceTier of ['default', 'flex'])
       await instance.call({ ...own, serviceTier, atMs: at(`${day}T23:59:59.999Z`) });
@@ -69,6 +76,7 @@ async function reports(): Promise<string[]> {
   const months = ['06', '07', '08', '09', '10', '11'].map((month) => `2026-${month}`);
   return Promise.all([
     ...months.map((month) => text(`/teams/${team.id}/statement?month=${month}&format=csv`)),
+    ...months.map((month) => text(`/departments/${science.id}/statement?month=${month}&format=csv`)),
     text('/focus.csv?from=2026-06-01&to=2026-12-01'),
     ...['day', 'month', 'total'].map((interval) =>
       text(`/usage?group_by=team,key,model,operation&interval=${interval}`),
@@ -96,6 +104,9 @@ test('months that are old become files, but for one with an unknown outcome; no 
   ]);
   expect(await events()).toEqual({ '2026-08': 4, '2026-10': 4, '2026-11': 4 });
   expect(await reports()).toEqual(before);
+  const focus = await text('/focus.csv?from=2026-07-01&to=2026-08-01');
+  expect(focus).toContain('"{""project"":""alpha""}"');
+  expect(focus).toContain('Science / Physics');
 
   const home = join(folder, 'usage_events/2026-07');
   const manifest = JSON.parse(await readFile(join(home, 'manifest.json'), 'utf8'));
