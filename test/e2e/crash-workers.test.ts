@@ -97,7 +97,7 @@ async function booksAfterwards(): Promise<Books> {
   }
 }
 
-describe('two workers', () => {
+describe('two workers', { timeout: 300_000 }, () => {
   it('share the port, and their metrics page has the sums of both', async () => {
     const gateway = await serve();
     const pids = await gateway.ready(2);
@@ -140,8 +140,8 @@ describe('two workers', () => {
     const before = await metricsOf(gateway);
 
     process.kill(victim!, 'SIGKILL');
-    // By the worker that lives, which need not start first.
-    await gateway.says(/"worker":2,"journal".*adopted the journal/);
+    // By the worker that lives, which need not start first; where the machine is so busy that the other one is there before, by that.
+    await gateway.says(/"worker":[12],"journal".*adopted the journal/);
     const pids = await gateway.ready(2);
     expect(pids).toContain(other);
     expect(pids).not.toContain(victim);
