@@ -63,3 +63,26 @@ export function streamWrite(index: number, includeUsage: boolean, sentAtUs: numb
     : event(choice('{}', '"stop"'), '', sentAt);
   return `${httpChunk(final)}${httpChunk('data: [DONE]\n\n')}0\r\n\r\n`;
 }
+
+/** The events of a response on a WebSocket: text in {@link STREAM_CHUNKS} pieces, and what stands before and after it. */
+export const FRAMES: readonly string[] = responseFrames();
+
+function responseFrames(): string[] {
+  const text = ' bridge'.repeat(STREAM_CHUNKS);
+  const item = '"item_id":"msg_0c1f7a3b9d2e","output_index":0,"content_index":0';
+  const usage = (output: number) =>
+    `{"input_tokens":19,"input_tokens_details":{"cached_tokens":0},"output_tokens":${output},"output_tokens_details":{"reasoning_tokens":0},"total_tokens":${19 + output}}`;
+  const response = (status: string, output: string, used: string) =>
+    `{"id":"resp_0c1f7a3b9d2e","object":"response","created_at":1763950000,"status":"${status}","model":"gpt-4o-mini-2024-07-18","service_tier":"default","output":[${output}],"usage":${used}}`;
+  const message = `{"id":"msg_0c1f7a3b9d2e","type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","annotations":[],"text":"${text}"}]}`;
+  const bodies = [
+    ['response.created', `"response":${response('in_progress', '', 'null')}`],
+    ...Array.from({ length: STREAM_CHUNKS }, () => [
+      'response.output_text.delta',
+      `${item},"delta":" bridge","logprobs":[],"obfuscation":"x7Qm2"`,
+    ]),
+    ['response.output_text.done', `${item},"text":"${text}","logprobs":[]`],
+    ['response.completed', `"response":${response('completed', message, usage(98))}`],
+  ];
+  return bodies.map(([type, rest], at) => `{"type":"${type}","sequence_number":${at},${rest}}`);
+}

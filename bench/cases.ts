@@ -1,4 +1,4 @@
-/** What the bench measures: calls (`/v1/chat/completions`, as SDKs write them), and under which load each is sent. */
+/** What the bench measures: calls (`/v1/chat/completions`, as SDKs write them), sessions, and under which load each is sent. */
 
 export interface Call {
   /** The request body, JSON in UTF-8. */
@@ -39,6 +39,15 @@ const SMALL_STREAM = chat(SMALL_PROMPT, { stream: true });
 const LARGE_STREAM = chat(LARGE_PROMPT, { stream: true });
 const USAGE_STREAM = chat(SMALL_PROMPT, { stream: true, stream_options: { include_usage: true } });
 const HELD_STREAM = chat(SMALL_PROMPT, { stream: true, user: HELD_STREAM_USER });
+
+/** What asks for a response on a WebSocket of `/v1/responses`. */
+const RESPONSE_MESSAGE = JSON.stringify({
+  type: 'response.create',
+  model: 'gpt-4o-mini',
+  input: SMALL_PROMPT,
+  max_output_tokens: MAX_OUTPUT_TOKENS,
+  store: false,
+});
 
 /** A fixed number of connections, each with its next call as soon as the last one ended. */
 export interface SaturateCase {
@@ -90,7 +99,31 @@ export interface IdleCase {
   fresh: boolean;
 }
 
-export type Case = SaturateCase | RateCase | EventsCase | HeldCase | StartCase | IdleCase;
+/** WebSockets, each with its next response as soon as the last one ended: CPU for each frame that the client gets. */
+export interface FramesCase {
+  kind: 'frames';
+  name: string;
+  message: string;
+  sessions: number;
+}
+
+/** Memory with so many WebSockets open at once, on which nothing passes. */
+export interface SessionsCase {
+  kind: 'sessions';
+  name: string;
+  message: string;
+  sessions: number;
+}
+
+export type Case =
+  | SaturateCase
+  | RateCase
+  | EventsCase
+  | HeldCase
+  | StartCase
+  | IdleCase
+  | FramesCase
+  | SessionsCase;
 
 function saturate(name: string, call: Call, connections: number): SaturateCase {
   return { kind: 'saturate', name, call, connections };
@@ -107,6 +140,8 @@ export const CASES: readonly Case[] = [
   { kind: 'rate', name: 'rate-50', call: SMALL_JSON, callsPerSecond: 50, seconds: 10 },
   { kind: 'events', name: 'events', call: SMALL_JSON, connections: 64, calls: 10_000 },
   { kind: 'held', name: 'streams-2000', call: HELD_STREAM, connections: 2_000 },
+  { kind: 'frames', name: 'frames', message: RESPONSE_MESSAGE, sessions: 32 },
+  { kind: 'sessions', name: 'sessions-2000', message: RESPONSE_MESSAGE, sessions: 2_000 },
   { kind: 'start', name: 'start', call: SMALL_JSON, connections: 16, seconds: 10 },
   { kind: 'idle', name: 'idle', fresh: false },
   saturate('stream-32k', LARGE_STREAM, 32),

@@ -134,27 +134,31 @@ interface Entry {
   peer: boolean;
   /** Measured unless others are named. */
   usual: boolean;
+  /** Whether it serves WebSockets. */
+  sessions: boolean;
   /** Calls before anything counts, as a multiple of the usual number: each process has a compiler of its own. */
   warmup: number;
 }
 
-const OWN = { peer: false, usual: true, warmup: 1 };
+const OWN = { peer: false, usual: true, sessions: true, warmup: 1 };
+/** More than the most sessions that are open at once. */
+const SESSIONS = { TOLLGATE_SESSIONS_PER_KEY: '4096' };
 /** No compiler gets faster, and each call takes ten milliseconds. */
 const WARMUP_OF_PYTHON = 0.0075;
 const thisBuild = () => ({ dir: ROOT, version: ownVersion() });
 
 const ENTRIES = {
   bare: { ...OWN, start: startBare },
-  tollgate: { ...OWN, start: tollgate(thisBuild) },
-  previous: { ...OWN, start: tollgate(({ previous }) => previousBuild(previous)) },
+  tollgate: { ...OWN, start: tollgate(thisBuild, SESSIONS) },
+  previous: { ...OWN, sessions: false, start: tollgate(({ previous }) => previousBuild(previous)) },
   workers: {
     ...OWN,
     usual: false,
     warmup: WORKERS,
-    start: tollgate(thisBuild, { TOLLGATE_WORKERS: String(WORKERS) }),
+    start: tollgate(thisBuild, { TOLLGATE_WORKERS: String(WORKERS), ...SESSIONS }),
   },
-  portkey: { start: startPortkey, peer: true, usual: false, warmup: 1 },
-  litellm: { start: startLitellm, peer: true, usual: false, warmup: WARMUP_OF_PYTHON },
+  portkey: { start: startPortkey, peer: true, usual: false, sessions: false, warmup: 1 },
+  litellm: { start: startLitellm, peer: true, usual: false, sessions: false, warmup: WARMUP_OF_PYTHON },
 } as const satisfies Record<string, Entry>;
 
 export type ContestantName = keyof typeof ENTRIES;
@@ -166,6 +170,11 @@ export const PEERS = CONTESTANTS.filter((name) => ENTRIES[name].peer);
 /** Whether a gateway is one of others, which is compared by its CPU per call alone. */
 export function isPeer(name: ContestantName): boolean {
   return ENTRIES[name].peer;
+}
+
+/** Whether a gateway serves WebSockets; the earlier build did not yet. */
+export function hasSessions(name: ContestantName): boolean {
+  return ENTRIES[name].sessions;
 }
 
 /** Returns how many calls warm this gateway up where others get `calls`. */

@@ -1,11 +1,12 @@
 /** The bench's side of the load generator: starts its process and sends it one command at a time. */
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Call } from './cases.ts';
+import type { Call, FramesCase, SessionsCase } from './cases.ts';
 import type { Target } from './connection.ts';
 import type { Contestant } from './contestants.ts';
 import type { Command, HoldResult, Load, PaceResult, SaturateResult, SequenceResult } from './load.ts';
 import { nextMessage, startOwn } from './processes.ts';
+import type { FramesResult, SessionsResult } from './sessions.ts';
 
 /** Longer than a warm-up takes at two hundred calls a second. */
 const RESULT_TIMEOUT_MS = 600_000;
@@ -68,6 +69,22 @@ export class Generator {
     ended.catch(() => {});
     await whileOpen();
     await ended;
+  }
+
+  /** Keeps sessions busy until so many responses have begun or so many seconds are over. */
+  async frames(
+    { target, rootPid }: Contestant,
+    { message, sessions }: FramesCase,
+    { responses = Number.MAX_SAFE_INTEGER, seconds = 600 }: { responses?: number; seconds?: number },
+  ): Promise<FramesResult> {
+    const common = { target, rootPid, message, sessions };
+    return (await this.#run({ kind: 'frames', ...common, responses, seconds })) as FramesResult;
+  }
+
+  /** Returns what open sessions cost in memory. */
+  async sessions({ target, rootPid }: Contestant, one: SessionsCase): Promise<SessionsResult> {
+    const { message, sessions } = one;
+    return (await this.#run({ kind: 'sessions', target, rootPid, message, sessions })) as SessionsResult;
   }
 
   async #run(command: Command): Promise<unknown> {

@@ -5,12 +5,14 @@
  * - `pace`: calls at random moments at a given mean rate, sent whether or not earlier ones were answered, so that a slow
  *   answer cannot hide behind the calls that it kept from being sent;
  * - `sequence`: calls one after the other over one connection, each timed;
- * - `hold`: one stream per connection, open until the upstream ends them.
+ * - `hold`: one stream per connection, open until the upstream ends them;
+ * - `frames` and `sessions`: WebSockets (sessions.ts).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Call } from './cases.ts';
 import { Connection, type Failed, requestOf, type Target } from './connection.ts';
 import { pace } from './pace.ts';
+import { type FramesCommand, frames, type SessionsCommand, sessions } from './sessions.ts';
 import type { Percentiles } from './statistics.ts';
 import { type CpuUse, cpuBetween, readCpu } from './tree.ts';
 
@@ -77,7 +79,8 @@ export interface HoldResult {
   streams: 'open' | 'ended';
 }
 
-export type Command = CountCommand | SaturateCommand | PaceCommand | SequenceCommand | HoldCommand;
+type CallCommand = CountCommand | SaturateCommand | PaceCommand | SequenceCommand | HoldCommand;
+export type Command = CallCommand | FramesCommand | SessionsCommand;
 
 /** Connections, pools and hidden classes settle before anything is counted. */
 const WARMUP_SECONDS = 0.1;
@@ -170,7 +173,7 @@ async function hold(command: HoldCommand, connections: Connection[]): Promise<Ho
   return { streams: 'ended' };
 }
 
-function execute(command: Command, connections: Connection[], failed: Failed): Promise<object> {
+function execute(command: CallCommand, connections: Connection[], failed: Failed): Promise<object> {
   switch (command.kind) {
     case 'count':
       return count(command, connections);
@@ -186,6 +189,8 @@ function execute(command: Command, connections: Connection[], failed: Failed): P
 }
 
 async function run(command: Command): Promise<object> {
+  if (command.kind === 'frames') return frames(command);
+  if (command.kind === 'sessions') return sessions(command);
   const broken = Promise.withResolvers<never>();
   const failed = (reason: string) => broken.reject(new Error(reason));
   const wanted = command.kind === 'sequence' ? 1 : command.connections;

@@ -6,7 +6,7 @@
 import { chmodSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { SMALL_JSON } from './cases.ts';
-import { type Contestant, isPeer, startContestant, warmupCalls } from './contestants.ts';
+import { type Contestant, hasSessions, isPeer, startContestant, warmupCalls } from './contestants.ts';
 import { Generator } from './generator.ts';
 import { goalsReached } from './goals.ts';
 import { type Bench, type Cell, measureCase, measureIdle } from './measure.ts';
@@ -35,6 +35,10 @@ async function warmUp({ generator }: Bench, contestant: Contestant, options: Opt
   for (const one of options.cases) {
     if ('call' in one && one.kind !== 'held' && one.call !== SMALL_JSON)
       calls.set(one.call, WARMUP_CALLS_OF_OTHERS);
+  }
+  for (const one of options.cases) {
+    if (one.kind === 'frames' && hasSessions(contestant.name))
+      await generator.frames(contestant, one, { responses: WARMUP_CALLS_OF_OTHERS });
   }
   for (const [call, count] of calls) {
     await generator.count(contestant.target, call, WARMUP_CONNECTIONS, warmupCalls(contestant.name, count));
@@ -125,9 +129,11 @@ async function compare(options: Options, dir: string, bench: Bench): Promise<voi
 
 async function profile(options: Options, dir: string, { generator, upstream }: Bench): Promise<void> {
   const name = options.contestants.includes('tollgate') ? 'tollgate' : options.contestants[0]!;
-  const cases = options.cases.filter((one) => one.kind === 'saturate' || one.kind === 'rate');
+  const cases = options.cases.filter(
+    (one) => one.kind === 'saturate' || one.kind === 'rate' || one.kind === 'frames',
+  );
   if (cases.length === 0)
-    throw new Error('--profile: --cases names none with saturated connections or a rate');
+    throw new Error('--profile: --cases names none with saturated connections or sessions, or a rate');
   const contestant = await startContestant(name, {
     upstreamPort: upstream.target.port,
     dir: `${dir}/${name}`,
@@ -138,7 +144,8 @@ async function profile(options: Options, dir: string, { generator, upstream }: B
   const seconds = PROFILE_SECONDS / cases.length;
   for (const one of cases) {
     if (one.kind === 'saturate') await generator.saturate(contestant, one.call, one.connections, seconds);
-    else await generator.pace(contestant, one.call, one.callsPerSecond, seconds);
+    else if (one.kind === 'rate') await generator.pace(contestant, one.call, one.callsPerSecond, seconds);
+    else await generator.frames(contestant, one, { seconds });
   }
   await stopAll();
   console.log(`${name}: own time\n\n${readProfile(dir, PROFILE_SECONDS)}`);

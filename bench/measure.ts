@@ -8,14 +8,23 @@ import {
   type Call,
   type Case,
   type EventsCase,
+  type FramesCase,
   type HeldCase,
   type RateCase,
   RELEASE,
   type SaturateCase,
+  type SessionsCase,
   type StartCase,
 } from './cases.ts';
 import type { Target } from './connection.ts';
-import { type Contestant, type ContestantName, isPeer, rssMb, type startContestant } from './contestants.ts';
+import {
+  type Contestant,
+  type ContestantName,
+  hasSessions,
+  isPeer,
+  rssMb,
+  type startContestant,
+} from './contestants.ts';
 import { waitForEvents } from './events.ts';
 import type { Generator } from './generator.ts';
 import { stop } from './processes.ts';
@@ -26,6 +35,9 @@ import { cpuBetween, gatewayPids, readCpu, readRssBytes } from './tree.ts';
 export type Measure =
   | 'callsPerSecond'
   | 'cpuUs'
+  | 'frameCpuUs'
+  | 'sessionKb'
+  | 'usedSessionKb'
   | 'databaseCpuUs'
   | 'rssPeakMb'
   | 'addedP50Ms'
@@ -142,6 +154,26 @@ async function addedLatency(
   return numbers;
 }
 
+/** CPU for each frame that a client gets, in slices as those of calls. */
+async function framesOfAll(bench: Bench, order: Contestant[], one: FramesCase): Promise<Numbers[]> {
+  const sums = new Map(order.map(({ name }) => [name, { frames: 0, gatewayUs: 0 }]));
+  for (const contestant of turns(order, bench.slices)) {
+    const { frames, gatewayUs } = await bench.generator.frames(contestant, one, { seconds: bench.seconds });
+    const sum = sums.get(contestant.name)!;
+    sum.frames += frames;
+    sum.gatewayUs += gatewayUs;
+  }
+  return order.map(({ name }) => {
+    const { frames, gatewayUs } = sums.get(name)!;
+    return { frameCpuUs: gatewayUs / frames };
+  });
+}
+
+async function sessionsOf({ generator }: Bench, contestant: Contestant, one: SessionsCase): Promise<Numbers> {
+  const { openBytes, usedBytes } = await generator.sessions(contestant, one);
+  return { sessionKb: openBytes / 1_000, usedSessionKb: usedBytes / 1_000 };
+}
+
 async function rate({ generator }: Bench, contestant: Contestant, one: RateCase): Promise<Numbers> {
   const paced = await generator.pace(contestant, one.call, one.callsPerSecond, one.seconds);
   return { cpuUs: paced.gatewayUs / paced.calls, databaseCpuUs: paced.databaseUs / paced.calls };
@@ -229,6 +261,8 @@ function measureOne(bench: Bench, contestant: Contestant, one: Case): Promise<Nu
       return events(bench, contestant, one);
     case 'held':
       return held(bench, contestant, one);
+    case 'sessions':
+      return sessionsOf(bench, contestant, one);
     case 'start':
       return startUp(bench, contestant, one);
     default:
@@ -249,8 +283,19 @@ export async function measureCase(
   if (one.kind === 'saturate') {
     return (await saturateAll(bench, order, one)).map((numbers, index) => cell(index, numbers));
   }
+  if (one.kind === 'frames') {
+    const able = order.filter(({ name }) => hasSessions(name));
+    const numbers = await framesOfAll(bench, able, one);
+    return able.map(({ name }, index) => ({
+      contestant: name,
+      case: one.name,
+      round,
+      numbers: numbers[index] ?? {},
+    }));
+  }
   const cells: Cell[] = [];
   for (const [index, contestant] of order.entries()) {
+    if (one.kind === 'sessions' && !hasSessions(contestant.name)) continue;
     if (one.kind !== 'rate' && isPeer(contestant.name)) continue;
     cells.push(cell(index, await measureOne(bench, contestant, one)));
   }

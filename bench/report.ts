@@ -11,6 +11,9 @@ interface Column {
 
 const COLUMNS: Record<Measure, Column> = {
   cpuUs: { title: 'CPU µs/call', digits: 0, ratios: ['bare', 'previous', 'tollgate'] },
+  frameCpuUs: { title: 'CPU µs/frame', digits: 1, ratios: ['bare', 'tollgate'] },
+  sessionKb: { title: 'RSS kB/session', digits: 1 },
+  usedSessionKb: { title: 'after a response', digits: 1 },
   databaseCpuUs: { title: 'database µs/call', digits: 1, ratios: ['previous', 'tollgate'] },
   callsPerSecond: { title: 'calls/s', digits: 0 },
   rssPeakMb: { title: 'peak RSS MB', digits: 0, ratios: ['previous'] },

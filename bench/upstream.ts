@@ -2,12 +2,14 @@
  * The bench's upstream, in a process of its own: canned OpenAI answers from a raw socket. Leaner than `node:http`, so
  * that on two cores the gateway is what saturates. Not a model of OpenAI in anything but its bytes.
  *
- * Streams are paced: every {@link CHUNK_GAP_MS} each open stream gets one more chunk, as its own write. Written at once,
+ * Streams, and responses on WebSockets, are paced: every {@link CHUNK_GAP_MS} each open stream gets one more chunk, as its own write. Written at once,
  * chunks would merge in the sockets' buffers, most in front of the slowest gateway, and flatter it. A held stream sends
  * its first chunk and stays open; the message {@link RELEASE} lets all of them go on.
  */
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
-import { JSON_RESPONSE, STREAM_CHUNKS, STREAM_HEAD, streamWrite } from './answers.ts';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { FRAMES, JSON_RESPONSE, STREAM_CHUNKS, STREAM_HEAD, streamWrite } from './answers.ts';
 import { HELD_STREAM_USER, RELEASE } from './cases.ts';
 import { nowUs, readyWithPort } from './child.ts';
 
@@ -55,6 +57,26 @@ function readRequest(received: Buffer): { body: string; length: number } | null 
   return received.length < length ? null : { body: received.toString('latin1', bodyStart, length), length };
 }
 
+/** Frames still to be sent on each WebSocket that has a response under way. */
+const responding = new Map<WebSocket, number>();
+const webSockets = createHttpServer((_, response) => response.writeHead(411).end());
+new WebSocketServer({ server: webSockets, perMessageDeflate: false }).on('connection', (webSocket) => {
+  webSocket.on('message', () => responding.set(webSocket, 0));
+  webSocket.on('close', () => responding.delete(webSocket));
+  webSocket.on('error', () => {});
+});
+
+function sendNextFrame(webSocket: WebSocket, sent: number): void {
+  webSocket.send(FRAMES[sent]!);
+  if (sent + 1 < FRAMES.length) responding.set(webSocket, sent + 1);
+  else responding.delete(webSocket);
+}
+
+/** A connection that becomes a WebSocket says so in its first bytes. */
+function isHandshake(data: Buffer): boolean {
+  return data.toString('latin1', 0, 4) === 'GET ';
+}
+
 function serve(socket: Socket): void {
   let parts: Buffer[] = [];
   socket.setNoDelay(true);
@@ -65,6 +87,12 @@ function serve(socket: Socket): void {
     }
   });
   socket.on('data', (data: Buffer) => {
+    if (isHandshake(data)) {
+      socket.removeAllListeners('data');
+      webSockets.emit('connection', socket);
+      socket.emit('data', data);
+      return;
+    }
     parts.push(data);
     let received = parts.length === 1 ? data : Buffer.concat(parts);
     for (let request = readRequest(received); request; request = readRequest(received)) {
@@ -81,6 +109,7 @@ function serve(socket: Socket): void {
 
 setInterval(() => {
   for (const stream of streams) writeNextChunk(stream);
+  for (const [webSocket, sent] of responding) sendNextFrame(webSocket, sent);
 }, CHUNK_GAP_MS);
 
 process.on('message', (message) => {
