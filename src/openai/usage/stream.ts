@@ -43,6 +43,7 @@ const FINISH = Buffer.from('"finish_reason"');
 const SEQUENCE = Buffer.from('"sequence_number"');
 const EVENT_LINE = Buffer.from('event:');
 const NULL_BYTES = 4;
+const RESPONSE = Buffer.from('"response"');
 const TERMINAL_TYPES = ['response.completed', 'response.incomplete', 'response.failed'];
 const TERMINALS = TERMINAL_TYPES.map((type) => Buffer.from(`"${type}"`));
 /** Events of a Responses stream that say nothing yet. */
@@ -299,7 +300,7 @@ export class StreamMeter {
       }
     }
     this.#meterErrors(lines);
-    for (const terminal of TERMINALS) {
+    for (const terminal of lines.includes(RESPONSE) ? TERMINALS : []) {
       for (let at = lines.indexOf(terminal); at !== -1; at = lines.indexOf(terminal, at + terminal.length)) {
         const event = parseLine(lines, at);
         if (event === null || !isObject(event.response) || !TERMINAL_TYPES.includes(String(event.type)))
