@@ -32,7 +32,7 @@ export const REFUSED: readonly Descriptor[] = [
   ),
   ...refused(
     'live',
-    'sessions on open lines are not served yet',
+    'live sessions: no published specification says what is sent on them, so that nothing bounds their cost',
     `
     /live/sessions POST
     /live/sessions/{id}/accept POST
