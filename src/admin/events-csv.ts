@@ -46,6 +46,7 @@ const COLUMNS = [
   'hold_usd',
   'tags',
   'department_path',
+  'on_exhausted',
 ] as const;
 
 const PATH = '/events.csv';
@@ -99,14 +100,16 @@ async function linesOf(database: Database, rows: EventRow[]): Promise<string> {
     .map((event) =>
       csvLine(
         COLUMNS.map((column) =>
-          column === 'quantities' || column === 'tags' ? jsonOf(event[column]) : (event[column] ?? ''),
+          column === 'quantities' || column === 'tags' || column === 'on_exhausted'
+            ? jsonOf(event[column] ?? {})
+            : (event[column] ?? ''),
         ),
       ),
     )
     .join('');
 }
 
-/** Quantities or tags as JSON in one cell; empty: there are none. */
+/** Quantities, tags or the like as JSON in one cell; empty: there are none. */
 function jsonOf(record: Readonly<Record<string, unknown>>): string {
   return Object.keys(record).length === 0 ? '' : JSON.stringify(record);
 }

@@ -121,6 +121,7 @@ function toEvent(event: EventRow, { teams, keys }: Names): EventView {
     stream: event.stream,
     end_user: event.endUser,
     tags: event.tags ?? {},
+    on_exhausted: event.onExhausted,
     outcome: event.outcome,
     provenance: event.provenance,
     reason: event.reason,

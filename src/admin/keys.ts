@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { makeKey } from '../auth/keys.ts';
 import { isApiError } from '../domain/errors.ts';
 import { asId } from '../domain/ids.ts';
+import { MEMBER_TAG } from '../domain/tags.ts';
 import {
   changeKey,
   createKey,
@@ -35,9 +36,10 @@ export function keyRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
     },
     async ({ body }) => {
       const { key, hash, prefix } = makeKey();
-      const problem = await keyTagsProblem(database, body.tags);
+      const problem = await keyTagsProblem(database, withMember(body.tags, body.member));
       if (problem) return problem;
-      const { team_id: teamId, name, models, on_shortage: onShortage, tags } = body;
+      const { team_id: teamId, name, models, on_shortage: onShortage } = body;
+      const tags = withMember(body.tags, body.member);
       const expiresAt = dateOf(body.expires_at);
       const row = await createKey(database, {
         teamId,
@@ -82,15 +84,34 @@ export function keyRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
     view: toKey,
     list: (page, _query, teamIds) => listKeys(database, { ...page, teamIds }),
     find: (id) => findKeyRow(database, id),
-    change: async (id, { expires_at, on_shortage: onShortage, ...change }) =>
-      (await keyTagsProblem(database, change.tags)) ??
+    change: async (id, { expires_at, on_shortage: onShortage, tags, member, ...change }) =>
+      (await keyTagsProblem(database, withMember(tags, member))) ??
       changeKey(database, id, {
         ...change,
         onShortage,
+        tags: (key) =>
+          withMember(tags === undefined ? ownTags(key) : tags, member === undefined ? memberOf(key) : member),
         ...(expires_at === undefined ? {} : { expiresAt: dateOf(expires_at) }),
       }),
     remove: (id) => revokeKey(database, id),
   });
+}
+
+type KeyTags = Readonly<Record<string, string>> | null;
+
+/** A key's tags as they are stored: to whom it belongs is one of them. */
+function withMember(
+  tags: KeyTags | undefined,
+  member: string | null | undefined,
+): Record<string, string> | null {
+  const all = { ...tags, ...(member ? { [MEMBER_TAG]: member } : {}) };
+  return Object.keys(all).length === 0 ? null : all;
+}
+
+const memberOf = ({ tags }: Pick<KeyRow, 'tags'>) => tags?.[MEMBER_TAG] ?? null;
+
+function ownTags({ tags }: Pick<KeyRow, 'tags'>): Record<string, string> {
+  return Object.fromEntries(Object.entries(tags ?? {}).filter(([name]) => name !== MEMBER_TAG));
 }
 
 function toKey(key: KeyRow): z.input<typeof Key> {
@@ -101,7 +122,8 @@ function toKey(key: KeyRow): z.input<typeof Key> {
     prefix: key.prefix,
     models: key.models,
     on_shortage: key.onShortage,
-    tags: key.tags ?? {},
+    tags: ownTags(key),
+    member: memberOf(key),
     created_at: instantOf(key.createdAt),
     expires_at: instantOf(key.expiresAt),
     revoked_at: instantOf(key.revokedAt),

@@ -70,6 +70,7 @@ async function limitOfBody(database: Database, body: z.output<typeof NewLimit>):
     enforcement: body.enforcement,
     maxHold: null,
     maxUnknown: null,
+    onExhausted: null,
     name: body.name,
     resetAtMs: null,
     raises: [],

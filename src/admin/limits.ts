@@ -5,12 +5,17 @@ import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { asId, type TeamId } from '../domain/ids.ts';
-import { type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
+import { countsApart, type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { UNIT } from '../domain/quantities.ts';
-import { parseTag } from '../domain/tags.ts';
+import { MEMBER_TAG, parseTag } from '../domain/tags.ts';
 import { type Window, windowFields } from '../domain/window.ts';
-import { type LimitBalance, type RaiseBalance, readLimitBalances } from '../store/balance.ts';
+import {
+  toLimit as domainLimit,
+  type LimitBalance,
+  type RaiseBalance,
+  readLimitBalances,
+} from '../store/balance.ts';
 import type { Database } from '../store/database.ts';
 import { findKeyRow } from '../store/keys.ts';
 import {
@@ -31,6 +36,14 @@ import {
   type subject,
   type window,
 } from './contract.ts';
+import {
+  carryOverFields,
+  notCarried,
+  notInstead,
+  onExhaustedFields,
+  toCarryOver,
+  toOnExhausted,
+} from './on-exhausted.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, teamOf } from './page.ts';
 import { resourceRoutes } from './resource.ts';
@@ -50,7 +63,7 @@ export function limitRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
       ownerOfBody: (body) => limitOwner(database, body),
     },
     async ({ body }) => {
-      const problem = limitProblem(body);
+      const problem = limitProblem(body, isOfEach(subjectOfBody(body).subject));
       if (problem) return problem;
       const { name, models, meter, amount, enforcement } = body;
       const limit = await createLimit(database, {
@@ -64,6 +77,8 @@ export function limitRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
         maxHold: body.max_hold,
         maxUnknown: body.max_unknown,
         warnAt: body.warn_at,
+        onExhausted: toOnExhausted(body.on_exhausted),
+        carryOver: toCarryOver(body.carry_over),
       });
       return isApiError(limit) ? limit : toLimit(limit);
     },
@@ -87,15 +102,25 @@ export function limitRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
       return limits.map((limit) => ({ ...limit, balance: byId.get(limit.id) }));
     },
     find: (id) => findLimit(database, id),
-    change: async (id, { name, amount, max_hold: maxHold, max_unknown: maxUnknown, warn_at: warnAt }) => {
+    change: async (id, { name, amount, on_exhausted, carry_over, ...body }) => {
+      const { max_hold: maxHold, max_unknown: maxUnknown, warn_at: warnAt } = body;
       const limit = await findLimit(database, id);
       if (!limit) return null;
       const { meter } = limit;
       const problem =
         notWhole(meter, amount, 'amount') ??
         notHeld(meter, limit.enforcement, maxHold) ??
-        notUnknown(meter, maxUnknown);
-      return problem ?? changeLimit(database, id, { name, amount, maxHold, maxUnknown, warnAt });
+        notUnknown(meter, maxUnknown) ??
+        notInstead(on_exhausted, { ...limit, type: limit.window.type }) ??
+        notCarried(carry_over, {
+          ...limit,
+          type: limit.window.type,
+          isOfEach: isOfEach(domainLimit(limit).subject),
+        });
+      const onExhausted = on_exhausted && toOnExhausted(on_exhausted);
+      const carryOver = carry_over === undefined ? undefined : toCarryOver(carry_over);
+      const change = { name, amount, maxHold, maxUnknown, warnAt, onExhausted, carryOver };
+      return problem ?? changeLimit(database, id, change);
     },
     remove: (id) => deleteLimit(database, id),
   });
@@ -110,6 +135,10 @@ export function subjectOfBody({ subject }: Pick<z.output<typeof NewLimit>, 'subj
   subject: Subject;
   teamId: TeamId | null;
 } {
+  if (subject.type === 'member') {
+    const { id = null, team_id: teamId = null } = subject;
+    return { subject: { type: 'tag', name: MEMBER_TAG, value: id }, teamId };
+  }
   if (subject.type === 'tag') {
     const { type, name, value = null, team_id: teamId = null } = subject;
     return { subject: { type, name, value }, teamId };
@@ -125,19 +154,28 @@ export async function limitOwner(
 ): Promise<string | null> {
   if (subject.type === 'team') return subject.id;
   if (subject.type === 'key') return (await findKeyRow(database, subject.id))?.teamId ?? null;
-  const isOfATeam = subject.type === 'user' || subject.type === 'tag';
-  return (isOfATeam ? subject.team_id : null) ?? ORGANIZATION_ID;
+  return ('team_id' in subject ? subject.team_id : null) ?? ORGANIZATION_ID;
+}
+
+/** Whether a limit has no single counter in a window: it counts end users, or each of many. */
+function isOfEach(subject: Subject): boolean {
+  return subject.type === 'user' || countsApart(subject);
 }
 
 /** Returns why a limit could not bind, or contradicts itself; null: it is valid. */
-export function limitProblem({
-  meter,
-  window,
-  enforcement,
-  amount,
-  max_hold,
-  max_unknown,
-}: Omit<z.output<typeof NewLimit>, 'subject' | 'name'>): ApiError | null {
+export function limitProblem(
+  {
+    meter,
+    window,
+    enforcement,
+    amount,
+    max_hold,
+    max_unknown,
+    on_exhausted,
+    carry_over,
+  }: Omit<z.output<typeof NewLimit>, 'subject' | 'name'>,
+  ofEach = false,
+): ApiError | null {
   const { type } = window;
   if (type === 'rolling' && meter === 'cost_usd') {
     return invalid(
@@ -155,7 +193,9 @@ export function limitProblem({
     badStart(window) ??
     notWhole(meter, amount, 'amount') ??
     notHeld(meter, enforcement, max_hold) ??
-    notUnknown(meter, max_unknown)
+    notUnknown(meter, max_unknown) ??
+    notInstead(on_exhausted, { meter, enforcement, type }) ??
+    notCarried(carry_over, { meter, enforcement, type, isOfEach: ofEach })
   );
 }
 
@@ -230,8 +270,15 @@ function subjectOf({ subjectType, subjectId, teamId }: LimitRow): z.output<typeo
   if (subjectType === 'team') return { type: 'team', id: teamId };
   if (subjectType === 'key') return { type: 'key', id: asId(subjectId ?? '') };
   if (subjectType === 'department') return { type: 'department', id: asId(subjectId ?? '') };
-  if (subjectType === 'tag') return { type: 'tag', ...parseTag(subjectId ?? ''), team_id: teamOf(teamId) };
+  if (subjectType === 'tag') return tagSubjectOf(subjectId ?? '', teamId);
   return { type: 'user', id: subjectId, team_id: teamOf(teamId) };
+}
+
+/** A tag as the subject of a limit; that of a member is shown as one. */
+export function tagSubjectOf(text: string, teamId: TeamId): z.output<typeof subject> {
+  const { name, value } = parseTag(text);
+  const team_id = teamOf(teamId);
+  return name === MEMBER_TAG ? { type: 'member', id: value, team_id } : { type: 'tag', name, value, team_id };
 }
 
 function raiseStateOf({ raise, ...each }: RaiseBalance, inUnit: (each: bigint) => string) {
@@ -270,6 +317,8 @@ export function toLimit(limit: LimitRow): z.input<typeof Limit> {
     max_hold: maxHold === null ? null : formatAmount(limit.meter, usd(maxHold)),
     max_unknown: maxUnknown === null ? null : formatAmount(limit.meter, usd(maxUnknown)),
     warn_at: limit.warnAt,
+    on_exhausted: onExhaustedFields(limit.onExhausted),
+    carry_over: carryOverFields(limit.carryOver),
     reset_at: instantOf(limit.resetAt),
     reset_reason: limit.resetReason,
     created_at: instantOf(limit.createdAt),

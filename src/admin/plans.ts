@@ -9,6 +9,7 @@ import { changePlan, createPlan, deletePlan, findPlan, listPlans, type PlanRow }
 import type { PlanLimit } from '../store/stored-json.ts';
 import { NewPlan, Plan, PlanChange, Plans, pageQuery } from './contract.ts';
 import { limitProblem, toWindow } from './limits.ts';
+import { carryOverFields, onExhaustedFields, toCarryOver, toOnExhausted } from './on-exhausted.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
 import { resourceRoutes } from './resource.ts';
@@ -65,8 +66,18 @@ function limitsProblem(limits: readonly PlanLimitBody[]): ApiError | null {
 }
 
 function toPlanLimit(body: PlanLimitBody): PlanLimit {
-  const { max_hold: maxHold, max_unknown: maxUnknown, warn_at: warnAt, window, ...rule } = body;
-  return { ...rule, window: toWindow(window), maxHold, maxUnknown, warnAt };
+  const {
+    max_hold: maxHold,
+    max_unknown: maxUnknown,
+    warn_at: warnAt,
+    on_exhausted,
+    carry_over,
+    window,
+    ...rule
+  } = body;
+  const onExhausted = toOnExhausted(on_exhausted);
+  const carryOver = toCarryOver(carry_over);
+  return { ...rule, window: toWindow(window), maxHold, maxUnknown, warnAt, onExhausted, carryOver };
 }
 
 function toPlan(plan: PlanRow): z.input<typeof Plan> {
@@ -74,7 +85,18 @@ function toPlan(plan: PlanRow): z.input<typeof Plan> {
     name: plan.name,
     grants: plan.grants.map(({ amount_usd, months }) => ({ amount_usd: moneyOf(amount_usd), months })),
     limits: plan.limits.map(
-      ({ models, meter, amount, window, enforcement, maxHold, maxUnknown, warnAt }) => ({
+      ({
+        models,
+        meter,
+        amount,
+        window,
+        enforcement,
+        maxHold,
+        maxUnknown,
+        warnAt,
+        onExhausted,
+        carryOver,
+      }) => ({
         models,
         meter,
         amount: formatAmount(meter, usd(amount)),
@@ -83,6 +105,8 @@ function toPlan(plan: PlanRow): z.input<typeof Plan> {
         max_hold: maxHold === null ? null : formatAmount(meter, usd(maxHold)),
         max_unknown: maxUnknown === null ? null : formatAmount(meter, usd(maxUnknown)),
         warn_at: warnAt,
+        on_exhausted: onExhaustedFields(onExhausted),
+        carry_over: carryOverFields(carryOver),
       }),
     ),
     models: plan.models,

@@ -2,7 +2,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
-import { allowsValue, type TagRule } from '../domain/tags.ts';
+import { allowsValue, MEMBER_TAG, type TagRule, type TagSource } from '../domain/tags.ts';
 import type { Database } from '../store/database.ts';
 import { changeTag, createTag, deleteTag, findTag, type ListedTag, listTags } from '../store/tags.ts';
 import { NewTag, pageQuery, Tag, TagChange, Tags } from './contract.ts';
@@ -18,6 +18,8 @@ export function tagRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
     { method: 'post', path: '/tags', summary, body: NewTag, response: Tag, status: 201 },
     async ({ body }) => {
       const { name, on_unknown: onUnknown, max_values: maxValues, idle_days: idleDays, ...rule } = body;
+      const problem = memberProblem(name, rule.sources);
+      if (problem) return problem;
       const tag = await createTag(database, name, { ...rule, onUnknown, maxValues, idleDays });
       return isApiError(tag) ? tag : toTag(tag);
     },
@@ -36,6 +38,7 @@ export function tagRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
     list: ({ after, limit }) => listTags(database, { after, limit }),
     find: (name) => findTag(database, name),
     change: async (name, { on_unknown: onUnknown, max_values: maxValues, idle_days: idleDays, ...change }) =>
+      memberProblem(name, change.sources) ??
       shown(name, await changeTag(database, name, { ...change, onUnknown, maxValues, idleDays })),
     remove: async (name) => {
       const tag = await findTag(database, name);
@@ -58,6 +61,14 @@ function toTag(tag: ListedTag): z.input<typeof Tag> {
     open_values: tag.openValues,
     created_at: instantOf(tag.createdAt),
   };
+}
+
+/** To whom a key belongs no client can say: it would spend another member's budget. */
+function memberProblem(name: string, sources: readonly TagSource[] | undefined): ApiError | null {
+  if (name !== MEMBER_TAG || sources === undefined || sources.every((source) => source === 'key'))
+    return null;
+  const message = `sources: the tag ${MEMBER_TAG} says to whom a key belongs, so it comes from the key alone: ["key"]`;
+  return apiError('invalid_request', message, { param: 'sources' });
 }
 
 /** Returns why a key may not have these tags; null: it may. Names without a rule are the admin's own. */

@@ -3,9 +3,9 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
 import { usd } from '../domain/money.ts';
-import { parseTag } from '../domain/tags.ts';
 import { listWarnings, type WarningRow } from '../store/warnings.ts';
 import { type subject, type Warning, Warnings, WarningsQuery } from './contract.ts';
+import { tagSubjectOf } from './limits.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, pageOf, teamOf } from './page.ts';
 import { route } from './route.ts';
@@ -51,7 +51,7 @@ function toWarning(row: WarningRow): z.input<typeof Warning> {
 function subjectOf({ subjectType, subjectId, teamId }: WarningRow['counter']): z.input<typeof subject> {
   if (subjectType === 'org') return { type: 'org' };
   if (subjectType === 'user') return { type: 'user', id: subjectId, team_id: teamId };
-  if (subjectType === 'tag') return { type: 'tag', ...parseTag(subjectId), team_id: teamOf(teamId) };
+  if (subjectType === 'tag') return tagSubjectOf(subjectId, teamId);
   return { type: subjectType, id: subjectId };
 }
 

@@ -118,13 +118,18 @@ function isPrunable(noun: string, item: Item): boolean {
   return noun !== 'prices' || item.origin === 'admin';
 }
 
-const SUBJECTS = ['org', 'team', 'key', 'user', 'tag', 'department'];
+const SUBJECTS = ['org', 'team', 'key', 'user', 'member', 'tag', 'department'];
+
+/** Of a limit that slows calls down, where the file does not say from which part of its amount on. */
+const FROM_PERCENT = 80;
 
 /** Windows and subjects that are written as on the command line become objects. */
 function written(entry: Item): Item {
-  const { subject, window } = entry;
+  const { subject, window, on_exhausted: rule } = entry;
+  const isSlow = isRecord(rule) && rule.action === 'slow_down';
   return {
     ...entry,
+    ...(isSlow ? { on_exhausted: { from_percent: FROM_PERCENT, ...rule } } : {}),
     ...(typeof subject === 'string' ? { subject: subjectOf(subject, SUBJECTS, 'subject') } : {}),
     ...(typeof window === 'string' ? { window: windowOf(window, 'window') } : {}),
   };

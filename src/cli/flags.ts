@@ -179,7 +179,7 @@ export function windowOf(text: string, flag: string): object {
   return { type: 'calendar', unit: calendar[1], time_zone: calendar[2] ?? 'UTC' };
 }
 
-/** `org`, `team:NAME`, `user:ID`, `tag:name=value`. */
+/** `org`, `team:NAME`, `user:ID`, `member:ID`, `tag:name=value`. */
 export function subjectOf(text: string, types: readonly string[], flag: string): object {
   const at = text.indexOf(':');
   const type = at < 0 ? text : text.slice(0, at);

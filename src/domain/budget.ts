@@ -52,6 +52,8 @@ export interface Account {
   /** A team that ever had a grant is prepaid: without a usable one it may spend nothing. */
   prepaid: boolean;
   unlimited: boolean;
+  /** Some limit of it does something else than to deny. */
+  hasInstead: boolean;
   /** Its team's department, then the one above, … as Postgres writes an array; null: none. It stands in every event. */
   departments: string | null;
   /** Calls go on without the ledger while Postgres is away, if nothing strict binds them. */

@@ -28,6 +28,34 @@ export type Meter = (typeof METERS)[number];
 export const ENFORCEMENTS = ['strict', 'soft'] as const;
 export type Enforcement = (typeof ENFORCEMENTS)[number];
 
+/** What a limit does where it would deny a call, because its amount is used up or its rate is reached. Times are seconds. */
+export type OnExhausted =
+  /** The call waits so long, at most, for a new window, more money, or its turn. */
+  | { action: 'wait'; maxSeconds: number }
+  /** From this part of the amount on calls come at a rate, over all instances; at its end they are denied. */
+  | { action: 'slow_down'; callsPerMinute: number; fromPercent: number }
+  /** The call is made with the first of these models that the budgets allow. */
+  | { action: 'cheaper_model'; models: string[] };
+
+/** What became of a call instead of a denial, as its event has it. */
+export interface Instead {
+  action: OnExhausted['action'];
+  limit_id: LimitId;
+  /** How long it waited; missing: it did not. */
+  seconds?: number;
+  /** The model that was asked for, where another one was called. */
+  instead_of?: string;
+}
+
+/** The same as a header of the response: `waited=3.2; limit=…`, or `model=gpt-5-mini; instead_of=gpt-5; limit=…`. */
+export function insteadText({ action, limit_id, seconds = 0, instead_of }: Instead, model: string): string {
+  const what =
+    action === 'cheaper_model'
+      ? `model=${model}; instead_of=${instead_of}`
+      : `${action === 'wait' ? 'waited' : 'slowed'}=${seconds}`;
+  return `${what}; limit=${limit_id}`;
+}
+
 export type Subject =
   | { type: 'org' }
   /** All teams in it and in the departments below it. */
@@ -96,6 +124,8 @@ export interface Limit {
   maxUnknown: PicoUsd | null;
   /** From this moment on its window counts again from nothing, milliseconds since the epoch; null: it was never reset. */
   resetAtMs: number | null;
+  /** Null: it denies. */
+  onExhausted: OnExhausted | null;
   /** Those that have not ended, oldest first. */
   raises: readonly Raise[];
 }

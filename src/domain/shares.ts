@@ -65,6 +65,25 @@ export class QueueCapacity {
   }
 }
 
+/** Keys of which the last turn is remembered; beyond it those whose turn is over are forgotten. */
+const PACED_MAX = 10_000;
+
+/** Calls that go one after another at a rate. Time is an argument, in milliseconds of any clock that only grows. */
+export class Paces {
+  readonly #lastMs = new Map<string, number>();
+
+  /** Returns how long a call waits for its turn, which is taken then; null: longer than it may, and no turn is taken. */
+  take(key: string, intervalMs: number, nowMs: number, mostMs: number): number | null {
+    const lastMs = this.#lastMs.get(key);
+    const turnMs = lastMs === undefined ? nowMs : Math.max(lastMs + intervalMs, nowMs);
+    if (turnMs - nowMs > mostMs) return null;
+    if (this.#lastMs.size >= PACED_MAX)
+      for (const [known, turn] of this.#lastMs) if (turn < nowMs) this.#lastMs.delete(known);
+    this.#lastMs.set(key, turnMs);
+    return turnMs - nowMs;
+  }
+}
+
 /** A call that wants a connection. */
 export interface Turn {
   readonly teamId: string;

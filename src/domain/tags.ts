@@ -34,6 +34,8 @@ export interface TagRule {
 }
 
 export const ANY_TAG = '*';
+/** The tag of the member of a team to whom a key belongs. It comes from the key alone. */
+export const MEMBER_TAG = 'member';
 export const TAG_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/;
 export const TAG_VALUE_CHARACTERS_MAX = 128;
 export const TAGS_PER_CALL_MAX = 16;

@@ -3,12 +3,13 @@
  * the call before its time, and what the client gets: the upstream's bytes, status and headers, or an error in OpenAI's
  * shape. Does not own: when a stage responds. Invariant: one response to each call, and none after its client has left.
  */
+import type { Denial } from '../admission/decide.ts';
 import type { Account, CallKind } from '../domain/budget.ts';
 import type { CallContent } from '../domain/contents.ts';
 import type { CallSubjects } from '../domain/counter.ts';
 import { type ApiError, ERRORS } from '../domain/errors.ts';
 import type { KeyId, TeamId } from '../domain/ids.ts';
-import type { Principal } from '../domain/limit.ts';
+import { type Instead, insteadText, type Principal } from '../domain/limit.ts';
 import { includesModel } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import type { Shutdown } from '../domain/shutdown.ts';
@@ -75,6 +76,8 @@ export class Call {
   cors: readonly string[] | null = null;
   /** Of a circuit of the breaker that is watched; null, as a rule: none is. */
   pass: Pass | null = null;
+  /** What a limit did instead of denying it; null: none did. */
+  instead: Instead | null = null;
   #watcher: ((interruption: Interruption) => void) | null = null;
   readonly #onOver: (call: Call) => void;
   /** Memory of its body that was taken. */
@@ -158,6 +161,8 @@ export interface Stopped {
   /** Whose call it was; null: not known. */
   readonly account: Account | null;
   readonly endUser: string | null;
+  /** Missing: no limit denied it. */
+  readonly denial?: Denial;
 }
 
 /** Stops a call whose account is known. */
@@ -308,13 +313,14 @@ function headersFor(
 
 function addCommon(
   deps: GatewayDeps,
-  { account, callKind, hold, maxToolCalls, hasOwnTools }: HeldCall,
+  { call, account, callKind, hold, maxToolCalls, hasOwnTools }: HeldCall,
   flat: string[],
 ): void {
   const { outputLimit } = hold;
   if (outputLimit !== null) flat.push('x-tollgate-output-limit', String(outputLimit));
   if (maxToolCalls !== null) flat.push('x-tollgate-max-tool-calls', String(maxToolCalls));
   if (hasOwnTools) flat.push('x-tollgate-tool-choice', 'own');
+  if (call.instead !== null) flat.push('x-tollgate-on-exhausted', insteadText(call.instead, callKind.model));
   const warning = warningOf(deps, account, callKind);
   if (warning !== null) flat.push('x-tollgate-warning', warning);
   if (!deps.shutdowns.isEmpty) {

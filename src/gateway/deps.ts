@@ -29,6 +29,7 @@ import type { JobStore } from './job-store.ts';
 import type { UpstreamSockets } from './lines/upstream-line.ts';
 import type { ObjectMemory, ObjectStore } from './objects.ts';
 import type { ParseThreads } from './parse-threads.ts';
+import type { Patience } from './patience.ts';
 import type { Shutdowns } from './shutdowns.ts';
 import type { TagValues } from './tag-values.ts';
 
@@ -98,6 +99,8 @@ export interface GatewayDeps {
   /** Where the length of audio is read. */
   audio: AudioThread;
   freeCalls: FreeCalls;
+  /** Calls that wait because a limit says so, instead of denying them. */
+  patience: Patience;
   uploadStallMs: number;
   /** What the shape of a body may be. */
   bodyBounds: RequestBounds;

@@ -10,6 +10,7 @@ import type { GatewayDeps } from './deps.ts';
 import { atKeeper, besides, elsewhere, namesKept, noteEnd } from './fail-over.ts';
 import { serveJob } from './job-calls.ts';
 import { estimateJob } from './job-estimate.ts';
+import { orInstead } from './on-exhausted.ts';
 import { cancelRecall, recall } from './recall.ts';
 import { authenticate } from './stages/authenticate.ts';
 import { estimate } from './stages/estimate.ts';
@@ -87,8 +88,13 @@ async function openTagValues(
   return null;
 }
 
-/** From what is asked for to a journaled hold, at the upstream that was chosen. */
+/** From what is asked for to a journaled hold, or to what a limit does instead of denying it. */
 function admitParsed(parsed: Parsed): Stopped | Promise<Reserved | Stopped> {
+  return parsed.account.hasInstead ? orInstead(parsed, admitAsAsked) : admitAsAsked(parsed);
+}
+
+/** At the upstream that was chosen. */
+function admitAsAsked(parsed: Parsed): Stopped | Promise<Reserved | Stopped> {
   const { via } = parsed;
   const estimated = estimate(via, parsed);
   if (estimated.kind === 'stopped') return estimated;
@@ -104,7 +110,7 @@ async function orBesides(
   const reserved = await reserving;
   if (reserved.kind !== 'stopped' || reserved.error?.code !== 'upstream_unavailable') return reserved;
   const next = besides(parsed);
-  return next === null ? reserved : admitParsed(next);
+  return next === null ? reserved : admitAsAsked(next);
 }
 
 /** What the upstream keeps is weighed first. */

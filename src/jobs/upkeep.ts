@@ -1,4 +1,5 @@
-/** Upkeep of the database: creates partitions ahead of their month and drops those of forgotten objects, deletes buckets that no rolling window counts and counts of inputs that are over, closes values of tags without calls, brings back events that were set aside. */
+/** Upkeep of the database: creates partitions ahead of their month and drops those of forgotten objects, deletes buckets that no rolling window counts and counts of inputs that are over, closes values of tags without calls, brings back events that were set aside, carries what windows left into the next. */
+import { carryOver } from '../store/carry-over.ts';
 import type { Database } from '../store/database.ts';
 import { forgetBuckets } from '../store/hot/flows.ts';
 import { forgetInputCounts } from '../store/hot/input-counts.ts';
@@ -12,9 +13,10 @@ const BUCKETS_EVERY_MS = 5 * 60 * 1000;
 const COUNTS_EVERY_MS = 10 * 60 * 1000;
 const TAGS_EVERY_MS = 60 * 60 * 1000;
 const RESTORE_EVERY_MS = 60 * 1000;
+const CARRY_EVERY_MS = 60 * 1000;
 
 /** Starts both jobs; the store created the first partitions at its start. */
-export function startUpkeep({ sql }: Database, onError: (error: unknown) => void): Job {
+export function startUpkeep(database: Database, onError: (error: unknown) => void): Job {
   const every = (intervalMs: number, run: () => Promise<unknown>) =>
     startJob({
       firstAfterMs: intervalMs,
@@ -24,6 +26,7 @@ export function startUpkeep({ sql }: Database, onError: (error: unknown) => void
       },
       onError,
     });
+  const { sql } = database;
   const jobs = [
     every(PARTITIONS_EVERY_MS, async () => {
       await ensurePartitions(sql, Date.now());
@@ -33,6 +36,7 @@ export function startUpkeep({ sql }: Database, onError: (error: unknown) => void
     every(COUNTS_EVERY_MS, () => forgetInputCounts(sql)),
     every(TAGS_EVERY_MS, () => closeIdleTagValues(sql)),
     every(RESTORE_EVERY_MS, () => restoreQuarantined(sql)),
+    every(CARRY_EVERY_MS, () => carryOver(database)),
   ];
   return {
     async stop() {

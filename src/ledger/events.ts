@@ -11,7 +11,7 @@ import type { Reservation } from '../admission/leases.ts';
 import type { Changed, QueuedCall, Unavailable } from '../admission/waiting.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import { type KeyId, momentOfUuidV7, type TeamId } from '../domain/ids.ts';
-import type { Meter } from '../domain/limit.ts';
+import type { Instead, Meter } from '../domain/limit.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import type { OutcomeName, Provenance } from '../domain/outcome.ts';
 import {
@@ -41,6 +41,8 @@ export interface CallFacts {
   /** Price row by which the hold was bounded; the event stores the one that was billed. */
   priceId: string | null;
   outputLimit: number | null;
+  /** What a limit did instead of denying it; missing or null: none did. */
+  onExhausted?: Instead | null;
   /** Name of the upstream that it goes to; missing or null: there is one. */
   upstream?: string | null;
 }
@@ -100,11 +102,6 @@ function quote(text: string | null): string {
 /** A column that is mostly null: it is left out then, which Postgres takes for null. */
 function member(name: string, text: string | null): string {
   return text === null ? '' : `"${name}":${quote(text)},`;
-}
-
-/** Ids in braces, which need no escaping. */
-function departmentsMember(departments: string | null): string {
-  return departments === null ? '' : `"departments":"${departments}",`;
 }
 
 /** The column of tags, left out where there are none. */
@@ -194,7 +191,9 @@ export function factsJson(
     `"id":"${id}","team_id":"${facts.teamId}","created_at":"${isoOf(atMs)}",` +
     `"key_id":"${facts.keyId}","instance_id":"${instanceId}","operation":"${facts.operation}",` +
     `"model":${quote(facts.model)},"stream":${facts.stream},${member('end_user', facts.endUser)}` +
-    `${member('upstream', facts.upstream ?? null)}${departmentsMember(facts.departments)}${tagsMember(facts.tags ?? null)}` +
+    // Ids in braces need no escaping.
+    `${member('upstream', facts.upstream ?? null)}${facts.departments === null ? '' : `"departments":"${facts.departments}",`}` +
+    `${tagsMember(facts.tags ?? null)}${facts.onExhausted ? `"on_exhausted":${JSON.stringify(facts.onExhausted)},` : ''}` +
     `${facts.outputLimit === null ? '' : `"output_limit":${facts.outputLimit},`}"hold_usd":"${heldUsd.of(held)}"`
   );
 }

@@ -4,6 +4,7 @@ import { AudioThread } from '../gateway/audio.ts';
 import { Bodies, FreeCalls } from '../gateway/bodies.ts';
 import { FileCounts } from '../gateway/file-counts.ts';
 import { ParseThreads } from '../gateway/parse-threads.ts';
+import { Patience } from '../gateway/patience.ts';
 import { SCAN_BOUNDS } from '../openai/scan.ts';
 import { readSeed } from '../store/seed/read-seed.ts';
 
@@ -32,6 +33,7 @@ export function bodyLimits(config: Config, back: AsyncDisposableStack, onError: 
     audio,
     fileCounts,
     freeCalls: new FreeCalls(freeCallsPerMinute),
+    patience: new Patience(),
     uploadStallMs: clientStallMs,
     bodyBounds: {
       ...SCAN_BOUNDS,

@@ -249,6 +249,7 @@ export function toLimit(row: LimitRow): Limit {
     enforcement: row.enforcement,
     maxHold: row.maxHold === null ? null : usd(row.maxHold),
     maxUnknown: row.maxUnknown === null ? null : usd(row.maxUnknown),
+    onExhausted: row.onExhausted,
     name: row.name,
     resetAtMs: row.resetAt?.getTime() ?? null,
     raises: [],

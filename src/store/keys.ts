@@ -70,18 +70,21 @@ export function changeKey(
     name?: string | undefined;
     models?: string[] | null | undefined;
     onShortage?: OnShortage | null | undefined;
-    tags?: Record<string, string> | null | undefined;
+    /** Of the key as it is. */
+    tags?: (key: KeyRow) => Record<string, string> | null;
     expiresAt?: Date | null;
   },
 ): Promise<KeyRow | ApiError | null> {
+  const { tags, ...rest } = change;
   return changeCatalog(database, async (tx) => {
     const [key] = await tx.select().from(keys).where(eq(keys.id, id));
     if (!key) return null;
     const problem = await lockTeam(tx, key.teamId);
     if (problem) return problem;
+    const [now] = await tx.select().from(keys).where(eq(keys.id, id)).for('update');
     const [row] = await tx
       .update(keys)
-      .set(change)
+      .set(now && tags ? { ...rest, tags: tags(now) } : rest)
       .where(and(eq(keys.id, id), isNull(keys.revokedAt)))
       .returning();
     if (!row) return apiError('conflict', `the key ${key.name} was revoked`);

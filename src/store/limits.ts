@@ -11,6 +11,7 @@ import { asId, type KeyId, type LimitId, type TeamId } from '../domain/ids.ts';
 import {
   type Enforcement,
   type Meter,
+  type OnExhausted,
   ORGANIZATION_ID,
   type Subject,
   type SubjectType,
@@ -22,6 +23,7 @@ import type { Database, Transaction } from './database.ts';
 import { lockDepartment, teamsBelow } from './departments.ts';
 import { placesOf } from './hot/places.ts';
 import { counters, keys, limits } from './schema.ts';
+import type { CarryOver } from './stored-json.ts';
 
 export type LimitRow = typeof limits.$inferSelect;
 
@@ -43,6 +45,10 @@ export interface NewLimit {
   maxUnknown: string | null;
   /** Percents of the amount; null: those of the configuration. */
   warnAt: number[] | null;
+  /** Null: it denies. */
+  onExhausted: OnExhausted | null;
+  /** Null: nothing is carried into the next window. */
+  carryOver: CarryOver | null;
 }
 
 export function createLimit(database: Database, limit: NewLimit): Promise<LimitRow | ApiError> {
@@ -136,6 +142,8 @@ export function changeLimit(
     maxHold?: string | null | undefined;
     maxUnknown?: string | null | undefined;
     warnAt?: number[] | null | undefined;
+    onExhausted?: OnExhausted | null | undefined;
+    carryOver?: CarryOver | null | undefined;
   },
 ): Promise<LimitRow | ApiError | null> {
   return changeCatalog(database, async (tx, now) => {

@@ -28,7 +28,15 @@ import { SERVICE_TIERS } from '../domain/price.ts';
 import { CLIENT_GONE, type ClientGone } from '../domain/upstream.ts';
 import { storedPriceLines } from './price-lines.ts';
 import { count, isOneOf, json, moment, money } from './schema-columns.ts';
-import { planGrants, planLimits, storedRow, storedTags, storedWindow } from './stored-json.ts';
+import {
+  planGrants,
+  planLimits,
+  storedCarryOver,
+  storedOnExhausted,
+  storedRow,
+  storedTags,
+  storedWindow,
+} from './stored-json.ts';
 
 /** One row. Every change to keys, teams, limits, grants or prices raises it in the same transaction. */
 export const catalogVersion = pgTable(
@@ -157,6 +165,10 @@ export const limits = pgTable(
     maxUnknown: money('max_unknown'),
     /** Percents of the amount at which it warns; null: those of the configuration. */
     warnAt: integer('warn_at').array(),
+    /** What it does instead of denying; null: it denies. */
+    onExhausted: json('on_exhausted', storedOnExhausted),
+    /** The most of what its window leaves that is carried into the next; null: nothing is. */
+    carryOver: json('carry_over', storedCarryOver),
     /** From this moment on its window counts again from nothing, and why; null: it was never reset. */
     resetAt: moment('reset_at'),
     resetReason: text('reset_reason'),
@@ -190,6 +202,8 @@ export const limitRaises = pgTable(
     /** When it ends by itself, or was ended. */
     until: moment('until').notNull(),
     reason: text('reason').notNull(),
+    /** The start of the window into which it was carried over; null: an admin made it. */
+    carriedInto: moment('carried_into'),
     createdAt: moment('created_at').notNull(),
     /** When an admin ended it; null: it ends by itself. */
     deletedAt: moment('deleted_at'),

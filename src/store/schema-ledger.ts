@@ -29,7 +29,7 @@ import { LABELS } from '../domain/labels.ts';
 import { METERS, SUBJECT_TYPES } from '../domain/limit.ts';
 import { OUTCOMES, PROVENANCES } from '../domain/outcome.ts';
 import { count, isOneOf, json, moment, money, sums } from './schema-columns.ts';
-import { storedAllocations, storedNumbers, storedRow, storedTags } from './stored-json.ts';
+import { storedAllocations, storedInstead, storedNumbers, storedRow, storedTags } from './stored-json.ts';
 
 /** The state of one limit or grant in one window: settled + held + leased never exceeds the amount. */
 export const counters = pgTable(
@@ -261,6 +261,8 @@ export const usageEvents = pgTable(
     upstream: text('upstream'),
     /** `{name: value}`; null, as nearly always: none. */
     tags: json('tags', storedTags),
+    /** What a limit did instead of denying it; null, as nearly always: none did. */
+    onExhausted: json('on_exhausted', storedInstead),
   },
   (table) => [
     primaryKey({ columns: [table.teamId, table.createdAt, table.id] }),

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { DIFFERENCE_KINDS } from '../domain/differences.ts';
 import { IMAGE_DETAILS } from '../domain/images.ts';
 import type { Conversation, ConversationCall, History, KeptResponse } from '../domain/kept.ts';
-import { ENFORCEMENTS, METERS } from '../domain/limit.ts';
+import { ENFORCEMENTS, METERS, type OnExhausted } from '../domain/limit.ts';
 import { SERVICE_TIERS } from '../domain/price.ts';
 import { ROLES } from '../domain/roles.ts';
 import { CALENDAR_UNITS, type Window } from '../domain/window.ts';
@@ -20,6 +20,27 @@ export const storedWindow: z.ZodType<Window> = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('rolling'), seconds: z.number() }),
 ]);
+
+export const storedOnExhausted: z.ZodType<OnExhausted> = z.discriminatedUnion('action', [
+  z.object({ action: z.literal('wait'), maxSeconds: z.number() }),
+  z.object({ action: z.literal('slow_down'), callsPerMinute: z.number(), fromPercent: z.number() }),
+  z.object({ action: z.literal('cheaper_model'), models: z.array(z.string()) }),
+]);
+
+/** The most that a limit carries into its next window. */
+export const storedCarryOver = z.union([
+  z.object({ maxUsd: z.string() }),
+  z.object({ maxPercent: z.number() }),
+]);
+export type CarryOver = z.infer<typeof storedCarryOver>;
+
+/** What became of a call instead of a denial. */
+export const storedInstead = z.object({
+  action: z.enum(['wait', 'slow_down', 'cheaper_model']),
+  limit_id: z.string(),
+  seconds: z.number().optional(),
+  instead_of: z.string().optional(),
+});
 
 /** What an event took of each counter, in decimal text of the counter's meter. */
 export const storedAllocations = z.array(
@@ -47,6 +68,8 @@ const planLimit = z.object({
   maxHold: z.string().nullable().default(null),
   maxUnknown: z.string().nullable().default(null),
   warnAt: z.array(z.number()).nullable().default(null),
+  onExhausted: storedOnExhausted.nullable().default(null),
+  carryOver: storedCarryOver.nullable().default(null),
 });
 export const planLimits = z.array(planLimit);
 export type PlanLimit = z.infer<typeof planLimit>;

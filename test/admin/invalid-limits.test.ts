@@ -190,4 +190,40 @@ testInvalidRequests([
     'window',
     /no such field/,
   ],
+  [
+    'budget that is to be carried over for ever',
+    ({ team }) => ['POST', '/limits', limitOf(team, { carry_over: { max_usd: '5' } })],
+    400,
+    'carry_over',
+    /calendar window/,
+  ],
+  [
+    'a carry-over without a most',
+    ({ team }) => ['POST', '/limits', limitOf(team, { window: calendar({}), carry_over: {} })],
+    400,
+    'carry_over',
+    /max_usd or max_percent/,
+  ],
+  [
+    'dollars carried over by a limit of tokens',
+    ({ team }) => [
+      'POST',
+      '/limits',
+      limitOf(team, { meter: 'tokens', window: calendar({}), carry_over: { max_usd: '5' } }),
+    ],
+    400,
+    'carry_over.max_usd',
+    /use max_percent/,
+  ],
+  [
+    'a carry-over of each member',
+    ({ team }) => [
+      'POST',
+      '/limits',
+      limitOf(team, { subject: { type: 'member' }, window: calendar({}), carry_over: { max_percent: 10 } }),
+    ],
+    400,
+    'carry_over',
+    /carries nothing/,
+  ],
 ]);

@@ -23,7 +23,13 @@ teams:
   - { name: Atlas, plan: research, department_id: Physics }
   - { name: Borealis, plan: null, unlimited: true }
 limits:
-  - { subject: team:Atlas, meter: cost_usd, window: month@Europe/Berlin, amount: "500.00" }
+  - subject: team:Atlas
+    meter: cost_usd
+    window: month@Europe/Berlin
+    amount: "500.00"
+    carry_over: { max_percent: 25 }
+    on_exhausted: { action: slow_down, calls_per_minute: 6 }
+  - { subject: "member:ada@example.com", meter: cost_usd, window: lifetime, amount: "20" }
   - { subject: department:Science, meter: cost_usd, window: lifetime, amount: "9000" }
   - { subject: org, meter: requests, window: rolling:1m, amount: "6000", warn_at: [80] }
 `;
@@ -47,6 +53,7 @@ describe('apply', () => {
       '+ teams Atlas',
       '+ teams Borealis',
       '+ limits team:Atlas cost_usd month@Europe/Berlin',
+      '+ limits member:ada@example.com cost_usd lifetime',
       '+ limits department:Science cost_usd lifetime',
       '+ limits org requests rolling:1m',
     ]);
@@ -54,7 +61,7 @@ describe('apply', () => {
 
     const done = await apply(ORGANISATION);
     expect(done).toMatchObject({ code: 0, stderr: '' });
-    expect(done.stdout).toMatch(/9 changes were made\n$/);
+    expect(done.stdout).toMatch(/10 changes were made\n$/);
     const { data: teams } = (await cli.json(['teams', '--all'])) as {
       data: { name: string; id: string; grants: object[] }[];
     };

@@ -44,6 +44,7 @@ const limit = (changes: Partial<Limit> = {}): Limit => ({
   maxHold: null,
   maxUnknown: null,
   name: null,
+  onExhausted: null,
   resetAtMs: null,
   raises: [],
   ...changes,

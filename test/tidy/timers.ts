@@ -23,6 +23,7 @@ const DELAYS: Readonly<Record<string, 'deadline' | 'retry' | 'batch'>> = {
   'src/gateway/counting.ts': 'deadline',
   'src/gateway/gateway.ts': 'deadline',
   'src/gateway/objects.ts': 'retry',
+  'src/gateway/on-exhausted.ts': 'deadline',
   'src/gateway/stages/forward.ts': 'deadline',
   'src/ledger/journal.ts': 'batch',
   'src/main/channel.ts': 'deadline',

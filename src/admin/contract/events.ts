@@ -55,6 +55,18 @@ const eventFields = {
   stream: z.boolean(),
   end_user: z.string().nullable(),
   tags: z.record(z.string(), z.string()),
+  on_exhausted: z
+    .strictObject({
+      action: z.enum(['wait', 'slow_down', 'cheaper_model']),
+      limit_id: id,
+      seconds: z.number().optional().meta({ description: 'How long it waited' }),
+      instead_of: z
+        .string()
+        .optional()
+        .meta({ description: 'The model that was asked for; `model` was called' }),
+    })
+    .nullable()
+    .meta({ description: 'What a limit did instead of refusing the call; null: none did' }),
   outcome,
   provenance,
   reason: z.string().nullable(),

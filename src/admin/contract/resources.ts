@@ -25,8 +25,9 @@ import {
   tokenCount,
   window,
 } from './fields.ts';
+import { carryOver, onExhausted } from './on-exhausted.ts';
 import { raiseStates } from './raises.ts';
-import { keyTags, tagSubject } from './tags.ts';
+import { keyMember, keyTags, memberSubject, tagSubject } from './tags.ts';
 
 const onShortage = z.enum(ON_SHORTAGE);
 const keyOnShortage = onShortage.nullable().meta({
@@ -99,6 +100,7 @@ const keyFields = {
   models: z.array(z.string()).nullable(),
   on_shortage: onShortage.nullable(),
   tags: z.record(z.string(), z.string()),
+  member: z.string().nullable(),
   created_at: instant,
   expires_at: instant.nullable(),
   revoked_at: instant.nullable(),
@@ -121,6 +123,7 @@ export const NewKey = z
     }),
     on_shortage: keyOnShortage.default(null),
     tags: keyTags.default(null),
+    member: keyMember.default(null),
   })
   .meta({ id: 'NewKey' });
 const GRACE_SECONDS_MAX = 31 * 86_400;
@@ -140,6 +143,7 @@ export const KeyChange = changes({
   models: modelNames.nullable(),
   on_shortage: keyOnShortage,
   tags: keyTags,
+  member: keyMember,
 }).meta({ id: 'KeyChange' });
 
 export const subject = z
@@ -161,9 +165,10 @@ export const subject = z
           .optional()
           .meta({ description: 'The team of the end users; missing or null: every team' }),
       }),
+      memberSubject,
       tagSubject,
     ],
-    { error: 'must have a type: "org", "department", "team", "key", "user" or "tag"' },
+    { error: 'must have a type: "org", "department", "team", "member", "key", "user" or "tag"' },
   )
   .meta({ id: 'Subject' });
 export const meter = z.enum(METERS);
@@ -186,6 +191,8 @@ export const Limit = z
     max_hold: money.nullable(),
     max_unknown: money.nullable(),
     warn_at: z.array(z.int()).nullable(),
+    on_exhausted: onExhausted,
+    carry_over: carryOver.nullable(),
     reset_at: instant.nullable().meta({ description: 'When its window was last reset; null: never' }),
     reset_reason: z.string().nullable(),
     created_at: instant,
@@ -220,6 +227,8 @@ export const NewLimit = z
     warn_at: percents.nullable().default(null).meta({
       description: 'Percents of the amount at which it warns; null: those of the configuration; empty: never',
     }),
+    on_exhausted: onExhausted.default({ action: 'refuse' }),
+    carry_over: carryOver.nullable().default(null),
   })
   .meta({ id: 'NewLimit' });
 export const LimitChange = changes({
@@ -228,6 +237,8 @@ export const LimitChange = changes({
   max_hold: amount.nullable(),
   max_unknown: amount.nullable(),
   warn_at: percents.nullable(),
+  on_exhausted: onExhausted,
+  carry_over: carryOver.nullable(),
 }).meta({ id: 'LimitChange' });
 
 export const limitListQuery = teamListQuery.extend({
@@ -336,6 +347,8 @@ export const Plan = z
         max_hold: true,
         max_unknown: true,
         warn_at: true,
+        on_exhausted: true,
+        carry_over: true,
       }),
     ),
     models: z.array(z.string()).nullable(),

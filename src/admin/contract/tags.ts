@@ -3,6 +3,7 @@ import { z } from 'zod';
 import {
   ANY_TAG,
   isTagValue,
+  MEMBER_TAG,
   ON_UNKNOWN_TAG,
   parseTag,
   TAG_NAME,
@@ -33,6 +34,10 @@ export const keyTags = z
     (tags) => Object.keys(tags).length <= TAGS_PER_CALL_MAX,
     `must be at most ${TAGS_PER_CALL_MAX} tags`,
   )
+  .refine(
+    (tags) => !Object.hasOwn(tags, MEMBER_TAG),
+    `must not say '${MEMBER_TAG}': the key has a field of that name`,
+  )
   .nullable()
   .meta({ description: 'Tags of all its calls, by name; what a client says of these names does not count' });
 
@@ -53,6 +58,25 @@ export const tagSubject = z.strictObject({
   team_id: teamId.nullable().optional().meta({
     description: 'Calls of this team alone; missing or null: of all teams, a value that is named together',
   }),
+});
+
+/** The calls of all keys of a member, as the subject of a limit. */
+export const memberSubject = z.strictObject({
+  type: z.literal('member'),
+  id: tagValue.nullable().optional().meta({
+    description:
+      'As `member` of the keys says; missing or null: each member, counted apart, of each team for itself',
+  }),
+  team_id: teamId.nullable().optional().meta({
+    description: 'Keys of this team alone; missing or null: of all teams, a member that is named together',
+  }),
+});
+
+/** To whom a key belongs. */
+export const keyMember = tagValue.nullable().meta({
+  description:
+    "The member of its team to whom the key belongs, by any id of one's own: limits count all keys of a member. Null: nobody",
+  example: 'ada@example.com',
 });
 
 const sources = z.array(z.enum(TAG_SOURCES)).min(1);

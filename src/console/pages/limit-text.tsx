@@ -10,7 +10,7 @@ import { useMessages } from '../shell/language.ts';
 export type Meter = keyof Messages['limits']['meters'];
 
 export interface LimitSubject {
-  type: 'org' | 'department' | 'team' | 'key' | 'user' | 'tag';
+  type: 'org' | 'department' | 'team' | 'key' | 'user' | 'member' | 'tag';
   id?: string | null | undefined;
   name?: string | undefined;
   value?: string | null | undefined;
@@ -29,6 +29,8 @@ export function subjectText(t: Messages, subject: LimitSubject, nameOf: (id: str
       return t.limits.ofKey(nameOf(subject.id ?? ''));
     case 'user':
       return subject.id ? t.limits.ofUser(subject.id) : t.limits.subjectUser;
+    case 'member':
+      return t.limits.ofTag('member', subject.id ?? null);
     case 'tag':
       return t.limits.ofTag(subject.name ?? '', subject.value ?? null);
   }

@@ -142,8 +142,8 @@ function creditOf({ amount_usd: amount, months }: Plan['grants'][number]): Credi
 
 function hidden(limit: Plan['limits'][number] | undefined) {
   if (!limit) return {};
-  const { models, enforcement, max_hold, max_unknown, warn_at } = limit;
-  return { models, enforcement, max_hold, max_unknown, warn_at };
+  const { models, enforcement, max_hold, max_unknown, warn_at, on_exhausted, carry_over } = limit;
+  return { models, enforcement, max_hold, max_unknown, warn_at, on_exhausted, carry_over };
 }
 
 interface LinesProps<Value> {

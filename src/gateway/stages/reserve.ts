@@ -251,7 +251,7 @@ async function whyNotAfterWait(
 /** Returns whether the journal has the hold. Rejects on a bug of ours; the hold has ended then. */
 async function journaled(
   deps: GatewayDeps,
-  { request, callKind, estimate, card }: Estimated,
+  { call, request, callKind, estimate, card }: Estimated,
   account: Account,
   hold: Hold,
 ): Promise<boolean> {
@@ -267,6 +267,7 @@ async function journaled(
     tags: callKind.tags ?? null,
     priceId: estimate.priceId,
     outputLimit: hold.outputLimit,
+    onExhausted: call.instead,
     upstream: deps.target === null ? null : deps.target.name,
   };
   try {
@@ -290,7 +291,7 @@ function denied(deps: GatewayDeps, estimated: Estimated, { account, denial }: De
     estimate.hosted !== null && isForMoney(denial)
       ? toolsTooDear(denial, estimate)
       : errorOfDenial(denial, estimate, estimated.job);
-  return stopped(call, error, request.descriptor.name, account, callKind.endUser);
+  return { ...stopped(call, error, request.descriptor.name, account, callKind.endUser), denial };
 }
 
 function outgoingOf(

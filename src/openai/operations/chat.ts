@@ -36,6 +36,7 @@ export const CHAT = [
     },
     outputLimitField: 'max_completion_tokens',
     olderLimitField: 'max_tokens',
+    takesOtherModels: true,
     hasServiceTier: true,
     fields: [
       ...[

@@ -176,6 +176,8 @@ export interface Descriptor {
   readonly report: 'completions' | 'embeddings' | null;
   /** Its response lists models: those that the key may use and pay stay in it. */
   readonly listsModels: boolean;
+  /** Any model of text may serve it: a limit may have it called with a cheaper one. */
+  readonly takesOtherModels: boolean;
   /** What is spoken on its WebSocket, of which each message that costs money is a call of its own; null: it is a request. */
   readonly socket: SocketKind | null;
   /** OpenTelemetry's `gen_ai.operation.name`; our own name where it has none. */
@@ -211,6 +213,7 @@ const DEFAULTS = {
   isFile: false,
   report: null,
   listsModels: false,
+  takesOtherModels: false,
   socket: null,
 } as const;
 

@@ -54,6 +54,7 @@ export const RESPONSES = [
     bound: (fields) => readResponses(fields),
     usage: USAGE,
     outputLimitField: 'max_output_tokens',
+    takesOtherModels: true,
     hasServiceTier: true,
     countPath: '/responses/input_tokens',
     fields: FIELDS,

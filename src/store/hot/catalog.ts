@@ -17,6 +17,7 @@ import {
   type Grant,
   type Limit,
   type Meter,
+  type OnExhausted,
   ORGANIZATION_ID,
   type SubjectType,
   subjectOf,
@@ -91,6 +92,7 @@ export async function findKey(sql: Sql, hash: string): Promise<KeyRecord | null>
       prepaid: row.prepaid,
       departments: row.departments,
       unlimited: row.unlimited,
+      hasInstead: limits.some(({ onExhausted }) => onExhausted !== null),
       failOpen: row.fail_open,
       onClientGone: row.on_client_gone,
       onShortage: row.on_shortage,
@@ -141,12 +143,13 @@ async function limitsOf(
       max_hold: string | null;
       max_unknown: string | null;
       name: string | null;
+      on_exhausted: OnExhausted | null;
       reset_at_ms: number | null;
       raises: { id: RaiseId; amount: string; starts_at_ms: number; until_ms: number }[] | null;
     }[]
   >`
     select id, team_id, name, subject_type, subject_id, models, meter, amount::text, "window", enforcement, max_hold::text,
-      max_unknown::text, floor(extract(epoch from reset_at) * 1000)::float8 as reset_at_ms,
+      max_unknown::text, on_exhausted, floor(extract(epoch from reset_at) * 1000)::float8 as reset_at_ms,
       (select json_agg(json_build_object('id', r.id, 'amount', r.amount::text,
           'starts_at_ms', floor(extract(epoch from r.starts_at) * 1000)::float8,
           'until_ms', floor(extract(epoch from r.until) * 1000)::float8) order by r.until, r.id)
@@ -168,6 +171,7 @@ async function limitsOf(
     maxHold: row.max_hold === null ? null : usd(row.max_hold),
     maxUnknown: row.max_unknown === null ? null : usd(row.max_unknown),
     name: row.name,
+    onExhausted: row.on_exhausted,
     resetAtMs: row.reset_at_ms,
     raises: (row.raises ?? []).map(({ id, amount, starts_at_ms: startsAtMs, until_ms: untilMs }) => ({
       ...{ id, amount: usd(amount), startsAtMs, untilMs },
