@@ -1,7 +1,7 @@
 /**
  * Files that are counted while they pass: what jobs will read of them is known before a job is asked for. Owns: the threads, how many
- * there are, and that an upload is never faster than its count. Invariant: a count that fails, or finds no thread, costs
- * nothing but a larger hold: the upload goes on.
+ * there are, whose turn it is, and that an upload is never faster than its count. Invariant: a count that fails, or finds no thread in
+ * time, does not end the upload: jobs of its file hold more, or are refused.
  */
 import { Worker } from 'node:worker_threads';
 import type { RateCards } from '../domain/price.ts';
@@ -13,6 +13,8 @@ import type { FileMessage } from '../planner/file-thread.ts';
 /** Each has two tokenisers, which take a hundred megabytes each. */
 const THREADS_MAX = 2;
 const THREAD_MB = 288;
+/** A file waits for a thread so long; then it has no count. */
+const TURN_MS_MAX = 60_000;
 /** What may wait for a thread before its upload waits too. */
 const BEHIND_BYTES_MAX = 2 * 1024 * 1024;
 /** How lines of JSON begin. */
@@ -38,6 +40,8 @@ export class FileCounts {
   readonly #training: readonly TrainingPrice[];
   readonly #onError: (error: unknown) => void;
   readonly #threads = new Set<Worker>();
+  /** Uploads without a thread, the oldest first. */
+  readonly #waiting = new Set<() => void>();
 
   /** @param training what training costs, as published: it says which models a file may train */
   constructor(training: readonly TrainingPrice[], onError: (error: unknown) => void) {
@@ -48,32 +52,52 @@ export class FileCounts {
   /** Begins with the body of an upload, at the prices of its upstream now; null: it is not counted. */
   begin(contentType: string, rates: RateCards, nowMs: number): CountedUpload | null {
     const boundary = boundaryOf(contentType);
-    return boundary === null ? null : new Upload(boundary, () => this.#start(rates, nowMs));
+    if (boundary === null) return null;
+    return new Upload(boundary, (onThread) => {
+      const turn = () => onThread(this.#start(rates, nowMs));
+      if (this.#threads.size < THREADS_MAX) turn();
+      else this.#waiting.add(turn);
+      return () => this.#waiting.delete(turn);
+    });
   }
 
-  #start(rates: RateCards, nowMs: number): Worker | null {
-    if (this.#threads.size >= THREADS_MAX) return null;
+  #start(rates: RateCards, nowMs: number): Worker {
     const thread = new Worker(new URL('../planner/file-thread.ts', import.meta.url), {
       resourceLimits: { maxOldGenerationSizeMb: THREAD_MB, maxYoungGenerationSizeMb: 16 },
     });
     this.#threads.add(thread);
     thread.on('error', this.#onError);
-    thread.once('exit', () => this.#threads.delete(thread));
+    thread.once('exit', () => {
+      this.#threads.delete(thread);
+      const [next] = this.#waiting;
+      if (next === undefined) return;
+      this.#waiting.delete(next);
+      next();
+    });
     const begin: FileMessage = { ...rates.rows(), training: this.#training, nowMs };
     thread.postMessage(begin);
     return thread;
   }
 
   async close(): Promise<void> {
+    this.#waiting.clear();
     await Promise.all([...this.#threads].map((thread) => thread.terminate()));
   }
 }
 
+/** Asks for a thread, which may come at once, later or never. Returns how to ask no more. */
+type AskForThread = (onThread: (thread: Worker) => void) => () => void;
+
 class Upload implements CountedUpload {
   onCaughtUp: (() => void) | null = null;
   readonly #reader: MultipartReader;
-  readonly #start: () => Worker | null;
+  readonly #ask: AskForThread;
   #thread: Worker | null = null;
+  /** Its file is counted, once there is a thread; null: it is not, or there is one. */
+  #leave: (() => void) | null = null;
+  #patience: NodeJS.Timeout | null = null;
+  /** For the thread, until there is one; a null is the end. */
+  #unsent: (ArrayBuffer | null)[] = [];
   #part: 'file' | 'purpose' | 'other' = 'other';
   #purpose = '';
   #hasBegun = false;
@@ -81,8 +105,8 @@ class Upload implements CountedUpload {
   #isOver = false;
   #counted: ((count: FileCount | null) => void) | null = null;
 
-  constructor(boundary: string, start: () => Worker | null) {
-    this.#start = start;
+  constructor(boundary: string, ask: AskForThread) {
+    this.#ask = ask;
     this.#reader = new MultipartReader(boundary, {
       onPart: ({ name }) => {
         this.#part = name === 'file' || name === 'purpose' ? name : 'other';
@@ -97,7 +121,7 @@ class Upload implements CountedUpload {
 
   push(piece: Buffer): void {
     // Of a file that is not counted nothing is read: its copies would be tens of megabytes before they are collected.
-    if (this.#hasBegun && this.#thread === null) return;
+    if (this.#hasBegun && !this.#isCounted) return;
     this.#reader.push(piece);
   }
 
@@ -106,9 +130,25 @@ class Upload implements CountedUpload {
     this.#hasBegun = true;
     const first = piece[0] === BYTE_ORDER_MARK ? piece[3] : piece[0];
     if (first !== OPENING_BRACE || (this.#purpose !== '' && !COUNTED.has(this.#purpose))) return;
-    const thread = this.#start();
+    let isHere = false;
+    const leave = this.#ask((thread) => {
+      isHere = true;
+      this.#leave = null;
+      this.#begins(thread);
+    });
+    if (isHere) return;
+    this.#leave = leave;
+    this.#patience = setTimeout(() => this.#end(null), TURN_MS_MAX).unref();
+  }
+
+  get #isCounted(): boolean {
+    return this.#thread !== null || this.#leave !== null;
+  }
+
+  #begins(thread: Worker): void {
     this.#thread = thread;
-    thread?.on('message', (message: { taken: number } | { count: FileCount | null }) => {
+    if (this.#patience !== null) clearTimeout(this.#patience);
+    thread.on('message', (message: { taken: number } | { count: FileCount | null }) => {
       if ('count' in message) this.#end(message.count);
       else {
         const was = this.isBehind;
@@ -116,21 +156,28 @@ class Upload implements CountedUpload {
         if (was && !this.isBehind) this.onCaughtUp?.();
       }
     });
-    thread?.once('exit', () => this.#end(null));
+    thread.once('exit', () => this.#end(null));
+    for (const piece of this.#unsent) this.#send(piece);
+    this.#unsent = [];
+  }
+
+  #send(piece: ArrayBuffer | null): void {
+    if (this.#thread === null) this.#unsent.push(piece);
+    else this.#thread.postMessage({ piece }, piece === null ? [] : [piece]);
   }
 
   #take(piece: Buffer): void {
     if (this.#part === 'purpose') this.#purpose += piece.toString('latin1').slice(0, 64);
     if (this.#part !== 'file') return;
     if (!this.#hasBegun) this.#begin(piece);
-    if (this.#thread === null) return;
+    if (!this.#isCounted) return;
     const { buffer } = new Uint8Array(piece);
     this.#behindBytes += piece.length;
-    this.#thread.postMessage({ piece: buffer }, [buffer]);
+    this.#send(buffer);
   }
 
   end(): Promise<FileCount | null> {
-    if (this.#thread === null || this.#isOver) return Promise.resolve(null);
+    if (!this.#isCounted || this.#isOver) return Promise.resolve(null);
     if (this.#purpose !== '' && !COUNTED.has(this.#purpose)) {
       this.stop();
       return Promise.resolve(null);
@@ -138,7 +185,7 @@ class Upload implements CountedUpload {
     const ended = new Promise<FileCount | null>((resolve) => {
       this.#counted = resolve;
     });
-    this.#thread.postMessage({ piece: null });
+    this.#send(null);
     return ended;
   }
 
@@ -150,6 +197,10 @@ class Upload implements CountedUpload {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#behindBytes = 0;
+    if (this.#patience !== null) clearTimeout(this.#patience);
+    this.#leave?.();
+    this.#leave = null;
+    this.#unsent = [];
     void this.#thread?.terminate();
     this.#thread = null;
     this.#counted?.(count);

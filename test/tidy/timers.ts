@@ -21,6 +21,7 @@ const DELAYS: Readonly<Record<string, 'deadline' | 'retry' | 'batch'>> = {
   'src/gateway/count-sharing.ts': 'batch',
   'src/gateway/audio.ts': 'deadline',
   'src/gateway/counting.ts': 'deadline',
+  'src/gateway/file-counts.ts': 'deadline',
   'src/gateway/gateway.ts': 'deadline',
   'src/gateway/objects.ts': 'retry',
   'src/gateway/on-exhausted.ts': 'deadline',
