@@ -1,9 +1,10 @@
-/** What the judge demands of calls of unknown outcome: as much as a process can know, and no more. */
+/** What the judge demands of a process: as much as it can know, and no more. */
 import { beforeEach, expect, test } from 'vitest';
+import { asId, type RaiseId } from '../../src/domain/ids.ts';
 import { limitOf } from '../support/accounts.ts';
 import type { Amounts } from './judge/amounts.ts';
 import type { CallRecord, Owner } from './judge/calls.ts';
-import { Judge } from './judge/judge.ts';
+import { countedOf, Judge } from './judge/judge.ts';
 import { heldBack, letThrough } from './judge/unknown.ts';
 
 const HELD: Amounts = { cost: 600_000_000_000n, input_tokens: 1, output_tokens: 1 };
@@ -55,4 +56,48 @@ test('a correction of the millisecond in which a process read may have come afte
   heldBack(judge, owner, factsOf(''));
   owner.heardMs = nowMs + 1;
   expect(() => heldBack(judge, owner, factsOf(''))).toThrow('is of unknown outcome');
+});
+
+/** A call that its process holds on the limit's window since a moment, and so much of it on a raise. */
+function heldSince(windowStartsMs: number, onRaise: bigint | null = null): CallRecord {
+  const raises = onRaise === null ? [] : [{ id: 'raise', held: onRaise }];
+  const part = { limitId: 'limit', windowStartsMs, held: HELD.cost - (onRaise ?? 0n), raises };
+  return judge.admitted(owner, factsOf(`${nowMs}`), HELD, [part]);
+}
+
+test('a process may go on with the window before a reset until it has known the reset for a second', () => {
+  judge.rules.resetLimit('limit', 11_999);
+  heldSince(0);
+  judge.received(owner, judge.rules.version);
+  nowMs += 999;
+  heldSince(0);
+  nowMs += 1;
+  expect(() => heldSince(0)).toThrow('a call belongs to the window');
+  heldSince(11_999);
+});
+
+test('a raise pays from its start to its end, and only who knows it may use it', () => {
+  const raise = { id: asId<RaiseId>('raise'), amount: HELD.cost, startsAtMs: nowMs, untilMs: nowMs + 10 };
+  judge.rules.raiseLimit('limit', raise);
+  expect(() => heldSince(0, 1n)).toThrow('raise pays');
+  judge.received(owner, judge.rules.version);
+  nowMs += 9;
+  const { counts } = heldSince(0, HELD.cost - 1n);
+  expect(counts.map((count) => countedOf(count, HELD))).toEqual([1n, HELD.cost - 1n]);
+  expect(counts.map((count) => countedOf(count, { ...HELD, cost: 1n }))).toEqual([1n, 0n]);
+  expect(counts.map((count) => countedOf(count, { ...HELD, cost: HELD.cost + 5n }))).toEqual([
+    1n,
+    HELD.cost + 4n,
+  ]);
+  nowMs += 1;
+  expect(() => heldSince(0, 1n)).toThrow('raise pays');
+});
+
+test('a call counts in the departments that its process may take its team to be in', () => {
+  judge.rules.moveTeam('team', 'unit');
+  judge.admitted(owner, factsOf('1'), HELD, []);
+  judge.received(owner, judge.rules.version);
+  nowMs += 1_000;
+  expect(() => judge.admitted(owner, factsOf('2'), HELD, [])).toThrow('departments');
+  judge.admitted(owner, { ...factsOf('3'), departments: ['unit', 'division', 'company'] }, HELD, []);
 });
