@@ -28,6 +28,11 @@ const TEXT_TOKENS = 1024;
 const TABLED = /^gpt-image-1(?:-mini|\.5)?(?:-20\d\d|$)|^chatgpt-image-latest$/;
 const WRITES_TEXT = /^gpt-image-(?!1(?:-|$))|^chatgpt-image/;
 
+/** A prompt has at most 32,000 characters (OpenAPI specification 2.3.0, `CreateImageRequest`), and a token is at least one byte. */
+export const PROMPT_TOKENS_MOST = 32_000 * 4;
+/** The most images that a model edits at once (OpenAPI specification 2.3.0, `CreateImageEditRequest`). */
+export const IMAGES_READ_MOST = 16;
+
 /** What a request says of the images that it wants; null: it leaves it to the model. */
 export interface WantedImage {
   readonly size: string | null;

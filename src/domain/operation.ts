@@ -105,6 +105,25 @@ export interface HostedTools {
   approved: number;
   /** The containers that it may begin a session of; null: there are none. */
   containers: HostedContainer[] | null;
+  /** The tool that makes images; null: it is not among them. */
+  images: ImageTool | null;
+}
+
+/** Returns what asks for so many calls of tools, and names none. */
+export function noCalls(param: string, calls: number | null): HostedTools {
+  return { meters: [], param, calls, always: false, approved: 0, containers: null, images: null };
+}
+
+/** The tool that makes images, by a model of its own. */
+export interface ImageTool {
+  readonly model: string;
+  readonly param: string;
+  /** The most output tokens of one image. */
+  readonly outputTokens: number;
+  readonly fidelity: 'low' | 'high' | null;
+  readonly hasMask: boolean;
+  /** Which of the request's tools its model is written into; null: the client named one. */
+  readonly writtenInto: number | null;
 }
 
 /** Usage that a request itself says. */

@@ -140,6 +140,9 @@ export const METERS = {
   web_search_calls: { ...whole, unit: 'call', boundBy: 'web_search_calls' },
   web_search_preview_calls: { ...whole, unit: 'call', boundBy: 'web_search_preview_calls' },
   file_search_calls: { ...whole, unit: 'call', boundBy: 'file_search_calls' },
+  /** What the image model of the tool `image_generation` read and wrote, beside the tokens of the model that called it. */
+  image_tool_input_tokens: { ...whole, unit: 'token', boundBy: 'image_tool_input_tokens' },
+  image_tool_output_tokens: { ...whole, unit: 'token', boundBy: 'image_tool_output_tokens' },
   /** Of one GiB of memory; a session of 4 GiB counts as four, as the published prices do. */
   container_sessions: { ...whole, unit: 'session', boundBy: 'container_sessions' },
   /** Of one GiB of memory, where a container is billed by the minute. */

@@ -73,6 +73,8 @@ export const TOOL_METERS: readonly MeterName[] = [
   'web_search_calls',
   'web_search_preview_calls',
   'file_search_calls',
+  'image_tool_input_tokens',
+  'image_tool_output_tokens',
   'container_sessions',
   'container_minutes',
 ];
@@ -113,7 +115,7 @@ export function tokensOf(usages: readonly Quantities[]): Map<MeterName, number> 
   const sums = new Map<MeterName, number>();
   for (const usage of usages) {
     for (const [meter, amount] of ownAmounts(usage)) {
-      if (!meter.endsWith('_tokens') || meter === 'trained_tokens') continue;
+      if (!meter.endsWith('_tokens') || meter === 'trained_tokens' || TOOL_METERS.includes(meter)) continue;
       const name = REPORTED_AS[meter] ?? meter;
       sums.set(name, (sums.get(name) ?? 0) + amount);
     }

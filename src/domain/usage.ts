@@ -16,6 +16,15 @@ export interface HostedUse {
   readonly fileSearches: number;
   /** Ids of the containers that it used. */
   readonly containers: readonly string[];
+  /** Images that a model of its own made; null: none. */
+  readonly images: MadeImages | null;
+}
+
+/** What the tool made that makes images. */
+export interface MadeImages {
+  readonly count: number;
+  /** What its model used for all of them; null: the response does not say. */
+  readonly usage: Usage | null;
 }
 
 /** What the response said about itself. */

@@ -204,8 +204,9 @@ interface HeldCall {
   readonly descriptor: Descriptor;
   readonly hold: Hold;
   readonly maxToolCalls: number | null;
-  /** The choice of tools was written in. */
+  /** The choice of tools was written in, and a model that makes images; null: none was. */
   readonly hasOwnTools: boolean;
+  readonly imageModel: string | null;
   readonly audioType: string | null;
 }
 
@@ -313,13 +314,14 @@ function headersFor(
 
 function addCommon(
   deps: GatewayDeps,
-  { call, account, callKind, hold, maxToolCalls, hasOwnTools }: HeldCall,
+  { call, account, callKind, hold, maxToolCalls, hasOwnTools, imageModel }: HeldCall,
   flat: string[],
 ): void {
   const { outputLimit } = hold;
   if (outputLimit !== null) flat.push('x-tollgate-output-limit', String(outputLimit));
   if (maxToolCalls !== null) flat.push('x-tollgate-max-tool-calls', String(maxToolCalls));
   if (hasOwnTools) flat.push('x-tollgate-tool-choice', 'own');
+  if (imageModel !== null) flat.push('x-tollgate-image-model', imageModel);
   if (call.instead !== null) flat.push('x-tollgate-on-exhausted', insteadText(call.instead, callKind.model));
   const warning = warningOf(deps, account, callKind);
   if (warning !== null) flat.push('x-tollgate-warning', warning);

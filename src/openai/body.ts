@@ -10,6 +10,7 @@ import type { NamedObject } from '../domain/objects.ts';
 import {
   type BeyondText,
   type HostedTools,
+  noCalls,
   noneBeyondText,
   type Operation,
   type Reference,
@@ -56,13 +57,9 @@ export function countNames(value: Json | undefined): number {
   return names;
 }
 
-interface ParsedNumberSource {
-  source?: string;
-}
-
 /** ECMAScript's "JSON.parse source text access", which the runtime has and TypeScript's library does not yet. */
 const exact = JSON as unknown as {
-  parse(text: string, reviver: (name: string, value: Json, context: ParsedNumberSource) => Json): JsonObject;
+  parse(text: string, reviver: (name: string, value: Json, context: { source?: string }) => Json): JsonObject;
   rawJSON(text: string): Json;
 };
 
@@ -364,7 +361,7 @@ export function readSearchModel(fields: Fields, choices: number): void {
   if (choices > 1) fields.unbounded('n', 'how often a search for several choices is billed is not known');
   const meter = isSearchModel && model.includes('preview') ? 'web_search_preview_calls' : 'web_search_calls';
   const param = isSearchModel ? 'model' : 'web_search_options';
-  fields.hosted = { meters: [meter], param, calls: 1, always: true, approved: 0, containers: null };
+  fields.hosted = { ...noCalls(param, 1), meters: [meter], always: true };
 }
 
 /** Whether the client itself asks for the usage chunk of a stream. */

@@ -4,7 +4,7 @@
  * the turn that reads on may read the model's window. What a tool names of the team's must be its own.
  */
 
-import { CONTAINER_GIB, type HostedTools } from '../domain/operation.ts';
+import { CONTAINER_GIB, type HostedTools, noCalls } from '../domain/operation.ts';
 import type { FeeMeter } from '../domain/quantities.ts';
 import { type Fields, isObject, type Json, type JsonObject } from './body.ts';
 
@@ -127,10 +127,9 @@ function readWebSearch(fields: Fields, type: string, param: string): void {
   } else addCalls(fields, param, meter);
 }
 
-function addCalls(fields: Fields, param: string, meter?: FeeMeter): HostedTools {
+export function addCalls(fields: Fields, param: string, meter?: FeeMeter): HostedTools {
   const calls = fields.integer('max_tool_calls', 0, MAX_TOOL_CALLS);
-  const none = { meters: [], param, calls, always: false, approved: 0, containers: null };
-  const hosted = fields.hosted ?? none;
+  const hosted = fields.hosted ?? noCalls(param, calls);
   fields.hosted = hosted;
   hosted.calls = calls;
   hosted.always = false;

@@ -8,6 +8,7 @@ import { IMAGE_DETAILS, type ImageDetail } from '../domain/images.ts';
 import { Fields, isObject, type Json, type JsonObject, MAX_TOKENS } from './body.ts';
 import { readApproval, readHostedTool } from './hosted-tools.ts';
 import { imageSizeOf } from './image-size.ts';
+import { readImageTool } from './image-tool.ts';
 import { inlineSeconds } from './inline-audio.ts';
 import { type PdfSize, pdfSizeOf } from './pdf.ts';
 
@@ -95,9 +96,11 @@ function readTool(fields: Fields, tool: JsonObject, param: string): void {
     fields.beyondText.moreTokens += BUILT_IN_TOOL_TOKENS;
   } else if (type === 'tool_search' && tool.execution === 'client') {
     fields.beyondText.moreTokens += BUILT_IN_TOOL_TOKENS;
-  } else if (type === 'image_generation') {
-    const remedy = `Remove '${param}', and make images with a call of /v1/images/generations.`;
-    fields.unbounded(param, 'what an image that a response makes costs has no published bound', remedy);
+  } else if (type === 'image_generation' && fields.json.messages === undefined) {
+    readImageTool(fields, tool, param);
+    const mask = tool.input_image_mask;
+    if (isObject(mask))
+      readImage(fields, mask.image_url, 'auto', `${param}.input_image_mask.image_url`, mask.file_id);
   } else if (!isHostedAllowed(fields, tool, param)) {
     const name = JSON.stringify(type).slice(0, 100);
     fields.unbounded(param, `the upstream runs tools of type ${name}, and bills more than the request says`);

@@ -25,6 +25,7 @@ import {
   type Span,
 } from './body.ts';
 import { type Form, type FormEdits, withModel } from './form.ts';
+import { withImageModel } from './image-tool.ts';
 import { type InputParts, isContinued, PARTS_BYTES_LEAST, readInputParts } from './input-parts.ts';
 import { keptInput } from './kept.ts';
 import { addLimitFields } from './limit-fields.ts';
@@ -176,7 +177,7 @@ export function readRequest(
   const hasParts =
     body.length >= PARTS_BYTES_LEAST &&
     parts !== 'none' &&
-    !scanned.ambiguous &&
+    request.body === body &&
     (parts === 'all' || isContinued(descriptor, json));
   const inputParts = hasParts ? readInputParts(request, json, bytes) : null;
   if (!bounds.keepsNames) return hasParts ? { ...request, inputParts } : request;
@@ -186,9 +187,8 @@ export function readRequest(
 
 /** Returns what of a request's input other calls may share, from its bytes once more; null: nothing. */
 export function readParts(request: ParsedRequest): InputParts | null {
-  const { body } = request;
-  const text = body.toString('latin1');
-  const json = parseBytes(body, text);
+  const text = request.body.toString('latin1');
+  const json = parseBytes(request.body, text);
   return json instanceof ApiError ? null : readInputParts(request, json, text);
 }
 
@@ -258,7 +258,8 @@ function readFields(
   const objects = isRead ? fields.objects : namedObjects(route.objects, json);
   if (descriptor.addsItems) operation.itemTokens = itemTokens(json, body.length);
   const metadata = isObject(json.metadata) ? shortTexts(json.metadata) : null;
-  const request = { ...read, body, members, ...NO_PARTS, metadata, objects };
+  const sent = fields.hosted?.images ? withImageModel(body, fields.hosted.images) : body;
+  const request = { ...read, body: sent, members, ...NO_PARTS, metadata, objects };
   if (fields.toolChoice !== null) return { ...request, toolChoice: fields.toolChoice };
   return bounds.media?.audioType ? { ...request, audioType: bounds.media.audioType } : request;
 }

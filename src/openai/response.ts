@@ -8,7 +8,7 @@ import type { AnswerState, HostedUse, MeteredResponse, Usage } from '../domain/u
 import { isObject, type Json, type JsonObject, parseJson } from './body.ts';
 import { readAnswer } from './kept.ts';
 import type { UsageMembers, UsagePlace } from './operations/descriptor.ts';
-import { readMediaUsage, withAudio } from './usage/media.ts';
+import { readImageToolUsage, readMediaUsage, withAudio } from './usage/media.ts';
 import { isDeclined } from './wire/errors.ts';
 
 /** Headers of one connection, which no proxy passes on (RFC 9110, section 7.6.1). */
@@ -168,17 +168,20 @@ function hostedUse(response: JsonObject): HostedUse | null {
   const webSearches = searchesOf(response);
   let fileSearches = 0;
   let containers: Set<string> | null = null;
+  let count = 0;
   for (const item of Array.isArray(response.output) ? response.output : []) {
     if (!isObject(item)) continue;
     // One call may ask several queries, and is billed once.
     if (item.type === 'file_search_call') fileSearches++;
+    if (item.type === 'image_generation_call') count++;
     const id = item.type === 'shell_call' && isObject(item.environment) ? item.environment : item;
     if (typeof id.container_id !== 'string' || !RUNS_IN_CONTAINERS.has(item.type)) continue;
     containers ??= new Set();
     containers.add(id.container_id);
   }
-  if (webSearches === 0 && fileSearches === 0 && containers === null) return null;
-  return { webSearches, fileSearches, containers: containers === null ? [] : [...containers] };
+  const images = count === 0 ? null : { count, usage: readImageToolUsage(response.tool_usage) };
+  if (webSearches === 0 && fileSearches === 0 && containers === null && images === null) return null;
+  return { webSearches, fileSearches, containers: containers === null ? [] : [...containers], images };
 }
 
 const RUNS_IN_CONTAINERS = new Set<unknown>(['code_interpreter_call', 'shell_call']);

@@ -196,7 +196,8 @@ export class BatchFile {
     operation: Operation,
     card: RateCard | null,
   ): { cost: PicoUsd; inputTokens: number; outputTokens: number } | string {
-    const bound = estimate(operation, card, { strict: true, hosted: this.#hostedOf(operation) });
+    const hosted = this.#hostedOf(operation);
+    const bound = isApiError(hosted) ? hosted : estimate(operation, card, { strict: true, hosted });
     if (isApiError(bound)) return bound.message;
     const perChoice = bound.outputTokensPerChoice ?? this.#question.answer_tokens ?? bound.maxOutputTokens;
     if (perChoice === null)
@@ -209,9 +210,9 @@ export class BatchFile {
     };
   }
 
-  #hostedOf({ hosted, model }: Operation) {
+  #hostedOf({ hosted, model, beyondText }: Operation) {
     if (hosted === null) return null;
-    const context = { model: model ?? '', atMs: this.#atMs, callsWrittenIn: CALLS_WRITTEN_IN };
+    const context = { model: model ?? '', atMs: this.#atMs, callsWrittenIn: CALLS_WRITTEN_IN, beyondText };
     return hostedBound(hosted, this.#book.cards, context);
   }
 

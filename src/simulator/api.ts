@@ -9,6 +9,7 @@ import { chooseFault, readDirectives } from './directives.ts';
 import { INVALID_JSON, isApiError, unknownUrl } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { errorOfFault, htmlStatus } from './faults.ts';
+import { imageLine } from './hosted-images.ts';
 import { mostInputTokens, usualInputTokens } from './input.ts';
 import { NO_USAGE } from './invoice.ts';
 import { checkApiKey } from './keys.ts';
@@ -126,6 +127,7 @@ function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): vo
   if (!fault || fault.billed) {
     entry.usage = plan.usage;
     entry.service_tier = plan.tier;
+    entry.image_generation = imageLine(plan.hosted.flatMap(({ made }) => made ?? []));
   }
   const html = fault && htmlStatus(fault.name);
   const withUsage = fault?.name !== 'no_usage';

@@ -28,6 +28,8 @@ export interface Directives {
   toolCalls?: number;
   /** The tier to serve and bill, whatever the request asked for. */
   tier?: Tier;
+  /** What a tool used that made images is not said. */
+  hidesImageUsage?: boolean;
   /** `none` shields the request from the profile's faults. */
   fault?: FaultName | 'none';
   /** Whether a fault that may be billed is. Default true. */
@@ -97,6 +99,9 @@ const SETTERS: Record<string, Setter> = {
   }, 100),
   tier: oneOf(['default', 'flex', 'priority'], (directives, value) => {
     directives.tier = value;
+  }),
+  image_usage: oneOf(['none'], (directives) => {
+    directives.hidesImageUsage = true;
   }),
   fault: (directives, text) => {
     if (text !== 'none' && !isFaultName(text)) return false;

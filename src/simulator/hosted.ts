@@ -4,6 +4,8 @@
  */
 import { type ApiError, invalidRequest } from './errors.ts';
 import { type FieldReader, isObject, type JsonObject } from './fields.ts';
+import { type ImageTool, imageItem, type MadeImage, planImage, readImageTool } from './hosted-images.ts';
+import { PIXEL } from './image-tokens.ts';
 import type { Model } from './prices.ts';
 import { type Random, randomHex } from './random.ts';
 
@@ -15,10 +17,14 @@ export interface HostedTool {
     | 'code_interpreter_call'
     | 'shell_call'
     | 'mcp_call'
-    | 'tool_search_call';
+    | 'tool_search_call'
+    | 'image_generation_call';
   feePicoUsd: bigint;
   /** The container that it runs in; null: it runs in none. */
   container: SimulatedContainer | null;
+  /** What makes images, and the one that a call made. */
+  images?: ImageTool;
+  made?: MadeImage;
 }
 
 export interface SimulatedContainer {
@@ -74,7 +80,14 @@ export class Containers {
   }
 }
 
-export const HOSTED_TYPES = ['web_search', 'web_search_preview', 'file_search', 'code_interpreter', 'mcp'];
+export const HOSTED_TYPES = [
+  'web_search',
+  'web_search_preview',
+  'file_search',
+  'code_interpreter',
+  'mcp',
+  'image_generation',
+];
 
 interface Hosting {
   containers: Containers;
@@ -93,7 +106,7 @@ export function readHosted(
 ): HostedCalls | null {
   const tools: HostedTool[] = [];
   for (const tool of allowedOf(reader, all)) {
-    const read = readTool(tool, model, containers, random);
+    const read = readTool(tool, model, { containers, random, items, all });
     if (read === null) continue;
     if ('error' in read) reader.fail(read.error);
     else tools.push(read);
@@ -129,10 +142,15 @@ function allowedOf(reader: FieldReader, all: readonly JsonObject[]): JsonObject[
 function readTool(
   tool: JsonObject,
   model: Model,
-  containers: Containers,
-  random: Random,
+  { containers, random, all }: Hosting,
 ): HostedTool | { error: ApiError } | null {
   const type = String(tool.type);
+  if (type === 'image_generation') {
+    const images = readImageTool(tool, all);
+    if ('error' in images) return images;
+    const { costPicoUsd } = planImage(images, { worst: true, random, madeBefore: 0 });
+    return { item: 'image_generation_call', feePicoUsd: costPicoUsd, container: null, images };
+  }
   if (type.startsWith('web_search')) {
     const isDear = type.startsWith('web_search_preview') && !model.reasoning;
     return { item: 'web_search_call', feePicoUsd: isDear ? PREVIEW_FEE : SEARCH_FEE, container: null };
@@ -166,8 +184,19 @@ function containerOf(
   return { id: `cntr_${randomHex(random, 24)}`, gib: MEMORY[limit] ?? 1 };
 }
 
+/** The calls as they were made: each image has used what it did. */
+export function madeCalls(calls: readonly HostedTool[], worst: boolean, random: Random): HostedTool[] {
+  let madeBefore = 0;
+  return calls.map((tool) => {
+    if (tool.images === undefined) return tool;
+    const made = planImage(tool.images, { worst, random, madeBefore: madeBefore++ });
+    return { ...tool, made, feePicoUsd: made.costPicoUsd };
+  });
+}
+
 /** The item that shows a call. */
-export function hostedItem({ item, container }: HostedTool, id: string): JsonObject {
+export function hostedItem({ item, container, made }: HostedTool, id: string): JsonObject {
+  if (made !== undefined) return imageItem(made, id, PIXEL);
   const shown = { id, type: item, status: 'completed' };
   switch (item) {
     case 'web_search_call':
@@ -185,6 +214,8 @@ export function hostedItem({ item, container }: HostedTool, id: string): JsonObj
       };
     case 'mcp_call':
       return { ...shown, server_label: 'server', name: 'tool', arguments: '{}', output: 'done', error: null };
+    case 'image_generation_call':
+      return shown;
     case 'tool_search_call':
       return { ...shown, call_id: null, execution: 'server', arguments: {} };
   }

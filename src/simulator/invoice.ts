@@ -27,6 +27,8 @@ export interface InvoiceLine {
   usage: Usage;
   /** What is billed, or reported, in another unit than tokens. */
   units?: Units;
+  /** What a tool of the response made with a model of its own; it is in the line's cost. */
+  image_generation?: { model: string; images: number; cost_pico_usd: string } | undefined;
   /** Integer pico-USD; `"0"` for what failed unbilled. */
   cost_pico_usd: string;
   /** The injected fault, by name. */

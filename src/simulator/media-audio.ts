@@ -2,16 +2,8 @@
 import { parseBuffer } from 'music-metadata';
 import { type ApiError, invalidRequest, isApiError, unknownModel } from './errors.ts';
 import { FieldReader } from './fields.ts';
-import {
-  baseOf,
-  MEDIA_PRICES,
-  type MediaPlan,
-  type MediaRequest,
-  mediaEvent,
-  missingField,
-  priceOf,
-  usageOf,
-} from './media-plan.ts';
+import { type MediaPlan, type MediaRequest, mediaEvent, missingField, usageOf } from './media-plan.ts';
+import { baseOf, MEDIA_PRICES, priceOf } from './media-prices.ts';
 import { words } from './words.ts';
 
 const MILLION = 1_000_000;

@@ -2,26 +2,11 @@
 import { imageSize } from 'image-size';
 import { type ApiError, unknownModel } from './errors.ts';
 import { FieldReader, isObject, type JsonObject } from './fields.ts';
-import {
-  baseOf,
-  MEDIA_PRICES,
-  type MediaPlan,
-  type MediaRequest,
-  mediaEvent,
-  missingField,
-  priceOf,
-  usageOf,
-} from './media-plan.ts';
+import { editTokens, isTabled, madeTokens, PIXEL, type Size } from './image-tokens.ts';
+import { type MediaPlan, type MediaRequest, mediaEvent, missingField, usageOf } from './media-plan.ts';
+import { baseOf, MEDIA_PRICES, priceOf } from './media-prices.ts';
 
 const MILLION = 1_000_000;
-/** One image of low, medium and high quality by its size, and of any other size by its pixels. */
-const LOW: Record<string, number> = { '1024x1024': 272, '1024x1536': 408, '1536x1024': 400 };
-const MEDIUM: Record<string, number> = { '1024x1024': 1056, '1024x1536': 1584, '1536x1024': 1568 };
-const HIGH: Record<string, number> = { '1024x1024': 4160, '1024x1536': 6240, '1536x1024': 6208 };
-const PIXELS = { low: 272 / 1048576, medium: 1056 / 1048576, high: 4160 / 1048576 };
-const PIXEL =
-  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
-
 /** What the images of one request cost. */
 interface Bill {
   textIn: number;
@@ -111,54 +96,31 @@ function usageJson({ textIn, imageIn, textOut, imageOut }: Bill, tellsOutput: bo
 function billOf(request: MediaRequest, model: string, n: number, partial: number): Bill {
   const { body, worst, exchange } = request;
   const prompt = Buffer.byteLength(String(body.prompt ?? ''));
-  const { quality, size } = body;
-  const asked = quality === 'low' || quality === 'medium' || quality === 'high' ? quality : null;
-  const made = asked ?? (worst ? 'high' : 'medium');
-  const isTabled = /^gpt-image-1|^chatgpt/.test(model);
-  const shown =
-    typeof size === 'string' && size !== 'auto'
-      ? size
-      : worst
-        ? isTabled
-          ? '1024x1536'
-          : '3840x2160'
-        : '1024x1024';
-  const table = { low: LOW, medium: MEDIUM, high: HIGH }[made];
-  const [width = 1, height = 1] = shown.split('x').map(Number);
-  const byPixels = Math.ceil(width * height * PIXELS[worst ? 'high' : made] * (worst ? 1.9 : 1));
-  const one = (isTabled ? (table[shown] ?? byPixels) : byPixels) + partial * 100;
   const writes = /^gpt-image-1\.5|^gpt-image-2|^chatgpt/.test(model) && !body.stream;
   const text = writes ? (worst ? 1000 : Math.floor(exchange.random() * 50)) : 0;
   return {
     textIn: worst ? prompt : Math.ceil(prompt / 4),
-    imageIn: inputTokens(request, isTabled),
+    imageIn: inputTokens(request, isTabled(model)),
     textOut: text * n,
-    imageOut: one * n,
+    imageOut: (madeTokens(body, model, worst) + partial * 100) * n,
   };
 }
 
-/** 65, 129 for each tile of the image at a shorter side of 512; and what high fidelity adds. */
-function inputTokens({ body, files, worst }: MediaRequest, isTabled: boolean): number {
+function inputTokens({ body, files, worst }: MediaRequest, tabled: boolean): number {
   const sent = files.map(({ bytes }) => sizeOf(bytes));
   const named = Array.isArray(body.images) ? [...body.images, ...(body.mask ? [body.mask] : [])] : [];
   const sizes = [...sent, ...named.map((image) => sizeOfReference(image))];
-  const isHigh = body.input_fidelity === 'high' || (!isTabled && worst);
-  let tokens = 0;
-  for (const { width, height } of sizes) {
-    const scale = Math.min(1, 512 / Math.min(width, height));
-    const tiles = Math.max(1, Math.ceil((Math.max(width, height) * scale - 1e-6) / 512));
-    tokens += 65 + 129 * tiles + (isHigh ? (width === height ? 4160 : 6240) : 0);
-  }
-  return tokens;
+  const isHigh = body.input_fidelity === 'high' || (!tabled && worst);
+  return sizes.reduce((sum, size) => sum + editTokens(size, isHigh), 0);
 }
 
-function sizeOfReference(image: unknown): { width: number; height: number } {
+function sizeOfReference(image: unknown): Size {
   const url = isObject(image) ? String(image.image_url ?? '') : '';
   return sizeOf(Buffer.from(url.replace(/^data:[^,]*,/, ''), 'base64'));
 }
 
 /** What cannot be read is taken for one that is twice as wide as high. */
-function sizeOf(bytes: Buffer): { width: number; height: number } {
+function sizeOf(bytes: Buffer): Size {
   try {
     const { width, height } = imageSize(bytes);
     return { width, height };

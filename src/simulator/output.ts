@@ -34,6 +34,8 @@ export interface Output {
   /** False: the fault `no_usage` leaves it out. */
   withUsage: boolean;
   usageReports: UsageReports;
+  /** It says nothing of what images used. */
+  hidesImageUsage: boolean;
   /** Its reasoning as clients are given it to send back; null: they did not ask. */
   sealed: string | null;
 }
@@ -74,6 +76,7 @@ export function composeOutput(
     created: Math.floor(Date.now() / 1000),
     withUsage,
     usageReports,
+    hidesImageUsage: directives.hidesImageUsage ?? false,
     sealed: asksForReasoning(call) ? sealedText(random, plan.usage.reasoning_tokens) : null,
   };
 }

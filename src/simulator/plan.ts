@@ -5,7 +5,7 @@
 import { askedTokens, type ModelCall } from './call.ts';
 import type { Directives } from './directives.ts';
 import { type ApiError, invalidRequest } from './errors.ts';
-import type { Containers, HostedTool } from './hosted.ts';
+import { type Containers, type HostedTool, madeCalls } from './hosted.ts';
 import { audioTokens, mostInputTokens, usualInputTokens } from './input.ts';
 import { bill, cacheWriteRate, findRates, type Rates, type Tier, type Usage } from './prices.ts';
 import type { Mode, Profile } from './profile.ts';
@@ -115,9 +115,10 @@ function planHosted({ hosted }: ModelCall, { mode, random }: PlanContext): Hoste
   const dearest = tools.toSorted((a, b) => Number(b.feePicoUsd - a.feePicoUsd));
   // At worst all are of the dearest, but those that begin a session.
   const order = [...tools.filter(({ container }) => container !== null), ...dearest];
-  return Array.from({ length: calls }, (_, at) =>
+  const made = Array.from({ length: calls }, (_, at) =>
     mode === 'worst' ? (order[at] ?? dearest[0]) : tools[Math.floor(random() * tools.length)],
   ).filter((tool) => tool !== undefined);
+  return madeCalls(made, mode === 'worst', random);
 }
 
 /** Bills the sessions of what a call used. */

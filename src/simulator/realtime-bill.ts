@@ -1,6 +1,7 @@
 /** What realtime sessions cost: models of text, audio and images, transcriptions and translations. Written apart from Tollgate's rates. */
 import { readFileSync } from 'node:fs';
-import { baseOf, priceOf, usageOf } from './media-plan.ts';
+import { usageOf } from './media-plan.ts';
+import { baseOf, priceOf } from './media-prices.ts';
 import type { Usage } from './prices.ts';
 import type { Random } from './random.ts';
 

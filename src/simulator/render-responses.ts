@@ -1,6 +1,7 @@
 /** The Responses API on the wire: the response object, and the events of its stream. */
 import { isObject, type JsonObject } from './fields.ts';
 import { hostedItem } from './hosted.ts';
+import { imageUsageJson } from './hosted-images.ts';
 import { conversationOf, type KeptState } from './kept.ts';
 import { FAILED_MESSAGE, type Output, saysUsage, type WrittenCall } from './output.ts';
 import type { KeptItem } from './reading.ts';
@@ -109,14 +110,22 @@ function responseObject(output: Output, status: Status): object {
     model: call.servedName,
     output: done ? outputItems(output, status) : [],
     ...echoed,
-    ...(done && call.hosted?.tools.some(({ item }) => item === 'web_search_call')
-      ? { tool_usage: { web_search: { num_requests: searchesOf(plan) } } }
-      : {}),
+    ...(done ? toolUsage(output) : null),
     conversation: conversation === null ? null : { id: conversation },
     reasoning: { effort: null, summary: null, ...reasoning, context: call.reasoningContext },
     service_tier: done ? plan.tier : (call.body.service_tier ?? 'auto'),
     usage: done ? (output.withUsage ? usageAtEnd(output) : undefined) : null,
   };
+}
+
+/** Families of tools without calls have zeros; it is left out where none of them is offered, or usage is. */
+function toolUsage({ call, plan, withUsage, hidesImageUsage }: Output): object | null {
+  const offers = (name: string) => call.hosted?.tools.some(({ item }) => item === name) ?? false;
+  const makesImages = offers('image_generation_call');
+  if (!withUsage || !(makesImages || offers('web_search_call'))) return null;
+  const made = plan.hosted.flatMap(({ made: image }) => (image === undefined ? [] : [image]));
+  const image_gen = makesImages && !hidesImageUsage ? { image_gen: imageUsageJson(made) } : null;
+  return { tool_usage: { ...image_gen, web_search: { num_requests: searchesOf(plan) } } };
 }
 
 function searchesOf({ hosted }: Output['plan']): number {
@@ -218,6 +227,7 @@ export function responseEvents(output: Output): string[] {
     if (item.type === 'message') addMessage(add, output, output_index);
     else if (call !== undefined) addCall(add, call, status, output_index);
     else if (item.type === 'reasoning') addReasoning(add, item, output_index);
+    else if (item.type === 'image_generation_call') addImage(add, output, item, output_index);
     else {
       add('response.output_item.added', { output_index, item });
       add('response.output_item.done', { output_index, item });
@@ -240,6 +250,23 @@ function addReasoning(add: Add, item: JsonObject, output_index: number): void {
     add('response.reasoning_summary_text.done', { ...place, text: part.text });
     add('response.reasoning_summary_part.done', { ...place, part });
   }
+  add('response.output_item.done', { output_index, item });
+}
+
+function addImage(add: Add, output: Output, item: JsonObject, output_index: number): void {
+  const { id, result, size, quality, background, output_format, ...rest } = item;
+  const { images } = output.plan.hosted.find((tool) => tool.made !== undefined) ?? {};
+  const shown = { size, quality, background, output_format };
+  const open = { id, ...rest, ...shown, status: 'in_progress', result: null };
+  const place = { item_id: id, output_index };
+  add('response.output_item.added', { output_index, item: open });
+  add('response.image_generation_call.in_progress', place);
+  add('response.image_generation_call.generating', place);
+  for (let partial = 0; partial < Number(images?.tool.partial_images ?? 0); partial++)
+    add('response.image_generation_call.partial_image', {
+      ...{ ...place, ...shown, partial_image_index: partial, partial_image_b64: result },
+    });
+  add('response.image_generation_call.completed', place);
   add('response.output_item.done', { output_index, item });
 }
 

@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import type { ApiError } from '../../src/domain/errors.ts';
 import { costUpTo, estimate } from '../../src/domain/estimate.ts';
 import { type HostedBound, hostedBound } from '../../src/domain/hosted.ts';
 import type { Operation } from '../../src/domain/operation.ts';
@@ -46,6 +47,14 @@ const hosted = fc.oneof(
   fc.constant({ type: 'mcp', server_label: 's', server_url: 'https://mcp.example' }),
   fc.constant({ type: 'tool_search' }),
   memory.map((memory_limit) => ({ type: 'code_interpreter', container: { type: 'auto', memory_limit } })),
+  fc.record({
+    type: fc.constant('image_generation'),
+    model: maybe(fc.constantFrom('gpt-image-1', 'gpt-image-1-mini', 'gpt-image-1.5', 'gpt-image-2')),
+    size: maybe(fc.constantFrom('auto', '1024x1024', '1024x1536', '1536x1024', '2048x2048')),
+    quality: maybe(fc.constantFrom('auto', 'low', 'medium', 'high')),
+    partial_images: maybe(fc.integer({ min: 0, max: 3 })),
+    input_fidelity: maybe(fc.constantFrom('low', 'high')),
+  }),
   memory.map((memory_limit) => ({ type: 'shell', environment: { type: 'container_auto', memory_limit } })),
 );
 const approval = fc.record({
@@ -109,9 +118,9 @@ const request = fc.oneof(
 );
 
 /** The bound of the tools that a call asks for, two calls where it sets no limit. */
-function hostedOf({ hosted, model }: Operation): HostedBound | null {
+function hostedOf({ hosted, model, beyondText }: Operation): HostedBound | ApiError | null {
   if (hosted === null) return null;
-  return hostedBound(hosted, book, { model: model ?? '', atMs: NOW, callsWrittenIn: 2 });
+  return hostedBound(hosted, book, { model: model ?? '', atMs: NOW, callsWrittenIn: 2, beyondText });
 }
 
 test('no request that is accepted is billed above its bound, even by an upstream that always bills the most', async () => {
@@ -122,6 +131,7 @@ test('no request that is accepted is billed above its bound, even by an upstream
       if ('code' in parsed || !parsed.operation.billable) return;
       const card = book.find(parsed.operation.model!, NOW);
       const hosted = hostedOf(parsed.operation);
+      if (hosted !== null && 'code' in hosted) return;
       const bound = estimate(parsed.operation, card, { strict: true, hosted });
       if ('code' in bound) return;
       const body = renderBody(parsed, {

@@ -215,7 +215,6 @@ it("another team's store is 404, and what cannot be bounded says what would pass
       'tools[0].container.skills',
       /inline/,
     ],
-    [{ type: 'image_generation' }, 400, 'tools[0]', /\/v1\/images\/generations/],
     [{ type: 'brand_new' }, 400, 'tools[0]', /cannot be bounded/],
   ];
   const before = stack.simulator.invoice().line_count;

@@ -301,4 +301,4 @@ it('speech reaches its client while it is spoken', async () => {
       recorder.close();
     }
   }
-});
+}, 120_000);

@@ -207,7 +207,7 @@ describe('a response', () => {
   });
 
   it.each([
-    [{ type: 'image_generation' }, 'tools[0]'],
+    [{ type: 'image_generation', frame_count: 9 }, 'tools[0].frame_count'],
     [{ type: 'toolbox' }, 'tools[0]'],
     [{ type: 'namespace', tools: [{ type: 'toolbox' }] }, 'tools[0].tools[0]'],
   ])('ends in unbounded_request with a tool that the upstream runs: %j', (tool, param) => {

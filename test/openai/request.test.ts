@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { findRoute, readRequest } from '../../src/openai/request.ts';
+import { findRoute, readRequest, renderBody } from '../../src/openai/request.ts';
 import { accepted, chat, type PostPath, read, response } from './read.ts';
 
 const members = (count: number, value: (index: number) => number) =>
@@ -24,6 +24,24 @@ describe('readRequest', () => {
       endUser: 'u-1',
       kept: null,
     });
+  });
+
+  it('writes the model of images into the tool that names none, and leaves all other bytes', () => {
+    const other = '{"type":"function","name":"f","parameters":{"a":"]},\\"{","n":1.50}}';
+    const before = `{"input":"x", "tools" : [ ${other} , { "type":"image_generation","size":"auto"}],"model":"gpt-5"}`;
+    const request = accepted('responses', before);
+    const written = '{"model":"gpt-image-1.5", "type":"image_generation","size":"auto"}';
+    expect(request.body.toString()).toBe(
+      before.replace('{ "type":"image_generation","size":"auto"}', written),
+    );
+    const sent = renderBody(request, { maxToolCalls: 4, model: 'own-name' }).toString();
+    expect(JSON.parse(sent)).toEqual({
+      ...JSON.parse(request.body.toString()),
+      max_tool_calls: 4,
+      model: 'own-name',
+    });
+    const named = before.replace('"size"', '"model":"gpt-image-2","size"');
+    expect(accepted('responses', named).body.toString()).toBe(named);
   });
 
   it('needs no body for the operations without one', () => {

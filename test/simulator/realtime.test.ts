@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { priceOf } from '../../src/simulator/media-plan.ts';
+import { priceOf } from '../../src/simulator/media-prices.ts';
 import { silence, speech } from './audio.ts';
 import { useSimulator } from './client.ts';
 import { openSocket, type TestSocket } from './socket.ts';

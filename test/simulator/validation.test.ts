@@ -44,9 +44,9 @@ it.each<[string, object | string, number, string | null, string | null]>([
   ['/responses', { ...RESPONSE, max_output_tokens: 15 }, 400, 'max_output_tokens', 'integer_below_min_value'],
   [
     '/responses',
-    { ...RESPONSE, tools: [{ type: 'image_generation' }] },
+    { ...RESPONSE, tools: [{ type: 'computer_use' }] },
     400,
-    'tools: image_generation',
+    'tools: computer_use',
     'not_simulated',
   ],
   [

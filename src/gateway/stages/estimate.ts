@@ -111,12 +111,10 @@ function estimateUpTo(
       inputAtMost: anchor?.bound ?? null,
       upstreamMsAtMost,
     });
-  const context = { model: operation.model ?? '', atMs: deps.clock.nowMs(), callsWrittenIn };
+  const { model, beyondText } = operation;
+  const context = { model: model ?? '', atMs: deps.clock.nowMs(), callsWrittenIn, beyondText };
   const hosted = hostedBound(operation.hosted, deps.catalog.rates, context);
-  if (hosted === null) {
-    const { param } = operation.hosted;
-    return apiError('unknown_price', `No price is known for what '${param}' offers.`, { param });
-  }
+  if (hosted instanceof ApiError) return hosted;
   return estimateOf(operation, card, { strict: true, hosted, upstreamMsAtMost });
 }
 

@@ -320,7 +320,7 @@ function onShortageOf(value: string | undefined): OnShortage | ApiError | null {
 /** Returns why the account does not allow the request; null: it does. */
 export function whyNotAllowed(
   account: Account,
-  { operation: { model, billable } }: ParsedRequest,
+  { operation: { model, billable, hosted } }: ParsedRequest,
   endUser: string | null,
 ): ApiError | null {
   if (model === null) return null;
@@ -334,6 +334,11 @@ export function whyNotAllowed(
   if (!mayUse(account.principal, model)) {
     const message = `This key may not use the model '${model.slice(0, 100)}'.`;
     return apiError('model_not_allowed', message, { param: 'model' });
+  }
+  const images = hosted?.images ?? null;
+  if (images !== null && !mayUse(account.principal, images.model)) {
+    const message = `This key may not use the model '${images.model.slice(0, 100)}', which makes the images.`;
+    return apiError('model_not_allowed', message, { param: `${images.param}.model` });
   }
   return null;
 }

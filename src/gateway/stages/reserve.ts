@@ -107,9 +107,10 @@ export interface Reserved {
   /** The client asked for server-sent events, and for their usage chunk. */
   readonly stream: boolean;
   readonly includeUsage: boolean;
-  /** What was written in: the limit of hosted tool calls (null: none), and the choice of the request's own tools. */
+  /** What was written in: the limit of hosted tool calls (null: none), the choice of the request's own tools, a model of images. */
   readonly maxToolCalls: number | null;
   readonly hasOwnTools: boolean;
+  readonly imageModel: string | null;
   readonly outgoing: { take(): UpstreamRequest };
   /** The call as it was before, while another upstream may try it; null: none may. */
   readonly again: Parsed | null;
@@ -200,6 +201,7 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     includeUsage,
     maxToolCalls,
     hasOwnTools: request.toolChoice !== null,
+    imageModel: writtenImageModel(request.operation),
     outgoing,
     again: estimated.again,
     via: deps,
@@ -211,6 +213,11 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
     containers: request.operation.hosted?.containers ?? null,
     job: estimated.job,
   };
+}
+
+function writtenImageModel({ hosted }: Operation): string | null {
+  const images = hosted?.images ?? null;
+  return images === null || images.writtenInto === null ? null : images.model;
 }
 
 /** Returns why the call may not go upstream just now; null: it may, as the call's pass says. */

@@ -1,11 +1,10 @@
 /** Settle: from how the upstream's response ended to what the call cost; the rest of its hold is free again. */
 
 import { costUpTo, type Estimate } from '../../domain/estimate.ts';
-import type { HostedBound } from '../../domain/hosted.ts';
+import { type ToolCost, toolCost, toolUsage } from '../../domain/hosted.ts';
 import { asId, type EventId, momentOfUuidV7 } from '../../domain/ids.ts';
 import type { PicoUsd } from '../../domain/money.ts';
 import { costOf, includesModel, type Price, type RateCard, tierBilled } from '../../domain/price.ts';
-import type { FeeMeter } from '../../domain/quantities.ts';
 import { chargesTimeAlone } from '../../domain/upstream-time.ts';
 import type { AnswerState, MeteredResponse, Usage } from '../../domain/usage.ts';
 import type { Outcome } from '../../ledger/events.ts';
@@ -108,7 +107,8 @@ function withTools(
   usage: Usage | null,
   sessions: number | null,
 ): Usage | null {
-  return usage === null || hosted === null ? usage : { ...usage, ...toolsOf(hosted, metered, sessions) };
+  if (usage === null || hosted === null) return usage;
+  return { ...usage, ...toolUsage(hosted, metered.hosted, sessions ?? 0) };
 }
 
 /** Returns usage with the upstream's time, where that costs money. It was stopped at the end of what was held. */
@@ -280,33 +280,13 @@ const REASONS = {
   over_limit: 'over_limit',
 } as const satisfies Record<UpstreamResponse['ending'], string | null>;
 
-/** Returns which calls of the upstream's tools are billed, and sessions. */
-function toolsOf(
-  { fees, always, calls }: HostedBound,
-  { hosted }: MeteredResponse,
-  sessions: number | null,
-): Usage {
-  const used: Usage = {};
-  const webSearches = always ? calls : (hosted?.webSearches ?? 0);
-  const meter = fees.web_search_preview_calls === undefined ? 'web_search_calls' : 'web_search_preview_calls';
-  if (webSearches > 0) used[meter] = webSearches;
-  if (hosted?.fileSearches) used.file_search_calls = hosted.fileSearches;
-  if (sessions) used.container_sessions = sessions;
-  return used;
-}
+const NO_TOOLS: ToolCost = { cost: 0n, isReported: true };
 
 /** Returns what the upstream's tools cost beside the usage; null: that is not known of some that it ran. */
-function feesOf(reserved: Reserved, metered: MeteredResponse, sessions: number | null): bigint | null {
+function feesOf(reserved: Reserved, metered: MeteredResponse, sessions: number | null): ToolCost | null {
   const { hosted } = reserved.estimate;
-  if (hosted === null) return metered.hosted === undefined ? 0n : null;
-  if (sessions === null) return null;
-  let sum = 0n;
-  for (const [meter, amount] of Object.entries(toolsOf(hosted, metered, sessions))) {
-    const fee = meter === 'container_sessions' ? hosted.feePerSession : hosted.fees[meter as FeeMeter];
-    if (fee === undefined) return null;
-    sum += fee * BigInt(amount);
-  }
-  return sum;
+  if (hosted === null) return metered.hosted === undefined ? NO_TOOLS : null;
+  return sessions === null ? null : toolCost(hosted, metered.hosted, sessions);
 }
 
 function isPaidByTime({ estimate }: Reserved, card: RateCard, { serviceTier }: MeteredResponse): boolean {
@@ -328,11 +308,11 @@ function costOfUsage(
   const ofTokens = costOf(withTime(reserved, response, usage), price);
   const ofTools = feesOf(reserved, metered, sessions);
   if (ofTokens === null || ofTools === null) return estimated(reserved, 'usage_missing');
-  const cost = ofTokens + ofTools;
+  const cost = ofTokens + ofTools.cost;
   const reason = cost > hold.amount ? 'overrun' : call.clientGone ? 'client_gone' : null;
   const { id, model } = price;
   const billed = { outcome: 'settled', cost, priceId: id, pricedModel: model } as const;
-  if (metered.isMeasured) {
+  if (metered.isMeasured || !ofTools.isReported) {
     const why = reason ?? REASONS[response.ending] ?? 'usage_missing';
     return { ...billed, provenance: 'estimated', reason: why };
   }

@@ -27,7 +27,8 @@ export function coveragePage(suite: string): string {
     '',
     'It is held before it is sent, and settled from its usage. Fields are written in only where the client left them out: an',
     'output limit as [LIMITS.md](LIMITS.md) says, the service tier `default` for a missing, null or `auto` one, the model that the',
-    'API documents for images, and the request for a usage chunk, which the client then does not see. Speech of models that are',
+    'API documents for images (`gpt-image-1.5` into the tool `image_generation`), and the request for a usage chunk, which the client',
+    'then does not see. Speech of models that are',
     'billed by tokens is asked for as events, which alone tell them; a client that wants audio gets the bytes that they carry, with',
     'the type of its format. Ids of stored responses, conversations, items and files in the body must',
     "be the team's own.",
@@ -220,6 +221,7 @@ function writtenBy({ outputLimitField, hasServiceTier, usage, defaultModel, name
   if (defaultModel !== null) fields.push('model');
   if (name === 'audio.speech') fields.push('stream_format');
   if (usage?.answer === 'output') fields.push('max_tool_calls');
+  if (outputLimitField === 'max_output_tokens') fields.push('tools[].model');
   if (hasServiceTier) fields.push('service_tier');
   return usage?.stream === 'chunk' ? [...fields, 'stream_options.include_usage'] : fields;
 }

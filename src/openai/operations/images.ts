@@ -4,6 +4,7 @@ import type { ImageSize } from '../../domain/images.ts';
 import { editedImageTokens, madeImageTokens } from '../../domain/made-images.ts';
 import { type Bounds, type Fields, isObject, type Json, type JsonObject } from '../body.ts';
 import { imageSizeIn, imageSizeOf } from '../image-size.ts';
+import { refuseUnpublished, SIZE_MESSAGE } from '../image-tool.ts';
 import { metered, RESPONSE_USAGE } from './descriptor.ts';
 
 /** The API takes 16 images of 50 MB; what passes here is as much as four bodies of JSON may have. */
@@ -94,6 +95,7 @@ function readEdit(fields: Fields): Bounds {
 
 /** @param imageTokens of what is edited; null: nothing is */
 function boundsOf(fields: Fields, imageTokens: number | null): Bounds {
+  refuseUnpublished(fields, fields.json, '');
   const n = fields.integer('n', 1, IMAGES_MAX) ?? 1;
   const partialImages = fields.integer('partial_images', 0, PARTIAL_IMAGES_MAX) ?? 0;
   const size = choiceOf(fields, 'size');
@@ -101,8 +103,7 @@ function boundsOf(fields: Fields, imageTokens: number | null): Bounds {
   const model = String(fields.json.model);
   const isDallE = model.startsWith('dall-e');
   const tokens = isDallE ? 0 : madeImageTokens(model, { size, quality, partialImages });
-  if (tokens === null)
-    fields.invalid('size', "'size' must be 'auto' or WIDTHxHEIGHT of at most 3,840 × 2,160 pixels.");
+  if (tokens === null) fields.invalid('size', SIZE_MESSAGE);
   let bytes = Buffer.byteLength(JSON.stringify(fields.json.prompt ?? ''));
   bytes += Buffer.byteLength(JSON.stringify(fields.json.user ?? ''));
   return {

@@ -53,6 +53,29 @@ function ofTokens({ members, media }: UsagePlace, reported: JsonObject): Usage |
   return areQuantities(usage) ? usage : null;
 }
 
+/**
+ * Returns what the tool `image_generation` used over all of its calls, by `tool_usage.image_gen` (openai 7.57.0 on npm, `ToolUsage`);
+ * null: it is not said. Where it is not said what output is, it is image.
+ */
+export function readImageToolUsage(reported: Json | undefined): Usage | null {
+  const said = isObject(reported) ? reported.image_gen : undefined;
+  // An image has tokens: a family of tools without recorded usage has zeros.
+  if (!isObject(said) || !said.output_tokens) return null;
+  const { image_tokens: read = 0 } = detailsOf(said, 'input_tokens_details');
+  const written = detailsOf(said, 'output_tokens_details');
+  const { cached_image_tokens: cached = 0 } = detailsOf(said, 'cached_tokens_details');
+  if (!isCount(read) || !isCount(cached) || cached > read) return null;
+  const usage = {
+    input_tokens: said.input_tokens ?? null,
+    cached_input_tokens: said.cached_tokens ?? 0,
+    cached_image_tokens: cached,
+    input_image_tokens: read - cached,
+    output_tokens: said.output_tokens,
+    output_image_tokens: written.image_tokens ?? said.output_tokens,
+  };
+  return areQuantities(usage) ? usage : null;
+}
+
 /** Details tell all input of a kind; the meters tell what was cached of it apart. */
 function addKind(
   usage: Record<string, Json>,

@@ -30,7 +30,7 @@ import { hasOutputIn, type OutputCounter } from './count.ts';
 import { readMediaUsage, sumOf } from './media.ts';
 
 /** A longer line is not kept: the stream then passes on without being metered. The largest image has 8 million pixels. */
-const MAX_LINE_BYTES = { text: 8 * 1024 * 1024, media: 48 * 1024 * 1024 };
+const MAX_LINE_BYTES = { text: 8 * 1024 * 1024, images: 48 * 1024 * 1024 };
 
 const LF = 0x0a;
 const OPENING_BRACE = 0x7b;
@@ -213,7 +213,7 @@ export class StreamMeter {
   #keep(bytes: Buffer): Buffer {
     if (bytes.length > 0) this.#carry.push(bytes);
     this.#carryBytes += bytes.length;
-    const most = this.#place.media === undefined ? MAX_LINE_BYTES.text : MAX_LINE_BYTES.media;
+    const most = this.#place.stream === 'chunk' ? MAX_LINE_BYTES.text : MAX_LINE_BYTES.images;
     if (this.#carryBytes <= most) return NONE;
     this.#blind = true;
     return this.#takeCarry(NONE);
