@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
+import { usd } from '../../src/domain/money.ts';
 import { startSimulator } from '../../src/simulator/simulator.ts';
 import { openSocket, type TestSocket } from '../simulator/socket.ts';
 import { readEvents } from './books.ts';
@@ -53,6 +54,28 @@ it('a session ends when nothing moves on it, and when it is as old as one may be
     { type: 'response.completed' },
     { type: 'error', status: 400, error: { code: 'websocket_connection_limit_reached' } },
   ]);
+});
+
+it('a response that does not come ends the session once those of other lanes have, each in the ledger as it ended', async () => {
+  const stack = await startStack({ env: { TOLLGATE_UPSTREAM_TIMEOUT_MS: '2000' } });
+  onTestFinished(() => stack.stop());
+  const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+  const socket = await connect(stack.app.url, key);
+  socket.send(create('fault=hang', { stream_id: 'mute' }));
+  socket.send(create('output=60,chunk_tokens=1,chunk_ms=80', { stream_id: 'slow' }));
+  expect(await socket.next('error')).toMatchObject({ stream_id: 'mute', status: 504 });
+  expect(await socket.next('response.completed')).toMatchObject({ stream_id: 'slow' });
+  await socket.closed();
+  expect(socket.closedWith).toBe(1011);
+  await stack.idle();
+  const events = await readEvents(stack, teamId);
+  expect(events.map(({ outcome, reason }) => [outcome, reason]).toSorted()).toEqual([
+    ['settled', null],
+    ['unknown', 'upstream_timeout'],
+  ]);
+  const settled = events.find(({ outcome }) => outcome === 'settled');
+  const line = stack.simulator.invoice().lines.find(({ completed, fault }) => completed && fault === null);
+  expect(usd(settled?.cost_usd ?? '0')).toBe(BigInt(line?.cost_pico_usd ?? -1));
 });
 
 it('a gateway that stops ends its sessions, those with a response under way after it', async () => {

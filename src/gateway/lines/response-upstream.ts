@@ -92,6 +92,8 @@ export class ResponseUpstream implements Upstream, UpstreamLineHandler {
   #isPaused = false;
   #headers: UpstreamHeaders = {};
   readonly #calls = new Set<SocketCall>();
+  /** Lanes of calls that were given up while others went on: what still comes there is of no call. */
+  readonly #givenUp = new Set<string | null>();
 
   constructor(sockets: UpstreamSockets, owner: ConnectionOwner) {
     this.sockets = sockets;
@@ -124,6 +126,7 @@ export class ResponseUpstream implements Upstream, UpstreamLineHandler {
   }
 
   onMessage(text: Buffer): void {
+    if (this.#givenUp.size > 0 && this.#givenUp.has(laneOf(text))) return;
     const call = this.#callOf(text);
     if (call === null) {
       this.#owner.onStray(text);
@@ -181,7 +184,20 @@ export class ResponseUpstream implements Upstream, UpstreamLineHandler {
       // While it is being opened, that has a time of its own.
       if (call.body !== null || call.isPaused || nowMs - call.sinceMs < timeoutMs) continue;
       this.#fail(call, 'timeout', new Error(`no event came for ${timeoutMs} ms`));
-      this.#line?.terminate();
+      this.#giveUp(call);
+    }
+  }
+
+  /**
+   * Of a call that is late nothing more is read, and its session ends. Others on the connection go on: each holds all that its own
+   * response may cost, also if that is still written.
+   */
+  #giveUp({ lane }: SocketCall): void {
+    const areOthers = [...this.#calls].some(({ body }) => body === null);
+    if (!areOthers) this.#line?.terminate();
+    else if (!this.#givenUp.has(lane)) {
+      this.#givenUp.add(lane);
+      this.#owner.onClosed(1011, 'a response did not come in time');
     }
   }
 
