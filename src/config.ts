@@ -22,6 +22,7 @@ import {
   word,
   workers,
 } from './config/readers.ts';
+import { SECRETS } from './config/secrets.ts';
 import { type Setting, setting } from './config/setting.ts';
 import { NEEDED, SIGN_IN } from './config/sign-in.ts';
 import { UNKNOWN_REASONS } from './domain/outcome.ts';
@@ -334,6 +335,7 @@ export const SETTINGS = {
     hoursOf(UNKNOWN_REASONS, 'upstream_error=24,upstream_timeout=72'),
   ),
   ...CONTENTS,
+  ...SECRETS,
   ...SIGN_IN,
   ...NOTICES,
 } as const;

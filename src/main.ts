@@ -71,7 +71,7 @@ const COMMANDS = {
   'check-config': async () => {
     const { configFile } = configured();
     const { readFileNow } = await import('./main/upstreams.ts');
-    const read = configFile === null ? null : readFileNow(configFile);
+    const read = configFile === null ? null : readFileNow(configFile, () => 'not-looked-up');
     if (typeof read === 'string') {
       process.stderr.write(`${read}\n`);
       process.exit(2);

@@ -10,11 +10,17 @@ const ENV = {
   AZURE_OPENAI_API_KEY: 'azure-key',
   EMPTY: '',
 };
+const STORED: Record<string, string> = { openai: 'sk-stored' };
 const SECRETS: Record<string, string> = { '/run/secrets/openai': 'sk-from-file\n' };
 
 function read(text: string) {
   return readFileSettings(text, {
     env: ENV,
+    readStored: (name) => {
+      const secret = STORED[name];
+      if (secret === undefined) throw new Error('does not exist');
+      return secret;
+    },
     readSecret: (path) => {
       const secret = SECRETS[path];
       if (secret === undefined) throw new Error('no such file');
@@ -53,6 +59,19 @@ describe('the configuration file', () => {
   it('takes a key from a file', () => {
     const { upstreams } = accepted(one('    key_file: /run/secrets/openai\n'));
     expect(upstreams[0]?.key).toBe('sk-from-file');
+  });
+
+  it('takes secrets from Postgres, in any text', () => {
+    const { upstreams } = accepted(
+      one(`    key: \${secret:openai}\n    headers: { x-key: "Bearer \${secret:openai}" }\n`),
+    );
+    expect([upstreams[0]?.key, upstreams[0]?.headers]).toEqual([
+      'sk-stored',
+      { 'x-key': 'Bearer sk-stored' },
+    ]);
+    expect(refused(one(`    key: \${secret:none}\n`))).toContain(
+      'upstreams[0].key names the secret none, which does not exist',
+    );
   });
 
   it('reports every fault together, each with its line and no value', () => {

@@ -76,6 +76,8 @@ describe('a configuration without faults', () => {
       reconcileIntervalMs: 300_000,
       reconcileDelayMs: 3_600_000,
       reconcileCallDurationMs: 3_600_000,
+      secretsKey: null,
+      secretsKeyFile: null,
       publicUrl: null,
       oidcIssuer: null,
       oidcClientId: null,

@@ -39,6 +39,7 @@ import { reconciliationRoutes } from './reconciliation.ts';
 import { roleMappingRoutes } from './role-mappings.ts';
 import { errorResponse, notFound, ROOT } from './route.ts';
 import { savingRoutes } from './savings.ts';
+import { secretRoutes } from './secrets.ts';
 import { sessionListRoutes, sessionRoutes } from './session.ts';
 import { signInRoutes } from './sign-in.ts';
 import { statementRoutes } from './statement.ts';
@@ -69,6 +70,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     sessionListRoutes,
     signInRoutes,
     roleMappingRoutes,
+    secretRoutes,
     departmentRoutes,
     peopleRoutes,
     tokenRoutes,

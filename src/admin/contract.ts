@@ -19,5 +19,6 @@ export * from './contract/reconciliation.ts';
 export * from './contract/reports.ts';
 export * from './contract/resources.ts';
 export * from './contract/savings.ts';
+export * from './contract/secrets.ts';
 export * from './contract/store.ts';
 export * from './contract/tags.ts';

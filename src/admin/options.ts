@@ -4,6 +4,7 @@ import type { ClientAddresses } from '../auth/addresses.ts';
 import type { OidcClient } from '../auth/oidc.ts';
 import type { Sealer } from '../auth/seal.ts';
 import type { Sessions } from '../auth/sessions.ts';
+import type { Vault } from '../auth/vault.ts';
 import type { Database } from '../store/database.ts';
 import type { UpstreamReading } from '../upstreams/health.ts';
 import type { UpstreamProfile } from '../upstreams/profile.ts';
@@ -17,6 +18,8 @@ export interface AdminOptions {
   upstreams?: (() => readonly UpstreamReading[]) | undefined;
   /** Which upstreams of the file are reconciled; missing: none. */
   reconciliation?: (() => { isOn: boolean; without: string[] }) | undefined;
+  /** Encrypts secrets; missing: no master key is set. */
+  vault?: Vault | null;
   adminKey: string;
   /** Sessions of the console. */
   sessions: Sessions;

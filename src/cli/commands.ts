@@ -4,6 +4,7 @@ import { COMPLETION_HELP, completionScript, completionsOf } from './completion.t
 import { runExport } from './export.ts';
 import { runProfile } from './profile-command.ts';
 import { reporting, runResource } from './run.ts';
+import { runSecrets } from './secrets.ts';
 import type { CliWorld } from './world.ts';
 
 type Run = (args: readonly string[], world: CliWorld) => Promise<number>;
@@ -12,6 +13,7 @@ const RUNS: Record<string, Run> = {
   apply: runApply,
   export: runExport,
   profile: runProfile,
+  secrets: runSecrets,
   completion: (args, world) =>
     reporting('completion', world, async () => {
       const isHelp = args.length === 0 || args[0] === '--help' || args[0] === '-h';

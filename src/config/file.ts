@@ -20,6 +20,8 @@ export interface FileProblem {
 /** What the file may ask of its surroundings. */
 export interface FileSources {
   env: Record<string, string | undefined>;
+  /** Returns a secret that stands in Postgres. Throws with what is wrong with it: `does not exist`. */
+  readStored(name: string): string;
   /** Returns the text of a file that holds a secret. Throws where it cannot be read. */
   readSecret(path: string): string;
 }
@@ -192,10 +194,28 @@ export function readFileSettings(text: string, sources: FileSources): FileSettin
 
 type Report = (path: readonly PropertyKey[], problem: string) => void;
 
-/** Puts secrets where the file names them: `${NAME}` in any text, and `key_file`. */
+/** `${secret:NAME}` is a secret in Postgres. */
+const STORED = 'secret:';
+
+/** Whether the text of a file may name secrets in Postgres. */
+export function namesStored(text: string): boolean {
+  return text.includes(`\${${STORED}`);
+}
+
+function stored(name: string, path: PropertyKey[], sources: FileSources, report: Report): string {
+  try {
+    return sources.readStored(name);
+  } catch (error) {
+    report(path, `names the secret ${name.slice(0, 64)}, which ${(error as Error).message}`);
+    return 'x';
+  }
+}
+
+/** Puts secrets where the file names them: `${NAME}` and `${secret:NAME}` in any text, and `key_file`. */
 function withSecrets(value: unknown, path: PropertyKey[], sources: FileSources, report: Report): unknown {
   if (typeof value === 'string') {
     return value.replace(/\$\{([^}]*)\}/g, (_, name: string) => {
+      if (name.startsWith(STORED)) return stored(name.slice(STORED.length), path, sources, report);
       const found = sources.env[name];
       if (!found) report(path, `names the environment variable ${name.slice(0, 64)}, which is not set`);
       // What is missing is reported once, here.

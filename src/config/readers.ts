@@ -58,11 +58,25 @@ export function secret(minLength: number, example: string): Reader<string> {
 /** Thirty-two bytes, as text. */
 export function sealingKeyText(example: string): Reader<string> {
   return {
-    read: (text) => (/^(?:[0-9a-f]{64}|[A-Za-z0-9+/_-]{43}=?)$/i.test(text) ? text : null),
+    read: (text) => (SEALING_KEY.test(text) ? text : null),
     wanted: '32 bytes in hex or base64',
     example,
   };
 }
+
+/** Several such keys. */
+export function sealingKeyTexts(example: string): Reader<readonly string[]> {
+  return {
+    read: (text) => {
+      const found = text.split(',').map((each) => each.trim());
+      return found.every((each) => SEALING_KEY.test(each)) ? found : null;
+    },
+    wanted: '32 bytes in hex or base64; several with commas',
+    example,
+  };
+}
+
+const SEALING_KEY = /^(?:[0-9a-f]{64}|[A-Za-z0-9+/_-]{43}=?)$/i;
 
 /**
  * `eu.api.openai.com` and the like: there the API bills a surcharge on newer models that the rate card does not have, so

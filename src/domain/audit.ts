@@ -31,6 +31,7 @@ export const AUDIT_RESOURCES = [
   'person',
   'token',
   'role_mapping',
+  'secret',
   'reconciliation',
   'recipient',
 ] as const;

@@ -18,7 +18,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { startArchive } from './archive.ts';
 import { startNotices } from './notices.ts';
-import { startReconcile } from './reconcile.ts';
+import { type FileUpstreamsNow, startReconcile } from './reconcile.ts';
 
 export interface JobsOptions {
   config: Config;
@@ -33,6 +33,7 @@ export interface JobsOptions {
   contents: ContentQueue | null;
   /** Budgets that denied calls. */
   spent: SpentBudgets;
+  fileUpstreams: FileUpstreamsNow;
   rates: () => RateCards;
   /** Postgres's clock. */
   nowMs: () => number;

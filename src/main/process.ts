@@ -27,6 +27,7 @@ export function openLog(config: Config, fields: Record<string, unknown> | null =
       config.oidcClientSecret,
       config.smtpUrl,
       config.encryptionKey,
+      ...(config.secretsKey ?? []),
     ],
   });
 }

@@ -2,6 +2,7 @@
  * The job `reconcile`, wired: single calls of unknown outcome by the minute, then whole days by their bill, for each upstream
  * whose admin key is known. Owns: which upstreams those are, and how long one that fails is left alone.
  */
+import type { UpstreamSettings } from '../config/file.ts';
 import type { Config } from '../config.ts';
 import type { RateCards } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
@@ -10,13 +11,17 @@ import type { Reconcile } from '../jobs/reconcile.ts';
 import type { Database } from '../store/database.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { readFileNow } from './upstreams.ts';
+
+/** Returns the upstreams of the configuration file as they were read last; null: there is none. */
+export type FileUpstreamsNow = (() => readonly UpstreamSettings[]) | null;
 
 interface ReconcileJobOptions {
   config: Config;
   log: Log;
   metrics: Metrics;
   database: Database;
+  /** Those of the file; null: there is none. */
+  fileUpstreams: FileUpstreamsNow;
   rates: () => RateCards;
   /** Postgres's clock. */
   nowMs: () => number;
@@ -38,17 +43,17 @@ const BACKOFF_MOST_MS = 6 * 3_600_000;
 
 /** Starts the job; returns how to end it. */
 export function startReconcile(options: ReconcileJobOptions): () => Promise<void> {
-  const { config, log, metrics, nowMs } = options;
-  if (config.openaiAdminKey === null && config.configFile === null) return async () => {};
+  const { config, log, metrics, fileUpstreams, nowMs } = options;
+  if (config.openaiAdminKey === null && fileUpstreams === null) return async () => {};
   // Now, while no call is under way: to load it takes the event loop for a tenth of a second.
-  if (billedUpstreams(config).length > 0) loadParts().catch(() => {});
+  if (billedUpstreams(config, fileUpstreams).length > 0) loadParts().catch(() => {});
   const failures = new Map<string | null, { count: number; untilMs: number }>();
   const runs = new Map<string, (signal: AbortSignal) => Promise<boolean>>();
   const job = startJob({
     firstAfterMs: Math.min(FIRST_RUN_MS, config.reconcileIntervalMs),
     intervalMs: config.reconcileIntervalMs,
     run: async (signal) => {
-      for (const upstream of billedUpstreams(config)) {
+      for (const upstream of billedUpstreams(config, fileUpstreams)) {
         if ((failures.get(upstream.name)?.untilMs ?? 0) > nowMs()) continue;
         const id = JSON.stringify(upstream);
         const run = runs.get(id) ?? (await loadRun(options, upstream));
@@ -70,24 +75,24 @@ export function startReconcile(options: ReconcileJobOptions): () => Promise<void
   return () => job.stop();
 }
 
-/** Returns the upstreams that can be asked. A file with a fault has none: its upstreams of before are not known here. */
-function billedUpstreams(config: Config): Billed[] {
-  if (config.configFile === null) {
+/** Returns the upstreams that can be asked. */
+function billedUpstreams(config: Config, fileUpstreams: FileUpstreamsNow): Billed[] {
+  if (fileUpstreams === null) {
     const { openaiAdminKey: adminKey, openaiApiKey: key, openaiBaseUrl: baseUrl } = config;
     return adminKey === null ? [] : [{ name: null, baseUrl, adminKey, keys: key === null ? [] : [key] }];
   }
-  const file = readFileNow(config.configFile);
-  if (typeof file === 'string') return [];
-  return file.upstreams.flatMap(({ name, base_url: baseUrl, admin_key: adminKey, key }) =>
+  return fileUpstreams().flatMap(({ name, base_url: baseUrl, admin_key: adminKey, key }) =>
     adminKey === undefined ? [] : [{ name, baseUrl, adminKey, keys: key === undefined ? [] : [key] }],
   );
 }
 
 /** Returns whether anything is reconciled, and which upstreams of the file have no admin key. */
-export function reconciliationState(config: Config): { isOn: boolean; without: string[] } {
-  const billed = billedUpstreams(config);
-  const file = config.configFile === null ? null : readFileNow(config.configFile);
-  const names = file === null || typeof file === 'string' ? [] : file.upstreams.map(({ name }) => name);
+export function reconciliationState(
+  config: Config,
+  fileUpstreams: FileUpstreamsNow,
+): { isOn: boolean; without: string[] } {
+  const billed = billedUpstreams(config, fileUpstreams);
+  const names = fileUpstreams?.().map(({ name }) => name) ?? [];
   return {
     isOn: billed.length > 0,
     without: names.filter((name) => !billed.some((each) => each.name === name)),

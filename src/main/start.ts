@@ -11,6 +11,7 @@ import { loadOrMakeAdminKey } from '../auth/admin-key.ts';
 import type { Catalog } from '../auth/catalog.ts';
 import type { KeyCache } from '../auth/keys.ts';
 import type { Sealer } from '../auth/seal.ts';
+import type { Vault } from '../auth/vault.ts';
 import type { Config } from '../config.ts';
 import type { ContentQueue } from '../domain/contents.ts';
 import type { InputCount } from '../domain/input-count.ts';
@@ -52,6 +53,7 @@ import { startJobs } from './jobs.ts';
 import { type Adoption, adoptJournals } from './journals.ts';
 import { gauges, measuredStore } from './metrics.ts';
 import { inDataFolder, type JournalFolders, openDatabaseOf, openJournals } from './open.ts';
+import { openSecrets } from './secrets.ts';
 import { startStorage } from './storage.ts';
 import { openTls } from './tls.ts';
 import { type ConfiguredUpstream, openBreaker, openUpstream, startProbes } from './upstream.ts';
@@ -141,14 +143,15 @@ export async function startApp(options: AppOptions): Promise<App> {
 
   const adoption = await adoptJournals(store.ledgerStore, journals, log);
   back.defer(() => adoption.stop());
-  const file = await openFileUpstreams({ config, log, breaker, nowMs: clock.nowMs });
+  const { vault, secrets } = openSecrets(config, store.database);
+  const file = await openFileUpstreams({ config, log, breaker, secrets, nowMs: clock.nowMs });
   back.defer(async () => file?.close());
   const upstream = file?.first ?? (await openUpstream(config, clock.nowMs));
   back.defer(async () => upstream.upstream?.close());
   const { instanceId, ledger, journal, fenced } = await openLedger(base, journals, adoption);
   const traces = await openTracesOf(base, instanceId);
-  const opened = { ...(await openCatalog(base, ledger)), ...(await openContents(config, metrics)) };
-  const parts = { instanceId, ledger, journal, upstream, file, traces, ...opened };
+  const stored = { ...(await openCatalog(base, ledger)), ...(await openContents(config, metrics)) };
+  const parts = { instanceId, ledger, journal, upstream, file, vault, traces, ...stored };
   const { gateway, pages, stopping, anchors } = openFront(base, parts, admin.key);
   await store.warm(instanceId).catch(onStoreError);
   const stallMs = Math.min(config.clientStallMs, config.upstreamTimeoutMs);
@@ -262,6 +265,7 @@ interface Parts {
   shutdowns: Shutdowns;
   upstream: ConfiguredUpstream;
   file: FileUpstreams | null;
+  vault: Vault | null;
   traces: CallTraces | null;
   sealer: Sealer | null;
   contents: ContentQueue | null;
@@ -316,7 +320,8 @@ function openGateway(
 
 /** Makes what clients and people talk to, and starts the background jobs. */
 function openFront(base: Base, parts: Parts, adminKey: string) {
-  const { instanceId, ledger, journal, addresses, keys, catalog, upstream, file, sealer, contents } = parts;
+  const { instanceId, ledger, journal, addresses, keys, catalog, upstream, file, vault, sealer, contents } =
+    parts;
   const { config, log, version, group, back, store, clock, metrics, moves, breaker, onStoreError } = base;
   const { database } = store;
   const counts = new ApiErrorCounts({
@@ -354,6 +359,7 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     config,
     upstream,
     file,
+    vault,
     version,
     adminKey,
     database,
@@ -371,7 +377,8 @@ function openFront(base: Base, parts: Parts, adminKey: string) {
     onStoreError,
   });
   if (file === null) back.defer(startProbes(upstream, { log, rates, nowMs }));
-  const jobsOf = { sealer, contents, spent, moves, rates, nowMs };
+  const fileUpstreams = file === null ? null : () => file.settings;
+  const jobsOf = { sealer, contents, spent, moves, fileUpstreams, rates, nowMs };
   const work = { config, log, metrics, database, accessLog, ...jobsOf, onStoreError };
   back.defer(startJobs(work));
   back.defer(startFollowing(work, { instanceId, ledger, upstream, file }));

@@ -8,6 +8,7 @@ import {
   type FileSettings,
   type FileSources,
   formatFileProblems,
+  namesStored,
   readFileSettings,
   type UpstreamSettings,
 } from '../config/file.ts';
@@ -25,6 +26,7 @@ import { matcherOf, type Target } from '../upstreams/target.ts';
 import { LimitTrust } from '../upstreams/trust.ts';
 import { createUpstream } from '../wire/client.ts';
 import { CannotStart } from './open.ts';
+import type { StoredSecrets } from './secrets.ts';
 import { type ConfiguredUpstream, openBreaker, startProbes } from './upstream.ts';
 import { ratesOf, tokenPrice } from './upstream-prices.ts';
 
@@ -36,6 +38,8 @@ interface FileUpstreamsOptions {
   log: Log;
   /** Shared by all, for what is not known of teams' calls. */
   breaker: Breaker;
+  /** Those in Postgres, which the file may name. */
+  secrets: StoredSecrets;
   /** Milliseconds since the epoch. */
   nowMs(): number;
 }
@@ -53,31 +57,32 @@ interface Entry {
   stopProbes: () => Promise<void>;
 }
 
-/** Reads and checks the file. @throws CannotStart which names every fault in it */
-export function readFileOrCannotStart(path: string): FileSettings {
-  const read = readFileNow(path);
-  if (typeof read === 'string') throw new CannotStart(read);
-  return read;
-}
-
-/** Reads and checks the file. Returns what is wrong, in words with every place, where something is. */
-export function readFileNow(path: string): FileSettings | string {
+/** Reads and checks the file. Returns what is wrong, in words with every place, where something is. @param readStored of secrets in Postgres */
+export function readFileNow(path: string, readStored: FileSources['readStored']): FileSettings | string {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     return `TOLLGATE_CONFIG_FILE ${path} cannot be read (${(error as NodeJS.ErrnoException).code})`;
   }
-  const read = readFileSettings(text, SOURCES);
+  const read = readFileSettings(text, {
+    env: process.env,
+    readSecret: (from) => readFileSync(from, 'utf8'),
+    readStored,
+  });
   return Array.isArray(read)
     ? `the configuration file has problems:\n${formatFileProblems(path, read)}`
     : read;
 }
 
-const SOURCES: FileSources = {
-  env: process.env,
-  readSecret: (path) => readFileSync(path, 'utf8'),
-};
+/** Whether the file names secrets in Postgres. One that cannot be read names none. */
+function needsSecrets(path: string): boolean {
+  try {
+    return namesStored(readFileSync(path, 'utf8'));
+  } catch {
+    return false;
+  }
+}
 
 export class FileUpstreams {
   readonly router = new Upstreams<GatewayDeps>(() => performance.now());
@@ -100,8 +105,10 @@ export class FileUpstreams {
 
   /** @throws CannotStart when the file cannot be read, or has a fault */
   static async open(options: FileUpstreamsOptions, path: string): Promise<FileUpstreams> {
-    const seen = stampOf(path);
-    const file = new FileUpstreams(options, path, readFileOrCannotStart(path), seen);
+    const seen = await stampOf(path, options.secrets);
+    const read = await readWithSecrets(path, options.secrets);
+    if (typeof read === 'string') throw new CannotStart(read);
+    const file = new FileUpstreams(options, path, read, seen);
     file.#entries = await file.#openAll();
     return file;
   }
@@ -111,6 +118,11 @@ export class FileUpstreams {
     const [first] = this.#entries;
     if (first === undefined) throw new Error('a configuration file has at least one upstream');
     return first.opened;
+  }
+
+  /** As they were read last. */
+  get settings(): readonly UpstreamSettings[] {
+    return this.#settings.upstreams;
   }
 
   /** What is seen of each now. */
@@ -141,7 +153,7 @@ export class FileUpstreams {
     this.#looking = startJob({
       firstAfterMs: LOOK_EVERY_MS,
       intervalMs: LOOK_EVERY_MS,
-      run: async () => this.#look(),
+      run: () => this.#look(),
       onError: (error) => this.#failed(error),
     });
   }
@@ -153,11 +165,11 @@ export class FileUpstreams {
     await Promise.all(this.#entries.map(closeEntry));
   }
 
-  #look(): void {
-    const seen = stampOf(this.#path);
+  async #look(): Promise<void> {
+    const seen = await stampOf(this.#path, this.#options.secrets);
     if (seen === this.#seen) return;
-    this.#seen = seen;
     this.#readAgain();
+    this.#seen = seen;
   }
 
   #failed(error: unknown): void {
@@ -169,8 +181,8 @@ export class FileUpstreams {
   }
 
   async #replace(): Promise<void> {
-    const { log } = this.#options;
-    const read = readFileNow(this.#path);
+    const { log, secrets } = this.#options;
+    const read = await readWithSecrets(this.#path, secrets);
     if (typeof read === 'string') {
       log.logger.error(
         { problems: read },
@@ -228,11 +240,18 @@ export async function openFileUpstreams(options: FileUpstreamsOptions): Promise<
   return configFile === null ? null : await FileUpstreams.open(options, configFile);
 }
 
-/** Changes whenever the file may have changed. */
-function stampOf(path: string): string {
+/** Reads the file, and before it the secrets that it names. */
+async function readWithSecrets(path: string, secrets: StoredSecrets): Promise<FileSettings | string> {
+  if (needsSecrets(path)) await secrets.load();
+  return readFileNow(path, (name) => secrets.read(name));
+}
+
+/** Changes whenever the file may have changed, or a secret of those in Postgres where it names one. */
+async function stampOf(path: string, secrets: StoredSecrets): Promise<string> {
   try {
     const { mtimeMs, size, ino } = statSync(path);
-    return `${mtimeMs} ${size} ${ino}`;
+    const stamp = `${mtimeMs} ${size} ${ino}`;
+    return needsSecrets(path) ? `${stamp} ${await secrets.stamp()}` : stamp;
   } catch {
     return '';
   }

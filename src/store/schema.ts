@@ -13,5 +13,6 @@ export * from './schema-notices.ts';
 export * from './schema-objects.ts';
 export * from './schema-people.ts';
 export * from './schema-reconciliation.ts';
+export * from './schema-secrets.ts';
 export * from './schema-tags.ts';
 export * from './schema-warnings.ts';

@@ -72,6 +72,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'departments',
     'role-mappings',
     'recipients',
+    'secrets',
   ];
   const expected = resources.flatMap((resource) => [`/admin/v1/${resource}`, `/admin/v1/${resource}/{id}`]);
   const others = [
@@ -82,6 +83,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'limits/preview',
     'limits/{id}/raises',
     'limits/{id}/reset',
+    'secrets/rotate',
     'overview',
     'usage',
     'denials',

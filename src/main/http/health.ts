@@ -14,6 +14,7 @@ import { isSame } from '../../auth/admin-key.ts';
 import type { KeyCache } from '../../auth/keys.ts';
 import type { Sealer } from '../../auth/seal.ts';
 import { Sessions } from '../../auth/sessions.ts';
+import type { Vault } from '../../auth/vault.ts';
 import type { Config } from '../../config.ts';
 import { apiError } from '../../domain/errors.ts';
 import type { InputCount } from '../../domain/input-count.ts';
@@ -50,6 +51,8 @@ export interface PagesOptions {
   upstream: ConfiguredUpstream;
   /** Null: there is one. */
   file: FileUpstreams | null;
+  /** Encrypts secrets; null: no master key is set. */
+  vault: Vault | null;
   version: string;
   adminKey: string;
   database: Database;
@@ -71,7 +74,7 @@ export interface PagesOptions {
 export function createPages(options: PagesOptions): Hono {
   const { config, upstream, adminKey, database, addresses, accessLog, keys, ledger, counts, clock, log } =
     options;
-  const { version, metrics, stopping, group } = options;
+  const { version, metrics, stopping, group, file } = options;
   const { metricsKey } = config;
   const { sealer } = options;
   const pages = createService({ version, upstream, ledger, metrics, metricsKey, stopping, group });
@@ -99,8 +102,9 @@ export function createPages(options: PagesOptions): Hono {
     createAdmin({
       ...shared,
       upstream,
-      upstreams: options.file === null ? undefined : () => options.file?.readings() ?? [],
-      reconciliation: () => reconciliationState(config),
+      upstreams: file === null ? undefined : () => file.readings(),
+      reconciliation: () => reconciliationState(config, file === null ? null : () => file.settings),
+      vault: options.vault,
       adminKey,
       addresses,
       accessLog,
