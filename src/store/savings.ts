@@ -6,7 +6,9 @@ import type { TeamId } from '../domain/ids.ts';
 import type { Database, Fragment, Sql } from './database.ts';
 
 /** How many calls a report looks at: the latest. */
-export const LOOKED_AT_MAX = 50_000;
+export const LOOKED_AT_MAX = 10_000;
+/** Among how many, the latest, those with a tag are searched for. */
+const SEARCHED_MAX = 50_000;
 /** OpenAI caches prompts from so many tokens on. */
 const CACHED_PROMPT_LEAST = 1_024;
 
@@ -48,11 +50,13 @@ function looked(sql: Sql, { teamIds, from, to, tag }: CallsSelection): Fragment 
       ? sql`and tags -> ${tag.name}::text is not null`
       : sql`and tags ->> ${tag.name} = ${tag.value}`;
   return sql`looked as (
-    select model, operation, stream, service_tier, input_tokens, cached_input_tokens, output_tokens, output_limit, cost_usd,
-      stage_us, created_at
-    from usage_events
-    where created_at >= ${from.toISOString()} and created_at < ${to.toISOString()} and outcome = 'settled' ${ofTeams} ${ofTag}
-    order by created_at desc limit ${LOOKED_AT_MAX})`;
+    select * from (
+      select model, operation, stream, service_tier, input_tokens, cached_input_tokens, output_tokens, output_limit, cost_usd,
+        stage_us, tags
+      from usage_events
+      where created_at >= ${from.toISOString()} and created_at < ${to.toISOString()} and outcome = 'settled' ${ofTeams}
+      order by created_at desc limit ${tag ? SEARCHED_MAX : LOOKED_AT_MAX}) e
+    where true ${ofTag} limit ${LOOKED_AT_MAX})`;
 }
 
 export async function readCallSums(

@@ -8,7 +8,7 @@ import { uuidV7 } from '../../src/ledger/events.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { startEmbedded } from '../../src/store/embedded/supervisor.ts';
 import { adopt } from '../../src/store/hot/flush.ts';
-import { DEPARTMENTS, type Department, historyOf } from './company.ts';
+import { DEPARTMENTS, type Department, historyOf, type MadeTeam } from './company.ts';
 
 const BATCH = 500;
 const PORT = 8790;
@@ -36,10 +36,13 @@ export async function openCompany(): Promise<Company> {
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     return (await response.json()) as T;
   };
-  const teams = new Map<string, { id: string; keyIds: string[]; keys: string[] }>();
-  for (const department of DEPARTMENTS) teams.set(department.name, await createTeam(department, admin));
+  const teams = new Map<string, MadeTeam>();
+  const above = await createDepartments(admin);
+  for (const department of DEPARTMENTS)
+    teams.set(department.name, await createTeam(department, above, admin));
   await writeHistory(dataDir, teams);
   await spend(`${url}/v1`, (name) => teams.get(name)!.keys[0]!);
+  await divideMoney(admin, teams);
   return {
     url,
     adminKey,
@@ -54,8 +57,88 @@ export async function openCompany(): Promise<Company> {
 
 type Admin = Company['admin'];
 
-async function createTeam({ name, plan, limits, keys }: Department, admin: Admin) {
-  const { id } = await admin<{ id: string }>('POST', '/teams', { name, plan });
+/** What finance and those who check say: tags, limits on them, a raise, recipients, labels. */
+async function divideMoney(admin: Admin, teams: Map<string, MadeTeam>): Promise<void> {
+  await admin('POST', '/tags', { name: 'project', idle_days: 14 });
+  await admin('POST', '/tags', { name: 'stage', values: ['test', 'staging', 'production'] });
+  await admin('POST', '/tags', {
+    name: 'run',
+    pattern: 'run-*',
+    sources: ['header', 'metadata'],
+    idle_days: 7,
+  });
+  const month = { type: 'calendar', unit: 'month', time_zone: 'Europe/Berlin' };
+  const atlas = { type: 'tag', name: 'project', value: 'atlas' };
+  const named = { name: 'Atlas, a month', subject: atlas, meter: 'cost_usd', amount: '800', window: month };
+  const { id } = await admin<{ id: string }>('POST', '/limits', named);
+  await admin('POST', `/limits/${id}/raises`, {
+    ...{
+      amount: '150',
+      until: new Date(Date.now() + 5 * 86_400_000).toISOString(),
+      reason: 'the conference',
+    },
+  });
+  await admin('POST', '/limits', {
+    ...{ name: 'Each run at most $2', subject: { type: 'tag', name: 'run' }, meter: 'cost_usd', amount: '2' },
+    window: { type: 'lifetime' },
+  });
+  for (const [team, address, wants] of [
+    ['research', 'lead@research.example', ['warning', 'projection', 'spike', 'weekly']],
+    ['product', 'lead@product.example', ['warning', 'weekly']],
+  ] as const) {
+    const subject = { type: 'team', id: teams.get(team)?.id };
+    await admin('POST', '/recipients', { subject, kind: 'email', address, wants });
+  }
+  await admin('POST', '/recipients', {
+    ...{
+      subject: { type: 'org' },
+      kind: 'email',
+      address: 'finance@company.example',
+      wants: ['monthly', 'warning'],
+    },
+  });
+  const calls = await admin<{ data: { id: string; model: string }[] }>(
+    'GET',
+    '/events?order=desc&outcome=settled&limit=160',
+  );
+  for (const [place, { id: call, model }] of calls.data.entries()) {
+    if (place < 8 || place % 2 === 1) continue;
+    const good = /sol|astra/.test(model) ? 8 : /terra/.test(model) ? 6 : 5;
+    const label = (place * 7) % 9 < good ? 'accepted' : place % 3 === 0 ? 'edited' : 'rejected';
+    const reason = label === 'rejected' ? 'cites a source that does not exist' : null;
+    await admin('POST', '/labels', { call_id: call, label, reason });
+  }
+}
+
+/** A company of two divisions, each with its budget. Returns their ids by name, from the lowest up. */
+async function createDepartments(admin: Admin): Promise<Map<string, string[]>> {
+  const made = new Map<string, string[]>();
+  for (const [name, parent, amount] of [
+    ['Company', null, '2500'],
+    ['Science', 'Company', '1500'],
+    ['Products', 'Company', '700'],
+  ] as const) {
+    const above = parent === null ? [] : (made.get(parent) ?? []);
+    const { id } = await admin<{ id: string }>('POST', '/departments', { name, parent_id: above[0] ?? null });
+    made.set(name, [id, ...above]);
+    await admin('POST', '/limits', {
+      ...{ name: `${name}, a month`, subject: { type: 'department', id }, meter: 'cost_usd', amount },
+      window: { type: 'calendar', unit: 'month', time_zone: 'Europe/Berlin' },
+    });
+  }
+  return made;
+}
+
+async function createTeam(
+  { name, plan, limits, keys, above }: Department,
+  tree: Map<string, string[]>,
+  admin: Admin,
+): Promise<MadeTeam> {
+  const path = above === null ? null : (tree.get(above) ?? null);
+  const { id } = await admin<{ id: string }>('POST', '/teams', {
+    ...{ name, plan },
+    ...(path === null ? {} : { department_id: path[0] }),
+  });
   const made: { id: string; key: string }[] = [];
   for (const key of keys) made.push(await admin('POST', '/keys', { team_id: id, name: key }));
   for (const { amount, unit } of limits) {
@@ -63,14 +146,12 @@ async function createTeam({ name, plan, limits, keys }: Department, admin: Admin
       unit === null ? { type: 'lifetime' } : { type: 'calendar', unit, time_zone: 'Europe/Berlin' };
     await admin('POST', '/limits', { subject: { type: 'team', id }, meter: 'cost_usd', amount, window });
   }
-  return { id, keyIds: made.map((key) => key.id), keys: made.map((key) => key.key) };
+  const departments = path === null ? null : `{${path.join(',')}}`;
+  return { id, keyIds: made.map((key) => key.id), keys: made.map((key) => key.key), departments };
 }
 
 /** Writes the history as if the journal of a dead instance were adopted. */
-async function writeHistory(
-  dataDir: string,
-  teams: Map<string, { id: string; keyIds: string[] }>,
-): Promise<void> {
+async function writeHistory(dataDir: string, teams: Map<string, MadeTeam>): Promise<void> {
   const server = await startEmbedded({ dataDir });
   const database = openDatabase(server.connection);
   const nowMs = Date.now();

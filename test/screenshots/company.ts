@@ -19,6 +19,10 @@ interface Work {
 
 export interface Department {
   name: string;
+  /** What its calls are for: values of the tag `project`, the most usual first. */
+  projects: string[];
+  /** The department above it; null: none. */
+  above: string | null;
   plan: string | null;
   limits: { amount: string; unit: 'day' | 'month' | null }[];
   keys: string[];
@@ -35,6 +39,8 @@ const chat = (
 export const DEPARTMENTS: readonly Department[] = [
   {
     name: 'research',
+    projects: ['atlas', 'genome', 'weather'],
+    above: 'Science',
     plan: null,
     limits: [{ amount: '900', unit: 'month' }],
     keys: ['notebooks', 'evaluation'],
@@ -45,6 +51,8 @@ export const DEPARTMENTS: readonly Department[] = [
   },
   {
     name: 'product',
+    projects: ['assistant', 'search', 'onboarding'],
+    above: 'Products',
     plan: null,
     limits: [{ amount: '400', unit: 'month' }],
     keys: ['assistant', 'staging'],
@@ -55,6 +63,8 @@ export const DEPARTMENTS: readonly Department[] = [
   },
   {
     name: 'support',
+    projects: ['helpdesk', 'translation'],
+    above: 'Products',
     plan: null,
     limits: [
       { amount: '6', unit: 'day' },
@@ -68,13 +78,31 @@ export const DEPARTMENTS: readonly Department[] = [
   },
   {
     name: 'data platform',
+    projects: ['atlas', 'warehouse'],
+    above: 'Science',
     plan: null,
     limits: [{ amount: '150', unit: 'month' }],
     keys: ['pipelines'],
     work: [chat('gpt-5.6-luna', [0.2, 1.2], 90, [52_000, 4_000])],
   },
-  { name: 'trial', plan: 'free-tier', limits: [], keys: ['sandbox'], work: [] },
-  { name: 'interns', plan: null, limits: [{ amount: '0.01', unit: null }], keys: ['playground'], work: [] },
+  {
+    name: 'trial',
+    projects: ['sandbox'],
+    above: null,
+    plan: 'free-tier',
+    limits: [],
+    keys: ['sandbox'],
+    work: [],
+  },
+  {
+    name: 'interns',
+    projects: ['sandbox'],
+    above: null,
+    plan: null,
+    limits: [{ amount: '0.01', unit: null }],
+    keys: ['playground'],
+    work: [],
+  },
 ];
 
 export const DAYS = 62;
@@ -94,10 +122,19 @@ function dice(seed: number): () => number {
   };
 }
 
+/** A team as the API made it. */
+export interface MadeTeam {
+  id: string;
+  keyIds: string[];
+  keys: string[];
+  /** The departments above it, as an event names them. */
+  departments: string | null;
+}
+
 /** What a team's applications called, one event each, from two months ago until shortly before now. */
 export function historyOf(
   department: Department,
-  team: { id: string; keyIds: string[] },
+  team: MadeTeam,
   instanceId: string,
   nowMs: number,
 ): FlushEvent[] {
@@ -112,7 +149,11 @@ export function historyOf(
       const calls = Math.round(work.callsPerDay * weekend * growth * (0.7 + 0.6 * roll()));
       for (let call = 0; call < calls; call++) {
         const atMs = startMs + Math.floor((7 + (11 * (roll() + roll())) / 2) * 3_600_000);
-        const event = eventOf(work, team, instanceId, atMs, roll);
+        const { projects } = department;
+        const project = projects[Math.floor(projects.length * roll() ** 2)] ?? null;
+        // Some have finished: their tag is closed by now.
+        const isOver = project === projects.at(-1) && projects.length > 2 && day < 20;
+        const event = eventOf(work, team, instanceId, atMs, roll, isOver ? null : project);
         if (atMs < nowMs - 120_000) events.push(event);
       }
     }
@@ -122,10 +163,11 @@ export function historyOf(
 
 function eventOf(
   work: Work,
-  team: { id: string; keyIds: string[] },
+  team: MadeTeam,
   instanceId: string,
   atMs: number,
   roll: () => number,
+  project: string | null,
 ): FlushEvent {
   const inputTokens = Math.round(work.inputTokens * (0.4 + 1.2 * roll()));
   const outputTokens = Math.round(work.outputTokens * (0.3 + 1.4 * roll()));
@@ -135,13 +177,16 @@ function eventOf(
     BigInt(outputTokens) * BigInt(work.output * PICO_PER_USD_OF_A_MILLION_TOKENS);
   const usage = {
     input_tokens: inputTokens,
-    cached_input_tokens: 0,
+    cached_input_tokens: roll() < 0.4 ? Math.round(inputTokens * 0.6) : 0,
     cache_write_tokens: 0,
     output_tokens: outputTokens,
     reasoning_tokens: Math.round(outputTokens / 3),
   };
   const { model, operation } = work;
-  const facts = factsOf(team.id, keyId, { model, operation } as Parameters<typeof factsOf>[2]);
+  const facts = factsOf(team.id, keyId, {
+    ...{ model, operation, departments: team.departments },
+    ...(project === null ? {} : { tags: [`project=${project}`] }),
+  } as Parameters<typeof factsOf>[2]);
   const stageUs = {
     route: 12,
     authenticate: 14,
@@ -149,7 +194,9 @@ function eventOf(
     parse: 60,
     estimate: 21,
     reserve: 55,
-    forward: 1_840_000,
+    forward: Math.round(
+      300_000 + outputTokens * (400 + 2_600 * Math.sqrt(work.output / 50)) * (0.8 + 0.4 * roll()),
+    ),
     settle: 46,
     record: 31,
   };

@@ -58,6 +58,21 @@ function shots(company: Company, callId: string): Shot[] {
         await dialog.getByText(en.plans.previewTotal('$50.00')).waitFor();
       },
     },
+    { name: 'departments', path: '/departments' },
+    { name: 'tags', path: '/tags?name=project' },
+    { name: 'savings', path: '/savings' },
+    { name: 'models', path: '/models' },
+    { name: 'labels', path: '/labels' },
+    { name: 'notices', path: '/notices' },
+    {
+      name: 'raise',
+      path: '/tags?name=project',
+      async act(page) {
+        const dialog = await openDialog(page, `${en.limits.raise} Atlas, a month`);
+        await dialog.getByLabel(en.limits.raiseBy).fill('300');
+        await dialog.getByLabel(en.limits.reason).fill('the conference');
+      },
+    },
     { name: 'prices', path: '/prices?model=gpt-5' },
     { name: 'calls', path: '/calls' },
     { name: 'call', path: `/calls/${callId}` },
@@ -74,7 +89,10 @@ try {
     `/events?team_id=${company.teamIds.get('support')}&order=desc&limit=1`,
   );
   await take('', ENGLISH, shots(company, events.data[0]!.id));
-  await take('-zh-dark', CHINESE_AND_DARK, [{ name: 'overview', path: '' }]);
+  await take('-zh-dark', CHINESE_AND_DARK, [
+    { name: 'overview', path: '' },
+    { name: 'models', path: '/models' },
+  ]);
 } finally {
   await browser.close();
   await company.close();

@@ -30,7 +30,11 @@ export function DepartmentsPage() {
   const [dialog, setDialog] = useState<DepartmentDialogState | null>(null);
   const departments = useApi<PageOf<Department>>('/departments', { limit: LIST_MAX });
   const teams = useApi<PageOf<Team>>('/teams', { limit: LIST_MAX });
-  const limits = useApi<PageOf<Limit>>('/limits', { limit: LIST_MAX, state: true }, POLL_MS);
+  const limits = useApi<PageOf<Limit>>(
+    '/limits',
+    { subject_type: 'department', limit: LIST_MAX, state: true },
+    POLL_MS,
+  );
   const spent = useApi<Usage>(
     '/usage',
     { group_by: 'department', interval: 'total', from: monthStart(Date.now()), time_zone: TIME_ZONE },
