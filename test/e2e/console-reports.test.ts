@@ -72,6 +72,9 @@ describe.skipIf(!hasBrowser)('reports in the console', { timeout: 120_000 }, () 
     await limit.getByLabel(en.common.name).fill('two dollars a project');
     await limit.getByLabel(en.common.amount).fill('2');
     await limit.getByLabel(en.limits.window).selectOption('lifetime');
+    await limit.getByText(en.limits.more, { exact: true }).click();
+    await limit.getByLabel(en.ends.onExhausted).selectOption('slow_down');
+    await limit.getByLabel(en.ends.perMinute).fill('5');
     await limit.getByText(en.limits.previewLeft, { exact: true }).waitFor();
     await limit.getByRole('button', { name: en.limits.new }).click();
     await page
@@ -83,7 +86,11 @@ describe.skipIf(!hasBrowser)('reports in the console', { timeout: 120_000 }, () 
       '/limits?subject_type=tag',
     );
     expect(data).toMatchObject([
-      { name: 'two dollars a project', subject: { type: 'tag', name: 'project', value: null } },
+      {
+        name: 'two dollars a project',
+        subject: { type: 'tag', name: 'project', value: null },
+        on_exhausted: { action: 'slow_down', calls_per_minute: 5, from_percent: 80 },
+      },
     ]);
 
     await values.getByRole('link', { name: `${en.tags.itsCalls} gamma` }).click();

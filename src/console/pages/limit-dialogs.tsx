@@ -9,6 +9,7 @@ import { TextField } from '../parts/field.tsx';
 import { Load } from '../parts/states.tsx';
 import { useMessages } from '../shell/language.ts';
 import { quantityError } from './errors.ts';
+import { EndsFields, endsBody, endsErrors, endsOf } from './limit-ends.tsx';
 import { NewLimitDialog } from './limit-form.tsx';
 import { LimitOptions, limitOptionErrors } from './limit-options.tsx';
 import { LimitPreviewBox } from './limit-preview.tsx';
@@ -85,6 +86,8 @@ function ChangeForm({ limit, whole, onClose, onDone }: ChangeProps & { whole: Li
   const [name, setName] = useState(whole.name ?? '');
   const [amount, setAmount] = useState(whole.amount);
   const [options, setOptions] = useState(before);
+  const [ends, setEnds] = useState(endsOf(whole));
+  const isStrict = whole.enforcement === 'strict';
   const { maxHold, maxUnknown, warnAt } = options;
   const isMoney = limit.meter === 'cost_usd';
   const amountProblem = quantityError(t, limit.meter, amount);
@@ -96,6 +99,7 @@ function ChangeForm({ limit, whole, onClose, onDone }: ChangeProps & { whole: Li
       check={() => ({
         amount: amountProblem,
         ...limitOptionErrors(t, limit.meter, options),
+        ...(isStrict ? endsErrors(t, ends) : {}),
       })}
       send={async () => {
         await patch<Limit>(`/limits/${limit.id}`, {
@@ -105,6 +109,7 @@ function ChangeForm({ limit, whole, onClose, onDone }: ChangeProps & { whole: Li
           ...(maxHold === before.maxHold ? {} : { max_hold: maxHold === '' ? null : maxHold }),
           ...(maxUnknown === before.maxUnknown ? {} : { max_unknown: maxUnknown === '' ? null : maxUnknown }),
           ...(warnAt === before.warnAt ? {} : { warn_at: percentsOf(warnAt) ?? null }),
+          ...(isStrict ? endsBody(ends) : {}),
         });
         onDone(t.limits.changed);
       }}
@@ -121,12 +126,10 @@ function ChangeForm({ limit, whole, onClose, onDone }: ChangeProps & { whole: Li
       <TextField label={t.common.name} param="name" optional value={name} onValue={setName} />
       <details class="more">
         <summary>{t.limits.more}</summary>
-        <LimitOptions
-          meter={limit.meter}
-          hasMaxHold={whole.enforcement === 'strict'}
-          values={options}
-          onValues={setOptions}
-        />
+        <div class="dialog-body">
+          {isStrict && <EndsFields ends={ends} onEnds={setEnds} />}
+          <LimitOptions meter={limit.meter} hasMaxHold={isStrict} values={options} onValues={setOptions} />
+        </div>
       </details>
       <LimitPreviewBox limit={amountProblem ? null : { ...ruleOf(whole), amount }} />
     </FormDialog>

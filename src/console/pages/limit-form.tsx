@@ -6,6 +6,7 @@ import { FormDialog } from '../parts/dialog.tsx';
 import { TextField, Tick } from '../parts/field.tsx';
 import { useMessages } from '../shell/language.ts';
 import { ruleErrors } from './errors.ts';
+import { EndsFields, endsBody, endsErrors, endsOf } from './limit-ends.tsx';
 import { LimitOptions, limitOptionErrors } from './limit-options.tsx';
 import { LimitPreviewBox } from './limit-preview.tsx';
 import {
@@ -38,6 +39,7 @@ export function NewLimitDialog({ teamId, tag, onClose, onDone }: NewLimitProps) 
   const [name, setName] = useState('');
   const [models, setModels] = useState('');
   const [soft, setSoft] = useState(false);
+  const [ends, setEnds] = useState(endsOf());
   const [options, setOptions] = useState({ maxHold: '', maxUnknown: '', warnAt: '' });
   const { maxHold, maxUnknown, warnAt } = options;
   const isSoft = soft && mayBeSoft(rule);
@@ -50,10 +52,12 @@ export function NewLimitDialog({ teamId, tag, onClose, onDone }: NewLimitProps) 
     max_hold: isSoft || maxHold === '' ? null : maxHold,
     max_unknown: rule.meter !== 'cost_usd' || maxUnknown === '' ? null : maxUnknown,
     warn_at: percentsOf(warnAt) ?? null,
+    ...(isSoft ? {} : endsBody(ends)),
   };
   const errors = {
     ...subjectErrors(t, subject),
     ...ruleErrors(t, rule),
+    ...(isSoft ? {} : endsErrors(t, ends)),
     ...limitOptionErrors(t, rule.meter, isSoft ? { ...options, maxHold: '' } : options),
   };
   const isReady = Object.values(errors).every((text) => text === '');
@@ -93,6 +97,7 @@ export function NewLimitDialog({ teamId, tag, onClose, onDone }: NewLimitProps) 
           {mayBeSoft(rule) && (
             <Tick label={t.limits.soft} hint={t.limits.softHint} checked={soft} onChecked={setSoft} />
           )}
+          {!isSoft && <EndsFields ends={ends} onEnds={setEnds} />}
           <LimitOptions meter={rule.meter} hasMaxHold={!isSoft} values={options} onValues={setOptions} />
         </div>
       </details>

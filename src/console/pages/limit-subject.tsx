@@ -7,7 +7,7 @@ import { type Option, useDepartmentOptions, useKeyOptions, useTags, useTeamOptio
 
 const DEPARTMENT = 'department ';
 /** Subjects that may be of one team or of all. */
-const OF_ANY_TEAM: readonly string[] = ['user', 'tag'];
+const OF_ANY_TEAM: readonly string[] = ['user', 'member', 'tag'];
 
 /** A tag as the form holds it; an empty value stands for each. */
 export interface LimitTag {
@@ -18,7 +18,7 @@ export interface LimitTag {
 export interface SubjectValues {
   /** A team's id; empty: none is chosen. */
   team: string;
-  /** `team`, `org`, `user`, `tag`, a key's id, or `department` and an id. */
+  /** `team`, `org`, `user`, `member`, `tag`, a key's id, or `department` and an id. */
   on: string;
   tag: LimitTag;
 }
@@ -115,6 +115,7 @@ function useSubjectOptions(team: string, withAbove: boolean): Option[] {
     { value: 'team', text: t.limits.subjectTeam },
     ...ofKeys.map(({ value, text }) => ({ value, text: t.limits.ofKey(text) })),
     { value: 'user', text: t.limits.subjectUser },
+    { value: 'member', text: t.ends.member },
     { value: 'tag', text: t.limits.subjectTag },
     ...above.map(({ value, text }) => ({ value: DEPARTMENT + value, text: t.limits.ofDepartment(text) })),
     ...(withAbove ? [{ value: 'org', text: t.limits.subjectOrg }] : []),
@@ -127,7 +128,7 @@ export function subjectOf({ team, on: subject, tag: { name, value } }: SubjectVa
   if (subject === 'org') return { type: 'org' };
   if (subject.startsWith(DEPARTMENT)) return { type: 'department', id: subject.slice(DEPARTMENT.length) };
   if (subject === 'team') return { type: 'team', id: team };
-  if (subject === 'user') return { type: 'user', ...ofTeam };
+  if (subject === 'user' || subject === 'member') return { type: subject, ...ofTeam };
   if (subject === 'tag')
     return { type: 'tag', name, value: value.trim() === '' ? null : value.trim(), ...ofTeam };
   return { type: 'key', id: subject };

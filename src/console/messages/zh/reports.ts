@@ -1,7 +1,7 @@
 /** 标签及其支出、节省、模型对比、评判。 */
 import type { Messages } from '../messages.ts';
 
-export const reports: Pick<Messages, 'reports' | 'tags' | 'savings' | 'models' | 'labels'> = {
+export const reports: Pick<Messages, 'reports' | 'tags' | 'ends' | 'savings' | 'models' | 'labels'> = {
   reports: {
     range: '时间范围',
     days: (days) => `${days} 天`,
@@ -60,6 +60,24 @@ export const reports: Pick<Messages, 'reports' | 'tags' | 'savings' | 'models' |
     limitsOn: (tag) => `${tag} 的限额`,
     limitsNote: '客户端可以编造值：这类限额防的是意外，团队的预算防的是故意。',
     eachValueHint: '留空表示每个团队的每个值各自计算。',
+  },
+  ends: {
+    onExhausted: '用完之后',
+    actions: {
+      refuse: '拒绝调用',
+      wait: '让调用等待',
+      slow_down: '接近用完时放慢',
+      cheaper_model: '改用更便宜的模型',
+    },
+    seconds: '最多等待秒数',
+    perMinute: '每分钟调用数',
+    fromPercent: '从此百分比起',
+    modelsHint: '按此顺序尝试，以逗号分隔。',
+    badModels: '请输入一到十个模型',
+    carryOver: '最多结转到下一周期',
+    carryOverHint: '美元金额，如 100；或占额度的比例，如 20%。留空表示不结转。',
+    badCarryOver: '请输入美元金额（如 100）或百分比（如 20%）',
+    member: '每个成员（其所有密钥）',
   },
   savings: {
     lead: '根据账本可知哪些可以更便宜。各项金额互相重叠，不能相加。',
