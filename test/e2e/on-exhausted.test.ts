@@ -168,16 +168,18 @@ it(
   async () => {
     const rule = { action: 'slow_down', calls_per_minute: 1, from_percent: 1 };
     const { key, limitId, teamId } = await teamWith('0.0005', rule);
-    expect((await chat(key, small)).status).toBe(200);
+    const write = (ofKey: string) =>
+      stack.post(ofKey, '/chat/completions', small, { 'x-simulator': 'output=16' });
+    expect((await write(key)).status).toBe(200);
     // What is used is known here once a call has ended: the next has the first turn, and the one after it would wait a minute.
     const statuses: number[] = [];
-    for (let call = 0; call < 2; call++) statuses.push((await chat(key, small)).status);
+    for (let call = 0; call < 2; call++) statuses.push((await write(key)).status);
     expect(statuses).toEqual([200, 429]);
-    const slowed = await chat(key, small);
+    const slowed = await write(key);
     expect(Number(slowed.headers.get('retry-after-ms'))).toBeLessThanOrEqual(60_000);
     expect(await slowed.json()).toMatchObject({ error: { code: 'rate_limit_exceeded', limit_id: limitId } });
     await stack.admin('PATCH', `/limits/${limitId}`, { on_exhausted: { ...rule, calls_per_minute: 60 } });
-    const next = async () => (await chat(key, small)).headers.get(HEADER);
+    const next = async () => (await write(key)).headers.get(HEADER);
     await expect.poll(next, POLL).toMatch(new RegExp(`^slowed=[0-9.]+; limit=${limitId}$`));
     const spent = async () => sumOf(await readEvents(stack, teamId));
     expect(await spent()).toBeLessThanOrEqual(usd('0.0005'));
