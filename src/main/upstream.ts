@@ -68,6 +68,7 @@ function clientOf(config: Config): Upstream {
     bodyTimeoutMs: config.upstreamTimeoutMs,
     // Longer than a client may stall: that one is cut off, and its call is read to its end.
     pausedTimeoutMs: 2 * config.upstreamTimeoutMs,
+    closesAfterStreams: config.upstreamProfile === 'compatible',
   });
 }
 

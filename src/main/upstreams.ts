@@ -283,6 +283,7 @@ async function openEntry(
     bodyTimeoutMs: timeouts.idle_ms,
     // Longer than a client may stall, as with the one upstream of the environment.
     pausedTimeoutMs: 2 * Math.max(timeouts.idle_ms, config.clientStallMs),
+    closesAfterStreams: kind === 'compatible',
   });
   return {
     key,

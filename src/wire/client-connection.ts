@@ -10,6 +10,7 @@ import type { BodySource, UpstreamFailure, UpstreamHandler, UpstreamOptions } fr
 
 /** How long an idle connection is kept when the server does not say. As undici. */
 const IDLE_MS = 4000;
+const EVENT_STREAM = 'text/event-stream';
 /** Taken off the time that the server says, so that it is not the one to close first. As undici. */
 const IDLE_MARGIN_MS = 2000;
 const IDLE_MAX_MS = 600_000;
@@ -247,6 +248,8 @@ export class ClientConnection implements Carrier {
     const headers = record(raw);
     this.#reusable =
       call.reusable && parser.keepAlive && !saysClose(headers) && !mayHaveStrayBody(status, headers);
+    if (this.#pool.options.closesAfterStreams && String(headers['content-type']).startsWith(EVENT_STREAM))
+      this.#reusable = false;
     this.#idleMs = idleMs(headers['keep-alive']);
     try {
       call.handler.onHeaders(status, headers);

@@ -11,6 +11,8 @@ export interface UpstreamOptions {
   bodyTimeoutMs: number;
   /** The longest that a response may be paused at a time. 0: no limit. */
   pausedTimeoutMs: number;
+  /** A connection carries no call after an event stream: llama-server promises to keep it, and closes it at once. Default: false. */
+  closesAfterStreams?: boolean;
 }
 
 export interface UpstreamRequest {

@@ -104,6 +104,20 @@ describe('a connection', () => {
     );
   });
 
+  it('carries none after an event stream, where the server is known to close then whatever it says', async () => {
+    const stream =
+      'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 2\r\nkeep-alive: timeout=5';
+    const respond = (socket: Socket) => socket.write(`${stream}\r\n\r\nok`);
+    const served = await serve(respond);
+    const upstream = connect(`http://127.0.0.1:${served.port}`, { closesAfterStreams: true });
+    for (let times = 0; times < 3; times++) expect(await get(upstream)).toEqual(['200', 'ok', 'end']);
+    expect(served.sockets).toHaveLength(3);
+    const plain = await serve((socket) => socket.write(OK));
+    const other = connect(`http://127.0.0.1:${plain.port}`, { closesAfterStreams: true });
+    for (let times = 0; times < 3; times++) expect(await get(other)).toEqual(['200', 'ok', 'end']);
+    expect(plain.sockets).toHaveLength(1);
+  });
+
   it('carries one call at a time; the others wait in their order', async () => {
     const held: Socket[] = [];
     const served = await serve((socket) => held.push(socket));
