@@ -136,6 +136,20 @@ describe('StreamMeter on chat completions', () => {
     expect(completed('data: {"x":"[DONE]"}\n\ndata: x [DONE]\n\n: [DONE]\n\ndata: [DONE].\n\n')).toBe(false);
   });
 
+  it('takes the end of a connection for the end of a stream without [DONE] whose choices and usage have come', () => {
+    const part = (finish: string, usage: string) =>
+      `data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":${finish}}],"usage":${usage}}\n\n`;
+    const usage = '{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}';
+    const wholeOf = (...parts: string[]) => chat(false, ...parts).meter.isWhole;
+    expect(wholeOf(part('"length"', usage))).toBe(true);
+    expect(wholeOf(part('"length"', 'null'))).toBe(false);
+    expect(wholeOf(part('null', usage))).toBe(false);
+    expect(wholeOf(part('"length"', usage), part('null', 'null'))).toBe(false);
+    expect(wholeOf(part('"length"', usage), 'data: {"choices":[')).toBe(false);
+    const { meter } = chat(false, part('"length"', usage));
+    expect(meter.result()).toMatchObject({ state: 'complete', usage: { output_tokens: 1 } });
+  });
+
   it('passes a line on unmetered that is longer than it keeps', () => {
     const chunks = Array.from({ length: 10 }, () => Buffer.alloc(1024 * 1024, 'x'));
     const { client, meter } = run('chat.completions', true, [

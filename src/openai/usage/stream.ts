@@ -192,7 +192,6 @@ export class StreamMeter {
     const linesEnd = chunk.lastIndexOf(LF) + 1;
     if (linesEnd === chunk.length && this.#carryBytes === 0) return this.#meterLines(chunk);
     if (linesEnd === 0) return this.#keep(chunk);
-
     const lines = chunk.subarray(0, linesEnd);
     const passed = this.#meterLines(this.#carryBytes === 0 ? lines : this.#takeCarry(lines));
     const kept = this.#keep(chunk.subarray(linesEnd));
@@ -201,6 +200,8 @@ export class StreamMeter {
 
   /** To be called after the last chunk of a connection that ended in order: returns its unfinished line if that ends the stream. */
   end(): Buffer {
+    // transformers sends no `[DONE]`: after the usage of all choices nothing is missing.
+    if (this.#carryBytes === 0) this.#completed ||= this.#usageIsAll && !this.#usageIsOld;
     if (this.#carryBytes === 0) return NONE;
     const before = this.#last;
     const passed = this.#meterLines(this.#takeCarry(NONE));
