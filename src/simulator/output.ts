@@ -36,6 +36,7 @@ export interface Output {
   usageReports: UsageReports;
   /** It says nothing of what images used. */
   hidesImageUsage: boolean;
+  completesAtLimit: boolean;
   /** Its reasoning as clients are given it to send back; null: they did not ask. */
   sealed: string | null;
 }
@@ -77,6 +78,7 @@ export function composeOutput(
     withUsage,
     usageReports,
     hidesImageUsage: directives.hidesImageUsage ?? false,
+    completesAtLimit: profile.completesAtLimit,
     sealed: asksForReasoning(call) ? sealedText(random, plan.usage.reasoning_tokens) : null,
   };
 }

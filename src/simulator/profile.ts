@@ -36,6 +36,8 @@ export interface Profile {
   limitNames: LimitNames;
   /** Output limits are ignored: what is written is what `medianOutputTokens` and its like say. */
   ignoresLimits: boolean;
+  /** A response that ended at its limit calls itself completed, as those of llama-server and transformers do. */
+  completesAtLimit: boolean;
   /** Tokens that a reasoning model, or one that hides it, thinks beside what it writes; no limit covers them. */
   hiddenReasoningTokens: number;
   /** How a stream reports its usage; JSON has it unless `never`. */
@@ -89,6 +91,7 @@ export const DEFAULT_PROFILE: Profile = {
   outputTokensPerSecond: 0,
   limitNames: 'openai',
   ignoresLimits: false,
+  completesAtLimit: false,
   hiddenReasoningTokens: 0,
   usageReports: 'once',
   usageDelayMs: 200,

@@ -31,7 +31,7 @@ const ECHOED: Record<string, unknown> = {
 };
 
 function finalStatus(output: Output): Status {
-  return output.choices[0]?.candidate.cut ? 'incomplete' : 'completed';
+  return output.choices[0]?.candidate.cut && !output.completesAtLimit ? 'incomplete' : 'completed';
 }
 
 function text(output: Output): string {

@@ -1,7 +1,7 @@
 /**
  * The probe: whether an upstream keeps an output limit. It is asked for a long output with the least limit there is,
- * streamed and not, in the bytes that a call would have. Only a response that says that it ended at the limit, and is no
- * longer, proves anything. A stream that goes on beyond it is cut.
+ * streamed and not, in the bytes that a call would have. Only a response that says that it ended at the limit (or counts
+ * exactly so many tokens, if those are more than a few), and is no longer, proves anything. A stream that goes on beyond it is cut.
  */
 import type { JsonObject } from '../openai/body.ts';
 import { isObject, parseJson } from '../openai/body.ts';
@@ -64,9 +64,16 @@ async function judged(options: ProbeOptions, how: string, changes: JsonObject): 
   const limit = options.descriptor.probe?.limit ?? 0;
   const { isOver, reported, saysLength } = seen;
   if (isOver || (reported ?? 0) > limit) return result('ignored', `${how}: more than ${limit} tokens came`);
-  if (!saysLength) return result('ignored', `${how}: it does not say that it ended at the limit`);
+  if (!saysLength && !(limit >= TELLING_TOKENS && reported === limit))
+    return result('ignored', `${how}: it does not say that it ended at the limit`);
   return { ...result('kept', 'a limit was kept, streamed and not'), reportsUsage: reported !== null };
 }
+
+/**
+ * Of a limit of so many tokens or more, a count that is equal to it says that it ended the response. llama-server and
+ * transformers call a response of `/responses` completed, whatever ended it.
+ */
+const TELLING_TOKENS = 16;
 
 type Seen =
   | { kind: 'failed'; reason: string }

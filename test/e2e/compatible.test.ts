@@ -142,6 +142,25 @@ describe('an upstream that ignores its limits', () => {
   });
 });
 
+describe('an upstream whose responses call themselves completed at their limit', () => {
+  const long = { completesAtLimit: true, medianOutputTokens: 5000, p99OutputTokens: 5000 };
+  afterEach(() => stack.stop());
+
+  it.each([
+    [false, 'kept'],
+    [true, 'ignored'],
+  ])('is trusted by its count alone; it writes more than that: %s', async (ignoresLimits, state) => {
+    await start({}, { profile: { ...long, ignoresLimits } });
+    const { key } = await stack.team({ grantUsd: '0.000001' });
+    await (await stack.post(key, '/responses', { model: BODY.model, input: 'briefly' })).text();
+    const verdict = async () => {
+      const { limits } = await stack.admin<UpstreamState>('GET', '/upstream');
+      return limits.find(({ operation }) => operation === 'responses')?.state;
+    };
+    await expect.poll(verdict, { timeout: 30_000 }).toBe(state);
+  });
+});
+
 describe('an upstream that reads one name of the limit alone', () => {
   afterEach(() => stack.stop());
 
