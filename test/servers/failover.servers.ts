@@ -1,0 +1,134 @@
+/**
+ * Two real servers serve one model under load; one is killed and comes back. No call is lost or billed twice, no budget is
+ * passed, and the calls go on: by the ledger, by what the servers said, and by what the clients got.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
+import { usd } from '../../src/domain/money.ts';
+import { readBalance } from '../e2e/books.ts';
+import { costOf, disagreements, type House, openHouse, pairsOf } from './house.ts';
+import { KINDS } from './kinds.ts';
+import type { RunningServer } from './running.ts';
+
+const installed = inject('servers');
+const [one, other] = KINDS.filter(({ name }) => installed[name]?.missing === null);
+const CLIENTS = 6;
+/** A team's that has enough, and one's whose money ends meanwhile, in USD. */
+const GRANTS = ['100.00', '0.02'] as const;
+
+/** What became of a team's calls, as its clients saw it. */
+interface Seen {
+  teamId: string;
+  grantUsd: string;
+  whole: number;
+  errors: string[];
+}
+
+describe.skipIf(other === undefined)(`${one?.name} and ${other?.name}`, () => {
+  let house: House;
+  let isStopped = false;
+  let clients: Promise<void>[] = [];
+  beforeAll(async () => {
+    house = await openHouse([one, other].filter((kind) => kind !== undefined));
+  });
+  afterEach(async () => {
+    isStopped = true;
+    await Promise.all(clients);
+  });
+  afterAll(() => house?.close());
+
+  /** Clients of a team that call one after the other, streamed and not, until they are stopped or have no money. */
+  async function startClients(grantUsd: string): Promise<Seen> {
+    const { teamId, sdk } = await house.team(grantUsd);
+    const seen: Seen = { teamId, grantUsd, whole: 0, errors: [] };
+    const call = async (client: number, turn: number) => {
+      const messages = [{ role: 'user' as const, content: `Client ${client}, turn ${turn}.` }];
+      const body = { model: 'tiny', messages, max_tokens: 20 };
+      if (turn % 2 === 0) await sdk.chat.completions.create(body);
+      else for await (const _ of await sdk.chat.completions.create({ ...body, stream: true }));
+    };
+    const run = async (client: number) => {
+      for (let turn = 0; !isStopped && !seen.errors.includes('insufficient_quota'); turn++) {
+        try {
+          await call(client, turn);
+          seen.whole++;
+        } catch (error) {
+          seen.errors.push((error as { code?: string }).code ?? String(error));
+        }
+      }
+    };
+    clients.push(...Array.from({ length: CLIENTS }, (_, client) => run(client)));
+    return seen;
+  }
+
+  it.each([0, 1])('of which number %i dies and comes back', async (dying) => {
+    await trusted(house);
+    isStopped = false;
+    clients = [];
+    const [dead, alive] = (dying === 0 ? house.servers : house.servers.toReversed()) as [
+      RunningServer,
+      RunningServer,
+    ];
+    const teams = await Promise.all(GRANTS.map(startClients));
+    const [rich, poor] = teams as [Seen, Seen];
+    const more = async (server: RunningServer, calls: number) => {
+      const enough = server.recorder.records.length + calls;
+      await expect.poll(() => server.recorder.records.length, { timeout: 120_000 }).toBeGreaterThan(enough);
+    };
+    await more(dead, 15);
+    await dead.kill();
+    await more(alive, 30);
+    await dead.start();
+    await more(dead, 15);
+    await expect.poll(() => poor.errors, { timeout: 120_000 }).toContain('insufficient_quota');
+    isStopped = true;
+    await Promise.all(clients);
+
+    const all = [await judge(house, rich), await judge(house, poor)];
+    // Calls that found it dead went to the other one, at no cost.
+    expect(all.reduce((sum, { moved }) => sum + moved, 0)).toBeGreaterThan(0);
+    expect(rich.errors.length).toBeLessThanOrEqual(CLIENTS * GRANTS.length);
+    console.log(`${dead.kind.name} dies:`, JSON.stringify(all));
+  });
+});
+
+/** Calls until both servers are known to keep the limit of a chat: what a server does not list is probed after its first call. */
+async function trusted({ stack, team }: House): Promise<void> {
+  const { sdk } = await team('100.00');
+  const verdicts = async () => {
+    await sdk.chat.completions.create({
+      model: 'tiny',
+      messages: [{ role: 'user', content: 'Hi.' }],
+      max_tokens: 2,
+    });
+    const { data } = await stack.admin<{ data: { limits: { state: string; reason: string }[] }[] }>(
+      'GET',
+      '/upstreams',
+    );
+    return data.map(({ limits: [chat] }) =>
+      chat?.state === 'kept' ? 'kept' : `${chat?.state}: ${chat?.reason}`,
+    );
+  };
+  await expect.poll(verdicts, { timeout: 120_000, interval: 1_000 }).toEqual(['kept', 'kept']);
+}
+
+/** Compares a team's ledger with the servers and the clients; returns how many calls there were of each kind. */
+async function judge(house: House, { teamId, grantUsd, whole, errors }: Seen) {
+  const pairs = await pairsOf(house, teamId);
+  expect(disagreements(pairs)).toEqual([]);
+  const count = (kind: (pair: (typeof pairs)[number]) => boolean) => pairs.filter(kind).length;
+  const reported = count(({ event }) => event.provenance === 'reported' && event.outcome === 'settled');
+  const unknown = count(({ event }) => event.outcome === 'unknown');
+  // Each whole answer reached one client, and is in the ledger once; each call that was cut is unknown, and a client knows.
+  expect(reported).toBe(whole);
+  expect(unknown).toBe(errors.filter((code) => code !== 'insufficient_quota').length);
+
+  const billed = pairs.reduce((sum, { usage }) => sum + (usage === null ? 0n : costOf(usage)), 0n);
+  const charged = pairs.reduce((sum, { event }) => sum + usd(event.cost_usd), 0n);
+  const balance = await readBalance(house.stack, teamId);
+  expect(charged).toBeGreaterThanOrEqual(billed);
+  expect(charged).toBeLessThanOrEqual(usd(grantUsd));
+  expect(usd(balance.settled_usd)).toBe(charged);
+  expect(usd(balance.held_usd)).toBe(0n);
+  const moved = count(({ event }) => event.outcome === 'voided' && event.reason === 'upstream_unreachable');
+  return { calls: pairs.length, reported, unknown, moved, charged: `${charged}`, billed: `${billed}` };
+}
