@@ -111,7 +111,7 @@ export class StreamMeter {
     this.#outputTokensMost = options.outputTokensMost ?? Number.POSITIVE_INFINITY;
   }
 
-  /** The stream ended as the API ends it, by `[DONE]` or the last event of a response, or said itself that it failed. */
+  /** It ended by `[DONE]`, by a response's last event, by an error, or (transformers) with its connection after all usage. */
   get isWhole(): boolean {
     return this.#completed || this.#failure !== null || this.#blind;
   }
@@ -200,7 +200,6 @@ export class StreamMeter {
 
   /** To be called after the last chunk of a connection that ended in order: returns its unfinished line if that ends the stream. */
   end(): Buffer {
-    // transformers sends no `[DONE]`: after the usage of all choices nothing is missing.
     if (this.#carryBytes === 0) this.#completed ||= this.#usageIsAll && !this.#usageIsOld;
     if (this.#carryBytes === 0) return NONE;
     const before = this.#last;
