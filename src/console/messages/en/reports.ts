@@ -78,8 +78,9 @@ export const reports = {
     fromPercent: 'From this percent on',
     modelsHint: 'Tried in this order; separated by commas.',
     badModels: 'Enter one to ten models',
-    carryOver: 'Carried into the next window, at most',
-    carryOverHint: 'Dollars such as 100, or a part of the amount such as 20%. Empty: nothing.',
+    carryOver: 'Carry over at most',
+    carryOverHint:
+      'Into the next window: dollars such as 100, or a part of the amount such as 20%. Empty: nothing.',
     badCarryOver: 'Enter dollars such as 100, or a percentage such as 20%',
     member: 'Each member, over all keys',
   },
