@@ -62,7 +62,8 @@ export class Chaos {
   readonly #correcting: Random | null;
   /** Of some of those. */
   readonly #releasing: Random | null;
-  readonly #changing: Random;
+  /** Of those in which calls of unknown outcome bind nothing. */
+  readonly #changing: Random | null;
   readonly #deadInstances: DeadInstances;
   readonly #traffic: Traffic;
   #errors: unknown[] = [];
@@ -76,7 +77,7 @@ export class Chaos {
     this.#random = random;
     this.#correcting = seed % 2 === 1 ? new Random(-seed) : null;
     this.#releasing = seed % 8 === 5 ? new Random(~seed) : null;
-    this.#changing = new Random(seed + 1_000_000_000);
+    this.#changing = seed % 4 === 1 ? null : new Random(seed + 1_000_000_000);
     const { startMs, limits, grants } = makeWorld(random);
     const nowMs = () => startMs + this.time.monotonicMs();
     this.memory = fault.store(nowMs);
@@ -140,7 +141,7 @@ export class Chaos {
     this.#act();
     if (this.#correcting?.chance(CORRECTS)) this.#correct(this.#correcting);
     if (this.#releasing?.chance(RELEASES)) this.#release();
-    if (this.#changing.chance(CHANGES_FOR_NOW)) this.#changeForNow();
+    if (this.#changing?.chance(CHANGES_FOR_NOW)) this.#changeForNow(this.#changing);
     await this.#pass(
       this.#random.chance(0.01) ? this.#random.between(2_000, 15_000) : this.#random.between(0, 150),
     );
@@ -306,8 +307,8 @@ export class Chaos {
     changeRules(this.admin, this.#random, Math.floor(this.judge.nowMs()));
   }
 
-  #changeForNow(): void {
-    const what = changeForNow(this.admin, this.#changing, Math.floor(this.judge.nowMs()));
+  #changeForNow(random: Random): void {
+    const what = changeForNow(this.admin, random, Math.floor(this.judge.nowMs()));
     if (what !== null) this.#figures[what]++;
   }
 
