@@ -88,7 +88,6 @@ export function makeWorld(random: Random): World {
         subject: { type: 'tag', name: 'project', value: 'alpha' },
       },
       ofDepartment('unit', 700, calendar('day')),
-      ofDepartment('branch', 500, calendar('day')),
       ofDepartment('division', 1100, calendar('week')),
       ofDepartment('company', 1500, calendar('day')),
       { ...ofTeam('all', ORGANIZATION_ID, 2500, calendar('month')), subject: { type: 'org' } },
