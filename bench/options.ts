@@ -20,7 +20,8 @@ of each, with ratios taken inside each round.
                     (default ${USUAL_CONTESTANTS.join(',')}; workers is Tollgate with TOLLGATE_WORKERS=2)
   --peers           adds ${PEERS.join(' and ')}, which are installed into bench/.peers on first use
   --previous COMMIT the earlier build (default ${PREVIOUS_COMMIT.slice(0, 12)}), made in bench/.peers
-  --cases A,B       ${names(USUAL_CASES).join(', ')}
+  --cases A,B       ${names(USUAL_CASES).slice(0, 9).join(', ')},
+                    ${names(USUAL_CASES).slice(9).join(', ')}
                     (default all of these), ${names(CASES.filter((one) => !USUAL_CASES.includes(one))).join(', ')}
   --latency         saturated cases: also the added latency at half of the rate that was reached
   --json FILE       also writes every number of every round

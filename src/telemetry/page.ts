@@ -42,6 +42,7 @@ export function counterFamilies(series: AllSeries): Family[] {
     familyOf('tollgate_input_counts_total', Object.values(series.inputCounts)),
     familyOf('tollgate_anchor_breaks_total', [series.anchorBreaks]),
     familyOf('tollgate_put_backs_total', [series.putBacks]),
+    familyOf('tollgate_contents_total', series.contents.values()),
     familyOf('tollgate_warnings_total', series.warnings.values()),
     familyOf('tollgate_webhook_deliveries_total', Object.values(series.deliveries)),
     familyOf(

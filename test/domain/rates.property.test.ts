@@ -161,8 +161,9 @@ test('no usage within the bounds of its meters costs more than the bound', () =>
       bounds,
       small,
       small,
+      small,
       usageOf(METER_NAMES),
-      (lines, otherBounds, input, output, drawn) => {
+      (lines, otherBounds, input, output, upstreamMsAtMost, drawn) => {
         const card = cardOf(makeFlat(lines));
         const call = operation({
           model: 'm',
@@ -170,9 +171,11 @@ test('no usage within the bounds of its meters costs more than the bound', () =>
           outputTokensLimit: output,
           otherBounds,
         });
-        const bound = estimate(call, card, { strict: true });
+        const bound = estimate(call, card, { strict: true, upstreamMsAtMost });
         if ('code' in bound) throw new Error(bound.message);
-        const usage = within(drawn, { ...otherBounds, input_tokens: input, output_tokens: output });
+        const text = { input_tokens: input, output_tokens: output };
+        // In millionths.
+        const usage = within(drawn, { ...otherBounds, ...text, upstream_seconds: upstreamMsAtMost * 1000 });
         const cost = costOf(usage, card.tiers.default!);
         if (cost === null) return;
         compared++;

@@ -29,7 +29,7 @@ export class MemoryReleases {
     const part = asPart ? event.allocations.find(({ counterId }) => counterId === spec.id) : undefined;
     const due = spec.meter === 'cost_usd' ? cost : 0n;
     if (part === undefined) {
-      if (isHeldBeside(spec.id, event.allocations)) return 0n;
+      if (asPart && isHeldBeside(spec.id, event.allocations)) return 0n;
       const claim =
         spec.meter === 'cost_usd'
           ? { ...event.claim, cost }
