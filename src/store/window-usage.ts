@@ -14,7 +14,7 @@ import { UNIT, used } from '../domain/quantities.ts';
 import { parseTag } from '../domain/tags.ts';
 import { QUARTER_HOUR_MS } from '../domain/window.ts';
 import type { Run } from './database.ts';
-import { teams, usageDepartments, usageEvents, usageRollups, usageTags } from './schema.ts';
+import { adjustments, teams, usageDepartments, usageEvents, usageRollups, usageTags } from './schema.ts';
 
 type Rule = Pick<CounterSpec, 'id' | 'teamId' | 'subjectType' | 'subjectId' | 'meter' | 'models'>;
 
@@ -80,6 +80,10 @@ function isNotBeside({ id }: Rule): SQL {
     where p ->> 'counter' like ${`${sourceIdOf(id)}@%`} and p ->> 'counter' <> ${id})`;
 }
 
+/** What an event charges by now. Rollups have its corrections in them, the event has not. */
+const chargedByNow = sql`${usageEvents.costUsd} + coalesce((select sum(c.delta_usd) from ${adjustments} c
+  where c.team_id = ${usageEvents.teamId} and c.event_id = ${usageEvents.id}), 0)`;
+
 function sumsByModel(rule: Rule, { fromMs, untilMs, isInRollups }: Part): SQL {
   if (rule.subjectType === 'tag') return sumsOfTag(rule, fromMs, untilMs);
   const rollups = rule.subjectType === 'department' ? usageDepartments : usageRollups;
@@ -95,7 +99,7 @@ function sumsByModel(rule: Rule, { fromMs, untilMs, isInRollups }: Part): SQL {
     isInRollups || windowStartOf(rule.id) !== fromMs ? undefined : isNotBeside(rule),
   );
   return sql`
-    select model, sum(cost_usd)::text as cost, sum(input_tokens)::float8 as input_tokens,
+    select model, sum(${isInRollups ? rollups.costUsd : chargedByNow})::text as cost, sum(input_tokens)::float8 as input_tokens,
       sum(output_tokens)::float8 as output_tokens,
       ${isInRollups ? sql`sum(calls)` : sql`count(*)`}::float8 as calls
     from ${table} where ${conditions} group by model`;
@@ -129,7 +133,7 @@ function sumsOfTag(rule: Rule, fromMs: number, untilMs: number | null): SQL {
       windowStartOf(rule.id) === startMs ? isNotBeside(rule) : undefined,
     );
     pieces.push(sql`
-      select model, cost_usd, input_tokens, output_tokens, 1 as calls from ${usageEvents} where ${conditions}`);
+      select model, ${chargedByNow} as cost_usd, input_tokens, output_tokens, 1 as calls from ${usageEvents} where ${conditions}`);
   };
   ofEvents(fromMs, untilMs === null ? firstMs : Math.min(firstMs, untilMs));
   if (untilMs !== null && lastMs !== null) ofEvents(lastMs, untilMs);

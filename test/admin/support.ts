@@ -54,7 +54,7 @@ export interface TestAdmin {
   close(): Promise<void>;
 }
 
-/** @param now stops Postgres's clock at this moment */
+/** @param now stops the API's clock and Postgres's at this moment */
 export async function createTestAdmin(now?: string): Promise<TestAdmin> {
   const settings: Record<string, string> = now === undefined ? {} : { 'tollgate.now': now };
   const { database, drop } = await createTestDatabase({ settings });
@@ -63,6 +63,7 @@ export async function createTestAdmin(now?: string): Promise<TestAdmin> {
   const app = createAdmin({
     database,
     ...signIn(database),
+    ...(now === undefined ? {} : { nowMs: () => Date.parse(now) }),
     defaultPlan: 'free-tier',
     sealer: new Sealer(Buffer.alloc(32, 7)),
     settleNow: async () => {

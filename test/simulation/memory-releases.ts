@@ -22,7 +22,7 @@ export class MemoryReleases {
     const cost = this.costs.get(event.id);
     // Who is made later starts from the rollups, in which a correction moves money alone.
     if (cost === undefined || (!asPart && spec.meter !== 'cost_usd')) return 0n;
-    if (spec.source === 'limit' && spec.endsAtMs !== null && spec.endsAtMs <= event.createdAtMs) return 0n;
+    if (spec.source !== 'grant' && spec.endsAtMs !== null && spec.endsAtMs <= event.createdAtMs) return 0n;
     const moves = cost === 0n ? spec.meter !== 'requests' : spec.meter === 'cost_usd';
     // The counter of another key is none of its business.
     if (!moves || (spec.subjectType === 'key' && spec.subjectId !== event.keyId)) return 0n;

