@@ -57,6 +57,9 @@ export async function refuseStrangers(deps: GatewayDeps, parsed: Parsed): Promis
 async function whyNot(deps: GatewayDeps, teamId: TeamId, { request }: Parsed): Promise<ApiError | null> {
   const objects = request.objects ?? [];
   const { descriptor, operation } = request;
+  // No text in Postgres has it, so no object is called so: a look-up would fail, and for good.
+  const unstorable = objects.find(({ id }) => id.includes('\0'));
+  if (unstorable !== undefined) return notKnown(unstorable);
   let known = await ownersOf(deps, teamId, objects);
   if (objects.some((object) => !known.has(nameOf(object)) && RECORDED_WITH_EVENT.has(object.kind))) {
     // It may be an event that is on its way: of this instance, or of another.

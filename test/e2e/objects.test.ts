@@ -32,6 +32,11 @@ async function idsOf(list: AsyncIterable<{ id: string }>): Promise<string[]> {
   return ids;
 }
 
+it('a name that Postgres cannot store is that of nothing: 404, where a look-up fails for good', async () => {
+  const job = client.fineTuning.jobs.create({ training_file: '\0', model: 'gpt-4o-mini' });
+  await expect(job).rejects.toMatchObject({ status: 404, param: 'training_file' });
+});
+
 describe('a file', () => {
   it('comes back as it was sent, and is gone when it is deleted', async () => {
     const text = randomBytes(200_000).toString('base64');
