@@ -12,7 +12,7 @@ const TAG_BYTES = 16;
 const HEAD_BYTES = 1 + NONCE_BYTES + TAG_BYTES;
 const KEY_BYTES = 32;
 
-/** Reads a key of 32 bytes, in hex or base64; null: it is none. */
+/** Returns the key of 32 bytes that a text has in hex or base64; null: it has none. */
 export function sealingKey(text: string): Buffer | null {
   const given = text.trim();
   if (/^[0-9a-f]{64}$/i.test(given)) return Buffer.from(given, 'hex');
@@ -29,7 +29,7 @@ export class Sealer {
     this.#key = key;
   }
 
-  /** @param about what it is sealed about, such as the key of its row */
+  /** Returns the sealed bytes. @param about what it is sealed about, such as the key of its row */
   seal(plain: Buffer, about: string): Buffer {
     const nonce = randomBytes(NONCE_BYTES);
     const cipher = createCipheriv(ALGORITHM, this.#key, nonce, { authTagLength: TAG_BYTES });

@@ -30,6 +30,7 @@ export class Vault {
     for (const each of others.map(opened)) this.#sealers.set(each.id, each.sealer);
   }
 
+  /** Returns the value encrypted under this name, with the first master key. */
   seal(name: string, value: string): Sealed {
     const sealed = this.#sealer.seal(Buffer.from(value), aboutOf(name));
     return { sealed: sealed.toString('base64'), keyId: this.keyId };

@@ -50,7 +50,7 @@ export class ContentQueue {
     }
   }
 
-  /** Takes what waits, the oldest first, some megabytes at most. */
+  /** Takes out what waits, the oldest first; returns at most so many. */
   take(most = 50): CallContent[] {
     const taken = this.#queued.splice(0, most);
     for (const { bytes } of taken) this.#bytes -= bytes;
@@ -64,6 +64,7 @@ export class ContentReader {
   #response: Buffer[] = [];
   #bytes = 0;
 
+  /** Returns one for a call of this operation; null: what such calls say is not kept. */
   static of(operation: string): ContentReader | null {
     return KEPT_OPERATIONS.has(operation) ? new ContentReader() : null;
   }
@@ -80,6 +81,7 @@ export class ContentReader {
     if (this.#bytes <= CONTENT_BYTES_MAX) this.#response.push(piece);
   }
 
+  /** Returns what was read, with whose call it was. */
   end(call: Pick<CallContent, 'teamId' | 'eventId' | 'atMs'>): CallContent {
     return { ...call, request: this.#request, response: this.#response, bytes: this.#bytes };
   }

@@ -1,6 +1,6 @@
 /**
  * Contents of calls: what teams that asked for it keep of requests and responses, sealed. Does not own: sealing (auth/seal.ts), what is
- * kept (gateway/contents.ts). Invariants: a row is there no longer than its team keeps contents, whatever changes; of a
+ * kept (domain/contents.ts). Invariants: a row is there no longer than its team keeps contents, whatever changes; of a
  * team that keeps none, or was deleted, there is no row.
  */
 import type { EventId, TeamId } from '../domain/ids.ts';
