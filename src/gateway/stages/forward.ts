@@ -130,7 +130,8 @@ class Relay implements UpstreamHandler, Turn {
     const callMs = target?.callMs ?? null;
     if (callMs !== null) this.#deadline = setTimeout(() => this.#late(), callMs);
     const request = this.#reserved.outgoing.take();
-    if (this.#reserved.account.keepsContents === true && this.#reserved.job === null) {
+    const { account, job } = this.#reserved;
+    if (account.keepsContents === true && job === null && this.#deps.contents !== null) {
       this.#content = ContentReader.of(this.#reserved.descriptor.name);
       this.#content?.sends(request.body);
     }
