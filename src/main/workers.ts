@@ -13,6 +13,7 @@ import type { Log } from '../telemetry/log.ts';
 import { MergedMetrics } from '../telemetry/merge.ts';
 import { workerFamilies } from '../telemetry/page.ts';
 import { type Assignment, Channel, type ToSupervisor, type ToWorker } from './channel.ts';
+import { closeUntaken } from './untaken.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/tollgate.mjs', import.meta.url));
 
@@ -133,6 +134,7 @@ export class Workers {
   /** Resolves when the worker listens, or has ended instead. */
   async #fork(slot: Slot): Promise<{ url: string } | { exitCode: number }> {
     const worker = cluster.fork({ npm_lifecycle_event: '' });
+    closeUntaken(worker);
     const listening = Promise.withResolvers<{ url: string }>();
     const ended = Promise.withResolvers<number>();
     const channel = new Channel<ToSupervisor, ToWorker>((message) => worker.process.send(message, () => {}), {

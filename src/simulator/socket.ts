@@ -154,7 +154,7 @@ export class Session {
       while (next < events) {
         if (isStopped || !this.isOpen) return;
         send(next++);
-        if (eventMs > 0) {
+        if (eventMs > 0 && next < events) {
           timer = setTimeout(step, eventMs).unref();
           return;
         }

@@ -236,6 +236,28 @@ describe('two workers', { timeout: 300_000 }, () => {
     expect(await gateway.ended()).toBe(0);
   });
 
+  it('end the connections that a hanging worker was handed, once it is killed', async () => {
+    const gateway = await serve();
+    const [hanging] = await gateway.ready(2);
+    process.kill(hanging!, 'SIGSTOP');
+    const asked = Array.from({ length: 6 }, () =>
+      pidOf(gateway).then(
+        () => 'response',
+        () => 'end',
+      ),
+    );
+    // The one that lives has served all but the one that the other holds.
+    let settled = 0;
+    for (const one of asked) void one.then(() => settled++);
+    await until('five responses', () => settled === 5);
+    process.kill(hanging!, 'SIGKILL');
+    await until('an end of the last', () => settled === 6);
+    expect((await Promise.all(asked)).toSorted()).toEqual(['end', ...Array(5).fill('response')]);
+    await gateway.ready(2);
+    gateway.signal('SIGTERM');
+    expect(await gateway.ended()).toBe(0);
+  });
+
   it('finish their calls when the supervisor is killed, and leave nothing running', async () => {
     const gateway = await serve();
     const pids = await gateway.ready(2);
