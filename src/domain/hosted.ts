@@ -6,7 +6,13 @@
 import { ApiError, apiError } from './errors.ts';
 import { editedImageTokens, IMAGES_READ_MOST, PROMPT_TOKENS_MOST } from './made-images.ts';
 import { divideUp, type PicoUsd } from './money.ts';
-import { type BeyondText, CONTAINER_GIB, type HostedTools, type ImageTool } from './operation.ts';
+import {
+  type BeyondText,
+  CONTAINER_GIB,
+  type HostedContainer,
+  type HostedTools,
+  type ImageTool,
+} from './operation.ts';
 import { costOf, type Price, type RateCards } from './price.ts';
 import type { FeeMeter } from './quantities.ts';
 import { dearest } from './rates.ts';
@@ -152,7 +158,7 @@ export interface ToolCost {
 
 /** Returns what the upstream's tools cost beside the usage of the model; null: it ran some of which no fee is known. */
 export function toolCost(
-  hosted: Omit<HostedBound, 'approved'>,
+  hosted: Pick<HostedBound, 'fees' | 'calls' | 'always' | 'feePerSession' | 'images'>,
   used: HostedUse | undefined,
   sessions: number,
 ): ToolCost | null {
@@ -171,9 +177,25 @@ export function toolCost(
   return ofImages === null ? null : { cost: cost + ofImages.cost, isReported: ofImages.isReported };
 }
 
-const FEE_METERS = ['web_search_calls', 'web_search_preview_calls', 'file_search_calls'] as const;
+/** The meters of tools of which each call has a fee. */
+export const FEE_METERS = ['web_search_calls', 'web_search_preview_calls', 'file_search_calls'] as const;
 
 function imageCost({ price, most }: ImageBound, { count, usage }: MadeImages): ToolCost {
   const cost = usage === null ? null : costOf(usage, price);
   return cost === null ? { cost: most * BigInt(count), isReported: false } : { cost, isReported: true };
+}
+
+/** Returns the containers that a response used, each with its memory; null: it is not known. @param asked what its call may use */
+export function usedContainers(
+  used: readonly string[],
+  asked: readonly HostedContainer[],
+): { id: string; gib: number | null }[] {
+  // A container of its own has the memory that was asked for, unless it is an earlier one that lives on.
+  const made = asked.flatMap(({ id, memoryGib }) => (id === null ? [memoryGib ?? Number.NaN] : []));
+  const most = Math.max(...made);
+  const own = Number.isFinite(most) ? most : null;
+  return used.map((id) => {
+    const named = asked.find((each) => each.id === id);
+    return { id, gib: named === undefined ? own : named.memoryGib };
+  });
 }

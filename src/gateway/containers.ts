@@ -2,6 +2,7 @@
  * Containers that calls use. Owns: which of them begin a session with a call, so that a session is billed once, to the team
  * whose call began it, by whichever replica. Does not own: the rows (store/hot/objects.ts), nor what a session costs.
  */
+import { usedContainers } from '../domain/hosted.ts';
 import type { GatewayDeps } from './deps.ts';
 import type { Forwarded } from './stages/forward.ts';
 import { meter } from './stages/settle.ts';
@@ -17,17 +18,10 @@ export async function beginSessions(
   const { containers, account } = reserved;
   const used = meter(reserved, response).hosted?.containers ?? [];
   if (used.length === 0 || containers === null) return 0;
-  // A container of its own has the memory that was asked for, unless it is an earlier one that lives on.
-  const made = containers.flatMap(({ id, memoryGib }) => (id === null ? [memoryGib ?? Number.NaN] : []));
-  const most = Math.max(...made);
-  const asked = Number.isFinite(most) ? most : null;
-  const all = used.map((id) => ({
-    id,
-    upstream: target?.name ?? null,
-    gib: (containers.find((each) => each.id === id) ?? { memoryGib: asked }).memoryGib,
-  }));
+  const upstream = target?.name ?? null;
+  const all = usedContainers(used, containers).map((each) => ({ ...each, upstream }));
   try {
-    return await objects.store.beginSessions(account.principal.teamId, all, clock.nowMs());
+    return await objects.store.beginSessions(account.principal.teamId, all, clock.nowMs(), reserved.hold.id);
   } catch (error) {
     log.logger.error({ err: error }, 'the sessions of containers could not be looked up');
     return null;

@@ -4,7 +4,7 @@ import type { Denial } from '../admission/decide.ts';
 import { type CounterSpec, sourceIdOf } from '../domain/counter.ts';
 import { type ApiError, apiError, ERRORS } from '../domain/errors.ts';
 import { type Estimate, SMALLEST_USEFUL_OUTPUT_TOKENS, smallestClaim } from '../domain/estimate.ts';
-import type { PlannedJob } from '../domain/job.ts';
+import type { PlannedJob } from '../domain/job-terms.ts';
 import type { Meter } from '../domain/limit.ts';
 import { outputTokensWithin } from '../domain/open-ended.ts';
 import { quotientUp, type RateCard } from '../domain/price.ts';

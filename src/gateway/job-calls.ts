@@ -5,13 +5,15 @@
  */
 import type { EventId } from '../domain/ids.ts';
 import { asId } from '../domain/ids.ts';
-import type { JobKind, PlannedJob } from '../domain/job.ts';
+import type { JobKind } from '../domain/job.ts';
+import type { PlannedJob } from '../domain/job-terms.ts';
 import type { Hold } from '../ledger/events.ts';
 import { jobHoldOf } from '../ledger/job-holds.ts';
 import { isObject, parseJson } from '../openai/body.ts';
 import type { NewJob, StoredJobHold } from '../store/hot/jobs.ts';
 import { RESPONSE_MS } from '../store/hot/objects.ts';
 import { respond, stopped, type UpstreamResponse, warningOf, writeError } from './call.ts';
+import { beginSessions } from './containers.ts';
 import { ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
 import { begunAs, keep } from './keep.ts';
@@ -50,7 +52,8 @@ export async function serveJob(deps: GatewayDeps, reserved: Reserved, job: Plann
       respond(deps, reserved, forwarded.response, { outcome: 'settled', provenance: 'reported', cost: 0n });
       return;
     }
-    const settled = settle(deps, forwarded);
+    const sessions = reserved.containers === null ? 0 : await beginSessions(deps, forwarded);
+    const settled = settle(deps, forwarded, sessions);
     try {
       respond(deps, reserved, settled.response, settled.outcome);
     } finally {

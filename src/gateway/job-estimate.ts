@@ -5,15 +5,8 @@
  */
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Estimate } from '../domain/estimate.ts';
-import type {
-  BackgroundRequest,
-  BatchRequest,
-  FineTuningRequest,
-  JobRequest,
-  PlannedJob,
-  TermPrice,
-} from '../domain/job.ts';
-import { termPriceOf } from '../domain/job.ts';
+import type { BackgroundRequest, BatchRequest, FineTuningRequest, JobRequest } from '../domain/job.ts';
+import { type PlannedJob, type TermPrice, termPriceOf } from '../domain/job-terms.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import { includesModel, type RateCard } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';

@@ -22,7 +22,12 @@ export interface ObjectStore {
   findObjects(teamId: TeamId, kinds: readonly RecordedKind[], ids: readonly string[]): Promise<OwnedObject[]>;
   findKeepers(teamId: TeamId, names: readonly string[]): Promise<KeptAt[]>;
   endObject(teamId: TeamId, kind: RecordedKind, id: string): Promise<void>;
-  beginSessions(teamId: TeamId, containers: readonly UsedContainer[], nowMs: number): Promise<number | null>;
+  beginSessions(
+    teamId: TeamId,
+    containers: readonly UsedContainer[],
+    atMs: number,
+    callId: string,
+  ): Promise<number | null>;
   /** Returns what is known of a file of the team, or of all teams; null: there is none. */
   findFile(teamId: TeamId, id: string): Promise<unknown>;
   /** Returns those of the names that are models which other teams' jobs have made. */

@@ -4,9 +4,11 @@
  * ends once (ledger/job-holds.ts). Invariants: a job is noted as ended only when its event is in Postgres; whatever fails,
  * another try, here or on another instance, does the same.
  */
+
+import { usedContainers } from '../domain/hosted.ts';
 import type { EventId, TeamId } from '../domain/ids.ts';
 import { asId } from '../domain/ids.ts';
-import { type JobEnd, priceOfTerm } from '../domain/job.ts';
+import { type HostedTerms, type JobEnd, priceOfTerm } from '../domain/job-terms.ts';
 import { usd } from '../domain/money.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import type { Outcome } from '../ledger/events.ts';
@@ -14,11 +16,20 @@ import type { JobHold, JobHolds } from '../ledger/job-holds.ts';
 import type { JsonObject } from '../openai/body.ts';
 import { isObject } from '../openai/body.ts';
 import { LineSplitter } from '../planner/lines.ts';
+import type { UsedContainer } from '../store/hot/containers.ts';
 import type { DueJob, FollowedJob, JobProgress, NamedJob, NewJob } from '../store/hot/jobs.ts';
 import type { NewObject } from '../store/hot/objects.ts';
 import { NO_END_MS } from '../store/hot/objects.ts';
 import type { UpstreamReader } from '../upstreams/read.ts';
-import { BatchBill, batchEnd, fineTuningEnd, isOver, responseEnd, unknownEnd } from './job-ends.ts';
+import {
+  BatchBill,
+  batchEnd,
+  fineTuningEnd,
+  isOver,
+  meterBackground,
+  responseEnd,
+  unknownEnd,
+} from './job-ends.ts';
 
 /** What this needs of the store of jobs. */
 export interface FollowStore {
@@ -56,6 +67,13 @@ export interface FollowOptions {
   /** Returns what asks an upstream; null: it is not in use any more. @param name null: the only one */
   readerOf(upstream: string | null): UpstreamReader | null;
   addObject(teamId: TeamId, object: NewObject): Promise<void>;
+  /** Begins sessions of containers that a job used; returns those that began, in GiB, or null where that is not known. */
+  beginSessions(
+    teamId: TeamId,
+    used: readonly UsedContainer[],
+    atMs: number,
+    callId: string,
+  ): Promise<number | null>;
   /** Charges what is known now where the ledger has the job at its hold already. */
   correct(id: EventId, end: JobEnd): Promise<void>;
   intervalMs: number;
@@ -146,7 +164,7 @@ async function followJob(options: FollowOptions, job: FollowedJob): Promise<void
     await store.note(job, { status: stands, ...seen, failures: 0, problem: null, nextMs: intervalMs });
     return;
   }
-  const end = await endOf(reader, job, json);
+  const end = await endOf(options, reader, job, json);
   if (end === null) return again('its files could not be read');
   await settle(options, job, stands, end, event !== null);
 }
@@ -202,7 +220,12 @@ function numberOf(value: unknown): number {
 }
 
 /** Returns how a job ended; null: what it made could not be read now. */
-async function endOf(reader: UpstreamReader, job: FollowedJob, json: JsonObject): Promise<JobEnd | null> {
+async function endOf(
+  options: FollowOptions,
+  reader: UpstreamReader,
+  job: FollowedJob,
+  json: JsonObject,
+): Promise<JobEnd | null> {
   const { terms } = job;
   const held = heldOf(job);
   if (terms.kind === 'fine_tuning') {
@@ -210,7 +233,11 @@ async function endOf(reader: UpstreamReader, job: FollowedJob, json: JsonObject)
     return fineTuningEnd(json, terms, held, job.progress, seconds);
   }
   const prices = new Map(Object.entries(terms.prices).map(([name, term]) => [name, priceOfTerm(term)]));
-  if (terms.kind === 'response') return responseEnd(json, terms, held, prices);
+  if (terms.kind === 'response') {
+    const metered = meterBackground(json);
+    const sessions = await sessionsOf(options, job, terms.hosted, metered.hosted?.containers ?? [], json);
+    return responseEnd(metered, terms, held, prices, sessions);
+  }
   const bill = new BatchBill(prices);
   if (typeof json.output_file_id === 'string' && json.output_file_id !== '') {
     const lines = new LineSplitter((line) => bill.add(line), LINE_BYTES_MAX);
@@ -219,6 +246,24 @@ async function endOf(reader: UpstreamReader, job: FollowedJob, json: JsonObject)
   }
   const [only, another] = prices.values();
   return batchEnd(json, bill, held, another === undefined ? (only?.id ?? null) : null);
+}
+
+/**
+ * Returns the sessions of containers that a response began, counted by their GiB; null: it is not known. They began with it at the
+ * earliest, however late it is asked about.
+ */
+async function sessionsOf(
+  { beginSessions, nowMs }: FollowOptions,
+  { teamId, id, upstream }: FollowedJob,
+  hosted: HostedTerms | undefined,
+  used: readonly string[],
+  { created_at: createdAt }: JsonObject,
+): Promise<number | null> {
+  if (used.length === 0) return 0;
+  if (hosted === undefined) return null;
+  const atMs = numberOf(createdAt) * 1000 || nowMs();
+  const all = usedContainers(used, hosted.containers).map((each) => ({ ...each, upstream }));
+  return await beginSessions(teamId, all, atMs, id);
 }
 
 /** How long the loop of a job ran, by its events, else by when it was seen at work; null: it never was. */

@@ -3,14 +3,15 @@
  * upstream, nor the ledger (follow-jobs.ts). Invariants: what is not over has no end; where the cost is not said, it is the
  * hold, never less.
  */
-import type { FineTuningTerms, JobEnd, ResponseTerms } from '../domain/job.ts';
+import { toolCost, toolUsage } from '../domain/hosted.ts';
+import { type FineTuningTerms, hostedOfTerms, type JobEnd, type ResponseTerms } from '../domain/job-terms.ts';
 import { divideUp, type PicoUsd } from '../domain/money.ts';
 import { costOf, includesModel, type Price } from '../domain/price.ts';
 import { isCount, quantityOf } from '../domain/quantities.ts';
-import type { Usage } from '../domain/usage.ts';
+import type { MeteredResponse, Usage } from '../domain/usage.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../openai/body.ts';
 import { OPERATIONS } from '../openai/operations/table.ts';
-import { meterJson } from '../openai/response.ts';
+import { meterWhole } from '../openai/response.ts';
 import type { JobProgress } from '../store/hot/jobs.ts';
 
 const NOTHING = { usage: null, responseModel: null, serviceTier: null, priceId: null, made: [] } as const;
@@ -127,7 +128,7 @@ export class BatchBill {
     if (!isObject(body)) return null;
     const place = BY_OBJECT.get(typeof body.object === 'string' ? body.object : '') ?? null;
     if (place === null) return null;
-    const { usage, model } = meterJson(place, Buffer.from(JSON.stringify(body)));
+    const { usage, model } = meterWhole(place, body);
     if (usage === null || model === null) return null;
     const asked = [...this.#prices.keys()].find((name) => includesModel([name], model));
     const price = asked === undefined ? undefined : this.#prices.get(asked);
@@ -161,37 +162,46 @@ export function batchEnd(batch: JsonObject, bill: BatchBill, held: PicoUsd, pric
   return { ...known, outcome: 'settled', provenance: 'reported', reason, cost: bill.cost };
 }
 
+/** Meters a response that the upstream worked on by itself. */
+export function meterBackground(response: JsonObject): MeteredResponse {
+  const place = BY_OBJECT.get('response');
+  if (place === undefined) throw new Error('no operation has the usage of a response');
+  return meterWhole(place, response);
+}
+
 /**
  * The end of a response that the upstream worked on by itself. One that was cancelled reports no usage: it stays at its hold.
  * @param prices by the tier that may be billed
+ * @param sessions of containers that it began, counted by their GiB; null: that could not be found out
  */
 export function responseEnd(
-  response: JsonObject,
-  _terms: ResponseTerms,
+  { state, serviceTier, model, usage, hosted: used }: MeteredResponse,
+  { hosted }: ResponseTerms,
   held: PicoUsd,
   prices: ReadonlyMap<string, Price>,
+  sessions: number | null,
 ): JobEnd {
-  const place = BY_OBJECT.get('response');
-  const metered = place === undefined ? null : meterJson(place, Buffer.from(JSON.stringify(response)));
-  if (metered?.state === 'declined') return voidedEnd('upstream_error');
-  const tier = metered?.serviceTier ?? 'default';
+  if (state === 'declined') return voidedEnd('upstream_error');
+  const tier = serviceTier ?? 'default';
   const price = prices.get(tier === 'fast' ? 'priority' : tier === 'auto' ? 'default' : tier);
-  const usage = metered?.usage ?? null;
-  const cost = price === undefined || usage === null ? null : costOf(usage, price);
-  const known = {
-    ...NOTHING,
-    responseModel: metered?.model ?? null,
-    serviceTier: metered?.serviceTier ?? null,
-  };
-  if (cost === null || price === undefined)
+  const ofTokens = price === undefined || usage === null ? null : costOf(usage, price);
+  const known = { ...NOTHING, responseModel: model, serviceTier };
+  if (ofTokens === null || price === undefined)
     return { ...known, ...unknownEnd(held, usage === null ? 'usage_missing' : 'tier_unpriced') };
+  const settled = { ...known, outcome: 'settled', priceId: price.id, usage } as const;
+  const tools = hosted === undefined ? null : hostedOfTerms(hosted);
+  const isSaid = sessions !== null && (tools !== null || used === undefined);
+  const ofTools = !isSaid ? null : tools === null ? NO_TOOLS : toolCost(tools, used, sessions);
+  if (ofTools === null || sessions === null)
+    return { ...settled, provenance: 'estimated', reason: 'usage_missing', cost: held };
+  const cost = ofTokens + ofTools.cost;
   return {
-    ...known,
-    outcome: 'settled',
-    provenance: 'reported',
-    reason: overrun(cost, held),
+    ...settled,
+    provenance: ofTools.isReported ? 'reported' : 'estimated',
+    reason: overrun(cost, held) ?? (ofTools.isReported ? null : 'usage_missing'),
     cost,
-    usage,
-    priceId: price.id,
+    usage: tools === null ? usage : { ...usage, ...toolUsage(tools, used, sessions) },
   };
 }
+
+const NO_TOOLS = { cost: 0n, isReported: true } as const;

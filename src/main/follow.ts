@@ -36,6 +36,7 @@ export function startFollowing(
     store: new PostgresJobStore(database.sql),
     readerOf: (name: string | null) => readerOf(name, upstream, file, config.upstreamTimeoutMs),
     addObject: objects.addObject.bind(objects),
+    beginSessions: objects.beginSessions.bind(objects),
     correct: async (eventId, { cost, reason }) => {
       const why = `the job has ended: ${reason ?? 'its usage was reported'}`;
       const corrected = await correctCall(database, { eventId, cost, reason: why, actor: 'follow-jobs' });

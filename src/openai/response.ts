@@ -141,7 +141,11 @@ function dayOf(value: Json | undefined): string | null {
 /** Meters a response that came whole (decoded, not a stream). What is no answer of the API, or an unfinished one, is `broken`. */
 export function meterJson(place: UsagePlace, body: Buffer): MeteredResponse {
   const parsed = (place.skipsArrays ? parseWithoutVectors(body) : undefined) ?? parseJson(body.toString());
-  const response = isObject(parsed) ? parsed : {};
+  return meterWhole(place, isObject(parsed) ? parsed : {});
+}
+
+/** The same of a response that was parsed before. */
+export function meterWhole(place: UsagePlace, response: JsonObject): MeteredResponse {
   const metered = meterObject(place, response, stateOf(place, response));
   if (!isUnfinished(response)) return metered;
   return { ...metered, usage: null, usageAtLeast: metered.usage };

@@ -21,6 +21,7 @@ export function startBackground(
     status: 'queued',
     output: [],
     usage: null,
+    tool_usage: undefined,
     incomplete_details: null,
   };
   const line = {

@@ -17,7 +17,8 @@ export interface Reply {
   json: JsonObject | null;
 }
 
-const JSON_BYTES_MAX = 16 * 1024 * 1024;
+/** A response may hold the images that it made. */
+const JSON_BYTES_MAX = 64 * 1024 * 1024;
 
 export class UpstreamReader {
   readonly #options: ReaderOptions;

@@ -89,6 +89,11 @@ async function startJobs(gateway: GatewayProcess, key: string): Promise<void> {
     input: 'What is it? 这是什么？',
     max_output_tokens: 40,
     background: true,
+    tools: [
+      { type: 'code_interpreter', container: { type: 'auto', memory_limit: '4g' } },
+      { type: 'image_generation', model: 'gpt-image-1-mini', size: '1024x1024' },
+      { type: 'web_search' },
+    ],
   });
   await client.batches.create({
     endpoint: '/v1/chat/completions',

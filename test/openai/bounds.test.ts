@@ -267,7 +267,6 @@ describe('a response', () => {
   });
 
   it.each([
-    ['tools[0]', { background: true, tools: [{ type: 'web_search' }] }],
     ['conversation', { background: true, conversation: 'conv_1' }],
     ['prompt_cache_options.ttl', { prompt_cache_options: { ttl: '12h' } }],
     ['reasoning.mode', { reasoning: { mode: 'fast' } }],

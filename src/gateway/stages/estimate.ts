@@ -4,7 +4,7 @@ import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
 import { type Estimate, estimate as estimateOf, smallestClaim } from '../../domain/estimate.ts';
 import { CALLS_WRITTEN_IN, hostedBound } from '../../domain/hosted.ts';
-import { backgroundJob, type PlannedJob } from '../../domain/job.ts';
+import { backgroundJob, type PlannedJob } from '../../domain/job-terms.ts';
 import { type OnShortage, unshortened } from '../../domain/open-ended.ts';
 import type { Operation } from '../../domain/operation.ts';
 import { estimateWithTrust } from '../../domain/output-trust.ts';
@@ -63,8 +63,13 @@ export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped
     estimate: estimated,
     anchor,
     again: mayFailOver(deps, parsed) ? parsed : null,
-    job: operation.job === undefined || card === null ? null : backgroundJob(card.model, card.tiers),
+    job: jobOf(operation, card, estimated),
   };
+}
+
+function jobOf({ job, hosted }: Operation, card: RateCard | null, estimate: Estimate): PlannedJob | null {
+  if (job === undefined || card === null) return null;
+  return backgroundJob(card.model, card.tiers, estimate.hosted, hosted?.containers ?? null);
 }
 
 function mayFailOver({ upstreams, target }: GatewayDeps, { request, account, attempt }: Parsed): boolean {
@@ -125,7 +130,8 @@ export function withFewerToolCalls(deps: GatewayDeps, estimated: Estimated): Est
   if (estimate.hosted === null || operation.hosted?.calls !== null || estimate.hosted.calls < 2) return null;
   const most = Math.floor(estimate.hosted.calls / 2);
   const fewer = trusted(deps, request, card, estimateUpTo(deps, operation, card, most));
-  return fewer instanceof ApiError ? null : { ...estimated, estimate: fewer };
+  if (fewer instanceof ApiError) return null;
+  return { ...estimated, estimate: fewer, job: jobOf(operation, card, fewer) };
 }
 
 /** Where it is not sure that the upstream keeps an output limit, no estimate rests on it. */

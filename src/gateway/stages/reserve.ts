@@ -5,7 +5,7 @@ import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError } from '../../domain/errors.ts';
 import { type Estimate, outputTokensUpTo } from '../../domain/estimate.ts';
 import type { TeamId } from '../../domain/ids.ts';
-import type { PlannedJob } from '../../domain/job.ts';
+import type { PlannedJob } from '../../domain/job-terms.ts';
 import type { KeptInput } from '../../domain/kept.ts';
 import type { HostedContainer, Operation, StatedUsage } from '../../domain/operation.ts';
 import type { RateCard } from '../../domain/price.ts';

@@ -175,11 +175,6 @@ function readBackground(fields: Fields): void {
     );
   if (isSet(conversation))
     fields.unbounded('conversation', 'when a background response adds to a conversation is not known');
-  if (fields.hosted !== null)
-    fields.unbounded(
-      fields.hosted.param,
-      'what tools of the upstream do in a background response is not counted',
-    );
 }
 
 /** The fields of `POST /v1/responses/compact` that move cost. It has no output limit: the model's longest output is held. */

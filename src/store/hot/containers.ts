@@ -20,33 +20,41 @@ export interface UsedContainer {
 }
 
 /**
- * Begins sessions of those containers that have none at the moment, and records new ones for their team. Returns the memory
- * of those whose session began, in GiB; null: it is not known of one of them.
+ * Begins sessions of those containers that have none at that moment, and records new ones for their team. Returns the memory
+ * of those whose session began, in GiB; null: it is not known of one of them. Asked again for the same call it returns the same.
+ * @param atMs when the call used them, in milliseconds since the epoch
+ * @param callId id of the call's event
  */
 export async function beginSessions(
   sql: Sql,
   teamId: TeamId,
   containers: readonly UsedContainer[],
-  nowMs: number,
+  atMs: number,
+  callId: string,
 ): Promise<number | null> {
   return await sql.begin(async (tx) => {
     const ids = containers.map(({ id }) => id);
-    const rows = await tx<{ id: string; gib: number | null; endsMs: number | null }[]>`
-      select id, (weight ->> 'memory_gib')::float8 as gib, (weight ->> 'session_ends_ms')::float8 as "endsMs"
+    const rows = await tx<{ id: string; gib: number | null; endsMs: number | null; by: string | null }[]>`
+      select id, (weight ->> 'memory_gib')::float8 as gib, (weight ->> 'session_ends_ms')::float8 as "endsMs",
+        weight ->> 'session_of' as by
       from objects where team_id = ${teamId} and kind = 'container' and id = any(${ids}::text[])
       order by id for update`;
     let begun: number | null = 0;
     for (const used of containers) {
       const known = rows.find(({ id }) => id === used.id);
-      if ((known?.endsMs ?? 0) > nowMs) continue;
+      if ((known?.endsMs ?? 0) > atMs && known?.by !== callId) continue;
       const gib = known?.gib ?? used.gib;
       begun = begun === null || gib === null ? null : begun + gib;
-      const weight = JSON.stringify({ memory_gib: gib, session_ends_ms: nowMs + SESSION_MS });
-      const expiresAt = new Date(nowMs + KNOWN_MS);
+      const weight = JSON.stringify({
+        memory_gib: gib,
+        session_ends_ms: atMs + SESSION_MS,
+        session_of: callId,
+      });
+      const expiresAt = new Date(atMs + KNOWN_MS);
       if (known === undefined)
         await tx`
           insert into objects (team_id, kind, id, created_at, expires_at, names, weight, upstream)
-          values (${teamId}, 'container', ${used.id}, ${new Date(nowMs)}, ${expiresAt}, '{}',
+          values (${teamId}, 'container', ${used.id}, ${new Date(atMs)}, ${expiresAt}, '{}',
             ${weight}::text::jsonb, ${used.upstream})
           on conflict do nothing`;
       else

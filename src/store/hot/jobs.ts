@@ -5,7 +5,8 @@
 import { z } from 'zod';
 import type { EventId, KeyId, TeamId } from '../../domain/ids.ts';
 import { asId, momentOfUuidV7 } from '../../domain/ids.ts';
-import { JOB_KINDS, type JobKind, type JobState, type JobTerms } from '../../domain/job.ts';
+import { JOB_KINDS, type JobKind, type JobState } from '../../domain/job.ts';
+import type { JobTerms } from '../../domain/job-terms.ts';
 import { METERS } from '../../domain/limit.ts';
 import type { OutcomeName } from '../../domain/outcome.ts';
 import { formatUsd } from '../../domain/quantities.ts';

@@ -349,8 +349,13 @@ export class PostgresObjectStore {
     return retried(() => findKeepers(this.#sql, teamId, names));
   }
 
-  beginSessions(teamId: TeamId, containers: readonly UsedContainer[], nowMs: number): Promise<number | null> {
-    return retried(() => beginSessions(this.#sql, teamId, containers, nowMs));
+  beginSessions(
+    teamId: TeamId,
+    containers: readonly UsedContainer[],
+    atMs: number,
+    callId: string,
+  ): Promise<number | null> {
+    return retried(() => beginSessions(this.#sql, teamId, containers, atMs, callId));
   }
 
   findFile(teamId: TeamId, id: string): Promise<unknown> {
