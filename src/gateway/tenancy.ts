@@ -20,6 +20,7 @@ import { type Stopped, stopped } from './call.ts';
 import { errorResponse, ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
 import { withOtherModels } from './fail-over.ts';
+import { isForm } from './forms.ts';
 import { forwardList } from './lists.ts';
 import { lookAgain } from './objects.ts';
 import { type Forwarded, forward } from './stages/forward.ts';
@@ -192,7 +193,9 @@ export async function forwardOwned(deps: GatewayDeps, reserved: Reserved): Promi
   const { descriptor } = reserved;
   if (descriptor.lists !== null) return await forwardList(deps, reserved, descriptor.lists);
   const { count = null, ...forwarded }: Forwarded & { count?: FileCount | null } =
-    await (descriptor.request === 'multipart' ? forwardUpload(deps, reserved) : forward(deps, reserved));
+    await (descriptor.request === 'multipart' && isForm(reserved.call.exchange)
+      ? forwardUpload(deps, reserved)
+      : forward(deps, reserved));
   if (descriptor.listsModels) return await withoutOthersModels(deps, await withOtherModels(deps, forwarded));
   if (descriptor.makes === null && !descriptor.ends && descriptor.movesJob === null) return forwarded;
   const { ending, status, readable } = forwarded.response;

@@ -167,11 +167,21 @@ export function memoryGib(limit: Json | undefined): number | null {
   return CONTAINER_GIB.find((gib) => limit === `${gib}g`) ?? null;
 }
 
-/** Skills by an id are of no team that is known. */
+/** Skills stand in the request, or are stored: then what is read of them, before any call, stands nowhere in it. */
 function readSkills(fields: Fields, skills: Json | undefined, param: string): void {
   if (skills === undefined || skills === null) return;
-  if (Array.isArray(skills) && skills.every((skill) => isObject(skill) && skill.type === 'inline')) return;
-  fields.invalid(param, "Skills that are stored belong to no team: send them 'inline'.");
+  for (const [index, skill] of (Array.isArray(skills) ? skills : [null]).entries()) {
+    const { type, skill_id: id } = isObject(skill) ? skill : {};
+    if (type === 'inline') continue;
+    if (type === 'skill_reference' && typeof id === 'string' && OBJECT_ID.test(id)) {
+      fields.own('skill', id, `${param}[${index}].skill_id`);
+      fields.boundByWindow(`${param}[${index}].skill_id`);
+    } else
+      fields.invalid(
+        `${param}[${index}]`,
+        `'${param}' must be an array of skills of the type 'inline' or 'skill_reference'.`,
+      );
+  }
 }
 
 function readIds(fields: Fields, kind: 'vector_store' | 'file', ids: Json | undefined, param: string): void {

@@ -19,6 +19,7 @@ export const BODY_OBJECTS: Readonly<Record<string, NamedObject['kind']>> = {
   vector_store_id: 'vector_store',
   vector_store_ids: 'vector_store',
   container: 'container',
+  skill_id: 'skill',
   part_ids: 'upload_part',
 };
 /** What stands in these is the client's, or text of an earlier answer. */

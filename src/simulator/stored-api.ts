@@ -4,20 +4,13 @@ import { BATCH_ROUTES } from './batches.ts';
 import { type ApiError, invalidRequest, isApiError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { isObject, type JsonObject } from './fields.ts';
-import { newId, nowSeconds, pageOf, type StoredAnswer, type StoredState } from './stored.ts';
+import { newId, nowSeconds, on, pageOf, type StoredAnswer, type StoredState } from './stored.ts';
 import { CONTAINER_ROUTES } from './stored-containers.ts';
 import { FILE_ROUTES, type StoredRequest, type StoredRoute } from './stored-files.ts';
+import { SKILL_ROUTES } from './stored-skills.ts';
 import { TRAINING_ROUTES } from './training.ts';
 
 const deleted = (id: string, object: string): JsonObject => ({ id, object, deleted: true });
-
-/** Applies to what was found; an error passes through. */
-export function on<Value extends object>(
-  found: Value | ApiError,
-  use: (value: Value) => JsonObject | ApiError | Buffer,
-): JsonObject | ApiError | Buffer {
-  return isApiError(found) ? found : use(found as Value);
-}
 
 const PAGES = { limit: 20, most: 100 };
 
@@ -158,6 +151,7 @@ const ROUTES: readonly StoredRoute[] = [
   ...TRAINING_ROUTES,
   ...BATCH_ROUTES,
   ...CONTAINER_ROUTES,
+  ...SKILL_ROUTES,
 ];
 
 function listCompletions({ stored, search }: StoredRequest): JsonObject | ApiError {

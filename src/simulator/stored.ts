@@ -1,5 +1,5 @@
 /** Objects that the simulated API keeps and hands out by their id, and the pages in which it lists them. */
-import { type ApiError, invalidRequest } from './errors.ts';
+import { type ApiError, invalidRequest, isApiError } from './errors.ts';
 import type { JsonObject } from './fields.ts';
 import type { Random } from './random.ts';
 import { randomHex } from './random.ts';
@@ -79,7 +79,16 @@ export interface StoredContainer extends JsonObject {
   files: Map<string, { json: JsonObject; content: Buffer }>;
 }
 
+/** What stands of an object, and the versions that lie in it. */
+export interface StoredPlain extends JsonObject {
+  json: JsonObject;
+  versions: JsonObject[];
+}
+
 export class StoredState {
+  readonly skills = new Shelf<StoredPlain>((id) => `Skill with id '${id}' not found.`);
+  readonly evals = new Shelf<StoredPlain>((id) => `Eval with id '${id}' not found.`);
+  readonly consents = new Shelf<StoredPlain>((id) => `Voice consent with id '${id}' not found.`);
   readonly trainings = new Shelf<StoredJob>((id) => `Could not find fine tune: ${id}`);
   readonly batches = new Shelf<StoredJob>((id) => `No batch found with id '${id}'.`);
 
@@ -92,6 +101,14 @@ export class StoredState {
   readonly files = new Shelf<StoredFile>((id) => `No such File object: ${id}`);
   readonly uploads = new Shelf<StoredUpload>((id) => `No such Upload object: ${id}`);
   readonly stores = new Shelf<StoredStore>((id) => `No vector store found with id '${id}'.`);
+}
+
+/** Applies to what was found; an error passes through. */
+export function on<Value extends object>(
+  found: Value | ApiError,
+  use: (value: Value) => JsonObject | ApiError | Buffer,
+): JsonObject | ApiError | Buffer {
+  return isApiError(found) ? found : use(found as Value);
 }
 
 export function newId(prefix: string, random: Random): string {

@@ -211,9 +211,15 @@ it("another team's store is 404, and what cannot be bounded says what would pass
     [python({ file_ids: ['file-x'] }), 404, 'tools[0].container.file_ids[0]', /No file/],
     [
       python({ skills: [{ type: 'skill_reference', skill_id: 's' }] }),
+      404,
+      'tools[0].container.skills[0].skill_id',
+      /No skill/,
+    ],
+    [
+      python({ skills: [{ type: 'brand_new' }] }),
       400,
-      'tools[0].container.skills',
-      /inline/,
+      'tools[0].container.skills[0]',
+      /'inline' or 'skill_reference'/,
     ],
     [{ type: 'brand_new' }, 400, 'tools[0]', /cannot be bounded/],
   ];

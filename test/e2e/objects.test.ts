@@ -199,3 +199,79 @@ describe('an object that all teams share', () => {
     ).rejects.toThrow(/400/);
   });
 });
+
+describe('skills, evals and consents', () => {
+  it('belong to their team, are listed to it alone, and cost nothing', async () => {
+    const billed = stack.simulator.invoice().billed_lines;
+    const skill = await client.skills.create({ files: [await fileOf('zip')] });
+    const made = await client.skills.versions.create(skill.id, { files: [await fileOf('zip')] });
+    expect(made.skill_id).toBe(skill.id);
+    expect(await idsOf(client.skills.versions.list(skill.id))).toEqual([made.id]);
+    expect(await (await client.skills.content.retrieve(skill.id)).text()).toBe('zip');
+    await client.skills.update(skill.id, { default_version: '1' });
+    const source = { type: 'custom', item_schema: { type: 'object' } } as const;
+    const ev = await client.evals.create({ data_source_config: source, testing_criteria: [] });
+    expect(await idsOf(client.evals.runs.list(ev.id))).toEqual([]);
+    const form = new FormData();
+    form.append('recording', new Blob(['RIFF']), 'a.wav');
+    const url = `${stack.app.url}/v1/audio/voice_consents`;
+    const headers = (by: OpenAI) => ({ authorization: `Bearer ${by.apiKey}` });
+    const sent = await fetch(url, { method: 'POST', headers: headers(client), body: form });
+    const consent = ((await sent.json()) as { id: string }).id;
+    const consentsOf = async (by: OpenAI) => {
+      const { data } = (await (await fetch(url, { headers: headers(by) })).json()) as {
+        data: { id: string }[];
+      };
+      return data.map(({ id }) => id);
+    };
+    expect(await idsOf(client.skills.list())).toEqual([skill.id]);
+    expect(await idsOf(client.evals.list())).toEqual([ev.id]);
+    expect(await consentsOf(client)).toEqual([consent]);
+    expect(await idsOf(stranger.skills.list())).toEqual([]);
+    expect(await idsOf(stranger.evals.list())).toEqual([]);
+    expect(await consentsOf(stranger)).toEqual([]);
+    expect(stack.simulator.invoice().billed_lines).toBe(billed);
+    await client.evals.delete(ev.id);
+    await expect(client.evals.retrieve(ev.id)).rejects.toMatchObject({ status: 404 });
+  });
+
+  it('a skill may come as JSON, which names nothing of another team', async () => {
+    const { id } = await client.skills.create();
+    expect((await client.skills.retrieve(id)).id).toBe(id);
+    const { id: file_id } = await stranger.files.create({ purpose: 'user_data', file: await fileOf('x') });
+    await expect(client.post('/skills', { body: { files: [{ file_id }] } })).rejects.toMatchObject({
+      ...{ status: 404, param: 'files[0].file_id' },
+    });
+  });
+
+  it('a stored skill runs in the team’s containers, and in no other’s', async () => {
+    const skill = await client.skills.create({ files: [await fileOf('zip')] });
+    const skills = [{ type: 'skill_reference', skill_id: skill.id } as const];
+    const container = { name: 'c', skills };
+    expect((await client.containers.create(container)).id).toMatch(/^cntr_/);
+    await expect(stranger.containers.create(container)).rejects.toMatchObject({
+      ...{ status: 404, param: 'skills[0].skill_id' },
+    });
+    const environment = { type: 'container_auto', skills } as const;
+    const tools: OpenAI.Responses.Tool[] = [{ type: 'shell', environment }];
+    const asked = { model: MODEL, input: 'hi', max_output_tokens: 64, max_tool_calls: 0, tools };
+    const { response } = await client.responses.create(asked).withResponse();
+    // What a stored skill says stands nowhere in the request: the model's window is held, though no call is made.
+    expect(Number(response.headers.get('x-tollgate-cost-usd'))).toBeLessThan(0.06);
+    await expect(stranger.responses.create(asked)).rejects.toMatchObject({
+      ...{ status: 404, param: 'tools[0].environment.skills[0].skill_id' },
+    });
+  });
+
+  it('a run of an eval and a voice are refused, and the reason says what would pass', async () => {
+    const data_source: OpenAI.Evals.CreateEvalJSONLRunDataSource = {
+      ...{ type: 'jsonl', source: { type: 'file_content', content: [] } },
+    };
+    await expect(client.evals.runs.create('eval_1', { data_source })).rejects.toMatchObject({
+      ...{ status: 404, code: 'unsupported_operation', message: expect.stringMatching(/\/v1\/batches/) },
+    });
+    await expect(client.post('/audio/voices', { body: {} })).rejects.toMatchObject({
+      ...{ status: 404, message: expect.stringMatching(/no price of a custom voice is published/) },
+    });
+  });
+});

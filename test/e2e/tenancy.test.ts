@@ -102,6 +102,9 @@ async function objectsOf(by: string, team: string): Promise<Record<string, strin
     model: `ft:gpt-4o-mini:${team.slice(0, 8)}::x`,
     batch: `batch_${team.replaceAll('-', '')}`,
     fine_tuning_job: `ftjob-${team.replaceAll('-', '')}`,
+    skill: (await ok(by, 'POST', '/skills', form({ file: 'zip' }))).id,
+    eval: (await ok(by, 'POST', '/evals', { data_source_config: {}, testing_criteria: [] })).id,
+    voice_consent: (await ok(by, 'POST', '/audio/voice_consents', form({ file: 'wav' }))).id,
   };
   for (const kind of ['vector_store', 'file_batch', 'container', 'model', 'batch', 'fine_tuning_job'])
     await adopt(kind, ids[kind] ?? '', team);
@@ -182,13 +185,21 @@ const user = (...content: object[]) => [{ role: 'user', content }];
 const PIXEL =
   'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 
-function toolsNaming({ file, vector_store, container }: Record<string, string>): [string, object][] {
+function toolsNaming(other: Record<string, string>): [string, object][] {
+  const { file, vector_store, container, skill } = other;
+  const skills = [{ type: 'skill_reference', skill_id: skill }];
   const type = 'code_interpreter';
   const environment = (fields: object) => ({ type: 'shell', environment: fields });
   return [
     ['vector_store_ids[0]', { type: 'file_search', vector_store_ids: [vector_store] }],
     ['container', { type, container }],
     ['container.file_ids[0]', { type, container: { type: 'auto', file_ids: [file] } }],
+    ['container.skills[0].skill_id', { type, container: { type: 'auto', skills } }],
+    ['environment.skills[0].skill_id', environment({ type: 'container_auto', skills })],
+    [
+      'input_image_mask.file_id',
+      { type: 'image_generation', model: 'gpt-image-2', input_image_mask: { file_id: file } },
+    ],
     ['environment.file_ids[0]', environment({ type: 'container_auto', file_ids: [file] })],
     ['environment.container_id', environment({ type: 'container_reference', container_id: container })],
   ];

@@ -59,7 +59,7 @@ describe('reasonAgainst', () => {
     ['/v1/organization/costs?start_time=1', /no virtual key may/],
     ['/v1/messages', /Anthropic/],
     ['/v1/alpha/search', /no published operation/],
-    ['/openai/v1/decisions/other', /not priced by this gateway yet/],
+    ['/openai/v1/decisions/other', /no limit of output/],
     ['//v1/files/other/path/here', /not an operation/],
     ['/v1/chat%2fcompletions', /without escapes/],
     ['/v1/chat/../responses', /without escapes/],

@@ -48,7 +48,7 @@ const NONE: readonly string[] = [];
 export function parse(deps: GatewayDeps, authenticated: Authenticated): Promise<Parsed | Stopped> {
   return new Promise((resolve, reject) => {
     const { call, route, account } = authenticated;
-    const { name } = route.descriptor;
+    const { name, request, takesJson } = route.descriptor;
     if (route.descriptor.class === 'free') {
       const error = deps.freeCalls.take(account.principal.teamId, deps.clock.monotonicMs());
       if (error !== null) {
@@ -56,12 +56,12 @@ export function parse(deps: GatewayDeps, authenticated: Authenticated): Promise<
         return;
       }
     }
-    if (route.descriptor.request === 'multipart') {
+    if (request === 'multipart' && (isForm(call.exchange) || !takesJson)) {
       const error = whyNotUpload(call.exchange, route.descriptor.bodyBytesMax);
       resolve(parsed(deps, authenticated, error ?? readRequest(route, EMPTY)));
       return;
     }
-    if (route.descriptor.request === 'form') {
+    if (request === 'form' || takesJson) {
       const error = whyNotForm(route, call.exchange);
       if (error !== null) {
         resolve(stopped(call, error, name, account, null));

@@ -49,7 +49,9 @@ export const PROMPTS = [
 function readCompletions(fields: Fields): Bounds {
   const outputTokensLimit = fields.integer('max_tokens', 0, MAX_TOKENS) ?? DEFAULT_COMPLETION_TOKENS;
   const answers = fields.integer('n', 1, 128) ?? 1;
-  const bestOf = fields.integer('best_of', 1, 20);
+  // Of 0 (the least that the specification allows) one is written all the same.
+  const given = fields.integer('best_of', 0, 20);
+  const bestOf = given === 0 ? 1 : given;
   if (bestOf !== null && bestOf < answers) {
     fields.invalid(
       'best_of',

@@ -3,7 +3,7 @@
  * pricing page, 2026-09); what calls use later is theirs (gateway/containers.ts). Files in a container cost nothing.
  */
 import { CONTAINER_GIB } from '../../domain/operation.ts';
-import { type Bounds, type Fields, isObject } from '../body.ts';
+import type { Bounds, Fields } from '../body.ts';
 import { memoryGib } from '../hosted-tools.ts';
 import { free, lasting } from './descriptor.ts';
 
@@ -52,16 +52,13 @@ export const CONTAINERS = [
   }),
 ];
 
-/** The memory is billed. Skills by an id are of no team that is known. */
+/** The memory is billed. */
 function readContainer(fields: Fields): Bounds {
-  const { memory_limit: memory, skills } = fields.json;
-  const gib = memoryGib(memory);
+  const gib = memoryGib(fields.json.memory_limit);
   if (gib === null) {
     const limits = CONTAINER_GIB.map((each) => `${each}g`).join(', ');
     fields.invalid('memory_limit', `'memory_limit' must be one of ${limits}.`);
   }
-  const isInline = !Array.isArray(skills) || skills.every((each) => isObject(each) && each.type === 'inline');
-  if (!isInline) fields.invalid('skills', "Skills that are stored belong to no team: send them 'inline'.");
   const usage = { container_sessions: gib ?? 0 };
   const media = { otherBounds: usage, stated: { usage, isExact: true }, pricedAs: 'container' };
   return { outputTokensLimit: 0, choices: 1, extraOutputTokens: 0, media };

@@ -235,6 +235,9 @@ const PATH_OBJECTS: Readonly<Record<string, RecordedKind>> = {
   batch_id: 'file_batch',
   fine_tuning_job_id: 'fine_tuning_job',
   container_id: 'container',
+  skill_id: 'skill',
+  eval_id: 'eval',
+  consent_id: 'voice_consent',
 };
 
 /** An operation that makes what is billed by the time that it lasts. What its path and body name belongs to its team. */

@@ -73,15 +73,9 @@ export const JOBS: readonly Descriptor[] = [
   ),
   ...refused(
     'evals',
-    'eval runs are not served: they run on after the response, and the API ends on 2026-11-30',
-    `
-    /evals GET POST
-    /evals/{eval_id} GET POST DELETE
-    /evals/{eval_id}/runs GET POST
-    /evals/{eval_id}/runs/{run_id} GET POST DELETE
-    /evals/{eval_id}/runs/{run_id}/output_items GET
-    /evals/{eval_id}/runs/{run_id}/output_items/{output_item_id} GET
-    /evals/{id}/runs/{id}/cancel POST`,
+    'the graders of a run ask models of their own, without a limit of output, with prompts made of answers that nobody has seen, and ' +
+      'a run may read the stored completions of all teams; the API ends on 2026-11-30. Send the rows as a batch (/v1/batches)',
+    '/evals/{eval_id}/runs POST',
   ),
 ];
 

@@ -8,7 +8,7 @@ import { refused } from './descriptor.ts';
 const SECRET = 'a client secret lets its holder call OpenAI past this gateway and its budgets';
 const ADMINISTRATION =
   'it administers the whole organization, which no virtual key may; use an admin key of OpenAI directly';
-const UNPRICED = 'what it costs is not priced by this gateway yet';
+const UNPRICED = 'no price of it is published, and what has no price is not admitted';
 
 export const REFUSED: readonly Descriptor[] = [
   ...refused(
@@ -172,17 +172,6 @@ export const REFUSED: readonly Descriptor[] = [
     /projects/{project_id}/users/{user_id}/roles/{role_id} GET DELETE`,
   ),
   ...refused(
-    'skills',
-    'skills that are stored belong to no team; send them inline with a tool or a container',
-    `
-    /skills GET POST
-    /skills/{skill_id} GET POST DELETE
-    /skills/{skill_id}/content GET
-    /skills/{skill_id}/versions GET POST
-    /skills/{skill_id}/versions/{version} GET DELETE
-    /skills/{skill_id}/versions/{version}/content GET`,
-  ),
-  ...refused(
     'agents',
     'an agent works on beyond its response, and nothing bounds beforehand what that costs',
     `
@@ -244,19 +233,16 @@ export const REFUSED: readonly Descriptor[] = [
     /safety/cases/{id} GET`,
   ),
   ...refused(
-    'audio',
-    UNPRICED,
+    'audio.voices',
+    'no price of a custom voice is published, and what has no price is not admitted; the voices that the API names pass',
     `
-    /audio/voice_consents GET POST
-    /audio/voice_consents/{consent_id} GET POST DELETE
     /audio/voices POST
     /audio/voices/{id} DELETE`,
   ),
+  ...refused('content_provenance_checks', UNPRICED, '/content_provenance_checks POST'),
   ...refused(
     'decisions',
-    UNPRICED,
-    `
-    /content_provenance_checks POST
-    /decisions POST`,
+    'its request takes no limit of output, and how much a decision writes is not published; ask the model by /v1/responses',
+    '/decisions POST',
   ),
 ];

@@ -187,7 +187,8 @@ function readCompaction(fields: Fields): Bounds {
   readTextModel(fields);
   readPromptCache(fields);
   readInstructions(fields);
-  readInput(fields);
+  // Whether there is anything to compact is the upstream's to say.
+  if (isSet(fields.json.input)) readInput(fields);
   fields.beyondText.compactions = 1;
   const keeps = { isStored: true, isCut: true, reasoningContext: null };
   return { outputTokensLimit: 0, choices: 1, extraOutputTokens: 0, keeps };

@@ -9,6 +9,7 @@ import { PROMPTS } from './completions.ts';
 import { CONTAINERS } from './containers.ts';
 import { CONVERSATIONS } from './conversations.ts';
 import type { Descriptor } from './descriptor.ts';
+import { EVALS } from './evals.ts';
 import { FILES } from './files.ts';
 import { FREE } from './free.ts';
 import { IMAGES } from './images.ts';
@@ -16,7 +17,9 @@ import { JOBS } from './jobs.ts';
 import { REALTIME } from './realtime.ts';
 import { REFUSED } from './refused.ts';
 import { RESPONSES } from './responses.ts';
+import { SKILLS } from './skills.ts';
 import { VECTOR_STORES } from './vector-stores.ts';
+import { VOICES } from './voices.ts';
 
 /** Every operation, in the order in which people look for them. */
 export const OPERATIONS: readonly Descriptor[] = [
@@ -32,6 +35,9 @@ export const OPERATIONS: readonly Descriptor[] = [
     ...FILES,
     ...VECTOR_STORES,
     ...CONTAINERS,
+    ...SKILLS,
+    ...VOICES,
+    ...EVALS,
   ],
   ...[...JOBS, ...REFUSED],
 ];
