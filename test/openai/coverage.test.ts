@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { coveragePage } from '../../src/openai/operations/coverage.ts';
 import { OPERATIONS } from '../../src/openai/operations/table.ts';
 import { findRoute } from '../../src/openai/request.ts';
@@ -49,4 +49,54 @@ test('an operation that costs money has a bound and reports its usage, and a fre
     const reports = kind === 'metered' && pricedAs === null;
     expect([name, bound !== null, usage !== null]).toEqual([name, kind === 'metered', reports]);
   }
+});
+
+describe('an operation that is served', () => {
+  const served = OPERATIONS.filter(({ reason, method }) => reason === null && method !== 'WEBSOCKET');
+  /** What lies in the object that the path names before it. */
+  const INSIDE = new Set(['item_id', 'version', 'run_id', 'output_item_id', 'file_id']);
+  /** A model is found by its name, and refused by it (tenancy.ts). */
+  const BY_NAME = new Set(['/models/{model}']);
+  /** Recorded with the event of the call that makes them. */
+  const WITH_EVENT = new Set(['responses', 'chat.completions']);
+
+  test('names objects that are recorded with their team, or lie in one that is', () => {
+    for (const { method, path, pathObjects } of served) {
+      const params = [...path.matchAll(/\{(\w+)\}/g)].map(([, param = '']) => param);
+      const unknown = params.filter(
+        (param, at) =>
+          !Object.hasOwn(pathObjects, param) &&
+          !BY_NAME.has(path) &&
+          !(INSIDE.has(param) && at > 0 && Object.hasOwn(pathObjects, params[0] ?? '')),
+      );
+      expect([method, path, unknown]).toEqual([method, path, []]);
+    }
+  });
+
+  test('lists only its team’s own, records what it makes, and forgets what it deletes', () => {
+    const byLine = new Map(served.map((operation) => [`${operation.method} ${operation.path}`, operation]));
+    const kinds = new Set<string>();
+    for (const { path, pathObjects } of served) {
+      const [, collection, param] = /^([^{}]+)\/\{(\w+)\}$/.exec(path) ?? [];
+      const kind = pathObjects[param ?? ''];
+      if (kind === undefined) continue;
+      kinds.add(kind);
+      const [list, made, ended] = [`GET ${collection}`, `POST ${collection}`, `DELETE ${path}`].map((line) =>
+        byLine.get(line),
+      );
+      const isKept = made === undefined || WITH_EVENT.has(made.name) || made.makes?.kind === kind;
+      const says = [list === undefined || list.lists?.kind === kind || list.listsModels, isKept, ended?.ends];
+      expect([path, ...says]).toEqual([path, true, true, ended === undefined ? undefined : true]);
+    }
+    expect(kinds.size).toBeGreaterThan(10);
+  });
+});
+
+test('a test of the official client is listed for a reason that still holds', () => {
+  const suite = readFileSync(new URL('../../docs/sdk-suite.txt', import.meta.url), 'utf8');
+  const reasons = new Set(OPERATIONS.flatMap(({ reason }) => reason ?? []));
+  const lines = suite.trimEnd().split('\n').slice(1);
+  const given = new Set(lines.map((line) => line.slice(line.indexOf(' | ') + 3)));
+  // What is answered by 400 is what the tests send as an example: only running them tells.
+  expect([...given].filter((reason) => !reason.startsWith('400 ') && !reasons.has(reason))).toEqual([]);
 });
