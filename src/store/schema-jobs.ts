@@ -26,7 +26,7 @@ export const jobs = pgTable(
     model: text('model').notNull(),
     /** What any instance needs to end its hold. */
     hold: jsonb('hold').notNull(),
-    /** By which it is settled: domain/job.ts, by the kind. */
+    /** By which it is settled: domain/job-terms.ts, by the kind. */
     terms: jsonb('terms').notNull(),
     /** What was seen of it on the way. */
     progress: jsonb('progress').notNull(),
