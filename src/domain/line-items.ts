@@ -7,11 +7,21 @@ import type { PicoUsd } from './money.ts';
 import type { ServiceTier } from './price.ts';
 import type { MeterName } from './quantities.ts';
 
-/** What a line item bills. `tools` are calls and sessions of tools that the upstream runs. */
+/** Tools that the upstream runs, by the meter that their line item bills, and all meters that are on it. */
+export const TOOLS = {
+  web_search_calls: ['web_search_calls', 'web_search_preview_calls'],
+  file_search_calls: ['file_search_calls'],
+  container_sessions: ['container_sessions', 'container_minutes'],
+  image_tool_output_tokens: ['image_tool_input_tokens', 'image_tool_output_tokens'],
+} as const satisfies Partial<Record<MeterName, readonly MeterName[]>>;
+export type Tool = keyof typeof TOOLS;
+export const TOOL_METERS: readonly MeterName[] = Object.values(TOOLS).flat();
+
+/** What a line item bills. `tools` are calls and sessions of tools that the upstream runs; null: its name does not say which. */
 export type LineSubject =
   /** Without a meter: all of the model. */
   | { of: 'model'; model: string; tier: ServiceTier; meter: MeterName | null; isLong: boolean }
-  | { of: 'tools' }
+  | { of: 'tools'; tool: Tool | null }
   | { of: 'storage' };
 
 const METERS: Record<string, MeterName> = {
@@ -40,7 +50,13 @@ const TIERS: Record<string, ServiceTier> = {
   fast: 'priority',
 };
 const LINE = /^(?:(batch|flex|priority|fast) \| )?([^,|]+?)(?:, ([^,|]+?))?(, long context)?$/i;
-const TOOLS = /\b(?:tool calls?|web search|file search|code interpreter|containers?|sessions?)\b/i;
+const TOOL_NAMES: [RegExp, Tool | null][] = [
+  [/\bweb search/i, 'web_search_calls'],
+  [/\bfile search/i, 'file_search_calls'],
+  [/\bimage generation\b/i, 'image_tool_output_tokens'],
+  [/\b(?:code interpreter|containers?|sessions?)\b/i, 'container_sessions'],
+  [/\btool calls?\b/i, null],
+];
 const STORAGE = /\bstorage\b/i;
 /** `gpt-4o`, `o3`, `whisper-1`, `ft:gpt-4o:org::id`: one word with a digit or a dash in it. */
 const MODEL = /^(?=.*[-\d])[\w.:/-]+$/;
@@ -58,7 +74,8 @@ export function lineSubject(name: string): LineSubject | null {
       meter,
       isLong: long !== undefined,
     };
-  return TOOLS.test(name) ? { of: 'tools' } : null;
+  const found = TOOL_NAMES.find(([names]) => names.test(name));
+  return found === undefined ? null : { of: 'tools', tool: found[1] };
 }
 
 const AMOUNT = /^(-?)(\d+)(?:\.(\d*))?(?:e([+-]?\d{1,4}))?$/i;

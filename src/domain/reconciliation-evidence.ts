@@ -1,4 +1,4 @@
-/** What numbers of a day show, for reconciliation.ts: which keys are the gateway's, whose tokens are whose, which rate is one. Pure. */
+/** What numbers of a day show, for reconciliation.ts: what is compared with what, and whose tokens are whose. Pure. */
 import {
   type CostRow,
   type Crossing,
@@ -9,7 +9,7 @@ import {
   type OpenState,
   type UsageRow,
 } from './differences.ts';
-import { lineSubject } from './line-items.ts';
+import { lineSubject, TOOL_METERS } from './line-items.ts';
 import type { PicoUsd } from './money.ts';
 import type { Price, ServiceTier } from './price.ts';
 import { METER_NAMES, type MeterName, PARTS, type Quantities } from './quantities.ts';
@@ -68,16 +68,10 @@ export function emptyBucket(model: string | null, tier: ServiceTier, meter: Mete
   };
 }
 
-/** What tools that the upstream runs are counted in. */
-export const TOOL_METERS: readonly MeterName[] = [
-  'web_search_calls',
-  'web_search_preview_calls',
-  'file_search_calls',
-  'image_tool_input_tokens',
-  'image_tool_output_tokens',
-  'container_sessions',
-  'container_minutes',
-];
+/** Whether nothing is known of what a line item bills. */
+export function isUnpriced({ model, tier, charged, calls }: Bucket, priceOf: DayInput['priceOf']): boolean {
+  return model !== null && model !== '' && charged === 0n && calls === 0 && priceOf(model, tier) === null;
+}
 
 export function isOpen(state: LedgerRow['state']): state is OpenState {
   return state !== 'reported' && state !== 'voided';
@@ -100,10 +94,21 @@ const BILLED_AS: Partial<Record<MeterName, MeterName>> = {
   reasoning_tokens: 'output_tokens',
 };
 /** The usage report counts images among text. */
-const REPORTED_AS: Partial<Record<MeterName, MeterName>> = {
+export const REPORTED_AS: Partial<Record<MeterName, MeterName>> = {
   ...BILLED_AS,
   input_image_tokens: 'input_tokens',
   output_image_tokens: 'output_tokens',
+};
+
+/** What a usage report counts, where it is no tokens. */
+export const REPORTED: Readonly<Record<string, MeterName>> = {
+  web_search_calls: 'web_search_calls',
+  file_search_calls: 'file_search_calls',
+  code_interpreter_sessions: 'container_sessions',
+  vector_stores: 'storage_gib_days',
+  images: 'images',
+  audio_speeches: 'characters',
+  audio_transcriptions: 'audio_seconds',
 };
 
 export function billedAs(meter: MeterName): MeterName {
@@ -127,6 +132,16 @@ export function tokensOf(usages: readonly Quantities[]): Map<MeterName, number> 
 export function costAt(price: Price, meter: MeterName, amount: number, isLong: boolean): PicoUsd {
   const rates = isLong && price.long !== null ? price.long : price.short;
   return (BigInt(amount) * (rates.factors.get(meter) ?? 0n)) / rates.denominator;
+}
+
+/** Returns what is left of the cost of calls, beside their tokens: what tools cost, and less than a pico-USD of each call. */
+export function restOf({ cost, usage, price, isLong }: LedgerRow): PicoUsd {
+  if (price === null) return cost;
+  return ownAmounts(usage).reduce(
+    (rest, [meter, amount]) =>
+      TOOL_METERS.includes(meter) ? rest : rest - costAt(price, meter, amount, isLong),
+    cost,
+  );
 }
 
 /** What the usage report has more of than the ledger, by meter, and what of it was named already. */
@@ -239,120 +254,57 @@ export function shareOpen(rows: readonly LedgerRow[], billed: PicoUsd): Named[] 
   ];
 }
 
-/** In how many units prices are published, and the smallest step between two of them, in pico-USD. */
-const STEPS: Partial<Record<MeterName, [per: bigint, step: PicoUsd]>> = {
-  audio_seconds: [60n, 100_000_000n],
-  images: [1n, 1_000_000_000n],
-};
-const PER_MILLION: [bigint, PicoUsd] = [1_000_000n, 50_000_000n];
-/** By chance one amount in so many looks like a published rate. */
-const SURE = 100n;
-/** No price changed by more. */
-const FACTOR_MOST = 10n;
-
 /**
- * Returns the rate, in pico-USD for as many units as prices are published in, that makes all of the quantity cost what was
- * billed; null: none that could be published does, or the quantity is too small to tell.
+ * Returns which models and tiers are compared as a whole, because one side does not tell meters apart, or the ledger not even
+ * models; and which have line items of their own.
  */
-export function publishedRate(
-  meter: MeterName,
-  { billed, quantity, tolerance }: { billed: PicoUsd; quantity: number; tolerance: PicoUsd },
-  { charged, used }: { charged: PicoUsd; used: number },
-): PicoUsd | null {
-  if (!Number.isSafeInteger(quantity) || quantity <= 0 || !Number.isSafeInteger(used) || used <= 0)
-    return null;
-  const [per, step] = STEPS[meter] ?? PER_MILLION;
-  const [units, before] = [BigInt(quantity), (charged * per) / BigInt(used)];
-  if ((step * units) / per < SURE * tolerance) return null;
-  const nearest = (2n * billed * per + step * units) / (2n * step * units);
-  const rate = nearest * step;
-  const off = billed - (rate * units) / per;
-  if (off > tolerance || off < -tolerance) return null;
-  return rate * FACTOR_MOST >= before && rate <= before * FACTOR_MOST ? rate : null;
-}
-
-/**
- * Returns the key under which all usage is reported that the ledger knows of; null: none has all of it, or several have.
- * @param nameOf the ledger's name of a model, as the report says it
- */
-export function ownKeysOf(
-  { ledger, usage, crossing }: DayInput,
+export function wholesOf(
+  { ledger, costs, usage }: DayInput,
   nameOf: (model: string) => string,
-): ReadonlySet<string> | null {
-  const ids = new Set(
-    usage.flatMap(({ apiKeyId, tokens }) => (apiKeyId === null || !tokens ? [] : [apiKeyId])),
-  );
-  const known = ledger.filter(
-    ({ state, subject, model }) => state === 'reported' && subject === 'text' && model !== '',
-  );
-  const least = Map.groupBy(known, ({ model, tier }) => `${nameOf(model)}/${tier}`);
-  if (least.size === 0) return null;
-  const covers = (id: string) =>
-    [...least].every(([name, rows]) => {
-      const own = tokensOf(
-        usage.flatMap((row) =>
-          row.apiKeyId === id && `${row.model}/${row.tier ?? 'default'}` === name ? [row.tokens ?? {}] : [],
-        ),
-      );
-      const late = tokensOf(
-        crossing.flatMap((row) =>
-          row.direction === 'out' && `${nameOf(row.model)}/${row.tier}` === name ? [row.usage ?? {}] : [],
-        ),
-      );
-      return [...tokensOf(rows.map((row) => row.usage))].every(
-        ([meter, tokens]) => (own.get(meter) ?? 0) + (late.get(meter) ?? 0) >= tokens,
-      );
-    });
-  const own = [...ids].filter(covers);
-  return own.length === 1 ? new Set(own) : null;
-}
-
-/** Returns the costs by key: where the report does not tell keys apart, each line by what each key used of it. */
-export function costsByKey(
-  { costs, usage }: DayInput,
-  isForeign: (key: string | null) => boolean,
-): CostRow[] {
-  if (costs.some(({ apiKeyId }) => apiKeyId !== null)) return [...costs];
-  return costs.flatMap((row) => {
-    const subject = row.lineItem === null ? null : lineSubject(row.lineItem);
-    if (subject?.of !== 'model') return [row];
-    const { model, tier, meter } = subject;
-    const used = usage.flatMap((each) => {
-      if (each.model !== model || (each.tier ?? tier) !== tier) return [];
-      const amount = each.tokens === null ? each.units : amountOf(each.tokens, meter);
-      return amount > 0 ? [{ key: each.apiKeyId, amount }] : [];
-    });
-    const all = used.reduce((sum, { amount }) => sum + amount, 0);
-    let rest = row;
-    const foreign = used.filter(({ key }) => isForeign(key));
-    const split = foreign.map(({ key, amount }): CostRow => {
-      const part = { amount: (row.amount * BigInt(amount)) / BigInt(all), quantity: amount };
-      const { quantity } = rest;
-      rest = {
-        ...rest,
-        amount: rest.amount - part.amount,
-        quantity: quantity === null ? null : quantity - amount,
-      };
-      return { ...row, ...part, apiKeyId: key };
-    });
-    return [...split, rest];
-  });
-}
-
-function amountOf(tokens: Quantities, meter: MeterName | null): number {
-  const sums = tokensOf([tokens]);
-  if (meter !== null) return sums.get(REPORTED_AS[meter] ?? meter) ?? 0;
-  return [...sums.values()].reduce((sum, amount) => sum + amount, 0);
-}
-
-/** The names of models, as the upstream's reports say them. */
-export function namesBilled({ usage, costs }: DayInput): Set<string> {
-  const names = new Set(usage.flatMap(({ model }) => (model === null ? [] : [model])));
+): { whole: Set<string>; tiers: Set<string> } {
+  const whole = new Set<string>();
+  const tiers = new Set<string>();
+  for (const { model, tier, subject, price, state, cost } of ledger) {
+    if ((subject !== 'text' && subject !== 'whole') || cost === 0n) continue;
+    const isUnpriced = price === null && state !== 'voided';
+    if (model === '') whole.add(`*/${tier}`);
+    else if (subject === 'whole' || isUnpriced) whole.add(`${nameOf(model)}/${tier}`);
+  }
   for (const { lineItem } of costs) {
     const subject = lineItem === null ? null : lineSubject(lineItem);
-    if (subject?.of === 'model') names.add(subject.model);
+    if (subject?.of !== 'model') continue;
+    const name = `${subject.model}/${subject.tier}`;
+    tiers.add(name);
+    if (subject.meter === null) whole.add(name);
   }
-  return names;
+  for (const { model, tier, tokens } of usage)
+    if (model !== null && tokens === null) whole.add(`${model}/${tier ?? 'default'}`);
+  return { whole, tiers };
+}
+
+/**
+ * Returns both sides of what is compared by model and tier.
+ * @param nameOf the ledger's name of a model, as the report says it
+ */
+export function groupsOf(
+  { ledger, usage, crossing }: DayInput,
+  whole: ReadonlySet<string>,
+  nameOf: (model: string) => string,
+): Group[] {
+  const groups = new Map<string, Group>();
+  const groupOf = (model: string, tier: ServiceTier): Group => {
+    const name = whole.has(`*/${tier}`) ? '' : model;
+    const key = `${name}/${tier}`;
+    const group = groups.get(key) ?? { model: name, tier, ledger: [], usage: [], crossing: [] };
+    groups.set(key, group);
+    return group;
+  };
+  for (const row of ledger)
+    if (row.subject === 'text' || row.subject === 'whole')
+      groupOf(nameOf(row.model), row.tier).ledger.push(row);
+  for (const row of usage) if (row.model !== null) groupOf(row.model, row.tier ?? 'default').usage.push(row);
+  for (const row of crossing) if (!row.isTraining) groupOf(nameOf(row.model), row.tier).crossing.push(row);
+  return [...groups.values()];
 }
 
 /** A report that rounds to cents, or finer, rounds; what is larger is no rounding. */

@@ -8,13 +8,14 @@
  *
  * How: what keys of others bear is outside of the gateway. The rest is compared by model and tier, in tokens, which are
  * whole numbers: more or fewer of them come from calls over midnight, late batches, outcomes that the ledger does not know, or
- * from requests that it never saw. Then by line item, in dollars: what tokens do not explain is a price that changed, where all
+ * from requests that it never saw. So are calls of tools, images and audio, in the units that are reported of them. Then by line item, in dollars: what tokens do not explain is a price that changed, where all
  * of the line's tokens have another published rate, or a rounding of the report.
  */
-import type { Crossing, DayInput, Difference, LedgerRow, Reconciled } from './differences.ts';
-import { lineSubject } from './line-items.ts';
+import type { Crossing, DayInput, Difference, LedgerRow, Reconciled, UsageRow } from './differences.ts';
+import { lineSubject, TOOL_METERS, type Tool } from './line-items.ts';
 import type { PicoUsd } from './money.ts';
 import { namesOf, type ServiceTier } from './price.ts';
+import { hasNewPrice } from './published-rate.ts';
 import { METER_NAMES, type MeterName, meterDefinition } from './quantities.ts';
 import {
   abs,
@@ -22,22 +23,34 @@ import {
   type Bucket,
   billedAs,
   costAt,
-  costsByKey,
   emptyBucket,
   type Group,
+  groupsOf,
   isOpen,
+  isUnpriced,
   least,
-  namesBilled,
   ownAmounts,
-  ownKeysOf,
-  publishedRate,
   requestsBeyond,
+  restOf,
   shareOpen,
-  TOOL_METERS,
   takeCrossing,
   tokensOf,
   unitOf,
+  wholesOf,
 } from './reconciliation-evidence.ts';
+import { costsByKey, namesBilled, ownKeysOf } from './reconciliation-keys.ts';
+import {
+  COUNTED_METERS,
+  type Counted,
+  countedIn,
+  countedOutside,
+  crossingOf,
+  outsideOf,
+  priceOfCounted,
+  tellsTools,
+  toolParts,
+  usedUnits,
+} from './reconciliation-units.ts';
 
 /** Explains a day. */
 export function reconcileDay(input: DayInput): Reconciled {
@@ -59,33 +72,42 @@ class Day {
   readonly #buckets = new Map<string, Bucket>();
   readonly #differences: Difference[] = [];
   /** Models and tiers that are compared as a whole. */
-  readonly #whole = new Set<string>();
+  readonly #whole: ReadonlySet<string>;
   readonly #billedNames: ReadonlySet<string>;
   /** Models and tiers with a line item of their own. */
-  readonly #billedTiers = new Set<string>();
+  readonly #billedTiers: ReadonlySet<string>;
   /** Half a unit of the last digit may be missing, or a whole one. */
   readonly #unit: PicoUsd;
   #rounding = 0n;
+  /** Each tool is compared by itself; else all of them in sum, as some row does not tell them apart. */
+  readonly #isByTool: boolean;
+  /** What others' keys were billed of what is reported without keys. */
+  readonly #foreign = new Map<MeterName, PicoUsd>();
 
   constructor(input: DayInput) {
     this.#input = input;
     this.#billedNames = namesBilled(input);
     this.#ownKeys = input.ownKeys ?? ownKeysOf(input, (model) => this.#nameOf(model));
     this.#unit = unitOf(input.costs);
+    this.#isByTool = tellsTools(input);
+    const { whole, tiers } = wholesOf(input, (model) => this.#nameOf(model));
+    this.#whole = whole;
+    this.#billedTiers = tiers;
   }
 
   explain(): Difference[] {
-    this.#findWhole();
     this.#takeCosts();
     for (const row of this.#input.ledger) {
       const isText = row.subject === 'text' || row.subject === 'whole';
       if (!isText || !isOpen(row.state)) this.#takeCharges(row);
     }
-    for (const group of this.#groups()) {
+    const usage = this.#input.usage.filter(({ apiKeyId }) => !this.#isForeign(apiKeyId));
+    for (const group of groupsOf({ ...this.#input, usage }, this.#whole, (model) => this.#nameOf(model))) {
       if (this.#isWhole(group.model, group.tier)) this.#compareWhole(group);
       else this.#compareTokens(group);
     }
     this.#compareTraining();
+    for (const meter of COUNTED_METERS) this.#compareCounted(meter, usage);
     for (const bucket of this.#buckets.values()) this.#compareDollars(bucket);
     if (this.#rounding !== 0n) this.#name({ kind: 'rounding', amount: this.#rounding });
     return this.#differences;
@@ -108,22 +130,6 @@ class Day {
 
   #isForeign(apiKeyId: string | null): boolean {
     return this.#ownKeys !== null && apiKeyId !== null && !this.#ownKeys.has(apiKeyId);
-  }
-
-  /** Where one side does not tell meters apart, or the ledger not even models. */
-  #findWhole(): void {
-    for (const { model, tier, subject, price, state, cost } of this.#input.ledger) {
-      if ((subject !== 'text' && subject !== 'whole') || cost === 0n) continue;
-      const isUnpriced = price === null && state !== 'voided';
-      if (model === '') this.#whole.add(`*/${tier}`);
-      else if (subject === 'whole' || isUnpriced) this.#whole.add(`${this.#nameOf(model)}/${tier}`);
-    }
-    for (const { lineItem } of this.#input.costs) {
-      const subject = lineItem === null ? null : lineSubject(lineItem);
-      if (subject?.of === 'model') this.#billedTiers.add(`${subject.model}/${subject.tier}`);
-      if (subject?.of === 'model' && subject.meter === null)
-        this.#whole.add(`${subject.model}/${subject.tier}`);
-    }
   }
 
   #isWhole(model: string, tier: ServiceTier): boolean {
@@ -153,6 +159,8 @@ class Day {
         const subject = lineItem === null ? null : lineSubject(lineItem);
         const whose = subject?.of === 'model' ? { model: subject.model, tier: subject.tier } : {};
         const { apiKeyId } = row;
+        const counted = countedIn(subject);
+        if (counted !== null) this.#foreign.set(counted, (this.#foreign.get(counted) ?? 0n) + amount);
         if (amount !== 0n)
           this.#name({ kind: 'outside_gateway', ...whose, lineItem, apiKeyId, quantity, amount });
         continue;
@@ -173,7 +181,7 @@ class Day {
   #bucketOfLine(lineItem: string): Bucket | null {
     const subject = lineSubject(lineItem);
     if (subject === null) return null;
-    if (subject.of === 'tools') return this.#bucket(null, 'default', 'web_search_calls');
+    if (subject.of === 'tools') return this.#toolBucket(subject.tool);
     if (subject.of === 'storage') return this.#bucket(null, 'default', 'storage_gib_days');
     const bucket = this.#bucket(subject.model, subject.tier, subject.meter);
     bucket.isMixed ||= subject.isLong;
@@ -192,7 +200,6 @@ class Day {
       }
       return;
     }
-    let rest = cost;
     let last: Bucket | null = null;
     for (const [meter, amount] of ownAmounts(usage)) {
       if (TOOL_METERS.includes(meter) || price === null) continue;
@@ -202,42 +209,33 @@ class Day {
       last.used += amount / meterDefinition(meter).steps;
       last.calls += calls;
       last.isMixed ||= row.isLong;
-      rest -= part;
     }
     // Less than a pico-USD of each call was rounded up; what is more is what tools cost.
+    const rest = restOf(row);
     const hasTools = TOOL_METERS.some((meter) => (usage[meter] ?? 0) > 0);
-    const target = hasTools || last === null ? this.#bucket(null, 'default', 'web_search_calls') : last;
-    if (rest === 0n) return;
-    target.charged += rest;
-    target.calls += calls;
+    const tools = this.#isByTool ? (toolParts(row, rest, this.#input.priceOf) ?? []) : [];
+    const parts = tools.map(([tool, part]) => ({ part, bucket: this.#toolBucket(tool) }));
+    if (parts.length === 0)
+      parts.push({ part: rest, bucket: hasTools || last === null ? this.#toolBucket(null) : last });
+    for (const { part, bucket } of parts) {
+      if (part === 0n) continue;
+      bucket.charged += part;
+      bucket.calls += calls;
+      if (bucket.model === null && bucket.meter !== null) bucket.used += usedUnits([usage], bucket.meter);
+    }
+  }
+
+  /** Null: of several tools, or of one that its line does not name. */
+  #toolBucket(tool: Tool | null): Bucket {
+    return this.#bucket(null, 'default', (this.#isByTool ? tool : null) ?? 'web_search_calls');
   }
 
   #wholeBucketOf({ subject, model, tier, price }: LedgerRow): Bucket | null {
-    if (subject === 'tools') return this.#bucket(null, 'default', 'web_search_calls');
+    if (subject === 'tools') return this.#toolBucket('container_sessions');
     if (subject === 'storage') return this.#bucket(null, 'default', 'storage_gib_days');
     const name = this.#nameOf(model);
     if (subject === 'training') return this.#bucket(name, 'default', 'trained_tokens');
     return price === null || this.#isWhole(name, tier) ? this.#bucket(name, tier, null) : null;
-  }
-
-  #groups(): Group[] {
-    const groups = new Map<string, Group>();
-    const groupOf = (model: string, tier: ServiceTier): Group => {
-      const name = this.#whole.has(`*/${tier}`) ? '' : model;
-      const key = `${name}/${tier}`;
-      const group = groups.get(key) ?? { model: name, tier, ledger: [], usage: [], crossing: [] };
-      groups.set(key, group);
-      return group;
-    };
-    for (const row of this.#input.ledger)
-      if (row.subject === 'text' || row.subject === 'whole')
-        groupOf(this.#nameOf(row.model), row.tier).ledger.push(row);
-    for (const row of this.#input.usage)
-      if (row.model !== null && row.tokens !== null && !this.#isForeign(row.apiKeyId))
-        groupOf(row.model, row.tier ?? 'default').usage.push(row);
-    for (const row of this.#input.crossing)
-      if (!row.isTraining) groupOf(this.#nameOf(row.model), row.tier).crossing.push(row);
-    return [...groups.values()];
   }
 
   /** Names what tokens tell of a model and tier. */
@@ -298,6 +296,7 @@ class Day {
   /** Names what dollars tell of what has no tokens that could be compared. */
   #compareWhole(group: Group): void {
     const { model, tier, ledger, crossing } = group;
+    const { priceOf } = this.#input;
     const bucket = this.#bucket(model, tier, null);
     let rest = this.#takeWhole(bucket, crossing);
     const open = ledger.filter(({ state }) => isOpen(state));
@@ -308,7 +307,31 @@ class Day {
         if (named.amount !== 0n) this.#name({ model: model || null, tier, ...named });
       rest -= billed;
     }
+    const outside = outsideOf(group, { bucket, rest, tolerance: this.#toleranceOf(bucket), priceOf });
+    if (outside.amount > 0n) this.#name({ kind: 'outside_gateway', model: model || null, tier, ...outside });
+    rest -= outside.amount;
     bucket.explained = bucket.billed - bucket.charged - rest;
+  }
+
+  /** Names what reports of tools and of storage, which know no models, tell of their line items. */
+  #compareCounted(meter: Counted, usage: readonly UsageRow[]): void {
+    const isStorage = meter === 'storage_gib_days';
+    const price = priceOfCounted(meter, this.#input.priceOf);
+    if (price === null || !(this.#isByTool || isStorage)) return;
+    const bucket = isStorage ? this.#bucket(null, 'default', meter) : this.#toolBucket(meter);
+    const over = crossingOf(this.#input.crossing, meter, price);
+    const rest = this.#takeWhole(bucket, over);
+    const foreign = this.#foreign.get(meter) ?? 0n;
+    const of = { bucket, rest, tolerance: this.#toleranceOf(bucket), price, meter, foreign, over };
+    const outside = countedOutside({ ledger: this.#input.ledger, usage }, of);
+    if (outside.amount === 0n) return;
+    bucket.explained += outside.amount;
+    this.#name({ kind: 'outside_gateway', lineItem: [...bucket.lineItems].join('; ') || null, ...outside });
+  }
+
+  /** What roundings can add up to. */
+  #toleranceOf({ costRows, calls, billed }: Bucket): PicoUsd {
+    return this.#unit * BigInt(costRows) + BigInt(calls) + (abs(billed) >> 50n);
   }
 
   /** Training that ended on another day than it began is billed when it ends. */
@@ -327,13 +350,15 @@ class Day {
   #takeWhole(bucket: Bucket, crossing: readonly Crossing[]): PicoUsd {
     const { model, tier } = bucket;
     let rest = bucket.billed - bucket.charged - bucket.explained;
+    if (abs(rest) <= this.#toleranceOf(bucket)) return rest;
     for (const kind of ['late_batch', 'day_boundary'] as const) {
       const rows = crossing.filter((row) => row.kind === kind && (row.direction === 'in') === rest > 0n);
       const most = rows.reduce((sum, { cost }) => sum + cost, 0n);
       const amount = rest > 0n ? least(rest, most) : -least(-rest, most);
       if (amount === 0n) continue;
       const calls = rows.reduce((sum, row) => sum + row.calls, 0);
-      this.#name({ kind, model: model || null, tier, amount, calls });
+      const lineItem = model === null ? [...bucket.lineItems].join('; ') || bucket.meter : null;
+      this.#name({ kind, model: model || null, tier, lineItem, amount, calls });
       bucket.explained += amount;
       rest -= amount;
     }
@@ -344,56 +369,24 @@ class Day {
   #compareDollars(bucket: Bucket): void {
     const { model, tier, meter, billed, charged, explained, beyond, calls } = bucket;
     const rest = billed - charged - explained;
-    const tolerance = this.#unit * BigInt(bucket.costRows) + BigInt(calls) + (abs(billed) >> 50n);
+    const tolerance = this.#toleranceOf(bucket);
     if (abs(rest) <= tolerance) {
       this.#rounding += rest;
       return;
     }
     const lineItem = [...bucket.lineItems].join('; ') || null;
     const about = { model: model || null, tier, lineItem };
-    if (this.#isUnpriced(bucket)) {
+    if (isUnpriced(bucket, this.#input.priceOf)) {
       this.#name({ kind: 'unpriced_line', ...about, quantity: bucket.quantity, amount: rest });
       return;
     }
     const ofPrice = billed - charged - (beyond ?? 0n);
     const quantity = bucket.reported ?? bucket.quantity;
-    const isSteady = beyond !== null || quantity === bucket.used;
-    if (
-      isSteady &&
-      abs(ofPrice) > tolerance &&
-      quantity !== null &&
-      this.#hasNewPrice(bucket, quantity, tolerance)
-    ) {
+    const isSteady = quantity !== null && (beyond !== null || quantity === bucket.used);
+    if (isSteady && abs(ofPrice) > tolerance && hasNewPrice(bucket, quantity, tolerance)) {
       this.#name({ kind: 'price_changed', ...about, quantity, amount: ofPrice, calls });
       if (rest !== ofPrice) this.#name({ kind: 'unexplained', ...about, amount: rest - ofPrice });
     } else
       this.#name({ kind: 'unexplained', ...about, quantity: meter === null ? null : quantity, amount: rest });
-  }
-
-  #isUnpriced({ model, tier, charged, calls }: Bucket): boolean {
-    return (
-      model !== null &&
-      model !== '' &&
-      charged === 0n &&
-      calls === 0 &&
-      this.#input.priceOf(model, tier) === null
-    );
-  }
-
-  #hasNewPrice(
-    { isMixed, billed, charged, used, meter, lineItems, costRows, calls }: Bucket,
-    quantity: number,
-    tolerance: PicoUsd,
-  ) {
-    if (isMixed || lineItems.size !== 1 || used === 0) return false;
-    const [name = ''] = lineItems;
-    const subject = lineSubject(name);
-    const unit = meter ?? (subject?.of === 'model' ? subject.meter : null);
-    if (unit === null) return false;
-    // A report that happens to have few decimals may be exact all the same.
-    const exact = BigInt(costRows + calls) + (abs(billed) >> 50n);
-    return [exact, tolerance].some(
-      (most) => publishedRate(unit, { billed, quantity, tolerance: most }, { charged, used }) !== null,
-    );
   }
 }

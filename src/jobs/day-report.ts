@@ -65,6 +65,8 @@ const REPORTS: Record<string, { groups: readonly string[]; counts: string | null
   audio_transcriptions: { groups: KEYS, counts: 'seconds' },
   vector_stores: { groups: ['project_id'], counts: 'usage_bytes' },
   code_interpreter_sessions: { groups: ['project_id'], counts: 'num_sessions' },
+  file_search_calls: { groups: ['api_key_id'], counts: 'num_requests' },
+  web_search_calls: { groups: ['api_key_id'], counts: 'num_requests' },
 };
 /** Some of these reports have no method in the SDK's older releases; with this it signs any request as an administrator's. */
 const AS_ADMIN = { __security: { adminAPIKeyAuth: true } };

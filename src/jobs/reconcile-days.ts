@@ -88,7 +88,7 @@ async function computeDay(options: ReconcileDaysOptions, day: string, signal: Ab
   const cards = rates();
   const input: DayInput = {
     ledger: await readLedgerDay(database, of, OPERATION_SUBJECTS),
-    crossing: await readCrossing(database, of, OPERATION_SUBJECTS, callDurationMs),
+    crossing: await readCrossing(database, of, callDurationMs),
     usage: report.usage,
     costs: report.costs,
     ownKeys: ownKeys.size === 0 ? null : ownKeys,

@@ -128,6 +128,7 @@ function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): vo
     entry.usage = plan.usage;
     entry.service_tier = plan.tier;
     entry.image_generation = imageLine(plan.hosted.flatMap(({ made }) => made ?? []));
+    entry.tools = plan.tools;
   }
   const html = fault && htmlStatus(fault.name);
   const withUsage = fault?.name !== 'no_usage';

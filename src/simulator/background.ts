@@ -14,7 +14,7 @@ export function startBackground(
 ): void {
   const { state, entry } = exchange;
   const done = JSON.parse(render(output)) as JsonObject;
-  const { usage, tier, costPicoUsd } = output.plan;
+  const { usage, tools, tier, costPicoUsd } = output.plan;
   const json: JsonObject = {
     ...done,
     background: true,
@@ -28,6 +28,7 @@ export function startBackground(
     ...entry,
     operation: 'responses.background',
     usage,
+    tools,
     service_tier: tier,
     status: null,
     fault: null,

@@ -164,6 +164,7 @@ function answerOf(
   const billed = {
     model: call.servedName,
     usage: plan.usage,
+    tools: plan.tools,
     service_tier: 'batch',
     status: 200,
     request_id: requestId,

@@ -96,6 +96,11 @@ function itemsOf(line: InvoiceLine, prices: readonly PlantedPrice[]): CostItem[]
 
 type Part = Pick<CostItem, 'item' | 'picoUsd' | 'quantity' | 'unit'>;
 
+const TOOL_ITEMS = {
+  web_search: { item: 'web search tool calls', unit: 'requests' },
+  file_search: { item: 'file search tool calls', unit: 'requests' },
+  code_interpreter: { item: 'code interpreter sessions', unit: 'sessions' },
+} as const;
 const UNIT_NAMES = { characters: 'characters', seconds: 'duration_seconds', images: 'images' } as const;
 
 function partsOf(line: InvoiceLine): Part[] {
@@ -105,7 +110,8 @@ function partsOf(line: InvoiceLine): Part[] {
     { item, picoUsd, quantity, unit },
   ];
   if (operation === 'vector_stores.storage') return whole('vector store storage');
-  if (operation === 'containers.create') return whole('code interpreter sessions');
+  if (operation === 'containers.create')
+    return whole('code interpreter sessions', units?.amount ?? null, 'sessions');
   if (operation === 'fine_tuning.job') return whole(`${model}, training`);
   if (units?.unit === 'characters' || units?.unit === 'seconds' || units?.unit === 'images')
     return whole(`${model}, ${units.unit}`, units.amount, UNIT_NAMES[units.unit]);
@@ -128,11 +134,28 @@ function tokenParts(line: InvoiceLine, picoUsd: bigint): Part[] {
       unit: 'tokens',
     }),
   );
-  const rest = picoUsd - parts.reduce((sum, part) => sum + part.picoUsd, 0n);
-  const shown = parts.filter(({ quantity }) => quantity !== 0);
+  const shown = [...parts.filter(({ quantity }) => quantity !== 0), ...toolParts(line)];
+  const rest = picoUsd - shown.reduce((sum, part) => sum + part.picoUsd, 0n);
   return rest === 0n
     ? shown
     : [...shown, { item: 'web search tool calls', picoUsd: rest, quantity: null, unit: null }];
+}
+
+/** What tools of a response are billed. */
+function toolParts({ tools = [], image_generation: images }: InvoiceLine): Part[] {
+  const parts = tools.map(
+    ({ tool, calls, cost_pico_usd: cost }): Part => ({
+      ...TOOL_ITEMS[tool],
+      picoUsd: BigInt(cost),
+      quantity: calls,
+    }),
+  );
+  if (images === undefined) return parts;
+  const picoUsd = BigInt(images.cost_pico_usd);
+  return [
+    ...parts,
+    { item: 'image generation tool calls', picoUsd, quantity: images.images, unit: 'images' },
+  ];
 }
 
 function kindsOf({ usage }: InvoiceLine, rates: Rates): [kind: string, quantity: number, rate: bigint][] {

@@ -6,6 +6,7 @@ import { type ApiError, invalidRequest } from './errors.ts';
 import { type FieldReader, isObject, type JsonObject } from './fields.ts';
 import { type ImageTool, imageItem, type MadeImage, planImage, readImageTool } from './hosted-images.ts';
 import { PIXEL } from './image-tokens.ts';
+import type { ToolLine } from './invoice.ts';
 import type { Model } from './prices.ts';
 import { type Random, randomHex } from './random.ts';
 
@@ -192,6 +193,33 @@ export function madeCalls(calls: readonly HostedTool[], worst: boolean, random: 
     const made = planImage(tool.images, { worst, random, madeBefore: madeBefore++ });
     return { ...tool, made, feePicoUsd: made.costPicoUsd };
   });
+}
+
+/**
+ * Bills the calls, and the sessions that they begin, by tool; images are billed apart.
+ * @param feePicoUsd of the search that a model makes with each of its calls; 0: it makes none
+ */
+export function billTools(
+  calls: readonly HostedTool[],
+  feePicoUsd: bigint,
+  containers: Containers,
+  nowMs: number,
+): ToolLine[] {
+  const billed = calls.flatMap(({ item, feePicoUsd, container }): [ToolLine['tool'], bigint][] => {
+    if (item === 'web_search_call') return [['web_search', feePicoUsd]];
+    if (item === 'file_search_call') return [['file_search', feePicoUsd]];
+    return container === null ? [] : [['code_interpreter', containers.use(container, nowMs)]];
+  });
+  billed.push(['web_search', feePicoUsd]);
+  const byTool = Map.groupBy(
+    billed.filter(([, fee]) => fee > 0n),
+    ([tool]) => tool,
+  );
+  return [...byTool].map(([tool, made]) => ({
+    tool,
+    calls: made.length,
+    cost_pico_usd: made.reduce((sum, [, fee]) => sum + fee, 0n).toString(),
+  }));
 }
 
 /** The item that shows a call. */

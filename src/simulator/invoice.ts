@@ -29,6 +29,8 @@ export interface InvoiceLine {
   units?: Units;
   /** What a tool of the response made with a model of its own; it is in the line's cost. */
   image_generation?: { model: string; images: number; cost_pico_usd: string } | undefined;
+  /** Calls and sessions of tools that the upstream ran; they are in the line's cost. */
+  tools?: readonly ToolLine[] | undefined;
   /** Integer pico-USD; `"0"` for what failed unbilled. */
   cost_pico_usd: string;
   /** The injected fault, by name. */
@@ -40,6 +42,13 @@ export interface InvoiceLine {
 export interface Units {
   unit: 'characters' | 'seconds' | 'images' | 'sessions' | 'bytes';
   amount: number;
+}
+
+export interface ToolLine {
+  tool: 'web_search' | 'file_search' | 'code_interpreter';
+  /** Billed ones. */
+  calls: number;
+  cost_pico_usd: string;
 }
 
 /** What the caller of {@link Invoice.add} knows of a line. */

@@ -5,8 +5,9 @@
 import { askedTokens, type ModelCall } from './call.ts';
 import type { Directives } from './directives.ts';
 import { type ApiError, invalidRequest } from './errors.ts';
-import { type Containers, type HostedTool, madeCalls } from './hosted.ts';
+import { billTools, type Containers, type HostedTool, madeCalls } from './hosted.ts';
 import { audioTokens, mostInputTokens, usualInputTokens } from './input.ts';
+import type { ToolLine } from './invoice.ts';
 import { bill, cacheWriteRate, findRates, type Rates, type Tier, type Usage } from './prices.ts';
 import type { Mode, Profile } from './profile.ts';
 import { lognormal, type Random } from './random.ts';
@@ -22,7 +23,8 @@ export interface Plan {
   usage: Usage;
   /** Calls of tools that the upstream ran, in their order. */
   hosted: HostedTool[];
-
+  /** What those are billed, but for images. */
+  tools: readonly ToolLine[];
   /** The returned candidates, prompt by prompt. */
   returned: Candidate[];
   /** Part of the output tokens: a prediction that was not used. */
@@ -71,7 +73,9 @@ export function planCall(call: ModelCall, context: PlanContext): Plan | ApiError
   const rejectedShare = mode === 'worst' ? 1 : random() / 4;
   const rejectedPredictionTokens = Math.floor(call.predictionBytes * rejectedShare);
 
-  const toolFees = hosted.reduce((sum, { feePicoUsd }) => sum + feePicoUsd, sessionFees(hosted, context));
+  const tools = billTools(hosted, call.model.feePerCallPicoUsd, context.containers, Date.now());
+  const imageFees = hosted.reduce((sum, { made }) => sum + (made?.costPicoUsd ?? 0n), 0n);
+  const toolFees = tools.reduce((sum, { cost_pico_usd: fee }) => sum + BigInt(fee), imageFees);
   const cacheDraws: [number, number, number] = [random(), random(), random()];
   const tierDraw = random();
   const priced = (tier: Tier): Plan | null => {
@@ -84,9 +88,9 @@ export function planCall(call: ModelCall, context: PlanContext): Plan | ApiError
       reasoning_tokens: reasoningTokens,
       ...planAudio(call, outputTokens, context),
     };
-    const fees = call.model.feePerCallPicoUsd + toolFees;
-    const billOf = (used: Usage) => bill(used, rates, call.keepsCache12h, fees);
-    return { usage, hosted, returned, rejectedPredictionTokens, tier, costPicoUsd: billOf(usage), billOf };
+    const billOf = (used: Usage) => bill(used, rates, call.keepsCache12h, toolFees);
+    const costPicoUsd = billOf(usage);
+    return { usage, hosted, tools, returned, rejectedPredictionTokens, tier, costPicoUsd, billOf };
   };
   return choosePlan(call, context, tierDraw, priced);
 }
@@ -119,14 +123,6 @@ function planHosted({ hosted }: ModelCall, { mode, random }: PlanContext): Hoste
     mode === 'worst' ? (order[at] ?? dearest[0]) : tools[Math.floor(random() * tools.length)],
   ).filter((tool) => tool !== undefined);
   return madeCalls(made, mode === 'worst', random);
-}
-
-/** Bills the sessions of what a call used. */
-function sessionFees(hosted: readonly HostedTool[], { containers }: PlanContext): bigint {
-  return hosted.reduce(
-    (sum, { container }) => sum + (container === null ? 0n : containers.use(container, Date.now())),
-    0n,
-  );
 }
 
 /** What is billed of a call whose output ended after so many tokens. */

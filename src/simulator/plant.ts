@@ -4,7 +4,7 @@
  * line item from a moment on, or `dollars` on a line item that nothing used. Late usage and rounding are in the profile.
  */
 import { isObject, type JsonObject } from './fields.ts';
-import { type Invoice, type InvoiceLine, NO_USAGE, type Units } from './invoice.ts';
+import { type Invoice, type InvoiceLine, NO_USAGE, type ToolLine, type Units } from './invoice.ts';
 import { apiKeyIdOf } from './keys.ts';
 import { bill, findModel, findRates, type Rates, type Tier, type Usage } from './prices.ts';
 
@@ -71,7 +71,7 @@ export function plant(state: PlantedState, body: unknown): object {
   }
 }
 
-/** Bills a call that no request asked for: at the simulator's own prices, or at `usd`, with `units` where it is no text. */
+/** Bills a call that no request asked for: at the simulator's own prices, or at `usd`, with `units` where it is no text, and `tools` that it ran. */
 function plantCall(state: PlantedState, body: JsonObject): InvoiceLine {
   const name = textOf(body, 'model');
   const found = findModel(name);
@@ -97,6 +97,7 @@ function plantCall(state: PlantedState, body: JsonObject): InvoiceLine {
     status: 200,
     usage,
     ...(units === null ? {} : { units }),
+    ...(Array.isArray(body.tools) ? { tools: body.tools as ToolLine[] } : {}),
     fault: null,
   };
   return state.invoice.add(line, cost, Date.parse(momentOf(body, 'at')));

@@ -118,7 +118,7 @@ function respond({ session, kept }: Connection, lane: string | null, sent: JsonO
   if (isApiError(planned)) return fail(planned);
   const plan = generate === false ? withoutOutput(planned) : planned;
   const isBilled = work.fault?.billed ?? true;
-  if (isBilled) Object.assign(work.entry, { usage: plan.usage, service_tier: plan.tier });
+  if (isBilled) Object.assign(work.entry, { usage: plan.usage, tools: plan.tools, service_tier: plan.tier });
   const withUsage = work.fault?.name !== 'no_usage';
   const asked = generate === false ? null : call.asked;
   const output = composeOutput(

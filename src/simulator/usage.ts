@@ -4,7 +4,7 @@
  */
 
 import { type ApiError, isApiError } from './errors.ts';
-import type { InvoiceLine } from './invoice.ts';
+import type { InvoiceLine, ToolLine } from './invoice.ts';
 import { cursorAt, readUsageQuery, type UsageQuery } from './usage-query.ts';
 
 export const ONLY_PROJECT = 'proj_simulated';
@@ -22,6 +22,8 @@ interface Report {
   object: string;
   operations: readonly string[];
   groups: readonly string[];
+  /** Lines of any operation count that ran it. */
+  tool?: ToolLine['tool'];
   /** What is free is reported too. */
   countsFree?: true;
   amounts(lines: readonly InvoiceLine[]): Record<string, number>;
@@ -30,6 +32,8 @@ interface Report {
 const KEYS = ['project_id', 'user_id', 'api_key_id', 'model'];
 const inputOf = (lines: readonly InvoiceLine[]) => sum(lines, ({ usage }) => usage.input_tokens);
 const unitsOf = (lines: readonly InvoiceLine[]) => sum(lines, ({ units }) => units?.amount ?? 0);
+const callsOf = (lines: readonly InvoiceLine[], name: ToolLine['tool']) =>
+  sum(lines, ({ tools = [] }) => tools.find(({ tool }) => tool === name)?.calls ?? 0);
 const requests = (lines: readonly InvoiceLine[]) => ({ num_model_requests: lines.length });
 
 const REPORTS: Record<string, Report> = {
@@ -80,8 +84,23 @@ const REPORTS: Record<string, Report> = {
   code_interpreter_sessions: {
     object: 'code_interpreter_sessions',
     operations: ['containers.create'],
+    tool: 'code_interpreter',
     groups: ['project_id'],
-    amounts: (lines) => ({ num_sessions: unitsOf(lines) }),
+    amounts: (lines) => ({ num_sessions: unitsOf(lines) + callsOf(lines, 'code_interpreter') }),
+  },
+  file_search_calls: {
+    object: 'file_searches',
+    operations: [],
+    tool: 'file_search',
+    groups: ['project_id', 'user_id', 'api_key_id', 'vector_store_id'],
+    amounts: (lines) => ({ num_requests: callsOf(lines, 'file_search') }),
+  },
+  web_search_calls: {
+    object: 'web_searches',
+    operations: [],
+    tool: 'web_search',
+    groups: [...KEYS, 'context_level'],
+    amounts: (lines) => ({ num_requests: callsOf(lines, 'web_search'), ...requests(lines) }),
   },
 };
 
@@ -145,7 +164,8 @@ export function isBatch({ operation, service_tier: tier }: InvoiceLine): boolean
 
 function counts(report: Report, line: InvoiceLine, query: UsageQuery): boolean {
   if (line.cost_pico_usd === '0' && !report.countsFree) return false;
-  if (!report.operations.includes(line.operation ?? '')) return false;
+  const isRun = line.tools?.some(({ tool }) => tool === report.tool) ?? false;
+  if (!report.operations.includes(line.operation ?? '') && !isRun) return false;
   if (query.batch !== null && query.batch !== isBatch(line)) return false;
   const isOneOf = (wanted: readonly string[], value: string | null) =>
     wanted.length === 0 || (value !== null && wanted.includes(value));

@@ -20,6 +20,9 @@ export type PostingRow = typeof reconciliationPostings.$inferSelect;
 /** The operation of events that post a difference: they are no calls, and no side of a comparison. */
 export const POSTING_OPERATION = 'reconciliation';
 
+/** What is charged by the day, and posted: no call runs over midnight. */
+const NO_CALLS = [POSTING_OPERATION, 'vector_stores.storage'];
+
 export interface LedgerDay {
   /** When the UTC day begins, in milliseconds since the epoch. */
   dayMs: number;
@@ -182,12 +185,11 @@ interface CrossingRow extends Amounts {
 export async function readCrossing(
   database: Database,
   { dayMs, upstream }: LedgerDay,
-  { text }: OperationSubjects,
   longestMs: number,
 ): Promise<Crossing[]> {
   const sql = database.readSql.within(READ_MS);
   const rows = [
-    ...(await callsOver(sql, dayMs, upstream, text, longestMs)),
+    ...(await callsOver(sql, dayMs, upstream, longestMs)),
     ...(await jobsOver(sql, dayMs, upstream)),
   ];
   return rows.map((row) => ({
@@ -206,7 +208,6 @@ async function callsOver(
   sql: Sql,
   dayMs: number,
   upstream: string | null,
-  operations: readonly string[],
   longestMs: number,
 ): Promise<CrossingRow[]> {
   const edge = (ms: number) => new Date(ms).toISOString();
@@ -219,7 +220,7 @@ async function callsOver(
           + coalesce((stage_us->>'forward')::float8, 0)) * interval '1 microsecond' + ${margin}::interval as ended_at
       from usage_events e
       where (${near(dayMs)} or ${near(dayMs + DAY_MS)}) and outcome = 'settled' and provenance = 'reported'
-        and operation = any(${[...operations]}) and upstream is not distinct from ${upstream}
+        and operation <> all(${NO_CALLS}) and upstream is not distinct from ${upstream}
         and not exists (select 1 from jobs j where j.team_id = e.team_id and j.id = e.id)),
     crossing as (
       select *, case
@@ -227,13 +228,18 @@ async function callsOver(
       from lives
       where (created_at < ${begin} and ended_at >= ${begin}) or created_at >= ${end}
         or (created_at < ${end} and ended_at >= ${end})
-        or (created_at >= ${begin} and created_at < ${begin}::timestamptz + ${margin}::interval))
-    select direction, false as is_batch, false as is_training, false as is_open, coalesce(nullif(response_model, ''), model) as model, service_tier,
+        or (created_at >= ${begin} and created_at < ${begin}::timestamptz + ${margin}::interval)),
+    named as (select *, coalesce(nullif(response_model, ''), model) as called from crossing),
+    amounts as (
+      select direction, called, service_tier, q.key, sum(q.value::numeric)::float8 as amount
+      from named, jsonb_each_text(quantities) q where quantities is not null group by 1, 2, 3, 4)
+    select direction, false as is_batch, false as is_training, false as is_open, called as model, service_tier,
       count(*)::float8 as calls, sum(input_tokens)::float8 as input_tokens,
       sum(cached_input_tokens)::float8 as cached_input_tokens, sum(cache_write_tokens)::float8 as cache_write_tokens,
       sum(output_tokens)::float8 as output_tokens, sum(reasoning_tokens)::float8 as reasoning_tokens,
-      null as quantities, sum(cost_usd)::text as cost
-    from crossing group by 1, 2, 3, 4, 5, 6`;
+      (select jsonb_object_agg(a.key, a.amount) from amounts a where a.direction = named.direction and a.called = named.called
+        and a.service_tier is not distinct from named.service_tier) as quantities, sum(cost_usd)::text as cost
+    from named group by direction, called, service_tier`;
 }
 
 /** A month after it was made no job bills any more. */
@@ -247,7 +253,7 @@ async function jobsOver(sql: Sql, dayMs: number, upstream: string | null): Promi
       j.kind = 'batch' as is_batch, j.kind = 'fine_tuning' as is_training, j.ended_at is null as is_open, j.model, e.service_tier, 1::float8 as calls,
       coalesce(e.input_tokens, 0)::float8 as input_tokens, coalesce(e.cached_input_tokens, 0)::float8 as cached_input_tokens,
       coalesce(e.cache_write_tokens, 0)::float8 as cache_write_tokens, coalesce(e.output_tokens, 0)::float8 as output_tokens,
-      coalesce(e.reasoning_tokens, 0)::float8 as reasoning_tokens, null as quantities,
+      coalesce(e.reasoning_tokens, 0)::float8 as reasoning_tokens, e.quantities,
       coalesce(e.cost_usd, j.held_usd)::text as cost
     from jobs j left join usage_events e on e.team_id = j.team_id and e.id = j.id and e.created_at = j.created_at
     where j.created_at >= ${at(dayMs - JOB_DAYS * DAY_MS)} and j.created_at < ${end}

@@ -10,6 +10,7 @@ import * as steps from './job-steps.ts';
 import { type Stack, startStack } from './stack.ts';
 
 const FILES = Number(process.env.TRAINING_FILES ?? 8);
+const FIRST = Number(process.env.TRAINING_FIRST ?? 0);
 /** Uploaded at once: two of them are counted, the others wait for their turn. */
 const AT_ONCE = 4;
 const MOST_ABOVE = 1.05;
@@ -54,7 +55,7 @@ async function judge(key: string, file: number): Promise<Judged> {
 it('a job is held at its bill at least, and at 5 % more at most', { timeout: 3_600_000 }, async () => {
   const { key, teamId } = await stack.team({ grantUsd: '100000.00' });
   const judged: Judged[] = [];
-  const files = Array.from({ length: FILES }, (_, file) => file).values();
+  const files = Array.from({ length: FILES }, (_, at) => FIRST + at).values();
   const work = async () => {
     for (const file of files) judged.push(await judge(key, file));
   };
