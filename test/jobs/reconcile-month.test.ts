@@ -9,10 +9,10 @@ import { startSimulator } from '../../src/simulator/simulator.ts';
 import { book } from '../../src/store/hot/flush.ts';
 import { readWatch } from '../../src/store/watch.ts';
 import { ADMIN_KEY } from '../admin/support.ts';
-
+import { openMonth, run } from './month.ts';
 import {
   admin,
-  closeMonth,
+  closeBooks,
   dayOf,
   enter,
   events,
@@ -20,14 +20,12 @@ import {
   expected,
   KEY,
   momentOf,
-  openMonth,
   plant,
-  run,
   teams,
-} from './month.ts';
+} from './month-books.ts';
 
 beforeAll(openMonth);
-afterAll(closeMonth);
+afterAll(closeBooks);
 
 interface Difference {
   id: string;
