@@ -102,6 +102,9 @@ function longForm(bytes: number): Buffer {
   return Buffer.concat([start, head, Buffer.alloc(bytes - 44, 0x80), end]);
 }
 
+/** What was sent on to a path: the gateway asks for some of the upstream's objects itself, whenever it is time. */
+const seenOn = (path: string) => recorder.seen.filter((seen) => seen.path === `/v1${path}`);
+
 /** Sends a pair, and gives its team whatever object it names. */
 async function exchange(pair: Pair): Promise<{ answer: WireAnswer; sent: Buffer | undefined; path: string }> {
   const descriptor = OPERATIONS.find(({ name }) => name === pair.operation)!;
@@ -190,7 +193,7 @@ it('three hundred examples pass as they are, both ways', async () => {
   let same = 0;
   for (const pair of PAIRS) {
     const { answer, sent, path } = await exchange(pair);
-    const [seen] = recorder.seen;
+    const [seen] = seenOn(path);
     if (seen === undefined) {
       refused.set(`${pair.operation} ${pair.body?.slice(0, 60)}`, answer.body.toString().slice(0, 300));
       continue;
@@ -284,8 +287,8 @@ it('calls of the official client pass as they are: JSON, events, forms and files
     recorder.seen.length = 0;
     recorder.answer = { status: 200, headers: ['content-type', type, ...HEADERS], body: response };
     await call();
-    const [seen] = recorder.seen;
     const sent = bodies.at(-1)!;
+    const [seen] = recorder.seen.filter(({ body }) => body.length > 0);
     expect([seen!.path, writtenInto(sent, seen!.body)?.every((name) => WRITTEN_IN.includes(name))]).toEqual([
       ...[seen!.path, true],
     ]);
@@ -304,16 +307,17 @@ it('a long file passes as it is, held by its length, and what is longer than the
   const type = `multipart/form-data; boundary=${BOUNDARY}`;
   const headers = ['authorization', `Bearer ${key}`, 'content-type', type];
   const path = '/v1/audio/transcriptions';
+  const seen = () => seenOn('/audio/transcriptions');
   recorder.answer = { status: 200, headers: ['content-type', 'text/plain'], body: 'x' };
   recorder.seen.length = 0;
   // The longest that the API takes: 52 minutes at this rate.
   const body = longForm(25_000_000);
   expect((await send(stack.app.url, { path, headers, body })).status).toBe(200);
-  expect(recorder.seen[0]!.body.equals(body)).toBe(true);
+  expect(seen()[0]!.body.equals(body)).toBe(true);
   const chunked = await send(stack.app.url, { path, headers, body, chunked: true });
-  expect([chunked.status, recorder.seen[1]!.body.equals(body)]).toEqual([200, true]);
+  expect([chunked.status, seen()[1]!.body.equals(body)]).toEqual([200, true]);
   const refused = await send(stack.app.url, { path, headers, body: longForm(28_000_000) });
-  expect([refused.status, recorder.seen.length]).toEqual([413, 2]);
+  expect([refused.status, seen().length]).toEqual([413, 2]);
   await stack.settled();
   const events = await readEvents(stack, teamId);
   // 25,000,000 bytes are 3,125 seconds at $0.006 a minute; a second more is held.
