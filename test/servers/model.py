@@ -114,6 +114,7 @@ def write_hugging_face(folder, tensors, tokens, merges):
             "vocab_size": len(tokens),
             "bos_token_id": 1,
             "eos_token_id": 0,
+            "rms_norm_eps": 1e-6,
             "tie_word_embeddings": False,
             "torch_dtype": "float32",
         },
