@@ -16,6 +16,14 @@ const UNCOUNTED_BYTES = 64 * 1024;
 const PING_EVERY_MS = 30_000;
 
 const TEXT = { binary: false } as const;
+/** A longer message is not copied to stand behind its head, but written by `ws`, in two pieces. */
+const COPIED_BYTES = 16 * 1024;
+/** The first byte of a message that is text and stands in one frame (RFC 6455, section 5.2). */
+const WHOLE_TEXT = 0x81;
+/** Up to this length it stands in the head's second byte, beyond in two bytes more. */
+const SHORT_BYTES = 125;
+const TWO_BYTES_FOLLOW = 126;
+const HEAD_BYTES_MAX = 4;
 
 /** What is kept of the request that became the session. */
 export interface LineHead {
@@ -62,7 +70,9 @@ export class ClientLine {
   readonly #socket: WebSocket;
   readonly #stream: Socket;
   #pingedMs = this.startedMs;
-  #isCorked = false;
+  /** Messages of this turn: an upstream's events come several at a time, and leave in one write. */
+  #unsent: Buffer[] = [];
+  #unsentBytes = 0;
   /** Bytes since the last whole message, and those of them for which memory was taken. */
   #arriving = 0;
   #taken = 0;
@@ -96,14 +106,20 @@ export class ClientLine {
   /** Sends a message. Returns false when the client reads too slowly: the handler's `onDrain` follows. */
   send(text: Buffer): boolean {
     if (!this.isOpen) return true;
-    if (!this.#isCorked) this.#cork();
-    this.#socket.send(text, TEXT);
-    return !this.#stream.writableNeedDrain;
+    if (text.length > COPIED_BYTES) {
+      this.flush();
+      this.#socket.send(text, TEXT);
+    } else {
+      this.#unsentBytes += text.length;
+      if (this.#unsent.push(text) === 1) process.nextTick(flush, this);
+    }
+    return !this.#stream.writableNeedDrain && this.#unsentBytes < this.#stream.writableHighWaterMark;
   }
 
   /** Closes the line, after what was sent. */
   close({ code, reason, last }: LineEnd): void {
     if (last !== null) this.send(last);
+    this.flush();
     this.#socket.close(code, reason);
   }
 
@@ -119,14 +135,20 @@ export class ClientLine {
     this.#socket.ping();
   }
 
-  /** What is sent in one turn leaves in one write: an upstream's events come several at a time. */
-  #cork(): void {
-    this.#isCorked = true;
-    this.#stream.cork();
-    process.nextTick(() => {
-      this.#isCorked = false;
-      this.#stream.uncork();
-    });
+  /**
+   * Writes the frames of this turn as one buffer. `ws` would write head and text of each apart, which costs a third more; it has
+   * nothing of its own on the way meanwhile, for nothing is compressed.
+   */
+  flush(): void {
+    if (this.#unsent.length === 0) return;
+    const texts = this.#unsent;
+    const frames = Buffer.allocUnsafe(this.#unsentBytes + HEAD_BYTES_MAX * texts.length);
+    this.#unsent = [];
+    this.#unsentBytes = 0;
+    if (!this.isOpen) return;
+    let end = 0;
+    for (const text of texts) end = writeFrame(frames, end, text);
+    this.#stream.write(frames.subarray(0, end));
   }
 
   #onMessage(handler: LineHandler, data: RawData, isBinary: boolean): void {
@@ -163,4 +185,21 @@ export class ClientLine {
     this.#options.bodies.giveBack(teamId, keyId, this.#taken);
     this.#taken = 0;
   }
+}
+
+function flush(line: ClientLine): void {
+  line.flush();
+}
+
+/** Writes a text's frame at `at`; returns where it ends. */
+function writeFrame(frames: Buffer, at: number, text: Buffer): number {
+  const { length } = text;
+  let end = at;
+  frames[end++] = WHOLE_TEXT;
+  if (length <= SHORT_BYTES) frames[end++] = length;
+  else {
+    frames[end++] = TWO_BYTES_FOLLOW;
+    end = frames.writeUInt16BE(length, end);
+  }
+  return end + text.copy(frames, end);
 }
