@@ -192,6 +192,8 @@ export interface UpstreamResponse {
   readonly stream: StreamMeter | null;
   readonly firstByteUs: number | null;
   readonly totalUs: number;
+  /** Its client left, but not before the stream was whole. */
+  readonly hadAll: boolean;
   /** What was said, for a team that keeps it; missing or null: it is not kept. */
   readonly content?: CallContent | null;
 }

@@ -4,6 +4,7 @@ import { usd } from '../../src/domain/money.ts';
 import type { SimulatorOptions } from '../../src/simulator/simulator.ts';
 import { readBalance, readEvents, readMetric } from './books.ts';
 import { type Stack, startStack } from './stack.ts';
+import { startRecorder } from './wire.ts';
 
 const BODY = {
   model: 'gpt-4o-mini',
@@ -270,5 +271,50 @@ describe('a client that leaves', () => {
       '400',
     );
     await stack.admin('PATCH', `/teams/${teamId}`, { on_client_gone: null });
+  });
+
+  it('at the last event has had all: the upstream is read to its end, and nobody is called gone', async () => {
+    const chunk = (members: object) =>
+      `data: ${JSON.stringify({ id: 'chat', object: 'chat.completion.chunk', ...members })}\n\n`;
+    const usage = { prompt_tokens: 5, completion_tokens: 1, total_tokens: 6 };
+    const text = [
+      chunk({ choices: [{ index: 0, delta: { content: 'Hi' }, finish_reason: 'stop' }] }),
+      chunk({ choices: [], usage }),
+      'data: [DONE]\n\n',
+    ].join('');
+    const endsAfterMs = 500;
+    let isCut = false;
+    const upstream = await startRecorder({
+      status: 200,
+      headers: ['content-type', 'text/event-stream'],
+      body: (response) => {
+        response.write(text);
+        response.once('close', () => {
+          isCut ||= !response.writableFinished;
+        });
+        setTimeout(() => response.end(), endsAfterMs);
+      },
+    });
+    const own = await startStack({
+      env: { ...COMPATIBLE, OPENAI_BASE_URL: upstream.url },
+    });
+    const { key, teamId } = await own.team({ grantUsd: '1.00' });
+    const response = await own.post(key, '/chat/completions', { ...BODY, stream: true });
+    const reader = response.body!.getReader();
+    const decoder = new TextDecoder();
+    let read = '';
+    while (!read.includes('[DONE]')) read += decoder.decode((await reader.read()).value, { stream: true });
+    await reader.cancel();
+    await own.idle();
+    expect(isCut).toBe(false);
+    const [event] = await readEvents(own, teamId);
+    expect(event).toMatchObject({
+      outcome: 'settled',
+      provenance: 'reported',
+      reason: null,
+      output_tokens: 1,
+    });
+    await own.stop();
+    upstream.close();
   });
 });

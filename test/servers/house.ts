@@ -126,7 +126,9 @@ function disagreement(event: UsageEvent, record: Recorded | undefined, usage: Us
   }
   if (record === undefined) return 'charged, but not sent';
   if (event.outcome === 'unknown') {
-    const mayNotKnow = record.end !== 'whole' || record.status >= 500 || event.reason === 'client_gone';
+    // Without usage: over HTTP/1.0 a stream ends in the same way where its server was killed.
+    const isCut = record.end !== 'whole' || usage === null;
+    const mayNotKnow = isCut || record.status >= 500 || event.reason === 'client_gone';
     return mayNotKnow ? null : 'unknown, but the server told';
   }
   if (event.provenance !== 'reported')

@@ -12,7 +12,8 @@ export const mlxLm: ServerKind = {
       ...['-m', 'mlx_lm', 'server', '--model', model],
       ...['--host', '127.0.0.1', '--port', String(port)],
     ],
-    env: { HF_HUB_OFFLINE: '1', HF_HOME: join(model, 'hub') },
+    // Without: it would compile parts of the model with the C++ compiler of this machine.
+    env: { HF_HUB_OFFLINE: '1', HF_HOME: join(model, 'hub'), MLX_DISABLE_COMPILE: '1' },
   }),
   readyPath: '/health',
   modelName: (model) => model,

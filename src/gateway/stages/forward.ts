@@ -68,6 +68,8 @@ class Relay implements UpstreamHandler, Turn {
   /** The upstream may keep what it streams, and has not said by which id. */
   #isNameless = false;
   #abandoned = false;
+  /** The client left with the whole stream: SDKs leave at `[DONE]`, which the connection's own end may follow later. */
+  #hadAll = false;
   /** The client gets the audio that the events carry. */
   #carriesAudio = false;
   /** The upstream wrote more than the request allows, and was stopped. */
@@ -278,7 +280,8 @@ class Relay implements UpstreamHandler, Turn {
     const { account } = this.#reserved;
     // A job goes on without its client: what it is called must be learnt.
     const isJob = this.#reserved.job !== null;
-    if (!isJob && (account.onClientGone ?? this.#deps.profile.onClientGone) === 'cancel') {
+    this.#hadAll = this.#meter?.isWhole ?? false;
+    if (!isJob && !this.#hadAll && (account.onClientGone ?? this.#deps.profile.onClientGone) === 'cancel') {
       this.#abandon();
       return;
     }
@@ -334,6 +337,7 @@ class Relay implements UpstreamHandler, Turn {
       stream: this.#meter,
       firstByteUs: this.#firstByteMs === null ? null : Math.round((this.#firstByteMs - this.#sentMs) * 1000),
       totalUs,
+      hadAll: this.#hadAll,
       content: ending === 'complete' && this.#content !== null ? this.#said(this.#content) : null,
     };
   }

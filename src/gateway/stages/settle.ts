@@ -309,7 +309,8 @@ function costOfUsage(
   const ofTools = feesOf(reserved, metered, sessions);
   if (ofTokens === null || ofTools === null) return estimated(reserved, 'usage_missing');
   const cost = ofTokens + ofTools.cost;
-  const reason = cost > hold.amount ? 'overrun' : call.clientGone ? 'client_gone' : null;
+  const isGone = call.clientGone && !response.hadAll;
+  const reason = cost > hold.amount ? 'overrun' : isGone ? 'client_gone' : null;
   const { id, model } = price;
   const billed = { outcome: 'settled', cost, priceId: id, pricedModel: model } as const;
   if (metered.isMeasured || !ofTools.isReported) {
