@@ -104,6 +104,9 @@ async function openAll(command: SessionsBase): Promise<Client[]> {
 /** Counts frames and the CPU time of the gateway meanwhile, and for a moment after them. */
 export async function frames(command: FramesCommand): Promise<FramesResult> {
   const clients = await openAll(command);
+  // With its first message a session gets its connection to the upstream; through the bare pipe it has one already.
+  await Promise.all(clients.map((client) => client.respond()));
+  for (const client of clients) client.frames = 0;
   await sleep(FRAMES_SETTLE_MS);
   const before = readCpu(command.rootPid);
   const endMs = performance.now() + command.seconds * 1_000;
