@@ -86,6 +86,8 @@ export class Recorder {
     const target = { host: '127.0.0.1', port: this.#target, method, path: url, headers, agent };
     const onward = forward(target, (answer: IncomingMessage) => {
       record.status = answer.statusCode ?? 0;
+      // Over HTTP/1.0 a connection carries one call.
+      if (answer.httpVersion === '1.0') outgoing.shouldKeepAlive = false;
       outgoing.writeHead(record.status, answer.rawHeaders);
       answer.on('data', (piece: Buffer) => {
         pieces.push(piece);

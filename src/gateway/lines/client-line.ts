@@ -135,10 +135,7 @@ export class ClientLine {
     this.#socket.ping();
   }
 
-  /**
-   * Writes the frames of this turn as one buffer. `ws` would write head and text of each apart, which costs a third more; it has
-   * nothing of its own on the way meanwhile, for nothing is compressed.
-   */
+  /** Writes the frames of this turn as one buffer. `ws`, which has nothing on the way meanwhile, would write head and text of each apart. */
   flush(): void {
     if (this.#unsent.length === 0) return;
     const texts = this.#unsent;
