@@ -52,7 +52,15 @@ export class FileCounts {
   /** Begins with the body of an upload, at the prices of its upstream now; null: it is not counted. */
   begin(contentType: string, rates: RateCards, nowMs: number): CountedUpload | null {
     const boundary = boundaryOf(contentType);
-    if (boundary === null) return null;
+    return boundary === null ? null : this.#begin(boundary, rates, nowMs);
+  }
+
+  /** Begins with a file that comes as it is, without a form around it. */
+  beginFile(rates: RateCards, nowMs: number): CountedUpload {
+    return this.#begin(null, rates, nowMs);
+  }
+
+  #begin(boundary: string | null, rates: RateCards, nowMs: number): CountedUpload {
     return new Upload(boundary, (onThread) => {
       const turn = () => onThread(this.#start(rates, nowMs));
       if (this.#threads.size < THREADS_MAX) turn();
@@ -90,7 +98,8 @@ type AskForThread = (onThread: (thread: Worker) => void) => () => void;
 
 class Upload implements CountedUpload {
   onCaughtUp: (() => void) | null = null;
-  readonly #reader: MultipartReader;
+  /** Null: there is no form around it. */
+  readonly #form: MultipartReader | null;
   readonly #ask: AskForThread;
   #thread: Worker | null = null;
   /** Its file is counted, once there is a thread; null: it is not, or there is one. */
@@ -98,16 +107,21 @@ class Upload implements CountedUpload {
   #patience: NodeJS.Timeout | null = null;
   /** For the thread, until there is one; a null is the end. */
   #unsent: (ArrayBuffer | null)[] = [];
-  #part: 'file' | 'purpose' | 'other' = 'other';
+  #part: 'file' | 'purpose' | 'other' = 'file';
   #purpose = '';
   #hasBegun = false;
   #behindBytes = 0;
   #isOver = false;
   #counted: ((count: FileCount | null) => void) | null = null;
 
-  constructor(boundary: string, ask: AskForThread) {
+  constructor(boundary: string | null, ask: AskForThread) {
     this.#ask = ask;
-    this.#reader = new MultipartReader(boundary, {
+    this.#form = boundary === null ? null : this.#formWith(boundary);
+  }
+
+  #formWith(boundary: string): MultipartReader {
+    this.#part = 'other';
+    return new MultipartReader(boundary, {
       onPart: ({ name }) => {
         this.#part = name === 'file' || name === 'purpose' ? name : 'other';
       },
@@ -122,7 +136,8 @@ class Upload implements CountedUpload {
   push(piece: Buffer): void {
     // Of a file that is not counted nothing is read: its copies would be tens of megabytes before they are collected.
     if (this.#hasBegun && !this.#isCounted) return;
-    this.#reader.push(piece);
+    if (this.#form === null) this.#take(piece);
+    else this.#form.push(piece);
   }
 
   /** The purpose may come behind the file: then its first byte says whether there is anything to count. */

@@ -25,6 +25,7 @@ import { readSeed, type SeedTraining } from '../store/seed/read-seed.ts';
 import { type Stopped, stopped } from './call.ts';
 import { ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
+import { countKept } from './kept-files.ts';
 import type { Estimated } from './stages/estimate.ts';
 import type { Parsed } from './stages/parse.ts';
 import { whyNotModel } from './tenancy.ts';
@@ -95,10 +96,37 @@ async function plan(
     );
   const { teamId } = parsed.account.principal;
   const file = storedFile.safeParse(await deps.objects.store.findFile(teamId, request.file)).data ?? {};
+  const planned = await planWith(deps, parsed, request, file);
+  if (!wantsCount(request, file, planned)) return planned;
+  const count = await countKept(deps, request.file);
+  return count === null ? planned : await planWith(deps, parsed, request, { ...file, count });
+}
+
+function planWith(
+  deps: GatewayDeps,
+  parsed: Parsed,
+  request: Exclude<JobRequest, BackgroundRequest>,
+  file: FileFacts,
+): Planned | ApiError | Promise<Planned | ApiError> {
   return request.kind === 'fine_tuning'
     ? planTraining(deps, parsed, request, file)
     : planBatch(deps, parsed, request, file);
 }
+
+/** Whether a job is refused for what is not known of its file, or was counted at prices of another time. */
+function wantsCount(
+  { kind }: JobRequest,
+  { count }: FileFacts,
+  planned: Planned | ApiError,
+): planned is ApiError {
+  if (!isApiError(planned)) return false;
+  const { code, param } = planned;
+  if (kind === 'batch') return param === BATCH_FILE && (code === 'unbounded_request' || code === 'conflict');
+  return param === TRAINING_FILE && code === 'unbounded_request' && count?.kind !== 'training';
+}
+
+const BATCH_FILE = 'input_file_id';
+const TRAINING_FILE = 'training_file';
 
 let training: SeedTraining[] | null = null;
 
@@ -162,7 +190,7 @@ const NOT_COUNTED: KnownCount = { tokens: 0, examples: null };
 
 /** Tokens and examples of a training file, at most; an error where nothing bounds them. */
 function countOf(job: CountJob, { bytes, count }: FileFacts): KnownCount | ApiError {
-  const param = 'training_file';
+  const param = TRAINING_FILE;
   const counted = count?.kind === 'training' ? count : null;
   const examples = counted?.examples ?? null;
   const tokens = counted === null ? null : (countedAs(counted, job)?.tokens ?? null);
@@ -172,7 +200,7 @@ function countOf(job: CountJob, { bytes, count }: FileFacts): KnownCount | ApiEr
   if (bytes !== undefined && !mayHaveImages) return { tokens: bytes, examples };
   const what =
     counted === null
-      ? 'How large the training file is, is not known here: upload it through Tollgate in one piece (POST /v1/files).'
+      ? 'How large the training file is, is not known here, and it could not be read: upload it through Tollgate in one piece (POST /v1/files).'
       : 'The training file has images, and no rule bounds what the model would be billed for them.';
   return apiError('unbounded_request', what, { param });
 }
@@ -203,10 +231,10 @@ async function planBatch(
   _request: BatchRequest,
   { count }: FileFacts,
 ): Promise<Planned | ApiError> {
-  const param = 'input_file_id';
+  const param = BATCH_FILE;
   if (count?.kind !== 'batch') {
     const what =
-      "The lines of this file were not read when it came: upload it through Tollgate in one piece (POST /v1/files), with the purpose 'batch'.";
+      "The lines of this file were not read when it came, and cannot be read now: upload it through Tollgate in one piece (POST /v1/files), with the purpose 'batch'.";
     return apiError('unbounded_request', what, { param });
   }
   if (count.problem !== null)

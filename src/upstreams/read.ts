@@ -1,6 +1,6 @@
 /** Questions of the gateway's own to the upstream: each is asked once, and ends in its time. */
 import { isObject, type JsonObject, parseJson } from '../openai/body.ts';
-import type { Upstream, UpstreamHandler } from '../wire/upstream.ts';
+import type { Upstream, UpstreamCall, UpstreamHandler } from '../wire/upstream.ts';
 
 export interface ReaderOptions {
   upstream: Upstream;
@@ -43,8 +43,8 @@ export class UpstreamReader {
     return { status, json: isObject(json) ? json : null };
   }
 
-  /** Reads a file as it comes; returns whether all of it came. */
-  async file(id: string, onData: (piece: Buffer) => void): Promise<boolean> {
+  /** Reads a file as it comes, no faster than the call is let go on; returns whether all of it came. */
+  async file(id: string, onData: (piece: Buffer, call: UpstreamCall) => void): Promise<boolean> {
     return (await this.#send('GET', `/files/${encodeURIComponent(id)}/content`, [], onData)) === 200;
   }
 
@@ -52,7 +52,7 @@ export class UpstreamReader {
     method: 'GET' | 'POST',
     path: string,
     more: readonly string[],
-    onData: (piece: Buffer) => void,
+    onData: (piece: Buffer, call: UpstreamCall) => void,
   ): Promise<number> {
     const { upstream, headers: own, pathOf = (there) => there, timeoutMs } = this.#options;
     return new Promise((resolve) => {
@@ -66,7 +66,7 @@ export class UpstreamReader {
         onHeaders: (code) => {
           status = code;
         },
-        onData,
+        onData: (piece) => onData(piece, call),
         onEnd: () => end(status),
         onError: () => end(0),
       };

@@ -2,8 +2,8 @@
  * Training files through an upload and a job: what is held against what the simulator bills, whose tokeniser is OpenAI's own. Some
  * of a thousand here; `npm run test:training` takes all.
  */
-import { toFile } from 'openai';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import OpenAI, { toFile } from 'openai';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { fileOf, MODELS, randomOf } from '../planner/generated-training.ts';
 import * as steps from './job-steps.ts';
@@ -14,6 +14,7 @@ const FIRST = Number(process.env.TRAINING_FIRST ?? 0);
 /** Uploaded at once: two of them are counted, the others wait for their turn. */
 const AT_ONCE = 4;
 const MOST_ABOVE = 1.05;
+const MODEL_WITH_IMAGES = 'gpt-4o-2024-08-06';
 
 let stack: Stack;
 
@@ -105,4 +106,77 @@ it('images of a training file are in its hold, and refused where nothing bounds 
   expect(usd(response.headers.get('x-tollgate-hold-usd')!)).toBeGreaterThanOrEqual(billed);
   const blind = client.fineTuning.jobs.create({ model: 'gpt-3.5-turbo', training_file });
   await expect(blind).rejects.toMatchObject({ code: 'unbounded_request', param: 'training_file' });
+});
+
+describe('a file that did not pass in one piece', () => {
+  const calls = (count: number) =>
+    Array.from({ length: count }, (_, at) =>
+      JSON.stringify({
+        custom_id: `line-${at}`,
+        method: 'POST',
+        url: '/v1/chat/completions',
+        body: { model: 'gpt-5-mini', messages: [{ role: 'user', content: 'hi' }], max_completion_tokens: 50 },
+      }),
+    ).join('\n');
+  const BATCH = { endpoint: '/v1/chat/completions', completion_window: '24h' } as const;
+  /** Sent to the upstream beside the gateway, as before there was one. */
+  async function fileOfBefore(content: string, purpose: 'batch' | 'fine-tune', teamId: string) {
+    const direct = new OpenAI({ apiKey: 'sk-any', baseURL: stack.simulator.url });
+    const { id } = await direct.files.create({
+      file: await toFile(Buffer.from(content), 'a.jsonl'),
+      purpose,
+    });
+    await stack.admin('POST', '/objects', { kind: 'file', id, team_id: teamId });
+    return id;
+  }
+  async function inParts(client: OpenAI, content: string) {
+    const bytes = Buffer.byteLength(content);
+    const fields = { filename: 'a.jsonl', mime_type: 'application/jsonl', purpose: 'batch' } as const;
+    const { id } = await client.uploads.create({ ...fields, bytes });
+    const part = await client.uploads.parts.create(id, { data: await toFile(Buffer.from(content), 'a') });
+    const done = await client.uploads.complete(id, { part_ids: [part.id] });
+    return done.file!.id;
+  }
+  const heldFor = (response: Response) => usd(response.headers.get('x-tollgate-hold-usd')!);
+
+  it.each(['made before', 'sent in parts'])('is read for a batch that names it: %s', async (how) => {
+    const { key, teamId } = await stack.team({ grantUsd: '50.00' });
+    const client = steps.clientOf(stack, key);
+    const since = stack.simulator.invoice().line_count;
+    const lines = calls(5);
+    const input_file_id =
+      how === 'made before' ? await fileOfBefore(lines, 'batch', teamId) : await inParts(client, lines);
+    const { data: batch, response } = await client.batches.create({ ...BATCH, input_file_id }).withResponse();
+    const row = await steps.endOf(stack, batch.id);
+    const billed = steps.billedFor(stack, /^batch\./, since);
+    expect(billed).toBeGreaterThan(0n);
+    expect(usd(row.settled_usd!)).toBe(billed);
+    expect(heldFor(response)).toBeGreaterThanOrEqual(billed);
+    expect(await steps.heldBy(stack, teamId)).toMatchObject({ held: 0n, settled: billed });
+  });
+
+  it('is read for a training that names it, and refused where it cannot be', async () => {
+    const { key, teamId } = await stack.team({ grantUsd: '50.00' });
+    const client = steps.clientOf(stack, key);
+    const since = stack.simulator.invoice().line_count;
+    const content = fileOf(randomOf(1), false);
+    const training_file = await fileOfBefore(content.toString(), 'fine-tune', teamId);
+    const { data: job, response } = await client.fineTuning.jobs
+      .create({ model: MODEL_WITH_IMAGES, training_file, hyperparameters: { n_epochs: 1 } })
+      .withResponse();
+    const row = await steps.endOf(stack, job.id);
+    const billed = steps.billedFor(stack, /^fine_tuning.job$/, since);
+    expect(usd(row.settled_usd!)).toBe(billed);
+    expect(heldFor(response)).toBeGreaterThanOrEqual(billed);
+    const gone = 'file-of-which-the-upstream-knows-nothing';
+    await stack.admin('POST', '/objects', { kind: 'file', id: gone, team_id: teamId });
+    await expect(client.batches.create({ ...BATCH, input_file_id: gone })).rejects.toMatchObject({
+      ...{ status: 400, code: 'unbounded_request', param: 'input_file_id' },
+      message: expect.stringMatching(/cannot be read now: upload it/),
+    });
+    const text = await fileOfBefore('no lines', 'batch', teamId);
+    await expect(client.batches.create({ ...BATCH, input_file_id: text })).rejects.toMatchObject({
+      ...{ status: 400, code: 'unbounded_request' },
+    });
+  });
 });
