@@ -22,10 +22,20 @@ const HIGH_TOKENS_PER_PIXEL = 4160 / 1024 ** 2;
 const PIXELS_MAX = 3840 * 2160;
 /** For what no table says, and for text that newer models write beside an image. */
 const UNPUBLISHED = 2;
+/**
+ * The longer side of gpt-image-2's grid of tokens, by quality. The rule is that of the calculator on OpenAI's pages, as read from
+ * it (community.openai.com, thread 1382699, 2026-06); it gives the published prices of an image: 7,024 tokens for 1,024 × 1,024.
+ */
+const GRID = { low: 16, medium: 48, high: 96 } as const;
+/** The dearest size: the largest square. */
+const SIDE_DEAREST = 2880;
+/** Held of what the calculator says, in quarters: it is no promise. */
+const GRID_QUARTERS = 5;
 const TEXT_TOKENS = 1024;
 
 /** Models to which the published table applies. */
 const TABLED = /^gpt-image-1(?:-mini|\.5)?(?:-20\d\d|$)|^chatgpt-image-latest$/;
+const GRIDDED = /^gpt-image-2(?:-20\d\d|$)/;
 const WRITES_TEXT = /^gpt-image-(?!1(?:-|$))|^chatgpt-image/;
 
 /** A prompt has at most 32,000 characters (OpenAPI specification 2.3.0, `CreateImageRequest`), and a token is at least one byte. */
@@ -49,15 +59,28 @@ export function madeImageTokens(model: string, { size, quality, partialImages }:
     const row = quality === 'low' || quality === 'medium' ? TOKENS[quality] : TOKENS.high;
     return (shape === null ? row.tall : row[shape]) + partial + text;
   }
-  const pixels = size === null ? PIXELS_MAX : pixelsOf(size);
-  if (pixels === null) return null;
-  return Math.ceil(pixels * HIGH_TOKENS_PER_PIXEL) * UNPUBLISHED + partial * UNPUBLISHED + text;
+  const sides = size === null ? [SIDE_DEAREST, SIDE_DEAREST] : sidesOf(size);
+  if (sides === null) return null;
+  const [width = 0, height = 0] = sides;
+  const more = partial * UNPUBLISHED + text;
+  if (GRIDDED.test(model)) {
+    const grid = quality === 'low' || quality === 'medium' ? GRID[quality] : GRID.high;
+    return Math.ceil((gridTokens(grid, width, height) * GRID_QUARTERS) / 4) + more;
+  }
+  const byPixels = Math.ceil(width * height * HIGH_TOKENS_PER_PIXEL);
+  return Math.max(byPixels, gridTokens(GRID.high, width, height)) * UNPUBLISHED + more;
 }
 
-function pixelsOf(size: string): number | null {
+/** A grid as wide and high as the image, its tokens scaled by half a unit and the image's millions of pixels by four. */
+function gridTokens(longer: number, width: number, height: number): number {
+  const shorter = Math.round((longer * Math.min(width, height)) / Math.max(width, height));
+  return Math.ceil((longer * shorter * (2_000_000 + width * height)) / 4_000_000);
+}
+
+function sidesOf(size: string): readonly number[] | null {
   const [, width, height] = /^(\d{1,5})x(\d{1,5})$/.exec(size) ?? [];
   const pixels = Number(width) * Number(height);
-  return pixels > 0 && pixels <= PIXELS_MAX ? pixels : null;
+  return pixels > 0 && pixels <= PIXELS_MAX ? [Number(width), Number(height)] : null;
 }
 
 const SHORT_SIDE_PIXELS = 512;

@@ -17,13 +17,21 @@ export function isTabled(model: string): boolean {
 export function madeTokens({ quality, size }: JsonObject, model: string, worst: boolean): number {
   const asked = quality === 'low' || quality === 'medium' || quality === 'high' ? quality : null;
   const made = asked ?? (worst ? 'high' : 'medium');
-  const largest = isTabled(model) ? '1024x1536' : '3840x2160';
+  const largest = isTabled(model) ? '1024x1536' : '2880x2880';
   const open = worst ? largest : '1024x1024';
   const shown = typeof size === 'string' && size !== 'auto' ? size : open;
   const [width = 1, height = 1] = shown.split('x').map(Number);
+  if (/^gpt-image-2(-20\d\d|$)/.test(model)) return calculated(made, width, height);
   const byPixels = Math.ceil(width * height * PIXELS[worst ? 'high' : made] * (worst ? 1.9 : 1));
   const table = { low: LOW, medium: MEDIUM, high: HIGH }[made];
   return isTabled(model) ? (table[shown] ?? byPixels) : byPixels;
+}
+
+/** gpt-image-2's, as OpenAI's own calculator gives them for any size. */
+function calculated(quality: 'low' | 'medium' | 'high', width: number, height: number): number {
+  const columns = { low: 16, medium: 48, high: 96 }[quality];
+  const rows = Math.floor((2 * columns * Math.min(width, height)) / Math.max(width, height) / 2 + 0.5);
+  return Math.ceil(columns * rows * (0.5 + (width * height) / 4e6) - 1e-9);
 }
 
 /** In pixels. */

@@ -119,3 +119,33 @@ test('an image of any model, size and quality is held at no less than one of les
   expect(madeImageTokens('gpt-image-2', { size: '9000x9000', quality: null, partialImages: 0 })).toBeNull();
   expect(madeImageTokens('gpt-image-2', { size: 'large', quality: null, partialImages: 0 })).toBeNull();
 });
+
+test('images of gpt-image-2 are held at what the calculator on OpenAI’s pages says, and at a quarter more', () => {
+  const said = [
+    ...([
+      ['1024x1024', 'low', 196],
+      ['1024x1024', 'medium', 1756],
+      ['1024x1024', 'high', 7024],
+    ] as const),
+    ...([
+      ['1536x1024', 'high', 5488],
+      ['1792x1024', null, 5063],
+      ['3584x2048', 'high', 12_329],
+    ] as const),
+  ] as const;
+  const text = 1024;
+  for (const [size, quality, tokens] of said)
+    for (const model of ['gpt-image-2', 'gpt-image-2-2026-04-21']) {
+      const held = madeImageTokens(model, { size, quality, partialImages: 0 });
+      expect([size, quality, held]).toEqual([size, quality, Math.ceil(tokens * 1.25) + text]);
+    }
+  // Of every size the square one is the dearest: what is left open is held so.
+  const open = madeImageTokens('gpt-image-2', { size: null, quality: null, partialImages: 0 })!;
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 240 }), fc.integer({ min: 1, max: 240 }), (columns, rows) => {
+      const size = `${columns * 16}x${rows * 16}`;
+      const held = madeImageTokens('gpt-image-2', { size, quality: null, partialImages: 0 });
+      expect(held ?? 0).toBeLessThanOrEqual(open);
+    }),
+  );
+});

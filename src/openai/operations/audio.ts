@@ -111,7 +111,10 @@ function typeOf(fields: Fields): string | null {
   return (typeof format === 'string' && AUDIO_TYPES[format]) || null;
 }
 
-/** Tokens of a second of audio: 10, as realtime sessions document it; twice as many are held. */
+/**
+ * Tokens of a second of audio: 10, as realtime sessions document it; 16.7 by the estimate of a minute on the pricing page ($0.006 of
+ * gpt-4o-transcribe at $6 for a million, 2026-04).
+ */
 const AUDIO_TOKENS_PER_SECOND = 20;
 /** What such a model writes at most of one block of audio. */
 const TRANSCRIPT_TOKENS = 2000;
