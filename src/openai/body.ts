@@ -146,7 +146,7 @@ const NAMES = new Set(
   output parallel_tool_calls prediction presence_penalty previous_response_id prompt prompt_cache_key prompt_cache_options
   prompt_cache_retention reasoning reasoning_effort response_format result role safety_identifier seed service_tier stop store
   stream stream_options suffix temperature text tool_choice tools top_logprobs top_p truncation ttl type url user verbosity
-  web_search_options file images input_fidelity languages keywords mask partial_images quality size speed stream_format voice`.split(
+  web_search_options evaluation_metric file grader graders images input_fidelity languages keywords mask partial_images quality size speed stream_format voice`.split(
     /\s+/,
   ),
 );

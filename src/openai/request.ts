@@ -223,8 +223,8 @@ function readFields(
   if (modelFromPath) json.model = given;
   const fields = new Fields(json);
   fields.files = files;
-  const { bound, pricedAs } = descriptor;
-  if ((bound !== null || descriptor.job !== null) && scanned.unusual) fields.refuseOtherCase();
+  const { bound, pricedAs, checks } = descriptor;
+  if ((bound ?? descriptor.job ?? checks) !== null && scanned.unusual) fields.refuseOtherCase();
   const model = fields.name('model');
   if (route.model !== null && model !== route.model) {
     fields.invalid('model', "'model' is not the deployment in the path: leave it out, or name the same.");
@@ -251,6 +251,7 @@ function readFields(
   if (job !== null) operation.job = job;
   else if (bounds.isBackground) operation.job = { kind: 'response' };
   if (descriptor.addsItems) readKeptTools(fields);
+  checks?.(fields);
   if (fields.error) return fields.error;
   if (bounds.keeps !== undefined) operation.kept = keptInput(bounds.keeps, operation);
   const read = { descriptor, path, operation, stream, includeUsage: stream && includeUsage, modelFromPath };

@@ -60,6 +60,12 @@ export const TRAINING_ROUTES: readonly StoredRoute[] = [
     'fine_tuning.graders.validate',
     ({ body }) => ({ grader: body.grader }),
   ],
+  [
+    'POST',
+    '/fine_tuning/alpha/graders/run',
+    'fine_tuning.graders.run',
+    () => ({ reward: 1, metadata: {}, sub_rewards: {}, model_grader_token_usage_per_model: {} }),
+  ],
 ];
 
 interface Training extends StoredJob {

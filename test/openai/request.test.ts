@@ -55,6 +55,31 @@ describe('readRequest', () => {
   });
 
   it.each([
+    [null, { type: 'string_check', operation: 'eq' }],
+    [null, { type: 'text_similarity', evaluation_metric: 'bleu' }],
+    [null, { type: 'multi', graders: { type: 'string_check' } }],
+    [null, { type: 'multi', graders: { a: { type: 'string_check' }, b: { type: 'text_similarity' } } }],
+    ['grader.type', { type: 'text_similarity', evaluation_metric: 'cosine' }],
+    ['grader.type', { type: 'score_model', model: 'gpt-5', sampling_params: { max_completions_tokens: 1 } }],
+    ['grader.type', { type: 'python', source: '' }],
+    ['grader.type', {}],
+    ['grader.type', { type: 'multi', graders: [{ type: 'string_check' }] }],
+    ['grader.graders.type', { type: 'multi', graders: { type: 'label_model' } }],
+    [
+      'grader.graders.b.type',
+      { type: 'multi', graders: { a: { type: 'string_check' }, b: { type: 'python' } } },
+    ],
+  ])('refuses %s of a grader that asks models or runs code: %o', (param, grader) => {
+    const route = findRoute('POST', '/v1/fine_tuning/alpha/graders/run')!;
+    const read = readRequest(route, Buffer.from(JSON.stringify({ grader, model_sample: 'x' })));
+    const error = param === null ? {} : { code: 'unbounded_request', param };
+    expect(read).toMatchObject(error);
+    expect('operation' in read).toBe(param === null);
+    const other = readRequest(route, Buffer.from(JSON.stringify({ Grader: grader, model_sample: 'x' })));
+    expect(other).toMatchObject({ code: 'invalid_request', param: 'Grader' });
+  });
+
+  it.each([
     ['no JSON', '{"model":'],
     ['no object', '[]'],
     ['nothing', ''],

@@ -28,6 +28,20 @@ const ANSWER = {
   },
 };
 
+/** What the files hold that jobs name. */
+const FILES: Readonly<Record<string, object>> = {
+  input_file_id: {
+    ...{ custom_id: '1', method: 'POST', url: '/v1/responses' },
+    body: { model: 'gpt-4o', input: 'x', max_output_tokens: 16 },
+  },
+  'file-abc123': {
+    messages: [
+      { role: 'user', content: 'x' },
+      { role: 'assistant', content: 'y' },
+    ],
+  },
+};
+
 export async function startMock(): Promise<{ url: string; close(): void }> {
   const server = createServer(async (request, response) => {
     await request.toArray();
@@ -37,7 +51,8 @@ export async function startMock(): Promise<{ url: string; close(): void }> {
       error: { message: 'no such path', type: 'invalid_request_error', param: null, code: null },
     };
     response.writeHead(isKnown ? 200 : 404, { 'content-type': 'application/json' });
-    response.end(JSON.stringify(isKnown ? ANSWER : error));
+    const file = FILES[/\/files\/([^/]+)\/content$/.exec(path)?.[1] ?? ''];
+    response.end(JSON.stringify(isKnown ? (file ?? ANSWER) : error));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

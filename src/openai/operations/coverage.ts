@@ -61,6 +61,7 @@ export function coveragePage(suite: string): string {
     "another team's is 404 `not_found`, in the path, in the query of a list and in the body:",
     `${Object.keys(BODY_OBJECTS).map(code).join(', ')}, and references to items. What all teams share can be read by all of them`,
     'and changed by none ([ADMIN.md](ADMIN.md)). Bodies of files are sent on as they come, up to the most that the API takes.',
+    'A grader passes that compares texts by itself; one that asks models or runs code is 400 `unbounded_request`.',
     '',
     '## What is refused',
     '',

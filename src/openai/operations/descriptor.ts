@@ -134,6 +134,8 @@ export interface Descriptor {
   readonly pricedAs: 'container' | 'vector_store' | null;
   /** Reads the fields that move the call's cost; null: none does. */
   readonly bound: ((fields: Fields) => Bounds) | null;
+  /** Refuses what would cost money of an operation that is free otherwise; null: nothing would. */
+  readonly checks: ((fields: Fields) => void) | null;
   /** The API refuses requests whose whole input is above the model's maximum, so that it bounds the input. */
   readonly inputAtMostModelMaximum: boolean;
   /** Null: the response reports no usage. */
@@ -191,6 +193,7 @@ const DEFAULTS = {
   defaultModel: null,
   pricedAs: null,
   bound: null,
+  checks: null,
   inputAtMostModelMaximum: false,
   usage: null,
   outputLimitField: null,

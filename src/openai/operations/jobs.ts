@@ -59,11 +59,12 @@ export const JOBS: readonly Descriptor[] = [
     }),
   ),
   free({ name: 'fine_tuning.graders.validate', method: 'POST', path: '/fine_tuning/alpha/graders/validate' }),
-  ...refused(
-    'fine_tuning.graders.run',
-    'a grader that is run by itself asks models of its own, whose tokens nothing in the request bounds',
-    '/fine_tuning/alpha/graders/run POST',
-  ),
+  free({
+    name: 'fine_tuning.graders.run',
+    method: 'POST',
+    path: '/fine_tuning/alpha/graders/run',
+    checks: (fields) => checkGrader(fields, fields.json.grader, 'grader'),
+  }),
   ...refused(
     'fine_tuning.permissions',
     "who may use a checkpoint is set for the projects of the upstream's account, which teams share",
@@ -78,6 +79,29 @@ export const JOBS: readonly Descriptor[] = [
     '/evals/{eval_id}/runs POST',
   ),
 ];
+
+/** What compares texts by itself. The metric `cosine` asks a model for embeddings. */
+function comparesTexts({ type, evaluation_metric: metric }: JsonObject): boolean {
+  return type === 'string_check' || (type === 'text_similarity' && metric !== 'cosine');
+}
+
+/** A grader that asks models, or runs code, costs what nothing in the request bounds. */
+function checkGrader(fields: Fields, grader: Json | undefined, param: string): void {
+  if (!isObject(grader) || comparesTexts(grader)) return;
+  const { type, graders } = grader;
+  if (type === 'multi' && isObject(graders)) {
+    // One grader, by the specification; by its own example several, by their names.
+    if (typeof graders.type === 'string') checkGrader(fields, graders, `${param}.graders`);
+    else
+      for (const name of Object.keys(graders)) checkGrader(fields, graders[name], `${param}.graders.${name}`);
+    return;
+  }
+  fields.unbounded(
+    `${param}.type`,
+    'nothing in it limits what the models or the code of this grader use',
+    "What compares texts passes: 'string_check', and 'text_similarity' without 'cosine'; so does a 'multi' of these.",
+  );
+}
 
 /** Of the API (specification 2.3.0): `n_epochs` of a fine-tuning job. */
 const EPOCHS_MAX = 50;
