@@ -59,6 +59,11 @@ export function isUuid(text: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
 }
 
+/** Whether something may have this text for its name: none has control characters, and Postgres takes no NUL. */
+function isName(text: string): boolean {
+  return !/\p{Cc}/u.test(text);
+}
+
 /** Adds a route to the app and to its OpenAPI document. */
 export function route<
   Reply extends z.ZodType,
@@ -73,11 +78,12 @@ export function route<
   const need = needOf(method, path);
   app.openAPIRegistry.registerPath(describe(definition, need));
   app.on(method.toUpperCase(), ROOT + path.replace(/\{(\w+)\}/, ':$1'), async (context) => {
-    const [id = ''] = Object.values<string>(context.req.param());
+    const [named = ''] = Object.values<string>(context.req.param());
+    const id = textId ? named : named.toLowerCase();
     const caller = context.get('caller');
     const reach = reachFor(caller.authority, need);
     if (isApiError(reach)) return errorResponse(context, reach);
-    if (id !== '' && !textId && !isUuid(id)) return errorResponse(context, notFound(context));
+    if (id !== '' && !(textId ? isName(id) : isUuid(id))) return errorResponse(context, notFound(context));
     const request = await readRequest(context, definition, need, reach, id);
     if (isApiError(request)) return errorResponse(context, request);
     const value = await act(request);

@@ -75,7 +75,8 @@ export function savingRoutes(app: OpenAPIHono, options: AdminOptions): void {
         ? await readTagUsage(database, { ...sums, groupBy: ['model'], tag, byTag: false })
         : await readUsage(database, sums);
       const speeds = await readSpeeds(database, { ...range, teamIds, tag });
-      const before = new Date(2 * range.from.getTime() - range.to.getTime());
+      // Postgres does not read years before 0 as JavaScript writes them.
+      const before = new Date(Math.max(0, 2 * range.from.getTime() - range.to.getTime()));
       const labels = await sumLabels(database, { ...range, teamIds, tag });
       const earlier = await sumLabels(database, { from: before, to: range.from, teamIds, tag });
       const { cards } = await readSourcedPrices(database.readSql);

@@ -12,8 +12,10 @@ import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { asId } from '../domain/ids.ts';
 import type { Principal } from '../domain/limit.ts';
+import { MEMBER_TAG } from '../domain/tags.ts';
 import { uuidV7 } from '../ledger/events.ts';
 import { findEvent } from '../store/events.ts';
+import { findKeyRow } from '../store/keys.ts';
 import { senderOf } from './access.ts';
 import { balanceOf } from './balance.ts';
 import { NewLabel, SelfServiceUsageQuery } from './contract.ts';
@@ -65,9 +67,11 @@ export function createSelfService(options: SelfServiceOptions): OpenAPIHono {
   get('/balance', async ({ teamId, keyId }) => {
     await settleNow();
     const balance = await balanceOf(database, teamId);
-    const limits = balance.limits.filter(({ subject }) =>
-      subject.type === 'key' ? subject.id === keyId : subject.type !== 'user',
-    );
+    const member = (await findKeyRow(database, keyId))?.tags?.[MEMBER_TAG] ?? null;
+    const limits = balance.limits.filter(({ subject }) => {
+      if (subject.type === 'key') return subject.id === keyId;
+      return subject.type === 'member' ? subject.id === member : subject.type !== 'user';
+    });
     return { ...balance, limits };
   });
   get('/usage', async ({ teamId, keyId }, context) => {

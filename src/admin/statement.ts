@@ -37,7 +37,7 @@ const SUBJECTS = {
     find: async (database: Database, id: string, teams: readonly TeamId[] | undefined) => {
       if (teams === undefined) return findDepartment(database, asId(id));
       const seen = await listDepartments(database, { ...EVERY_DEPARTMENT, teamIds: teams });
-      return seen.find((department) => department.id === id.toLowerCase());
+      return seen.find((department) => department.id === id);
     },
     rangeOf: (id: string, teams: readonly TeamId[] | undefined) => ({
       teamIds: teams,
@@ -66,7 +66,7 @@ function statementRoute(app: OpenAPIHono, options: AdminOptions, noun: keyof typ
     responses: { 200: { description: 'Done', content: { 'text/html': text, 'text/csv': text } } },
   });
   app.get(`${ROOT}/${noun}/:id/statement`, async (context) => {
-    const id = context.req.param('id');
+    const id = context.req.param('id').toLowerCase();
     if (!isUuid(id)) return errorResponse(context, notFound(context));
     const query = permittedQuery(context, path, schema, id);
     if (isApiError(query)) return errorResponse(context, query);

@@ -18,6 +18,7 @@ import {
   type NewNotice,
   type NoticeRow,
   openRecipients,
+  type RaisedBudgetWarning,
   raisedAmong,
   raiseNotices,
   warningsSince,
@@ -89,17 +90,30 @@ function wanting({ recipients }: Look, kind: NoticeKind, teamId: TeamId): Recipi
 
 async function budgetWarnings(look: Look): Promise<NewNotice[]> {
   if (!look.recipients.some(({ wants }) => wants.includes('warning'))) return [];
-  const raised = await warningsSince(look.database, new Date(look.now.getTime() - WARNINGS_MS));
+  const found: NewNotice[] = [];
+  for await (const raised of warningsSince(look.database, new Date(look.now.getTime() - WARNINGS_MS)))
+    found.push(...(await noticesOf(look, raised)));
+  return found;
+}
+
+/** Of some warnings, the notices that were not raised before. */
+async function noticesOf(look: Look, raised: readonly RaisedBudgetWarning[]): Promise<NewNotice[]> {
+  const { database } = look;
+  const topicOf = (id: string) => `warning ${id}`;
+  const before = await raisedAmong(
+    database,
+    raised.map(({ id }) => topicOf(id)),
+  );
   const names = await readNames(
-    look.database,
+    database,
     'teams',
     raised.map(({ teamId }) => teamId),
   );
   return raised.flatMap(({ id, teamId, raisedAt, facts }) =>
     wanting(look, 'warning', teamId)
-      .filter(({ createdAt }) => createdAt <= raisedAt)
+      .filter((each) => each.createdAt <= raisedAt && !before.has(`${each.id} ${topicOf(id)}`))
       .map((recipient) => ({
-        ...{ teamId, recipientId: recipient.id, topic: `warning ${id}` },
+        ...{ teamId, recipientId: recipient.id, topic: topicOf(id) },
         facts: { ...facts, team: teamId === ORGANIZATION_ID ? null : (names.get(teamId) ?? '') },
       })),
   );

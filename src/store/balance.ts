@@ -14,6 +14,7 @@ import {
   like,
   ne,
   notExists,
+  notLike,
   or,
   type SQL,
   sql,
@@ -38,6 +39,7 @@ import {
   subjectOf,
 } from '../domain/limit.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
+import { MEMBER_TAG, tagText } from '../domain/tags.ts';
 import type { OpenTimeRange } from '../domain/window.ts';
 import { clock } from './changes.ts';
 import { type Database, runOn, type Transaction } from './database.ts';
@@ -49,6 +51,7 @@ import {
   counters,
   grants,
   instances,
+  keys,
   leases,
   limitRaises,
   limits,
@@ -110,6 +113,7 @@ export function readBalance(database: Database, teamId: TeamId): Promise<Balance
       inArray(limits.teamId, [teamId, ORGANIZATION_ID]),
       HAS_SUM,
       or(ne(limits.subjectType, 'department'), bindsByDepartment(teamId)),
+      or(ne(limits.teamId, ORGANIZATION_ID), notLike(limits.subjectId, `${MEMBER}%`), isMemberOf(teamId)),
     );
     const limitRows = await tx
       .select()
@@ -129,6 +133,14 @@ export function readBalance(database: Database, teamId: TeamId): Promise<Balance
 function bindsByDepartment(teamId: TeamId): SQL {
   return sql`${limits.subjectId} = any((
     select department_path(${teams.departmentId}) from ${teams} where ${teams.id} = ${teamId})::text[])`;
+}
+
+const MEMBER = tagText(MEMBER_TAG, '');
+
+/** A limit of a member to whom a key of a team belongs: what members of other teams spend is not this one's to see. */
+function isMemberOf(teamId: TeamId): SQL {
+  return sql`exists (select from ${keys}
+    where ${keys.teamId} = ${teamId} and ${limits.subjectId} = ${MEMBER} || (${keys.tags} ->> ${MEMBER_TAG}))`;
 }
 
 /**

@@ -157,6 +157,16 @@ export function openDatabase(connection: Connection, options: DatabaseOptions = 
   };
 }
 
+/** A statement of Postgres takes 65,535 parameters at most. */
+const ROWS_IN_STATEMENT = 1_000;
+
+/** Returns rows in parts, each of which one statement can insert. */
+export function inStatements<Row>(rows: readonly Row[]): Row[][] {
+  return Array.from({ length: Math.ceil(rows.length / ROWS_IN_STATEMENT) }, (_, part) =>
+    rows.slice(part * ROWS_IN_STATEMENT, (part + 1) * ROWS_IN_STATEMENT),
+  );
+}
+
 /** What Drizzle needs of a pool of `pg`, whose name it looks for. */
 class DrizzlePool {
   readonly #pool: ConnectionPool;

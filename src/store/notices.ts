@@ -12,7 +12,7 @@ import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { type NoticeFacts, noticeFacts } from '../domain/notice.ts';
 import { type After, clock, isAfter } from './changes.ts';
-import type { Database } from './database.ts';
+import { type Database, inStatements } from './database.ts';
 import type { RecipientRow } from './recipients.ts';
 import { counters, departments, keys, notices, recipients, teams, warnings } from './schema.ts';
 
@@ -31,7 +31,6 @@ export async function raiseNotices(
   raised: readonly NewNotice[],
   now: Date,
 ): Promise<NoticeRow[]> {
-  if (raised.length === 0) return [];
   const rows = raised.map((each) => ({
     ...each,
     id: randomUUID(),
@@ -40,7 +39,10 @@ export async function raiseNotices(
     raisedAt: now,
     nextAttemptAt: now,
   }));
-  return db.insert(notices).values(rows).onConflictDoNothing().returning();
+  const made: NoticeRow[] = [];
+  for (const some of inStatements(rows))
+    made.push(...(await db.insert(notices).values(some).onConflictDoNothing().returning()));
+  return made;
 }
 
 /** Of some topics, returns those that were raised, as `<recipient> <topic>`: their facts need not be read again. */
@@ -76,17 +78,35 @@ export interface RaisedBudgetWarning {
   facts: Omit<Extract<NoticeFacts, { kind: 'warning' }>, 'team'>;
 }
 
-/** Returns the warnings raised since a moment, oldest first. */
-export async function warningsSince({ db }: Database, since: Date): Promise<RaisedBudgetWarning[]> {
+/** Yields the warnings raised since a moment, oldest first: all of them, for one team may have thousands. */
+export async function* warningsSince(database: Database, since: Date): AsyncGenerator<RaisedBudgetWarning[]> {
+  let after: After | null = null;
+  for (;;) {
+    const page = await warningsAfter(database, since, after);
+    const last = page.at(-1);
+    if (last === undefined) return;
+    yield page;
+    if (page.length < WARNINGS_AT_ONCE) return;
+    after = { createdAt: last.raisedAt, id: last.id };
+  }
+}
+
+async function warningsAfter(
+  { db }: Database,
+  since: Date,
+  after: After | null,
+): Promise<RaisedBudgetWarning[]> {
   const rows = await db
     .select({ warning: warnings, counter: counters, key: keys.name, department: departments.name })
     .from(warnings)
     .innerJoin(counters, and(eq(counters.teamId, warnings.teamId), eq(counters.id, warnings.counterId)))
     .leftJoin(keys, named('key', keys.id))
     .leftJoin(departments, named('department', departments.id))
-    .where(gte(warnings.raisedAt, since))
+    .where(
+      and(gte(warnings.raisedAt, since), isAfter({ createdAt: warnings.raisedAt, id: warnings.id }, after)),
+    )
     .orderBy(asc(warnings.raisedAt), asc(warnings.id))
-    .limit(WARNINGS_MAX);
+    .limit(WARNINGS_AT_ONCE);
   return rows.map(({ warning, counter, key, department }) => {
     const { id, teamId, raisedAt, threshold, denied } = warning;
     const { sourceId, meter, endsAt } = counter;
@@ -117,7 +137,7 @@ function aboutOf({ subjectType: type, subjectId }: typeof counters.$inferSelect,
   return type === 'org' || type === 'team' ? {} : { about: { type, name: name ?? subjectId } };
 }
 
-const WARNINGS_MAX = 1_000;
+const WARNINGS_AT_ONCE = 1_000;
 
 /** A notice on its way, with whom it goes to. */
 export interface DueNotice extends NoticeRow {

@@ -7,7 +7,7 @@ import { and, desc, eq, getTableColumns, inArray, type SQL, sql } from 'drizzle-
 import type { CounterId, TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type After, changeCatalog, isAfter, raiseVersion } from './changes.ts';
-import { type Database, runOn, type Transaction } from './database.ts';
+import { type Database, inStatements, runOn, type Transaction } from './database.ts';
 import { counters, grants, limits, warnings } from './schema.ts';
 
 export interface RaisedWarning {
@@ -90,7 +90,7 @@ async function insert(
   tx: Transaction,
   teamIds: TeamId[],
   now: Date,
-  { deliver, denied, rows }: Insertion,
+  { deliver, denied, rows: reachedNow }: Insertion,
 ): Promise<RaisedWarning[]> {
   await tx.execute(sql`select id from teams where id in ${teamIds} order by id for no key update`);
   // Read first, then written: Citus inserts nothing that it would have to read from tables of the coordinator and others.
@@ -101,27 +101,25 @@ async function insert(
     amount: string;
     settled: string;
   }>(sql`
-    select r.team_id, r.counter_id, r.threshold, r.amount::text, r.settled::text from (${rows}) r
+    select r.team_id, r.counter_id, r.threshold, r.amount::text, r.settled::text from (${reachedNow}) r
     where r.team_id in ${teamIds}`);
   if (found.length === 0) return [];
-  const inserted = await tx
-    .insert(warnings)
-    .values(
-      found.map((row) => ({
-        teamId: row.team_id,
-        counterId: row.counter_id,
-        threshold: row.threshold,
-        amount: row.amount,
-        id: randomUUID(),
-        settled: row.settled,
-        denied,
-        raisedAt: now,
-        nextAttemptAt: deliver ? now : null,
-      })),
-    )
-    .onConflictDoNothing()
-    .returning();
-  const raised = inserted.map(({ teamId, counterId, threshold }) => ({ teamId, counterId, threshold }));
+  const rows = found.map((row) => ({
+    teamId: row.team_id,
+    counterId: row.counter_id,
+    threshold: row.threshold,
+    amount: row.amount,
+    id: randomUUID(),
+    settled: row.settled,
+    denied,
+    raisedAt: now,
+    nextAttemptAt: deliver ? now : null,
+  }));
+  const raised: RaisedWarning[] = [];
+  for (const some of inStatements(rows)) {
+    const inserted = await tx.insert(warnings).values(some).onConflictDoNothing().returning();
+    raised.push(...inserted.map(({ teamId, counterId, threshold }) => ({ teamId, counterId, threshold })));
+  }
   if (raised.length > 0) await raiseVersion(tx, [...new Set(raised.map(({ teamId }) => teamId))], 'warned');
   return raised;
 }

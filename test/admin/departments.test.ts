@@ -57,6 +57,16 @@ test('a department is made, shown, listed, renamed and deleted like every other 
   expect(JSON.stringify(await admin.get('/departments?include_deleted=true'))).toContain(vision.id);
 });
 
+test('a department that is named in capitals is deleted with its limits', async () => {
+  const { id } = await made('shouting');
+  const limit = await admin.make('/limits', {
+    ...{ subject: { type: 'department', id }, meter: 'cost_usd', amount: '1' },
+    window: { type: 'lifetime' },
+  });
+  expect((await admin.ask('DELETE', `/departments/${id.toUpperCase()}`)).status).toBe(200);
+  expect((await admin.get(`/limits/${limit.id}`)).deleted_at).not.toBeNull();
+});
+
 test('a name is given once among departments that are there', async () => {
   const first = await made('twice');
   const again = await admin.ask('POST', '/departments', { name: 'twice' });

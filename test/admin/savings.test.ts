@@ -130,6 +130,11 @@ test('the report on models has price, cost, labels and their cost, for all calls
   ]);
 });
 
+test('the report on models reaches as far back as anyone asks', async () => {
+  const { data } = await admin.get(`/models/report?team_id=${teamId}&from=2000-01-01&to=9998-01-01`);
+  expect(data).toEqual([expect.objectContaining({ model: 'big-1', calls: 2, accepted_share_before: null })]);
+});
+
 test('finance gets the tags of calls in the column Tags, and the charges add up', async () => {
   const day = (offset: number) => new Date(Date.now() + offset * 86_400_000).toISOString().slice(0, 10);
   const response = await admin.app.request(

@@ -57,6 +57,30 @@ describe('self-service of a key', () => {
     expect(subjects).toHaveLength(2);
   });
 
+  it('returns of limits of members those on its own alone, and to its team none of strangers', async () => {
+    const { teamId, key, keyId } = await stack.team({ grantUsd: '2' });
+    const ids = new Map(['ada', 'bob', 'eve'].map((name) => [name, `${name} of ${teamId}`]));
+    const member = (name: string) => ({ type: 'member', id: ids.get(name), team_id: null });
+    await stack.admin('PATCH', `/keys/${keyId}`, { member: ids.get('ada') });
+    await stack.admin('POST', '/keys', { team_id: teamId, name: 'other', member: ids.get('bob') });
+    for (const name of ids.keys()) {
+      const window = { type: 'lifetime' };
+      await stack.admin('POST', '/limits', { subject: member(name), meter: 'cost_usd', amount: '5', window });
+    }
+    type Limits = { limits: { subject: { type: string } }[] };
+    const membersOf = ({ limits }: Limits) =>
+      limits.map(({ subject }) => subject).filter(({ type }) => type === 'member');
+    expect(membersOf((await own(key, '/balance')).body)).toEqual([member('ada')]);
+    const balance = await stack.admin<Limits>('GET', `/teams/${teamId}/balance`);
+    expect(membersOf(balance)).toEqual([member('ada'), member('bob')]);
+    const limits = await stack.admin<{ data: { id: string; subject: object }[] }>(
+      'GET',
+      '/limits?limit=1000',
+    );
+    for (const { id, subject } of limits.data)
+      if ('type' in subject && subject.type === 'member') await stack.admin('DELETE', `/limits/${id}`);
+  });
+
   it('returns its own usage, not that of its team', async () => {
     const { teamId, key } = await stack.team({ grantUsd: '2' });
     const other = await stack.admin<{ key: string }>('POST', '/keys', { team_id: teamId, name: 'other' });

@@ -6,6 +6,7 @@ import { instant, label, money, teamId } from './fields.ts';
 
 const day = z.iso
   .date('must be a day, such as "2026-11-28"')
+  .refine((text) => text >= '2000', 'must be a day since 2000')
   .meta({ description: 'UTC day', example: '2026-11-28' });
 const upstreamName = z.string().max(32);
 

@@ -45,8 +45,13 @@ export const keyTags = z
 export const tagText = z
   .string()
   .max(64 + 1 + TAG_VALUE_CHARACTERS_MAX)
-  .refine((text) => TAG_NAME.test(parseTag(text).name) && parseTag(text).value, 'must be a tag as name=value')
+  .refine(isTagText, 'must be a tag as name=value')
   .meta({ description: 'Of calls with this tag: name=value', example: 'project=alpha' });
+
+function isTagText(text: string): boolean {
+  const { name, value } = parseTag(text);
+  return TAG_NAME.test(name) && value !== null && isTagValue(value);
+}
 
 /** Calls with a tag, as the subject of a limit. */
 export const tagSubject = z.strictObject({
