@@ -54,6 +54,8 @@ async function run(folder: string, baseUrl: string): Promise<Map<string, Outcome
     folder,
     '--globals',
     '--maxWorkers=1',
+    // A machine may have much else to do.
+    '--testTimeout=60000',
     '--reporter=json',
     `--outputFile=${report}`,
   ];
