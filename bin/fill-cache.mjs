@@ -7,8 +7,17 @@ import { useCache } from './loading.mjs';
 
 if (process.env.NODE_COMPILE_CACHE === undefined) useCache();
 else {
-  for (const name of ['main', 'main/serve', 'main/start', 'main/supervisor', 'main/worker']) {
+  for (const name of [
+    'main',
+    'main/estimate/run',
+    'main/serve',
+    'main/start',
+    'main/supervisor',
+    'main/worker',
+  ]) {
     await import(`../src/${name}.ts`);
   }
+  // The largest module of all: compiling it takes as much memory as an estimate.
+  await import('gpt-tokenizer/encoding/o200k_base');
   module.flushCompileCache();
 }

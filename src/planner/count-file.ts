@@ -8,7 +8,7 @@ import { boundedCount, countBytes } from './text-count.ts';
 import { type TrainingCount, TrainingFile } from './training-file.ts';
 
 /** What the tokeniser remembers of words are parts of texts, each of which keeps its whole text in memory. */
-const REMEMBERED_BYTES_MAX = 4 * 1024 * 1024;
+const REMEMBERED_BYTES_MAX = 1024 * 1024;
 
 /** Returns the sums of a file that comes in pieces. */
 export async function countTrainingFile(

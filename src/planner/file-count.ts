@@ -61,7 +61,7 @@ export type FileFacts = z.infer<typeof storedFile>;
 const HEAD_BYTES = 4096;
 const CALL = /^\s*\{(?=[^\n]*"custom_id")/;
 /** What the tokeniser remembers of words are parts of texts, each of which keeps its whole text in memory. */
-const REMEMBERED_BYTES_MAX = 4 * 1024 * 1024;
+const REMEMBERED_BYTES_MAX = 1024 * 1024;
 
 /** Counts one file as its pieces come. A file that holds no lines of JSON has no count. */
 export class FileReader {

@@ -126,7 +126,8 @@ function trainingPriceOf(book: PriceBook, model: string, atMs: number): Training
     known.findLast((price) => namesOf(model).includes(price.model) || namesOf(price.model).includes(model));
   if (found !== undefined) return found;
   const names = [...new Set(known.map((price) => price.model))].join(', ');
-  const what = `No price of training the model ${quote(model)} is known then. Models that have one: ${names}.`;
+  const others = names === '' ? 'No model has one on that day.' : `Models that have one: ${names}.`;
+  const what = `No price of training the model ${quote(model)} is known then. ${others}`;
   return apiError('unknown_price', `model: ${what}`, { param: 'model' });
 }
 

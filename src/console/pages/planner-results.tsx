@@ -143,7 +143,9 @@ function FineTune({ estimate }: { estimate: Of<'fine_tune'> }) {
     [t.planner.examples, estimate.examples === null ? t.planner.unknown : format.count(estimate.examples)],
     [t.planner.tokensCounted, `${format.count(estimate.tokens)}, ${counted}`],
     [t.planner.longest, longest === null ? t.planner.unknown : format.count(longest.tokens)],
-    [t.planner.epochs, estimate.hours ?? format.count(estimate.epochs)],
+    estimate.hours === null
+      ? [t.planner.epochs, format.count(estimate.epochs)]
+      : [t.planner.fields.hours ?? '', estimate.hours],
     [
       t.planner.perEpoch,
       estimate.cost_per_epoch_usd === null ? '—' : <Money usd={estimate.cost_per_epoch_usd} />,

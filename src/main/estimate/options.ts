@@ -148,9 +148,11 @@ function fieldOf(flag: string): string {
   return flag.replaceAll('-', '_');
 }
 
-/** Returns a message about the body in the words of the command line: `calls_per_day` is `--calls-per-day`. */
+/** Returns a message about the body in the words of the command line: `calls_per_day` is `--calls-per-day`, `file` its operand. */
 export function inFlags(message: string): string {
-  return message.replace(/^([a-z_]+)(?=[:[])/, (field) => `--${field.replaceAll('_', '-')}`);
+  return message.replace(/^([a-z_]+)(?=[:[])/, (field) =>
+    field === 'file' ? 'FILE' : `--${field.replaceAll('_', '-')}`,
+  );
 }
 
 function wrong(name: string, what: string): EstimateLine {

@@ -24,9 +24,10 @@ export function renderText(estimate: Estimate): string {
   }
 }
 
-/** Returns an estimate as CSV (RFC 4180) with a header; amounts are exact. */
+/** Returns an estimate as CSV (RFC 4180) with a header; amounts are exact. A batch of which no line has a price is empty. */
 export function renderCsv(estimate: Estimate): string {
   const rows = csvRows(estimate);
+  if (rows.length === 0) return '';
   const names = Object.keys(rows[0] ?? {});
   const lines = [names, ...rows.map((row) => Object.values(row))];
   return lines.map(csvLine).join('');
@@ -109,8 +110,9 @@ function batchText(estimate: BatchEstimate): string {
   const unpriced = estimate.unpriced_lines;
   return `${[
     `A batch of ${counted(lines, 'call', 'calls')}, at most, at the prices of ${date}`,
-    '',
-    ...table([head, ...rows, ...(rows.length > 1 ? [total] : [])], 'llrrrrr'),
+    ...(rows.length === 0
+      ? []
+      : ['', ...table([head, ...rows, ...(rows.length > 1 ? [total] : [])], 'llrrrrr')]),
     ...(open === 0
       ? []
       : ['', `${counted(open, 'call sets', 'calls set')} no output limit: taken at ${assumed}.`]),

@@ -49,7 +49,7 @@ export const reconciliation = {
       unexplained: 'Unexplained',
     },
     texts: {
-      outside_gateway: 'another key, or more requests than the gateway made',
+      outside_gateway: 'another key, or more requests, tool calls or bytes than the gateway’s',
       unpriced_line: 'add a price, or post it',
       price_changed: 'all of the line costs another rate: add the price',
       late_batch: 'held on one day, billed on another',

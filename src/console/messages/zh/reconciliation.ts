@@ -49,7 +49,7 @@ export const reconciliation: Pick<Messages, 'reconciliation'> = {
       unexplained: '无法解释',
     },
     texts: {
-      outside_gateway: '其他密钥，或请求数多于网关所发',
+      outside_gateway: '其他密钥，或请求数、工具调用数、字节数多于网关',
       unpriced_line: '请添加价格，或入账',
       price_changed: '该项目全部按另一费率计费：请添加价格',
       late_batch: '在一天预留，在另一天计费',
