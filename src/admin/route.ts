@@ -168,7 +168,9 @@ export function parseQuery<Query extends z.ZodType>(
   given: Record<string, unknown> = queryOf(context),
 ): ApiError | { data: z.output<Query> } {
   const query = schema.safeParse(given);
-  return query.success ? { data: query.data } : errorOf(query.error);
+  if (!query.success) return errorOf(query.error);
+  const where = unstorable(given);
+  return where === null ? { data: query.data } : unstorableText(where);
 }
 
 /** A repeated parameter stays an array, which no schema accepts. */
@@ -189,7 +191,39 @@ export async function readBody<Body extends z.ZodType>(
     return apiError('invalid_json', 'the body must be a JSON object');
   }
   const body = schema.safeParse(json);
-  return body.success ? { data: body.data } : errorOf(body.error);
+  if (!body.success) return errorOf(body.error);
+  const where = unstorable(json);
+  return where === null ? { data: body.data } : unstorableText(where);
+}
+
+/** Deeper than any schema reads. */
+const LEVELS_MAX = 64;
+
+/**
+ * Returns the path of a text that Postgres cannot store, one with a NUL or with half a surrogate pair; null: there is none.
+ * Such a text makes its statement fail each time, which would look as if the database were away.
+ */
+function unstorable(value: unknown): string | null {
+  const path = pathOfUnstorable(value, 0);
+  return path === null ? null : pathOf(path);
+}
+
+function pathOfUnstorable(value: unknown, level: number): PropertyKey[] | null {
+  if (level > LEVELS_MAX) return [];
+  if (typeof value === 'string') return value.includes('\0') || !value.isWellFormed() ? [] : null;
+  if (typeof value !== 'object' || value === null) return null;
+  for (const [name, member] of Object.entries(value)) {
+    if (pathOfUnstorable(name, level) !== null) return [];
+    const within = pathOfUnstorable(member, level + 1);
+    if (within !== null) return [Array.isArray(value) ? Number(name) : name, ...within];
+  }
+  return null;
+}
+
+function unstorableText(param: string): ApiError {
+  const where = param === '' ? '' : `${param}: `;
+  const message = `${where}must not contain the control character NUL, half a surrogate pair, or more than ${LEVELS_MAX} levels`;
+  return apiError('invalid_request', message, param === '' ? {} : { param });
 }
 
 /** Returns the first issue as an error, named by the path of its field. */

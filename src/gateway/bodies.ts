@@ -36,6 +36,8 @@ export class Bodies {
   readonly #teams = new Map<TeamId, number>();
   readonly #keys = new Map<KeyId, number>();
   readonly #uploads = new Map<Upload, Progress>();
+  /** As many as were in use at once: they are what `totalBytes` allows. */
+  readonly #freeSlabs: Uint8Array<SharedArrayBuffer>[] = [];
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: BodiesOptions) {
@@ -49,7 +51,8 @@ export class Bodies {
 
   /** The largest body that could pass now, of a key and a team that have none under way. */
   get largestBytes(): number {
-    return Math.floor(this.#freeBytes / 2);
+    const bytes = Math.floor(this.#freeBytes / 2);
+    return bytes < SLAB_BYTES ? bytes : bytes - (bytes % SLAB_BYTES);
   }
 
   /**
@@ -72,6 +75,15 @@ export class Bodies {
     this.#freeBytes += bytes;
     lower(this.#teams, teamId, bytes);
     lower(this.#keys, keyId, bytes);
+  }
+
+  /** Of memory that was taken. */
+  takeSlab(): Uint8Array<SharedArrayBuffer> {
+    return this.#freeSlabs.pop() ?? new Uint8Array(new SharedArrayBuffer(SLAB_BYTES));
+  }
+
+  giveSlabsBack(slabs: Uint8Array<SharedArrayBuffer>[]): void {
+    this.#freeSlabs.push(...slabs);
   }
 
   /** Ends the upload when it stalls, until it is forgotten. */
@@ -97,6 +109,54 @@ export class Bodies {
         progress.sinceMs = nowMs;
       } else if (nowMs - progress.sinceMs >= this.#options.stallMs) upload.stalled();
     }
+  }
+}
+
+/** Larger bodies lie in slabs of this size. */
+export const SLAB_BYTES = 1024 * 1024;
+
+/**
+ * The bytes of a large body as they come. The memory is used again for other bodies, and a thread can read it where it is. As
+ * memory of its own each body would be garbage afterwards: V8 counts that, and a few bodies that are refused or never finish
+ * have its collector stop the event loop again and again, each time for tens of milliseconds.
+ */
+export class Slabs {
+  length = 0;
+  readonly #bodies: Bodies;
+  readonly #slabs: Uint8Array<SharedArrayBuffer>[] = [];
+
+  constructor(bodies: Bodies) {
+    this.#bodies = bodies;
+  }
+
+  /** Copies the piece. */
+  add(piece: Buffer): void {
+    for (let at = 0; at < piece.length; ) {
+      const filled = this.length % SLAB_BYTES;
+      if (filled === 0) this.#slabs.push(this.#bodies.takeSlab());
+      const part = piece.subarray(at, at + SLAB_BYTES - filled);
+      this.#slabs.at(-1)?.set(part, filled);
+      this.length += part.length;
+      at += part.length;
+    }
+  }
+
+  /** The memory, for a thread that reads it before it is given back. */
+  get memory(): SharedArrayBuffer[] {
+    return this.#slabs.map(({ buffer }) => buffer);
+  }
+
+  /** Returns a copy in one piece, and gives the memory back. */
+  take(): Buffer {
+    const body = Buffer.concat(this.#slabs, this.length);
+    this.free();
+    return body;
+  }
+
+  /** Gives the memory back, which is not read any more. */
+  free(): void {
+    this.#bodies.giveSlabsBack(this.#slabs.splice(0));
+    this.length = 0;
   }
 }
 

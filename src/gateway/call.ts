@@ -21,6 +21,7 @@ import type { StreamMeter } from '../openai/usage/stream.ts';
 import { errorBody, errorEvent, errorHeaders } from '../openai/wire/errors.ts';
 import { STAGES, type Stage, type StageDurationsUs } from '../telemetry/measurement.ts';
 import type { Exchange } from '../wire/exchange.ts';
+import { freeMemory } from '../wire/slices.ts';
 import { type Bodies, noMemory } from './bodies.ts';
 import type { Pass } from './breaker.ts';
 import { withoutCors } from './cors.ts';
@@ -65,6 +66,7 @@ interface Memory {
   teamId: TeamId;
   keyId: KeyId;
   bytes: number;
+  unsent: Buffer | null;
 }
 
 export class Call {
@@ -85,10 +87,8 @@ export class Call {
   #isClosed = false;
   #isServed = false;
 
-  /**
-   * @param onOver called once when the call was served and its response has left, or its connection is gone: closing the
-   * connection earlier would cut the response, and a client that left does not end what its call costs
-   */
+  /** @param onOver called once when the call was served and its response has left, or its connection is gone: closing the
+   * connection earlier would cut the response, and a client that left does not end what its call costs */
   constructor(exchange: Exchange, onOver: (call: Call) => void) {
     this.exchange = exchange;
     this.#onOver = onOver;
@@ -103,9 +103,14 @@ export class Call {
   takeMemory(bodies: Bodies, { teamId, keyId }: Principal, bytes: number): ApiError | null {
     const shortage = bodies.take(teamId, keyId, bytes);
     if (shortage !== null) return noMemory(shortage, bodies);
-    this.#memory ??= { bodies, teamId, keyId, bytes: 0 };
+    this.#memory ??= { bodies, teamId, keyId, bytes: 0, unsent: null };
     this.#memory.bytes += bytes;
     return null;
+  }
+
+  /** A large body of the call, which nothing else reads. If it is refused, its memory is free with the end of the call. */
+  set unsentBody(body: Buffer | null) {
+    if (this.#memory !== null) this.#memory.unsent = body;
   }
 
   /** The call's body has left, or is not needed any more. */
@@ -114,6 +119,7 @@ export class Call {
     if (memory === null) return;
     this.#memory = null;
     memory.bodies.giveBack(memory.teamId, memory.keyId, memory.bytes);
+    if (memory.unsent !== null) freeMemory(memory.unsent);
   }
 
   /** The gateway's part has ended: the call is in the ledger, or was refused. */

@@ -5,22 +5,29 @@ import { OPERATIONS } from '../openai/operations/table.ts';
 import { locateMembers, type ParsedRequest, readRequest } from '../openai/request.ts';
 import type { ParseJob, ParseReply } from './parse-threads.ts';
 
-function read({
-  operation,
-  route,
-  body,
-  length,
-  bounds,
-  scanned,
-  parts,
-}: ParseJob): ParsedRequest | ApiError {
+function read(
+  { operation, route, length, bounds, scanned, parts }: ParseJob,
+  body: ArrayBuffer,
+): ParsedRequest | ApiError {
   const descriptor = OPERATIONS.find(({ name }) => name === operation);
   if (descriptor === undefined) throw new Error(`there is no operation ${operation}`);
   return readRequest({ descriptor, ...route }, Buffer.from(body, 0, length), bounds, scanned, parts);
 }
 
+function joined({ body, length }: ParseJob): ArrayBuffer {
+  if (body instanceof ArrayBuffer) return body;
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const slab of body) {
+    whole.set(new Uint8Array(slab, 0, Math.min(slab.byteLength, length - at)), at);
+    at += slab.byteLength;
+  }
+  return whole.buffer;
+}
+
 parentPort?.on('message', (job: ParseJob) => {
-  const request = read(job);
+  const given = joined(job);
+  const request = read(job, given);
   if (request instanceof ApiError) {
     parentPort?.postMessage({ kind: 'error', error: request } satisfies ParseReply);
     return;
@@ -28,7 +35,7 @@ parentPort?.on('message', (job: ParseJob) => {
   locateMembers(request);
   const { descriptor, body, ...rest } = request;
   // A body that was rewritten is no more than a few bytes of a larger buffer.
-  const own = body.buffer === job.body ? job.body : new Uint8Array(body).buffer;
+  const own = body.buffer === given ? given : new Uint8Array(body).buffer;
   parentPort?.postMessage(
     { kind: 'request', request: rest, body: own, length: body.length } satisfies ParseReply,
     [own],

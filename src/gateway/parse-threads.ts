@@ -1,7 +1,7 @@
 /**
  * Threads that read large bodies, so that no body holds the event loop. Owns: the threads and the queue in front of them.
- * Does not own: what a body says (openai/request.ts, which runs there). Invariants: a body is nowhere twice, it moves to a
- * thread and back; teams take turns, so that the bodies of one wait behind its own.
+ * Does not own: what a body says (openai/request.ts, which runs there). Invariants: a body moves to a
+ * thread, or is read by it where it lies, and comes back; teams take turns, so that the bodies of one wait behind its own.
  */
 import { Worker } from 'node:worker_threads';
 import { ApiError } from '../domain/errors.ts';
@@ -10,13 +10,15 @@ import type { Route } from '../openai/operations/paths.ts';
 import type { ParsedRequest } from '../openai/request.ts';
 import { type JsonScan, type RequestBounds, type Scanned, tooLargeForThread } from '../openai/scan.ts';
 import { decode } from '../openai/wire/decode.ts';
+import { Slabs } from './bodies.ts';
 
 /** A body for a thread. */
 export interface ParseJob {
   /** Name of the operation, and the rest of its route: a descriptor has functions, which cannot be sent. */
   operation: string;
   route: Omit<Route, 'descriptor'>;
-  body: ArrayBuffer;
+  /** Its own, or slabs that others use again afterwards. */
+  body: ArrayBuffer | SharedArrayBuffer[];
   length: number;
   bounds: RequestBounds;
   scanned: Scanned;
@@ -68,13 +70,13 @@ export class ParseThreads {
   }
 
   /**
-   * Reads a body whose bytes were scanned; its buffer is of no use to the caller afterwards. Returns 'busy' when too many wait.
+   * Reads a body whose bytes were scanned; a buffer is of no use to the caller afterwards. Returns 'busy' when too many wait.
    * Rejects on a bug of ours.
    */
   read(
     teamId: TeamId,
     route: Route,
-    body: Buffer,
+    body: Buffer | Slabs,
     bounds: RequestBounds,
     scan: JsonScan,
     parts: ParseJob['parts'] = 'none',
@@ -84,7 +86,7 @@ export class ParseThreads {
     const job: ParseJob = {
       operation: route.descriptor.name,
       route: { path: route.path, model: route.model, objects: route.objects },
-      body: ownBuffer(body),
+      body: body instanceof Slabs ? body.memory : ownBuffer(body),
       length: body.length,
       bounds,
       scanned: { values, names, exceeded, ambiguous, unusual },
@@ -176,7 +178,7 @@ export class ParseThreads {
     thread.on('message', onReply);
     thread.on('error', onError);
     thread.ref();
-    thread.postMessage(job, [job.body]);
+    thread.postMessage(job, job.body instanceof ArrayBuffer ? [job.body] : []);
   }
 }
 

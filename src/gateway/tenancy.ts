@@ -265,6 +265,11 @@ function expiryOf(kind: RecordedKind, { expires_at: endsAt }: JsonObject, nowMs:
   return kind === 'upload_part' || kind === 'container' ? nowMs + RESPONSE_MS : NO_END_MS;
 }
 
+/** Postgres' texts hold neither NUL nor half a surrogate pair, and the upstream may repeat what a client wrote. */
+function storable(text: string): string {
+  return text.toWellFormed().replaceAll('\0', '\ufffd');
+}
+
 /** The size and purpose of a file; of a container its memory, and the session that began with it; by which key a store was made. */
 function shownOf(
   kind: RecordedKind,
@@ -275,6 +280,6 @@ function shownOf(
   if (kind === 'vector_store') return { key_id: keyId };
   return {
     ...(typeof bytes === 'number' ? { bytes } : null),
-    ...(typeof purpose === 'string' ? { purpose: purpose.slice(0, 64) } : null),
+    ...(typeof purpose === 'string' ? { purpose: storable(purpose.slice(0, 64)) } : null),
   };
 }

@@ -10,7 +10,9 @@ export interface BodyReader {
   readonly maxBytes: number;
   /** The body may take as long as it likes, as long as more of it comes. Missing: it has a time. */
   readonly isStream?: true;
-  /** Takes the next bytes; they stay as they are. Returns false when no more are wanted. */
+  /** Nothing of a piece is kept, but of one that is the whole body: its memory may be used again. */
+  readonly copies?: true;
+  /** Takes the next bytes, which stay as they are unless it copies them. Returns false when no more are wanted. */
   take(piece: Buffer): boolean;
   /** Called once, after the last piece. */
   done(end: BodyEnd): void;

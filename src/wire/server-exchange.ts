@@ -1,8 +1,8 @@
 /** A request that the wire itself has read, and its response. */
-import { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
 import type { BodyEnd, BodyReader, Exchange } from './exchange.ts';
 import { dateLine, headerLine, listHas, statusLine, writeTogether } from './message.ts';
+import { freeMemory } from './slices.ts';
 
 /** What every response that keeps its connection says of it. */
 export const KEEP_ALIVE_MS = 75_000;
@@ -113,8 +113,19 @@ export class ServerExchange implements Exchange {
     }
   }
 
-  /** For the connection: a piece of the body. */
-  push(piece: Buffer): void {
+  /**
+   * For the connection: what it read, and the places of the body in it. The memory is freed when nothing of it is kept.
+   * @param hasMore the head of the request, or what comes after it, lies there too
+   */
+  pushAll(bytes: Buffer, places: readonly number[], hasMore: boolean): void {
+    const isUsed = hasMore || !(this.#discards || this.#reader?.copies === true);
+    for (let index = 0; index < places.length; index += 2) {
+      this.#push(bytes.subarray(places[index], places[index + 1]));
+    }
+    if (!isUsed) freeMemory(bytes);
+  }
+
+  #push(piece: Buffer): void {
     this.received += piece.length;
     if (this.#discards) return;
     const reader = this.#reader;
@@ -354,39 +365,4 @@ export function factsOf(rawHeaders: readonly string[]): Facts | null {
     }
   }
   return facts;
-}
-
-/** How a client takes what is sent to it. */
-export class Outflow {
-  #unsent = 0;
-  #movedMs = 0;
-
-  /** Returns for how long the client has taken no byte of what waits for it, as far as was looked; 0: it does, or nothing waits. */
-  stalledMs(socket: Socket, nowMs: number): number {
-    const unsent = unsentBytes(socket);
-    if (unsent === 0 || unsent !== this.#unsent) {
-      this.#unsent = unsent;
-      this.#movedMs = nowMs;
-    }
-    return nowMs - this.#movedMs;
-  }
-}
-
-/**
- * Returns a number that changes with every byte that the kernel takes; 0: it has them all. Of a large write Node counts
- * the bytes on its way for `socket.setTimeout` alone, which the client could put off by sending some.
- */
-function unsentBytes(socket: Socket): number {
-  if (socket.writableLength === 0) return 0;
-  const handle: unknown = Reflect.get(socket, '_handle');
-  const queued: unknown = handle instanceof Object ? Reflect.get(handle, 'writeQueueSize') : 0;
-  return socket.writableLength + (typeof queued === 'number' ? queued : 0);
-}
-
-/** Ends a connection by a reset: what waits in the kernel would be kept for a client that does not want it. */
-export function reset(socket: Socket): void {
-  // TLS has no reset; the connection below it has.
-  const below: unknown = socket instanceof TLSSocket ? Reflect.get(socket, '_parent') : socket;
-  if (below instanceof Socket) below.resetAndDestroy();
-  socket.destroy();
 }

@@ -8,14 +8,13 @@ import type { Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import type { Exchange } from './exchange.ts';
 import { bodyFound, MAX_HEAD_BYTES, Parser } from './message.ts';
+import { linger, Outflow, reset } from './outflow.ts';
 import {
   DISCARD_MS,
   factsOf,
   KEEP_ALIVE_MS,
   type Line,
-  Outflow,
   type RequestHead,
-  reset,
   ServerExchange,
 } from './server-exchange.ts';
 
@@ -265,10 +264,7 @@ class ServerConnection implements Line {
       this.#exchange = exchange;
     }
     const before = exchange.received;
-    const places = bodyFound();
-    for (let index = 0; index < places.length; index += 2) {
-      exchange.push(bytes.subarray(places[index], places[index + 1]));
-    }
+    exchange.pushAll(bytes, bodyFound(), isNew || parser.messageComplete);
     if (error !== null) {
       this.#refuse(error);
       return;
@@ -348,7 +344,8 @@ class ServerConnection implements Line {
     this.#responseDone = true;
     if (exchange.closes) {
       this.#isClosed = true;
-      this.socket.destroySoon();
+      if (this.#requestDone) this.socket.destroySoon();
+      else linger(this.socket);
     } else if (this.#requestDone) this.#nextRequest();
     // The rest of the request is of no use.
     else this.#deadlineMs = Math.min(this.#deadlineMs, performance.now() + DISCARD_MS);

@@ -20,6 +20,14 @@ export function writeSlices(socket: Socket, pieces: readonly Buffer[], onSent: (
   next();
 }
 
+/**
+ * Gives back the memory of bytes that have it for themselves and that are not read any more. The collector would let tens of
+ * megabytes come together, and then stop the event loop for tens of milliseconds to free them.
+ */
+export function freeMemory({ buffer }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0);
+}
+
 interface Progress {
   /** The call that the body belongs to has ended: what still comes is thrown away. */
   isOver(): boolean;

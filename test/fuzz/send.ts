@@ -17,8 +17,8 @@ export class Sender {
   readonly #origin: URL;
   readonly #agent: Agent;
   readonly #key: string;
-  /** When the last request on each connection was begun. */
-  readonly #begun = new WeakMap<Socket, number>();
+  /** The last request on each connection, and when it was begun. */
+  readonly #last = new WeakMap<Socket, { wanted: FuzzRequest; atMs: number }>();
   /** Requests that were sent again on another connection. */
   stale = 0;
 
@@ -35,16 +35,21 @@ export class Sender {
   async send(wanted: FuzzRequest): Promise<Sent> {
     for (let tries = 1; ; tries++) {
       const atMs = performance.now();
-      let usedMs = atMs;
+      let last: { wanted: FuzzRequest; atMs: number } | undefined;
       try {
         return await this.#sendOnce(wanted, (socket) => {
-          usedMs = this.#begun.get(socket) ?? atMs;
-          this.#begun.set(socket, atMs);
+          last = this.#last.get(socket);
+          this.#last.set(socket, { wanted, atMs });
         });
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
         const isClosed = code === 'ECONNRESET' || code === 'EPIPE';
-        if (!isClosed || performance.now() - usedMs < KEPT_MS || tries === TRIES) throw error;
+        const idleMs = last === undefined ? 0 : performance.now() - last.atMs;
+        if (!isClosed || idleMs < KEPT_MS || tries === TRIES) {
+          throw new Error(`${error}, ${briefly(last?.wanted)} came before it on its connection`, {
+            cause: error,
+          });
+        }
         this.stale++;
       }
     }
@@ -86,4 +91,11 @@ export class Sender {
       headers.push(...(chunked ? ['transfer-encoding', 'chunked'] : ['content-length', String(body.length)]));
     return headers;
   }
+}
+
+function briefly(wanted: FuzzRequest | undefined): string {
+  if (wanted === undefined) return 'nothing';
+  const { method, path, headers, body, chunked } = wanted;
+  const names = headers.map(([name]) => name).join(' ');
+  return `${method} ${path.slice(0, 100)} (${names}; ${body?.length ?? 0} bytes${chunked ? ', chunked' : ''})`;
 }

@@ -44,6 +44,7 @@ const DELAYS: Readonly<Record<string, 'deadline' | 'retry' | 'batch'>> = {
   'src/upstreams/probe.ts': 'deadline',
   'src/upstreams/read.ts': 'deadline',
   'src/wire/node-exchange.ts': 'deadline',
+  'src/wire/outflow.ts': 'deadline',
   'src/wire/server-exchange.ts': 'deadline',
 };
 

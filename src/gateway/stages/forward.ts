@@ -132,6 +132,7 @@ class Relay implements UpstreamHandler, Turn {
     const callMs = target?.callMs ?? null;
     if (callMs !== null) this.#deadline = setTimeout(() => this.#late(), callMs);
     const request = this.#reserved.outgoing.take();
+    this.#call.unsentBody = null;
     const { account, job } = this.#reserved;
     if (account.keepsContents === true && job === null && this.#deps.contents !== null) {
       this.#content = ContentReader.of(this.#reserved.descriptor.name);

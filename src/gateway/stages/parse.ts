@@ -13,7 +13,7 @@ import { INLINE_BYTES, INLINE_VALUES, JsonScan, tooComplex } from '../../openai/
 import { REQUEST_ENCODINGS } from '../../openai/wire/decode.ts';
 import { unknownField } from '../../upstreams/profile.ts';
 import type { BodyEnd, BodyReader } from '../../wire/exchange.ts';
-import { busy, tooLarge, whyNotUpload } from '../bodies.ts';
+import { busy, SLAB_BYTES, Slabs, tooLarge, whyNotUpload } from '../bodies.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
 import { withAmount } from '../denial-error.ts';
 import type { GatewayDeps } from '../deps.ts';
@@ -91,12 +91,17 @@ const FIRST_BYTES = 64 * 1024;
 /** A body on its way in: scanned and gathered piece by piece. One that came whole with its head costs no more than its parsing. */
 class Upload implements BodyReader {
   readonly maxBytes: number;
+  readonly copies = true;
   receivedBytes = 0;
   readonly #deps: GatewayDeps;
   readonly #authenticated: Authenticated;
   readonly #onRead: (read: Read | Promise<Read>) => void;
-  /** What came, and room for the rest. */
+  /** What came, and room for the rest; empty once there are slabs. */
   #bytes: Buffer = EMPTY;
+  /** Of a large body. */
+  #slabs: Slabs | null = null;
+  /** Memory that was taken for it. */
+  #roomBytes = 0;
   /** Null: the body came whole, or compressed. */
   #scan: JsonScan | null = null;
   readonly #isForm: boolean;
@@ -115,6 +120,7 @@ class Upload implements BodyReader {
   }
 
   take(piece: Buffer): boolean {
+    if (this.#isOver) return false;
     const { contentLength } = this.#authenticated.call.exchange;
     if (this.receivedBytes === 0 && piece.length === contentLength) {
       this.#bytes = piece;
@@ -123,7 +129,7 @@ class Upload implements BodyReader {
     }
     if (this.#takePart(piece, contentLength)) return true;
     // What still comes is thrown away.
-    this.#bytes = EMPTY;
+    this.#forgetBytes();
     this.#authenticated.call.giveMemoryBack();
     this.#unwatch();
     return false;
@@ -134,8 +140,12 @@ class Upload implements BodyReader {
     const { call } = this.#authenticated;
     this.#end();
     call.ended('upload');
-    if (end === 'complete') this.#onRead(this.#read());
-    else this.#onRead(end === 'gone' ? null : (this.#error ?? tooLarge(this.maxBytes)));
+    if (end === 'complete') {
+      this.#onRead(this.#read());
+      return;
+    }
+    this.#forgetBytes();
+    this.#onRead(end === 'gone' ? null : (this.#error ?? tooLarge(this.maxBytes)));
   }
 
   /** No byte came for long, or too few: the client has no call that could end in another way. */
@@ -145,7 +155,7 @@ class Upload implements BodyReader {
     this.#end();
     call.ended('upload');
     call.exchange.closeAfter();
-    this.#bytes = EMPTY;
+    this.#forgetBytes();
     const message = `The upload made no progress for ${this.#deps.uploadStallMs} ms: nothing was sent on or charged.`;
     this.#onRead(apiError('request_timeout', message, { retryAfterMs: 1000 }));
   }
@@ -155,6 +165,11 @@ class Upload implements BodyReader {
     this.#unwatch();
   }
 
+  #forgetBytes(): void {
+    this.#slabs?.free();
+    this.#bytes = EMPTY;
+  }
+
   #unwatch(): void {
     if (this.#isWatched) this.#deps.bodies.forget(this);
     this.#isWatched = false;
@@ -162,7 +177,7 @@ class Upload implements BodyReader {
 
   #takePart(piece: Buffer, contentLength: number | null): boolean {
     if (this.receivedBytes === 0) {
-      if (!this.#grow(contentLength ?? Math.min(FIRST_BYTES, this.maxBytes))) return false;
+      if (!this.#takeRoom(contentLength ?? Math.min(FIRST_BYTES, this.maxBytes))) return false;
       const isPlain = this.#authenticated.call.exchange.header('content-encoding') === undefined;
       if (isPlain && !this.#isForm) this.#scan = new JsonScan(this.#deps.bodyBounds);
       this.#deps.bodies.watch(this);
@@ -170,11 +185,12 @@ class Upload implements BodyReader {
     }
     const length = this.receivedBytes + piece.length;
     if (
-      length > this.#bytes.length &&
-      !this.#grow(Math.min(Math.max(length, this.#bytes.length * 2), this.maxBytes))
+      length > this.#roomBytes &&
+      !this.#takeRoom(Math.min(Math.max(length, this.#roomBytes * 2), this.maxBytes))
     )
       return false;
-    this.#bytes.set(piece, this.receivedBytes);
+    if (this.#slabs === null) this.#bytes.set(piece, this.receivedBytes);
+    else this.#slabs.add(piece);
     this.receivedBytes = length;
     const scan = this.#scan;
     if (scan === null || scan.push(piece.toString('latin1')) || scan.exceeded === null) return true;
@@ -183,39 +199,64 @@ class Upload implements BodyReader {
   }
 
   /** Returns whether there is memory for so many bytes in all. */
-  #grow(length: number): boolean {
+  #takeRoom(length: number): boolean {
     const { call, account } = this.#authenticated;
-    this.#error = call.takeMemory(this.#deps.bodies, account.principal, length - this.#bytes.length);
+    const { bodies } = this.#deps;
+    const isLarge = length > SLAB_BYTES;
+    const room = isLarge ? Math.ceil(length / SLAB_BYTES) * SLAB_BYTES : length;
+    this.#error = call.takeMemory(bodies, account.principal, room - this.#roomBytes);
     if (this.#error !== null) return false;
-    const wider = Buffer.allocUnsafeSlow(length);
-    this.#bytes.copy(wider, 0, 0, this.receivedBytes);
-    this.#bytes = wider;
+    this.#roomBytes = room;
+    const came = this.#bytes.subarray(0, this.receivedBytes);
+    if (isLarge) {
+      this.#slabs ??= new Slabs(bodies);
+      this.#slabs.add(came);
+      this.#bytes = EMPTY;
+    } else {
+      this.#bytes = Buffer.allocUnsafeSlow(room);
+      this.#bytes.set(came);
+    }
     return true;
   }
 
   #read(): Read | Promise<Read> {
     const { call, route } = this.#authenticated;
-    const body = this.#bytes.subarray(0, this.receivedBytes);
     if (this.#isForm) {
       const type = call.exchange.header('content-type') ?? '';
-      return readWholeForm(this.#deps, route, type, body);
+      return readWholeForm(this.#deps, route, type, this.#joined());
     }
     const encoding = call.exchange.header('content-encoding');
-    if (encoding !== undefined && route.descriptor.request !== 'none') return this.#decode(encoding, body);
-    return this.#understand(body, this.#scan);
+    if (encoding !== undefined && route.descriptor.request !== 'none')
+      return this.#decode(encoding, this.#joined());
+    const slabs = this.#slabs;
+    if (slabs !== null && this.#scan !== null)
+      return this.#readInThread(slabs, this.#scan).finally(() => slabs.free());
+    return this.#understand(this.#joined(), this.#scan);
+  }
+
+  #joined(): Buffer {
+    return this.#slabs?.take() ?? this.#bytes.subarray(0, this.receivedBytes);
   }
 
   /** Small bodies are read at once, others in a thread, and those with a document. */
   #understand(body: Buffer, scan: JsonScan | null): Read | Promise<Read> {
-    const { route, account } = this.#authenticated;
-    const { bodyBounds, threads, anchors } = this.#deps;
     const isSmall =
       scan === null ||
       (body.length <= INLINE_BYTES && scan.values <= INLINE_VALUES && !body.includes(PDF_IN_BASE64));
-    if (isSmall) return readRequest(route, body, bodyBounds, scan, this.#partsOf(body));
-    return threads
-      .read(account.principal.teamId, route, body, bodyBounds, scan, anchors === null ? 'none' : 'all')
-      .then((read) => (read === 'busy' ? busy('too many large bodies wait to be read') : read));
+    if (!isSmall) return this.#readInThread(body, scan);
+    const { route } = this.#authenticated;
+    return readRequest(route, body, this.#deps.bodyBounds, scan, this.#partsOf(body));
+  }
+
+  async #readInThread(body: Buffer | Slabs, scan: JsonScan): Promise<Read> {
+    const { call, route, account } = this.#authenticated;
+    const { bodyBounds, threads, anchors } = this.#deps;
+    const { teamId } = account.principal;
+    const parts = anchors === null ? 'none' : 'all';
+    const read = await threads.read(teamId, route, body, bodyBounds, scan, parts);
+    if (read === 'busy') return busy('too many large bodies wait to be read');
+    if (!(read instanceof ApiError)) call.unsentBody = read.body;
+    return read;
   }
 
   /** Of which inputs the parts are read that other calls may share. */
