@@ -22,7 +22,7 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
   let browser: Browser;
   const visits: Visit[] = [];
   beforeAll(async () => {
-    stack = await startStack();
+    stack = await startStack({ env: { TOLLGATE_ENCRYPTION_KEY: '7a'.repeat(32) } });
     browser = await launchBrowser();
   }, 120_000);
   afterEach(() => Promise.all(visits.splice(0).map((each) => each.close())));
@@ -110,6 +110,47 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     for (const stage of Object.values(en.call.stageNames)) {
       expect(await stages.getByRole('rowheader', { name: stage }).count()).toBe(1);
     }
+    expect(complaints).toEqual([]);
+  });
+
+  it('gives a key its tags, a team the days that contents are kept, and opens the statement of a department', async () => {
+    const unit = await stack.admin<{ id: string }>('POST', '/departments', { name: 'unit' });
+    const { teamId } = await stack.team({ limitUsd: '1.00' });
+    const { page, complaints } = await asAdmin(`/console/teams/${teamId}`);
+    const form = await openDialog(page, en.keys.new);
+    await form.getByLabel(en.common.name).fill('tagged');
+    await form.getByLabel(en.keys.tags).fill('project');
+    await form.getByRole('button', { name: en.keys.new }).click();
+    await form.getByText(en.keys.tagsWrong).waitFor();
+    await form.getByLabel(en.keys.tags).fill('project=alpha, note=a=b');
+    await form.getByRole('button', { name: en.keys.new }).click();
+    await takeKey(page);
+    const { data } = await stack.admin<{ data: unknown[] }>('GET', `/keys?team_id=${teamId}`);
+    expect(data).toContainEqual(
+      expect.objectContaining({ name: 'tagged', tags: { project: 'alpha', note: 'a=b' } }),
+    );
+
+    const keep = async (days: string) => {
+      const change = await openDialog(page, en.common.change);
+      await change.getByLabel(en.teams.contentDays).fill(days);
+      await change.getByRole('button', { name: en.common.save }).click();
+      if (days === 'a week') {
+        await change.getByText(en.teams.contentDaysWrong).waitFor();
+        await page.keyboard.press('Escape');
+      }
+      await change.waitFor({ state: 'detached' });
+      return await stack.admin('GET', `/teams/${teamId}`);
+    };
+    expect(await keep('a week')).toMatchObject({ content_retention_days: null });
+    expect(await keep('30')).toMatchObject({ content_retention_days: 30 });
+    expect(await keep('')).toMatchObject({ content_retention_days: null });
+
+    await goTo(page, en.nav.departments);
+    const statement = page.getByRole('link', { name: en.departments.statement('unit') });
+    expect(await statement.getAttribute('href')).toContain(`/departments/${unit.id}/statement?month=`);
+    await statement.click();
+    await page.getByText('unit').first().waitFor();
+    await page.waitForURL(/statement/);
     expect(complaints).toEqual([]);
   });
 

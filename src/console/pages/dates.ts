@@ -13,3 +13,8 @@ export function toLocalInput(instant: string | null): string {
   const date = new Date(instant);
   return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
+
+/** The month in UTC, as a statement names it. */
+export function monthNow(): string {
+  return new Date().toISOString().slice(0, 7);
+}

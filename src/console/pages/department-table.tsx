@@ -1,10 +1,12 @@
 /** Departments as rows, each indented by its level. */
 import type { ComponentChildren } from 'preact';
+import { urlOf } from '../api/client.ts';
 import { restDigits } from '../money.ts';
 import { Money } from '../parts/money.tsx';
 import { Table } from '../parts/table.tsx';
 import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
+import { monthNow } from './dates.ts';
 import type { DepartmentNode } from './department-tree.ts';
 import { Quantity, UsedBar, windowText } from './limit-text.tsx';
 
@@ -45,7 +47,19 @@ export function DepartmentTable({ nodes, actions }: DepartmentTableProps) {
           key: 'spent',
           label: t.teams.spent,
           number: true,
-          cell: ({ spentUsd }) => <Money usd={spentUsd} reserve={rest} />,
+          cell: ({ department: { id, name }, spentUsd }) => (
+            <>
+              <Money usd={spentUsd} reserve={rest} />
+              <span class="under">
+                <a
+                  href={urlOf(`/departments/${id}/statement`, { month: monthNow() })}
+                  aria-label={t.departments.statement(name)}
+                >
+                  {t.team.statement}
+                </a>
+              </span>
+            </>
+          ),
         },
         {
           key: 'budgets',

@@ -9,7 +9,7 @@ import { DateTimeField, SelectField, TextField } from '../parts/field.tsx';
 import { useMessages } from '../shell/language.ts';
 import { toInstant } from './dates.ts';
 import { useTeamOptions } from './options.tsx';
-import { modelsOf } from './rule.ts';
+import { modelsOf, tagsOf } from './rule.ts';
 
 export type KeyDialogState = { what: 'create' } | { what: 'rotate' | 'revoke'; key: Key };
 
@@ -90,6 +90,7 @@ function NewKeyDialog({ teamId, onClose, onMade }: NewKeyProps) {
   const [team, setTeam] = useState(teamId ?? '');
   const [name, setName] = useState('');
   const [models, setModels] = useState('');
+  const [tags, setTags] = useState('');
   const [expires, setExpires] = useState('');
   return (
     <FormDialog
@@ -99,6 +100,7 @@ function NewKeyDialog({ teamId, onClose, onMade }: NewKeyProps) {
       check={() => ({
         team_id: team === '' && t.common.required,
         name: name.trim() === '' && t.common.required,
+        tags: tagsOf(tags) === undefined && t.keys.tagsWrong,
         expires_at: toInstant(expires) === undefined && t.common.badDate,
       })}
       send={async () => {
@@ -106,6 +108,7 @@ function NewKeyDialog({ teamId, onClose, onMade }: NewKeyProps) {
           team_id: team,
           name: name.trim(),
           models: modelsOf(models),
+          tags: tagsOf(tags) ?? null,
           expires_at: toInstant(expires) ?? null,
         };
         onMade(await post<MadeKey>('/keys', body));
@@ -128,6 +131,14 @@ function NewKeyDialog({ teamId, onClose, onMade }: NewKeyProps) {
         optional
         value={models}
         onValue={setModels}
+      />
+      <TextField
+        label={t.keys.tags}
+        param="tags"
+        hint={t.keys.tagsHint}
+        optional
+        value={tags}
+        onValue={setTags}
       />
       <DateTimeField
         label={t.common.expires}

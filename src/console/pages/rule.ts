@@ -94,6 +94,19 @@ export function modelsOf(text: string): string[] | null {
   return models.length === 0 ? null : models;
 }
 
+/** Returns the tags that a text lists as `name=value`; null: it is empty; undefined: it is not valid. */
+export function tagsOf(text: string): Record<string, string> | null | undefined {
+  const tags: Record<string, string> = {};
+  for (const part of text.split(/[,，]/)) {
+    const [name = '', ...rest] = part.split('=');
+    const value = rest.join('=').trim();
+    if (part.trim() === '') continue;
+    if (name.trim() === '' || value === '') return undefined;
+    tags[name.trim()] = value;
+  }
+  return Object.keys(tags).length === 0 ? null : tags;
+}
+
 /** Returns the percents that a text lists; null: it is empty; undefined: it is not valid. */
 export function percentsOf(text: string): number[] | null | undefined {
   const parts = text.split(/[,，\s%]+/).filter((part) => part !== '');

@@ -24,13 +24,17 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
   const [failOpen, setFailOpen] = useState(team.fail_open);
   const [clientGone, setClientGone] = useState<string>(team.on_client_gone ?? '');
   const [shortage, setShortage] = useState<string>(team.on_shortage ?? 'shorten');
+  const [contentDays, setContentDays] = useState(team.content_retention_days?.toString() ?? '');
   const [models, setModels] = useState(team.models?.join(', ') ?? '');
   return (
     <FormDialog
       title={t.teams.edit}
       submit={t.common.save}
       onClose={onClose}
-      check={() => ({ name: name.trim() === '' && t.common.required })}
+      check={() => ({
+        name: name.trim() === '' && t.common.required,
+        content_retention_days: !/^\d*$/.test(contentDays.trim()) && t.teams.contentDaysWrong,
+      })}
       send={async () => {
         await patch<Team>(`/teams/${team.id}`, {
           name: name.trim(),
@@ -38,6 +42,7 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
           fail_open: failOpen,
           on_client_gone: clientGone === '' ? null : clientGone,
           on_shortage: shortage === 'refuse' ? 'refuse' : null,
+          content_retention_days: contentDays.trim() === '' ? null : Number(contentDays),
           models: modelsOf(models),
         });
         announce(t.teams.changed(name.trim()));
@@ -69,6 +74,15 @@ export function TeamChangeDialog({ team, onClose, onChanged }: TeamChangeProps) 
         value={shortage}
         onValue={setShortage}
         options={ON_SHORTAGE.map((value) => ({ value, text: t.teams.shortageChoices[value] }))}
+      />
+      <TextField
+        label={t.teams.contentDays}
+        param="content_retention_days"
+        hint={t.teams.contentDaysHint}
+        optional
+        numeric
+        value={contentDays}
+        onValue={setContentDays}
       />
       <Tick
         label={t.teams.unlimited}

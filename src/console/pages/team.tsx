@@ -13,6 +13,7 @@ import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
 import { type Permission, useMay, useSession } from '../shell/session.ts';
 import { CallTable } from './call-table.tsx';
+import { monthNow } from './dates.ts';
 import { GrantsPanel } from './grants.tsx';
 import { TeamKeysPanel } from './keys.tsx';
 import { TeamLimitsPanel } from './limits.tsx';
@@ -113,11 +114,6 @@ export function TeamPage({ id }: { id: string }) {
       )}
     </Page>
   );
-}
-
-/** The month in UTC, as the statement names it. */
-function monthNow(): string {
-  return new Date().toISOString().slice(0, 7);
 }
 
 function TeamFigures({ balance, team }: { balance: Balance; team: Loaded<Team> }) {
