@@ -69,7 +69,7 @@ const TEAMS_AT_ONCE = 16;
 const ABOVE_USD = '100000.00';
 
 /** What has to be the invoice, to the last digit. */
-const SUMS = ['events', 'quarters', 'days', 'departments', 'tags', 'tagDays', 'counters'] as const;
+const SUMS = ['events', 'quarters', 'days', 'departments', 'departmentDays', 'tags', 'tagDays', 'counters'] as const;
 const DEPARTMENTS = 4;
 const TAG = 'project';
 /** The reason of the first epoch. */
@@ -258,6 +258,7 @@ async function readSums(sql: Sql, billed: bigint): Promise<TeamsRow['sums']> {
     quarters: await sum('(select sum(cost_usd) from usage_rollups)'),
     days: await sum('(select sum(cost_usd) from usage_days)'),
     departments: await sum('(select sum(cost_usd) from usage_departments)'),
+    departmentDays: await sum('(select sum(cost_usd) from usage_department_days)'),
     tags: await sum('(select sum(cost_usd) from usage_tags)'),
     tagDays: await sum('(select sum(cost_usd) from usage_tag_days)'),
     counters: await sum(`(select sum(settled) from counters where source = 'grant')`),

@@ -153,6 +153,11 @@ const SUMS: readonly [table: string, columns: string, time: number][] = [
     `team_id, date_bin('15 minutes', created_at, 'epoch'), departments, key_id, model, operation`,
     2,
   ],
+  [
+    'usage_department_days',
+    `team_id, date_bin('1 day', created_at, 'epoch'), departments, key_id, model, operation`,
+    2,
+  ],
 ];
 
 /** The sums of whole days. */

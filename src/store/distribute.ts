@@ -17,6 +17,7 @@ export const SPREAD_TABLES = [
   'usage_rollups',
   'usage_days',
   'usage_departments',
+  'usage_department_days',
   'usage_quantities',
   'usage_charges',
   'usage_tags',

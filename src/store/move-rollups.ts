@@ -7,6 +7,7 @@ import { DAY_MS, QUARTER_HOUR_MS } from '../domain/window.ts';
 import type { Transaction } from './database.ts';
 import {
   usageDays,
+  usageDepartmentDays,
   usageDepartments,
   type usageEvents,
   usageRollups,
@@ -19,6 +20,7 @@ type Table =
   | typeof usageRollups
   | typeof usageDays
   | typeof usageDepartments
+  | typeof usageDepartmentDays
   | typeof usageTags
   | typeof usageTagDays;
 
@@ -32,8 +34,9 @@ export async function moveRollups(
     [usageRollups, usageRollups.bucketStart, QUARTER_HOUR_MS],
     [usageDays, usageDays.day, DAY_MS],
     [usageDepartments, usageDepartments.bucketStart, QUARTER_HOUR_MS],
+    [usageDepartmentDays, usageDepartmentDays.day, DAY_MS],
   ] as const) {
-    const counted = table === usageDepartments ? events.filter(({ departments }) => departments) : events;
+    const counted = 'departments' in table ? events.filter(({ departments }) => departments) : events;
     const rowOf = (event: EventRow) =>
       [startOf(event, intervalMs), event.departments, event.keyId, event.model, event.operation].join('\n');
     const groups = [...Map.groupBy(counted, rowOf)].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -47,9 +50,7 @@ export async function moveRollups(
         and(
           eq(table.teamId, event.teamId),
           eq(start, new Date(startOf(event, intervalMs))),
-          table === usageDepartments && event.departments
-            ? eq(usageDepartments.departments, event.departments)
-            : undefined,
+          'departments' in table && event.departments ? eq(table.departments, event.departments) : undefined,
           eq(table.keyId, event.keyId),
           eq(table.model, event.model),
           eq(table.operation, event.operation),

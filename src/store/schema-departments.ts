@@ -34,3 +34,24 @@ export const usageDepartments = pgTable(
     index('usage_departments_bucket').on(table.bucketStart),
   ],
 );
+
+/** The same by UTC day, for reports. What an older release added to the quarters meanwhile is missing here: see `usage.ts`. */
+export const usageDepartmentDays = pgTable(
+  'usage_department_days',
+  {
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
+    day: moment('day').notNull(),
+    departments: uuid('departments').array().$type<DepartmentId[]>().notNull(),
+    keyId: uuid('key_id').$type<KeyId>().notNull(),
+    model: text('model').notNull(),
+    operation: text('operation').notNull(),
+    ...sums(),
+  },
+  (table) => [
+    primaryKey({
+      name: 'usage_department_days_pk',
+      columns: [table.teamId, table.day, table.departments, table.keyId, table.model, table.operation],
+    }),
+    index('usage_department_days_day').on(table.day),
+  ],
+);

@@ -3,7 +3,7 @@
 import type { DepartmentId, KeyId, TeamId } from '../domain/ids.ts';
 import { DAY_MS, type TimeRange } from '../domain/window.ts';
 import type { Database, Fragment, Sql } from './database.ts';
-import { planUsage, type UsageInterval } from './usage-plan.ts';
+import { planUsage, type UsageInterval, type UsagePlan } from './usage-plan.ts';
 
 export type { UsageInterval } from './usage-plan.ts';
 
@@ -93,10 +93,9 @@ export async function readUsage({ readSql: sql }: Database, question: UsageQuest
   if (range === null) return [];
   const { interval, timeZone } = question;
   const isOfDepartment = question.departmentId !== undefined;
-  const { edges, days, moved } = isOfDepartment
-    ? { edges: [], days: { startMs: 0, endMs: 0 }, moved: [] }
-    : planUsage(interval, timeZone, range);
   const isByDepartment = isOfDepartment || question.groupBy.includes('department');
+  const plan = planUsage(interval, timeZone, range);
+  const { edges, days, moved } = isOfDepartment ? NOTHING : plan;
   const startOfMoment = startOf(sql, sql`moment`, interval, timeZone);
   const startOfNoon = startOf(
     sql,
@@ -115,16 +114,14 @@ export async function readUsage({ readSql: sql }: Database, question: UsageQuest
     moved as (
       select u.bucket_start as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)}
       ${rowsOf(sql, 'usage_rollups', question, moved)} group by ${GROUPS(sql)}),
-    grouped as (
-      select u.bucket_start as moment, ${dimensionsOf(sql, question, 'usage_departments')} ${sumsOf(sql)}
-      ${rowsOf(sql, 'usage_departments', question, isByDepartment ? [range] : [])} group by ${GROUPS(sql)}),
+    ${isByDepartment ? sql`${groupedOf(sql, question, plan, startOfMoment, startOfNoon)}, ` : sql``}
     parts as (
       select ${startOfNoon} as starts_at, 1 as sign, * from days
       union all select ${startOfMoment}, 1, * from edges
       union all select ${startOfMoment}, 1, * from moved
       union all select ${startOfNoon}, -1, * from moved
-      union all select ${startOfMoment}, 1, * from grouped
-      ${isOfDepartment ? sql`` : sql`union all select ${startOfMoment}, -1, moment, team, key, model, operation, null, ${COLUMNS_OF(sql)} from grouped`})
+      ${isByDepartment ? sql`union all select * from grouped` : sql``}
+      ${isOfDepartment || !isByDepartment ? sql`` : sql`union all select starts_at, -sign, moment, team, key, model, operation, null, ${COLUMNS_OF(sql)} from grouped`})
     select starts_at as "startsAt", team, key, model, operation, department, ${countsOf(sql)}
       sum(sign * cost_usd)::text as "costUsd", sum(sign * unknown_usd)::text as "unknownUsd"
     from parts
@@ -132,6 +129,52 @@ export async function readUsage({ readSql: sql }: Database, question: UsageQuest
     order by ${GROUPS(sql)} limit ${question.limit}`;
   const quantities = isByDepartment ? new Map() : await readQuantities(sql, question, range);
   return rows.map((row) => ({ ...row, quantities: quantities.get(groupOf(row)) ?? {} }));
+}
+
+const NOTHING: UsagePlan = { edges: [], days: { startMs: 0, endMs: 0 }, moved: [] };
+
+/**
+ * The expression `grouped`: what calls in departments used, put together like the sums of all calls. A day of a team of which
+ * the sums by day differ from those of all its calls is read by quarters: its team was in no department for a while, or a
+ * release without such sums wrote some of them.
+ */
+function groupedOf(
+  sql: Sql,
+  question: UsageQuestion,
+  { edges, days, moved }: UsagePlan,
+  startOfMoment: Fragment,
+  startOfNoon: Fragment,
+): Fragment {
+  const { departmentId } = question;
+  const below = departmentId === undefined ? sql`` : sql`and ${departmentId}::uuid = any(u.departments)`;
+  const of = (moment: string) => sql`
+    select u.${sql(moment)} as moment, ${dimensionsOf(sql, question, 'usage_departments')} ${sumsOf(sql)}`;
+  const inDays = sql`u.day >= ${at(days.startMs)} and u.day < ${at(days.endMs)} ${ofOwner(sql, question)}`;
+  return sql`
+    checked as (
+      select team_id, day from (
+        select u.team_id, u.day, u.calls, u.unknown_calls, u.cost_usd from usage_days u where ${inDays}
+        union all
+        select u.team_id, u.day, -u.calls, -u.unknown_calls, -u.cost_usd from usage_department_days u where ${inDays}) u
+      group by 1, 2 having sum(calls) <> 0 or sum(unknown_calls) <> 0 or sum(cost_usd) <> 0),
+    grouped_days as (
+      ${of('day')} from usage_department_days u
+      where ${inDays} ${below} and (u.team_id, u.day) not in (select team_id, day from checked) group by ${GROUPS(sql)}),
+    grouped_rest as (
+      ${of('bucket_start')} from checked c
+        join usage_departments u on u.team_id = c.team_id and u.bucket_start >= c.day
+          and u.bucket_start < c.day + interval '1 day'
+      where true ${ofOwner(sql, question)} ${below} group by ${GROUPS(sql)}),
+    grouped_edges as (
+      ${of('bucket_start')} ${rowsOf(sql, 'usage_departments', question, edges)} group by ${GROUPS(sql)}),
+    grouped_moved as (
+      ${of('bucket_start')} ${rowsOf(sql, 'usage_departments', question, moved)} group by ${GROUPS(sql)}),
+    grouped as (
+      select ${startOfNoon} as starts_at, 1 as sign, * from grouped_days
+      union all select ${startOfNoon}, 1, * from grouped_rest
+      union all select ${startOfMoment}, 1, * from grouped_edges
+      union all select ${startOfMoment}, 1, * from grouped_moved
+      union all select ${startOfNoon}, -1, * from grouped_moved)`;
 }
 
 /** The moment and the dimensions, which every part has first. */

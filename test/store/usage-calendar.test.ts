@@ -9,6 +9,7 @@ afterAll(drop);
 
 const TEAMS = ['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b'];
 const KEY = '00000000-0000-0000-0000-0000000000aa';
+const [COMPANY, UNIT, OTHER] = ['d0', 'd1', 'd2'].map((end) => `00000000-0000-0000-0000-0000000000${end}`);
 
 /** A year and more of calls at any quarter, most of them around the hours at which days begin somewhere. */
 beforeAll(async () => {
@@ -23,6 +24,19 @@ beforeAll(async () => {
     insert into usage_days select team_id, date_bin('1 day', bucket_start, 'epoch'), key_id, model, operation, sum(calls),
       sum(voided_calls), sum(unknown_calls), sum(input_tokens), 0, 0, sum(output_tokens), 0, sum(cost_usd), 0
     from usage_rollups group by 1, 2, 3, 4, 5`);
+  // A team moves at noon every tenth day, and is in no department in some hours. Of some days an older release wrote a part.
+  await sql.unsafe(`
+    insert into usage_departments
+    select team_id, bucket_start, case when extract(day from bucket_start) in (10, 20) and extract(hour from bucket_start) >= 12
+      then '{${OTHER},${COMPANY}}'::uuid[] else '{${UNIT},${COMPANY}}' end, key_id, model, operation, calls, voided_calls,
+      unknown_calls, input_tokens, 0, 0, output_tokens, 0, cost_usd, unknown_usd
+    from usage_rollups where extract(day from bucket_start) <> 5 or extract(hour from bucket_start) > 3;
+    insert into usage_department_days
+    select team_id, date_bin('1 day', bucket_start, 'epoch') as day, departments, key_id, model, operation, sum(calls),
+      sum(voided_calls), sum(unknown_calls), sum(input_tokens), 0, 0, sum(output_tokens), 0, sum(cost_usd), 0
+    from usage_departments where bucket_start < '2026-08-07' or bucket_start > '2026-08-09 10:00' group by 1, 2, 3, 4, 5, 6;
+    update usage_department_days set cost_usd = cost_usd + 1 where day = '2026-03-14';
+    update usage_department_days set unknown_calls = 99 where day = '2026-03-15'`);
 });
 
 /** The same sums from the quarters alone. */
@@ -93,6 +107,58 @@ test.each(ZONES)(
           costUsd,
         }));
         expect(shown, `${interval} ${from} ${to}`).toEqual([...(await fromQuarters(question))]);
+      }
+    }
+  },
+);
+
+/** The same by department. */
+async function fromDepartmentQuarters({
+  interval,
+  timeZone,
+  from,
+  to,
+  departmentId,
+  groupBy,
+}: UsageQuestion) {
+  const start =
+    interval === 'total' ? sql`null::timestamptz` : sql`date_trunc(${interval}, bucket_start, ${timeZone})`;
+  const column = groupBy.includes('department') ? sql`departments[1]::text` : sql`null`;
+  const rest = departmentId
+    ? sql``
+    : sql`union all select bucket_start, null, calls, cost_usd from usage_rollups
+      union all select bucket_start, null, -calls, -cost_usd from usage_departments`;
+  return sql`
+    select ${start} as "startsAt", department, sum(calls)::float8 as calls, sum(cost_usd)::text as "costUsd"
+    from (
+      select bucket_start, ${column} as department, calls, cost_usd from usage_departments
+      where ${departmentId ? sql`${departmentId}::uuid = any(departments)` : sql`true`} ${rest}) u
+    where ${from ? sql`bucket_start >= ${from}` : sql`true`} and ${to ? sql`bucket_start < ${to}` : sql`true`}
+    group by 1, 2 having sum(calls) <> 0 order by 1, 2`;
+}
+
+test.each(['UTC', 'America/St_Johns'])(
+  'so are those by department where teams move, and where days are not whole, in %s',
+  async (timeZone) => {
+    for (const interval of INTERVALS.filter((each) => each !== '15m')) {
+      for (const departmentId of [undefined, OTHER, COMPANY]) {
+        for (const [from, to] of STRETCHES.slice(0, 4)) {
+          const question: UsageQuestion = {
+            ...{ interval, timeZone, departmentId: departmentId && asId(departmentId), limit: 100_000 },
+            from: from === null ? null : new Date(from),
+            to: to === null ? null : new Date(to),
+            groupBy: departmentId === COMPANY ? [] : ['department'],
+            teamIds: undefined,
+            keyId: undefined,
+          };
+          const rows = await readUsage(database, question);
+          const shown = rows.map(({ startsAt, department, calls, costUsd }) => {
+            return { startsAt, department, calls, costUsd };
+          });
+          expect(shown, `${interval} ${departmentId} ${from} ${to}`).toEqual([
+            ...(await fromDepartmentQuarters(question)),
+          ]);
+        }
       }
     }
   },

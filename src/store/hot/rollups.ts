@@ -1,6 +1,6 @@
 /**
  * Rollups: sums of events by quarter of an hour and by UTC day, written in the transaction that inserts the events.
- * Invariant: both tables have the same total, and of calls in departments theirs has it too. What an event used beside tokens is summed by meter, by quarter alone. A call
+ * Invariant: both tables have the same total, and of calls in departments both of theirs have it too. What an event used beside tokens is summed by meter, by quarter alone. A call
  * with tags is summed once more for each of them, by model.
  */
 import type { Fragment, TransactionSql } from '../database.ts';
@@ -53,6 +53,11 @@ export function addRollups(tx: TransactionSql): Fragment {
       select team_id, date_bin('15 minutes', created_at, 'epoch'), departments, key_id, model, operation, ${sum}
       from fresh where departments is not null group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3, 4, 5, 6
       on conflict (team_id, bucket_start, departments, key_id, model, operation) do update set ${add}),
+    grouped_days as (
+      insert into usage_department_days as r
+      select team_id, ${start('1 day')}, departments, key_id, model, operation, ${sum}
+      from fresh where departments is not null group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3, 4, 5, 6
+      on conflict (team_id, day, departments, key_id, model, operation) do update set ${add}),
     tag_quarters as (
       insert into usage_tags as r ${ofTags(tx`t.value, ${start('15 minutes')}`)}
       on conflict (team_id, name, value, bucket_start, model) do update set ${add}),
