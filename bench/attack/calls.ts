@@ -9,6 +9,8 @@ export interface Call {
   body: Record<string, unknown> & { stream?: boolean };
   /** How the upstream is to take its time: calls have to be in flight when something is killed. */
   directives: string;
+  /** What it sends as `x-tollgate-tags`; missing: nothing. */
+  tags?: string;
 }
 
 const CLIENTS: readonly Client[] = ['openai', 'openai6', 'raw'];

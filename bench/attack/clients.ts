@@ -55,7 +55,7 @@ export class Doors {
     }
   }
 
-  async #raw({ path, body, directives }: Call): Promise<Answer> {
+  async #raw({ path, body, directives, tags }: Call): Promise<Answer> {
     const { origin, pathname } = new URL(this.#baseUrl + path);
     const {
       statusCode,
@@ -69,6 +69,7 @@ export class Doors {
         authorization: `Bearer ${this.#key}`,
         'content-type': 'application/json',
         'x-simulator': directives,
+        ...(tags && { 'x-tollgate-tags': tags }),
       },
       body: JSON.stringify(body),
     });
@@ -79,8 +80,8 @@ export class Doors {
   }
 }
 
-async function viaSdk(sdk: OpenAI, { path, body, directives }: Call): Promise<void> {
-  const options = { headers: { 'x-simulator': directives } };
+async function viaSdk(sdk: OpenAI, { path, body, directives, tags }: Call): Promise<void> {
+  const options = { headers: { 'x-simulator': directives, ...(tags && { 'x-tollgate-tags': tags }) } };
   const made: unknown =
     path === '/responses'
       ? await sdk.responses.create(body as never, options)

@@ -21,6 +21,8 @@ export interface CrowdOptions {
   seed: number;
   /** Nobody calls any more after so long. */
   patienceMs: number;
+  /** Tags in turn of each client's calls; missing: none. A client leaves when the smallest call was refused under each of them. */
+  tags?: readonly string[];
 }
 
 /** Between a call that found nobody and the next. */
@@ -61,20 +63,26 @@ export class Crowd {
 
   /** Refused for good, a client tries the smallest call there is; once that is refused too, nothing is left for it. */
   async #live(client: number): Promise<void> {
+    const { seed, tags = [] } = this.#options;
     let small = false;
+    let refused = 0;
     for (let turn = 0; performance.now() < this.#deadlineMs; turn++) {
       const doors = this.#choose(client, turn);
       if (doors === null) {
         await delay(PAUSE_MS);
         continue;
       }
-      const call = small ? smallestCall(client) : planCall(this.#options.seed, client, turn);
-      const answer = await doors.make(call);
+      const call = small ? smallestCall(client) : planCall(seed, client, turn);
+      const tag = tags[(client + turn) % tags.length];
+      const answer = await doors.make(tag === undefined ? call : { ...call, tags: tag });
       this.#note(answer);
       if (answer.ending === 'quota') {
-        if (small) break;
+        if (small && ++refused >= Math.max(1, tags.length)) break;
         small = true;
-      } else if (answer.ending !== 'answered') await delay(Math.max(PAUSE_MS, answer.retryAfterMs));
+        continue;
+      }
+      refused = 0;
+      if (answer.ending !== 'answered') await delay(Math.max(PAUSE_MS, answer.retryAfterMs));
     }
     this.busy--;
   }

@@ -1,7 +1,8 @@
 /**
- * Nested budgets under fire: 40 teams in three levels of departments, each with a budget that the ones below it add up to
- * more than. First with plenty of money, to see how many holds need no I/O; then with little, while replicas and Postgres are killed
- * and teams move. A call counts in the departments that its event names: what the invoice says of them is held against each budget.
+ * Nested budgets under fire: 40 teams in three levels of departments, and 500 runs of agents in these teams, named by a tag of
+ * which each value has a budget of its own; the ones below add up to more than the one above. First with plenty of money, to see how
+ * many holds need no I/O while teams move; then with little, while replicas and Postgres are killed too. A call counts in the
+ * departments that its event names: what the invoice says of them is held against each budget.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { asId, type DepartmentId } from '../../src/domain/ids.ts';
@@ -46,7 +47,10 @@ export interface LevelRow {
 export interface NestedRow {
   replicas: number;
   teams: number;
+  /** The first call of each run on each replica, and those that followed. */
+  first: TeamsPhase;
   calm: TeamsPhase;
+  calmMoves: number;
   verdict: Pick<Verdict, 'calls' | 'billed' | 'lost' | 'double' | 'wrong'>;
   strikes: Strike[];
   moves: number;
@@ -57,7 +61,14 @@ export interface NestedRow {
 const DIVISIONS = 3;
 const UNITS = 8;
 /** Shares of the top's budget, by level: what is below adds up to more than what is above. */
-const SHARES = [1000n, 400n, 180n, 50n] as const;
+const SHARES = [1000n, 400n, 180n, 50n, 4n] as const;
+const RUNS = 500;
+const RUN_LEVEL = 4;
+const TAG = 'run';
+/** As documented: each run of an agent at most $2 and 50 calls; with little money only the money binds. */
+const RUN_USD = '2.00';
+const RUN_CALLS = '50';
+const MANY_CALLS = '100000';
 /** In the first phase nothing binds. */
 const PLENTY_USD = '100000.00';
 const PATIENCE_MS = 300_000;
@@ -83,10 +94,17 @@ export async function runNested(run: NestedRun): Promise<NestedRow> {
   return inHouse({ gateway: 'tollgate', replicas, workers, budgetUsd, simulator }, async (house) => {
     const sql = openClient(house.postgres.url, 2);
     try {
-      const { budgets, teams, units } = await makeTree(house, run);
-      progress(`${teams.length} teams in ${budgets.length - teams.length} departments`);
+      const { budgets, teams, units, runCalls } = await makeTree(house, run);
+      const runs = makeRuns(teams);
+      progress(`${teams.length} teams in ${DIVISIONS + UNITS + 1} departments, ${runs.length} runs`);
       await delay(1_000);
-      const calm = await callAll(house, sql, teams, run);
+      const first = await callAll(house, sql, runs, { ...run, calls: RUNS * replicas, everywhere: true });
+      let isCalm = true;
+      const moving = moveTeams(house, teams, units, seed, () => !isCalm);
+      const calm = await callAll(house, sql, runs, { ...run, everywhere: true });
+      isCalm = false;
+      const calmMoves = await moving;
+      await change(house.replicas[0]!.url, `limits/${runCalls}`, { amount: MANY_CALLS });
       const amounts = await tighten(house, sql, budgets, usd(budgetUsd));
       const { strikes, moves, oddities } = await fight(house, run, teams, units);
       const lines = await settle(house, sql);
@@ -94,7 +112,18 @@ export async function runNested(run: NestedRun): Promise<NestedRow> {
       const verdict = judge({ amount: amounts.get(budgets[0]!.id)!, lines, booked, denials: [] });
       const costs = new Map(lines.map((line) => [line.client_request_id ?? '', BigInt(line.cost_pico_usd)]));
       const levels = await readLevels(sql, budgets, amounts, costs);
-      return { replicas, teams: teams.length, calm, verdict, strikes, moves, levels, oddities };
+      return {
+        replicas,
+        teams: teams.length,
+        first,
+        calm,
+        calmMoves,
+        verdict,
+        strikes,
+        moves,
+        levels,
+        oddities,
+      };
     } finally {
       await closeClient(sql);
     }
@@ -104,9 +133,9 @@ export async function runNested(run: NestedRun): Promise<NestedRow> {
 async function makeTree({ replicas }: House, { teams: count }: NestedRun) {
   const url = replicas[0]!.url;
   const budgets: Budget[] = [];
+  const window = { type: 'lifetime' };
   const limitOn = async (type: 'department' | 'team', id: string, name: string, level: number) => {
     const subject = { type, id };
-    const window = { type: 'lifetime' };
     const rule = { subject, meter: 'cost_usd', amount: PLENTY_USD, max_unknown: PLENTY_USD, window };
     budgets.push({ name, level, id, limitId: String((await create(url, 'limits', rule)).id) });
   };
@@ -131,7 +160,20 @@ async function makeTree({ replicas }: House, { teams: count }: NestedRun) {
     const { key } = await create(url, 'keys', { team_id: id, name });
     teams.push({ teamId: String(id), key: String(key) });
   }
-  return { budgets, teams, units };
+  await create(url, 'tags', { name: TAG });
+  const subject = { type: 'tag', name: TAG };
+  const { id } = await create(url, 'limits', { subject, meter: 'cost_usd', amount: RUN_USD, window });
+  budgets.push({ name: 'run', level: RUN_LEVEL, id: TAG, limitId: String(id) });
+  const calls = await create(url, 'limits', { subject, meter: 'requests', amount: RUN_CALLS, window });
+  return { budgets, teams, units, runCalls: String(calls.id) };
+}
+
+/** The runs, each of one team. */
+function makeRuns(teams: readonly Team[]): (Team & { tags: string })[] {
+  return Array.from({ length: RUNS }, (_, index) => ({
+    ...teams[index % teams.length]!,
+    tags: `${TAG}=r${index}`,
+  }));
 }
 
 /** Leaves each budget its share beyond what it has spent; returns the amounts by what they are of. */
@@ -144,7 +186,7 @@ async function tighten(
   const amounts = new Map<string, PicoUsd>();
   for (const { id, level, limitId } of budgets) {
     const [row] = await sql<{ settled: string }[]>`
-      select coalesce(sum(settled), 0)::text as settled from counters where source_id = ${limitId}`;
+      select coalesce(max(settled), 0)::text as settled from counters where source_id = ${limitId}`;
     const amount = usd(row!.settled) + (budget * SHARES[level]!) / 1000n;
     await change(replicas[0]!.url, `limits/${limitId}`, { amount: formatUsd(amount) });
     amounts.set(id, amount);
@@ -156,8 +198,10 @@ async function tighten(
 async function fight(house: House, run: NestedRun, teams: readonly Team[], units: readonly string[]) {
   const { clients, seed, plan = FULL_PLAN, workers, budgetUsd, progress } = run;
   const each = Math.max(1, Math.floor(clients / teams.length));
-  const crowds = teams.map(({ key }, index) => {
-    return new Crowd({ ...house, key, clients: each, seed: seed + index, patienceMs: PATIENCE_MS });
+  const runs = makeRuns(teams);
+  const crowds = teams.map(({ key, teamId }, index) => {
+    const tags = runs.filter((each) => each.teamId === teamId).map((each) => each.tags);
+    return new Crowd({ ...house, key, clients: each, seed: seed + index, patienceMs: PATIENCE_MS, tags });
   });
   const isOver = () => crowds.every(({ busy }) => busy === 0);
   const spent = await house.upstream.billed();
@@ -215,27 +259,39 @@ async function readLevels(
   amounts: ReadonlyMap<string, PicoUsd>,
   costs: ReadonlyMap<string, PicoUsd>,
 ): Promise<LevelRow[]> {
-  const events = await sql<{ id: string; team: string; departments: DepartmentId[] | null; cost: string }[]>`
-    select id, team_id as team, departments::text[] as departments, cost_usd::text as cost from usage_events`;
+  type Event = { id: string; team: string; departments: DepartmentId[] | null; run: string; cost: string };
+  const events = await sql<Event[]>`
+    select id, team_id as team, departments::text[] as departments, tags ->> ${TAG} as run, cost_usd::text as cost
+    from usage_events`;
   const settled = await sql<{ id: string; settled: string }[]>`
-    select subject_id as id, sum(settled)::text as settled from counters where source = 'limit' group by 1`;
+    select subject_id as id, sum(settled)::text as settled from counters
+    where source = 'limit' and meter = 'cost_usd' group by 1`;
   const settledOf = new Map(settled.map((row) => [row.id, usd(row.settled)]));
   const sum = (all: readonly PicoUsd[]) => all.reduce((total, each) => total + each, 0n);
-  return budgets.map(({ id, name, level }) => {
-    const own = events.filter((event) => event.team === id || event.departments?.includes(asId(id)));
-    return {
-      ...{ name, level, amount: amounts.get(id) ?? 0n, settled: settledOf.get(id) ?? 0n },
-      billed: sum(own.map((event) => costs.get(event.id) ?? 0n)),
-      events: sum(own.map((event) => usd(event.cost))),
-    };
+  const row = (name: string, level: number, id: string, amount: PicoUsd, own: readonly Event[]) => ({
+    ...{ name, level, amount, settled: settledOf.get(id) ?? 0n },
+    billed: sum(own.map((event) => costs.get(event.id) ?? 0n)),
+    events: sum(own.map((event) => usd(event.cost))),
   });
+  const above = budgets
+    .filter(({ level }) => level !== RUN_LEVEL)
+    .map(({ id, name, level }) => {
+      const own = events.filter((event) => event.team === id || event.departments?.includes(asId(id)));
+      return row(name, level, id, amounts.get(id) ?? 0n, own);
+    });
+  const runs = [...Map.groupBy(events, ({ run }) => run)].map(([run, own]) =>
+    row(`run ${run}`, RUN_LEVEL, `${TAG}=${run}`, amounts.get(TAG) ?? 0n, own),
+  );
+  return [...above, ...runs];
 }
 
 /** A row in words: of each level the budget that is closest to its end. */
 export function describeNested({
   replicas,
   teams,
+  first,
   calm,
+  calmMoves,
   verdict,
   strikes,
   moves,
@@ -243,7 +299,7 @@ export function describeNested({
 }: NestedRow): string {
   const { calls, billed, lost, double, wrong } = verdict;
   const dollars = (amount: PicoUsd) => `$${formatUsd(amount)}`;
-  const rows = ['company', 'divisions', 'units', 'teams'].map((name, level) => {
+  const rows = ['company', 'divisions', 'units', 'teams', 'runs'].map((name, level) => {
     const own = levels.filter((each) => each.level === level);
     const over = own.filter((each) => each.billed > each.amount);
     const spent = own.filter((each) => each.billed * 100n >= each.amount * 95n);
@@ -251,7 +307,10 @@ export function describeNested({
     return [name, String(own.length), String(spent.length), String(over.length), dollars(most)];
   });
   return [
-    `${replicas} replicas, ${teams} teams; with plenty ${calm.calls} calls, ${calm.atOncePercent.toFixed(2)} % held without I/O`,
+    `${replicas} replicas, ${teams} teams, ${RUNS} runs; the first call of each run on each replica: ${first.calls} calls, ` +
+      `${first.atOncePercent.toFixed(2)} % held without I/O`,
+    `with plenty of money ${calm.calls} calls in ${calm.seconds.toFixed(0)} s and ${calmMoves} moves: ${calm.atOncePercent.toFixed(2)} % held without I/O, ` +
+      JSON.stringify(calm.statuses),
     `${strikes.length} kills, ${moves} moves; invoice: ${calls} calls, ${dollars(billed)}, ${lost} lost, ${double} double, ${wrong} wrong`,
     align([['level', 'budgets', '95 % spent', 'over', 'most billed'], ...rows]),
   ].join('\n');

@@ -148,12 +148,12 @@ async function makeTeams({ replicas }: House, { teams, budgetUsd }: TeamsRun): P
   return made;
 }
 
-/** Calls of all teams in turn, on all replicas. */
+/** Calls of all teams in turn, on all replicas; `everywhere`: those of each team on one replica after the other. */
 export async function callAll(
   house: House,
   sql: Sql,
   teams: readonly Team[],
-  run: Pick<TeamsRun, 'clients' | 'calls' | 'progress'>,
+  run: Pick<TeamsRun, 'clients' | 'calls' | 'progress'> & { everywhere?: boolean },
 ): Promise<TeamsPhase> {
   const pools = house.replicas.map(({ url }) => new Pool(url, { connections: run.clients, pipelining: 1 }));
   const statuses: Record<string, number> = {};
@@ -163,7 +163,8 @@ export async function callAll(
   const client = async () => {
     for (let index = next++; index < run.calls; index = next++) {
       if (index % 10_000 === 0) run.progress(`${index} calls, ${JSON.stringify(statuses)}`);
-      const status = await call(pools[index % pools.length]!, teams[index % teams.length]!);
+      const turn = run.everywhere ? index + Math.floor(index / teams.length) : index;
+      const status = await call(pools[turn % pools.length]!, teams[index % teams.length]!);
       statuses[status] = (statuses[status] ?? 0) + 1;
     }
   };

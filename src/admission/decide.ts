@@ -6,7 +6,7 @@
 import { type Account, type CallKind, takeInOrder } from '../domain/budget.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import { type Estimate, smallestClaim } from '../domain/estimate.ts';
-import { type LeaseDemand, type LeaseView, leaseAim } from '../domain/lease.ts';
+import { type LeaseDemand, type LeaseKind, type LeaseView, leaseAim } from '../domain/lease.ts';
 import type { Meter } from '../domain/limit.ts';
 import { type OpenEndedRoom, openEndedClaim } from '../domain/open-ended.ts';
 import { type Claim, claimed, UNIT } from '../domain/quantities.ts';
@@ -37,6 +37,8 @@ export interface PoolView {
   readonly id: string;
   readonly meter: Meter;
   readonly isRateLimit: boolean;
+  /** By which rule its leases are sized. */
+  readonly kind: LeaseKind;
   readonly maxHold: bigint | null;
   readonly leases: readonly LeaseView[];
   /** The lease of the bucket before this one, of a rolling window. */
@@ -310,7 +312,7 @@ function counterOf(pool: PoolView): CounterSpec | null {
 /** How much of the pool this instance wants to keep, from all of its counters together; nothing while it is contended. */
 export function aimOf(pool: PoolView, instances: number, nowMs: number): bigint {
   if (isContended(pool, nowMs)) return 0n;
-  const aim = leaseAim(pool.demand, pool.remaining, instances, pool.isRateLimit);
+  const aim = leaseAim(pool.demand, pool.remaining, instances, pool.kind);
   return pool.meter === 'cost_usd' ? aim : aim - (aim % UNIT);
 }
 

@@ -7,7 +7,7 @@
 import { type Account, type CallKind, kindKey, type Pool, poolsAt, settleInOrder } from '../domain/budget.ts';
 import type { CounterSpec } from '../domain/counter.ts';
 import type { TeamId } from '../domain/ids.ts';
-import { CONTENDED_MS, Demand, Lease } from '../domain/lease.ts';
+import { CONTENDED_MS, Demand, IDLE_MS, Lease, type LeaseKind, leaseKindOf } from '../domain/lease.ts';
 import type { Meter } from '../domain/limit.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import { type Claim, claimed, NOTHING_USED, used } from '../domain/quantities.ts';
@@ -20,7 +20,6 @@ import {
   type ReservationRequest,
 } from './decide.ts';
 
-const IDLE_MS = 10_000;
 const FORGET_MS = 3_600_000;
 /** A bucket of a rolling window is over soon, and so are its lease and the calls that it paid for. */
 const FORGET_BUCKET_MS = 60_000;
@@ -34,6 +33,7 @@ export class LeasedPool implements PoolView {
   readonly key: string;
   readonly meter: Meter;
   readonly isRateLimit: boolean;
+  readonly kind: LeaseKind;
   readonly maxHold: bigint | null;
   readonly demand: Demand;
   readonly leases: readonly Lease[];
@@ -51,6 +51,7 @@ export class LeasedPool implements PoolView {
     this.leases = leases;
     this.before = before;
     const spec = leases[0]?.spec;
+    this.kind = leaseKindOf(pool.isRateLimit, spec);
     this.isPersistable = spec !== undefined && spec.rollingMs === null && spec.meter !== 'concurrency';
   }
 
@@ -187,10 +188,10 @@ export class LeaseTable {
       kinds = new Map();
       this.#pools.set(account, kinds);
     }
-    const { pools, funded, validUntilMs } = poolsAt(account, kind, atMs);
-    const leased = pools.map((pool) => this.#pool(pool));
-    const poolsOfFreeCalls = leased.filter(({ meter }) => claimed(meter, NOTHING_USED) > 0n);
-    const made = { pools: leased, poolsOfFreeCalls, funded, validFromMs: atMs, validUntilMs };
+    const { pools: those, funded, validUntilMs } = poolsAt(account, kind, atMs);
+    const pools = those.map((pool) => this.#pool(pool));
+    const poolsOfFreeCalls = pools.filter(({ meter }) => claimed(meter, NOTHING_USED) > 0n);
+    const made = { pools, poolsOfFreeCalls, funded, validFromMs: atMs, validUntilMs };
     kinds.set(key, made);
     return made;
   }
@@ -240,13 +241,14 @@ export class LeaseTable {
     const id = `${spec.teamId}/${spec.id}`;
     const lease = this.#leases.get(id) ?? new Lease(spec, demand, this.#clock.monotonicMs());
     this.#leases.set(id, lease);
-    // The rule may have changed since, and its demand may have been forgotten meanwhile.
+    // A changed amount of a department shows here first. The demand may have been forgotten meanwhile.
+    if (lease.spec.amount !== spec.amount) lease.revoke();
     lease.spec = spec;
     lease.demand = demand;
     return lease;
   }
 
-  /** While Postgres is silent: a team that fails open goes on where nothing strict binds its call; null: this one may not. */
+  /** While Postgres is silent: a team that fails open goes on where nothing strict binds its call; else null. */
   reserveUnbound(request: ReservationRequest): Reservation | null {
     const { account, kind } = request;
     if (!account.failOpen) return null;
@@ -341,26 +343,23 @@ export class LeaseTable {
     const { rollingMs, endsAtMs } = lease.spec;
     if (rollingMs !== null && endsAtMs !== null && endsAtMs <= this.#clock.nowMs()) return lease.free;
     const pool = this.#poolOf.get(lease);
-    if (pool === undefined || nowMs - lease.lastUsedMs > IDLE_MS || isContended(pool, nowMs))
-      return lease.free;
+    const idleMs = nowMs - lease.lastUsedMs;
+    if (pool === undefined || idleMs > IDLE_MS[pool.kind] || isContended(pool, nowMs)) return lease.free;
     return excessOf(pool, lease, this.instances, nowMs);
   }
 
-  /** The rules of these teams changed, perhaps a department's: gives back all that is free or comes free before Postgres was asked. */
+  /** The rules of these teams changed: gives back all of their own that is free, or comes free before Postgres was asked. */
   revoke(teamIds: ReadonlySet<string> | 'all'): void {
     for (const lease of this.#leases.values()) {
-      const { teamId, subjectType } = lease.spec;
-      if (teamIds === 'all' || teamIds.has(teamId) || subjectType === 'department') lease.revoke();
+      if (teamIds === 'all' || teamIds.has(lease.spec.teamId)) lease.revoke();
     }
   }
 
   /** What calls of these teams cost beyond their holds, by lease. */
   overruns(teamIds: ReadonlySet<string>): [Lease, bigint][] {
-    const found: [Lease, bigint][] = [];
-    for (const lease of this.#leases.values()) {
-      if (lease.overrun > 0n && teamIds.has(lease.spec.teamId)) found.push([lease, lease.overrun]);
-    }
-    return found;
+    const all = [...this.#leases.values()];
+    const over = all.filter(({ overrun, spec }) => overrun > 0n && teamIds.has(spec.teamId));
+    return over.map((lease) => [lease, lease.overrun]);
   }
 
   /** Others want more of these counters than there is: what is free here goes back. */

@@ -381,13 +381,12 @@ export class AdmissionController {
   }
 
   /**
-   * The rules of these teams changed: what is idle goes back, and calls that wait must ask again, so that all are
-   * admitted under the new rules.
+   * The rules of these teams changed: what is idle goes back. Waiting calls of all accounts to be read again must ask again.
    */
-  revoke(teamIds: ReadonlySet<string> | 'all'): void {
-    this.leases.revoke(teamIds);
+  revoke(changed: ReadonlySet<string> | 'all', reread: ReadonlySet<string> | 'all'): void {
+    this.leases.revoke(changed);
     for (const [teamId, queue] of this.#queues) {
-      if (teamIds === 'all' || teamIds.has(teamId)) queue.endAll(CHANGED);
+      if (reread === 'all' || reread.has(teamId)) queue.endAll(CHANGED);
     }
   }
 

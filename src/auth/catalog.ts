@@ -17,8 +17,8 @@ export interface CatalogSource {
 export interface CatalogOptions {
   source: CatalogSource;
   keys: KeyCache;
-  /** The keys, limits or grants of these teams changed. */
-  onChange(teamIds: ReadonlySet<string> | 'all'): void;
+  /** Limits or grants of these teams changed; accounts of the others are read again for any other reason. */
+  onChange(teamIds: ReadonlySet<string> | 'all', reread: ReadonlySet<string> | 'all'): void;
   /** Returns teams whose accounts are to be read again, though nothing of theirs has changed. */
   outdated?(): ReadonlySet<string>;
   onError(error: unknown): void;
@@ -63,7 +63,7 @@ export class Catalog {
 
   async #read(): Promise<void> {
     const { source, keys, onChange, outdated } = this.#options;
-    const { version, teamIds, warnedTeamIds } = await source.changes(this.#version);
+    const { version, teamIds, rereadTeamIds } = await source.changes(this.#version);
     // Only now that Postgres replies: while it is away what was read of an account must do.
     const others = outdated?.();
     if (others !== undefined && others.size > 0) keys.invalidate(others);
@@ -72,9 +72,9 @@ export class Catalog {
     // Read after the version: newer rows may come along early, older ones never stay behind.
     this.rates = await source.rateCards();
     await source.readOthers();
-    const changed = isWhole ? 'all' : idsOf(teamIds);
-    keys.invalidate(isWhole ? 'all' : idsOf([...teamIds, ...warnedTeamIds]));
-    onChange(changed);
+    const reread = isWhole ? 'all' : idsOf([...teamIds, ...rereadTeamIds]);
+    keys.invalidate(reread);
+    onChange(isWhole ? 'all' : idsOf(teamIds), reread);
     this.#version = version;
     this.#isOld = false;
   }

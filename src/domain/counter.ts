@@ -162,7 +162,7 @@ export function isOfSeveralTeams({ subject, teamId }: Limit): boolean {
 }
 
 /** Whether a counter is of one of many end users or tags. */
-function isPart(subjectType: SubjectType): boolean {
+export function isPart(subjectType: SubjectType): boolean {
   return subjectType === 'user' || subjectType === 'tag';
 }
 

@@ -3,7 +3,7 @@
  * always: granted = returned + settled + held + free. The first three only grow, and Postgres keeps the same sums.
  * The constants come from a simulation of the protocol (src/admission/README.md).
  */
-import type { CounterSpec } from './counter.ts';
+import { type CounterSpec, isPart } from './counter.ts';
 import { type CounterState, unlent } from './quantities.ts';
 
 /** A counter after the request, and this instance's lease on it as sums that only grow. */
@@ -304,20 +304,43 @@ export class Demand implements LeaseDemand {
   }
 }
 
+/** What an instance keeps of: a rate limit (a rolling window's bucket, slots); one of the end users or values that a limit counts; else a budget. */
+export type LeaseKind = 'budget' | 'part' | 'rate_limit';
+
+/** All that is free goes back after so long without a call. The next call of an agent comes when it has done with the last answer. */
+export const IDLE_MS: Readonly<Record<LeaseKind, number>> = {
+  budget: 10_000,
+  part: 60_000,
+  rate_limit: 10_000,
+};
+
+export function leaseKindOf(isRateLimit: boolean, spec: CounterSpec | undefined): LeaseKind {
+  if (isRateLimit) return 'rate_limit';
+  return spec !== undefined && isPart(spec.subjectType) ? 'part' : 'budget';
+}
+
 /**
  * How much unspent capacity an instance wants to keep: a quarter second of new holds, five seconds of burn and
  * four mean bounds, but at most 1/16 of its share of what is left, so that no replica starves the others. Of a rate limit
- * (a rolling window's bucket, slots) it is half a second of new holds: more would lie idle and be missed elsewhere.
+ * it is half a second of new holds: more would lie idle and be missed elsewhere. Of a part, whose calls are few, two mean
+ * bounds may be up to a quarter of the share: with fifty calls for a run every call would ask otherwise.
  */
 export function leaseAim(
   demand: LeaseDemand,
   remaining: bigint,
   instances: number,
-  isRateLimit = false,
+  kind: LeaseKind = 'budget',
 ): bigint {
-  const aim = isRateLimit
-    ? demand.holdsPerSecond / 2n
-    : demand.holdsPerSecond / 4n + 5n * demand.burnPerSecond + 4n * demand.meanBound;
-  const most = remaining <= 0n ? 0n : remaining / (16n * BigInt(instances));
+  const aim =
+    kind === 'rate_limit'
+      ? demand.holdsPerSecond / 2n
+      : demand.holdsPerSecond / 4n + 5n * demand.burnPerSecond + 4n * demand.meanBound;
+  const share = remaining <= 0n ? 0n : remaining / BigInt(instances);
+  let most = share / 16n;
+  if (kind === 'part') {
+    const two = 2n * demand.meanBound;
+    const least = two < share / 4n ? two : share / 4n;
+    if (least > most) most = least;
+  }
   return aim < most ? aim : most;
 }

@@ -316,9 +316,12 @@ export class Ledger {
     return this.leases.remaining(account, kind, reservation);
   }
 
-  /** Limits or grants of these teams changed: what is idle goes back, so that all calls ask under the new rules. */
-  revoke(teamIds: ReadonlySet<string> | 'all'): void {
-    this.#admission.revoke(teamIds);
+  /**
+   * Limits or grants of these teams changed: what is idle goes back, so that all calls ask under the new rules.
+   * @param reread teams whose waiting calls ask again, with their accounts as they are now
+   */
+  revoke(changed: ReadonlySet<string> | 'all', reread: ReadonlySet<string> | 'all' = changed): void {
+    this.#admission.revoke(changed, reread);
   }
 
   /**

@@ -54,9 +54,9 @@ export async function openCatalog(base: CatalogBase, ledger: Ledger) {
       },
     },
     keys,
-    onChange: (teamIds) => {
+    onChange: (changed, reread) => {
       moves.count++;
-      ledger.revoke(teamIds);
+      ledger.revoke(changed, reread);
     },
     outdated() {
       const { flushedMs } = ledger.flusher;

@@ -85,14 +85,15 @@ export function runAlone<Result>(
 }
 
 /**
- * Raises the version and marks the teams whose row, keys, limits or grants changed. Call it last: its lock makes
- * versions commit in order, so a reader of version n has seen everything up to n. Changed prices mark no team. Where
- * a team is only warned, or its calls were corrected, only its keys are read again: leases stay where they are.
+ * Raises the version and marks the teams that it concerns. Call it last: its lock makes versions commit in order, so a
+ * reader of version n has seen everything up to n. Changed prices mark no team.
+ * @param because `changed`: limits or grants of these teams changed, so what is lent of their own goes back; `reread`: what
+ * else their keys are read with (their row, their departments and the limits of these, warnings, corrections): leases stay
  */
 export async function raiseVersion(
   tx: Transaction,
   teamIds: readonly TeamId[],
-  because: 'changed' | 'warned' = 'changed',
+  because: 'changed' | 'reread' = 'changed',
 ): Promise<void> {
   const [row] = await tx
     .insert(catalogVersion)

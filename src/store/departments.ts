@@ -100,7 +100,7 @@ export async function changeDepartment(
       const problem = change.parentId === undefined ? null : await whyNotUnder(tx, id, change.parentId);
       if (problem) return problem;
       const [row] = await tx.update(departments).set(change).where(eq(departments.id, id)).returning();
-      await raiseVersion(tx, await teamsBelow(tx, id));
+      await raiseVersion(tx, await teamsBelow(tx, id), 'reread');
       return defined(row, 'the row of the statement');
     }),
   );

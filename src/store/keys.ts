@@ -34,7 +34,7 @@ export function createKey(database: Database, key: KeyInput): Promise<KeyRow | A
       .insert(keys)
       .values({ id: asId<KeyId>(randomUUID()), ...key, createdAt: now })
       .returning();
-    await raiseVersion(tx, [key.teamId]);
+    await raiseVersion(tx, [key.teamId], 'reread');
     return defined(row, 'the row of the statement');
   });
 }
@@ -88,7 +88,7 @@ export function changeKey(
       .where(and(eq(keys.id, id), isNull(keys.revokedAt)))
       .returning();
     if (!row) return apiError('conflict', `the key ${key.name} was revoked`);
-    await raiseVersion(tx, [key.teamId]);
+    await raiseVersion(tx, [key.teamId], 'reread');
     return row;
   });
 }
@@ -118,7 +118,7 @@ export function rotateKey(
       .where(and(eq(keys.id, id), isNull(keys.revokedAt)))
       .returning();
     if (!row) return apiError('conflict', `the key ${key.name} was revoked`);
-    await raiseVersion(tx, [key.teamId]);
+    await raiseVersion(tx, [key.teamId], 'reread');
     return row;
   });
 }
@@ -132,7 +132,7 @@ export async function revokeKey(database: Database, id: KeyId): Promise<KeyRow |
       .update(keys)
       .set({ revokedAt: now })
       .where(and(eq(keys.id, id), isNull(keys.revokedAt)));
-    await raiseVersion(tx, [key.teamId]);
+    await raiseVersion(tx, [key.teamId], 'reread');
   });
   return findKeyRow(database, id);
 }

@@ -71,17 +71,19 @@ export function createLimit(database: Database, limit: NewLimit): Promise<LimitR
         createdAt: now,
       })
       .returning();
-    await raiseVersion(tx, await teamsBoundBy(tx, defined(row, 'the row of the statement')));
-    return defined(row, 'the row of the statement');
+    const made = defined(row, 'the row of the statement');
+    await raiseVersionOf(tx, made);
+    return made;
   });
 }
 
-/** Teams whose calls a limit binds; the organization's id stands for all of them. */
-export async function teamsBoundBy(
+/** Makes a change of a limit known to the teams whose calls it binds; the organization's id stands for all of them. */
+export async function raiseVersionOf(
   tx: Transaction,
   { teamId, subjectType, subjectId }: LimitRow,
-): Promise<readonly TeamId[]> {
-  return subjectType === 'department' ? await teamsBelow(tx, asId(subjectId ?? '')) : [teamId];
+): Promise<void> {
+  if (subjectType !== 'department') await raiseVersion(tx, [teamId]);
+  else await raiseVersion(tx, await teamsBelow(tx, asId(subjectId ?? '')), 'reread');
 }
 
 /** Under which team a limit stands. */
@@ -158,7 +160,7 @@ export function changeLimit(
       .returning();
     if (!row) return apiError('conflict', 'the limit was deleted');
     if (change.amount !== undefined) await changeCounters(database, tx, id, change.amount, now);
-    await raiseVersion(tx, await teamsBoundBy(tx, limit));
+    await raiseVersionOf(tx, limit);
     return row;
   });
 }
@@ -208,7 +210,7 @@ export async function deleteLimit(database: Database, id: LimitId): Promise<Limi
       .update(limits)
       .set({ deletedAt: now })
       .where(and(eq(limits.id, id), isNull(limits.deletedAt)));
-    await raiseVersion(tx, await teamsBoundBy(tx, limit));
+    await raiseVersionOf(tx, limit);
   });
   return findLimit(database, id);
 }

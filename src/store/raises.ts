@@ -8,9 +8,9 @@ import { and, asc, eq, gt, isNull, or, type SQL, sql } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { asId, type LimitId, type RaiseId } from '../domain/ids.ts';
-import { type After, changeCatalog, isAfter, lockOwner, raiseVersion } from './changes.ts';
+import { type After, changeCatalog, isAfter, lockOwner } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
-import { findLimit, type LimitRow, teamsBoundBy, updateCounters } from './limits.ts';
+import { findLimit, type LimitRow, raiseVersionOf, updateCounters } from './limits.ts';
 import { counters, limitRaises, limits } from './schema.ts';
 
 export type RaiseRow = typeof limitRaises.$inferSelect;
@@ -34,7 +34,7 @@ export function resetLimit(
       .returning();
     // What an instance that has not heard of it holds until then is within the old counter's amount.
     await endCounters(database, tx, limit.id, { endsAt: now });
-    await raiseVersion(tx, await teamsBoundBy(tx, limit));
+    await raiseVersionOf(tx, limit);
     return defined(row, 'the row of the statement');
   });
 }
@@ -59,7 +59,7 @@ export function createRaise(database: Database, raise: NewRaise): Promise<RaiseR
       .insert(limitRaises)
       .values({ id: asId<RaiseId>(randomUUID()), ...raise, startsAt: now, createdAt: now })
       .returning();
-    await raiseVersion(tx, await teamsBoundBy(tx, limit));
+    await raiseVersionOf(tx, limit);
     return defined(row, 'the row of the statement');
   });
 }
@@ -75,7 +75,7 @@ export async function endRaises(database: Database, limitId: LimitId): Promise<L
       .where(and(eq(limitRaises.limitId, limitId), gt(limitRaises.until, now)))
       .returning();
     for (const { id } of ended) await endCounters(database, tx, id, { endsAt: now, amount: TAKEN });
-    if (ended.length > 0) await raiseVersion(tx, await teamsBoundBy(tx, limit));
+    if (ended.length > 0) await raiseVersionOf(tx, limit);
   });
   return findLimit(database, limitId);
 }

@@ -140,7 +140,7 @@ export async function notePosting(
       teamId: null,
       after: { amount_usd: amountUsd, events, reason },
     });
-    await raiseVersion(tx, teamIds, 'warned');
+    await raiseVersion(tx, teamIds, 'reread');
     return row;
   });
   const row = made ?? (await findPosting(database, posting));

@@ -82,6 +82,6 @@ export function deleteTag(database: Database, name: string): Promise<TagRow | nu
 
 /** The keys of all teams are read again. */
 async function changed<Row>(tx: Transaction, row: Row): Promise<Row> {
-  await raiseVersion(tx, [ORGANIZATION_ID], 'warned');
+  await raiseVersion(tx, [ORGANIZATION_ID], 'reread');
   return row;
 }

@@ -159,7 +159,7 @@ export async function changeTeam(
       if (problem) return problem;
       await tx.update(teams).set(change).where(eq(teams.id, id));
       if (change.contentDays !== undefined) await shortenContents(tx, id, change.contentDays);
-      await raiseVersion(tx, [id]);
+      await raiseVersion(tx, [id], 'reread');
       return null;
     });
     return problem ?? (await findTeam(database, id));

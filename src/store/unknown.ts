@@ -63,7 +63,7 @@ export function correctCall(
       before: { cost_usd: event.costUsd, outcome: event.outcome },
       after: { cost_usd: formatUsd(cost), reason },
     });
-    await raiseVersion(tx, [event.teamId], 'warned');
+    await raiseVersion(tx, [event.teamId], 'reread');
     return row;
   });
 }
@@ -170,7 +170,7 @@ function releaseBatch(
         event_ids: events.map(({ id }) => id),
       },
     });
-    await raiseVersion(tx, [teamId], 'warned');
+    await raiseVersion(tx, [teamId], 'reread');
     return { calls: events.length, cost };
   });
 }

@@ -120,7 +120,7 @@ async function insert(
     const inserted = await tx.insert(warnings).values(some).onConflictDoNothing().returning();
     raised.push(...inserted.map(({ teamId, counterId, threshold }) => ({ teamId, counterId, threshold })));
   }
-  if (raised.length > 0) await raiseVersion(tx, [...new Set(raised.map(({ teamId }) => teamId))], 'warned');
+  if (raised.length > 0) await raiseVersion(tx, [...new Set(raised.map(({ teamId }) => teamId))], 'reread');
   return raised;
 }
 

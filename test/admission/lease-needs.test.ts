@@ -6,6 +6,7 @@ import { leaseNeeds } from '../../src/admission/waiting.ts';
 import { asId } from '../../src/domain/ids.ts';
 import { Demand, Lease, leaseAim } from '../../src/domain/lease.ts';
 import { usd } from '../../src/domain/money.ts';
+import { UNIT } from '../../src/domain/quantities.ts';
 import { counterSpec } from '../support/catalog.ts';
 import { costing, leaseWith, poolOf, poolWith } from './pools.ts';
 
@@ -90,6 +91,15 @@ test('a pool gives back what is above its aim once that is half more, the last g
 test('a lease aims at a quarter second of holds, five seconds of burn and four mean bounds', () => {
   const demand = { holdsPerSecond: 400n, burnPerSecond: 10n, meanBound: 7n };
   expect(leaseAim(demand, usd('1.00'), 1)).toBe(100n + 50n + 28n);
+});
+
+test('of one run of fifty calls a lease aims at two, while these are at most a quarter of its share of what is left', () => {
+  const calls = { holdsPerSecond: 0n, burnPerSecond: 0n, meanBound: UNIT };
+  expect(leaseAim(calls, 50n * UNIT, 4, 'part')).toBe(2n * UNIT);
+  expect(leaseAim(calls, 16n * UNIT, 4, 'part')).toBe(UNIT);
+  expect(leaseAim(calls, 4000n * UNIT, 4, 'part')).toBe(4n * UNIT);
+  expect(leaseAim(calls, 50n * UNIT, 4) < UNIT).toBe(true);
+  expect(leaseAim(calls, -UNIT, 4, 'part')).toBe(0n);
 });
 
 test('a lease never aims at more than a sixteenth of its share of what is left, nor below zero', () => {

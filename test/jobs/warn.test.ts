@@ -160,9 +160,9 @@ describe('a warning', () => {
     const { version } = await catalogChanges(sql, 0);
     await raise();
     const change = await catalogChanges(sql, version);
-    expect(change).toMatchObject({ teamIds: [], warnedTeamIds: [research.teamId] });
+    expect(change).toMatchObject({ teamIds: [], rereadTeamIds: [research.teamId] });
     await raise();
-    expect(await catalogChanges(sql, change.version)).toMatchObject({ teamIds: [], warnedTeamIds: [] });
+    expect(await catalogChanges(sql, change.version)).toMatchObject({ teamIds: [], rereadTeamIds: [] });
   });
 
   it('stays on the account while its window lasts and its amount is unchanged', async () => {

@@ -43,7 +43,7 @@ export class SimAdmin {
     return [...this.#limits.values()];
   }
 
-  /** Teams whose accounts are to be read again after a version; `rules`: those alone of which the rules changed. */
+  /** Teams whose accounts are to be read again after a version; `rules`: those alone whose own limits or grants changed. */
   changedSince(version: number, what: 'all' | 'rules'): Set<string> {
     const changes = this.#changedTeams.filter(
       (change) => change.version > version && (what === 'all' || change.areRules),
@@ -138,7 +138,7 @@ export class SimAdmin {
   moveTeam(teamId: string, department: string | null): void {
     this.#departments.set(teamId, department);
     this.#judge.rules.moveTeam(teamId, department);
-    this.#publishTeams([teamId]);
+    this.#publishTeams([teamId], false);
   }
 
   makeGrant(grant: Grant): void {
@@ -150,13 +150,14 @@ export class SimAdmin {
 
   /** Makes the accounts anew whose rules changed; null: all, for the first time. */
   #publish(changed: Limit | Grant | null): void {
-    this.#publishTeams(changed === null ? null : this.#teamsOf(changed));
+    const areRules = changed === null || !isOfDepartment(changed);
+    this.#publishTeams(changed === null ? null : this.#teamsOf(changed), areRules);
   }
 
-  /** Makes the accounts of these teams anew; null: all, for the first time. */
-  #publishTeams(changed: readonly string[] | null): void {
+  /** Makes the accounts of these teams anew; null: all, for the first time. `areRules`: limits or grants of their own changed. */
+  #publishTeams(changed: readonly string[] | null, areRules: boolean): void {
     const teams = changed ?? [''];
-    for (const teamId of teams) this.#changedTeams.push({ version: this.version, teamId, areRules: true });
+    for (const teamId of teams) this.#changedTeams.push({ version: this.version, teamId, areRules });
     const accounts = new Map(this.accounts);
     for (const { keyId, teamId } of this.#keys) {
       if (changed !== null && !teams.includes(teamId) && !teams.includes(ORGANIZATION_ID)) continue;
@@ -171,11 +172,16 @@ export class SimAdmin {
 
   /** Like Postgres: a department's limit concerns the teams below it. */
   #teamsOf(changed: Limit | Grant): string[] {
-    const { teamId } = changed;
-    if (!('subject' in changed) || changed.subject.type !== 'department') return [teamId];
+    if (!isOfDepartment(changed)) return [changed.teamId];
     const { id } = changed.subject;
     return this.#keys.map((key) => key.teamId).filter((team) => pathOf(this.departmentOf(team)).includes(id));
   }
+}
+
+type OfDepartment = Limit & { subject: Extract<Limit['subject'], { type: 'department' }> };
+
+function isOfDepartment(changed: Limit | Grant): changed is OfDepartment {
+  return 'subject' in changed && changed.subject.type === 'department';
 }
 
 function binds(

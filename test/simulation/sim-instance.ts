@@ -204,12 +204,13 @@ export class SimInstance {
     if (this.#isPolling || (admin.version === known && outdated.length === 0)) return;
     this.#isPolling = true;
     try {
-      const { version, accounts, teamIds, reread } = await this.#replyOf(
+      const { version, accounts, rules, changed, unknown } = await this.#replyOf(
         this.#store.send('catalog', () => ({
           version: admin.version,
           accounts: admin.accounts,
-          teamIds: admin.changedSince(known, 'rules'),
-          reread:
+          rules: admin.changedSince(known, 'rules'),
+          changed: admin.changedSince(known, 'all'),
+          unknown:
             this.breaker === null
               ? NO_CALLS
               : this.#unknownIn(new Set([...admin.changedSince(known, 'all'), ...outdated])),
@@ -217,11 +218,11 @@ export class SimInstance {
       );
       if (version < knownVersionOf(this.owner)) return;
       if (this.breaker === null) this.accounts = accounts;
-      else this.#take(accounts, reread);
+      else this.#take(accounts, unknown);
       this.breaker?.forgetBefore(flushedMs);
       if (outdated[0] === '') this.#hasPutBack = false;
       if (version === knownVersionOf(this.owner)) return;
-      this.ledger.revoke(teamIds.has(ORGANIZATION_ID) ? 'all' : teamIds);
+      this.ledger.revoke(idsOf(rules), idsOf(changed));
       judge.received(this.owner, version);
     } catch {
       // It asks again.
@@ -297,3 +298,6 @@ export class SimInstance {
     };
   }
 }
+
+/** What touches the organization touches every team. */
+const idsOf = (teamIds: ReadonlySet<string>) => (teamIds.has(ORGANIZATION_ID) ? 'all' : teamIds);

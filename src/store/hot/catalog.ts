@@ -278,23 +278,23 @@ async function readTagRules(sql: Sql): Promise<TagRule[]> {
 
 export interface CatalogChange {
   version: number;
-  /** Teams whose own row, keys, limits or grants changed; `ORGANIZATION_ID` among them stands for all teams. */
+  /** Teams whose own limits or grants changed; `ORGANIZATION_ID` among them stands for all teams. */
   teamIds: TeamId[];
-  /** Teams of which only the warnings are new. */
-  warnedTeamIds: TeamId[];
+  /** Teams whose keys are to be read again for any other reason. */
+  rereadTeamIds: TeamId[];
 }
 
 /** What changed since `version`; called a few times a second by every replica. */
 export async function catalogChanges(sql: Sql, version: number): Promise<CatalogChange> {
-  const [row] = await sql<{ version: number; team_ids: TeamId[] | null; warned_ids: TeamId[] | null }[]>`
+  const [row] = await sql<{ version: number; team_ids: TeamId[] | null; reread_ids: TeamId[] | null }[]>`
     select version::float8 as version, case when version > ${version} then
         (select array_agg(id::text) from teams where changed_at_version > ${version}) end as team_ids,
       case when version > ${version} then
-        (select array_agg(id::text) from teams where warned_at_version > ${version}) end as warned_ids
+        (select array_agg(id::text) from teams where warned_at_version > ${version}) end as reread_ids
     from catalog_version`;
   return {
     version: row?.version ?? 0,
     teamIds: row?.team_ids ?? [],
-    warnedTeamIds: row?.warned_ids ?? [],
+    rereadTeamIds: row?.reread_ids ?? [],
   };
 }
