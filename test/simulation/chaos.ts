@@ -163,6 +163,8 @@ export class Chaos {
     for (let waited = 0; this.#running() > 0 && waited < 90_000; waited += 500) await this.rest(500);
     expectThat(this.#running() === 0, 'rest', () => `${this.#running()} calls are still under way`);
     await this.rest(12_000);
+    // What is lent of one end user or tag value stays for a minute.
+    await this.rest(51_000, 3_000);
     // From afar only a long silence tells that an instance is dead; one who lives is enough to wait for it.
     if (this.#deadInstances.instances.some(({ elsewhere, owner }) => elsewhere && owner.state === 'dead')) {
       for (const instance of this.live.slice(1))

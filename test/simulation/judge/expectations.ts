@@ -11,7 +11,8 @@ export const RULES = {
   place: 'a call counts in the departments that its team is in',
   raise: 'a raise pays while it lasts, and beside its limit',
   replay: 'replaying any journal twice changes nothing',
-  returns: 'money that is not in flight returns from a running instance within 11 s',
+  returns:
+    'money that is not in flight returns from a running instance within 11 s, of one end user or tag value within 61',
   wanted: 'money that is not in flight returns within 1.5 s when another wants it',
   adoption: 'money returns at replay from a dead instance',
   denial: 'insufficient_quota is sent only when the money is spent',

@@ -8,6 +8,8 @@ import { amountOf, type Judge, type Waiting } from './judge.ts';
 import type { Tally } from './tally.ts';
 
 const RETURN_MS = 11_000;
+/** Of one end user or value of a tag. */
+const PART_RETURN_MS = 61_000;
 const WANTED_RETURN_MS = 1500;
 /** What happens between two looks is not seen: money may have come and gone. */
 const BETWEEN_LOOKS_MS = 500;
@@ -29,6 +31,10 @@ export interface ReturnsOptions {
 function aloneIn(waiting: Iterable<Waiting>): Waiting[] {
   const byOwner = Map.groupBy(waiting, ({ owner }) => owner);
   return [...byOwner.values()].filter((each) => each.length === 1).map((each) => each[0]!);
+}
+
+function isPart({ rule }: Tally): boolean {
+  return rule.kind === 'limit' && (rule.limit.subject.type === 'user' || rule.limit.subject.type === 'tag');
 }
 
 export class Returns {
@@ -77,7 +83,8 @@ export class Returns {
     const nowMs = this.#options.nowMs();
     const quietSinceMs = Math.max(owner.fineSinceMs, owner.lastUsedMs.get(tally.rule) ?? 0);
     const name = tally.rule.kind === 'limit' ? tally.rule.limit.id : `the grants of ${tally.rule.teamId}`;
-    expectThat(nowMs - quietSinceMs <= RETURN_MS, 'returns', () => {
+    const returnMs = isPart(tally) ? PART_RETURN_MS : RETURN_MS;
+    expectThat(nowMs - quietSinceMs <= returnMs, 'returns', () => {
       return `${owner.id} keeps ${idle} of ${name} for ${nowMs - quietSinceMs} ms`;
     });
     const wantedSinceMs = Math.max(
