@@ -11,11 +11,11 @@ import { usd } from '../domain/money.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import { type OpenTimeRange, windowRange } from '../domain/window.ts';
 import { toLimit, toRaise } from './balance.ts';
-import { changeCatalog, clock, lockOwner, raiseVersion, runAlone } from './changes.ts';
+import { changeCatalog, clock, lockOwner, runAlone } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
 import { createCounters } from './hot/counters.ts';
 import { MAX_SUBJECTS } from './hot/leases.ts';
-import { type LimitRow, teamsBoundBy } from './limits.ts';
+import { type LimitRow, raiseVersionOf } from './limits.ts';
 import type { RaiseRow } from './raises.ts';
 import { counters, limitRaises, limits } from './schema.ts';
 
@@ -80,7 +80,7 @@ async function carryInto(database: Database, row: LimitRow): Promise<boolean> {
         .where(eq(limitRaises.id, earlier.id));
     }
     await addToRaise(tx, limit, range, present, ofLimit + ofEarlier, now);
-    await raiseVersion(tx, await teamsBoundBy(tx, limit));
+    await raiseVersionOf(tx, limit);
     return true;
   });
 }
