@@ -8,12 +8,19 @@ beforeAll(async () => {
 });
 afterAll(() => admin.close());
 
-async function changesOf(change: () => Promise<unknown>): Promise<string[]> {
+interface Marked {
+  /** Limits or grants of these teams changed. */
+  rules: string[];
+  /** These are read again for another reason. */
+  reread: string[];
+}
+
+async function changesOf(change: () => Promise<unknown>): Promise<Marked> {
   const { version } = await catalogChanges(admin.database.sql, 0);
   await change();
   const after = await catalogChanges(admin.database.sql, version);
   expect(after.version).toBeGreaterThan(version);
-  return after.teamIds;
+  return { rules: after.teamIds, reread: after.rereadTeamIds };
 }
 
 test('every write raises the catalog version and marks the team that it changed', async () => {
@@ -25,13 +32,14 @@ test('every write raises the catalog version and marks the team that it changed'
   };
   const subject = { type: 'team', id: team.id };
   const limit = { subject, meter: 'cost_usd', amount: '1', window: { type: 'lifetime' } };
+  const others = [
+    () => admin.ask('PATCH', `/teams/${team.id}`, { unlimited: true }),
+    post('/keys', { team_id: team.id, name: 'app' }),
+    () => admin.ask('PATCH', `/keys/${made.id}`, { models: ['gpt-4o-mini'] }),
+    () => admin.ask('DELETE', `/keys/${made.id}`),
+  ];
+  for (const step of others) expect(await changesOf(step)).toEqual({ rules: [], reread: [team.id] });
   const steps: [() => Promise<unknown>, ...(() => Promise<unknown>)[]][] = [
-    [() => admin.ask('PATCH', `/teams/${team.id}`, { unlimited: true })],
-    [
-      post('/keys', { team_id: team.id, name: 'app' }),
-      () => admin.ask('PATCH', `/keys/${made.id}`, { models: ['gpt-4o-mini'] }),
-      () => admin.ask('DELETE', `/keys/${made.id}`),
-    ],
     [
       post('/limits', limit),
       () => admin.ask('PATCH', `/limits/${made.id}`, { amount: '2' }),
@@ -44,11 +52,12 @@ test('every write raises the catalog version and marks the team that it changed'
     ],
     [() => admin.ask('DELETE', `/teams/${team.id}`)],
   ];
-  for (const step of steps.flat()) expect(await changesOf(step)).toEqual([team.id]);
-  expect(await changesOf(post('/teams', { name: 'new' }))).toEqual([made.id]);
+  for (const step of steps.flat()) expect(await changesOf(step)).toEqual({ rules: [team.id], reread: [] });
+  expect(await changesOf(post('/teams', { name: 'new' }))).toEqual({ rules: [made.id], reread: [] });
   const price = { model: 'chat-1', input_usd: '1', output_usd: '1', source: 'x' };
-  expect(await changesOf(post('/prices', price))).toEqual([]);
-  expect(await changesOf(() => admin.ask('DELETE', `/prices/${made.id}`))).toEqual([]);
+  const nobody = { rules: [], reread: [] };
+  expect(await changesOf(post('/prices', price))).toEqual(nobody);
+  expect(await changesOf(() => admin.ask('DELETE', `/prices/${made.id}`))).toEqual(nobody);
   expect(other.id).not.toBe(team.id);
 });
 
@@ -62,7 +71,7 @@ test('with many writes at once no change becomes visible under a version that wa
   const watch = (async () => {
     while (writing) {
       const change = await catalogChanges(sql, version);
-      for (const id of change.teamIds) seen.add(`${id}@${change.version}`);
+      for (const id of change.rereadTeamIds) seen.add(`${id}@${change.version}`);
       version = change.version;
     }
   })();
@@ -77,7 +86,7 @@ test('with many writes at once no change becomes visible under a version that wa
   writing = false;
   await watch;
   const last = await catalogChanges(sql, version);
-  for (const id of last.teamIds) seen.add(`${id}@${last.version}`);
+  for (const id of last.rereadTeamIds) seen.add(`${id}@${last.version}`);
   const rows = await sql<{ id: string; version: number }[]>`
     select id, changed_at_version::float8 as version from teams where id = any(${teams.map((team) => team.id)})`;
   // The watcher only ever asked "what is newer than what I know": every team's last change must have been told.
