@@ -88,7 +88,7 @@ test('with many writes at once no change becomes visible under a version that wa
   const last = await catalogChanges(sql, version);
   for (const id of last.rereadTeamIds) seen.add(`${id}@${last.version}`);
   const rows = await sql<{ id: string; version: number }[]>`
-    select id, changed_at_version::float8 as version from teams where id = any(${teams.map((team) => team.id)})`;
+    select id, warned_at_version::float8 as version from teams where id = any(${teams.map((team) => team.id)})`;
   // The watcher only ever asked "what is newer than what I know": every team's last change must have been told.
   for (const row of rows) {
     const told = [...seen]
