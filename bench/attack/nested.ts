@@ -72,6 +72,8 @@ const MANY_CALLS = '100000';
 /** In the first phase nothing binds. */
 const PLENTY_USD = '100000.00';
 const PATIENCE_MS = 300_000;
+/** Of all runs: an agent's next call comes when it has done with the last answer. */
+const CALLS_PER_SECOND = 125;
 const CALM_MS = 30_000;
 const MOVE_MS = 700;
 
@@ -98,10 +100,14 @@ export async function runNested(run: NestedRun): Promise<NestedRow> {
       const runs = makeRuns(teams);
       progress(`${teams.length} teams in ${DIVISIONS + UNITS + 1} departments, ${runs.length} runs`);
       await delay(1_000);
-      const first = await callAll(house, sql, runs, { ...run, calls: RUNS * replicas, everywhere: true });
+      // Each run once on each replica, then wherever a load balancer happens to send it.
+      const each = (index: number) => (index + Math.floor(index / RUNS)) % replicas;
+      const first = await callAll(house, sql, runs, { ...run, calls: RUNS * replicas, replicaOf: each });
       let isCalm = true;
       const moving = moveTeams(house, teams, units, seed, () => !isCalm);
-      const calm = await callAll(house, sql, runs, { ...run, everywhere: true });
+      const random = seededRandom(seed, 'replicas');
+      const replicaOf = () => Math.floor(random() * replicas);
+      const calm = await callAll(house, sql, runs, { ...run, replicaOf, callsPerSecond: CALLS_PER_SECOND });
       isCalm = false;
       const calmMoves = await moving;
       await change(house.replicas[0]!.url, `limits/${runCalls}`, { amount: MANY_CALLS });

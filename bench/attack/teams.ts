@@ -148,12 +148,19 @@ async function makeTeams({ replicas }: House, { teams, budgetUsd }: TeamsRun): P
   return made;
 }
 
-/** Calls of all teams in turn, on all replicas; `everywhere`: those of each team on one replica after the other. */
+/** How calls come, if not in turn on all replicas, each as soon as one has ended. */
+export interface Pace {
+  /** On which replica, as a load balancer would say. */
+  replicaOf?(index: number): number;
+  callsPerSecond?: number;
+}
+
+/** Calls of all teams in turn. */
 export async function callAll(
   house: House,
   sql: Sql,
   teams: readonly Team[],
-  run: Pick<TeamsRun, 'clients' | 'calls' | 'progress'> & { everywhere?: boolean },
+  run: Pick<TeamsRun, 'clients' | 'calls' | 'progress'> & Pace,
 ): Promise<TeamsPhase> {
   const pools = house.replicas.map(({ url }) => new Pool(url, { connections: run.clients, pipelining: 1 }));
   const statuses: Record<string, number> = {};
@@ -163,8 +170,10 @@ export async function callAll(
   const client = async () => {
     for (let index = next++; index < run.calls; index = next++) {
       if (index % 10_000 === 0) run.progress(`${index} calls, ${JSON.stringify(statuses)}`);
-      const turn = run.everywhere ? index + Math.floor(index / teams.length) : index;
-      const status = await call(pools[turn % pools.length]!, teams[index % teams.length]!);
+      if (run.callsPerSecond)
+        await delay(startedMs + (index * 1000) / run.callsPerSecond - performance.now());
+      const replica = run.replicaOf?.(index) ?? index % pools.length;
+      const status = await call(pools[replica]!, teams[index % teams.length]!);
       statuses[status] = (statuses[status] ?? 0) + 1;
     }
   };

@@ -322,8 +322,8 @@ export function leaseKindOf(isRateLimit: boolean, spec: CounterSpec | undefined)
 /**
  * How much unspent capacity an instance wants to keep: a quarter second of new holds, five seconds of burn and
  * four mean bounds, but at most 1/16 of its share of what is left, so that no replica starves the others. Of a rate limit
- * it is half a second of new holds: more would lie idle and be missed elsewhere. Of a part, whose calls are few, two mean
- * bounds may be up to a quarter of the share: with fifty calls for a run every call would ask otherwise.
+ * it is half a second of new holds: more would lie idle and be missed elsewhere. Of a part, whose calls are few, four mean
+ * bounds may be up to half of the share: with fifty calls for a run every call would ask otherwise.
  */
 export function leaseAim(
   demand: LeaseDemand,
@@ -336,11 +336,9 @@ export function leaseAim(
       ? demand.holdsPerSecond / 2n
       : demand.holdsPerSecond / 4n + 5n * demand.burnPerSecond + 4n * demand.meanBound;
   const share = remaining <= 0n ? 0n : remaining / BigInt(instances);
-  let most = share / 16n;
-  if (kind === 'part') {
-    const two = 2n * demand.meanBound;
-    const least = two < share / 4n ? two : share / 4n;
-    if (least > most) most = least;
-  }
-  return aim < most ? aim : most;
+  const most = share / 16n;
+  if (aim <= most) return aim;
+  const four = 4n * demand.meanBound;
+  if (kind !== 'part' || four <= most) return most;
+  return four < share / 2n ? four : share / 2n;
 }

@@ -93,10 +93,10 @@ test('a lease aims at a quarter second of holds, five seconds of burn and four m
   expect(leaseAim(demand, usd('1.00'), 1)).toBe(100n + 50n + 28n);
 });
 
-test('of one run of fifty calls a lease aims at two, while these are at most a quarter of its share of what is left', () => {
+test('of one run of fifty calls a lease aims at four, while these are at most half of its share of what is left', () => {
   const calls = { holdsPerSecond: 0n, burnPerSecond: 0n, meanBound: UNIT };
-  expect(leaseAim(calls, 50n * UNIT, 4, 'part')).toBe(2n * UNIT);
-  expect(leaseAim(calls, 16n * UNIT, 4, 'part')).toBe(UNIT);
+  expect(leaseAim(calls, 50n * UNIT, 4, 'part')).toBe(4n * UNIT);
+  expect(leaseAim(calls, 16n * UNIT, 4, 'part')).toBe(2n * UNIT);
   expect(leaseAim(calls, 4000n * UNIT, 4, 'part')).toBe(4n * UNIT);
   expect(leaseAim(calls, 50n * UNIT, 4) < UNIT).toBe(true);
   expect(leaseAim(calls, -UNIT, 4, 'part')).toBe(0n);

@@ -19,7 +19,7 @@ import { SimAdmin } from './sim-admin.ts';
 import { SimCalls } from './sim-call.ts';
 import { SimInstance, type SimWorld, type Weather } from './sim-instance.ts';
 import { Traffic } from './traffic.ts';
-import { changeForNow, changeRules, KEYS, makeWorld } from './world.ts';
+import { changeForNow, changeRules, hasCaps, KEYS, makeWorld } from './world.ts';
 
 export interface ChaosOptions {
   seed: number;
@@ -66,6 +66,7 @@ export class Chaos {
   readonly #changing: Random | null;
   readonly #deadInstances: DeadInstances;
   readonly #traffic: Traffic;
+  readonly #weathers: readonly Weather[];
   #errors: unknown[] = [];
   readonly #stopped: SimInstance[] = [];
   #backups: Backup[] = [];
@@ -77,7 +78,7 @@ export class Chaos {
     this.#random = random;
     this.#correcting = seed % 2 === 1 ? new Random(-seed) : null;
     this.#releasing = seed % 8 === 5 ? new Random(~seed) : null;
-    this.#changing = seed % 4 === 1 ? null : new Random(seed + 1_000_000_000);
+    this.#changing = hasCaps(seed) ? null : new Random(seed + 1_000_000_000);
     const { startMs, limits, grants } = makeWorld(random);
     const nowMs = () => startMs + this.time.monotonicMs();
     this.memory = fault.store(nowMs);
@@ -88,7 +89,8 @@ export class Chaos {
     const { time, memory, judge, admin } = this;
     const keepFolder = join(folder, 'kept');
     mkdirSync(keepFolder);
-    const hasCaps = seed % 4 === 1;
+    // What an instance has recorded and Postgres does not have yet is what such a seed is about.
+    this.#weathers = ['fine', hasCaps(seed) ? 'slow' : 'fine', 'slow', 'lossy', 'away'];
     const putBackEnded = () => this.#deadInstances.adoptForgotten(this.#stopped);
     this.#world = {
       time,
@@ -99,7 +101,7 @@ export class Chaos {
       folder,
       keepFolder,
       random,
-      hasCaps,
+      hasCaps: hasCaps(seed),
       putBackEnded,
     };
     this.#deadInstances = new DeadInstances({ memory, judge, fault, folder, keepFolder });
@@ -212,7 +214,7 @@ export class Chaos {
     const instance = random.pick(this.live);
     if (what < 0.82) this.#traffic.callAll(this.live);
     else if (what < 0.88) this.#traffic.turn();
-    else if (what < 0.93) instance.weather = random.pick<Weather>(['fine', 'fine', 'slow', 'lossy', 'away']);
+    else if (what < 0.93) instance.weather = random.pick(this.#weathers);
     else if (what < 0.94) this.#everywhere(random.pick<Weather>(['fine', 'fine', 'slow', 'away']));
     else if (what < 0.955) this.#change();
     else if (what < 0.965) this.#freeze(instance);

@@ -73,6 +73,7 @@ async function hunt({ seeds, steps, jobs }: Options, fault: Fault): Promise<bool
     steps,
     jobs: jobs ?? defaultJobs(),
     fault: fault.name,
+    takes: fault.canFire,
     onResult(result) {
       done++;
       fired += result.fired;

@@ -13,7 +13,7 @@ clients that leave, windows and grants that end, and rules that change while cal
   --seeds A-B       all seeds from A to B
   --steps N         steps of each seed (default ${STEPS}): about three calls each
   --jobs N          seeds at the same time (default: half of the processors, at least 1)
-  --break NAME      plants a fault: the run succeeds when a seed catches it (default seeds 1-200; 'all': each in turn)
+  --break NAME      plants a fault: the run succeeds when a seed catches it (of seeds 1-800 those in which it can fire; 'all': each in turn)
   --list            the faults that can be planted
   --help            this text
 `;
@@ -54,7 +54,7 @@ export function readOptions(argv: string[]): Options | null {
 }
 
 function oneSeed(seed: string | undefined, hunting: boolean): [number, number] {
-  if (seed === undefined) return hunting ? [1, 200] : [1, 1];
+  if (seed === undefined) return hunting ? [1, 800] : [1, 1];
   const number = count('--seed', seed);
   return [number, number];
 }

@@ -9,6 +9,8 @@ export interface RunOptions {
   steps: number;
   jobs: number;
   fault: string | null;
+  /** Which of the seeds; missing: all. */
+  takes?: ((seed: number) => boolean) | undefined;
   /** Called as each seed ends, in any order; returns whether to go on. */
   onResult(result: SeedResult): boolean;
 }
@@ -17,19 +19,20 @@ export interface RunOptions {
 const resourceLimits = { maxYoungGenerationSizeMb: 64 };
 
 /** Resolves when all seeds are done, or `onResult` wanted no more. */
-export async function runSeeds({ seeds, steps, jobs, fault, onResult }: RunOptions): Promise<void> {
+export async function runSeeds({ seeds, steps, jobs, fault, takes = () => true, onResult }: RunOptions) {
   const [first, last] = seeds;
-  let next = first;
+  const all = Array.from({ length: last - first + 1 }, (_, at) => first + at).filter(takes);
+  let next = 0;
   let goOn = true;
   const work = async (worker: Worker) => {
-    while (goOn && next <= last) {
-      const job: SeedJob = { seed: next++, steps, fault };
+    while (goOn && next < all.length) {
+      const job: SeedJob = { seed: all[next++]!, steps, fault };
       const result = await resultOf(worker, job);
       if (!onResult(result)) goOn = false;
     }
     await worker.terminate();
   };
-  const count = Math.min(jobs, last - first + 1);
+  const count = Math.min(jobs, all.length);
   const workers = Array.from(
     { length: count },
     () => new Worker(new URL('./worker.ts', import.meta.url), { resourceLimits }),

@@ -21,6 +21,8 @@ export interface Fault {
   name: string;
   /** What is done wrong, as a sentence. */
   what: string;
+  /** Whether it can fire in a seed at all; missing: in every one. Others are not tried. */
+  canFire?: (seed: number) => boolean;
   plant(): Planted;
 }
 
@@ -66,10 +68,16 @@ export class Healthy implements Planted {
 }
 
 /** Returns a fault that replaces methods and getters. */
-export function replacing(name: string, what: string, plant: (planted: Healthy) => void): Fault {
+export function replacing(
+  name: string,
+  what: string,
+  plant: (planted: Healthy) => void,
+  canFire = (_seed: number) => true,
+): Fault {
   return {
     name,
     what,
+    canFire,
     plant: (): Planted => {
       const planted = new Healthy();
       plant(planted);

@@ -3,6 +3,7 @@ import { ApiError } from '../../../src/domain/errors.ts';
 import { Breaker } from '../../../src/gateway/breaker.ts';
 import { MemoryReleases } from '../memory-releases.ts';
 import { MemoryStore } from '../memory-store.ts';
+import { hasCaps } from '../world.ts';
 import { type Fault, replacing } from './fault.ts';
 
 export const UNKNOWN_FAULTS: Fault[] = [
@@ -22,6 +23,7 @@ export const UNKNOWN_FAULTS: Fault[] = [
           },
       );
     },
+    hasCaps,
   ),
   replacing(
     'evidence-not-heard',
@@ -36,6 +38,7 @@ export const UNKNOWN_FAULTS: Fault[] = [
           },
       );
     },
+    hasCaps,
   ),
   replacing(
     'forgotten-before-flush',
@@ -60,6 +63,7 @@ export const UNKNOWN_FAULTS: Fault[] = [
           },
       );
     },
+    hasCaps,
   ),
   replacing(
     'released-early',
