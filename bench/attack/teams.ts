@@ -69,7 +69,16 @@ const TEAMS_AT_ONCE = 16;
 const ABOVE_USD = '100000.00';
 
 /** What has to be the invoice, to the last digit. */
-const SUMS = ['events', 'quarters', 'days', 'departments', 'departmentDays', 'tags', 'tagDays', 'counters'] as const;
+const SUMS = [
+  'events',
+  'quarters',
+  'days',
+  'departments',
+  'departmentDays',
+  'tags',
+  'tagDays',
+  'counters',
+] as const;
 const DEPARTMENTS = 4;
 const TAG = 'project';
 /** The reason of the first epoch. */

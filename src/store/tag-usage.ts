@@ -7,6 +7,7 @@ import type { Database, Fragment, Sql } from './database.ts';
 import {
   at,
   countsOf,
+  fromQuarters,
   readUsage,
   startOf,
   sumsOf,
@@ -78,10 +79,7 @@ function ofTag(sql: Sql, { teamIds, tag: { name, value } }: TagUsageQuestion): F
 function quarters(sql: Sql, question: TagUsageQuestion, ranges: readonly TimeRange[]): Fragment {
   return sql`
     select u.bucket_start as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)}
-    from unnest(${ranges.map((each) => at(each.startMs))}::timestamptz[],
-        ${ranges.map((each) => at(each.endMs))}::timestamptz[]) as s (from_at, to_at)
-      join usage_tags u on u.bucket_start >= s.from_at and u.bucket_start < s.to_at
-    where true ${ofTag(sql, question)} group by 1, 2, 3, 4`;
+    ${fromQuarters(sql, 'usage_tags', ranges)} ${ofTag(sql, question)} group by 1, 2, 3, 4`;
 }
 
 /** Adds, to the sums by value of each group, those of its calls without the tag. */

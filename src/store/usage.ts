@@ -1,7 +1,7 @@
 /** Usage: sums of the rollups, by any of their dimensions and any calendar interval. Never reads events, and few quarters. */
 
 import type { DepartmentId, KeyId, TeamId } from '../domain/ids.ts';
-import { DAY_MS, type TimeRange } from '../domain/window.ts';
+import { DAY_MS, QUARTER_HOUR_MS, type TimeRange } from '../domain/window.ts';
 import type { Database, Fragment, Sql } from './database.ts';
 import { planUsage, type UsageInterval, type UsagePlan } from './usage-plan.ts';
 
@@ -244,10 +244,30 @@ function rowsOf(
   const isBelow = departmentId !== undefined && table === 'usage_departments';
   const below = isBelow ? sql`and ${departmentId}::uuid = any(u.departments)` : sql``;
   const ofAll = question.teamIds ? sql`` : sql`and u.team_id in (select id from teams)`;
+  return sql`${fromQuarters(sql, table, ranges)} ${ofAll} ${ofOwner(sql, question)} ${below}`;
+}
+
+/** So many quarters are named one by one: of a join with ranges Postgres knows no size, and it reads all that there ever were. */
+const NAMED_QUARTERS_MAX = 10_000;
+/** A range that is longer is one of many rows, whatever is read with it. */
+const SHORT_RANGE_MS = 2 * DAY_MS;
+
+/** The rows `u` of some ranges of quarters, with the first of the conditions. */
+export function fromQuarters(sql: Sql, table: string, ranges: readonly TimeRange[]): Fragment {
+  const quarters = ranges.reduce((sum, { startMs, endMs }) => sum + (endMs - startMs) / QUARTER_HOUR_MS, 0);
+  const areShort = ranges.every(({ startMs, endMs }) => endMs - startMs <= SHORT_RANGE_MS);
+  if (areShort && quarters <= NAMED_QUARTERS_MAX) {
+    const starts = ranges.flatMap(({ startMs, endMs }) =>
+      Array.from({ length: (endMs - startMs) / QUARTER_HOUR_MS }, (_, n) =>
+        at(startMs + n * QUARTER_HOUR_MS),
+      ),
+    );
+    return sql`from ${sql(table)} u where u.bucket_start = any(${starts}::timestamptz[])`;
+  }
   return sql`from unnest(${ranges.map((each) => at(each.startMs))}::timestamptz[],
       ${ranges.map((each) => at(each.endMs))}::timestamptz[]) as s (from_at, to_at)
     join ${sql(table)} u on u.bucket_start >= s.from_at and u.bucket_start < s.to_at
-    where true ${ofAll} ${ofOwner(sql, question)} ${below}`;
+    where true`;
 }
 
 /** The time range that is asked for, as far as there is any usage; null: there is none. */

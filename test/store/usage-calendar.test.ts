@@ -144,10 +144,15 @@ test.each(['UTC', 'America/St_Johns'])(
       for (const departmentId of [undefined, OTHER, COMPANY]) {
         for (const [from, to] of STRETCHES.slice(0, 4)) {
           const question: UsageQuestion = {
-            ...{ interval, timeZone, departmentId: departmentId && asId(departmentId), limit: 100_000 },
+            ...{
+              interval,
+              timeZone,
+              departmentId: departmentId === undefined ? undefined : asId(departmentId),
+            },
             from: from === null ? null : new Date(from),
             to: to === null ? null : new Date(to),
             groupBy: departmentId === COMPANY ? [] : ['department'],
+            limit: 100_000,
             teamIds: undefined,
             keyId: undefined,
           };
