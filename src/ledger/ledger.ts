@@ -316,10 +316,7 @@ export class Ledger {
     return this.leases.remaining(account, kind, reservation);
   }
 
-  /**
-   * Limits or grants of these teams changed: what is idle goes back, so that all calls ask under the new rules.
-   * @param reread teams whose waiting calls ask again, with their accounts as they are now
-   */
+  /** Limits or grants of teams changed: what is idle goes back; waiting calls of those to be read again (`reread`) ask again. */
   revoke(changed: ReadonlySet<string> | 'all', reread: ReadonlySet<string> | 'all' = changed): void {
     this.#admission.revoke(changed, reread);
   }
