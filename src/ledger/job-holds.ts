@@ -63,8 +63,8 @@ export class JobHolds {
 
   /**
    * The call of a persisted hold goes on upstream: any instance ends it by `settle`. Its slot is free, what it took of a
-   * rate stays taken, and the journal keeps its line until `forget`: now with the job, so that it is found again when the
-   * store has forgotten it and its maker is gone.
+   * rate stays taken, and the journal keeps its line until `forget`: now with the job, and before its client knows of it, so
+   * that it is found again when the store has forgotten it and its maker is gone.
    */
   handOver(hold: Hold, job: NamedJob): void {
     const { open, clock, journal } = this.#options;
@@ -80,6 +80,7 @@ export class JobHolds {
     }
     hold.job = job;
     journal.append('H', holdLine(hold));
+    journal.flush();
     open.handOver(hold);
     reservation.release();
   }

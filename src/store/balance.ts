@@ -113,7 +113,12 @@ export function readBalance(database: Database, teamId: TeamId): Promise<Balance
       inArray(limits.teamId, [teamId, ORGANIZATION_ID]),
       HAS_SUM,
       or(ne(limits.subjectType, 'department'), bindsByDepartment(teamId)),
-      or(ne(limits.teamId, ORGANIZATION_ID), notLike(limits.subjectId, `${MEMBER}%`), isMemberOf(teamId)),
+      or(
+        ne(limits.teamId, ORGANIZATION_ID),
+        isNull(limits.subjectId),
+        notLike(limits.subjectId, `${MEMBER}%`),
+        isMemberOf(teamId),
+      ),
     );
     const limitRows = await tx
       .select()

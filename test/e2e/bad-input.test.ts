@@ -117,11 +117,11 @@ it.each([
   ['POST', '/v1/x/../chat/completions'],
   ['POST', '/v1/CHAT/completions'],
   ['PUT', '/v1/chat/completions'],
-  ['POST', '/v1/evals'],
+  ['POST', '/v1/evals/eval_1/runs'],
   ['POST', '/v1/assistants'],
   ['POST', '/v1/realtime/client_secrets'],
   ['GET', '/v1/models/..%2ffiles'],
-  ['GET', '/v1/evals'],
+  ['GET', '/v1/threads/thread_1'],
   ['GET', '/v1/'],
 ])('the gateway does not forward %s %s', async (method, path) => {
   expectRefused(await call({ method, path, body: hello({}) }), 404, 'unsupported_operation');

@@ -170,8 +170,13 @@ it('a job that the store has forgotten with the end of its maker is found in the
   const before = BigInt(simulator.invoice().total_pico_usd);
   const job = await client.fineTuning.jobs.create({ model: 'gpt-4.1', training_file });
   await maker.kill();
-  // As after a restore to a moment before the job.
+  // As after a restore to a moment before the job. What it sent last may still be at work.
   const sql = openClient(postgres.url, 1);
+  await until('the end of its sessions', async () => {
+    const sessions = sql`select from pg_stat_activity where datname = current_database()
+      and backend_type = 'client backend' and pid <> pg_backend_pid()`;
+    return (await sessions).length === 0;
+  });
   await sql`delete from jobs where team_id = ${teamId}`;
   await sql`delete from holds where team_id = ${teamId}`;
   await closeClient(sql);

@@ -102,7 +102,8 @@ onLinux('once the disk has room again the journal goes on, with all that is open
   fillDiskAt(`${bench.journal.path}.tmp`);
   await bench.pass(1_200);
   expect([bench.ledger.blocked, recovered]).toEqual(['journal', 0]);
-  await bench.pass(1_200);
+  // The disk is a real one: it may take longer than the clock of the test says.
+  for (let tries = 0; recovered === 0 && tries < 100; tries++) await bench.pass(1_200);
   expect([bench.ledger.blocked, recovered]).toEqual([null, 1]);
   expect(text(bench.journal)).toContain(open.id);
   expect(text(bench.journal)).not.toContain(lost.id);
