@@ -21,6 +21,8 @@ class NodeExchange implements Exchange {
   readonly #response: ServerResponse;
   #closes = false;
   #isHeld = false;
+  /** The response is written, and ends with the request. */
+  #lingers = false;
 
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.#request = request;
@@ -48,7 +50,7 @@ class NodeExchange implements Exchange {
   }
 
   get ended(): boolean {
-    return this.#response.writableEnded;
+    return this.#response.writableEnded || this.#lingers;
   }
 
   header(name: string): string | undefined {
@@ -125,7 +127,7 @@ class NodeExchange implements Exchange {
   }
 
   end(bytes: Buffer = EMPTY): void {
-    if (this.#response.destroyed || this.#response.writableEnded) return;
+    if (this.#response.destroyed || this.ended) return;
     this.#response.end(bytes);
   }
 
@@ -134,7 +136,23 @@ class NodeExchange implements Exchange {
     const kept = headers.filter((_, at) => headers[at - (at % 2)]?.toLowerCase() !== 'content-length');
     if (status !== 204 && status !== 304) kept.push('Content-Length', String(body.length));
     this.writeHead(status, kept);
-    this.end(body);
+    const isLast = this.#closes || !this.#response.shouldKeepAlive;
+    if (isLast && !this.#request.complete) this.#linger(body);
+    else this.end(body);
+  }
+
+  /** Node would close the connection with the response: a client that still writes gets no reset (outflow.ts). */
+  #linger(body: Buffer): void {
+    this.#lingers = true;
+    const request = this.#request;
+    this.#response.write(body);
+    const end = () => this.#response.end();
+    const patience = setTimeout(end, DISCARD_MS);
+    request.once('close', () => {
+      clearTimeout(patience);
+      end();
+    });
+    request.resume();
   }
 
   destroy(): void {

@@ -41,6 +41,13 @@ export interface HttpServer {
   wire: WireServer;
 }
 
+/** Reads what still comes of a request that has its response, for as long as a request may take; as Node does by itself. */
+function discardRest(request: IncomingMessage): void {
+  if (request.complete) return;
+  request.removeAllListeners('data');
+  request.resume();
+}
+
 /**
  * @param stallMs a client that takes no byte of a response for so long is cut off
  * @param tls null: plain HTTP
@@ -51,14 +58,18 @@ export function createHttpServer(
   stallMs: number,
   tls: TlsPair | null,
 ): HttpServer {
-  const others = getRequestListener(rest.fetch);
+  // Hono ends the connection half a second after an early response that said keep-alive: its own reader holds the body up.
+  const others = getRequestListener(rest.fetch, { autoCleanupIncoming: false });
   const handle = (request: IncomingMessage, response: ServerResponse) => {
     if (hasTwoHosts(request.rawHeaders)) {
       server.emit('clientError', new Error('the request has two Host headers'), request.socket);
       return;
     }
     if (isCall(request.method ?? '', request.url ?? '')) gateway.handle(nodeExchange(request, response));
-    else void others(request, response);
+    else {
+      response.once('finish', () => discardRest(request));
+      void others(request, response);
+    }
   };
   // All other requests to change the protocol are served as if they had not asked.
   const shouldUpgradeCallback = (request: IncomingMessage) => isSession(gateway, request);
