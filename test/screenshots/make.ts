@@ -1,6 +1,7 @@
 /**
  * Makes the pictures of the console for the documentation: `npm run screenshots` writes docs/screenshots/*.png. The
- * figures are the same in every run; the dates are those of the day. Small files want `pngquant` (Debian has it).
+ * figures are the same in every run; the dates are those of the day. Small files want `pngquant`, Chinese a font that has it
+ * (Debian's pngquant and fonts-noto-cjk).
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
@@ -44,7 +45,7 @@ function shots(company: Company, callId: string): Shot[] {
       name: 'limits',
       path: '/limits',
       async act(page) {
-        const dialog = await openDialog(page, `${en.common.change} $400.00`);
+        const dialog = await openDialog(page, new RegExp(`^${en.common.change} \\$400(?:\\.00)?$`));
         await dialog.getByLabel(en.common.amount).fill('250');
         await dialog.getByText(en.limits.previewLeft, { exact: true }).waitFor();
       },
@@ -109,7 +110,9 @@ async function take(suffix: string, look: Look, list: Shot[]): Promise<void> {
     await page.getByRole('heading', { name: en.signIn.title }).waitFor();
     await picture(page, 'sign-in');
   }
-  await signIn(page, company.adminKey, suffix === '' ? en : zh);
+  const words = suffix === '' ? en : zh;
+  await signIn(page, company.adminKey, words);
+  await page.getByRole('button', { name: words.app.signOut }).waitFor();
   for (const { name, path, act } of list) {
     await page.goto(`/console${path}`);
     await page.getByRole('heading', { level: 1 }).waitFor();
