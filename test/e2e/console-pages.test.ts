@@ -5,7 +5,7 @@ import { en } from '../../src/console/messages/en.ts';
 import { zh } from '../../src/console/messages/zh.ts';
 import { writeReconciliation } from '../../src/store/reconciliation.ts';
 import { hasBrowser, type Look, launchBrowser, type Visit, visit } from './browser.ts';
-import { goTo, openDialog, signIn, signInAsAdmin } from './console-steps.ts';
+import { goTo, openDialog, PATIENT, signIn, signInAsAdmin } from './console-steps.ts';
 import { until } from './crash-gateway.ts';
 import { type Stack, startStack } from './stack.ts';
 
@@ -208,9 +208,9 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     await page.reload();
     await page.getByRole('heading', { level: 1, name: en.nav.keys }).waitFor();
     await page.keyboard.press('Tab');
-    expect(await page.evaluate('document.activeElement.textContent')).toBe(en.app.skip);
+    await expect.poll(() => page.evaluate('document.activeElement.textContent'), PATIENT).toBe(en.app.skip);
     await page.keyboard.press('Enter');
-    expect(await page.evaluate('document.activeElement.id')).toBe('content');
+    await expect.poll(() => page.evaluate('document.activeElement.id'), PATIENT).toBe('content');
 
     await loaded(page);
     const opener = page.getByRole('button', { name: en.keys.new });
@@ -242,7 +242,7 @@ describe.skipIf(!hasBrowser)('every page of the console', { timeout: 180_000 }, 
     await page.reload();
     await page.getByRole('heading', { level: 1, name: zh.nav.overview }).waitFor();
     expect(await page.locator('html').getAttribute('data-theme')).toBe('dark');
-    expect(await page.title()).toBe(`${zh.nav.overview} · Tollgate`);
+    await expect.poll(() => page.title(), PATIENT).toBe(`${zh.nav.overview} · Tollgate`);
   });
 
   it('shows a session of a team that team alone, and no control that changes anything', async () => {

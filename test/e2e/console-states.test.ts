@@ -3,10 +3,8 @@ import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { en } from '../../src/console/messages/en.ts';
 import { hasBrowser, launchBrowser, type Visit, visit } from './browser.ts';
-import { openDialog, signIn, signInAsAdmin } from './console-steps.ts';
+import { openDialog, PATIENT, signIn, signInAsAdmin } from './console-steps.ts';
 import { type Stack, startStack } from './stack.ts';
-
-const PATIENT = { timeout: 30_000 };
 
 describe.skipIf(!hasBrowser)('a page of the console', { timeout: 120_000 }, () => {
   let stack: Stack;
@@ -94,7 +92,7 @@ describe.skipIf(!hasBrowser)('a page of the console', { timeout: 120_000 }, () =
     await dialog.getByText(en.limits.more).click();
     await dialog.getByRole('button', { name: en.limits.new }).click();
     await dialog.getByText(en.limits.badPercents).waitFor();
-    expect(await page.evaluate('document.activeElement.dataset.param')).toBe('warn_at');
+    await expect.poll(() => page.evaluate('document.activeElement.dataset.param'), PATIENT).toBe('warn_at');
     await dialog.getByLabel(en.limits.warnAt).fill('60, 90');
     await dialog.getByRole('button', { name: en.limits.new }).click();
     await page.getByText(en.limits.made).waitFor();

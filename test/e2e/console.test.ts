@@ -4,11 +4,18 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { en } from '../../src/console/messages/en.ts';
 import { hasBrowser, type Look, launchBrowser, type Visit, visit } from './browser.ts';
-import { figure, goTo, openDialog, signIn, signInAsAdmin, spendUntilDenied } from './console-steps.ts';
+import {
+  figure,
+  goTo,
+  openDialog,
+  PATIENT,
+  signIn,
+  signInAsAdmin,
+  spendUntilDenied,
+} from './console-steps.ts';
 import { type Stack, startStack } from './stack.ts';
 
 /** A page asks again every five seconds, and this machine may be busy. */
-const PATIENT = { timeout: 30_000 };
 const CALL = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }] };
 
 if (!hasBrowser) {
@@ -213,12 +220,14 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     const dialog = await openDialog(page, en.teams.new);
     await dialog.getByRole('button', { name: en.teams.new }).click();
     await dialog.getByText(en.common.required).waitFor();
-    expect(await page.evaluate('document.activeElement.getAttribute("data-param")')).toBe('name');
+    await expect
+      .poll(() => page.evaluate('document.activeElement.getAttribute("data-param")'), PATIENT)
+      .toBe('name');
     await dialog.getByLabel(en.common.name).fill(name);
     await dialog.getByRole('button', { name: en.teams.new }).click();
     await page.getByRole('heading', { level: 1, name }).waitFor();
-    expect(await page.evaluate('document.activeElement.tagName')).toBe('H1');
-    expect(await page.title()).toBe(`${name} · Tollgate`);
+    await expect.poll(() => page.evaluate('document.activeElement.tagName'), PATIENT).toBe('H1');
+    await expect.poll(() => page.title(), PATIENT).toBe(`${name} · Tollgate`);
   }
 
   async function makeKey(page: Page, name: string): Promise<string> {
