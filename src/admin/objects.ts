@@ -21,8 +21,12 @@ export function objectRoutes(app: OpenAPIHono, { database }: AdminOptions): void
       status: 201,
       ownerOfBody: async (body) => body.team_id ?? ORGANIZATION_ID,
     },
-    async ({ body: { kind, id, team_id: teamId, max_tokens: tokens, upstream }, caller: { actor } }) => {
-      const row = await adoptObject(database, actor, { kind, id, teamId, tokens, upstream });
+    async ({
+      body: { kind, id, team_id: teamId, max_tokens: tokens, upstream },
+      caller: { actor, authority },
+    }) => {
+      const mayShare = authority.reach('objects:write') === 'all';
+      const row = await adoptObject(database, actor, { kind, id, teamId, tokens, upstream, mayShare });
       if (isApiError(row)) return row;
       return { kind: row.kind, id: row.id, team_id: teamId, created_at: instantOf(row.createdAt) };
     },

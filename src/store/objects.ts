@@ -21,16 +21,18 @@ export interface AdoptedObject {
   tokens: number | null;
   /** Name of the upstream that keeps it, of several; null: the first. */
   upstream: string | null;
+  /** It may be given to this team also where another team has it. */
+  mayShare: boolean;
 }
 
 /**
  * Records an object for a team, or for all. Returns `not_found` without the team, `conflict` where the team has it already,
- * and `invalid_request` for one that grows with every call, which only one team can have.
+ * `not_allowed` where another team has it and it may not be shared, and `invalid_request` for one that grows with every call, which only one team can have.
  */
 export function adoptObject(
   database: Database,
   actor: string,
-  { kind, id, teamId, tokens, upstream }: AdoptedObject,
+  { kind, id, teamId, tokens, upstream, mayShare }: AdoptedObject,
 ): Promise<ObjectRow | ApiError> {
   return changeCatalog(database, async (tx, now) => {
     const isWeighed = kind === 'response' || kind === 'conversation';
@@ -46,6 +48,14 @@ export function adoptObject(
     if (before) {
       const who = teamId === null ? 'every team has' : 'the team has';
       return apiError('conflict', `${who} the ${kind} ${id} already`, { param: 'id' });
+    }
+    const isSameOfAny = and(eq(objects.kind, kind), eq(objects.id, id));
+    const [shared] = mayShare
+      ? []
+      : await tx.select({ id: objects.id }).from(objects).where(isSameOfAny).limit(1);
+    if (shared) {
+      const message = `the ${kind} ${id} is another team's: to share it, a role for the whole organisation or the admin key is needed`;
+      return apiError('not_allowed', message, { param: 'id' });
     }
     const row = { kind, id, teamId: owner, createdAt: now };
     await tx.insert(objects).values({

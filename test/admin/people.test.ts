@@ -46,6 +46,17 @@ async function askAs(token: unknown, method: string, path: string, body?: unknow
 
 const lastEntry = async (query: string) => (await admin.get(`/audit?${query}&limit=1`)).data[0];
 
+it('an admin of one team cannot give it what another team has; one of the organisation can', async () => {
+  const roles = [{ role: 'admin', scope: { type: 'team', id: own.id } }];
+  const { token } = await admin.make('/tokens', { name: 'of-own', roles });
+  const give = (id: string, team_id: unknown) => ({ kind: 'file', id, team_id });
+  expect((await askAs(token, 'POST', '/objects', give('file-own', own.id))).status).toBe(201);
+  await admin.make('/objects', give('file-other', other.id));
+  const refused = await askAs(token, 'POST', '/objects', give('file-other', own.id));
+  expect([refused.status, refused.body.error]).toMatchObject([403, { code: 'not_allowed', param: 'id' }]);
+  await admin.make('/objects', give('file-other', own.id));
+});
+
 describe('a person', () => {
   it('has the fields of a SCIM user, a lower-case name that is given once, and no role by itself', async () => {
     const fields = {
