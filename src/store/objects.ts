@@ -27,7 +27,8 @@ export interface AdoptedObject {
 
 /**
  * Records an object for a team, or for all. Returns `not_found` without the team, `conflict` where the team has it already,
- * `not_allowed` where another team has it and it may not be shared, and `invalid_request` for one that grows with every call, which only one team can have.
+ * `not_allowed` where another team has it and it may not be shared, and `invalid_request` for one that grows with every call,
+ * which only one team can have.
  */
 export function adoptObject(
   database: Database,
