@@ -1,7 +1,8 @@
 /** The same exchange over `node:http`, for requests that the wire leaves to it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { BodyEnd, BodyReader, Exchange } from './exchange.ts';
-import { DISCARD_MS, TURN_BYTES } from './server-exchange.ts';
+import { DISCARD_MS } from './outflow.ts';
+import { TURN_BYTES } from './server-exchange.ts';
 
 const EMPTY = Buffer.alloc(0);
 

@@ -2,8 +2,8 @@
 import { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 
-/** For how long what a client still writes after its last response is read and thrown away. */
-const LINGER_MS = 5000;
+/** For how long what a client writes that is of no use (the rest of a body, all after its last response) is read and thrown away. */
+export const DISCARD_MS = 5000;
 
 /** How a client takes what is sent to it. */
 export class Outflow {
@@ -47,6 +47,6 @@ export function reset(socket: Socket): void {
 export function linger(socket: Socket): void {
   socket.end();
   socket.resume();
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  const timer = setTimeout(() => socket.destroy(), DISCARD_MS);
   socket.once('close', () => clearTimeout(timer));
 }

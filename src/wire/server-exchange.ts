@@ -2,14 +2,12 @@
 import type { Socket } from 'node:net';
 import type { BodyEnd, BodyReader, Exchange } from './exchange.ts';
 import { dateLine, headerLine, listHas, statusLine, writeTogether } from './message.ts';
+import { DISCARD_MS } from './outflow.ts';
 import { freeMemory } from './slices.ts';
 
 /** What every response that keeps its connection says of it. */
 export const KEEP_ALIVE_MS = 75_000;
 const KEEP_ALIVE_LINES = `Connection: keep-alive\r\nKeep-Alive: timeout=${KEEP_ALIVE_MS / 1000}\r\n`;
-
-/** How long the rest of a body that is too large is read and thrown away. */
-export const DISCARD_MS = 5000;
 
 /** Most bytes of a body that are kept before the handler asks for it. */
 const UNREAD_BYTES = 64 * 1024;

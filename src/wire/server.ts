@@ -8,15 +8,8 @@ import type { Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import type { Exchange } from './exchange.ts';
 import { bodyFound, MAX_HEAD_BYTES, Parser } from './message.ts';
-import { linger, Outflow, reset } from './outflow.ts';
-import {
-  DISCARD_MS,
-  factsOf,
-  KEEP_ALIVE_MS,
-  type Line,
-  type RequestHead,
-  ServerExchange,
-} from './server-exchange.ts';
+import { DISCARD_MS, linger, Outflow, reset } from './outflow.ts';
+import { factsOf, KEEP_ALIVE_MS, type Line, type RequestHead, ServerExchange } from './server-exchange.ts';
 
 /** How often deadlines are looked at. */
 const SWEEP_MS = 5000;
