@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { type ApiError, apiError, ERRORS, isApiError } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
 import { type Reach, reaches } from '../domain/roles.ts';
+import { isStorable } from '../domain/storable.ts';
 import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
 import { ErrorBody } from './contract.ts';
 import { describeNeed, type Need, needOf, outOfReach, reachFor } from './permissions.ts';
@@ -199,10 +200,7 @@ export async function readBody<Body extends z.ZodType>(
 /** Deeper than any schema reads. */
 const LEVELS_MAX = 64;
 
-/**
- * Returns the path of a text that Postgres cannot store, one with a NUL or with half a surrogate pair; null: there is none.
- * Such a text makes its statement fail each time, which would look as if the database were away.
- */
+/** Returns the path of a text that Postgres cannot store; null: there is none. */
 function unstorable(value: unknown): string | null {
   const path = pathOfUnstorable(value, 0);
   return path === null ? null : pathOf(path);
@@ -210,7 +208,7 @@ function unstorable(value: unknown): string | null {
 
 function pathOfUnstorable(value: unknown, level: number): PropertyKey[] | null {
   if (level > LEVELS_MAX) return [];
-  if (typeof value === 'string') return value.includes('\0') || !value.isWellFormed() ? [] : null;
+  if (typeof value === 'string') return isStorable(value) ? null : [];
   if (typeof value !== 'object' || value === null) return null;
   for (const [name, member] of Object.entries(value)) {
     if (pathOfUnstorable(name, level) !== null) return [];

@@ -176,8 +176,8 @@ function textOf(claim: unknown): string | undefined {
   const text = claim
     .replace(/\p{Cc}/gu, ' ')
     .trim()
-    .toWellFormed()
-    .slice(0, TEXT_MAX);
+    .slice(0, TEXT_MAX)
+    .toWellFormed();
   return text === '' ? undefined : text;
 }
 

@@ -9,6 +9,7 @@ import type { KeyId, TeamId } from '../domain/ids.ts';
 import type { JobKind } from '../domain/job.ts';
 import { historyOf, newConversation } from '../domain/kept.ts';
 import type { NamedObject, RecordedKind } from '../domain/objects.ts';
+import { isStorable, storable } from '../domain/storable.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../openai/body.ts';
 import { memoryGib } from '../openai/hosted-tools.ts';
 import { withoutModels } from '../openai/response.ts';
@@ -58,8 +59,8 @@ export async function refuseStrangers(deps: GatewayDeps, parsed: Parsed): Promis
 async function whyNot(deps: GatewayDeps, teamId: TeamId, { request }: Parsed): Promise<ApiError | null> {
   const objects = request.objects ?? [];
   const { descriptor, operation } = request;
-  // No text in Postgres has it, so no object is called so: a look-up would fail, and for good.
-  const unstorable = objects.find(({ id }) => id.includes('\0'));
+  // No object is called so: a look-up would fail, and for good.
+  const unstorable = objects.find(({ id }) => !isStorable(id));
   if (unstorable !== undefined) return notKnown(unstorable);
   let known = await ownersOf(deps, teamId, objects);
   if (objects.some((object) => !known.has(nameOf(object)) && RECORDED_WITH_EVENT.has(object.kind))) {
@@ -265,12 +266,7 @@ function expiryOf(kind: RecordedKind, { expires_at: endsAt }: JsonObject, nowMs:
   return kind === 'upload_part' || kind === 'container' ? nowMs + RESPONSE_MS : NO_END_MS;
 }
 
-/** Postgres' texts hold neither NUL nor half a surrogate pair, and the upstream may repeat what a client wrote. */
-function storable(text: string): string {
-  return text.toWellFormed().replaceAll('\0', '\ufffd');
-}
-
-/** The size and purpose of a file; of a container its memory, and the session that began with it; by which key a store was made. */
+/** The size and purpose of a file, which repeats what a client wrote; of a container its memory, and the session that began with it; by which key a store was made. */
 function shownOf(
   kind: RecordedKind,
   { bytes, purpose, memory_limit: memory }: JsonObject,

@@ -22,6 +22,7 @@ import {
   quantitiesJson,
   used,
 } from '../domain/quantities.ts';
+import { storable } from '../domain/storable.ts';
 import { parseTag, type TagText } from '../domain/tags.ts';
 import type { Usage } from '../domain/usage.ts';
 import type { NamedJob } from '../store/hot/jobs.ts';
@@ -90,13 +91,13 @@ export function unknownOutcome(heldCost: PicoUsd, priceId: string | null, reason
 const PLAIN = /^[\w.:-]*$/;
 
 /**
- * JSON that Postgres accepts: its texts hold neither NUL nor half a surrogate pair. A client's `user` or an upstream's
- * header may, and one such row would keep every batch behind it out of the ledger.
+ * JSON that Postgres accepts, where a client's `user` or an upstream's header may hold what it does not: one such row would
+ * keep every batch behind it out of the ledger.
  */
 function quote(text: string | null): string {
   if (text === null) return 'null';
   if (PLAIN.test(text)) return `"${text}"`;
-  return JSON.stringify(text.toWellFormed().replaceAll('\0', '\ufffd'));
+  return JSON.stringify(storable(text));
 }
 
 /** A column that is mostly null: it is left out then, which Postgres takes for null. */

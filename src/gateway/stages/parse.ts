@@ -5,6 +5,7 @@ import { ApiError, apiError } from '../../domain/errors.ts';
 import type { Principal } from '../../domain/limit.ts';
 import { ON_SHORTAGE, type OnShortage } from '../../domain/open-ended.ts';
 import { includesModel } from '../../domain/price.ts';
+import { storable } from '../../domain/storable.ts';
 import { type CallTags, tagsOf } from '../../domain/tags.ts';
 import { PARTS_BYTES_LEAST } from '../../openai/input-parts.ts';
 import { PDF_IN_BASE64 } from '../../openai/pdf.ts';
@@ -391,8 +392,7 @@ function mayUse({ models, teamModels }: Principal, model: string): boolean {
 
 const END_USER_CHARACTERS_MAX = 256;
 
-/** Postgres' texts hold neither NUL nor half a surrogate pair. */
 function endUserOf(name: string | undefined): string | null {
   if (name === undefined || name === '') return null;
-  return name.slice(0, END_USER_CHARACTERS_MAX).toWellFormed().replaceAll('\0', '\ufffd');
+  return storable(name.slice(0, END_USER_CHARACTERS_MAX));
 }
