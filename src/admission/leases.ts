@@ -188,10 +188,10 @@ export class LeaseTable {
       kinds = new Map();
       this.#pools.set(account, kinds);
     }
-    const { pools: those, funded, validUntilMs } = poolsAt(account, kind, atMs);
-    const pools = those.map((pool) => this.#pool(pool));
+    const rules = poolsAt(account, kind, atMs);
+    const pools = rules.pools.map((pool) => this.#pool(pool));
     const poolsOfFreeCalls = pools.filter(({ meter }) => claimed(meter, NOTHING_USED) > 0n);
-    const made = { pools, poolsOfFreeCalls, funded, validFromMs: atMs, validUntilMs };
+    const made = { ...rules, pools, poolsOfFreeCalls, validFromMs: atMs };
     kinds.set(key, made);
     return made;
   }
