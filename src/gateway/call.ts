@@ -10,13 +10,11 @@ import type { CallSubjects } from '../domain/counter.ts';
 import { type ApiError, ERRORS } from '../domain/errors.ts';
 import type { KeyId, TeamId } from '../domain/ids.ts';
 import { type Instead, insteadText, type Principal } from '../domain/limit.ts';
-import { includesModel } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
-import type { Shutdown } from '../domain/shutdown.ts';
 import { warningHeader } from '../domain/warning.ts';
 import type { Hold, Outcome } from '../ledger/events.ts';
 import type { Descriptor } from '../openai/operations/descriptor.ts';
-import { clientHeaders, withoutModels } from '../openai/response.ts';
+import { clientHeaders } from '../openai/response.ts';
 import type { StreamMeter } from '../openai/usage/stream.ts';
 import { errorBody, errorEvent, errorHeaders } from '../openai/wire/errors.ts';
 import { STAGES, type Stage, type StageDurationsUs } from '../telemetry/measurement.ts';
@@ -87,8 +85,10 @@ export class Call {
   #isClosed = false;
   #isServed = false;
 
-  /** @param onOver called once when the call was served and its response has left, or its connection is gone: closing the
-   * connection earlier would cut the response, and a client that left does not end what its call costs */
+  /**
+   * @param onOver called once when the call was served and its response has left, or its connection is gone: closing the
+   * connection earlier would cut the response, and a client that left does not end what its call costs
+   */
   constructor(exchange: Exchange, onOver: (call: Call) => void) {
     this.exchange = exchange;
     this.#onOver = onOver;
@@ -156,7 +156,10 @@ export class Call {
   }
 }
 
-/** The end of a call that is not forwarded, instead of the next stage's type. What the stages had found by then decides how the error is counted. */
+/**
+ * The end of a call that is not forwarded, instead of the next stage's type. What the stages had found by then decides how
+ * the error is counted.
+ */
 export interface Stopped {
   readonly kind: 'stopped';
   readonly call: Call;
@@ -270,7 +273,7 @@ function writeWhole(
   body: Buffer,
   { outcome, cost }: Pick<Outcome, 'outcome' | 'cost'>,
 ): void {
-  const { call, account, callKind, descriptor, hold } = held;
+  const { call, account, callKind, hold } = held;
   const flat = headersFor(call, response.headers, outcome === 'unknown' ? RETRY_ADVICE : null);
   // What a job costs is known when it ends.
   const isKnown = hold.job === null;
@@ -280,35 +283,7 @@ function writeWhole(
   const remaining = deps.ledger.remaining(account, callKind, hold);
   if (remaining !== null) flat.push('x-tollgate-remaining-usd', formatUsd(remaining));
   addCommon(deps, held, flat);
-  const sent = descriptor.listsModels ? listFor(deps, held, response) : null;
-  if (sent === null) call.exchange.respond(response.status, flat, body);
-  else call.exchange.respond(response.status, withoutHeader(flat, 'content-encoding'), sent);
-}
-
-/** Free of charge, so they need no price. */
-const FREE_MODELS = /moderation/;
-
-/** Returns the models that the caller may use and that have a price; null: the response is none, or cannot be read. */
-function listFor(
-  { catalog, clock, shutdowns, upstreams }: GatewayDeps,
-  { account: { principal } }: HeldCall,
-  { status, readable }: UpstreamResponse,
-): Buffer | null {
-  if (status !== 200 || readable === null) return null;
-  const noted: Shutdown[] = [];
-  const list = withoutModels(readable, (id, shutdownDate) => {
-    noted.push({ model: id, day: shutdownDate });
-    if (!includesModel(principal.models, id) || !includesModel(principal.teamModels, id)) return false;
-    if (upstreams?.hasPrice(id, principal)) return true;
-    const card = catalog.rates.find(id, clock.nowMs());
-    return FREE_MODELS.test(id) || (card !== null && card.unboundedReason === null);
-  });
-  shutdowns.note(noted);
-  return list;
-}
-
-function withoutHeader(flat: readonly string[], name: string): string[] {
-  return flat.filter((_, at) => flat[at - (at % 2)]?.toLowerCase() !== name);
+  call.exchange.respond(response.status, flat, body);
 }
 
 function headersFor(

@@ -142,7 +142,7 @@ function restOf(headers: UpstreamHeaders): number {
 
 /**
  * Returns a list of models with those of the other upstreams that serve the team, by the names that clients call them by.
- * Which of them the key may use, and has a price for, is found when the response is written.
+ * Which of them the key may use, and has a price for, is found after (tenancy.ts).
  */
 export async function withOtherModels(deps: GatewayDeps, forwarded: Forwarded): Promise<Forwarded> {
   const { reserved, response } = forwarded;

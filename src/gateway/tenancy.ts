@@ -9,6 +9,8 @@ import type { KeyId, TeamId } from '../domain/ids.ts';
 import type { JobKind } from '../domain/job.ts';
 import { historyOf, newConversation } from '../domain/kept.ts';
 import type { NamedObject, RecordedKind } from '../domain/objects.ts';
+import { includesModel } from '../domain/price.ts';
+import type { Shutdown } from '../domain/shutdown.ts';
 import { isStorable, storable } from '../domain/storable.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../openai/body.ts';
 import { memoryGib } from '../openai/hosted-tools.ts';
@@ -175,16 +177,29 @@ async function othersModels(
   }
 }
 
-/** Returns a list of models without those that only other teams may use. */
-async function withoutOthersModels(deps: GatewayDeps, forwarded: Forwarded): Promise<Forwarded> {
+/** Free of charge, so they need no price. */
+const FREE_MODELS = /moderation/;
+
+/** Returns a list of models with those alone that the caller may use and that have a price; notes which of all will end. */
+async function withOwnModels(deps: GatewayDeps, forwarded: Forwarded): Promise<Forwarded> {
   const { reserved, response } = forwarded;
-  const { readable } = response;
+  const { status, readable } = response;
+  if (status !== 200 || readable === null) return forwarded;
+  const { principal } = reserved.account;
   const trained = modelsOf(readable).flatMap(({ id }) => (id.startsWith(TRAINED) ? [id] : []));
-  if (readable === null || trained.length === 0) return forwarded;
-  const others = await othersModels(deps, reserved.account.principal.teamId, trained);
-  if (others === null)
-    return { ...forwarded, response: errorResponse(ledgerUnavailable(), forwarded.response) };
-  const body = withoutModels(readable, (id) => !others.has(id.replace(CHECKPOINT, '')));
+  const others = trained.length === 0 ? new Set() : await othersModels(deps, principal.teamId, trained);
+  if (others === null) return { ...forwarded, response: errorResponse(ledgerUnavailable(), response) };
+  const { catalog, clock, shutdowns, upstreams } = deps;
+  const noted: Shutdown[] = [];
+  const body = withoutModels(readable, (id, day) => {
+    if (others.has(id.replace(CHECKPOINT, ''))) return false;
+    noted.push({ model: id, day });
+    if (!includesModel(principal.models, id) || !includesModel(principal.teamModels, id)) return false;
+    if (upstreams?.hasPrice(id, principal)) return true;
+    const card = catalog.rates.find(id, clock.nowMs());
+    return FREE_MODELS.test(id) || (card !== null && card.unboundedReason === null);
+  });
+  shutdowns.note(noted);
   const headers = { ...response.headers, 'content-encoding': undefined };
   return { ...forwarded, response: { ...response, headers, body, readable: body } };
 }
@@ -197,7 +212,7 @@ export async function forwardOwned(deps: GatewayDeps, reserved: Reserved): Promi
     await (descriptor.request === 'multipart' && isForm(reserved.call.exchange)
       ? forwardUpload(deps, reserved)
       : forward(deps, reserved));
-  if (descriptor.listsModels) return await withoutOthersModels(deps, await withOtherModels(deps, forwarded));
+  if (descriptor.listsModels) return await withOwnModels(deps, await withOtherModels(deps, forwarded));
   if (descriptor.makes === null && !descriptor.ends && descriptor.movesJob === null) return forwarded;
   const { ending, status, readable } = forwarded.response;
   if (ending !== 'complete' || status >= 300) return forwarded;
