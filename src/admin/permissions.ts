@@ -125,7 +125,7 @@ const NEEDS: Record<string, readonly [Permission, Where]> = {
   'POST /unknown/release': ['calls:correct', 'owner'],
   'POST /unknown/{event_id}/release': ['calls:correct', 'owner'],
   'GET /upstream': ['settings:read', 'anywhere'],
-  'GET /upstreams': ['settings:read', 'anywhere'],
+  'GET /upstreams': ['settings:read', 'list'],
   'GET /usage': ['read', 'list'],
   'GET /warnings': ['read', 'list'],
 };

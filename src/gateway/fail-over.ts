@@ -34,7 +34,7 @@ export function elsewhere(
   const tried = [...again.tried, name];
   const via = upstreams.choose(again.request, again.account.principal, tried);
   if (via instanceof ApiError) return null;
-  health.movedOn++;
+  health.totalsOf(again.account.principal.teamId).movedOn++;
   return { ...again, via, tried, attempt: again.attempt + 1 };
 }
 
@@ -117,10 +117,12 @@ function namesOf({ objects, operation }: Parsed['request']): string[] {
 }
 
 /** Takes how a call ended for the health of its upstream. @param nowMs on the monotonic clock */
-export function noteEnd({ health }: Target, { outcome, response, state }: Settled, nowMs: number): void {
+export function noteEnd({ health }: Target, settled: Settled, nowMs: number): void {
+  const { outcome, response, state, reserved } = settled;
   const { ending, status, headers } = response;
-  health.calls[outcome.outcome]++;
-  health.cost += outcome.cost;
+  const totals = health.totalsOf(reserved.account.principal.teamId);
+  totals.calls[outcome.outcome]++;
+  totals.cost += outcome.cost;
   // What the client or this gateway broke off says nothing of the upstream.
   if (ending === 'unsent' || ending === 'busy' || ending === 'abandoned' || ending === 'cut') return;
   if (status === 429) {

@@ -56,14 +56,17 @@ export function gauges({
     },
     upstreamConnectionsUsed: sum(({ connectionsUsed }) => connectionsUsed) ?? connections.used,
     upstreamConnectionsMax: sum(({ connectionsMax }) => connectionsMax) ?? connections.max,
-    upstreams: (several ?? []).map(({ name, health }) => ({
-      upstream: name,
-      isUp: health.state === 'up',
-      firstByteMs: health.firstByteMs,
-      calls: health.calls,
-      movedCalls: health.movedOn,
-      costPicoUsd: health.cost,
-    })),
+    upstreams: (several ?? []).map(({ name, health }) => {
+      const { calls, movedOn, cost } = health.sumOf(undefined);
+      return {
+        upstream: name,
+        isUp: health.state === 'up',
+        firstByteMs: health.firstByteMs,
+        calls,
+        movedCalls: movedOn,
+        costPicoUsd: cost,
+      };
+    }),
     upstreamWaitingCalls: connections.waiting,
     journalPendingBytes: journal.pendingBytes,
     flushBacklogEvents: ledger.flusher.backlog.length,

@@ -1,10 +1,11 @@
 /**
  * Health: how one of several upstreams does, as its calls have seen. Owns: whether new calls go there, when one is tried
- * again, and how long it takes to respond. Does not own: which of the healthy ones a call takes (gateway/upstreams.ts), nor
+ * again, how long it takes to respond, and the totals of its calls by team. Does not own: which of the healthy ones a call takes (routing.ts), nor
  * what a failure costs. It knows this instance alone. Times are milliseconds on the monotonic clock.
  */
+import type { TeamId } from '../domain/ids.ts';
 import type { PicoUsd } from '../domain/money.ts';
-import type { OutcomeName } from '../domain/outcome.ts';
+import { OUTCOMES, type OutcomeName } from '../domain/outcome.ts';
 import type { HealthState } from '../domain/upstream.ts';
 import type { LimitTrust } from './trust.ts';
 
@@ -44,12 +45,21 @@ export interface UpstreamReading {
   openTeams: number;
 }
 
-export class UpstreamHealth {
-  /** Calls that were sent, by outcome, and what they were charged. */
-  readonly calls: Record<OutcomeName, number> = { settled: 0, voided: 0, unknown: 0 };
-  cost: PicoUsd = 0n;
+/** What became of calls that were sent to an upstream. */
+export interface CallTotals {
+  /** By outcome, and what they were charged. */
+  readonly calls: Record<OutcomeName, number>;
+  cost: PicoUsd;
   /** Calls that were sent elsewhere after they had failed here at no cost. */
-  movedOn = 0;
+  movedOn: number;
+}
+
+function noCalls(): CallTotals {
+  return { calls: { settled: 0, voided: 0, unknown: 0 }, cost: 0n, movedOn: 0 };
+}
+
+export class UpstreamHealth {
+  readonly #totals = new Map<TeamId, CallTotals>();
   #failuresInARow = 0;
   #restUntilMs = Number.NEGATIVE_INFINITY;
   #againMs = AGAIN_MS;
@@ -58,6 +68,29 @@ export class UpstreamHealth {
   #respondedMs = Number.NEGATIVE_INFINITY;
   /** When the calls that wait for their first byte were sent, the oldest first. */
   readonly #waiting = new Map<object, number>();
+
+  /** Returns the totals of a team, to be counted on. */
+  totalsOf(teamId: TeamId): CallTotals {
+    let totals = this.#totals.get(teamId);
+    if (totals === undefined) {
+      totals = noCalls();
+      this.#totals.set(teamId, totals);
+    }
+    return totals;
+  }
+
+  /** Sums the totals of some teams; undefined: of all. */
+  sumOf(teamIds: readonly TeamId[] | undefined): CallTotals {
+    const sum = noCalls();
+    for (const teamId of teamIds ?? this.#totals.keys()) {
+      const totals = this.#totals.get(teamId);
+      if (totals === undefined) continue;
+      for (const outcome of OUTCOMES) sum.calls[outcome] += totals.calls[outcome];
+      sum.cost += totals.cost;
+      sum.movedOn += totals.movedOn;
+    }
+    return sum;
+  }
 
   get state(): HealthState {
     return this.#failuresInARow >= FAILURES ? 'down' : 'up';

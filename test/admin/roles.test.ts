@@ -123,6 +123,8 @@ const QUERIES: Record<string, string> = {
 /** These show what belongs to no team. */
 const OF_NO_TEAM = new Set([
   ...['/operations', '/archive', '/savings', '/tags'],
+  // There are none here (test/e2e/upstreams.test.ts).
+  '/upstreams',
   // The path names which.
   '/departments/{id}/statement',
   // Nothing is kept of either (test/e2e/contents.test.ts).

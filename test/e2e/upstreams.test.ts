@@ -15,6 +15,7 @@ let first: Simulator;
 let second: Simulator;
 let stack: Stack;
 let key: string;
+let teamId: string;
 
 function write(upstreams: string): void {
   writeFileSync(path, `upstreams:\n${upstreams}`);
@@ -38,7 +39,7 @@ beforeAll(async () => {
   [first, second] = await Promise.all([startSimulator({ seed: 2 }), startSimulator({ seed: 3 })]);
   write(both());
   stack = await startStack({ env: { TOLLGATE_CONFIG_FILE: path } });
-  ({ key } = await stack.team({ grantUsd: '100.00' }));
+  ({ key, teamId } = await stack.team({ grantUsd: '100.00' }));
 });
 afterAll(async () => {
   await stack.stop();
@@ -132,6 +133,40 @@ it('an event names its upstream, and the metrics and the list of upstreams have 
   expect(calls.get('upstream="second",outcome="settled"')).toBe(data[1]!.calls.settled);
   const found = await stack.admin<{ data: unknown[] }>('GET', '/events?upstream=second');
   expect(found.data).toHaveLength(data[1]!.calls.settled);
+});
+
+it('a viewer of one team sees the upstreams that serve it, with the calls and the spend of that team alone', async () => {
+  const other = await stack.team({ grantUsd: '1.00' });
+  write(`${both()}
+  - { name: third, base_url: "${second.url}", key: sk-third, models: [none], teams: [${other.teamId}] }
+`);
+  process.emit('SIGHUP');
+  interface Row {
+    name: string;
+    teams: string[] | null;
+    calls: { settled: number };
+    cost_usd: string;
+  }
+  const all = async () => (await stack.admin<{ data: Row[] }>('GET', '/upstreams')).data;
+  await expect
+    .poll(async () => (await all()).map(({ name }) => name), { timeout: 30_000 })
+    .toEqual(['first', 'second', 'third']);
+  const seenBy = async (teamId: string, query = '') => {
+    const roles = [{ role: 'viewer', scope: { type: 'team', id: teamId } }];
+    const { token } = await stack.admin<{ token: string }>('POST', '/tokens', { name: 'viewer', roles });
+    const headers = { authorization: `Bearer ${token}` };
+    const response = await fetch(`${stack.app.url}/admin/v1/upstreams${query}`, { headers });
+    return response.ok ? ((await response.json()) as { data: Row[] }).data : response.status;
+  };
+  const rows = await all();
+  expect(rows[1]!.calls.settled).toBeGreaterThan(0);
+  expect(await seenBy(teamId)).toEqual(rows.slice(0, 2));
+  expect(await seenBy(other.teamId)).toMatchObject([
+    { name: 'first', calls: { settled: 0 }, cost_usd: '0.00' },
+    { name: 'second', calls: { settled: 0 }, cost_usd: '0.00' },
+    { name: 'third', teams: [other.teamId] },
+  ]);
+  expect(await seenBy(other.teamId, `?team_id=${teamId}`)).toBe(403);
 });
 
 it('what an upstream keeps is asked of that upstream alone', async () => {

@@ -324,6 +324,8 @@ export const UpstreamState = z
   })
   .meta({ id: 'UpstreamState' });
 
+export const UpstreamListQuery = z.strictObject({ team_id: teamId.optional() });
+
 export const UpstreamList = z
   .strictObject({
     data: z
@@ -334,7 +336,9 @@ export const UpstreamList = z
           base_url: z.string(),
           models: z.array(z.string()).nullable().meta({ description: 'Patterns; null: all models' }),
           model_names: z.record(z.string(), z.string()).meta({ description: 'Names of models there' }),
-          teams: z.array(z.string()).nullable().meta({ description: 'Null: all teams' }),
+          teams: z.array(z.string()).nullable().meta({
+            description: 'Those within reach that it serves, as the file names them; null: all teams',
+          }),
           weight: z.int(),
           price_percent: z.int().meta({ description: 'What it bills of the price list' }),
           state: z
@@ -349,9 +353,10 @@ export const UpstreamList = z
           waiting_calls: z.int().meta({ description: 'Calls that wait for their first byte' }),
           connections: z.int(),
           connections_max: z.int(),
-          calls: z
-            .record(z.enum(OUTCOMES), z.int())
-            .meta({ description: 'Since the instance started, or the settings of the upstream changed' }),
+          calls: z.record(z.enum(OUTCOMES), z.int()).meta({
+            description:
+              'Of the teams within reach, since the instance started or the settings of the upstream changed',
+          }),
           moved_calls: z.int().meta({ description: 'Sent elsewhere after they failed here at no cost' }),
           cost_usd: money.meta({ description: 'Charged for these calls' }),
           limits: limits.meta({ description: 'Which output limits it keeps; empty: it is trusted' }),
