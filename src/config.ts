@@ -241,7 +241,7 @@ export const SETTINGS = {
   freeCallsPerMinute: setting(
     'TOLLGATE_FREE_CALLS_PER_MINUTE',
     '600',
-    'Calls of operations that cost nothing (models, moderations) that a team may make in a minute.',
+    'Calls of operations that cost nothing (models, moderations) that a team may make in a minute, and requests to /v1/tollgate that a key may.',
     integer(1, 1_000_000, '600'),
   ),
   drainTimeoutMs: setting(

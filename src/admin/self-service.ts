@@ -1,7 +1,7 @@
 /**
  * Self-service, under `/v1/tollgate`: what is left for the calling key, what it has used, and what one of its calls cost.
- * And it may label its team's calls: right or wrong. Never forwarded, never metered. Shows the team's budgets, because they bound the key too, and the limits, usage and calls
- * of no other key.
+ * And it may label its team's calls: right or wrong. Never forwarded, never metered. Invariants: it shows the team's budgets,
+ * because they bound the key too, and the limits, usage and calls of no other key; a key makes so many requests a minute.
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { clientKey, type KeyCache, usableKey } from '../auth/keys.ts';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
-import { asId } from '../domain/ids.ts';
+import { asId, type KeyId } from '../domain/ids.ts';
 import type { Principal } from '../domain/limit.ts';
 import { MEMBER_TAG } from '../domain/tags.ts';
 import { uuidV7 } from '../ledger/events.ts';
@@ -33,6 +33,8 @@ const BODY_BYTES_MAX = 500_000;
 export interface SelfServiceOptions
   extends Pick<AdminOptions, 'database' | 'settleNow' | 'nowMs' | 'sealer'> {
   keys: KeyCache;
+  /** Counts a request of a key; returns why it may not be made. */
+  countRequest: (keyId: KeyId) => ApiError | null;
   onError: (error: unknown) => void;
 }
 
@@ -112,10 +114,13 @@ export function createSelfService(options: SelfServiceOptions): OpenAPIHono {
   return app;
 }
 
-/** Returns the caller, or the error that the gateway would respond with: both use the same cache. */
+/**
+ * Returns the caller, whose request is counted; or the error that the gateway would respond with: both use the same cache of
+ * keys.
+ */
 async function principalOf(
   context: Context,
-  { keys, nowMs }: SelfServiceOptions,
+  { keys, nowMs, countRequest }: SelfServiceOptions,
 ): Promise<Principal | ApiError> {
   const key = clientKey([...context.req.raw.headers].flat());
   if (key === null) {
@@ -123,5 +128,7 @@ async function principalOf(
   }
   if (typeof key !== 'string') return key;
   const record = usableKey(await keys.find(key, senderOf(context)), nowMs());
-  return isApiError(record) ? record : record.account.principal;
+  if (isApiError(record)) return record;
+  const { principal } = record.account;
+  return countRequest(principal.keyId) ?? principal;
 }

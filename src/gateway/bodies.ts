@@ -200,21 +200,24 @@ export function busy(why: string): ApiError {
 }
 
 /**
- * How many calls of operations that cost nothing a team may make: no budget bounds them, and each has a row in the ledger.
- * A bucket of a minute's calls, which fills evenly.
+ * How many calls that cost nothing a team may make, or a key: no budget bounds them, and each is work for the database. A
+ * bucket of a minute's calls, which fills evenly.
  */
-export class FreeCalls {
+export class FreeCalls<Caller extends TeamId | KeyId> {
   readonly #perMinute: number;
-  readonly #buckets = new Map<TeamId, { calls: number; atMs: number }>();
+  readonly #who: string;
+  readonly #buckets = new Map<Caller, { calls: number; atMs: number }>();
 
-  constructor(perMinute: number) {
+  /** @param who whose calls are counted apart, for the error: `A team` */
+  constructor(perMinute: number, who: string) {
     this.#perMinute = perMinute;
+    this.#who = who;
   }
 
   /** Counts a call; returns why it may not be made. Time is on the monotonic clock. */
-  take(teamId: TeamId, nowMs: number): ApiError | null {
-    const bucket = this.#buckets.get(teamId) ?? { calls: this.#perMinute, atMs: nowMs };
-    this.#buckets.set(teamId, bucket);
+  take(caller: Caller, nowMs: number): ApiError | null {
+    const bucket = this.#buckets.get(caller) ?? { calls: this.#perMinute, atMs: nowMs };
+    this.#buckets.set(caller, bucket);
     const perMs = this.#perMinute / 60_000;
     bucket.calls = Math.min(this.#perMinute, bucket.calls + (nowMs - bucket.atMs) * perMs);
     bucket.atMs = nowMs;
@@ -224,7 +227,7 @@ export class FreeCalls {
     }
     return apiError(
       'rate_limit_exceeded',
-      `A team may make ${this.#perMinute} calls a minute that cost nothing (TOLLGATE_FREE_CALLS_PER_MINUTE).`,
+      `${this.#who} may make ${this.#perMinute} calls a minute that cost nothing (TOLLGATE_FREE_CALLS_PER_MINUTE).`,
       { retryAfterMs: Math.ceil((1 - bucket.calls) / perMs) },
     );
   }

@@ -98,7 +98,7 @@ export interface GatewayDeps {
   threads: ParseThreads;
   /** Where the length of audio is read. */
   audio: AudioThread;
-  freeCalls: FreeCalls;
+  freeCalls: FreeCalls<TeamId>;
   /** Calls that wait because a limit says so, instead of denying them. */
   patience: Patience;
   uploadStallMs: number;

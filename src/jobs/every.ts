@@ -87,3 +87,26 @@ export function startJob({
     },
   };
 }
+
+/**
+ * Returns a function that has work done once for all who ask before it begins. It begins after each of these calls, and no
+ * sooner than `apartMs()` after it last began.
+ */
+export function batched(run: () => Promise<void>, apartMs: () => number): () => Promise<void> {
+  let next: Promise<void> | null = null;
+  let begunMs = Number.NEGATIVE_INFINITY;
+  const begin = async () => {
+    await new Promise<void>((resolve) => {
+      const waitMs = begunMs + apartMs() - performance.now();
+      if (waitMs > 0) realTimers.after(waitMs, resolve);
+      else setImmediate(resolve);
+    });
+    next = null;
+    begunMs = performance.now();
+    await run();
+  };
+  return () => {
+    next ??= begin();
+    return next;
+  };
+}

@@ -1,5 +1,6 @@
 /** How much clients may send, and where it is read: by the configuration. */
 import type { Config } from '../config.ts';
+import type { TeamId } from '../domain/ids.ts';
 import { AudioThread } from '../gateway/audio.ts';
 import { Bodies, FreeCalls } from '../gateway/bodies.ts';
 import { FileCounts } from '../gateway/file-counts.ts';
@@ -32,7 +33,7 @@ export function bodyLimits(config: Config, back: AsyncDisposableStack, onError: 
     threads,
     audio,
     fileCounts,
-    freeCalls: new FreeCalls(freeCallsPerMinute),
+    freeCalls: new FreeCalls<TeamId>(freeCallsPerMinute, 'A team'),
     patience: new Patience(),
     uploadStallMs: clientStallMs,
     bodyBounds: {

@@ -227,4 +227,22 @@ describe('calls that cost nothing', () => {
     const metrics = await (await fetch(`${stack.app.url}/metrics`)).text();
     expect(metrics).not.toContain('made-up');
   });
+
+  it('are limited for each key that asks what it has left, and for no other key', async () => {
+    const poor = await stack.team();
+    const other = await stack.admin<{ key: string }>('POST', '/keys', {
+      team_id: poor.teamId,
+      name: 'other',
+    });
+    const left = async (key: string) => {
+      const headers = { authorization: `Bearer ${key}` };
+      const response = await fetch(`${stack.app.url}/v1/tollgate/balance`, { headers });
+      await response.arrayBuffer();
+      if (response.status === 429) expect(Number(response.headers.get('retry-after-ms'))).toBeGreaterThan(0);
+      return response.status;
+    };
+    const statuses = await Promise.all(Array.from({ length: 60 }, () => left(poor.key)));
+    expect(new Set(statuses)).toEqual(new Set([200, 429]));
+    expect(await left(other.key)).toBe(200);
+  });
 });

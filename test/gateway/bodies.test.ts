@@ -52,7 +52,7 @@ describe('the memory of bodies', () => {
 
 describe('free calls', () => {
   it('are so many a minute for each team, and more as time passes', () => {
-    const calls = new FreeCalls(60);
+    const calls = new FreeCalls(60, 'A team');
     for (let call = 0; call < 60; call++) expect(calls.take(team('a'), 0)).toBeNull();
     expect(calls.take(team('a'), 0)).toMatchObject({ code: 'rate_limit_exceeded', retryAfterMs: 1000 });
     expect(calls.take(team('b'), 0)).toBeNull();
@@ -62,7 +62,7 @@ describe('free calls', () => {
   });
 
   it('do not add up to more than a minute of them', () => {
-    const calls = new FreeCalls(2);
+    const calls = new FreeCalls(2, 'A team');
     calls.take(team('a'), 0);
     for (const allowed of [true, true, false])
       expect(calls.take(team('a'), 3_600_000) === null).toBe(allowed);

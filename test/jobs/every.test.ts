@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { startJob } from '../../src/jobs/every.ts';
+import { batched, startJob } from '../../src/jobs/every.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -114,4 +114,44 @@ it('an error of work that returns at once is reported, and the next run comes', 
   await vi.advanceTimersByTimeAsync(200);
   expect(errors).toHaveLength(2);
   await job.stop();
+});
+
+it('work that many ask for is done once for all who ask before it begins, and no sooner than its time after the last', async () => {
+  let runs = 0;
+  const done: number[] = [];
+  const ask = batched(
+    async () => {
+      runs++;
+    },
+    () => 20,
+  );
+  const askAll = (count: number) => {
+    for (let at = 0; at < count; at++) void ask().then(() => done.push(runs));
+  };
+  askAll(10);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(done).toEqual(Array(10).fill(1));
+  askAll(5);
+  await vi.advanceTimersByTimeAsync(15);
+  expect(runs).toBe(1);
+  askAll(5);
+  await vi.advanceTimersByTimeAsync(5);
+  expect(done.slice(10)).toEqual(Array(10).fill(2));
+});
+
+it('work that fails does so for those who asked, and is done again for who asks next', async () => {
+  let runs = 0;
+  const ask = batched(
+    async () => {
+      if (++runs === 1) throw new Error('away');
+    },
+    () => 0,
+  );
+  const failed = Promise.allSettled([ask(), ask()]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect((await failed).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  const next = ask();
+  await vi.advanceTimersByTimeAsync(1);
+  await next;
+  expect(runs).toBe(2);
 });

@@ -17,8 +17,11 @@ import { Sessions } from '../../auth/sessions.ts';
 import type { Vault } from '../../auth/vault.ts';
 import type { Config } from '../../config.ts';
 import { apiError } from '../../domain/errors.ts';
+import type { KeyId } from '../../domain/ids.ts';
 import type { InputCount } from '../../domain/input-count.ts';
+import { FreeCalls } from '../../gateway/bodies.ts';
 import type { ApiErrorCounts } from '../../jobs/api-error-counts.ts';
+import { batched } from '../../jobs/every.ts';
 import type { Clock } from '../../ledger/events.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { errorBody, errorHeaders } from '../../openai/wire/errors.ts';
@@ -71,6 +74,9 @@ export interface PagesOptions {
   onStoreError: (error: unknown) => void;
 }
 
+/** Who reads reports in a loop would otherwise have a transaction for each read, and other calls wait for those. */
+const SETTLE_APART_MS = 20;
+
 export function createPages(options: PagesOptions): Hono {
   const { config, upstream, adminKey, database, addresses, accessLog, keys, ledger, counts, clock, log } =
     options;
@@ -82,10 +88,13 @@ export function createPages(options: PagesOptions): Hono {
     database,
     sealer,
     nowMs: clock.nowMs,
-    async settleNow() {
-      await ledger.flusher.drain().catch(options.onStoreError);
-      await counts.flush();
-    },
+    settleNow: batched(
+      async () => {
+        await ledger.flusher.drain().catch(options.onStoreError);
+        await counts.flush();
+      },
+      () => (ledger.flusher.backlog.length === 0 ? 0 : SETTLE_APART_MS),
+    ),
     onError: (error: unknown) =>
       log.logger.error({ err: error }, 'an admin request failed on an error of ours'),
   };
@@ -117,7 +126,9 @@ export function createPages(options: PagesOptions): Hono {
     const origin = config.corsOrigins.includes('*') ? '*' : [...config.corsOrigins];
     pages.use(`${SELF_SERVICE_ROOT}/*`, cors({ origin, allowMethods: ['GET'] }));
   }
-  pages.route('/', createSelfService({ ...shared, keys }));
+  const requests = new FreeCalls<KeyId>(config.freeCallsPerMinute, 'A key');
+  const countRequest = (keyId: KeyId) => requests.take(keyId, performance.now());
+  pages.route('/', createSelfService({ ...shared, keys, countRequest }));
   pages.route('/', createConsole());
   return pages;
 }
