@@ -2,11 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, inArray, isNull } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
-import type { ApiError } from '../domain/errors.ts';
+import { type ApiError, apiError } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { addAccess } from './audit.ts';
-import { type After, actorOf, changeCatalog, isAfter, lockTeam } from './changes.ts';
+import { type After, actorOf, changeCatalog, isAfter, lockOwner } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
 import { recipients } from './schema.ts';
 
@@ -16,10 +16,19 @@ export type NewRecipient = Pick<
   'teamId' | 'kind' | 'address' | 'secret' | 'wants' | 'language'
 >;
 
+/** Every notice of a team is a message to each of them. */
+const RECIPIENTS_MAX = 50;
+
+/** Returns `not_found` or `conflict` without the team, and `invalid_request` where it has as many as it may. */
 export function createRecipient(database: Database, made: NewRecipient): Promise<RecipientRow | ApiError> {
   return changeCatalog(database, async (tx, now) => {
-    const problem = made.teamId === ORGANIZATION_ID ? null : await lockTeam(tx, made.teamId, 'subject.id');
+    const problem = await lockOwner(tx, made.teamId, 'subject.id');
     if (problem) return problem;
+    const open = and(eq(recipients.teamId, made.teamId), isNull(recipients.deletedAt));
+    if ((await tx.$count(recipients, open)) >= RECIPIENTS_MAX) {
+      const message = `it has ${RECIPIENTS_MAX} recipients, the most there may be: delete one, or name an address that forwards to several people`;
+      return apiError('invalid_request', message, { param: 'subject' });
+    }
     const [row] = await tx
       .insert(recipients)
       .values({ id: randomUUID(), ...made, createdAt: now })

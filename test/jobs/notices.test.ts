@@ -298,6 +298,23 @@ test.each([
   expect([status, (answer.error as { param: string }).param]).toEqual([400, expect.stringContaining(param)]);
 });
 
+test('a team has at most 50 recipients at once, however many are made in one moment', async () => {
+  const { id } = await admin.make('/teams', { name: 'crowd', plan: null });
+  const body = { subject: { type: 'team', id }, kind: 'email', address: 'lead@example.com' };
+  const make = () => admin.ask('POST', '/recipients', body);
+  const made = await Promise.all(Array.from({ length: 53 }, make));
+  expect(made.filter(({ status }) => status === 201)).toHaveLength(50);
+  expect(made.find(({ status }) => status !== 201)).toMatchObject({
+    status: 400,
+    body: {
+      error: { code: 'invalid_request', param: 'subject', message: expect.stringContaining('delete one') },
+    },
+  });
+  const one = made.find(({ status }) => status === 201)!;
+  await admin.ask('DELETE', `/recipients/${String(one.body.id)}`);
+  expect((await make()).status).toBe(201);
+});
+
 test('a month is told of on its first morning, beside the month before', async () => {
   const later = await createTestAdmin('2026-12-01T07:00:00.000Z');
   const { id: teamId } = await later.make('/teams', { name: 'sales', plan: null });
