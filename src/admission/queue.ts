@@ -114,7 +114,8 @@ class TeamQueue {
     const { capacity, clock, timers, queueTimeoutMs, jitter } = this.#options;
     const call = new QueuedCall(request, clock.monotonicMs(), (left) => this.#remove(left));
     if (!capacity.enter(this.#teamId, request.bytes)) return heldDenial(null, 0, jitter());
-    call.cancelTimer = timers.after(queueTimeoutMs - request.waitedMs, () => this.#lastChance(call));
+    const leftMs = Math.max(0, queueTimeoutMs - request.waitedMs);
+    call.cancelTimer = timers.after(leftMs, () => this.#lastChance(call));
     this.#waiting.push(call);
     if (!isBlocked(this.#poolsOf(request), call.smallest)) this.#backoff.hurry();
     this.#askSoon();

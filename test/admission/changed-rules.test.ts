@@ -41,6 +41,15 @@ test('a call that asks again has waited before: its ten seconds are over at the 
   expect(again.result).toMatchObject({ reason: 'held' });
 });
 
+test('a call that asks again after all of its time has a last chance at once', async () => {
+  const bench = await startLedger({ queueTimeoutMs: 0 });
+  register(bench.memory, account);
+  await bench.begin(await bench.take(account, '9.50'));
+  const again = bench.reserve({ ...askFor(account, usd('1.00')), waitedMs: 50 });
+  await bench.pass(1000);
+  expect(again.result).toMatchObject({ reason: 'held' });
+});
+
 test('money that comes back under a limit that was lowered below what is out is not held again', async () => {
   const bench = await start();
   const running = [];

@@ -20,7 +20,9 @@ export class FakeTime implements Timers {
   readonly monotonicMs = (): number => this.#nowMs;
 
   after(delayMs: number, callback: () => void): () => void {
-    const timer: Timer = { dueMs: this.#nowMs + Math.max(0, delayMs), order: this.#made++, callback };
+    // Node takes it for 1 ms, with a TimeoutNegativeWarning.
+    if (!(delayMs >= 0)) throw new RangeError(`a timer of ${delayMs} ms`);
+    const timer: Timer = { dueMs: this.#nowMs + delayMs, order: this.#made++, callback };
     this.#push(timer);
     return () => {
       timer.callback = null;
