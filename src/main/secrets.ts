@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Vault } from '../auth/vault.ts';
-import { sealingKeyTexts } from '../config/readers.ts';
+import { type Reader, sealingKeyTexts } from '../config/readers.ts';
 import type { Config } from '../config.ts';
 import type { Database } from '../store/database.ts';
 import { allSecrets, type SecretRow, secretsStamp } from '../store/secrets.ts';
@@ -20,13 +20,22 @@ export function openSecrets(
 }
 
 function openVault({ secretsKey, secretsKeyFile }: Config): Vault | null {
-  const found = secretsKey ?? (secretsKeyFile === null ? null : keysOf(secretsKeyFile));
+  const keys = sealingKeyTexts('');
+  const found = secretsKey ?? readKeyFile('TOLLGATE_SECRETS_KEY_FILE', secretsKeyFile, keys);
   const [first, ...others] = found ?? [];
   return first === undefined ? null : new Vault([first, ...others]);
 }
 
-function keysOf(file: string): readonly string[] {
-  const { read, wanted } = sealingKeyTexts('');
+/**
+ * Returns what stands in a file that a setting names, as the setting of the keys themselves would read it; null: it names none.
+ * @throws CannotStart when the file cannot be read, or holds something else
+ */
+export function readKeyFile<Keys>(
+  setting: string,
+  file: string | null,
+  { read, wanted }: Reader<Keys>,
+): Keys | null {
+  if (file === null) return null;
   let text = '';
   try {
     text = readFileSync(file, 'utf8').trim();
@@ -34,8 +43,7 @@ function keysOf(file: string): readonly string[] {
     // The same as an empty one: what to do is the same.
   }
   const found = read(text);
-  if (found === null)
-    throw new CannotStart(`TOLLGATE_SECRETS_KEY_FILE: ${file} cannot be read, or is not ${wanted}`);
+  if (found === null) throw new CannotStart(`${setting}: ${file} cannot be read, or is not ${wanted}`);
   return found;
 }
 

@@ -150,7 +150,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   back.defer(async () => upstream.upstream?.close());
   const { instanceId, ledger, journal, fenced } = await openLedger(base, journals, adoption);
   const traces = await openTracesOf(base, instanceId);
-  const stored = { ...(await openCatalog(base, ledger)), ...(await openContents(config, metrics)) };
+  const stored = { ...(await openCatalog(base, ledger)), ...openContents(config, metrics) };
   const parts = { instanceId, ledger, journal, upstream, file, vault, traces, ...stored };
   const { gateway, pages, stopping, anchors } = openFront(base, parts, admin.key);
   await store.warm(instanceId).catch(onStoreError);
