@@ -166,7 +166,10 @@ function costRow(result: unknown): CostRow {
 
 const listed = z.object({
   data: z.array(z.looseObject({ id: z.string(), redacted_value: z.string().optional() })),
+  has_more: z.boolean().optional(),
 });
+/** More pages of a list than any organization has. */
+const LIST_PAGES_MAX = 1_000;
 
 /**
  * Finds the ids of keys by what an administrator sees of them: their begin and their end. Null: this admin key may not list
@@ -178,10 +181,15 @@ async function readOwnKeys(
   signal: AbortSignal,
 ): Promise<ReadonlySet<string> | null> {
   const list = async (path: string) => {
-    const read = listed.safeParse(
-      await client.get(path, { query: { limit: 100 }, signal, maxRetries: 0, ...AS_ADMIN }),
-    );
-    return read.success ? read.data.data : [];
+    const all: z.output<typeof listed>['data'] = [];
+    for (let pages = 0; pages < LIST_PAGES_MAX; pages++) {
+      const after = all.at(-1)?.id;
+      const query = { limit: 100, ...(after === undefined ? {} : { after }) };
+      const read = listed.safeParse(await client.get(path, { query, signal, maxRetries: 0, ...AS_ADMIN }));
+      if (read.success) all.push(...read.data.data);
+      if (!read.success || read.data.has_more !== true || all.at(-1)?.id === after) break;
+    }
+    return all;
   };
   const own = new Set<string>();
   try {

@@ -66,7 +66,7 @@ const TRIED_MAX = 50_000;
 
 export function createReconcile(options: ReconcileOptions): Reconcile {
   const { database, upstream, readReport, rates, callDurationMs, reportDelayMs, nowMs, onRelease } = options;
-  /** By event: a call without sufficient evidence is tried again, at growing intervals. */
+  /** By event: a call without sufficient evidence is tried again, at growing intervals; after an error of the report with the next run. */
   const nextTryMs = new Map<string, number>();
 
   async function run(signal: AbortSignal): Promise<Tally> {
@@ -82,9 +82,6 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
       const due = page
         .filter((event) => (nextTryMs.get(event.id) ?? 0) <= startedMs)
         .flatMap((event) => dueOf(event, callDurationMs));
-      for (const { event } of due) {
-        nextTryMs.set(event.id, startedMs + (startedMs - event.createdAt.getTime()) / 2);
-      }
       const prices = await readPrices(database.readSql, [
         ...new Set(due.map(({ event }) => event.priceId ?? '')),
       ]);
@@ -96,7 +93,11 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
             readKnownUsage(database.readSql, upstream, REPORTED_OPERATIONS[report], span),
           ]);
           const bound = new UsageReportBound({ span, reported, known });
-          for (const call of calls) tally[await settle(call, bound, prices)]++;
+          for (const call of calls) {
+            tally[await settle(call, bound, prices)]++;
+            const { id, createdAt } = call.event;
+            nextTryMs.set(id, startedMs + (startedMs - createdAt.getTime()) / 2);
+          }
         } catch (error) {
           failures.push(error);
           if (failures.length >= FAILURES_MAX) throw failures[0];

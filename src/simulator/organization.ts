@@ -48,9 +48,9 @@ function answerOf({ state }: Exchange, name: string, search: URLSearchParams) {
   const report = name.startsWith('usage/') ? name.slice('usage/'.length) : '';
   if (isUsageReport(report)) return usageJson(report, olderThan(usageLagMs), search, nowSeconds);
   const projects = projectsOf(state.invoice.lines());
-  if (name === 'projects') return listJson([...projects.keys()].map(projectOf));
+  if (name === 'projects') return listJson([...projects.keys()].map(projectOf), search);
   const project = /^projects\/([^/]+)\/api_keys$/.exec(name)?.[1];
-  return project === undefined ? null : listJson([...(projects.get(project) ?? [])].flatMap(keyOf));
+  return project === undefined ? null : listJson([...(projects.get(project) ?? [])].flatMap(keyOf), search);
 }
 
 /** By project, the ids of the keys that were used in it. */
@@ -64,11 +64,11 @@ function projectsOf(lines: readonly InvoiceLine[]): Map<string, Set<string>> {
   return projects;
 }
 
-function projectOf(id: string): object {
+function projectOf(id: string) {
   return { id, object: 'organization.project', name: id, created_at: 0, archived_at: null, status: 'active' };
 }
 
-function keyOf(id: string): object[] {
+function keyOf(id: string) {
   const value = redactedKey(id);
   if (value === null) return [];
   const owner = { type: 'service_account', service_account: { id: 'svc_simulated', name: 'simulated' } };
@@ -77,8 +77,11 @@ function keyOf(id: string): object[] {
   ];
 }
 
-function listJson(data: object[]): string {
-  const ids = data.map((each) => ('id' in each ? String(each.id) : ''));
-  const ends = { first_id: ids[0] ?? null, last_id: ids.at(-1) ?? null };
-  return JSON.stringify({ object: 'list', data, ...ends, has_more: false });
+function listJson(all: { id: string }[], search: URLSearchParams): string {
+  const after = search.get('after');
+  const from = after === null ? 0 : all.findIndex(({ id }) => id === after) + 1;
+  const to = from + Number(search.get('limit') ?? 20);
+  const data = all.slice(from, to);
+  const ends = { first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null };
+  return JSON.stringify({ object: 'list', data, ...ends, has_more: to < all.length });
 }

@@ -242,7 +242,12 @@ describe('a report that is no evidence', () => {
     await stack.settled();
     const before = await books();
     const notAdmin = createUsageReport({ adminKey: 'sk-no-admin', baseUrl: stack.simulator.url });
-    await expect(run({ readReport: notAdmin })).rejects.toThrow('403');
+    let readReport = notAdmin;
+    const job = await reconcileOf({ readReport: (...asked) => readReport(...asked) });
+    await expect(job.run(never)).rejects.toThrow('403');
     expect(await books()).toBe(before);
+    // It can be read again: no call waits for its next try.
+    readReport = createUsageReport({ adminKey: 'sk-admin-1', baseUrl: stack.simulator.url });
+    expect(await job.run(never)).toMatchObject({ released: 1 });
   });
 });

@@ -1,8 +1,10 @@
 /** The reader against an upstream that answers whatever a test wants, over real HTTP. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { createDayReport } from '../../src/jobs/day-report.ts';
 import { createUsageReport, type ReportName } from '../../src/jobs/usage-report.ts';
+import { startSimulator } from '../../src/simulator/simulator.ts';
 
 const SPAN = { firstMinute: 1_000, lastMinute: 1_002 };
 const USED = {
@@ -115,4 +117,21 @@ describe('the reader of the usage report', () => {
     answers = pages;
     await expect(read()).rejects.toThrow('the report');
   });
+});
+
+it('the reader of a day finds a key of the gateway among more keys than the upstream lists on one page', async () => {
+  const simulator = await startSimulator();
+  onTestFinished(() => simulator.close());
+  const keys = Array.from({ length: 102 }, (_, index) => `sk-${String(index).padStart(3, '0')}-of-an-app`);
+  const body = JSON.stringify({ model: 'text-embedding-3-small', input: 'hi' });
+  for (const key of keys) {
+    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+    const response = await fetch(`${simulator.url}/embeddings`, { method: 'POST', headers, body });
+    expect(response.status).toBe(200);
+  }
+  const { lines } = simulator.invoice();
+  const readDay = createDayReport({ adminKey: 'sk-admin-1', baseUrl: simulator.url, keys: keys.slice(-1) });
+  const day = Math.floor(Date.now() / 86_400_000) * 86_400_000;
+  const { ownKeys } = await readDay(day, new AbortController().signal);
+  expect([...(ownKeys ?? [])]).toEqual([lines.at(-1)!.api_key_id]);
 });
