@@ -1,8 +1,8 @@
 /**
- * Virtual keys. Owns: where a request carries one; their text and how it is kept; which key text is whose, as fresh as the catalog's version says; how
- * many look-ups guesses may cause. Does not own the rows (store/keys). Keys are found by their hash; a key that is not
- * known here is looked up once, however many calls ask for it at that moment. Invariants: the text of a key is never
- * stored; the database is not enough to make a call with it; a text that is no key takes no key's place in memory.
+ * Virtual keys. Owns: where a request carries one; their text and how it is kept; which key text is whose, as fresh as the
+ * catalog's version says; how many look-ups guesses may cause. Does not own the rows (store/keys). Keys are found by their
+ * hash; a key that is not known here is looked up once, however many calls ask for it at that moment. Invariants: the text of
+ * a key is never stored; the database is not enough to make a call with it; a text that is no key takes no key's place in memory.
  */
 import { hash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';

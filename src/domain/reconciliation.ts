@@ -8,8 +8,9 @@
  *
  * How: what keys of others bear is outside of the gateway. The rest is compared by model and tier, in tokens, which are
  * whole numbers: more or fewer of them come from calls over midnight, late batches, outcomes that the ledger does not know, or
- * from requests that it never saw. So are calls of tools, images and audio, in the units that are reported of them. Then by line item, in dollars: what tokens do not explain is a price that changed, where all
- * of the line's tokens have another published rate, or a rounding of the report.
+ * from requests that it never saw. So are calls of tools, images and audio, in the units that are reported of them. Then by
+ * line item, in dollars: what tokens do not explain is a price that changed, where all of the line's tokens have another
+ * published rate, or a rounding of the report.
  */
 import type { Crossing, DayInput, Difference, LedgerRow, Reconciled, UsageRow } from './differences.ts';
 import { lineSubject, TOOL_METERS, type Tool } from './line-items.ts';

@@ -1,4 +1,8 @@
-/** Upkeep of the database: creates partitions ahead of their month and drops those of forgotten objects, deletes buckets that no rolling window counts and counts of inputs that are over, closes values of tags without calls, brings back events that were set aside, carries what windows left into the next. */
+/**
+ * Upkeep of the database: creates partitions ahead of their month and drops those of forgotten objects, deletes buckets that
+ * no rolling window counts and counts of inputs that are over, closes values of tags without calls, brings back events that
+ * were set aside, carries what windows left into the next.
+ */
 import { carryOver } from '../store/carry-over.ts';
 import type { Database } from '../store/database.ts';
 import { forgetBuckets } from '../store/hot/flows.ts';
@@ -15,7 +19,7 @@ const TAGS_EVERY_MS = 60 * 60 * 1000;
 const RESTORE_EVERY_MS = 60 * 1000;
 const CARRY_EVERY_MS = 60 * 1000;
 
-/** Starts both jobs; the store created the first partitions at its start. */
+/** Starts these jobs; the store created the first partitions at its start. */
 export function startUpkeep(database: Database, onError: (error: unknown) => void): Job {
   const every = (intervalMs: number, run: () => Promise<unknown>) =>
     startJob({

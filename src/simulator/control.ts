@@ -1,8 +1,8 @@
 /**
  * What stands beside the API, for judges and tests: the invoice, its total, what is in flight, and the profile of a
- * running simulator. `POST /storage-day` bills a day of storage, `POST /plant` what no request asked for (plant.ts), `POST /taken`
- * says how many events with text the client of a stream has (`awaits_client`). `GET /invoice[?after=N&limit=M]`, `GET /invoice/total`, `GET /in-flight` (requests by key id),
- * `GET` and `PATCH /profile` (with `mode`), `GET /healthz`.
+ * running simulator. `GET /invoice[?after=N&limit=M]`, `GET /invoice/total`, `GET /in-flight` (requests by key id), `GET` and
+ * `PATCH /profile` (with `mode`), `GET /healthz`. `POST /storage-day` bills a day of storage, `POST /plant` what no request asked
+ * for (plant.ts), `POST /taken` says how many events with text the client of a stream has (`awaits_client`).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ApiState } from './exchange.ts';

@@ -10,7 +10,7 @@ const HELP = `Usage: tollgate simulator [options]
 
 A simulated OpenAI API on this machine. It serves /v1 like the real one, bills every request at the published
 prices and keeps its own invoice: GET /invoice, GET /invoice/total. GET or PATCH /profile while it runs.
-The organization's usage report (/v1/organization/usage/completions and /embeddings) is made from the same lines.
+The organization's usage reports, costs, projects and keys (/v1/organization/…) are made from the same lines.
 
   --port <number>        where to listen (8788; 0: any free port)
   --host <address>       (127.0.0.1)

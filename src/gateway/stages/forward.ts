@@ -1,6 +1,6 @@
 /**
  * Forward: the upstream call, bytes streaming both ways; the stream's meter reads along. Owns: the wait for a connection
- * (connections.ts says whose turn it is), relaying, back-pressure, and reading on when the client has left.
+ * (domain/shares.ts says whose turn it is), relaying, back-pressure, and reading on when the client has left.
  * Never retries: every try is billed.
  */
 
