@@ -43,12 +43,14 @@ export function warningText(warning: DueWarning): string {
 }
 
 function subjectText({ subjectType, subjectId, teamName, keyName, departmentName }: DueWarning): string {
-  const team = escaped(teamName ?? '');
+  // A value of a tag that an admin names is counted over all teams.
+  const ofTeam = teamName === null ? '' : ` of team ${escaped(teamName)}`;
   if (subjectType === 'org') return 'The whole installation';
   if (subjectType === 'department') return `Department ${escaped(departmentName ?? subjectId)}`;
-  if (subjectType === 'key') return `Key ${escaped(keyName ?? subjectId)} of team ${team}`;
-  if (subjectType === 'user') return `End user ${escaped(subjectId)} of team ${team}`;
-  return `Team ${team}`;
+  if (subjectType === 'key') return `Key ${escaped(keyName ?? subjectId)}${ofTeam}`;
+  if (subjectType === 'user') return `End user ${escaped(subjectId)}${ofTeam}`;
+  if (subjectType === 'tag') return `Tag ${escaped(subjectId)}${ofTeam}`;
+  return `Team ${escaped(teamName ?? '')}`;
 }
 
 function sourceText({ source, sourceName, window, enforcement, models }: DueWarning): string {

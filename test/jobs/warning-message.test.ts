@@ -60,6 +60,14 @@ describe('the text of a warning', () => {
       { subjectType: 'user', subjectId: 'ann', endsAt: null },
       'End user ann of team research has used 80 % of its limit of this month: $40.12 of $50.00.',
     ],
+    [
+      { subjectType: 'tag', subjectId: 'project=atlas', endsAt: null },
+      'Tag project=atlas of team research has used 80 % of its limit of this month: $40.12 of $50.00.',
+    ],
+    [
+      { subjectType: 'tag', subjectId: 'project=atlas', teamName: null, endsAt: null },
+      'Tag project=atlas has used 80 % of its limit of this month: $40.12 of $50.00.',
+    ],
   ])('says %j', (changes, text) => {
     expect(warningText({ ...OF_A_LIMIT, ...changes })).toBe(text);
   });
