@@ -21,7 +21,8 @@ export class Shutdowns {
   #days = new Map<string, string>();
   /** The same as the store has them. */
   #stored: ReadonlyMap<string, string> = new Map();
-  #isWriting = false;
+  /** Is being written: what the store had before does not know it. */
+  #unwritten: readonly Shutdown[] = [];
 
   constructor(options: ShutdownOptions) {
     this.#options = options;
@@ -31,26 +32,30 @@ export class Shutdowns {
   known(shutdowns: readonly Shutdown[]): void {
     this.#stored = new Map(shutdowns.flatMap(({ model, day }) => (day === null ? [] : [[model, day]])));
     this.#days = new Map(this.#stored);
-    this.isEmpty = this.#days.size === 0;
+    this.#take(this.#unwritten);
   }
 
   /** Notes what a list of the upstream says. What could not be written is written with the next list. */
   note(shutdowns: readonly Shutdown[]): void {
     const changed = shutdowns.filter(({ model, day }) => (this.#stored.get(model) ?? null) !== day);
     if (changed.length === 0 || this.#stored.size + changed.length > SHUTDOWNS_MAX) return;
-    for (const { model, day } of changed) {
-      if (day === null) this.#days.delete(model);
-      else this.#days.set(model, day);
-    }
-    this.isEmpty = this.#days.size === 0;
-    if (this.#isWriting) return;
-    this.#isWriting = true;
+    this.#take(changed);
+    if (this.#unwritten.length > 0) return;
+    this.#unwritten = changed;
     this.#options
       .write(changed)
       .catch((error: unknown) => this.#options.onError(error))
       .finally(() => {
-        this.#isWriting = false;
+        this.#unwritten = [];
       });
+  }
+
+  #take(shutdowns: readonly Shutdown[]): void {
+    for (const { model, day } of shutdowns) {
+      if (day === null) this.#days.delete(model);
+      else this.#days.set(model, day);
+    }
+    this.isEmpty = this.#days.size === 0;
   }
 
   /** Returns the value of `x-tollgate-warning` on a call of the model; null: its end is far, or not set. */

@@ -63,7 +63,7 @@ it('warns of a model that will be shut down, once the list of models has passed;
     return response.headers.get('x-tollgate-warning');
   };
   await fetch(`${stack.app.url}/v1/models`, { headers: { authorization: `Bearer ${key}` } });
-  expect(await warned('gpt-4')).toBe('gpt-4; shutdown_date=2026-10-23');
+  await expect.poll(() => warned('gpt-4')).toBe('gpt-4; shutdown_date=2026-10-23');
   expect(await warned('gpt-4o-mini')).toBeNull();
   const stored = () => stack.database.sql`select model, day from model_shutdowns`;
   await expect.poll(stored, { timeout: 30_000 }).toEqual([{ model: 'gpt-4', day: '2026-10-23' }]);
