@@ -146,12 +146,13 @@ const NAMES = new Set(
   output parallel_tool_calls prediction presence_penalty previous_response_id prompt prompt_cache_key prompt_cache_options
   prompt_cache_retention reasoning reasoning_effort response_format result role safety_identifier seed service_tier stop store
   stream stream_options suffix temperature text tool_choice tools top_logprobs top_p truncation ttl type url user verbosity
-  web_search_options evaluation_metric file grader graders images input_fidelity languages keywords mask partial_images quality size speed stream_format voice`.split(
+  web_search_options evaluation_metric container container_id conversation_id file_ids input_file_id input_image_mask part_ids
+  skill_id skills training_file validation_file vector_store_id vector_store_ids file grader graders images input_fidelity languages keywords mask partial_images quality size speed stream_format voice`.split(
     /\s+/,
   ),
 );
 /** What stands in these is named by the client. */
-const OWN_NAMES = new Set(['headers', 'logit_bias', 'metadata', 'parameters', 'schema', 'variables']);
+const OWN_NAMES = new Set('headers input_schema logit_bias metadata parameters schema variables'.split(' '));
 
 /** The largest output limit that is passed on: OpenAI's integers are 32 bits wide. */
 export const MAX_TOKENS = 2 ** 31 - 1;

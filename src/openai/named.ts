@@ -1,7 +1,7 @@
 /**
  * Objects that the body of an operation names which costs nothing. Where a body moves a cost, its reader names them
- * (prompt.ts). Invariant: a member of one of these names is an object's id wherever it stands, but for what the client names
- * itself, and for what is shown of an earlier answer.
+ * (prompt.ts). Invariant: a member of one of these names is an object's id wherever it stands and in whatever letters, but for
+ * what the client names itself, and for what is shown of an earlier answer.
  */
 import type { NamedObject } from '../domain/objects.ts';
 import { isObject, type Json, type JsonObject } from './body.ts';
@@ -19,6 +19,7 @@ export const BODY_OBJECTS: Readonly<Record<string, NamedObject['kind']>> = {
   vector_store_id: 'vector_store',
   vector_store_ids: 'vector_store',
   container: 'container',
+  container_id: 'container',
   skill_id: 'skill',
   part_ids: 'upload_part',
 };
@@ -28,6 +29,8 @@ const OPAQUE = new Set(
     ' ',
   ),
 );
+/** Where a call of a tool has run, which its item shows. */
+const OF_CALLS = new Set(['container_id', 'environment']);
 /** Items that the upstream reads from what it keeps when their encrypted content is missing. */
 const SEALED_ITEMS = new Set<unknown>(['reasoning', 'compaction']);
 
@@ -48,16 +51,26 @@ function addNamed(found: NamedObject[], value: Json | undefined, path: string): 
   }
   if (!isObject(value)) return;
   if (isReference(value)) add(found, 'item', value.id, path === '' ? 'id' : `${path}.id`);
+  // The rows of a run of an eval.
+  if (value.type === 'file_id') add(found, 'file', value.id, path === '' ? 'id' : `${path}.id`);
+  const isCall = typeof value.type === 'string' && value.type.endsWith('_call');
   for (const name of Object.keys(value)) {
+    if (isCall && OF_CALLS.has(name)) continue;
     const member = value[name];
     const param = path === '' ? name : `${path}.${name}`;
-    const kind = Object.hasOwn(BODY_OBJECTS, name) ? BODY_OBJECTS[name] : undefined;
+    const kind = kindNamedBy(name);
     if (kind !== undefined) addIds(found, kind, member, param);
     if (name === 'variables' && isObject(member)) {
       // The client names them; what they stand for may be a file.
       for (const own of Object.keys(member)) addNamed(found, member[own], `${param}.${own}`);
     } else if (!OPAQUE.has(name)) addNamed(found, member, param);
   }
+}
+
+/** Servers written in Go read a name in any letters as the name itself; they know the long s and the Kelvin sign for what they are. */
+function kindNamedBy(name: string): NamedObject['kind'] | undefined {
+  const usual = Object.hasOwn(BODY_OBJECTS, name) ? name : name.toUpperCase().toLowerCase();
+  return Object.hasOwn(BODY_OBJECTS, usual) ? BODY_OBJECTS[usual] : undefined;
 }
 
 function addIds(

@@ -209,6 +209,8 @@ export function weighItem(item: Json | undefined, bytesPerSecond: number): Weigh
         'item.content',
         `send parts of the types ${[...PARTS].map((each) => `'${each}'`).join(', ')} alone`,
       );
+    if (objectOf(part).file_id !== undefined)
+      return unbounded('item.content', "a stored file is not read here: send an image in 'image_url'");
     if (typeof audio === 'string') {
       bytes -= audio.length;
       weight = added(weight, audioWeight(secondsOf(audio, bytesPerSecond)));

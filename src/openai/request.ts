@@ -230,7 +230,7 @@ function readFields(
     fields.invalid('model', "'model' is not the deployment in the path: leave it out, or name the same.");
   }
   if (bound !== null && model === null && pricedAs === null)
-    fields.invalid('model', "'model' must be the name of a model.");
+    fields.invalid('model', "'model' must be the name of a model, also beside a prompt template.");
   const stream = bound !== null && (fields.boolean('stream') || descriptor.socket !== null);
   const includeUsage = bound !== null && readIncludeUsage(fields);
   const serviceTier = bound === null ? null : readServiceTier(fields);

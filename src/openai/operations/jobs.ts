@@ -66,13 +66,6 @@ export const JOBS: readonly Descriptor[] = [
     checks: (fields) => checkGrader(fields, fields.json.grader, 'grader'),
   }),
   ...refused(
-    'fine_tuning.permissions',
-    "who may use a checkpoint is set for the projects of the upstream's account, which teams share",
-    `
-    /fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions GET POST
-    /fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions/{permission_id} DELETE`,
-  ),
-  ...refused(
     'evals',
     'the graders of a run ask models of their own, without a limit of output, with prompts made of answers that nobody has seen, and ' +
       'a run may read the stored completions of all teams; the API ends on 2026-11-30. Send the rows as a batch (/v1/batches)',

@@ -171,6 +171,15 @@ export const REFUSED: readonly Descriptor[] = [
     /projects/{project_id}/users/{user_id}/roles GET POST
     /projects/{project_id}/users/{user_id}/roles/{role_id} GET DELETE`,
   ),
+  // "This endpoint requires an admin API key", by which "organization owners … share fine-tuned models with other projects"
+  // (OpenAPI specification 2.3.0).
+  ...refused(
+    'fine_tuning.permissions',
+    ADMINISTRATION,
+    `
+    /fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions GET POST
+    /fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions/{permission_id} DELETE`,
+  ),
   ...refused(
     'agents',
     'an agent works on beyond its response, and nothing bounds beforehand what that costs',
