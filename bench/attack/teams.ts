@@ -40,7 +40,9 @@ export interface TeamsPhase {
   seconds: number;
   /** From the last answer until the ledger had every call. */
   behindSeconds: number;
-  /** Percent of the calls whose money was in a lease. */
+  /** Holds that took their money out of a lease, and those that waited for one. */
+  holds: { atOnce: number; waited: number };
+  /** Percent of them that did not wait. */
   atOncePercent: number;
 }
 
@@ -77,6 +79,7 @@ const SUMS = [
   'departmentDays',
   'tags',
   'tagDays',
+  'valueDays',
   'counters',
 ] as const;
 const DEPARTMENTS = 4;
@@ -192,9 +195,23 @@ export async function callAll(
   const behindSeconds = (performance.now() - startedMs) / 1000 - seconds;
   const after = await readReservations(house);
   await Promise.all(pools.map((pool) => pool.close()));
-  const atOnce = after.atOnce - before.atOnce;
-  const atOncePercent = (100 * atOnce) / Math.max(1, atOnce + after.waited - before.waited);
-  return { calls: run.calls, statuses, seconds, behindSeconds, atOncePercent };
+  const holds = { atOnce: after.atOnce - before.atOnce, waited: after.waited - before.waited };
+  return {
+    calls: run.calls,
+    statuses,
+    seconds,
+    behindSeconds,
+    holds,
+    atOncePercent: atOncePercentOf([holds]),
+  };
+}
+
+/** Percent of holds that did not wait for a lease. */
+export function atOncePercentOf(phases: readonly TeamsPhase['holds'][]): number {
+  const sum = (pick: (holds: TeamsPhase['holds']) => number) =>
+    phases.reduce((total, each) => total + pick(each), 0);
+  const atOnce = sum((holds) => holds.atOnce);
+  return (100 * atOnce) / Math.max(1, atOnce + sum((holds) => holds.waited));
 }
 
 const BODY = JSON.stringify({
@@ -280,6 +297,7 @@ async function readSums(sql: Sql, billed: bigint): Promise<TeamsRow['sums']> {
     departmentDays: await sum('(select sum(cost_usd) from usage_department_days)'),
     tags: await sum('(select sum(cost_usd) from usage_tags)'),
     tagDays: await sum('(select sum(cost_usd) from usage_tag_days)'),
+    valueDays: await sum('(select sum(cost_usd) from usage_value_days)'),
     counters: await sum(`(select sum(settled) from counters where source = 'grant')`),
     above: await sum(`(select sum(settled) from counters where subject_type = 'org')`),
   };

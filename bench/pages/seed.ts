@@ -148,6 +148,7 @@ const SUMS: readonly [table: string, columns: string, time: number][] = [
   ['usage_days', `team_id, date_bin('1 day', created_at, 'epoch'), key_id, model, operation`, 2],
   ['usage_tags', `team_id, t.key, t.value, date_bin('15 minutes', created_at, 'epoch'), model`, 4],
   ['usage_tag_days', `team_id, t.key, date_bin('1 day', created_at, 'epoch'), t.value, model`, 3],
+  ['usage_value_days', `team_id, t.key, date_bin('1 day', created_at, 'epoch'), t.value`, 3],
   [
     'usage_departments',
     `team_id, date_bin('15 minutes', created_at, 'epoch'), departments, key_id, model, operation`,
@@ -164,7 +165,11 @@ const SUMS: readonly [table: string, columns: string, time: number][] = [
 async function seedSumsOf(sql: Sql, [fromMs, toMs]: [number, number], inOrder: boolean): Promise<void> {
   const at = (ms: number) => `'${new Date(ms).toISOString()}'`;
   for (const [table, columns, time] of SUMS) {
-    const groups = columns.includes('departments') ? '1, 2, 3, 4, 5, 6' : '1, 2, 3, 4, 5';
+    // None of the columns has a comma of its own but within date_bin.
+    const groups = columns
+      .replaceAll(/\([^)]*\)/g, '')
+      .split(',')
+      .map((_, index) => index + 1);
     await sql.unsafe(`
       insert into ${table}
       select ${columns}, count(*), count(*) filter (where outcome = 'voided'), count(*) filter (where outcome = 'unknown'),
@@ -172,7 +177,7 @@ async function seedSumsOf(sql: Sql, [fromMs, toMs]: [number, number], inOrder: b
         sum(cost_usd), coalesce(sum(cost_usd) filter (where outcome = 'unknown'), 0)
       from usage_events ${columns.includes('t.') ? ', jsonb_each_text(tags) t' : ''}
       where created_at >= ${at(fromMs)} and created_at < ${at(toMs)}
-      group by ${groups} ${inOrder ? `order by ${time}, 1` : ''}`);
+      group by ${groups.join(', ')} ${inOrder ? `order by ${time}, 1` : ''}`);
   }
 }
 

@@ -22,6 +22,7 @@ export const SPREAD_TABLES = [
   'usage_charges',
   'usage_tags',
   'usage_tag_days',
+  'usage_value_days',
   'tag_values',
   'api_error_rollups',
   'adjustments',

@@ -13,6 +13,7 @@ import {
   usageRollups,
   usageTagDays,
   usageTags,
+  usageValueDays,
 } from './schema.ts';
 
 type EventRow = typeof usageEvents.$inferSelect;
@@ -22,7 +23,8 @@ type Table =
   | typeof usageDepartments
   | typeof usageDepartmentDays
   | typeof usageTags
-  | typeof usageTagDays;
+  | typeof usageTagDays
+  | typeof usageValueDays;
 
 /** Moves the sums of events that are corrected to a cost; in the order of a flush. */
 export async function moveRollups(
@@ -68,10 +70,12 @@ async function moveTags(tx: Transaction, events: readonly EventRow[], cost: Pico
   for (const [table, start, intervalMs] of [
     [usageTags, usageTags.bucketStart, QUARTER_HOUR_MS],
     [usageTagDays, usageTagDays.day, DAY_MS],
+    [usageValueDays, usageValueDays.day, DAY_MS],
   ] as const) {
     const rowOf = ({ name, value, event }: (typeof tagged)[number]) => {
       const at = startOf(event, intervalMs);
-      return [name, ...(table === usageTags ? [value, at] : [at, value]), event.model].join('\n');
+      const model = 'model' in table ? event.model : '';
+      return [name, ...(table === usageTags ? [value, at] : [at, value]), model].join('\n');
     };
     const groups = [...Map.groupBy(tagged, rowOf)].sort(([a], [b]) => (a < b ? -1 : 1));
     for (const [, group] of groups) {
@@ -86,7 +90,7 @@ async function moveTags(tx: Transaction, events: readonly EventRow[], cost: Pico
           eq(table.name, name),
           eq(table.value, value),
           eq(start, new Date(startOf(event, intervalMs))),
-          eq(table.model, event.model),
+          'model' in table ? eq(table.model, event.model) : undefined,
         ),
       );
     }

@@ -57,6 +57,19 @@ export const usageTagDays = pgTable(
   ],
 );
 
+/** The same of all models together, for reports by value: a tenth of the rows. */
+export const usageValueDays = pgTable(
+  'usage_value_days',
+  {
+    teamId: uuid('team_id').$type<TeamId>().notNull(),
+    name: text('name').notNull(),
+    day: moment('day').notNull(),
+    value: text('value').notNull(),
+    ...sums(),
+  },
+  (table) => [primaryKey({ columns: [table.teamId, table.name, table.day, table.value] })],
+);
+
 /** Values of tags that a team's clients have made and that no list names: so many may be open. */
 export const tagValues = pgTable(
   'tag_values',

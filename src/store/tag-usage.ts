@@ -8,6 +8,7 @@ import {
   at,
   countsOf,
   fromQuarters,
+  momentOf,
   readUsage,
   startOf,
   sumsOf,
@@ -29,9 +30,11 @@ export type TagUsageRow = UsageRow & { tag: string | null };
 
 /** Sums usage by tag, oldest interval first, then by team, model and value. Intervals are put together as `readUsage` does it. */
 export async function readTagUsage(database: Database, question: TagUsageQuestion): Promise<TagUsageRow[]> {
-  const tagged = await readTagged(database.readSql, question);
-  if (!question.byTag || question.tag.value !== null) return tagged;
-  const all = await readUsage(database, { ...question, keyId: undefined });
+  if (!question.byTag || question.tag.value !== null) return readTagged(database.readSql, question);
+  const [tagged, all] = await Promise.all([
+    readTagged(database.readSql, question),
+    readUsage(database, { ...question, keyId: undefined }),
+  ]);
   return withUntagged(tagged, all);
 }
 
@@ -44,9 +47,7 @@ async function readTagged(sql: Sql, question: TagUsageQuestion): Promise<TagUsag
   const noon = sql`date_trunc('day', moment, 'UTC') + interval '12 hours'`;
   const ofNoon = startOf(sql, noon, interval, timeZone);
   const rows = await sql<Omit<TagUsageRow, 'quantities' | 'key' | 'operation' | 'department'>[]>`
-    with days as (
-      select u.day as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)} from usage_tag_days u
-      where u.day >= ${at(days.startMs)} and u.day < ${at(days.endMs)} ${ofTag(sql, question)} group by 1, 2, 3, 4),
+    with days as (${daysOf(sql, question, days)}),
     edges as (${quarters(sql, question, edges)}),
     moved as (${quarters(sql, question, moved)}),
     parts as (
@@ -60,6 +61,15 @@ async function readTagged(sql: Sql, question: TagUsageQuestion): Promise<TagUsag
   return rows.map((row) => ({ ...row, key: null, operation: null, department: null, quantities: {} }));
 }
 
+/** Whole days; where no model is asked for, from the sums of all models. Of one value there is an index, and few rows. */
+function daysOf(sql: Sql, question: TagUsageQuestion, days: TimeRange): Fragment {
+  const isOfAllModels = !question.groupBy.includes('model') && question.tag.value === null;
+  return sql`
+    select ${momentOf(sql, 'day', question.interval)} ${dimensionsOf(sql, question)} ${sumsOf(sql)}
+    from ${sql(isOfAllModels ? 'usage_value_days' : 'usage_tag_days')} u
+    where u.day >= ${at(days.startMs)} and u.day < ${at(days.endMs)} ${ofTag(sql, question)} group by 1, 2, 3, 4`;
+}
+
 function dimensionsOf(sql: Sql, { groupBy, byTag }: TagUsageQuestion): Fragment[] {
   return [
     groupBy.includes('team') ? sql`u.team_id as team, ` : sql`null as team, `,
@@ -68,7 +78,7 @@ function dimensionsOf(sql: Sql, { groupBy, byTag }: TagUsageQuestion): Fragment[
   ];
 }
 
-/** The index begins with the team, so all teams are named. */
+/** Indexes begin with the team, so all teams are named. */
 function ofTag(sql: Sql, { teamIds, tag: { name, value } }: TagUsageQuestion): Fragment {
   const ofTeams = teamIds
     ? sql`and u.team_id = any(${teamIds}::text[]::uuid[])`
@@ -78,7 +88,7 @@ function ofTag(sql: Sql, { teamIds, tag: { name, value } }: TagUsageQuestion): F
 
 function quarters(sql: Sql, question: TagUsageQuestion, ranges: readonly TimeRange[]): Fragment {
   return sql`
-    select u.bucket_start as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)}
+    select ${momentOf(sql, 'bucket_start', question.interval)} ${dimensionsOf(sql, question)} ${sumsOf(sql)}
     ${fromQuarters(sql, 'usage_tags', ranges)} ${ofTag(sql, question)} group by 1, 2, 3, 4`;
 }
 

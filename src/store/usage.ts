@@ -105,11 +105,11 @@ export async function readUsage({ readSql: sql }: Database, question: UsageQuest
   );
   const rows = await sql<Omit<UsageRow, 'quantities'>[]>`
     with days as (
-      select u.day as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)} from usage_days u
+      select ${momentOf(sql, 'day', interval)} ${dimensionsOf(sql, question)} ${sumsOf(sql)} from usage_days u
       where u.day >= ${at(days.startMs)} and u.day < ${at(days.endMs)} ${ofOwner(sql, question)}
       group by ${GROUPS(sql)}),
     edges as (
-      select u.bucket_start as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)}
+      select ${momentOf(sql, 'bucket_start', interval)} ${dimensionsOf(sql, question)} ${sumsOf(sql)}
       ${rowsOf(sql, 'usage_rollups', question, edges)} group by ${GROUPS(sql)}),
     moved as (
       select u.bucket_start as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)}
@@ -147,8 +147,8 @@ function groupedOf(
 ): Fragment {
   const { departmentId } = question;
   const below = departmentId === undefined ? sql`` : sql`and ${departmentId}::uuid = any(u.departments)`;
-  const of = (moment: string) => sql`
-    select u.${sql(moment)} as moment, ${dimensionsOf(sql, question, 'usage_departments')} ${sumsOf(sql)}`;
+  const of = (moment: 'day' | 'bucket_start') => sql`
+    select ${momentOf(sql, moment, question.interval)} ${dimensionsOf(sql, question, 'usage_departments')} ${sumsOf(sql)}`;
   const inDays = sql`u.day >= ${at(days.startMs)} and u.day < ${at(days.endMs)} ${ofOwner(sql, question)}`;
   return sql`
     checked as (
@@ -286,6 +286,11 @@ export async function usageRange(
 
 export function at(ms: number): string {
   return new Date(ms).toISOString();
+}
+
+/** The moment of a row by which its part is summed first; of a total none, so that its days are one sum each. */
+export function momentOf(sql: Sql, column: 'day' | 'bucket_start', interval: UsageInterval): Fragment {
+  return interval === 'total' ? sql`null::timestamptz as moment, ` : sql`u.${sql(column)} as moment, `;
 }
 
 /** The start of the interval in which a moment lies; null for a total. */

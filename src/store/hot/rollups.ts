@@ -1,7 +1,7 @@
 /**
  * Rollups: sums of events by quarter of an hour and by UTC day, written in the transaction that inserts the events.
  * Invariant: both tables have the same total, and of calls in departments both of theirs have it too. What an event used beside tokens is summed by meter, by quarter alone. A call
- * with tags is summed once more for each of them, by model.
+ * with tags is summed once more for each of them, by model, and by day without.
  */
 import type { Fragment, TransactionSql } from '../database.ts';
 
@@ -64,6 +64,11 @@ export function addRollups(tx: TransactionSql): Fragment {
     tag_days as (
       insert into usage_tag_days as r ${ofTags(tx`${start('1 day')}, t.value`)}
       on conflict (team_id, name, day, value, model) do update set ${add}),
+    value_days as (
+      insert into usage_value_days as r
+      select team_id, t.key, ${start('1 day')}, t.value, ${sum}
+      from fresh, jsonb_each_text(tags) t where tags is not null group by 1, 2, 3, 4 order by 1, 2, 3, 4
+      on conflict (team_id, name, day, value) do update set ${add}),
     quantities as (
       insert into usage_quantities as r
       select team_id, date_bin('15 minutes', created_at, 'epoch'), key_id, model, operation, q.key, sum(q.value::numeric)
