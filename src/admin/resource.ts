@@ -31,7 +31,7 @@ export interface Resource<
   view(row: Row): z.input<Item>;
   /** `teams`: whose rows may be shown; undefined: all. */
   list(page: PageRequest, query: z.output<ListQuery>, teams: TeamId[] | undefined): Promise<Row[]>;
-  find(id: Id): Promise<Row | null>;
+  find(id: Id, teams?: TeamId[]): Promise<Row | null>;
   change(id: Id, body: z.output<Change>, caller: Caller): Promise<Row | ApiError | null>;
   remove(id: Id, caller: Caller): Promise<Row | ApiError | null>;
 }
@@ -70,8 +70,8 @@ export function resourceRoutes<
       return page as z.input<Page> | ApiError;
     },
   );
-  route(app, { ...one, method: 'get', summary: `Show one ${name}` }, async ({ id }) =>
-    show(await resource.find(id as Id)),
+  route(app, { ...one, method: 'get', summary: `Show one ${name}` }, async ({ id, teams }) =>
+    show(await resource.find(id as Id, teams)),
   );
   route(
     app,

@@ -35,8 +35,8 @@ export function tagRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
     changeBody: TagChange,
     idOf: (tag: ListedTag) => tag.name,
     view: toTag,
-    list: ({ after, limit }) => listTags(database, { after, limit }),
-    find: (name) => findTag(database, name),
+    list: ({ after, limit }, _, teams) => listTags(database, { after, limit }, teams),
+    find: (name, teams) => findTag(database, name, teams),
     change: async (name, { on_unknown: onUnknown, max_values: maxValues, idle_days: idleDays, ...change }) =>
       memberProblem(name, change.sources) ??
       shown(name, await changeTag(database, name, { ...change, onUnknown, maxValues, idleDays })),

@@ -1,6 +1,7 @@
 /** Tags: which names and values calls may have. Few rows, read with every key; a change binds as a change of a limit does. */
-import { and, asc, eq, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, sql } from 'drizzle-orm';
 import { type ApiError, apiError } from '../domain/errors.ts';
+import type { TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { TAG_RULES_MAX } from '../domain/tags.ts';
 import { type After, changeCatalog, isAfter, raiseVersion } from './changes.ts';
@@ -9,33 +10,41 @@ import { tags } from './schema.ts';
 
 export type TagRow = typeof tags.$inferSelect;
 export type TagContents = Omit<TagRow, 'name' | 'createdAt'>;
-/** With the number of values that are open, of the team that has most of them. */
+/** With the number of values that are open, of the team that has most of them; of some teams alone where these are named. */
 export type ListedTag = TagRow & { openValues: number };
 
-const openValues = sql<number>`coalesce((
-  select max(v.open) from (
-    select count(*)::int4 as open from tag_values where name = ${sql.raw('"tags"."name"')} group by team_id) v), 0)`;
+function openValues(teamIds: readonly TeamId[] | undefined) {
+  const ofTeams = teamIds === undefined ? sql`` : sql`and ${inArray(sql`team_id`, [...teamIds])}`;
+  return sql<number>`coalesce((
+    select max(v.open) from (
+      select count(*)::int4 as open from tag_values where name = ${sql.raw('"tags"."name"')} ${ofTeams} group by team_id) v), 0)`;
+}
 
 export function listTags(
   database: Database,
   page: { after: After | null; limit: number },
+  teamIds?: readonly TeamId[],
 ): Promise<ListedTag[]> {
-  return selectTags(database)
+  return selectTags(database, teamIds)
     .where(and(isAfter({ createdAt: tags.createdAt, id: tags.name }, page.after)))
     .orderBy(asc(tags.createdAt), asc(tags.name))
     .limit(page.limit);
 }
 
-export async function findTag(database: Database, name: string): Promise<ListedTag | null> {
-  const [row] = await selectTags(database).where(eq(tags.name, name));
+export async function findTag(
+  database: Database,
+  name: string,
+  teamIds?: readonly TeamId[],
+): Promise<ListedTag | null> {
+  const [row] = await selectTags(database, teamIds).where(eq(tags.name, name));
   return row ?? null;
 }
 
-function selectTags({ db }: Database) {
+function selectTags({ db }: Database, teamIds: readonly TeamId[] | undefined) {
   const { name, values, pattern, sources, required, onUnknown, maxValues, idleDays, createdAt } = tags;
   const rule = { name, values, pattern, sources, required, onUnknown, maxValues, idleDays, createdAt };
   return db
-    .select({ ...rule, openValues })
+    .select({ ...rule, openValues: openValues(teamIds) })
     .from(tags)
     .$dynamic();
 }

@@ -4,6 +4,7 @@ import { needOf, OPERATIONS_NEEDED } from '../../src/admin/permissions.ts';
 import { asId } from '../../src/domain/ids.ts';
 import { PERMISSIONS, ROLE_PERMISSIONS, ROLES, type Role, rolesWith } from '../../src/domain/roles.ts';
 import { addApiErrors } from '../../src/store/api-errors.ts';
+import { openTagValue } from '../../src/store/tag-values.ts';
 import {
   ADMIN_KEY,
   counterOf,
@@ -45,7 +46,16 @@ beforeAll(async () => {
     const atMs = Date.now();
     const counter = counterOf('grant', credit, team, Date.parse(String(credit.starts_at)));
     const pools = [[{ counter, heldUsd: '1', settledUsd: '1' }]];
-    const call = await instance.call({ teamId: team, keyId: key, atMs, costUsd: '1', pools, model: name });
+    const tags = { project: `of ${name}` };
+    const call = await instance.call({
+      teamId: team,
+      keyId: key,
+      atMs,
+      costUsd: '1',
+      pools,
+      model: name,
+      tags,
+    });
     await instance.call({ teamId: team, keyId: key, atMs, costUsd: '1', outcome: 'unknown', model: name });
     await admin.make('/labels', { call_id: call, label: 'accepted' });
     const { sql } = admin.database;
@@ -68,8 +78,12 @@ beforeAll(async () => {
     const ids = [team, key, limit, grant, recipient, call, department];
     return { name, team, key, limit, grant, recipient, call, department, ids };
   };
+  await admin.make('/tags', { name: 'project' });
   inside = await makeSide('inside');
   outside = await makeSide('outside');
+  for (const value of ['one', 'two', 'three'])
+    expect(await openTagValue(admin.database.sql, asId(outside.team), 'project', value, 10)).toBe(true);
+  expect(await openTagValue(admin.database.sql, asId(inside.team), 'project', 'one', 10)).toBe(true);
   const { paths } = (await admin.get('/openapi.json')) as unknown as { paths: Record<string, object> };
   operations = Object.entries(paths).flatMap(([path, methods]) =>
     path.startsWith('/admin/v1/')
@@ -122,7 +136,7 @@ const QUERIES: Record<string, string> = {
 };
 /** These show what belongs to no team. */
 const OF_NO_TEAM = new Set([
-  ...['/operations', '/archive', '/savings', '/tags'],
+  ...['/operations', '/archive', '/savings', '/tags', '/tags/{id}'],
   // There are none here (test/e2e/upstreams.test.ts).
   '/upstreams',
   // The path names which.
@@ -131,13 +145,15 @@ const OF_NO_TEAM = new Set([
   '/labels/export',
 ]);
 /** Lists without a field that names a team. */
-const UNNAMED = new Set(['/teams', '/departments', '/tags']);
+const UNNAMED = new Set(['/teams', '/departments', '/tags', '/tags/{id}']);
 
 /** Returns something of a team, by the path that names it; what will be changed is made for it. */
 async function itemOf(path: string, side: Side, isChanged: boolean): Promise<string> {
   const { team, call, key, limit, grant, recipient } = side;
   if (path.startsWith('/teams/')) return team;
   if (path === '/departments/{id}/statement') return side.department;
+  if (path.startsWith('/tags/'))
+    return isChanged ? `made-for-${Math.random().toString(36).slice(2)}` : 'project';
   const [, resource = ''] = path.split('/');
   const items: Record<string, [string, object]> = {
     keys: [key, { team_id: team, name: 'to be changed' }],
@@ -246,6 +262,29 @@ describe.each(ROLES)('the role %s', (role) => {
       }
     },
   );
+
+  it('of one team sees the values of tags of that team alone, and how many those are', async () => {
+    const token = await tokenOf(role, inside.team);
+    for (const path of ['/tags', '/tags/project']) {
+      const { status, text } = await askAs(token, 'GET', path);
+      expect([status, text], path).toEqual([200, expect.stringContaining('"open_values":1,')]);
+    }
+    for (const by of ['tag:project', 'team,tag:project']) {
+      for (const interval of ['total', 'day', 'hour']) {
+        const { text } = await askAs(token, 'GET', `/usage?group_by=${by}&interval=${interval}`);
+        expect(text).toContain('of inside');
+        expect(text).not.toContain('outside');
+      }
+    }
+    for (const report of ['models/report', 'usage?interval=total&group_by=model']) {
+      const { text } = await askAs(
+        token,
+        'GET',
+        `/${report}${report.includes('?') ? '&' : '?'}tag=project%3Dof%20outside`,
+      );
+      expect(text).not.toContain('"model":"outside"');
+    }
+  });
 
   it('of one team lists nothing of another', async () => {
     const token = await tokenOf(role, inside.team);
