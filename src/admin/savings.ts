@@ -13,6 +13,7 @@ import { readSourcedPrices } from '../store/rate-cards.ts';
 import { type CallSpeed, type CallSums, LOOKED_AT_MAX, readCallSums, readSpeeds } from '../store/savings.ts';
 import { readTagUsage } from '../store/tag-usage.ts';
 import { readUsage, type UsageRow } from '../store/usage.ts';
+import { STAGES } from '../telemetry/measurement.ts';
 import { ModelReport, ModelReportQuery, Savings, SavingsQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { route } from './route.ts';
@@ -71,15 +72,17 @@ export function savingRoutes(app: OpenAPIHono, options: AdminOptions): void {
       await settleNow();
       const tag = query.tag === undefined ? undefined : parseTag(query.tag);
       const sums = { ...ofModels(range), teamIds };
-      const uses = tag
-        ? await readTagUsage(database, { ...sums, groupBy: ['model'], tag, byTag: false })
-        : await readUsage(database, sums);
-      const speeds = await readSpeeds(database, { ...range, teamIds, tag });
       // Postgres does not read years before 0 as JavaScript writes them.
       const before = new Date(Math.max(0, 2 * range.from.getTime() - range.to.getTime()));
-      const labels = await sumLabels(database, { ...range, teamIds, tag });
-      const earlier = await sumLabels(database, { from: before, to: range.from, teamIds, tag });
-      const { cards } = await readSourcedPrices(database.readSql);
+      const [uses, speeds, labels, earlier, { cards }] = await Promise.all([
+        tag
+          ? readTagUsage(database, { ...sums, groupBy: ['model'], tag, byTag: false })
+          : readUsage(database, sums),
+        readSpeeds(database, { ...range, teamIds, tag }, STAGES),
+        sumLabels(database, { ...range, teamIds, tag }),
+        sumLabels(database, { from: before, to: range.from, teamIds, tag }),
+        readSourcedPrices(database.readSql),
+      ]);
       return {
         from: range.from.toISOString(),
         to: range.to.toISOString(),
@@ -293,7 +296,7 @@ function modelOf(row: UsageRow, known: Known): z.input<typeof ModelReport>['data
     output_usd_per_million: perMillion(text?.output),
     latency_median_ms: speed?.medianMs ?? null,
     latency_p95_ms: speed?.p95Ms ?? null,
-    first_byte_ms: null,
+    first_byte_ms: speed?.firstByteMs ?? null,
     output_tokens_per_second: speed?.tokensPerSecond ?? null,
     labelled_calls: labels?.labelled ?? 0,
     accepted: labels?.accepted ?? 0,

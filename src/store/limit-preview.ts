@@ -60,7 +60,7 @@ async function readCalls(tx: Transaction, limit: Limit, dayMs: number): Promise<
       cost: usageEvents.costUsd,
       inputTokens: usageEvents.inputTokens,
       outputTokens: usageEvents.outputTokens,
-      durationMs: sql<number>`(select coalesce(sum(value::float8), 0) / 1000 from jsonb_each_text(${usageEvents.stageUs}))`,
+      durationMs: sql<number>`(select coalesce(sum(value::float8), 0) / 1000 from jsonb_each_text(${usageEvents.stageUs} - 'first_byte'))`,
     })
     .from(usageEvents)
     .where(and(gte(usageEvents.createdAt, new Date(dayMs)), countedBy(limit)))

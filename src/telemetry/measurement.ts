@@ -22,8 +22,11 @@ export const STAGES = [
 ] as const;
 export type Stage = (typeof STAGES)[number];
 
-/** Microseconds by stage; a stage that the call did not reach is missing. */
-export type StageDurationsUs = { [S in Stage]?: number };
+/**
+ * Microseconds by stage; a stage that the call did not reach is missing. `first_byte` is no stage, but the part of `forward` until
+ * the response's first byte.
+ */
+export type StageDurationsUs = { [S in Stage | 'first_byte']?: number };
 
 /** The errors of the upstream: no response, one that broke off, or an error status. */
 export const UPSTREAM_ERRORS = [

@@ -28,7 +28,14 @@ import {
 } from '@opentelemetry/sdk-trace';
 import { formatUsd, inUnits } from '../domain/quantities.ts';
 import { FIELDS, USAGE_FIELDS } from './fields.ts';
-import type { CallEntry, CallTraces, StageDurationsUs, StoppedCall, TracedCall } from './measurement.ts';
+import {
+  type CallEntry,
+  type CallTraces,
+  STAGES,
+  type StageDurationsUs,
+  type StoppedCall,
+  type TracedCall,
+} from './measurement.ts';
 
 export interface TracesOptions {
   /** Base URL of a collector: `/v1/traces` and `/v1/metrics` are below it. */
@@ -182,7 +189,7 @@ function spanName(operation: string, model: string | null): string {
 
 /** The stages follow each other without a gap. */
 function startedAt(endedMs: number, stageUs: StageDurationsUs): number {
-  return endedMs - Object.values(stageUs).reduce((sum, spentUs) => sum + spentUs, 0) / 1000;
+  return endedMs - STAGES.reduce((sum, stage) => sum + (stageUs[stage] ?? 0), 0) / 1000;
 }
 
 /** The amounts of money are text, as everywhere: a float would not be exact. */

@@ -37,6 +37,19 @@ it.each([
   expect(text.match(/^:/gm)).toHaveLength(1);
 });
 
+it('its event has the time until the first byte, which the report on models sums up', async () => {
+  const response = await stack.post(key, '/chat/completions', CHAT, { 'x-simulator': 'first_byte_ms=120' });
+  await response.text();
+  const { stage_us: stageUs } = (await readEvents(stack)).at(-1)!;
+  expect(stageUs.first_byte).toBeGreaterThan(100_000);
+  expect(stageUs.first_byte).toBeLessThan(stageUs.forward! + 1_000);
+  const { data } = await stack.admin<{ data: { model: string; first_byte_ms: number | null }[] }>(
+    'GET',
+    '/models/report',
+  );
+  expect(data.find(({ model }) => model === 'gpt-4o-mini')?.first_byte_ms).toBeGreaterThan(0);
+});
+
 it('OpenAI’s client reads such a stream as any other', async () => {
   const client = new OpenAI({ apiKey: key, baseURL: `${stack.app.url}/v1`, maxRetries: 0 });
   const stream = await client.chat.completions.create(

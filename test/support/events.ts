@@ -56,13 +56,15 @@ export interface EventOptions {
   facts?: Partial<CallFacts>;
   /** What differs from a call that was settled. */
   outcome?: Partial<Outcome>;
+  /** Microseconds by stage. */
+  stageUs?: Record<string, number>;
 }
 
 /** The event of a call, settled unless told otherwise. */
 export function eventOf(options: EventOptions): FlushEvent {
   const { id, instanceId, teamId, keyId, cost, held, allocations, outcome = {} } = options;
   const facts = factsJson(id, instanceId, factsOf(teamId, keyId, options.facts), held);
-  const stageUs = { estimate: 12, forward: 3400 };
+  const stageUs = options.stageUs ?? { estimate: 12, forward: 3400 };
   return eventFromJson(
     eventJson(facts, settledOutcome(cost, outcome), allocationsText(allocations), stageUs),
   );

@@ -87,7 +87,10 @@ const eventFields = {
   cost_usd: money,
   hold_usd: money,
   adjusted_usd: money.optional().meta({ description: 'The cost after corrections; missing: there are none' }),
-  stage_us: z.record(z.string(), z.number()),
+  stage_us: z.record(z.string(), z.number()).meta({
+    description:
+      'Microseconds by stage; `first_byte`: the part of `forward` until the first byte of the response',
+  }),
   created_at: instant,
 };
 export const Event = z.strictObject(eventFields).meta({ id: 'Event' });

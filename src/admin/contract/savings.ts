@@ -77,9 +77,9 @@ export const ModelReport = z
         output_usd_per_million: money.nullable(),
         latency_median_ms: z.number().nullable(),
         latency_p95_ms: z.number().nullable(),
-        first_byte_ms: z.null().meta({
+        first_byte_ms: z.number().nullable().meta({
           description:
-            'Events do not keep it: the metric tollgate_time_to_first_byte_seconds has it by model',
+            'Median of the streamed calls, from the end of the request to the first byte of the response; null: there was none',
         }),
         output_tokens_per_second: z.number().nullable(),
         labelled_calls: tokenCount,

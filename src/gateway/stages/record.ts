@@ -17,6 +17,7 @@ export function record(deps: GatewayDeps, settled: Settled): void {
   const { principal } = reserved.account;
   call.ended('record');
   const stageUs = call.clock.durations();
+  if (response.firstByteUs !== null) stageUs.first_byte = response.firstByteUs;
   deps.ledger.record(hold, stageUs);
   const upstreamError = upstreamErrorOf(settled);
   deps.metrics.recordCall({
