@@ -6,6 +6,9 @@ import { SMTPServer } from 'smtp-server';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { formatUsd } from '../../src/domain/quantities.ts';
+import { notify } from '../../src/jobs/notify.ts';
+import { sendNotices } from '../../src/jobs/send-notices.ts';
+import { openDatabase } from '../../src/store/database.ts';
 import { ADMIN_KEY, type Stack, startStack } from './stack.ts';
 
 const mails: string[] = [];
@@ -74,7 +77,12 @@ it('a month of a department: budgets, a raise that ends, mail, a correction, and
   await limitOf(science.id, 'Science, a month', '0.01');
   const limit = await limitOf(physics.id, 'Physics, a month', '0.0005');
   await stack.admin('POST', '/recipients', {
-    ...{ subject: { type: 'org' }, kind: 'email', address: 'finance@example.com', wants: ['warning'] },
+    ...{
+      subject: { type: 'org' },
+      kind: 'email',
+      address: 'finance@example.com',
+      wants: ['warning', 'monthly'],
+    },
   });
 
   const first = await callUntilDenied(key);
@@ -82,7 +90,7 @@ it('a month of a department: budgets, a raise that ends, mail, a correction, and
   expect(first.message).toContain('Physics, a month');
 
   // A raise that ends by itself.
-  const until = Date.now() + 6_000;
+  const until = Date.now() + 10_000;
   await stack.admin('POST', `/limits/${limit.id}/raises`, {
     ...{ amount: '0.0003', until: new Date(until).toISOString(), reason: 'the conference' },
   });
@@ -93,7 +101,7 @@ it('a month of a department: budgets, a raise that ends, mail, a correction, and
     '/limits?state=true',
   );
   expect(after.data.find(({ id }) => id === limit.id)).toMatchObject({ amount: '0.0005' });
-  expect((await callUntilDenied(key)).calls).toBe(0);
+  await expect.poll(async () => (await callUntilDenied(key)).calls, { timeout: 30_000 }).toBe(0);
 
   // Whoever answers for the money was told.
   await expect
@@ -143,7 +151,48 @@ it('a month of a department: budgets, a raise that ends, mail, a correction, and
   expect(sumOf(await text(`/teams/${teamId}/statement?month=${ofMonth}&format=csv`), 'cost_usd')).toBe(
     billed,
   );
+  // The correction is a line of its own on both.
+  expect(await text(`/focus.csv?from=${from}&to=${to}`)).toContain('Adjustment');
+  expect(await text(`/teams/${teamId}/statement?month=${ofMonth}&format=csv`)).toContain('correction');
+
+  // The first morning of the next month: the digest.
+  const [year, monthIndex] = ofMonth.split('-').map(Number) as [number, number];
+  const facts = await sendDigest(Date.UTC(year, monthIndex, 1, 7, 30));
+  expect(facts).toMatchObject({
+    ...{ kind: 'monthly', team: null, from: `${ofMonth}-01T00:00:00.000Z` },
+    cost: formatUsd(billed),
+  });
+  const said = `in the month from ${ofMonth}-01 to `;
+  await expect.poll(() => mails.join('\n'), { timeout: 30_000 }).toContain(said);
+  const digest = mails.find((mail) => mail.includes(said)) ?? '';
+  expect(digest).toContain('To: finance@example.com');
+  // Its chart is a table with bars.
+  expect(digest).toMatch(/<td width=3D"\d+" height=3D"12" bgcolor|<td width="\d+" height="12" bgcolor/);
 }, 120_000);
+
+/** Runs the jobs that tell of money on the clock of another moment. Returns what the digest of the month is made of. */
+async function sendDigest(nowMs: number) {
+  const settings = { 'tollgate.now': new Date(nowMs).toISOString() };
+  const database = openDatabase(stack.connection, { settings });
+  try {
+    let raised: Awaited<ReturnType<typeof notify>> = null;
+    // Null while the gateway's own job looks.
+    const look = async () => {
+      raised = await notify({ database, spikeTimes: 1_000_000 });
+      return raised;
+    };
+    await expect.poll(look, { timeout: 30_000 }).not.toBe(null);
+    const { port } = smtp.server.address() as AddressInfo;
+    const options = {
+      ...{ smtpUrl: `smtp://127.0.0.1:${port}`, mailFrom: 'tollgate@example.com', consoleUrl: null },
+      ...{ allowPrivate: true, nowMs: () => nowMs, onEnd: () => {} },
+    };
+    await sendNotices({ database, ...options }, new AbortController().signal);
+    return (raised ?? []).map(({ facts }) => facts).find(({ kind }) => kind === 'monthly');
+  } finally {
+    await database.close();
+  }
+}
 
 /** The sum of a column of amounts. */
 function sumOf(csv: string, column: string): bigint {
