@@ -17,7 +17,7 @@ import { type House, inHouse } from './house.ts';
 import { judge, type Verdict } from './judge.ts';
 import { align } from './promises.ts';
 import { FULL_PLAN, type PlannedStrike, planFor, type Strike, strikeAll } from './strikes.ts';
-import { callAll, type TeamsPhase } from './teams.ts';
+import { atOncePercentOf, callAll, type TeamsPhase } from './teams.ts';
 
 export interface NestedRun {
   replicas: number;
@@ -26,8 +26,9 @@ export interface NestedRun {
   /** Of the department at the top. */
   budgetUsd: string;
   teams: number;
-  /** With plenty of money. */
+  /** With plenty of money, after the first of each run on each replica. */
   calls: number;
+  callsPerSecond: number;
   seed: number;
   plan?: readonly PlannedStrike[];
   progress(text: string): void;
@@ -67,13 +68,13 @@ const RUN_LEVEL = 4;
 const TAG = 'run';
 /** As documented: each run of an agent at most $2 and 50 calls; with little money only the money binds. */
 const RUN_USD = '2.00';
-const RUN_CALLS = '50';
+const RUN_CALLS = 50;
+/** For so many calls of all runs that is enough; for more each run has more. */
+const USUAL_CALLS = 20_000;
 const MANY_CALLS = '100000';
 /** In the first phase nothing binds. */
 const PLENTY_USD = '100000.00';
 const PATIENCE_MS = 300_000;
-/** Of all runs: an agent's next call comes when it has done with the last answer. */
-const CALLS_PER_SECOND = 125;
 const CALM_MS = 30_000;
 const MOVE_MS = 700;
 
@@ -102,12 +103,13 @@ export async function runNested(run: NestedRun): Promise<NestedRow> {
       await delay(1_000);
       // Each run once on each replica, then wherever a load balancer happens to send it.
       const each = (index: number) => (index + Math.floor(index / RUNS)) % replicas;
-      const first = await callAll(house, sql, runs, { ...run, calls: RUNS * replicas, replicaOf: each });
+      const firstCalls = { ...run, calls: RUNS * replicas, replicaOf: each, callsPerSecond: 0 };
+      const first = await callAll(house, sql, runs, firstCalls);
       let isCalm = true;
       const moving = moveTeams(house, teams, units, seed, () => !isCalm);
       const random = seededRandom(seed, 'replicas');
       const replicaOf = () => Math.floor(random() * replicas);
-      const calm = await callAll(house, sql, runs, { ...run, replicaOf, callsPerSecond: CALLS_PER_SECOND });
+      const calm = await callAll(house, sql, runs, { ...run, replicaOf });
       isCalm = false;
       const calmMoves = await moving;
       await change(house.replicas[0]!.url, `limits/${runCalls}`, { amount: MANY_CALLS });
@@ -136,7 +138,7 @@ export async function runNested(run: NestedRun): Promise<NestedRow> {
   });
 }
 
-async function makeTree({ replicas }: House, { teams: count }: NestedRun) {
+async function makeTree({ replicas }: House, { teams: count, calls: wanted }: NestedRun) {
   const url = replicas[0]!.url;
   const budgets: Budget[] = [];
   const window = { type: 'lifetime' };
@@ -170,7 +172,8 @@ async function makeTree({ replicas }: House, { teams: count }: NestedRun) {
   const subject = { type: 'tag', name: TAG };
   const { id } = await create(url, 'limits', { subject, meter: 'cost_usd', amount: RUN_USD, window });
   budgets.push({ name: 'run', level: RUN_LEVEL, id: TAG, limitId: String(id) });
-  const calls = await create(url, 'limits', { subject, meter: 'requests', amount: RUN_CALLS, window });
+  const amount = String(Math.max(RUN_CALLS, Math.ceil((RUN_CALLS * wanted) / USUAL_CALLS)));
+  const calls = await create(url, 'limits', { subject, meter: 'requests', amount, window });
   return { budgets, teams, units, runCalls: String(calls.id) };
 }
 
@@ -317,16 +320,19 @@ export function describeNested({
       `${first.atOncePercent.toFixed(2)} % held without I/O`,
     `with plenty of money ${calm.calls} calls in ${calm.seconds.toFixed(0)} s and ${calmMoves} moves: ${calm.atOncePercent.toFixed(2)} % held without I/O, ` +
       JSON.stringify(calm.statuses),
+    `of all ${first.calls + calm.calls} calls with plenty of money: ${atOncePercentOf([first.holds, calm.holds]).toFixed(2)} % held without I/O`,
     `${strikes.length} kills, ${moves} moves; invoice: ${calls} calls, ${dollars(billed)}, ${lost} lost, ${double} double, ${wrong} wrong`,
     align([['level', 'budgets', '95 % spent', 'over', 'most billed'], ...rows]),
   ].join('\n');
 }
 
 const AT_ONCE_LEAST = 99;
+/** With so few first calls among all, the least holds of all of them; what is left are waits of other calls. */
+const FIRST_PERCENT = 0.95;
 
 /** Every promise that a row breaks. */
 export function brokenNestedPromises(row: NestedRow, strikesLeast: number): string[] {
-  const { verdict, levels, calm, strikes, oddities } = row;
+  const { verdict, levels, first, calm, strikes, oddities } = row;
   const broken = [...oddities.slice(0, 10)];
   const { lost, double, wrong } = verdict;
   if (lost + double + wrong > 0) broken.push(`${lost} calls lost, ${double} double, ${wrong} wrong`);
@@ -339,5 +345,9 @@ export function brokenNestedPromises(row: NestedRow, strikesLeast: number): stri
   if (strikes.length < strikesLeast) broken.push(`only ${strikes.length} kills of ${strikesLeast}`);
   if (calm.atOncePercent < AT_ONCE_LEAST)
     broken.push(`only ${calm.atOncePercent.toFixed(2)} % of the calls were held without I/O`);
+  const ofAll = atOncePercentOf([first.holds, calm.holds]);
+  const isLong = first.calls * 100 <= (first.calls + calm.calls) * FIRST_PERCENT;
+  if (isLong && ofAll < AT_ONCE_LEAST)
+    broken.push(`only ${ofAll.toFixed(2)} % of all calls were held without I/O, first calls included`);
   return broken;
 }
