@@ -4,10 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import OpenAI from 'openai';
 import { startDemoStack } from '../../src/demo/stack.ts';
+import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
+import { messageOf } from '../../src/domain/notice-message.ts';
 import { uuidV7 } from '../../src/ledger/events.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { startEmbedded } from '../../src/store/embedded/supervisor.ts';
 import { adopt } from '../../src/store/hot/flush.ts';
+import { readDigest } from '../../src/store/notice-facts.ts';
 import { DEPARTMENTS, type Department, historyOf, type MadeTeam } from './company.ts';
 
 const BATCH = 500;
@@ -19,6 +22,8 @@ export interface Company {
   /** By name. */
   teamIds: Map<string, string>;
   admin<T>(method: string, path: string, body?: object): Promise<T>;
+  /** The monthly digest of the whole company as its mail has it, in HTML. */
+  digest(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -48,6 +53,7 @@ export async function openCompany(): Promise<Company> {
     adminKey,
     teamIds: new Map([...teams].map(([name, { id }]) => [name, id])),
     admin,
+    digest: () => digestOf(dataDir),
     async close() {
       await stack.close();
       rmSync(dataDir, { recursive: true, force: true });
@@ -163,6 +169,22 @@ async function writeHistory(dataDir: string, teams: Map<string, MadeTeam>): Prom
     await adopt(database.sql, instanceId, events.slice(first, first + BATCH));
   }
   await database.close();
+}
+
+/** Of the last whole month of UTC. */
+async function digestOf(dataDir: string): Promise<string> {
+  const server = await startEmbedded({ dataDir });
+  const database = openDatabase(server.connection);
+  const [year, month] = [new Date().getUTCFullYear(), new Date().getUTCMonth()];
+  const [before, from, to] = [2, 1, 0].map((ago) => new Date(Date.UTC(year, month - ago))) as [
+    Date,
+    Date,
+    Date,
+  ];
+  const about = { kind: 'monthly', teamId: ORGANIZATION_ID, team: null } as const;
+  const facts = await readDigest(database, about, { before, from, to });
+  await database.close();
+  return messageOf(facts, 'en', null).html;
 }
 
 /** Makes the calls of today with the SDK: some large, one whose response is lost, and interns up to their limit. */

@@ -184,9 +184,12 @@ function eventOf(
   };
   const { model, operation } = work;
   const facts = factsOf(team.id, keyId, {
-    ...{ model, operation, departments: team.departments },
+    ...{ model, operation, departments: team.departments, stream: operation !== 'embeddings' },
     ...(project === null ? {} : { tags: [`project=${project}`] }),
   } as Parameters<typeof factsOf>[2]);
+  const forward = Math.round(
+    300_000 + outputTokens * (400 + 2_600 * Math.sqrt(work.output / 50)) * (0.8 + 0.4 * roll()),
+  );
   const stageUs = {
     route: 12,
     authenticate: 14,
@@ -194,11 +197,10 @@ function eventOf(
     parse: 60,
     estimate: 21,
     reserve: 55,
-    forward: Math.round(
-      300_000 + outputTokens * (400 + 2_600 * Math.sqrt(work.output / 50)) * (0.8 + 0.4 * roll()),
-    ),
+    forward,
     settle: 46,
     record: 31,
+    first_byte: 290_000 + Math.round(forward / 40),
   };
   const held = cost + cost / 4n;
   const outcome = settledOutcome(cost, {

@@ -90,6 +90,7 @@ try {
     `/events?team_id=${company.teamIds.get('support')}&order=desc&limit=1`,
   );
   await take('', ENGLISH, shots(company, events.data[0]!.id));
+  await papers();
   await take('-zh-dark', CHINESE_AND_DARK, [
     { name: 'overview', path: '' },
     { name: 'models', path: '/models' },
@@ -97,6 +98,23 @@ try {
 } finally {
   await browser.close();
   await company.close();
+}
+
+/** What leaves the console: the statement of a division, to print, and the digest of the month, a mail. */
+async function papers(): Promise<void> {
+  const { page, close } = await visit(browser, company.url, ENGLISH);
+  await page.goto('/console');
+  await signIn(page, company.adminKey);
+  await page.getByRole('button', { name: en.app.signOut }).waitFor();
+  const { data } = await company.admin<{ data: { id: string; name: string }[] }>('GET', '/departments');
+  const science = data.find(({ name }) => name === 'Science')?.id;
+  const month = new Date().toISOString().slice(0, 7);
+  await page.goto(`/admin/v1/departments/${science}/statement?month=${month}`);
+  await picture(page, 'statement');
+  await page.goto('about:blank');
+  await page.setContent(await company.digest());
+  await picture(page, 'digest');
+  await close();
 }
 
 function hourIn(timeZone: string): number {

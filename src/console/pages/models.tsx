@@ -3,7 +3,7 @@ import type { ModelReport } from '../api/types.ts';
 import { useApi } from '../api/use.ts';
 import type { Messages } from '../messages/messages.ts';
 import { restDigits } from '../money.ts';
-import { Money } from '../parts/money.tsx';
+import { Money, moneyText } from '../parts/money.tsx';
 import { Page, Panel } from '../parts/page.tsx';
 import { Empty, Load } from '../parts/states.tsx';
 import { type Column, Table } from '../parts/table.tsx';
@@ -66,14 +66,8 @@ export function ModelsPage() {
 }
 
 function columnsOf(t: Messages, format: Format, models: readonly Model[]): Column<Model>[] {
-  const money = (key: string, label: string, read: (model: Model) => string | null): Column<Model> => {
-    const reserve = restDigits(models.map(read));
-    const cell = (model: Model) => {
-      const usd = read(model);
-      return usd === null ? '—' : <Money usd={usd} reserve={reserve} />;
-    };
-    return { key, label, number: true, cell };
-  };
+  const reserve = restDigits(models.map(({ cost_usd }) => cost_usd));
+  const reserveAccepted = restDigits(models.map(({ cost_per_accepted_usd }) => cost_per_accepted_usd));
   const seconds = (ms: number | null) => (ms === null ? '—' : format.duration(Math.round(ms * 1_000)));
   return [
     {
@@ -87,9 +81,18 @@ function columnsOf(t: Messages, format: Format, models: readonly Model[]): Colum
         </>
       ),
     },
-    money('cost', t.overview.spent, (model) => model.cost_usd),
+    {
+      key: 'cost',
+      label: t.overview.spent,
+      number: true,
+      cell: ({ cost_usd: cost, cost_per_call_usd: perCall }) => (
+        <>
+          <Money usd={cost} reserve={reserve} />
+          <span class="under">{t.models.perCall(moneyText(perCall))}</span>
+        </>
+      ),
+    },
     { key: 'price', label: t.models.price, number: true, cell: (model) => <Price model={model} /> },
-    money('perCall', t.models.perCall, (model) => model.cost_per_call_usd),
     {
       key: 'latency',
       label: t.models.latency,
@@ -105,21 +108,24 @@ function columnsOf(t: Messages, format: Format, models: readonly Model[]): Colum
       key: 'firstByte',
       label: t.upstreams.firstByte,
       number: true,
-      cell: ({ first_byte_ms: ms }) => seconds(ms),
-    },
-    {
-      key: 'speed',
-      label: t.models.speed,
-      number: true,
-      cell: ({ output_tokens_per_second: speed }) => (speed === null ? '—' : format.count(Math.round(speed))),
+      cell: ({ first_byte_ms: first, output_tokens_per_second: speed }) => (
+        <>
+          {seconds(first)}
+          {speed !== null && <span class="under">{t.models.speed(format.count(Math.round(speed)))}</span>}
+        </>
+      ),
     },
     { key: 'labels', label: t.models.accepted, number: true, cell: (model) => <Accepted model={model} /> },
-    money('perAccepted', t.models.perAccepted, (model) => model.cost_per_accepted_usd),
     {
-      key: 'agreement',
-      label: t.models.agreement,
+      key: 'perAccepted',
+      label: t.models.perAccepted,
       number: true,
-      cell: ({ agreement }) => (agreement === null ? '—' : format.percent(agreement)),
+      cell: ({ cost_per_accepted_usd: perAccepted, agreement }) => (
+        <>
+          {perAccepted === null ? '—' : <Money usd={perAccepted} reserve={reserveAccepted} />}
+          {agreement !== null && <span class="under">{t.models.agreement(format.percent(agreement))}</span>}
+        </>
+      ),
     },
   ];
 }
