@@ -1,4 +1,5 @@
 /** Tables of what the upstream keeps for teams. They grow with the calls that it keeps. */
+import { sql } from 'drizzle-orm';
 import { index, integer, jsonb, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core';
 import type { TeamId } from '../domain/ids.ts';
 import { GIVEN } from '../domain/input-count.ts';
@@ -27,6 +28,8 @@ export const objects = pgTable(
   (table) => [
     primaryKey({ columns: [table.teamId, table.kind, table.id, table.expiresAt] }),
     index('objects_names').using('gin', table.names),
+    // Whose a trained model is, is asked over all teams, by each call of one.
+    index('objects_models').on(table.id).where(sql`kind = 'model'`),
     isOneOf(table.kind, OBJECT_KINDS),
   ],
 );

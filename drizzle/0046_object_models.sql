@@ -1,0 +1,1 @@
+CREATE INDEX "objects_models" ON "objects" USING btree ("id") WHERE kind = 'model';
