@@ -50,6 +50,20 @@ export interface ResponseTerms {
   readonly hosted?: HostedTerms;
 }
 
+/** By which a run of an eval is settled: its models, by the names that the run and the eval ask for. */
+export interface EvalRunTerms {
+  readonly kind: 'eval_run';
+  readonly evalId: string;
+  readonly items: number;
+  readonly models: Readonly<Record<string, EvalModelTerms>>;
+}
+
+export interface EvalModelTerms {
+  readonly price: TermPrice;
+  /** Some call may be long enough for the price of long contexts. */
+  readonly mayBeLong: boolean;
+}
+
 /** What tools of the upstream cost, as it was when the job was asked for: amounts are pico-USD as decimal text. */
 export interface HostedTerms {
   readonly fees: Readonly<Partial<Record<FeeMeter, string>>>;
@@ -97,7 +111,7 @@ export function hostedOfTerms({
   };
 }
 
-export type JobTerms = FineTuningTerms | BatchTerms | ResponseTerms;
+export type JobTerms = FineTuningTerms | BatchTerms | ResponseTerms | EvalRunTerms;
 
 /** A job whose cost is bounded. */
 export interface PlannedJob {
@@ -108,6 +122,15 @@ export interface PlannedJob {
   readonly wouldFit:
     | ((left: PicoUsd) => { text: string; details: Record<string, string | number | null> })
     | null;
+}
+
+/** The same with its bound: at most. */
+export interface BoundedJob extends PlannedJob {
+  readonly cost: PicoUsd;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  /** Null: of several prices. */
+  readonly priceId: string | null;
 }
 
 /** How a response in the background is settled: at the tier that it names, and by the tools that it shows. */
@@ -124,6 +147,17 @@ export function backgroundJob(
   return { terms: { kind: 'response', model, prices, ...tools }, model, wouldFit: null };
 }
 
+/** What one model of a job with several was used and charged for. */
+export interface JobModel {
+  /** As the upstream says it. */
+  readonly model: string;
+  readonly calls: number;
+  readonly usage: Usage;
+  /** USD as decimal text. */
+  readonly usd: string;
+  readonly priceId: string;
+}
+
 /** What a job cost, once it has ended. */
 export interface JobEnd {
   readonly outcome: 'settled' | 'voided' | 'unknown';
@@ -137,4 +171,6 @@ export interface JobEnd {
   readonly priceId: string | null;
   /** What it leaves behind that belongs to its team. */
   readonly made: readonly { readonly kind: 'model' | 'file'; readonly id: string }[];
+  /** Its cost and usage by model, where the upstream tells them; missing: it does not. */
+  readonly models?: readonly JobModel[];
 }

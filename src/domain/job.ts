@@ -1,6 +1,6 @@
 /** Jobs: calls that go on upstream after their response. Owns: their kinds and states, and what a request asks for. Pure. */
 
-export const JOB_KINDS = ['fine_tuning', 'batch', 'response'] as const;
+export const JOB_KINDS = ['fine_tuning', 'batch', 'response', 'eval_run'] as const;
 export type JobKind = (typeof JOB_KINDS)[number];
 
 /**
@@ -31,5 +31,12 @@ export interface BackgroundRequest {
   readonly kind: 'response';
 }
 
+/** A run of an eval, which its path names: its items are sampled by one model and graded by others. */
+export interface EvalRunRequest {
+  readonly kind: 'eval_run';
+  /** Id of the file with its items; null: they stand in the request. */
+  readonly file: string | null;
+}
+
 /** What a job's request asks for. */
-export type JobRequest = FineTuningRequest | BatchRequest | BackgroundRequest;
+export type JobRequest = FineTuningRequest | BatchRequest | BackgroundRequest | EvalRunRequest;

@@ -5,7 +5,7 @@ import { asId, type TeamId } from './ids.ts';
 export const OBJECT_KINDS = [
   ...(['response', 'conversation', 'stored_completion', 'file', 'upload', 'upload_part'] as const),
   ...(['vector_store', 'file_batch', 'container', 'batch', 'model', 'fine_tuning_job'] as const),
-  ...(['skill', 'eval', 'voice_consent'] as const),
+  ...(['skill', 'eval', 'eval_run', 'voice_consent'] as const),
 ] as const;
 export type RecordedKind = (typeof OBJECT_KINDS)[number];
 

@@ -7,12 +7,15 @@ import { Worker } from 'node:worker_threads';
 import type { RateCards } from '../domain/price.ts';
 import { boundaryOf, MultipartReader } from '../openai/multipart.ts';
 import type { TrainingPrice } from '../planner/book.ts';
+import type { EvalRunCount, EvalRunQuestion } from '../planner/eval-run.ts';
 import type { FileCount } from '../planner/file-count.ts';
-import type { FileMessage } from '../planner/file-thread.ts';
+import type { BeginFile, RunProblem } from '../planner/file-thread.ts';
 
 /** Each has two tokenisers, which take a hundred megabytes each. */
 const THREADS_MAX = 2;
 const THREAD_MB = 288;
+/** A thread without a file is kept for the next one: to load its tokenisers takes a second of CPU. */
+const IDLE_MS = 30_000;
 /** A file waits for a thread so long; then it has no count. */
 const TURN_MS_MAX = 60_000;
 /** What may wait for a thread before its upload waits too. */
@@ -24,14 +27,14 @@ const BYTE_ORDER_MARK = 0xef;
 const COUNTED = new Set(['fine-tune', 'batch']);
 
 /** One file on its way. */
-export interface CountedUpload {
+export interface CountedUpload<Count = FileCount> {
   push(piece: Buffer): void;
   /** So much waits for its count that the upload is to wait. */
   readonly isBehind: boolean;
   /** Called when the upload may go on. */
   onCaughtUp: (() => void) | null;
   /** Returns the count after the last piece; null: the file has none. */
-  end(): Promise<FileCount | null>;
+  end(): Promise<Count | null>;
   /** The upload failed. */
   stop(): void;
 }
@@ -40,6 +43,8 @@ export class FileCounts {
   readonly #training: readonly TrainingPrice[];
   readonly #onError: (error: unknown) => void;
   readonly #threads = new Set<Worker>();
+  /** Those without a file, with what ends them. */
+  readonly #idle = new Map<Worker, NodeJS.Timeout>();
   /** Uploads without a thread, the oldest first. */
   readonly #waiting = new Set<() => void>();
 
@@ -60,31 +65,69 @@ export class FileCounts {
     return this.#begin(null, rates, nowMs);
   }
 
-  #begin(boundary: string | null, rates: RateCards, nowMs: number): CountedUpload {
-    return new Upload(boundary, (onThread) => {
-      const turn = () => onThread(this.#start(rates, nowMs));
-      if (this.#threads.size < THREADS_MAX) turn();
-      else this.#waiting.add(turn);
-      return () => this.#waiting.delete(turn);
-    });
+  /** Begins with a run of an eval, whose items stand in it or come as a file. Without a count, no thread was free in time. */
+  beginRun(run: EvalRunQuestion, rates: RateCards, nowMs: number): CountedUpload<EvalRunCount | RunProblem> {
+    const upload = new Upload<EvalRunCount | RunProblem>(null, this.#asking(rates, nowMs, run));
+    upload.start();
+    return upload;
   }
 
-  #start(rates: RateCards, nowMs: number): Worker {
+  #begin(boundary: string | null, rates: RateCards, nowMs: number): CountedUpload {
+    return new Upload(boundary, this.#asking(rates, nowMs, null));
+  }
+
+  #asking(rates: RateCards, nowMs: number, run: EvalRunQuestion | null): AskForThread {
+    return (onThread) => {
+      const turn = () => {
+        const thread = this.#take();
+        const begin: BeginFile = { ...rates.rows(), training: this.#training, nowMs, run };
+        thread.postMessage(begin);
+        onThread(thread, () => this.#giveBack(thread));
+      };
+      if (this.#idle.size > 0 || this.#threads.size < THREADS_MAX) turn();
+      else this.#waiting.add(turn);
+      return () => this.#waiting.delete(turn);
+    };
+  }
+
+  #take(): Worker {
+    for (const [thread, ending] of this.#idle) {
+      clearTimeout(ending);
+      this.#idle.delete(thread);
+      thread.ref();
+      return thread;
+    }
     const thread = new Worker(new URL('../planner/file-thread.ts', import.meta.url), {
       resourceLimits: { maxOldGenerationSizeMb: THREAD_MB, maxYoungGenerationSizeMb: 16 },
     });
     this.#threads.add(thread);
     thread.on('error', this.#onError);
     thread.once('exit', () => {
+      clearTimeout(this.#idle.get(thread));
+      this.#idle.delete(thread);
       this.#threads.delete(thread);
-      const [next] = this.#waiting;
-      if (next === undefined) return;
-      this.#waiting.delete(next);
-      next();
+      this.#next();
     });
-    const begin: FileMessage = { ...rates.rows(), training: this.#training, nowMs };
-    thread.postMessage(begin);
     return thread;
+  }
+
+  #giveBack(thread: Worker): void {
+    if (!this.#threads.has(thread)) return;
+    thread.unref();
+    const end = () => {
+      this.#idle.delete(thread);
+      void thread.terminate();
+    };
+    this.#idle.set(thread, setTimeout(end, IDLE_MS).unref());
+    this.#next();
+  }
+
+  /** The file that waits longest gets a thread. */
+  #next(): void {
+    const [next] = this.#waiting;
+    if (next === undefined) return;
+    this.#waiting.delete(next);
+    next();
   }
 
   async close(): Promise<void> {
@@ -93,15 +136,20 @@ export class FileCounts {
   }
 }
 
-/** Asks for a thread, which may come at once, later or never. Returns how to ask no more. */
-type AskForThread = (onThread: (thread: Worker) => void) => () => void;
+/**
+ * Asks for a thread, which may come at once, later or never; it is given back after its count, and ended where there is none.
+ * Returns how to ask no more.
+ */
+type AskForThread = (onThread: (thread: Worker, giveBack: () => void) => void) => () => void;
 
-class Upload implements CountedUpload {
+class Upload<Count = FileCount> implements CountedUpload<Count> {
   onCaughtUp: (() => void) | null = null;
   /** Null: there is no form around it. */
   readonly #form: MultipartReader | null;
   readonly #ask: AskForThread;
   #thread: Worker | null = null;
+  /** After its count the thread is another's. */
+  #giveBack: (() => void) | null = null;
   /** Its file is counted, once there is a thread; null: it is not, or there is one. */
   #leave: (() => void) | null = null;
   #patience: NodeJS.Timeout | null = null;
@@ -112,7 +160,7 @@ class Upload implements CountedUpload {
   #hasBegun = false;
   #behindBytes = 0;
   #isOver = false;
-  #counted: ((count: FileCount | null) => void) | null = null;
+  #counted: ((count: Count | null) => void) | null = null;
 
   constructor(boundary: string | null, ask: AskForThread) {
     this.#ask = ask;
@@ -145,11 +193,17 @@ class Upload implements CountedUpload {
     this.#hasBegun = true;
     const first = piece[0] === BYTE_ORDER_MARK ? piece[3] : piece[0];
     if (first !== OPENING_BRACE || (this.#purpose !== '' && !COUNTED.has(this.#purpose))) return;
+    this.start();
+  }
+
+  /** Counts whatever comes. */
+  start(): void {
+    this.#hasBegun = true;
     let isHere = false;
-    const leave = this.#ask((thread) => {
+    const leave = this.#ask((thread, giveBack) => {
       isHere = true;
       this.#leave = null;
-      this.#begins(thread);
+      this.#begins(thread, giveBack);
     });
     if (isHere) return;
     this.#leave = leave;
@@ -160,20 +214,35 @@ class Upload implements CountedUpload {
     return this.#thread !== null || this.#leave !== null;
   }
 
-  #begins(thread: Worker): void {
+  #begins(thread: Worker, giveBack: () => void): void {
     this.#thread = thread;
+    this.#giveBack = giveBack;
     if (this.#patience !== null) clearTimeout(this.#patience);
-    thread.on('message', (message: { taken: number } | { count: FileCount | null }) => {
-      if ('count' in message) this.#end(message.count);
-      else {
-        const was = this.isBehind;
-        this.#behindBytes -= message.taken;
-        if (was && !this.isBehind) this.onCaughtUp?.();
-      }
-    });
-    thread.once('exit', () => this.#end(null));
+    thread.on('message', this.#onMessage);
+    thread.on('exit', this.#onExit);
     for (const piece of this.#unsent) this.#send(piece);
     this.#unsent = [];
+  }
+
+  readonly #onExit = () => this.#end(null);
+
+  readonly #onMessage = (message: { taken: number } | { count: Count | null }) => {
+    if ('count' in message) {
+      this.#leaveThread();
+      this.#end(message.count);
+      return;
+    }
+    const was = this.isBehind;
+    this.#behindBytes -= message.taken;
+    if (was && !this.isBehind) this.onCaughtUp?.();
+  };
+
+  #leaveThread(): void {
+    this.#thread?.off('message', this.#onMessage);
+    this.#thread?.off('exit', this.#onExit);
+    this.#thread = null;
+    this.#giveBack?.();
+    this.#giveBack = null;
   }
 
   #send(piece: ArrayBuffer | null): void {
@@ -191,13 +260,13 @@ class Upload implements CountedUpload {
     this.#send(buffer);
   }
 
-  end(): Promise<FileCount | null> {
+  end(): Promise<Count | null> {
     if (!this.#isCounted || this.#isOver) return Promise.resolve(null);
     if (this.#purpose !== '' && !COUNTED.has(this.#purpose)) {
       this.stop();
       return Promise.resolve(null);
     }
-    const ended = new Promise<FileCount | null>((resolve) => {
+    const ended = new Promise<Count | null>((resolve) => {
       this.#counted = resolve;
     });
     this.#send(null);
@@ -208,7 +277,7 @@ class Upload implements CountedUpload {
     this.#end(null);
   }
 
-  #end(count: FileCount | null): void {
+  #end(count: Count | null): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#behindBytes = 0;

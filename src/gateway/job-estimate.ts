@@ -6,7 +6,7 @@
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Estimate } from '../domain/estimate.ts';
 import type { BackgroundRequest, BatchRequest, FineTuningRequest, JobRequest } from '../domain/job.ts';
-import { type PlannedJob, type TermPrice, termPriceOf } from '../domain/job-terms.ts';
+import { type BoundedJob, type TermPrice, termPriceOf } from '../domain/job-terms.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import { includesModel, type RateCard } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
@@ -25,17 +25,11 @@ import { readSeed, type SeedTraining } from '../store/seed/read-seed.ts';
 import { type Stopped, stopped } from './call.ts';
 import { ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
+import { planEvalRun } from './eval-runs.ts';
 import { countKept } from './kept-files.ts';
 import type { Estimated } from './stages/estimate.ts';
 import type { Parsed } from './stages/parse.ts';
 import { whyNotModel } from './tenancy.ts';
-
-interface Planned extends PlannedJob {
-  readonly cost: PicoUsd;
-  readonly inputTokens: number;
-  readonly outputTokens: number;
-  readonly priceId: string | null;
-}
 
 /** Bounds a job by its file and its fields. */
 export async function estimateJob(
@@ -65,7 +59,7 @@ export async function estimateJob(
 }
 
 /** The estimate of a known amount. */
-function fixed({ cost, inputTokens, outputTokens, priceId }: Planned): Estimate {
+function fixed({ cost, inputTokens, outputTokens, priceId }: BoundedJob): Estimate {
   const exact = { fixed: cost, perOutputToken: 0n, denominator: 1n };
   return {
     hosted: null,
@@ -88,12 +82,13 @@ async function plan(
   deps: GatewayDeps,
   parsed: Parsed,
   request: Exclude<JobRequest, BackgroundRequest>,
-): Promise<Planned | ApiError> {
+): Promise<BoundedJob | ApiError> {
   if (deps.upstream === null)
     return apiError(
       'upstream_not_configured',
       'This gateway has no upstream: its administrator must set OPENAI_API_KEY.',
     );
+  if (request.kind === 'eval_run') return await planEvalRun(deps, parsed, request);
   const { teamId } = parsed.account.principal;
   const file = storedFile.safeParse(await deps.objects.store.findFile(teamId, request.file)).data ?? {};
   const planned = await planWith(deps, parsed, request, file);
@@ -105,9 +100,9 @@ async function plan(
 function planWith(
   deps: GatewayDeps,
   parsed: Parsed,
-  request: Exclude<JobRequest, BackgroundRequest>,
+  request: FineTuningRequest | BatchRequest,
   file: FileFacts,
-): Planned | ApiError | Promise<Planned | ApiError> {
+): BoundedJob | ApiError | Promise<BoundedJob | ApiError> {
   return request.kind === 'fine_tuning'
     ? planTraining(deps, parsed, request, file)
     : planBatch(deps, parsed, request, file);
@@ -117,7 +112,7 @@ function planWith(
 function wantsCount(
   { kind }: JobRequest,
   { count }: FileFacts,
-  planned: Planned | ApiError,
+  planned: BoundedJob | ApiError,
 ): planned is ApiError {
   if (!isApiError(planned)) return false;
   const { code, param } = planned;
@@ -142,7 +137,7 @@ function planTraining(
   { call, request: { operation } }: Parsed,
   request: FineTuningRequest,
   file: FileFacts,
-): Planned | ApiError {
+): BoundedJob | ApiError {
   const model = operation.model ?? '';
   const nowMs = deps.clock.nowMs();
   const book = bookOf(deps);
@@ -230,7 +225,7 @@ async function planBatch(
   { account }: Parsed,
   _request: BatchRequest,
   { count }: FileFacts,
-): Promise<Planned | ApiError> {
+): Promise<BoundedJob | ApiError> {
   const param = BATCH_FILE;
   if (count?.kind !== 'batch') {
     const what =
@@ -263,7 +258,10 @@ async function planBatch(
   return batchOf(count, prices);
 }
 
-function batchOf(count: Extract<FileCount, { kind: 'batch' }>, prices: Record<string, TermPrice>): Planned {
+function batchOf(
+  count: Extract<FileCount, { kind: 'batch' }>,
+  prices: Record<string, TermPrice>,
+): BoundedJob {
   const { models, lines, priceIds } = count;
   const sum = (pick: (each: (typeof models)[number]) => number) =>
     models.reduce((all, each) => all + pick(each), 0);

@@ -7,5 +7,6 @@ export interface JobStore {
   add(job: NewJob): Promise<void>;
   name(named: NamedJob, nextMs: number): Promise<void>;
   drop(teamId: TeamId, id: EventId): Promise<void>;
+  isGoingOn(teamId: TeamId, kind: JobKind, upstreamId: string): Promise<boolean>;
   lookSoon(teamId: TeamId, kind: JobKind, upstreamId: string): Promise<void>;
 }

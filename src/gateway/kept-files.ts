@@ -5,25 +5,38 @@
 import type { FileCount } from '../planner/file-count.ts';
 import { UpstreamReader } from '../upstreams/read.ts';
 import type { GatewayDeps } from './deps.ts';
+import type { CountedUpload } from './file-counts.ts';
 
 /** A client waits meanwhile; the official ones do so for ten minutes. */
 const READ_MS_MAX = 240_000;
 /** The API takes files of 512 MB. */
 const FILE_BYTES_MAX = 512 * 1024 * 1024;
 
-/** Returns what a file holds, at the prices of now; null: it could not be read, or holds no lines that jobs read. */
-export async function countKept(
-  { upstream, upstreamApiKey, target, fileCounts, catalog, clock }: GatewayDeps,
-  id: string,
-): Promise<FileCount | null> {
+/** Returns what asks the upstream; null: there is none. */
+export function readerOf({ upstream, upstreamApiKey, target }: GatewayDeps): UpstreamReader | null {
   if (upstream === null) return null;
-  const reader = new UpstreamReader({
+  return new UpstreamReader({
     upstream,
     headers: target?.headers ?? ['authorization', `Bearer ${upstreamApiKey}`],
     ...(target === null ? null : { pathOf: (path: string) => target.pathOf(path, null) }),
     timeoutMs: READ_MS_MAX,
   });
-  const counted = fileCounts.beginFile(catalog.rates, clock.nowMs());
+}
+
+/** Returns what a file holds, at the prices of now; null: it could not be read, or holds no lines that jobs read. */
+export async function countKept(deps: GatewayDeps, id: string): Promise<FileCount | null> {
+  const { fileCounts, catalog, clock } = deps;
+  const reader = readerOf(deps);
+  if (reader === null) return null;
+  return await countAll(reader, id, fileCounts.beginFile(catalog.rates, clock.nowMs()));
+}
+
+/** Has a file counted; returns its count, null: it could not be read, or has none. */
+export async function countAll<Count>(
+  reader: UpstreamReader,
+  id: string,
+  counted: CountedUpload<Count>,
+): Promise<Count | null> {
   let bytes = 0;
   const isWhole = await reader.file(id, (piece, call) => {
     bytes += piece.length;

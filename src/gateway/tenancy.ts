@@ -78,6 +78,11 @@ async function whyNot(deps: GatewayDeps, teamId: TeamId, { request }: Parsed): P
     const isChanged = descriptor.method !== 'GET' && Object.hasOwn(descriptor.pathObjects, object.param);
     if (owner.isShared && isChanged) return notOwn(object);
   }
+  if (descriptor.ends && descriptor.movesJob !== null) {
+    const ended = objects.at(-1);
+    if (ended !== undefined && (await deps.jobs.isGoingOn(teamId, descriptor.movesJob, ended.id)))
+      return notOver(ended);
+  }
   for (const container of operation.hosted?.containers ?? []) {
     if (container.id === null) continue;
     container.memoryGib = known.get(nameOf({ kind: 'container', id: container.id }))?.memoryGib ?? null;
@@ -131,6 +136,12 @@ function notKnown({ kind, id, param }: NamedObject): ApiError {
     `No ${what} '${id.slice(0, 200)}' of this team is known. It belongs to another team, has ended, or was made without ` +
     'Tollgate; an administrator can give it to the team (POST /admin/v1/objects).';
   return apiError('not_found', message, { param });
+}
+
+/** What is deleted while a job of it runs says no more what the job costs. */
+function notOver({ kind, id, param }: NamedObject): ApiError {
+  const message = `A run of the ${kind.replace('_', ' ')} '${id.slice(0, 200)}' goes on: cancel it, and delete it when it has ended.`;
+  return apiError('conflict', message, { param });
 }
 
 function notOwn({ kind, id, param }: NamedObject): ApiError {

@@ -24,6 +24,7 @@ import type { UpstreamReader } from '../upstreams/read.ts';
 import {
   BatchBill,
   batchEnd,
+  evalRunEnd,
   fineTuningEnd,
   isOver,
   meterBackground,
@@ -36,6 +37,7 @@ export interface FollowStore {
   due(most: number): Promise<DueJob[]>;
   follow(job: DueJob, instanceId: string, forMs: number): Promise<FollowedJob | null>;
   note(job: FollowedJob, seen: Noted): Promise<void>;
+  noteLast(job: FollowedJob, progress: JobProgress): Promise<void>;
   end(
     job: FollowedJob,
     ended: {
@@ -97,6 +99,13 @@ const LINE_BYTES_MAX = 16 * 1024 * 1024;
 const CANCEL_SECONDS = 30;
 const PATHS = { fine_tuning: '/fine_tuning/jobs', batch: '/batches', response: '/responses' } as const;
 
+/** Where a job stands upstream. */
+function pathOf({ terms, upstreamId }: Pick<FollowedJob, 'terms' | 'upstreamId'>): string {
+  const root =
+    terms.kind === 'eval_run' ? `/evals/${encodeURIComponent(terms.evalId)}/runs` : PATHS[terms.kind];
+  return `${root}/${encodeURIComponent(upstreamId ?? '')}`;
+}
+
 /** Asks about all jobs that are due. */
 export async function followJobs(options: FollowOptions, signal: AbortSignal): Promise<void> {
   await remember(options);
@@ -151,7 +160,7 @@ async function followJob(options: FollowOptions, job: FollowedJob): Promise<void
   // Its maker still waits for the upstream, or its journal is adopted by and by.
   if (upstreamId === null) return again('the upstream has not named it yet', 0);
   if (reader === null) return again('its upstream is not in use any more');
-  const { status, json } = await reader.ask('GET', `${PATHS[job.kind]}/${encodeURIComponent(upstreamId)}`);
+  const { status, json } = await reader.ask('GET', pathOf(job));
   if (status === 404 && failures >= UNKNOWN_AFTER) {
     await settle(options, job, 'not_found', unknownEnd(heldOf(job), 'upstream_error'), event !== null);
     return;
@@ -177,9 +186,10 @@ function heldOf({ hold }: FollowedJob): bigint {
 async function watch(
   { nowMs, intervalMs }: FollowOptions,
   reader: UpstreamReader,
-  { terms, progress: before, upstreamId, hold }: FollowedJob,
+  job: FollowedJob,
   json: JsonObject,
 ): Promise<{ progress: JobProgress; forecastPicoUsd: bigint | null }> {
+  const { terms, progress: before, hold } = job;
   const now = nowMs();
   const isRunning = json.status === 'running' || json.status === 'in_progress';
   const progress: JobProgress = { ...before };
@@ -192,6 +202,11 @@ async function watch(
     progress.done = numberOf(counts.completed) + numberOf(counts.failed);
     progress.total = numberOf(counts.total);
   }
+  const graded = json.result_counts;
+  if (terms.kind === 'eval_run' && isObject(graded)) {
+    progress.done = numberOf(graded.passed) + numberOf(graded.failed) + numberOf(graded.errored);
+    progress.total = terms.items;
+  }
   const held = BigInt(hold.claim.cost);
   const forecast = forecastOf(held, counts);
   if (terms.kind !== 'fine_tuning' || terms.secondsMax === null || !isRunning)
@@ -202,7 +217,7 @@ async function watch(
     terms.secondsMax
   ) {
     progress.cancelledFor = 'max_hours';
-    await reader.ask('POST', `${PATHS.fine_tuning}/${encodeURIComponent(upstreamId ?? '')}/cancel`);
+    await reader.ask('POST', `${pathOf(job)}/cancel`);
   }
   return { progress, forecastPicoUsd: forecast };
 }
@@ -232,6 +247,7 @@ async function endOf(
     const seconds = terms.secondsMax === null ? null : await secondsOf(reader, job, json);
     return fineTuningEnd(json, terms, held, job.progress, seconds);
   }
+  if (terms.kind === 'eval_run') return evalRunEnd(json, terms, held);
   const prices = new Map(Object.entries(terms.prices).map(([name, term]) => [name, priceOfTerm(term)]));
   if (terms.kind === 'response') {
     const metered = meterBackground(json);
@@ -267,13 +283,10 @@ async function sessionsOf(
 }
 
 /** How long the loop of a job ran, by its events, else by when it was seen at work; null: it never was. */
-async function secondsOf(
-  reader: UpstreamReader,
-  { upstreamId, progress }: FollowedJob,
-  json: JsonObject,
-): Promise<number | null> {
+async function secondsOf(reader: UpstreamReader, job: FollowedJob, json: JsonObject): Promise<number | null> {
+  const { progress } = job;
   const endS = numberOf(json.finished_at);
-  const path = `${PATHS.fine_tuning}/${encodeURIComponent(upstreamId ?? '')}/events?limit=100`;
+  const path = `${pathOf(job)}/events?limit=100`;
   const { json: list } = await reader.ask('GET', path);
   const events = Array.isArray(list?.data) ? list.data.filter(isObject) : [];
   const began = events.find(({ message }) => /\bstarted\b/i.test(String(message)))?.created_at;
@@ -291,7 +304,9 @@ async function settle(
   end: JobEnd,
   isBooked: boolean,
 ): Promise<void> {
-  const { ledger, addObject, correct, nowMs } = options;
+  const { ledger, store, addObject, correct, nowMs } = options;
+  const { models } = end;
+  if (models !== undefined) await store.noteLast(job, { ...job.progress, models });
   for (const { kind, id } of end.made) {
     const object = { kind, id, createdMs: nowMs(), expiresMs: NO_END_MS, weight: {}, upstream: job.upstream };
     await addObject(job.teamId, object);
@@ -340,7 +355,7 @@ function holdOf({ hold, createdAtMs }: FollowedJob): JobHold {
   };
 }
 
-function outcomeOf({ made: _made, ...end }: JobEnd): Outcome {
+function outcomeOf({ made: _made, models: _models, ...end }: JobEnd): Outcome {
   return { ...end, upstreamStatus: 200, upstreamRequestId: null };
 }
 

@@ -4,10 +4,18 @@
  * hold, never less.
  */
 import { toolCost, toolUsage } from '../domain/hosted.ts';
-import { type FineTuningTerms, hostedOfTerms, type JobEnd, type ResponseTerms } from '../domain/job-terms.ts';
+import {
+  type EvalRunTerms,
+  type FineTuningTerms,
+  hostedOfTerms,
+  type JobEnd,
+  type JobModel,
+  priceOfTerm,
+  type ResponseTerms,
+} from '../domain/job-terms.ts';
 import { divideUp, type PicoUsd } from '../domain/money.ts';
-import { costOf, includesModel, type Price } from '../domain/price.ts';
-import { isCount, quantityOf } from '../domain/quantities.ts';
+import { costAt, costOf, includesModel, type Price } from '../domain/price.ts';
+import { formatUsd, isCount, quantityOf } from '../domain/quantities.ts';
 import type { MeteredResponse, Usage } from '../domain/usage.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../openai/body.ts';
 import { OPERATIONS } from '../openai/operations/table.ts';
@@ -26,7 +34,7 @@ export function unknownEnd(held: PicoUsd, reason: string): JobEnd {
 }
 
 /** What is over by the upstream's account. */
-const OVER = new Set(['succeeded', 'failed', 'cancelled', 'completed', 'expired', 'incomplete']);
+const OVER = new Set(['succeeded', 'failed', 'cancelled', 'canceled', 'completed', 'expired', 'incomplete']);
 
 export function isOver(job: JsonObject): boolean {
   return typeof job.status === 'string' && OVER.has(job.status);
@@ -160,6 +168,93 @@ export function batchEnd(batch: JsonObject, bill: BatchBill, held: PicoUsd, pric
   }
   const reason = overrun(bill.cost, held) ?? (batch.status === 'completed' ? null : String(batch.status));
   return { ...known, outcome: 'settled', provenance: 'reported', reason, cost: bill.cost };
+}
+
+/**
+ * The end of a run of an eval: `per_model_usage` is what its models used, the graders' among them. It tells neither what was written to
+ * the cache nor how long each call was: where a price depends on that, the run costs the most that it can have.
+ */
+export function evalRunEnd(run: JsonObject, terms: EvalRunTerms, held: PicoUsd): JobEnd {
+  const { status, per_model_usage: list } = run;
+  const isDone = status === 'completed';
+  if (!Array.isArray(list)) return unknownEnd(held, 'usage_missing');
+  const asked = Object.entries(terms.models);
+  const bills = list.map((each) => billOfModel(isObject(each) ? each : {}, terms));
+  const used = bills.filter((bill) => bill === null || bill.most > 0n || bill.calls > 0);
+  if (used.length === 0)
+    return isDone && asked.length > 0 ? unknownEnd(held, 'usage_missing') : voidedEnd(String(status));
+  const [only, another] = asked;
+  const serviceTier = 'default';
+  const priceId = another === undefined ? (only?.[1].price.id ?? null) : null;
+  const known = { ...NOTHING, outcome: 'settled', serviceTier, priceId, usage: sumOfModels(bills) } as const;
+  const priced = used.filter((bill) => bill !== null);
+  const least = priced.reduce((all, bill) => all + bill.least, 0n);
+  const most = priced.reduce((all, bill) => all + bill.most, 0n);
+  if (priced.length < used.length) {
+    const cost = least > held ? least : held;
+    return { ...known, provenance: 'estimated', reason: 'usage_missing', cost };
+  }
+  if (least === most) {
+    const reason = overrun(most, held) ?? (isDone ? null : String(status));
+    return { ...known, provenance: 'reported', reason, cost: most, models: modelsOf(priced, most) };
+  }
+  const capped = most < held ? most : held;
+  const cost = least > capped ? least : capped;
+  const models = modelsOf(priced, cost);
+  return { ...known, provenance: 'estimated', reason: 'usage_missing', cost, models };
+}
+
+/** Shares the cost of a run among its models, each at least at what it surely cost. */
+function modelsOf(bills: readonly ModelBill[], cost: PicoUsd): JobModel[] {
+  let rest = bills.reduce((left, { least }) => left - least, cost);
+  return bills.map(({ model, calls, usage, priceId, least, most }) => {
+    const more = most - least < rest ? most - least : rest;
+    rest -= more;
+    return { model, calls, usage, priceId, usd: formatUsd(least + more) };
+  });
+}
+
+interface ModelBill {
+  readonly model: string;
+  readonly priceId: string;
+  readonly calls: number;
+  readonly usage: Usage;
+  /** Between these the calls of the model are billed. */
+  readonly least: PicoUsd;
+  readonly most: PicoUsd;
+}
+
+/** Returns what a member of `per_model_usage` is billed; null: nothing says. */
+function billOfModel(
+  { model_name: name, invocation_count: calls, ...counts }: JsonObject,
+  { models }: EvalRunTerms,
+): ModelBill | null {
+  const input = counts.prompt_tokens;
+  const cached = counts.cached_tokens ?? 0;
+  const output = counts.completion_tokens;
+  if (typeof name !== 'string' || !isCount(input) || !isCount(cached) || !isCount(output)) return null;
+  const asked = Object.keys(models).find((model) => includesModel([model], name));
+  const terms = asked === undefined ? undefined : models[asked];
+  if (terms === undefined || cached > input) return null;
+  const usage = { input_tokens: input, cached_input_tokens: cached, output_tokens: output };
+  const written = { ...usage, cache_write_tokens: input - cached };
+  const { short, long } = priceOfTerm(terms.price);
+  const bands = terms.mayBeLong && long !== null ? [short, long] : [short];
+  const writes = terms.price.lines.some(({ meter }) => meter === 'cache_write_tokens');
+  const costs = bands.flatMap((rates) =>
+    (writes ? [usage, written] : [usage]).map((each) => costAt(rates, each)),
+  );
+  const known = costs.filter((cost) => cost !== null).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  const [least, most] = [known[0], known.at(-1)];
+  if (known.length < costs.length || least === undefined || most === undefined) return null;
+  return { model: name, priceId: terms.price.id, calls: isCount(calls) ? calls : 0, usage, least, most };
+}
+
+function sumOfModels(bills: readonly (ModelBill | null)[]): Usage {
+  const sum = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 };
+  for (const bill of bills)
+    for (const meter of Object.keys(sum) as (keyof typeof sum)[]) sum[meter] += bill?.usage[meter] ?? 0;
+  return sum;
 }
 
 /** Meters a response that the upstream worked on by itself. */

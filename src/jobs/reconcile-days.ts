@@ -45,7 +45,10 @@ const DAYS_BACK = 35;
 const AGAIN_AFTER_MS = 3_600_000;
 
 export const OPERATION_SUBJECTS: OperationSubjects = {
-  text: OPERATIONS.filter(({ report }) => report !== null).map(({ name }) => name),
+  text: [
+    ...OPERATIONS.filter(({ report }) => report !== null).map(({ name }) => name),
+    ...jobsOf('/evals/{eval_id}/runs'),
+  ],
   batch: jobsOf('/batches'),
   training: jobsOf('/fine_tuning/jobs'),
 };

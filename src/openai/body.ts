@@ -152,7 +152,9 @@ const NAMES = new Set(
   ),
 );
 /** What stands in these is named by the client. */
-const OWN_NAMES = new Set('headers input_schema logit_bias metadata parameters schema variables'.split(' '));
+const OWN_NAMES = new Set(
+  'headers input_schema item logit_bias metadata parameters sample schema variables'.split(' '),
+);
 
 /** The largest output limit that is passed on: OpenAI's integers are 32 bits wide. */
 export const MAX_TOKENS = 2 ** 31 - 1;

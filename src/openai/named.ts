@@ -25,7 +25,7 @@ export const BODY_OBJECTS: Readonly<Record<string, NamedObject['kind']>> = {
 };
 /** What stands in these is the client's, or text of an earlier answer. */
 const OPAQUE = new Set(
-  'annotations attributes filters headers logprobs metadata outputs parameters results schema variables'.split(
+  'annotations attributes filters headers item logprobs metadata outputs parameters results sample schema variables'.split(
     ' ',
   ),
 );

@@ -5,9 +5,7 @@
 import { type ApiError, invalidRequest, isApiError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { isObject, type JsonObject } from './fields.ts';
-import { OPERATIONS, readCall } from './operations.ts';
-import { composeOutput } from './output.ts';
-import { planCall } from './plan.ts';
+import { answerOf } from './inner-call.ts';
 import { randomHex } from './random.ts';
 import { newId, nowSeconds, pageOf, type StoredJob } from './stored.ts';
 import { keepFile, type StoredRequest, type StoredRoute } from './stored-files.ts';
@@ -115,13 +113,14 @@ function end(request: StoredRequest, { json, output, errors }: Batch, status: st
 function serve(exchange: Exchange, batch: Batch, text: string, at: number): void {
   const line = JSON.parse(text) as JsonObject;
   const requestId = `req_${randomHex(exchange.random, 24)}`;
-  const answer = answerOf(exchange, line, requestId, at);
+  const call = { url: String(line.url), body: line.body as JsonObject, requestId, at };
+  const answer = answerOf(exchange, { ...call, tier: 'batch', prefix: 'batch' });
   const counts = batch.json.request_counts as Record<string, number>;
   const isDone = !isApiError(answer);
   counts[isDone ? 'completed' : 'failed'] = (counts[isDone ? 'completed' : 'failed'] ?? 0) + 1;
   const body = isApiError(answer)
     ? { error: { message: answer.message, type: answer.type, code: answer.code } }
-    : answer;
+    : answer.json;
   const response = { status_code: isApiError(answer) ? answer.status : 200, request_id: requestId, body };
   const wrapped = {
     id: newId('batch_req_', exchange.random),
@@ -130,45 +129,4 @@ function serve(exchange: Exchange, batch: Batch, text: string, at: number): void
     error: null,
   };
   (isDone ? batch.output : batch.errors).push(wrapped);
-}
-
-/** Serves one line in the tier of batches, and bills it. */
-function answerOf(
-  exchange: Exchange,
-  line: JsonObject,
-  requestId: string,
-  at: number,
-): JsonObject | ApiError {
-  const operation = OPERATIONS[String(line.url)];
-  if (operation === undefined) return invalidRequest(`Invalid url: ${line.url}`);
-  const { state, random, entry } = exchange;
-  const call = readCall(exchange, operation, Buffer.from(JSON.stringify(line.body)));
-  if (isApiError(call)) return call;
-  const plan = planCall(call, {
-    mode: state.mode,
-    profile: state.profile,
-    directives: { tier: 'batch' },
-    random,
-    containers: state.containers,
-  });
-  if (isApiError(plan)) return plan;
-  const output = composeOutput(
-    call,
-    plan,
-    random,
-    state.profile,
-    {},
-    true,
-    `${requestId}${String(at).padStart(8, '0')}`,
-  );
-  const billed = {
-    model: call.servedName,
-    usage: plan.usage,
-    tools: plan.tools,
-    service_tier: 'batch',
-    status: 200,
-    request_id: requestId,
-  };
-  state.invoice.add({ ...entry, operation: `batch.${operation.name}`, ...billed }, plan.costPicoUsd);
-  return JSON.parse(operation.json(output)) as JsonObject;
 }

@@ -2,6 +2,7 @@
 
 import { BATCH_ROUTES } from './batches.ts';
 import { type ApiError, invalidRequest, isApiError } from './errors.ts';
+import { EVAL_RUN_ROUTES } from './evals.ts';
 import type { Exchange } from './exchange.ts';
 import { isObject, type JsonObject } from './fields.ts';
 import { newId, nowSeconds, on, pageOf, type StoredAnswer, type StoredState } from './stored.ts';
@@ -152,6 +153,7 @@ const ROUTES: readonly StoredRoute[] = [
   ...BATCH_ROUTES,
   ...CONTAINER_ROUTES,
   ...SKILL_ROUTES,
+  ...EVAL_RUN_ROUTES,
 ];
 
 function listCompletions({ stored, search }: StoredRequest): JsonObject | ApiError {

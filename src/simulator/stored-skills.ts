@@ -1,4 +1,4 @@
-/** Skills with their versions, evals, and consents to voices: kept by their id. None of them is billed, and no eval runs. */
+/** Skills with their versions, evals, and consents to voices: kept by their id. None of them is billed; runs of evals are (evals.ts). */
 import { type ApiError, invalidRequest } from './errors.ts';
 import type { JsonObject } from './fields.ts';
 import { newId, nowSeconds, on, pageOf, type Shelf, type StoredPlain } from './stored.ts';
@@ -129,11 +129,5 @@ export const SKILL_ROUTES: readonly StoredRoute[] = [
     `${VERSIONS}/{}`,
     'skills.versions.delete',
     (request) => version(request, ({ id }) => ({ id, object: 'skill.version.deleted', deleted: true })),
-  ],
-  [
-    'GET',
-    '/evals/{}/runs',
-    'evals.runs.list',
-    ({ stored, ids, search }) => on(stored.evals.find(ids[0] ?? ''), () => pageOf([], search, PAGES)),
   ],
 ];

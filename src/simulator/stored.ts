@@ -66,7 +66,7 @@ export interface StoredStore extends JsonObject {
   batches: Map<string, { json: JsonObject; fileIds: string[] }>;
 }
 
-/** A fine-tuning job or a batch. */
+/** A fine-tuning job, a batch or a run of an eval. */
 export interface StoredJob extends JsonObject {
   json: JsonObject;
   /** Stops what it does now; null: it does nothing. */
@@ -88,6 +88,7 @@ export interface StoredPlain extends JsonObject {
 export class StoredState {
   readonly skills = new Shelf<StoredPlain>((id) => `Skill with id '${id}' not found.`);
   readonly evals = new Shelf<StoredPlain>((id) => `Eval with id '${id}' not found.`);
+  readonly runs = new Shelf<StoredJob>((id) => `Eval run with id '${id}' not found.`);
   readonly consents = new Shelf<StoredPlain>((id) => `Voice consent with id '${id}' not found.`);
   readonly trainings = new Shelf<StoredJob>((id) => `Could not find fine tune: ${id}`);
   readonly batches = new Shelf<StoredJob>((id) => `No batch found with id '${id}'.`);

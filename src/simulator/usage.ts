@@ -10,6 +10,7 @@ import { cursorAt, readUsageQuery, type UsageQuery } from './usage-query.ts';
 export const ONLY_PROJECT = 'proj_simulated';
 const ONLY_USER = 'user-simulated';
 const BATCH = 'batch.';
+const EVALS = ['evals.chat.completions', 'evals.responses'];
 const CHATS = ['chat.completions', 'responses', 'responses.compact', 'responses.background', 'completions'];
 const IMAGE_SOURCES: Record<string, string> = {
   'images.generations': 'image.generation',
@@ -39,7 +40,7 @@ const requests = (lines: readonly InvoiceLine[]) => ({ num_model_requests: lines
 const REPORTS: Record<string, Report> = {
   completions: {
     object: 'completions',
-    operations: [...CHATS, ...CHATS.map((name) => BATCH + name)],
+    operations: [...CHATS, ...CHATS.map((name) => BATCH + name), ...EVALS],
     groups: [...KEYS, 'batch', 'service_tier'],
     amounts: tokensOf,
   },

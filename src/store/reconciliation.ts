@@ -82,7 +82,8 @@ export async function readLedgerDay(
           where (e.outcome <> 'settled' or e.provenance <> 'reported') and c.team_id = e.team_id and c.event_id = e.id) as delta
       from usage_events e left join prices p on p.id = e.price_id
       where e.created_at >= ${from} and e.created_at < ${to} and e.operation <> ${POSTING_OPERATION}
-        and e.upstream is not distinct from ${upstream}),
+        and e.upstream is not distinct from ${upstream}
+        and not exists (select 1 from jobs j where j.team_id = e.team_id and j.id = e.id and j.progress ? 'models')),
     sums as (
       select model, response_model, service_tier, operation, outcome, provenance, is_gone, price_id, is_long,
         count(*)::float8 as calls, sum(input_tokens)::float8 as input_tokens,
@@ -101,8 +102,30 @@ export async function readLedgerDay(
         and a.response_model is not distinct from s.response_model and a.service_tier is not distinct from s.service_tier
         and a.price_id is not distinct from s.price_id) as quantities
     from sums s`;
+  rows.push(...(await jobsByModel(sql, from, to, upstream)));
   const prices = await readPrices(sql, [...new Set(rows.flatMap(({ price_id: id }) => id ?? []))]);
   return rows.map((row) => ledgerRow(row, prices.get(row.price_id ?? '') ?? null, subjects));
+}
+
+/** Returns jobs of which is known what each of their models cost, a row for each. */
+async function jobsByModel(sql: Sql, from: string, to: string, upstream: string | null): Promise<GroupRow[]> {
+  return await sql<GroupRow[]>`
+    select m.model, m.model as response_model, e.service_tier, e.operation, e.outcome, e.provenance, false as is_gone,
+      m."priceId" as price_id, false as is_long, m.calls::float8 as calls,
+      coalesce((m.usage->>'input_tokens')::float8, 0) as input_tokens,
+      coalesce((m.usage->>'cached_input_tokens')::float8, 0) as cached_input_tokens, 0::float8 as cache_write_tokens,
+      coalesce((m.usage->>'output_tokens')::float8, 0) as output_tokens, 0::float8 as reasoning_tokens, null as quantities,
+      m.usd as cost, m.usd as held, case when m.place = 1 then coalesce(c.delta, 0) else 0 end::text as corrected,
+      case when c.delta is null then 0 else m.calls end::float8 as corrected_calls
+    from usage_events e join jobs j on j.team_id = e.team_id and j.id = e.id
+      cross join lateral (
+        select model, calls, usage, usd, "priceId", row_number() over () as place
+        from jsonb_to_recordset(j.progress->'models') as m(model text, calls float8, usage jsonb, usd text, "priceId" text)) m
+      cross join lateral (
+        select sum(a.delta_usd) as delta from adjustments a
+        where (e.outcome <> 'settled' or e.provenance <> 'reported') and a.team_id = e.team_id and a.event_id = e.id) c
+    where e.created_at >= ${from} and e.created_at < ${to} and e.upstream is not distinct from ${upstream}
+      and j.progress ? 'models'`;
 }
 
 function ledgerRow(row: GroupRow, price: Price | null, subjects: OperationSubjects): LedgerRow {
@@ -250,12 +273,21 @@ async function jobsOver(sql: Sql, dayMs: number, upstream: string | null): Promi
   const [begin, end] = [at(dayMs), at(dayMs + DAY_MS)];
   return await sql<CrossingRow[]>`
     select case when j.created_at < ${begin} or j.ended_at is null then 'in' else 'out' end as direction,
-      j.kind = 'batch' as is_batch, j.kind = 'fine_tuning' as is_training, j.ended_at is null as is_open, j.model, e.service_tier, 1::float8 as calls,
-      coalesce(e.input_tokens, 0)::float8 as input_tokens, coalesce(e.cached_input_tokens, 0)::float8 as cached_input_tokens,
-      coalesce(e.cache_write_tokens, 0)::float8 as cache_write_tokens, coalesce(e.output_tokens, 0)::float8 as output_tokens,
+      j.kind = 'batch' as is_batch, j.kind = 'fine_tuning' as is_training, j.ended_at is null as is_open,
+      coalesce(m.model, j.model) as model, e.service_tier, coalesce(m.calls, 1)::float8 as calls,
+      coalesce((m.usage->>'input_tokens')::float8, e.input_tokens, 0)::float8 as input_tokens,
+      coalesce((m.usage->>'cached_input_tokens')::float8, e.cached_input_tokens, 0)::float8 as cached_input_tokens,
+      coalesce(e.cache_write_tokens, 0)::float8 as cache_write_tokens,
+      coalesce((m.usage->>'output_tokens')::float8, e.output_tokens, 0)::float8 as output_tokens,
       coalesce(e.reasoning_tokens, 0)::float8 as reasoning_tokens, e.quantities,
-      coalesce(e.cost_usd, j.held_usd)::text as cost
+      coalesce(m.usd::numeric, e.cost_usd, j.held_usd)::text as cost
     from jobs j left join usage_events e on e.team_id = j.team_id and e.id = j.id and e.created_at = j.created_at
+      left join lateral (
+        select model, calls, usage, usd
+        from jsonb_to_recordset(j.progress->'models') as m(model text, calls float8, usage jsonb, usd text)
+        union all
+        -- While it goes on, any of its models may have used what it holds.
+        select k, 1, null, null from jsonb_object_keys(j.terms->'models') k where not j.progress ? 'models') m on true
     where j.created_at >= ${at(dayMs - JOB_DAYS * DAY_MS)} and j.created_at < ${end}
       and j.upstream is not distinct from ${upstream}
       and (j.ended_at is null or (j.created_at < ${begin} and j.ended_at >= ${begin}) or (j.created_at >= ${begin} and j.ended_at >= ${end}))`;

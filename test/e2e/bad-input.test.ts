@@ -117,7 +117,7 @@ it.each([
   ['POST', '/v1/x/../chat/completions'],
   ['POST', '/v1/CHAT/completions'],
   ['PUT', '/v1/chat/completions'],
-  ['POST', '/v1/evals/eval_1/runs'],
+  ['POST', '/v1/audio/voices'],
   ['POST', '/v1/assistants'],
   ['POST', '/v1/realtime/client_secrets'],
   ['GET', '/v1/models/..%2ffiles'],

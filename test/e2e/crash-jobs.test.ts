@@ -52,8 +52,8 @@ function jsonLines(count: number, line: (at: number) => object): Buffer {
   return Buffer.from(Array.from({ length: count }, (_, at) => JSON.stringify(line(at))).join('\n'));
 }
 
-/** Training by examples, by preference and by a grader, a response in the background, a batch. */
-const KINDS = 5;
+/** Training by examples, by preference and by a grader, a response in the background, a batch, a run of an eval. */
+const KINDS = 6;
 
 /** Starts a job of each kind. */
 async function startJobs(gateway: GatewayProcess, key: string): Promise<void> {
@@ -119,6 +119,23 @@ async function startJobs(gateway: GatewayProcess, key: string): Promise<void> {
       { type: 'web_search' },
     ],
   });
+  const evaluated = await client.evals.create({
+    data_source_config: { type: 'custom', item_schema: { type: 'object' }, include_sample_schema: true },
+    testing_criteria: [
+      {
+        ...{ type: 'score_model', name: 'score', model: 'gpt-4o' },
+        input: [{ role: 'user', content: 'How good is {{sample.output_text}}?' }],
+      },
+    ],
+  });
+  const content = Array.from({ length: 8 }, (_, at) => ({ item: { question: `What is ${at}?` } }));
+  await client.evals.runs.create(evaluated.id, {
+    data_source: {
+      ...{ type: 'completions', model: 'gpt-4o-mini', source: { type: 'file_content', content } },
+      input_messages: { type: 'template', template: [{ role: 'user', content: '{{item.question}}' }] },
+      sampling_params: { max_completion_tokens: 30 },
+    },
+  });
   await client.batches.create({
     endpoint: '/v1/chat/completions',
     completion_window: '24h',
@@ -141,7 +158,8 @@ it('each job is settled once, at its bill, whichever replica is killed, and its 
       '/events?limit=100',
     );
     const isJob = ({ operation, outcome }: (typeof data)[number]) =>
-      outcome !== 'voided' && /^(?:batches\.create|fine_tuning\.jobs\.create|responses)$/.test(operation);
+      outcome !== 'voided' &&
+      /^(?:batches\.create|fine_tuning\.jobs\.create|evals\.runs\.create|responses)$/.test(operation);
     return data.filter(isJob).length === 2 * KINDS;
   });
   again.signal('SIGTERM');

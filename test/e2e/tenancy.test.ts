@@ -96,9 +96,12 @@ async function objectsOf(by: string, team: string): Promise<Record<string, strin
     fine_tuning_job: `ftjob-${team.replaceAll('-', '')}`,
     skill: (await ok(by, 'POST', '/skills', form({ file: 'zip' }))).id,
     eval: (await ok(by, 'POST', '/evals', { data_source_config: {}, testing_criteria: [] })).id,
+    eval_run: `evalrun_${team.replaceAll('-', '')}`,
     voice_consent: (await ok(by, 'POST', '/audio/voice_consents', form({ file: 'wav' }))).id,
   };
-  for (const kind of ['vector_store', 'file_batch', 'container', 'model', 'batch', 'fine_tuning_job'])
+  for (const kind of [
+    ...['vector_store', 'file_batch', 'container', 'model', 'batch', 'fine_tuning_job', 'eval_run'],
+  ])
     await adopt(kind, ids[kind] ?? '', team);
   return ids;
 }

@@ -29,7 +29,10 @@ export const Job = z
       .nullable()
       .meta({ description: 'At most, by how far it is; null: it was not seen yet' }),
     settled_usd: money.nullable().meta({ description: 'Null: it has not ended' }),
-    done: z.int().nullable().meta({ description: 'Lines of a batch that are done' }),
+    done: z
+      .int()
+      .nullable()
+      .meta({ description: 'Lines of a batch, or items of a run of an eval, that are done' }),
     total: z.int().nullable(),
     failures: z.int().meta({ description: 'Of asking the upstream since it last replied' }),
     problem: z.string().nullable(),

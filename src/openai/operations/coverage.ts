@@ -97,6 +97,10 @@ const JOB_MONEY: Readonly<Record<string, readonly [held: string, settled: string
     'the lines of its file, each as a call of its own, at the price of a batch',
     '`usage` of the lines of its output file',
   ],
+  eval_run: [
+    'its items × what the model of the run is asked, and what models of the eval are asked that grade: input by bytes, output by its limit or the model’s most',
+    '`per_model_usage`',
+  ],
   fine_tuning_job: [
     'tokens of its file × epochs, or the hours of `x-tollgate-max-hours`',
     '`trained_tokens`, or the time of its loop',

@@ -160,7 +160,7 @@ export interface Descriptor {
   readonly pathObjects: Readonly<Record<string, RecordedKind>>;
   /** Reads what a job is to do, where it makes one; null: it makes none, or the fields say why not. */
   readonly job: ((fields: Fields) => JobRequest | null) | null;
-  /** Jobs of this kind stand otherwise after it: they are looked at soon. */
+  /** Jobs of this kind stand otherwise after it: they are looked at soon. What `ends` waits for the end of its jobs. */
   readonly movesJob: JobKind | null;
   /** The object that it makes, which is recorded with its team before its id leaves; null: none. */
   readonly makes: MadeObject | null;
@@ -240,6 +240,7 @@ const PATH_OBJECTS: Readonly<Record<string, RecordedKind>> = {
   container_id: 'container',
   skill_id: 'skill',
   eval_id: 'eval',
+  run_id: 'eval_run',
   consent_id: 'voice_consent',
 };
 
@@ -268,7 +269,8 @@ function objectsOf(path: string): Record<string, RecordedKind> {
 
 /** An operation that makes work which goes on after its response: held when it is asked for, settled when it ends. */
 export function job(given: Given<'name' | 'path' | 'job' | 'makes'>): Descriptor {
-  return { ...DEFAULTS, method: 'POST', class: 'job', otel: given.name, ...given };
+  const pathObjects = objectsOf(given.path);
+  return { ...DEFAULTS, method: 'POST', class: 'job', otel: given.name, pathObjects, ...given };
 }
 
 /**

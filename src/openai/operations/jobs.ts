@@ -2,7 +2,7 @@
 import type { BatchRequest, FineTuningRequest } from '../../domain/job.ts';
 import { type Fields, isObject, type Json, type JsonObject } from '../body.ts';
 import type { Descriptor } from './descriptor.ts';
-import { free, job, refused } from './descriptor.ts';
+import { free, job } from './descriptor.ts';
 
 const TRAINING = '/fine_tuning/jobs/{fine_tuning_job_id}';
 const BATCH = '/batches/{batch_id}';
@@ -65,16 +65,10 @@ export const JOBS: readonly Descriptor[] = [
     path: '/fine_tuning/alpha/graders/run',
     checks: (fields) => checkGrader(fields, fields.json.grader, 'grader'),
   }),
-  ...refused(
-    'evals',
-    'the graders of a run ask models of their own, without a limit of output, with prompts made of answers that nobody has seen, and ' +
-      'a run may read the stored completions of all teams; the API ends on 2026-11-30. Send the rows as a batch (/v1/batches)',
-    '/evals/{eval_id}/runs POST',
-  ),
 ];
 
 /** What compares texts by itself. The metric `cosine` asks a model for embeddings. */
-function comparesTexts({ type, evaluation_metric: metric }: JsonObject): boolean {
+export function comparesTexts({ type, evaluation_metric: metric }: JsonObject): boolean {
   return type === 'string_check' || (type === 'text_similarity' && metric !== 'cosine');
 }
 

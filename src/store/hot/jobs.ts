@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { EventId, KeyId, TeamId } from '../../domain/ids.ts';
 import { asId, momentOfUuidV7 } from '../../domain/ids.ts';
 import { JOB_KINDS, type JobKind, type JobState } from '../../domain/job.ts';
-import type { JobTerms } from '../../domain/job-terms.ts';
+import type { JobModel, JobTerms } from '../../domain/job-terms.ts';
 import { METERS } from '../../domain/limit.ts';
 import type { OutcomeName } from '../../domain/outcome.ts';
 import { formatUsd } from '../../domain/quantities.ts';
@@ -117,6 +117,8 @@ export interface JobProgress {
   /** How much of it is done, of how much. */
   done?: number | undefined;
   total?: number | undefined;
+  /** What each of its models cost, once it has ended. */
+  models?: readonly JobModel[] | undefined;
 }
 
 /** Until it is looked at: before, its maker may still wait for the upstream's response. */
@@ -161,6 +163,14 @@ export class PostgresJobStore {
       where team_id = ${teamId} and kind = ${kind} and upstream_id = ${upstreamId} and ended_at is null`;
   }
 
+  /** Returns whether a job that the upstream calls so goes on, or one that lies in what it calls so. */
+  async isGoingOn(teamId: TeamId, kind: JobKind, upstreamId: string): Promise<boolean> {
+    const rows = await this.#sql<object[]>`
+      select 1 from jobs where team_id = ${teamId} and kind = ${kind} and ended_at is null
+        and (upstream_id = ${upstreamId} or terms->>'evalId' = ${upstreamId}) limit 1`;
+    return rows.length > 0;
+  }
+
   /** Returns jobs that are due and that no instance follows, at most so many. */
   async due(most: number): Promise<DueJob[]> {
     return await this.#sql<DueJob[]>`
@@ -202,6 +212,13 @@ export class PostgresJobStore {
       update jobs set upstream_status = ${seen.status}, progress = ${JSON.stringify(seen.progress)}::text::jsonb,
         forecast_usd = ${forecast}::text::numeric, failures = ${seen.failures}, problem = ${seen.problem},
         next_poll_at = tollgate_now() + ${`${Math.round(seen.nextMs)} ms`}::interval, followed_by = null, followed_until = null
+      where team_id = ${teamId} and id = ${id} and fence = ${fence}::int8 and ended_at is null`;
+  }
+
+  /** Notes what was seen last of a job that this instance goes on to end. */
+  async noteLast({ teamId, id, fence }: FollowedJob, progress: JobProgress): Promise<void> {
+    await this.#sql`
+      update jobs set progress = ${JSON.stringify(progress)}::text::jsonb
       where team_id = ${teamId} and id = ${id} and fence = ${fence}::int8 and ended_at is null`;
   }
 

@@ -223,7 +223,12 @@ export const ledger = {
     lead: 'What goes on upstream after its response: it holds its most until it ends, then costs what was used.',
     list: 'Jobs',
     kind: 'Kind',
-    kinds: { fine_tuning: 'Fine-tuning', batch: 'Batch', response: 'Background response' },
+    kinds: {
+      fine_tuning: 'Fine-tuning',
+      batch: 'Batch',
+      response: 'Background response',
+      eval_run: 'Eval run',
+    },
     states: {
       asked: 'Asked',
       running: 'Running',

@@ -234,7 +234,7 @@ export const ledger: Ledger = {
     lead: '响应之后仍在上游继续的工作：结束前按最高费用冻结，结束后按实际用量计费。',
     list: '任务',
     kind: '类型',
-    kinds: { fine_tuning: '微调', batch: '批处理', response: '后台响应' },
+    kinds: { fine_tuning: '微调', batch: '批处理', response: '后台响应', eval_run: '评测运行' },
     states: {
       asked: '已提交',
       running: '进行中',
