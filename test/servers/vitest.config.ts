@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** `npm run test:servers`: real servers behind it, installed apart, one file after the other on one machine. */
+/** One step of `npm run test:servers` (main.ts), or all of them in one process. */
 export default defineConfig({
   test: {
     globalSetup: ['test/support/global-setup.ts', 'test/servers/install.ts'],
