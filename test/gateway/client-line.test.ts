@@ -78,6 +78,20 @@ describe('what is sent', () => {
     expect(writes).toEqual([stream.bytesWritten - before]);
   });
 
+  it('does not pile up where the client writes and never reads, and comes when it does', async () => {
+    const answer = Buffer.alloc(500, 'a');
+    const opened = await open({ onMessage: () => opened.line.send(answer) });
+    const { stream, client, came } = opened;
+    await expect.poll(() => client.readyState, { timeout: 30_000 }).toBe(client.OPEN);
+    client.pause();
+    const messages = 40_000;
+    for (let at = 0; at < messages; at++) client.send('a question');
+    await expect.poll(() => stream.isPaused(), { timeout: 30_000 }).toBe(true);
+    expect(stream.writableLength).toBeLessThan(10 * 1024 * 1024);
+    client.resume();
+    await expect.poll(() => came.length, { timeout: 30_000 }).toBe(messages);
+  });
+
   it('is not wanted for a while where the client does not read, also within one turn, until it does', async () => {
     let drained = 0;
     const { line, client, came } = await open({ onDrain: () => drained++ });

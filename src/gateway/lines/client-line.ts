@@ -15,6 +15,9 @@ const UNCOUNTED_BYTES = 64 * 1024;
 /** Servers and proxies in between end connections on which nothing moves, some after a minute. */
 const PING_EVERY_MS = 30_000;
 
+/** A client that does not take what it is sent is not listened to beyond this: every message has a response. */
+const UNREAD_BYTES_MAX = 1024 * 1024;
+
 const TEXT = { binary: false } as const;
 /** A longer message is not copied to stand behind its head, but written by `ws`, in two pieces. */
 const COPIED_BYTES = 16 * 1024;
@@ -94,7 +97,10 @@ export class ClientLine {
       this.#giveBack();
       handler.onClose();
     });
-    this.#stream.on('drain', () => handler.onDrain());
+    this.#stream.on('drain', () => {
+      if (this.isOpen && this.#socket.isPaused) this.#socket.resume();
+      handler.onDrain();
+    });
     // Before the parser: a message is whole when the parser has seen these bytes.
     this.#stream.prependListener('data', (bytes: Buffer) => this.#onBytes(bytes.length));
   }
@@ -158,6 +164,7 @@ export class ClientLine {
 
   #onBytes(length: number): void {
     this.#arriving += length;
+    if (this.#stream.writableLength > UNREAD_BYTES_MAX) this.#socket.pause();
     const { bodies, account, errorEvent } = this.#options;
     const more = this.#arriving - UNCOUNTED_BYTES - this.#taken;
     if (more <= 0) return;
