@@ -10,6 +10,8 @@ import { words } from './words.ts';
 
 const FRAME_MS = 200;
 const BYTES_PER_MS = 48;
+/** So much is heard before a fault cuts the connection. */
+const CUT_MS = 1000;
 
 export function serveTranslation(session: Session): ApiError | null {
   const model = session.search.get('model') ?? '';
@@ -34,6 +36,7 @@ export function serveTranslation(session: Session): ApiError | null {
     heardMs += Buffer.from(String(audio ?? ''), 'base64').length / BYTES_PER_MS;
     line ??= session.bill(work, 200, 0n);
     session.state.invoice.amend(line, NO_USAGE, priceTranslation(model, heardMs / 1000) ?? 0n);
+    if (work.fault?.name === 'cut_mid_stream' && heardMs >= CUT_MS) session.cut();
     for (; frames < Math.floor(heardMs / FRAME_MS); frames++) {
       const place = { elapsed_ms: (frames + 1) * FRAME_MS };
       send('session.output_audio.delta', {

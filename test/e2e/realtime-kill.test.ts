@@ -1,5 +1,6 @@
-/** The gateway is killed in the middle of a realtime session: what was held for it stays charged, what had ended is exact. */
+/** The gateway is killed in the middle of realtime sessions: what was held for it stays charged, what had ended is exact. */
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { usd } from '../../src/domain/money.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
 import { silence, speech } from '../simulator/audio.ts';
 import { openSocket } from '../simulator/socket.ts';
@@ -67,4 +68,33 @@ it('loses nothing of a session in whose middle it is killed', async () => {
   const settled = events.filter(({ outcome }) => outcome === 'settled');
   const ended = lines.filter(({ completed }) => completed).map((line) => BigInt(line.cost_pico_usd));
   expect(settled.map(({ cost }) => cost).toSorted()).toEqual(ended.toSorted());
+});
+
+it('charges the block of a translation in whose middle it is killed at its hold', async () => {
+  const before = (await readBooks({ dataDir })).events.length;
+  const billedBefore = BigInt(simulator.invoice().total_pico_usd);
+  const { key } = await gateway.team('interpreters', '1.00');
+  const socket = await openSocket(`${gateway.url}/v1/realtime/translations?model=gpt-realtime-translate`, {
+    authorization: `Bearer ${key}`,
+  });
+  for (const ms of [59_000, 3_000])
+    socket.send({ type: 'session.input_audio_buffer.append', audio: speech(ms) });
+  await vi.waitFor(() => expect(socket.events.some(({ elapsed_ms: at }) => at === 62_000)).toBe(true), {
+    timeout: 30_000,
+    interval: 20,
+  });
+  await gateway.kill();
+  await socket.closed();
+  gateway = await GatewayProcess.serve(env);
+  await vi.waitFor(async () => expect((await readBooks({ dataDir })).events).toHaveLength(before + 2), {
+    timeout: 30_000,
+    interval: 50,
+  });
+  const [minute, rest] = (await readBooks({ dataDir })).events
+    .filter(({ hold }) => hold === usd('0.034'))
+    .toSorted((a, b) => (a.outcome < b.outcome ? -1 : 1));
+  expect([minute?.outcome, rest?.outcome]).toEqual(['settled', 'unknown']);
+  expect([minute?.cost, rest?.cost]).toEqual([usd('0.034'), usd('0.034')]);
+  // 62 seconds.
+  expect(BigInt(simulator.invoice().total_pico_usd) - billedBefore).toBe((usd('0.034') * 62n + 59n) / 60n);
 });

@@ -25,10 +25,12 @@ import { openRealtime } from './realtime.ts';
 import { openResponses } from './responses.ts';
 import type { OpenSession, Session, SessionHost } from './session.ts';
 import { hasSockets } from './session-deps.ts';
+import { openTranslation } from './translation.ts';
 
 const SESSIONS: Readonly<Record<SocketKind, OpenSession>> = {
   responses: openResponses,
   realtime: openRealtime,
+  translation: openTranslation,
 };
 
 const SWEEP_MS_MAX = 1000;
@@ -65,6 +67,8 @@ export class Lines {
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
+      // One message of a client in a turn of the event loop: many small ones at once would keep the other clients waiting.
+      allowSynchronousEvents: false,
       maxPayload: deps.maxBodyBytes,
       closeTimeout: CLOSE_TIMEOUT_MS,
     };

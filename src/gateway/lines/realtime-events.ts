@@ -11,6 +11,14 @@ import { Transcriptions } from './realtime-transcriptions.ts';
 /** Where the upstream detects turns, a transcription is held for so much audio beyond what waits to be committed. */
 export const TRANSCRIPTION_BLOCK_SECONDS = 600;
 
+/** The upstream's events that `takeEvent` takes, and the one that ends a buffer. */
+export const READ_EVENTS = new Set([
+  ...['session.created', 'session.updated', 'response.created', 'response.done', 'error'],
+  ...['input_audio_buffer.speech_stopped', 'input_audio_buffer.committed', 'input_audio_buffer.cleared'],
+  'conversation.item.input_audio_transcription.completed',
+  'conversation.item.input_audio_transcription.failed',
+]);
+
 /** A change of the configuration that the upstream was asked for. */
 export interface Update {
   readonly eventId: string;

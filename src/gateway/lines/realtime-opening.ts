@@ -21,17 +21,29 @@ export interface RealtimeOpening {
   readonly headers: readonly string[];
 }
 
-const PATH = '/realtime';
+/** Where a session is below `/v1`. What it asks of an upstream is that it serves the model: amounts of zero cost nothing. */
+const PATHS = {
+  realtime: { path: '/realtime', nothing: { input_tokens: 0 }, mayTranscribe: true },
+  translation: { path: '/realtime/translations', nothing: { seconds: 0 }, mayTranscribe: false },
+} as const;
+
+type Surface = (typeof PATHS)[keyof typeof PATHS];
 
 /** @param deps of the session */
-export function openingOf(deps: GatewayDeps, { head, account }: ClientLine): RealtimeOpening | ApiError {
+export function openingOf(
+  deps: GatewayDeps,
+  { head, account }: ClientLine,
+  kind: keyof typeof PATHS,
+): RealtimeOpening | ApiError {
+  const surface = PATHS[kind];
   const query = new URLSearchParams(head.url.split('?', 2)[1]);
   const model = query.get('model');
   const isTranscription = query.get('intent') === 'transcription';
-  const error = whyNotQuery(query, headerOf(head.rawHeaders, 'openai-beta'));
+  const error = whyNotQuery(query, headerOf(head.rawHeaders, 'openai-beta'), surface);
   if (error !== null) return error;
   // A transcription's model comes later, and is asked for then.
-  const chosen = model === null ? anyOf(deps, account.principal) : chooseFor(deps, account.principal, model);
+  const chosen =
+    model === null ? anyOf(deps, account.principal) : chooseFor(deps, account.principal, model, surface);
   if (chosen instanceof ApiError) return chosen;
   const { sockets, target, catalog, clock } = chosen;
   if (sockets === null) return noSockets();
@@ -42,7 +54,7 @@ export function openingOf(deps: GatewayDeps, { head, account }: ClientLine): Rea
     if (!includesModel(models, model) || !includesModel(teamModels, model)) return notAllowed(model);
   }
   const nameThere = model === null ? null : (target?.modelNames.get(model) ?? model);
-  const path = target === null ? PATH : target.pathOf(PATH, nameThere);
+  const path = target === null ? surface.path : target.pathOf(surface.path, nameThere);
   const asked = isTranscription ? 'intent=transcription' : `model=${encodeURIComponent(nameThere ?? '')}`;
   const headers = upstreamHeaders(head.rawHeaders, {
     apiKey: chosen.upstreamApiKey,
@@ -60,7 +72,11 @@ export function openingOf(deps: GatewayDeps, { head, account }: ClientLine): Rea
   };
 }
 
-function whyNotQuery(query: URLSearchParams, beta: string | undefined): ApiError | null {
+function whyNotQuery(
+  query: URLSearchParams,
+  beta: string | undefined,
+  { mayTranscribe }: Surface,
+): ApiError | null {
   if (beta?.includes('realtime='))
     return apiError(
       'invalid_request',
@@ -72,6 +88,10 @@ function whyNotQuery(query: URLSearchParams, beta: string | undefined): ApiError
     return apiError('unsupported_operation', message, { param: 'call_id' });
   }
   const hasModel = (query.get('model') ?? '') !== '';
+  if (!mayTranscribe && (!hasModel || query.has('intent'))) {
+    const message = 'Name the model in the address, ?model=gpt-realtime-translate, and nothing else.';
+    return apiError('invalid_request', message, { param: 'model' });
+  }
   const intent = query.get('intent');
   if (intent !== null && intent !== 'transcription')
     return apiError('invalid_request', "'intent' is 'transcription', or left out.", { param: 'intent' });
@@ -83,11 +103,16 @@ function whyNotQuery(query: URLSearchParams, beta: string | undefined): ApiError
   );
 }
 
-function chooseFor(deps: GatewayDeps, principal: Principal, model: string): GatewayDeps | ApiError {
+function chooseFor(
+  deps: GatewayDeps,
+  principal: Principal,
+  model: string,
+  { path, nothing }: Surface,
+): GatewayDeps | ApiError {
   if (deps.upstreams === null) return deps;
-  const route = findRoute('WEBSOCKET', `/v1${PATH}`);
-  if (route === null) throw new Error(`no session is at ${PATH}`);
-  const request = readRequest(route, Buffer.from(JSON.stringify({ model, input_tokens: 0 })));
+  const route = findRoute('WEBSOCKET', `/v1${path}`);
+  if (route === null) throw new Error(`no session is at ${path}`);
+  const request = readRequest(route, Buffer.from(JSON.stringify({ model, ...nothing })));
   return request instanceof ApiError ? request : deps.upstreams.choose(request, principal, []);
 }
 

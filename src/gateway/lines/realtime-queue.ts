@@ -42,6 +42,12 @@ export class TaskQueue {
     this.#tasks.unshift(task);
   }
 
+  /** Puts what is left of an event in its place. */
+  keepOf(task: Task & { kind: 'event' }, event: JsonObject): void {
+    const at = this.#tasks.indexOf(task);
+    if (at !== -1) this.#tasks[at] = { ...task, event };
+  }
+
   drop(task: Task): void {
     const at = this.#tasks.indexOf(task);
     if (at === -1) return;

@@ -17,21 +17,25 @@ export interface RealtimeOwner {
   onClosed(code: number, reason: string): void;
 }
 
-const READ = new Set([
-  ...['session.created', 'session.updated', 'response.created', 'response.done', 'error'],
-  ...['input_audio_buffer.speech_stopped', 'input_audio_buffer.committed', 'input_audio_buffer.cleared'],
-  'conversation.item.input_audio_transcription.completed',
-  'conversation.item.input_audio_transcription.failed',
-]);
+const ENDED: UpstreamCall = { abort() {}, pause() {}, resume() {} };
+
+/** Ends a call of a session that has ended. */
+export function notSent(handler: UpstreamHandler): UpstreamCall {
+  handler.onError('unreachable', new Error('the session has ended'));
+  return ENDED;
+}
 
 export class RealtimeUpstream implements Upstream, UpstreamLineHandler {
   /** When it sent something last. */
   lastMs = performance.now();
   readonly #owner: RealtimeOwner;
+  readonly #read: ReadonlySet<string>;
   readonly #line: UpstreamLine;
 
-  constructor({ sockets, path, headers }: RealtimeOpening, owner: RealtimeOwner) {
+  /** @param read the types of the events that the session must know */
+  constructor({ sockets, path, headers }: RealtimeOpening, owner: RealtimeOwner, read: ReadonlySet<string>) {
     this.#owner = owner;
+    this.#read = read;
     this.#line = new UpstreamLine(sockets, path, headers, this);
   }
 
@@ -73,7 +77,7 @@ export class RealtimeUpstream implements Upstream, UpstreamLineHandler {
   onMessage(text: Buffer): void {
     this.lastMs = performance.now();
     const type = typeOf(text);
-    const event = READ.has(type) ? parseJson(text.toString()) : undefined;
+    const event = this.#read.has(type) ? parseJson(text.toString()) : undefined;
     if (isObject(event)) this.#owner.onEvent(type, event, text);
     else this.#owner.onOther(text, type.startsWith('response.'));
   }

@@ -5,7 +5,6 @@
  * Invariants: the client's events go on in their order; a response that was not held ends the session.
  */
 import { ApiError, apiError } from '../../domain/errors.ts';
-import { uuidV7 } from '../../ledger/events.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../../openai/body.ts';
 import {
   bodyOf,
@@ -19,12 +18,13 @@ import {
   unknownEvent,
   wrongType,
 } from '../../openai/realtime.ts';
-import { errorObject } from '../../openai/wire/errors.ts';
 import type { Upstream } from '../../wire/upstream.ts';
 import type { GatewayDeps } from '../deps.ts';
 import type { ClientLine, LineEnd } from './client-line.ts';
 import { type CallOptions, RealtimeCall } from './realtime-call.ts';
+import { RealtimeClient } from './realtime-client.ts';
 import {
+  READ_EVENTS,
   type RealtimeActions,
   RealtimeState,
   TRANSCRIPTION_BLOCK_SECONDS,
@@ -33,15 +33,13 @@ import {
 } from './realtime-events.ts';
 import { openingOf } from './realtime-opening.ts';
 import { type Task, TaskQueue } from './realtime-queue.ts';
-import { type RealtimeOwner, RealtimeUpstream } from './realtime-upstream.ts';
+import { notSent, type RealtimeOwner, RealtimeUpstream } from './realtime-upstream.ts';
 import { isSendable } from './responses.ts';
 import type { Session, SessionHost } from './session.ts';
 import { type SessionConnection, sessionDeps } from './session-deps.ts';
 
 /** What the upstream has not taken yet of what it was sent: nothing more is sent beyond it. */
 const UNSENT_BYTES_MAX = 4 * 1024 * 1024;
-/** Of a call that was not sent. */
-const ENDED = { abort() {}, pause() {}, resume() {} };
 /** How long the upstream may take to say that nothing is left in its buffer. */
 const CLEARING_MS = 5_000;
 
@@ -53,6 +51,7 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
   readonly #line: ClientLine;
   readonly #host: SessionHost;
   readonly #deps: GatewayDeps;
+  readonly #client: RealtimeClient;
   readonly #state: RealtimeState;
   #upstream: RealtimeUpstream | null = null;
   /** Name of the upstream, once it was chosen. */
@@ -69,7 +68,8 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
     this.#line = line;
     this.#host = host;
     this.#deps = sessionDeps(host.deps, this);
-    const opening = openingOf(this.#deps, line);
+    this.#client = new RealtimeClient(line, host);
+    const opening = openingOf(this.#deps, line, 'realtime');
     const queue = new TaskQueue(host.deps.bodies, line.account.principal);
     if (opening instanceof ApiError) {
       this.#state = new RealtimeState(null, queue);
@@ -79,7 +79,7 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
     }
     this.#state = new RealtimeState(opening, queue);
     this.#boundTo = opening.upstream;
-    this.#upstream = new RealtimeUpstream(opening, this);
+    this.#upstream = new RealtimeUpstream(opening, this, READ_EVENTS);
   }
 
   get isBusy(): boolean {
@@ -94,8 +94,7 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
     const send: Upstream['send'] = (request, handler) => {
       if (this.#upstream !== null) return this.#upstream.send(request, handler);
       this.#asking = null;
-      handler.onError('unreachable', new Error('the session has ended'));
-      return ENDED;
+      return notSent(handler);
     };
     return { send, close: async () => {} };
   }
@@ -210,7 +209,7 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
 
   /** Asks the upstream for another configuration; nothing else goes on until it says what that is. */
   send(event: JsonObject, update: Omit<Update, 'eventId' | 'sinceMs'>): void {
-    const eventId = this.#newId();
+    const eventId = this.#client.newId();
     this.#state.update = { ...update, eventId, sinceMs: performance.now() };
     this.#connected.sendEvent({ ...event, event_id: eventId });
   }
@@ -258,7 +257,7 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
     const input = this.#state.memory.inputOf(wanted, config, card?.limits ?? null, this.#state.responses);
     const body = { model, ...bodyOf(wanted, input) };
     const moment = this.#state.memory.conversation.now();
-    const facts = { wanted, moment, eventId: this.#newId(), clientEventId: eventId };
+    const facts = { wanted, moment, eventId: this.#client.newId(), clientEventId: eventId };
     const onHeld = (call: RealtimeCall): void => {
       this.#state.responses.add(call);
       const sent = sentAs(response, wanted, call.outputLimit);
@@ -376,21 +375,16 @@ class RealtimeSession implements Session, SessionConnection, RealtimeOwner, Real
     void this.#upstream?.close();
   }
 
-  #newId(): string {
-    return `event_${uuidV7(this.#deps.clock.nowMs())}`;
-  }
-
   refuse(error: ApiError, eventId: Json | undefined): void {
-    this.#host.count(error, this.#line.account);
-    this.#passError({ type: 'error', error: errorObject(error) }, eventId);
+    this.#ifUnpaid(this.#client.refuse(error, eventId));
   }
 
-  /** As the API writes the errors of a session. A session without money ends. */
-  #passError({ error, ...event }: JsonObject, eventId: Json | undefined): void {
-    const found = isObject(error) ? error : {};
-    const shown = { ...event, event_id: this.#newId(), error: { ...found, event_id: eventId ?? null } };
-    this.#line.send(Buffer.from(JSON.stringify(shown)));
-    if (found.code === 'insufficient_quota')
-      this.finish({ code: 1008, reason: 'insufficient_quota', last: null });
+  #passError(event: JsonObject, eventId: Json | undefined): void {
+    this.#ifUnpaid(this.#client.passError(event, eventId));
+  }
+
+  /** A session without money ends. */
+  #ifUnpaid(end: LineEnd | null): void {
+    if (end !== null) this.finish(end);
   }
 }

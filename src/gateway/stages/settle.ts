@@ -156,7 +156,8 @@ const UNREADABLE: MeteredResponse = { ...NOTHING, state: 'complete' };
 /** From the response's bytes to its usage. A stream's meter has read along (forward); the rest is read here. */
 export function meter({ descriptor, estimate }: Reserved, response: UpstreamResponse): MeteredResponse {
   const { stream, readable, status, ending, headers } = response;
-  if (stream) return stream.result();
+  if (stream)
+    return descriptor.usage?.isMeasured ? { ...stream.result(), isMeasured: true } : stream.result();
   if (ending !== 'complete' || status >= 300) return BROKEN;
   if (!readable || descriptor.usage === null || descriptor.isFile) return UNREADABLE;
   if (descriptor.usage.media !== undefined && !isJson(headers)) return UNREADABLE;

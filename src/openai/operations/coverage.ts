@@ -197,6 +197,7 @@ const MEDIA_BOUNDS: Readonly<Record<string, string>> = {
   'realtime.responses':
     'the conversation, by what was reported of it and what came since, at most the window; output: `max_output_tokens`',
   'realtime.transcriptions': 'the seconds of audio in the buffer, and what can be said in them',
+  'realtime.translations': 'each minute of audio, before it is sent',
   'images.generations': '`n` × `size`, `quality` and `partial_images`; the prompt’s bytes',
   'images.edits':
     '`n` × `size`, `quality` and `partial_images`; pixels of each input image; the prompt’s bytes',

@@ -18,7 +18,7 @@ export const METHODS = ['GET', 'POST', 'DELETE'] as const;
 export type Method = (typeof METHODS)[number] | 'WEBSOCKET';
 
 /** What is spoken on a WebSocket. */
-export type SocketKind = 'responses' | 'realtime';
+export type SocketKind = 'responses' | 'realtime' | 'translation';
 
 /** An object that the upstream makes: its kind, and the member of the response that has its id. */
 export interface MadeObject {
@@ -66,6 +66,8 @@ export interface UsagePlace {
   doneEvent?: string;
   /** How usage of media is reported; missing: the operation is one of text. */
   media?: MediaUsage;
+  /** It is what the gateway measured: the upstream reports nothing. */
+  isMeasured?: true;
 }
 
 /** What usage of audio and images has beside tokens of text. */

@@ -1,6 +1,6 @@
 /**
- * Realtime sessions: a response of one, and a transcription of what was said in it. Both are calls that the gateway makes of what
- * passes on a WebSocket (gateway/lines/realtime.ts): their bodies are its own, and no request reaches them.
+ * Realtime sessions: a response of one, a transcription of what was said in it, and a block of audio of one that translates. They are calls
+ * that the gateway makes of what passes on a WebSocket (gateway/lines): their bodies are its own, and no request reaches them.
  */
 import { quantityOf } from '../../domain/quantities.ts';
 import type { Bounds, Fields } from '../body.ts';
@@ -44,6 +44,16 @@ export const REALTIME = [
     fields: ['model', 'seconds', 'prompt_bytes'],
     otel: 'audio.transcriptions',
   }),
+  metered({
+    name: 'realtime.translations',
+    method: 'WEBSOCKET',
+    path: '/realtime/translations',
+    socket: 'translation',
+    bound: readTranslation,
+    usage: { ...USAGE, isMeasured: true },
+    fields: ['model', 'seconds'],
+    otel: 'audio.translations',
+  }),
 ];
 
 /** The most that a model may write: more than any does. */
@@ -65,6 +75,12 @@ function readResponse(fields: Fields): Bounds {
       },
     },
   };
+}
+
+/** Whole minutes of audio, at most. */
+function readTranslation({ json }: Fields): Bounds {
+  const otherBounds = { audio_seconds: quantityOf('audio_seconds', Number(json.seconds)) };
+  return { outputTokensLimit: 0, choices: 1, extraOutputTokens: 0, media: { inputTokens: 0, otherBounds } };
 }
 
 /** As for audio that is sent as a file: see audio.ts. */

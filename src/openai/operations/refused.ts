@@ -32,7 +32,7 @@ export const REFUSED: readonly Descriptor[] = [
   ),
   ...refused(
     'live',
-    'live sessions: no published specification says what is sent on them, so that nothing bounds their cost',
+    'a live session hands work to other models, and no published specification bounds what that costs',
     `
     /live/sessions POST
     /live/sessions/{id}/accept POST
