@@ -140,6 +140,8 @@ export const METERS = {
   web_search_calls: { ...whole, unit: 'call', boundBy: 'web_search_calls' },
   web_search_preview_calls: { ...whole, unit: 'call', boundBy: 'web_search_preview_calls' },
   file_search_calls: { ...whole, unit: 'call', boundBy: 'file_search_calls' },
+  /** Of whether a file was made by the upstream's models. */
+  provenance_checks: { ...whole, unit: 'call', boundBy: 'provenance_checks' },
   /** What the image model of the tool `image_generation` read and wrote, beside the tokens of the model that called it. */
   image_tool_input_tokens: { ...whole, unit: 'token', boundBy: 'image_tool_input_tokens' },
   image_tool_output_tokens: { ...whole, unit: 'token', boundBy: 'image_tool_output_tokens' },

@@ -112,6 +112,7 @@ function partsOf(line: InvoiceLine): Part[] {
   if (operation === 'vector_stores.storage') return whole('vector store storage');
   if (operation === 'containers.create')
     return whole('code interpreter sessions', units?.amount ?? null, 'sessions');
+  if (operation === 'content_provenance_checks') return whole('content provenance checks', 1, 'requests');
   if (operation === 'fine_tuning.job') return whole(`${model}, training`);
   if (units?.unit === 'characters' || units?.unit === 'seconds' || units?.unit === 'images')
     return whole(`${model}, ${units.unit}`, units.amount, UNIT_NAMES[units.unit]);

@@ -40,7 +40,7 @@ export interface InvoiceLine {
 }
 
 export interface Units {
-  unit: 'characters' | 'seconds' | 'images' | 'sessions' | 'bytes';
+  unit: 'characters' | 'seconds' | 'images' | 'sessions' | 'bytes' | 'checks';
   amount: number;
 }
 

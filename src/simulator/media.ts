@@ -1,5 +1,5 @@
 /**
- * Audio and images: speech, transcriptions, translations, generations, edits and variations. All of it is planned and billed
+ * Audio and images: speech, transcriptions, translations, generations, edits, variations and checks of their provenance. All of it is planned and billed
  * before the first byte.
  */
 import { type ApiError, INVALID_JSON, isApiError, unknownModel } from './errors.ts';
@@ -9,7 +9,7 @@ import { isObject } from './fields.ts';
 import { planSpeech, planTranscript } from './media-audio.ts';
 import { readFormBody } from './media-form.ts';
 import { planImages } from './media-images.ts';
-import type { MediaPlan, MediaRequest } from './media-plan.ts';
+import { type MediaPlan, type MediaRequest, missingField, usageOf } from './media-plan.ts';
 
 type Planner = (request: MediaRequest) => MediaPlan | ApiError | Promise<MediaPlan | ApiError>;
 
@@ -19,6 +19,7 @@ const PLANNERS: Record<string, [name: string, plan: Planner]> = {
   '/v1/audio/translations': ['audio.translations', (request) => planTranscript(request, true)],
   '/v1/images/generations': ['images.generations', (request) => planImages(request, 'image_generation')],
   '/v1/images/edits': ['images.edits', (request) => planImages(request, 'image_edit')],
+  '/v1/content_provenance_checks': ['content_provenance_checks', planCheck],
   '/v1/images/variations': ['images.variations', (request) => planImages(request, 'image_edit')],
 };
 
@@ -54,6 +55,19 @@ export async function handleMedia(exchange: Exchange, path: string, bytes: Buffe
     else if (html) exchange.send(html, 'text/html', `<html>${html}</html>`, costPicoUsd);
     else exchange.send(200, plan.contentType, plan.body, costPicoUsd);
   }
+}
+
+/** No price is published: this is the simulator's own. */
+const CHECK_PICO_USD = 2_000_000_000n;
+
+function planCheck({ files }: MediaRequest): MediaPlan | ApiError {
+  if (!files.some(({ name }) => name === 'file')) return missingField('file');
+  const results = [{ type: 'synthid', result: 'not_detected' }];
+  const check = { object: 'content_provenance_check', created_at: Math.floor(Date.now() / 1000), results };
+  return {
+    ...{ model: 'content_provenance_check', usage: usageOf(0, 0), units: { unit: 'checks', amount: 1 } },
+    ...{ costPicoUsd: CHECK_PICO_USD, contentType: 'application/json', body: JSON.stringify(check) },
+  };
 }
 
 function readJson(bytes: Buffer): Pick<MediaRequest, 'body' | 'files'> | ApiError {

@@ -69,7 +69,7 @@ export function attemptsOf(operation: Descriptor, own: Ids, other: Ids): Attempt
   for (const param of cursors)
     attempts.push({ name, method, path: `${pathWith(null)}?${param}=${other[lists?.kind ?? '']}`, param });
   const isFree = bound === null || operation.pricedAs !== null;
-  if (isFree && request === 'form')
+  if (bound === null && request === 'form')
     attempts.push({
       name,
       method,

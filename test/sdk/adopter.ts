@@ -36,6 +36,11 @@ export async function startAdopter(gateway: string): Promise<{ url: string; clos
       max_output_tokens: 1000,
     });
 
+  await admin('/prices', {
+    ...{ model: 'content_provenance_check', source: 'the suite' },
+    lines: [{ meter: 'provenance_checks', per: 1, rate: '0.002' }],
+  });
+
   const server = createServer(async (request, response) => {
     const body = Buffer.concat(await request.toArray());
     for (let tries = 0; ; tries++) {

@@ -179,6 +179,8 @@ function boundOf(operation: Descriptor): string {
   const { bound, inputAtMostModelMaximum, usage, outputLimitField, defaultOutputTokens } = operation;
   if (bound === null) return '';
   if (operation.pricedAs === 'container') return '`memory_limit`: a session of 20 minutes';
+  if (operation.pricedAs === 'content_provenance_check')
+    return 'a check, at the price that an administrator has given `content_provenance_check`: none is published';
   if (operation.pricedAs === 'vector_store') return 'a GiB for a day, of which nothing is taken';
   const input = inputAtMostModelMaximum
     ? "input: its bytes, at most the model's maximum"

@@ -133,7 +133,7 @@ export interface Descriptor {
   /** The most bytes of a multipart body (the API's own limit, with room for its framing). */
   readonly bodyBytesMax: number;
   /** The name of its price, where it is billed by no model; null: its request names a model. */
-  readonly pricedAs: 'container' | 'vector_store' | null;
+  readonly pricedAs: 'container' | 'vector_store' | 'content_provenance_check' | null;
   /** Reads the fields that move the call's cost; null: none does. */
   readonly bound: ((fields: Fields) => Bounds) | null;
   /** Refuses what would cost money of an operation that is free otherwise; null: nothing would. */

@@ -8,7 +8,6 @@ import { refused } from './descriptor.ts';
 const SECRET = 'a client secret lets its holder call OpenAI past this gateway and its budgets';
 const ADMINISTRATION =
   'it administers the whole organization, which no virtual key may; use an admin key of OpenAI directly';
-const UNPRICED = 'no price of it is published, and what has no price is not admitted';
 
 export const REFUSED: readonly Descriptor[] = [
   ...refused(
@@ -248,7 +247,6 @@ export const REFUSED: readonly Descriptor[] = [
     /audio/voices POST
     /audio/voices/{id} DELETE`,
   ),
-  ...refused('content_provenance_checks', UNPRICED, '/content_provenance_checks POST'),
   ...refused(
     'decisions',
     'its request takes no limit of output, and how much a decision writes is not published; ask the model by /v1/responses',

@@ -14,6 +14,7 @@ import { FILES } from './files.ts';
 import { FREE } from './free.ts';
 import { IMAGES } from './images.ts';
 import { JOBS } from './jobs.ts';
+import { PROVENANCE } from './provenance.ts';
 import { REALTIME } from './realtime.ts';
 import { REFUSED } from './refused.ts';
 import { RESPONSES } from './responses.ts';
@@ -37,6 +38,7 @@ export const OPERATIONS: readonly Descriptor[] = [
     ...CONTAINERS,
     ...SKILLS,
     ...VOICES,
+    ...PROVENANCE,
     ...EVALS,
   ],
   ...[...JOBS, ...REFUSED],
