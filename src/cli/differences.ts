@@ -6,7 +6,7 @@
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import type { Client } from './client.ts';
-import { type Action, type Api, actionOf, resolved, type Schema } from './document.ts';
+import { type Action, type Api, actionOf, isNeeded } from './document.ts';
 import { subjectOf, windowOf } from './flags.ts';
 import { listItems, Names, Placeholders } from './names.ts';
 import { cellOf, isRecord } from './render.ts';
@@ -237,9 +237,9 @@ function check(body: Item, { fields }: Action, api: Api, isWhole = true): void {
   const own = new Map(fields.filter((field) => field.in === 'body').map((field) => [field.name, field]));
   const unknown = Object.keys(body).find((name) => !own.has(name));
   if (unknown !== undefined) throw new Failed(`${unknown}: there is no such field here`);
-  const isNeeded = ({ schema, required }: { schema: Schema; required: boolean }) =>
-    required && resolved(schema, api.schemas).default === undefined;
-  const missing = [...own.values()].find((field) => isWhole && isNeeded(field) && !(field.name in body));
+  const missing = [...own.values()].find(
+    (field) => isWhole && isNeeded(field, api.schemas) && !(field.name in body),
+  );
   if (missing !== undefined) throw new Failed(`${missing.name}: must be given`);
   for (const [name, value] of Object.entries(body)) {
     const schema = { ...own.get(name)?.schema, $defs: api.schemas };

@@ -158,6 +158,11 @@ export function resolved(schema: Schema, schemas: Record<string, Schema>): Schem
   return target === undefined ? schema : { ...resolved(target, schemas), ...without(schema, '$ref') };
 }
 
+/** Whether a request without the field is refused. */
+export function isNeeded({ schema, required }: Field, schemas: Record<string, Schema>): boolean {
+  return required && resolved(schema, schemas).default === undefined;
+}
+
 function without(schema: Schema, name: 'allOf' | '$ref'): Schema {
   const { [name]: _, ...rest } = schema;
   return rest;

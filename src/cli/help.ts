@@ -1,5 +1,5 @@
 /** The help of the commands for a gateway, made of what its admin API says of itself. Pure. */
-import { type Action, type Api, alternatives, type Field, kindsOf, resolved } from './document.ts';
+import { type Action, type Api, alternatives, type Field, isNeeded, kindsOf, resolved } from './document.ts';
 import { COMMON_HELP, flagOf, isSwitch } from './flags.ts';
 
 /** Of one noun: its actions. */
@@ -66,12 +66,12 @@ function wordOf({ schema }: Field, schemas: Api['schemas']): string {
   return first?.type === 'integer' || first?.type === 'number' ? 'N' : 'TEXT';
 }
 
-function describe({ schema, required }: Field, { schemas }: Api): string {
-  const whole = resolved(schema, schemas);
+function describe(field: Field, { schemas }: Api): string {
+  const whole = resolved(field.schema, schemas);
   const parts = [
     whole.description ?? '',
     whole.default === undefined || whole.default === null ? '' : `default ${JSON.stringify(whole.default)}`,
-    required && whole.default === undefined ? 'required' : '',
+    isNeeded(field, schemas) ? 'required' : '',
   ];
   return parts.filter((part) => part !== '').join('; ');
 }

@@ -13,6 +13,11 @@ export interface Rows {
   next: string | null;
 }
 
+/** Whether a list comes page by page. */
+export function hasPages({ fields }: Action): boolean {
+  return fields.some((field) => field.in === 'query' && field.name === 'after');
+}
+
 /** Returns the first rows of a list, `rowsMax` at most; null when the response is no list. */
 export async function listSome(
   action: Action,
@@ -20,7 +25,7 @@ export async function listSome(
   query: Readonly<Record<string, string>>,
   rowsMax: number,
 ): Promise<Rows | { whole: unknown }> {
-  const pages = action.fields.some((field) => field.in === 'query' && field.name === 'after');
+  const pages = hasPages(action);
   const rows: unknown[] = [];
   let after = query.after;
   do {

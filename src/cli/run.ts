@@ -6,10 +6,10 @@ import { createWriteStream, renameSync, rmSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Client, cachedApi, createClient, fetchApi, type Request } from './client.ts';
-import type { Action, Api } from './document.ts';
-import { type CommonFlags, type ReadFlags, readFlags } from './flags.ts';
+import { type Action, type Api, isNeeded } from './document.ts';
+import { type CommonFlags, flagOf, type ReadFlags, readFlags } from './flags.ts';
 import { actionHelp, nounHelp } from './help.ts';
-import { listSome } from './lists.ts';
+import { hasPages, listSome } from './lists.ts';
 import { Names } from './names.ts';
 import { findTarget, type Target } from './profile.ts';
 import { linesOf, tableOf } from './render.ts';
@@ -127,6 +127,10 @@ async function requestOf(
         : `${line} takes flags alone, found '${operands.join(' ')}'`,
     );
   }
+  const missing = action.fields.find(
+    (field) => isNeeded(field, api.schemas) && !(field.name in (field.in === 'body' ? (body ?? {}) : query)),
+  );
+  if (missing !== undefined) throw new Failed(`${action.noun} ${action.verb} needs --${flagOf(missing)}`);
   const names = new Names(client, api);
   const id = action.takesId ? await names.idOf(action.noun, operands[0] ?? '') : '';
   return {
@@ -148,7 +152,7 @@ async function print(
   if (action.reply === null && action.downloads.length > 0)
     return save(await client.download(request), flags.out, world);
   const { noun, verb, reply } = action;
-  if (verb !== 'list' || action.method !== 'GET') {
+  if (action.method !== 'GET' || !(verb === 'list' || hasPages(action))) {
     const value = await client.json(request);
     world.stdout(flags.json ? `${JSON.stringify(value, null, 2)}\n` : linesOf(value, api, reply));
     return 0;
@@ -165,7 +169,7 @@ async function print(
     world.stdout(`${JSON.stringify({ data: found.rows, next: found.next }, null, 2)}\n`);
     return 0;
   }
-  world.stdout(tableOf(found.rows, noun, flags.columns, api, reply));
+  world.stdout(tableOf(found.rows, verb === 'list' ? noun : verb, flags.columns, api, reply));
   if (found.next !== null) world.stderr(`There are more: --all, or --after ${found.next}\n`);
   return 0;
 }
