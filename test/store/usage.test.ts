@@ -90,7 +90,8 @@ describe('days are read instead of quarters of an hour', () => {
       readUsage(test.database, questionOf({ interval: 'hour', groupBy: ['team'], from, to })),
     );
     expect(read.get('usage_days')).toBeGreaterThan(0);
-    expect(read.get('usage_rollups')).toBeLessThan(all.get('usage_rollups')! / 4);
+    // Nothing was called in that hour where the range ends at midnight: the seed's calls are some hours old.
+    expect(read.get('usage_rollups') ?? 0).toBeLessThan(all.get('usage_rollups')! / 4);
   });
 });
 
