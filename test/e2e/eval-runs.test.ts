@@ -1,16 +1,22 @@
 /** Runs of evals through the SDK, the gateway and the simulator: held item by item, settled at what each of their models used. */
-import { type OpenAI, toFile } from 'openai';
+import OpenAI, { toFile } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Difference } from '../../src/domain/differences.ts';
 import { usd } from '../../src/domain/money.ts';
+import { RateCards } from '../../src/domain/price.ts';
 import { DAY_MS } from '../../src/domain/window.ts';
-import { OPERATION_SUBJECTS } from '../../src/jobs/reconcile-days.ts';
+import { createDayReport } from '../../src/jobs/day-report.ts';
+import { reconcileDays } from '../../src/jobs/reconcile-days.ts';
 import type { Mode } from '../../src/simulator/profile.ts';
-import { readLedgerDay } from '../../src/store/reconciliation.ts';
+import { readSeed } from '../../src/store/seed/read-seed.ts';
 import { until } from './crash-gateway.ts';
 import * as steps from './job-steps.ts';
 import { type Stack, startStack } from './stack.ts';
 
 let stack: Stack;
+const seed = readSeed();
+/** As the stack has it. */
+const UPSTREAM_KEY = 'sk-upstream';
 
 beforeAll(async () => {
   stack = await startStack({ env: { TOLLGATE_JOB_POLL_MS: '50' } });
@@ -122,28 +128,34 @@ describe.each<[Mode]>([['normal'], ['worst']])('an upstream that bills as %s', (
   );
 });
 
-it('the ledger of a day tells what each model of a run used, as the upstream bills it', async () => {
-  const sums = new Map<string, [calls: number, input: number, output: number, cost: bigint]>();
-  const add = (model: string, calls: number, input: number, output: number, cost: bigint) => {
-    const [c, i, o, all] = sums.get(model) ?? [0, 0, 0, 0n];
-    sums.set(model, [c + calls, i + input, o + output, all + cost]);
-  };
-  const [row] = await stack.database.sql<{ first: Date; last: Date }[]>`
-    select min(created_at) as first, max(created_at) as last from usage_events`;
-  const from = Math.floor(row!.first.getTime() / DAY_MS) * DAY_MS;
-  for (let dayMs = from; dayMs <= row!.last.getTime(); dayMs += DAY_MS) {
-    const ledger = await readLedgerDay(stack.database, { dayMs, upstream: null }, OPERATION_SUBJECTS);
-    for (const { state, subject, model, calls, usage, cost, price } of ledger) {
-      if (state !== 'reported' || cost === 0n) continue;
-      expect([subject, price?.tier]).toEqual(['text', 'default']);
-      add(model, calls, usage.input_tokens ?? 0, usage.output_tokens ?? 0, cost);
-    }
-  }
-  expect(sums.size).toBe(3);
-  for (const { model, usage, cost_pico_usd: cost } of stack.simulator.invoice().lines) {
-    if (cost !== '0') add(model ?? '', -1, -usage.input_tokens, -usage.output_tokens, -BigInt(cost));
-  }
-  expect([...sums.values()]).toEqual(Array(3).fill([0, 0, 0, 0n]));
+it('the bill of a day is explained by what each model of a run used, and calls outside of the gateway are named', async () => {
+  const adminKey = 'sk-admin-of-the-upstream';
+  const { url } = stack.simulator;
+  const { key } = await stack.team({ grantUsd: '50.00' });
+  const messages = [{ role: 'user' as const, content: 'hi' }];
+  const call = { model: 'gpt-4o-mini', max_completion_tokens: 20, messages };
+  await clientOf(key).chat.completions.create(call);
+  const since = stack.simulator.invoice().line_count;
+  // With the gateway's own key, and of a model that runs have asked.
+  const outside = new OpenAI({ apiKey: UPSTREAM_KEY, baseURL: url, maxRetries: 0 });
+  await outside.chat.completions.create(call);
+  const billed = steps.billedFor(stack, /^chat/, since);
+  await stack.settled();
+  const found: Difference[] = [];
+  const never = new AbortController().signal;
+  await reconcileDays(
+    {
+      ...{ database: stack.database, upstream: null, rates: () => new RateCards(seed.prices, seed.models) },
+      readDay: createDayReport({ baseUrl: url, adminKey, keys: [UPSTREAM_KEY] }),
+      ...{ callDurationMs: 600_000, reportDelayMs: 0, finalAfterDays: 3 },
+      nowMs: () => Date.now() + 2 * DAY_MS,
+      onDay: (_day, { differences }) => found.push(...differences),
+    },
+    never,
+  );
+  // A run over midnight is named, on both days.
+  const named = found.filter(({ kind }) => kind !== 'day_boundary');
+  expect(named).toMatchObject([{ kind: 'outside_gateway', amount: billed }]);
 });
 
 it('a run over a file of items takes them from the team’s own, and without a model to ask it costs nothing', async () => {
