@@ -225,7 +225,8 @@ export class Backlog {
       createdAtMs: bytes.readUIntBE(from + 8, 6),
       claim,
       allocations,
-      json: bytes.toString('utf8', jsonAt, from + bytes.readUInt32LE(from)),
+      // A copy, outside of the heap: the slab is written again once the event was dropped.
+      json: Buffer.from(bytes.subarray(jsonAt, from + bytes.readUInt32LE(from))),
     };
   }
 

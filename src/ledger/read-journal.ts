@@ -174,7 +174,7 @@ export function eventFromJson(json: string): FlushEvent {
       held: usd(part.held),
       settled: usd(part.settled),
     })),
-    json,
+    json: Buffer.from(json),
   };
 }
 

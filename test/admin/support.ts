@@ -202,7 +202,7 @@ export async function createTestInstance({ sql }: Database, instanceId: string =
       held: usd(part.heldUsd),
       settled: usd(part.settledUsd),
     }));
-    const json = JSON.stringify(columnsOf(id, instanceId, made));
+    const json = Buffer.from(JSON.stringify(columnsOf(id, instanceId, made)));
     const { teamId, keyId, atMs: createdAtMs } = made;
     const claim = { cost: usd(made.costUsd), input_tokens: 10, output_tokens: 5 };
     const departments = (made.departments ?? []).map((each) => asId<DepartmentId>(each));

@@ -167,7 +167,7 @@ export function outputOf(model: string, day: number): bigint {
   return events
     .map(
       ({ json }) =>
-        JSON.parse(json) as {
+        JSON.parse(json.toString()) as {
           model: string;
           created_at: string;
           service_tier: string | null;

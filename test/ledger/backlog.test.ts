@@ -78,7 +78,7 @@ function addTo(backlog: Backlog, each: Call): FlushEvent {
     createdAtMs: NOON + each.moment,
     claim,
     allocations,
-    json,
+    json: Buffer.from(json),
   };
 }
 
@@ -124,7 +124,7 @@ test('events come out as they went in, oldest first, however they are taken and 
         expect(backlog.length).toBe(kept.length);
         expect(backlog.oldestMs).toBe(kept[0]?.createdAtMs ?? null);
       }
-      expect([...backlog.rows()]).toEqual(kept.map(({ json }) => json));
+      expect([...backlog.rows()]).toEqual(kept.map(({ json }) => json.toString()));
     }),
     { numRuns: 300 },
   );

@@ -42,7 +42,10 @@ test('whose an object is stands in the journal at once: while its call is under 
     await bench.begin(await bench.take(account, '1.00')),
   ];
   const objects = () =>
-    readJournal(bench.journal.path).events.map(({ id, json }) => [id, JSON.parse(json).object?.id]);
+    readJournal(bench.journal.path).events.map(({ id, json }) => [
+      id,
+      JSON.parse(json.toString()).object?.id,
+    ]);
   bench.ledger.keep(lost, '{"id":"resp_1"}');
   whole.object = '{"id":"resp_2"}';
   bench.end(whole, '0.10');
@@ -50,7 +53,10 @@ test('whose an object is stands in the journal at once: while its call is under 
     [whole.id, 'resp_2'],
     [lost.id, 'resp_1'],
   ]);
-  expect(readJournal(bench.journal.path).events.map(({ json }) => json.endsWith('}}'))).toEqual([true, true]);
+  expect(readJournal(bench.journal.path).events.map(({ json }) => json.toString().endsWith('}}'))).toEqual([
+    true,
+    true,
+  ]);
 });
 
 test('a cost above its hold is charged in full, on the counter alone, and the lease still adds up', async () => {
@@ -162,7 +168,7 @@ test('an orderly stop returns everything, ends what is open as unknown, ends all
   expect(waiting.result).toEqual({ kind: 'unavailable' });
   expect(bench.ledger.isOpen(open)).toBe(false);
   expect(bench.memory.counters.get('limit@0')).toMatchObject({ settled: usd('99.15'), leased: 0n });
-  expect(JSON.parse(bench.memory.events.get(open.id)!.json)).toMatchObject({
+  expect(JSON.parse(bench.memory.events.get(open.id)!.json.toString())).toMatchObject({
     outcome: 'unknown',
     reason: 'drain_timeout',
     cost_usd: '99.00',

@@ -45,7 +45,7 @@ test('adoption settles what had ended, charges what was in flight as unknown, an
   const adopted = await adoptDead(world.memory, bench.journal.path);
   expect(adopted).toMatchObject({ inserted: 2, unknown: 1 });
   expect(world.memory.events.get(unflushed.id)!.claim.cost).toBe(usd('0.05'));
-  expect(JSON.parse(world.memory.events.get(open.id)!.json)).toMatchObject({
+  expect(JSON.parse(world.memory.events.get(open.id)!.json.toString())).toMatchObject({
     outcome: 'unknown',
     provenance: 'unknown',
     reason: 'crash',
@@ -200,5 +200,5 @@ test('a row that names its null columns, as an earlier release wrote them, is re
   const after = readJournal(bench.journal.path).events;
   const columns = ({ json: _, ...rest }: (typeof after)[number]) => rest;
   expect(after.map(columns)).toEqual(before.map(columns));
-  expect(after[0]!.json).toContain('"end_user":null');
+  expect(after[0]!.json.toString()).toContain('"end_user":null');
 });

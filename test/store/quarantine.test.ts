@@ -41,7 +41,8 @@ async function batchOf(bad: Record<number, (json: string) => string>) {
       held: usd('0.02'),
       allocations,
     });
-    return { ...event, json: bad[index]?.(event.json) ?? event.json };
+    const text = event.json.toString();
+    return { ...event, json: Buffer.from(bad[index]?.(text) ?? text) };
   });
   const reports = [{ teamId, counterId: spec.id, returned: usd('0.10'), held: 0n }];
   return { teamId, instanceId, spec, batch: { instanceId, events, reports } };

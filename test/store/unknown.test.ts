@@ -23,7 +23,7 @@ async function flushUnknown(teamId: string): Promise<string> {
   const id = uuidV7(Date.now());
   const amount = usd('0.50');
   const facts = { id, instanceId, teamId, keyId: randomUUID(), cost: amount, held: amount, allocations: [] };
-  await flush(sql, { instanceId, events: [unknownFromHold(eventOf(facts).json)], reports: [] });
+  await flush(sql, { instanceId, events: [unknownFromHold(eventOf(facts).json.toString())], reports: [] });
   return id;
 }
 

@@ -18,8 +18,8 @@ export interface FlushEvent extends CountedCall {
   /** What it used; at worst, where that is not known. */
   claim: Claim;
   allocations: Allocation[];
-  /** The row of `usage_events` as JSON, by column name: written once, for the journal and for Postgres. */
-  json: string;
+  /** The row of `usage_events` as JSON, by column name, in UTF-8: written once, for the journal and for Postgres. */
+  json: Buffer;
   /** Made from a hold whose process died; a job of that hold goes on, and ends in an event of its own. */
   isGuess?: true;
 }

@@ -244,12 +244,14 @@ async function endLostCalls(
   return conversation;
 }
 
+const CLOSING_BRACE = 0x7d;
+
 type EventRow = Pick<FlushEvent, 'id' | 'teamId' | 'json'>;
 
 /** Only an event that left something upstream ends in two braces: that is its last member (ledger/events.ts). */
 function objectOf({ json }: EventRow): (StoredObject & KeptAt) | null {
-  if (!json.endsWith('}}')) return null;
-  const { object, upstream } = JSON.parse(json) as { object?: unknown; upstream?: unknown };
+  if (json.at(-1) !== CLOSING_BRACE || json.at(-2) !== CLOSING_BRACE) return null;
+  const { object, upstream } = JSON.parse(json.toString()) as { object?: unknown; upstream?: unknown };
   const read = storedObject.safeParse(object);
   return read.success ? { ...read.data, upstream: typeof upstream === 'string' ? upstream : null } : null;
 }

@@ -55,7 +55,7 @@ export async function keepAside(
 ): Promise<boolean> {
   const rows = await tx`
     insert into quarantined_events (team_id, id, instance_id, event, problem, is_charged, set_aside_at)
-    select ${teamId}::uuid, ${id}::uuid, ${instanceId}::uuid, ${json}, ${problemOf(error)}, ${isCharged}::boolean, tollgate_now()
+    select ${teamId}::uuid, ${id}::uuid, ${instanceId}::uuid, ${json.toString()}, ${problemOf(error)}, ${isCharged}::boolean, tollgate_now()
     where not exists (select 1 from usage_events where team_id = ${teamId} and id = ${id})
     on conflict do nothing returning id`;
   return rows.length > 0;
@@ -101,6 +101,6 @@ async function restore(tx: TransactionSql, teamId: TeamId, id: string): Promise<
       on conflict do nothing returning *),
     ${addRollups(tx)}
     select id from fresh`;
-  if (rows.length > 0) await keepObjects(tx, [{ id, teamId, json: row.event }]);
+  if (rows.length > 0) await keepObjects(tx, [{ id, teamId, json: Buffer.from(row.event) }]);
   return rows.length;
 }

@@ -265,7 +265,7 @@ function startsIn(window: Window, atMs: number): boolean {
 
 /** The event of a call is as its process reported it; without a report it is charged at its hold. */
 function bookCall(call: CallRecord, event: FlushEvent): void {
-  const { outcome } = JSON.parse(event.json) as { outcome: CallReport['outcome'] };
+  const { outcome } = JSON.parse(event.json.toString()) as { outcome: CallReport['outcome'] };
   const unknown: CallReport = { outcome: 'unknown', amounts: call.hold };
   const candidates = call.reported
     ? [call.reported]
