@@ -46,8 +46,23 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const failed = (call: Call, error: unknown): void => {
     deps.log.logger.error({ err: error }, 'a call failed on an error of ours');
     const message = 'Tollgate failed on this call; nothing more is known.';
-    writeError(call, apiError('internal_error', message), uuidV7(deps.clock.nowMs()));
-    if (!call.exchange.ended) call.exchange.destroy();
+    try {
+      writeError(call, apiError('internal_error', message), uuidV7(deps.clock.nowMs()));
+      if (!call.exchange.ended) call.exchange.destroy();
+    } catch {
+      call.exchange.destroy();
+    }
+  };
+
+  const run = async (own: GatewayDeps, call: Call, served: (() => void) | null): Promise<void> => {
+    try {
+      await handle(own, call);
+    } catch (error) {
+      failed(call, error);
+    } finally {
+      call.served();
+      served?.();
+    }
   };
 
   /** @param own what the call is wired with */
@@ -69,13 +84,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       served?.();
       return;
     }
-    handle(own, call)
-      .catch((error: unknown) => failed(call, error))
-      .catch(() => exchange.destroy())
-      .finally(() => {
-        call.served();
-        served?.();
-      });
+    void run(own, call, served);
   };
 
   const lines = new Lines(deps, {

@@ -38,11 +38,12 @@ export async function handle(deps: GatewayDeps, call: Call): Promise<void> {
   }
 }
 
-/** From the request line to a journaled hold. */
+/** From the request line to a journaled hold. What comes at once is not awaited, here and below: each wait costs every call. */
 async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped> {
   const routed = route(call);
   if (routed.kind === 'stopped') return routed;
-  const authenticated = await authenticate(deps, routed);
+  const found = authenticate(deps, routed);
+  const authenticated = found instanceof Promise ? await found : found;
   if (authenticated.kind === 'stopped') return authenticated;
   let parsed = await parse(deps, authenticated);
   if (parsed.kind === 'stopped') return parsed;
@@ -70,7 +71,7 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped>
   }
   const names = parsed.request.operation.beyondText?.references ?? null;
   if (names !== null) return admitRecalled(deps, parsed);
-  return admitParsed(parsed);
+  return await admitParsed(parsed);
 }
 
 /** Returns why a call may not go on: its team has as many values of a tag open as it may; null: it may. */

@@ -256,7 +256,7 @@ async function whyNotAfterWait(
 }
 
 /** Returns whether the journal has the hold. Rejects on a bug of ours; the hold has ended then. */
-async function journaled(
+function journaled(
   deps: GatewayDeps,
   { call, request, callKind, estimate, card }: Estimated,
   account: Account,
@@ -277,13 +277,15 @@ async function journaled(
     onExhausted: call.instead,
     upstream: deps.target === null ? null : deps.target.name,
   };
-  try {
-    return await new Promise((done) => deps.ledger.begin(hold, facts, done));
-  } catch (error) {
-    if (hold.facts === null) deps.ledger.cancel(hold);
-    else deps.ledger.abandon(hold, 'internal_error');
-    throw error;
-  }
+  return new Promise((done) => {
+    try {
+      deps.ledger.begin(hold, facts, done);
+    } catch (error) {
+      if (hold.facts === null) deps.ledger.cancel(hold);
+      else deps.ledger.abandon(hold, 'internal_error');
+      throw error;
+    }
+  });
 }
 
 /** Whether less of the call would be admitted. */
