@@ -209,10 +209,11 @@ export class Journal {
       this.#syncTimer = null;
       this.#syncingSinceMs = this.#dirtySinceMs;
       this.#dirtySinceMs = null;
-      fdatasync(this.#file, (error) => {
+      const file = this.#file;
+      fdatasync(file, (error) => {
         this.#syncingSinceMs = null;
-        // A file that was closed meanwhile was replaced by one that is on disk, or is no longer needed.
-        if (error && error.code !== 'EBADF') this.#break(error);
+        // A file that was replaced meanwhile, or closed: the one in its place is on disk, or none is needed any more.
+        if (error && file === this.#file && error.code !== 'EBADF') this.#break(error);
         else if (this.#dirtySinceMs !== null && !this.#broken) this.#syncSoon();
       });
     }, this.#options.syncEveryMs ?? 50);
