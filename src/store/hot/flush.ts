@@ -18,6 +18,7 @@ import {
   type LeaseReport,
   NO_INSTANCE,
   type PutBackBatch,
+  rowsOf,
 } from './batch.ts';
 import { shareFlushes } from './counters.ts';
 import { createForgotten } from './forgotten.ts';
@@ -324,7 +325,7 @@ async function lockCounters(tx: TransactionSql, part: Part): Promise<CounterRow[
 async function insertEvents(tx: TransactionSql, part: Part): Promise<Set<string>> {
   const events = await withoutArchived(tx, part.events);
   if (events.length === 0) return new Set();
-  const json = arrayOf(events);
+  const json = rowsOf(events);
   // The rollups add up what the insert really did, in the same statement: the events cross the wire once.
   const rows = await tx<{ id: string }[]>`
     with fresh as (
@@ -338,19 +339,6 @@ async function insertEvents(tx: TransactionSql, part: Part): Promise<Set<string>
   await charge(tx, part, fresh);
   await keepObjects(tx, fresh);
   return inserted;
-}
-
-const OPENING = Buffer.from('[');
-const COMMA = Buffer.from(',');
-const CLOSING = Buffer.from(']');
-
-/**
- * The rows as one JSON array, in bytes that Postgres gets as they are: as texts that are put together they would lie in the
- * heap three times while the statement is under way, and the collector would copy them.
- */
-function arrayOf(events: readonly FlushEvent[]): Buffer {
-  const pieces = events.flatMap(({ json }, index) => [index === 0 ? OPENING : COMMA, json]);
-  return Buffer.concat([...pieces, CLOSING]);
 }
 
 /** Events younger than this are of no archived month. */
