@@ -94,10 +94,10 @@ async function deadInstance() {
   const header = deadHeader(instanceId);
   writeFileSync(
     keptPath(kept, instanceId, 0, false),
-    [line('J', header), ...events.slice(0, 3).map(({ json }) => line('S', json))].join(''),
+    [line('J', header), ...events.slice(0, 3).map(({ json }) => line('S', json.toString()))].join(''),
   );
   const path = join(folder, `${instanceId}.log`);
-  writeFileSync(path, line('J', { ...header, segment: 1, number: 3 }) + line('S', events[3]!.json));
+  writeFileSync(path, line('J', { ...header, segment: 1, number: 3 }) + line('S', events[3]!.json.toString()));
   return { instanceId, spec, goBack, path, kept };
 }
 
