@@ -97,7 +97,10 @@ async function deadInstance() {
     [line('J', header), ...events.slice(0, 3).map(({ json }) => line('S', json.toString()))].join(''),
   );
   const path = join(folder, `${instanceId}.log`);
-  writeFileSync(path, line('J', { ...header, segment: 1, number: 3 }) + line('S', events[3]!.json.toString()));
+  writeFileSync(
+    path,
+    line('J', { ...header, segment: 1, number: 3 }) + line('S', events[3]!.json.toString()),
+  );
   return { instanceId, spec, goBack, path, kept };
 }
 
