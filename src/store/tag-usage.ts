@@ -9,6 +9,7 @@ import {
   countsOf,
   fromQuarters,
   momentOf,
+  movedMoment,
   readUsage,
   startOf,
   sumsOf,
@@ -48,8 +49,8 @@ async function readTagged(sql: Sql, question: TagUsageQuestion): Promise<TagUsag
   const ofNoon = startOf(sql, noon, interval, timeZone);
   const rows = await sql<Omit<TagUsageRow, 'quantities' | 'key' | 'operation' | 'department'>[]>`
     with days as (${daysOf(sql, question, days)}),
-    edges as (${quarters(sql, question, edges)}),
-    moved as (${quarters(sql, question, moved)}),
+    edges as (${quarters(sql, question, edges, momentOf(sql, 'bucket_start', interval))}),
+    moved as (${quarters(sql, question, moved, movedMoment(sql))}),
     parts as (
       select ${ofNoon} as starts_at, 1 as sign, * from days
       union all select ${ofMoment}, 1, * from edges
@@ -86,9 +87,14 @@ function ofTag(sql: Sql, { teamIds, tag: { name, value } }: TagUsageQuestion): F
   return sql`${ofTeams} and u.name = ${name} ${value === null ? sql`` : sql`and u.value = ${value}`}`;
 }
 
-function quarters(sql: Sql, question: TagUsageQuestion, ranges: readonly TimeRange[]): Fragment {
+function quarters(
+  sql: Sql,
+  question: TagUsageQuestion,
+  ranges: readonly TimeRange[],
+  moment: Fragment,
+): Fragment {
   return sql`
-    select ${momentOf(sql, 'bucket_start', question.interval)} ${dimensionsOf(sql, question)} ${sumsOf(sql)}
+    select ${moment} ${dimensionsOf(sql, question)} ${sumsOf(sql)}
     ${fromQuarters(sql, 'usage_tags', ranges)} ${ofTag(sql, question)} group by 1, 2, 3, 4`;
 }
 

@@ -112,7 +112,7 @@ export async function readUsage({ readSql: sql }: Database, question: UsageQuest
       select ${momentOf(sql, 'bucket_start', interval)} ${dimensionsOf(sql, question)} ${sumsOf(sql)}
       ${rowsOf(sql, 'usage_rollups', question, edges)} group by ${GROUPS(sql)}),
     moved as (
-      select u.bucket_start as moment, ${dimensionsOf(sql, question)} ${sumsOf(sql)}
+      select ${movedMoment(sql)} ${dimensionsOf(sql, question)} ${sumsOf(sql)}
       ${rowsOf(sql, 'usage_rollups', question, moved)} group by ${GROUPS(sql)}),
     ${isByDepartment ? sql`${groupedOf(sql, question, plan, startOfMoment, startOfNoon)}, ` : sql``}
     parts as (
@@ -147,8 +147,9 @@ function groupedOf(
 ): Fragment {
   const { departmentId } = question;
   const below = departmentId === undefined ? sql`` : sql`and ${departmentId}::uuid = any(u.departments)`;
-  const of = (moment: 'day' | 'bucket_start') => sql`
-    select ${momentOf(sql, moment, question.interval)} ${dimensionsOf(sql, question, 'usage_departments')} ${sumsOf(sql)}`;
+  const by = (moment: Fragment) => sql`
+    select ${moment} ${dimensionsOf(sql, question, 'usage_departments')} ${sumsOf(sql)}`;
+  const of = (moment: 'day' | 'bucket_start') => by(momentOf(sql, moment, question.interval));
   const inDays = sql`u.day >= ${at(days.startMs)} and u.day < ${at(days.endMs)} ${ofOwner(sql, question)}`;
   return sql`
     checked as (
@@ -168,7 +169,7 @@ function groupedOf(
     grouped_edges as (
       ${of('bucket_start')} ${rowsOf(sql, 'usage_departments', question, edges)} group by ${GROUPS(sql)}),
     grouped_moved as (
-      ${of('bucket_start')} ${rowsOf(sql, 'usage_departments', question, moved)} group by ${GROUPS(sql)}),
+      ${by(movedMoment(sql))} ${rowsOf(sql, 'usage_departments', question, moved)} group by ${GROUPS(sql)}),
     grouped as (
       select ${startOfNoon} as starts_at, 1 as sign, * from grouped_days
       union all select ${startOfNoon}, 1, * from grouped_rest
@@ -184,7 +185,11 @@ const COLUMNS_OF = (sql: Sql) =>
 
 /** Sums of a table of rollups, by the names of its columns. */
 export function sumsOf(sql: Sql): Fragment[] {
-  return COLUMNS.map((name, place) => sql`${place > 0 ? sql`, ` : sql``}sum(${sql(name)}) as ${sql(name)}`);
+  return COLUMNS.map((name, place) => {
+    // Counts stay whole numbers of eight bytes, which are added to each other in a fraction of a decimal's time.
+    const sum = name in SUMS ? sql`sum(${sql(name)})::int8` : sql`sum(${sql(name)})`;
+    return sql`${place > 0 ? sql`, ` : sql``}${sum} as ${sql(name)}`;
+  });
 }
 
 /** The counts of all parts of an interval, as a row of the answer names them. */
@@ -291,6 +296,15 @@ export function at(ms: number): string {
 /** The moment of a row by which its part is summed first; of a total none, so that its days are one sum each. */
 export function momentOf(sql: Sql, column: 'day' | 'bucket_start', interval: UsageInterval): Fragment {
   return interval === 'total' ? sql`null::timestamptz as moment, ` : sql`u.${sql(column)} as moment, `;
+}
+
+/**
+ * The moment of a row that is moved: all of one piece of a day have the same, since they move together. A piece lies in the
+ * morning and has the first quarter of the day, or in the evening and has the last.
+ */
+export function movedMoment(sql: Sql): Fragment {
+  const day = sql`date_bin('1 day', u.bucket_start, 'epoch')`;
+  return sql`${day} + case when u.bucket_start < ${day} + interval '12 hours' then interval '0' else interval '23:45' end as moment, `;
 }
 
 /** The start of the interval in which a moment lies; null for a total. */
