@@ -183,7 +183,7 @@ export async function callAll(
     for (let index = next++; index < run.calls; index = next++) {
       if (index % 10_000 === 0) run.progress(`${index} calls, ${JSON.stringify(statuses)}`);
       if (run.callsPerSecond)
-        await delay(startedMs + (index * 1000) / run.callsPerSecond - performance.now());
+        await delay(Math.max(0, startedMs + (index * 1000) / run.callsPerSecond - performance.now()));
       const replica = run.replicaOf?.(index) ?? index % pools.length;
       const status = await call(pools[replica]!, teams[index % teams.length]!);
       statuses[status] = (statuses[status] ?? 0) + 1;
@@ -220,15 +220,20 @@ const BODY = JSON.stringify({
   max_completion_tokens: 100,
 });
 
-async function call(pool: Pool, { key, tags }: Team): Promise<number> {
+/** Returns the status; of an error with its code. */
+async function call(pool: Pool, { key, tags }: Team): Promise<string> {
   const headers = {
     authorization: `Bearer ${key}`,
     'content-type': 'application/json',
     ...(tags && { 'x-tollgate-tags': tags }),
   };
   const answer = await pool.request({ path: '/v1/chat/completions', method: 'POST', headers, body: BODY });
-  await answer.body.dump();
-  return answer.statusCode;
+  if (answer.statusCode < 400) {
+    await answer.body.dump();
+    return String(answer.statusCode);
+  }
+  const { error } = (await answer.body.json()) as { error?: { code?: string } };
+  return `${answer.statusCode} ${error?.code ?? ''}`;
 }
 
 async function readReservations({ replicas }: House) {
