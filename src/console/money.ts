@@ -75,3 +75,9 @@ function toText(units: bigint): string {
   const fraction = digits.slice(-DIGITS).replace(/0+$/, '').padEnd(2, '0');
   return `${units < 0n ? '-' : ''}${digits.slice(0, -DIGITS)}.${fraction}`;
 }
+
+/** An average, cut off after a millionth of a dollar: what follows says nothing. */
+export function toMillionths(amount: string): string {
+  const [whole = '', rest = ''] = amount.split('.');
+  return `${whole}.${rest.slice(0, 6)}`;
+}

@@ -9,6 +9,7 @@ import {
   restDigits,
   subtract,
   sum,
+  toMillionths,
 } from '../../src/console/money.ts';
 import { parseUsd, usd } from '../../src/domain/money.ts';
 import { formatUsd } from '../../src/domain/quantities.ts';
@@ -24,6 +25,10 @@ describe('an amount in the console', () => {
     ['0', '0.00', ''],
   ])('%s is shown to its last digit: %s and %s', (amount, main, rest) => {
     expect(partsOf(amount)).toEqual({ sign: '', main, rest });
+  });
+
+  it('that is an average ends after millionths', () => {
+    expect(['0.00', '1234.5', '0.003431883663'].map(toMillionths)).toEqual(['0.00', '1234.5', '0.003431']);
   });
 
   it('loses no digit, whatever it is', () => {

@@ -2,7 +2,7 @@
 import type { ModelReport } from '../api/types.ts';
 import { useApi } from '../api/use.ts';
 import type { Messages } from '../messages/messages.ts';
-import { restDigits } from '../money.ts';
+import { restDigits, toMillionths } from '../money.ts';
 import { Money, moneyText } from '../parts/money.tsx';
 import { Page, Panel } from '../parts/page.tsx';
 import { Empty, Load } from '../parts/states.tsx';
@@ -67,7 +67,9 @@ export function ModelsPage() {
 
 function columnsOf(t: Messages, format: Format, models: readonly Model[]): Column<Model>[] {
   const reserve = restDigits(models.map(({ cost_usd }) => cost_usd));
-  const reserveAccepted = restDigits(models.map(({ cost_per_accepted_usd }) => cost_per_accepted_usd));
+  const reserveAccepted = restDigits(
+    models.map(({ cost_per_accepted_usd: usd }) => usd && toMillionths(usd)),
+  );
   const seconds = (ms: number | null) => (ms === null ? '—' : format.duration(Math.round(ms * 1_000)));
   return [
     {
@@ -88,7 +90,7 @@ function columnsOf(t: Messages, format: Format, models: readonly Model[]): Colum
       cell: ({ cost_usd: cost, cost_per_call_usd: perCall }) => (
         <>
           <Money usd={cost} reserve={reserve} />
-          <span class="under">{t.models.perCall(moneyText(perCall))}</span>
+          <span class="under">{t.models.perCall(moneyText(toMillionths(perCall)))}</span>
         </>
       ),
     },
@@ -122,7 +124,7 @@ function columnsOf(t: Messages, format: Format, models: readonly Model[]): Colum
       number: true,
       cell: ({ cost_per_accepted_usd: perAccepted, agreement }) => (
         <>
-          {perAccepted === null ? '—' : <Money usd={perAccepted} reserve={reserveAccepted} />}
+          {perAccepted === null ? '—' : <Money usd={toMillionths(perAccepted)} reserve={reserveAccepted} />}
           {agreement !== null && <span class="under">{t.models.agreement(format.percent(agreement))}</span>}
         </>
       ),
@@ -156,7 +158,7 @@ function Accepted({ model }: { model: Model }) {
           <span class="hidden"> {t.models.before(format.percent(before))}</span>
         </span>
       )}
-      <span class="under">
+      <span class="under wraps">
         {t.models.labels(format.count(accepted), format.count(edited), format.count(rejected))}
       </span>
     </>
