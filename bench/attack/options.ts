@@ -35,7 +35,8 @@ number of replicas, beside the same attack on a gateway that checks first and bo
                               every query of the dashboards; once with and once without a limit above the teams
                     nested    budgets of three levels of departments, of 40 teams in them and of 500 runs of agents: with
                               plenty of money, then with little, while processes are killed and teams move. The first call of
-                              a run on a replica has to ask; of all calls 99 % do not from some 230,000 on (--calls 230000 --rate 800)
+                              a run on a replica has to ask: 99 % of all calls need 230,000 (--calls) at a --rate that leaves
+                              the processors idle at times
                     disobey   an upstream that ignores output limits: one whose probe fails, one that turns after it
                     neighbours  ten honest teams beside a hostile one, and beside an honest one with as many requests
                     upstreams  three upstreams, of which one dies, one is slow, and one answers 502, in turn
