@@ -83,13 +83,16 @@ it('charges the block of a translation in whose middle it is killed at its hold'
     timeout: 30_000,
     interval: 20,
   });
+  const areIn = (events: number) =>
+    vi.waitFor(async () => expect((await readBooks({ dataDir })).events).toHaveLength(before + events), {
+      timeout: 30_000,
+      interval: 50,
+    });
+  await areIn(1);
   await gateway.kill();
   await socket.closed();
   gateway = await GatewayProcess.serve(env);
-  await vi.waitFor(async () => expect((await readBooks({ dataDir })).events).toHaveLength(before + 2), {
-    timeout: 30_000,
-    interval: 50,
-  });
+  await areIn(2);
   const [minute, rest] = (await readBooks({ dataDir })).events
     .filter(({ hold }) => hold === usd('0.034'))
     .toSorted((a, b) => (a.outcome < b.outcome ? -1 : 1));
