@@ -173,7 +173,8 @@ export async function replayJournal(config: Config, file: string): Promise<Adopt
     const { code, message } = error as NodeJS.ErrnoException;
     const readable =
       error instanceof JournalDamaged || code === 'ENOENT' || code === 'EISDIR' || code === 'EACCES';
-    throw readable ? new CannotStart(message, { cause: error }) : error;
+    const what = code === undefined ? message : `cannot read ${file}: ${message}`;
+    throw readable ? new CannotStart(what, { cause: error }) : error;
   } finally {
     await store.close();
   }
