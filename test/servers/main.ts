@@ -53,10 +53,14 @@ async function run({ servers, file, only }: Step): Promise<'passed' | 'failed' |
     isLate = true;
     end();
   }, STEP_MS);
-  process.once('SIGINT', end);
+  const stop = (): void => {
+    end();
+    process.exit(1);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
   const [code] = await once(child, 'exit');
   clearTimeout(limit);
-  process.off('SIGINT', end);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop);
   return isLate ? 'took too long' : code === 0 ? 'passed' : 'failed';
 }
 
