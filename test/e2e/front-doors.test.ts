@@ -181,27 +181,24 @@ describe('web pages', () => {
   });
 });
 
-it.each(['/v1/embeddings', '/v1/realtime/translations?model=x'])(
-  'a WebSocket to %s gets 426',
-  async (path) => {
-    const url = new URL(path, stack.app.url);
-    const status = await new Promise((resolve, reject) => {
-      const headers = {
-        connection: 'Upgrade',
-        upgrade: 'websocket',
-        'sec-websocket-version': '13',
-        'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
-        authorization: `Bearer ${key}`,
-      };
-      const asked = httpRequest(url, { headers, agent: false }, (response) => {
-        resolve([response.statusCode, response.headers.upgrade]);
-        response.resume();
-      });
-      asked.on('error', reject).end();
+it.each(['/v1/embeddings', '/v1/chat/completions?model=x'])('a WebSocket to %s gets 426', async (path) => {
+  const url = new URL(path, stack.app.url);
+  const status = await new Promise((resolve, reject) => {
+    const headers = {
+      connection: 'Upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+      authorization: `Bearer ${key}`,
+    };
+    const asked = httpRequest(url, { headers, agent: false }, (response) => {
+      resolve([response.statusCode, response.headers.upgrade]);
+      response.resume();
     });
-    expect(status).toEqual([426, 'HTTP/1.1']);
-  },
-);
+    asked.on('error', reject).end();
+  });
+  expect(status).toEqual([426, 'HTTP/1.1']);
+});
 
 it('the list of models has those that the key may use and pay, and all bytes where that is all of them', async () => {
   const list = (ids: string[]) => `{"object":"list" ,"data":${JSON.stringify(ids.map((id) => ({ id })))}}`;
