@@ -10,6 +10,7 @@ import type { Exchange } from './exchange.ts';
 import { bodyFound, MAX_HEAD_BYTES, Parser } from './message.ts';
 import { DISCARD_MS, linger, Outflow, reset } from './outflow.ts';
 import { factsOf, KEEP_ALIVE_MS, type Line, type RequestHead, ServerExchange } from './server-exchange.ts';
+import { freeMemory } from './slices.ts';
 
 /** How often deadlines are looked at. */
 const SWEEP_MS = 5000;
@@ -212,8 +213,9 @@ class ServerConnection implements Line {
   #hasServed = false;
 
   readonly #onData = (bytes: Buffer): void => {
-    if (this.#isClosed) return;
-    if (this.#requestDone || this.#waitingBytes > 0) this.#wait(bytes);
+    // What a client writes after its last response, perhaps the whole of a large body, is not read any more.
+    if (this.#isClosed) freeMemory(bytes);
+    else if (this.#requestDone || this.#waitingBytes > 0) this.#wait(bytes);
     else this.#read(bytes);
   };
 

@@ -24,8 +24,18 @@ export function writeSlices(socket: Socket, pieces: readonly Buffer[], onSent: (
  * Gives back the memory of bytes that have it for themselves and that are not read any more. The collector would let tens of
  * megabytes come together, and then stop the event loop for tens of milliseconds to free them.
  */
-export function freeMemory({ buffer }: Buffer): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0);
+export function freeMemory(bytes: Buffer): void {
+  const { buffer } = bytes;
+  if (buffer instanceof ArrayBuffer && buffer.byteLength >= FREED_BYTES && !isPooled(bytes))
+    buffer.transfer(0);
+}
+
+/** A smaller one is not worth the call. */
+const FREED_BYTES = 8 * 1024;
+
+/** Whether it may be cut from Node's pool, which is as large as a read of a socket in Node 24: 64 KB. What is cut has less than half. */
+function isPooled({ buffer, byteLength }: Buffer): boolean {
+  return buffer.byteLength === Buffer.poolSize && byteLength < Buffer.poolSize / 2;
 }
 
 interface Progress {
@@ -95,12 +105,10 @@ class PieceWriter {
   }
 
   /** What came later was written, so all pieces of what came before were. The last one may have another request at its end. */
-  #wrote({ buffer, byteLength }: Buffer): void {
+  #wrote(piece: Buffer): void {
     const before = this.#written;
-    if (before === buffer) return;
-    // One of that size may be Node's pool, from which smaller buffers are cut.
-    const isOwn = buffer.byteLength !== Buffer.poolSize || byteLength >= Buffer.poolSize / 2;
-    this.#written = isOwn ? buffer : null;
+    if (before === piece.buffer) return;
+    this.#written = isPooled(piece) ? null : piece.buffer;
     if (before instanceof ArrayBuffer) before.transfer(0);
   }
 }

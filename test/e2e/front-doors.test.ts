@@ -181,7 +181,7 @@ describe('web pages', () => {
   });
 });
 
-it.each(['/v1/embeddings', '/v1/chat/completions?model=x'])('a WebSocket to %s gets 426', async (path) => {
+it.each(['/v1/embeddings', '/v1/audio/speech?model=x'])('a WebSocket to %s gets 426', async (path) => {
   const url = new URL(path, stack.app.url);
   const status = await new Promise((resolve, reject) => {
     const headers = {
