@@ -13,7 +13,8 @@ import { inFlight } from './crash-load.ts';
 const CHAT = { model: 'gpt-4o-mini', max_tokens: 100, messages: [{ role: 'user', content: 'hello' }] };
 const STREAM = { ...CHAT, stream: true };
 const pace = (chunks: number, chunkMs: number) => ({ 'x-simulator': `chunks=${chunks},chunk_ms=${chunkMs}` });
-const HALF_A_SECOND = pace(10, 50);
+/** Long enough for a hundred to be in flight at once, also on a busy machine. */
+const SECONDS = pace(100, 50);
 const FOR_EVER = pace(1000, 50);
 /** Far below the drain's minute and the calls' fifty seconds, also on a busy machine. */
 const PROMPT_MS = 20_000;
@@ -76,7 +77,7 @@ async function booksAfterwards(): Promise<Books> {
 
 it('on SIGTERM a hundred streams finish, the ledger is flushed and the gateway ends', async () => {
   const { gateway, key } = await serve();
-  const answers = await start(gateway, key, 100, HALF_A_SECOND);
+  const answers = await start(gateway, key, 100, SECONDS);
   gateway.signal('SIGTERM');
   for (const { status, text } of await Promise.all(answers)) {
     expect(status).toBe(200);
@@ -96,7 +97,7 @@ it('on SIGTERM a hundred streams finish, the ledger is flushed and the gateway e
 
 it('new calls get a retryable error while the gateway drains', async () => {
   const { gateway, key } = await serve();
-  const answers = await start(gateway, key, 3, HALF_A_SECOND);
+  const answers = await start(gateway, key, 3, SECONDS);
   gateway.signal('SIGTERM');
   await until('not ready', async () => (await fetch(`${gateway.url}/readyz`)).status === 503);
   const refused = await gateway.post(key, '/chat/completions', CHAT);

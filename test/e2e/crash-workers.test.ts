@@ -16,7 +16,8 @@ import { inFlight, startLoad } from './crash-load.ts';
 
 const CHAT = { model: 'gpt-4o-mini', max_tokens: 100, messages: [{ role: 'user', content: 'hello' }] };
 const STREAM = { ...CHAT, stream: true };
-const HALF_A_SECOND = { 'x-simulator': 'chunks=10,chunk_ms=50' };
+/** Long enough for all to be in flight at once, also on a busy machine. */
+const SECONDS = { 'x-simulator': 'chunks=100,chunk_ms=50' };
 const FOR_EVER = { 'x-simulator': 'chunks=1000,chunk_ms=50' };
 const TIGHT_USD = '0.002';
 
@@ -169,7 +170,7 @@ describe('two workers', { timeout: 300_000 }, () => {
     const gateway = await serve();
     const pids = await gateway.ready(2);
     const { key } = await gateway.team('draining', '10.00');
-    const answers = await streams(gateway, key, 40, HALF_A_SECOND);
+    const answers = await streams(gateway, key, 40, SECONDS);
     gateway.signal('SIGTERM');
     for (const text of await Promise.all(answers)) expect(text).toMatch(/data: \[DONE\]\n\n$/);
     expect(await gateway.ended()).toBe(0);
@@ -262,7 +263,7 @@ describe('two workers', { timeout: 300_000 }, () => {
     const gateway = await serve();
     const pids = await gateway.ready(2);
     const { key } = await gateway.team('orphaned', '10.00');
-    const answers = await streams(gateway, key, 20, HALF_A_SECOND);
+    const answers = await streams(gateway, key, 20, SECONDS);
     await gateway.kill();
     for (const text of await Promise.all(answers)) expect(text).toMatch(/data: \[DONE\]\n\n$/);
     await until('the end of all workers', () => !pids.some(isAlive));
