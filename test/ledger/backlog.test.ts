@@ -37,7 +37,7 @@ function keptBytes(): number {
 
 /** An event and the call that it is made from. */
 const call = fc.record({
-  teamId: fc.constantFrom('team-1', 'team-2'),
+  teamId: fc.constantFrom<string>('team-1', 'team-2'),
   endUser: fc.option(text),
   departments: fc.array(fc.constantFrom('unit', 'division', 'company'), { maxLength: 3 }),
   tags: fc.option(fc.array(text, { minLength: 1, maxLength: 16 })),
