@@ -19,6 +19,7 @@ import {
   path,
   secret,
   upstreamUrl,
+  webhookSecret,
   word,
   workers,
 } from './config/readers.ts';
@@ -117,6 +118,12 @@ export const SETTINGS = {
     null,
     "The upstream's admin key, used only to reconcile: it reads usage and costs. Unset: no reconciliation.",
     secret(1, 'sk-admin-…'),
+  ),
+  upstreamWebhookSecret: setting(
+    'TOLLGATE_UPSTREAM_WEBHOOK_SECRET',
+    null,
+    "Secret of the upstream's webhooks at `/webhooks/upstream`, by which jobs are settled as they end (docs/UPSTREAMS.md). Unset: they are polled alone.",
+    webhookSecret('whsec_… as the upstream shows it'),
   ),
   databaseUrl: setting(
     'DATABASE_URL',

@@ -4,14 +4,19 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { formatFileProblems, readFileSettings } from '../src/config/file.ts';
 
+const WEBHOOK_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 const ENV = {
+  WEBHOOK_SECRET,
   OPENAI_API_KEY: 'sk-one',
   OPENAI_EU_API_KEY: 'sk-eu',
   AZURE_OPENAI_API_KEY: 'azure-key',
   EMPTY: '',
 };
 const STORED: Record<string, string> = { openai: 'sk-stored' };
-const SECRETS: Record<string, string> = { '/run/secrets/openai': 'sk-from-file\n' };
+const SECRETS: Record<string, string> = {
+  '/run/secrets/openai': 'sk-from-file\n',
+  '/run/secrets/webhook': `${WEBHOOK_SECRET}\n`,
+};
 
 function read(text: string) {
   return readFileSettings(text, {
@@ -59,6 +64,14 @@ describe('the configuration file', () => {
   it('takes a key from a file', () => {
     const { upstreams } = accepted(one('    key_file: /run/secrets/openai\n'));
     expect(upstreams[0]?.key).toBe('sk-from-file');
+  });
+
+  it('takes the secret of webhooks as it stands, from the environment or from a file', () => {
+    const secretOf = (lines: string) => accepted(one(lines)).upstreams[0]?.webhook_secret;
+    expect(secretOf(`    webhook_secret: ${WEBHOOK_SECRET}\n`)).toBe(WEBHOOK_SECRET);
+    expect(secretOf(`    webhook_secret: \${WEBHOOK_SECRET}\n`)).toBe(WEBHOOK_SECRET);
+    expect(secretOf('    webhook_secret_file: /run/secrets/webhook\n')).toBe(WEBHOOK_SECRET);
+    expect(secretOf('')).toBeUndefined();
   });
 
   it('takes secrets from Postgres, in any text', () => {
@@ -114,6 +127,9 @@ upstreams:
     ['', 'the file'],
     [one('    key: a b\n'), 'upstreams[0].key'],
     [one('    key: k\n    key_file: /run/secrets/openai\n'), 'key_file'],
+    [one('    webhook_secret: mine\n'), 'upstreams[0].webhook_secret must be `whsec_`'],
+    [one(`    webhook_secret: ${WEBHOOK_SECRET}\n    webhook_secret_file: /x\n`), 'webhook_secret_file'],
+    [one('    webhook_secret_file: /nowhere\n'), 'upstreams[0].webhook_secret_file names a file'],
     [one(`    key: \${EMPTY}\n`), 'EMPTY'],
     [one('    headers: { authorization: x }\n'), 'upstreams[0].headers'],
     [one('    headers: { "a b": x }\n'), 'upstreams[0].headers'],

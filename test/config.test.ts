@@ -39,6 +39,7 @@ describe('a configuration without faults', () => {
       inputCounting: null,
       clientGone: null,
       openaiAdminKey: null,
+      upstreamWebhookSecret: null,
       databaseUrl: null,
       readDatabaseUrl: null,
       pgBin: null,

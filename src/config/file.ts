@@ -7,6 +7,7 @@ import { isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseUsd } from '../domain/money.ts';
 import { CLIENT_GONE, ENCODINGS, LIMIT_FIELDS } from '../domain/upstream.ts';
+import { webhookSecret } from './readers.ts';
 
 /** One fault of the file. */
 export interface FileProblem {
@@ -40,6 +41,12 @@ const OWN_HEADERS = new Set(
 const HEADER_TEXT = /^[\x20-\x7e]{0,2048}$/;
 /** A blank inside a key is a copying accident. */
 const KEY = /^[!-~]{1,4096}$/;
+const SIGNING = webhookSecret('');
+/** What may stand in a file of its own, and the setting that names that file. */
+const KEPT_IN_FILES = [
+  ['key', 'key_file'],
+  ['webhook_secret', 'webhook_secret_file'],
+] as const;
 /** There the API bills a surcharge that the price list does not have. */
 const REGIONAL_HOST = /\.api\.openai\.com\.?$/;
 
@@ -72,6 +79,11 @@ const upstream = z
     base_url: baseUrl,
     key: z.string().regex(KEY, 'must be a key without blanks').optional(),
     key_file: z.string().min(1).optional(),
+    webhook_secret: z
+      .string()
+      .refine((text) => SIGNING.read(text) !== null, `must be ${SIGNING.wanted}`)
+      .optional(),
+    webhook_secret_file: z.string().min(1).optional(),
     admin_key: z.string().regex(KEY, 'must be a key without blanks').optional(),
     api_version: z
       .string()
@@ -116,7 +128,8 @@ const upstream = z
   .superRefine((value, context) => {
     const wrong = (name: string, message: string) =>
       context.addIssue({ code: 'custom', path: [name], message });
-    if (value.key !== undefined && value.key_file !== undefined) wrong('key_file', 'cannot stand beside key');
+    for (const [name, from] of KEPT_IN_FILES)
+      if (value[name] !== undefined && value[from] !== undefined) wrong(from, `cannot stand beside ${name}`);
     if (value.admin_key !== undefined && value.kind !== 'openai') wrong('admin_key', 'is for kind openai');
     if (value.api_version !== undefined && value.kind !== 'azure') wrong('api_version', 'is for kind azure');
     for (const [model, price] of Object.entries(value.prices)) {
@@ -211,7 +224,7 @@ function stored(name: string, path: PropertyKey[], sources: FileSources, report:
   }
 }
 
-/** Puts secrets where the file names them: `${NAME}` and `${secret:NAME}` in any text, and `key_file`. */
+/** Puts secrets where the file names them: `${NAME}` and `${secret:NAME}` in any text, and {@link KEPT_IN_FILES}. */
 function withSecrets(value: unknown, path: PropertyKey[], sources: FileSources, report: Report): unknown {
   if (typeof value === 'string') {
     return value.replace(/\$\{([^}]*)\}/g, (_, name: string) => {
@@ -228,14 +241,16 @@ function withSecrets(value: unknown, path: PropertyKey[], sources: FileSources, 
     ([name, each]) => [name, withSecrets(each, [...path, name], sources, report)] as const,
   );
   const object: Record<string, unknown> = Object.fromEntries(members);
-  if (typeof object.key_file !== 'string' || object.key !== undefined) return object;
-  try {
-    const { key_file: from, ...rest } = object;
-    return { ...rest, key: sources.readSecret(from as string).trim() };
-  } catch {
-    report([...path, 'key_file'], 'names a file that cannot be read');
-    return object;
+  for (const [name, from] of KEPT_IN_FILES) {
+    if (typeof object[from] !== 'string' || object[name] !== undefined) continue;
+    try {
+      object[name] = sources.readSecret(object[from]).trim();
+      delete object[from];
+    } catch {
+      report([...path, from], 'names a file that cannot be read');
+    }
   }
+  return object;
 }
 
 function pathText(path: readonly PropertyKey[]): string {

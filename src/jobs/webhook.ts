@@ -1,13 +1,12 @@
 /**
- * One webhook: signed by Standard Webhooks, sent once. Owns: the signature, and that it reaches only the public
- * internet unless more is allowed. Does not own: retries. Invariant: an address is checked as its connection is made,
- * so a name cannot resolve to one address for the check and to another for the request.
- * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+ * One webhook: signed by Standard Webhooks, sent once. Owns: that it reaches only the public internet unless more is
+ * allowed. Does not own: the signature (auth/webhook-signature.ts), retries. Invariant: an address is checked as its
+ * connection is made, so a name cannot resolve to one address for the check and to another for the request.
  */
-import { createHmac } from 'node:crypto';
 import { promises as dns, type LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { Agent, errors, request } from 'undici';
+import { signatureOf } from '../auth/webhook-signature.ts';
 import { defined } from '../domain/defined.ts';
 import { isPublicAddress } from './public-address.ts';
 
@@ -104,14 +103,3 @@ function problemOf(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   return `the receiver cannot be reached (${typeof code === 'string' ? code : 'no connection'})`;
 }
-
-/**
- * Returns the HMAC-SHA256 of `id.timestamp.body` in base64. The package `standardwebhooks` would bring an HMAC written
- * in JavaScript and two dependencies for this line; a test has the specification's own example.
- */
-function signatureOf(secret: string, id: string, timestamp: string, body: string): string {
-  const key = Buffer.from(secret.slice(WEBHOOK_SECRET_PREFIX.length), 'base64');
-  return createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64');
-}
-
-const WEBHOOK_SECRET_PREFIX = 'whsec_';

@@ -17,6 +17,7 @@ export function openLog(config: Config, fields: Record<string, unknown> | null =
     secrets: [
       config.openaiApiKey,
       config.openaiAdminKey,
+      config.upstreamWebhookSecret,
       config.adminKey,
       config.metricsKey,
       config.databaseUrl,

@@ -5,6 +5,7 @@ import type { Exchange } from './exchange.ts';
 import type { JsonObject } from './fields.ts';
 import type { Output } from './output.ts';
 import { billPart } from './plan.ts';
+import { announce } from './webhooks.ts';
 
 /** Responds that a response is under way, and finishes it in its time. */
 export function startBackground(
@@ -36,6 +37,7 @@ export function startBackground(
   const timer = setTimeout(() => {
     Object.assign(json, done, { background: true });
     state.invoice.add(line, costPicoUsd);
+    announce(state, 'response', String(json.status), json.id);
   }, state.profile.jobMs);
   timer.unref();
   const input = { json: () => json, input: () => [], metadata: json.metadata ?? {} };
@@ -46,6 +48,7 @@ export function startBackground(
     // What it had written by then is billed, and not said.
     const part = billPart(output.plan, Math.floor(usage.output_tokens / 2));
     state.invoice.add({ ...line, usage: part.usage }, part.costPicoUsd);
+    announce(state, 'response', 'cancelled', json.id);
     return json;
   };
   state.stored.responses.add({ id: String(json.id), ...input, cancel });

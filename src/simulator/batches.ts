@@ -9,6 +9,7 @@ import { answerOf } from './inner-call.ts';
 import { randomHex } from './random.ts';
 import { newId, nowSeconds, pageOf, type StoredJob } from './stored.ts';
 import { keepFile, type StoredRequest, type StoredRoute } from './stored-files.ts';
+import { announce } from './webhooks.ts';
 
 const PAGES = { limit: 20, most: 100 };
 
@@ -108,6 +109,7 @@ function end(request: StoredRequest, { json, output, errors }: Batch, status: st
   json.output_file_id = fileOf(output);
   json.error_file_id = fileOf(errors);
   json[`${status}_at`] = nowSeconds();
+  announce(request.exchange.state, 'batch', status, json.id);
 }
 
 function serve(exchange: Exchange, batch: Batch, text: string, at: number): void {

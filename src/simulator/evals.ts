@@ -3,12 +3,13 @@
  * `metadata.simulator`: `fail` ends one in its middle; `silent` never says what was used.
  */
 import { type ApiError, invalidRequest, isApiError } from './errors.ts';
-import type { Exchange } from './exchange.ts';
+import type { ApiState, Exchange } from './exchange.ts';
 import { isObject, type JsonObject } from './fields.ts';
 import { answerOf, type InnerAnswer } from './inner-call.ts';
 import { randomHex } from './random.ts';
 import { newId, nowSeconds, on, pageOf, type StoredJob } from './stored.ts';
 import type { StoredRequest, StoredRoute } from './stored-files.ts';
+import { announce } from './webhooks.ts';
 
 const PAGES = { limit: 20, most: 100 };
 const RUNS = '/evals/{}/runs';
@@ -80,7 +81,7 @@ function inRun({ stored, ids }: StoredRequest, use: (run: Run) => JsonObject | A
 function cancel(request: StoredRequest): JsonObject | ApiError | Buffer {
   return inRun(request, (run) => {
     if (run.stop === null) return invalidRequest('Cannot cancel a run that has ended.', null, null, 409);
-    end(run, 'canceled');
+    end(request.exchange.state, run, 'canceled');
     return run.json;
   });
 }
@@ -111,7 +112,8 @@ function create({ exchange, stored, body, ids: [evalId = ''] }: StoredRequest): 
     () => {
       json.status = 'in_progress';
       const item = items[at];
-      if (item === undefined || at === middle) end(run, item === undefined ? 'completed' : 'failed');
+      if (item === undefined || at === middle)
+        end(exchange.state, run, item === undefined ? 'completed' : 'failed');
       else serve(exchange, run, { source, criteria, item, at: at++ });
     },
     exchange.state.profile.jobMs / (items.length + 1),
@@ -132,11 +134,12 @@ function itemsOf(stored: StoredRequest['stored'], source: JsonObject): JsonObjec
   return lines.filter((line) => line.trim() !== '').map((line) => JSON.parse(line) as JsonObject);
 }
 
-function end(run: Run, status: string): void {
+function end(state: ApiState, run: Run, status: string): void {
   run.stop?.();
   run.json.status = status;
   if (!run.silent)
     run.json.per_model_usage = [...run.used].map(([model, used]) => ({ model_name: model, ...used }));
+  announce(state, 'eval.run', status === 'completed' ? 'succeeded' : status, run.json.id);
 }
 
 interface Served {

@@ -31,6 +31,10 @@ The organization's usage reports, costs, projects and keys (/v1/organization/…
   --habit <which>        what it counts beside texts: ${HABITS.join(', ')} (frames)
   --reasoning <which>    earlier reasoning that is read again: ${REASONING_CONTEXTS.join(', ')} (random)
   --tool-calls <percent> how often a model calls a tool that its prompt does not name (0)
+  --webhook-url <url>    where it tells that jobs have ended (nowhere)
+  --webhook-secret <s>   signs that: whsec_ and base64
+  --webhook-delay-ms <n> from the end of a job (0)
+  --webhook-loss <percent>, --webhook-repeats <percent>  how many are never sent, or sent twice (0)
   --stops-with-client    a client that leaves is billed what was written until then
   --api-key <key>        the only key accepted (any)
   --admin-key <key>      the only key that opens the usage reports (any that begins with sk-admin-)
@@ -62,36 +66,43 @@ function isPreset(text: string): text is FaultPreset {
   return Object.hasOwn(FAULT_PRESETS, text);
 }
 
+const OPTIONS = {
+  port: { type: 'string', default: '8788' },
+  host: { type: 'string', default: '127.0.0.1' },
+  seed: { type: 'string', default: '1' },
+  mode: { type: 'string', default: 'normal' },
+  faults: { type: 'string', default: 'none' },
+  'median-output': { type: 'string', default: '60' },
+  'p99-output': { type: 'string', default: '400' },
+  'first-byte-ms': { type: 'string', default: '0' },
+  'chunk-ms': { type: 'string', default: '0' },
+  'tokens-per-s': { type: 'string', default: '0' },
+  'limit-names': { type: 'string', default: 'openai' },
+  'ignore-limits': { type: 'boolean', default: false },
+  'hidden-reasoning': { type: 'string', default: '0' },
+  usage: { type: 'string', default: 'once' },
+  'chunk-tokens': { type: 'string', default: '0' },
+  tokeniser: { type: 'string', default: 'quarter' },
+  habit: { type: 'string', default: 'frames' },
+  reasoning: { type: 'string', default: 'random' },
+  'tool-calls': { type: 'string', default: '0' },
+  'webhook-url': { type: 'string', default: '' },
+  'webhook-secret': { type: 'string', default: '' },
+  'webhook-delay-ms': { type: 'string', default: '0' },
+  'webhook-loss': { type: 'string', default: '0' },
+  'webhook-repeats': { type: 'string', default: '0' },
+  'stops-with-client': { type: 'boolean', default: false },
+  'api-key': { type: 'string' },
+  'admin-key': { type: 'string' },
+  'max-lines': { type: 'string', default: '1000000' },
+  help: { type: 'boolean', default: false },
+} as const;
+
 /** Runs until a signal. Throws on arguments that make no sense, rejects when the port is taken. */
 export async function run(argv: string[]): Promise<void> {
   const { values } = parseArgs({
     args: argv,
-    options: {
-      port: { type: 'string', default: '8788' },
-      host: { type: 'string', default: '127.0.0.1' },
-      seed: { type: 'string', default: '1' },
-      mode: { type: 'string', default: 'normal' },
-      faults: { type: 'string', default: 'none' },
-      'median-output': { type: 'string', default: '60' },
-      'p99-output': { type: 'string', default: '400' },
-      'first-byte-ms': { type: 'string', default: '0' },
-      'chunk-ms': { type: 'string', default: '0' },
-      'tokens-per-s': { type: 'string', default: '0' },
-      'limit-names': { type: 'string', default: 'openai' },
-      'ignore-limits': { type: 'boolean', default: false },
-      'hidden-reasoning': { type: 'string', default: '0' },
-      usage: { type: 'string', default: 'once' },
-      'chunk-tokens': { type: 'string', default: '0' },
-      tokeniser: { type: 'string', default: 'quarter' },
-      habit: { type: 'string', default: 'frames' },
-      reasoning: { type: 'string', default: 'random' },
-      'tool-calls': { type: 'string', default: '0' },
-      'stops-with-client': { type: 'boolean', default: false },
-      'api-key': { type: 'string' },
-      'admin-key': { type: 'string' },
-      'max-lines': { type: 'string', default: '1000000' },
-      help: { type: 'boolean', default: false },
-    },
+    options: OPTIONS,
   });
   if (values.help) {
     process.stdout.write(HELP);
@@ -124,6 +135,11 @@ export async function run(argv: string[]): Promise<void> {
       habit: oneOf('habit', values.habit, HABITS),
       reasoningContext: oneOf('reasoning', values.reasoning, REASONING_CONTEXTS),
       toolCallChance: whole('tool-calls', values['tool-calls']) / 100,
+      webhookUrl: values['webhook-url'],
+      webhookSecret: values['webhook-secret'],
+      webhookDelayMs: whole('webhook-delay-ms', values['webhook-delay-ms']),
+      webhookLossChance: whole('webhook-loss', values['webhook-loss']) / 100,
+      webhookRepeatChance: whole('webhook-repeats', values['webhook-repeats']) / 100,
     },
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(adminKey === undefined ? {} : { adminKey }),

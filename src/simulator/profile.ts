@@ -69,6 +69,15 @@ export interface Profile {
   toolCallChance: number;
   /** How long a training job, a batch or a background response takes. */
   jobMs: number;
+  /** Where webhooks go; empty: none are sent. */
+  webhookUrl: string;
+  /** Signs them: `whsec_` and base64. */
+  webhookSecret: string;
+  /** From the end of a job to its webhook, and to the same again. */
+  webhookDelayMs: number;
+  /** Chance that one is never sent, and that one is sent twice. */
+  webhookLossChance: number;
+  webhookRepeatChance: number;
   /** The longest that a WebSocket stays open. */
   sessionMs: number;
   /** How long a `rate_limit` error asks the client to wait. */
@@ -109,6 +118,11 @@ export const DEFAULT_PROFILE: Profile = {
   tokeniser: 'quarter',
   toolCallChance: 0,
   jobMs: 300,
+  webhookUrl: '',
+  webhookSecret: '',
+  webhookDelayMs: 0,
+  webhookLossChance: 0,
+  webhookRepeatChance: 0,
   sessionMs: 3_600_000,
   retryAfterMs: 1000,
   usageLagMs: 0,
@@ -150,7 +164,9 @@ export type FaultPreset = keyof typeof FAULT_PRESETS;
 export function mergeProfile(base: Profile, change: Partial<Profile>): Profile {
   const profile = { ...base, ...change };
   const { cacheChance, autoPriorityChance, priorityDowngradeChance, toolCallChance } = profile;
+  const { webhookLossChance, webhookRepeatChance } = profile;
   const chances = [cacheChance, autoPriorityChance, priorityDowngradeChance, toolCallChance];
+  chances.push(webhookLossChance, webhookRepeatChance);
   const faultChances = Object.values(profile.faults);
   const faultSum = faultChances.reduce((sum, chance) => sum + chance, 0);
   for (const chance of [...chances, profile.unbilledShare, ...faultChances, faultSum]) {

@@ -11,6 +11,7 @@ import { findModel, trainingRate } from './prices.ts';
 import { newId, nowSeconds, pageOf, type StoredJob } from './stored.ts';
 import type { StoredRequest, StoredRoute } from './stored-files.ts';
 import { trainingTokens } from './training-tokens.ts';
+import { announce } from './webhooks.ts';
 
 const PAGES = { limit: 20, most: 100 };
 const HOUR_S = 3600n;
@@ -219,6 +220,7 @@ function end(exchange: Exchange, job: Training, stored: StoredRequest['stored'],
   } else if (status === 'failed')
     json.error = { code: 'invalid_training_file', message: 'The job failed.', param: null };
   note(job, exchange, `The job has ${status}`);
+  announce(exchange.state, 'fine_tuning.job', status, json.id);
 }
 
 function change(request: StoredRequest, status: 'cancelled' | 'paused' | 'running'): JsonObject | ApiError {

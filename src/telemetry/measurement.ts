@@ -1,5 +1,6 @@
 /** What is measured: one call's numbers as the gateway hands them over, and the state read at each scrape. */
 import type { ErrorCode } from '../domain/errors.ts';
+import { JOB_KINDS } from '../domain/job.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import type { OutcomeName } from '../domain/outcome.ts';
 import type { Usage } from '../domain/usage.ts';
@@ -126,6 +127,14 @@ export interface CallTraces {
 
 /** How an attempt to send a warning ended: a failed one is tried again. */
 export type DeliveryOutcome = 'delivered' | 'failed' | 'given_up';
+
+/** Of which job a webhook of an upstream speaks; `other`: of none, or its signature is not the upstream's. */
+export const UPSTREAM_WEBHOOK_KINDS = [...JOB_KINDS, 'other'] as const;
+export type UpstreamWebhookKind = (typeof UPSTREAM_WEBHOOK_KINDS)[number];
+
+/** `due`: its job is looked at now; `no_job`: none goes on; `refused`: it is not signed, or too old; `failed`: Postgres did not respond. */
+export const UPSTREAM_WEBHOOK_OUTCOMES = ['due', 'no_job', 'refused', 'failed'] as const;
+export type UpstreamWebhookOutcome = (typeof UPSTREAM_WEBHOOK_OUTCOMES)[number];
 
 /** The state that is read when Prometheus asks, from memory only. Money in pico-USD. */
 export interface Gauges {

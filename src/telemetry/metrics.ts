@@ -13,7 +13,14 @@ import type { PicoUsd } from '../domain/money.ts';
 import type { RecipientKind } from '../domain/notice.ts';
 import { type Family, type Point, pageText } from './exposition.ts';
 import { MODEL_CAP, OTHER, TEAM_CAP } from './labels.ts';
-import type { CallMeasurement, DeliveryOutcome, Gauges, LedgerWork } from './measurement.ts';
+import type {
+  CallMeasurement,
+  DeliveryOutcome,
+  Gauges,
+  LedgerWork,
+  UpstreamWebhookKind,
+  UpstreamWebhookOutcome,
+} from './measurement.ts';
 import type { MergeRule } from './names.ts';
 import { counterFamilies, gaugeFamilies } from './page.ts';
 import { callRecorder, createSeries } from './series.ts';
@@ -52,6 +59,8 @@ export interface Metrics {
   recordDelivery(outcome: DeliveryOutcome): void;
   /** An attempt to send a notice. */
   recordNotice(channel: RecipientKind, outcome: DeliveryOutcome): void;
+  /** A webhook of an upstream came. */
+  recordUpstreamWebhook(kind: UpstreamWebhookKind, outcome: UpstreamWebhookOutcome): void;
   /** Where {@link Gauges} are read from at each scrape. */
   readGaugesFrom(source: () => Gauges): void;
   /** Every metric with its series as they are now, those of the process last. */
@@ -133,6 +142,9 @@ export function createMetrics({
     },
     recordDelivery: (outcome) => {
       series.deliveries[outcome].value++;
+    },
+    recordUpstreamWebhook: (kind, outcome) => {
+      defined(series.upstreamWebhooks.get(`${kind} ${outcome}`), 'a series').value++;
     },
     readGaugesFrom: (source) => {
       readGauges = source;

@@ -195,12 +195,7 @@ export const METRICS = {
     help: 'Charges of calls whose outcome is still unknown.',
   },
   tollgate_in_flight_calls: { type: 'gauge', merge: 'sum', labels: [], help: 'Calls being forwarded.' },
-  tollgate_open_sessions: {
-    type: 'gauge',
-    merge: 'sum',
-    labels: [],
-    help: 'WebSockets of clients that are open.',
-  },
+  tollgate_open_sessions: { type: 'gauge', merge: 'sum', labels: [], help: 'Open WebSockets of clients.' },
   tollgate_waiting_calls: {
     type: 'gauge',
     merge: 'sum',
@@ -372,6 +367,11 @@ export const METRICS = {
     type: 'counter',
     labels: ['channel', 'outcome'],
     help: 'Attempts of this instance to send a notice, by how the recipient is reached: delivered, failed (tried again) or given_up.',
+  },
+  tollgate_upstream_webhooks_total: {
+    type: 'counter',
+    labels: ['kind', 'outcome'],
+    help: 'Webhooks of upstreams by the kind of their job and what came of them: due (it is looked at now), no_job, refused or failed.',
   },
   tollgate_log_lines_dropped_total: {
     type: 'counter',

@@ -49,6 +49,7 @@ export function counterFamilies(series: AllSeries): Family[] {
       'tollgate_notice_deliveries_total',
       Object.values(series.noticeDeliveries).flatMap(Object.values),
     ),
+    familyOf('tollgate_upstream_webhooks_total', series.upstreamWebhooks.values()),
     familyOf('tollgate_log_lines_dropped_total', [series.droppedLogLines]),
     ...workerFamilies({ set: 1, reporting: 1, restarts: 0 }),
   ];

@@ -22,6 +22,8 @@ import {
   STAGES,
   type Stage,
   UPSTREAM_ERRORS,
+  UPSTREAM_WEBHOOK_KINDS,
+  UPSTREAM_WEBHOOK_OUTCOMES,
   type UpstreamError,
 } from './measurement.ts';
 import { METRICS, type MetricKey } from './names.ts';
@@ -251,6 +253,14 @@ export function createSeries(version: string, { teamCap, modelCap, operationCap 
       failed: new Sample('tollgate_webhook_deliveries_total', ['failed']),
       given_up: new Sample('tollgate_webhook_deliveries_total', ['given_up']),
     },
+    upstreamWebhooks: new Map(
+      UPSTREAM_WEBHOOK_KINDS.flatMap((kind) =>
+        UPSTREAM_WEBHOOK_OUTCOMES.map((outcome): [string, Sample] => [
+          `${kind} ${outcome}`,
+          new Sample('tollgate_upstream_webhooks_total', [kind, outcome]),
+        ]),
+      ),
+    ),
     droppedLogLines: new Sample('tollgate_log_lines_dropped_total'),
   };
 }

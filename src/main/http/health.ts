@@ -1,6 +1,7 @@
 /**
  * Everything over HTTP that is no call. Owns: what operators and Prometheus ask (`/healthz`: alive, `/readyz`: calls can be
- * admitted, `/metrics`) and the error for paths that do not exist; adds the admin API, the key holder's view and the console.
+ * admitted, `/metrics`) and the error for paths that do not exist; adds the admin API, the key holder's view, the
+ * webhooks of upstreams and the console.
  */
 
 import type { HttpBindings } from '@hono/node-server';
@@ -26,15 +27,17 @@ import type { Clock } from '../../ledger/events.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { errorBody, errorHeaders } from '../../openai/wire/errors.ts';
 import type { Database } from '../../store/database.ts';
+import { PostgresJobStore } from '../../store/hot/jobs.ts';
 import { sessionStore } from '../../store/sessions.ts';
 import { OPEN_METRICS_TYPE, openMetricsText } from '../../telemetry/exposition.ts';
-import type { Log } from '../../telemetry/log.ts';
+import { type Log, rateLimited } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { reconciliationState } from '../reconcile.ts';
 import type { ConfiguredUpstream } from '../upstream.ts';
 import type { FileUpstreams } from '../upstreams.ts';
 import { identityProvider } from './identity-provider.ts';
 import { createConsole } from './static.ts';
+import { createUpstreamWebhooks } from './upstream-webhooks.ts';
 
 /** The workers of one gateway, as one of them sees the others. */
 export interface Group {
@@ -83,6 +86,7 @@ export function createPages(options: PagesOptions): Hono {
   const { version, metrics, stopping, group, file } = options;
   const { metricsKey } = config;
   const { sealer } = options;
+  const jobs = new PostgresJobStore(database.sql);
   const pages = createService({ version, upstream, ledger, metrics, metricsKey, stopping, group });
   const shared = {
     database,
@@ -129,8 +133,28 @@ export function createPages(options: PagesOptions): Hono {
   const requests = new FreeCalls<KeyId>(config.freeCallsPerMinute, 'A key');
   const countRequest = (keyId: KeyId) => requests.take(keyId, performance.now());
   pages.route('/', createSelfService({ ...shared, keys, countRequest }));
+  pages.route(
+    '/',
+    createUpstreamWebhooks({
+      secretOf: (name) => webhookSecretOf(options, name),
+      lookSoonAt: (job, name) => jobs.lookSoonAt(job, name, file?.settings[0]?.name ?? null),
+      addresses,
+      nowMs: clock.nowMs,
+      onEnd: (kind, outcome) => metrics.recordUpstreamWebhook(kind, outcome),
+      onRefused: rateLimited((problem) =>
+        log.logger.warn({ problem }, 'a webhook of an upstream was refused'),
+      ),
+      onError: options.onStoreError,
+    }),
+  );
   pages.route('/', createConsole());
   return pages;
+}
+
+/** Returns the secret of an upstream's webhooks; null: it has none, or there is no such upstream. @param name null: the only one */
+function webhookSecretOf({ config, file }: PagesOptions, name: string | null): string | null {
+  if (file === null) return name === null ? config.upstreamWebhookSecret : null;
+  return file.settings.find((each) => each.name === name)?.webhook_secret ?? null;
 }
 
 interface ServiceOptions {

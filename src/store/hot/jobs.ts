@@ -102,6 +102,8 @@ export interface FollowedJob {
   progress: JobProgress;
   failures: number;
   fence: string;
+  /** Since when it was due as it was taken, as Postgres writes it. */
+  dueAt: string;
   createdAtMs: number;
 }
 
@@ -156,11 +158,33 @@ export class PostgresJobStore {
     await this.#sql`delete from jobs where team_id = ${teamId} and id = ${id} and state = 'asked'`;
   }
 
-  /** Looks at a job soon: its team asked for a change of it. */
+  /**
+   * Looks at a job soon: its team asked for a change of it, or it has ended. Who asks about it at this moment may have had the
+   * answer of before: by the moved time it sees that the job stays due ({@link note}).
+   */
   async lookSoon(teamId: TeamId, kind: JobKind, upstreamId: string): Promise<void> {
     await this.#sql`
-      update jobs set next_poll_at = least(next_poll_at, tollgate_now())
+      update jobs set next_poll_at = case when followed_until >= tollgate_now() then tollgate_now()
+        else least(next_poll_at, tollgate_now()) end
       where team_id = ${teamId} and kind = ${kind} and upstream_id = ${upstreamId} and ended_at is null`;
+  }
+
+  /**
+   * The same, of a job of any team. Returns whether there is one that goes on.
+   * @param upstream its name, among several
+   * @param first the name of the one that has the jobs of a time when there was only one; both null: there is only one
+   */
+  async lookSoonAt(
+    { kind, upstreamId }: { kind: JobKind; upstreamId: string },
+    upstream: string | null,
+    first: string | null,
+  ): Promise<boolean> {
+    const rows = await this.#sql<{ teamId: TeamId }[]>`
+      select team_id as "teamId" from jobs
+      where ended_at is null and kind = ${kind} and upstream_id = ${upstreamId}
+        and coalesce(upstream, ${first}::text) is not distinct from ${upstream}::text`;
+    for (const { teamId } of rows) await this.lookSoon(teamId, kind, upstreamId);
+    return rows.length > 0;
   }
 
   /** Returns whether a job that the upstream calls so goes on, or one that lies in what it calls so. */
@@ -191,13 +215,13 @@ export class PostgresJobStore {
         followed_until = tollgate_now() + ${`${forMs} ms`}::interval
       where team_id = ${teamId} and id = ${id} and fence = ${fence}::int8 and ended_at is null
       returning team_id, id, kind, state, upstream, upstream_id, upstream_status, hold, terms, progress, failures,
-        fence::text, created_at`;
+        fence::text, created_at, next_poll_at::text as due_at`;
     return row === undefined ? null : jobOf(row);
   }
 
-  /** Notes how a job stands, and leaves it until the next time. */
+  /** Notes how a job stands, and leaves it until the next time; at once, where it was to be looked at soon since it was taken. */
   async note(
-    { teamId, id, fence }: FollowedJob,
+    { teamId, id, fence, dueAt }: FollowedJob,
     seen: {
       status: string | null;
       progress: JobProgress;
@@ -211,7 +235,9 @@ export class PostgresJobStore {
     await this.#sql`
       update jobs set upstream_status = ${seen.status}, progress = ${JSON.stringify(seen.progress)}::text::jsonb,
         forecast_usd = ${forecast}::text::numeric, failures = ${seen.failures}, problem = ${seen.problem},
-        next_poll_at = tollgate_now() + ${`${Math.round(seen.nextMs)} ms`}::interval, followed_by = null, followed_until = null
+        next_poll_at = case when next_poll_at = ${dueAt}::text::timestamptz
+          then tollgate_now() + ${`${Math.round(seen.nextMs)} ms`}::interval else next_poll_at end,
+        followed_by = null, followed_until = null
       where team_id = ${teamId} and id = ${id} and fence = ${fence}::int8 and ended_at is null`;
   }
 
@@ -281,6 +307,7 @@ interface JobColumns {
   progress: JobProgress;
   failures: number;
   fence: string;
+  due_at: string;
   created_at: Date;
 }
 
@@ -298,6 +325,7 @@ function jobOf(row: JobColumns): FollowedJob {
     progress: row.progress,
     failures: row.failures,
     fence: row.fence,
+    dueAt: row.due_at,
     createdAtMs: row.created_at.getTime(),
   };
 }
