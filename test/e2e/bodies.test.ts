@@ -15,7 +15,8 @@ let key: string;
 beforeAll(async () => {
   stack = await startStack({
     env: {
-      TOLLGATE_CLIENT_STALL_MS: '1000',
+      // Longer than twelve uploads need to begin, on a busy machine.
+      TOLLGATE_CLIENT_STALL_MS: '3000',
       TOLLGATE_BODY_MEMORY_BYTES: String(96 * MB),
       TOLLGATE_FREE_CALLS_PER_MINUTE: '20',
     },
@@ -211,6 +212,7 @@ describe('calls that cost nothing', () => {
   it('are limited, and cannot make rows by their models’ names', async () => {
     const poor = await stack.team();
     const statuses: number[] = [];
+    const sinceMs = performance.now();
     for (let index = 0; index < 30; index++) {
       const answer = await fetch(`${stack.app.url}/v1/models/made-up-${index}`, {
         headers: { authorization: `Bearer ${poor.key}` },
@@ -219,10 +221,14 @@ describe('calls that cost nothing', () => {
       statuses.push(answer.status);
       if (answer.status === 429) expect(Number(answer.headers.get('retry-after-ms'))).toBeGreaterThan(0);
     }
-    expect(statuses.filter((status) => status === 429).length).toBeGreaterThanOrEqual(9);
+    // Twenty, and one more every three seconds.
+    const passedMax = 21 + Math.floor((performance.now() - sinceMs) / 3000);
+    const refused = statuses.filter((status) => status === 429).length;
+    expect(refused).toBeGreaterThan(0);
+    expect(statuses.length - refused).toBeLessThanOrEqual(passedMax);
     await stack.settled();
     const events = await readEvents(stack, poor.teamId);
-    expect(events.length).toBeLessThanOrEqual(21);
+    expect(events.length).toBeLessThanOrEqual(passedMax);
     expect(new Set(events.map(({ model }) => model))).toEqual(new Set([events[0]?.model]));
     const metrics = await (await fetch(`${stack.app.url}/metrics`)).text();
     expect(metrics).not.toContain('made-up');

@@ -12,6 +12,8 @@ const BODY = {
   messages: [{ role: 'user', content: 'briefly' }],
 };
 const COMPATIBLE = { TOLLGATE_UPSTREAM_PROFILE: 'compatible', TOLLGATE_UPSTREAM_MAX_OUTPUT_TOKENS: '20000' };
+/** A probe takes part of a second; far more on a busy machine. */
+const PROBED_MS = 60_000;
 /** Of one output token. */
 const PER_TOKEN = usd('0.0000006');
 
@@ -25,7 +27,8 @@ async function probed(): Promise<string> {
   const { key } = await stack.team({ grantUsd: '0.000001' });
   // Its first call makes it known, whatever comes of it.
   await (await stack.post(key, '/chat/completions', BODY)).text();
-  for (let tries = 0; tries < 200; tries++) {
+  const deadlineMs = performance.now() + PROBED_MS;
+  while (performance.now() < deadlineMs) {
     const { limits } = await stack.admin<UpstreamState>('GET', '/upstream');
     const found = limits.find(
       (limit) => limit.operation === 'chat.completions' && limit.model === BODY.model,
@@ -230,14 +233,18 @@ describe('usage', () => {
 });
 
 describe('a client that leaves', () => {
-  const slow = { 'x-simulator': 'output=100,chunk_tokens=1,chunk_ms=20,stops_with_client=true' };
   beforeAll(() => start());
   afterAll(() => stack.stop());
 
-  async function leave(key: string) {
+  /** Asks for a stream of so many tokens, 50 a second, and leaves at its first. */
+  async function leave(key: string, output: number) {
     const leaving = new AbortController();
-    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...slow };
-    const body = JSON.stringify({ ...BODY, max_completion_tokens: 200, stream: true });
+    const headers = {
+      authorization: `Bearer ${key}`,
+      'content-type': 'application/json',
+      'x-simulator': `output=${output},chunk_tokens=1,chunk_ms=20,stops_with_client=true`,
+    };
+    const body = JSON.stringify({ ...BODY, max_completion_tokens: 2 * output, stream: true });
     const response = await fetch(`${stack.app.url}/v1/chat/completions`, {
       method: 'POST',
       headers,
@@ -252,11 +259,11 @@ describe('a client that leaves', () => {
   it('ends the call at the upstream, which then is unknown at its hold', async () => {
     const { key, teamId } = await stack.team({ grantUsd: '1.00' });
     await probed().catch(() => {});
-    await leave(key);
+    await leave(key, 1000);
     const [event] = await readEvents(stack, teamId);
     expect(event).toMatchObject({ outcome: 'unknown', reason: 'client_gone', cost_usd: event!.hold_usd });
     const line = stack.simulator.invoice().lines.find(({ client_request_id: id }) => id === event!.id)!;
-    expect(line.usage.output_tokens).toBeLessThan(50);
+    expect(line.usage.output_tokens).toBeLessThan(500);
     expect(await readBalance(stack, teamId)).toMatchObject({ unknown_usd: event!.cost_usd });
   });
 
@@ -264,7 +271,7 @@ describe('a client that leaves', () => {
     const { key, teamId } = await stack.team({ grantUsd: '1.00' });
     const team = await stack.admin('PATCH', `/teams/${teamId}`, { on_client_gone: 'finish' });
     expect(team).toMatchObject({ on_client_gone: 'finish' });
-    await leave(key);
+    await leave(key, 100);
     const [event] = await readEvents(stack, teamId);
     expect(event).toMatchObject({ outcome: 'settled', provenance: 'reported', output_tokens: 100 });
     await expect(stack.admin('PATCH', `/teams/${teamId}`, { on_client_gone: 'leave' })).rejects.toThrow(

@@ -72,7 +72,7 @@ describe.each([
   it('raises its RateLimitError when other calls hold the money, and says when to try again', async () => {
     const { key } = await stack.team({ grantUsd: '0.001' });
     const client = sdk(stack.app.url, key);
-    const slow = { headers: { 'x-simulator': 'first_byte_ms=600' } };
+    const slow = { headers: { 'x-simulator': 'first_byte_ms=3000' } };
     const billed = () => stack.simulator.invoice().line_count;
     const before = billed();
     const first = client.chat.completions.create({ ...HELLO, max_tokens: 1400 }, slow);

@@ -1,13 +1,13 @@
 /** Runs of evals through the SDK, the gateway and the simulator: held item by item, settled at what each of their models used. */
 import OpenAI, { toFile } from 'openai';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Difference } from '../../src/domain/differences.ts';
 import { usd } from '../../src/domain/money.ts';
 import { RateCards } from '../../src/domain/price.ts';
 import { DAY_MS } from '../../src/domain/window.ts';
 import { createDayReport } from '../../src/jobs/day-report.ts';
 import { reconcileDays } from '../../src/jobs/reconcile-days.ts';
-import type { Mode } from '../../src/simulator/profile.ts';
+import { DEFAULT_PROFILE, type Mode } from '../../src/simulator/profile.ts';
 import { readSeed } from '../../src/store/seed/read-seed.ts';
 import { until } from './crash-gateway.ts';
 import * as steps from './job-steps.ts';
@@ -205,6 +205,9 @@ describe('a run that does not end by itself', () => {
     ['failed', { metadata: { simulator: 'fail' } }, 'failed'],
     ['was cancelled', {}, 'canceled'],
   ])('and has %s pays for what its models used', async (_what, more, reason) => {
+    // Longer than the test needs to change it, also on a busy machine.
+    stack.simulator.setProfile({ jobMs: 5000 });
+    onTestFinished(() => stack.simulator.setProfile({ jobMs: DEFAULT_PROFILE.jobMs }));
     const team = await stack.team({ grantUsd: '50.00' });
     const client = clientOf(team.key);
     const evalId = await evalOf(client, SCORE);

@@ -1,8 +1,9 @@
 /** Jobs through the SDK, the gateway and the simulator: held before they start, followed to their end, settled once. */
 import { type OpenAI, toFile } from 'openai';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { formatUsd } from '../../src/domain/quantities.ts';
+import { DEFAULT_PROFILE } from '../../src/simulator/profile.ts';
 import { until } from './crash-gateway.ts';
 import * as steps from './job-steps.ts';
 import { type Stack, startStack } from './stack.ts';
@@ -13,6 +14,12 @@ beforeAll(async () => {
   stack = await startStack({ env: { TOLLGATE_JOB_POLL_MS: '50' } });
 });
 afterAll(() => stack.stop());
+
+/** Jobs of this test last so long: longer than it needs to look at them or change them, also on a busy machine. */
+function lasting(jobMs: number): void {
+  stack.simulator.setProfile({ jobMs });
+  onTestFinished(() => stack.simulator.setProfile({ jobMs: DEFAULT_PROFILE.jobMs }));
+}
 
 const clientOf = (key: string) => steps.clientOf(stack, key);
 const ended = (upstreamId: string) => steps.endOf(stack, upstreamId);
@@ -37,6 +44,7 @@ async function trainingFile(client: OpenAI, count = 20): Promise<string> {
 
 describe('a fine-tuning job', () => {
   it('is held at its tokens by epochs, and settled at what was trained', async () => {
+    lasting(2000);
     const { key, teamId } = await stack.team({ grantUsd: '5.00' });
     const client = clientOf(key);
     const file = await trainingFile(client);
@@ -103,6 +111,7 @@ describe('a fine-tuning job', () => {
   });
 
   it('by preference is held at its prompts with both answers, and settled at what was trained', async () => {
+    lasting(2000);
     const { key, teamId } = await stack.team({ grantUsd: '5.00' });
     const client = clientOf(key);
     const answer = (content: string) => [{ role: 'assistant', content }];
@@ -179,6 +188,7 @@ const BATCH = { endpoint: '/v1/chat/completions', completion_window: '24h' } as 
 
 describe('a batch', () => {
   it('is held line by line, and settled from the lines of its output', async () => {
+    lasting(2000);
     const { key, teamId } = await stack.team({ grantUsd: '5.00' });
     const client = clientOf(key);
     const since = stack.simulator.invoice().line_count;
@@ -220,6 +230,7 @@ describe('a batch', () => {
       },
     ],
   ])('that has %s pays for the lines that were finished', async (reason, begin) => {
+    if (reason === 'cancelled') lasting(5000);
     const { key, teamId } = await stack.team({ grantUsd: '5.00' });
     const client = clientOf(key);
     const since = stack.simulator.invoice().line_count;
@@ -268,6 +279,7 @@ describe('a fine-tuning job that is changed', () => {
     ['cancelled', {}, 'cancelled'],
     ['failed', { simulator: 'fail' }, 'failed'],
   ])('and has %s pays for what was trained by then', async (_what, metadata, reason) => {
+    if (reason === 'cancelled') lasting(4000);
     const { key, teamId } = await stack.team({ grantUsd: '5.00' });
     const client = clientOf(key);
     const since = stack.simulator.invoice().line_count;
@@ -295,6 +307,7 @@ describe('a fine-tuning job that is changed', () => {
   });
 
   it('and that the store has forgotten is put back by its maker, and settled once', async () => {
+    lasting(2000);
     const { key, teamId } = await stack.team({ grantUsd: '5.00' });
     const client = clientOf(key);
     const since = stack.simulator.invoice().line_count;
@@ -351,6 +364,7 @@ describe('a response in the background', () => {
   const asked = { model: 'gpt-4.1', input: 'Say it.', max_output_tokens: 200, background: true } as const;
 
   it('is settled although its client never comes back, and is its own before', async () => {
+    lasting(2000);
     const { key, teamId } = await stack.team({ grantUsd: '5.00' });
     const client = clientOf(key);
     const since = stack.simulator.invoice().line_count;
@@ -371,6 +385,7 @@ describe('a response in the background', () => {
   });
 
   it('that was cancelled stays at its hold: no usage of it is reported', async () => {
+    lasting(5000);
     const { key, teamId } = await stack.team({ grantUsd: '5.00' });
     const client = clientOf(key);
     const since = stack.simulator.invoice().line_count;

@@ -255,7 +255,7 @@ describe('a conversation', () => {
 
   it('counts calls that are under way in it, on every replica', async () => {
     const conversation = await converse();
-    const slow = { headers: { 'x-simulator': 'first_byte_ms=1500' } };
+    const slow = { headers: { 'x-simulator': 'first_byte_ms=5000' } };
     const call = (text: string, options: Parameters<typeof respond>[1]) =>
       ok({ input: text, conversation }, options);
     const underWay = [
@@ -294,7 +294,7 @@ describe('a conversation', () => {
     const { key: by, teamId: owner } = await stack.team({ limitUsd: '0.006' });
     const conversation = await converse({ max_tokens: 0 }, owner);
     // $0.004 of output each: the second waits for the first.
-    const first = ok({ input: 'x' }, { by, headers: { 'x-simulator': 'first_byte_ms=1500,output=20' } });
+    const first = ok({ input: 'x' }, { by, headers: { 'x-simulator': 'first_byte_ms=5000,output=20' } });
     await until(
       async () =>
         (await stack.admin<{ held_usd: string }>('GET', `/teams/${owner}/balance`)).held_usd > '0.004',

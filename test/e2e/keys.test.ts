@@ -93,7 +93,7 @@ it('a key stops working when its team is deleted', async () => {
 
 it('a key stops working when it expires', async () => {
   const { teamId } = await stack.team({ grantUsd: '1.00' });
-  const expiresAt = new Date(Date.now() + 700);
+  const expiresAt = new Date(Date.now() + 3000);
   const { key } = await stack.admin<{ key: string }>('POST', '/keys', {
     team_id: teamId,
     name: 'short',
@@ -184,7 +184,8 @@ it('guesses cost Postgres next to nothing, and keep no key from working', async 
   const before = await transactions();
   const statuses: Record<number, number> = {};
   const random = () => randomBytes(64).toString('base64url');
-  for (let tried = 0; tried < 3000; tried += 3) {
+  // All within the minute for which the limit counts, also on a busy machine.
+  for (let tried = 0; tried < 1500; tried += 3) {
     // No key; what may be a key of before; what has a checksum's length.
     const guesses = [random(), `tg-${random().slice(0, 43)}`, `tg-${random().slice(0, 49)}`];
     for (const response of await Promise.all(guesses.map(call))) {
@@ -193,7 +194,7 @@ it('guesses cost Postgres next to nothing, and keep no key from working', async 
       await response.arrayBuffer();
     }
   }
-  expect(statuses).toEqual({ 401: 2060, 429: 940 });
+  expect(statuses).toEqual({ 401: 1060, 429: 440 });
   expect((await call(key)).status).toBe(200);
   // Sixty look-ups, and what the gateway does by itself meanwhile.
   expect((await transactions()) - before).toBeLessThan(400);

@@ -108,7 +108,7 @@ it('a rolling limit shows its use, also before any call needed a lease of it', a
 it('a concurrency limit admits as many calls as it has slots, and frees a slot when its call ends', async () => {
   const { teamId, key } = await stack.team({ unlimited: true });
   await limit({ subject: { type: 'team', id: teamId }, meter: 'concurrency', amount: '2' });
-  const slow = { 'x-simulator': 'first_byte_ms=600' };
+  const slow = { 'x-simulator': 'first_byte_ms=3000' };
   const answers = await Promise.all(Array.from({ length: 5 }, () => call(key, {}, slow)));
   expect(answers.map(({ status }) => status).sort()).toEqual([200, 200, 429, 429, 429]);
   expect((await Promise.all([call(key), call(key)])).map(({ status }) => status)).toEqual([200, 200]);

@@ -77,7 +77,7 @@ it('a warm JSON call runs functions of at most 35 files, and the page of the arc
   const watch = () => watchCalls(inspectors, { calls: WATCHED_CALLS, isSource, call });
   let { always } = await watch();
   // On a machine that is slow just now, every call has a tick of the background beside it.
-  const deadlineMs = performance.now() + 15_000;
+  const deadlineMs = performance.now() + 60_000;
   while (always.length > FILES_MAX && performance.now() < deadlineMs) ({ always } = await watch());
   expect(always.length, always.join('\n')).toBeLessThanOrEqual(FILES_MAX);
   expect(always).toContain('src/gateway/pipeline.ts');

@@ -213,6 +213,14 @@ describe('labels', () => {
   });
 });
 
+interface ReportRow {
+  starts_at: string;
+  team_id: string;
+  team_name: string;
+  code: string;
+  count: number;
+}
+
 describe('the reports of denials and errors', () => {
   it('count by team, code and quarter of an hour, and show a team its own alone', async () => {
     const poor = await stack.team({ limitUsd: '0.000001' });
@@ -223,18 +231,18 @@ describe('the reports of denials and errors', () => {
     expect((await stack.post(other.key, '/chat/completions', { ...hello, model: 'none' })).status).toBe(400);
     expect((await stack.post('tg-nobody', '/chat/completions', hello)).status).toBe(401);
     const ofPoor = async (kind: string) => {
-      const { data } = await stack.admin<{ data: { starts_at: string; team_id: string }[] }>(
+      const { data } = await stack.admin<{ data: ReportRow[] }>(
         'GET',
         `/${kind}?interval=15m&group_by=team,code`,
       );
-      return data.filter((row) => row.team_id === poor.teamId);
+      const rows = data.filter((row) => row.team_id === poor.teamId);
+      // Two rows where a quarter of an hour began meanwhile.
+      const count = rows.reduce((sum, row) => sum + row.count, 0);
+      for (const { starts_at } of rows) expect(Date.parse(starts_at) % 900_000).toBe(0);
+      return [...new Set(rows.map(({ code, team_name }) => `${code} of ${team_name}: ${count}`))];
     };
-    const denials = await ofPoor('denials');
-    expect(denials).toMatchObject([
-      { code: 'insufficient_quota', count: 3, team_name: expect.stringMatching(/^team-/) },
-    ]);
-    expect(Date.parse(denials[0]!.starts_at) % 900_000).toBe(0);
-    expect(await ofPoor('errors')).toMatchObject([{ code: 'unknown_price', count: 1 }]);
+    expect(await ofPoor('denials')).toEqual([expect.stringMatching(/^insufficient_quota of team-.*: 3$/)]);
+    expect(await ofPoor('errors')).toEqual([expect.stringMatching(/^unknown_price of team-.*: 1$/)]);
     const { ask } = await signIn(stack.app.url, other.key);
     const seen = await ask('GET', '/admin/v1/errors?interval=total&group_by=team,code');
     expect(seen.body.data).toMatchObject([{ team_id: other.teamId, code: 'unknown_price', count: 1 }]);

@@ -112,7 +112,7 @@ it('a raise adds its amount until its moment, and leaves the limit as it was', a
   const { teamId, key } = await stack.team({ limitUsd: '0.003' });
   await exhaust(key);
   const { id, amount } = await limitOf(teamId);
-  const until = new Date(Date.now() + 4_000);
+  const until = new Date(Date.now() + 10_000);
   const raise = await stack.admin('POST', `/limits/${id}/raises`, {
     ...{ amount: '0.002', until: until.toISOString(), reason: 'until Friday' },
   });

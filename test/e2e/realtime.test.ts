@@ -8,7 +8,7 @@ import { type Stack, startStack, type TeamOptions } from './stack.ts';
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack({ env: { TOLLGATE_UPSTREAM_TIMEOUT_MS: '1000' } });
+  stack = await startStack({ env: { TOLLGATE_UPSTREAM_TIMEOUT_MS: '5000' } });
 });
 afterAll(() => stack.stop());
 

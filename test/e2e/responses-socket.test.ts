@@ -17,7 +17,7 @@ let stack: Stack;
 beforeAll(async () => {
   stack = await startStack({
     env: {
-      TOLLGATE_UPSTREAM_TIMEOUT_MS: '1000',
+      TOLLGATE_UPSTREAM_TIMEOUT_MS: '5000',
       TOLLGATE_MAX_BODY_BYTES: String(MAX_BODY_BYTES),
       TOLLGATE_MAX_BODY_VALUES: '1000',
       TOLLGATE_SESSIONS_PER_KEY: '3',

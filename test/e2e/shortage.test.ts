@@ -5,7 +5,7 @@ import { type Stack, startStack } from './stack.ts';
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack({ env: { TOLLGATE_QUEUE_TIMEOUT_MS: '1000' } });
+  stack = await startStack({ env: { TOLLGATE_QUEUE_TIMEOUT_MS: '2500' } });
 });
 afterAll(() => stack.stop());
 
@@ -77,7 +77,7 @@ it('what the client limits itself, and what has money enough, is as ever', async
 
 it('while only held money is in the way it waits, and then has a whole answer', async () => {
   const { key } = await stack.team({ grantUsd: '0.009' });
-  const first = await begin(key, 'first_byte_ms=400,output=10');
+  const first = await begin(key, 'first_byte_ms=700,output=10');
   const waited = await ask(key, 'refuse');
   expect(waited.status).toBe(200);
   expect(waited.limit).toBeGreaterThanOrEqual(8192);
@@ -86,7 +86,7 @@ it('while only held money is in the way it waits, and then has a whole answer', 
 
 it('while money stays held it is told to come again, and that a shorter answer may pass', async () => {
   const { key } = await stack.team({ grantUsd: '0.009' });
-  const first = await begin(key, 'first_byte_ms=2500,output=10');
+  const first = await begin(key, 'first_byte_ms=7000,output=10');
   const refused = await ask(key, 'refuse');
   expect(refused).toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
   expect(refused.message).toContain(`'${HEADER}: shorten'`);

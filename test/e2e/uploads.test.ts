@@ -28,7 +28,7 @@ beforeAll(async () => {
     OPENAI_API_KEY: 'sk-upstream',
     OPENAI_BASE_URL: `http://127.0.0.1:${(upstream.address() as AddressInfo).port}/v1`,
     TOLLGATE_DATA_DIR: dataDir,
-    TOLLGATE_CLIENT_STALL_MS: '1000',
+    TOLLGATE_CLIENT_STALL_MS: '3000',
   });
   const team = await admin('/teams', { name: 'team', plan: null, unlimited: true });
   key = String((await admin('/keys', { team_id: team.id, name: 'test' })).key);
