@@ -58,5 +58,5 @@ it.skipIf(prometheus.missing || alertmanager.missing)(
       },
     ]);
   },
-  60_000,
+  180_000,
 );

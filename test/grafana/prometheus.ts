@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../../src/demo/port.ts';
 
 const RULES = new URL('../../grafana/prometheus/', import.meta.url);
-const READY_WITHIN_MS = 20_000;
+const READY_WITHIN_MS = 60_000;
 
 export interface Prometheus {
   /** The values of this moment, of all series. */

@@ -17,6 +17,8 @@ import { type Prometheus, startPrometheus } from './prometheus.ts';
 const READER = new URL('../../grafana/postgres/reader.sql', import.meta.url);
 /** Longer than the ten seconds after which the gateway reads budgets anew. */
 const TRAFFIC_MS = 14_000;
+/** On a busy machine the traffic takes minutes. */
+const SETUP_MS = 300_000;
 const program = programOrSkip('prometheus', 'prometheus');
 const queries = dashboardQueries();
 
@@ -45,7 +47,7 @@ beforeAll(async () => {
   await addBill();
   await stack.database.sql.unsafe(readFileSync(READER, 'utf8'));
   reader = openClient({ ...(stack.database.connection as SocketConnection), user: 'tollgate_reader' }, 2);
-});
+}, SETUP_MS);
 afterAll(async () => {
   clearInterval(errors);
   if (reader) await closeClient(reader);

@@ -1,4 +1,4 @@
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { startWatch } from '../../src/jobs/watch.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { createTestDatabase } from '../support/postgres.ts';
@@ -17,9 +17,9 @@ it('a reading is shown for a minute, and none while Postgres does not respond', 
   });
   try {
     expect(watch.latest()).toBeNull();
-    await vi.waitFor(() => expect(watch.latest()).toMatchObject({ unresolved: 0n, roundTripSeconds: 0 }));
+    await expect.poll(() => watch.latest()).toMatchObject({ unresolved: 0n, roundTripSeconds: 0 });
     await client.close();
-    await vi.waitFor(() => expect(errors.length).toBeGreaterThan(0));
+    await expect.poll(() => errors.length).toBeGreaterThan(0);
     nowMs = 59_999;
     expect(watch.latest()).not.toBeNull();
     nowMs = 60_000;

@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { formatLine, Journal, type JournalOptions, parseLine } from '../../src/ledger/journal.ts';
 import { ownHeader, readJournal } from '../../src/ledger/recovery.ts';
@@ -43,7 +43,7 @@ test('what is written counts as unsynced until the disk has it, what was synced 
   journal.append('H', '{}');
   journal.flush();
   expect(journal.unsyncedMs).toBeGreaterThan(0);
-  await vi.waitFor(() => expect(journal.unsyncedMs).toBe(0));
+  await expect.poll(() => journal.unsyncedMs).toBe(0);
   journal.close(true);
 });
 

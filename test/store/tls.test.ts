@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../../src/demo/port.ts';
 import { closeClient, openClient } from '../../src/store/database.ts';
 import { findPrograms } from '../../src/store/embedded/programs.ts';
 import { temporaryFolder } from '../support/folder.ts';
@@ -20,14 +21,14 @@ hostnossl all plain 127.0.0.1/32 scram-sha-256
 host all postgres 127.0.0.1/32 scram-sha-256
 host all cleartext 127.0.0.1/32 password
 `;
-/** Any port that is free; another run at the same time has another. */
-const PORT = 20_000 + (process.pid % 20_000);
 
 describe.skipIf(openssl.missing)('a server with TLS', () => {
   let folder: string;
+  let port: number;
   let run: (program: string, ...args: string[]) => void;
   beforeAll(async () => {
     folder = await temporaryFolder(afterAll);
+    port = (await freePort(23_000 + (process.pid % 1000), '127.0.0.1'))!;
     const programs = await findPrograms({}, isRoot ? { uid: NOBODY, gid: NOBODY } : null);
     run = (program, ...args) => {
       const { status, stderr } = spawnSync(join(programs.directory, program), args, {
@@ -63,10 +64,10 @@ describe.skipIf(openssl.missing)('a server with TLS', () => {
     copyFileSync(certificate, join(data, 'server.crt'));
     chmodSync(key, 0o600);
     if (isRoot) for (const each of [key, join(data, 'server.crt')]) chownSync(each, NOBODY, NOBODY);
-    const settings = `-c ssl=on -c listen_addresses=127.0.0.1 -c port=${PORT} -c unix_socket_directories='${folder}'`;
+    const settings = `-c ssl=on -c listen_addresses=127.0.0.1 -c port=${port} -c unix_socket_directories='${folder}'`;
     run('pg_ctl', '-D', data, '-w', '-l', join(folder, 'log'), '-o', settings, 'start');
     const sql = openClient(
-      `postgres:///postgres?host=${encodeURIComponent(folder)}&port=${PORT}&user=postgres`,
+      `postgres:///postgres?host=${encodeURIComponent(folder)}&port=${port}&user=postgres`,
       1,
     );
     await sql.unsafe(`alter user postgres password 'p'; create user tlsonly password 'p';
@@ -76,7 +77,7 @@ describe.skipIf(openssl.missing)('a server with TLS', () => {
   afterAll(() => run('pg_ctl', '-D', join(folder, 'data'), '-m', 'immediate', 'stop'));
 
   /** Whether a connection has TLS, or why there is none. */
-  async function connected(user: string, query: string, hosts = `localhost:${PORT}`) {
+  async function connected(user: string, query: string, hosts = `localhost:${port}`) {
     const sql = openClient(
       `postgres://${user}:p@${hosts}/postgres?${query.replaceAll('ROOT', join(folder, 'root.crt'))}`,
       1,
@@ -118,17 +119,17 @@ describe.skipIf(openssl.missing)('a server with TLS', () => {
 
   it('the certificate is for the name or address that was connected to', async () => {
     const query = 'sslmode=verify-full&sslrootcert=ROOT';
-    expect(await connected('postgres', query, `localhost:${PORT}`)).toBe('tls');
+    expect(await connected('postgres', query, `localhost:${port}`)).toBe('tls');
     // The same server, by an address that is not in its certificate.
-    expect(await connected('postgres', query, `127.0.0.1:${PORT}`)).toMatch(
+    expect(await connected('postgres', query, `127.0.0.1:${port}`)).toMatch(
       /IP: 127\.0\.0\.1 is not in the cert/,
     );
     const chainOnly = 'sslmode=verify-ca&sslrootcert=ROOT';
-    expect(await connected('postgres', chainOnly, `127.0.0.1:${PORT}`)).toBe('tls');
+    expect(await connected('postgres', chainOnly, `127.0.0.1:${port}`)).toBe('tls');
   });
 
   it('a host that does not respond is passed over, and when none does all are named', async () => {
-    expect(await connected('postgres', '', `127.0.0.1:1,127.0.0.1:${PORT}`)).toBe('tls');
+    expect(await connected('postgres', '', `127.0.0.1:1,127.0.0.1:${port}`)).toBe('tls');
     expect(await connected('postgres', '', '127.0.0.1:1,127.0.0.1:2')).toMatch(
       /no host can be used: 127.0.0.1: .*; 127.0.0.1: /,
     );

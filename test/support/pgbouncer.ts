@@ -10,7 +10,7 @@ import { type PostgresProxy, startProxy } from './proxy.ts';
 
 /** The account of the tests' server when they run as root; PgBouncer refuses to be root. */
 const NOBODY = 65_534;
-const START_MS = 10_000;
+const START_MS = 60_000;
 
 export interface PgBouncer {
   /** Between it and the server. */

@@ -150,11 +150,13 @@ describe('a connection', () => {
     const served = await serve((socket) => socket.write(OK));
     const upstream = connect(`http://127.0.0.1:${served.port}`);
     await get(upstream);
-    served.sockets[0]?.end();
-    await turns(20);
+    const [first] = served.sockets as [Socket];
+    first.end();
+    await once(first, 'close');
     expect(await get(upstream)).toEqual(['200', 'ok', 'end']);
-    served.sockets[1]?.write('HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong');
-    await turns(20);
+    const [, second] = served.sockets as [Socket, Socket];
+    second.write('HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong');
+    await once(second, 'close');
     expect(await get(upstream)).toEqual(['200', 'ok', 'end']);
     expect(served.sockets).toHaveLength(3);
   });

@@ -238,7 +238,9 @@ describe.each<Kind>(['wire', 'node'])('%s', (kind) => {
 
   it('tells the handler of the end of the exchange', async () => {
     const ends: string[] = [];
+    const begun: string[] = [];
     const { connect } = await start(kind, (exchange) => {
+      begun.push(exchange.url);
       exchange.onClose = (finished) => ends.push(`${exchange.url} ${finished}`);
       if (exchange.url === '/v1/served') exchange.respond(200, [], Buffer.from('done'));
       if (exchange.url === '/v1/broken') exchange.destroy();
@@ -254,8 +256,7 @@ describe.each<Kind>(['wire', 'node'])('%s', (kind) => {
     client.send(`${get('broken')}\r\n`);
     await client.end();
     const leaving = connect().send(`${get('left')}content-length: 5\r\n\r\nhal`);
-    await once(leaving.socket, 'ready');
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await expect.poll(() => begun).toContain('/v1/left');
     leaving.socket.destroy();
     const streaming = connect().send(`${get('stream')}\r\n`);
     await streaming.until((text) => text.includes('begun'));
@@ -315,7 +316,7 @@ describe.each<Kind>(['wire', 'node'])('%s', (kind) => {
   });
 
   it('refuses heads that do not come in time, and requests', async () => {
-    const limits = { headersTimeoutMs: 100, requestTimeoutMs: 300 };
+    const limits = { headersTimeoutMs: 500, requestTimeoutMs: 1500 };
     const bodies: unknown[] = [];
     const { connect, errors } = await start(
       kind,
