@@ -3,8 +3,8 @@
  * go on and when, and the end of the session. A block of audio is a call, through the same stages as any other.
  * Invariants: the client's events go on in their order; audio that was not held is not sent.
  */
-import { ApiError, apiError } from '../../domain/errors.ts';
-import { isObject, type Json, type JsonObject, parseJson } from '../../openai/body.ts';
+import { type ApiError, apiError } from '../../domain/errors.ts';
+import { isObject, type Json, type JsonObject } from '../../openai/body.ts';
 import { wrongType } from '../../openai/realtime.ts';
 import {
   APPEND,
@@ -15,21 +15,13 @@ import {
   whyNotUpdate,
   withoutTranscript,
 } from '../../openai/translation.ts';
-import type { Upstream } from '../../wire/upstream.ts';
-import type { GatewayDeps } from '../deps.ts';
 import type { ClientLine, LineEnd } from './client-line.ts';
 import { blockFor, HeldAudio } from './held-audio.ts';
 import { RealtimeCall } from './realtime-call.ts';
-import { RealtimeClient } from './realtime-client.ts';
-import { openingOf, type RealtimeOpening } from './realtime-opening.ts';
-import { type Task, TaskQueue } from './realtime-queue.ts';
-import { notSent, type RealtimeOwner, RealtimeUpstream } from './realtime-upstream.ts';
-import { isSendable } from './responses.ts';
+import type { Task } from './realtime-queue.ts';
+import { RealtimeSessionBase } from './realtime-session-base.ts';
 import type { Session, SessionHost } from './session.ts';
-import { type SessionConnection, sessionDeps } from './session-deps.ts';
 
-/** What the upstream has not taken yet of what it was sent: nothing more is sent beyond it. */
-const UNSENT_BYTES_MAX = 4 * 1024 * 1024;
 /** How long an upstream that was asked to close may say nothing. */
 const CLOSING_MS = 5_000;
 const READ_EVENTS = new Set(['session.created', 'session.updated', 'session.closed']);
@@ -42,112 +34,57 @@ export function openTranslation(line: ClientLine, host: SessionHost): Session {
   return new TranslationSession(line, host);
 }
 
-class TranslationSession implements Session, SessionConnection, RealtimeOwner {
-  readonly #line: ClientLine;
-  readonly #host: SessionHost;
-  readonly #deps: GatewayDeps;
-  readonly #client: RealtimeClient;
-  readonly #queue: TaskQueue;
+class TranslationSession extends RealtimeSessionBase {
   readonly #audio = new HeldAudio();
-  /** Null: there is none, and the session ends. */
-  readonly #opening: RealtimeOpening | null;
-  #upstream: RealtimeUpstream | null = null;
   /** The upstream said how the session is set up, and it writes no transcript of the source. */
   #isReady = false;
   /** It was asked to write none. */
   #isMuted = false;
-  /** The call whose money is asked for. */
-  #asking: RealtimeCall | null = null;
-  /** What waits for that. */
-  #heldUp: Task | null = null;
   /** Since when the upstream has been asked to close; null: it was not. */
   #closingMs: number | null = null;
-  #end: LineEnd | null = null;
 
   constructor(line: ClientLine, host: SessionHost) {
-    this.#line = line;
-    this.#host = host;
-    this.#deps = sessionDeps(host.deps, this);
-    this.#client = new RealtimeClient(line, host);
-    this.#queue = new TaskQueue(host.deps.bodies, line.account.principal);
-    const opening = openingOf(this.#deps, line, 'translation');
-    this.#opening = opening instanceof ApiError ? null : opening;
-    if (opening instanceof ApiError) {
-      this.#refuse(opening, null);
-      this.finish({ code: 1008, reason: opening.code, last: null });
-    } else this.#upstream = new RealtimeUpstream(opening, this, READ_EVENTS);
+    super(line, host, 'translation');
+    this.begin(READ_EVENTS);
   }
 
   /** Between two pieces of audio it is idle, though a block is held. */
   get isBusy(): boolean {
-    return this.#asking !== null || this.#closingMs !== null;
-  }
-
-  get boundTo(): string | null {
-    return this.#opening?.upstream ?? null;
-  }
-
-  upstreamOf(): Upstream {
-    const send: Upstream['send'] = (request, handler) => {
-      if (this.#upstream !== null) return this.#upstream.send(request, handler);
-      this.#asking = null;
-      return notSent(handler);
-    };
-    return { send, close: async () => {} };
-  }
-
-  get #connected(): RealtimeUpstream {
-    if (this.#upstream === null) throw new Error('the session has no upstream');
-    return this.#upstream;
-  }
-
-  onMessage(text: Buffer): void {
-    if (this.#end !== null) return;
-    const event = parseJson(text.toString());
-    if (!isObject(event)) {
-      this.#refuse(apiError('invalid_json', 'An event must be a JSON object.'), null);
-      return;
-    }
-    this.#queue.push({ kind: 'event', event, bytes: text.length });
-    this.#next();
-    if (!this.#queue.keep()) this.finish({ code: 1013, reason: 'too many events wait', last: null });
-  }
-
-  onDrain(): void {
-    this.#upstream?.resume();
+    return this.asking !== null || this.#closingMs !== null;
   }
 
   onClose(): void {
-    this.#asking?.exchange.gone();
-    this.#end ??= CLOSED;
+    this.asking?.exchange.gone();
+    this.end ??= CLOSED;
     this.#over();
   }
 
   finish(end: LineEnd): void {
-    this.#end ??= end;
-    this.#queue.clear();
+    this.end ??= end;
+    this.queue.clear();
     this.#shut();
   }
 
   sweep(nowMs: number): void {
-    if (this.#upstream === null || this.#opening === null) return;
-    const silentMs = nowMs - this.#upstream.lastMs;
-    const { firstEventTimeoutMs } = this.#opening.sockets;
+    if (this.upstream === null || this.opening === null) return;
+    const silentMs = nowMs - this.upstream.lastMs;
+    const { firstEventTimeoutMs } = this.opening.sockets;
     let isLate = !this.#isReady && firstEventTimeoutMs > 0 && silentMs >= firstEventTimeoutMs;
     if (this.#closingMs !== null) isLate ||= Math.min(silentMs, nowMs - this.#closingMs) >= CLOSING_MS;
     if (isLate) this.#lost('timeout');
     // What the upstream was too slow for.
-    else this.#next();
+    else this.next();
   }
 
   // What the client asks for.
 
-  #next(): void {
-    while (this.#isReady && this.#asking === null && this.#end === null) {
-      const task = this.#queue.first;
-      if (task?.kind !== 'event' || this.#connected.unsentBytes > UNSENT_BYTES_MAX) return;
+  next(): void {
+    if (this.end !== null) this.#shut();
+    while (this.#isReady && this.asking === null && this.end === null) {
+      const task = this.queue.first;
+      if (task?.kind !== 'event' || this.isFull) return;
       // Audio that has to be held first is taken again when it is.
-      if (this.#take(task)) this.#queue.drop(task);
+      if (this.#take(task)) this.queue.drop(task);
     }
   }
 
@@ -161,8 +98,8 @@ class TranslationSession implements Session, SessionConnection, RealtimeOwner {
     else if (type === UPDATE) error = whyNotUpdate(event);
     else if (type === CLOSE) this.#closingMs = performance.now();
     else error = unknownEvent(type);
-    if (error !== null) this.#refuse(error, eventId);
-    else this.#connected.sendEvent(event);
+    if (error !== null) this.refuse(error, eventId);
+    else this.connected.sendEvent(event);
     return true;
   }
 
@@ -171,76 +108,63 @@ class TranslationSession implements Session, SessionConnection, RealtimeOwner {
     const { event } = task;
     const { audio } = event;
     if (typeof audio !== 'string') {
-      this.#refuse(wrongType('audio'), eventId);
+      this.refuse(wrongType('audio'), eventId);
       return true;
     }
     const bytes = Buffer.byteLength(audio, 'base64');
     const { room } = this.#audio;
     if (bytes <= room) {
       this.#audio.take(bytes);
-      this.#connected.sendEvent(event);
+      this.connected.sendEvent(event);
       return true;
     }
     if (room === 0) {
-      this.#heldUp = task;
+      this.heldUp = task;
       this.#ask(blockFor(bytes), eventId);
       return false;
     }
     const all = Buffer.from(audio, 'base64');
-    this.#connected.sendEvent({ ...event, audio: all.toString('base64', 0, room) });
+    this.connected.sendEvent({ ...event, audio: all.toString('base64', 0, room) });
     this.#audio.take(room);
-    this.#queue.keepOf(task, { ...event, audio: all.toString('base64', room) });
+    this.queue.keepOf(task, { ...event, audio: all.toString('base64', room) });
     return false;
   }
 
   #ask(seconds: number, eventId: Json | undefined): void {
-    const { head } = this.#line;
+    const { head } = this.line;
     const options = {
       head: { ...head, url: '/v1/realtime/translations' },
-      body: { model: this.#opening?.model ?? null, seconds },
+      body: { model: this.opening?.model ?? null, seconds },
       onHeld: (held: RealtimeCall) => this.#audio.held(held),
-      onError: (event: JsonObject) => this.#endIf(this.#client.passError(event, eventId)),
+      onError: (event: JsonObject) => this.passError(event, eventId),
       onAbort: () => this.#lost('interrupted'),
-      onDestroy: () => this.#line.terminate(),
+      onDestroy: () => this.line.terminate(),
     };
     const call = new RealtimeCall(options, null, seconds);
-    this.#asking = call;
-    this.#host.run(this.#deps, call.exchange, () => this.#served(call));
-  }
-
-  takeAsking(): RealtimeCall {
-    const call = this.#asking;
-    if (call === null) throw new Error('no call of this session asks for money');
-    this.#asking = null;
-    queueMicrotask(() => this.#goOn());
-    return call;
+    this.asking = call;
+    this.host.run(this.deps, call.exchange, () => this.#served(call));
   }
 
   /** A call is in the ledger, or was refused. */
   #served(call: RealtimeCall): void {
     this.#audio.served(call);
-    if (this.#asking !== call) return;
-    this.#asking = null;
+    if (this.asking !== call) return;
+    this.asking = null;
     // The audio is refused with its hold.
-    if (this.#heldUp !== null) this.#queue.drop(this.#heldUp);
-    this.#goOn();
-  }
-
-  #goOn(): void {
-    if (this.#end !== null) this.#shut();
-    else this.#next();
+    if (this.heldUp !== null) this.queue.drop(this.heldUp);
+    this.next();
   }
 
   // What the upstream says.
 
   onOther(text: Buffer): void {
-    if (!this.#line.send(text)) this.#upstream?.pause();
+    this.pass(text);
   }
 
   onEvent(type: string, event: JsonObject, text: Buffer): void {
     if (type === 'session.closed') {
-      this.#line.send(text);
-      this.#end ??= CLOSED;
+      this.line.send(text);
+      this.end ??= CLOSED;
       this.#over();
     } else if (isObject(event.session)) this.#configured(event, event.session);
   }
@@ -251,86 +175,66 @@ class TranslationSession implements Session, SessionConnection, RealtimeOwner {
     if (isTranscribed && this.#isMuted) {
       const message =
         'The upstream would write a transcript whose price is not known: the session was ended.';
-      this.#refuse(apiError('upstream_unavailable', message), null);
+      this.refuse(apiError('upstream_unavailable', message), null);
       this.#lost('interrupted');
       return;
     }
     const isOwn = this.#isMuted && !this.#isReady;
     if (!isOwn) {
-      const named = session.model === undefined ? null : { model: this.#opening?.model ?? session.model };
+      const named = session.model === undefined ? null : { model: this.opening?.model ?? session.model };
       const shown = { ...withoutTranscript(session), ...named };
-      this.onOther(Buffer.from(JSON.stringify({ ...event, session: shown })));
+      this.pass(Buffer.from(JSON.stringify({ ...event, session: shown })));
     }
     if (isTranscribed) {
       this.#isMuted = true;
       this.#isReady = false;
       const silent = { audio: { input: { transcription: null } } };
-      this.#connected.sendEvent({ type: UPDATE, event_id: this.#client.newId(), session: silent });
+      this.connected.sendEvent({ type: UPDATE, event_id: this.client.newId(), session: silent });
     } else {
       this.#isReady = true;
-      this.#next();
+      this.next();
     }
   }
 
-  onRefused(status: number, error: JsonObject): void {
-    this.#client.passError({ type: 'error', status, error }, null);
-    this.#gone({ code: 1011, reason: 'the upstream refused the session', last: null });
-  }
-
-  onUnreachable(): void {
-    const message = 'The upstream could not be reached: nothing was sent or charged.';
-    this.#refuse(apiError('upstream_unreachable', message), null);
-    this.#gone({ code: 1011, reason: 'the upstream could not be reached', last: null });
-  }
-
-  onClosed(code: number, reason: string): void {
+  override onClosed(code: number, reason: string): void {
     // In order: it had no more than it was sent.
     if (code === CLOSED.code) this.#audio.settle();
-    this.#gone({ code: isSendable(code) ? code : 1011, reason: reason.slice(0, 100), last: null });
+    super.onClosed(code, reason);
   }
 
   // The end.
 
   #lost(failure: 'timeout' | 'interrupted'): void {
     this.#audio.lost(failure);
-    this.#upstream?.terminate();
-    this.#gone({ code: 1011, reason: 'the session with the upstream has ended', last: null });
+    this.upstream?.terminate();
+    this.gone({ code: 1011, reason: 'the session with the upstream has ended', last: null });
   }
 
-  #gone(end: LineEnd): void {
-    this.#upstream = null;
+  protected gone(end: LineEnd): void {
+    this.upstream = null;
     this.#audio.lost('interrupted');
-    this.#end ??= end;
+    this.end ??= end;
     this.#over();
   }
 
   /** Ends the session when the upstream has translated what it was sent. */
   #shut(): void {
-    if (this.#asking !== null || this.#closingMs !== null) return;
-    if (this.#upstream === null || !this.#audio.hasBegun) {
+    if (this.asking !== null || this.#closingMs !== null) return;
+    if (this.upstream === null || !this.#audio.hasBegun) {
       this.#over();
       return;
     }
     this.#closingMs = performance.now();
-    this.#upstream.sendEvent({ type: CLOSE });
+    this.upstream.sendEvent({ type: CLOSE });
   }
 
   #over(): void {
     this.#closingMs = null;
-    this.#queue.clear();
+    this.queue.clear();
     this.#audio.settle();
-    if (this.#end !== null) this.#line.close(this.#end);
-    void this.#upstream?.close();
-    this.#upstream = null;
-  }
-
-  #refuse(error: ApiError, eventId: Json | undefined): void {
-    this.#endIf(this.#client.refuse(error, eventId));
-  }
-
-  /** A session without money ends. */
-  #endIf(end: LineEnd | null): void {
-    if (end !== null) this.finish(end);
+    if (this.end !== null) this.line.close(this.end);
+    void this.upstream?.close();
+    this.upstream = null;
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * Rollups: sums of events by quarter of an hour and by UTC day, written in the transaction that inserts the events.
- * Invariant: both tables have the same total, and of calls in departments both of theirs have it too. What an event used beside tokens is summed by meter, by quarter alone. A call
- * with tags is summed once more for each of them, by model, and by day without.
+ * Invariant: both tables have the same total, and of calls in departments both of theirs have it too. What an event used
+ * beside tokens is summed by meter, by quarter alone. A call with tags is summed once more for each of them, by model, and by
+ * day without.
  */
 import type { Fragment, TransactionSql } from '../database.ts';
 
