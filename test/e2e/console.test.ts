@@ -90,7 +90,11 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
     await team.getByRole('link', { name: 'atelier' }).click();
     const dialog = await openDialog(page, `${en.common.change} $0.01`);
     await dialog.getByLabel(en.common.amount).fill('0.001');
-    await dialog.getByText(new RegExp(`of today’s ${calls} calls would have been denied`)).waitFor();
+    // Says what it shows instead.
+    const preview = dialog.getByRole('region', { name: en.limits.preview });
+    await expect
+      .poll(() => preview.textContent(), PATIENT)
+      .toMatch(new RegExp(`of today’s ${calls} calls would have been denied`));
     await dialog.getByLabel(en.common.amount).fill('0.03');
     await dialog.getByText(`None of today’s ${calls} calls would have been denied.`).waitFor();
     await dialog.getByRole('button', { name: en.common.save }).click();

@@ -22,7 +22,7 @@ const CONCURRENCY = 32;
 it('the ledger equals the invoice for every call, and only calls with a lost response are unknown', async () => {
   const stack = await startStack({
     simulator: { seed: SEED, profile: { retryAfterMs: 1, slowFirstByteMs: 50, slowChunkMs: 3 } },
-    env: { TOLLGATE_UPSTREAM_TIMEOUT_MS: '2000' },
+    env: { TOLLGATE_UPSTREAM_TIMEOUT_MS: '5000' },
   });
   try {
     const teams = [

@@ -46,12 +46,31 @@ async function ready(): Promise<boolean> {
   return response.ok;
 }
 
+/** Repeats what the admin API answers with 503: it may use a connection that is silent, or wait too long on a busy machine. */
+async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  let answer: { value: T } | null = null;
+  await until('an answer of the admin API', async () => {
+    answer = await ask().then(
+      (value) => ({ value }),
+      (error: Error) => {
+        if (!error.message.includes(': 503 ')) throw error;
+        return null;
+      },
+    );
+    return answer !== null;
+  });
+  return answer!.value;
+}
+
+/** Each try has a name of its own: one that was answered with 503 may have made its team. */
+const makeTeam = (name: string) => patiently(() => gateway.team(`${name} ${crypto.randomUUID()}`, '5.00'));
+
 /** Freezes the connections, and returns how long it took until a call of a team was served that this instance does not know. */
 async function frozenFor(round: number): Promise<number> {
-  const known = await gateway.team(`silent-${round}`, '5.00');
+  const known = await makeTeam(`silent-${round}`);
   await until('a first call', async () => (await status(known.key)) === 200);
   // A key and a team of which this instance knows nothing: its calls need Postgres at every step.
-  const fresh = await gateway.team(`fresh-${round}`, '5.00');
+  const fresh = await makeTeam(`fresh-${round}`);
   const before = proxy.opened;
   proxy.freeze();
   const frozenMs = performance.now();
@@ -75,14 +94,16 @@ it('calls are back within five seconds, and nothing is lost', async () => {
   while (timely() < 2 && rounds.length < 6) rounds.push(await frozenFor(rounds.length));
   expect(timely(), `${rounds}`).toBe(2);
   await until('every billed call in the ledger', async () => {
-    const events = await gateway.admin<{ data: { id: string }[] }>('GET', '/events?limit=1000');
+    const events = await patiently(() =>
+      gateway.admin<{ data: { id: string }[] }>('GET', '/events?limit=1000'),
+    );
     const ids = new Set(events.data.map((event) => event.id));
     return simulator.invoice().lines.every((line) => ids.has(line.client_request_id ?? ''));
   });
 }, 240_000);
 
 it('is not ready while every call is refused, though heartbeats come through; and ready again soon after', async () => {
-  const { teamId, key } = await gateway.team('locked', '5.00');
+  const { teamId, key } = await makeTeam('locked');
   const { sql } = database.database;
   let refusedReady = 0;
   // Another session holds the locks that lending needs; heartbeats need none of them.
