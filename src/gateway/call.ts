@@ -24,7 +24,7 @@ import { type Bodies, noMemory } from './bodies.ts';
 import type { Pass } from './breaker.ts';
 import { withoutCors } from './cors.ts';
 import type { GatewayDeps } from './deps.ts';
-import { type Ending, errorOfEnding } from './ending-error.ts';
+import { type Ending, errorOfEnding, errorOfReplay } from './ending-error.ts';
 
 const INDEX = new Map<Stage, number>(STAGES.map((stage, index) => [stage, index]));
 
@@ -327,12 +327,20 @@ function endStream(held: HeldCall, response: UpstreamResponse, charged: Charged)
   else if (stream === null) exchange.end();
   else {
     const comment = audioType === null ? costComment(held, charged) : '';
-    const error = stream.isWhole
-      ? ''
-      : errorEvent(errorOfEnding(response.ending, charged.outcome), stream.nextSequenceNumber);
+    const error = stream.isWhole ? '' : streamError(held, response, stream, charged);
     if (comment === '' && error === '') exchange.end();
     else exchange.end(Buffer.from(stream.separator + error + comment));
   }
+}
+
+function streamError(
+  { hold, descriptor }: HeldCall,
+  { ending }: UpstreamResponse,
+  { nextSequenceNumber: next }: StreamMeter,
+  { outcome }: Charged,
+): string {
+  const goesOn = hold.job !== null || descriptor.replays !== null;
+  return errorEvent(goesOn ? errorOfReplay(ending, next ?? 0) : errorOfEnding(ending, outcome), next);
 }
 
 const COST_HEADER = 'x-tollgate-cost';
@@ -340,7 +348,8 @@ const COST_HEADER = 'x-tollgate-cost';
 /** What a stream cost, as a comment that readers of events pass over; empty: its client did not ask for it. */
 function costComment({ call, hold }: HeldCall, { provenance, cost }: Charged): string {
   if (call.exchange.header(COST_HEADER) !== 'comment') return '';
-  const isExact = provenance === 'reported';
+  // What a job costs is known when it ends.
+  const isExact = provenance === 'reported' && hold.job === null;
   const said = isExact
     ? `x-tollgate-cost-usd: ${formatUsd(cost)}`
     : `x-tollgate-hold-usd: ${formatUsd(hold.amount)}`;

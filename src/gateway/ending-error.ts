@@ -25,6 +25,15 @@ const CHARGES = {
   unknown: 'its cost is not known yet',
 } as const satisfies Record<OutcomeName, string>;
 
+/** The error of a stream of a response that is worked on in the background: nothing is lost with it. */
+export function errorOfReplay(ending: Ending, nextSequenceNumber: number): ApiError {
+  const { code, message } = errorOfEnding(ending, 'settled');
+  const [what = ''] = message.split(/[;.]/, 1);
+  const where = nextSequenceNumber > 0 ? ` and 'starting_after=${nextSequenceNumber - 1}'` : '';
+  const back = `retrieve it, or go on with 'stream=true'${where}`;
+  return apiError(code, `${what}. The response is worked on in the background and is not lost: ${back}.`);
+}
+
 /** The error of a call that was forwarded, or was to be, and has no answer that could be passed on. */
 export function errorOfEnding(ending: Ending, outcome: OutcomeName): ApiError {
   if (ending === 'busy') {

@@ -46,6 +46,7 @@ export function handleApi(exchange: Exchange, body: Buffer): void {
     exchange.fault = chooseFault(directives, state.profile, seededRandom(state.seed, `fault ${key}`));
     void handleMedia(exchange, path, body);
   } else if (!operation) {
+    exchange.directives = directives;
     if (!handleStored(exchange, path, body)) handleModels(exchange, path);
   } else {
     exchange.directives = directives;
@@ -142,8 +143,12 @@ function handleCall(exchange: Exchange, operation: Operation, bytes: Buffer): vo
       );
     }
   }
-  if (call.body.background === true && operation === RESPONSES && !fault) {
-    startBackground(exchange, output, operation.json);
+  const isPlayed = !fault || (call.stream && fault.name === 'cut_mid_stream');
+  if (call.body.background === true && operation === RESPONSES && isPlayed) {
+    startBackground(exchange, output, {
+      json: operation.json,
+      events: call.stream ? operation.events : null,
+    });
     return;
   }
   if (fault?.name === 'cut_before_headers' || fault?.name === 'hang') exchange.vanish(costPicoUsd);

@@ -1,5 +1,6 @@
 /** Operations on what is kept: responses, stored completions, conversations. None of them is billed. */
 
+import { replay } from './background.ts';
 import { BATCH_ROUTES } from './batches.ts';
 import { type ApiError, invalidRequest, isApiError } from './errors.ts';
 import { EVAL_RUN_ROUTES } from './evals.ts';
@@ -20,7 +21,10 @@ const ROUTES: readonly StoredRoute[] = [
     'GET',
     '/responses/{}',
     'responses.retrieve',
-    ({ stored, ids }) => on(stored.responses.find(ids[0] ?? ''), ({ json }) => json()),
+    ({ exchange, stored, ids, search }) =>
+      on(stored.responses.find(ids[0] ?? ''), ({ json, work }) =>
+        search.get('stream') === 'true' ? replay(exchange, work, search) : json(),
+      ),
   ],
   [
     'DELETE',
@@ -244,6 +248,7 @@ export function handleStored(exchange: Exchange, path: string, bytes: Buffer): b
     const found = isObject(body)
       ? handler({ exchange, stored, ids, body, bytes, search })
       : invalidRequest('We could not parse the JSON body of your request.');
+    if (found === null) return true;
     if (Buffer.isBuffer(found)) exchange.send(200, 'application/octet-stream', found, 0n);
     else if (isApiError(found)) exchange.respondError(found);
     else exchange.send(200, 'application/json', JSON.stringify(found, null, 2), exchange.feePicoUsd);

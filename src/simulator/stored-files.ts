@@ -23,8 +23,8 @@ export interface StoredRequest {
   search: URLSearchParams;
 }
 
-/** Returns the response, or bytes of a file. */
-export type Handler = (request: StoredRequest) => JsonObject | ApiError | Buffer;
+/** Returns the response, or bytes of a file; null: it was sent. */
+export type Handler = (request: StoredRequest) => JsonObject | ApiError | Buffer | null;
 
 /** Method, path below `/v1`, name on the invoice. */
 export type StoredRoute = readonly [string, string, string, Handler];

@@ -47,6 +47,16 @@ export interface StoredAnswer extends JsonObject {
   metadata: unknown;
   /** Ends it; missing: it was whole when it was made. */
   cancel?: () => JsonObject | ApiError;
+  /** Missing: it was not made to be streamed. */
+  work?: Replayed | null;
+}
+
+/** Events that become known by and by, and stay. */
+export interface Replayed {
+  readonly events: readonly string[];
+  readonly isOver: boolean;
+  /** Calls back whenever more is known, until the returned function is called. */
+  watch(reader: () => void): () => void;
 }
 
 export interface StoredFile extends JsonObject {
@@ -107,8 +117,8 @@ export class StoredState {
 /** Applies to what was found; an error passes through. */
 export function on<Value extends object>(
   found: Value | ApiError,
-  use: (value: Value) => JsonObject | ApiError | Buffer,
-): JsonObject | ApiError | Buffer {
+  use: (value: Value) => JsonObject | ApiError | Buffer | null,
+): JsonObject | ApiError | Buffer | null {
   return isApiError(found) ? found : use(found as Value);
 }
 

@@ -221,3 +221,49 @@ it('a job that the store has forgotten with the end of its maker is found in the
   expect(usd(balance.settled_usd)).toBe(billed);
   expect(usd(balance.unknown_usd)).toBe(0n);
 }, 120_000);
+
+it('a stream in the background outlives the replica that passed it on: another goes on with it, and it costs its bill', async () => {
+  const [maker, other] = await Promise.all([serve('streaming'), serve('resuming')]);
+  const { key, teamId } = await maker.team('streaming', '50.00');
+  const before = BigInt(simulator.invoice().total_pico_usd);
+  const stream = await clientOf(maker, key).responses.create({
+    ...{ model: 'gpt-4o-mini', input: 'What is it?', max_output_tokens: 60 },
+    ...{ background: true, stream: true },
+  });
+  const numbers: number[] = [];
+  let id = '';
+  const read = async () => {
+    for await (const event of stream) {
+      if (event.type === 'response.created') id = event.response.id;
+      if (numbers.push(event.sequence_number) === 4) await maker.kill();
+    }
+  };
+  await expect(read()).rejects.toThrow();
+  const client = clientOf(other, key);
+  const last = numbers.at(-1)!;
+  for await (const event of await client.responses.retrieve(id, { stream: true, starting_after: last }))
+    numbers.push(event.sequence_number);
+  expect(numbers).toEqual(numbers.map((_, at) => at));
+  expect(numbers.length).toBeGreaterThan(8);
+  // What its maker had in its journal changes nothing, before and after its end.
+  const again = await serve('streaming');
+  await until('its end', async () => {
+    const { data } = await other.admin<{ data: { state: string }[] }>('GET', `/jobs?team_id=${teamId}`);
+    return data.length === 1 && data[0]!.state === 'settled';
+  });
+  const billed = BigInt(simulator.invoice().total_pico_usd) - before;
+  expect(billed).toBeGreaterThan(0n);
+  const { data } = await again.admin<{ data: { operation: string; cost_usd: string; hold_usd: string }[] }>(
+    'GET',
+    `/events?team_id=${teamId}&limit=100`,
+  );
+  const events = data.filter(({ operation }) => operation === 'responses');
+  expect(events.map(({ cost_usd }) => usd(cost_usd))).toEqual([billed]);
+  expect(usd(events[0]!.hold_usd)).toBeGreaterThanOrEqual(billed);
+  const balance = await again.admin<{ settled_usd: string; held_usd: string; unknown_usd: string }>(
+    'GET',
+    `/teams/${teamId}/balance`,
+  );
+  expect(usd(balance.settled_usd)).toBe(billed);
+  expect([usd(balance.held_usd), usd(balance.unknown_usd)]).toEqual([0n, 0n]);
+}, 120_000);

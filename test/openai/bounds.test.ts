@@ -288,7 +288,6 @@ describe('a response', () => {
     ['max_tool_calls', { tools: [{ type: 'web_search' }], max_tool_calls: -1 }],
     ['max_output_tokens', { max_output_tokens: 15 }],
     ['background', { background: 'true' }],
-    ['stream', { background: true, stream: true }],
     ['store', { background: true, store: false }],
     ['instructions', { instructions: [{ type: 'input_file' }] }],
   ])('ends in an error for a wrong %s: %j', (param, fields) => {

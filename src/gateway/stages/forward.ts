@@ -17,6 +17,8 @@ import type { UpstreamCall, UpstreamFailure, UpstreamHandler } from '../../wire/
 import type { Call, Interruption } from '../call.ts';
 import { beginStream, type UpstreamHeaders, type UpstreamResponse } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
+import type { Ending } from '../ending-error.ts';
+import type { HeldBack, Named } from '../held-back.ts';
 import { begunAs, keepBegun } from '../keep.ts';
 import type { Reserved } from './reserve.ts';
 
@@ -31,12 +33,20 @@ export interface Forwarded {
   readonly response: UpstreamResponse;
 }
 
-/** Sends the call and waits for its end. Each failure of the network is an ending; rejects only on a bug of ours. */
-export function forward(deps: GatewayDeps, reserved: Reserved): Promise<Forwarded> {
+/**
+ * Sends the call and waits for its end. Each failure of the network is an ending; rejects only on a bug of ours.
+ * @param heldBack of a job that may stream; null: it is none
+ */
+export function forward(
+  deps: GatewayDeps,
+  reserved: Reserved,
+  heldBack: HeldBack | null = null,
+): Promise<Forwarded> {
   return new Promise((resolve, reject) => {
     new Relay(
       deps,
       reserved,
+      heldBack,
       (response) => {
         reserved.call.ended('forward');
         resolve({ kind: 'forwarded', reserved, response });
@@ -67,6 +77,10 @@ class Relay implements UpstreamHandler, Turn {
   #meter: StreamMeter | null = null;
   /** The upstream may keep what it streams, and has not said by which id. */
   #isNameless = false;
+  /** Of a job that may stream; null: it is none. */
+  readonly #heldBack: HeldBack | null;
+  /** It goes on without this call, or costs nothing: the rest is of no use once its client has left. */
+  #needsNoEnd = false;
   #abandoned = false;
   /** The client left with the whole stream: SDKs leave at `[DONE]`, which the connection's own end may follow later. */
   #hadAll = false;
@@ -87,11 +101,13 @@ class Relay implements UpstreamHandler, Turn {
   constructor(
     deps: GatewayDeps,
     reserved: Reserved,
+    heldBack: HeldBack | null,
     resolve: (response: UpstreamResponse) => void,
     reject: (error: unknown) => void,
   ) {
     this.#deps = deps;
     this.#reserved = reserved;
+    this.#heldBack = heldBack;
     this.#call = reserved.call;
     this.teamId = reserved.account.principal.teamId;
     this.#resolve = resolve;
@@ -152,27 +168,28 @@ class Relay implements UpstreamHandler, Turn {
     if (this.#deps.target !== null) this.#responds(this.#deps.target, this.#firstByteMs);
     this.#status = status;
     this.#headers = headers;
-    if (status >= 400 || this.#mustBeWhole) return;
-    const { descriptor, includeUsage, estimate, audioType } = this.#reserved;
+    const encoding = headers['content-encoding'];
+    const isPlain = isEventStream(headers) && (encoding === undefined || encoding === 'identity');
+    if (status >= 400 || (this.#mustBeWhole && !(isPlain && this.#heldBack !== null))) return;
+    const { descriptor, includeUsage, estimate, audioType, job } = this.#reserved;
     if (!isEventStream(headers)) {
       if (descriptor.isFile) this.#relay();
       return;
     }
-    const encoding = headers['content-encoding'];
-    if (descriptor.usage !== null && (encoding === undefined || encoding === 'identity')) {
+    const place = descriptor.usage ?? descriptor.replays;
+    if (place !== null && isPlain) {
       const { choices } = estimate;
-      const isText = descriptor.usage.media === undefined;
-      const counting = isText
-        ? { counter: new OutputCounter(descriptor.usage, this.#deps.profile.text) }
-        : null;
-      this.#meter = new StreamMeter(descriptor.usage, {
+      const isCounted = descriptor.usage !== null && place.media === undefined;
+      const counting = isCounted ? { counter: new OutputCounter(place, this.#deps.profile.text) } : null;
+      this.#meter = new StreamMeter(place, {
         ...{ stripUsage: !includeUsage, choices, outputTokensMost: this.#reserved.outputTokensSent },
         ...counting,
       });
       if (audioType !== null)
         this.#headers = { ...headers, 'content-type': audioType, 'content-length': undefined };
       this.#carriesAudio = audioType !== null;
-      this.#isNameless = this.#keepsAnswer;
+      this.#isNameless = this.#keepsAnswer && job === null;
+      this.#needsNoEnd = descriptor.usage === null;
     }
     this.#relay();
   }
@@ -197,9 +214,10 @@ class Relay implements UpstreamHandler, Turn {
         this.#isNameless = false;
         keepBegun(this.#deps, this.#reserved, this.#meter.result());
       }
+      if (this.#heldBack?.begin(this.#meter, (...named) => this.#passOn(...named))) this.#send?.pause();
       this.#write(passed);
       // One that is whole has said what it costs; what goes on beyond its limit is not waited for.
-      if (this.#meter.isOver) this.#overLimit();
+      if (this.#meter.isOver && !this.#heldBack?.waits) this.#overLimit();
       return;
     }
     this.#bytes += chunk.length;
@@ -238,6 +256,19 @@ class Relay implements UpstreamHandler, Turn {
     return this.#reserved.kept?.isStored ?? false;
   }
 
+  /** The job has been taken over, or was none. */
+  #passOn(as: Named, held: readonly Buffer[], ending: Ending | null): void {
+    if (as === 'job') {
+      this.#needsNoEnd = true;
+      this.#meter?.unlimited();
+    }
+    if (as !== 'failed') for (const bytes of held) this.#write(bytes);
+    if (ending !== null) this.#finish(ending);
+    else if (as === 'failed') this.#send?.abort();
+    else if (this.#call.clientGone && as === 'job') this.#abandon();
+    else this.#send?.resume();
+  }
+
   #overLimit(): void {
     this.#isOverLimit = true;
     this.#send?.abort();
@@ -259,6 +290,7 @@ class Relay implements UpstreamHandler, Turn {
   }
 
   #write(bytes: Buffer): void {
+    if (this.#heldBack?.holds(bytes)) return;
     const { exchange, clientGone } = this.#call;
     if (bytes.length === 0 || clientGone) return;
     if (exchange.write(bytes)) return;
@@ -278,6 +310,10 @@ class Relay implements UpstreamHandler, Turn {
    */
   #clientLeft(): void {
     if (this.#ended || this.#patience) return;
+    if (this.#needsNoEnd) {
+      this.#abandon();
+      return;
+    }
     const { account } = this.#reserved;
     // A job goes on without its client: what it is called must be learnt.
     const isJob = this.#reserved.job !== null;
@@ -295,8 +331,8 @@ class Relay implements UpstreamHandler, Turn {
     this.#send?.abort();
   }
 
-  #finish(ending: UpstreamResponse['ending']): void {
-    if (this.#ended) return;
+  #finish(ending: Ending): void {
+    if (this.#ended || this.#heldBack?.holdsEnd(ending)) return;
     this.#ended = true;
     this.#call.unwatch();
     this.#call.exchange.onDrain = null;
@@ -323,12 +359,7 @@ class Relay implements UpstreamHandler, Turn {
     }
   }
 
-  #responseOf(
-    ending: UpstreamResponse['ending'],
-    totalUs: number,
-    copy: Buffer,
-    readable: Buffer | null,
-  ): UpstreamResponse {
+  #responseOf(ending: Ending, totalUs: number, copy: Buffer, readable: Buffer | null): UpstreamResponse {
     return {
       ending,
       status: this.#status,

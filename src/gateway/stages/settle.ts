@@ -156,6 +156,8 @@ const UNREADABLE: MeteredResponse = { ...NOTHING, state: 'complete' };
 /** From the response's bytes to its usage. A stream's meter has read along (forward); the rest is read here. */
 export function meter({ descriptor, estimate }: Reserved, response: UpstreamResponse): MeteredResponse {
   const { stream, readable, status, ending, headers } = response;
+  // What was billed before is not this call's.
+  if (stream && descriptor.usage === null) return { ...NOTHING, state: stream.result().state };
   if (stream)
     return descriptor.usage?.isMeasured ? { ...stream.result(), isMeasured: true } : stream.result();
   if (ending !== 'complete' || status >= 300) return BROKEN;
@@ -254,7 +256,7 @@ function costOfCall(
       : unknown(reserved, metered, REASONS[ending] ?? 'upstream_error');
   }
   if (descriptor.class === 'free' || (descriptor.class === 'metered' && card === null)) {
-    const reason = ending === 'complete' ? null : `upstream_${ending}`;
+    const reason = REASONS[ending];
     return { outcome: 'settled', provenance: 'reported', reason, cost: 0n, priceId: null, pricedModel: null };
   }
   if (metered.usage !== null && card !== null)

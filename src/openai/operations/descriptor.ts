@@ -142,6 +142,8 @@ export interface Descriptor {
   readonly inputAtMostModelMaximum: boolean;
   /** Null: the response reports no usage. */
   readonly usage: UsagePlace | null;
+  /** Its response may be the stream of one that was made before, which costs nothing; null: it may not. */
+  readonly replays: UsagePlace | null;
   /** Field into which an output limit can be written; null: the operation has no output. */
   readonly outputLimitField: OutputLimitField;
   /** An older name of that field, which some servers read instead; null: there is none. */
@@ -198,6 +200,7 @@ const DEFAULTS = {
   checks: null,
   inputAtMostModelMaximum: false,
   usage: null,
+  replays: null,
   outputLimitField: null,
   olderLimitField: null,
   defaultOutputTokens: null,

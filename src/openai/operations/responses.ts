@@ -86,6 +86,7 @@ export const RESPONSES = [
     method: 'GET',
     path: RESPONSE,
     query: ['include', 'include_obfuscation', 'starting_after', 'stream'],
+    replays: USAGE,
   }),
   free({ name: 'responses.delete', method: 'DELETE', path: RESPONSE, ends: true }),
   free({ name: 'responses.cancel', method: 'POST', path: `${RESPONSE}/cancel`, movesJob: 'response' }),
@@ -160,14 +161,9 @@ function readResponseCreate(fields: Fields): Bounds {
   return readResponses(fields, fields.json.generate === false);
 }
 
-/** The gateway asks how it stands, so nothing may be in it that only a response on its way says. */
+/** The gateway asks how it stands, whether its client reads its stream to the end or not. */
 function readBackground(fields: Fields): void {
-  const { stream, store, conversation } = fields.json;
-  if (stream === true)
-    fields.invalid(
-      'stream',
-      "A background response is not streamed here: leave 'stream' out, and retrieve it.",
-    );
+  const { store, conversation } = fields.json;
   if (store === false)
     fields.invalid(
       'store',

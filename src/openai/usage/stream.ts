@@ -16,14 +16,16 @@ import {
   dataLines,
   eventEnd,
   eventType,
+  hasPayload,
   isNull,
   isTopLevelName,
-  isWholePayload,
   lineEnd,
   lineStart,
   memberRange,
+  nextSequenceNumber,
   parseLine,
   type Range,
+  separatorAfter,
   valueAt,
 } from '../wire/sse.ts';
 import { hasOutputIn, type OutputCounter } from './count.ts';
@@ -40,8 +42,6 @@ const DONE = Buffer.from('[DONE]');
 const USAGE = Buffer.from('"usage"');
 const ERROR = Buffer.from('"error"');
 const FINISH = Buffer.from('"finish_reason"');
-const SEQUENCE = Buffer.from('"sequence_number"');
-const EVENT_LINE = Buffer.from('event:');
 const NULL_BYTES = 4;
 const RESPONSE = Buffer.from('"response"');
 const TERMINAL_TYPES = ['response.completed', 'response.incomplete', 'response.failed'];
@@ -70,7 +70,7 @@ export class StreamMeter {
   readonly #stripUsage: boolean;
   readonly #choices: number;
   readonly counter: OutputCounter | null;
-  readonly #outputTokensMost: number;
+  #outputTokensMost: number;
   /** More was written than may be. */
   #isOver = false;
   /** Bytes of a line whose end has not come yet. */
@@ -82,7 +82,7 @@ export class StreamMeter {
   #dropBlankLine = false;
   #model: string | null = null;
   #id: string | undefined;
-  /** The first lines of a stream of a response, which name it. */
+  /** The lines of a stream of a response that name it first. */
   #first: Buffer = NONE;
   #kept: KeptAnswer | null = null;
   #serviceTier: string | null = null;
@@ -100,8 +100,9 @@ export class StreamMeter {
   #hasOutput = false;
   #completed = false;
   #failure: 'declined' | 'failed' | null = null;
-  /** The whole lines that came last: what follows must fit behind them. */
+  /** The whole lines that came last: what follows must fit behind them; and those before them that had data. */
   #last: Buffer = NONE;
+  #numbered: Buffer = NONE;
 
   constructor(place: UsagePlace, options: StreamMeterOptions) {
     this.#place = place;
@@ -121,24 +122,30 @@ export class StreamMeter {
     return this.#first.length > 0 || this.#id !== undefined || this.#completed;
   }
 
+  /** The response as its first event shows it: one that breaks off may be kept all the same. Null: that has not come. */
+  get begun(): JsonObject | null {
+    const event = this.#first.length === 0 ? null : parseLine(this.#first, this.#first.indexOf(RESPONSE));
+    return event !== null && isObject(event.response) ? event.response : null;
+  }
+
+  /** It may write any number of tokens from now on. */
+  unlimited(): void {
+    this.#outputTokensMost = Number.POSITIVE_INFINITY;
+    this.#isOver = false;
+  }
+
   /**
    * What must stand before an event of ours: a blank line, if the last event lacks it. Of an event that has only its name
    * so far, ours replaces the name.
    */
   get separator(): '' | '\n' {
-    const start = lineStart(this.#last, this.#last.length - 2);
-    if (start >= this.#last.length || blankLineEnd(this.#last, start) > start) return '';
-    return this.#last.indexOf(EVENT_LINE, start) === start ? '' : '\n';
+    return separatorAfter(this.#last);
   }
 
   /** Returns the `sequence_number` of the next event; null: the stream does not count its events. */
   get nextSequenceNumber(): number | null {
     if (this.#place.stream !== 'terminal_event') return null;
-    const at = this.#last.lastIndexOf(SEQUENCE);
-    const value = at === -1 ? -1 : valueAt(this.#last, at + SEQUENCE.length);
-    const last =
-      value === -1 ? Number.NaN : Number.parseInt(this.#last.toString('latin1', value, value + 16), 10);
-    return Number.isSafeInteger(last) ? last + 1 : 0;
+    return nextSequenceNumber(this.#last) ?? nextSequenceNumber(this.#numbered) ?? 0;
   }
 
   /** More output was written than may be, by what is counted or by what the stream says itself, and it goes on. */
@@ -149,6 +156,7 @@ export class StreamMeter {
   /** What the stream said so far. */
   result(): MeteredResponse {
     const { usage, isAll } = this.#usageSoFar();
+    const begun = this.#kept === null ? this.begun : null;
     return {
       usage: isAll ? usage : null,
       usageAtLeast: isAll ? null : usage,
@@ -157,15 +165,8 @@ export class StreamMeter {
       serviceTier: this.#serviceTier,
       model: this.#model,
       id: this.#id,
-      kept: this.#kept ?? this.#begun(),
+      kept: begun === null ? this.#kept : readAnswer(begun),
     };
-  }
-
-  /** A response that broke off has its id from its first event, and may be kept all the same. */
-  #begun(): KeptAnswer | null {
-    const at = this.#first.indexOf(OPENING_BRACE);
-    const event = at === -1 ? null : parseLine(this.#first, at);
-    return event !== null && isObject(event.response) ? readAnswer(event.response) : null;
   }
 
   #state(): AnswerState {
@@ -228,6 +229,7 @@ export class StreamMeter {
 
   /** Meters whole lines and returns what the client gets of them. */
   #meterLines(lines: Buffer): Buffer {
+    if (this.#last.includes(OPENING_BRACE)) this.#numbered = this.#last;
     this.#last = lines;
     const over = this.counter?.add(lines, this.#outputTokensMost) ?? -1;
     if (over !== -1) this.#isOver = true;
@@ -237,16 +239,14 @@ export class StreamMeter {
       return lines;
     }
     if (this.#place.stream === 'terminal_event') {
-      if (this.#first.length === 0 && !this.#completed && lines.includes(OPENING_BRACE)) this.#first = lines;
+      if (this.#first.length === 0 && !this.#completed && lines.includes(RESPONSE)) this.#first = lines;
       this.#meterResponseEvents(lines);
       return this.#within(lines, over, []);
     }
     if (!this.#opened) this.#open(lines);
     if (!this.#hasOutput) this.#hasOutput = hasOutputIn(lines, 0);
     this.#meterFinishes(lines);
-    for (let at = lines.indexOf(DONE); at !== -1; at = lines.indexOf(DONE, at + DONE.length)) {
-      if (isWholePayload(lines, at, at + DONE.length)) this.#completed = true;
-    }
+    if (hasPayload(lines, DONE)) this.#completed = true;
     this.#meterErrors(lines);
     return this.#meterChunks(lines, over);
   }

@@ -74,7 +74,7 @@ export function eventType(lines: Buffer, at: number): string {
 }
 
 /** Whether the bytes from `start` to `end` are all that their `data:` line says. */
-export function isWholePayload(lines: Buffer, start: number, end: number): boolean {
+function isWholePayload(lines: Buffer, start: number, end: number): boolean {
   if (payloadStart(lines, start) !== start) return false;
   return end === lines.length || lines[end] === LF || lines[end] === CR;
 }
@@ -142,4 +142,30 @@ export function cut(lines: Buffer, ranges: Range[]): Buffer {
   }
   length += lines.copy(remaining, length, at);
   return remaining.subarray(0, length);
+}
+
+const EVENT_LINE = Buffer.from('event:');
+
+/** What must stand between whole lines and another event: a blank line, where the last event lacks it and has more than its name. */
+export function separatorAfter(lines: Buffer): '' | '\n' {
+  const start = lineStart(lines, lines.length - 2);
+  if (start >= lines.length || blankLineEnd(lines, start) > start) return '';
+  return lines.indexOf(EVENT_LINE, start) === start ? '' : '\n';
+}
+
+const SEQUENCE = Buffer.from('"sequence_number"');
+
+/** Returns the `sequence_number` behind the last one that stands in whole lines; null: none does. */
+export function nextSequenceNumber(lines: Buffer): number | null {
+  const at = lines.lastIndexOf(SEQUENCE);
+  const value = at === -1 ? -1 : valueAt(lines, at + SEQUENCE.length);
+  const last = value === -1 ? Number.NaN : Number.parseInt(lines.toString('latin1', value, value + 16), 10);
+  return Number.isSafeInteger(last) ? last + 1 : null;
+}
+
+/** Returns whether a line of data is these bytes and nothing else. */
+export function hasPayload(lines: Buffer, payload: Buffer): boolean {
+  for (let at = lines.indexOf(payload); at !== -1; at = lines.indexOf(payload, at + payload.length))
+    if (isWholePayload(lines, at, at + payload.length)) return true;
+  return false;
 }
