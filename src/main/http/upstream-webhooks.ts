@@ -51,6 +51,19 @@ export function createUpstreamWebhooks(options: UpstreamWebhooksOptions): Hono {
     return errorResponse(context, apiError('invalid_request', problem));
   }
 
+  /** Returns the bytes of the body; the response where they are too many, or break off. */
+  async function bodyOf(context: Context): Promise<Buffer | Response> {
+    let body = Buffer.alloc(0);
+    try {
+      const tooLarge = await limited(context, async () => {
+        body = Buffer.from(await context.req.arrayBuffer());
+      });
+      return tooLarge ?? body;
+    } catch {
+      return refuse(context, 'the body broke off');
+    }
+  }
+
   async function take(context: Context, upstream: string | null): Promise<Response> {
     const secret = secretOf(upstream);
     if (secret === null) return errorResponse(context, notFound(context));
@@ -61,7 +74,8 @@ export function createUpstreamWebhooks(options: UpstreamWebhooksOptions): Hono {
     };
     const problem = headersProblem(headers, nowMs());
     if (problem !== null) return refuse(context, problem);
-    const body = Buffer.from(await context.req.arrayBuffer());
+    const body = await bodyOf(context);
+    if (body instanceof Response) return body;
     if (!isSigned(secret, headers, body)) return refuse(context, NOT_SIGNED);
     const job = jobInEvent(body);
     if (job === null) onEnd('other', 'no_job');
@@ -78,12 +92,8 @@ export function createUpstreamWebhooks(options: UpstreamWebhooksOptions): Hono {
     return context.json({ received: true });
   }
 
-  const limited = bodyLimit({
-    maxSize: BODY_BYTES_MAX,
-    onError: (context) => errorResponse(context, TOO_LARGE),
-  });
-  app.post(ROOT, limited, (context) => take(context, null));
-  app.post(`${ROOT}/:name`, limited, (context) => take(context, context.req.param('name')));
+  app.post(ROOT, (context) => take(context, null));
+  app.post(`${ROOT}/:name`, (context) => take(context, context.req.param('name')));
   return app;
 }
 
@@ -91,4 +101,8 @@ const NOT_SIGNED =
   "webhook-signature is not of this upstream's secret: TOLLGATE_UPSTREAM_WEBHOOK_SECRET, or webhook_secret in the file";
 const TOO_MANY = 'too many wrong webhooks from here: wait a minute';
 const TOO_LARGE = apiError('request_too_large', `a webhook of more than ${BODY_BYTES_MAX} bytes`);
+const limited = bodyLimit({
+  maxSize: BODY_BYTES_MAX,
+  onError: (context) => errorResponse(context, TOO_LARGE),
+});
 const UNAVAILABLE = apiError('ledger_unavailable', 'the database cannot be reached: send it again');
