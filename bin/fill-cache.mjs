@@ -1,6 +1,6 @@
 /**
  * Fills the cache of compiled code (loading.mjs): loads what a gateway loads, starts nothing, and ends. Run by hand, as in
- * the making of an image, it needs the flags of the gateway: node --max-semi-space-size=16 bin/fill-cache.mjs
+ * the making of an image, it needs the flags of the gateway (heap.mjs), as the Dockerfile has them.
  */
 import module from 'node:module';
 import { useCache } from './loading.mjs';

@@ -1,13 +1,17 @@
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { describe, expect, it } from 'vitest';
 
 const { heapFlags }: { heapFlags(env: Record<string, string>, constrainedBytes?: number): string[] } =
   await import(new URL('../../bin/heap.mjs', import.meta.url).href);
 
+const YOUNG_FLAGS = ['--max-semi-space-size=16', '--no-allocation-site-pretenuring'];
 const GB = 2 ** 30;
 const oldSpaceMb = (env: Record<string, string>, constrainedBytes?: number) =>
-  Number(/^--max-old-space-size=(\d+)$/.exec(heapFlags(env, constrainedBytes)[1] ?? '')?.[1] ?? Number.NaN);
+  Number(
+    /^--max-old-space-size=(\d+)$/.exec(heapFlags(env, constrainedBytes).at(-1) ?? '')?.[1] ?? Number.NaN,
+  );
 
 describe('the heap', () => {
   it('is what is left of the container’s limit, after bodies, threads and the rest', () => {
@@ -35,8 +39,13 @@ describe('the heap', () => {
 
   it('is never too small to start, and V8’s own where no limit is known', () => {
     expect(oldSpaceMb({}, GB / 4)).toBe(256);
-    expect(heapFlags({}, 0)).toEqual(['--max-semi-space-size=16']);
-    expect(heapFlags({}, totalmem())).toEqual(['--max-semi-space-size=16']);
+    expect(heapFlags({}, 0)).toEqual(YOUNG_FLAGS);
+    expect(heapFlags({}, totalmem())).toEqual(YOUNG_FLAGS);
+  });
+
+  it('is that of the process which fills the image’s cache: compiled code is for the very same flags', () => {
+    const dockerfile = readFileSync(new URL('../../Dockerfile', import.meta.url), 'utf8');
+    expect(dockerfile).toContain(`RUN node ${YOUNG_FLAGS.join(' ')} bin/fill-cache.mjs\n`);
   });
 
   it('is what the process then has', () => {

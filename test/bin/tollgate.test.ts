@@ -109,7 +109,11 @@ describe('tollgate on a Node that runs TypeScript', () => {
     const { stdout } = await finish(gateway);
     const { pid, flags } = JSON.parse(stdout) as { pid: number; flags: string[] };
     expect(pid).toBe(gateway.child.pid);
-    expect(flags).toEqual(['--trace-uncaught', '--max-semi-space-size=16']);
+    expect(flags).toEqual([
+      '--trace-uncaught',
+      '--max-semi-space-size=16',
+      '--no-allocation-site-pretenuring',
+    ]);
   });
 
   it('leaves the size of the heap to who sets it', async () => {
