@@ -70,6 +70,8 @@ interface Memory {
 export class Call {
   readonly exchange: Exchange;
   readonly clock = new StageClock();
+  /** Among those under way. */
+  place = -1;
   clientGone = false;
   isCut = false;
   /** Headers of every response to a page that may read it; null: the caller is no page. */

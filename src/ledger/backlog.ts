@@ -319,22 +319,41 @@ function newSlab(bytes: number): Slab {
 /** A hold this old gets a row of its own in Postgres. */
 const LONG_MS = 60_000;
 
-/** Holds that are in the journal and have not ended. Invariant: oldest first. */
+/**
+ * Holds that are in the journal and have not ended. Invariant: oldest first. A list of their own links: a Map leaves a table behind
+ * whenever it makes a new one, which refers to that and to what it had, and in the old generation keeps all of it from collection.
+ */
 export class OpenHolds {
-  readonly #open = new Map<string, Hold>();
+  #first: Hold | null = null;
+  #last: Hold | null = null;
+  /** Of those whose events this instance is to write. */
+  size = 0;
   readonly #handedOver = new Map<string, Hold>();
 
   add(hold: Hold): void {
-    this.#open.set(hold.id, hold);
+    const before = this.#last;
+    if (before === null) this.#first = hold;
+    else before.after = hold;
+    hold.before = before;
+    this.#last = hold;
+    this.size++;
   }
 
   remove(hold: Hold): void {
-    this.#open.delete(hold.id);
+    if (!this.has(hold)) return;
+    const { before, after } = hold;
+    if (before === null) this.#first = after;
+    else before.after = after;
+    if (after === null) this.#last = before;
+    else after.before = before;
+    hold.before = null;
+    hold.after = null;
+    this.size--;
   }
 
   /** Its event is written by whichever instance sees the end of its job. */
   handOver(hold: Hold): void {
-    this.#open.delete(hold.id);
+    this.remove(hold);
     this.#handedOver.set(hold.id, hold);
   }
 
@@ -348,29 +367,26 @@ export class OpenHolds {
     this.#handedOver.delete(id);
   }
 
-  /** Those whose events this instance is to write. */
-  get size(): number {
-    return this.#open.size;
-  }
-
   has(hold: Hold): boolean {
-    return this.#open.has(hold.id);
+    return hold.before !== null || hold === this.#first;
   }
 
   /** Those whose events this instance is to write. */
   own(): Hold[] {
-    return [...this.#open.values()];
+    const own: Hold[] = [];
+    for (let hold = this.#first; hold !== null; hold = hold.after) own.push(hold);
+    return own;
   }
 
   /** Those that were handed over too: the journal keeps them, and the store may forget them. */
   all(): Hold[] {
-    return [...this.#handedOver.values(), ...this.#open.values()];
+    return [...this.#handedOver.values(), ...this.own()];
   }
 
   /** Returns the holds that have become old; from now on Postgres is asked to persist them. */
   grownOld(nowMs: number): Hold[] {
     const old: Hold[] = [];
-    for (const hold of this.#open.values()) {
+    for (let hold = this.#first; hold !== null; hold = hold.after) {
       if (nowMs - hold.reservation.atMs < LONG_MS) break;
       if (hold.persistence !== 'none' || !hold.reservation.pools.some((pool) => pool.isPersistable)) continue;
       hold.persistence = 'asked';

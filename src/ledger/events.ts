@@ -4,7 +4,6 @@
  * column name, written once for the journal and for Postgres alike. A hold is journaled as the few columns from which
  * recovery makes the event of a call whose outcome is not known.
  */
-
 import { randomFillSync } from 'node:crypto';
 import type { Denial } from '../admission/decide.ts';
 import type { Reservation } from '../admission/leases.ts';
@@ -296,8 +295,7 @@ export function createClock(monotonicMs: () => number = () => performance.now())
     monotonicMs,
     nowMs() {
       // Never backwards: a corrected offset must not admit a call into a window that is over.
-      const now = Math.floor(monotonicMs() + offsetMs);
-      if (now > last) last = now;
+      last = Math.max(last, Math.floor(monotonicMs() + offsetMs));
       return last;
     },
     synchronise(serverMs, sentAtMs, receivedAtMs) {
@@ -334,6 +332,9 @@ export class Hold {
   factsJson = '';
   /** What the call left upstream, as JSON; null: nothing that later calls may come back to. */
   object: string | null = null;
+  /** Its neighbours among those that are open. */
+  before: Hold | null = null;
+  after: Hold | null = null;
 
   constructor(reservation: Reservation) {
     // The id bears the moment at which the windows were chosen: a later one might lie in the next window.
