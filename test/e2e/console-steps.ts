@@ -6,7 +6,7 @@ import type { Messages } from '../../src/console/messages/messages.ts';
 import { ADMIN_KEY } from './stack.ts';
 
 /** The console draws and moves the focus after what it was told: on a busy machine that takes longer. */
-export const PATIENT = { timeout: 30_000 };
+export const PATIENT = { timeout: 60_000 };
 
 export async function signIn(page: Page, key: string, words: Messages = en): Promise<void> {
   await page.getByLabel(words.signIn.key).fill(key);

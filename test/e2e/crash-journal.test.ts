@@ -133,7 +133,8 @@ it('a second gateway shares the data folder and outlives the first one and its P
     expect([200, 503]).toContain(status);
     return status === 200;
   });
-  expect(performance.now() - crashedMs).toBeLessThan(15_000);
+  // Far below the minute that `until` has, also on a busy machine.
+  expect(performance.now() - crashedMs).toBeLessThan(30_000);
   second.signal('SIGTERM');
   expect(await second.ended()).toBe(0);
   expect(journals()).toHaveLength(1);
