@@ -82,6 +82,8 @@ export function createLog({
   // A closed pipe must not stop the gateway.
   stream.on('error', () => {
     isLost = !isOpen;
+    // As the process ends pino flushes the stream, which throws if it was never open (pino 10.4.0): the exit code would be 1.
+    if (isLost) stream.flushSync = () => {};
   });
   const redact = redactor(secrets);
   const streamWrite = (line: string) => {

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { mayLog } from '../../src/gateway/stages/record.ts';
 import { FIELDS } from '../../src/telemetry/fields.ts';
@@ -148,6 +150,27 @@ describe('every line', () => {
     await expect(log.flush()).resolves.toBeUndefined();
     // Once more when it is sure that the file cannot be opened.
     await expect(log.flush()).resolves.toBeUndefined();
+  });
+});
+
+describe('a process without its log', () => {
+  it('ends with its own exit code', async () => {
+    const source = new URL('../../src/telemetry/log.ts', import.meta.url).href;
+    const options = {
+      level: 'info',
+      logCalls: true,
+      secrets: [],
+      destination: join(folder, 'none', 'x.log'),
+    };
+    const script = `
+      const { createLog } = await import(${JSON.stringify(source)});
+      const log = createLog(${JSON.stringify(options)});
+      log.logger.info('a line');
+      await log.flush();
+      console.log('did its work');
+    `;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
+    expect(stdout).toBe('did its work\n');
   });
 });
 
