@@ -32,6 +32,8 @@ export interface ObjectStore {
   findFile(teamId: TeamId, id: string): Promise<unknown>;
   /** Returns those of the names that are models which other teams' jobs have made. */
   othersModels(teamId: TeamId, ids: readonly string[]): Promise<string[]>;
+  /** Returns those of the names that are items of other teams' responses alone. */
+  othersItems(teamId: TeamId, names: readonly string[]): Promise<string[]>;
   addItems(teamId: TeamId, conversationId: string, tokens: number | null): Promise<void>;
   findResponses(teamId: TeamId, names: readonly string[]): Promise<FoundResponse[]>;
   beginConversationCall(

@@ -82,6 +82,8 @@ async function recalled(deps: GatewayDeps, parsed: Parsed): Promise<ApiError | n
   try {
     const unknown = await lookUp(deps, found, references);
     if (unknown !== null) return notKnown(unknown);
+    const other = await othersItem(deps, teamId, found, references);
+    if (other !== null) return notKnown(other);
     const weight = noWeight();
     if (beyondText !== null) weigh(operation, beyondText, found, weight);
     const conversation = references.find(({ kind }) => kind === 'conversation');
@@ -130,6 +132,22 @@ async function lookUp(
     return first === null;
   });
   return first;
+}
+
+/**
+ * Returns the first call of a tool of the upstream that another team's response has: by its id the upstream may read what it keeps of
+ * it, for whoever sends that. One that no team is known to have is what its client says; null: there is no other.
+ */
+async function othersItem(
+  { objects: { store } }: GatewayDeps,
+  teamId: TeamId,
+  found: Found,
+  references: readonly Reference[],
+): Promise<Reference | null> {
+  const strange = references.filter(({ kind, name }) => kind === 'shown' && found.get(name) === null);
+  if (strange.length === 0) return null;
+  const others = new Set(await store.othersItems(teamId, [...new Set(strange.map(nameOf))]));
+  return strange.find(({ name }) => others.has(name)) ?? null;
 }
 
 const WAY_OUT =

@@ -9,6 +9,7 @@ import { usedContainers } from '../domain/hosted.ts';
 import type { EventId, TeamId } from '../domain/ids.ts';
 import { asId } from '../domain/ids.ts';
 import { type HostedTerms, type JobEnd, priceOfTerm } from '../domain/job-terms.ts';
+import type { KeptItem } from '../domain/kept.ts';
 import { usd } from '../domain/money.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import type { Outcome } from '../ledger/events.ts';
@@ -69,6 +70,8 @@ export interface FollowOptions {
   /** Returns what asks an upstream; null: it is not in use any more. @param name null: the only one */
   readerOf(upstream: string | null): UpstreamReader | null;
   addObject(teamId: TeamId, object: NewObject): Promise<void>;
+  /** Notes what a response of a team holds. */
+  noteItems(teamId: TeamId, responseId: string, items: readonly KeptItem[]): Promise<void>;
   /** Begins sessions of containers that a job used; returns those that began, in GiB, or null where that is not known. */
   beginSessions(
     teamId: TeamId,
@@ -251,6 +254,8 @@ async function endOf(
   const prices = new Map(Object.entries(terms.prices).map(([name, term]) => [name, priceOfTerm(term)]));
   if (terms.kind === 'response') {
     const metered = meterBackground(json);
+    const items = metered.kept?.items ?? [];
+    if (items.length > 0) await options.noteItems(job.teamId, job.upstreamId ?? '', items);
     const sessions = await sessionsOf(options, job, terms.hosted, metered.hosted?.containers ?? [], json);
     return responseEnd(metered, terms, held, prices, sessions);
   }

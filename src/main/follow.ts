@@ -5,6 +5,7 @@ import { followJobs, jobFields } from '../jobs/follow-jobs.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { PostgresJobStore } from '../store/hot/jobs.ts';
 import { PostgresObjectStore } from '../store/hot/objects.ts';
+import { noteItems } from '../store/hot/response-items.ts';
 import { correctCall } from '../store/unknown.ts';
 import { UpstreamReader } from '../upstreams/read.ts';
 import type { JobsOptions } from './jobs.ts';
@@ -36,6 +37,7 @@ export function startFollowing(
     store: new PostgresJobStore(database.sql),
     readerOf: (name: string | null) => readerOf(name, upstream, file, config.upstreamTimeoutMs),
     addObject: objects.addObject.bind(objects),
+    noteItems: (teamId, responseId, items) => noteItems(database.sql, teamId, responseId, items),
     beginSessions: objects.beginSessions.bind(objects),
     correct: async (eventId, { cost, reason }) => {
       const why = `the job has ended: ${reason ?? 'its usage was reported'}`;

@@ -24,6 +24,7 @@ import {
 } from '../stored-json.ts';
 import type { FlushEvent } from './batch.ts';
 import { beginSessions, type UsedContainer } from './containers.ts';
+import { othersItems } from './response-items.ts';
 
 /**
  * OpenAI keeps a response for 30 days, and what belongs to a conversation without end (its guide to conversation state,
@@ -366,6 +367,10 @@ export class PostgresObjectStore {
 
   othersModels(teamId: TeamId, ids: readonly string[]): Promise<string[]> {
     return retried(() => othersModels(this.#sql, teamId, ids));
+  }
+
+  othersItems(teamId: TeamId, names: readonly string[]): Promise<string[]> {
+    return retried(() => othersItems(this.#sql, teamId, names));
   }
 
   endObject(teamId: TeamId, kind: RecordedKind, id: string): Promise<void> {
