@@ -4,8 +4,11 @@
  */
 import { z } from 'zod';
 import { isApiError } from '../domain/errors.ts';
+import { isObject, parseJson } from '../openai/body.ts';
 import { BatchFile } from './batch.ts';
 import type { PriceBook } from './book.ts';
+import { isTooComplex } from './lines.ts';
+import { LINE_BYTES_MAX } from './training-file.ts';
 import { WaysReader, waysOf } from './training-ways.ts';
 
 const count = z.number().int().min(0);
@@ -57,9 +60,15 @@ export const storedFile = z.object({
 });
 export type FileFacts = z.infer<typeof storedFile>;
 
-/** What is needed to see of which kind a file is. */
-const HEAD_BYTES = 4096;
-const CALL = /^\s*\{(?=[^\n]*"custom_id")/;
+/** Whether a line is a call: it says so by a name of its own, wherever that stands. One that cannot be read is taken by the look of it. */
+function isCall(line: Buffer): boolean {
+  const json = isTooComplex(line) ? undefined : parseJson(line.toString());
+  return isObject(json) ? Object.hasOwn(json, 'custom_id') : line.includes('"custom_id"');
+}
+
+/** What may stand before the brace of the first line: a byte order mark, as latin1, and spaces. */
+const BEFORE_LINE = /^(?:\u00ef\u00bb\u00bf)?\s*(?=\{)/;
+const SPACES_MAX = 4096;
 /** What the tokeniser remembers of words are parts of texts, each of which keeps its whole text in memory. */
 const REMEMBERED_BYTES_MAX = 1024 * 1024;
 
@@ -67,7 +76,9 @@ const REMEMBERED_BYTES_MAX = 1024 * 1024;
 export class FileReader {
   readonly #book: PriceBook;
   readonly #nowMs: number;
-  #head: Buffer | null = Buffer.alloc(0);
+  /** The first line, as far as it came; null: of which kind the file is has been seen. */
+  #head: Buffer[] | null = [];
+  #headBytes = 0;
   #batch: BatchFile | null = null;
   #training: WaysReader | null = null;
   #remembered = 0;
@@ -79,8 +90,10 @@ export class FileReader {
 
   async push(piece: Buffer): Promise<void> {
     if (this.#head !== null) {
-      this.#head = Buffer.concat([this.#head, piece]);
-      if (this.#head.length < HEAD_BYTES && !this.#head.includes('\n')) return;
+      // The piece's memory may be written again before the rest of the line comes.
+      this.#head.push(Buffer.from(piece));
+      this.#headBytes += piece.length;
+      if (this.#headBytes <= LINE_BYTES_MAX && !piece.includes('\n')) return;
       await this.#begin();
       return;
     }
@@ -95,11 +108,12 @@ export class FileReader {
   }
 
   async #begin(): Promise<void> {
-    const head = this.#head ?? Buffer.alloc(0);
+    const head = Buffer.concat(this.#head ?? []);
     this.#head = null;
-    const text = head.toString('latin1').replace(/^\u00ef\u00bb\u00bf/, '');
-    if (!/^\s*\{/.test(text)) return;
-    if (CALL.test(text))
+    const start = BEFORE_LINE.exec(head.toString('latin1', 0, SPACES_MAX))?.[0].length;
+    if (start === undefined) return;
+    const end = head.indexOf('\n', start);
+    if (isCall(head.subarray(start, end === -1 ? head.length : end)))
       this.#batch = new BatchFile({ kind: 'batch', is_held: true }, this.#book, this.#nowMs);
     else this.#training = await WaysReader.load(waysOf(this.#book, this.#nowMs));
     this.#add(head);

@@ -110,6 +110,43 @@ it('images of a training file are in its hold, and refused where nothing bounds 
   await expect(blind).rejects.toMatchObject({ code: 'unbounded_request', param: 'training_file' });
 });
 
+it('a file is one of calls by the names in its lines, wherever they stand and whatever the texts say', async () => {
+  const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+  const client = steps.clientOf(stack, key);
+  const long = 'What is "custom_id"? '.repeat(5000);
+  const body = { model: 'gpt-4.1', max_tokens: 20, messages: [{ role: 'user', content: long }] };
+  const line = (custom_id: string) => ({ body, url: '/v1/chat/completions', method: 'POST', custom_id });
+  const calls = `${JSON.stringify(line('a'))}\n${JSON.stringify(line('b'))}`;
+  const input = await client.files.create({
+    file: await toFile(Buffer.from(calls), 'calls.jsonl'),
+    purpose: 'batch',
+  });
+  const since = stack.simulator.invoice().line_count;
+  const batch = await client.batches.create({
+    ...{ endpoint: '/v1/chat/completions', completion_window: '24h' },
+    input_file_id: input.id,
+  });
+  const row = await steps.endOf(stack, batch.id);
+  expect(usd(row.settled_usd!)).toBe(steps.billedFor(stack, /^batch\./, since));
+  expect(usd(row.held_usd)).toBeGreaterThanOrEqual(usd(row.settled_usd!));
+  expect(usd(row.settled_usd!)).toBeGreaterThan(0n);
+  // Examples whose tools have such a parameter are examples all the same.
+  const parameters = { type: 'object', properties: { custom_id: { type: 'string' } } };
+  const example = {
+    messages: [
+      { role: 'user', content: 'Which?' },
+      { role: 'assistant', content: 'This one.' },
+    ],
+    tools: [{ type: 'function', function: { name: 'find', parameters } }],
+  };
+  const text = Array.from({ length: 12 }, () => JSON.stringify(example)).join('\n');
+  const file = await toFile(Buffer.from(text), 'examples.jsonl');
+  const { id: training_file } = await client.files.create({ file, purpose: 'fine-tune' });
+  const job = await client.fineTuning.jobs.create({ model: 'gpt-4.1', training_file });
+  expect((await steps.endOf(stack, job.id)).state).toBe('settled');
+  expect((await steps.heldBy(stack, teamId)).held).toBe(0n);
+});
+
 describe('a file that did not pass in one piece', () => {
   const calls = (count: number) =>
     Array.from({ length: count }, (_, at) =>
