@@ -204,6 +204,35 @@ testInvalidRequests([
     'carry_over',
     /max_usd or max_percent/,
   ],
+  ...[0, 1001, 12.5].map((max_percent): Parameters<typeof testInvalidRequests>[0][number] => [
+    `a carry-over of ${max_percent} percent`,
+    ({ team }) => ['POST', '/limits', limitOf(team, { window: calendar({}), carry_over: { max_percent } })],
+    400,
+    'carry_over.max_percent',
+    /^carry_over\.max_percent: must be a whole number from 1 to 1000: percent of the amount/,
+  ]),
+  [
+    'a raise until a year that no calendar here has',
+    ({ limit }) => [
+      'POST',
+      `/limits/${limit.id}/raises`,
+      { amount: '5', until: '9999-12-31T00:00:00Z', reason: 'for ever' },
+    ],
+    400,
+    'until',
+    /^until: must lie in the years 2000 to 9998$/,
+  ],
+  [
+    'a raise until a moment without an offset',
+    ({ limit }) => [
+      'POST',
+      `/limits/${limit.id}/raises`,
+      { amount: '5', until: '9999-12-31T00:00:00', reason: 'for ever' },
+    ],
+    400,
+    'until',
+    /^until: must be an ISO 8601 date with an offset, [^;]*00:00 UTC$/,
+  ],
   [
     'dollars carried over by a limit of tokens',
     ({ team }) => [

@@ -48,17 +48,20 @@ export const moment = z
   .refine(isMoment, {
     error:
       'must be an ISO 8601 date with an offset, such as "2027-01-31T00:00:00Z", or a date alone, which begins at 00:00 UTC',
+    abort: true,
   })
+  .refine(isWithinYears, { error: 'must lie in the years 2000 to 9998' })
   .meta({ description: 'ISO 8601 with an offset; a date alone begins at 00:00 UTC' });
 /** A time in a response. */
 export const instant = z.iso.datetime();
 
 function isMoment(text: string): boolean {
-  if (!z.iso.datetime({ offset: true }).safeParse(text).success && !z.iso.date().safeParse(text).success) {
-    return false;
-  }
+  return z.iso.datetime({ offset: true }).safeParse(text).success || z.iso.date().safeParse(text).success;
+}
+
+function isWithinYears(text: string): boolean {
   const ms = Date.parse(text);
-  return ms >= MOMENT_MIN_MS && ms <= MOMENT_MAX_MS;
+  return ms >= MOMENT_MIN_MS && ms < MOMENT_MAX_MS;
 }
 
 /** Text written by people: trimmed, not empty, no control characters (Postgres rejects NUL). */

@@ -37,11 +37,18 @@ export const onExhausted = z
     description: 'What becomes of a call for which the amount is used up or the rate reached',
   });
 
+/** What is not spent adds up over several windows: ten of them are enough. */
 const CARRY_PERCENT_MAX = 1_000;
+const CARRY_PERCENT = `must be a whole number from 1 to ${CARRY_PERCENT_MAX}: percent of the amount, above 100 where several windows may add up`;
+const carryPercent = z
+  .int({ error: CARRY_PERCENT })
+  .min(1, { error: CARRY_PERCENT })
+  .max(CARRY_PERCENT_MAX, { error: CARRY_PERCENT })
+  .meta({ description: 'Of the amount' });
 export const carryOver = z
   .strictObject({
     max_usd: amount.optional(),
-    max_percent: z.int().min(1).max(CARRY_PERCENT_MAX).optional().meta({ description: 'Of the amount' }),
+    max_percent: carryPercent.optional(),
   })
   .refine(
     ({ max_usd, max_percent }) => (max_usd === undefined) !== (max_percent === undefined),
