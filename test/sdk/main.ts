@@ -27,9 +27,13 @@ const NO_CALLS: readonly [start: string, reason: string][] = [
   [
     "400 'model' must be",
     '400: it sends an empty request. Which keys may use a model, which limits count it and the most that it costs ' +
-      'are decided by its name before a call is sent; beside a prompt template that has a model of its own it is named as well',
+      'are decided by its name before a call is sent: without one there is nothing to hold. OpenAI takes a request without a ' +
+      'model beside a prompt template that names one; here it is named as well',
   ],
-  ["400 'max_completion_tokens' must be", '400, as OpenAI says too: it asks for an answer of 0 tokens'],
+  [
+    "400 'max_completion_tokens' must be",
+    '400, as OpenAI says too (`integer_below_min_value`): it asks for an answer of 0 tokens. It is not passed on, since other servers take 0 for no limit',
+  ],
 ];
 
 interface Outcome {

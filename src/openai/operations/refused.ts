@@ -249,7 +249,7 @@ export const REFUSED: readonly Descriptor[] = [
   ),
   ...refused(
     'decisions',
-    'its request takes no limit of output, and how much a decision writes is not published; ask the model by /v1/responses',
+    'it answers up to 400 questions at once, takes no limit of output, and neither how often its model reads the input for them nor what it writes is published: its usage would be billed, but nothing bounds it before; ask the model by /v1/responses',
     '/decisions POST',
   ),
 ];
