@@ -136,7 +136,7 @@ async function lookUp(
 
 /**
  * Returns the first call of a tool of the upstream that another team's response has: by its id the upstream may read what it keeps of
- * it, for whoever sends that. One that no team is known to have is what its client says; null: there is no other.
+ * it, for any team that sends the id. One that no team is known to have is what its client says; null: there is no other.
  */
 async function othersItem(
   { objects: { store } }: GatewayDeps,
