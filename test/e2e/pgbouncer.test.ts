@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
 import { temporaryFolder } from '../support/folder.ts';
-import { startPgBouncer } from '../support/pgbouncer.ts';
+import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { programOrSkip } from '../support/programs.ts';
 import { GatewayProcess, until } from './crash-gateway.ts';
@@ -17,11 +17,12 @@ describe.skipIf(pgbouncer.missing).each([
   let simulator: Simulator;
   let test: TestDatabase;
   let gateway: GatewayProcess;
+  let pooler: PgBouncer;
   beforeAll(async () => {
     simulator = await startSimulator();
     // Its first start migrates, behind the pooler too.
     test = await createTestDatabase({ migrated: false });
-    const pooler = await startPgBouncer(pgbouncer.path, mode, poolSize);
+    pooler = await startPgBouncer(pgbouncer.path, mode, poolSize);
     gateway = await GatewayProcess.serve({
       TOLLGATE_DATA_DIR: await temporaryFolder(afterAll),
       DATABASE_URL: pooler.url(test.connection.database),
@@ -31,6 +32,7 @@ describe.skipIf(pgbouncer.missing).each([
   });
   afterAll(async () => {
     await gateway.kill();
+    pooler.stop();
     await simulator.close();
     await test.drop();
   });

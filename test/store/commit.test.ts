@@ -1,8 +1,8 @@
 /** A commit counts only when the server answered COMMIT, whatever stands between. */
 import { sql as drizzleSql } from 'drizzle-orm';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { closeClient, openClient, openDatabase, runOn, type Sql } from '../../src/store/database.ts';
-import { startPgBouncer } from '../support/pgbouncer.ts';
+import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 import { programOrSkip } from '../support/programs.ts';
 
@@ -82,8 +82,13 @@ it('a statement whose result has changed is prepared anew', async () => {
 describe.skipIf(pgbouncer.missing).each(['session', 'transaction'] as const)(
   'behind PgBouncer in %s mode',
   (mode) => {
+    let pooler: PgBouncer;
+    beforeAll(async () => {
+      pooler = await startPgBouncer(pgbouncer.path, mode, mode === 'session' ? 20 : 3);
+    });
+    afterAll(() => pooler.stop());
+
     it('what was committed is there, and nothing else; no statement needs a setting for it', async () => {
-      const pooler = await startPgBouncer(pgbouncer.path, mode, mode === 'session' ? 20 : 3);
       const through = openDatabase(pooler.url(connection.database));
       const insert = (client: Sql, id: number) =>
         client.begin(async (tx) => {

@@ -16,6 +16,8 @@ export interface PgBouncer {
   /** Between it and the server. */
   proxy: PostgresProxy;
   url(database: string): string;
+  /** For an `afterAll` of the tests themselves: one that a hook registers is not run (Vitest 5). */
+  stop(): void;
 }
 
 /** @param poolSize servers that all clients of one database share */
@@ -53,7 +55,7 @@ max_client_conn = 200
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += text));
-  afterAll(() => child.kill('SIGKILL'));
+  const stop = () => void child.kill('SIGKILL');
   const url = (database: string) =>
     `postgres:///${database}?host=${encodeURIComponent(folder)}&port=6432&user=postgres`;
   const endMs = performance.now() + START_MS;
@@ -61,7 +63,7 @@ max_client_conn = 200
     const sql = openClient(url('postgres'), 1);
     try {
       await sql`select 1`;
-      return { url, proxy };
+      return { url, proxy, stop };
     } catch (error) {
       if (child.exitCode !== null || performance.now() > endMs) throw new Error(`${error}\n${output}`);
       await delay(50);
