@@ -1,4 +1,4 @@
-/** A short run of what `npm run fuzz` does at length. */
+/** A short run of what `npm run fuzz` does at length, without its verdict on turns that no request takes alone: see turns.ts. */
 import { afterAll, expect, it } from 'vitest';
 import { temporaryFolder } from '../support/folder.ts';
 import { fuzzApi } from './fuzz.ts';

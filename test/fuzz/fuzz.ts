@@ -36,6 +36,8 @@ export interface FuzzReport {
   /** Longest turns, in milliseconds of CPU: of honest calls up to the largest size, and of all that was sent. */
   honestTurnMs: number;
   longestTurnMs: number;
+  /** Turns above what is allowed that no request takes alone, of a gateway that lacked no processor (turns.ts). */
+  unexplainedTurns: string[];
   /** Turns above what is allowed, of a gateway that lacked a processor (turns.ts). */
   excusedTurns: number;
   /** Requests that were sent again because their connection had been idle for longer than the gateway keeps one. */
@@ -76,7 +78,7 @@ export async function fuzzApi(options: FuzzOptions): Promise<FuzzReport> {
     // The machine may be slower by now.
     const honestTurnMs = Math.max(before, await honestTurn());
     const again = (seed: number) => sender.send(requestOf(seed));
-    const { failures, excused } = await judgeTurns(all, honestTurnMs + TURN_MS_MAX, {
+    const { failures, unexplained, excused } = await judgeTurns(all, honestTurnMs + TURN_MS_MAX, {
       turns,
       timeline,
       again,
@@ -91,8 +93,15 @@ export async function fuzzApi(options: FuzzOptions): Promise<FuzzReport> {
     const journals = readdirSync(join(options.dataDir, 'journal')).filter((name) => name.endsWith('.log'));
     if (journals.length > 0) report.failures.push(`journals are left: ${journals.join(', ')}`);
     const longestTurnMs = all[0]?.cpuMs ?? 0;
-    const { stale: staleConnections } = sender;
-    return { ...report, honestTurnMs, longestTurnMs, excusedTurns: excused, staleConnections, heldUsd };
+    return {
+      ...report,
+      honestTurnMs,
+      longestTurnMs,
+      unexplainedTurns: unexplained,
+      excusedTurns: excused,
+      staleConnections: sender.stale,
+      heldUsd,
+    };
   } finally {
     agent.destroy();
     if (gateway.running) await gateway.kill();
