@@ -84,7 +84,9 @@ export function toCarryOver(body: CarryOverBody): CarryOver | null {
 
 export function carryOverFields(rule: CarryOver | null): CarryOverBody {
   if (rule === null) return null;
-  return 'maxUsd' in rule ? { max_usd: formatUsd(usd(rule.maxUsd)) } : { max_percent: rule.maxPercent };
+  if ('maxUsd' in rule) return { max_usd: formatUsd(usd(rule.maxUsd)) };
+  // Earlier versions took up to 1000; no more than the amount is carried of those either (store/carry-over.ts).
+  return { max_percent: Math.min(rule.maxPercent, 100) };
 }
 
 function invalid(param: string, why: string): ApiError {

@@ -85,10 +85,15 @@ async function carryInto(database: Database, row: LimitRow): Promise<boolean> {
   });
 }
 
-/** The most that may be carried into a window. */
+/**
+ * The most that may be carried into a window: never more than the amount, or what was carried would be carried again, and add up from
+ * window to window.
+ */
 function mostOf({ carryOver: rule, amount }: LimitRow): bigint {
   if (rule === null) return 0n;
-  return 'maxUsd' in rule ? usd(rule.maxUsd) : (usd(amount) * BigInt(rule.maxPercent)) / 100n;
+  const all = usd(amount);
+  const most = 'maxUsd' in rule ? usd(rule.maxUsd) : (all * BigInt(rule.maxPercent)) / 100n;
+  return most < all ? most : all;
 }
 
 /** What was carried into a window; null: nothing was. */

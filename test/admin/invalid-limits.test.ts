@@ -204,12 +204,12 @@ testInvalidRequests([
     'carry_over',
     /max_usd or max_percent/,
   ],
-  ...[0, 1001, 12.5].map((max_percent): Parameters<typeof testInvalidRequests>[0][number] => [
+  ...[0, 101, 12.5].map((max_percent): Parameters<typeof testInvalidRequests>[0][number] => [
     `a carry-over of ${max_percent} percent`,
     ({ team }) => ['POST', '/limits', limitOf(team, { window: calendar({}), carry_over: { max_percent } })],
     400,
     'carry_over.max_percent',
-    /^carry_over\.max_percent: must be a whole number from 1 to 1000: percent of the amount/,
+    /^carry_over\.max_percent: must be a whole number from 1 to 100: percent of the amount/,
   ]),
   [
     'a raise until a year that no calendar here has',

@@ -125,6 +125,17 @@ test('what was carried and is still left is carried on, and is not lent of both 
   expect(await borrow(TWO, await budgetOn(limit, 2), '50.00')).toBe(usd('13.00'));
 });
 
+test.each([
+  ['dollars', { maxUsd: '25.00' }],
+  ['a percentage of an earlier version', { maxPercent: 250 }],
+])('a window has never more than twice the amount, whatever the cap in %s', async (_, rule) => {
+  const limit = await dailyLimit(rule);
+  await carryOver(second);
+  await carryOver(third);
+  expect(await carried(limit)).toEqual([usd('10.00'), usd('10.00')]);
+  expect(await borrow(ONE, await budgetOn(limit, 2), '50.00')).toBe(usd('20.00'));
+});
+
 test('what an administrator ended is not carried again, and a limit carries nothing into its first window', async () => {
   const limit = await dailyLimit({ maxUsd: '4.00' });
   await carryOver(second);

@@ -37,9 +37,8 @@ export const onExhausted = z
     description: 'What becomes of a call for which the amount is used up or the rate reached',
   });
 
-/** What is not spent adds up over several windows: ten of them are enough. */
-const CARRY_PERCENT_MAX = 1_000;
-const CARRY_PERCENT = `must be a whole number from 1 to ${CARRY_PERCENT_MAX}: percent of the amount, above 100 where several windows may add up`;
+const CARRY_PERCENT_MAX = 100;
+const CARRY_PERCENT = `must be a whole number from 1 to ${CARRY_PERCENT_MAX}: percent of the amount, of which a window leaves no more than all`;
 const carryPercent = z
   .int({ error: CARRY_PERCENT })
   .min(1, { error: CARRY_PERCENT })
@@ -56,5 +55,6 @@ export const carryOver = z
   )
   .meta({
     id: 'CarryOver',
-    description: 'The most of what a window leaves that is carried into the next; null: nothing is',
+    description:
+      'The most of what a window leaves that is carried into the next, and never more than the amount; null: nothing is',
   });

@@ -62,7 +62,7 @@ export function endsErrors(t: Messages, ends: LimitEnds): Record<string, string>
   const among = (text: string, most: number) =>
     /^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= most ? '' : t.limits.badStart(1, most);
   const listed = modelsOf(models)?.length ?? 0;
-  const isCarry = /^[1-9]\d{0,3} ?%$/.test(carryOver) || amountProblem(carryOver) === null;
+  const isCarry = /^([1-9]\d?|100) ?%$/.test(carryOver) || amountProblem(carryOver) === null;
   return {
     'on_exhausted.max_seconds': action === 'wait' ? among(seconds, 300) : '',
     'on_exhausted.calls_per_minute': action === 'slow_down' ? among(perMinute, 6_000) : '',

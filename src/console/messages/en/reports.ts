@@ -81,7 +81,7 @@ export const reports = {
     carryOver: 'Carry over at most',
     carryOverHint:
       'Into the next window: dollars such as 100, or a part of the amount such as 20%. Empty: nothing.',
-    badCarryOver: 'Enter dollars such as 100, or a percentage such as 20%',
+    badCarryOver: 'Enter dollars such as 100, or a percentage from 1% to 100%',
     member: 'Each member, over all keys',
   },
   savings: {

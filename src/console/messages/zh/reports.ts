@@ -76,7 +76,7 @@ export const reports: Pick<Messages, 'reports' | 'tags' | 'ends' | 'savings' | '
     badModels: '请输入一到十个模型',
     carryOver: '最多结转',
     carryOverHint: '结转到下一周期：美元金额，如 100；或占额度的比例，如 20%。留空表示不结转。',
-    badCarryOver: '请输入美元金额（如 100）或百分比（如 20%）',
+    badCarryOver: '请输入美元金额（如 100）或 1% 到 100% 的百分比',
     member: '每个成员（其所有密钥）',
   },
   savings: {
