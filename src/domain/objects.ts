@@ -19,4 +19,6 @@ export interface NamedObject {
   readonly id: string;
   /** The field, or the parameter of the path or query. */
   readonly param: string;
+  /** An item that the request has whole, as its client says: it may be one that no team is known to have. */
+  readonly isSent?: true;
 }

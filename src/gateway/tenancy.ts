@@ -65,15 +65,19 @@ async function whyNot(deps: GatewayDeps, teamId: TeamId, { request }: Parsed): P
   const unstorable = objects.find(({ id }) => !isStorable(id));
   if (unstorable !== undefined) return notKnown(unstorable);
   let known = await ownersOf(deps, teamId, objects);
-  if (objects.some((object) => !known.has(nameOf(object)) && RECORDED_WITH_EVENT.has(object.kind))) {
+  const isMissing = (object: NamedObject) => object.isSent !== true && !known.has(nameOf(object));
+  if (objects.some((object) => isMissing(object) && RECORDED_WITH_EVENT.has(object.kind))) {
     // It may be an event that is on its way: of this instance, or of another.
     await lookAgain(deps.ledger.flusher, async () => {
       known = await ownersOf(deps, teamId, objects);
-      return objects.every((object) => known.has(nameOf(object)));
+      return !objects.some(isMissing);
     });
   }
+  const sent = objects.filter((object) => object.isSent === true && !known.has(nameOf(object)));
+  const others = await othersOf(deps, teamId, sent);
   for (const object of objects) {
     const owner = known.get(nameOf(object));
+    if (owner === undefined && object.isSent === true && !others.has(object.id)) continue;
     if (owner === undefined) return notKnown(object);
     const isChanged = descriptor.method !== 'GET' && Object.hasOwn(descriptor.pathObjects, object.param);
     if (owner.isShared && isChanged) return notOwn(object);
@@ -95,6 +99,16 @@ async function whyNot(deps: GatewayDeps, teamId: TeamId, { request }: Parsed): P
 
 function nameOf({ kind, id }: Pick<NamedObject, 'kind' | 'id'>): string {
   return `${kind} ${id}`;
+}
+
+/** Returns the ids of those items that are other teams' alone. */
+async function othersOf(
+  { objects: { store } }: GatewayDeps,
+  teamId: TeamId,
+  items: readonly NamedObject[],
+): Promise<ReadonlySet<string>> {
+  if (items.length === 0) return new Set();
+  return new Set(await store.othersItems(teamId, [...new Set(items.map(({ id }) => id))]));
 }
 
 /** Returns those objects that the team may use. */

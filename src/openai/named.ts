@@ -33,6 +33,14 @@ const OPAQUE = new Set(
 const OF_CALLS = new Set(['container_id', 'environment']);
 /** Items that the upstream reads from what it keeps when their encrypted content is missing. */
 const SEALED_ITEMS = new Set<unknown>(['reasoning', 'compaction']);
+/** Calls of tools that the upstream ran: what these read may be kept with the item, and is not sent. */
+export const HOSTED_ITEMS = new Set<unknown>([
+  'web_search_call',
+  'file_search_call',
+  'code_interpreter_call',
+]);
+/** Lists of items. One of them without a type and a role is a reference: of it, the specification asks for the id alone. */
+const ITEM_LISTS = new Set(['input', 'items']);
 
 /** Returns the objects of the path, and those that the body names; null: none. */
 export function namedObjects(
@@ -50,9 +58,11 @@ function addNamed(found: NamedObject[], value: Json | undefined, path: string): 
     return;
   }
   if (!isObject(value)) return;
-  if (isReference(value)) add(found, 'item', value.id, path === '' ? 'id' : `${path}.id`);
+  const idParam = path === '' ? 'id' : `${path}.id`;
+  if (isReference(value)) add(found, 'item', value.id, idParam);
+  else if (isShownCall(value)) found.push({ kind: 'item', id: value.id, param: idParam, isSent: true });
   // The rows of a run of an eval.
-  if (value.type === 'file_id') add(found, 'file', value.id, path === '' ? 'id' : `${path}.id`);
+  if (value.type === 'file_id') add(found, 'file', value.id, idParam);
   const isCall = typeof value.type === 'string' && value.type.endsWith('_call');
   for (const name of Object.keys(value)) {
     if (isCall && OF_CALLS.has(name)) continue;
@@ -60,6 +70,7 @@ function addNamed(found: NamedObject[], value: Json | undefined, path: string): 
     const param = path === '' ? name : `${path}.${name}`;
     const kind = kindNamedBy(name);
     if (kind !== undefined) addIds(found, kind, member, param);
+    if (ITEM_LISTS.has(name) && Array.isArray(member)) addBare(found, member, param);
     if (name === 'variables' && isObject(member)) {
       // The client names them; what they stand for may be a file.
       for (const own of Object.keys(member)) addNamed(found, member[own], `${param}.${own}`);
@@ -85,6 +96,14 @@ function addIds(
   else add(found, kind, value, param);
 }
 
+/** The items of a list that stand for kept ones by their ids alone. */
+function addBare(found: NamedObject[], items: readonly Json[], param: string): void {
+  for (const [index, item] of items.entries()) {
+    if (!isObject(item) || typeof item.role === 'string') continue;
+    if (item.type === undefined || item.type === null) add(found, 'item', item.id, `${param}[${index}].id`);
+  }
+}
+
 function add(found: NamedObject[], kind: NamedObject['kind'], id: Json | undefined, param: string): void {
   if (typeof id === 'string') found.push({ kind, id, param });
 }
@@ -94,6 +113,13 @@ function isReference({ type, id, encrypted_content: sealed }: JsonObject): boole
   if (typeof id !== 'string') return false;
   if (type === 'item_reference') return true;
   return SEALED_ITEMS.has(type) ? typeof sealed !== 'string' || sealed === '' : false;
+}
+
+/** Whether an object is a call of a tool of the upstream's, which may read by its id what it keeps of it. */
+function isShownCall(item: JsonObject): item is JsonObject & { id: string } {
+  const { type, id, result } = item;
+  if (typeof id !== 'string') return false;
+  return HOSTED_ITEMS.has(type) || (type === 'image_generation_call' && typeof result !== 'string');
 }
 
 const TEXT_PARTS = new Set<unknown>(['text', 'input_text', 'output_text', 'refusal']);

@@ -10,6 +10,7 @@ import { readApproval, readHostedTool } from './hosted-tools.ts';
 import { imageSizeOf } from './image-size.ts';
 import { readImageTool } from './image-tool.ts';
 import { inlineSeconds } from './inline-audio.ts';
+import { HOSTED_ITEMS } from './named.ts';
 import { type PdfSize, pdfSizeOf } from './pdf.ts';
 
 /** Parts that are text, in the words of both chat completions and responses. */
@@ -307,8 +308,6 @@ const PLAIN_ITEMS = new Set<unknown>([
   'program',
   'program_output',
 ]);
-/** Calls of tools that the upstream ran: what these read may be kept with the item, and is not sent. */
-const HOSTED_ITEMS = new Set<unknown>(['web_search_call', 'file_search_call', 'code_interpreter_call']);
 
 /** Reads the input of a response. */
 export function readInput(fields: Fields): void {

@@ -121,6 +121,18 @@ function freeBodies(
     ...bodies,
     ...places,
     ['items[0].id', { items: [{ type: 'item_reference', id: item }] }],
+    // The type of a reference may be left out.
+    ['items[0].id', { items: [{ id: item }] }],
+    [
+      'input[1].id',
+      {
+        input: [
+          { role: 'user', content: 'x' },
+          { type: null, id: item },
+        ],
+      },
+    ],
+    ['items[0].id', { items: [{ type: 'web_search_call', id: item, status: 'completed' }] }],
     ['prompt.variables.a.file_id', { prompt: promptWith(other.file) }],
     ['input[0].id', { input: [{ type: 'reasoning', id: item, summary: [] }] }],
   ];
@@ -200,6 +212,7 @@ function inputsNaming({ file: file_id, item: id }: Ids): [param: string, item: o
   const output = (type: string, value: unknown) => ({ type, call_id: 'call_1', output: value });
   return [
     ['id', { type: 'item_reference', id }],
+    ['id', { id }],
     ['id', { type: 'reasoning', id, summary: [] }],
     ['id', { type: 'compaction', id }],
     ['content[0].file_id', { role: 'user', content: [document] }],
