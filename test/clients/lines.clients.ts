@@ -130,7 +130,7 @@ let running: PythonProcess | null = null;
 const trustedBefore = getCACertificates('default');
 
 beforeAll(async () => {
-  const folder = await temporaryFolder(afterAll);
+  const folder = await temporaryFolder();
   const [cert, privateKey] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
   authority = join(folder, 'authority.crt');
   makeSignedCertificate(authority, cert, privateKey);

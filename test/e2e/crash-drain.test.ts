@@ -24,7 +24,7 @@ let dataDir: string;
 let env: Environment;
 beforeAll(async () => {
   simulator = await startSimulator();
-  dataDir = await temporaryFolder(afterAll);
+  dataDir = await temporaryFolder();
   env = {
     TOLLGATE_DATA_DIR: dataDir,
     OPENAI_API_KEY: 'sk-upstream',

@@ -17,7 +17,7 @@ let postgres: Postgres;
 const gateways: GatewayProcess[] = [];
 
 beforeAll(async () => {
-  folder = await temporaryFolder(afterAll);
+  folder = await temporaryFolder();
   // Long enough that the kill comes while they run.
   simulator = await startSimulator({ profile: { jobMs: 4000 } });
   postgres = await Postgres.make(folder);

@@ -26,7 +26,7 @@ let survivor: EmbeddedPostgres | null = null;
 
 beforeAll(async () => {
   simulator = await startSimulator();
-  dataDir = await temporaryFolder(afterAll);
+  dataDir = await temporaryFolder();
   env = {
     TOLLGATE_DATA_DIR: dataDir,
     OPENAI_API_KEY: 'sk-upstream',

@@ -18,7 +18,7 @@ let postgres: Postgres;
 const gateways: GatewayProcess[] = [];
 
 beforeAll(async () => {
-  folder = await temporaryFolder(afterAll);
+  folder = await temporaryFolder();
   simulator = await startSimulator({ mode: 'worst' });
   postgres = await Postgres.make(folder);
 });

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { beforeAll, expect, it, onTestFinished } from 'vitest';
 import { startEmbedded } from '../../src/store/embedded/supervisor.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { readBooks } from './crash-books.ts';
@@ -12,7 +12,7 @@ import { type Environment, GatewayProcess, postgresOf, until } from './crash-gat
 let dataDir: string;
 let env: Environment;
 beforeAll(async () => {
-  dataDir = await temporaryFolder(afterAll);
+  dataDir = await temporaryFolder();
   env = { TOLLGATE_DATA_DIR: dataDir };
 });
 

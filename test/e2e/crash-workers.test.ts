@@ -27,7 +27,7 @@ let env: Environment;
 let line: number;
 beforeAll(async () => {
   simulator = await startSimulator();
-  dataDir = await temporaryFolder(afterAll);
+  dataDir = await temporaryFolder();
   env = {
     TOLLGATE_DATA_DIR: dataDir,
     TOLLGATE_WORKERS: '2',

@@ -21,7 +21,7 @@ let goOn = () => {};
 
 beforeAll(async () => {
   simulator = await startSimulator({ profile: { cacheChance: 0 } });
-  dataDir = await temporaryFolder(afterAll);
+  dataDir = await temporaryFolder();
   gateway = await serve();
   ({ teamId, key } = await gateway.team('kept', '50.00'));
 });

@@ -11,7 +11,7 @@ beforeAll(async () => {
   database = await createTestDatabase();
   const { path, user, database: name } = database.connection;
   gateway = await GatewayProcess.serve({
-    TOLLGATE_DATA_DIR: await temporaryFolder(afterAll),
+    TOLLGATE_DATA_DIR: await temporaryFolder(),
     DATABASE_URL: `postgres://${user}@/${name}?host=${encodeURIComponent(dirname(path))}`,
     OPENAI_API_KEY: 'sk-upstream',
   });

@@ -34,7 +34,7 @@ beforeAll(async () => {
   const { path, user, database: name } = database.connection;
   gateway = await GatewayProcess.serve({
     ...INSPECTED,
-    TOLLGATE_DATA_DIR: await temporaryFolder(afterAll),
+    TOLLGATE_DATA_DIR: await temporaryFolder(),
     DATABASE_URL: `postgres://${user}@/${name}?host=${encodeURIComponent(dirname(path))}`,
     OPENAI_API_KEY: 'sk-upstream',
     OPENAI_BASE_URL: simulator.url,

@@ -17,7 +17,7 @@ let goOn = () => {};
 
 beforeAll(async () => {
   simulator = await startSimulator();
-  dataDir = await temporaryFolder(afterAll);
+  dataDir = await temporaryFolder();
   gateway = await GatewayProcess.serve({
     TOLLGATE_DATA_DIR: dataDir,
     OPENAI_API_KEY: 'sk-upstream',

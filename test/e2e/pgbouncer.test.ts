@@ -24,7 +24,7 @@ describe.skipIf(pgbouncer.missing).each([
     test = await createTestDatabase({ migrated: false });
     pooler = await startPgBouncer(pgbouncer.path, mode, poolSize);
     gateway = await GatewayProcess.serve({
-      TOLLGATE_DATA_DIR: await temporaryFolder(afterAll),
+      TOLLGATE_DATA_DIR: await temporaryFolder(),
       DATABASE_URL: pooler.url(test.connection.database),
       OPENAI_API_KEY: 'sk-upstream',
       OPENAI_BASE_URL: simulator.url,

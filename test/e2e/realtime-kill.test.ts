@@ -15,7 +15,7 @@ let gateway: GatewayProcess;
 
 beforeAll(async () => {
   simulator = await startSimulator();
-  dataDir = await temporaryFolder(afterAll);
+  dataDir = await temporaryFolder();
   env = {
     TOLLGATE_DATA_DIR: dataDir,
     OPENAI_API_KEY: 'sk-upstream',

@@ -21,7 +21,7 @@ let upstream: Simulator;
 let key: string;
 
 beforeAll(async () => {
-  home = await temporaryFolder(afterAll);
+  home = await temporaryFolder();
   path = join(home, 'tollgate.yaml');
   upstream = await startSimulator({ apiKey: 'sk-right' });
   await writeFile(path, file('sk-at-first'));

@@ -20,7 +20,7 @@ beforeAll(async () => {
   database = await createTestDatabase();
   proxy = await startProxy();
   gateway = await GatewayProcess.serve({
-    TOLLGATE_DATA_DIR: await temporaryFolder(afterAll),
+    TOLLGATE_DATA_DIR: await temporaryFolder(),
     DATABASE_URL: proxy.url(database.connection.database),
     OPENAI_API_KEY: 'sk-upstream',
     OPENAI_BASE_URL: simulator.url,

@@ -23,7 +23,7 @@ const trustedBefore = getCACertificates('default');
 
 let stack: Stack;
 beforeAll(async () => {
-  const folder = await temporaryFolder(afterAll);
+  const folder = await temporaryFolder();
   const [TOLLGATE_TLS_CERT, TOLLGATE_TLS_KEY] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
   makeCertificate('localhost', TOLLGATE_TLS_CERT, TOLLGATE_TLS_KEY);
   setDefaultCACertificates([...trustedBefore, readFileSync(TOLLGATE_TLS_CERT, 'utf8')]);

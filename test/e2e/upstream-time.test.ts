@@ -70,7 +70,7 @@ beforeAll(async () => {
   server = createServer((request, response) => void serve(request, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
-  const path = join(await temporaryFolder(afterAll), 'tollgate.yaml');
+  const path = join(await temporaryFolder(), 'tollgate.yaml');
   const upstream = (name: string, timeouts: string, prices: string) =>
     `  - name: ${name}\n    base_url: ${url}\n    timeouts: {${timeouts}}\n    prices: {${prices}}\n    models: [${name}, ${name}-mixed]\n`;
   const mixed = "input: '1', output: '2', second: '0.01', max_output_tokens: 1000";

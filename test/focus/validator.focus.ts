@@ -18,7 +18,7 @@ let files: string;
 beforeAll(async () => {
   if (program === null) return;
   admin = await createTestAdmin('2026-12-03T10:00:00.000Z');
-  files = await temporaryFolder(afterAll);
+  files = await temporaryFolder();
   const instance = await createTestInstance(admin.database);
   for (const name of ['research', 'sales, "EMEA"', '=1+1', '北京']) {
     const team = await admin.make('/teams', { name, plan: null });

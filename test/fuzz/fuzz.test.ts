@@ -1,12 +1,12 @@
 /** A short run of what `npm run fuzz` does at length, without its verdict on turns that no request takes alone: see turns.ts. */
-import { afterAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { temporaryFolder } from '../support/folder.ts';
 import { fuzzApi } from './fuzz.ts';
 
 it('whatever a request is, nothing breaks, nothing takes long, and nothing is held', {
   timeout: 600_000,
 }, async () => {
-  const dataDir = await temporaryFolder(afterAll);
+  const dataDir = await temporaryFolder();
   const { sent, statuses, failures, heldUsd } = await fuzzApi({ dataDir, firstSeed: 1, count: 3000 });
   expect(failures).toEqual([]);
   expect(sent).toBe(3000);

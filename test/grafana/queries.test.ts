@@ -31,7 +31,7 @@ let errors: NodeJS.Timeout;
 /** The demo's teams spend, one of them until a limit denies its calls, while Prometheus scrapes; a call each second is an error, and one makes a container. */
 beforeAll(async () => {
   stack = await startStack({ simulator: { profile: { chunkMs: 2, firstByteMs: 5 } } });
-  const folder = await temporaryFolder(afterAll);
+  const folder = await temporaryFolder();
   if (!program.missing) prometheus = await startPrometheus(program.path, folder, new URL(stack.app.url).host);
   errors = setInterval(() => void stack.post('tg-unknown', '/chat/completions', {}).catch(() => {}), 1_000);
   const teams = await createTeams(createAdminClient(stack.app.url, ADMIN_KEY));

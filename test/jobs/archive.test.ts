@@ -28,7 +28,7 @@ let science: Json;
 let unknown: string;
 beforeAll(async () => {
   admin = await createTestAdmin(NOW);
-  folder = await temporaryFolder(afterAll);
+  folder = await temporaryFolder();
   const { sql } = admin.database;
   for (const month of [5, 8]) await ensurePartitions(sql, Date.UTC(2026, month, 1));
   const instance = await createTestInstance(admin.database);

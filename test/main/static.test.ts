@@ -1,13 +1,13 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { createConsole } from '../../src/main/http/static.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
 let folder: string;
 let app: ReturnType<typeof createConsole>;
 beforeAll(async () => {
-  folder = await temporaryFolder(afterAll);
+  folder = await temporaryFolder();
   mkdirSync(join(folder, 'dist/fonts'), { recursive: true });
   writeFileSync(join(folder, 'dist/index.html'), '<!doctype html>');
   writeFileSync(join(folder, 'dist/app.js'), 'run()');

@@ -26,7 +26,7 @@ async function make(options = ''): Promise<string> {
 }
 
 async function start(connection: string | ReturnType<typeof at>): Promise<void> {
-  const dataDir = await temporaryFolder(afterAll);
+  const dataDir = await temporaryFolder();
   const store = await openStore({ connection, dataDir, pgBin: null, onError: () => {} });
   await store.close();
 }

@@ -1,7 +1,7 @@
 /** What becomes of the pools when connections to Postgres are cut or fall silent, at whatever moment. */
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { beforeAll, beforeEach, expect, it } from 'vitest';
 import { closeClient, openClient, openDatabase } from '../../src/store/database.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { type PostgresProxy, startProxy } from '../support/proxy.ts';
@@ -104,7 +104,7 @@ it('a caller does not wait longer than the deadline for a connection that others
 
 it('a server that takes connections and says nothing is given up in time', async () => {
   const mute = createServer();
-  const folder = await temporaryFolder(afterAll);
+  const folder = await temporaryFolder();
   await new Promise<void>((resolve) => mute.listen(join(folder, '.s.PGSQL.5432'), resolve));
   const url = `postgres:///postgres?host=${encodeURIComponent(folder)}&user=postgres&connect_timeout=1`;
   const sql = openClient(url, 1);

@@ -26,7 +26,7 @@ const url = (user: string) => {
 
 async function migrate(env: Record<string, string>) {
   const { PATH = '', HOME = '' } = process.env;
-  const dataDir = await temporaryFolder(afterAll);
+  const dataDir = await temporaryFolder();
   return spawnSync(process.execPath, [BIN, 'migrate'], {
     encoding: 'utf8',
     env: { PATH, HOME, TOLLGATE_DATA_DIR: dataDir, ...env },
@@ -78,7 +78,7 @@ describe('after the owner has migrated', () => {
 
   it('the other role serves: calls, changes, releases, the console, and partitions of later months', async () => {
     const gateway = await GatewayProcess.serve({
-      TOLLGATE_DATA_DIR: await temporaryFolder(afterAll),
+      TOLLGATE_DATA_DIR: await temporaryFolder(),
       DATABASE_URL: url(RUNTIME),
       OPENAI_API_KEY: 'sk-upstream',
       OPENAI_BASE_URL: simulator.url,

@@ -27,7 +27,7 @@ describe.skipIf(openssl.missing)('a server with TLS', () => {
   let port: number;
   let run: (program: string, ...args: string[]) => void;
   beforeAll(async () => {
-    folder = await temporaryFolder(afterAll);
+    folder = await temporaryFolder();
     port = (await freePort(23_000 + (process.pid % 1000), '127.0.0.1'))!;
     const programs = await findPrograms({}, isRoot ? { uid: NOBODY, gid: NOBODY } : null);
     run = (program, ...args) => {

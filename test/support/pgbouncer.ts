@@ -3,7 +3,6 @@ import { spawn } from 'node:child_process';
 import { chownSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll } from 'vitest';
 import { closeClient, openClient } from '../../src/store/database.ts';
 import { temporaryFolder } from './folder.ts';
 import { type PostgresProxy, startProxy } from './proxy.ts';
@@ -16,7 +15,7 @@ export interface PgBouncer {
   /** Between it and the server. */
   proxy: PostgresProxy;
   url(database: string): string;
-  /** For an `afterAll` of the tests themselves: one that a hook registers is not run (Vitest 5). */
+  /** For an `afterAll` of the tests themselves. */
   stop(): void;
 }
 
@@ -26,7 +25,7 @@ export async function startPgBouncer(
   mode: 'session' | 'transaction',
   poolSize: number,
 ): Promise<PgBouncer> {
-  const folder = await temporaryFolder(afterAll);
+  const folder = await temporaryFolder();
   const config = join(folder, 'pgbouncer.ini');
   // Its account may not enter the folder of the server.
   const proxy = await startProxy();

@@ -1,7 +1,8 @@
 /** A proxy in front of the tests' PostgreSQL, on a socket of its own, whose connections can be cut or frozen. */
 import { connect as connectTo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, inject } from 'vitest';
+import { inject } from 'vitest';
+import { afterFile } from './after-file.ts';
 import { temporaryFolder } from './folder.ts';
 
 export interface PostgresProxy {
@@ -20,7 +21,7 @@ export interface PostgresProxy {
 }
 
 export async function startProxy(target = inject('postgresSocket')): Promise<PostgresProxy> {
-  const folder = await temporaryFolder(afterAll);
+  const folder = await temporaryFolder();
   const pairs = new Set<[Socket, Socket]>();
   const frozen = new Set<Socket>();
   const proxy: PostgresProxy = {
@@ -54,7 +55,7 @@ export async function startProxy(target = inject('postgresSocket')): Promise<Pos
     client.on('close', () => pairs.delete(pair) && upstream.destroy());
   });
   await new Promise<void>((resolve) => server.listen(proxy.path, resolve));
-  afterAll(() => {
+  afterFile(() => {
     for (const socket of [...[...pairs].flat(), ...frozen]) socket.destroy();
     server.close();
   });

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { type Connection, closeClient, openClient } from '../../../src/store/database.ts';
 import { isAlive } from '../../../src/store/embedded/cluster.ts';
 import { startEmbedded } from '../../../src/store/embedded/supervisor.ts';
 import { temporaryFolder } from '../../support/folder.ts';
 import { spawnWriter } from '../../support/writer.ts';
 
-const dataDir = await temporaryFolder(afterAll);
+const dataDir = await temporaryFolder();
 
 async function serverProcess(): Promise<number> {
   return Number.parseInt(await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8'), 10);

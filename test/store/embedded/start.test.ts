@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { closeClient, openClient } from '../../../src/store/database.ts';
 import { startEmbedded } from '../../../src/store/embedded/supervisor.ts';
 import { temporaryFolder } from '../../support/folder.ts';
 import { spawnWriter } from '../../support/writer.ts';
 
 /** A database is made once where a test is not about making it, and where a path is too long for a socket. */
-const madeDataDir = join(await temporaryFolder(afterAll), 'long'.repeat(30));
+const madeDataDir = join(await temporaryFolder(), 'long'.repeat(30));
 
 const postmasterFile = (dataDir: string) => join(dataDir, 'postgres', 'postmaster.pid');
 
