@@ -21,6 +21,9 @@ const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 const OTHER_SECRET = 'whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
 const PATH = '/webhooks/upstream';
 const NEVER_MS = 600_000;
+/** Long enough for the first look at all kinds of jobs to come before their end, also on a busy machine. */
+const JOB_MS = 8_000;
+const SHORT_JOB_MS = 1_000;
 const folder = mkdtempSync(join(tmpdir(), 'tollgate-webhooks-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -81,7 +84,7 @@ describe('a job', () => {
 
   beforeAll(async () => {
     const env = { TOLLGATE_JOB_POLL_MS: String(NEVER_MS), TOLLGATE_UPSTREAM_WEBHOOK_SECRET: SECRET };
-    stack = await startStack({ env, simulator: { profile: { jobMs: 5_000, webhookSecret: SECRET } } });
+    stack = await startStack({ env, simulator: { profile: { jobMs: JOB_MS, webhookSecret: SECRET } } });
     const config = readConfig({
       ...{ PORT: '0', OPENAI_API_KEY: 'sk-upstream', OPENAI_BASE_URL: stack.simulator.url, ...env },
       ...{ TOLLGATE_DATA_DIR: join(folder, 'replica'), TOLLGATE_ADMIN_KEY: ADMIN_KEY },
@@ -143,31 +146,49 @@ describe('a job', () => {
     },
   };
 
-  it.each(Object.entries(BEGIN))(
-    '%s is settled as it ends, and once, whichever replica hears of it',
-    async (_what, begin) => {
-      const { key, teamId } = await stack.team({ grantUsd: '5.00' });
-      const since = stack.simulator.invoice().line_count;
-      const id = await begin(clientOf(stack, key));
-      await left(stack, id);
-      const row = await endOf(stack, id);
-      expect(row.state).toBe('settled');
-      const billed = billedFor(
-        stack,
-        /^(?:responses\.background|batch\..*|fine_tuning\.job|evals\..*completions)$/,
-        since,
-      );
-      expect(billed).toBeGreaterThan(0n);
-      expect(usd(row.settled_usd!)).toBe(billed);
-      expect(await heldBy(stack, teamId)).toMatchObject({ held: 0n, settled: billed });
-      const events = (await eventsOf(stack, teamId)).filter(({ cost_usd }) => usd(cost_usd) > 0n);
-      expect(events).toEqual([{ outcome: 'settled', cost_usd: row.settled_usd }]);
-    },
-  );
+  /** The lines of the invoice, by which those of other kinds are told apart. */
+  const BILLED_AS: Record<string, RegExp> = {
+    'a response in the background': /^responses\.background$/,
+    'a batch': /^batch\./,
+    'a fine-tuning job': /^fine_tuning\.job$/,
+    'a run of an eval': /^evals\..*completions$/,
+  };
+
+  describe('of each kind, all at once,', () => {
+    let begun: Record<string, { id: string; teamId: string }>;
+    let since: number;
+    beforeAll(async () => {
+      since = stack.simulator.invoice().line_count;
+      const jobs = Object.entries(BEGIN).map(async ([what, begin]) => {
+        const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+        const id = await begin(clientOf(stack, key));
+        await left(stack, id);
+        return [what, { id, teamId }] as const;
+      });
+      begun = Object.fromEntries(await Promise.all(jobs));
+    });
+
+    it.each(Object.entries(BILLED_AS))(
+      '%s is settled as it ends, and once, whichever replica hears of it',
+      async (what, billedAs) => {
+        const { id, teamId } = begun[what]!;
+        const row = await endOf(stack, id);
+        expect(row.state).toBe('settled');
+        const billed = billedFor(stack, billedAs, since);
+        expect(billed).toBeGreaterThan(0n);
+        expect(usd(row.settled_usd!)).toBe(billed);
+        expect(await heldBy(stack, teamId)).toMatchObject({ held: 0n, settled: billed });
+        const events = (await eventsOf(stack, teamId)).filter(({ cost_usd }) => usd(cost_usd) > 0n);
+        expect(events).toEqual([{ outcome: 'settled', cost_usd: row.settled_usd }]);
+      },
+    );
+  });
 
   it('that was announced twice, and once more long after, is settled once', async () => {
     const { key, teamId } = await stack.team({ grantUsd: '5.00' });
-    stack.simulator.setProfile({ webhookRepeatChance: 1, webhookUrl: `${stack.app.url}${PATH}` });
+    stack.simulator.setProfile({
+      ...{ jobMs: SHORT_JOB_MS, webhookRepeatChance: 1, webhookUrl: `${stack.app.url}${PATH}` },
+    });
     const { id } = await clientOf(stack, key).responses.create(ASKED);
     const row = await endOf(stack, id);
     const count = async () => (await readMetric(stack, 'tollgate_upstream_webhooks_total')).entries();
@@ -190,7 +211,7 @@ describe('a job', () => {
       ({ id } = await clientOf(stack, key).responses.create(ASKED));
       await left(stack, id);
     });
-    afterAll(() => stack.simulator.setProfile({ jobMs: 5_000 }));
+    afterAll(() => stack.simulator.setProfile({ jobMs: SHORT_JOB_MS }));
 
     const NOW_S = Math.floor(Date.now() / 1000);
     const wrong: [string, Sent, RegExp][] = [
