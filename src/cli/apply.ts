@@ -53,13 +53,13 @@ export async function runApply(args: readonly string[], world: CliWorld): Promis
     }
     if (flags.file === undefined) throw new WrongLine('apply needs -f FILE');
     const target = findTarget({ gateway: flags.gateway, profile: flags.profile }, world);
-    const wanted = readDesired(
+    const desired = readDesired(
       flags.file === '-' ? await world.stdin() : await textOf(flags.file),
       flags.file,
     );
     const api = await fetchApi(target, world);
     const client = createClient(target);
-    const { changes, placeholders } = await differences(wanted, flags.prune, client, api);
+    const { changes, placeholders } = await differences(desired, flags.prune, client, api);
     for (const { lines } of changes) world.stdout(`${lines.join('\n')}\n`);
     if (changes.length === 0) world.stdout('Nothing differs\n');
     if (flags['dry-run'] || changes.length === 0) return changes.length === 0 ? 0 : DIFFERS;

@@ -37,40 +37,58 @@ export interface Change {
   lines: string[];
 }
 
-/** Returns the entries by noun. @throws Failed with the line of each fault */
-export function readDesired(text: string, path: string): Map<string, Item[]> {
+/** What a file asks for. */
+export interface Desired {
+  /** The entries by noun. */
+  wanted: Map<string, Item[]>;
+  /** What is wrong with the nouns, each with its text. */
+  problems: string[];
+}
+
+/** @throws Failed with the line of each fault, where the text is no YAML */
+export function readDesired(text: string, path: string): Desired {
   const document = parseDocument(text, { lineCounter: new LineCounter() });
-  const problems = document.errors.map(({ message }) => message.split('\n')[0] ?? message);
-  if (problems.length > 0) throw new Failed(`${path}: ${problems.join(`\n${path}: `)}`);
-  const json: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
-  if (!isRecord(json)) throw new Failed(`${path}: must have ${Object.keys(IDENTITY).join(', ')}`);
-  const lists = Object.entries(json).map(([noun, list]): [string, Item[]] => {
-    if (noun === 'upstreams')
-      throw new Failed(`${path}: upstreams belong to the file of TOLLGATE_CONFIG_FILE`);
-    if (noun === 'grants')
-      throw new Failed(
-        `${path}: grants are given by 'tollgate grants create', each once, and not by a file that is applied again`,
-      );
-    if (!Object.hasOwn(IDENTITY, noun))
-      throw new Failed(`${path}: there is no ${noun} here, only ${Object.keys(IDENTITY).join(', ')}`);
-    if (!Array.isArray(list) || !list.every(isRecord))
-      throw new Failed(`${path}: ${noun} must be a list of entries`);
-    return [noun, list];
-  });
-  const order = Object.keys(IDENTITY);
-  return new Map(lists.toSorted(([a], [b]) => order.indexOf(a) - order.indexOf(b)));
+  const broken = document.errors.map(({ message }) => message.split('\n')[0] ?? message);
+  if (broken.length > 0) throw new Failed(`${path}: ${broken.join(`\n${path}: `)}`);
+  let json: unknown;
+  try {
+    json = document.toJS({ maxAliasCount: 100 }) ?? {};
+  } catch (error) {
+    // An alias without its anchor, or too many of them: the parser takes both.
+    throw new Failed(`${path}: ${(error as Error).message}`);
+  }
+  if (!isRecord(json)) throw new Failed(`${path}: must have ${DESIRED_NOUNS.join(', ')}`);
+  const wanted = new Map<string, Item[]>();
+  const problems: string[] = [];
+  const order = (noun: string) => DESIRED_NOUNS.indexOf(noun);
+  for (const [noun, list] of Object.entries(json).toSorted(([a], [b]) => order(a) - order(b))) {
+    const problem = nounProblem(noun);
+    if (problem !== null) problems.push(problem);
+    else if (Array.isArray(list) && list.every(isRecord)) wanted.set(noun, list);
+    else problems.push(`${noun} must be a list of entries`);
+  }
+  return { wanted, problems };
+}
+
+/** Returns why a noun cannot stand in the file; null: it can. */
+function nounProblem(noun: string): string | null {
+  if (DESIRED_NOUNS.includes(noun)) return null;
+  if (noun === 'upstreams') return 'upstreams belong to the file of TOLLGATE_CONFIG_FILE';
+  if (noun === 'grants')
+    return "grants are given by 'tollgate grants create', each once, and not by a file that is applied again";
+  return `there is no ${noun} here, only ${DESIRED_NOUNS.join(', ')}`;
 }
 
 /** @throws Failed with every fault of the file */
 export async function differences(
-  wanted: Map<string, Item[]>,
+  { wanted, problems: ofNouns }: Desired,
   prune: boolean,
   client: Client,
   api: Api,
 ): Promise<{ changes: Change[]; placeholders: Placeholders }> {
   const placeholders = new Placeholders(wanted);
   const names = new Names(client, api, placeholders);
-  const problems: string[] = [];
+  const problems = [...ofNouns];
   const changes: Change[] = [];
   const deletions: Change[] = [];
   for (const [noun, entries] of wanted) {
@@ -93,11 +111,43 @@ export async function differences(
     }
     if (!prune) continue;
     const beyond = [...live].flatMap(([identity, items]) => (seen.has(identity) ? [] : items));
-    const old = beyond.filter((item) => isPrunable(noun, item));
+    const old = childrenFirst(beyond.filter((item) => isPrunable(noun, item)));
     deletions.unshift(...(await Promise.all(old.map((item) => deletionOf(noun, item, names)))));
   }
   if (problems.length > 0) throw new Failed(`nothing was changed:\n  ${problems.join('\n  ')}`);
-  return { changes: [...changes, ...deletions], placeholders };
+  return { changes: [...parentsFirst(changes, placeholders), ...deletions], placeholders };
+}
+
+/**
+ * A department is made, or moved, after the one that it shall be in, wherever both stand in the file.
+ * @throws Failed where departments are in each other
+ */
+function parentsFirst(changes: readonly Change[], placeholders: Placeholders): Change[] {
+  const keyOf = ({ noun, id, body }: Change) => id ?? placeholders.of(noun, body.name);
+  const departments = changes.filter(({ noun }) => noun === 'departments');
+  const byKey = new Map(departments.map((change) => [keyOf(change), change]));
+  const ordered = new Set<Change>();
+  const open = new Set<Change>();
+  const place = (change: Change) => {
+    if (ordered.has(change)) return;
+    if (open.has(change))
+      throw new Failed(`nothing was changed:\n  departments ${change.title}: is below itself`);
+    open.add(change);
+    const parent = byKey.get(change.body.parent_id as string);
+    if (parent !== undefined) place(parent);
+    ordered.add(change);
+  };
+  for (const change of departments) place(change);
+  const inOrder = [...ordered].values();
+  return changes.map((change) => (change.noun === 'departments' ? (inOrder.next().value ?? change) : change));
+}
+
+/** Only an empty department can be deleted. Things of other nouns have no parents, and stay in their order. */
+function childrenFirst(items: readonly Item[]): Item[] {
+  const byId = new Map(items.map((item) => [item.id, item]));
+  const depthOf = (item: Item | undefined): number =>
+    item === undefined || typeof item.parent_id !== 'string' ? 0 : 1 + depthOf(byId.get(item.parent_id));
+  return items.toSorted((a, b) => depthOf(b) - depthOf(a));
 }
 
 interface Actions {

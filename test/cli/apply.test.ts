@@ -107,6 +107,31 @@ describe('apply', () => {
     expect(data.map(({ name }) => name)).toContain('Stray');
   });
 
+  it('makes, moves and deletes departments in the order in which that can be', async () => {
+    const tree = (...pairs: string[]) =>
+      `departments:\n${pairs.map((pair) => `  - { name: ${pair.split('<')[0]}, parent_id: ${pair.split('<')[1] || 'null'} }\n`).join('')}`;
+    const ours = ['Science<', 'Physics<Science'];
+    const deep = tree(...ours, 'Optics<Waves', 'Waves<Fields', 'Fields<Physics');
+    expect(await apply(deep)).toMatchObject({ code: 0, stderr: '' });
+    expect(await apply(deep)).toMatchObject({ stdout: 'Nothing differs\n' });
+    // Each of the two is where the other was.
+    const turned = tree(...ours, 'Fields<Waves', 'Optics<Fields', 'Waves<Physics');
+    expect(await apply(turned)).toMatchObject({ code: 0, stderr: '' });
+    expect(await apply(turned)).toMatchObject({ stdout: 'Nothing differs\n' });
+    const round = await apply(tree(...ours, 'One<Two', 'Two<One'));
+    expect(round).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('departments One: is below itself'),
+    });
+    const pruned = await apply(tree(...ours), '--prune');
+    expect(pruned.stderr).toBe('');
+    expect(pruned.stdout.match(/^- .*/gm)).toEqual([
+      '- departments Optics',
+      '- departments Fields',
+      '- departments Waves',
+    ]);
+  });
+
   it.each<[string, string, string[]]>([
     [
       'a number for an amount',
@@ -140,6 +165,12 @@ describe('apply', () => {
     ['an unknown noun', 'colours: []', ['there is no colours here, only plans']],
     ['no list', 'teams: {name: New}', ['teams must be a list']],
     ['no YAML', 'teams: [', ['organisation.yaml: ']],
+    ['an alias without its anchor', 'teams: [*new]', ['organisation.yaml: Unresolved alias']],
+    [
+      'faults of every kind, together',
+      'colours: []\ngrants: []\nupstreams: []\nplans: {}\nteams: [{name: New, a: 1}]\nlimits: [{subject: org, meter: requests}]',
+      ['no colours', 'grants create', 'CONFIG_FILE', 'plans must', 'teams[0]: a', 'limits[0]: '],
+    ],
   ])('refuses %s, and changes nothing', async (_name, text, messages) => {
     const before = await cli.admin.snapshot();
     const ran = await apply(`${text}\n`);
