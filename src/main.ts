@@ -69,11 +69,14 @@ const COMMANDS = {
     });
   },
   'check-config': async () => {
-    const { configFile } = configured();
+    const config = readConfig(process.env);
+    const problems = Array.isArray(config) ? [formatProblems(config)] : [];
+    const configFile = Array.isArray(config) ? process.env.TOLLGATE_CONFIG_FILE : config.configFile;
     const { readFileNow } = await import('./main/upstreams.ts');
-    const read = configFile === null ? null : readFileNow(configFile, () => 'not-looked-up');
-    if (typeof read === 'string') {
-      process.stderr.write(`${read}\n`);
+    const read = configFile ? readFileNow(configFile, () => 'not-looked-up') : null;
+    if (typeof read === 'string') problems.push(read);
+    if (typeof read === 'string' || problems.length > 0) {
+      process.stderr.write(`${problems.join('\n')}\n`);
       process.exit(2);
     }
     const names = read?.upstreams.map(({ name }) => name).join(', ') ?? '';

@@ -120,6 +120,41 @@ upstreams:
     expect(lines.join('\n')).not.toMatch(/secret\.example|luck|nowhere/);
   });
 
+  it('reports what settings say of each other also where others cannot be read', () => {
+    const lines = refused(`surprise: 1
+upstreams:
+  - name: one
+    base_url: https://eu.api.openai.com/v1
+    surprise: 1
+    key: k
+    key_file: /nowhere
+  - name: one
+    base_url: 1
+    kind: azure
+    admin_key: k
+    prices:
+      timed: { second: "0.1" }
+      mine: { input: "1", surprise: 1 }
+  - base_url: http://gpu/v1
+    kind: compatible
+    api_version: preview
+    headers: { host: x }
+    timeouts: 5
+`).split('\n');
+    for (const problem of [
+      'tollgate.yaml:4: upstreams[0].base_url is a regional host',
+      'tollgate.yaml:7: upstreams[0].key_file cannot stand beside key',
+      'tollgate.yaml:8: upstreams[1].name is the name of another upstream',
+      'tollgate.yaml:8: upstreams[1].model_names must name',
+      'tollgate.yaml:11: upstreams[1].admin_key is for kind openai',
+      'tollgate.yaml:13: upstreams[1].prices.timed.second needs timeouts.call_ms',
+      'tollgate.yaml:14: upstreams[1].prices.mine.output is missing',
+      'tollgate.yaml:17: upstreams[2].api_version is for kind azure',
+      'tollgate.yaml:18: upstreams[2].headers.host is not yours to set',
+    ])
+      expect(lines).toContainEqual(expect.stringContaining(problem));
+  });
+
   it.each([
     ['upstreams: []\n', 'upstreams'],
     ['upstreams: {\n', 'is not valid YAML'],
@@ -146,6 +181,7 @@ upstreams:
     [one('').replace('https://api', 'https://eu.api'), 'price_percent'],
     [one('').replace('https://api.openai.com/v1', 'https://u:p@host/v1'), 'base_url'],
     [one('    name: again\n'), 'is not valid YAML'],
+    [one('    key: *none\n'), 'tollgate.yaml:4: the file is not valid YAML: an alias'],
   ])('%j is refused', (text, why) => {
     expect(refused(text)).toContain(why);
   });
@@ -169,4 +205,7 @@ it('is checked by the command, which exits with 2 on a fault', () => {
   const bad = check({});
   expect(bad.status).toBe(2);
   expect(bad.stderr.split('\n').filter((line) => line.includes('which is not set'))).toHaveLength(3);
+  const worse = check({ PORT: 'none' });
+  expect(worse.status).toBe(2);
+  expect(worse.stderr).toMatch(/PORT must be[\s\S]*OPENAI_API_KEY, which is not set/);
 }, 120_000);

@@ -3,10 +3,11 @@
  * stands, and secrets from the environment or from files. Does not own: reading the file itself, nor when it is read again
  * (main/upstreams.ts). Invariants: all faults are reported together; none repeats a value, because it may be a secret.
  */
-import { isNode, LineCounter, parseDocument } from 'yaml';
+import { type Document, isNode, LineCounter, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
 import { parseUsd } from '../domain/money.ts';
 import { CLIENT_GONE, ENCODINGS, LIMIT_FIELDS } from '../domain/upstream.ts';
+import { KEPT_IN_FILES, reportTogether } from './file-together.ts';
 import { webhookSecret } from './readers.ts';
 
 /** One fault of the file. */
@@ -42,13 +43,6 @@ const HEADER_TEXT = /^[\x20-\x7e]{0,2048}$/;
 /** A blank inside a key is a copying accident. */
 const KEY = /^[!-~]{1,4096}$/;
 const SIGNING = webhookSecret('');
-/** What may stand in a file of its own, and the setting that names that file. */
-const KEPT_IN_FILES = [
-  ['key', 'key_file'],
-  ['webhook_secret', 'webhook_secret_file'],
-] as const;
-/** There the API bills a surcharge that the price list does not have. */
-const REGIONAL_HOST = /\.api\.openai\.com\.?$/;
 
 const modelName = z.string().min(1).max(256);
 const timeoutMs = (usual: number) => z.int().min(1).max(3_600_000).default(usual);
@@ -72,84 +66,58 @@ const ownPrice = z.strictObject({
   max_output_tokens: z.int().min(1).max(100_000_000).optional(),
 });
 
-const upstream = z
-  .strictObject({
-    name: z.string().regex(NAME, 'must have 1 to 32 characters of a-z, 0-9 and -'),
-    kind: z.enum(UPSTREAM_KINDS).default('openai'),
-    base_url: baseUrl,
-    key: z.string().regex(KEY, 'must be a key without blanks').optional(),
-    key_file: z.string().min(1).optional(),
-    webhook_secret: z
-      .string()
-      .refine((text) => SIGNING.read(text) !== null, `must be ${SIGNING.wanted}`)
-      .optional(),
-    webhook_secret_file: z.string().min(1).optional(),
-    admin_key: z.string().regex(KEY, 'must be a key without blanks').optional(),
-    api_version: z
-      .string()
-      .regex(/^[\w.-]{1,64}$/, 'must be a version such as 2024-10-21 or preview')
-      .optional(),
-    headers: z
-      .record(
-        z
-          .string()
-          .regex(HEADER_NAME, 'must be the name of a header')
-          .refine((name) => !OWN_HEADERS.has(name.toLowerCase()), 'is not yours to set'),
-        z.string().regex(HEADER_TEXT, 'must be one line of ASCII'),
-      )
-      .default({}),
-    timeouts: z
-      .strictObject({
-        connect_ms: timeoutMs(10_000),
-        first_byte_ms: timeoutMs(600_000),
-        idle_ms: timeoutMs(600_000),
-        call_ms: z.int().min(1).max(3_600_000).optional(),
-      })
-      .prefault({}),
-    connections: z.int().min(1).max(65_535).default(512),
-    models: z.array(modelName).min(1).max(1_000).optional(),
-    model_names: z.record(modelName, modelName).default({}),
-    teams: z.array(z.string().min(1).max(200)).min(1).max(1_000).optional(),
-    weight: z.int().min(0).max(1_000).default(1),
-    price_percent: z.int().min(0).max(10_000).optional(),
-    prices: z.record(modelName, ownPrice).default({}),
-    has_responses: z.boolean().default(true),
-    has_websockets: z.boolean().optional(),
-    usage_in_streams: z.boolean().default(true),
-    limit_fields: z.enum(LIMIT_FIELDS).default('both'),
-    fields: z
-      .array(z.string().regex(/^[A-Za-z_][\w.-]{0,99}$/))
-      .max(100)
-      .default([]),
-    max_output_tokens: z.int().min(1).max(100_000_000).optional(),
-    tokenizer: z.enum(ENCODINGS).optional(),
-    client_gone: z.enum(CLIENT_GONE).optional(),
-  })
-  .superRefine((value, context) => {
-    const wrong = (name: string, message: string) =>
-      context.addIssue({ code: 'custom', path: [name], message });
-    for (const [name, from] of KEPT_IN_FILES)
-      if (value[name] !== undefined && value[from] !== undefined) wrong(from, `cannot stand beside ${name}`);
-    if (value.admin_key !== undefined && value.kind !== 'openai') wrong('admin_key', 'is for kind openai');
-    if (value.api_version !== undefined && value.kind !== 'azure') wrong('api_version', 'is for kind azure');
-    for (const [model, price] of Object.entries(value.prices)) {
-      const wrongPrice = (name: string, message: string) =>
-        context.addIssue({ code: 'custom', path: ['prices', model, name], message });
-      if (price.second !== undefined && value.timeouts.call_ms === undefined)
-        wrongPrice('second', 'needs timeouts.call_ms, which bounds what a call may cost');
-      for (const name of ['input', 'output'] as const)
-        if (price.second === undefined && price[name] === undefined)
-          wrongPrice(name, 'is missing: only a price with second may be without it');
-    }
-    const host = URL.parse(value.base_url)?.hostname ?? '';
-    if (REGIONAL_HOST.test(host) && value.price_percent === undefined)
-      wrong(
-        'base_url',
-        'is a regional host, which bills more than the price list: say price_percent, as 110',
-      );
-    if (value.kind === 'azure' && Object.keys(value.model_names).length === 0 && value.models === undefined)
-      wrong('model_names', 'must name the deployments of kind azure, as gpt-4.1: my-deployment');
-  });
+const upstream = z.strictObject({
+  name: z.string().regex(NAME, 'must have 1 to 32 characters of a-z, 0-9 and -'),
+  kind: z.enum(UPSTREAM_KINDS).default('openai'),
+  base_url: baseUrl,
+  key: z.string().regex(KEY, 'must be a key without blanks').optional(),
+  key_file: z.string().min(1).optional(),
+  webhook_secret: z
+    .string()
+    .refine((text) => SIGNING.read(text) !== null, `must be ${SIGNING.wanted}`)
+    .optional(),
+  webhook_secret_file: z.string().min(1).optional(),
+  admin_key: z.string().regex(KEY, 'must be a key without blanks').optional(),
+  api_version: z
+    .string()
+    .regex(/^[\w.-]{1,64}$/, 'must be a version such as 2024-10-21 or preview')
+    .optional(),
+  headers: z
+    .record(
+      z
+        .string()
+        .regex(HEADER_NAME, 'must be the name of a header')
+        .refine((name) => !OWN_HEADERS.has(name.toLowerCase()), 'is not yours to set'),
+      z.string().regex(HEADER_TEXT, 'must be one line of ASCII'),
+    )
+    .default({}),
+  timeouts: z
+    .strictObject({
+      connect_ms: timeoutMs(10_000),
+      first_byte_ms: timeoutMs(600_000),
+      idle_ms: timeoutMs(600_000),
+      call_ms: z.int().min(1).max(3_600_000).optional(),
+    })
+    .prefault({}),
+  connections: z.int().min(1).max(65_535).default(512),
+  models: z.array(modelName).min(1).max(1_000).optional(),
+  model_names: z.record(modelName, modelName).default({}),
+  teams: z.array(z.string().min(1).max(200)).min(1).max(1_000).optional(),
+  weight: z.int().min(0).max(1_000).default(1),
+  price_percent: z.int().min(0).max(10_000).optional(),
+  prices: z.record(modelName, ownPrice).default({}),
+  has_responses: z.boolean().default(true),
+  has_websockets: z.boolean().optional(),
+  usage_in_streams: z.boolean().default(true),
+  limit_fields: z.enum(LIMIT_FIELDS).default('both'),
+  fields: z
+    .array(z.string().regex(/^[A-Za-z_][\w.-]{0,99}$/))
+    .max(100)
+    .default([]),
+  max_output_tokens: z.int().min(1).max(100_000_000).optional(),
+  tokenizer: z.enum(ENCODINGS).optional(),
+  client_gone: z.enum(CLIENT_GONE).optional(),
+});
 
 const file = z.strictObject({
   routing: z
@@ -158,19 +126,7 @@ const file = z.strictObject({
       attempts: z.int().min(1).max(8).default(3),
     })
     .prefault({}),
-  upstreams: z
-    .array(upstream)
-    .min(1)
-    .max(32)
-    .superRefine((list, context) => {
-      for (const [at, { name }] of list.entries())
-        if (list.findIndex((each) => each.name === name) < at)
-          context.addIssue({
-            code: 'custom',
-            path: [at, 'name'],
-            message: 'is the name of another upstream',
-          });
-    }),
+  upstreams: z.array(upstream).min(1).max(32),
 });
 
 export type FileSettings = z.infer<typeof file>;
@@ -198,11 +154,41 @@ export function readFileSettings(text: string, sources: FileSources): FileSettin
   const problems: FileProblem[] = [];
   const report = (path: readonly PropertyKey[], problem: string) =>
     problems.push({ path: pathText(path), line: lineOf(path), problem });
-  const plain = withSecrets(document.toJS(), [], sources, report);
+  const wrongAliases = aliasProblems(document, lineAt);
+  if (wrongAliases.length > 0) return wrongAliases;
+  let content: unknown;
+  try {
+    content = document.toJS();
+  } catch {
+    return [{ path: '', line: 1, problem: 'is not valid YAML: its aliases (*name) stand for too much' }];
+  }
+  const plain = withSecrets(content, [], sources, report);
   const read = file.safeParse(plain);
-  for (const issue of read.error?.issues ?? []) report(issue.path, issue.message);
+  for (const issue of read.error?.issues ?? []) report(issue.path, textOf(issue));
+  reportTogether(plain, report);
   if (!read.success || problems.length > 0) return problems.sort((a, b) => a.line - b.line);
   return read.data;
+}
+
+/** Aliases that name nothing which stands before them: the parser takes these, and only reading the values fails. */
+function aliasProblems(document: Document, lineAt: (offset: number) => number): FileProblem[] {
+  const problems: FileProblem[] = [];
+  visit(document, {
+    Alias(_, alias) {
+      if (alias.resolve(document) === undefined)
+        problems.push({
+          path: '',
+          line: lineAt(alias.range?.[0] ?? 0),
+          problem: 'is not valid YAML: an alias (*name) without its anchor (&name) before it',
+        });
+    },
+  });
+  return problems;
+}
+
+/** What is wrong with the name of a member stands one level below. */
+function textOf(issue: z.core.$ZodIssue): string {
+  return issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
 }
 
 type Report = (path: readonly PropertyKey[], problem: string) => void;
