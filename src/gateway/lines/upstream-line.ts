@@ -3,8 +3,10 @@
  * Invariants: no message is sent twice; `unreachable` means that none was sent.
  */
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import type { UpstreamHeaders } from '../../wire/upstream.ts';
+import { WholeTexts } from './whole-texts.ts';
 
 /** How an upstream's WebSockets are reached. Times are in milliseconds. */
 export interface UpstreamSockets {
@@ -63,11 +65,18 @@ export class UpstreamLine {
     const socket = new WebSocket(socketUrl(baseUrl) + path, options);
     this.#socket = socket;
     let responded: UpstreamHeaders = {};
-    socket.on('upgrade', ({ headers: found }) => {
+    let stream: Socket | null = null;
+    let texts: WholeTexts | null = null;
+    const onText = (text: Buffer) => {
+      if (!this.#isOver) handler.onMessage(text);
+    };
+    socket.on('upgrade', ({ headers: found, socket: under }) => {
       responded = found;
+      stream = under;
     });
     socket.on('open', () => {
       this.#isOpen = true;
+      if (stream !== null) texts = WholeTexts.of(stream, MESSAGE_BYTES_MAX, onText);
       handler.onOpen(responded);
     });
     socket.on('unexpected-response', (request, response) => {
@@ -75,9 +84,10 @@ export class UpstreamLine {
     });
     socket.on('message', (data, isBinary) => {
       if (isBinary || !Buffer.isBuffer(data)) socket.terminate();
-      else if (!this.#isOver) handler.onMessage(data);
+      else onText(data);
     });
     socket.on('error', (error) => {
+      texts?.stop();
       if (this.#isOpen || this.#isOver) return;
       this.#isOver = true;
       handler.onUnreachable(error);
