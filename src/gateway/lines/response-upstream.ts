@@ -37,6 +37,14 @@ export function typeOf(text: Buffer): string {
   return isObject(event) && typeof event.type === 'string' ? event.type : '';
 }
 
+/** How most events of a response begin; none of its last ones. */
+const OUTPUT_START = Buffer.from(`${TYPE_START}response.output_`);
+
+function isOutput(text: Buffer): boolean {
+  for (let at = 0; at < OUTPUT_START.length; at++) if (text[at] !== OUTPUT_START[at]) return false;
+  return true;
+}
+
 const STREAM_ID = Buffer.from('"stream_id"');
 /** A longer message is not read here for the name of its lane. */
 const READ_BYTES_MAX = 1024 * 1024;
@@ -224,7 +232,7 @@ export class ResponseUpstream implements Upstream, UpstreamLineHandler {
   }
 
   #take(call: SocketCall, text: Buffer): void {
-    const type = typeOf(text);
+    const type = isOutput(text) ? '' : typeOf(text);
     if (!call.hasHead) {
       call.hasHead = true;
       const status = type === 'error' ? statusOf(text) : null;

@@ -5,7 +5,9 @@
  */
 import { isObject, type Json, type JsonObject, parseJson } from '../body.ts';
 import type { UsageMembers, UsagePlace } from '../operations/descriptor.ts';
-import { dataLines, eventEnd, lineEnd, lineStart, parseLine, valueAt } from '../wire/sse.ts';
+import { NamePlaces } from '../wire/names.ts';
+import { dataLines, eventEnd, lineEnd, parseLine } from '../wire/sse.ts';
+import { deltasIn } from './deltas.ts';
 
 /** Returns the tokens of a text. */
 export type CountTokens = (text: string) => number;
@@ -19,14 +21,7 @@ export interface TextRule {
 const BYTES_PER_TOKEN_MOST = 16;
 const BYTES_OF_FIRST_TOKENS = 256;
 
-const QUOTE = 0x22;
-const OPENING_BRACE = 0x7b;
 const LF = 0x0a;
-const DELTA = Buffer.from('"delta"');
-const TEXT = Buffer.from('"text"');
-const SUMMARY = Buffer.from('reasoning_summary');
-/** Members of a chat delta that the model writes: its role, annotations and the like cost no token. */
-const WRITTEN = ['content', 'tool_calls', 'function_call', 'refusal', 'reasoning_content', 'reasoning'];
 /** Those that are text for the user. */
 const SPOKEN = ['content', 'refusal'] as const;
 
@@ -49,11 +44,12 @@ export class OutputCounter {
   /**
    * Takes whole lines of the stream. Returns where the event ends with which more than `most` output tokens were written;
    * -1: they were not.
+   * @param found the names in these lines
    */
-  add(lines: Buffer, most = Number.POSITIVE_INFINITY): number {
+  add(lines: Buffer, most = Number.POSITIVE_INFINITY, found = new NamePlaces().find(lines)): number {
     if (this.#rule !== null) return this.#addEvents(lines, most);
     const before = this.#deltas;
-    this.#deltas += this.#deltasIn(lines);
+    this.#deltas += deltasIn(this.#place, lines, found);
     return this.#deltas > most ? this.#placeOf(lines, most - before) : -1;
   }
 
@@ -94,17 +90,14 @@ export class OutputCounter {
     return tokens;
   }
 
-  #deltasIn(lines: Buffer): number {
-    if (this.#place.stream === 'terminal_event') return strings(lines, DELTA);
-    return this.#place.piece === 'text' ? strings(lines, TEXT) : chatDeltas(lines);
-  }
-
   /** Where the event ends with which there are more deltas than `most`. */
   #placeOf(lines: Buffer, most: number): number {
+    const found = new NamePlaces();
     let deltas = 0;
     for (let at = 0; at < lines.length; ) {
       const end = eventEnd(lines, at);
-      deltas += this.#deltasIn(lines.subarray(at, end));
+      const event = lines.subarray(at, end);
+      deltas += deltasIn(this.#place, event, found.find(event));
       if (deltas > most) return end;
       at = end;
     }
@@ -346,40 +339,4 @@ class TextCount {
       this.#open = this.#open.slice(piece.length);
     }
   }
-}
-
-/** Deltas of chat chunks that have something written in them. */
-function chatDeltas(lines: Buffer): number {
-  let count = 0;
-  for (let at = lines.indexOf(DELTA); at !== -1; at = lines.indexOf(DELTA, at + DELTA.length)) {
-    const value = valueAt(lines, at + DELTA.length);
-    if (lines[value] === OPENING_BRACE && hasWritten(lines, value + 1)) count++;
-  }
-  return count;
-}
-
-/** Whether the first member of an object is one that the model writes, and not empty. */
-function hasWritten(lines: Buffer, at: number): boolean {
-  if (lines[at] !== QUOTE) return false;
-  const end = lines.indexOf(QUOTE, at + 1);
-  const value = end === -1 ? -1 : valueAt(lines, end + 1);
-  return (
-    value !== -1 && !isEmptyText(lines, value) && WRITTEN.includes(lines.toString('latin1', at + 1, end))
-  );
-}
-
-/** Members of this name whose value is a text, and not empty; those of a summary of reasoning are not the model's own. */
-function strings(lines: Buffer, name: Buffer): number {
-  let count = 0;
-  for (let at = lines.indexOf(name); at !== -1; at = lines.indexOf(name, at + name.length)) {
-    const value = valueAt(lines, at + name.length);
-    if (value === -1 || lines[value] !== QUOTE || isEmptyText(lines, value)) continue;
-    if (!lines.subarray(lineStart(lines, at), at).includes(SUMMARY)) count++;
-  }
-  return count;
-}
-
-/** An empty string, or null. */
-function isEmptyText(lines: Buffer, value: number): boolean {
-  return lines[value] === 0x6e || (lines[value] === QUOTE && lines[value + 1] === QUOTE);
 }

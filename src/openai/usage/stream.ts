@@ -10,10 +10,12 @@ import { readAnswer } from '../kept.ts';
 import type { UsagePlace } from '../operations/descriptor.ts';
 import { meterObject, readUsage, stateOf } from '../response.ts';
 import { isDeclined } from '../wire/errors.ts';
+import { bytesOf, DONE, ERROR, FINISH, NamePlaces, RESPONSE, USAGE } from '../wire/names.ts';
 import {
   blankLineEnd,
   cut,
   dataLines,
+  EMPTY_TYPES,
   eventEnd,
   eventType,
   hasPayload,
@@ -26,6 +28,7 @@ import {
   parseLine,
   type Range,
   separatorAfter,
+  TERMINAL_TYPES,
   valueAt,
 } from '../wire/sse.ts';
 import { hasOutputIn, type OutputCounter } from './count.ts';
@@ -38,21 +41,10 @@ const LF = 0x0a;
 const OPENING_BRACE = 0x7b;
 const NONE = Buffer.alloc(0);
 
-const DONE = Buffer.from('[DONE]');
-const USAGE = Buffer.from('"usage"');
-const ERROR = Buffer.from('"error"');
-const FINISH = Buffer.from('"finish_reason"');
+/** What metering looks for in the lines in hand. */
+const found = new NamePlaces();
 const NULL_BYTES = 4;
-const RESPONSE = Buffer.from('"response"');
-const TERMINAL_TYPES = ['response.completed', 'response.incomplete', 'response.failed'];
 const TERMINALS = TERMINAL_TYPES.map((type) => Buffer.from(`"${type}"`));
-/** Events of a Responses stream that say nothing yet. */
-const EMPTY_TYPES = new Set([
-  'response.created',
-  'response.queued',
-  'response.in_progress',
-  ...TERMINAL_TYPES,
-]);
 
 export interface StreamMeterOptions {
   /** Usage was asked for by us and not by the client, who then sees none of it. */
@@ -124,7 +116,8 @@ export class StreamMeter {
 
   /** The response as its first event shows it: one that breaks off may be kept all the same. Null: that has not come. */
   get begun(): JsonObject | null {
-    const event = this.#first.length === 0 ? null : parseLine(this.#first, this.#first.indexOf(RESPONSE));
+    const event =
+      this.#first.length === 0 ? null : parseLine(this.#first, this.#first.indexOf(bytesOf(RESPONSE)));
     return event !== null && isObject(event.response) ? event.response : null;
   }
 
@@ -231,7 +224,8 @@ export class StreamMeter {
   #meterLines(lines: Buffer): Buffer {
     if (this.#last.includes(OPENING_BRACE)) this.#numbered = this.#last;
     this.#last = lines;
-    const over = this.counter?.add(lines, this.#outputTokensMost) ?? -1;
+    found.find(lines);
+    const over = this.counter?.add(lines, this.#outputTokensMost, found) ?? -1;
     if (over !== -1) this.#isOver = true;
     if (this.#place.stream === 'done_event') {
       this.#meterErrors(lines);
@@ -239,14 +233,14 @@ export class StreamMeter {
       return lines;
     }
     if (this.#place.stream === 'terminal_event') {
-      if (this.#first.length === 0 && !this.#completed && lines.includes(RESPONSE)) this.#first = lines;
+      if (this.#first.length === 0 && !this.#completed && found.has(RESPONSE)) this.#first = lines;
       this.#meterResponseEvents(lines);
       return this.#within(lines, over, []);
     }
     if (!this.#opened) this.#open(lines);
     if (!this.#hasOutput) this.#hasOutput = hasOutputIn(lines, 0);
     this.#meterFinishes(lines);
-    if (hasPayload(lines, DONE)) this.#completed = true;
+    if (found.has(DONE) && hasPayload(lines, bytesOf(DONE))) this.#completed = true;
     this.#meterErrors(lines);
     return this.#meterChunks(lines, over);
   }
@@ -277,8 +271,9 @@ export class StreamMeter {
   }
 
   #meterErrors(lines: Buffer): void {
-    for (let at = lines.indexOf(ERROR); at !== -1; at = lines.indexOf(ERROR, at + ERROR.length)) {
-      if (isNull(lines, valueAt(lines, at + ERROR.length))) continue;
+    for (let index = found.next(ERROR, 0); index !== -1; index = found.next(ERROR, index + 1)) {
+      const at = found.at(index);
+      if (isNull(lines, valueAt(lines, at + bytesOf(ERROR).length))) continue;
       const event = parseLine(lines, at);
       if (event === null) continue;
       const { type, object, error } = event;
@@ -300,7 +295,7 @@ export class StreamMeter {
       }
     }
     this.#meterErrors(lines);
-    for (const terminal of lines.includes(RESPONSE) ? TERMINALS : []) {
+    for (const terminal of found.has(RESPONSE) ? TERMINALS : []) {
       for (let at = lines.indexOf(terminal); at !== -1; at = lines.indexOf(terminal, at + terminal.length)) {
         const event = parseLine(lines, at);
         if (event === null || !isObject(event.response) || !TERMINAL_TYPES.includes(String(event.type)))
@@ -341,8 +336,9 @@ export class StreamMeter {
 
   /** Which choices have ended. Nearly every chunk says that its own has not. */
   #meterFinishes(lines: Buffer): void {
-    for (let at = lines.indexOf(FINISH); at !== -1; at = lines.indexOf(FINISH, at + FINISH.length)) {
-      if (isNull(lines, valueAt(lines, at + FINISH.length))) continue;
+    for (let index = found.next(FINISH, 0); index !== -1; index = found.next(FINISH, index + 1)) {
+      const at = found.at(index);
+      if (isNull(lines, valueAt(lines, at + bytesOf(FINISH).length))) continue;
       const choices = parseLine(lines, at)?.choices;
       if (!Array.isArray(choices)) continue;
       this.#finished ??= new Set();
@@ -361,8 +357,11 @@ export class StreamMeter {
       this.#dropBlankLine = false;
     }
     let metered = 0;
-    for (let at = lines.indexOf(USAGE); at !== -1; ) {
-      let next = at + USAGE.length;
+    let next = 0;
+    for (let index = found.next(USAGE, 0); index !== -1; index = found.next(USAGE, index + 1)) {
+      const at = found.at(index);
+      if (at < next) continue;
+      next = at + bytesOf(USAGE).length;
       const value = valueAt(lines, next);
       if (lines[value] === OPENING_BRACE) {
         const start = lineStart(lines, at);
@@ -379,7 +378,6 @@ export class StreamMeter {
       } else if (this.#stripUsage && isNull(lines, value) && isTopLevelName(lines, at)) {
         cuts.push(memberRange(lines, at, value + NULL_BYTES));
       }
-      at = lines.indexOf(USAGE, next);
     }
     if (this.#usage !== null && hasOutputIn(lines, metered)) this.#usageIsOld = true;
     return this.#within(lines, over, cuts);

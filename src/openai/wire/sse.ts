@@ -21,6 +21,16 @@ const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
 const DATA = Buffer.from('data:');
 
+/** Events that end a Responses stream. */
+export const TERMINAL_TYPES = ['response.completed', 'response.incomplete', 'response.failed'];
+/** Events of a Responses stream that say nothing yet. */
+export const EMPTY_TYPES = new Set([
+  'response.created',
+  'response.queued',
+  'response.in_progress',
+  ...TERMINAL_TYPES,
+]);
+
 export function lineStart(lines: Buffer, at: number): number {
   return lines.lastIndexOf(LF, at) + 1;
 }
