@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { WebSocketServer } from 'ws';
+import { type WebSocket, WebSocketServer } from 'ws';
 import { UpstreamLine } from '../../src/gateway/lines/upstream-line.ts';
 import { WholeTexts } from '../../src/gateway/lines/whole-texts.ts';
 
@@ -16,8 +16,11 @@ afterEach(() => {
 async function open() {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   await once(server, 'listening');
-  const closed = new Promise<number>((resolve) => {
-    server.on('connection', (socket) => socket.on('close', resolve));
+  const { promise: closed, resolve: onClosed } = Promise.withResolvers<number>();
+  const { promise: other, resolve: onOther } = Promise.withResolvers<WebSocket>();
+  server.on('connection', (socket) => {
+    socket.on('close', onClosed);
+    onOther(socket);
   });
   const of = vi.spyOn(WholeTexts, 'of');
   const came: string[] = [];
@@ -42,7 +45,7 @@ async function open() {
   const read = (bytes: Buffer, size = bytes.length) => {
     for (let at = 0; at < bytes.length; at += size) stream.emit('data', bytes.subarray(at, at + size));
   };
-  return { came, closed, ended, read };
+  return { came, closed, ended, read, line, stream, other: await other };
 }
 
 /** Returns a frame as a server writes it. */
@@ -108,6 +111,16 @@ describe('whole texts', () => {
     read(frame('too late'));
     expect(await ended).toBe(4001);
     expect(came).toEqual(['the last']);
+  });
+
+  it('come once when they were read from a line that was broken off while it paused', async () => {
+    const { came, ended, line, stream, other } = await open();
+    line.pause();
+    other.send('waits');
+    await expect.poll(() => stream.readableLength, { timeout: 30_000 }).toBeGreaterThan(0);
+    stream.destroy();
+    await ended;
+    expect(came).toEqual(['waits']);
   });
 });
 

@@ -58,8 +58,6 @@ export class WholeTexts {
   }
 
   #read(bytes: Buffer): void {
-    // What waits in a stream that is broken off is read by `ws` itself.
-    if (this.#stream.destroyed) return;
     const at = this.#left === 0 && this.#head === null ? this.#readTexts(bytes) : 0;
     if (at === bytes.length) return;
     const rest = at === 0 ? bytes : bytes.subarray(at);

@@ -64,8 +64,7 @@ export class NamePlaces {
   }
 
   #search(lines: Buffer, name: number, needle: Buffer): void {
-    for (let at = lines.indexOf(needle); at !== -1; at = lines.indexOf(needle, at + needle.length))
-      this.#add(name, at);
+    for (let at = lines.indexOf(needle); at !== -1; at = lines.indexOf(needle, at + 1)) this.#add(name, at);
   }
 
   #add(name: number, at: number): void {
