@@ -21,7 +21,7 @@ export interface ImageInput {
 
 /**
  * `patches`: patches of 32 × 32 pixels that cover the image, after it was scaled down to at most `budget` of them, times
- * `hundredths` / 100. A budget of null: not scaled down. `tiles`: the image is scaled down into 2,048 × 2,048 pixels, then
+ * `hundredths` / 100. A budget of null: not scaled down; the API refuses images of more patches than `most`. `tiles`: the image is scaled down into 2,048 × 2,048 pixels, then
  * to a shorter side of 768; `base` tokens, and `tile` for each tile of 512 × 512. With detail `low`, `base` alone.
  */
 export type ImageRule =
@@ -29,6 +29,8 @@ export type ImageRule =
       readonly kind: 'patches';
       readonly hundredths: number;
       readonly budget: Readonly<Record<ImageDetail, number | null>>;
+      /** Missing: no image is known to be refused for its size. */
+      readonly most?: number | undefined;
     }
   | { readonly kind: 'tiles'; readonly base: number; readonly tile: number };
 
@@ -45,7 +47,7 @@ export function imageTokens(rule: ImageRule, { size, detail }: ImageInput): numb
     if (detail === 'low') return rule.base;
     return rule.base + rule.tile * (size === null ? TILES_MAX : tilesOf(size));
   }
-  const budget = rule.budget[detail];
+  const budget = rule.budget[detail] ?? rule.most ?? null;
   const patches = size === null ? null : patchesOf(size);
   if (patches === null && budget === null) return null;
   const most = Math.min(patches ?? Number.MAX_SAFE_INTEGER, budget ?? Number.MAX_SAFE_INTEGER);
@@ -61,6 +63,18 @@ export function pageTokens(rule: ImageRule): number | null {
   if (rule.kind === 'tiles') return imageTokens(rule, { size: null, detail: 'high' });
   const { auto, high } = rule.budget;
   return high === null ? null : Math.ceil((Math.max(auto ?? 0, high) * rule.hundredths) / 100);
+}
+
+/**
+ * Returns what images of which nothing is known may be billed beyond what the model reads, all together: so many of the largest. A model
+ * reads the patches alone, which its maximum input bounds, and is billed their multiple (OpenAI's guide to images and vision: "we
+ * multiply image tokens by 1.62 to get total tokens").
+ */
+export function unknownImagesTokens(rule: ImageRule, maxInputTokens: number, imagesMax: number): number {
+  if (rule.kind === 'tiles') return (rule.base + rule.tile * TILES_MAX) * imagesMax;
+  const { auto } = rule.budget;
+  if (auto === null) return 0;
+  return Math.ceil((Math.min(auto * imagesMax, maxInputTokens) * rule.hundredths) / 100);
 }
 
 function patchesOf({ width, height }: ImageSize): number {

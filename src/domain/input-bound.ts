@@ -1,6 +1,6 @@
 /** The bound of an input that is more than text: images and counted pages by their rule, the rest by the window. */
 import { type ApiError, apiError } from './errors.ts';
-import { type ImageRule, imageTokens, pageTokens } from './images.ts';
+import { type ImageRule, imageTokens, pageTokens, unknownImagesTokens } from './images.ts';
 import type { BeyondText } from './operation.ts';
 import type { RateCard } from './price.ts';
 
@@ -28,12 +28,11 @@ export function inputBeyondText(beyond: BeyondText, textTokens: number, card: Ra
     const remedy = "An administrator can set the model's 'max_input_tokens' and 'image_rule' with a price.";
     return apiError('unbounded_request', `${what} ${remedy}`, { param: windowParam ?? 'input' });
   }
-  const most = beyond.hasFiles && imageRule !== null ? imageTokens(imageRule, ANY_IMAGE) : null;
-  const window = Math.max(tokens + (most ?? 0) * IMAGES_MAX, maxInputTokens * (1 + beyond.compactions));
+  const inFiles =
+    beyond.hasFiles && imageRule !== null ? unknownImagesTokens(imageRule, maxInputTokens, IMAGES_MAX) : 0;
+  const window = Math.max(tokens + inFiles, maxInputTokens * (1 + beyond.compactions));
   return windowParam === null ? Math.min(window, tokens + (byPages ?? 0)) : window;
 }
-
-const ANY_IMAGE = { size: null, detail: 'auto' } as const;
 
 function tokensOfPages({ pages, documentTokens }: BeyondText, rule: ImageRule | null): number | null {
   if (pages === 0) return 0;

@@ -27,6 +27,7 @@ const GUIDE_BUDGET = { low: 1536, high: 1536, auto: 1536, original: 1536 };
 /** By the first pattern that a model's name matches. */
 const RULES: [RegExp, Patches | Tiles][] = [
   [/^(ft:)?gpt-5\.5/, { multiplier: 1.2, budget: { low: 2500, high: 2500, auto: 10_000, original: 10_000 } }],
+  [/^(ft:)?gpt-5\.[23]/, { multiplier: 1.2, budget: GUIDE_BUDGET }],
   [/^gpt-(5\.6|6)/, { multiplier: 1.2, budget: { low: 2500, high: 2500 } }],
   [/^(ft:)?(gpt-5\.4-mini|gpt-5-mini|gpt-4\.1-mini)/, { multiplier: 1.62, budget: GUIDE_BUDGET }],
   [/^(ft:)?(gpt-5\.4-nano|gpt-5-nano|gpt-4\.1-nano)/, { multiplier: 2.46, budget: GUIDE_BUDGET }],

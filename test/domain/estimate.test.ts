@@ -100,14 +100,14 @@ describe('the bound of a call', () => {
     expect(estimated('gpt-4o-mini', { beyondText: many, inputTokensBound: 50 }).inputTokens).toBe(1_133_250);
   });
 
-  test('of images without a rule, or without a size that their rule needs, is the maximum input', () => {
+  test('of images without a rule is the maximum input; without a size, the largest image of the rule', () => {
     const beyondText = {
       ...noneBeyondText(),
       images: [{ size: null, detail: 'auto' as const }],
       imageParam: 'messages',
     };
-    expect(estimated('gpt-5.4', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(1_050_000);
-    expect(estimated('gpt-6-sol', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(922_000);
+    expect(estimated('gpt-5.4-pro', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(1_050_000);
+    expect(estimated('gpt-6-sol', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(36_050);
   });
 
   test('of documents counts the images that they may become', () => {
@@ -115,7 +115,8 @@ describe('the bound of a call', () => {
     expect(estimated('gpt-4o-mini', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(
       50 + 500 * 48_169,
     );
-    expect(estimated('gpt-5.4', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(1_050_000);
+    expect(estimated('gpt-5.4', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(1_260_050);
+    expect(estimated('gpt-5.4-pro', { beyondText, inputTokensBound: 50 }).inputTokens).toBe(1_050_000);
   });
 
   test('of a compaction is the window twice, and the longest output beside the answer', () => {

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type ImageDetail, type ImageRule, imageTokens } from '../../src/domain/images.ts';
+import {
+  type ImageDetail,
+  type ImageRule,
+  imageTokens,
+  pageTokens,
+  unknownImagesTokens,
+} from '../../src/domain/images.ts';
+import { readImageRules } from '../../src/store/seed/read-seed.ts';
 
 const GPT6: ImageRule = {
   kind: 'patches',
@@ -49,6 +56,33 @@ describe('patches', () => {
     expect(imageTokens(MINI, { size: null, detail: 'auto' })).toBe(2489);
     expect(imageTokens(GPT6, { size: null, detail: 'high' })).toBe(3000);
     expect(imageTokens(GPT6, { size: null, detail: 'auto' })).toBeNull();
+  });
+
+  it('an image of unknown size costs as much as the largest that the API takes', () => {
+    const rule = readImageRules().get('gpt-5.6')!;
+    expect(imageTokens(rule, { size: null, detail: 'auto' })).toBe(36_000);
+    expect(tokens(rule, 8000, 8000, 'original')).toBe(36_000);
+    expect(imageTokens(rule, { size: null, detail: 'high' })).toBe(3000);
+    // A page is scaled down before it is read.
+    expect(pageTokens(rule)).toBe(3000);
+  });
+
+  // Measured on the API in March 2026 (community.openai.com/t/1377015): the guide says less of gpt-5.4-mini.
+  it.each([
+    ['gpt-5.4', 2500 * 1.2],
+    ['gpt-5.4-mini', 2500 * 1.2],
+    ['nano', 2500 * 1.2],
+    ['gpt-5.2', 1521 * 1.2],
+  ])('%s: 1,600 × 1,600 pixels cost no less than was billed', (name, billed) => {
+    const held = tokens(readImageRules().get(name)!, 1600, 1600, 'high');
+    expect(held).toBeGreaterThanOrEqual(billed);
+    expect(held).toBeLessThanOrEqual(billed * 1.3);
+  });
+
+  it('what models bill beyond what they read is bounded by their maximum input', () => {
+    expect(unknownImagesTokens(readImageRules().get('gpt-5.4')!, 1_050_000, 500)).toBe(1_260_000);
+    expect(unknownImagesTokens(MINI, 100_000_000, 500)).toBe(1_244_160);
+    expect(unknownImagesTokens(GPT6, 922_000, 500)).toBe(0);
   });
 });
 

@@ -108,6 +108,7 @@ const imageRule = z.discriminatedUnion('kind', [
     kind: z.literal('patches'),
     hundredths: tokens,
     budget: z.strictObject({ low: budget, high: budget, auto: budget, original: budget }),
+    most: tokens.optional(),
     source: text,
   }),
   z.strictObject({ kind: z.literal('tiles'), base: tokens, tile: tokens, source: text }),
