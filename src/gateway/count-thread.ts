@@ -9,7 +9,7 @@ import { readRequest } from '../openai/request.ts';
 import { scanWhole } from '../openai/scan.ts';
 import { InputCount, loadSplit } from '../openai/usage/count-input.ts';
 import { loadTokeniser } from '../openai/usage/tokeniser.ts';
-import type { CountJob } from './counting.ts';
+import { COUNTING, type CountJob } from './count-job.ts';
 
 const loaded = new Map<Encoding, Promise<InputCount>>();
 
@@ -34,6 +34,7 @@ async function count({
   const descriptor = OPERATIONS.find(({ name }) => name === operation);
   if (descriptor === undefined) return null;
   const counter = await load(encoding);
+  parentPort?.postMessage(COUNTING);
   const body = Buffer.from(bytes);
   const text = body.toString('latin1');
   if (scanWhole(text, bounds).ambiguous) return null;

@@ -4,7 +4,6 @@
  * is worth it (stages/estimate.ts). Invariant: whatever fails, the bytes' bound stays.
  */
 import { Worker } from 'node:worker_threads';
-import type { Encoding } from '../domain/upstream.ts';
 import { findSpans, isObject, parseJson } from '../openai/body.ts';
 import type { InputParts } from '../openai/input-parts.ts';
 import type { ParsedRequest } from '../openai/request.ts';
@@ -12,24 +11,16 @@ import { upstreamHeaders } from '../openai/response.ts';
 import type { RequestBounds } from '../openai/scan.ts';
 import { publishedEncoding } from '../openai/usage/tokeniser.ts';
 import type { Upstream, UpstreamHandler } from '../wire/upstream.ts';
-
-/** A request for the thread. */
-export interface CountJob {
-  operation: string;
-  path: string;
-  model: string | null;
-  bytes: ArrayBuffer;
-  bounds: RequestBounds;
-  encoding: Encoding;
-}
+import { COUNTING, type CountJob } from './count-job.ts';
 
 interface Waiting {
   job: CountJob;
-  resolve(parts: InputParts | null): void;
+  /** Null: its call waits no longer, and the thread has its request. */
+  resolve: ((parts: InputParts | null) => void) | null;
   deadline: NodeJS.Timeout;
 }
 
-/** How long a call waits for its count. */
+/** How long a call waits for its count, and how long a count may take once its encoding is loaded. */
 const WITHIN_MS = 2_000;
 /** Larger bodies would hold up the others: some 100 ms of one core for each megabyte. */
 const BODY_BYTES_MAX = 4 * 1024 * 1024;
@@ -42,13 +33,20 @@ const IDLE_MS = 10 * 60_000;
 export class EncodingCounts {
   #thread: Worker | null = null;
   readonly #waiting: Waiting[] = [];
+  /** Until the count that is made now takes too long; null: the thread loads, or rests. */
+  #running: NodeJS.Timeout | null = null;
   #idle: NodeJS.Timeout | null = null;
   #isClosed = false;
   readonly #withinMs: number;
+  readonly #countingMs: number;
 
-  /** @param withinMs how long a call waits for its count */
-  constructor(withinMs = WITHIN_MS) {
+  /**
+   * @param withinMs how long a call waits for its count
+   * @param countingMs how long a count may take once its encoding is loaded
+   */
+  constructor(withinMs = WITHIN_MS, countingMs = withinMs) {
     this.#withinMs = withinMs;
+    this.#countingMs = countingMs;
   }
 
   canCount({ operation, body }: ParsedRequest): boolean {
@@ -67,8 +65,8 @@ export class EncodingCounts {
     const { buffer: bytes } = new Uint8Array(body);
     const job: CountJob = { operation: descriptor.name, path, model, bytes, bounds, encoding };
     return new Promise((resolve) => {
-      const deadline = setTimeout(() => this.#late(), this.#withinMs);
-      this.#waiting.push({ job, resolve, deadline });
+      const waiting = { job, resolve, deadline: setTimeout(() => this.#late(waiting), this.#withinMs) };
+      this.#waiting.push(waiting);
       if (this.#waiting.length === 1) this.#next();
     });
   }
@@ -98,7 +96,11 @@ export class EncodingCounts {
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: 16 },
     });
     this.#thread = thread;
-    thread.on('message', (parts: InputParts | null) => this.#counted(parts));
+    thread.on('message', (said: InputParts | typeof COUNTING | null) => {
+      if (said !== COUNTING) this.#counted(said);
+      // All that waits would wait for it in vain.
+      else this.#running = setTimeout(() => void this.#stop(), this.#countingMs);
+    });
     thread.on('error', () => {
       this.#thread = null;
       this.#counted(null);
@@ -107,28 +109,34 @@ export class EncodingCounts {
   }
 
   #counted(parts: InputParts | null): void {
+    this.#endRun();
     const done = this.#waiting.shift();
     if (done === undefined) return;
     clearTimeout(done.deadline);
-    done.resolve(parts);
+    done.resolve?.(parts);
     this.#next();
   }
 
-  /** What is counted now takes too long, and all that wait would too. */
-  #late(): void {
-    for (const { resolve, deadline } of this.#waiting.splice(0)) {
-      clearTimeout(deadline);
-      resolve(null);
-    }
-    void this.#stop();
+  /** The thread goes on: a busy machine would load the encoding once more for each call. */
+  #late(waiting: Waiting): void {
+    waiting.resolve?.(null);
+    waiting.resolve = null;
+    const at = this.#waiting.indexOf(waiting);
+    if (at > 0) this.#waiting.splice(at, 1);
+  }
+
+  #endRun(): void {
+    if (this.#running !== null) clearTimeout(this.#running);
+    this.#running = null;
   }
 
   async #stop(): Promise<void> {
+    this.#endRun();
     const thread = this.#thread;
     this.#thread = null;
     for (const { resolve, deadline } of this.#waiting.splice(0)) {
       clearTimeout(deadline);
-      resolve(null);
+      resolve?.(null);
     }
     thread?.removeAllListeners();
     await thread?.terminate();

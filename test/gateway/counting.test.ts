@@ -1,7 +1,7 @@
 /** Counts of inputs by published encodings: tight where text is usual, and never below what any way to write the prompt makes. */
 import { countTokens as cl100k } from 'gpt-tokenizer/encoding/cl100k_base';
 import { countTokens as o200k } from 'gpt-tokenizer/encoding/o200k_base';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { countPrompt, type PromptStyle, type Tokeniser } from '../../bench/holds/prompt.ts';
 import { Anchors } from '../../src/gateway/anchors.ts';
 import { EncodingCounts } from '../../src/gateway/counting.ts';
@@ -10,6 +10,18 @@ import { publishedEncoding } from '../../src/openai/usage/tokeniser.ts';
 import { book, NOW } from '../domain/fixtures.ts';
 import { accepted, type PostPath } from '../openai/read.ts';
 import { Random } from '../support/random.ts';
+
+const threads = vi.hoisted(() => ({ started: 0 }));
+vi.mock('node:worker_threads', async (original) => {
+  const actual = await original<typeof import('node:worker_threads')>();
+  class Worker extends actual.Worker {
+    constructor(...given: ConstructorParameters<typeof actual.Worker>) {
+      super(...given);
+      threads.started++;
+    }
+  }
+  return { ...actual, Worker };
+});
 
 /** A busy machine must not decide a test. */
 const counts = new EncodingCounts(30_000);
@@ -191,6 +203,30 @@ describe('a count', () => {
     expect(
       await counted('responses', { model: 'gpt-6-astra', input: [history] } as { model: string }),
     ).toBeNull();
+  });
+});
+
+describe('a call whose count is late', () => {
+  const prose = accepted('responses', { model: 'gpt-5', input: 'What a prompt costs. '.repeat(300) });
+
+  it('has none, and the thread that loads the encoding for it goes on', async () => {
+    threads.started = 0;
+    const hasty = new EncodingCounts(1, 30_000);
+    const late = Array.from({ length: 3 }, () => hasty.count(prose, SCAN_BOUNDS));
+    expect(await Promise.all(late)).toEqual([null, null, null]);
+    expect(await hasty.count(prose, SCAN_BOUNDS)).toBeNull();
+    expect(threads.started).toBe(1);
+    await hasty.close();
+  });
+
+  it('is counted by another thread where the one before took too long', async () => {
+    threads.started = 0;
+    const strict = new EncodingCounts(30_000, 1);
+    const long = accepted('responses', { model: 'gpt-5', input: 'What a prompt costs. '.repeat(20_000) });
+    expect(await strict.count(long, SCAN_BOUNDS)).toBeNull();
+    await strict.count(prose, SCAN_BOUNDS);
+    expect(threads.started).toBe(2);
+    await strict.close();
   });
 });
 
