@@ -39,6 +39,7 @@ const MAX_LINE_BYTES = { text: 8 * 1024 * 1024, images: 48 * 1024 * 1024 };
 
 const LF = 0x0a;
 const OPENING_BRACE = 0x7b;
+const DATA_BYTES = 'data: '.length;
 const NONE = Buffer.alloc(0);
 
 /** What metering looks for in the lines in hand. */
@@ -183,8 +184,8 @@ export class StreamMeter {
    */
   push(chunk: Buffer): Buffer {
     if (this.#blind) return chunk;
+    if (chunk[chunk.length - 1] === LF && this.#carryBytes === 0) return this.#meterLines(chunk);
     const linesEnd = chunk.lastIndexOf(LF) + 1;
-    if (linesEnd === chunk.length && this.#carryBytes === 0) return this.#meterLines(chunk);
     if (linesEnd === 0) return this.#keep(chunk);
     const lines = chunk.subarray(0, linesEnd);
     const passed = this.#meterLines(this.#carryBytes === 0 ? lines : this.#takeCarry(lines));
@@ -222,7 +223,8 @@ export class StreamMeter {
 
   /** Meters whole lines and returns what the client gets of them. */
   #meterLines(lines: Buffer): Buffer {
-    if (this.#last.includes(OPENING_BRACE)) this.#numbered = this.#last;
+    const last = this.#last;
+    if (last[DATA_BYTES] === OPENING_BRACE || last.includes(OPENING_BRACE)) this.#numbered = last;
     this.#last = lines;
     found.find(lines);
     const over = this.counter?.add(lines, this.#outputTokensMost, found) ?? -1;

@@ -29,10 +29,13 @@ export class NamePlaces {
   #places = new Int32Array(64);
   #names = new Uint8Array(64);
   #count = 0;
+  /** A bit for each name that was found. */
+  #found = 0;
 
   /** Forgets all places, and finds those in these lines. */
   find(lines: Buffer): this {
     this.#count = 0;
+    this.#found = 0;
     if (lines.length <= PASS_BYTES_MAX) this.#pass(lines);
     else for (const [name, needle] of NEEDLES.entries()) this.#search(lines, name, needle);
     return this;
@@ -40,12 +43,13 @@ export class NamePlaces {
 
   /** Returns which place of a name is the first from the `from`-th place on, in the order of the lines; -1: none is. */
   next(name: Name, from: number): number {
+    if (!this.has(name)) return -1;
     for (let index = from; index < this.#count; index++) if (this.#names[index] === name) return index;
     return -1;
   }
 
   has(name: Name): boolean {
-    return this.next(name, 0) !== -1;
+    return (this.#found & (1 << name)) !== 0;
   }
 
   /** Where the `index`-th place is in the lines. */
@@ -69,6 +73,7 @@ export class NamePlaces {
 
   #add(name: number, at: number): void {
     if (this.#count === this.#places.length) this.#grow();
+    this.#found |= 1 << name;
     this.#places[this.#count] = at;
     this.#names[this.#count++] = name;
   }

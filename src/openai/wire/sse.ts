@@ -112,18 +112,21 @@ export function isTopLevelName(lines: Buffer, at: number): boolean {
   let index = payloadStart(lines, at);
   if (index === -1) return false;
   let depth = 0;
-  let inString = false;
   for (; index < at; index++) {
     const byte = lines[index] ?? 0;
-    if (inString) {
-      if (byte === BACKSLASH) index++;
-      else if (byte === QUOTE) inString = false;
-    } else if (byte === QUOTE) inString = true;
+    if (byte === QUOTE) index = stringEnd(lines, index + 1, at);
     // In ASCII a brace and its bracket differ in this one bit.
     else if ((byte | 0x20) === OPENING_BRACE) depth++;
     else if ((byte | 0x20) === CLOSING_BRACE) depth--;
   }
   return index === at && depth === 1;
+}
+
+/** Where the string ends whose first byte is at `at`; `until`, or the byte behind, where it goes on there. */
+function stringEnd(lines: Buffer, at: number, until: number): number {
+  let index = at;
+  while (index < until && lines[index] !== QUOTE) index += lines[index] === BACKSLASH ? 2 : 1;
+  return index;
 }
 
 /** A member from its name at `at` to the end of its value at `end`, with the comma that must go with it. */
