@@ -11,7 +11,7 @@ import { atKeeper, besides, elsewhere, namesKept, noteEnd } from './fail-over.ts
 import { serveJob } from './job-calls.ts';
 import { estimateJob } from './job-estimate.ts';
 import { orInstead } from './on-exhausted.ts';
-import { cancelRecall, recall } from './recall.ts';
+import { beforeRecall, cancelRecall, isOvertaken, recall } from './recall.ts';
 import { authenticate } from './stages/authenticate.ts';
 import { estimate } from './stages/estimate.ts';
 import { forward } from './stages/forward.ts';
@@ -114,13 +114,20 @@ async function orBesides(
   return next === null ? reserved : admitAsAsked(next);
 }
 
+/** So often a call that others overtook in its conversation is weighed again before its client hears of it. */
+const RECALLS_MAX = 4;
+
 /** What the upstream keeps is weighed first. */
 async function admitRecalled(deps: GatewayDeps, parsed: Parsed): Promise<Reserved | Stopped> {
-  const recalled = await recall(deps, parsed);
-  if (recalled.kind === 'stopped') return recalled;
-  const reserved = await admitParsed(recalled);
-  if (reserved.kind === 'stopped') cancelRecall(deps, recalled);
-  return reserved;
+  for (let left = RECALLS_MAX; ; left--) {
+    const recalled = await recall(deps, left > 1 ? beforeRecall(parsed) : parsed);
+    if (recalled.kind === 'stopped') return recalled;
+    const reserved = await admitParsed(recalled);
+    if (reserved.kind !== 'stopped') return reserved;
+    const cancelled = cancelRecall(deps, recalled);
+    if (left === 1 || !isOvertaken(reserved)) return reserved;
+    await cancelled;
+  }
 }
 
 /** An attempt that cost nothing and is in the ledger, and the same call for another upstream. */

@@ -250,15 +250,40 @@ export async function whyOvertaken(
     log.logger.warn({ err: error }, 'a conversation could not be looked up');
     return ledgerUnavailable();
   }
-  const message = 'Another call began in the conversation while this one waited for its budget: repeat it.';
-  return apiError('ledger_unavailable', message, { retryAfterMs: 500 });
+  return apiError('ledger_unavailable', OVERTAKEN, { retryAfterMs: 500 });
+}
+
+const OVERTAKEN = 'Another call began in the conversation while this one waited for its budget: repeat it.';
+
+/** Whether a call was stopped for what {@link whyOvertaken} says, so that it may be recalled once more. */
+export function isOvertaken({ error }: Stopped): boolean {
+  return error?.message === OVERTAKEN;
+}
+
+/** Returns a call as it is before it is recalled: that adds to what it is here. */
+export function beforeRecall(parsed: Parsed): Parsed {
+  const { operation } = parsed.request;
+  const { beyondText, kept } = operation;
+  const copy = {
+    ...operation,
+    beyondText: beyondText && {
+      ...beyondText,
+      images: [...beyondText.images],
+      reasoning: [...beyondText.reasoning],
+    },
+    kept: kept && { ...kept },
+  };
+  return { ...parsed, request: { ...parsed.request, operation: copy } };
 }
 
 /** A call that is not forwarded leaves its conversation. */
-export function cancelRecall({ objects, log }: GatewayDeps, { account, request }: Parsed): void {
+export async function cancelRecall(
+  { objects, log }: GatewayDeps,
+  { account, request }: Parsed,
+): Promise<void> {
   const conversation = request.operation.kept?.conversation ?? null;
   if (conversation === null) return;
-  objects.store
+  await objects.store
     .cancelConversationCall(account.principal.teamId, conversation.id, conversation.call)
     // It then counts as under way for a day, which is more than it is.
     .catch((error: unknown) => log.logger.warn({ err: error }, 'a call could not leave its conversation'));
