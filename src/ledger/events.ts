@@ -295,7 +295,8 @@ export function createClock(monotonicMs: () => number = () => performance.now())
     monotonicMs,
     nowMs() {
       // Never backwards: a corrected offset must not admit a call into a window that is over.
-      last = Math.max(last, Math.floor(monotonicMs() + offsetMs));
+      const now = Math.floor(monotonicMs() + offsetMs);
+      if (now > last) last = now;
       return last;
     },
     synchronise(serverMs, sentAtMs, receivedAtMs) {

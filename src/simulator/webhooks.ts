@@ -1,6 +1,7 @@
 /**
  * Webhooks, as OpenAI sends them: signed by Standard Webhooks, and with nothing of a job but its id. The profile says where they go, how late,
- * and how many are lost or come again. One that its receiver refuses is not sent again.
+ * and how many are lost or come again. One that its receiver does not take is sent again, each time after twice as long, with the same id and
+ * body, and a time and signature of its own. OpenAI does so for 72 hours; the simulator's tests are shorter.
  * https://platform.openai.com/docs/guides/webhooks
  */
 import { createHmac } from 'node:crypto';
@@ -12,6 +13,9 @@ import { nowSeconds } from './stored.ts';
 type Subject = 'batch' | 'eval.run' | 'fine_tuning.job' | 'response';
 
 const TIMEOUT_MS = 10_000;
+/** How often one is sent, the first time included, and how long after the first it is sent again. */
+const SENDS_MAX = 6;
+const AGAIN_AFTER_MS = 250;
 
 /** Tells the receiver, if there is one, that a job has ended. @param status as the event calls it */
 export function announce(state: ApiState, subject: Subject, status: string, jobId: unknown): void {
@@ -25,10 +29,18 @@ export function announce(state: ApiState, subject: Subject, status: string, jobI
   if (random() < webhookLossChance) return;
   const times = random() < webhookRepeatChance ? 2 : 1;
   for (let time = 1; time <= times; time++)
-    setTimeout(() => void send(state, id, body), time * webhookDelayMs).unref();
+    setTimeout(() => void deliver(state, id, body), time * webhookDelayMs).unref();
 }
 
-async function send({ profile }: ApiState, id: string, body: string): Promise<void> {
+/** Sends it until it is taken. */
+async function deliver(state: ApiState, id: string, body: string, sends = 1): Promise<void> {
+  if ((await isTaken(state, id, body)) || sends >= SENDS_MAX) return;
+  const afterMs = AGAIN_AFTER_MS * 2 ** (sends - 1);
+  setTimeout(() => void deliver(state, id, body, sends + 1), afterMs).unref();
+}
+
+/** Sends it once; returns whether its receiver took it. */
+async function isTaken({ profile }: ApiState, id: string, body: string): Promise<boolean> {
   const timestamp = String(nowSeconds());
   const key = Buffer.from(profile.webhookSecret.replace(/^whsec_/, ''), 'base64');
   const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64');
@@ -43,7 +55,8 @@ async function send({ profile }: ApiState, id: string, body: string): Promise<vo
   try {
     const response = await fetch(profile.webhookUrl, { method: 'POST', headers, body, signal });
     await response.body?.cancel();
+    return response.ok;
   } catch {
-    // A receiver that is away has lost it.
+    return false;
   }
 }

@@ -107,6 +107,15 @@ it('the session ends with an error when its next minute is not paid for, after w
   expect(cost).toBe(billed(stack) - before);
 });
 
+it('a session that may not be opened is told why, and ends', async () => {
+  const { teamId, socket } = await open('1.00', {}, 'gpt-5-mini');
+  const { error } = await socket.next('error');
+  expect(error).toMatchObject({ code: 'model_not_found' });
+  await socket.closed();
+  expect(socket.closedWith).toBe(1008);
+  expect(await readEvents(stack, teamId)).toEqual([]);
+});
+
 it('a piece that is longer than a minute is held whole', async () => {
   const before = billed(stack);
   const { teamId, socket } = await open('1.00');

@@ -68,11 +68,11 @@ it('no body is read of one whose headers are wrong', async () => {
   expect(seen.ends).toEqual(['other refused']);
 });
 
-it('a body that breaks off is refused, and ends nothing else', async () => {
-  const broken = new ReadableStream({
-    pull: (controller) => controller.error(new Error('the client is gone')),
-  });
+it('a body that breaks off is refused, and counts as no wrong one', async () => {
+  const broken = () =>
+    new ReadableStream({ pull: (controller) => controller.error(new Error('the client is gone')) });
   const { app, seen } = route(() => Promise.resolve(true));
-  expect((await app.request(request(broken))).status).toBe(400);
-  expect(seen).toEqual({ ends: ['other refused'], errors: [] });
+  const times = 40;
+  for (let time = 0; time < times; time++) expect((await app.request(request(broken()))).status).toBe(400);
+  expect(seen).toEqual({ ends: Array(times).fill('other refused'), errors: [] });
 });

@@ -51,6 +51,16 @@ it('of a cancelled response one comes, and comes again with the same id where th
   expect(new Set(receiver.received.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
 });
 
+it('one that is not taken comes again, the same and signed anew, until it is', async () => {
+  receiver.statuses = [503, 500];
+  await client.responses.create(ASKED);
+  await expect.poll(() => receiver.received.length, SOON).toBe(3);
+  expect(new Set(receiver.received.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
+  expect(new Set(receiver.received.map(({ body }) => body)).size).toBe(1);
+  const last = receiver.received.at(-1)!;
+  await client.webhooks.unwrap(last.body, headersOf(last), SECRET);
+});
+
 it('none comes that is lost, and a receiver that is away troubles nobody', async () => {
   simulator.setProfile({ webhookLossChance: 1 });
   const { id } = await client.responses.create(ASKED);

@@ -60,7 +60,9 @@ export function createUpstreamWebhooks(options: UpstreamWebhooksOptions): Hono {
       });
       return tooLarge ?? body;
     } catch {
-      return refuse(context, 'the body broke off');
+      // Its sender has left: nothing was wrong with what it sent, so it does not count as a wrong one.
+      onEnd('other', 'refused');
+      return errorResponse(context, BROKE_OFF);
     }
   }
 
@@ -101,6 +103,7 @@ const NOT_SIGNED =
   "webhook-signature is not of this upstream's secret: TOLLGATE_UPSTREAM_WEBHOOK_SECRET, or webhook_secret in the file";
 const TOO_MANY = 'too many wrong webhooks from here: wait a minute';
 const TOO_LARGE = apiError('request_too_large', `a webhook of more than ${BODY_BYTES_MAX} bytes`);
+const BROKE_OFF = apiError('invalid_request', 'the body broke off');
 const limited = bodyLimit({
   maxSize: BODY_BYTES_MAX,
   onError: (context) => errorResponse(context, TOO_LARGE),
