@@ -65,6 +65,23 @@ describe.skipIf(!hasBrowser)('a page of the console', { timeout: 120_000 }, () =
     expect(await alert.count()).toBe(0);
   });
 
+  it('asks what a limit would do again on request', async () => {
+    const { teamId } = await stack.team({ limitUsd: '1.00' });
+    const { page } = await open(`/console/teams/${teamId}`);
+    await signInAsAdmin(page);
+    const preview = '**/admin/v1/limits/preview';
+    const error = { code: 'ledger_unavailable', message: 'the database cannot be reached', param: null };
+    await page.route(preview, (route) => route.fulfill({ status: 503, json: { error } }));
+    const dialog = await openDialog(page, en.limits.new);
+    await dialog.getByLabel(en.common.amount).fill('2');
+    const alert = dialog.getByRole('alert').filter({ hasText: en.common.failed });
+    await alert.getByText(en.errors.ledger_unavailable!).waitFor();
+    await page.unroute(preview);
+    await alert.getByRole('button', { name: en.common.retry }).click();
+    await dialog.getByText(en.limits.previewLeft, { exact: true }).waitFor();
+    expect(await alert.count()).toBe(0);
+  });
+
   it('says what the database has forgotten, until it lends again', async () => {
     const { page } = await open('/console/overview');
     const state = await stack.admin<Record<string, unknown>>('GET', '/store');

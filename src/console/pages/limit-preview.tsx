@@ -1,10 +1,10 @@
 /** What a limit would do today, read from the API while its form is filled in. */
 import { useEffect, useState } from 'preact/hooks';
-import { post } from '../api/client.ts';
+import { type ApiError, post } from '../api/client.ts';
 import type { LimitPreview, NewLimit } from '../api/types.ts';
 import { asApiError } from '../api/use.ts';
 import { isZero } from '../money.ts';
-import { errorText } from '../parts/states.tsx';
+import { Failed } from '../parts/states.tsx';
 import { useFormat } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
 import type { Meter } from './limit-text.tsx';
@@ -23,20 +23,21 @@ export function LimitPreviewBox({ limit }: { limit: NewLimit | null }) {
   const t = useMessages();
   // Kept with its meter: the form may have another one by the time of the response.
   const [shown, setShown] = useState<ShownProps | null>(null);
-  const [problem, setProblem] = useState('');
+  const [error, setError] = useState<ApiError | null>(null);
+  const [asked, setAsked] = useState(0);
   const body = limit === null ? '' : JSON.stringify(limit);
   useEffect(() => {
-    setProblem('');
+    setError(null);
     if (body === '') return setShown(null);
     const abort = new AbortController();
     const pause = setTimeout(() => {
       const sent = JSON.parse(body) as NewLimit;
       post<LimitPreview>('/limits/preview', sent, abort.signal).then(
         (preview) => setShown({ preview, meter: sent.meter }),
-        (error) => {
+        (failure) => {
           if (abort.signal.aborted) return;
           setShown(null);
-          setProblem(errorText(t, asApiError(error)));
+          setError(asApiError(failure));
         },
       );
     }, PAUSE_MS);
@@ -44,12 +45,12 @@ export function LimitPreviewBox({ limit }: { limit: NewLimit | null }) {
       clearTimeout(pause);
       abort.abort();
     };
-  }, [body, t]);
+  }, [body, asked]);
   return (
     <section class="preview" aria-label={t.limits.preview} aria-live="polite">
       <h3>{t.limits.preview}</h3>
-      {problem !== '' && <p class="error">{problem}</p>}
-      {shown ? <Shown {...shown} /> : problem === '' && <p class="quiet">{t.limits.previewWait}</p>}
+      {error !== null && <Failed error={error} retry={() => setAsked(asked + 1)} />}
+      {shown ? <Shown {...shown} /> : error === null && <p class="quiet">{t.limits.previewWait}</p>}
     </section>
   );
 }
