@@ -149,6 +149,7 @@ upstreams:
       'tollgate.yaml:11: upstreams[1].admin_key is for kind openai',
       'tollgate.yaml:13: upstreams[1].prices.timed.second needs timeouts.call_ms',
       'tollgate.yaml:14: upstreams[1].prices.mine.output is missing',
+      'tollgate.yaml:15: upstreams[2].name must be given',
       'tollgate.yaml:17: upstreams[2].api_version is for kind azure',
       'tollgate.yaml:18: upstreams[2].headers.host is not yours to set',
     ])

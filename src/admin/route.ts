@@ -233,7 +233,13 @@ function errorOf({ issues: [issue] }: z.ZodError): ApiError {
   }
   const param = pathOf(issue.path);
   if (param === '') return apiError('invalid_request', issue.message);
-  return apiError('invalid_request', `${param}: ${issue.message}`, { param });
+  const message = isMissing(issue) ? 'must be given' : issue.message;
+  return apiError('invalid_request', `${param}: ${message}`, { param });
+}
+
+/** Of a field that is not there the parser says that it is of the wrong type, unless the schema has a text of its own. */
+function isMissing({ code, message }: z.core.$ZodIssue): boolean {
+  return code === 'invalid_type' && message.endsWith(', received undefined');
 }
 
 function pathOf(path: readonly PropertyKey[]): string {

@@ -186,8 +186,9 @@ function aliasProblems(document: Document, lineAt: (offset: number) => number): 
   return problems;
 }
 
-/** What is wrong with the name of a member stands one level below. */
+/** What is missing has no wrong type; what is wrong with the name of a member stands one level below. */
 function textOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_type' && issue.message.endsWith(', received undefined')) return 'must be given';
   return issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
 }
 

@@ -223,6 +223,13 @@ testInvalidRequests([
     /^until: must lie in the years 2000 to 9998$/,
   ],
   [
+    'a raise without a reason',
+    ({ limit }) => ['POST', `/limits/${limit.id}/raises`, { amount: '5', until: '2099-12-31T00:00:00Z' }],
+    400,
+    'reason',
+    /^reason: must be given$/,
+  ],
+  [
     'a raise until a moment without an offset',
     ({ limit }) => [
       'POST',
