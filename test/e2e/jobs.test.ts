@@ -192,7 +192,9 @@ describe('a batch', () => {
     const { key, teamId } = await stack.team({ grantUsd: '5.00' });
     const client = clientOf(key);
     const since = stack.simulator.invoice().line_count;
-    const input = await batchFile(client, lines(6));
+    const embedded = { model: 'text-embedding-3-small', input: 'Say nothing.' };
+    const line = { custom_id: 'embedded', method: 'POST', url: '/v1/embeddings', body: embedded };
+    const input = await batchFile(client, `${lines(5)}\n${JSON.stringify(line)}`);
     const batch = await client.batches.create({ ...BATCH, input_file_id: input });
     const { held } = await heldBy(teamId);
     expect(held).toBeGreaterThan(0n);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isApiError } from '../../src/domain/errors.ts';
+import { usd } from '../../src/domain/money.ts';
 import { RateCards } from '../../src/domain/price.ts';
 import { BatchFile, type BatchQuestion } from '../../src/planner/batch.ts';
 import { priceBook } from '../../src/planner/book.ts';
@@ -34,9 +35,10 @@ describe('an estimate of a batch', () => {
       call(CHAT),
       call(CHAT),
       call({ model: 'gpt-6-sol', input: 'hello', max_output_tokens: 1000 }, '/v1/responses'),
+      call({ model: 'text-embedding-3-small', input: 'hello' }, '/v1/embeddings'),
     );
-    expect(found).toMatchObject({ lines: 3, open_ended_lines: 0, unpriced_lines: 0, problems: [] });
-    const [sol, mini] = found.models;
+    expect(found).toMatchObject({ lines: 4, open_ended_lines: 0, unpriced_lines: 0, problems: [] });
+    const [sol, mini, embedded] = found.models;
     // The gateway's bound of input: the bytes of the body and 64 tokens of framing; input at the dearer rate of a cache write.
     const bytes = Buffer.byteLength(JSON.stringify(CHAT));
     expect(mini).toEqual({
@@ -52,6 +54,8 @@ describe('an estimate of a batch', () => {
       ),
     });
     expect(sol).toMatchObject({ model: 'gpt-6-sol', operation: 'responses', output_tokens: 1000 });
+    expect(embedded).toMatchObject({ operation: 'embeddings', output_tokens: 0 });
+    expect(usd(embedded!.single_usd)).toBe(2n * usd(embedded!.batch_usd));
     expect(Number(found.single_usd)).toBeCloseTo(2 * Number(found.batch_usd), 12);
   });
 
@@ -84,7 +88,7 @@ describe('an estimate of a batch', () => {
       call(CHAT, '/v1/chat/completions', { method: 'GET' }),
       call('hello'),
       call({ ...CHAT, model: 'gpt-99' }),
-      call({ ...CHAT, model: 'text-embedding-3-small' }, '/v1/chat/completions', { custom_id: '' }),
+      call({ ...CHAT, model: 'text-embedding-ada-002' }, '/v1/chat/completions', { custom_id: '' }),
       call({ ...CHAT, stream: true }),
       call(CHAT, '/v1/chat/completions', { custom_id: 'twice' }),
       call(CHAT, '/v1/chat/completions', { custom_id: 'twice' }),
