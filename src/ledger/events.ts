@@ -295,8 +295,7 @@ export function createClock(monotonicMs: () => number = () => performance.now())
     monotonicMs,
     nowMs() {
       // Never backwards: a corrected offset must not admit a call into a window that is over.
-      const now = Math.floor(monotonicMs() + offsetMs);
-      if (now > last) last = now;
+      last = Math.max(last, Math.floor(monotonicMs() + offsetMs));
       return last;
     },
     synchronise(serverMs, sentAtMs, receivedAtMs) {

@@ -192,10 +192,10 @@ describe('a batch', () => {
     const { key, teamId } = await stack.team({ grantUsd: '5.00' });
     const client = clientOf(key);
     const since = stack.simulator.invoice().line_count;
-    const embedded = { model: 'text-embedding-3-small', input: 'Say nothing.' };
-    const line = { custom_id: 'embedded', method: 'POST', url: '/v1/embeddings', body: embedded };
-    const input = await batchFile(client, `${lines(5)}\n${JSON.stringify(line)}`);
-    const batch = await client.batches.create({ ...BATCH, input_file_id: input });
+    const body = { model: 'text-embedding-3-small', input: 'Say nothing.' };
+    const embedded = JSON.stringify({ custom_id: 'e', method: 'POST', url: '/v1/embeddings', body });
+    const input_file_id = await batchFile(client, `${lines(5)}\n${embedded}`);
+    const batch = await client.batches.create({ ...BATCH, input_file_id });
     const { held } = await heldBy(teamId);
     expect(held).toBeGreaterThan(0n);
     const row = await ended(batch.id);
@@ -209,9 +209,8 @@ describe('a batch', () => {
     const other = clientOf((await stack.team({ grantUsd: '1.00' })).key);
     await expect(other.files.content(done.output_file_id!)).rejects.toMatchObject({ status: 404 });
     await expect(other.batches.cancel(batch.id)).rejects.toMatchObject({ status: 404 });
-    await expect(other.batches.create({ ...BATCH, input_file_id: input })).rejects.toMatchObject({
-      status: 404,
-    });
+    const others = other.batches.create({ ...BATCH, input_file_id });
+    await expect(others).rejects.toMatchObject({ status: 404 });
   });
 
   it.each([

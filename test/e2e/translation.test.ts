@@ -108,9 +108,9 @@ it('the session ends with an error when its next minute is not paid for, after w
 });
 
 it('a session that may not be opened is told why, and ends', async () => {
-  const { teamId, socket } = await open('1.00', {}, 'gpt-5-mini');
+  const { teamId, socket } = await open('1.00', {}, 'nobody');
   const { error } = await socket.next('error');
-  expect(error).toMatchObject({ code: 'model_not_found' });
+  expect(error).toMatchObject({ code: 'unknown_price' });
   await socket.closed();
   expect(socket.closedWith).toBe(1008);
   expect(await readEvents(stack, teamId)).toEqual([]);
