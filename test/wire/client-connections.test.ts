@@ -180,11 +180,14 @@ describe('a connection', () => {
     );
     const upstream = connect(`http://127.0.0.1:${served.port}`);
     await get(upstream);
-    const closed = once(served.sockets[0]!, 'end');
+    const closed = once(served.sockets[0]!, 'end').then(() => 'closed');
     served.sockets[0]?.resume();
-    const startedMs = performance.now();
-    await closed;
-    expect(performance.now() - startedMs).toBeLessThan(2900);
+    const late = new Promise((resolve) => setTimeout(resolve, 2900)).then(async () => {
+      // A busy machine runs timers late, but in order: what an earlier one closed is read within a few turns.
+      for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+      return 'late';
+    });
+    expect(await Promise.race([closed, late])).toBe('closed');
   });
 
   it('takes no body for one of an informational response', async () => {
