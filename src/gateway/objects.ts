@@ -8,13 +8,8 @@ import type { ConversationCall, KeptResponse } from '../domain/kept.ts';
 import type { RecordedKind } from '../domain/objects.ts';
 import type { Flusher } from '../ledger/flusher.ts';
 import type { UsedContainer } from '../store/hot/containers.ts';
-import type {
-  ConversationView,
-  FoundResponse,
-  KeptAt,
-  NewObject,
-  OwnedObject,
-} from '../store/hot/objects.ts';
+import type { ConversationView, KeptAt, NewObject, OwnedObject } from '../store/hot/objects.ts';
+import type { FoundResponse } from '../store/hot/response-items.ts';
 
 /** What the gateway needs of the store. */
 export interface ObjectStore {
@@ -36,6 +31,12 @@ export interface ObjectStore {
   othersItems(teamId: TeamId, names: readonly string[]): Promise<string[]>;
   addItems(teamId: TeamId, conversationId: string, tokens: number | null): Promise<void>;
   findResponses(teamId: TeamId, names: readonly string[]): Promise<FoundResponse[]>;
+  /** Both of the above at once. */
+  findItems(
+    teamId: TeamId,
+    names: readonly string[],
+    shown: readonly string[],
+  ): Promise<{ responses: FoundResponse[]; others: string[] }>;
   beginConversationCall(
     teamId: TeamId,
     conversationId: string,
@@ -58,6 +59,9 @@ export interface Remembered {
 const NAMES_MAX = 50_000;
 const PARTS_MAX = 500_000;
 
+/** No object has a blank in its name. */
+const unstored = (name: string) => `unstored ${name}`;
+
 /** What passed through this instance lately. Only makes the way to Postgres shorter, but for what is kept by clients alone. */
 export class ObjectMemory {
   readonly #known = new LRUCache<string, Remembered>({
@@ -70,13 +74,23 @@ export class ObjectMemory {
     return this.#known.get(`${teamId} ${name}`) ?? null;
   }
 
-  /** @param id null: only encrypted content may come again, because the upstream keeps nothing */
+  /** Whether an item that is sent along whole is the team's, of a response of which the upstream keeps nothing. */
+  isUnstored(teamId: TeamId, name: string): boolean {
+    return this.find(teamId, unstored(name)) !== null;
+  }
+
+  /**
+   * @param id null: the upstream keeps nothing, so that only encrypted content may come again, and what its tools did where a client
+   * sends it along
+   */
   add(teamId: TeamId, id: string | null, response: KeptResponse, upstream?: string | null): void {
     if (id !== null) this.#known.set(`${teamId} ${id}`, { response, item: null, upstream });
     for (const item of response.items) {
       for (const name of item.names) {
-        if (id === null && !name.startsWith('seal:')) continue;
-        this.#known.set(`${teamId} ${name}`, { response, item, upstream });
+        const isNamed = id !== null || name.startsWith('seal:');
+        if (!isNamed && item.hidden !== 'input') continue;
+        const known = isNamed ? name : unstored(name);
+        this.#known.set(`${teamId} ${known}`, { response, item, upstream });
       }
     }
   }

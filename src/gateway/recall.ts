@@ -33,6 +33,8 @@ class Found implements KnownNames {
   readonly #teamId: TeamId;
   /** By name: what memory may forget meanwhile. */
   readonly #known = new Map<string, Remembered>();
+  /** Names of items that only other teams' responses have. */
+  #others: ReadonlySet<string> = new Set();
 
   constructor(deps: GatewayDeps, teamId: TeamId) {
     this.#deps = deps;
@@ -43,20 +45,36 @@ class Found implements KnownNames {
     return this.#known.get(name) ?? null;
   }
 
-  /** Returns those that are not known. */
-  inMemory(names: readonly string[]): string[] {
+  isOthers(name: string): boolean {
+    return this.#others.has(name);
+  }
+
+  /**
+   * Returns those that are not known.
+   * @param shown those of the names that are items which the request has whole
+   */
+  inMemory(names: readonly string[], shown: ReadonlySet<string>): string[] {
+    const { memory } = this.#deps.objects;
     return names.filter((name) => {
-      const known = this.#deps.objects.memory.find(this.#teamId, name);
+      const known = memory.find(this.#teamId, name);
       if (known !== null) this.#known.set(name, known);
-      return known === null;
+      return known === null && !(shown.has(name) && memory.isUnstored(this.#teamId, name));
     });
   }
 
-  /** Asks Postgres for names, and returns those that it does not know. Rejects when it is away. */
-  async inStore(names: readonly string[]): Promise<string[]> {
+  /**
+   * Asks Postgres for names, and returns those that it does not know. Rejects when it is away.
+   * @param shown those of the names of which it is asked, too, whether they are other teams'
+   */
+  async inStore(names: readonly string[], shown: readonly string[] = []): Promise<string[]> {
     if (names.length === 0) return [];
     const { store, memory } = this.#deps.objects;
-    for (const { id, response } of await store.findResponses(this.#teamId, names)) {
+    const { responses, others } =
+      shown.length === 0
+        ? { responses: await store.findResponses(this.#teamId, names), others: [] }
+        : await store.findItems(this.#teamId, names, shown);
+    this.#others = new Set([...this.#others, ...others]);
+    for (const { id, response } of responses) {
       memory.add(this.#teamId, id, response);
       this.#known.set(id, { response, item: null, upstream: undefined });
       for (const item of response.items)
@@ -82,7 +100,7 @@ async function recalled(deps: GatewayDeps, parsed: Parsed): Promise<ApiError | n
   try {
     const unknown = await lookUp(deps, found, references);
     if (unknown !== null) return notKnown(unknown);
-    const other = await othersItem(deps, teamId, found, references);
+    const other = othersItem(found, references);
     if (other !== null) return notKnown(other);
     const weight = noWeight();
     if (beyondText !== null) weigh(operation, beyondText, found, weight);
@@ -111,13 +129,15 @@ async function lookUp(
   references: readonly Reference[],
 ): Promise<Reference | null> {
   const inStore = references.filter(({ kind }) => kind !== 'conversation');
-  const missing = found.inMemory([...new Set(inStore.map(nameOf))]);
+  const shown = new Set(inStore.flatMap(({ kind, name }) => (kind === 'shown' ? [name] : [])));
+  const missing = found.inMemory([...new Set(inStore.map(nameOf))], shown);
   const isRequired = ({ kind }: Reference) => kind === 'response' || kind === 'item';
   const required = new Set(inStore.filter(isRequired).map(nameOf));
-  const isNeeded = missing.some((name) => required.has(name));
+  const strange = missing.filter((name) => shown.has(name));
+  const isNeeded = strange.length > 0 || missing.some((name) => required.has(name));
   const unknown = new Set(
-    // What was sent along has a bound without Postgres.
-    await found.inStore(missing).catch((error: unknown) => {
+    // What was sent along has a bound without Postgres, unless it may be another team's.
+    await found.inStore(missing, strange).catch((error: unknown) => {
       if (isNeeded) throw error;
       return missing;
     }),
@@ -138,16 +158,12 @@ async function lookUp(
  * Returns the first call of a tool of the upstream that another team's response has: by its id the upstream may read what it keeps of
  * it, for any team that sends the id. One that no team is known to have is what its client says; null: there is no other.
  */
-async function othersItem(
-  { objects: { store } }: GatewayDeps,
-  teamId: TeamId,
-  found: Found,
-  references: readonly Reference[],
-): Promise<Reference | null> {
-  const strange = references.filter(({ kind, name }) => kind === 'shown' && found.get(name) === null);
-  if (strange.length === 0) return null;
-  const others = new Set(await store.othersItems(teamId, [...new Set(strange.map(nameOf))]));
-  return strange.find(({ name }) => others.has(name)) ?? null;
+function othersItem(found: Found, references: readonly Reference[]): Reference | null {
+  return (
+    references.find(
+      ({ kind, name }) => kind === 'shown' && found.get(name) === null && found.isOthers(name),
+    ) ?? null
+  );
 }
 
 const WAY_OUT =

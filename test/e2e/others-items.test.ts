@@ -1,6 +1,7 @@
 /** Items of the input by which the upstream would read what it keeps for another team. */
 import type OpenAI from 'openai';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { PostgresObjectStore } from '../../src/store/hot/objects.ts';
 import { clientOf, endOf } from './job-steps.ts';
 import { type Stack, startStack } from './stack.ts';
 
@@ -51,4 +52,23 @@ describe.each(TOOLS)('a %s', (type, tool) => {
     const strange = { ...item, id: `${item.id}_of_no_team` };
     expect((await other.responses.create(asksAfter(strange))).status).toMatch(/^(?:completed|incomplete)$/);
   });
+});
+
+it('a call of a tool in a response that is not stored is sent along without a look into Postgres', async () => {
+  const client = clientOf(stack, (await stack.team({ grantUsd: '500.00' })).key);
+  const unstored = { store: false };
+  const made = await client.responses.create(
+    asked('Look it up.', { tools: [{ type: 'web_search' }], ...unstored }),
+  );
+  const item = made.output.find(({ type }) => type === 'web_search_call')!;
+  const looks = vi.spyOn(PostgresObjectStore.prototype, 'findItems');
+  const next = (sent: object) => client.responses.create({ ...asksAfter(sent), ...unstored } as Asked);
+  await next(item);
+  expect(looks).not.toHaveBeenCalled();
+  // Of what no response here has shown it is asked, once.
+  await next({ ...item, id: `${item.id}_of_no_team` });
+  expect(looks).toHaveBeenCalledTimes(1);
+  // By its id alone it is no item that is kept.
+  const reference = { type: 'item_reference', id: item.id! };
+  await expect(next(reference)).rejects.toMatchObject({ status: 404, param: 'input[0].id' });
 });

@@ -20,11 +20,10 @@ import {
   storedConversation,
   storedConversationCall,
   storedObject,
-  storedResponse,
 } from '../stored-json.ts';
 import type { FlushEvent } from './batch.ts';
 import { beginSessions, type UsedContainer } from './containers.ts';
-import { othersItems } from './response-items.ts';
+import { type FoundResponse, findItems, findResponses, othersItems } from './response-items.ts';
 
 /**
  * OpenAI keeps a response for 30 days, and what belongs to a conversation without end (its guide to conversation state,
@@ -38,23 +37,6 @@ export const NO_END_MS = Date.UTC(9999, 11, 31);
 const CALL_OVER = '24 hours';
 /** For so long an object that has ended is known. */
 const ENDED = '30 days';
-
-export interface FoundResponse {
-  id: string;
-  response: KeptResponse;
-}
-
-/** Finds the responses of a team that bear one of the names, or have an item that does. */
-async function findResponses(sql: Sql, teamId: TeamId, names: readonly string[]): Promise<FoundResponse[]> {
-  const rows = await sql<{ id: string; weight: unknown }[]>`
-    select id, weight from objects
-    where team_id = ${teamId} and kind = 'response' and expires_at > tollgate_now()
-      and (id = any(${[...names]}::text[]) or names && ${[...names]}::text[])`;
-  return rows.flatMap(({ id, weight }) => {
-    const read = storedResponse.safeParse(weight);
-    return read.success ? [{ id, response: read.data }] : [];
-  });
-}
 
 /** A conversation as it was before a call began in it. */
 export interface ConversationView {
@@ -325,6 +307,14 @@ export class PostgresObjectStore {
 
   findResponses(teamId: TeamId, names: readonly string[]): Promise<FoundResponse[]> {
     return retried(() => findResponses(this.#sql, teamId, names));
+  }
+
+  findItems(
+    teamId: TeamId,
+    names: readonly string[],
+    shown: readonly string[],
+  ): Promise<{ responses: FoundResponse[]; others: string[] }> {
+    return retried(() => findItems(this.#sql, teamId, names, shown));
   }
 
   beginConversationCall(
