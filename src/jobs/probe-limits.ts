@@ -8,8 +8,8 @@ export interface ProbingOptions {
   operation: string;
   /** Names of the models that the upstream has. */
   listModels(): Promise<string[]>;
-  /** Whether a model has a price, without which no call to it is sent. */
-  hasPrice(model: string): boolean;
+  /** Whether calls to a model may be sent there: it is served, and has a price. Others are never probed: each probe costs something. */
+  isCalled(model: string): boolean;
   /** Null: there is no such operation. */
   probe(operation: string, model: string, signal: AbortSignal): Promise<ProbeResult> | null;
   /** Milliseconds since the epoch. */
@@ -46,7 +46,7 @@ export function startProbing(options: ProbingOptions): Job {
 }
 
 /** Other operations are probed at their first call. */
-async function expectModels({ trust, operation, listModels, hasPrice }: ProbingOptions): Promise<void> {
-  const models = (await listModels()).filter(hasPrice);
+async function expectModels({ trust, operation, listModels, isCalled }: ProbingOptions): Promise<void> {
+  const models = (await listModels()).filter(isCalled);
   for (const model of models.slice(0, MODELS_AT_START_MOST)) trust.keeps(operation, model);
 }

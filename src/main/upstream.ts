@@ -80,12 +80,14 @@ interface ProbesOptions {
   headers?: readonly string[];
   /** Names of models that are others there. */
   modelNames?: ReadonlyMap<string, string>;
+  /** Whether calls to a model may be sent there, by the client's name of it; missing: to all. */
+  serves?: (model: string) => boolean;
 }
 
 /** Starts the probes of an upstream that is not trusted by its profile; returns how to end them. */
 export function startProbes(
   { upstream, upstreamApiKey: apiKey, profile, trust }: ConfiguredUpstream,
-  { log: { logger }, rates, nowMs, headers, modelNames = new Map() }: ProbesOptions,
+  { log: { logger }, rates, nowMs, headers, modelNames = new Map(), serves = () => true }: ProbesOptions,
 ): () => Promise<void> {
   if (upstream === null || trust === null) return async () => {};
   const makeId = () => uuidV7(nowMs());
@@ -96,7 +98,7 @@ export function startProbes(
     operation: OPERATIONS.find((each) => each.probe !== null)?.name ?? '',
     nowMs,
     listModels: async () => (await listModels(asked)).map(({ id }) => clientNames.get(id) ?? id),
-    hasPrice: (model) => rates().find(model, nowMs()) !== null,
+    isCalled: (model) => serves(model) && rates().find(model, nowMs()) !== null,
     probe: (operation, model, signal) => {
       const descriptor = OPERATIONS.find(({ name }) => name === operation);
       if (descriptor === undefined) return null;

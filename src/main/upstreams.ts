@@ -225,6 +225,7 @@ export class FileUpstreams {
         rates: () => deps.catalog.rates,
         headers,
         modelNames,
+        serves: entry.lane.serves,
       });
     }
     this.router.replace(

@@ -114,6 +114,18 @@ describe('a server of its own kind', () => {
     for (const line of lines) expect(line.usage.output_tokens).toBeLessThanOrEqual(9);
   });
 
+  it('is probed for the models that may be called there, and for no other that it lists', async () => {
+    const probed = async () => {
+      const { data } = await stack.admin<{ data: { name: string; limits: { model: string }[] }[] }>(
+        'GET',
+        '/upstreams',
+      );
+      return data.find(({ name }) => name === 'gpu')?.limits.map(({ model }) => model) ?? [];
+    };
+    await expect.poll(probed, { timeout: 20_000 }).not.toEqual([]);
+    expect(new Set(await probed())).toEqual(new Set(['gpt-4o-mini']));
+  });
+
   it('without /responses it is not asked for one', async () => {
     const response = await stack.post(key, '/responses', { model: 'gpt-4o-mini', input: 'hi' });
     expect(response.status).toBe(404);
