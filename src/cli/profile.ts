@@ -35,9 +35,11 @@ export function findTarget(
 ): Target {
   const { env } = world;
   const name = flags.profile ?? (env.TOLLGATE_URL ? undefined : env.TOLLGATE_PROFILE);
-  const saved = readProfiles(world);
-  const profileName = name || (env.TOLLGATE_URL || env.TOLLGATE_ADMIN_KEY ? null : saved.default);
-  if (profileName) {
+  const isInEnv = Boolean(env.TOLLGATE_URL || env.TOLLGATE_ADMIN_KEY);
+  // Where no profile is asked for, a fault of their file is no matter.
+  const saved = name || !isInEnv ? readProfiles(world) : null;
+  const profileName = name || saved?.default;
+  if (saved && profileName) {
     const profile = Object.hasOwn(saved.profiles, profileName) ? saved.profiles[profileName] : undefined;
     if (profile === undefined) throw new WrongLine(noProfile(profileName, saved));
     return { url: checkedUrl(flags.gateway ?? profile.url), key: () => profile.key };

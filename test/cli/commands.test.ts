@@ -216,6 +216,8 @@ describe('profiles', () => {
     expect(await readFile(path, 'utf8')).not.toContain('.part');
     await chmod(path, 0o644);
     expect((await cli.run(['plans'], { env })).stderr).toContain(`chmod 600 ${path}`);
+    // Where the environment names the gateway no profile is read.
+    expect((await cli.run(['plans'])).code).toBe(0);
   });
 });
 
