@@ -7,13 +7,14 @@
 import { type ApiError, apiError } from '../domain/errors.ts';
 import type { KeyId, TeamId } from '../domain/ids.ts';
 import type { JobKind } from '../domain/job.ts';
-import { historyOf, newConversation } from '../domain/kept.ts';
+import { historyOf, type KeptResponse, newConversation } from '../domain/kept.ts';
 import type { NamedObject, RecordedKind } from '../domain/objects.ts';
 import { includesModel } from '../domain/price.ts';
 import type { Shutdown } from '../domain/shutdown.ts';
 import { isStorable, storable } from '../domain/storable.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../openai/body.ts';
 import { memoryGib } from '../openai/hosted-tools.ts';
+import { readPutItems } from '../openai/kept.ts';
 import { withoutModels } from '../openai/response.ts';
 import type { FileCount } from '../planner/file-count.ts';
 import { SESSION_MS } from '../store/hot/containers.ts';
@@ -238,12 +239,15 @@ export async function forwardOwned(deps: GatewayDeps, reserved: Reserved): Promi
       ? forwardUpload(deps, reserved)
       : forward(deps, reserved));
   if (descriptor.listsModels) return await withOwnModels(deps, await withOtherModels(deps, forwarded));
-  if (descriptor.makes === null && !descriptor.ends && descriptor.movesJob === null) return forwarded;
+  const putsItems = descriptor.addsItems && descriptor.makes === null;
+  if (descriptor.makes === null && !descriptor.ends && descriptor.movesJob === null && !putsItems)
+    return forwarded;
   const { ending, status, readable } = forwarded.response;
   if (ending !== 'complete' || status >= 300) return forwarded;
   if (descriptor.movesJob !== null) lookSoon(deps, reserved, descriptor.movesJob);
   try {
     if (descriptor.ends) await end(deps, reserved);
+    else if (putsItems) await recordItems(deps, reserved, readable);
     else
       await recordMade(deps, reserved, readable === null ? undefined : parseJson(readable.toString()), count);
     return forwarded;
@@ -269,6 +273,30 @@ async function end({ objects }: GatewayDeps, { account, objects: named }: Reserv
   const ended = named?.at(-1);
   if (ended === undefined || ended.kind === 'item') return;
   await objects.store.endObject(account.principal.teamId, ended.kind, ended.id);
+}
+
+/** Items that were put into a conversation may be named by their ids, as those of a response are. */
+async function recordItems(
+  { clock, objects, target }: GatewayDeps,
+  { account, objects: named }: Reserved,
+  readable: Buffer | null,
+): Promise<void> {
+  const conversation = named?.find(({ param }) => param === 'conversation_id');
+  const list = readable === null ? null : parseJson(readable.toString());
+  const items = isObject(list) ? readPutItems(list) : [];
+  const [first] = items.flatMap(({ names }) => names);
+  if (conversation === undefined || first === undefined) return;
+  const response = { history: historyOf(null), inputTokens: 0, outputTokens: 0, reasoningTokens: 0, items };
+  await objects.store.addObject(account.principal.teamId, {
+    kind: 'response',
+    // No request can name it: ids have no such letter.
+    id: `${conversation.id}/${first}`,
+    createdMs: clock.nowMs(),
+    expiresMs: NO_END_MS,
+    names: items.flatMap(({ names }) => names),
+    weight: response satisfies KeptResponse,
+    upstream: target?.name ?? null,
+  });
 }
 
 export async function recordMade(

@@ -7,6 +7,7 @@ import type { Hidden, KeptAnswer, KeptInput, KeptItem } from '../domain/kept.ts'
 import type { Operation } from '../domain/operation.ts';
 import { type Bounds, isObject, type Json, type JsonObject } from './body.ts';
 import { imageSizeOf } from './image-size.ts';
+import { isPlainMessage } from './named.ts';
 
 /** What has no plain id is not remembered: it could not be asked for, or not be written to a database. */
 const PLAIN_ID = /^[\w.:-]{1,256}$/;
@@ -67,6 +68,19 @@ export function readAnswer(response: JsonObject): KeptAnswer {
     items,
     reasoningContext: context === 'all_turns' || context === 'current_turn' ? context : null,
   };
+}
+
+/**
+ * Returns the items that were put into a conversation, as the upstream lists them. Messages of text weigh their bytes; nothing says
+ * what others do.
+ */
+export function readPutItems(list: JsonObject): KeptItem[] {
+  const items = Array.isArray(list.data) ? list.data.slice(0, ITEMS_MAX).filter(isObject) : [];
+  return items.flatMap((item) => {
+    const read = readItem(item);
+    if (read.names.length === 0) return [];
+    return [isPlainMessage(item) ? read : { ...read, hidden: 'input' }];
+  });
 }
 
 function readItem(item: JsonObject): KeptItem {

@@ -135,11 +135,13 @@ const ITEM_FRAME_TOKENS = 16;
 export function itemTokens({ items }: JsonObject, bytes: number): number | null {
   if (items === undefined || items === null) return 0;
   if (!Array.isArray(items)) return null;
-  const isPlain = items.every(
-    (item) => isObject(item) && typeof item.role === 'string' && isText(item.content),
-  );
-  if (!isPlain) return null;
+  if (!items.every((item) => isObject(item) && isPlainMessage(item))) return null;
   return items.length === 0 ? 0 : bytes + ITEM_FRAME_TOKENS * items.length;
+}
+
+/** Whether an item is a message of nothing but text. */
+export function isPlainMessage({ role, content }: JsonObject): boolean {
+  return typeof role === 'string' && isText(content);
 }
 
 function isText(content: Json | undefined): boolean {

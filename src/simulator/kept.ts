@@ -30,7 +30,9 @@ export class KeptState {
   }
 
   addItems(id: string, items: readonly JsonObject[]): void {
-    this.#conversations.get(id)?.push(...items.map((item) => ({ item, reasoningTokens: 0 })));
+    const put = items.map((item) => ({ item, reasoningTokens: 0 }));
+    this.#conversations.get(id)?.push(...put);
+    for (const kept of put) if (kept.item.id !== undefined) this.#items.set(String(kept.item.id), kept);
   }
 
   /** Returns the items of a conversation, in their order. */

@@ -72,3 +72,21 @@ it('a call of a tool in a response that is not stored is sent along without a lo
   const reference = { type: 'item_reference', id: item.id! };
   await expect(next(reference)).rejects.toMatchObject({ status: 404, param: 'input[0].id' });
 });
+
+it('an item that was put into a conversation may be named by its team alone, at its bytes', async () => {
+  const client = clientOf(stack, (await stack.team({ grantUsd: '500.00' })).key);
+  const { id } = await client.conversations.create();
+  const items = [{ role: 'user' as const, content: 'a'.repeat(40_000) }];
+  const { data } = await client.conversations.items.create(id, { items });
+  const named = asksAfter({ type: 'item_reference', id: data[0]!.id! });
+  const { data: stream, response } = await client.responses
+    .create({ ...named, stream: true } as unknown as OpenAI.Responses.ResponseCreateParamsStreaming)
+    .withResponse();
+  for await (const event of stream) expect(event.type).not.toBe('response.failed');
+  // $0.25 for a million tokens; the window would be $0.068.
+  const hold = Number(response.headers.get('x-tollgate-hold-usd'));
+  expect(hold).toBeGreaterThan(0.01);
+  expect(hold).toBeLessThan(0.011);
+  const other = clientOf(stack, (await stack.team({ grantUsd: '500.00' })).key);
+  await expect(other.responses.create(named)).rejects.toMatchObject({ status: 404, param: 'input[0].id' });
+});

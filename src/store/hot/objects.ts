@@ -54,16 +54,18 @@ export interface NewObject {
   createdMs: number;
   expiresMs: number;
   weight: object;
+  /** Names of the items in it; missing: none. */
+  names?: readonly string[];
   /** Name of the upstream that keeps it; null: there is one. */
   upstream: string | null;
 }
 
 /** Records an object for its team. Does nothing where the team has it. */
 async function addObject(sql: Sql, teamId: TeamId, object: NewObject): Promise<void> {
-  const { kind, id, createdMs, expiresMs, weight, upstream } = object;
+  const { kind, id, createdMs, expiresMs, weight, names = [], upstream } = object;
   await sql`
     insert into objects (team_id, kind, id, created_at, expires_at, names, weight, upstream)
-    values (${teamId}, ${kind}, ${id}, ${new Date(createdMs)}, ${new Date(expiresMs)}, '{}',
+    values (${teamId}, ${kind}, ${id}, ${new Date(createdMs)}, ${new Date(expiresMs)}, ${[...names]}::text[],
       ${JSON.stringify(weight)}::text::jsonb, ${upstream})
     on conflict do nothing`;
 }
