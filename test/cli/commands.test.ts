@@ -217,7 +217,8 @@ describe('profiles', () => {
     await chmod(path, 0o644);
     expect((await cli.run(['plans'], { env })).stderr).toContain(`chmod 600 ${path}`);
     // Where the environment names the gateway no profile is read.
-    expect((await cli.run(['plans'])).code).toBe(0);
+    const named = { ...env, TOLLGATE_URL: cli.url, TOLLGATE_ADMIN_KEY: ADMIN_KEY };
+    expect((await cli.run(['plans'], { env: named })).code).toBe(0);
   });
 });
 
