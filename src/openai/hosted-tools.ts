@@ -149,7 +149,11 @@ function readContainer(fields: Fields, given: Json | undefined, param: string, a
     return;
   }
   if (!isObject(given) || given.type !== auto) {
-    fields.invalid(param, `'${param}' must be the id of a container, or an object of the type '${auto}'.`);
+    const wanted =
+      auto === 'auto'
+        ? "the id of a container, or an object of the type 'auto'"
+        : "an object of the type 'local' (you run the commands), 'container_auto' or 'container_reference'";
+    fields.invalid(param, `'${param}' must be ${wanted}.`);
     return;
   }
   const gib = memoryGib(given.memory_limit);

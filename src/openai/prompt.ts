@@ -286,7 +286,7 @@ export function readReference(
   isSent = false,
 ): void {
   if (typeof id === 'string' && OBJECT_ID.test(id)) fields.refer(kind, id, param, isSent);
-  else fields.invalid(param, `'${param}' must be the id of a ${kind}.`);
+  else fields.invalid(param, `'${param}' must be the id of ${kind === 'item' ? 'an' : 'a'} ${kind}.`);
 }
 
 /** Items whose cost is their bytes: what the client wrote, ran, or was sent. */
